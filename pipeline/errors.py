@@ -1,0 +1,38 @@
+"""What can go wrong, one exit code a class. The runbook in docs/running.md lists them; a test compares."""
+
+
+class PayeeWatchError(Exception):
+    """Something PayeeWatch refuses or cannot do. Its message never carries a name, an account or a national id."""
+
+    exit_code = 1
+    meaning = "a fault of ours"
+
+
+class SettingsError(PayeeWatchError):
+    exit_code = 10
+    meaning = "settings: a value in params.yaml or the environment, or a key file that does not fit"
+
+
+class InputMissing(PayeeWatchError):
+    exit_code = 11
+    meaning = "input missing: no drop folder for the night, or no breach list"
+
+
+class InputRefused(PayeeWatchError):
+    exit_code = 12
+    meaning = "input refused: unreadable file, missing column, over tolerance, list without provenance"
+
+
+class ModelError(PayeeWatchError):
+    exit_code = 13
+    meaning = "no model, or a model that does not fit the code or the night"
+
+
+class AnotherNight(PayeeWatchError):
+    exit_code = 14
+    meaning = "another night is running"
+
+
+class StoreError(PayeeWatchError):
+    exit_code = 15
+    meaning = "a store cannot be written"
