@@ -18,3 +18,35 @@ setup: .venv/installed  ## make .venv with the payeewatch command in it
 	VIRTUAL_ENV=.venv $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --editable .
 	touch $@
+
+DEMO := PAYEEWATCH_HOME=demo PAYEEWATCH_KEY_FILE=.demo/keys.json
+DEMO_HISTORY := 2024-09-22
+DEMO_FIRST := 2024-09-23
+DEMO_LAST := 2024-09-29
+
+demo: setup  ## a small synthetic insurer: history, training, the last seven nights, tonight's flags
+	$(BIN)/payeewatch simulate --home demo --truth .demo/truth --until $(DEMO_LAST)
+	$(DEMO) $(BIN)/payeewatch init
+	$(DEMO) $(BIN)/payeewatch ingest --until $(DEMO_HISTORY)
+	$(DEMO) $(BIN)/payeewatch train --as-of $(DEMO_HISTORY) --promote
+	$(DEMO) $(BIN)/payeewatch night --from $(DEMO_FIRST) --to $(DEMO_LAST)
+
+test: setup  ## every test
+	$(BIN)/python -m pytest -n auto --dist loadfile
+
+lint: setup  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lock: setup  ## resolve the dependencies anew: hashes, no index addresses
+	$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header --upgrade \
+		--python-version 3.11 --output-file requirements.lock --quiet
+
+docs: setup  ## the generated pages
+
+bench: setup  ## speed and memory of a night, beside a lower bound and a plain version
+	$(BIN)/python -m benchmarks.night
+
+clean:  ## remove the demo insurer and caches, keep .venv
+	rm -rf demo .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

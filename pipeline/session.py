@@ -1,0 +1,112 @@
+"""What a command works with: settings, keys, the lake, a private database connection, and its log."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+
+from pipeline import tokens
+from pipeline.errors import AnotherNight, StoreError
+from pipeline.lake import Lake
+from pipeline.settings import Settings
+from pipeline.tokens import Keys
+
+LOG = logging.getLogger("payeewatch")
+
+
+@dataclass
+class Session:
+    """One command's work. `seconds` adds up what each stage took; `warnings` what a person should know."""
+
+    settings: Settings
+    keys: Keys
+    lake: Lake
+    con: duckdb.DuckDBPyConnection
+    seconds: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[dict[str, Any]]:
+        """Time a stage and log one line for it; what the block puts into the mapping is on that line."""
+        facts: dict[str, Any] = {}
+        started = time.perf_counter()
+        yield facts
+        took = time.perf_counter() - started
+        self.seconds[name] = self.seconds.get(name, 0.0) + took
+        self.log(name, **facts, seconds=round(took, 3))
+
+    def log(self, stage: str, **facts: object) -> None:
+        """One structured line: ids, counts and euros only."""
+        LOG.info("%s", json.dumps({"stage": stage} | facts, ensure_ascii=False, default=str))
+
+    def warn(self, message: str) -> None:
+        """Tell whoever reads the log, the run record and the report."""
+        if message not in self.warnings:
+            self.warnings.append(message)
+            LOG.warning("%s", json.dumps({"warning": message}, ensure_ascii=False))
+
+
+@contextmanager
+def opened(settings: Settings, *, writing: bool = True) -> Iterator[Session]:
+    """A session over the home folder; with `writing`, it alone may write.
+
+    Raises:
+        SettingsError: no key file, or one that does not fit the lake.
+        AnotherNight: another command is writing.
+        StoreError: the lake cannot be written.
+    """
+    keys = Keys.load(settings.key_file)
+    lake = Lake(settings.folder("lake"))
+    if not writing:
+        with lake.connect() as con:
+            tokens.register(con, keys)
+            yield Session(settings, keys, lake, con)
+        return
+    with _locked(settings), lake.connect() as con:
+        keys.check(lake.root)
+        tokens.register(con, keys)
+        yield Session(settings, keys, lake, con)
+
+
+@contextmanager
+def _locked(settings: Settings) -> Iterator[None]:
+    """Hold the home's lock. The kernel drops it with the process, however that ends."""
+    path = settings.folder("lake") / ".lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("a+", encoding="ascii")
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be opened ({error.strerror}); mend the permissions") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            holder = lock.read(20).strip() or "unknown"
+            raise AnotherNight(
+                f"{settings.home}: another command is writing here (process {holder}); "
+                "wait for it to end, its lock goes with it"
+            ) from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def log_to_standard_error(level: int = logging.INFO) -> None:
+    """Structured log lines on standard error, one object a line, behind the time and the level."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    LOG.handlers[:] = [handler]
+    LOG.setLevel(level)
+    LOG.propagate = False
