@@ -1,0 +1,187 @@
+"""Small pictures as inline SVG: they print, they follow light and dark, and they need no script.
+
+Colours are classes of `templates/page.css.j2`. Every picture has a title and a description for those who
+cannot see it, and all text is escaped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+WIDTH = 500
+"""Of half a page, in units that are pixels when nothing is scaled."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """What is usual: the middle of past values and the range most of them fall in."""
+
+    low: float
+    middle: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Bin:
+    """One column of a histogram: how many fall in it, how many of those are flagged, how many were to be expected."""
+
+    label: str
+    total: int
+    flagged: int
+    expected: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """One share of a whole: its name, its amount, how the amount is worded, and the class of its colour."""
+
+    name: str
+    amount: float
+    worded: str
+    colour: str
+
+
+def nights(title: str, values: Sequence[float], band: Band | None) -> Markup:
+    """Columns, one a night, the last one tonight's; the usual range lies behind them."""
+    height, floor = 96, 92
+    top = max([values[-1] * 1.05, (band.high if band else max(values)) * 1.35, 1.0])
+    step = WIDTH / max(len(values), 12)
+    left = WIDTH - step * len(values)
+    shapes = []
+    if band:
+        upper, lower = (floor - floor * min(edge / top, 1) for edge in (band.high, band.low))
+        middle = floor - floor * min(band.middle / top, 1)
+        shapes += [
+            f'<rect class="band" x="0" y="{upper:.1f}" width="{WIDTH}" height="{max(lower - upper, 1):.1f}"/>',
+            f'<line class="usual" x1="0" x2="{WIDTH}" y1="{middle:.1f}" y2="{middle:.1f}"/>',
+        ]
+    for position, value in enumerate(values):
+        tall = floor * min(value / top, 1)
+        colour = "now" if position == len(values) - 1 else "bar-soft"
+        x = left + position * step + step * 0.14
+        shapes.append(
+            f'<rect class="{colour}" x="{x:.1f}" y="{floor - tall:.1f}" '
+            f'width="{step * 0.72:.1f}" height="{tall:.1f}" rx="1.5"/>'
+        )
+    shapes.append(f'<line class="axis" x1="0" x2="{WIDTH}" y1="{floor}" y2="{floor}"/>')
+    usual = f" Usually between {band.low:,.0f} and {band.high:,.0f}." if band else ""
+    return _svg(title, f"{len(values)} nights; tonight {values[-1]:,.0f}.{usual}", WIDTH, height, shapes)
+
+
+def histogram(title: str, bins: Sequence[Bin], cut: float | None, cut_label: str = "cut", width: int = 1060) -> Markup:
+    """Columns on a logarithmic height, flagged ones darker, and a dashed step where honest life would put them.
+
+    `cut` is a place on the axis in bins (2.5: the middle of the third).
+    """
+    left, top, floor = 44, 26, 226
+    step = (width - left) / max(len(bins), 1)
+    most = max([2.0, *(b.total for b in bins), *(b.expected for b in bins)])
+    decades = math.ceil(math.log10(most + 1))
+
+    def height_of(number: float) -> float:
+        return (floor - top) * math.log10(number + 1) / decades
+
+    shapes = []
+    for power in range(decades + 1):
+        y = floor - height_of(10**power if power else 1)
+        shapes += [
+            f'<line class="grid-line" x1="{left}" x2="{width}" y1="{y:.1f}" y2="{y:.1f}"/>',
+            _text(left - 8, y + 4, f"{10**power:,}", "label", "end"),
+        ]
+    for position, item in enumerate(bins):
+        x = left + position * step
+        shapes += _column(x + step * 0.12, step * 0.76, floor, height_of(item.total), height_of(item.flagged))
+        y = floor - height_of(item.expected)
+        shapes.append(
+            f'<line class="usual" x1="{x + step * 0.04:.1f}" x2="{x + step * 0.96:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        )
+        if item.total:
+            shapes.append(_text(x + step / 2, floor - height_of(item.total) - 6, f"{item.total:,}", "strong", "middle"))
+        shapes.append(_text(x + step / 2, floor + 18, item.label, "label", "middle"))
+    shapes.append(f'<line class="axis" x1="{left}" x2="{width}" y1="{floor}" y2="{floor}"/>')
+    if cut is not None:
+        x = left + min(max(cut, 0.0), len(bins)) * step
+        anchor, nudge = ("end", -6) if cut > len(bins) / 2 else ("start", 6)
+        shapes += [
+            f'<line class="cut" x1="{x:.1f}" x2="{x:.1f}" y1="2" y2="{floor}"/>',
+            _text(x + nudge, 12, cut_label, "cut-label", anchor),
+        ]
+    said = "; ".join(f"{b.label}: {b.total:,}, {b.flagged:,} of them in a queue" for b in bins if b.total)
+    return _svg(title, said or "No change was scored.", width, floor + 28, shapes)
+
+
+def _column(x: float, width: float, floor: float, total: float, flagged: float) -> list[str]:
+    shapes = []
+    if total > 0:
+        shapes.append(
+            f'<rect class="bar-soft" x="{x:.1f}" y="{floor - total:.1f}" width="{width:.1f}" '
+            f'height="{total:.1f}" rx="2"/>'
+        )
+    if flagged > 0:
+        shapes.append(
+            f'<rect class="c-hold" x="{x:.1f}" y="{floor - flagged:.1f}" width="{width:.1f}" '
+            f'height="{flagged:.1f}" rx="2"/>'
+        )
+    return shapes
+
+
+def shares(title: str, parts: Sequence[Part], width: int = 1060) -> Markup:
+    """One whole as a bar cut into its parts, each named below with its amount."""
+    whole = sum(part.amount for part in parts)
+    shapes, x = [], 0.0
+    for part in parts:
+        wide = width * part.amount / whole if whole else 0.0
+        if part.amount > 0:
+            shapes.append(
+                f'<rect class="{part.colour}" x="{x:.1f}" y="0" width="{max(wide - 1.5, 1.5):.1f}" height="26" rx="3"/>'
+            )
+        x += wide
+    column = width / max(len(parts), 1)
+    for position, part in enumerate(parts):
+        left = position * column
+        shapes += [
+            f'<rect class="{part.colour}" x="{left:.1f}" y="42" width="10" height="10" rx="2"/>',
+            _text(left + 17, 51, part.name, "label", "start"),
+            _text(left + 17, 69, part.worded, "strong", "start"),
+        ]
+    said = "; ".join(f"{part.name}: {part.worded}" for part in parts)
+    return _svg(title, said, width, 76, shapes)
+
+
+def rows(title: str, parts: Sequence[Part], name_width: int = 150, width: int = WIDTH) -> Markup:
+    """One horizontal bar a part, longest full width, its amount in words at the end."""
+    most = max((part.amount for part in parts), default=0) or 1
+    room = width - name_width - 110
+    shapes = []
+    for position, part in enumerate(parts):
+        y = position * 24
+        long = room * part.amount / most
+        shapes += [
+            _text(name_width - 10, y + 15, part.name, "label", "end"),
+            f'<rect class="{part.colour}" x="{name_width}" y="{y + 4}" '
+            f'width="{max(long, 1.5):.1f}" height="14" rx="2"/>',
+            _text(name_width + long + 8, y + 15, part.worded, "strong", "start"),
+        ]
+    said = "; ".join(f"{part.name}: {part.worded}" for part in parts)
+    return _svg(title, said or "Nothing to show.", width, max(24 * len(parts), 24), shapes)
+
+
+def _svg(title: str, said: str, width: float, height: float, shapes: Sequence[str]) -> Markup:
+    from markupsafe import Markup, escape
+
+    return Markup(
+        f'<svg class="chart" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(title)}. {escape(said)}">'
+        f"<title>{escape(title)}</title><desc>{escape(said)}</desc>{''.join(shapes)}</svg>"
+    )
+
+
+def _text(x: float, y: float, words: str, kind: str, anchor: str) -> str:
+    from markupsafe import escape
+
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'

@@ -1,0 +1,354 @@
+"""The night's report: one self-contained HTML page for the people who decide. Tables in, text out."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from pipeline import charts, wording
+from pipeline.charts import Band, Bin, Part
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+Row = dict[str, Any]
+Run = Mapping[str, Any]
+
+USUAL_NIGHTS = 28
+"""What is usual is read off at most this many earlier nights."""
+ENOUGH_NIGHTS = 5
+"""Fewer nights than this do not make a usual range."""
+RARITY_STEPS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001, 0.00003, 0.00001)
+"""Edges of the p-value histogram, about half a power of ten apart."""
+
+
+@dataclass(frozen=True)
+class Volume:
+    """One count of the night beside its usual range, in words and as a picture."""
+
+    name: str
+    tonight: int
+    says: str
+    tone: str
+    picture: Markup
+
+
+def report(night: date, flags: Any, scores: Any, evidence: Any, run: Run, history: Sequence[Run]) -> str:
+    """The page of one night.
+
+    `flags`, `scores` and `evidence` are the night's tables (pandas or Arrow), `run` its own account, `history` the
+    accounts of earlier nights. What is absent from `run` is left out of the page.
+    """
+    shown = flagged(flags, evidence)
+    template = environment().get_template("report.html.j2")
+    return template.render(
+        night=night,
+        flags=shown,
+        by_queue={queue: [f for f in shown if f["queue"] == queue] for queue in wording.QUEUES},
+        headline=headline(shown),
+        run=run,
+        figures=figures(shown),
+        volumes=volumes(night, run, history),
+        tables=table_rows(run),
+        euros=euros(run),
+        lists=list_rows(run),
+        lists_picture=lists_picture(run),
+        distribution=distribution(scores, shown),
+        scored=_length(scores),
+        unflagged=unflagged(scores),
+        stages=stages(run),
+    )
+
+
+@cache
+def environment() -> Environment:
+    """The templates, compiled once a process; whatever they print is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    made = Environment(
+        loader=PackageLoader("pipeline", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    for word in (
+        wording.euros, wording.cents, wording.number, wording.share, wording.one_in, wording.rarity, wording.day,
+        wording.long_day, wording.instant, wording.seconds, wording.exposure,
+    ):  # fmt: skip
+        made.filters[word.__name__] = word
+    made.globals |= {"CREED": wording.CREED, "QUEUES": wording.QUEUES, "counted": wording.counted}
+    return made
+
+
+NO_EVIDENCE: Row = {"timeline": [], "before": None, "after": None, "neighbours": [], "benign_checks": []}
+
+
+def flagged(flags: Any, evidence: Any) -> list[Row]:
+    """The queue by rank, each flag with its frozen evidence."""
+    by_flag = {row["flag_id"]: row for row in _rows(evidence)}
+    shown = sorted(_rows(flags), key=lambda row: row["rank"])
+    for row in shown:
+        row["evidence"] = NO_EVIDENCE | by_flag.get(row["flag_id"], {})
+        row |= {name: _date(row[name]) for name in ("night", "first_flagged_on", "first_payment_on")}
+        row["is_new"] = row["night"] == row["first_flagged_on"]
+    return shown
+
+
+def headline(flags: Sequence[Row]) -> str:
+    """The night in a sentence or two."""
+    if not flags:
+        return "A quiet night: no change stands out enough to be put before a reviewer."
+    counts = Counter(flag["queue"] for flag in flags)
+    new = sum(flag["is_new"] for flag in flags)
+    parts = [
+        f"{counts['hold']} before a payment leaves",
+        f"{counts['review']} to review",
+        f"{counts['audit']} drawn at random to see what is missed",
+    ]
+    return f"{wording.counted(len(flags), 'change')} in the queue, {new} of them new tonight: {', '.join(parts)}."
+
+
+def figures(flags: Sequence[Row]) -> list[Row]:
+    """The few numbers at the top of the page."""
+    made = []
+    for queue, label in (("hold", "to hold"), ("review", "to review"), ("audit", "in the audit sample")):
+        rows = [flag for flag in flags if flag["queue"] == queue]
+        risk = sum((flag["amount_at_risk"] or 0) for flag in rows)
+        note = f"{wording.rounded_euros(risk)} at risk" if rows else "none tonight"
+        made.append({"value": str(len(rows)), "label": label, "note": note, "tone": queue})
+    worth = [flag for flag in flags if flag["queue"] != "audit"]
+    soon = min((flag["first_payment_on"] for flag in worth if flag["first_payment_on"]), default=None)
+    risk, paid = (sum((flag[name] or 0) for flag in worth) for name in ("amount_at_risk", "amount_paid"))
+    made.append(
+        {
+            "value": wording.rounded_euros(risk),
+            "label": "not yet paid, to flagged accounts",
+            "note": f"first payment on {wording.day(soon)}" if soon else "no payment planned",
+            "tone": "",
+        }
+    )
+    made.append(
+        {
+            "value": wording.rounded_euros(paid),
+            "label": "already paid to them",
+            "note": "since the change, less returned",
+            "tone": "",
+        }
+    )
+    return made
+
+
+VOLUMES = (
+    ("Claims received", ("tables", "claims", "rows_accepted")),
+    ("Payments planned, sent or returned", ("tables", "payments", "rows_accepted")),
+    ("Changes newly known", ("changes", "new")),
+    ("New flags", ("flagged", "new")),
+)
+"""What is counted every night, and where the run's account keeps it."""
+
+
+def volumes(night: date, run: Run, history: Sequence[Run]) -> list[Volume]:
+    """The night's counts beside those of the nights before; the night that loaded the history is no measure."""
+    past = [r for r in history if str(r.get("night")) < str(night) and not _loaded_history(r)][-USUAL_NIGHTS:]
+    made = []
+    for name, path in VOLUMES:
+        tonight = _at(run, path)
+        if tonight is None:
+            continue
+        before = [(r, value) for r in past if (value := _at(r, path)) is not None]
+        alike = [value for r, value in before if _is_weekend(r["night"]) == _is_weekend(night)]
+        band = usual(alike if len(alike) >= ENOUGH_NIGHTS else [value for _, value in before])
+        picture = charts.nights(f"{name}, by night", [*(value for _, value in before), tonight], band)
+        says, tone = _compared(tonight, band)
+        made.append(Volume(name, tonight, says, tone, picture))
+    return made
+
+
+def usual(values: Sequence[float]) -> Band | None:
+    """The middle of past values and the range of the middle eight in ten; None where they are too few."""
+    if len(values) < ENOUGH_NIGHTS:
+        return None
+    ranked = sorted(values)
+    at = (len(ranked) - 1) / 10
+    return Band(ranked[math.floor(at)], ranked[len(ranked) // 2], ranked[math.ceil(at * 9)])
+
+
+def _compared(tonight: float, band: Band | None) -> tuple[str, str]:
+    if band is None:
+        return "too few earlier nights to say what is usual", ""
+    said = f"usually {band.low:,.0f} to {band.high:,.0f}"
+    if tonight > band.high:
+        return f"above the usual ({said})", "warn"
+    if tonight < band.low:
+        return f"below the usual ({said})", "warn"
+    return said, "good"
+
+
+def _loaded_history(run: Run) -> bool:
+    """Whether the night read several drops, or the first one: its counts are not a night's."""
+    drops = run.get("drops") or []
+    return len(drops) > 1 or any(isinstance(drop, Mapping) and drop.get("mode") == "first" for drop in drops)
+
+
+def _is_weekend(night: date | str) -> bool:
+    return (date.fromisoformat(night) if isinstance(night, str) else night).weekday() >= 5
+
+
+COUNTS = ("rows_read", "rows_accepted", "rows_rejected", "duplicates", "cells_nulled", "cells_unknown")
+
+
+def table_rows(run: Run) -> list[Row]:
+    """One row a table read: its counts, its warnings, and whether its rows add up."""
+    made = []
+    for name, facts in (run.get("tables") or {}).items():
+        row: Row = {"table": name, "warnings": facts.get("warnings") or {}}
+        row |= {count: int(facts.get(count) or 0) for count in COUNTS}
+        row["adds_up"] = row["rows_read"] == row["rows_accepted"] + row["rows_rejected"] + row["duplicates"]
+        made.append(row)
+    return made
+
+
+def euros(run: Run) -> Row | None:
+    """Where the night's claimed euros went, as a picture, and whether they add up to the cent."""
+    facts = run.get("euros") or {}
+    if "claims_in_cents" not in facts:
+        return None
+    names = (
+        ("payable_to_changed_accounts_cents", "Payable to an account under watch", "c-hold"),
+        ("out_of_scope_cents", "Payable to accounts without an open change", "bar"),
+        ("rejected_cents", "Rejected on reading", "c-warn"),
+    )
+    parts = [Part(name, facts.get(key) or 0, wording.cents(facts.get(key) or 0), colour) for key, name, colour in names]
+    missing = facts["claims_in_cents"] - sum(facts.get(key) or 0 for key, _, _ in names)
+    return {
+        "claims_in_cents": facts["claims_in_cents"],
+        "missing_cents": missing,
+        "unreadable_rows": facts.get("unreadable_rows") or 0,
+        "picture": charts.shares("Claimed euros read tonight, by where they are payable", parts),
+    }
+
+
+def list_rows(run: Run) -> list[Row]:
+    """One row a breach list, with its matches in words."""
+    made = []
+    for item in run.get("lists") or []:
+        quality = item.get("by_quality") or {}
+        made.append({name: item.get(name) for name in LIST_FACTS} | {"by_quality": quality})
+    return made
+
+
+LIST_FACTS = ("breach_id", "title", "known_at", "people", "exposed_share", "lift", "sentence")
+
+
+def lists_picture(run: Run) -> Markup | None:
+    """How much of the book each list covers."""
+    parts = [
+        Part(item["breach_id"], item["exposed_share"], wording.share(item["exposed_share"]), "bar")
+        for item in list_rows(run)
+        if item["exposed_share"] is not None
+    ]
+    return charts.rows("Share of members on each list", parts) if parts else None
+
+
+def distribution(scores: Any, flags: Sequence[Row]) -> Markup | None:
+    """How unusual tonight's open changes are, beside what honest life alone would give."""
+    p_values = _numbers(scores, "p_value")
+    if not p_values:
+        return None
+    queued = [f["p_value"] for f in flags if f["queue"] != "audit" and f["p_value"] is not None]
+    steps = [edge for edge in RARITY_STEPS if edge >= min(*p_values, 0.02) / 3.4]
+    totals, chosen = _binned(p_values, steps), _binned(queued, steps)
+    bins = []
+    for place, high in enumerate(steps):
+        low = steps[place + 1] if place + 1 < len(steps) else 0.0
+        label = "usual" if place == 0 else f"1 in {round(1 / high):,}"
+        bins.append(Bin(label, totals[place], min(chosen[place], totals[place]), len(p_values) * (high - low)))
+    cut = max(queued, default=None)
+    return charts.histogram(
+        "Open changes by how seldom an honest change is this unusual",
+        bins,
+        None if cut is None else _place(cut, steps),
+        "" if cut is None else f"tonight's cut: {wording.one_in(cut)}",
+    )
+
+
+def _binned(p_values: Iterable[float], steps: Sequence[float]) -> list[int]:
+    counts = [0] * len(steps)
+    for p_value in p_values:
+        counts[max(sum(1 for edge in steps if p_value <= edge) - 1, 0)] += 1
+    return counts
+
+
+def _place(p_value: float, steps: Sequence[float]) -> float:
+    """Where a p-value lies on the histogram's axis, in bins."""
+    place = max(sum(1 for edge in steps if p_value <= edge) - 1, 0)
+    high = steps[place]
+    low = steps[place + 1] if place + 1 < len(steps) else high / 3.3
+    return place + min(math.log(high / max(p_value, 1e-12)) / math.log(high / low), 1.0)
+
+
+def unflagged(scores: Any) -> list[tuple[str, int]]:
+    """Why the other open changes are in no queue, commonest first."""
+    counts = Counter(reason for reason in _column(scores, "why_not") if isinstance(reason, str) and reason)
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:8]
+
+
+def stages(run: Run) -> Markup | None:
+    """How long each stage took."""
+    parts = [Part(stage, took, wording.seconds(took), "bar") for stage, took in (run.get("seconds") or {}).items()]
+    return charts.rows("Seconds a stage", parts, name_width=110) if parts else None
+
+
+def _at(run: Run, path: Sequence[str]) -> int | None:
+    value: Any = run
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, int) else None
+
+
+def _length(table: Any) -> int:
+    return 0 if table is None else len(table)
+
+
+def _column(table: Any, name: str) -> list[Any]:
+    if table is None or name not in (table.column_names if hasattr(table, "column_names") else table.columns):
+        return []
+    column = table[name]
+    return list(column.to_pylist() if hasattr(column, "to_pylist") else column.tolist())
+
+
+def _numbers(table: Any, name: str) -> list[float]:
+    return [value for value in _column(table, name) if value is not None and not math.isnan(value)]
+
+
+def _rows(table: Any) -> list[Row]:
+    """A pandas or Arrow table as plain mappings: no NaN, no NaT, no arrays."""
+    if table is None:
+        return []
+    rows = table.to_pylist() if hasattr(table, "to_pylist") else table.to_dict("records")
+    return [{name: _plain(value) for name, value in row.items()} for row in rows]
+
+
+def _date(value: Any) -> date | None:
+    """A day as pandas and Arrow may give it, without its midnight."""
+    return value.date() if hasattr(value, "date") else value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple) or type(value).__name__ == "ndarray":
+        return [_plain(inner) for inner in value]
+    if value is None or value != value:
+        return None
+    if hasattr(value, "to_pydatetime"):
+        return value.to_pydatetime()
+    return value

@@ -1,0 +1,136 @@
+"""How numbers, dates and findings are said to people, the same on every page.
+
+An unusual change is not an accusation, and an exposed member is a victim: every sentence here keeps to that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+CREED = "An unusual change is not an accusation, and an exposed member is a victim."
+
+QUEUES = {
+    "hold": "Hold: money is about to leave",
+    "review": "Review",
+    "audit": "Audit sample",
+}
+"""Queue -> its heading, in the order they are shown."""
+
+MATCHES = {
+    "exact": "matched on national id, birth date and birth rank",
+    "holder": "matched through the opening-right holder",
+    "id_only": "matched on the national id alone, so uncertain",
+    "probable": "matched on names and birth date, so uncertain",
+}
+"""Match quality -> how sure it is that the exposed person is this member."""
+
+FIELDS = {
+    "name": "name",
+    "birth_date": "birth date",
+    "national_id": "national id",
+    "insurer": "insurer",
+    "guarantees": "guarantees",
+    "marital_status": "marital status",
+    "email": "e-mail",
+    "phone": "phone",
+    "address": "address",
+    "iban": "account number",
+}
+"""What a list says was exposed -> its word."""
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+def euros(amount: Decimal | float | None) -> str:
+    """`1840` -> `1,840.00 EUR`; nothing known -> a dash."""
+    return "–" if amount is None else f"{amount:,.2f} EUR"
+
+
+def cents(amount: int | None) -> str:
+    """Cents as euros: `184000` -> `1,840.00 EUR`."""
+    return euros(None if amount is None else Decimal(int(amount)) / 100)
+
+
+def rounded_euros(amount: Decimal | float) -> str:
+    """Euros where cents would only distract: `1840.40` -> `1,840 EUR`."""
+    return f"{amount:,.0f} EUR"
+
+
+def number(value: float | None) -> str:
+    """`12345` -> `12,345`; nothing known -> a dash."""
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def share(value: float | None) -> str:
+    """`0.123` -> `12 %`, with a decimal where whole percents say nothing: `0.004` -> `0.4 %`."""
+    if value is None or math.isnan(value):
+        return "–"
+    percent = value * 100
+    return f"{percent:.1f} %" if 0 < percent < 2 or 98 < percent < 100 else f"{percent:.0f} %"
+
+
+def one_in(p_value: float | None) -> str:
+    """`0.0004` -> `1 in 2,500`: how seldom an honest change is at least this unusual."""
+    if p_value is None or math.isnan(p_value) or p_value <= 0:
+        return "–"
+    if p_value > 0.4:
+        return "ordinary"
+    seldom = 1 / p_value
+    digits = max(0, int(math.floor(math.log10(seldom))) - 1)
+    return f"1 in {round(seldom / 10**digits) * 10**digits:,}"
+
+
+def rarity(p_value: float | None) -> str:
+    """The same as a sentence."""
+    said = one_in(p_value)
+    if said == "–":
+        return "It could not be compared with other changes."
+    if said == "ordinary":
+        return "Comparable honest changes are often at least this unusual."
+    return f"About {said} comparable honest changes is at least this unusual."
+
+
+def day(value: date | str | None) -> str:
+    """`2024-09-03` -> `3 Sep 2024`, whatever the machine's language."""
+    value = _as_date(value)
+    return "–" if value is None else f"{value.day} {MONTHS[value.month - 1]} {value.year}"
+
+
+def long_day(value: date) -> str:
+    """`2024-09-03` -> `Tuesday 3 Sep 2024`."""
+    return f"{WEEKDAYS[value.weekday()]} {day(value)}"
+
+
+def instant(value: datetime | date | None) -> str:
+    """`3 Sep 2024 14:05`, UTC; a plain date stays a date."""
+    return f"{day(value)} {value:%H:%M}" if isinstance(value, datetime) else day(value)
+
+
+def seconds(value: float) -> str:
+    """`83.2` -> `83 s`, `0.42` -> `0.42 s`."""
+    return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s" if value >= 1 else f"{value:.2f} s"
+
+
+def counted(number_of: int, one: str, many: str | None = None) -> str:
+    """`1 change`, `3 changes`, `no changes`."""
+    return f"{number_of or 'no'} {one if number_of == 1 else many or one + 's'}"
+
+
+def exposure(item: Mapping[str, Any]) -> str:
+    """One exposure of a member, said as something that happened to them."""
+    fields = [FIELDS.get(name, name.replace("_", " ")) for name in item.get("fields") or ()]
+    taken = f"; exposed: {', '.join(fields)}" if fields else ""
+    quality = item.get("match_quality")
+    match = f"; {MATCHES[quality]}" if quality in MATCHES else ""
+    return f"On list {item.get('breach_id')}, known since {day(item.get('known_at'))}{taken}{match}."
+
+
+def _as_date(value: date | str | None) -> date | None:
+    if isinstance(value, str):
+        return datetime.fromisoformat(value)
+    return value
