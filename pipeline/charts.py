@@ -131,6 +131,64 @@ def _column(x: float, width: float, floor: float, total: float, flagged: float) 
     return shapes
 
 
+def by_day(title: str, days: Sequence[tuple[str, Sequence[Part]]]) -> Markup:
+    """Stacked columns, one a day, the whole of each above it; parts bottom up."""
+    height, top, floor = 190, 24, 162
+    most = max((sum(part.amount for part in parts) for _, parts in days), default=0) or 1
+    step = WIDTH / max(len(days), 1)
+    shapes, told = [], []
+    for position, (label, parts) in enumerate(days):
+        middle, y = (position + 0.5) * step, float(floor)
+        wide = min(step * 0.62, 54)
+        for part in parts:
+            tall = (floor - top) * part.amount / most
+            y -= tall
+            if part.amount > 0:
+                shapes.append(
+                    f'<rect class="{part.colour}" x="{middle - wide / 2:.1f}" y="{y:.1f}" width="{wide:.1f}" '
+                    f'height="{max(tall - 1, 1):.1f}" rx="2"/>'
+                )
+        whole = f"{sum(part.amount for part in parts):,.0f}"
+        shapes += [_text(middle, y - 7, whole, "strong", "middle"), _text(middle, floor + 18, label, "label", "middle")]
+        told.append(f"{label}: " + ", ".join(f"{part.name} {part.worded}" for part in parts if part.amount > 0))
+    shapes.append(f'<line class="axis" x1="0" x2="{WIDTH}" y1="{floor}" y2="{floor}"/>')
+    return _svg(title, "; ".join(told) or "Nothing is planned.", WIDTH, height, shapes)
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One point: how far along, how high, the number inside, and the class of its colour."""
+
+    x: float
+    y: float
+    number: str
+    colour: str
+
+
+def dots(title: str, said: str, points: Sequence[Dot], ticks_x: Sequence[tuple[float, str]], name_y: str) -> Markup:
+    """Numbered points. `x` runs as the ticks do; heights are drawn on a square root, so that small sums show."""
+    height, left, top, floor = 190, 8, 24, 162
+    far = max([tick for tick, _ in ticks_x] + [point.x for point in points]) or 1
+    high = max((point.y for point in points), default=0) or 1
+    room_x, room_y = WIDTH - left - 16, floor - top - 14
+    shapes = [_text(0, 12, f"{name_y}, up to {high:,.0f}", "label", "start")]
+    for tick, label in ticks_x:
+        x = left + 8 + room_x * tick / far
+        anchor = "end" if tick == far else "middle" if tick else "start"
+        shapes += [
+            f'<line class="grid-line" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{floor}"/>',
+            _text(x, floor + 18, label, "label", anchor),
+        ]
+    shapes.append(f'<line class="axis" x1="0" x2="{WIDTH}" y1="{floor}" y2="{floor}"/>')
+    for point in reversed(points):
+        x, y = left + 8 + room_x * point.x / far, floor - 10 - room_y * (max(point.y, 0) / high) ** 0.5
+        shapes += [
+            f'<circle class="dot {point.colour}" cx="{x:.1f}" cy="{y:.1f}" r="9.5"/>',
+            _text(x, y + 4, point.number, "in-dot", "middle"),
+        ]
+    return _svg(title, said, WIDTH, height, shapes)
+
+
 def shares(title: str, parts: Sequence[Part], width: int = 1060) -> Markup:
     """One whole as a bar cut into its parts, each named below with its amount."""
     whole = sum(part.amount for part in parts)
@@ -176,7 +234,7 @@ def _svg(title: str, said: str, width: float, height: float, shapes: Sequence[st
     from markupsafe import Markup, escape
 
     return Markup(
-        f'<svg class="chart" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(title)}. {escape(said)}">'
+        f'<svg class="chart" viewBox="0 0 {width:g} {height:g}" role="img">'
         f"<title>{escape(title)}</title><desc>{escape(said)}</desc>{''.join(shapes)}</svg>"
     )
 

@@ -6,12 +6,12 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pipeline import charts, wording
-from pipeline.charts import Band, Bin, Part
+from pipeline.charts import Band, Bin, Dot, Part
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -54,6 +54,8 @@ def report(night: date, flags: Any, scores: Any, evidence: Any, run: Run, histor
         headline=headline(shown),
         run=run,
         figures=figures(shown),
+        calendar=calendar(night, shown),
+        map=rarity_and_money(shown),
         volumes=volumes(night, run, history),
         tables=table_rows(run),
         euros=euros(run),
@@ -80,8 +82,8 @@ def environment() -> Environment:
         auto_reload=False,
     )
     for word in (
-        wording.euros, wording.cents, wording.number, wording.share, wording.one_in, wording.rarity, wording.day,
-        wording.long_day, wording.instant, wording.seconds, wording.exposure,
+        wording.euros, wording.plain_euros, wording.cents, wording.number, wording.share, wording.one_in,
+        wording.rarity, wording.day, wording.long_day, wording.instant, wording.seconds, wording.exposure,
     ):  # fmt: skip
         made.filters[word.__name__] = word
     made.globals |= {"CREED": wording.CREED, "QUEUES": wording.QUEUES, "counted": wording.counted}
@@ -146,6 +148,62 @@ def figures(flags: Sequence[Row]) -> list[Row]:
     return made
 
 
+COLOURS = {"hold": "c-hold", "review": "c-review", "audit": "c-audit"}
+MOST_DOTS = 40
+"""More than this many dots hide each other."""
+DAYS_AHEAD = 7
+"""The calendar names this many days; what leaves later is one column."""
+
+
+def calendar(night: date, flags: Sequence[Row]) -> Markup | None:
+    """Euros at risk by the day of the next payment, so that the urgent shows."""
+    days: dict[str, Counter[str]] = {
+        wording.short_day(night + timedelta(days=ahead)): Counter() for ahead in range(1, DAYS_AHEAD + 1)
+    }
+    days |= {"later": Counter(), "no date": Counter()}
+    for flag in flags:
+        leaves = flag["first_payment_on"]
+        if leaves is None:
+            label = "no date"
+        elif leaves <= night:
+            label = wording.short_day(night + timedelta(days=1))
+        else:
+            label = wording.short_day(leaves) if leaves <= night + timedelta(days=DAYS_AHEAD) else "later"
+        days[label][flag["queue"]] += flag["amount_at_risk"] or 0
+    if not any(sum(sums.values()) for sums in days.values()):
+        return None
+    columns = [
+        (
+            label,
+            [
+                Part(queue, float(sums[queue]), wording.rounded_euros(sums[queue]), COLOURS[queue])
+                for queue in wording.QUEUES
+            ],
+        )
+        for label, sums in days.items()
+        if sums or label not in ("later", "no date")
+    ]
+    return charts.by_day("Euros at risk by the day of the next payment", columns)
+
+
+def rarity_and_money(flags: Sequence[Row]) -> Markup | None:
+    """The first flags by how seldom they are and how much is at risk."""
+    placed = [f for f in flags if f["p_value"]][:MOST_DOTS]
+    if not placed:
+        return None
+    points = [
+        Dot(-math.log10(f["p_value"]), float(f["amount_at_risk"] or 0), str(f["rank"]), COLOURS[f["queue"]])
+        for f in placed
+    ]
+    last = max(math.ceil(max(point.x for point in points)), 1)
+    ticks = [(float(power), f"1 in {10**power:,}" if power else "usual") for power in range(last + 1)]
+    told = "; ".join(
+        f"number {f['rank']}: {wording.one_in(f['p_value'])}, {wording.rounded_euros(f['amount_at_risk'] or 0)}"
+        for f in placed
+    )
+    return charts.dots("Flags by how seldom they are and the euros at risk", told, points, ticks, "Euros at risk")
+
+
 VOLUMES = (
     ("Claims received", ("tables", "claims", "rows_accepted")),
     ("Payments planned, sent or returned", ("tables", "payments", "rows_accepted")),
@@ -185,11 +243,14 @@ def _compared(tonight: float, band: Band | None) -> tuple[str, str]:
     if band is None:
         return "too few earlier nights to say what is usual", ""
     said = f"usually {band.low:,.0f} to {band.high:,.0f}"
-    if tonight > band.high:
-        return f"above the usual ({said})", "warn"
-    if tonight < band.low:
-        return f"below the usual ({said})", "warn"
-    return said, "good"
+    if band.low <= tonight <= band.high:
+        return said, "good"
+    side = "above" if tonight > band.high else "below"
+    # one night in five is outside the range: only one outside by the range's own width is worth a warning
+    beyond = max(tonight - band.high, band.low - tonight)
+    if beyond > max(band.high - band.low, 1):
+        return f"well {side} the usual ({said})", "warn"
+    return f"{side} the usual ({said})", ""
 
 
 def _loaded_history(run: Run) -> bool:
@@ -337,9 +398,9 @@ def _rows(table: Any) -> list[Row]:
     return [{name: _plain(value) for name, value in row.items()} for row in rows]
 
 
-def _date(value: Any) -> date | None:
+def _date(value: date | None) -> date | None:
     """A day as pandas and Arrow may give it, without its midnight."""
-    return value.date() if hasattr(value, "date") else value
+    return value.date() if isinstance(value, datetime) else value
 
 
 def _plain(value: Any) -> Any:

@@ -51,6 +51,11 @@ def euros(amount: Decimal | float | None) -> str:
     return "–" if amount is None else f"{amount:,.2f} EUR"
 
 
+def plain_euros(amount: Decimal | float | None) -> str:
+    """For a column headed EUR: `1840` -> `1,840.00`."""
+    return "–" if amount is None else f"{amount:,.2f}"
+
+
 def cents(amount: int | None) -> str:
     """Cents as euros: `184000` -> `1,840.00 EUR`."""
     return euros(None if amount is None else Decimal(int(amount)) / 100)
@@ -81,7 +86,7 @@ def one_in(p_value: float | None) -> str:
     if p_value > 0.4:
         return "ordinary"
     seldom = 1 / p_value
-    digits = max(0, int(math.floor(math.log10(seldom))) - 1)
+    digits = max(0, math.floor(math.log10(seldom)) - 1)
     return f"1 in {round(seldom / 10**digits) * 10**digits:,}"
 
 
@@ -99,6 +104,11 @@ def day(value: date | str | None) -> str:
     """`2024-09-03` -> `3 Sep 2024`, whatever the machine's language."""
     value = _as_date(value)
     return "–" if value is None else f"{value.day} {MONTHS[value.month - 1]} {value.year}"
+
+
+def short_day(value: date) -> str:
+    """`2024-09-03` -> `3 Sep`."""
+    return f"{value.day} {MONTHS[value.month - 1]}"
 
 
 def long_day(value: date) -> str:

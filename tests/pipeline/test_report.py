@@ -113,8 +113,8 @@ def text(html):
 
 def test_a_flag_shows_its_reasons_with_the_usual_value():
     said = text(page([flag()]))
-    assert "Reimbursed to the new account in 30 days. 1,840.00 EUR · usually 62.00 EUR" in said
-    assert "3 days · usually 41 days" in said
+    assert "Reimbursed to the new account in 30 days. 1,840.00 EUR usually 62.00 EUR" in said
+    assert "3 days usually 41 days" in said
 
 
 def test_a_p_value_is_said_as_one_in_so_many():
@@ -224,10 +224,18 @@ def test_every_picture_is_told_in_words_and_every_table_names_its_columns():
     assert len(re.findall("<table", html)) == len(re.findall("<thead", html))
 
 
-def test_a_night_above_its_usual_volume_says_so():
-    run = run_of(tables={"claims": {"rows_accepted": 2_000}})
-    claims = volumes(NIGHT, run, history())[0]
-    assert (claims.tone, claims.says) == ("warn", "above the usual (usually 800 to 806)")
+@pytest.mark.parametrize(
+    ("tonight", "says", "tone"),
+    [
+        (803, "usually 800 to 806", "good"),
+        (809, "above the usual (usually 800 to 806)", ""),
+        (2_000, "well above the usual (usually 800 to 806)", "warn"),
+        (0, "well below the usual (usually 800 to 806)", "warn"),
+    ],
+)
+def test_a_volume_is_held_against_its_usual_range(tonight, says, tone):
+    claims = volumes(NIGHT, run_of(tables={"claims": {"rows_accepted": tonight}}), history())[0]
+    assert (claims.says, claims.tone) == (says, tone)
 
 
 def test_a_sunday_is_not_compared_with_working_days():
