@@ -212,10 +212,11 @@ def shares(title: str, parts: Sequence[Part], width: int = 1060) -> Markup:
     return _svg(title, said, width, 76, shapes)
 
 
-def rows(title: str, parts: Sequence[Part], name_width: int = 150, width: int = WIDTH) -> Markup:
-    """One horizontal bar a part, longest full width, its amount in words at the end."""
-    most = max((part.amount for part in parts), default=0) or 1
-    room = width - name_width - 110
+def rows(title: str, parts: Sequence[Part], whole: float | None = None, name_width: int = 120) -> Markup:
+    """One horizontal bar a part, its amount in words at the end; full width is `whole`, else the longest."""
+    most = whole or max((part.amount for part in parts), default=0) or 1
+    width = WIDTH
+    room = width - name_width - 80
     shapes = []
     for position, part in enumerate(parts):
         y = position * 24

@@ -24,7 +24,7 @@ USUAL_NIGHTS = 28
 """What is usual is read off at most this many earlier nights."""
 ENOUGH_NIGHTS = 5
 """Fewer nights than this do not make a usual range."""
-RARITY_STEPS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001, 0.00003, 0.00001)
+RARITY_STEPS = tuple(1 / (head * 10**power) for power in range(6) for head in (1, 3))
 """Edges of the p-value histogram, about half a power of ten apart."""
 
 
@@ -104,17 +104,20 @@ def flagged(flags: Any, evidence: Any) -> list[Row]:
     return shown
 
 
+HEADLINES = {
+    "hold": "before a payment leaves",
+    "review": "to review",
+    "audit": "drawn at random to see what is missed",
+}
+
+
 def headline(flags: Sequence[Row]) -> str:
     """The night in a sentence or two."""
     if not flags:
         return "A quiet night: no change stands out enough to be put before a reviewer."
     counts = Counter(flag["queue"] for flag in flags)
     new = sum(flag["is_new"] for flag in flags)
-    parts = [
-        f"{counts['hold']} before a payment leaves",
-        f"{counts['review']} to review",
-        f"{counts['audit']} drawn at random to see what is missed",
-    ]
+    parts = [f"{counts[queue]} {said}" for queue, said in HEADLINES.items() if counts[queue]]
     return f"{wording.counted(len(flags), 'change')} in the queue, {new} of them new tonight: {', '.join(parts)}."
 
 
@@ -301,8 +304,12 @@ def list_rows(run: Run) -> list[Row]:
     """One row a breach list, with its matches in words."""
     made = []
     for item in run.get("lists") or []:
-        quality = item.get("by_quality") or {}
-        made.append({name: item.get(name) for name in LIST_FACTS} | {"by_quality": quality})
+        matches = [
+            f"{quality.replace('_', ' ')} {wording.share(many) if isinstance(many, float) else wording.number(many)}"
+            for quality, many in (item.get("by_quality") or {}).items()
+            if many
+        ]
+        made.append({name: item.get(name) for name in LIST_FACTS} | {"matches": ", ".join(matches)})
     return made
 
 
@@ -316,7 +323,7 @@ def lists_picture(run: Run) -> Markup | None:
         for item in list_rows(run)
         if item["exposed_share"] is not None
     ]
-    return charts.rows("Share of members on each list", parts) if parts else None
+    return charts.rows("Share of members on each list", parts, whole=1.0) if parts else None
 
 
 def distribution(scores: Any, flags: Sequence[Row]) -> Markup | None:
@@ -365,7 +372,7 @@ def unflagged(scores: Any) -> list[tuple[str, int]]:
 def stages(run: Run) -> Markup | None:
     """How long each stage took."""
     parts = [Part(stage, took, wording.seconds(took), "bar") for stage, took in (run.get("seconds") or {}).items()]
-    return charts.rows("Seconds a stage", parts, name_width=110) if parts else None
+    return charts.rows("Seconds a stage", parts) if parts else None
 
 
 def _at(run: Run, path: Sequence[str]) -> int | None:

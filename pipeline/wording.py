@@ -128,7 +128,7 @@ def seconds(value: float) -> str:
 
 def counted(number_of: int, one: str, many: str | None = None) -> str:
     """`1 change`, `3 changes`, `no changes`."""
-    return f"{number_of or 'no'} {one if number_of == 1 else many or one + 's'}"
+    return f"{f'{number_of:,}' if number_of else 'no'} {one if number_of == 1 else many or one + 's'}"
 
 
 def exposure(item: Mapping[str, Any]) -> str:
