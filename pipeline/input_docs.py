@@ -31,14 +31,14 @@ def with_tables(page: str) -> str:
     """The page with its tables section written anew."""
     sections = [
         *(_section(table) for table in DROP_TABLES.values()),
-        _section(PEOPLE, "breaches/<breach_id>/"),
+        _section(PEOPLE, "breaches/<breach_id>/", "at least one list is required"),
         *(_section(table, "reference/") for table in REFERENCE_TABLES.values()),
     ]
     return SECTION.sub(lambda found: found[1] + "\n" + "\n".join(sections) + "\n" + found[2], page)
 
 
-def _section(table: Table, folder: str = "") -> str:
-    needed = "required" if table.required else "optional"
+def _section(table: Table, folder: str = "", needed: str = "") -> str:
+    needed = needed or ("required" if table.required else "optional")
     key = f", key `{table.key}`" if table.key else ""
     lines = [
         f"### `{folder}{table.name}`",
