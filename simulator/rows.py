@@ -1,0 +1,265 @@
+"""The insurer's tables in the form of the data contract, as known on a day."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from simulator import changes as ch
+from simulator import claims as cl
+from simulator import events as ev
+from simulator import parameters as p
+from simulator import payments as pay
+from simulator.chance import DAY_SECONDS, NEVER
+from simulator.identities import written
+from simulator.lists import Vocabulary, birth_number
+from simulator.people import People, Payees
+from simulator.providers import SPECIALTIES, Providers
+from simulator.text import NONE, choice, dates, digits, fixed, instants, money, numbered, scattered, tokens, words
+
+TWO_HOURS = 7200
+PROTECTIONS = ("none", "curatorship", "guardianship")
+PAYEE_TYPES = ("member", "institution", "guardian", "provider")
+
+
+@dataclass
+class Insurer:
+    """Everything that happened, and the words to write it down with."""
+
+    people: People
+    payees: Payees
+    providers: Providers
+    claims: cl.Claims
+    changes: ch.Changes
+    timeline: ch.Timeline
+    payments: pay.Payments
+    paid_claims: np.ndarray
+    events: ev.Events
+    outcomes: dict[str, np.ndarray]
+    ibans: pa.Array
+    vocabulary: Vocabulary
+
+    @property
+    def provider_offset(self) -> int:
+        return len(self.payees.member)
+
+    def news(self) -> dict[str, list[np.ndarray]]:
+        """For each table, the days on which a row of it is new or different."""
+        people, claims, payments = self.people, self.claims, self.payments
+        told = np.where(people.died < NEVER, people.died + p.DEATH_REPORTED_DAYS, NEVER)
+        return {
+            "members": [people.joined, people.left, told, people.moved],
+            "providers": [self.providers.opened, self.providers.closed, self._provider_moves()],
+            "claims": [cl.received_day(claims), claims.decided, claims.reversed],
+            "bank_changes": [np.where(self.changes.announced, _local_day(self.changes.requested), NEVER)],
+            "account_events": [_local_day(self.events.at)],
+            "payments": [payments.announced, payments.switched, payments.planned, payments.returned],
+            "outcomes": [_local_day(self.outcomes["decided"])],
+        }
+
+    def table(self, name: str, rows: np.ndarray, day: int) -> pa.Table:
+        """Some rows of a table, as they stand at the end of a day."""
+        columns: dict[str, Any] = getattr(self, f"_{name}")(rows, day)
+        return pa.table(columns)
+
+    def _provider_moves(self) -> np.ndarray:
+        moves = np.full(len(self.providers.opened), NEVER)
+        place = self.changes.payee - self.provider_offset
+        mine = place >= 0
+        moves[place[mine]] = _local_day(self.changes.effective[mine])
+        return np.where(self.providers.shown, moves, NEVER)
+
+    def _payee_id(self, payee: np.ndarray) -> pa.Array:
+        """Providers are paid under their own number."""
+        provider = payee - self.provider_offset
+        own = numbered("P", np.where(provider >= 0, 0, payee), 7)
+        return pc.if_else(pa.array(provider >= 0), numbered("R", np.maximum(provider, 0), 7).cast(pa.string()), own)
+
+    def _payee_type(self, payee: np.ndarray) -> pa.Array:
+        kind = np.append(self.payees.kind, 3)[np.minimum(payee, self.provider_offset)]
+        return choice(PAYEE_TYPES, kind)
+
+    def _iban(self, account: np.ndarray, null: np.ndarray | None = None) -> pa.Array:
+        return self.ibans.take(pa.array(account, mask=null))
+
+    def _members(self, rows: np.ndarray, day: int) -> dict[str, Any]:
+        who, book = self.people, self.vocabulary
+        form = np.minimum(scattered(rows, 11) % 20, 2).astype(np.int64)
+        form = np.where(form == 2, np.where(scattered(rows, 12) % 10 < 6, 0, 1), np.where(form == 1, 2, form))
+        own = who.ids[rows]
+        left = who.left[rows] > day
+        died = who.died[rows] + p.DEATH_REPORTED_DAYS > day
+        department = np.where(who.moved[rows] <= day, who.next_department[rows], who.department[rows])
+        given = words(book.given, who.given[rows])
+        return {
+            "member_id": numbered("", rows, 8),
+            "household_id": numbered("H", who.household[rows], 7),
+            "contract_id": numbered("K", who.household[rows], 7),
+            "role": choice(("policyholder", "spouse", "child", "other"), who.role[rows]),
+            "national_id": written(own, form, ~who.has_id[rows]),
+            "holder_national_id": written(who.ids[who.holder[rows]], np.zeros(len(rows), np.int64), rows < 0),
+            "birth_date": fixed(digits(birth_number(who.born[rows], who.incomplete[rows]), 8)),
+            "birth_rank": pa.array(who.rank[rows], pa.int32()),
+            "family_name": words(book.surnames, who.family[rows]),
+            "given_names": pc.binary_join_element_wise(
+                given, words(book.given, who.second_given[rows]), " ", null_handling="skip"
+            ),
+            "birth_name": words(book.surnames, who.birth_name[rows]),
+            "sex": choice(("F", "M"), who.sex[rows]),
+            "postal_code": fixed(
+                digits(department * 1000 + scattered(who.household[rows], 2).astype(np.int64) % 1000, 5)
+            ),
+            "joined_on": dates(who.joined[rows]),
+            "left_on": dates(np.where(left, 0, who.left[rows]), left),
+            "died_on": dates(np.where(died, 0, who.died[rows]), died),
+            "guarantee_level": pa.array(who.level[rows], pa.int32()),
+            "legal_protection": choice(PROTECTIONS, who.protection[rows]),
+            "residence": choice(("home", "care_home"), who.care_home[rows].astype(np.int64)),
+            "broker_id": numbered("B", who.broker[rows], 3),
+            "employer_id": numbered("E", who.employer[rows], 5),
+        }
+
+    def _providers(self, rows: np.ndarray, day: int) -> dict[str, Any]:
+        who = self.providers
+        open_ = who.closed[rows] > day
+        account = self.timeline.at(rows + self.provider_offset, np.full(len(rows), (day + 1) * DAY_SECONDS - 1))
+        hospital = who.specialty[rows] == SPECIALTIES.index("hospital")
+        return {
+            "provider_id": numbered("R", rows, 7),
+            "finess": fixed(_luhn(np.char.mod("99%06d", rows)), ~hospital),
+            "rpps": fixed(_luhn(np.char.mod("99%08d", rows)), hospital),
+            "specialty": choice(SPECIALTIES, who.specialty[rows]),
+            "opened_on": dates(who.opened[rows], scattered(rows, 8) % 20 == 0),
+            "closed_on": dates(np.where(open_, 0, who.closed[rows]), open_),
+            "postal_code": fixed(digits(who.department[rows] * 1000 + rows % 1000, 5)),
+            "iban": self._iban(account, ~who.shown[rows]),
+        }
+
+    def _claims(self, rows: np.ndarray, day: int) -> dict[str, Any]:
+        claim = self.claims.rows(rows)
+        status = cl.status_on(claim, day)
+        settled = status >= cl.SETTLED
+        account = self.timeline.at(
+            claim.payee, np.where(settled, (claim.decided + 1) * DAY_SECONDS - 1, claim.received)
+        )
+        luck = scattered(rows, 3) % 100
+        current = np.where(settled, luck < 5, luck < 70) | (status == cl.REJECTED)
+        return {
+            "claim_id": numbered("C", rows, 9),
+            "member_id": numbered("", claim.member, 8),
+            "provider_id": numbered(
+                "R", np.where((luck == 99) & (claim.channel != cl.THIRD_PARTY), NONE, claim.provider), 7
+            ),
+            "cared_on": dates(claim.cared),
+            "received_at": instants(claim.received),
+            "care_family": choice(cl.FAMILIES, claim.family),
+            "channel": choice(cl.CHANNELS, claim.channel),
+            "has_public_record": pa.array(claim.public),
+            "billed_amount": money(claim.billed),
+            "reimbursed_amount": money(claim.reimbursed),
+            "ceiling_left_amount": money(np.maximum(claim.ceiling, 0), claim.ceiling == NONE),
+            "payee_id": self._payee_id(claim.payee),
+            "payee_type": self._payee_type(claim.payee),
+            "iban": self._iban(account, current),
+            "status": choice(cl.STATUSES, status),
+            "invoice_hash": tokens("", claim.invoice, 5),
+        }
+
+    def _bank_changes(self, rows: np.ndarray, day: int) -> dict[str, Any]:
+        change = self.changes.rows(rows)
+        first = change.cause == ch.CAUSES.index("first_account")
+        old = self.timeline.at(change.payee, change.effective - 1)
+        provider = change.payee >= self.provider_offset
+        member = np.where(provider, NONE, self.payees.member[np.where(provider, 0, change.payee)])
+        broker = change.actor >= 1000
+        agents = numbered("AG", np.where(broker, NONE, change.actor), 3)
+        return {
+            "change_id": numbered("X", rows, 7),
+            "payee_id": self._payee_id(change.payee),
+            "payee_type": self._payee_type(change.payee),
+            "member_id": numbered("", member, 8),
+            "requested_at": instants(change.requested),
+            "effective_at": instants(change.effective),
+            "old_iban": self._iban(old, first),
+            "new_iban": self._iban(change.account),
+            "holder_name": self._holder(rows, change, member),
+            "channel": choice(ch.CHANNELS, change.channel),
+            "actor_id": pc.coalesce(agents, numbered("B", np.where(broker, change.actor - 1000, NONE), 3)),
+            "auth_strength": choice(ch.AUTHS, change.auth),
+            "name_check": choice(ch.NAME_CHECKS, change.name_check),
+            "device_token": tokens("d", change.device, 4),
+            "document_hash": tokens("", change.document, 6),
+        }
+
+    def _holder(self, rows: np.ndarray, change: ch.Changes, member: np.ndarray) -> pa.Array:
+        """The holder's name as the papers print it: given and family name, a couple's, or somebody else's."""
+        someone = scattered(rows, 9).astype(np.int64) % len(self.people.family)
+        person = np.where(change.holder == ch.OTHER_NAME, np.abs(someone), np.maximum(member, 0))
+        family = words(self.vocabulary.surnames, self.people.family[person])
+        given = words(self.vocabulary.given, self.people.given[person])
+        couple = change.holder == ch.COUPLE_NAME
+        start = pc.if_else(pa.array(couple), pa.scalar("M OU MME"), given)
+        name = pc.binary_join_element_wise(start, family, " ")
+        practice = pc.binary_join_element_wise(pa.scalar("CABINET"), numbered("", change.payee % 100_000, 5), " ")
+        name = pc.if_else(pa.array(member == NONE), practice, name)
+        return pc.if_else(pa.array(change.holder == NONE), pa.scalar(None, pa.string()), name)
+
+    def _account_events(self, rows: np.ndarray, day: int) -> dict[str, Any]:
+        event = self.events.rows(rows)
+        return {
+            "event_id": numbered("V", rows, 9),
+            "member_id": numbered("", event.member, 8),
+            "occurred_at": instants(event.at),
+            "kind": choice(ev.KINDS, event.kind),
+            "channel": choice(("portal", "mobile"), event.mobile.astype(np.int64)),
+            "actor_id": pa.nulls(len(rows), pa.string()),
+            "device_token": tokens("d", event.device, 4),
+            "ip_country": choice(("FR", "RO", "NL"), np.where(event.abroad, 1 + event.network % 2, 0)),
+            "network": numbered("AS", event.network, 4),
+        }
+
+    def _payments(self, rows: np.ndarray, day: int) -> dict[str, Any]:
+        payment = self.payments.rows(rows)
+        sent, back = payment.planned <= day, payment.returned <= day
+        return {
+            "payment_id": numbered("Y", rows, 9),
+            "payee_id": self._payee_id(payment.payee),
+            "member_id": numbered("", payment.member, 8),
+            "iban": self._iban(np.where(payment.switched <= day, payment.sent_to, payment.account)),
+            "amount": money(payment.amount),
+            "claim_ids": pay.claim_ids(payment, self.paid_claims),
+            "planned_on": dates(payment.planned),
+            "value_date": dates(payment.planned, ~sent),
+            "status": choice(("planned", "sent", "returned"), sent.astype(np.int64) + back),
+            "return_reason": choice(pay.REASONS, np.where(back, payment.reason, NONE)),
+        }
+
+    def _outcomes(self, rows: np.ndarray, day: int) -> dict[str, Any]:
+        fraud = self.outcomes["fraud"][rows]
+        return {
+            "outcome_id": numbered("O", rows, 6),
+            "change_id": numbered("X", self.outcomes["change"][rows], 7),
+            "decided_at": instants(self.outcomes["decided"][rows]),
+            "verdict": choice(("benign", "confirmed_fraud"), fraud),
+            "reason_code": choice(("B01", "F01"), fraud),
+            "source": choice(("audit", "complaint"), fraud),
+        }
+
+
+def _local_day(second: np.ndarray) -> np.ndarray:
+    """The drop that brings an instant: late evenings in UTC are tomorrow in Paris."""
+    return (second + TWO_HOURS) // DAY_SECONDS
+
+
+def _luhn(texts: np.ndarray) -> np.ndarray:
+    """Digits with their Luhn digit appended, as a matrix of ASCII."""
+    matrix = np.array([list(text.encode()) for text in texts], np.uint8).reshape(len(texts), -1)
+    values = matrix.astype(np.int64) - ord("0")
+    doubled = values[:, ::-1].copy()
+    doubled[:, ::2] *= 2
+    total = np.where(doubled > 9, doubled - 9, doubled).sum(axis=1)
+    return np.hstack([matrix, digits((10 - total % 10) % 10, 1)])
