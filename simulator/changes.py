@@ -9,7 +9,7 @@ import numpy as np
 from simulator import parameters as p
 from simulator.accounts import Ledger, foreign_banks, neobanks, usual_banks
 from simulator.chance import DAY_SECONDS, NEVER, daytime, months, pick, stream
-from simulator.people import People, Payees
+from simulator.people import Payees, People
 from simulator.text import NONE
 
 CHANNELS = (
@@ -93,10 +93,12 @@ def _key(payee: np.ndarray, second: np.ndarray) -> np.ndarray:
     return (payee.astype(np.int64) << 33) + second
 
 
-def honest_changes(seed: int, people: People, payees: Payees, ledger: Ledger, start: int, end: int) -> Changes:
+def honest_changes(
+    seed: int, people: People, payees: Payees, ledger: Ledger, factor: float, start: int, end: int
+) -> Changes:
     """What members do with their accounts in ordinary life, and a wave of one bank's customers to another."""
     rng = stream(seed, "honest changes")
-    payee, day = _when(rng, people, payees, start, end)
+    payee, day = _when(rng, people, payees, factor, start, end)
     cause = pick(rng, p.CAUSES, len(payee))
     account = _where_to(rng, cause, payee, payees, ledger)
     ordinary = _described(rng, payee, day, cause, account, payees, people)
@@ -138,11 +140,11 @@ def season(start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _when(
-    rng: np.random.Generator, people: People, payees: Payees, start: int, end: int
+    rng: np.random.Generator, people: People, payees: Payees, factor: float, start: int, end: int
 ) -> tuple[np.ndarray, np.ndarray]:
     age = (end - people.born[payees.member]) // 365
-    factor = np.array(p.CHANGE_AGES)[np.searchsorted([26, 41, 66], age, side="right")]
-    count = rng.poisson(p.CHANGE_RATE * factor * (end - start) / 365)
+    restless = np.array(p.CHANGE_AGES)[np.searchsorted([26, 41, 66], age, side="right")]
+    count = rng.poisson(p.CHANGE_RATE * factor * restless * (end - start) / 365)
     payee = np.repeat(np.arange(len(count)), count)
     days, edges = season(start + 5, end)
     day = days[np.minimum(np.searchsorted(edges, rng.random(len(payee))), len(days) - 1)]
@@ -193,6 +195,7 @@ def _described(
     channel[no_web] = CHANNELS.index("paper")
     online = channel <= 1
     new_device = rng.random(count) < p.NEW_DEVICE_SHARE
+    device = np.where(new_device, 10**8 + rng.integers(0, 10**8, count), payees.device[payee])
     shared = np.isin(cause, [_cause("marriage"), _cause("institution"), _cause("guardian"), _cause("divorce")])
     check = np.where(shared, pick(rng, p.NAME_CHECK_SHARED, count), pick(rng, p.NAME_CHECK, count))
     requested = daytime(rng, day)
@@ -203,7 +206,7 @@ def _described(
     return Changes(
         payee=payee, requested=requested, effective=requested + lag, account=account, cause=cause, channel=channel,
         actor=_actors(rng, channel, payees, people, payee), auth=_proofs(rng, channel), name_check=check,
-        device=np.where(online, np.where(new_device, 10**8 + rng.integers(0, 10**8, count), payees.device[payee]), NONE),
+        device=np.where(online, device, NONE),
         document=np.where(papers, rng.integers(0, 10**12, count), NONE),
         holder=np.where(rng.random(count) < 0.1, NONE, holder), announced=np.ones(count, bool),
         campaign=np.full(count, NONE),

@@ -8,7 +8,7 @@ import numpy as np
 
 from simulator import parameters as p
 from simulator.chance import DAY_SECONDS, NEVER, daytime, pick, stream
-from simulator.people import People, Payees
+from simulator.people import Payees, People
 from simulator.providers import Providers, visited
 from simulator.text import NONE
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from simulator import parameters as p
-from simulator.changes import Changes
 from simulator.chance import daytime, stream
+from simulator.changes import Changes
 from simulator.people import Payees
 from simulator.text import NONE
 

@@ -16,11 +16,11 @@ import numpy as np
 
 from simulator import parameters as p
 from simulator.accounts import Ledger, foreign_banks, neobanks, usual_banks
-from simulator.changes import AUTHS, CAUSES, CHANNELS, NAME_CHECKS, OTHER_NAME, OWN_NAME, Changes
 from simulator.chance import DAY_SECONDS, NEVER, pick, stream
+from simulator.changes import AUTHS, CAUSES, CHANNELS, NAME_CHECKS, OTHER_NAME, OWN_NAME, Changes
 from simulator.claims import FAMILIES, MOBILE, NOEMIE, PORTAL, SETTLED, Claims
 from simulator.events import DEVICE, EMAIL, LOGIN, MFA, PHONE, RESET, Events
-from simulator.people import People, Payees
+from simulator.people import Payees, People
 from simulator.providers import Providers, visited
 from simulator.text import NONE
 

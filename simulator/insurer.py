@@ -12,8 +12,8 @@ import pyarrow as pa
 from simulator import names
 from simulator import parameters as p
 from simulator.accounts import Ledger
-from simulator.changes import CAUSES, Changes, Timeline, honest_changes, provider_changes
 from simulator.chance import DAY_SECONDS, stream
+from simulator.changes import CAUSES, Changes, Timeline, honest_changes, provider_changes
 from simulator.claims import Claims, honest_claims
 from simulator.drops import write_drops
 from simulator.events import Events, honest_events
@@ -59,7 +59,7 @@ def simulate(
     ledger = Ledger()
     people, payees = settle(seed, members, start, last, ledger)
     providers = open_practices(seed, members, start, last, ledger)
-    honest = honest_changes(seed, people, payees, ledger, start, last)
+    honest = honest_changes(seed, people, payees, ledger, asked.change_factor, start, last)
     offset = len(payees.member)
     moved = provider_changes(seed, providers.account, offset, ledger, start, last)
     listed = listed_members(seed, people)

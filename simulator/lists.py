@@ -16,7 +16,7 @@ from simulator import parameters as p
 from simulator.chance import months, stream, years
 from simulator.files import TableFile
 from simulator.identities import outsider_ids, written
-from simulator.people import CHILD, People
+from simulator.people import People
 from simulator.text import NONE, digits, fixed, words
 
 CHUNK = 2_000_000

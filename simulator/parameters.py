@@ -16,6 +16,7 @@ class Size:
     days: int = 400  # of history in the first drop
     drops: int = 8  # daily drops after the first
     claims_a_year: float = 10.0  # a member; French acts grouped into claims, estimate
+    change_factor: float = 2.0  # times CHANGE_RATE: a small insurer has changes to show every week; 1 is life
     outside_people: int | None = None  # on breach lists, not insured here; None: as many as members
     form: str = "mixed"  # of the files: csv, parquet, or mixed (mostly csv, each other form once)
     malformed: bool = True  # a few broken rows and a few sent again, as feeds have them

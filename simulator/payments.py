@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from simulator import parameters as p
-from simulator.changes import CAUSES, Changes, Timeline
 from simulator.chance import DAY_SECONDS, NEVER, business_day, pick, stream
+from simulator.changes import CAUSES, Changes, Timeline
 from simulator.claims import SETTLED, Claims
 from simulator.text import NONE, numbered
 

@@ -12,7 +12,8 @@ from simulator.chance import NEVER, stream
 from simulator.text import scattered
 
 SPECIALTIES = (
-    "general_practice", "pharmacy", "laboratory", "optician", "dentist", "audiologist", "hospital", "osteopath", "other",
+    "general_practice", "pharmacy", "laboratory", "optician", "dentist", "audiologist", "hospital", "osteopath",
+    "other",
 )  # fmt: skip
 SPECIALTY_SHARES = (0.30, 0.16, 0.04, 0.09, 0.14, 0.02, 0.02, 0.09, 0.14)
 FAMILY_SPECIALTY = {

@@ -17,7 +17,7 @@ from simulator import payments as pay
 from simulator.chance import DAY_SECONDS, NEVER
 from simulator.identities import written
 from simulator.lists import Vocabulary, birth_number
-from simulator.people import People, Payees
+from simulator.people import Payees, People
 from simulator.providers import SPECIALTIES, Providers
 from simulator.text import NONE, choice, dates, digits, fixed, instants, money, numbered, scattered, tokens, words
 
