@@ -81,17 +81,21 @@ CREATE OR REPLACE TEMP TABLE amount_counted AS
     FROM amount_payments AS p LEFT JOIN less USING (payment_id)
 """
 
-# First what the payee's own versions say is unpaid, which leaves few; then whether such a claim went on elsewhere.
+# First what the versions payable to the account say is unpaid, which leaves few; then whether a later version of
+# such a claim goes elsewhere.
 READ_UNPAID_CLAIMS = """
 CREATE OR REPLACE TEMP TABLE amount_claims AS
-    SELECT claim_id, payee_id, account, reimbursed_cents AS cents, status, known_at, version
-    FROM claims SEMI JOIN amount_pairs USING (payee_id) WHERE known_at <= $cutoff
-    QUALIFY row_number() OVER (PARTITION BY claim_id ORDER BY known_at DESC, version DESC) = 1
-"""
-DROP_SETTLED = """
-DELETE FROM amount_claims
-    WHERE status NOT IN {unpaid} OR claim_id IN (
-        SELECT r.claim_id FROM amount_repeats AS r)
+    WITH payable AS (
+        SELECT c.claim_id, p.payee_id, p.account, c.reimbursed_cents, c.status, c.known_at, c.version
+        FROM claims AS c JOIN amount_pairs AS p
+          ON p.payee_id = c.payee_id AND (c.account = p.account OR (c.account IS NULL AND p.is_current))
+        WHERE c.known_at <= $cutoff
+    ), unpaid AS (
+        SELECT claim_id, payee_id, account, reimbursed_cents AS cents, known_at, version
+        FROM payable WHERE status IN {unpaid} AND claim_id NOT IN (SELECT claim_id FROM amount_repeats)
+    )
+    SELECT u.* FROM unpaid AS u ANTI JOIN payable AS later
+      ON later.claim_id = u.claim_id AND (later.known_at, later.version) > (u.known_at, u.version)
 """
 DROP_MOVED = """
 DELETE FROM amount_claims AS mine USING claims AS other
@@ -106,10 +110,7 @@ WITH pending AS (
            min(planned_on) FILTER (status IN {pending}) AS next_payment_on, max(first_known_at) AS newest_payment_at
     FROM amount_counted GROUP BY payee_id, account
 ), unpaid AS (
-    SELECT p.payee_id, p.account, CAST(sum(c.cents) AS BIGINT) AS cents
-    FROM amount_claims AS c JOIN amount_pairs AS p
-      ON p.payee_id = c.payee_id AND (c.account = p.account OR (c.account IS NULL AND p.is_current))
-    GROUP BY p.payee_id, p.account
+    SELECT payee_id, account, CAST(sum(cents) AS BIGINT) AS cents FROM amount_claims GROUP BY payee_id, account
 ), paid AS (
     SELECT o.change_id, CAST(sum(counted_cents) FILTER (status = 'sent') AS BIGINT) AS cents,
            min(value_date) AS first_paid_on
@@ -170,8 +171,7 @@ def amounts(con: duckdb.DuckDBPyConnection, changes: pd.DataFrame, cutoff: datet
 
 
 def _read_unpaid_claims(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> None:
-    con.execute(READ_UNPAID_CLAIMS, {"cutoff": cutoff})
-    con.execute(DROP_SETTLED.format(unpaid=UNPAID))
+    con.execute(READ_UNPAID_CLAIMS.format(unpaid=UNPAID), {"cutoff": cutoff})
     since = con.execute("SELECT min(known_at) FROM amount_claims").fetchall()[0][0]
     if since is not None:
         con.execute(DROP_MOVED, {"cutoff": cutoff, "since": since})
