@@ -86,7 +86,7 @@ def environment() -> Environment:
         wording.rarity, wording.day, wording.long_day, wording.instant, wording.seconds, wording.exposure,
     ):  # fmt: skip
         made.filters[word.__name__] = word
-    made.globals |= {"CREED": wording.CREED, "QUEUES": wording.QUEUES, "counted": wording.counted}
+    made.globals |= {"CREED": wording.CREED, "QUEUES": wording.QUEUES, "counted": wording.counted, "tied": wording.tied}
     return made
 
 

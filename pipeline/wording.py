@@ -6,7 +6,7 @@ An unusual change is not an accusation, and an exposed member is a victim: every
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -138,6 +138,15 @@ def exposure(item: Mapping[str, Any]) -> str:
     quality = item.get("match_quality")
     match = f"; {MATCHES[quality]}" if quality in MATCHES else ""
     return f"On list {item.get('breach_id')}, known since {day(item.get('known_at'))}{taken}{match}."
+
+
+def tied(neighbours: Sequence[Mapping[str, Any]]) -> str:
+    """Who else the account, the device or the actor belongs to, counted: one payee may be tied in several ways."""
+    relations = sorted({str(item.get("relation")).replace("_", " ") for item in neighbours})
+    payees = {item.get("payee_id") for item in neighbours}
+    flagged = {item.get("payee_id") for item in neighbours if item.get("flag_id")}
+    also = f"; {len(flagged)} of them flagged" if flagged else ""
+    return f"{counted(len(payees), 'other payee')} tied to it by {', '.join(relations)}{also}."
 
 
 def _as_date(value: date | str | None) -> date | None:

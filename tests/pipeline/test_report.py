@@ -145,6 +145,22 @@ def test_the_evidence_of_a_flag_is_on_its_card():
     assert "14 Sep 2024 09:30 change requested" in said
 
 
+def test_the_card_says_what_the_account_was_who_shares_it_and_what_was_checked():
+    evidence = evidence_of() | {
+        "before": {"hint": "FR · 99003 · …8841", "since": date(2019, 3, 2)},
+        "neighbours": [
+            {"payee_id": "P-8", "relation": "account", "flag_id": "F-8"},
+            {"payee_id": "P-8", "relation": "device", "flag_id": "F-8"},
+            {"payee_id": "P-9", "relation": "account", "flag_id": None},
+        ],
+        "benign_checks": [{"check": "bank_wave", "result": "no", "sentence": "No wave from one bank to another."}],
+    }
+    said = text(page([flag()], evidence=[evidence]))
+    assert "before: FR · 99003 · …8841, since 2 Mar 2019" in said
+    assert "2 other payees tied to it by account, device; 1 of them flagged." in said
+    assert "What was checked No wave from one bank to another." in said
+
+
 @pytest.mark.parametrize("empty", [pd.DataFrame(), None])
 def test_a_quiet_night_says_so(empty):
     said = text(report(NIGHT, empty, None, empty, run_of(), []))

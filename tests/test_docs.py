@@ -1,0 +1,91 @@
+"""The pages say what the code does: exit codes, commands, settings, columns, links."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pipeline import errors, input_docs
+from pipeline.cli import main
+from pipeline.errors import PayeeWatchError
+from pipeline.settings import FOLDERS
+from pipeline.tables import DROP_TABLES, PEOPLE, REFERENCE_TABLES
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+def read(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def classes(base):
+    return [base, *(cls for child in base.__subclasses__() for cls in classes(child))]
+
+
+def section(page, heading):
+    """What stands below a second-level heading."""
+    return re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", read(page), re.DOTALL | re.MULTILINE).group(1)
+
+
+def first_cells(text):
+    """The code words in the first column of a section's tables."""
+    lines = [line for line in text.splitlines() if line.startswith("| `")]
+    return {word for line in lines for word in re.findall(r"`([^`]+)`", line.split("|")[1])}
+
+
+def test_the_runbook_has_every_exit_code_with_its_meaning():
+    rows = dict(
+        re.findall(r"^\| (\d+) \| ([^|]+?) \|", section("docs/running.md", "When a night does not end well"), re.M)
+    )
+    ours = {str(cls.exit_code): cls.meaning for cls in classes(PayeeWatchError) if cls.__module__ == errors.__name__}
+    assert {code: rows.get(code) for code in ours} == ours
+    assert set(rows) - set(ours) == {"0", "2"}
+
+
+def test_the_running_page_has_every_command_and_no_other():
+    cells = first_cells(section("docs/running.md", "Commands"))
+    told = {re.sub("^payeewatch ", "", cell).split()[0] for cell in cells}
+    assert told == set(main.commands)
+
+
+def test_the_running_page_has_every_folder_and_setting():
+    page = read("docs/running.md")
+    assert [name for name in FOLDERS if f"`{name}/`" not in page] == []
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "pipeline").glob("*.py"))
+    variables = set(re.findall(r"PAYEEWATCH_[A-Z]+(?:_[A-Z]+)*", source)) - {"PAYEEWATCH_"}
+    assert [name for name in sorted(variables) if name not in page] == []
+
+
+def test_the_input_page_is_current():
+    page = read("docs/input.md")
+    assert page == input_docs.with_tables(page), "run `python -m pipeline.input_docs`"
+
+
+def test_the_input_page_has_every_column():
+    page = read("docs/input.md")
+    tables = [*DROP_TABLES.values(), PEOPLE, *REFERENCE_TABLES.values()]
+    assert [c.name for t in tables for c in t.columns if f"| `{c.name}` |" not in page] == []
+
+
+def test_writing_the_tables_section_twice_changes_nothing():
+    page = "before\n<!-- tables: by hand -->\nstale\n<!-- end of tables -->\nafter\n"
+    once = input_docs.with_tables(page)
+    assert "stale" not in once
+    assert once.startswith("before\n")
+    assert once.endswith("after\n")
+    assert input_docs.with_tables(once) == once
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_links_between_pages_lead_somewhere(page):
+    links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_no_page_accuses(page):
+    found = re.findall(r"\b(?:fraudsters?|guilty|suspects?)\b", page.read_text(encoding="utf-8"), re.IGNORECASE)
+    assert found == []
