@@ -109,74 +109,80 @@ CREATE OR REPLACE MACRO pw_folded(original) AS
         'ØŁĐÐĦŦıŊ' || chr(173) || chr(8203) || chr(8204) || chr(8205) || chr(65279), 'OLDDHTIN'
     ))) END;
 
-CREATE OR REPLACE MACRO pw_split(folded) AS
-    list_filter(string_split(regexp_replace(folded, '[^\p{L}\p{N}]+', ' ', 'g'), ' '), LAMBDA w: w <> '');
+CREATE OR REPLACE MACRO pw_spaced(folded) AS
+    ' ' || trim(regexp_replace(folded, '[^\p{L}\p{N}]+', ' ', 'g')) || ' ';
 
--- The words that tell people apart; all of them where nothing else is left ("Le", "De" are surnames too).
-CREATE OR REPLACE MACRO pw_telling(words) AS
-    list_transform(
-        [list_filter(words, LAMBDA w: w NOT IN (@PARTICLES@))], LAMBDA kept: CASE WHEN len(kept) > 0 THEN kept ELSE words END
-    )[1];
+-- The telling words in their order, one space between them; '' when there is none. A name that is particles
+-- and nothing else keeps them (the first alternative): "Le" and "De" are surnames too.
+CREATE OR REPLACE MACRO canonical_name(original) AS
+    CASE
+        WHEN regexp_full_match(original, '[A-Za-z]*') THEN upper(original)  -- one plain word, the common case
+        ELSE trim(replace(replace(
+            regexp_replace(
+                pw_spaced(pw_folded(original)), '^((?: (?:@PARTICLES@))+ )$| (?:(?:@PARTICLES@) )+', '\1 ', 'g'
+            ), ' ST ', ' SAINT '), ' STE ', ' SAINTE '))
+    END;
 
-CREATE OR REPLACE MACRO pw_spelt(words) AS
-    list_transform(words, LAMBDA w: CASE w WHEN 'ST' THEN 'SAINT' WHEN 'STE' THEN 'SAINTE' ELSE w END);
+-- The same name whichever field holds which word: both names' words, sorted. Null unless both are there.
+CREATE OR REPLACE MACRO full_name(one, other) AS
+    CASE WHEN one = '' OR other = '' THEN NULL
+    WHEN contains(one, ' ') OR contains(other, ' ')
+    THEN array_to_string(list_sort(string_split(one || ' ' || other, ' ')), ' ')
+    WHEN one < other THEN one || ' ' || other
+    WHEN one > other THEN other || ' ' || one
+    WHEN one = other THEN one END;
 
-CREATE OR REPLACE MACRO name_words(original) AS pw_spelt(pw_telling(pw_split(pw_folded(original))));
+CREATE OR REPLACE MACRO name_key(name, birth8) AS pw_key64('name:' || name || '|' || birth8);
+
+-- The first of several given names, else null. A hyphen joins two words to one name.
+CREATE OR REPLACE MACRO first_given_name(given) AS
+    CASE WHEN regexp_matches(given, '[^\s,;][\s,;]+[^\s,;]') THEN regexp_extract(given, '[^\s,;]+') END;
 
 -- As one word, the way some systems write it: "Le Goff" as LEGOFF, "Dupont-Durand" as DUPONTDURAND.
 CREATE OR REPLACE MACRO pw_glued(original) AS
-    [regexp_replace(pw_folded(original), '[^\p{L}\p{N}]+', '', 'g')];
-
--- Each given name by itself; a hyphen joins two words to one name.
-CREATE OR REPLACE MACRO pw_each_given(original) AS
-    list_filter(string_split(regexp_replace(trim(original), '[\s,;]+', ' ', 'g'), ' '), LAMBDA w: w <> '');
+    CASE WHEN regexp_matches(original, '[\s''’-]')
+    THEN regexp_replace(pw_folded(original), '[^\p{L}\p{N}]+', '', 'g') END;
 
 CREATE OR REPLACE MACRO pw_surnames(family, birth_name) AS
-    list_distinct(list_filter(
-        [
-            name_words(family), name_words(birth_name),
-            CASE WHEN birth_name IS NOT NULL THEN list_concat(name_words(family), name_words(birth_name)) END,
-            pw_glued(family), pw_glued(birth_name)
-        ],
-        LAMBDA s: len(s) > 0 AND s <> ['']
-    ));
+    CASE WHEN birth_name IS NULL THEN [canonical_name(family), pw_glued(family)]
+    ELSE [
+        canonical_name(family), canonical_name(birth_name), pw_glued(family), pw_glued(birth_name),
+        trim(canonical_name(family) || ' ' || canonical_name(birth_name))
+    ] END;
 
-CREATE OR REPLACE MACRO pw_given(given) AS
-    list_distinct(list_filter(
-        list_concat(
-            [name_words(given)],
-            list_transform(pw_each_given(given), LAMBDA g: name_words(g)),
-            CASE WHEN contains(given, '-') THEN [name_words(replace(given, '-', ''))] END
-        ),
-        LAMBDA g: len(g) > 0
-    ));
+CREATE OR REPLACE MACRO pw_givens(given) AS
+    CASE WHEN NOT regexp_matches(given, '[\s,;-]') THEN [canonical_name(given)]
+    ELSE list_concat(
+        [canonical_name(given), canonical_name(replace(given, '-', ''))],
+        list_transform(string_split(regexp_replace(given, '[\s,;]+', ' ', 'g'), ' '), LAMBDA g: canonical_name(g))
+    ) END;
 
-CREATE OR REPLACE MACRO pw_full_name(surname, given) AS
-    array_to_string(list_sort(list_distinct(list_concat(surname, given))), ' ');
+-- A lambda over a list of one is how SQL says "let": its entry is worked out once a row, not once a mention.
+CREATE OR REPLACE MACRO pw_not_empty(entries) AS
+    list_transform([entries], LAMBDA e: CASE WHEN len(e) > 0 THEN e END)[1];
 
-CREATE OR REPLACE MACRO pw_name_keys(surnames, givens, birth8) AS
-    CASE WHEN is_complete_birth_date(birth8) AND len(surnames) > 0 AND len(givens) > 0 THEN
-        list_sort(list_distinct(list_transform(
-            list_distinct(flatten(list_transform(
-                surnames, LAMBDA s: list_transform(givens, LAMBDA g: pw_full_name(s, g))
-            ))),
-            LAMBDA name: pw_key64('name:' || name || '|' || birth8)
-        )))
-    END;
+CREATE OR REPLACE MACRO pw_full_names(family, given, birth_name) AS
+    list_transform(
+        [{'surnames': pw_surnames(family, birth_name), 'givens': pw_givens(given)}],
+        LAMBDA r: list_filter(list_distinct(flatten(list_transform(
+            r.surnames, LAMBDA s: list_transform(r.givens, LAMBDA g: full_name(s, g))
+        ))), LAMBDA name: name IS NOT NULL)
+    )[1];
 
 -- Of a member: every form under which a list may hold the name.
 CREATE OR REPLACE MACRO name_keys(family, given, birth_name, birth8) AS
-    pw_name_keys(pw_surnames(family, birth_name), pw_given(given), birth8);
+    CASE WHEN is_complete_birth_date(birth8) THEN
+        pw_not_empty(list_sort(list_transform(
+            pw_full_names(family, given, birth_name), LAMBDA name: name_key(name, birth8)
+        )))
+    END;
 
--- Of a person on a list: as written, and with the first given name alone.
-CREATE OR REPLACE MACRO listed_name_keys(family, given, birth8) AS
-    pw_name_keys(
-        list_filter([name_words(family)], LAMBDA s: len(s) > 0),
-        list_filter([name_words(given), name_words(pw_each_given(given)[1])], LAMBDA g: len(g) > 0),
-        birth8
-    );
-
+-- Each word of up to three names, keyed.
 CREATE OR REPLACE MACRO name_tokens(a, b, c) AS
-    nullif(list_sort(list_distinct(list_transform(
-        list_concat(name_words(a), name_words(b), name_words(c)), LAMBDA w: pw_key64('word:' || w)
-    ))), []);
+    pw_not_empty(list_sort(list_transform(
+        list_filter(
+            list_distinct(string_split(concat_ws(' ', canonical_name(a), canonical_name(b), canonical_name(c)), ' ')),
+            LAMBDA w: w <> ''
+        ),
+        LAMBDA w: pw_key64('word:' || w)
+    )));
