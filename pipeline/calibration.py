@@ -1,0 +1,158 @@
+"""From unusual to how unusual: tail maps that make scores comparable, and p-values against held-back changes.
+
+Nothing here knows what a score is made of. A p-value is (1 + references at least as unusual) / (n + 1), over honest
+changes that the forests never saw: on changes that are exchangeable with them it is valid whatever the score is, and
+however the lenses depend on each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.tails import Floats, Ints
+
+TAIL_SHARE = 0.05
+"""Above this share of the rows a map goes on as an exponential: beyond the last row it still tells 10 from 20."""
+KNOTS = 256
+
+
+@dataclass(frozen=True)
+class Ages:
+    """The ages (days) that training measured changes at; every change lies at or between two of them."""
+
+    days: tuple[int, ...]
+
+    def around(self, ages: Ints) -> tuple[Ints, Ints, Floats]:
+        """The bands below and above each age, and how far (0-1) it lies towards the one above."""
+        days = np.asarray(self.days, dtype=np.float64)
+        ages = np.clip(ages, self.days[0], self.days[-1]).astype(np.float64)
+        below = np.searchsorted(days, ages, side="right") - 1
+        above = np.minimum(below + 1, len(days) - 1)
+        span = np.log1p(days[above]) - np.log1p(days[below])
+        way = np.divide(np.log1p(ages) - np.log1p(days[below]), span, out=np.zeros(len(ages)), where=span > 0)
+        return below.astype(np.int64), above.astype(np.int64), way
+
+    def nearest(self, ages: Ints) -> Ints:
+        below, above, way = self.around(ages)
+        return np.where(way < 0.5, below, above)
+
+    def label(self, band: int) -> str:
+        """`7-20d`; the last one `120d+`."""
+        if band + 1 == len(self.days):
+            return f"{self.days[band]}d+"
+        last = self.days[band + 1] - 1
+        return f"{self.days[band]}d" if last == self.days[band] else f"{self.days[band]}-{last}d"
+
+
+@dataclass(frozen=True)
+class TailMap:
+    """A rising map from a score to -log10 of the share of the rows it was learned from that reach it."""
+
+    scores: Floats
+    tails: Floats
+    scale: float  # of the exponential beyond the last knot, in score a power of ten
+
+    @classmethod
+    def learn(cls, scores: Floats, least_scale: float) -> TailMap:
+        """Learn from the scores of comparable rows.
+
+        Rows that hardly differ (claims on the day of a change) must not make every later difference enormous: the
+        exponential beyond them is no steeper than `least_scale` says.
+        """
+        known = np.sort(scores)
+        n = len(known)
+        unique, first = np.unique(known, return_index=True)
+        tails = -np.log10((n - first + 1) / (n + 1))
+        body = min(int(np.searchsorted(first, n - max(1, round(TAIL_SHARE * n)), side="right")) - 1, len(unique) - 1)
+        excess = known[known > unique[body]] - unique[body]
+        scale = max(float(excess.mean()) if len(excess) else 0.0, least_scale) * np.log(10)
+        keep = np.unique(np.linspace(0, body, min(KNOTS, body + 1)).round().astype(np.int64))
+        return cls(unique[keep], tails[keep], float(scale))
+
+    def __call__(self, scores: Floats) -> Floats:
+        beyond = np.maximum(scores - self.scores[-1], 0.0) / self.scale
+        mapped: Floats = np.interp(scores, self.scores, self.tails) + beyond
+        return mapped
+
+    def packed(self) -> dict[str, Any]:
+        return {"scores": self.scores, "tails": self.tails, "scale": self.scale}
+
+
+@dataclass(frozen=True)
+class References:
+    """Held-back changes with their scores: one row a (change, band)."""
+
+    change: Ints
+    party: NDArray[np.object_]
+    derived: NDArray[np.bool_]
+    band: Ints
+    score: Floats
+
+    def rows(self, chosen: NDArray[np.bool_] | Ints) -> References:
+        return References(
+            self.change[chosen], self.party[chosen], self.derived[chosen], self.band[chosen], self.score[chosen]
+        )
+
+    @property
+    def n_changes(self) -> int:
+        return len(np.unique(self.change))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a segment at an age is compared with: sorted scores, and from how far they were pooled."""
+
+    scores: Floats
+    pooled_from: str  # own, ages, party or all
+
+    def p_values(self, scores: Floats) -> Floats:
+        at_least = len(self.scores) - np.searchsorted(self.scores, scores, side="left")
+        return (1 + at_least) / (len(self.scores) + 1)
+
+
+def cells(references: References, parties: Sequence[str], n_bands: int, fewest: int, most: int) -> dict[str, Cell]:
+    """The cell of every segment and band. One with under `fewest` references pools upward, a change counting once."""
+    out = {}
+    for party in parties:
+        for derived in (False, True):
+            for band in range(n_bands):
+                out[cell_name(party, derived, band)] = _cell(references, party, derived, band, fewest, most)
+    return out
+
+
+def cell_name(party: str, derived: bool, band: int) -> str:
+    return f"{party}/{'derived' if derived else 'announced'}/{band}"
+
+
+def _cell(references: References, party: str, derived: bool, band: int, fewest: int, most: int) -> Cell:
+    of_party = references.party == party
+    segment = of_party & (references.derived == derived)
+    wider = {"own": segment & (references.band == band), "ages": segment, "party": of_party}
+    for pooled_from, chosen in wider.items():
+        near = _nearest_age(references.rows(chosen), band)
+        if len(near.score) >= fewest:
+            return Cell(np.sort(near.score[:most]), pooled_from)
+    return Cell(np.sort(_nearest_age(references, band).score[:most]), "all")
+
+
+def _nearest_age(references: References, band: int) -> References:
+    """One row a change, that of the age nearest to the band's, in the order of the changes' numbers."""
+    order = np.lexsort((references.band, np.abs(references.band - band), references.change))
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = references.change[order][1:] != references.change[order][:-1]
+    return references.rows(order[first])
+
+
+def uniform_distance(p_values: Floats) -> float:
+    """The Kolmogorov-Smirnov distance of p-values from the uniform: 0 is perfect calibration."""
+    n = len(p_values)
+    if n == 0:
+        return float("nan")
+    known = np.sort(p_values)
+    steps = np.arange(n + 1) / n
+    return float(max(np.max(steps[1:] - known), np.max(known - steps[:-1])))

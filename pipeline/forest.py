@@ -1,0 +1,160 @@
+"""An isolation forest, grown by PyOD and kept as plain arrays: path lengths, and what each column did to them.
+
+PyOD grows the forest; scoring walks the same trees. Kept as arrays a forest loads without running any pickled code,
+does not depend on the scikit-learn that reads it, and sums in one order: a row's path length is the same double
+whatever other rows are scored with it and on however many threads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.tails import Floats, Ints
+
+Singles = NDArray[np.float32]
+
+CHUNK_ROWS = 8192
+CONTAMINATION = 0.01
+"""PyOD asks for it to set a threshold of its own, which nothing here reads."""
+
+
+@dataclass(frozen=True)
+class Forest:
+    """The trees, laid end to end; node numbers count through all of them."""
+
+    roots: Ints
+    column: Ints  # split on, 0 at a leaf
+    threshold: Floats  # at most this goes left; infinite at a leaf
+    children: Ints  # of node i: 2i left, 2i + 1 right; a leaf is its own child
+    path: Floats  # expected path length of what reaches the node; of a leaf, its path length
+    depth: int
+
+    @classmethod
+    def grow(cls, rows: Floats, trees: int, samples: int, seed: int) -> Forest:
+        """Grow a PyOD isolation forest on rows by columns."""
+        from pyod.models.iforest import IForest
+
+        samples = min(samples, len(rows))
+        grown = IForest(trees, max_samples=samples, contamination=CONTAMINATION, random_state=seed, n_jobs=1)
+        return cls.of(grown.fit(rows))
+
+    @classmethod
+    def of(cls, grown: Any) -> Forest:
+        """The arrays of a fitted pyod.models.iforest.IForest."""
+        trees = [estimator.tree_ for estimator in grown.estimators_]
+        roots = np.concatenate([[0], np.cumsum([tree.node_count for tree in trees])]).astype(np.int64)
+        first = np.repeat(roots[:-1], np.diff(roots))
+        own = np.arange(roots[-1])
+        left = np.concatenate([tree.children_left for tree in trees])
+        right = np.concatenate([tree.children_right for tree in trees])
+        is_leaf = left < 0
+        # a tree may see only some of the columns: its split numbers are positions among those
+        split = np.concatenate(
+            [seen[np.maximum(tree.feature, 0)] for tree, seen in zip(trees, grown.estimators_features_, strict=True)]
+        )
+        children = np.empty(2 * len(own), dtype=np.int64)
+        children[0::2] = np.where(is_leaf, own, left + first)
+        children[1::2] = np.where(is_leaf, own, right + first)
+        counts = np.concatenate([tree.n_node_samples for tree in trees]).astype(np.float64)
+        path, depth = _expected_paths(roots[:-1], children, is_leaf, counts)
+        threshold = np.where(is_leaf, np.inf, np.concatenate([tree.threshold for tree in trees]))
+        return cls(roots[:-1], np.where(is_leaf, 0, split).astype(np.int64), threshold, children, path, depth)
+
+    @property
+    def base(self) -> float:
+        """The expected path length before anything is known of a row."""
+        return float(self.path[self.roots].mean())
+
+    def path_lengths(self, rows: Floats) -> Floats:
+        """Each row's path length, averaged over the trees."""
+        return _in_chunks(self._path_lengths, rows)
+
+    def contributions(self, rows: Floats) -> Floats:
+        """Rows by columns: what splits on each column took off the expected path length.
+
+        Exact and additive: `base - contributions.sum(axis=1)` is the path length.
+        """
+        return _in_chunks(self._contributions, rows)
+
+    def _path_lengths(self, rows: Singles) -> Floats:
+        total = np.zeros(len(rows))
+        offsets = np.arange(len(rows)) * rows.shape[1]
+        flat = rows.ravel()
+        for root in self.roots:
+            node = np.full(len(rows), root)
+            for _ in range(self.depth):
+                node = self._step(node, flat, offsets)
+            total += self.path[node]
+        return total / len(self.roots)
+
+    def _contributions(self, rows: Singles) -> Floats:
+        total = np.zeros(rows.shape)
+        every = np.arange(len(rows))
+        offsets = every * rows.shape[1]
+        flat = rows.ravel()
+        for root in self.roots:
+            node = np.full(len(rows), root)
+            for _ in range(self.depth):
+                below = self._step(node, flat, offsets)
+                total[every, self.column[node]] += self.path[node] - self.path[below]
+                node = below
+        return total / len(self.roots)
+
+    def _step(self, node: Ints, flat: Singles, offsets: Ints) -> Ints:
+        goes_right = flat.take(offsets + self.column.take(node)) > self.threshold.take(node)
+        return self.children.take(2 * node + goes_right)
+
+    def packed(self) -> dict[str, Any]:
+        return {
+            "roots": self.roots.astype(np.int32),
+            "column": self.column.astype(np.int16),
+            "threshold": self.threshold,
+            "children": self.children.astype(np.int32),
+            "path": self.path,
+            "depth": self.depth,
+        }
+
+    @classmethod
+    def unpacked(cls, raw: dict[str, Any]) -> Forest:
+        whole = {name: raw[name].astype(np.int64) for name in ("roots", "column", "children")}
+        return cls(**(raw | whole))
+
+
+def _expected_paths(roots: Ints, children: Ints, is_leaf: NDArray[np.bool_], counts: Floats) -> tuple[Floats, int]:
+    """Expected path length at every node, and the depth of the deepest leaf."""
+    levels = [roots]
+    depths = np.zeros(len(is_leaf))
+    while not is_leaf[levels[-1]].all():
+        inner = levels[-1][~is_leaf[levels[-1]]]
+        below = np.concatenate([children[2 * inner], children[2 * inner + 1]])
+        depths[below] = len(levels)
+        levels.append(below)
+    path = np.where(is_leaf, depths + _unsplit_path(counts), 0.0)
+    for level in reversed(levels):
+        inner = level[~is_leaf[level]]
+        left, right = children[2 * inner], children[2 * inner + 1]
+        path[inner] = (counts[left] * path[left] + counts[right] * path[right]) / counts[inner]
+    return path, len(levels) - 1
+
+
+def _unsplit_path(counts: Floats) -> Floats:
+    """Expected further path in a leaf that still holds several rows: that of a failed search in a binary tree."""
+    beyond = np.maximum(counts, 3.0)
+    harmonic = np.log(beyond - 1) + np.euler_gamma
+    return np.where(counts <= 1, 0.0, np.where(counts == 2, 1.0, 2 * harmonic - 2 * (beyond - 1) / beyond))
+
+
+def _in_chunks(work: Callable[[Singles], Floats], rows: Floats) -> Floats:
+    singles = np.ascontiguousarray(rows, dtype=np.float32)  # as the trees were grown
+    chunks = [singles[at : at + CHUNK_ROWS] for at in range(0, max(len(singles), 1), CHUNK_ROWS)]
+    if len(chunks) == 1:
+        return work(chunks[0])
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return np.concatenate(list(pool.map(work, chunks)))

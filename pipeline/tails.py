@@ -1,0 +1,171 @@
+"""Tails: how far out on its suspicious side a value lies among comparable changes.
+
+The surprise of a value x is -log10 of 2 P(X >= x), ties counted whole, and 0 on the safe side of the median. The
+probability is (k + 1) / (n + 1) over the n changes of the same party and age that the model learned from, so that a
+surprise never exceeds what n changes can support.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.errors import ModelError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+STEP = 0.005
+"""Neighbouring values whose surprises differ by less share one entry of the table."""
+
+
+class Measured(Protocol):
+    """What the detector needs to know of a feature; features.registry.Feature has it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def suspicious(self) -> str: ...
+    @property
+    def missing(self) -> str: ...
+    @property
+    def lens(self) -> str: ...
+    @property
+    def is_member_only(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Column:
+    """One input of the forests: a feature turned so that high is suspicious, or the fact that it is unknown."""
+
+    feature: str
+    lens: str
+    sign: float
+    missing: str
+    indicates_unknown: bool = False
+    is_member_only: bool = False  # of a provider's change it is not unknown: there is nothing to know
+
+
+def columns_of(features: Iterable[Measured], frame: pd.DataFrame) -> tuple[Column, ...]:
+    """The forests' inputs: every feature that may accuse, and an indicator where nulls are neither all nor none."""
+    columns = []
+    for feature in features:
+        suspicious, missing = str(feature.suspicious).lower(), str(feature.missing).lower()
+        if suspicious not in {"high", "low"}:
+            continue
+        sign = 1.0 if suspicious == "high" else -1.0
+        columns.append(Column(feature.name, str(feature.lens), sign, missing, False, feature.is_member_only))
+        values = frame.loc[frame["party"] == "member", feature.name] if feature.is_member_only else frame[feature.name]
+        if missing == "unknown" and 0 < int(values.isna().sum()) < len(values):
+            columns.append(Column(feature.name, str(feature.lens), 1.0, missing, True, feature.is_member_only))
+    return tuple(columns)
+
+
+def safe_columns_of(features: Iterable[Measured]) -> tuple[Column, ...]:
+    """Every feature turned so that high is what an honest change would show; CONTEXT features as they are."""
+    return tuple(
+        Column(
+            feature.name,
+            str(feature.lens),
+            -1.0 if str(feature.suspicious).lower() == "high" else 1.0,
+            str(feature.missing).lower(),
+            is_member_only=feature.is_member_only,
+        )
+        for feature in features
+    )
+
+
+def badness(frame: pd.DataFrame, columns: Sequence[Column]) -> Floats:
+    """Rows by columns: each value turned so that high is suspicious; NaN is unknown.
+
+    Raises:
+        ModelError: a feature that is never null is null, or a value is infinite.
+    """
+    out = np.empty((len(frame), len(columns)))
+    of_member = frame["party"].to_numpy(dtype=object) == "member"
+    for at, column in enumerate(columns):
+        values = frame[column.feature].to_numpy(dtype=np.float64)
+        applies = of_member if column.is_member_only else np.ones(len(frame), dtype=bool)
+        unknown = np.isnan(values) & applies
+        if np.isinf(values).any():
+            raise ModelError(f"feature {column.feature} is infinite in {int(np.isinf(values).sum())} rows; mend it")
+        if column.missing == "never" and unknown.any():
+            raise ModelError(f"feature {column.feature} is null in {int(unknown.sum())} rows; it may never be; mend it")
+        turned = column.sign * (np.where(unknown, 0.0, values) if column.missing == "zero" else values)
+        out[:, at] = np.where(applies, unknown if column.indicates_unknown else turned, np.nan)
+    return out
+
+
+@dataclass(frozen=True)
+class Tails:
+    """Tables from badness to surprise, one a (age band, column), laid end to end.
+
+    Table number `band * columns + column` lies at `starts[number]` up to `starts[number + 1]`. Its `surprises` count
+    for a badness up to the `knots` beside them; the last one counts for anything beyond.
+    """
+
+    starts: Ints
+    knots: Floats
+    surprises: Floats
+    n_columns: int
+
+    @classmethod
+    def learn(cls, values: Floats, bands: Ints, changes: Ints, n_bands: int, fewest: int) -> Tails:
+        """Learn from rows by columns of badness. A band with under `fewest` rows learns from every band's rows.
+
+        `changes` numbers each row's change: a change measured at several ages supports no more surprise than one.
+        """
+        n_changes = len(np.unique(changes))
+        tables = []
+        for band in range(n_bands):
+            of_band = values[bands == band]
+            rows = of_band if len(of_band) >= fewest else values
+            tables += [_table(rows[:, at], n_changes) for at in range(values.shape[1])]
+        sizes = [len(knots) for knots, _ in tables]
+        return cls(
+            np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+            np.concatenate([knots for knots, _ in tables]),
+            np.concatenate([surprises for _, surprises in tables]),
+            values.shape[1],
+        )
+
+    def surprise(self, values: Floats, bands: Ints) -> Floats:
+        """Rows by columns of surprise, each row by its band's tables; unknown values do not surprise."""
+        out = np.zeros_like(values)
+        for band in np.unique(bands):
+            rows = bands == band
+            for at in range(self.n_columns):
+                number = int(band) * self.n_columns + at
+                table = slice(self.starts[number], self.starts[number + 1])
+                found = np.searchsorted(self.knots[table], values[rows, at], side="left")
+                out[rows, at] = self.surprises[table][np.minimum(found, table.stop - table.start - 1)]
+        out[np.isnan(values)] = 0.0
+        return out
+
+    def packed(self) -> dict[str, Any]:
+        return {"starts": self.starts, "knots": self.knots, "surprises": self.surprises, "n_columns": self.n_columns}
+
+
+def _table(values: Floats, n_changes: int) -> tuple[Floats, Floats]:
+    """Knots and surprises of one column; the last knot is infinite."""
+    known = np.sort(values[~np.isnan(values)])
+    n = len(known)
+    if n == 0:
+        return np.array([np.inf]), np.array([0.0])
+    knots, first = np.unique(known, return_index=True)
+    share = (n - first + 1) / (n + 1)
+    beyond = max(0.0, -np.log10(2 / (min(n, n_changes) + 1)))
+    surprises = np.clip(-np.log10(2 * share), 0.0, beyond)
+    keep = _thin(surprises)
+    return np.append(knots[keep], np.inf), np.append(surprises[keep], beyond)
+
+
+def _thin(surprises: Floats) -> Ints:
+    """Positions to keep: the last of every run of surprises within one STEP; 0 is a run of its own."""
+    steps = np.ceil(surprises / STEP)
+    return np.flatnonzero(np.append(steps[1:] != steps[:-1], True))
