@@ -1,0 +1,153 @@
+"""The company the new account keeps: households, payees, devices and documents tied to it."""
+
+from __future__ import annotations
+
+import narwhals as nw
+from narwhals import Expr
+
+from features.engine import DAY, Frame
+from features.formulas import Aggregate, Between, Row, count, distinct, if_else, smallest, yes_no
+from features.registry import Family, Lens, Missing, Suspicious, Unit
+from features.sources import CHANGE, Relation
+from features.streams import PARTIES_OF_ACCOUNT, PARTIES_OF_DEVICE, PARTIES_OF_DOCUMENT, PAYEES_OF_ACCOUNT, links_of
+from features.versions import NEVER, Tables
+
+family = Family(__name__, __doc__, Lens.COMPANY)
+
+
+
+def _reference_accounts(tables: Tables, spine: Frame, values: Frame) -> Frame:
+    """Known accounts. Every line counts from when it is known on."""
+    rows = tables.engine.read("reference_accounts").select("account", "kind", "known_at", "valid_from", "valid_to")
+    return rows.with_columns(superseded_at=nw.lit(NEVER))
+
+
+KNOWN_ACCOUNT = Relation(
+    "known_account", "reference_accounts", on="account", to="new_account", rows=_reference_accounts,
+    columns=lambda known, change: {
+        "is_valid": (known.valid_from.fill_null(0) <= change.cutoff_at)
+        & (known.valid_to.fill_null(NEVER) >= change.effective_at)
+    },
+)  # fmt: skip
+"""What the reference of known accounts says of the new account."""
+
+
+def _own_surnames(tables: Tables, spine: Frame, households: Frame) -> Frame:
+    """The surnames of the change's household, one row a word of a member."""
+    rows = tables.touching("members", "household_id", households, "spine.household_id")
+    return rows.select("household_id", "known_at", "superseded_at", word="surname_tokens").explode("word")
+
+
+def _account_surnames(tables: Tables, spine: Frame, values: Frame) -> Frame:
+    """The surnames of every household tied to an account, each from when both tie and name were known."""
+    links = links_of(tables, spine)
+    rows = tables.touching("members", "household_id", links.select(household_id="party_id"), "account parties")
+    names = rows.select(party_id="household_id", named_at="known_at", word="surname_tokens").explode("word")
+    found = links.join(names, on="party_id", how="inner").filter(~nw.col("word").is_null())
+    return found.select(
+        "party_id",
+        account_word=_account_word(nw.col("account"), nw.col("word")),
+        known_at=nw.max_horizontal("known_at", "named_at"),
+        superseded_at=nw.lit(NEVER),
+    )
+
+
+def _account_word(account: Expr, word: Expr) -> Expr:
+    return nw.concat_str(account, word.cast(nw.String), separator=":")
+
+
+OWN_SURNAME = Relation(
+    "own_surname", "members", on="household_id", to="household_id", rows=_own_surnames,
+    columns=lambda own, change: {"account_word": _account_word(change.new_account, own.word)},
+)  # fmt: skip
+"""The words of the household's surnames."""
+
+NAMESAKE = Relation(
+    "namesake", "members", on="account_word", to="own_surname__account_word", rows=_account_surnames,
+    through=OWN_SURNAME, columns=lambda other, change: {"is_other": other.party_id != change.party_id},
+)  # fmt: skip
+"""Households on the new account that share a surname with the change's."""
+
+
+@family.feature(PARTIES_OF_ACCOUNT, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO)
+def other_households_on_account(change: Row) -> Between:
+    """Other households, or payees without one, ever tied to the new account."""
+    return Between(nw.lit(0), change.cutoff_at)
+
+
+@family.part(NAMESAKE)
+def namesake_households(namesake: Row) -> Aggregate:
+    """Other households on the account that share a surname."""
+    return distinct(namesake.party_id, where=namesake.is_other)
+
+
+@family.part(KNOWN_ACCOUNT)
+def known_account_lines(known: Row) -> Aggregate:
+    """Lines that say whose the account is."""
+    return count(known.is_valid & (known.kind != "blocked"))
+
+
+@family.part(KNOWN_ACCOUNT)
+def blocked_account_lines(known: Row) -> Aggregate:
+    """Lines that say the account is blocked."""
+    return count(known.is_valid & (known.kind == "blocked"))
+
+
+@family.feature(CHANGE, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO)
+def unrelated_households_on_account(change: Row) -> Expr:
+    """Other households on the new account that share no surname, unless the account is a known institution's."""
+    unrelated = change.other_households_on_account - change.namesake_households
+    return if_else(change.is_institution_account > 0, 0.0, unrelated.clip(lower_bound=0))
+
+
+@family.feature(CHANGE, unit=Unit.YESNO, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO)
+def is_institution_account(change: Row) -> Expr:
+    """The account is known as an institution's, an employer's, a guardian's or a treasury's."""
+    return yes_no(change.known_account_lines > 0)
+
+
+@family.feature(CHANGE, unit=Unit.YESNO, suspicious=Suspicious.HIGH, missing=Missing.ZERO)
+def is_blocked_account(change: Row) -> Expr:
+    """The account is on the reference of blocked accounts."""
+    return yes_no(change.blocked_account_lines > 0)
+
+
+@family.feature(PAYEES_OF_ACCOUNT, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO)
+def new_payees_on_account_14d(change: Row) -> Between:
+    """Other payees newly tied to the account within 14 days of the change."""
+    until = nw.min_horizontal(change.announced_at + 14 * DAY, change.cutoff_at)
+    return Between(change.announced_at - 14 * DAY, until)
+
+
+@family.feature(PARTIES_OF_DEVICE, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN)
+def other_households_on_device(change: Row) -> Between:
+    """Other households whose account was changed from the same device."""
+    return Between(nw.lit(0), change.cutoff_at)
+
+
+@family.feature(PARTIES_OF_DOCUMENT, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN)
+def other_households_on_document(change: Row) -> Between:
+    """Other households whose account was changed on the same document."""
+    return Between(nw.lit(0), change.cutoff_at)
+
+
+def _first_links(tables: Tables, spine: Frame, accounts: Frame) -> Frame:
+    """(account, known_at): when an account was first tied to anybody."""
+    firsts = links_of(tables, spine).group_by("account").agg(known_at=nw.col("known_at").min())
+    return firsts.with_columns(superseded_at=nw.lit(NEVER))
+
+
+FIRST_LINK = Relation("first_link", "sightings", on="account", to="new_account", rows=_first_links)
+"""When the new account was first seen here."""
+
+
+@family.part(FIRST_LINK)
+def account_known_at(link: Row) -> Aggregate:
+    """When the account was first tied to anybody."""
+    return smallest(link.known_at)
+
+
+@family.feature(CHANGE, unit=Unit.DAYS, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO)
+def account_known_days(change: Row) -> Expr:
+    """Days the account had been known here, under any payee, before the change."""
+    return ((change.announced_at - change.account_known_at) / DAY).clip(lower_bound=0)

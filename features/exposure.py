@@ -1,0 +1,90 @@
+"""The breach lists that the member, or the household, is on."""
+
+from __future__ import annotations
+
+from narwhals import Expr
+
+from features.engine import DAY
+from features.formulas import Aggregate, Row, count, distinct, largest, level, smallest, yes_no
+from features.registry import Family, Lens, Missing, Suspicious, Unit
+from features.relations import MEMBER
+from features.sources import CHANGE, Relation
+
+family = Family(__name__, __doc__, Lens.REQUEST)
+
+QUALITIES = {"exact": 4.0, "holder": 3.0, "id_only": 2.0, "probable": 1.0}
+
+EXPOSURE = Relation(
+    "exposure", "exposures", on="member_id", to="member__member_id", through=MEMBER,
+    columns=lambda exposure, change: {"quality": level(exposure.match_quality, QUALITIES)},
+)  # fmt: skip
+"""Which members of the household are on which list."""
+
+LISTED = Relation(
+    "listed", "lists", on="breach_id", to="exposure__breach_id", through=EXPOSURE,
+    columns=lambda listed, change: {
+        "counts": ~EXPOSURE.row.match_quality.is_null() & ~listed.is_purged.fill_null(False),
+    },
+)  # fmt: skip
+"""The lists themselves, as known and not purged."""
+
+
+def _of_member(listed: Row) -> Expr:
+    return listed.counts & MEMBER.row.is_own
+
+
+def _shows(listed: Row, *fields: str) -> Expr:
+    """Whether a list holds any of the fields."""
+    first, *others = (listed.fields.list.contains(field).fill_null(False) for field in fields)
+    shown = first
+    for other in others:
+        shown = shown | other
+    return shown
+
+
+@family.feature(LISTED, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO, member_only=True)
+def breach_lists(listed: Row) -> Aggregate:
+    """Breach lists that the member is on."""
+    return distinct(EXPOSURE.row.breach_id, where=_of_member(listed))
+
+
+@family.feature(LISTED, unit=Unit.LEVEL, suspicious=Suspicious.HIGH, missing=Missing.ZERO, member_only=True)
+def best_exposure_match(listed: Row) -> Aggregate:
+    """How surely the member is on a list, from 0 (on none) to 4 (same number, birth date and rank)."""
+    return largest(EXPOSURE.row.quality, where=_of_member(listed))
+
+
+@family.part(LISTED)
+def exposure_known_on(listed: Row) -> Aggregate:
+    """When the first list with the member on it was notified."""
+    return smallest(listed.list_known_on, where=_of_member(listed))
+
+
+@family.feature(CHANGE, unit=Unit.DAYS, suspicious=Suspicious.CONTEXT, missing=Missing.UNKNOWN, member_only=True)
+def exposure_known_days(change: Row) -> Expr:
+    """Days since the first breach list with the member on it was notified."""
+    return ((change.cutoff_at - change.exposure_known_on) / DAY).clip(lower_bound=0)
+
+
+@family.part(LISTED)
+def identity_lists(listed: Row) -> Aggregate:
+    """Lists with the member's national id."""
+    return count(_of_member(listed) & _shows(listed, "national_id"))
+
+
+@family.part(LISTED)
+def contact_lists(listed: Row) -> Aggregate:
+    """Lists with the member's e-mail address or telephone number."""
+    return count(_of_member(listed) & _shows(listed, "email", "phone"))
+
+
+@family.feature(CHANGE, unit=Unit.YESNO, suspicious=Suspicious.HIGH, missing=Missing.ZERO, member_only=True)
+def has_identity_and_contact_exposed(change: Row) -> Expr:
+    """Lists hold both the member's national id and a way to reach or impersonate the member."""
+    return yes_no((change.identity_lists > 0) & (change.contact_lists > 0))
+
+
+@family.feature(LISTED, unit=Unit.COUNT, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, member_only=True)
+def exposed_relatives(listed: Row) -> Aggregate:
+    """Other members of the household on a breach list."""
+    return distinct(MEMBER.row.member_id, where=listed.counts & ~MEMBER.row.is_own)

@@ -1,0 +1,106 @@
+"""What a feature's function returns: a masked aggregate, a count between two instants, or a plain expression."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import narwhals as nw
+
+
+class Row:
+    """A relation's columns by name: `claim.amount` is the expression for that column.
+
+    `asked` remembers the columns a formula used, so that formulas run after what they are made of.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
+        self.asked: set[str] = set()
+
+    def __getattr__(self, name: str) -> nw.Expr:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self.asked.add(self._prefix + name)
+        return nw.col(self._prefix + name)
+
+
+class How(StrEnum):
+    """The ways to aggregate that every engine runs fast."""
+
+    SUM = "sum"
+    MAX = "max"
+    MIN = "min"
+    DISTINCT = "n_unique"
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """One number a spine row, over the relation's rows where the mask holds. Sums and counts of nothing are 0."""
+
+    how: How
+    value: nw.Expr
+    where: nw.Expr | None = None
+
+    @property
+    def is_zero_when_empty(self) -> bool:
+        return self.how in (How.SUM, How.DISTINCT)
+
+
+@dataclass(frozen=True)
+class Between:
+    """How many of a stream's other events lie after one instant, up to and including another."""
+
+    after: nw.Expr
+    until: nw.Expr
+
+
+Formula = Aggregate | Between | nw.Expr
+
+
+def total(value: nw.Expr, where: nw.Expr | None = None) -> Aggregate:
+    return Aggregate(How.SUM, value, where)
+
+
+def count(where: nw.Expr) -> Aggregate:
+    return Aggregate(How.SUM, nw.lit(1), where)
+
+
+def largest(value: nw.Expr, where: nw.Expr | None = None) -> Aggregate:
+    return Aggregate(How.MAX, value, where)
+
+
+def smallest(value: nw.Expr, where: nw.Expr | None = None) -> Aggregate:
+    return Aggregate(How.MIN, value, where)
+
+
+def distinct(value: nw.Expr, where: nw.Expr | None = None) -> Aggregate:
+    return Aggregate(How.DISTINCT, value, where)
+
+
+def if_else(condition: nw.Expr, then: nw.Expr | float | None, otherwise: nw.Expr | float | None = None) -> nw.Expr:
+    """`then` where the condition holds, `otherwise` where it does not, null where it is unknown."""
+    chosen = nw.when(condition).then(_expr(then))
+    return nw.when(~condition.is_null()).then(chosen.otherwise(_expr(otherwise)))
+
+
+def yes_no(condition: nw.Expr) -> nw.Expr:
+    """1 where the condition holds, 0 where it does not, null where it is unknown."""
+    return if_else(condition, 1.0, 0.0)
+
+
+def level(column: nw.Expr, levels: dict[str, float]) -> nw.Expr:
+    """The number a code stands for; null for a code that says nothing."""
+    number = nw.lit(None, nw.Float64)
+    for code, value in levels.items():
+        number = nw.when(column == code).then(nw.lit(value)).otherwise(number)
+    return number
+
+
+def ratio(above: nw.Expr, below: nw.Expr) -> nw.Expr:
+    """One number over another, null when there is nothing to divide by."""
+    return nw.when(below > 0).then(above / below)
+
+
+def _expr(value: nw.Expr | float | None) -> nw.Expr:
+    return value if isinstance(value, nw.Expr) else nw.lit(value, nw.Float64)

@@ -1,0 +1,102 @@
+"""What features are computed from: the change itself, relations to lake tables, and streams of dated events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import narwhals as nw
+
+from features.engine import Frame
+from features.formulas import Row
+from features.versions import Tables, visible
+
+Columns = Callable[[Row, Row], dict[str, nw.Expr]]
+"""(a row of the relation, the change) -> further columns of the relation."""
+
+Rows = Callable[[Tables, Frame, Frame], Frame]
+"""(tables, spine, the values wanted of the column joined on) -> rows with `known_at` and `superseded_at`."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """The spine itself: formulas over it run row by row, and may use features of other sources."""
+
+    @property
+    def prefix(self) -> str:
+        return ""
+
+
+CHANGE = Change()
+
+
+@dataclass(frozen=True)
+class Relation:
+    """The spine joined once to one lake table, each row as it was known by then.
+
+    `through` joins to another relation instead of the spine. `happened` names the instant of an event, which must
+    lie in the past; a plan (a planned payment, a change yet to take effect) has none: it is known and future.
+    `at` is the spine's instant whose knowledge counts: the night's cut-off unless said otherwise.
+    """
+
+    name: str
+    table: str
+    on: str
+    to: str
+    columns: Columns = lambda row, change: {}
+    through: Relation | None = None
+    happened: str | None = None
+    at: str = "cutoff_at"
+    rows: Rows | None = None
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.name}__"
+
+    @property
+    def row(self) -> Row:
+        """Its columns, for the formulas of relations that go through it."""
+        return Row(self.prefix)
+
+    def joined(self, tables: Tables, spine: Frame) -> Frame:
+        """Every visible row of the relation, beside its spine row."""
+        left = self.through.kept(tables, spine) if self.through else spine
+        values = left.select(nw.col(self.to).alias(self.on))
+        if self.rows:
+            rows = self.rows(tables, spine, values)
+        else:
+            reached = f"{self.through.name if self.through else 'spine'}.{self.to}"
+            rows = tables.touching(self.table, self.on, values, reached)
+        named = {name: self.prefix + name for name in rows.collect_schema().names()}
+        rows = rows.filter(~nw.col(self.on).is_null()).rename(named)
+        frame = left.join(rows, left_on=self.to, right_on=named[self.on], how="inner")
+        seen = visible(nw.col(self.at), self.prefix)
+        if self.happened:
+            seen = seen & (nw.col(named[self.happened]) <= nw.col("cutoff_at"))
+        further = self.columns(Row(self.prefix), Row())
+        return frame.filter(seen).select(nw.all(), **{self.prefix + name: expr for name, expr in further.items()})
+
+    def kept(self, tables: Tables, spine: Frame) -> Frame:
+        """The joined rows, computed once."""
+        return tables.once(("joined", self.name), lambda: self.joined(tables, spine))
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Dated events counted by key in one pass, however many there are on a key.
+
+    `events` gives one row a (key, own) with `at`, the instant from which it counts; `key` and `own` name the spine's
+    columns, and a change's own event is never counted.
+    """
+
+    name: str
+    key: str
+    own: str
+    events: Callable[[Tables, Frame], Frame]
+
+    @property
+    def prefix(self) -> str:
+        return ""
+
+
+Source = Change | Relation | Stream

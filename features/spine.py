@@ -1,0 +1,170 @@
+"""The spine: which changes are measured as of which nights, one row a (change, night).
+
+`open_changes` is a night's spine, or many nights' at once; `learning_changes` is every past change at several ages.
+Whatever the spine, the same code measures it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+
+import narwhals as nw
+import pyarrow as pa
+
+from features.engine import DAY, Frame
+from features.versions import Tables, first_versions, visible
+
+WAVE_DAYS = 15
+"""A surge between two banks is looked for until this long after a change became known."""
+
+
+BANK_MOVE = nw.concat_str("old_bank", "new_bank", separator=">")
+"""From which bank to which."""
+
+PARTY = nw.coalesce("household_id", "payee_id")
+"""Whose change it is: the household's, or the payee's own when it has none."""
+
+EVERY = nw.lit("every change")
+"""One key for all changes, to count them all."""
+
+
+@dataclass(frozen=True)
+class Night:
+    """A night and its first and last instants (UTC): only what was known at `cutoff_at` may be seen."""
+
+    as_of: date
+    opens_at: datetime
+    cutoff_at: datetime
+
+
+def open_changes(tables: Tables, nights: Sequence[Night], window_days: int, extra: Sequence[str] = ()) -> Frame:
+    """Every change open on each night.
+
+    Open is a change that is known, not superseded, and in effect for at most `window_days` or with a payment to its
+    new account pending; and, whatever its age, a change named in `extra` (flagged and not yet decided).
+    """
+    instants = _calendar(tables, nights).select("as_of", "cutoff_at")
+    known = tables.engine.keep(_as_known(all_changes(tables).join(instants, how="cross")))
+    pending = _pending(tables, known, window_days)
+    is_open = (nw.col("age_days") <= window_days) | nw.col("is_pending").fill_null(False)
+    if extra:
+        is_open = is_open | nw.col("change_id").is_in(list(extra))
+    pairs = known.join(pending, on=["change_id", "cutoff_at"], how="left").filter(is_open)
+    return _finished(tables, pairs.drop("is_pending"))
+
+
+def learning_changes(tables: Tables, nights: Sequence[Night], ages_days: Sequence[int], since: date) -> Frame:
+    """Every change on the night it became known, and `ages_days` after it took effect, on nights from `since` on.
+
+    A night before the change was known is left out. `nights` must begin well before `since`: a change is aged from
+    the night it took effect on.
+    """
+    calendar = _calendar(tables, nights)
+    changes = all_changes(tables)
+    ages = tables.engine.load(pa.table({"age": pa.array(ages_days, pa.int64())}))
+    aged = _night_of("effective_at", changes, calendar).join(ages, how="cross")
+    aged = aged.select("change_id", day=nw.col("day") + nw.col("age"))
+    due = nw.concat([_night_of("announced_at", changes, calendar), aged]).unique()
+    due = due.join(calendar.select("day", "as_of", "cutoff_at"), on="day", how="inner").drop("day")
+    due = due.filter(nw.col("as_of") >= _microseconds(datetime.combine(since, time())))
+    return _finished(tables, _as_known(changes.join(due, on="change_id", how="inner")))
+
+
+def all_changes(tables: Tables) -> Frame:
+    """Every version of every change, with its accounts' banks and when the change first became known."""
+    return tables.once("changes with banks", lambda: _with_banks(tables, tables.whole("changes")))
+
+
+def _with_banks(tables: Tables, changes: Frame) -> Frame:
+    sides = [changes.select(account=nw.col(f"{side}_account")) for side in ("new", "old")]
+    rows = tables.touching("accounts", "account", nw.concat(sides), "changes")
+    bank = nw.concat_str("country", "bank_code", separator=":")
+    accounts = tables.engine.keep(first_versions(rows, ["account"]).select("account", "country", "bank_code", bank=bank))
+    for side in ("new", "old"):
+        named = {name: f"{side}_{name}" for name in ("account", "country", "bank_code", "bank")}
+        changes = changes.join(accounts.rename(named), on=f"{side}_account", how="left")
+    return changes.with_columns(announced_at=nw.col("known_at").min().over("change_id"))
+
+
+def _as_known(pairs: Frame) -> Frame:
+    """Each change as its night knew it, unless another has superseded it by then."""
+    known = pairs.filter(visible(nw.col("cutoff_at")) & nw.col("superseded_by").is_null())
+    age = (nw.col("cutoff_at") - nw.col("effective_at")) // DAY
+    return known.with_columns(age_days=nw.max_horizontal(age, nw.lit(0)))
+
+
+def _pending(tables: Tables, known: Frame, window_days: int) -> Frame:
+    """(change_id, cutoff_at) of the changes past their window with a payment waiting to go to their new account.
+
+    The payments are those of every payee, which are also those of the spine's: they are read once.
+    """
+    payments = tables.touching("payments", "payee_id", known, "spine.payee_id")
+    payments = payments.filter(nw.col("status").is_in(["planned", "held"]))
+    payments = payments.select("payee_id", "known_at", "superseded_at", new_account=nw.col("account"))
+    old = known.filter(nw.col("age_days") > window_days)
+    left = old.select("change_id", "payee_id", "new_account", "cutoff_at")
+    paid = left.join(payments, on=["payee_id", "new_account"], how="inner").filter(visible(nw.col("cutoff_at")))
+    return paid.select("change_id", "cutoff_at").unique().with_columns(is_pending=nw.lit(True))
+
+
+def _finished(tables: Tables, pairs: Frame) -> Frame:
+    """The spine with row numbers and the columns by which sources reach their tables."""
+    spine = pairs.drop("superseded_at", "superseded_by", "version").with_row_index(
+        "row", order_by=["change_id", "cutoff_at"]
+    )
+    spine = spine.with_columns(
+        is_provider=nw.col("payee_type") == "provider",
+        asked_at=nw.min_horizontal("requested_at", "cutoff_at"),
+        wave_at=nw.min_horizontal("cutoff_at", nw.col("announced_at") + WAVE_DAYS * DAY),
+        bank_move=BANK_MOVE,
+        every=EVERY,
+        party_id=PARTY,
+    )
+    spine = tables.engine.keep(spine)
+    return tables.engine.keep(_with_neighbours(tables, spine))
+
+
+def _with_neighbours(tables: Tables, spine: Frame) -> Frame:
+    """Add when the payee's change before this one took effect, and when the next one does, as known by then."""
+    others = all_changes(tables).select(
+        "payee_id", "known_at", "superseded_at", "superseded_by", other_id="change_id", other_at="effective_at"
+    )
+    own = spine.select("row", "payee_id", "change_id", "cutoff_at", "effective_at")
+    pairs = own.join(others, on="payee_id", how="inner").filter(
+        visible(nw.col("cutoff_at")) & nw.col("superseded_by").is_null() & (nw.col("other_id") != nw.col("change_id"))
+    )
+    pairs = pairs.with_columns(
+        before=nw.when(nw.col("other_at") < nw.col("effective_at")).then(nw.col("other_at")),
+        after=nw.when(nw.col("other_at") > nw.col("effective_at")).then(nw.col("other_at")),
+    )
+    ends = pairs.group_by("row").agg(previous_change_at=nw.col("before").max(), next_change_at=nw.col("after").min())
+    return spine.join(ends, on="row", how="left")
+
+
+def _night_of(column: str, changes: Frame, calendar: Frame) -> Frame:
+    """(change_id, day) of the nights on which an instant of the changes fell."""
+    near = [calendar.with_columns(utc_day=nw.col("day") + shift) for shift in (-1, 0, 1)]
+    found = changes.select("change_id", instant=column).with_columns(utc_day=nw.col("instant") // DAY).join(
+        nw.concat(near), on="utc_day", how="inner"
+    )
+    inside = (nw.col("opens_at") <= nw.col("instant")) & (nw.col("instant") <= nw.col("cutoff_at"))
+    return found.filter(inside).select("change_id", "day").unique()
+
+
+def _calendar(tables: Tables, nights: Sequence[Night]) -> Frame:
+    """One row a night: its date (as microseconds and as days since 1970), first and last instants."""
+    as_of = [_microseconds(datetime.combine(night.as_of, time())) for night in nights]
+    columns = {
+        "as_of": as_of,
+        "day": [instant // DAY for instant in as_of],
+        "opens_at": [_microseconds(night.opens_at) for night in nights],
+        "cutoff_at": [_microseconds(night.cutoff_at) for night in nights],
+    }
+    return tables.engine.load(pa.table({name: pa.array(values, pa.int64()) for name, values in columns.items()}))
+
+
+def _microseconds(instant: datetime) -> int:
+    since_1970 = instant.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    return since_1970.days * DAY + since_1970.seconds * 1_000_000 + since_1970.microseconds

@@ -1,0 +1,78 @@
+"""The streams of dated events that several families count: changes by who or what they share, links to an account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import narwhals as nw
+
+from features.engine import Frame
+from features.formulas import ratio
+from features.sources import Stream
+from features.spine import BANK_MOVE, EVERY, PARTY, all_changes
+from features.versions import Tables, first_versions
+
+
+def _changes_by(key: str, own: str) -> Callable[[Tables, Frame], Frame]:
+    """Events (value of `key`, value of `own`), from when a change with both was first known."""
+
+    def events(tables: Tables, spine: Frame) -> Frame:
+        changes = all_changes(tables).with_columns(every=EVERY, bank_move=BANK_MOVE, party_id=PARTY)
+        return _first_known(changes.select("known_at", key=key, own=own), spine.select(key=key))
+
+    return events
+
+
+def _first_known(rows: Frame, keys: Frame) -> Frame:
+    """One event a (key, own), at the first instant it was known."""
+    rows = rows.filter(~nw.col("key").is_null() & ~nw.col("own").is_null())
+    return rows.join(keys.unique(), on="key", how="semi").group_by("key", "own").agg(at=nw.col("known_at").min())
+
+
+def links_of(tables: Tables, spine: Frame) -> Frame:
+    """(account, payee_id, party_id, known_at): every payee tied to a new account of the spine, by change or sighting.
+
+    A party is a household, or a payee that has none. A member's sighting counts once the member is known.
+    """
+    return tables.once("account links", lambda: _links(tables, spine.select(account="new_account").unique()))
+
+
+def _links(tables: Tables, accounts: Frame) -> Frame:
+    changes = all_changes(tables).with_columns(account=nw.col("new_account"), party_id=PARTY)
+    changes = changes.join(accounts, on="account", how="semi")
+    seen = tables.touching("sightings", "account", accounts, "spine.new_account")
+    of_members = seen.filter(~nw.col("member_id").is_null())
+    members = tables.touching("members", "member_id", of_members, "sightings.member_id")
+    homes = first_versions(members, ["member_id"]).select("member_id", party_id="household_id", home_at="known_at")
+    of_members = of_members.join(homes, on="member_id", how="inner")
+    of_members = of_members.with_columns(known_at=nw.max_horizontal("known_at", "home_at"))
+    of_others = seen.filter(nw.col("member_id").is_null()).with_columns(party_id=nw.col("payee_id"))
+    columns = ("account", "payee_id", "party_id", "known_at")
+    return nw.concat([rows.select(*columns) for rows in (changes, of_members, of_others)])
+
+
+def _linked(own: str) -> Callable[[Tables, Frame], Frame]:
+    """Events (account, value of `own`), from when they were first tied."""
+
+    def events(tables: Tables, spine: Frame) -> Frame:
+        links = links_of(tables, spine).select("known_at", key="account", own=own)
+        return _first_known(links, spine.select(key="new_account"))
+
+    return events
+
+
+EVERY_CHANGE = Stream("every_change", "every", "change_id", _changes_by("every", "change_id"))
+CHANGES_BY_CHANNEL = Stream("by_channel", "channel", "change_id", _changes_by("channel", "change_id"))
+CHANGES_BY_ACTOR = Stream("by_actor", "actor_id", "change_id", _changes_by("actor_id", "change_id"))
+CHANGES_BY_BANK = Stream("by_bank", "new_bank", "change_id", _changes_by("new_bank", "change_id"))
+CHANGES_BY_COUNTRY = Stream("by_country", "new_country", "change_id", _changes_by("new_country", "change_id"))
+CHANGES_BY_BANK_MOVE = Stream("by_bank_move", "bank_move", "change_id", _changes_by("bank_move", "change_id"))
+PARTIES_OF_DEVICE = Stream("device", "device_token", "party_id", _changes_by("device_token", "party_id"))
+PARTIES_OF_DOCUMENT = Stream("document", "document_hash", "party_id", _changes_by("document_hash", "party_id"))
+PAYEES_OF_ACCOUNT = Stream("account_payees", "new_account", "payee_id", _linked("payee_id"))
+PARTIES_OF_ACCOUNT = Stream("account_parties", "new_account", "party_id", _linked("party_id"))
+
+
+def share_surprise(part: nw.Expr, whole: nw.Expr) -> nw.Expr:
+    """-log10 of a share of other changes, smoothed by one: never infinite, and 0 when there are no others."""
+    return -ratio(part + 1, whole + 1).log(10)

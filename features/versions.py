@@ -1,0 +1,121 @@
+"""Which version of a row counts as of a night.
+
+The lake keeps every version of a row. A version is visible from when it became known until the next version of its
+key did, so one comparison, `known_at <= cutoff < superseded_at`, is the guard for any number of nights at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import narwhals as nw
+
+from features.engine import Engine, Frame
+
+NEVER = 2**62
+"""Later than any instant."""
+
+@dataclass(frozen=True)
+class Use:
+    """What features use of a lake table: the columns that name a row, whatever its version, and further ones."""
+
+    key: tuple[str, ...]
+    columns: tuple[str, ...] = ()
+
+
+USES: dict[str, Use] = {
+    "claims": Use(
+        ("claim_id",),
+        (
+            "payee_id", "account", "provider_id", "care_family", "received_at", "has_public_record",
+            "reimbursed_cents", "ceiling_left_cents", "status",
+        ),
+    ),
+    "payments": Use(
+        ("payment_id",), ("payee_id", "account", "cents", "planned_on", "status", "return_reason")
+    ),
+    "members": Use(
+        ("member_id",),
+        ("household_id", "joined_on", "left_on", "died_on", "legal_protection", "residence", "surname_tokens"),
+    ),
+    "account_events": Use(("event_id",), ("member_id", "kind", "occurred_at")),
+    "changes": Use(
+        ("change_id",),
+        (
+            "derived", "payee_id", "payee_type", "member_id", "household_id", "requested_at", "effective_at",
+            "old_account", "new_account", "channel", "actor_id", "auth_strength", "name_check", "device_token",
+            "document_hash", "holder_share", "account_distance", "superseded_by",
+        ),
+    ),
+    "exposures": Use(("member_id", "breach_id"), ("match_quality",)),
+    "lists": Use(("breach_id",), ("list_known_on", "fields", "is_purged")),
+    "accounts": Use(("account",), ("country", "bank_code")),
+    "sightings": Use(("payee_id", "account"), ("payee_type", "member_id")),
+    "reference_banks": Use(("country", "bank_code"), ("group", "kind")),
+    "reference_accounts": Use(("account", "kind", "valid_from"), ("valid_to",)),
+    "reference_mergers": Use(("old_bank_code", "new_bank_code", "from"), ("to",)),
+}  # fmt: skip
+"""Every lake table that features read."""
+
+SERIAL = ("known_at", "version")
+"""The order of a row's versions."""
+
+
+def with_lifetimes(rows: Frame, key: Sequence[str]) -> Frame:
+    """Add `superseded_at`: when the next version of the row became known."""
+    later = nw.col("known_at").shift(-1).over(*key, order_by=SERIAL)
+    return rows.with_columns(superseded_at=later.fill_null(NEVER))
+
+
+def first_versions(rows: Frame, key: Sequence[str]) -> Frame:
+    """Only the version of each row that was known first: later ones change nothing."""
+    before = nw.col("known_at").shift(1).over(*key, order_by=SERIAL)
+    return rows.with_columns(known_before=before).filter(nw.col("known_before").is_null()).drop("known_before")
+
+
+def visible(instant: nw.Expr, prefix: str = "") -> nw.Expr:
+    """Whether a version is the one that counted at an instant."""
+    return (nw.col(f"{prefix}known_at") <= instant) & (instant < nw.col(f"{prefix}superseded_at"))
+
+
+@dataclass
+class Tables:
+    """The lake tables of one measurement, each computed once and cut down to what the spine touches."""
+
+    engine: Engine
+    made: dict[object, Frame] = field(default_factory=dict)
+
+    def once(self, name: object, build: Callable[[], Frame]) -> Frame:
+        """The frame of that name, computed when first asked for."""
+        if name not in self.made:
+            self.made[name] = self.engine.keep(build())
+        return self.made[name]
+
+    def whole(self, table: str) -> Frame:
+        """All versions of a small table's rows, with lifetimes."""
+        use = USES[table]
+        return self.once(table, lambda: with_lifetimes(self._versions(table), use.key))
+
+    def touching(self, table: str, on: str, values: Frame, reach: str) -> Frame:
+        """All versions, with lifetimes, of the rows that ever had one of `values` (a frame with the column `on`).
+
+        A row that moves away (a claim whose payee is corrected) must be seen to move: so first the keys that ever
+        touched, then every version of those keys. `reach` names the values: asked again by that name, the rows are
+        not computed again.
+        """
+        key = USES[table].key
+
+        def build() -> Frame:
+            rows = self._versions(table)
+            wanted = values.select(on).filter(~nw.col(on).is_null()).unique()
+            if on not in key:
+                ids = rows.join(wanted, on=on, how="semi").select(*key).unique()
+                wanted = self.engine.keep(ids)
+            return with_lifetimes(rows.join(wanted, on=[on] if on in key else list(key), how="semi"), key)
+
+        return self.once((table, reach), build)
+
+    def _versions(self, table: str) -> Frame:
+        use = USES[table]
+        return self.engine.read(table).select(*use.key, *use.columns, *SERIAL)
