@@ -1,0 +1,67 @@
+"""Files written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.errors import StoreError
+
+
+def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Call `write` on a temporary neighbour of `path`, then put it in place in one step.
+
+    Raises:
+        StoreError: the disk is full or the folder cannot be written; whatever stood at `path` still stands.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with _store_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(temporary)
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+            _sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file whole, with `\\n` line ends."""
+    replace_whole(path, lambda temporary: temporary.write_bytes(text.encode()))
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON file whole; dates and paths as text."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _store_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:
+        # DuckDB and Arrow raise their own classes for a full disk or a folder without write permission
+        if isinstance(error, OSError) or "IO" in type(error).__name__:
+            raise StoreError(
+                f"{path}: cannot be written ({_why(error)}); free space or mend the permissions"
+            ) from error
+        raise
+
+
+def _why(error: Exception) -> str:
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__

@@ -1,0 +1,146 @@
+"""The lake: append-only Parquet, one commit record a load.
+
+    lake/<table>/drop=<day>/<sequence>.parquet     rows, tokens only, known_at on every one
+    lake/loads/<sequence>.json                     the commit: a file it does not name is not in the lake
+
+A load is written file by file and counts only once its record stands, so a killed run leaves nothing half
+loaded: its files are overwritten by the next run, which gets the same sequence number.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from pipeline.errors import StoreError
+from pipeline.files import replace_whole, write_json
+from pipeline.tables import DERIVED_TABLES, DROP_TABLES, PEOPLE, REFERENCE_TABLES
+
+VERSION_STEP = 2**32
+"""`version` of a lake row = load sequence * VERSION_STEP + position in the load."""
+
+
+def _schemas() -> dict[str, dict[str, str]]:
+    schemas = {name: table.lake_columns for name, table in DROP_TABLES.items()}
+    schemas |= {f"reference_{name}": table.lake_columns for name, table in REFERENCE_TABLES.items()}
+    schemas |= {name: columns for name, (_, columns) in DERIVED_TABLES.items()}
+    schemas["people"] = {"breach_id": "VARCHAR"} | PEOPLE.lake_columns
+    return schemas
+
+
+SCHEMAS = _schemas()
+"""Lake table -> column -> SQL type."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """One commit. `kind` is drop, list, reference, link, derive or purge; `day` the drop's day or the list's.
+
+    `known_on` is the night from which its rows count when that is not their own business: a late or changed drop
+    is loaded as known on `known_on`, never in a night already published.
+    """
+
+    sequence: int
+    kind: str
+    day: date
+    known_on: date
+    source: str  # the drop's folder name, the list's breach_id, ...
+    fingerprint: str
+    mode: str = ""  # of a drop: first, next, late or changed
+    files: dict[str, list[str]] = field(default_factory=dict)  # table -> paths below the lake
+    removed: list[str] = field(default_factory=list)  # paths of earlier loads that this one takes away
+    facts: dict[str, Any] = field(default_factory=dict)  # counts and euros, for runs/<night>.json
+
+
+@dataclass(frozen=True)
+class Lake:
+    """The folder, and what is committed in it."""
+
+    root: Path
+
+    def loads(self) -> list[Load]:
+        """Every commit, oldest first."""
+        return [_load_of(path) for path in sorted((self.root / "loads").glob("*.json"))]
+
+    def next_sequence(self) -> int:
+        names = sorted((self.root / "loads").glob("*.json"))
+        return int(names[-1].stem) + 1 if names else 1
+
+    def write(self, con: duckdb.DuckDBPyConnection, query: str, table: str, day: date, sequence: int) -> str:
+        """Write a query's rows as one Parquet file of `table`, columns as SCHEMAS has them. Returns its path."""
+        columns = ", ".join(f'CAST("{name}" AS {kind}) AS "{name}"' for name, kind in SCHEMAS[table].items())
+        relative = f"{table}/drop={day}/{sequence:08d}.parquet"
+        replace_whole(
+            self.root / relative,
+            lambda temporary: con.execute(
+                f"COPY (SELECT {columns} FROM ({query})) TO '{temporary}' (FORMAT parquet, COMPRESSION zstd)"
+            ),
+        )
+        return relative
+
+    def commit(self, load: Load) -> None:
+        """Make a load count, in one step; then drop the files it takes away."""
+        write_json(self.root / "loads" / f"{load.sequence:08d}.json", dataclasses.asdict(load))
+        for path in load.removed:
+            (self.root / path).unlink(missing_ok=True)
+
+    def files(self, table: str, loads: Sequence[Load] | None = None) -> list[str]:
+        """Absolute paths of a table's committed files, oldest load first."""
+        loads = self.loads() if loads is None else loads
+        removed = {path for load in loads for path in load.removed}
+        return [str(self.root / p) for load in loads for p in load.files.get(table, ()) if p not in removed]
+
+    def register(self, con: duckdb.DuckDBPyConnection, *tables: str, loads: Sequence[Load] | None = None) -> None:
+        """Make a view of each table (all of them if none is named): every version of every row.
+
+        A view is named as its table. With `loads`, only what those loads committed.
+        """
+        loads = self.loads() if loads is None else loads
+        for table in tables or SCHEMAS:
+            con.execute(f'CREATE OR REPLACE VIEW "{table}" AS {self.scan(table, loads)}')
+
+    def scan(self, table: str, loads: Sequence[Load] | None = None) -> str:
+        """The SQL that reads a table's committed rows."""
+        paths = self.files(table, loads)
+        if paths:
+            listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+            return f"SELECT * FROM read_parquet([{listed}], hive_partitioning = false)"
+        nulls = ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind in SCHEMAS[table].items())
+        return f"SELECT {nulls} WHERE false"
+
+    @contextmanager
+    def connect(self, memory: str = "3GB", threads: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A private DuckDB connection, spilling below the lake and leaving nothing behind."""
+        work = self.root / ".work" / str(os.getpid())
+        try:
+            work.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{work}: cannot be made ({error.strerror}); mend the permissions") from error
+        con = duckdb.connect(":memory:")
+        try:
+            con.execute(f"SET temp_directory = '{work}'")
+            con.execute(f"SET memory_limit = '{memory}'")
+            con.execute("SET TimeZone = 'UTC'")
+            con.execute("SET enable_progress_bar = false")
+            if threads:
+                con.execute(f"SET threads = {threads}")
+            yield con
+        finally:
+            con.close()
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def _load_of(path: Path) -> Load:
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    raw["day"], raw["known_on"] = date.fromisoformat(raw["day"]), date.fromisoformat(raw["known_on"])
+    return Load(**raw)
