@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cache
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from pipeline import charts, wording
@@ -379,7 +380,7 @@ def _at(run: Run, path: Sequence[str]) -> int | None:
     value: Any = run
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None
-    return value if isinstance(value, int) else None
+    return int(value) if isinstance(value, Integral) else None
 
 
 def _length(table: Any) -> int:

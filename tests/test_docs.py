@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,22 @@ def test_writing_the_tables_section_twice_changes_nothing():
     assert once.startswith("before\n")
     assert once.endswith("after\n")
     assert input_docs.with_tables(once) == once
+
+
+@pytest.mark.parametrize(
+    ("heading", "module", "schema"),
+    [
+        ("flags", "flag", "FLAGS_SCHEMA"),
+        ("scores", "flag", "SCORES_SCHEMA"),
+        ("evidence", "evidence", "EVIDENCE_SCHEMA"),
+    ],
+)
+def test_the_outputs_page_has_the_columns_that_are_written(heading, module, schema):
+    written = set(getattr(import_module(f"pipeline.{module}"), schema).names)
+    told = first_cells(section("docs/outputs.md", heading))
+    keys = first_cells(section("docs/outputs.md", "flags"))
+    assert told <= written
+    assert written <= told | keys
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])

@@ -207,7 +207,14 @@ def test_hostile_text_is_shown_and_never_runs():
         model={"name": HOSTILE, "version": HOSTILE, "run_id": HOSTILE, "trained_as_of": "2024-09-01"},
     )
     scores = pd.DataFrame({"p_value": [0.5], "why_not": [HOSTILE]})
-    html = page(rows, scores, [{"flag_id": HOSTILE, "timeline": [fact]}], run)
+    evidence = {
+        "flag_id": HOSTILE,
+        "timeline": [fact],
+        "before": {"hint": HOSTILE, "since": None},
+        "neighbours": [{"payee_id": HOSTILE, "relation": HOSTILE, "flag_id": HOSTILE}],
+        "benign_checks": [{"check": HOSTILE, "result": HOSTILE, "sentence": HOSTILE}],
+    }
+    html = page(rows, scores, [evidence], run)
     assert Tags(html).names.isdisjoint({"script", "iframe", "object", "embed", "img", "form", "link"})
     assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") > 20
 
