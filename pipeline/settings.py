@@ -78,6 +78,8 @@ class Flag:
     audit_share: Annotated[float, Within(0, 1, "a share from 0 to 1")]
     reflag_p_ratio: Annotated[float, Within(1, 10**9, "a ratio from 1 up")]
     undecided_days: Annotated[int, Within(1, 3650, "a positive number of days")]
+    base_rate: Annotated[float, Within(1e-9, 0.5, "a share above 0, at most 0.5")]
+    usual_loss: Annotated[int, Within(0, 10**9, "a number of euros")]
 
 
 @dataclass(frozen=True)
