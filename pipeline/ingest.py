@@ -1,0 +1,228 @@
+"""Load the inbox: every drop the lake has not seen, in order, each whole or not at all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, timedelta
+from typing import Any
+
+from pipeline import stage
+from pipeline.casts import name
+from pipeline.drops import Drop, find_drops, known_on, news
+from pipeline.errors import InputMissing, InputRefused
+from pipeline.lake import Load
+from pipeline.lake_rows import Knowing, lake_rows
+from pipeline.profile import Profile
+from pipeline.quarantine import quarantine, unscored_changes
+from pipeline.reference import load_reference
+from pipeline.runs import last_published
+from pipeline.seals import seal_originals, seal_rejected
+from pipeline.session import Session
+from pipeline.sightings import write_accounts, write_sightings
+from pipeline.stage import Limits, Staged
+from pipeline.tables import DROP_TABLES, LAKE_STAMPS
+from pipeline.vault import purge_quarantined
+
+
+def ingest(session: Session, until: date) -> list[Load]:
+    """Load every drop up to and including a day that is not in the lake as it is now, and the reference tables.
+
+    Each drop is one commit. Rows count from the drop's own night on; those of a late or changed drop from the first
+    night that is not published yet.
+
+    Raises:
+        InputMissing: the lake is still without claims or members.
+        InputRefused: a drop that cannot be read, or has more bad rows than tolerated; those before it are loaded.
+    """
+    settings, lake = session.settings, session.lake
+    profile = Profile.load(settings)
+    purge_quarantined(settings.folder("vault"), until)
+    loads = load_reference(session, profile)
+    published = last_published(settings)
+    for drop in news(find_drops(settings.folder("inbox"), profile, until), lake.loads(), lake.root, published):
+        loads.append(_load(session, drop, profile, known_on(drop, until, published)))
+    held = {table for load in lake.loads() for table in load.files}
+    for table in DROP_TABLES.values():
+        if table.required and table.name not in held:
+            raise InputMissing(f"{settings.folder('inbox')}: no drop up to {until} holds {table.name}; it is required")
+    return loads
+
+
+def check(session: Session, day: date | None = None) -> list[dict[str, Any]]:
+    """Read and check drops (of one day, or all of them) and say what was found; nothing is loaded or written.
+
+    A drop that would be refused says why under `refused`.
+    """
+    profile = Profile.load(session.settings)
+    found = []
+    for drop in find_drops(session.settings.folder("inbox"), profile, day or date.max - timedelta(days=2)):
+        if day in {None, drop.day}:
+            try:
+                with _staged(session, drop, profile) as tables:
+                    found.append(_facts(session, drop, tables) | {"refused": _over_tolerance(session, drop, tables)})
+            except InputRefused as refusal:
+                found.append({"day": drop.day.isoformat(), "refused": str(refusal)})
+    return found
+
+
+def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> Load:
+    """Stage, judge and write one drop, then commit it."""
+    started = time.perf_counter()
+    knowing = _knowing(session, drop, counts_from)
+    with _staged(session, drop, profile) as tables:
+        folder = session.settings.folder("quarantine") / drop.day.isoformat()
+        for staged in tables:
+            quarantine(session.con, staged, folder)
+        refusal = _over_tolerance(session, drop, tables)
+        if refusal:
+            seal_rejected(session, tables, drop.day, knowing.sequence)
+            raise InputRefused(refusal)
+        _count_knowing(session, tables, knowing)
+        files = {staged.table.name: _write(session, drop, staged, tables, knowing) for staged in tables}
+        files = {table: paths for table, paths in files.items() if paths}
+        files |= write_sightings(session, files, drop.day, knowing)
+        files |= write_accounts(session, tables, files, drop.day, knowing)
+        seal_originals(session, tables, drop.day, knowing.sequence, files.get("members", []))
+        load = Load(
+            sequence=knowing.sequence,
+            kind="drop",
+            day=drop.day,
+            known_on=counts_from,
+            source=drop.folder.name,
+            fingerprint=drop.fingerprint,
+            mode=drop.mode,
+            files=files,
+            facts=_facts(session, drop, tables),
+        )
+    session.lake.commit(load)
+    session.log(
+        "drop",
+        day=drop.day,
+        mode=drop.mode,
+        rows_read=sum(staged.rows_read for staged in tables),
+        rows_rejected=sum(staged.rows_rejected for staged in tables),
+        seconds=round(time.perf_counter() - started, 3),
+    )
+    return load
+
+
+def _knowing(session: Session, drop: Drop, counts_from: date) -> Knowing:
+    params = session.settings.params
+    return Knowing(
+        mode=drop.mode,
+        starts=params.cutoff(drop.day - timedelta(days=1)) + timedelta(microseconds=1),
+        cutoff=params.cutoff(drop.day),
+        known_at=params.cutoff(counts_from),
+        zone=params.timezone,
+        sequence=session.lake.next_sequence(),
+        key_version=session.keys.token_version,
+    )
+
+
+@contextmanager
+def _staged(session: Session, drop: Drop, profile: Profile) -> Iterator[list[Staged]]:
+    """Every table of a drop, staged, checked and reconciled."""
+    con, params = session.con, session.settings.params
+    limits = Limits.of(params.cutoff(drop.day), params.ingest.max_amount)
+    stage.open_staging(con)
+    try:
+        tables = [
+            stage.stage(con, table, drop.tables[table.name], drop.day, profile.of(table.name), limits)
+            for table in DROP_TABLES.values()
+            if table.name in drop.tables
+        ]
+        known = _known_keys(session, tables)
+        for staged in tables:
+            stage.find_duplicates(con, staged)
+            stage.find_unresolved(con, staged, known)
+            stage.reconcile(staged)
+        yield tables
+    finally:
+        stage.close_staging(con)
+
+
+def _known_keys(session: Session, tables: Sequence[Staged]) -> dict[str, list[str]]:
+    """For each table that others refer to: SQL of its keys, in the lake and in the drop."""
+    loads = session.lake.loads()
+    keys: dict[str, list[str]] = {}
+    for table in (DROP_TABLES[other] for t in DROP_TABLES.values() for _, other in t.references):
+        keys[table.name] = [f"SELECT {name(table.key)} AS key FROM ({session.lake.scan(table.name, loads)})"]
+    keys["bank_changes"].append(f"SELECT change_id AS key FROM ({session.lake.scan('changes', loads)})")
+    for staged in tables:
+        if staged.table.name in keys:
+            keys[staged.table.name].append(f"SELECT {name(staged.table.key)} AS key FROM {staged.relation}")
+    return keys
+
+
+def _over_tolerance(session: Session, drop: Drop, tables: Sequence[Staged]) -> str | None:
+    """Why the drop is refused, in one sentence; None when it is not."""
+    params = session.settings.params.ingest
+    over = []
+    for staged in tables:
+        share = params.tolerance_overrides.get(staged.table.name, params.tolerance_share)
+        if staged.rows_rejected > share * staged.rows_read and staged.rows_rejected > params.tolerance_rows:
+            rules = ", ".join(f"{rule} {rows:,}" for rule, rows in staged.broken.most_common(3))
+            over.append(
+                f"{staged.rows_rejected:,} of {staged.rows_read:,} rows of {staged.table.name} are rejected ({rules}),"
+                f" more than {share:.2%} and {params.tolerance_rows:,} rows"
+            )
+    if not over:
+        return None
+    return f"drop {drop.day}: {'; '.join(over)}; see quarantine/{drop.day}/, and nothing of the drop is loaded"
+
+
+def _count_knowing(session: Session, tables: Sequence[Staged], knowing: Knowing) -> None:
+    """Count rows whose moment of knowledge is assumed (first drop), or given but not to be believed."""
+    for staged in tables:
+        beyond = f"known_at > TIMESTAMP '{knowing.cutoff}'"
+        if knowing.mode == "next":
+            beyond += f" OR known_at < TIMESTAMP '{knowing.starts}'"
+        found = session.con.execute(
+            f"SELECT count(*) FILTER (WHERE known_at IS NULL), count(*) FILTER (WHERE {beyond})"
+            f" FROM {staged.relation} WHERE {staged.is_accepted}"
+        ).fetchall()[0]
+        staged.assumed_known = found[0] if knowing.mode == "first" else 0
+        staged.clamped_known = found[1]
+
+
+def _write(session: Session, drop: Drop, staged: Staged, tables: Sequence[Staged], knowing: Knowing) -> list[str]:
+    """Write a table's accepted rows to the lake; of a changed drop, only those that changed."""
+    paid = next((t for t in tables if t.table.name == "payments"), None)
+    payments = f"SELECT claim_ids, value_date FROM {paid.relation} WHERE {paid.is_accepted}" if paid else None
+    query = lake_rows(staged, knowing, payments)
+    if drop.mode == "changed":
+        query = _changed(session, drop, staged, query)
+    if not staged.rows_accepted - staged.unchanged:
+        return []
+    return [session.lake.write(session.con, query, staged.table.name, drop.day, knowing.sequence)]
+
+
+def _changed(session: Session, drop: Drop, staged: Staged, query: str) -> str:
+    """SQL of the rows that differ from what earlier loads of the same drop ended on."""
+    earlier = [load for load in session.lake.loads() if load.kind == "drop" and load.day == drop.day]
+    key = name(staged.table.key)
+    columns = [name(column) for column in staged.table.lake_columns if column not in LAKE_STAMPS]
+    last = (
+        f"SELECT {', '.join(columns)} FROM ({session.lake.scan(staged.table.name, earlier)})"
+        f" QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY known_at DESC, version DESC) = 1"
+    )
+    same = " AND ".join(f"n.{column} IS NOT DISTINCT FROM o.{column}" for column in columns)
+    changed = f"SELECT n.* FROM ({query}) n WHERE NOT EXISTS (SELECT 1 FROM ({last}) o WHERE {same})"
+    found = session.con.execute(f"SELECT count(*) FROM ({changed})").fetchall()
+    staged.unchanged = staged.rows_accepted - found[0][0]
+    return changed
+
+
+def _facts(session: Session, drop: Drop, tables: Sequence[Staged]) -> dict[str, Any]:
+    """What a load's record keeps: counts, cents and column names, never a cell of an identity column."""
+    unscored = [change for staged in tables for change in unscored_changes(session.con, staged)]
+    return {
+        "day": drop.day.isoformat(),
+        "mode": drop.mode,
+        "ignored_files": list(drop.ignored),
+        "tables": {staged.table.name: staged.facts() for staged in tables},
+        "assumed_known": sum(staged.assumed_known for staged in tables),
+        "unscored_changes": unscored,
+    }
