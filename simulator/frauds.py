@@ -24,6 +24,7 @@ from simulator.people import Payees, People
 from simulator.providers import Providers, visited
 from simulator.text import NONE
 
+RINGS = ("T02", "T08")
 CLAIM_TYPES = {
     "T01": ("optical", "dental", "hospital", "hearing", "soft_medicine"),
     "T02": ("optical", "dental", "hospital", "soft_medicine"),
@@ -78,21 +79,28 @@ def campaigns(
     wanted = max(usual, size.least_cases)
     busy = np.isin(np.arange(len(payees.member)), honest.payee) | (payees.kind > 0) | (payees.joined > start - 60)
     scene = _Scene(rng, people, payees, ledger, providers, busy, exposed[payees.member], end)
-    kinds = rng.permutation(np.repeat(list(p.TYPES), np.ceil(np.array(list(p.TYPES.values())) * wanted).astype(int)))
     campaign = 0
-    while len(scene.cases) < wanted and campaign < len(kinds):
-        late = len(scene.cases) >= usual and rng.random() < size.late_share
+    while len(scene.cases) < wanted and not scene.busy.all():
+        fresh = sum(case["requested_day"] >= end - 13 for case in scene.cases)
+        late = len(scene.cases) >= usual and fresh < size.late_share * (wanted - usual)
         day = int(rng.integers(end - 13, end) if late else rng.integers(start + (end - start) // 4, end - 10))
-        _campaign(scene, campaign, str(kinds[campaign]), day)
+        _campaign(scene, campaign, _kind(rng), day, max(p.RING_SIZE[0], wanted // 3))
         campaign += 1
     return Frauds(_as_changes(scene.changes), _as_claims(scene.claims), _as_events(scene.events), scene.cases)
 
 
-def _campaign(scene: _Scene, campaign: int, kind: str, day: int) -> None:
+def _kind(rng: np.random.Generator) -> str:
+    """A campaign's kind: shares are of cases, and a ring has several."""
+    ring = sum(p.RING_SIZE) / 2
+    weights = {kind: share / (ring if kind in RINGS else 1) for kind, share in p.TYPES.items()}
+    return list(weights)[int(pick(rng, weights, 1)[0])]
+
+
+def _campaign(scene: _Scene, campaign: int, kind: str, day: int, largest: int) -> None:
     """One campaign: its victims, account and device, then each victim's script."""
     rng = scene.rng
     stealth = float(rng.beta(*p.STEALTH))
-    ring = int(rng.integers(*p.RING_SIZE, endpoint=True)) if kind in ("T02", "T08") else 1
+    ring = min(int(rng.integers(*p.RING_SIZE, endpoint=True)), largest) if kind in RINGS else 1
     bank = usual_banks(rng, 1)
     if rng.random() < 0.62 * (1 - stealth) + 0.28 * stealth:
         bank = neobanks(rng, 1)
