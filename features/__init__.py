@@ -12,3 +12,4 @@ from features import payments as payments  # isort: skip
 from features import exposure as exposure  # isort: skip
 from features import claims as claims  # isort: skip
 from features import company as company  # isort: skip
+from features.registry import FEATURES as FEATURES

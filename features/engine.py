@@ -10,7 +10,9 @@ every engine, instants of two types do not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Protocol
 
 import duckdb
@@ -35,6 +37,9 @@ class Engine(Protocol):
     def keep(self, frame: Frame) -> Frame:
         """The frame computed once, to be read many times."""
 
+    def beside(self, spine: Frame, numbers: Sequence[Frame]) -> Frame:
+        """The spine with the columns of frames that have one line a spine `row`, or none; computed once."""
+
     def collect(self, frame: Frame) -> pd.DataFrame:
         """The frame's rows as pandas."""
 
@@ -42,12 +47,22 @@ class Engine(Protocol):
         """Forget what was kept."""
 
 
+@dataclass(frozen=True)
+class Plan:
+    """The statements of a measurement. They name tables and never hold rows, so they serve again on another night."""
+
+    statements: tuple[str, ...]
+    query: str
+
+
 class DuckEngine:
     """Measures in a DuckDB connection that has a view or table for each lake table."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self.con = con
-        self.kept: list[str] = []
+        self.statements: list[str] = []
+        self.loaded = 0
+        self.query = ""
 
     def read(self, table: str) -> Frame:
         columns = self.con.execute(f'DESCRIBE "{table}"').fetchall()
@@ -55,29 +70,56 @@ class DuckEngine:
         return nw.from_native(self.con.sql(f'SELECT {listed} FROM "{table}"'))
 
     def load(self, rows: pa.Table) -> Frame:
-        self.con.register("measured_rows", rows)
-        try:
-            return self._kept("SELECT * FROM measured_rows")
-        finally:
-            self.con.unregister("measured_rows")
+        name = f"measured_input_{self.loaded}"
+        self.con.register(name, rows)
+        self.loaded += 1
+        return self._kept(f"SELECT * FROM {name}")
 
     def keep(self, frame: Frame) -> Frame:
         return self._kept(nw.to_native(frame).sql_query())
 
+    def beside(self, spine: Frame, numbers: Sequence[Frame]) -> Frame:
+        # One statement: DuckDB binds a chain of lazy joins anew at every link.
+        joins = [f"LEFT JOIN ({nw.to_native(frame).sql_query()}) USING (row)" for frame in numbers]
+        return self._kept(f"SELECT * FROM ({nw.to_native(spine).sql_query()}) {' '.join(joins)}")
+
     def collect(self, frame: Frame) -> pd.DataFrame:
-        rows: pd.DataFrame = nw.to_native(frame).df()
-        return rows
+        self.query = nw.to_native(frame).sql_query()
+        return self._answer()
+
+    def plan(self) -> Plan:
+        """What was done, for `follow`."""
+        return Plan(tuple(self.statements), self.query)
+
+    def follow(self, plan: Plan, loads: Sequence[pa.Table]) -> pd.DataFrame:
+        """Do again what `plan` holds, over the tables as they are now and other small tables of ours.
+
+        To build a measurement takes a second or so; to follow a plan takes only what it computes.
+        """
+        for number, rows in enumerate(loads):
+            self.con.register(f"measured_input_{number}", rows)
+        self.loaded, self.query = len(loads), plan.query
+        for statement in plan.statements:
+            self.con.execute(statement)
+            self.statements.append(statement)
+        return self._answer()
 
     def close(self) -> None:
-        for name in self.kept:
-            self.con.execute(f"DROP TABLE IF EXISTS {name}")
-        self.kept.clear()
+        for number in range(len(self.statements)):
+            self.con.execute(f"DROP TABLE IF EXISTS measured_{number}")
+        for number in range(self.loaded):
+            self.con.unregister(f"measured_input_{number}")
+        self.statements, self.loaded = [], 0
 
     def _kept(self, query: str) -> Frame:
-        name = f"measured_{len(self.kept)}"
-        self.con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
-        self.kept.append(name)
+        name = f"measured_{len(self.statements)}"
+        self.statements.append(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
+        self.con.execute(self.statements[-1])
         return nw.from_native(self.con.table(name))
+
+    def _answer(self) -> pd.DataFrame:
+        rows: pd.DataFrame = self.con.execute(self.query).df()
+        return rows
 
 
 def _in_microseconds(name: str, kind: str) -> str:
@@ -102,6 +144,9 @@ class PandasEngine:
 
     def keep(self, frame: Frame) -> Frame:
         return frame
+
+    def beside(self, spine: Frame, numbers: Sequence[Frame]) -> Frame:
+        return reduce(lambda wide, frame: wide.join(frame, on="row", how="left"), numbers, spine)
 
     def collect(self, frame: Frame) -> pd.DataFrame:
         rows: pd.DataFrame = frame.collect(backend="pandas").to_native()

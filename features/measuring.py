@@ -13,7 +13,7 @@ import narwhals as nw
 from features.engine import Frame
 from features.formulas import Aggregate, Between, How
 from features.registry import FEATURES, PARTS, Feature, Missing, Unit
-from features.sources import Change, Relation, Source, Stream
+from features.sources import CHANGE, Relation, Source, Stream
 from features.versions import Tables
 
 IDENTITY = ("change_id", "as_of", "payee_id", "is_provider", "derived", "age_days", "channel")
@@ -22,18 +22,13 @@ IDENTITY = ("change_id", "as_of", "payee_id", "is_provider", "derived", "age_day
 
 def measured(tables: Tables, spine: Frame) -> Frame:
     """One row a spine row, in its order: IDENTITY, then every feature in the registry's order."""
-    wide = spine
-    rowwise: list[Feature] = []
-    for source, features in _by_source().items():
-        if isinstance(source, Change):
-            rowwise = features
-            continue
-        numbers = _numbers(source, tables, spine, features)
-        wide = wide.join(tables.engine.keep(numbers), on="row", how="left")
-        wide = wide.with_columns(*(_settled(feature) for feature in features))
+    by_source = _by_source()
+    rowwise = by_source.pop(CHANGE)
+    numbers = [tables.engine.keep(_numbers(source, tables, spine, fs)) for source, fs in by_source.items()]
+    wide = tables.engine.beside(spine, numbers)
+    wide = wide.with_columns(*(_settled(feature) for fs in by_source.values() for feature in fs))
     for layer in _layers(rowwise, set(wide.collect_schema().names())):
-        wide = wide.with_columns(*(f.formula.alias(f.name) for f in layer if isinstance(f.formula, nw.Expr)))
-        wide = wide.with_columns(*(_settled(feature) for feature in layer))
+        wide = wide.with_columns(*(_settled(feature, feature.formula) for feature in layer))
     shown = [_shown(feature) for feature in FEATURES.values()]
     return wide.sort("row").select(*IDENTITY, *shown)
 
@@ -126,9 +121,9 @@ def _arm(rows: Frame, key: nw.Expr, at: nw.Expr, row: nw.Expr, question: int, ev
     return rows.select(key=key, **{name: column.cast(nw.Int64) for name, column in columns.items()})
 
 
-def _settled(feature: Feature) -> nw.Expr:
+def _settled(feature: Feature, number: nw.Expr | None = None) -> nw.Expr:
     """The number with its nulls settled: 0 where nothing is nothing, null where a provider has none."""
-    number = nw.col(feature.name)
+    number = nw.col(feature.name) if number is None else number
     counted = isinstance(feature.formula, Aggregate) and feature.formula.is_zero_when_empty
     if counted or feature.missing is Missing.ZERO:
         number = nw.coalesce(number, nw.lit(0))

@@ -45,14 +45,13 @@ def open_changes(tables: Tables, nights: Sequence[Night], window_days: int, extr
     Open is a change that is known, not superseded, and in effect for at most `window_days` or with a payment to its
     new account pending; and, whatever its age, a change named in `extra` (flagged and not yet decided).
     """
-    instants = _calendar(tables, nights).select("as_of", "cutoff_at")
+    instants = tables.engine.load(calendar(nights)).select("as_of", "cutoff_at")
+    named = tables.engine.load(names(extra)).with_columns(is_named=nw.lit(True))
     known = tables.engine.keep(_as_known(all_changes(tables).join(instants, how="cross")))
     pending = _pending(tables, known, window_days)
-    is_open = (nw.col("age_days") <= window_days) | nw.col("is_pending").fill_null(False)
-    if extra:
-        is_open = is_open | nw.col("change_id").is_in(list(extra))
-    pairs = known.join(pending, on=["change_id", "cutoff_at"], how="left").filter(is_open)
-    return _finished(tables, pairs.drop("is_pending"))
+    is_open = (nw.col("age_days") <= window_days) | ~nw.coalesce("is_pending", "is_named").is_null()
+    pairs = known.join(pending, on=["change_id", "cutoff_at"], how="left").join(named, on="change_id", how="left")
+    return _finished(tables, pairs.filter(is_open).drop("is_pending", "is_named"))
 
 
 def learning_changes(tables: Tables, nights: Sequence[Night], ages_days: Sequence[int], since: date) -> Frame:
@@ -61,13 +60,13 @@ def learning_changes(tables: Tables, nights: Sequence[Night], ages_days: Sequenc
     A night before the change was known is left out. `nights` must begin well before `since`: a change is aged from
     the night it took effect on.
     """
-    calendar = _calendar(tables, nights)
+    days = tables.engine.load(calendar(nights))
     changes = all_changes(tables)
     ages = tables.engine.load(pa.table({"age": pa.array(ages_days, pa.int64())}))
-    aged = _night_of("effective_at", changes, calendar).join(ages, how="cross")
+    aged = _night_of("effective_at", changes, days).join(ages, how="cross")
     aged = aged.select("change_id", day=nw.col("day") + nw.col("age"))
-    due = nw.concat([_night_of("announced_at", changes, calendar), aged]).unique()
-    due = due.join(calendar.select("day", "as_of", "cutoff_at"), on="day", how="inner").drop("day")
+    due = nw.concat([_night_of("announced_at", changes, days), aged]).unique()
+    due = due.join(days.select("day", "as_of", "cutoff_at"), on="day", how="inner").drop("day")
     due = due.filter(nw.col("as_of") >= _microseconds(datetime.combine(since, time())))
     return _finished(tables, _as_known(changes.join(due, on="change_id", how="inner")))
 
@@ -143,9 +142,9 @@ def _with_neighbours(tables: Tables, spine: Frame) -> Frame:
     return spine.join(ends, on="row", how="left")
 
 
-def _night_of(column: str, changes: Frame, calendar: Frame) -> Frame:
+def _night_of(column: str, changes: Frame, days: Frame) -> Frame:
     """(change_id, day) of the nights on which an instant of the changes fell."""
-    near = [calendar.with_columns(utc_day=nw.col("day") + shift) for shift in (-1, 0, 1)]
+    near = [days.with_columns(utc_day=nw.col("day") + shift) for shift in (-1, 0, 1)]
     found = changes.select("change_id", instant=column).with_columns(utc_day=nw.col("instant") // DAY).join(
         nw.concat(near), on="utc_day", how="inner"
     )
@@ -153,7 +152,7 @@ def _night_of(column: str, changes: Frame, calendar: Frame) -> Frame:
     return found.filter(inside).select("change_id", "day").unique()
 
 
-def _calendar(tables: Tables, nights: Sequence[Night]) -> Frame:
+def calendar(nights: Sequence[Night]) -> pa.Table:
     """One row a night: its date (as microseconds and as days since 1970), first and last instants."""
     as_of = [_microseconds(datetime.combine(night.as_of, time())) for night in nights]
     columns = {
@@ -162,7 +161,12 @@ def _calendar(tables: Tables, nights: Sequence[Night]) -> Frame:
         "opens_at": [_microseconds(night.opens_at) for night in nights],
         "cutoff_at": [_microseconds(night.cutoff_at) for night in nights],
     }
-    return tables.engine.load(pa.table({name: pa.array(values, pa.int64()) for name, values in columns.items()}))
+    return pa.table({name: pa.array(values, pa.int64()) for name, values in columns.items()})
+
+
+def names(change_ids: Sequence[str]) -> pa.Table:
+    """The changes asked for by name, each once."""
+    return pa.table({"change_id": pa.array(sorted(set(change_ids)), pa.string())})
 
 
 def _microseconds(instant: datetime) -> int:

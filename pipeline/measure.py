@@ -1,0 +1,107 @@
+"""Measure: every feature of every change that a night, many nights, or the training sees.
+
+The views of the lake tables must be registered on the connection; nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import duckdb
+import pandas as pd
+
+from features import FEATURES
+from features.engine import DuckEngine, Plan
+from features.measuring import measured
+from features.registry import Missing, Unit
+from features.spine import Night, calendar, learning_changes, names, open_changes
+from features.versions import Tables
+from pipeline.errors import PayeeWatchError
+from pipeline.settings import Params
+
+IDENTITY = ("change_id", "payee_id", "as_of", "party", "derived", "age_days", "channel")
+"""The columns of a measured frame before its features."""
+
+_PLANS: dict[int, Plan] = {}
+"""Window in days -> the statements of a night, prepared by this process's first."""
+
+
+def measure(
+    con: duckdb.DuckDBPyConnection, params: Params, nights: Sequence[date], extra: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Every change open on each night, and the changes named in `extra`, as that night knew them.
+
+    One row a (change_id, as_of), in that order: IDENTITY, then one float64 column a feature (NaN: unknown).
+
+    Raises:
+        PayeeWatchError: a feature broke what it promises.
+    """
+    wanted = [_night(params, day) for day in nights]
+    window = params.observe.window_days
+    engine = DuckEngine(con)
+    try:
+        if window in _PLANS:
+            return _checked(engine.follow(_PLANS[window], [calendar(wanted), names(extra)]))
+        tables = Tables(engine)
+        frame = engine.collect(measured(tables, open_changes(tables, wanted, window, extra)))
+        _PLANS[window] = engine.plan()
+        return _checked(frame)
+    finally:
+        engine.close()
+
+
+def measure_past(con: duckdb.DuckDBPyConnection, params: Params, as_of: date) -> pd.DataFrame:
+    """Every past change at several ages (`train.ages_days`), none later than `as_of`, each as its night knew it.
+
+    The same columns and order as `measure`, over the last `train.history_days`.
+
+    Raises:
+        PayeeWatchError: a feature broke what it promises.
+    """
+    since = as_of - timedelta(days=params.train.history_days)
+    margin = max(params.train.ages_days, default=0) + 366
+    days = (as_of - since).days + margin
+    nights = [_night(params, as_of - timedelta(days=back)) for back in range(days, -1, -1)]
+    engine = DuckEngine(con)
+    try:
+        tables = Tables(engine)
+        spine = learning_changes(tables, nights, params.train.ages_days, since)
+        return _checked(engine.collect(measured(tables, spine)))
+    finally:
+        engine.close()
+
+
+def faults(frame: pd.DataFrame) -> list[str]:
+    """What in a measured frame breaks the promises of the registry, in words; ids and values are not quoted."""
+    found = []
+    if frame.duplicated(["change_id", "as_of"]).any():
+        found.append("a change is measured twice as of one night")
+    for feature in FEATURES.values():
+        column = frame[feature.name]
+        nulls = int((column.isna() & ~((frame["party"] == "provider") & feature.is_member_only)).sum())
+        if nulls and feature.missing is not Missing.UNKNOWN:
+            found.append(f"{feature.name}: null on {nulls} rows; it must never be")
+        limit = {Unit.SHARE: 1.0, Unit.YESNO: 1.0}.get(feature.unit, float("inf"))
+        low = float("-inf") if feature.unit in (Unit.RATIO, Unit.EUR, Unit.DAYS) else 0.0
+        outside = int(((column < low) | (column > limit) | column.isin([float("inf"), float("-inf")])).sum())
+        if outside:
+            found.append(f"{feature.name}: outside {low:g} to {limit:g} on {outside} rows")
+    return found
+
+
+def _checked(rows: pd.DataFrame) -> pd.DataFrame:
+    frame = rows.assign(
+        as_of=pd.to_datetime(rows["as_of"], unit="us").astype("datetime64[us]"),
+        party=rows["is_provider"].map({True: "provider", False: "member"}).astype(str),
+        age_days=rows["age_days"].astype("int64"),
+        derived=rows["derived"].astype(bool),
+    )[[*IDENTITY, *FEATURES]]
+    found = faults(frame)
+    if found:
+        raise PayeeWatchError("the measured features break their promises: " + "; ".join(found))
+    return frame
+
+
+def _night(params: Params, day: date) -> Night:
+    return Night(day, params.cutoff(day - timedelta(days=1)) + timedelta(microseconds=1), params.cutoff(day))
