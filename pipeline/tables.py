@@ -291,7 +291,10 @@ PEOPLE = Table(
         Column("birth_date", Kind.BIRTH_DATE, True),
         Column("birth_rank", Kind.INT, True, low=1, high=9),
     ),
-    derived=tuple(d for d in MEMBERS.derived if d[0] in {"person_key", "holder_key", "id_key", "name_keys"}),
+    derived=(
+        *(d for d in MEMBERS.derived if d[0] in {"person_key", "holder_key", "id_key", "name_keys"}),
+        ("unusable", "TINYINT", "what was given but cannot be used, in bits: 1 national id, 2 holder's, 4 birth date"),
+    ),
 )
 
 BANKS = Table(

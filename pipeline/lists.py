@@ -1,0 +1,202 @@
+"""Load the breach lists: provenance first, people as tokens, versions when a list is replaced, purges when it goes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+from pipeline.casts import text
+from pipeline.drops import fingerprint
+from pipeline.errors import InputMissing, InputRefused
+from pipeline.lake import VERSION_STEP, Load
+from pipeline.manifest import Manifest
+from pipeline.people import Counts, find_people, write_people
+from pipeline.runs import last_published
+from pipeline.session import Session
+from pipeline.settings import Settings
+
+UNTIL_ONLY = "gone"
+"""The fingerprint that a purge leaves when the list's folder was taken away: the folder may come back."""
+
+
+@dataclass(frozen=True)
+class BreachList:
+    """One folder below breaches/, its manifest checked."""
+
+    manifest: Manifest
+    folder: Path
+    files: tuple[Path, ...]
+
+    @property
+    def breach_id(self) -> str:
+        return self.manifest.breach_id
+
+
+def find_lists(breaches: Path) -> list[BreachList]:
+    """Every list below the breaches folder, by breach_id.
+
+    Raises:
+        InputRefused: a manifest that is missing, unreadable, without provenance or wrong; a list without people.
+    """
+    if not breaches.is_dir():
+        return []
+    folders = sorted(path for path in breaches.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [BreachList(Manifest.read(folder), folder, tuple(find_people(folder))) for folder in folders]
+
+
+def load_lists(session: Session, until: date) -> list[Load]:
+    """Load each list known by `until` that is new or replaced; purge those whose folder or time is gone.
+
+    Raises:
+        InputMissing: there is no list, and never was.
+        InputRefused: a list without provenance, an unreadable one, or one with too many unusable rows.
+    """
+    settings, lake = session.settings, session.lake
+    found = {each.breach_id: each for each in find_lists(settings.folder("breaches"))}
+    standing = standing_lists(lake.loads())
+    if not found and not standing:
+        raise InputMissing(
+            f"{settings.folder('breaches')}: holds no breach list; required: at least one list, "
+            "a folder with manifest.yaml and people.csv"
+        )
+    loads = []
+    for breach_id, load in standing.items():
+        if load.kind == "list" and breach_id not in found:
+            loads.append(_purge(session, load, until, UNTIL_ONLY))
+        elif load.kind == "list" and date.fromisoformat(load.facts["purge_on"]) <= until:
+            loads.append(_purge(session, load, until, load.fingerprint))
+    for each in found.values():
+        if each.manifest.purge_on <= until:
+            session.warn(f"breaches/{each.breach_id}: purge_on, {each.manifest.purge_on}, has come; delete the folder")
+        elif each.manifest.known_at <= until:
+            loads += _load_if_new(session, each, standing.get(each.breach_id))
+    return loads
+
+
+def standing_lists(loads: Sequence[Load]) -> dict[str, Load]:
+    """For each list ever loaded, the load that says how it stands: of kind list, or purge."""
+    return {load.source: load for load in loads if load.kind in {"list", "purge"}}
+
+
+def people_files(loads: Sequence[Load], breach_id: str) -> list[str]:
+    """Paths, below the lake, of the people files that a list has now."""
+    removed = {path for load in loads for path in load.removed}
+    return [
+        path
+        for load in loads
+        if load.source == breach_id
+        for path in load.files.get("people", ())
+        if path not in removed
+    ]
+
+
+def _load_if_new(session: Session, each: BreachList, stands: Load | None) -> list[Load]:
+    people = fingerprint(each.files, session.lake.root)
+    whole = f"{people}:{_manifest_mark(each.manifest)}"
+    if stands and stands.fingerprint == whole:
+        return []
+    same_people = stands is not None and stands.kind == "list" and stands.fingerprint.startswith(people)
+    return [_load(session, each, whole, stands.facts["people"] if stands and same_people else None)]
+
+
+def _manifest_mark(manifest: Manifest) -> str:
+    return hashlib.sha256(repr(manifest).encode()).hexdigest()
+
+
+def _load(session: Session, each: BreachList, mark: str, people: dict[str, int] | None) -> Load:
+    """Write a list's manifest, and its people unless they stand already; commit both at once."""
+    lake, manifest = session.lake, each.manifest
+    sequence = lake.next_sequence()
+    known_on = counts_from(session.settings, manifest.known_at)
+    known_at = midnight(session.settings, known_on)
+    files: dict[str, list[str]] = {}
+    removed: list[str] = []
+    with session.stage("list") as facts:
+        if people is None:
+            removed = people_files(lake.loads(), each.breach_id)
+            files["people"], counts = write_people(
+                session, each.breach_id, each.files, manifest.known_at, sequence, known_at
+            )
+            _refuse_over_tolerance(session, each, counts, files["people"])
+            people = dataclasses.asdict(counts)
+        files["lists"] = [_write_version(session, manifest, sequence, known_at, people["rows"], is_purged=False)]
+        facts |= {"breach_id": each.breach_id, "people": people["rows"], "rejected": people["rejected"]}
+    load = Load(
+        sequence=sequence,
+        kind="list",
+        day=manifest.known_at,
+        known_on=known_on,
+        source=each.breach_id,
+        fingerprint=mark,
+        files=files,
+        removed=removed,
+        facts={"people": people} | manifest.facts(),
+    )
+    lake.commit(load)
+    return load
+
+
+def _refuse_over_tolerance(session: Session, each: BreachList, counts: Counts, written: Sequence[str]) -> None:
+    tolerated = session.settings.params.ingest.people_tolerance_share
+    if counts.rejected <= tolerated * counts.rows:
+        return
+    for path in written:
+        (session.lake.root / path).unlink(missing_ok=True)
+    nulled = ", ".join(f"{count:,} {name}" for name, count in counts.nulled.items())
+    raise InputRefused(
+        f"breaches/{each.breach_id}: {counts.rejected:,} of {counts.rows:,} people have no usable key, more than "
+        f"{tolerated:.0%} (unusable: {nulled}; {counts.malformed:,} lines are no rows); "
+        "send the list again, or raise 'ingest.people_tolerance_share'"
+    )
+
+
+def _purge(session: Session, load: Load, until: date, mark: str) -> Load:
+    """Take a list's people out of the lake; what is left is that it was here, and when it went."""
+    lake, sequence = session.lake, session.lake.next_sequence()
+    known_on = counts_from(session.settings, until)
+    manifest = Manifest.told(load.facts)
+    version = _write_version(
+        session, manifest, sequence, midnight(session.settings, known_on), load.facts["people"]["rows"], is_purged=True
+    )
+    purge = Load(
+        sequence=sequence,
+        kind="purge",
+        day=until,
+        known_on=known_on,
+        source=load.source,
+        fingerprint=mark,
+        files={"lists": [version]},
+        removed=people_files(lake.loads(), load.source),
+        facts=load.facts,
+    )
+    lake.commit(purge)
+    session.log("purge", breach_id=load.source, people=load.facts["people"]["rows"])
+    return purge
+
+
+def _write_version(
+    session: Session, manifest: Manifest, sequence: int, known_at: datetime, people: int, *, is_purged: bool
+) -> str:
+    fields = ", ".join(text(field) for field in manifest.fields_exposed)
+    query = f"""
+        SELECT {text(manifest.breach_id)} AS breach_id, {text(manifest.title)} AS title,
+            DATE '{manifest.exposed_from}' AS exposed_from, DATE '{manifest.exposed_to}' AS exposed_to,
+            DATE '{manifest.known_at}' AS list_known_on, [{fields}] AS fields, DATE '{manifest.purge_on}' AS purge_on,
+            {people} AS people_count, {is_purged} AS is_purged, {session.keys.token_version} AS key_version,
+            TIMESTAMP '{known_at}' AS known_at, {sequence * VERSION_STEP} AS version"""
+    return session.lake.write(session.con, query, "lists", manifest.known_at, sequence)
+
+
+def counts_from(settings: Settings, day: date) -> date:
+    """The night from which something learned on a day counts: never one that is already published."""
+    published = last_published(settings)
+    return max(day, published + timedelta(days=1)) if published else day
+
+
+def midnight(settings: Settings, day: date) -> datetime:
+    """The first instant of a day of the insurer's, in naive UTC."""
+    return settings.params.cutoff(day - timedelta(days=1)) + timedelta(microseconds=1)
