@@ -29,12 +29,14 @@ class Ages:
 
     def around(self, ages: Ints) -> tuple[Ints, Ints, Floats]:
         """The bands below and above each age, and how far (0-1) it lies towards the one above."""
-        days = np.asarray(self.days, dtype=np.float64)
-        ages = np.clip(ages, self.days[0], self.days[-1]).astype(np.float64)
+        days = np.asarray(self.days, dtype=np.int64)
+        ages = np.clip(ages, days[0], days[-1])
         below = np.searchsorted(days, ages, side="right") - 1
         above = np.minimum(below + 1, len(days) - 1)
-        span = np.log1p(days[above]) - np.log1p(days[below])
-        way = np.divide(np.log1p(ages) - np.log1p(days[below]), span, out=np.zeros(len(ages)), where=span > 0)
+        # one table, so that an age has one logarithm to the last bit whatever else is scored
+        logs = np.log1p(np.arange(days[-1] + 1))
+        span = logs[days[above]] - logs[days[below]]
+        way = np.divide(logs[ages] - logs[days[below]], span, out=np.zeros(len(ages)), where=span > 0)
         return below.astype(np.int64), above.astype(np.int64), way
 
     def nearest(self, ages: Ints) -> Ints:

@@ -36,8 +36,9 @@ class Place:
 class Lens:
     """One isolation forest and its features.
 
-    Its raw score is the forest's shortness of path plus `weight` times the total surprise. A forest alone cannot tell
-    apart what lies beyond the rows it was grown on, nor use a column that never varied there; the total does both.
+    Its raw score is the forest's shortness of path plus `weight` times the total gravity of its surprises. A forest alone
+    cannot tell apart what lies beyond the rows it was grown on, nor use a column that never varied there; the total
+    does both.
     """
 
     columns: Ints  # positions among the model's columns
@@ -52,12 +53,12 @@ class Lens:
         return -self.forest.base
 
     def raw(self, surprises: Floats) -> Floats:
-        return self.weight * total(surprises, self.columns) - self.forest.path_lengths(surprises[:, self.varying])
+        return self.weight * total(gravity(surprises), self.columns) - self.forest.path_lengths(surprises[:, self.varying])
 
     def contributions(self, surprises: Floats) -> Floats:
         """Rows by the model's columns; with `base` they add up to `raw`."""
         out = np.zeros(surprises.shape)
-        out[:, self.columns] = self.weight * surprises[:, self.columns]
+        out[:, self.columns] = self.weight * gravity(surprises[:, self.columns])
         out[:, self.varying] += self.forest.contributions(surprises[:, self.varying])
         return out
 
@@ -122,6 +123,12 @@ class Group:
 def surprises_between(tails: Tails, values: Floats, place: Place) -> Floats:
     """Rows by columns of surprise, each row between its two bands."""
     return place.between(tails.surprise(values, place.below), tails.surprise(values, place.above))
+
+
+def gravity(surprises: Floats) -> Floats:
+    """Surprise to the power 3/2: one strong surprise weighs more than many faint ones."""
+    weighed: Floats = surprises * np.sqrt(surprises)  # both exact to the last bit, which a power need not be
+    return weighed
 
 
 def total(numbers: Floats, columns: Ints | Sequence[int]) -> Floats:

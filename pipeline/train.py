@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline.calibration import Ages, Cell, References, TailMap, cell_name, cells, uniform_distance
 from pipeline.errors import ModelError
 from pipeline.forest import Forest
-from pipeline.lenses import LENSES, PARTIES, Group, Lens, Place, surprises_between, total
+from pipeline.lenses import LENSES, PARTIES, Group, Lens, Place, gravity, surprises_between, total
 from pipeline.model import NEEDED, Model, record_of
 from pipeline.settings import Params
 from pipeline.tails import Column, Floats, Ints, Measured, Tails, badness, columns_of, safe_columns_of
@@ -181,7 +181,7 @@ class Fitter:
         forest = Forest.grow(surprises[:MOST_FITTED, varying], train.trees, train.samples_per_tree, seed)
         paths = forest.path_lengths(surprises[:, varying])
         # neither the forest nor the total drowns the other
-        spread = float(total(surprises, columns).std())
+        spread = float(total(gravity(surprises), columns).std())
         weight = float(paths.std()) / spread if spread > NO_SPREAD else 1.0
         lens = Lens(columns, varying, forest, weight, ())
         raw = lens.raw(surprises)

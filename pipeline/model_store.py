@@ -1,0 +1,220 @@
+"""Models kept in MLflow: logged, registered, given an alias, loaded again. Nothing here touches a network."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import sqlite3
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import ModelError, StoreError
+from pipeline.model import Model
+from pipeline.settings import Settings
+
+NAME = "payeewatch"
+"""Of the experiment and of the registered model."""
+CHAMPION, CHALLENGER = "champion", "challenger"
+FILE = "model.skops"
+REQUIRED = ("payeewatch", "mlflow", "numpy", "pandas", "scikit-learn", "skops")
+"""What loading the model needs, at the versions that made it."""
+
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def register(settings: Settings, model: Model, *, promote: bool, data: Mapping[str, object]) -> Model:
+    """Log a model with its parameters, metrics and versions, and register it; with `promote`, as the champion.
+
+    A model that is registered already, to the last bit, keeps its version.
+
+    Args:
+        data: what it was trained on, such as the lake's last load and its fingerprint; tags of run and version.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    with _store(settings) as client:
+        _experiment(client, settings)
+        version = _same(client, model) or _logged(client, settings, model, data)
+        if promote:
+            client.set_registered_model_alias(NAME, CHAMPION, version.version)
+        aliases = client.get_registered_model(NAME).aliases
+        if promote and aliases.get(CHALLENGER) == version.version:
+            client.delete_registered_model_alias(NAME, CHALLENGER)
+        if not promote and aliases.get(CHAMPION) != version.version:
+            client.set_registered_model_alias(NAME, CHALLENGER, version.version)
+        return _named(model, version)
+
+
+def load(settings: Settings, which: str = CHAMPION) -> Model:
+    """The model of an alias (champion, challenger) or of a version number.
+
+    Raises:
+        ModelError: there is none, or it cannot be read.
+    """
+    found = _registered(settings, which)
+    if found is None:
+        raise ModelError(f"no model: {which} is not registered; run payeewatch train --as-of D --promote")
+    version, run_id, model_id = found
+    # below the home as it is now, wherever it was when the model was logged
+    path = settings.folder("mlflow") / "artifacts" / "models" / model_id / "artifacts" / "artifacts" / FILE
+    return dataclasses.replace(Model.load(path), name=NAME, version=version, run_id=run_id)
+
+
+def check(model: Model, night: date, allow_hindsight: bool = False) -> None:
+    """Refuse a model that knows more than the night did.
+
+    Raises:
+        ModelError: it was trained on later knowledge.
+    """
+    known_until = date.fromisoformat(model.facts["known_until"])
+    if known_until > night and not allow_hindsight:
+        raise ModelError(
+            f"model {model.name} version {model.version} knows what was known on {known_until}, after night {night}; "
+            f"train as of {night} or earlier, or give --allow-hindsight"
+        )
+
+
+def _database(settings: Settings) -> Path:
+    return settings.folder("mlflow") / "mlflow.db"
+
+
+def _registered(settings: Settings, which: str) -> tuple[str, str, str] | None:
+    """Version, run and logged model that an alias or a version number stands for.
+
+    Read with SQLite alone: importing MLflow and opening its store takes longer than a small night.
+    """
+    database = _database(settings)
+    if not database.exists():
+        return None
+    wanted = (
+        "version = ?"
+        if which.isdigit()
+        else ("version = (SELECT version FROM registered_model_aliases a WHERE a.name = m.name AND alias = ?)")
+    )
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as con:
+            row = con.execute(
+                f"SELECT version, run_id, source FROM model_versions m WHERE name = '{NAME}' AND {wanted}",
+                [int(which) if which.isdigit() else which],
+            ).fetchone()
+    except sqlite3.Error as error:
+        raise ModelError(f"{database}: not a model store this version can read ({type(error).__name__})") from error
+    return None if row is None else (str(row[0]), str(row[1]), str(row[2]).removeprefix("models:/"))
+
+
+@contextmanager
+def _store(settings: Settings) -> Iterator[Any]:
+    """An MLflow client over the home's own database, with MLflow's chatter off."""
+    os.environ.update(QUIET)
+    database = _database(settings)
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        with warnings.catch_warnings(), _silent("mlflow", "alembic"):
+            warnings.simplefilter("ignore")
+            import mlflow
+
+            uri = f"sqlite:///{database}"
+            before = mlflow.get_tracking_uri()
+            mlflow.set_tracking_uri(uri)
+            try:
+                yield mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+            finally:
+                mlflow.set_tracking_uri(before)
+    except Exception as error:
+        if isinstance(error, OSError) or "OperationalError" in f"{type(error).__name__} {error}":
+            raise StoreError(
+                f"{database.parent}: the model store cannot be written; free space or mend the permissions"
+            ) from error
+        raise
+
+
+@contextmanager
+def _silent(*names: str) -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _experiment(client: Any, settings: Settings) -> str:
+    found = client.get_experiment_by_name(NAME)
+    if found:
+        return str(found.experiment_id)
+    return str(client.create_experiment(NAME, (settings.folder("mlflow") / "artifacts").as_uri()))
+
+
+def _same(client: Any, model: Model) -> Any | None:
+    found = client.search_model_versions(f"name = '{NAME}' and tags.fingerprint = '{model.fingerprint}'")
+    return max(found, key=lambda version: int(version.version), default=None)
+
+
+def _logged(client: Any, settings: Settings, model: Model, data: Mapping[str, object]) -> Any:
+    """Log the run and register its model. Returns the new version."""
+    import mlflow
+
+    tags = {name: str(model.facts[name]) for name in ("trained_as_of", "known_until")}
+    tags |= {"fingerprint": model.fingerprint, "code_version": _code_version()}
+    tags |= {name: str(value) for name, value in data.items()}
+    with mlflow.start_run(
+        experiment_id=_experiment(client, settings), run_name=f"train {tags['trained_as_of']}"
+    ) as run:
+        mlflow.log_params(settings.params.flat())
+        mlflow.log_metrics(model.metrics)
+        mlflow.set_tags(tags)
+        mlflow.log_dict({"features": list(model.features)}, "features.json")
+        mlflow.log_dict(
+            {"facts": model.facts, "warnings": list(model.warnings), "absent": _absent(model)}, "facts.json"
+        )
+        with tempfile.TemporaryDirectory(dir=_database(settings).parent) as folder:
+            model.save(Path(folder) / FILE)
+            logged = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+                artifacts={"model": str(Path(folder) / FILE)},
+                pip_requirements=[f"{name}=={metadata.version(name)}" for name in REQUIRED],
+            )
+    try:
+        client.get_registered_model(NAME)
+    except mlflow.exceptions.MlflowException:
+        client.create_registered_model(NAME)
+    return client.create_model_version(NAME, logged.model_uri, run.info.run_id, tags=tags, model_id=logged.model_id)
+
+
+def _named(model: Model, version: Any) -> Model:
+    return dataclasses.replace(model, name=NAME, version=str(version.version), run_id=str(version.run_id))
+
+
+def _absent(model: Model) -> dict[str, dict[str, str]]:
+    return {party: group.absent for party, group in model.groups.items()}
+
+
+def _code_version() -> str:
+    """The package's version, and the commit where it runs from a checkout."""
+    version = metadata.version("payeewatch")
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
+    try:
+        commit = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return version
+    return f"{version}+{commit}"
