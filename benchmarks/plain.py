@@ -1,0 +1,101 @@
+"""A straightforward version of a night: pandas and scikit-learn, no care for time, memory or who knew what when.
+
+    python -m benchmarks.plain HOME
+
+It reads the same drops, makes fifteen features of the same families for every change of the last 180 days, fits
+one isolation forest and ranks. It links by the thirteen characters alone, keeps raw identities in memory, writes
+nothing, explains nothing and cannot tell what was known on an earlier night.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.ensemble import IsolationForest
+
+
+def read(home: Path, table: str) -> pd.DataFrame:
+    """Every row of a table, the last version of each key."""
+    frames = []
+    for path in sorted(home.glob(f"inbox/*/{table}*")):
+        frames.append(pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str))
+    every = pd.concat(frames, ignore_index=True)
+    return every.drop_duplicates(every.columns[0], keep="last")
+
+
+def numbers(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    for column in columns:
+        frame[column] = pd.to_numeric(frame[column], errors="coerce")
+    return frame
+
+
+def moments(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    for column in columns:
+        frame[column] = pd.to_datetime(frame[column], errors="coerce")
+    return frame
+
+
+def features(home: Path) -> pd.DataFrame:
+    """One row a change of the last 180 days."""
+    changes = moments(read(home, "bank_changes"), "requested_at", "effective_at")
+    night = changes.requested_at.max()
+    claims = moments(numbers(read(home, "claims"), "reimbursed_amount", "ceiling_left_amount"), "received_at")
+    payments = moments(numbers(read(home, "payments"), "amount"), "planned_on", "value_date")
+    events = moments(read(home, "account_events"), "occurred_at")
+    members = moments(read(home, "members"), "joined_on").set_index("member_id")
+    banks = pd.read_csv(home / "reference" / "banks.csv", dtype=str)
+    kinds_of_bank = banks[banks.country == "FR"].set_index("bank_code").kind
+
+    changes = changes[changes.requested_at > night - pd.Timedelta(days=180)].set_index("change_id")
+    made = pd.DataFrame(index=changes.index)
+    made["age_days"] = (night - changes.effective_at).dt.days
+    made["no_proof"] = changes.auth_strength.isin(["none", "knowledge"]).astype(float)
+    made["name_differs"] = changes.name_check.isin(["no_match", "close_match"]).astype(float)
+    made["tenure_days"] = (changes.requested_at - members.joined_on.reindex(changes.member_id).to_numpy()).dt.days
+    made["is_foreign"] = (~changes.new_iban.str.startswith("FR", na=True)).astype(float)
+    made["is_neobank"] = changes.new_iban.str[4:9].map(kinds_of_bank).isin(["neobank", "emi"]).astype(float)
+    made["account_payees"] = changes.new_iban.map(payments.groupby("iban").payee_id.nunique()).fillna(0)
+
+    touched = changes.reset_index()[["change_id", "payee_id", "member_id", "requested_at", "new_iban"]]
+    care = touched.merge(claims, on="payee_id")
+    after = care[care.received_at > care.requested_at]
+    before = care[care.received_at <= care.requested_at]
+    made["claims_after"] = after.groupby("change_id").size()
+    made["amount_after"] = after.groupby("change_id").reimbursed_amount.sum()
+    made["amount_before"] = before.groupby("change_id").reimbursed_amount.sum()
+    unseen = after[~after.has_public_record.astype(str).str.lower().eq("true")]
+    made["amount_without_record"] = unseen.groupby("change_id").reimbursed_amount.sum()
+    made["ceiling_fit"] = (after.reimbursed_amount / after.ceiling_left_amount).groupby(after.change_id).max()
+
+    waiting = touched.merge(payments[payments.status == "planned"], on="payee_id")
+    made["amount_pending"] = waiting.groupby("change_id").amount.sum()
+    seen = touched.merge(events, on="member_id")
+    near = seen[(seen.requested_at - seen.occurred_at).between(pd.Timedelta(0), pd.Timedelta(days=14))]
+    kinds = near[near.kind.isin(["password_reset", "device_enrolled", "email_changed", "phone_changed"])]
+    made["web_events_before"] = kinds.groupby("change_id").size()
+    made["is_exposed"] = changes.member_id.map(exposed(home, members)).astype(float)
+    return made.fillna(0.0)
+
+
+def exposed(home: Path, members: pd.DataFrame) -> pd.Series:
+    """Whether a member's national id is on any list."""
+    ids = set()
+    for path in home.glob("breaches/*/people*"):
+        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str)
+        ids |= set(frame.national_id.dropna().str[:13])
+    return members.national_id.str.replace(" ", "").str[:13].isin(ids)
+
+
+def main() -> None:
+    made = features(Path(sys.argv[1]))
+    forest = IsolationForest(n_estimators=200, max_samples=min(512, len(made)), random_state=1).fit(made)
+    order = np.argsort(forest.score_samples(made))
+    print(json.dumps({"changes": len(made), "features": made.shape[1], "first": made.index[order[0]]}))
+
+
+if __name__ == "__main__":
+    main()
