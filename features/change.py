@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from features.formulas import Aggregate, Row, count, if_else, level, yes_no
+from narwhals import Expr
+
 from features.engine import DAY
+from features.formulas import Aggregate, Row, count, if_else, level, yes_no
 from features.registry import Family, Lens, Missing, Suspicious, Unit
 from features.relations import OTHER_CHANGE
 from features.sources import CHANGE
-from narwhals import Expr
 
 family = Family(__name__, __doc__, Lens.REQUEST)
 

@@ -52,17 +52,13 @@ def largest_claim_before_365d(claim: Row) -> Aggregate:
     return largest(claim.reimbursed_cents, where=claim.is_before & (claim.before_days < 365))
 
 
-@family.feature(
-    CLAIM, unit=Unit.EUR, suspicious=Suspicious.HIGH, missing=Missing.ZERO, usual="usual_amount_30d"
-)
+@family.feature(CLAIM, unit=Unit.EUR, suspicious=Suspicious.HIGH, missing=Missing.ZERO, usual="usual_amount_30d")
 def amount_since_change_30d(claim: Row) -> Aggregate:
     """Reimbursed to the new account in the 30 days after the change."""
     return total(claim.reimbursed_cents, where=claim.is_since & (claim.since_days < 30))
 
 
-@family.feature(
-    CLAIM, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO, usual="usual_claims_30d"
-)
+@family.feature(CLAIM, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO, usual="usual_claims_30d")
 def claims_since_change_30d(claim: Row) -> Aggregate:
     """Claims to the new account in the 30 days after the change."""
     return count(claim.is_since & (claim.since_days < 30))
@@ -94,7 +90,9 @@ def unrecorded_amount_since_change(claim: Row) -> Aggregate:
     return total(claim.reimbursed_cents, where=claim.is_since & ~claim.has_public_record)
 
 
-@family.feature(CHANGE, unit=Unit.SHARE, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN, usual="usual_unrecorded_share")
+@family.feature(
+    CHANGE, unit=Unit.SHARE, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN, usual="usual_unrecorded_share"
+)
 def unrecorded_share_since_change(change: Row) -> Expr:
     """Share of the euros since the change without a record of the public scheme."""
     return ratio(change.unrecorded_amount_since_change, change.amount_since_change)

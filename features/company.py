@@ -15,7 +15,6 @@ from features.versions import NEVER, Tables
 family = Family(__name__, __doc__, Lens.COMPANY)
 
 
-
 def _reference_accounts(tables: Tables, spine: Frame, values: Frame) -> Frame:
     """Known accounts. Every line counts from when it is known on."""
     rows = tables.engine.read("reference_accounts").select("account", "kind", "known_at", "valid_from", "valid_to")

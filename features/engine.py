@@ -67,7 +67,8 @@ class DuckEngine:
     def read(self, table: str) -> Frame:
         columns = self.con.execute(f'DESCRIBE "{table}"').fetchall()
         listed = ", ".join(_in_microseconds(name, kind) for name, kind, *_ in columns)
-        return nw.from_native(self.con.sql(f'SELECT {listed} FROM "{table}"'))
+        frame: Frame = nw.from_native(self.con.sql(f'SELECT {listed} FROM "{table}"'))
+        return frame
 
     def load(self, rows: pa.Table) -> Frame:
         name = f"measured_input_{self.loaded}"
@@ -115,7 +116,8 @@ class DuckEngine:
         name = f"measured_{len(self.statements)}"
         self.statements.append(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
         self.con.execute(self.statements[-1])
-        return nw.from_native(self.con.table(name))
+        frame: Frame = nw.from_native(self.con.table(name))
+        return frame
 
     def _answer(self) -> pd.DataFrame:
         rows: pd.DataFrame = self.con.execute(self.query).df()
@@ -140,7 +142,8 @@ class PandasEngine:
             if pa.types.is_timestamp(field.type) or pa.types.is_date(field.type):
                 instants = rows.column(index).cast(pa.timestamp("us")).cast(pa.int64())
                 rows = rows.set_column(index, field.name, instants)
-        return nw.from_native(rows.to_pandas(types_mapper=pd.ArrowDtype)).lazy()
+        frame: Frame = nw.from_native(rows.to_pandas(types_mapper=pd.ArrowDtype)).lazy()
+        return frame
 
     def keep(self, frame: Frame) -> Frame:
         return frame

@@ -28,12 +28,12 @@ def measured(tables: Tables, spine: Frame) -> Frame:
     wide = tables.engine.beside(spine, numbers)
     wide = wide.with_columns(*(_settled(feature) for fs in by_source.values() for feature in fs))
     for layer in _layers(rowwise, set(wide.collect_schema().names())):
-        wide = wide.with_columns(*(_settled(feature, feature.formula) for feature in layer))
+        wide = wide.with_columns(*(_settled(f, f.formula) for f in layer if isinstance(f.formula, nw.Expr)))
     shown = [_shown(feature) for feature in FEATURES.values()]
     return wide.sort("row").select(*IDENTITY, *shown)
 
 
-def _by_source() -> Mapping[Source, list[Feature]]:
+def _by_source() -> dict[Source, list[Feature]]:
     grouped: dict[Source, list[Feature]] = {}
     for feature in (*PARTS.values(), *FEATURES.values()):
         grouped.setdefault(feature.source, []).append(feature)

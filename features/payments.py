@@ -62,9 +62,7 @@ def pending_ratio_at_change(change: Row) -> Expr:
     return ratio(change.pending_amount_at_change, change.usual_payment_amount)
 
 
-@family.feature(
-    PAYMENT, unit=Unit.EUR, suspicious=Suspicious.HIGH, missing=Missing.ZERO, usual="usual_payment_amount"
-)
+@family.feature(PAYMENT, unit=Unit.EUR, suspicious=Suspicious.HIGH, missing=Missing.ZERO, usual="usual_payment_amount")
 def planned_amount(payment: Row) -> Aggregate:
     """Planned or held now, to go to the new account."""
     return total(payment.cents, where=payment.is_waiting & payment.is_to_new)
@@ -77,9 +75,7 @@ def paid_amount_since_change(payment: Row) -> Aggregate:
     return total(payment.cents, where=is_sent)
 
 
-@family.feature(
-    PAYMENT, unit=Unit.COUNT, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, lens=Lens.REQUEST
-)
+@family.feature(PAYMENT, unit=Unit.COUNT, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, lens=Lens.REQUEST)
 def returns_before_180d(payment: Row) -> Aggregate:
     """Payments that the old account sent back as wrong or closed in the 180 days before."""
     is_recent = (payment.before_days >= 0) & (payment.before_days < 180)

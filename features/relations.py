@@ -27,9 +27,7 @@ def _claim_columns(claim: Row, change: Row) -> dict[str, nw.Expr]:
     }
 
 
-CLAIM = Relation(
-    "claim", "claims", on="payee_id", to="payee_id", columns=_claim_columns, happened="received_at"
-)
+CLAIM = Relation("claim", "claims", on="payee_id", to="payee_id", columns=_claim_columns, happened="received_at")
 """Claims paid or payable to the payee."""
 
 CLAIM_THEN = Relation("claim_then", "claims", on="payee_id", to="payee_id", at="asked_at")
@@ -45,9 +43,7 @@ def _payment_columns(payment: Row, change: Row) -> dict[str, nw.Expr]:
     }
 
 
-PAYMENT = Relation(
-    "payment", "payments", on="payee_id", to="payee_id", columns=_payment_columns
-)
+PAYMENT = Relation("payment", "payments", on="payee_id", to="payee_id", columns=_payment_columns)
 """Payments to the payee, planned ones too."""
 
 PAYMENT_THEN = Relation(
@@ -65,8 +61,19 @@ MEMBER = Relation(
 
 def _other_changes(tables: Tables, spine: Frame, payees: Frame) -> Frame:
     """A derived change that an announced one took over is the same change: not another."""
-    return all_changes(tables).filter(nw.col("superseded_by").is_null()).select(
-        "payee_id", "change_id", "channel", "requested_at", "effective_at", "new_account", "known_at", "superseded_at"
+    return (
+        all_changes(tables)
+        .filter(nw.col("superseded_by").is_null())
+        .select(
+            "payee_id",
+            "change_id",
+            "channel",
+            "requested_at",
+            "effective_at",
+            "new_account",
+            "known_at",
+            "superseded_at",
+        )
     )
 
 
@@ -83,7 +90,5 @@ def _other_columns(other: Row, change: Row) -> dict[str, nw.Expr]:
     }
 
 
-OTHER_CHANGE = Relation(
-    "other", "changes", on="payee_id", to="payee_id", columns=_other_columns, rows=_other_changes
-)
+OTHER_CHANGE = Relation("other", "changes", on="payee_id", to="payee_id", columns=_other_columns, rows=_other_changes)
 """The payee's other changes."""

@@ -80,7 +80,8 @@ def _with_banks(tables: Tables, changes: Frame) -> Frame:
     sides = [changes.select(account=nw.col(f"{side}_account")) for side in ("new", "old")]
     rows = tables.touching("accounts", "account", nw.concat(sides), "changes")
     bank = nw.concat_str("country", "bank_code", separator=":")
-    accounts = tables.engine.keep(first_versions(rows, ["account"]).select("account", "country", "bank_code", bank=bank))
+    accounts = first_versions(rows, ["account"]).select("account", "country", "bank_code", bank=bank)
+    accounts = tables.engine.keep(accounts)
     for side in ("new", "old"):
         named = {name: f"{side}_{name}" for name in ("account", "country", "bank_code", "bank")}
         changes = changes.join(accounts.rename(named), on=f"{side}_account", how="left")
@@ -145,8 +146,10 @@ def _with_neighbours(tables: Tables, spine: Frame) -> Frame:
 def _night_of(column: str, changes: Frame, days: Frame) -> Frame:
     """(change_id, day) of the nights on which an instant of the changes fell."""
     near = [days.with_columns(utc_day=nw.col("day") + shift) for shift in (-1, 0, 1)]
-    found = changes.select("change_id", instant=column).with_columns(utc_day=nw.col("instant") // DAY).join(
-        nw.concat(near), on="utc_day", how="inner"
+    found = (
+        changes.select("change_id", instant=column)
+        .with_columns(utc_day=nw.col("instant") // DAY)
+        .join(nw.concat(near), on="utc_day", how="inner")
     )
     inside = (nw.col("opens_at") <= nw.col("instant")) & (nw.col("instant") <= nw.col("cutoff_at"))
     return found.filter(inside).select("change_id", "day").unique()

@@ -26,7 +26,7 @@ def _changes_by(key: str, own: str) -> Callable[[Tables, Frame], Frame]:
 def _first_known(rows: Frame, keys: Frame) -> Frame:
     """One event a (key, own), at the first instant it was known."""
     rows = rows.filter(~nw.col("key").is_null() & ~nw.col("own").is_null())
-    return rows.join(keys.unique(), on="key", how="semi").group_by("key", "own").agg(at=nw.col("known_at").min())
+    return rows.join(keys, on="key", how="semi").group_by("key", "own").agg(at=nw.col("known_at").min())
 
 
 def links_of(tables: Tables, spine: Frame) -> Frame:
@@ -34,7 +34,7 @@ def links_of(tables: Tables, spine: Frame) -> Frame:
 
     A party is a household, or a payee that has none. A member's sighting counts once the member is known.
     """
-    return tables.once("account links", lambda: _links(tables, spine.select(account="new_account").unique()))
+    return tables.once("account links", lambda: _links(tables, spine.select(account="new_account")))
 
 
 def _links(tables: Tables, accounts: Frame) -> Frame:

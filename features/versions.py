@@ -16,6 +16,7 @@ from features.engine import Engine, Frame
 NEVER = 2**62
 """Later than any instant."""
 
+
 @dataclass(frozen=True)
 class Use:
     """What features use of a lake table: the columns that name a row, whatever its version, and further ones."""
@@ -108,10 +109,9 @@ class Tables:
 
         def build() -> Frame:
             rows = self._versions(table)
-            wanted = values.select(on).filter(~nw.col(on).is_null()).unique()
+            wanted = values.select(on).filter(~nw.col(on).is_null())
             if on not in key:
-                ids = rows.join(wanted, on=on, how="semi").select(*key).unique()
-                wanted = self.engine.keep(ids)
+                wanted = self.engine.keep(rows.join(wanted, on=on, how="semi").select(*key))
             return with_lifetimes(rows.join(wanted, on=[on] if on in key else list(key), how="semi"), key)
 
         return self.once((table, reach), build)
