@@ -79,11 +79,12 @@ def _cents(cell: str, plain: str, export: Export) -> str:
         if export.decimal != ".":
             # a point left over is not ours to guess at: 1.234,56 without `thousands` is refused
             shown = f"replace(CASE WHEN {shown} NOT LIKE '%.%' THEN {shown} END, {text(export.decimal)}, '.')"
-        shown = f"CASE WHEN {shown} NOT LIKE '%\\_%' ESCAPE '\\' THEN {shown} END"
-    exact = f"TRY_CAST({shown} AS DECIMAL(38, 12))"
+        shown = f"CASE WHEN NOT contains({shown}, '_') THEN {shown} END"  # or DuckDB takes 1_000
+    number = f"TRY_CAST({shown} AS DOUBLE)"
+    # exact: below 10^13 a double of two decimals, times 100, rounds to the very number of cents
     return (
-        f"(CASE WHEN abs({exact} - round({exact}, 2)) < 0.00000001 AND abs({exact}) < 1e15"
-        f" THEN CAST(round({exact}, 2) * 100 AS BIGINT) END)"
+        f"CASE WHEN abs({number}) < 1e13 AND abs({number} * 100 - round({number} * 100)) < 0.0001"
+        f" THEN CAST(round({number} * 100) AS BIGINT) END"
     )
 
 

@@ -26,6 +26,14 @@ from pipeline.tables import DROP_TABLES, LAKE_STAMPS
 from pipeline.vault import purge_quarantined
 
 
+class DropRefused(InputRefused):
+    """A drop with more bad rows than tolerated. `facts` says what was found, as a load's would."""
+
+    def __init__(self, message: str, facts: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.facts = facts
+
+
 def ingest(session: Session, until: date) -> list[Load]:
     """Load every drop up to and including a day that is not in the lake as it is now, and the reference tables.
 
@@ -78,7 +86,7 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
         refusal = _over_tolerance(session, drop, tables)
         if refusal:
             seal_rejected(session, tables, drop.day, knowing.sequence)
-            raise InputRefused(refusal)
+            raise DropRefused(refusal, _facts(session, drop, tables))
         _count_knowing(session, tables, knowing)
         files = {staged.table.name: _write(session, drop, staged, tables, knowing) for staged in tables}
         files = {table: paths for table, paths in files.items() if paths}
@@ -223,6 +231,6 @@ def _facts(session: Session, drop: Drop, tables: Sequence[Staged]) -> dict[str, 
         "mode": drop.mode,
         "ignored_files": list(drop.ignored),
         "tables": {staged.table.name: staged.facts() for staged in tables},
-        "assumed_known": sum(staged.assumed_known for staged in tables),
+        "assumed_known": {staged.table.name: staged.assumed_known for staged in tables if staged.assumed_known},
         "unscored_changes": unscored,
     }

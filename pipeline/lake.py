@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,8 @@ class Lake:
 
     def loads(self) -> list[Load]:
         """Every commit, oldest first."""
-        return [_load_of(path) for path in sorted((self.root / "loads").glob("*.json"))]
+        paths = sorted((self.root / "loads").glob("*.json"))
+        return [_load_of(path, path.stat().st_mtime_ns) for path in paths]
 
     def next_sequence(self) -> int:
         names = sorted((self.root / "loads").glob("*.json"))
@@ -140,7 +142,9 @@ class Lake:
             shutil.rmtree(work, ignore_errors=True)
 
 
-def _load_of(path: Path) -> Load:
+@cache
+def _load_of(path: Path, written_ns: int) -> Load:
+    """A commit record; a range of nights asks for each many times."""
     raw = json.loads(path.read_text(encoding="utf-8"))
     raw["day"], raw["known_on"] = date.fromisoformat(raw["day"]), date.fromisoformat(raw["known_on"])
     return Load(**raw)

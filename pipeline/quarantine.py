@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LONGEST_CELL = 200
 LETTERS_SHOWN = 8
+ACCOUNT_SHAPE = " *[A-Z]{2} *[0-9]{2}[A-Z0-9 ]{11,44}"
 
 
 def quarantine(con: duckdb.DuckDBPyConnection, staged: Staged, folder: Path) -> Path | None:
@@ -85,7 +86,7 @@ def _masked_cell(column: Column) -> str:
     shape = f"'len=' || length({cell})"
     if column.kind not in IDENTITY_KINDS:
         # an account that strayed into another column is an account all the same
-        strayed = f"is_account(canonical_account(left({cell}, 64)))"
+        strayed = f"regexp_full_match(upper({cell}), {text(ACCOUNT_SHAPE)})"
         return f"CASE WHEN {strayed} THEN to_json({shape}) ELSE to_json(left({cell}, {LONGEST_CELL})) END"
     if column.kind is not Kind.NAME:
         places = (

@@ -102,7 +102,7 @@ class Staged:
             "rows_read": self.rows_read,
             "rows_accepted": self.rows_accepted,
             "rows_rejected": self.rows_rejected,
-            "rows_duplicate": self.rows_duplicate,
+            "duplicates": self.rows_duplicate,
             "rows_unchanged": self.unchanged,
             "cells_nulled": self.cells_nulled,
             "cells_unknown": self.cells_unknown,
@@ -111,6 +111,11 @@ class Staged:
             "extra_columns": list(self.extra_columns),
             "missing_columns": list(self.missing_columns),
             "checks": len(named),
+            "warnings": {
+                rule: self.broken[rule]
+                for rule in named
+                if self.broken[rule] and named[rule].severity is Severity.WARNING
+            },
             "rules": {
                 rule: {"rows": self.broken[rule], "severity": str(named[rule].severity), "column": named[rule].column}
                 for rule in named
