@@ -1,0 +1,173 @@
+"""Where each open change stands on a night: whose it is, its accounts, its exposures, and what was decided about it."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+from pipeline.settings import Params
+
+Row = dict[str, Any]
+
+TABLES = ("changes", "accounts", "reference_banks", "exposures", "lists", "outcomes")
+"""Lake tables that must be registered, all versions."""
+
+WEAK_MATCHES = frozenset({"id_only", "probable"})
+"""Matches that never place a change in the hold queue by themselves."""
+
+READ_CHANGES = """
+CREATE OR REPLACE TEMP TABLE standing AS
+    WITH known AS (
+        SELECT * FROM changes WHERE known_at <= $cutoff
+        QUALIFY row_number() OVER (PARTITION BY change_id ORDER BY known_at DESC, version DESC) = 1
+    ), taken_over AS (
+        SELECT superseded_by AS change_id, min(change_id) AS origin_id FROM known
+        WHERE superseded_by IS NOT NULL GROUP BY superseded_by
+    )
+    SELECT k.*, coalesce(t.origin_id, k.change_id) AS origin_id
+    FROM known AS k SEMI JOIN standing_asked USING (change_id) LEFT JOIN taken_over AS t USING (change_id)
+"""
+
+LIST_CHANGES = """
+WITH banks AS (
+    SELECT country, bank_code, name FROM reference_banks WHERE known_at <= $cutoff
+    QUALIFY row_number() OVER (PARTITION BY country, bank_code ORDER BY known_at DESC, version DESC) = 1
+), touched AS (
+    SELECT * FROM accounts SEMI JOIN standing ON accounts.account = standing.new_account WHERE known_at <= $cutoff
+    QUALIFY row_number() OVER (PARTITION BY account ORDER BY known_at, version) = 1
+)
+SELECT s.change_id, s.origin_id, s.derived, s.member_id, s.household_id, s.payee_id, s.payee_type, s.requested_at,
+       s.effective_at, s.old_account, s.new_account, s.superseded_by,
+       CASE WHEN a.account IS NULL THEN 'unknown account'
+            ELSE concat_ws(' · ', a.country, concat_ws(' ', a.bank_code, b.name), '…' || a.last_four) END
+           AS account_hint
+FROM standing AS s LEFT JOIN touched AS a ON a.account = s.new_account
+LEFT JOIN banks AS b ON b.country = a.country AND b.bank_code = a.bank_code
+ORDER BY s.change_id
+"""
+
+LIST_EXPOSURES = """
+WITH known_lists AS (
+    SELECT * FROM lists WHERE known_at <= $cutoff
+    QUALIFY row_number() OVER (PARTITION BY breach_id ORDER BY known_at DESC, version DESC) = 1
+), matched AS (
+    SELECT member_id, breach_id, match_quality,
+           min(known_at) FILTER (match_quality IS NOT NULL) OVER (PARTITION BY member_id, breach_id) AS matched_at,
+           row_number() OVER (PARTITION BY member_id, breach_id ORDER BY known_at DESC, version DESC) AS age
+    FROM exposures SEMI JOIN standing USING (member_id) WHERE known_at <= $cutoff
+)
+SELECT s.change_id, m.breach_id, l.list_known_on AS known_at, coalesce(l.fields, []) AS fields, m.match_quality,
+       m.matched_at
+FROM standing AS s JOIN matched AS m USING (member_id) JOIN known_lists AS l USING (breach_id)
+WHERE m.age = 1 AND m.match_quality IS NOT NULL AND NOT coalesce(l.is_purged, false)
+ORDER BY s.change_id, l.list_known_on, m.breach_id
+"""
+
+# A decision about a derived change holds for the announced one that took it over.
+LIST_DECISIONS = """
+WITH known AS (
+    SELECT * FROM outcomes WHERE known_at <= $cutoff
+    QUALIFY row_number() OVER (PARTITION BY outcome_id ORDER BY known_at DESC, version DESC) = 1
+)
+SELECT s.change_id, k.decided_at, k.known_at, k.verdict
+FROM standing AS s JOIN known AS k ON k.change_id IN (s.change_id, s.origin_id)
+WHERE k.decided_at <= $cutoff
+QUALIFY row_number() OVER (
+    PARTITION BY s.change_id ORDER BY k.decided_at DESC, k.known_at DESC, k.outcome_id DESC) = 1
+ORDER BY s.change_id
+"""
+
+AT_DECISION = """
+SELECT d.change_id, p.p_value AS decided_p, p.account AS decided_account
+FROM decided AS d JOIN read_parquet([{files}]) AS p ON p.night = d.night AND p.change_id = d.change_id
+"""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One row a change in `changes`; any number in `exposures` (strongest fact first known first) and one in
+    `decisions` (the latest), all as known by the night.
+    """
+
+    changes: pd.DataFrame
+    exposures: pd.DataFrame
+    decisions: pd.DataFrame
+
+
+def standing(con: duckdb.DuckDBPyConnection, change_ids: Sequence[str], cutoff: datetime) -> Standing:
+    """Look up the named changes as known at the cut-off; the connection has views of TABLES."""
+    con.register("standing_asked", pd.DataFrame({"change_id": pd.Series(list(change_ids), dtype="str")}))
+    try:
+        night = {"cutoff": cutoff}
+        con.execute(READ_CHANGES, night)
+        return Standing(*(con.execute(query, night).df() for query in (LIST_CHANGES, LIST_EXPOSURES, LIST_DECISIONS)))
+    finally:
+        con.execute("DROP TABLE IF EXISTS standing")
+        con.unregister("standing_asked")
+
+
+def at_decision(
+    con: duckdb.DuckDBPyConnection, scores_folder: Path, decisions: pd.DataFrame, params: Params
+) -> pd.DataFrame:
+    """The p-value and account each decided change had on the last night before its decision.
+
+    Returns:
+        change_id, decided_p, decided_account; no row for a change that was not scored by then.
+    """
+    nights = sorted(date.fromisoformat(path.stem) for path in scores_folder.glob("????-??-??.parquet"))
+    cutoffs = [params.cutoff(night) for night in nights]
+    found = [
+        (change_id, nights[last - 1])
+        for change_id, decided_at in zip(decisions["change_id"], decisions["decided_at"], strict=True)
+        if (last := bisect_left(cutoffs, decided_at))
+    ]
+    columns = ["change_id", "decided_p", "decided_account"]
+    if not found:
+        return pd.DataFrame({"change_id": [], "decided_p": [], "decided_account": []})
+    paths = sorted({str(scores_folder / f"{night}.parquet") for _, night in found})
+    con.register("decided", pd.DataFrame(found, columns=["change_id", "night"]))
+    try:
+        files = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+        rows: pd.DataFrame = con.execute(AT_DECISION.format(files=files)).df()
+        return rows[columns]
+    finally:
+        con.unregister("decided")
+
+
+def exposures_by_change(exposures: pd.DataFrame) -> dict[str, list[Row]]:
+    """change_id -> its exposures as the output files hold them."""
+    found: dict[str, list[Row]] = {}
+    for row in records(exposures):
+        item = {
+            "breach_id": row["breach_id"],
+            "known_at": day_of(row["known_at"]),
+            "fields": [str(name) for name in row["fields"]],
+            "match_quality": row["match_quality"],
+        }
+        found.setdefault(row["change_id"], []).append(item)
+    return found
+
+
+def records(frame: pd.DataFrame) -> list[Row]:
+    """A frame's rows as mappings."""
+    names = [str(name) for name in frame.columns]
+    return [dict(zip(names, row, strict=True)) for row in frame.itertuples(index=False, name=None)]
+
+
+def day_of(value: Any) -> date | None:
+    """A date from whatever pandas made of it; nothing from a missing one."""
+    if value is None or pd.isna(value):
+        return None
+    return value.date() if isinstance(value, datetime) else value  # a pandas Timestamp is a datetime
+
+
+def instant_of(value: Any) -> datetime | None:
+    """An instant likewise."""
+    return None if value is None or pd.isna(value) else pd.Timestamp(value).to_pydatetime()
