@@ -172,7 +172,7 @@ def _payees(
     member = np.r_[first, second]
     household = people.household[member]
     count = len(member)
-    institutions = ledger.open(rng, np.full(max(1, int(care_home.sum()) // p.INSTITUTION_RESIDENTS), TREASURY))
+    institutions = ledger.open(rng, np.full(max(3, int(care_home.sum()) // p.INSTITUTION_RESIDENTS), TREASURY))
     account = ledger.open(rng, usual_banks(rng, count))
     shares = rng.random(count) < p.SHARED_ACCOUNT_SHARE
     account[shares] = account[rng.integers(0, count, shares.sum())]
