@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any
 
 import duckdb
 
@@ -18,6 +19,7 @@ from pipeline.lake import VERSION_STEP, Lake, Load
 from pipeline.lists import counts_from, midnight, people_files, standing_lists
 from pipeline.runs import last_published
 from pipeline.session import Session
+from pipeline.settings import Link as LinkParams
 
 LEVELS = ("exact", "holder", "id_only", "probable")
 """Match qualities, best first."""
@@ -55,21 +57,95 @@ def link(session: Session) -> Load | None:
     renewed = {load.source for load in news if load.kind == "purge" or "people" in load.files}
     if not has_new_members and not renewed:
         return None
-    with session.stage("link") as facts:
-        try:
-            _stage_lists(session, loads, renewed)
-            _stage_members(con, lake, loads, through, everyone=bool(renewed))
-            _stage_states(con, through)
-            _stage_matches(con, lake, loads)
-            _stage_current(con, lake, loads)
-            _stage_changed(con)
-            load = _write(session, loads)
-        finally:
-            for table in WORK_TABLES:
-                with suppress(duckdb.Error):
-                    con.execute(f"DROP TABLE IF EXISTS link_{table}")
-        facts |= load.facts
-    return load
+    try:
+        _stage_lists(session, loads, renewed)
+        _stage_members(con, lake, loads, through, everyone=bool(renewed))
+        _stage_states(con, through)
+        _stage_matches(con, lake, loads)
+        _stage_current(con, lake, loads)
+        _stage_changed(con)
+        return _write(session, loads)
+    finally:
+        for table in WORK_TABLES:
+            with suppress(duckdb.Error):
+                con.execute(f"DROP TABLE IF EXISTS link_{table}")
+
+
+def coverage(session: Session, as_of: date, change_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """For each list known that night: whom it covers, and whether being on it tells these changes from the book.
+
+    One mapping a list: breach_id, title, known_at, people, exposed_share (of the members insured that night),
+    by_quality (members), changes_exposed_share, lift (the one share over the other; null without either), and a
+    sentence where exposure cannot discriminate, else null.
+    """
+    con, lake, params = session.con, session.lake, session.settings.params
+    loads = lake.loads()
+    cutoff = {"cutoff": params.cutoff(as_of)}
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE link_current AS SELECT member_id, breach_id, match_quality"
+        f" FROM ({_latest(lake, loads, 'exposures', 'member_id, breach_id')}) WHERE match_quality IS NOT NULL",
+        cutoff,
+    )
+    book = (
+        f"(SELECT member_id FROM ({_latest(lake, loads, 'members', 'member_id')})"
+        f" WHERE coalesce(left_on > DATE '{as_of}', true) AND died_on IS NULL)"
+    )
+    changes = (
+        f"(SELECT member_id FROM ({_latest(lake, loads, 'changes', 'change_id')})"
+        " WHERE member_id IS NOT NULL AND change_id IN (SELECT unnest($change_ids::VARCHAR[])))"
+    )
+    counted = con.execute(
+        f"SELECT e.breach_id, e.match_quality, count(*) FROM link_current e SEMI JOIN {book} b USING (member_id)"
+        " GROUP BY ALL",
+        cutoff,
+    ).fetchall()
+    touched = con.execute(
+        f"SELECT e.breach_id, count(*) FROM {changes} c JOIN link_current e USING (member_id) GROUP BY ALL",
+        cutoff | {"change_ids": list(change_ids)},
+    ).fetchall()
+    members = _one(con.execute(f"SELECT count(*) FROM {book}", cutoff))
+    open_changes = _one(con.execute(f"SELECT count(*) FROM {changes}", cutoff | {"change_ids": list(change_ids)}))
+    lists = con.execute(
+        "SELECT breach_id, title, list_known_on, people_count"
+        f" FROM ({_latest(lake, loads, 'lists', 'breach_id')}) WHERE NOT is_purged ORDER BY breach_id",
+        cutoff,
+    ).fetchall()
+    con.execute("DROP TABLE link_current")
+    told = []
+    for breach_id, title, known_on, people in lists:
+        by_quality = {q: n for q in LEVELS for b, found, n in counted if b == breach_id and found == q}
+        exposed = sum(by_quality.values())
+        among = next((n for b, n in touched if b == breach_id), 0)
+        share = exposed / members if members else None
+        among_share = among / open_changes if open_changes else None
+        told.append({
+            "breach_id": breach_id, "title": title, "known_at": known_on.isoformat(), "people": people,
+            "exposed": exposed, "exposed_share": share, "by_quality": by_quality,
+            "changes_exposed_share": among_share,
+            "lift": among_share / share if share and among_share is not None else None,
+            "sentence": _cannot_tell(share, params.link),
+        })  # fmt: skip
+    return told
+
+
+def _latest(lake: Lake, loads: Sequence[Load], table: str, key: str) -> str:
+    """SQL of the versions visible at `$cutoff`."""
+    return (
+        f"SELECT * FROM ({lake.scan(table, loads)}) WHERE known_at <= $cutoff"
+        f" QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY known_at DESC, version DESC) = 1"
+    )
+
+
+def _one(found: duckdb.DuckDBPyConnection) -> int:
+    return int(found.fetchall()[0][0])
+
+
+def _cannot_tell(share: float | None, limits: LinkParams) -> str | None:
+    if share is not None and share < limits.discriminates_from_share:
+        return f"Hardly a member ({share:.1%}) is on this list: it says next to nothing about this book."
+    if share is not None and share > limits.discriminates_to_share:
+        return f"Nearly all members ({share:.1%}) are on this list: being on it cannot tell one change from another."
+    return None
 
 
 def _stage_lists(session: Session, loads: Sequence[Load], renewed: set[str]) -> None:
@@ -157,7 +233,8 @@ def _shared_from(key: str) -> str:
     """SQL of the keys that stand for several birth ranks: since when, and the row that made it so."""
     return f"""
         SELECT key, shared_at, version FROM (
-            SELECT {key} AS key, birth_rank, min(known_at) AS shared_at, arg_min(version, (known_at, version)) AS version
+            SELECT {key} AS key, birth_rank, min(known_at) AS shared_at,
+                arg_min(version, (known_at, version)) AS version
             FROM link_members
             WHERE {key} IN (
                 SELECT {key} FROM link_members WHERE {key} IS NOT NULL

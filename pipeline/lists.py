@@ -115,16 +115,14 @@ def _load(session: Session, each: BreachList, mark: str, people: dict[str, int] 
     known_at = midnight(session.settings, known_on)
     files: dict[str, list[str]] = {}
     removed: list[str] = []
-    with session.stage("list") as facts:
-        if people is None:
-            removed = people_files(lake.loads(), each.breach_id)
-            files["people"], counts = write_people(
-                session, each.breach_id, each.files, manifest.known_at, sequence, known_at
-            )
-            _refuse_over_tolerance(session, each, counts, files["people"])
-            people = dataclasses.asdict(counts)
-        files["lists"] = [_write_version(session, manifest, sequence, known_at, people["rows"], is_purged=False)]
-        facts |= {"breach_id": each.breach_id, "people": people["rows"], "rejected": people["rejected"]}
+    if people is None:
+        removed = people_files(lake.loads(), each.breach_id)
+        files["people"], counts = write_people(
+            session, each.breach_id, each.files, manifest.known_at, sequence, known_at
+        )
+        _refuse_over_tolerance(session, each, counts, files["people"])
+        people = dataclasses.asdict(counts)
+    files["lists"] = [_write_version(session, manifest, sequence, known_at, people["rows"], is_purged=False)]
     load = Load(
         sequence=sequence,
         kind="list",
@@ -137,6 +135,7 @@ def _load(session: Session, each: BreachList, mark: str, people: dict[str, int] 
         facts={"people": people} | manifest.facts(),
     )
     lake.commit(load)
+    session.log("list", breach_id=each.breach_id, people=people["rows"], rejected=people["rejected"])
     return load
 
 

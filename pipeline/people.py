@@ -25,7 +25,7 @@ UNUSABLE = {"national_id": 1, "holder_national_id": 2, "birth_date": 4}
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of a list's rows. `nulled` counts identifiers that cannot be used, `rejected` rows left without any."""
+    """What became of a list's rows. `nulled` counts identifiers without use, `rejected` rows left without any."""
 
     rows: int
     rejected: int
