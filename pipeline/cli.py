@@ -8,14 +8,20 @@ from collections.abc import Callable
 from datetime import date
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline.errors import PayeeWatchError
 
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
 
-class Day(click.ParamType):
+Answer = tuple[Any, list[str]]
+"""What a command says: to machines as one JSON object, to people as lines."""
+
+
+class Day(click.ParamType[date]):
     """A day as 2024-12-31."""
 
     name = "day"
@@ -41,13 +47,10 @@ def main() -> None:
     """
 
 
-def command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """Register a command that takes --home and --json, prints its answer and ends with its error's exit code.
+def command(name: str) -> Callable[[Callable[..., Answer]], click.Command]:
+    """Register a command that takes --home and --json, prints its answer and ends with its error's exit code."""
 
-    The function returns (answer for machines, lines for people).
-    """
-
-    def register(function: Callable[..., Any]) -> click.Command:
+    def register(function: Callable[..., Answer]) -> click.Command:
         @main.command(name)
         @click.option("--home", type=click.Path(path_type=Path), help="The folder that holds everything.")
         @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
@@ -91,7 +94,7 @@ def _place(error: BaseException) -> str:
 
 
 @command("init")
-def init(settings: Any) -> Any:
+def init(settings: Settings) -> Answer:
     """Make the folders and, once, the key file.
 
     Example: payeewatch init --home /srv/payeewatch
@@ -115,8 +118,221 @@ def init(settings: Any) -> Any:
     ]
 
 
+@command("check")
+@click.option("--day", type=DAY, help="Only the drop of this day.")
+def check(settings: Settings, day: date | None) -> Answer:
+    """Read and validate drops and breach lists; write nothing but the answer.
+
+    Example: payeewatch check --day 2024-12-31
+    """
+    from pipeline.errors import InputRefused
+    from pipeline.ingest import check as check_drops
+    from pipeline.lists import check_lists
+    from pipeline.session import opened
+
+    with opened(settings, writing=False) as session:
+        found = check_drops(session, day) + check_lists(session)
+    refused = [each for each in found if each.get("refused")]
+    lines = [_checked(each) for each in found] or ["nothing to check: inbox/ and breaches/ are empty"]
+    if refused:
+        raise InputRefused("\n".join([f"{len(refused)} of {len(found)} refused", *lines]))
+    return {"checked": found}, lines
+
+
+def _checked(found: dict[str, Any]) -> str:
+    name = f"{found.get('day') or found.get('breach_id')}"
+    if found.get("refused"):
+        return f"{name}  REFUSED  {found['refused']}"
+    tables = found.get("tables", {})
+    read = sum(table["rows_read"] for table in tables.values()) if tables else found.get("people", 0)
+    rejected = sum(table["rows_rejected"] for table in tables.values()) if tables else found.get("rejected", 0)
+    return f"{name}  {read:,} rows, {rejected:,} to be rejected"
+
+
+@command("ingest")
+@click.option("--until", type=DAY, required=True, help="The last day to load.")
+def ingest(settings: Settings, until: date) -> Answer:
+    """Load every drop up to a day that is not in the lake yet, and the breach lists known by then.
+
+    Example: payeewatch ingest --until 2024-12-31
+    """
+    from pipeline.loading import ingest_until
+    from pipeline.session import opened
+
+    with opened(settings) as session:
+        loads = ingest_until(session, until)
+    return {"loads": [{"kind": load.kind, "source": load.source, "mode": load.mode} for load in loads]}, [
+        f"{load.kind:<9} {load.source}  {load.mode}" for load in loads
+    ] or ["nothing new"]
+
+
+@command("link")
+def link(settings: Settings) -> Answer:
+    """Find who is on which breach list, and which changes nobody announced, over all that is loaded.
+
+    Example: payeewatch link
+    """
+    from pipeline.loading import link_and_derive
+    from pipeline.session import opened
+
+    with opened(settings) as session:
+        loads = link_and_derive(session)
+    return {load.kind: load.facts for load in loads}, [f"{load.kind:<9} {load.facts}" for load in loads] or [
+        "nothing new"
+    ]
+
+
+@command("measure")
+@click.option("--as-of", type=DAY, required=True, help="The day whose knowledge counts.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The Parquet file to write.")
+def measure(settings: Settings, as_of: date, out: Path) -> Answer:
+    """Measure every past change at several ages, as known by a day, for training.
+
+    Example: payeewatch measure --as-of 2024-12-31 --out measured.parquet
+    """
+    from pipeline.session import opened
+    from pipeline.training import measured_past, save_frame
+
+    with opened(settings) as session:
+        frame = measured_past(session, as_of)
+        save_frame(frame, out)
+    changes = int(frame["change_id"].nunique())
+    return {"rows": len(frame), "changes": changes}, [f"{len(frame):,} rows of {changes:,} changes in {out}"]
+
+
+@command("train")
+@click.option("--as-of", type=DAY, required=True, help="The day whose knowledge counts.")
+@click.option("--promote", is_flag=True, help="Make it the champion, which nights use.")
+@click.option("--measured", type=click.Path(path_type=Path), help="A frame from `payeewatch measure`.")
+@click.option("--save", type=click.Path(path_type=Path), help="A folder to keep the model and its metrics in, too.")
+def train(settings: Settings, as_of: date, promote: bool, measured: Path | None, save: Path | None) -> Answer:
+    """Fit the detector on what was known on a day; log and register it.
+
+    Example: payeewatch train --as-of 2024-12-31 --promote
+    """
+    from pipeline.session import opened
+    from pipeline.training import fit, measured_past, read_frame, register, save_model
+
+    with opened(settings) as session:
+        frame = read_frame(measured) if measured else measured_past(session, as_of)
+        model = register(session, fit(session, as_of, frame), promote=promote)
+        if save:
+            save_model(model, save)
+        warnings = session.warnings
+    return {
+        "name": model.name,
+        "version": model.version,
+        "run_id": model.run_id,
+        "promoted": promote,
+        "metrics": model.metrics,
+        "warnings": warnings,
+    }, [
+        f"{model.name} version {model.version} ({'champion' if promote else 'challenger'}), as of {as_of}: "
+        f"learned from {model.facts['changes']:,} changes",
+        *(f"  note: {warning}" for warning in warnings),
+    ]
+
+
+@command("night")
+@click.argument("day", type=DAY, required=False)
+@click.option("--from", "first", type=DAY, help="The first night of a range.")
+@click.option("--to", "last", type=DAY, help="The last night of a range.")
+@click.option("--no-news", is_flag=True, help="Run although there is no drop for the night.")
+@click.option("--model", help="A version, `champion` or `challenger`; default: the night's own, else the champion.")
+@click.option("--allow-hindsight", is_flag=True, help="Accept a model that knows more than the night did.")
+def night(
+    settings: Settings,
+    day: date | None,
+    first: date | None,
+    last: date | None,
+    no_news: bool,
+    model: str | None,
+    allow_hindsight: bool,
+) -> Answer:
+    """Run a night, or each of a range in order: ingest, link, measure, score, flag, publish.
+
+    A later night catches up the nights missed since the last one published.
+
+    Example: payeewatch night 2024-12-31
+    """
+    if (day is None) == (first is None and last is None) or (first is None) != (last is None):
+        raise click.UsageError("name one night, or a range with --from and --to")
+    first, last = first or day, last or day
+    assert first
+    assert last
+    if first > last:
+        raise click.UsageError(f"--from {first} is after --to {last}")
+    from pipeline.night import Options, run_nights
+    from pipeline.runs import nights_to_run
+    from pipeline.session import opened, progress
+
+    with opened(settings) as session:
+        nights = run_nights(session, first, last, Options(model, no_news, allow_hindsight))
+        runs = list(progress(nights, len(nights_to_run(settings, first, last)), "night"))
+    return {"nights": [_brief(run) for run in runs]}, _queue_lines(settings, last, runs)
+
+
+def _brief(run: dict[str, Any]) -> dict[str, Any]:
+    return {key: run[key] for key in ("night", "state", "flagged", "scored", "seconds", "model", "warnings")}
+
+
+def _queue_lines(settings: Settings, night: date, runs: list[dict[str, Any]]) -> list[str]:
+    """The last night's queue, ranked, with reasons, and where to look next."""
+    import pyarrow.parquet as pq
+
+    flags = pq.read_table(settings.folder("flags") / f"{night}.parquet").to_pylist()
+    lines = [
+        f"{run['night']}  {run['scored']:,} open changes, {run['flagged']['new']} new flags"
+        f" (queue: {run['flagged']['hold']} hold, {run['flagged']['review']} review, {run['flagged']['audit']} audit)"
+        for run in runs
+    ]
+    lines += ["", f"The queue of {night}, to look at from the top:"]
+    for flag in flags[:QUEUE_LINES]:
+        lines.append(
+            f"{flag['rank']:>4}  {flag['queue']:<6}  change {flag['change_id']}  member {flag['member_id'] or '-'}"
+            f"  at risk {flag['amount_at_risk']} EUR  1 in {1 / flag['p_value']:,.0f} comparable changes"
+        )
+        lines += [f"              {reason['sentence']}" for reason in flag["reasons"][:3]]
+    if len(flags) > QUEUE_LINES:
+        lines.append(f"      ... and {len(flags) - QUEUE_LINES} more")
+    report = settings.folder("reports") / f"{night}.html"
+    return [
+        *lines,
+        "",
+        f"report    {report}",
+        f"flags     {settings.folder('flags') / f'{night}.csv'}",
+        f"explain   payeewatch explain {flags[0]['change_id'] if flags else 'CHANGE'} --home {settings.home}",
+    ]
+
+
+QUEUE_LINES = 20
+
+
+@command("explain")
+@click.argument("change")
+@click.option("--as-of", type=DAY, help="The night; default: the last one published.")
+def explain(settings: Settings, change: str, as_of: date | None) -> Answer:
+    """Show every feature of one change with its usual value, and why it is or is not in a queue.
+
+    Example: payeewatch explain D-0123456789abcdef --as-of 2024-12-31
+    """
+    from pipeline.explain import explain as explained
+    from pipeline.session import opened
+
+    with opened(settings) as session:
+        answer = explained(session, change, as_of)
+    head = {key: value for key, value in answer.items() if key != "features"}
+    lines = [f"{key:<13} {value}" for key, value in head.items()]
+    lines += ["", f"{'feature':<34} {'value':>16} {'usual':>16} {'adds':>8}"]
+    lines += [
+        f"{row['feature']:<34} {row['value']:>16} {row['usual']:>16} {row['adds']:>8.2f}  {row['sentence']}"
+        for row in sorted(answer["features"], key=lambda row: -row["adds"])
+    ]
+    return answer, lines
+
+
 @command("token")
-def token(settings: Any) -> Any:
+def token(settings: Settings) -> Answer:
     """Read accounts on standard input, one a line; write their tokens, one a line.
 
     For the payment system, which knows accounts and must find them in holds/. A line that is no account
@@ -135,6 +351,23 @@ def token(settings: Any) -> Any:
         ).fetchall()
     found = [row[0] or "" for row in rows]
     return {"tokens": found, "key_version": session.keys.token_version}, found
+
+
+@command("simulate")
+@click.option("--truth", type=click.Path(path_type=Path), required=True, help="Where the truth goes, apart.")
+@click.option("--members", type=click.IntRange(1), default=3_000, show_default=True, help="How many are insured.")
+@click.option("--days", type=click.IntRange(1), default=400, show_default=True, help="Of history in the first drop.")
+@click.option("--until", type=DAY, default="2024-09-29", show_default=True, help="The day of the last drop.")
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same bytes.")
+def simulate(settings: Settings, truth: Path, members: int, days: int, until: date, seed: int) -> Answer:
+    """Make a synthetic insurer: inbox, breach lists and reference tables below the home. No person in it exists.
+
+    Example: payeewatch simulate --home demo --truth truth
+    """
+    from simulator import simulate as simulated
+
+    counts = simulated(settings.home, members=members, days=days, end=until, seed=seed, truth=truth)
+    return counts, [f"{settings.home}: " + ", ".join(f"{many:,} {name}" for name, many in counts.items())]
 
 
 if __name__ == "__main__":

@@ -61,6 +61,18 @@ def register(settings: Settings, model: Model, *, promote: bool, data: Mapping[s
         return _named(model, version)
 
 
+def version_of(settings: Settings, which: str = CHAMPION) -> str:
+    """The version that an alias (champion, challenger) or a version number stands for now.
+
+    Raises:
+        ModelError: there is none.
+    """
+    found = _registered(settings, which)
+    if found is None:
+        raise ModelError(f"no model: {which} is not registered; run payeewatch train --as-of D --promote")
+    return found[0]
+
+
 def load(settings: Settings, which: str = CHAMPION) -> Model:
     """The model of an alias (champion, challenger) or of a version number.
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
@@ -20,6 +20,9 @@ from pipeline.errors import AnotherNight, StoreError
 from pipeline.lake import Lake
 from pipeline.settings import Settings
 from pipeline.tokens import Keys
+
+if TYPE_CHECKING:
+    from pipeline.model import Model
 
 LOG = logging.getLogger("payeewatch")
 
@@ -34,6 +37,7 @@ class Session:
     con: duckdb.DuckDBPyConnection
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    models: dict[str, Model] = field(default_factory=dict)  # by version, read once
 
     @contextmanager
     def stage(self, name: str) -> Iterator[dict[str, Any]]:
@@ -101,6 +105,20 @@ def _locked(settings: Settings) -> Iterator[None]:
         lock.write(str(os.getpid()))
         lock.flush()
         yield
+
+
+Item = TypeVar("Item")
+
+
+def progress(items: Iterator[Item], total: int, unit: str) -> Iterator[Item]:
+    """The items, with a bar on a terminal in place of log lines."""
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    from tqdm import tqdm
+
+    LOG.setLevel(logging.WARNING)
+    yield from tqdm(items, total=total, unit=unit)
 
 
 def log_to_standard_error(level: int = logging.INFO) -> None:

@@ -1,0 +1,52 @@
+"""Bring the lake up to a day: drops and reference tables, breach lists, who is on them, and the changes."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from pipeline.derive import derive
+from pipeline.ingest import ingest
+from pipeline.lake import Load
+from pipeline.link import link
+from pipeline.lists import load_lists
+from pipeline.session import Session
+from pipeline.vault import purge_quarantined
+
+
+def load_until(session: Session, until: date) -> list[Load]:
+    """Load what is known by a day and not in the lake yet, link and derive. Returns the new commits.
+
+    The connection then has a view of every lake table.
+
+    Raises:
+        InputMissing: no drop with members and claims, or no breach list.
+        InputRefused: a file, a drop or a list that cannot be taken; what was loaded before it stays.
+    """
+    loads = ingest_until(session, until)
+    loads += link_and_derive(session)
+    session.lake.register(session.con)
+    return loads
+
+
+def ingest_until(session: Session, until: date) -> list[Load]:
+    """Load drops, reference tables and breach lists, and drop sealed originals of rejected rows past their time."""
+    with session.stage("ingest") as facts:
+        loads = ingest(session, until)
+        facts |= {"until": until, "loads": len(loads)}
+    with session.stage("lists") as facts:
+        lists = load_lists(session, until)
+        facts |= {"loads": len(lists)}
+    purge_quarantined(session.settings.folder("vault"), until)
+    return loads + lists
+
+
+def link_and_derive(session: Session) -> list[Load]:
+    """Find out who is on which list, and which changes nobody announced."""
+    made = []
+    with session.stage("link") as facts:
+        made.append(link(session))
+        facts |= made[-1].facts if made[-1] else {}
+    with session.stage("derive") as facts:
+        made.append(derive(session))
+        facts |= made[-1].facts if made[-1] else {}
+    return [load for load in made if load]

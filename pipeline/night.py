@@ -1,0 +1,273 @@
+"""A night, end to end: load, measure, score, flag, publish. Again for the same night: the same bytes."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+import pandas as pd
+
+from pipeline import measure as measuring
+from pipeline import model_store, record
+from pipeline.amounts import Amounts, amounts
+from pipeline.errors import InputMissing, InputRefused, PayeeWatchError
+from pipeline.evidence import evidence_table
+from pipeline.files import write_json, write_text
+from pipeline.flag import Queues, flag
+from pipeline.holds import Hold, holds, read_expiries, write_holds
+from pipeline.link import coverage
+from pipeline.loading import load_until
+from pipeline.model import Model
+from pipeline.published import ModelName, flags_table, scores_table, write_csv, write_parquet
+from pipeline.quality import quality_page
+from pipeline.reasons import reasons
+from pipeline.report import report
+from pipeline.runs import Run, earlier_runs, failed_path, nights_to_run, published_nights, read_run, run_path
+from pipeline.session import Session
+from pipeline.standing import WEAK_MATCHES, Standing, at_decision, standing
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run. `model` names a version or alias to use instead of the champion or the recorded version."""
+
+    model: str | None = None
+    no_news: bool = False
+    allow_hindsight: bool = False
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A night's open changes: measured, scored, and what the queues need to know of them."""
+
+    frame: pd.DataFrame
+    scores: pd.DataFrame
+    standing: Standing
+    amounts: Amounts
+
+
+def run_nights(session: Session, first: date, last: date, options: Options) -> Iterator[Run]:
+    """Each night of a range in order, and before them the nights missed since the last published one.
+
+    Raises:
+        PayeeWatchError: a night failed; those before it stand, those after it were not begun.
+    """
+    for night in nights_to_run(session.settings, first, last):
+        yield run_night(session, night, options)
+
+
+def run_night(session: Session, night: date, options: Options) -> Run:
+    """One night. What it publishes replaces what stood for that night, or nothing does.
+
+    Raises:
+        PayeeWatchError: with `runs/<night>.failed.json` written; an earlier publication of the night stands.
+    """
+    session.seconds.clear()
+    session.warnings.clear()
+    try:
+        run = _publish(session, night, options)
+    except PayeeWatchError as error:
+        _record_failure(session, night, error.exit_code, type(error).__name__, str(error))
+        raise
+    except Exception as error:
+        _record_failure(session, night, 1, type(error).__name__, "a fault of ours; the log names its place")
+        raise
+    failed_path(session.settings, night).unlink(missing_ok=True)
+    return run
+
+
+def _publish(session: Session, night: date, options: Options) -> Run:
+    settings = session.settings
+    _require_news(session, night, options)
+    load_until(session, night)
+    model = _model(session, night, options)
+    cutoff = settings.params.cutoff(night)
+    before = [n for n in published_nights(settings) if n < night][-1:]
+    earlier, earlier_scores = (_earlier(session, folder, before) for folder in ("flags", "scores"))
+
+    scored = _score(session, night, model, earlier)
+    with session.stage("flag") as facts:
+        payees = session.con.execute(PAYEES, {"cutoff": cutoff}).fetchall()[0][0]
+        decided = at_decision(session.con, settings.folder("scores"), scored.standing.decisions, settings.params)
+        queues = flag(
+            night, scored.scores, scored.standing, scored.amounts, payees, settings.params, session.keys,
+            earlier, earlier_scores, decided,
+        )  # fmt: skip
+        facts |= {"open": queues.facts["open_changes"], "flagged": queues.facts["flagged"], "new": queues.facts["new"]}
+    run = _account(session, night, model, scored, queues, cutoff)
+    return _write(session, night, model, scored, queues, run, cutoff)
+
+
+def _require_news(session: Session, night: date, options: Options) -> None:
+    folder = session.settings.folder("inbox") / night.isoformat()
+    loaded = any(load.kind == "drop" and load.day == night for load in session.lake.loads())
+    if not (options.no_news or loaded or folder.is_dir()):
+        raise InputMissing(f"{folder}: no drop for night {night}; wait for it, or run with --no-news if none will come")
+
+
+def _model(session: Session, night: date, options: Options) -> Model:
+    """The model asked for; for a night published before, the one it used; else the champion."""
+    published = read_run(session.settings, night)
+    which = options.model or (published["model"]["version"] if published else model_store.CHAMPION)
+    with session.stage("model") as facts:
+        model = _loaded(session, which)
+        model_store.check(model, night, options.allow_hindsight)
+        facts |= {"version": model.version, "trained_as_of": model.facts["trained_as_of"]}
+    for warning in model.warnings:
+        session.warn(warning)
+    return model
+
+
+def _loaded(session: Session, which: str) -> Model:
+    """A version is read once a process; an alias may move, so it is looked up every time."""
+    from features.registry import FEATURES
+
+    version = model_store.version_of(session.settings, which)
+    if version not in session.models:
+        model = model_store.load(session.settings, version)
+        model.check_features(tuple(FEATURES.values()))
+        session.models[version] = model
+    return session.models[version]
+
+
+def _earlier(session: Session, folder: str, nights: Sequence[date]) -> pd.DataFrame | None:
+    """The flags or scores of the last night published before."""
+    paths = [session.settings.folder(folder) / f"{night}.parquet" for night in nights]
+    return pd.read_parquet(paths[0]) if paths and paths[0].exists() else None
+
+
+def _score(session: Session, night: date, model: Model, earlier: pd.DataFrame | None) -> Scored:
+    """Measure and score every open change, and those flagged before and not decided."""
+    settings, con = session.settings, session.con
+    cutoff = settings.params.cutoff(night)
+    flagged = [] if earlier is None else sorted(earlier["change_id"])
+    with session.stage("measure") as facts:
+        frame = measuring.measure(con, settings.params, [night], flagged)
+        facts |= {"rows_out": len(frame)}
+    with session.stage("score") as facts:
+        wanted = sorted({*frame["change_id"], *flagged})
+        found = standing(con, wanted, cutoff)
+        scores = model.score(frame).assign(age_days=frame["age_days"])
+        scores["p_value_unexposed"] = _without_exposures(frame, found, model)
+        facts |= {"rows_out": len(scores)}
+    with session.stage("amounts") as facts:
+        euros = amounts(con, found.changes, cutoff, settings.params.timezone)
+        facts |= {"at_risk_cents": int(euros.by_change["at_risk_cents"].sum())}
+    return Scored(frame, scores, found, euros)
+
+
+def _without_exposures(frame: pd.DataFrame, found: Standing, model: Model) -> pd.Series[float]:
+    """The p-values of changes with weak matches, as if nobody were exposed: only these may put one on hold."""
+    from features.registry import FEATURES
+
+    weak = found.exposures.loc[found.exposures["match_quality"].isin(WEAK_MATCHES), "change_id"]
+    rows = frame[frame["change_id"].isin(set(weak))]
+    exposure = [feature.name for feature in FEATURES.values() if feature.family == "exposure"]
+    return model.score(rows, without=exposure)["p_value"].reindex(frame.index)
+
+
+PAYEES = "SELECT count(DISTINCT payee_id) FROM sightings WHERE known_at <= $cutoff"
+
+
+def _account(session: Session, night: date, model: Model, scored: Scored, queues: Queues, cutoff: datetime) -> Run:
+    """The night's own account: what was read, where the euros went, what was flagged."""
+    with session.stage("account"):
+        drops = record.drops_of(session.lake.loads(), night)
+        changes = scored.standing.changes
+        return {
+            "night": night,
+            "state": "published",
+            "drops": record.drops_read(drops),
+            "tables": record.tables(drops),
+            "euros": record.euros(session.con, session.lake, drops, changes, cutoff),
+            "assumed_known": {
+                name: facts["assumed_known"] for name, facts in record.tables(drops).items() if facts["assumed_known"]
+            },
+            "lists": coverage(session, night, changes["change_id"].tolist()),
+            "changes": {
+                "open": len(scored.frame),
+                "new": int((scored.frame["age_days"] <= 0).sum()),
+                "derived": int(scored.frame["derived"].sum()),
+            },
+            "scored": len(scored.scores),
+            "flagged": {name: queues.facts[name] for name in ("hold", "review", "audit", "new", "carried_over")},
+            "capacity": queues.facts["capacity"],
+            "audit_probability": queues.facts["audit_probability"],
+            "queues": queues.facts,
+            "unscored_changes": record.unscored_changes(session.con, drops, cutoff),
+            "model": record.described(model),
+            "warnings": list(session.warnings),
+            "versions": _versions() | {"key_version": session.keys.token_version},
+        }
+
+
+def _write(
+    session: Session, night: date, model: Model, scored: Scored, queues: Queues, run: Run, cutoff: datetime
+) -> Run:
+    """Write every file whole, the account last: it says that the night stands."""
+    settings = session.settings
+    with session.stage("publish") as facts:
+        named = ModelName(model.name, model.version, model.run_id)
+        chosen = scored.frame[scored.frame["change_id"].isin(queues.change_ids())]
+        why = reasons(chosen, model)
+        told = dict(zip(why["change_id"], zip(why["reasons"], why["reassuring"], strict=True), strict=True))
+        flags = flags_table(queues, told, named)
+        scores = scores_table(night, scored.scores, scored.standing, queues, named)
+        evidence = evidence_table(session.con, night, queues, scored.standing, settings.params)
+        write_parquet(settings.folder("scores") / f"{night}.parquet", scores)
+        write_parquet(settings.folder("evidence") / f"{night}.parquet", evidence)
+        write_holds(settings.folder("holds") / f"{night}.csv", _proposals(session, night, queues, scored.amounts))
+        write_csv(settings.folder("flags") / f"{night}.csv", flags)
+        write_parquet(settings.folder("flags") / f"{night}.parquet", flags)
+        facts |= {"flags": flags.num_rows}
+    with session.stage("report"):
+        history = earlier_runs(settings, night)
+        page = report(night, flags, scores, evidence, run, history)
+        write_text(settings.folder("reports") / f"{night}.html", page)
+        write_text(settings.folder("reports") / f"{night}-quality.html", _quality(session, night))
+    run |= {"seconds": {stage: round(took, 3) for stage, took in session.seconds.items()}}
+    write_json(run_path(settings, night), run)
+    return run
+
+
+def _proposals(session: Session, night: date, queues: Queues, euros: Amounts) -> list[Hold]:
+    """Holds to propose; one proposed the night before keeps its end."""
+    settings = session.settings
+    before = [n for n in published_nights(settings) if n < night][-1:]
+    expiries = read_expiries(settings.folder("holds") / f"{before[0]}.csv") if before else {}
+    return holds(night, queues, euros.pending, settings.params.holds.business_days, expiries)
+
+
+def _quality(session: Session, night: date, refusal: str = "") -> str:
+    drops = [load for load in session.lake.loads() if load.kind == "drop"]
+    tonight = [load.facts for load in record.drops_of(drops, night)]
+    return quality_page(night, tonight, [load.facts for load in drops if load.known_on < night], refusal)
+
+
+def _record_failure(session: Session, night: date, exit_code: int, error: str, message: str) -> None:
+    """Say that the night failed, where a run's account would be; a store that cannot be written has the log only."""
+    account: dict[str, Any] = {
+        "night": night,
+        "state": "failed",
+        "exit_code": exit_code,
+        "error": error,
+        "message": message,
+        "seconds": {stage: round(took, 3) for stage, took in session.seconds.items()},
+    }
+    try:
+        write_json(failed_path(session.settings, night), account)
+        if exit_code == InputRefused.exit_code:
+            write_text(session.settings.folder("reports") / f"{night}-quality.html", _quality(session, night, message))
+    except PayeeWatchError as also:
+        session.log("failed", night=night, unrecorded=str(also))
+
+
+@cache
+def _versions() -> dict[str, str]:
+    names = ("payeewatch", "duckdb", "pandas", "pyod", "scikit-learn")
+    return {name: metadata.version(name) for name in names} | {"python": platform.python_version()}
