@@ -6,7 +6,7 @@ cents, and so summed exactly, until the last step.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import narwhals as nw
 
@@ -20,24 +20,30 @@ IDENTITY = ("change_id", "as_of", "payee_id", "is_provider", "derived", "age_day
 """What a measured row says of itself, before its features."""
 
 
-def measured(tables: Tables, spine: Frame) -> Frame:
-    """One row a spine row, in its order: IDENTITY, then every feature in the registry's order."""
-    by_source = _by_source()
+def measured(tables: Tables, spine: Frame, names: Collection[str] = ()) -> Frame:
+    """One row a spine row, in its order: IDENTITY, then every feature in the registry's order, or only those named."""
+    wanted = _with_makings(names or FEATURES)
+    by_source: dict[Source, list[Feature]] = {CHANGE: []}
+    for feature in wanted:
+        by_source.setdefault(feature.source, []).append(feature)
     rowwise = by_source.pop(CHANGE)
     numbers = [tables.engine.keep(_numbers(source, tables, spine, fs)) for source, fs in by_source.items()]
     wide = tables.engine.beside(spine, numbers)
-    wide = wide.with_columns(*(_settled(feature) for fs in by_source.values() for feature in fs))
+    settled = [_settled(feature) for fs in by_source.values() for feature in fs]
+    wide = wide.with_columns(*settled) if settled else wide
     for layer in _layers(rowwise, set(wide.collect_schema().names())):
         wide = wide.with_columns(*(_settled(f, f.formula) for f in layer if isinstance(f.formula, nw.Expr)))
-    shown = [_shown(feature) for feature in FEATURES.values()]
+    shown = [_shown(feature) for feature in FEATURES.values() if not names or feature.name in names]
     return wide.sort("row").select(*IDENTITY, *shown)
 
 
-def _by_source() -> dict[Source, list[Feature]]:
-    grouped: dict[Source, list[Feature]] = {}
-    for feature in (*PARTS.values(), *FEATURES.values()):
-        grouped.setdefault(feature.source, []).append(feature)
-    return grouped
+def _with_makings(names: Collection[str]) -> list[Feature]:
+    """The features of those names and all that they are made of."""
+    defined, needed, asked = PARTS | FEATURES, set(names), set(names)
+    while asked:
+        asked = {name for other in asked for name in defined[other].asks if name in defined} - needed
+        needed |= asked
+    return [feature for name, feature in defined.items() if name in needed]
 
 
 def _layers(features: list[Feature], made: set[str]) -> list[list[Feature]]:

@@ -61,7 +61,8 @@ def learning_changes(tables: Tables, nights: Sequence[Night], ages_days: Sequenc
     the night it took effect on.
     """
     days = tables.engine.load(calendar(nights))
-    changes = all_changes(tables)
+    last = max(_microseconds(night.cutoff_at) for night in nights)
+    changes = all_changes(tables).filter(nw.col("known_at") <= last)
     ages = tables.engine.load(pa.table({"age": pa.array(ages_days, pa.int64())}))
     aged = _night_of("effective_at", changes, days).join(ages, how="cross")
     aged = aged.select("change_id", day=nw.col("day") + nw.col("age"))

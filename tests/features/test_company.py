@@ -1,0 +1,71 @@
+"""The company the new account keeps."""
+
+import pytest
+
+CHANGES = """
+change_id payee_id member_id household_id requested_at device_token document_hash
+X1 P1 M1 H1 2024-06-10 D1 S1
+X2 P2 M2 H2 2024-06-12 D1 S2
+X3 P3 M3 H3 2024-01-10 D1 S1
+X4 P1 M1 H1 2023-01-10 D1 S1
+"""
+MEMBERS = """
+member_id household_id surname_tokens
+M1 H1 [7]
+M2 H2 [7,8]
+M3 H3 [9]
+M4 H4 [10]
+M5 H1 [11]
+"""
+SIGHTINGS = """
+payee_id account member_id known_at
+P4 A1 M4 2024-02-01
+R1 A1 - 2024-02-01
+P5 A1 M5 2024-02-01
+P6 A1 M6 2024-02-01
+"""
+
+
+def test_households_on_the_account_are_those_of_changes_and_sightings(x1):
+    """H2, H3, H4 and the payee R1 are others; M5 is of the same household; nobody knows M6."""
+    given = {"changes": CHANGES, "members": MEMBERS, "sightings": SIGHTINGS}
+    names = ("other_households_on_account", "unrelated_households_on_account")
+    assert x1(*names, **given) == {names[0]: 4, names[1]: 4 - 1}
+
+
+def test_a_household_counts_from_when_it_is_tied(x1):
+    name = "other_households_on_account"
+    assert x1(name, as_of="2024-06-11", changes=CHANGES, members=MEMBERS) == {name: 1}
+
+
+def test_payees_newly_tied_count_around_the_change(x1):
+    name = "new_payees_on_account_14d"
+    assert x1(name, changes=CHANGES, members=MEMBERS, sightings=SIGHTINGS) == {name: 1}
+
+
+def test_devices_and_documents_tie_households(x1):
+    expected = {"other_households_on_device": 2, "other_households_on_document": 1}
+    assert x1(*expected, changes=CHANGES) == expected
+
+
+def test_no_device_is_not_one_device(x1):
+    changes = "change_id payee_id household_id\nX1 P1 H1\nX2 P2 H2"
+    assert x1("other_households_on_device", changes=changes) == {"other_households_on_device": None}
+
+
+@pytest.mark.parametrize(
+    ("kind", "institution", "blocked", "unrelated"), [("institution", 1, 0, 0), ("blocked", 0, 1, 1)]
+)
+def test_a_known_institutions_account_is_nobodys_secret(x1, kind, institution, blocked, unrelated):
+    accounts = f"account kind valid_from\nA1 {kind} 2020-01-01"
+    expected = {
+        "is_institution_account": institution,
+        "is_blocked_account": blocked,
+        "unrelated_households_on_account": unrelated,
+    }
+    assert x1(*expected, changes=CHANGES, members=MEMBERS, reference_accounts=accounts, as_of="2024-06-11") == expected
+
+
+def test_how_long_the_account_had_been_known(x1):
+    changes = "change_id payee_id requested_at\nX1 P1 2024-06-10\nX2 P2 2024-05-31"
+    assert x1("account_known_days", changes=changes) == {"account_known_days": 10}
