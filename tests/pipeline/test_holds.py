@@ -9,9 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pipeline.amounts import Amounts
 from pipeline.flag import Queues
-from pipeline.holds import COLUMNS, add_business_days, holds, read_expiries, write_holds
-from tests.lake_rows import Row
+from pipeline.holds import COLUMNS, add_business_days, holds, holds_csv, read_expiries
+from tests.lake_rows import PARAMS, Row
 
 FRIDAY = date(2024, 5, 10)
 
@@ -33,6 +34,10 @@ PENDING = pd.DataFrame(
 )
 
 
+def write(path: Path, flagged_tonight: Queues, pending: pd.DataFrame = PENDING) -> None:
+    path.write_text(holds_csv(FRIDAY, flagged_tonight, Amounts(pd.DataFrame(), pending), PARAMS), encoding="utf-8")
+
+
 def test_one_row_a_planned_payment_and_one_for_later_ones() -> None:
     proposed = holds(FRIDAY, queues(flagged("C1"), flagged("C2", "review")), PENDING, 5)
     assert [(h.change_id, h.payment_id, h.amount) for h in proposed] == [
@@ -52,8 +57,7 @@ def test_a_hold_lasts_five_business_days(day: date, until: date) -> None:
 
 
 def test_a_hold_proposed_again_keeps_its_end_and_a_new_payment_gets_its_own(tmp_path: Path) -> None:
-    first = holds(FRIDAY, queues(flagged("C1")), PENDING[PENDING["payment_id"] == "p1"], 5)
-    write_holds(tmp_path / "h.csv", first)
+    write(tmp_path / "h.csv", queues(flagged("C1")), PENDING[PENDING["payment_id"] == "p1"])
     again = holds(date(2024, 5, 13), queues(flagged("C1")), PENDING, 5, read_expiries(tmp_path / "h.csv"))
     assert {h.payment_id: h.hold_until for h in again} == {
         "p1": date(2024, 5, 17),
@@ -68,7 +72,7 @@ def test_the_change_that_takes_over_names_the_one_it_took_over() -> None:
 
 
 def test_the_file_has_the_contracts_columns_and_identifiers_as_they_are(tmp_path: Path) -> None:
-    write_holds(tmp_path / "h.csv", holds(FRIDAY, queues(flagged("C2", payee_id="-7")), PENDING, 5))
+    write(tmp_path / "h.csv", queues(flagged("C2", payee_id="-7")))
     with (tmp_path / "h.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert tuple(rows[0]) == COLUMNS
@@ -76,7 +80,7 @@ def test_the_file_has_the_contracts_columns_and_identifiers_as_they_are(tmp_path
 
 
 def test_a_night_without_holds_writes_the_header_alone(tmp_path: Path) -> None:
-    write_holds(tmp_path / "h.csv", holds(FRIDAY, queues(), PENDING, 5))
+    write(tmp_path / "h.csv", queues())
     assert (tmp_path / "h.csv").read_text() == (
         "payment_id,payee_id,account,change_id,old_change_id,amount,hold_until,flag_id\n"
     )
