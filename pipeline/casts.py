@@ -120,11 +120,16 @@ def _instant(cell: str, plain: str, export: Export) -> str:
         if "%z" in export.timestamp:
             return f"timezone('UTC', {parsed})"
         return parsed if export.timezone == "UTC" else f"timezone('UTC', {zone.format(parsed)})"
-    parsed = f"CASE WHEN {_starts_with_digit(shown)} THEN TRY_CAST({shown} AS TIMESTAMP) END"
-    if export.timezone == "UTC":
-        return parsed
-    has_offset = f"regexp_matches({shown}, '(Z|[+-]\\d\\d(:?\\d\\d)?)$') AND length({shown}) > 12"
-    return f"CASE WHEN {has_offset} THEN {parsed} ELSE timezone('UTC', {zone.format(parsed)}) END"
+    # TRY_CAST to TIMESTAMP drops an offset without a word, and the other way is slow: only where there is one
+    tail = f"substr({shown}, 17)"
+    has_offset = f"(contains({tail}, '+') OR contains({tail}, '-') OR upper(right({shown}, 1)) = 'Z')"
+    naive = f"TRY_CAST({shown} AS TIMESTAMP)"
+    if export.timezone != "UTC":
+        naive = f"timezone('UTC', {zone.format(naive)})"
+    return (
+        f"CASE WHEN {_starts_with_digit(shown)} THEN"
+        f" CASE WHEN {has_offset} THEN timezone('UTC', TRY_CAST({shown} AS TIMESTAMPTZ)) ELSE {naive} END END"
+    )
 
 
 def _bool(cell: str) -> str:

@@ -160,7 +160,7 @@ def _euros(table: str, found: Facts) -> dict[str, Any] | None:
         "table": table,
         "read": cents["read"],
         "unreadable": found["amounts_unreadable"],
-        "picture": charts.shares(f"Euros of {table} read", parts),
+        "picture": charts.shares(f"Euros of {table} read", parts, charts.WIDTH),
     }
 
 
