@@ -85,6 +85,7 @@ def environment() -> Environment:
     for word in (
         wording.euros, wording.plain_euros, wording.cents, wording.number, wording.share, wording.one_in,
         wording.rarity, wording.day, wording.long_day, wording.instant, wording.seconds, wording.exposure,
+        wording.fact,
     ):  # fmt: skip
         made.filters[word.__name__] = word
     made.globals |= {"CREED": wording.CREED, "QUEUES": wording.QUEUES, "counted": wording.counted, "tied": wording.tied}

@@ -140,6 +140,15 @@ def exposure(item: Mapping[str, Any]) -> str:
     return f"On list {item.get('breach_id')}, known since {day(item.get('known_at'))}{taken}{match}."
 
 
+def fact(reason: Mapping[str, Any]) -> str:
+    """A reason's sentence without the value and the usual one, where those are shown beside it."""
+    value, usual = reason.get("value"), reason.get("usual")
+    for tail in (f": {value} (usually {usual}).", f": {value}.", " (usually not).", "."):
+        if str(reason["sentence"]).endswith(tail):
+            return str(reason["sentence"]).removesuffix(tail)
+    return str(reason["sentence"])
+
+
 def tied(neighbours: Sequence[Mapping[str, Any]]) -> str:
     """Who else the account, the device or the actor belongs to, counted: one payee may be tied in several ways."""
     relations = sorted({str(item.get("relation")).replace("_", " ") for item in neighbours})

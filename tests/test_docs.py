@@ -83,8 +83,8 @@ def test_writing_the_tables_section_twice_changes_nothing():
 @pytest.mark.parametrize(
     ("heading", "module", "schema"),
     [
-        ("flags", "flag", "FLAGS_SCHEMA"),
-        ("scores", "flag", "SCORES_SCHEMA"),
+        ("flags", "published", "FLAGS_SCHEMA"),
+        ("scores", "published", "SCORES_SCHEMA"),
         ("evidence", "evidence", "EVIDENCE_SCHEMA"),
     ],
 )

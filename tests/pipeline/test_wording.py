@@ -71,3 +71,17 @@ def test_an_exposure_is_said_as_something_that_happened_to_the_member():
 
 def test_ones_and_nothing_are_counted_as_people_do():
     assert [wording.counted(n, "change") for n in (0, 1, 2_400)] == ["no changes", "1 change", "2,400 changes"]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "value", "usual"),
+    [
+        ("Failed logins: 3 (usually 0).", "3", "0"),
+        ("Failed logins: 3.", "3", ""),
+        ("Failed logins (usually not).", "yes", "no"),
+        ("Failed logins.", "yes", "yes"),
+        ("Failed logins", "3", None),
+    ],
+)
+def test_a_fact_is_its_sentence_without_the_values_beside_it(sentence, value, usual):
+    assert wording.fact({"sentence": sentence, "value": value, "usual": usual}) == "Failed logins"
