@@ -7,7 +7,7 @@ becoming known. Only pairs that changed are written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from typing import Any
@@ -80,64 +80,67 @@ def coverage(session: Session, as_of: date, change_ids: Sequence[str]) -> list[d
     """
     con, lake, params = session.con, session.lake, session.settings.params
     loads = lake.loads()
-    cutoff = {"cutoff": params.cutoff(as_of)}
+    given = {"cutoff": params.cutoff(as_of)}
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE link_current AS SELECT member_id, breach_id, match_quality"
-        f" FROM ({_latest(lake, loads, 'exposures', 'member_id, breach_id')}) WHERE match_quality IS NOT NULL",
-        cutoff,
+        "CREATE OR REPLACE TEMP TABLE link_current AS FROM"
+        f" ({_latest(lake, loads, 'exposures', 'member_id, breach_id', 'match_quality')})"
+        " WHERE match_quality IS NOT NULL",
+        given,
     )
     book = (
-        f"(SELECT member_id FROM ({_latest(lake, loads, 'members', 'member_id')})"
+        f"(SELECT member_id FROM ({_latest(lake, loads, 'members', 'member_id', 'left_on, died_on')})"
         f" WHERE coalesce(left_on > DATE '{as_of}', true) AND died_on IS NULL)"
     )
     changes = (
-        f"(SELECT member_id FROM ({_latest(lake, loads, 'changes', 'change_id')})"
+        f"(SELECT member_id FROM ({_latest(lake, loads, 'changes', 'change_id', 'member_id')})"
         " WHERE member_id IS NOT NULL AND change_id IN (SELECT unnest($change_ids::VARCHAR[])))"
     )
-    counted = con.execute(
-        f"SELECT e.breach_id, e.match_quality, count(*) FROM link_current e SEMI JOIN {book} b USING (member_id)"
-        " GROUP BY ALL",
-        cutoff,
-    ).fetchall()
-    touched = con.execute(
-        f"SELECT e.breach_id, count(*) FROM {changes} c JOIN link_current e USING (member_id) GROUP BY ALL",
-        cutoff | {"change_ids": list(change_ids)},
-    ).fetchall()
-    members = _one(con.execute(f"SELECT count(*) FROM {book}", cutoff))
-    open_changes = _one(con.execute(f"SELECT count(*) FROM {changes}", cutoff | {"change_ids": list(change_ids)}))
+    among_members = _shares(con, book, given)
+    among_changes = _shares(con, changes, given | {"change_ids": list(change_ids)})
+    known = _latest(lake, loads, "lists", "breach_id", "title, list_known_on, people_count, is_purged")
     lists = con.execute(
-        "SELECT breach_id, title, list_known_on, people_count"
-        f" FROM ({_latest(lake, loads, 'lists', 'breach_id')}) WHERE NOT is_purged ORDER BY breach_id",
-        cutoff,
+        f"SELECT * EXCLUDE (is_purged) FROM ({known}) WHERE NOT is_purged ORDER BY breach_id",
+        given,
     ).fetchall()
     con.execute("DROP TABLE link_current")
     told = []
     for breach_id, title, known_on, people in lists:
-        by_quality = {q: n for q in LEVELS for b, found, n in counted if b == breach_id and found == q}
-        exposed = sum(by_quality.values())
-        among = next((n for b, n in touched if b == breach_id), 0)
-        share = exposed / members if members else None
-        among_share = among / open_changes if open_changes else None
+        by_quality, share = among_members(breach_id)
+        _, changes_share = among_changes(breach_id)
         told.append({
             "breach_id": breach_id, "title": title, "known_at": known_on.isoformat(), "people": people,
-            "exposed": exposed, "exposed_share": share, "by_quality": by_quality,
-            "changes_exposed_share": among_share,
-            "lift": among_share / share if share and among_share is not None else None,
+            "exposed": sum(by_quality.values()), "exposed_share": share, "by_quality": by_quality,
+            "changes_exposed_share": changes_share,
+            "lift": changes_share / share if share and changes_share is not None else None,
             "sentence": _cannot_tell(share, params.link),
         })  # fmt: skip
     return told
 
 
-def _latest(lake: Lake, loads: Sequence[Load], table: str, key: str) -> str:
+def _latest(lake: Lake, loads: Sequence[Load], table: str, key: str, columns: str) -> str:
     """SQL of the versions visible at `$cutoff`."""
     return (
-        f"SELECT * FROM ({lake.scan(table, loads)}) WHERE known_at <= $cutoff"
+        f"SELECT {key}, {columns} FROM ({lake.scan(table, loads)}) WHERE known_at <= $cutoff"
         f" QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY known_at DESC, version DESC) = 1"
     )
 
 
-def _one(found: duckdb.DuckDBPyConnection) -> int:
-    return int(found.fetchall()[0][0])
+def _shares(
+    con: duckdb.DuckDBPyConnection, among: str, given: dict[str, Any]
+) -> Callable[[str], tuple[dict[str, int], float | None]]:
+    """For a list: how many of `among`'s rows are exposed by each quality, and their share."""
+    total = con.execute(f"SELECT count(*) FROM {among}", given).fetchall()[0][0]
+    counted = con.execute(
+        f"SELECT breach_id, match_quality, count(*) FROM {among} JOIN link_current USING (member_id) GROUP BY ALL",
+        given,
+    ).fetchall()
+
+    def of(breach_id: str) -> tuple[dict[str, int], float | None]:
+        found = {quality: many for each, quality, many in counted if each == breach_id}
+        by_quality = {quality: found[quality] for quality in LEVELS if quality in found}
+        return by_quality, sum(by_quality.values()) / total if total else None
+
+    return of
 
 
 def _cannot_tell(share: float | None, limits: LinkParams) -> str | None:
