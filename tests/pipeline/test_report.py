@@ -148,6 +148,14 @@ def test_the_evidence_of_a_flag_is_on_its_card():
     assert "14 Sep 2024 09:30 change requested" in said
 
 
+def test_a_long_timeline_shows_its_end_and_says_how_long_it_is():
+    facts = [{"at": datetime(2024, 8, day), "kind": f"kind_{day}", "amount": None, "ids": []} for day in range(1, 31)]
+    said = text(page([flag()], evidence=[evidence_of() | {"timeline": facts}]))
+    assert "The last 14 of 30 dated facts around the change" in said
+    assert "kind 30" in said
+    assert "kind 16" not in said
+
+
 def test_the_card_says_what_the_account_was_who_shares_it_and_what_was_checked():
     evidence = evidence_of() | {
         "before": {"hint": "FR · 99003 · …8841", "since": date(2019, 3, 2)},
