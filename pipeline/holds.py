@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.amounts import Amounts
+from pipeline.files import write_text
 from pipeline.flag import Queue, Queues
 from pipeline.published import csv_text, euros
-from pipeline.settings import Params
 from pipeline.standing import records
 
 SATURDAY = 5
@@ -76,10 +75,9 @@ def add_business_days(day: date, many: int) -> date:
     return day
 
 
-def holds_csv(night: date, queues: Queues, amounts: Amounts, params: Params, before: Expiries | None = None) -> str:
-    """The proposals as the payment system reads them: identifiers exactly as in the feed."""
-    proposed = holds(night, queues, amounts.pending, params.holds.business_days, before)
-    return csv_text([COLUMNS, *([str(value) for value in astuple(hold)] for hold in proposed)])
+def write_holds(path: Path, proposed: list[Hold]) -> None:
+    """Write the proposals as the payment system reads them: identifiers exactly as in the feed."""
+    write_text(path, csv_text([COLUMNS, *([str(value) for value in astuple(hold)] for hold in proposed)]))
 
 
 def read_expiries(path: Path) -> dict[tuple[str, str], date]:

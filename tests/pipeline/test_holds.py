@@ -9,10 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline.amounts import Amounts
 from pipeline.flag import Queues
-from pipeline.holds import COLUMNS, add_business_days, holds, holds_csv, read_expiries
-from tests.lake_rows import PARAMS, Row
+from pipeline.holds import COLUMNS, add_business_days, holds, read_expiries, write_holds
+from tests.lake_rows import Row
 
 FRIDAY = date(2024, 5, 10)
 
@@ -35,7 +34,7 @@ PENDING = pd.DataFrame(
 
 
 def write(path: Path, flagged_tonight: Queues, pending: pd.DataFrame = PENDING) -> None:
-    path.write_text(holds_csv(FRIDAY, flagged_tonight, Amounts(pd.DataFrame(), pending), PARAMS), encoding="utf-8")
+    write_holds(path, holds(FRIDAY, flagged_tonight, pending, 5))
 
 
 def test_one_row_a_planned_payment_and_one_for_later_ones() -> None:
