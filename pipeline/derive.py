@@ -14,7 +14,7 @@ from pipeline.session import Session
 BEGIN_QUANTILE = 0.001
 
 TEMPORARY = (
-    "new_announced", "new_sighted", "paid_accounts", "new_derived", "unowned", "new_changes", "owned_by",
+    "new_announced", "new_sighted", "paid_accounts", "new_derived", "payee_types", "unowned", "new_changes", "owned_by",
     "in_household", "resolved", "superseding", "derived_output",
 )  # fmt: skip
 
@@ -72,6 +72,23 @@ CREATE OR REPLACE TEMP TABLE new_derived AS
     WHERE b.payee_id IS NOT NULL OR s.seen_at > CAST($begin AS TIMESTAMP) + to_days($after_days)
 """
 
+# A payment does not say what kind of payee it goes to: the payee's claims do, or a provider's own row.
+FIND_TYPES = """
+CREATE OR REPLACE TEMP TABLE payee_types AS
+    WITH untyped AS (SELECT payee_id, account, known_by FROM new_derived WHERE payee_type IS NULL),
+    told AS (
+        SELECT u.payee_id, u.account, c.payee_type, c.known_at, c.version
+        FROM untyped AS u JOIN claims AS c ON c.payee_id = u.payee_id AND c.known_at <= u.known_by
+        UNION ALL
+        SELECT u.payee_id, u.account, s.payee_type, s.known_at, s.version
+        FROM untyped AS u JOIN sightings AS s ON s.payee_id = u.payee_id AND s.known_at <= u.known_by
+        WHERE s.payee_type IS NOT NULL
+    )
+    SELECT payee_id, account, payee_type FROM told
+    QUALIFY row_number() OVER (
+        PARTITION BY payee_id, account ORDER BY known_at DESC, version DESC, payee_type) = 1
+"""
+
 UNITE = """
 CREATE OR REPLACE TEMP TABLE new_changes AS
     SELECT row_number() OVER () AS row, * FROM (
@@ -81,9 +98,11 @@ CREATE OR REPLACE TEMP TABLE new_changes AS
                device_token, document_hash, holder_tokens, account_distance, key_version, known_at, version, known_by
         FROM new_announced
         UNION ALL
-        SELECT change_id, true, payee_id, payee_type, NULL, member_id, seen_at, seen_at, old_account, account,
+        SELECT change_id, true, payee_id,
+               coalesce(d.payee_type, t.payee_type, CASE WHEN member_id IS NULL THEN 'other' ELSE 'member' END),
+               NULL, member_id, seen_at, seen_at, old_account, account,
                'unknown', NULL, NULL, 'not_run', NULL, NULL, NULL, NULL, key_version, known_at, version, known_by
-        FROM new_derived)
+        FROM new_derived AS d LEFT JOIN payee_types AS t USING (payee_id, account))
 """
 
 # Whose change, where the feed does not say: count the payee's claims by the household of the member cared for.
@@ -190,7 +209,7 @@ def _compute(session: Session, loads: list[Load], fresh: list[Load]) -> None:
     )
     con.execute(READ_PAID_ACCOUNTS)
     con.execute(DERIVE_NEW, {"begin": _data_begin(session, loads), "after_days": params.observe.derived_after_days})
-    for statement in (UNITE, FIND_HOUSEHOLDS, FIND_MEMBERS, RESOLVE):
+    for statement in (FIND_TYPES, UNITE, FIND_HOUSEHOLDS, FIND_MEMBERS, RESOLVE):
         con.execute(statement)
     con.execute(SUPERSEDE.format(columns=columns), {"within_days": params.observe.announced_within_days})
     con.execute(UNITE_OUTPUT.format(columns=columns))
