@@ -36,9 +36,9 @@ class Place:
 class Lens:
     """One isolation forest and its features.
 
-    Its raw score is the forest's shortness of path plus `weight` times the total gravity of its surprises. A forest alone
-    cannot tell apart what lies beyond the rows it was grown on, nor use a column that never varied there; the total
-    does both.
+    Its raw score is the forest's shortness of path plus `weight` times the total gravity of its surprises. A forest
+    alone cannot tell apart what lies beyond the rows it was grown on, nor use a column that never varied there; the
+    total does both.
     """
 
     columns: Ints  # positions among the model's columns
@@ -53,7 +53,9 @@ class Lens:
         return -self.forest.base
 
     def raw(self, surprises: Floats) -> Floats:
-        return self.weight * total(gravity(surprises), self.columns) - self.forest.path_lengths(surprises[:, self.varying])
+        return self.weight * total(gravity(surprises), self.columns) - self.forest.path_lengths(
+            surprises[:, self.varying]
+        )
 
     def contributions(self, surprises: Floats) -> Floats:
         """Rows by the model's columns; with `base` they add up to `raw`."""

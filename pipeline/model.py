@@ -103,9 +103,18 @@ class Model:
         out["base"] = base
         return out
 
+    def surprises(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """How far out each feature lies on its suspicious side, or how seldom it is unknown: one column a feature."""
+        out = pd.DataFrame(0.0, index=frame.index, columns=[record["name"] for record in self.features])
+        by_column = self._surprises(frame, ())[0]
+        for at, column in enumerate(self.columns):
+            out[column.feature] = np.maximum(out[column.feature], by_column[:, at])
+        return out
+
     def safe_surprises(self, frame: pd.DataFrame) -> pd.DataFrame:
         """How far out each feature lies on its safe side (a CONTEXT feature: on its high side)."""
-        return self._by_group(frame, self.safe_columns, "safe_tails")
+        found = self._by_group(frame, self.safe_columns, "safe_tails")
+        return pd.DataFrame(found, index=frame.index, columns=[column.feature for column in self.safe_columns])
 
     def usual(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The median of each feature among comparable changes, a row for each row of the frame."""
@@ -143,9 +152,9 @@ class Model:
 
     @property
     def fingerprint(self) -> str:
-        """Equal for models that score alike: a digest of everything learned."""
+        """Equal for models that learned the same as of the same day: a digest of all of it."""
         digest = hashlib.sha256()
-        for part in _parts(_packed(self) | {"metrics": {}, "facts": {}, "warnings": []}):
+        for part in _parts(_packed(self) | {"metrics": {}, "warnings": []}):
             digest.update(part)
         return digest.hexdigest()
 
@@ -183,13 +192,13 @@ class Model:
 
     def _surprises(self, frame: pd.DataFrame, without: Sequence[str]) -> tuple[Floats, Place]:
         place = Place(*self.ages.around(self._ages(frame)))
-        surprises = self._by_group(frame, self.columns, "tails").to_numpy()
+        surprises = self._by_group(frame, self.columns, "tails")
         for at, column in enumerate(self.columns):
             if column.feature in without:
                 surprises[:, at] = 0.0
         return surprises, place
 
-    def _by_group(self, frame: pd.DataFrame, columns: Sequence[Column], tails: str) -> pd.DataFrame:
+    def _by_group(self, frame: pd.DataFrame, columns: Sequence[Column], tails: str) -> Floats:
         place = Place(*self.ages.around(self._ages(frame)))
         values = badness(frame, columns)
         party = frame["party"].to_numpy(dtype=object)
@@ -198,12 +207,12 @@ class Model:
             rows = np.flatnonzero(party == kind)
             learned: Tails = getattr(group, tails)
             out[rows] = surprises_between(learned, values[rows], place.rows(rows))
-        return pd.DataFrame(out, index=frame.index, columns=[column.feature for column in columns])
+        return out
 
     def _p_values(self, party: Any, derived: Any, place: Place, score: Floats) -> tuple[Floats, Ints]:
         ends = []
-        counts = np.full(len(score), np.iinfo(np.int64).max)
-        for bands in (place.below, place.above):
+        counts = np.zeros(len(score), dtype=np.int64)
+        for bands in (place.below, np.where(place.way > 0, place.above, place.below)):
             end = np.ones(len(score))
             for kind in self.groups:
                 for is_derived in (False, True):
@@ -212,7 +221,7 @@ class Model:
                         rows = segment & (bands == band)
                         cell = self.cells[cell_name(kind, is_derived, int(band))]
                         end[rows] = cell.p_values(score[rows])
-                        counts[rows] = np.minimum(counts[rows], len(cell.scores))
+                        counts[rows] = np.maximum(counts[rows], len(cell.scores))
             ends.append(end)
         return place.between(ends[0], ends[1]), counts
 

@@ -61,31 +61,25 @@ def register(settings: Settings, model: Model, *, promote: bool, data: Mapping[s
         return _named(model, version)
 
 
-def version_of(settings: Settings, which: str = CHAMPION) -> str:
-    """The version that an alias (champion, challenger) or a version number stands for now.
-
-    Raises:
-        ModelError: there is none.
-    """
-    found = _registered(settings, which)
-    if found is None:
-        raise ModelError(f"no model: {which} is not registered; run payeewatch train --as-of D --promote")
-    return found[0]
-
-
 def load(settings: Settings, which: str = CHAMPION) -> Model:
     """The model of an alias (champion, challenger) or of a version number.
 
     Raises:
         ModelError: there is none, or it cannot be read.
     """
-    found = _registered(settings, which)
-    if found is None:
-        raise ModelError(f"no model: {which} is not registered; run payeewatch train --as-of D --promote")
-    version, run_id, model_id = found
+    version, run_id, model_id = _registered(settings, which)
     # below the home as it is now, wherever it was when the model was logged
     path = settings.folder("mlflow") / "artifacts" / "models" / model_id / "artifacts" / "artifacts" / FILE
     return dataclasses.replace(Model.load(path), name=NAME, version=version, run_id=run_id)
+
+
+def version_of(settings: Settings, which: str = CHAMPION) -> str:
+    """The version number of an alias or a version number.
+
+    Raises:
+        ModelError: there is none.
+    """
+    return _registered(settings, which)[0]
 
 
 def check(model: Model, night: date, allow_hindsight: bool = False) -> None:
@@ -106,14 +100,15 @@ def _database(settings: Settings) -> Path:
     return settings.folder("mlflow") / "mlflow.db"
 
 
-def _registered(settings: Settings, which: str) -> tuple[str, str, str] | None:
+def _registered(settings: Settings, which: str) -> tuple[str, str, str]:
     """Version, run and logged model that an alias or a version number stands for.
 
     Read with SQLite alone: importing MLflow and opening its store takes longer than a small night.
     """
+    missing = ModelError(f"no model: {which} is not registered; run payeewatch train --as-of D --promote")
     database = _database(settings)
     if not database.exists():
-        return None
+        raise missing
     wanted = (
         "version = ?"
         if which.isdigit()
@@ -127,7 +122,9 @@ def _registered(settings: Settings, which: str) -> tuple[str, str, str] | None:
             ).fetchone()
     except sqlite3.Error as error:
         raise ModelError(f"{database}: not a model store this version can read ({type(error).__name__})") from error
-    return None if row is None else (str(row[0]), str(row[1]), str(row[2]).removeprefix("models:/"))
+    if row is None:
+        raise missing
+    return str(row[0]), str(row[1]), str(row[2]).removeprefix("models:/")
 
 
 @contextmanager

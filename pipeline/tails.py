@@ -136,7 +136,7 @@ class Tails:
 
     def surprise(self, values: Floats, bands: Ints) -> Floats:
         """Rows by columns of surprise, each row by its band's tables; unknown values do not surprise."""
-        out = np.zeros_like(values)
+        out = np.zeros(values.shape)
         for band in np.unique(bands):
             rows = bands == band
             for at in range(self.n_columns):

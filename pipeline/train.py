@@ -88,7 +88,7 @@ def train(
         ModelError: fewer than `train.min_changes` changes, or no feature tells them apart.
     """
     if features is None:
-        from features.registry import FEATURES
+        from features import FEATURES
 
         features = tuple(FEATURES.values())
     missing = [name for name in (*NEEDED, "payee_id", *(feature.name for feature in features)) if name not in frame]

@@ -1,0 +1,87 @@
+"""Age bands, tail maps, references and p-values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.calibration import Ages, Cell, References, TailMap, cells, uniform_distance
+
+AGES = Ages((0, 2, 7))
+
+
+def references(*rows: tuple[int, str, bool, int, float]) -> References:
+    change, party, derived, band, score = zip(*rows, strict=True)
+    return References(
+        np.array(change), np.array(party, dtype=object), np.array(derived), np.array(band), np.array(score, dtype=float)
+    )
+
+
+def test_an_age_that_was_learned_from_lies_in_its_own_band() -> None:
+    below, _, way = AGES.around(np.array([0, 2, 7, 400]))
+    assert below.tolist() == [0, 1, 2, 2]
+    assert way.tolist() == [0, 0, 0, 0]
+
+
+def test_an_age_between_two_bands_lies_between_them() -> None:
+    below, above, way = AGES.around(np.array([4]))
+    assert (below.item(), above.item()) == (1, 2)
+    assert way.item() == pytest.approx(np.log(5 / 3) / np.log(8 / 3))
+
+
+def test_a_change_known_before_its_day_is_of_the_first_age() -> None:
+    assert AGES.around(np.array([-3]))[0].tolist() == [0]
+
+
+def test_bands_are_labelled_by_their_ages() -> None:
+    assert [AGES.label(band) for band in range(3)] == ["0-1d", "2-6d", "7d+"]
+
+
+def test_a_tail_map_rises_without_end() -> None:
+    scores = np.random.default_rng(1).exponential(1.0, 2000)
+    tails = TailMap.learn(scores, 0.01)
+    asked = np.linspace(0, 50, 400)
+    assert (np.diff(tails(asked)) > 0).all()
+    assert tails(np.array([np.log(10) * 2])) == pytest.approx([2], abs=0.2)
+
+
+def test_scores_that_hardly_differ_do_not_make_later_ones_enormous() -> None:
+    tails = TailMap.learn(np.full(100, 3.0), least_scale=0.5)
+    assert tails(np.array([3.0, 4.0])) == pytest.approx([0, 1 / (0.5 * np.log(10))], abs=0.01)
+
+
+def test_a_p_value_counts_ties_and_itself() -> None:
+    cell = Cell(np.array([1.0, 2.0, 2.0, 5.0]), "own")
+    found = cell.p_values(np.array([9, 5, 2, 0]))
+    assert found == pytest.approx([1 / 5, 2 / 5, 4 / 5, 1])
+
+
+def test_p_values_of_exchangeable_changes_are_valid() -> None:
+    draw = np.random.default_rng(4)
+    found = [Cell(np.sort(scores[:-1]), "own").p_values(scores[-1:])[0] for scores in draw.normal(size=(4000, 20))]
+    for level in (0.05, 0.1, 0.25, 0.5):
+        assert np.mean(np.array(found) <= level) == pytest.approx(np.floor(level * 20) / 20, abs=0.02)
+
+
+def test_a_segment_with_few_references_pools_ages_then_its_party_then_all() -> None:
+    rows = [(number, "member", False, number % 2, 1.0) for number in range(6)]
+    rows += [(10 + number, "member", True, 0, 2.0) for number in range(2)]
+    rows += [(20, "provider", False, 0, 3.0)]
+    found = cells(references(*rows), ("member", "provider"), 2, fewest=3, most=99)
+    assert found["member/announced/0"].pooled_from == "own"
+    assert cells(references(*rows), ("member",), 2, 4, 99)["member/announced/0"].pooled_from == "ages"
+    assert found["member/derived/0"].pooled_from == "party"
+    assert found["provider/announced/0"].pooled_from == "all"
+    assert len(found["provider/announced/0"].scores) == 9
+
+
+def test_a_change_pooled_over_ages_counts_once_at_its_nearest_age() -> None:
+    rows = [(1, "member", False, 0, 10.0), (1, "member", False, 1, 11.0), (2, "member", False, 1, 21.0)]
+    found = cells(references(*rows), ("member",), 3, fewest=2, most=99)
+    assert found["member/announced/0"].scores.tolist() == [10.0, 21.0]
+    assert found["member/announced/2"].scores.tolist() == [11.0, 21.0]
+
+
+def test_the_distance_of_even_p_values_from_uniform_is_small() -> None:
+    assert uniform_distance((np.arange(100) + 0.5) / 100) == pytest.approx(0.005)
+    assert uniform_distance(np.full(10, 0.01)) == pytest.approx(0.99)

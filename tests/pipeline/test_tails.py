@@ -1,0 +1,105 @@
+"""Surprise: one-sided, ties whole, no more than the number of changes supports."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.errors import ModelError
+from pipeline.tails import STEP, Tails, badness, columns_of
+from tests.measured import FACTS, Fact, measured
+
+ONE_BAND = np.zeros(9, dtype=np.int64)
+
+
+def surprise_of(learned: list[float], asked: list[float]) -> list[float]:
+    rows = np.array(learned)[:, None]
+    n = len(learned)
+    tails = Tails.learn(rows, np.zeros(n, dtype=np.int64), np.arange(n), 1, fewest=1)
+    found = tails.surprise(np.array(asked)[:, None], np.zeros(len(asked), dtype=np.int64))
+    return [float(number) for number in found[:, 0]]
+
+
+def test_the_safe_side_is_flat() -> None:
+    assert surprise_of([0, 0, 0, 0, 0, 0, 1, 2, 3], [-5, 0]) == [0, 0]
+
+
+def test_ties_are_counted_whole() -> None:
+    # three of nine are 1 or more: (3 + 1) / (9 + 1)
+    assert surprise_of([0, 0, 0, 0, 0, 0, 1, 1, 1], [1]) == pytest.approx([-np.log10(2 * 4 / 10)])
+
+
+def test_between_two_values_the_higher_one_counts() -> None:
+    assert surprise_of([0, 0, 0, 0, 0, 0, 1, 1, 5], [1.5]) == surprise_of([0, 0, 0, 0, 0, 0, 1, 1, 5], [5])
+
+
+def test_beyond_everything_seen_is_as_surprising_as_n_changes_support() -> None:
+    assert surprise_of([0, 0, 0, 0, 0, 0, 1, 1, 5], [6, 1e9]) == pytest.approx([np.log10(10 / 2)] * 2)
+
+
+def test_a_change_measured_at_three_ages_supports_no_more_surprise_than_one() -> None:
+    rows = np.repeat(np.arange(9.0), 3)[:, None]
+    tails = Tails.learn(rows, np.zeros(27, dtype=np.int64), np.repeat(np.arange(9), 3), 1, fewest=1)
+    assert tails.surprise(np.array([[99.0]]), np.zeros(1, dtype=np.int64)).item() == pytest.approx(np.log10(10 / 2))
+
+
+def test_unknown_values_do_not_surprise() -> None:
+    assert surprise_of([0, 0, 0, 0, 0, np.nan, 1, 1, 5], [np.nan]) == [0]
+
+
+def test_nothing_known_at_all_never_surprises() -> None:
+    assert surprise_of([np.nan] * 9, [0, 7]) == [0, 0]
+
+
+def test_surprise_rises_with_the_value() -> None:
+    draw = np.random.default_rng(3)
+    learned = draw.exponential(10, 5000)
+    asked = np.sort(draw.exponential(15, 500))
+    found = surprise_of(list(learned), list(asked))
+    assert all(np.diff(found) >= 0)
+    true = np.maximum(0, asked / 10 / np.log(10) - np.log10(2))
+    assert np.abs(found - true)[asked < 30].max() < 0.05 + STEP
+
+
+def test_each_age_has_its_own_tails() -> None:
+    rows = np.concatenate([np.arange(10.0), 100 * np.arange(10.0)])[:, None]
+    bands = np.repeat([0, 1], 10)
+    tails = Tails.learn(rows, bands, np.tile(np.arange(10), 2), 2, fewest=5)
+    young, old = tails.surprise(np.array([[50.0], [50.0]]), np.array([0, 1]))[:, 0]
+    assert young == pytest.approx(np.log10(11 / 2))
+    assert old == 0
+
+
+def test_low_features_are_turned_round() -> None:
+    frame = pd.DataFrame({"party": ["member"], "member_days": [40.0]})
+    column = columns_of([Fact("member_days", "low")], frame)
+    assert badness(frame, column).tolist() == [[-40.0]]
+
+
+def test_context_features_never_accuse() -> None:
+    names = {column.feature for column in columns_of(FACTS, measured(50))}
+    assert "is_mobility_mandate" not in names
+    assert "usual_amount" not in names
+
+
+def test_an_indicator_stands_for_nulls_only_where_they_are_neither_all_nor_none() -> None:
+    fact = [Fact("doubt", missing="unknown")]
+    party = ["member"] * 3
+    some = pd.DataFrame({"party": party, "doubt": [1.0, np.nan, 0.0]})
+    every = pd.DataFrame({"party": party, "doubt": [np.nan] * 3})
+    assert [column.indicates_unknown for column in columns_of(fact, some)] == [False, True]
+    assert [column.indicates_unknown for column in columns_of(fact, every)] == [False]
+
+
+def test_what_does_not_apply_to_a_provider_is_not_unknown() -> None:
+    frame = pd.DataFrame({"party": ["member", "provider"], "lists": [2.0, np.nan]})
+    assert len(columns_of([Fact("lists", missing="unknown", is_member_only=True)], frame)) == 1
+    never = columns_of([Fact("lists", missing="never", is_member_only=True)], frame)
+    assert np.isnan(badness(frame, never)[1, 0])
+
+
+def test_a_null_where_none_may_be_is_refused() -> None:
+    frame = pd.DataFrame({"party": ["member"], "lists": [np.nan]})
+    with pytest.raises(ModelError, match="lists is null in 1 rows"):
+        badness(frame, columns_of([Fact("lists", missing="never")], frame))

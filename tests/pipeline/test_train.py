@@ -1,0 +1,110 @@
+"""Training: small books, missing lenses, labels, and what is reported of a model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.errors import ModelError
+from pipeline.settings import Params
+from pipeline.train import train
+from tests.measured import FACTS, FAST, measured, small_model, unusual
+
+
+def wanting(**known: object) -> Params:
+    return replace(FAST, train=replace(FAST.train, **known))
+
+
+TINY = wanting(trees=10)
+
+
+def test_twenty_changes_are_enough_with_warnings() -> None:
+    model = train(measured(20), TINY, features=FACTS)
+    assert any("too few to hold some back" in warning for warning in model.warnings)
+    assert any("20 references, 100 wanted: no p-value can be below 0.0476" in warning for warning in model.warnings)
+    assert (model.score(unusual(measured(10, seed=2)))["references"] == 20).all()
+
+
+def test_nineteen_changes_are_not_enough() -> None:
+    with pytest.raises(ModelError, match="19 changes to learn from; training needs 20") as refused:
+        train(measured(19), TINY, features=FACTS)
+    assert refused.value.exit_code == 13
+
+
+def test_no_changes_at_all_are_refused_likewise() -> None:
+    with pytest.raises(ModelError, match="0 changes to learn from"):
+        train(measured(20).iloc[:0], TINY, features=FACTS)
+
+
+def test_confirmed_fraud_is_neither_learned_from_nor_compared_with() -> None:
+    frame = measured(150)
+    odd = unusual(measured(30, seed=7))
+    labels = dict.fromkeys(odd["change_id"].unique(), "confirmed_fraud") | {frame["change_id"].iloc[0]: "benign"}
+    mixed = pd.concat([frame, odd], ignore_index=True)
+    told = train(mixed, TINY, labels, features=FACTS)
+    clean = train(frame, TINY, features=FACTS, as_of=mixed["as_of"].max().date())
+    assert told.facts["set_aside"] == 30
+    assert told.score(frame).equals(clean.score(frame))
+
+
+def test_a_party_with_few_changes_is_compared_with_all() -> None:
+    model = train(measured(150, provider_share=0.05), TINY, features=FACTS)
+    assert any("provider changes to learn from: they are compared with all changes" in w for w in model.warnings)
+    assert model.score(measured(50, seed=2, provider_share=1.0))["score"].gt(0).any()
+
+
+def test_a_book_without_providers_can_still_score_one() -> None:
+    model = train(measured(60, provider_share=0.0), TINY, features=FACTS)
+    assert model.score(measured(5, seed=2, provider_share=1.0))["p_value"].between(0, 1).all()
+
+
+def test_a_lens_whose_features_never_differ_is_absent_and_says_so() -> None:
+    frame = measured(60, provider_share=0.0).assign(households=np.nan, payees_lately=0.0)
+    model = train(frame, TINY, features=FACTS)
+    assert "member changes: lens company is absent: none of its features differs between changes" in model.warnings
+    assert model.score(frame)["lens_company"].isna().all()
+    assert model.metrics["lens.member.company"] == 0
+    assert model.metrics["lens.member.claims"] == 1
+
+
+def test_nothing_that_tells_changes_apart_is_refused() -> None:
+    frame = measured(30).assign(**dict.fromkeys([fact.name for fact in FACTS], 0.0))
+    with pytest.raises(ModelError, match="no feature tells the changes apart"):
+        train(frame, TINY, features=FACTS)
+
+
+def test_a_column_that_was_not_measured_is_named() -> None:
+    with pytest.raises(ModelError, match="not measured: households"):
+        train(measured(30).drop(columns="households"), TINY, features=FACTS)
+
+
+def test_a_change_measured_twice_at_an_age_counts_once() -> None:
+    frame = measured(60)
+    near = frame[frame["age_days"] == 21].assign(age_days=22)
+    twice = pd.concat([frame, near], ignore_index=True)
+    assert train(twice, TINY, features=FACTS).fingerprint == train(frame, TINY, features=FACTS).fingerprint
+
+
+def test_about_the_asked_share_of_payees_is_held_back() -> None:
+    every = train(measured(900), wanting(trees=10, recent_days=36500), features=FACTS)
+    assert every.metrics["references"] == pytest.approx(FAST.train.holdout_share * 900, rel=0.2)
+
+
+def test_references_older_than_recent_are_left_out() -> None:
+    recent = train(measured(900), wanting(trees=10, recent_days=200), features=FACTS, as_of=date(2024, 6, 30))
+    assert recent.metrics["references"] < small_model().metrics["references"]
+
+
+def test_the_model_says_how_its_p_values_hold_on_later_changes() -> None:
+    metrics = small_model().metrics
+    assert metrics["calibration.ks"] < 0.25
+    assert metrics["calibration.share_p05"] < 0.2
+    assert metrics["references.member.announced.0"] >= FAST.train.reference_min
+
+
+def test_the_model_knows_the_day_it_was_trained_as_of() -> None:
+    assert small_model().facts["trained_as_of"] == "2024-06-30"
