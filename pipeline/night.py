@@ -99,7 +99,8 @@ def _publish(session: Session, night: date, options: Options) -> Run:
             earlier, earlier_scores, decided,
         )  # fmt: skip
         facts |= {"open": queues.facts["open_changes"], "flagged": queues.facts["flagged"], "new": queues.facts["new"]}
-    run = _account(session, night, model, scored, queues, cutoff)
+    known_before = set() if earlier_scores is None else set(earlier_scores["change_id"])
+    run = _account(session, night, model, scored, queues, cutoff, known_before)
     return _write(session, night, model, scored, queues, run, cutoff)
 
 
@@ -174,7 +175,15 @@ def _without_exposures(frame: pd.DataFrame, found: Standing, model: Model) -> pd
 PAYEES = "SELECT count(DISTINCT payee_id) FROM sightings WHERE known_at <= $cutoff"
 
 
-def _account(session: Session, night: date, model: Model, scored: Scored, queues: Queues, cutoff: datetime) -> Run:
+def _account(
+    session: Session,
+    night: date,
+    model: Model,
+    scored: Scored,
+    queues: Queues,
+    cutoff: datetime,
+    known_before: set[str],
+) -> Run:
     """The night's own account: what was read, where the euros went, what was flagged."""
     with session.stage("account"):
         drops = record.drops_of(session.lake.loads(), night)
@@ -191,7 +200,7 @@ def _account(session: Session, night: date, model: Model, scored: Scored, queues
             "lists": coverage(session, night, changes["change_id"].tolist()),
             "changes": {
                 "open": len(scored.frame),
-                "new": int((scored.frame["age_days"] <= 0).sum()),
+                "new": len(set(scored.frame["change_id"]) - known_before),
                 "derived": int(scored.frame["derived"].sum()),
             },
             "scored": len(scored.scores),

@@ -15,8 +15,10 @@ from pipeline.model import Model
 
 Facts = dict[str, Any]
 
-COUNTED = ("rows_read", "rows_accepted", "rows_rejected", "cells_nulled", "cells_unknown", "assumed_known",
-           "clamped_known")  # fmt: skip
+COUNTED = (
+    "rows_read", "rows_accepted", "rows_rejected", "duplicates", "cells_nulled", "cells_unknown", "assumed_known",
+    "clamped_known",
+)  # fmt: skip
 
 
 def tables(drops: Sequence[Load]) -> dict[str, Facts]:
@@ -28,12 +30,13 @@ def tables(drops: Sequence[Load]) -> dict[str, Facts]:
     found: dict[str, Facts] = {}
     for drop in drops:
         for name, facts in drop.facts["tables"].items():
-            row = found.setdefault(name, dict.fromkeys(COUNTED, 0) | {"duplicates": 0, "warnings": {}})
+            row = found.setdefault(name, dict.fromkeys(COUNTED, 0) | {"warnings": {}, "rejections": {}})
             for key in COUNTED:
                 row[key] += facts[key]
-            row["duplicates"] += facts["rows_duplicate"]
             for rule, broken in facts["rules"].items():
-                row["warnings"][rule] = row["warnings"].get(rule, 0) + broken["rows"]
+                counts = row["warnings" if broken["severity"] == "warning" else "rejections"]
+                if broken["severity"] in ("warning", "reject"):
+                    counts[rule] = counts.get(rule, 0) + broken["rows"]
             for key in ("extra_columns", "missing_columns"):
                 if facts[key]:
                     row[key] = sorted({*row.get(key, []), *facts[key]})
