@@ -87,7 +87,7 @@ WITH events AS (
     SELECT * FROM account_events SEMI JOIN shown USING (member_id) WHERE known_at <= $cutoff
     QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY known_at DESC, version DESC) = 1
 ), facts AS (
-    SELECT s.flag_id, s.begins_at, c.requested_at AS at, c.change_id AS id, NULL AS cents,
+    SELECT s.flag_id, s.begins_at, c.requested_at AS happened_at, c.change_id AS id, NULL AS cents,
            CASE WHEN c.derived THEN 'account_first_seen' ELSE 'change_requested' END AS kind
     FROM shown AS s JOIN known_changes AS c USING (payee_id)
     UNION ALL
@@ -106,12 +106,13 @@ WITH events AS (
            'payment_' || p.status || CASE WHEN p.account = s.new_account THEN '_to_new_account' ELSE '' END
     FROM shown AS s JOIN shown_payments AS p USING (payee_id)
 ), daily AS (
-    SELECT flag_id, kind, min(at) AS at, CAST(sum(cents) AS BIGINT) AS cents, list(id ORDER BY at, id)[:{ids}] AS ids
-    FROM facts WHERE at >= begins_at GROUP BY flag_id, kind, CAST(at AS DATE)
+    SELECT flag_id, kind, min(happened_at) AS happened_at, CAST(sum(cents) AS BIGINT) AS cents,
+           list(id ORDER BY happened_at, id)[1:{ids}] AS ids
+    FROM facts WHERE happened_at >= begins_at GROUP BY flag_id, kind, CAST(happened_at AS DATE)
 )
-SELECT flag_id, at, kind, cents, ids FROM daily
-QUALIFY row_number() OVER (PARTITION BY flag_id ORDER BY at DESC, kind DESC) <= {facts}
-ORDER BY flag_id, at, kind
+SELECT flag_id, happened_at, kind, cents, ids FROM daily
+QUALIFY row_number() OVER (PARTITION BY flag_id ORDER BY happened_at DESC, kind DESC) <= {facts}
+ORDER BY flag_id, happened_at, kind
 """
 
 ACCOUNTS = """
@@ -227,7 +228,7 @@ def _timelines(
     }
     for row in _rows(con, TIMELINE.format(ids=MOST_IDS, facts=MOST_FACTS), cutoff):
         amount = euros(None if pd.isna(row["cents"]) else int(row["cents"]))
-        fact = {"at": row["at"], "kind": row["kind"], "amount": amount, "ids": list(row["ids"])}
+        fact = {"at": row["happened_at"], "kind": row["kind"], "amount": amount, "ids": list(row["ids"])}
         found[row["flag_id"]].append(fact)
     for facts in found.values():
         facts.sort(key=lambda fact: (fact["at"], fact["kind"], fact["ids"]))

@@ -47,8 +47,8 @@ def put(session: Session, day: str, kind: str = "drop", **rows: list[Row]) -> Lo
             position += 1
             full: Row = {"key_version": 1, "known_at": PARAMS.cutoff(on), "version": sequence * VERSION_STEP + position}
             full |= row
-            marks = ", ".join(f"${column}" for column in full)
-            con.execute(f"INSERT INTO put_rows ({', '.join(full)}) VALUES ({marks})", full)
+            names, marks = (", ".join(f"{left}{column}{right}" for column in full) for left, right in ('""', ("$", "")))
+            con.execute(f"INSERT INTO put_rows ({names}) VALUES ({marks})", full)
         files[name] = [session.lake.write(con, "SELECT * FROM put_rows", name, on, sequence)]
     load = Load(sequence, kind, on, on, day, "", files=files)
     session.lake.commit(load)
