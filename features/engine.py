@@ -152,7 +152,7 @@ class PandasEngine:
         return reduce(lambda wide, frame: wide.join(frame, on="row", how="left"), numbers, spine)
 
     def collect(self, frame: Frame) -> pd.DataFrame:
-        rows: pd.DataFrame = frame.collect(backend="pandas").to_native()
+        rows: pd.DataFrame = frame.collect(backend="pandas").to_native().reset_index(drop=True)
         return rows
 
     def close(self) -> None:

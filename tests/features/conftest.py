@@ -1,92 +1,17 @@
-"""Small worlds in text tables, measured on both engines."""
+"""Measure small worlds on both engines at once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import date, datetime, timedelta
 
 import duckdb
 import pandas as pd
-import pyarrow as pa
 import pytest
 
-from features.engine import DuckEngine, Engine, PandasEngine
-from features.measuring import measured
-from features.spine import Night, open_changes
-from features.versions import USES, Tables
-from pipeline.lake import SCHEMAS
+from features.engine import DuckEngine
+from tests.worlds import fill, measure_open, pandas_engine, rows_of
 
-Row = dict[str, object]
-
-CHANGE: Row = {
-    "change_id": "X1", "derived": False, "payee_id": "P1", "payee_type": "member", "member_id": "M1",
-    "household_id": "H1", "requested_at": "2024-06-10", "effective_at": "2024-06-10", "old_account": "A0",
-    "new_account": "A1", "channel": "portal", "name_check": "match",
-}  # fmt: skip
-"""The change that tests vary."""
-
-DEFAULTS: dict[str, Row] = {
-    "changes": CHANGE,
-    "claims": {
-        "payee_id": "P1", "care_family": "dental", "has_public_record": True, "status": "settled",
-        "reimbursed_cents": 100_00,
-    },
-    "payments": {"payee_id": "P1", "account": "A1", "cents": 100_00, "status": "planned"},
-    "members": {
-        "member_id": "M1", "household_id": "H1", "joined_on": "2020-01-01", "legal_protection": "none",
-        "residence": "home",
-    },
-    "account_events": {"member_id": "M1"},
-    "exposures": {"member_id": "M1", "match_quality": "exact"},
-    "lists": {"list_known_on": "2024-03-01", "is_purged": False, "known_at": "2024-03-01"},
-    "accounts": {"country": "FR"},
-}  # fmt: skip
-HAPPENED = {"changes": "requested_at", "claims": "received_at", "account_events": "occurred_at", "members": "joined_on"}
-"""Where a test does not say when a row became known: when it happened, else at the beginning."""
-
-
-def rows_of(name: str, text: str) -> list[Row]:
-    """The rows of a text table: a header line, then one row a line; `-` is null; columns left out have defaults."""
-    header, *lines = [line.split() for line in text.strip().splitlines()]
-    rows = []
-    for number, line in enumerate(lines):
-        row: Row = dict(DEFAULTS.get(name, {}))
-        row |= {column: None if cell == "-" else cell for column, cell in zip(header, line, strict=True)}
-        row = {USES[name].key[0]: f"{name}{number}", "version": number, "key_version": 1} | row
-        row.setdefault("known_at", row.get(HAPPENED.get(name, ""), "2020-01-01"))
-        rows.append(row)
-    return rows
-
-
-def fill(con: duckdb.DuckDBPyConnection, tables: dict[str, list[Row]]) -> None:
-    """Make every lake table, with the given rows in those that are named."""
-    for name, schema in SCHEMAS.items():
-        con.execute(f'CREATE OR REPLACE TABLE "{name}" (' + ", ".join(f'"{c}" {t}' for c, t in schema.items()) + ")")
-        for row in tables.get(name, []):
-            columns = ", ".join(f'"{column}"' for column in row)
-            casts = ", ".join(f"CAST(? AS {schema[column]})" for column in row)
-            con.execute(f'INSERT INTO "{name}" ({columns}) VALUES ({casts})', list(row.values()))
-
-
-def pandas_engine(con: duckdb.DuckDBPyConnection) -> PandasEngine:
-    """The same tables as data frames."""
-    arrow: dict[str, pa.Table] = {name: con.table(name).to_arrow_table() for name in USES}
-    return PandasEngine({name: rows.to_pandas(types_mapper=pd.ArrowDtype) for name, rows in arrow.items()})
-
-
-def night(day: str) -> Night:
-    """A night whose day is the UTC day."""
-    on = date.fromisoformat(day)
-    opens = datetime(on.year, on.month, on.day)
-    return Night(on, opens, opens + timedelta(days=1) - timedelta(microseconds=1))
-
-
-def measure_open(engine: Engine, *days: str, names: tuple[str, ...] = (), extra: tuple[str, ...] = ()) -> pd.DataFrame:
-    tables = Tables(engine)
-    spine = open_changes(tables, [night(day) for day in days], 180, extra)
-    frame = engine.collect(measured(tables, spine, names))
-    engine.close()
-    return frame
+Measured = dict[str, float | None]
 
 
 @pytest.fixture
@@ -94,9 +19,6 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect(config={"threads": 1}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         yield connection
-
-
-Measured = dict[str, float | None]
 
 
 @pytest.fixture

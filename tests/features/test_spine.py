@@ -1,0 +1,97 @@
+"""Which changes are measured as of which nights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+
+import duckdb
+import pytest
+
+from features.engine import DuckEngine
+from features.spine import learning_changes, open_changes
+from features.versions import Tables
+from tests.worlds import fill, night, pandas_engine, rows_of
+
+Pairs = list[tuple[str, str, int]]
+
+
+@pytest.fixture
+def spine_of(con: duckdb.DuckDBPyConnection) -> Callable[..., Pairs]:
+    """`spine_of(spine, changes=..., ...)` -> (change_id, as_of, age_days) of the spine's rows, on both engines."""
+
+    def run(spine: Callable[[Tables], object], **tables: str) -> Pairs:
+        fill(con, {name: rows_of(name, text) for name, text in tables.items()})
+        found = []
+        for engine in (DuckEngine(con), pandas_engine(con)):
+            rows = engine.collect(spine(Tables(engine)).sort("row"))
+            days = [str(date(1970, 1, 1) + timedelta(microseconds=int(instant))) for instant in rows["as_of"]]
+            found.append(list(zip(rows["change_id"], days, rows["age_days"], strict=True)))
+        assert found[0] == found[1], "DuckDB and pandas disagree"
+        return found[0]
+
+    return run
+
+
+def tonight(day: str, extra: tuple[str, ...] = ()):
+    return lambda tables: open_changes(tables, [night(day)], 180, extra)
+
+
+def learning(last: str, ages: list[int], since: str):
+    nights = [night(str(date.fromisoformat(last) - timedelta(days=back))) for back in range(400, -1, -1)]
+    return lambda tables: learning_changes(tables, nights, ages, date.fromisoformat(since))
+
+
+def test_a_change_is_open_from_when_it_is_known_until_its_window_ends(spine_of):
+    changes = """
+    change_id requested_at effective_at known_at
+    X1 2024-01-01 2024-01-02 2024-01-01
+    X2 2023-12-30 2024-01-01 2024-01-01
+    X3 2024-06-20 2024-07-15 2024-06-30
+    X4 2024-06-20 2024-06-20 2024-07-01
+    """
+    open_ones = [("X1", "2024-06-30", 180), ("X3", "2024-06-30", 0)]
+    assert spine_of(tonight("2024-06-30"), changes=changes) == open_ones
+
+
+@pytest.mark.parametrize(("status", "expected"), [("planned", 1), ("held", 1), ("sent", 0)])
+def test_an_old_change_stays_open_while_a_payment_to_it_waits(spine_of, status, expected):
+    changes = "change_id requested_at effective_at\nX1 2023-01-01 2023-01-01"
+    payments = f"payment_id account planned_on status known_at\nY1 A1 2024-07-03 {status} 2024-06-28"
+    assert len(spine_of(tonight("2024-06-30"), changes=changes, payments=payments)) == expected
+    assert spine_of(tonight("2024-06-27"), changes=changes, payments=payments) == []
+
+
+def test_a_flagged_change_is_measured_however_old(spine_of):
+    changes = "change_id requested_at effective_at\nX1 2023-01-01 2023-01-01\nX2 2023-01-01 2023-01-01"
+    assert spine_of(tonight("2024-06-30", ("X1", "X9")), changes=changes) == [("X1", "2024-06-30", 546)]
+
+
+def test_a_derived_change_closes_when_its_announcement_is_known(spine_of):
+    changes = """
+    change_id derived superseded_by known_at
+    D-1 true - 2024-06-10
+    D-1 true X1 2024-06-20
+    X1 false - 2024-06-20
+    """
+    assert spine_of(tonight("2024-06-19"), changes=changes) == [("D-1", "2024-06-19", 9)]
+    assert spine_of(tonight("2024-06-20"), changes=changes) == [("X1", "2024-06-20", 10)]
+
+
+def test_learning_sees_the_night_a_change_is_known_and_nights_at_each_age(spine_of):
+    changes = """
+    change_id requested_at effective_at known_at
+    X1 2024-06-01 2024-06-03 2024-06-01
+    """
+    nights = [("X1", "2024-06-01", 0), ("X1", "2024-06-03", 0), ("X1", "2024-06-10", 7)]
+    assert spine_of(learning("2024-06-30", [0, 7, 60], "2024-01-01"), changes=changes) == nights
+
+
+def test_learning_leaves_out_nights_before_a_change_was_known_or_the_history_begins(spine_of):
+    changes = """
+    change_id requested_at effective_at known_at
+    X1 2024-06-01 2024-06-01 2024-06-05
+    X2 2024-05-01 2024-05-01 2024-05-01
+    """
+    nights = [("X1", "2024-06-05", 4), ("X1", "2024-06-08", 7)]
+    assert spine_of(learning("2024-06-30", [0, 7], "2024-05-20"), changes=changes) == nights
