@@ -37,6 +37,7 @@ class Session:
     con: duckdb.DuckDBPyConnection
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    warned: set[str] = field(default_factory=set)
     models: dict[str, Model] = field(default_factory=dict)  # by version, read once
 
     @contextmanager
@@ -54,9 +55,11 @@ class Session:
         LOG.info("%s", json.dumps({"stage": stage} | facts, ensure_ascii=False, default=str))
 
     def warn(self, message: str) -> None:
-        """Tell whoever reads the log, the run record and the report."""
+        """Tell whoever reads the run record and the report, and once the log."""
         if message not in self.warnings:
             self.warnings.append(message)
+        if message not in self.warned:
+            self.warned.add(message)
             LOG.warning("%s", json.dumps({"warning": message}, ensure_ascii=False))
 
 
