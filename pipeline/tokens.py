@@ -14,6 +14,7 @@ import os
 import secrets
 import stat
 from base64 import b64decode, b64encode
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -65,14 +66,14 @@ class Keys:
                 file.write(text + "\n")
                 file.flush()
                 os.fsync(file.fileno())
-            # a link, unlike a rename, never replaces what is there
-            os.link(temporary, path)
-        except FileExistsError:
-            pass
+            with suppress(FileExistsError):
+                # a link, unlike a rename, never replaces what is there
+                os.link(temporary, path)
         except OSError as error:
             raise SettingsError(f"{path}: the key file cannot be made ({error.strerror})") from error
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
         return cls.load(path)
 
     @classmethod
@@ -178,5 +179,5 @@ def _plain_sql() -> str:
         .read_text(encoding="utf-8")
         .replace("@LETTERS_TO_DIGITS@", digits)
         .replace("@IBANS@", ibans)
-        .replace("@PARTICLES@", ", ".join(f"'{word}'" for word in PARTICLES))
+        .replace("@PARTICLES@", "|".join(PARTICLES))
     )
