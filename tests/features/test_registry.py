@@ -1,0 +1,92 @@
+"""What every feature promises of itself."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import features
+from features import FEATURES
+from features.docs import page
+from features.registry import FAMILIES, PARTS, Family, Lens, Missing, Suspicious, Unit
+from features.sources import CHANGE
+from features.versions import USES
+from pipeline.lake import SCHEMAS
+from pipeline.tables import DROP_TABLES
+
+ROOT = Path(features.__file__).parent.parent
+
+
+def test_the_page_of_features_is_current():
+    written = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
+    assert written == page(), "run: python -m features.docs > docs/features.md"
+
+
+def test_page_and_registry_name_the_same_features():
+    assert re.findall(r"^\| `(\w+)` \|", page(), re.MULTILINE) == list(FEATURES)
+
+
+def test_every_family_is_a_file_with_a_test_file():
+    for family in FAMILIES:
+        assert (ROOT / "features" / f"{family}.py").exists()
+        assert (ROOT / "tests" / "features" / f"test_{family}.py").exists()
+
+
+@pytest.mark.parametrize("feature", FEATURES.values(), ids=FEATURES)
+def test_a_feature_has_a_test_that_names_it(feature):
+    assert feature.name in (ROOT / "tests" / "features" / f"test_{feature.family}.py").read_text(encoding="utf-8")
+
+
+def test_usual_values_are_context_in_the_same_unit():
+    for feature in FEATURES.values():
+        if feature.usual:
+            usual = FEATURES[feature.usual]
+            assert (usual.suspicious, usual.unit) == (Suspicious.CONTEXT, feature.unit), feature.name
+
+
+def test_context_never_accuses_and_every_lens_has_something_to_see():
+    seen = {feature.lens for feature in FEATURES.values() if feature.suspicious is not Suspicious.CONTEXT}
+    assert seen == set(Lens)
+
+
+def test_every_part_is_used():
+    asked = set().union(*(feature.asks for feature in (FEATURES | PARTS).values()))
+    assert set(PARTS) <= asked
+
+
+def test_sentences_are_short_and_never_accuse():
+    for feature in FEATURES.values():
+        assert len(feature.sentence) <= 120, feature.name
+        assert not re.search(r"fraud|guilty|suspect|victim", feature.sentence, re.IGNORECASE), feature.name
+
+
+def test_a_feature_without_a_sentence_or_with_a_name_taken_is_refused():
+    family = Family("features.change", features.change.__doc__, Lens.REQUEST)
+    known = {"unit": Unit.COUNT, "suspicious": Suspicious.HIGH, "missing": Missing.ZERO}
+
+    def nameless(change):
+        return change.age_days
+
+    def is_first_account(change):
+        """It is another one."""
+        return change.age_days
+
+    with pytest.raises(ValueError, match="nameless: its docstring must begin with a sentence"):
+        family.feature(CHANGE, **known)(nameless)
+    with pytest.raises(ValueError, match="a feature is_first_account exists already"):
+        family.feature(CHANGE, **known)(is_first_account)
+    assert "nameless" not in FEATURES
+
+
+def test_the_columns_features_use_are_the_lakes():
+    for table, use in USES.items():
+        assert set(use.key) | set(use.columns) <= set(SCHEMAS[table]), table
+        if table in DROP_TABLES:
+            assert use.key == (DROP_TABLES[table].key,)
+
+
+def test_features_import_nothing_of_ours():
+    for path in (ROOT / "features").glob("*.py"):
+        assert not re.search(r"^\s*(from|import) (pipeline|triage|simulator)", path.read_text("utf-8"), re.MULTILINE)
