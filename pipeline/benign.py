@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from pipeline.standing import Row, records
+from pipeline.wording import counted
 
 CHECK = pa.struct([("check", pa.string()), ("result", pa.string()), ("sentence", pa.string())])
 """result is yes, no or unknown."""
@@ -110,7 +111,7 @@ def _bank_wave(row: Row) -> Found:
         return Found("bank_wave", "unknown", "There is no earlier account, or its bank is not known.")
     usual = row["earlier"] * WAVE_DAYS / 365
     is_wave = row["together"] >= WAVE_LEAST and row["together"] >= WAVE_RATIO * usual
-    said = f"{row['together']} changes went from the same bank to the same bank within {WAVE_DAYS} days"
+    said = f"{counted(row['together'], 'change')} from this old bank to this new one within {WAVE_DAYS} days"
     return Found("bank_wave", _yes(is_wave), f"{said}; usual is {usual:.1f}.")
 
 
