@@ -29,6 +29,8 @@ REJECTS = "rejected_lines"
 """The table of a batch's lines that are no rows."""
 LONGEST_LINE = 64 * 2**20
 """Bytes. A longer line is refused as a row."""
+ROOM = f"max_line_size = {LONGEST_LINE}, buffer_size = {LONGEST_LINE}"
+"""Without a size of its own, each of DuckDB's buffers takes sixteen times the longest line."""
 SAMPLE_LINES = 1_000
 """Lines of an NDJSON file that are looked at to learn its keys."""
 DUCKDB_ENCODINGS = {"utf-8": "utf-8", "utf_8": "utf-8", "utf8": "utf-8", "utf-8-sig": "utf-8"} | dict.fromkeys(
@@ -201,7 +203,7 @@ def _read_csv(con: duckdb.DuckDBPyConnection, header: Header, paths: tuple[Path,
     query = (
         f"SELECT {picked}, CAST(NULL AS VARCHAR) AS unreadable FROM read_csv({_listed(paths)}, columns = {columns},"
         f" header = true, auto_detect = false, delim = {text(export.delimiter)}, quote = {text(export.quote)},"
-        f" escape = {text(export.quote)}, encoding = {text(encoding)}, max_line_size = {LONGEST_LINE},"
+        f" escape = {text(export.quote)}, encoding = {text(encoding)}, {ROOM},"
         f" store_rejects = true, rejects_table = '{REJECTS}', rejects_scan = '{REJECTS}_scan')"
     )
     return Batch(paths, query, present, header.extra, True)
@@ -277,7 +279,7 @@ def _lines(paths: Sequence[Path], *, keep_rejects: bool = False) -> str:
     kept = f"store_rejects = true, rejects_table = '{REJECTS}', rejects_scan = '{REJECTS}_scan'"
     return (
         f"read_csv({_listed(paths)}, columns = {{'line': 'VARCHAR'}}, header = false, auto_detect = false,"
-        f" delim = chr(31), quote = '', escape = '', max_line_size = {LONGEST_LINE}, "
+        f" delim = chr(31), quote = '', escape = '', {ROOM}, "
         f" {kept if keep_rejects else 'ignore_errors = true'})"
     )
 

@@ -1,0 +1,140 @@
+"""Canaries: identities planted in an insurer's files, and a search for them in everything a night leaves behind.
+
+    planted = plant(home / "inbox", home / "breaches")
+    ... run nights ...
+    assert_absent(home / "lake", planted)
+
+The search reads every file below a folder, and inside what is packed: gzip, zip (a skops model), Parquet, SQLite.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import sqlite3
+import unicodedata
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+NAMES = ("family_name", "given_names", "birth_name", "holder_name")
+DATES = ("birth_date",)
+NATIONAL_IDS = ("national_id", "holder_national_id")
+ACCOUNTS = ("iban", "old_iban", "new_iban")
+SHORTEST = 6
+"""Characters. A shorter value occurs by chance."""
+
+
+def identities(*folders: Path, most: int = 5_000) -> list[str]:
+    """Identities as they stand in the CSV files below some folders: names, national ids, birth dates, accounts.
+
+    Single words of names are left out when they are short; at most `most` values of each column are looked for.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for folder in folders:
+        for path in sorted(folder.rglob("*.csv*")):
+            for row in _rows(path):
+                for column in (*NAMES, *NATIONAL_IDS, *ACCOUNTS, *DATES):
+                    value = (row.get(column) or "").strip()
+                    kept = found.setdefault(column, {})
+                    if len(value) >= SHORTEST and len(kept) < most:
+                        kept[value] = None
+    return sorted({value for values in found.values() for value in values})
+
+
+def plant(inbox: Path, breaches: Path) -> list[str]:
+    """Give one member, its bank changes and one listed person identities that occur nowhere else. Returns them.
+
+    Every other cell stays as it is. The first drop that has the table is changed.
+    """
+    family, given_name, birth_name, holder = "Canarivoltigeon", "Zéphyrinde", "Canarimartelle", "Canariholderian"
+    national_id, birth = "284129999987667", "19841231"
+    bban = "99777777770987654321099"
+    account = f"FR{98 - int(bban + '152700') % 97:02d}{bban}"
+    assert 97 - int(national_id[:13]) % 97 == int(national_id[13:])
+    _change(
+        sorted(inbox.glob("*/members*.csv"))[0],
+        {
+            "family_name": family, "given_names": given_name, "birth_name": birth_name, "birth_date": birth,
+            "national_id": national_id, "holder_national_id": national_id,
+        },
+    )  # fmt: skip
+    _change(sorted(inbox.glob("*/bank_changes*.csv"))[0], {"new_iban": account, "holder_name": holder})
+    _change(
+        sorted(breaches.glob("*/people*.csv"))[0],
+        {"family_name": family, "given_names": given_name, "birth_date": birth, "national_id": national_id},
+    )
+    return [family, given_name, birth_name, holder, national_id, national_id[:13], birth, account, bban]
+
+
+def assert_absent(folder: Path, values: Iterable[str]) -> None:
+    """Fail when a value occurs in a file below the folder, in any case and with or without its marks."""
+    found = {f"{where}: {len(value)} characters" for where, value in occurrences(folder, values)}
+    assert not found, f"identities in {sorted(found)}"
+
+
+def occurrences(folder: Path, values: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """(file, value) for every value that a file below the folder holds."""
+    wanted = {form: value for value in values if value for form in _forms(value)}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            for where, content in _contents(path.relative_to(folder).as_posix(), path.read_bytes(), path):
+                held = content.lower()
+                yield from ((where, value) for form, value in wanted.items() if form in held)
+
+
+def _forms(value: str) -> set[bytes]:
+    plain = unicodedata.normalize("NFKD", value).encode("ascii", "ignore").decode()
+    texts = {value, plain, value.replace(" ", ""), unicodedata.normalize("NFD", value)}
+    escaped = value.encode("unicode_escape")
+    return {text.lower().encode(code) for text in texts for code in ("utf-8", "utf-16-le")} | {escaped.lower()}
+
+
+def _contents(where: str, raw: bytes, path: Path | None) -> Iterator[tuple[str, bytes]]:
+    """A file's bytes, and those of what is packed in it."""
+    yield where, raw
+    if raw[:2] == b"\x1f\x8b":
+        yield from _contents(f"{where} (unpacked)", gzip.decompress(raw), None)
+    elif raw[:4] == b"PK\x03\x04":
+        with zipfile.ZipFile(io.BytesIO(raw)) as packed:
+            for name in packed.namelist():
+                yield from _contents(f"{where}/{name}", packed.read(name), None)
+    elif raw[:4] == b"PAR1":
+        for column, text in _parquet_texts(raw):
+            yield f"{where}:{column}", text
+    elif raw[:16] == b"SQLite format 3\0" and path is not None:
+        yield where, _sqlite_text(path)
+
+
+def _parquet_texts(raw: bytes) -> Iterator[tuple[str, bytes]]:
+    table = pq.read_table(io.BytesIO(raw))
+    for name in table.column_names:
+        values = table.column(name).to_pylist()
+        yield name, "\n".join(str(value) for value in values if value is not None).encode()
+
+
+def _sqlite_text(path: Path) -> bytes:
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as opened:
+        names = [row[0] for row in opened.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        rows = [str(row) for name in names for row in opened.execute(f'SELECT * FROM "{name}"')]
+    return "\n".join(rows).encode()
+
+
+def _rows(path: Path) -> Iterator[dict[str, str]]:
+    raw = path.read_bytes()
+    text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig", errors="replace")
+    yield from csv.DictReader(io.StringIO(text))
+
+
+def _change(path: Path, cells: dict[str, str]) -> None:
+    """Put cells into the first row of a CSV file."""
+    rows = list(_rows(path))
+    rows[0] |= {name: value for name, value in cells.items() if name in rows[0]}
+    columns: Sequence[str] = list(rows[0])
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
