@@ -1,0 +1,242 @@
+"""Nights, end to end: the same again, missed ones caught up, failures that leave what stood."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.published import FLAGS_SCHEMA, SCORES_SCHEMA
+from tests import canaries
+from tests.conftest import HISTORY, NIGHTS, Home, copy_of, make_home
+
+PUBLISHED = ("flags", "scores", "evidence")
+
+
+def run_of(home: Home, night: date) -> dict[str, object]:
+    return json.loads((home.path / "runs" / f"{night}.json").read_text())
+
+
+def test_a_night_run_again_gives_the_same_bytes(published: Home, tmp_path: Path) -> None:
+    home = copy_of(published, tmp_path)
+    before = home.bytes_of(*PUBLISHED, "holds")
+    assert len(before) == 5 * len(NIGHTS)
+    home.done("night", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[-1]))
+    assert home.bytes_of(*PUBLISHED, "holds") == before
+
+
+def test_a_night_by_night_home_publishes_what_a_range_does(published: Home, trained: Home, tmp_path: Path) -> None:
+    home = copy_of(trained, tmp_path)
+    for night in NIGHTS:
+        home.done("night", str(night))
+    assert home.bytes_of(*PUBLISHED, "holds") == published.bytes_of(*PUBLISHED, "holds")
+
+
+def test_what_comes_later_changes_no_earlier_night(published: Home, tmp_path: Path) -> None:
+    home = copy_of(published, tmp_path)
+    before = home.bytes_of(*PUBLISHED)
+    home.done("ingest", "--until", str(NIGHTS[-1] + timedelta(days=3)))
+    home.done("night", str(NIGHTS[0]))
+    home.done("night", str(NIGHTS[-1]))
+    assert home.bytes_of(*PUBLISHED) == before
+
+
+def test_missed_nights_are_caught_up_in_order(trained: Home, tmp_path: Path) -> None:
+    home = copy_of(trained, tmp_path)
+    home.done("night", str(NIGHTS[0]))
+    answer = json.loads(home.done("night", str(NIGHTS[2]), "--json").stdout)
+    assert [run["night"] for run in answer["nights"]] == [str(NIGHTS[1]), str(NIGHTS[2])]
+
+
+def test_the_first_night_ever_stands_alone(trained: Home, tmp_path: Path) -> None:
+    home = copy_of(trained, tmp_path)
+    home.done("night", str(NIGHTS[2]))
+    assert [path.name for path in (home.path / "runs").iterdir()] == [f"{NIGHTS[2]}.json"]
+
+
+def test_flags_and_scores_have_the_promised_columns(published: Home) -> None:
+    night = NIGHTS[-1]
+    flags = pq.read_table(published.path / "flags" / f"{night}.parquet")
+    scores = pq.read_table(published.path / "scores" / f"{night}.parquet")
+    assert flags.schema.equals(FLAGS_SCHEMA)
+    assert scores.schema.equals(SCORES_SCHEMA)
+    ranks = flags["rank"].to_pylist()
+    assert ranks == list(range(1, len(ranks) + 1))
+    changes = scores["change_id"].to_pylist()
+    assert len(set(changes)) == len(changes)
+    assert set(flags["change_id"].to_pylist()) <= set(changes)
+    assert min(scores["p_value"].to_pylist()) > 0
+    queued = {row["change_id"] for row in scores.to_pylist() if row["why_not"] is None}
+    assert queued == set(flags["change_id"].to_pylist())
+
+
+def test_nothing_but_nights_lies_in_flags_and_scores(published: Home) -> None:
+    assert sorted(path.name for path in (published.path / "flags").iterdir()) == sorted(
+        f"{night}.{form}" for night in NIGHTS for form in ("csv", "parquet")
+    )
+    assert sorted(path.name for path in (published.path / "scores").iterdir()) == [f"{n}.parquet" for n in NIGHTS]
+
+
+def test_a_change_keeps_its_flag_over_nights(published: Home) -> None:
+    first, second = (
+        {row["change_id"]: row for row in pq.read_table(published.path / "flags" / f"{night}.parquet").to_pylist()}
+        for night in NIGHTS[:2]
+    )
+    both = first.keys() & second.keys()
+    assert both
+    for change in both:
+        assert second[change]["flag_id"] == first[change]["flag_id"]
+        assert second[change]["first_flagged_on"] == first[change]["first_flagged_on"]
+        assert not second[change]["is_new"]
+
+
+def test_rows_and_euros_add_up_to_the_file(published: Home) -> None:
+    night = NIGHTS[-1]
+    run = run_of(published, night)
+    euros = run["euros"]
+    files = sorted((published.path / "inbox" / str(night)).glob("claims*"))
+    reader = "read_parquet" if files[0].suffix == ".parquet" else "read_csv"
+    rows, cents = duckdb.sql(
+        f"SELECT count(*), CAST(round(sum(TRY_CAST(reimbursed_amount AS DECIMAL(18,2)))*100) AS BIGINT) "
+        f"FROM {reader}({[str(path) for path in files]}{', all_varchar=true' if reader == 'read_csv' else ''})"
+    ).fetchall()[0]
+    assert run["tables"]["claims"]["rows_read"] == rows
+    assert euros["claims_in_cents"] == cents
+    assert euros["claims_in_cents"] == (
+        euros["payable_to_changed_accounts_cents"] + euros["out_of_scope_cents"] + euros["rejected_cents"]
+    )
+
+
+def test_a_night_without_a_drop_waits_or_runs_without_news(trained: Home, tmp_path: Path) -> None:
+    home = copy_of(trained, tmp_path)
+    shutil.rmtree(home.path / "inbox" / str(NIGHTS[0]))
+    refused = home.run("night", str(NIGHTS[0]))
+    assert refused.exit_code == 11
+    assert "--no-news" in refused.output
+    assert (home.path / "runs" / f"{NIGHTS[0]}.failed.json").exists()
+    home.done("night", str(NIGHTS[0]), "--no-news")
+    assert not (home.path / "runs" / f"{NIGHTS[0]}.failed.json").exists()
+    assert (home.path / "flags" / f"{NIGHTS[0]}.parquet").exists()
+
+
+def test_without_a_model_the_night_says_what_to_do(trained: Home, tmp_path: Path) -> None:
+    home = copy_of(trained, tmp_path, without=["mlflow"])
+    refused = home.run("night", str(NIGHTS[0]))
+    assert refused.exit_code == 13
+    assert "payeewatch train" in refused.output
+    assert not list((home.path / "flags").iterdir())
+
+
+def test_a_model_that_knows_later_things_is_refused(published: Home, tmp_path: Path) -> None:
+    home = copy_of(published, tmp_path)
+    home.done("train", "--as-of", str(NIGHTS[-1]), "--promote")
+    refused = home.run("night", str(NIGHTS[0]), "--model", "champion")
+    assert refused.exit_code == 13
+    assert str(NIGHTS[-1]) in refused.output
+    home.done("night", str(NIGHTS[0]), "--model", "champion", "--allow-hindsight")
+    assert run_of(home, NIGHTS[0])["model"]["version"] == "2"
+    home.done("night", str(NIGHTS[1]))
+    assert run_of(home, NIGHTS[1])["model"]["version"] == "1"
+
+
+def test_a_refused_drop_stops_the_night_and_leaves_what_stood(published: Home, tmp_path: Path) -> None:
+    home = copy_of(published, tmp_path)
+    before = home.bytes_of(*PUBLISHED)
+    drop = home.path / "inbox" / str(NIGHTS[-1] + timedelta(days=1))
+    for path in drop.glob("claims*"):
+        path.unlink()
+    (drop / "claims.csv").write_text("claim_id,member_id\nC1,M1\n")
+    refused = home.run("night", str(NIGHTS[-1] + timedelta(days=1)))
+    assert refused.exit_code == 12
+    assert "claims.csv" in refused.output
+    assert home.bytes_of(*PUBLISHED) == before
+
+
+def test_a_changed_drop_counts_from_the_next_night_only(published: Home, tmp_path: Path) -> None:
+    home = copy_of(published, tmp_path)
+    before = home.bytes_of(*PUBLISHED)
+    drop = home.path / "inbox" / str(NIGHTS[0])
+    (path,) = drop.glob("payments*")
+    assert path.suffix == ".csv"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:-1]))
+    home.done("night", str(NIGHTS[-1]))
+    assert home.bytes_of(*PUBLISHED) == before
+    home.done("night", str(NIGHTS[-1] + timedelta(days=1)))
+    modes = [drop["mode"] for drop in run_of(home, NIGHTS[-1] + timedelta(days=1))["drops"]]
+    assert "changed" in modes
+    assert "next" in modes
+
+
+def test_two_nights_at_once_are_refused(trained: Home, tmp_path: Path) -> None:
+    import fcntl
+
+    home = copy_of(trained, tmp_path)
+    with (home.path / "lake" / ".lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        refused = home.run("night", str(NIGHTS[0]))
+    assert refused.exit_code == 14
+    home.done("night", str(NIGHTS[0]))
+
+
+def test_a_store_that_cannot_be_written_is_named(published: Home, tmp_path: Path) -> None:
+    home = copy_of(published, tmp_path)
+    shutil.rmtree(home.path / "scores")
+    (home.path / "scores").write_text("a file where the folder should be")
+    refused = home.run("night", str(NIGHTS[-1]))
+    assert refused.exit_code == 15
+    assert "scores" in refused.output
+
+
+@pytest.mark.parametrize("delay", [0.6, 2.5, 4.0])
+def test_a_killed_night_leaves_whole_files_and_runs_again(trained: Home, tmp_path: Path, delay: float) -> None:
+    home = copy_of(trained, tmp_path)
+    environ = os.environ | {"PAYEEWATCH_HOME": str(home.path), "PAYEEWATCH_KEY_FILE": str(home.key_file)}
+    command = [sys.executable, "-m", "pipeline.cli", "night", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[2])]
+    process = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    for path in [*(home.path / "flags").glob("2*.parquet"), *(home.path / "lake").rglob("0*.parquet")]:
+        pq.read_table(path)
+    home.done("night", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[2]))
+    assert len(list((home.path / "flags").glob("*.parquet"))) == 3
+
+
+def test_a_night_leaves_no_identity_behind(tmp_path: Path) -> None:
+    planted: list[str] = []
+    home = make_home(
+        tmp_path, lambda path: planted.extend(canaries.plant(path / "inbox", path / "breaches")), members=400
+    )
+    night = home.done("night", str(NIGHTS[0]))
+    listed = canaries.identities(home.path / "inbox", home.path / "breaches", most=40)
+    for folder in ("lake", "mlflow", "quarantine", "flags", "scores", "evidence", "runs", "reports", "holds"):
+        canaries.assert_absent(home.path / folder, planted + [v for v in listed if len(v) > 12])
+    assert not [value for value in planted if value.lower() in night.output.lower()]
+
+
+def test_a_clock_set_back_changes_nothing(published: Home, tmp_path: Path) -> None:
+    home = copy_of(published, tmp_path)
+    before = home.bytes_of(*PUBLISHED)
+    for path in (home.path / "inbox" / str(NIGHTS[0])).iterdir():
+        os.utime(path, (0, 0))
+    home.done("night", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[-1]))
+    assert home.bytes_of(*PUBLISHED) == before
+
+
+def test_history_loaded_by_a_night_equals_history_loaded_before(trained: Home, published: Home, tmp_path: Path) -> None:
+    home = copy_of(trained, tmp_path, without=["lake", "vault"])
+    home.done("init")
+    home.done("night", str(NIGHTS[0]))
+    assert home.bytes_of("flags").items() <= published.bytes_of("flags").items()
+    assert HISTORY < NIGHTS[0]
