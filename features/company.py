@@ -14,6 +14,9 @@ from features.versions import NEVER, Tables
 
 family = Family(__name__, __doc__, Lens.COMPANY)
 
+EVER = nw.lit(-NEVER)
+"""Before any instant: a provider's account may have been known always, which the lake writes as 1900."""
+
 
 def _reference_accounts(tables: Tables, spine: Frame, values: Frame) -> Frame:
     """Known accounts. Every line counts from when it is known on."""
@@ -71,7 +74,7 @@ NAMESAKE = Relation(
 @family.feature(PARTIES_OF_ACCOUNT, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO)
 def other_households_on_account(change: Row) -> Between:
     """Other households, or payees without one, ever tied to the new account."""
-    return Between(nw.lit(0), change.cutoff_at)
+    return Between(EVER, change.cutoff_at)
 
 
 @family.part(NAMESAKE)
@@ -121,13 +124,13 @@ def new_payees_on_account_14d(change: Row) -> Between:
 @family.feature(PARTIES_OF_DEVICE, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN)
 def other_households_on_device(change: Row) -> Between:
     """Other households whose account was changed from the same device."""
-    return Between(nw.lit(0), change.cutoff_at)
+    return Between(EVER, change.cutoff_at)
 
 
 @family.feature(PARTIES_OF_DOCUMENT, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN)
 def other_households_on_document(change: Row) -> Between:
     """Other households whose account was changed on the same document."""
-    return Between(nw.lit(0), change.cutoff_at)
+    return Between(EVER, change.cutoff_at)
 
 
 def _first_links(tables: Tables, spine: Frame, accounts: Frame) -> Frame:
@@ -146,7 +149,9 @@ def account_known_at(link: Row) -> Aggregate:
     return smallest(link.known_at)
 
 
-@family.feature(CHANGE, unit=Unit.DAYS, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO)
+@family.feature(CHANGE, unit=Unit.DAYS, suspicious=Suspicious.CONTEXT, missing=Missing.UNKNOWN)
 def account_known_days(change: Row) -> Expr:
-    """Days the account had been known here, under any payee, before the change."""
-    return ((change.announced_at - change.account_known_at) / DAY).clip(lower_bound=0)
+    """Days the account had been known here, under any payee, before the change; unknown when it always was."""
+    return if_else(
+        change.account_known_at > 0, ((change.announced_at - change.account_known_at) / DAY).clip(lower_bound=0)
+    )

@@ -66,6 +66,12 @@ def test_a_known_institutions_account_is_nobodys_secret(x1, kind, institution, b
     assert x1(*expected, changes=CHANGES, members=MEMBERS, reference_accounts=accounts, as_of="2024-06-11") == expected
 
 
+def test_an_account_known_always_counts_and_has_no_age(x1):
+    sightings = "payee_id account member_id known_at\nR1 A1 - 1900-01-01"
+    expected = {"other_households_on_account": 1, "account_known_days": None}
+    assert x1(*expected, sightings=sightings) == expected
+
+
 def test_how_long_the_account_had_been_known(x1):
     changes = "change_id payee_id requested_at\nX1 P1 2024-06-10\nX2 P2 2024-05-31"
     assert x1("account_known_days", changes=changes) == {"account_known_days": 10}
