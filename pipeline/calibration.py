@@ -7,7 +7,8 @@ however the lenses depend on each other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,7 +88,7 @@ class TailMap:
 
 @dataclass(frozen=True)
 class References:
-    """Held-back changes with their scores: one row a (change, band)."""
+    """Held-back changes, by their keys, with their scores: one row a (change, band)."""
 
     change: Ints
     party: NDArray[np.object_]
@@ -107,14 +108,27 @@ class References:
 
 @dataclass(frozen=True)
 class Cell:
-    """What a segment at an age is compared with: sorted scores, and from how far they were pooled."""
+    """What a segment at an age is compared with: sorted scores, whose they are, and from how far they were pooled."""
 
     scores: Floats
+    changes: Ints
     pooled_from: str  # own, ages, party or all
 
-    def p_values(self, scores: Floats) -> Floats:
+    def p_values(self, scores: Floats, changes: Ints) -> tuple[Floats, Ints]:
+        """The p-value of each score, and the references behind it: a change is not compared with itself."""
+        order = np.argsort(self.changes)
+        at = np.minimum(np.searchsorted(self.changes[order], changes), len(order) - 1)
+        is_own = self.changes[order[at]] == changes
+        n = len(self.scores) - is_own
         at_least = len(self.scores) - np.searchsorted(self.scores, scores, side="left")
-        return (1 + at_least) / (len(self.scores) + 1)
+        at_least -= is_own & (self.scores[order[at]] >= scores)
+        return (1 + at_least) / (n + 1), n
+
+
+def change_keys(change_ids: Iterable[str], seed: int) -> Ints:
+    """A number for each change, drawn by hash: the same whatever else is there, in an order that means nothing."""
+    digests = (hashlib.blake2b(f"{seed}:change:{name}".encode(), digest_size=8).digest() for name in change_ids)
+    return np.array([int.from_bytes(digest) >> 1 for digest in digests], dtype=np.int64)
 
 
 def cells(references: References, parties: Sequence[str], n_bands: int, fewest: int, most: int) -> dict[str, Cell]:
@@ -138,23 +152,28 @@ def _cell(references: References, party: str, derived: bool, band: int, fewest: 
     for pooled_from, chosen in wider.items():
         near = _nearest_age(references.rows(chosen), band)
         if len(near.score) >= fewest:
-            return Cell(np.sort(near.score[:most]), pooled_from)
-    return Cell(np.sort(_nearest_age(references, band).score[:most]), "all")
+            return _sorted(near, most, pooled_from)
+    return _sorted(_nearest_age(references, band), most, "all")
+
+
+def _sorted(references: References, most: int, pooled_from: str) -> Cell:
+    score, change = references.score[:most], references.change[:most]
+    order = np.lexsort((change, score))
+    return Cell(score[order], change[order], pooled_from)
 
 
 def _nearest_age(references: References, band: int) -> References:
-    """One row a change, that of the age nearest to the band's, in the order of the changes' numbers."""
+    """One row a change, that of the age nearest to the band's, in the order of the changes' keys."""
     order = np.lexsort((references.band, np.abs(references.band - band), references.change))
     first = np.ones(len(order), dtype=bool)
     first[1:] = references.change[order][1:] != references.change[order][:-1]
     return references.rows(order[first])
 
 
-def uniform_distance(p_values: Floats) -> float:
-    """The Kolmogorov-Smirnov distance of p-values from the uniform: 0 is perfect calibration."""
-    n = len(p_values)
-    if n == 0:
-        return float("nan")
+def excess(p_values: Floats) -> float:
+    """How far the share of p-values at or below a level exceeds the level, at worst: 0 is perfect calibration.
+
+    One side of the Kolmogorov-Smirnov distance. The other only says that changes are tied, which makes p-values larger.
+    """
     known = np.sort(p_values)
-    steps = np.arange(n + 1) / n
-    return float(max(np.max(steps[1:] - known), np.max(known - steps[:-1])))
+    return float(max(0.0, np.max((np.arange(len(known)) + 1) / len(known) - known)))

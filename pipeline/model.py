@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.calibration import Ages, Cell, cell_name
+from pipeline.calibration import Ages, Cell, cell_name, change_keys
 from pipeline.errors import ModelError
 from pipeline.files import replace_whole
 from pipeline.lenses import LENSES, PARTIES, Group, Place, surprises_between, total
@@ -65,7 +65,7 @@ class Model:
             rows = np.flatnonzero(party == kind)
             lenses[rows] = group.lens_tails(surprises[rows], place.rows(rows))
         score = total(lenses, range(len(LENSES)))
-        p_value, references = self._p_values(party, derived, place, score)
+        p_value, references = self._p_values(frame["change_id"], party, derived, place, score)
         band = np.searchsorted(np.asarray(self.ages.days), np.maximum(ages, self.ages.days[0]), side="right") - 1
         columns = {name: frame[name].to_numpy() for name in KEYS}
         columns["segment"] = np.array(
@@ -209,7 +209,10 @@ class Model:
             out[rows] = surprises_between(learned, values[rows], place.rows(rows))
         return out
 
-    def _p_values(self, party: Any, derived: Any, place: Place, score: Floats) -> tuple[Floats, Ints]:
+    def _p_values(
+        self, change_ids: Iterable[str], party: Any, derived: Any, place: Place, score: Floats
+    ) -> tuple[Floats, Ints]:
+        changes = change_keys(change_ids, self.facts["seed"])
         ends = []
         counts = np.zeros(len(score), dtype=np.int64)
         for bands in (place.below, np.where(place.way > 0, place.above, place.below)):
@@ -220,8 +223,8 @@ class Model:
                     for band in np.unique(bands[segment]):
                         rows = segment & (bands == band)
                         cell = self.cells[cell_name(kind, is_derived, int(band))]
-                        end[rows] = cell.p_values(score[rows])
-                        counts[rows] = np.maximum(counts[rows], len(cell.scores))
+                        end[rows], n = cell.p_values(score[rows], changes[rows])
+                        counts[rows] = np.maximum(counts[rows], n)
             ends.append(end)
         return place.between(ends[0], ends[1]), counts
 
@@ -247,7 +250,10 @@ def _packed(model: Model) -> dict[str, Any]:
         "ages": list(model.ages.days),
         "group_of": {party: shared[id(group)] for party, group in model.groups.items()},
         "groups": {party: model.groups[party].packed() for party in sorted(set(shared.values()))},
-        "cells": {name: {"scores": cell.scores, "from": cell.pooled_from} for name, cell in model.cells.items()},
+        "cells": {
+            name: {"scores": cell.scores, "changes": cell.changes, "from": cell.pooled_from}
+            for name, cell in model.cells.items()
+        },
         "facts": model.facts,
         "metrics": model.metrics,
         "warnings": list(model.warnings),
@@ -262,7 +268,7 @@ def _unpacked(raw: dict[str, Any]) -> Model:
         safe_columns=tuple(Column(**column) for column in raw["safe_columns"]),
         ages=Ages(tuple(raw["ages"])),
         groups={party: groups[of] for party, of in raw["group_of"].items()},
-        cells={name: Cell(cell["scores"], cell["from"]) for name, cell in raw["cells"].items()},
+        cells={name: Cell(cell["scores"], cell["changes"], cell["from"]) for name, cell in raw["cells"].items()},
         facts=raw["facts"],
         metrics=raw["metrics"],
         warnings=tuple(raw["warnings"]),

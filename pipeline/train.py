@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.calibration import Ages, Cell, References, TailMap, cell_name, cells, uniform_distance
+from pipeline.calibration import Ages, Cell, References, TailMap, cell_name, cells, change_keys, excess
 from pipeline.errors import ModelError
 from pipeline.forest import Forest
 from pipeline.lenses import LENSES, PARTIES, Group, Lens, Place, gravity, surprises_between, total
@@ -41,7 +41,7 @@ LATEST_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Sample:
-    """Measured rows as arrays: one row a (change, age band), in the order of the changes' numbers."""
+    """Measured rows as arrays: one row a (change, age band), in the order of the changes' keys."""
 
     frame: pd.DataFrame
     values: Floats  # badness of the model's columns
@@ -49,7 +49,7 @@ class Sample:
     party: NDArray[np.object_]
     place: Place
     band: Ints  # the nearest one
-    change: Ints  # numbered in an order drawn by hash
+    change: Ints  # its key, drawn by hash
     payee_draw: Floats  # 0-1, drawn by hash: which payees are held back
 
     def rows(self, chosen: NDArray[np.bool_]) -> Sample:
@@ -254,14 +254,13 @@ def _sample(
     frame: pd.DataFrame, ages: Ages, columns: Sequence[Column], safe_columns: Sequence[Column], seed: int
 ) -> Sample:
     """The frame as arrays, one row a (change, band): the one measured nearest to the band's age."""
-    ids = np.sort(frame["change_id"].unique())
-    order = np.argsort([_drawn(seed, "change", change) for change in ids], kind="stable")
-    number = pd.Series(np.arange(len(ids)), index=ids[order])
+    ids = frame["change_id"].unique()
+    keys = dict(zip(ids, change_keys(ids, seed), strict=True))
     age = frame["age_days"].to_numpy(dtype=np.int64)
     band = ages.nearest(age)
     placed = pd.DataFrame(
         {
-            "change": number[frame["change_id"]].to_numpy(),
+            "change": frame["change_id"].map(keys).to_numpy(),
             "band": band,
             "off": np.abs(age - np.asarray(ages.days)[band]),
             "as_of": frame["as_of"].to_numpy(),
@@ -269,7 +268,7 @@ def _sample(
     ).sort_values(["change", "band", "off", "as_of"], kind="stable")
     chosen = placed[~placed.duplicated(["change", "band"])].index.to_numpy()
     kept = frame.iloc[chosen].reset_index(drop=True)
-    draws = {payee: _drawn(seed, "payee", payee) for payee in kept["payee_id"].unique()}
+    draws = {payee: _drawn(seed, payee) for payee in kept["payee_id"].unique()}
     return Sample(
         frame=kept,
         values=badness(kept, columns),
@@ -282,9 +281,9 @@ def _sample(
     )
 
 
-def _drawn(seed: int, kind: str, name: str) -> float:
-    """A number from 0 to 1 drawn by hash: the same for the same name, whatever else is in the frame."""
-    digest = hashlib.blake2b(f"{seed}:{kind}:{name}".encode(), digest_size=6).digest()
+def _drawn(seed: int, payee_id: str) -> float:
+    """A number from 0 to 1 drawn by hash: the same for the same payee, whatever else is in the frame."""
+    digest = hashlib.blake2b(f"{seed}:payee:{payee_id}".encode(), digest_size=6).digest()
     return int.from_bytes(digest) / 2**48
 
 
@@ -336,12 +335,12 @@ def _calibration(sample: Sample, references: References, params: Params) -> dict
     one = later.rows(later.band == _drawn_bands(later))
     p_values = np.array(
         [
-            earlier[cell_name(party, bool(derived), int(band))].p_values(np.array([score]))[0]
-            for party, derived, band, score in zip(one.party, one.derived, one.band, one.score, strict=True)
+            earlier[cell_name(party, bool(derived), int(band))].p_values(one.score[[at]], one.change[[at]])[0][0]
+            for at, (party, derived, band) in enumerate(zip(one.party, one.derived, one.band, strict=True))
         ]
     )
     return {
-        "calibration.ks": uniform_distance(p_values),
+        "calibration.ks": excess(p_values),
         "calibration.share_p05": float((p_values <= 0.05).mean()),
         "calibration.checked": float(len(p_values)),
     }

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.calibration import Ages, Cell, References, TailMap, cells, uniform_distance
+from pipeline.calibration import Ages, Cell, References, TailMap, cells, excess
 
 AGES = Ages((0, 2, 7))
+FOUR = Cell(np.array([1.0, 2.0, 2.0, 5.0]), np.array([11, 33, 22, 44]), "own")
 
 
 def references(*rows: tuple[int, str, bool, int, float]) -> References:
@@ -51,14 +52,24 @@ def test_scores_that_hardly_differ_do_not_make_later_ones_enormous() -> None:
 
 
 def test_a_p_value_counts_ties_and_itself() -> None:
-    cell = Cell(np.array([1.0, 2.0, 2.0, 5.0]), "own")
-    found = cell.p_values(np.array([9, 5, 2, 0]))
+    found, n = FOUR.p_values(np.array([9, 5, 2, 0]), np.array([91, 92, 93, 94]))
     assert found == pytest.approx([1 / 5, 2 / 5, 4 / 5, 1])
+    assert n.tolist() == [4, 4, 4, 4]
+
+
+def test_a_change_is_not_compared_with_itself() -> None:
+    found, n = FOUR.p_values(np.array([4.0, 6.0]), np.array([44, 44]))
+    assert found == pytest.approx([1 / 4, 1 / 4])  # its own 5 is left out, whatever it scores now
+    assert n.tolist() == [3, 3]
 
 
 def test_p_values_of_exchangeable_changes_are_valid() -> None:
     draw = np.random.default_rng(4)
-    found = [Cell(np.sort(scores[:-1]), "own").p_values(scores[-1:])[0] for scores in draw.normal(size=(4000, 20))]
+    others, itself = np.arange(19), np.array([19])
+    found = [
+        Cell(np.sort(scores[:-1]), others, "own").p_values(scores[-1:], itself)[0][0]
+        for scores in draw.normal(size=(4000, 20))
+    ]
     for level in (0.05, 0.1, 0.25, 0.5):
         assert np.mean(np.array(found) <= level) == pytest.approx(np.floor(level * 20) / 20, abs=0.02)
 
@@ -82,6 +93,7 @@ def test_a_change_pooled_over_ages_counts_once_at_its_nearest_age() -> None:
     assert found["member/announced/2"].scores.tolist() == [11.0, 21.0]
 
 
-def test_the_distance_of_even_p_values_from_uniform_is_small() -> None:
-    assert uniform_distance((np.arange(100) + 0.5) / 100) == pytest.approx(0.005)
-    assert uniform_distance(np.full(10, 0.01)) == pytest.approx(0.99)
+def test_only_p_values_that_are_too_small_count_against_calibration() -> None:
+    assert excess((np.arange(100) + 1) / 100) == 0
+    assert excess(np.ones(10)) == 0
+    assert excess(np.full(10, 0.01)) == pytest.approx(0.99)
