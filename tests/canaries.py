@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
 import sqlite3
 import unicodedata
 import zipfile
@@ -51,7 +52,7 @@ def plant(inbox: Path, breaches: Path) -> list[str]:
     Every other cell stays as it is. The first drop that has the table is changed.
     """
     family, given_name, birth_name, holder = "Canarivoltigeon", "Zéphyrinde", "Canarimartelle", "Canariholderian"
-    national_id, birth = "284129999987667", "19841231"
+    national_id, birth = "284129999987693", "19841231"
     bban = "99777777770987654321099"
     account = f"FR{98 - int(bban + '152700') % 97:02d}{bban}"
     assert 97 - int(national_id[:13]) % 97 == int(national_id[13:])
@@ -89,7 +90,7 @@ def occurrences(folder: Path, values: Iterable[str]) -> Iterator[tuple[str, str]
 def _forms(value: str) -> set[bytes]:
     plain = unicodedata.normalize("NFKD", value).encode("ascii", "ignore").decode()
     texts = {value, plain, value.replace(" ", ""), unicodedata.normalize("NFD", value)}
-    escaped = value.encode("unicode_escape")
+    escaped = json.dumps(value)[1:-1].encode()
     return {text.lower().encode(code) for text in texts for code in ("utf-8", "utf-16-le")} | {escaped.lower()}
 
 

@@ -311,7 +311,8 @@ def test_coverage_says_when_exposure_cannot_discriminate(session: Session, expos
 
 SURNAMES = (
     "Lefèvre", "Dupond", "De La Tour", "Le Goff", "d'Arvor", "Martin-Durand", "Benali", "Garçon", "Noël",
-    "Van Den Berg", "Saint-Pierre", "Müller", "Œuvrard", "Petit", "Roux", "El Amrani", "Mac Carthy", "Fauré", "Bernard", "Thomas",
+    "Van Den Berg", "Saint-Pierre", "Müller", "Œuvrard", "Petit", "Roux", "El Amrani", "Mac Carthy", "Fauré",
+    "Bernard", "Thomas",
 )  # fmt: skip
 GIVEN = (
     "Zoé",
