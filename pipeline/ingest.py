@@ -51,7 +51,7 @@ def ingest(session: Session, until: date) -> list[Load]:
     published = last_published(settings)
     for drop in news(find_drops(settings.folder("inbox"), profile, until), lake.loads(), lake.root, published):
         loads.append(_load(session, drop, profile, known_on(drop, until, published)))
-    held = {table for load in lake.loads() for table in load.files}
+    held = {table for load in lake.loads() if load.kind == "drop" for table in load.facts.get("tables", load.files)}
     for table in DROP_TABLES.values():
         if table.required and table.name not in held:
             raise InputMissing(f"{settings.folder('inbox')}: no drop up to {until} holds {table.name}; it is required")

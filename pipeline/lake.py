@@ -85,7 +85,7 @@ class Lake:
         replace_whole(
             self.root / relative,
             lambda temporary: con.execute(
-                f"COPY (SELECT {columns} FROM ({query})) TO '{temporary}' (FORMAT parquet, COMPRESSION zstd)"
+                f"COPY (SELECT {columns} FROM ({query})) TO {_quoted(temporary)} (FORMAT parquet, COMPRESSION zstd)"
             ),
         )
         return relative
@@ -130,7 +130,7 @@ class Lake:
             raise StoreError(f"{work}: cannot be made ({error.strerror}); mend the permissions") from error
         con = duckdb.connect(":memory:")
         try:
-            con.execute(f"SET temp_directory = '{work}'")
+            con.execute(f"SET temp_directory = {_quoted(work)}")
             con.execute(f"SET memory_limit = '{memory}'")
             con.execute("SET TimeZone = 'UTC'")
             con.execute("SET enable_progress_bar = false")
@@ -140,6 +140,10 @@ class Lake:
         finally:
             con.close()
             shutil.rmtree(work, ignore_errors=True)
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
 
 
 @cache

@@ -43,9 +43,8 @@ def quarantine(con: duckdb.DuckDBPyConnection, staged: Staged, folder: Path) -> 
         f"SELECT {masked(staged)} AS row, v.rule, v.column, v.message FROM {rejected(staged)} r"
         f" JOIN {verdicts} v USING (failed) ORDER BY r.place"
     )
-    replace_whole(
-        path, lambda temporary: con.execute(f"COPY ({query}) TO '{temporary}' (FORMAT parquet, COMPRESSION zstd)")
-    )
+    options = "(FORMAT parquet, COMPRESSION zstd)"
+    replace_whole(path, lambda temporary: con.execute(f"COPY ({query}) TO {text(str(temporary))} {options}"))
     return path
 
 

@@ -36,6 +36,7 @@ SAMPLE_LINES = 1_000
 DUCKDB_ENCODINGS = {"utf-8": "utf-8", "utf_8": "utf-8", "utf8": "utf-8", "utf-8-sig": "utf-8"} | dict.fromkeys(
     ("latin-1", "latin1", "latin_1", "iso-8859-1", "iso8859-1"), "latin-1"
 )
+IS_OBJECT = "CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE false END"
 NATIVE = ("BOOLEAN", "DATE", "DOUBLE", "FLOAT")
 NATIVE_PREFIXES = ("TIMESTAMP", "DECIMAL")
 
@@ -85,6 +86,8 @@ def refusing(paths: Sequence[Path]) -> Iterator[None]:
         yield
     except duckdb.OutOfMemoryException as error:
         raise StoreError("not enough memory or disk to read the input; free some") from error
+    except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException, duckdb.InternalException):
+        raise  # our own SQL is wrong, not the input
     except duckdb.Error as error:
         message = str(error)
         if "No space left" in message:
@@ -182,7 +185,7 @@ def _ndjson_keys(con: duckdb.DuckDBPyConnection, path: Path) -> tuple[str, ...] 
         rows = con.execute(
             f"SELECT key FROM (SELECT DISTINCT unnest(json_keys(line)) AS key FROM"
             f" (SELECT line FROM {_lines([path])} LIMIT {SAMPLE_LINES})"
-            " WHERE json_valid(line) AND json_type(line) = 'OBJECT') ORDER BY key"
+            f" WHERE {IS_OBJECT}) ORDER BY key"
         ).fetchall()
         has_lines = con.execute(f"SELECT 1 FROM {_lines([path])} LIMIT 1").fetchall()
     return tuple(row[0] for row in rows) if has_lines else None
@@ -287,10 +290,9 @@ def _lines(paths: Sequence[Path], *, keep_rejects: bool = False) -> str:
 def _read_ndjson(con: duckdb.DuckDBPyConnection, header: Header, paths: tuple[Path, ...], export: Export) -> Batch:
     keys = [f'$."{their}"' for their in header.ours.values()]
     picked = ", ".join(f"cells[{n}] AS {name(our)}" for n, our in enumerate(header.ours, start=1)) or "NULL AS nothing"
-    good = "json_valid(line) AND json_type(line) = 'OBJECT'"
     query = (
-        f"SELECT {picked}, unreadable FROM (SELECT CASE WHEN {good} THEN json_extract_string(line,"
-        f" [{', '.join(map(text, keys))}]::VARCHAR[]) END AS cells, CASE WHEN NOT coalesce({good}, false) THEN line END"
+        f"SELECT {picked}, unreadable FROM (SELECT CASE WHEN {IS_OBJECT} THEN json_extract_string(line,"
+        f" [{', '.join(map(text, keys))}]::VARCHAR[]) END AS cells, CASE WHEN NOT {IS_OBJECT} THEN line END"
         f" AS unreadable FROM {_lines(paths, keep_rejects=True)} WHERE trim(line) <> '')"
     )
     return Batch(paths, query, dict.fromkeys(header.ours, "VARCHAR"), header.extra, True)

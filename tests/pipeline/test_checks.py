@@ -33,7 +33,8 @@ def new_inbox(session: Session) -> None:
 def broken(session: Session, table: str, *rows: dict[str, Any]) -> dict[str, tuple[int, str]]:
     """Rule -> rows that break it, and what it costs them."""
     new_inbox(session)
-    whole_drop(session.settings.home, DAY, **{table: rows})
+    others = {other: [good(other)] for _, other in DROP_TABLES[table].references}
+    put_drop(session.settings.home, DAY, **(others | {table: rows}))
     (facts,) = check(session)
     return {rule: (found["rows"], found["severity"]) for rule, found in facts["tables"][table]["rules"].items()}
 
