@@ -100,10 +100,14 @@ def test_references_older_than_recent_are_left_out() -> None:
 
 
 def test_the_model_says_how_its_p_values_hold_on_later_changes() -> None:
-    metrics = small_model().metrics
+    metrics = train(measured(900), wanting(trees=10, recent_days=36500), features=FACTS).metrics
+    assert metrics["calibration.checked"] == pytest.approx(metrics["references"] / 5, abs=1)
     assert metrics["calibration.ks"] < 0.25
-    assert metrics["calibration.share_p05"] < 0.2
-    assert metrics["references.member.announced.0"] >= FAST.train.reference_min
+    assert metrics["calibration.share_p05"] < 0.15
+
+
+def test_each_segment_says_how_many_references_it_has() -> None:
+    assert small_model().metrics["references.member.announced.0"] >= FAST.train.reference_min
 
 
 def test_the_model_knows_the_day_it_was_trained_as_of() -> None:
