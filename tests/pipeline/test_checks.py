@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline import checks
+from pipeline.check_docs import PAGE, with_rules
 from pipeline.checks import Severity, judge, rules, suite
 from pipeline.ingest import check
 from pipeline.session import Session
@@ -149,3 +150,8 @@ def test_every_column_that_cannot_be_null_says_what_its_absence_costs() -> None:
         for column in table.columns:
             expected = Severity.UNKNOWN if column.falls_back else Severity.REJECT
             assert column.nullable or named[f"{column.name}_missing"].severity is expected
+
+
+def test_the_page_lists_every_rule() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert with_rules(page) == page, "run: python -m pipeline.check_docs"

@@ -109,50 +109,29 @@ def test_a_header_alone_is_no_rows(session: Session, tmp_path: Path) -> None:
     assert read_claims(session, tmp_path / "claims.csv")[0].rows_read == 0
 
 
-FRENCH = """
-[export]
-delimiter = ";"
-encoding = "latin-1"
-decimal = ","
-thousands = " "
-date = "%d/%m/%Y"
-timestamp = "%d/%m/%Y %H:%M"
-timezone = "Europe/Paris"
-nulls = ["NULL"]
-
-[claims]
-files = "DECOMPTES_*.csv"
-[claims.columns]
-"N° décompte" = "claim_id"
-"Montant payé" = "reimbursed_amount"
-"Reçu le" = "received_at"
-"Soins du" = "cared_on"
-"État" = "status"
-[claims.values.status]
-"SOLDÉ" = "settled"
-[claims.values.has_public_record]
-"O" = "true"
-"N" = "false"
-"""
+def example(form: str) -> str:
+    """The worked example of docs/source-profiles.md, which must hold what it says."""
+    page = Path(__file__).parents[2] / "docs" / "source-profiles.md"
+    return page.read_text(encoding="utf-8").split(f"```{form}\n")[1].split("```")[0]
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "windows-1252"])
 def test_a_french_export_is_described_not_edited(session: Session, tmp_path: Path, encoding: str) -> None:
-    (tmp_path / "profile.toml").write_text(FRENCH.replace("latin-1", encoding), encoding="utf-8")
-    theirs = {
-        "N° décompte": "É1", "Montant payé": "1 234,56", "Reçu le": "31/03/2024 00:30", "Soins du": "30/03/2024",
-        "État": "SOLDÉ",
-    }  # fmt: skip
-    ours = {"claim_id", "reimbursed_amount", "received_at", "cared_on", "status"}
-    rest = {name: cell for name, cell in good("claims").items() if name not in ours}
-    rest |= {"billed_amount": "2\u00a0000,00", "has_public_record": "O", "provider_id": "NULL"}
+    (tmp_path / "profile.toml").write_text(example("toml").replace("latin-1", encoding), encoding="utf-8")
     path = tmp_path / "DECOMPTES_0331.csv"
-    path.write_bytes(csv_text([theirs | rest], delimiter=";").encode(encoding))
+    path.write_bytes(example("csv").replace("1 540,00", "1\u00a0540,00").encode(encoding))
     staged, (row,) = read_claims(session, path, export=Profile.read(tmp_path / "profile.toml").of("claims"))
-    assert staged.rows_rejected == 0
-    assert (row["claim_id"], row["reimbursed_amount"], row["billed_amount"]) == ("É1", 123456, 200000)
-    assert (row["cared_on"], row["received_at"]) == (date(2024, 3, 30), datetime(2024, 3, 30, 23, 30))
-    assert (row["status"], row["has_public_record"], row["provider_id"]) == ("settled", True, None)
+    assert (staged.rows_rejected, staged.broken) == (0, {})
+    assert (row["claim_id"], row["member_id"]) == ("2024-00017", "0001234")
+    assert (row["reimbursed_amount"], row["billed_amount"], row["ceiling_left_amount"]) == (123456, 154000, None)
+    assert (row["cared_on"], row["received_at"]) == (date(2024, 3, 29), datetime(2024, 3, 30, 13, 5))
+    assert (row["care_family"], row["channel"], row["status"]) == ("optical", "paper", "settled")
+    assert (row["has_public_record"], row["payee_type"]) == (False, "member")
+
+
+def test_a_null_word_and_a_code_mean_what_the_profile_says(session: Session) -> None:
+    assert cast(session, Kind.TEXT, " NULL ", nulls=("NULL",)) is None
+    assert cast(session, Kind.ENUM, "A", values={"cell": {"A": "alpha"}}) == "alpha"
 
 
 def cast(session: Session, kind: Kind, cell: object, sql_type: str = "VARCHAR", **export: Any) -> Any:
