@@ -53,7 +53,7 @@ EVIDENCE_SCHEMA = pa.schema(
 )
 """evidence/<night>.parquet: one row a flag, by flag_id."""
 
-TEMPORARY = ("shown", "known_changes", "shown_claims", "shown_payments")
+TEMPORARY = ("shown", "known_changes", "touched", "shown_claims", "shown_payments")
 
 # Every change as known that night, and the flagged ones among them.
 READ_CHANGES = """
@@ -71,16 +71,24 @@ CREATE OR REPLACE TEMP TABLE shown AS
 """
 
 # First the rows that ever touched a shown payee, then the last version of each, which may have moved elsewhere.
+# Instants are given as values, so that DuckDB leaves out the parts of the files that are older.
+FIND_TOUCHED = """
+CREATE OR REPLACE TEMP TABLE touched AS
+    SELECT {key}, min(known_at) AS first_at FROM {table} SEMI JOIN shown USING (payee_id)
+    WHERE known_at <= $cutoff AND {when} >= $begins GROUP BY {key}
+"""
 READ_LAST = """
 CREATE OR REPLACE TEMP TABLE shown_{table} AS
-    WITH touched AS (
-        SELECT {key}, min(known_at) AS first_at FROM {table} SEMI JOIN shown USING (payee_id)
-        WHERE known_at <= $cutoff AND {when} >= (SELECT min(begins_at) FROM shown) GROUP BY {key}
-    )
-    SELECT * FROM {table} SEMI JOIN touched USING ({key})
-    WHERE known_at <= $cutoff AND known_at >= (SELECT min(first_at) FROM touched)
+    SELECT {key}, payee_id, account, {takes} FROM {table} SEMI JOIN touched USING ({key})
+    WHERE known_at <= $cutoff AND known_at >= $first
     QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY known_at DESC, version DESC) = 1
 """
+
+LAST = {
+    "claims": ("claim_id", "received_at", ("received_at", "reimbursed_cents", "status")),
+    "payments": ("payment_id", "planned_on", ("planned_on", "value_date", "cents", "status")),
+}
+"""Table -> its key, the column that dates a row, and what is taken of it."""
 
 TIMELINE = """
 WITH events AS (
@@ -149,17 +157,18 @@ ORDER BY s.flag_id, s.side
 NEIGHBOURS = """
 WITH related AS (
     SELECT s.flag_id, o.payee_id, 'same_account' AS relation, 0 AS apart
-    FROM shown AS s JOIN sightings AS o ON o.account = s.new_account AND o.known_at <= $cutoff
-    WHERE o.payee_id <> s.payee_id
+    FROM shown AS s JOIN sightings AS o ON o.account = s.new_account
+    WHERE o.known_at <= $cutoff AND o.payee_id <> s.payee_id
     UNION ALL
-    SELECT s.flag_id, o.payee_id, relation,
-           CASE WHEN relation = 'same_actor' THEN abs(epoch(o.requested_at) - epoch(s.requested_at)) ELSE 0 END
-    FROM shown AS s
-    CROSS JOIN (VALUES ('same_account'), ('same_device'), ('same_actor')) AS r(relation)
-    JOIN known_changes AS o ON o.payee_id <> s.payee_id AND CASE relation
-        WHEN 'same_account' THEN o.new_account = s.new_account
-        WHEN 'same_device' THEN o.device_token = s.device_token
-        ELSE o.actor_id = s.actor_id AND abs(epoch(o.requested_at) - epoch(s.requested_at)) <= 30 * 86400 END
+    SELECT s.flag_id, o.payee_id, 'same_account', 0
+    FROM shown AS s JOIN known_changes AS o USING (new_account) WHERE o.payee_id <> s.payee_id
+    UNION ALL
+    SELECT s.flag_id, o.payee_id, 'same_device', 0
+    FROM shown AS s JOIN known_changes AS o USING (device_token) WHERE o.payee_id <> s.payee_id
+    UNION ALL
+    SELECT s.flag_id, o.payee_id, 'same_actor', abs(epoch(o.requested_at) - epoch(s.requested_at)) AS seconds
+    FROM shown AS s JOIN known_changes AS o USING (actor_id)
+    WHERE o.payee_id <> s.payee_id AND abs(epoch(o.requested_at) - epoch(s.requested_at)) <= 30 * 86400
 ), nearest AS (
     SELECT flag_id, payee_id, relation, min(apart) AS apart FROM related GROUP BY flag_id, payee_id, relation
 )
@@ -205,8 +214,12 @@ def evidence_table(
 def _read(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> None:
     con.execute(READ_CHANGES, {"cutoff": cutoff})
     con.execute(READ_SHOWN, {"days": DAYS_BEFORE})
-    con.execute(READ_LAST.format(table="claims", key="claim_id", when="received_at"), {"cutoff": cutoff})
-    con.execute(READ_LAST.format(table="payments", key="payment_id", when="planned_on"), {"cutoff": cutoff})
+    begins = con.execute("SELECT min(begins_at) FROM shown").fetchall()[0][0] or cutoff
+    for table, (key, when, takes) in LAST.items():
+        con.execute(FIND_TOUCHED.format(table=table, key=key, when=when), {"cutoff": cutoff, "begins": begins})
+        first = con.execute("SELECT min(first_at) FROM touched").fetchall()[0][0] or cutoff
+        query = READ_LAST.format(table=table, key=key, takes=", ".join(takes))
+        con.execute(query, {"cutoff": cutoff, "first": first})
 
 
 def _rows(con: duckdb.DuckDBPyConnection, query: str, cutoff: datetime) -> list[Row]:
