@@ -61,8 +61,8 @@ def test_numbers_do_not_tell_fraud(ask: Ask) -> None:
 def test_old_accounts_chain_to_the_ones_before(ask: Ask) -> None:
     broken = ask(
         "SELECT count(*) FROM (SELECT old_iban, lag(new_iban) OVER life AS earlier, row_number() OVER life AS place, "
-        "FROM bank_changes WHERE length(change_id) = 8 "
-        "AND payee_id NOT IN (SELECT payee_id FROM true_changes WHERE NOT announced) "
+        "FROM (SELECT DISTINCT change_id, payee_id, effective_at, old_iban, new_iban FROM bank_changes) "
+        "WHERE length(change_id) = 8 AND payee_id NOT IN (SELECT payee_id FROM true_changes WHERE NOT announced) "
         "WINDOW life AS (PARTITION BY payee_id ORDER BY effective_at, change_id)) "
         "WHERE place > 1 AND old_iban IS DISTINCT FROM earlier"
     )
