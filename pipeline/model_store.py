@@ -167,10 +167,24 @@ def _silent(*names: str) -> Iterator[None]:
 
 
 def _experiment(client: Any, settings: Settings) -> str:
+    artifacts = (settings.folder("mlflow") / "artifacts").as_uri()
     found = client.get_experiment_by_name(NAME)
-    if found:
-        return str(found.experiment_id)
-    return str(client.create_experiment(NAME, (settings.folder("mlflow") / "artifacts").as_uri()))
+    if not found:
+        return str(client.create_experiment(NAME, artifacts))
+    if found.artifact_location != artifacts:
+        _follow_the_home(_database(settings), found.artifact_location, artifacts)
+    return str(found.experiment_id)
+
+
+def _follow_the_home(database: Path, before: str, now: str) -> None:
+    """MLflow notes where artifacts lie as whole paths; a home that was moved or restored elsewhere takes them along."""
+    columns = (("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"))
+    with closing(sqlite3.connect(database)) as con, con:
+        for table, column in columns:
+            con.execute(
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE {column} = ? OR {column} LIKE ? || '/%'",
+                [now, len(before) + 1, before, before],
+            )
 
 
 def _same(client: Any, model: Model) -> Any | None:

@@ -28,6 +28,7 @@ from pipeline.quality import quality_page
 from pipeline.reasons import reasons
 from pipeline.report import report
 from pipeline.runs import Run, earlier_runs, failed_path, nights_to_run, published_nights, read_run, run_path
+from pipeline.score import score
 from pipeline.session import Session
 from pipeline.standing import WEAK_MATCHES, Standing, at_decision, standing
 
@@ -153,23 +154,13 @@ def _score(session: Session, night: date, model: Model, earlier: pd.DataFrame | 
     with session.stage("score") as facts:
         wanted = sorted({*frame["change_id"], *flagged})
         found = standing(con, wanted, cutoff)
-        scores = model.score(frame).assign(age_days=frame["age_days"])
-        scores["p_value_unexposed"] = _without_exposures(frame, found, model)
+        weak = found.exposures.loc[found.exposures["match_quality"].isin(WEAK_MATCHES), "change_id"]
+        scores = score(frame, model, set(weak)).assign(age_days=frame["age_days"])
         facts |= {"rows_out": len(scores)}
     with session.stage("amounts") as facts:
         euros = amounts(con, found.changes, cutoff, settings.params.timezone)
         facts |= {"at_risk_cents": int(euros.by_change["at_risk_cents"].sum())}
     return Scored(frame, scores, found, euros)
-
-
-def _without_exposures(frame: pd.DataFrame, found: Standing, model: Model) -> pd.Series[float]:
-    """The p-values of changes with weak matches, as if nobody were exposed: only these may put one on hold."""
-    from features.registry import FEATURES
-
-    weak = found.exposures.loc[found.exposures["match_quality"].isin(WEAK_MATCHES), "change_id"]
-    rows = frame[frame["change_id"].isin(set(weak))]
-    exposure = [feature.name for feature in FEATURES.values() if feature.family == "exposure"]
-    return model.score(rows, without=exposure)["p_value"].reindex(frame.index)
 
 
 PAYEES = "SELECT count(DISTINCT payee_id) FROM sightings WHERE known_at <= $cutoff"

@@ -43,11 +43,11 @@ class Home:
         return {str(path.relative_to(self.path)): path.read_bytes() for path in files}
 
 
-def make_home(folder: Path, plant: Callable[[Path], object] = lambda home: None, **size: int) -> Home:
+def make_home(folder: Path, plant: Callable[[Path], object] = lambda home: None, members: int = 700) -> Home:
     """A synthetic insurer with its history loaded and a champion trained; no night run yet."""
     home = Home(folder / "home", folder / "keys.json")
-    sizes = {"members": 700, "days": 300, "seed": 5} | size
-    simulator.simulate(home.path, end=LAST_DROP, truth=folder / "truth", **sizes)
+
+    simulator.simulate(home.path, members=members, days=300, end=LAST_DROP, seed=5, truth=folder / "truth", form="csv")
     plant(home.path)
     home.done("init")
     home.done("ingest", "--until", str(HISTORY))
