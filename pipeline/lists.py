@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+from pipeline import people_rejected
 from pipeline.casts import text
 from pipeline.drops import fingerprint
 from pipeline.errors import InputMissing, InputRefused
@@ -73,7 +74,7 @@ def load_lists(session: Session, until: date) -> list[Load]:
         if each.manifest.purge_on <= until:
             session.warn(f"breaches/{each.breach_id}: purge_on, {each.manifest.purge_on}, has come; delete the folder")
         elif each.manifest.known_at <= until:
-            loads += _load_if_new(session, each, standing.get(each.breach_id))
+            loads += _load_if_new(session, each, standing.get(each.breach_id), until)
     return loads
 
 
@@ -94,20 +95,20 @@ def people_files(loads: Sequence[Load], breach_id: str) -> list[str]:
     ]
 
 
-def _load_if_new(session: Session, each: BreachList, stands: Load | None) -> list[Load]:
+def _load_if_new(session: Session, each: BreachList, stands: Load | None, until: date) -> list[Load]:
     people = fingerprint(each.files, session.lake.root)
     whole = f"{people}:{_manifest_mark(each.manifest)}"
     if stands and stands.fingerprint == whole:
         return []
     same_people = stands is not None and stands.kind == "list" and stands.fingerprint.startswith(people)
-    return [_load(session, each, whole, stands.facts["people"] if stands and same_people else None)]
+    return [_load(session, each, whole, stands.facts["people"] if stands and same_people else None, until)]
 
 
 def _manifest_mark(manifest: Manifest) -> str:
     return hashlib.sha256(repr(manifest).encode()).hexdigest()
 
 
-def _load(session: Session, each: BreachList, mark: str, people: dict[str, int] | None) -> Load:
+def _load(session: Session, each: BreachList, mark: str, people: dict[str, int] | None, until: date) -> Load:
     """Write a list's manifest, and its people unless they stand already; commit both at once."""
     lake, manifest = session.lake, each.manifest
     sequence = lake.next_sequence()
@@ -117,10 +118,7 @@ def _load(session: Session, each: BreachList, mark: str, people: dict[str, int] 
     removed: list[str] = []
     if people is None:
         removed = people_files(lake.loads(), each.breach_id)
-        files["people"], counts = write_people(
-            session, each.breach_id, each.files, manifest.known_at, sequence, known_at
-        )
-        _refuse_over_tolerance(session, each, counts, files["people"])
+        files["people"], counts = _write_people(session, each, until, sequence, known_at)
         people = dataclasses.asdict(counts)
     files["lists"] = [_write_version(session, manifest, sequence, known_at, people["rows"], is_purged=False)]
     load = Load(
@@ -137,6 +135,21 @@ def _load(session: Session, each: BreachList, mark: str, people: dict[str, int] 
     lake.commit(load)
     session.log("list", breach_id=each.breach_id, people=people["rows"], rejected=people["rejected"])
     return load
+
+
+def _write_people(
+    session: Session, each: BreachList, until: date, sequence: int, known_at: datetime
+) -> tuple[list[str], Counts]:
+    """Write the people; those without a usable key go to quarantine, whether the list is taken or refused."""
+    people_rejected.begin(session.con)
+    try:
+        written, counts = write_people(session, each.breach_id, each.files, each.manifest.known_at, sequence, known_at)
+        if counts.rejected:
+            people_rejected.quarantine_people(session, each.breach_id, until, sequence)
+    finally:
+        people_rejected.end(session.con)
+    _refuse_over_tolerance(session, each, counts, written)
+    return written, counts
 
 
 def _refuse_over_tolerance(session: Session, each: BreachList, counts: Counts, written: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 
+from pipeline import people_rejected
 from pipeline.casts import text
 from pipeline.errors import InputRefused
 from pipeline.files import replace_whole
@@ -54,7 +55,8 @@ def write_people(
 ) -> tuple[list[str], Counts]:
     """Write a list's people as `people` files of the lake. Returns their paths and what became of the rows.
 
-    A row without a usable key is written empty, so that the counts can be read back from the lake.
+    A row without a usable key is written empty, so that the counts can be read back from the lake; what it held
+    is collected for the quarantine.
 
     Raises:
         InputRefused: a file that cannot be read, or that holds nobody.
@@ -78,7 +80,11 @@ def write_people(
             relative = f"people/drop={day}/{sequence:08d}-{part}.parquet"
             _copy(con, session.lake.root / relative, _keyed(batch, stamps), batch.files)
             written.append(relative)
-            malformed += _malformed(con, batch)
+            malformed += (odd := _malformed(con, batch))
+            if odd or _count(con, [str(session.lake.root / relative)], 0).rejected:
+                con.execute("SET preserve_insertion_order = true")
+                people_rejected.collect(con, batch)
+                con.execute("SET preserve_insertion_order = false")
     finally:
         forget(con)
         con.execute("SET preserve_insertion_order = true")

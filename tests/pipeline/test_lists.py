@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 from collections.abc import Iterator
 from datetime import date
@@ -11,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from pipeline import vault
 from pipeline.errors import InputMissing, InputRefused, StoreError
 from pipeline.lake import Load
 from pipeline.lists import load_lists
 from pipeline.session import Session
 from tests.breach_lists import COLUMNS, Person, as_csv, person, put_list
-from tests.lake_rows import evening, lake_session
+from tests.canaries import assert_absent
+from tests.lake_rows import KEYS, evening, lake_session
 
 UNTIL = date(2024, 2, 2)
 
@@ -119,6 +122,24 @@ def test_a_row_is_rejected_only_without_any_usable_key(session: Session) -> None
 def test_two_given_names_give_a_second_key(session: Session) -> None:
     load(session, [person(1, given_names="Zoé Anne")])
     assert len(keys(session)[0][3]) == 2
+
+
+def test_rejected_people_are_masked_in_quarantine_and_sealed_in_the_vault(session: Session) -> None:
+    nobody = dict.fromkeys(COLUMNS)
+    bad = nobody | {"family_name": "Canarisson", "national_id": "2 85 canari"}
+    put_list(breaches(session), "EMP-1", [*(person(n) for n in range(8)), nobody | {"given_names": "Zébulon"}])
+    load(session, [*(person(n) for n in range(8)), bad])
+    path = session.settings.folder("quarantine") / "2024-02-02" / "people.parquet"
+    rows = session.con.execute(
+        "SELECT row, rule, message FROM read_parquet($1) ORDER BY message", [str(path)]
+    ).fetchall()
+    assert [rule for _, rule, _ in rows] == ["no_usable_key"] * 2
+    assert [message.split(":")[0] for *_, message in rows] == ["EMP-1, rejected row 1", "TPO-1, rejected row 1"]
+    assert json.loads(rows[1][0])["national_id"]["shape"].startswith("len=11")
+    assert_absent(session.settings.folder("quarantine"), ["Canarisson", "2 85 canari", "Zébulon"])
+    sealed = vault.reveal(KEYS, session.settings.folder("vault"), "quarantine", "2024-02-02/people/TPO-1/1")
+    assert json.loads(sealed or "{}")["family_name"] == "Canarisson"
+    assert not session.con.execute("FROM duckdb_tables() WHERE table_name = 'people_rejected'").fetchall()
 
 
 # Refusals
@@ -298,8 +319,6 @@ def test_a_killed_load_leaves_nothing_that_counts(session: Session, monkeypatch:
 
 
 def test_no_identity_reaches_the_lake(session: Session) -> None:
-    from tests.canaries import assert_absent
-
     someone = person(1, family_name="Canarisson", given_names="Zébulon", birth_date="19850217")
     load(session, [someone, person(2, national_id="canari 2", family_name=None)])
     assert_absent(session.settings.folder("lake"), [*(str(someone[c]) for c in COLUMNS[:5]), "canari 2"])
