@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from pipeline import people_rejected
 from pipeline.casts import text
@@ -15,12 +16,12 @@ from pipeline.drops import fingerprint
 from pipeline.errors import InputMissing, InputRefused
 from pipeline.lake import VERSION_STEP, Load
 from pipeline.manifest import Manifest
-from pipeline.people import Counts, find_people, write_people
+from pipeline.people import Counts, count_people, find_people, write_people
 from pipeline.runs import last_published
 from pipeline.session import Session
 from pipeline.settings import Settings
 
-UNTIL_ONLY = "gone"
+GONE = "gone"
 """The fingerprint that a purge leaves when the list's folder was taken away: the folder may come back."""
 
 
@@ -43,10 +44,31 @@ def find_lists(breaches: Path) -> list[BreachList]:
     Raises:
         InputRefused: a manifest that is missing, unreadable, without provenance or wrong; a list without people.
     """
+    return [BreachList(Manifest.read(folder), folder, tuple(find_people(folder))) for folder in _folders(breaches)]
+
+
+def check_lists(session: Session) -> list[dict[str, Any]]:
+    """Read every list and say what was found; nothing is loaded or written.
+
+    A list that would be refused says why under `refused`.
+    """
+    found: list[dict[str, Any]] = []
+    for folder in _folders(session.settings.folder("breaches")):
+        try:
+            Manifest.read(folder)
+            counts = count_people(session.con, find_people(folder))
+            refused = _over_tolerance(session, folder.name, counts)
+            told = {"people": counts.rows, "rejected": counts.rejected, "nulled": counts.nulled, "refused": refused}
+            found.append({"breach_id": folder.name} | told)
+        except InputRefused as refusal:
+            found.append({"breach_id": folder.name, "refused": str(refusal)})
+    return found
+
+
+def _folders(breaches: Path) -> list[Path]:
     if not breaches.is_dir():
         return []
-    folders = sorted(path for path in breaches.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return [BreachList(Manifest.read(folder), folder, tuple(find_people(folder))) for folder in folders]
+    return sorted(path for path in breaches.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def load_lists(session: Session, until: date) -> list[Load]:
@@ -67,7 +89,7 @@ def load_lists(session: Session, until: date) -> list[Load]:
     loads = []
     for breach_id, load in standing.items():
         if load.kind == "list" and breach_id not in found:
-            loads.append(_purge(session, load, until, UNTIL_ONLY))
+            loads.append(_purge(session, load, until, GONE))
         elif load.kind == "list" and date.fromisoformat(load.facts["purge_on"]) <= until:
             loads.append(_purge(session, load, until, load.fingerprint))
     for each in found.values():
@@ -148,19 +170,24 @@ def _write_people(
             people_rejected.quarantine_people(session, each.breach_id, until, sequence)
     finally:
         people_rejected.end(session.con)
-    _refuse_over_tolerance(session, each, counts, written)
+    refusal = _over_tolerance(session, each.breach_id, counts)
+    if refusal:
+        for path in written:
+            (session.lake.root / path).unlink(missing_ok=True)
+        raise InputRefused(refusal)
     return written, counts
 
 
-def _refuse_over_tolerance(session: Session, each: BreachList, counts: Counts, written: Sequence[str]) -> None:
+def _over_tolerance(session: Session, breach_id: str, counts: Counts) -> str | None:
+    """Why a list is refused, in one sentence; None when it is not."""
     tolerated = session.settings.params.ingest.people_tolerance_share
+    if not counts.rows:
+        return f"breaches/{breach_id}: the people file holds nobody; send it again"
     if counts.rejected <= tolerated * counts.rows:
-        return
-    for path in written:
-        (session.lake.root / path).unlink(missing_ok=True)
+        return None
     nulled = ", ".join(f"{count:,} {name}" for name, count in counts.nulled.items())
-    raise InputRefused(
-        f"breaches/{each.breach_id}: {counts.rejected:,} of {counts.rows:,} people have no usable key, more than "
+    return (
+        f"breaches/{breach_id}: {counts.rejected:,} of {counts.rows:,} people have no usable key, more than "
         f"{tolerated:.0%} (unusable: {nulled}; {counts.malformed:,} lines are no rows); "
         "send the list again, or raise 'ingest.people_tolerance_share'"
     )

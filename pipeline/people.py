@@ -59,7 +59,7 @@ def write_people(
     is collected for the quarantine.
 
     Raises:
-        InputRefused: a file that cannot be read, or that holds nobody.
+        InputRefused: a file that cannot be read.
         StoreError: the lake cannot be written.
     """
     con, written, malformed = session.con, [], 0
@@ -72,26 +72,51 @@ def write_people(
     con.execute("SET preserve_insertion_order = false")  # the order of people means nothing, and keeping it costs
     try:
         for part, batch in enumerate(read(con, PEOPLE, files, Export())):
-            if not set(IDENTIFYING) & set(batch.present):
-                raise InputRefused(
-                    f"{batch.files[0].parent.name}/{batch.files[0].name}: identifies nobody; "
-                    f"it must have one of {', '.join(IDENTIFYING)}"
-                )
+            _require_identity(batch)
             relative = f"people/drop={day}/{sequence:08d}-{part}.parquet"
             _copy(con, session.lake.root / relative, _keyed(batch, stamps), batch.files)
             written.append(relative)
             malformed += (odd := _malformed(con, batch))
-            if odd or _count(con, [str(session.lake.root / relative)], 0).rejected:
+            if odd or _count(con, _written([session.lake.root / relative]), 0).rejected:
                 con.execute("SET preserve_insertion_order = true")
                 people_rejected.collect(con, batch)
                 con.execute("SET preserve_insertion_order = false")
     finally:
         forget(con)
         con.execute("SET preserve_insertion_order = true")
-    counts = _count(con, [str(session.lake.root / path) for path in written], malformed)
-    if not counts.rows:
-        raise InputRefused(f"breaches/{breach_id}: the people file holds nobody; send it again")
-    return written, counts
+    return written, _count(con, _written([session.lake.root / path for path in written]), malformed)
+
+
+def count_people(con: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> Counts:
+    """What would become of a list's rows; nothing is written.
+
+    Raises:
+        InputRefused: a file that cannot be read.
+    """
+    found = []
+    try:
+        for batch in read(con, PEOPLE, files, Export()):
+            _require_identity(batch)
+            with refusing(batch.files):
+                counts = _count(con, _keyed(batch, {}), 0)
+            odd = _malformed(con, batch)
+            found.append(Counts(counts.rows + odd, counts.rejected + odd, odd, counts.nulled))
+    finally:
+        forget(con)
+    return Counts(
+        sum(each.rows for each in found),
+        sum(each.rejected for each in found),
+        sum(each.malformed for each in found),
+        {name: sum(each.nulled[name] for each in found) for name in UNUSABLE},
+    )
+
+
+def _require_identity(batch: Batch) -> None:
+    if not set(IDENTIFYING) & set(batch.present):
+        raise InputRefused(
+            f"{batch.files[0].parent.name}/{batch.files[0].name}: identifies nobody; "
+            f"it must have one of {', '.join(IDENTIFYING)}"
+        )
 
 
 def _stem(path: Path) -> str | None:
@@ -135,9 +160,9 @@ def _keyed(batch: Batch, stamps: dict[str, str]) -> str:
         else f"CAST(NULL AS VARCHAR) AS {column.name}"
         for column in PEOPLE.columns
     )
-    stamped = ", ".join(f"{value} AS {name}" for name, value in stamps.items())
+    stamped = "".join(f"{value} AS {name}, " for name, value in stamps.items())
     return f"""
-    SELECT {stamped}, birth_rank, person_key, id_key, unusable,
+    SELECT {stamped}birth_rank, person_key, id_key, unusable,
         CASE WHEN holder_is_own THEN person_key ELSE holder_key END AS holder_key,
         CASE WHEN first_name_key IS NOT NULL THEN [name_key, first_name_key]
              WHEN name_key IS NOT NULL THEN [name_key] END AS name_keys
@@ -171,13 +196,16 @@ def _keyed(batch: Batch, stamps: dict[str, str]) -> str:
     )"""
 
 
-def _count(con: duckdb.DuckDBPyConnection, paths: Sequence[str], malformed: int) -> Counts:
+def _count(con: duckdb.DuckDBPyConnection, people: str, malformed: int) -> Counts:
+    """Count what SQL yields as people."""
     bits = ", ".join(f"count(*) FILTER (unusable & {bit} <> 0)" for bit in UNUSABLE.values())
     found = con.execute(
         "SELECT count(*), count(*) FILTER (person_key IS NULL AND holder_key IS NULL AND id_key IS NULL"
-        f" AND name_keys IS NULL), {bits} FROM read_parquet($1, hive_partitioning = false)",
-        [list(paths)],
-    ).fetchone()
-    assert found is not None
-    rows, empty, *nulled = found
+        f" AND name_keys IS NULL), {bits} FROM ({people})"
+    ).fetchall()
+    rows, empty, *nulled = found[0]
     return Counts(rows + malformed, empty + malformed, malformed, dict(zip(UNUSABLE, nulled, strict=True)))
+
+
+def _written(paths: Sequence[Path]) -> str:
+    return f"FROM read_parquet([{', '.join(text(str(path)) for path in paths)}], hive_partitioning = false)"

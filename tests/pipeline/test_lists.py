@@ -15,7 +15,7 @@ import pytest
 from pipeline import vault
 from pipeline.errors import InputMissing, InputRefused, StoreError
 from pipeline.lake import Load
-from pipeline.lists import load_lists
+from pipeline.lists import check_lists, load_lists
 from pipeline.session import Session
 from tests.breach_lists import COLUMNS, Person, as_csv, person, put_list
 from tests.canaries import assert_absent
@@ -229,6 +229,18 @@ def test_a_lake_that_cannot_be_written_is_a_store_error_not_a_bad_list(session: 
     (session.lake.root / "people").write_text("a file where the folder should be")
     with pytest.raises(StoreError):
         load(session, [person(1)])
+
+
+def test_a_check_tells_what_loading_would_and_writes_nothing(session: Session) -> None:
+    put_list(breaches(session), "EMP-1", [person(1)], source=None)
+    put_list(breaches(session), "TEL-1", [dict.fromkeys(COLUMNS), person(1)])
+    put_list(breaches(session), "TPO-1", [*(person(n) for n in range(8)), dict.fromkeys(COLUMNS)])
+    before = sorted(session.settings.home.rglob("*"))
+    refused, over, good = check_lists(session)
+    assert "'source' is missing" in refused["refused"]
+    assert "1 of 2 people have no usable key" in over["refused"]
+    assert (good["breach_id"], good["people"], good["rejected"], good["refused"]) == ("TPO-1", 9, 1, None)
+    assert sorted(session.settings.home.rglob("*")) == before
 
 
 # Versions
