@@ -1,4 +1,4 @@
-"""Readers: files of one table -> batches of raw cells under the table's column names.
+"""Readers: a file of a table -> a batch of raw cells under the table's column names.
 
 A reader only says what SQL yields its rows; `casts` makes them typed. Another format is another function in
 `READERS` that returns batches.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -43,7 +42,7 @@ NATIVE_PREFIXES = ("TIMESTAMP", "DECIMAL")
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of one table from files written alike, in file and row order.
+    """Rows of one table from one file, in their order.
 
     `query` yields the `present` columns (name -> SQL type) and `unreadable`: the text of a line that is no row, else
     null. With `has_rejects`, DuckDB puts lines that do not have the header's number of cells into REJECTS.
@@ -71,12 +70,11 @@ def read(con: duckdb.DuckDBPyConnection, table: Table, files: Sequence[Path], ex
     Raises:
         InputRefused: a file that cannot be read, or that lacks a required column.
     """
-    described = ((path, _described(con, table, path, export)) for path in files)
-    for (form, header), group in itertools.groupby(described, key=lambda pair: (_form(pair[0]), pair[1])):
-        paths = tuple(path for path, _ in group)
-        with refusing(paths):
+    for path in files:  # one by one: over a list of files DuckDB does not keep their order
+        header = _described(con, table, path, export)
+        with refusing([path]):
             forget(con)
-            yield READERS[form](con, header, paths, export)
+            yield READERS[_form(path)](con, header, path, export)
 
 
 @contextmanager
@@ -184,37 +182,31 @@ def _ndjson_keys(con: duckdb.DuckDBPyConnection, path: Path) -> tuple[str, ...] 
     with refusing([path]):
         rows = con.execute(
             f"SELECT key FROM (SELECT DISTINCT unnest(json_keys(line)) AS key FROM"
-            f" (SELECT line FROM {_lines([path])} LIMIT {SAMPLE_LINES})"
+            f" (SELECT line FROM {_lines(path)} LIMIT {SAMPLE_LINES})"
             f" WHERE {IS_OBJECT}) ORDER BY key"
         ).fetchall()
-        has_lines = con.execute(f"SELECT 1 FROM {_lines([path])} LIMIT 1").fetchall()
+        has_lines = con.execute(f"SELECT 1 FROM {_lines(path)} LIMIT 1").fetchall()
     return tuple(row[0] for row in rows) if has_lines else None
 
 
-def _listed(paths: Sequence[Path]) -> str:
-    return "[" + ", ".join(text(str(path)) for path in paths) + "]"
-
-
-def _read_csv(con: duckdb.DuckDBPyConnection, header: Header, paths: tuple[Path, ...], export: Export) -> Batch:
+def _read_csv(con: duckdb.DuckDBPyConnection, header: Header, path: Path, export: Export) -> Batch:
     encoding = DUCKDB_ENCODINGS.get(export.encoding.lower())
     positions = {f"c{n}": "VARCHAR" for n in range(len(header.theirs))}
     columns = "{" + ", ".join(f"{text(n)}: 'VARCHAR'" for n in positions) + "}"
     picked = ", ".join(f"c{header.theirs.index(their)} AS {name(our)}" for our, their in header.ours.items())
     present = dict.fromkeys(header.ours, "VARCHAR")
     if encoding is None:
-        return _read_csv_by_arrow(con, header, paths, export)
+        return _read_csv_by_arrow(con, header, path, export)
     query = (
-        f"SELECT {picked}, CAST(NULL AS VARCHAR) AS unreadable FROM read_csv({_listed(paths)}, columns = {columns},"
+        f"SELECT {picked}, CAST(NULL AS VARCHAR) AS unreadable FROM read_csv({text(str(path))}, columns = {columns},"
         f" header = true, auto_detect = false, delim = {text(export.delimiter)}, quote = {text(export.quote)},"
         f" escape = {text(export.quote)}, encoding = {text(encoding)}, {ROOM},"
         f" store_rejects = true, rejects_table = '{REJECTS}', rejects_scan = '{REJECTS}_scan')"
     )
-    return Batch(paths, query, present, header.extra, True)
+    return Batch((path,), query, present, header.extra, True)
 
 
-def _read_csv_by_arrow(
-    con: duckdb.DuckDBPyConnection, header: Header, paths: tuple[Path, ...], export: Export
-) -> Batch:
+def _read_csv_by_arrow(con: duckdb.DuckDBPyConnection, header: Header, path: Path, export: Export) -> Batch:
     """For encodings that DuckDB lacks (windows-1252 and the like): Arrow transcodes as it reads."""
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
@@ -227,46 +219,41 @@ def _read_csv_by_arrow(
         return "skip"
 
     try:
-        tables = [
-            arrow_csv.read_csv(
-                str(path),
-                arrow_csv.ReadOptions(
-                    column_names=names, skip_rows=1, encoding=export.encoding, block_size=LONGEST_LINE
-                ),
-                arrow_csv.ParseOptions(
-                    delimiter=export.delimiter,
-                    quote_char=export.quote or False,
-                    newlines_in_values=True,
-                    invalid_row_handler=keep_odd,
-                ),
-                arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
-            )
-            for path in paths
-        ]
+        rows = arrow_csv.read_csv(
+            str(path),
+            arrow_csv.ReadOptions(column_names=names, skip_rows=1, encoding=export.encoding, block_size=LONGEST_LINE),
+            arrow_csv.ParseOptions(
+                delimiter=export.delimiter,
+                quote_char=export.quote or False,
+                newlines_in_values=True,
+                invalid_row_handler=keep_odd,
+            ),
+            arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
+        )
     except (pa.ArrowInvalid, UnicodeError, OSError):
-        raise InputRefused(f"{_shown(paths[0])}: cannot be read as CSV in {export.encoding}") from None
+        raise InputRefused(f"{_shown(path)}: cannot be read as CSV in {export.encoding}") from None
     picked = ", ".join(f"c{header.theirs.index(their)} AS {name(our)}" for our, their in header.ours.items())
     nulls = ", ".join(f"NULL AS {name(our)}" for our in header.ours)
-    con.register("arrow_rows", pa.concat_tables(tables))
+    con.register("arrow_rows", rows)
     con.register("arrow_odd", pa.table({"line": pa.array(odd, pa.string())}))
     query = (
         f"SELECT {picked}, CAST(NULL AS VARCHAR) AS unreadable FROM arrow_rows"
         f" UNION ALL SELECT {nulls}, line FROM arrow_odd"
     )
-    return Batch(paths, query, dict.fromkeys(header.ours, "VARCHAR"), header.extra)
+    return Batch((path,), query, dict.fromkeys(header.ours, "VARCHAR"), header.extra)
 
 
-def _read_parquet(con: duckdb.DuckDBPyConnection, header: Header, paths: tuple[Path, ...], export: Export) -> Batch:
-    types = {n: t for path in paths for n, t in _parquet_columns(con, path)}
+def _read_parquet(con: duckdb.DuckDBPyConnection, header: Header, path: Path, export: Export) -> Batch:
+    types = dict(_parquet_columns(con, path))
     kinds = {our: _native(types[their]) for our, their in header.ours.items()}
     picked = ", ".join(
         _as(name(their), types[their], kinds[our]) + f" AS {name(our)}" for our, their in header.ours.items()
     )
     query = (
         f"SELECT {picked}, CAST(NULL AS VARCHAR) AS unreadable"
-        f" FROM read_parquet({_listed(paths)}, union_by_name = true, hive_partitioning = false)"
+        f" FROM read_parquet({text(str(path))}, hive_partitioning = false)"
     )
-    return Batch(paths, query, kinds, header.extra)
+    return Batch((path,), query, kinds, header.extra)
 
 
 def _native(sql_type: str) -> str:
@@ -277,25 +264,25 @@ def _as(cell: str, found: str, wanted: str) -> str:
     return cell if found == wanted else f"TRY_CAST({cell} AS {wanted})"
 
 
-def _lines(paths: Sequence[Path], *, keep_rejects: bool = False) -> str:
+def _lines(path: Path, *, keep_rejects: bool = False) -> str:
     """Whole lines as text: a unit separator cannot occur in valid JSON, so no line is ever split."""
     kept = f"store_rejects = true, rejects_table = '{REJECTS}', rejects_scan = '{REJECTS}_scan'"
     return (
-        f"read_csv({_listed(paths)}, columns = {{'line': 'VARCHAR'}}, header = false, auto_detect = false,"
+        f"read_csv({text(str(path))}, columns = {{'line': 'VARCHAR'}}, header = false, auto_detect = false,"
         f" delim = chr(31), quote = '', escape = '', {ROOM}, "
         f" {kept if keep_rejects else 'ignore_errors = true'})"
     )
 
 
-def _read_ndjson(con: duckdb.DuckDBPyConnection, header: Header, paths: tuple[Path, ...], export: Export) -> Batch:
+def _read_ndjson(con: duckdb.DuckDBPyConnection, header: Header, path: Path, export: Export) -> Batch:
     keys = [f'$."{their}"' for their in header.ours.values()]
     picked = ", ".join(f"cells[{n}] AS {name(our)}" for n, our in enumerate(header.ours, start=1)) or "NULL AS nothing"
     query = (
         f"SELECT {picked}, unreadable FROM (SELECT CASE WHEN {IS_OBJECT} THEN json_extract_string(line,"
         f" [{', '.join(map(text, keys))}]::VARCHAR[]) END AS cells, CASE WHEN NOT {IS_OBJECT} THEN line END"
-        f" AS unreadable FROM {_lines(paths, keep_rejects=True)} WHERE trim(line) <> '')"
+        f" AS unreadable FROM {_lines(path, keep_rejects=True)} WHERE trim(line) <> '')"
     )
-    return Batch(paths, query, dict.fromkeys(header.ours, "VARCHAR"), header.extra, True)
+    return Batch((path,), query, dict.fromkeys(header.ours, "VARCHAR"), header.extra, True)
 
 
 READERS: dict[str, Callable[..., Batch]] = {

@@ -85,6 +85,13 @@ def test_a_split_table_is_read_in_name_order_whatever_its_columns_order(session:
     assert [row["claim_id"] for row in rows] == ["C1", "C2", "C3"]
 
 
+def test_many_files_stay_in_order(session: Session, tmp_path: Path) -> None:
+    for number in range(1, 31):
+        (tmp_path / f"claims-{number:04d}.csv").write_text(csv_text([good("claims", number)]), encoding="utf-8")
+    _, rows = read_claims(session, *sorted(tmp_path.iterdir()))
+    assert [row["claim_id"] for row in rows] == [f"C{number}" for number in range(1, 31)]
+
+
 def test_cells_may_hold_quotes_delimiters_and_line_ends(session: Session, tmp_path: Path) -> None:
     odd = 'a "b", c\nd'
     (tmp_path / "claims.csv").write_text("\ufeff" + csv_text([good("claims", claim_id=odd)]), encoding="utf-8")
