@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 from pipeline.errors import StoreError
@@ -20,6 +21,7 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     with _store_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
         try:
             write(temporary)
             with temporary.open("rb") as written:
@@ -38,6 +40,25 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: object) -> None:
     """Write a JSON file whole; dates and paths as text."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def is_running(process: int) -> bool:
+    """Whether a process of this machine is alive."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # it is somebody else's
+    return True
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed commands left half written beside a file."""
+    for left in path.parent.glob(f".{escape(path.name)}.*.part"):
+        process = left.name.split(".")[-2]
+        if process.isdigit() and not is_running(int(process)):
+            left.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

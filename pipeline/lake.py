@@ -24,7 +24,7 @@ from typing import Any
 import duckdb
 
 from pipeline.errors import StoreError
-from pipeline.files import replace_whole, write_json
+from pipeline.files import is_running, replace_whole, write_json
 from pipeline.tables import DERIVED_TABLES, DROP_TABLES, PEOPLE, REFERENCE_TABLES
 
 VERSION_STEP = 2**32
@@ -45,7 +45,7 @@ SCHEMAS = _schemas()
 
 @dataclass(frozen=True)
 class Load:
-    """One commit. `kind` is drop, list, reference, link, derive or purge; `day` the drop's day or the list's.
+    """One commit. `kind` is drop, verdicts, list, reference, link, derive or purge; `day` the drop's or the list's.
 
     `known_on` is the night from which its rows count when that is not their own business: a late or changed drop
     is loaded as known on `known_on`, never in a night already published.
@@ -57,7 +57,7 @@ class Load:
     known_on: date
     source: str  # the drop's folder name, the list's breach_id, ...
     fingerprint: str
-    mode: str = ""  # of a drop: first, next, late or changed
+    mode: str = ""  # of a drop: first, next, late or changed; of verdicts: reviewed
     files: dict[str, list[str]] = field(default_factory=dict)  # table -> paths below the lake
     removed: list[str] = field(default_factory=list)  # paths of earlier loads that this one takes away
     facts: dict[str, Any] = field(default_factory=dict)  # counts and euros, for runs/<night>.json
@@ -121,10 +121,18 @@ class Lake:
         return f"SELECT {nulls} WHERE false"
 
     @contextmanager
-    def connect(self, memory: str = "3GB", threads: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A private DuckDB connection, spilling below the lake and leaving nothing behind."""
-        work = self.root / ".work" / str(os.getpid())
+    def connect(
+        self, memory: str = "3GB", threads: int | None = None, spill: Path | None = None
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A private DuckDB connection, spilling below the lake (or elsewhere) and leaving nothing behind.
+
+        Raises:
+            StoreError: there is nowhere to spill to.
+        """
+        work = (spill or self.root / ".work") / str(os.getpid())
         try:
+            if spill is None:
+                _sweep(work.parent)
             work.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{work}: cannot be made ({error.strerror}); mend the permissions") from error
@@ -140,6 +148,13 @@ class Lake:
         finally:
             con.close()
             shutil.rmtree(work, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed commands spilled."""
+    for left in folder.iterdir() if folder.is_dir() else ():
+        if left.name.isdigit() and not is_running(int(left.name)):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _quoted(path: Path) -> str:

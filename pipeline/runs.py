@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from pipeline.files import write_json
 from pipeline.settings import Settings
 
+NIGHT = re.compile(r"\d{4}-\d{2}-\d{2}")
 Run = dict[str, Any]
 """What runs/<night>.json holds; docs/outputs.md describes it."""
 
@@ -24,8 +26,8 @@ def failed_path(settings: Settings, night: date) -> Path:
 
 def published_nights(settings: Settings) -> list[date]:
     """Every night whose account stands, oldest first."""
-    names = (path.stem for path in settings.folder("runs").glob("????-??-??.json"))
-    return sorted(date.fromisoformat(name) for name in names)
+    names = (path.stem for path in settings.folder("runs").glob("[0-9]*.json"))
+    return sorted(date.fromisoformat(name) for name in names if NIGHT.fullmatch(name))
 
 
 def last_published(settings: Settings) -> date | None:

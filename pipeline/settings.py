@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 
 from pipeline.errors import SettingsError
+from pipeline.tables import DROP_TABLES
 
 DEFAULT_PARAMS = Path(__file__).resolve().parent.parent / "params.yaml"
 FOLDERS = (
@@ -113,6 +114,11 @@ class Params:
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise SettingsError(f"{path}: cannot be read as YAML ({type(error).__name__})") from error
         params: Params = _build(cls, raw, "", path)
+        for table in params.ingest.tolerance_overrides:
+            if table not in DROP_TABLES:
+                raise SettingsError(
+                    f"{path}: 'ingest.tolerance_overrides.{table}' is not a table; known: {', '.join(DROP_TABLES)}"
+                )
         try:
             ZoneInfo(params.timezone)
         except (ZoneInfoNotFoundError, ValueError) as error:
@@ -198,8 +204,6 @@ class Settings:
             raise SettingsError("PAYEEWATCH_HOME is not set: name the folder that holds everything, or give --home")
         home = (home or Path(environ["PAYEEWATCH_HOME"])).expanduser().resolve()
         key_file = Path(environ.get("PAYEEWATCH_KEY_FILE") or _default_key_file(environ)).expanduser().resolve()
-        if key_file.is_relative_to(home):
-            raise SettingsError(f"PAYEEWATCH_KEY_FILE is {key_file}; it must lie outside PAYEEWATCH_HOME")
         params_path = next(
             Path(p)
             for p in (environ.get("PAYEEWATCH_PARAMS"), home / "params.yaml", DEFAULT_PARAMS)
@@ -209,6 +213,9 @@ class Settings:
             name: Path(environ.get(f"PAYEEWATCH_{name.upper()}_DIR") or home / name).expanduser().resolve()
             for name in FOLDERS
         }
+        for holder in (home, *folders.values()):
+            if key_file.is_relative_to(holder):
+                raise SettingsError(f"PAYEEWATCH_KEY_FILE is {key_file}; it must lie outside the data, {holder}")
         return cls(home, key_file, Params.read(params_path), params_path, folders)
 
     def folder(self, name: str) -> Path:
