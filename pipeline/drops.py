@@ -1,4 +1,7 @@
-"""The inbox: which drops there are, what each holds, and which of them the lake has not seen as they are now."""
+"""The inbox: which drops there are, what each holds, and which of them the lake has not seen as they are now.
+
+Reviewers' verdicts, `outcomes/<day>.parquet`, are read like a drop of one table.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import fnmatch
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -19,11 +22,15 @@ from pipeline.tables import DROP_TABLES
 
 FINGERPRINTS = "fingerprints.json"
 """Below the lake: hashes of files by size and time, so that years of history are not hashed every night."""
+DROP, VERDICTS = "drop", "verdicts"
+"""The kinds of load that come from a day's files: of the inbox, and of the reviewers."""
+REVIEWED = "reviewed"
+"""The mode of a reviewers' file, however often it comes."""
 
 
 @dataclass(frozen=True)
 class Drop:
-    """One folder of the inbox. `mode` says how it comes: first, next, late or changed."""
+    """One folder of the inbox, or one file of outcomes/. `mode` says how it comes: first, next, late or changed."""
 
     day: date
     folder: Path
@@ -31,6 +38,17 @@ class Drop:
     ignored: tuple[str, ...]  # names of files that are nobody's
     fingerprint: str = ""
     mode: str = "next"
+    kind: str = DROP
+
+    @property
+    def source(self) -> str:
+        """What it is called in the lake's record and in messages."""
+        return self.folder.name if self.kind == DROP else f"outcomes/{self.day}.parquet"
+
+    @property
+    def aside(self) -> str:
+        """The folder below quarantine/ for its rejected rows."""
+        return f"{self.day}" if self.kind == DROP else f"{self.day}-{REVIEWED}"
 
 
 def find_drops(inbox: Path, profile: Profile, until: date) -> list[Drop]:
@@ -41,8 +59,31 @@ def find_drops(inbox: Path, profile: Profile, until: date) -> list[Drop]:
     """
     if not inbox.exists():
         return []
-    days = sorted((day, path) for path in _listed(inbox) if (day := _day(path)) and day <= until and path.is_dir())
+    days = sorted((day, path) for path in _listed(inbox) if (day := _day(path.name)) and day <= until and path.is_dir())
     return [_drop(day, path, profile) for day, path in days]
+
+
+def find_verdicts(outcomes: Path, until: date) -> list[Drop]:
+    """Every file of reviewers' verdicts up to and including a day, oldest first.
+
+    Raises:
+        InputRefused: a folder that cannot be listed.
+    """
+    if not outcomes.exists():
+        return []
+    named = [(day, path) for path in _listed(outcomes) if path.suffix == ".parquet" and (day := _day(path.stem))]
+    return [
+        Drop(day, outcomes, {"outcomes": (path,)}, (), mode=REVIEWED, kind=VERDICTS)
+        for day, path in sorted(named)
+        if day <= until
+    ]
+
+
+def new_verdicts(found: Sequence[Drop], loads: Sequence[Load], lake_root: Path) -> list[Drop]:
+    """The verdict files the lake has not seen as they are now, each with its fingerprint."""
+    loaded = {load.day: load.fingerprint for load in loads if load.kind == VERDICTS}
+    marked = [fingerprinted(each, lake_root) for each in found]
+    return [each for each in marked if loaded.get(each.day) != each.fingerprint]
 
 
 def _listed(folder: Path) -> list[Path]:
@@ -52,12 +93,12 @@ def _listed(folder: Path) -> list[Path]:
         raise InputRefused(f"{folder}: cannot be listed ({error.strerror}); mend the permissions") from error
 
 
-def _day(path: Path) -> date | None:
+def _day(name: str) -> date | None:
     try:
-        day = date.fromisoformat(path.name)
+        day = date.fromisoformat(name)
     except ValueError:
         return None
-    return day if day.isoformat() == path.name else None
+    return day if day.isoformat() == name else None
 
 
 def _drop(day: date, folder: Path, profile: Profile) -> Drop:
@@ -89,7 +130,7 @@ def table_of(path: Path, tables: Sequence[str], profile: Profile, prefix: str = 
 def fingerprinted(drop: Drop, lake_root: Path) -> Drop:
     """The drop with a SHA-256 over its files' names and contents."""
     files = [path for paths in drop.tables.values() for path in paths]
-    return Drop(drop.day, drop.folder, drop.tables, drop.ignored, fingerprint(files, lake_root), drop.mode)
+    return replace(drop, fingerprint=fingerprint(files, lake_root))
 
 
 def fingerprint(files: Sequence[Path], lake_root: Path) -> str:
@@ -133,7 +174,7 @@ def news(
 
     Late is a drop dated before the last one loaded, or for a night that was published without it.
     """
-    loaded = {load.day: load.fingerprint for load in loads if load.kind == "drop"}  # the last load of a day counts
+    loaded = {load.day: load.fingerprint for load in loads if load.kind == DROP}  # the last load of a day counts
     latest = max(loaded, default=None)
     found = []
     for drop in drops:
@@ -148,7 +189,7 @@ def news(
             is_next = drop.day > latest and not (last_published and drop.day <= last_published)
             mode = "next" if is_next else "late"
         latest = max(latest or drop.day, drop.day)
-        found.append(Drop(drop.day, drop.folder, drop.tables, drop.ignored, marked.fingerprint, mode))
+        found.append(replace(marked, mode=mode))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Load the inbox: every drop the lake has not seen, in order, each whole or not at all."""
+"""Load the inbox: every drop the lake has not seen, in order, each whole or not at all; then reviewers' verdicts."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import Any
 
-from pipeline import stage
+from pipeline import lists, stage
 from pipeline.casts import name
-from pipeline.drops import Drop, find_drops, known_on, news
+from pipeline.drops import DROP, REVIEWED, Drop, find_drops, find_verdicts, known_on, new_verdicts, news
 from pipeline.errors import InputMissing, InputRefused
 from pipeline.lake import Load
 from pipeline.lake_rows import Knowing, lake_rows
@@ -25,6 +25,8 @@ from pipeline.stage import Limits, Staged
 from pipeline.tables import DROP_TABLES, LAKE_STAMPS
 from pipeline.vault import purge_quarantined
 
+DAY = timedelta(days=1)
+
 
 class DropRefused(InputRefused):
     """A drop with more bad rows than tolerated. `facts` says what was found, as a load's would."""
@@ -35,10 +37,10 @@ class DropRefused(InputRefused):
 
 
 def ingest(session: Session, until: date) -> list[Load]:
-    """Load every drop up to and including a day that is not in the lake as it is now, and the reference tables.
+    """Load every drop and verdict file up to a day that is not in the lake as it is now, and the reference tables.
 
     Each drop is one commit. Rows count from the drop's own night on; those of a late or changed drop from the first
-    night that is not published yet.
+    night that is not published yet. A reviewer's verdict counts from `decided_at`, and in no night already published.
 
     Raises:
         InputMissing: the lake is still without claims or members.
@@ -51,7 +53,12 @@ def ingest(session: Session, until: date) -> list[Load]:
     published = last_published(settings)
     for drop in news(find_drops(settings.folder("inbox"), profile, until), lake.loads(), lake.root, published):
         loads.append(_load(session, drop, profile, known_on(drop, until, published)))
-    held = {table for load in lake.loads() if load.kind == "drop" for table in load.facts.get("tables", load.files)}
+    for verdicts in new_verdicts(find_verdicts(settings.folder("outcomes"), until), lake.loads(), lake.root):
+        loads.append(_load(session, verdicts, Profile(), lists.counts_from(settings, verdicts.day)))
+        rejected = loads[-1].facts["tables"]["outcomes"]["rows_rejected"]
+        if rejected:
+            session.warn(f"{verdicts.source}: {rejected} verdicts cannot be used; see quarantine/{verdicts.aside}/")
+    held = {table for load in lake.loads() if load.kind == DROP for table in load.facts.get("tables", load.files)}
     for table in DROP_TABLES.values():
         if table.required and table.name not in held:
             raise InputMissing(f"{settings.folder('inbox')}: no drop up to {until} holds {table.name}; it is required")
@@ -59,20 +66,23 @@ def ingest(session: Session, until: date) -> list[Load]:
 
 
 def check(session: Session, day: date | None = None) -> list[dict[str, Any]]:
-    """Read and check drops (of one day, or all of them) and say what was found; nothing is loaded or written.
+    """Read and check drops and verdicts (of one day, or all of them) and say what was found; nothing is written.
 
-    A drop that would be refused says why under `refused`.
+    What would be refused says why under `refused`.
     """
-    profile = Profile.load(session.settings)
-    found = []
-    for drop in find_drops(session.settings.folder("inbox"), profile, day or date.max - timedelta(days=2)):
-        if day in {None, drop.day}:
-            try:
-                with _staged(session, drop, profile) as tables:
-                    found.append(_facts(session, drop, tables) | {"refused": _over_tolerance(session, drop, tables)})
-            except InputRefused as refusal:
-                found.append({"day": drop.day.isoformat(), "refused": str(refusal)})
-    return found
+    settings, profile, until = session.settings, Profile.load(session.settings), day or date.max - timedelta(days=2)
+    drops = [(drop, profile) for drop in find_drops(settings.folder("inbox"), profile, until)]
+    drops += [(verdicts, Profile()) for verdicts in find_verdicts(settings.folder("outcomes"), until)]
+    return [_checked(session, drop, form) for drop, form in drops if day in {None, drop.day}]
+
+
+def _checked(session: Session, drop: Drop, profile: Profile) -> dict[str, Any]:
+    named = {"source": drop.source, "day": drop.day.isoformat()}
+    try:
+        with _staged(session, drop, profile) as tables:
+            return named | _facts(session, drop, tables) | {"refused": _over_tolerance(session, drop, tables)}
+    except InputRefused as refusal:
+        return named | {"refused": str(refusal)}
 
 
 def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> Load:
@@ -80,7 +90,7 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
     started = time.perf_counter()
     knowing = _knowing(session, drop, counts_from)
     with _staged(session, drop, profile) as tables:
-        folder = session.settings.folder("quarantine") / drop.day.isoformat()
+        folder = session.settings.folder("quarantine") / drop.aside
         for staged in tables:
             quarantine(session.con, staged, folder)
         refusal = _over_tolerance(session, drop, tables)
@@ -95,10 +105,10 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
         seal_originals(session, tables, drop.day, knowing.sequence, files.get("members", []))
         load = Load(
             sequence=knowing.sequence,
-            kind="drop",
+            kind=drop.kind,
             day=drop.day,
             known_on=counts_from,
-            source=drop.folder.name,
+            source=drop.source,
             fingerprint=drop.fingerprint,
             mode=drop.mode,
             files=files,
@@ -106,7 +116,7 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
         )
     session.lake.commit(load)
     session.log(
-        "drop",
+        drop.kind,
         day=drop.day,
         mode=drop.mode,
         rows_read=sum(staged.rows_read for staged in tables),
@@ -118,9 +128,11 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
 
 def _knowing(session: Session, drop: Drop, counts_from: date) -> Knowing:
     params = session.settings.params
+    # a verdict may be older than its file; it is kept only out of the nights that are published already
+    starts_on = last_published(session.settings) or date(1900, 1, 1) if drop.mode == REVIEWED else drop.day - DAY
     return Knowing(
         mode=drop.mode,
-        starts=params.cutoff(drop.day - timedelta(days=1)) + timedelta(microseconds=1),
+        starts=params.cutoff(starts_on) + timedelta(microseconds=1),
         cutoff=params.cutoff(drop.day),
         known_at=params.cutoff(counts_from),
         zone=params.timezone,
@@ -178,7 +190,8 @@ def _over_tolerance(session: Session, drop: Drop, tables: Sequence[Staged]) -> s
             )
     if not over:
         return None
-    return f"drop {drop.day}: {'; '.join(over)}; see quarantine/{drop.day}/, and nothing of the drop is loaded"
+    what = f"drop {drop.day}" if drop.kind == DROP else drop.source
+    return f"{what}: {'; '.join(over)}; see quarantine/{drop.aside}/, and nothing of it is loaded"
 
 
 def _count_knowing(session: Session, tables: Sequence[Staged], knowing: Knowing) -> None:
@@ -200,7 +213,7 @@ def _write(session: Session, drop: Drop, staged: Staged, tables: Sequence[Staged
     paid = next((t for t in tables if t.table.name == "payments"), None)
     payments = f"SELECT claim_ids, value_date FROM {paid.relation} WHERE {paid.is_accepted}" if paid else None
     query = lake_rows(staged, knowing, payments)
-    if drop.mode == "changed":
+    if drop.mode in {"changed", REVIEWED}:
         query = _changed(session, drop, staged, query)
     if not staged.rows_accepted - staged.unchanged:
         return []
@@ -209,7 +222,7 @@ def _write(session: Session, drop: Drop, staged: Staged, tables: Sequence[Staged
 
 def _changed(session: Session, drop: Drop, staged: Staged, query: str) -> str:
     """SQL of the rows that differ from what earlier loads of the same drop ended on."""
-    earlier = [load for load in session.lake.loads() if load.kind == "drop" and load.day == drop.day]
+    earlier = [load for load in session.lake.loads() if load.kind == drop.kind and load.day == drop.day]
     key = name(staged.table.key)
     columns = [name(column) for column in staged.table.lake_columns if column not in LAKE_STAMPS]
     last = (

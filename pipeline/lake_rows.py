@@ -43,8 +43,8 @@ DERIVED = {
 class Knowing:
     """When the rows of a drop were known, and how their versions are numbered."""
 
-    mode: str  # first, next, late or changed
-    starts: datetime  # the drop's day begins
+    mode: str  # first, next, late, changed or reviewed
+    starts: datetime  # the drop's day begins; of verdicts, the first night not published
     cutoff: datetime  # ... and ends
     known_at: datetime  # of rows that do not say: the cut-off of the night from which they count
     zone: str
@@ -85,4 +85,6 @@ def _known(rows: str, staged: Staged, knowing: Knowing, payments: str | None) ->
     at = f"TIMESTAMP '{knowing.known_at}'"
     if knowing.mode == "next":  # later than the drops before it, not later than its own end
         at = f"least(greatest(coalesce(known_at, {at}), TIMESTAMP '{knowing.starts}'), {at})"
+    if knowing.mode == "reviewed":
+        at = f"greatest(decided_at, TIMESTAMP '{knowing.starts}')"
     return f"SELECT * REPLACE ({at} AS known_at), 0 AS step FROM {rows}"

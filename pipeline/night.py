@@ -184,6 +184,7 @@ def _account(
             "state": "published",
             "drops": record.drops_read(drops),
             "tables": record.tables(drops),
+            "verdicts": record.verdicts_read(session.lake.loads(), night),
             "euros": record.euros(session.con, session.lake, drops, changes, cutoff),
             "assumed_known": {
                 name: facts["assumed_known"] for name, facts in record.tables(drops).items() if facts["assumed_known"]

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from pipeline.drops import DROP, VERDICTS
 from pipeline.errors import PayeeWatchError
 from pipeline.lake import Lake, Load
 from pipeline.model import Model
@@ -129,6 +130,16 @@ def drops_read(drops: Sequence[Load]) -> list[Facts]:
     return [{"day": drop.day, "mode": drop.mode, "fingerprint": drop.fingerprint} for drop in drops]
 
 
+def verdicts_read(loads: Sequence[Load], night: date) -> list[Facts]:
+    """What was read of reviewers' verdicts for the night."""
+    return [
+        {"day": load.day, "fingerprint": load.fingerprint}
+        | {key: load.facts["tables"]["outcomes"][key] for key in ("rows_read", "rows_accepted", "rows_rejected")}
+        for load in loads
+        if load.kind == VERDICTS and load.known_on == night
+    ]
+
+
 def drops_of(loads: Sequence[Load], night: date) -> list[Load]:
     """The drops that count from this night on: the day's own, and late or changed ones loaded for it."""
-    return [load for load in loads if load.kind == "drop" and load.known_on == night]
+    return [load for load in loads if load.kind == DROP and load.known_on == night]
