@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from functools import wraps
 from pathlib import Path
@@ -38,7 +38,26 @@ class Day(click.ParamType[date]):
 DAY = Day()
 
 
-@click.group(context_settings={"help_option_names": ["--help"], "max_content_width": 100})
+class Commands(click.Group):
+    """The commands; with --json, a command line that is not understood is told as JSON too."""
+
+    def main(  # type: ignore[override]  # click declares it once for each value of standalone_mode
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+    ) -> Any:
+        words = sys.argv[1:] if args is None else list(args)
+        try:
+            status = super().main(words, prog_name, **extra | {"standalone_mode": False})
+        except click.ClickException as error:
+            error.show()
+            if "--json" in words:
+                _tell(error, error.format_message(), error.exit_code)
+            sys.exit(error.exit_code)
+        except click.Abort:
+            sys.exit(1)
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["--help"], "max_content_width": 100})
 @click.version_option(package_name="payeewatch", message="%(prog)s %(version)s")
 def main() -> None:
     """Find payee and bank-account changes that look unlike honest ones, before the payment run leaves.
@@ -62,6 +81,8 @@ def command(name: str) -> Callable[[Callable[..., Answer]], click.Command]:
             log_to_standard_error()
             try:
                 answer, lines = function(Settings.load(home), **options)
+            except click.UsageError:
+                raise
             except PayeeWatchError as error:
                 _fail(error, error.exit_code, str(error), as_json)
             except KeyboardInterrupt as error:
@@ -79,9 +100,14 @@ def command(name: str) -> Callable[[Callable[..., Answer]], click.Command]:
 def _fail(error: BaseException, exit_code: int, message: str, as_json: bool) -> None:
     click.echo(f"payeewatch: {message}", err=True)
     if as_json:
-        kind = type(error).__name__
-        click.echo(json.dumps({"error": kind, "message": message, "exit_code": exit_code}, ensure_ascii=False))
+        _tell(error, message, exit_code)
     sys.exit(exit_code)
+
+
+def _tell(error: BaseException, message: str, exit_code: int) -> None:
+    """An error as the one JSON object on standard output."""
+    kind = type(error).__name__
+    click.echo(json.dumps({"error": kind, "message": message, "exit_code": exit_code}, ensure_ascii=False))
 
 
 def _place(error: BaseException) -> str:
@@ -121,17 +147,21 @@ def init(settings: Settings) -> Answer:
 @command("check")
 @click.option("--day", type=DAY, help="Only the drop of this day.")
 def check(settings: Settings, day: date | None) -> Answer:
-    """Read and validate drops and breach lists; write nothing but the answer.
+    """Read and validate drops, verdicts, reference tables and breach lists; write nothing but the answer.
 
     Example: payeewatch check --day 2024-12-31
     """
-    from pipeline.errors import InputRefused
+    from pipeline.errors import InputMissing, InputRefused
     from pipeline.ingest import check as check_drops
     from pipeline.lists import check_lists
+    from pipeline.reference import check_reference
     from pipeline.session import opened
 
     with opened(settings, writing=False) as session:
-        found = check_drops(session, day) + check_lists(session)
+        drops = check_drops(session, day)
+        if day and not drops:
+            raise InputMissing(f"{settings.folder('inbox') / str(day)}: there is no drop of {day}")
+        found = drops + check_reference(session) + check_lists(session)
     refused = [each for each in found if each.get("refused")]
     lines = [_checked(each) for each in found] or ["nothing to check: inbox/ and breaches/ are empty"]
     if refused:
@@ -140,7 +170,7 @@ def check(settings: Settings, day: date | None) -> Answer:
 
 
 def _checked(found: dict[str, Any]) -> str:
-    name = f"{found.get('day') or found.get('breach_id')}"
+    name = found.get("source") or f"breaches/{found['breach_id']}"
     if found.get("refused"):
         return f"{name}  REFUSED  {found['refused']}"
     tables = found.get("tables", {})
@@ -342,7 +372,7 @@ def token(settings: Settings) -> Answer:
     """
     from pipeline.session import opened
 
-    accounts = [line.strip() for line in sys.stdin]
+    accounts = [line.decode("utf-8", "replace").strip() for line in sys.stdin.buffer]
     with opened(settings, writing=False) as session:
         rows = session.con.execute(
             "SELECT CASE WHEN is_account(canonical_account(a)) THEN account_token(canonical_account(a)) END "

@@ -22,7 +22,7 @@ def explain(session: Session, change_id: str, as_of: date | None = None) -> dict
 
     Raises:
         InputMissing: no such change was known then, or no night was published.
-        ModelError: no model to score it with.
+        ModelError: no model to score it with, or one that measures other features.
     """
     from features.registry import FEATURES
 
@@ -39,6 +39,7 @@ def explain(session: Session, change_id: str, as_of: date | None = None) -> dict
         )
     run = read_run(settings, night)
     model = model_store.load(settings, run["model"]["version"] if run else model_store.CHAMPION)
+    model.check_features(tuple(FEATURES.values()))
     frame = measure(session.con, settings.params, [night], [change_id])
     frame = frame[frame["change_id"] == change_id].reset_index(drop=True)
     answer: dict[str, Any] = {"change_id": change_id, "night": night, "queue": _queue(session, night, change_id)}
@@ -48,7 +49,7 @@ def explain(session: Session, change_id: str, as_of: date | None = None) -> dict
         return answer | {"features": []}
     scored, added = model.score(frame), model.attribute(frame)
     usual = usual_values(frame, model)
-    answer |= {name: scored[name].iloc[0] for name in ("segment", "score", "p_value")}
+    answer |= {name: _plain(scored[name].iloc[0]) for name in ("segment", "score", "p_value")}
     answer["features"] = [
         {
             "feature": feature.name,
@@ -69,5 +70,12 @@ def _queue(session: Session, night: date, change_id: str) -> dict[str, Any]:
         if path.exists():
             rows = pd.read_parquet(path, columns=["change_id", *columns], filters=[("change_id", "==", change_id)])
             if len(rows):
-                return {name: rows[name].iloc[0] for name in columns}
+                return {name: _plain(rows[name].iloc[0]) for name in columns}
     return {"why_not": "the night was not published, or the change was not open"}
+
+
+def _plain(value: Any) -> Any:
+    """A cell of a frame as JSON has it."""
+    if pd.isna(value):
+        return None
+    return value.item() if hasattr(value, "item") else value

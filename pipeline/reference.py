@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 from pipeline import stage
 from pipeline.casts import name
@@ -43,11 +44,11 @@ def load_reference(session: Session, profile: Profile) -> list[Load]:
     stage.open_staging(session.con)
     try:
         for table, paths in tables.items():
-            staged = stage.stage(
-                session.con, REFERENCE_TABLES[table], paths, NO_DAY, profile.of(f"reference_{table}"), LIMITS
-            )
+            staged = _staged(session, table, paths, profile)
             quarantine(session.con, staged, session.settings.folder("quarantine") / "reference")
-            _refuse_over_tolerance(session, staged)
+            refusal = _over_tolerance(session, staged)
+            if refusal:
+                raise InputRefused(refusal)
             query = _rows(staged, sequence, session.keys.token_version)
             target = f"reference_{table}"
             files[target] = [lake.write(session.con, query, target, NO_DAY, sequence)]
@@ -69,6 +70,35 @@ def load_reference(session: Session, profile: Profile) -> list[Load]:
     return [load]
 
 
+def check_reference(session: Session) -> list[dict[str, Any]]:
+    """Read `reference/` and say what was found; nothing is loaded or written.
+
+    A table that would be refused says why under `refused`.
+    """
+    profile = Profile.load(session.settings)
+    found = []
+    for table, paths in reference_files(session.settings.folder("reference"), profile).items():
+        if paths != [SHIPPED_BANKS]:
+            found.append({"source": f"reference/{table}"} | _checked(session, table, paths, profile))
+    return found
+
+
+def _checked(session: Session, table: str, paths: Sequence[Path], profile: Profile) -> dict[str, Any]:
+    stage.open_staging(session.con)
+    try:
+        staged = _staged(session, table, paths, profile)
+        return {"tables": {table: staged.facts()}, "refused": _over_tolerance(session, staged)}
+    except InputRefused as refusal:
+        return {"refused": str(refusal)}
+    finally:
+        stage.close_staging(session.con)
+
+
+def _staged(session: Session, table: str, paths: Sequence[Path], profile: Profile) -> Staged:
+    export = profile.of(f"reference_{table}")
+    return stage.stage(session.con, REFERENCE_TABLES[table], paths, NO_DAY, export, LIMITS)
+
+
 def reference_files(folder: Path, profile: Profile) -> dict[str, list[Path]]:
     """Table -> its files; the shipped banks where there are none."""
     tables: dict[str, list[Path]] = {}
@@ -88,11 +118,12 @@ def _rows(staged: Staged, sequence: int, key_version: int) -> str:
     )
 
 
-def _refuse_over_tolerance(session: Session, staged: Staged) -> None:
+def _over_tolerance(session: Session, staged: Staged) -> str | None:
+    """Why the table is refused, in one sentence; None when it is not."""
     params = session.settings.params.ingest
-    rejected: Sequence[int] = (staged.rows_rejected, params.tolerance_rows)
-    if rejected[0] > params.tolerance_share * staged.rows_read and rejected[0] > rejected[1]:
-        raise InputRefused(
-            f"reference/{staged.table.name}: {staged.rows_rejected:,} of {staged.rows_read:,} rows are rejected;"
-            f" see quarantine/reference/{staged.table.name}.parquet"
-        )
+    if staged.rows_rejected <= max(params.tolerance_share * staged.rows_read, params.tolerance_rows):
+        return None
+    return (
+        f"reference/{staged.table.name}: {staged.rows_rejected:,} of {staged.rows_read:,} rows are rejected;"
+        f" see quarantine/reference/{staged.table.name}.parquet"
+    )

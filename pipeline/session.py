@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
@@ -65,7 +67,7 @@ class Session:
 
 @contextmanager
 def opened(settings: Settings, *, writing: bool = True) -> Iterator[Session]:
-    """A session over the home folder; with `writing`, it alone may write.
+    """A session over the home folder; with `writing`, it alone may write, without, it leaves no trace there.
 
     Raises:
         SettingsError: no key file, or one that does not fit the lake.
@@ -75,7 +77,9 @@ def opened(settings: Settings, *, writing: bool = True) -> Iterator[Session]:
     keys = Keys.load(settings.key_file)
     lake = Lake(settings.folder("lake"))
     if not writing:
-        with lake.connect() as con:
+        keys.check(lake.root, note=False)
+        with TemporaryDirectory(prefix="payeewatch-") as spill, lake.connect(spill=Path(spill)) as con:
+            con.execute("SET temp_file_encryption = true")
             tokens.register(con, keys)
             yield Session(settings, keys, lake, con)
         return

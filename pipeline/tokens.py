@@ -107,8 +107,8 @@ class Keys:
             raise SettingsError(f"{path}: 'token_version' is {keys.token_version}; 'token' has no such key")
         return keys
 
-    def check(self, lake_root: Path) -> None:
-        """Compare the keys with those the lake was made with; the first time, note them.
+    def check(self, lake_root: Path, *, note: bool = True) -> None:
+        """Compare the keys with those the lake was made with; the first time, note them (unless told not to).
 
         Raises:
             SettingsError: another key, or another version of it, made this lake.
@@ -120,7 +120,8 @@ class Keys:
             "vault": _check_value(self.vault),
         }
         if not path.exists():
-            write_json(path, ours)
+            if note:
+                write_json(path, ours)
             return
         try:
             theirs = json.loads(path.read_text(encoding="utf-8"))
