@@ -42,13 +42,21 @@ def _shows(listed: Row, *fields: str) -> Expr:
     return shown
 
 
-@family.feature(LISTED, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO, member_only=True)
+# Exposure counts by how rare it is in this book: where half the members are on a list, being on it says little, and a
+# list that becomes known one night must not make half the book look unusual.
+@family.feature(LISTED, unit=Unit.SURPRISE, suspicious=Suspicious.HIGH, missing=Missing.ZERO, member_only=True)
+def exposure_surprise(listed: Row) -> Aggregate:
+    """Rarity among all members of being on the rarest breach list that the member is on."""
+    return largest(-EXPOSURE.row.list_share.log(10), where=_of_member(listed))
+
+
+@family.feature(LISTED, unit=Unit.COUNT, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, member_only=True)
 def breach_lists(listed: Row) -> Aggregate:
     """Breach lists that the member is on."""
     return distinct(EXPOSURE.row.breach_id, where=_of_member(listed))
 
 
-@family.feature(LISTED, unit=Unit.LEVEL, suspicious=Suspicious.HIGH, missing=Missing.ZERO, member_only=True)
+@family.feature(LISTED, unit=Unit.LEVEL, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, member_only=True)
 def best_exposure_match(listed: Row) -> Aggregate:
     """How surely the member is on a list, from 0 (on none) to 4 (same number, birth date and rank)."""
     return largest(EXPOSURE.row.quality, where=_of_member(listed))
@@ -78,7 +86,7 @@ def contact_lists(listed: Row) -> Aggregate:
     return count(_of_member(listed) & _shows(listed, "email", "phone"))
 
 
-@family.feature(CHANGE, unit=Unit.YESNO, suspicious=Suspicious.HIGH, missing=Missing.ZERO, member_only=True)
+@family.feature(CHANGE, unit=Unit.YESNO, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, member_only=True)
 def has_identity_and_contact_exposed(change: Row) -> Expr:
     """Lists hold both the member's national id and a way to reach or impersonate the member."""
     return yes_no((change.identity_lists > 0) & (change.contact_lists > 0))

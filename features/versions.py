@@ -49,7 +49,7 @@ USES: dict[str, Use] = {
             "document_hash", "holder_share", "account_distance", "superseded_by",
         ),
     ),
-    "exposures": Use(("member_id", "breach_id"), ("match_quality",)),
+    "exposures": Use(("member_id", "breach_id"), ("match_quality", "list_share")),
     "lists": Use(("breach_id",), ("list_known_on", "fields", "is_purged")),
     "accounts": Use(("account",), ("country", "bank_code")),
     "sightings": Use(("payee_id", "account"), ("payee_type", "member_id")),

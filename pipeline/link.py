@@ -25,7 +25,10 @@ LEVELS = ("exact", "holder", "id_only", "probable")
 """Match qualities, best first."""
 
 IDENTITY = "birth_rank, person_key, holder_key, id_key, name_keys"
-WORK_TABLES = ("members", "states", "lists", "matches", "current", "changed")
+WORK_TABLES = ("members", "states", "lists", "matches", "current", "changed", "shares")
+
+ENOUGH_MEMBERS = 100
+"""Fewer do not tell what share of the book a list covers."""
 
 JOINS = (
     # a null birth rank on the list matches any, where the book knows one rank only under that key
@@ -64,6 +67,7 @@ def link(session: Session) -> Load | None:
         _stage_matches(con, lake, loads)
         _stage_current(con, lake, loads)
         _stage_changed(con)
+        _stage_shares(session, loads)
         return _write(session, loads)
     finally:
         for table in WORK_TABLES:
@@ -310,6 +314,40 @@ def _stage_changed(con: duckdb.DuckDBPyConnection) -> None:
     """)
 
 
+def _stage_shares(session: Session, loads: Sequence[Load]) -> None:
+    """`link_shares`: the share of the book that each list covered when it came to be known.
+
+    It is told once a list version and kept, so that no night learns from it how the book grew later. A list that is
+    older than nearly all members is measured on those of the first drop.
+    """
+    days = [load.day for load in loads if load.kind == "drop"]
+    session.con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE link_shares AS
+        WITH members AS (
+            SELECT l.breach_id, s.member_id, min(s.known_at) <= any_value(l.from_at) AS is_old,
+                bool_or(m.state IS NOT NULL) FILTER (s.known_at <= l.from_at) AS was_listed,
+                bool_or(m.state IS NOT NULL) AS is_listed
+            FROM link_lists l JOIN link_states s ON s.known_at <= greatest(l.from_at, $first)
+            LEFT JOIN link_matches m ON m.state = s.state AND m.breach_id = l.breach_id
+            WHERE l.is_renewed AND NOT l.is_purged GROUP BY l.breach_id, s.member_id
+        ), counted AS (
+            SELECT breach_id, count_if(is_old) AS known_then, count_if(was_listed) AS listed_then,
+                count(*) AS known, count_if(is_listed) AS listed
+            FROM members GROUP BY breach_id
+        ), told AS (
+            SELECT breach_id, arg_max(list_share, version) AS list_share
+            FROM ({session.lake.scan("exposures", loads)}) WHERE list_share IS NOT NULL GROUP BY breach_id
+        )
+        SELECT breach_id,
+            coalesce(CASE WHEN known_then >= {ENOUGH_MEMBERS} THEN (listed_then + 1) / (known_then + 1)
+                          ELSE (listed + 1) / (known + 1) END, t.list_share, 1.0) AS list_share
+        FROM link_lists LEFT JOIN counted USING (breach_id) LEFT JOIN told AS t USING (breach_id)
+        """,
+        {"first": session.settings.params.cutoff(min(days)) if days else datetime.min},
+    )
+
+
 def _write(session: Session, loads: Sequence[Load]) -> Load:
     con, lake = session.con, session.lake
     sequence = lake.next_sequence()
@@ -321,9 +359,10 @@ def _write(session: Session, loads: Sequence[Load]) -> Load:
     files: dict[str, list[str]] = {}
     if counted:
         query = (
-            f"SELECT *, {session.keys.token_version} AS key_version,"
+            f"SELECT c.*, CASE WHEN match_quality IS NOT NULL THEN list_share END AS list_share,"
+            f" {session.keys.token_version} AS key_version,"
             f" {sequence * VERSION_STEP} + row_number() OVER (ORDER BY member_id, breach_id, known_at) AS version"
-            " FROM link_changed ORDER BY member_id, breach_id, known_at"
+            " FROM link_changed c LEFT JOIN link_shares USING (breach_id) ORDER BY member_id, breach_id, known_at"
         )
         files["exposures"] = [lake.write(con, query, "exposures", day, sequence)]
     load = Load(

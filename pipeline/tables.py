@@ -390,6 +390,7 @@ DERIVED_TABLES: dict[str, tuple[str, dict[str, str]]] = {
             "member_id": "VARCHAR",
             "breach_id": "VARCHAR",
             "match_quality": "VARCHAR",  # exact, holder, id_only, probable; null: no longer matched
+            "list_share": "DOUBLE",  # of the members known when the list came to be, how many it covers
         }
         | LAKE_STAMPS,
     ),

@@ -3,6 +3,9 @@
 The surprise of a value x is -log10 of 2 P(X >= x), ties counted whole, and 0 on the safe side of the median. The
 probability is (k + 1) / (n + 1) over the n changes of the same party and age that the model learned from, so that a
 surprise never exceeds what n changes can support.
+
+A feature whose unit is a surprise says itself how rare it was among what was known that night, and is taken at its
+word: learned once, the tail of a bank that grows or of a list that becomes known would be wrong every night after.
 """
 
 from __future__ import annotations
@@ -32,6 +35,8 @@ class Measured(Protocol):
     @property
     def suspicious(self) -> str: ...
     @property
+    def unit(self) -> str: ...
+    @property
     def missing(self) -> str: ...
     @property
     def lens(self) -> str: ...
@@ -49,6 +54,7 @@ class Column:
     missing: str
     indicates_unknown: bool = False
     is_member_only: bool = False  # of a provider's change it is not unknown: there is nothing to know
+    is_stated: bool = False  # its value is a surprise already
 
 
 def columns_of(features: Iterable[Measured], frame: pd.DataFrame) -> tuple[Column, ...]:
@@ -59,7 +65,8 @@ def columns_of(features: Iterable[Measured], frame: pd.DataFrame) -> tuple[Colum
         if suspicious not in {"high", "low"}:
             continue
         sign = 1.0 if suspicious == "high" else -1.0
-        columns.append(Column(feature.name, str(feature.lens), sign, missing, False, feature.is_member_only))
+        is_stated = str(feature.unit).lower() == "surprise" and sign > 0
+        columns.append(Column(feature.name, str(feature.lens), sign, missing, False, feature.is_member_only, is_stated))
         values = frame.loc[frame["party"] == "member", feature.name] if feature.is_member_only else frame[feature.name]
         if missing == "unknown" and 0 < int(values.isna().sum()) < len(values):
             columns.append(Column(feature.name, str(feature.lens), 1.0, missing, True, feature.is_member_only))
@@ -106,19 +113,25 @@ class Tails:
     """Tables from badness to surprise, one a (age band, column), laid end to end.
 
     Table number `band * columns + column` lies at `starts[number]` up to `starts[number + 1]`. Its `surprises` count
-    for a badness up to the `knots` beside them; the last one counts for anything beyond.
+    for a badness up to the `knots` beside them; the last one counts for anything beyond. A `stated` column's badness
+    is -log10 P already, believed up to `most`.
     """
 
     starts: Ints
     knots: Floats
     surprises: Floats
     n_columns: int
+    stated: NDArray[np.bool_]
+    most: float
 
     @classmethod
-    def learn(cls, values: Floats, bands: Ints, changes: Ints, n_bands: int, fewest: int) -> Tails:
+    def learn(
+        cls, values: Floats, bands: Ints, changes: Ints, n_bands: int, fewest: int, columns: Sequence[Column] = ()
+    ) -> Tails:
         """Learn from rows by columns of badness. A band with under `fewest` rows learns from every band's rows.
 
         `changes` numbers each row's change: a change measured at several ages supports no more surprise than one.
+        Without `columns` no value is taken at its word.
         """
         n_changes = len(np.unique(changes))
         tables = []
@@ -132,14 +145,18 @@ class Tails:
             np.concatenate([knots for knots, _ in tables]),
             np.concatenate([surprises for _, surprises in tables]),
             values.shape[1],
+            np.array([column.is_stated for column in columns] or np.zeros(values.shape[1]), dtype=bool),
+            float(np.log10((n_changes + 1) / 2)),
         )
 
     def surprise(self, values: Floats, bands: Ints) -> Floats:
         """Rows by columns of surprise, each row by its band's tables; unknown values do not surprise."""
         out = np.zeros(values.shape)
+        out[:, self.stated] = np.clip(values[:, self.stated] - np.log10(2), 0.0, self.most)
+        learned = np.flatnonzero(~self.stated)
         for band in np.unique(bands):
             rows = bands == band
-            for at in range(self.n_columns):
+            for at in learned:
                 number = int(band) * self.n_columns + at
                 table = slice(self.starts[number], self.starts[number + 1])
                 found = np.searchsorted(self.knots[table], values[rows, at], side="left")
@@ -148,7 +165,14 @@ class Tails:
         return out
 
     def packed(self) -> dict[str, Any]:
-        return {"starts": self.starts, "knots": self.knots, "surprises": self.surprises, "n_columns": self.n_columns}
+        return {
+            "starts": self.starts,
+            "knots": self.knots,
+            "surprises": self.surprises,
+            "n_columns": self.n_columns,
+            "stated": self.stated,
+            "most": self.most,
+        }
 
 
 def _table(values: Floats, n_changes: int) -> tuple[Floats, Floats]:

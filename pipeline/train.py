@@ -159,7 +159,7 @@ class Fitter:
         return groups, warnings
 
     def _group(self, sample: Sample, party: str) -> Group:
-        tails = Tails.learn(sample.values, sample.band, sample.change, self.n_bands, FEWEST_IN_BAND)
+        tails = Tails.learn(sample.values, sample.band, sample.change, self.n_bands, FEWEST_IN_BAND, self.columns)
         safe = Tails.learn(sample.safe_values, sample.band, sample.change, self.n_bands, FEWEST_IN_BAND)
         usual = np.stack([_medians(sample.frame, sample.band == band, self.features) for band in range(self.n_bands)])
         fitted = sample.rows(sample.change <= np.unique(sample.change)[:MOST_FITTED][-1])

@@ -77,7 +77,8 @@ class Timeline:
         if not len(self.keys):
             return self.first[payee]
         same = (found >= 0) & (self.keys[known] >> 33 == payee)
-        return np.where(same, self.accounts[known], self.first[payee])
+        account: np.ndarray = np.where(same, self.accounts[known], self.first[payee])
+        return account
 
     def next_change(self, payee: np.ndarray, second: np.ndarray) -> np.ndarray:
         """The day the next account after each second takes effect, or NEVER."""
@@ -86,7 +87,8 @@ class Timeline:
             return np.full(len(payee), NEVER)
         inside = np.minimum(found, len(self.keys) - 1)
         same = (found < len(self.keys)) & (self.keys[inside] >> 33 == payee)
-        return np.where(same, (self.keys[inside] & (2**33 - 1)) // DAY_SECONDS, NEVER)
+        day: np.ndarray = np.where(same, (self.keys[inside] & (2**33 - 1)) // DAY_SECONDS, NEVER)
+        return day
 
 
 def _key(payee: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -60,7 +60,8 @@ def _write(insurer: Insurer, folder: Path, table: str, rows: np.ndarray, day: in
 
 
 def _between(days: list[np.ndarray], after: int, until: int) -> np.ndarray:
-    return np.logical_or.reduce([(column > after) & (column <= until) for column in days])
+    between: np.ndarray = np.logical_or.reduce([(column > after) & (column <= until) for column in days])
+    return between
 
 
 def _quiet_day(first: int, end: int) -> int:

@@ -65,9 +65,9 @@ def _around(rng: np.random.Generator, payees: Payees, changes: Changes) -> Event
     member = changes.payee < len(payees.member)
     moved = np.flatnonzero(member & (rng.random(len(changes.payee)) < p.CONTACT_CHANGE_SHARE))
     near = changes.requested[moved] - rng.integers(0, 30 * 86_400, len(moved))
-    kind = rng.choice(np.array([EMAIL, PHONE, ADDRESS]), len(moved))
+    contact = rng.choice(np.array([EMAIL, PHONE, ADDRESS]), len(moved))
     payee = changes.payee[moved]
-    return Events.joined([*parts, _events(rng, payees, payee, near, kind, payees.device[payee])])
+    return Events.joined([*parts, _events(rng, payees, payee, near, contact, payees.device[payee])])
 
 
 def _events(

@@ -65,4 +65,5 @@ def visited(
     chosen = start + np.where(rng.random(len(member)) < 0.7, usual.astype(np.int64), other)
     works = (providers.opened[chosen] <= day) & (providers.closed[chosen] > day)
     fallback = start + (np.arange(len(member)) % size)
-    return np.where(works, chosen, fallback)
+    practices: np.ndarray = np.where(works, chosen, fallback)
+    return practices

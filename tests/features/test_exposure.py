@@ -26,6 +26,20 @@ def test_lists_matches_and_relatives(x1):
     assert x1(*expected, members=MEMBERS, exposures=EXPOSURES, lists=LISTS) == expected
 
 
+def test_exposure_surprises_by_how_rare_it_is_in_the_book(x1):
+    exposures = """
+member_id breach_id match_quality list_share known_at
+M1 L1 exact 0.5 2024-03-01
+M1 L2 exact 0.01 2024-03-01
+M2 L3 exact 0.001 2024-03-01
+"""
+    lists = LISTS + "L3 ['email'] 2024-03-01\n"
+    asked = {"members": MEMBERS, "exposures": exposures, "lists": lists}
+    assert x1("exposure_surprise", **asked) == {"exposure_surprise": 2}
+    everyone = exposures.replace("0.5", "1.0").replace("M1 L2", "M9 L2")
+    assert x1("exposure_surprise", **asked | {"exposures": everyone}) == {"exposure_surprise": 0}
+
+
 def test_a_match_counts_as_the_night_knew_it(x1):
     given = {"members": MEMBERS, "exposures": EXPOSURES, "lists": LISTS}
     assert x1("best_exposure_match", as_of="2024-06-14", **given) == {"best_exposure_match": 2}

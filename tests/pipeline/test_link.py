@@ -209,6 +209,21 @@ def published(session: Session, night: str) -> None:
     (session.settings.folder("runs") / f"{night}.json").write_text("{}")
 
 
+def test_a_list_keeps_the_share_of_the_book_it_covered_when_it_became_known(session: Session) -> None:
+    def shares() -> list[float]:
+        found = session.con.execute(f"SELECT DISTINCT list_share FROM ({session.lake.scan('exposures')})").fetchall()
+        return [row[0] for row in found]
+
+    book = {f"M{n}": person(n, family_name="Essai" + "abcdefghijklmno"[n // 10] * 2) for n in range(150)}
+    put_members(session, **book)
+    put_people(session, *[book[f"M{n}"] for n in range(30)], person(9000))
+    link(session)
+    assert shares() == pytest.approx([(30 + 1) / (150 + 1)])
+    put_members(session, "2024-03-01", **{f"N{n}": person(9000 + n) for n in range(500)})
+    link(session)
+    assert shares() == pytest.approx([(30 + 1) / (150 + 1)])
+
+
 def test_a_replaced_list_ends_and_begins_exposures_after_the_last_published_night(session: Session) -> None:
     put_members(session, M1=person(1), M2=person(2))
     put_people(session, person(1))

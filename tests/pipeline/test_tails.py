@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import ModelError
-from pipeline.tails import STEP, Tails, badness, columns_of
+from pipeline.tails import STEP, Column, Tails, badness, columns_of
 from tests.measured import FACTS, Fact, measured
 
 ONE_BAND = np.zeros(9, dtype=np.int64)
@@ -28,6 +28,30 @@ def test_the_safe_side_is_flat() -> None:
 def test_ties_are_counted_whole() -> None:
     # three of nine are 1 or more: (3 + 1) / (9 + 1)
     assert surprise_of([0, 0, 0, 0, 0, 0, 1, 1, 1], [1]) == pytest.approx([-np.log10(2 * 4 / 10)])
+
+
+def test_a_feature_that_states_its_surprise_is_taken_at_its_word() -> None:
+    columns = [Column("bank_surprise", "request", 1.0, "unknown", is_stated=True)]
+    rows = np.zeros((99, 1))
+    tails = Tails.learn(rows, np.zeros(99, dtype=np.int64), np.arange(99), 1, fewest=1, columns=columns)
+    asked = np.array([[0.0], [np.log10(2)], [1.0], [9.0], [np.nan]])
+    found = tails.surprise(asked, np.zeros(5, dtype=np.int64))[:, 0]
+    # half of all others surprises nobody; no more than 99 changes support
+    assert found == pytest.approx([0, 0, 1 - np.log10(2), np.log10(100 / 2), 0])
+
+
+def test_a_list_that_becomes_known_does_not_make_half_the_book_unusual() -> None:
+    stated, counted = (
+        Fact.of("exposure", name, unit=unit) for name, unit in (("rarity", "surprise"), ("lists", "count"))
+    )
+    frame = measured(40).assign(rarity=0.0, lists=0.0)
+    columns = columns_of([stated, counted], frame)
+    bands = np.zeros(len(frame), dtype=np.int64)
+    tails = Tails.learn(badness(frame, columns), bands, np.arange(len(frame)), 1, fewest=1, columns=columns)
+    later = frame.assign(rarity=-np.log10(0.5), lists=1.0)
+    found = tails.surprise(badness(later, columns), bands)
+    assert found[:, 0].max() == pytest.approx(0)
+    assert found[:, 1].min() > 1
 
 
 def test_between_two_values_the_higher_one_counts() -> None:
