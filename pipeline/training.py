@@ -49,8 +49,11 @@ def fit(session: Session, as_of: date, frame: pd.DataFrame) -> Model:
     """Train on a measured frame and the verdicts known by a day.
 
     Raises:
+        InputRefused: the frame knows more than the day did.
         ModelError: too few changes to learn from.
     """
+    if len(frame) and frame["as_of"].max() > pd.Timestamp(as_of):
+        raise InputRefused(f"the measured frame goes to {frame['as_of'].max():%Y-%m-%d}, after {as_of}; measure anew")
     session.lake.register(session.con, "outcomes")
     cutoff = session.settings.params.cutoff(as_of)
     with session.stage("train") as facts:
@@ -91,6 +94,6 @@ def read_frame(path: Path) -> pd.DataFrame:
 
 
 def save_model(model: Model, folder: Path) -> None:
-    """The model and its metrics as two files, the same for the same model."""
+    """The model and its metrics as two files. The same model has the same fingerprint, if not the same bytes."""
     model.save(folder / MODEL_FILE)
     write_json(folder / METRICS_FILE, model.metrics | {"changes": model.facts["changes"]})
