@@ -139,6 +139,10 @@ class Lake:
         con = duckdb.connect(":memory:")
         try:
             con.execute(f"SET temp_directory = {_quoted(work)}")
+            # staged rows are in clear and may spill; the key lives and dies with the connection, so the module that
+            # DuckDB ships, not certified for files that last, is enough
+            con.execute("SET force_mbedtls_unsafe = 'true'")
+            con.execute("SET temp_file_encryption = true")
             con.execute(f"SET memory_limit = '{memory}'")
             con.execute("SET TimeZone = 'UTC'")
             con.execute("SET enable_progress_bar = false")

@@ -26,7 +26,6 @@ WHY = "neither a national id, nor a name and a complete birth date, can be used"
 
 def begin(con: duckdb.DuckDBPyConnection) -> None:
     """Start collecting a list's rejected rows, in clear, in a private table whose spill is encrypted."""
-    con.execute("SET temp_file_encryption = true")
     con.execute("CREATE OR REPLACE TEMP TABLE people_rejected (original JSON)")
 
 

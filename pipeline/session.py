@@ -79,7 +79,6 @@ def opened(settings: Settings, *, writing: bool = True) -> Iterator[Session]:
     if not writing:
         keys.check(lake.root, note=False)
         with TemporaryDirectory(prefix="payeewatch-") as spill, lake.connect(spill=Path(spill)) as con:
-            con.execute("SET temp_file_encryption = true")
             tokens.register(con, keys)
             yield Session(settings, keys, lake, con)
         return

@@ -131,7 +131,6 @@ def relation(table: Table) -> str:
 def open_staging(con: duckdb.DuckDBPyConnection) -> None:
     """A fresh, compressed in-memory database for the rows of one drop."""
     close_staging(con)
-    con.execute("SET temp_file_encryption = true")
     con.execute("ATTACH ':memory:' AS staging (COMPRESS)")
 
 

@@ -75,7 +75,8 @@ class Timeline:
         found = np.searchsorted(self.keys, _key(payee, second), side="right") - 1
         known = np.maximum(found, 0)
         if not len(self.keys):
-            return self.first[payee]
+            first: np.ndarray = self.first[payee]
+            return first
         same = (found >= 0) & (self.keys[known] >> 33 == payee)
         account: np.ndarray = np.where(same, self.accounts[known], self.first[payee])
         return account
@@ -92,7 +93,8 @@ class Timeline:
 
 
 def _key(payee: np.ndarray, second: np.ndarray) -> np.ndarray:
-    return (payee.astype(np.int64) << 33) + second
+    key: np.ndarray = (payee.astype(np.int64) << 33) + second
+    return key
 
 
 def honest_changes(

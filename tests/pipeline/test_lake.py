@@ -127,3 +127,10 @@ def test_a_lake_that_cannot_be_made_says_where(tmp_path: Path) -> None:
     (tmp_path / "lake").write_text("a file where the folder should be")
     with pytest.raises(StoreError, match="lake"), Lake(tmp_path / "lake").connect():
         pass
+
+
+def test_more_rows_than_memory_spill_encrypted(tmp_path: Path) -> None:
+    query = "SELECT count(*) FROM (SELECT md5(i::VARCHAR) AS x FROM range(3_000_000) t(i) ORDER BY x LIMIT 2_500_000)"
+    with Lake(tmp_path / "lake").connect(memory="80MB", threads=1) as con:
+        assert con.execute(query).fetchall() == [(2_500_000,)]
+        assert con.execute("SELECT current_setting('temp_file_encryption')").fetchall() == [(True,)]
