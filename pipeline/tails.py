@@ -4,8 +4,9 @@ The surprise of a value x is -log10 of 2 P(X >= x), ties counted whole, and 0 on
 probability is (k + 1) / (n + 1) over the n changes of the same party and age that the model learned from, so that a
 surprise never exceeds what n changes can support.
 
-A feature whose unit is a surprise says itself how rare it was among what was known that night, and is taken at its
-word: learned once, the tail of a bank that grows or of a list that becomes known would be wrong every night after.
+A feature whose unit is a surprise says itself how rare it was among what was known that night. It is taken at its
+word, less what is usual: learned once, the tail of a bank that grows or of a list that becomes known would be wrong
+every night after.
 """
 
 from __future__ import annotations
@@ -113,15 +114,15 @@ class Tails:
     """Tables from badness to surprise, one a (age band, column), laid end to end.
 
     Table number `band * columns + column` lies at `starts[number]` up to `starts[number + 1]`. Its `surprises` count
-    for a badness up to the `knots` beside them; the last one counts for anything beyond. A `stated` column's badness
-    is -log10 P already, believed up to `most`.
+    for a badness up to the `knots` beside them; the last one counts for anything beyond. A column with a `usual`
+    (NaN elsewhere) is -log10 P already: what exceeds the usual surprises, up to `most`.
     """
 
     starts: Ints
     knots: Floats
     surprises: Floats
     n_columns: int
-    stated: NDArray[np.bool_]
+    usual: Floats
     most: float
 
     @classmethod
@@ -145,15 +146,16 @@ class Tails:
             np.concatenate([knots for knots, _ in tables]),
             np.concatenate([surprises for _, surprises in tables]),
             values.shape[1],
-            np.array([column.is_stated for column in columns] or np.zeros(values.shape[1]), dtype=bool),
+            _usual(values, columns),
             float(np.log10((n_changes + 1) / 2)),
         )
 
     def surprise(self, values: Floats, bands: Ints) -> Floats:
         """Rows by columns of surprise, each row by its band's tables; unknown values do not surprise."""
         out = np.zeros(values.shape)
-        out[:, self.stated] = np.clip(values[:, self.stated] - np.log10(2), 0.0, self.most)
-        learned = np.flatnonzero(~self.stated)
+        learned = np.flatnonzero(np.isnan(self.usual))
+        stated = np.flatnonzero(~np.isnan(self.usual))
+        out[:, stated] = np.clip(values[:, stated] - self.usual[stated], 0.0, self.most)
         for band in np.unique(bands):
             rows = bands == band
             for at in learned:
@@ -170,9 +172,19 @@ class Tails:
             "knots": self.knots,
             "surprises": self.surprises,
             "n_columns": self.n_columns,
-            "stated": self.stated,
+            "usual": self.usual,
             "most": self.most,
         }
+
+
+def _usual(values: Floats, columns: Sequence[Column]) -> Floats:
+    """The median of each column that states its surprise, at least that of one in two."""
+    usual = np.full(values.shape[1], np.nan)
+    for at, column in enumerate(columns):
+        if column.is_stated:
+            known = values[~np.isnan(values[:, at]), at]
+            usual[at] = max(np.log10(2), float(np.median(known)) if len(known) else 0.0)
+    return usual
 
 
 def _table(values: Floats, n_changes: int) -> tuple[Floats, Floats]:

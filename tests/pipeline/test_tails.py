@@ -40,6 +40,14 @@ def test_a_feature_that_states_its_surprise_is_taken_at_its_word() -> None:
     assert found == pytest.approx([0, 0, 1 - np.log10(2), np.log10(100 / 2), 0])
 
 
+def test_a_stated_surprise_counts_from_what_is_usual() -> None:
+    columns = [Column("bank_surprise", "request", 1.0, "unknown", is_stated=True)]
+    bands = np.zeros(99, dtype=np.int64)
+    tails = Tails.learn(np.full((99, 1), 0.9), bands, np.arange(99), 1, fewest=1, columns=columns)
+    found = tails.surprise(np.array([[0.4], [0.9], [1.5]]), bands[:3])[:, 0]
+    assert found == pytest.approx([0, 0, 0.6])
+
+
 def test_a_list_that_becomes_known_does_not_make_half_the_book_unusual() -> None:
     stated, counted = (
         Fact.of("exposure", name, unit=unit) for name, unit in (("rarity", "surprise"), ("lists", "count"))
