@@ -44,6 +44,9 @@ lock: setup  ## resolve the dependencies anew: hashes, no index addresses
 		--python-version 3.11 --output-file requirements.lock --quiet
 
 docs: setup  ## the generated pages
+	$(BIN)/python -m features.docs > .docs.part && mv .docs.part docs/features.md
+	$(BIN)/python -m pipeline.input_docs
+	$(BIN)/python -m pipeline.check_docs
 
 bench: setup  ## speed and memory of a night, beside a lower bound and a plain version
 	$(BIN)/python -m benchmarks.night

@@ -35,8 +35,9 @@ def loaded(drop: Drop, lake_root: Path) -> Load:
 
 
 def test_drops_are_folders_named_by_a_day_oldest_first(tmp_path: Path) -> None:
-    put_files(tmp_path, "2024-04-02/claims.csv", "2024-04-01/claims.csv", "2024-04-03/claims.csv", "2024-4-1/claims.csv",
-              "20240401/claims.csv", "notes/claims.csv", "2024-04-02.csv")  # fmt: skip
+    for folder in ("2024-04-02", "2024-04-01", "2024-04-03", "2024-4-1", "20240401", "notes"):
+        put_files(tmp_path, f"{folder}/claims.csv")
+    put_files(tmp_path, "2024-04-02.csv")
     assert [drop.day for drop in find_drops(tmp_path, PLAIN, APRIL[1])] == APRIL[:2]
     assert find_drops(tmp_path / "none", PLAIN, APRIL[1]) == []
 

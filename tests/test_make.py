@@ -1,0 +1,84 @@
+"""The Makefile, the pages and the check a stranger runs agree on what there is to make."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+TARGETS = re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE)
+PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+
+
+def planned(target: str) -> str:
+    """The commands a target would run."""
+    return subprocess.run(
+        ["make", "--dry-run", "--always-make", target], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_make_command_of_a_page_is_a_target(page: str) -> None:
+    told = re.findall(r"(?:^|`)make ([a-z]+)", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(told) <= set(TARGETS)
+
+
+def test_the_readme_begins_with_demo_and_test() -> None:
+    (block,) = re.findall(r"```sh\n(make .*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert [line.split()[1] for line in block.splitlines()] == ["demo", "test"]
+
+
+def test_every_target_says_what_it_is_for_and_is_no_file() -> None:
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)
+    assert set(phony.split()) == set(TARGETS)
+    shown = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert [target for target in TARGETS if f"make {target} " not in shown] == []
+
+
+@pytest.mark.parametrize("target", [target for target in TARGETS if target != "help"])
+def test_a_target_does_something_of_its_own(target: str) -> None:
+    own = planned(target).removeprefix(planned("setup")) if target not in ("setup", "clean") else planned(target)
+    assert own.strip()
+
+
+def test_the_demo_runs_the_commands_of_the_readme_in_their_order() -> None:
+    run = re.findall(r"bin/payeewatch ([a-z]+)", planned("demo"))
+    assert run == ["simulate", "init", "ingest", "train", "night"]
+    told = re.findall(r"^payeewatch ([a-z]+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert [name for name in told if name in run] == run[1:]
+
+
+def test_what_the_demo_makes_is_ignored_and_cleaned() -> None:
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    cleaned = planned("clean").split()
+    for name in ("demo", ".demo"):
+        assert f"/{name}/" in ignored
+        assert name in cleaned
+
+
+def test_a_stranger_runs_the_tests_and_then_the_style_check() -> None:
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line.startswith("make")] == ["make test", "make lint"]
+
+
+def test_the_lock_has_a_hash_for_every_package_and_no_address() -> None:
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    packages = re.findall(r"^([a-z0-9._-]+)==", lock, re.MULTILINE)
+    assert len(re.findall(r"^[a-z0-9._-]+==[^\n]*\\\n    --hash=sha256:", lock, re.MULTILINE)) == len(packages)
+    assert "://" not in lock
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = [re.split(r"[><=\[]", line)[0] for line in wanted["dependencies"] + wanted["optional-dependencies"]["dev"]]
+    assert [name for name in named if name.lower() not in packages] == []
+
+
+def test_reproduced_stages_call_the_commands_of_their_names() -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    for name, stage in stages.items():
+        commands = stage["cmd"] if isinstance(stage["cmd"], list) else [stage["cmd"]]
+        assert any(re.search(rf"payeewatch {name}\b", command) for command in commands)
