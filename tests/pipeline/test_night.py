@@ -9,13 +9,16 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.flag import WhyNot
 from pipeline.published import FLAGS_SCHEMA, SCORES_SCHEMA
 from tests import canaries
 from tests.conftest import HISTORY, NIGHTS, Home, copy_of, make_home
@@ -240,3 +243,52 @@ def test_history_loaded_by_a_night_equals_history_loaded_before(trained: Home, p
     home.done("night", str(NIGHTS[0]))
     assert home.bytes_of("flags").items() <= published.bytes_of("flags").items()
     assert NIGHTS[0] > HISTORY
+
+
+def test_a_reviewed_flag_leaves_the_queue_and_comes_back_on_new_evidence(published: Home, tmp_path: Path) -> None:
+    home = copy_of(published, tmp_path)
+    reviewed, later = NIGHTS[-1] + timedelta(days=1), NIGHTS[-1] + timedelta(days=2)
+    queue = pq.read_table(home.path / "flags" / f"{NIGHTS[-1]}.parquet").to_pylist()
+    flag = min((f for f in queue if f["queue"] != "audit" and not f["derived"]), key=lambda f: f["p_value"])
+    before = home.bytes_of(*PUBLISHED)
+
+    put_verdict(home, reviewed, flag["change_id"])
+    home.done("night", str(reviewed))
+    assert flag["change_id"] not in queue_of(home, reviewed)
+    scores = pq.read_table(home.path / "scores" / f"{reviewed}.parquet").to_pylist()
+    (why_not,) = [row["why_not"] for row in scores if row["change_id"] == flag["change_id"]]
+    assert why_not == WhyNot.DECIDED
+    assert [file["rows_accepted"] for file in run_of(home, reviewed)["verdicts"]] == [1]  # type: ignore[attr-defined]
+    home.done("night", str(NIGHTS[-1]))
+    assert before.items() <= home.bytes_of(*PUBLISHED).items()
+
+    put_payment(home, later, flag)
+    home.done("night", str(later))
+    again = queue_of(home, later)[flag["change_id"]]
+    assert (again["flag_id"], again["first_flagged_on"]) == (flag["flag_id"], later)
+    assert again["amount_at_risk"] >= 1234
+
+
+def queue_of(home: Home, night: date) -> dict[str, dict[str, Any]]:
+    rows = pq.read_table(home.path / "flags" / f"{night}.parquet").to_pylist()
+    return {row["change_id"]: row for row in rows}
+
+
+def put_verdict(home: Home, day: date, change_id: str) -> None:
+    """A reviewer's verdict of a day's morning, exported as the day's file."""
+    row = {"outcome_id": "R1", "change_id": change_id, "decided_at": datetime(day.year, day.month, day.day, 8),
+           "verdict": "benign", "reason_code": None, "source": "reviewer"}  # fmt: skip
+    pq.write_table(pa.Table.from_pylist([row]), home.path / "outcomes" / f"{day}.parquet")
+
+
+def put_payment(home: Home, day: date, flag: dict[str, Any]) -> None:
+    """A payment planned to a flag's new account, known on a day."""
+    files = [str(path) for path in (home.path / "inbox").glob("*/bank_changes*.csv")]
+    iban = duckdb.sql(
+        f"SELECT new_iban FROM read_csv({files}, all_varchar = true, union_by_name = true)"
+        f" WHERE change_id = '{flag['change_id']}'"
+    ).fetchall()[0][0]
+    (home.path / "inbox" / str(day) / "payments-0002.csv").write_text(
+        "payment_id,payee_id,member_id,iban,amount,claim_ids,planned_on,value_date,status,return_reason\n"
+        f"NEW1,{flag['payee_id']},{flag['member_id']},{iban},1234.00,,{day + timedelta(days=3)},,planned,\n"
+    )
