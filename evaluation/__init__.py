@@ -1,0 +1,1 @@
+"""How good it would have been: nights replayed, compared with controls, and with the truth of synthetic insurers."""

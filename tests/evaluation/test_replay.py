@@ -1,0 +1,57 @@
+"""A replayed night is the night."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from evaluation.replay import Replay, replay, trained_on
+from pipeline.loading import load_until
+from pipeline.session import opened
+from pipeline.settings import Settings
+from tests.conftest import NIGHTS, Home, copy_of
+
+SCORED = ["change_id", "score", "p_value", "segment", "age_days", "lens_request", "lens_claims", "lens_company"]
+FLAGGED = ["flag_id", "change_id", "queue", "rank", "score", "p_value", "first_flagged_on", "account", "origin_id"]
+
+
+@pytest.fixture(scope="module")
+def replayed(trained: Home, tmp_path_factory: pytest.TempPathFactory) -> Replay:
+    """The published nights, over a lake that was loaded at once and knows what came after them."""
+    home = copy_of(trained, tmp_path_factory.mktemp("replayed"))
+    settings = Settings.load(home.path, {"PAYEEWATCH_KEY_FILE": str(home.key_file)})
+    with opened(settings) as session:
+        load_until(session, date(2024, 9, 28))
+        return replay(session, NIGHTS[0], NIGHTS[-1], retrain_days=30)
+
+
+@pytest.mark.parametrize("night", NIGHTS)
+def test_scores_are_those_the_night_published(replayed: Replay, published: Home, night: date) -> None:
+    theirs = pd.read_parquet(published.path / "scores" / f"{night}.parquet")
+    ours = replayed.rows[replayed.rows["as_of"] == pd.Timestamp(night)]
+    assert len(theirs) > 20
+    pd.testing.assert_frame_equal(
+        ours[SCORED].reset_index(drop=True), theirs[SCORED], check_dtype=False, check_exact=True
+    )
+
+
+@pytest.mark.parametrize("night", NIGHTS)
+def test_flags_are_those_the_night_published(replayed: Replay, published: Home, night: date) -> None:
+    theirs = pd.read_parquet(published.path / "flags" / f"{night}.parquet")
+    ours = replayed.flags[replayed.flags["night"] == night].reset_index(drop=True)
+    names = [name for name in FLAGGED if name in theirs]
+    assert len(theirs) > 5
+    pd.testing.assert_frame_equal(ours[names], theirs[names], check_dtype=False, check_exact=True)
+    assert list(ours["at_risk_cents"]) == [int(euros * 100) for euros in theirs["amount_at_risk"]]
+
+
+def test_models_know_what_was_known_the_day_before_they_serve() -> None:
+    days = trained_on(date(2024, 9, 1), date(2024, 9, 30), 10)
+    assert days == [date(2024, 8, 31), date(2024, 9, 10), date(2024, 9, 20)]
+
+
+def test_a_range_shorter_than_the_schedule_is_trained_for_once() -> None:
+    assert trained_on(date(2024, 9, 1), date(2024, 9, 1), 30) == [date(2024, 8, 31)]
