@@ -24,6 +24,7 @@ from tests.inbox import account, good, put_drop, whole_drop
 
 COMMANDS = sorted(main.commands)
 AFTER = NIGHTS[-1] + timedelta(days=1)
+RUN_MAIN = "import sys; from pipeline.cli import main; main(sys.argv[1:])"
 CANARY = "FR7699001000000000000000142 Dupond-Essai"
 
 
@@ -217,6 +218,26 @@ def test_a_folder_that_cannot_be_made_is_a_store(tmp_path: Path) -> None:
     code, message = refused(home, "init")
     assert code == 15
     assert "flags" in message
+
+
+def test_a_full_disk_stops_the_night_and_leaves_what_stood(published: Home, tmp_path: Path) -> None:
+    home = copy_of(published, tmp_path)
+    before = home.bytes_of("flags", "scores", "evidence", "holds", "runs")
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000)); {RUN_MAIN}"
+    environ = {"PAYEEWATCH_HOME": str(home.path), "PAYEEWATCH_KEY_FILE": str(home.key_file)}
+    stopped = subprocess.run(
+        [sys.executable, "-c", limited, "night", str(AFTER), "--json"], env=os.environ | environ, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert stopped.returncode == 15, stopped.stderr
+    assert "free space" in str(only_object(stopped.stdout)["message"])
+    failed = home.path / "runs" / f"{AFTER}.failed.json"
+    assert json.loads(failed.read_text())["exit_code"] == 15
+    after = home.bytes_of("flags", "scores", "evidence", "holds", "runs")
+    assert {path: raw for path, raw in after.items() if str(AFTER) not in path} == before
+    assert not list(home.path.rglob(".*.part"))
+    home.done("night", str(AFTER))
+    assert not failed.exists()
 
 
 # A fault of ours: 1
