@@ -51,7 +51,8 @@ def report(night: date, flags: Any, scores: Any, evidence: Any, run: Run, histor
     return template.render(
         night=night,
         flags=shown,
-        by_queue={queue: [f for f in shown if f["queue"] == queue] for queue in wording.QUEUES},
+        cards={queue: [f for f in shown if f["queue"] == queue and f["has_card"]] for queue in wording.QUEUES},
+        counts=Counter(flag["queue"] for flag in shown),
         headline=headline(shown),
         run=run,
         figures=figures(shown),
@@ -95,15 +96,37 @@ def environment() -> Environment:
 NO_EVIDENCE: Row = {"timeline": [], "before": None, "after": None, "neighbours": [], "benign_checks": []}
 
 
+MOST_CARDS = 40
+"""Every hold and every new flag has a card; of the others the first by rank, up to so many cards in all."""
+
+
 def flagged(flags: Any, evidence: Any) -> list[Row]:
-    """The queue by rank, each flag with its frozen evidence."""
-    by_flag = {row["flag_id"]: row for row in _rows(evidence)}
+    """The queue by rank; a flag that has a card comes with its frozen evidence."""
     shown = sorted(_rows(flags), key=lambda row: row["rank"])
     for row in shown:
-        row["evidence"] = NO_EVIDENCE | by_flag.get(row["flag_id"], {})
         row |= {name: _date(row[name]) for name in ("night", "first_flagged_on", "first_payment_on")}
         row["is_new"] = row["night"] == row["first_flagged_on"]
+        row["has_card"] = row["is_new"] or row["queue"] == "hold"
+    room = MOST_CARDS - sum(row["has_card"] for row in shown)
+    for row in [row for row in shown if not row["has_card"]][: max(room, 0)]:
+        row["has_card"] = True
+    in_full = [row["flag_id"] for row in shown if row["has_card"]]
+    by_flag = {row["flag_id"]: row for row in _evidence_of(in_full, evidence)}
+    for row in shown:
+        row["evidence"] = NO_EVIDENCE | by_flag.get(row["flag_id"], {})
     return shown
+
+
+def _evidence_of(flag_ids: Sequence[str], evidence: Any) -> list[Row]:
+    """The rows of these flags: turning all of a night's evidence into mappings takes longer than writing the page."""
+    if evidence is None or not len(evidence):
+        return []
+    if hasattr(evidence, "to_pylist"):
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        return _rows(evidence.filter(pc.is_in(evidence["flag_id"], pa.array(flag_ids, pa.string()))))
+    return _rows(evidence[evidence["flag_id"].isin(list(flag_ids))])
 
 
 HEADLINES = {
@@ -403,7 +426,9 @@ def _rows(table: Any) -> list[Row]:
     """A pandas or Arrow table as plain mappings: no NaN, no NaT, no arrays."""
     if table is None:
         return []
-    rows = table.to_pylist() if hasattr(table, "to_pylist") else table.to_dict("records")
+    if hasattr(table, "to_pylist"):
+        return list(table.to_pylist())
+    rows = table.to_dict("records")
     return [{name: _plain(value) for name, value in row.items()} for row in rows]
 
 
