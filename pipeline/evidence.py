@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any
 
 import duckdb
-import pandas as pd
 import pyarrow as pa
 
 from pipeline.benign import CHECK, benign_checks
 from pipeline.flag import Queues
-from pipeline.published import AMOUNT, euros
+from pipeline.published import AMOUNT
 from pipeline.settings import Params
-from pipeline.standing import Row, Standing, exposures_by_change, instant_of, records
+from pipeline.standing import Standing, exposures_by_change
 
 DAYS_BEFORE = 90
 """How far before the change its timeline begins."""
@@ -53,6 +51,12 @@ EVIDENCE_SCHEMA = pa.schema(
 )
 """evidence/<night>.parquet: one row a flag, by flag_id."""
 
+GIVEN = {
+    "flagged": pa.schema(
+        [("flag_id", pa.string()), ("change_id", pa.string()), ("payee_id", pa.string()), ("place", pa.int32())]
+    ),
+    "flagged_exposures": pa.schema([("flag_id", pa.string()), ("breach_id", pa.string()), ("known_on", pa.date32())]),
+}
 TEMPORARY = ("shown", "known_changes", "touched", "shown_claims", "shown_payments")
 
 # Every change as known that night, and the flagged ones among them.
@@ -114,14 +118,18 @@ WITH events AS (
            'payment_' || p.status || CASE WHEN p.account = s.new_account THEN '_to_new_account' ELSE '' END
     FROM shown AS s JOIN shown_payments AS p USING (payee_id)
 ), daily AS (
-    SELECT flag_id, kind, min(happened_at) AS happened_at, CAST(sum(cents) AS BIGINT) AS cents,
+    SELECT flag_id, min(happened_at) AS happened_at, kind, CAST(sum(cents) AS BIGINT) AS cents,
            list(id ORDER BY happened_at, id)[1:{ids}] AS ids
     FROM facts WHERE happened_at >= begins_at GROUP BY flag_id, kind, CAST(happened_at AS DATE)
+    QUALIFY row_number() OVER (PARTITION BY flag_id ORDER BY min(happened_at) DESC, kind DESC) <= {facts}
+    UNION ALL
+    SELECT flag_id, CAST(known_on AS TIMESTAMP), 'exposure_known', NULL, [breach_id] FROM flagged_exposures
 )
-SELECT flag_id, happened_at, kind, cents, ids FROM daily
-QUALIFY row_number() OVER (PARTITION BY flag_id ORDER BY happened_at DESC, kind DESC) <= {facts}
-ORDER BY flag_id, happened_at, kind
+SELECT flag_id, list({{'at': happened_at, 'kind': kind, 'amount': CAST(cents * 0.01 AS DECIMAL(18, 2)), 'ids': ids}}
+                     ORDER BY happened_at, kind, ids) AS timeline
+FROM daily GROUP BY flag_id
 """
+"""The lists a member is on come with their own dates, however old."""
 
 ACCOUNTS = """
 WITH sides AS (
@@ -145,13 +153,14 @@ WITH sides AS (
     SELECT country, bank_code, name FROM reference_banks WHERE known_at <= $cutoff
     QUALIFY row_number() OVER (PARTITION BY country, bank_code ORDER BY known_at DESC, version DESC) = 1
 )
-SELECT s.flag_id, s.side, s.account, d.country, d.bank_code AS bank, b.name AS bank_name, p.since, a.first_seen_at,
-       coalesce(a.payees, 0) AS payees,
-       concat_ws(' · ', d.country, nullif(concat_ws(' ', d.bank_code, b.name), ''), '…' || d.last_four) AS hint
+SELECT s.flag_id, s.side, {{
+    'account': s.account, 'hint': nullif(concat_ws(
+        ' · ', d.country, nullif(concat_ws(' ', d.bank_code, b.name), ''), '…' || d.last_four), ''),
+    'country': nullif(d.country, ''), 'bank': nullif(d.bank_code, ''), 'bank_name': nullif(b.name, ''),
+    'since': p.since, 'first_seen_at': a.first_seen_at, 'payees': CAST(coalesce(a.payees, 0) AS INTEGER)}} AS described
 FROM sides AS s
 LEFT JOIN described AS d USING (account) LEFT JOIN banks AS b USING (country, bank_code)
 LEFT JOIN by_account AS a USING (account) LEFT JOIN by_payee AS p ON p.account = s.account AND p.payee_id = s.payee_id
-ORDER BY s.flag_id, s.side
 """
 
 NEIGHBOURS = """
@@ -171,10 +180,24 @@ WITH related AS (
     WHERE o.payee_id <> s.payee_id AND abs(epoch(o.requested_at) - epoch(s.requested_at)) <= 30 * 86400
 ), nearest AS (
     SELECT flag_id, payee_id, relation, min(apart) AS apart FROM related GROUP BY flag_id, payee_id, relation
+    QUALIFY row_number() OVER (PARTITION BY flag_id, relation ORDER BY min(apart), payee_id) <= {most}
+), own_flags AS (
+    SELECT payee_id, arg_min(flag_id, place) AS flag_id FROM flagged GROUP BY payee_id
 )
-SELECT flag_id, payee_id, relation FROM nearest
-QUALIFY row_number() OVER (PARTITION BY flag_id, relation ORDER BY apart, payee_id) <= {most}
-ORDER BY flag_id, relation, apart, payee_id
+SELECT n.flag_id, list({{'payee_id': payee_id, 'relation': relation, 'flag_id': o.flag_id}}
+                       ORDER BY relation, apart, payee_id) AS neighbours
+FROM nearest AS n LEFT JOIN own_flags AS o USING (payee_id) GROUP BY n.flag_id
+"""
+"""Other payees on the same account, device or actor, and their own flag if they have one."""
+
+EVIDENCE = """
+WITH timelines AS ({timeline}), accounts_shown AS ({accounts}), neighbours_shown AS ({neighbours})
+SELECT $night AS night, f.flag_id, f.change_id, coalesce(t.timeline, []) AS timeline,
+       b.described AS before, a.described AS after, coalesce(n.neighbours, []) AS neighbours
+FROM flagged AS f LEFT JOIN timelines AS t USING (flag_id) LEFT JOIN neighbours_shown AS n USING (flag_id)
+LEFT JOIN accounts_shown AS b ON b.flag_id = f.flag_id AND b.side = 'before'
+LEFT JOIN accounts_shown AS a ON a.flag_id = f.flag_id AND a.side = 'after'
+ORDER BY f.flag_id
 """
 
 
@@ -183,32 +206,39 @@ def evidence_table(
 ) -> pa.Table:
     """One row a flag of the night, by flag_id; the connection has views of the lake's tables, all versions."""
     cutoff = params.cutoff(night)
-    flagged = pd.DataFrame(queues.flags, columns=["flag_id", "change_id"]).astype("str")
-    con.register("flagged", flagged)
+    for name, rows in _given(queues, standing).items():
+        con.register(name, rows)
     try:
         _read(con, cutoff)
-        timelines = _timelines(con, cutoff, queues, standing)
-        accounts = {(row["flag_id"], row["side"]): _account(row) for row in _rows(con, ACCOUNTS, cutoff)}
-        neighbours = _neighbours(con, cutoff, queues)
+        query = EVIDENCE.format(
+            timeline=TIMELINE.format(ids=MOST_IDS, facts=MOST_FACTS),
+            accounts=ACCOUNTS.format(),
+            neighbours=NEIGHBOURS.format(most=MOST_NEIGHBOURS),
+        )
+        found = con.sql(query, params={"cutoff": cutoff, "night": night}).to_arrow_table()
         checks = benign_checks(con, cutoff)
     finally:
-        con.unregister("flagged")
+        for name in GIVEN:
+            con.unregister(name)
         for name in TEMPORARY:
             con.execute(f"DROP TABLE IF EXISTS {name}")
-    rows = [
-        {
-            "night": night,
-            "flag_id": flag["flag_id"],
-            "change_id": flag["change_id"],
-            "timeline": timelines.get(flag["flag_id"], []),
-            "before": accounts.get((flag["flag_id"], "before")),
-            "after": accounts.get((flag["flag_id"], "after")),
-            "neighbours": neighbours.get(flag["flag_id"], []),
-            "benign_checks": checks.get(flag["flag_id"], []),
-        }
-        for flag in sorted(queues.flags, key=lambda flag: str(flag["flag_id"]))
+    checked = pa.array([checks.get(flag_id, []) for flag_id in found["flag_id"].to_pylist()], pa.list_(CHECK))
+    return found.append_column("benign_checks", checked).cast(EVIDENCE_SCHEMA).combine_chunks()
+
+
+def _given(queues: Queues, standing: Standing) -> dict[str, pa.Table]:
+    """What the statements read beside the lake, by GIVEN."""
+    flag_ids = {flag["change_id"]: flag["flag_id"] for flag in queues.flags}
+    exposures = exposures_by_change(standing.exposures[standing.exposures["change_id"].isin(list(flag_ids))])
+    listed = [
+        {"flag_id": flag_ids[change_id], "breach_id": item["breach_id"], "known_on": item["known_at"]}
+        for change_id, items in exposures.items()
+        for item in items
+        if item["known_at"]
     ]
-    return pa.Table.from_pylist(rows, schema=EVIDENCE_SCHEMA)
+    flags = [{"place": place} | flag for place, flag in enumerate(queues.flags)]
+    rows = (flags, listed)
+    return {n: pa.Table.from_pylist(r, schema) for (n, schema), r in zip(GIVEN.items(), rows, strict=True)}
 
 
 def _read(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> None:
@@ -220,52 +250,3 @@ def _read(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> None:
         first = con.execute("SELECT min(first_at) FROM touched").fetchall()[0][0] or cutoff
         query = READ_LAST.format(table=table, key=key, takes=", ".join(takes))
         con.execute(query, {"cutoff": cutoff, "first": first})
-
-
-def _rows(con: duckdb.DuckDBPyConnection, query: str, cutoff: datetime) -> list[Row]:
-    return records(con.execute(query, {"cutoff": cutoff}).df())
-
-
-def _timelines(
-    con: duckdb.DuckDBPyConnection, cutoff: datetime, queues: Queues, standing: Standing
-) -> dict[str, list[Row]]:
-    """flag_id -> its facts by time; the lists its member is on come with their own dates, however old."""
-    exposures = exposures_by_change(standing.exposures)
-    found: dict[str, list[Row]] = {
-        flag["flag_id"]: [
-            {"at": pd.Timestamp(item["known_at"]), "kind": "exposure_known", "amount": None, "ids": [item["breach_id"]]}
-            for item in exposures.get(flag["change_id"], ())
-            if item["known_at"]
-        ]
-        for flag in queues.flags
-    }
-    for row in _rows(con, TIMELINE.format(ids=MOST_IDS, facts=MOST_FACTS), cutoff):
-        amount = euros(None if pd.isna(row["cents"]) else int(row["cents"]))
-        fact = {"at": row["happened_at"], "kind": row["kind"], "amount": amount, "ids": list(row["ids"])}
-        found[row["flag_id"]].append(fact)
-    for facts in found.values():
-        facts.sort(key=lambda fact: (fact["at"], fact["kind"], fact["ids"]))
-    return found
-
-
-def _account(row: Row) -> Row:
-    plain = {name: _text(row[name]) for name in ("account", "hint", "country", "bank", "bank_name")}
-    instants = {name: instant_of(row[name]) for name in ("since", "first_seen_at")}
-    return plain | instants | {"payees": int(row["payees"])}
-
-
-def _neighbours(con: duckdb.DuckDBPyConnection, cutoff: datetime, queues: Queues) -> dict[str, list[Row]]:
-    """flag_id -> other payees on the same account, device or actor, and their own flag if they have one."""
-    flag_of: dict[str, str] = {}
-    for flag in queues.flags:
-        flag_of.setdefault(flag["payee_id"], flag["flag_id"])
-    found: dict[str, list[Row]] = {}
-    for row in _rows(con, NEIGHBOURS.format(most=MOST_NEIGHBOURS), cutoff):
-        payee_id = row["payee_id"]
-        neighbour = {"payee_id": payee_id, "relation": row["relation"], "flag_id": flag_of.get(payee_id)}
-        found.setdefault(row["flag_id"], []).append(neighbour)
-    return found
-
-
-def _text(value: Any) -> str | None:
-    return None if pd.isna(value) or value == "" else str(value)

@@ -144,7 +144,7 @@ def flag_id(keys: Keys, origin_id: str) -> str:
 
 def _joined(scores: pd.DataFrame, standing: Standing, amounts: Amounts, decided: pd.DataFrame | None) -> pd.DataFrame:
     """One row a change with all that the rules read, by change_id."""
-    unknown = set(scores["change_id"]) - set(standing.changes["change_id"])
+    unknown = set(scores["change_id"].tolist()) - set(standing.changes["change_id"].tolist())
     if unknown:
         raise ValueError(f"{len(unknown)} scored changes are not known on the night, such as {min(unknown)}")
     taken = [c for c in ("change_id", "score", "p_value", "p_value_unexposed") if c in scores]
@@ -171,7 +171,7 @@ def _candidates(
     night: date, facts: pd.DataFrame, carried: dict[str, Row], params: Params, keys: Keys
 ) -> list[Candidate]:
     """Every change scored tonight or flagged before, with what it may come to."""
-    flag_ids = [flag_id(keys, origin) for origin in facts["origin_id"]]
+    flag_ids = [flag_id(keys, origin) for origin in facts["origin_id"].tolist()]
     before = [carried.get(name) for name in flag_ids]
     scored = facts["p_value"].notna().to_numpy()
     p_values = np.array(
@@ -229,7 +229,7 @@ def _leave_out(candidates: list[Candidate], earlier_scores: pd.DataFrame | None)
     """A flag that nobody decided in time does not come back as a new one the night after."""
     if earlier_scores is None:
         return
-    left_before = set(earlier_scores.loc[earlier_scores["why_not"] == str(WhyNot.UNDECIDED), "change_id"])
+    left_before = set(earlier_scores.loc[earlier_scores["why_not"] == str(WhyNot.UNDECIDED), "change_id"].tolist())
     for candidate in candidates:
         if candidate.change_id in left_before and candidate.why_not in (None, WhyNot.FLOOR):
             candidate.why_not = WhyNot.UNDECIDED

@@ -142,7 +142,7 @@ def register(con: duckdb.DuckDBPyConnection, keys: Keys) -> None:
 
 def token_of(keys: Keys, kind: str, text: str) -> str:
     """What the macro `identity_token` gives, for one value in Python."""
-    return hmac.new(keys.token[keys.token_version], f"{kind}:{text}".encode(), hashlib.sha256).hexdigest()[:32]
+    return hmac.digest(keys.token[keys.token_version], f"{kind}:{text}".encode(), "sha256").hex()[:32]
 
 
 def _key(encoded: str) -> bytes:
