@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("features", "pipeline", "simulator")
-OURS = (*ROOMS, "triage", "tests", "benchmarks", "notebooks")
+OURS = (*ROOMS, "evaluation", "triage", "tests", "benchmarks", "notebooks")
 MODULES = {f"{room}.{path.stem}": path for room in ROOMS for path in sorted((ROOT / room).glob("*.py"))}
 HEAVY = {
     "duckdb",
@@ -36,8 +36,8 @@ MAY_IMPORT = {
     "pipeline": {"features", "pipeline"},
     "simulator": {"simulator"},
 }
-ALSO = {("pipeline.cli", "simulator")}
-"""What `payeewatch simulate` needs."""
+ALSO = {("pipeline.cli", "simulator"), ("pipeline.cli", "evaluation")}
+"""What `payeewatch simulate`, `evaluate` and `backtest` need."""
 
 EXERCISED_BY = {
     "features.docs": "features/test_registry.py",
