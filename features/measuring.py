@@ -27,8 +27,10 @@ def measured(tables: Tables, spine: Frame, names: Collection[str] = ()) -> Frame
     for feature in wanted:
         by_source.setdefault(feature.source, []).append(feature)
     rowwise = by_source.pop(CHANGE)
-    numbers = [tables.engine.keep(_numbers(source, tables, spine, fs)) for source, fs in by_source.items()]
-    wide = tables.engine.beside(spine, numbers)
+    numbers = [_aggregates(s, tables, spine, fs) for s, fs in by_source.items() if isinstance(s, Relation)]
+    streams = {source: fs for source, fs in by_source.items() if isinstance(source, Stream)}
+    numbers += [_counts(streams, tables, spine)] if streams else []
+    wide = tables.engine.beside(spine, [tables.engine.keep(frame) for frame in numbers])
     settled = [_settled(feature) for fs in by_source.values() for feature in fs]
     wide = wide.with_columns(*settled) if settled else wide
     for layer in _layers(rowwise, set(wide.collect_schema().names())):
@@ -60,14 +62,10 @@ def _layers(features: list[Feature], made: set[str]) -> list[list[Feature]]:
     return layers
 
 
-def _numbers(source: Source, tables: Tables, spine: Frame, features: list[Feature]) -> Frame:
-    """(row, one column a feature): a relation's aggregates, or a stream's counts."""
-    if isinstance(source, Relation):
-        aggregates = {f.name: f.formula for f in features if isinstance(f.formula, Aggregate)}
-        return _aggregated(source.joined(tables, spine), aggregates)
-    counts = {f.name: f.formula for f in features if isinstance(f.formula, Between)}
-    assert isinstance(source, Stream)
-    return _counted(source, tables, spine, counts)
+def _aggregates(relation: Relation, tables: Tables, spine: Frame, features: list[Feature]) -> Frame:
+    """(row, one column a feature) of a relation's features."""
+    aggregates = {f.name: f.formula for f in features if isinstance(f.formula, Aggregate)}
+    return _aggregated(relation.joined(tables, spine), aggregates)
 
 
 def _aggregated(joined: Frame, aggregates: Mapping[str, Aggregate]) -> Frame:
@@ -91,40 +89,57 @@ def _masked(aggregate: Aggregate) -> nw.Expr:
     return aggregate.value if aggregate.where is None else nw.when(aggregate.where).then(aggregate.value)
 
 
-def _counted(stream: Stream, tables: Tables, spine: Frame, counts: Mapping[str, Between]) -> Frame:
-    """Count events up to an instant with one running sum over events and questions, in order of time.
+def _counts(by_stream: Mapping[Stream, list[Feature]], tables: Tables, spine: Frame) -> Frame:
+    """(row, one column a feature) of all streams' features.
 
-    Each count is two questions, at its two ends; events come before questions of the same instant. A change's own
-    event is found by its key and taken off.
+    Events up to an instant are counted with one running sum over events and questions, in order of time. Each count is
+    two questions, at its two ends; events come before questions of the same instant. A change's own event is found by
+    its key and taken off. One pass serves all streams: they differ by a number beside the key.
     """
-    spine = spine.filter(~nw.col(stream.key).is_null())
-    events = tables.engine.keep(stream.events(tables, spine))
-    ends = [(name, end) for name in counts for end in ("after", "until")]
-    arms = [_arm(events, nw.col("key"), nw.col("at"), row=nw.lit(-1), question=-1, event=1)]
-    for number, (name, end) in enumerate(ends):
-        at: nw.Expr = getattr(counts[name], end)
-        arms.append(_arm(spine, nw.col(stream.key), at, row=nw.col("row"), question=number, event=0))
-    running = nw.col("event").cum_sum().over("key", order_by=["at", "question", "row"])
-    answers = nw.concat(arms).with_columns(so_far=running.cast(nw.Int64)).filter(nw.col("question") >= 0)
-    signed = [
-        nw.when(nw.col("question") == number).then(nw.col("so_far") * (1 if end == "until" else -1))
-        for number, (_, end) in enumerate(ends)
+    streams = list(by_stream)
+    events = [
+        stream.events(tables, spine).select("key", "own", "at", stream=_whole(i)) for i, stream in enumerate(streams)
     ]
-    sums = answers.select("row", **{f"{name}__{end}": e for (name, end), e in zip(ends, signed, strict=True)})
-    found = sums.group_by("row").agg(*(nw.col(f"{name}__{end}").sum() for name, end in ends))
-    own = events.rename({"at": "own_at", "key": stream.key, "own": stream.own})
-    found = spine.join(found, on="row", how="inner").join(own, on=[stream.key, stream.own], how="left")
-    numbers = {}
-    for name, between in counts.items():
-        is_own = (between.after < nw.col("own_at")) & (nw.col("own_at") <= between.until)
-        own_event = nw.when(is_own).then(nw.lit(1)).otherwise(nw.lit(0))
-        numbers[name] = (nw.col(f"{name}__until") + nw.col(f"{name}__after")).cast(nw.Int64) - own_event
-    return found.select("row", **numbers)
+    known = tables.engine.keep(nw.concat(events))
+    features = [(i, feature) for i, stream in enumerate(streams) for feature in by_stream[stream]]
+    counts = [
+        _count(spine, streams[i], feature.formula).with_columns(stream=_whole(i), count=_whole(number))
+        for number, (i, feature) in enumerate(features)
+        if isinstance(feature.formula, Between)
+    ]
+    asked = tables.engine.keep(nw.concat(counts).join(known, on=["stream", "key", "own"], how="left"))
+    arms = [
+        known.select("stream", "key", "at", row=_whole(-1), count=_whole(-1), sign=_whole(0), event=_whole(1)),
+        asked.select("stream", "key", "row", "count", at="after", sign=_whole(-1), event=_whole(0)),
+        asked.select("stream", "key", "row", "count", at="until", sign=_whole(1), event=_whole(0)),
+    ]
+    columns = ("stream", "key", "at", "row", "count", "sign", "event")
+    order = ["at", "row", "count", "sign"]
+    running = nw.col("event").cum_sum().over("stream", "key", order_by=order).cast(nw.Int64)
+    answers = nw.concat([arm.select(*columns) for arm in arms]).with_columns(number=running * nw.col("sign"))
+    is_own = (nw.col("after") < nw.col("at")) & (nw.col("at") <= nw.col("until"))
+    numbers = nw.concat(
+        [
+            answers.filter(nw.col("row") >= 0).select("row", "count", "number"),
+            asked.filter(is_own).select("row", "count", number=_whole(-1)),
+        ]
+    )
+    numbers = numbers.group_by("row", "count").agg(nw.col("number").sum())
+    named = {
+        f.name: nw.when(nw.col("count") == n).then(nw.col("number").cast(nw.Int64)) for n, (_, f) in enumerate(features)
+    }
+    return numbers.select("row", **named).group_by("row").agg(*(nw.col(name).max() for name in named))
 
 
-def _arm(rows: Frame, key: nw.Expr, at: nw.Expr, row: nw.Expr, question: int, event: int) -> Frame:
-    columns = {"at": at, "row": row, "question": nw.lit(question), "event": nw.lit(event)}
-    return rows.select(key=key, **{name: column.cast(nw.Int64) for name, column in columns.items()})
+def _count(spine: Frame, stream: Stream, between: Between) -> Frame:
+    """What a count asks for each spine row that has the stream's key."""
+    ends = {"after": between.after, "until": between.until}
+    asked = spine.filter(~nw.col(stream.key).is_null())
+    return asked.select("row", key=stream.key, own=stream.own, **{n: e.cast(nw.Int64) for n, e in ends.items()})
+
+
+def _whole(number: int) -> nw.Expr:
+    return nw.lit(number, nw.Int64)
 
 
 def _settled(feature: Feature, number: nw.Expr | None = None) -> nw.Expr:

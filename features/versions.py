@@ -62,6 +62,9 @@ USES: dict[str, Use] = {
 SERIAL = ("known_at", "version")
 """The order of a row's versions."""
 
+ENDS = "superseded_at"
+"""When the next version of a row became known. A lake table may tell it; otherwise it is worked out."""
+
 
 def with_lifetimes(rows: Frame, key: Sequence[str]) -> Frame:
     """Add `superseded_at`: when the next version of the row became known."""
@@ -95,8 +98,7 @@ class Tables:
 
     def whole(self, table: str) -> Frame:
         """All versions of a small table's rows, with lifetimes."""
-        use = USES[table]
-        return self.once(table, lambda: with_lifetimes(self._versions(table), use.key))
+        return self.once(table, lambda: self._with_lifetimes(table, self._versions(table)))
 
     def touching(self, table: str, on: str, values: Frame, reach: str) -> Frame:
         """All versions, with lifetimes, of the rows that ever had one of `values` (a frame with the column `on`).
@@ -110,12 +112,21 @@ class Tables:
         def build() -> Frame:
             rows = self._versions(table)
             wanted = values.select(on).filter(~nw.col(on).is_null())
+            if ENDS in rows.collect_schema().names():
+                return self._with_lifetimes(table, rows.join(wanted, on=on, how="semi"))
             if on not in key:
                 wanted = self.engine.keep(rows.join(wanted, on=on, how="semi").select(*key))
-            return with_lifetimes(rows.join(wanted, on=[on] if on in key else list(key), how="semi"), key)
+            return self._with_lifetimes(table, rows.join(wanted, on=[on] if on in key else list(key), how="semi"))
 
         return self.once((table, reach), build)
 
     def _versions(self, table: str) -> Frame:
-        use = USES[table]
-        return self.engine.read(table).select(*use.key, *use.columns, *SERIAL)
+        """The columns in use; and the ends of versions, where the table tells them."""
+        use, rows = USES[table], self.engine.read(table)
+        ends = [ENDS] if ENDS in rows.collect_schema().names() else []
+        return rows.select(*use.key, *use.columns, *SERIAL, *ends)
+
+    def _with_lifetimes(self, table: str, rows: Frame) -> Frame:
+        if ENDS in rows.collect_schema().names():
+            return rows.with_columns(nw.col(ENDS).fill_null(NEVER))
+        return with_lifetimes(rows, USES[table].key)

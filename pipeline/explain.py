@@ -31,7 +31,7 @@ def explain(session: Session, change_id: str, as_of: date | None = None) -> dict
     if night is None:
         raise InputMissing(f"{settings.folder('runs')}: no night was published yet; give --as-of D")
     link_and_derive(session)
-    session.lake.register(session.con)
+    session.held.register()
     found = standing(session.con, [change_id], settings.params.cutoff(night)).changes
     if found.empty:
         raise InputMissing(

@@ -60,12 +60,13 @@ def link(session: Session) -> Load | None:
     renewed = {load.source for load in news if load.kind == "purge" or "people" in load.files}
     if not has_new_members and not renewed:
         return None
+    session.held.register(loads)
     try:
         _stage_lists(session, loads, renewed)
-        _stage_members(con, lake, loads, through, everyone=bool(renewed))
+        _stage_members(con, through, everyone=bool(renewed))
         _stage_states(con, through)
         _stage_matches(con, lake, loads)
-        _stage_current(con, lake, loads)
+        _stage_current(con)
         _stage_changed(con)
         _stage_shares(session, loads)
         return _write(session, loads)
@@ -82,26 +83,26 @@ def coverage(session: Session, as_of: date, change_ids: Sequence[str]) -> list[d
     by_quality (members), changes_exposed_share, lift (the one share over the other; null without either), and a
     sentence where exposure cannot discriminate, else null.
     """
-    con, lake, params = session.con, session.lake, session.settings.params
-    loads = lake.loads()
+    con, params = session.con, session.settings.params
+    session.held.register()
     given = {"cutoff": params.cutoff(as_of)}
     con.execute(
         "CREATE OR REPLACE TEMP TABLE link_current AS FROM"
-        f" ({_latest(lake, loads, 'exposures', 'member_id, breach_id', 'match_quality')})"
+        f" ({_latest('exposures', 'member_id, breach_id', 'match_quality')})"
         " WHERE match_quality IS NOT NULL",
         given,
     )
     book = (
-        f"(SELECT member_id FROM ({_latest(lake, loads, 'members', 'member_id', 'left_on, died_on')})"
+        f"(SELECT member_id FROM ({_latest('members', 'member_id', 'left_on, died_on')})"
         f" WHERE coalesce(left_on > DATE '{as_of}', true) AND died_on IS NULL)"
     )
     changes = (
-        f"(SELECT member_id FROM ({_latest(lake, loads, 'changes', 'change_id', 'member_id')})"
+        f"(SELECT member_id FROM ({_latest('changes', 'change_id', 'member_id')})"
         " WHERE member_id IS NOT NULL AND change_id IN (SELECT unnest($change_ids::VARCHAR[])))"
     )
     among_members = _shares(con, book, given)
     among_changes = _shares(con, changes, given | {"change_ids": list(change_ids)})
-    known = _latest(lake, loads, "lists", "breach_id", "title, list_known_on, people_count, is_purged")
+    known = _latest("lists", "breach_id", "title, list_known_on, people_count, is_purged")
     lists = con.execute(
         f"SELECT * EXCLUDE (is_purged) FROM ({known}) WHERE NOT is_purged ORDER BY breach_id",
         given,
@@ -121,10 +122,10 @@ def coverage(session: Session, as_of: date, change_ids: Sequence[str]) -> list[d
     return told
 
 
-def _latest(lake: Lake, loads: Sequence[Load], table: str, key: str, columns: str) -> str:
+def _latest(table: str, key: str, columns: str) -> str:
     """SQL of the versions visible at `$cutoff`."""
     return (
-        f"SELECT {key}, {columns} FROM ({lake.scan(table, loads)}) WHERE known_at <= $cutoff"
+        f"SELECT {key}, {columns} FROM {table} WHERE known_at <= $cutoff"
         f" QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY known_at DESC, version DESC) = 1"
     )
 
@@ -178,15 +179,13 @@ def _not_before(session: Session) -> datetime:
     return midnight(session.settings, counts_from(session.settings, published)) if published else datetime.min
 
 
-def _stage_members(
-    con: duckdb.DuckDBPyConnection, lake: Lake, loads: Sequence[Load], through: int, *, everyone: bool
-) -> None:
+def _stage_members(con: duckdb.DuckDBPyConnection, through: int, *, everyone: bool) -> None:
     """`link_members`: every version of the members to look at.
 
     Without a new list those are the new ones, whoever shares a key with them, and whoever shares a key with those:
     a key's uniqueness is judged over all who have it.
     """
-    members = f"(SELECT member_id, {IDENTITY}, known_at, version FROM ({lake.scan('members', loads)}))"
+    members = f"(SELECT member_id, {IDENTITY}, known_at, version FROM members)"
     new = f"(SELECT member_id FROM {members} WHERE version >= {(through + 1) * VERSION_STEP})"
     if not everyone:
         for _ in range(2):
@@ -269,11 +268,11 @@ def _stage_matches(con: duckdb.DuckDBPyConnection, lake: Lake, loads: Sequence[L
         )
 
 
-def _stage_current(con: duckdb.DuckDBPyConnection, lake: Lake, loads: Sequence[Load]) -> None:
+def _stage_current(con: duckdb.DuckDBPyConnection) -> None:
     """`link_current`: how the pairs that are looked at stand in the lake."""
-    con.execute(f"""
+    con.execute("""
         CREATE OR REPLACE TEMP TABLE link_current AS
-        SELECT e.member_id, e.breach_id, e.match_quality FROM ({lake.scan("exposures", loads)}) e
+        SELECT e.member_id, e.breach_id, e.match_quality FROM exposures e
         JOIN link_lists l USING (breach_id)
         WHERE l.is_renewed OR e.member_id IN (SELECT member_id FROM link_states WHERE is_new)
         QUALIFY row_number() OVER (PARTITION BY e.member_id, e.breach_id ORDER BY e.known_at DESC, e.version DESC) = 1
@@ -337,7 +336,7 @@ def _stage_shares(session: Session, loads: Sequence[Load]) -> None:
             FROM members GROUP BY breach_id
         ), told AS (
             SELECT breach_id, arg_max(list_share, version) AS list_share
-            FROM ({session.lake.scan("exposures", loads)}) WHERE list_share IS NOT NULL GROUP BY breach_id
+            FROM exposures WHERE list_share IS NOT NULL GROUP BY breach_id
         )
         SELECT breach_id,
             coalesce(CASE WHEN known_then >= {ENOUGH_MEMBERS} THEN (listed_then + 1) / (known_then + 1)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +20,7 @@ import duckdb
 
 from pipeline import tokens
 from pipeline.errors import AnotherNight, StoreError
+from pipeline.held import Held
 from pipeline.lake import Lake
 from pipeline.settings import Settings
 from pipeline.tokens import Keys
@@ -41,6 +43,11 @@ class Session:
     warnings: list[str] = field(default_factory=list)
     warned: set[str] = field(default_factory=set)
     models: dict[str, Model] = field(default_factory=dict)  # by version, read once
+
+    @cached_property
+    def held(self) -> Held:
+        """The lake tables kept in memory."""
+        return Held(self.lake, self.con)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[dict[str, Any]]:

@@ -38,7 +38,7 @@ def measured_past(session: Session, as_of: date) -> pd.DataFrame:
     if not any(load.kind == "drop" for load in session.lake.loads()):
         raise InputMissing(f"{session.lake.root}: the lake is empty; run payeewatch ingest --until {as_of} first")
     link_and_derive(session)
-    session.lake.register(session.con)
+    session.held.register()
     with session.stage("measure") as facts:
         frame = measure_past(session.con, session.settings.params, as_of)
         facts |= {"rows_out": len(frame), "changes": int(frame["change_id"].nunique())}
@@ -54,7 +54,7 @@ def fit(session: Session, as_of: date, frame: pd.DataFrame) -> Model:
     """
     if len(frame) and frame["as_of"].max() > pd.Timestamp(as_of):
         raise InputRefused(f"the measured frame goes to {frame['as_of'].max():%Y-%m-%d}, after {as_of}; measure anew")
-    session.lake.register(session.con, "outcomes")
+    session.held.register()
     cutoff = session.settings.params.cutoff(as_of)
     with session.stage("train") as facts:
         verdicts = dict(session.con.execute(VERDICTS, {"cutoff": cutoff}).fetchall())

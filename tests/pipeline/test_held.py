@@ -1,0 +1,102 @@
+"""Tables held in memory: what the files hold, read once, each version with its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from pipeline import held
+from pipeline.lake import SCHEMAS, Load
+from pipeline.session import Session
+from tests.lake_rows import evening, lake_session, put, table
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    with lake_session(tmp_path / "it's a home") as opened:
+        yield opened
+
+
+def claims(session: Session, day: str, text: str) -> Load:
+    return put(session, day, claims=table(text))
+
+
+def ends(session: Session) -> dict[tuple[str, str], datetime | None]:
+    """(claim, payee) -> when that version ended."""
+    session.held.register()
+    rows = session.con.execute("SELECT claim_id, payee_id, superseded_at FROM claims ORDER BY ALL").fetchall()
+    return {(claim, payee): end for claim, payee, end in rows}
+
+
+def test_a_version_ends_when_the_next_one_is_known_whichever_load_brings_it(session: Session) -> None:
+    claims(session, "2024-05-01", "claim_id payee_id\nC1 P1\nC2 P1")
+    assert ends(session) == {("C1", "P1"): None, ("C2", "P1"): None}
+    claims(session, "2024-05-02", "claim_id payee_id\nC1 P2\nC3 P1")
+    claims(session, "2024-05-03", "claim_id payee_id\nC1 P3")
+    assert ends(session) == {
+        ("C1", "P1"): evening("2024-05-02"),
+        ("C1", "P2"): evening("2024-05-03"),
+        ("C1", "P3"): None,
+        ("C2", "P1"): None,
+        ("C3", "P1"): None,
+    }
+
+
+def test_a_late_version_ends_the_one_before_it_and_is_ended_by_the_one_after(session: Session) -> None:
+    first, last = evening("2024-05-01"), evening("2024-05-05")
+    put(session, "2024-05-05", claims=[
+        {"claim_id": "C1", "payee_id": "P1", "known_at": first},
+        {"claim_id": "C1", "payee_id": "P3", "known_at": last},
+    ])  # fmt: skip
+    assert ends(session) == {("C1", "P1"): last, ("C1", "P3"): None}
+    between = evening("2024-05-03")
+    put(session, "2024-05-06", claims=[{"claim_id": "C1", "payee_id": "P2", "known_at": between}])
+    assert ends(session) == {("C1", "P1"): between, ("C1", "P2"): last, ("C1", "P3"): None}
+
+
+def test_night_by_night_and_all_at_once_hold_the_same(session: Session) -> None:
+    for day, text in (("2024-05-01", "C1 P1\nC2 P1"), ("2024-05-02", "C1 P2"), ("2024-05-03", "C2 P3\nC1 P1")):
+        claims(session, day, f"claim_id payee_id\n{text}")
+        session.held.register()
+    gradually = session.con.execute("SELECT * FROM claims ORDER BY ALL").fetchall()
+    session.held = held.Held(session.lake, session.con)
+    session.held.register()
+    assert session.con.execute("SELECT * FROM claims ORDER BY ALL").fetchall() == gradually
+    session.lake.register(session.con, "claims")
+    whole = [row[:-1] for row in gradually]
+    assert session.con.execute("SELECT * FROM claims ORDER BY ALL").fetchall() == whole
+
+
+def test_a_file_is_read_once(session: Session) -> None:
+    first = claims(session, "2024-05-01", "claim_id payee_id\nC1 P1")
+    session.held.register()
+    (session.lake.root / first.files["claims"][0]).write_bytes(b"no Parquet any more")
+    claims(session, "2024-05-02", "claim_id payee_id\nC2 P1")
+    assert list(ends(session)) == [("C1", "P1"), ("C2", "P1")]
+
+
+def test_what_a_load_takes_away_is_held_no_longer(session: Session) -> None:
+    first = claims(session, "2024-05-01", "claim_id payee_id\nC1 P1\nC2 P1")
+    session.held.register()
+    second = claims(session, "2024-05-02", "claim_id payee_id\nC1 P2")
+    assert len(ends(session)) == 3
+    session.lake.commit(replace(second, sequence=3, files={}, removed=first.files["claims"]))
+    assert ends(session) == {("C1", "P2"): None}
+
+
+def test_a_table_too_large_to_hold_is_read_from_its_files(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    claims(session, "2024-05-01", "claim_id payee_id\nC1 P1")
+    monkeypatch.setattr(held, "LARGEST_BYTES", 10)
+    session.held.register()
+    columns = [name for name, *_ in session.con.execute("DESCRIBE claims").fetchall()]
+    assert columns == list(SCHEMAS["claims"])
+    assert session.con.execute("SELECT claim_id FROM claims").fetchall() == [("C1",)]
+
+
+def test_a_table_without_files_is_empty(session: Session) -> None:
+    session.held.register()
+    assert session.con.execute("SELECT count(*) FROM claims").fetchall() == [(0,)]
