@@ -17,7 +17,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,15 +67,23 @@ class Lake:
     """The folder, and what is committed in it."""
 
     root: Path
+    _read: dict[str, Load] = field(default_factory=dict, init=False, repr=False, compare=False)  # never rewritten
 
     def loads(self) -> list[Load]:
-        """Every commit, oldest first."""
-        paths = sorted((self.root / "loads").glob("*.json"))
-        return [_load_of(path, path.stat().st_mtime_ns) for path in paths]
+        """Every commit, oldest first. Each is read once: a range of nights asks many times."""
+        names = self._records()
+        for name in names:
+            if name not in self._read:
+                self._read[name] = _load_of(self.root / "loads" / name)
+        return [self._read[name] for name in names]
 
     def next_sequence(self) -> int:
-        names = sorted((self.root / "loads").glob("*.json"))
-        return int(names[-1].stem) + 1 if names else 1
+        names = self._records()
+        return int(Path(names[-1]).stem) + 1 if names else 1
+
+    def _records(self) -> list[str]:
+        folder = self.root / "loads"
+        return sorted(name for name in os.listdir(folder) if name.endswith(".json")) if folder.is_dir() else []
 
     def write(self, con: duckdb.DuckDBPyConnection, query: str, table: str, day: date, sequence: int) -> str:
         """Write a query's rows as one Parquet file of `table`, columns as SCHEMAS has them. Returns its path."""
@@ -165,9 +172,7 @@ def _quoted(path: Path) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
-@cache
-def _load_of(path: Path, written_ns: int) -> Load:
-    """A commit record; a range of nights asks for each many times."""
+def _load_of(path: Path) -> Load:
     raw = json.loads(path.read_text(encoding="utf-8"))
     raw["day"], raw["known_on"] = date.fromisoformat(raw["day"]), date.fromisoformat(raw["known_on"])
     return Load(**raw)

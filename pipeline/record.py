@@ -100,7 +100,7 @@ def euros(
 
 PLANNED = """
 WITH known AS (
-    SELECT * FROM payments WHERE list_contains($payees, payee_id) AND known_at <= $cutoff
+    SELECT * FROM payments WHERE payee_id IN (SELECT unnest($payees::VARCHAR[])) AND known_at <= $cutoff
     QUALIFY row_number() OVER (PARTITION BY payment_id ORDER BY known_at DESC, version DESC) = 1
 )
 SELECT payee_id, sum(cents)::BIGINT FROM known WHERE status IN ('planned', 'held') GROUP BY payee_id
