@@ -7,6 +7,7 @@ from datetime import date, datetime
 import duckdb
 import pyarrow as pa
 
+from features.versions import ENDS
 from pipeline.benign import CHECK, benign_checks
 from pipeline.flag import Queues
 from pipeline.published import AMOUNT
@@ -74,8 +75,15 @@ CREATE OR REPLACE TEMP TABLE shown AS
     FROM flagged AS f JOIN known_changes AS c USING (change_id)
 """
 
-# First the rows that ever touched a shown payee, then the last version of each, which may have moved elsewhere.
-# Instants are given as values, so that DuckDB leaves out the parts of the files that are older.
+# The last version of the rows of shown payees, where the table tells when each version ended.
+READ_VISIBLE = """
+CREATE OR REPLACE TEMP TABLE shown_{table} AS
+    SELECT {key}, payee_id, account, {takes} FROM {table} SEMI JOIN shown USING (payee_id)
+    WHERE known_at <= $cutoff AND (superseded_at IS NULL OR superseded_at > $cutoff) AND {when} >= $begins
+"""
+
+# Otherwise first the rows that ever touched a shown payee, then the last version of each, which may have moved
+# elsewhere. Instants are given as values, so that DuckDB leaves out the parts of the files that are older.
 FIND_TOUCHED = """
 CREATE OR REPLACE TEMP TABLE touched AS
     SELECT {key}, min(known_at) AS first_at FROM {table} SEMI JOIN shown USING (payee_id)
@@ -83,9 +91,11 @@ CREATE OR REPLACE TEMP TABLE touched AS
 """
 READ_LAST = """
 CREATE OR REPLACE TEMP TABLE shown_{table} AS
-    SELECT {key}, payee_id, account, {takes} FROM {table} SEMI JOIN touched USING ({key})
-    WHERE known_at <= $cutoff AND known_at >= $first
-    QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY known_at DESC, version DESC) = 1
+    WITH latest AS (
+        SELECT * FROM {table} SEMI JOIN touched USING ({key}) WHERE known_at <= $cutoff AND known_at >= $first
+        QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY known_at DESC, version DESC) = 1
+    )
+    SELECT {key}, payee_id, account, {takes} FROM latest SEMI JOIN shown USING (payee_id) WHERE {when} >= $begins
 """
 
 LAST = {
@@ -245,8 +255,12 @@ def _read(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> None:
     con.execute(READ_CHANGES, {"cutoff": cutoff})
     con.execute(READ_SHOWN, {"days": DAYS_BEFORE})
     begins = con.execute("SELECT min(begins_at) FROM shown").fetchall()[0][0] or cutoff
+    given = {"cutoff": cutoff, "begins": begins}
     for table, (key, when, takes) in LAST.items():
-        con.execute(FIND_TOUCHED.format(table=table, key=key, when=when), {"cutoff": cutoff, "begins": begins})
+        names = {"table": table, "key": key, "when": when, "takes": ", ".join(takes)}
+        if ENDS in con.table(table).columns:
+            con.execute(READ_VISIBLE.format(**names), given)
+            continue
+        con.execute(FIND_TOUCHED.format(**names), given)
         first = con.execute("SELECT min(first_at) FROM touched").fetchall()[0][0] or cutoff
-        query = READ_LAST.format(table=table, key=key, takes=", ".join(takes))
-        con.execute(query, {"cutoff": cutoff, "first": first})
+        con.execute(READ_LAST.format(**names), given | {"first": first})
