@@ -10,6 +10,7 @@ import pyarrow as pa
 from features.versions import ENDS
 from pipeline.benign import CHECK, benign_checks
 from pipeline.flag import Queues
+from pipeline.lake import visible
 from pipeline.published import AMOUNT
 from pipeline.settings import Params
 from pipeline.standing import Standing, exposures_by_change
@@ -63,11 +64,10 @@ TEMPORARY = ("shown", "known_changes", "touched", "shown_claims", "shown_payment
 # Every change as known that night, and the flagged ones among them.
 READ_CHANGES = """
 CREATE OR REPLACE TEMP TABLE known_changes AS
-    WITH known AS (
-        SELECT *, row_number() OVER (PARTITION BY change_id ORDER BY known_at DESC, version DESC) AS age,
-               min(known_at) OVER (PARTITION BY change_id) AS announced_at
-        FROM changes WHERE known_at <= $cutoff)
-    SELECT * EXCLUDE (age) FROM known WHERE age = 1 AND superseded_by IS NULL;
+    WITH known AS ({known}), announced AS (
+        SELECT change_id, min(known_at) AS announced_at FROM changes WHERE known_at <= $cutoff GROUP BY change_id
+    )
+    SELECT * FROM known JOIN announced USING (change_id) WHERE superseded_by IS NULL
 """
 READ_SHOWN = """
 CREATE OR REPLACE TEMP TABLE shown AS
@@ -252,7 +252,7 @@ def _given(queues: Queues, standing: Standing) -> dict[str, pa.Table]:
 
 
 def _read(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> None:
-    con.execute(READ_CHANGES, {"cutoff": cutoff})
+    con.execute(READ_CHANGES.format(known=visible(con, "changes", "change_id")), {"cutoff": cutoff})
     con.execute(READ_SHOWN, {"days": DAYS_BEFORE})
     begins = con.execute("SELECT min(begins_at) FROM shown").fetchall()[0][0] or cutoff
     given = {"cutoff": cutoff, "begins": begins}

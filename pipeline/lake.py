@@ -83,7 +83,10 @@ class Lake:
 
     def _records(self) -> list[str]:
         folder = self.root / "loads"
-        return sorted(name for name in os.listdir(folder) if name.endswith(".json")) if folder.is_dir() else []
+        if not folder.is_dir():
+            return []
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if entry.name.endswith(".json"))
 
     def write(self, con: duckdb.DuckDBPyConnection, query: str, table: str, day: date, sequence: int) -> str:
         """Write a query's rows as one Parquet file of `table`, columns as SCHEMAS has them. Returns its path."""
@@ -159,6 +162,19 @@ class Lake:
         finally:
             con.close()
             shutil.rmtree(work, ignore_errors=True)
+
+
+def visible(con: duckdb.DuckDBPyConnection, table: str, key: str) -> str:
+    """SQL of the last version of each row that is known at `$cutoff`.
+
+    A table held in memory tells when each version ended; of any other the versions are compared.
+    """
+    from features.versions import ENDS
+
+    known = f'SELECT * FROM "{table}" WHERE known_at <= $cutoff'
+    if ENDS in con.table(table).columns:
+        return f"{known} AND ({ENDS} IS NULL OR {ENDS} > $cutoff)"
+    return f"{known} QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY known_at DESC, version DESC) = 1"
 
 
 def _sweep(folder: Path) -> None:

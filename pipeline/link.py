@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 
 from pipeline.casts import text
-from pipeline.lake import VERSION_STEP, Lake, Load
+from pipeline.lake import VERSION_STEP, Lake, Load, visible
 from pipeline.lists import counts_from, midnight, people_files, standing_lists
 from pipeline.runs import last_published
 from pipeline.session import Session
@@ -88,21 +88,21 @@ def coverage(session: Session, as_of: date, change_ids: Sequence[str]) -> list[d
     given = {"cutoff": params.cutoff(as_of)}
     con.execute(
         "CREATE OR REPLACE TEMP TABLE link_current AS FROM"
-        f" ({_latest('exposures', 'member_id, breach_id', 'match_quality')})"
+        f" ({_latest(con, 'exposures', 'member_id, breach_id', 'match_quality')})"
         " WHERE match_quality IS NOT NULL",
         given,
     )
     book = (
-        f"(SELECT member_id FROM ({_latest('members', 'member_id', 'left_on, died_on')})"
+        f"(SELECT member_id FROM ({_latest(con, 'members', 'member_id', 'left_on, died_on')})"
         f" WHERE coalesce(left_on > DATE '{as_of}', true) AND died_on IS NULL)"
     )
     changes = (
-        f"(SELECT member_id FROM ({_latest('changes', 'change_id', 'member_id')})"
+        f"(SELECT member_id FROM ({_latest(con, 'changes', 'change_id', 'member_id')})"
         " WHERE member_id IS NOT NULL AND change_id IN (SELECT unnest($change_ids::VARCHAR[])))"
     )
     among_members = _shares(con, book, given)
     among_changes = _shares(con, changes, given | {"change_ids": list(change_ids)})
-    known = _latest("lists", "breach_id", "title, list_known_on, people_count, is_purged")
+    known = _latest(con, "lists", "breach_id", "title, list_known_on, people_count, is_purged")
     lists = con.execute(
         f"SELECT * EXCLUDE (is_purged) FROM ({known}) WHERE NOT is_purged ORDER BY breach_id",
         given,
@@ -122,12 +122,8 @@ def coverage(session: Session, as_of: date, change_ids: Sequence[str]) -> list[d
     return told
 
 
-def _latest(table: str, key: str, columns: str) -> str:
-    """SQL of the versions visible at `$cutoff`."""
-    return (
-        f"SELECT {key}, {columns} FROM {table} WHERE known_at <= $cutoff"
-        f" QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY known_at DESC, version DESC) = 1"
-    )
+def _latest(con: duckdb.DuckDBPyConnection, table: str, key: str, columns: str) -> str:
+    return f"SELECT {key}, {columns} FROM ({visible(con, table, key)})"
 
 
 def _shares(

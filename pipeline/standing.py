@@ -13,6 +13,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
+from pipeline.lake import visible
 from pipeline.settings import Params
 
 Row = dict[str, Any]
@@ -25,10 +26,7 @@ WEAK_MATCHES = frozenset({"id_only", "probable"})
 
 READ_CHANGES = """
 CREATE OR REPLACE TEMP TABLE standing AS
-    WITH known AS (
-        SELECT * FROM changes WHERE known_at <= $cutoff
-        QUALIFY row_number() OVER (PARTITION BY change_id ORDER BY known_at DESC, version DESC) = 1
-    ), taken_over AS (
+    WITH known AS ({known}), taken_over AS (
         SELECT superseded_by AS change_id, min(change_id) AS origin_id FROM known
         WHERE superseded_by IS NOT NULL GROUP BY superseded_by
     )
@@ -107,7 +105,7 @@ def standing(con: duckdb.DuckDBPyConnection, change_ids: Sequence[str], cutoff: 
     con.register("standing_asked", pd.DataFrame({"change_id": pd.Series(list(change_ids), dtype="str")}))
     try:
         night = {"cutoff": cutoff}
-        con.execute(READ_CHANGES, night)
+        con.execute(READ_CHANGES.format(known=visible(con, "changes", "change_id")), night)
         return Standing(*(con.execute(query, night).df() for query in (LIST_CHANGES, LIST_EXPOSURES, LIST_DECISIONS)))
     finally:
         con.execute("DROP TABLE IF EXISTS standing")
