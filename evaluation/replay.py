@@ -128,7 +128,7 @@ def replay(
                 told |= {"nights": len(nights), "rows_out": len(frame)}
             if observe and at == 0:
                 observe(training, frame)
-            by_night = {day: part for day, part in frame.groupby("as_of", sort=True)}
+            by_night = dict(iter(frame.groupby("as_of", sort=True)))
             for night in nights:
                 measured = by_night.get(pd.Timestamp(night), frame.iloc[:0])
                 payees = int(np.searchsorted(payees_since, np.datetime64(params.cutoff(night), "us"), side="right"))

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import date
 from importlib import metadata
@@ -59,6 +59,26 @@ def register(settings: Settings, model: Model, *, promote: bool, data: Mapping[s
         if not promote and aliases.get(CHAMPION) != version.version:
             client.set_registered_model_alias(NAME, CHALLENGER, version.version)
         return _named(model, version)
+
+
+def log_run(
+    settings: Settings, experiment: str, name: str, metrics: Mapping[str, float], files: Sequence[Path]
+) -> str:
+    """Log a run that makes no model, such as an evaluation, with the parameters in force. Returns its id.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    with _store(settings) as client:
+        import mlflow
+
+        with mlflow.start_run(experiment_id=_experiment(client, settings, experiment), run_name=name) as run:
+            mlflow.log_params(settings.params.flat())
+            mlflow.log_metrics(dict(metrics))
+            mlflow.set_tag("code_version", _code_version())
+            for path in files:
+                mlflow.log_artifact(str(path))
+        return str(run.info.run_id)
 
 
 def load(settings: Settings, which: str = CHAMPION) -> Model:
@@ -166,11 +186,11 @@ def _silent(*names: str) -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _experiment(client: Any, settings: Settings) -> str:
+def _experiment(client: Any, settings: Settings, name: str = NAME) -> str:
     artifacts = (settings.folder("mlflow") / "artifacts").as_uri()
-    found = client.get_experiment_by_name(NAME)
+    found = client.get_experiment_by_name(name)
     if not found:
-        return str(client.create_experiment(NAME, artifacts))
+        return str(client.create_experiment(name, artifacts))
     if found.artifact_location != artifacts:
         _follow_the_home(_database(settings), found.artifact_location, artifacts)
     return str(found.experiment_id)

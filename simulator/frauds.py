@@ -1,298 +1,422 @@
-"""Fraud campaigns: somebody else's account, and claims made up to be paid to it.
+"""Fraud campaigns, played: each case's way in, its change of account, its claims, and how it came to light.
 
-T01  one member's web account taken over, then one to four fabricated invoices
-T02  one mule account collects several members within days
-T05  a change while a large genuine reimbursement is pending
-T08  the same fabricated invoice, copied for several members of one campaign
-T15  small receipts, one after another, that begin months after the change
+T01 web account taken over, then invoices made up      T11 a practice's account redirected by letter
+T02 one mule account collects several members          T13 an insider or broker changes many at once
+T05 a change while much genuine money is pending       T14 a child's care paid to a new payee
+T06 set, paid within days, set back                    T15 small receipts that begin months later
+T07 a member without care for a year wakes up          T16 a dead member's care
+T08 one invoice copied for several members             T17 an invoice another insurer has paid
+T09 a member lends his own access, no change           T18 enrolled with a stolen identity
+T10 a practice that does not exist                     T20 a contract ended for its refund
+New banks abroad (T03), names that do not match (T04) and new contact data first (T12) go with any of them; failed
+logins in waves (T19) go before.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
 from simulator import parameters as p
-from simulator.accounts import Ledger, foreign_banks, neobanks, usual_banks
-from simulator.chance import DAY_SECONDS, NEVER, pick, stream
+from simulator.campaigns import CHANGES_ACCOUNT, STOPS, Case, Crime
+from simulator.chance import DAY_SECONDS, NEVER, business_day, daytime, pick, stream
 from simulator.changes import AUTHS, CAUSES, CHANNELS, NAME_CHECKS, OTHER_NAME, OWN_NAME, Changes
-from simulator.claims import FAMILIES, MOBILE, NOEMIE, PORTAL, SETTLED, Claims
-from simulator.events import DEVICE, EMAIL, LOGIN, MFA, PHONE, RESET, Events
-from simulator.people import Payees, People
-from simulator.providers import Providers, visited
+from simulator.claims import FAMILIES, MOBILE, NOEMIE, PORTAL, REJECTED, SETTLED, THIRD_PARTY, Claims
+from simulator.events import DEVICE, EMAIL, FAILED, LOGIN, MFA, PHONE, RESET, Events
+from simulator.people import CHILD
+from simulator.providers import SPECIALTIES, visited
 from simulator.text import NONE
 
-RINGS = ("T02", "T08")
-CLAIM_TYPES = {
-    "T01": ("optical", "dental", "hospital", "hearing", "soft_medicine"),
-    "T02": ("optical", "dental", "hospital", "soft_medicine"),
-    "T08": ("dental",),
-    "T15": ("soft_medicine",),
-}
+DEAR = ("optical", "dental", "hospital", "hearing", "soft_medicine")
+CLAIMED = {"T08": ("dental",), "T09": ("dental", "hospital"), "T14": ("dental", "optical", "soft_medicine"),
+           "T15": ("soft_medicine",), "T17": ("soft_medicine", "optical")}  # fmt: skip
+UNCHANGED = ("T09", "T10", "T17")
+Table = TypeVar("Table", Changes, Claims, Events)
+
+
+@dataclass
+class Played:
+    """What became of one case."""
+
+    case: Case
+    account: int
+    found: int  # day the insurer knows, or NEVER
+    by: str  # complaint, audit, blocked or nobody
+    contact_first: bool
+    last: int  # day of the last claim
 
 
 @dataclass
 class Frauds:
-    """What the campaigns add to the insurer's tables, and what the insurer found out later."""
+    """What the campaigns add to the insurer's tables, what they alter, and what the insurer found out later."""
 
     changes: Changes
     claims: Claims
     events: Events
-    cases: list[dict[str, Any]]  # the truth, one entry a victim
+    cases: list[Played]
+    closes: Mapping[int, int]  # account -> day its bank closes it
+    opened: dict[int, int]  # practice that does not exist -> day
+    joined: dict[int, int]  # household enrolled with a stolen identity -> day
+    left: dict[int, int]  # household whose contract was ended -> day
+    redirected: list[tuple[int, int, int]]  # payee of a contract, day, payee its children's care goes to
+    refunds: list[tuple[int, int, int, int]]  # case, payee, day, cents
 
 
 @dataclass
 class _Scene:
-    """What a campaign needs to know of the insurer, and what it leaves behind."""
+    """One case on stage: its chance, and what it leaves behind."""
 
+    crime: Crime
+    case: Case
     rng: np.random.Generator
-    people: People
-    payees: Payees
-    ledger: Ledger
-    providers: Providers
-    busy: np.ndarray  # payees no campaign may take any more
-    exposed: np.ndarray  # payees on the third-party operator's list
-    end: int
+    until: int  # the last day on which it can act: a block, or the end
     changes: list[dict[str, Any]] = field(default_factory=list)
     claims: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
-    cases: list[dict[str, Any]] = field(default_factory=list)
+    contact_first: bool = False
+
+    @property
+    def clumsy(self) -> float:
+        return 1 - self.case.stealth
+
+    def mixed(self, clumsy: float, careful: float) -> bool:
+        """Whether something happens that is more likely of the clumsy than of the careful."""
+        return bool(self.rng.random() < clumsy * self.clumsy + careful * self.case.stealth)
 
 
-def campaigns(
-    seed: int,
-    size: p.Size,
-    people: People,
-    payees: Payees,
-    providers: Providers,
-    ledger: Ledger,
-    honest: Changes,
-    exposed: np.ndarray,
-    start: int,
-    end: int,
-) -> Frauds:
-    """As many cases as life would bring, and at least as many as asked for."""
-    rng = stream(seed, "frauds")
-    usual = int(rng.poisson(p.CASES_PER_10K_PAYEES * len(payees.member) / 10_000 * (end - start) / 365))
-    wanted = max(usual, size.least_cases)
-    busy = np.isin(np.arange(len(payees.member)), honest.payee) | (payees.kind > 0) | (payees.joined > start - 60)
-    scene = _Scene(rng, people, payees, ledger, providers, busy, exposed[payees.member], end)
-    campaign = 0
-    while len(scene.cases) < wanted and not scene.busy.all():
-        fresh = sum(case["requested_day"] >= end - 13 for case in scene.cases)
-        late = len(scene.cases) >= usual and fresh < size.late_share * (wanted - usual)
-        day = int(rng.integers(end - 13, end) if late else rng.integers(start + (end - start) // 4, end - 10))
-        _campaign(scene, campaign, _kind(rng), day, max(p.RING_SIZE[0], wanted // 3))
-        campaign += 1
-    return Frauds(_as_changes(scene.changes), _as_claims(scene.claims), _as_events(scene.events), scene.cases)
+def play(crime: Crime, cases: list[Case], blocked: Mapping[int, int]) -> Frauds:
+    """Every case in order; a blocked one ends on that day, and its campaign may react.
 
-
-def _kind(rng: np.random.Generator) -> str:
-    """A campaign's kind: shares are of cases, and a ring has several."""
-    ring = sum(p.RING_SIZE) / 2
-    weights = {kind: share / (ring if kind in RINGS else 1) for kind, share in p.TYPES.items()}
-    return list(weights)[int(pick(rng, weights, 1)[0])]
-
-
-def _campaign(scene: _Scene, campaign: int, kind: str, day: int, largest: int) -> None:
-    """One campaign: its victims, account and device, then each victim's script."""
-    rng = scene.rng
-    stealth = float(rng.beta(*p.STEALTH))
-    ring = min(int(rng.integers(*p.RING_SIZE, endpoint=True)), largest) if kind in RINGS else 1
-    bank = usual_banks(rng, 1)
-    if rng.random() < 0.62 * (1 - stealth) + 0.28 * stealth:
-        bank = neobanks(rng, 1)
-    elif rng.random() < 0.12 * (1 - stealth) + 0.02 * stealth:
-        bank = foreign_banks(rng, 1)
-    shared = int(scene.ledger.open(rng, bank)[0])
-    tool = {"device": 2 * 10**8 + int(rng.integers(0, 10**8)), "network": int(rng.integers(9000, 9100))}
-    template = _invoice(scene, kind, stealth)
-    for victim in _victims(scene, ring, day):
-        account = shared if kind == "T02" else int(scene.ledger.open(rng, bank)[0])
-        spread = int(rng.integers(0, 6)) if ring > 1 else 0
-        begin = min(day + spread, scene.end)
-        copied = template if kind == "T08" else _invoice(scene, kind, stealth)
-        _case(scene, campaign, kind, victim, begin, account, stealth, tool, copied)
-
-
-def _victims(scene: _Scene, count: int, day: int) -> np.ndarray:
-    """Payees without a change of their own, most of them from the operator's list."""
-    there = ~scene.busy & (scene.payees.left > day + 60)
-    pool = np.flatnonzero(there & scene.exposed) if scene.rng.random() < p.EXPOSED_VICTIMS else np.flatnonzero(there)
-    chosen = scene.rng.choice(pool, min(count, len(pool)), replace=False)
-    scene.busy[chosen] = True
-    return chosen
-
-
-def _invoice(scene: _Scene, kind: str, stealth: float) -> dict[str, Any]:
-    """What is claimed: family, amount in cents, how near to the ceiling."""
-    rng = scene.rng
-    family = str(rng.choice(CLAIM_TYPES.get(kind, ("hospital", "dental"))))
-    if kind == "T15" or family == "soft_medicine":
-        amount = rng.uniform(40, 90)
-    else:
-        amount = np.clip(rng.lognormal(np.log(650 * (1 - 0.6 * stealth)), 0.6), 60, 4000)
-    fitted = rng.random() < 0.6
-    return {
-        "family": family,
-        "amount": int(amount * 100),
-        "fit": rng.uniform(0.92, 1) if fitted else rng.uniform(0.2, 0.8),
-    }
-
-
-def _case(
-    scene: _Scene,
-    campaign: int,
-    kind: str,
-    payee: int,
-    day: int,
-    account: int,
-    stealth: float,
-    tool: dict[str, int],
-    invoice: dict[str, Any],
-) -> None:
-    """One victim: the way in, the change, the claims, and perhaps the complaint."""
-    rng = scene.rng
-    requested = day * DAY_SECONDS + int(rng.integers(7 * 3600, 19 * 3600))
-    own_device = rng.random() < 0.15 * (1 - stealth) + 0.70 * stealth
-    device = int(scene.payees.device[payee]) if own_device else tool["device"]
-    channel = CHANNELS[int(pick(rng, (0.60, 0.22, 0.13, 0.05), 1)[0])]
-    if channel in ("portal", "mobile"):
-        _break_in(scene, payee, requested, device, tool["network"], stealth, channel == "mobile")
-    elif rng.random() < 0.45 * (1 - stealth) + 0.08 * stealth:
-        _event(scene, payee, requested - int(rng.integers(0, 14 * DAY_SECONDS)), PHONE, NONE, 3000, False)
-    named = rng.random() < 0.25 * (1 - stealth) + 0.80 * stealth
-    check = (
-        "match"
-        if named
-        else str(rng.choice(["close_match", "no_match", "not_possible", "not_run"], p=(0.1, 0.4, 0.3, 0.2)))
+    Args:
+        crime: the insurer the cases are against.
+        cases: the plan.
+        blocked: case number -> day on which the insurer stopped it.
+    """
+    frauds = Frauds(crime.honest.rows(_NOTHING), crime.claims.rows(_NOTHING), _no_events(), [], crime.closes, {}, {},
+                    {}, [], [])  # fmt: skip
+    scenes = []
+    first_block: dict[int, int] = {}
+    for case in sorted(cases, key=lambda case: (case.day, case.number)):
+        if case.number in blocked:
+            first_block[case.campaign] = min(first_block.get(case.campaign, NEVER), blocked[case.number])
+        after = first_block.get(case.campaign, NEVER) < case.day
+        if after and case.reaction == STOPS:
+            continue
+        if after and case.reaction == CHANGES_ACCOUNT:
+            case = replace(case, account=case.other_account)
+        elif after:
+            case = replace(case, stealth=min(1.0, case.stealth + 0.3))
+        until = min(blocked.get(case.number, NEVER), crime.book.end)
+        scene = _Scene(crime, case, stream(crime.seed, f"case {case.number}"), until)
+        frauds.cases.append(_act(scene, frauds, blocked.get(case.number, NEVER)))
+        scenes.append(scene)
+    frauds.changes = _table(Changes, [row for scene in scenes for row in scene.changes], crime.honest)
+    frauds.claims = _table(Claims, [row for scene in scenes for row in scene.claims], crime.claims)
+    frauds.events = Events.joined(
+        [_table(Events, [r for s in scenes for r in s.events], _no_events()), _probing(crime)]
     )
-    auth = {"portal": "otp_email", "mobile": "otp_sms", "call_centre": "knowledge", "paper": "none"}[channel]
-    place = len(scene.changes)
+    return frauds
+
+
+def _act(scene: _Scene, frauds: Frauds, blocked: int) -> Played:
+    """One case from the way in to the day it comes to light."""
+    case = scene.case
+    changed = case.kind not in UNCHANGED
+    if changed:
+        _change(scene)
+    elif case.kind == "T09":
+        _event(scene, case.payee, case.day * DAY_SECONDS - 7200, LOGIN, case.device, case.network, False)
+    last = SCRIPTS.get(case.kind, _invoices)(scene, frauds)
+    found, by = _discovered(scene, last)
+    if blocked < found:
+        found, by = blocked, "blocked"
+    if found <= scene.crime.book.end and changed and case.kind not in ("T14", "T16", "T18"):
+        _set_back(scene, found, "restored", "back_office")
+    for claim in scene.claims:  # what is not paid when the case is blocked will not be
+        if claim["decided"] >= blocked:
+            claim["final"], claim["reimbursed"] = REJECTED, 0
+        elif blocked <= business_day(np.array([claim["decided"]]), 3)[0]:
+            claim["reversed"] = blocked
+    return Played(case, case.account, found, by, scene.contact_first, last)
+
+
+# The way in ----------------------------------------------------------------------------------------------
+
+
+def _change(scene: _Scene) -> None:
+    """The change of account, and what comes before it on the web account or the telephone."""
+    rng, case = scene.rng, scene.case
+    requested = case.day * DAY_SECONDS + int(rng.integers(7 * 3600, 19 * 3600))
+    if case.kind == "T13":  # at hours when nobody else is there
+        requested = case.day * DAY_SECONDS + int(rng.choice([5, 19, 20])) * 3600 + int(rng.integers(0, 3600))
+    own_device = scene.mixed(0.15, 0.70)
+    device = _own_device(scene) if own_device else case.device
+    channel = _channel(scene)
+    if channel in ("portal", "mobile"):
+        _break_in(scene, requested, device, channel == "mobile")
+    elif case.kind not in ("T11", "T13", "T18") and scene.mixed(0.45, 0.08):
+        scene.contact_first = True
+        _event(scene, case.payee, requested - int(rng.integers(0, 14 * DAY_SECONDS)), PHONE, NONE, 3000, False)
+    named = scene.mixed(0.25, 0.80)
+    other = str(rng.choice(["close_match", "no_match", "not_possible", "not_run"], p=(0.1, 0.4, 0.3, 0.2)))
+    check = NAME_CHECKS.index("match" if named else other)
+    since = scene.crime.world.life.name_checked_from
+    if since != p.ALWAYS_CHECKED and case.day < scene.crime.book.end - since:
+        check = NAME_CHECKS.index("not_run")
+    auth = {"portal": "otp_email", "mobile": "otp_sms", "call_centre": "knowledge"}.get(channel, "none")
+    staffed = channel in ("call_centre", "paper", "back_office", "broker")
+    anybody = int(rng.integers(0, 40))
     scene.changes.append({
-        "payee": payee, "requested": requested, "effective": requested + int(rng.integers(600, DAY_SECONDS)),
-        "account": account, "cause": CAUSES.index(kind), "channel": CHANNELS.index(channel),
-        "actor": int(rng.integers(0, 40)) if channel in ("call_centre", "paper") else NONE, "auth": AUTHS.index(auth),
-        "name_check": NAME_CHECKS.index(check), "device": device if channel in ("portal", "mobile") else NONE,
-        "document": int(rng.integers(0, 10**12)) if channel in ("portal", "paper") else NONE,
-        "holder": OWN_NAME if named or rng.random() < 0.5 else OTHER_NAME, "announced": True, "campaign": campaign,
-    })  # fmt: skip
-    last = _claims(scene, campaign, kind, payee, day, stealth, invoice)
-    found = _discovered(scene, kind, last)
-    if found <= scene.end:
-        _restore(scene, payee, found)
-    scene.cases.append({
-        "campaign": campaign, "type": kind, "payee": payee, "change": place, "requested_day": day,
-        "stealth": round(stealth, 3), "found": found,
+        "payee": case.payee, "requested": requested, "effective": requested + int(rng.integers(600, DAY_SECONDS)),
+        "account": case.account, "cause": CAUSES.index(case.kind), "channel": CHANNELS.index(channel),
+        "actor": case.actor if case.kind == "T13" else anybody if staffed else NONE, "auth": AUTHS.index(auth),
+        "name_check": check, "device": device if channel in ("portal", "mobile") else NONE,
+        "document": int(rng.integers(0, 10**12)) if channel in ("portal", "paper", "email") else NONE,
+        "holder": OWN_NAME if named or rng.random() < 0.5 else OTHER_NAME,
+        "announced": case.kind != "T14" or rng.random() < 0.5, "campaign": case.campaign,
+        "told": requested // DAY_SECONDS, "number": -(case.number * 4 + 1),
     })  # fmt: skip
 
 
-def _break_in(
-    scene: _Scene, payee: int, requested: int, device: int, network: int, stealth: float, mobile: bool
-) -> None:
-    rng = scene.rng
+def _channel(scene: _Scene) -> str:
+    usual = ("portal", "mobile", "call_centre", "paper")[int(pick(scene.rng, (0.60, 0.22, 0.13, 0.05), 1)[0])]
+    if scene.case.kind == "T13":
+        return "back_office" if scene.case.actor < 1000 else "broker"
+    return {"T11": "email", "T14": "paper", "T16": "paper", "T18": "portal"}.get(scene.case.kind, usual)
+
+
+def _break_in(scene: _Scene, requested: int, device: int, mobile: bool) -> None:
+    case, rng = scene.case, scene.rng
     at = requested - int(rng.integers(120, 2400))
     steps = [LOGIN]
-    if rng.random() < 0.65 * (1 - stealth) + 0.2 * stealth:
+    if scene.mixed(0.65, 0.2):
         steps.append(RESET)
-    if device != int(scene.payees.device[payee]):
+    if device != _own_device(scene):
         steps.append(DEVICE)
     if rng.random() < 0.15:
         steps.append(MFA)
-    if rng.random() < 0.45 * (1 - stealth) + 0.08 * stealth:
+    if scene.mixed(0.45, 0.08):
+        scene.contact_first = True
         steps.append(EMAIL if rng.random() < 0.5 else PHONE)
     for place, kind in enumerate(steps):
-        _event(scene, payee, at - 300 * place, kind, device, network, mobile)
+        _event(scene, case.payee, at - 300 * place, kind, device, case.network, mobile)
 
 
 def _event(scene: _Scene, payee: int, at: int, kind: int, device: int, network: int, mobile: bool) -> None:
     abroad = network >= 9000 and bool(scene.rng.random() < 0.2)
-    scene.events.append({
-        "member": int(scene.payees.member[payee]), "at": at, "kind": kind, "mobile": mobile, "device": device,
-        "network": network, "abroad": abroad,
+    if at >= scene.crime.book.start * DAY_SECONDS:
+        scene.events.append({
+            "member": int(_payees(scene).member[payee]), "at": at, "kind": kind, "mobile": mobile, "device": device,
+            "network": network, "abroad": abroad, "number": -(scene.case.number * 16 + len(scene.events) + 1),
+        })  # fmt: skip
+
+
+def _set_back(scene: _Scene, day: int, cause: str, channel: str) -> None:
+    """The payee's own account again: by the back office, or by somebody who hopes that nobody noticed."""
+    payee, places = scene.case.payee, len(_payees(scene).account)
+    own = scene.crime.providers.account[payee - places] if payee >= places else _payees(scene).account[payee]
+    at = day * DAY_SECONDS + 15 * 3600
+    staff = channel == "back_office"
+    scene.changes.append({
+        "payee": payee, "requested": at, "effective": at + 3600, "account": int(own), "cause": CAUSES.index(cause),
+        "channel": CHANNELS.index(channel), "actor": 7 if staff else NONE,
+        "auth": AUTHS.index("none" if staff else "otp_sms"), "name_check": NAME_CHECKS.index("match"),
+        "device": NONE if staff else scene.case.device, "document": NONE, "holder": OWN_NAME, "announced": True,
+        "campaign": NONE, "told": day, "number": -(scene.case.number * 4 + 2 + (not staff)),
     })  # fmt: skip
 
 
-def _claims(
-    scene: _Scene, campaign: int, kind: str, payee: int, day: int, stealth: float, invoice: dict[str, Any]
-) -> int:
-    """The claims of a case. Returns the day of the last."""
-    rng = scene.rng
-    if kind == "T05":  # a genuine reimbursement, big, decided while the change goes through
-        _claim(
-            scene,
-            campaign,
-            payee,
-            day - int(rng.integers(0, 2)),
-            invoice | {"amount": int(rng.lognormal(np.log(900), 0.5) * 100)},
-            True,
-        )
-        return day + 6
-    wait = (
-        int(rng.integers(45, 150))
-        if kind == "T15"
-        else int(np.clip(rng.lognormal(np.log(9 + 25 * stealth), 0.9), 1, 150))
-    )
-    count = int(rng.integers(4, 11)) if kind == "T15" else 1 + min(int(rng.poisson(1.2)), 3)
-    when = day + wait
-    for turn in range(count):
-        one = invoice if turn == 0 or kind == "T08" else _invoice(scene, kind, stealth)
-        if when <= scene.end:
-            _claim(scene, campaign, payee, when, one, rng.random() > 0.9 - 0.3 * stealth)
-        when += int(rng.integers(12, 30)) if kind == "T15" else int(rng.integers(1, 12))
+# What is claimed -----------------------------------------------------------------------------------------
+
+
+def _invoices(scene: _Scene, frauds: Frauds) -> int:
+    """Made-up invoices after a wait. Returns the day of the last."""
+    rng, case, fraud = scene.rng, scene.case, scene.crime.fraud
+    slow, unchanged = case.kind == "T15", case.kind in UNCHANGED
+    wait = int(np.clip(rng.lognormal(np.log(9 + 25 * case.stealth), 0.9), 1, 150)) + fraud.wait_at_least
+    wait = int(rng.integers(45, 150)) if slow else 0 if unchanged else wait
+    wait = int(rng.integers(50, 110)) if case.kind == "T18" else wait
+    count = int(rng.integers(4, 11)) if slow else 1 + min(int(rng.poisson(1.2)), 3)
+    copied = _invoice(scene, stream(scene.crime.seed, f"invoice {case.campaign}"))
+    when = case.day + wait
+    for _ in range(count):
+        one = copied if case.copied else _invoice(scene, rng)
+        public = scene.mixed(0.1, 0.4) and not unchanged
+        if when <= scene.until:
+            _claim(scene, when, one, public)
+        when += int(rng.integers(12, 30)) if slow else int(rng.integers(1, 12))
     return when
 
 
-def _claim(scene: _Scene, campaign: int, payee: int, day: int, invoice: dict[str, Any], public: bool) -> None:
-    rng = scene.rng
-    member = int(scene.payees.member[payee])
+def _snatch(scene: _Scene, frauds: Frauds) -> int:
+    """Nothing is made up: the genuine money that was pending goes to the new account."""
+    return scene.case.day + 6
+
+
+def _flip(scene: _Scene, frauds: Frauds) -> int:
+    """A claim that is paid within days, and the old account again before anybody looks."""
+    _claim(scene, scene.case.day, _invoice(scene, scene.rng), False, decided=scene.case.day)
+    back = scene.case.day + int(scene.rng.integers(7, 10))
+    if back <= scene.until:
+        _set_back(scene, back, "flipped_back", "mobile")
+    return back
+
+
+def _ghost(scene: _Scene, frauds: Frauds) -> int:
+    """A practice that does not exist bills for members who were never there."""
+    crime, case, rng = scene.crime, scene.case, scene.rng
+    frauds.opened[case.provider] = case.day - 20
+    payees = crime.book.payees
+    pool = np.flatnonzero(crime.exposed & (payees.left > case.day + 90) & (payees.joined < case.day))
+    dental = SPECIALTIES[int(crime.providers.specialty[case.provider])] == "dentist"
+    day = case.day
+    for payee in rng.choice(pool, min(len(pool), int(rng.integers(12, 60))), replace=False):
+        day += int(rng.integers(0, 4))
+        invoice = _invoice(scene, rng) | {"family": "dental" if dental else "device"}
+        if day <= scene.until:
+            _claim(scene, day, invoice, False, payee=int(payee))
+    return day
+
+
+def _practice(scene: _Scene, frauds: Frauds) -> int:
+    """A practice's genuine payments go elsewhere until it asks where they are."""
+    return scene.case.day + int(scene.rng.integers(7, 14))
+
+
+def _child(scene: _Scene, frauds: Frauds) -> int:
+    """A child's care is paid to somebody else, and some care is made up."""
+    frauds.redirected.append((int(_payees(scene).household[scene.case.payee]), scene.case.day, scene.case.payee))
+    return _invoices(scene, frauds)
+
+
+def _enrolled(scene: _Scene, frauds: Frauds) -> int:
+    """A contract in the name of somebody else, used up after the first months."""
+    frauds.joined[scene.case.payee] = scene.case.day
+    return _invoices(scene, frauds)
+
+
+def _refund(scene: _Scene, frauds: Frauds) -> int:
+    """The contract is ended, and the premium paid in advance goes to the new account."""
+    day = scene.case.day + int(scene.rng.integers(5, 11))
+    if day <= scene.until:
+        frauds.left[int(_payees(scene).household[scene.case.payee])] = scene.case.day + 2
+        frauds.refunds.append(
+            (scene.case.number, scene.case.payee, day, int(scene.rng.lognormal(np.log(320), 0.5) * 100))
+        )
+    return day
+
+
+SCRIPTS = {
+    "T05": _snatch, "T06": _flip, "T10": _ghost, "T11": _practice, "T14": _child, "T18": _enrolled, "T20": _refund,
+}  # fmt: skip
+
+
+def _invoice(scene: _Scene, rng: np.random.Generator) -> dict[str, Any]:
+    """What is claimed: family, amount in cents, how near to the ceiling."""
+    kind, fraud = scene.case.kind, scene.crime.fraud
+    family = str(rng.choice(CLAIMED.get(kind, DEAR)))
+    amount = float(np.clip(rng.lognormal(np.log(900 * (1 - 0.6 * scene.case.stealth)), 0.6), 60, 4000))
+    if kind == "T15" or family == "soft_medicine":
+        amount = float(rng.uniform(40, 90))
+    if fraud.amount_at_most:
+        amount = min(amount, fraud.amount_at_most * float(rng.uniform(0.8, 1)))
+    fit = rng.uniform(0.92, 1) if rng.random() < 0.6 else rng.uniform(0.2, 0.8)
+    return {"family": family, "amount": int(amount * 100), "fit": fit}
+
+
+def _claim(scene: _Scene, day: int, invoice: dict[str, Any], public: bool, decided: int = 0, payee: int = NONE) -> None:
+    rng, case, crime = scene.rng, scene.case, scene.crime
+    who = case.payee if payee == NONE else payee
+    member = int(_payees(scene).member[who])
+    if case.kind == "T14":
+        people = crime.book.people
+        member = int(np.flatnonzero((people.household == people.household[member]) & (people.role == CHILD))[0])
     family = FAMILIES.index(invoice["family"])
-    limit = p.FAMILIES[invoice["family"]][3] * (0.6 + 0.4 * int(scene.people.level[member])) * 100
+    limit = p.FAMILIES[invoice["family"]][3] * (0.6 + 0.4 * int(crime.book.people.level[member])) * 100
     paid = min(invoice["amount"], int(limit)) if limit else invoice["amount"]
-    provider = visited(rng, scene.providers, np.array([member]), np.array([family]), np.array([day]))[0]
+    provider = case.provider
+    if provider == NONE:
+        provider = int(visited(rng, crime.providers, np.array([member]), np.array([family]), np.array([day]))[0])
+    ghost = case.kind == "T10"
+    upload = int(rng.choice([PORTAL, MOBILE]))
+    cared = day - int(rng.integers(0, 9))
     scene.claims.append({
-        "member": member, "provider": int(provider), "cared": day - int(rng.integers(0, 9)),
+        "member": member, "provider": provider, "cared": max(cared, case.day - 9),
         "received": day * DAY_SECONDS + int(rng.integers(7 * 3600, 19 * 3600)), "family": family,
-        "channel": NOEMIE if public else int(rng.choice([PORTAL, MOBILE])), "public": public,
+        "channel": THIRD_PARTY if ghost else NOEMIE if public else upload, "public": public,
         "billed": int(paid * rng.uniform(1, 1.3)), "reimbursed": paid,
-        "ceiling": max(int(min(limit, paid / invoice["fit"])), paid) if limit else NONE, "payee": payee,
-        "pends": False, "final": SETTLED, "decided": day + 1 + int(rng.integers(0, 3)), "reversed": NEVER,
-        "invoice": NONE if public else int(rng.integers(0, 2**40)), "campaign": campaign,
+        "ceiling": max(int(min(limit, paid / invoice["fit"])), paid) if limit else NONE,
+        "payee": len(_payees(scene).member) + provider if ghost else who, "pends": False, "final": SETTLED,
+        "decided": decided or day + 1 + int(rng.integers(0, 3)), "reversed": NEVER,
+        "invoice": NONE if public or ghost else _paper(scene), "campaign": case.campaign,
+        "number": -(case.number * 64 + len(scene.claims) + 1),
     })  # fmt: skip
 
 
-def _discovered(scene: _Scene, kind: str, last: int) -> int:
-    """The day the insurer decides on the victim's complaint, or NEVER."""
-    if scene.rng.random() < (0.35 if kind == "T15" else p.NEVER_FOUND):
-        return NEVER
-    complaint = scene.rng.lognormal(np.log(p.COMPLAINT_DAYS), 0.7)
-    return int(last + complaint + scene.rng.integers(5, 40))
+def _paper(scene: _Scene) -> int:
+    """The uploaded document: the same for all who share one invoice, unless the campaign is careful."""
+    own = int(scene.rng.integers(0, 2**40))
+    shared = int(stream(scene.crime.seed, f"paper {scene.case.campaign}").integers(0, 2**40))
+    return shared if scene.case.copied and scene.case.stealth < 0.3 else own
 
 
-def _restore(scene: _Scene, payee: int, day: int) -> None:
-    """The victim's own account is put back by the back office."""
-    at = day * DAY_SECONDS + 15 * 3600
-    scene.changes.append({
-        "payee": payee, "requested": at, "effective": at + 3600, "account": int(scene.payees.account[payee]),
-        "cause": CAUSES.index("restored"), "channel": CHANNELS.index("back_office"), "actor": 7,
-        "auth": AUTHS.index("none"), "name_check": NAME_CHECKS.index("match"), "device": NONE, "document": NONE,
-        "holder": OWN_NAME, "announced": True, "campaign": NONE,
-    })  # fmt: skip
+# How it ends ---------------------------------------------------------------------------------------------
 
 
-def _columns(rows: list[dict[str, Any]], names: list[str]) -> list[np.ndarray]:
-    return [np.array([row[name] for row in rows]) for name in names]
+def _discovered(scene: _Scene, last: int) -> tuple[int, str]:
+    """The day on which the insurer decides, and who told it."""
+    rng, kind = scene.rng, scene.case.kind
+    luck, wait, inquiry = rng.random(), rng.standard_normal(), int(rng.integers(5, 40))
+    never = {"T15": 0.35, "T06": 0.4, "T09": 0.7, "T10": 0.2, "T17": 0.8, "T18": 0.5, "T11": 0.0}
+    if luck < never.get(kind, scene.crime.fraud.never_found):
+        return NEVER, "nobody"
+    middle = 10 if kind == "T11" else p.COMPLAINT_DAYS * (2.1 if scene.contact_first else 1)
+    return int(last + middle * np.exp(0.7 * wait) + inquiry), "audit" if kind in UNCHANGED else "complaint"
 
 
-def _as_changes(rows: list[dict[str, Any]]) -> Changes:
-    return Changes(*_columns(rows, list(Changes.__dataclass_fields__)))
+def _probing(crime: Crime) -> Events:
+    """Failed logins and new passwords in the weeks after a list is out; most of them lead nowhere."""
+    parts = [_no_events()]
+    for number, breach in enumerate(crime.world.lists):
+        rng = stream(crime.seed, f"probing {breach.breach_id}")
+        begins = crime.book.end - breach.exposed + int(rng.integers(5, 30))
+        payees = crime.book.payees
+        here = payees.has_web & crime.exposed & (payees.joined < begins) & (payees.left > begins)
+        payee = np.flatnonzero(here & (rng.random(len(here)) < 0.02 * crime.fraud.probing))
+        day = begins + rng.integers(0, 10, len(payee))
+        inside = (day >= crime.book.start) & (day <= crime.book.end)
+        payee, day = payee[inside], day[inside]
+        count = len(payee)
+        parts.append(Events(
+            member=payees.member[payee], at=daytime(rng, day), kind=np.where(rng.random(count) < 0.85, FAILED, RESET),
+            mobile=np.zeros(count, bool), device=2 * 10**8 + rng.integers(0, 50, count),
+            network=rng.integers(9000, 9100, count), abroad=rng.random(count) < 0.4,
+            number=-(10**8 * (number + 1) + np.arange(count)),
+        ))  # fmt: skip
+    return Events.joined(parts)
 
 
-def _as_claims(rows: list[dict[str, Any]]) -> Claims:
-    return Claims(*_columns(rows, list(Claims.__dataclass_fields__)))
+_NOTHING = np.zeros(0, np.int64)
 
 
-def _as_events(rows: list[dict[str, Any]]) -> Events:
-    return Events(*_columns(rows, list(Events.__dataclass_fields__)))
+def _payees(scene: _Scene) -> Any:
+    return scene.crime.book.payees
+
+
+def _own_device(scene: _Scene) -> int:
+    payees = _payees(scene)
+    return int(payees.device[scene.case.payee]) if 0 <= scene.case.payee < len(payees.device) else NONE
+
+
+def _no_events() -> Events:
+    flags = {"mobile", "abroad"}
+    return Events(*(np.zeros(0, bool if f.name in flags else np.int64) for f in fields(Events)))
+
+
+def _table(kind: type[Table], rows: list[dict[str, Any]], like: Table) -> Table:
+    """Rows as columns, of the types that honest rows have."""
+    names = [f.name for f in fields(kind)]
+    return kind(*(np.array([row[name] for row in rows], getattr(like, name).dtype) for name in names))

@@ -1,0 +1,82 @@
+"""Evaluate over synthetic insurers of several tiers and seeds, or on one insurer whose truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from evaluation.assess import Assessment, Plan, assess
+from evaluation.controls import Supervised
+from evaluation.page import page
+from evaluation.replay import Detector
+from evaluation.summary import Worlds, summary
+from evaluation.truth import read_truth
+from evaluation.worlds import World, entered, known_tier, learned, make
+from pipeline import model_store
+from pipeline.files import write_json, write_text
+from pipeline.loading import load_until
+from pipeline.session import Session
+from pipeline.settings import Settings
+
+EXPERIMENT = "payeewatch-evaluation"
+FEWEST_LABELS = 5
+"""Of other worlds; with fewer, nothing supervised is learned."""
+
+
+def evaluate_worlds(
+    settings: Settings, work: Path, tiers: Sequence[str], seeds: Sequence[int], members: int, days: int, end: date,
+    nights: int, plan: Plan,
+) -> Iterator[tuple[str, int, dict[str, Any]]]:  # fmt: skip
+    """Make every world, then assess each: (tier, seed, its assessment). The upper bound learns from the others.
+
+    Raises:
+        InputMissing: no such tier.
+    """
+    for tier in tiers:
+        known_tier(tier)
+    worlds = [World(work / f"{tier}-{seed}", tier, seed, members, days, end) for tier in tiers for seed in seeds]
+    for world in worlds:
+        make(world, settings)
+    plan = replace(plan, first=end - timedelta(days=nights), last=end - timedelta(days=1))
+    for world in worlds:
+        others = [other for other in worlds if other.tier == world.tier and other.seed != world.seed]
+        with entered(world, settings) as (session, truth):
+            told, _ = assess(session, truth, replace(plan, seed=world.seed), _supervised(others, world.seed))
+        write_json(world.folder / "assessment.json", told.as_dict())
+        yield world.tier, world.seed, told.as_dict()
+
+
+def evaluate_home(session: Session, truth_folder: Path, plan: Plan) -> Assessment:
+    """Assess one insurer that is loaded up to the last night at least."""
+    load_until(session, plan.last)
+    return assess(session, read_truth(session.con, truth_folder), plan)[0]
+
+
+def report(settings: Settings, out: Path, worlds: Worlds, title: str, command: str) -> dict[str, Any]:
+    """Write the page and its machine form, and log both. Returns the machine form."""
+    tiers = summary(worlds)
+    told = {"title": title, "command": command, "tiers": tiers}
+    files = [out / "evaluation.html", out / "evaluation.json"]
+    write_text(files[0], page(told))
+    write_json(files[1], told)
+    metrics = {
+        f"{tier}.{row['detector']}.{name}".replace(" ", "_").replace(",", ""): float(row[name])
+        for tier, figures in tiers.items()
+        for row in figures["rankings"]
+        for name in ("average_precision", "lift")
+        if row[name] is not None
+    }
+    model_store.log_run(settings, EXPERIMENT, title, metrics, files)
+    return told
+
+
+def _supervised(others: Sequence[World], seed: int) -> list[Detector]:
+    if not others:
+        return []
+    frames, labels = zip(*(learned(other) for other in others), strict=True)
+    if sum(int(label.sum()) for label in labels) < FEWEST_LABELS:
+        return []
+    return [Supervised(frames, labels, seed)]

@@ -1,0 +1,90 @@
+"""Whether p-values keep their word: how often an honest change is as unusual as its p-value says is seldom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.settings import Params
+
+LEVELS = (0.05, 0.01, 0.001)
+CONFIDENCE = 0.95
+ALL, NEW = "all", "known after training"
+
+
+@dataclass(frozen=True)
+class Exceedance:
+    """Of `n` honest changes of a segment, `observed` had a p-value of at most `level`."""
+
+    changes: str  # ALL, or those that the model in force cannot have learned from
+    segment: str
+    level: float
+    n: int
+    observed: int
+    expected: float
+    low: float  # interval of the share
+    high: float
+
+    @property
+    def share(self) -> float:
+        return self.observed / self.n if self.n else float("nan")
+
+    @property
+    def keeps_its_word(self) -> bool:
+        """Whether the nominal share lies within the interval."""
+        return self.low <= self.level <= self.high
+
+    def row(self) -> dict[str, Any]:
+        return asdict(self) | {"share": self.share, "keeps_its_word": self.keeps_its_word}
+
+
+def exceedances(
+    rows: pd.DataFrame, honest: pd.Series, known_at: pd.Series, trained_as_of: Sequence[date], params: Params
+) -> list[Exceedance]:
+    """Count by segment, and over all segments.
+
+    A change counts once a segment, on the first night it is in it: its later nights say nearly the same again.
+
+    Args:
+        rows: change_id, as_of, segment, p_value of replayed nights.
+        honest, known_at: by change_id.
+        trained_as_of: the days whose knowledge the models in force had.
+    """
+    kept = rows[honest.reindex(rows["change_id"]).fillna(True).to_numpy(dtype=bool)]
+    days = np.array([np.datetime64(day) for day in trained_as_of])
+    in_force = np.maximum(np.searchsorted(days, kept["as_of"].to_numpy(dtype="datetime64[D]"), side="left") - 1, 0)
+    cutoffs = np.array([params.cutoff(day) for day in trained_as_of], dtype="datetime64[us]")
+    is_new = known_at.reindex(kept["change_id"]).to_numpy(dtype="datetime64[us]") > cutoffs[in_force]
+    found = []
+    for name, part in ((ALL, kept), (NEW, kept[is_new])):
+        first = part.sort_values(["as_of", "change_id"], kind="stable").drop_duplicates(["change_id", "segment"])
+        once = first.drop_duplicates("change_id")
+        found += _counted(name, "all segments", once["p_value"])
+        for segment, of_segment in first.groupby("segment"):
+            found += _counted(name, str(segment), of_segment["p_value"])
+    return found
+
+
+def _counted(changes: str, segment: str, p_values: pd.Series) -> list[Exceedance]:
+    n = len(p_values)
+    counts = [int((p_values <= level).sum()) for level in LEVELS]
+    return [
+        Exceedance(changes, segment, level, n, observed, n * level, *interval(observed, n))
+        for level, observed in zip(LEVELS, counts, strict=True)
+        if n
+    ]
+
+
+def interval(hits: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """The exact interval of a share (Clopper and Pearson)."""
+    from scipy.stats import beta
+
+    tail = (1 - confidence) / 2
+    low = float(beta.ppf(tail, hits, n - hits + 1)) if hits else 0.0
+    high = float(beta.ppf(1 - tail, hits + 1, n - hits)) if hits < n else 1.0
+    return low, high

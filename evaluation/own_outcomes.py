@@ -1,0 +1,165 @@
+"""What an insurer's own verdicts can say, without a truth: the queues' precision, and how much they miss.
+
+Verdicts exist for what was flagged only. The audit queue is drawn from below the cut with known probabilities, so a
+change found there stands for 1 / probability others (Horvitz and Thompson). docs/evaluation.md says what
+remains unknown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+import pandas as pd
+
+from evaluation.exceedance import interval
+from pipeline.errors import InputMissing
+from pipeline.flag import WhyNot
+from pipeline.runs import published_nights, read_run
+from pipeline.session import Session
+from pipeline.train import NOT_HONEST
+from pipeline.training import VERDICTS
+
+HONEST = frozenset({"benign", "data_error"})
+BELOW_THE_CUT = frozenset({str(WhyNot.FLOOR), str(WhyNot.CAPACITY)})
+Z = 1.959963984540054  # of a 95 % interval
+UNKNOWN = (
+    "Verdicts are taken as right: a redirection that a reviewer took for honest is counted as honest.",
+    "Changes that never stood in a night's scores, and payments without a change, are not in these figures.",
+    "Changes audited and not decided are taken to be like those decided; the bounds of the precision do not.",
+    "While the audit sample has found nothing, what is missed has an upper bound only; it falls as the sample grows.",
+    "What reviewers prevented cannot be told from what would have been stopped otherwise.",
+)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class OwnOutcomes:
+    """What verdicts say about the nights published so far."""
+
+    nights: int
+    queued: int  # changes ever in the hold or review queue
+    decided: int  # of them, with a verdict that says something
+    confirmed: int
+    precision: Estimate  # among those decided
+    precision_bounds: tuple[float, float]  # all others honest; all others not
+    audited: int
+    audited_decided: int
+    audited_confirmed: int
+    missed: Estimate  # dishonest changes that stood below the cut and never came above it
+    recall: Estimate
+    unknown: tuple[str, ...] = UNKNOWN
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def own_outcomes(session: Session) -> OwnOutcomes:
+    """Estimate from every published night and the verdicts known on the last.
+
+    Raises:
+        InputMissing: no night was published.
+    """
+    settings = session.settings
+    nights = published_nights(settings)
+    if not nights:
+        raise InputMissing(
+            f"{settings.folder('runs')}: no night was published yet, so there is nothing to look back on"
+        )
+    flags = _read(session, "flags", nights, ["night", "change_id", "queue", "is_new"])
+    scores = _read(session, "scores", nights, ["night", "change_id", "why_not"])
+    drawn = {night: (read_run(settings, night) or {}).get("audit_probability") or 0.0 for night in nights}
+    cutoff = settings.params.cutoff(nights[-1])
+    verdicts = dict(session.con.execute(VERDICTS, {"cutoff": cutoff}).fetchall())
+    return estimated(flags, scores, drawn, verdicts)
+
+
+def estimated(
+    flags: pd.DataFrame, scores: pd.DataFrame, drawn: Mapping[date, float], verdicts: Mapping[str, str]
+) -> OwnOutcomes:
+    """The same from frames.
+
+    Args:
+        flags: night, change_id, queue, is_new. scores: night, change_id, why_not.
+        drawn: night -> with which probability a change below the cut was drawn.
+        verdicts: change_id -> the latest verdict.
+    """
+    queued = set(flags.loc[flags["queue"] != "audit", "change_id"])
+    telling = {change: verdict in NOT_HONEST for change, verdict in verdicts.items() if verdict in NOT_HONEST | HONEST}
+    decided = sorted(queued & set(telling))
+    confirmed = sum(telling[change] for change in decided)
+    is_draw = (flags["queue"] == "audit") & flags["is_new"]
+    audited = sorted(set(flags.loc[is_draw, "change_id"]) - queued)
+    judged = [change for change in audited if change in telling]
+    found = [change for change in judged if telling[change]]
+    chances = _inclusion(flags[is_draw], scores, drawn)
+    missed = _missed([chances[change] for change in found], [chances[change] for change in judged], len(audited))
+    return OwnOutcomes(
+        nights=len(drawn),
+        queued=len(queued),
+        decided=len(decided),
+        confirmed=confirmed,
+        precision=Estimate(_share(confirmed, len(decided)), *_interval(confirmed, len(decided))),
+        precision_bounds=(
+            _share(confirmed, len(queued)),
+            _share(confirmed + len(queued) - len(decided), len(queued)),
+        ),
+        audited=len(audited),
+        audited_decided=len(judged),
+        audited_confirmed=len(found),
+        missed=missed,
+        recall=Estimate(
+            _share(confirmed, confirmed + missed.value),
+            _share(confirmed, confirmed + missed.high),
+            _share(confirmed, confirmed + missed.low),
+        ),
+    )
+
+
+def _inclusion(draws: pd.DataFrame, scores: pd.DataFrame, drawn: Mapping[date, float]) -> dict[str, float]:
+    """change_id -> with which probability it would have been drawn on any of the nights it stood below the cut."""
+    below = scores.loc[scores["why_not"].isin(BELOW_THE_CUT), ["night", "change_id"]]
+    stood = pd.concat([below, draws[["night", "change_id"]]]).drop_duplicates()
+    escaped = stood["night"].map(lambda night: math.log1p(-min(drawn.get(night, 0.0), 1 - 1e-12)))
+    return dict(-escaped.groupby(stood["change_id"]).sum().map(math.expm1))
+
+
+def _missed(found: list[float], judged: list[float], audited: int) -> Estimate:
+    """Horvitz and Thompson's total of the dishonest below the cut, from inclusion probabilities.
+
+    The interval is normal around the total, and its upper end is never below what an exact interval of the sample's
+    share allows: with nothing found it is about 3 / share sampled.
+    """
+    answered = len(judged) / audited if audited else 0.0
+    if not answered:
+        return Estimate(math.nan, 0.0, math.inf)
+    weights = [1 / (chance * answered) for chance in found]
+    total = sum(weights)
+    spread = math.sqrt(sum((1 - 1 / max(weight, 1.0)) * weight**2 for weight in weights))
+    population = sum(1 / (chance * answered) for chance in judged)
+    exact = interval(len(found), len(judged))[1] * population
+    return Estimate(total, max(total - Z * spread, float(len(found))), max(total + Z * spread, exact))
+
+
+def _read(session: Session, folder: str, nights: list[date], columns: list[str]) -> pd.DataFrame:
+    paths = [session.settings.folder(folder) / f"{night}.parquet" for night in nights]
+    return pd.concat([pd.read_parquet(path, columns=columns) for path in paths if path.exists()], ignore_index=True)
+
+
+def _interval(hits: int, n: int) -> tuple[float, float]:
+    return interval(hits, n) if n else (0.0, 1.0)
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else math.nan

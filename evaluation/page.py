@@ -1,0 +1,104 @@
+"""The evaluation's report: one self-contained HTML page. Figures in, text out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from evaluation.assess import MODEL, MODEL_LOSS, QUEUE
+from evaluation.exceedance import ALL, NEW
+from pipeline import charts
+from pipeline.charts import Part
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+Told = Mapping[str, Any]
+
+
+def page(told: Told) -> str:
+    """The page of one evaluation: `title`, `command` and, by tier, what `summary` gives."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+    made = Environment(
+        loader=ChoiceLoader([PackageLoader("evaluation", "templates"), PackageLoader("pipeline", "templates")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"share": share, "euros": euros, "number": number, "signed": signed}
+    tiers = [{"name": name} | dict(tier) | _shown(tier) for name, tier in told["tiers"].items()]
+    return made.get_template("evaluation.html.j2").render(
+        title=told["title"], command=told["command"], tiers=tiers, queue=QUEUE, model=MODEL
+    )
+
+
+def _shown(tier: Told) -> dict[str, Any]:
+    """What the page shows of a tier beyond its tables: one capacity beside all, and pictures."""
+    compared = tier["figures"]
+    capacities = sorted({row["capacity"] for row in compared if row["detector"] == MODEL})
+    middle = _near_the_queue(compared, capacities)
+    at_middle = [row for row in compared if row["capacity"] == middle and row["detector"] != QUEUE]
+    queued = [row for row in compared if row["detector"] == QUEUE]
+    return {
+        "capacities": capacities,
+        "middle": middle,
+        "side_by_side": [*queued, *at_middle],
+        "by_capacity": [row for row in compared if row["detector"] == MODEL],
+        "recall_picture": _bars(f"Found, {number(middle)} a night", at_middle, "recall", share),
+        "euros_picture": _bars(f"Euros prevented, {number(middle)} a night", at_middle, "prevented_euros", euros),
+        "ap_picture": _bars("Average precision", tier["rankings"], "average_precision", share),
+        "typologies_of_queue": [row for row in tier["typologies"] if row["detector"] == QUEUE],
+        "causes_of_queue": sorted(
+            (row for row in tier["causes"] if row["detector"] == QUEUE and row["flagged"]),
+            key=lambda row: (-row["flagged"], row["cause"]),
+        ),
+        "calibration_kinds": [
+            (kind, [row for row in tier["calibration"] if row["changes"] == kind]) for kind in (ALL, NEW)
+        ],
+        "apart": [row for row in tier["differences"] if row.get("capacity") in (middle, None)],
+    }
+
+
+def _near_the_queue(compared: list[Told], capacities: list[float]) -> float:
+    """The capacity at which the model makes about as many flags as the queues did."""
+    queued = next((row["flagged"] for row in compared if row["detector"] == QUEUE), 0) or 0
+    of_model = {row["capacity"]: row["flagged"] or 0 for row in compared if row["detector"] == MODEL}
+    return min(capacities, key=lambda capacity: (abs(of_model[capacity] - queued), capacity))
+
+
+def _bars(title: str, rows: list[Told], measure: str, worded: Any) -> Markup:
+    known = [row for row in rows if row[measure] is not None]
+    ordered = sorted(known, key=lambda row: (-row[measure], row["detector"]))
+    parts = [
+        Part(
+            row["detector"],
+            max(row[measure], 0.0),
+            worded(row[measure]),
+            "bar" if row["detector"] in (MODEL, MODEL_LOSS) else "bar-soft",
+        )
+        for row in ordered
+    ]
+    return charts.rows(title, parts, name_width=190)
+
+
+def share(value: float | None) -> str:
+    """`12.3 %`; nothing known is a dash."""
+    if value is None:
+        return "–"
+    return f"{100 * value:.1f} %" if abs(value) >= 0.001 or value == 0 else f"{100 * value:.3f} %"
+
+
+def euros(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f} EUR"
+
+
+def number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}".rstrip("0").rstrip(".")
+
+
+def signed(value: float | None) -> str:
+    return "–" if value is None else f"{value:+,.3f}" if abs(value) < 10 else f"{value:+,.0f}"

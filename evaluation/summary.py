@@ -1,0 +1,136 @@
+"""Put insurers side by side: means and spreads over seeds, and how each control differs from the model, in pairs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from evaluation.assess import MODEL
+
+MEASURES = (
+    "precision", "recall", "prevented_euros", "prevented_share", "before_first_payment_share", "days_to_flag",
+    "net_euros", "marginal_euros", "precision_ceiling", "flagged", "found", "frauds",
+)  # fmt: skip
+COMPARED = ("recall", "prevented_euros", "precision", "average_precision")
+CONFIDENCE = 0.95
+
+Worlds = Sequence[tuple[str, int, Mapping[str, Any]]]
+"""(tier, seed, an assessment as a mapping)."""
+
+
+def summary(worlds: Worlds) -> dict[str, Any]:
+    """Tier -> its worlds' figures together. A tier with one world has no spread and no differences."""
+    return {tier: _tier([(seed, told) for t, seed, told in worlds if t == tier]) for tier in _tiers(worlds)}
+
+
+def _tiers(worlds: Worlds) -> list[str]:
+    return list(dict.fromkeys(tier for tier, _, _ in worlds))
+
+
+def _tier(worlds: Sequence[tuple[int, Mapping[str, Any]]]) -> dict[str, Any]:
+    def together(part: str) -> pd.DataFrame:
+        frames = [pd.DataFrame(told[part]).assign(seed=seed) for seed, told in worlds if told[part]]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+    figures, rankings = together("figures"), together("rankings")
+    facts = [told["facts"] for _, told in worlds]
+    return {
+        "seeds": [seed for seed, _ in worlds],
+        "facts": {
+            name: sum(fact[name] for fact in facts) / len(facts)
+            for name in ("nights", "units", "frauds", "open_a_night", "capacity", "lost_euros_at_stake")
+        }
+        | {name: facts[0][name] for name in ("first", "last", "retrain_days", "review_euros", "triage_days")},
+        "figures": _means(figures, ["detector", "capacity"], MEASURES),
+        "rankings": _means(rankings, ["detector"], ("average_precision", "prevalence", "lift")),
+        "differences": _differences(figures, ["capacity"]) + _differences(rankings, []),
+        "typologies": _pooled(together("typologies"), "typology"),
+        "causes": _pooled(together("causes"), "cause"),
+        "calibration": _calibration(together("calibration")),
+        "stability": _means(together("stability"), ["kind", "top"], ("jaccard",)),
+    }
+
+
+def _means(frame: pd.DataFrame, keys: list[str], measures: Sequence[str]) -> list[dict[str, Any]]:
+    if frame.empty:
+        return []
+    out = []
+    for key, part in frame.groupby(keys, sort=False, dropna=False):
+        row = dict(zip(keys, key if isinstance(key, tuple) else (key,), strict=True)) | {"worlds": len(part)}
+        for measure in measures:
+            values = part[measure].astype(float).dropna()
+            row[measure] = _number(values.mean())
+            row[f"{measure}_sd"] = _number(values.std()) if len(values) > 1 else None
+        out.append(row)
+    return out
+
+
+def _differences(frame: pd.DataFrame, keys: list[str]) -> list[dict[str, Any]]:
+    """Each detector less the model, world by world: what the worlds have in common cancels out."""
+    out: list[dict[str, Any]] = []
+    if frame.empty:
+        return out
+    measures = [name for name in COMPARED if name in frame]
+    of_model = frame[frame["detector"] == MODEL].set_index([*keys, "seed"])
+    for key, part in frame[frame["detector"] != MODEL].groupby(["detector", *keys], sort=False):
+        own = part.set_index([*keys, "seed"])
+        for measure in measures:
+            less = (own[measure].astype(float) - of_model[measure].astype(float)).dropna()
+            if len(less) > 1:
+                names = key if isinstance(key, tuple) else (key,)
+                row = dict(zip(["detector", *keys], names, strict=True))
+                out.append(row | {"measure": measure} | paired(less))
+    return out
+
+
+def paired(less: pd.Series) -> dict[str, Any]:
+    """Mean of paired differences with its t interval."""
+    from scipy.stats import t
+
+    spread = float(less.std()) / math.sqrt(len(less))
+    reach = float(t.ppf(0.5 + CONFIDENCE / 2, len(less) - 1)) * spread
+    mean = float(less.mean())
+    return {"worlds": len(less), "mean": mean, "low": mean - reach, "high": mean + reach}
+
+
+def _pooled(frame: pd.DataFrame, kind: str) -> list[dict[str, Any]]:
+    """Counts added up over worlds."""
+    if frame.empty:
+        return []
+    added = frame.groupby(["detector", kind], sort=False)[["units", "flagged"]].sum().reset_index()
+    rows = added.assign(share=added["flagged"] / added["units"]).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
+
+
+def _calibration(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    from evaluation.exceedance import interval
+
+    if frame.empty:
+        return []
+    out = []
+    for key, part in frame.groupby(["changes", "segment", "level"], sort=False):
+        changes, segment, level = str(key[0]), str(key[1]), float(str(key[2]))
+        n, observed = int(part["n"].sum()), int(part["observed"].sum())
+        low, high = interval(observed, n)
+        out.append(
+            {
+                "changes": changes,
+                "segment": segment,
+                "level": level,
+                "n": n,
+                "observed": observed,
+                "expected": n * level,
+                "share": observed / n,
+                "low": low,
+                "high": high,
+                "keeps_its_word": bool(low <= level <= high),
+            }
+        )
+    return out
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

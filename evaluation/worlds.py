@@ -1,0 +1,98 @@
+"""Synthetic insurers to evaluate on, each in a folder of its own: made, loaded, and measured for the upper bound."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from evaluation.truth import Truth, read_truth
+from pipeline.errors import InputMissing
+from pipeline.files import write_json
+from pipeline.loading import load_until
+from pipeline.measure import measure_past
+from pipeline.session import Session, opened
+from pipeline.settings import Settings
+from pipeline.tokens import Keys
+from pipeline.training import read_frame, save_frame
+
+TIERS: dict[str, dict[str, Any]] = {
+    "standard": {},
+    "clean": {"cases_factor": 0.0, "least_cases": 0},
+}
+"""Tier -> what `simulator.simulate` is asked for beyond size and seed."""
+
+
+@dataclass(frozen=True)
+class World:
+    """One synthetic insurer: its difficulty, its seed and its size."""
+
+    folder: Path
+    tier: str
+    seed: int
+    members: int
+    days: int
+    end: date
+
+    def settings(self, ours: Settings) -> Settings:
+        """Its own home and keys with our parameters."""
+        environ = {"PAYEEWATCH_KEY_FILE": str(self.folder / "keys.json"), "PAYEEWATCH_PARAMS": str(ours.params_path)}
+        return dataclasses.replace(Settings.load(self.folder / "home", environ), params=ours.params)
+
+    def described(self) -> dict[str, Any]:
+        return {name: str(value) for name, value in vars(self).items() if name != "folder"}
+
+
+def known_tier(tier: str) -> dict[str, Any]:
+    """What a tier asks of the simulator.
+
+    Raises:
+        InputMissing: there is no such tier.
+    """
+    if tier not in TIERS:
+        raise InputMissing(f"{tier!r} is not a tier; known: {', '.join(TIERS)}")
+    return TIERS[tier]
+
+
+def make(world: World, ours: Settings) -> None:
+    """Simulate and load a world, unless it stands already as it is asked for."""
+    note = world.folder / "world.json"
+    if note.exists() and json.loads(note.read_text(encoding="utf-8")) == world.described():
+        return
+    shutil.rmtree(world.folder, ignore_errors=True)
+    import simulator
+
+    simulator.simulate(
+        world.folder / "home", members=world.members, days=world.days, end=world.end, seed=world.seed,
+        truth=world.folder / "truth", **known_tier(world.tier),
+    )  # fmt: skip
+    Keys.create(world.folder / "keys.json")
+    with entered(world, ours) as (session, truth):
+        frame = measure_past(session.con, session.settings.params, world.end)
+        fraud = truth.units.set_index("change_id")["is_fraud"].reindex(frame["change_id"]).fillna(False)
+        save_frame(frame.assign(is_fraud=fraud.to_numpy(dtype=bool)), world.folder / "learned.parquet")
+    write_json(note, world.described())
+
+
+@contextmanager
+def entered(world: World, ours: Settings) -> Iterator[tuple[Session, Truth]]:
+    """A session over a world with everything loaded, and its truth."""
+    with opened(world.settings(ours)) as session:
+        load_until(session, world.end)
+        yield session, read_truth(session.con, world.folder / "truth")
+
+
+def learned(world: World) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
+    """What a detector with all labels may learn from a world: its measured changes, and which were not honest."""
+    frame = read_frame(world.folder / "learned.parquet")
+    return frame.drop(columns="is_fraud"), frame["is_fraud"].to_numpy(dtype=bool)
