@@ -25,6 +25,10 @@ class Ledger:
     numbers: list[np.ndarray] = field(default_factory=list)
     count: int = 0
 
+    def copy(self) -> Ledger:
+        """The same accounts, to which others can be added apart."""
+        return Ledger(self.banks.copy(), self.branches.copy(), self.numbers.copy(), self.count)
+
     def open(self, rng: np.random.Generator, banks: np.ndarray) -> np.ndarray:
         """New accounts at the given banks (places in BANKS, then FOREIGN_BANKS)."""
         return self._add(banks, rng.integers(1, 90_000, len(banks)), rng.integers(10**6, 10**10, len(banks)))

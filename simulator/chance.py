@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from simulator.text import scattered
+
 NEVER = 2**30
 """A day that does not come."""
 DAY_SECONDS = 86_400
@@ -22,6 +24,12 @@ def pick(rng: np.random.Generator, shares: Mapping[str, float] | tuple[float, ..
     weights = np.array(list(shares.values()) if isinstance(shares, Mapping) else shares, dtype=float)
     edges = np.cumsum(weights / weights.sum())
     return np.minimum(np.searchsorted(edges, rng.random(count), side="right"), len(weights) - 1)
+
+
+def luck(values: np.ndarray, salt: int) -> np.ndarray:
+    """A share between 0 and 1 that belongs to each number, whatever other numbers there are."""
+    share: np.ndarray = (scattered(values, salt) >> np.uint64(11)).astype(float) / 2**53
+    return share
 
 
 def daytime(rng: np.random.Generator, days: np.ndarray) -> np.ndarray:

@@ -41,6 +41,7 @@ class Claims:
     reversed: np.ndarray  # day, or NEVER
     invoice: np.ndarray  # NONE where nothing was uploaded
     campaign: np.ndarray  # NONE where honest
+    number: np.ndarray  # for its id; negative for what campaigns add
 
     def rows(self, where: np.ndarray) -> Claims:
         return Claims(*(getattr(self, f.name)[where] for f in fields(self)))
@@ -68,8 +69,11 @@ def honest_claims(
     member, cared, day, family = member[inside], cared[inside], day[inside], family[inside]
     provider = visited(rng, providers, member, family, cared).astype(np.int32)
     channel, public = channel[inside], public[inside]
-    payee = np.where(channel == THIRD_PARTY, len(payees.member) + provider, people.payee[member]).astype(np.int32)
-    return decide(rng, people, day, member, provider, cared, family, channel, public, payee)
+    payee = np.where(channel == THIRD_PARTY, len(payees.member) + provider, people.paid(member, day)).astype(np.int32)
+    claims = decide(rng, people, day, member, provider, cared, family, channel, public, payee)
+    claims = claims.rows(np.argsort(claims.received, kind="stable"))
+    claims.number = np.arange(len(claims.member), dtype=np.int32)
+    return claims
 
 
 def decide(
@@ -100,6 +104,7 @@ def decide(
         final=np.where(rejected, REJECTED, SETTLED).astype(np.int8), decided=decided,
         reversed=np.where(turned, decided + rng.integers(5, 40, count), NEVER).astype(np.int32),
         invoice=np.where(uploaded, rng.integers(0, 2**40, count), NONE), campaign=np.full(count, NONE, np.int32),
+        number=np.zeros(count, np.int32),
     )  # fmt: skip
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from simulator.chance import NEVER
+from simulator import parameters as p
+from simulator.chance import NEVER, luck
 from simulator.files import TableFile, append_rows, first_row
 from simulator.rows import Insurer
-from simulator.text import scattered
 
 PART_ROWS = 1_000_000
 FORMS = {"csv": ("csv",), "parquet": ("parquet",), "mixed": ("csv", "csv", "csv.gz", "csv", "parquet", "csv", "ndjson")}
@@ -23,29 +23,64 @@ BROKEN = {
 }
 
 
-def write_drops(insurer: Insurer, inbox: Path, first: int, end: int, form: str, malformed: bool) -> None:
-    """Write every drop from the first day to the last; one Sunday brings an empty folder."""
-    news = insurer.news()
-    quiet = _quiet_day(first, end)
-    before = -NEVER
-    late = {table: np.flatnonzero(_between(days, first - 3, end)) for table, days in news.items()}
-    for day in range(first, end + 1):
-        folder = inbox / str(np.datetime64(day, "D"))
+class Inbox:
+    """Drop folders, written one after the other; what was written is never written again."""
+
+    def __init__(self, insurer: Insurer, folder: Path, first: int, end: int, form: str, feed: p.Feed | None) -> None:
+        self._folder, self._first, self._end, self._form, self._feed = folder, first, end, form, feed
+        self._quiet = _quiet_day(first, end) if feed is None or feed.empty_sunday else NEVER
+        self._before = -NEVER
+        self.follow(insurer)
+
+    def follow(self, insurer: Insurer) -> None:
+        """From now on tell of this insurer: the same one, after something was decided."""
+        self._insurer = insurer
+        self._news = {table: self._delayed(table, days) for table, days in insurer.news().items()}
+        self._recent = {t: np.flatnonzero(_between(d, self._first - 3, self._end)) for t, d in self._news.items()}
+
+    def write(self, day: int) -> None:
+        """One drop: what is new or different since the last one."""
+        feed = self._feed
+        if feed and day > self._first and self._end - day in feed.lost_days:
+            return
+        folder = self._folder / str(np.datetime64(day, "D"))
         folder.mkdir(parents=True, exist_ok=True)
-        if day == quiet:
-            continue
-        forms = FORMS[form]
-        extension = forms[(day - first) % len(forms)]
-        for table, days in news.items():
-            rows = np.flatnonzero(_between(days, before, day)) if day == first else late[table]
-            if day > first:
-                some = [column[rows] for column in days]
-                again = malformed & (np.minimum.reduce(some) == day - 2) & (scattered(rows, 13) % 40 == 0)
-                rows = rows[_between(some, before, day) | again]
-            _write(insurer, folder, table, rows, day, extension)
-            if malformed and extension == "csv" and table in BROKEN:
+        if day == self._quiet:
+            return
+        forms = FORMS[self._form]
+        extension = forms[(day - self._first) % len(forms)]
+        for table, days in self._news.items():
+            rows = self._rows(table, days, day)
+            _write(self._insurer, folder, table, rows, day, extension)
+            if feed and feed.broken_rows and extension == "csv" and table in BROKEN:
                 _break_one(folder, table, day)
-        before = day
+        self._before = day
+
+    def _rows(self, table: str, days: list[np.ndarray], day: int) -> np.ndarray:
+        """The rows of a drop, those sent again with them."""
+        if day == self._first:
+            return np.flatnonzero(_between(days, self._before, day))
+        rows, feed = self._recent[table], self._feed
+        some = [column[rows] for column in days]
+        chosen = _between(some, self._before, day)
+        if feed is None:
+            news: np.ndarray = rows[chosen]
+            return news
+        numbers = self._insurer.numbers(table, rows)
+        chosen |= (np.minimum.reduce(some) == day - 2) & (luck(numbers, 13) < feed.again_share)
+        if self._end - day in feed.resent_days:
+            chosen |= _between(some, day - 2, day - 1)
+        twice = chosen & (luck(numbers, 14) < feed.double_share)
+        everything: np.ndarray = np.sort(np.r_[rows[chosen], rows[twice]], kind="stable")
+        return everything
+
+    def _delayed(self, table: str, days: list[np.ndarray]) -> list[np.ndarray]:
+        """Some claims and events come days after the insurer had them."""
+        if self._feed is None or table not in ("claims", "account_events") or not self._feed.late_share:
+            return days
+        numbers = self._insurer.numbers(table, np.arange(len(days[0])))
+        late = (luck(numbers, 15) < self._feed.late_share) & (days[0] > self._first)
+        return [np.where(late, days[0] + 1 + numbers % 6, days[0]), *days[1:]]
 
 
 def _write(insurer: Insurer, folder: Path, table: str, rows: np.ndarray, day: int, extension: str) -> None:

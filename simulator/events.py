@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from simulator import parameters as p
-from simulator.chance import daytime, stream
+from simulator.chance import DAY_SECONDS, daytime, stream
 from simulator.changes import Changes
 from simulator.people import Payees
 from simulator.text import NONE
@@ -30,6 +30,7 @@ class Events:
     device: np.ndarray
     network: np.ndarray
     abroad: np.ndarray
+    number: np.ndarray  # for its id; negative for what campaigns add
 
     def rows(self, where: np.ndarray) -> Events:
         return Events(*(getattr(self, f.name)[where] for f in fields(self)))
@@ -39,8 +40,10 @@ class Events:
         return Events(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Events)))
 
 
-def honest_events(seed: int, payees: Payees, changes: Changes, start: int, end: int) -> Events:
-    """Everyday logins, and what comes with an honest change of account."""
+def honest_events(
+    seed: int, payees: Payees, changes: Changes, start: int, end: int, resets: tuple[p.Reset, ...] = ()
+) -> Events:
+    """Everyday logins, what comes with an honest change of account, and new passwords for everybody."""
     rng = stream(seed, "events")
     years = (end - start) / 365
     count = np.where(payees.has_web, rng.poisson(p.LOGINS_A_YEAR * years, len(payees.member)), 0)
@@ -49,7 +52,21 @@ def honest_events(seed: int, payees: Payees, changes: Changes, start: int, end: 
     kind = rng.choice(9, len(payee), p=(0.80, 0.06, 0.05, 0.04, 0.01, 0.015, 0.015, 0.01, 0))
     here = (at // 86_400 >= payees.joined[payee]) & (at // 86_400 < payees.left[payee])
     everyday = _events(rng, payees, payee[here], at[here], kind[here], payees.device[payee[here]])
-    return Events.joined([everyday, _around(rng, payees, changes)])
+    forced = [_forced(stream(seed, f"reset {i}"), payees, reset, end) for i, reset in enumerate(resets)]
+    events = Events.joined([everyday, _around(rng, payees, changes), *forced])
+    order = np.argsort(events.at, kind="stable")
+    events = events.rows(order[events.at[order] >= start * DAY_SECONDS])
+    events.number = np.arange(len(events.at))
+    return events
+
+
+def _forced(rng: np.random.Generator, payees: Payees, reset: p.Reset, end: int) -> Events:
+    """A campaign after which everybody who comes by has a new password."""
+    begins = end - reset.begins
+    here = payees.has_web & (payees.joined < begins) & (payees.left > begins)
+    payee = np.flatnonzero(here & (rng.random(len(payees.has_web)) < reset.share))
+    at = daytime(rng, begins + rng.integers(0, reset.lasts, len(payee)))
+    return _events(rng, payees, payee, at, np.full(len(payee), RESET), payees.device[payee])
 
 
 def _around(rng: np.random.Generator, payees: Payees, changes: Changes) -> Events:
@@ -77,4 +94,5 @@ def _events(
     return Events(
         member=payees.member[payee], at=at, kind=kind, mobile=rng.random(count) < 0.45, device=device,
         network=rng.integers(3000, 3040, count), abroad=rng.random(count) < 0.01,
+        number=np.zeros(count, np.int64),
     )  # fmt: skip

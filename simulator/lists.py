@@ -52,15 +52,24 @@ class Vocabulary:
         return cls(forms[0], forms[1], len(surnames), len(given), women)
 
 
-def listed_members(seed: int, people: People) -> dict[str, np.ndarray]:
-    """For each list, which members are on it. The operator's list goes by household, as contracts do."""
+def listed_members(
+    seed: int, people: People, lists: tuple[p.Breach, ...] = p.LISTS, reserved: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """For each list, which members are on it. A list of contracts covers households, but for a few of their persons.
+
+    The identities that could be used to enrol (`reserved` households) are on nearly every list: that is where
+    they would be taken from.
+    """
     listed = {}
-    for breach_id, _, share, *_ in p.LISTS:
-        rng = stream(seed, f"listed {breach_id}")
-        households = rng.random(int(people.household.max()) + 1) < share
+    for breach in lists:
+        rng = stream(seed, f"listed {breach.breach_id}")
+        households = rng.random(int(people.household.max()) + 1) < breach.coverage
         persons = rng.random(len(people.household))
-        by_household = breach_id not in p.CONTACT_LISTS and share > 0.5
-        listed[breach_id] = households[people.household] & (persons < 0.97) if by_household else persons < share
+        whole = households[people.household] & (persons < 0.97)
+        on = whole if breach.by_household else persons < breach.coverage
+        if reserved is not None:
+            on |= np.isin(people.household, reserved) & (persons < 0.9)
+        listed[breach.breach_id] = on
     return listed
 
 
@@ -73,38 +82,39 @@ def write_lists(
     outside: int,
     form: str,
     end: int,
+    lists: tuple[p.Breach, ...] = p.LISTS,
 ) -> None:
     """Every list with its manifest."""
     formats = {"csv": ("csv",), "parquet": ("parquet",), "mixed": ("csv", "csv.gz", "parquet")}[form]
-    for place, (breach_id, title, _, share, exposed, known, fields) in enumerate(p.LISTS):
+    for place, breach in enumerate(lists):
         manifest = {
-            "breach_id": breach_id, "title": title, "source": "notified processor",
-            "notification_ref": f"ART33-{breach_id}", "exposed_from": _day(end - exposed - 3),
-            "exposed_to": _day(end - exposed), "known_at": _day(end - known), "fields_exposed": list(fields),
-            "purge_on": _day(end - known + 1826),
+            "breach_id": breach.breach_id, "title": breach.title, "source": "notified processor",
+            "notification_ref": f"ART33-{breach.breach_id}", "exposed_from": _day(end - breach.exposed - 3),
+            "exposed_to": _day(end - breach.exposed), "known_at": _day(end - breach.known),
+            "fields_exposed": list(breach.fields), "purge_on": _day(end - breach.known + 1826),
         }  # fmt: skip
-        target = folder / breach_id
+        target = folder / breach.breach_id
         target.mkdir(parents=True, exist_ok=True)
         (target / "manifest.yaml").write_text(yaml.safe_dump(manifest, sort_keys=False), encoding="utf-8")
-        members = np.flatnonzero(listed[breach_id])
+        members = np.flatnonzero(listed[breach.breach_id])
         extension = formats[place % len(formats)]
         with TableFile(target / f"people.{extension}") as file:
-            for table in _chunks(seed, breach_id, people, members, words, round(outside * share)):
+            for table in _chunks(seed, breach, people, members, words, round(outside * breach.outside_share)):
                 file.write(table)
 
 
 def _chunks(
-    seed: int, breach_id: str, people: People, members: np.ndarray, words: Vocabulary, outside: int
+    seed: int, breach: p.Breach, people: People, members: np.ndarray, words: Vocabulary, outside: int
 ) -> Iterator[pa.Table]:
     """Members and outsiders mixed, so many at a time."""
-    rng = stream(seed, f"list {breach_id}")
+    rng = stream(seed, f"list {breach.breach_id}")
     members = rng.permutation(members)
     count = max(1, -(-(len(members) + outside) // CHUNK))
     for place, part in enumerate(np.array_split(members, count)):
         strangers = outside // count + (place < outside % count)
         both = pa.concat_tables([
-            _written(rng, _members(people, part), words, breach_id in p.CONTACT_LISTS),
-            _written(rng, _outsiders(rng, strangers, words), words, breach_id in p.CONTACT_LISTS),
+            _written(rng, _members(people, part), words, breach.contact_only),
+            _written(rng, _outsiders(rng, strangers, words), words, breach.contact_only),
         ])  # fmt: skip
         yield both.take(pa.array(rng.permutation(both.num_rows)))
 

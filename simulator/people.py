@@ -14,6 +14,8 @@ from simulator.identities import member_ids
 from simulator.text import NONE
 
 POLICYHOLDER, SPOUSE, CHILD, OTHER = range(4)
+MEMBER, INSTITUTION, GUARDIAN, EMPLOYER, ESTATE, PROVIDER = range(6)
+"""Kinds of payee."""
 
 
 @dataclass
@@ -45,6 +47,13 @@ class People:
     died: np.ndarray
     moved: np.ndarray
     payee: np.ndarray  # who is paid when this member paid for the care
+    next_payee: np.ndarray  # and who is from `payee_from` on: a parent who lives apart
+    payee_from: np.ndarray
+
+    def paid(self, member: np.ndarray, day: np.ndarray) -> np.ndarray:
+        """Who is paid for the care a member paid for, on each day."""
+        payee: np.ndarray = np.where(day >= self.payee_from[member], self.next_payee[member], self.payee[member])
+        return payee
 
     def age_on(self, day: int) -> np.ndarray:
         return (day - self.born) // 365
@@ -56,18 +65,25 @@ class Payees:
 
     member: np.ndarray
     household: np.ndarray
-    kind: np.ndarray  # 0 member, 1 institution, 2 guardian
+    kind: np.ndarray
     account: np.ndarray  # the first one
     joined: np.ndarray
     left: np.ndarray
     device: np.ndarray
     has_web: np.ndarray
+    second: np.ndarray  # paid for the children of somebody else's contract, or for nobody yet
+    estate_from: np.ndarray  # day on which a notary takes over, or NEVER
     institutions: np.ndarray  # accounts of the institutions, which are nobody's own
+    reserved: np.ndarray  # households nobody lives in: an enrolment with a stolen identity would be one
+    spare: np.ndarray  # payees nobody is paid as: a child's care could be diverted to one
 
 
-def settle(seed: int, members: int, start: int, end: int, ledger: Ledger) -> tuple[People, Payees]:
-    """Members in households, with their contracts and first accounts."""
+def settle(
+    seed: int, members: int, start: int, end: int, ledger: Ledger, life: p.Life | None = None
+) -> tuple[People, Payees]:
+    """Members in households, with their contracts and first accounts; a few entries stay empty, see `reserved`."""
     rng = stream(seed, "people")
+    members += max(6, members // 2_000)
     household, first, size = _households(rng, members)
     role, sex, born, holder = _family(rng, household, first, size, end)
     adult = role != CHILD
@@ -79,6 +95,8 @@ def settle(seed: int, members: int, start: int, end: int, ledger: Ledger) -> tup
     given = names.popular(rng, women, members) + sex * women
     second = names.popular(rng, women, members) + sex * women
     joined, left = _contracts(rng, len(first), start, end)
+    reserved = np.flatnonzero(size == 1)[: max(6, members // 2_000)]
+    joined[reserved] = left[reserved] = NEVER
     died = np.where(
         adult & (rng.random(members) < p.DEATH_RATE * (end - start) / 365), rng.integers(start, end, members), NEVER
     )
@@ -101,9 +119,10 @@ def settle(seed: int, members: int, start: int, end: int, ledger: Ledger) -> tup
         employer=_share(rng, len(first), p.EMPLOYER_SHARE, max(10, members // 200))[household],
         joined=joined[household], left=left[household], died=np.where(died > joined[household], died, NEVER),
         moved=np.where(moved > joined, moved, NEVER)[household],
-        payee=household.copy(),
+        payee=household.copy(), next_payee=household.copy(), payee_from=np.full(members, NEVER),
     )  # fmt: skip
-    return people, _payees(rng, people, first, care_home, ledger)
+    lives_in = care_home & (joined < NEVER)
+    return people, _payees(rng, people, first, lives_in, reserved, ledger, life or p.Life(), start, end)
 
 
 def _households(rng: np.random.Generator, members: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -164,23 +183,61 @@ def _share(rng: np.random.Generator, count: int, share: float, kinds: int) -> np
 
 
 def _payees(
-    rng: np.random.Generator, people: People, first: np.ndarray, care_home: np.ndarray, ledger: Ledger
+    rng: np.random.Generator,
+    people: People,
+    first: np.ndarray,
+    care_home: np.ndarray,
+    reserved: np.ndarray,
+    ledger: Ledger,
+    life: p.Life,
+    start: int,
+    end: int,
 ) -> Payees:
     spouses = np.flatnonzero(people.role == SPOUSE)
-    second = spouses[rng.random(len(spouses)) < p.SECOND_PAYEE]
-    people.payee[second] = len(first) + np.arange(len(second))
-    member = np.r_[first, second]
+    own = spouses[rng.random(len(spouses)) < p.SECOND_PAYEE]
+    people.payee[own] = people.next_payee[own] = len(first) + np.arange(len(own))
+    parted, since, spare = _second_parents(rng, people, life, len(first) + len(own), start, end)
+    member = np.r_[first, own, parted]
     household = people.household[member]
     count = len(member)
+    second = np.arange(count) >= count - len(parted)
+    joined = people.joined[member]
+    joined[second] = since
     institutions = ledger.open(rng, np.full(max(3, int(care_home.sum()) // p.INSTITUTION_RESIDENTS), TREASURY))
+    employers = ledger.open(rng, usual_banks(rng, max(1, int(people.employer.max()) + 1)))
     account = ledger.open(rng, usual_banks(rng, count))
-    shares = rng.random(count) < p.SHARED_ACCOUNT_SHARE
+    shares = rng.random(count) < life.shared_share
     account[shares] = account[rng.integers(0, count, shares.sum())]
-    lives_in = care_home[household]
+    lives_in = care_home[household] & ~second
     account[lives_in] = rng.choice(institutions, lives_in.sum())
     guarded = (people.protection[member] == 2) & ~lives_in
+    employed = (people.employer[member] != NONE) & ~lives_in & ~guarded & (rng.random(count) < life.employers_pay)
+    account[employed] = employers[people.employer[member][employed]]
     return Payees(
-        member=member, household=household, kind=np.where(lives_in, 1, np.where(guarded, 2, 0)), account=account,
-        joined=people.joined[member], left=people.left[member], device=np.arange(count),
-        has_web=rng.random(count) < p.HAS_WEB_ACCOUNT, institutions=institutions,
+        member=member, household=household,
+        kind=np.select([lives_in, guarded, employed], [INSTITUTION, GUARDIAN, EMPLOYER], MEMBER), account=account,
+        joined=joined, left=people.left[member], device=np.arange(count), has_web=rng.random(count) < p.HAS_WEB_ACCOUNT,
+        second=second, estate_from=np.full(count, NEVER), institutions=institutions, reserved=reserved, spare=spare,
     )  # fmt: skip
+
+
+def _second_parents(
+    rng: np.random.Generator, people: People, life: p.Life, payees: int, start: int, end: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Parents who live apart and are paid for the children from a day on, and as many entries for nobody yet."""
+    with_children = np.unique(people.household[people.role == CHILD])
+    with_children = with_children[np.isin(with_children, people.household[people.role == SPOUSE])]
+    chance = life.separations * (end - start) / 365
+    parting = with_children[rng.random(len(with_children)) < chance]
+    spare = rng.choice(with_children, min(len(with_children), max(4, len(people.role) // 1_000)), replace=False)
+    households = np.r_[parting, spare]
+    since = np.r_[rng.integers(start + 30, end + 1, len(parting)), np.full(len(spare), NEVER)]
+    spouse = np.full(int(people.household.max()) + 1, NONE)
+    rows = np.flatnonzero(people.role == SPOUSE)
+    spouse[people.household[rows]] = rows
+    place = np.full(len(spouse), NONE)
+    place[parting] = payees + np.arange(len(parting))
+    children = np.flatnonzero((people.role == CHILD) & (place[people.household] != NONE))
+    people.next_payee[children] = place[people.household[children]]
+    people.payee_from[children] = since[place[people.household[children]] - payees]
+    return spouse[households], since, payees + len(parting) + np.arange(len(spare))

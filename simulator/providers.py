@@ -33,6 +33,7 @@ class Providers:
     department: np.ndarray
     account: np.ndarray
     shown: np.ndarray  # whether the feed gives its account
+    reserved: np.ndarray  # practices that never open, unless somebody invents them
 
 
 def open_practices(seed: int, members: int, start: int, end: int, ledger: Ledger) -> Providers:
@@ -45,11 +46,14 @@ def open_practices(seed: int, members: int, start: int, end: int, ledger: Ledger
     fresh = rng.random(count) < 0.06
     opened = np.where(fresh, rng.integers(start, end, count), start - rng.integers(30, 12_000, count))
     closes = ~fresh & (rng.random(count) < 0.02)
+    reserved = np.flatnonzero(np.isin(specialty, [SPECIALTIES.index(name) for name in ("dentist", "other")]))
+    reserved = reserved[:: max(1, len(reserved) // max(2, members // 20_000))][1:]
+    opened[reserved], closes[reserved] = NEVER, False
     return Providers(
         specialty=specialty, pool_start=np.r_[0, np.cumsum(sizes)], opened=opened,
         closed=np.where(closes, rng.integers(start + 30, end + 1, count), NEVER),
         department=rng.integers(1, 96, count), account=ledger.open(rng, usual_banks(rng, count)),
-        shown=rng.random(count) < 0.9,
+        shown=rng.random(count) < 0.9, reserved=reserved,
     )  # fmt: skip
 
 

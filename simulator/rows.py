@@ -17,13 +17,29 @@ from simulator import payments as pay
 from simulator.chance import DAY_SECONDS, NEVER
 from simulator.identities import written
 from simulator.lists import Vocabulary, birth_number
-from simulator.people import Payees, People
+from simulator.people import ESTATE, PROVIDER, Payees, People
 from simulator.providers import SPECIALTIES, Providers
-from simulator.text import NONE, choice, dates, digits, fixed, instants, money, numbered, scattered, tokens, words
+from simulator.text import (
+    NONE,
+    choice,
+    dates,
+    digits,
+    fixed,
+    instants,
+    money,
+    numbered,
+    opaque,
+    scattered,
+    tokens,
+    words,
+)
 
 TWO_HOURS = 7200
+REASON_CODES = ("B01", "F01", "F02", "F03", "F04", "F05", "F06", "F07", "F08", "F99")
+REASON_OF = {"T01": 1, "T02": 2, "T08": 3, "T15": 3, "T05": 4, "T13": 5, "T11": 6, "T18": 7, "T16": 8}
 PROTECTIONS = ("none", "curatorship", "guardianship")
-PAYEE_TYPES = ("member", "institution", "guardian", "provider")
+PAYEE_TYPES = ("member", "institution", "guardian", "employer", "estate", "provider")
+FIRST = [ch.CAUSES.index(cause) for cause in ("first_account", "separation", "T14", "T18")]
 
 
 @dataclass
@@ -55,10 +71,10 @@ class Insurer:
             "members": [people.joined, people.left, told, people.moved],
             "providers": [self.providers.opened, self.providers.closed, self._provider_moves()],
             "claims": [cl.received_day(claims), claims.decided, claims.reversed],
-            "bank_changes": [np.where(self.changes.announced, _local_day(self.changes.requested), NEVER)],
-            "account_events": [_local_day(self.events.at)],
-            "payments": [payments.announced, payments.switched, payments.planned, payments.returned],
-            "outcomes": [_local_day(self.outcomes["decided"])],
+            "bank_changes": [np.where(self.changes.announced, self.changes.told, NEVER)],
+            "account_events": [local_day(self.events.at)],
+            "payments": [payments.announced, payments.switched, payments.held, payments.sent, payments.returned],
+            "outcomes": [local_day(self.outcomes["decided"])],
         }
 
     def table(self, name: str, rows: np.ndarray, day: int) -> pa.Table:
@@ -66,11 +82,20 @@ class Insurer:
         columns: dict[str, Any] = getattr(self, f"_{name}")(rows, day)
         return pa.table(columns)
 
+    def numbers(self, table: str, rows: np.ndarray) -> np.ndarray:
+        """What a row is known by whatever else is in the table."""
+        if table == "outcomes":
+            return np.asarray(self.outcomes["change"][rows])
+        having: dict[str, Any] = {"claims": self.claims, "bank_changes": self.changes, "account_events": self.events,
+                     "payments": self.payments}  # fmt: skip
+        numbers: np.ndarray = having[table].number[rows] if table in having else rows
+        return numbers
+
     def _provider_moves(self) -> np.ndarray:
         moves = np.full(len(self.providers.opened), NEVER)
         place = self.changes.payee - self.provider_offset
         mine = place >= 0
-        moves[place[mine]] = _local_day(self.changes.effective[mine])
+        moves[place[mine]] = local_day(self.changes.effective[mine])
         return np.where(self.providers.shown, moves, NEVER)
 
     def _payee_id(self, payee: np.ndarray) -> pa.Array:
@@ -79,9 +104,10 @@ class Insurer:
         own = numbered("P", np.where(provider >= 0, 0, payee), 7)
         return pc.if_else(pa.array(provider >= 0), numbered("R", np.maximum(provider, 0), 7).cast(pa.string()), own)
 
-    def _payee_type(self, payee: np.ndarray) -> pa.Array:
-        kind = np.append(self.payees.kind, 3)[np.minimum(payee, self.provider_offset)]
-        return choice(PAYEE_TYPES, kind)
+    def _payee_type(self, payee: np.ndarray, day: int | np.ndarray) -> pa.Array:
+        place = np.minimum(payee, self.provider_offset)
+        kind = np.append(self.payees.kind, PROVIDER)[place]
+        return choice(PAYEE_TYPES, np.where(np.append(self.payees.estate_from, NEVER)[place] <= day, ESTATE, kind))
 
     def _iban(self, account: np.ndarray, null: np.ndarray | None = None) -> pa.Array:
         return self.ibans.take(pa.array(account, mask=null))
@@ -146,10 +172,10 @@ class Insurer:
         account = self.timeline.at(
             claim.payee, np.where(settled, (claim.decided + 1) * DAY_SECONDS - 1, claim.received)
         )
-        luck = scattered(rows, 3) % 100
+        luck = scattered(claim.number, 3) % 100
         current = np.where(settled, luck < 5, luck < 70) | (status == cl.REJECTED)
         return {
-            "claim_id": numbered("C", rows, 9),
+            "claim_id": opaque("C", claim.number, 9),
             "member_id": numbered("", claim.member, 8),
             "provider_id": numbered(
                 "R", np.where((luck == 99) & (claim.channel != cl.THIRD_PARTY), NONE, claim.provider), 7
@@ -163,7 +189,7 @@ class Insurer:
             "reimbursed_amount": money(claim.reimbursed),
             "ceiling_left_amount": money(np.maximum(claim.ceiling, 0), claim.ceiling == NONE),
             "payee_id": self._payee_id(claim.payee),
-            "payee_type": self._payee_type(claim.payee),
+            "payee_type": self._payee_type(claim.payee, day),
             "iban": self._iban(account, current),
             "status": choice(cl.STATUSES, status),
             "invoice_hash": tokens("", claim.invoice, 5),
@@ -171,22 +197,22 @@ class Insurer:
 
     def _bank_changes(self, rows: np.ndarray, day: int) -> dict[str, Any]:
         change = self.changes.rows(rows)
-        first = change.cause == ch.CAUSES.index("first_account")
+        first = np.isin(change.cause, FIRST)
         old = self.timeline.at(change.payee, change.effective - 1)
         provider = change.payee >= self.provider_offset
         member = np.where(provider, NONE, self.payees.member[np.where(provider, 0, change.payee)])
         broker = change.actor >= 1000
         agents = numbered("AG", np.where(broker, NONE, change.actor), 3)
         return {
-            "change_id": numbered("X", rows, 7),
+            "change_id": opaque("X", change.number, 7),
             "payee_id": self._payee_id(change.payee),
-            "payee_type": self._payee_type(change.payee),
+            "payee_type": self._payee_type(change.payee, change.requested // DAY_SECONDS),
             "member_id": numbered("", member, 8),
             "requested_at": instants(change.requested),
             "effective_at": instants(change.effective),
             "old_iban": self._iban(old, first),
             "new_iban": self._iban(change.account),
-            "holder_name": self._holder(rows, change, member),
+            "holder_name": self._holder(change, member),
             "channel": choice(ch.CHANNELS, change.channel),
             "actor_id": pc.coalesce(agents, numbered("B", np.where(broker, change.actor - 1000, NONE), 3)),
             "auth_strength": choice(ch.AUTHS, change.auth),
@@ -195,10 +221,10 @@ class Insurer:
             "document_hash": tokens("", change.document, 6),
         }
 
-    def _holder(self, rows: np.ndarray, change: ch.Changes, member: np.ndarray) -> pa.Array:
+    def _holder(self, change: ch.Changes, member: np.ndarray) -> pa.Array:
         """The holder's name as the papers print it: given and family name, a couple's, or somebody else's."""
-        someone = scattered(rows, 9).astype(np.int64) % len(self.people.family)
-        person = np.where(change.holder == ch.OTHER_NAME, np.abs(someone), np.maximum(member, 0))
+        someone = np.abs(scattered(change.number, 9).astype(np.int64)) % len(self.people.family)
+        person = np.where(change.holder == ch.OTHER_NAME, someone, np.maximum(member, 0))
         family = words(self.vocabulary.surnames, self.people.family[person])
         given = words(self.vocabulary.given, self.people.given[person])
         couple = change.holder == ch.COUPLE_NAME
@@ -211,7 +237,7 @@ class Insurer:
     def _account_events(self, rows: np.ndarray, day: int) -> dict[str, Any]:
         event = self.events.rows(rows)
         return {
-            "event_id": numbered("V", rows, 9),
+            "event_id": opaque("V", event.number, 9),
             "member_id": numbered("", event.member, 8),
             "occurred_at": instants(event.at),
             "kind": choice(ev.KINDS, event.kind),
@@ -224,33 +250,35 @@ class Insurer:
 
     def _payments(self, rows: np.ndarray, day: int) -> dict[str, Any]:
         payment = self.payments.rows(rows)
-        sent, back = payment.planned <= day, payment.returned <= day
+        sent, back = payment.sent <= day, payment.returned <= day
+        held = ~sent & (payment.held <= day)
         return {
-            "payment_id": numbered("Y", rows, 9),
+            "payment_id": opaque("Y", payment.number, 10),
             "payee_id": self._payee_id(payment.payee),
             "member_id": numbered("", payment.member, 8),
             "iban": self._iban(np.where(payment.switched <= day, payment.sent_to, payment.account)),
             "amount": money(payment.amount),
-            "claim_ids": pay.claim_ids(payment, self.paid_claims),
+            "claim_ids": pay.claim_ids(payment, self.paid_claims, self.claims.number),
             "planned_on": dates(payment.planned),
-            "value_date": dates(payment.planned, ~sent),
-            "status": choice(("planned", "sent", "returned"), sent.astype(np.int64) + back),
+            "value_date": dates(np.where(sent, payment.sent, 0), ~sent),
+            "status": choice(("planned", "held", "sent", "returned"), np.select([back, sent, held], [3, 2, 1], 0)),
             "return_reason": choice(pay.REASONS, np.where(back, payment.reason, NONE)),
         }
 
     def _outcomes(self, rows: np.ndarray, day: int) -> dict[str, Any]:
-        fraud = self.outcomes["fraud"][rows]
+        outcome = self.outcomes
+        fraud = outcome["fraud"][rows]
         return {
-            "outcome_id": numbered("O", rows, 6),
-            "change_id": numbered("X", self.outcomes["change"][rows], 7),
-            "decided_at": instants(self.outcomes["decided"][rows]),
+            "outcome_id": opaque("O", outcome["change"][rows], 7),
+            "change_id": opaque("X", outcome["change"][rows], 7),
+            "decided_at": instants(outcome["decided"][rows]),
             "verdict": choice(("benign", "confirmed_fraud"), fraud),
-            "reason_code": choice(("B01", "F01"), fraud),
-            "source": choice(("audit", "complaint"), fraud),
+            "reason_code": choice(REASON_CODES, outcome["reason"][rows]),
+            "source": choice(("audit", "complaint"), outcome["complaint"][rows]),
         }
 
 
-def _local_day(second: np.ndarray) -> np.ndarray:
+def local_day(second: np.ndarray) -> np.ndarray:
     """The drop that brings an instant: late evenings in UTC are tomorrow in Paris."""
     return (second + TWO_HOURS) // DAY_SECONDS
 

@@ -27,6 +27,16 @@ def numbered(prefix: str, values: np.ndarray, width: int) -> pa.Array:
     return fixed(matrix, values < 0)
 
 
+def opaque(prefix: str, values: np.ndarray, width: int) -> pa.Array:
+    """Prefix and a number from which neither order nor origin can be read, one to one with the value.
+
+    What campaigns add counts down from the top (a negative value), so that it takes no number of honest life's.
+    """
+    if len(values) and (values.max() >= 10**width // 2 or values.min() < -(10**width) // 2):
+        raise ValueError(f"{prefix} numbers run up to {values.max()}; {width} digits are too few")
+    return numbered(prefix, (values.astype(np.int64) % 10**width * 387_420_489 + 271_828) % 10**width, width)
+
+
 def fixed(matrix: np.ndarray, null: np.ndarray | None = None) -> pa.Array:
     """Rows of ASCII characters as one string column."""
     rows, width = matrix.shape

@@ -36,6 +36,6 @@ def ask(insurer: Path) -> Ask:
             f"CREATE VIEW {table} AS SELECT *, CAST(regexp_extract(filename, 'inbox/([0-9-]+)/', 1) AS DATE) AS day "
             f"FROM read_csv('{files}', all_varchar = true, union_by_name = true, filename = true)"
         )
-    for table in ("changes", "claims", "listed"):
+    for table in ("changes", "claims", "listed", "losses"):
         con.execute(f"CREATE VIEW true_{table} AS SELECT * FROM '{insurer}/apart/{table}.parquet'")
     return lambda sql: con.execute(sql).fetchall()
