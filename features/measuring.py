@@ -114,8 +114,7 @@ def _counts(by_stream: Mapping[Stream, list[Feature]], tables: Tables, spine: Fr
         asked.select("stream", "key", "row", "count", at="until", sign=_whole(1), event=_whole(0)),
     ]
     columns = ("stream", "key", "at", "row", "count", "sign", "event")
-    order = ["at", "row", "count", "sign"]
-    running = nw.col("event").cum_sum().over("stream", "key", order_by=order).cast(nw.Int64)
+    running = nw.col("event").cum_sum().over("stream", "key", order_by=["at", "row"]).cast(nw.Int64)
     answers = nw.concat([arm.select(*columns) for arm in arms]).with_columns(number=running * nw.col("sign"))
     is_own = (nw.col("after") < nw.col("at")) & (nw.col("at") <= nw.col("until"))
     numbers = nw.concat(

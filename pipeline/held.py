@@ -6,7 +6,7 @@ too large to hold stay views of their files.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +30,20 @@ CREATE OR REPLACE TEMP TABLE held_ends AS
 """
 WRITE_ENDS = "UPDATE {held} SET superseded_at = e.superseded_at FROM held_ends AS e WHERE {held}.rowid = e.place"
 
+# Of a large table every row is read for the payees' own; for rows that moved, only the columns that tell them.
+NARROW = """
+CREATE OR REPLACE TEMP TABLE {narrow} AS
+    SELECT {columns}, CAST(NULL AS TIMESTAMP) AS superseded_at FROM {table} SEMI JOIN {payees} USING (payee_id)
+"""
+FIND_MOVED = """
+CREATE OR REPLACE TEMP TABLE held_moved AS
+    SELECT {key}, version FROM {table} WHERE ({key}) IN (SELECT {key} FROM {narrow})
+    AND payee_id NOT IN (SELECT payee_id FROM {payees} WHERE payee_id IS NOT NULL)
+"""
+ADD_MOVED = """
+INSERT INTO {narrow} SELECT {columns}, NULL FROM {table} SEMI JOIN held_moved USING ({key}, version)
+"""
+
 
 @dataclass
 class Held:
@@ -39,6 +53,7 @@ class Held:
     con: duckdb.DuckDBPyConnection
     files: dict[str, list[str]] = field(default_factory=dict)
     loads: list[Load] = field(default_factory=list)
+    narrowed: list[str] = field(default_factory=list)
 
     def register(self, loads: Sequence[Load] | None = None) -> None:
         """Make a view of every lake table, as `Lake.register` does, as committed now or by `loads`.
@@ -46,19 +61,44 @@ class Held:
         The view of a held table has a further column, `superseded_at`: when the next version of the row became known;
         null while there is none.
         """
-        from features.versions import USES
-
+        keys = _keys()
         loads = list(self.lake.loads() if loads is None else loads)
         if loads == self.loads and self.loads:
             return
         for table in SCHEMAS:
             files = self.lake.files(table, loads)
-            if table in USES and files and sum(Path(path).stat().st_size for path in files) <= LARGEST_BYTES:
-                self._hold(table, ", ".join(f'"{name}"' for name in USES[table].key), files)
+            if table in keys and files and sum(Path(path).stat().st_size for path in files) <= LARGEST_BYTES:
+                self._hold(table, _listed(keys[table]), files)
                 self.con.execute(f'CREATE OR REPLACE VIEW "{table}" AS FROM held_{table}')
             else:
                 self.lake.register(self.con, table, loads=loads)
         self.loads = loads
+
+    def narrow(self, table: str, payees: str, columns: Sequence[str]) -> None:
+        """Hold of a large table the rows that ever had one of the payees in a table, all their versions; until `widen`.
+
+        A row that moved from or to such a payee is seen to move.
+        """
+        key = _keys()[table]
+        self.narrowed.append(table)
+        given = {
+            "narrow": f"narrow_{table}", "table": table, "payees": payees, "key": _listed(key),
+            "columns": _listed(dict.fromkeys([*key, *columns, "known_at", "version"])),
+        }  # fmt: skip
+        self.con.execute(NARROW.format(**given))
+        self.con.execute(FIND_MOVED.format(**given))
+        if self.con.execute("SELECT count(*) FROM held_moved").fetchall()[0][0]:
+            self.con.execute(ADD_MOVED.format(**given))
+        self.con.execute("DROP TABLE held_moved")
+        self._find_ends(f"narrow_{table}", given["key"], 0)
+        self.con.execute(f'CREATE OR REPLACE VIEW "{table}" AS FROM narrow_{table}')
+
+    def widen(self) -> None:
+        """Read narrowed tables from all their files again."""
+        for table in self.narrowed:
+            self.lake.register(self.con, table, loads=self.loads)
+            self.con.execute(f"DROP TABLE IF EXISTS narrow_{table}")
+        self.narrowed.clear()
 
     def _hold(self, table: str, key: str, files: list[str]) -> None:
         """Add the files not held yet; begin anew when one held was taken away."""
@@ -72,11 +112,24 @@ class Held:
             return
         first = self.con.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0]
         listed = ", ".join("'" + path.replace("'", "''") + "'" for path in new)
-        columns = ", ".join(f'"{column}"' for column in SCHEMAS[table])
-        self.con.execute(
-            f"INSERT INTO {name} SELECT {columns}, NULL FROM read_parquet([{listed}], hive_partitioning = false)"
-        )
+        rows = f"read_parquet([{listed}], hive_partitioning = false)"
+        self.con.execute(f"INSERT INTO {name} SELECT {_listed(SCHEMAS[table])}, NULL FROM {rows}")
+        self._find_ends(name, key, first)
+        self.files[table] = files
+
+    def _find_ends(self, name: str, key: str, first: int) -> None:
+        """Say when each version ends, where rows from the place `first` on are new."""
         self.con.execute(FIND_ENDS.format(held=name, key=key), {"first": first})
         self.con.execute(WRITE_ENDS.format(held=name))
         self.con.execute("DROP TABLE held_ends")
-        self.files[table] = files
+
+
+def _keys() -> dict[str, tuple[str, ...]]:
+    """The tables that features read, and what names a row of theirs."""
+    from features.versions import USES
+
+    return {table: use.key for table, use in USES.items()}
+
+
+def _listed(columns: Iterable[str]) -> str:
+    return ", ".join(f'"{column}"' for column in columns)

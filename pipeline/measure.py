@@ -16,15 +16,17 @@ from features.engine import DuckEngine, Plan
 from features.measuring import measured
 from features.registry import Missing, Unit
 from features.spine import Night, calendar, learning_changes, names, open_changes
-from features.versions import Tables
+from features.versions import ENDS, USES, Tables
 from pipeline.errors import PayeeWatchError
 from pipeline.settings import Params
 
 IDENTITY = ("change_id", "payee_id", "as_of", "party", "derived", "age_days", "channel")
 """The columns of a measured frame before its features."""
 
-_PLANS: dict[int, Plan] = {}
-"""Window in days -> the statements of a night, prepared by this process's first."""
+_PLANS: dict[tuple[int, frozenset[str]], Plan] = {}
+"""Window in days, tables that tell when their versions end -> the statements of a night, prepared by the first."""
+
+TELL_ENDS = f"SELECT table_name FROM duckdb_columns() WHERE column_name = '{ENDS}'"
 
 
 def measure(
@@ -39,13 +41,14 @@ def measure(
     """
     wanted = [_night(params, day) for day in nights]
     window = params.observe.window_days
+    plan = window, frozenset(USES) & {name for (name,) in con.execute(TELL_ENDS).fetchall()}
     engine = DuckEngine(con)
     try:
-        if window in _PLANS:
-            return _checked(engine.follow(_PLANS[window], [calendar(wanted), names(extra)]))
+        if plan in _PLANS:
+            return _checked(engine.follow(_PLANS[plan], [calendar(wanted), names(extra)]))
         tables = Tables(engine)
         frame = engine.collect(measured(tables, open_changes(tables, wanted, window, extra)))
-        _PLANS[window] = engine.plan()
+        _PLANS[plan] = engine.plan()
         return _checked(frame)
     finally:
         engine.close()

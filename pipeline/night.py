@@ -19,6 +19,7 @@ from pipeline.errors import InputMissing, InputRefused, PayeeWatchError
 from pipeline.evidence import evidence_table
 from pipeline.files import write_json, write_text
 from pipeline.flag import Queues, flag
+from pipeline.focus import focus
 from pipeline.holds import Hold, holds, read_expiries, write_holds
 from pipeline.link import coverage
 from pipeline.loading import load_until
@@ -91,18 +92,25 @@ def _publish(session: Session, night: date, options: Options) -> Run:
     before = [n for n in published_nights(settings) if n < night][-1:]
     earlier, earlier_scores = (_earlier(session, folder, before) for folder in ("flags", "scores"))
 
-    scored = _score(session, night, model, earlier)
-    with session.stage("flag") as facts:
-        payees = session.con.execute(PAYEES, {"cutoff": cutoff}).fetchall()[0][0]
-        decided = at_decision(session.con, settings.folder("scores"), scored.standing.decisions, settings.params)
-        queues = flag(
-            night, scored.scores, scored.standing, scored.amounts, payees, settings.params, session.keys,
-            earlier, earlier_scores, decided,
-        )  # fmt: skip
-        facts |= {"open": queues.facts["open_changes"], "flagged": queues.facts["flagged"], "new": queues.facts["new"]}
-    known_before = set() if earlier_scores is None else set(earlier_scores["change_id"])
-    run = _account(session, night, model, scored, queues, cutoff, known_before)
-    return _write(session, night, model, scored, queues, run, cutoff)
+    flagged = [] if earlier is None else sorted(earlier["change_id"])
+    unscored = record.unscored_payees(record.drops_of(session.lake.loads(), night))
+    with focus(session, night, flagged, unscored):
+        scored = _score(session, night, model, flagged)
+        with session.stage("flag") as facts:
+            payees = session.con.execute(PAYEES, {"cutoff": cutoff}).fetchall()[0][0]
+            decided = at_decision(session.con, settings.folder("scores"), scored.standing.decisions, settings.params)
+            queues = flag(
+                night, scored.scores, scored.standing, scored.amounts, payees, settings.params, session.keys,
+                earlier, earlier_scores, decided,
+            )  # fmt: skip
+            facts |= {
+                "open": queues.facts["open_changes"],
+                "flagged": queues.facts["flagged"],
+                "new": queues.facts["new"],
+            }
+        known_before = set() if earlier_scores is None else set(earlier_scores["change_id"])
+        run = _account(session, night, model, scored, queues, cutoff, known_before)
+        return _write(session, night, model, scored, queues, run, cutoff)
 
 
 def _require_news(session: Session, night: date, options: Options) -> None:
@@ -143,11 +151,10 @@ def _earlier(session: Session, folder: str, nights: Sequence[date]) -> pd.DataFr
     return pd.read_parquet(paths[0]) if paths and paths[0].exists() else None
 
 
-def _score(session: Session, night: date, model: Model, earlier: pd.DataFrame | None) -> Scored:
+def _score(session: Session, night: date, model: Model, flagged: Sequence[str]) -> Scored:
     """Measure and score every open change, and those flagged before and not decided."""
     settings, con = session.settings, session.con
     cutoff = settings.params.cutoff(night)
-    flagged = [] if earlier is None else sorted(earlier["change_id"])
     with session.stage("measure") as facts:
         frame = measuring.measure(con, settings.params, [night], flagged)
         facts |= {"rows_out": len(frame)}

@@ -107,10 +107,15 @@ SELECT payee_id, sum(cents)::BIGINT FROM known WHERE status IN ('planned', 'held
 """
 
 
+def unscored_payees(drops: Sequence[Load]) -> list[str]:
+    """The payees of rejected bank changes, where they could be read."""
+    return sorted({change["payee_id"] for drop in drops for change in drop.facts["unscored_changes"]})
+
+
 def unscored_changes(con: duckdb.DuckDBPyConnection, drops: Sequence[Load], cutoff: datetime) -> list[Facts]:
     """Rejected bank changes whose payee could be read, with the euros planned for that payee."""
     found = [change for drop in drops for change in drop.facts["unscored_changes"]]
-    payees = sorted({change["payee_id"] for change in found})
+    payees = unscored_payees(drops)
     planned = dict(con.execute(PLANNED, {"payees": payees, "cutoff": cutoff}).fetchall()) if payees else {}
     return [change | {"planned_cents": planned.get(change["payee_id"], 0)} for change in found]
 

@@ -53,6 +53,17 @@ def test_measuring_again_gives_the_same_and_leaves_nothing_behind(con):
     assert con.execute("SELECT count(*) FROM duckdb_tables() WHERE temporary").fetchone() == (0,)
 
 
+def test_tables_that_tell_when_versions_end_give_the_same(con):
+    rows = "claim_id account received_at known_at\nC1 A1 2024-06-15 2024-06-15\nC1 A2 2024-06-15 2024-06-18"
+    fill(con, {"changes": rows_of("changes", CHANGES), "claims": rows_of("claims", rows)})
+    untold = measure(con, PARAMS, [date(2024, 6, 16), date(2024, 6, 20)])
+    ends = "lead(known_at) OVER (PARTITION BY claim_id ORDER BY known_at, version)"
+    con.execute(f"CREATE OR REPLACE TABLE claims AS SELECT *, {ends} AS superseded_at FROM claims")
+    told = measure(con, PARAMS, [date(2024, 6, 16), date(2024, 6, 20)])
+    assert_frame_equal(told, untold, check_exact=True)
+    assert list(told.query("change_id == 'X1'")["claims_since_change_30d"]) == [1, 0]
+
+
 def test_a_night_ends_with_the_insurers_day(con):
     """A claim of half past eleven in the evening in Paris is of that day; an hour later it is not."""
     late = "claim_id account received_at\nC1 A1 2024-06-15T21:30\nC2 A1 2024-06-15T22:30"

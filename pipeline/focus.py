@@ -1,0 +1,61 @@
+"""Focus: on a lake too large to hold, a night reads the claims and payments of its own payees once.
+
+They are the payees of changes that may be open, of changes flagged before, and of changes that could not be scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, timedelta
+
+import pandas as pd
+
+from pipeline.session import Session
+
+ALSO_READ: dict[str, tuple[str, ...]] = {"claims": (), "payments": ("value_date", "claim_ids")}
+"""The tables, and the columns that a night reads of them beside those that features use."""
+
+# Rather too many payees than too few: every version of a change counts, and so does a payment that moved elsewhere.
+FIND_PAYEES = """
+CREATE OR REPLACE TEMP TABLE focus_payees AS
+    WITH past AS (
+        SELECT DISTINCT payee_id FROM changes WHERE known_at <= $cutoff
+    ), waiting AS (
+        SELECT payee_id FROM payments SEMI JOIN past USING (payee_id) WHERE known_at <= $cutoff
+        GROUP BY payee_id, payment_id HAVING arg_max(status, (known_at, version)) IN ('planned', 'held')
+    )
+    SELECT DISTINCT payee_id FROM (
+        SELECT payee_id FROM changes WHERE effective_at >= $since OR change_id IN (FROM focus_changes)
+        UNION ALL FROM waiting UNION ALL FROM focus_named)
+"""
+
+
+@contextmanager
+def focus(session: Session, night: date, changes: Sequence[str], payees: Sequence[str]) -> Iterator[None]:
+    """Within it, large tables hold only what the night's payees, and those of the named changes, ever touched.
+
+    Nothing else may be asked of claims and payments there; tables held whole stay whole.
+    """
+    from features.versions import USES
+
+    con, params = session.con, session.settings.params
+    large = [table for table in ALSO_READ if table not in session.held.files]
+    if not large:
+        yield
+        return
+    given = {"focus_changes": ("change_id", changes), "focus_named": ("payee_id", payees)}
+    for name, (column, values) in given.items():
+        con.register(name, pd.DataFrame({column: pd.Series(list(values), dtype="str")}))
+    try:
+        with session.stage("focus"):
+            since = params.cutoff(night) - timedelta(days=params.observe.window_days + 1)
+            con.execute(FIND_PAYEES, {"cutoff": params.cutoff(night), "since": since})
+            for table in large:
+                session.held.narrow(table, "focus_payees", [*USES[table].columns, *ALSO_READ[table]])
+        yield
+    finally:
+        for name in given:
+            con.unregister(name)
+        con.execute("DROP TABLE IF EXISTS focus_payees")
+        session.held.widen()

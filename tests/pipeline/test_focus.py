@@ -1,0 +1,108 @@
+"""A night over a large lake reads the rows of its own payees, and finds what it finds over all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+from pandas.testing import assert_frame_equal
+
+from pipeline import held
+from pipeline.amounts import amounts
+from pipeline.focus import focus
+from pipeline.measure import measure
+from pipeline.session import Session, opened
+from pipeline.settings import Settings
+from pipeline.standing import standing
+from tests.conftest import NIGHTS, Home
+from tests.lake_rows import evening, lake_session, put, table
+
+NIGHT = date(2024, 5, 10)
+CHANGES = """
+change_id  payee_id  new_account  effective_at  derived
+X1         P1        new1         2024-05-01    false
+X2         P2        new2         2022-05-01    false
+X3         P3        new3         2022-05-01    false
+"""
+CLAIMS = """
+claim_id  payee_id
+stays     P1
+leaves    P1
+comes     P9
+old       P3
+other     P9
+"""
+PAYMENTS = """
+payment_id  payee_id  account  status
+waits       P2        new2     planned
+gone        P3        new3     planned
+"""
+
+
+@pytest.fixture
+def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    """A lake of which nothing is small enough to be held."""
+    monkeypatch.setattr(held, "LARGEST_BYTES", 0)
+    with lake_session(tmp_path) as opened_one:
+        put(opened_one, "2024-05-01", changes=table(CHANGES), claims=table(CLAIMS), payments=table(PAYMENTS))
+        put(
+            opened_one,
+            "2024-05-02",
+            claims=table("claim_id payee_id\nleaves P9\ncomes P1"),
+            payments=table("payment_id payee_id account status\ngone P3 new3 sent"),
+        )
+        opened_one.held.register()
+        yield opened_one
+
+
+def seen(session: Session, key: str, rows: str) -> list[tuple[object, ...]]:
+    return session.con.execute(f"SELECT {key}, payee_id, superseded_at FROM {rows} ORDER BY ALL").fetchall()
+
+
+def test_a_row_that_moved_is_seen_to_move(session: Session) -> None:
+    moved = evening("2024-05-02")
+    with focus(session, NIGHT, [], []):
+        assert seen(session, "claim_id", "claims") == [
+            ("comes", "P1", None), ("comes", "P9", moved), ("leaves", "P1", moved), ("leaves", "P9", None),
+            ("stays", "P1", None),
+        ]  # fmt: skip
+
+
+def test_the_payee_of_an_old_change_is_looked_at_while_a_payment_waits(session: Session) -> None:
+    with focus(session, NIGHT, [], []):
+        assert seen(session, "payment_id", "payments") == [("waits", "P2", None)]
+
+
+def test_payees_and_changes_may_be_named(session: Session) -> None:
+    with focus(session, NIGHT, ["X3"], ["P9"]):
+        claims = {claim for claim, *_ in seen(session, "claim_id", "claims")}
+    assert claims == {"stays", "leaves", "comes", "old", "other"}
+
+
+def test_afterwards_every_row_is_there_again(session: Session) -> None:
+    before = session.con.execute("SELECT * FROM claims ORDER BY ALL").fetchall()
+    with pytest.raises(ZeroDivisionError), focus(session, NIGHT, [], []):
+        assert len(session.con.execute("FROM claims").fetchall()) < len(before)
+        raise ZeroDivisionError
+    assert session.con.execute("SELECT * FROM claims ORDER BY ALL").fetchall() == before
+
+
+@pytest.mark.parametrize("night", NIGHTS)
+def test_a_night_finds_the_same_in_focus(published: Home, monkeypatch: pytest.MonkeyPatch, night: date) -> None:
+    settings = Settings.load(published.path, {"PAYEEWATCH_KEY_FILE": str(published.key_file)})
+    found = []
+    for largest in (held.LARGEST_BYTES, 0):
+        monkeypatch.setattr(held, "LARGEST_BYTES", largest)
+        with opened(settings, writing=False) as session:
+            params, cutoff = session.settings.params, session.settings.params.cutoff(night)
+            session.held.register()
+            with focus(session, night, [], []):
+                frame = measure(session.con, params, [night])
+                known = standing(session.con, list(frame["change_id"]), cutoff).changes
+                euros = amounts(session.con, known, cutoff, params.timezone)
+            assert len(frame) > 20
+            found.append((frame, euros.by_change, euros.pending))
+    for whole, focused in zip(*found, strict=True):
+        assert_frame_equal(whole, focused, check_exact=True)
