@@ -96,7 +96,7 @@ def said(value: float, unit: str) -> str:
         return "unknown"
     kind = str(unit).lower()
     if kind == "eur":
-        return wording.euros(value)
+        return wording.euros(value) if value else "0 EUR"
     if kind == "yes or no":
         return "yes" if value >= 0.5 else "no"
     if kind == "share":

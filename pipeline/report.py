@@ -90,6 +90,7 @@ def environment() -> Environment:
     ):  # fmt: skip
         made.filters[word.__name__] = word
     made.globals |= {"CREED": wording.CREED, "QUEUES": wording.QUEUES, "counted": wording.counted, "tied": wording.tied}
+    made.globals["checked"] = wording.checked
     return made
 
 
@@ -106,6 +107,7 @@ def flagged(flags: Any, evidence: Any) -> list[Row]:
     for row in shown:
         row |= {name: _date(row[name]) for name in ("night", "first_flagged_on", "first_payment_on")}
         row["is_new"] = row["night"] == row["first_flagged_on"]
+        row["next_payment_on"] = _next_payment(row)
         row["has_card"] = row["is_new"] or row["queue"] == "hold"
     room = MOST_CARDS - sum(row["has_card"] for row in shown)
     for row in [row for row in shown if not row["has_card"]][: max(room, 0)]:
@@ -155,7 +157,7 @@ def figures(flags: Sequence[Row]) -> list[Row]:
         note = f"{wording.rounded_euros(risk)} at risk" if rows else "none tonight"
         made.append({"value": str(len(rows)), "label": label, "note": note, "tone": queue})
     worth = [flag for flag in flags if flag["queue"] != "audit"]
-    soon = min((flag["first_payment_on"] for flag in worth if flag["first_payment_on"]), default=None)
+    soon = min((flag["next_payment_on"] for flag in worth if flag["next_payment_on"]), default=None)
     risk, paid = (sum((flag[name] or 0) for flag in worth) for name in ("amount_at_risk", "amount_paid"))
     made.append(
         {
@@ -176,6 +178,12 @@ def figures(flags: Sequence[Row]) -> list[Row]:
     return made
 
 
+def _next_payment(flag: Row) -> date | None:
+    """The day the next payment leaves; a flag without one carries the day of the first that left."""
+    leaves: date | None = flag["first_payment_on"]
+    return leaves if leaves and leaves >= flag["night"] else None
+
+
 COLOURS = {"hold": "c-hold", "review": "c-review", "audit": "c-audit"}
 MOST_DOTS = 40
 """More than this many dots hide each other."""
@@ -190,10 +198,10 @@ def calendar(night: date, flags: Sequence[Row]) -> Markup | None:
     }
     days |= {"later": Counter(), "no date": Counter()}
     for flag in flags:
-        leaves = flag["first_payment_on"]
+        leaves = flag["next_payment_on"]
         if leaves is None:
             label = "no date"
-        elif leaves <= night:
+        elif leaves == night:
             label = wording.short_day(night + timedelta(days=1))
         else:
             label = wording.short_day(leaves) if leaves <= night + timedelta(days=DAYS_AHEAD) else "later"

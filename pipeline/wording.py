@@ -151,11 +151,32 @@ def fact(reason: Mapping[str, Any]) -> str:
 
 def tied(neighbours: Sequence[Mapping[str, Any]]) -> str:
     """Who else the account, the device or the actor belongs to, counted: one payee may be tied in several ways."""
-    relations = sorted({str(item.get("relation")).replace("_", " ") for item in neighbours})
+    relations = sorted({str(item.get("relation")).removeprefix("same_").replace("_", " ") for item in neighbours})
     payees = {item.get("payee_id") for item in neighbours}
     flagged = {item.get("payee_id") for item in neighbours if item.get("flag_id")}
     also = f"; {len(flagged)} of them flagged" if flagged else ""
     return f"{counted(len(payees), 'other payee')} tied to it by {', '.join(relations)}{also}."
+
+
+HONEST = {
+    "bank_wave": "a wave between the two banks",
+    "return_driven": "a payment that came back",
+    "life_event": "a life event in the household",
+    "mobility_mandate": "a mobility mandate",
+    "institution": "a known institution",
+    "household_account": "an account of the household",
+}
+"""What each check looks for."""
+
+
+def checked(checks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was found in full sentences; what was not found, and what cannot be known, in a line each."""
+    said = [str(item["sentence"]) for item in checks if item.get("result") == "yes" and item.get("sentence")]
+    for result, intro in (("no", "Looked for and not found"), ("unknown", "Cannot be known")):
+        names = [str(item.get("check")) for item in checks if item.get("result") == result]
+        if names:
+            said.append(f"{intro}: {', '.join(HONEST.get(name, name.replace('_', ' ')) for name in names)}.")
+    return said
 
 
 def _as_date(value: date | str | None) -> date | None:

@@ -12,7 +12,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from pipeline.benign import CHECKS
 from pipeline.report import report, usual, volumes
+from pipeline.wording import HONEST
 
 NIGHT = date(2024, 9, 17)
 
@@ -160,16 +162,46 @@ def test_the_card_says_what_the_account_was_who_shares_it_and_what_was_checked()
     evidence = evidence_of() | {
         "before": {"hint": "FR · 99003 · …8841", "since": date(2019, 3, 2)},
         "neighbours": [
-            {"payee_id": "P-8", "relation": "account", "flag_id": "F-8"},
+            {"payee_id": "P-8", "relation": "same_account", "flag_id": "F-8"},
             {"payee_id": "P-8", "relation": "device", "flag_id": "F-8"},
             {"payee_id": "P-9", "relation": "account", "flag_id": None},
         ],
-        "benign_checks": [{"check": "bank_wave", "result": "no", "sentence": "No wave from one bank to another."}],
+        "benign_checks": [
+            {"check": "bank_wave", "result": "no", "sentence": "1 change from this bank."},
+            {"check": "life_event", "result": "yes", "sentence": "Somebody joined within 60 days."},
+            {"check": "institution", "result": "no", "sentence": "Not on the list."},
+            {"check": "return_driven", "result": "unknown", "sentence": "Payments are not in the feed."},
+        ],
     }
     said = text(page([flag()], evidence=[evidence]))
     assert "before: FR · 99003 · …8841, since 2 Mar 2019" in said
     assert "2 other payees tied to it by account, device; 1 of them flagged." in said
-    assert "What was checked No wave from one bank to another." in said
+    assert "What was checked Somebody joined within 60 days." in said
+    assert "Looked for and not found: a wave between the two banks, a known institution." in said
+    assert "Cannot be known: a payment that came back." in said
+
+
+def test_every_honest_explanation_that_is_looked_for_has_a_name():
+    assert set(HONEST) == {check.__name__.removeprefix("_") for check in CHECKS}
+
+
+def test_a_payment_that_has_left_is_not_a_next_payment():
+    said = text(page([flag(first_payment_on=NIGHT - timedelta(days=400))]))
+    assert "no payment planned" in said
+    assert "first paid on" in said
+
+
+def test_holds_new_flags_and_the_first_others_have_a_card_and_every_flag_is_in_the_table():
+    old = NIGHT - timedelta(days=3)
+    rows = [flag(rank, first_flagged_on=old) for rank in range(1, 61)] + [
+        flag(61, "hold", first_flagged_on=old),
+        flag(62),
+    ]
+    html = page(rows)
+    cards = [int(rank) for rank in re.findall(r'id="flag-(\d+)"', html)]
+    assert sorted(cards) == [*range(1, 39), 61, 62]
+    assert html.count('<th scope="row" class="id">P-') == 62
+    assert "40 in all" in text(html)
 
 
 @pytest.mark.parametrize("empty", [pd.DataFrame(), None])
