@@ -1,0 +1,82 @@
+"""The world is as dear, as restless and as shared as the published one, and its page says so."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import simulator
+from simulator.accounts import Ledger
+from simulator.chance import DAY_SECONDS, months
+from simulator.changes import place_of
+from simulator.figures import Figure, Home, figures
+from simulator.life import Book, honest_changes
+from simulator.page import page
+from simulator.parameters import Life
+from simulator.people import settle
+
+END = date(2024, 9, 29)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    folder = tmp_path_factory.mktemp("standard")
+    size = {"members": 12_000, "days": 540, "drops": 3, "least_cases": 60, "late_share": 0.0}
+    simulator.simulate(folder / "home", end=END, truth=folder / "truth", tier="standard", **size)  # type: ignore[arg-type]
+    return Home(folder / "home", folder / "truth")
+
+
+@pytest.fixture(scope="module")
+def found(home: Home) -> dict[str, Figure]:
+    return {figure.name: figure for figure in figures(home)}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["cost", "dental_share", "optical_share", "hearing_share", "change_rate", "accounts_of_one", "accounts_of_two",
+     "accounts_of_more", "loss", "payments"],
+)  # fmt: skip
+def test_a_figure_lies_where_the_published_ones_do(found: dict[str, Figure], name: str) -> None:
+    figure = found[name]
+    assert figure.fits, f"{figure.sentence}: {figure.value:.2f}, believed {figure.low} to {figure.high}"
+
+
+def test_accounts_change_most_in_january_and_september() -> None:
+    ledger, start, end = Ledger(), 19_000, 19_000 + 4 * 365
+    people, payees = settle(1, 2_000, start, end, ledger)
+    made = honest_changes(1, Book(people, payees, ledger, Life(waves=()), start, end), 40.0)
+    ordinary = made.cause != place_of("first_account")
+    a_month = np.bincount(months(made.requested[ordinary] // DAY_SECONDS), minlength=13)
+    usual = a_month[[3, 4, 5, 6, 10, 11]].mean()
+    assert 1.3 < a_month[1] / usual < 1.75
+    assert 1.2 < a_month[9] / usual < 1.65
+
+
+def test_at_lifes_rate_few_changes_are_fraud(tmp_path: Path) -> None:
+    simulator.simulate(tmp_path / "home", 20_000, 400, END, truth=tmp_path / "truth", tier="standard", drops=2, seed=4)
+    share = {one.name: one for one in figures(Home(tmp_path / "home", tmp_path / "truth"))}["fraud_share"]
+    assert share.fits, share.value
+
+
+def test_every_kind_of_case_is_played(home: Home) -> None:
+    kinds = {kind for (kind,) in home.ask("SELECT DISTINCT typology FROM true_losses")}
+    assert len(kinds) >= 10
+
+
+def test_who_lost_what_adds_up(home: Home) -> None:
+    wrong = home.ask(
+        "SELECT count(*) FROM true_losses WHERE returned_amount > sent_amount OR recovered_amount > sent_amount "
+        "OR (payment_count = 0) <> (sent_amount = 0)"
+    )
+    assert wrong == [(0,)]
+
+
+def test_the_page_needs_nothing_else_and_shows_every_figure(home: Home, found: dict[str, Figure]) -> None:
+    text = page(home, "A world")
+    assert "http" not in text
+    assert "<script" not in text
+    assert all(figure.sentence in text for figure in found.values())
+    assert text.count("<h2>") == 6
