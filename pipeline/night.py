@@ -108,7 +108,7 @@ def _publish(session: Session, night: date, options: Options) -> Run:
                 "flagged": queues.facts["flagged"],
                 "new": queues.facts["new"],
             }
-        known_before = set() if earlier_scores is None else set(earlier_scores["change_id"])
+        known_before = None if earlier_scores is None else set(earlier_scores["change_id"])
         run = _account(session, night, model, scored, queues, cutoff, known_before)
         return _write(session, night, model, scored, queues, run, cutoff)
 
@@ -180,7 +180,7 @@ def _account(
     scored: Scored,
     queues: Queues,
     cutoff: datetime,
-    known_before: set[str],
+    known_before: set[str] | None,
 ) -> Run:
     """The night's own account: what was read, where the euros went, what was flagged."""
     with session.stage("account"):
@@ -199,7 +199,7 @@ def _account(
             "lists": coverage(session, night, changes["change_id"].tolist()),
             "changes": {
                 "open": len(scored.frame),
-                "new": len(set(scored.frame["change_id"]) - known_before),
+                "new": None if known_before is None else len(set(scored.frame["change_id"]) - known_before),
                 "derived": int(scored.frame["derived"].sum()),
             },
             "scored": len(scored.scores),
