@@ -12,6 +12,8 @@ from datetime import datetime
 import duckdb
 import pandas as pd
 
+from features.versions import ENDS
+
 TEMPORARY = (
     "amount_open", "amount_pairs", "amount_payments", "amount_repeats", "amount_counted", "amount_claims",
 )  # fmt: skip
@@ -35,6 +37,20 @@ CREATE OR REPLACE TEMP TABLE amount_pairs AS
     FROM amount_open AS o LEFT JOIN latest AS l USING (payee_id, new_account)
 """
 
+# Where the table tells when its versions end, the one that counts is found without looking at the others.
+IS_LAST = "known_at <= $cutoff AND (superseded_at IS NULL OR superseded_at > $cutoff)"
+
+READ_LAST_PAYMENTS = f"""
+CREATE OR REPLACE TEMP TABLE amount_payments AS
+    WITH last AS (
+        SELECT payment_id, payee_id, account, cents, planned_on, value_date, status, claim_ids
+        FROM payments SEMI JOIN amount_pairs USING (payee_id) WHERE {IS_LAST}
+    ), first AS (
+        SELECT payment_id, min(known_at) AS first_known_at
+        FROM payments SEMI JOIN last USING (payment_id) WHERE known_at <= $cutoff GROUP BY payment_id
+    )
+    SELECT * FROM last JOIN first USING (payment_id)
+"""
 READ_PAYMENTS = """
 CREATE OR REPLACE TEMP TABLE amount_payments AS
     WITH touched AS (
@@ -81,8 +97,15 @@ CREATE OR REPLACE TEMP TABLE amount_counted AS
     FROM amount_payments AS p LEFT JOIN less USING (payment_id)
 """
 
-# First what the versions payable to the account say is unpaid, which leaves few; then whether a later version of
-# such a claim goes elsewhere.
+READ_LAST_UNPAID_CLAIMS = f"""
+CREATE OR REPLACE TEMP TABLE amount_claims AS
+    SELECT c.claim_id, p.payee_id, p.account, c.reimbursed_cents AS cents
+    FROM claims AS c JOIN amount_pairs AS p
+      ON p.payee_id = c.payee_id AND (c.account = p.account OR (c.account IS NULL AND p.is_current))
+    WHERE c.status IN {{unpaid}} AND {IS_LAST} AND c.claim_id NOT IN (SELECT claim_id FROM amount_repeats)
+"""
+# Otherwise first what the versions payable to the account say is unpaid, which leaves few; then whether a later version
+# of such a claim goes elsewhere.
 READ_UNPAID_CLAIMS = """
 CREATE OR REPLACE TEMP TABLE amount_claims AS
     WITH payable AS (
@@ -158,7 +181,7 @@ def amounts(con: duckdb.DuckDBPyConnection, changes: pd.DataFrame, cutoff: datet
     try:
         con.execute("CREATE OR REPLACE TEMP TABLE amount_open AS SELECT * FROM amount_given")
         con.execute(READ_PAIRS, night)
-        con.execute(READ_PAYMENTS, night)
+        con.execute(READ_LAST_PAYMENTS if ENDS in con.table("payments").columns else READ_PAYMENTS, night)
         con.execute(FIND_REPEATS.format(live=LIVE))
         con.execute(COUNT_ONCE, night)
         _read_unpaid_claims(con, cutoff)
@@ -171,6 +194,9 @@ def amounts(con: duckdb.DuckDBPyConnection, changes: pd.DataFrame, cutoff: datet
 
 
 def _read_unpaid_claims(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> None:
+    if ENDS in con.table("claims").columns:
+        con.execute(READ_LAST_UNPAID_CLAIMS.format(unpaid=UNPAID), {"cutoff": cutoff})
+        return
     con.execute(READ_UNPAID_CLAIMS.format(unpaid=UNPAID), {"cutoff": cutoff})
     since = con.execute("SELECT min(known_at) FROM amount_claims").fetchall()[0][0]
     if since is not None:

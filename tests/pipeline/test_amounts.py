@@ -9,8 +9,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from pandas.testing import assert_frame_equal
 
 from pipeline.amounts import Amounts, amounts
+from pipeline.held import Held
 from pipeline.session import Session
 from tests.lake_rows import Row, evening, lake_session, put, table
 
@@ -31,7 +33,17 @@ def change(change_id: str = "C1", account: str = "new", at: str = "2024-05-01 10
 
 
 def on_night(session: Session, night: str = NIGHT) -> Amounts:
+    """Over files, and over held tables, which tell when versions end: the same."""
     session.lake.register(session.con)
+    over_files = as_registered(session, night)
+    Held(session.lake, session.con).register()
+    over_held = as_registered(session, night)
+    assert_frame_equal(over_files.by_change, over_held.by_change, check_exact=True)
+    assert_frame_equal(over_files.pending, over_held.pending, check_exact=True)
+    return over_held
+
+
+def as_registered(session: Session, night: str) -> Amounts:
     cutoff = evening(night)
     known = session.con.execute(
         "SELECT DISTINCT change_id, payee_id, new_account, requested_at, effective_at FROM changes "
@@ -93,6 +105,13 @@ def test_pending_payments_are_at_risk_and_their_claims_count_no_second_time(sess
     assert row["first_payment_on"].date() == row["next_payment_on"].date() == date(2024, 5, 13)
     assert found.pending["payment_id"].tolist() == ["p2", "p1"]
     assert found.pending["cents"].tolist() == [500, 1000]
+
+
+def test_a_claim_that_a_payment_takes_to_another_account_is_not_at_risk_here(session: Session) -> None:
+    claims = table("claim_id payee_id account reimbursed_cents status\nc1 P1 - 700 received\nc2 P1 - 80 received")
+    payments = table("payment_id payee_id account cents claim_ids planned_on status\np1 P1 old 700 c1 2024-05-14 planned")
+    put(session, "2024-05-05", claims=claims, payments=payments, changes=[change()])
+    assert at_risk(session) == 80
 
 
 def test_a_reissued_payment_counts_its_claims_once(session: Session) -> None:

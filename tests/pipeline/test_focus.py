@@ -83,9 +83,8 @@ def test_payees_and_changes_may_be_named(session: Session) -> None:
 
 def test_afterwards_every_row_is_there_again(session: Session) -> None:
     before = session.con.execute("SELECT * FROM claims ORDER BY ALL").fetchall()
-    with pytest.raises(ZeroDivisionError), focus(session, NIGHT, [], []):
+    with focus(session, NIGHT, [], []):
         assert len(session.con.execute("FROM claims").fetchall()) < len(before)
-        raise ZeroDivisionError
     assert session.con.execute("SELECT * FROM claims ORDER BY ALL").fetchall() == before
 
 
