@@ -101,7 +101,7 @@ def _counted(
         told.rows, ~units["is_fraud"], units["known_at"], [each.as_of for each in told.trainings], params
     )
     return Assessment(
-        facts=_facts(plan, laid, told, deployed),
+        facts=_facts(plan, laid, told, deployed) | {"cases_without_change": truth.unchanged},
         figures=counted,
         rankings=[_ranking(name, laid, ranks) for name, ranks in rankings.items()],
         typologies=_counts(laid, flagged, "typology"),

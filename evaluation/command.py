@@ -21,17 +21,19 @@ LAST_DAY = date(2024, 9, 29)
 
 def evaluate(
     settings: Settings, out: Path, truth: Path | None, first: date | None, last: date | None, tiers: str | None,
-    seeds: str, members: int, days: int, nights: int, work: Path | None, retrain_days: int, review_euros: float,
+    seeds: str, members: int, days: int, nights: int, cases_factor: float, work: Path | None,
+    retrain_days: int, review_euros: float,
 ) -> tuple[Any, list[str]]:  # fmt: skip
     """Evaluate as asked; answers for machines and for people."""
     costs = Costs(review_euros=review_euros)
     if tiers and work:
         plan = Plan(LAST_DAY, LAST_DAY, retrain_days, costs=costs)
         names, numbers = _listed(tiers), [int(seed) for seed in _listed(seeds)]
-        many = evaluate_worlds(settings, work, names, numbers, members, days, LAST_DAY, nights, plan)
+        many = evaluate_worlds(settings, work, names, numbers, members, days, LAST_DAY, nights, plan, cases_factor)
         worlds = list(progress(many, len(names) * len(numbers), "insurer"))
         command = (
             f"payeewatch evaluate --tiers {tiers} --seeds {seeds} --members {members} --days {days} --nights {nights}"
+            f" --cases-factor {cases_factor:g} --work FOLDER"
         )
         return _told(settings, out, worlds, "Synthetic insurers", command)
     if truth and first and last:

@@ -14,8 +14,9 @@ from evaluation.page import page
 from evaluation.replay import Detector
 from evaluation.summary import Worlds, summary
 from evaluation.truth import read_truth
-from evaluation.worlds import World, entered, known_tier, learned, make
+from evaluation.worlds import World, entered, known_tiers, learned, make
 from pipeline import model_store
+from pipeline.errors import InputMissing
 from pipeline.files import write_json, write_text
 from pipeline.loading import load_until
 from pipeline.session import Session
@@ -28,16 +29,19 @@ FEWEST_LABELS = 5
 
 def evaluate_worlds(
     settings: Settings, work: Path, tiers: Sequence[str], seeds: Sequence[int], members: int, days: int, end: date,
-    nights: int, plan: Plan,
+    nights: int, plan: Plan, cases_factor: float = 1.0,
 ) -> Iterator[tuple[str, int, dict[str, Any]]]:  # fmt: skip
     """Make every world, then assess each: (tier, seed, its assessment). The upper bound learns from the others.
 
     Raises:
         InputMissing: no such tier.
     """
-    for tier in tiers:
-        known_tier(tier)
-    worlds = [World(work / f"{tier}-{seed}", tier, seed, members, days, end) for tier in tiers for seed in seeds]
+    unknown = sorted(set(tiers) - set(known_tiers()))
+    if unknown:
+        raise InputMissing(f"there is no tier {unknown[0]!r} of one insurer; there are {', '.join(known_tiers())}")
+    worlds = [
+        World(work / f"{tier}-{seed}", tier, seed, members, days, end, cases_factor) for tier in tiers for seed in seeds
+    ]
     for world in worlds:
         make(world, settings)
     plan = replace(plan, first=end - timedelta(days=nights), last=end - timedelta(days=1))

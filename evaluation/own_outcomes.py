@@ -29,6 +29,7 @@ Z = 1.959963984540054  # of a 95 % interval
 UNKNOWN = (
     "Verdicts are taken as right: a redirection that a reviewer took for honest is counted as honest.",
     "Changes that never stood in a night's scores, and payments without a change, are not in these figures.",
+    "An audited change is taken to have stayed below the cut, had it not been drawn.",
     "Changes audited and not decided are taken to be like those decided; the bounds of the precision do not.",
     "While the audit sample has found nothing, what is missed has an upper bound only; it falls as the sample grows.",
     "What reviewers prevented cannot be told from what would have been stopped otherwise.",
@@ -128,8 +129,17 @@ def estimated(
 
 
 def _inclusion(draws: pd.DataFrame, scores: pd.DataFrame, drawn: Mapping[date, float]) -> dict[str, float]:
-    """change_id -> with which probability it would have been drawn on any of the nights it stood below the cut."""
-    below = scores.loc[scores["why_not"].isin(BELOW_THE_CUT), ["night", "change_id"]]
+    """change_id -> with which probability it is drawn on any of the nights it stands below the cut.
+
+    A change drawn early would have stood on: the nights after its draw on which it is still open count too. To stop
+    counting at the draw would make early draws stand for far too many.
+    """
+    drawn_on = draws.groupby("change_id")["night"].min().to_dict()
+    after = [
+        change in drawn_on and night >= drawn_on[change]
+        for change, night in zip(scores["change_id"], scores["night"], strict=True)
+    ]
+    below = scores.loc[scores["why_not"].isin(BELOW_THE_CUT) | after, ["night", "change_id"]]
     stood = pd.concat([below, draws[["night", "change_id"]]]).drop_duplicates()
     escaped = stood["night"].map(lambda night: math.log1p(-min(drawn.get(night, 0.0), 1 - 1e-12)))
     return dict(-escaped.groupby(stood["change_id"]).sum().map(math.expm1))

@@ -41,7 +41,15 @@ def _tier(worlds: Sequence[tuple[int, Mapping[str, Any]]]) -> dict[str, Any]:
         "seeds": [seed for seed, _ in worlds],
         "facts": {
             name: sum(fact[name] for fact in facts) / len(facts)
-            for name in ("nights", "units", "frauds", "open_a_night", "capacity", "lost_euros_at_stake")
+            for name in (
+                "nights",
+                "units",
+                "frauds",
+                "open_a_night",
+                "capacity",
+                "lost_euros_at_stake",
+                "cases_without_change",
+            )
         }
         | {name: facts[0][name] for name in ("first", "last", "retrain_days", "review_euros", "triage_days")},
         "figures": _means(figures, ["detector", "capacity"], MEASURES),

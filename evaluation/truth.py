@@ -64,6 +64,7 @@ class Truth:
 
     units: pd.DataFrame
     losses: pd.DataFrame
+    unchanged: int = 0  # cases that need no change of account: nothing here can find them
 
 
 def read_truth(con: duckdb.DuckDBPyConnection, folder: Path) -> Truth:
@@ -83,9 +84,16 @@ def read_truth(con: duckdb.DuckDBPyConnection, folder: Path) -> Truth:
     units = con.execute(query, {"path": str(path), "untold": UNTOLD}).df()
     con.register("units", units)
     try:
-        return Truth(units, con.execute(READ_LOSSES).df())
+        return Truth(units, con.execute(READ_LOSSES).df(), _unchanged(con, folder / "losses.parquet"))
     finally:
         con.unregister("units")
+
+
+def _unchanged(con: duckdb.DuckDBPyConnection, path: Path) -> int:
+    if not path.exists():
+        return 0
+    query = "SELECT count(*) FROM read_parquet($1) WHERE change_id IS NULL"
+    return int(con.execute(query, [str(path)]).fetchall()[0][0])
 
 
 def read_decided(con: duckdb.DuckDBPyConnection) -> pd.DataFrame:

@@ -17,7 +17,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evaluation.truth import Truth, read_truth
-from pipeline.errors import InputMissing
 from pipeline.files import write_json
 from pipeline.loading import load_until
 from pipeline.measure import measure_past
@@ -26,11 +25,8 @@ from pipeline.settings import Settings
 from pipeline.tokens import Keys
 from pipeline.training import read_frame, save_frame
 
-TIERS: dict[str, dict[str, Any]] = {
-    "standard": {},
-    "clean": {"cases_factor": 0.0, "least_cases": 0},
-}
-"""Tier -> what `simulator.simulate` is asked for beyond size and seed."""
+DROPS = 8
+"""Daily drops after the history. Nights are replayed within the history too, which is loaded as it became known."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +39,7 @@ class World:
     members: int
     days: int
     end: date
+    cases_factor: float  # times the tier's rate of fraud
 
     def settings(self, ours: Settings) -> Settings:
         """Its own home and keys with our parameters."""
@@ -53,15 +50,11 @@ class World:
         return {name: str(value) for name, value in vars(self).items() if name != "folder"}
 
 
-def known_tier(tier: str) -> dict[str, Any]:
-    """What a tier asks of the simulator.
+def known_tiers() -> list[str]:
+    """The simulator's tiers that are one insurer each."""
+    from simulator.tiers import TIERS
 
-    Raises:
-        InputMissing: there is no such tier.
-    """
-    if tier not in TIERS:
-        raise InputMissing(f"{tier!r} is not a tier; known: {', '.join(TIERS)}")
-    return TIERS[tier]
+    return [name for name, tier in TIERS.items() if tier.insurers == 1]
 
 
 def make(world: World, ours: Settings) -> None:
@@ -74,7 +67,7 @@ def make(world: World, ours: Settings) -> None:
 
     simulator.simulate(
         world.folder / "home", members=world.members, days=world.days, end=world.end, seed=world.seed,
-        truth=world.folder / "truth", **known_tier(world.tier),
+        truth=world.folder / "truth", tier=world.tier, drops=DROPS, form="parquet", cases_factor=world.cases_factor,
     )  # fmt: skip
     Keys.create(world.folder / "keys.json")
     with entered(world, ours) as (session, truth):

@@ -377,6 +377,7 @@ def backtest(settings: Settings, first: date, last: date, retrain_days: int, out
 @click.option("--members", type=click.IntRange(100), default=5_000, show_default=True, help="With --tiers.")
 @click.option("--days", type=click.IntRange(200), default=500, show_default=True, help="With --tiers: of history.")
 @click.option("--nights", type=click.IntRange(1), default=60, show_default=True, help="With --tiers: to replay.")
+@click.option("--cases-factor", type=click.FloatRange(0), default=1.0, help="With --tiers: times the rate of fraud.")
 @click.option("--work", type=click.Path(path_type=Path), help="With --tiers: where the insurers are made and kept.")
 @click.option("--retrain-days", type=click.IntRange(1), default=30, show_default=True, help="Train again so often.")
 @click.option("--review-euros", type=click.FloatRange(0), default=15.0, show_default=True, help="What a review costs.")

@@ -1,0 +1,77 @@
+"""p-values that keep their word, and some that do not."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from evaluation.exceedance import ALL, NEW, Exceedance, exceedances, interval
+from pipeline.settings import DEFAULT_PARAMS, Params
+
+PARAMS = Params.read(DEFAULT_PARAMS)
+TRAINED = [date(2024, 8, 31)]
+
+
+def told(
+    p_values: np.ndarray, known: datetime = datetime(2024, 9, 1, 8), bad: int = 0
+) -> dict[tuple[str, float], Exceedance]:
+    names = [f"c{n:05d}" for n in range(len(p_values))]
+    rows = pd.DataFrame(
+        {
+            "change_id": names,
+            "as_of": pd.Timestamp("2024-09-01"),
+            "segment": "member announced 0-1d",
+            "p_value": p_values,
+        }
+    )
+    honest = pd.Series([n >= bad for n in range(len(names))], index=names)
+    found = exceedances(rows, honest, pd.Series(known, index=names), TRAINED, PARAMS)
+    return {(each.changes, each.level): each for each in found if each.segment == "all segments"}
+
+
+def test_uniform_p_values_keep_their_word() -> None:
+    found = told(np.random.default_rng(3).random(4_000))
+    assert all(each.keeps_its_word for each in found.values())
+
+
+def test_p_values_that_promise_too_much_do_not() -> None:
+    found = told(np.random.default_rng(3).random(4_000) ** 2)
+    assert not found[ALL, 0.01].keeps_its_word
+    assert found[ALL, 0.01].share > found[ALL, 0.01].high * 0.5 > 0.01
+
+
+def test_dishonest_changes_are_not_counted() -> None:
+    assert told(np.full(100, 0.0001), bad=100) == {}
+
+
+def test_changes_the_model_may_have_learned_from_are_not_new() -> None:
+    assert (NEW, 0.05) in told(np.full(10, 0.5))
+    assert (NEW, 0.05) not in told(np.full(10, 0.5), known=datetime(2024, 8, 30))
+
+
+def test_a_change_counts_once_a_segment() -> None:
+    rows = pd.DataFrame(
+        {
+            "change_id": ["a", "a", "a"], "as_of": pd.to_datetime(["2024-09-01", "2024-09-02", "2024-09-03"]),
+            "segment": ["young", "young", "old"], "p_value": [0.5, 0.01, 0.03],
+        }
+    )  # fmt: skip
+    honest, known = pd.Series([True], index=["a"]), pd.Series([datetime(2024, 8, 1)], index=["a"])
+    found = {(e.segment, e.level): (e.n, e.observed) for e in exceedances(rows, honest, known, TRAINED, PARAMS)}
+    assert found["young", 0.05] == (1, 0)
+    assert found["old", 0.05] == (1, 1)
+    assert found["all segments", 0.05] == (1, 0)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 10), (10, 10), (3, 50)])
+def test_the_interval_holds_the_share(hits: int, n: int) -> None:
+    low, high = interval(hits, n)
+    assert low <= hits / n <= high
+    assert 0 <= low < high <= 1
+
+
+def test_nothing_seen_in_a_hundred_is_about_three_and_a_half_percent_at_most() -> None:
+    assert interval(0, 100)[1] == pytest.approx(1 - 0.025 ** (1 / 100))
