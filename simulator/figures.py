@@ -27,7 +27,7 @@ class Figure:
 
 
 class Home:
-    """A simulated insurer as a database: every table at its last version, and the truth."""
+    """An insurer simulated with `form="parquet"` as a database: every table at its last version, and the truth."""
 
     def __init__(self, home: Path, truth: Path) -> None:
         self._con = duckdb.connect()
@@ -35,10 +35,9 @@ class Home:
         self._con.execute("SET threads = 2")
         keys = {"members": "member_id", "claims": "claim_id", "bank_changes": "change_id", "payments": "payment_id"}
         for table, key in keys.items():
-            read, ending = _reader(home, table)
             self._con.execute(
-                f"CREATE TABLE {table} AS SELECT * EXCLUDE (filename) FROM {read}('{home}/inbox/*/{table}*.{ending}', "
-                "union_by_name = true, filename = true) "
+                f"CREATE TABLE {table} AS SELECT * EXCLUDE (filename) "
+                f"FROM read_parquet('{home}/inbox/*/{table}*.parquet', union_by_name = true, filename = true) "
                 f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY filename DESC) = 1"
             )
         for table in ("changes", "claims", "losses", "listed"):
@@ -52,11 +51,6 @@ class Home:
     def number(self, sql: str) -> float:
         value = self.ask(sql)[0][0]
         return float("nan") if value is None else float(value)
-
-
-def _reader(home: Path, table: str) -> tuple[str, str]:
-    parquet = any(home.glob(f"inbox/*/{table}*.parquet"))
-    return ("read_parquet", "parquet") if parquet else ("read_csv", "csv")
 
 
 PERSON_YEARS = """

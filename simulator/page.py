@@ -89,7 +89,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home, truth = Path(folder) / "home", Path(folder) / "truth"
-        simulate(home, options.members, 540, seed=options.seed, truth=truth, tier=options.tier, drops=3)
+        simulate(home, options.members, 540, seed=options.seed, truth=truth, tier=options.tier, drops=3, form="parquet")
         title = f"The synthetic insurer, tier {options.tier}, {options.members:,} members, seed {options.seed}"
         options.out.write_text(page(Home(home, truth), title), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""The world is as dear, as restless and as shared as the published one, and its page says so."""
+"""The world is as dear, as restless and as shared as the published one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from simulator.chance import DAY_SECONDS, months
 from simulator.changes import place_of
 from simulator.figures import Figure, Home, figures
 from simulator.life import Book, honest_changes
-from simulator.page import page
 from simulator.parameters import Life
 from simulator.people import settle
 
@@ -72,11 +71,3 @@ def test_who_lost_what_adds_up(home: Home) -> None:
         "OR (payment_count = 0) <> (sent_amount = 0)"
     )
     assert wrong == [(0,)]
-
-
-def test_the_page_needs_nothing_else_and_shows_every_figure(home: Home, found: dict[str, Figure]) -> None:
-    text = page(home, "A world")
-    assert "http" not in text
-    assert "<script" not in text
-    assert all(figure.sentence in text for figure in found.values())
-    assert text.count("<h2>") == 6
