@@ -9,9 +9,11 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from sklearn.metrics import roc_auc_score
 
 import simulator
+from pipeline.cli import main
 from pipeline.loading import load_until
 from pipeline.measure import measure
 from pipeline.session import opened
@@ -62,6 +64,28 @@ def test_being_on_a_list_tells_little(measured: tuple[pd.DataFrame, pd.Series]) 
     found = {name: auc for name, auc in aucs(*measured).items() if "expos" in name or "list" in name}
     assert found
     assert max(found.values()) < 0.75
+
+
+@pytest.mark.slow
+def test_without_fraud_p_values_are_what_they_say(tmp_path: Path) -> None:
+    """Of honest changes, about one in twenty is as unusual as one in twenty."""
+    home, keys = tmp_path / "home", tmp_path / "keys.json"
+    simulator.simulate(
+        home, 3_000, 420, END, truth=tmp_path / "truth", tier="clean", drops=2, change_factor=4.0, form="parquet"
+    )
+    environ = {"PAYEEWATCH_HOME": str(home), "PAYEEWATCH_KEY_FILE": str(keys)}
+    for words in (
+        ["init"], ["ingest", "--until", "2024-09-27"], ["train", "--as-of", "2024-09-27", "--promote"],
+        ["night", "2024-09-28"],
+    ):  # fmt: skip
+        result = CliRunner().invoke(main, words, env=environ)
+        assert result.exit_code == 0, result.output
+    scores = duckdb.sql(f"SELECT p_value FROM '{home}/scores/2024-09-28.parquet' WHERE p_value IS NOT NULL").fetchall()
+    assert len(scores) > 300
+    for level in (0.05, 0.2, 0.5):
+        share = sum(value <= level for (value,) in scores) / len(scores)
+        # neighbours in age and segment are compared with each other: wider than independent draws would be
+        assert abs(share - level) < 6 * (level * (1 - level) / len(scores)) ** 0.5, (level, share)
 
 
 def test_the_path_is_no_part_of_the_world(tmp_path: Path) -> None:
