@@ -94,6 +94,7 @@ SCORES_SCHEMA = pa.schema(
 )
 """scores/<night>.parquet: one row an open change, by change_id."""
 
+AS_JSON = json.JSONEncoder(ensure_ascii=False, default=str)
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """A text cell that begins so would be run by a spreadsheet."""
 
@@ -177,7 +178,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | dict):
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return AS_JSON.encode(value)
     if isinstance(value, str):
         return f"'{value}" if value.startswith(FORMULA_STARTS) else value
     return repr(value) if isinstance(value, float) else str(value)

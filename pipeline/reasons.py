@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline import wording
 from pipeline.model import KEYS, Model
-from pipeline.tails import Measured
+from pipeline.tails import Floats, Measured
 
 MOST_REASONS = 5
 MOST_REASSURING = 3
@@ -64,11 +64,13 @@ def reasons(frame: pd.DataFrame, model: Model, features: Sequence[Told] | None =
     safe = model.safe_surprises(frame)[names].to_numpy()
     values = frame[names].to_numpy(dtype=np.float64)
     usual = usual_values(frame, model, features)[names].to_numpy()
+    accuses = np.where(surprise > 0, added, 0.0)
+    honest = np.column_stack([_speaks_for(f, values[:, at], safe[:, at]) for at, f in enumerate(features)])
     accusing, reassuring = [], []
     for row in range(len(frame)):
-        strong = _strongest(np.where(surprise[row] > 0, added[row], 0.0), features)
-        honest = [_speaks_for(f, values[row, at], safe[row, at]) for at, f in enumerate(features)]
-        calm = _order([0.0 if at in strong else strength for at, strength in enumerate(honest)])[:MOST_REASSURING]
+        strong = _strongest(accuses[row], features)
+        honest[row, strong] = 0.0
+        calm = _order(honest[row])[:MOST_REASSURING]
         accusing.append([_told(features[at], values[row, at], usual[row, at]) for at in strong])
         reassuring.append([_told(features[at], values[row, at], usual[row, at]) for at in calm])
     columns = {name: frame[name].to_numpy() for name in KEYS}
@@ -109,7 +111,7 @@ def said(value: float, unit: str) -> str:
     return f"{number} times" if kind == "ratio" else number
 
 
-def _strongest(added: Any, features: Sequence[Told]) -> list[int]:
+def _strongest(added: Floats, features: Sequence[Told]) -> list[int]:
     of_family: dict[str, int] = {}
     chosen: list[int] = []
     for at in _order(added):
@@ -120,24 +122,26 @@ def _strongest(added: Any, features: Sequence[Told]) -> list[int]:
     return chosen
 
 
-def _order(strengths: Any) -> list[int]:
+def _order(strengths: Floats) -> list[int]:
     """Positions of what is positive, strongest first, then in the features' order."""
-    ranked = np.argsort(-np.asarray(strengths), kind="stable")
-    return [int(at) for at in ranked if strengths[at] > 0]
+    positive = np.flatnonzero(strengths > 0)
+    ranked: list[int] = positive[np.argsort(-strengths[positive], kind="stable")].tolist()
+    return ranked
 
 
-def _speaks_for(feature: Told, value: float, safe: float) -> float:
-    """How strongly a value speaks for an honest change; 0 when it says nothing."""
-    if math.isnan(value):
-        return 0.0
+def _speaks_for(feature: Told, values: Floats, safe: Floats) -> Floats:
+    """How strongly each row's value speaks for an honest change; 0 when it says nothing."""
     kind, unit = str(feature.suspicious).lower(), str(feature.unit).lower()
     if kind == "context":
         least = EXPLAINING.get(feature.name)
-        return EXPLAINS + safe if least is not None and value >= least else 0.0
-    is_best = (kind == "high" and unit == "level" and value == 0) or (
-        kind == "low" and unit in {"share", "yes or no"} and value == 1
-    )
-    return LEAST_RARITY + safe if is_best else safe if safe >= LEAST_RARITY else 0.0
+        return np.zeros(len(values)) if least is None else np.where(values >= least, EXPLAINS + safe, 0.0)
+    is_best = np.zeros(len(values), dtype=bool)
+    if kind == "high" and unit == "level":
+        is_best = values == 0
+    elif kind == "low" and unit in {"share", "yes or no"}:
+        is_best = values == 1
+    strength = np.where(is_best, LEAST_RARITY + safe, np.where(safe >= LEAST_RARITY, safe, 0.0))
+    return np.where(np.isnan(values), 0.0, strength)
 
 
 def _told(feature: Told, value: float, usual: float) -> Mapping[str, Any]:
