@@ -47,11 +47,15 @@ INSERT INTO {narrow} SELECT {columns}, NULL FROM {table} SEMI JOIN held_moved US
 
 @dataclass
 class Held:
-    """What a connection holds of the lake: table -> the files that its rows came from, as of which commits."""
+    """What a connection holds of the lake: table -> the files that its rows came from.
+
+    `viewed` are the files behind each table's view, held or not, as of which commits.
+    """
 
     lake: Lake
     con: duckdb.DuckDBPyConnection
     files: dict[str, list[str]] = field(default_factory=dict)
+    viewed: dict[str, list[str]] = field(default_factory=dict)
     loads: list[Load] = field(default_factory=list)
     narrowed: list[str] = field(default_factory=list)
 
@@ -67,11 +71,16 @@ class Held:
             return
         for table in SCHEMAS:
             files = self.lake.files(table, loads)
+            if files == self.viewed.get(table):
+                continue
             if table in keys and files and sum(Path(path).stat().st_size for path in files) <= LARGEST_BYTES:
                 self._hold(table, _listed(keys[table]), files)
                 self.con.execute(f'CREATE OR REPLACE VIEW "{table}" AS FROM held_{table}')
             else:
                 self.lake.register(self.con, table, loads=loads)
+                self.files.pop(table, None)
+                self.con.execute(f"DROP TABLE IF EXISTS held_{table}")
+            self.viewed[table] = files
         self.loads = loads
 
     def narrow(self, table: str, payees: str, columns: Sequence[str]) -> None:

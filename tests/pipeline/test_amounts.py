@@ -109,7 +109,9 @@ def test_pending_payments_are_at_risk_and_their_claims_count_no_second_time(sess
 
 def test_a_claim_that_a_payment_takes_to_another_account_is_not_at_risk_here(session: Session) -> None:
     claims = table("claim_id payee_id account reimbursed_cents status\nc1 P1 - 700 received\nc2 P1 - 80 received")
-    payments = table("payment_id payee_id account cents claim_ids planned_on status\np1 P1 old 700 c1 2024-05-14 planned")
+    payments = table(
+        "payment_id payee_id account cents claim_ids planned_on status\np1 P1 old 700 c1 2024-05-14 planned"
+    )
     put(session, "2024-05-05", claims=claims, payments=payments, changes=[change()])
     assert at_risk(session) == 80
 

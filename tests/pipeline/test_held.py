@@ -97,6 +97,18 @@ def test_a_table_too_large_to_hold_is_read_from_its_files(session: Session, monk
     assert session.con.execute("SELECT claim_id FROM claims").fetchall() == [("C1",)]
 
 
+def test_a_table_that_grows_too_large_is_let_go(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    claims(session, "2024-05-01", "claim_id payee_id\nC1 P1")
+    session.held.register()
+    monkeypatch.setattr(held, "LARGEST_BYTES", 10)
+    claims(session, "2024-05-02", "claim_id payee_id\nC2 P1")
+    session.held.register()
+    assert session.con.execute("SELECT claim_id FROM claims ORDER BY 1").fetchall() == [("C1",), ("C2",)]
+    assert "claims" not in session.held.files
+    tables = session.con.execute("SELECT table_name FROM duckdb_tables() WHERE starts_with(table_name, 'held_')")
+    assert ("held_claims",) not in tables.fetchall()
+
+
 def test_a_table_without_files_is_empty(session: Session) -> None:
     session.held.register()
     assert session.con.execute("SELECT count(*) FROM claims").fetchall() == [(0,)]
