@@ -135,10 +135,14 @@ def _inclusion(draws: pd.DataFrame, scores: pd.DataFrame, drawn: Mapping[date, f
     counting at the draw would make early draws stand for far too many.
     """
     drawn_on = draws.groupby("change_id")["night"].min().to_dict()
-    after = [
-        change in drawn_on and night >= drawn_on[change]
-        for change, night in zip(scores["change_id"], scores["night"], strict=True)
-    ]
+    after = pd.Series(
+        [
+            change in drawn_on and night >= drawn_on[change]
+            for change, night in zip(scores["change_id"], scores["night"], strict=True)
+        ],
+        index=scores.index,
+        dtype=bool,
+    )
     below = scores.loc[scores["why_not"].isin(BELOW_THE_CUT) | after, ["night", "change_id"]]
     stood = pd.concat([below, draws[["night", "change_id"]]]).drop_duplicates()
     escaped = stood["night"].map(lambda night: math.log1p(-min(drawn.get(night, 0.0), 1 - 1e-12)))
