@@ -1,0 +1,137 @@
+"""One small insurer assessed against its truth, the report of it, and what stands without a truth."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from evaluation.assess import MODEL, QUEUE
+from evaluation.page import page
+from evaluation.summary import paired, summary
+from tests.conftest import NIGHTS, Home, copy_of
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained: Home, tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, dict[str, Any]]:
+    """The trained home's truth compared with its nights."""
+    home = copy_of(trained, tmp_path_factory.mktemp("evaluated"))
+    words = ("--truth", str(trained.path.parent / "truth"), "--from", str(NIGHTS[0]), "--to", str(date(2024, 9, 28)))
+    done = home.done("evaluate", *words, "--json")
+    return home, json.loads(done.stdout)
+
+
+def tier(told: dict[str, Any]) -> dict[str, Any]:
+    return told["tiers"]["this insurer"]
+
+
+def test_every_control_stands_beside_the_model(evaluated: tuple[Home, dict[str, Any]]) -> None:
+    names = {row["detector"] for row in tier(evaluated[1])["figures"]}
+    wanted = {MODEL, QUEUE, "random", "amount", "rule R0", "rule R1", "scorecard", "isolation forest", "ECOD", "HBOS"}
+    assert wanted <= names
+
+
+def test_more_reviews_never_find_less(evaluated: tuple[Home, dict[str, Any]]) -> None:
+    told = pd.DataFrame(tier(evaluated[1])["figures"])
+    for name, rows in told[told["detector"] != QUEUE].groupby("detector"):
+        rows = rows.sort_values("capacity")
+        assert rows["found"].is_monotonic_increasing, name
+        assert (rows["flagged"] <= rows["capacity"] * 6 + 1e-9).all(), name
+
+
+def test_what_is_prevented_and_what_is_lost_is_what_was_at_stake(evaluated: tuple[Home, dict[str, Any]]) -> None:
+    told = tier(evaluated[1])
+    for row in told["figures"]:
+        both = row["prevented_euros"] + row["lost_euros"] if "lost_euros" in row else None
+        assert both is None or both == pytest.approx(told["facts"]["lost_euros_at_stake"])
+
+
+def test_the_page_stands_alone_and_has_the_figures(evaluated: tuple[Home, dict[str, Any]]) -> None:
+    html = (evaluated[0].path / "reports" / "evaluation" / "evaluation.html").read_text(encoding="utf-8")
+    assert not re.search(r"https?://|<script|@import", html)
+    assert html.count("<svg") == 3
+    assert "What these figures cannot tell" in html
+    assert "scorecard" in html
+
+
+def test_the_evaluation_is_logged(evaluated: tuple[Home, dict[str, Any]]) -> None:
+    with sqlite3.connect(evaluated[0].path / "mlflow" / "mlflow.db") as con:
+        found = con.execute(
+            "SELECT count(*) FROM runs JOIN experiments USING (experiment_id) WHERE experiments.name = ?",
+            ["payeewatch-evaluation"],
+        ).fetchone()
+    assert found == (1,)
+
+
+def test_a_backtest_publishes_nothing(trained: Home, tmp_path: Path) -> None:
+    home = copy_of(trained, tmp_path)
+    done = json.loads(
+        home.done(
+            "backtest", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[0]), "--out", str(tmp_path / "out"), "--json"
+        ).stdout
+    )
+    assert done["nights"] == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "backtest.json",
+        "flags.parquet",
+        "scores.parquet",
+    ]
+    assert not list((home.path / "flags").iterdir())
+    assert not list((home.path / "runs").iterdir())
+
+
+def test_own_verdicts_need_no_truth(published: Home, tmp_path: Path) -> None:
+    told = json.loads(published.done("evaluate", "--out", str(tmp_path), "--json").stdout)
+    assert told["nights"] == len(NIGHTS)
+    assert told["queued"] > 0
+    assert told["missed"]["high"] > 0
+    assert told["unknown"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--truth", "x"),
+        ("--tiers", "standard"),
+        ("--tiers", "standard", "--work", "w", "--truth", "x", "--from", "2024-09-01", "--to", "2024-09-02"),
+    ],
+)
+def test_what_does_not_fit_together_is_a_usage_error(published: Home, words: tuple[str, ...]) -> None:
+    assert published.run("evaluate", *words).exit_code == 2
+
+
+def test_an_unknown_tier_and_a_missing_truth_say_what_is_wrong(published: Home, tmp_path: Path) -> None:
+    unknown = published.run("evaluate", "--tiers", "easy", "--work", str(tmp_path))
+    assert unknown.exit_code == 11
+    assert "standard" in unknown.output
+
+
+def test_differences_are_taken_insurer_by_insurer() -> None:
+    told = paired(pd.Series([1.0, 2.0, 3.0]))
+    assert told["mean"] == 2.0
+    assert told["high"] - 2.0 == pytest.approx(4.302653 / 3**0.5, rel=1e-5)
+
+
+def test_two_insurers_have_means_and_spreads(evaluated: tuple[Home, dict[str, Any]]) -> None:
+    one = tier(evaluated[1])
+    row = {"detector": MODEL, "average_precision": 0.2, "prevalence": 0.1, "lift": 2.0}
+    less = row | {"detector": "random", "average_precision": 0.1}
+    facts = one["facts"]
+    figures = [entry | {"lost_euros": 0.0} for entry in one["figures"]]
+    other = {
+        "facts": facts, "figures": figures, "rankings": [row, less], "typologies": [], "causes": [], "calibration": [],
+        "stability": [],
+    }  # fmt: skip
+    more = other | {"rankings": [row | {"average_precision": 0.4}, less]}
+    told = summary([("hard", 1, other), ("hard", 2, more)])["hard"]
+    model = next(entry for entry in told["rankings"] if entry["detector"] == MODEL)
+    assert (model["average_precision"], model["worlds"]) == (pytest.approx(0.3), 2)
+    apart = [entry for entry in told["differences"] if entry["measure"] == "average_precision"]
+    assert apart[0]["mean"] == pytest.approx(-0.2)
+    assert "hard" in page({"title": "Two", "command": "x", "tiers": {"hard": told}})
