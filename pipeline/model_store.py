@@ -61,9 +61,7 @@ def register(settings: Settings, model: Model, *, promote: bool, data: Mapping[s
         return _named(model, version)
 
 
-def log_run(
-    settings: Settings, experiment: str, name: str, metrics: Mapping[str, float], files: Sequence[Path]
-) -> str:
+def log_run(settings: Settings, experiment: str, name: str, metrics: Mapping[str, float], files: Sequence[Path]) -> str:
     """Log a run that makes no model, such as an evaluation, with the parameters in force. Returns its id.
 
     Raises:
