@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -155,7 +155,8 @@ class Lake:
             con.execute("SET temp_file_encryption = true")
             con.execute(f"SET memory_limit = '{memory}'")
             con.execute("SET TimeZone = 'UTC'")
-            con.execute("SET enable_progress_bar = false")
+            with suppress(duckdb.InvalidInputException):  # a notebook without ipywidgets has no bar to switch off
+                con.execute("SET enable_progress_bar = false")
             if threads:
                 con.execute(f"SET threads = {threads}")
             yield con

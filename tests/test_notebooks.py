@@ -8,12 +8,16 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from tests.conftest import Home
+
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebooks_run_headless(path: Path, small_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PAYEEWATCH_HOME", str(small_home))
+def test_notebooks_run_headless(path: Path, trained: Home, published: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAYEEWATCH_HOME", str(published.path))
+    monkeypatch.setenv("PAYEEWATCH_KEY_FILE", str(published.key_file))
+    monkeypatch.setenv("TRUTH", str(trained.path.parent / "truth"))
     monkeypatch.setenv("MPLBACKEND", "Agg")
     book = nbformat.read(path, as_version=4)
     NotebookClient(book, timeout=120, kernel_name="python3", resources={"metadata": {"path": "."}}).execute()
