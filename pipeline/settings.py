@@ -20,7 +20,7 @@ from pipeline.tables import DROP_TABLES
 DEFAULT_PARAMS = Path(__file__).resolve().parent.parent / "params.yaml"
 FOLDERS = (
     "inbox", "breaches", "reference", "lake", "vault", "mlflow", "quarantine", "flags", "scores",
-    "evidence", "runs", "reports", "holds", "releases", "outcomes",
+    "evidence", "runs", "reports", "holds", "releases", "outcomes", "triage",
 )  # fmt: skip
 
 
@@ -90,6 +90,24 @@ class Holds:
 
 
 @dataclass(frozen=True)
+class Triage:
+    lease_minutes: Annotated[int, Within(1, 1440, "a positive number of minutes")]
+    undo_seconds: Annotated[int, Within(0, 600, "a number of seconds")]
+    release_alone_up_to: Annotated[int, Within(0, 10**9, "a number of euros")]
+    second_look_share: Annotated[float, Within(0, 1, "a share from 0 to 1")]
+    attachment_mb: Annotated[int, Within(1, 1000, "a positive number of megabytes")]
+    idle_minutes: Annotated[int, Within(1, 1440, "a positive number of minutes")]
+    session_hours: Annotated[int, Within(1, 168, "a positive number of hours")]
+    totp_roles: list[str]
+
+
+@dataclass(frozen=True)
+class Retention:
+    qualify_days: Annotated[int, Within(1, 3650, "a positive number of days")]
+    closed_days: Annotated[int, Within(1, 36500, "a positive number of days")]
+
+
+@dataclass(frozen=True)
 class Params:
     """params.yaml, checked."""
 
@@ -101,6 +119,8 @@ class Params:
     train: Train
     flag: Flag
     holds: Holds
+    triage: Triage
+    retention: Retention
 
     @classmethod
     def read(cls, path: Path) -> Params:

@@ -1,0 +1,102 @@
+"""A database with three published nights and a fixed cast: one user a role, a second reviewer, and a relative."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+
+from pipeline.settings import Settings
+from tests.conftest import Home, copy_of
+from triage import clock, desk, home
+from triage.models import Flag, User
+from triage.publish import publish, unpublished
+from triage.roles import Role
+
+MORNING = datetime.fromisoformat("2024-09-26T07:00+00:00")
+"""The morning after the last of the three nights."""
+PASSWORD = "correct horse battery staple"
+
+
+@dataclass
+class Clock:
+    """A clock that tests set."""
+
+    at: datetime = MORNING
+
+    def __call__(self) -> datetime:
+        return self.at
+
+
+@pytest.fixture
+def clocked(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The application's clock, at eight in the morning after the last night; set `.at` to move it."""
+    ticking = Clock()
+    monkeypatch.setattr(clock, "now", ticking)
+    return ticking
+
+
+@pytest.fixture(scope="session")
+def nights_home(published: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """The published home without its drops: what reviewers' tests copy."""
+    return copy_of(published, tmp_path_factory.mktemp("triage"), without=["inbox", "breaches", "mlflow"])
+
+
+@pytest.fixture
+def reviewed(nights_home: Home, tmp_path: Path, settings: Any, db: None, clocked: Clock) -> Iterator[Settings]:
+    """A home of the test's own with its three nights published into the test's database."""
+    own = copy_of(nights_home, tmp_path, without=["lake"])
+    environ = {"PAYEEWATCH_KEY_FILE": str(own.key_file)}
+    settings.PAYEEWATCH = Settings.load(own.path, environ)
+    home._keys.cache_clear()
+    for night in unpublished(settings.PAYEEWATCH):
+        publish(settings.PAYEEWATCH, night)
+    yield settings.PAYEEWATCH
+    home._keys.cache_clear()
+
+
+def user(role: Role, name: str = "", **fields: Any) -> User:
+    """A user of a role, named after it."""
+    return User.objects.create_user(name or str(role), password=PASSWORD, role=role, **fields)
+
+
+@pytest.fixture
+def cast(reviewed: Settings) -> dict[str, User]:
+    """Everybody: one of each role, `second` who reviews too, and `relative` of the first flag's household."""
+    people = {str(role): user(role) for role in Role}
+    people["second"] = user(Role.REVIEWER, "second")
+    insured = Flag.objects.filter(household_id__isnull=False).order_by("rank").first()
+    assert insured
+    people["relative"] = user(Role.REVIEWER, "relative", household_id=insured.household_id)
+    return people
+
+
+@pytest.fixture
+def first(cast: dict[str, User]) -> Flag:
+    """The first flag that is about a member: the relative's household."""
+    found = Flag.objects.filter(household_id=cast["relative"].household_id, is_current=True).order_by("rank").first()
+    assert found
+    return found
+
+
+def signed_in(person: User) -> Client:
+    """A browser without JavaScript, signed in."""
+    client = Client()
+    client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+def do(person: User, flag: Flag, action: str, **data: Any) -> desk.Done:
+    """An action as the form of the flag's page sends it; the flag is read anew."""
+    flag.refresh_from_db()
+    return desk.perform(action, person, flag.flag_id, uuid4(), flag.version, data)
+
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "triage.settings")

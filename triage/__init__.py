@@ -1,0 +1,1 @@
+"""The reviewers' application: people work the flags that nights published. It never reads the lake."""

@@ -1,0 +1,285 @@
+"""What the application keeps: nights and their flags as published, and what people did about them.
+
+Internal numbers (member, household, payee) are exactly the feed's; accounts are keyed tokens with a hint. Originals are
+in the vault alone.
+"""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from triage.roles import Role
+
+
+class User(AbstractUser):
+    """Somebody who signs in. `member_id` and `household_id` are their own, where they are insured here."""
+
+    class Theme(models.TextChoices):
+        AUTO = "auto", _("As the device")
+        LIGHT = "light", _("Light")
+        DARK = "dark", _("Dark")
+
+    role = models.CharField(_("role"), max_length=20, choices=Role, default=Role.REVIEWER)
+    language = models.CharField(
+        _("language"), max_length=2, choices=[("en", "English"), ("fr", "Français")], default="en"
+    )
+    theme = models.CharField(_("theme"), max_length=5, choices=Theme, default=Theme.AUTO)
+    member_id = models.CharField(_("own member number"), max_length=100, blank=True)
+    household_id = models.CharField(_("own household number"), max_length=100, blank=True)
+    session_key = models.CharField(max_length=40, blank=True, editable=False)
+    signed_out_at = models.DateTimeField(null=True, editable=False)
+
+    def __str__(self) -> str:
+        return self.username
+
+
+class Night(models.Model):
+    """A night as published. `digest` is of the files it was read from: the same files are not read again."""
+
+    night = models.DateField(primary_key=True)
+    digest = models.CharField(max_length=64)
+    published_at = models.DateTimeField()
+    run = models.JSONField()  # runs/<night>.json
+
+
+class Flag(models.Model):
+    """A change put before people: what the last night that had it said, and where work on it stands."""
+
+    class State(models.TextChoices):
+        NEW = "new", _("New")
+        SNOOZED = "snoozed", _("Snoozed")
+        AWAITING_MEMBER = "awaiting_member", _("Awaiting the member")
+        AWAITING_BANK = "awaiting_bank", _("Awaiting the bank")
+        PROPOSED = "proposed", _("To approve")
+        RETURNED = "returned", _("Returned")
+        REOPENED = "reopened", _("Reopened")
+        CLOSED = "closed", _("Closed")
+        EXPIRED = "expired", _("Expired")
+
+    class Queue(models.TextChoices):
+        HOLD = "hold", _("Hold")
+        REVIEW = "review", _("Review")
+        AUDIT = "audit", _("Audit sample")
+
+    flag_id = models.CharField(primary_key=True, max_length=40)
+    change_id = models.CharField(max_length=100, db_index=True)
+    derived = models.BooleanField()
+    member_id = models.CharField(max_length=100, null=True, db_index=True)
+    household_id = models.CharField(max_length=100, null=True)
+    payee_id = models.CharField(max_length=100, db_index=True)
+    payee_type = models.CharField(max_length=20)
+    account = models.CharField(max_length=100, db_index=True)
+    account_hint = models.CharField(max_length=200)
+    queue = models.CharField(max_length=10, choices=Queue)
+    rank = models.IntegerField()
+    score = models.FloatField()
+    p_value = models.FloatField()
+    amount_at_risk = models.DecimalField(max_digits=18, decimal_places=2)
+    amount_paid = models.DecimalField(max_digits=18, decimal_places=2)
+    first_payment_on = models.DateField(null=True)
+    first_flagged_on = models.DateField()
+    night = models.ForeignKey(Night, on_delete=models.PROTECT)  # the last that had it
+    is_current = models.BooleanField(default=True)  # in the queue of the last night
+    model = models.CharField(max_length=100)
+    model_version = models.CharField(max_length=50)
+    run_id = models.CharField(max_length=64)
+    headline_reason = models.TextField(blank=True)
+    exposed_on = models.JSONField(default=list)  # breach ids, for the chip
+    ring = models.CharField(max_length=40, db_index=True)  # the smallest flag_id of those tied together
+    ring_size = models.IntegerField(default=1)
+    evidence_digest = models.CharField(max_length=64)
+
+    state = models.CharField(max_length=20, choices=State, default=State.NEW, db_index=True)
+    claimed_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="claimed")
+    claimed_until = models.DateTimeField(null=True)
+    snoozed_until = models.DateField(null=True)
+    snoozed_p_value = models.FloatField(null=True)  # set when snoozed until worse
+    woken_by = models.CharField(max_length=200, blank=True)  # why it came back from a snooze
+    is_escalated = models.BooleanField(default=False)
+    opened_at = models.DateTimeField()  # when it was first published here
+    closed_at = models.DateTimeField(null=True)
+    verdict = models.CharField(max_length=20, blank=True)
+    needs_second_look = models.BooleanField(default=False)
+    version = models.IntegerField(default=1)  # goes up with every change anybody makes
+
+    class Meta:
+        indexes = [models.Index(fields=["is_current", "state", "rank"], name="flag_work")]  # noqa: RUF012
+        constraints = [  # noqa: RUF012
+            models.CheckConstraint(
+                name="claim_is_whole",
+                condition=models.Q(claimed_by__isnull=False, claimed_until__isnull=False)
+                | models.Q(claimed_by__isnull=True),
+            )
+        ]
+
+
+class Evidence(models.Model):
+    """What reviewers saw of a flag, frozen: one row each time a night's evidence differs from the last.
+
+    `body` has timeline, before, after, neighbours, benign_checks, reasons, reassuring, exposures as published.
+    """
+
+    flag = models.ForeignKey(Flag, on_delete=models.CASCADE, related_name="evidence")
+    night = models.DateField()
+    digest = models.CharField(max_length=64)
+    body = models.JSONField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["flag", "night"], name="evidence_once_a_night")]  # noqa: RUF012
+
+
+class Step(models.Model):
+    """One thing a person did to a flag. A form carries its step's id, so that sending it twice does it once.
+
+    `before` is what the flag's fields were, for undoing.
+    """
+
+    step_id = models.UUIDField(primary_key=True)
+    flag = models.ForeignKey(Flag, on_delete=models.CASCADE, related_name="steps")
+    user = models.ForeignKey(User, on_delete=models.PROTECT)
+    action = models.CharField(max_length=20)
+    at = models.DateTimeField()
+    before = models.JSONField()
+    version_after = models.IntegerField()
+    undone_at = models.DateTimeField(null=True)
+
+
+class Decision(models.Model):
+    """What somebody decided about a flag; with four eyes it is pending until somebody else approves it."""
+
+    class Kind(models.TextChoices):
+        VERDICT = "verdict", _("Verdict")
+        RELEASE = "release", _("Release of a hold")
+        EXTEND = "extend", _("Longer hold")
+        SUPPRESS = "suppress", _("Suppression")
+        REOPEN = "reopen", _("Reopening")
+        SECOND_LOOK = "second_look", _("Second look")
+
+    class State(models.TextChoices):
+        PENDING = "pending", _("To approve")
+        IN_FORCE = "in_force", _("In force")
+        RETURNED = "returned", _("Returned")
+        VOID = "void", _("Void: the evidence changed")
+        UNDONE = "undone", _("Undone")
+        REPLACED = "replaced", _("Replaced by a later one")
+
+    flag = models.ForeignKey(Flag, on_delete=models.CASCADE, related_name="decisions")
+    step = models.ForeignKey(Step, on_delete=models.CASCADE, related_name="decisions")
+    kind = models.CharField(max_length=20, choices=Kind)
+    state = models.CharField(max_length=10, choices=State)
+    by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="decisions")
+    at = models.DateTimeField()
+    evidence_digest = models.CharField(max_length=64)
+    verdict = models.CharField(max_length=20, blank=True)  # of desk.Verdict
+    reason_code = models.CharField(max_length=40, blank=True)
+    evidence_kind = models.CharField(max_length=30, blank=True)
+    until = models.DateField(null=True)  # of a suppression or a longer hold
+    note = models.TextField(blank=True)
+    approver = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="approvals")
+    decided_at = models.DateTimeField(null=True)  # when it came into force, was returned or fell
+    returned_because = models.TextField(blank=True)
+
+
+class Hold(models.Model):
+    """A payment kept back, or later payments of the payee to the account where `payment_id` is empty."""
+
+    class State(models.TextChoices):
+        PROPOSED = "proposed", _("Proposed by the night")
+        HELD = "held", _("Held")
+        RELEASED = "released", _("Released")
+        EXPIRED = "expired", _("Expired")
+
+    flag = models.ForeignKey(Flag, on_delete=models.CASCADE, related_name="holds")
+    payment_id = models.CharField(max_length=100, blank=True)
+    payee_id = models.CharField(max_length=100)
+    account = models.CharField(max_length=100)
+    change_id = models.CharField(max_length=100)
+    old_change_id = models.CharField(max_length=100, blank=True)
+    amount = models.DecimalField(max_digits=18, decimal_places=2, null=True)
+    hold_until = models.DateField()
+    state = models.CharField(max_length=10, choices=State)
+    by = models.ForeignKey(User, null=True, on_delete=models.PROTECT)
+    at = models.DateTimeField()
+    is_extended = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["flag", "payment_id"], name="one_hold_a_payment")]  # noqa: RUF012
+
+
+class Note(models.Model):
+    """Something a reviewer wrote down about a flag."""
+
+    flag = models.ForeignKey(Flag, on_delete=models.CASCADE, related_name="notes")
+    by = models.ForeignKey(User, on_delete=models.PROTECT)
+    at = models.DateTimeField()
+    text = models.TextField()
+
+
+class Attachment(models.Model):
+    """A file kept with a flag, below triage/attachments of the home, under a name of ours; always a download."""
+
+    flag = models.ForeignKey(Flag, on_delete=models.CASCADE, related_name="attachments")
+    by = models.ForeignKey(User, on_delete=models.PROTECT)
+    at = models.DateTimeField()
+    name = models.CharField(max_length=200)
+    stored_as = models.CharField(max_length=64)
+    content_type = models.CharField(max_length=100)
+    size = models.BigIntegerField()
+    digest = models.CharField(max_length=64)
+
+
+class CaseFile(models.Model):
+    """A flag's case file as PDF, locked when the flag closed: its bytes' hash is in the audit log too."""
+
+    flag = models.ForeignKey(Flag, on_delete=models.CASCADE, related_name="case_files")
+    at = models.DateTimeField()
+    by = models.ForeignKey(User, on_delete=models.PROTECT)
+    stored_as = models.CharField(max_length=64)
+    digest = models.CharField(max_length=64)
+
+
+class SavedFilter(models.Model):
+    """A user's own filter of the queue."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="filters")
+    name = models.CharField(max_length=60)
+    query = models.CharField(max_length=1000)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "name"], name="one_filter_a_name")]  # noqa: RUF012
+
+
+class AuditRecord(models.Model):
+    """One link of the audit log: who saw or did what. Rows are only added; `triage.audit` makes and checks them."""
+
+    number = models.BigIntegerField(primary_key=True)
+    at = models.DateTimeField()
+    user = models.CharField(max_length=150)  # as it was then; users may go, the log stays
+    role = models.CharField(max_length=20)
+    action = models.CharField(max_length=40)
+    flag_id = models.CharField(max_length=40, blank=True, db_index=True)
+    details = models.JSONField(default=dict)
+    mac = models.CharField(max_length=64)
+
+
+class Tombstone(models.Model):
+    """That something was purged: a keyed hash of what it was, so that it can be recognised but not read back."""
+
+    token = models.CharField(max_length=64, primary_key=True)
+    kind = models.CharField(max_length=20)
+    purged_on = models.DateField()
+    clock = models.CharField(max_length=40)  # which retention clock ended
+
+
+class Notice(models.Model):
+    """A notice to be sent to a webhook or by mail, until it was delivered."""
+
+    kind = models.CharField(max_length=20)
+    body = models.JSONField()
+    made_at = models.DateTimeField()
+    tries = models.IntegerField(default=0)
+    next_try_at = models.DateTimeField()
+    delivered_at = models.DateTimeField(null=True)
+    last_error = models.CharField(max_length=200, blank=True)
