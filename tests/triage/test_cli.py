@@ -1,0 +1,63 @@
+"""The application's own commands, on a database of their own, as a shell runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Home
+from triage import cli  # noqa: F401 - what this file is about
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Home:
+    """Made with `init`, and nothing in it."""
+    home = Home(tmp_path / "home", tmp_path / "keys.json")
+    home.done("init")
+    return home
+
+
+def run(home: Home, *words: str, **environ: str) -> tuple[int, dict[str, Any]]:
+    """Exit code and the JSON object of a command in a process of its own."""
+    named = {"PAYEEWATCH_HOME": str(home.path), "PAYEEWATCH_KEY_FILE": str(home.key_file)} | environ
+    command = [sys.executable, "-m", "pipeline.cli", *words, "--json"]
+    done = subprocess.run(command, env=os.environ | named, capture_output=True, text=True, check=False)
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_a_first_administrator_is_made_on_a_fresh_database(empty: Home) -> None:
+    code, told = run(empty, "triage-user", "owner", "--role", "administrator")
+    assert (code, told["made"], told["role"]) == (0, True, "administrator")
+    assert len(told["password"]) >= 12
+    code, again = run(empty, "triage-user", "owner", "--role", "administrator")
+    assert (code, again["made"]) == (0, False)
+    assert again["password"] != told["password"]
+
+
+@pytest.mark.parametrize("words", [["owner", "--role", "boss"], ["a name with spaces", "--role", "senior"], ["owner"]])
+def test_a_user_who_cannot_be_is_usage(empty: Home, words: list[str]) -> None:
+    assert run(empty, "triage-user", *words)[0] == 2
+
+
+def test_a_home_that_is_not_there_is_a_setting(tmp_path: Path) -> None:
+    code, told = run(Home(tmp_path / "nowhere", tmp_path / "keys.json"), "triage-user", "owner", "--role", "senior")
+    assert code == 10
+    assert "payeewatch init" in told["message"]
+
+
+def test_a_home_without_its_keys_is_a_setting(empty: Home) -> None:
+    empty.key_file.unlink()
+    assert run(empty, "triage-user", "owner", "--role", "senior")[0] == 10
+
+
+@pytest.mark.parametrize("database", ["postgresql://nobody:hidden@127.0.0.1:1/triage", "sqlite:////nowhere/db.sqlite3"])
+def test_a_database_out_of_reach_is_a_store(empty: Home, database: str) -> None:
+    code, told = run(empty, "triage-user", "owner", "--role", "senior", DATABASE_URL=database)
+    assert code == 15
+    assert "hidden" not in told["message"]

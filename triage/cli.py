@@ -1,0 +1,83 @@
+"""The commands of the reviewers' application. Django is imported when one runs, so that --help answers at once."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.command import Answer, command
+from pipeline.errors import SettingsError, StoreError
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+
+
+def start(settings: Settings) -> None:
+    """Make Django ready for a home: every command here begins with it. A fresh or older database is brought up to date.
+
+    Raises:
+        SettingsError: there is no such home, or no key file for it.
+        StoreError: the database cannot be reached or written.
+    """
+    from pipeline.tokens import Keys
+
+    if not settings.home.is_dir():
+        raise SettingsError(f"{settings.home}: there is no such folder; make it with: payeewatch init")
+    Keys.load(settings.key_file)
+    os.environ["PAYEEWATCH_HOME"] = str(settings.home)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "triage.settings")
+    import django
+    from django.core.management import call_command
+    from django.db import DatabaseError, connection
+
+    try:
+        settings.folder("triage").mkdir(mode=0o700, exist_ok=True)
+        django.setup()
+        connection.ensure_connection()
+        call_command("migrate", interactive=False, verbosity=0)
+    except (OSError, DatabaseError) as error:
+        where = connection.settings_dict
+        raise StoreError(
+            f"the {connection.vendor} database {where['HOST']} {where['NAME']} cannot be reached or written "
+            f"({type(error).__name__}); check DATABASE_URL, the server and the permissions"
+        ) from error
+
+
+@command("triage-user")
+@click.argument("name")
+@click.option("--role", required=True, help="reviewer, senior, scientist, auditor or administrator.")
+def triage_user(settings: Settings, name: str, role: str) -> Answer:
+    """Make a user of the reviewers' application, such as its first administrator, and print a password for them.
+
+    A user who exists gets the role and a new password: for an administrator who is locked out.
+
+    Example: payeewatch triage-user administrator --role administrator
+    """
+    start(settings)
+    from django.core.exceptions import ValidationError
+    from django.db import transaction
+
+    from triage import audit
+    from triage.models import User
+    from triage.roles import Role
+
+    if role not in Role.values:
+        raise click.UsageError(f"--role {role}: there is no such role; there are {', '.join(Role.values)}")
+    password = secrets.token_urlsafe(12)
+    with transaction.atomic():
+        user = User.objects.filter(username=name).first() or User(username=name)
+        made = user.pk is None
+        user.role, user.is_active = role, True
+        user.set_password(password)
+        try:
+            user.full_clean()
+        except ValidationError as error:
+            raise click.UsageError(f"{name!r}: {' '.join(error.messages)}") from error
+        user.save()
+        audit.record(None, "make_user" if made else "readmit_user", name=name, role=role)
+    return {"name": name, "role": role, "password": password, "made": made}, [
+        f"{name} ({role}) {'made' if made else 'admitted again'}; password, shown this once: {password}"
+    ]
