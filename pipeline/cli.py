@@ -303,12 +303,14 @@ def evaluate(settings: Settings, out: Path | None, **asked: Any) -> Answer:
 def explain(settings: Settings, change: str, as_of: date | None) -> Answer:
     """Show every feature of one change with its usual value, and why it is or is not in a queue.
 
+    It only reads, and may run beside a night.
+
     Example: payeewatch explain D-0123456789abcdef --as-of 2024-12-31
     """
     from pipeline.explain import explain as explained
     from pipeline.session import opened
 
-    with opened(settings) as session:
+    with opened(settings, writing=False) as session:
         answer = explained(session, change, as_of)
     head = {key: value for key, value in answer.items() if key not in {"queue", "features"}} | answer["queue"]
     lines = [f"{key:<15} {value}" for key, value in head.items()]

@@ -9,7 +9,6 @@ import pandas as pd
 
 from pipeline import model_store
 from pipeline.errors import InputMissing
-from pipeline.loading import link_and_derive
 from pipeline.measure import measure
 from pipeline.reasons import said, usual_values
 from pipeline.runs import last_published, read_run
@@ -18,7 +17,7 @@ from pipeline.standing import standing
 
 
 def explain(session: Session, change_id: str, as_of: date | None = None) -> dict[str, Any]:
-    """What is known of one change on a night (the last published one, if none is named).
+    """What is known of one change on a night (the last published one, if none is named), as linked by then.
 
     Raises:
         InputMissing: no such change was known then, or no night was published.
@@ -30,7 +29,6 @@ def explain(session: Session, change_id: str, as_of: date | None = None) -> dict
     night = as_of or last_published(settings)
     if night is None:
         raise InputMissing(f"{settings.folder('runs')}: no night was published yet; give --as-of D")
-    link_and_derive(session)
     session.held.register()
     found = standing(session.con, [change_id], settings.params.cutoff(night)).changes
     if found.empty:

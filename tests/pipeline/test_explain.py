@@ -20,10 +20,9 @@ from tests.conftest import HISTORY, NIGHTS, Home, copy_of
 NIGHT = NIGHTS[-1]
 
 
-@pytest.fixture(scope="module")
-def home(published: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A copy for this file, because explaining links what is new."""
-    return copy_of(published, tmp_path_factory.mktemp("explained"))
+@pytest.fixture
+def home(published: Home) -> Home:
+    return published
 
 
 def explained(home: Home, change: str, *words: str) -> dict[str, Any]:
@@ -86,6 +85,15 @@ def test_a_change_that_was_not_known_yet_is_not_explained(home: Home) -> None:
     refused = home.run("explain", later[0][0], "--as-of", str(NIGHTS[0]))
     assert refused.exit_code == 11
     assert f"was not known on {NIGHTS[0]}" in refused.output
+
+
+def test_explaining_beside_a_night_needs_no_lock_and_writes_nothing(published: Home, tmp_path: Path) -> None:
+    home = copy_of(published, tmp_path)
+    environ = {"PAYEEWATCH_HOME": str(home.path), "PAYEEWATCH_KEY_FILE": str(home.key_file)}
+    with opened(Settings.load(None, environ)):
+        before = {path: path.stat().st_mtime_ns for path in sorted(home.path.rglob("*"))}
+        assert explained(home, published_rows(home, "flags")["change_id"].iloc[0])["p_value"] > 0
+        assert {path: path.stat().st_mtime_ns for path in sorted(home.path.rglob("*"))} == before
 
 
 @pytest.mark.parametrize("change", ["nobody", "D-0123456789abcdef", "X'); DROP TABLE changes; --", ""])
