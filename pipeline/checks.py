@@ -7,14 +7,19 @@ every row of the group, so twenty million rows cost what twenty groups cost.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.tables import KNOWN_AT, Column, Kind, Table
+from pipeline.files import write_text
+from pipeline.tables import DROP_TABLES, KNOWN_AT, REFERENCE_TABLES, Column, Kind, Table
 
 if TYPE_CHECKING:
     from great_expectations import ExpectationSuite
@@ -43,6 +48,8 @@ class Rule:
     sentence: str
     fails: str = ""
 
+
+TABLES = (*DROP_TABLES.values(), *REFERENCE_TABLES.values())
 
 UNREADABLE_LINE = Rule(
     "unreadable_line", "", Severity.REJECT, "the line must have as many cells as the header, quoted right", "false"
@@ -197,7 +204,45 @@ def suite(table: Table) -> ExpectationSuite:
 
 
 _JUDGED: dict[tuple[str, int], tuple[Rule, ...]] = {}
-"""Verdicts of this process, by table and set of failures: a range of nights asks for each one once."""
+"""Verdicts by table and set of failures: of this process, and those recalled. Each is asked for once."""
+
+VERDICTS = "verdicts.json"
+"""Below the lake: the verdicts so far. Great Expectations takes longer to start than a small night to run."""
+
+
+def recall(lake: Path) -> None:
+    """Take over the verdicts that the same suites gave before; a file that cannot be read says nothing."""
+    try:
+        kept = json.loads((lake / VERDICTS).read_text(encoding="utf-8"))
+        if kept["suites"] != _suites():
+            return
+        for table in TABLES:
+            named = {rule.name: rule for rule in rules(table)}
+            for failed, broken in kept["tables"].get(table.name, {}).items():
+                _JUDGED.setdefault((table.name, int(failed)), tuple(named[name] for name in broken))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return
+
+
+def keep(lake: Path) -> None:
+    """Leave the verdicts for the next process, where there are new ones.
+
+    Raises:
+        StoreError: the lake cannot be written.
+    """
+    tables: dict[str, dict[str, list[str]]] = {}
+    for (table, failed), broken in sorted(_JUDGED.items()):
+        tables.setdefault(table, {})[str(failed)] = [rule.name for rule in broken]
+    text = json.dumps({"suites": _suites(), "tables": tables}, indent=1) + "\n"
+    path = lake / VERDICTS
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
+
+
+def _suites() -> str:
+    """Tells these suites from any others: a digest of all rules and of the version that judges them."""
+    told = [metadata.version("great_expectations"), *((table.name, rules(table)) for table in TABLES)]
+    return hashlib.sha256(repr(told).encode()).hexdigest()
 
 
 def judge(table: Table, failures: Iterable[int]) -> dict[int, tuple[Rule, ...]]:

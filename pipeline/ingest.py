@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import Any
 
-from pipeline import lists, stage
+from pipeline import checks, lists, stage
 from pipeline.casts import name
 from pipeline.drops import DROP, REVIEWED, Drop, find_drops, find_verdicts, known_on, new_verdicts, news
 from pipeline.errors import InputMissing, InputRefused
@@ -48,6 +48,7 @@ def ingest(session: Session, until: date) -> list[Load]:
     """
     settings, lake = session.settings, session.lake
     profile = Profile.load(settings)
+    checks.recall(lake.root)
     purge_quarantined(settings.folder("vault"), until)
     loads = load_reference(session, profile)
     published = last_published(settings)
@@ -58,6 +59,7 @@ def ingest(session: Session, until: date) -> list[Load]:
         rejected = loads[-1].facts["tables"]["outcomes"]["rows_rejected"]
         if rejected:
             session.warn(f"{verdicts.source}: {rejected} verdicts cannot be used; see quarantine/{verdicts.aside}/")
+    checks.keep(lake.root)
     held = {table for load in lake.loads() if load.kind == DROP for table in load.facts.get("tables", load.files)}
     for table in DROP_TABLES.values():
         if table.required and table.name not in held:
@@ -71,6 +73,7 @@ def check(session: Session, day: date | None = None) -> list[dict[str, Any]]:
     What would be refused says why under `refused`.
     """
     settings, profile, until = session.settings, Profile.load(session.settings), day or date.max - timedelta(days=2)
+    checks.recall(session.lake.root)
     drops = [(drop, profile) for drop in find_drops(settings.folder("inbox"), profile, until)]
     drops += [(verdicts, Profile()) for verdicts in find_verdicts(settings.folder("outcomes"), until)]
     return [_checked(session, drop, form) for drop, form in drops if day in {None, drop.day}]

@@ -92,10 +92,11 @@ EXERCISED_BY = {
 """Modules that need no test file of their own, and the one that would fail with them. The simulator is one machine."""
 
 HASHED = {
-    "pipeline.drops", "pipeline.lists", "pipeline.model", "pipeline.calibration", "pipeline.train", "pipeline.tokens",
+    "pipeline.checks", "pipeline.drops", "pipeline.lists", "pipeline.model", "pipeline.calibration", "pipeline.train",
+    "pipeline.tokens",
     "triage.audit", "triage.publish", "triage.settings",
 }  # fmt: skip
-"""Where Python hashes: files, manifests and models; draws by the insurer's own numbers; and, with a key, the rest."""
+"""Where Python hashes: files, manifests, rules, models; draws by the insurer's own numbers; and, with a key, the rest."""
 
 
 @cache

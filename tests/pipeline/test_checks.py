@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -142,6 +143,26 @@ def test_the_suite_gives_each_set_of_failures_its_rules() -> None:
     found = judge(CLAIMS, [0, wanted])
     assert found[0] == ()
     assert [rule.name for rule in found[wanted]] == ["cared_on_missing", "channel_unlisted"]
+
+
+def test_verdicts_are_kept_for_the_next_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = checks.bit(CLAIMS, "cared_on_missing") | checks.bit(CLAIMS, "channel_unlisted")
+    found = judge(CLAIMS, [wanted])
+    checks.keep(tmp_path)
+    monkeypatch.setattr(checks, "_JUDGED", {})
+    monkeypatch.setattr(checks, "_validated", None)
+    checks.recall(tmp_path)
+    assert judge(CLAIMS, [wanted]) == found
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"suites": "of other rules", "tables": {"claims": {"0": []}}}'])
+def test_verdicts_of_other_suites_are_not_recalled(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "_JUDGED", {})
+    (tmp_path / checks.VERDICTS).write_text(damage, encoding="utf-8")
+    checks.recall(tmp_path)
+    assert checks._JUDGED == {}
 
 
 def test_every_column_that_cannot_be_null_says_what_its_absence_costs() -> None:
