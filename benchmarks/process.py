@@ -1,4 +1,4 @@
-"""Run a command as a whole process, and say how long it took and how much memory it held."""
+"""Run a command as a whole process, and say how long it took, how much of it on a processor, and its memory."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ class Ran:
     """One process that came to its end."""
 
     seconds: float
+    cpu_seconds: float
     peak_mb: float
     output: str
 
@@ -34,7 +35,7 @@ def run(command: list[str], extra: Mapping[str, str] | None = None) -> Ran:
     seconds = time.perf_counter() - began
     if process.returncode:
         sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{output[-3000:]}")
-    return Ran(seconds, usage.ru_maxrss / 1024, output)
+    return Ran(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output)
 
 
 def payeewatch(home: Path, *words: str) -> Ran:
