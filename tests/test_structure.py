@@ -96,7 +96,7 @@ HASHED = {
     "pipeline.tokens",
     "triage.audit", "triage.publish", "triage.settings",
 }  # fmt: skip
-"""Where Python hashes: files, manifests, rules, models; draws by the insurer's own numbers; and, with a key, the rest."""
+"""Where Python hashes: files, rules, models; draws by the insurer's own numbers; and, with a key, the rest."""
 
 
 @cache
