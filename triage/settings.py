@@ -143,6 +143,7 @@ CONTENT_SECURITY_POLICY = {
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("fr", _("French"))]
 LOCALE_PATHS = [HERE / "locale"]
+FORMAT_MODULE_PATH = ["triage.formats"]
 USE_TZ = True
 TIME_ZONE = PAYEEWATCH.params.timezone if PAYEEWATCH else "Europe/Paris"
 STATIC_URL = "static/"
