@@ -35,6 +35,24 @@ ACCOUNT = pa.struct(
         ("since", pa.timestamp("us")),  # when this payee was first known to have it
         ("first_seen_at", pa.timestamp("us")),  # when anybody was
         ("payees", pa.int32()),  # how many have or had it
+        ("households", pa.int32()),  # of how many households they are; a payee without one counts by itself
+    ]
+)
+CHANGE = pa.struct(
+    [
+        ("requested_at", pa.timestamp("us")),
+        ("effective_at", pa.timestamp("us")),
+        ("derived", pa.bool_()),
+        ("first_seen_on", pa.string()),  # when derived: the table the account was first seen on
+        ("channel", pa.string()),
+        ("auth_strength", pa.string()),
+        ("name_check", pa.string()),
+        ("actor_id", pa.string()),
+        ("is_known_device", pa.bool_()),  # this payee or member used the device before; null without a device
+        ("is_first_account", pa.bool_()),
+        ("changed_before_at", pa.timestamp("us")),  # the payee's last change before this one; null when none is known
+        ("other_payees", pa.int32()),  # others who have or had the new account
+        ("other_households", pa.int32()),  # the households of those, without the payee's own
     ]
 )
 NEIGHBOUR = pa.struct([("payee_id", pa.string()), ("relation", pa.string()), ("flag_id", pa.string())])
@@ -44,6 +62,7 @@ EVIDENCE_SCHEMA = pa.schema(
         ("night", pa.date32()),
         ("flag_id", pa.string()),
         ("change_id", pa.string()),
+        ("change", CHANGE),
         ("timeline", pa.list_(FACT)),
         ("before", ACCOUNT),
         ("after", ACCOUNT),
@@ -59,7 +78,7 @@ GIVEN = {
     ),
     "flagged_exposures": pa.schema([("flag_id", pa.string()), ("breach_id", pa.string()), ("known_on", pa.date32())]),
 }
-TEMPORARY = ("shown", "known_changes", "touched", "shown_claims", "shown_payments")
+TEMPORARY = ("shown", "used", "known_changes", "touched", "shown_claims", "shown_payments")
 
 # Every change as known that night, and the flagged ones among them.
 READ_CHANGES = """
@@ -141,19 +160,34 @@ FROM daily GROUP BY flag_id
 """
 """The lists a member is on come with their own dates, however old."""
 
+# Who has or had the accounts of shown changes, and of which household they are.
+READ_USED = """
+CREATE OR REPLACE TEMP TABLE used AS
+    WITH sides AS (SELECT DISTINCT unnest([old_account, new_account]) AS account FROM shown), seen AS (
+        SELECT account, payee_id, member_id, NULL AS household_id, least(seen_at, known_at) AS since,
+               seen_at, seen_on_table
+        FROM sightings SEMI JOIN sides USING (account) WHERE known_at <= $cutoff
+        UNION ALL
+        SELECT new_account, payee_id, member_id, household_id, least(requested_at, effective_at), NULL, NULL
+        FROM known_changes WHERE new_account IN (SELECT account FROM sides)
+    ), families AS (
+        SELECT member_id, household_id FROM members SEMI JOIN seen USING (member_id) WHERE known_at <= $cutoff
+        QUALIFY row_number() OVER (PARTITION BY member_id ORDER BY known_at DESC, version DESC) = 1
+    )
+    SELECT s.account, s.payee_id, coalesce(s.household_id, f.household_id, 'payee ' || s.payee_id) AS household,
+           s.since, s.seen_at, s.seen_on_table
+    FROM seen AS s LEFT JOIN families AS f USING (member_id)
+"""
+
 ACCOUNTS = """
 WITH sides AS (
     SELECT flag_id, payee_id, 'before' AS side, old_account AS account FROM shown WHERE old_account IS NOT NULL
     UNION ALL
     SELECT flag_id, payee_id, 'after', new_account FROM shown
-), used AS (
-    SELECT account, payee_id, least(seen_at, known_at) AS since FROM sightings
-    SEMI JOIN sides USING (account) WHERE known_at <= $cutoff
-    UNION ALL
-    SELECT new_account, payee_id, least(requested_at, effective_at) FROM known_changes
-    WHERE new_account IN (SELECT account FROM sides)
 ), by_account AS (
-    SELECT account, count(DISTINCT payee_id) AS payees, min(since) AS first_seen_at FROM used GROUP BY account
+    SELECT account, count(DISTINCT payee_id) AS payees, count(DISTINCT household) AS households,
+           min(since) AS first_seen_at
+    FROM used GROUP BY account
 ), by_payee AS (
     SELECT account, payee_id, min(since) AS since FROM used GROUP BY account, payee_id
 ), described AS (
@@ -167,11 +201,45 @@ SELECT s.flag_id, s.side, {{
     'account': s.account, 'hint': nullif(concat_ws(
         ' · ', d.country, nullif(concat_ws(' ', d.bank_code, b.name), ''), '…' || d.last_four), ''),
     'country': nullif(d.country, ''), 'bank': nullif(d.bank_code, ''), 'bank_name': nullif(b.name, ''),
-    'since': p.since, 'first_seen_at': a.first_seen_at, 'payees': CAST(coalesce(a.payees, 0) AS INTEGER)}} AS described
+    'since': p.since, 'first_seen_at': a.first_seen_at, 'payees': CAST(coalesce(a.payees, 0) AS INTEGER),
+    'households': CAST(coalesce(a.households, 0) AS INTEGER)}} AS described
 FROM sides AS s
 LEFT JOIN described AS d USING (account) LEFT JOIN banks AS b USING (country, bank_code)
 LEFT JOIN by_account AS a USING (account) LEFT JOIN by_payee AS p ON p.account = s.account AND p.payee_id = s.payee_id
 """
+
+CHANGES = """
+WITH earlier AS (
+    SELECT s.flag_id, max(least(o.requested_at, o.effective_at)) FILTER (o.old_account IS NOT NULL) AS changed_at,
+           bool_or(o.device_token IS NOT DISTINCT FROM s.device_token) AS is_known_device
+    FROM shown AS s JOIN known_changes AS o USING (payee_id)
+    WHERE o.change_id <> s.change_id AND least(o.requested_at, o.effective_at) < least(s.requested_at, s.effective_at)
+    GROUP BY s.flag_id
+), logged_in AS (
+    SELECT DISTINCT s.flag_id FROM shown AS s JOIN account_events AS e USING (member_id, device_token)
+    WHERE e.known_at <= $cutoff AND e.occurred_at < s.requested_at - INTERVAL 1 DAY
+), others AS (
+    SELECT s.flag_id, count(DISTINCT u.payee_id) AS payees,
+           count(DISTINCT u.household) FILTER (u.household <> coalesce(s.household_id, '')) AS households
+    FROM shown AS s JOIN used AS u ON u.account = s.new_account AND u.payee_id <> s.payee_id GROUP BY s.flag_id
+), sighted AS (
+    SELECT s.flag_id, arg_min(u.seen_on_table, (u.seen_at, u.seen_on_table)) AS on_table
+    FROM shown AS s JOIN used AS u ON u.account = s.new_account AND u.payee_id = s.payee_id
+    WHERE u.seen_on_table IS NOT NULL GROUP BY s.flag_id
+)
+SELECT s.flag_id, {{
+    'requested_at': s.requested_at, 'effective_at': s.effective_at, 'derived': s.derived,
+    'first_seen_on': CASE WHEN s.derived THEN g.on_table END, 'channel': s.channel, 'auth_strength': s.auth_strength,
+    'name_check': s.name_check, 'actor_id': s.actor_id,
+    'is_known_device': CASE WHEN s.device_token IS NOT NULL
+                            THEN coalesce(e.is_known_device, false) OR l.flag_id IS NOT NULL END,
+    'is_first_account': s.old_account IS NULL, 'changed_before_at': e.changed_at,
+    'other_payees': CAST(coalesce(o.payees, 0) AS INTEGER),
+    'other_households': CAST(coalesce(o.households, 0) AS INTEGER)}} AS change
+FROM shown AS s LEFT JOIN earlier AS e USING (flag_id) LEFT JOIN logged_in AS l USING (flag_id)
+LEFT JOIN others AS o USING (flag_id) LEFT JOIN sighted AS g USING (flag_id)
+"""
+"""How the change was asked for. A device counts as known when it was used a day before at least."""
 
 NEIGHBOURS = """
 WITH related AS (
@@ -201,10 +269,12 @@ FROM nearest AS n LEFT JOIN own_flags AS o USING (payee_id) GROUP BY n.flag_id
 """Other payees on the same account, device or actor, and their own flag if they have one."""
 
 EVIDENCE = """
-WITH timelines AS ({timeline}), accounts_shown AS ({accounts}), neighbours_shown AS ({neighbours})
-SELECT $night AS night, f.flag_id, f.change_id, coalesce(t.timeline, []) AS timeline,
+WITH timelines AS ({timeline}), accounts_shown AS ({accounts}), neighbours_shown AS ({neighbours}),
+    changes_shown AS ({changes})
+SELECT $night AS night, f.flag_id, f.change_id, c.change, coalesce(t.timeline, []) AS timeline,
        b.described AS before, a.described AS after, coalesce(n.neighbours, []) AS neighbours
-FROM flagged AS f LEFT JOIN timelines AS t USING (flag_id) LEFT JOIN neighbours_shown AS n USING (flag_id)
+FROM flagged AS f LEFT JOIN changes_shown AS c USING (flag_id) LEFT JOIN timelines AS t USING (flag_id)
+LEFT JOIN neighbours_shown AS n USING (flag_id)
 LEFT JOIN accounts_shown AS b ON b.flag_id = f.flag_id AND b.side = 'before'
 LEFT JOIN accounts_shown AS a ON a.flag_id = f.flag_id AND a.side = 'after'
 ORDER BY f.flag_id
@@ -223,6 +293,7 @@ def evidence_table(
         query = EVIDENCE.format(
             timeline=TIMELINE.format(ids=MOST_IDS, facts=MOST_FACTS),
             accounts=ACCOUNTS.format(),
+            changes=CHANGES.format(),
             neighbours=NEIGHBOURS.format(most=MOST_NEIGHBOURS),
         )
         found = con.sql(query, params={"cutoff": cutoff, "night": night}).to_arrow_table()
@@ -254,6 +325,7 @@ def _given(queues: Queues, standing: Standing) -> dict[str, pa.Table]:
 def _read(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> None:
     con.execute(READ_CHANGES.format(known=visible(con, "changes", "change_id")), {"cutoff": cutoff})
     con.execute(READ_SHOWN, {"days": DAYS_BEFORE})
+    con.execute(READ_USED, {"cutoff": cutoff})
     begins = con.execute("SELECT min(begins_at) FROM shown").fetchall()[0][0] or cutoff
     given = {"cutoff": cutoff, "begins": begins}
     for table, (key, when, takes) in LAST.items():

@@ -134,10 +134,12 @@ def test_before_and_after_describe_the_two_accounts(session: Session) -> None:
     assert row["before"] == {
         "account": "old", "hint": "FR · 99001 Banque X · …1111", "country": "FR", "bank": "99001",
         "bank_name": "Banque X", "since": datetime(2022, 1, 1), "first_seen_at": datetime(2022, 1, 1), "payees": 1,
+        "households": 1,
     }  # fmt: skip
     assert row["after"] == {
         "account": "new", "hint": "LT · 99009 · …2222", "country": "LT", "bank": "99009", "bank_name": None,
         "since": datetime(2024, 5, 1, 10), "first_seen_at": datetime(2024, 3, 1), "payees": 2,
+        "households": 2,
     }  # fmt: skip
 
 
@@ -146,6 +148,77 @@ def test_a_first_account_has_nothing_before_it(session: Session) -> None:
     (row,) = evidence(session)
     assert row["before"] is None
     assert row["after"]["hint"] is None
+
+
+def test_it_tells_how_the_change_was_asked_for(session: Session) -> None:
+    asked = {"auth_strength": "otp_sms", "name_check": "no_match", "actor_id": "A9", "device_token": "d"}
+    put(
+        session,
+        NIGHT,
+        changes=[
+            change(**asked),
+            change("C0", new_account="old", old_account="older", requested_at="2023-01-01", effective_at="2023-01-02"),
+            change("C9", new_account="older", old_account=None, requested_at="2022-01-01", effective_at="2022-01-01"),
+        ],
+    )
+    (row,) = evidence(session)
+    assert row["change"] == {
+        "requested_at": datetime(2024, 5, 1, 10), "effective_at": datetime(2024, 5, 3, 10), "derived": False,
+        "first_seen_on": None, "channel": "portal", "auth_strength": "otp_sms", "name_check": "no_match",
+        "actor_id": "A9", "is_known_device": False, "is_first_account": False,
+        "changed_before_at": datetime(2023, 1, 1), "other_payees": 0, "other_households": 0,
+    }  # fmt: skip
+
+
+def test_a_device_is_known_when_it_was_used_before_the_day_of_the_change(session: Session) -> None:
+    event = {"kind": "login", "device_token": "d"}
+    put(
+        session,
+        NIGHT,
+        changes=[
+            change(device_token="d"),
+            change("C2", "P2", member_id="M2", device_token="d"),
+            change("C3", "P3", member_id="M3"),
+            change("C4", "P4", member_id="M4", device_token="e"),
+            change("C5", "P4", member_id="M4", device_token="e", requested_at="2023-05-01", effective_at="2023-05-01"),
+        ],
+        account_events=[
+            {"event_id": "e1", "member_id": "M1", "occurred_at": "2024-04-20 09:00"} | event,
+            {"event_id": "e2", "member_id": "M2", "occurred_at": "2024-05-01 09:58"} | event,
+        ],
+    )
+    rows = evidence(session, "C1", "C2", "C3", "C4")
+    assert [row["change"]["is_known_device"] for row in rows] == [True, False, None, True]
+
+
+def test_others_on_the_new_account_are_counted_by_payee_and_by_household(session: Session) -> None:
+    put(
+        session,
+        NIGHT,
+        changes=[change(), change("C2", "P2", household_id="H2", member_id="M2"), change("C3", "P3")],
+        members=[{"member_id": "M8", "household_id": "H2"}],
+        sightings=[
+            {"payee_id": "P8", "member_id": "M8", "account": "new", "seen_at": "2024-03-01"},
+            {"payee_id": "R9", "account": "new", "seen_at": "2024-03-01"},
+        ],
+    )
+    (row,) = evidence(session)
+    assert (row["change"]["other_payees"], row["change"]["other_households"]) == (4, 2)  # H2 and the provider R9
+    assert (row["after"]["payees"], row["after"]["households"]) == (5, 3)
+
+
+def test_a_derived_change_tells_where_the_account_was_first_seen(session: Session) -> None:
+    put(
+        session,
+        NIGHT,
+        changes=[change(derived=True)],
+        sightings=[
+            {"payee_id": "P1", "account": "new", "seen_at": "2024-05-02", "seen_on_table": "payments"},
+            {"payee_id": "P1", "account": "new", "seen_at": "2024-05-01", "seen_on_table": "claims"},
+        ],
+    )
+    (row,) = evidence(session)
+    assert row["change"]["first_seen_on"] == "claims"
 
 
 def test_neighbours_share_an_account_a_device_or_an_actor(session: Session) -> None:
