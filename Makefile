@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint lock docs bench clean
+.PHONY: help setup demo triage test lint lock docs bench clean
 
 help:  ## show the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,18 @@ demo: setup  ## a small synthetic insurer: history, training, the last seven nig
 	$(DEMO) $(BIN)/payeewatch ingest --until $(DEMO_HISTORY)
 	$(DEMO) $(BIN)/payeewatch train --as-of $(DEMO_HISTORY) --promote
 	$(DEMO) $(BIN)/payeewatch night --from $(DEMO_FIRST) --to $(DEMO_LAST)
+
+TRIAGE := $(DEMO) PAYEEWATCH_NOW=2024-09-30T07:00
+SIGN_INS := .demo/sign-ins.txt
+CAST := reviewer=reviewer reviewer2=reviewer senior=senior scientist=scientist auditor=auditor administrator=administrator
+
+triage: setup  ## the reviewers' application on the demo insurer, with a user of each role
+	test -e demo/runs/$(DEMO_LAST).json || $(MAKE) demo
+	test -e $(SIGN_INS) -a -d demo/triage || (umask 077; for user in $(CAST); do \
+		$(TRIAGE) $(BIN)/payeewatch triage-user $${user%=*} --role $${user#*=} || exit; done >$(SIGN_INS).part; \
+		mv $(SIGN_INS).part $(SIGN_INS))
+	@cat $(SIGN_INS)
+	$(TRIAGE) $(BIN)/payeewatch triage
 
 test: setup  ## every test
 	$(BIN)/python -m pytest -n auto --dist loadfile

@@ -89,7 +89,7 @@ def command(name: str) -> Callable[[Callable[..., Answer]], click.Command]:
                 _fail(error, 1, "interrupted; run the same command again, nothing is half done", as_json)
             except Exception as error:
                 # an unexpected exception's own text may quote a row; its class and place may not
-                _fail(error, 1, f"a fault of ours: {_place(error)}", as_json)
+                _fail(error, 1, f"a fault of ours: {place(error)}", as_json)
             click.echo(json.dumps(answer, ensure_ascii=False, default=str) if as_json else "\n".join(lines))
 
         return run
@@ -110,7 +110,7 @@ def _tell(error: BaseException, message: str, exit_code: int) -> None:
     click.echo(json.dumps({"error": kind, "message": message, "exit_code": exit_code}, ensure_ascii=False))
 
 
-def _place(error: BaseException) -> str:
+def place(error: BaseException) -> str:
     """Class, file and line of an exception, without its text."""
     frame = error.__traceback__
     while frame and frame.tb_next:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import tomllib
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import yaml
+
+from triage.roles import Role
 
 ROOT = Path(__file__).resolve().parent.parent
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -29,9 +32,9 @@ def test_every_make_command_of_a_page_is_a_target(page: str) -> None:
     assert set(told) <= set(TARGETS)
 
 
-def test_the_readme_begins_with_demo_and_test() -> None:
+def test_the_readme_begins_with_demo_triage_and_test() -> None:
     (block,) = re.findall(r"```sh\n(make .*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert [line.split()[1] for line in block.splitlines()] == ["demo", "test"]
+    assert [line.split()[1] for line in block.splitlines()] == ["demo", "triage", "test"]
 
 
 def test_every_target_says_what_it_is_for_and_is_no_file() -> None:
@@ -52,6 +55,16 @@ def test_the_demo_runs_the_commands_of_the_readme_in_their_order() -> None:
     assert run == ["simulate", "init", "ingest", "train", "night"]
     told = re.findall(r"^payeewatch ([a-z]+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert [name for name in told if name in run] == run[1:]
+
+
+def test_the_application_is_shown_with_a_user_of_each_role_on_the_morning_after_the_demo() -> None:
+    run = planned("triage")
+    (cast,) = re.findall(r"for user in ([^;]+);", run)
+    people = dict(word.split("=") for word in cast.split())
+    assert {"reviewer2": "reviewer"} | {role: role for role in Role.values} == people
+    (now,) = set(re.findall(r"PAYEEWATCH_NOW=(\S+)", run))
+    (last,) = re.findall(r"demo/runs/(\S+)\.json", run)
+    assert datetime.fromisoformat(now).date() == date.fromisoformat(last) + timedelta(days=1)
 
 
 def test_what_the_demo_makes_is_ignored_and_cleaned() -> None:

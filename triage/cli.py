@@ -46,6 +46,22 @@ def start(settings: Settings) -> None:
         ) from error
 
 
+@command("triage")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes that answer.")
+def triage(settings: Settings, host: str, port: int, workers: int) -> Answer:
+    """Serve the reviewers' application until stopped; nights are published as they appear.
+
+    Example: payeewatch triage --port 8000
+    """
+    start(settings)
+    from triage.serve import serve
+
+    serve(host, port, workers)
+    return {"stopped": f"{host}:{port}"}, ["stopped"]
+
+
 @command("triage-user")
 @click.argument("name")
 @click.option("--role", required=True, help="reviewer, senior, scientist, auditor or administrator.")
