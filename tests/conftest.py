@@ -1,9 +1,15 @@
-"""A small insurer's home with a trained model and published nights, made once; tests that write take a copy."""
+"""A small insurer's home with a trained model and published nights; tests that write take a copy.
+
+It is made once for the same sources, and kept beside pytest's own cache for the next run.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -18,6 +24,11 @@ from pipeline.cli import main
 HISTORY = date(2024, 9, 22)
 NIGHTS = (date(2024, 9, 23), date(2024, 9, 24), date(2024, 9, 25))
 LAST_DROP = date(2024, 9, 29)
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ("features", "pipeline", "simulator", "params.yaml", "requirements.lock", "tests/conftest.py")
+"""What a home depends on."""
+KEPT_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -56,17 +67,50 @@ def make_home(folder: Path, plant: Callable[[Path], object] = lambda home: None,
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """Trained, no night run. Not to be written to: take a copy with `copy_of`."""
-    return make_home(tmp_path_factory.mktemp("trained"))
+def homes(pytestconfig: pytest.Config) -> Path:
+    """Where homes made from these very sources are kept."""
+    told = hashlib.sha256()
+    for name in SOURCES:
+        files = [ROOT / name] if (ROOT / name).is_file() else sorted((ROOT / name).rglob("*"))
+        for path in (file for file in files if file.is_file() and file.suffix != ".pyc"):
+            told.update(path.name.encode() + path.read_bytes())
+    kept = pytestconfig.cache.mkdir("homes")
+    own = kept / told.hexdigest()[:16]
+    own.mkdir(exist_ok=True)
+    os.utime(own)
+    for other in kept.iterdir():
+        if other.stat().st_mtime < time.time() - KEPT_SECONDS:
+            shutil.rmtree(other, ignore_errors=True)
+    return own
+
+
+def made(folder: Path, make: Callable[[Path], object]) -> Home:
+    """The home in a folder, made by the first process that asks for it."""
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            part = folder.with_suffix(".part")
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir()
+            make(part)
+            part.rename(folder)
+    return Home(folder / "home", folder / "keys.json")
 
 
 @pytest.fixture(scope="session")
-def published(trained: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+def trained(homes: Path) -> Home:
+    """Trained, no night run. Not to be written to: take a copy with `copy_of`."""
+    return made(homes / "trained", make_home)
+
+
+@pytest.fixture(scope="session")
+def published(trained: Home, homes: Path) -> Home:
     """The same with three nights. Not to be written to."""
-    home = copy_of(trained, tmp_path_factory.mktemp("published"))
-    home.done("night", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[-1]))
-    return home
+
+    def nights(folder: Path) -> None:
+        copy_of(trained, folder).done("night", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[-1]))
+
+    return made(homes / "published", nights)
 
 
 @pytest.fixture(scope="session")
