@@ -15,13 +15,13 @@ from uuid import UUID
 from django import forms
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.db.models import Model
 from django.forms.models import model_to_dict
 from django.utils.translation import gettext as say
-from django.utils.translation import gettext_lazy as _
 
 from triage import audit, clock
 from triage.home import home
-from triage.models import Flag, Step, User
+from triage.models import Decision, Flag, Step, User
 from triage.roles import REVIEWERS, Role
 
 State = Flag.State
@@ -30,8 +30,8 @@ WORKABLE = OPEN - {State.PROPOSED}
 """A proposal waits for its approver; nobody else works on it."""
 
 WORK = (
-    "state", "claimed_by", "claimed_until", "snoozed_until", "snoozed_p_value", "woken_by", "is_escalated",
-    "closed_at", "verdict", "needs_second_look",
+    "state", "claimed_by", "claimed_until", "snoozed_until", "snoozed_p_value", "snoozed_at_risk", "woken_by",
+    "is_escalated", "closed_at", "verdict", "needs_second_look",
 )  # fmt: skip
 """The fields of a flag that people change, and that undoing gives back."""
 
@@ -64,38 +64,65 @@ class Done:
 
 
 Details = Mapping[str, Any]
+"""What the audit log keeps of an action: codes, ids, dates and amounts, and never what somebody wrote."""
+
+
+class ActionForm(forms.Form):
+    """The fields of an action. `flag` is as it stands, for choices that depend on it."""
+
+    def __init__(self, flag: Flag, data: Mapping[str, Any] | None = None, **options: Any) -> None:
+        super().__init__(data, **options)
+        self.flag = flag
+
+
+Unless = Callable[[Flag, User, datetime], Any]
+"""Why somebody cannot do something to a flag now; empty when they can."""
+
+
+def _never(flag: Flag, user: User, at: datetime) -> str:
+    return ""
 
 
 @dataclass(frozen=True)
 class Action:
-    """Something that can be done to a flag. `do` changes the flag and returns what the audit log keeps of it."""
+    """Something that can be done to a flag. `do` changes the flag and returns the audit record's details."""
 
     name: str
     label: Any
+    help: Any
     do: Callable[..., Details]
     roles: frozenset[Role]
     states: frozenset[State]
-    form: type[forms.Form]
+    form: type[ActionForm]
     key: str  # on the keyboard; empty: none
-    claims: bool  # takes the flag for the one who acts
+    claims: bool  # takes the flag for the one who acts, so nobody else may hold it
+    unless: Unless
+
+    def form_for(self, flag: Flag, data: Mapping[str, Any] | None = None) -> ActionForm:
+        """Its form; ids are unlike those of other actions' forms on the same page."""
+        return self.form(flag, data, auto_id=f"{self.name}-%s")
 
 
 ACTIONS: dict[str, Action] = {}
+"""In the order in which they are offered. `triage.apps` imports the modules that register them."""
 
 
 def action(
     label: Any,
     *,
+    help: Any,
     roles: frozenset[Role] = REVIEWERS,
     states: frozenset[State] = WORKABLE,
-    form: type[forms.Form] = forms.Form,
+    form: type[ActionForm] = ActionForm,
     key: str = "",
     claims: bool = True,
+    unless: Unless = _never,
 ) -> Callable[[Callable[..., Details]], Callable[..., Details]]:
     """Register an action under its function's name. The form's cleaned fields are the function's keywords."""
 
     def register(do: Callable[..., Details]) -> Callable[..., Details]:
-        ACTIONS[do.__name__] = Action(do.__name__, label, do, roles, frozenset(states), form, key, claims)
+        name = do.__name__
+        ACTIONS[name] = Action(name, label, help, do, roles, frozenset(states), form, key, claims, unless)
         return do
 
     return register
@@ -113,9 +140,6 @@ def perform(name: str, user: User, flag_id: str, step_id: UUID, version: int, da
     wanted = ACTIONS[name]
     if user.role not in wanted.roles:
         raise PermissionDenied
-    form = wanted.form(data)
-    if not form.is_valid():
-        raise Refused(" ".join(error for errors in form.errors.values() for error in errors))
     with transaction.atomic():
         flag = Flag.objects.select_for_update().get(pk=flag_id)
         if is_about(flag, user):
@@ -127,6 +151,9 @@ def perform(name: str, user: User, flag_id: str, step_id: UUID, version: int, da
                 raise Refused(say("This form was already used for something else. Reload the page."))
             return Done(flag, say("Already done."), again=True)
         _check_free(wanted, flag, user, version, at)
+        form = wanted.form_for(flag, data)
+        if not form.is_valid():
+            raise Refused(_told(form))
         step = Step.objects.create(
             step_id=step_id, flag=flag, user=user, action=name, at=at, before=_snapshot(flag), version_after=version + 1
         )
@@ -150,37 +177,82 @@ def holder(flag: Flag, at: datetime) -> User | None:
     return flag.claimed_by if flag.claimed_until and flag.claimed_until > at else None
 
 
+def let_go(flag: Flag) -> None:
+    """Return a flag to whoever takes it next."""
+    flag.claimed_by = flag.claimed_until = None
+
+
 def allowed(flag: Flag, user: User) -> list[Action]:
     """What a user may do to a flag as it stands, for buttons and keys."""
-    if is_about(flag, user):
-        return []
-    return [each for each in ACTIONS.values() if user.role in each.roles and flag.state in each.states]
+    return [each for each in ACTIONS.values() if not why_not(each, flag, user)]
+
+
+def why_not(wanted: Action, flag: Flag, user: User) -> str:
+    """Why a user cannot do something to a flag as it stands; empty when they can."""
+    if user.role not in wanted.roles or is_about(flag, user):
+        return say("You may not do this.")
+    return _hindrance(wanted, flag, user, clock.now())
+
+
+def _hindrance(wanted: Action, flag: Flag, user: User, at: datetime) -> str:
+    taken = holder(flag, at)
+    if wanted.claims and taken and taken != user:
+        return say("%(user)s is working on this flag.") % {"user": taken}
+    if flag.state not in wanted.states:
+        return say("This cannot be done to a flag that is: %(state)s.") % {"state": flag.get_state_display()}
+    return str(wanted.unless(flag, user, at))
 
 
 def _check_free(wanted: Action, flag: Flag, user: User, version: int, at: datetime) -> None:
     taken = holder(flag, at)
-    if taken and taken != user:
-        raise Overtaken(say("%(user)s is working on this flag.") % {"user": taken})
+    hindrance = _hindrance(wanted, flag, user, at)
+    if wanted.claims and taken and taken != user:
+        raise Overtaken(hindrance)
     if flag.version != version:
-        last = flag.steps.order_by("-at").select_related("user").first()
-        who = last.user if last else say("A night")
+        last = last_step(flag)
+        who = last.user if last and last.version_after == flag.version else say("A night")
         raise Overtaken(say("%(who)s changed this flag meanwhile. Look at it again.") % {"who": who})
-    if flag.state not in wanted.states:
-        raise Refused(say("This cannot be done to a flag that is: %(state)s.") % {"state": flag.get_state_display()})
+    if hindrance:
+        raise Refused(hindrance)
+
+
+def _told(form: ActionForm) -> str:
+    """A form's errors in one line, each with the label of its field."""
+    errors = [(form.fields[name].label if name in form.fields else "", each) for name, each in form.errors.items()]
+    return " ".join(f"{label}: {' '.join(each)}" if label else " ".join(each) for label, each in errors)
+
+
+def last_step(flag: Flag) -> Step | None:
+    """The last thing a person did to a flag."""
+    return flag.steps.order_by("-version_after").select_related("user").first()
 
 
 def _snapshot(flag: Flag) -> dict[str, Any]:
-    fields = model_to_dict(flag, WORK)
-    held = [model_to_dict(hold) for hold in flag.holds.order_by("pk")]
-    return {"flag": _plain(fields), "holds": [_plain(hold) for hold in held]}
+    return {
+        "flag": _plain(model_to_dict(flag, WORK)),
+        "holds": [_plain(model_to_dict(each)) for each in flag.holds.order_by("pk")],
+        "decisions": [_plain(model_to_dict(each)) for each in flag.decisions.order_by("pk")],
+    }
+
+
+def restore(flag: Flag, before: Mapping[str, Any]) -> None:
+    """Give a flag, its holds and its decisions what a snapshot kept. Holds made since go, decisions are undone."""
+    _set(flag, before["flag"])
+    flag.holds.exclude(pk__in=[each["id"] for each in before["holds"]]).delete()
+    flag.decisions.exclude(pk__in=[each["id"] for each in before["decisions"]]).update(state=Decision.State.UNDONE)
+    for rows, kept in ((flag.holds, before["holds"]), (flag.decisions, before["decisions"])):
+        standing = rows.in_bulk([each["id"] for each in kept])
+        for each in kept:
+            _set(standing[each["id"]], each)
+            standing[each["id"]].save()
+
+
+def _set(row: Model, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        field = row._meta.get_field(name)
+        setattr(row, field.attname, field.to_python(value))
 
 
 def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Field values as JSON keeps them."""
     return {k: v if isinstance(v, bool | int | float | str | None) else str(v) for k, v in fields.items()}
-
-
-@action(_("Take"), key="c")
-def claim(doing: Doing) -> Details:
-    """Take a flag for the time of a lease, so that two do not work on it."""
-    return {"until": doing.flag.claimed_until.isoformat() if doing.flag.claimed_until else ""}

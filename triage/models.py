@@ -10,6 +10,7 @@ from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from triage.reasons import ALL_REASONS, EvidenceKind, Verdict
 from triage.roles import Role
 
 
@@ -52,6 +53,7 @@ class Flag(models.Model):
         SNOOZED = "snoozed", _("Snoozed")
         AWAITING_MEMBER = "awaiting_member", _("Awaiting the member")
         AWAITING_BANK = "awaiting_bank", _("Awaiting the bank")
+        SUPPRESSED = "suppressed", _("Suppressed")
         PROPOSED = "proposed", _("To approve")
         RETURNED = "returned", _("Returned")
         REOPENED = "reopened", _("Reopened")
@@ -62,6 +64,12 @@ class Flag(models.Model):
         HOLD = "hold", _("Hold")
         REVIEW = "review", _("Review")
         AUDIT = "audit", _("Audit sample")
+
+    class WokenBy(models.TextChoices):
+        NEW_EVIDENCE = "new_evidence", _("New evidence")
+        MORE_UNUSUAL = "more_unusual", _("More unusual than before")
+        MORE_AT_RISK = "more_at_risk", _("More money at risk than before")
+        DATE_CAME = "date_came", _("The date came")
 
     flag_id = models.CharField(primary_key=True, max_length=40)
     change_id = models.CharField(max_length=100, db_index=True)
@@ -89,18 +97,20 @@ class Flag(models.Model):
     exposed_on = models.JSONField(default=list)  # breach ids, for the chip
     ring = models.CharField(max_length=40, db_index=True)  # the smallest flag_id of those tied together
     ring_size = models.IntegerField(default=1)
-    evidence_digest = models.CharField(max_length=64)
+    evidence_digest = models.CharField(max_length=64)  # of all that is shown
+    facts_digest = models.CharField(max_length=64)  # of what happened alone: when it differs, there is new evidence
 
     state = models.CharField(max_length=20, choices=State, default=State.NEW, db_index=True)
     claimed_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="claimed")
     claimed_until = models.DateTimeField(null=True)
-    snoozed_until = models.DateField(null=True)
-    snoozed_p_value = models.FloatField(null=True)  # set when snoozed until worse
-    woken_by = models.CharField(max_length=200, blank=True)  # why it came back from a snooze
+    snoozed_until = models.DateField(null=True)  # or suppressed until
+    snoozed_p_value = models.FloatField(null=True)  # what it has to be worse than, when snoozed until worse
+    snoozed_at_risk = models.DecimalField(max_digits=18, decimal_places=2, null=True)
+    woken_by = models.CharField(max_length=20, blank=True, choices=WokenBy)  # why it came back
     is_escalated = models.BooleanField(default=False)
     opened_at = models.DateTimeField()  # when it was first published here
     closed_at = models.DateTimeField(null=True)
-    verdict = models.CharField(max_length=20, blank=True)
+    verdict = models.CharField(max_length=20, blank=True, choices=Verdict)
     needs_second_look = models.BooleanField(default=False)
     version = models.IntegerField(default=1)  # goes up with every change anybody makes
 
@@ -127,7 +137,7 @@ class Evidence(models.Model):
     body = models.JSONField()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["flag", "night"], name="evidence_once_a_night")]  # noqa: RUF012
+        constraints = [models.UniqueConstraint(fields=["flag", "night", "digest"], name="evidence_once")]  # noqa: RUF012
 
 
 class Step(models.Model):
@@ -171,15 +181,18 @@ class Decision(models.Model):
     state = models.CharField(max_length=10, choices=State)
     by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="decisions")
     at = models.DateTimeField()
-    evidence_digest = models.CharField(max_length=64)
-    verdict = models.CharField(max_length=20, blank=True)  # of desk.Verdict
-    reason_code = models.CharField(max_length=40, blank=True)
-    evidence_kind = models.CharField(max_length=30, blank=True)
+    change_id = models.CharField(max_length=100)  # the flag's then: an announced change may take over a derived one
+    evidence_digest = models.CharField(max_length=64)  # what was seen
+    facts_digest = models.CharField(max_length=64)  # it falls when these change
+    verdict = models.CharField(max_length=20, blank=True, choices=Verdict)
+    reason_code = models.CharField(max_length=10, blank=True, choices=ALL_REASONS)
+    evidence_kind = models.CharField(max_length=30, blank=True, choices=EvidenceKind)
     until = models.DateField(null=True)  # of a suppression or a longer hold
     note = models.TextField(blank=True)
     approver = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="approvals")
     decided_at = models.DateTimeField(null=True)  # when it came into force, was returned or fell
     returned_because = models.TextField(blank=True)
+    handed_over_at = models.DateTimeField(null=True)  # when it was written into outcomes/
 
 
 class Hold(models.Model):
@@ -203,6 +216,7 @@ class Hold(models.Model):
     by = models.ForeignKey(User, null=True, on_delete=models.PROTECT)
     at = models.DateTimeField()
     is_extended = models.BooleanField(default=False)
+    handed_over_at = models.DateTimeField(null=True)  # when it was written, as it stands, into holds/ or releases/
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["flag", "payment_id"], name="one_hold_a_payment")]  # noqa: RUF012
@@ -212,6 +226,7 @@ class Note(models.Model):
     """Something a reviewer wrote down about a flag."""
 
     flag = models.ForeignKey(Flag, on_delete=models.CASCADE, related_name="notes")
+    step = models.ForeignKey(Step, on_delete=models.CASCADE, null=True, related_name="notes")  # undone with it
     by = models.ForeignKey(User, on_delete=models.PROTECT)
     at = models.DateTimeField()
     text = models.TextField()

@@ -1,7 +1,8 @@
 """Bring a published night before reviewers: its flags, the evidence behind them, and the holds it proposes.
 
 What nights write is read and never changed. The same files are not read again; a night that was run again replaces what
-stood, but the work on a flag stays with it.
+stood, but the work on a flag stays with it. What a night may do to work: bring a snoozed flag back, let a proposal fall
+that new evidence has overtaken, and put a decided change before people again when the pipeline flags it anew.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -21,7 +22,7 @@ from django.db import transaction
 
 from pipeline.settings import Settings
 from triage import audit, clock
-from triage.models import Evidence, Flag, Hold, Night
+from triage.models import Decision, Evidence, Flag, Hold, Night
 
 FROM_FLAGS = (
     "flag_id", "change_id", "derived", "member_id", "household_id", "payee_id", "payee_type", "account", "account_hint",
@@ -29,6 +30,12 @@ FROM_FLAGS = (
     "model", "model_version", "run_id",
 )  # fmt: skip
 FROZEN = ("reasons", "reassuring", "exposures")
+FACTS = ("timeline", "before", "after", "neighbours", "exposures")
+"""What makes new evidence when it differs. Reasons follow from it, and how they are worded changes with time alone."""
+DONE = (Flag.State.CLOSED, Flag.State.EXPIRED)
+PROPOSED = (
+    "payee_id", "account", "change_id", "old_change_id", "amount", "hold_until", "state", "by", "is_extended", "at",
+)  # fmt: skip
 BATCH = 500
 
 
@@ -64,8 +71,8 @@ def publish(settings: Settings, night: date) -> Published:
         is_latest = not Night.objects.filter(night__gt=night).exists()
         flags = pq.read_table(files["flags"]).to_pylist()
         evidence = {each["flag_id"]: each for each in pq.read_table(files["evidence"]).to_pylist()}
-        new = _save(flags, evidence, row, is_latest)
-        _propose_holds(files["holds"], {flag["flag_id"] for flag in flags})
+        new, back = _save(flags, evidence, row, is_latest)
+        _propose_holds(files["holds"], {flag["flag_id"] for flag in flags}, back)
         audit.record(None, "publish", night=str(night), flags=len(flags), new=new, digest=digest)
     return Published(night, len(flags), new, again=False)
 
@@ -83,49 +90,100 @@ def _digest(files: Mapping[str, Path]) -> str:
     return told.hexdigest()
 
 
-def _save(flags: list[dict[str, Any]], evidence: Mapping[str, dict[str, Any]], night: Night, is_latest: bool) -> int:
-    """Add new flags, renew those that stand, freeze evidence that is news. Returns how many are new."""
-    standing = {flag.flag_id: flag for flag in Flag.objects.filter(pk__in=[flag["flag_id"] for flag in flags])}
+def _save(
+    flags: list[dict[str, Any]], evidence: Mapping[str, dict[str, Any]], night: Night, is_latest: bool
+) -> tuple[int, set[str]]:
+    """Add new flags, renew those that stand, freeze evidence that is news.
+
+    Returns:
+        how many are new; the flags that were done and came back.
+    """
+    wanted = [flag["flag_id"] for flag in flags]
+    standing = {flag.flag_id: flag for flag in Flag.objects.select_for_update().filter(pk__in=wanted)}
     rings = rings_of(evidence)
-    added, renewed, frozen = [], [], []
+    saved, frozen, news, back = [], [], [], set()
     for given in flags:
         flag_id = given["flag_id"]
         body = _plain({**evidence.get(flag_id, {}), **{name: given[name] for name in FROZEN}})
-        digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-        flag = standing.get(flag_id)
-        if flag is None:
-            flag = Flag(flag_id=flag_id, opened_at=clock.now())
-            added.append(flag)
-        elif flag.night_id > night.night:
+        body.pop("night", None)
+        flag = standing.get(flag_id) or Flag(flag_id=flag_id, opened_at=clock.now(), version=0)
+        if flag.night_id and flag.night_id > night.night:
             continue  # a later night has told more
-        else:
-            renewed.append(flag)
+        digest, facts = _hash(body), _hash({name: body.get(name) for name in FACTS})
         if flag.evidence_digest != digest:
             frozen.append(Evidence(flag_id=flag_id, night=night.night, digest=digest, body=body))
-        _renew(flag, given, night, digest, rings[flag_id], is_latest)
+        if flag.facts_digest != facts:
+            flag.version += 1
+            news.append(flag_id)
+        if flag.state in DONE and given["first_flagged_on"] > flag.first_flagged_on:
+            _come_back(flag)
+            back.add(flag_id)
+        elif flag.state == Flag.State.SNOOZED and (why := _why_wake(flag, given, flag.facts_digest != facts)):
+            wake(flag, why)
+        flag.evidence_digest, flag.facts_digest = digest, facts
+        _renew(flag, given, night, rings.get(flag_id, (flag_id, 1)), is_latest)
+        saved.append(flag)
+    _let_proposals_fall({flag.flag_id: flag for flag in saved if flag.flag_id in {*news, *back} & standing.keys()})
     if is_latest:
-        Flag.objects.filter(is_current=True).exclude(pk__in=[f["flag_id"] for f in flags]).update(is_current=False)
-    Flag.objects.bulk_create(added, BATCH)
-    told = [f.name for f in Flag._meta.fields if f.name in FROM_FLAGS or f.name in RENEWED]
-    Flag.objects.bulk_update(renewed, [name for name in told if name != "flag_id"], BATCH)
-    Evidence.objects.bulk_create(
-        frozen, BATCH, update_conflicts=True, unique_fields=["flag", "night"], update_fields=["digest", "body"]
-    )
-    return len(added)
+        Flag.objects.filter(is_current=True).exclude(pk__in=wanted).update(is_current=False)
+    names = [field.name for field in Flag._meta.fields if field.name != "flag_id"]
+    Flag.objects.bulk_create(saved, BATCH, update_conflicts=True, unique_fields=["flag_id"], update_fields=names)
+    Evidence.objects.bulk_create(frozen, BATCH, ignore_conflicts=True)
+    return len(saved) - len(standing.keys() & {flag.flag_id for flag in saved}), back
 
 
-RENEWED = ("night", "is_current", "headline_reason", "exposed_on", "ring", "ring_size", "evidence_digest")
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _renew(
-    flag: Flag, given: Mapping[str, Any], night: Night, digest: str, ring: tuple[str, int], is_latest: bool
-) -> None:
+def _renew(flag: Flag, given: Mapping[str, Any], night: Night, ring: tuple[str, int], is_latest: bool) -> None:
     for name in FROM_FLAGS:
         setattr(flag, name, given[name])
-    flag.night, flag.is_current, flag.evidence_digest = night, is_latest, digest
+    flag.night, flag.is_current = night, is_latest
     flag.headline_reason = given["reasons"][0]["sentence"] if given["reasons"] else ""
     flag.exposed_on = sorted({each["breach_id"] for each in given["exposures"]})
     flag.ring, flag.ring_size = ring
+
+
+def _why_wake(flag: Flag, given: Mapping[str, Any], is_news: bool) -> Flag.WokenBy | None:
+    """Why a snoozed flag comes back, if it does."""
+    if is_news:
+        return Flag.WokenBy.NEW_EVIDENCE
+    if flag.snoozed_p_value is not None and given["p_value"] < flag.snoozed_p_value:
+        return Flag.WokenBy.MORE_UNUSUAL
+    if flag.snoozed_at_risk is not None and given["amount_at_risk"] > flag.snoozed_at_risk:
+        return Flag.WokenBy.MORE_AT_RISK
+    return None
+
+
+def wake(flag: Flag, why: Flag.WokenBy) -> None:
+    """Bring a snoozed or suppressed flag back into work, with a record. The flag is not saved."""
+    flag.state, flag.woken_by = Flag.State.NEW, why
+    flag.snoozed_until = flag.snoozed_p_value = flag.snoozed_at_risk = None
+    flag.version += 1
+    audit.record(None, "wake", flag.flag_id, why=why)
+
+
+def _come_back(flag: Flag) -> None:
+    """A decided change that the pipeline flags anew is open again. Earlier decisions stay with it."""
+    audit.record(None, "come_back", flag.flag_id, verdict=flag.verdict)
+    flag.state, flag.woken_by, flag.opened_at = Flag.State.NEW, Flag.WokenBy.NEW_EVIDENCE, clock.now()
+    flag.verdict, flag.closed_at, flag.needs_second_look, flag.is_escalated = "", None, False, False
+    flag.version += 1
+
+
+def _let_proposals_fall(flags: Mapping[str, Flag]) -> None:
+    """What was proposed on evidence that has changed since cannot be approved any more."""
+    waiting = Decision.objects.filter(flag__in=flags.keys(), state=Decision.State.PENDING)
+    for decision in waiting:
+        flag = flags[decision.flag_id]
+        if decision.facts_digest == flag.facts_digest:
+            continue
+        decision.state, decision.decided_at = Decision.State.VOID, clock.now()
+        decision.save()
+        if flag.state == Flag.State.PROPOSED:
+            flag.state, flag.woken_by = Flag.State.NEW, Flag.WokenBy.NEW_EVIDENCE
+        audit.record(None, "void", flag.flag_id, decision=decision.pk, kind=decision.kind, verdict=decision.verdict)
 
 
 def rings_of(evidence: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, int]]:
@@ -149,26 +207,26 @@ def rings_of(evidence: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, 
     return {flag_id: (ring, sizes[ring]) for flag_id, ring in roots.items()}
 
 
-def _propose_holds(path: Path, flag_ids: Iterable[str]) -> None:
-    """Holds the night proposes, where nobody has decided about that payment."""
-    wanted = set(flag_ids)
+def _propose_holds(path: Path, wanted: Container[str], back: Container[str]) -> None:
+    """Holds the night proposes, where nobody has decided about that payment, or not since its flag came back."""
     with path.open(encoding="utf-8", newline="") as file:
         proposed = [row for row in csv.DictReader(file) if row["flag_id"] in wanted]
-    Hold.objects.bulk_create(
-        [
-            Hold(
-                **{name: row[name] for name in ("payment_id", "payee_id", "account", "change_id", "old_change_id")},
-                flag_id=row["flag_id"],
-                amount=Decimal(row["amount"]) if row["amount"] else None,
-                hold_until=date.fromisoformat(row["hold_until"]),
-                state=Hold.State.PROPOSED,
-                at=clock.now(),
-            )
-            for row in proposed
-        ],
-        BATCH,
-        ignore_conflicts=True,
-    )
+    standing = {
+        (hold.flag_id, hold.payment_id): hold for hold in Hold.objects.filter(flag__in={r["flag_id"] for r in proposed})
+    }
+    made, renewed = [], []
+    for row in proposed:
+        hold = standing.get((row["flag_id"], row["payment_id"]))
+        if hold and hold.state != Hold.State.PROPOSED and row["flag_id"] not in back:
+            continue
+        (renewed if hold else made).append(hold := hold or Hold(flag_id=row["flag_id"], payment_id=row["payment_id"]))
+        for name in ("payee_id", "account", "change_id", "old_change_id"):
+            setattr(hold, name, row[name])
+        hold.amount = Decimal(row["amount"]) if row["amount"] else None
+        hold.hold_until = date.fromisoformat(row["hold_until"])
+        hold.state, hold.by, hold.is_extended, hold.at = Hold.State.PROPOSED, None, False, clock.now()
+    Hold.objects.bulk_create(made, BATCH)
+    Hold.objects.bulk_update(renewed, PROPOSED, BATCH)
 
 
 def _plain(value: Any) -> Any:

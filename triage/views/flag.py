@@ -24,9 +24,9 @@ def panes(request: HttpRequest, flag_id: str, said: str = "", refused: str = "",
     audit.record(request.user, "view", flag_id)
     context = {
         "flag": found,
-        "evidence": found.evidence.order_by("-night").first(),
+        "evidence": found.evidence.filter(digest=found.evidence_digest).order_by("-night").first(),
         "holder": desk.holder(found, clock.now()),
-        "actions": desk.allowed(found, request.user),
+        "actions": [(action, action.form_for(found)) for action in desk.allowed(found, request.user)],
         "step": uuid4(),
         "said": said,
         "refused": refused,

@@ -1,0 +1,22 @@
+"""The application as Django knows it: once it is ready, every action is registered."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from django.apps import AppConfig
+
+ACTION_MODULES = ("actions", "verdicts", "holding", "approvals")
+"""In the order in which their actions are offered."""
+
+
+class Triage(AppConfig):
+    """Reviewers' work."""
+
+    name = "triage"
+    verbose_name = "PayeeWatch"
+
+    def ready(self) -> None:
+        """Register the actions."""
+        for module in ACTION_MODULES:
+            import_module(f"triage.{module}")
