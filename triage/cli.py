@@ -56,8 +56,10 @@ def triage(settings: Settings, host: str, port: int, workers: int) -> Answer:
     Example: payeewatch triage --port 8000
     """
     start(settings)
+    from triage.notices import channels
     from triage.serve import serve
 
+    channels()  # refuses addresses that cannot be used
     serve(host, port, workers)
     return {"stopped": f"{host}:{port}"}, ["stopped"]
 
@@ -97,3 +99,26 @@ def triage_user(settings: Settings, name: str, role: str) -> Answer:
     return {"name": name, "role": role, "password": password, "made": made}, [
         f"{name} ({role}) {'made' if made else 'admitted again'}; password, shown this once: {password}"
     ]
+
+
+@command("triage-token")
+@click.argument("name")
+@click.option("--scopes", default="", help="What it may read: flags, runs, health; several with commas.")
+@click.option("--revoke", is_flag=True, help="Instead: the system's token opens nothing from now on.")
+def triage_token(settings: Settings, name: str, scopes: str, revoke: bool) -> Answer:
+    """Make a token with which another system reads the API or the metrics, and print it. An older one is replaced.
+
+    Example: payeewatch triage-token payments --scopes flags,runs
+    """
+    start(settings)
+    from triage import api_tokens
+
+    if revoke:
+        if not api_tokens.revoke(name):
+            raise click.UsageError(f"{name}: there is no such token")
+        return {"name": name, "revoked": True}, [f"{name} opens nothing from now on"]
+    asked = [scope.strip() for scope in scopes.split(",") if scope.strip()]
+    if not asked or set(asked) - set(api_tokens.SCOPES):
+        raise click.UsageError(f"--scopes {scopes!r}: name some of {', '.join(api_tokens.SCOPES)}")
+    token = api_tokens.make(name, asked)
+    return {"name": name, "scopes": asked, "token": token}, [f"{name} ({', '.join(asked)}); shown this once: {token}"]

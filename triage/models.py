@@ -289,12 +289,32 @@ class Tombstone(models.Model):
 
 
 class Notice(models.Model):
-    """A notice to be sent to a webhook or by mail, until it was delivered."""
+    """A notice of a night on its way to a webhook or by mail: once a channel, tried until it is delivered."""
 
-    kind = models.CharField(max_length=20)
+    class Channel(models.TextChoices):
+        WEBHOOK = "webhook", _("Webhook")
+        MAIL = "mail", _("Mail")
+
+    channel = models.CharField(max_length=10, choices=Channel)
+    night = models.DateField()
     body = models.JSONField()
     made_at = models.DateTimeField()
     tries = models.IntegerField(default=0)
     next_try_at = models.DateTimeField()
     delivered_at = models.DateTimeField(null=True)
     last_error = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["channel", "night"], name="one_notice_a_night")]  # noqa: RUF012
+
+
+class ApiToken(models.Model):
+    """A system that may read. The token itself is shown once, when it is made; only its keyed hash is kept."""
+
+    name = models.CharField(max_length=60, unique=True)
+    digest = models.CharField(max_length=64, unique=True)
+    scopes = models.JSONField()
+    made_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True)
+    minute = models.DateTimeField(null=True)  # of the last request ...
+    used = models.IntegerField(default=0)  # ... and how many there were in it

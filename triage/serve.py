@@ -17,6 +17,7 @@ from django.db import close_old_connections
 
 from pipeline.command import place
 from pipeline.errors import SettingsError, StoreError
+from triage import notices
 from triage.home import home
 from triage.publish import publish, unpublished
 
@@ -77,6 +78,8 @@ def tidy() -> None:
     """What has to be done without anybody asking."""
     for night in unpublished(home()):
         publish(home(), night)
+    notices.announce()
+    notices.deliver()
 
 
 def keep_house(task: Callable[[], object]) -> None:

@@ -26,6 +26,10 @@ def _secret() -> str:
     return hmac.new(Keys.load(PAYEEWATCH.key_file).audit, b"triage sessions", hashlib.sha256).hexdigest()
 
 
+def _text_of(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8").strip() if path else ""
+
+
 SECRET_KEY = _secret()
 DEBUG = False
 ALLOWED_HOSTS = os.environ.get("PAYEEWATCH_TRIAGE_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
@@ -52,6 +56,7 @@ INSTALLED_APPS = [
     "csp",
 ]
 MIDDLEWARE = [
+    "triage.metrics.Measured",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -139,6 +144,18 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": [NONE],
     }
 }
+
+WEBHOOK_URL = os.environ.get("PAYEEWATCH_WEBHOOK_URL", "")
+WEBHOOK_SECRET_FILE = os.environ.get("PAYEEWATCH_WEBHOOK_SECRET_FILE", "")
+MAIL_TO = [each.strip() for each in os.environ.get("PAYEEWATCH_MAIL_TO", "").split(",") if each.strip()]
+DEFAULT_FROM_EMAIL = os.environ.get("PAYEEWATCH_MAIL_FROM", "payeewatch@localhost")
+EMAIL_HOST = os.environ.get("PAYEEWATCH_SMTP_HOST", "localhost")
+EMAIL_PORT = int(os.environ.get("PAYEEWATCH_SMTP_PORT", "25"))
+EMAIL_USE_TLS = os.environ.get("PAYEEWATCH_SMTP_TLS", "") == "1"
+EMAIL_HOST_USER = os.environ.get("PAYEEWATCH_SMTP_USER", "")
+EMAIL_HOST_PASSWORD = _text_of(os.environ.get("PAYEEWATCH_SMTP_PASSWORD_FILE", ""))
+EMAIL_TIMEOUT = 10
+ADDRESS = os.environ.get("PAYEEWATCH_TRIAGE_URL", "").rstrip("/")  # as people reach it, for links in notices
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("fr", _("French"))]

@@ -61,3 +61,11 @@ def test_a_database_out_of_reach_is_a_store(empty: Home, database: str) -> None:
     code, told = run(empty, "triage-user", "owner", "--role", "senior", DATABASE_URL=database)
     assert code == 15
     assert "hidden" not in told["message"]
+
+
+def test_a_token_is_made_shown_once_and_revoked(empty: Home) -> None:
+    code, told = run(empty, "triage-token", "payments", "--scopes", "flags,runs")
+    assert (code, told["scopes"], told["token"].startswith("pwt_")) == (0, ["flags", "runs"], True)
+    assert run(empty, "triage-token", "payments", "--revoke")[0] == 0
+    assert run(empty, "triage-token", "payments", "--revoke")[0] == 2
+    assert run(empty, "triage-token", "payments", "--scopes", "everything")[0] == 2

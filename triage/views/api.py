@@ -1,0 +1,120 @@
+"""The read API for other systems, version 1: JSON, by token, every read with its record in the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import reverse
+
+from triage import audit
+from triage.api_tokens import NotAdmitted, admit
+from triage.models import ApiToken, Flag, Night
+from triage.openapi import DOCUMENT, FLAG_FIELDS
+from triage.roles import ANYBODY
+from triage.route import Route
+
+PAGE, LARGEST_PAGE = 100, 500
+
+
+class NightsQuery(forms.Form):
+    """Which nights: `after` is the last one of the page before."""
+
+    after = forms.DateField(required=False)
+    size = forms.IntegerField(required=False, min_value=1, max_value=LARGEST_PAGE)
+
+
+class FlagsQuery(forms.Form):
+    """Which flags: `after` is the last flag_id of the page before."""
+
+    night = forms.DateField(required=False)
+    queue = forms.ChoiceField(required=False, choices=Flag.Queue.choices)
+    state = forms.ChoiceField(required=False, choices=Flag.State.choices)
+    after = forms.CharField(required=False, max_length=40)
+    size = forms.IntegerField(required=False, min_value=1, max_value=LARGEST_PAGE)
+
+
+def read(scope: str, form: type[forms.Form] = forms.Form) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A view for tokens with a scope; it gets the token and the checked query."""
+
+    def wrap(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        @wraps(view)
+        def answer(request: HttpRequest, **words: Any) -> HttpResponse:
+            try:
+                token = admit(request, scope)
+            except NotAdmitted as error:
+                return _error(error.status, str(error))
+            query = form(request.GET)
+            if unknown := sorted(set(request.GET) - set(query.fields)):
+                return _error(400, f"unknown: {', '.join(unknown)}; there are {', '.join(query.fields) or 'none'}")
+            if not query.is_valid():
+                return _error(400, "; ".join(f"{name}: {' '.join(said)}" for name, said in query.errors.items()))
+            asked = {name: value for name, value in query.cleaned_data.items() if value}
+            return view(request, token, asked, **words)
+
+        return answer
+
+    return wrap
+
+
+@read("flags", FlagsQuery)
+def flags(request: HttpRequest, token: ApiToken, asked: Mapping[str, Any]) -> HttpResponse:
+    """Flags by flag_id, a page at a time."""
+    found = Flag.objects.filter(**{name: asked[name] for name in ("night", "queue", "state") if name in asked})
+    rows = list(found.filter(pk__gt=asked.get("after", "")).order_by("pk").values(*FLAG_FIELDS)[: _size(asked) + 1])
+    return _page(request, token, asked, rows, "flag_id")
+
+
+@read("flags")
+def flag(request: HttpRequest, token: ApiToken, asked: Mapping[str, Any], flag_id: str) -> HttpResponse:
+    """One flag."""
+    row = Flag.objects.filter(pk=flag_id).values(*FLAG_FIELDS).first()
+    if row is None:
+        return _error(404, "there is no such flag")
+    audit.record(None, "api_flag", flag_id, token=token.name)
+    return JsonResponse(row)
+
+
+@read("runs", NightsQuery)
+def nights(request: HttpRequest, token: ApiToken, asked: Mapping[str, Any]) -> HttpResponse:
+    """Nights with their own accounts, oldest first, a page at a time."""
+    found = Night.objects.filter(night__gt=asked["after"]) if "after" in asked else Night.objects.all()
+    rows = list(found.order_by("night").values("night", "published_at", "run")[: _size(asked) + 1])
+    return _page(request, token, asked, rows, "night")
+
+
+def document(request: HttpRequest) -> HttpResponse:
+    """What there is to read, as OpenAPI."""
+    return JsonResponse(DOCUMENT)
+
+
+def _size(asked: Mapping[str, Any]) -> int:
+    return asked.get("size", PAGE)
+
+
+def _page(
+    request: HttpRequest, token: ApiToken, asked: Mapping[str, Any], rows: list[dict[str, Any]], key: str
+) -> JsonResponse:
+    """A page of rows and where the next one is; `rows` may be one longer than the page."""
+    more, rows = len(rows) > _size(asked), rows[: _size(asked)]
+    plain = {name: str(value) for name, value in asked.items()}
+    name = request.resolver_match.url_name
+    after = plain | {"after": str(rows[-1][key])} if more else None
+    audit.record(None, name.replace("-", "_"), token=token.name, filter=plain, count=len(rows))
+    return JsonResponse({"results": rows, "next": f"{reverse(name)}?{urlencode(after)}" if after else None})
+
+
+def _error(status: int, message: str) -> JsonResponse:
+    return JsonResponse({"message": message}, status=status)
+
+
+ROUTES = (
+    Route("api-flags", "api/v1/flags", flags, ANYBODY),
+    Route("api-flag", "api/v1/flags/<str:flag_id>", flag, ANYBODY),
+    Route("api-nights", "api/v1/nights", nights, ANYBODY),
+    Route("api-document", "api/v1/openapi.json", document, ANYBODY),
+)

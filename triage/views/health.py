@@ -1,0 +1,43 @@
+"""For monitoring: whether the application can work, and how it does."""
+
+from __future__ import annotations
+
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from triage import audit, clock, metrics
+from triage.api_tokens import NotAdmitted, admit
+from triage.home import home
+from triage.models import Night
+from triage.roles import ANYBODY
+from triage.route import Route
+
+
+def health(request: HttpRequest) -> HttpResponse:
+    """200 when database, home and the audit log's end are as they must be, else 503. Holds no data."""
+    found = {"home": any(home().folder("runs").glob("????-??-??.json"))}
+    age = None
+    try:
+        last = Night.objects.order_by("-night").values_list("night", flat=True).first()
+        found |= {"database": True, "audit_head": audit.head_agrees()}
+        age = (clock.today() - last).days if last else None
+    except DatabaseError:
+        found |= {"database": False}
+    ok = all(found.values())
+    return JsonResponse({"ok": ok} | found | {"last_night_age_days": age}, status=200 if ok else 503)
+
+
+def measures(request: HttpRequest) -> HttpResponse:
+    """Prometheus metrics, for a token with the scope health."""
+    try:
+        admit(request, "health")
+    except NotAdmitted as error:
+        return HttpResponse(f"{error}\n", status=error.status, content_type="text/plain")
+    return HttpResponse(metrics.text(), content_type=CONTENT_TYPE_LATEST)
+
+
+ROUTES = (
+    Route("health", "health", health, ANYBODY),
+    Route("metrics", "metrics", measures, ANYBODY),
+)
