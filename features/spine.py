@@ -14,7 +14,7 @@ import narwhals as nw
 import pyarrow as pa
 
 from features.engine import DAY, Frame
-from features.versions import Tables, first_versions, visible
+from features.versions import NEVER, SERIAL, Tables, first_versions, visible
 
 WAVE_DAYS = 15
 """A surge between two banks is looked for until this long after a change became known."""
@@ -54,11 +54,27 @@ def open_changes(tables: Tables, nights: Sequence[Night], window_days: int, extr
     return _finished(tables, pairs.filter(is_open).drop("is_pending", "is_named"))
 
 
-def learning_changes(tables: Tables, nights: Sequence[Night], ages_days: Sequence[int], since: date) -> Frame:
-    """Every change on the night it became known, and `ages_days` after it took effect, on nights from `since` on.
+def named_changes(tables: Tables, nights: Sequence[Night], names_of: Sequence[str]) -> Frame:
+    """The named changes on each night that knows them, open or not."""
+    instants = tables.engine.load(calendar(nights)).select("as_of", "cutoff_at")
+    named = all_changes(tables).join(tables.engine.load(names(names_of)), on="change_id", how="semi")
+    return _finished(tables, _as_known(named.join(instants, how="cross")))
 
-    A night before the change was known is left out. `nights` must begin well before `since`: a change is aged from
-    the night it took effect on.
+
+def learning_changes(
+    tables: Tables,
+    nights: Sequence[Night],
+    ages_days: Sequence[int],
+    since: date,
+    window_days: int,
+    past_window_days: Sequence[int],
+) -> Frame:
+    """Every change on nights of its life from `since` on, each a night on which it was open.
+
+    Within its window: the night it became known, and those `ages_days` after it took effect. Past it: the first night
+    with a payment to it pending, from each of `past_window_days` after the window's end until the next of them. A night
+    before the change was known is left out. `nights` must begin well before `since`: a change is aged from the night
+    it took effect on.
     """
     days = tables.engine.load(calendar(nights))
     last = max(_microseconds(night.cutoff_at) for night in nights)
@@ -66,10 +82,34 @@ def learning_changes(tables: Tables, nights: Sequence[Night], ages_days: Sequenc
     ages = tables.engine.load(pa.table({"age": pa.array(ages_days, pa.int64())}))
     aged = _night_of("effective_at", changes, days).join(ages, how="cross")
     aged = aged.select("change_id", day=nw.col("day") + nw.col("age"))
-    due = nw.concat([_night_of("announced_at", changes, days), aged]).unique()
-    due = due.join(days.select("day", "as_of", "cutoff_at"), on="day", how="inner").drop("day")
-    due = due.filter(nw.col("as_of") >= _microseconds(datetime.combine(since, time())))
-    return _finished(tables, _as_known(changes.join(due, on="change_id", how="inner")))
+    instants = days.select("day", "as_of", "cutoff_at").filter(
+        nw.col("as_of") >= _microseconds(datetime.combine(since, time()))
+    )
+    due = nw.concat([_night_of("announced_at", changes, days).drop("instant"), aged]).unique()
+    due = due.join(instants, on="day", how="inner").drop("day")
+    within = _as_known(changes.join(due, on="change_id", how="inner")).filter(nw.col("age_days") <= window_days)
+    waiting = _first_waiting(tables, changes, days, instants, [window_days + age for age in past_window_days])
+    past = _as_known(changes.join(waiting, on="change_id", how="inner"))
+    return _finished(tables, nw.concat([within, past]))
+
+
+def _first_waiting(tables: Tables, changes: Frame, days: Frame, instants: Frame, ages_days: Sequence[int]) -> Frame:
+    """(change_id, as_of, cutoff_at): the first night from each age until the next that sees a payment waiting."""
+    spans = {"from_age": sorted(ages_days), "to_age": [*sorted(ages_days)[1:], *[NEVER // DAY][: len(ages_days)]]}
+    ages = tables.engine.load(pa.table({name: pa.array(ages, pa.int64()) for name, ages in spans.items()}))
+    payments = _waiting_payments(tables, changes).rename({"known_at": "planned_at", "superseded_at": "leaves_at"})
+    pairs = changes.select(
+        "change_id", "payee_id", "new_account", "effective_at", *SERIAL, "superseded_at", "superseded_by"
+    )
+    pairs = pairs.join(payments, on=["payee_id", "new_account"], how="inner").join(ages, how="cross")
+    begins = nw.max_horizontal("known_at", "planned_at", nw.col("effective_at") + nw.col("from_age") * DAY)
+    pairs = pairs.with_columns(begins_at=begins).filter(nw.col("begins_at") < nw.col("leaves_at"))
+    nights = _night_of("begins_at", pairs, days).rename({"instant": "begins_at"})
+    nights = nights.join(instants, on="day", how="inner").drop("day")
+    seen = _as_known(pairs.join(nights, on=["change_id", "begins_at"], how="inner"))
+    seen = seen.filter((nw.col("cutoff_at") < nw.col("leaves_at")) & (nw.col("age_days") < nw.col("to_age")))
+    first = seen.group_by("change_id", "from_age").agg(nw.col("as_of").min(), nw.col("cutoff_at").min())
+    return first.drop("from_age").unique()
 
 
 def all_changes(tables: Tables) -> Frame:
@@ -101,13 +141,18 @@ def _pending(tables: Tables, known: Frame, window_days: int) -> Frame:
 
     The payments are those of every payee, which are also those of the spine's: they are read once.
     """
-    payments = tables.touching("payments", "payee_id", known, "spine.payee_id")
-    payments = payments.filter(nw.col("status").is_in(["planned", "held"]))
-    payments = payments.select("payee_id", "known_at", "superseded_at", new_account=nw.col("account"))
+    payments = _waiting_payments(tables, known)
     old = known.filter(nw.col("age_days") > window_days)
     left = old.select("change_id", "payee_id", "new_account", "cutoff_at")
     paid = left.join(payments, on=["payee_id", "new_account"], how="inner").filter(visible(nw.col("cutoff_at")))
     return paid.select("change_id", "cutoff_at").unique().with_columns(is_pending=nw.lit(True))
+
+
+def _waiting_payments(tables: Tables, changes: Frame) -> Frame:
+    """Payments not yet sent to payees of the changes: from when each is known until it is known to be otherwise."""
+    payments = tables.touching("payments", "payee_id", changes, "spine.payee_id")
+    payments = payments.filter(nw.col("status").is_in(["planned", "held"]))
+    return payments.select("payee_id", "known_at", "superseded_at", new_account=nw.col("account"))
 
 
 def _finished(tables: Tables, pairs: Frame) -> Frame:
@@ -145,7 +190,7 @@ def _with_neighbours(tables: Tables, spine: Frame) -> Frame:
 
 
 def _night_of(column: str, changes: Frame, days: Frame) -> Frame:
-    """(change_id, day) of the nights on which an instant of the changes fell."""
+    """(change_id, instant, day) of the nights on which an instant of the changes fell."""
     near = [days.with_columns(utc_day=nw.col("day") + shift) for shift in (-1, 0, 1)]
     found = (
         changes.select("change_id", instant=column)
@@ -153,7 +198,7 @@ def _night_of(column: str, changes: Frame, days: Frame) -> Frame:
         .join(nw.concat(near), on="utc_day", how="inner")
     )
     inside = (nw.col("opens_at") <= nw.col("instant")) & (nw.col("instant") <= nw.col("cutoff_at"))
-    return found.filter(inside).select("change_id", "day").unique()
+    return found.filter(inside).select("change_id", "instant", "day").unique()
 
 
 def calendar(nights: Sequence[Night]) -> pa.Table:

@@ -20,20 +20,41 @@ from pipeline.tails import Floats, Ints
 TAIL_SHARE = 0.05
 """Above this share of the rows a map goes on as an exponential: beyond the last row it still tells 10 from 20."""
 KNOTS = 256
+FOREVER = 10**6
+"""Days; a window without an end."""
 
 
 @dataclass(frozen=True)
 class Ages:
-    """The ages (days) that training measured changes at; every change lies at or between two of them."""
+    """The ages (days) that training measured changes at; every change lies at or between two of them.
+
+    Beyond its window a change is open only while a payment to it is pending, so those ages are a side of their own:
+    nothing is compared, pooled or interpolated across the window's end.
+    """
 
     days: tuple[int, ...]
+    window_days: int = FOREVER  # those of `days` beyond it are of changes with a payment pending
+
+    @classmethod
+    def of(cls, ages_days: Iterable[int], window_days: int, past_window_days: Iterable[int]) -> Ages:
+        within = {age for age in ages_days if age <= window_days}
+        return cls(tuple(sorted(within | {window_days + age for age in past_window_days})), window_days)
+
+    @property
+    def is_past(self) -> NDArray[np.bool_]:
+        """By band: whether it lies beyond the window."""
+        return np.array([age > self.window_days for age in self.days], dtype=bool)
 
     def around(self, ages: Ints) -> tuple[Ints, Ints, Floats]:
         """The bands below and above each age, and how far (0-1) it lies towards the one above."""
         days = np.asarray(self.days, dtype=np.int64)
-        ages = np.clip(ages, days[0], days[-1])
+        past, within = np.flatnonzero(self.is_past), np.flatnonzero(~self.is_past)
+        is_past = (ages > self.window_days) & bool(len(past))
+        first = np.where(is_past, past[0] if len(past) else 0, within[0])
+        last = np.where(is_past, len(days) - 1, within[-1])
+        ages = np.clip(ages, days[first], days[last])
         below = np.searchsorted(days, ages, side="right") - 1
-        above = np.minimum(below + 1, len(days) - 1)
+        above = np.minimum(below + 1, last)
         # one table, so that an age has one logarithm to the last bit whatever else is scored
         logs = np.log1p(np.arange(days[-1] + 1))
         span = logs[days[above]] - logs[days[below]]
@@ -44,12 +65,21 @@ class Ages:
         below, above, way = self.around(ages)
         return np.where(way < 0.5, below, above)
 
+    def alike(self, bands: Ints, band: int, fewest: int) -> NDArray[np.bool_]:
+        """The rows an age learns from: its own; where they are fewer than `fewest`, those of its side of the window."""
+        own: NDArray[np.bool_] = bands == band
+        if own.sum() >= fewest:
+            return own
+        side: NDArray[np.bool_] = self.is_past[bands] == self.is_past[band]
+        return side if side.sum() >= fewest else np.ones(len(bands), dtype=bool)
+
     def label(self, band: int) -> str:
-        """`7-20d`; the last one `120d+`."""
+        """`7-20d`; the last one `120d+`; beyond the window `181-269d pending`."""
+        first, past = self.days[band], " pending" if self.is_past[band] else ""
         if band + 1 == len(self.days):
-            return f"{self.days[band]}d+"
-        last = self.days[band + 1] - 1
-        return f"{self.days[band]}d" if last == self.days[band] else f"{self.days[band]}-{last}d"
+            return f"{first}d+{past}"
+        last = min(self.days[band + 1] - 1, self.window_days) if not past else self.days[band + 1] - 1
+        return f"{first}d{past}" if last == first else f"{first}-{last}d{past}"
 
 
 @dataclass(frozen=True)
@@ -116,6 +146,8 @@ class Cell:
 
     def p_values(self, scores: Floats, changes: Ints) -> tuple[Floats, Ints]:
         """The p-value of each score, and the references behind it: a change is not compared with itself."""
+        if not len(self.scores):  # nothing to compare with: nothing can be called unusual
+            return np.ones(len(scores)), np.zeros(len(scores), dtype=np.int64)
         order = np.argsort(self.changes)
         at = np.minimum(np.searchsorted(self.changes[order], changes), len(order) - 1)
         is_own = self.changes[order[at]] == changes
@@ -131,13 +163,17 @@ def change_keys(change_ids: Iterable[str], seed: int) -> Ints:
     return np.array([int.from_bytes(digest) >> 1 for digest in digests], dtype=np.int64)
 
 
-def cells(references: References, parties: Sequence[str], n_bands: int, fewest: int, most: int) -> dict[str, Cell]:
-    """The cell of every segment and band. One with under `fewest` references pools upward, a change counting once."""
+def cells(references: References, parties: Sequence[str], ages: Ages, fewest: int, most: int) -> dict[str, Cell]:
+    """The cell of every segment and band. One with under `fewest` references pools upward, a change counting once.
+
+    Never across the window's end: a change past it has a payment pending, and those within it mostly have not.
+    """
     out = {}
+    sides = {past: references.rows(ages.is_past[references.band] == past) for past in (False, True)}
     for party in parties:
         for derived in (False, True):
-            for band in range(n_bands):
-                out[cell_name(party, derived, band)] = _cell(references, party, derived, band, fewest, most)
+            for band, past in enumerate(ages.is_past):
+                out[cell_name(party, derived, band)] = _cell(sides[bool(past)], party, derived, band, fewest, most)
     return out
 
 

@@ -15,7 +15,7 @@ from features import FEATURES
 from features.engine import DuckEngine, Plan
 from features.measuring import measured
 from features.registry import Missing, Unit
-from features.spine import Night, calendar, learning_changes, names, open_changes
+from features.spine import Night, calendar, learning_changes, named_changes, names, open_changes
 from features.versions import ENDS, USES, Tables
 from pipeline.errors import PayeeWatchError
 from pipeline.settings import Params
@@ -23,16 +23,23 @@ from pipeline.settings import Params
 IDENTITY = ("change_id", "payee_id", "as_of", "party", "derived", "age_days", "channel")
 """The columns of a measured frame before its features."""
 
-_PLANS: dict[tuple[int, frozenset[str]], Plan] = {}
-"""Window in days, tables that tell when their versions end -> the statements of a night, prepared by the first."""
+_PLANS: dict[tuple[int, bool, frozenset[str]], Plan] = {}
+"""Window in days, only named changes or not, tables that tell when their versions end -> a night's statements."""
 
 TELL_ENDS = f"SELECT table_name FROM duckdb_columns() WHERE column_name = '{ENDS}'"
 
 
 def measure(
-    con: duckdb.DuckDBPyConnection, params: Params, nights: Sequence[date], extra: Sequence[str] = ()
+    con: duckdb.DuckDBPyConnection,
+    params: Params,
+    nights: Sequence[date],
+    extra: Sequence[str] = (),
+    *,
+    only_extra: bool = False,
 ) -> pd.DataFrame:
     """Every change open on each night, and the changes named in `extra`, as that night knew them.
+
+    With `only_extra`, the named ones alone.
 
     One row a (change_id, as_of), in that order: IDENTITY, then one float64 column a feature (NaN: unknown).
 
@@ -41,13 +48,14 @@ def measure(
     """
     wanted = [_night(params, day) for day in nights]
     window = params.observe.window_days
-    plan = window, frozenset(USES) & {name for (name,) in con.execute(TELL_ENDS).fetchall()}
+    plan = window, only_extra, frozenset(USES) & {name for (name,) in con.execute(TELL_ENDS).fetchall()}
     engine = DuckEngine(con)
     try:
         if plan in _PLANS:
             return _checked(engine.follow(_PLANS[plan], [calendar(wanted), names(extra)]))
         tables = Tables(engine)
-        frame = engine.collect(measured(tables, open_changes(tables, wanted, window, extra)))
+        spine = named_changes(tables, wanted, extra) if only_extra else open_changes(tables, wanted, window, extra)
+        frame = engine.collect(measured(tables, spine))
         _PLANS[plan] = engine.plan()
         return _checked(frame)
     finally:
@@ -55,7 +63,9 @@ def measure(
 
 
 def measure_past(con: duckdb.DuckDBPyConnection, params: Params, as_of: date) -> pd.DataFrame:
-    """Every past change at several ages (`train.ages_days`), none later than `as_of`, each as its night knew it.
+    """Every past change at several ages of its life, none later than `as_of`, each as its night knew it.
+
+    The ages are `train.ages_days` and, past the window, `train.past_window_days` with a payment pending.
 
     The same columns and order as `measure`, over the last `train.history_days`.
 
@@ -69,7 +79,9 @@ def measure_past(con: duckdb.DuckDBPyConnection, params: Params, as_of: date) ->
     engine = DuckEngine(con)
     try:
         tables = Tables(engine)
-        spine = learning_changes(tables, nights, params.train.ages_days, since)
+        spine = learning_changes(
+            tables, nights, params.train.ages_days, since, params.observe.window_days, params.train.past_window_days
+        )
         return _checked(engine.collect(measured(tables, spine)))
     finally:
         engine.close()

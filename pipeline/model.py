@@ -56,7 +56,6 @@ class Model:
             change_id, as_of, segment, score, p_value, references (n of the p-value), lens_request, lens_claims and
             lens_company (-log10 of the lens's own tail; null where it is absent).
         """
-        ages = self._ages(frame)
         surprises, place = self._surprises(frame, without)
         party = frame["party"].to_numpy(dtype=object)
         derived = frame["derived"].to_numpy(dtype=bool)
@@ -66,12 +65,11 @@ class Model:
             lenses[rows] = group.lens_tails(surprises[rows], place.rows(rows))
         score = total(lenses, range(len(LENSES)))
         p_value, references = self._p_values(frame["change_id"], party, derived, place, score)
-        band = np.searchsorted(np.asarray(self.ages.days), np.maximum(ages, self.ages.days[0]), side="right") - 1
         columns = {name: frame[name].to_numpy() for name in KEYS}
         columns["segment"] = np.array(
             [
                 f"{kind} {'derived' if is_derived else 'announced'} {self.ages.label(int(at))}"
-                for kind, is_derived, at in zip(party, derived, band, strict=True)
+                for kind, is_derived, at in zip(party, derived, place.below, strict=True)
             ],
             dtype=object,
         )
@@ -248,6 +246,7 @@ def _packed(model: Model) -> dict[str, Any]:
         "columns": [dataclasses.asdict(column) for column in model.columns],
         "safe_columns": [dataclasses.asdict(column) for column in model.safe_columns],
         "ages": list(model.ages.days),
+        "window_days": model.ages.window_days,
         "group_of": {party: shared[id(group)] for party, group in model.groups.items()},
         "groups": {party: model.groups[party].packed() for party in sorted(set(shared.values()))},
         "cells": {
@@ -266,7 +265,7 @@ def _unpacked(raw: dict[str, Any]) -> Model:
         features=tuple(raw["features"]),
         columns=tuple(Column(**column) for column in raw["columns"]),
         safe_columns=tuple(Column(**column) for column in raw["safe_columns"]),
-        ages=Ages(tuple(raw["ages"])),
+        ages=Ages(tuple(raw["ages"]), raw["window_days"]),
         groups={party: groups[of] for party, of in raw["group_of"].items()},
         cells={name: Cell(cell["scores"], cell["changes"], cell["from"]) for name, cell in raw["cells"].items()},
         facts=raw["facts"],

@@ -58,6 +58,7 @@ class Observe:
 @dataclass(frozen=True)
 class Train:
     ages_days: Annotated[list[int], Within(0, 3650, "ages in days")]
+    past_window_days: Annotated[list[int], Within(1, 3650, "days past the window")]
     history_days: Annotated[int, Within(1, 36500, "a positive number of days")]
     min_changes: Annotated[int, Within(2, 10**9, "a number of changes from 2 up")]
     holdout_share: Annotated[float, Within(0.05, 0.95, "a share from 0.05 to 0.95")]

@@ -127,19 +127,17 @@ class Tails:
 
     @classmethod
     def learn(
-        cls, values: Floats, bands: Ints, changes: Ints, n_bands: int, fewest: int, columns: Sequence[Column] = ()
+        cls, values: Floats, changes: Ints, bands: Sequence[NDArray[np.bool_]], columns: Sequence[Column] = ()
     ) -> Tails:
-        """Learn from rows by columns of badness. A band with under `fewest` rows learns from every band's rows.
+        """Learn from rows by columns of badness; `bands` says, for each age band, which rows it learns from.
 
         `changes` numbers each row's change: a change measured at several ages supports no more surprise than one.
         Without `columns` no value is taken at its word.
         """
         n_changes = len(np.unique(changes))
         tables = []
-        for band in range(n_bands):
-            of_band = values[bands == band]
-            rows = of_band if len(of_band) >= fewest else values
-            tables += [_table(rows[:, at], n_changes) for at in range(values.shape[1])]
+        for of_band in bands:
+            tables += [_table(values[of_band, at], n_changes) for at in range(values.shape[1])]
         sizes = [len(knots) for knots, _ in tables]
         return cls(
             np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),

@@ -103,13 +103,13 @@ def train(
             f"{n_changes} changes to learn from; training needs {params.train.min_changes}: "
             "load more history, or train as of a later day"
         )
-    ages = Ages(tuple(sorted(set(params.train.ages_days))))
+    ages = Ages.of(params.train.ages_days, params.observe.window_days, params.train.past_window_days)
     columns, safe_columns = columns_of(features, usable), safe_columns_of(features)
     sample = _sample(usable, ages, columns, safe_columns, params.seed)
-    fitter = Fitter(columns, len(ages.days), features, params)
+    fitter = Fitter(columns, ages, features, params)
     groups, references, warnings = _fitted_and_referred(sample, fitter, as_of)
-    learned_cells = cells(references, PARTIES, len(ages.days), params.train.reference_min, MOST_REFERENCES)
-    warnings += _short(learned_cells, params.train.reference_min)
+    learned_cells = cells(references, PARTIES, ages, params.train.reference_min, MOST_REFERENCES)
+    warnings += _short(learned_cells, ages, params.train.reference_min)
     return Model(
         features=tuple(record_of(feature) for feature in features),
         columns=columns,
@@ -124,7 +124,7 @@ def train(
             "changes": n_changes,
             "set_aside": len(dishonest & set(frame["change_id"])),
         },
-        metrics=_metrics(sample, groups, learned_cells, references, params),
+        metrics=_metrics(sample, groups, learned_cells, references, ages, params),
         warnings=tuple(warnings),
     )
 
@@ -134,7 +134,7 @@ class Fitter:
     """Fits groups on samples."""
 
     columns: tuple[Column, ...]
-    n_bands: int
+    ages: Ages
     features: Sequence[Measured]
     params: Params
 
@@ -159,9 +159,11 @@ class Fitter:
         return groups, warnings
 
     def _group(self, sample: Sample, party: str) -> Group:
-        tails = Tails.learn(sample.values, sample.band, sample.change, self.n_bands, FEWEST_IN_BAND, self.columns)
-        safe = Tails.learn(sample.safe_values, sample.band, sample.change, self.n_bands, FEWEST_IN_BAND)
-        usual = np.stack([_medians(sample.frame, sample.band == band, self.features) for band in range(self.n_bands)])
+        alike = self._alike(sample.band)
+        tails = Tails.learn(sample.values, sample.change, alike, self.columns)
+        safe = Tails.learn(sample.safe_values, sample.change, alike)
+        names = [feature.name for feature in self.features]
+        usual = np.stack([sample.frame.loc[rows, names].median().to_numpy(dtype=np.float64) for rows in alike])
         fitted = sample.rows(sample.change <= np.unique(sample.change)[:MOST_FITTED][-1])
         surprises = tails.surprise(fitted.values, fitted.band)
         lenses: dict[str, Lens] = {}
@@ -175,6 +177,9 @@ class Fitter:
                 absent[name] = "none of its features differs between changes" if len(of_lens) else "it has no features"
         return Group(tails, safe, usual, lenses, absent)
 
+    def _alike(self, bands: Ints) -> list[NDArray[np.bool_]]:
+        return [self.ages.alike(bands, band, FEWEST_IN_BAND) for band in range(len(self.ages.days))]
+
     def _lens(self, surprises: Floats, bands: Ints, columns: Ints, varying: Ints, name: str) -> Lens:
         train = self.params.train
         seed = (self.params.seed + zlib.crc32(name.encode())) % 2**31
@@ -186,11 +191,8 @@ class Fitter:
         lens = Lens(columns, varying, forest, weight, ())
         raw = lens.raw(surprises)
         least_scale = LEAST_SCALE_SHARE * max(float(raw.std()), NO_SPREAD)
-        maps = []
-        for band in range(self.n_bands):
-            of_band = raw[bands == band]
-            maps.append(TailMap.learn(of_band if len(of_band) >= FEWEST_IN_BAND else raw, least_scale))
-        return Lens(columns, varying, forest, weight, tuple(maps))
+        maps = tuple(TailMap.learn(raw[rows], least_scale) for rows in self._alike(bands))
+        return Lens(columns, varying, forest, weight, maps)
 
 
 def _fitted_and_referred(sample: Sample, fitter: Fitter, as_of: date) -> tuple[dict[str, Group], References, list[str]]:
@@ -287,18 +289,16 @@ def _drawn(seed: int, payee_id: str) -> float:
     return int.from_bytes(digest) / 2**48
 
 
-def _medians(frame: pd.DataFrame, of_band: NDArray[np.bool_], features: Sequence[Measured]) -> Floats:
-    names = [feature.name for feature in features]
-    chosen = frame.loc[of_band, names] if of_band.sum() >= FEWEST_IN_BAND else frame[names]
-    return chosen.median().to_numpy(dtype=np.float64)
-
-
-def _short(learned: Mapping[str, Cell], fewest: int) -> list[str]:
-    """A warning where even pooling all changes gives few references."""
-    n = min(len(cell.scores) for cell in learned.values())
-    if n >= fewest:
-        return []
-    return [f"{n} references, {fewest} wanted: no p-value can be below {1 / (n + 1):.4f}"]
+def _short(learned: Mapping[str, Cell], ages: Ages, fewest: int) -> list[str]:
+    """A warning where even pooling all changes, within or past the window, gives few references."""
+    warnings = []
+    for past, whose in ((False, ""), (True, f" past {ages.window_days} days with a payment pending")):
+        bands = np.flatnonzero(ages.is_past == past)
+        ends = tuple(f"/{band}" for band in bands)
+        n = min((len(cell.scores) for name, cell in learned.items() if name.endswith(ends)), default=fewest)
+        if n < fewest:
+            warnings.append(f"{n} references{whose}, {fewest} wanted: no p-value can be below {1 / (n + 1):.4f}")
+    return warnings
 
 
 def _metrics(
@@ -306,6 +306,7 @@ def _metrics(
     groups: Mapping[str, Group],
     learned: Mapping[str, Cell],
     references: References,
+    ages: Ages,
     params: Params,
 ) -> dict[str, float]:
     metrics: dict[str, float] = {
@@ -317,10 +318,10 @@ def _metrics(
         metrics[f"changes.{party}"] = sample.rows(sample.party == party).n_changes
         metrics |= {f"lens.{party}.{name}": float(name in group.lenses) for name in LENSES}
     metrics |= {f"references.{name.replace('/', '.')}": len(cell.scores) for name, cell in learned.items()}
-    return {name: float(value) for name, value in metrics.items()} | _calibration(sample, references, params)
+    return {name: float(value) for name, value in metrics.items()} | _calibration(sample, references, ages, params)
 
 
-def _calibration(sample: Sample, references: References, params: Params) -> dict[str, float]:
+def _calibration(sample: Sample, references: References, ages: Ages, params: Params) -> dict[str, float]:
     """How p-values do on the latest references when compared with the earlier ones only. One row a change."""
     frame = pd.DataFrame({"change": sample.change, "as_of": sample.frame["as_of"].to_numpy()})
     first_seen = frame.groupby("change")["as_of"].min()
@@ -329,8 +330,7 @@ def _calibration(sample: Sample, references: References, params: Params) -> dict
     is_latest = np.isin(references.change, latest)
     if is_latest.all() or not is_latest.any():
         return {}
-    n_bands = len(set(params.train.ages_days))
-    earlier = cells(references.rows(~is_latest), PARTIES, n_bands, params.train.reference_min, MOST_REFERENCES)
+    earlier = cells(references.rows(~is_latest), PARTIES, ages, params.train.reference_min, MOST_REFERENCES)
     later = references.rows(is_latest)
     one = later.rows(later.band == _drawn_bands(later))
     p_values = np.array(

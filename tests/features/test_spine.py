@@ -37,9 +37,9 @@ def tonight(day: str, extra: tuple[str, ...] = ()):
     return lambda tables: open_changes(tables, [night(day)], 180, extra)
 
 
-def learning(last: str, ages: list[int], since: str):
+def learning(last: str, ages: list[int], since: str, past: tuple[int, ...] = ()):
     nights = [night(str(date.fromisoformat(last) - timedelta(days=back))) for back in range(400, -1, -1)]
-    return lambda tables: learning_changes(tables, nights, ages, date.fromisoformat(since))
+    return lambda tables: learning_changes(tables, nights, ages, date.fromisoformat(since), 180, past)
 
 
 def test_a_change_is_open_from_when_it_is_known_until_its_window_ends(spine_of):
@@ -95,3 +95,43 @@ def test_learning_leaves_out_nights_before_a_change_was_known_or_the_history_beg
     """
     nights = [("X1", "2024-06-05", 4), ("X1", "2024-06-08", 7)]
     assert spine_of(learning("2024-06-30", [0, 7], "2024-05-20"), changes=changes) == nights
+
+
+OLD = "change_id requested_at effective_at known_at\nX1 2024-01-01 2024-01-01 2024-01-01"
+
+
+def test_past_its_window_a_change_is_learned_on_the_first_night_of_each_age_with_a_payment_waiting(spine_of):
+    payments = """
+    payment_id account planned_on status known_at
+    Y1 A1 2024-06-24 planned 2024-06-20
+    Y1 A1 2024-06-24 sent 2024-07-02
+    Y2 A1 2024-07-12 planned 2024-07-10
+    Y2 A1 2024-07-12 sent 2024-07-12
+    Y3 A2 2024-07-22 planned 2024-07-20
+    Y4 A1 2024-08-12 planned 2024-08-10
+    Y4 A1 2024-08-12 sent 2024-08-12
+    Y5 A1 2024-09-01 planned 2024-08-29
+    Y6 A1 2024-09-11 planned 2024-09-09
+    """
+    found = spine_of(learning("2024-09-30", [0], "2024-01-01", (1, 20, 60)), changes=OLD, payments=payments)
+    assert found == [
+        ("X1", "2024-01-01", 0),
+        ("X1", "2024-06-30", 181),
+        ("X1", "2024-08-10", 222),
+        ("X1", "2024-08-29", 241),
+    ]
+
+
+def test_learning_takes_the_waiting_payments_that_a_night_would_have(spine_of):
+    """Nothing is learned of a night before a payment was known, after it left, or before the change was known."""
+    payments = "payment_id account planned_on status known_at\nY1 A1 2024-08-05 planned 2024-08-03\n"
+    payments += "Y1 A1 2024-08-05 sent 2024-08-03T12:00\nY2 A1 2024-08-20 planned 2024-08-18"
+    late = OLD.replace("2024-01-01 2024-01-01 2024-01-01", "2024-01-01 2024-01-01 2024-08-19")
+    asked = learning("2024-09-30", [0, 185], "2024-01-01", (1,))
+    assert spine_of(asked, changes=late, payments=payments) == [("X1", "2024-08-19", 231)]
+    assert spine_of(learning("2024-08-18", [0], "2024-01-01", (1,)), changes=late, payments=payments) == []
+    assert spine_of(tonight("2024-08-19"), changes=late, payments=payments) == [("X1", "2024-08-19", 231)]
+
+
+def test_a_night_past_the_window_without_a_payment_waiting_is_not_learned_from(spine_of):
+    assert spine_of(learning("2024-09-30", [0, 200], "2024-01-01", (1,)), changes=OLD) == [("X1", "2024-01-01", 0)]

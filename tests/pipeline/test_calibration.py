@@ -8,6 +8,7 @@ import pytest
 from pipeline.calibration import Ages, Cell, References, TailMap, cells, excess
 
 AGES = Ages((0, 2, 7))
+SIDES = Ages((0, 120, 181, 360), 180)
 FOUR = Cell(np.array([1.0, 2.0, 2.0, 5.0]), np.array([11, 33, 22, 44]), "own")
 
 
@@ -36,6 +37,27 @@ def test_a_change_known_before_its_day_is_of_the_first_age() -> None:
 
 def test_bands_are_labelled_by_their_ages() -> None:
     assert [AGES.label(band) for band in range(3)] == ["0-1d", "2-6d", "7d+"]
+
+
+def test_nothing_lies_between_an_age_within_the_window_and_one_past_it() -> None:
+    below, above, way = SIDES.around(np.array([120, 180, 181, 200, 999]))
+    assert below.tolist() == [1, 1, 2, 2, 3]
+    assert above.tolist() == [1, 1, 3, 3, 3]
+    assert way[[0, 1, 2, 4]].tolist() == [0, 0, 0, 0]
+    assert SIDES.nearest(np.array([180, 181])).tolist() == [1, 2]
+    assert [SIDES.label(band) for band in range(4)] == ["0-119d", "120-180d", "181-359d pending", "360d+ pending"]
+
+
+def test_ages_are_told_from_both_sides_of_the_window() -> None:
+    assert Ages.of([120, 0, 400], 180, [180, 1]) == SIDES
+
+
+def test_an_age_with_few_rows_learns_from_those_of_its_side() -> None:
+    bands = np.array([0, 0, 1, 2, 3, 3])
+    assert SIDES.alike(bands, 0, 2).tolist() == [True, True, False, False, False, False]
+    assert SIDES.alike(bands, 1, 2).tolist() == [True, True, True, False, False, False]
+    assert SIDES.alike(bands, 2, 2).tolist() == [False, False, False, True, True, True]
+    assert SIDES.alike(bands, 2, 4).all()
 
 
 def test_a_tail_map_rises_without_end() -> None:
@@ -78,9 +100,9 @@ def test_a_segment_with_few_references_pools_ages_then_its_party_then_all() -> N
     rows = [(number, "member", False, number % 2, 1.0) for number in range(6)]
     rows += [(10 + number, "member", True, 0, 2.0) for number in range(2)]
     rows += [(20, "provider", False, 0, 3.0)]
-    found = cells(references(*rows), ("member", "provider"), 2, fewest=3, most=99)
+    found = cells(references(*rows), ("member", "provider"), Ages((0, 2)), fewest=3, most=99)
     assert found["member/announced/0"].pooled_from == "own"
-    assert cells(references(*rows), ("member",), 2, 4, 99)["member/announced/0"].pooled_from == "ages"
+    assert cells(references(*rows), ("member",), Ages((0, 2)), 4, 99)["member/announced/0"].pooled_from == "ages"
     assert found["member/derived/0"].pooled_from == "party"
     assert found["provider/announced/0"].pooled_from == "all"
     assert len(found["provider/announced/0"].scores) == 9
@@ -88,9 +110,23 @@ def test_a_segment_with_few_references_pools_ages_then_its_party_then_all() -> N
 
 def test_a_change_pooled_over_ages_counts_once_at_its_nearest_age() -> None:
     rows = [(1, "member", False, 0, 10.0), (1, "member", False, 1, 11.0), (2, "member", False, 1, 21.0)]
-    found = cells(references(*rows), ("member",), 3, fewest=2, most=99)
+    found = cells(references(*rows), ("member",), AGES, fewest=2, most=99)
     assert found["member/announced/0"].scores.tolist() == [10.0, 21.0]
     assert found["member/announced/2"].scores.tolist() == [11.0, 21.0]
+
+
+def test_a_change_past_its_window_is_compared_only_with_such_changes() -> None:
+    rows = [(number, "member", False, 1, 1.0) for number in range(9)]
+    rows += [(20, "member", False, 2, 5.0), (21, "provider", True, 3, 6.0)]
+    found = cells(references(*rows), ("member", "provider"), SIDES, fewest=5, most=99)
+    assert found["member/announced/2"].scores.tolist() == [5.0, 6.0]
+    assert found["provider/derived/1"].scores.tolist() == [1.0] * 9
+
+
+def test_without_anything_to_compare_with_no_change_is_unusual() -> None:
+    found = cells(references((1, "member", False, 0, 1.0)), ("member",), SIDES, fewest=5, most=99)
+    p_value, n = found["member/announced/2"].p_values(np.array([99.0]), np.array([7]))
+    assert (p_value.item(), n.item()) == (1, 0)
 
 
 def test_only_p_values_that_are_too_small_count_against_calibration() -> None:

@@ -16,7 +16,7 @@ ONE_BAND = np.zeros(9, dtype=np.int64)
 def surprise_of(learned: list[float], asked: list[float]) -> list[float]:
     rows = np.array(learned)[:, None]
     n = len(learned)
-    tails = Tails.learn(rows, np.zeros(n, dtype=np.int64), np.arange(n), 1, fewest=1)
+    tails = Tails.learn(rows, np.arange(n), [np.full(n, True)])
     found = tails.surprise(np.array(asked)[:, None], np.zeros(len(asked), dtype=np.int64))
     return [float(number) for number in found[:, 0]]
 
@@ -33,7 +33,7 @@ def test_ties_are_counted_whole() -> None:
 def test_a_feature_that_states_its_surprise_is_taken_at_its_word() -> None:
     columns = [Column("bank_surprise", "request", 1.0, "unknown", is_stated=True)]
     rows = np.zeros((99, 1))
-    tails = Tails.learn(rows, np.zeros(99, dtype=np.int64), np.arange(99), 1, fewest=1, columns=columns)
+    tails = Tails.learn(rows, np.arange(99), [np.full(99, True)], columns)
     asked = np.array([[0.0], [np.log10(2)], [1.0], [9.0], [np.nan]])
     found = tails.surprise(asked, np.zeros(5, dtype=np.int64))[:, 0]
     # half of all others surprises nobody; no more than 99 changes support
@@ -43,7 +43,7 @@ def test_a_feature_that_states_its_surprise_is_taken_at_its_word() -> None:
 def test_a_stated_surprise_counts_from_what_is_usual() -> None:
     columns = [Column("bank_surprise", "request", 1.0, "unknown", is_stated=True)]
     bands = np.zeros(99, dtype=np.int64)
-    tails = Tails.learn(np.full((99, 1), 0.9), bands, np.arange(99), 1, fewest=1, columns=columns)
+    tails = Tails.learn(np.full((99, 1), 0.9), np.arange(99), [np.full(99, True)], columns)
     found = tails.surprise(np.array([[0.4], [0.9], [1.5]]), bands[:3])[:, 0]
     assert found == pytest.approx([0, 0, 0.6])
 
@@ -55,7 +55,7 @@ def test_a_list_that_becomes_known_does_not_make_half_the_book_unusual() -> None
     frame = measured(40).assign(rarity=0.0, lists=0.0)
     columns = columns_of([stated, counted], frame)
     bands = np.zeros(len(frame), dtype=np.int64)
-    tails = Tails.learn(badness(frame, columns), bands, np.arange(len(frame)), 1, fewest=1, columns=columns)
+    tails = Tails.learn(badness(frame, columns), np.arange(len(frame)), [np.full(len(frame), True)], columns)
     later = frame.assign(rarity=-np.log10(0.5), lists=1.0)
     found = tails.surprise(badness(later, columns), bands)
     assert found[:, 0].max() == pytest.approx(0)
@@ -72,7 +72,7 @@ def test_beyond_everything_seen_is_as_surprising_as_n_changes_support() -> None:
 
 def test_a_change_measured_at_three_ages_supports_no_more_surprise_than_one() -> None:
     rows = np.repeat(np.arange(9.0), 3)[:, None]
-    tails = Tails.learn(rows, np.zeros(27, dtype=np.int64), np.repeat(np.arange(9), 3), 1, fewest=1)
+    tails = Tails.learn(rows, np.repeat(np.arange(9), 3), [np.full(27, True)])
     assert tails.surprise(np.array([[99.0]]), np.zeros(1, dtype=np.int64)).item() == pytest.approx(np.log10(10 / 2))
 
 
@@ -97,7 +97,7 @@ def test_surprise_rises_with_the_value() -> None:
 def test_each_age_has_its_own_tails() -> None:
     rows = np.concatenate([np.arange(10.0), 100 * np.arange(10.0)])[:, None]
     bands = np.repeat([0, 1], 10)
-    tails = Tails.learn(rows, bands, np.tile(np.arange(10), 2), 2, fewest=5)
+    tails = Tails.learn(rows, np.tile(np.arange(10), 2), [bands == 0, bands == 1])
     young, old = tails.surprise(np.array([[50.0], [50.0]]), np.array([0, 1]))[:, 0]
     assert young == pytest.approx(np.log10(11 / 2))
     assert old == 0

@@ -22,6 +22,13 @@ def wanting(**known: object) -> Params:
 TINY = wanting(trees=10)
 
 
+def waiting(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same changes past their window, each with money about to leave, as none of that age stays open without."""
+    old = frame[frame["age_days"] == 120]
+    later = old["as_of"] + pd.Timedelta(days=80)
+    return old.assign(age_days=200, as_of=later, amount=old["amount"] + 500, largest=old["largest"] + 400)
+
+
 def test_twenty_changes_are_enough_with_warnings() -> None:
     model = train(measured(20), TINY, features=FACTS)
     assert any("too few to hold some back" in warning for warning in model.warnings)
@@ -112,3 +119,28 @@ def test_each_segment_says_how_many_references_it_has() -> None:
 
 def test_the_model_knows_the_day_it_was_trained_as_of() -> None:
     assert small_model().facts["trained_as_of"] == "2024-06-30"
+
+
+def test_p_values_hold_past_the_window_where_every_change_has_money_about_to_leave() -> None:
+    frame = measured(900)
+    model = train(pd.concat([frame, waiting(frame)], ignore_index=True), wanting(trees=10), features=FACTS)
+    scored = model.score(waiting(measured(1500, seed=2)))
+    assert scored["segment"].str.endswith("181-239d pending").all()
+    for level in (0.05, 0.2, 0.5):
+        assert (scored["p_value"] <= level).mean() == pytest.approx(level, rel=0.5)
+
+
+def test_changes_past_the_window_leave_those_within_it_alone() -> None:
+    frame, day = measured(900), date(2024, 9, 30)
+    alone = train(frame, wanting(trees=10), features=FACTS, as_of=day)
+    both = pd.concat([frame, waiting(frame)], ignore_index=True)
+    beside = train(both, wanting(trees=10), features=FACTS, as_of=day)
+    for name in ("member/announced/0", "member/derived/5"):
+        assert set(beside.cells[name].changes) == set(alone.cells[name].changes)
+
+
+def test_a_book_without_changes_past_the_window_calls_none_of_them_unusual() -> None:
+    model = train(measured(900), wanting(trees=10), features=FACTS)
+    scored = model.score(waiting(unusual(measured(30, seed=2))))
+    assert (scored["p_value"] == 1).all()
+    assert any("0 references past 180 days with a payment pending" in warning for warning in model.warnings)
