@@ -130,16 +130,17 @@ def _act(scene: _Scene, frauds: Frauds, blocked: int) -> Played:
     elif case.kind == "T09":
         _event(scene, case.payee, case.day * DAY_SECONDS - 7200, LOGIN, case.device, case.network, False)
     last = SCRIPTS.get(case.kind, _invoices)(scene, frauds)
-    found, by = _discovered(scene, last)
-    if blocked < found:
-        found, by = blocked, "blocked"
-    if found <= scene.crime.book.end and changed and case.kind not in ("T14", "T16", "T18"):
-        _set_back(scene, found, "restored", "back_office")
-    for claim in scene.claims:  # what is not paid when the case is blocked will not be
-        if claim["decided"] >= blocked:
+    told, found, by = _discovered(scene, last)
+    if blocked < told:
+        told, found, by = blocked, blocked, "blocked"
+    if told <= scene.crime.book.end and changed and case.kind not in ("T14", "T16", "T18"):
+        _set_back(scene, told, "restored", "back_office")
+    scene.claims = [claim for claim in scene.claims if claim["received"] < told * DAY_SECONDS or told == blocked]
+    for claim in scene.claims:  # what is not paid when the victim tells, or the case is blocked, will not be
+        if claim["decided"] >= told:
             claim["final"], claim["reimbursed"] = REJECTED, 0
-        elif blocked <= business_day(np.array([claim["decided"]]), 3)[0]:
-            claim["reversed"] = blocked
+        elif told <= business_day(np.array([claim["decided"]]), 3)[0]:
+            claim["reversed"] = told
     return Played(case, case.account, found, by, scene.contact_first, last)
 
 
@@ -247,7 +248,8 @@ def _invoices(scene: _Scene, frauds: Frauds) -> int:
         public = scene.mixed(0.1, 0.4) and not unchanged
         if when <= scene.until:
             _claim(scene, when, one, public)
-        when += int(rng.integers(12, 30)) if slow else int(rng.integers(1, 12))
+        together = not slow and rng.random() < p.INVOICES_TOGETHER
+        when += int(rng.integers(12, 30)) if slow else 0 if together else int(rng.integers(1, 8))
     return when
 
 
@@ -318,7 +320,7 @@ def _invoice(scene: _Scene, rng: np.random.Generator) -> dict[str, Any]:
     """What is claimed: family, amount in cents, how near to the ceiling."""
     kind, fraud = scene.case.kind, scene.crime.fraud
     family = str(rng.choice(CLAIMED.get(kind, DEAR)))
-    amount = float(np.clip(rng.lognormal(np.log(900 * (1 - 0.6 * scene.case.stealth)), 0.6), 60, 4000))
+    amount = float(np.clip(rng.lognormal(np.log(p.INVOICE_EUROS * (1 - 0.6 * scene.case.stealth)), 0.6), 60, 4000))
     if kind == "T15" or family == "soft_medicine":
         amount = float(rng.uniform(40, 90))
     if fraud.amount_at_most:
@@ -366,15 +368,35 @@ def _paper(scene: _Scene) -> int:
 # How it ends ---------------------------------------------------------------------------------------------
 
 
-def _discovered(scene: _Scene, last: int) -> tuple[int, str]:
-    """The day on which the insurer decides, and who told it."""
+def _discovered(scene: _Scene, last: int) -> tuple[int, int, str]:
+    """The day on which the insurer is told and acts, the day on which it has inquired and decides, and who told it.
+
+    Whose account was changed misses the first money that does not come; and money that a closed account sends back
+    makes the insurer ask.
+    """
     rng, kind = scene.rng, scene.case.kind
     luck, wait, inquiry = rng.random(), rng.standard_normal(), int(rng.integers(5, 40))
     never = {"T15": 0.35, "T06": 0.4, "T09": 0.7, "T10": 0.2, "T17": 0.8, "T18": 0.5, "T11": 0.0}
-    if luck < never.get(kind, scene.crime.fraud.never_found):
-        return NEVER, "nobody"
     middle = 10 if kind == "T11" else p.COMPLAINT_DAYS * (2.1 if scene.contact_first else 1)
-    return int(last + middle * np.exp(0.7 * wait) + inquiry), "audit" if kind in UNCHANGED else "complaint"
+    money = _money(scene)
+    told = NEVER
+    if luck >= never.get(kind, scene.crime.fraud.never_found):
+        missed = last if kind in ("T11", *UNCHANGED) else int(money.min(initial=max(last, scene.case.day + 6)))
+        told = int(missed + middle * np.exp(0.7 * wait))
+    if kind not in UNCHANGED:
+        came_back = money[money >= scene.crime.closes.get(scene.case.account, NEVER)]
+        told = min(told, int(came_back.min(initial=NEVER)) + p.RETURN_ASKED_DAYS)
+    if told >= NEVER:
+        return NEVER, NEVER, "nobody"
+    return told, told + inquiry, "audit" if kind in UNCHANGED else "complaint"
+
+
+def _money(scene: _Scene) -> np.ndarray:
+    """The days on which money goes to the new account: for what is made up, and the victim's own."""
+    claims, case = scene.crime.claims, scene.case
+    own = claims.decided[(claims.payee == case.payee) & (claims.final == SETTLED) & (claims.reimbursed > 0)]
+    made = [claim["decided"] for claim in scene.claims]
+    return business_day(np.concatenate([own[own >= case.day], made]).astype(np.int64), 3)
 
 
 def _probing(crime: Crime) -> Events:

@@ -42,7 +42,7 @@ class Life:
     change_rate: float = 0.075  # a payee; 4.7-5.5 % switch banks a year, and life events and corrections
     causes: Mapping[str, float] = field(default_factory=lambda: dict(CAUSES))
     neobank_share: float = 0.24  # of honest switches; estimate 20-25 %
-    shared_share: float = 0.019  # of payees use another household's account: couples on two contracts, grown children
+    shared_share: float = 0.025  # of payees use another household's account: couples on two contracts, grown children
     estates: float = 0.6  # of policyholders who lived alone and died: what is owed goes to an estate
     widowed: float = 0.5  # of those with a spouse: the account changes with the death
     separations: float = 0.004  # of couples with children, a year: a second payee for the children's care
@@ -241,7 +241,10 @@ TYPES: dict[str, float] = {  # the catalogue's kinds, as shares of the cases; es
 RING_SIZE = (3, 8)  # victims of one mule account
 BATCH_SIZE = (8, 40)  # victims of one insider; 10-200 in life
 RECALLED = ((2, 0.25), (10, 0.08), (10_000, 0.01))  # days since sent, chance that a recall brings the money back
-COMPLAINT_DAYS = 35  # median from the last payment to the victim's complaint; estimate 30-60
+INVOICE_EUROS = 1_200  # median of a clumsy made-up invoice before the ceiling; set to the published loss of a case
+INVOICES_TOGETHER = 0.8  # chance that the next made-up invoice is sent in with the one before; estimate
+RETURN_ASKED_DAYS = 6  # from the day money leaves for a closed account until the payee is asked about it; estimate
+COMPLAINT_DAYS = 30  # median from the first money that goes astray to the victim's complaint; estimate 30-60
 
 # Breach lists. The operator's covers 33 M of 68 M people, the agency's 36.8 M, the telecom's 24.6 M contracts; here
 # each is cut to the part of it that an insurer of one region would meet ---------------------------------

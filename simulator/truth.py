@@ -67,7 +67,7 @@ def losses(seed: int, insurer: Insurer, cases: list[Played], last: int) -> pa.Ta
     Where an account changed hands, everything sent to it counts; elsewhere the made-up claims that were paid.
     """
     payments, kinds = insurer.payments, [played.case.kind for played in cases]
-    sent, back, count, first, until = (np.zeros(len(cases), np.int64) for _ in range(5))
+    sent, back, count, bounced, first, until = (np.zeros(len(cases), np.int64) for _ in range(6))
     payee_of = payments.payee * 2**31 + payments.sent_to
     order = np.argsort(payee_of, kind="stable")
     ranked = payee_of[order]
@@ -80,7 +80,7 @@ def losses(seed: int, insurer: Insurer, cases: list[Played], last: int) -> pa.Ta
         rows = rows[(payments.sent[rows] <= last) & (payments.sent[rows] >= played.case.day)]
         returned = payments.returned[rows] <= last
         sent[place], back[place] = payments.amount[rows].sum(), payments.amount[rows][returned].sum()
-        count[place] = len(rows)
+        count[place], bounced[place] = len(rows), returned.sum()
         first[place] = payments.sent[rows].min(initial=NEVER)
         until[place] = payments.sent[rows].max(initial=0)
     recovered = np.array(
@@ -99,6 +99,7 @@ def losses(seed: int, insurer: Insurer, cases: list[Played], last: int) -> pa.Ta
         "change_id": pc.if_else(pa.array(changed), ids, pa.scalar(None, pa.string())),
         "begun_on": dates(np.array([one.day for one in case], np.int64)), "sent_amount": money(sent),
         "returned_amount": money(back), "recovered_amount": money(recovered), "payment_count": count,
+        "returned_count": bounced,
         "first_payment_on": dates(np.where(first < NEVER, first, 0), first >= NEVER),
         "found_on": dates(np.where(found <= last, found, 0), found > last),
         "found_by": pa.array([played.by if played.found <= last else None for played in cases], pa.string()),

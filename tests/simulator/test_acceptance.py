@@ -63,7 +63,7 @@ def test_some_feature_tells_something(measured: tuple[pd.DataFrame, pd.Series]) 
 def test_being_on_a_list_tells_little(measured: tuple[pd.DataFrame, pd.Series]) -> None:
     found = {name: auc for name, auc in aucs(*measured).items() if "expos" in name or "list" in name}
     assert found
-    assert max(found.values()) < 0.75
+    assert max(found.values()) <= 0.70
 
 
 @pytest.mark.slow
