@@ -82,6 +82,7 @@ class _State:
     scores: pd.DataFrame | None = None
     nights: list[date] = field(default_factory=list)
     known: list[pd.DataFrame] = field(default_factory=list)  # by night: change_id -> p_value, account
+    gone: set[str] = field(default_factory=set)  # flagged once, then taken over by an announced change
 
 
 def trained_on(first: date, last: date, retrain_days: int) -> list[date]:
@@ -128,8 +129,9 @@ def replay(
                 told |= {"nights": len(nights), "rows_out": len(frame)}
             if observe and at == 0:
                 observe(training, frame)
-            by_night = dict(iter(frame.groupby("as_of", sort=True)))
-            for night in nights:
+            by_night = _by_night(frame)
+            for place, night in enumerate(nights):
+                _measure_left_out(session, nights[place:], by_night, state)
                 measured = by_night.get(pd.Timestamp(night), frame.iloc[:0])
                 payees = int(np.searchsorted(payees_since, np.datetime64(params.cutoff(night), "us"), side="right"))
                 scored, queues = _night(session, night, training.model, measured, state, payees, detectors)
@@ -179,7 +181,6 @@ def _night(
     flagged = set() if state.flags is None else set(state.flags["change_id"])
     with session.stage("standing"):
         found = standing(con, sorted({*measured["change_id"], *flagged}), cutoff)
-        measured = _with_left_out(session, night, measured, flagged, found)
     with session.stage("amounts"):
         euros = amounts(con, found.changes, cutoff, params.timezone)
     frame = _open(measured, flagged, set(euros.pending["change_id"]), params.observe.window_days)
@@ -199,17 +200,32 @@ def _night(
     return rows, queues
 
 
-def _with_left_out(
-    session: Session, night: date, measured: pd.DataFrame, flagged: set[str], found: Standing
-) -> pd.DataFrame:
-    """Add a flagged change that is open no longer for another reason than its window's end, which is rare."""
-    gone = set(found.changes.loc[found.changes["superseded_by"].notna(), "change_id"])
-    left_out = sorted(flagged - set(measured["change_id"]) - gone)
-    if not left_out:
-        return measured
-    also = measure(session.con, session.settings.params, [night], left_out)
-    also = also[also["change_id"].isin(left_out)]
-    return pd.concat([measured, also], ignore_index=True).sort_values("change_id", ignore_index=True)
+def _measure_left_out(
+    session: Session, nights: Sequence[date], by_night: dict[pd.Timestamp, pd.DataFrame], state: _State
+) -> None:
+    """Measure flagged changes that are open no longer, such as one past its window whose payment has left.
+
+    All that are flagged are then measured on all the nights to come, so that it is seldom done.
+    """
+    if state.flags is None:
+        return
+    tonight = by_night.get(pd.Timestamp(nights[0]))
+    measured = set() if tonight is None else set(tonight["change_id"])
+    flagged = set(state.flags["change_id"])
+    if flagged <= measured | state.gone:
+        return
+    with session.stage("measure left out") as told:
+        also = measure(session.con, session.settings.params, nights, sorted(flagged), only_extra=True)
+        told |= {"nights": len(nights), "rows_out": len(also)}
+    state.gone |= flagged - set(also.loc[also["as_of"] == pd.Timestamp(nights[0]), "change_id"])
+    for night, rows in _by_night(also).items():
+        known = by_night.get(night, rows.iloc[:0])
+        news = rows[~rows["change_id"].isin(known["change_id"])]
+        by_night[night] = pd.concat([known, news], ignore_index=True).sort_values("change_id", ignore_index=True)
+
+
+def _by_night(frame: pd.DataFrame) -> dict[pd.Timestamp, pd.DataFrame]:
+    return {pd.Timestamp(str(night)): rows for night, rows in frame.groupby("as_of", sort=True)}
 
 
 def _open(measured: pd.DataFrame, flagged: set[str], pending: set[str], window_days: int) -> pd.DataFrame:
