@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from evaluation.assess import Assessment, Plan, assess
+from evaluation.assess import QUEUE, Assessment, Plan, assess
 from evaluation.controls import Supervised
 from evaluation.page import page
 from evaluation.replay import Detector
@@ -23,6 +23,11 @@ from pipeline.session import Session
 from pipeline.settings import Settings
 
 EXPERIMENT = "payeewatch-evaluation"
+RANKED = ("average_precision", "lift")
+COUNTED = (
+    "precision", "recall", "prevented_euros", "before_first_payment_share", "days_to_flag", "net_euros",
+    "marginal_euros", "precision_ceiling",
+)  # fmt: skip
 FEWEST_LABELS = 5
 """Of other worlds; with fewer, nothing supervised is learned."""
 
@@ -66,15 +71,27 @@ def report(settings: Settings, out: Path, worlds: Worlds, title: str, command: s
     files = [out / "evaluation.html", out / "evaluation.json"]
     write_text(files[0], page(told))
     write_json(files[1], told)
-    metrics = {
-        f"{tier}.{row['detector']}.{name}".replace(" ", "_").replace(",", ""): float(row[name])
-        for tier, figures in tiers.items()
-        for row in figures["rankings"]
-        for name in ("average_precision", "lift")
-        if row[name] is not None
-    }
+    metrics = {name: value for tier, part in tiers.items() for name, value in _metrics(tier, part)}
     model_store.log_run(settings, EXPERIMENT, title, metrics, files)
     return told
+
+
+def _metrics(tier: str, part: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """What is logged of a tier, each number by a name such as `standard.scorecard.at_0.5.recall`."""
+    told = [(f"{row['detector']}.{name}", row[name]) for row in part["rankings"] for name in RANKED]
+    told += [
+        (f"{row['detector']}.at_{row['capacity']:g}.{name}", row[name]) for row in part["figures"] for name in COUNTED
+    ]
+    told += [
+        (f"{row['changes']}.{row['segment']}.share_p{row['level']:g}", row["share"]) for row in part["calibration"]
+    ]
+    told += [(f"{row['kind']}.top_{row['top']}", row["jaccard"]) for row in part["stability"]]
+    for kind in ("typology", "cause"):
+        rows = part["typologies" if kind == "typology" else "causes"]
+        told += [(f"{kind}.{row[kind]}.queued", row["share"]) for row in rows if row["detector"] == QUEUE]
+    for name, value in told:
+        if value is not None:
+            yield f"{tier}.{name}".replace(" ", "_").replace(",", "").replace("+", "_up"), float(value)
 
 
 def _supervised(others: Sequence[World], seed: int) -> list[Detector]:

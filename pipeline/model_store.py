@@ -24,6 +24,8 @@ NAME = "payeewatch"
 """Of the experiment and of the registered model."""
 CHAMPION, CHALLENGER = "champion", "challenger"
 FILE = "model.skops"
+MOST_METRICS = 1000
+"""That MLflow takes at once."""
 REQUIRED = ("payeewatch", "mlflow", "numpy", "pandas", "scikit-learn", "skops")
 """What loading the model needs, at the versions that made it."""
 
@@ -72,7 +74,9 @@ def log_run(settings: Settings, experiment: str, name: str, metrics: Mapping[str
 
         with mlflow.start_run(experiment_id=_experiment(client, settings, experiment), run_name=name) as run:
             mlflow.log_params(settings.params.flat())
-            mlflow.log_metrics(dict(metrics))
+            named = list(metrics.items())
+            for start in range(0, len(named), MOST_METRICS):
+                mlflow.log_metrics(dict(named[start : start + MOST_METRICS]))
             mlflow.set_tag("code_version", _code_version())
             for path in files:
                 mlflow.log_artifact(str(path))

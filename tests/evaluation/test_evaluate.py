@@ -66,7 +66,10 @@ def test_the_evaluation_is_logged(evaluated: tuple[Home, dict[str, Any]]) -> Non
             "SELECT count(*) FROM runs JOIN experiments USING (experiment_id) WHERE experiments.name = ?",
             ["payeewatch-evaluation"],
         ).fetchone()
+        logged = {name for (name,) in con.execute("SELECT key FROM metrics").fetchall()}
     assert found == (1,)
+    named = ("scorecard.average_precision", "random.at_1.precision_ceiling", "all.all_segments.share_p0.05")
+    assert {f"this_insurer.{name}" for name in named} <= logged
 
 
 def test_a_backtest_publishes_nothing(trained: Home, tmp_path: Path) -> None:
