@@ -88,17 +88,18 @@ def safe_columns_of(features: Iterable[Measured]) -> tuple[Column, ...]:
     )
 
 
-def badness(frame: pd.DataFrame, columns: Sequence[Column]) -> Floats:
-    """Rows by columns: each value turned so that high is suspicious; NaN is unknown.
+def badness(frame: pd.DataFrame, columns: Sequence[Column], rows: Ints | None = None) -> Floats:
+    """Rows (the numbered ones, or all) by columns: each value turned so that high is suspicious; NaN is unknown.
 
     Raises:
         ModelError: a feature that is never null is null, or a value is infinite.
     """
-    out = np.empty((len(frame), len(columns)))
-    of_member = frame["party"].to_numpy(dtype=object) == "member"
+    chosen = slice(None) if rows is None else rows
+    of_member = frame["party"].to_numpy(dtype=object)[chosen] == "member"
+    out = np.empty((len(of_member), len(columns)))
     for at, column in enumerate(columns):
-        values = frame[column.feature].to_numpy(dtype=np.float64)
-        applies = of_member if column.is_member_only else np.ones(len(frame), dtype=bool)
+        values = frame[column.feature].to_numpy(dtype=np.float64)[chosen]
+        applies = of_member if column.is_member_only else np.ones(len(values), dtype=bool)
         unknown = np.isnan(values) & applies
         if np.isinf(values).any():
             raise ModelError(f"feature {column.feature} is infinite in {int(np.isinf(values).sum())} rows; mend it")

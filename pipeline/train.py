@@ -41,11 +41,14 @@ LATEST_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Sample:
-    """Measured rows as arrays: one row a (change, age band), in the order of the changes' keys."""
+    """Measured rows as arrays: one row a (change, age band), in the order of the changes' keys.
+
+    All samples share one frame: a million members' changes measured at every age are a gigabyte.
+    """
 
     frame: pd.DataFrame
+    at: Ints  # where in the frame the rows are
     values: Floats  # badness of the model's columns
-    safe_values: Floats
     party: NDArray[np.object_]
     place: Place
     band: Ints  # the nearest one
@@ -54,15 +57,18 @@ class Sample:
 
     def rows(self, chosen: NDArray[np.bool_]) -> Sample:
         return Sample(
-            self.frame[chosen],
+            self.frame,
+            self.at[chosen],
             self.values[chosen],
-            self.safe_values[chosen],
             self.party[chosen],
             self.place.rows(chosen),
             self.band[chosen],
             self.change[chosen],
             self.payee_draw[chosen],
         )
+
+    def column(self, name: str) -> pd.Series:
+        return self.frame[name].iloc[self.at]
 
     @property
     def n_changes(self) -> int:
@@ -96,17 +102,17 @@ def train(
         raise ModelError(f"training needs columns that were not measured: {', '.join(missing)}")
     as_of = as_of or (frame["as_of"].max().date() if len(frame) else None)
     dishonest = {change for change, verdict in (labels or {}).items() if verdict in NOT_HONEST}
-    usable = frame[~frame["change_id"].isin(dishonest)]
-    n_changes = usable["change_id"].nunique()
+    usable = np.flatnonzero(~frame["change_id"].isin(dishonest))
+    n_changes = frame["change_id"].iloc[usable].nunique()
     if n_changes < params.train.min_changes or as_of is None:
         raise ModelError(
             f"{n_changes} changes to learn from; training needs {params.train.min_changes}: "
             "load more history, or train as of a later day"
         )
     ages = Ages.of(params.train.ages_days, params.observe.window_days, params.train.past_window_days)
-    columns, safe_columns = columns_of(features, usable), safe_columns_of(features)
-    sample = _sample(usable, ages, columns, safe_columns, params.seed)
-    fitter = Fitter(columns, ages, features, params)
+    columns, safe_columns = columns_of(features, frame.iloc[usable]), safe_columns_of(features)
+    sample = _sample(frame, usable, ages, columns, params.seed)
+    fitter = Fitter(columns, safe_columns, ages, features, params)
     groups, references, warnings = _fitted_and_referred(sample, fitter, as_of)
     learned_cells = cells(references, PARTIES, ages, params.train.reference_min, MOST_REFERENCES)
     warnings += _short(learned_cells, ages, params.train.reference_min)
@@ -134,6 +140,7 @@ class Fitter:
     """Fits groups on samples."""
 
     columns: tuple[Column, ...]
+    safe_columns: tuple[Column, ...]
     ages: Ages
     features: Sequence[Measured]
     params: Params
@@ -161,9 +168,8 @@ class Fitter:
     def _group(self, sample: Sample, party: str) -> Group:
         alike = self._alike(sample.band)
         tails = Tails.learn(sample.values, sample.change, alike, self.columns)
-        safe = Tails.learn(sample.safe_values, sample.change, alike)
-        names = [feature.name for feature in self.features]
-        usual = np.stack([sample.frame.loc[rows, names].median().to_numpy(dtype=np.float64) for rows in alike])
+        safe = Tails.learn(badness(sample.frame, self.safe_columns, sample.at), sample.change, alike)
+        usual = np.stack([_medians(sample.frame, sample.at[rows], self.features) for rows in alike])
         fitted = sample.rows(sample.change <= np.unique(sample.change)[:MOST_FITTED][-1])
         surprises = tails.surprise(fitted.values, fitted.band)
         lenses: dict[str, Lens] = {}
@@ -233,9 +239,9 @@ def _references(sample: Sample, groups: dict[str, Group]) -> tuple[References, N
         place = sample.place.rows(rows)
         surprises = surprises_between(group.tails, sample.values[rows], place)
         score[rows] = total(group.lens_tails(surprises, place), range(len(LENSES)))
-    derived = sample.frame["derived"].to_numpy(dtype=bool)
+    derived = sample.column("derived").to_numpy(dtype=bool)
     references = References(sample.change, sample.party, derived, sample.band, score)
-    return references, sample.frame["as_of"].to_numpy(dtype="datetime64[us]")
+    return references, sample.column("as_of").to_numpy(dtype="datetime64[us]")
 
 
 def _joined(scored: Sequence[tuple[References, NDArray[Any]]]) -> tuple[References, NDArray[Any]]:
@@ -252,34 +258,34 @@ def _joined(scored: Sequence[tuple[References, NDArray[Any]]]) -> tuple[Referenc
     )
 
 
-def _sample(
-    frame: pd.DataFrame, ages: Ages, columns: Sequence[Column], safe_columns: Sequence[Column], seed: int
-) -> Sample:
-    """The frame as arrays, one row a (change, band): the one measured nearest to the band's age."""
-    ids = frame["change_id"].unique()
+def _sample(frame: pd.DataFrame, usable: Ints, ages: Ages, columns: Sequence[Column], seed: int) -> Sample:
+    """The usable rows as arrays, one row a (change, band): the one measured nearest to the band's age."""
+    told = frame[["change_id", "payee_id", "age_days", "as_of"]].iloc[usable]
+    ids = told["change_id"].unique()
     keys = dict(zip(ids, change_keys(ids, seed), strict=True))
-    age = frame["age_days"].to_numpy(dtype=np.int64)
+    age = told["age_days"].to_numpy(dtype=np.int64)
     band = ages.nearest(age)
     placed = pd.DataFrame(
         {
-            "change": frame["change_id"].map(keys).to_numpy(),
+            "change": told["change_id"].map(keys).to_numpy(),
             "band": band,
             "off": np.abs(age - np.asarray(ages.days)[band]),
-            "as_of": frame["as_of"].to_numpy(),
+            "as_of": told["as_of"].to_numpy(),
         }
     ).sort_values(["change", "band", "off", "as_of"], kind="stable")
     chosen = placed[~placed.duplicated(["change", "band"])].index.to_numpy()
-    kept = frame.iloc[chosen].reset_index(drop=True)
-    draws = {payee: _drawn(seed, payee) for payee in kept["payee_id"].unique()}
+    payees = told["payee_id"].iloc[chosen]
+    draws = {payee: _drawn(seed, payee) for payee in payees.unique()}
+    at = usable[chosen]
     return Sample(
-        frame=kept,
-        values=badness(kept, columns),
-        safe_values=badness(kept, safe_columns),
-        party=kept["party"].to_numpy(dtype=object),
+        frame=frame,
+        at=at,
+        values=badness(frame, columns, at),
+        party=frame["party"].iloc[at].to_numpy(dtype=object),
         place=Place(*ages.around(age[chosen])),
         band=band[chosen],
         change=placed["change"].loc[chosen].to_numpy(dtype=np.int64),
-        payee_draw=kept["payee_id"].map(draws).to_numpy(dtype=np.float64),
+        payee_draw=payees.map(draws).to_numpy(dtype=np.float64),
     )
 
 
@@ -287,6 +293,12 @@ def _drawn(seed: int, payee_id: str) -> float:
     """A number from 0 to 1 drawn by hash: the same for the same payee, whatever else is in the frame."""
     digest = hashlib.blake2b(f"{seed}:payee:{payee_id}".encode(), digest_size=6).digest()
     return int.from_bytes(digest) / 2**48
+
+
+def _medians(frame: pd.DataFrame, rows: Ints, features: Sequence[Measured]) -> Floats:
+    # a frame of one column: what is never known there becomes the same null, to the bit, as of a whole frame
+    columns = (frame[[feature.name]].iloc[rows] for feature in features)
+    return np.array([column.median().iloc[0] for column in columns], dtype=np.float64)
 
 
 def _short(learned: Mapping[str, Cell], ages: Ages, fewest: int) -> list[str]:
@@ -311,7 +323,7 @@ def _metrics(
 ) -> dict[str, float]:
     metrics: dict[str, float] = {
         "changes": sample.n_changes,
-        "payees": sample.frame["payee_id"].nunique(),
+        "payees": sample.column("payee_id").nunique(),
         "references": references.n_changes,
     }
     for party, group in groups.items():
@@ -323,7 +335,7 @@ def _metrics(
 
 def _calibration(sample: Sample, references: References, ages: Ages, params: Params) -> dict[str, float]:
     """How p-values do on the latest references when compared with the earlier ones only. One row a change."""
-    frame = pd.DataFrame({"change": sample.change, "as_of": sample.frame["as_of"].to_numpy()})
+    frame = pd.DataFrame({"change": sample.change, "as_of": sample.column("as_of").to_numpy()})
     first_seen = frame.groupby("change")["as_of"].min()
     known = first_seen[np.unique(references.change)].sort_values(kind="stable")
     latest = known.index[math.ceil(len(known) * (1 - LATEST_SHARE)) :].to_numpy()
