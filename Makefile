@@ -43,8 +43,10 @@ triage: setup  ## the reviewers' application on the demo insurer, with a user of
 	@cat $(SIGN_INS)
 	$(TRIAGE) $(BIN)/payeewatch triage
 
-test: setup  ## every test
-	$(BIN)/python -m pytest -n auto --dist loadfile
+test: setup  ## every test, and those of the reviewers' application once more on PostgreSQL
+	tests/debian.sh
+	env -u DATABASE_URL $(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m tests.on_postgresql -n auto --dist loadfile tests/triage --ignore tests/triage/browser
 
 lint: setup  ## style and types
 	$(BIN)/ruff check .

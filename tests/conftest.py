@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -129,3 +130,12 @@ def pytest_configure() -> None:
     # a developer's own home and keys are not the tests' business
     for name in [name for name in os.environ if name.startswith("PAYEEWATCH_")]:
         del os.environ[name]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """On which database, and what was left out and why."""
+    is_postgresql = os.environ.get("DATABASE_URL", "").startswith("postgres")
+    terminalreporter.write_line(f"reviewers' database: {'PostgreSQL' if is_postgresql else 'SQLite'}")
+    left_out = Counter(str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []))
+    for why, many in left_out.items():
+        terminalreporter.write_line(f"left out: {many} ({why.removeprefix('Skipped: ')})")

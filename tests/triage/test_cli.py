@@ -23,11 +23,17 @@ def empty(tmp_path: Path) -> Home:
     return home
 
 
+def on_its_own(home: Home) -> dict[str, str]:
+    """The environment of a process that works on a home and on the database in it."""
+    outside = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    return outside | {"PAYEEWATCH_HOME": str(home.path), "PAYEEWATCH_KEY_FILE": str(home.key_file)}
+
+
 def run(home: Home, *words: str, **environ: str) -> tuple[int, dict[str, Any]]:
     """Exit code and the JSON object of a command in a process of its own."""
-    named = {"PAYEEWATCH_HOME": str(home.path), "PAYEEWATCH_KEY_FILE": str(home.key_file)} | environ
+    named = on_its_own(home) | environ
     command = [sys.executable, "-m", "pipeline.cli", *words, "--json"]
-    done = subprocess.run(command, env=os.environ | named, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=named, capture_output=True, text=True, check=False)
     return done.returncode, json.loads(done.stdout)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import sqlite3
@@ -18,7 +17,7 @@ import pytest
 import requests
 
 from tests.conftest import NIGHTS, Home, copy_of
-from tests.triage.test_cli import run
+from tests.triage.test_cli import on_its_own, run
 from triage.serve import keep_house
 
 PATIENCE = 120  # seconds, on a busy machine
@@ -32,9 +31,8 @@ def free_port() -> int:
 @contextmanager
 def serving(home: Home, port: int) -> Iterator[subprocess.Popen[str]]:
     """The command in a process of its own, answering."""
-    environ = {"PAYEEWATCH_HOME": str(home.path), "PAYEEWATCH_KEY_FILE": str(home.key_file)}
     words = [sys.executable, "-m", "pipeline.cli", "triage", "--port", str(port), "--json"]
-    with subprocess.Popen(words, env=os.environ | environ, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(words, env=on_its_own(home), stdout=subprocess.PIPE, text=True) as server:
         try:
             wait_for(lambda: answers(port))
             yield server
