@@ -62,8 +62,11 @@ docs: setup  ## the generated pages
 	$(BIN)/python -m pipeline.input_docs
 	$(BIN)/python -m pipeline.check_docs
 
-bench: setup  ## speed and memory of a night, beside a lower bound and a plain version
+bench: setup  ## speed and memory of a night, beside a lower bound and a plain version, and of the reviewers' application
 	$(BIN)/python -m benchmarks.night
+	test -e demo/runs/$(DEMO_LAST).json || $(MAKE) demo
+	$(BIN)/python -m benchmarks.triage --database sqlite
+	$(BIN)/python -m benchmarks.triage --database postgresql
 
 clean:  ## remove the demo insurer and caches, keep .venv
 	rm -rf demo .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

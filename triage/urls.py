@@ -8,9 +8,17 @@ from django.urls import path
 
 from triage.models import User
 from triage.route import Route, guarded
-from triage.views import account, act, api, flag, health, queue
+from triage.views import account, act, api, export, flag, health, queue
 
-ROUTES: Sequence[Route] = (*queue.ROUTES, *flag.ROUTES, *act.ROUTES, *account.ROUTES, *api.ROUTES, *health.ROUTES)
+ROUTES: Sequence[Route] = (
+    *queue.ROUTES,
+    *flag.ROUTES,
+    *act.ROUTES,
+    *account.ROUTES,
+    *api.ROUTES,
+    *export.ROUTES,
+    *health.ROUTES,
+)
 
 urlpatterns = [path(route.path, guarded(route), name=route.name) for route in ROUTES]
 
