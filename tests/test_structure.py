@@ -97,7 +97,7 @@ EXERCISED_BY = {
 HASHED = {
     "pipeline.checks", "pipeline.drops", "pipeline.lists", "pipeline.model", "pipeline.calibration", "pipeline.train",
     "pipeline.tokens",
-    "triage.audit", "triage.publish", "triage.settings", "triage.verdicts",
+    "triage.attachments", "triage.audit", "triage.publish", "triage.settings", "triage.verdicts",
 }  # fmt: skip
 """Where Python hashes: files, rules, models; draws by the insurer's own numbers; and, with a key, the rest."""
 

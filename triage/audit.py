@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from triage import clock
 from triage.home import home, keys
+from triage.locks import Turn, wait_for
 from triage.models import AuditRecord, User
 
 HEAD = "audit-head.json"
 BATCH = 10_000
-ADVISORY_LOCK = 7_402_817  # PostgreSQL: one writer of the chain at a time
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,7 @@ def record(user: User | None, action: str, flag_id: str = "", **details: Any) ->
     `details` must be JSON values; dates are given as text.
     """
     with transaction.atomic():
-        if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
+        wait_for(Turn.AUDIT)
         last = AuditRecord.objects.order_by("-number").values("number", "mac").first() or {"number": 0, "mac": ""}
         row = AuditRecord(
             number=last["number"] + 1,

@@ -22,7 +22,12 @@ def now() -> datetime:
 
 def today() -> date:
     """The insurer's day."""
-    return now().astimezone(ZoneInfo(home().params.timezone)).date()
+    return day_of(now())
+
+
+def day_of(at: datetime) -> date:
+    """The insurer's day of an instant."""
+    return at.astimezone(ZoneInfo(home().params.timezone)).date()
 
 
 def is_set() -> bool:

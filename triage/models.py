@@ -194,6 +194,14 @@ class Decision(models.Model):
     returned_because = models.TextField(blank=True)
     handed_over_at = models.DateTimeField(null=True)  # when it was written into outcomes/
 
+    class Meta:
+        indexes = [  # noqa: RUF012
+            models.Index(fields=["state", "kind"], name="decision_state"),
+            models.Index(
+                fields=["decided_at"], condition=models.Q(handed_over_at__isnull=True), name="decision_to_hand_over"
+            ),
+        ]
+
 
 class Hold(models.Model):
     """A payment kept back, or later payments of the payee to the account where `payment_id` is empty."""
@@ -220,6 +228,10 @@ class Hold(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["flag", "payment_id"], name="one_hold_a_payment")]  # noqa: RUF012
+        indexes = [  # noqa: RUF012
+            models.Index(fields=["state", "hold_until"], name="hold_end"),
+            models.Index(fields=["at"], condition=models.Q(handed_over_at__isnull=True), name="hold_to_hand_over"),
+        ]
 
 
 class Note(models.Model):

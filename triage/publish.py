@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -99,19 +99,20 @@ def _save(
         how many are new; the flags that were done and came back.
     """
     wanted = [flag["flag_id"] for flag in flags]
-    standing = {flag.flag_id: flag for flag in Flag.objects.select_for_update().filter(pk__in=wanted)}
+    standing = {flag.flag_id: flag for flag in Flag.objects.select_for_update().filter(pk__in=wanted).order_by("pk")}
     rings = rings_of(evidence)
     saved, frozen, news, back = [], [], [], set()
     for given in flags:
         flag_id = given["flag_id"]
-        body = _plain({**evidence.get(flag_id, {}), **{name: given[name] for name in FROZEN}})
+        body = {**evidence.get(flag_id, {}), **{name: given[name] for name in FROZEN}}
         body.pop("night", None)
+        told = _as_json(body)
         flag = standing.get(flag_id) or Flag(flag_id=flag_id, opened_at=clock.now(), version=0)
         if flag.night_id and flag.night_id > night.night:
             continue  # a later night has told more
-        digest, facts = _hash(body), _hash({name: body.get(name) for name in FACTS})
+        digest, facts = _hash(told), _hash(_as_json({name: body.get(name) for name in FACTS}))
         if flag.evidence_digest != digest:
-            frozen.append(Evidence(flag_id=flag_id, night=night.night, digest=digest, body=body))
+            frozen.append(Evidence(flag_id=flag_id, night=night.night, digest=digest, body=json.loads(told)))
         if flag.facts_digest != facts:
             flag.version += 1
             news.append(flag_id)
@@ -120,6 +121,7 @@ def _save(
             back.add(flag_id)
         elif flag.state == Flag.State.SNOOZED and (why := _why_wake(flag, given, flag.facts_digest != facts)):
             wake(flag, why)
+            flag.version += 1
         flag.evidence_digest, flag.facts_digest = digest, facts
         _renew(flag, given, night, rings.get(flag_id, (flag_id, 1)), is_latest)
         saved.append(flag)
@@ -132,8 +134,13 @@ def _save(
     return len(saved) - len(standing.keys() & {flag.flag_id for flag in saved}), back
 
 
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+def _as_json(row: Mapping[str, Any]) -> str:
+    """A Parquet row as JSON keeps it: instants and amounts as text."""
+    return json.dumps(row, sort_keys=True, default=lambda v: v.isoformat() if isinstance(v, date) else str(v))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _renew(flag: Flag, given: Mapping[str, Any], night: Night, ring: tuple[str, int], is_latest: bool) -> None:
@@ -160,7 +167,6 @@ def wake(flag: Flag, why: Flag.WokenBy) -> None:
     """Bring a snoozed or suppressed flag back into work, with a record. The flag is not saved."""
     flag.state, flag.woken_by = Flag.State.NEW, why
     flag.snoozed_until = flag.snoozed_p_value = flag.snoozed_at_risk = None
-    flag.version += 1
     audit.record(None, "wake", flag.flag_id, why=why)
 
 
@@ -214,27 +220,18 @@ def _propose_holds(path: Path, wanted: Container[str], back: Container[str]) -> 
     standing = {
         (hold.flag_id, hold.payment_id): hold for hold in Hold.objects.filter(flag__in={r["flag_id"] for r in proposed})
     }
-    made, renewed = [], []
+    saved = []
     for row in proposed:
         hold = standing.get((row["flag_id"], row["payment_id"]))
         if hold and hold.state != Hold.State.PROPOSED and row["flag_id"] not in back:
             continue
-        (renewed if hold else made).append(hold := hold or Hold(flag_id=row["flag_id"], payment_id=row["payment_id"]))
+        saved.append(hold := hold or Hold(flag_id=row["flag_id"], payment_id=row["payment_id"]))
         for name in ("payee_id", "account", "change_id", "old_change_id"):
             setattr(hold, name, row[name])
         hold.amount = Decimal(row["amount"]) if row["amount"] else None
         hold.hold_until = date.fromisoformat(row["hold_until"])
         hold.state, hold.by, hold.is_extended, hold.at = Hold.State.PROPOSED, None, False, clock.now()
-    Hold.objects.bulk_create(made, BATCH)
-    Hold.objects.bulk_update(renewed, PROPOSED, BATCH)
-
-
-def _plain(value: Any) -> Any:
-    """A Parquet row as JSON keeps it: dates as text, amounts as text."""
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    return (
-        value.isoformat() if isinstance(value, date | datetime) else str(value) if isinstance(value, Decimal) else value
-    )
+    keys = ["flag", "payment_id"]
+    for each in saved:
+        each.pk = None  # found again by flag and payment
+    Hold.objects.bulk_create(saved, BATCH, update_conflicts=True, unique_fields=keys, update_fields=PROPOSED)

@@ -6,11 +6,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.contrib.auth.hashers import make_password
+from django.db import connections
 from django.test import Client
 
 from pipeline.settings import Settings
@@ -23,6 +26,14 @@ from triage.roles import Role
 MORNING = datetime.fromisoformat("2024-09-26T07:00+00:00")
 """The morning after the last of the three nights."""
 PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """SQLite in a file as it is served: in memory, two connections do not wait for each other."""
+    told = connections["default"].settings_dict
+    if told["ENGINE"].endswith("sqlite3"):
+        told["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "triage.sqlite3")
 
 
 @dataclass
@@ -64,7 +75,12 @@ def reviewed(nights_home: Home, tmp_path: Path, settings: Any, db: None, clocked
 
 def user(role: Role, name: str = "", **fields: Any) -> User:
     """A user of a role, named after it."""
-    return User.objects.create_user(name or str(role), password=PASSWORD, role=role, **fields)
+    return User.objects.create(username=name or str(role), password=_hashed(), role=role, **fields)
+
+
+@cache
+def _hashed() -> str:
+    return make_password(PASSWORD)  # slow on purpose: once is enough
 
 
 @pytest.fixture

@@ -1,0 +1,170 @@
+"""What people decided reaches the payment system and the next night."""
+
+from __future__ import annotations
+
+import csv
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.holds import COLUMNS
+from pipeline.settings import Settings
+from tests.conftest import LAST_DROP, Home, copy_of
+from tests.triage.conftest import Clock, do, user
+from triage import handover, home
+from triage.handover import HandedOver
+from triage.models import Flag, User
+from triage.publish import publish, unpublished
+from triage.reasons import Verdict
+from triage.roles import Role
+
+YES = {"confirm": True}
+BENIGN = {"reason": "B01", "evidence_kind": "document"}
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def verdicts(settings: Settings, day: str = "2024-09-26") -> pd.DataFrame:
+    return pd.read_parquet(settings.folder("outcomes") / f"{day}.parquet")
+
+
+def test_nothing_is_handed_over_that_can_still_be_undone(
+    cast: dict[str, User], first: Flag, reviewed: Settings, clocked: Clock
+) -> None:
+    do(cast["reviewer"], first, "inconclusive", evidence_kind="none")
+    clocked.at += timedelta(seconds=10)
+    assert handover.write() == HandedOver()
+    clocked.at += timedelta(seconds=1)
+    assert handover.write() == HandedOver(verdicts=1)
+    assert handover.write() == HandedOver()
+
+
+def test_a_verdict_is_a_row_of_its_day(cast: dict[str, User], first: Flag, reviewed: Settings, clocked: Clock) -> None:
+    clocked.at = datetime.fromisoformat("2024-09-26T22:30+00:00")  # half past midnight at the insurer's
+    do(cast["reviewer"], first, "duplicate", evidence_kind="none")
+    step = first.steps.get()
+    clocked.at += timedelta(minutes=1)
+    handover.write()
+    (row,) = verdicts(reviewed, "2024-09-27").to_dict("records")
+    assert row == {
+        "outcome_id": f"R-{step.pk}",
+        "change_id": first.change_id,
+        "decided_at": pd.Timestamp("2024-09-26 22:30"),
+        "verdict": "data_error",
+        "reason_code": "D02",
+        "source": "reviewer",
+    }
+
+
+def test_a_proposal_and_what_was_undone_are_no_outcome(cast: dict[str, User], first: Flag, clocked: Clock) -> None:
+    do(cast["reviewer"], first, "benign", **BENIGN)
+    do(cast["reviewer"], first, "undo")
+    do(cast["reviewer"], first, "confirmed_fraud", reason="F01", evidence_kind="document")
+    clocked.at += timedelta(minutes=1)
+    assert handover.write() == HandedOver()
+
+
+def test_every_verdict_of_a_change_stays(
+    cast: dict[str, User], first: Flag, reviewed: Settings, clocked: Clock
+) -> None:
+    do(cast["reviewer"], first, "benign", **BENIGN)
+    do(cast["reviewer"], first, "reopen", note="New facts")
+    do(cast["senior"], first, "approve")
+    clocked.at += timedelta(minutes=1)
+    do(cast["reviewer"], first, "inconclusive", evidence_kind="none")
+    clocked.at += timedelta(minutes=1)
+    handover.write()
+    assert list(verdicts(reviewed)["verdict"]) == ["benign", "inconclusive"]
+
+
+def test_a_hold_and_its_release_are_told_on_their_days(
+    cast: dict[str, User], first: Flag, reviewed: Settings, clocked: Clock
+) -> None:
+    first.holds.all().delete()
+    do(cast["reviewer"], first, "hold", **YES)
+    clocked.at += timedelta(days=1)
+    handover.write()
+    held = reviewed.folder("holds") / "2024-09-26-reviewed.csv"
+    assert tuple(rows(held)[0]) == COLUMNS
+    told = {**dict.fromkeys(COLUMNS, ""), "payee_id": first.payee_id, "account": first.account,
+            "change_id": first.change_id, "hold_until": "2024-10-03", "flag_id": first.flag_id}  # fmt: skip
+    assert rows(held) == [told]
+    Flag.objects.filter(pk=first.pk).update(amount_at_risk=5)
+    do(cast["reviewer"], first, "release", **YES)
+    clocked.at += timedelta(minutes=1)
+    assert handover.write() == HandedOver(releases=1)
+    assert rows(reviewed.folder("releases") / "2024-09-27.csv") == rows(held) == [told]
+
+
+def test_a_day_says_of_a_payment_what_came_last(
+    cast: dict[str, User], first: Flag, reviewed: Settings, clocked: Clock
+) -> None:
+    first.holds.all().delete()
+    Flag.objects.filter(pk=first.pk).update(amount_at_risk=5)
+    held, released = (reviewed.folder(name) for name in ("holds", "releases"))
+    for action, many in (("hold", (1, 0)), ("release", (0, 1)), ("hold", (1, 0))):
+        do(cast["reviewer"], first, action, **YES)
+        clocked.at += timedelta(minutes=1)
+        handover.write()
+        files = (held / "2024-09-26-reviewed.csv", released / "2024-09-26.csv")
+        assert tuple(len(rows(path)) if path.exists() else 0 for path in files) == many
+
+
+def test_what_is_in_a_file_stays_when_its_flag_is_gone(
+    cast: dict[str, User], first: Flag, reviewed: Settings, clocked: Clock
+) -> None:
+    do(cast["reviewer"], first, "benign", **BENIGN)
+    clocked.at += timedelta(minutes=1)
+    handover.write()
+    first.delete()
+    other = Flag.objects.filter(is_current=True).first()
+    do(cast["second"], other, "benign", **BENIGN)
+    clocked.at += timedelta(minutes=1)
+    handover.write()
+    assert len(verdicts(reviewed)) == 2
+
+
+def test_a_file_that_was_not_marked_is_written_again_to_the_same_bytes(
+    cast: dict[str, User], first: Flag, reviewed: Settings, clocked: Clock
+) -> None:
+    do(cast["reviewer"], first, "benign", **BENIGN)
+    clocked.at += timedelta(minutes=1)
+    handover.write()
+    before = (reviewed.folder("outcomes") / "2024-09-26.parquet").read_bytes()
+    first.decisions.update(handed_over_at=None)
+    assert handover.write().verdicts == 1
+    assert (reviewed.folder("outcomes") / "2024-09-26.parquet").read_bytes() == before
+
+
+def test_a_verdict_is_told_as_the_input_lists_it() -> None:
+    from pipeline.tables import VERDICTS
+
+    assert {handover._told(each) for each in Verdict} == set(VERDICTS)
+
+
+@pytest.mark.django_db
+def test_a_decided_change_leaves_the_queue_of_the_next_night(
+    published: Home, tmp_path: Path, settings, clocked: Clock
+) -> None:
+    own = copy_of(published, tmp_path)
+    settings.PAYEEWATCH = Settings.load(own.path, {"PAYEEWATCH_KEY_FILE": str(own.key_file)})
+    home._keys.cache_clear()
+    for night in unpublished(settings.PAYEEWATCH):
+        publish(settings.PAYEEWATCH, night)
+    flag = Flag.objects.filter(is_current=True, queue="review").first()
+    do(user(Role.REVIEWER), flag, "benign", **BENIGN)
+    clocked.at += timedelta(minutes=1)
+    assert handover.write().verdicts == 1
+    night = date(2024, 9, 26)
+    assert night <= LAST_DROP
+    own.done("night", str(night))
+    scores = pd.read_parquet(settings.PAYEEWATCH.folder("scores") / f"{night}.parquet").set_index("change_id")
+    assert scores.loc[flag.change_id, "why_not"] == "decided, and no new evidence since"
+    publish(settings.PAYEEWATCH, night)
+    flag.refresh_from_db()
+    assert (flag.is_current, flag.state) == (False, "closed")
