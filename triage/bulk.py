@@ -70,7 +70,7 @@ def bulk_perform(
     for flag_id in sorted(step_ids):
         refusal = ""
         try:
-            perform(action, user, flag_id, step_ids[flag_id], versions[flag_id], data)
+            perform(action, user, flag_id, step_ids[flag_id], versions.get(flag_id, 0), data)
         except Refused as refused:
             refusal = str(refused)
         done.append(Performed(flag_id, refusal))

@@ -16,9 +16,13 @@ from triage.approvals import Kind, decide, effect
 from triage.desk import WORKABLE, ActionForm, Details, Doing, Refused, State, action
 from triage.home import home
 from triage.models import Decision, Flag, Hold, User
+from triage.reasons import Verdict
 
 STATES = WORKABLE | {State.PROPOSED, State.CLOSED}
 """Money can be kept back or let go beside a proposal, and after a verdict."""
+
+FOUND = frozenset({Verdict.CONFIRMED_FRAUD, Verdict.ATTEMPT_STOPPED})
+"""Verdicts after which there is still a reason to keep money back."""
 
 
 class ConfirmForm(ActionForm):
@@ -65,6 +69,8 @@ def _to_hold(flag: Flag) -> Iterable[Hold]:
 
 
 def _nothing_to_hold(flag: Flag, user: User, at: datetime) -> str:
+    if flag.state == State.CLOSED and flag.verdict not in FOUND:
+        return say("This flag is closed. It has to be opened again first.")
     if flag.holds.exists() and not any(_to_hold(flag)):
         return say("Nothing is left to hold: it is held already, or its hold has ended.")
     return ""

@@ -14,6 +14,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,16 @@ def _files(settings: Settings, night: date) -> dict[str, Path]:
 
 def _digest(files: Mapping[str, Path]) -> str:
     """Of the files' bytes; the run's own account tells times, which differ from run to run, so it does not count."""
+    told = [(files[name], files[name].stat()) for name in ("flags", "evidence", "holds")]
+    return _digest_of(tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in told))
+
+
+@lru_cache(maxsize=10_000)
+def _digest_of(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """The same, read once for files that have not changed: housekeeping asks about every night, every few seconds."""
     told = hashlib.sha256()
-    for name in ("flags", "evidence", "holds"):
-        told.update(files[name].read_bytes())
+    for path, *_ in files:
+        told.update(path.read_bytes())
     return told.hexdigest()
 
 
@@ -125,7 +133,9 @@ def _save(
         flag.evidence_digest, flag.facts_digest = digest, facts
         _renew(flag, given, night, rings.get(flag_id, (flag_id, 1)), is_latest)
         saved.append(flag)
-    _let_proposals_fall({flag.flag_id: flag for flag in saved if flag.flag_id in {*news, *back} & standing.keys()})
+    _let_proposals_fall(
+        {flag.flag_id: flag for flag in saved if flag.flag_id in {*news, *back} & standing.keys()}, back
+    )
     if is_latest:
         Flag.objects.filter(is_current=True).exclude(pk__in=wanted).update(is_current=False)
     names = [field.name for field in Flag._meta.fields if field.name != "flag_id"]
@@ -178,12 +188,12 @@ def _come_back(flag: Flag) -> None:
     flag.version += 1
 
 
-def _let_proposals_fall(flags: Mapping[str, Flag]) -> None:
-    """What was proposed on evidence that has changed since cannot be approved any more."""
+def _let_proposals_fall(flags: Mapping[str, Flag], back: Container[str]) -> None:
+    """What was proposed on evidence that has changed since, or before a flag came back, cannot be approved any more."""
     waiting = Decision.objects.filter(flag__in=flags.keys(), state=Decision.State.PENDING)
     for decision in waiting:
         flag = flags[decision.flag_id]
-        if decision.facts_digest == flag.facts_digest:
+        if decision.facts_digest == flag.facts_digest and flag.flag_id not in back:
             continue
         decision.state, decision.decided_at = Decision.State.VOID, clock.now()
         decision.save()

@@ -17,9 +17,7 @@ from django.db import close_old_connections
 
 from pipeline.command import place
 from pipeline.errors import SettingsError, StoreError
-from triage import notices
-from triage.home import home
-from triage.publish import publish, unpublished
+from triage import housekeeping, notices
 
 LOG = logging.getLogger("payeewatch")
 HOUSEKEEPING_SECONDS = 5
@@ -76,8 +74,7 @@ def _listening(host: str, port: int) -> socket.socket:
 
 def tidy() -> None:
     """What has to be done without anybody asking."""
-    for night in unpublished(home()):
-        publish(home(), night)
+    housekeeping.tidy()
     notices.announce()
     notices.deliver()
 

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from triage.approvals import Kind, decide, drop, effect
 from triage.desk import ActionForm, Details, Doing, State, action, let_go
-from triage.holding import let_out, needs_second_to_release
+from triage.holding import FOUND, let_out, needs_second_to_release
 from triage.home import home, keys
 from triage.models import Decision, Flag, User
 from triage.reasons import (
@@ -26,7 +26,6 @@ from triage.reasons import (
 )
 from triage.roles import REVIEWERS
 
-ALWAYS_FOUR_EYES = frozenset({Verdict.CONFIRMED_FRAUD, Verdict.ATTEMPT_STOPPED})
 RELEASING = frozenset({Verdict.BENIGN, Verdict.DATA_ERROR})
 """Verdicts after which nothing is kept back. After the others a hold runs to its end or is released by hand."""
 Choice = forms.ChoiceField
@@ -97,7 +96,7 @@ def data_error(doing: Doing, **given: str) -> Details:
 
 
 def _judge(doing: Doing, verdict: Verdict, evidence_kind: str, note: str, reason: str = "") -> Details:
-    two = verdict in ALWAYS_FOUR_EYES or (verdict in RELEASING and needs_second_to_release(doing.flag))
+    two = verdict in FOUND or (verdict in RELEASING and needs_second_to_release(doing.flag))
     told = {"verdict": verdict, "reason_code": reason, "evidence_kind": evidence_kind, "note": note}
     return decide(doing, Kind.VERDICT, alone=not two, **told)
 

@@ -100,3 +100,9 @@ def test_a_hold_is_made_longer_once_and_by_two(cast: dict[str, User], first: Fla
 
 def test_no_key_lets_money_go() -> None:
     assert desk.ACTIONS["release"].key == ""
+
+
+def test_what_was_found_ordinary_is_not_held_without_opening_it_again(cast: dict[str, User], first: Flag) -> None:
+    do(cast["reviewer"], first, "benign", reason="B01", evidence_kind="none")
+    with pytest.raises(desk.Refused, match="opened again first"):
+        do(cast["reviewer"], first, "hold", **YES)
