@@ -79,8 +79,12 @@ class QueueFilter(filters.FilterSet):
         empty_label=_("The queue"),
         method="_as_it_is",
     )
-    queue = filters.MultipleChoiceFilter(label=_("Queue"), choices=Flag.Queue.choices)
-    state = filters.MultipleChoiceFilter(label=_("State"), choices=Flag.State.choices)
+    queue = filters.MultipleChoiceFilter(
+        label=_("Queue"), choices=Flag.Queue.choices, widget=forms.CheckboxSelectMultiple
+    )
+    state = filters.MultipleChoiceFilter(
+        label=_("State"), choices=Flag.State.choices, widget=forms.CheckboxSelectMultiple
+    )
     mine = filters.BooleanFilter(label=_("Mine"), widget=forms.CheckboxInput, method="_mine")
     due = filters.BooleanFilter(
         label=_("Due before the next payment run"), widget=forms.CheckboxInput, method="_before_next_run"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import dj_database_url
 from csp.constants import NONCE, NONE, SELF
+from django.contrib.messages import constants as messages
 from django.utils.translation import gettext_lazy as _
 
 from pipeline.settings import Settings
@@ -156,6 +157,8 @@ EMAIL_HOST_USER = os.environ.get("PAYEEWATCH_SMTP_USER", "")
 EMAIL_HOST_PASSWORD = _text_of(os.environ.get("PAYEEWATCH_SMTP_PASSWORD_FILE", ""))
 EMAIL_TIMEOUT = 10
 ADDRESS = os.environ.get("PAYEEWATCH_TRIAGE_URL", "").rstrip("/")  # as people reach it, for links in notices
+
+MESSAGE_TAGS = {messages.INFO: "", messages.SUCCESS: "good", messages.WARNING: "warn", messages.ERROR: "bad"}
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("fr", _("French"))]

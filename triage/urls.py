@@ -8,12 +8,15 @@ from django.urls import path
 
 from triage.models import User
 from triage.route import Route, guarded
-from triage.views import account, act, api, export, flag, health, queue
+from triage.views import account, act, api, attachments, export, flag, health, queue, rings, search
 
 ROUTES: Sequence[Route] = (
     *queue.ROUTES,
+    *rings.ROUTES,
+    *search.ROUTES,
     *flag.ROUTES,
     *act.ROUTES,
+    *attachments.ROUTES,
     *account.ROUTES,
     *api.ROUTES,
     *export.ROUTES,

@@ -12,7 +12,8 @@ from triage.urls import ROUTES
 
 
 def address(each: route.Route, flag: Flag) -> str:
-    return "/" + each.path.replace("<str:flag_id>", flag.flag_id).replace("<str:name>", "claim")
+    path = each.path.replace("<str:flag_id>", flag.flag_id).replace("<str:name>", "claim")
+    return "/" + path.replace("<int:pk>", "1")
 
 
 @pytest.mark.parametrize("each", ROUTES, ids=lambda each: each.name)

@@ -16,7 +16,7 @@ from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 from pipeline.published import FORMULA_STARTS, csv_text
 from triage import audit, clock
-from triage.filters import work_list
+from triage.filters import QueueFilter
 from triage.models import Flag, User
 from triage.pseudonyms import shown, shown_hint
 from triage.roles import READERS
@@ -58,7 +58,7 @@ def as_excel(request: HttpRequest) -> HttpResponse:
 def _rows(request: HttpRequest) -> Iterator[list[Any]]:
     """A heading and the flags of the list, as the user may see them. One record tells of the whole."""
     flags = _listed(request)
-    filters = {name: request.GET.getlist(name) for name in sorted(request.GET)}
+    filters = {name: request.GET.getlist(name) for name in sorted(request.GET) if name != "q"}
     audit.record(request.user, "export", route=request.resolver_match.url_name, filter=filters, count=flags.count())
     return _shown(flags, request.user)
 
@@ -71,8 +71,7 @@ def _shown(flags: QuerySet[Flag], user: User) -> Iterator[list[Any]]:
 
 
 def _listed(request: HttpRequest) -> QuerySet[Flag]:
-    asked = {f"{name}__in": request.GET.getlist(name) for name in ("queue", "state") if name in request.GET}
-    return work_list(request.user).filter(**asked).order_by("rank", "pk")
+    return QueueFilter(request.GET, request.user).qs
 
 
 def _text(value: Any) -> str:

@@ -1,16 +1,19 @@
-"""One flag: the evidence in the centre, what can be done on the right."""
+"""One flag: the evidence in the centre, what can be done on the right, the queue on the left."""
 
 from __future__ import annotations
-
-from uuid import uuid4
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 
-from triage import audit, clock, desk
+from triage import audit
+from triage.deeds import Bound, right_pane, undoable
 from triage.models import Flag
 from triage.roles import READERS
 from triage.route import Route
+from triage.views.queue import as_row, listing, query
+
+LAST_STEP = "last_step"
+"""Where the session keeps what was done last, for undoing."""
 
 
 def flag(request: HttpRequest, flag_id: str) -> HttpResponse:
@@ -18,21 +21,39 @@ def flag(request: HttpRequest, flag_id: str) -> HttpResponse:
     return panes(request, flag_id)
 
 
-def panes(request: HttpRequest, flag_id: str, said: str = "", refused: str = "", status: int = 200) -> HttpResponse:
-    """A flag's two panes, alone for htmx and within the page otherwise."""
+def panes(
+    request: HttpRequest,
+    flag_id: str,
+    *,
+    acted_on: str = "",
+    refused: str = "",
+    bound: Bound | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """A flag's two panes: alone for htmx, with the row of the flag that was acted on, and within the page otherwise."""
     found = get_object_or_404(Flag.objects.select_related("claimed_by", "night"), pk=flag_id)
     audit.record(request.user, "view", flag_id)
+    is_part = request.htmx and not request.htmx.history_restore_request
     context = {
-        "flag": found,
+        **({} if is_part else listing(request)),
+        **right_pane(found, request.user, bound),
         "evidence": found.evidence.filter(digest=found.evidence_digest).order_by("-night").first(),
-        "holder": desk.holder(found, clock.now()),
-        "actions": [(action, action.form_for(found)) for action in desk.allowed(found, request.user)],
-        "step": uuid4(),
-        "said": said,
+        "undo": undoable(request.session.get(LAST_STEP), request.user),
         "refused": refused,
+        "query": query(request),
     }
-    template = "triage/panes.html" if request.htmx else "triage/flag.html"
-    return render(request, template, context, status=status)
+    if not is_part:
+        context["next_flag"] = _after(context["page"], flag_id)
+    elif acted_on:
+        context["row"] = as_row(Flag.objects.select_related("claimed_by").get(pk=acted_on))
+    return render(request, "triage/panes.html" if is_part else "triage/queue.html", context, status=status)
+
+
+def _after(page: list[Flag], flag_id: str) -> str:
+    """The flag that stands below one on the list."""
+    listed = [each.flag_id for each in page]
+    place = listed.index(flag_id) + 1 if flag_id in listed else 0
+    return listed[place] if place < len(listed) else ""
 
 
 ROUTES = (Route("flag", "flags/<str:flag_id>", flag, READERS),)

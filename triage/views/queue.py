@@ -1,24 +1,175 @@
-"""The queue: the flags of the last night that are still open, hold before review before audit."""
+"""The queue: lists of flags, how a user narrows them down, and what changed on them since."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
-from triage.models import Flag
-from triage.roles import READERS
+from triage import actions, clock, desk
+from triage.deeds import keys
+from triage.filters import QueueFilter
+from triage.models import Flag, SavedFilter, User
+from triage.roles import READERS, REVIEWERS, Role
 from triage.route import Route
 
 PAGE = 50
+NAME = 60  # letters of a saved filter's name
+SAVED = 20  # filters a user
+
+
+@dataclass(frozen=True)
+class List:
+    """A list as the menu offers it: a filter under a name."""
+
+    label: Any
+    chosen: Mapping[str, str]
+    roles: frozenset[Role] = READERS
+
+    @property
+    def query(self) -> str:
+        """Its part of the address."""
+        chosen = QueryDict(mutable=True)
+        chosen.update(self.chosen)
+        return f"?{chosen.urlencode()}" if self.chosen else ""
+
+
+LISTS = (
+    List(_("All open"), {}),
+    List(_("Mine"), {"mine": "on"}, REVIEWERS),
+    List(_("Due before the next payment run"), {"due": "on", "sort": "urgency"}),
+    List(_("Not triaged"), {"untouched": "on"}),
+    List(_("Rings"), {"rings": "on"}),
+    List(_("Awaiting call-back"), {"awaiting": "on"}),
+    List(_("To approve"), {"of": "to_approve"}),
+    List(_("Escalated"), {"escalated": "on"}),
+    List(_("Snoozed"), {"state": "snoozed"}),
+    List(_("Audit sample"), {"queue": "audit"}),
+    List(_("Second look"), {"of": "second_look"}, REVIEWERS),
+)
+SORTS = (("risk", _("Risk")), ("urgency", _("Urgency")))
+FIELDS = ("q", "queue", "state", "amount", "due_by", "older", "exposed", "breach")
+"""What the sheet of filters shows; the lists stand for the others."""
 
 
 def queue(request: HttpRequest) -> HttpResponse:
-    """List the open flags, by rank."""
-    flags = Flag.objects.filter(is_current=True).exclude(state__in=["closed", "expired"]).order_by("rank")
-    page = Paginator(flags.select_related("claimed_by"), PAGE).get_page(request.GET.get("page"))
-    return render(request, "triage/queue.html", {"page": page})
+    """List flags, with none open."""
+    return render(request, "triage/queue.html", listing(request))
 
 
-ROUTES = (Route("queue", "", queue, READERS, menu=_("Queue")),)
+def lists(request: HttpRequest) -> HttpResponse:
+    """How many flags are on each list, for the menu of lists when it is opened."""
+    offered = [(each, _of(each, request.user).qs.count()) for each in LISTS if request.user.role in each.roles]
+    return render(request, "triage/_lists.html", {"lists": offered})
+
+
+def changes(request: HttpRequest) -> HttpResponse:
+    """What the page's list is now: each flag's version, for the page to mark what changed. It never moves a row."""
+    page = _page(request, QueueFilter(request.GET, request.user).qs)
+    return JsonResponse({"versions": {flag.flag_id: flag.version for flag in page}})
+
+
+def take(request: HttpRequest) -> HttpResponse:
+    """Take the first free flag, and open it."""
+    try:
+        step_id = UUID(request.POST["step"])
+    except (KeyError, ValueError):
+        return redirect("queue")
+    done = actions.take_next(request.user, step_id)
+    if done is None:
+        messages.info(request, say("Nothing is left to take."))
+        return redirect(reverse("queue") + query(request))
+    return redirect(reverse("flag", args=[done.flag.flag_id]) + query(request))
+
+
+def save_filter(request: HttpRequest) -> HttpResponse:
+    """Keep the list as it is narrowed down now under a name; the same name replaces."""
+    name, kept = request.POST.get("name", "").strip()[:NAME], QueryDict(request.POST.get("query", "").lstrip("?"))
+    own = SavedFilter.objects.filter(user=request.user)
+    if name and len(kept.urlencode()) <= SavedFilter._meta.get_field("query").max_length and own.count() < SAVED:
+        own.update_or_create(user=request.user, name=name, defaults={"query": kept.urlencode()})
+    else:
+        messages.warning(request, say("A filter needs a name, and you can keep %(many)s of them.") % {"many": SAVED})
+    return redirect(f"{reverse('queue')}?{kept.urlencode()}")
+
+
+def delete_filter(request: HttpRequest, pk: int) -> HttpResponse:
+    """Forget a filter of one's own."""
+    get_object_or_404(SavedFilter, pk=pk, user=request.user).delete()
+    return redirect(reverse("queue") + query(request))
+
+
+def listing(request: HttpRequest) -> dict[str, Any]:
+    """What the left pane shows."""
+    narrowed = QueueFilter(request.GET, request.user)
+    chosen = _chosen(request)
+    shown = [narrowed.form[name] for name in FIELDS]
+    return {
+        "page": _page(request, narrowed.qs),
+        "lists": [(each, None) for each in LISTS if request.user.role in each.roles],
+        "chosen": chosen,
+        "sort": request.GET.get("sort", "risk"),
+        "sorts": SORTS,
+        "fields": shown,
+        "carried": [(name, value) for name, value in chosen.chosen.items() if name not in FIELDS],
+        "narrowed": sum(1 for field in shown if field.data not in (None, "", False, [], [None, None], ["", ""])),
+        "saved": SavedFilter.objects.filter(user=request.user).order_by("name"),
+        "query": query(request),
+        "can_work": request.user.role in REVIEWERS,
+        "take_step": uuid4(),
+        "keys": keys(),
+    }
+
+
+def query(request: HttpRequest) -> str:
+    """The list's part of the address, so that what is opened from it leads back to it."""
+    return f"?{request.GET.urlencode()}" if request.GET else ""
+
+
+def as_row(flag: Flag, is_blind: bool = False) -> Flag:
+    """A flag with what its row shows beside it. A blind row tells neither rank nor state."""
+    today = clock.today()
+    flag.is_blind = is_blind
+    flag.holder = desk.holder(flag, clock.now())
+    flag.age_days = (today - flag.first_flagged_on).days
+    leaves = flag.first_payment_on
+    flag.days_left = (leaves - today).days if leaves and leaves >= today else None
+    return flag
+
+
+def _of(each: List, user: User) -> QueueFilter:
+    chosen = QueryDict(mutable=True)
+    chosen.update(each.chosen)
+    return QueueFilter(chosen, user)
+
+
+def _chosen(request: HttpRequest) -> List:
+    """The list whose filter the address has, all of it; the last such list says the most."""
+    return [each for each in LISTS if all(request.GET.get(name) == value for name, value in each.chosen.items())][-1]
+
+
+def _page(request: HttpRequest, flags: QuerySet[Flag]) -> Any:
+    page = Paginator(flags, PAGE).get_page(request.GET.get("page"))
+    for flag in page:
+        as_row(flag, is_blind=request.GET.get("of") == "second_look")
+    return page
+
+
+ROUTES = (
+    Route("queue", "", queue, READERS, menu=_("Queue")),
+    Route("lists", "queue/lists", lists, READERS),
+    Route("queue-changes", "queue/changes", changes, READERS),
+    Route("take-next", "queue/next", take, REVIEWERS, ("POST",)),
+    Route("save-filter", "queue/filters", save_filter, READERS, ("POST",)),
+    Route("delete-filter", "queue/filters/<int:pk>/delete", delete_filter, READERS, ("POST",)),
+)

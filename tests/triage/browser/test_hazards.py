@@ -1,0 +1,138 @@
+"""What goes wrong at a desk: two hands on one flag, a lost connection, a key too many, a form sent twice."""
+
+from __future__ import annotations
+
+from django.conf import settings as django
+from playwright.sync_api import Page, Route, expect
+
+from tests.triage.browser.conftest import Visit, answered
+from tests.triage.conftest import do
+from triage.models import Decision, Flag, Note, Step, User
+
+
+def open_note(page: Page, text: str) -> None:
+    page.keyboard.press("m")
+    page.keyboard.type(text)
+
+
+def test_a_key_pressed_twice_acts_once(visit: Visit, cast: dict[str, User], first: Flag) -> None:
+    page = visit(cast["reviewer"], f"/flags/{first.flag_id}")
+    open_note(page, "Called.")
+    with answered(page):
+        page.evaluate(
+            """() => { for (const each of [1, 2, 3]) document.activeElement.dispatchEvent(
+            new KeyboardEvent('keydown', {key: 'Enter', ctrlKey: true, bubbles: true})) }"""
+        )
+    assert Note.objects.count() == 1
+
+
+def test_a_key_does_not_act_on_the_flag_that_is_leaving(visit: Visit, cast: dict[str, User], first: Flag) -> None:
+    page = visit(cast["reviewer"], f"/flags/{first.flag_id}")
+    waiting: list[Route] = []
+    page.route("**/do/inconclusive*", lambda route: waiting.append(route))
+    page.keyboard.press("i")
+    page.keyboard.press("1")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("body.is-busy")
+    for key in "csn":
+        page.keyboard.press(key)
+    with answered(page):
+        waiting[0].continue_()
+    assert list(Step.objects.values_list("flag_id", "action")) == [(first.flag_id, "inconclusive")]
+
+
+def test_a_key_acts_on_the_open_flag_only(visit: Visit, cast: dict[str, User], first: Flag) -> None:
+    page = visit(cast["reviewer"], f"/flags/{first.flag_id}")
+    page.keyboard.press("j")
+    page.keyboard.press("c")
+    expect(page.get_by_text("Press Enter to open the flag first.")).to_be_visible()
+    assert not Step.objects.exists()
+
+
+def test_keys_are_off_while_typing(visit: Visit, cast: dict[str, User], first: Flag) -> None:
+    page = visit(cast["reviewer"], f"/flags/{first.flag_id}")
+    open_note(page, "c n j ? 1")
+    assert page.locator("#note-text").input_value() == "c n j ? 1"
+    assert not Step.objects.exists()
+
+
+def test_the_list_of_keys_holds_the_focus_until_it_is_closed(visit: Visit, cast: dict[str, User], first: Flag) -> None:
+    page = visit(cast["reviewer"], f"/flags/{first.flag_id}")
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    page.keyboard.press("c")
+    for _tab in range(3):
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement === document.body || !!document.activeElement.closest('#keys')")
+    page.keyboard.press("Escape")
+    expect(page.locator("#keys")).to_be_hidden()
+    assert not Step.objects.exists()
+
+
+def test_of_two_reviewers_one_wins_and_the_other_is_told(visit: Visit, cast: dict[str, User], first: Flag) -> None:
+    one, two = (visit(cast[name], f"/flags/{first.flag_id}") for name in ("reviewer", "second"))
+    for page in (one, two):
+        page.keyboard.press("i")
+        page.keyboard.press("1")
+    with answered(one):
+        one.keyboard.press("Control+Enter")
+    two.locator("#act details[open] textarea").fill("Mine.")
+    with answered(two):
+        two.keyboard.press("Control+Enter")
+    expect(two.locator("#refused")).to_contain_text("reviewer")
+    expect(two.locator("#refused")).to_contain_text("Mine.")
+    assert two.evaluate("document.activeElement.id") == "refused"
+    assert Decision.objects.count() == 1
+
+
+def test_a_lost_connection_keeps_what_was_chosen_and_sent_again_it_is_done_once(
+    visit: Visit, cast: dict[str, User], first: Flag, picture
+) -> None:
+    page = visit(cast["reviewer"], f"/flags/{first.flag_id}")
+    page.route("**/do/note*", lambda route: (route.fetch(), route.abort())[1])  # it arrives, its answer is lost
+    open_note(page, "Called the number of 2019.")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#messages")).to_contain_text("No connection")
+    picture(page, "lost-connection")
+    assert page.locator("#note-text").input_value() == "Called the number of 2019."
+    page.unroute("**/do/note*")
+    with answered(page):
+        page.keyboard.press("Control+Enter")
+    assert Note.objects.count() == 1
+
+
+def test_a_session_that_ended_is_told_and_what_was_written_stays(
+    visit: Visit, cast: dict[str, User], first: Flag
+) -> None:
+    page = visit(cast["reviewer"], f"/flags/{first.flag_id}")
+    open_note(page, "Called.")
+    page.context.clear_cookies(name=django.SESSION_COOKIE_NAME)
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#messages")).to_contain_text("Your session has ended")
+    assert page.locator("#note-text").input_value() == "Called."
+    assert not Note.objects.exists()
+
+
+def test_without_javascript_a_form_sent_again_is_done_once(visit: Visit, cast: dict[str, User], first: Flag) -> None:
+    page = visit(cast["reviewer"], f"/flags/{first.flag_id}", java_script_enabled=False)
+    page.locator("#act summary", has_text="Note").click()
+    page.locator("#note-text").fill("Called.")
+    with page.expect_request("**/do/note*") as sent:
+        page.locator("#act details[open]").get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text(f"Note · {first.flag_id}")).to_be_visible()
+    again = page.request.post(
+        sent.value.url,
+        data=sent.value.post_data,
+        headers={"Content-Type": "application/x-www-form-urlencoded", "Referer": page.url},
+    )
+    assert "Already done." in again.text()
+    assert Note.objects.count() == 1
+
+
+def test_the_list_stands_still_and_marks_what_changed(visit: Visit, cast: dict[str, User], first: Flag) -> None:
+    page = visit(cast["reviewer"])
+    before = page.locator("#rows > li").evaluate_all("rows => rows.map(row => row.id)")
+    do(cast["second"], first, "inconclusive", evidence_kind="none")
+    page.evaluate("lookForNews()")
+    expect(page.locator(f"#row-{first.flag_id}.is-changed")).to_be_visible()
+    assert page.locator("#rows > li").evaluate_all("rows => rows.map(row => row.id)") == before

@@ -1,0 +1,136 @@
+"""What each role does in a day, in a real browser."""
+
+from __future__ import annotations
+
+import csv
+import re
+from datetime import timedelta
+
+from playwright.sync_api import Page, expect
+
+from pipeline.settings import Settings
+from tests.triage.browser.conftest import Visit, answered
+from tests.triage.conftest import PASSWORD, Clock, do
+from triage import handover
+from triage.models import AuditRecord, Decision, Flag, User
+
+
+def press(page: Page, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def test_somebody_signs_in_and_out(visit: Visit, cast: dict[str, User], picture) -> None:
+    page = visit(None)
+    picture(page, "sign-in")
+    page.get_by_label("Username").fill("reviewer")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.locator("main button").click()
+    expect(page.locator("#rows")).to_be_visible()
+    page.locator(".user summary").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page).to_have_url(re.compile("sign-in"))
+
+
+def test_a_reviewer_clears_flags_with_the_keyboard_alone(visit: Visit, cast: dict[str, User], picture) -> None:
+    page = visit(cast["reviewer"])
+    picture(page, "queue")
+    press(page, "n")
+    expect(page.locator("#work[data-flag]")).to_be_visible()
+    for _flag in range(3):
+        press(page, "r")
+        expect(page.locator("#act details.is-benign[open]")).to_be_visible()
+        press(page, "1", "2")
+        with answered(page):
+            press(page, "Control+Enter")
+        assert page.evaluate("document.activeElement.id") == "headline"
+    picture(page, "flag")
+    assert Flag.objects.filter(state=Flag.State.CLOSED, verdict="benign").count() == 3
+    assert set(Decision.objects.values_list("reason_code", "evidence_kind")) == {("B01", "call_back_failed")}
+
+
+def test_a_step_is_undone_by_a_key(visit: Visit, cast: dict[str, User], first: Flag, picture) -> None:
+    page = visit(cast["reviewer"], f"/flags/{first.flag_id}")
+    press(page, "i", "1")
+    with answered(page):
+        press(page, "Control+Enter")
+    expect(page.locator(".toast")).to_be_visible()
+    picture(page, "undo")
+    with answered(page):
+        press(page, "u")
+    first.refresh_from_db()
+    assert first.state == Flag.State.NEW
+
+
+def test_a_senior_approves_and_the_payment_is_held(
+    visit: Visit, cast: dict[str, User], first: Flag, reviewed: Settings, clocked: Clock, picture
+) -> None:
+    page = visit(cast["reviewer"], f"/flags/{first.flag_id}")
+    press(page, "h", "Space")
+    with answered(page):
+        press(page, "Control+Enter")
+    page.goto(f"/flags/{first.flag_id}")
+    press(page, "f", "1", "4")
+    with answered(page):
+        press(page, "Control+Enter")
+    page.goto(f"/flags/{first.flag_id}?of=to_approve")
+    expect(page.get_by_text("You proposed this; somebody else approves it.")).to_be_visible()
+    page = visit(cast["senior"], f"/flags/{first.flag_id}?of=to_approve")
+    picture(page, "to-approve")
+    with answered(page):
+        page.get_by_role("button", name="Approve", exact=True).click()
+    first.refresh_from_db()
+    assert (first.state, first.verdict) == ("closed", "confirmed_fraud")
+    clocked.at += timedelta(minutes=1)
+    handover.write()
+    (written,) = reviewed.folder("holds").glob("*-reviewed.csv")
+    with written.open(encoding="utf-8", newline="") as file:
+        assert first.flag_id in {row["flag_id"] for row in csv.DictReader(file)}
+    told = AuditRecord.objects.filter(flag_id=first.flag_id).exclude(action="view").order_by("number")
+    assert list(told.values_list("user", "action")) == [
+        ("reviewer", "hold"),
+        ("reviewer", "confirmed_fraud"),
+        ("senior", "approve"),
+    ]
+
+
+def test_a_senior_returns_a_proposal_with_a_reason(visit: Visit, cast: dict[str, User], first: Flag) -> None:
+    do(cast["reviewer"], first, "confirmed_fraud", reason="F01", evidence_kind="bank_check")
+    page = visit(cast["senior"], f"/flags/{first.flag_id}")
+    page.locator("#act summary", has_text="Return").click()
+    page.get_by_label("Why").first.fill("Call the member first.")
+    with answered(page):
+        page.locator("#act details[open]").get_by_role("button", name="Save", exact=True).click()
+    page = visit(cast["reviewer"], f"/flags/{first.flag_id}")
+    expect(page.get_by_text("Call the member first.")).to_be_visible()
+
+
+def test_an_auditor_reads_everything_and_changes_nothing(visit: Visit, cast: dict[str, User], first: Flag) -> None:
+    page = visit(cast["auditor"], f"/flags/{first.flag_id}")
+    expect(page.locator("#headline")).to_be_visible()
+    assert page.locator("#act form, .queue-head [data-key=n], #rows input").count() == 0
+
+
+def test_an_administrator_sees_no_flag(visit: Visit, cast: dict[str, User], first: Flag) -> None:
+    page = visit(cast["administrator"], f"/flags/{first.flag_id}")
+    assert first.flag_id not in page.content()
+    assert page.locator("#rows").count() == 0
+
+
+def test_a_data_scientist_sees_pseudonyms_alone(visit: Visit, cast: dict[str, User], first: Flag) -> None:
+    page = visit(cast["scientist"], f"/flags/{first.flag_id}")
+    expect(page.locator("#headline")).to_be_visible()
+    seen = page.content()
+    for flag in Flag.objects.filter(is_current=True):
+        for number in (flag.member_id, flag.payee_id, flag.change_id):
+            assert not number or number not in seen
+
+
+def test_language_and_colours_are_the_user_s_own(visit: Visit, cast: dict[str, User]) -> None:
+    User.objects.filter(pk=cast["reviewer"].pk).update(language="fr", theme="dark")
+    page = visit(cast["reviewer"])
+    expect(page.locator("html")).to_have_attribute("lang", "fr")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(15, 21, 29)"
+    page = visit(cast["senior"])
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(243, 245, 248)"

@@ -1,0 +1,56 @@
+"""The left pane: lists, filters that are kept, and what changed."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from tests.triage.conftest import do, signed_in
+from triage.models import Flag, SavedFilter, User
+from triage.views.queue import LISTS
+
+
+def test_each_list_has_as_many_flags_as_the_menu_says(cast: dict[str, User], first: Flag) -> None:
+    do(cast["reviewer"], first, "confirmed_fraud", reason="F01", evidence_kind="bank_check")
+    client = signed_in(cast["senior"])
+    many = {each.query: flags for each, flags in client.get("/queue/lists").context["lists"]}
+    assert many["?of=to_approve"] == 1
+    for each in LISTS:
+        assert client.get(f"/{each.query}").context["page"].paginator.count == many.get(each.query, 0)
+
+
+def test_an_open_flag_leads_back_to_its_list(cast: dict[str, User], first: Flag) -> None:
+    page = signed_in(cast["reviewer"]).get(f"/flags/{first.flag_id}?untouched=on&sort=urgency")
+    assert str(page.context["chosen"].label) == "Not triaged"
+    assert f"/flags/{first.flag_id}/do/claim?untouched=on&amp;sort=urgency" in page.content.decode()
+
+
+def test_a_filter_is_saved_applied_and_deleted_by_its_owner_alone(cast: dict[str, User]) -> None:
+    client = signed_in(cast["reviewer"])
+    client.post("/queue/filters", {"name": "Big", "query": "?untouched=on&amount_min=1000"})
+    kept = SavedFilter.objects.get(user=cast["reviewer"])
+    assert b"/?untouched=on&amp;amount_min=1000" in client.get("/").content
+    assert signed_in(cast["second"]).post(f"/queue/filters/{kept.pk}/delete").status_code == 404
+    client.post(f"/queue/filters/{kept.pk}/delete")
+    assert not SavedFilter.objects.exists()
+
+
+def test_what_changed_is_told_by_version(cast: dict[str, User], first: Flag) -> None:
+    client = signed_in(cast["reviewer"])
+    before = client.get("/queue/changes").json()["versions"]
+    do(cast["second"], first, "claim")
+    after = client.get("/queue/changes").json()["versions"]
+    assert {flag_id for flag_id in before if before[flag_id] != after[flag_id]} == {first.flag_id}
+
+
+def test_taking_the_next_opens_it_and_sent_twice_takes_one(cast: dict[str, User]) -> None:
+    client, step = signed_in(cast["reviewer"]), str(uuid4())
+    places = {client.post("/queue/next", {"step": step})["Location"] for _again in range(2)}
+    assert len(places) == 1
+    assert Flag.objects.filter(claimed_by=cast["reviewer"]).count() == 1
+
+
+def test_a_blind_row_tells_neither_rank_nor_verdict(cast: dict[str, User], first: Flag) -> None:
+    do(cast["reviewer"], first, "inconclusive", evidence_kind="none")
+    Flag.objects.filter(pk=first.pk).update(needs_second_look=True)
+    (row,) = signed_in(cast["second"]).get("/?of=second_look").context["page"]
+    assert row.is_blind

@@ -1,0 +1,52 @@
+"""One decision on a ring, through its page."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+from tests.triage.conftest import do, signed_in
+from triage.models import AuditRecord, Flag, User
+
+BENIGN = {"action": "benign", "filled": "yes", "reason": "B05", "evidence_kind": "document"}
+
+
+@pytest.fixture
+def ring(cast: dict[str, User], first: Flag) -> list[Flag]:
+    """Three flags tied together, none about a reviewer's household."""
+    flags = list(Flag.objects.filter(is_current=True).exclude(household_id=first.household_id).order_by("rank")[:3])
+    Flag.objects.filter(pk__in=[flag.pk for flag in flags]).update(ring=flags[0].pk, ring_size=3)
+    return flags
+
+
+def test_a_dry_run_changes_nothing_and_says_why_not(cast: dict[str, User], ring: list[Flag]) -> None:
+    do(cast["second"], ring[1], "claim")
+    answer = signed_in(cast["reviewer"]).post(
+        f"/rings/{ring[0].pk}/decide", {**BENIGN, "flag": [flag.pk for flag in ring]}
+    )
+    assert {flag.pk for flag, _step in answer.context["ready"]} == {ring[0].pk, ring[2].pk}
+    assert "second is working on this flag." in answer.content.decode()
+    assert not Flag.objects.filter(state="closed").exists()
+
+
+def test_what_is_confirmed_is_done_once_with_a_record_for_each_flag(cast: dict[str, User], ring: list[Flag]) -> None:
+    steps = {f"step-{flag.pk}": str(uuid4()) for flag in ring}
+    sent = {**BENIGN, **steps, "flag": [f"{flag.pk}:{flag.version}" for flag in ring]}
+    client = signed_in(cast["reviewer"])
+    for _again in range(2):
+        client.post(f"/rings/{ring[0].pk}/decide", sent)
+    assert Flag.objects.filter(verdict="benign").count() == 3
+    assert AuditRecord.objects.filter(action="benign").count() == 3
+
+
+def test_flags_selected_in_the_queue_lead_to_their_ring(cast: dict[str, User], ring: list[Flag]) -> None:
+    answer = signed_in(cast["reviewer"]).get("/queue/selected", {"flag": [ring[1].pk]}, follow=True)
+    assert answer.context["selected"] == [ring[1].pk]
+    assert len(answer.context["flags"]) == 3
+
+
+def test_an_auditor_sees_a_ring_and_decides_nothing(cast: dict[str, User], ring: list[Flag]) -> None:
+    client = signed_in(cast["auditor"])
+    assert ring[0].pk in client.get("/rings").content.decode()
+    assert client.get(f"/rings/{ring[0].pk}").context["choices"] == []

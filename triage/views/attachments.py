@@ -1,0 +1,53 @@
+"""Adding a file to a flag, and downloading it."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.utils.http import content_disposition_header
+from django.utils.translation import gettext as say
+
+from triage import attachments, desk
+from triage.models import Attachment, Flag
+from triage.roles import NAMED_READERS, REVIEWERS
+from triage.route import Route
+from triage.verdicts import is_blind
+from triage.views.queue import query
+
+
+def attach(request: HttpRequest, flag_id: str) -> HttpResponse:
+    """Keep a file with a flag."""
+    get_object_or_404(Flag, pk=flag_id)
+    try:
+        if "file" not in request.FILES:
+            raise desk.Refused(say("Choose a file."))
+        kept = attachments.attach(request.user, flag_id, request.FILES["file"])
+        messages.success(request, say("Attached: %(name)s") % {"name": kept.name})
+    except desk.Refused as refused:
+        messages.error(request, str(refused))
+    return redirect(reverse("flag", args=[flag_id]) + query(request))
+
+
+def attachment(request: HttpRequest, flag_id: str, pk: int) -> HttpResponse:
+    """Give an attachment as a download that no browser shows or runs. It leaves a record."""
+    found = get_object_or_404(Attachment.objects.select_related("flag"), pk=pk, flag_id=flag_id)
+    if is_blind(found.flag, request.user):
+        raise Http404
+    try:
+        kept, content = attachments.fetch(request.user, pk)
+    except desk.Refused as refused:
+        messages.error(request, str(refused))
+        return redirect("flag", flag_id)
+    answer = HttpResponse(content, content_type=kept.content_type)
+    answer["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=kept.name)
+    answer["X-Content-Type-Options"] = "nosniff"
+    answer["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    return answer
+
+
+ROUTES = (
+    Route("attach", "flags/<str:flag_id>/attach", attach, REVIEWERS, ("POST",)),
+    Route("attachment", "flags/<str:flag_id>/attachments/<int:pk>", attachment, NAMED_READERS),
+)

@@ -1,0 +1,30 @@
+"""Why is this change not in the queue? And what would have been in it, had there been room."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from triage import search as searching
+from triage.roles import READERS
+from triage.route import Route
+
+
+def search(request: HttpRequest) -> HttpResponse:
+    """Answer about a change, or about the changes of a member or payee, by their number.
+
+    It is posted: what people type into such a box, be it a name, stays out of addresses.
+    """
+    asked = request.POST.get("q", "")
+    return render(request, "triage/search.html", {"answer": searching.search(request.user, asked), "searched": asked})
+
+
+def below_capacity(request: HttpRequest) -> HttpResponse:
+    """The changes that the last night's capacity left out, the most unusual first."""
+    return render(request, "triage/below.html", {"scored": searching.below_capacity(request.user)})
+
+
+ROUTES = (
+    Route("search", "search", search, READERS, ("GET", "POST")),
+    Route("below-capacity", "queue/below", below_capacity, READERS),
+)
