@@ -207,3 +207,11 @@ def test_what_a_person_held_is_not_proposed_again(cast: dict[str, User], first: 
     )
     night_after(reviewed, nothing, nothing)
     assert set(first.holds.values_list("payment_id", "state")) == {("", "held"), ("Y9", "proposed")}
+
+
+def test_a_night_whose_files_were_replaced_is_to_be_published_again(reviewed: Settings) -> None:
+    last = Night.objects.latest("night").night
+    path = reviewed.folder("flags") / f"{last}.parquet"
+    assert unpublished(reviewed) == []
+    pd.read_parquet(path).to_parquet(path, compression="gzip")
+    assert unpublished(reviewed) == [last]
