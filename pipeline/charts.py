@@ -47,8 +47,8 @@ class Part:
     colour: str
 
 
-def nights(title: str, values: Sequence[float], band: Band | None) -> Markup:
-    """Columns, one a night, the last one tonight's; the usual range lies behind them."""
+def nights(title: str, values: Sequence[float], band: Band | None, said: str = "") -> Markup:
+    """Columns, one a night, the last one tonight's; the usual range lies behind them. `said` describes it instead."""
     height, floor = 96, 92
     top = max([values[-1] * 1.05, (band.high if band else max(values)) * 1.35, 1.0])
     step = WIDTH / max(len(values), 12)
@@ -71,7 +71,8 @@ def nights(title: str, values: Sequence[float], band: Band | None) -> Markup:
         )
     shapes.append(f'<line class="axis" x1="0" x2="{WIDTH}" y1="{floor}" y2="{floor}"/>')
     usual = f" Usually between {band.low:,.0f} and {band.high:,.0f}." if band else ""
-    return _svg(title, f"{len(values)} nights; tonight {values[-1]:,.0f}.{usual}", WIDTH, height, shapes)
+    said = said or f"{len(values)} nights; tonight {values[-1]:,.0f}.{usual}"
+    return _svg(title, said, WIDTH, height, shapes)
 
 
 def histogram(title: str, bins: Sequence[Bin], cut: float | None, cut_label: str = "cut", width: int = 1060) -> Markup:

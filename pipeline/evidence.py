@@ -160,12 +160,13 @@ FROM daily GROUP BY flag_id
 """
 """The lists a member is on come with their own dates, however old."""
 
-# Who has or had the accounts of shown changes, and of which household they are.
+# Who has or had the accounts of shown changes, and of which household they are. The member on a provider's claim is
+# the one cared for, not the payee.
 READ_USED = """
 CREATE OR REPLACE TEMP TABLE used AS
     WITH sides AS (SELECT DISTINCT unnest([old_account, new_account]) AS account FROM shown), seen AS (
-        SELECT account, payee_id, member_id, NULL AS household_id, least(seen_at, known_at) AS since,
-               seen_at, seen_on_table
+        SELECT account, payee_id, CASE WHEN payee_type = 'provider' THEN NULL ELSE member_id END AS member_id,
+               NULL AS household_id, least(seen_at, known_at) AS since, seen_at, seen_on_table
         FROM sightings SEMI JOIN sides USING (account) WHERE known_at <= $cutoff
         UNION ALL
         SELECT new_account, payee_id, member_id, household_id, least(requested_at, effective_at), NULL, NULL

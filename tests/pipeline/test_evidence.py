@@ -199,7 +199,7 @@ def test_others_on_the_new_account_are_counted_by_payee_and_by_household(session
         members=[{"member_id": "M8", "household_id": "H2"}],
         sightings=[
             {"payee_id": "P8", "member_id": "M8", "account": "new", "seen_at": "2024-03-01"},
-            {"payee_id": "R9", "account": "new", "seen_at": "2024-03-01"},
+            {"payee_id": "R9", "payee_type": "provider", "member_id": "M8", "account": "new", "seen_at": "2024-03-01"},
         ],
     )
     (row,) = evidence(session)
