@@ -120,7 +120,8 @@ def _save(
             continue  # a later night has told more
         digest, facts = _hash(told), _hash(_as_json({name: body.get(name) for name in FACTS}))
         if flag.evidence_digest != digest:
-            frozen.append(Evidence(flag_id=flag_id, night=night.night, digest=digest, body=json.loads(told)))
+            shown = json.loads(told) | {"p_value": given["p_value"]}  # for the history: it alone is no new evidence
+            frozen.append(Evidence(flag_id=flag_id, night=night.night, digest=digest, body=shown))
         if flag.facts_digest != facts:
             flag.version += 1
             news.append(flag_id)

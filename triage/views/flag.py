@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 
-from triage import audit
+from triage import audit, case_file
+from triage.centre import centre
 from triage.deeds import Bound, right_pane, undoable
 from triage.models import Flag
 from triage.roles import READERS
@@ -33,11 +34,13 @@ def panes(
     """A flag's two panes: alone for htmx, with the row of the flag that was acted on, and within the page otherwise."""
     found = get_object_or_404(Flag.objects.select_related("claimed_by", "night"), pk=flag_id)
     audit.record(request.user, "view", flag_id)
+    evidence = found.evidence.filter(digest=found.evidence_digest).order_by("-night").first()
     is_part = request.htmx and not request.htmx.history_restore_request
     context = {
         **({} if is_part else listing(request)),
         **right_pane(found, request.user, bound),
-        "evidence": found.evidence.filter(digest=found.evidence_digest).order_by("-night").first(),
+        "evidence": evidence,
+        "centre": centre(found, evidence, request.user) | {"case_file": case_file.offered(found, request.user)},
         "undo": undoable(request.session.get(LAST_STEP), request.user),
         "refused": refused,
         "query": query(request),

@@ -1,0 +1,57 @@
+"""A flag's case file: downloaded as it stands, or locked when the flag is closed as fraud or a stopped attempt."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as say
+
+from triage import audit, case_file, desk
+from triage.models import Flag
+from triage.roles import REVIEWERS, Role
+from triage.route import Route
+from triage.verdicts import is_blind
+
+
+def download(request: HttpRequest, flag_id: str) -> HttpResponse:
+    """Send the case file; the locked one, where one was locked. Each download leaves a record."""
+    flag = _flag(request, flag_id)
+    kept = case_file.locked(flag)
+    content = case_file.content_of(kept) if kept else case_file.case_file(flag, request.user, _purpose(request.GET))
+    audit.record(request.user, "case_file", flag_id, locked=bool(kept), digest=kept.digest if kept else "")
+    name = f"{flag_id}.pdf" if kept else f"{flag_id}-draft.pdf"
+    return HttpResponse(
+        content, content_type="application/pdf", headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    )
+
+
+def lock(request: HttpRequest, flag_id: str) -> HttpResponse:
+    """Lock the case file; its bytes and their hash stay as they are from then on."""
+    flag = _flag(request, flag_id)
+    try:
+        row = case_file.lock(flag, request.user, _purpose(request.POST))
+    except case_file.NotLockable:
+        messages.error(request, say("A case file is locked when its flag is closed as fraud or a stopped attempt."))
+    else:
+        messages.success(request, say("Locked. SHA-256: %(digest)s") % {"digest": row.digest})
+    return redirect("flag", flag_id)
+
+
+def _flag(request: HttpRequest, flag_id: str) -> Flag:
+    flag = get_object_or_404(Flag.objects.select_related("night"), pk=flag_id)
+    if desk.is_about(flag, request.user) or is_blind(flag, request.user):
+        raise PermissionDenied
+    return flag
+
+
+def _purpose(given: object) -> str:
+    purpose = given.get("purpose", "")
+    return purpose if purpose in case_file.PURPOSES else "referral"
+
+
+ROUTES = (
+    Route("case-file", "flags/<str:flag_id>/case-file.pdf", download, REVIEWERS | {Role.AUDITOR}),
+    Route("lock-case-file", "flags/<str:flag_id>/case-file/lock", lock, REVIEWERS, ("POST",)),
+)
