@@ -8,13 +8,30 @@ from django.urls import path
 
 from triage.models import User
 from triage.route import Route, guarded
-from triage.views import account, act, api, attachments, export, flag, health, queue, rings, search
+from triage.views import (
+    account,
+    act,
+    api,
+    attachments,
+    case,
+    export,
+    flag,
+    health,
+    nights,
+    queue,
+    rings,
+    search,
+    team,
+)
 
 ROUTES: Sequence[Route] = (
     *queue.ROUTES,
     *rings.ROUTES,
     *search.ROUTES,
+    *team.ROUTES,
+    *nights.ROUTES,
     *flag.ROUTES,
+    *case.ROUTES,
     *act.ROUTES,
     *attachments.ROUTES,
     *account.ROUTES,

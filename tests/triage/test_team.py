@@ -1,0 +1,93 @@
+"""The team's figures, counted by hand."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.urls import reverse
+
+from tests.triage.conftest import MORNING, Clock, signed_in
+from triage import clock, team
+from triage.models import Flag, Hold, User
+
+
+def close(flag: Flag, verdict: str, hours: float = 2, queue: str = "review") -> None:
+    opened = MORNING - timedelta(hours=10)
+    Flag.objects.filter(pk=flag.pk).update(
+        state="closed", verdict=verdict, opened_at=opened, closed_at=opened + timedelta(hours=hours), queue=queue
+    )
+
+
+def test_precision_counts_verdicts_about_the_change_alone(cast: dict[str, User]) -> None:
+    verdicts = ("confirmed_fraud", "attempt_stopped", "benign", "inconclusive", "duplicate")
+    for flag, verdict in zip(Flag.objects.all(), verdicts, strict=False):
+        close(flag, verdict)
+    share = team.precision(clock.now(), ["hold", "review"])
+    assert (share.hits, share.of) == (2, 4)
+    assert team.precision(clock.now(), ["audit"]).of == 0
+
+
+def test_the_interval_is_wilsons() -> None:
+    low, high = team.Share(2, 10).interval
+    assert (low, high) == (pytest.approx(0.0567, abs=1e-4), pytest.approx(0.5098, abs=1e-4))
+    assert team.Share(0, 10).interval[0] == 0
+    assert team.Share(0, 0).interval == (0, 1)
+
+
+def test_the_median_time_is_from_opening_to_verdict(cast: dict[str, User]) -> None:
+    for flag, hours in zip(Flag.objects.all(), (1, 3, 8), strict=False):
+        close(flag, "benign", hours)
+    found = team.times(clock.now())
+    assert (found.closed, found.median) == (3, 3)
+
+
+def test_flags_go_in_the_morning_after_their_night_and_out_when_closed(cast: dict[str, User]) -> None:
+    closed = Flag.objects.first()
+    assert closed
+    close(closed, "benign")
+    days = {day.on: day for day in team.days(clock.today())}
+    for night in set(Flag.objects.values_list("first_flagged_on", flat=True)):
+        assert sum(days[night + timedelta(days=1)].came.values()) == Flag.objects.filter(first_flagged_on=night).count()
+    assert sum(sum(day.went.values()) for day in days.values()) == 1
+
+
+def test_euros_prevented_are_those_kept_back_of_fraud(cast: dict[str, User], first: Flag) -> None:
+    Hold.objects.all().delete()
+    for payment, state, amount in (("Y1", "held", 100), ("Y2", "released", 7), ("Y3", "expired", 30)):
+        Hold.objects.create(
+            flag=first, payment_id=payment, payee_id="P", account="a", change_id="C", amount=amount,
+            hold_until="2024-09-30", state=state, at=MORNING,
+        )  # fmt: skip
+    assert team.money()["prevented"] == 0
+    close(first, "attempt_stopped")
+    assert {name: team.money()[name] for name in ("held", "released", "prevented")} == {
+        "held": Decimal(100), "released": Decimal(7), "prevented": Decimal(130),
+    }  # fmt: skip
+
+
+def test_the_legal_clock_counts_open_flags_by_days_left(cast: dict[str, User], first: Flag, clocked: Clock) -> None:
+    opened = Flag.objects.count()
+    assert team.clocks(clock.today()) == [0, 0, 0, 0, opened]
+    Flag.objects.filter(pk=first.pk).update(first_flagged_on=clock.today() - timedelta(days=183 + 1))
+    assert team.clocks(clock.today()) == [1, 0, 0, 0, opened - 1]
+
+
+def test_agreement_leaves_out_what_chance_would_bring() -> None:
+    pairs = (
+        [("fraud", "fraud")] * 20 + [("benign", "benign")] * 15 + [("fraud", "benign")] * 5 + [("benign", "fraud")] * 10
+    )
+    found = team.agreed(pairs)  # the textbook's example: 0.4
+    assert (found.alike, found.of, found.kappa) == (35, 50, pytest.approx(0.4))
+    assert team.agreed([("benign", "benign")]).kappa is None
+    assert team.agreed([]).of == 0
+
+
+def test_work_is_counted_by_queue_and_never_by_person(cast: dict[str, User], first: Flag) -> None:
+    Flag.objects.filter(pk=first.pk).update(claimed_by=cast["second"], claimed_until=MORNING + timedelta(minutes=5))
+    User.objects.filter(pk=cast["second"].pk).update(username="a-name-of-its-own")
+    work = team.workload(clock.now())
+    assert work[first.queue]["taken"] == 1
+    assert sum(sum(counts.values()) for counts in work.values()) == Flag.objects.filter(is_current=True).count()
+    assert "a-name-of-its-own" not in signed_in(cast["auditor"]).get(reverse("team")).content.decode()

@@ -1,0 +1,225 @@
+"""What nights read and refused, and how their scores moved: data quality and drift."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils.translation import gettext as say
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from pipeline import charts
+from pipeline.charts import Band, Part
+from triage import drawing, drift, sayings
+from triage.home import home
+from triage.models import Night
+from triage.pseudonyms import shown
+from triage.roles import READERS
+from triage.route import Route
+
+PAGE = 30
+STATES = {
+    "good": ("chip-good", _("as usual")),
+    "warn": ("chip-warn", _("look at it")),
+    "bad": ("chip-bad", _("moved much")),
+    "few": ("", _("too few to tell")),
+}
+MEASURES = {
+    "score": _("Score"),
+    "p_value": _("p-value"),
+    "lens_request": _("Lens: the request"),
+    "lens_claims": _("Lens: claims that follow"),
+    "lens_company": _("Lens: whom the account is shared with"),
+}
+VOLUMES = {"open_changes": _("Open changes"), "new_flags": _("New flags")}
+EUROS = (
+    ("payable_to_changed_accounts_cents", _("payable to changed accounts"), "c-review"),
+    ("out_of_scope_cents", _("to other accounts"), "c-soft"),
+    ("rejected_cents", _("refused"), "c-warn"),
+)
+Run = Mapping[str, Any]
+
+
+def nights(request: HttpRequest) -> HttpResponse:
+    """List the nights, the last one first."""
+    page = Paginator(Night.objects.order_by("-night"), PAGE).get_page(request.GET.get("page"))
+    rows = [_summary(each) for each in page]
+    return render(request, "triage/nights.html", {"page": page, "rows": rows})
+
+
+def night(request: HttpRequest, night: str) -> HttpResponse:
+    """Show one night's data quality and drift."""
+    try:
+        on = date.fromisoformat(night)
+    except ValueError as error:
+        raise Http404 from error
+    row = get_object_or_404(Night, pk=on)
+    run, moved = row.run, drift.drift(home(), on)
+    context = {
+        "row": _summary(row),
+        "before": Night.objects.filter(night__lt=on).order_by("-night").first(),
+        "after": Night.objects.filter(night__gt=on).order_by("night").first(),
+        "run": run,
+        "warnings": [sayings.retold(each) for each in run.get("warnings", ())],
+        "tables": _tables(run),
+        "rules": _rules(run),
+        "euros": _euros(run.get("euros", {})),
+        "unreadable": run.get("euros", {}).get("unreadable_rows", 0),
+        "lists": [_list(each) for each in run.get("lists", ())],
+        "unscored": [_unscored(each, request) for each in run.get("unscored_changes", ())],
+        "drift": moved,
+        "moved": [_moved(each) for each in moved.moved] if moved else [],
+        "segments": [_segment(each) for each in sorted(moved.segments, key=_place)] if moved else [],
+        "volumes": [_volume(each) for each in moved.volumes] if moved else [],
+        "versions": run.get("versions", {}),
+        "seconds": sayings.number(sum(run.get("seconds", {}).values()), 1),
+    }
+    return render(request, "triage/night.html", context)
+
+
+def _summary(row: Night) -> dict[str, Any]:
+    run = row.run
+    tables = run.get("tables", {}).values()
+    flagged = run.get("flagged", {})
+    return {
+        "night": row.night,
+        "day": sayings.day(row.night),
+        "read": sum(table["rows_read"] for table in tables),
+        "rejected": sum(table["rows_rejected"] for table in tables),
+        "nulled": sum(table["cells_nulled"] for table in tables),
+        "open": run.get("changes", {}).get("open", 0),
+        "scored": run.get("scored", 0),
+        "flagged": sum(flagged.get(queue, 0) for queue in ("hold", "review", "audit")),
+        "new": flagged.get("new", 0),
+        "unscored": len(run.get("unscored_changes", ())),
+        "lists": len(run.get("lists", ())),
+        "warnings": len(run.get("warnings", ())),
+        "model": f"{run.get('model', {}).get('name', '')} {run.get('model', {}).get('version', '')}",
+    }
+
+
+COUNTS = ("rows_read", "rows_accepted", "rows_rejected", "duplicates", "cells_nulled", "cells_unknown")
+
+
+def _tables(run: Run) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "counts": [facts.get(count, 0) for count in COUNTS], "warnings": sum(facts["warnings"].values()),
+         "is_warn": bool(facts["rows_rejected"] or facts["cells_nulled"])}
+        for name, facts in sorted(run.get("tables", {}).items())
+    ]  # fmt: skip
+
+
+def _rules(run: Run) -> list[dict[str, Any]]:
+    """Every rule that was broken, the most often broken first."""
+    found = [
+        {"table": name, "rule": rule, "rows": rows, "kind": kind}
+        for name, facts in run.get("tables", {}).items()
+        for kind in ("rejections", "warnings")
+        for rule, rows in facts.get(kind, {}).items()
+    ]
+    return sorted(found, key=lambda row: (row["kind"], -row["rows"], row["table"], row["rule"]))
+
+
+def _euros(told: Run) -> Any:
+    if not told.get("claims_in_cents"):
+        return ""
+    parts = []
+    for key, name, colour in EUROS:
+        amount = Decimal(told.get(key, 0)) / 100
+        parts.append(Part(str(name), float(amount), sayings.euros(amount), colour))
+    whole = sayings.euros(Decimal(told["claims_in_cents"]) / 100)
+    return charts.shares(say("Claims of the night: %(whole)s") % {"whole": whole}, parts, width=760)
+
+
+def _list(given: Run) -> dict[str, Any]:
+    share, lift = given.get("exposed_share"), given.get("lift")
+    by_quality = given.get("by_quality", {})
+    return {
+        "title": given["title"],
+        "breach_id": given["breach_id"],
+        "known": sayings.day(sayings.day_of(given["known_at"])),
+        "people": given.get("people", 0),
+        "exposed": given.get("exposed", 0),
+        "share": sayings.share(share),
+        "bar": round((share or 0) * 100, 1),
+        "sure": by_quality.get("exact", 0) + by_quality.get("holder", 0),
+        "unsure": by_quality.get("id_only", 0) + by_quality.get("probable", 0),
+        "lift": "–" if lift is None else sayings.number(lift, 2),
+        "sentence": sayings.retold(given["sentence"]) if given.get("sentence") else "",
+    }
+
+
+def _unscored(given: Run, request: HttpRequest) -> dict[str, Any]:
+    cents = given.get("planned_cents")
+    return {
+        "payee": shown(request.user, "payee", given.get("payee_id")),
+        "amount": sayings.euros(None if cents is None else Decimal(cents) / 100),
+    }
+
+
+def _moved(given: drift.Moved) -> dict[str, Any]:
+    look, words = STATES[given.state]
+    return {
+        "name": MEASURES[given.name],
+        "psi": "–" if given.psi is None else sayings.number(given.psi, 3),
+        "ks": "–" if given.ks is None else sayings.number(given.ks, 3),
+        "missing": sayings.share(given.missing, 1),
+        "missing_before": sayings.share(given.missing_before, 1),
+        "look": look,
+        "words": words,
+        "drawing": drawing.tenths(
+            say("%(name)s: this night beside the reference, by its tenths") % {"name": MEASURES[given.name]},
+            given.shares,
+            given.shares_before,
+        )
+        if given.shares
+        else "",
+    }
+
+
+def _place(given: drift.Segment) -> tuple[str, str, int]:
+    return sayings.segment(given.name)[0]
+
+
+def _segment(given: drift.Segment) -> dict[str, Any]:
+    return {
+        "name": sayings.segment(given.name)[1],
+        "changes": given.changes,
+        "usual": sayings.number(given.usual_changes, 1),
+        "flagged": sayings.share(given.flagged),
+        "flagged_before": sayings.share(given.flagged_before),
+        "bars": drawing.bars(given.flagged, given.flagged_before),
+    }
+
+
+def _volume(given: drift.Volume) -> dict[str, Any]:
+    look, words = STATES[given.state]
+    name = str(VOLUMES.get(given.name, given.name))
+    usual = {"low": sayings.number(given.low), "high": sayings.number(given.high)}
+    told = say("usually %(low)s to %(high)s") % usual if given.history else say("no night before")
+    band = Band(given.low, given.middle, given.high) if given.state != "few" else None
+    nights = len(given.history) + 1
+    said = ngettext(
+        "%(many)s night; this one: %(value)s, %(usual)s", "%(many)s nights; this one: %(value)s, %(usual)s", nights
+    )
+    said %= {"many": nights, "value": sayings.number(given.value), "usual": told}
+    return {
+        "name": name,
+        "value": sayings.number(given.value),
+        "usual": told,
+        "look": look,
+        "words": words,
+        "chart": charts.nights(name, [*given.history, given.value], band, said),
+    }
+
+
+ROUTES = (
+    Route("nights", "nights", nights, READERS, menu=_("Nights")),
+    Route("night", "nights/<str:night>", night, READERS),
+)

@@ -1,0 +1,140 @@
+"""The team's page: how the work goes, in pictures. It ranks nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as say
+from django.utils.translation import gettext_lazy as _
+
+from pipeline import charts
+from pipeline.charts import Part
+from triage import clock, sayings, team
+from triage.models import Flag
+from triage.roles import REVIEWERS, Role
+from triage.route import Route
+
+QUEUE_COLOURS = {"hold": "c-hold", "review": "c-review", "audit": "c-audit"}
+VERDICTS = (
+    ("c-hold", _("fraud or attempt"), team.FRAUD),
+    ("c-good", _("benign"), ("benign",)),
+    ("c-soft", _("other"), ("inconclusive", "duplicate", "data_error")),
+)
+LEFT = (_("overdue"), _("a week"), _("a month"), _("3 months"), _("more"))
+LEFT_COLOURS = ("c-bad", "c-warn", "c-review", "c-soft", "c-soft")
+WORK = (
+    ("free", _("nobody's yet"), "c-review"),
+    ("taken", _("being worked on"), "c-good"),
+    ("elsewhere", _("waiting"), "c-soft"),
+    ("to_approve", _("to approve"), "c-warn"),
+)
+
+
+def page(request: HttpRequest) -> HttpResponse:
+    """Show the team's figures."""
+    today, now = clock.today(), clock.now()
+    listed = team.days(today)
+    times, money, agreement = team.times(now), team.money(), team.agreement()
+    context = {
+        "window": team.WINDOW,
+        "came": _by_day(say("Flags in, by day and queue"), listed, "came"),
+        "went": _by_day(say("Flags out, by day and verdict"), listed, "went"),
+        "days": [
+            {"on": sayings.day(day.on), "came": sum(day.came.values()), "went": sum(day.went.values())}
+            for day in listed
+        ],
+        "precision": [_precision(name, queues, now) for name, queues in _precisions()],
+        "times": {"closed": times.closed, "median": _hours(times.median), "ninety": _hours(times.ninety)},
+        "money": {name: sayings.rough_euros(amount) for name, amount in money.items()},
+        "clocks": _clocks(team.clocks(today)),
+        "expiring": [_ending(row, today) for row in team.expiring(today)],
+        "agreement": agreement,
+        "kappa": None if agreement.kappa is None else sayings.number(agreement.kappa, 2),
+        "work": _work(team.workload(now)),
+        "queues": [(QUEUE_COLOURS[queue.value], queue.label) for queue in Flag.Queue],
+        "verdicts": [(colour, words) for colour, words, _codes in VERDICTS],
+    }
+    return render(request, "triage/team.html", context)
+
+
+def _by_day(title: str, listed: list[team.Day], which: str) -> str:
+    if which == "came":
+        parts = [(QUEUE_COLOURS[queue.value], str(queue.label), (queue.value,)) for queue in Flag.Queue]
+    else:
+        parts = [(colour, str(words), codes) for colour, words, codes in VERDICTS]
+    shown = []
+    for day in listed:
+        counts: Mapping[str, int] = getattr(day, which)
+        amounts = [(colour, name, sum(counts.get(code, 0) for code in codes)) for colour, name, codes in parts]
+        label = sayings.day(day.on, year=False) if day.on.toordinal() % 2 == listed[-1].on.toordinal() % 2 else ""
+        shown.append((label, [Part(name, many, sayings.number(many), colour) for colour, name, many in amounts]))
+    return charts.by_day(title, shown)
+
+
+def _precisions() -> list[tuple[str, list[str]]]:
+    return [
+        (say("Hold and review"), ["hold", "review"]),
+        (say("Hold"), ["hold"]),
+        (say("Review"), ["review"]),
+        (say("Audit sample"), ["audit"]),
+    ]
+
+
+def _precision(name: str, queues: list[str], now: object) -> dict[str, object]:
+    share = team.precision(now, queues)
+    low, high = share.interval
+    return {
+        "name": name,
+        "share": share,
+        "value": sayings.share(share.value) if share.of else "–",
+        "interval": say("%(low)s to %(high)s") % {"low": sayings.share(low), "high": sayings.share(high)},
+        "x": round((share.value or 0) * 200, 1),
+        "low": round(low * 200, 1),
+        "width": round((high - low) * 200, 1),
+    }
+
+
+def _hours(hours: float | None) -> str:
+    if hours is None:
+        return "–"
+    if hours < 48:
+        return say("%(hours)s h") % {"hours": sayings.number(hours, 1 if hours < 10 else 0)}
+    return sayings.span(hours / 24)
+
+
+def _clocks(counts: list[int]) -> str:
+    rows = zip(LEFT, counts, LEFT_COLOURS, strict=True)
+    return charts.rows(
+        say("Open flags by time left to qualify them"),
+        [Part(str(name), many, sayings.number(many), colour) for name, many, colour in rows],
+    )
+
+
+def _ending(row: Mapping[str, object], today: object) -> dict[str, object]:
+    return {
+        "flag_id": row["flag_id"],
+        "rank": row["rank"],
+        "state": row["state"],
+        "until": sayings.day(row["hold_until"]),
+        "in": sayings.until(row["hold_until"], today),
+        "amount": sayings.euros(row["amount"]),
+        "is_soon": (row["hold_until"] - today).days <= 1,
+    }
+
+
+def _work(work: Mapping[str, Mapping[str, int]]) -> list[dict[str, object]]:
+    found = []
+    for queue in Flag.Queue:
+        counts = work.get(queue.value, {})
+        parts = [
+            Part(str(words), counts.get(name, 0), sayings.number(counts.get(name, 0)), colour)
+            for name, words, colour in WORK
+        ]
+        title = say("Open flags of the queue %(queue)s") % {"queue": queue.label}
+        found.append({"queue": queue, "all": sum(counts.values()), "chart": charts.shares(title, parts, width=520)})
+    return found
+
+
+ROUTES = (Route("team", "team", page, REVIEWERS | {Role.AUDITOR, Role.SCIENTIST}, menu=_("Team")),)
