@@ -129,8 +129,10 @@ class QueueFilter(filters.FilterSet):
         return flags.filter(held | (~Q(state=State.NEW) & Exists(own))) if value else flags
 
     def _before_next_run(self, flags: QuerySet[Flag], name: str, value: bool) -> QuerySet[Flag]:
-        today, run = clock.today(), next_payment_run()
-        return flags.filter(first_payment_on__range=(today, run or today)) if value else flags
+        if not value:
+            return flags
+        today = clock.today()
+        return flags.filter(first_payment_on__range=(today, next_payment_run() or today))
 
     def _rings(self, flags: QuerySet[Flag], name: str, value: bool) -> QuerySet[Flag]:
         return flags.filter(ring_size__gt=1) if value else flags

@@ -97,6 +97,7 @@ def _page(
     flags = [as_row(flag) for flag in found if not desk.is_about(flag, request.user)]
     if not flags:
         raise Http404
+    is_filled = bool(form and form.is_bound and form.is_valid())
     context: dict[str, Any] = {
         "ring": ring,
         "flags": flags,
@@ -110,9 +111,16 @@ def _page(
         "ready": [(each.flag, uuid4()) for each in tried if not each.refusal],
         "refused": [each for each in tried if each.refusal],
         "tried": tried,
-        "is_filled": bool(form and form.is_bound and form.is_valid()),
+        "is_filled": is_filled,
+        "told": _told(form) if is_filled else [],
     }
     return render(request, "triage/ring.html", context, status=status)
+
+
+def _told(form: desk.ActionForm) -> list[tuple[Any, Any]]:
+    """What was chosen and written, in words."""
+    given = [(form[name].field, value) for name, value in form.cleaned_data.items() if value not in ("", None, False)]
+    return [(field.label, dict(getattr(field, "choices", ())).get(value, value)) for field, value in given]
 
 
 ROUTES = (

@@ -50,6 +50,12 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
+@pytest.fixture(scope="session")
+def live_server(django_db_setup: None, live_server: Any) -> Any:
+    """Started once the database is a file: before, it would share one connection among its threads."""
+    return live_server
+
+
 @pytest.fixture
 def visit(browser: Browser, live_server: Any) -> Iterator[Visit]:
     """Opens an address as somebody, in a browser profile of its own. No request may leave for another host."""

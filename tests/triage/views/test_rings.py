@@ -26,6 +26,7 @@ def test_a_dry_run_changes_nothing_and_says_why_not(cast: dict[str, User], ring:
         f"/rings/{ring[0].pk}/decide", {**BENIGN, "flag": [flag.pk for flag in ring]}
     )
     assert {flag.pk for flag, _step in answer.context["ready"]} == {ring[0].pk, ring[2].pk}
+    assert ("Reason", "Joint or household account") in answer.context["told"]
     assert "second is working on this flag." in answer.content.decode()
     assert not Flag.objects.filter(state="closed").exists()
 
