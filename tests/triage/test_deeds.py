@@ -34,6 +34,7 @@ def test_a_second_look_is_blind(cast: dict[str, User], first: Flag) -> None:
     page = signed_in(cast["second"]).get(f"/flags/{first.flag_id}").content.decode()
     assert "Nobody answered." not in page
     assert ">Inconclusive</span>" not in page
+    assert "How unusual" not in page
     assert "Nobody answered." in signed_in(cast["reviewer"]).get(f"/flags/{first.flag_id}").content.decode()
 
 
