@@ -38,7 +38,7 @@ CAST := reviewer=reviewer reviewer2=reviewer senior=senior scientist=scientist a
 triage: setup  ## the reviewers' application on the demo insurer, with a user of each role
 	test -e demo/runs/$(DEMO_LAST).json || $(MAKE) demo
 	test -e $(SIGN_INS) -a -d demo/triage || (umask 077; for user in $(CAST); do \
-		$(TRIAGE) $(BIN)/payeewatch triage-user $${user%=*} --role $${user#*=} || exit; done >$(SIGN_INS).part; \
+		$(TRIAGE) $(BIN)/payeewatch triage-user $${user%=*} --role $${user#*=} --lasting || exit; done >$(SIGN_INS).part; \
 		mv $(SIGN_INS).part $(SIGN_INS))
 	@cat $(SIGN_INS)
 	$(TRIAGE) $(BIN)/payeewatch triage
@@ -61,6 +61,7 @@ docs: setup  ## the generated pages
 	$(BIN)/python -m features.docs > .docs.part && mv .docs.part docs/features.md
 	$(BIN)/python -m pipeline.input_docs
 	$(BIN)/python -m pipeline.check_docs
+	$(BIN)/python -m triage.access_docs
 
 bench: setup  ## speed and memory of a night, beside a lower bound and a plain version, and of the reviewers' application
 	$(BIN)/python -m benchmarks.night

@@ -36,3 +36,8 @@ class AnotherNight(PayeeWatchError):
 class StoreError(PayeeWatchError):
     exit_code = 15
     meaning = "a store cannot be written"
+
+
+class AuditBroken(PayeeWatchError):
+    exit_code = 16
+    meaning = "the audit log is not as it was written"

@@ -100,6 +100,7 @@ class Triage:
     idle_minutes: Annotated[int, Within(1, 1440, "a positive number of minutes")]
     session_hours: Annotated[int, Within(1, 168, "a positive number of hours")]
     totp_roles: list[str]
+    reveals_a_day: Annotated[int, Within(0, 10**6, "a number of full values")]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pipeline.cli import main
 from pipeline.errors import PayeeWatchError
 from pipeline.settings import FOLDERS
 from pipeline.tables import DROP_TABLES, PEOPLE, REFERENCE_TABLES
+from triage import oidc
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -58,6 +59,9 @@ def test_the_running_page_has_every_folder_and_setting():
     sources = [*(ROOT / "pipeline").glob("*.py"), *(ROOT / "triage").rglob("*.py")]
     source = "".join(path.read_text(encoding="utf-8") for path in sources)
     variables = set(re.findall(r"PAYEEWATCH_[A-Z]+(?:_[A-Z]+)*", source)) - {"PAYEEWATCH_"}
+    variables |= {"DATABASE_URL", *re.findall(r'environ.get\("(PAYEEWATCH_TRIAGE_[A-Z]+)"', read("triage/settings.py"))}
+    variables |= {oidc.PREFIX + name for name in re.findall(r'PREFIX \+ "([A-Z_]+)"', read("triage/oidc.py"))}
+    variables |= {oidc.PREFIX + name for name in ("ISSUER", *oidc.NEEDED)}
     assert [name for name in sorted(variables) if name not in page] == []
 
 

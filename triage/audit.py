@@ -1,15 +1,17 @@
 """The audit log: a chain in which every record's keyed hash covers the one before it.
 
-An edit or a deletion breaks the chain; the head kept beside the database, `triage/audit-head.json` of the home, tells a
-log whose end was cut off. Details never hold a name, an account or a national id.
+An edit, a deletion or an insertion breaks the chain; the head kept beside the database, `triage/audit-head.json` of the
+home, tells a log whose end was cut off. Details never hold a name, an account or a national id.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -33,13 +35,36 @@ class Finding:
     what: str
 
 
+@dataclass(frozen=True)
+class Checked:
+    """A walk over the whole log: how many records, the last one's MAC, and what is wrong."""
+
+    records: int
+    mac: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def head(self) -> str:
+        """The end of the log as `verify` takes it, to be noted elsewhere."""
+        return f"{self.records}:{self.mac}"
+
+
+def take_turn() -> None:
+    """Be the only writer of the log until the transaction ends.
+
+    A transaction that locks flags and then writes the log begins with this: two that did so in different orders would
+    wait for each other. SQLite has one writer in any case.
+    """
+    wait_for(Turn.AUDIT)
+
+
 def record(user: User | None, action: str, flag_id: str = "", **details: Any) -> AuditRecord:
     """Add a record. It is kept if, and only if, the transaction around it is.
 
-    `details` must be JSON values; dates are given as text.
+    `details` must be JSON values; dates are given as text, and a fraction is kept as text.
     """
     with transaction.atomic():
-        wait_for(Turn.AUDIT)
+        take_turn()
         last = AuditRecord.objects.order_by("-number").values("number", "mac").first() or {"number": 0, "mac": ""}
         row = AuditRecord(
             number=last["number"] + 1,
@@ -48,7 +73,7 @@ def record(user: User | None, action: str, flag_id: str = "", **details: Any) ->
             role=user.role if user else "",
             action=action,
             flag_id=flag_id,
-            details=details,
+            details=json.loads(json.dumps(details), parse_float=str),  # databases write fractions in their own ways
         )
         row.mac = _mac(row, last["mac"])
         row.save(force_insert=True)
@@ -56,24 +81,45 @@ def record(user: User | None, action: str, flag_id: str = "", **details: Any) ->
     return row
 
 
-def verify() -> list[Finding]:
-    """Walk the whole chain. An empty list: nothing was edited, deleted or cut off."""
+def verify(noted: str = "") -> Checked:
+    """Walk the whole chain. No finding: nothing was edited, inserted, deleted or cut off.
+
+    `noted` is the head as an earlier check told it, `<number>:<mac>`: a log and a head that were both put back to an
+    older state are found by it.
+    """
     findings: list[Finding] = []
-    expected, before = 1, ""
+    must_be = dict(_told(noted))
     head = _read_head()
+    if isinstance(head, Finding):
+        findings.append(head)
+    elif head:
+        must_be[head["number"]] = head["mac"]
+    number, before = 0, ""
     for row in AuditRecord.objects.order_by("number").iterator(BATCH):
-        if row.number != expected:
-            findings.append(Finding(expected, f"records {expected} to {row.number - 1} are missing"))
+        if row.number != number + 1:
+            findings.append(Finding(number + 1, f"records {number + 1} to {row.number - 1} are missing"))
         elif not hmac.compare_digest(_mac(row, before), row.mac):
-            findings.append(Finding(row.number, "was changed, or what stood before it was"))
-        if head and row.number == head["number"] and not hmac.compare_digest(row.mac, head["mac"]):
-            findings.append(Finding(row.number, "is not the record that was last written"))
-        expected, before = row.number + 1, row.mac
-    if head and head["number"] >= expected:
-        findings.append(Finding(expected, f"the log ends before record {head['number']}, which was written"))
-    if not head and expected > 1:
-        findings.append(Finding(expected - 1, f"{HEAD} is missing, so a cut-off end would not be seen"))
-    return findings
+            findings.append(Finding(row.number, "was changed or put in, or what stood before it was"))
+        if not hmac.compare_digest(must_be.pop(row.number, row.mac), row.mac):
+            findings.append(Finding(row.number, "is not the record that was written"))
+        number, before = row.number, row.mac
+    findings += [Finding(number + 1, f"the log ends before record {last}, which was written") for last in must_be]
+    if not head and number:
+        findings.append(Finding(number, f"{HEAD} is missing, so a cut-off end would not be seen"))
+    return Checked(number, before, tuple(findings))
+
+
+def state() -> Mapping[str, Any]:
+    """What can be told without walking the chain: its last record, and whether the head agrees."""
+    head, last = _read_head(), AuditRecord.objects.order_by("-number").first()
+    is_whole = isinstance(head, dict) and last is not None and last.number >= head["number"]
+    return {"number": last.number if last else 0, "at": last.at if last else None, "is_whole": is_whole}
+
+
+def _told(noted: str) -> Iterator[tuple[int, str]]:
+    if noted:
+        number, _, mac = noted.partition(":")
+        yield int(number), mac
 
 
 def head_agrees() -> bool:
@@ -91,21 +137,41 @@ def _mac(row: AuditRecord, before: str) -> str:
     return hmac.new(keys().audit, text.encode(), hashlib.sha256).hexdigest()
 
 
+def _seal(number: int, mac: str) -> str:
+    """Of the head: without the key nobody makes a head for an earlier end."""
+    return hmac.new(keys().audit, f"head|{number}|{mac}".encode(), hashlib.sha256).hexdigest()
+
+
 def _utc(at: datetime) -> str:
     return f"{at.timestamp():.6f}"
 
 
 def _keep_head(number: int, mac: str) -> None:
-    path = home().folder("triage") / HEAD
-    before = _read_head()
-    if before and before["number"] >= number:
-        return  # another process was later and wrote first
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{HEAD}.{number}.part")
-    temporary.write_text(json.dumps({"number": number, "mac": mac}), encoding="ascii")
-    temporary.replace(path)
+    """Note the end of the log. If this does not happen any more, the next record's does: a log may be ahead of it."""
+    with _only_writer_of_head():
+        before = _read_head()
+        if not isinstance(before, dict) or before["number"] < number:
+            temporary = home().folder("triage") / f".{HEAD}.part"
+            temporary.write_text(json.dumps({"number": number, "mac": mac, "seal": _seal(number, mac)}))
+            temporary.replace(home().folder("triage") / HEAD)
 
 
-def _read_head() -> Mapping[str, Any] | None:
+@contextmanager
+def _only_writer_of_head() -> Iterator[None]:
+    folder = home().folder("triage")
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f".{HEAD}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _read_head() -> dict[str, Any] | Finding | None:
     path = home().folder("triage") / HEAD
-    return json.loads(path.read_text(encoding="ascii")) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        head = json.loads(path.read_text(encoding="ascii"))
+        is_ours = hmac.compare_digest(head["seal"], _seal(head["number"], head["mac"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        is_ours = False
+    return head if is_ours else Finding(0, f"{HEAD} was changed, or made with another key")

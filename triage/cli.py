@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-import secrets
+import re
 from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.command import Answer, command
-from pipeline.errors import SettingsError, StoreError
+from pipeline.errors import AuditBroken, SettingsError, StoreError
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
+
+SHOWN_FINDINGS = 5
 
 
 def start(settings: Settings) -> None:
@@ -67,34 +69,38 @@ def triage(settings: Settings, host: str, port: int, workers: int) -> Answer:
 @command("triage-user")
 @click.argument("name")
 @click.option("--role", required=True, help="reviewer, senior, scientist, auditor or administrator.")
-def triage_user(settings: Settings, name: str, role: str) -> Answer:
+@click.option("--lasting", is_flag=True, help="The password need not be changed at the first sign-in: for a demo.")
+def triage_user(settings: Settings, name: str, role: str, lasting: bool) -> Answer:
     """Make a user of the reviewers' application, such as its first administrator, and print a password for them.
 
-    A user who exists gets the role and a new password: for an administrator who is locked out.
+    A user who exists gets the role and a new password, and is unlocked: for an administrator who cannot get in.
 
     Example: payeewatch triage-user administrator --role administrator
     """
     start(settings)
+    from axes.utils import reset
     from django.core.exceptions import ValidationError
     from django.db import transaction
 
     from triage import audit
     from triage.models import User
+    from triage.passwords import give_password
     from triage.roles import Role
 
     if role not in Role.values:
         raise click.UsageError(f"--role {role}: there is no such role; there are {', '.join(Role.values)}")
-    password = secrets.token_urlsafe(12)
     with transaction.atomic():
         user = User.objects.filter(username=name).first() or User(username=name)
         made = user.pk is None
         user.role, user.is_active = role, True
-        user.set_password(password)
+        password = give_password(user)
+        user.must_change_password = not lasting
         try:
             user.full_clean()
         except ValidationError as error:
             raise click.UsageError(f"{name!r}: {' '.join(error.messages)}") from error
         user.save()
+        reset(username=name)
         audit.record(None, "make_user" if made else "readmit_user", name=name, role=role)
     return {"name": name, "role": role, "password": password, "made": made}, [
         f"{name} ({role}) {'made' if made else 'admitted again'}; password, shown this once: {password}"
@@ -122,3 +128,26 @@ def triage_token(settings: Settings, name: str, scopes: str, revoke: bool) -> An
         raise click.UsageError(f"--scopes {scopes!r}: name some of {', '.join(api_tokens.SCOPES)}")
     token = api_tokens.make(name, asked)
     return {"name": name, "scopes": asked, "token": token}, [f"{name} ({', '.join(asked)}); shown this once: {token}"]
+
+
+@command("audit")
+@click.argument("what", type=click.Choice(["verify"]))
+@click.option("--noted", default="", metavar="HEAD", help="The head an earlier check told: is it still in the log?")
+def audit(settings: Settings, what: str, noted: str) -> Answer:
+    """Walk the whole audit log: was anything edited, put in, deleted or cut off? Tells its head, to be noted elsewhere.
+
+    Example: payeewatch audit verify
+    """
+    if noted and not re.fullmatch("[0-9]+:[0-9a-f]{64}", noted):
+        raise click.UsageError("--noted must be a head as an earlier check told it: <number>:<64 hexadecimal digits>")
+    start(settings)
+    from triage.audit import verify
+
+    checked = verify(noted)
+    if checked.findings:
+        told = "; ".join(f"record {each.number}: {each.what}" for each in checked.findings[:SHOWN_FINDINGS])
+        raise AuditBroken(f"{len(checked.findings)} findings in {checked.records} records: {told}")
+    return {"records": checked.records, "head": checked.head}, [
+        f"{checked.records} records, all as they were written",
+        f"head {checked.head}",
+    ]

@@ -141,6 +141,7 @@ def perform(name: str, user: User, flag_id: str, step_id: UUID, version: int, da
     if user.role not in wanted.roles:
         raise PermissionDenied
     with transaction.atomic():
+        audit.take_turn()
         flag = Flag.objects.select_for_update().get(pk=flag_id)
         if is_about(flag, user):
             raise PermissionDenied

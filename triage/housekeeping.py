@@ -52,6 +52,7 @@ def _each(found: QuerySet[Flag], do: Callable[[Flag], object]) -> int:
     many = 0
     for flag_id in sorted(set(found.values_list("pk", flat=True))):
         with transaction.atomic():
+            audit.take_turn()
             flag = Flag.objects.select_for_update().get(pk=flag_id)
             if found.filter(pk=flag_id).exists():
                 do(flag)

@@ -1,16 +1,40 @@
-"""What every page has: the user's language and theme, session limits, and what the frame around it shows."""
+"""What every page has: session limits, headers, the user's language and theme, and what the frame around it shows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse
 from django.utils import translation
 
-from triage import clock
+from triage import clock, sessions
 from triage.models import Night
 from triage.roles import READERS
+from triage.route import start_of
+
+NOTHING_OF_THE_DEVICE = ", ".join(
+    f"{what}=()" for what in ("camera", "display-capture", "geolocation", "microphone", "payment", "usb")
+)
+
+
+class SessionLimits:
+    """End a session at its limits; keep what a signed-in user saw out of every cache."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        is_signed_in = request.user.is_authenticated
+        if is_signed_in and sessions.is_over(request.session):
+            request.session_is_over = True
+            logout(request)
+        answer = self.get_response(request)
+        answer.headers.setdefault("Permissions-Policy", NOTHING_OF_THE_DEVICE)
+        if is_signed_in:
+            answer.headers.setdefault("Cache-Control", "no-store, private")
+        return answer
 
 
 class UserChoices:
@@ -32,14 +56,14 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
     from triage.urls import routes_for
 
     user = getattr(request, "user", None)
+    shown = {"theme": "auto", "start": "/", "demo_clock": clock.now() if clock.is_set() else None}
     if not user or not user.is_authenticated:
-        return {"theme": "auto", "demo_clock": clock.now() if clock.is_set() else None}
-    return {
-        "menu": routes_for(user),
-        "theme": user.theme,
-        "demo_clock": clock.now() if clock.is_set() else None,
-        "footer": _footer() if user.role in READERS and not request.htmx else None,
-    }
+        return shown
+    shown |= {"theme": user.theme, "start": start_of(user)}
+    if not getattr(user, "is_settled", False):
+        return shown
+    footer = _footer() if user.role in READERS and not request.htmx else None
+    return shown | {"menu": routes_for(user), "footer": footer}
 
 
 def _footer() -> dict[str, Any] | None:

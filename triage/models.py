@@ -6,8 +6,11 @@ in the vault alone.
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from triage.reasons import ALL_REASONS, EvidenceKind, Verdict
@@ -29,11 +32,17 @@ class User(AbstractUser):
     theme = models.CharField(_("theme"), max_length=5, choices=Theme, default=Theme.AUTO)
     member_id = models.CharField(_("own member number"), max_length=100, blank=True)
     household_id = models.CharField(_("own household number"), max_length=100, blank=True)
-    session_key = models.CharField(max_length=40, blank=True, editable=False)
-    signed_out_at = models.DateTimeField(null=True, editable=False)
+    must_change_password = models.BooleanField(default=False)
+    subject = models.CharField(max_length=255, blank=True)  # who they are to the single sign-on, once they came by it
+    sessions_ended = models.IntegerField(default=0)  # goes up to end every session of theirs
 
     def __str__(self) -> str:
         return self.username
+
+    def _get_session_auth_hash(self, secret: Any = None) -> str:
+        """A session is good for one password, one role and until it is ended: Django compares this on each request."""
+        bound_to = f"{self.password}|{self.role}|{self.sessions_ended}"
+        return salted_hmac("triage.User.session", bound_to, secret=secret, algorithm="sha256").hexdigest()
 
 
 class Night(models.Model):
@@ -289,6 +298,13 @@ class AuditRecord(models.Model):
     flag_id = models.CharField(max_length=40, blank=True, db_index=True)
     details = models.JSONField(default=dict)
     mac = models.CharField(max_length=64)
+
+    class Meta:
+        indexes = [  # noqa: RUF012
+            models.Index(fields=["user", "number"], name="audit_by_user"),
+            models.Index(fields=["action", "number"], name="audit_by_action"),
+            models.Index(fields=["at"], name="audit_by_day"),
+        ]
 
 
 class Tombstone(models.Model):

@@ -62,6 +62,7 @@ def publish(settings: Settings, night: date) -> Published:
     files = _files(settings, night)
     digest = _digest(files)
     with transaction.atomic():
+        audit.take_turn()
         before = Night.objects.select_for_update().filter(night=night).first()
         if before and before.digest == digest:
             return Published(night, before.flag_set.count(), 0, again=True)

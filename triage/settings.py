@@ -13,11 +13,17 @@ from csp.constants import NONCE, NONE, SELF
 from django.contrib.messages import constants as messages
 from django.utils.translation import gettext_lazy as _
 
+from pipeline.errors import SettingsError
 from pipeline.settings import Settings
 from pipeline.tokens import Keys
+from triage.oidc import Provider
+from triage.roles import Role
 
 HERE = Path(__file__).resolve().parent
 PAYEEWATCH = Settings.load() if os.environ.get("PAYEEWATCH_HOME") else None
+for role in PAYEEWATCH.params.triage.totp_roles if PAYEEWATCH else ():
+    if role not in Role.values:
+        raise SettingsError(f"params.yaml: 'triage.totp_roles' has {role!r}; there are {', '.join(Role.values)}")
 
 
 def _secret() -> str:
@@ -66,6 +72,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_otp.middleware.OTPMiddleware",
+    "triage.middleware.SessionLimits",
     "triage.middleware.UserChoices",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -112,14 +119,21 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
-LOGIN_URL = "sign-in"
-LOGIN_REDIRECT_URL = "queue"
-LOGOUT_REDIRECT_URL = "sign-in"
+LOGIN_URL = LOGOUT_REDIRECT_URL = LOGIN_REDIRECT_URL_FAILURE = "sign-in"
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_LOCKOUT_CALLABLE = "triage.views.account.locked_out"
+AXES_CLIENT_IP_CALLABLE = "triage.sessions.address"
 AXES_RESET_ON_SUCCESS = True
+AXES_DISABLE_ACCESS_LOG = True  # the audit log has it
+AXES_NEVER_LOCKOUT_GET = True  # of GETs only single sign-on fails, and the provider counts that
 OTP_TOTP_ISSUER = "PayeeWatch"
+
+OIDC = Provider.named(os.environ)
+if OIDC:
+    AUTHENTICATION_BACKENDS.append("triage.views.oidc.SignOn")
+    globals().update(OIDC.settings())
 
 IS_HTTPS = os.environ.get("PAYEEWATCH_TRIAGE_HTTPS", "") == "1"
 SESSION_COOKIE_NAME = "__Host-session" if IS_HTTPS else "session"
@@ -127,8 +141,16 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+SESSION_COOKIE_AGE = 3600 * (PAYEEWATCH.params.triage.session_hours if PAYEEWATCH else 10)
+CSRF_COOKIE_NAME = "__Host-csrftoken" if IS_HTTPS else "csrftoken"
+CSRF_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_NAME = "language"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_HTTPS else None
+SECURE_SSL_REDIRECT = IS_HTTPS
+SECURE_REDIRECT_EXEMPT = ["^health$"]  # asked on the machine itself
 SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = IS_HTTPS
+SILENCED_SYSTEM_CHECKS = ["security.W021"]  # browsers' public list of names is not for an inner one
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from django.conf import settings
 from django.urls import path
 
 from triage.models import User
@@ -13,16 +14,24 @@ from triage.views import (
     act,
     api,
     attachments,
+    audit,
     case,
     export,
     flag,
     health,
     nights,
+    preferences,
     queue,
+    reveal,
     rings,
     search,
+    second_factor,
     team,
+    users,
 )
+
+if settings.OIDC:
+    from triage.views import oidc
 
 ROUTES: Sequence[Route] = (
     *queue.ROUTES,
@@ -30,14 +39,20 @@ ROUTES: Sequence[Route] = (
     *search.ROUTES,
     *team.ROUTES,
     *nights.ROUTES,
+    *reveal.ROUTES,
     *flag.ROUTES,
     *case.ROUTES,
     *act.ROUTES,
     *attachments.ROUTES,
+    *audit.ROUTES,
+    *users.ROUTES,
+    *preferences.ROUTES,
+    *second_factor.ROUTES,
     *account.ROUTES,
     *api.ROUTES,
     *export.ROUTES,
     *health.ROUTES,
+    *(oidc.ROUTES if settings.OIDC else ()),
 )
 
 urlpatterns = [path(route.path, guarded(route), name=route.name) for route in ROUTES]

@@ -17,9 +17,10 @@ from django.db import connections
 from django.test import Client
 
 from pipeline.settings import Settings
+from pipeline.tokens import Keys
 from tests.conftest import Home, copy_of
 from triage import clock, desk, home
-from triage.models import Flag, User
+from triage.models import Evidence, Flag, Night, User
 from triage.publish import publish, unpublished
 from triage.roles import Role
 
@@ -71,6 +72,55 @@ def reviewed(nights_home: Home, tmp_path: Path, settings: Any, db: None, clocked
         publish(settings.PAYEEWATCH, night)
     yield settings.PAYEEWATCH
     home._keys.cache_clear()
+
+
+@pytest.fixture
+def house(tmp_path: Path, settings: Any, db: None, clocked: Clock) -> Iterator[Settings]:
+    """A home with keys and no nights: for what is not about real flags, and ready at once."""
+    key_file = tmp_path / "keys.json"
+    Keys.create(key_file)
+    settings.PAYEEWATCH = Settings.load(tmp_path / "home", {"PAYEEWATCH_KEY_FILE": str(key_file)})
+    home._keys.cache_clear()
+    yield settings.PAYEEWATCH
+    home._keys.cache_clear()
+
+
+def flag_of(member_id: str, **fields: Any) -> Flag:
+    """A flag about a member, made without a night's files."""
+    last, _ = Night.objects.get_or_create(
+        night=MORNING.date(),
+        defaults={
+            "digest": "",
+            "published_at": MORNING,
+            "run": {"model": {"name": "payeewatch", "version": "1"}, "tables": {}},
+        },
+    )
+    given = {
+        "flag_id": f"F-{int(member_id):016x}",
+        "change_id": f"X{member_id}",
+        "derived": False,
+        "member_id": member_id,
+        "household_id": f"H{member_id}",
+        "payee_id": f"P{member_id}",
+        "payee_type": "member",
+        "account": "0123456789abcdef0123456789abcdef",
+        "account_hint": "FR · 99003 Crédit des Rives · …5977",
+        "queue": "hold",
+        "rank": 1,
+        "score": 4.0,
+        "p_value": 0.001,
+        "amount_at_risk": 100,
+        "amount_paid": 0,
+        "first_flagged_on": MORNING.date(),
+        "night": last,
+        "ring": f"F-{int(member_id):016x}",
+        "opened_at": MORNING,
+    }
+    flag = Flag.objects.create(**given | fields)
+    lists = ("timeline", "neighbours", "benign_checks", "reasons", "reassuring", "exposures")
+    body = {**{name: [] for name in lists}, "before": None, "after": None}
+    Evidence.objects.create(flag=flag, night=last.night, digest="", body=body)
+    return flag
 
 
 def user(role: Role, name: str = "", **fields: Any) -> User:

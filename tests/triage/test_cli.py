@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -75,3 +76,25 @@ def test_a_token_is_made_shown_once_and_revoked(empty: Home) -> None:
     assert run(empty, "triage-token", "payments", "--revoke")[0] == 0
     assert run(empty, "triage-token", "payments", "--revoke")[0] == 2
     assert run(empty, "triage-token", "payments", "--scopes", "everything")[0] == 2
+
+
+def test_a_first_password_must_be_changed_unless_it_is_a_demos(empty: Home) -> None:
+    run(empty, "triage-user", "owner", "--role", "administrator")
+    run(empty, "triage-user", "guest", "--role", "reviewer", "--lasting")
+    with sqlite3.connect(empty.path / "triage" / "triage.sqlite3") as database:
+        told = dict(database.execute("SELECT username, must_change_password FROM triage_user").fetchall())
+    assert told == {"owner": 1, "guest": 0}
+
+
+def test_verifying_the_audit_log_tells_its_head_and_ends_with_16_when_it_was_changed(empty: Home) -> None:
+    run(empty, "triage-user", "owner", "--role", "administrator")
+    run(empty, "triage-user", "guest", "--role", "reviewer")
+    code, told = run(empty, "audit", "verify")
+    assert (code, told["records"]) == (0, 2)
+    assert run(empty, "audit", "verify", "--noted", told["head"])[0] == 0
+    assert run(empty, "audit", "verify", "--noted", "2:none")[0] == 2
+    with sqlite3.connect(empty.path / "triage" / "triage.sqlite3") as database:
+        database.execute("DELETE FROM triage_auditrecord WHERE number = 2")
+    code, told = run(empty, "audit", "verify")
+    assert (code, told["error"]) == (16, "AuditBroken")
+    assert "the log ends before record 2" in told["message"]

@@ -1,22 +1,76 @@
-"""Signing in and out, the second factor, and a user's own choices."""
+"""Signing in and out, and one's own password."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import update_session_auth_hash
+from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.views import LoginView, LogoutView
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as say
+from django.views.decorators.debug import sensitive_post_parameters
 
+from triage import audit, sessions
 from triage.roles import ANYBODY, EVERYBODY
-from triage.route import Route
+from triage.route import Route, start_of
 
 
-def second_factor(request: HttpRequest) -> HttpResponse:
-    """Ask for the code of the authenticator application."""
-    return render(request, "triage/second_factor.html")
+class SignIn(LoginView):
+    """Ask who it is. Why somebody was refused is not told: neither whether the name is one of ours."""
+
+    template_name = "triage/sign_in.html"
+    redirect_authenticated_user = True
+
+    def get_default_redirect_url(self) -> str:
+        return start_of(self.request.user)
+
+    def get_context_data(self, **words: Any) -> dict[str, Any]:
+        return super().get_context_data(**words) | {"sign_on": settings.OIDC}
+
+
+def locked_out(request: HttpRequest, original: HttpResponse | None, credentials: dict[str, Any]) -> HttpResponse:
+    """Say that there were too many attempts; the same for a name that is nobody's."""
+    minutes = round(settings.AXES_COOLOFF_TIME * 60)
+    return render(request, "triage/locked_out.html", {"minutes": minutes}, status=429)
+
+
+@sensitive_post_parameters()
+def password(request: HttpRequest) -> HttpResponse:
+    """Change one's own password. Every other session of the user ends."""
+    user = request.user
+    if not user.has_usable_password():
+        raise PermissionDenied  # comes by single sign-on alone
+    form = PasswordChangeForm(user, request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        if form.cleaned_data["old_password"] == form.cleaned_data["new_password1"]:
+            form.add_error("new_password1", say("Choose another password than the one you have."))
+        else:
+            user.must_change_password = False
+            form.save()
+            update_session_auth_hash(request, user)
+            audit.record(user, "change_password")
+            messages.success(request, say("Your password was changed. Your other sessions have ended."))
+            return redirect(start_of(user))
+    return render(request, "triage/password.html", {"form": form, "first": user.must_change_password})
+
+
+def end_sessions(request: HttpRequest) -> HttpResponse:
+    """Sign out everywhere else."""
+    sessions.end_all(request.user)
+    update_session_auth_hash(request, request.user)
+    audit.record(request.user, "end_sessions")
+    messages.success(request, say("Your other sessions have ended."))
+    return redirect("preferences")
 
 
 ROUTES = (
-    Route("sign-in", "sign-in", LoginView.as_view(template_name="triage/sign_in.html"), ANYBODY, ("GET", "POST")),
+    Route("sign-in", "sign-in", sensitive_post_parameters()(SignIn.as_view()), ANYBODY, ("GET", "POST")),
     Route("sign-out", "sign-out", LogoutView.as_view(), EVERYBODY, ("POST",), second_factor=False),
-    Route("second-factor", "second-factor", second_factor, EVERYBODY, ("GET", "POST"), second_factor=False),
+    Route("password", "password", password, EVERYBODY, ("GET", "POST")),
+    Route("end-sessions", "sessions/end", end_sessions, EVERYBODY, ("POST",)),
 )

@@ -1,0 +1,79 @@
+"""The audit log, for auditors: who saw or did what, and whether the chain is whole."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, time, timedelta
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from django import forms
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext_lazy as _
+
+from triage import audit
+from triage.home import home
+from triage.models import AuditRecord
+from triage.roles import AUDITORS
+from triage.route import Route
+
+PAGE = 100
+
+
+class Wanted(forms.Form):
+    """Which records to list. They are listed backwards, from `before`."""
+
+    user = forms.CharField(label=_("User"), required=False, max_length=150)
+    action = forms.CharField(label=_("Action"), required=False, max_length=40)
+    flag = forms.CharField(label=_("Flag"), required=False, max_length=40)
+    day = forms.DateField(label=_("Day"), required=False, widget=forms.DateInput({"type": "date"}))
+    before = forms.IntegerField(required=False, min_value=1, widget=forms.HiddenInput)
+
+
+def audit_log(request: HttpRequest) -> HttpResponse:
+    """List records, the latest first. Reading the log leaves a record too."""
+    form = Wanted(request.GET)
+    wanted = form.cleaned_data if form.is_valid() else {}
+    audit.record(request.user, "read_audit_log", wanted={k: str(v) for k, v in wanted.items() if v})
+    rows = list(_records(wanted)[: PAGE + 1])
+    for row in rows:
+        row.told = json.dumps(row.details, ensure_ascii=False, sort_keys=True)[1:-1] if row.details else ""
+    context = {
+        "form": form,
+        "rows": rows[:PAGE],
+        "older": _link(wanted, rows[PAGE - 1].number) if len(rows) > PAGE else "",
+        "newest": _link(wanted, 0) if wanted.get("before") else "",
+        "state": audit.state(),
+    }
+    return render(request, "triage/audit.html", context)
+
+
+def check(request: HttpRequest) -> HttpResponse:
+    """Walk the whole chain now, and say what is wrong with it."""
+    checked = audit.verify()
+    audit.record(request.user, "verify_audit_log", records=checked.records, findings=len(checked.findings))
+    return render(request, "triage/audit_check.html", {"checked": checked})
+
+
+def _records(wanted: dict[str, object]) -> QuerySet[AuditRecord]:
+    rows = AuditRecord.objects.order_by("-number")
+    for name, column in (("user", "user"), ("action", "action"), ("flag", "flag_id"), ("before", "number__lt")):
+        if wanted.get(name):
+            rows = rows.filter(**{column: wanted[name]})
+    if wanted.get("day"):
+        start = datetime.combine(wanted["day"], time(), ZoneInfo(home().params.timezone))
+        rows = rows.filter(at__gte=start, at__lt=start + timedelta(days=1))
+    return rows
+
+
+def _link(wanted: dict[str, object], before: int) -> str:
+    kept = {name: value for name, value in wanted.items() if value and name != "before"}
+    return "?" + urlencode(kept | ({"before": before} if before else {}))
+
+
+ROUTES = (
+    Route("audit", "audit", audit_log, AUDITORS, menu=_("Audit log")),
+    Route("check-audit", "audit/check", check, AUDITORS, ("POST",)),
+)

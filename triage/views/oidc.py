@@ -1,0 +1,112 @@
+"""Signing in at the insurer's own provider, by OpenID Connect: code flow with state, nonce and PKCE.
+
+What the library leaves open is closed here: the token must be for us, from the issuer and not expired, and what the
+provider says of somebody must be about whom the token is for.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import jwt
+import requests
+from django.conf import settings
+from django.contrib import messages
+from django.core.exceptions import SuspiciousOperation
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as say
+from mozilla_django_oidc.auth import OIDCAuthenticationBackend
+from mozilla_django_oidc.views import OIDCAuthenticationCallbackView, OIDCAuthenticationRequestView
+
+from triage import audit
+from triage.models import User
+from triage.roles import ANYBODY
+from triage.route import Route, start_of
+
+LOG = logging.getLogger(__name__)
+LEEWAY = 30  # seconds that the provider's clock may differ from ours
+
+
+class SignOn(OIDCAuthenticationBackend):
+    """Find the user whom the provider vouches for."""
+
+    def authenticate(self, request: HttpRequest | None, **words: Any) -> User | None:
+        return super().authenticate(request, **words) if words.get("nonce") else None
+
+    def _verify_jws(self, payload: str, key: Any) -> dict[str, Any]:
+        return jwt.decode(
+            payload,
+            key,
+            algorithms=[self.OIDC_RP_SIGN_ALGO],
+            audience=settings.OIDC.client_id,
+            issuer=settings.OIDC.issuer,
+            leeway=LEEWAY,
+            options={"require": ["exp", "iat", "sub", "aud", "iss"]},
+        )
+
+    def get_or_create_user(self, access_token: str, id_token: str, payload: dict[str, Any]) -> User | None:
+        told = self.get_userinfo(access_token, id_token, payload)
+        if told.get("sub") != payload["sub"]:
+            raise SuspiciousOperation("the provider told of somebody else")
+        return _user_of(payload | told)
+
+    def get_user(self, user_id: int) -> User | None:
+        user = super().get_user(user_id)
+        return user if user and user.is_active else None
+
+
+@transaction.atomic
+def _user_of(claims: dict[str, Any]) -> User | None:
+    """The user bound to the provider's subject; the first time, the one of that name, who is bound by it."""
+    provider, subject = settings.OIDC, str(claims["sub"])
+    user = User.objects.filter(subject=subject).first()
+    name = str(claims.get(provider.username_claim) or "")
+    role = provider.role_of(claims) if provider.role_claim else None
+    if provider.role_claim and role is None:
+        return None
+    if user is None and name:
+        user = User.objects.filter(username=name, subject="").first()
+        if user is None and provider.may_create and not User.objects.filter(username=name).exists():
+            user = User(username=name, role=role)
+            user.set_unusable_password()
+            user.full_clean()
+            user.save()
+            audit.record(None, "make_user", name=name, role=role, by="single sign-on")
+    if user is None:
+        return None
+    if user.subject != subject:
+        user.subject = subject
+        user.save(update_fields=["subject"])
+    if role and user.role != role:
+        audit.record(None, "change_user", name=user.username, role=role, was=user.role, by="single sign-on")
+        user.role = role
+        user.save(update_fields=["role"])
+    return user
+
+
+class Return(OIDCAuthenticationCallbackView):
+    """Back from the provider: sign in, or say that it did not work, and nothing more."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        try:
+            return super().get(request)
+        except (SuspiciousOperation, jwt.PyJWTError, requests.RequestException, KeyError, ValueError) as error:
+            LOG.warning("single sign-on was refused: %s", type(error).__name__)
+            return self.login_failure()
+
+    @property
+    def success_url(self) -> str:
+        return self.request.session.get("oidc_login_next") or start_of(self.user)
+
+    def login_failure(self) -> HttpResponse:
+        audit.record(None, "sign_on_refused")
+        messages.error(self.request, say("Single sign-on did not let you in. Ask your administrator."))
+        return super().login_failure()
+
+
+ROUTES = (
+    Route("sign-on", "sign-on", OIDCAuthenticationRequestView.as_view(), ANYBODY),
+    Route("sign-on-return", "sign-on/return", Return.as_view(), ANYBODY),
+)

@@ -1,0 +1,66 @@
+"""A user's own choices: language, colours, second factor, password. A language can be chosen before signing in too."""
+
+from __future__ import annotations
+
+from django import forms
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render, resolve_url
+from django.utils.http import url_has_allowed_host_and_scheme
+from django_otp import user_has_device
+
+from triage.home import home
+from triage.models import User
+from triage.roles import ANYBODY, EVERYBODY
+from triage.route import Route
+
+YEAR = 365 * 24 * 3600
+
+
+class Preferences(forms.ModelForm):
+    """What is stored with the user."""
+
+    class Meta:
+        model = User
+        fields = ("language", "theme")
+
+
+def preferences(request: HttpRequest) -> HttpResponse:
+    """Show or change one's own choices."""
+    user = request.user
+    form = Preferences(request.POST or None, instance=user)
+    if request.method == "POST" and form.is_valid():
+        user.save(update_fields=form.Meta.fields)
+        return _remembering(redirect(_next(request, "preferences")), user.language)
+    context = {
+        "form": form,
+        "has_device": user_has_device(user),
+        "must_have_device": user.role in home().params.triage.totp_roles,
+    }
+    return render(request, "triage/preferences.html", context)
+
+
+def language(request: HttpRequest) -> HttpResponse:
+    """Choose the language of the pages before signing in."""
+    chosen = request.POST.get("language", "")
+    answer = redirect(_next(request, "sign-in"))
+    return _remembering(answer, chosen) if chosen in dict(settings.LANGUAGES) else answer
+
+
+def _next(request: HttpRequest, otherwise: str) -> str:
+    wanted = request.POST.get("next", "")
+    is_ours = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
+    return wanted if is_ours else resolve_url(otherwise)
+
+
+def _remembering(answer: HttpResponse, chosen: str) -> HttpResponse:
+    answer.set_cookie(
+        settings.LANGUAGE_COOKIE_NAME, chosen, max_age=YEAR, secure=settings.IS_HTTPS, httponly=True, samesite="Lax"
+    )
+    return answer
+
+
+ROUTES = (
+    Route("preferences", "preferences", preferences, EVERYBODY, ("GET", "POST")),
+    Route("language", "language", language, ANYBODY, ("POST",)),
+)

@@ -1,0 +1,153 @@
+"""Full values from the vault: one at a time, with a reason, and never before the record of it is kept."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from datetime import datetime, time
+from zoneinfo import ZoneInfo
+
+from django import forms
+from django.db import models, transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils.translation import gettext as say
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
+
+from pipeline import vault
+from triage import audit, clock
+from triage.home import home, keys
+from triage.models import AuditRecord, Flag, User
+from triage.roles import REVIEWERS
+from triage.route import Route
+
+LOG = logging.getLogger(__name__)
+SEPARATORS = re.compile(r"[\s.\-/]")
+IDENTIFYING = re.compile(r"\d{9}|[1-8]\d{4}2[AB]\d{6}", re.IGNORECASE)
+"""Digits as an account or a national id has them, once separators are taken away."""
+
+
+class Value(models.TextChoices):
+    """What can be revealed."""
+
+    FAMILY_NAME = "family_name", _("Family name")
+    GIVEN_NAMES = "given_names", _("Given names")
+    BIRTH_NAME = "birth_name", _("Birth name")
+    NATIONAL_ID = "national_id", _("National id")
+    ACCOUNT = "account", _("New account")
+    OLD_ACCOUNT = "old_account", _("Account before")
+    HOLDER = "holder", _("Account holder as declared")
+
+
+OF_MEMBER = (Value.FAMILY_NAME, Value.GIVEN_NAMES, Value.BIRTH_NAME, Value.NATIONAL_ID)
+
+
+class Why(models.TextChoices):
+    """What a full value is needed for."""
+
+    CALL_BACK = "call_back", _("To call the member back")
+    BANK_CHECK = "bank_check", _("To ask the bank")
+    PROVIDER_CHECK = "provider_check", _("To ask the provider")
+    RIGHT_PERSON = "right_person", _("To be sure which person it is")
+    COMPLAINT = "complaint", _("For a complaint or a referral")
+
+
+class Asked(forms.Form):
+    """One value, and why. What is written is kept in the audit log for good, so it must identify nobody."""
+
+    value = forms.ChoiceField(label=_("Value"))
+    why = forms.ChoiceField(label=_("Reason"), choices=[("", _("Choose a reason")), *Why.choices])
+    more = forms.CharField(
+        label=_("More about the reason"),
+        required=False,
+        max_length=200,
+        help_text=_("Kept in the audit log. No name, number or account."),
+    )
+
+    def __init__(self, *given: object, flag: Flag) -> None:
+        super().__init__(*given)
+        self.fields["value"].choices = [(value, value.label) for value in revealable(flag)]
+
+    def clean_more(self) -> str:
+        more = str(self.cleaned_data["more"]).strip()
+        if IDENTIFYING.search(SEPARATORS.sub("", more)):
+            raise forms.ValidationError(_("This looks like an account or a national id. Say it without the number."))
+        return more
+
+
+class TooMany(Exception):
+    """The user has revealed as many values today as one may."""
+
+
+def revealable(flag: Flag) -> dict[Value, tuple[str, str]]:
+    """What of a flag is in the vault: the kind and the ref it is sealed under."""
+    member = dict.fromkeys(OF_MEMBER, ("member", flag.member_id)) if flag.member_id else {}
+    found = {**member, Value.ACCOUNT: ("account", flag.account)}
+    evidence = flag.evidence.order_by("-night", "-pk").first()
+    before = (evidence.body.get("before") or {}).get("account") if evidence else None
+    if before:
+        found[Value.OLD_ACCOUNT] = ("account", before)
+    return found if flag.derived else {**found, Value.HOLDER: ("holder", flag.change_id)}
+
+
+@sensitive_variables("shown")
+def reveal(request: HttpRequest, flag_id: str) -> HttpResponse:
+    """Ask for a value and a reason; show the value, once."""
+    flag = get_object_or_404(Flag, pk=flag_id)
+    form = Asked(request.POST or None, flag=flag)
+    if request.method != "POST" or not form.is_valid():
+        return _page(request, flag, form, status=400 if request.method == "POST" else 200)
+    value = Value(form.cleaned_data["value"])
+    try:
+        _keep_record(request.user, flag, value, form.cleaned_data["why"], form.cleaned_data["more"])
+    except TooMany:
+        form.add_error(None, say("You have revealed as many values today as one user may. Ask a colleague."))
+        return _page(request, flag, form, status=429)
+    failed = ""
+    try:
+        shown = _original(value, *revealable(flag)[value])
+        return _page(request, flag, Asked(flag=flag), value=value, shown=shown, is_missing=not shown)
+    except Exception as error:  # whatever it says may hold the value, so nobody hears it
+        failed = type(error).__name__
+    LOG.error("reveal of %s for %s failed: %s", value, flag_id, failed)
+    form.add_error(None, say("The vault could not be opened. Tell whoever runs PayeeWatch."))
+    return _page(request, flag, form, status=500)
+
+
+def _keep_record(user: User, flag: Flag, value: Value, why: str, more: str) -> None:
+    """Commit the record of a reveal.
+
+    Raises:
+        TooMany: the user has reached the day's limit; that leaves a record too.
+    """
+    limit = home().params.triage.reveals_a_day
+    start = datetime.combine(clock.today(), time(), ZoneInfo(home().params.timezone))
+    with transaction.atomic(durable=True):
+        audit.take_turn()
+        today = AuditRecord.objects.filter(user=user.username, action="reveal", at__gte=start).count()
+        action = "reveal" if today < limit else "reveal_refused"
+        audit.record(user, action, flag.flag_id, value=value, why=why, more=more)
+    if today >= limit:
+        LOG.warning("user %s asked for more than %d full values on %s", user.pk, limit, clock.today())
+        raise TooMany
+
+
+@sensitive_variables()
+def _original(value: Value, kind: str, ref: str) -> str:
+    original = vault.reveal(keys(), home().folder("vault"), kind, ref)
+    if original and kind == "member":
+        return str(json.loads(original)[value] or "")
+    return original or ""
+
+
+@sensitive_variables("shown")
+def _page(request: HttpRequest, flag: Flag, form: Asked, status: int = 200, **shown: object) -> HttpResponse:
+    template = "triage/_reveal.html" if request.htmx else "triage/reveal.html"
+    answer = render(request, template, {"flag": flag, "form": form, **shown}, status=status)
+    answer["Cache-Control"] = "no-store, private"
+    return answer
+
+
+ROUTES = (Route("reveal", "flags/<str:flag_id>/reveal", reveal, REVIEWERS, ("GET", "POST")),)

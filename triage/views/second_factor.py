@@ -1,0 +1,139 @@
+"""The second factor: a code of an authenticator application, or one of the recovery codes kept on paper."""
+
+from __future__ import annotations
+
+from base64 import b32encode
+
+import qrcode
+from django import forms
+from django.contrib import messages
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.safestring import mark_safe
+from django.utils.translation import gettext as say
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
+from django_otp import devices_for_user, login, match_token, user_has_device
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.models import TOTPDevice
+from qrcode.image.svg import SvgPathImage
+
+from triage import audit
+from triage.models import User
+from triage.passwords import drawn
+from triage.roles import EVERYBODY
+from triage.route import Route, must_verify, start_of
+
+RECOVERY_CODES = 10
+CODE_LENGTH = 10
+
+
+class Code(forms.Form):
+    """What the user types; spaces do not count."""
+
+    code = forms.CharField(
+        label=_("Code"),
+        max_length=20,
+        widget=forms.TextInput({"autocomplete": "one-time-code", "autofocus": True, "spellcheck": "false"}),
+    )
+
+    def clean_code(self) -> str:
+        return "".join(str(self.cleaned_data["code"]).lower().split())
+
+
+def second_factor(request: HttpRequest) -> HttpResponse:
+    """Ask for a code; somebody who must have a second factor and has none is asked to set one up."""
+    user = request.user
+    if not user_has_device(user):
+        return redirect("set-up-second-factor" if must_verify(user) else start_of(user))
+    if user.is_verified():
+        return redirect(start_of(user))
+    form = Code(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        device = match_token(user, form.cleaned_data["code"])
+        if device:
+            _verified(request, device)
+            audit.record(user, "second_factor", recovery=isinstance(device, StaticDevice))
+            return redirect(start_of(user))
+        audit.record(user, "second_factor_refused")
+        form.add_error("code", say("This code is not right, or there were too many attempts. Wait a moment."))
+    return render(request, "triage/second_factor.html", {"form": form})
+
+
+@never_cache
+def set_up(request: HttpRequest) -> HttpResponse:
+    """Show a new key as a picture, take a code made with it, and hand out recovery codes, once."""
+    user = request.user
+    if user_has_device(user):
+        return redirect("second-factor" if not user.is_verified() else "preferences")
+    device, _made = TOTPDevice.objects.get_or_create(user=user, confirmed=False, defaults={"name": "totp"})
+    form = Code(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        if device.verify_token(form.cleaned_data["code"]):
+            with transaction.atomic():
+                device.confirmed = True
+                device.save()
+                codes = _new_recovery_codes(user)
+                audit.record(user, "set_up_second_factor")
+            _verified(request, device)
+            return render(request, "triage/recovery_codes.html", {"codes": codes, "start": start_of(user)})
+        form.add_error("code", say("This code is not right, or there were too many attempts. Wait a moment."))
+    shown = {"form": form, "picture": _picture(device.config_url), "key": b32encode(device.bin_key).decode()}
+    return render(request, "triage/set_up_second_factor.html", shown | {"must": must_verify(user)})
+
+
+@never_cache
+def renew_codes(request: HttpRequest) -> HttpResponse:
+    """Hand out new recovery codes; the old ones are void."""
+    if not request.user.is_verified():
+        return redirect("second-factor")
+    with transaction.atomic():
+        codes = _new_recovery_codes(request.user)
+        audit.record(request.user, "renew_recovery_codes")
+    return render(request, "triage/recovery_codes.html", {"codes": codes, "start": start_of(request.user)})
+
+
+def remove(request: HttpRequest) -> HttpResponse:
+    """Give up one's second factor, to set up another on a new telephone."""
+    if not request.user.is_verified():
+        return redirect("second-factor")
+    with transaction.atomic():
+        forget_devices(request.user)
+        audit.record(request.user, "remove_second_factor")
+    messages.success(request, say("Your second factor was removed."))
+    return redirect("set-up-second-factor")
+
+
+def forget_devices(user: User) -> None:
+    """Take away every device of a user, recovery codes and half-made ones too."""
+    for device in list(devices_for_user(user, confirmed=None)):
+        device.delete()
+
+
+def _verified(request: HttpRequest, device: TOTPDevice | StaticDevice) -> None:
+    """The session is another one from here on: what was known of it before is worth nothing."""
+    request.session.cycle_key()
+    login(request, device)
+
+
+def _new_recovery_codes(user: User) -> list[str]:
+    StaticDevice.objects.filter(user=user).delete()
+    device = StaticDevice.objects.create(user=user, name="recovery")
+    codes = [drawn(CODE_LENGTH) for _ in range(RECOVERY_CODES)]
+    for code in codes:
+        device.token_set.create(token=code)
+    return codes
+
+
+def _picture(text: str) -> str:
+    image = qrcode.make(text, image_factory=SvgPathImage, box_size=8, border=2)
+    return mark_safe(image.to_string(encoding="unicode"))  # made by the library from our own text
+
+
+ROUTES = (
+    Route("second-factor", "second-factor", second_factor, EVERYBODY, ("GET", "POST"), second_factor=False),
+    Route("set-up-second-factor", "second-factor/new", set_up, EVERYBODY, ("GET", "POST"), second_factor=False),
+    Route("recovery-codes", "second-factor/codes", renew_codes, EVERYBODY, ("POST",)),
+    Route("remove-second-factor", "second-factor/remove", remove, EVERYBODY, ("POST",)),
+)

@@ -1,0 +1,155 @@
+"""The users, for administrators: who they are, what they are here for, and how they get in. No flag is shown here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from axes.models import AccessAttempt
+from axes.utils import reset
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as say
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
+from django_otp import user_has_device
+from django_otp.plugins.otp_totp.models import TOTPDevice
+
+from triage import audit, sessions
+from triage.models import User
+from triage.passwords import give_password
+from triage.roles import ADMINISTRATORS
+from triage.route import Route
+from triage.views.second_factor import forget_devices
+
+
+class Person(forms.ModelForm):
+    """What an administrator says of a user."""
+
+    class Meta:
+        model = User
+        fields = ("username", "role", "member_id", "household_id")
+        help_texts = {  # noqa: RUF012
+            "username": _("Shown in the audit log for good. It cannot be changed later."),
+            "member_id": _("If they are insured here: nobody sees or decides what is about their own household."),
+        }
+
+    def __init__(self, *given: Any, by: User, **words: Any) -> None:
+        super().__init__(*given, **words)
+        if self.instance.pk:
+            del self.fields["username"]
+        if self.instance == by:
+            self.fields["role"].disabled = True  # an administrator is unmade by another one
+
+
+def users(request: HttpRequest) -> HttpResponse:
+    """List the users."""
+    has_device = TOTPDevice.objects.filter(user=OuterRef("pk"), confirmed=True)
+    found = User.objects.annotate(has_device=Exists(has_device)).order_by("-is_active", "username")
+    return render(request, "triage/users.html", {"users": found})
+
+
+@never_cache
+def new_user(request: HttpRequest) -> HttpResponse:
+    """Make a user, and show their first password this once."""
+    form = Person(request.POST or None, by=request.user)
+    if request.method == "POST" and form.is_valid():
+        with transaction.atomic():
+            person = form.save(commit=False)
+            password = give_password(person)
+            person.save()
+            audit.record(request.user, "make_user", name=person.username, role=person.role)
+        return _show_password(request, person, password)
+    return render(request, "triage/user.html", {"form": form})
+
+
+def user(request: HttpRequest, user_id: int) -> HttpResponse:
+    """Show or change what a user is here for. Another role ends their sessions."""
+    person = get_object_or_404(User, pk=user_id)
+    was = person.role
+    form = Person(request.POST or None, instance=person, by=request.user)
+    if request.method == "POST" and form.is_valid():
+        if form.changed_data:
+            with transaction.atomic():
+                form.save()
+                told = {"role": person.role, "was": was} if "role" in form.changed_data else {}
+                changed = [name for name in form.changed_data if name != "role"]
+                audit.record(request.user, "change_user", name=person.username, changed=changed, **told)
+        messages.success(request, say("Saved."))
+        return redirect("user", person.pk)
+    context = {
+        "form": form,
+        "person": person,
+        "is_self": person == request.user,
+        "has_device": user_has_device(person),
+        "is_locked_out": AccessAttempt.objects.filter(username=person.username).exists(),
+    }
+    return render(request, "triage/user.html", context)
+
+
+@never_cache
+def do_to_user(request: HttpRequest, user_id: int, what: str) -> HttpResponse:
+    """Withdraw or give back access, give a new password, unlock, or forget the second factor of a user."""
+    person = get_object_or_404(User, pk=user_id)
+    if what not in DEEDS:
+        raise Http404
+    if person == request.user:
+        raise PermissionDenied  # two administrators: nobody locks out the last one, or resets their own factor
+    with transaction.atomic():
+        password = DEEDS[what](person)
+        audit.record(request.user, what.replace("-", "_"), name=person.username)
+    if password:
+        return _show_password(request, person, password)
+    messages.success(request, say("Done."))
+    return redirect("user", person.pk)
+
+
+def _new_password(person: User) -> str:
+    password = give_password(person)
+    person.save()
+    return password
+
+
+def _withdraw(person: User) -> None:
+    person.is_active = False
+    person.save(update_fields=["is_active"])
+    sessions.end_all(person)
+
+
+def _admit(person: User) -> None:
+    person.is_active = True
+    person.save(update_fields=["is_active"])
+
+
+def _unlock(person: User) -> None:
+    reset(username=person.username)
+
+
+def _reset_second_factor(person: User) -> None:
+    forget_devices(person)
+    sessions.end_all(person)
+
+
+DEEDS = {
+    "withdraw-user": _withdraw,
+    "admit-user": _admit,
+    "new-password": _new_password,
+    "unlock-user": _unlock,
+    "reset-second-factor": _reset_second_factor,
+}
+
+
+def _show_password(request: HttpRequest, person: User, password: str) -> HttpResponse:
+    return render(request, "triage/first_password.html", {"person": person, "password": password})
+
+
+ROUTES = (
+    Route("users", "users", users, ADMINISTRATORS, menu=_("Users")),
+    Route("new-user", "users/new", new_user, ADMINISTRATORS, ("GET", "POST")),
+    Route("user", "users/<int:user_id>", user, ADMINISTRATORS, ("GET", "POST")),
+    Route("do-to-user", "users/<int:user_id>/do/<str:what>", do_to_user, ADMINISTRATORS, ("POST",)),
+)
