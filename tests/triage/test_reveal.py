@@ -160,6 +160,13 @@ def test_a_payee_who_is_no_member_has_no_names_to_reveal(flag: Flag) -> None:
     assert list(reveal.revealable(flag)) == [reveal.Value.ACCOUNT]
 
 
+def test_the_page_of_a_flag_leads_there_for_reviewers_alone(flag: Flag, reviewer: Client) -> None:
+    page = f"/flags/{flag.flag_id}"
+    assert f"{page}/reveal" in reviewer.get(page).text
+    for role in (Role.AUDITOR, Role.SCIENTIST):
+        assert f"{page}/reveal" not in signed_in(user(role)).get(page).text
+
+
 def failing(*words: object) -> str:
     raise ValueError(f"{CANARY} broke it")
 
