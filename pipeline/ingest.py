@@ -171,11 +171,10 @@ def _staged(session: Session, drop: Drop, profile: Profile) -> Iterator[list[Sta
 
 def _known_keys(session: Session, tables: Sequence[Staged]) -> dict[str, list[str]]:
     """For each table that others refer to: SQL of its keys, in the lake and in the drop."""
-    loads = session.lake.loads()
     keys: dict[str, list[str]] = {}
     for table in (DROP_TABLES[other] for t in DROP_TABLES.values() for _, other in t.references):
-        keys[table.name] = [f"SELECT {name(table.key)} AS key FROM ({session.lake.scan(table.name, loads)})"]
-    keys["bank_changes"].append(f"SELECT change_id AS key FROM ({session.lake.scan('changes', loads)})")
+        keys[table.name] = [f"SELECT {name(table.key)} AS key FROM ({session.held.scan(table.name)})"]
+    keys["bank_changes"].append(f"SELECT change_id AS key FROM ({session.held.scan('changes')})")
     for staged in tables:
         if staged.table.name in keys:
             keys[staged.table.name].append(f"SELECT {name(staged.table.key)} AS key FROM {staged.relation}")

@@ -60,7 +60,7 @@ def _rejected(tables: Sequence[Staged], day: date) -> str:
 def _members(session: Session, staged: Staged, member_files: Sequence[str]) -> str:
     """Members whose names or national id the lake does not have yet, in any version."""
     listed = ", ".join(text(str(session.lake.root / path)) for path in member_files)
-    known = session.lake.scan("members")
+    known = session.held.scan("members")
     new = (
         f"SELECT DISTINCT member_id FROM read_parquet([{listed}], hive_partitioning = false) n WHERE NOT EXISTS"
         f" (SELECT 1 FROM ({known}) k WHERE k.member_id = n.member_id"

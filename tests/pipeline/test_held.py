@@ -79,6 +79,18 @@ def test_a_file_is_read_once(session: Session) -> None:
     assert list(ends(session)) == [("C1", "P1"), ("C2", "P1")]
 
 
+def test_a_scan_is_of_memory_while_all_files_are_held_and_of_the_files_otherwise(session: Session) -> None:
+    claims(session, "2024-05-01", "claim_id payee_id\nC1 P1")
+    assert session.held.scan("claims") == session.lake.scan("claims")
+    session.held.register()
+    assert "held_claims" in session.held.scan("claims")
+    columns = [name for name, *_ in session.con.execute(f"DESCRIBE ({session.held.scan('claims')})").fetchall()]
+    assert columns == list(SCHEMAS["claims"])
+    claims(session, "2024-05-02", "claim_id payee_id\nC2 P1")
+    rows = session.con.execute(f"SELECT claim_id FROM ({session.held.scan('claims')}) ORDER BY 1").fetchall()
+    assert rows == [("C1",), ("C2",)]
+
+
 def test_what_a_load_takes_away_is_held_no_longer(session: Session) -> None:
     first = claims(session, "2024-05-01", "claim_id payee_id\nC1 P1\nC2 P1")
     session.held.register()
