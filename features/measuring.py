@@ -30,7 +30,9 @@ def measured(tables: Tables, spine: Frame, names: Collection[str] = ()) -> Frame
     numbers = [_aggregates(s, tables, spine, fs) for s, fs in by_source.items() if isinstance(s, Relation)]
     streams = {source: fs for source, fs in by_source.items() if isinstance(source, Stream)}
     numbers += [_counts(streams, tables, spine)] if streams else []
-    wide = tables.engine.beside(spine, [tables.engine.keep(frame) for frame in numbers])
+    asked = {"row", *IDENTITY}.union(*(feature.asks for feature in rowwise))
+    asked_of_spine = spine.select(*(name for name in spine.collect_schema().names() if name in asked))
+    wide = tables.engine.beside(asked_of_spine, [tables.engine.keep(frame) for frame in numbers])
     settled = [_settled(feature) for fs in by_source.values() for feature in fs]
     wide = wide.with_columns(*settled) if settled else wide
     for layer in _layers(rowwise, set(wide.collect_schema().names())):

@@ -113,7 +113,7 @@ def _first_waiting(tables: Tables, changes: Frame, days: Frame, instants: Frame,
 
 
 def all_changes(tables: Tables) -> Frame:
-    """Every version of every change, with its accounts' banks and when the change first became known."""
+    """Every version of every change, with what it may be counted by and when the change first became known."""
     return tables.once("changes with banks", lambda: _with_banks(tables, tables.whole("changes")))
 
 
@@ -126,7 +126,8 @@ def _with_banks(tables: Tables, changes: Frame) -> Frame:
     for side in ("new", "old"):
         named = {name: f"{side}_{name}" for name in ("account", "country", "bank_code", "bank")}
         changes = changes.join(accounts.rename(named), on=f"{side}_account", how="left")
-    return changes.with_columns(announced_at=nw.col("known_at").min().over("change_id"))
+    announced_at = nw.col("known_at").min().over("change_id")
+    return changes.with_columns(announced_at=announced_at, bank_move=BANK_MOVE, every=EVERY, party_id=PARTY)
 
 
 def _as_known(pairs: Frame) -> Frame:
@@ -164,9 +165,6 @@ def _finished(tables: Tables, pairs: Frame) -> Frame:
         is_provider=nw.col("payee_type") == "provider",
         asked_at=nw.min_horizontal("requested_at", "cutoff_at"),
         wave_at=nw.min_horizontal("cutoff_at", nw.col("announced_at") + WAVE_DAYS * DAY),
-        bank_move=BANK_MOVE,
-        every=EVERY,
-        party_id=PARTY,
     )
     spine = tables.engine.keep(spine)
     return tables.engine.keep(_with_neighbours(tables, spine))

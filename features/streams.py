@@ -9,7 +9,7 @@ import narwhals as nw
 from features.engine import Frame
 from features.formulas import ratio
 from features.sources import Stream
-from features.spine import BANK_MOVE, EVERY, PARTY, all_changes
+from features.spine import all_changes
 from features.versions import Tables, first_versions
 
 
@@ -17,8 +17,7 @@ def _changes_by(key: str, own: str) -> Callable[[Tables, Frame], Frame]:
     """Events (value of `key`, value of `own`), from when a change with both was first known."""
 
     def events(tables: Tables, spine: Frame) -> Frame:
-        changes = all_changes(tables).with_columns(every=EVERY, bank_move=BANK_MOVE, party_id=PARTY)
-        return _first_known(changes.select("known_at", key=key, own=own), spine.select(key=key))
+        return _first_known(all_changes(tables).select("known_at", key=key, own=own), spine.select(key=key))
 
     return events
 
@@ -38,7 +37,7 @@ def links_of(tables: Tables, spine: Frame) -> Frame:
 
 
 def _links(tables: Tables, accounts: Frame) -> Frame:
-    changes = all_changes(tables).with_columns(account=nw.col("new_account"), party_id=PARTY)
+    changes = all_changes(tables).select("payee_id", "party_id", "known_at", account="new_account")
     changes = changes.join(accounts, on="account", how="semi")
     seen = tables.touching("sightings", "account", accounts, "spine.new_account")
     of_members = seen.filter(~nw.col("member_id").is_null())

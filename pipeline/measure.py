@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 
 import duckdb
+import numpy as np
 import pandas as pd
 
 from features import FEATURES
@@ -92,14 +93,15 @@ def faults(frame: pd.DataFrame) -> list[str]:
     found = []
     if frame.duplicated(["change_id", "as_of"]).any():
         found.append("a change is measured twice as of one night")
+    of_provider = (frame["party"] == "provider").to_numpy()
     for feature in FEATURES.values():
-        column = frame[feature.name]
-        nulls = int((column.isna() & ~((frame["party"] == "provider") & feature.is_member_only)).sum())
+        values = frame[feature.name].to_numpy(dtype=np.float64)
+        nulls = int((np.isnan(values) & ~(of_provider & feature.is_member_only)).sum())
         if nulls and feature.missing is not Missing.UNKNOWN:
             found.append(f"{feature.name}: null on {nulls} rows; it must never be")
         limit = {Unit.SHARE: 1.0, Unit.YESNO: 1.0}.get(feature.unit, float("inf"))
         low = float("-inf") if feature.unit in (Unit.RATIO, Unit.EUR, Unit.DAYS) else 0.0
-        outside = int(((column < low) | (column > limit) | column.isin([float("inf"), float("-inf")])).sum())
+        outside = int(((values < low) | (values > limit) | np.isinf(values)).sum())
         if outside:
             found.append(f"{feature.name}: outside {low:g} to {limit:g} on {outside} rows")
     return found

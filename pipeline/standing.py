@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from pipeline.lake import visible
 from pipeline.settings import Params
@@ -166,7 +167,7 @@ def _values(column: pd.Series) -> list[Any]:
     if isinstance(column.dtype, np.dtype) and column.dtype.kind == "M":
         return list(column.to_numpy().astype("datetime64[us]").astype(object))
     if isinstance(column.dtype, pd.StringDtype):
-        return list(column.astype(object).where(column.notna(), None))
+        return list(pa.array(column, from_pandas=True).to_pylist())
     return list(column.tolist())
 
 
