@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-import triage.cli  # noqa: F401 - the commands of the reviewers' application register themselves
+import pipeline.forgetting  # noqa: F401 - commands register themselves
+import triage.cli  # noqa: F401
 from pipeline.command import DAY, Answer, command, main
 
 if TYPE_CHECKING:

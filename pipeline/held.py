@@ -95,6 +95,12 @@ class Held:
             return f"SELECT {_listed(SCHEMAS[table])} FROM held_{table}"
         return self.lake.scan(table, loads)
 
+    def forget(self) -> None:
+        """Read every file anew when next asked: a purge has rewritten some under their names."""
+        self.files.clear()
+        self.viewed.clear()
+        self.loads = []
+
     def narrow(self, table: str, payees: str, columns: Sequence[str]) -> None:
         """Hold of a large table the rows that ever had one of the payees in a table, all their versions; until `widen`.
 

@@ -23,6 +23,7 @@ from pipeline.session import Session
 from pipeline.sightings import write_accounts, write_sightings
 from pipeline.stage import Limits, Staged
 from pipeline.tables import DROP_TABLES, LAKE_STAMPS
+from pipeline.tombstones import Tombstones
 from pipeline.vault import purge_quarantined
 
 DAY = timedelta(days=1)
@@ -152,10 +153,11 @@ def _staged(session: Session, drop: Drop, profile: Profile) -> Iterator[list[Sta
     """Every table of a drop, staged, checked and reconciled."""
     con, params = session.con, session.settings.params
     limits = Limits.of(params.cutoff(drop.day), params.ingest.max_amount)
+    erased = Tombstones.of(session.lake.loads())
     stage.open_staging(con)
     try:
         tables = [
-            stage.stage(con, table, drop.tables[table.name], drop.day, profile.of(table.name), limits)
+            stage.stage(con, table, drop.tables[table.name], drop.day, profile.of(table.name), limits, erased)
             for table in DROP_TABLES.values()
             if table.name in drop.tables
         ]

@@ -44,7 +44,8 @@ SCHEMAS = _schemas()
 
 @dataclass(frozen=True)
 class Load:
-    """One commit. `kind` is drop, verdicts, list, reference, link, derive or purge; `day` the drop's or the list's.
+    """One commit. `kind` is drop, verdicts, list, reference, link, derive, purge (of a list) or erasure (of a person);
+    `day` the drop's or the list's.
 
     `known_on` is the night from which its rows count when that is not their own business: a late or changed drop
     is loaded as known on `known_on`, never in a night already published.
@@ -77,6 +78,10 @@ class Lake:
                 self._read[name] = _load_of(self.root / "loads" / name)
         return [self._read[name] for name in names]
 
+    def forget_read(self) -> None:
+        """Read the commits anew: an erasure rewrites what they quote."""
+        self._read.clear()
+
     def next_sequence(self) -> int:
         names = self._records()
         return int(Path(names[-1]).stem) + 1 if names else 1
@@ -105,6 +110,51 @@ class Lake:
         write_json(self.root / "loads" / f"{load.sequence:08d}.json", dataclasses.asdict(load))
         for path in load.removed:
             (self.root / path).unlink(missing_ok=True)
+
+    def forget(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        table: str,
+        goes: str,
+        *,
+        really: bool,
+        changes: str = "false",
+        to: str = "*",
+    ) -> int:
+        """Take rows out of a table's files, in every version, and put others as `to` in their place.
+
+        `goes` and `changes` are SQL conditions, `to` a column list. Each file is replaced whole, under its name, so the
+        commits stand as they are; doing it again finishes what was cut short. Returns how many rows go or change; with
+        `really` false nothing is written.
+        """
+        files = self.files(table)
+        if not files:
+            return 0
+        listed = ", ".join("'" + path.replace("'", "''") + "'" for path in files)
+        found = con.execute(
+            f"SELECT filename, count(*) FROM read_parquet([{listed}], hive_partitioning = false, filename = true)"
+            f" WHERE coalesce({goes}, false) OR coalesce({changes}, false) GROUP BY filename ORDER BY filename"
+        ).fetchall()
+        columns = ", ".join(f'CAST("{name}" AS {kind}) AS "{name}"' for name, kind in SCHEMAS[table].items())
+
+        def keep(path: Path) -> None:
+            given = f"read_parquet({_quoted(path)}, hive_partitioning = false)"
+            rows = f"SELECT {columns} FROM (SELECT {to} FROM {given} WHERE NOT coalesce({goes}, false))"
+            replace_whole(
+                path,
+                lambda temporary: con.execute(
+                    f"COPY ({rows}) TO {_quoted(temporary)} (FORMAT parquet, COMPRESSION zstd)"
+                ),
+            )
+
+        for path, _ in found if really else ():
+            keep(Path(path))
+        return sum(many for _, many in found)
+
+    def strays(self) -> list[Path]:
+        """Files of tables that no commit names, or that one took away: what killed commands left."""
+        kept = {Path(path) for table in SCHEMAS for path in self.files(table)}
+        return [path for path in sorted(self.root.glob("*/drop=*/*")) if path not in kept]
 
     def files(self, table: str, loads: Sequence[Load] | None = None) -> list[str]:
         """Absolute paths of a table's committed files, oldest load first."""
@@ -185,7 +235,7 @@ def _sweep(folder: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _quoted(path: Path) -> str:
+def _quoted(path: Path | str) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 

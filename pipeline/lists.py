@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -86,12 +86,7 @@ def load_lists(session: Session, until: date) -> list[Load]:
             f"{settings.folder('breaches')}: holds no breach list; required: at least one list, "
             "a folder with manifest.yaml and people.csv"
         )
-    loads = []
-    for breach_id, load in standing.items():
-        if load.kind == "list" and breach_id not in found:
-            loads.append(_purge(session, load, until, GONE))
-        elif load.kind == "list" and date.fromisoformat(load.facts["purge_on"]) <= until:
-            loads.append(_purge(session, load, until, load.fingerprint))
+    loads = [_purge(session, load, until, mark) for load, mark in due(standing, set(found), until)]
     for each in found.values():
         if each.manifest.purge_on <= until:
             session.warn(f"breaches/{each.breach_id}: purge_on, {each.manifest.purge_on}, has come; delete the folder")
@@ -103,6 +98,32 @@ def load_lists(session: Session, until: date) -> list[Load]:
 def standing_lists(loads: Sequence[Load]) -> dict[str, Load]:
     """For each list ever loaded, the load that says how it stands: of kind list, or purge."""
     return {load.source: load for load in loads if load.kind in {"list", "purge"}}
+
+
+def due(standing: dict[str, Load], found: set[str], until: date) -> list[tuple[Load, str]]:
+    """The lists whose folder or time is gone, and the fingerprint that their purge leaves."""
+    in_lake = [load for load in standing.values() if load.kind == "list"]
+    return [
+        (load, load.fingerprint if load.source in found else GONE)
+        for load in in_lake
+        if load.source not in found or date.fromisoformat(load.facts["purge_on"]) <= until
+    ]
+
+
+def purge_due(session: Session, until: date) -> list[Load]:
+    """Purge the lists whose folder or time is gone."""
+    standing = standing_lists(session.lake.loads())
+    found = {folder.name for folder in _folders(session.settings.folder("breaches"))}
+    return [_purge(session, load, until, mark) for load, mark in due(standing, found, until)]
+
+
+def forget_exposures(session: Session, breach_ids: Collection[str], *, really: bool) -> int:
+    """Take every version of who was on some lists out of the lake. Returns how many rows go."""
+    listed = ", ".join(text(breach_id) for breach_id in sorted(breach_ids)) or "NULL"
+    many = session.lake.forget(session.con, "exposures", f"breach_id IN ({listed})", really=really)
+    if many and really:
+        session.held.forget()
+    return many
 
 
 def people_files(loads: Sequence[Load], breach_id: str) -> list[str]:
@@ -194,8 +215,9 @@ def _over_tolerance(session: Session, breach_id: str, counts: Counts) -> str | N
 
 
 def _purge(session: Session, load: Load, until: date, mark: str) -> Load:
-    """Take a list's people out of the lake; what is left is that it was here, and when it went."""
+    """Take a list's people, and every exposure, out of the lake; what is left is that it was here, and when it went."""
     lake, sequence = session.lake, session.lake.next_sequence()
+    forget_exposures(session, {load.source}, really=True)
     known_on = counts_from(session.settings, until)
     manifest = Manifest.told(load.facts)
     version = _write_version(

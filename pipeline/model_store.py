@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import shutil
 import sqlite3
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import date
 from importlib import metadata
@@ -116,6 +117,49 @@ def check(model: Model, night: date, allow_hindsight: bool = False) -> None:
             f"model {model.name} version {model.version} knows what was known on {known_until}, after night {night}; "
             f"train as of {night} or earlier, or give --allow-hindsight"
         )
+
+
+def purge(settings: Settings, before: date, used: Collection[str], *, really: bool) -> int:
+    """Take away models trained before a day, with their runs and artefacts. Returns how many.
+
+    The champion, the challenger and the versions in `used` stay.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    old = [found for found in _trained_before(settings, before) if found[0] not in used]
+    if not (old and really):
+        return len(old)
+    with _store(settings) as client:
+        store = client._tracking_client.store
+        for version, run_id, model_id in old:
+            for folder in (f"models/{model_id}", run_id):
+                shutil.rmtree(settings.folder("mlflow") / "artifacts" / folder, ignore_errors=True)
+            client.delete_model_version(NAME, version)
+            client.delete_logged_model(model_id)
+            store._hard_delete_logged_model(model_id)  # what `mlflow gc` does
+            client.delete_run(run_id)
+            store._hard_delete_run(run_id)
+        store.engine.dispose()
+    with closing(sqlite3.connect(_database(settings))) as con:
+        con.execute("VACUUM")
+    return len(old)
+
+
+def _trained_before(settings: Settings, day: date) -> list[tuple[str, str, str]]:
+    """Version, run and logged model of the models without an alias that were trained before a day."""
+    database = _database(settings)
+    if not database.exists():
+        return []
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as con:
+        rows = con.execute(
+            "SELECT m.version, m.run_id, m.source FROM model_versions m JOIN model_version_tags t"
+            " ON t.name = m.name AND t.version = m.version AND t.key = 'trained_as_of' WHERE m.name = ? AND t.value < ?"
+            " AND m.version NOT IN (SELECT version FROM registered_model_aliases a WHERE a.name = m.name)"
+            " AND m.current_stage <> 'Deleted_Internal' ORDER BY m.version",
+            [NAME, str(day)],
+        ).fetchall()
+    return [(str(version), str(run_id), str(source).removeprefix("models:/")) for version, run_id, source in rows]
 
 
 def _database(settings: Settings) -> Path:

@@ -207,6 +207,7 @@ def _account(
             "capacity": queues.facts["capacity"],
             "audit_probability": queues.facts["audit_probability"],
             "queues": queues.facts,
+            "purges": record.purges_since(session.lake.loads(), night),
             "unscored_changes": record.unscored_changes(session.con, drops, cutoff),
             "model": record.described(model),
             "warnings": list(session.warnings),

@@ -18,6 +18,7 @@ from pipeline.profile import Export
 from pipeline.read import Batch, forget, read, refusing, rejected_lines
 from pipeline.session import Session
 from pipeline.tables import PEOPLE
+from pipeline.tombstones import Tombstones
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".ndjson", ".ndjson.gz")
 IDENTIFYING = ("national_id", "holder_national_id", "family_name")
@@ -63,6 +64,7 @@ def write_people(
         StoreError: the lake cannot be written.
     """
     con, written, malformed = session.con, [], 0
+    erased = Tombstones.of(session.lake.loads())
     stamps = {
         "breach_id": text(breach_id),
         "key_version": str(session.keys.token_version),
@@ -74,7 +76,7 @@ def write_people(
         for part, batch in enumerate(read(con, PEOPLE, files, Export())):
             _require_identity(batch)
             relative = f"people/drop={day}/{sequence:08d}-{part}.parquet"
-            _copy(con, session.lake.root / relative, _keyed(batch, stamps), batch.files)
+            _copy(con, session.lake.root / relative, erased.people(_keyed(batch, stamps)), batch.files)
             written.append(relative)
             malformed += (odd := _malformed(con, batch))
             if odd or _count(con, _written([session.lake.root / relative]), 0).rejected:

@@ -201,6 +201,8 @@ def _notes(facts: Facts) -> list[str]:
             notes.append(f"{table}: optional columns that were not sent: {', '.join(found['missing_columns'])}.")
         if found["clamped_known"]:
             notes.append(f"{table}: {found['clamped_known']:,} known_at outside the drop's day were moved into it.")
+        if found.get("rows_erased"):
+            notes.append(f"{table}: {found['rows_erased']:,} rows of people who were erased were left out.")
         if found["rows_unchanged"]:
             notes.append(f"{table}: {found['rows_unchanged']:,} rows came again unchanged.")
     return notes

@@ -13,9 +13,11 @@ from pipeline.drops import DROP, VERDICTS
 from pipeline.errors import PayeeWatchError
 from pipeline.lake import Lake, Load
 from pipeline.model import Model
+from pipeline.tombstones import ERASURE
 
 Facts = dict[str, Any]
 
+PURGES = ("purge", ERASURE)
 COUNTED = (
     "rows_read", "rows_accepted", "rows_rejected", "duplicates", "cells_nulled", "cells_unknown", "assumed_known",
     "clamped_known",
@@ -69,7 +71,8 @@ def euros(
 ) -> Facts:
     """Where the claimed euros of the drops went, in cents: claims in = payable to changed + out of scope + rejected.
 
-    A row that a later row of its drop replaces is out of scope, as is one that a changed drop brings again unchanged.
+    A row that a later row of its drop replaces is out of scope, as is one that a changed drop brings again unchanged,
+    and one of a person who was erased since.
 
     Raises:
         PayeeWatchError: the euros do not add up.
@@ -87,7 +90,8 @@ def euros(
     finally:
         con.unregister("open_accounts")
     again = cents["accepted"] - payable - elsewhere
-    if again and not any(drop.mode == "changed" for drop in drops):
+    was_purged = any(load.kind == ERASURE for load in lake.loads())
+    if again and not was_purged and not any(drop.mode == "changed" for drop in drops):
         raise PayeeWatchError("the claimed euros do not add up; nothing was published")
     return {
         "claims_in_cents": cents["read"],
@@ -143,6 +147,11 @@ def verdicts_read(loads: Sequence[Load], night: date) -> list[Facts]:
         for load in loads
         if load.kind == VERDICTS and load.known_on == night
     ]
+
+
+def purges_since(loads: Sequence[Load], night: date) -> list[Facts]:
+    """What was purged of a list or a person after the night was first run: run again, it may differ."""
+    return [{"kind": load.kind, "on": load.day} for load in loads if load.kind in PURGES and load.known_on > night]
 
 
 def drops_of(loads: Sequence[Load], night: date) -> list[Load]:

@@ -28,6 +28,9 @@ from pipeline.tokens import Keys
 if TYPE_CHECKING:
     from pipeline.model import Model
 
+UNFINISHED = "erasing.json"
+"""Below the lake: a person's erasure that was begun; whoever writes next finishes it."""
+
 LOG = logging.getLogger("payeewatch")
 
 
@@ -92,7 +95,12 @@ def opened(settings: Settings, *, writing: bool = True) -> Iterator[Session]:
     with _locked(settings), lake.connect() as con:
         keys.check(lake.root)
         tokens.register(con, keys)
-        yield Session(settings, keys, lake, con)
+        session = Session(settings, keys, lake, con)
+        if (lake.root / UNFINISHED).exists():
+            from pipeline.erase import resume
+
+            resume(session)
+        yield session
 
 
 @contextmanager

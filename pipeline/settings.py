@@ -107,6 +107,8 @@ class Triage:
 class Retention:
     qualify_days: Annotated[int, Within(1, 3650, "a positive number of days")]
     closed_days: Annotated[int, Within(1, 36500, "a positive number of days")]
+    nights_days: Annotated[int, Within(31, 36500, "a number of days from 31 up")]
+    models_days: Annotated[int, Within(1, 36500, "a positive number of days")]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from pipeline.checks import Severity
 from pipeline.profile import Export
 from pipeline.read import Batch, forget, read, refusing, rejected_lines
 from pipeline.tables import KNOWN_AT, LAKE_TYPES, Kind, Table
+from pipeline.tombstones import NOBODY, Tombstones
 
 AMOUNTS = {"claims": "reimbursed_amount", "payments": "amount"}
 """The euros of a table that are reconciled."""
@@ -69,6 +70,7 @@ class Staged:
     assumed_known: int = 0
     clamped_known: int = 0
     unchanged: int = 0
+    rows_erased: int = 0  # of people who were erased; they are not among the rows read
 
     @property
     def relation(self) -> str:
@@ -104,6 +106,7 @@ class Staged:
             "rows_rejected": self.rows_rejected,
             "duplicates": self.rows_duplicate,
             "rows_unchanged": self.unchanged,
+            "rows_erased": self.rows_erased,
             "cells_nulled": self.cells_nulled,
             "cells_unknown": self.cells_unknown,
             "assumed_known": self.assumed_known,
@@ -139,9 +142,15 @@ def close_staging(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def stage(
-    con: duckdb.DuckDBPyConnection, table: Table, files: Sequence[Path], day: date, export: Export, limits: Limits
+    con: duckdb.DuckDBPyConnection,
+    table: Table,
+    files: Sequence[Path],
+    day: date,
+    export: Export,
+    limits: Limits,
+    erased: Tombstones = NOBODY,
 ) -> Staged:
-    """Read, type and check a table's files into `staging.<table>`.
+    """Read, type and check a table's files into `staging.<table>`; of people who were erased nothing is kept.
 
     Raises:
         InputRefused: a file that cannot be read, or that lacks a required column.
@@ -163,6 +172,7 @@ def stage(
         extra.update(batch.extra)
         if batch.present:
             missing.update(c.name for c in table.columns if c.name not in batch.present)
+    staged.rows_erased = erased.leave_out(con, staged.relation, tuple(c.name for c in table.columns))
     staged.extra_columns, staged.missing_columns = tuple(sorted(extra)), tuple(sorted(missing))
     _count(con, staged)
     return staged

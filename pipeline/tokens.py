@@ -137,12 +137,17 @@ class Keys:
 
 def register(con: duckdb.DuckDBPyConnection, keys: Keys) -> None:
     """Install the macros of canonical.sql, keyed, in a private in-memory database."""
-    con.execute(_keyed_sql(keys.token[keys.token_version]))
+    con.execute(_keyed_sql(keys.token[keys.token_version], keys.audit))
 
 
 def token_of(keys: Keys, kind: str, text: str) -> str:
     """What the macro `identity_token` gives, for one value in Python."""
     return hmac.digest(keys.token[keys.token_version], f"{kind}:{text}".encode(), "sha256").hex()[:32]
+
+
+def tombstone_of(keys: Keys, kind: str, text: str) -> str:
+    """What the macro `tombstone` gives: what is kept of something erased, so that it is recognised if it comes back."""
+    return hmac.digest(keys.audit, f"{kind}|{text}".encode(), "sha256").hex()
 
 
 def _key(encoded: str) -> bytes:
@@ -156,13 +161,13 @@ def _check_value(key: bytes) -> str:
     return hmac.new(key, b"payeewatch key check", hashlib.sha256).hexdigest()[:32]
 
 
-def _keyed_sql(key: bytes) -> str:
-    block = key.ljust(BLOCK_BYTES, b"\0")
-    return (
-        _plain_sql()
-        .replace("@INNER_PAD@", bytes(b ^ 0x36 for b in block).hex())
-        .replace("@OUTER_PAD@", bytes(b ^ 0x5C for b in block).hex())
-    )
+def _keyed_sql(token: bytes, audit: bytes) -> str:
+    sql = _plain_sql()
+    for key, prefix in ((token, ""), (audit, "AUDIT_")):
+        block = key.ljust(BLOCK_BYTES, b"\0")
+        for side, pad in (("INNER", 0x36), ("OUTER", 0x5C)):
+            sql = sql.replace(f"@{prefix}{side}_PAD@", bytes(b ^ pad for b in block).hex())
+    return sql
 
 
 @cache

@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 
 from pipeline.errors import SettingsError
 from pipeline.files import replace_whole
 from pipeline.tokens import Keys
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 NONCE_BYTES = 12
 ROWS_AT_ONCE = 100_000
@@ -99,6 +103,37 @@ def purge_quarantined(vault: Path, today: date) -> list[date]:
             shutil.rmtree(folder)
             gone.append(day)
     return gone
+
+
+def forget(vault: Path, kind: str, is_gone: Callable[[str], bool], *, really: bool) -> int:
+    """Take away the originals of refs that are gone, in every version; with `really` false, only count them.
+
+    Raises:
+        StoreError: the vault cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    many = 0
+    for path in sorted((vault / kind).glob("drop=*/*.parquet")):
+        refs = pq.read_table(path, columns=["ref"]).column(0).to_pylist()
+        kept = [not is_gone(ref) for ref in refs]
+        many += len(kept) - sum(kept)
+        if all(kept) or not really:
+            continue
+        if any(kept):
+            left = pq.read_table(path).filter(pa.array(kept))
+            replace_whole(path, lambda temporary, left=left: _write(temporary, left))  # type: ignore[misc]
+        else:
+            path.unlink()
+    return many
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    import pyarrow.parquet as pq
+
+    path.touch(mode=0o600)
+    pq.write_table(table, path, compression="zstd")
 
 
 def _folder(vault: Path, kind: str, day: date) -> Path:

@@ -1,5 +1,6 @@
 -- Canonical forms and keyed tokens as DuckDB macros. docs/identity.md says what they mean and why.
--- @INNER_PAD@ and @OUTER_PAD@ are the HMAC pads of the token key, @IBANS@ the table in ibans.csv;
+-- @INNER_PAD@ and @OUTER_PAD@ are the HMAC pads of the token key, @AUDIT_...@ those of the audit key, @IBANS@ the
+-- table in ibans.csv;
 -- pipeline/tokens.py puts them in. A macro whose name begins with pw_ is not for use elsewhere.
 
 -- Keyed hashes ---------------------------------------------------------------------------------------------
@@ -12,6 +13,10 @@ CREATE OR REPLACE MACRO pw_key64(message) AS
     CAST(CAST(unhex(left(pw_hmac(message), 16)) AS BIT) AS BIGINT);
 
 CREATE OR REPLACE MACRO identity_token(kind, original) AS left(pw_hmac(kind || ':' || original), 32);
+
+-- What is kept of something erased: under another key than tokens, so that the one does not tell the other.
+CREATE OR REPLACE MACRO tombstone(kind, original) AS
+    sha256(unhex('@AUDIT_OUTER_PAD@') || unhex(sha256(unhex('@AUDIT_INNER_PAD@') || encode(kind || '|' || original))));
 
 -- Accounts -------------------------------------------------------------------------------------------------
 

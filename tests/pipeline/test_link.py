@@ -235,15 +235,16 @@ def test_a_replaced_list_ends_and_begins_exposures_after_the_last_published_nigh
     assert exposures(session, "2024-02-11") == {("M2", "TPO-1"): "exact"}
 
 
-def test_a_purged_list_ends_its_exposures_and_no_others(session: Session) -> None:
+def test_a_purged_list_leaves_no_exposure_in_any_version_and_others_stay(session: Session) -> None:
     put_members(session, M1=person(1))
     put_people(session, person(1))
     put_people(session, person(1), breach_id="EMP-1", purge_on="2024-03-01")
     link(session)
     load_lists(session, date(2024, 3, 1))
     link(session)
-    assert exposures(session, "2024-02-29") == {("M1", "TPO-1"): "exact", ("M1", "EMP-1"): "exact"}
-    assert exposures(session, "2024-03-01") == {("M1", "TPO-1"): "exact"}
+    assert exposures(session, "2024-02-29") == exposures(session, "2024-03-01") == {("M1", "TPO-1"): "exact"}
+    left = session.con.execute(f"SELECT DISTINCT breach_id FROM ({session.lake.scan('exposures')})").fetchall()
+    assert left == [("TPO-1",)]
     put_members(session, "2024-03-02", M2=person(1))
     link(session)
     assert exposures(session) == {("M1", "TPO-1"): "exact", ("M2", "TPO-1"): "exact"}
