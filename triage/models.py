@@ -316,6 +316,28 @@ class Tombstone(models.Model):
     clock = models.CharField(max_length=40)  # which retention clock ended
 
 
+class Tally(models.Model):
+    """What stays of flags that were purged: how many of a month had which queue or amount, and which verdict.
+
+    One coarse property at a time, so that a row describes no one flag; whoever shows it keeps back small numbers.
+    """
+
+    class Of(models.TextChoices):
+        QUEUE = "queue", _("Queue")
+        AMOUNT = "amount", _("Amount at risk")
+
+    month = models.DateField()  # its first day, of the night that first flagged
+    of = models.CharField(max_length=10, choices=Of)
+    value = models.CharField(max_length=20)  # a queue, or the number of digits of the whole euros
+    verdict = models.CharField(max_length=20, blank=True)  # empty: nobody judged in time
+    flags = models.IntegerField()
+
+    class Meta:
+        constraints = [  # noqa: RUF012
+            models.UniqueConstraint(fields=["month", "of", "value", "verdict"], name="one_tally_a_property")
+        ]
+
+
 class Notice(models.Model):
     """A notice of a night on its way to a webhook or by mail: once a channel, tried until it is delivered."""
 

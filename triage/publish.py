@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -54,7 +54,14 @@ def unpublished(settings: Settings) -> list[date]:
     """Nights whose files differ from what was published here, oldest first."""
     known = dict(Night.objects.values_list("night", "digest"))
     nights = sorted(date.fromisoformat(p.stem) for p in settings.folder("runs").glob("????-??-??.json"))
+    nights = [night for night in nights if _files(settings, night)["flags"].exists()]  # others were purged
     return [night for night in nights if known.get(night) != _digest(_files(settings, night))]
+
+
+def adopt(settings: Settings, nights: Iterable[date]) -> None:
+    """Take nights' files as published as they are: a purge rewrote them, and there is nothing new in them."""
+    for night in nights:
+        Night.objects.filter(night=night).update(digest=_digest(_files(settings, night)))
 
 
 def publish(settings: Settings, night: date) -> Published:
