@@ -38,8 +38,9 @@ MAY_IMPORT = {
     "simulator": {"simulator"},
     "triage": {"pipeline", "triage"},
 }
-ALSO = {("pipeline.cli", "simulator"), ("pipeline.cli", "evaluation"), ("pipeline.cli", "triage")}
-"""What `payeewatch simulate`, `evaluate`, `backtest` and `triage` need."""
+ALSO = {("pipeline.cli", "simulator"), ("pipeline.cli", "evaluation"), ("pipeline.cli", "triage"),
+        ("pipeline.forgetting", "triage")}  # fmt: skip
+"""What `payeewatch simulate`, `evaluate`, `backtest`, `triage`, `purge` and `person` need."""
 
 TRIAGE_READS = {
     "charts",
@@ -52,6 +53,7 @@ TRIAGE_READS = {
     "settings",
     "tokens",
     "vault",
+    "withdraw",
     "wording",
 }
 """What of the pipeline the reviewers' application may use: what was published, and never the lake."""
@@ -78,8 +80,11 @@ EXERCISED_BY = {
     "pipeline.reference": "pipeline/test_ingest.py",
     "pipeline.seals": "pipeline/test_ingest.py",
     "pipeline.sightings": "pipeline/test_ingest.py",
+    "pipeline.person": "pipeline/test_erase.py",
+    "pipeline.rights": "pipeline/test_forgetting.py",
     "pipeline.stage": "pipeline/test_bad_input.py",
     "triage.access_docs": "triage/test_access.py",
+    "pipeline.tombstones": "pipeline/test_erase.py",
     "triage.apps": "triage/test_actions.py",
     "triage.clock": "triage/test_desk.py",
     "triage.feature_words": "triage/test_sayings.py",

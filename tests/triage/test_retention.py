@@ -33,7 +33,7 @@ def test_what_is_not_pertinent_goes_the_day_after_it_closed(first: Flag, cast: d
     assert purge(clocked, days=1)["not_pertinent"]["triage/flags"] == 1
     assert not Flag.objects.filter(pk=first.pk).exists()
     assert Tombstone.objects.get(kind="flag").clock == "not_pertinent"
-    assert [found for found in audit.verify() if found.what.startswith("was changed")] == []
+    assert [found for found in audit.verify().findings if found.what.startswith("was changed")] == []
 
 
 def test_a_second_look_is_waited_for(first: Flag, clocked: Any) -> None:
@@ -127,4 +127,4 @@ def test_a_person_is_forgotten_and_the_log_stays_whole(first: Flag, cast: dict[s
     assert Evidence.objects.get(pk=body.pk).body["neighbours"] == []
     assert str(first.member_id) not in str(list(AuditRecord.objects.values_list("details", flat=True)))
     assert set(Tombstone.objects.values_list("kind", flat=True)) == {"flag", "member", "payee", "change"}
-    assert [found for found in audit.verify() if found.what.startswith("was changed")] == []
+    assert [found for found in audit.verify().findings if found.what.startswith("was changed")] == []

@@ -31,7 +31,7 @@ def test_an_objection_escalates_open_flags_and_names_nobody_in_the_log(first: Fl
     assert last
     assert last.action == "right_of_objection"
     assert str(first.member_id) not in str(last.details)
-    assert [found for found in audit.verify() if found.what.startswith("was changed")] == []
+    assert [found for found in audit.verify().findings if found.what.startswith("was changed")] == []
 
 
 def test_access_changes_no_flag(first: Flag, cast: dict[str, User]) -> None:

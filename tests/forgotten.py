@@ -1,0 +1,123 @@
+"""One person whose every number is unmistakable, in a whole insurer's files; and a script that works on their flags."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.conftest import Home
+
+KINDS = {"member_id": "MCANARY", "payee_id": "PCANARY", "change_id": "XCANARY", "claim_id": "CCANARY",
+         "event_id": "VCANARY", "payment_id": "YCANARY"}  # fmt: skip
+MEMBER = "MCANARY0000"
+
+
+def rename(home: Path, member_id: str) -> dict[str, str]:
+    """Give a member, their payees, changes, claims, events and payments numbers found nowhere else. Old -> new."""
+    names: dict[str, str] = {member_id: MEMBER}
+
+    def give(row: dict[str, str], *columns: str) -> None:
+        for column in columns:
+            if row.get(column) and row[column] not in names:
+                names[row[column]] = f"{KINDS[column]}{len(names):04d}"
+
+    for row in _all(home, "bank_changes"):
+        if row["member_id"] == member_id:
+            give(row, "payee_id", "change_id")
+    for table in ("claims", "payments", "account_events"):
+        for row in _all(home, table):
+            if row.get("member_id") == member_id:
+                give(row, *(column for column in ("claim_id", "payment_id", "event_id") if column in row))
+    for path in sorted(home.glob("inbox/*/*.csv")):
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+        for row in rows:
+            for column, value in row.items():
+                row[column] = "|".join(names.get(each, each) for each in value.split("|")) if value else value
+        if rows:
+            with path.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
+    return names
+
+
+def _all(home: Path, table: str) -> Iterator[dict[str, str]]:
+    for path in sorted(home.glob(f"inbox/*/{table}*.csv")):
+        yield from csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
+
+
+def shell(home: Home, *words: str, code: str = "") -> subprocess.CompletedProcess[str]:
+    """The command, or Python, in a process of its own, as cron runs it: with a database of its own, too."""
+    environ = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PAYEEWATCH", "DJANGO", "DATABASE"))
+    }
+    environ |= {
+        "PAYEEWATCH_HOME": str(home.path), "PAYEEWATCH_KEY_FILE": str(home.key_file),
+        "PAYEEWATCH_NOW": "2024-09-26T07:00",
+    }  # fmt: skip
+    told = [sys.executable, "-c", code] if code else [sys.executable, "-m", "pipeline.cli", *words]
+    done = subprocess.run(told, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done
+
+
+REVIEW = f'''
+from pathlib import Path
+from pipeline.settings import Settings
+from triage.cli import start
+settings = Settings.load()
+start(settings)
+from triage import audit, clock
+from triage.models import Attachment, Decision, Evidence, Flag, Note, SavedFilter, Step, User
+from triage.publish import publish, unpublished
+from uuid import uuid4
+for night in unpublished(settings):
+    publish(settings, night)
+user, _ = User.objects.get_or_create(username="reviewer", defaults={{"role": "reviewer", "member_id": "{MEMBER}"}})
+own = Flag.objects.get(member_id="{MEMBER}")
+other = Flag.objects.exclude(member_id="{MEMBER}").order_by("rank").first()
+for flag in (own, other):
+    at = clock.now()
+    step = Step.objects.create(step_id=uuid4(), flag=flag, user=user, action="note", at=at, before={{}},
+                               version_after=2)
+    Note.objects.create(flag=flag, by=user, at=at, text="Called {MEMBER} about {{}}.".format(own.change_id))
+    Decision.objects.create(flag=flag, step=step, kind="verdict", state="pending", by=user, at=at, evidence_digest="",
+                            verdict="benign", note="{MEMBER}")
+    stored = settings.folder("triage") / "attachments" / flag.flag_id
+    stored.parent.mkdir(exist_ok=True)
+    stored.write_text("of {MEMBER}" if flag == own else "of somebody else")
+    Attachment.objects.create(flag=flag, by=user, at=at, name="a", stored_as=flag.flag_id, content_type="text/plain",
+                              size=1, digest="")
+    audit.record(user, "read", flag.flag_id)
+SavedFilter.objects.create(user=user, name="mine", query="q={MEMBER}")
+evidence = Evidence.objects.filter(flag=other).first()
+evidence.body["neighbours"] = [{{"payee_id": own.payee_id, "relation": "same_account", "flag_id": own.flag_id}}]
+evidence.save()
+'''
+"""A reviewer reads, notes, attaches and judges; somebody else's evidence names the person too."""
+
+VERIFY = """
+from pipeline.settings import Settings
+from triage.cli import start
+start(Settings.load())
+from triage import audit
+from triage.models import Flag, Note, Tombstone, User
+from triage.publish import unpublished
+kinds = sorted(set(Tombstone.objects.values_list("kind", flat=True)))
+print([list(audit.verify().findings), unpublished(Settings.load())], kinds)
+print("notes", Note.objects.count(), [note.text for note in Note.objects.all()])
+"""
+
+SHOWN = """
+from pipeline.settings import Settings
+from triage.cli import start
+start(Settings.load())
+from triage.models import Evidence, Flag
+print(list(Evidence.objects.values_list("body", flat=True)))
+print(list(Flag.objects.values_list("exposed_on", "headline_reason")))
+"""
