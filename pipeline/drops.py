@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import lru_cache
 from pathlib import Path
 
 from pipeline.errors import InputRefused
@@ -117,9 +118,9 @@ def table_of(path: Path, tables: Sequence[str], profile: Profile, prefix: str = 
     """The table a file belongs to by its name: `claims.csv`, `claims-0002.csv.gz`, or what the profile says."""
     if not path.name.endswith(SUFFIXES):
         return None
+    stem = next(path.name.removesuffix(s) for s in sorted(SUFFIXES, key=len, reverse=True) if path.name.endswith(s))
     for table in tables:
         pattern = profile.of(prefix + table).files
-        stem = next(path.name.removesuffix(s) for s in sorted(SUFFIXES, key=len, reverse=True) if path.name.endswith(s))
         if pattern and fnmatch.fnmatchcase(path.name, pattern):
             return table
         if not pattern and (stem == table or stem.startswith(f"{table}-")):
@@ -161,9 +162,16 @@ def fingerprint(files: Sequence[Path], lake_root: Path) -> str:
 
 def _cached(path: Path) -> dict[str, list[object]]:
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        stat = path.stat()
+        return dict(_hashes(path, stat.st_mtime_ns, stat.st_size))
     except (OSError, ValueError):
         return {}
+
+
+@lru_cache(maxsize=1)
+def _hashes(path: Path, _written_ns: int, _bytes: int) -> dict[str, list[object]]:
+    """What the file holds; a night asks once a drop of the inbox, and it seldom changes between."""
+    raw = json.loads(path.read_text(encoding="utf-8"))
     return raw if isinstance(raw, dict) else {}
 
 

@@ -95,19 +95,20 @@ class Model:
                 by_column[rows] += contributions * slope[:, None]
                 base[rows] += np.where(np.abs(moved) > 1e-9, start, end)
         names = [record["name"] for record in self.features]
-        out = pd.DataFrame(0.0, index=frame.index, columns=[*names, "base"])
+        added = np.zeros((len(frame), len(names)))
         for at, column in enumerate(self.columns):
-            out[column.feature] += by_column[:, at]
-        out["base"] = base
-        return out
+            added[:, names.index(column.feature)] += by_column[:, at]
+        return pd.DataFrame(added, index=frame.index, columns=names).assign(base=base)
 
     def surprises(self, frame: pd.DataFrame) -> pd.DataFrame:
         """How far out each feature lies on its suspicious side, or how seldom it is unknown: one column a feature."""
-        out = pd.DataFrame(0.0, index=frame.index, columns=[record["name"] for record in self.features])
+        names = [record["name"] for record in self.features]
         by_column = self._surprises(frame, ())[0]
+        farthest = np.zeros((len(frame), len(names)))
         for at, column in enumerate(self.columns):
-            out[column.feature] = np.maximum(out[column.feature], by_column[:, at])
-        return out
+            of_feature = farthest[:, names.index(column.feature)]
+            np.maximum(of_feature, by_column[:, at], out=of_feature)
+        return pd.DataFrame(farthest, index=frame.index, columns=names)
 
     def safe_surprises(self, frame: pd.DataFrame) -> pd.DataFrame:
         """How far out each feature lies on its safe side (a CONTEXT feature: on its high side)."""

@@ -96,9 +96,10 @@ def badness(frame: pd.DataFrame, columns: Sequence[Column], rows: Ints | None = 
     """
     chosen = slice(None) if rows is None else rows
     of_member = frame["party"].to_numpy(dtype=object)[chosen] == "member"
+    cells = frame[[column.feature for column in columns]].to_numpy(dtype=np.float64)[chosen]
     out = np.empty((len(of_member), len(columns)))
     for at, column in enumerate(columns):
-        values = frame[column.feature].to_numpy(dtype=np.float64)[chosen]
+        values = cells[:, at]
         applies = of_member if column.is_member_only else np.ones(len(values), dtype=bool)
         unknown = np.isnan(values) & applies
         if np.isinf(values).any():
