@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 
 from triage.home import home
 
-STARTED = datetime.now(UTC)
+STARTED = datetime.fromisoformat(os.environ.setdefault("PAYEEWATCH_STARTED", datetime.now(UTC).isoformat()))
+"""When the first process of the server started; those it starts inherit it, so that all have one clock."""
 
 
 def now() -> datetime:

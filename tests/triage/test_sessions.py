@@ -35,6 +35,7 @@ def test_signing_in_leads_to_the_first_page_of_the_role(reviewer: User) -> None:
     assert sign_in("reviewer", PASSWORD)["Location"] == "/"
     user(Role.ADMINISTRATOR)
     assert sign_in("administrator", PASSWORD)["Location"] == "/users"
+    assert Client().get("/")["Location"] == "/sign-in"  # not back to a page that may not be theirs
     assert actions() == ["sign_in", "sign_in"]
 
 
