@@ -90,9 +90,10 @@ def _first(route: Route, request: HttpRequest) -> HttpResponse | None:
 
 def _sign_in(request: HttpRequest) -> HttpResponse:
     """To the sign-in, and back afterwards to the page; within a page triage.js says so, and what was typed stays."""
-    if request.htmx:
-        return redirect_to_login(request.htmx.current_url_abs_path or "/")
-    return redirect_to_login(request.get_full_path() if request.method == "GET" else "/")
+    came_from = request.htmx.current_url_abs_path if request.htmx else request.get_full_path()
+    if not came_from or came_from == "/" or (request.method != "GET" and not request.htmx):
+        return redirect("sign-in")  # the first page of a role is not the same for all
+    return redirect_to_login(came_from)
 
 
 def _refuse_own_household(user: Any, flag_id: str) -> None:
