@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The Debian packages that tests need beside Python: a browser and PostgreSQL. `make test` calls this; it installs what
+# The Debian packages that tests need beside Python: a browser, gettext and PostgreSQL. `make test` calls this; it installs what
 # is missing where it can (Debian, as root) and otherwise says what will be left out.
 set -euo pipefail
 
 missing=()
 command -v chromium >/dev/null || missing+=(chromium)
+command -v xgettext >/dev/null || missing+=(gettext)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
 [ ${#missing[@]} -eq 0 ] && exit 0
 

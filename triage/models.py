@@ -13,6 +13,7 @@ from django.db import models
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
+from triage import sayings
 from triage.reasons import ALL_REASONS, EvidenceKind, Verdict
 from triage.roles import Role
 
@@ -122,6 +123,11 @@ class Flag(models.Model):
     verdict = models.CharField(max_length=20, blank=True, choices=Verdict)
     needs_second_look = models.BooleanField(default=False)
     version = models.IntegerField(default=1)  # goes up with every change anybody makes
+
+    @property
+    def first_reason(self) -> str:
+        """The strongest reason, in the user's language."""
+        return sayings.finding(self.headline_reason)
 
     class Meta:
         indexes = [models.Index(fields=["is_current", "state", "rank"], name="flag_work")]  # noqa: RUF012

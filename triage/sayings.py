@@ -157,6 +157,25 @@ def fact(reason: Body) -> str:
     return say(sentence).removesuffix(".")
 
 
+FINDING = re.compile(r"(?P<fact>.+?)(: (?P<value>.+?))?( \(usually (?P<usual>.+?)\))?\.")
+"""The shape in which the night writes a reason: `New devices: 2 (usually 0).`"""
+
+
+def finding(sentence: str) -> str:
+    """A reason of the night, whole, in the user's language."""
+    found = FINDING.fullmatch(sentence)
+    if not found:
+        return sentence
+    told = fact({"sentence": f"{found['fact']}."})
+    if found["value"]:
+        told = say("%(what)s: %(value)s") % {"what": told, "value": measured(found["value"])}
+    if found["usual"] == "not":
+        told += say(" (usually not)")
+    elif found["usual"]:
+        told += say(" (usually %(usual)s)") % {"usual": measured(found["usual"])}
+    return f"{told}."
+
+
 def retold(sentence: str) -> str:
     """A sentence of the night in the user's language; one that is not known stays as it is."""
     for told in SENTENCES:
@@ -265,9 +284,10 @@ def _account(body: Body) -> str:
     if not payees:
         return say("account unknown to the portfolio")
     if households:
-        told = {"many": number(households)}
-        one, many = "account shared with %(many)s other household", "account shared with %(many)s other households"
-        return ngettext(one, many, households) % told
+        told = ngettext(
+            "account shared with %(many)s other household", "account shared with %(many)s other households", households
+        )
+        return told % {"many": number(households)}
     return say("account shared within the household")
 
 

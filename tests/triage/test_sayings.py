@@ -154,3 +154,21 @@ def test_segments_are_told_in_words_and_sorted_by_age() -> None:
 def test_french_months_are_told_apart() -> None:
     with override("fr"):
         assert {sayings.day(date(2024, month, 1), year=False) for month in (6, 7)} == {"1 juin", "1 juil."}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "french"),
+    [
+        ("New devices enrolled in the 7 days before: 2 (usually 0).",
+         "Nouveaux appareils enregistrés dans les 7 jours précédents : 2 (d’habitude 0)."),
+        ("Rarity of the account's country among the year's changes: 1 in 74 (usually common).",
+         "Rareté du pays du compte parmi les changements de l’année : 1 sur 74 (d’habitude courant)."),
+        ("The member is known to have died (usually not).", "L’assuré est connu comme décédé (d’habitude non)."),
+        ("It is the payee's first account.", "C’est le premier compte du bénéficiaire."),
+        ("Something of an older night", "Something of an older night"),
+    ],
+)  # fmt: skip
+def test_a_reason_of_the_night_is_told_whole_in_the_users_language(sentence: str, french: str) -> None:
+    assert sayings.finding(sentence) == sentence
+    with override("fr"):
+        assert sayings.finding(sentence).replace("\N{NO-BREAK SPACE}", " ") == french
