@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
+from django.db.models import F
 
 from tests.triage.conftest import do, signed_in
 from triage.models import AuditRecord, Flag, User
@@ -16,6 +17,7 @@ BENIGN = {"action": "benign", "filled": "yes", "reason": "B05", "evidence_kind":
 def ring(cast: dict[str, User], first: Flag) -> list[Flag]:
     """Three flags tied together, none about a reviewer's household."""
     flags = list(Flag.objects.filter(is_current=True).exclude(household_id=first.household_id).order_by("rank")[:3])
+    Flag.objects.update(ring=F("flag_id"), ring_size=1)
     Flag.objects.filter(pk__in=[flag.pk for flag in flags]).update(ring=flags[0].pk, ring_size=3)
     return flags
 
