@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from uuid import uuid4
 
+from django.template.loader import render_to_string
 from django.test import Client
 
+from tests.test_docs import first_cells, section
 from tests.triage.conftest import do, signed_in
 from triage import deeds
 from triage.models import Flag, Step, User
@@ -79,3 +82,9 @@ def test_what_somebody_wrote_is_not_lost_when_another_was_faster(cast: dict[str,
     answer = send(signed_in(cast["reviewer"]), first, "benign", reason="B01", evidence_kind="none", note="I called.")
     assert answer.status_code == 409
     assert "I called." in answer.content.decode()
+
+
+def test_the_page_for_reviewers_tells_every_key(cast: dict[str, User], first: Flag) -> None:
+    dialog = render_to_string("triage/_keys.html", {"can_work": True, "keys": deeds.keys()})
+    told = section("docs/reviewing.md", "By keyboard alone")
+    assert first_cells(told) == set(re.findall(r"<kbd>(.+?)</kbd>", dialog))
