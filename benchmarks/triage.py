@@ -35,6 +35,7 @@ from tests.on_postgresql import running
 DEMO, KEYS = Path("demo"), Path(".demo/keys.json")
 LAST = date(2024, 9, 29)
 OPEN, PUBLISHED = 5_000, 5_000
+FLAGS_A_PAYEE = 5
 THINK_SECONDS = 1.0
 LIMITS = {"median": 60.0, "p95": 200.0}  # milliseconds
 PUBLISH_LIMIT = 5.0  # seconds
@@ -109,13 +110,17 @@ def fill(home: Settings, flags: int, records: int) -> None:
     with transaction.atomic():
         models = list(Flag.objects.filter(is_current=True).order_by("pk"))
         evidence = {each.flag_id: each for each in Evidence.objects.order_by("night")}
+        given = [field for field in Flag._meta.concrete_fields if not field.generated]
         for first in range(0, flags, 5_000):
             copies, bodies = [], []
             for number in range(first, min(first + 5_000, flags)):
                 model = models[number % len(models)]
-                flag = Flag(**{f.attname: getattr(model, f.attname) for f in Flag._meta.concrete_fields})
+                flag = Flag(**{f.attname: getattr(model, f.attname) for f in given})
                 flag.pk, flag.change_id, flag.rank = f"B-{number:06}", f"{model.change_id}-{number}", number + 1
                 flag.ring, flag.ring_size, flag.is_current = flag.pk, 1, number < OPEN
+                whose = number % (flags // FLAGS_A_PAYEE or 1)
+                flag.payee_id, flag.account = f"{model.payee_id}-{whose}", f"{model.account}-{whose}"
+                flag.member_id = model.member_id and f"{model.member_id}-{whose}"
                 if number < OPEN:
                     body = evidence[model.pk]
                     bodies.append(Evidence(flag_id=flag.pk, night=LAST, digest=flag.evidence_digest, body=body.body))

@@ -98,6 +98,8 @@ def _named(decision: Decision) -> dict[str, Any]:
 class PendingForm(ActionForm):
     """Which of the proposals; where there is only one, that one."""
 
+    is_of_flag = True
+
     decision = forms.ChoiceField(label=_("Proposal"), required=False)
 
     def __init__(self, *args: Any, **options: Any) -> None:

@@ -70,6 +70,8 @@ Details = Mapping[str, Any]
 class ActionForm(forms.Form):
     """The fields of an action. `flag` is as it stands, for choices that depend on it."""
 
+    is_of_flag = False  # whether it does, so that its fields are not the same on every page
+
     def __init__(self, flag: Flag, data: Mapping[str, Any] | None = None, **options: Any) -> None:
         super().__init__(data, **options)
         self.flag = flag

@@ -8,7 +8,7 @@ from typing import Any
 
 import django_filters as filters
 from django import forms
-from django.db.models import Case, Exists, F, IntegerField, Min, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from triage import clock
@@ -19,20 +19,16 @@ from triage.roles import NAMED_READERS
 TO_TAKE = (State.NEW, State.RETURNED, State.REOPENED)
 """Open flags that wait for nobody else and for no day."""
 AWAITING = (State.AWAITING_MEMBER, State.AWAITING_BANK)
-BY_QUEUE = Case(
-    *(When(queue=queue, then=Value(place)) for place, queue in enumerate(Flag.Queue)), output_field=IntegerField()
-)
 SORTS = {
-    "risk": (BY_QUEUE, "rank", "flag_id"),
-    "urgency": (F("first_payment_on").asc(nulls_last=True), BY_QUEUE, "rank", "flag_id"),
+    "risk": ("queue_place", "rank", "flag_id"),
+    "urgency": (F("first_payment_on").asc(nulls_last=True), "queue_place", "rank", "flag_id"),
 }
 """What to look at first: what is most likely lost, or what leaves first."""
 
 
 def work_list(user: User) -> QuerySet[Flag]:
     """Open flags of the last night, and those on which work has begun; never one about the user's own household."""
-    in_work = Q(is_current=True) | ~Q(state=State.NEW)
-    return _seen_by(user).filter(in_work, state__in=OPEN)
+    return _seen_by(user).filter(in_work=True)
 
 
 def to_take(user: User) -> QuerySet[Flag]:

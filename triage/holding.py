@@ -38,7 +38,7 @@ class ReleaseForm(ConfirmForm):
 def in_effect(flag: Flag) -> list[Hold]:
     """What keeps money back now: what people held and, where the payment system applies them, what a night proposed."""
     states = {Hold.State.HELD, *([Hold.State.PROPOSED] if home().params.holds.automatic else [])}
-    return [hold for hold in flag.holds.order_by("pk") if hold.state in states]
+    return [hold for hold in flag.holds.all() if hold.state in states]
 
 
 def amount_kept_back(flag: Flag) -> Decimal:
@@ -63,7 +63,7 @@ def let_out(flag: Flag, user: User, at: datetime) -> Details:
 def _to_hold(flag: Flag) -> Iterable[Hold]:
     """Proposals, and what was released before its time; what has expired is not held again."""
     today = clock.today()
-    for hold in flag.holds.order_by("pk"):
+    for hold in flag.holds.all():
         if hold.state == Hold.State.PROPOSED or (hold.state == Hold.State.RELEASED and hold.hold_until >= today):
             yield hold
 
@@ -81,7 +81,7 @@ def _nothing_held(flag: Flag, user: User, at: datetime) -> str:
 
 
 def _not_extensible(flag: Flag, user: User, at: datetime) -> str:
-    if not flag.holds.filter(state=Hold.State.HELD, is_extended=False).exists():
+    if not any(hold.state == Hold.State.HELD and not hold.is_extended for hold in flag.holds.all()):
         return say("Nothing is held that could be held longer; a hold is made longer once.")
     return ""
 

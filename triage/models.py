@@ -124,13 +124,30 @@ class Flag(models.Model):
     needs_second_look = models.BooleanField(default=False)
     version = models.IntegerField(default=1)  # goes up with every change anybody makes
 
-    @property
-    def first_reason(self) -> str:
-        """The strongest reason, in the user's language."""
-        return sayings.finding(self.headline_reason)
+    queue_place = models.GeneratedField(  # the first queue first
+        expression=models.Case(
+            models.When(queue=Queue.HOLD, then=0), models.When(queue=Queue.REVIEW, then=1), default=2
+        ),
+        output_field=models.SmallIntegerField(),
+        db_persist=True,
+    )
+    in_work = models.GeneratedField(  # open, and of the last night or begun
+        expression=models.Case(
+            models.When(state__in=(State.CLOSED, State.EXPIRED), then=False),
+            models.When(is_current=False, state=State.NEW, then=False),
+            default=True,
+        ),
+        output_field=models.BooleanField(),
+        db_persist=True,
+    )
 
     class Meta:
-        indexes = [models.Index(fields=["is_current", "state", "rank"], name="flag_work")]  # noqa: RUF012
+        indexes = [  # noqa: RUF012
+            models.Index(
+                fields=["queue_place", "rank", "flag_id"], condition=models.Q(in_work=True), name="flag_in_work"
+            ),
+            models.Index(fields=["first_payment_on"], condition=models.Q(is_current=True), name="flag_current"),
+        ]
         constraints = [  # noqa: RUF012
             models.CheckConstraint(
                 name="claim_is_whole",
@@ -138,6 +155,11 @@ class Flag(models.Model):
                 | models.Q(claimed_by__isnull=True),
             )
         ]
+
+    @property
+    def first_reason(self) -> str:
+        """The strongest reason, in the user's language."""
+        return sayings.finding(self.headline_reason)
 
 
 class Evidence(models.Model):
@@ -242,6 +264,7 @@ class Hold(models.Model):
     handed_over_at = models.DateTimeField(null=True)  # when it was written, as it stands, into holds/ or releases/
 
     class Meta:
+        ordering = ("pk",)
         constraints = [models.UniqueConstraint(fields=["flag", "payment_id"], name="one_hold_a_payment")]  # noqa: RUF012
         indexes = [  # noqa: RUF012
             models.Index(fields=["state", "hold_until"], name="hold_end"),

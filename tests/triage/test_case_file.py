@@ -102,3 +102,11 @@ def test_an_open_flags_file_cannot_be_locked_but_downloaded(cast: dict[str, User
 
 def test_nobody_makes_a_case_file_about_their_household(cast: dict[str, User], first: Flag) -> None:
     assert signed_in(cast["relative"]).get(reverse("case-file", args=[first.flag_id])).status_code == 403
+
+
+def test_nobody_reads_the_case_file_before_the_second_look(cast: dict[str, User], first: Flag) -> None:
+    closed_as_fraud(cast, first)
+    Flag.objects.filter(pk=first.pk).update(needs_second_look=True)
+    address = reverse("case-file", args=[first.flag_id])
+    assert signed_in(cast["second"]).get(address).status_code == 403
+    assert signed_in(cast["reviewer"]).get(address).status_code == 200

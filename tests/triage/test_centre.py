@@ -96,6 +96,25 @@ def test_neighbours_are_told_once_with_all_that_ties_them_and_their_verdict(cast
     ]
 
 
+def test_the_ring_does_not_tell_the_verdict_of_the_flag_itself(cast: dict[str, User], first: Flag) -> None:
+    other = Flag.objects.exclude(pk=first.pk).exclude(payee_id=first.payee_id).first()
+    assert other
+    body = {
+        "neighbours": [
+            {"payee_id": other.payee_id, "relation": "same_account", "flag_id": other.flag_id},
+            {"payee_id": first.payee_id, "relation": "same_actor", "flag_id": first.flag_id},
+        ]
+    }
+
+    def drawn() -> str:
+        first.refresh_from_db()
+        return str(ties.ring(first, ties.neighbours(first, body, cast["second"]), cast["second"]))
+
+    before = drawn()
+    Flag.objects.filter(pk=first.pk).update(state="closed", verdict="confirmed_fraud", needs_second_look=True)
+    assert drawn() == before
+
+
 def test_other_flags_on_the_same_account_are_listed(cast: dict[str, User], first: Flag) -> None:
     other = Flag.objects.exclude(pk=first.pk).first()
     assert other

@@ -78,6 +78,7 @@ def test_what_was_let_go_is_held_again_until_the_same_day_at_most(
     cast: dict[str, User], first: Flag, clocked: Clock
 ) -> None:
     first.holds.all().delete()
+    Flag.objects.filter(pk=first.pk).update(amount_at_risk=80)  # released alone
     for action in ("hold", "release", "hold"):
         do(cast["reviewer"], first, action, **YES)
         clocked.at += timedelta(days=1)

@@ -32,7 +32,9 @@ def panes(
     status: int = 200,
 ) -> HttpResponse:
     """A flag's two panes: alone for htmx, with the row of the flag that was acted on, and within the page otherwise."""
-    found = get_object_or_404(Flag.objects.select_related("claimed_by", "night"), pk=flag_id)
+    found = get_object_or_404(
+        Flag.objects.select_related("claimed_by", "night").prefetch_related("holds__by"), pk=flag_id
+    )
     audit.record(request.user, "view", flag_id)
     evidence = found.evidence.filter(digest=found.evidence_digest).order_by("-night").first()
     is_part = request.htmx and not request.htmx.history_restore_request
@@ -48,7 +50,7 @@ def panes(
     if not is_part:
         context["next_flag"] = _after(context["page"], flag_id)
     elif acted_on:
-        context["row"] = as_row(Flag.objects.select_related("claimed_by").get(pk=acted_on))
+        context["rows"] = [as_row(Flag.objects.select_related("claimed_by").get(pk=acted_on), request.user)]
     return render(request, "triage/panes.html" if is_part else "triage/queue.html", context, status=status)
 
 

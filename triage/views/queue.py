@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,15 +15,25 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
-from triage import actions, clock, desk
+from triage import actions, clock, desk, sayings
 from triage.deeds import keys
 from triage.filters import QueueFilter
 from triage.models import Flag, SavedFilter, User
+from triage.pseudonyms import shown
 from triage.roles import READERS, REVIEWERS, Role
 from triage.route import Route
 
 PAGE = 50
+SOON = 3  # days
+DONE = (Flag.State.CLOSED, Flag.State.PROPOSED, Flag.State.SNOOZED)
+SHOWN = (
+    "flag_id", "version", "state", "queue", "rank", "exposed_on", "amount_at_risk", "headline_reason", "member_id",
+    "payee_id", "first_payment_on", "first_flagged_on", "ring_size", "is_escalated", "claimed_until",
+    "claimed_by__username",
+)  # fmt: skip
+"""What the rows of a list need; a list reads nothing more."""
 NAME = 60  # letters of a saved filter's name
 SAVED = 20  # filters a user
 
@@ -75,8 +85,8 @@ def lists(request: HttpRequest) -> HttpResponse:
 
 def changes(request: HttpRequest) -> HttpResponse:
     """What the page's list is now: each flag's version, for the page to mark what changed. It never moves a row."""
-    page = _page(request, QueueFilter(request.GET, request.user).qs)
-    return JsonResponse({"versions": {flag.flag_id: flag.version for flag in page}})
+    flags = QueueFilter(request.GET, request.user).qs.values_list("flag_id", "version")
+    return JsonResponse({"versions": dict(_page(request, flags))})
 
 
 def take(request: HttpRequest) -> HttpResponse:
@@ -112,17 +122,20 @@ def delete_filter(request: HttpRequest, pk: int) -> HttpResponse:
 def listing(request: HttpRequest) -> dict[str, Any]:
     """What the left pane shows."""
     narrowed = QueueFilter(request.GET, request.user)
+    page = _page(request, narrowed.qs.only(*SHOWN))
+    for flag in page:
+        as_row(flag, request.user, is_blind=request.GET.get("of") == "second_look")
     chosen = _chosen(request)
-    shown = [narrowed.form[name] for name in FIELDS]
+    fields = [narrowed.form[name] for name in FIELDS]
     return {
-        "page": _page(request, narrowed.qs),
+        "page": page,
         "lists": [(each, None) for each in LISTS if request.user.role in each.roles],
         "chosen": chosen,
         "sort": request.GET.get("sort", "risk"),
         "sorts": SORTS,
-        "fields": shown,
+        "fields": fields,
         "carried": [(name, value) for name, value in chosen.chosen.items() if name not in FIELDS],
-        "narrowed": sum(1 for field in shown if field.data not in (None, "", False, [], [None, None], ["", ""])),
+        "narrowed": sum(1 for field in fields if field.data not in (None, "", False, [], [None, None], ["", ""])),
         "saved": SavedFilter.objects.filter(user=request.user).order_by("name"),
         "query": query(request),
         "can_work": request.user.role in REVIEWERS,
@@ -136,15 +149,45 @@ def query(request: HttpRequest) -> str:
     return f"?{request.GET.urlencode()}" if request.GET else ""
 
 
-def as_row(flag: Flag, is_blind: bool = False) -> Flag:
+def as_row(flag: Flag, user: User, is_blind: bool = False) -> Flag:
     """A flag with what its row shows beside it. A blind row tells neither rank nor state."""
     today = clock.today()
     flag.is_blind = is_blind
+    flag.is_done = flag.state in DONE
     flag.holder = desk.holder(flag, clock.now())
-    flag.age_days = (today - flag.first_flagged_on).days
-    leaves = flag.first_payment_on
-    flag.days_left = (leaves - today).days if leaves and leaves >= today else None
+    flag.euros = sayings.number(flag.amount_at_risk)
+    flag.whose = shown(user, "member", flag.member_id) or shown(user, "payee", flag.payee_id)
+    days = (flag.first_payment_on - today).days if flag.first_payment_on else -1
+    flag.leaves, flag.is_soon = _leaves(days), days < SOON
+    flag.age = _age((today - flag.first_flagged_on).days)
+    flag.chips = list(_chips(flag, user))
     return flag
+
+
+def _leaves(days: int) -> str:
+    if days < 0:
+        return ""
+    told = ngettext("leaves in %(days)s day", "leaves in %(days)s days", days) % {"days": days}
+    return told if days else say("leaves today")
+
+
+def _age(days: int) -> str:
+    told = ngettext("%(days)s day old", "%(days)s days old", days) % {"days": days}
+    return told if days else say("new today")
+
+
+def _chips(flag: Flag, user: User) -> Iterator[tuple[str, str]]:
+    """What stands out about a flag: a look, and words."""
+    if flag.state != Flag.State.NEW and not flag.is_blind:
+        yield "", flag.get_state_display()
+    if flag.ring_size > 1:
+        yield " chip-warn", say("Ring of %(many)s") % {"many": flag.ring_size}
+    if flag.is_escalated:
+        yield " chip-bad", say("Escalated")
+    if flag.holder == user:
+        yield " chip-good", say("You have it")
+    elif flag.holder:
+        yield "", str(flag.holder)
 
 
 def _of(each: List, user: User) -> QueueFilter:
@@ -159,10 +202,7 @@ def _chosen(request: HttpRequest) -> List:
 
 
 def _page(request: HttpRequest, flags: QuerySet[Flag]) -> Any:
-    page = Paginator(flags, PAGE).get_page(request.GET.get("page"))
-    for flag in page:
-        as_row(flag, is_blind=request.GET.get("of") == "second_look")
-    return page
+    return Paginator(flags, PAGE).get_page(request.GET.get("page"))
 
 
 ROUTES = (

@@ -94,7 +94,7 @@ def _page(
     status: int = 200,
 ) -> HttpResponse:
     found = Flag.objects.filter(ring=ring).select_related("claimed_by").order_by("rank", "flag_id")
-    flags = [as_row(flag) for flag in found if not desk.is_about(flag, request.user)]
+    flags = [as_row(flag, request.user) for flag in found if not desk.is_about(flag, request.user)]
     if not flags:
         raise Http404
     is_filled = bool(form and form.is_bound and form.is_valid())

@@ -69,6 +69,18 @@ def test_the_list_of_keys_holds_the_focus_until_it_is_closed(visit: Visit, cast:
     assert not Step.objects.exists()
 
 
+def test_the_timeline_keeps_its_zoom_while_a_form_is_open(visit: Visit, cast: dict[str, User], first: Flag) -> None:
+    page = visit(cast["reviewer"], f"/flags/{first.flag_id}")
+    zoom = page.locator("[data-zoom][aria-pressed=true]")
+    page.keyboard.press("r")
+    expect(page.locator("#act details.is-benign[open]")).to_be_visible()
+    page.keyboard.press("-")
+    expect(zoom).to_have_attribute("data-zoom", "90")
+    page.keyboard.press("Escape")
+    page.keyboard.press("-")
+    expect(zoom).to_have_attribute("data-zoom", "all")
+
+
 def test_of_two_reviewers_one_wins_and_the_other_is_told(visit: Visit, cast: dict[str, User], first: Flag) -> None:
     one, two = (visit(cast[name], f"/flags/{first.flag_id}") for name in ("reviewer", "second"))
     for page in (one, two):

@@ -1,4 +1,4 @@
-// Zooms the timeline: by its buttons, and by + and - while nothing is being typed. Without a script 90 days are shown.
+// Zooms the timeline: by its buttons, and by + and - while nothing is being typed and no form is open. Without a script 90 days are shown.
 (() => {
   "use strict";
   const ZOOMS = ["30", "90", "all"];
@@ -22,8 +22,8 @@
 
   document.addEventListener("keydown", (event) => {
     const card = document.querySelector("[data-timeline]");
-    const typing = event.target.closest("input, textarea, select, [contenteditable]");
-    if (!card || typing || event.ctrlKey || event.metaKey || event.altKey || !"+-=".includes(event.key)) return;
+    const isBusy = event.target.closest("input, textarea, select, [contenteditable]") || document.querySelector("#act details[open], dialog[open]");
+    if (!card || isBusy || event.ctrlKey || event.metaKey || event.altKey || !"+-=".includes(event.key)) return;
     const pressed = card.querySelector("[data-zoom][aria-pressed=true]");
     const at = ZOOMS.indexOf(pressed ? pressed.dataset.zoom : "90") + (event.key === "-" ? 1 : -1);
     if (ZOOMS[at]) zoom(card, ZOOMS[at]);
