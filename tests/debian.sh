@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The Debian packages that tests need beside Python: a browser, gettext and PostgreSQL. `make test` calls this; it installs what
-# is missing where it can (Debian, as root) and otherwise says what will be left out.
+# The Debian packages that tests need beside Python: a browser, gettext and PostgreSQL. `make test` calls this; it
+# installs what is missing where it can (Debian, as root) and otherwise says what will be left out.
 set -euo pipefail
 
 missing=()
