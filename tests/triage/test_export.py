@@ -28,13 +28,12 @@ def rows(person: User, ending: str, query: str = "") -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("ending", ["csv", "xlsx"])
 def test_the_list_is_there_and_one_record_tells_of_it(cast: dict[str, User], ending: str) -> None:
-    before = AuditRecord.objects.count()
     found = rows(cast["auditor"], ending, "?queue=review")
     wanted = work_list(cast["auditor"]).filter(queue="review").order_by("rank", "pk")
     assert [row["flag_id"] for row in found] == [flag.pk for flag in wanted]
     assert [row["member_id"] or "" for row in found] == [flag.member_id or "" for flag in wanted]
-    (record,) = AuditRecord.objects.order_by("number")[before:]
-    assert (record.action, record.user) == ("export", "auditor")
+    (record,) = AuditRecord.objects.filter(action="export")
+    assert record.user == "auditor"
     assert (record.details["filter"], record.details["count"]) == ({"queue": ["review"]}, len(found))
 
 
@@ -54,7 +53,7 @@ def test_no_cell_runs_in_a_spreadsheet(cast: dict[str, User], first: Flag, formu
     assert told == f"'{formula}"
     answer = signed_in(cast["senior"]).get("/export/flags.xlsx")
     sheet = openpyxl.load_workbook(io.BytesIO(b"".join(answer.streaming_content))).active
-    assert {cell.data_type for row in sheet.iter_rows() for cell in row} <= {"s", "n", "d"}
+    assert "f" not in {cell.data_type for row in sheet.iter_rows() for cell in row}
 
 
 def test_nobody_exports_their_own_household(cast: dict[str, User], first: Flag) -> None:
