@@ -301,7 +301,7 @@ class CaseFile(models.Model):
     flag = models.ForeignKey(Flag, on_delete=models.CASCADE, related_name="case_files")
     at = models.DateTimeField()
     by = models.ForeignKey(User, on_delete=models.PROTECT)
-    stored_as = models.CharField(max_length=64)
+    stored_as = models.CharField(max_length=150)
     digest = models.CharField(max_length=64)
 
 

@@ -151,7 +151,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('at', models.DateTimeField()),
-                ('stored_as', models.CharField(max_length=64)),
+                ('stored_as', models.CharField(max_length=150)),
                 ('digest', models.CharField(max_length=64)),
                 ('by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
                 ('flag', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='case_files', to='triage.flag')),
