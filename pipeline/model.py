@@ -87,9 +87,9 @@ class Model:
             rows = np.flatnonzero(party == kind)
             for lens in group.lenses.values():
                 contributions = lens.contributions(surprises[rows])
+                moved = total(contributions, range(contributions.shape[1]))
                 start = lens.tails(np.full(len(rows), lens.base), place.rows(rows))
-                end = lens.tails(lens.raw(surprises[rows]), place.rows(rows))
-                moved = contributions.sum(axis=1)
+                end = lens.tails(lens.base + moved, place.rows(rows))
                 # the map bends; over the way this row went, every feature is given the same slope
                 slope = np.divide(end - start, moved, out=np.zeros(len(rows)), where=np.abs(moved) > 1e-9)
                 by_column[rows] += contributions * slope[:, None]

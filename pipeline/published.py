@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -158,17 +157,21 @@ def write_parquet(path: Path, table: pa.Table) -> None:
 
 def write_csv(path: Path, table: pa.Table) -> None:
     """Write a table as CSV: lists as JSON text, and no cell that a spreadsheet would run."""
-    rows = [table.column_names, *([_cell(value) for value in row.values()] for row in table.to_pylist())]
-    write_text(path, csv_text(rows))
+    columns = [[_cell(value) for value in column.to_pylist()] for column in table.columns]
+    write_text(path, csv_text([table.column_names, *zip(*columns, strict=True)]))
 
 
-def csv_text(rows: Sequence[Sequence[str]]) -> str:
+class _Lines(list[str]):
+    """What a CSV writer writes, row by row."""
+
+    def write(self, line: str) -> None:
+        self.append(line.removesuffix("\r\n") + "\n")
+
+
+def csv_text(rows: Iterable[Sequence[str]]) -> str:
     """Rows as CSV text, a cell with a line end of any kind in quotes."""
-    lines = []
-    for row in rows:
-        line = io.StringIO()
-        csv.writer(line).writerow(row)  # quotes what its own line end, \r\n, is made of
-        lines.append(line.getvalue().removesuffix("\r\n") + "\n")
+    lines = _Lines()
+    csv.writer(lines).writerows(rows)  # quotes what its own line end, \r\n, is made of
     return "".join(lines)
 
 

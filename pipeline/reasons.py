@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -67,10 +68,10 @@ def reasons(frame: pd.DataFrame, model: Model, features: Sequence[Told] | None =
     accuses = np.where(surprise > 0, added, 0.0)
     honest = np.column_stack([_speaks_for(f, values[:, at], safe[:, at]) for at, f in enumerate(features)])
     accusing, reassuring = [], []
+    ranked, eased = _ranked(accuses), _ranked(honest)
     for row in range(len(frame)):
-        strong = _strongest(accuses[row], features)
-        honest[row, strong] = 0.0
-        calm = _order(honest[row])[:MOST_REASSURING]
+        strong = _strongest(ranked[row], features)
+        calm = [at for at in eased[row] if at not in strong][:MOST_REASSURING]
         accusing.append([_told(features[at], values[row, at], usual[row, at]) for at in strong])
         reassuring.append([_told(features[at], values[row, at], usual[row, at]) for at in calm])
     columns = {name: frame[name].to_numpy() for name in KEYS}
@@ -92,6 +93,7 @@ def usual_values(frame: pd.DataFrame, model: Model, features: Sequence[Told] | N
     return usual
 
 
+@lru_cache(maxsize=100_000)
 def said(value: float, unit: str) -> str:
     """A feature's number as a reviewer reads it: `1,840.00 EUR`, `3 days`, `yes`, `12 %`, `1 in 300`."""
     if math.isnan(value):
@@ -111,10 +113,10 @@ def said(value: float, unit: str) -> str:
     return f"{number} times" if kind == "ratio" else number
 
 
-def _strongest(added: Floats, features: Sequence[Told]) -> list[int]:
+def _strongest(ranked: Sequence[int], features: Sequence[Told]) -> list[int]:
     of_family: dict[str, int] = {}
     chosen: list[int] = []
-    for at in _order(added):
+    for at in ranked:
         family = features[at].family
         of_family[family] = of_family.get(family, 0) + 1
         if of_family[family] <= MOST_OF_A_FAMILY and len(chosen) < MOST_REASONS:
@@ -122,11 +124,11 @@ def _strongest(added: Floats, features: Sequence[Told]) -> list[int]:
     return chosen
 
 
-def _order(strengths: Floats) -> list[int]:
-    """Positions of what is positive, strongest first, then in the features' order."""
-    positive = np.flatnonzero(strengths > 0)
-    ranked: list[int] = positive[np.argsort(-strengths[positive], kind="stable")].tolist()
-    return ranked
+def _ranked(strengths: Floats) -> list[list[int]]:
+    """Of each row, the positions of what is positive, strongest first, then in the features' order."""
+    order = np.argsort(-strengths, axis=1, kind="stable")
+    counts = (strengths > 0).sum(axis=1)
+    return [row[:count].tolist() for row, count in zip(order, counts, strict=True)]
 
 
 def _speaks_for(feature: Told, values: Floats, safe: Floats) -> Floats:

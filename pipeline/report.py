@@ -51,6 +51,7 @@ def report(night: date, flags: Any, scores: Any, evidence: Any, run: Run, histor
     return template.render(
         night=night,
         flags=shown,
+        listed=[flag for place, flag in enumerate(shown) if flag["has_card"] or place < MOST_LISTED],
         cards={queue: [f for f in shown if f["queue"] == queue and f["has_card"]] for queue in wording.QUEUES},
         counts=Counter(flag["queue"] for flag in shown),
         headline=headline(shown),
@@ -99,6 +100,8 @@ NO_EVIDENCE: Row = {"timeline": [], "before": None, "after": None, "neighbours":
 
 MOST_CARDS = 40
 """Every hold and every new flag has a card; of the others the first by rank, up to so many cards in all."""
+MOST_LISTED = 500
+"""The table names those with a card and the first by rank, up to so many: nobody reads on, and the page stays light."""
 
 
 def flagged(flags: Any, evidence: Any) -> list[Row]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.benign import CHECKS
-from pipeline.report import report, usual, volumes
+from pipeline.report import MOST_LISTED, report, usual, volumes
 from pipeline.wording import HONEST
 
 NIGHT = date(2024, 9, 17)
@@ -191,7 +191,7 @@ def test_a_payment_that_has_left_is_not_a_next_payment():
     assert "first paid on" in said
 
 
-def test_holds_new_flags_and_the_first_others_have_a_card_and_every_flag_is_in_the_table():
+def test_holds_new_flags_and_the_first_others_have_a_card_and_a_readable_queue_is_all_in_the_table():
     old = NIGHT - timedelta(days=3)
     rows = [flag(rank, first_flagged_on=old) for rank in range(1, 61)] + [
         flag(61, "hold", first_flagged_on=old),
@@ -202,6 +202,13 @@ def test_holds_new_flags_and_the_first_others_have_a_card_and_every_flag_is_in_t
     assert sorted(cards) == [*range(1, 39), 61, 62]
     assert html.count('<th scope="row" class="id">P-') == 62
     assert "40 in all" in text(html)
+
+
+def test_a_queue_too_long_to_read_is_listed_in_part_and_says_where_the_rest_is():
+    rows = [flag(rank, first_flagged_on=NIGHT - timedelta(days=3)) for rank in range(1, 551)] + [flag(551, "hold")]
+    html = page(rows)
+    assert html.count('<th scope="row" class="id">P-') == MOST_LISTED + 1
+    assert f"551 changes, ranked together; amounts in EUR; listed here are those to hold, the new and the first others, 501 in all, the rest are in flags/{NIGHT}.csv" in text(html)  # fmt: skip
 
 
 @pytest.mark.parametrize("empty", [pd.DataFrame(), None])
