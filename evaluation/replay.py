@@ -12,29 +12,23 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Protocol
 
-import duckdb
 import numpy as np
 import pandas as pd
 
 from pipeline.amounts import Amounts, amounts
 from pipeline.flag import Queues, flag
-from pipeline.measure import measure, measure_past
+from pipeline.measure import measure_past
 from pipeline.model import Model
 from pipeline.score import score
 from pipeline.session import Session
 from pipeline.settings import Params
 from pipeline.standing import WEAK_MATCHES, Standing, standing
+from pipeline.together import Together, only_open
 from pipeline.training import fit
 
 CHUNK_NIGHTS = 30
 """Nights measured in one pass, at most: it bounds the memory, not the answer."""
 
-CLOSING = """
-SELECT DISTINCT change_id FROM changes
-WHERE effective_at > CAST($first AS TIMESTAMP) - to_days($window + 2)
-  AND effective_at <= CAST($last AS TIMESTAMP) - to_days($window - 1)
-ORDER BY change_id
-"""
 PAYEES_SINCE = "SELECT min(known_at) AS since FROM sightings GROUP BY payee_id ORDER BY since"
 
 
@@ -82,7 +76,6 @@ class _State:
     scores: pd.DataFrame | None = None
     nights: list[date] = field(default_factory=list)
     known: list[pd.DataFrame] = field(default_factory=list)  # by night: change_id -> p_value, account
-    gone: set[str] = field(default_factory=set)  # flagged once, then taken over by an announced change
 
 
 def trained_on(first: date, last: date, retrain_days: int) -> list[date]:
@@ -123,16 +116,11 @@ def replay(
         for detector in detectors:
             detector.learn(training.frame)
         for at, nights in enumerate(_chunks(as_of + timedelta(days=1), until)):
-            with session.stage("measure") as told:
-                carried = [] if state.flags is None else list(state.flags["change_id"])
-                frame = measure(con, params, nights, sorted({*_closing(con, params, nights), *carried}))
-                told |= {"nights": len(nights), "rows_out": len(frame)}
+            together = Together(session, nights, _flagged(state))
             if observe and at == 0:
-                observe(training, frame)
-            by_night = _by_night(frame)
-            for place, night in enumerate(nights):
-                _measure_left_out(session, nights[place:], by_night, state)
-                measured = by_night.get(pd.Timestamp(night), frame.iloc[:0])
+                observe(training, together.frame)
+            for night in nights:
+                measured = together.of(night, _flagged(state))
                 payees = int(np.searchsorted(payees_since, np.datetime64(params.cutoff(night), "us"), side="right"))
                 scored, queues = _night(session, night, training.model, measured, state, payees, detectors)
                 rows.append(scored)
@@ -161,10 +149,8 @@ def _chunks(first: date, last: date) -> Iterator[list[date]]:
         yield nights[start : start + CHUNK_NIGHTS]
 
 
-def _closing(con: duckdb.DuckDBPyConnection, params: Params, nights: Sequence[date]) -> list[str]:
-    """The changes whose window ends within these nights: once flagged, they are measured on."""
-    window = {"first": nights[0], "last": nights[-1], "window": params.observe.window_days}
-    return [row[0] for row in con.execute(CLOSING, window).fetchall()]
+def _flagged(state: _State) -> list[str]:
+    return [] if state.flags is None else list(state.flags["change_id"])
 
 
 def _night(
@@ -178,14 +164,12 @@ def _night(
 ) -> tuple[pd.DataFrame, Queues]:
     con, params = session.con, session.settings.params
     cutoff = params.cutoff(night)
-    flagged = set() if state.flags is None else set(state.flags["change_id"])
+    flagged = _flagged(state)
     with session.stage("standing"):
         found = standing(con, sorted({*measured["change_id"], *flagged}), cutoff)
     with session.stage("amounts"):
         euros = amounts(con, found.changes, cutoff, params.timezone)
-    frame = _open(measured, flagged, set(euros.pending["change_id"]), params.observe.window_days)
-    kept = {*frame["change_id"], *flagged}
-    found, euros = _only(found, euros, kept)
+    frame, found, euros = only_open(measured, found, euros, flagged, params.observe.window_days)
     with session.stage("score"):
         weak = found.exposures.loc[found.exposures["match_quality"].isin(WEAK_MATCHES), "change_id"]
         scores = score(frame, model, set(weak))
@@ -198,49 +182,6 @@ def _night(
         rows = _rows(frame, scores, euros, detectors)
     _remember(state, night, scores, found, queues)
     return rows, queues
-
-
-def _measure_left_out(
-    session: Session, nights: Sequence[date], by_night: dict[pd.Timestamp, pd.DataFrame], state: _State
-) -> None:
-    """Measure flagged changes that are open no longer, such as one past its window whose payment has left.
-
-    All that are flagged are then measured on all the nights to come, so that it is seldom done.
-    """
-    if state.flags is None:
-        return
-    tonight = by_night.get(pd.Timestamp(nights[0]))
-    measured = set() if tonight is None else set(tonight["change_id"])
-    flagged = set(state.flags["change_id"])
-    if flagged <= measured | state.gone:
-        return
-    with session.stage("measure left out") as told:
-        also = measure(session.con, session.settings.params, nights, sorted(flagged), only_extra=True)
-        told |= {"nights": len(nights), "rows_out": len(also)}
-    state.gone |= flagged - set(also.loc[also["as_of"] == pd.Timestamp(nights[0]), "change_id"])
-    for night, rows in _by_night(also).items():
-        known = by_night.get(night, rows.iloc[:0])
-        news = rows[~rows["change_id"].isin(known["change_id"])]
-        by_night[night] = pd.concat([known, news], ignore_index=True).sort_values("change_id", ignore_index=True)
-
-
-def _by_night(frame: pd.DataFrame) -> dict[pd.Timestamp, pd.DataFrame]:
-    return {pd.Timestamp(str(night)): rows for night, rows in frame.groupby("as_of", sort=True)}
-
-
-def _open(measured: pd.DataFrame, flagged: set[str], pending: set[str], window_days: int) -> pd.DataFrame:
-    """What the night itself would have measured: in its window, or with a payment pending, or flagged before."""
-    by_right = (measured["age_days"] <= window_days) | measured["change_id"].isin(pending | flagged)
-    return measured[by_right].reset_index(drop=True)
-
-
-def _only(found: Standing, euros: Amounts, kept: set[str]) -> tuple[Standing, Amounts]:
-    def of(frame: pd.DataFrame) -> pd.DataFrame:
-        return frame[frame["change_id"].isin(kept)].reset_index(drop=True)
-
-    return Standing(of(found.changes), of(found.exposures), of(found.decisions)), Amounts(
-        of(euros.by_change), of(euros.pending)
-    )
 
 
 def _rows(frame: pd.DataFrame, scores: pd.DataFrame, euros: Amounts, detectors: Sequence[Detector]) -> pd.DataFrame:
