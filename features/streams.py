@@ -31,7 +31,8 @@ def _first_known(rows: Frame, keys: Frame) -> Frame:
 def links_of(tables: Tables, spine: Frame) -> Frame:
     """(account, payee_id, party_id, known_at): every payee tied to a new account of the spine, by change or sighting.
 
-    A party is a household, or a payee that has none. A member's sighting counts once the member is known.
+    A party is a household, or a payee that has none. A member's sighting counts once the member is known; the member on
+    a provider's claim is the one cared for, and has nothing to do with the account.
     """
     return tables.once("account links", lambda: _links(tables, spine.select(account="new_account")))
 
@@ -40,12 +41,13 @@ def _links(tables: Tables, accounts: Frame) -> Frame:
     changes = all_changes(tables).select("payee_id", "party_id", "known_at", account="new_account")
     changes = changes.join(accounts, on="account", how="semi")
     seen = tables.touching("sightings", "account", accounts, "spine.new_account")
-    of_members = seen.filter(~nw.col("member_id").is_null())
+    is_members = ~nw.col("member_id").is_null() & (nw.col("payee_type").fill_null("") != "provider")
+    of_members = seen.filter(is_members)
     members = tables.touching("members", "member_id", of_members, "sightings.member_id")
     homes = first_versions(members, ["member_id"]).select("member_id", party_id="household_id", home_at="known_at")
     of_members = of_members.join(homes, on="member_id", how="inner")
     of_members = of_members.with_columns(known_at=nw.max_horizontal("known_at", "home_at"))
-    of_others = seen.filter(nw.col("member_id").is_null()).with_columns(party_id=nw.col("payee_id"))
+    of_others = seen.filter(~is_members).with_columns(party_id=nw.col("payee_id"))
     columns = ("account", "payee_id", "party_id", "known_at")
     return nw.concat([rows.select(*columns) for rows in (changes, of_members, of_others)])
 

@@ -353,7 +353,7 @@ DERIVED_TABLES: dict[str, tuple[str, dict[str, str]]] = {
             "payee_id": "VARCHAR",
             "account": "VARCHAR",
             "payee_type": "VARCHAR",
-            "member_id": "VARCHAR",  # of the row that showed it, null for providers
+            "member_id": "VARCHAR",  # of the row that showed it; on a provider's claim, who was cared for
             "seen_at": "TIMESTAMP",  # when it happened (received, planned)
             "seen_on_table": "VARCHAR",  # claims, payments or providers
         }

@@ -33,6 +33,14 @@ def test_households_on_the_account_are_those_of_changes_and_sightings(x1):
     assert x1(*names, **given) == {names[0]: 4, names[1]: 4 - 1}
 
 
+def test_whoever_a_provider_cared_for_is_not_on_its_account(x1):
+    """R1's first claim was for M4, and R2's for M5: two payees, no household."""
+    changes = "change_id payee_id payee_type member_id household_id\nX1 R1 provider - -"
+    sightings = "payee_id payee_type account member_id\nR1 provider A1 M4\nR2 provider A1 M5"
+    name = "other_households_on_account"
+    assert x1(name, changes=changes, members=MEMBERS, sightings=sightings) == {name: 1}
+
+
 def test_a_household_counts_from_when_it_is_tied(x1):
     name = "other_households_on_account"
     assert x1(name, as_of="2024-06-11", changes=CHANGES, members=MEMBERS) == {name: 1}
