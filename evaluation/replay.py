@@ -120,7 +120,7 @@ def replay(
             if observe and at == 0:
                 observe(training, together.frame)
             for night in nights:
-                measured = together.of(night, _flagged(state))
+                measured = together.of(night)
                 payees = int(np.searchsorted(payees_since, np.datetime64(params.cutoff(night), "us"), side="right"))
                 scored, queues = _night(session, night, training.model, measured, state, payees, detectors)
                 rows.append(scored)

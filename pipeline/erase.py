@@ -65,7 +65,7 @@ def begin(session: Session, member_id: str, on: date) -> Erasure:
                 sequence=session.lake.next_sequence(),
                 kind=ERASURE,
                 day=erasure.on,
-                known_on=counts_from(session.settings, erasure.on),
+                known_on=counts_from(session, erasure.on),
                 source="person",
                 fingerprint="",
                 facts={"tombstones": tombstones},

@@ -1,4 +1,4 @@
-"""Focus: on a lake too large to hold, a night reads the claims and payments of its own payees once.
+"""Focus: on a lake too large to hold, nights read the claims and payments of their own payees once.
 
 They are the payees of changes that may be open, of changes flagged before, and of changes that could not be scored.
 """
@@ -23,7 +23,9 @@ CREATE OR REPLACE TEMP TABLE focus_payees AS
         SELECT DISTINCT payee_id FROM changes WHERE known_at <= $cutoff
     ), waiting AS (
         SELECT payee_id FROM payments SEMI JOIN past USING (payee_id) WHERE known_at <= $cutoff
-        GROUP BY payee_id, payment_id HAVING arg_max(status, (known_at, version)) IN ('planned', 'held')
+        GROUP BY payee_id, payment_id
+        HAVING arg_max(status, (known_at, version)) FILTER (known_at <= $first) IN ('planned', 'held')
+            OR bool_or(status IN ('planned', 'held') AND known_at > $first)
     )
     SELECT DISTINCT payee_id FROM (
         SELECT payee_id FROM changes WHERE effective_at >= $since OR change_id IN (FROM focus_changes)
@@ -32,8 +34,8 @@ CREATE OR REPLACE TEMP TABLE focus_payees AS
 
 
 @contextmanager
-def focus(session: Session, night: date, changes: Sequence[str], payees: Sequence[str]) -> Iterator[None]:
-    """Within it, large tables hold only what the night's payees, and those of the named changes, ever touched.
+def focus(session: Session, nights: Sequence[date], changes: Sequence[str], payees: Sequence[str]) -> Iterator[None]:
+    """Within it, large tables hold only what the nights' payees, and those of the named changes, ever touched.
 
     Nothing else may be asked of claims and payments there; tables held whole stay whole.
     """
@@ -49,8 +51,9 @@ def focus(session: Session, night: date, changes: Sequence[str], payees: Sequenc
         con.register(name, pd.DataFrame({column: pd.Series(list(values), dtype="str")}))
     try:
         with session.stage("focus"):
-            since = params.cutoff(night) - timedelta(days=params.observe.window_days + 1)
-            con.execute(FIND_PAYEES, {"cutoff": params.cutoff(night), "since": since})
+            first, cutoff = params.cutoff(nights[0]), params.cutoff(nights[-1])
+            since = first - timedelta(days=params.observe.window_days + 1)
+            con.execute(FIND_PAYEES, {"first": first, "cutoff": cutoff, "since": since})
             for table in large:
                 session.held.narrow(table, "focus_payees", [*USES[table].columns, *ALSO_READ[table]])
         yield

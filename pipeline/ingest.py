@@ -17,7 +17,6 @@ from pipeline.lake_rows import Knowing, lake_rows
 from pipeline.profile import Profile
 from pipeline.quarantine import quarantine, unscored_changes
 from pipeline.reference import load_reference
-from pipeline.runs import last_published
 from pipeline.seals import seal_originals, seal_rejected
 from pipeline.session import Session
 from pipeline.sightings import write_accounts, write_sightings
@@ -55,11 +54,11 @@ def ingest(session: Session, until: date) -> list[Load]:
     checks.recall(lake.root)
     purge_quarantined(settings.folder("vault"), until)
     loads = load_reference(session, profile)
-    published = last_published(settings)
+    published = session.last_published()
     for drop in news(find_drops(settings.folder("inbox"), profile, until), lake.loads(), lake.root, published):
         loads.append(_load(session, drop, profile, known_on(drop, until, published)))
     for verdicts in new_verdicts(find_verdicts(settings.folder("outcomes"), until), lake.loads(), lake.root):
-        loads.append(_load(session, verdicts, Profile(), lists.counts_from(settings, verdicts.day)))
+        loads.append(_load(session, verdicts, Profile(), lists.counts_from(session, verdicts.day)))
         rejected = loads[-1].facts["tables"]["outcomes"]["rows_rejected"]
         if rejected:
             session.warn(f"{verdicts.source}: {rejected} verdicts cannot be used; see quarantine/{verdicts.aside}/")
@@ -136,7 +135,7 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
 def _knowing(session: Session, drop: Drop, counts_from: date) -> Knowing:
     params = session.settings.params
     # a verdict may be older than its file; it is kept only out of the nights that are published already
-    starts_on = last_published(session.settings) or date(1900, 1, 1) if drop.mode == REVIEWED else drop.day - DAY
+    starts_on = session.last_published() or date(1900, 1, 1) if drop.mode == REVIEWED else drop.day - DAY
     return Knowing(
         mode=drop.mode,
         starts=params.cutoff(starts_on) + timedelta(microseconds=1),

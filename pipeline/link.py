@@ -17,7 +17,6 @@ import duckdb
 from pipeline.casts import text
 from pipeline.lake import VERSION_STEP, Lake, Load, visible
 from pipeline.lists import counts_from, midnight, people_files, standing_lists
-from pipeline.runs import last_published
 from pipeline.session import Session
 from pipeline.settings import Link as LinkParams
 
@@ -171,8 +170,8 @@ def _stage_lists(session: Session, loads: Sequence[Load], renewed: set[str]) -> 
 
 def _not_before(session: Session) -> datetime:
     """Nothing found now changes a night already published."""
-    published = last_published(session.settings)
-    return midnight(session.settings, counts_from(session.settings, published)) if published else datetime.min
+    published = session.last_published()
+    return midnight(session.settings, counts_from(session, published)) if published else datetime.min
 
 
 def _stage_members(con: duckdb.DuckDBPyConnection, through: int, *, everyone: bool) -> None:

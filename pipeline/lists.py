@@ -17,7 +17,6 @@ from pipeline.errors import InputMissing, InputRefused
 from pipeline.lake import VERSION_STEP, Load
 from pipeline.manifest import Manifest
 from pipeline.people import Counts, count_people, find_people, write_people
-from pipeline.runs import last_published
 from pipeline.session import Session
 from pipeline.settings import Settings
 
@@ -155,7 +154,7 @@ def _load(session: Session, each: BreachList, mark: str, people: dict[str, int] 
     """Write a list's manifest, and its people unless they stand already; commit both at once."""
     lake, manifest = session.lake, each.manifest
     sequence = lake.next_sequence()
-    known_on = counts_from(session.settings, manifest.known_at)
+    known_on = counts_from(session, manifest.known_at)
     known_at = midnight(session.settings, known_on)
     files: dict[str, list[str]] = {}
     removed: list[str] = []
@@ -218,7 +217,7 @@ def _purge(session: Session, load: Load, until: date, mark: str) -> Load:
     """Take a list's people, and every exposure, out of the lake; what is left is that it was here, and when it went."""
     lake, sequence = session.lake, session.lake.next_sequence()
     forget_exposures(session, {load.source}, really=True)
-    known_on = counts_from(session.settings, until)
+    known_on = counts_from(session, until)
     manifest = Manifest.told(load.facts)
     version = _write_version(
         session, manifest, sequence, midnight(session.settings, known_on), load.facts["people"]["rows"], is_purged=True
@@ -252,9 +251,9 @@ def _write_version(
     return session.lake.write(session.con, query, "lists", manifest.known_at, sequence)
 
 
-def counts_from(settings: Settings, day: date) -> date:
+def counts_from(session: Session, day: date) -> date:
     """The night from which something learned on a day counts: never one that is already published."""
-    published = last_published(settings)
+    published = session.last_published()
     return max(day, published + timedelta(days=1)) if published else day
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -11,8 +12,8 @@ from importlib import metadata
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 
-from pipeline import measure as measuring
 from pipeline import model_store, record
 from pipeline.amounts import Amounts, amounts
 from pipeline.errors import InputMissing, InputRefused, PayeeWatchError
@@ -31,7 +32,14 @@ from pipeline.report import report
 from pipeline.runs import Run, earlier_runs, failed_path, nights_to_run, published_nights, read_run, run_path
 from pipeline.score import score
 from pipeline.session import Session
+from pipeline.settings import Settings
 from pipeline.standing import WEAK_MATCHES, Standing, at_decision, standing
+from pipeline.together import Together, only_open
+
+NIGHTS_AT_ONCE = 10
+"""Nights of a range that are loaded and measured together, at most: so many a killed command may have to do again."""
+ROWS_AT_ONCE = 60_000
+"""Changes measured together, about: it bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -53,64 +61,122 @@ class Scored:
     amounts: Amounts
 
 
+@dataclass(frozen=True)
+class Ready:
+    """A night whose news is in the lake: the model it is to use, and what the stages took and said so far."""
+
+    night: date
+    model: Model
+    seconds: dict[str, float]
+    warnings: list[str]
+
+
 def run_nights(session: Session, first: date, last: date, options: Options) -> Iterator[Run]:
     """Each night of a range in order, and before them the nights missed since the last published one.
 
-    Raises:
-        PayeeWatchError: a night failed; those before it stand, those after it were not begun.
-    """
-    for night in nights_to_run(session.settings, first, last):
-        yield run_night(session, night, options)
-
-
-def run_night(session: Session, night: date, options: Options) -> Run:
-    """One night. What it publishes replaces what stood for that night, or nothing does.
+    A few nights at once are loaded, in order, and measured together; then each is published as it would be alone, whole
+    or not at all: what it publishes replaces what stood for that night, or nothing does.
 
     Raises:
-        PayeeWatchError: with `runs/<night>.failed.json` written; an earlier publication of the night stands.
+        PayeeWatchError: a night failed, and `runs/<night>.failed.json` says so; those before it are published, those
+            after it are not, and an earlier publication of the night stands.
     """
-    session.seconds.clear()
-    session.warnings.clear()
+    nights = nights_to_run(session.settings, first, last)
+    while nights:
+        span = nights[: _nights_at_once(session.settings, nights[0])]
+        yield from _run_together(session, span, options)
+        nights = nights[len(span) :]
+
+
+def _nights_at_once(settings: Settings, night: date) -> int:
+    """As many as fit into memory, by the number of changes that were open last."""
+    before = [n for n in published_nights(settings) if n < night][-1:]
+    paths = [settings.folder("scores") / f"{n}.parquet" for n in before]
+    rows = [pq.read_metadata(path).num_rows for path in paths if path.exists()]
+    return max(1, min(NIGHTS_AT_ONCE, ROWS_AT_ONCE // max(rows[0], 1))) if rows else 1
+
+
+def _run_together(session: Session, nights: Sequence[date], options: Options) -> Iterator[Run]:
+    ready, failure = _load(session, nights, options)
+    if ready:
+        before = [n for n in published_nights(session.settings) if n < nights[0]][-1:]
+        earlier = _earlier(session, "flags", before)
+        flagged = [] if earlier is None else sorted(earlier["change_id"])
+        loads = session.lake.loads()
+        unscored = sorted({p for one in ready for p in record.unscored_payees(record.drops_of(loads, one.night))})
+        session.seconds.clear()
+        measured_nights = [one.night for one in ready]
+        with ExitStack() as stack:
+            with _recording_failure(session, ready[0].night):
+                stack.enter_context(focus(session, measured_nights, flagged, unscored))
+                together = Together(session, measured_nights, flagged)
+            shared = {stage: took / len(ready) for stage, took in session.seconds.items()}
+            for one in ready:
+                session.seconds.clear()
+                session.seconds |= one.seconds | shared
+                session.warnings[:] = one.warnings
+                with _recording_failure(session, one.night):
+                    run = _publish(session, one, together)
+                failed_path(session.settings, one.night).unlink(missing_ok=True)
+                yield run
+    if failure:
+        raise failure
+
+
+def _load(session: Session, nights: Sequence[date], options: Options) -> tuple[list[Ready], Exception | None]:
+    """Load the news of each night, as if those before it were published; until one fails, and why it did."""
+    ready: list[Ready] = []
     try:
-        run = _publish(session, night, options)
+        for night in nights:
+            session.seconds.clear()
+            session.warnings.clear()
+            with _recording_failure(session, night):
+                _require_news(session, night, options)
+                load_until(session, night)
+                model = _model(session, night, options)
+            ready.append(Ready(night, model, dict(session.seconds), list(session.warnings)))
+            session.loaded_ahead = night
+    except Exception as error:
+        return ready, error
+    finally:
+        session.loaded_ahead = None
+    return ready, None
+
+
+@contextmanager
+def _recording_failure(session: Session, night: date) -> Iterator[None]:
+    try:
+        yield
     except PayeeWatchError as error:
         _record_failure(session, night, error.exit_code, type(error).__name__, str(error))
         raise
     except Exception as error:
         _record_failure(session, night, 1, type(error).__name__, "a fault of ours; the log names its place")
         raise
-    failed_path(session.settings, night).unlink(missing_ok=True)
-    return run
 
 
-def _publish(session: Session, night: date, options: Options) -> Run:
-    settings = session.settings
-    _require_news(session, night, options)
-    load_until(session, night)
-    model = _model(session, night, options)
+def _publish(session: Session, ready: Ready, together: Together) -> Run:
+    settings, night = session.settings, ready.night
     cutoff = settings.params.cutoff(night)
     before = [n for n in published_nights(settings) if n < night][-1:]
     earlier, earlier_scores = (_earlier(session, folder, before) for folder in ("flags", "scores"))
-
     flagged = [] if earlier is None else sorted(earlier["change_id"])
-    unscored = record.unscored_payees(record.drops_of(session.lake.loads(), night))
-    with focus(session, night, flagged, unscored):
-        scored = _score(session, night, model, flagged)
-        with session.stage("flag") as facts:
-            payees = session.con.execute(PAYEES, {"cutoff": cutoff}).fetchall()[0][0]
-            decided = at_decision(session.con, settings.folder("scores"), scored.standing.decisions, settings.params)
-            queues = flag(
-                night, scored.scores, scored.standing, scored.amounts, payees, settings.params, session.keys,
-                earlier, earlier_scores, decided,
-            )  # fmt: skip
-            facts |= {
-                "open": queues.facts["open_changes"],
-                "flagged": queues.facts["flagged"],
-                "new": queues.facts["new"],
-            }
-        known_before = None if earlier_scores is None else set(earlier_scores["change_id"])
-        run = _account(session, night, model, scored, queues, cutoff, known_before)
-        return _write(session, night, model, scored, queues, run, cutoff)
+    scored = _score(session, night, ready.model, together.of(night), flagged)
+    with session.stage("flag") as facts:
+        payees = session.con.execute(PAYEES, {"cutoff": cutoff}).fetchall()[0][0]
+        decided = at_decision(session.con, settings.folder("scores"), scored.standing.decisions, settings.params)
+        queues = flag(
+            night, scored.scores, scored.standing, scored.amounts, payees, settings.params, session.keys,
+            earlier, earlier_scores, decided,
+        )  # fmt: skip
+        facts |= {
+            "open": queues.facts["open_changes"],
+            "flagged": queues.facts["flagged"],
+            "new": queues.facts["new"],
+        }
+    known_before = None if earlier_scores is None else set(earlier_scores["change_id"])
+    run = _account(session, night, ready.model, scored, queues, cutoff, known_before)
+    return _write(session, night, ready.model, scored, queues, run, cutoff)
 
 
 def _require_news(session: Session, night: date, options: Options) -> None:
@@ -151,22 +217,20 @@ def _earlier(session: Session, folder: str, nights: Sequence[date]) -> pd.DataFr
     return pd.read_parquet(paths[0]) if paths and paths[0].exists() else None
 
 
-def _score(session: Session, night: date, model: Model, flagged: Sequence[str]) -> Scored:
-    """Measure and score every open change, and those flagged before and not decided."""
+def _score(session: Session, night: date, model: Model, measured: pd.DataFrame, flagged: Sequence[str]) -> Scored:
+    """Score every open change, and those flagged before and not decided."""
     settings, con = session.settings, session.con
     cutoff = settings.params.cutoff(night)
-    with session.stage("measure") as facts:
-        frame = measuring.measure(con, settings.params, [night], flagged)
-        facts |= {"rows_out": len(frame)}
+    with session.stage("standing"):
+        found = standing(con, sorted({*measured["change_id"], *flagged}), cutoff)
+    with session.stage("amounts") as facts:
+        euros = amounts(con, found.changes, cutoff, settings.params.timezone)
+        frame, found, euros = only_open(measured, found, euros, flagged, settings.params.observe.window_days)
+        facts |= {"at_risk_cents": int(euros.by_change["at_risk_cents"].sum())}
     with session.stage("score") as facts:
-        wanted = sorted({*frame["change_id"], *flagged})
-        found = standing(con, wanted, cutoff)
         weak = found.exposures.loc[found.exposures["match_quality"].isin(WEAK_MATCHES), "change_id"]
         scores = score(frame, model, set(weak)).assign(age_days=frame["age_days"])
         facts |= {"rows_out": len(scores)}
-    with session.stage("amounts") as facts:
-        euros = amounts(con, found.changes, cutoff, settings.params.timezone)
-        facts |= {"at_risk_cents": int(euros.by_change["at_risk_cents"].sum())}
     return Scored(frame, scores, found, euros)
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +23,7 @@ from pipeline import tokens
 from pipeline.errors import AnotherNight, StoreError
 from pipeline.held import Held
 from pipeline.lake import Lake
+from pipeline.runs import last_published
 from pipeline.settings import Settings
 from pipeline.tokens import Keys
 
@@ -46,11 +48,17 @@ class Session:
     warnings: list[str] = field(default_factory=list)
     warned: set[str] = field(default_factory=set)
     models: dict[str, Model] = field(default_factory=dict)  # by version, read once
+    loaded_ahead: date | None = None  # a range's last night that is loaded and stands to be published
 
     @cached_property
     def held(self) -> Held:
         """The lake tables kept in memory."""
         return Held(self.lake, self.con)
+
+    def last_published(self) -> date | None:
+        """The last night that nothing learned now may change: it is published, or loaded in order to be."""
+        nights = [night for night in (last_published(self.settings), self.loaded_ahead) if night]
+        return max(nights, default=None)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[dict[str, Any]]:

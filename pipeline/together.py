@@ -30,41 +30,23 @@ class Together:
 
     def __init__(self, session: Session, nights: Sequence[date], flagged: Collection[str] = ()) -> None:
         """Measure every night; `flagged` are those the night before the first carries over."""
-        self.session, self.nights = session, list(nights)
+        con, params = session.con, session.settings.params
         with session.stage("measure") as told:
-            params = session.settings.params
-            also = _closing(session.con, params, nights) if len(self.nights) > 1 else []
-            frame = measure(session.con, params, nights, sorted({*also, *flagged}))
-            told |= {"nights": len(self.nights), "rows_out": len(frame)}
-        self.frame = frame  # as measured at first, by change and night
-        self._empty = frame.iloc[:0]
-        self._by_night = _by_night(frame)
-        self._gone = set(flagged) - set(self._measured(self.nights[0])["change_id"])  # another change took them over
+            also = _closing(con, params, nights) if len(nights) > 1 else []
+            self.frame = measure(con, params, nights, sorted({*also, *flagged}))
+            left = _left(self.frame, nights)
+            if left:
+                rows = measure(con, params, nights, left, only_extra=True)
+                both = pd.concat([self.frame, rows], ignore_index=True).drop_duplicates(["change_id", "as_of"])
+                self.frame = both.sort_values(["change_id", "as_of"], ignore_index=True)
+            told |= {"nights": len(nights), "rows_out": len(self.frame)}
+        self._by_night = {
+            pd.Timestamp(str(night)): rows.reset_index(drop=True) for night, rows in self.frame.groupby("as_of")
+        }
 
-    def of(self, night: date, flagged: Collection[str]) -> pd.DataFrame:
-        """What is measured as of a night, in order of change_id: all that is open, all flagged, and perhaps more.
-
-        Flagged changes that are open no longer, such as one past its window whose payment has left, may be missing.
-        All that are flagged are then measured on all the nights to come, so that it is seldom done.
-        """
-        found = self._measured(night)
-        if set(flagged) <= set(found["change_id"]) | self._gone:
-            return found
-        coming = self.nights[self.nights.index(night) :]
-        with self.session.stage("measure left out") as told:
-            params = self.session.settings.params
-            also = measure(self.session.con, params, coming, sorted(flagged), only_extra=True)
-            told |= {"nights": len(coming), "rows_out": len(also)}
-        self._gone |= set(flagged) - set(also.loc[also["as_of"] == pd.Timestamp(night), "change_id"])
-        for day, rows in _by_night(also).items():
-            known = self._by_night.get(day, self._empty)
-            news = rows[~rows["change_id"].isin(known["change_id"])]
-            together = pd.concat([known, news], ignore_index=True)
-            self._by_night[day] = together.sort_values("change_id", ignore_index=True)
-        return self._measured(night)
-
-    def _measured(self, night: date) -> pd.DataFrame:
-        return self._by_night.get(pd.Timestamp(night), self._empty)
+    def of(self, night: date) -> pd.DataFrame:
+        """What is measured as of a night, by change_id: all that is open or flagged by then, and some more."""
+        return self._by_night.get(pd.Timestamp(night), self.frame.iloc[:0])
 
 
 def only_open(
@@ -91,6 +73,7 @@ def _closing(con: duckdb.DuckDBPyConnection, params: Params, nights: Sequence[da
     return [row[0] for row in con.execute(CLOSING, window).fetchall()]
 
 
-def _by_night(frame: pd.DataFrame) -> dict[pd.Timestamp, pd.DataFrame]:
-    nights = frame.groupby("as_of", sort=True)
-    return {pd.Timestamp(str(night)): rows.reset_index(drop=True) for night, rows in nights}
+def _left(frame: pd.DataFrame, nights: Sequence[date]) -> list[str]:
+    """The changes that are open no longer by the last night, such as one past its window whose payment has left."""
+    last = frame.groupby("change_id")["as_of"].max()
+    return sorted(last.index[last < pd.Timestamp(nights[-1])])

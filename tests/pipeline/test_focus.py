@@ -63,7 +63,7 @@ def seen(session: Session, key: str, rows: str) -> list[tuple[object, ...]]:
 
 def test_a_row_that_moved_is_seen_to_move(session: Session) -> None:
     moved = evening("2024-05-02")
-    with focus(session, NIGHT, [], []):
+    with focus(session, [NIGHT], [], []):
         assert seen(session, "claim_id", "claims") == [
             ("comes", "P1", None), ("comes", "P9", moved), ("leaves", "P1", moved), ("leaves", "P9", None),
             ("stays", "P1", None),
@@ -71,19 +71,32 @@ def test_a_row_that_moved_is_seen_to_move(session: Session) -> None:
 
 
 def test_the_payee_of_an_old_change_is_looked_at_while_a_payment_waits(session: Session) -> None:
-    with focus(session, NIGHT, [], []):
+    with focus(session, [NIGHT], [], []):
         assert seen(session, "payment_id", "payments") == [("waits", "P2", None)]
 
 
 def test_payees_and_changes_may_be_named(session: Session) -> None:
-    with focus(session, NIGHT, ["X3"], ["P9"]):
+    with focus(session, [NIGHT], ["X3"], ["P9"]):
         claims = {claim for claim, *_ in seen(session, "claim_id", "claims")}
     assert claims == {"stays", "leaves", "comes", "old", "other"}
 
 
+def test_a_payment_that_waits_on_any_of_several_nights_counts(session: Session) -> None:
+    before = date(2024, 5, 1)
+    with focus(session, [before, NIGHT], [], []):
+        assert seen(session, "payment_id", "payments") == [
+            ("gone", "P3", evening("2024-05-02")), ("gone", "P3", None), ("waits", "P2", None)
+        ]  # fmt: skip
+    put(session, "2024-05-05", payments=table("payment_id payee_id account status\nnew P3 new3 planned"))
+    put(session, "2024-05-06", payments=table("payment_id payee_id account status\nnew P3 new3 sent"))
+    session.held.register()
+    with focus(session, [date(2024, 5, 4), NIGHT], [], []):
+        assert ("new", "P3", None) in seen(session, "payment_id", "payments")
+
+
 def test_afterwards_every_row_is_there_again(session: Session) -> None:
     before = session.con.execute("SELECT * FROM claims ORDER BY ALL").fetchall()
-    with focus(session, NIGHT, [], []):
+    with focus(session, [NIGHT], [], []):
         assert len(session.con.execute("FROM claims").fetchall()) < len(before)
     assert session.con.execute("SELECT * FROM claims ORDER BY ALL").fetchall() == before
 
@@ -97,7 +110,7 @@ def test_a_night_finds_the_same_in_focus(published: Home, monkeypatch: pytest.Mo
         with opened(settings, writing=False) as session:
             params, cutoff = session.settings.params, session.settings.params.cutoff(night)
             session.held.register()
-            with focus(session, night, [], []):
+            with focus(session, [night], [], []):
                 frame = measure(session.con, params, [night])
                 known = standing(session.con, list(frame["change_id"]), cutoff).changes
                 euros = amounts(session.con, known, cutoff, params.timezone)

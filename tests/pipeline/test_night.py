@@ -45,6 +45,37 @@ def test_a_night_by_night_home_publishes_what_a_range_does(published: Home, trai
     assert home.bytes_of(*PUBLISHED, "holds") == published.bytes_of(*PUBLISHED, "holds")
 
 
+def test_nights_measured_together_publish_what_each_alone_does(published: Home, tmp_path: Path) -> None:
+    """A verdict that reaches a later night than it was made, a drop that came late and one that changed included."""
+    coming = [NIGHTS[-1] + timedelta(days=n) for n in range(1, 5)]
+    together, alone = (copy_of(published, tmp_path / name) for name in ("together", "alone"))
+    announced = [f for f in queue_of(published, NIGHTS[-1]).values() if f["queue"] != "audit" and not f["derived"]]
+    flag, other = sorted(announced, key=lambda f: f["p_value"])[:2]
+    for home in (together, alone):
+        put_verdict(home, coming[2], flag["change_id"], decided_on=coming[0])
+        put_payment(home, coming[1], other)
+        (changed,) = (home.path / "inbox" / str(NIGHTS[0])).glob("payments*")
+        changed.write_text("".join(changed.read_text().splitlines(keepends=True)[:-1]))
+    for night in coming:
+        alone.done("night", str(night))
+    answer = together.done("night", "--from", str(coming[0]), "--to", str(coming[-1]))
+    assert '"nights": 4' in answer.output
+    assert together.bytes_of(*PUBLISHED, "holds") == alone.bytes_of(*PUBLISHED, "holds")
+    assert [flag["change_id"] in queue_of(together, night) for night in coming] == [True, True, False, False]
+
+
+def test_a_refused_drop_stops_a_range_after_the_nights_before_it(trained: Home, tmp_path: Path) -> None:
+    home = copy_of(trained, tmp_path)
+    home.done("night", str(NIGHTS[0]))
+    (path,) = (home.path / "inbox" / str(NIGHTS[2])).glob("claims*")
+    path.write_text("claim_id,member_id\nC1,M1\n")
+    assert home.run("night", "--from", str(NIGHTS[1]), "--to", str(NIGHTS[2])).exit_code == 12
+    assert run_of(home, NIGHTS[1])["state"] == "published"
+    assert sorted(path.stem for path in (home.path / "flags").glob("*.csv")) == [str(n) for n in NIGHTS[:2]]
+    failed = json.loads((home.path / "runs" / f"{NIGHTS[2]}.failed.json").read_text())
+    assert failed["exit_code"] == 12
+
+
 def test_what_comes_later_changes_no_earlier_night(published: Home, tmp_path: Path) -> None:
     home = copy_of(published, tmp_path)
     before = home.bytes_of(*PUBLISHED)
@@ -274,9 +305,10 @@ def queue_of(home: Home, night: date) -> dict[str, dict[str, Any]]:
     return {row["change_id"]: row for row in rows}
 
 
-def put_verdict(home: Home, day: date, change_id: str) -> None:
-    """A reviewer's verdict of a day's morning, exported as the day's file."""
-    row = {"outcome_id": "R1", "change_id": change_id, "decided_at": datetime(day.year, day.month, day.day, 8),
+def put_verdict(home: Home, day: date, change_id: str, decided_on: date | None = None) -> None:
+    """A reviewer's verdict of a morning, the day's if no other is given, exported as the day's file."""
+    made = decided_on or day
+    row = {"outcome_id": "R1", "change_id": change_id, "decided_at": datetime(made.year, made.month, made.day, 8),
            "verdict": "benign", "reason_code": None, "source": "reviewer"}  # fmt: skip
     pq.write_table(pa.Table.from_pylist([row]), home.path / "outcomes" / f"{day}.parquet")
 
