@@ -32,9 +32,8 @@ OLD_BANK = Relation("old_bank", "reference_banks", on="bank", to="old_bank", row
 
 def _mergers(tables: Tables, spine: Frame, values: Frame) -> Frame:
     """Announced moves from a bank code to another. Every line counts from when it is known on."""
-    rows = tables.engine.read("reference_mergers").select(
-        "old_bank_code", "new_bank_code", "known_at", opens_at="from", ends_at="to"
-    )
+    columns = ("old_bank_code", "new_bank_code", "known_at", "from", "to")
+    rows = tables.engine.read("reference_mergers", columns).rename({"from": "opens_at", "to": "ends_at"})
     return rows.with_columns(superseded_at=nw.lit(NEVER))
 
 

@@ -20,7 +20,7 @@ EVER = nw.lit(-NEVER)
 
 def _reference_accounts(tables: Tables, spine: Frame, values: Frame) -> Frame:
     """Known accounts. Every line counts from when it is known on."""
-    rows = tables.engine.read("reference_accounts").select("account", "kind", "known_at", "valid_from", "valid_to")
+    rows = tables.engine.read("reference_accounts", ("account", "kind", "known_at", "valid_from", "valid_to"))
     return rows.with_columns(superseded_at=nw.lit(NEVER))
 
 

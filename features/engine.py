@@ -28,8 +28,8 @@ DAY = 86_400_000_000
 class Engine(Protocol):
     """What a measurement asks of whatever computes it."""
 
-    def read(self, table: str) -> Frame:
-        """All versions of a lake table's rows, instants and dates as microseconds."""
+    def read(self, table: str, columns: Sequence[str]) -> Frame:
+        """All versions of a lake table's rows, instants and dates as microseconds: those of the columns that it has."""
 
     def load(self, rows: pa.Table) -> Frame:
         """A small table of ours."""
@@ -64,9 +64,9 @@ class DuckEngine:
         self.loaded = 0
         self.query = ""
 
-    def read(self, table: str) -> Frame:
-        columns = self.con.execute(f'DESCRIBE "{table}"').fetchall()
-        listed = ", ".join(_in_microseconds(name, kind) for name, kind, *_ in columns)
+    def read(self, table: str, columns: Sequence[str]) -> Frame:
+        kinds = {name: kind for name, kind, *_ in self.con.execute(f'DESCRIBE "{table}"').fetchall()}
+        listed = ", ".join(_in_microseconds(name, kinds[name]) for name in columns if name in kinds)
         frame: Frame = nw.from_native(self.con.sql(f'SELECT {listed} FROM "{table}"'))
         return frame
 
@@ -134,8 +134,9 @@ class PandasEngine:
     def __init__(self, tables: Mapping[str, pd.DataFrame]) -> None:
         self.tables = tables
 
-    def read(self, table: str) -> Frame:
-        return self.load(pa.Table.from_pandas(self.tables[table], preserve_index=False))
+    def read(self, table: str, columns: Sequence[str]) -> Frame:
+        rows = self.tables[table]
+        return self.load(pa.Table.from_pandas(rows[[c for c in columns if c in rows]], preserve_index=False))
 
     def load(self, rows: pa.Table) -> Frame:
         for index, field in enumerate(rows.schema):

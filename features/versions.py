@@ -122,9 +122,8 @@ class Tables:
 
     def _versions(self, table: str) -> Frame:
         """The columns in use; and the ends of versions, where the table tells them."""
-        use, rows = USES[table], self.engine.read(table)
-        ends = [ENDS] if ENDS in rows.collect_schema().names() else []
-        return rows.select(*use.key, *use.columns, *SERIAL, *ends)
+        use = USES[table]
+        return self.engine.read(table, [*use.key, *use.columns, *SERIAL, ENDS])
 
     def _with_lifetimes(self, table: str, rows: Frame) -> Frame:
         if ENDS in rows.collect_schema().names():

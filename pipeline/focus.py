@@ -1,4 +1,5 @@
-"""Focus: on a lake too large to hold, nights read the claims and payments of their own payees once.
+"""Focus: on a lake too large to hold, and wherever several nights are measured together, the claims and payments of
+the nights' own payees are read once.
 
 They are the payees of changes that may be open, of changes flagged before, and of changes that could not be scored.
 """
@@ -35,15 +36,15 @@ CREATE OR REPLACE TEMP TABLE focus_payees AS
 
 @contextmanager
 def focus(session: Session, nights: Sequence[date], changes: Sequence[str], payees: Sequence[str]) -> Iterator[None]:
-    """Within it, large tables hold only what the nights' payees, and those of the named changes, ever touched.
+    """Within it, claims and payments hold only what the nights' payees, and those of the named changes, ever touched.
 
-    Nothing else may be asked of claims and payments there; tables held whole stay whole.
+    Nothing else may be asked of them there. For a single night, tables held whole stay whole.
     """
     from features.versions import USES
 
     con, params = session.con, session.settings.params
-    large = [table for table in ALSO_READ if table not in session.held.files]
-    if not large:
+    wide = [table for table in ALSO_READ if len(nights) > 1 or table not in session.held.files]
+    if not wide:
         yield
         return
     given = {"focus_changes": ("change_id", changes), "focus_named": ("payee_id", payees)}
@@ -54,7 +55,7 @@ def focus(session: Session, nights: Sequence[date], changes: Sequence[str], paye
             first, cutoff = params.cutoff(nights[0]), params.cutoff(nights[-1])
             since = first - timedelta(days=params.observe.window_days + 1)
             con.execute(FIND_PAYEES, {"first": first, "cutoff": cutoff, "since": since})
-            for table in large:
+            for table in wide:
                 session.held.narrow(table, "focus_payees", [*USES[table].columns, *ALSO_READ[table]])
         yield
     finally:

@@ -102,7 +102,7 @@ class Held:
         self.loads = []
 
     def narrow(self, table: str, payees: str, columns: Sequence[str]) -> None:
-        """Hold of a large table the rows that ever had one of the payees in a table, all their versions; until `widen`.
+        """Keep of a table the rows that ever had one of the payees in a table, all their versions; until `widen`.
 
         A row that moved from or to such a payee is seen to move.
         """
@@ -121,9 +121,12 @@ class Held:
         self.con.execute(f'CREATE OR REPLACE VIEW "{table}" AS FROM narrow_{table}')
 
     def widen(self) -> None:
-        """Read narrowed tables from all their files again."""
+        """Read all rows of narrowed tables again."""
         for table in self.narrowed:
-            self.lake.register(self.con, table, loads=self.loads)
+            if table in self.files:
+                self.con.execute(f'CREATE OR REPLACE VIEW "{table}" AS FROM held_{table}')
+            else:
+                self.lake.register(self.con, table, loads=self.loads)
             self.con.execute(f"DROP TABLE IF EXISTS narrow_{table}")
         self.narrowed.clear()
 

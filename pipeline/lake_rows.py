@@ -70,13 +70,24 @@ def tokenised(staged: Staged) -> str:
     """SQL of the accepted rows with lake columns, `known_at` as given, and `place`, their position in the drop."""
     table = staged.table
     kept = [
-        f"account_token({name(c.name)}) AS {name(c.lake_name)}" if c.kind is Kind.ACCOUNT
+        f"{name('token_of_' + c.name)}.token AS {name(c.lake_name)}" if c.kind is Kind.ACCOUNT
         else f"{name(c.name)} AS {name(c.lake_name)}"
         for c in table.columns
         if c.kind in LAKE_TYPES
     ]  # fmt: skip
     kept += [f"{sql} AS {name(column)}" for column, sql in DERIVED.get(table.name, {}).items()]
-    return f"SELECT {', '.join(kept)}, known_at, rowid AS place FROM {staged.relation} WHERE {staged.is_accepted}"
+    # an account is on many rows: its token is worked out once
+    tokens = "".join(
+        f" LEFT JOIN (SELECT account, account_token(account) AS token FROM (SELECT DISTINCT {name(c.name)} AS account"
+        f" FROM {staged.relation})) AS {name('token_of_' + c.name)}"
+        f" ON {name('token_of_' + c.name)}.account = s.{name(c.name)}"
+        for c in table.columns
+        if c.kind is Kind.ACCOUNT
+    )
+    return (
+        f"SELECT {', '.join(kept)}, known_at, s.rowid AS place FROM {staged.relation} AS s{tokens}"
+        f" WHERE {staged.is_accepted.replace('rowid', 's.rowid')}"
+    )
 
 
 def _known(rows: str, staged: Staged, knowing: Knowing, payments: str | None) -> str:

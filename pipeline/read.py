@@ -26,6 +26,7 @@ from pipeline.tables import KNOWN_AT, Table
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".ndjson", ".ndjson.gz")
 REJECTS = "rejected_lines"
 """The table of a batch's lines that are no rows."""
+NO_LINES = "SELECT CAST(NULL AS VARCHAR) AS line WHERE false"
 LONGEST_LINE = 64 * 2**20
 """Bytes. A longer line is refused as a row."""
 ROOM = f"max_line_size = {LONGEST_LINE}, buffer_size = {LONGEST_LINE}"
@@ -301,8 +302,8 @@ def rejected_lines(con: duckdb.DuckDBPyConnection, batch: Batch) -> str:
     Raises:
         InputRefused: a line was not in the expected encoding, so the file as a whole is not to be trusted.
     """
-    if not batch.has_rejects:
-        return "SELECT CAST(NULL AS VARCHAR) AS line WHERE false"
+    if not batch.has_rejects or not con.execute(f"SELECT count(*) FROM {REJECTS}").fetchall()[0][0]:
+        return NO_LINES
     wrong = con.execute(
         f"SELECT file_path, min(line) FROM {REJECTS} JOIN {REJECTS}_scan USING (scan_id, file_id)"
         " WHERE error_type = 'INVALID ENCODING' GROUP BY file_path ORDER BY file_path"

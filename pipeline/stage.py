@@ -6,8 +6,10 @@ there; what leaves it is tokenised (`rows`), masked (`quarantine`) or sealed (`v
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -19,7 +21,7 @@ from pipeline import checks
 from pipeline.casts import name, raw, text, typed
 from pipeline.checks import Severity
 from pipeline.profile import Export
-from pipeline.read import Batch, forget, read, refusing, rejected_lines
+from pipeline.read import NO_LINES, Batch, forget, read, refusing, rejected_lines
 from pipeline.tables import KNOWN_AT, LAKE_TYPES, Kind, Table
 from pipeline.tombstones import NOBODY, Tombstones
 
@@ -156,26 +158,72 @@ def stage(
         InputRefused: a file that cannot be read, or that lacks a required column.
     """
     staged = Staged(table, day, tuple(path.name for path in files))
-    columns = ", ".join(f"{name(n)} {t}" for n, t in staged_columns(table).items())
-    con.execute(f"CREATE OR REPLACE TABLE {staged.relation} ({columns})")
-    extra: set[str] = set()
-    missing: set[str] = set()
-    for batch in read(con, table, files, export):
-        with refusing(batch.files):
-            con.execute(f"INSERT INTO {staged.relation} {_staging_sql(table, batch, export, limits)}")
-            lines = rejected_lines(con, batch)
-            con.execute(
-                f"INSERT INTO {staged.relation} BY NAME SELECT 1 AS failed,"
-                f" CAST(json_object('line', line) AS VARCHAR) AS original FROM ({lines})"
-            )
-        forget(con)
-        extra.update(batch.extra)
-        if batch.present:
-            missing.update(c.name for c in table.columns if c.name not in batch.present)
+    _create(con, staged.relation, table)
+    if len(files) == 1:
+        seen = [_read_into(con, staged.relation, table, files[0], export, limits)]
+    else:
+        seen = list(_read_together(con, staged.relation, table, files, export, limits))
+    extra, missing = (set().union(*names) for names in zip(*seen, strict=True))
     staged.rows_erased = erased.leave_out(con, staged.relation, tuple(c.name for c in table.columns))
     staged.extra_columns, staged.missing_columns = tuple(sorted(extra)), tuple(sorted(missing))
     _count(con, staged)
     return staged
+
+
+def _create(con: duckdb.DuckDBPyConnection, relation: str, table: Table) -> None:
+    columns = ", ".join(f"{name(n)} {t}" for n, t in staged_columns(table).items())
+    con.execute(f"CREATE OR REPLACE TABLE {relation} ({columns})")
+
+
+def _read_together(
+    con: duckdb.DuckDBPyConnection,
+    relation: str,
+    table: Table,
+    files: Sequence[Path],
+    export: Export,
+    limits: Limits,
+) -> Iterator[tuple[set[str], set[str]]]:
+    """Read as many files at once as there are processors, and add their rows in the files' order.
+
+    Over a single file DuckDB often works with one thread, over a list of them it does not keep their order.
+    """
+
+    def part(number: int) -> str:
+        return f"staging.part_{number}"
+
+    def read_one(number: int) -> tuple[set[str], set[str]]:
+        with con.cursor() as own:
+            own.execute("SET TimeZone = 'UTC'")
+            _create(own, part(number), table)
+            return _read_into(own, part(number), table, files[number], export, limits)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for number, seen in enumerate(pool.map(read_one, range(len(files)))):
+            con.execute(f"INSERT INTO {relation} FROM {part(number)}")
+            con.execute(f"DROP TABLE {part(number)}")
+            yield seen
+
+
+def _read_into(
+    con: duckdb.DuckDBPyConnection, relation: str, table: Table, path: Path, export: Export, limits: Limits
+) -> tuple[set[str], set[str]]:
+    """Add a file's rows; returns the columns nobody reads, and those of the table that it lacks."""
+    extra: set[str] = set()
+    missing: set[str] = set()
+    for batch in read(con, table, [path], export):
+        with refusing(batch.files):
+            con.execute(f"INSERT INTO {relation} {_staging_sql(table, batch, export, limits)}")
+            lines = rejected_lines(con, batch)
+            if lines != NO_LINES:
+                con.execute(
+                    f"INSERT INTO {relation} BY NAME SELECT 1 AS failed,"
+                    f" CAST(json_object('line', line) AS VARCHAR) AS original FROM ({lines})"
+                )
+        forget(con)
+        extra.update(batch.extra)
+        if batch.present:
+            missing.update(c.name for c in table.columns if c.name not in batch.present)
+    return extra, missing
 
 
 def staged_columns(table: Table) -> dict[str, str]:
