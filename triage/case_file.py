@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy as _
 
 from triage import audit, centre, clock, sayings
 from triage.home import home
-from triage.models import CaseFile, Decision, Evidence, Flag, User
+from triage.models import CaseFile, Decision, Flag, User
 from triage.roles import REVIEWERS, Role
 from triage.verdicts import is_blind
 
@@ -100,7 +100,6 @@ def case_file(flag: Flag, user: User, purpose: str) -> bytes:
     from reportlab.platypus import SimpleDocTemplate
 
     at = clock.now()
-    evidence = flag.evidence.filter(digest=flag.evidence_digest).order_by("-night").first()
     _fonts()
     file = io.BytesIO()
     document = SimpleDocTemplate(
@@ -108,7 +107,7 @@ def case_file(flag: Flag, user: User, purpose: str) -> bytes:
         title=say("Case file %(flag)s") % {"flag": flag.flag_id}, author="PayeeWatch", invariant=1,
     )  # fmt: skip
     frame = _framed(flag, at)
-    document.build(_story(flag, evidence, user, purpose, at), onFirstPage=frame, onLaterPages=frame)
+    document.build(_story(flag, user, purpose, at), onFirstPage=frame, onLaterPages=frame)
     return file.getvalue()
 
 
@@ -146,8 +145,8 @@ def _framed(flag: Flag, at: datetime) -> Any:
     return draw
 
 
-def _story(flag: Flag, evidence: Evidence | None, user: User, purpose: str, at: datetime) -> list[Any]:
-    told = centre.centre(flag, evidence, user)
+def _story(flag: Flag, user: User, purpose: str, at: datetime) -> list[Any]:
+    told = centre.centre(flag, user)
     strip = told["strip"]
     story = [
         _text(say("Case file"), "title"),
@@ -206,7 +205,7 @@ def _story(flag: Flag, evidence: Evidence | None, user: User, purpose: str, at: 
     if len(told["facts"]) > MOST_FACTS:
         said = say("The latest %(shown)s of %(all)s lines.") % {"shown": MOST_FACTS, "all": len(told["facts"])}
         story.append(_text(said, "soft"))
-    return [*story, *_decided(flag), *_proof(flag, evidence)]
+    return [*story, *_decided(flag), *_proof(flag, told["frozen_on"])]
 
 
 def _decided(flag: Flag) -> list[Any]:
@@ -245,8 +244,8 @@ def _verdict(flag: Flag) -> str:
     return f"{words}, {sayings.instant(flag.closed_at)}" if flag.closed_at else str(words)
 
 
-def _proof(flag: Flag, evidence: Evidence | None) -> list[Any]:
-    rows = [(say("Evidence as of"), sayings.day(evidence.night) if evidence else "–"),
+def _proof(flag: Flag, frozen_on: date | None) -> list[Any]:
+    rows = [(say("Evidence as of"), sayings.day(frozen_on) if frozen_on else "–"),
             (say("SHA-256 of the evidence"), flag.evidence_digest),
             (say("Model"), f"{flag.model} {flag.model_version}, {flag.run_id}")]  # fmt: skip
     said = say("Once locked, the SHA-256 of this document is in the audit log: any other bytes are not this case file.")

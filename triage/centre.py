@@ -67,9 +67,10 @@ class Reason:
     bars: SafeString | str
 
 
-def centre(flag: Flag, evidence: Evidence | None, user: User) -> dict[str, Any]:
+def centre(flag: Flag, user: User) -> dict[str, Any]:
     """Everything `_centre.html` shows."""
-    body: Body = evidence.body if evidence else {}
+    frozen = _frozen(flag)
+    body: Body = frozen[0].body if frozen else {}
     neighbours = ties.neighbours(flag, body, user)
     facts = _facts(body, user)
     return {
@@ -89,8 +90,8 @@ def centre(flag: Flag, evidence: Evidence | None, user: User) -> dict[str, Any]:
         "ring": ties.ring(flag, neighbours, user),
         "exposures": _exposures(body, flag.night.run),
         "earlier": ties.earlier(flag, user),
-        "history": _history(flag),
-        "frozen_on": evidence.night if evidence else None,
+        "history": _history(frozen),
+        "frozen_on": frozen[0].night if frozen else None,
     }
 
 
@@ -292,9 +293,14 @@ def _exposures(body: Body, run: Body) -> list[dict[str, Any]]:
     return found
 
 
-def _history(flag: Flag) -> list[dict[str, Any]]:
+def _frozen(flag: Flag) -> list[Evidence]:
+    """What was frozen of a flag, the latest first; before all, what stands: a night run again may bring it back."""
+    rows = flag.evidence.order_by("-night", "-pk")[: MOST_HISTORY + 1]
+    return sorted(rows, key=lambda row: row.digest != flag.evidence_digest)
+
+
+def _history(rows: Sequence[Evidence]) -> list[dict[str, Any]]:
     """The nights on which the evidence changed, the latest first, and what changed."""
-    rows = list(flag.evidence.order_by("-night", "-pk")[: MOST_HISTORY + 1])
     found = []
     for row, before in zip(rows, [*rows[1:], None], strict=True):
         changes = _differences(before.body, row.body) if before else [say("First evidence.")]
