@@ -6,7 +6,7 @@ decided on evidence that has changed since falls.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -38,13 +38,12 @@ def effect(kind: Kind) -> Callable[[Callable[[Doing, Decision], Details]], Calla
 def decide(doing: Doing, kind: Kind, *, alone: bool, **fields: Any) -> Details:
     """Keep a decision; it comes into force now if it may be taken alone, and is put before a senior otherwise."""
     flag = doing.flag
-    if flag.decisions.filter(kind=kind, state=Decision.State.PENDING).exists():
+    if any(each.kind == kind for each in pending(flag)):
         raise Refused(say("The same waits for approval already."))
-    decision = Decision.objects.create(
+    decision = Decision(
         flag=flag,
         step=doing.step,
         kind=kind,
-        state=Decision.State.PENDING,
         by=doing.user,
         at=doing.at,
         change_id=flag.change_id,
@@ -54,6 +53,8 @@ def decide(doing: Doing, kind: Kind, *, alone: bool, **fields: Any) -> Details:
     )
     if alone:
         return _come_into_force(doing, decision)
+    decision.state = Decision.State.PENDING
+    decision.save()
     if kind in STOPS_WORK:
         flag.state = State.PROPOSED
         let_go(flag)
@@ -62,15 +63,18 @@ def decide(doing: Doing, kind: Kind, *, alone: bool, **fields: Any) -> Details:
 
 def pending(flag: Flag) -> list[Decision]:
     """What waits for approval, oldest first."""
-    waiting = flag.decisions.filter(state=Decision.State.PENDING)
-    return list(waiting.select_related("by").order_by("pk"))
+    return [each for each in flag.decisions.all() if each.state == Decision.State.PENDING]
 
 
 def drop(flag: Flag, kinds: frozenset[Kind], at: datetime) -> None:
     """Take proposals away that something else has made pointless."""
-    flag.decisions.filter(state=Decision.State.PENDING, kind__in=kinds).update(
-        state=Decision.State.REPLACED, decided_at=at
-    )
+    replace([each for each in pending(flag) if each.kind in kinds], decided_at=at)
+
+
+def replace(decisions: Iterable[Decision], **fields: Any) -> None:
+    """Let later decisions stand in the place of some; of none, nothing is asked of the database."""
+    gone = [each.pk for each in decisions]
+    Decision.objects.filter(pk__in=gone).update(state=Decision.State.REPLACED, **fields)
 
 
 def _come_into_force(doing: Doing, decision: Decision) -> Details:

@@ -70,25 +70,30 @@ def right_pane(flag: Flag, user: User, bound: Bound | None = None) -> dict[str, 
 
 def history(flag: Flag) -> list[Told]:
     """What people did to a flag, the latest first; what was undone is left to the audit log."""
-    steps = flag.steps.filter(undone_at=None).exclude(action__in=NO_STORY).select_related("user")
+    steps = [step for step in flag.steps.all() if not step.undone_at and step.action not in NO_STORY]
     told = []
-    for step in steps.prefetch_related("decisions", "notes").order_by("-version_after"):
+    for step in sorted(steps, key=lambda step: -step.version_after):
         label = str(ACTIONS[step.action].label) if step.action in ACTIONS else step.action
-        decisions, notes = list(step.decisions.all()), list(step.notes.all())
+        decisions, notes = [each for each in flag.decisions.all() if each.step_id == step.pk], list(step.notes.all())
         more = " · ".join(part for each in decisions for part in _parts(each) if part)
         text = "\n".join([each.note for each in decisions if each.note] + [each.text for each in notes])
         told.append(Told(label, more, text, step.user, step.at))
     return told
 
 
-def undoable(step_id: str | None, user: User) -> dict[str, Any] | None:
-    """A step that the user may still take back, for the toast."""
-    step = Step.objects.filter(pk=step_id, user=user).select_related("flag").first() if step_id else None
-    if not step or step.action in NO_STORY or desk.why_not(ACTIONS[ON_THE_TOAST], step.flag, user):
+def undoable(step_id: str | None, user: User, shown: Flag) -> dict[str, Any] | None:
+    """A step that the user may still take back, for the toast; mostly it was on the flag that is shown."""
+    step = next((each for each in shown.steps.all() if str(each.pk) == step_id), None)
+    if step_id and not step:
+        step = Step.objects.filter(pk=step_id).select_related("flag").first()
+    if not step or step.user_id != user.pk or step.action in NO_STORY:
+        return None
+    flag = shown if step.flag_id == shown.pk else step.flag
+    if desk.why_not(ACTIONS[ON_THE_TOAST], flag, user):
         return None
     return {
-        "flag_id": step.flag_id,
-        "version": step.flag.version,
+        "flag_id": flag.pk,
+        "version": flag.version,
         "label": ACTIONS[step.action].label,
         "step": uuid4(),
         "seconds": max(1, int(home().params.triage.undo_seconds - (clock.now() - step.at).total_seconds())),

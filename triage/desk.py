@@ -15,7 +15,7 @@ from uuid import UUID
 from django import forms
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Model
+from django.db.models import Model, Prefetch
 from django.forms.models import model_to_dict
 from django.utils.translation import gettext as say
 
@@ -34,6 +34,10 @@ WORK = (
     "is_escalated", "closed_at", "verdict", "needs_second_look",
 )  # fmt: skip
 """The fields of a flag that people change, and that undoing gives back."""
+
+
+PROPOSALS = Prefetch("decisions", Decision.objects.select_related("by").order_by("pk"))
+"""What is read with a flag that somebody looks at or works on: once, however many rules ask for it."""
 
 
 class Refused(Exception):
@@ -144,7 +148,7 @@ def perform(name: str, user: User, flag_id: str, step_id: UUID, version: int, da
         raise PermissionDenied
     with transaction.atomic():
         audit.take_turn()
-        flag = Flag.objects.select_for_update().get(pk=flag_id)
+        flag = Flag.objects.select_for_update().prefetch_related("holds", PROPOSALS).get(pk=flag_id)
         if is_about(flag, user):
             raise PermissionDenied
         at = clock.now()
@@ -164,7 +168,7 @@ def perform(name: str, user: User, flag_id: str, step_id: UUID, version: int, da
             flag.claimed_by, flag.claimed_until = user, at + timedelta(minutes=home().params.triage.lease_minutes)
         details = wanted.do(Doing(flag, user, step, at), **form.cleaned_data)
         flag.version += 1
-        flag.save()
+        flag.save(update_fields=[*WORK, "version"])
         audit.record(user, name, flag.flag_id, **details)
     return Done(flag, str(wanted.label))
 
@@ -227,14 +231,14 @@ def _told(form: ActionForm) -> str:
 
 def last_step(flag: Flag) -> Step | None:
     """The last thing a person did to a flag."""
-    return flag.steps.order_by("-version_after").select_related("user").first()
+    return max(flag.steps.all(), key=lambda step: step.version_after, default=None)
 
 
 def _snapshot(flag: Flag) -> dict[str, Any]:
     return {
         "flag": _plain(model_to_dict(flag, WORK)),
-        "holds": [_plain(model_to_dict(each)) for each in flag.holds.order_by("pk")],
-        "decisions": [_plain(model_to_dict(each)) for each in flag.decisions.order_by("pk")],
+        "holds": [_plain(model_to_dict(each)) for each in flag.holds.all()],
+        "decisions": [_plain(model_to_dict(each)) for each in flag.decisions.all()],
     }
 
 

@@ -55,8 +55,9 @@ def needs_second_to_release(flag: Flag) -> bool:
 
 def let_out(flag: Flag, user: User, at: datetime) -> Details:
     """Release what is held, and what a night proposed to hold."""
-    amount, standing = amount_kept_back(flag), [Hold.State.HELD, Hold.State.PROPOSED]
-    many = flag.holds.filter(state__in=standing).update(state=Hold.State.RELEASED, by=user, at=at, handed_over_at=None)
+    amount = amount_kept_back(flag)
+    standing = [hold.pk for hold in flag.holds.all() if hold.state in (Hold.State.HELD, Hold.State.PROPOSED)]
+    many = Hold.objects.filter(pk__in=standing).update(state=Hold.State.RELEASED, by=user, at=at, handed_over_at=None)
     return {"released": many, "amount": str(amount)} if many else {}
 
 

@@ -11,7 +11,7 @@ from django import forms
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
-from triage.approvals import Kind, decide, drop, effect
+from triage.approvals import Kind, decide, drop, effect, replace
 from triage.desk import ActionForm, Details, Doing, State, action, let_go
 from triage.holding import FOUND, let_out, needs_second_to_release
 from triage.home import home, keys
@@ -104,9 +104,8 @@ def _judge(doing: Doing, verdict: Verdict, evidence_kind: str, note: str, reason
 @effect(Kind.VERDICT)
 def _close(doing: Doing, decision: Decision) -> Details:
     flag = doing.flag
-    flag.decisions.filter(kind=Kind.VERDICT, state=Decision.State.IN_FORCE).exclude(pk=decision.pk).update(
-        state=Decision.State.REPLACED
-    )
+    others = [each for each in flag.decisions.all() if each.kind == Kind.VERDICT and each.pk != decision.pk]
+    replace(each for each in others if each.state == Decision.State.IN_FORCE)
     flag.state, flag.verdict, flag.closed_at = State.CLOSED, decision.verdict, doing.at
     flag.snoozed_until = flag.snoozed_p_value = flag.snoozed_at_risk = None
     flag.needs_second_look = is_drawn(flag)
@@ -125,7 +124,7 @@ def is_drawn(flag: Flag) -> bool:
 
 def has_judged(flag: Flag, user: User) -> bool:
     """Whether somebody has proposed or approved a verdict on the flag."""
-    verdicts = flag.decisions.filter(kind=Kind.VERDICT)
+    verdicts = [each for each in flag.decisions.all() if each.kind == Kind.VERDICT]
     return any(user.pk in (each.by_id, each.approver_id) for each in verdicts)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -11,6 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as say
 
 from triage import desk
+from triage.home import home
 from triage.models import Flag
 from triage.roles import REVIEWERS
 from triage.route import Route
@@ -33,14 +35,23 @@ def act(request: HttpRequest, flag_id: str, name: str) -> HttpResponse:
         raise Http404 from error
     except desk.Refused as refused:
         return panes(request, flag_id, refused=str(refused), bound=sent, acted_on=flag_id, status=409)
-    request.session[LAST_STEP] = str(step_id)
     after = request.POST.get("then") or flag_id
+    address = reverse("flag", args=[after]) + query(request)
     if request.htmx:
-        answer = panes(request, after, acted_on=flag_id)
-        answer["HX-Push-Url"] = reverse("flag", args=[after]) + query(request)
-        return answer
-    messages.success(request, f"{done.said} · {flag_id}")
-    return redirect(reverse("flag", args=[after]) + query(request))
+        answer = panes(request, after, acted_on=flag_id, last_step=str(step_id))
+        answer["HX-Push-Url"] = address
+    else:
+        messages.success(request, f"{done.said} · {flag_id}")
+        answer = redirect(address)
+    answer.set_signed_cookie(
+        LAST_STEP,
+        str(step_id),
+        max_age=home().params.triage.undo_seconds,
+        secure=settings.IS_HTTPS,
+        httponly=True,
+        samesite="Lax",
+    )
+    return answer
 
 
 ROUTES = (Route("act", "flags/<str:flag_id>/do/<str:name>", act, REVIEWERS, ("POST",)),)

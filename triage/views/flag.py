@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 
 from triage import audit, case_file
 from triage.centre import centre
 from triage.deeds import Bound, right_pane, undoable
-from triage.models import Flag
+from triage.desk import PROPOSALS
+from triage.models import Flag, Step
 from triage.roles import READERS
 from triage.route import Route
 from triage.views.queue import as_row, listing, query
 
-LAST_STEP = "last_step"
-"""Where the session keeps what was done last, for undoing."""
+LAST_STEP = "last-step"
+"""The cookie that names what was done last, while it can be undone."""
+STORY = Prefetch("steps", Step.objects.select_related("user").defer("before"))
 
 
 def flag(request: HttpRequest, flag_id: str) -> HttpResponse:
@@ -27,30 +30,33 @@ def panes(
     flag_id: str,
     *,
     acted_on: str = "",
+    last_step: str = "",
     refused: str = "",
     bound: Bound | None = None,
     status: int = 200,
 ) -> HttpResponse:
     """A flag's two panes: alone for htmx, with the row of the flag that was acted on, and within the page otherwise."""
     found = get_object_or_404(
-        Flag.objects.select_related("claimed_by", "night").prefetch_related("holds__by"), pk=flag_id
+        Flag.objects.select_related("claimed_by", "night").prefetch_related(
+            "holds__by", PROPOSALS, STORY, "steps__notes"
+        ),
+        pk=flag_id,
     )
     audit.record(request.user, "view", flag_id)
-    evidence = found.evidence.filter(digest=found.evidence_digest).order_by("-night").first()
     is_part = request.htmx and not request.htmx.history_restore_request
     context = {
         **({} if is_part else listing(request)),
         **right_pane(found, request.user, bound),
-        "evidence": evidence,
-        "centre": centre(found, evidence, request.user) | {"case_file": case_file.offered(found, request.user)},
-        "undo": undoable(request.session.get(LAST_STEP), request.user),
+        "centre": centre(found, request.user) | {"case_file": case_file.offered(found, request.user)},
+        "undo": undoable(last_step or request.get_signed_cookie(LAST_STEP, None), request.user, found),
         "refused": refused,
         "query": query(request),
     }
     if not is_part:
         context["next_flag"] = _after(context["page"], flag_id)
     elif acted_on:
-        context["rows"] = [as_row(Flag.objects.select_related("claimed_by").get(pk=acted_on), request.user)]
+        other = found if acted_on == flag_id else Flag.objects.select_related("claimed_by").get(pk=acted_on)
+        context["rows"] = [as_row(other, request.user)]
     return render(request, "triage/panes.html" if is_part else "triage/queue.html", context, status=status)
 
 
