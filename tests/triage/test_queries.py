@@ -1,0 +1,58 @@
+"""How often a page asks the database. PostgreSQL is asked for a turn as well, once a record."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+from django.test import Client
+
+from tests.triage.conftest import do, signed_in
+from triage.models import Flag, User
+
+HTMX = {"HX-Request": "true"}
+
+
+def warm(client: Client) -> None:
+    """Whatever is asked once in a process or a session."""
+    assert client.get("/").status_code == 200
+
+
+def test_the_queue_asks_for_its_rows_at_once(cast: dict[str, User], django_assert_max_num_queries: Any) -> None:
+    client = signed_in(cast["reviewer"])
+    warm(client)
+    with django_assert_max_num_queries(7):
+        client.get("/")
+
+
+def test_the_menu_of_lists_counts_them_all_at_once(cast: dict[str, User], django_assert_max_num_queries: Any) -> None:
+    client = signed_in(cast["reviewer"])
+    warm(client)
+    with django_assert_max_num_queries(5):
+        client.get("/queue/lists", headers=HTMX)
+
+
+def test_a_flag_asks_no_more_when_much_was_done_to_it(
+    cast: dict[str, User], first: Flag, django_assert_max_num_queries: Any
+) -> None:
+    client = signed_in(cast["senior"])
+    warm(client)
+    with django_assert_max_num_queries(15):
+        client.get(f"/flags/{first.flag_id}", headers=HTMX)
+    for number in range(3):
+        do(cast["reviewer"], first, "note", text=f"Note {number}")
+    do(cast["reviewer"], first, "hold", confirm="on")
+    do(cast["reviewer"], first, "confirmed_fraud", reason="F01", evidence_kind="bank_check")
+    with django_assert_max_num_queries(17):  # whose hold it is, and the notes
+        assert "Confirm fraud" in client.get(f"/flags/{first.flag_id}", headers=HTMX).content.decode()
+
+
+def test_a_verdict_reads_its_flag_once_to_judge_and_once_to_show(
+    cast: dict[str, User], first: Flag, django_assert_max_num_queries: Any
+) -> None:
+    client = signed_in(cast["reviewer"])
+    warm(client)
+    form = {"step": str(uuid4()), "version": first.version, "reason": "B01", "evidence_kind": "bank_check"}
+    with django_assert_max_num_queries(29):
+        answer = client.post(f"/flags/{first.flag_id}/do/benign", form, headers=HTMX)
+    assert answer.status_code == 200
