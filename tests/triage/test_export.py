@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import date, datetime
 from typing import Any
 
 import openpyxl
@@ -59,3 +60,9 @@ def test_no_cell_runs_in_a_spreadsheet(cast: dict[str, User], first: Flag, formu
 def test_nobody_exports_their_own_household(cast: dict[str, User], first: Flag) -> None:
     assert first.pk not in {row["flag_id"] for row in rows(cast["relative"], "csv")}
     assert first.pk in {row["flag_id"] for row in rows(cast["reviewer"], "csv")}
+
+
+def test_numbers_and_days_are_those_of_a_spreadsheet(cast: dict[str, User], first: Flag) -> None:
+    Flag.objects.filter(pk=first.pk).update(first_payment_on=date(2024, 10, 1), amount_at_risk="1234.50")
+    (row,) = [row for row in rows(cast["senior"], "xlsx") if row["flag_id"] == first.pk]
+    assert (row["amount_at_risk"], row["first_payment_on"]) == (1234.5, datetime(2024, 10, 1))
