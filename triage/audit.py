@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +25,10 @@ from triage.models import AuditRecord, User
 
 HEAD = "audit-head.json"
 BATCH = 10_000
+MOST_FINDINGS = 1000
+RECORD = ("number", "at", "user", "role", "action", "flag_id", "details")
+"""What a record's MAC covers, besides the MAC before it."""
+TEXT = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
@@ -37,16 +41,20 @@ class Finding:
 
 @dataclass(frozen=True)
 class Checked:
-    """A walk over the whole log: how many records, the last one's MAC, and what is wrong."""
+    """A walk over the log: its last record so far and that one's MAC, what is wrong, and whether it came to the end."""
 
-    records: int
-    mac: str
-    findings: tuple[Finding, ...]
+    records: int = 0
+    mac: str = ""
+    findings: tuple[Finding, ...] = ()
+    is_whole: bool = False
 
     @property
     def head(self) -> str:
         """The end of the log as `verify` takes it, to be noted elsewhere."""
         return f"{self.records}:{self.mac}"
+
+
+NOTHING_YET = Checked()
 
 
 def take_turn() -> None:
@@ -63,7 +71,7 @@ def record(user: User | None, action: str, flag_id: str = "", **details: Any) ->
 
     `details` must be JSON values; dates are given as text, and a fraction is kept as text.
     """
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):  # alone it is no part that could fail by itself
         take_turn()
         last = AuditRecord.objects.order_by("-number").values("number", "mac").first() or {"number": 0, "mac": ""}
         row = AuditRecord(
@@ -75,45 +83,58 @@ def record(user: User | None, action: str, flag_id: str = "", **details: Any) ->
             flag_id=flag_id,
             details=json.loads(json.dumps(details), parse_float=str),  # databases write fractions in their own ways
         )
-        row.mac = _mac(row, last["mac"])
+        row.mac = _mac([getattr(row, name) for name in RECORD], last["mac"], keys().audit)
         row.save(force_insert=True)
         transaction.on_commit(lambda: _keep_head(row.number, row.mac))
     return row
 
 
-def verify(noted: str = "") -> Checked:
-    """Walk the whole chain. No finding: nothing was edited, inserted, deleted or cut off.
+def verify(noted: str = "", so_far: Checked = NOTHING_YET, most: int | None = None) -> Checked:
+    """Walk the chain to its end. No finding: nothing was edited, inserted, deleted or cut off.
 
     `noted` is the head as an earlier check told it, `<number>:<mac>`: a log and a head that were both put back to an
-    older state are found by it.
+    older state are found by it. With `most` records at a time the walk is made in parts, each on from the one before.
+    Of many findings the first are told.
     """
-    findings: list[Finding] = []
+    findings, key = list(so_far.findings), keys().audit
     must_be = dict(_told(noted))
     head = _read_head()
-    if isinstance(head, Finding):
-        findings.append(head)
-    elif head:
+    if isinstance(head, dict):
         must_be[head["number"]] = head["mac"]
-    number, before = 0, ""
-    for row in AuditRecord.objects.order_by("number").iterator(BATCH):
-        if row.number != number + 1:
-            findings.append(Finding(number + 1, f"records {number + 1} to {row.number - 1} are missing"))
-        elif not hmac.compare_digest(_mac(row, before), row.mac):
-            findings.append(Finding(row.number, "was changed or put in, or what stood before it was"))
-        if not hmac.compare_digest(must_be.pop(row.number, row.mac), row.mac):
-            findings.append(Finding(row.number, "is not the record that was written"))
-        number, before = row.number, row.mac
+    elif head and not so_far.records:
+        findings.append(head)
+    must_be = {number: mac for number, mac in must_be.items() if number > so_far.records}
+    number, before, many = so_far.records, so_far.mac, 0
+    rows = AuditRecord.objects.filter(number__gt=number).order_by("number").values_list(*RECORD, "mac")[:most]
+    for *record, mac in rows.iterator(BATCH):
+        many += 1
+        found = []
+        if record[0] != number + 1:
+            found.append(Finding(number + 1, f"records {number + 1} to {record[0] - 1} are missing"))
+        elif not hmac.compare_digest(_mac(record, before, key), mac):
+            found.append(Finding(record[0], "was changed or put in, or what stood before it was"))
+        if not hmac.compare_digest(must_be.pop(record[0], mac), mac):
+            found.append(Finding(record[0], "is not the record that was written"))
+        findings += found if len(findings) < MOST_FINDINGS else []
+        number, before = record[0], mac
+    if most and many == most:
+        return Checked(number, before, tuple(findings))
     findings += [Finding(number + 1, f"the log ends before record {last}, which was written") for last in must_be]
     if not head and number:
         findings.append(Finding(number, f"{HEAD} is missing, so a cut-off end would not be seen"))
-    return Checked(number, before, tuple(findings))
+    return Checked(number, before, tuple(findings), is_whole=True)
 
 
 def state() -> Mapping[str, Any]:
-    """What can be told without walking the chain: its last record, and whether the head agrees."""
+    """What can be told without walking the chain: its last record, whether the head agrees, and the last check."""
     head, last = _read_head(), AuditRecord.objects.order_by("-number").first()
     is_whole = isinstance(head, dict) and last is not None and last.number >= head["number"]
-    return {"number": last.number if last else 0, "at": last.at if last else None, "is_whole": is_whole}
+    return {
+        "number": last.number if last else 0,
+        "at": last.at if last else None,
+        "is_whole": is_whole,
+        "checked": AuditRecord.objects.filter(action="verify_audit_log").order_by("-number").first(),
+    }
 
 
 def _told(noted: str) -> Iterator[tuple[int, str]]:
@@ -130,11 +151,10 @@ def head_agrees() -> bool:
     return AuditRecord.objects.filter(number=head["number"], mac=head["mac"]).exists()
 
 
-def _mac(row: AuditRecord, before: str) -> str:
+def _mac(record: Sequence[Any], before: str, key: bytes) -> str:
     """HMAC-SHA-256 under the audit key, over the record and the MAC before it."""
-    told = [row.number, _utc(row.at), row.user, row.role, row.action, row.flag_id, row.details, before]
-    text = json.dumps(told, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hmac.new(keys().audit, text.encode(), hashlib.sha256).hexdigest()
+    number, at, *rest = record
+    return hmac.digest(key, TEXT.encode([number, _utc(at), *rest, before]).encode(), "sha256").hex()
 
 
 def _seal(number: int, mac: str) -> str:

@@ -20,6 +20,7 @@ from tests.triage.conftest import Clock, signed_in, user
 from triage import audit
 from triage.models import AuditRecord
 from triage.roles import Role
+from triage.views import audit as views
 
 HEAD = "audit-head.json"
 
@@ -250,6 +251,25 @@ def test_an_auditor_checks_the_chain(log: Settings) -> None:
     AuditRecord.objects.filter(number=3).update(user="somebody")
     assert "not as it was written" in client.post("/audit/check").text
     assert AuditRecord.objects.latest("number").details["findings"] == 1
+
+
+def test_a_long_chain_is_checked_a_part_a_request(log: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "PART", 2)
+    AuditRecord.objects.filter(number=2).update(user="somebody")
+    client, so_far, walked = signed_in(user(Role.AUDITOR)), "", []
+    while not walked or not walked[-1].is_whole:
+        context = client.post("/audit/check", {"so_far": so_far}).context
+        walked.append(context["checked"])
+        so_far = context.get("so_far", "")
+    assert [part.records for part in walked] == [2, 4, 6, 6]  # the sign-in is the sixth
+    assert [finding.number for finding in walked[-1].findings] == [2]
+    assert "findings: 1" in client.get("/audit").text
+
+
+def test_where_a_check_is_cannot_be_made_up(log: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "PART", 2)
+    client = signed_in(user(Role.AUDITOR))
+    assert client.post("/audit/check", {"so_far": "5:abc"}).context["checked"].records == 2
 
 
 def test_the_page_says_when_the_end_is_not_in_place(log: Settings) -> None:
