@@ -17,14 +17,16 @@ from pipeline.lake import SCHEMAS, Lake, Load
 LARGEST_BYTES = 48 * 2**20
 """The most that the files of a held table may weigh; in memory it weighs about ten times as much."""
 
-# A later row of the same key ends a version, whichever file brought it: so look at every version of the keys added.
+# A later row of the same key ends a version, whichever file brought it: so look at every version of the keys added that
+# have several; most have one.
 FIND_ENDS = """
 CREATE OR REPLACE TEMP TABLE held_ends AS
-    WITH added AS (SELECT DISTINCT {key} FROM {held} WHERE rowid >= $first),
+    WITH added AS (SELECT DISTINCT {key} FROM {held} WHERE rowid >= {first}),
+    again AS (SELECT {key} FROM {held} {among} GROUP BY {key} HAVING count(*) > 1),
     ends AS (
         SELECT rowid AS place, superseded_at AS was,
                lead(known_at) OVER (PARTITION BY {key} ORDER BY known_at, version) AS superseded_at
-        FROM {held} WHERE $first = 0 OR ({key}) IN (FROM added)
+        FROM {held} SEMI JOIN again USING ({key})
     )
     SELECT place, superseded_at FROM ends WHERE superseded_at IS DISTINCT FROM was
 """
@@ -149,7 +151,8 @@ class Held:
 
     def _find_ends(self, name: str, key: str, first: int) -> None:
         """Say when each version ends, where rows from the place `first` on are new."""
-        self.con.execute(FIND_ENDS.format(held=name, key=key), {"first": first})
+        among = f"SEMI JOIN added USING ({key})" if first else ""
+        self.con.execute(FIND_ENDS.format(held=name, key=key, first=first, among=among))
         self.con.execute(WRITE_ENDS.format(held=name))
         self.con.execute("DROP TABLE held_ends")
 
