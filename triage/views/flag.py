@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -9,7 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from triage import audit, case_file
 from triage.centre import centre
 from triage.deeds import Bound, right_pane, undoable
-from triage.desk import PROPOSALS
+from triage.desk import PROPOSALS, is_about
 from triage.models import Flag, Step
 from triage.roles import READERS
 from triage.route import Route
@@ -42,6 +43,8 @@ def panes(
         ),
         pk=flag_id,
     )
+    if is_about(found, request.user):  # the next flag is named by the form, not by the address that is guarded
+        raise PermissionDenied
     audit.record(request.user, "view", flag_id)
     is_part = request.htmx and not request.htmx.history_restore_request
     context = {
