@@ -74,27 +74,32 @@ settings = Settings.load()
 start(settings)
 from triage import audit, clock
 from triage.models import Attachment, Decision, Evidence, Flag, Note, SavedFilter, Step, User
+from triage.desk import perform
 from triage.publish import publish, unpublished
+from triage.search import search
 from uuid import uuid4
 for night in unpublished(settings):
     publish(settings, night)
-user, _ = User.objects.get_or_create(username="reviewer", defaults={{"role": "reviewer", "member_id": "{MEMBER}"}})
+user, _ = User.objects.get_or_create(username="reviewer", defaults={{"role": "reviewer"}})
+User.objects.get_or_create(username="insured", defaults={{"role": "reviewer", "member_id": "{MEMBER}"}})
 own = Flag.objects.get(member_id="{MEMBER}")
 other = Flag.objects.exclude(member_id="{MEMBER}").order_by("rank").first()
 for flag in (own, other):
     at = clock.now()
-    step = Step.objects.create(step_id=uuid4(), flag=flag, user=user, action="note", at=at, before={{}},
-                               version_after=2)
+    step = Step.objects.create(step_id=uuid4(), flag=flag, user=user, action="note", at=at, version_after=2,
+                               before={{"decisions": [{{"note": "of {MEMBER}"}}]}})
     Note.objects.create(flag=flag, by=user, at=at, text="Called {MEMBER} about {{}}.".format(own.change_id))
     Decision.objects.create(flag=flag, step=step, kind="verdict", state="pending", by=user, at=at, evidence_digest="",
                             verdict="benign", note="{MEMBER}")
     stored = settings.folder("triage") / "attachments" / flag.flag_id
     stored.parent.mkdir(exist_ok=True)
     stored.write_text("of {MEMBER}" if flag == own else "of somebody else")
-    Attachment.objects.create(flag=flag, by=user, at=at, name="a", stored_as=flag.flag_id, content_type="text/plain",
-                              size=1, digest="")
+    Attachment.objects.create(flag=flag, by=user, at=at, name="{MEMBER} call.txt", stored_as=flag.flag_id,
+                              content_type="text/plain", size=1, digest="")
     audit.record(user, "read", flag.flag_id)
-SavedFilter.objects.create(user=user, name="mine", query="q={MEMBER}")
+SavedFilter.objects.create(user=user, name="of {MEMBER}", query="q={MEMBER}")
+search(user, own.change_id)
+perform("hold", user, own.flag_id, uuid4(), own.version, {{"confirm": True}})
 evidence = Evidence.objects.filter(flag=other).first()
 evidence.body["neighbours"] = [{{"payee_id": own.payee_id, "relation": "same_account", "flag_id": own.flag_id}}]
 evidence.save()

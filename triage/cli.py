@@ -118,11 +118,14 @@ def triage_token(settings: Settings, name: str, scopes: str, revoke: bool) -> An
     """
     start(settings)
     from triage import api_tokens
+    from triage.identifying import looks_identifying
 
     if revoke:
         if not api_tokens.revoke(name):
             raise click.UsageError(f"{name}: there is no such token")
         return {"name": name, "revoked": True}, [f"{name} opens nothing from now on"]
+    if looks_identifying(name):
+        raise click.UsageError("a system's name is in the audit log for good: take one without so many digits")
     asked = [scope.strip() for scope in scopes.split(",") if scope.strip()]
     if not asked or set(asked) - set(api_tokens.SCOPES):
         raise click.UsageError(f"--scopes {scopes!r}: name some of {', '.join(api_tokens.SCOPES)}")

@@ -111,6 +111,13 @@ class QueueFilter(filters.FilterSet):
         self.user = user
         super().__init__(data, queryset=STARTS.get(data.get("of", ""), work_list)(user))
 
+    def told(self) -> dict[str, Any]:
+        """The filters as the audit log keeps them: of what somebody typed, only that they did."""
+        given = self.form.cleaned_data if self.form.is_valid() else {}
+        typed = {name for name, each in self.filters.items() if type(each) is filters.CharFilter}
+        told = {name: "…" if name in typed else value for name, value in sorted(given.items()) if value}
+        return {name: value if isinstance(value, list | str | bool) else str(value) for name, value in told.items()}
+
     def filter_queryset(self, queryset: QuerySet[Flag]) -> QuerySet[Flag]:
         """Narrowed down and sorted."""
         narrowed = super().filter_queryset(queryset)

@@ -64,7 +64,7 @@ def _each(found: QuerySet[Flag], do: Callable[[Flag], object]) -> int:
 
 def _end_holds(flag: Flag, ended: QuerySet[Hold]) -> None:
     own = ended.filter(flag=flag)
-    told = sorted((hold.payment_id, str(hold.hold_until), hold.state) for hold in own)
+    told = sorted((hold.pk, str(hold.hold_until), hold.state) for hold in own)
     own.update(state=Hold.State.EXPIRED, at=clock.now())
     if not in_effect(flag):
         drop(flag, frozenset({Kind.RELEASE, Kind.EXTEND}), clock.now())

@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from pipeline.tokens import tombstone_of
 from triage import audit
 from triage.desk import is_about
-from triage.home import home
+from triage.home import home, keys
 from triage.models import Flag, Night, User
 from triage.roles import NAMED_READERS
 
@@ -92,7 +93,8 @@ def search(user: User, asked: str) -> Answer:
     scored = [] if flags or not asked else _scored(user, asked, [c for c in columns if c != "flag_id"], nights)
     if flags or scored:
         changes = sorted({each.change_id for each in (*flags, *scored)})
-        audit.record(user, "search", flags[0].flag_id if flags else "", changes=changes[:20], many=len(changes))
+        told = [tombstone_of(keys(), "change", change_id) for change_id in changes[:20]]  # the log outlives the change
+        audit.record(user, "search", flags[0].flag_id if flags else "", changes=told, many=len(changes))
     return Answer(asked, flags, scored, nights)
 
 

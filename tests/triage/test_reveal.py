@@ -15,7 +15,7 @@ from pipeline import vault
 from pipeline.settings import Settings
 from tests.triage.conftest import Clock, flag_of, signed_in, user
 from triage.home import keys
-from triage.models import AuditRecord, Flag
+from triage.models import AuditRecord, Flag, Note
 from triage.roles import Role
 from triage.views import reveal
 
@@ -66,7 +66,11 @@ def test_it_leaves_a_record_of_what_and_why_without_the_value(flag: Flag, review
     ask(reviewer, flag, "national_id", "complaint", "the police asked")
     (told,) = reveals()
     assert (told.user, told.flag_id) == ("reviewer", flag.flag_id)
-    assert told.details == {"value": "national_id", "why": "complaint", "more": "the police asked"}
+    note = Note.objects.get(flag=flag)
+    assert told.details == {"value": "national_id", "why": "complaint", "note": note.pk}
+    assert (note.text, note.by.username) == ("the police asked", "reviewer")
+    page = signed_in(user(Role.AUDITOR)).get("/audit?action=reveal").text
+    assert "the police asked" in page
 
 
 def test_the_record_is_kept_before_the_vault_is_opened(

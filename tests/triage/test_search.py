@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.settings import Settings
+from pipeline.tokens import tombstone_of
 from triage import search as module
+from triage.home import keys
 from triage.models import AuditRecord, Flag, Night, User
 from triage.search import WHY_NOT, below_capacity, search
 
@@ -24,7 +26,8 @@ def scores(reviewed: Settings) -> pd.DataFrame:
 def test_a_flagged_change_is_answered_with_its_flag(cast: dict[str, User], first: Flag) -> None:
     answer = search(cast["reviewer"], f" {first.change_id} ")
     assert (answer.flags, answer.scored) == ([first], [])
-    assert AuditRecord.objects.get(action="search").details == {"changes": [first.change_id], "many": 1}
+    token = tombstone_of(keys(), "change", first.change_id)
+    assert AuditRecord.objects.get(action="search").details == {"changes": [token], "many": 1}
 
 
 def test_an_unflagged_change_is_answered_with_why_not(cast: dict[str, User], scores: pd.DataFrame) -> None:

@@ -34,7 +34,7 @@ class FlagsQuery(forms.Form):
     night = forms.DateField(required=False)
     queue = forms.ChoiceField(required=False, choices=Flag.Queue.choices)
     state = forms.ChoiceField(required=False, choices=Flag.State.choices)
-    after = forms.CharField(required=False, max_length=40)
+    after = forms.RegexField(r"^F-[0-9a-f]{16}$", required=False)
     size = forms.IntegerField(required=False, min_value=1, max_value=LARGEST_PAGE)
 
 

@@ -16,13 +16,15 @@ from django.utils.translation import gettext_lazy as _
 
 from triage import audit
 from triage.home import home
-from triage.models import AuditRecord
+from triage.models import AuditRecord, Note
 from triage.roles import AUDITORS
 from triage.route import Route
 
 PAGE = 100
 PART = 50_000  # records checked in one request: a second or two
 SALT = "audit check"
+WITH_NOTE = ("reveal", "reveal_refused")
+"""Actions whose record names a note, which is read from the flag as long as there is one."""
 
 
 class Wanted(forms.Form):
@@ -39,10 +41,14 @@ def audit_log(request: HttpRequest) -> HttpResponse:
     """List records, the latest first. Reading the log leaves a record too."""
     form = Wanted(request.GET)
     wanted = form.cleaned_data if form.is_valid() else {}
-    audit.record(request.user, "read_audit_log", wanted={k: str(v) for k, v in wanted.items() if v})
+    is_there = _records(wanted).exists()  # what is in no record is not put into one: it may be anything
+    told = {name: str(value) if is_there else "…" for name, value in wanted.items() if value}
+    audit.record(request.user, "read_audit_log", wanted=told)
     rows = list(_records(wanted)[: PAGE + 1])
+    notes = Note.objects.in_bulk([row.details.get("note") for row in rows if row.action in WITH_NOTE])
     for row in rows:
         row.told = json.dumps(row.details, ensure_ascii=False, sort_keys=True)[1:-1] if row.details else ""
+        row.note = notes.get(row.details.get("note")) if row.action in WITH_NOTE else None
     context = {
         "form": form,
         "rows": rows[:PAGE],

@@ -57,9 +57,11 @@ def as_excel(request: HttpRequest) -> HttpResponse:
 
 def _rows(request: HttpRequest) -> Iterator[list[Any]]:
     """A heading and the flags of the list, as the user may see them. One record tells of the whole."""
-    flags = _listed(request)
-    filters = {name: request.GET.getlist(name) for name in sorted(request.GET) if name != "q"}
-    audit.record(request.user, "export", route=request.resolver_match.url_name, filter=filters, count=flags.count())
+    narrowed = QueueFilter(request.GET, request.user)
+    flags = narrowed.qs
+    audit.record(
+        request.user, "export", route=request.resolver_match.url_name, filter=narrowed.told(), count=flags.count()
+    )
     return _shown(flags, request.user)
 
 
@@ -68,10 +70,6 @@ def _shown(flags: QuerySet[Flag], user: User) -> Iterator[list[Any]]:
     for row in flags.values(*COLUMNS).iterator(BATCH):
         row |= {name: shown(user, kind, row[name]) for name, kind in KINDS.items()}
         yield list((row | {"account_hint": shown_hint(user, row["account_hint"])}).values())
-
-
-def _listed(request: HttpRequest) -> QuerySet[Flag]:
-    return QueueFilter(request.GET, request.user).qs
 
 
 def _text(value: Any) -> str:

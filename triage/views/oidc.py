@@ -13,7 +13,7 @@ import jwt
 import requests
 from django.conf import settings
 from django.contrib import messages
-from django.core.exceptions import SuspiciousOperation
+from django.core.exceptions import SuspiciousOperation, ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as say
@@ -86,13 +86,17 @@ def _user_of(claims: dict[str, Any]) -> User | None:
     return user
 
 
+REFUSALS = (SuspiciousOperation, ValidationError, jwt.PyJWTError, requests.RequestException, KeyError, ValueError)
+"""What a sign-on can fail with that is no fault of ours."""
+
+
 class Return(OIDCAuthenticationCallbackView):
     """Back from the provider: sign in, or say that it did not work, and nothing more."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
         try:
             return super().get(request)
-        except (SuspiciousOperation, jwt.PyJWTError, requests.RequestException, KeyError, ValueError) as error:
+        except REFUSALS as error:
             LOG.warning("single sign-on was refused: %s", type(error).__name__)
             return self.login_failure()
 

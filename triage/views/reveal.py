@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
@@ -19,14 +18,12 @@ from django.views.decorators.debug import sensitive_variables
 from pipeline import vault
 from triage import audit, clock
 from triage.home import home, keys
-from triage.models import AuditRecord, Flag, User
+from triage.identifying import looks_identifying
+from triage.models import AuditRecord, Flag, Note, User
 from triage.roles import REVIEWERS
 from triage.route import Route
 
 LOG = logging.getLogger(__name__)
-SEPARATORS = re.compile(r"[\s.\-/]")
-IDENTIFYING = re.compile(r"\d{9}|[1-8]\d{4}2[AB]\d{6}", re.IGNORECASE)
-"""Digits as an account or a national id has them, once separators are taken away."""
 
 
 class Value(models.TextChoices):
@@ -55,7 +52,7 @@ class Why(models.TextChoices):
 
 
 class Asked(forms.Form):
-    """One value, and why. What is written is kept in the audit log for good, so it must identify nobody."""
+    """One value, and why. What is written is a note of the flag and goes with it: the audit log has its number."""
 
     value = forms.ChoiceField(label=_("Value"))
     why = forms.ChoiceField(label=_("Reason"), choices=[("", _("Choose a reason")), *Why.choices])
@@ -63,7 +60,7 @@ class Asked(forms.Form):
         label=_("More about the reason"),
         required=False,
         max_length=200,
-        help_text=_("Kept in the audit log. No name, number or account."),
+        help_text=_("Kept with the flag. No name, number or account."),
     )
 
     def __init__(self, *given: object, flag: Flag) -> None:
@@ -72,7 +69,7 @@ class Asked(forms.Form):
 
     def clean_more(self) -> str:
         more = str(self.cleaned_data["more"]).strip()
-        if IDENTIFYING.search(SEPARATORS.sub("", more)):
+        if looks_identifying(more):
             raise forms.ValidationError(_("This looks like an account or a national id. Say it without the number."))
         return more
 
@@ -128,7 +125,8 @@ def _keep_record(user: User, flag: Flag, value: Value, why: str, more: str) -> N
         audit.take_turn()
         today = AuditRecord.objects.filter(user=user.username, action="reveal", at__gte=start).count()
         action = "reveal" if today < limit else "reveal_refused"
-        audit.record(user, action, flag.flag_id, value=value, why=why, more=more)
+        note = Note.objects.create(flag=flag, by=user, at=clock.now(), text=more) if more else None
+        audit.record(user, action, flag.flag_id, value=value, why=why, **({"note": note.pk} if note else {}))
     if today >= limit:
         LOG.warning("user %s asked for more than %d full values on %s", user.pk, limit, clock.today())
         raise TooMany
