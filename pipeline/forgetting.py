@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ def purge(settings: Settings, until: date, member: str | None, dry_run: bool) ->
     """
     from pipeline.errors import InputMissing
     from pipeline.session import opened
+    from pipeline.withdraw import alone
 
     if not (settings.folder("lake") / "loads").is_dir():
         raise InputMissing(f"{settings.folder('lake')}: the lake is empty; there is nothing to purge")
@@ -42,7 +44,7 @@ def purge(settings: Settings, until: date, member: str | None, dry_run: bool) ->
         from triage.cli import start
 
         start(settings)
-    with opened(settings, writing=not dry_run) as session:
+    with opened(settings, writing=not dry_run) as session, nullcontext() if dry_run else alone(settings):
         if member:
             clocks = {"person": _erased(session, member, until, has_triage, really=not dry_run)}
             soon: Clocks = {}

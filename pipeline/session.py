@@ -106,8 +106,10 @@ def opened(settings: Settings, *, writing: bool = True) -> Iterator[Session]:
         session = Session(settings, keys, lake, con)
         if (lake.root / UNFINISHED).exists():
             from pipeline.erase import resume
+            from pipeline.withdraw import alone
 
-            resume(session)
+            with alone(settings):
+                resume(session)
         yield session
 
 

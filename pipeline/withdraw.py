@@ -9,12 +9,13 @@ import csv
 import io
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from pipeline.files import write_json, write_text
+from pipeline.files import only_holder, write_json, write_text
 from pipeline.settings import Settings
 
 PUBLISHED = ("flags", "scores", "evidence", "outcomes")
@@ -55,6 +56,14 @@ class Counts:
         day = path.stem[:10]
         if folder in (*PUBLISHED, *PAPERS):
             self.nights.add(date.fromisoformat(day))
+
+
+def alone(settings: Settings, *, wait: bool = True) -> AbstractContextManager[bool]:
+    """Be the only one who rewrites holds/, releases/ and outcomes/: a purge, or the reviewers' hand-over.
+
+    It is taken before the reviewers' database is written, and kept until that is done.
+    """
+    return only_holder(settings.folder("releases") / ".lock", wait=wait)
 
 
 def withdraw(settings: Settings, gone: Gone, on: date, *, really: bool) -> Counts:

@@ -6,18 +6,17 @@ home, tells a log whose end was cut off. Details never hold a name, an account o
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 
+from pipeline.files import only_holder
 from triage import clock
 from triage.home import home, keys
 from triage.locks import Turn, wait_for
@@ -168,21 +167,12 @@ def _utc(at: datetime) -> str:
 
 def _keep_head(number: int, mac: str) -> None:
     """Note the end of the log. If this does not happen any more, the next record's does: a log may be ahead of it."""
-    with _only_writer_of_head():
+    with only_holder(home().folder("triage") / f".{HEAD}.lock"):
         before = _read_head()
         if not isinstance(before, dict) or before["number"] < number:
             temporary = home().folder("triage") / f".{HEAD}.part"
             temporary.write_text(json.dumps({"number": number, "mac": mac, "seal": _seal(number, mac)}))
             temporary.replace(home().folder("triage") / HEAD)
-
-
-@contextmanager
-def _only_writer_of_head() -> Iterator[None]:
-    folder = home().folder("triage")
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f".{HEAD}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _read_head() -> dict[str, Any] | Finding | None:

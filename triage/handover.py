@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from django.db import transaction
+from django.db.models import QuerySet
 
 from pipeline.files import write_text
 from pipeline.holds import COLUMNS
 from pipeline.published import csv_text, write_parquet
+from pipeline.withdraw import alone
 from triage import audit, clock
 from triage.home import home
-from triage.locks import Turn, wait_for
 from triage.models import Decision, Flag, Hold
 from triage.reasons import Verdict
 
@@ -53,30 +54,48 @@ class HandedOver:
 
 
 def write() -> HandedOver:
-    """Write every step that can no longer be undone and is in no file yet. Safe to call at any time."""
-    at = clock.now()
-    settled = at - timedelta(seconds=home().params.triage.undo_seconds)
-    verdicts = Decision.objects.filter(
+    """Write every step that can no longer be undone and is in no file yet. Safe to call at any time.
+
+    Nothing is written while a purge rewrites the same files: the next call does it.
+    """
+    if not (_settled_verdicts().exists() or _settled_holds().exists()):
+        return HandedOver()
+    with alone(home(), wait=False) as is_free:
+        return _write() if is_free else HandedOver()
+
+
+def _settled_verdicts() -> QuerySet[Decision]:
+    return Decision.objects.filter(
         kind=Decision.Kind.VERDICT,
         state__in=[Decision.State.IN_FORCE, Decision.State.REPLACED],  # one replaced later was in force in its time
-        decided_at__lt=settled,
+        decided_at__lt=_settled(),
         handed_over_at=None,
     )
-    holds = Hold.objects.filter(state__in=[Hold.State.HELD, Hold.State.RELEASED], at__lt=settled, handed_over_at=None)
-    with transaction.atomic():
-        wait_for(Turn.HAND_OVER)
-        ids = {*verdicts.values_list("flag_id", flat=True), *holds.values_list("flag_id", flat=True)}
-        if not ids:
-            return HandedOver()
-        list(Flag.objects.select_for_update().filter(pk__in=ids).order_by("pk"))  # an undo under way ends first
-        decided, kept_back = list(verdicts.order_by("decided_at", "pk")), list(holds.order_by("at", "pk"))
-        _write_outcomes(decided)
-        _write_holds(kept_back)
-        verdicts.filter(pk__in=[each.pk for each in decided]).update(handed_over_at=at)
-        holds.filter(pk__in=[each.pk for each in kept_back]).update(handed_over_at=at)
-        held = sum(each.state == Hold.State.HELD for each in kept_back)
-        done = HandedOver(len(decided), held, len(kept_back) - held)
-        audit.record(None, "hand_over", **vars(done))
+
+
+def _settled_holds() -> QuerySet[Hold]:
+    states = [Hold.State.HELD, Hold.State.RELEASED]
+    return Hold.objects.filter(state__in=states, at__lt=_settled(), handed_over_at=None)
+
+
+def _settled() -> datetime:
+    """What was done before this can no longer be undone."""
+    return clock.now() - timedelta(seconds=home().params.triage.undo_seconds)
+
+
+@transaction.atomic
+def _write() -> HandedOver:
+    at, verdicts, holds = clock.now(), _settled_verdicts(), _settled_holds()
+    ids = {*verdicts.values_list("flag_id", flat=True), *holds.values_list("flag_id", flat=True)}
+    list(Flag.objects.select_for_update().filter(pk__in=ids).order_by("pk"))  # an undo under way ends first
+    decided, kept_back = list(verdicts.order_by("decided_at", "pk")), list(holds.order_by("at", "pk"))
+    _write_outcomes(decided)
+    _write_holds(kept_back)
+    Decision.objects.filter(pk__in=[each.pk for each in decided]).update(handed_over_at=at)
+    Hold.objects.filter(pk__in=[each.pk for each in kept_back]).update(handed_over_at=at)
+    held = sum(each.state == Hold.State.HELD for each in kept_back)
+    done = HandedOver(len(decided), held, len(kept_back) - held)
+    audit.record(None, "hand_over", **vars(done))
     return done
 
 

@@ -11,7 +11,6 @@ class Turn(IntEnum):
     """What is done by one process at a time. The numbers are PostgreSQL's names for the locks."""
 
     AUDIT = 7_402_817
-    HAND_OVER = 7_402_818
 
 
 def wait_for(turn: Turn) -> None:
