@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from triage import sayings
-from triage.reasons import ALL_REASONS, EvidenceKind, Verdict
+from triage.identifying import looks_identifying
+from triage.reasons import ALL_REASONS, Confidence, EvidenceKind, Verdict
 from triage.roles import Role
 
 
@@ -39,6 +41,12 @@ class User(AbstractUser):
 
     def __str__(self) -> str:
         return self.username
+
+    def clean(self) -> None:
+        """A name is in the audit log for good."""
+        super().clean()
+        if looks_identifying(self.username):
+            raise ValidationError({"username": _("This looks like an account or a national id. Take another name.")})
 
     def _get_session_auth_hash(self, secret: Any = None) -> str:
         """A session is good for one password, one role and until it is ended: Django compares this on each request."""
@@ -121,6 +129,7 @@ class Flag(models.Model):
     opened_at = models.DateTimeField()  # when it was first published here
     closed_at = models.DateTimeField(null=True)
     verdict = models.CharField(max_length=20, blank=True, choices=Verdict)
+    duplicate_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="duplicates")
     needs_second_look = models.BooleanField(default=False)
     version = models.IntegerField(default=1)  # goes up with every change anybody makes
 
@@ -224,6 +233,11 @@ class Decision(models.Model):
     verdict = models.CharField(max_length=20, blank=True, choices=Verdict)
     reason_code = models.CharField(max_length=10, blank=True, choices=ALL_REASONS)
     evidence_kind = models.CharField(max_length=30, blank=True, choices=EvidenceKind)
+    confidence = models.SmallIntegerField(null=True, choices=Confidence)
+    duplicate_of = models.ForeignKey(Flag, null=True, on_delete=models.SET_NULL, related_name="+")
+    loss_paid = models.DecimalField(max_digits=18, decimal_places=2, null=True)  # of fraud and of a stopped attempt
+    loss_prevented = models.DecimalField(max_digits=18, decimal_places=2, null=True)
+    loss_recovered = models.DecimalField(max_digits=18, decimal_places=2, null=True)
     until = models.DateField(null=True)  # of a suppression or a longer hold
     note = models.TextField(blank=True)
     approver = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="approvals")
@@ -346,24 +360,29 @@ class Tombstone(models.Model):
 
 
 class Tally(models.Model):
-    """What stays of flags that were purged: how many of a month had which queue or amount, and which verdict.
+    """What stays of flags that were purged: counts of a month or a day, one coarse property at a time.
 
-    One coarse property at a time, so that a row describes no one flag; whoever shows it keeps back small numbers.
+    A row describes no one flag. `triage.tally` makes and reads them.
     """
 
     class Of(models.TextChoices):
         QUEUE = "queue", _("Queue")
-        AMOUNT = "amount", _("Amount at risk")
+        AMOUNT = "amount", _("Amount at risk")  # the number of digits of the whole euros
+        HOURS = "hours", _("Time to verdict")  # at most so many
+        SECOND = "second", _("Second look")  # what it found
+        RELEASED = "released", _("Released")  # its `flags` are euros, rounded to one digit a flag
+        CAME = "came", _("Flags in")  # by day and queue
+        WENT = "went", _("Flags out")  # by day and verdict
 
-    month = models.DateField()  # its first day, of the night that first flagged
+    period = models.DateField()  # the first day of the month that first flagged; of CAME and WENT the day itself
     of = models.CharField(max_length=10, choices=Of)
-    value = models.CharField(max_length=20)  # a queue, or the number of digits of the whole euros
+    value = models.CharField(max_length=20, blank=True)
     verdict = models.CharField(max_length=20, blank=True)  # empty: nobody judged in time
     flags = models.IntegerField()
 
     class Meta:
         constraints = [  # noqa: RUF012
-            models.UniqueConstraint(fields=["month", "of", "value", "verdict"], name="one_tally_a_property")
+            models.UniqueConstraint(fields=["period", "of", "value", "verdict"], name="one_tally_a_property")
         ]
 
 

@@ -12,6 +12,7 @@ import smtplib
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,7 +24,7 @@ from django.db.models import Count, F, Sum
 from django.utils.translation import gettext as say
 
 from pipeline.errors import SettingsError
-from triage import clock
+from triage import clock, sayings
 from triage.models import Flag, Night, Notice
 
 Channel = Notice.Channel
@@ -115,7 +116,7 @@ def _mail(body: dict[str, Any]) -> None:
     lines = [
         *(f"{label}: {many}" for label, many in queues.items()),
         say("New: %(many)s") % {"many": body["new"]},
-        say("At risk: %(euros)s EUR") % {"euros": body["amount_at_risk"]},
+        say("At risk: %(amount)s") % {"amount": sayings.euros(Decimal(body["amount_at_risk"]))},
         body["link"],
     ]
     subject = say("PayeeWatch: the night of %(night)s") % {"night": body["night"]}

@@ -6,8 +6,8 @@ tombstone, a tally that describes no one flag, and the audit log, which names fl
 
 from __future__ import annotations
 
+import json
 import re
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -15,11 +15,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from pipeline.tokens import tombstone_of
 from pipeline.withdraw import Gone, scrub_row, without
-from triage import audit, clock
+from triage import audit, clock, tally
 from triage.home import home, keys
 from triage.models import (
     Attachment,
@@ -31,7 +31,7 @@ from triage.models import (
     Note,
     Notice,
     SavedFilter,
-    Tally,
+    Step,
     Tombstone,
     User,
 )
@@ -40,6 +40,8 @@ PERTINENT = ("confirmed_fraud", "attempt_stopped")
 NOT_PERTINENT = ("benign", "duplicate", "data_error")
 FOLDERS = ("attachments", "case-files")
 """Below triage/ of the home: where files kept with flags are."""
+WRITTEN = ((Note, "text"), (Decision, "note"), (Decision, "returned_because"), (Attachment, "name"))
+"""Where people write what they like about a flag."""
 ERASED = "[erased]"
 DELIVERED_DAYS = 30
 STRAY_AFTER = timedelta(days=1)
@@ -104,7 +106,7 @@ def erase(ids: Mapping[str, Collection[str]], on: date, *, really: bool) -> dict
             | Q(pk__in=ids["flag"])
         )  # fmt: skip
         counts, own = _count(flags), set(flags.values_list("pk", flat=True))
-        files = _delete(flags, "erasure", on, tally=False) if really else []
+        files = _delete(flags, "erasure", on, counted=False) if really else []
         counts["triage/evidence"] = _scrub_evidence(Gone(ids=names), own, really=really)
         counts["triage/text"] = _scrub_text(names, own, really=really)
         if really:
@@ -140,12 +142,12 @@ def _count(flags: QuerySet[Flag]) -> dict[str, int]:
     }
 
 
-def _delete(flags: QuerySet[Flag], why: str, on: date, *, tally: bool = True) -> list[Path]:
+def _delete(flags: QuerySet[Flag], why: str, on: date, *, counted: bool = True) -> list[Path]:
     """Delete flags, leaving tombstones and the tally. Returns the files that went with them, to unlink on commit."""
     gone = list(flags.select_for_update())
     ids = [flag.pk for flag in gone]
-    if tally:
-        _tally(gone)
+    if counted:
+        tally.keep(gone)
     _bury("flag", ids, why, on)
     files = [
         home().folder("triage") / folder / name
@@ -164,22 +166,6 @@ def _delete(flags: QuerySet[Flag], why: str, on: date, *, tally: bool = True) ->
 def _bury(kind: str, ids: Iterable[str], why: str, on: date) -> None:
     stones = [Tombstone(token=tombstone_of(keys(), kind, each), kind=kind, purged_on=on, clock=why) for each in ids]
     Tombstone.objects.bulk_create(stones, BATCH, ignore_conflicts=True)
-
-
-def _tally(flags: Iterable[Flag]) -> None:
-    """Count what goes, by month and one coarse property at a time."""
-    counted: Counter[tuple[date, str, str, str]] = Counter()
-    for flag in flags:
-        month = flag.first_flagged_on.replace(day=1)
-        verdict = flag.verdict if flag.state == Flag.State.CLOSED else ""
-        counted[month, Tally.Of.QUEUE, flag.queue, verdict] += 1
-        counted[month, Tally.Of.AMOUNT, str(len(str(int(flag.amount_at_risk)))), verdict] += 1
-    for (month, of, value, verdict), many in sorted(counted.items()):
-        row, made = Tally.objects.get_or_create(
-            month=month, of=of, value=value, verdict=verdict, defaults={"flags": many}
-        )
-        if not made:
-            Tally.objects.filter(pk=row.pk).update(flags=F("flags") + many)
 
 
 def _forget_lists(lists: Collection[str], *, really: bool) -> int:
@@ -228,18 +214,25 @@ def _scrub_evidence(gone: Gone, own: Collection[str] = (), *, really: bool) -> i
 
 
 def _scrub_text(names: frozenset[str], own: Collection[str], *, really: bool) -> int:
-    """Mentions in what people wrote, in filters, notices, nights' accounts, and users' own numbers."""
+    """Mentions in what people wrote, in notices, nights' accounts and users' own numbers; a filter goes whole."""
     mentions, many = _pattern(names), 0
-    for model, field in ((Note, "text"), (Decision, "note"), (Decision, "returned_because"), (SavedFilter, "query")):
-        rows = model.objects.exclude(**{field: ""})
-        if model is not SavedFilter:
-            rows = rows.exclude(flag__in=own)  # those go whole
-        for row in rows.iterator(BATCH):
+    for model, field in WRITTEN:
+        for row in model.objects.exclude(**{field: ""}).exclude(flag__in=own).iterator(BATCH):  # those go whole
             told = getattr(row, field)
             if mentions.search(told):
                 many += 1
                 if really:
                     model.objects.filter(pk=row.pk).update(**{field: mentions.sub(ERASED, told)})
+    saved = [row.pk for row in SavedFilter.objects.iterator(BATCH) if mentions.search(f"{row.name} {row.query}")]
+    many += len(saved)
+    if really:
+        SavedFilter.objects.filter(pk__in=saved).delete()
+    for step in Step.objects.exclude(flag__in=own).iterator(BATCH):  # what a decision said before it was changed
+        told = json.dumps(step.before)
+        if mentions.search(told):
+            many += 1
+            if really:
+                Step.objects.filter(pk=step.pk).update(before=json.loads(mentions.sub(ERASED, told)))
     for model, field in ((Night, "run"), (Notice, "body")):
         for row in model.objects.iterator(BATCH):
             left, gone = without(getattr(row, field), names)

@@ -15,6 +15,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
+from django import template
 from django.utils import formats, timezone
 from django.utils.translation import gettext as say
 from django.utils.translation import ngettext
@@ -22,6 +23,7 @@ from django.utils.translation import ngettext
 from pipeline import wording
 from triage.vocabulary import FIELDS, MATCHES, PAYEE_TYPES, SENTENCES, WEAK_MATCHES
 
+register = template.Library()
 IDENTITY = frozenset({"name", "birth_date", "national_id"})
 TO_NEW = "_to_new_account"
 Body = Mapping[str, Any]
@@ -34,13 +36,17 @@ def number(value: float | Decimal | None, digits: int = 0) -> str:
     return str(formats.number_format(round(value, digits), digits, use_l10n=True, force_grouping=True))
 
 
+@register.filter
 def euros(amount: Decimal | float | None, digits: int = 2) -> str:
-    """`1840` -> `1,840.00 EUR`."""
-    return "–" if amount is None else say("%(amount)s EUR") % {"amount": number(amount, digits)}
+    """`1840` -> `€1,840.00`; in French `1 840,00 €`. A filter of every template."""
+    if amount is None:
+        return "–"
+    sign = "-" if amount < 0 else ""
+    return sign + say("€%(amount)s") % {"amount": number(abs(amount), digits)}
 
 
 def rough_euros(amount: Decimal | float | None) -> str:
-    """Whole euros, from a hundred on: `1840.40` -> `1,840 EUR`."""
+    """Whole euros, from a hundred on: `1840.40` -> `€1,840`."""
     return euros(amount, 0 if amount is not None and (abs(amount) >= 100 or amount == 0) else 2)
 
 

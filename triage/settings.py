@@ -84,7 +84,7 @@ TEMPLATES = [
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "APP_DIRS": True,
         "OPTIONS": {
-            "builtins": ["triage.pseudonyms"],
+            "builtins": ["triage.pseudonyms", "triage.sayings"],
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.template.context_processors.i18n",

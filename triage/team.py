@@ -1,4 +1,7 @@
-"""How the team's work goes: figures of flags, holds and verdicts together, and never of one person."""
+"""How the team's work goes: figures of flags, holds and verdicts together, and never of one person.
+
+Flags that were purged count by what `triage.tally` kept of them.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,21 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from math import sqrt
-from statistics import quantiles
+from statistics import median, quantiles
 from typing import Any
 
 from django.db.models import Count, F, Q, Sum
 from django.db.models.functions import TruncDate
 
+from triage import tally
 from triage.home import home
-from triage.models import Decision, Flag, Hold
+from triage.models import Decision, Flag, Hold, Tally
 
 DAYS = 14
 """Of flags in and out."""
 WINDOW = 90
-"""Days over which verdicts are counted."""
+"""Days over which verdicts are counted, and the rest of the month before them."""
+ENOUGH_FOR_TENTHS = 10
 FRAUD = ("confirmed_fraud", "attempt_stopped")
 JUDGED = (*FRAUD, "benign", "inconclusive")
 """Verdicts about the change; a duplicate or a data error says nothing about how well flags are chosen."""
@@ -76,52 +81,77 @@ class Times:
     ninety: float | None
 
 
+def since(today: date) -> date:
+    """From when on flags count: the first day of a month, because of purged flags only the month is known."""
+    return (today - timedelta(days=WINDOW)).replace(day=1)
+
+
 def days(today: date) -> list[Day]:
     """The last two weeks, oldest first."""
     first = today - timedelta(days=DAYS - 1)
+    night = first - timedelta(days=1)  # a night's flags are the next day's work
     came: dict[date, Counter[str]] = {}
-    rows = Flag.objects.filter(first_flagged_on__gte=first - timedelta(days=1)).values_list("first_flagged_on", "queue")
-    for night, queue, many in rows.annotate(many=Count("pk")):
-        came.setdefault(night + timedelta(days=1), Counter())[queue] += many  # a night's flags are the next day's work
+    rows = Flag.objects.filter(first_flagged_on__gte=night).values_list("first_flagged_on", "queue")
+    purged = [(on, queue, many) for on, queue, _, many in tally.kept(Tally.Of.CAME, night)]
+    for on, queue, many in (*rows.annotate(many=Count("pk")), *purged):
+        came.setdefault(on + timedelta(days=1), Counter())[queue] += many
     went: dict[date, Counter[str]] = {}
     closed = Flag.objects.filter(state=Flag.State.CLOSED, closed_at__date__gte=first)
-    for on, verdict, many in (
-        closed.annotate(on=TruncDate("closed_at")).values_list("on", "verdict").annotate(many=Count("pk"))
-    ):
+    standing = closed.annotate(on=TruncDate("closed_at")).values_list("on", "verdict").annotate(many=Count("pk"))
+    purged = [(on, verdict, many) for on, _, verdict, many in tally.kept(Tally.Of.WENT, first)]
+    for on, verdict, many in (*standing, *purged):
         went.setdefault(on, Counter())[verdict] += many
     listed = [first + timedelta(days=n) for n in range(DAYS)]
     return [Day(on, came.get(on, Counter()), went.get(on, Counter())) for on in listed]
 
 
-def precision(now: datetime, queues: Sequence[str]) -> Share:
+def precision(today: date, queues: Sequence[str]) -> Share:
     """Of the flags of these queues judged lately, how many were fraud or a stopped attempt."""
-    since = now - timedelta(days=WINDOW)
-    judged = Flag.objects.filter(state=Flag.State.CLOSED, closed_at__gte=since, queue__in=queues, verdict__in=JUDGED)
-    return Share(judged.filter(verdict__in=FRAUD).count(), judged.count())
+    judged = Flag.objects.filter(
+        state=Flag.State.CLOSED, first_flagged_on__gte=since(today), queue__in=queues, verdict__in=JUDGED
+    )
+    counted = Counter(dict(judged.values_list("verdict").annotate(many=Count("pk"))))
+    for _, queue, verdict, many in tally.kept(Tally.Of.QUEUE, since(today)):
+        if queue in queues and verdict in JUDGED:
+            counted[verdict] += many
+    return Share(sum(counted[verdict] for verdict in FRAUD), counted.total())
 
 
-def times(now: datetime) -> Times:
-    since = now - timedelta(days=WINDOW)
-    closed = Flag.objects.filter(state=Flag.State.CLOSED, closed_at__gte=since).values_list("opened_at", "closed_at")
-    hours = sorted((end - start).total_seconds() / 3600 for start, end in closed)
-    if len(hours) < 2:
-        return Times(len(hours), hours[0] if hours else None, None)
+def times(today: date) -> Times:
+    closed = Flag.objects.filter(state=Flag.State.CLOSED, first_flagged_on__gte=since(today), closed_at__isnull=False)
+    hours = [tally.hours_of(flag) for flag in closed.only("opened_at", "closed_at")]
+    for _, at_most, _, many in tally.kept(Tally.Of.HOURS, since(today)):
+        hours += [float(at_most)] * many
+    hours.sort()
+    if len(hours) < ENOUGH_FOR_TENTHS:
+        return Times(len(hours), median(hours) if hours else None, None)
     tenths = quantiles(hours, n=10, method="inclusive")
     return Times(len(hours), tenths[4], tenths[8])
 
 
 def money() -> dict[str, Decimal]:
-    """Euros: held now, proposed, released, and what was kept back of flags judged fraud or a stopped attempt."""
-    by_state = dict(Hold.objects.values_list("state").annotate(sum=Sum("amount")))
-    stopped = Hold.objects.filter(flag__verdict__in=FRAUD, state__in=[Hold.State.HELD, Hold.State.EXPIRED])
-    lost = Flag.objects.filter(verdict__in=FRAUD, state=Flag.State.CLOSED).aggregate(sum=Sum("amount_paid"))["sum"]
+    """Euros: held now, proposed, released, and what verdicts of fraud or a stopped attempt say was lost or not."""
+    released = Hold.objects.filter(state=Hold.State.RELEASED).aggregate(sum=Sum("amount"))["sum"] or Decimal(0)
+    judged = Decision.objects.filter(
+        kind=Decision.Kind.VERDICT, state=Decision.State.IN_FORCE, verdict__in=FRAUD, flag__state=Flag.State.CLOSED
+    )
+    losses = judged.aggregate(prevented=Sum("loss_prevented"), paid=Sum("loss_paid"), recovered=Sum("loss_recovered"))
     return {
-        "held": by_state.get("held") or Decimal(0),
-        "proposed": by_state.get("proposed") or Decimal(0),
-        "released": by_state.get("released") or Decimal(0),
-        "prevented": stopped.aggregate(sum=Sum("amount"))["sum"] or Decimal(0),
-        "paid": lost or Decimal(0),
+        "held": _kept_back(Hold.State.HELD),
+        "proposed": _kept_back(Hold.State.PROPOSED),
+        "released": released + sum(many for *_, many in tally.kept(Tally.Of.RELEASED)),
+        **{name: amount or Decimal(0) for name, amount in losses.items()},
     }
+
+
+def _kept_back(state: Hold.State) -> Decimal:
+    """Euros of flags with holds in a state: of later payments, at least what is at risk."""
+    in_state = Q(holds__state=state)
+    flags = Flag.objects.filter(in_state).annotate(
+        known=Sum("holds__amount", filter=in_state), later=Count("holds", filter=in_state & Q(holds__payment_id=""))
+    )
+    rows = flags.values_list("amount_at_risk", "known", "later")
+    return sum((max(known or 0, at_risk if later else 0) for at_risk, known, later in rows), Decimal(0))
 
 
 LEFT = (0, 7, 30, 90)
@@ -149,7 +179,10 @@ def expiring(today: date, most: int = 8) -> list[dict[str, Any]]:
 def agreement() -> Agreement:
     """Verdicts of second looks beside the verdicts they were a second look at."""
     second = Decision.objects.filter(kind=Decision.Kind.SECOND_LOOK, state=Decision.State.IN_FORCE)
-    return agreed([(_sort(own), _sort(given)) for own, given in second.values_list("flag__verdict", "verdict") if own])
+    pairs = [(own, given) for own, given in second.values_list("flag__verdict", "verdict") if own]
+    for _, given, own, many in tally.kept(Tally.Of.SECOND):
+        pairs += [(own, given)] * many
+    return agreed([(_sort(own), _sort(given)) for own, given in pairs])
 
 
 def _sort(verdict: str) -> str:

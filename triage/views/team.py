@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -36,17 +37,21 @@ def page(request: HttpRequest) -> HttpResponse:
     """Show the team's figures."""
     today, now = clock.today(), clock.now()
     listed = team.days(today)
-    times, money, agreement = team.times(now), team.money(), team.agreement()
+    times, money, agreement = team.times(today), team.money(), team.agreement()
     context = {
-        "window": team.WINDOW,
+        "since": sayings.day(team.since(today)),
         "came": _by_day(say("Flags in, by day and queue"), listed, "came"),
         "went": _by_day(say("Flags out, by day and verdict"), listed, "went"),
         "days": [
             {"on": sayings.day(day.on), "came": sum(day.came.values()), "went": sum(day.went.values())}
             for day in listed
         ],
-        "precision": [_precision(name, queues, now) for name, queues in _precisions()],
-        "times": {"closed": times.closed, "median": _hours(times.median), "ninety": _hours(times.ninety)},
+        "precision": [_precision(name, queues, today) for name, queues in _precisions()],
+        "times": {
+            "closed": times.closed,
+            "median": _hours(times.median),
+            "ninety": times.ninety and _hours(times.ninety),
+        },
         "money": {name: sayings.rough_euros(amount) for name, amount in money.items()},
         "clocks": _clocks(team.clocks(today)),
         "expiring": [_ending(row, today) for row in team.expiring(today)],
@@ -82,8 +87,8 @@ def _precisions() -> list[tuple[str, list[str]]]:
     ]
 
 
-def _precision(name: str, queues: list[str], now: object) -> dict[str, object]:
-    share = team.precision(now, queues)
+def _precision(name: str, queues: list[str], today: date) -> dict[str, object]:
+    share = team.precision(today, queues)
     low, high = share.interval
     return {
         "name": name,
