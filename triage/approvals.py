@@ -89,6 +89,8 @@ def _named(decision: Decision) -> dict[str, Any]:
         "verdict": decision.verdict,
         "reason": decision.reason_code,
         "evidence": decision.evidence_kind,
+        "confidence": decision.confidence,
+        "duplicate_of": decision.duplicate_of_id,
         "until": str(decision.until or ""),
     }
     return {

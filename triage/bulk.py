@@ -13,10 +13,11 @@ from triage.desk import ACTIONS, OPEN, Refused, is_about, perform, why_not
 from triage.models import Flag, User
 
 IN_BULK = (
-    "confirmed_fraud", "attempt_stopped", "benign", "inconclusive", "duplicate", "data_error", "hold", "snooze", "ask",
-    "escalate", "suppress", "note",
+    "confirmed_fraud", "attempt_stopped", "benign", "inconclusive", "data_error", "hold", "snooze", "ask", "escalate",
+    "suppress", "note",
 )  # fmt: skip
-"""What may be done to a ring at once. A release never is, and neither is somebody else's proposal approved so."""
+"""What may be done to a ring at once. A release never is, nor is somebody else's proposal approved so; a duplicate is
+that of one flag."""
 
 
 @dataclass(frozen=True)

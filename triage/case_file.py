@@ -20,6 +20,7 @@ from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
 from triage import audit, centre, clock, sayings
+from triage.deeds import grounds
 from triage.home import home
 from triage.models import CaseFile, Decision, Flag, User
 from triage.roles import REVIEWERS, Role
@@ -225,7 +226,8 @@ def _decisions(flag: Flag) -> Iterator[tuple[datetime, str, str, str]]:
         who = each.by.username
         if each.approver:
             who = say("%(by)s, approved by %(approver)s") % {"by": who, "approver": each.approver.username}
-        codes = (each.get_verdict_display(), each.get_reason_code_display(), each.get_evidence_kind_display())
+        other = say("duplicate of %(flag)s") % {"flag": each.duplicate_of_id} if each.duplicate_of_id else ""
+        codes = (each.get_verdict_display(), other, *grounds(each))
         what = ", ".join(str(words) for words in (each.get_kind_display(), *codes) if words)
         yield each.decided_at or each.at, what, who, str(each.get_state_display())
 

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
+from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
-from triage import clock, desk
+from triage import clock, desk, sayings
 from triage.approvals import pending
 from triage.desk import ACTIONS
 from triage.home import home
@@ -58,7 +59,8 @@ def right_pane(flag: Flag, user: User, bound: Bound | None = None) -> dict[str, 
         "step": uuid4(),
         "kept": _written(bound[1]) if bound and bound[0] not in offered else "",
         "blind": blind,
-        "pending": [] if blind else pending(flag),
+        "pending": [] if blind else [(each, [part for part in grounds(each) if part]) for each in pending(flag)],
+        "duplicates": [] if blind else list(flag.duplicates.order_by("pk").values_list("pk", flat=True)),
         "holds": [hold for hold in flag.holds.all() if hold.state != Hold.State.EXPIRED],
         "history": [] if blind else history(flag),
         "attachments": flag.attachments.select_related("by").order_by("pk"),
@@ -114,7 +116,22 @@ def _grouped(offered: Mapping[str, Any]) -> list[tuple[Any, list[Any]]]:
 
 def _parts(decision: Decision) -> tuple[str, ...]:
     state = "" if decision.state == Decision.State.IN_FORCE else decision.get_state_display()
-    return (decision.get_reason_code_display(), decision.get_evidence_kind_display(), state, decision.returned_because)
+    return (*grounds(decision), state, decision.returned_because)
+
+
+def grounds(decision: Decision) -> tuple[str, ...]:
+    """What a verdict rests on, how sure it is, and what was lost, in words; nothing of other decisions."""
+    losses = [
+        (say("paid %(amount)s"), decision.loss_paid),
+        (say("prevented %(amount)s"), decision.loss_prevented),
+        (say("recovered %(amount)s"), decision.loss_recovered),
+    ]
+    return (
+        str(decision.get_reason_code_display()),
+        str(decision.get_evidence_kind_display()),
+        str(decision.get_confidence_display() or ""),
+        *(words % {"amount": sayings.euros(amount)} for words, amount in losses if amount),
+    )
 
 
 def _written(sent: Mapping[str, Any]) -> str:

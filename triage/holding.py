@@ -53,11 +53,15 @@ def needs_second_to_release(flag: Flag) -> bool:
     return amount_kept_back(flag) > home().params.triage.release_alone_up_to
 
 
-def let_out(flag: Flag, user: User, at: datetime) -> Details:
-    """Release what is held, and what a night proposed to hold."""
+def let_out(flag: Flag, user: User, at: datetime, held_by: Flag | None = None) -> Details:
+    """Release what is held, and what a night proposed to hold; of a duplicate, what the other flag holds too."""
     amount = amount_kept_back(flag)
-    standing = [hold.pk for hold in flag.holds.all() if hold.state in (Hold.State.HELD, Hold.State.PROPOSED)]
-    many = Hold.objects.filter(pk__in=standing).update(state=Hold.State.RELEASED, by=user, at=at, handed_over_at=None)
+    standing = [hold for hold in flag.holds.all() if hold.state in (Hold.State.HELD, Hold.State.PROPOSED)]
+    if held_by:
+        covered = {(hold.payment_id, hold.payee_id, hold.account) for hold in in_effect(held_by)}
+        standing = [hold for hold in standing if (hold.payment_id, hold.payee_id, hold.account) in covered]
+    wanted = Hold.objects.filter(pk__in=[hold.pk for hold in standing])
+    many = wanted.update(state=Hold.State.RELEASED, by=user, at=at, handed_over_at=None)
     return {"released": many, "amount": str(amount)} if many else {}
 
 
@@ -105,7 +109,7 @@ def hold(doing: Doing, confirm: bool) -> Details:
             each.hold_until = until
         each.state, each.by, each.at, each.handed_over_at = Hold.State.HELD, doing.user, doing.at, None
         each.save()
-    return {"payments": [each.payment_id for each in holds], "until": str(max(each.hold_until for each in holds))}
+    return {"holds": [each.pk for each in holds], "until": str(max(each.hold_until for each in holds))}
 
 
 @action(

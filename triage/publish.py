@@ -216,6 +216,7 @@ def _come_back(flag: Flag) -> None:
     audit.record(None, "come_back", flag.flag_id, verdict=flag.verdict)
     flag.state, flag.woken_by, flag.opened_at = Flag.State.NEW, Flag.WokenBy.NEW_EVIDENCE, clock.now()
     flag.verdict, flag.closed_at, flag.needs_second_look, flag.is_escalated = "", None, False, False
+    flag.duplicate_of = None
     flag.version += 1
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db.models import TextChoices
+from django.db.models import IntegerChoices, TextChoices
 from django.utils.translation import gettext_lazy as _
 
 
@@ -66,6 +66,14 @@ class EvidenceKind(TextChoices):
     PROVIDER_CONFIRMATION = "provider_confirmation", _("Provider confirmation")
     DOCUMENT = "document", _("Document")
     NONE = "none", _("None")
+
+
+class Confidence(IntegerChoices):
+    """How sure a reviewer is of a verdict."""
+
+    LOW = 1, _("Not sure")
+    FAIR = 2, _("Fairly sure")
+    HIGH = 3, _("Sure")
 
 
 OTHER_REASONS = frozenset({BenignReason.OTHER, FraudReason.OTHER})

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
+import threading
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from pipeline import withdraw
+from pipeline.files import write_text
 from pipeline.holds import COLUMNS
 from pipeline.settings import Settings
 from tests.conftest import LAST_DROP, Home, copy_of
-from tests.triage.conftest import Clock, do, user
-from triage import handover, home
+from tests.triage.conftest import Clock, do, flag_of, user
+from triage import handover, home, housekeeping
 from triage.handover import HandedOver
-from triage.models import Flag, User
+from triage.models import AuditRecord, Flag, User
 from triage.publish import publish, unpublished
 from triage.reasons import Verdict
 from triage.roles import Role
@@ -46,7 +51,8 @@ def test_nothing_is_handed_over_that_can_still_be_undone(
 
 def test_a_verdict_is_a_row_of_its_day(cast: dict[str, User], first: Flag, reviewed: Settings, clocked: Clock) -> None:
     clocked.at = datetime.fromisoformat("2024-09-26T22:30+00:00")  # half past midnight at the insurer's
-    do(cast["reviewer"], first, "duplicate", evidence_kind="none")
+    other = flag_of("00001234", payee_id=first.payee_id)
+    do(cast["reviewer"], first, "duplicate", evidence_kind="none", duplicate_of=other.pk)
     step = first.steps.get()
     clocked.at += timedelta(minutes=1)
     handover.write()
@@ -115,6 +121,22 @@ def test_a_day_says_of_a_payment_what_came_last(
         assert tuple(len(rows(path)) if path.exists() else 0 for path in files) == many
 
 
+def test_a_hold_that_ended_by_itself_is_no_release(
+    cast: dict[str, User], first: Flag, reviewed: Settings, clocked: Clock
+) -> None:
+    """Its own row told until when: releases are what people decided. The audit log has the end."""
+    first.holds.all().delete()
+    do(cast["reviewer"], first, "hold", **YES)
+    clocked.at += timedelta(minutes=1)
+    handover.write()
+    clocked.at += timedelta(days=8)
+    housekeeping.tidy()
+    (told,) = rows(reviewed.folder("holds") / "2024-09-26-reviewed.csv")
+    assert told["hold_until"] == "2024-10-03"
+    assert not list(reviewed.folder("releases").glob("*.csv"))
+    assert AuditRecord.objects.filter(action="hold_ended", flag_id=first.pk).exists()
+
+
 def test_what_is_in_a_file_stays_when_its_flag_is_gone(
     cast: dict[str, User], first: Flag, reviewed: Settings, clocked: Clock
 ) -> None:
@@ -127,6 +149,59 @@ def test_what_is_in_a_file_stays_when_its_flag_is_gone(
     clocked.at += timedelta(minutes=1)
     handover.write()
     assert len(verdicts(reviewed)) == 2
+
+
+def test_a_purge_and_a_hand_over_of_the_same_day_lose_nothing(
+    cast: dict[str, User], first: Flag, reviewed: Settings, clocked: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first.holds.all().delete()
+    do(cast["reviewer"], first, "hold", **YES)
+    clocked.at += timedelta(minutes=1)
+    assert handover.write().holds == 1
+    other = Flag.objects.filter(is_current=True).exclude(pk=first.pk).first()
+    other.holds.all().delete()
+    do(cast["second"], other, "hold", **YES)
+    clocked.at += timedelta(minutes=1)
+    has_read, may_write = threading.Event(), threading.Event()
+
+    def slow(path: Path, text: str) -> None:
+        has_read.set()
+        assert may_write.wait(30)
+        write_text(path, text)
+
+    def purge() -> None:
+        with withdraw.alone(reviewed):
+            withdraw.withdraw(reviewed, withdraw.Gone(flags=frozenset({first.pk})), date(2024, 9, 26), really=True)
+
+    monkeypatch.setattr(withdraw, "write_text", slow)
+    purging = threading.Thread(target=purge)
+    purging.start()
+    assert has_read.wait(30)
+    assert handover.write() == HandedOver()  # not now
+    may_write.set()
+    purging.join()
+    assert handover.write() == HandedOver(holds=1)
+    assert {row["flag_id"] for row in rows(reviewed.folder("holds") / "2024-09-26-reviewed.csv")} == {other.pk}
+
+
+def test_the_lock_of_another_process_is_respected_and_goes_with_it(tmp_path: Path) -> None:
+    settings = Settings.load(tmp_path, {})
+    code = f"""
+import sys
+from pathlib import Path
+from pipeline.settings import Settings
+from pipeline.withdraw import alone
+with alone(Settings.load(Path({str(tmp_path)!r}), {{}})):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        with withdraw.alone(settings, wait=False) as is_free:
+            assert not is_free
+        holder.kill()
+        with withdraw.alone(settings) as is_free:
+            assert is_free
 
 
 def test_a_file_that_was_not_marked_is_written_again_to_the_same_bytes(

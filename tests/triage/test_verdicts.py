@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from pipeline.tables import VERDICTS
-from tests.triage.conftest import do
+from tests.triage.conftest import do, signed_in
 from triage import desk, verdicts
-from triage.models import AuditRecord, Flag, User
+from triage.models import AuditRecord, Flag, Hold, User
 from triage.reasons import BenignReason, FraudReason, Verdict
 
 BENIGN = {"reason": "B01", "evidence_kind": "document"}
@@ -21,7 +22,6 @@ BENIGN = {"reason": "B01", "evidence_kind": "document"}
     [
         ("benign", {"reason": "B04"}),
         ("inconclusive", {}),
-        ("duplicate", {}),
         ("data_error", {"reason": "D01"}),
     ],
 )
@@ -130,3 +130,108 @@ def test_a_closed_flag_opens_again_with_approval(cast: dict[str, User], first: F
         ("benign", "replaced"),
         ("inconclusive", "in_force"),
     ]
+
+
+@pytest.fixture
+def other(first: Flag) -> Flag:
+    """Another flag of the same payee, and not about the relative's household."""
+    found = Flag.objects.exclude(pk=first.pk).exclude(household_id=first.household_id).filter(is_current=True).first()
+    assert found
+    found.payee_id = first.payee_id
+    found.save()
+    return found
+
+
+def test_a_duplicate_names_the_flag_that_stays_and_both_lead_to_each_other(
+    cast: dict[str, User], first: Flag, other: Flag
+) -> None:
+    with pytest.raises(desk.Refused, match="Of which flag: This field is required"):
+        do(cast["reviewer"], other, "duplicate", evidence_kind="none")
+    do(cast["reviewer"], other, "duplicate", evidence_kind="none", duplicate_of=first.pk)
+    other.refresh_from_db()
+    assert (other.state, other.verdict, other.duplicate_of, list(first.duplicates.all())) == (
+        "closed", "duplicate", first, [other],
+    )  # fmt: skip
+    assert AuditRecord.objects.get(action="duplicate").details["duplicate_of"] == first.pk
+    browser = signed_in(cast["auditor"])
+    for one, two in ((first, other), (other, first)):
+        assert f'href="/flags/{two.pk}"' in browser.get(f"/flags/{one.pk}").text.partition('id="act"')[2]
+    do(cast["reviewer"], other, "undo")
+    other.refresh_from_db()
+    assert (other.state, other.duplicate_of) == ("new", None)
+
+
+def test_a_duplicate_has_the_change_the_payee_or_the_account_of_the_other(
+    cast: dict[str, User], first: Flag, other: Flag
+) -> None:
+    stranger = Flag.objects.exclude(pk__in=[first.pk, other.pk]).filter(is_current=True).first()
+    assert stranger
+    Flag.objects.filter(pk=stranger.pk).update(payee_id="P0", account="a0", change_id="X0")
+    for given in (stranger.pk, other.pk, "F-0000000000000000"):
+        with pytest.raises(desk.Refused, match="Of which flag"):
+            do(cast["reviewer"], other, "duplicate", evidence_kind="none", duplicate_of=given)
+    do(cast["reviewer"], other, "duplicate", evidence_kind="none", duplicate_of=first.pk)
+    with pytest.raises(desk.Refused, match="Of which flag"):  # a duplicate stands for nothing itself
+        do(cast["second"], first, "duplicate", evidence_kind="none", duplicate_of=other.pk)
+
+
+def held(flag: Flag, *payments: str) -> None:
+    for payment in payments:
+        Hold.objects.update_or_create(
+            flag=flag, payment_id=payment,
+            defaults={"payee_id": flag.payee_id, "account": "same", "change_id": flag.change_id, "amount": 10,
+                      "hold_until": "2024-10-03", "state": "held", "at": flag.opened_at},
+        )  # fmt: skip
+
+
+def test_of_a_duplicate_is_released_what_the_other_flag_holds_too(
+    cast: dict[str, User], first: Flag, other: Flag
+) -> None:
+    Hold.objects.all().delete()
+    held(first, "Y1")
+    held(other, "Y1", "Y2")
+    do(cast["reviewer"], other, "duplicate", evidence_kind="none", duplicate_of=first.pk)
+    assert dict(other.holds.values_list("payment_id", "state")) == {"Y1": "released", "Y2": "held"}
+    assert first.holds.get().state == "held"
+
+
+def test_of_a_duplicate_is_released_all_when_the_others_money_was_let_go(
+    cast: dict[str, User], first: Flag, other: Flag
+) -> None:
+    Hold.objects.all().delete()
+    held(other, "Y1")
+    Flag.objects.filter(pk=first.pk).update(amount_at_risk=5)
+    do(cast["second"], first, "benign", **BENIGN)
+    do(cast["reviewer"], other, "duplicate", evidence_kind="none", duplicate_of=first.pk)
+    assert other.holds.get().state == "released"
+
+
+def test_what_cannot_be_known_keeps_nothing_back(cast: dict[str, User], first: Flag) -> None:
+    Hold.objects.all().delete()
+    held(first, "Y1")
+    do(cast["reviewer"], first, "inconclusive", evidence_kind="call_back_failed")
+    assert first.holds.get().state == "released"
+
+
+def test_a_verdict_of_fraud_says_how_sure_and_what_was_lost(cast: dict[str, User], first: Flag) -> None:
+    Hold.objects.all().delete()
+    held(first, "Y1")
+    Flag.objects.filter(pk=first.pk).update(amount_paid=7)
+    given = {"reason": "F01", "evidence_kind": "document", "confidence": "3", "loss_recovered": "2.50"}
+    do(cast["reviewer"], first, "confirmed_fraud", **given)
+    decision = first.decisions.get()
+    told = (decision.confidence, decision.loss_paid, decision.loss_prevented, decision.loss_recovered)
+    assert told == (3, 7, 10, Decimal("2.50"))
+    with pytest.raises(desk.Refused, match="Prevented"):
+        do(cast["second"], Flag.objects.exclude(pk=first.pk).filter(is_current=True)[0], "attempt_stopped",
+           **given | {"loss_prevented": "-1"})  # fmt: skip
+    page = signed_in(cast["senior"]).get(f"/flags/{first.pk}").text
+    assert "Account takeover · Document · Sure · paid €7.00 · prevented €10.00 · recovered €2.50" in page
+
+
+def test_who_does_not_say_how_sure_is_fairly_sure_and_a_benign_verdict_tells_no_loss(
+    cast: dict[str, User], first: Flag
+) -> None:
+    do(cast["reviewer"], first, "benign", **BENIGN)
+    decision = first.decisions.get()
+    assert (decision.confidence, decision.loss_paid) == (2, None)
