@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import logging
 import os
@@ -23,6 +24,8 @@ LOG = logging.getLogger("payeewatch")
 HOUSEKEEPING_SECONDS = 5
 THREADS = 4
 STOP_SECONDS = 30
+SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
+LIBC = ctypes.CDLL(None)
 
 
 def serve(host: str, port: int, workers: int) -> None:
@@ -46,6 +49,7 @@ def serve(host: str, port: int, workers: int) -> None:
             ],
             pass_fds=[listener.fileno()],
             start_new_session=True,  # a terminal's Ctrl+C reaches this process alone, which then stops the server
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
             env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": measured},
         )  # fmt: skip
         LOG.info("%s", json.dumps({"stage": "triage", "address": f"http://{host}:{port}", "workers": workers}))
@@ -59,6 +63,11 @@ def serve(host: str, port: int, workers: int) -> None:
         finally:
             server.terminate()
             server.wait()
+
+
+def _end_with_parent() -> None:
+    """Within the server's process: be told to stop when the command is gone, even if it was killed."""
+    LIBC.prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -72,6 +72,19 @@ def test_it_publishes_answers_and_stops_cleanly(nights_home: Home, tmp_path: Pat
     assert not answers(port)
 
 
+def test_a_command_that_is_killed_leaves_no_server_behind(nights_home: Home, tmp_path: Path) -> None:
+    home, port = copy_of(nights_home, tmp_path, without=["lake"]), free_port()
+    with serving(home, port) as server:
+        server.kill()
+        server.wait()
+        wait_for(lambda: not listens(port))
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as asked:
+        return asked.connect_ex(("127.0.0.1", port)) == 0
+
+
 def test_it_never_starts_without_its_keys_or_its_database(nights_home: Home, tmp_path: Path) -> None:
     home = copy_of(nights_home, tmp_path, without=["lake"])
     assert run(home, "triage", DATABASE_URL="postgresql://nobody@127.0.0.1:1/triage")[0] == 15
