@@ -33,13 +33,12 @@ demo: setup  ## a small synthetic insurer: history, training, the last seven nig
 
 TRIAGE := $(DEMO) PAYEEWATCH_NOW=2024-09-30T07:00
 SIGN_INS := .demo/sign-ins.txt
-CAST := reviewer=reviewer reviewer2=reviewer senior=senior scientist=scientist auditor=auditor administrator=administrator
+CAST := reviewer2=reviewer senior=senior scientist=scientist auditor=auditor administrator=administrator
 
 triage: setup  ## the reviewers' application on the demo insurer, with a user of each role
 	test -e demo/runs/$(DEMO_LAST).json || $(MAKE) demo
-	test -e $(SIGN_INS) -a -d demo/triage || (umask 077; for user in $(CAST); do \
-		$(TRIAGE) $(BIN)/payeewatch triage-user $${user%=*} --role $${user#*=} --lasting || exit; done >$(SIGN_INS).part; \
-		mv $(SIGN_INS).part $(SIGN_INS))
+	test -e $(SIGN_INS) -a -d demo/triage || (umask 077; $(TRIAGE) $(BIN)/payeewatch triage-user reviewer --role reviewer \
+		$(CAST:%=--also %) --lasting >$(SIGN_INS).part && mv $(SIGN_INS).part $(SIGN_INS))
 	@cat $(SIGN_INS)
 	$(TRIAGE) $(BIN)/payeewatch triage
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -69,8 +69,9 @@ def triage(settings: Settings, host: str, port: int, workers: int) -> Answer:
 @command("triage-user")
 @click.argument("name")
 @click.option("--role", required=True, help="reviewer, senior, scientist, auditor or administrator.")
+@click.option("--also", multiple=True, metavar="NAME=ROLE", help="One more user; may be given several times.")
 @click.option("--lasting", is_flag=True, help="The password need not be changed at the first sign-in: for a demo.")
-def triage_user(settings: Settings, name: str, role: str, lasting: bool) -> Answer:
+def triage_user(settings: Settings, name: str, role: str, also: tuple[str, ...], lasting: bool) -> Answer:
     """Make a user of the reviewers' application, such as its first administrator, and print a password for them.
 
     A user who exists gets the role and a new password, and is unlocked: for an administrator who cannot get in.
@@ -78,9 +79,27 @@ def triage_user(settings: Settings, name: str, role: str, lasting: bool) -> Answ
     Example: payeewatch triage-user administrator --role administrator
     """
     start(settings)
+    from django.db import transaction
+
+    wanted = [(name, role), *((one, its) for one, _, its in (each.partition("=") for each in also))]
+    with transaction.atomic():
+        made = [_let_in(one, its, lasting) for one, its in wanted]
+    told = made[0] | ({"also": made[1:]} if also else {})
+    return told, [
+        f"{each['name']} ({each['role']}) {'made' if each['made'] else 'admitted again'}; "
+        f"password, shown this once: {each['password']}"
+        for each in made
+    ]
+
+
+def _let_in(name: str, role: str, lasting: bool) -> dict[str, Any]:
+    """Make or admit one user; their first password is in the answer alone.
+
+    Raises:
+        click.UsageError: there is no such role, or nobody can be called so.
+    """
     from axes.utils import reset
     from django.core.exceptions import ValidationError
-    from django.db import transaction
 
     from triage import audit
     from triage.models import User
@@ -89,22 +108,19 @@ def triage_user(settings: Settings, name: str, role: str, lasting: bool) -> Answ
 
     if role not in Role.values:
         raise click.UsageError(f"--role {role}: there is no such role; there are {', '.join(Role.values)}")
-    with transaction.atomic():
-        user = User.objects.filter(username=name).first() or User(username=name)
-        made = user.pk is None
-        user.role, user.is_active = role, True
-        password = give_password(user)
-        user.must_change_password = not lasting
-        try:
-            user.full_clean()
-        except ValidationError as error:
-            raise click.UsageError(f"{name!r}: {' '.join(error.messages)}") from error
-        user.save()
-        reset(username=name)
-        audit.record(None, "make_user" if made else "readmit_user", name=name, role=role)
-    return {"name": name, "role": role, "password": password, "made": made}, [
-        f"{name} ({role}) {'made' if made else 'admitted again'}; password, shown this once: {password}"
-    ]
+    user = User.objects.filter(username=name).first() or User(username=name)
+    made = user.pk is None
+    user.role, user.is_active = role, True
+    password = give_password(user)
+    user.must_change_password = not lasting
+    try:
+        user.full_clean()
+    except ValidationError as error:
+        raise click.UsageError(f"{name!r}: {' '.join(error.messages)}") from error
+    user.save()
+    reset(username=name)
+    audit.record(None, "make_user" if made else "readmit_user", name=name, role=role)
+    return {"name": name, "role": role, "password": password, "made": made}
 
 
 @command("triage-token")

@@ -47,6 +47,18 @@ def test_a_first_administrator_is_made_on_a_fresh_database(empty: Home) -> None:
     assert again["password"] != told["password"]
 
 
+def test_several_users_are_made_at_once_or_none(empty: Home) -> None:
+    words = ("triage-user", "chief", "--role", "administrator", "--also", "one=reviewer", "--also")
+    code, told = run(empty, *words, "two=boss")
+    assert (code, "two" in told["message"] or "boss" in told["message"]) == (2, True)
+    code, told = run(empty, *words, "two=senior")
+    assert code == 0
+    assert [(each["name"], each["role"], each["made"]) for each in (told, *told["also"])] == [
+        ("chief", "administrator", True), ("one", "reviewer", True), ("two", "senior", True),
+    ]  # fmt: skip
+    assert len({each["password"] for each in (told, *told["also"])}) == 3
+
+
 @pytest.mark.parametrize("words", [["owner", "--role", "boss"], ["a name with spaces", "--role", "senior"], ["owner"]])
 def test_a_user_who_cannot_be_is_usage(empty: Home, words: list[str]) -> None:
     assert run(empty, "triage-user", *words)[0] == 2
