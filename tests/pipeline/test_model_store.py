@@ -15,6 +15,7 @@ from pipeline import model_store
 from pipeline.errors import ModelError, StoreError
 from pipeline.model import Model
 from pipeline.settings import Settings
+from tests.canaries import assert_absent
 from tests.measured import measured, small_model
 
 DATA = {"lake_sequence": 7, "lake_fingerprint": "abc"}
@@ -102,6 +103,35 @@ def test_nothing_phones_home(settings: Settings, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(socket.socket, "connect", refused)
     model_store.register(settings, other_model(), promote=False, data=DATA)
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_a_purged_model_leaves_no_file_and_no_line_and_the_others_stay(tmp_path: Path) -> None:
+    home = home_settings(tmp_path / "home")
+    days = {"1": "2024-06-30", "2": "2024-01-31", "3": "2024-02-29", "4": "2024-07-31"}
+    models = {
+        version: model_store.register(
+            home, replace(small_model(), facts=small_model().facts | {"trained_as_of": day}), promote=version == "1",
+            data={"lake_sequence": int(version), "lake_fingerprint": version},
+        )
+        for version, day in days.items()
+    }  # fmt: skip
+    gone = models["2"]
+    before = {path for path in home.folder("mlflow").rglob("*") if path.is_file()}
+    assert model_store.purge(home, date(2025, 1, 1), {"3"}, really=False) == 1
+    assert {path for path in home.folder("mlflow").rglob("*") if path.is_file()} == before
+
+    assert model_store.purge(home, date(2024, 1, 31), {"3"}, really=True) == 0  # trained that day: not before it
+    assert model_store.purge(home, date(2025, 1, 1), {"3"}, really=True) == 1
+
+    assert_absent(home.folder("mlflow"), [gone.run_id, "2024-01-31"])
+    artifacts = home.folder("mlflow") / "artifacts"
+    assert len(list((artifacts / "models").iterdir())) == 3
+    assert not (artifacts / gone.run_id).exists()
+    for which, version in {"champion": "1", "challenger": "4", "3": "3"}.items():
+        assert model_store.load(home, which).version == version
+    with pytest.raises(ModelError):
+        model_store.load(home, "2")
+    assert model_store.purge(home, date(2025, 1, 1), {"3"}, really=True) == 0
 
 
 @pytest.mark.parametrize("which", ["champion", "99", "someone"])

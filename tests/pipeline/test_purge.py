@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import purge, vault
+from pipeline import model_store, purge, vault
 from pipeline.files import write_json
 from pipeline.session import Session
 from tests.lake_rows import KEYS, lake_session, put
@@ -113,6 +113,15 @@ def test_verdicts_stay_while_their_change_may_come_back(session: Session) -> Non
     assert purge.purge(session, UNTIL, really=True).clocks["outcomes"] == {"lake/outcomes": 1}
     left = session.con.execute(f"SELECT change_id FROM ({session.lake.scan('outcomes')}) ORDER BY 1").fetchall()
     assert left == [("fraud",), ("new",)]
+
+
+def test_the_models_of_kept_nights_stay(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[date, set[str]]] = []
+    monkeypatch.setattr(model_store, "purge", lambda settings, last, used, *, really: asked.append((last, used)) or 2)
+    flagged(session, "2025-08-31", f=date(2025, 8, 31))
+    write_json(session.settings.folder("runs") / "2023-01-01.json", {"model": {"version": "7"}})
+    assert purge.purge(session, UNTIL, really=False).clocks["models"] == {"mlflow": 2}
+    assert asked == [(date(2023, 6, 24), {"1"})]  # 800 days before; the night of version 7 is older
 
 
 def test_files_that_no_commit_names_go(session: Session) -> None:
