@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from pipeline.settings import Settings
 from tests.triage.browser.conftest import Visit, answered
-from tests.triage.conftest import PASSWORD, Clock, do
+from tests.triage.conftest import PASSWORD, Clock, do, flag_of
 from triage import handover
 from triage.models import AuditRecord, Decision, Flag, User
 
@@ -32,12 +32,14 @@ def test_somebody_signs_in_and_out(visit: Visit, cast: dict[str, User], picture)
     expect(page).to_have_url(re.compile("sign-in"))
 
 
-def test_a_reviewer_clears_flags_with_the_keyboard_alone(visit: Visit, cast: dict[str, User], picture) -> None:
+def test_a_reviewer_clears_ten_flags_with_the_keyboard_alone(visit: Visit, cast: dict[str, User], picture) -> None:
+    for number in range(90_000, 90_010 - Flag.objects.filter(is_current=True).count()):
+        flag_of(str(number), queue="review", rank=number)
     page = visit(cast["reviewer"])
     picture(page, "queue")
     press(page, "n")
     expect(page.locator("#work[data-flag]")).to_be_visible()
-    for _flag in range(3):
+    for _flag in range(10):
         press(page, "r")
         expect(page.locator("#act details.is-benign[open]")).to_be_visible()
         press(page, "1", "2")
@@ -45,8 +47,9 @@ def test_a_reviewer_clears_flags_with_the_keyboard_alone(visit: Visit, cast: dic
             press(page, "Control+Enter")
         assert page.evaluate("document.activeElement.id") == "headline"
     picture(page, "flag")
-    assert Flag.objects.filter(state=Flag.State.CLOSED, verdict="benign").count() == 3
-    assert set(Decision.objects.values_list("reason_code", "evidence_kind")) == {("B01", "call_back_failed")}
+    assert Flag.objects.filter(decisions__verdict="benign").count() == 10
+    told = set(Decision.objects.values_list("reason_code", "evidence_kind", "confidence"))
+    assert told == {("B01", "call_back_failed", 2)}
 
 
 def test_a_step_is_undone_by_a_key(visit: Visit, cast: dict[str, User], first: Flag, picture) -> None:

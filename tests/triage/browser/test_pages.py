@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.triage.browser.conftest import DESKTOP, TABLET, Visit
 from tests.triage.conftest import do
@@ -48,3 +48,59 @@ def test_every_page_is_accessible_and_fits(
         for size in (TABLET, DESKTOP):
             page.set_viewport_size(size)
             assert page.evaluate("document.documentElement.scrollWidth") <= size["width"], f"{address} at {size}"
+
+
+def check(page: Page, picture: Callable[[Page, str], None], name: str) -> None:
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        assert violations(page) == [], f"{name} in {theme}"
+        picture(page, f"{name}-{theme}")
+    for size in (TABLET, DESKTOP):
+        page.set_viewport_size(size)
+        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"], f"{name} at {size}"
+
+
+def test_pages_off_the_menu_are_accessible_and_fit(visit: Visit, cast: dict[str, User], first: Flag, picture) -> None:
+    ties = Flag.objects.filter(is_current=True).exclude(household_id=first.household_id)[:2]
+    for flag in ties:
+        Flag.objects.filter(pk=flag.pk).update(ring=ties[0].pk, ring_size=2)
+    page = visit(cast["senior"], "/queue/below")
+    check(page, picture, "below-capacity")
+    for name, asked in {"flagged": first.change_id, "unknown": "X0"}.items():
+        page.goto("/search")
+        page.get_by_label("Number", exact=True).fill(asked)
+        page.get_by_role("main").get_by_role("button", name="Search").click()
+        check(page, picture, f"search-{name}")
+    page.goto(f"/rings/{ties[0].pk}")
+    check(page, picture, "ring")
+    page.get_by_role("button", name="Snooze").click()
+    page.get_by_label("Until it is more unusual or more is at risk").check()
+    check(page, picture, "ring-form")
+    page.get_by_role("button", name="See what it would do").click()
+    check(page, picture, "ring-dry-run")
+
+
+def test_what_opens_on_a_page_is_accessible(visit: Visit, cast: dict[str, User], first: Flag, picture) -> None:
+    page = visit(cast["senior"], f"/flags/{first.flag_id}")
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    check(page, picture, "keys")
+    page.keyboard.press("Escape")
+    for summary in page.locator("#act details.deed > summary").all():
+        summary.click()
+        assert violations(page) == [], summary.inner_text()
+    picture(page, "deed-open")
+    page.get_by_role("link", name="Reveal a full value").click()
+    expect(page.locator("section#reveal")).to_be_visible()
+    for name, summary in {
+        "filters": "#narrow > summary",
+        "lists": ".views > summary",
+        "user": ".user > summary",
+    }.items():
+        page.locator(summary).click()
+        page.wait_for_load_state("networkidle")
+        check(page, picture, name)
+        page.locator(summary).click()
+    for each in page.locator("main details.as-table > summary").all():
+        each.click()
+    check(page, picture, "tables")
