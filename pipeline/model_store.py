@@ -142,6 +142,10 @@ def purge(settings: Settings, before: date, used: Collection[str], *, really: bo
             store._hard_delete_run(run_id)
         store.engine.dispose()
     with closing(sqlite3.connect(_database(settings))) as con:
+        for table in ("model_version_tags", "model_versions"):  # MLflow keeps a line that says deleted, with the run
+            con.executemany(f"DELETE FROM {table} WHERE name = ? AND version = ?", [(NAME, each[0]) for each in old])
+        con.executemany("DELETE FROM inputs WHERE source_id = ? OR destination_id = ?", [(r, m) for _, r, m in old])
+        con.commit()
         con.execute("VACUUM")
     return len(old)
 
