@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -164,7 +164,8 @@ def change_keys(change_ids: Iterable[str], seed: int) -> Ints:
 
 
 def cells(references: References, parties: Sequence[str], ages: Ages, fewest: int, most: int) -> dict[str, Cell]:
-    """The cell of every segment and band. One with under `fewest` references pools upward, a change counting once.
+    """The cell of every segment and band. One with under `fewest` references pools upward, a change counting once,
+    and segments at one level.
 
     Never across the window's end: a change past it has a payment pending, and those within it mostly have not.
     """
@@ -188,8 +189,26 @@ def _cell(references: References, party: str, derived: bool, band: int, fewest: 
     for pooled_from, chosen in wider.items():
         near = _nearest_age(references.rows(chosen), band)
         if len(near.score) >= fewest:
-            return _sorted(near, most, pooled_from)
-    return _sorted(_nearest_age(references, band), most, "all")
+            return _sorted(_at_level_of(near, party, derived), most, pooled_from)
+    return _sorted(_at_level_of(_nearest_age(references, band), party, derived), most, "all")
+
+
+def _at_level_of(pooled: References, party: str, derived: bool) -> References:
+    """Several segments as if they were one: the scores of each moved by as much as its median differs from that one's.
+
+    Segments differ in level: the usual provider scores like an unusual member, and compared with members as they are,
+    every provider would be unusual. A segment without references is taken to be like its party, or like all.
+    """
+    of_party = pooled.party == party
+    own = of_party & (pooled.derived == derived)
+    alike = own if own.any() else of_party if of_party.any() else np.ones(len(of_party), dtype=bool)
+    score = pooled.score.copy()
+    for other in set(pooled.party):
+        for is_derived in (False, True):
+            segment = (pooled.party == other) & (pooled.derived == is_derived)
+            if segment.any():
+                score[segment] += np.median(pooled.score[alike]) - np.median(pooled.score[segment])
+    return replace(pooled, score=score)
 
 
 def _sorted(references: References, most: int, pooled_from: str) -> Cell:

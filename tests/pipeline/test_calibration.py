@@ -108,6 +108,27 @@ def test_a_segment_with_few_references_pools_ages_then_its_party_then_all() -> N
     assert len(found["provider/announced/0"].scores) == 9
 
 
+def test_pooled_segments_are_compared_at_one_level() -> None:
+    """Providers score 3 more than members: a usual provider is usual, and one 3 above the usual is not."""
+    rows = [(number, "member", number < 50, 0, float(number % 50)) for number in range(100)]
+    rows += [(200 + number, "provider", False, 0, 23.5 + 3 + number) for number in (-1, 0, 1, 2)]
+    found = cells(references(*rows), ("member", "provider"), Ages((0,)), fewest=99, most=999)["provider/announced/0"]
+    assert (found.pooled_from, len(found.scores)) == ("all", 104)
+    usual, unusual = found.p_values(np.array([27.0, 27.0 + 23]), np.array([900, 901]))[0]
+    assert usual == pytest.approx(0.5, abs=0.03)
+    assert unusual == pytest.approx((1 + 2 * 2) / 105)
+
+
+def test_a_segment_without_references_is_taken_to_be_like_its_party_or_like_all() -> None:
+    rows = [(number, "member", False, 0, float(number)) for number in range(5)]
+    more = [(10, "provider", False, 0, 8.0)]
+    level = Ages((0,))
+    alone = cells(references(*rows), ("provider",), level, 9, 99)["provider/derived/0"]
+    beside = cells(references(*rows, *more), ("provider",), level, 9, 99)["provider/derived/0"]
+    assert alone.scores.tolist() == [0, 1, 2, 3, 4]
+    assert beside.scores.tolist() == [6, 7, 8, 8, 9, 10]
+
+
 def test_a_change_pooled_over_ages_counts_once_at_its_nearest_age() -> None:
     rows = [(1, "member", False, 0, 10.0), (1, "member", False, 1, 11.0), (2, "member", False, 1, 21.0)]
     found = cells(references(*rows), ("member",), AGES, fewest=2, most=99)
@@ -119,7 +140,7 @@ def test_a_change_past_its_window_is_compared_only_with_such_changes() -> None:
     rows = [(number, "member", False, 1, 1.0) for number in range(9)]
     rows += [(20, "member", False, 2, 5.0), (21, "provider", True, 3, 6.0)]
     found = cells(references(*rows), ("member", "provider"), SIDES, fewest=5, most=99)
-    assert found["member/announced/2"].scores.tolist() == [5.0, 6.0]
+    assert found["member/announced/2"].scores.tolist() == [5.0, 5.0]
     assert found["provider/derived/1"].scores.tolist() == [1.0] * 9
 
 
