@@ -17,6 +17,7 @@ import pandas as pd
 
 from pipeline.amounts import Amounts, amounts
 from pipeline.flag import Queues, flag
+from pipeline.focus import focus
 from pipeline.measure import measure_past
 from pipeline.model import Model
 from pipeline.score import score
@@ -29,6 +30,7 @@ from pipeline.training import fit
 CHUNK_NIGHTS = 30
 """Nights measured in one pass, at most: it bounds the memory, not the answer."""
 
+EVERY_CHANGE = "SELECT DISTINCT change_id FROM changes ORDER BY change_id"
 PAYEES_SINCE = "SELECT min(known_at) AS since FROM sightings GROUP BY payee_id ORDER BY since"
 
 
@@ -96,13 +98,16 @@ def replay(
 ) -> Replay:
     """Replay each night of a range over a lake that is loaded, linked and registered.
 
+    The claims and payments of whoever ever had a change are read once, for all nights and trainings.
+
     Args:
-        observe: is shown every training with the measured rows of the first nights it serves.
+        observe: is shown every training with what is open on the first night it serves, as measured.
 
     Raises:
         ModelError: too few changes to learn from before the first night.
     """
     con, params = session.con, session.settings.params
+    every_change = [change_id for (change_id,) in con.execute(EVERY_CHANGE).fetchall()]
     payees_since = con.execute(PAYEES_SINCE).df()["since"].to_numpy(dtype="datetime64[us]")
     state = _State()
     rows: list[pd.DataFrame] = []
@@ -110,22 +115,23 @@ def replay(
     facts: list[dict[str, Any]] = []
     trainings: list[Training] = []
     days = trained_on(first, last, retrain_days)
-    for as_of, until in zip(days, [*days[1:], last], strict=True):
-        training = _trained(session, as_of)
-        trainings.append(training)
-        for detector in detectors:
-            detector.learn(training.frame)
-        for at, nights in enumerate(_chunks(as_of + timedelta(days=1), until)):
-            together = Together(session, nights, _flagged(state))
-            if observe and at == 0:
-                observe(training, together.frame)
-            for night in nights:
-                measured = together.of(night)
-                payees = int(np.searchsorted(payees_since, np.datetime64(params.cutoff(night), "us"), side="right"))
-                scored, queues = _night(session, night, training.model, measured, state, payees, detectors)
-                rows.append(scored)
-                flags.append(pd.DataFrame(queues.flags))
-                facts.append({"night": night, "payees": payees} | queues.facts)
+    with focus(session, [first, last], every_change, []):
+        for as_of, until in zip(days, [*days[1:], last], strict=True):
+            training = _trained(session, as_of)
+            trainings.append(training)
+            for detector in detectors:
+                detector.learn(training.frame)
+            for nights in _chunks(as_of + timedelta(days=1), until):
+                together = Together(session, nights, _flagged(state))
+                for night in nights:
+                    measured = together.of(night)
+                    payees = int(np.searchsorted(payees_since, np.datetime64(params.cutoff(night), "us"), side="right"))
+                    scored, queues = _night(session, night, training.model, measured, state, payees, detectors)
+                    if observe and night == as_of + timedelta(days=1):
+                        observe(training, measured[measured["change_id"].isin(scored["change_id"])])
+                    rows.append(scored)
+                    flags.append(pd.DataFrame(queues.flags))
+                    facts.append({"night": night, "payees": payees} | queues.facts)
     found = [part for part in flags if len(part)]
     return Replay(
         tuple(fact["night"] for fact in facts),
