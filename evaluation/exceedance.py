@@ -36,8 +36,8 @@ class Exceedance:
 
     @property
     def keeps_its_word(self) -> bool:
-        """Whether the nominal share lies within the interval."""
-        return self.low <= self.level <= self.high
+        """Whether no more are at or below the level than chance allows; fewer are no broken word."""
+        return self.low <= self.level
 
     def row(self) -> dict[str, Any]:
         return asdict(self) | {"share": self.share, "keeps_its_word": self.keeps_its_word}

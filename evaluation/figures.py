@@ -195,7 +195,7 @@ def figures(board: Board, flagged: Ints, capacity: float, costs: Costs) -> Figur
         before_first_payment_share=float(in_time.mean()) if len(in_time) else np.nan,
         days_to_flag=float(np.median(waits)) if len(waits) else np.nan,
         net_euros=prevented - costs.review_euros * n_flagged,
-        precision_ceiling=min(_share(len(frauds), capacity * len(board.nights)), 1.0),
+        precision_ceiling=min(_share(len(frauds), n_flagged), 1.0),
     )
 
 

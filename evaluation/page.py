@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from evaluation.assess import MODEL, MODEL_LOSS, QUEUE
-from evaluation.exceedance import ALL, NEW
+from evaluation.exceedance import ALL, LEVELS, NEW
 from pipeline import charts
 from pipeline.charts import Part
 
@@ -54,11 +55,27 @@ def _shown(tier: Told) -> dict[str, Any]:
             (row for row in tier["causes"] if row["detector"] == QUEUE and row["flagged"]),
             key=lambda row: (-row["flagged"], row["cause"]),
         ),
+        "levels": LEVELS,
         "calibration_kinds": [
-            (kind, [row for row in tier["calibration"] if row["changes"] == kind]) for kind in (ALL, NEW)
+            (kind, _by_segment([row for row in tier["calibration"] if row["changes"] == kind])) for kind in (ALL, NEW)
         ],
         "apart": [row for row in tier["differences"] if row.get("capacity") in (middle, None)],
     }
+
+
+def _by_segment(rows: list[Told]) -> list[tuple[str, list[Told]]]:
+    """Each segment with its rows, a level each, the youngest ages first; all segments together before them."""
+    by_segment: dict[str, list[Told]] = {}
+    for row in rows:
+        by_segment.setdefault(row["segment"], []).append(row)
+    return sorted(by_segment.items(), key=lambda item: _place(item[0]))
+
+
+def _place(segment: str) -> tuple[bool, str, int]:
+    """`member derived 21-59d` goes by `member derived`, then by 21."""
+    kind, _, ages = segment.removesuffix(" pending").rpartition(" ")
+    age = re.match(r"\d+", ages)
+    return segment != "all segments", kind, int(age.group()) if age else 0
 
 
 def _near_the_queue(compared: list[Told], capacities: list[float]) -> float:

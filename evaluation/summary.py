@@ -134,7 +134,7 @@ def _calibration(frame: pd.DataFrame) -> list[dict[str, Any]]:
                 "share": observed / n,
                 "low": low,
                 "high": high,
-                "keeps_its_word": bool(low <= level <= high),
+                "keeps_its_word": bool(low <= level),
             }
         )
     return out

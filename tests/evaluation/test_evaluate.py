@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from evaluation.assess import MODEL, QUEUE
+from evaluation.exceedance import LEVELS
 from evaluation.page import page
 from evaluation.summary import paired, summary
 from tests.conftest import NIGHTS, Home, copy_of
@@ -138,3 +139,28 @@ def test_two_insurers_have_means_and_spreads(evaluated: tuple[Home, dict[str, An
     apart = [entry for entry in told["differences"] if entry["measure"] == "average_precision"]
     assert apart[0]["mean"] == pytest.approx(-0.2)
     assert "hard" in page({"title": "Two", "command": "x", "tiers": {"hard": told}})
+
+
+def test_segments_stand_by_kind_and_age_and_only_too_many_break_the_word() -> None:
+    segments = ["member derived 120-180d", "member derived 181-239d pending", "member derived 2-6d", "all segments"]
+    rows = [
+        {
+            "changes": "all",
+            "segment": segment,
+            "level": level,
+            "n": 100,
+            "observed": 30 if segment.endswith("6d") else 0,
+        }
+        for segment in segments
+        for level in LEVELS
+    ]
+    told = {name: [] for name in ("figures", "rankings", "typologies", "causes", "stability")}
+    facts = dict.fromkeys(("nights", "units", "frauds", "open_a_night", "capacity", "lost_euros_at_stake"), 0)
+    facts |= dict.fromkeys(("cases_without_change", "first", "last", "retrain_days", "review_euros", "triage_days"), 0)
+    shown = page({
+        "title": "x", "command": "x",
+        "tiers": {"clean": summary([("clean", 1, told | {"facts": facts, "calibration": rows})])["clean"]},
+    })  # fmt: skip
+    places = [shown.index(f">{segment}<") for segment in (segments[3], segments[2], segments[0], segments[1])]
+    assert places == sorted(places)
+    assert shown.count("too many") == len(LEVELS)

@@ -121,10 +121,12 @@ def test_a_review_that_takes_no_time_prevents_more() -> None:
     assert figures(b, flags, 1, Costs(triage_days=0)).prevented_euros == 100 + 40 + 7
 
 
-def test_the_ceiling_is_what_the_base_rate_allows() -> None:
+def test_the_ceiling_is_what_the_base_rate_allows_to_as_many_flags() -> None:
     b = laid()
-    flags = first_flags(b, rows()["score"].to_numpy(), 2)
-    assert figures(b, flags, 2, Costs()).precision_ceiling == pytest.approx(2 / (2 * 3))
+    for capacity in (1, 2):
+        found = figures(b, first_flags(b, rows()["score"].to_numpy(), capacity), capacity, Costs())
+        assert found.flagged == {1: 3, 2: 4}[capacity]
+        assert found.precision <= found.precision_ceiling == pytest.approx(2 / found.flagged)
 
 
 def test_average_precision_of_a_ranking_by_hand() -> None:
