@@ -95,3 +95,16 @@ def test_reproduced_stages_call_the_commands_of_their_names() -> None:
     for name, stage in stages.items():
         commands = stage["cmd"] if isinstance(stage["cmd"], list) else [stage["cmd"]]
         assert any(re.search(rf"payeewatch {name}\b", command) for command in commands)
+
+
+def test_the_evaluation_that_is_reproduced_is_the_one_that_is_reported() -> None:
+    told = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+    asked = next(part["evaluation"] for part in told["vars"] if "evaluation" in part)
+    matrix = told["stages"]["evaluate"]["matrix"]
+    (seeds,) = matrix["seeds"]
+    command = (
+        f"payeewatch evaluate --tiers {','.join(matrix['tier'])} --seeds {seeds} --members {asked['members']}"
+        f" --days {asked['days']} --nights {asked['nights']} --cases-factor {asked['cases_factor']} --work worlds"
+    )
+    page = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    assert command in re.sub(r"\\\n\s*", "", page)
