@@ -66,10 +66,11 @@ class Model:
         score = total(lenses, range(len(LENSES)))
         p_value, references = self._p_values(frame["change_id"], party, derived, place, score)
         columns = {name: frame[name].to_numpy() for name in KEYS}
+        labels = [self.ages.label(band) for band in range(len(self.ages.days))]
         columns["segment"] = np.array(
             [
-                f"{kind} {'derived' if is_derived else 'announced'} {self.ages.label(int(at))}"
-                for kind, is_derived, at in zip(party, derived, place.below, strict=True)
+                f"{kind} {'derived' if is_derived else 'announced'} {labels[at]}"
+                for kind, is_derived, at in zip(party, derived, place.below.tolist(), strict=True)
             ],
             dtype=object,
         )
