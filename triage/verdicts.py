@@ -7,6 +7,7 @@ import hmac
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from django import forms
@@ -89,13 +90,13 @@ class DuplicateForm(VerdictForm):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.fields["duplicate_of"].choices = lambda: (
-            [("", say("Choose one."))]
-            + [
-                (each.pk, f"{each.pk} · {each.first_flagged_on} · {each.get_state_display()}")
-                for each in alike(self.flag)
-            ]
-        )
+        self.fields["duplicate_of"].choices = cache(self._others)  # read once, and only if they are shown or checked
+
+    def _others(self) -> list[tuple[str, str]]:
+        told = [
+            (each.pk, f"{each.pk} · {each.first_flagged_on} · {each.get_state_display()}") for each in alike(self.flag)
+        ]
+        return [("", say("Choose one.")), *told]
 
 
 class SecondLookForm(VerdictForm):
