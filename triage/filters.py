@@ -10,6 +10,7 @@ import django_filters as filters
 from django import forms
 from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
+from django_filters.widgets import RangeWidget
 
 from triage import clock
 from triage.desk import OPEN, State
@@ -66,6 +67,15 @@ STARTS = {"": work_list, "to_approve": to_approve, "second_look": for_second_loo
 DAY = forms.DateInput({"type": "date"})
 
 
+class Between(RangeWidget):
+    """Two fields, each with a name of its own for who does not see where they stand."""
+
+    def __init__(self) -> None:
+        super().__init__(attrs={"inputmode": "decimal", "size": 8})
+        for field, label in zip(self.widgets, (_("At risk, at least"), _("At risk, at most")), strict=True):
+            field.attrs = field.attrs | {"aria-label": label}
+
+
 class QueueFilter(filters.FilterSet):
     """The filters of the queue. `QueueFilter(request.GET, user).qs` is sorted; `sort` is risk or urgency."""
 
@@ -93,7 +103,7 @@ class QueueFilter(filters.FilterSet):
     escalated = filters.BooleanFilter(label=_("Escalated"), widget=forms.CheckboxInput, method="_escalated")
     exposed = filters.BooleanFilter(label=_("Exposed"), widget=forms.CheckboxInput, method="_exposed")
     breach = filters.CharFilter(label=_("Exposed by breach"), method="_breach")
-    amount = filters.RangeFilter(label=_("At risk, euros"), field_name="amount_at_risk")
+    amount = filters.RangeFilter(label=_("At risk, euros"), field_name="amount_at_risk", widget=Between)
     older = filters.NumberFilter(label=_("Flagged at least so many days ago"), min_value=0, method="_older")
     q = filters.CharFilter(label=_("Change, member or payee"), method="_text")
     sort = filters.ChoiceFilter(

@@ -47,7 +47,7 @@ def audit_log(request: HttpRequest) -> HttpResponse:
     rows = list(_records(wanted)[: PAGE + 1])
     notes = Note.objects.in_bulk([row.details.get("note") for row in rows if row.action in WITH_NOTE])
     for row in rows:
-        row.told = json.dumps(row.details, ensure_ascii=False, sort_keys=True)[1:-1] if row.details else ""
+        row.told = " · ".join(f"{name}: {_plain(value)}" for name, value in sorted(row.details.items()))
         row.note = notes.get(row.details.get("note")) if row.action in WITH_NOTE else None
     context = {
         "form": form,
@@ -57,6 +57,10 @@ def audit_log(request: HttpRequest) -> HttpResponse:
         "state": audit.state(),
     }
     return render(request, "triage/audit.html", context)
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
 def check(request: HttpRequest) -> HttpResponse:

@@ -120,7 +120,8 @@ def _page(
 def _told(form: desk.ActionForm) -> list[tuple[Any, Any]]:
     """What was chosen and written, in words."""
     given = [(form[name].field, value) for name, value in form.cleaned_data.items() if value not in ("", None, False)]
-    return [(field.label, dict(getattr(field, "choices", ())).get(value, value)) for field, value in given]
+    told = [(field.label, dict(getattr(field, "choices", ())).get(value, value)) for field, value in given]
+    return [(label, say("yes") if value is True else value) for label, value in told]
 
 
 ROUTES = (

@@ -53,3 +53,15 @@ def test_an_auditor_sees_a_ring_and_decides_nothing(cast: dict[str, User], ring:
     client = signed_in(cast["auditor"])
     assert ring[0].pk in client.get("/rings").content.decode()
     assert client.get(f"/rings/{ring[0].pk}").context["choices"] == []
+
+
+def test_what_is_ticked_is_told_as_yes(cast: dict[str, User], ring: list[Flag]) -> None:
+    sent = {"action": "snooze", "filled": "yes", "until_worse": "on", "flag": [flag.pk for flag in ring]}
+    answer = signed_in(cast["reviewer"]).post(f"/rings/{ring[0].pk}/decide", sent)
+    assert ("Until it is more unusual or more is at risk", "yes") in answer.context["told"]
+
+
+def test_details_of_the_audit_log_are_read_without_marks(cast: dict[str, User], ring: list[Flag]) -> None:
+    do(cast["second"], ring[1], "snooze", until_worse=True)
+    page = signed_in(cast["auditor"]).get("/audit?action=snooze").text
+    assert "until:  · until_worse: true" in page
