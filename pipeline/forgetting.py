@@ -174,8 +174,9 @@ def _has_triage(settings: Settings) -> bool:
 @click.argument("member")
 @click.option("--right", type=click.Choice(["access", "rectification", "objection"]), required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The folder to write the export into.")
+@click.option("--language", type=click.Choice(["en", "fr"]), default="en", show_default=True, help="Of the export.")
 @click.option("--with-originals", is_flag=True, help="Open this person's originals in the vault, too.")
-def person(settings: Settings, member: str, right: str, out: Path, with_originals: bool) -> Answer:
+def person(settings: Settings, member: str, right: str, out: Path, language: str, with_originals: bool) -> Answer:
     """Say all that is held about one person, as JSON and as a page, and record what they asked for.
 
     Example: payeewatch person M0000042 --right access --out exports/request-17
@@ -189,7 +190,7 @@ def person(settings: Settings, member: str, right: str, out: Path, with_original
     if any(out.resolve().is_relative_to(folder) for folder in (settings.home, *settings.folders.values())):
         raise SettingsError(f"--out is {out}; an export must lie outside {settings.home}, where nothing would purge it")
     start(settings)
-    from triage import clock
+    from triage import clock, person_words
     from triage import rights as reviewing
 
     with opened(settings, writing=False) as session:
@@ -198,8 +199,11 @@ def person(settings: Settings, member: str, right: str, out: Path, with_original
             raise InputMissing(f"member {member}: nothing is held about this number; check it")
         escalated = reviewing.record(right, found.ids, originals=with_originals)
         sections: list[dict[str, Any]] = rights.held(session, found)
-    sections += reviewing.held(found.ids, originals=with_originals)
-    paths = rights.write(out, rights.Right(right), found, clock.today(), sections)
+    with person_words.override(language):
+        sections += reviewing.held(found.ids, originals=with_originals)
+        other = rights.Tongue(language, person_words.word, person_words.value, person_words.told)
+        tongue = rights.ENGLISH if language == "en" else other
+        paths = rights.write(out, rights.Right(right), found, clock.today(), sections, tongue)
     told: dict[str, Any] = {"files": paths, "sections": {each["title"]: len(each["rows"]) for each in sections}}
     lines = [f"{title:<32} {rows:>7,} entries" for title, rows in told["sections"].items()]
     if right == "objection":

@@ -6,7 +6,8 @@ A section says what it holds, where it comes from (and so where it is corrected)
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -60,6 +61,8 @@ HIDDEN = {
     "version",
 }  # fmt: skip
 """Keyed tokens: they say nothing to anybody, and are only told to exist."""
+LABELS = {"member": "Member", "from": "From", "kept": "Kept", "as_of": "As of", "nothing": "Nothing is held."}
+VICTIM = "This person is a victim: their data were taken from somebody else."
 TOKENS = "Names, national id and birth date are kept as keyed tokens beside these lines; originals are in the vault."
 
 
@@ -74,7 +77,7 @@ def held(session: Session, person: Person) -> list[Section]:
         found = con.execute(f"{query} ORDER BY known_at, version")
         names = [column[0] for column in found.description or ()]
         rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
-        shown = [{_words(n): _plain(n, v) for n, v in row.items() if n not in HIDDEN and v is not None} for row in rows]
+        shown = [{_words(n): _held(n, v) for n, v in row.items() if n not in HIDDEN and v is not None} for row in rows]
         told = f"{what} {TOKENS}" if table == "members" else what
         sections.append(_section(title, told, f"table {table} of the insurer's feed", feed, shown))
     sections.append(_exposures(session, person))
@@ -92,7 +95,7 @@ def held(session: Session, person: Person) -> list[Section]:
             "A change put before a reviewer, and why in words.",
             "worked out by PayeeWatch",
             f"unjudged {retention.qualify_days} days; not pertinent: deleted at once; pertinent: "
-            f"{retention.closed_days} days after closing.",
+            f"{retention.closed_days} days after closing",
             _published(
                 settings, "flags", person, ("night", "flag_id", "queue", "amount_at_risk", "reasons", "reassuring")
             ),
@@ -101,15 +104,30 @@ def held(session: Session, person: Person) -> list[Section]:
     return sections
 
 
-def write(out: Path, right: Right, person: Person, on: date, sections: Sequence[Section]) -> list[Path]:
-    """Write the export as JSON and as a page, readable by their owner alone."""
+@dataclass(frozen=True)
+class Tongue:
+    """The language of an export: how its texts are said, its values, and a section whole."""
+
+    code: str
+    word: Callable[[str], str]
+    value: Callable[[Any], Any]
+    told: Callable[[Section], Section]
+
+
+def write(
+    out: Path, right: Right, person: Person, on: date, sections: Sequence[Section], tongue: Tongue | None = None
+) -> list[Path]:
+    """Write the export as JSON and as a page, readable by their owner alone; in English, or in another tongue."""
     from pipeline.report import environment
 
+    tongue = tongue or ENGLISH
     told = {
-        "member_id": person.member_id, "right": str(right), "on": str(on), "what_it_means": MEANS[right],
-        "before_sending": BEFORE_SENDING, "sections": list(sections),
+        "member_id": person.member_id, "right": tongue.word(str(right)), "on": tongue.value(on),
+        "what_it_means": tongue.word(MEANS[right]), "before_sending": tongue.word(BEFORE_SENDING),
+        "sections": [tongue.told(section) for section in sections],
     }  # fmt: skip
-    page = environment().get_template("person.html.j2").render(**told)
+    labels = {name: tongue.word(words) for name, words in LABELS.items()}
+    page = environment().get_template("person.html.j2").render(**told, language=tongue.code, label=labels)
     paths = [out / f"{right}.json", out / f"{right}.html"]
     for path, text in zip(
         paths, (json.dumps(told, indent=2, ensure_ascii=False, default=str) + "\n", page), strict=True
@@ -136,8 +154,7 @@ def _exposures(session: Session, person: Person) -> Section:
     ).fetchall()
     told = [
         {
-            "In words": "This person is a victim: their data were taken from somebody else. "
-            + wording.exposure({"breach_id": breach, "known_at": known, "fields": fields, "match_quality": quality}),
+            "In words": {"breach_id": breach, "known_at": known, "fields": fields, "match_quality": quality},
             "List": title,
             "Kept until": purge_on,
         }
@@ -166,7 +183,7 @@ def _published(settings: Settings, folder: str, person: Person, columns: Sequenc
                 pc.fill_null(pc.equal(table["member_id"], person.member_id), False),
             )
         )
-        rows += [{_words(n): _plain(n, row[n]) for n in columns if row[n]} for row in mine.to_pylist()]
+        rows += [{_words(n): row[n] for n in columns if row[n]} for row in mine.to_pylist()]
     return rows
 
 
@@ -177,14 +194,31 @@ def _texts(values: Sequence[str]) -> Any:
 
 
 def _words(name: str) -> str:
-    return name.replace("_cents", " (EUR)").replace("_", " ").capitalize()
+    """`billed_cents` -> `Billed (EUR)`."""
+    return "Amount (EUR)" if name == "cents" else name.replace("_", " ").capitalize().replace(" cents", " (EUR)")
 
 
-def _plain(name: str, value: Any) -> Any:
-    if name.endswith("cents"):
-        return str(Decimal(value).scaleb(-2))
+def _held(name: str, value: Any) -> Any:
+    return Decimal(value).scaleb(-2) if name.endswith("cents") else value
+
+
+def _plain(value: Any) -> Any:
+    """A value as it is read in English."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Decimal):
+        return str(value)
     if isinstance(value, datetime | date):
         return wording.instant(value)
-    if isinstance(value, list):
-        return " ".join(str(each["sentence"]) if isinstance(each, Mapping) else str(each) for each in value)
+    if isinstance(value, Mapping):
+        return f"{VICTIM} {wording.exposure(value)}" if "breach_id" in value else str(value["sentence"])
+    if isinstance(value, list | tuple):
+        return " ".join(str(_plain(each)) for each in value)
     return value
+
+
+def _in_english(section: Section) -> Section:
+    return section | {"rows": [{name: _plain(value) for name, value in row.items()} for row in section["rows"]]}
+
+
+ENGLISH = Tongue("en", str, _plain, _in_english)

@@ -182,9 +182,13 @@ def finding(sentence: str) -> str:
     return f"{told}."
 
 
-def retold(sentence: str) -> str:
+def retold(sentence: str, known: Sequence[str] = SENTENCES) -> str:
     """A sentence of the night in the user's language; one that is not known stays as it is."""
-    for told in SENTENCES:
+    if sentence in known:
+        return say(sentence)
+    for told in known:
+        if "%(" not in told:
+            continue
         if found := _pattern(told).fullmatch(sentence):
             return say(told) % {name: _part(name, text) for name, text in found.groupdict().items()}
     return sentence

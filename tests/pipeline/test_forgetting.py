@@ -187,6 +187,32 @@ def test_an_access_export_tells_everything_and_leaves_a_record(reviewed_person: 
     assert MEMBER not in audited
 
 
+def test_an_export_is_written_in_french_for_who_asked(reviewed_person: Home, tmp_path: Path) -> None:
+    home = copy_of(reviewed_person, tmp_path, without=["inbox", "mlflow"])
+    words = ("person", MEMBER, "--right", "access", "--language")
+    for language in ("en", "fr"):
+        shell(home, *words, language, "--out", str(tmp_path / language))
+    told = {one: json.loads((tmp_path / one / "access.json").read_text(encoding="utf-8")) for one in ("en", "fr")}
+    english, french = (told[one]["sections"] for one in ("en", "fr"))
+    assert [len(section["rows"]) for section in english][:9] == [len(section["rows"]) for section in french][:9]
+    left = {
+        text
+        for one, other in zip(english, french, strict=True)
+        for name in ("title", "what", "source", "kept")
+        for text in (one[name],)
+        if text == other[name]
+    } | {
+        name
+        for one, other in zip(english, french, strict=True)
+        for name in set().union(*(row.keys() for row in one["rows"]))
+        & set().union(*(row.keys() for row in other["rows"]))
+    }
+    assert left <= {"Notes", "Note", "Source", "Verdict"}
+    page = (tmp_path / "fr" / "access.html").read_text(encoding="utf-8")
+    assert '<html lang="fr">' in page
+    assert "n’est conservé" in page or "Conservation" in page
+
+
 def test_an_objection_puts_open_flags_before_a_senior(reviewed_person: Home, tmp_path: Path) -> None:
     home = copy_of(reviewed_person, tmp_path, without=["inbox", "mlflow"])
     told = json.loads(
