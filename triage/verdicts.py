@@ -15,6 +15,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
+from triage import sayings
 from triage.approvals import Kind, decide, drop, effect, replace
 from triage.desk import ActionForm, Details, Doing, Refused, State, action, is_about, let_go
 from triage.holding import FOUND, amount_kept_back, let_out, needs_second_to_release
@@ -94,7 +95,8 @@ class DuplicateForm(VerdictForm):
 
     def _others(self) -> list[tuple[str, str]]:
         told = [
-            (each.pk, f"{each.pk} · {each.first_flagged_on} · {each.get_state_display()}") for each in alike(self.flag)
+            (each.pk, f"{each.pk} · {sayings.day(each.first_flagged_on)} · {each.get_state_display()}")
+            for each in alike(self.flag)
         ]
         return [("", say("Choose one.")), *told]
 

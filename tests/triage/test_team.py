@@ -12,6 +12,7 @@ from django.urls import reverse
 from tests.triage.conftest import MORNING, Clock, do, flag_of, signed_in
 from triage import clock, retention, team
 from triage.models import Decision, Flag, Hold, Step, User
+from triage.views import team as page_of_team
 
 
 def close(flag: Flag, verdict: str, hours: float = 2, queue: str = "review") -> None:
@@ -114,6 +115,13 @@ def test_what_was_purged_still_counts(cast: dict[str, User], first: Flag, clocke
     assert figures() == before
     assert team.money()["released"] == 2000  # to one digit
     assert team.times(clock.today()).median == pytest.approx(3, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("hours", "told"), [(0.01, "1 min"), (0.5, "30 min"), (2.0, "2.0 h"), (30.0, "30 h"), (72, "3 days")]
+)
+def test_times_are_told_in_what_people_count(hours: float, told: str) -> None:
+    assert page_of_team._hours(hours) == told
 
 
 @pytest.mark.parametrize(("many", "is_told"), [(1, False), (9, False), (10, True)])

@@ -47,7 +47,9 @@ def audit_log(request: HttpRequest) -> HttpResponse:
     rows = list(_records(wanted)[: PAGE + 1])
     notes = Note.objects.in_bulk([row.details.get("note") for row in rows if row.action in WITH_NOTE])
     for row in rows:
-        row.told = " · ".join(f"{name}: {_plain(value)}" for name, value in sorted(row.details.items()))
+        row.told = " · ".join(
+            f"{name}: {_plain(value)}" for name, value in sorted(row.details.items()) if value not in ("", {})
+        )
         row.note = notes.get(row.details.get("note")) if row.action in WITH_NOTE else None
     context = {
         "form": form,

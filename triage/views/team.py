@@ -104,6 +104,8 @@ def _precision(name: str, queues: list[str], today: date) -> dict[str, object]:
 def _hours(hours: float | None) -> str:
     if hours is None:
         return "–"
+    if hours < 1:
+        return say("%(minutes)s min") % {"minutes": sayings.number(max(1, round(hours * 60)))}
     if hours < 48:
         return say("%(hours)s h") % {"hours": sayings.number(hours, 1 if hours < 10 else 0)}
     return sayings.span(hours / 24)
