@@ -1,7 +1,7 @@
 """Replay nights with only what was known then: measured together, scored by the models in force, put into queues.
 
 A replayed night has the same scores and flags as `payeewatch night`; a test holds the two together. What differs is the
-work: all nights between two trainings are measured in one pass, and nothing is published.
+work: many nights are measured in one pass, and nothing is published.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pipeline.standing import WEAK_MATCHES, Standing, standing
 from pipeline.together import Together, only_open
 from pipeline.training import fit
 
-CHUNK_NIGHTS = 30
+CHUNK_NIGHTS = 15
 """Nights measured in one pass, at most: it bounds the memory, not the answer."""
 
 EVERY_CHANGE = "SELECT DISTINCT change_id FROM changes ORDER BY change_id"

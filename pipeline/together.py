@@ -85,6 +85,10 @@ def _closing(con: duckdb.DuckDBPyConnection, params: Params, nights: Sequence[da
 
 
 def _left(frame: pd.DataFrame, nights: Sequence[date]) -> list[str]:
-    """The changes that are open no longer by the last night, such as one past its window whose payment has left."""
-    last = frame.groupby("change_id")["as_of"].max()
-    return sorted(last.index[last < pd.Timestamp(nights[-1])])
+    """The changes that are not open on every night from their first on: once flagged, they are measured on all of them.
+
+    Such as one past its window whose payment has left, even if the next one comes before the last night.
+    """
+    seen = frame.groupby("change_id")["as_of"].agg(["min", "size"])
+    coming = len(nights) - pd.DatetimeIndex(nights).searchsorted(seen["min"])
+    return sorted(seen.index[seen["size"] < coming])

@@ -84,7 +84,6 @@ EXERCISED_BY = {
     "pipeline.rights": "pipeline/test_forgetting.py",
     "pipeline.stage": "pipeline/test_bad_input.py",
     "triage.access_docs": "triage/test_access.py",
-    "pipeline.together": "pipeline/test_night.py",
     "pipeline.tombstones": "pipeline/test_erase.py",
     "triage.apps": "triage/test_actions.py",
     "triage.clock": "triage/test_desk.py",
