@@ -90,5 +90,5 @@ def _left(frame: pd.DataFrame, nights: Sequence[date]) -> list[str]:
     Such as one past its window whose payment has left, even if the next one comes before the last night.
     """
     seen = frame.groupby("change_id")["as_of"].agg(["min", "size"])
-    coming = len(nights) - pd.DatetimeIndex(nights).searchsorted(seen["min"])
+    coming = len(nights) - pd.DatetimeIndex(list(nights)).searchsorted(seen["min"])
     return sorted(seen.index[seen["size"] < coming])
