@@ -191,7 +191,7 @@ def derive(session: Session) -> Load | None:
     fresh = [load for load in loads if load.sequence > last and {"bank_changes", "sightings"} & load.files.keys()]
     if not fresh:
         return None
-    session.held.register(loads)
+    session.held.register(loads, with_ends=False)
     try:
         _compute(session, loads, fresh)
         return _commit(session, loads, fresh)

@@ -6,7 +6,7 @@ too large to hold stay views of their files.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,16 +17,14 @@ from pipeline.lake import SCHEMAS, Lake, Load
 LARGEST_BYTES = 48 * 2**20
 """The most that the files of a held table may weigh; in memory it weighs about ten times as much."""
 
-# A later row of the same key ends a version, whichever file brought it: so look at every version of the keys added that
-# have several; most have one.
+# A later row of the same key ends a version, whichever file brought it: so look at every version of the keys added, and
+# where all are new, of those that have several; most have one.
 FIND_ENDS = """
 CREATE OR REPLACE TEMP TABLE held_ends AS
-    WITH added AS (SELECT DISTINCT {key} FROM {held} WHERE rowid >= {first}),
-    again AS (SELECT {key} FROM {held} {among} GROUP BY {key} HAVING count(*) > 1),
-    ends AS (
+    WITH changed AS ({changed}), ends AS (
         SELECT rowid AS place, superseded_at AS was,
                lead(known_at) OVER (PARTITION BY {key} ORDER BY known_at, version) AS superseded_at
-        FROM {held} SEMI JOIN again USING ({key})
+        FROM {held} SEMI JOIN changed USING ({key})
     )
     SELECT place, superseded_at FROM ends WHERE superseded_at IS DISTINCT FROM was
 """
@@ -60,29 +58,37 @@ class Held:
     viewed: dict[str, list[str]] = field(default_factory=dict)
     loads: list[Load] = field(default_factory=list)
     narrowed: list[str] = field(default_factory=list)
+    added: dict[str, int] = field(default_factory=dict)  # table -> its first row whose key was not looked at for ends
 
-    def register(self, loads: Sequence[Load] | None = None) -> None:
+    def register(self, loads: Sequence[Load] | None = None, *, with_ends: bool = True) -> None:
         """Make a view of every lake table, as `Lake.register` does, as committed now or by `loads`.
 
         The view of a held table has a further column, `superseded_at`: when the next version of the row became known;
-        null while there is none.
+        null while there is none. Who does not ask for it leaves it to be found out later, for several loads at once.
         """
         keys = _keys()
         loads = list(self.lake.loads() if loads is None else loads)
-        if loads == self.loads and self.loads:
-            return
+        if loads != self.loads or not self.loads:
+            self._view(keys, loads)
+        if with_ends:
+            for table, first in self.added.items():
+                self._find_ends(f"held_{table}", _listed(keys[table]), first)
+            self.added.clear()
+
+    def _view(self, keys: Mapping[str, tuple[str, ...]], loads: list[Load]) -> None:
         for table in SCHEMAS:
             files = self.lake.files(table, loads)
             if files == self.viewed.get(table):
                 continue
             if table in keys and files and sum(Path(path).stat().st_size for path in files) <= LARGEST_BYTES:
                 was_held = table in self.files
-                self._hold(table, _listed(keys[table]), files)
+                self._hold(table, files)
                 if not was_held:
                     self.con.execute(f'CREATE OR REPLACE VIEW "{table}" AS FROM held_{table}')
             else:
                 self.lake.register(self.con, table, loads=loads)
                 self.files.pop(table, None)
+                self.added.pop(table, None)
                 self.con.execute(f"DROP TABLE IF EXISTS held_{table}")
             self.viewed[table] = files
         self.loads = loads
@@ -101,6 +107,7 @@ class Held:
         """Read every file anew when next asked: a purge has rewritten some under their names."""
         self.files.clear()
         self.viewed.clear()
+        self.added.clear()
         self.loads = []
 
     def narrow(self, table: str, payees: str, columns: Sequence[str]) -> None:
@@ -132,11 +139,12 @@ class Held:
             self.con.execute(f"DROP TABLE IF EXISTS narrow_{table}")
         self.narrowed.clear()
 
-    def _hold(self, table: str, key: str, files: list[str]) -> None:
+    def _hold(self, table: str, files: list[str]) -> None:
         """Add the files not held yet; begin anew when one held was taken away."""
         held, name = self.files.get(table, []), f"held_{table}"
         if held != files[: len(held)] or not held:
             held = []
+            self.added[table] = 0
             columns = ", ".join(f'"{column}" {kind}' for column, kind in SCHEMAS[table].items())
             self.con.execute(f"CREATE OR REPLACE TEMP TABLE {name} ({columns}, superseded_at TIMESTAMP)")
         new = files[len(held) :]
@@ -146,13 +154,14 @@ class Held:
         listed = ", ".join("'" + path.replace("'", "''") + "'" for path in new)
         rows = f"read_parquet([{listed}], hive_partitioning = false)"
         self.con.execute(f"INSERT INTO {name} SELECT {_listed(SCHEMAS[table])}, NULL FROM {rows}")
-        self._find_ends(name, key, first)
+        self.added.setdefault(table, first)
         self.files[table] = files
 
     def _find_ends(self, name: str, key: str, first: int) -> None:
         """Say when each version ends, where rows from the place `first` on are new."""
-        among = f"SEMI JOIN added USING ({key})" if first else ""
-        self.con.execute(FIND_ENDS.format(held=name, key=key, first=first, among=among))
+        added = f"SELECT DISTINCT {key} FROM {name} WHERE rowid >= {first}"
+        several = f"SELECT {key} FROM {name} GROUP BY {key} HAVING count(*) > 1"
+        self.con.execute(FIND_ENDS.format(held=name, key=key, changed=added if first else several))
         self.con.execute(WRITE_ENDS.format(held=name))
         self.con.execute("DROP TABLE held_ends")
 

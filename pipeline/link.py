@@ -59,7 +59,7 @@ def link(session: Session) -> Load | None:
     renewed = {load.source for load in news if load.kind == "purge" or "people" in load.files}
     if not has_new_members and not renewed:
         return None
-    session.held.register(loads)
+    session.held.register(loads, with_ends=False)
     try:
         _stage_lists(session, loads, renewed)
         _stage_members(con, through, everyone=bool(renewed))

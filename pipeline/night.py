@@ -23,7 +23,7 @@ from pipeline.flag import Queues, flag
 from pipeline.focus import focus
 from pipeline.holds import Hold, holds, read_expiries, write_holds
 from pipeline.link import coverage
-from pipeline.loading import load_until
+from pipeline.loading import ingest_until, link_and_derive
 from pipeline.model import Model
 from pipeline.published import ModelName, flags_table, scores_table, write_csv, write_parquet
 from pipeline.quality import quality_page
@@ -108,6 +108,7 @@ def _run_together(session: Session, nights: Sequence[date], options: Options) ->
         measured_nights = [one.night for one in ready]
         with ExitStack() as stack:
             with _recording_failure(session, ready[0].night):
+                session.held.register()
                 stack.enter_context(focus(session, measured_nights, flagged, unscored))
                 together = Together(session, measured_nights, flagged)
             shared = {stage: took / len(ready) for stage, took in session.seconds.items()}
@@ -132,7 +133,8 @@ def _load(session: Session, nights: Sequence[date], options: Options) -> tuple[l
             session.warnings.clear()
             with _recording_failure(session, night):
                 _require_news(session, night, options)
-                load_until(session, night)
+                ingest_until(session, night)
+                link_and_derive(session)
                 model = _model(session, night, options)
             ready.append(Ready(night, model, dict(session.seconds), list(session.warnings)))
             session.loaded_ahead = night

@@ -64,6 +64,9 @@ def test_night_by_night_and_all_at_once_hold_the_same(session: Session) -> None:
         session.held.register()
     gradually = session.con.execute("SELECT * FROM claims ORDER BY ALL").fetchall()
     session.held = held.Held(session.lake, session.con)
+    for loads in range(1, 4):
+        session.held.register(session.lake.loads()[:loads], with_ends=False)
+        assert session.con.execute("SELECT count(superseded_at) FROM claims").fetchall() == [(0,)]
     session.held.register()
     assert session.con.execute("SELECT * FROM claims ORDER BY ALL").fetchall() == gradually
     session.lake.register(session.con, "claims")
