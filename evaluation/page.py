@@ -82,7 +82,7 @@ def _near_the_queue(compared: list[Told], capacities: list[float]) -> float:
     """The capacity at which the model makes about as many flags as the queues did."""
     queued = next((row["flagged"] for row in compared if row["detector"] == QUEUE), 0) or 0
     of_model = {row["capacity"]: row["flagged"] or 0 for row in compared if row["detector"] == MODEL}
-    return min(capacities, key=lambda capacity: (abs(of_model[capacity] - queued), capacity))
+    return min(capacities, key=lambda capacity: (abs(of_model[capacity] - queued), capacity), default=0.0)
 
 
 def _bars(title: str, rows: list[Told], measure: str, worded: Any) -> Markup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
@@ -19,16 +20,20 @@ from pipeline.loading import load_until
 from pipeline.measure import measure, measure_past
 from pipeline.session import Session, opened
 from pipeline.settings import Settings
-from pipeline.tokens import Keys
 from pipeline.training import fit
 
 END = date(2024, 9, 29)
+KEY_FILE = json.dumps(
+    {"token": {"1": "a2tr" * 10 + "a2s="}, "token_version": 1} | dict.fromkeys(("vault", "audit"), "dnZ2" * 10 + "dnY=")
+)
 
 
 @contextmanager
 def loaded(folder: Path) -> Iterator[Session]:
     """A session over all that a made insurer sent."""
-    Keys.create(folder / "keys.json")
+    keys = folder / "keys.json"
+    keys.write_text(KEY_FILE)  # names, and so what is held back for calibration, are the same every time
+    keys.chmod(0o600)
     settings = Settings.load(folder / "home", {"PAYEEWATCH_KEY_FILE": str(folder / "keys.json")})
     with opened(settings) as session:
         load_until(session, END)
