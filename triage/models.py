@@ -129,7 +129,9 @@ class Flag(models.Model):
     opened_at = models.DateTimeField()  # when it was first published here
     closed_at = models.DateTimeField(null=True)
     verdict = models.CharField(max_length=20, blank=True, choices=Verdict)
-    duplicate_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="duplicates")
+    duplicate_of = models.ForeignKey(
+        "self", null=True, on_delete=models.SET_NULL, related_name="duplicates", db_index=False
+    )
     needs_second_look = models.BooleanField(default=False)
     version = models.IntegerField(default=1)  # goes up with every change anybody makes
 
@@ -156,6 +158,9 @@ class Flag(models.Model):
                 fields=["queue_place", "rank", "flag_id"], condition=models.Q(in_work=True), name="flag_in_work"
             ),
             models.Index(fields=["first_payment_on"], condition=models.Q(is_current=True), name="flag_current"),
+            models.Index(
+                fields=["duplicate_of"], condition=models.Q(duplicate_of__isnull=False), name="flag_duplicate"
+            ),
         ]
         constraints = [  # noqa: RUF012
             models.CheckConstraint(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
+from django.db import connection
 from django.test import Client
 
 from tests.triage.conftest import do, signed_in
@@ -56,3 +57,12 @@ def test_a_verdict_reads_its_flag_once_to_judge_and_once_to_show(
     with django_assert_max_num_queries(30):
         answer = client.post(f"/flags/{first.flag_id}/do/benign", form, headers=HTMX)
     assert answer.status_code == 200
+
+
+def test_the_duplicates_of_a_flag_are_found_by_an_index(first: Flag) -> None:
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan = off")  # of so few rows it would read all
+        else:
+            cursor.execute("ANALYZE")
+    assert "flag_duplicate" in first.duplicates.order_by("pk").values_list("pk").explain()
