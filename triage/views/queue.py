@@ -25,7 +25,8 @@ from triage.pseudonyms import shown
 from triage.roles import READERS, REVIEWERS, Role
 from triage.route import Route
 
-PAGE = 50
+PAGE = 30
+"""Flags of a list on a page: about what a reviewer decides in a day, and light enough to be drawn beside every flag."""
 SOON = 3  # days
 DONE = (Flag.State.CLOSED, Flag.State.PROPOSED, Flag.State.SNOOZED)
 SHOWN = (
