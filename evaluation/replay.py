@@ -15,7 +15,6 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from pipeline.amounts import Amounts, amounts
 from pipeline.flag import Queues, flag
 from pipeline.focus import focus
 from pipeline.measure import measure_past
@@ -23,8 +22,8 @@ from pipeline.model import Model
 from pipeline.score import score
 from pipeline.session import Session
 from pipeline.settings import Params
-from pipeline.standing import WEAK_MATCHES, Standing, standing
-from pipeline.together import Together, only_open
+from pipeline.standing import Standing
+from pipeline.together import Seen, Together
 from pipeline.training import fit
 
 CHUNK_NIGHTS = 15
@@ -124,11 +123,11 @@ def replay(
             for nights in _chunks(as_of + timedelta(days=1), until):
                 together = Together(session, nights, _flagged(state))
                 for night in nights:
-                    measured = together.of(night)
+                    seen = together.of(night, _flagged(state))
                     payees = int(np.searchsorted(payees_since, np.datetime64(params.cutoff(night), "us"), side="right"))
-                    scored, queues = _night(session, night, training.model, measured, state, payees, detectors)
+                    scored, queues = _night(session, night, training.model, seen, state, payees, detectors)
                     if observe and night == as_of + timedelta(days=1):
-                        observe(training, measured[measured["change_id"].isin(scored["change_id"])])
+                        observe(training, seen.frame)
                     rows.append(scored)
                     flags.append(pd.DataFrame(queues.flags))
                     facts.append({"night": night, "payees": payees} | queues.facts)
@@ -163,35 +162,27 @@ def _night(
     session: Session,
     night: date,
     model: Model,
-    measured: pd.DataFrame,
+    seen: Seen,
     state: _State,
     payees: int,
     detectors: Sequence[Detector],
 ) -> tuple[pd.DataFrame, Queues]:
-    con, params = session.con, session.settings.params
-    cutoff = params.cutoff(night)
-    flagged = _flagged(state)
-    with session.stage("standing"):
-        found = standing(con, sorted({*measured["change_id"], *flagged}), cutoff)
-    with session.stage("amounts"):
-        euros = amounts(con, found.changes, cutoff, params.timezone)
-    frame, found, euros = only_open(measured, found, euros, flagged, params.observe.window_days)
+    params = session.settings.params
     with session.stage("score"):
-        weak = found.exposures.loc[found.exposures["match_quality"].isin(WEAK_MATCHES), "change_id"]
-        scores = score(frame, model, set(weak))
+        scores = score(seen.frame, model, seen.standing.weakly_matched())
     with session.stage("flag"):
         queues = flag(
-            night, scores, found, euros, payees, params, session.keys,
-            state.flags, state.scores, _at_decision(state, found.decisions, params),
+            night, scores, seen.standing, seen.amounts, payees, params, session.keys,
+            state.flags, state.scores, _at_decision(state, seen.standing.decisions, params),
         )  # fmt: skip
     with session.stage("detectors"):
-        rows = _rows(frame, scores, euros, detectors)
-    _remember(state, night, scores, found, queues)
+        rows = _rows(seen, scores, detectors)
+    _remember(state, night, scores, seen.standing, queues)
     return rows, queues
 
 
-def _rows(frame: pd.DataFrame, scores: pd.DataFrame, euros: Amounts, detectors: Sequence[Detector]) -> pd.DataFrame:
-    by_change = euros.by_change.set_index("change_id")
+def _rows(seen: Seen, scores: pd.DataFrame, detectors: Sequence[Detector]) -> pd.DataFrame:
+    frame, by_change = seen.frame, seen.amounts.by_change.set_index("change_id")
     at_risk = by_change["at_risk_cents"].reindex(frame["change_id"]).fillna(0).to_numpy(dtype=np.int64)
     rows = frame[["change_id", "payee_id", "as_of", "party", "derived", "age_days"]].assign(
         **{name: scores[name].to_numpy() for name in ("segment", "score", "p_value", "lens_request")},

@@ -80,7 +80,7 @@ class Held:
             files = self.lake.files(table, loads)
             if files == self.viewed.get(table):
                 continue
-            if table in keys and files and sum(Path(path).stat().st_size for path in files) <= LARGEST_BYTES:
+            if table in keys and sum(Path(path).stat().st_size for path in files) <= LARGEST_BYTES:
                 was_held = table in self.files
                 self._hold(table, files)
                 if not was_held:
@@ -148,6 +148,7 @@ class Held:
             columns = ", ".join(f'"{column}" {kind}' for column, kind in SCHEMAS[table].items())
             self.con.execute(f"CREATE OR REPLACE TEMP TABLE {name} ({columns}, superseded_at TIMESTAMP)")
         new = files[len(held) :]
+        self.files[table] = files
         if not new:
             return
         first = self.con.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0]
@@ -155,7 +156,6 @@ class Held:
         rows = f"read_parquet([{listed}], hive_partitioning = false)"
         self.con.execute(f"INSERT INTO {name} SELECT {_listed(SCHEMAS[table])}, NULL FROM {rows}")
         self.added.setdefault(table, first)
-        self.files[table] = files
 
     def _find_ends(self, name: str, key: str, first: int) -> None:
         """Say when each version ends, where rows from the place `first` on are new."""

@@ -215,17 +215,20 @@ class Lake:
             shutil.rmtree(work, ignore_errors=True)
 
 
-def visible(con: duckdb.DuckDBPyConnection, table: str, key: str) -> str:
+def visible(con: duckdb.DuckDBPyConnection, table: str, key: str, nights: str = "") -> str:
     """SQL of the last version of each row that is known at `$cutoff`.
 
+    With `nights`, a table with the column `cutoff`: at each of its cut-offs, which stands beside the row.
     A table held in memory tells when each version ended; of any other the versions are compared.
     """
     from features.versions import ENDS
 
-    known = f'SELECT * FROM "{table}" WHERE known_at <= $cutoff'
+    of, cutoff = (f" JOIN {nights} ON known_at <= cutoff", "cutoff") if nights else ("", "$cutoff")
+    known = f'SELECT * FROM "{table}"{of} WHERE known_at <= {cutoff}'
     if ENDS in con.table(table).columns:
-        return f"{known} AND ({ENDS} IS NULL OR {ENDS} > $cutoff)"
-    return f"{known} QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY known_at DESC, version DESC) = 1"
+        return f"{known} AND ({ENDS} IS NULL OR {ENDS} > {cutoff})"
+    each = f"cutoff, {key}" if nights else key
+    return f"{known} QUALIFY row_number() OVER (PARTITION BY {each} ORDER BY known_at DESC, version DESC) = 1"
 
 
 def _sweep(folder: Path) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from pipeline import model_store, record
-from pipeline.amounts import Amounts, amounts
+from pipeline.amounts import Amounts
 from pipeline.errors import InputMissing, InputRefused, PayeeWatchError
 from pipeline.evidence import evidence_table
 from pipeline.files import write_json, write_text
@@ -33,8 +33,8 @@ from pipeline.runs import Run, earlier_runs, failed_path, nights_to_run, publish
 from pipeline.score import score
 from pipeline.session import Session
 from pipeline.settings import Settings
-from pipeline.standing import WEAK_MATCHES, Standing, at_decision, standing
-from pipeline.together import Together, only_open
+from pipeline.standing import at_decision
+from pipeline.together import Seen, Together
 
 NIGHTS_AT_ONCE = 10
 """Nights of a range that are loaded and measured together, at most: so many a killed command may have to do again."""
@@ -49,16 +49,6 @@ class Options:
     model: str | None = None
     no_news: bool = False
     allow_hindsight: bool = False
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A night's open changes: measured, scored, and what the queues need to know of them."""
-
-    frame: pd.DataFrame
-    scores: pd.DataFrame
-    standing: Standing
-    amounts: Amounts
 
 
 @dataclass(frozen=True)
@@ -163,12 +153,17 @@ def _publish(session: Session, ready: Ready, together: Together) -> Run:
     before = [n for n in published_nights(settings) if n < night][-1:]
     earlier, earlier_scores = (_earlier(session, folder, before) for folder in ("flags", "scores"))
     flagged = [] if earlier is None else sorted(earlier["change_id"])
-    scored = _score(session, night, ready.model, together.of(night), flagged)
+    seen = together.of(night, flagged)
+    with session.stage("score") as facts:
+        scores = score(seen.frame, ready.model, seen.standing.weakly_matched())
+        scores = scores.assign(age_days=seen.frame["age_days"])
+        at_risk = seen.amounts.by_change["at_risk_cents"].sum()
+        facts |= {"rows_out": len(scores), "at_risk_cents": int(at_risk)}
     with session.stage("flag") as facts:
         payees = session.con.execute(PAYEES, {"cutoff": cutoff}).fetchall()[0][0]
-        decided = at_decision(session.con, settings.folder("scores"), scored.standing.decisions, settings.params)
+        decided = at_decision(session.con, settings.folder("scores"), seen.standing.decisions, settings.params)
         queues = flag(
-            night, scored.scores, scored.standing, scored.amounts, payees, settings.params, session.keys,
+            night, scores, seen.standing, seen.amounts, payees, settings.params, session.keys,
             earlier, earlier_scores, decided,
         )  # fmt: skip
         facts |= {
@@ -177,8 +172,8 @@ def _publish(session: Session, ready: Ready, together: Together) -> Run:
             "new": queues.facts["new"],
         }
     known_before = None if earlier_scores is None else set(earlier_scores["change_id"])
-    run = _account(session, night, ready.model, scored, queues, cutoff, known_before)
-    return _write(session, night, ready.model, scored, queues, run, cutoff)
+    run = _account(session, night, ready.model, seen, scores, queues, cutoff, known_before)
+    return _write(session, night, ready.model, seen, scores, queues, run)
 
 
 def _require_news(session: Session, night: date, options: Options) -> None:
@@ -219,23 +214,6 @@ def _earlier(session: Session, folder: str, nights: Sequence[date]) -> pd.DataFr
     return pd.read_parquet(paths[0]) if paths and paths[0].exists() else None
 
 
-def _score(session: Session, night: date, model: Model, measured: pd.DataFrame, flagged: Sequence[str]) -> Scored:
-    """Score every open change, and those flagged before and not decided."""
-    settings, con = session.settings, session.con
-    cutoff = settings.params.cutoff(night)
-    with session.stage("standing"):
-        found = standing(con, sorted({*measured["change_id"], *flagged}), cutoff)
-    with session.stage("amounts") as facts:
-        euros = amounts(con, found.changes, cutoff, settings.params.timezone)
-        frame, found, euros = only_open(measured, found, euros, flagged, settings.params.observe.window_days)
-        facts |= {"at_risk_cents": int(euros.by_change["at_risk_cents"].sum())}
-    with session.stage("score") as facts:
-        weak = found.exposures.loc[found.exposures["match_quality"].isin(WEAK_MATCHES), "change_id"]
-        scores = score(frame, model, set(weak)).assign(age_days=frame["age_days"])
-        facts |= {"rows_out": len(scores)}
-    return Scored(frame, scores, found, euros)
-
-
 PAYEES = "SELECT count(DISTINCT payee_id) FROM sightings WHERE known_at <= $cutoff"
 
 
@@ -243,7 +221,8 @@ def _account(
     session: Session,
     night: date,
     model: Model,
-    scored: Scored,
+    seen: Seen,
+    scores: pd.DataFrame,
     queues: Queues,
     cutoff: datetime,
     known_before: set[str] | None,
@@ -251,7 +230,7 @@ def _account(
     """The night's own account: what was read, where the euros went, what was flagged."""
     with session.stage("account"):
         drops = record.drops_of(session.lake.loads(), night)
-        changes = scored.standing.changes
+        changes = seen.standing.changes
         return {
             "night": night,
             "state": "published",
@@ -264,11 +243,11 @@ def _account(
             },
             "lists": coverage(session, night, changes["change_id"].tolist()),
             "changes": {
-                "open": len(scored.frame),
-                "new": None if known_before is None else len(set(scored.frame["change_id"]) - known_before),
-                "derived": int(scored.frame["derived"].sum()),
+                "open": len(seen.frame),
+                "new": None if known_before is None else len(set(seen.frame["change_id"]) - known_before),
+                "derived": int(seen.frame["derived"].sum()),
             },
-            "scored": len(scored.scores),
+            "scored": len(scores),
             "flagged": {name: queues.facts[name] for name in ("hold", "review", "audit", "new", "carried_over")},
             "capacity": queues.facts["capacity"],
             "audit_probability": queues.facts["audit_probability"],
@@ -282,27 +261,33 @@ def _account(
 
 
 def _write(
-    session: Session, night: date, model: Model, scored: Scored, queues: Queues, run: Run, cutoff: datetime
+    session: Session,
+    night: date,
+    model: Model,
+    seen: Seen,
+    scores: pd.DataFrame,
+    queues: Queues,
+    run: Run,
 ) -> Run:
     """Write every file whole, the account last: it says that the night stands."""
     settings = session.settings
     with session.stage("publish") as facts:
         named = ModelName(model.name, model.version, model.run_id)
-        chosen = scored.frame[scored.frame["change_id"].isin(queues.change_ids())]
+        chosen = seen.frame[seen.frame["change_id"].isin(queues.change_ids())]
         why = reasons(chosen, model)
         told = dict(zip(why["change_id"], zip(why["reasons"], why["reassuring"], strict=True), strict=True))
         flags = flags_table(queues, told, named)
-        scores = scores_table(night, scored.scores, scored.standing, queues, named)
-        evidence = evidence_table(session.con, night, queues, scored.standing, settings.params)
-        write_parquet(settings.folder("scores") / f"{night}.parquet", scores)
+        scored = scores_table(night, scores, seen.standing, queues, named)
+        evidence = evidence_table(session.con, night, queues, seen.standing, settings.params)
+        write_parquet(settings.folder("scores") / f"{night}.parquet", scored)
         write_parquet(settings.folder("evidence") / f"{night}.parquet", evidence)
-        write_holds(settings.folder("holds") / f"{night}.csv", _proposals(session, night, queues, scored.amounts))
+        write_holds(settings.folder("holds") / f"{night}.csv", _proposals(session, night, queues, seen.amounts))
         write_csv(settings.folder("flags") / f"{night}.csv", flags)
         write_parquet(settings.folder("flags") / f"{night}.parquet", flags)
         facts |= {"flags": flags.num_rows}
     with session.stage("report"):
         history = earlier_runs(settings, night)
-        page = report(night, flags, scores, evidence, run, history)
+        page = report(night, flags, scored, evidence, run, history)
         write_text(settings.folder("reports") / f"{night}.html", page)
         write_text(settings.folder("reports") / f"{night}-quality.html", _quality(session, night))
     run |= {"seconds": {stage: round(took, 3) for stage, took in session.seconds.items()}}

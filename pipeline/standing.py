@@ -25,63 +25,68 @@ TABLES = ("changes", "accounts", "reference_banks", "exposures", "lists", "outco
 WEAK_MATCHES = frozenset({"id_only", "probable"})
 """Matches that never place a change in the hold queue by themselves."""
 
+# What an announced change took over is looked for among all changes; so few were.
 READ_CHANGES = """
 CREATE OR REPLACE TEMP TABLE standing AS
     WITH known AS ({known}), taken_over AS (
-        SELECT superseded_by AS change_id, min(change_id) AS origin_id FROM known
-        WHERE superseded_by IS NOT NULL GROUP BY superseded_by
+        SELECT cutoff, superseded_by AS change_id, min(change_id) AS origin_id FROM known
+        WHERE superseded_by IS NOT NULL GROUP BY ALL
     )
     SELECT k.*, coalesce(t.origin_id, k.change_id) AS origin_id
-    FROM known AS k SEMI JOIN standing_asked USING (change_id) LEFT JOIN taken_over AS t USING (change_id)
+    FROM known AS k SEMI JOIN standing_asked USING (change_id) LEFT JOIN taken_over AS t USING (cutoff, change_id)
 """
 
 LIST_CHANGES = """
 WITH banks AS (
-    SELECT country, bank_code, name FROM reference_banks WHERE known_at <= $cutoff
-    QUALIFY row_number() OVER (PARTITION BY country, bank_code ORDER BY known_at DESC, version DESC) = 1
+    SELECT cutoff, country, bank_code, name FROM reference_banks JOIN standing_nights ON known_at <= cutoff
+    QUALIFY row_number() OVER (PARTITION BY cutoff, country, bank_code ORDER BY known_at DESC, version DESC) = 1
 ), touched AS (
-    SELECT * FROM accounts SEMI JOIN standing ON accounts.account = standing.new_account WHERE known_at <= $cutoff
+    SELECT * FROM accounts SEMI JOIN standing ON accounts.account = standing.new_account
     QUALIFY row_number() OVER (PARTITION BY account ORDER BY known_at, version) = 1
 )
-SELECT s.change_id, s.origin_id, s.derived, s.member_id, s.household_id, s.payee_id, s.payee_type, s.requested_at,
-       s.effective_at, s.old_account, s.new_account, s.superseded_by,
+SELECT s.cutoff, s.change_id, s.origin_id, s.derived, s.member_id, s.household_id, s.payee_id, s.payee_type,
+       s.requested_at, s.effective_at, s.old_account, s.new_account, s.superseded_by,
        CASE WHEN a.account IS NULL THEN 'unknown account'
             ELSE concat_ws(' · ', a.country, concat_ws(' ', a.bank_code, b.name), '…' || a.last_four) END
            AS account_hint
-FROM standing AS s LEFT JOIN touched AS a ON a.account = s.new_account
-LEFT JOIN banks AS b ON b.country = a.country AND b.bank_code = a.bank_code
-ORDER BY s.change_id
+FROM standing AS s LEFT JOIN touched AS a ON a.account = s.new_account AND a.known_at <= s.cutoff
+LEFT JOIN banks AS b ON b.cutoff = s.cutoff AND b.country = a.country AND b.bank_code = a.bank_code
+ORDER BY s.cutoff, s.change_id
 """
 
 LIST_EXPOSURES = """
 WITH known_lists AS (
-    SELECT * FROM lists WHERE known_at <= $cutoff
-    QUALIFY row_number() OVER (PARTITION BY breach_id ORDER BY known_at DESC, version DESC) = 1
+    SELECT * FROM lists JOIN standing_nights ON known_at <= cutoff
+    QUALIFY row_number() OVER (PARTITION BY cutoff, breach_id ORDER BY known_at DESC, version DESC) = 1
 ), matched AS (
-    SELECT member_id, breach_id, match_quality,
-           min(known_at) FILTER (match_quality IS NOT NULL) OVER (PARTITION BY member_id, breach_id) AS matched_at,
-           row_number() OVER (PARTITION BY member_id, breach_id ORDER BY known_at DESC, version DESC) AS age
-    FROM exposures SEMI JOIN standing USING (member_id) WHERE known_at <= $cutoff
+    SELECT cutoff, member_id, breach_id, match_quality,
+           min(known_at) FILTER (match_quality IS NOT NULL) OVER (PARTITION BY cutoff, member_id, breach_id)
+               AS matched_at,
+           row_number() OVER (PARTITION BY cutoff, member_id, breach_id ORDER BY known_at DESC, version DESC) AS age
+    FROM exposures SEMI JOIN standing USING (member_id) JOIN standing_nights ON known_at <= cutoff
 )
-SELECT s.change_id, m.breach_id, l.list_known_on AS known_at, coalesce(l.fields, []) AS fields, m.match_quality,
-       m.matched_at
-FROM standing AS s JOIN matched AS m USING (member_id) JOIN known_lists AS l USING (breach_id)
+SELECT s.cutoff, s.change_id, m.breach_id, l.list_known_on AS known_at, coalesce(l.fields, []) AS fields,
+       m.match_quality, m.matched_at
+FROM standing AS s JOIN matched AS m USING (cutoff, member_id) JOIN known_lists AS l USING (cutoff, breach_id)
 WHERE m.age = 1 AND m.match_quality IS NOT NULL AND NOT coalesce(l.is_purged, false)
-ORDER BY s.change_id, l.list_known_on, m.breach_id
+ORDER BY s.cutoff, s.change_id, l.list_known_on, m.breach_id
 """
 
 # A decision about a derived change holds for the announced one that took it over.
 LIST_DECISIONS = """
 WITH known AS (
-    SELECT * FROM outcomes WHERE known_at <= $cutoff
-    QUALIFY row_number() OVER (PARTITION BY outcome_id ORDER BY known_at DESC, version DESC) = 1
+    SELECT * FROM outcomes JOIN standing_nights ON known_at <= cutoff
+    QUALIFY row_number() OVER (PARTITION BY cutoff, outcome_id ORDER BY known_at DESC, version DESC) = 1
+), meant AS (
+    SELECT cutoff, change_id, change_id AS decided_id FROM standing
+    UNION SELECT cutoff, change_id, origin_id FROM standing
 )
-SELECT s.change_id, k.decided_at, k.known_at, k.verdict
-FROM standing AS s JOIN known AS k ON k.change_id IN (s.change_id, s.origin_id)
-WHERE k.decided_at <= $cutoff
+SELECT s.cutoff, s.change_id, k.decided_at, k.known_at, k.verdict
+FROM meant AS s JOIN known AS k ON k.cutoff = s.cutoff AND k.change_id = s.decided_id
+WHERE k.decided_at <= s.cutoff
 QUALIFY row_number() OVER (
-    PARTITION BY s.change_id ORDER BY k.decided_at DESC, k.known_at DESC, k.outcome_id DESC) = 1
-ORDER BY s.change_id
+    PARTITION BY s.cutoff, s.change_id ORDER BY k.decided_at DESC, k.known_at DESC, k.outcome_id DESC) = 1
+ORDER BY s.cutoff, s.change_id
 """
 
 AT_DECISION = """
@@ -100,17 +105,46 @@ class Standing:
     exposures: pd.DataFrame
     decisions: pd.DataFrame
 
+    def weakly_matched(self) -> set[str]:
+        """The changes whose member is on a list by a weak match."""
+        is_weak = self.exposures["match_quality"].isin(WEAK_MATCHES)
+        return set(self.exposures.loc[is_weak, "change_id"].tolist())
+
 
 def standing(con: duckdb.DuckDBPyConnection, change_ids: Sequence[str], cutoff: datetime) -> Standing:
     """Look up the named changes as known at the cut-off; the connection has views of TABLES."""
+    return standings(con, change_ids, [cutoff])[cutoff]
+
+
+def standings(
+    con: duckdb.DuckDBPyConnection, change_ids: Sequence[str], cutoffs: Sequence[datetime]
+) -> dict[datetime, Standing]:
+    """The same at each of several cut-offs."""
     con.register("standing_asked", pd.DataFrame({"change_id": pd.Series(list(change_ids), dtype="str")}))
+    con.register("standing_nights", nights_frame(cutoffs))
     try:
-        night = {"cutoff": cutoff}
-        con.execute(READ_CHANGES.format(known=visible(con, "changes", "change_id")), night)
-        return Standing(*(con.execute(query, night).df() for query in (LIST_CHANGES, LIST_EXPOSURES, LIST_DECISIONS)))
+        con.execute(READ_CHANGES.format(known=visible(con, "changes", "change_id", "standing_nights")))
+        queries = (LIST_CHANGES, LIST_EXPOSURES, LIST_DECISIONS)
+        parts = zip(*(by_cutoff(con.execute(query).df(), cutoffs) for query in queries), strict=True)
+        return {cutoff: Standing(*of_night) for cutoff, of_night in zip(cutoffs, parts, strict=True)}
     finally:
         con.execute("DROP TABLE IF EXISTS standing")
-        con.unregister("standing_asked")
+        for name in ("standing_asked", "standing_nights"):
+            con.unregister(name)
+
+
+def nights_frame(cutoffs: Sequence[datetime]) -> pd.DataFrame:
+    """The cut-offs as a table of one column, `cutoff`."""
+    return pd.DataFrame({"cutoff": np.array(cutoffs, dtype="datetime64[us]")})
+
+
+def by_cutoff(rows: pd.DataFrame, cutoffs: Sequence[datetime]) -> list[pd.DataFrame]:
+    """The rows of each cut-off, from rows in the order of their column `cutoff`."""
+    instants = rows["cutoff"].to_numpy(dtype="datetime64[us]")
+    rows = rows.drop(columns="cutoff")
+    wanted = nights_frame(cutoffs)["cutoff"].to_numpy()
+    starts, ends = (np.searchsorted(instants, wanted, side=side) for side in ("left", "right"))
+    return [rows.iloc[start:end].reset_index(drop=True) for start, end in zip(starts, ends, strict=True)]
 
 
 def at_decision(

@@ -1,4 +1,4 @@
-"""Nights measured together: one pass over the lake for several nights, then each by itself as it would have been.
+"""Nights seen together: one pass over the lake for several nights, then each by itself as it would have been.
 
 To measure ten nights takes little longer than to measure two, and as of each night only what it knew is seen.
 """
@@ -6,6 +6,7 @@ To measure ten nights takes little longer than to measure two, and as of each ni
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import date
 
 import duckdb
@@ -13,11 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.amounts import Amounts
+from pipeline.amounts import Amounts, amounts
 from pipeline.measure import measure
 from pipeline.session import Session
 from pipeline.settings import Params
-from pipeline.standing import Standing
+from pipeline.standing import Standing, standings
 
 CLOSING = """
 SELECT DISTINCT change_id FROM changes
@@ -27,46 +28,68 @@ ORDER BY change_id
 """
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a night sees: its open changes as measured, and what the queues need to know of them and of those flagged
+    before.
+    """
+
+    frame: pd.DataFrame
+    standing: Standing
+    amounts: Amounts
+
+
 class Together:
-    """The measured changes of several nights, over a lake that is loaded, linked and registered for all of them."""
+    """What several nights see of changes, over a lake that is loaded, linked and registered for all of them."""
 
     def __init__(self, session: Session, nights: Sequence[date], flagged: Collection[str] = ()) -> None:
         """Measure every night; `flagged` are those the night before the first carries over."""
         con, params = session.con, session.settings.params
+        self._params = params
         with session.stage("measure") as told:
-            also = _closing(con, params, nights) if len(nights) > 1 else []
-            self.frame = measure(con, params, nights, sorted({*also, *flagged}))
-            left = _left(self.frame, nights)
-            if left:
-                rows = measure(con, params, nights, left, only_extra=True)
-                both = pd.concat([self.frame, rows], ignore_index=True).drop_duplicates(["change_id", "as_of"])
-                self.frame = both.sort_values(["change_id", "as_of"], ignore_index=True)
-            told |= {"nights": len(nights), "rows_out": len(self.frame)}
-        self._by_night = {
-            pd.Timestamp(str(night)): rows.reset_index(drop=True) for night, rows in self.frame.groupby("as_of")
-        }
+            frame = _measured(con, params, nights, flagged)
+            told |= {"nights": len(nights), "rows_out": len(frame)}
+        cutoffs = [params.cutoff(night) for night in nights]
+        with session.stage("standing"):
+            self._standing = standings(con, sorted({*frame["change_id"], *flagged}), cutoffs)
+        with session.stage("amounts"):
+            changes = {cutoff: found.changes for cutoff, found in self._standing.items()}
+            self._amounts = amounts(con, changes, params.timezone)
+        self._measured = dict(list(frame.groupby("as_of")))
+        self._none = frame.iloc[:0]
 
-    def of(self, night: date) -> pd.DataFrame:
-        """What is measured as of a night, by change_id: all that is open or flagged by then, and some more."""
-        return self._by_night.get(pd.Timestamp(night), self.frame.iloc[:0])
+    def of(self, night: date, flagged: Collection[str]) -> Seen:
+        """What the night alone would have seen: changes in their window, with a payment pending, or flagged before."""
+        measured = self._measured.get(pd.Timestamp(night), self._none)
+        cutoff = self._params.cutoff(night)
+        found, euros = self._standing[cutoff], self._amounts[cutoff]
+        by_right = _are_among(measured["change_id"], {*_texts(euros.pending["change_id"]), *flagged})
+        in_window = measured["age_days"].to_numpy() <= self._params.observe.window_days
+        frame = measured[in_window | by_right].reset_index(drop=True)
+        kept = {*_texts(frame["change_id"]), *flagged}
+
+        def rows(of: pd.DataFrame) -> pd.DataFrame:
+            return of[_are_among(of["change_id"], kept)].reset_index(drop=True)
+
+        return Seen(
+            frame,
+            Standing(rows(found.changes), rows(found.exposures), rows(found.decisions)),
+            Amounts(rows(euros.by_change), rows(euros.pending)),
+        )
 
 
-def only_open(
-    measured: pd.DataFrame, found: Standing, euros: Amounts, flagged: Collection[str], window_days: int
-) -> tuple[pd.DataFrame, Standing, Amounts]:
-    """What the night itself would have measured: in its window, or with a payment pending, or flagged before."""
-    by_right = _are_among(measured["change_id"], {*_texts(euros.pending["change_id"]), *flagged})
-    frame = measured[(measured["age_days"].to_numpy() <= window_days) | by_right].reset_index(drop=True)
-    kept = {*_texts(frame["change_id"]), *flagged}
-
-    def of(rows: pd.DataFrame) -> pd.DataFrame:
-        return rows[_are_among(rows["change_id"], kept)].reset_index(drop=True)
-
-    return (
-        frame,
-        Standing(of(found.changes), of(found.exposures), of(found.decisions)),
-        Amounts(of(euros.by_change), of(euros.pending)),
-    )
+def _measured(
+    con: duckdb.DuckDBPyConnection, params: Params, nights: Sequence[date], flagged: Collection[str]
+) -> pd.DataFrame:
+    """All that is open or flagged on any of the nights, and some more, by change_id and night."""
+    also = _closing(con, params, nights) if len(nights) > 1 else []
+    frame = measure(con, params, nights, sorted({*also, *flagged}))
+    left = _left(frame, nights)
+    if not left:
+        return frame
+    rows = measure(con, params, nights, left, only_extra=True)
+    both = pd.concat([frame, rows], ignore_index=True).drop_duplicates(["change_id", "as_of"])
+    return both.sort_values(["change_id", "as_of"], ignore_index=True)
 
 
 def _are_among(ids: pd.Series, wanted: set[str]) -> NDArray[np.bool_]:

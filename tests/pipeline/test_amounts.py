@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,24 +33,27 @@ def change(change_id: str = "C1", account: str = "new", at: str = "2024-05-01 10
 
 
 def on_night(session: Session, night: str = NIGHT) -> Amounts:
-    """Over files, and over held tables, which tell when versions end: the same."""
-    session.lake.register(session.con)
-    over_files = as_registered(session, night)
+    """As that night knew it, alone and among others."""
     Held(session.lake, session.con).register()
-    over_held = as_registered(session, night)
-    assert_frame_equal(over_files.by_change, over_held.by_change, check_exact=True)
-    assert_frame_equal(over_files.pending, over_held.pending, check_exact=True)
-    return over_held
-
-
-def as_registered(session: Session, night: str) -> Amounts:
     cutoff = evening(night)
-    known = session.con.execute(
-        "SELECT DISTINCT change_id, payee_id, new_account, requested_at, effective_at FROM changes "
-        "WHERE known_at <= $1 AND superseded_by IS NULL",
-        [cutoff],
-    ).df()
-    return amounts(session.con, known, cutoff, "Europe/Paris")
+    others = [cutoff - timedelta(days=days) for days in (3, 1, -1, -4)]
+    alone = on_nights(session, [cutoff])[cutoff]
+    among = on_nights(session, sorted([cutoff, *others]))[cutoff]
+    assert_frame_equal(alone.by_change, among.by_change, check_exact=True)
+    assert_frame_equal(alone.pending, among.pending, check_exact=True, check_dtype=False)
+    return alone
+
+
+def on_nights(session: Session, cutoffs: list[datetime]) -> dict[datetime, Amounts]:
+    changes = {
+        cutoff: session.con.execute(
+            "SELECT DISTINCT change_id, payee_id, new_account, requested_at, effective_at FROM changes "
+            "WHERE known_at <= $1 AND superseded_by IS NULL",
+            [cutoff],
+        ).df()
+        for cutoff in cutoffs
+    }
+    return amounts(session.con, changes, "Europe/Paris")
 
 
 def facts(found: Amounts, change_id: str = "C1") -> dict[str, Any]:

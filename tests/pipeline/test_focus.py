@@ -113,7 +113,7 @@ def test_a_night_finds_the_same_in_focus(published: Home, monkeypatch: pytest.Mo
             with focus(session, [night], [], []):
                 frame = measure(session.con, params, [night])
                 known = standing(session.con, list(frame["change_id"]), cutoff).changes
-                euros = amounts(session.con, known, cutoff, params.timezone)
+                euros = amounts(session.con, {cutoff: known}, params.timezone)[cutoff]
             assert len(frame) > 20
             found.append((frame, euros.by_change, euros.pending))
     for whole, focused in zip(*found, strict=True):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pandas.testing import assert_frame_equal
 
+from pipeline.held import Held
 from pipeline.session import Session
-from pipeline.standing import Standing, at_decision, standing
+from pipeline.standing import Standing, at_decision, standing, standings
 from tests.lake_rows import PARAMS, Row, evening, lake_session, put
 
 
@@ -32,8 +34,23 @@ def change(change_id: str, **more: object) -> Row:
 
 
 def on_night(session: Session, night: str, *change_ids: str) -> Standing:
+    """As that night knew it: over files and over held tables, which tell when versions end, alone and among others."""
+    cutoff = evening(night)
+    others = [cutoff - timedelta(days=days) for days in (3, 1, -1, -4)]
     session.lake.register(session.con)
-    return standing(session.con, change_ids, evening(night))
+    found = standing(session.con, change_ids, cutoff)
+    among = [standings(session.con, change_ids, sorted([cutoff, *others]))[cutoff]]
+    Held(session.lake, session.con).register()
+    among.append(standings(session.con, change_ids, sorted([cutoff, *others]))[cutoff])
+    for other in among:
+        for name in ("changes", "exposures", "decisions"):
+            assert_frame_equal(plain(getattr(found, name)), plain(getattr(other, name)))
+    return found
+
+
+def plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """Without the types that a column has by chance when nothing in it is known."""
+    return frame.astype(object).where(frame.notna(), None)
 
 
 def test_a_hint_names_country_bank_and_last_four_only(session: Session) -> None:
