@@ -7,9 +7,11 @@ work: many nights are measured in one pass, and nothing is published.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,7 +26,7 @@ from pipeline.session import Session
 from pipeline.settings import Params
 from pipeline.standing import Standing
 from pipeline.together import Seen, Together
-from pipeline.training import fit
+from pipeline.training import fit, known_verdicts
 
 CHUNK_NIGHTS = 15
 """Nights measured in one pass, at most: it bounds the memory, not the answer."""
@@ -52,6 +54,7 @@ class Training:
     as_of: date
     model: Model
     frame: pd.DataFrame
+    verdicts: dict[str, str]  # known by then
 
 
 @dataclass(frozen=True)
@@ -113,24 +116,22 @@ def replay(
     flags: list[pd.DataFrame] = []
     facts: list[dict[str, Any]] = []
     trainings: list[Training] = []
-    days = trained_on(first, last, retrain_days)
     with focus(session, [first, last], every_change, []):
-        for as_of, until in zip(days, [*days[1:], last], strict=True):
-            training = _trained(session, as_of)
-            trainings.append(training)
-            for detector in detectors:
-                detector.learn(training.frame)
-            for nights in _chunks(as_of + timedelta(days=1), until):
-                together = Together(session, nights, _flagged(state))
-                for night in nights:
-                    seen = together.of(night, _flagged(state))
-                    payees = int(np.searchsorted(payees_since, np.datetime64(params.cutoff(night), "us"), side="right"))
-                    scored, queues = _night(session, night, training.model, seen, state, payees, detectors)
-                    if observe and night == as_of + timedelta(days=1):
-                        observe(training, seen.frame)
-                    rows.append(scored)
-                    flags.append(pd.DataFrame(queues.flags))
-                    facts.append({"night": night, "payees": payees} | queues.facts)
+        for read in _read_ahead(session, _steps(first, last, retrain_days), state):
+            if read.learned:
+                as_of, past, verdicts = read.learned
+                trainings.append(Training(as_of, fit(session, as_of, past, verdicts), past, verdicts))
+                for detector in detectors:
+                    detector.learn(past)
+            for night in read.nights:
+                seen = read.together.of(night, _flagged(state))
+                payees = int(np.searchsorted(payees_since, np.datetime64(params.cutoff(night), "us"), side="right"))
+                scored, queues = _night(session, night, trainings[-1].model, seen, state, payees, detectors)
+                if observe and night == trainings[-1].as_of + timedelta(days=1):
+                    observe(trainings[-1], seen.frame)
+                rows.append(scored)
+                flags.append(pd.DataFrame(queues.flags))
+                facts.append({"night": night, "payees": payees} | queues.facts)
     found = [part for part in flags if len(part)]
     return Replay(
         tuple(fact["night"] for fact in facts),
@@ -141,17 +142,51 @@ def replay(
     )
 
 
-def _trained(session: Session, as_of: date) -> Training:
+@dataclass(frozen=True)
+class _Read:
+    """What the lake says of a few nights; of the first that a model serves, also what that model learns from."""
+
+    nights: list[date]
+    together: Together
+    learned: tuple[date, pd.DataFrame, dict[str, str]] | None  # as of which day, its measured past, its verdicts
+
+
+def _steps(first: date, last: date, retrain_days: int) -> Iterator[tuple[list[date], date | None]]:
+    """The nights to read together, and the day to train as of before them, if any."""
+    days = trained_on(first, last, retrain_days)
+    for as_of, until in pairwise([*days, last]):
+        nights = [as_of + timedelta(days=n) for n in range(1, (until - as_of).days + 1)]
+        for start in range(0, len(nights), CHUNK_NIGHTS):
+            yield nights[start : start + CHUNK_NIGHTS], None if start else as_of
+
+
+def _read_ahead(session: Session, steps: Iterable[tuple[list[date], date | None]], state: _State) -> Iterator[_Read]:
+    """Each step as read. While one is worked on, a thread reads the next; nobody else may ask the lake meanwhile.
+
+    Which changes the next one carries over is not known yet: all that this one may flag are measured.
+    """
+    with ThreadPoolExecutor(1) as reader:
+        ahead: Future[_Read] | None = None
+        read: _Read | None = None
+        for nights, as_of in steps:
+            if ahead:
+                read = ahead.result()
+            may_be_flagged = {*_flagged(state), *(read.together.open_changes() if read else ())}
+            ahead = reader.submit(_read, session, nights, as_of, may_be_flagged)
+            if read:
+                yield read
+        if ahead:
+            yield ahead.result()
+
+
+def _read(session: Session, nights: list[date], as_of: date | None, flagged: Collection[str]) -> _Read:
+    if as_of is None:
+        return _Read(nights, Together(session, nights, flagged), None)
     with session.stage("measure past") as told:
-        frame = measure_past(session.con, session.settings.params, as_of)
-        told |= {"as_of": as_of, "rows_out": len(frame)}
-    return Training(as_of, fit(session, as_of, frame), frame)
-
-
-def _chunks(first: date, last: date) -> Iterator[list[date]]:
-    nights = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-    for start in range(0, len(nights), CHUNK_NIGHTS):
-        yield nights[start : start + CHUNK_NIGHTS]
+        past = measure_past(session.con, session.settings.params, as_of)
+        told |= {"as_of": as_of, "rows_out": len(past)}
+    verdicts = known_verdicts(session, as_of)
+    return _Read(nights, Together(session, nights, flagged), (as_of, past, verdicts))
 
 
 def _flagged(state: _State) -> list[str]:

@@ -30,17 +30,19 @@ class Stability:
         """Compare the model in force with the one before it; the first, with models of other seeds."""
         tonight = frame[frame["as_of"] == frame["as_of"].min()].reset_index(drop=True)
         for other in OTHER_SEEDS if self.before is None else ():
-            self._compare("another seed", training, tonight, fit(self._seeded(other), training.as_of, training.frame))
+            self._compare("another seed", training, tonight, self._again(training, other))
         if self.before is not None:
             self._compare("next training", training, tonight, self.before)
         self.before = training.model
 
-    def _seeded(self, added: int) -> Session:
+    def _again(self, training: Training, added: int) -> Model:
+        """The model that would have been trained with another seed."""
         params = self.session.settings.params
         settings = dataclasses.replace(
             self.session.settings, params=dataclasses.replace(params, seed=params.seed + added)
         )
-        return dataclasses.replace(self.session, settings=settings)
+        session = dataclasses.replace(self.session, settings=settings)
+        return fit(session, training.as_of, training.frame, training.verdicts)
 
     def _compare(self, kind: str, training: Training, frame: pd.DataFrame, other: Model) -> None:
         ours, theirs = (model.score(frame)["score"].to_numpy() for model in (training.model, other))

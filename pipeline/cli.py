@@ -139,11 +139,12 @@ def train(settings: Settings, as_of: date, promote: bool, measured: Path | None,
     Example: payeewatch train --as-of 2024-12-31 --promote
     """
     from pipeline.session import opened
-    from pipeline.training import fit, measured_past, read_frame, register, save_model
+    from pipeline.training import fit, known_verdicts, measured_past, read_frame, register, save_model
 
     with opened(settings) as session:
         frame = read_frame(measured) if measured else measured_past(session, as_of)
-        model = register(session, fit(session, as_of, frame), promote=promote)
+        model = fit(session, as_of, frame, known_verdicts(session, as_of))
+        model = register(session, model, promote=promote)
         if save:
             save_model(model, save)
         warnings = session.warnings

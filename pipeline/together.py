@@ -55,12 +55,18 @@ class Together:
         with session.stage("amounts"):
             changes = {cutoff: found.changes for cutoff, found in self._standing.items()}
             self._amounts = amounts(con, changes, params.timezone)
+        self._frame = frame
         self._measured = dict(list(frame.groupby("as_of")))
-        self._none = frame.iloc[:0]
+
+    def open_changes(self) -> set[str]:
+        """The changes that are open on any of the nights, flagged or not."""
+        in_window = self._frame["age_days"].to_numpy() <= self._params.observe.window_days
+        pending = (_texts(euros.pending["change_id"]) for euros in self._amounts.values())
+        return set(_texts(self._frame["change_id"])[in_window]).union(*pending)
 
     def of(self, night: date, flagged: Collection[str]) -> Seen:
         """What the night alone would have seen: changes in their window, with a payment pending, or flagged before."""
-        measured = self._measured.get(pd.Timestamp(night), self._none)
+        measured = self._measured.get(pd.Timestamp(night), self._frame.iloc[:0])
         cutoff = self._params.cutoff(night)
         found, euros = self._standing[cutoff], self._amounts[cutoff]
         by_right = _are_among(measured["change_id"], {*_texts(euros.pending["change_id"]), *flagged})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
@@ -45,8 +46,14 @@ def measured_past(session: Session, as_of: date) -> pd.DataFrame:
     return frame
 
 
-def fit(session: Session, as_of: date, frame: pd.DataFrame) -> Model:
-    """Train on a measured frame and the verdicts known by a day.
+def known_verdicts(session: Session, as_of: date) -> dict[str, str]:
+    """change_id -> the last verdict on it, as known by a day."""
+    session.held.register()
+    return dict(session.con.execute(VERDICTS, {"cutoff": session.settings.params.cutoff(as_of)}).fetchall())
+
+
+def fit(session: Session, as_of: date, frame: pd.DataFrame, verdicts: Mapping[str, str]) -> Model:
+    """Train on a measured frame and the verdicts known by a day. The lake is not asked.
 
     Raises:
         InputRefused: the frame knows more than the day did.
@@ -54,10 +61,7 @@ def fit(session: Session, as_of: date, frame: pd.DataFrame) -> Model:
     """
     if len(frame) and frame["as_of"].max() > pd.Timestamp(as_of):
         raise InputRefused(f"the measured frame goes to {frame['as_of'].max():%Y-%m-%d}, after {as_of}; measure anew")
-    session.held.register()
-    cutoff = session.settings.params.cutoff(as_of)
     with session.stage("train") as facts:
-        verdicts = dict(session.con.execute(VERDICTS, {"cutoff": cutoff}).fetchall())
         model = train(frame, session.settings.params, verdicts, as_of=as_of)
         facts |= {"changes": model.facts["changes"], "set_aside": model.facts["set_aside"]}
     for warning in model.warnings:

@@ -123,7 +123,7 @@ def clean_scores(folder: Path, seed: int) -> pd.DataFrame:
     with loaded(folder) as session:
         con, params = session.con, session.settings.params
         before = END - timedelta(days=1)
-        model = fit(session, before, measure_past(con, params, before))
+        model = fit(session, before, measure_past(con, params, before), {})
         return model.score(measure(con, params, [END]))
 
 
