@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from heapq import nsmallest
 from typing import Any
 
 import numpy as np
@@ -121,12 +122,16 @@ def flag(
         earlier, earlier_scores: the flags and scores of the last published night before this one.
         decided: from `standing.at_decision`, for the changes decided already.
     """
-    facts = _joined(scores, standing, amounts, decided)
-    carried = {} if earlier is None else {row["flag_id"]: row for row in records(earlier)}
-    candidates = _candidates(night, facts, carried, params, keys)
-    _leave_out(candidates, earlier_scores)
+    carried = {} if earlier is None else {row["origin_id"]: row for row in records(earlier)}
+    facts = _weighed(_joined(scores, standing, amounts, decided), carried, params.flag)
+    left_before = _left_before(earlier_scores)
+    in_play = _is_in_play(facts, carried, left_before, params.flag)
+    candidates = _candidates(night, facts[in_play], carried, params, keys)
+    _leave_out(candidates, left_before)
     room = capacity(params.flag, payees)
-    drawn = _choose(night, candidates, room, params.flag, keys)
+    audits = min(max(1, round(params.flag.audit_share * room)), room - 1) if params.flag.audit_share else 0
+    _choose(candidates, room, audits, params.flag)
+    drawn = _draw_audit(night, candidates, facts[~in_play], audits, params, keys)
     by_change = {row["change_id"]: row for row in records(facts[facts["change_id"].isin(_queued(candidates))])}
     in_queue = _ranked([c for c in candidates if c.queue])
     flags = [
@@ -134,7 +139,7 @@ def flag(
         for rank, candidate in enumerate(in_queue, start=1)
     ]
     _add_exposures(flags, standing)
-    return Queues(flags, _ranks(candidates, params.flag), _counts(candidates, room) | drawn)
+    return Queues(flags, _ranks(facts, candidates, params.flag), _counts(candidates, facts, room) | drawn)
 
 
 def flag_id(keys: Keys, origin_id: str) -> str:
@@ -167,35 +172,46 @@ def _joined(scores: pd.DataFrame, standing: Standing, amounts: Amounts, decided:
     return rows.set_index("change_id", drop=False).sort_index()
 
 
+def _weighed(facts: pd.DataFrame, carried: dict[str, Row], params: Flag) -> pd.DataFrame:
+    """The changes scored tonight or flagged before, by change_id, with the loss expected of each.
+
+    One that is no longer scored keeps the score of the night before.
+    """
+    is_scored = facts["p_value"].notna().to_numpy()
+    before = [carried.get(origin) for origin in facts["origin_id"].tolist()]
+    for name in ("p_value", "score"):
+        last = np.array([np.nan if was is None else was[name] for was in before], dtype=np.float64)
+        facts[name] = np.where(is_scored, facts[name].to_numpy(dtype=np.float64), last)
+    facts = facts.assign(is_scored=is_scored)[facts["p_value"].notna()]
+    losses = expected_loss_cents(facts["p_value"].to_numpy(), facts["at_risk_cents"].to_numpy(), params)
+    return facts.assign(loss_cents=losses)
+
+
+def _is_in_play(
+    facts: pd.DataFrame, carried: dict[str, Row], left_before: set[str], params: Flag
+) -> npt.NDArray[np.bool_]:
+    """Which changes to look at one by one. All that can be said of the many others is that the floor keeps them out."""
+    has_a_past = facts["superseded_by"].notna() | facts["decided_at"].notna() | facts["origin_id"].isin(list(carried))
+    in_play = (facts["p_value"] <= params.floor_p) | has_a_past | facts["change_id"].isin(left_before)
+    return in_play.to_numpy(dtype=bool)
+
+
 def _candidates(
     night: date, facts: pd.DataFrame, carried: dict[str, Row], params: Params, keys: Keys
 ) -> list[Candidate]:
-    """Every change scored tonight or flagged before, with what it may come to."""
-    flag_ids = [flag_id(keys, origin) for origin in facts["origin_id"].tolist()]
-    before = [carried.get(name) for name in flag_ids]
-    scored = facts["p_value"].notna().to_numpy()
-    p_values = np.array(
-        [
-            p if ok else (row or {}).get("p_value", 1.0)
-            for p, ok, row in zip(facts["p_value"], scored, before, strict=True)
-        ]
-    )
-    losses = expected_loss_cents(p_values, facts["at_risk_cents"].to_numpy(), params.flag)
+    """The changes with what each may come to."""
     made = []
-    for at, row in enumerate(records(facts)):
-        was = before[at]
-        if not scored[at] and not was:
-            continue
+    for row in records(facts):
         candidate = Candidate(
             change_id=row["change_id"],
-            flag_id=flag_ids[at],
-            p_value=float(p_values[at]),
-            score=float(row["score"]) if scored[at] else float((was or {})["score"]),
-            loss_cents=int(losses[at]),
-            may_hold=bool(scored[at]) and _may_hold(night, row, params.flag),
-            is_scored=bool(scored[at]),
+            flag_id=flag_id(keys, row["origin_id"]),
+            p_value=row["p_value"],
+            score=row["score"],
+            loss_cents=row["loss_cents"],
+            may_hold=row["is_scored"] and _may_hold(night, row, params.flag),
+            is_scored=row["is_scored"],
         )
-        _place(night, candidate, row, was, params)
+        _place(night, candidate, row, carried.get(row["origin_id"]), params)
         made.append(candidate)
     return made
 
@@ -225,14 +241,18 @@ def _place(night: date, candidate: Candidate, row: Row, was: Row | None, params:
         candidate.why_not = WhyNot.FLOOR
 
 
-def _leave_out(candidates: list[Candidate], earlier_scores: pd.DataFrame | None) -> None:
+def _leave_out(candidates: list[Candidate], left_before: set[str]) -> None:
     """A flag that nobody decided in time does not come back as a new one the night after."""
-    if earlier_scores is None:
-        return
-    left_before = set(earlier_scores.loc[earlier_scores["why_not"] == str(WhyNot.UNDECIDED), "change_id"].tolist())
     for candidate in candidates:
         if candidate.change_id in left_before and candidate.why_not in (None, WhyNot.FLOOR):
             candidate.why_not = WhyNot.UNDECIDED
+
+
+def _left_before(earlier_scores: pd.DataFrame | None) -> set[str]:
+    """The changes that nobody had decided in time the night before."""
+    if earlier_scores is None:
+        return set()
+    return set(earlier_scores.loc[earlier_scores["why_not"] == str(WhyNot.UNDECIDED), "change_id"].tolist())
 
 
 def _has_new_evidence(row: Row, decided_at: datetime, params: Flag) -> bool:
@@ -242,16 +262,15 @@ def _has_new_evidence(row: Row, decided_at: datetime, params: Flag) -> bool:
     return (
         (not pd.isna(account) and account != row["new_account"])
         or any(at is not None and at > decided_at for at in later)
-        or (not pd.isna(p_value) and row["p_value"] * params.reflag_p_ratio <= p_value)
+        or (row["is_scored"] and not pd.isna(p_value) and row["p_value"] * params.reflag_p_ratio <= p_value)
     )
 
 
-def _choose(night: date, candidates: list[Candidate], room: int, params: Flag, keys: Keys) -> Row:
-    """Give queues: holds first, then review within the capacity left, then the audit sample. Returns its facts."""
-    audits = min(max(1, round(params.audit_share * room)), room - 1) if params.audit_share else 0
-    alive = sorted((c for c in candidates if c.why_not is None), key=Candidate.order)
+def _choose(candidates: list[Candidate], room: int, audits: int, params: Flag) -> None:
+    """Give queues: holds first, then review, within the capacity that the audit sample leaves."""
     left = room - audits
     holds = 0 if not params.hold_share else max(1, math.floor(params.hold_share * room))
+    alive = sorted((c for c in candidates if c.why_not is None), key=Candidate.order)
     for candidate in alive:
         if candidate.may_hold and candidate.was_in == Queue.HOLD:
             candidate.queue = Queue.HOLD
@@ -267,20 +286,26 @@ def _choose(night: date, candidates: list[Candidate], room: int, params: Flag, k
             left -= 1
         elif candidate.queue is None:
             candidate.why_not = WhyNot.CAPACITY
-    return _draw_audit(night, candidates, audits, keys)
 
 
-def _draw_audit(night: date, candidates: list[Candidate], many: int, keys: Keys) -> Row:
-    """Draw from below the cut, each with the same known probability, by keyed hash: nobody can foresee whom."""
-    below = [c for c in candidates if c.is_scored and c.why_not in (WhyNot.FLOOR, WhyNot.CAPACITY)]
-    by_draw = sorted(below, key=lambda c: (token_of(keys, "audit", f"{night}|{c.change_id}"), c.change_id))
-    for candidate in by_draw[:many]:
-        candidate.queue, candidate.why_not = Queue.AUDIT, None
-    drawn = min(many, len(below))
+def _draw_audit(
+    night: date, candidates: list[Candidate], others: pd.DataFrame, many: int, params: Params, keys: Keys
+) -> Row:
+    """Draw from below the cut, each with the same known probability, by keyed hash: nobody can foresee whom.
+
+    Of the others, all of them below it, those drawn become candidates. Returns the facts of the draw.
+    """
+    below = [c.change_id for c in candidates if c.is_scored and c.why_not in (WhyNot.FLOOR, WhyNot.CAPACITY)]
+    below += others.index.tolist()
+    drawn = nsmallest(many, below, key=lambda change_id: (token_of(keys, "audit", f"{night}|{change_id}"), change_id))
+    candidates += _candidates(night, others[others.index.isin(drawn)], {}, params, keys)
+    for candidate in candidates:
+        if candidate.change_id in drawn:
+            candidate.queue, candidate.why_not = Queue.AUDIT, None
     return {
         "audit_population": len(below),
-        "audit_drawn": drawn,
-        "audit_probability": drawn / len(below) if below else None,
+        "audit_drawn": len(drawn),
+        "audit_probability": len(drawn) / len(below) if below else None,
     }
 
 
@@ -294,7 +319,7 @@ def _queued(candidates: list[Candidate]) -> set[str]:
 
 
 def _flag_row(night: date, rank: int, candidate: Candidate, row: Row, carried: dict[str, Row]) -> Row:
-    was = carried.get(candidate.flag_id, {})
+    was = carried.get(row["origin_id"], {})
     first_on = candidate.first_flagged_on or night
     keep = {} if candidate.is_scored else {name: was.get(name) for name in ("reasons", "reassuring")}
     return {
@@ -328,24 +353,28 @@ def _add_exposures(flags: list[Row], standing: Standing) -> None:
         row["exposures"] = by_change.get(row["change_id"], [])
 
 
-def _ranks(candidates: list[Candidate], params: Flag) -> pd.DataFrame:
+def _ranks(facts: pd.DataFrame, candidates: list[Candidate], params: Flag) -> pd.DataFrame:
     """Where every scored change stood before the cut: those past the floor first, then by expected loss."""
-    scored = sorted((c for c in candidates if c.is_scored), key=lambda c: (c.p_value > params.floor_p, *c.order()))
+    scored = facts[facts["is_scored"]]
+    p_value, loss, score = (scored[name].to_numpy() for name in ("p_value", "loss_cents", "score"))
+    change_ids = scored["change_id"].to_numpy()[np.lexsort((-score, -loss, p_value > params.floor_p))].tolist()
+    of_change = {c.change_id: c for c in candidates}
+    found = [of_change.get(change_id) for change_id in change_ids]
     return pd.DataFrame(
         {
-            "change_id": [c.change_id for c in scored],
+            "change_id": change_ids,
             "rank_before_cut": np.arange(1, len(scored) + 1, dtype="int64"),
-            "why_not": [str(c.why_not) if c.why_not else None for c in scored],
-            "flag_id": [c.flag_id if c.queue else None for c in scored],
+            "why_not": [str(WhyNot.FLOOR) if c is None else str(c.why_not) if c.why_not else None for c in found],
+            "flag_id": [c.flag_id if c and c.queue else None for c in found],
         }
     )
 
 
-def _counts(candidates: list[Candidate], room: int) -> Row:
+def _counts(candidates: list[Candidate], facts: pd.DataFrame, room: int) -> Row:
     flagged = [c for c in candidates if c.queue]
     new = [c for c in flagged if not c.was_in]
     return {
-        "open_changes": sum(c.is_scored for c in candidates),
+        "open_changes": int(facts["is_scored"].sum()),
         "capacity": room,
         "flagged": len(flagged),
         "new": len(new),
