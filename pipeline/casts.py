@@ -9,9 +9,6 @@ LONGEST_TEXT = 1_000
 LONGEST_LIST = 1_000_000
 """Characters. A longer cell is not an identifier; only `claim_ids` lists many."""
 
-SPACES = "' ' || chr(160) || chr(8239) || chr(9)"
-"""What people call a space: plain, no-break, narrow no-break, tab."""
-
 
 def text(value: str) -> str:
     """A SQL string literal."""
@@ -21,6 +18,10 @@ def text(value: str) -> str:
 def name(value: str) -> str:
     """A SQL identifier."""
     return '"' + value.replace('"', '""') + '"'
+
+
+SPACES = text(" \u00a0\u202f\t")
+"""What people call a space: plain, no-break, narrow no-break, tab."""
 
 
 def raw(column: Column, cell: str, sql_type: str, export: Export) -> str:

@@ -16,7 +16,6 @@ from pipeline.files import replace_whole
 from pipeline.quarantine import masked
 from pipeline.read import Batch, rejected_lines
 from pipeline.session import Session
-from pipeline.stage import Staged
 from pipeline.tables import PEOPLE
 from pipeline.vault import QUARANTINE, seal
 
@@ -60,8 +59,9 @@ def quarantine_people(session: Session, breach_id: str, night: date, sequence: i
     con, path = session.con, session.settings.folder("quarantine") / night.isoformat() / "people.parquet"
     numbered = "(SELECT row_number() OVER (ORDER BY rowid) AS n, original FROM people_rejected)"
     query = (
-        f"SELECT {masked(Staged(PEOPLE, night, ()))} AS row, {text(RULE)} AS rule, CAST(NULL AS VARCHAR) AS column,"
-        f" {text(f'{breach_id}, rejected row ')} || r.n || {text(f': {WHY}')} AS message FROM {numbered} r ORDER BY r.n"
+        f"SELECT row, {text(RULE)} AS rule, CAST(NULL AS VARCHAR) AS column,"
+        f" {text(f'{breach_id}, rejected row ')} || n || {text(f': {WHY}')} AS message"
+        f" FROM {masked(PEOPLE, numbered)} ORDER BY n"
     )
     if path.exists():
         others = (

@@ -17,7 +17,7 @@ from pipeline.casts import name, text
 from pipeline.checks import Severity
 from pipeline.files import replace_whole
 from pipeline.stage import Staged
-from pipeline.tables import IDENTITY_KINDS, KNOWN_AT, Column, Kind
+from pipeline.tables import IDENTITY_KINDS, KNOWN_AT, Column, Kind, Table
 
 if TYPE_CHECKING:
     import duckdb
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 LONGEST_CELL = 200
 LETTERS_SHOWN = 8
 ACCOUNT_SHAPE = " *[A-Z]{2} *[0-9]{2}[A-Z0-9 ]{11,44}"
+PLAIN_CELL = (
+    f"CASE WHEN regexp_full_match(upper(cell), {text(ACCOUNT_SHAPE)}) THEN to_json('len=' || length(cell))"
+    f" ELSE to_json(left(cell, {LONGEST_CELL})) END"
+)
+"""SQL of a cell that is no identity: an account that strayed into it is an account all the same."""
 
 
 def quarantine(con: duckdb.DuckDBPyConnection, staged: Staged, folder: Path) -> Path | None:
@@ -40,7 +45,7 @@ def quarantine(con: duckdb.DuckDBPyConnection, staged: Staged, folder: Path) -> 
     verdicts = f"staging.{name(staged.table.name + '_verdicts')}"
     con.execute(f"CREATE OR REPLACE TABLE {verdicts} AS {_verdicts(con, staged)}")
     query = (
-        f"SELECT {masked(staged)} AS row, v.rule, v.column, v.message FROM {rejected(staged)} r"
+        f"SELECT r.row, v.rule, v.column, v.message FROM {masked(staged.table, rejected(staged))} r"
         f" JOIN {verdicts} v USING (failed) ORDER BY r.place"
     )
     options = "(FORMAT parquet, COMPRESSION zstd)"
@@ -70,30 +75,39 @@ def _verdicts(con: duckdb.DuckDBPyConnection, staged: Staged) -> str:
     )
 
 
-def masked(staged: Staged) -> str:
-    """SQL of a rejected row's JSON without its identities; a line that is no row shows its length only."""
-    cells = ", ".join(f"{text(c.name)}, {_masked_cell(c)}" for c in (*staged.table.columns, KNOWN_AT))
+def masked(table: Table, rows: str) -> str:
+    """SQL of rejected rows with `row`: their JSON without identities; of a line that is no row, its length only.
+
+    `rows` is SQL that has each as it came, as `original`.
+    """
+    columns = (*table.columns, KNOWN_AT)
+    plain = [c for c in columns if c.kind not in IDENTITY_KINDS]
+    cells = {c.name: f"plain[{place}]" for place, c in enumerate(plain, start=1)}
+    listed = ", ".join(f"{text(c.name)}, {cells.get(c.name) or _masked_cell(c)}" for c in columns)
+    # one expression for all plain cells is planned once, and takes DuckDB longer to plan than to run
+    shown = f"list_transform([{', '.join(map(_taken, plain))}], LAMBDA cell: {PLAIN_CELL})"
     return (
-        "CASE WHEN json_exists(r.original, '$.line')"
-        " THEN json_object('line', 'len=' || length(r.original->>'$.line'))"
-        f" ELSE json_object({cells}) END"
+        "(SELECT *, CASE WHEN json_exists(original, '$.line')"
+        " THEN json_object('line', 'len=' || length(original->>'$.line'))"
+        f" ELSE json_object({listed}) END AS row FROM (SELECT *, {shown} AS plain FROM {rows}))"
     )
 
 
+def _taken(column: Column) -> str:
+    """SQL of a cell, out of the row as it came."""
+    return f"(original->>{text('$.' + json.dumps(column.name))})"
+
+
 def _masked_cell(column: Column) -> str:
-    cell = f"(r.original->>{text('$.' + json.dumps(column.name))})"
+    cell = _taken(column)
     shape = f"'len=' || length({cell})"
-    if column.kind not in IDENTITY_KINDS:
-        # an account that strayed into another column is an account all the same
-        strayed = f"regexp_full_match(upper({cell}), {text(ACCOUNT_SHAPE)})"
-        return f"CASE WHEN {strayed} THEN to_json({shape}) ELSE to_json(left({cell}, {LONGEST_CELL})) END"
     if column.kind is not Kind.NAME:
         places = (
             f"list_filter(range(1, least(length({cell}), 64) + 1),"
-            f" LAMBDA n: regexp_matches(substr({cell}, n, 1), '\\p{{L}}'))"
+            f" LAMBDA n: regexp_matches(substr({cell}, n, 1), '\\p{{L}}'))[:{LETTERS_SHOWN}]"
         )
-        listed = f"array_to_string({places}[:{LETTERS_SHOWN}], ' ')"
-        shape += f" || CASE WHEN len({places}) > 0 THEN ', letters at ' || {listed} ELSE '' END"
+        said = "CASE WHEN len(found) > 0 THEN ', letters at ' || array_to_string(found, ' ') ELSE '' END"
+        shape += f" || list_transform([{places}], LAMBDA found: {said})[1]"
     account = f"canonical_account({cell})"
     token = (
         f"account_token({account})"

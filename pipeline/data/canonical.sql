@@ -51,6 +51,7 @@ CREATE OR REPLACE MACRO pw_mod97(digits) AS
         ) % 97 AS VARCHAR) || substr(digits, 61)
     AS HUGEINT) % 97;
 
+-- A lambda over a list of one is how SQL says "let": its entry is worked out once a row, not once a mention.
 CREATE OR REPLACE MACRO is_account(account) AS
     CASE
         WHEN account IS NULL THEN NULL
@@ -61,7 +62,7 @@ CREATE OR REPLACE MACRO is_account(account) AS
                 substr(account, 5) || (ascii(account) - 55) || (ascii(substr(account, 2, 1)) - 55)
                 || substr(account, 3, 2) AS HUGEINT
             ) % 97 = 1
-        ELSE coalesce(pw_mod97(pw_digits(pw_moved(account))) = 1, false)
+        ELSE coalesce(list_transform([pw_digits(pw_moved(account))], LAMBDA digits: pw_mod97(digits) = 1)[1], false)
     END;
 
 CREATE OR REPLACE MACRO account_token(account) AS identity_token('account', account);
@@ -162,7 +163,7 @@ CREATE OR REPLACE MACRO pw_givens(given) AS
         list_transform(string_split(regexp_replace(given, '[\s,;]+', ' ', 'g'), ' '), LAMBDA g: canonical_name(g))
     ) END;
 
--- A lambda over a list of one is how SQL says "let": its entry is worked out once a row, not once a mention.
+-- Again a "let".
 CREATE OR REPLACE MACRO pw_not_empty(entries) AS
     list_transform([entries], LAMBDA e: CASE WHEN len(e) > 0 THEN e END)[1];
 
