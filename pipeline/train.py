@@ -169,7 +169,7 @@ class Fitter:
         alike = self._alike(sample.band)
         tails = Tails.learn(sample.values, sample.change, alike, self.columns)
         safe = Tails.learn(badness(sample.frame, self.safe_columns, sample.at), sample.change, alike)
-        usual = np.stack([_medians(sample.frame, sample.at[rows], self.features) for rows in alike])
+        usual = _medians(sample.frame, [sample.at[rows] for rows in alike], self.features)
         fitted = sample.rows(sample.change <= np.unique(sample.change)[:MOST_FITTED][-1])
         surprises = tails.surprise(fitted.values, fitted.band)
         lenses: dict[str, Lens] = {}
@@ -192,10 +192,10 @@ class Fitter:
         forest = Forest.grow(surprises[:MOST_FITTED, varying], train.trees, train.samples_per_tree, seed)
         paths = forest.path_lengths(surprises[:, varying])
         # neither the forest nor the total drowns the other
-        spread = float(total(gravity(surprises), columns).std())
+        pull = total(gravity(surprises), columns)
+        spread = float(pull.std())
         weight = float(paths.std()) / spread if spread > NO_SPREAD else 1.0
-        lens = Lens(columns, varying, forest, weight, ())
-        raw = lens.raw(surprises)
+        raw = weight * pull - paths  # as Lens.raw has it
         least_scale = LEAST_SCALE_SHARE * max(float(raw.std()), NO_SPREAD)
         maps = tuple(TailMap.learn(raw[rows], least_scale) for rows in self._alike(bands))
         return Lens(columns, varying, forest, weight, maps)
@@ -295,10 +295,17 @@ def _drawn(seed: int, payee_id: str) -> float:
     return int.from_bytes(digest) / 2**48
 
 
-def _medians(frame: pd.DataFrame, rows: Ints, features: Sequence[Measured]) -> Floats:
-    # a frame of one column: what is never known there becomes the same null, to the bit, as of a whole frame
-    columns = (frame[[feature.name]].iloc[rows] for feature in features)
-    return np.array([column.median().iloc[0] for column in columns], dtype=np.float64)
+def _medians(frame: pd.DataFrame, rows: Sequence[Ints], features: Sequence[Measured]) -> Floats:
+    """Of each set of rows the median of each feature; null where it is never known."""
+    out = np.full((len(rows), len(features)), np.nan)
+    for at, feature in enumerate(features):
+        values = frame[feature.name].to_numpy(dtype=np.float64)
+        for number, of_rows in enumerate(rows):
+            known = values[of_rows]
+            known = known[~np.isnan(known)]
+            if len(known):
+                out[number, at] = np.median(known)
+    return out
 
 
 def _short(learned: Mapping[str, Cell], ages: Ages, fewest: int) -> list[str]:
