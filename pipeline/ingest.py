@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline import checks, lists, stage
 from pipeline.casts import name
@@ -20,10 +20,13 @@ from pipeline.reference import load_reference
 from pipeline.seals import seal_originals, seal_rejected
 from pipeline.session import Session
 from pipeline.sightings import write_accounts, write_sightings
-from pipeline.stage import Limits, Staged
+from pipeline.stage import Limits, Source, Staged, side_by_side
 from pipeline.tables import DROP_TABLES, LAKE_STAMPS
 from pipeline.tombstones import Tombstones
 from pipeline.vault import purge_quarantined
+
+if TYPE_CHECKING:
+    import duckdb
 
 DAY = timedelta(days=1)
 
@@ -97,15 +100,15 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
     knowing = _knowing(session, drop, counts_from)
     with _staged(session, drop, profile) as tables:
         folder = session.settings.folder("quarantine") / drop.aside
-        for staged in tables:
-            quarantine(session.con, staged, folder)
+        for _ in side_by_side(session.con, lambda own, staged: quarantine(own, staged, folder), tables):
+            pass
         refusal = _over_tolerance(session, drop, tables)
         if refusal:
             seal_rejected(session, tables, drop.day, knowing.sequence)
             raise DropRefused(refusal, _facts(session, drop, tables))
         _count_knowing(session, tables, knowing)
-        files = {staged.table.name: _write(session, drop, staged, tables, knowing) for staged in tables}
-        files = {table: paths for table, paths in files.items() if paths}
+        written = side_by_side(session.con, lambda own, each: _write(session, own, drop, each, tables, knowing), tables)
+        files = {staged.table.name: paths for staged, paths in zip(tables, written, strict=True) if paths}
         files |= write_sightings(session, files, drop.day, knowing)
         files |= write_accounts(session, tables, files, drop.day, knowing)
         seal_originals(session, tables, drop.day, knowing.sequence, files.get("members", []))
@@ -155,11 +158,12 @@ def _staged(session: Session, drop: Drop, profile: Profile) -> Iterator[list[Sta
     erased = Tombstones.of(session.lake.loads())
     stage.open_staging(con)
     try:
-        tables = [
-            stage.stage(con, table, drop.tables[table.name], drop.day, profile.of(table.name), limits, erased)
+        sources = [
+            Source(table, drop.tables[table.name], profile.of(table.name))
             for table in DROP_TABLES.values()
             if table.name in drop.tables
         ]
+        tables = stage.stage(con, sources, drop.day, limits, erased)
         known = _known_keys(session, tables)
         for staged in tables:
             stage.find_duplicates(con, staged)
@@ -214,21 +218,28 @@ def _count_knowing(session: Session, tables: Sequence[Staged], knowing: Knowing)
         staged.clamped_known = found[1]
 
 
-def _write(session: Session, drop: Drop, staged: Staged, tables: Sequence[Staged], knowing: Knowing) -> list[str]:
+def _write(
+    session: Session,
+    con: duckdb.DuckDBPyConnection,
+    drop: Drop,
+    staged: Staged,
+    tables: Sequence[Staged],
+    knowing: Knowing,
+) -> list[str]:
     """Write a table's accepted rows to the lake; of a changed drop, only those that changed."""
     paid = next((t for t in tables if t.table.name == "payments"), None)
     payments = f"SELECT claim_ids, value_date FROM {paid.relation} WHERE {paid.is_accepted}" if paid else None
     query = lake_rows(staged, knowing, payments)
     if drop.mode in {"changed", REVIEWED}:
-        query = _changed(session, drop, staged, query)
+        query = _changed(session, con, drop, staged, query)
     if not staged.rows_accepted - staged.unchanged:
         return []
     if staged.table.name in PAYEE_BY_PAYEE:
         query = f"SELECT * FROM ({query}) ORDER BY payee_id, version"
-    return [session.lake.write(session.con, query, staged.table.name, drop.day, knowing.sequence)]
+    return [session.lake.write(con, query, staged.table.name, drop.day, knowing.sequence)]
 
 
-def _changed(session: Session, drop: Drop, staged: Staged, query: str) -> str:
+def _changed(session: Session, con: duckdb.DuckDBPyConnection, drop: Drop, staged: Staged, query: str) -> str:
     """SQL of the rows that differ from what earlier loads of the same drop ended on."""
     earlier = [load for load in session.lake.loads() if load.kind == drop.kind and load.day == drop.day]
     key = name(staged.table.key)
@@ -239,7 +250,7 @@ def _changed(session: Session, drop: Drop, staged: Staged, query: str) -> str:
     )
     same = " AND ".join(f"n.{column} IS NOT DISTINCT FROM o.{column}" for column in columns)
     changed = f"SELECT n.* FROM ({query}) n WHERE NOT EXISTS (SELECT 1 FROM ({last}) o WHERE {same})"
-    found = session.con.execute(f"SELECT count(*) FROM ({changed})").fetchall()
+    found = con.execute(f"SELECT count(*) FROM ({changed})").fetchall()
     staged.unchanged = staged.rows_accepted - found[0][0]
     return changed
 

@@ -17,7 +17,7 @@ from pipeline.lake_rows import tokenised
 from pipeline.profile import Profile
 from pipeline.quarantine import quarantine
 from pipeline.session import Session
-from pipeline.stage import Limits, Staged
+from pipeline.stage import Limits, Source, Staged
 from pipeline.tables import LAKE_STAMPS, REFERENCE_TABLES
 
 SHIPPED_BANKS = Path(__file__).parent / "data" / "banks.csv"
@@ -96,7 +96,7 @@ def _checked(session: Session, table: str, paths: Sequence[Path], profile: Profi
 
 def _staged(session: Session, table: str, paths: Sequence[Path], profile: Profile) -> Staged:
     export = profile.of(f"reference_{table}")
-    return stage.stage(session.con, REFERENCE_TABLES[table], paths, NO_DAY, export, LIMITS)
+    return stage.stage(session.con, [Source(REFERENCE_TABLES[table], paths, export)], NO_DAY, LIMITS)[0]
 
 
 def reference_files(folder: Path, profile: Profile) -> dict[str, list[Path]]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -27,6 +27,10 @@ from pipeline.tombstones import NOBODY, Tombstones
 
 AMOUNTS = {"claims": "reimbursed_amount", "payments": "amount"}
 """The euros of a table that are reconciled."""
+Columns = tuple[set[str], set[str]]
+"""Of a file: the columns nobody reads, and those of its table that it lacks."""
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 FURTHEST_DAYS = 3653
 """How far after the drop's day a date is believed."""
 
@@ -143,26 +147,34 @@ def close_staging(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("DETACH DATABASE IF EXISTS staging")
 
 
+@dataclass(frozen=True)
+class Source:
+    """The files of one table of a drop, and how they were exported."""
+
+    table: Table
+    files: Sequence[Path]
+    export: Export
+
+
 def stage(
-    con: duckdb.DuckDBPyConnection,
-    table: Table,
-    files: Sequence[Path],
-    day: date,
-    export: Export,
-    limits: Limits,
-    erased: Tombstones = NOBODY,
-) -> Staged:
-    """Read, type and check a table's files into `staging.<table>`; of people who were erased nothing is kept.
+    con: duckdb.DuckDBPyConnection, sources: Sequence[Source], day: date, limits: Limits, erased: Tombstones = NOBODY
+) -> list[Staged]:
+    """Read, type and check each table's files into `staging.<table>`; of people who were erased nothing is kept.
 
     Raises:
         InputRefused: a file that cannot be read, or that lacks a required column.
     """
-    staged = Staged(table, day, tuple(path.name for path in files))
-    _create(con, staged.relation, table)
-    if len(files) == 1:
-        seen = [_read_into(con, staged.relation, table, files[0], export, limits)]
-    else:
-        seen = list(_read_together(con, staged.relation, table, files, export, limits))
+    for source in sources:
+        _create(con, relation(source.table), source.table)
+    seen = _read_together(con, sources, limits)
+    return [_staged(con, source, day, seen[source.table.name], erased) for source in sources]
+
+
+def _staged(
+    con: duckdb.DuckDBPyConnection, source: Source, day: date, seen: Sequence[Columns], erased: Tombstones
+) -> Staged:
+    table = source.table
+    staged = Staged(table, day, tuple(path.name for path in source.files))
     extra, missing = (set().union(*names) for names in zip(*seen, strict=True))
     staged.rows_erased = erased.leave_out(con, staged.relation, tuple(c.name for c in table.columns))
     staged.extra_columns, staged.missing_columns = tuple(sorted(extra)), tuple(sorted(missing))
@@ -176,37 +188,54 @@ def _create(con: duckdb.DuckDBPyConnection, relation: str, table: Table) -> None
 
 
 def _read_together(
-    con: duckdb.DuckDBPyConnection,
-    relation: str,
-    table: Table,
-    files: Sequence[Path],
-    export: Export,
-    limits: Limits,
-) -> Iterator[tuple[set[str], set[str]]]:
-    """Read as many files at once as there are processors, and add their rows in the files' order.
+    con: duckdb.DuckDBPyConnection, sources: Sequence[Source], limits: Limits
+) -> dict[str, list[Columns]]:
+    """Read as many files at once as there are processors, and add a table's rows in the order of its files.
 
-    Over a single file DuckDB often works with one thread, over a list of them it does not keep their order.
+    Over a single file DuckDB often works with one thread, over a list of them it does not keep their order; and to plan
+    how a small one is read, it takes longer than to read it. Returns what each file of a table says of its columns.
+    """
+    parts = [(source, number) for source in sources for number in range(len(source.files))]
+
+    def into(source: Source, number: int) -> str:
+        return f"staging.{name(f'{source.table.name}_{number}')}" if number else relation(source.table)
+
+    def read_one(own: duckdb.DuckDBPyConnection, part: tuple[Source, int]) -> Columns:
+        source, number = part
+        if number:
+            _create(own, into(*part), source.table)
+        return _read_into(own, into(*part), source.table, source.files[number], source.export, limits)
+
+    seen: dict[str, list[Columns]] = {source.table.name: [] for source in sources}
+    for part, columns in zip(parts, side_by_side(con, read_one, parts), strict=True):
+        source, number = part
+        if number:
+            con.execute(f"INSERT INTO {relation(source.table)} FROM {into(*part)}")
+            con.execute(f"DROP TABLE {into(*part)}")
+        seen[source.table.name].append(columns)
+    return seen
+
+
+def side_by_side(
+    con: duckdb.DuckDBPyConnection, work: Callable[[duckdb.DuckDBPyConnection, Item], Made], items: Iterable[Item]
+) -> Iterator[Made]:
+    """Do the work for as many items at once as there are processors, and yield what it makes in their order.
+
+    Each has a connection of its own, which does not see the temporary tables of the one given.
     """
 
-    def part(number: int) -> str:
-        return f"staging.part_{number}"
-
-    def read_one(number: int) -> tuple[set[str], set[str]]:
+    def one(item: Item) -> Made:
         with con.cursor() as own:
             own.execute("SET TimeZone = 'UTC'")
-            _create(own, part(number), table)
-            return _read_into(own, part(number), table, files[number], export, limits)
+            return work(own, item)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for number, seen in enumerate(pool.map(read_one, range(len(files)))):
-            con.execute(f"INSERT INTO {relation} FROM {part(number)}")
-            con.execute(f"DROP TABLE {part(number)}")
-            yield seen
+        yield from pool.map(one, items)
 
 
 def _read_into(
     con: duckdb.DuckDBPyConnection, relation: str, table: Table, path: Path, export: Export, limits: Limits
-) -> tuple[set[str], set[str]]:
+) -> Columns:
     """Add a file's rows; returns the columns nobody reads, and those of the table that it lacks."""
     extra: set[str] = set()
     missing: set[str] = set()

@@ -16,7 +16,7 @@ import pytest
 from pipeline.casts import raw, typed
 from pipeline.profile import Export, Profile
 from pipeline.session import Session
-from pipeline.stage import Limits, Staged, close_staging, open_staging, stage
+from pipeline.stage import Limits, Source, Staged, close_staging, open_staging, stage
 from pipeline.tables import CLAIMS, MEMBERS, Column, Kind
 from tests.inbox import csv_text, good, inbox_session
 
@@ -33,7 +33,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
 def read_claims(session: Session, *files: Path, export: Export | None = None) -> tuple[Staged, list[dict[str, Any]]]:
     open_staging(session.con)
     try:
-        staged = stage(session.con, CLAIMS, files, DAY, export or Export(), LIMITS)
+        staged = stage(session.con, [Source(CLAIMS, files, export or Export())], DAY, LIMITS)[0]
         frame = session.con.execute(f"SELECT * EXCLUDE (original) FROM {staged.relation} ORDER BY rowid")
         names = [column[0] for column in frame.description]
         return staged, [dict(zip(names, row, strict=True)) for row in frame.fetchall()]
@@ -216,5 +216,5 @@ def test_a_birth_date_may_come_as_a_date_or_a_number(session: Session, tmp_path:
                 f" read_csv('{tmp_path / 'members.csv'}', all_varchar = true)) TO '{path}' (FORMAT parquet)"
             )
         open_staging(session.con)
-        staged = stage(session.con, MEMBERS, [path], DAY, Export(), LIMITS)
+        staged = stage(session.con, [Source(MEMBERS, [path], Export())], DAY, LIMITS)[0]
         assert session.con.execute(f"SELECT birth_date, failed FROM {staged.relation}").fetchall() == [("19850117", 0)]
