@@ -129,11 +129,12 @@ def _shares(
     con: duckdb.DuckDBPyConnection, among: str, given: dict[str, Any]
 ) -> Callable[[str], tuple[dict[str, int], float | None]]:
     """For a list: how many of `among`'s rows are exposed by each quality, and their share."""
-    total = con.execute(f"SELECT count(*) FROM {among}", given).fetchall()[0][0]
     counted = con.execute(
-        f"SELECT breach_id, match_quality, count(*) FROM {among} JOIN link_current USING (member_id) GROUP BY ALL",
+        f"WITH among AS MATERIALIZED {among} SELECT NULL, NULL, count(*) FROM among UNION ALL"
+        " SELECT breach_id, match_quality, count(*) FROM among JOIN link_current USING (member_id) GROUP BY ALL",
         given,
     ).fetchall()
+    total = next(many for each, _, many in counted if each is None)
 
     def of(breach_id: str) -> tuple[dict[str, int], float | None]:
         found = {quality: many for each, quality, many in counted if each == breach_id}

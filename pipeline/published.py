@@ -11,13 +11,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.files import replace_whole, write_text
 from pipeline.flag import Queues
-from pipeline.standing import Standing, exposures_by_change
+from pipeline.standing import Standing
 
 AMOUNT = pa.decimal128(18, 2)
 REASON = pa.struct(
@@ -134,15 +135,30 @@ def scores_table(night: date, scores: pd.DataFrame, standing: Standing, queues: 
     rows = scores.merge(standing.changes, on="change_id", validate="one_to_one", suffixes=("", "_standing"))
     rows = rows.merge(queues.ranks, on="change_id", validate="one_to_one").sort_values("change_id")
     rows = rows.assign(night=night, account=rows["new_account"], **vars(model))
-    by_change = exposures_by_change(standing.exposures)
     columns = {
         name: pa.array(rows[name], type=kind, from_pandas=True)
         for name, kind in zip(SCORES_SCHEMA.names, SCORES_SCHEMA.types, strict=True)
         if name != "exposures"
     }
-    listed = [by_change.get(change_id, []) for change_id in rows["change_id"]]
-    columns["exposures"] = pa.array(listed, type=pa.list_(EXPOSURE))
+    columns["exposures"] = _exposures_of(rows["change_id"], standing.exposures)
     return pa.table([columns[name] for name in SCORES_SCHEMA.names], schema=SCORES_SCHEMA)
+
+
+def _exposures_of(change_ids: pd.Series, exposures: pd.DataFrame) -> pa.ListArray:
+    """The exposures of each change, in their order; the changes are in order of their ids."""
+    ids = change_ids.to_numpy(dtype=object)
+    found = exposures[exposures["change_id"].isin(ids)].sort_values("change_id", kind="stable")
+    items = pa.StructArray.from_arrays(
+        [
+            pa.array(found["breach_id"], pa.string(), from_pandas=True),
+            pa.array(found["known_at"], from_pandas=True).cast(pa.date32()),
+            pa.array(found["fields"], pa.list_(pa.string())),
+            pa.array(found["match_quality"], pa.string(), from_pandas=True),
+        ],
+        fields=list(EXPOSURE),
+    )
+    firsts = np.searchsorted(found["change_id"].to_numpy(dtype=object), ids)
+    return pa.ListArray.from_arrays(pa.array([*firsts, len(found)], pa.int32()), items)
 
 
 def euros(cents: int | None) -> Decimal | None:
