@@ -6,9 +6,9 @@ too large to hold stay views of their files.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import duckdb
 
@@ -80,7 +80,7 @@ class Held:
             files = self.lake.files(table, loads)
             if files == self.viewed.get(table):
                 continue
-            if table in keys and sum(Path(path).stat().st_size for path in files) <= LARGEST_BYTES:
+            if table in keys and sum(map(os.path.getsize, files)) <= LARGEST_BYTES:
                 was_held = table in self.files
                 self._hold(table, files)
                 if not was_held:

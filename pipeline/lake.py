@@ -160,7 +160,7 @@ class Lake:
         """Absolute paths of a table's committed files, oldest load first."""
         loads = self.loads() if loads is None else loads
         removed = {path for load in loads for path in load.removed}
-        return [str(self.root / p) for load in loads for p in load.files.get(table, ()) if p not in removed]
+        return [f"{self.root}/{p}" for load in loads for p in load.files.get(table, ()) if p not in removed]
 
     def register(self, con: duckdb.DuckDBPyConnection, *tables: str, loads: Sequence[Load] | None = None) -> None:
         """Make a view of each table (all of them if none is named): every version of every row.
