@@ -98,7 +98,8 @@ def _run_together(session: Session, nights: Sequence[date], options: Options) ->
         measured_nights = [one.night for one in ready]
         with ExitStack() as stack:
             with _recording_failure(session, ready[0].night):
-                session.held.register()
+                with session.stage("hold"):
+                    session.held.register()
                 stack.enter_context(focus(session, measured_nights, flagged, unscored))
                 together = Together(session, measured_nights, flagged)
             shared = {stage: took / len(ready) for stage, took in session.seconds.items()}
