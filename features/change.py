@@ -31,7 +31,8 @@ def changes_before_90d(other: Row) -> Aggregate:
     return count(other.is_before & (other.before_days < 90))
 
 
-@family.feature(OTHER_CHANGE, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO)
+# While a lake is young, a year's count grows with it: tonight's changes would look more unusual than earlier ones.
+@family.feature(OTHER_CHANGE, unit=Unit.COUNT, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO)
 def changes_before_365d(other: Row) -> Aggregate:
     """Other changes of the payee's account in the 365 days before."""
     return count(other.is_before & (other.before_days < 365))

@@ -20,6 +20,8 @@ from pipeline.tails import Floats, Ints
 TAIL_SHARE = 0.05
 """Above this share of the rows a map goes on as an exponential: beyond the last row it still tells 10 from 20."""
 KNOTS = 256
+FEWEST_SPREAD = 50
+"""References of a segment that tell how far its scores spread; fewer tell their level only."""
 FOREVER = 10**6
 """Days; a window without an end."""
 
@@ -194,7 +196,7 @@ def _cell(references: References, party: str, derived: bool, band: int, fewest: 
 
 
 def _at_level_of(pooled: References, party: str, derived: bool) -> References:
-    """Several segments as if they were one: the scores of each moved by as much as its median differs from that one's.
+    """Several segments as if they were one: the scores of each moved, and stretched, to the level of that one's.
 
     Segments differ in level: the usual provider scores like an unusual member, and compared with members as they are,
     every provider would be unusual. A segment without references is taken to be like its party, or like all.
@@ -207,8 +209,24 @@ def _at_level_of(pooled: References, party: str, derived: bool) -> References:
         for is_derived in (False, True):
             segment = (pooled.party == other) & (pooled.derived == is_derived)
             if segment.any():
-                score[segment] += np.median(pooled.score[alike]) - np.median(pooled.score[segment])
+                score[segment] = _levelled(pooled.score[segment], pooled.score[alike])
     return replace(pooled, score=score)
+
+
+def _levelled(scores: Floats, like: Floats) -> Floats:
+    """Scores moved to the median of others; where both are enough to tell, spread above it as the others are, too."""
+    from_median = scores - np.median(scores)
+    enough = min(len(scores), len(like)) >= FEWEST_SPREAD
+    stretch = _spread(like) / _spread(scores) if enough and _spread(scores) > 0 else 1.0
+    levelled: Floats = np.median(like) + stretch * from_median
+    return levelled
+
+
+def _spread(scores: Floats) -> float:
+    """By how much scores above the median exceed it, on average: for tails, which are like exponentials, the scale."""
+    from_median = scores - np.median(scores)
+    above = from_median > 0
+    return float(from_median[above].mean()) if above.any() else 0.0
 
 
 def _sorted(references: References, most: int, pooled_from: str) -> Cell:

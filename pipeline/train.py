@@ -172,11 +172,13 @@ class Fitter:
         usual = _medians(sample.frame, [sample.at[rows] for rows in alike], self.features)
         fitted = sample.rows(sample.change <= np.unique(sample.change)[:MOST_FITTED][-1])
         surprises = tails.surprise(fitted.values, fitted.band)
+        # a forest would learn anew how rare a list or a bank is, from a past that did not know it
+        is_learned = np.array([not column.is_stated for column in self.columns], dtype=bool)
         lenses: dict[str, Lens] = {}
         absent: dict[str, str] = {}
         for name in LENSES:
             of_lens = np.array([at for at, column in enumerate(self.columns) if column.lens == name], dtype=np.int64)
-            varying = of_lens[np.ptp(surprises[:, of_lens], axis=0) > 0] if len(of_lens) else of_lens
+            varying = of_lens[(np.ptp(surprises, axis=0) > 0)[of_lens] & is_learned[of_lens]]
             if len(varying):
                 lenses[name] = self._lens(surprises, fitted.band, of_lens, varying, f"{party}/{name}")
             else:

@@ -119,6 +119,17 @@ def test_pooled_segments_are_compared_at_one_level() -> None:
     assert unusual == pytest.approx((1 + 2 * 2) / 105)
 
 
+@pytest.mark.parametrize(("own", "at_or_above"), [(60, 0.1), (40, 0.1 * 40 / 140)])
+def test_pooled_segments_spread_alike_where_there_are_enough_to_tell(own: int, at_or_above: float) -> None:
+    """Announced changes spread twice as far as derived ones: a tenth of them reaches what no derived one does."""
+    rows = [(number, "member", False, 0, 2.0 * number * 100 / own) for number in range(own)]
+    rows += [(200 + number, "member", True, 0, float(number)) for number in range(100)]
+    found = cells(references(*rows), ("member",), Ages((0,)), fewest=99, most=999)["member/announced/0"]
+    assert (found.pooled_from, len(found.scores)) == ("party", own + 100)
+    p_value = found.p_values(np.array([180.0]), np.array([900]))[0].item()
+    assert p_value == pytest.approx(at_or_above, abs=0.02)
+
+
 def test_a_segment_without_references_is_taken_to_be_like_its_party_or_like_all() -> None:
     rows = [(number, "member", False, 0, float(number)) for number in range(5)]
     more = [(10, "provider", False, 0, 8.0)]

@@ -12,7 +12,7 @@ import pytest
 from pipeline.errors import ModelError
 from pipeline.settings import Params
 from pipeline.train import train
-from tests.measured import FACTS, FAST, measured, small_model, unusual
+from tests.measured import FACTS, FAST, Fact, measured, small_model, unusual
 
 
 def wanting(**known: object) -> Params:
@@ -94,6 +94,24 @@ def test_a_change_measured_twice_at_an_age_counts_once() -> None:
     near = frame[frame["age_days"] == 21].assign(age_days=22)
     twice = pd.concat([frame, near], ignore_index=True)
     assert train(twice, TINY, features=FACTS).fingerprint == train(frame, TINY, features=FACTS).fingerprint
+
+
+def test_a_list_that_few_references_could_know_makes_no_change_on_it_rare() -> None:
+    """A list with a quarter of all members: known to the last tenth of the past, and to every night after."""
+    facts = (*FACTS, Fact.of("exposure", "rarity", unit="surprise", is_member_only=True))
+
+    def listed(frame: pd.DataFrame, known_from: pd.Timestamp) -> pd.DataFrame:
+        is_on = (frame["payee_id"].str[-1].astype(int) % 4 == 0) & (frame["as_of"] >= known_from)
+        rarity = np.where(is_on, -np.log10(0.25), 0.0)
+        return frame.assign(rarity=np.where(frame["party"] == "provider", np.nan, rarity))
+
+    past, new = measured(900), measured(1500, seed=2)
+    model = train(listed(past, past["as_of"].quantile(0.9)), wanting(trees=30), features=facts)
+    shares = [
+        (model.score(listed(new, known_from))["p_value"] <= 0.5).mean()
+        for known_from in (new["as_of"].min(), new["as_of"].max() + pd.Timedelta(days=1))
+    ]
+    assert shares[0] - shares[1] < 0.03
 
 
 def test_about_the_asked_share_of_payees_is_held_back() -> None:
