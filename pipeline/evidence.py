@@ -13,7 +13,6 @@ from pipeline.flag import Queues
 from pipeline.lake import visible
 from pipeline.published import AMOUNT
 from pipeline.settings import Params
-from pipeline.standing import Standing, exposures_by_change
 
 DAYS_BEFORE = 90
 """How far before the change its timeline begins."""
@@ -282,12 +281,10 @@ ORDER BY f.flag_id
 """
 
 
-def evidence_table(
-    con: duckdb.DuckDBPyConnection, night: date, queues: Queues, standing: Standing, params: Params
-) -> pa.Table:
+def evidence_table(con: duckdb.DuckDBPyConnection, night: date, queues: Queues, params: Params) -> pa.Table:
     """One row a flag of the night, by flag_id; the connection has views of the lake's tables, all versions."""
     cutoff = params.cutoff(night)
-    for name, rows in _given(queues, standing).items():
+    for name, rows in _given(queues).items():
         con.register(name, rows)
     try:
         _read(con, cutoff)
@@ -308,14 +305,12 @@ def evidence_table(
     return found.append_column("benign_checks", checked).cast(EVIDENCE_SCHEMA).combine_chunks()
 
 
-def _given(queues: Queues, standing: Standing) -> dict[str, pa.Table]:
+def _given(queues: Queues) -> dict[str, pa.Table]:
     """What the statements read beside the lake, by GIVEN."""
-    flag_ids = {flag["change_id"]: flag["flag_id"] for flag in queues.flags}
-    exposures = exposures_by_change(standing.exposures[standing.exposures["change_id"].isin(list(flag_ids))])
     listed = [
-        {"flag_id": flag_ids[change_id], "breach_id": item["breach_id"], "known_on": item["known_at"]}
-        for change_id, items in exposures.items()
-        for item in items
+        {"flag_id": flag["flag_id"], "breach_id": item["breach_id"], "known_on": item["known_at"]}
+        for flag in queues.flags
+        for item in flag["exposures"]
         if item["known_at"]
     ]
     flags = [{"place": place} | flag for place, flag in enumerate(queues.flags)]

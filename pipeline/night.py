@@ -36,7 +36,7 @@ from pipeline.settings import Settings
 from pipeline.standing import at_decision
 from pipeline.together import Seen, Together
 
-NIGHTS_AT_ONCE = 10
+NIGHTS_AT_ONCE = 15
 """Nights of a range that are loaded and measured together, at most: so many a killed command may have to do again."""
 ROWS_AT_ONCE = 60_000
 """Changes measured together, about: it bounds the memory."""
@@ -279,7 +279,7 @@ def _write(
         told = dict(zip(why["change_id"], zip(why["reasons"], why["reassuring"], strict=True), strict=True))
         flags = flags_table(queues, told, named)
         scored = scores_table(night, scores, seen.standing, queues, named)
-        evidence = evidence_table(session.con, night, queues, seen.standing, settings.params)
+        evidence = evidence_table(session.con, night, queues, settings.params)
         write_parquet(settings.folder("scores") / f"{night}.parquet", scored)
         write_parquet(settings.folder("evidence") / f"{night}.parquet", evidence)
         write_holds(settings.folder("holds") / f"{night}.csv", _proposals(session, night, queues, seen.amounts))

@@ -16,7 +16,7 @@ from pipeline.evidence import EVIDENCE_SCHEMA, MOST_FACTS, evidence_table
 from pipeline.flag import Queues
 from pipeline.published import write_parquet
 from pipeline.session import Session
-from pipeline.standing import standing
+from pipeline.standing import exposures_by_change, standing
 from tests.lake_rows import PARAMS, Row, evening, lake_session, put, table
 
 NIGHT = "2024-05-10"
@@ -42,7 +42,9 @@ def evidence(session: Session, *change_ids: str, night: str = NIGHT) -> list[dic
         {"flag_id": f"F-{name}", "change_id": name, "payee_id": f"P{name[1:]}"} for name in change_ids or ("C1",)
     ]
     known = standing(session.con, [str(row["change_id"]) for row in flags], evening(night))
-    made = evidence_table(session.con, date.fromisoformat(night), Queues(flags, pd.DataFrame()), known, PARAMS)
+    exposures = exposures_by_change(known.exposures)
+    flags = [row | {"exposures": exposures.get(str(row["change_id"]), [])} for row in flags]
+    made = evidence_table(session.con, date.fromisoformat(night), Queues(flags, pd.DataFrame()), PARAMS)
     assert made.schema == EVIDENCE_SCHEMA
     rows: list[dict[str, Any]] = made.to_pylist()
     return rows
@@ -259,9 +261,8 @@ def test_a_long_timeline_keeps_its_latest_facts(session: Session) -> None:
 def test_a_night_without_flags_writes_an_empty_table_and_again_the_same_bytes(session: Session, tmp_path: Path) -> None:
     put(session, NIGHT, changes=[change()])
     session.lake.register(session.con)
-    known = standing(session.con, [], evening(NIGHT))
     for name in "ab":
-        empty = evidence_table(session.con, date(2024, 5, 10), Queues([], pd.DataFrame()), known, PARAMS)
+        empty = evidence_table(session.con, date(2024, 5, 10), Queues([], pd.DataFrame()), PARAMS)
         write_parquet(tmp_path / name, empty)
     assert pq.read_table(tmp_path / "a").num_rows == 0
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
