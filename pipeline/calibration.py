@@ -215,10 +215,10 @@ def _at_level_of(pooled: References, party: str, derived: bool) -> References:
 
 def _levelled(scores: Floats, like: Floats) -> Floats:
     """Scores moved to the median of others; where both are enough to tell, spread above it as the others are, too."""
-    from_median = scores - np.median(scores)
-    enough = min(len(scores), len(like)) >= FEWEST_SPREAD
-    stretch = _spread(like) / _spread(scores) if enough and _spread(scores) > 0 else 1.0
-    levelled: Floats = np.median(like) + stretch * from_median
+    ours, theirs = _spread(scores), _spread(like)
+    can_tell = min(len(scores), len(like)) >= FEWEST_SPREAD and ours > 0 and theirs > 0
+    stretch = theirs / ours if can_tell else 1.0
+    levelled: Floats = np.median(like) + stretch * (scores - np.median(scores))
     return levelled
 
 

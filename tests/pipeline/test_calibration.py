@@ -130,6 +130,14 @@ def test_pooled_segments_spread_alike_where_there_are_enough_to_tell(own: int, a
     assert p_value == pytest.approx(at_or_above, abs=0.02)
 
 
+def test_a_segment_that_does_not_spread_leaves_the_others_as_spread_as_they_are() -> None:
+    """Otherwise the others would all be as usual as can be, and the next one a little above them most unusual."""
+    rows = [(number, "member", False, 0, 5.0) for number in range(60)]
+    rows += [(200 + number, "member", True, 0, float(number)) for number in range(100)]
+    found = cells(references(*rows), ("member",), Ages((0,)), fewest=99, most=999)["member/announced/0"]
+    assert found.p_values(np.array([5.1]), np.array([900]))[0].item() == pytest.approx(50 / 160, abs=0.02)
+
+
 def test_a_segment_without_references_is_taken_to_be_like_its_party_or_like_all() -> None:
     rows = [(number, "member", False, 0, float(number)) for number in range(5)]
     more = [(10, "provider", False, 0, 8.0)]
