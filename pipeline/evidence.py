@@ -294,7 +294,7 @@ def evidence_table(con: duckdb.DuckDBPyConnection, night: date, queues: Queues, 
             changes=CHANGES.format(),
             neighbours=NEIGHBOURS.format(most=MOST_NEIGHBOURS),
         )
-        found = con.execute(query, {"cutoff": cutoff, "night": night}).to_arrow_table()
+        found = con.sql(query, params={"cutoff": cutoff, "night": night}).to_arrow_table()
         checks = benign_checks(con, cutoff)
     finally:
         for name in GIVEN:
