@@ -148,7 +148,7 @@ def _install(table: Table, work: Path) -> None:
     for step in ("install, cold cache", "install"):
         shutil.rmtree(work / "environment", ignore_errors=True)
         run([PYTHON, "-m", "venv", "--without-pip", str(work / "environment")])
-        sync = [uv, "pip", "sync", "--quiet", "--require-hashes", str(lock)]
+        sync = [uv, "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode", str(lock)]
         table.process(step, run(sync, {"VIRTUAL_ENV": str(work / "environment")}))
 
 

@@ -15,10 +15,16 @@ import pandas as pd
 
 from pipeline.amounts import Amounts
 from pipeline.settings import Flag, Params
-from pipeline.standing import WEAK_MATCHES, Row, Standing, day_of, exposures_by_change, instant_of, records
+from pipeline.standing import Row, Standing, day_of, exposures_by_change, instant_of, records
 from pipeline.tokens import Keys, token_of
 
 Floats = npt.NDArray[np.float64]
+
+EARLIER = {
+    "flags": ["flag_id", "change_id", "queue", "first_flagged_on", "p_value", "score", "reasons", "reassuring"],
+    "scores": ["change_id", "why_not"],
+}
+"""What is read of the night before, by folder."""
 
 
 class Queue(StrEnum):
@@ -119,7 +125,8 @@ def flag(
             its p-value without exposures. Without it such a change is not put on hold.
         standing, amounts: of every change in `scores` and of those flagged earlier.
         payees: how many payees the insurer has, for the capacity.
-        earlier, earlier_scores: the flags and scores of the last published night before this one.
+        earlier, earlier_scores: of the flags and scores of the last published night before this one, what EARLIER
+            names.
         decided: from `standing.at_decision`, for the changes decided already.
     """
     carried = {} if earlier is None else {row["flag_id"]: row for row in records(earlier)}
@@ -154,25 +161,25 @@ def _joined(
     unknown = set(scores["change_id"].tolist()) - set(standing.changes["change_id"].tolist())
     if unknown:
         raise ValueError(f"{len(unknown)} scored changes are not known on the night, such as {min(unknown)}")
-    taken = [c for c in ("change_id", "score", "p_value", "p_value_unexposed") if c in scores]
-    rows = standing.changes.merge(scores[taken], on="change_id", how="left", validate="one_to_one")
-    rows = rows.merge(amounts.by_change, on="change_id", how="left", validate="one_to_one")
-    decisions = standing.decisions.rename(columns={"known_at": "decision_known_at"})
-    rows = rows.merge(decisions, on="change_id", how="left", validate="one_to_one")
-    if decided is not None:
-        rows = rows.merge(decided, on="change_id", how="left", validate="one_to_one")
-    exposures = standing.exposures
-    newest = exposures.groupby("change_id")["matched_at"].max().rename("newest_exposure_at")
-    weak = exposures["match_quality"].isin(WEAK_MATCHES).groupby(exposures["change_id"]).any().rename("is_weak")
-    rows = rows.merge(newest, on="change_id", how="left").merge(weak, on="change_id", how="left")
+    newest = standing.exposures.groupby("change_id")["matched_at"].max()
+    parts = [
+        scores[[name for name in ("change_id", "score", "p_value", "p_value_unexposed") if name in scores]],
+        amounts.by_change,
+        standing.decisions.rename(columns={"known_at": "decision_known_at"}),
+        newest.rename("newest_exposure_at").reset_index(),
+    ]
+    parts += [] if decided is None else [decided]
+    rows = standing.changes.set_index("change_id", drop=False)
+    for part in parts:
+        rows = rows.join(part.set_index("change_id"), validate="one_to_one")
     for column in ("p_value_unexposed", "decided_p", "decided_account"):
         if column not in rows:
             rows[column] = None
     for column in ("at_risk_cents", "paid_cents"):
         rows[column] = rows[column].fillna(0).astype("int64")
-    rows["is_weak"] = rows["is_weak"].eq(True)
+    rows["is_weak"] = rows.index.isin(list(standing.weakly_matched()))
     rows["flag_id"] = [flag_id(keys, origin) for origin in rows["origin_id"].tolist()]
-    return rows.set_index("change_id", drop=False).sort_index()
+    return rows.sort_index()
 
 
 def _weighed(facts: pd.DataFrame, carried: dict[str, Row], params: Flag) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from pipeline.amounts import Amounts
 from pipeline.errors import InputMissing, InputRefused, PayeeWatchError
 from pipeline.evidence import evidence_table
 from pipeline.files import write_json, write_text
-from pipeline.flag import Queues, flag
+from pipeline.flag import EARLIER, Queues, flag
 from pipeline.focus import focus
 from pipeline.holds import Hold, holds, read_expiries, write_holds
 from pipeline.link import coverage
@@ -212,7 +212,7 @@ def _loaded(session: Session, which: str) -> Model:
 def _earlier(session: Session, folder: str, nights: Sequence[date]) -> pd.DataFrame | None:
     """The flags or scores of the last night published before."""
     paths = [session.settings.folder(folder) / f"{night}.parquet" for night in nights]
-    return pd.read_parquet(paths[0]) if paths and paths[0].exists() else None
+    return pd.read_parquet(paths[0], columns=EARLIER[folder]) if paths and paths[0].exists() else None
 
 
 PAYEES = "SELECT count(DISTINCT payee_id) FROM sightings WHERE known_at <= $cutoff"
