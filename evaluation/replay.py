@@ -7,8 +7,9 @@ work: many nights are measured in one pass, and nothing is published.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from itertools import pairwise
@@ -116,8 +117,10 @@ def replay(
     flags: list[pd.DataFrame] = []
     facts: list[dict[str, Any]] = []
     trainings: list[Training] = []
-    with focus(session, [first, last], every_change, []):
-        for read in _read_ahead(session, _steps(first, last, retrain_days), state):
+    steps = _steps(first, last, retrain_days)
+    # closed first: whatever goes wrong, the thread that reads has ended when the focus does
+    with focus(session, [first, last], every_change, []), closing(_read_ahead(session, steps, state)) as reads:
+        for read in reads:
             if read.learned:
                 as_of, past, verdicts = read.learned
                 trainings.append(Training(as_of, fit(session, as_of, past, verdicts), past, verdicts))
@@ -160,7 +163,9 @@ def _steps(first: date, last: date, retrain_days: int) -> Iterator[tuple[list[da
             yield nights[start : start + CHUNK_NIGHTS], None if start else as_of
 
 
-def _read_ahead(session: Session, steps: Iterable[tuple[list[date], date | None]], state: _State) -> Iterator[_Read]:
+def _read_ahead(
+    session: Session, steps: Iterable[tuple[list[date], date | None]], state: _State
+) -> Generator[_Read, None, None]:
     """Each step as read. While one is worked on, a thread reads the next; nobody else may ask the lake meanwhile.
 
     Which changes the next one carries over is not known yet: all that this one may flag are measured.

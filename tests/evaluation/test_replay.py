@@ -19,10 +19,13 @@ FLAGGED = ["flag_id", "change_id", "queue", "rank", "score", "p_value", "first_f
 
 @pytest.fixture(scope="module")
 def replayed(trained: Home, tmp_path_factory: pytest.TempPathFactory) -> Replay:
-    """The published nights, over a lake that was loaded at once and knows what came after them."""
+    """The published nights, over a lake that was loaded at once and knows what came after them; two at a time, read
+    ahead.
+    """
     home = copy_of(trained, tmp_path_factory.mktemp("replayed"))
     settings = Settings.load(home.path, {"PAYEEWATCH_KEY_FILE": str(home.key_file)})
-    with opened(settings) as session:
+    with opened(settings) as session, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("evaluation.replay.CHUNK_NIGHTS", 2)
         load_until(session, date(2024, 9, 28))
         return replay(session, NIGHTS[0], NIGHTS[-1], retrain_days=30)
 
