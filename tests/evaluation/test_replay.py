@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pandas as pd
@@ -18,16 +19,29 @@ FLAGGED = ["flag_id", "change_id", "queue", "rank", "score", "p_value", "first_f
 
 
 @pytest.fixture(scope="module")
-def replayed(trained: Home, tmp_path_factory: pytest.TempPathFactory) -> Replay:
-    """The published nights, over a lake that was loaded at once and knows what came after them; two at a time, read
-    ahead.
-    """
+def home(trained: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A lake that is loaded at once and knows what comes after the nights."""
     home = copy_of(trained, tmp_path_factory.mktemp("replayed"))
-    settings = Settings.load(home.path, {"PAYEEWATCH_KEY_FILE": str(home.key_file)})
-    with opened(settings) as session, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("evaluation.replay.CHUNK_NIGHTS", 2)
+    with opened(settings_of(home)) as session:
         load_until(session, date(2024, 9, 28))
+    return home
+
+
+def settings_of(home: Home) -> Settings:
+    return Settings.load(home.path, {"PAYEEWATCH_KEY_FILE": str(home.key_file)})
+
+
+def replay_of(settings: Settings, nights_together: int) -> Replay:
+    with opened(settings, writing=False) as session, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("evaluation.replay.CHUNK_NIGHTS", nights_together)
+        session.held.register()
         return replay(session, NIGHTS[0], NIGHTS[-1], retrain_days=30)
+
+
+@pytest.fixture(scope="module")
+def replayed(home: Home) -> Replay:
+    """The nights that were published, two at a time."""
+    return replay_of(settings_of(home), nights_together=2)
 
 
 @pytest.mark.parametrize("night", NIGHTS)
@@ -48,6 +62,18 @@ def test_flags_are_those_the_night_published(replayed: Replay, published: Home, 
     assert len(theirs) > 5
     pd.testing.assert_frame_equal(ours[names], theirs[names], check_dtype=False, check_exact=True)
     assert list(ours["at_risk_cents"]) == [int(euros * 100) for euros in theirs["amount_at_risk"]]
+
+
+def test_how_many_nights_are_read_together_changes_nothing(home: Home) -> None:
+    """With a window of three days: flagged changes leave it while others are read ahead."""
+    settings = settings_of(home)
+    observe = replace(settings.params.observe, window_days=3)
+    settings = replace(settings, params=replace(settings.params, observe=observe))
+    one, all_of_them = (replay_of(settings, nights_together=many) for many in (1, len(NIGHTS)))
+    pd.testing.assert_frame_equal(one.rows, all_of_them.rows)
+    pd.testing.assert_frame_equal(one.flags, all_of_them.flags)
+    past = one.rows[one.rows["age_days"] > 3]
+    assert past["change_id"].isin(one.flags["change_id"]).any()
 
 
 def test_models_know_what_was_known_the_day_before_they_serve() -> None:
