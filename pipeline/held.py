@@ -141,16 +141,19 @@ class Held:
 
     def _hold(self, table: str, files: list[str]) -> None:
         """Add the files not held yet; begin anew when one held was taken away."""
-        held, name = self.files.get(table, []), f"held_{table}"
+        held = self.files.get(table, [])
         if held != files[: len(held)] or not held:
             held = []
             self.added[table] = 0
             columns = ", ".join(f'"{column}" {kind}' for column, kind in SCHEMAS[table].items())
-            self.con.execute(f"CREATE OR REPLACE TEMP TABLE {name} ({columns}, superseded_at TIMESTAMP)")
+            self.con.execute(f"CREATE OR REPLACE TEMP TABLE held_{table} ({columns}, superseded_at TIMESTAMP)")
         new = files[len(held) :]
+        if new:
+            self._add(table, new)
         self.files[table] = files
-        if not new:
-            return
+
+    def _add(self, table: str, new: Sequence[str]) -> None:
+        name = f"held_{table}"
         first = self.con.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0]
         listed = ", ".join("'" + path.replace("'", "''") + "'" for path in new)
         rows = f"read_parquet([{listed}], hive_partitioning = false)"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from pipeline import held
@@ -122,6 +123,18 @@ def test_a_table_that_grows_too_large_is_let_go(session: Session, monkeypatch: p
     assert "claims" not in session.held.files
     tables = session.con.execute("SELECT table_name FROM duckdb_tables() WHERE starts_with(table_name, 'held_')")
     assert ("held_claims",) not in tables.fetchall()
+
+
+def test_a_file_that_could_not_be_read_is_read_when_next_asked(session: Session) -> None:
+    put(session, "2024-05-01", changes=[{"change_id": "C1"}])
+    (path,) = session.lake.files("changes")
+    whole = Path(path).read_bytes()
+    Path(path).write_bytes(b"half a file")
+    with pytest.raises(duckdb.Error):
+        session.held.register()
+    Path(path).write_bytes(whole)
+    session.held.register()
+    assert session.con.execute("SELECT change_id FROM changes").fetchall() == [("C1",)]
 
 
 def test_a_table_without_files_is_empty(session: Session) -> None:
