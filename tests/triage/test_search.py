@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pandas as pd
 import pyarrow as pa
@@ -100,9 +101,16 @@ def test_seventy_thousand_changes_are_searched_at_once(
     many = pa.concat_tables([table] * (70_000 // table.num_rows + 1))
     ids = pa.array([f"X{number}" for number in range(many.num_rows)])
     pq.write_table(many.set_column(many.column_names.index("change_id"), "change_id", ids), path, compression="zstd")
+    searching = best_of(lambda: search(cast["reviewer"], "X60000"))
+    assert search(cast["reviewer"], "X60000").scored
+    assert searching < best_of(lambda: pq.read_table(path).to_pandas())
+
+
+def best_of(act: Callable[[], object]) -> float:
+    """The least processor seconds of five times: set beside each other in one run, since machines differ."""
     took = []
-    for number in range(60_000, 60_005):
+    for _ in range(5):
         started = time.process_time()
-        assert search(cast["reviewer"], f"X{number}").scored
+        act()
         took.append(time.process_time() - started)
-    assert min(took) < 0.1
+    return min(took)
