@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import duckdb
 
-from pipeline.lake import SCHEMAS, Lake, Load
+from pipeline.lake import PURGE, SCHEMAS, Lake, Load
 
 LARGEST_BYTES = 48 * 2**20
 """The most that the files of a held table may weigh; in memory it weighs about ten times as much."""
@@ -68,6 +68,8 @@ class Held:
         """
         keys = _keys()
         loads = list(self.lake.loads() if loads is None else loads)
+        if any(load.kind == PURGE for load in loads[len(self.loads) :]):
+            self.forget()  # another session may have purged
         if loads != self.loads or not self.loads:
             self._view(keys, loads)
         if with_ends:

@@ -26,6 +26,10 @@ from pipeline.errors import StoreError
 from pipeline.files import is_running, replace_whole, write_json
 from pipeline.tables import DERIVED_TABLES, DROP_TABLES, PEOPLE, REFERENCE_TABLES
 
+WORK = ".work"
+"""Below the lake: where connections spill."""
+PURGE = "purge"
+"""The kind of load that takes a list away: unlike others, it rewrites files under their names."""
 VERSION_STEP = 2**32
 """`version` of a lake row = load sequence * VERSION_STEP + position in the load."""
 
@@ -189,7 +193,7 @@ class Lake:
         Raises:
             StoreError: there is nowhere to spill to.
         """
-        work = (spill or self.root / ".work") / str(os.getpid())
+        work = (spill or self.root / WORK) / str(os.getpid())
         try:
             if spill is None:
                 _sweep(work.parent)

@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 
 from pipeline.casts import text
-from pipeline.lake import VERSION_STEP, Lake, Load, visible
+from pipeline.lake import PURGE, VERSION_STEP, Lake, Load, visible
 from pipeline.lists import counts_from, midnight, people_files, standing_lists
 from pipeline.session import Session
 from pipeline.settings import Link as LinkParams
@@ -56,7 +56,7 @@ def link(session: Session) -> Load | None:
     through = int(before[-1].facts["through"]) if before else 0
     news = [load for load in loads if load.sequence > through]
     has_new_members = any("members" in load.files for load in news)
-    renewed = {load.source for load in news if load.kind == "purge" or "people" in load.files}
+    renewed = {load.source for load in news if load.kind == PURGE or "people" in load.files}
     if not has_new_members and not renewed:
         return None
     session.held.register(loads, with_ends=False)
@@ -80,10 +80,9 @@ def coverage(session: Session, as_of: date, change_ids: Sequence[str]) -> list[d
 
     One mapping a list: breach_id, title, known_at, people, exposed_share (of the members insured that night),
     by_quality (members), changes_exposed_share, lift (the one share over the other; null without either), and a
-    sentence where exposure cannot discriminate, else null.
+    sentence where exposure cannot discriminate, else null. The connection has views of the lake's tables.
     """
     con, params = session.con, session.settings.params
-    session.held.register()
     given = {"cutoff": params.cutoff(as_of)}
     con.execute(
         "CREATE OR REPLACE TEMP TABLE link_current AS FROM"
@@ -161,11 +160,11 @@ def _stage_lists(session: Session, loads: Sequence[Load], renewed: set[str]) -> 
     )
     for breach_id, stands in standing_lists(loads).items():
         brought = [load for load in loads if load.source == breach_id and "people" in load.files]
-        since = stands if stands.kind == "purge" else brought[-1]
+        since = stands if stands.kind == PURGE else brought[-1]
         from_at = midnight(session.settings, since.known_on)
         con.execute(
             "INSERT INTO link_lists VALUES (?, ?, ?, ?)",
-            [breach_id, max(from_at, _not_before(session)), breach_id in renewed, stands.kind == "purge"],
+            [breach_id, max(from_at, _not_before(session)), breach_id in renewed, stands.kind == PURGE],
         )
 
 

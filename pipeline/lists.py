@@ -14,7 +14,7 @@ from pipeline import people_rejected
 from pipeline.casts import text
 from pipeline.drops import fingerprint
 from pipeline.errors import InputMissing, InputRefused
-from pipeline.lake import VERSION_STEP, Load
+from pipeline.lake import PURGE, VERSION_STEP, Load
 from pipeline.manifest import Manifest
 from pipeline.people import Counts, count_people, find_people, write_people
 from pipeline.session import Session
@@ -85,7 +85,7 @@ def load_lists(session: Session, until: date) -> list[Load]:
             f"{settings.folder('breaches')}: holds no breach list; required: at least one list, "
             "a folder with manifest.yaml and people.csv"
         )
-    loads = [_purge(session, load, until, mark) for load, mark in due(standing, set(found), until)]
+    loads = purge_due(session, until)
     for each in found.values():
         if each.manifest.purge_on <= until:
             session.warn(f"breaches/{each.breach_id}: purge_on, {each.manifest.purge_on}, has come; delete the folder")
@@ -96,7 +96,7 @@ def load_lists(session: Session, until: date) -> list[Load]:
 
 def standing_lists(loads: Sequence[Load]) -> dict[str, Load]:
     """For each list ever loaded, the load that says how it stands: of kind list, or purge."""
-    return {load.source: load for load in loads if load.kind in {"list", "purge"}}
+    return {load.source: load for load in loads if load.kind in {"list", PURGE}}
 
 
 def due(standing: dict[str, Load], found: set[str], until: date) -> list[tuple[Load, str]]:
@@ -109,11 +109,20 @@ def due(standing: dict[str, Load], found: set[str], until: date) -> list[tuple[L
     ]
 
 
+def purge_is_due(session: Session, until: date) -> bool:
+    """Whether a list's folder or time is gone."""
+    return bool(_due(session, until))
+
+
 def purge_due(session: Session, until: date) -> list[Load]:
     """Purge the lists whose folder or time is gone."""
+    return [_purge(session, load, until, mark) for load, mark in _due(session, until)]
+
+
+def _due(session: Session, until: date) -> list[tuple[Load, str]]:
     standing = standing_lists(session.lake.loads())
     found = {folder.name for folder in _folders(session.settings.folder("breaches"))}
-    return [_purge(session, load, until, mark) for load, mark in due(standing, found, until)]
+    return due(standing, found, until)
 
 
 def forget_exposures(session: Session, breach_ids: Collection[str], *, really: bool) -> int:
@@ -224,7 +233,7 @@ def _purge(session: Session, load: Load, until: date, mark: str) -> Load:
     )
     purge = Load(
         sequence=sequence,
-        kind="purge",
+        kind=PURGE,
         day=until,
         known_on=known_on,
         source=load.source,
@@ -234,7 +243,7 @@ def _purge(session: Session, load: Load, until: date, mark: str) -> Load:
         facts=load.facts,
     )
     lake.commit(purge)
-    session.log("purge", breach_id=load.source, people=load.facts["people"]["rows"])
+    session.log(PURGE, breach_id=load.source, people=load.facts["people"]["rows"])
     return purge
 
 

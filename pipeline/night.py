@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -22,7 +23,9 @@ from pipeline.files import write_json, write_text
 from pipeline.flag import EARLIER, Queues, flag
 from pipeline.focus import focus
 from pipeline.holds import Hold, holds, read_expiries, write_holds
+from pipeline.lake import Load
 from pipeline.link import coverage
+from pipeline.lists import purge_is_due
 from pipeline.loading import ingest_until, link_and_derive
 from pipeline.model import Model
 from pipeline.published import ModelName, flags_table, scores_table, write_csv, write_parquet
@@ -31,13 +34,14 @@ from pipeline.reasons import reasons
 from pipeline.report import report
 from pipeline.runs import Run, earlier_runs, failed_path, nights_to_run, published_nights, read_run, run_path
 from pipeline.score import score
-from pipeline.session import Session
+from pipeline.session import Session, beside
 from pipeline.settings import Settings
 from pipeline.standing import at_decision
 from pipeline.together import Seen, Together
 
 NIGHTS_AT_ONCE = 15
-"""Nights of a range that are loaded and measured together, at most: so many a killed command may have to do again."""
+"""Nights of a range that are loaded and measured together, at most; twice as many a killed command may have loaded and
+not published."""
 ROWS_AT_ONCE = 60_000
 """Changes measured together, about: it bounds the memory."""
 
@@ -61,6 +65,15 @@ class Ready:
     warnings: list[str]
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """Nights that are ready, the lake's commits once they were, and what stopped the next one, if anything did."""
+
+    ready: list[Ready]
+    loads: list[Load]
+    failure: Exception | None = None
+
+
 def run_nights(session: Session, first: date, last: date, options: Options) -> Iterator[Run]:
     """Each night of a range in order, and before them the nights missed since the last published one.
 
@@ -71,11 +84,40 @@ def run_nights(session: Session, first: date, last: date, options: Options) -> I
         PayeeWatchError: a night failed, and `runs/<night>.failed.json` says so; those before it are published, those
             after it are not, and an earlier publication of the night stands.
     """
-    nights = nights_to_run(session.settings, first, last)
-    while nights:
-        span = nights[: _nights_at_once(session.settings, nights[0])]
-        yield from _run_together(session, span, options)
-        nights = nights[len(span) :]
+    with closing(_spans(session, nights_to_run(session.settings, first, last), options)) as spans:
+        for span in spans:
+            if span.ready:
+                yield from _run_together(session, span)
+            if span.failure:
+                raise span.failure
+
+
+def _spans(session: Session, nights: Sequence[date], options: Options) -> Generator[Loaded, None, None]:
+    """The nights loaded, as many at once as fit into memory.
+
+    Where that is more than one, a thread of its own loads them while those before are measured and published.
+    """
+    coming = span = list(nights)
+    ahead: Future[Loaded] | None = None
+    loader, many = session, _nights_at_once(session.settings, nights[0])
+    with ExitStack() as stack:
+        try:
+            while coming:
+                loaded = ahead.result() if ahead else None
+                if not (loaded and (loaded.ready or loaded.failure)):
+                    loaded = _load(loader, coming[:many], options)
+                coming = [] if loaded.failure else coming[len(loaded.ready) :]
+                ahead, many = None, _nights_at_once(session.settings, coming[0]) if coming else 0
+                if many > 1:
+                    if loader is session:
+                        loader = stack.enter_context(beside(session))
+                        thread = stack.enter_context(ThreadPoolExecutor(1))
+                    span = coming[:many]
+                    ahead = thread.submit(_load, loader, span, options, ahead=True)
+                yield loaded
+        finally:
+            span.clear()  # the thread ends with the night it is at
+            session.loaded_ahead = None
 
 
 def _nights_at_once(settings: Settings, night: date) -> int:
@@ -86,40 +128,17 @@ def _nights_at_once(settings: Settings, night: date) -> int:
     return max(1, min(NIGHTS_AT_ONCE, ROWS_AT_ONCE // max(rows[0], 1))) if rows else 1
 
 
-def _run_together(session: Session, nights: Sequence[date], options: Options) -> Iterator[Run]:
-    ready, failure = _load(session, nights, options)
-    if ready:
-        before = [n for n in published_nights(session.settings) if n < nights[0]][-1:]
-        earlier = _earlier(session, "flags", before)
-        flagged = [] if earlier is None else sorted(earlier["change_id"])
-        loads = session.lake.loads()
-        unscored = sorted({p for one in ready for p in record.unscored_payees(record.drops_of(loads, one.night))})
-        session.seconds.clear()
-        measured_nights = [one.night for one in ready]
-        with ExitStack() as stack:
-            with _recording_failure(session, ready[0].night):
-                with session.stage("hold"):
-                    session.held.register()
-                stack.enter_context(focus(session, measured_nights, flagged, unscored))
-                together = Together(session, measured_nights, flagged)
-            shared = {stage: took / len(ready) for stage, took in session.seconds.items()}
-            for one in ready:
-                session.seconds.clear()
-                session.seconds |= one.seconds | shared
-                session.warnings[:] = one.warnings
-                with _recording_failure(session, one.night):
-                    run = _publish(session, one, together)
-                failed_path(session.settings, one.night).unlink(missing_ok=True)
-                yield run
-    if failure:
-        raise failure
+def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: bool = False) -> Loaded:
+    """Load the news of each night, as if those before it were published; until one fails, and why it did.
 
-
-def _load(session: Session, nights: Sequence[date], options: Options) -> tuple[list[Ready], Exception | None]:
-    """Load the news of each night, as if those before it were published; until one fails, and why it did."""
+    A purge takes away what the nights before still see: it waits until they are published.
+    """
     ready: list[Ready] = []
+    failure = None
     try:
         for night in nights:
+            if (ready or ahead) and purge_is_due(session, night):
+                break
             session.seconds.clear()
             session.warnings.clear()
             with _recording_failure(session, night):
@@ -130,10 +149,32 @@ def _load(session: Session, nights: Sequence[date], options: Options) -> tuple[l
             ready.append(Ready(night, model, dict(session.seconds), list(session.warnings)))
             session.loaded_ahead = night
     except Exception as error:
-        return ready, error
-    finally:
-        session.loaded_ahead = None
-    return ready, None
+        failure = error
+    return Loaded(ready, session.lake.loads(), failure)
+
+
+def _run_together(session: Session, loaded: Loaded) -> Iterator[Run]:
+    ready, nights = loaded.ready, [one.night for one in loaded.ready]
+    before = [n for n in published_nights(session.settings) if n < nights[0]][-1:]
+    earlier = _earlier(session, "flags", before)
+    flagged = [] if earlier is None else sorted(earlier["change_id"])
+    unscored = sorted({p for night in nights for p in record.unscored_payees(record.drops_of(loaded.loads, night))})
+    session.seconds.clear()
+    with ExitStack() as stack:
+        with _recording_failure(session, nights[0]):
+            with session.stage("hold"):
+                session.held.register(loaded.loads)
+            stack.enter_context(focus(session, nights, flagged, unscored))
+            together = Together(session, nights, flagged)
+        shared = {stage: took / len(ready) for stage, took in session.seconds.items()}
+        for one in ready:
+            session.seconds.clear()
+            session.seconds |= one.seconds | shared
+            session.warnings[:] = one.warnings
+            with _recording_failure(session, one.night):
+                run = _publish(session, one, together)
+            failed_path(session.settings, one.night).unlink(missing_ok=True)
+            yield run
 
 
 @contextmanager

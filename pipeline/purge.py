@@ -16,6 +16,7 @@ from pathlib import Path
 from pipeline import lists, model_store, vault
 from pipeline.casts import text
 from pipeline.erase import used_accounts
+from pipeline.lake import PURGE
 from pipeline.runs import published_nights, read_run
 from pipeline.session import Session
 from pipeline.settings import Settings
@@ -106,7 +107,7 @@ def gone_lists(session: Session, until: date) -> tuple[list[str], frozenset[str]
     standing = lists.standing_lists(session.lake.loads())
     folders = {path.name for path in session.settings.folder("breaches").glob("*") if path.is_dir()}
     ended = [load.source for load, _ in lists.due(standing, folders, until)]
-    return ended, frozenset(ended) | {load.source for load in standing.values() if load.kind == "purge"}
+    return ended, frozenset(ended) | {load.source for load in standing.values() if load.kind == PURGE}
 
 
 def _lists(session: Session, until: date, found: Purged, *, really: bool) -> None:

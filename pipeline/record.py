@@ -11,13 +11,13 @@ import pandas as pd
 
 from pipeline.drops import DROP, VERDICTS
 from pipeline.errors import PayeeWatchError
-from pipeline.lake import Lake, Load
+from pipeline.lake import PURGE, Lake, Load
 from pipeline.model import Model
 from pipeline.tombstones import ERASURE
 
 Facts = dict[str, Any]
 
-PURGES = ("purge", ERASURE)
+PURGES = (PURGE, ERASURE)
 COUNTED = (
     "rows_read", "rows_accepted", "rows_rejected", "duplicates", "cells_nulled", "cells_unknown", "assumed_known",
     "clamped_known",

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ import duckdb
 from pipeline import tokens
 from pipeline.errors import AnotherNight, StoreError
 from pipeline.held import Held
-from pipeline.lake import Lake
+from pipeline.lake import WORK, Lake
 from pipeline.runs import last_published
 from pipeline.settings import Settings
 from pipeline.tokens import Keys
@@ -111,6 +111,14 @@ def opened(settings: Settings, *, writing: bool = True) -> Iterator[Session]:
             with alone(settings):
                 resume(session)
         yield session
+
+
+@contextmanager
+def beside(session: Session) -> Iterator[Session]:
+    """A second session of the same command, for another thread: a connection and an account of stages of its own."""
+    with session.lake.connect(spill=session.lake.root / WORK / str(os.getpid())) as con:
+        tokens.register(con, session.keys)
+        yield replace(session, con=con, seconds={}, warnings=[])
 
 
 @contextmanager
