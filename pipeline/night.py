@@ -315,13 +315,15 @@ def _write(
     settings = session.settings
     with session.stage("publish") as facts:
         named = ModelName(model.name, model.version, model.run_id)
-        chosen = seen.frame[seen.frame["change_id"].isin(queues.change_ids())]
-        why = reasons(chosen, model)
-        told = dict(zip(why["change_id"], zip(why["reasons"], why["reassuring"], strict=True), strict=True))
-        flags = flags_table(queues, told, named)
-        scored = scores_table(night, scores, seen.standing, queues, named)
-        evidence = evidence_table(session.con, night, queues, settings.params)
-        write_parquet(settings.folder("scores") / f"{night}.parquet", scored)
+        with ThreadPoolExecutor(1) as beside_it:  # the connection is this thread's alone meanwhile
+            found = beside_it.submit(evidence_table, session.con, night, queues, settings.params)
+            chosen = seen.frame[seen.frame["change_id"].isin(queues.change_ids())]
+            why = reasons(chosen, model)
+            told = dict(zip(why["change_id"], zip(why["reasons"], why["reassuring"], strict=True), strict=True))
+            flags = flags_table(queues, told, named)
+            scored = scores_table(night, scores, seen.standing, queues, named)
+            write_parquet(settings.folder("scores") / f"{night}.parquet", scored)
+            evidence = found.result()
         write_parquet(settings.folder("evidence") / f"{night}.parquet", evidence)
         write_holds(settings.folder("holds") / f"{night}.csv", _proposals(session, night, queues, seen.amounts))
         write_csv(settings.folder("flags") / f"{night}.csv", flags)
