@@ -156,9 +156,13 @@ def _unsplit_path(counts: Floats) -> Floats:
 
 
 def _in_chunks(work: Callable[[Singles], Floats], rows: Floats) -> Floats:
+    """What `work` makes of each row; many surprise alike, and rows that are the same walk the trees once."""
     singles = np.ascontiguousarray(rows, dtype=np.float32)  # as the trees were grown
+    whole = singles.view(np.dtype((np.void, singles.itemsize * singles.shape[1]))).ravel()
+    _, first, which = np.unique(whole, return_index=True, return_inverse=True)
+    singles = singles[first]
     chunks = [singles[at : at + CHUNK_ROWS] for at in range(0, max(len(singles), 1), CHUNK_ROWS)]
     if len(chunks) == 1:
-        return work(chunks[0])
+        return work(chunks[0])[which]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        return np.concatenate(list(pool.map(work, chunks)))
+        return np.concatenate(list(pool.map(work, chunks)))[which]
