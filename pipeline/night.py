@@ -141,11 +141,12 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
                 break
             session.seconds.clear()
             session.warnings.clear()
-            with _recording_failure(session, night):
+            with _recording_failure(session, night), ThreadPoolExecutor(1) as meanwhile:
+                reading = meanwhile.submit(_read_model, session, night, options)
                 _require_news(session, night, options)
                 ingest_until(session, night)
                 link_and_derive(session)
-                model = _model(session, night, options)
+                model = _model(session, night, options, reading)
             ready.append(Ready(night, model, dict(session.seconds), list(session.warnings)))
             session.loaded_ahead = night
     except Exception as error:
@@ -225,12 +226,9 @@ def _require_news(session: Session, night: date, options: Options) -> None:
         raise InputMissing(f"{folder}: no drop for night {night}; wait for it, or run with --no-news if none will come")
 
 
-def _model(session: Session, night: date, options: Options) -> Model:
-    """The model asked for; for a night published before, the one it used; else the champion."""
-    published = read_run(session.settings, night)
-    which = options.model or (published["model"]["version"] if published else model_store.CHAMPION)
+def _model(session: Session, night: date, options: Options, reading: Future[Model]) -> Model:
     with session.stage("model") as facts:
-        model = _loaded(session, which)
+        model = reading.result()
         model_store.check(model, night, options.allow_hindsight)
         facts |= {"version": model.version, "trained_as_of": model.facts["trained_as_of"]}
     for warning in model.warnings:
@@ -238,10 +236,15 @@ def _model(session: Session, night: date, options: Options) -> Model:
     return model
 
 
-def _loaded(session: Session, which: str) -> Model:
-    """A version is read once a process; an alias may move, so it is looked up every time."""
+def _read_model(session: Session, night: date, options: Options) -> Model:
+    """The model asked for; for a night published before, the one it used; else the champion.
+
+    A version is read once a process; an alias may move, so it is looked up every time.
+    """
     from features.registry import FEATURES
 
+    published = read_run(session.settings, night)
+    which = options.model or (published["model"]["version"] if published else model_store.CHAMPION)
     version = model_store.version_of(session.settings, which)
     if version not in session.models:
         model = model_store.load(session.settings, version)
