@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import duckdb
 
-from pipeline.lake import PURGE, SCHEMAS, Lake, Load
+from pipeline.lake import PURGE, SCHEMAS, VERSION_STEP, Lake, Load
 
 LARGEST_BYTES = 48 * 2**20
 """The most that the files of a held table may weigh; in memory it weighs about ten times as much."""
@@ -30,14 +30,22 @@ CREATE OR REPLACE TEMP TABLE held_ends AS
 """
 WRITE_ENDS = "UPDATE {held} SET superseded_at = e.superseded_at FROM held_ends AS e WHERE {held}.rowid = e.place"
 
-# Of a large table every row is read for the payees' own; for rows that moved, only the columns that tell them.
+# Of a large table every row is read for the payees' own.
 NARROW = """
 CREATE OR REPLACE TEMP TABLE {narrow} AS
-    SELECT {columns}, CAST(NULL AS TIMESTAMP) AS superseded_at FROM {table} SEMI JOIN {payees} USING (payee_id)
+    SELECT {columns}, lead(known_at) OVER (PARTITION BY {key} ORDER BY known_at, version) AS superseded_at
+    FROM {table} SEMI JOIN {payees} USING (payee_id)
 """
+# A load names one payee for a row, so a row moves from one load to another. The first load is the largest by far: of it
+# only rows count that were known no earlier than the first of the others; as a rule that is none.
 FIND_MOVED = """
 CREATE OR REPLACE TEMP TABLE held_moved AS
-    SELECT {key}, version FROM {table} WHERE ({key}) IN (SELECT {key} FROM {narrow})
+    WITH later AS (
+        SELECT {key}, payee_id, version FROM {table} WHERE version >= {after}
+        UNION ALL SELECT {key}, payee_id, version FROM {table}
+        WHERE version < {after} AND known_at >= (SELECT min(known_at) FROM {table} WHERE version >= {after})
+    )
+    SELECT {key}, version FROM later WHERE ({key}) IN (SELECT {key} FROM {narrow})
     AND payee_id NOT IN (SELECT payee_id FROM {payees} WHERE payee_id IS NOT NULL)
 """
 ADD_MOVED = """
@@ -113,22 +121,23 @@ class Held:
         self.loads = []
 
     def narrow(self, table: str, payees: str, columns: Sequence[str]) -> None:
-        """Keep of a table the rows that ever had one of the payees in a table, all their versions; until `widen`.
+        """Keep of a table the versions that had one of the payees in a table, and those that ended them; until `widen`.
 
-        A row that moved from or to such a payee is seen to move.
+        A row that moved from such a payee is seen to move.
         """
         key = _keys()[table]
         self.narrowed.append(table)
         given = {
             "narrow": f"narrow_{table}", "table": table, "payees": payees, "key": _listed(key),
             "columns": _listed(dict.fromkeys([*key, *columns, "known_at", "version"])),
+            "after": (min((load.sequence for load in self.loads if table in load.files), default=0) + 1) * VERSION_STEP,
         }  # fmt: skip
         self.con.execute(NARROW.format(**given))
         self.con.execute(FIND_MOVED.format(**given))
         if self.con.execute("SELECT count(*) FROM held_moved").fetchall()[0][0]:
             self.con.execute(ADD_MOVED.format(**given))
+            self._find_ends(f"narrow_{table}", _listed(key), 0)
         self.con.execute("DROP TABLE held_moved")
-        self._find_ends(f"narrow_{table}", given["key"], 0)
         self.con.execute(f'CREATE OR REPLACE VIEW "{table}" AS FROM narrow_{table}')
 
     def widen(self) -> None:

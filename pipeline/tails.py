@@ -156,13 +156,16 @@ class Tails:
         learned = np.flatnonzero(np.isnan(self.usual))
         stated = np.flatnonzero(~np.isnan(self.usual))
         out[:, stated] = np.clip(values[:, stated] - self.usual[stated], 0.0, self.most)
-        for band in np.unique(bands):
-            rows = bands == band
+        order = np.argsort(bands, kind="stable")  # band by band and column by column: numbers that lie side by side
+        of_band, begins = np.unique(bands[order], return_index=True)
+        sorted_values, sorted_out = np.ascontiguousarray(values[order].T), out[order].T.copy()
+        for band, begin, end in zip(of_band, begins, [*begins, len(order)][1:], strict=True):
             for at in learned:
                 number = int(band) * self.n_columns + at
                 table = slice(self.starts[number], self.starts[number + 1])
-                found = np.searchsorted(self.knots[table], values[rows, at], side="left")
-                out[rows, at] = self.surprises[table][np.minimum(found, table.stop - table.start - 1)]
+                found = np.searchsorted(self.knots[table], sorted_values[at, begin:end], side="left")
+                sorted_out[at, begin:end] = self.surprises[table][np.minimum(found, table.stop - table.start - 1)]
+        out[order] = sorted_out.T
         out[np.isnan(values)] = 0.0
         return out
 
