@@ -137,11 +137,11 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
     failure = None
     try:
         for night in nights:
-            if (ready or ahead) and purge_is_due(session, night):
-                break
             session.seconds.clear()
             session.warnings.clear()
             with _recording_failure(session, night), ThreadPoolExecutor(1) as meanwhile:
+                if (ready or ahead) and purge_is_due(session, night):
+                    break
                 reading = meanwhile.submit(_read_model, session, night, options)
                 _require_news(session, night, options)
                 ingest_until(session, night)
