@@ -208,6 +208,7 @@ class Lake:
             con.execute("SET force_mbedtls_unsafe = 'true'")
             con.execute("SET temp_file_encryption = true")
             con.execute(f"SET memory_limit = '{memory}'")
+            con.execute("SET checkpoint_threshold = '1TB'")  # tables in memory: there is nothing to check-point
             con.execute("SET TimeZone = 'UTC'")
             with suppress(duckdb.InvalidInputException):  # a notebook without ipywidgets has no bar to switch off
                 con.execute("SET enable_progress_bar = false")
