@@ -99,9 +99,10 @@ def standing_lists(loads: Sequence[Load]) -> dict[str, Load]:
     return {load.source: load for load in loads if load.kind in {"list", PURGE}}
 
 
-def due(standing: dict[str, Load], found: set[str], until: date) -> list[tuple[Load, str]]:
-    """The lists whose folder or time is gone, and the fingerprint that their purge leaves."""
-    in_lake = [load for load in standing.values() if load.kind == "list"]
+def due(session: Session, until: date) -> list[tuple[Load, str]]:
+    """The lists in the lake whose folder or time is gone, and the fingerprint that their purge leaves."""
+    found = {folder.name for folder in _folders(session.settings.folder("breaches"))}
+    in_lake = [load for load in standing_lists(session.lake.loads()).values() if load.kind == "list"]
     return [
         (load, load.fingerprint if load.source in found else GONE)
         for load in in_lake
@@ -109,20 +110,9 @@ def due(standing: dict[str, Load], found: set[str], until: date) -> list[tuple[L
     ]
 
 
-def purge_is_due(session: Session, until: date) -> bool:
-    """Whether a list's folder or time is gone."""
-    return bool(_due(session, until))
-
-
 def purge_due(session: Session, until: date) -> list[Load]:
     """Purge the lists whose folder or time is gone."""
-    return [_purge(session, load, until, mark) for load, mark in _due(session, until)]
-
-
-def _due(session: Session, until: date) -> list[tuple[Load, str]]:
-    standing = standing_lists(session.lake.loads())
-    found = {folder.name for folder in _folders(session.settings.folder("breaches"))}
-    return due(standing, found, until)
+    return [_purge(session, load, until, mark) for load, mark in due(session, until)]
 
 
 def forget_exposures(session: Session, breach_ids: Collection[str], *, really: bool) -> int:

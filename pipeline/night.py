@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from pipeline import model_store, record
+from pipeline import lists, model_store, record
 from pipeline.amounts import Amounts
 from pipeline.errors import InputMissing, InputRefused, PayeeWatchError
 from pipeline.evidence import evidence_table
@@ -25,7 +25,6 @@ from pipeline.focus import focus
 from pipeline.holds import Hold, holds, read_expiries, write_holds
 from pipeline.lake import Load
 from pipeline.link import coverage
-from pipeline.lists import purge_is_due
 from pipeline.loading import ingest_until, link_and_derive
 from pipeline.model import Model
 from pipeline.published import ModelName, flags_table, scores_table, write_csv, write_parquet
@@ -140,7 +139,7 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
             session.seconds.clear()
             session.warnings.clear()
             with _recording_failure(session, night), ThreadPoolExecutor(1) as meanwhile:
-                if (ready or ahead) and purge_is_due(session, night):
+                if (ready or ahead) and lists.due(session, night):
                     break
                 reading = meanwhile.submit(_read_model, session, night, options)
                 _require_news(session, night, options)
@@ -318,8 +317,8 @@ def _write(
     settings = session.settings
     with session.stage("publish") as facts:
         named = ModelName(model.name, model.version, model.run_id)
-        with ThreadPoolExecutor(1) as beside_it:  # the connection is this thread's alone meanwhile
-            found = beside_it.submit(evidence_table, session.con, night, queues, settings.params)
+        with ThreadPoolExecutor(1) as meanwhile:  # the connection is this thread's alone meanwhile
+            found = meanwhile.submit(evidence_table, session.con, night, queues, settings.params)
             chosen = seen.frame[seen.frame["change_id"].isin(queues.change_ids())]
             why = reasons(chosen, model)
             told = dict(zip(why["change_id"], zip(why["reasons"], why["reassuring"], strict=True), strict=True))

@@ -105,8 +105,7 @@ def over_by_outcomes(session: Session, until: date) -> frozenset[str]:
 def gone_lists(session: Session, until: date) -> tuple[list[str], frozenset[str]]:
     """The lists in the lake whose folder or time is gone; and those together with all that were purged."""
     standing = lists.standing_lists(session.lake.loads())
-    folders = {path.name for path in session.settings.folder("breaches").glob("*") if path.is_dir()}
-    ended = [load.source for load, _ in lists.due(standing, folders, until)]
+    ended = [load.source for load, _ in lists.due(session, until)]
     return ended, frozenset(ended) | {load.source for load in standing.values() if load.kind == PURGE}
 
 

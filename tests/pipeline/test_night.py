@@ -23,7 +23,7 @@ import yaml
 from pipeline.flag import WhyNot
 from pipeline.published import FLAGS_SCHEMA, SCORES_SCHEMA
 from tests import canaries
-from tests.conftest import HISTORY, NIGHTS, Home, copy_of, make_home
+from tests.conftest import HISTORY, LAST_DROP, NIGHTS, Home, copy_of, make_home
 
 PUBLISHED = ("flags", "scores", "evidence")
 
@@ -71,16 +71,37 @@ def test_nights_measured_together_publish_what_each_alone_does(
     assert [flag["change_id"] in queue_of(together, night) for night in coming] == [True, True, False, False]
 
 
-def test_a_refused_drop_stops_a_range_after_the_nights_before_it(trained: Home, tmp_path: Path) -> None:
+@pytest.mark.parametrize("good", [1, 3])
+def test_a_refused_drop_stops_a_range_after_the_nights_before_it(
+    trained: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, good: int
+) -> None:
+    """Whether it is found when the first nights are loaded, or while they are published."""
+    monkeypatch.setattr("pipeline.night.NIGHTS_AT_ONCE", 2)
     home = copy_of(trained, tmp_path)
-    home.done("night", str(NIGHTS[0]))
-    (path,) = (home.path / "inbox" / str(NIGHTS[2])).glob("claims*")
+    nights = [NIGHTS[0] + timedelta(days=n) for n in range(good + 2)]
+    home.done("night", str(nights[0]))
+    (path,) = (home.path / "inbox" / str(nights[-1])).glob("claims*")
     path.write_text("claim_id,member_id\nC1,M1\n")
-    assert home.run("night", "--from", str(NIGHTS[1]), "--to", str(NIGHTS[2])).exit_code == 12
-    assert run_of(home, NIGHTS[1])["state"] == "published"
-    assert sorted(path.stem for path in (home.path / "flags").glob("*.csv")) == [str(n) for n in NIGHTS[:2]]
-    failed = json.loads((home.path / "runs" / f"{NIGHTS[2]}.failed.json").read_text())
+    assert home.run("night", "--from", str(nights[1]), "--to", str(nights[-1])).exit_code == 12
+    assert run_of(home, nights[-2])["state"] == "published"
+    assert sorted(path.stem for path in (home.path / "flags").glob("*.csv")) == [str(n) for n in nights[:-1]]
+    failed = json.loads((home.path / "runs" / f"{nights[-1]}.failed.json").read_text())
     assert failed["exit_code"] == 12
+
+
+def test_what_was_loaded_ahead_of_a_night_that_failed_is_published_when_run_again(
+    published: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.night.NIGHTS_AT_ONCE", 2)
+    first, last = NIGHTS[-1] + timedelta(days=1), LAST_DROP
+    failing, whole = (copy_of(published, tmp_path / name) for name in ("failing", "whole"))
+    (failing.path / "flags" / f"{first}.parquet" / "in the way").mkdir(parents=True)
+    assert failing.run("night", "--from", str(first), "--to", str(last)).exit_code == 15
+    assert json.loads((failing.path / "runs" / f"{first}.failed.json").read_text())["exit_code"] == 15
+    shutil.rmtree(failing.path / "flags" / f"{first}.parquet")
+    for home in (failing, whole):
+        home.done("night", "--from", str(first), "--to", str(last))
+    assert failing.bytes_of(*PUBLISHED, "holds") == whole.bytes_of(*PUBLISHED, "holds")
 
 
 def test_what_comes_later_changes_no_earlier_night(published: Home, tmp_path: Path) -> None:
@@ -226,7 +247,7 @@ def test_two_nights_at_once_are_refused(trained: Home, tmp_path: Path) -> None:
     with (home.path / "lake" / ".lock").open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         refused = home.run("night", str(NIGHTS[0]))
-    assert refused.exit_code == 14
+    assert refused.exit_code == 15
     home.done("night", str(NIGHTS[0]))
 
 
