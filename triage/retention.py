@@ -46,6 +46,8 @@ ERASED = "[erased]"
 DELIVERED_DAYS = 30
 STRAY_AFTER = timedelta(days=1)
 BATCH = 500
+PART = 2000
+"""Flags deleted together: some databases take no more ids at once than some ten thousand, and memory is bounded."""
 
 
 def over(until: date) -> dict[str, QuerySet[Flag]]:
@@ -80,6 +82,8 @@ def purge(until: date, lists: Collection[str], *, really: bool) -> dict[str, dic
     """Apply the clocks, and forget purged lists. Returns clock -> table -> rows; not `really`: nothing changes."""
     counts: dict[str, dict[str, int]] = {}
     with transaction.atomic():
+        if really:
+            audit.take_turn()
         files: list[Path] = []
         for name, flags in over(until).items():
             counts[name] = _count(flags)
@@ -101,6 +105,8 @@ def erase(ids: Mapping[str, Collection[str]], on: date, *, really: bool) -> dict
     """Forget one person: their flags, and every mention in what is about others. Returns rows by table."""
     names = frozenset(value for kind, values in ids.items() for value in values if kind != "account")
     with transaction.atomic():
+        if really:
+            audit.take_turn()
         flags = Flag.objects.filter(
             Q(member_id__in=ids["member"]) | Q(change_id__in=ids["change"]) | Q(payee_id__in=ids["payee"])
             | Q(pk__in=ids["flag"])
@@ -144,19 +150,23 @@ def _count(flags: QuerySet[Flag]) -> dict[str, int]:
 
 def _delete(flags: QuerySet[Flag], why: str, on: date, *, counted: bool = True) -> list[Path]:
     """Delete flags, leaving tombstones and the tally. Returns the files that went with them, to unlink on commit."""
-    gone = list(flags.select_for_update())
-    ids = [flag.pk for flag in gone]
-    if counted:
-        tally.keep(gone)
-    _bury("flag", ids, why, on)
-    files = [
-        home().folder("triage") / folder / name
-        for model, folder in ((Attachment, "attachments"), (CaseFile, "case-files"))
-        for name in model.objects.filter(flag__in=ids).values_list("stored_as", flat=True)
-    ]
-    rings = {flag.ring for flag in gone if flag.ring_size > 1}
-    Flag.objects.filter(pk__in=ids).delete()
-    for ring in rings:
+    files: list[Path] = []
+    rings: set[str] = set()
+    listed = list(flags.order_by("pk").values_list("pk", flat=True))
+    for part in (listed[at : at + PART] for at in range(0, len(listed), PART)):
+        gone = list(flags.filter(pk__in=part).select_for_update())
+        ids = [flag.pk for flag in gone]
+        if counted:
+            tally.keep(gone)
+        _bury("flag", ids, why, on)
+        files += [
+            home().folder("triage") / folder / name
+            for model, folder in ((Attachment, "attachments"), (CaseFile, "case-files"))
+            for name in model.objects.filter(flag__in=ids).values_list("stored_as", flat=True)
+        ]
+        rings |= {flag.ring for flag in gone if flag.ring_size > 1}
+        Flag.objects.filter(pk__in=ids).delete()
+    for ring in sorted(rings):
         left = sorted(Flag.objects.filter(ring=ring).values_list("pk", flat=True))
         if left:
             Flag.objects.filter(pk__in=left).update(ring=left[0], ring_size=len(left))

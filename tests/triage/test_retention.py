@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import connection
+from django.db import connection, transaction
 
 from pipeline.settings import Settings
 from tests.triage.conftest import do, signed_in
@@ -104,6 +104,38 @@ def test_all_that_hangs_on_a_flag_goes_with_it(
     assert purge(clocked)["not_pertinent"] == {"triage/flags": 1, "triage/notes": 1, "triage/attachments": 1}
     assert not (folder / "kept").exists()
     assert not Evidence.objects.filter(flag_id=first.pk).exists()
+
+
+def test_many_flags_go_in_parts_as_they_would_at_once(cast: dict[str, User], clocked: Any) -> None:
+    one, two, *_ = flags = Flag.objects.order_by("pk")
+    left = flags[len(flags) - 1]
+    for flag in flags[: len(flags) - 1]:
+        close(flag, "benign", clocked)
+    Flag.objects.filter(pk__in=[one.pk, two.pk, left.pk]).update(ring=one.pk, ring_size=3)
+    seen = []
+    for part in (1000, 2):
+        with pytest.MonkeyPatch.context() as patched, transaction.atomic():
+            patched.setattr(retention, "PART", part)
+            assert purge(clocked)["not_pertinent"]["triage/flags"] == len(flags) - 1
+            left.refresh_from_db()
+            tallied = sorted(Tally.objects.values_list("period", "of", "value", "verdict", "flags"))
+            seen.append((tallied, sorted(Tombstone.objects.values_list("token")), left.ring == left.pk, left.ring_size))
+            transaction.set_rollback(True)
+    assert len(flags) > 5
+    assert seen[0] == seen[1]
+    assert seen[0][2:] == (True, 1)
+
+
+def test_a_purge_takes_its_turn_at_the_log_before_it_locks_a_flag(
+    first: Flag, clocked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close(first, "benign", clocked)
+    there = []
+    monkeypatch.setattr(audit, "take_turn", lambda: there.append(Flag.objects.filter(pk=first.pk).exists()))
+    purge(clocked, really=False)
+    assert there == []
+    purge(clocked)
+    assert there[0]
 
 
 def test_the_tally_counts_on_and_names_no_flag(first: Flag, clocked: Any) -> None:

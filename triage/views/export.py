@@ -78,12 +78,16 @@ def _text(value: Any) -> str:
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else str(value)
 
 
-def _cell(sheet: Any, value: Any) -> WriteOnlyCell:
-    if isinstance(value, str):
-        cell = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("", value))
-        cell.data_type = "s"  # whatever it begins with
-        return cell
-    return WriteOnlyCell(sheet, float(value) if isinstance(value, Decimal) else value)
+def _cell(sheet: Any, value: Any) -> Any:
+    """The value as the workbook takes it: a cell of its own, which takes longer, only for what would be a formula."""
+    if not isinstance(value, str):
+        return float(value) if isinstance(value, Decimal) else value
+    written = ILLEGAL_CHARACTERS_RE.sub("", value)
+    if not written.startswith("="):
+        return written
+    cell = WriteOnlyCell(sheet, written)
+    cell.data_type = "s"
+    return cell
 
 
 def _headers(ending: str) -> dict[str, str]:
