@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,7 +70,8 @@ def make(world: World, ours: Settings) -> None:
         world.folder / "home", members=world.members, days=world.days, end=world.end, seed=world.seed,
         truth=world.folder / "truth", tier=world.tier, drops=DROPS, form="parquet", cases_factor=world.cases_factor,
     )  # fmt: skip
-    Keys.create(world.folder / "keys.json")
+    # held-back changes and the audit sample are drawn by token: with a world's own keys its figures can be made again
+    Keys.create(world.folder / "keys.json", random.Random(f"{world.tier} {world.seed}").randbytes)
     with entered(world, ours) as (session, truth):
         frame = measure_past(session.con, session.settings.params, world.end)
         fraud = truth.units.set_index("change_id")["is_fraud"].reindex(frame["change_id"]).fillna(False)
