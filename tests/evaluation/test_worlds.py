@@ -1,0 +1,29 @@
+"""Synthetic insurers made to evaluate on: the same asked for again is the same, to the last figure."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+from pandas.testing import assert_frame_equal
+
+from evaluation.worlds import World, learned, make
+from pipeline.settings import Settings
+from tests.conftest import Home
+
+
+def test_a_world_made_again_is_the_same_and_one_that_stands_is_kept(trained: Home, tmp_path: Path) -> None:
+    ours = Settings.load(trained.path, {"PAYEEWATCH_KEY_FILE": str(trained.key_file)})
+    frames, keys = [], []
+    for name in ("one", "two"):
+        world = World(tmp_path / name, "standard", 4, 200, 200, date(2024, 9, 29), 30)
+        make(world, ours)
+        stood = (world.folder / "learned.parquet").stat().st_mtime_ns
+        make(world, ours)
+        assert (world.folder / "learned.parquet").stat().st_mtime_ns == stood
+        frame, labels = learned(world)
+        frames.append(frame.assign(label=labels))
+        keys.append((world.folder / "keys.json").read_text())
+    assert len(frames[0]) > 50
+    assert_frame_equal(*frames, check_exact=True)
+    assert keys[0] == keys[1]
