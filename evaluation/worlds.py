@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import random
 import shutil
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ from pipeline.training import read_frame, save_frame
 
 DROPS = 8
 """Daily drops after the history. Nights are replayed within the history too, which is loaded as it became known."""
+
+MADE_BY = ("evaluation", "features", "pipeline", "simulator")
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,18 @@ class World:
         return dataclasses.replace(Settings.load(self.folder / "home", environ), params=ours.params)
 
     def described(self) -> dict[str, Any]:
-        return {name: str(value) for name, value in vars(self).items() if name != "folder"}
+        """What it is, and which code made it."""
+        return {name: str(value) for name, value in vars(self).items() if name != "folder"} | {"code": _code()}
+
+
+@cache
+def _code() -> str:
+    """A digest of the code that makes, loads and measures a world: made by any other, it is made anew."""
+    told = hashlib.sha256()
+    for package in MADE_BY:
+        for path in sorted((Path(__file__).parent.parent / package).rglob("*.py")):
+            told.update(path.read_bytes())
+    return told.hexdigest()
 
 
 def known_tiers() -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
+import pytest
 from pandas.testing import assert_frame_equal
 
 from evaluation.worlds import World, learned, make
@@ -12,7 +13,9 @@ from pipeline.settings import Settings
 from tests.conftest import Home
 
 
-def test_a_world_made_again_is_the_same_and_one_that_stands_is_kept(trained: Home, tmp_path: Path) -> None:
+def test_a_world_made_again_is_the_same_and_one_that_stands_is_kept_while_the_code_does(
+    trained: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ours = Settings.load(trained.path, {"PAYEEWATCH_KEY_FILE": str(trained.key_file)})
     frames, keys = [], []
     for name in ("one", "two"):
@@ -24,6 +27,9 @@ def test_a_world_made_again_is_the_same_and_one_that_stands_is_kept(trained: Hom
         frame, labels = learned(world)
         frames.append(frame.assign(label=labels))
         keys.append((world.folder / "keys.json").read_text())
+    monkeypatch.setattr("evaluation.worlds._code", lambda: "another")
+    make(world, ours)
+    assert (world.folder / "learned.parquet").stat().st_mtime_ns > stood
     assert len(frames[0]) > 50
     assert_frame_equal(*frames, check_exact=True)
     assert keys[0] == keys[1]
