@@ -256,7 +256,7 @@ def test_a_store_that_cannot_be_written_is_named(published: Home, tmp_path: Path
     shutil.rmtree(home.path / "scores")
     (home.path / "scores").write_text("a file where the folder should be")
     refused = home.run("night", str(NIGHTS[-1]))
-    assert refused.exit_code == 14
+    assert refused.exit_code == 15
     assert "scores" in refused.output
 
 
