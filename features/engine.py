@@ -10,9 +10,13 @@ every engine, instants of two types do not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
+from graphlib import TopologicalSorter
 from typing import Any, Protocol
 
 import duckdb
@@ -49,10 +53,18 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """The statements of a measurement. They name tables and never hold rows, so they serve again on another night."""
+    """The queries of a measurement: each made a table, `measured_0` and so on, and the last one gave its rows.
 
-    statements: tuple[str, ...]
-    query: str
+    They name tables and never hold rows, so they serve again on another night.
+    """
+
+    queries: tuple[str, ...]
+    last: str
+
+    @cached_property
+    def reads(self) -> dict[int, set[int]]:
+        """For each query, those whose tables it reads."""
+        return {at: {int(n) for n in re.findall(r"\bmeasured_(\d+)\b", q)} for at, q in enumerate(self.queries)}
 
 
 class DuckEngine:
@@ -60,9 +72,9 @@ class DuckEngine:
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self.con = con
-        self.statements: list[str] = []
+        self.queries: list[str] = []
         self.loaded = 0
-        self.query = ""
+        self.last = ""
 
     def read(self, table: str, columns: Sequence[str]) -> Frame:
         kinds = {name: kind for name, kind, *_ in self.con.execute(f'DESCRIBE "{table}"').fetchall()}
@@ -85,43 +97,66 @@ class DuckEngine:
         return self._kept(f"SELECT * FROM ({nw.to_native(spine).sql_query()}) {' '.join(joins)}")
 
     def collect(self, frame: Frame) -> pd.DataFrame:
-        self.query = nw.to_native(frame).sql_query()
+        self.last = nw.to_native(frame).sql_query()
         return self._answer()
 
     def plan(self) -> Plan:
         """What was done, for `follow`."""
-        return Plan(tuple(self.statements), self.query)
+        return Plan(tuple(self.queries), self.last)
 
     def follow(self, plan: Plan, loads: Sequence[pa.Table]) -> pd.DataFrame:
-        """Do again what `plan` holds, over the tables as they are now and other small tables of ours.
+        """Do what `plan` holds, over the tables as they are now and other small tables of ours.
 
-        To build a measurement takes a second or so; to follow a plan takes only what it computes.
+        To build a measurement takes a second or so; to follow a plan takes only what it computes, and what does not
+        need each other is computed side by side. For that the lake tables must not be temporary.
         """
+        self.loaded, self.queries, self.last = len(loads), list(plan.queries), plan.last
         for number, rows in enumerate(loads):
             self.con.register(f"measured_input_{number}", rows)
-        self.loaded, self.query = len(loads), plan.query
-        for statement in plan.statements:
-            self.con.execute(statement)
-            self.statements.append(statement)
+        given = {number for number, query in enumerate(plan.queries) if "measured_input_" in query}
+        for number in given:  # only this connection knows what it was given
+            self._make(self.con, number)
+        _in_order({number: reads - given for number, reads in plan.reads.items() if number not in given}, self._beside)
         return self._answer()
 
     def close(self) -> None:
-        for number in range(len(self.statements)):
+        for number in range(len(self.queries)):
             self.con.execute(f"DROP TABLE IF EXISTS measured_{number}")
         for number in range(self.loaded):
             self.con.unregister(f"measured_input_{number}")
-        self.statements, self.loaded = [], 0
+        self.queries, self.loaded = [], 0
 
     def _kept(self, query: str) -> Frame:
-        name = f"measured_{len(self.statements)}"
-        self.statements.append(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
-        self.con.execute(self.statements[-1])
-        frame: Frame = nw.from_native(self.con.table(name))
+        number = len(self.queries)
+        self.queries.append(query)
+        self.con.execute(f"CREATE OR REPLACE TEMP TABLE measured_{number} AS {query}")
+        frame: Frame = nw.from_native(self.con.table(f"measured_{number}"))
         return frame
 
+    def _make(self, con: duckdb.DuckDBPyConnection, number: int) -> None:
+        con.execute(f"CREATE OR REPLACE TABLE measured_{number} AS {self.queries[number]}")
+
+    def _beside(self, number: int) -> None:
+        with self.con.cursor() as own:
+            own.execute("SET TimeZone = 'UTC'")
+            self._make(own, number)
+
     def _answer(self) -> pd.DataFrame:
-        rows: pd.DataFrame = self.con.execute(self.query).df()
+        rows: pd.DataFrame = self.con.execute(self.last).df()
         return rows
+
+
+def _in_order(needs: Mapping[int, set[int]], do: Callable[[int], None]) -> None:
+    """Do each once all that it needs is done, as many at a time as there are processors."""
+    sorter = TopologicalSorter(needs)
+    sorter.prepare()
+    doing: dict[Future[None], int] = {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        while sorter.is_active():
+            doing |= {pool.submit(do, number): number for number in sorter.get_ready()}
+            for done in wait(doing, return_when=FIRST_COMPLETED).done:
+                done.result()
+                sorter.done(doing.pop(done))
 
 
 def _in_microseconds(name: str, kind: str) -> str:

@@ -94,29 +94,30 @@ def _masked(aggregate: Aggregate) -> nw.Expr:
 def _counts(by_stream: Mapping[Stream, list[Feature]], tables: Tables, spine: Frame) -> Frame:
     """(row, one column a feature) of all streams' features.
 
-    Events up to an instant are counted with one running sum over events and questions, in order of time. Each count is
-    two questions, at its two ends; events come before questions of the same instant. A change's own event is found by
-    its key and taken off. One pass serves all streams: they differ by a number beside the key.
+    Events up to an instant are counted with one running sum over events and questions, key by key in order of time. Each
+    count is two questions, at its two ends, so what the keys before add to both cancels out; events come before
+    questions of the same instant. A change's own event is found by its key and taken off. One pass serves all streams:
+    they differ by a number beside the key.
     """
     streams = list(by_stream)
     events = [
-        stream.events(tables, spine).select("key", "own", "at", stream=_whole(i)) for i, stream in enumerate(streams)
+        stream.events(tables, spine).select("key", "own", "at", stream=_small(i)) for i, stream in enumerate(streams)
     ]
     known = tables.engine.keep(nw.concat(events))
     features = [(i, feature) for i, stream in enumerate(streams) for feature in by_stream[stream]]
     counts = [
-        _count(spine, streams[i], feature.formula).with_columns(stream=_whole(i), count=_whole(number))
+        _count(spine, streams[i], feature.formula).with_columns(stream=_small(i), count=_small(number))
         for number, (i, feature) in enumerate(features)
         if isinstance(feature.formula, Between)
     ]
     asked = tables.engine.keep(nw.concat(counts).join(known, on=["stream", "key", "own"], how="left"))
     arms = [
-        known.select("stream", "key", "at", row=_whole(-1), count=_whole(-1), sign=_whole(0), event=_whole(1)),
-        asked.select("stream", "key", "row", "count", at="after", sign=_whole(-1), event=_whole(0)),
-        asked.select("stream", "key", "row", "count", at="until", sign=_whole(1), event=_whole(0)),
+        known.select("stream", "key", "at", row=_whole(-1), count=_small(-1), sign=_small(0), event=_whole(1)),
+        asked.select("stream", "key", "row", "count", at="after", sign=_small(-1), event=_whole(0)),
+        asked.select("stream", "key", "row", "count", at="until", sign=_small(1), event=_whole(0)),
     ]
     columns = ("stream", "key", "at", "row", "count", "sign", "event")
-    running = nw.col("event").cum_sum().over("stream", "key", order_by=["at", "row"]).cast(nw.Int64)
+    running = nw.col("event").cum_sum().over(order_by=["stream", "key", "at", "row"]).cast(nw.Int64)
     answers = nw.concat([arm.select(*columns) for arm in arms]).with_columns(number=running * nw.col("sign"))
     is_own = (nw.col("after") < nw.col("at")) & (nw.col("at") <= nw.col("until"))
     numbers = nw.concat(
@@ -141,6 +142,10 @@ def _count(spine: Frame, stream: Stream, between: Between) -> Frame:
 
 def _whole(number: int) -> nw.Expr:
     return nw.lit(number, nw.Int64)
+
+
+def _small(number: int) -> nw.Expr:
+    return nw.lit(number, nw.Int16)  # what is sorted is better narrow
 
 
 def _settled(feature: Feature, number: nw.Expr | None = None) -> nw.Expr:

@@ -48,7 +48,7 @@ CREATE OR REPLACE TEMP TABLE amount_versions AS
     WITH touched AS (
         SELECT payment_id, version, payee_id, account, cents, planned_on, value_date, status, claim_ids, known_at,
                superseded_at
-        FROM payments SEMI JOIN amount_pairs USING (payee_id)
+        FROM payments SEMI JOIN amount_pairs USING (payee_id, account)
     ), first AS (
         SELECT payment_id, min(known_at) AS first_known_at FROM payments SEMI JOIN touched USING (payment_id)
         GROUP BY payment_id
@@ -56,22 +56,22 @@ CREATE OR REPLACE TEMP TABLE amount_versions AS
     SELECT * FROM touched JOIN first USING (payment_id)
 """
 
+NAMED = f"status IN {LIVE} AND claim_ids IS NOT NULL"
+NAMES = "unnest(list_distinct([trim(name) FOR name IN string_split(claim_ids, '|') IF trim(name) <> ''])) AS claim_id"
+
 NAME_CLAIMS = f"""
 CREATE OR REPLACE TEMP TABLE amount_named AS
-    WITH named AS (
-        SELECT DISTINCT payment_id, version, payee_id, account, status = 'sent' AS is_sent, planned_on, known_at,
-               superseded_at, trim(unnest(string_split(claim_ids, '|'))) AS claim_id
-        FROM amount_versions WHERE status IN {LIVE} AND claim_ids IS NOT NULL
-    )
-    SELECT * FROM named WHERE claim_id <> ''
+    SELECT payment_id, version, payee_id, account, status = 'sent' AS is_sent, planned_on, known_at, superseded_at,
+           {NAMES}
+    FROM amount_versions WHERE {NAMED}
 """
 
 # A claim named by several payments to one account counts in the last of them, among those pending and those sent apart.
 FIND_REPEATS = f"""
 CREATE OR REPLACE TEMP TABLE amount_repeats AS
     WITH several AS (
-        SELECT payee_id, account, is_sent, claim_id FROM amount_named SEMI JOIN amount_pairs USING (payee_id, account)
-        GROUP BY ALL HAVING count(DISTINCT payment_id) > 1
+        SELECT payee_id, account, is_sent, claim_id FROM amount_named
+        GROUP BY ALL HAVING min(payment_id) < max(payment_id)
     )
     SELECT cutoff, payment_id, version, claim_id
     FROM amount_named AS v SEMI JOIN several USING (payee_id, account, is_sent, claim_id)
@@ -96,8 +96,7 @@ CREATE OR REPLACE TEMP TABLE amount_counted AS
         GROUP BY cutoff, payment_id
     ), seen AS (
         SELECT n.cutoff, payment_id, payee_id, account, cents, planned_on, value_date, status, first_known_at
-        FROM (FROM amount_versions SEMI JOIN amount_pairs USING (payee_id, account)) AS v
-        JOIN amount_nights AS n ON {AT_NIGHT}
+        FROM amount_versions AS v JOIN amount_nights AS n ON {AT_NIGHT}
     )
     SELECT seen.*, CASE WHEN is_whole THEN 0 ELSE greatest(cents - coalesce(repeated_cents, 0), 0) END AS counted_cents
     FROM seen LEFT JOIN less USING (cutoff, payment_id)
@@ -110,8 +109,9 @@ CREATE OR REPLACE TEMP TABLE amount_claims AS
         FROM (FROM claims SEMI JOIN amount_pairs USING (payee_id) WHERE status IN {UNPAID}) AS v
         JOIN amount_nights AS n ON {AT_NIGHT}
     ), named AS (
-        SELECT n.cutoff, payee_id, claim_id
-        FROM (FROM amount_named SEMI JOIN unpaid USING (payee_id, claim_id)) AS v JOIN amount_nights AS n ON {AT_NIGHT}
+        SELECT n.cutoff, payee_id, {NAMES}
+        FROM (FROM payments SEMI JOIN unpaid USING (payee_id) WHERE {NAMED}) AS v
+        JOIN amount_nights AS n ON {AT_NIGHT}
     )
     SELECT c.cutoff, c.claim_id, c.payee_id, p.account, c.cents
     FROM unpaid AS c JOIN amount_pairs AS p

@@ -17,20 +17,22 @@ from pipeline.session import Session
 ALSO_READ: dict[str, tuple[str, ...]] = {"claims": (), "payments": ("value_date", "claim_ids")}
 """The tables, and the columns that a night reads of them beside those that features use."""
 
-# Rather too many payees than too few: every version of a change counts, and so does a payment that moved elsewhere.
+# Rather too many payees than too few: every version of a change counts, and so does a payment that moved elsewhere, or
+# that left at the very instant at which it was planned.
 FIND_PAYEES = """
 CREATE OR REPLACE TEMP TABLE focus_payees AS
-    WITH past AS (
-        SELECT DISTINCT payee_id FROM changes WHERE known_at <= $cutoff
-    ), waiting AS (
-        SELECT payee_id FROM payments SEMI JOIN past USING (payee_id) WHERE known_at <= $cutoff
-        GROUP BY payee_id, payment_id
-        HAVING arg_max(status, (known_at, version)) FILTER (known_at <= $first) IN ('planned', 'held')
-            OR bool_or(status IN ('planned', 'held') AND known_at > $first)
-    )
-    SELECT DISTINCT payee_id FROM (
+    WITH sure AS (
         SELECT payee_id FROM changes WHERE effective_at >= $since OR change_id IN (FROM focus_changes)
-        UNION ALL FROM waiting UNION ALL FROM focus_named)
+        UNION SELECT payee_id FROM focus_named
+    ), past AS (
+        SELECT DISTINCT payee_id FROM changes ANTI JOIN sure USING (payee_id) WHERE known_at <= $cutoff
+    ), versions AS (
+        SELECT payment_id, payee_id, known_at, status IN ('planned', 'held') AS waits
+        FROM payments SEMI JOIN past USING (payee_id) WHERE known_at <= $cutoff
+    )
+    SELECT payee_id FROM sure UNION SELECT any_value(payee_id) FROM versions GROUP BY payment_id, payee_id
+    HAVING max(known_at) FILTER (waits)
+        >= coalesce(max(known_at) FILTER (NOT waits AND known_at <= $first), TIMESTAMP '1900-01-01')
 """
 
 

@@ -14,8 +14,8 @@ import duckdb
 
 from pipeline.lake import PURGE, SCHEMAS, VERSION_STEP, Lake, Load
 
-LARGEST_BYTES = 48 * 2**20
-"""The most that the files of a held table may weigh; in memory it weighs about ten times as much."""
+LARGEST_BYTES = 72 * 2**20
+"""The most that the files of a held table may weigh; in memory it weighs about seven times as much."""
 
 # A later row of the same key ends a version, whichever file brought it: so look at every version of the keys added, and
 # where all are new, of those that have several; most have one.
@@ -32,7 +32,7 @@ WRITE_ENDS = "UPDATE {held} SET superseded_at = e.superseded_at FROM held_ends A
 
 # Of a large table every row is read for the payees' own.
 NARROW = """
-CREATE OR REPLACE TEMP TABLE {narrow} AS
+CREATE OR REPLACE TABLE {narrow} AS
     SELECT {columns}, lead(known_at) OVER (PARTITION BY {key} ORDER BY known_at, version) AS superseded_at
     FROM {table} SEMI JOIN {payees} USING (payee_id)
 """
@@ -90,7 +90,7 @@ class Held:
             files = self.lake.files(table, loads)
             if files == self.viewed.get(table):
                 continue
-            if table in keys and sum(map(os.path.getsize, files)) <= LARGEST_BYTES:
+            if table in keys and _fits(files):
                 was_held = table in self.files
                 self._hold(table, files)
                 if not was_held:
@@ -102,6 +102,11 @@ class Held:
                 self.con.execute(f"DROP TABLE IF EXISTS held_{table}")
             self.viewed[table] = files
         self.loads = loads
+
+    def fitting(self) -> set[str]:
+        """The tables that are small enough to be held, as committed now."""
+        loads = self.lake.loads()
+        return {table for table in _keys() if _fits(self.lake.files(table, loads))}
 
     def scan(self, table: str) -> str:
         """The SQL that reads a table's committed rows, as `Lake.scan` has it; from memory where all of them are held.
@@ -157,7 +162,7 @@ class Held:
             held = []
             self.added[table] = 0
             columns = ", ".join(f'"{column}" {kind}' for column, kind in SCHEMAS[table].items())
-            self.con.execute(f"CREATE OR REPLACE TEMP TABLE held_{table} ({columns}, superseded_at TIMESTAMP)")
+            self.con.execute(f"CREATE OR REPLACE TABLE held_{table} ({columns}, superseded_at TIMESTAMP)")
         new = files[len(held) :]
         if new:
             self._add(table, new)
@@ -178,6 +183,10 @@ class Held:
         self.con.execute(FIND_ENDS.format(held=name, key=key, changed=added if first else several))
         self.con.execute(WRITE_ENDS.format(held=name))
         self.con.execute("DROP TABLE held_ends")
+
+
+def _fits(files: Sequence[str]) -> bool:
+    return sum(map(os.path.getsize, files)) <= LARGEST_BYTES
 
 
 def _keys() -> dict[str, tuple[str, ...]]:

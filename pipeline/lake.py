@@ -32,6 +32,8 @@ PURGE = "purge"
 """The kind of load that takes a list away: unlike others, it rewrites files under their names."""
 VERSION_STEP = 2**32
 """`version` of a lake row = load sequence * VERSION_STEP + position in the load."""
+PARQUET = "(FORMAT parquet, COMPRESSION lz4, PARQUET_VERSION V2)"
+"""Half again the size of zstd, and read in half the time: a night reads every claim and payment."""
 
 
 def _schemas() -> dict[str, dict[str, str]]:
@@ -104,7 +106,7 @@ class Lake:
         replace_whole(
             self.root / relative,
             lambda temporary: con.execute(
-                f"COPY (SELECT {columns} FROM ({query})) TO {_quoted(temporary)} (FORMAT parquet, COMPRESSION zstd)"
+                f"COPY (SELECT {columns} FROM ({query})) TO {_quoted(temporary)} {PARQUET}"
             ),
         )
         return relative
@@ -146,9 +148,7 @@ class Lake:
             rows = f"SELECT {columns} FROM (SELECT {to} FROM {given} WHERE NOT coalesce({goes}, false))"
             replace_whole(
                 path,
-                lambda temporary: con.execute(
-                    f"COPY ({rows}) TO {_quoted(temporary)} (FORMAT parquet, COMPRESSION zstd)"
-                ),
+                lambda temporary: con.execute(f"COPY ({rows}) TO {_quoted(temporary)} {PARQUET}"),
             )
 
         for path, _ in found if really else ():

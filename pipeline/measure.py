@@ -5,8 +5,9 @@ The views of the lake tables must be registered on the connection; nothing is wr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date, timedelta
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from functools import lru_cache
 
 import duckdb
 import numpy as np
@@ -17,17 +18,23 @@ from features.engine import DuckEngine, Plan
 from features.measuring import measured
 from features.registry import Missing, Unit
 from features.spine import Night, calendar, learning_changes, named_changes, names, open_changes
-from features.versions import ENDS, USES, Tables
+from features.versions import ENDS, SERIAL, USES, Tables
 from pipeline.errors import PayeeWatchError
+from pipeline.lake import SCHEMAS
 from pipeline.settings import Params
 
 IDENTITY = ("change_id", "payee_id", "as_of", "party", "derived", "age_days", "channel")
 """The columns of a measured frame before its features."""
 
-_PLANS: dict[tuple[int, bool, frozenset[str]], Plan] = {}
-"""Window in days, only named changes or not, tables that tell when their versions end -> a night's statements."""
+Columns = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+"""Lake tables, and of each the columns that features use, with their SQL types."""
 
-TELL_ENDS = f"SELECT table_name FROM duckdb_columns() WHERE column_name = '{ENDS}'"
+
+def prepare(window_days: int, told: Collection[str], *, only_extra: bool = False) -> None:
+    """Plan the measuring of nights on a lake that is not loaded yet, where the tables `told` will tell when their
+    versions end. It takes a second that `measure` then does not.
+    """
+    _plan(window_days, only_extra, _columns({t: SCHEMAS[t] | ({ENDS: "TIMESTAMP"} if t in told else {}) for t in USES}))
 
 
 def measure(
@@ -48,19 +55,40 @@ def measure(
         PayeeWatchError: a feature broke what it promises.
     """
     wanted = [_night(params, day) for day in nights]
-    window = params.observe.window_days
-    plan = window, only_extra, frozenset(USES) & {name for (name,) in con.execute(TELL_ENDS).fetchall()}
     engine = DuckEngine(con)
     try:
-        if plan in _PLANS:
-            return _checked(engine.follow(_PLANS[plan], [calendar(wanted), names(extra)]))
-        tables = Tables(engine)
-        spine = named_changes(tables, wanted, extra) if only_extra else open_changes(tables, wanted, window, extra)
-        frame = engine.collect(measured(tables, spine))
-        _PLANS[plan] = engine.plan()
-        return _checked(frame)
+        plan = _plan(params.observe.window_days, only_extra, _columns(_described(con)))
+        return _checked(engine.follow(plan, [calendar(wanted), names(extra)]))
     finally:
         engine.close()
+
+
+def _described(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {table: {} for table in USES}
+    for table, column, kind in con.execute("SELECT table_name, column_name, data_type FROM duckdb_columns()").fetchall():
+        found.get(table, {})[column] = kind
+    return found
+
+
+def _columns(tables: Mapping[str, Mapping[str, str]]) -> Columns:
+    """In one order, whatever the tables' own."""
+    used = {table: (*use.key, *use.columns, *SERIAL, ENDS) for table, use in USES.items()}
+    return tuple((table, tuple((c, tables[table][c]) for c in used[table] if c in tables[table])) for table in USES)
+
+
+@lru_cache
+def _plan(window_days: int, only_extra: bool, columns: Columns) -> Plan:
+    """The queries that measure nights, which are the same whatever the tables hold: so they are found on empty ones."""
+    night = [Night(date(2000, 1, 1), datetime(2000, 1, 1), datetime(2000, 1, 1))]
+    with duckdb.connect(config={"threads": 1}) as con:
+        for table, of_table in columns:
+            listed = ", ".join(f'"{name}" {kind}' for name, kind in of_table)
+            con.execute(f'CREATE TABLE "{table}" ({listed})')
+        engine = DuckEngine(con)
+        tables = Tables(engine)
+        spine = named_changes(tables, night, ()) if only_extra else open_changes(tables, night, window_days)
+        engine.collect(measured(tables, spine))
+        return engine.plan()
 
 
 def measure_past(con: duckdb.DuckDBPyConnection, params: Params, as_of: date) -> pd.DataFrame:

@@ -21,11 +21,12 @@ from pipeline.errors import InputMissing, InputRefused, PayeeWatchError
 from pipeline.evidence import evidence_table
 from pipeline.files import write_json, write_text
 from pipeline.flag import EARLIER, Queues, flag
-from pipeline.focus import focus
+from pipeline.focus import ALSO_READ, focus
 from pipeline.holds import Hold, holds, read_expiries, write_holds
 from pipeline.lake import Load
 from pipeline.link import coverage
 from pipeline.loading import ingest_until, link_and_derive
+from pipeline.measure import prepare
 from pipeline.model import Model
 from pipeline.published import ModelName, flags_table, scores_table, write_csv, write_parquet
 from pipeline.quality import quality_page
@@ -142,6 +143,8 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
                 if (ready or ahead) and lists.due(session, night):
                     break
                 reading = meanwhile.submit(_read_model, session, night, options)
+                told = session.held.fitting().union(ALSO_READ)
+                meanwhile.submit(prepare, session.settings.params.observe.window_days, told)
                 _require_news(session, night, options)
                 ingest_until(session, night)
                 link_and_derive(session)
