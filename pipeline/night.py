@@ -168,7 +168,7 @@ def _run_together(session: Session, loaded: Loaded) -> Iterator[Run]:
             with session.stage("hold"):
                 session.held.register(loaded.loads)
             stack.enter_context(focus(session, nights, flagged, unscored))
-            together = Together(session, nights, flagged)
+            together = Together(session, nights, flagged, [one.model for one in ready])
         shared = {stage: took / len(ready) for stage, took in session.seconds.items()}
         for one in ready:
             session.seconds.clear()
@@ -200,7 +200,7 @@ def _publish(session: Session, ready: Ready, together: Together) -> Run:
     flagged = [] if earlier is None else sorted(earlier["change_id"])
     seen = together.of(night, flagged)
     with session.stage("score") as facts:
-        scores = score(seen.frame, ready.model, seen.standing.weakly_matched())
+        scores = score(seen.frame, ready.model, seen.standing.weakly_matched(), scored=seen.scored)
         scores = scores.assign(age_days=seen.frame["age_days"])
         at_risk = seen.amounts.by_change["at_risk_cents"].sum()
         facts |= {"rows_out": len(scores), "at_risk_cents": int(at_risk)}

@@ -19,12 +19,14 @@ def score(
     model: Model,
     weak: Collection[str] = (),
     exposure_features: Collection[str] | None = None,
+    scored: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Score every change of a measured frame exactly once, in the frame's order.
 
     Args:
         weak: change_ids whose member is on a list by weak matches only (id_only, probable).
         exposure_features: features that a breach list makes; by default the registry's family `exposure`.
+        scored: what `Model.score` gives for the frame, where it was asked before.
 
     Returns:
         What `Model.score` gives, and `p_value_unexposed`: the p-value had the weak matches not counted. It equals
@@ -32,7 +34,7 @@ def score(
     """
     if frame.duplicated(list(KEYS)).any():
         raise PayeeWatchError(f"{int(frame.duplicated(list(KEYS)).sum())} changes were measured twice for one night")
-    scored = model.score(frame)
+    scored = model.score(frame) if scored is None else scored
     without = scored["p_value"].to_numpy().copy()
     is_weak = frame["change_id"].isin(list(weak)).to_numpy()
     if is_weak.any():

@@ -6,6 +6,7 @@ To measure ten nights takes little longer than to measure two, and as of each ni
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.amounts import Amounts, amounts
 from pipeline.measure import measure
+from pipeline.model import Model
 from pipeline.session import Session
 from pipeline.settings import Params
 from pipeline.standing import Standing, standings
@@ -31,32 +33,45 @@ ORDER BY change_id
 @dataclass(frozen=True)
 class Seen:
     """What a night sees: its open changes as measured, and what the queues need to know of them and of those flagged
-    before.
+    before. `scored` is what the night's model gave for the frame's rows, where it was asked.
     """
 
     frame: pd.DataFrame
     standing: Standing
     amounts: Amounts
+    scored: pd.DataFrame | None = None
 
 
 class Together:
     """What several nights see of changes, over a lake that is loaded, linked and registered for all of them."""
 
-    def __init__(self, session: Session, nights: Sequence[date], flagged: Collection[str] = ()) -> None:
-        """Measure every night; `flagged` are those the night before the first carries over."""
+    def __init__(
+        self, session: Session, nights: Sequence[date], flagged: Collection[str] = (), models: Sequence[Model] = ()
+    ) -> None:
+        """Measure every night; `flagged` are those the night before the first carries over.
+
+        With `models`, one a night, what was measured is scored while the rest is looked up.
+        """
         con, params = session.con, session.settings.params
         self._params = params
         with session.stage("measure") as told:
             frame = _measured(con, params, nights, flagged)
             told |= {"nights": len(nights), "rows_out": len(frame)}
-        cutoffs = [params.cutoff(night) for night in nights]
-        with session.stage("standing"):
-            self._standing = standings(con, sorted({*frame["change_id"], *flagged}), cutoffs)
-        with session.stage("amounts"):
-            changes = {cutoff: found.changes for cutoff, found in self._standing.items()}
-            self._amounts = amounts(con, changes, params.timezone)
         self._frame = frame
         self._measured = dict(list(frame.groupby("as_of")))
+        cutoffs = [params.cutoff(night) for night in nights]
+        with ThreadPoolExecutor(1) as meanwhile:
+            scoring = {n: meanwhile.submit(m.score, self._rows(n)) for n, m in zip(nights, models, strict=False)}
+            with session.stage("standing"):
+                self._standing = standings(con, sorted({*frame["change_id"], *flagged}), cutoffs)
+            with session.stage("amounts"):
+                changes = {cutoff: found.changes for cutoff, found in self._standing.items()}
+                self._amounts = amounts(con, changes, params.timezone)
+            with session.stage("score"):
+                self._scored = {night: scored.result() for night, scored in scoring.items()}
+
+    def _rows(self, night: date) -> pd.DataFrame:
+        return self._measured.get(pd.Timestamp(night), self._frame.iloc[:0])
 
     def open_changes(self) -> set[str]:
         """The changes that are open on any of the nights, flagged or not."""
@@ -66,12 +81,13 @@ class Together:
 
     def of(self, night: date, flagged: Collection[str]) -> Seen:
         """What the night alone would have seen: changes in their window, with a payment pending, or flagged before."""
-        measured = self._measured.get(pd.Timestamp(night), self._frame.iloc[:0])
+        measured, scored = self._rows(night), self._scored.get(night)
         cutoff = self._params.cutoff(night)
         found, euros = self._standing[cutoff], self._amounts[cutoff]
         by_right = _are_among(measured["change_id"], {*_texts(euros.pending["change_id"]), *flagged})
         in_window = measured["age_days"].to_numpy() <= self._params.observe.window_days
-        frame = measured[in_window | by_right].reset_index(drop=True)
+        is_seen = in_window | by_right
+        frame = measured[is_seen].reset_index(drop=True)
         kept = {*_texts(frame["change_id"]), *flagged}
 
         def rows(of: pd.DataFrame) -> pd.DataFrame:
@@ -81,6 +97,7 @@ class Together:
             frame,
             Standing(rows(found.changes), rows(found.exposures), rows(found.decisions)),
             Amounts(rows(euros.by_change), rows(euros.pending)),
+            None if scored is None else scored[is_seen].reset_index(drop=True),
         )
 
 
