@@ -61,12 +61,7 @@ class Relation:
     def joined(self, tables: Tables, spine: Frame) -> Frame:
         """Every visible row of the relation, beside its spine row."""
         left = self.through.kept(tables, spine) if self.through else spine
-        values = left.select(nw.col(self.to).alias(self.on))
-        if self.rows:
-            rows = self.rows(tables, spine, values)
-        else:
-            reached = f"{self.through.name if self.through else 'spine'}.{self.to}"
-            rows = tables.touching(self.table, self.on, values, reached)
+        rows = self._rows(tables, spine, left)
         named = {name: self.prefix + name for name in rows.collect_schema().names()}
         rows = rows.filter(~nw.col(self.on).is_null()).rename(named)
         frame = left.join(rows, left_on=self.to, right_on=named[self.on], how="inner")
@@ -77,8 +72,24 @@ class Relation:
         return frame.filter(seen).select(nw.all(), **{self.prefix + name: expr for name, expr in further.items()})
 
     def kept(self, tables: Tables, spine: Frame) -> Frame:
-        """The joined rows, computed once."""
-        return tables.once(("joined", self.name), lambda: self.joined(tables, spine))
+        """The joined rows, computed once; the spine's columns are many, and joined anew."""
+        of_spine = set(spine.collect_schema().names()) - {"row"}
+
+        def build() -> Frame:
+            joined = self.joined(tables, spine)
+            return joined.select(*(name for name in joined.collect_schema().names() if name not in of_spine))
+
+        return spine.join(tables.once(("joined", self.name), build), on="row", how="inner")
+
+    def _rows(self, tables: Tables, spine: Frame, left: Frame) -> Frame:
+        values = left.select(nw.col(self.to).alias(self.on))
+        if self.rows:
+            return self.rows(tables, spine, values)
+        told = tables.told(self.table)
+        if told is not None:
+            return told
+        reached = f"{self.through.name if self.through else 'spine'}.{self.to}"
+        return tables.touching(self.table, self.on, values, reached)
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,9 @@ def _pending(tables: Tables, known: Frame, window_days: int) -> Frame:
 
 def _waiting_payments(tables: Tables, changes: Frame) -> Frame:
     """Payments not yet sent to payees of the changes: from when each is known until it is known to be otherwise."""
-    payments = tables.touching("payments", "payee_id", changes, "spine.payee_id")
+    payments = tables.told("payments")
+    if payments is None:
+        payments = tables.touching("payments", "payee_id", changes, "spine.payee_id")
     payments = payments.filter(nw.col("status").is_in(["planned", "held"]))
     return payments.select("payee_id", "known_at", "superseded_at", new_account=nw.col("account"))
 

@@ -100,6 +100,14 @@ class Tables:
         """All versions of a small table's rows, with lifetimes."""
         return self.once(table, lambda: self._with_lifetimes(table, self._versions(table)))
 
+    def told(self, table: str) -> Frame | None:
+        """All versions of a table's rows with lifetimes, not computed but where they are used, if the table tells them.
+
+        What only joins these rows by a value that ever counted needs no others, and so no `touching`.
+        """
+        rows = self._versions(table)
+        return self._with_lifetimes(table, rows) if ENDS in rows.collect_schema().names() else None
+
     def touching(self, table: str, on: str, values: Frame, reach: str) -> Frame:
         """All versions, with lifetimes, of the rows that ever had one of `values` (a frame with the column `on`).
 
