@@ -15,7 +15,7 @@ import pandas as pd
 
 from pipeline.amounts import Amounts
 from pipeline.settings import Flag, Params
-from pipeline.standing import Row, Standing, day_of, exposures_by_change, instant_of, records
+from pipeline.standing import Row, Standing, are_among, day_of, exposures_by_change, instant_of, records
 from pipeline.tokens import Keys, token_of
 
 Floats = npt.NDArray[np.float64]
@@ -177,7 +177,7 @@ def _joined(
             rows[column] = None
     for column in ("at_risk_cents", "paid_cents"):
         rows[column] = rows[column].fillna(0).astype("int64")
-    rows["is_weak"] = rows.index.isin(list(standing.weakly_matched()))
+    rows["is_weak"] = are_among(rows.index, standing.weakly_matched())
     rows["flag_id"] = [flag_id(keys, origin) for origin in rows["origin_id"].tolist()]
     return rows.sort_index()
 
@@ -201,8 +201,8 @@ def _is_in_play(
     facts: pd.DataFrame, carried: dict[str, Row], left_before: set[str], params: Flag
 ) -> npt.NDArray[np.bool_]:
     """Which changes to look at one by one. All that can be said of the many others is that the floor keeps them out."""
-    has_a_past = facts["superseded_by"].notna() | facts["decided_at"].notna() | facts["flag_id"].isin(list(carried))
-    in_play = (facts["p_value"] <= params.floor_p) | has_a_past | facts["change_id"].isin(left_before)
+    has_a_past = facts["superseded_by"].notna() | facts["decided_at"].notna() | are_among(facts["flag_id"], carried)
+    in_play = (facts["p_value"] <= params.floor_p) | has_a_past | are_among(facts["change_id"], left_before)
     return in_play.to_numpy(dtype=bool)
 
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from pipeline.files import replace_whole, write_text
 from pipeline.flag import Queues
-from pipeline.standing import Standing
+from pipeline.standing import Standing, are_among, texts
 
 AMOUNT = pa.decimal128(18, 2)
 REASON = pa.struct(
@@ -146,8 +146,8 @@ def scores_table(night: date, scores: pd.DataFrame, standing: Standing, queues: 
 
 def _exposures_of(change_ids: pd.Series, exposures: pd.DataFrame) -> pa.ListArray:
     """The exposures of each change, in their order; the changes are in order of their ids."""
-    ids = change_ids.to_numpy(dtype=object)
-    found = exposures[exposures["change_id"].isin(ids)].sort_values("change_id", kind="stable")
+    ids = texts(change_ids)
+    found = exposures[are_among(exposures["change_id"], ids)].sort_values("change_id", kind="stable")
     items = pa.StructArray.from_arrays(
         [
             pa.array(found["breach_id"], pa.string(), from_pandas=True),
@@ -157,7 +157,7 @@ def _exposures_of(change_ids: pd.Series, exposures: pd.DataFrame) -> pa.ListArra
         ],
         fields=list(EXPOSURE),
     )
-    firsts = np.searchsorted(found["change_id"].to_numpy(dtype=object), ids)
+    firsts = np.searchsorted(texts(found["change_id"]), ids)
     return pa.ListArray.from_arrays(pa.array([*firsts, len(found)], pa.int32()), items)
 
 

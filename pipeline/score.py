@@ -9,6 +9,7 @@ import pandas as pd
 
 from pipeline.errors import PayeeWatchError
 from pipeline.model import KEYS, Model
+from pipeline.standing import are_among
 
 EXPOSURE = "exposure"
 """The family of features that a breach list makes."""
@@ -36,7 +37,7 @@ def score(
         raise PayeeWatchError(f"{int(frame.duplicated(list(KEYS)).sum())} changes were measured twice for one night")
     scored = model.score(frame) if scored is None else scored
     without = scored["p_value"].to_numpy().copy()
-    is_weak = frame["change_id"].isin(list(weak)).to_numpy()
+    is_weak = are_among(frame["change_id"], weak)
     if is_weak.any():
         names = _exposure_features() if exposure_features is None else tuple(exposure_features)
         left = model.score(frame[is_weak], without=names)["p_value"].to_numpy()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pipeline.lake import visible
 from pipeline.settings import Params
@@ -125,12 +126,22 @@ def standings(
     try:
         con.execute(READ_CHANGES.format(known=visible(con, "changes", "change_id", "standing_nights")))
         queries = (LIST_CHANGES, LIST_EXPOSURES, LIST_DECISIONS)
-        parts = zip(*(by_cutoff(con.execute(query).df(), cutoffs) for query in queries), strict=True)
+        parts = zip(*(by_cutoff(_frame(con, query), cutoffs) for query in queries), strict=True)
         return {cutoff: Standing(*of_night) for cutoff, of_night in zip(cutoffs, parts, strict=True)}
     finally:
         con.execute("DROP TABLE IF EXISTS standing")
         for name in ("standing_asked", "standing_nights"):
             con.unregister(name)
+
+
+def _frame(con: duckdb.DuckDBPyConnection, query: str) -> pd.DataFrame:
+    """What `con.execute(query).df()` gives; through Arrow text takes a fifth of the time."""
+    rows = con.sql(query).to_arrow_table()
+    for at, column in enumerate(rows.schema):
+        if pa.types.is_date(column.type):
+            rows = rows.set_column(at, column.name, rows.column(at).cast(pa.timestamp("us")))
+    frame: pd.DataFrame = rows.to_pandas()
+    return frame
 
 
 def nights_frame(cutoffs: Sequence[datetime]) -> pd.DataFrame:
@@ -203,6 +214,17 @@ def _values(column: pd.Series) -> list[Any]:
     if isinstance(column.dtype, pd.StringDtype):
         return list(pa.array(column, from_pandas=True).to_pylist())
     return list(column.tolist())
+
+
+def are_among(ids: pd.Series | pd.Index, wanted: Collection[str]) -> NDArray[np.bool_]:
+    """Which ids are wanted: what `isin` says, which takes long for many texts."""
+    among = frozenset(wanted)
+    return np.fromiter(map(among.__contains__, texts(ids)), dtype=bool, count=len(ids))
+
+
+def texts(ids: pd.Series | pd.Index) -> NDArray[np.object_]:
+    """Ids as Python's own texts: pandas hands them out one by one, many times slower."""
+    return ids.to_numpy(dtype=object)
 
 
 def day_of(value: Any) -> date | None:

@@ -11,16 +11,14 @@ from dataclasses import dataclass
 from datetime import date
 
 import duckdb
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pipeline.amounts import Amounts, amounts
 from pipeline.measure import measure
 from pipeline.model import Model
 from pipeline.session import Session
 from pipeline.settings import Params
-from pipeline.standing import Standing, standings
+from pipeline.standing import Standing, are_among, standings, texts
 
 CLOSING = """
 SELECT DISTINCT change_id FROM changes
@@ -76,22 +74,22 @@ class Together:
     def open_changes(self) -> set[str]:
         """The changes that are open on any of the nights, flagged or not."""
         in_window = self._frame["age_days"].to_numpy() <= self._params.observe.window_days
-        pending = (_texts(euros.pending["change_id"]) for euros in self._amounts.values())
-        return set(_texts(self._frame["change_id"])[in_window]).union(*pending)
+        pending = (texts(euros.pending["change_id"]) for euros in self._amounts.values())
+        return set(texts(self._frame["change_id"])[in_window]).union(*pending)
 
     def of(self, night: date, flagged: Collection[str]) -> Seen:
         """What the night alone would have seen: changes in their window, with a payment pending, or flagged before."""
         measured, scored = self._rows(night), self._scored.get(night)
         cutoff = self._params.cutoff(night)
         found, euros = self._standing[cutoff], self._amounts[cutoff]
-        by_right = _are_among(measured["change_id"], {*_texts(euros.pending["change_id"]), *flagged})
+        by_right = are_among(measured["change_id"], {*texts(euros.pending["change_id"]), *flagged})
         in_window = measured["age_days"].to_numpy() <= self._params.observe.window_days
         is_seen = in_window | by_right
         frame = measured[is_seen].reset_index(drop=True)
-        kept = {*_texts(frame["change_id"]), *flagged}
+        kept = {*texts(frame["change_id"]), *flagged}
 
         def rows(of: pd.DataFrame) -> pd.DataFrame:
-            return of[_are_among(of["change_id"], kept)].reset_index(drop=True)
+            return of[are_among(of["change_id"], kept)].reset_index(drop=True)
 
         return Seen(
             frame,
@@ -113,15 +111,6 @@ def _measured(
     rows = measure(con, params, nights, left, only_extra=True)
     both = pd.concat([frame, rows], ignore_index=True).drop_duplicates(["change_id", "as_of"])
     return both.sort_values(["change_id", "as_of"], ignore_index=True)
-
-
-def _are_among(ids: pd.Series, wanted: set[str]) -> NDArray[np.bool_]:
-    return np.fromiter(map(wanted.__contains__, _texts(ids)), dtype=bool, count=len(ids))
-
-
-def _texts(ids: pd.Series) -> NDArray[np.object_]:
-    # pandas hands out its own strings one by one, many times slower
-    return ids.to_numpy(dtype=object)
 
 
 def _closing(con: duckdb.DuckDBPyConnection, params: Params, nights: Sequence[date]) -> list[str]:
