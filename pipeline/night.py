@@ -204,9 +204,10 @@ def _publish(session: Session, ready: Ready, together: Together) -> Run:
         scores = scores.assign(age_days=seen.frame["age_days"])
         at_risk = seen.amounts.by_change["at_risk_cents"].sum()
         facts |= {"rows_out": len(scores), "at_risk_cents": int(at_risk)}
-    with session.stage("flag") as facts:
+    with session.stage("flag") as facts, ThreadPoolExecutor(1) as meanwhile:
         payees = session.con.execute(PAYEES, {"cutoff": cutoff}).fetchall()[0][0]
         decided = at_decision(session.con, settings.folder("scores"), seen.standing.decisions, settings.params)
+        counting = meanwhile.submit(_counted, session, night, seen.standing.changes)  # the connection is its alone
         queues = flag(
             night, scores, seen.standing, seen.amounts, payees, settings.params, session.keys,
             earlier, earlier_scores, decided,
@@ -217,7 +218,7 @@ def _publish(session: Session, ready: Ready, together: Together) -> Run:
             "new": queues.facts["new"],
         }
     known_before = None if earlier_scores is None else set(earlier_scores["change_id"])
-    run = _account(session, night, ready.model, seen, scores, queues, cutoff, known_before)
+    run = _account(session, ready, seen, scores, queues, known_before, counting.result())
     return _write(session, night, ready.model, seen, scores, queues, run)
 
 
@@ -264,47 +265,52 @@ def _earlier(session: Session, folder: str, nights: Sequence[date]) -> pd.DataFr
 PAYEES = "SELECT count(DISTINCT payee_id) FROM sightings WHERE known_at <= $cutoff"
 
 
+def _counted(session: Session, night: date, changes: pd.DataFrame) -> Run:
+    """What of the night's account the lake tells: what was read, and where the euros went."""
+    loads, cutoff = session.lake.loads(), session.settings.params.cutoff(night)
+    drops = record.drops_of(loads, night)
+    tables = record.tables(drops)
+    with session.stage("account"):
+        return {
+            "drops": record.drops_read(drops),
+            "tables": tables,
+            "verdicts": record.verdicts_read(loads, night),
+            "euros": record.euros(session.con, session.lake, drops, changes, cutoff),
+            "assumed_known": {name: facts["assumed_known"] for name, facts in tables.items() if facts["assumed_known"]},
+            "lists": coverage(session, night, changes["change_id"].tolist()),
+            "purges": record.purges_since(loads, night),
+            "unscored_changes": record.unscored_changes(session.con, drops, cutoff),
+        }
+
+
 def _account(
     session: Session,
-    night: date,
-    model: Model,
+    ready: Ready,
     seen: Seen,
     scores: pd.DataFrame,
     queues: Queues,
-    cutoff: datetime,
     known_before: set[str] | None,
+    counted: Run,
 ) -> Run:
     """The night's own account: what was read, where the euros went, what was flagged."""
-    with session.stage("account"):
-        drops = record.drops_of(session.lake.loads(), night)
-        changes = seen.standing.changes
-        return {
-            "night": night,
-            "state": "published",
-            "drops": record.drops_read(drops),
-            "tables": record.tables(drops),
-            "verdicts": record.verdicts_read(session.lake.loads(), night),
-            "euros": record.euros(session.con, session.lake, drops, changes, cutoff),
-            "assumed_known": {
-                name: facts["assumed_known"] for name, facts in record.tables(drops).items() if facts["assumed_known"]
-            },
-            "lists": coverage(session, night, changes["change_id"].tolist()),
-            "changes": {
-                "open": len(seen.frame),
-                "new": None if known_before is None else len(set(seen.frame["change_id"]) - known_before),
-                "derived": int(seen.frame["derived"].sum()),
-            },
-            "scored": len(scores),
-            "flagged": {name: queues.facts[name] for name in ("hold", "review", "audit", "new", "carried_over")},
-            "capacity": queues.facts["capacity"],
-            "audit_probability": queues.facts["audit_probability"],
-            "queues": queues.facts,
-            "purges": record.purges_since(session.lake.loads(), night),
-            "unscored_changes": record.unscored_changes(session.con, drops, cutoff),
-            "model": record.described(model),
-            "warnings": list(session.warnings),
-            "versions": _versions() | {"key_version": session.keys.token_version},
-        }
+    return {
+        "night": ready.night,
+        "state": "published",
+        **counted,
+        "changes": {
+            "open": len(seen.frame),
+            "new": None if known_before is None else len(set(seen.frame["change_id"]) - known_before),
+            "derived": int(seen.frame["derived"].sum()),
+        },
+        "scored": len(scores),
+        "flagged": {name: queues.facts[name] for name in ("hold", "review", "audit", "new", "carried_over")},
+        "capacity": queues.facts["capacity"],
+        "audit_probability": queues.facts["audit_probability"],
+        "queues": queues.facts,
+        "model": record.described(ready.model),
+        "warnings": list(session.warnings),
+        "versions": _versions() | {"key_version": session.keys.token_version},
+    }
 
 
 def _write(
