@@ -36,9 +36,11 @@ JOINS = (
     "SELECT s.state, p.breach_id, 2 AS level FROM people p JOIN states s USING (holder_key)"
     " WHERE p.birth_rank = s.birth_rank OR (p.birth_rank IS NULL AND s.holder_is_unique)",
     "SELECT s.state, p.breach_id, 3 AS level FROM people p JOIN states s USING (id_key)",
-    "SELECT s.state, p.breach_id, 4 AS level"
-    " FROM (SELECT breach_id, unnest(name_keys) AS name_key FROM people) p"
-    " JOIN (SELECT state, unnest(name_keys) AS name_key FROM states) s USING (name_key)",
+    *(
+        f"SELECT s.state, p.breach_id, 4 AS level FROM people p"
+        f" JOIN (SELECT state, unnest(name_keys) AS name_key FROM states) s ON p.{column} = s.name_key"
+        for column in ("name_key", "first_name_key")
+    ),
 )
 
 

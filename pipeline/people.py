@@ -165,9 +165,7 @@ def _keyed(batch: Batch, stamps: dict[str, str]) -> str:
     stamped = "".join(f"{value} AS {name}, " for name, value in stamps.items())
     return f"""
     SELECT {stamped}birth_rank, person_key, id_key, unusable,
-        CASE WHEN holder_is_own THEN person_key ELSE holder_key END AS holder_key,
-        CASE WHEN first_name_key IS NOT NULL THEN [name_key, first_name_key]
-             WHEN name_key IS NOT NULL THEN [name_key] END AS name_keys
+        CASE WHEN holder_is_own THEN person_key ELSE holder_key END AS holder_key, name_key, first_name_key
     FROM (
         SELECT birth_rank, unusable, holder_is_own, id_key(id13) AS id_key, person_key(id13, birth8) AS person_key,
             person_key(holder13, birth8) AS holder_key,
@@ -203,7 +201,7 @@ def _count(con: duckdb.DuckDBPyConnection, people: str, malformed: int) -> Count
     bits = ", ".join(f"count(*) FILTER (unusable & {bit} <> 0)" for bit in UNUSABLE.values())
     found = con.execute(
         "SELECT count(*), count(*) FILTER (person_key IS NULL AND holder_key IS NULL AND id_key IS NULL"
-        f" AND name_keys IS NULL), {bits} FROM ({people})"
+        f" AND name_key IS NULL AND first_name_key IS NULL), {bits} FROM ({people})"
     ).fetchall()
     rows, empty, *nulled = found[0]
     return Counts(rows + malformed, empty + malformed, malformed, dict(zip(UNUSABLE, nulled, strict=True)))

@@ -166,9 +166,12 @@ def _on_list(person: Person) -> str:
         _within(column, [str(key) for key in person.keys[column]], quoted=False)
         for column in ("person_key", "id_key", "holder_key")
     ]
-    names = ", ".join(str(key) for key in person.keys["name_key"]) or "NULL"
+    named = [
+        _within(column, [str(key) for key in person.keys["name_key"]], quoted=False)
+        for column in ("name_key", "first_name_key")
+    ]
     nameless = "person_key IS NULL AND id_key IS NULL AND holder_key IS NULL"
-    return f"{' OR '.join(numbers)} OR ({nameless} AND list_has_any(name_keys, [{names}]::BIGINT[]))"
+    return f"{' OR '.join(numbers)} OR ({nameless} AND ({' OR '.join(named)}))"
 
 
 def _within(column: str, values: list[str], *, quoted: bool = True) -> str:

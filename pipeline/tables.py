@@ -292,7 +292,9 @@ PEOPLE = Table(
         Column("birth_rank", Kind.INT, True, low=1, high=9),
     ),
     derived=(
-        *(d for d in MEMBERS.derived if d[0] in {"person_key", "holder_key", "id_key", "name_keys"}),
+        *(d for d in MEMBERS.derived if d[0] in {"person_key", "holder_key", "id_key"}),
+        ("name_key", "BIGINT", "keyed: canonical full name + birth date"),
+        ("first_name_key", "BIGINT", "the same with the first given name alone, where there are others"),
         ("unusable", "TINYINT", "what was given but cannot be used, in bits: 1 national id, 2 holder's, 4 birth date"),
     ),
 )

@@ -21,6 +21,7 @@ ERASURE = "erasure"
 COLUMNS = {"member_id": "member", "payee_id": "payee", "change_id": "change"}
 """Columns of drops whose value makes a row an erased person's, and the kind of id they hold."""
 NUMBERS = ("person_key", "id_key", "holder_key")
+NAMES = ("name_key", "first_name_key")
 """Columns of a breach list's people that are somebody's number."""
 
 
@@ -59,8 +60,8 @@ class Tombstones:
             return rows
         by_number = " OR ".join(self._has(text(key), f"CAST({key} AS VARCHAR)") for key in NUMBERS)
         nameless = " AND ".join(f"{key} IS NULL" for key in NUMBERS)
-        by_name = f"len(list_filter(name_keys, LAMBDA k: {self._has(text('name_key'), 'CAST(k AS VARCHAR)')})) > 0"
-        return f"SELECT * FROM ({rows}) WHERE NOT coalesce({by_number} OR ({nameless} AND {by_name}), false)"
+        by_name = " OR ".join(self._has(text("name_key"), f"CAST({key} AS VARCHAR)") for key in NAMES)
+        return f"SELECT * FROM ({rows}) WHERE NOT coalesce({by_number} OR ({nameless} AND ({by_name})), false)"
 
     def _has(self, kind: str, value: str) -> str:
         tokens = ", ".join(text(token) for token in sorted(self.tokens))
