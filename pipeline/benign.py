@@ -23,16 +23,20 @@ WAVE_RATIO = 5
 INSTITUTIONS = "('institution', 'employer', 'guardian', 'treasury', 'provider')"
 
 LOOK = """
-WITH last_accounts AS (
-    SELECT account, country || ':' || bank_code AS bank, bank_code FROM accounts WHERE known_at <= $cutoff
-    QUALIFY row_number() OVER (PARTITION BY account ORDER BY known_at, version) = 1
+WITH recent AS (
+    SELECT change_id, old_account, new_account, announced_at FROM known_changes
+    WHERE announced_at >= (SELECT min(announced_at) FROM shown) - INTERVAL 395 DAY
+), sides AS (
+    SELECT old_account AS account FROM recent UNION ALL SELECT new_account FROM recent
+), last_accounts AS (
+    SELECT account, country || ':' || bank_code AS bank, bank_code FROM accounts SEMI JOIN sides USING (account)
+    WHERE known_at <= $cutoff QUALIFY row_number() OVER (PARTITION BY account ORDER BY known_at, version) = 1
 ), moves AS (
     SELECT c.change_id, o.bank AS old_bank, n.bank AS new_bank, o.bank_code AS old_code, n.bank_code AS new_code,
            c.announced_at
-    FROM known_changes AS c
+    FROM recent AS c
     LEFT JOIN last_accounts AS o ON o.account = c.old_account
     LEFT JOIN last_accounts AS n ON n.account = c.new_account
-    WHERE c.announced_at >= (SELECT min(announced_at) FROM shown) - INTERVAL 395 DAY
 ), own AS (
     SELECT s.flag_id, m.* FROM shown AS s JOIN moves AS m USING (change_id)
 ), waves AS (

@@ -14,8 +14,8 @@ from pipeline.session import Session
 BEGIN_QUANTILE = 0.001
 
 TEMPORARY = (
-    "new_announced", "new_sighted", "paid_accounts", "new_derived", "payee_types", "unowned", "new_changes", "owned_by",
-    "in_household", "resolved", "superseding", "derived_output",
+    "new_announced", "new_sighted", "paid_accounts", "new_derived", "telling_claims", "payee_types", "unowned",
+    "new_changes", "owned_by", "in_household", "resolved", "superseding", "derived_output",
 )  # fmt: skip
 
 MAKE_END_OF_DAY = """
@@ -72,13 +72,21 @@ CREATE OR REPLACE TEMP TABLE new_derived AS
     WHERE b.payee_id IS NOT NULL OR s.seen_at > CAST($begin AS TIMESTAMP) + to_days($after_days)
 """
 
+# Claims are many: those of payees that claims tell something about are read once.
+READ_CLAIMS = """
+CREATE OR REPLACE TEMP TABLE telling_claims AS
+    SELECT claim_id, payee_id, member_id, payee_type, known_at, version FROM claims SEMI JOIN (
+        SELECT payee_id FROM new_derived UNION SELECT payee_id FROM new_announced WHERE member_id IS NULL
+    ) USING (payee_id)
+"""
+
 # A payment does not say what kind of payee it goes to: the payee's claims do, or a provider's own row.
 FIND_TYPES = """
 CREATE OR REPLACE TEMP TABLE payee_types AS
     WITH untyped AS (SELECT payee_id, account, known_by FROM new_derived WHERE payee_type IS NULL),
     told AS (
         SELECT u.payee_id, u.account, c.payee_type, c.known_at, c.version
-        FROM untyped AS u JOIN claims AS c ON c.payee_id = u.payee_id AND c.known_at <= u.known_by
+        FROM untyped AS u JOIN telling_claims AS c ON c.payee_id = u.payee_id AND c.known_at <= u.known_by
         UNION ALL
         SELECT u.payee_id, u.account, s.payee_type, s.known_at, s.version
         FROM untyped AS u JOIN sightings AS s ON s.payee_id = u.payee_id AND s.known_at <= u.known_by
@@ -113,7 +121,7 @@ CREATE OR REPLACE TEMP TABLE unowned AS
 CREATE OR REPLACE TEMP TABLE owned_by AS
     WITH paid_for AS (
         SELECT u.row, u.known_by, c.member_id, count(DISTINCT c.claim_id) AS claims
-        FROM unowned AS u JOIN claims AS c ON c.payee_id = u.payee_id AND c.known_at <= u.known_by
+        FROM unowned AS u JOIN telling_claims AS c ON c.payee_id = u.payee_id AND c.known_at <= u.known_by
         GROUP BY ALL
         UNION ALL
         SELECT row, known_by, seen_member_id, 0 FROM unowned WHERE seen_member_id IS NOT NULL
@@ -209,7 +217,7 @@ def _compute(session: Session, loads: list[Load], fresh: list[Load]) -> None:
     )
     con.execute(READ_PAID_ACCOUNTS)
     con.execute(DERIVE_NEW, {"begin": _data_begin(session, loads), "after_days": params.observe.derived_after_days})
-    for statement in (FIND_TYPES, UNITE, FIND_HOUSEHOLDS, FIND_MEMBERS, RESOLVE):
+    for statement in (READ_CLAIMS, FIND_TYPES, UNITE, FIND_HOUSEHOLDS, FIND_MEMBERS, RESOLVE):
         con.execute(statement)
     con.execute(SUPERSEDE.format(columns=columns), {"within_days": params.observe.announced_within_days})
     con.execute(UNITE_OUTPUT.format(columns=columns))

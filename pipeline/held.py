@@ -37,13 +37,14 @@ CREATE OR REPLACE TABLE {narrow} AS
     FROM {table} SEMI JOIN {payees} USING (payee_id)
 """
 # A load names one payee for a row, so a row moves from one load to another. The first load is the largest by far: of it
-# only rows count that were known no earlier than the first of the others; as a rule that is none.
+# only rows count that were known no earlier than the first of the others; as a rule that is none, which the statistics
+# of its file tell at once.
+FIND_LATER = "SELECT min(known_at) FROM {table} WHERE version >= {after}"
 FIND_MOVED = """
 CREATE OR REPLACE TEMP TABLE held_moved AS
     WITH later AS (
         SELECT {key}, payee_id, version FROM {table} WHERE version >= {after}
-        UNION ALL SELECT {key}, payee_id, version FROM {table}
-        WHERE version < {after} AND known_at >= (SELECT min(known_at) FROM {table} WHERE version >= {after})
+        UNION ALL SELECT {key}, payee_id, version FROM {table} WHERE version < {after} AND known_at >= '{later}'
     )
     SELECT {key}, version FROM later WHERE ({key}) IN (SELECT {key} FROM {narrow})
     AND payee_id NOT IN (SELECT payee_id FROM {payees} WHERE payee_id IS NOT NULL)
@@ -138,11 +139,13 @@ class Held:
             "after": (min((load.sequence for load in self.loads if table in load.files), default=0) + 1) * VERSION_STEP,
         }  # fmt: skip
         self.con.execute(NARROW.format(**given))
-        self.con.execute(FIND_MOVED.format(**given))
-        if self.con.execute("SELECT count(*) FROM held_moved").fetchall()[0][0]:
-            self.con.execute(ADD_MOVED.format(**given))
-            self._find_ends(f"narrow_{table}", _listed(key), 0)
-        self.con.execute("DROP TABLE held_moved")
+        later = self.con.execute(FIND_LATER.format(**given)).fetchall()[0][0]
+        if later:
+            self.con.execute(FIND_MOVED.format(**given, later=later))
+            if self.con.execute("SELECT count(*) FROM held_moved").fetchall()[0][0]:
+                self.con.execute(ADD_MOVED.format(**given))
+                self._find_ends(f"narrow_{table}", _listed(key), 0)
+            self.con.execute("DROP TABLE held_moved")
         self.con.execute(f'CREATE OR REPLACE VIEW "{table}" AS FROM narrow_{table}')
 
     def widen(self) -> None:

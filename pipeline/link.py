@@ -182,20 +182,26 @@ def _stage_members(con: duckdb.DuckDBPyConnection, through: int, *, everyone: bo
     Without a new list those are the new ones, whoever shares a key with them, and whoever shares a key with those:
     a key's uniqueness is judged over all who have it.
     """
-    members = f"(SELECT member_id, {IDENTITY}, known_at, version FROM members)"
-    new = f"(SELECT member_id FROM {members} WHERE version >= {(through + 1) * VERSION_STEP})"
+    among = ""
     if not everyone:
+        con.execute(
+            "CREATE OR REPLACE TEMP TABLE link_states AS SELECT member_id, person_key, holder_key, version FROM members"
+        )
+        new = f"(SELECT member_id FROM link_states WHERE version >= {(through + 1) * VERSION_STEP})"
         for _ in range(2):
-            keys = f"(SELECT unnest([person_key, holder_key]) AS key FROM {members} WHERE member_id IN {new})"
+            keys = f"(SELECT unnest([person_key, holder_key]) AS key FROM link_states WHERE member_id IN {new})"
             keys = f"(SELECT DISTINCT key FROM {keys} WHERE key IS NOT NULL)"
             con.execute(
-                f"CREATE OR REPLACE TEMP TABLE link_members AS SELECT DISTINCT member_id FROM {members}"
+                "CREATE OR REPLACE TEMP TABLE link_members AS SELECT DISTINCT member_id FROM link_states"
                 f" WHERE person_key IN {keys} OR holder_key IN {keys} OR member_id IN {new}"
             )
             con.execute("CREATE OR REPLACE TEMP TABLE link_current AS FROM link_members")
             new = "(FROM link_current)"
-    among = "" if everyone else f" WHERE member_id IN {new}"
-    con.execute(f"CREATE OR REPLACE TEMP TABLE link_members AS SELECT * FROM {members}{among}")
+        among = f" WHERE member_id IN {new}"
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE link_members AS"
+        f" SELECT member_id, {IDENTITY}, known_at, version FROM members{among}"
+    )
 
 
 def _stage_states(con: duckdb.DuckDBPyConnection, through: int) -> None:

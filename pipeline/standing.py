@@ -33,7 +33,8 @@ CREATE OR REPLACE TEMP TABLE standing AS
         SELECT cutoff, superseded_by AS change_id, min(change_id) AS origin_id FROM known
         WHERE superseded_by IS NOT NULL GROUP BY ALL
     )
-    SELECT k.*, coalesce(t.origin_id, k.change_id) AS origin_id
+    SELECT k.cutoff, k.change_id, derived, member_id, household_id, payee_id, payee_type, requested_at, effective_at,
+           old_account, new_account, superseded_by, coalesce(t.origin_id, k.change_id) AS origin_id
     FROM known AS k SEMI JOIN standing_asked USING (change_id) LEFT JOIN taken_over AS t USING (cutoff, change_id)
 """
 
