@@ -105,9 +105,7 @@ class Lake:
         relative = f"{table}/drop={day}/{sequence:08d}.parquet"
         replace_whole(
             self.root / relative,
-            lambda temporary: con.execute(
-                f"COPY (SELECT {columns} FROM ({query})) TO {_quoted(temporary)} {PARQUET}"
-            ),
+            lambda temporary: con.execute(f"COPY (SELECT {columns} FROM ({query})) TO {_quoted(temporary)} {PARQUET}"),
         )
         return relative
 

@@ -5,14 +5,19 @@ The views of the lake tables must be registered on the connection; nothing is wr
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime, timedelta
-from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
 
 import duckdb
 import numpy as np
 import pandas as pd
 
+import features
 from features import FEATURES
 from features.engine import DuckEngine, Plan
 from features.measuring import measured
@@ -20,6 +25,7 @@ from features.registry import Missing, Unit
 from features.spine import Night, calendar, learning_changes, named_changes, names, open_changes
 from features.versions import ENDS, SERIAL, USES, Tables
 from pipeline.errors import PayeeWatchError
+from pipeline.files import write_json
 from pipeline.lake import SCHEMAS
 from pipeline.settings import Params
 
@@ -28,13 +34,42 @@ IDENTITY = ("change_id", "payee_id", "as_of", "party", "derived", "age_days", "c
 
 Columns = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 """Lake tables, and of each the columns that features use, with their SQL types."""
+Asked = tuple[int, bool, Columns]
+"""Of a plan: the window in days, whether only named changes are measured, and over what."""
+
+_PLANS: dict[Asked, Plan] = {}
+PLAN = "plan.json"
+"""Below the lake: the plan of an ordinary night. To make it takes a second."""
 
 
-def prepare(window_days: int, told: Collection[str], *, only_extra: bool = False) -> None:
-    """Plan the measuring of nights on a lake that is not loaded yet, where the tables `told` will tell when their
-    versions end. It takes a second that `measure` then does not.
+def prepare(lake: Path, window_days: int, told: Collection[str]) -> None:
+    """Plan the measuring of nights on a lake that need not be loaded yet, or take over the plan the same code made.
+
+    `told` are the tables that will tell when their versions end.
+
+    Raises:
+        StoreError: the lake cannot be written.
     """
-    _plan(window_days, only_extra, _columns({t: SCHEMAS[t] | ({ENDS: "TIMESTAMP"} if t in told else {}) for t in USES}))
+    tables = {table: SCHEMAS[table] | ({ENDS: "TIMESTAMP"} if table in told else {}) for table in USES}
+    asked = window_days, False, _columns(tables)
+    if asked in _PLANS:
+        return
+    made_of = _made_of(asked)
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads((lake / PLAN).read_text(encoding="utf-8"))
+        if kept["made_of"] == made_of:
+            _PLANS[asked] = Plan(tuple(kept["queries"]), kept["last"])
+            return
+    plan = _plan(asked)
+    write_json(lake / PLAN, {"made_of": made_of, "queries": plan.queries, "last": plan.last})
+
+
+def _made_of(asked: Asked) -> str:
+    """A digest of all that a plan follows from: code, what it is written with, and what is asked."""
+    told = hashlib.sha256(repr((metadata.version("duckdb"), metadata.version("narwhals"), asked)).encode())
+    for path in (Path(__file__), *sorted(Path(features.__file__).parent.glob("*.py"))):
+        told.update(path.read_bytes())
+    return told.hexdigest()
 
 
 def measure(
@@ -57,7 +92,7 @@ def measure(
     wanted = [_night(params, day) for day in nights]
     engine = DuckEngine(con)
     try:
-        plan = _plan(params.observe.window_days, only_extra, _columns(_described(con)))
+        plan = _plan((params.observe.window_days, only_extra, _columns(_described(con))))
         return _checked(engine.follow(plan, [calendar(wanted), names(extra)]))
     finally:
         engine.close()
@@ -65,7 +100,9 @@ def measure(
 
 def _described(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {table: {} for table in USES}
-    for table, column, kind in con.execute("SELECT table_name, column_name, data_type FROM duckdb_columns()").fetchall():
+    for table, column, kind in con.execute(
+        "SELECT table_name, column_name, data_type FROM duckdb_columns()"
+    ).fetchall():
         found.get(table, {})[column] = kind
     return found
 
@@ -76,9 +113,11 @@ def _columns(tables: Mapping[str, Mapping[str, str]]) -> Columns:
     return tuple((table, tuple((c, tables[table][c]) for c in used[table] if c in tables[table])) for table in USES)
 
 
-@lru_cache
-def _plan(window_days: int, only_extra: bool, columns: Columns) -> Plan:
+def _plan(asked: Asked) -> Plan:
     """The queries that measure nights, which are the same whatever the tables hold: so they are found on empty ones."""
+    if asked in _PLANS:
+        return _PLANS[asked]
+    window_days, only_extra, columns = asked
     night = [Night(date(2000, 1, 1), datetime(2000, 1, 1), datetime(2000, 1, 1))]
     with duckdb.connect(config={"threads": 1}) as con:
         for table, of_table in columns:
@@ -88,7 +127,8 @@ def _plan(window_days: int, only_extra: bool, columns: Columns) -> Plan:
         tables = Tables(engine)
         spine = named_changes(tables, night, ()) if only_extra else open_changes(tables, night, window_days)
         engine.collect(measured(tables, spine))
-        return engine.plan()
+        _PLANS[asked] = engine.plan()
+    return _PLANS[asked]
 
 
 def measure_past(con: duckdb.DuckDBPyConnection, params: Params, as_of: date) -> pd.DataFrame:

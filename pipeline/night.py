@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from functools import cache
 from importlib import metadata
 from typing import Any
@@ -144,11 +144,14 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
                     break
                 reading = meanwhile.submit(_read_model, session, night, options)
                 told = session.held.fitting().union(ALSO_READ)
-                meanwhile.submit(prepare, session.settings.params.observe.window_days, told)
+                preparing = meanwhile.submit(
+                    prepare, session.lake.root, session.settings.params.observe.window_days, told
+                )
                 _require_news(session, night, options)
                 ingest_until(session, night)
                 link_and_derive(session)
                 model = _model(session, night, options, reading)
+                preparing.result()
             ready.append(Ready(night, model, dict(session.seconds), list(session.warnings)))
             session.loaded_ahead = night
     except Exception as error:
