@@ -94,8 +94,8 @@ def _masked(aggregate: Aggregate) -> nw.Expr:
 def _counts(by_stream: Mapping[Stream, list[Feature]], tables: Tables, spine: Frame) -> Frame:
     """(row, one column a feature) of all streams' features.
 
-    Events up to an instant are counted with one running sum over events and questions, key by key in order of time. Each
-    count is two questions, at its two ends, so what the keys before add to both cancels out; events come before
+    Events up to an instant are counted with one running sum over events and questions, key by key in order of time.
+    Each count is two questions, at its two ends, so what the keys before add to both cancels out; events come before
     questions of the same instant. A change's own event is found by its key and taken off. One pass serves all streams:
     they differ by a number beside the key.
     """

@@ -14,7 +14,7 @@ import duckdb
 
 from pipeline.lake import PURGE, SCHEMAS, VERSION_STEP, Lake, Load
 
-LARGEST_BYTES = 72 * 2**20
+LARGEST_BYTES = 96 * 2**20
 """The most that the files of a held table may weigh; in memory it weighs about seven times as much."""
 
 # A later row of the same key ends a version, whichever file brought it: so look at every version of the keys added, and
@@ -33,8 +33,16 @@ WRITE_ENDS = "UPDATE {held} SET superseded_at = e.superseded_at FROM held_ends A
 # Of a large table every row is read for the payees' own.
 NARROW = """
 CREATE OR REPLACE TABLE {narrow} AS
-    SELECT {columns}, lead(known_at) OVER (PARTITION BY {key} ORDER BY known_at, version) AS superseded_at
-    FROM {table} SEMI JOIN {payees} USING (payee_id)
+    WITH own AS MATERIALIZED (SELECT {columns} FROM {table} SEMI JOIN {payees} USING (payee_id))
+"""
+# The versions that a load made of one row are numbered one after the other. Where keys came to the first load once, only
+# those of later loads have others beside; to compare the versions of all takes as long as reading a third of the table.
+ENDS_IF_ONCE = """
+    , following AS (SELECT {key}, version - 1 AS version, known_at AS superseded_at FROM own)
+    SELECT * FROM own LEFT JOIN following USING ({key}, version)
+"""
+ENDS_IF_OFTEN = """
+    SELECT *, lead(known_at) OVER (PARTITION BY {key} ORDER BY known_at, version) AS superseded_at FROM own
 """
 # A load names one payee for a row, so a row moves from one load to another. The first load is the largest by far: of it
 # only rows count that were known no earlier than the first of the others; as a rule that is none, which the statistics
@@ -83,7 +91,7 @@ class Held:
             self._view(keys, loads)
         if with_ends:
             for table, first in self.added.items():
-                self._find_ends(f"held_{table}", _listed(keys[table]), first)
+                self._find_ends(f"held_{table}", _listed(keys[table]), f"rowid >= {first}" if first else "")
             self.added.clear()
 
     def _view(self, keys: Mapping[str, tuple[str, ...]], loads: list[Load]) -> None:
@@ -132,19 +140,21 @@ class Held:
         A row that moved from such a payee is seen to move.
         """
         key = _keys()[table]
+        first = next((load for load in self.loads if table in load.files), None)
+        once = first is not None and table in first.facts.get("keys_once", ())
         self.narrowed.append(table)
         given = {
             "narrow": f"narrow_{table}", "table": table, "payees": payees, "key": _listed(key),
             "columns": _listed(dict.fromkeys([*key, *columns, "known_at", "version"])),
-            "after": (min((load.sequence for load in self.loads if table in load.files), default=0) + 1) * VERSION_STEP,
+            "after": ((first.sequence if first else 0) + 1) * VERSION_STEP,
         }  # fmt: skip
-        self.con.execute(NARROW.format(**given))
+        self.con.execute((NARROW + (ENDS_IF_ONCE if once else ENDS_IF_OFTEN)).format(**given))
         later = self.con.execute(FIND_LATER.format(**given)).fetchall()[0][0]
         if later:
             self.con.execute(FIND_MOVED.format(**given, later=later))
-            if self.con.execute("SELECT count(*) FROM held_moved").fetchall()[0][0]:
-                self.con.execute(ADD_MOVED.format(**given))
-                self._find_ends(f"narrow_{table}", _listed(key), 0)
+            self.con.execute(ADD_MOVED.format(**given))
+            moved = f"({given['key']}) IN (SELECT {given['key']} FROM held_moved)"
+            self._find_ends(given["narrow"], given["key"], f"version >= {given['after']}" if once else moved)
             self.con.execute("DROP TABLE held_moved")
         self.con.execute(f'CREATE OR REPLACE VIEW "{table}" AS FROM narrow_{table}')
 
@@ -179,11 +189,11 @@ class Held:
         self.con.execute(f"INSERT INTO {name} SELECT {_listed(SCHEMAS[table])}, NULL FROM {rows}")
         self.added.setdefault(table, first)
 
-    def _find_ends(self, name: str, key: str, first: int) -> None:
-        """Say when each version ends, where rows from the place `first` on are new."""
-        added = f"SELECT DISTINCT {key} FROM {name} WHERE rowid >= {first}"
+    def _find_ends(self, name: str, key: str, added: str = "") -> None:
+        """Say when each version ends; with `added`, of the keys of those rows alone."""
+        changed = f"SELECT DISTINCT {key} FROM {name} WHERE {added}"
         several = f"SELECT {key} FROM {name} GROUP BY {key} HAVING count(*) > 1"
-        self.con.execute(FIND_ENDS.format(held=name, key=key, changed=added if first else several))
+        self.con.execute(FIND_ENDS.format(held=name, key=key, changed=changed if added else several))
         self.con.execute(WRITE_ENDS.format(held=name))
         self.con.execute("DROP TABLE held_ends")
 

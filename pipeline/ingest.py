@@ -265,4 +265,5 @@ def _facts(session: Session, drop: Drop, tables: Sequence[Staged]) -> dict[str, 
         "tables": {staged.table.name: staged.facts() for staged in tables},
         "assumed_known": {staged.table.name: staged.assumed_known for staged in tables if staged.assumed_known},
         "unscored_changes": unscored,
+        "keys_once": [staged.table.name for staged in tables if not staged.keys_repeated],
     }

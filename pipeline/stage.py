@@ -76,6 +76,7 @@ class Staged:
     assumed_known: int = 0
     clamped_known: int = 0
     unchanged: int = 0
+    keys_repeated: int = 0  # that several accepted rows have, whenever those were known
     rows_erased: int = 0  # of people who were erased; they are not among the rows read
 
     @property
@@ -349,9 +350,14 @@ def _count(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:
 def find_duplicates(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:
     """Rows that a later row of the same key, and the same known_at where one is given, outdoes."""
     key = name(staged.table.key)
+    con.execute(
+        f"CREATE OR REPLACE TABLE staging.repeated AS SELECT {key} AS k FROM {staged.relation}"
+        f" WHERE {staged.is_accepted} GROUP BY k HAVING count(*) > 1"
+    )
+    staged.keys_repeated = con.execute("SELECT count(*) FROM staging.repeated").fetchall()[0][0]
     twice = (
-        f"SELECT {key} AS k, known_at AS at FROM {staged.relation} WHERE {staged.is_accepted}"
-        " GROUP BY ALL HAVING count(*) > 1"
+        f"SELECT {key} AS k, known_at AS at FROM {staged.relation} SEMI JOIN staging.repeated ON k = {key}"
+        f" WHERE {staged.is_accepted} GROUP BY ALL HAVING count(*) > 1"
     )
     con.execute(
         f"CREATE OR REPLACE TABLE {staged.outdone} AS SELECT row FROM (SELECT s.rowid AS row, row_number() OVER"
