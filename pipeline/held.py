@@ -35,8 +35,8 @@ NARROW = """
 CREATE OR REPLACE TABLE {narrow} AS
     WITH own AS MATERIALIZED (SELECT {columns} FROM {table} SEMI JOIN {payees} USING (payee_id))
 """
-# The versions that a load made of one row are numbered one after the other. Where keys came to the first load once, only
-# those of later loads have others beside; to compare the versions of all takes as long as reading a third of the table.
+# The versions that a load made of one row are numbered one after the other. Where keys came to the first load once,
+# only those of later loads have others beside; to compare the versions of all takes as long as reading a third of them.
 ENDS_IF_ONCE = """
     , following AS (SELECT {key}, version - 1 AS version, known_at AS superseded_at FROM own)
     SELECT * FROM own LEFT JOIN following USING ({key}, version)
@@ -143,8 +143,9 @@ class Held:
         first = next((load for load in self.loads if table in load.files), None)
         once = first is not None and table in first.facts.get("keys_once", ())
         self.narrowed.append(table)
+        narrow, listed = f"narrow_{table}", _listed(key)
         given = {
-            "narrow": f"narrow_{table}", "table": table, "payees": payees, "key": _listed(key),
+            "narrow": narrow, "table": table, "payees": payees, "key": listed,
             "columns": _listed(dict.fromkeys([*key, *columns, "known_at", "version"])),
             "after": ((first.sequence if first else 0) + 1) * VERSION_STEP,
         }  # fmt: skip
@@ -153,8 +154,8 @@ class Held:
         if later:
             self.con.execute(FIND_MOVED.format(**given, later=later))
             self.con.execute(ADD_MOVED.format(**given))
-            moved = f"({given['key']}) IN (SELECT {given['key']} FROM held_moved)"
-            self._find_ends(given["narrow"], given["key"], f"version >= {given['after']}" if once else moved)
+            moved = f"({listed}) IN (SELECT {listed} FROM held_moved)"
+            self._find_ends(narrow, listed, f"version >= {given['after']}" if once else moved)
             self.con.execute("DROP TABLE held_moved")
         self.con.execute(f'CREATE OR REPLACE VIEW "{table}" AS FROM narrow_{table}')
 
