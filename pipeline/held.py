@@ -53,9 +53,11 @@ CREATE OR REPLACE TEMP TABLE held_moved AS
     WITH later AS (
         SELECT {key}, payee_id, version FROM {table} WHERE version >= {after}
         UNION ALL SELECT {key}, payee_id, version FROM {table} WHERE version < {after} AND known_at >= '{later}'
-    )
-    SELECT {key}, version FROM later WHERE ({key}) IN (SELECT {key} FROM {narrow})
-    AND payee_id NOT IN (SELECT payee_id FROM {payees} WHERE payee_id IS NOT NULL)
+    ), elsewhere AS MATERIALIZED (
+        SELECT {key}, version FROM later
+        WHERE payee_id NOT IN (SELECT payee_id FROM {payees} WHERE payee_id IS NOT NULL)
+    ), moved AS (SELECT DISTINCT {key} FROM {narrow} SEMI JOIN elsewhere USING ({key}))
+    SELECT {key}, version FROM elsewhere SEMI JOIN moved USING ({key})
 """
 ADD_MOVED = """
 INSERT INTO {narrow} SELECT {columns}, NULL FROM {table} SEMI JOIN held_moved USING ({key}, version)

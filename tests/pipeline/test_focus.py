@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from pipeline import held
+from pipeline import measure as planning
 from pipeline.amounts import amounts
-from pipeline.focus import focus
-from pipeline.measure import measure
+from pipeline.focus import ALSO_READ, focus
+from pipeline.measure import measure, prepare
 from pipeline.session import Session, opened
 from pipeline.settings import Settings
 from pipeline.standing import standing
@@ -41,12 +43,14 @@ gone        P3        new3     planned
 """
 
 
-@pytest.fixture
-def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+@pytest.fixture(params=[(), ("claims", "payments")], ids=["keys may repeat", "keys come once"])
+def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Session]:
     """A lake of which nothing is small enough to be held."""
     monkeypatch.setattr(held, "LARGEST_BYTES", 0)
     with lake_session(tmp_path) as opened_one:
-        put(opened_one, "2024-05-01", changes=table(CHANGES), claims=table(CLAIMS), payments=table(PAYMENTS))
+        first = put(opened_one, "2024-05-01", changes=table(CHANGES), claims=table(CLAIMS), payments=table(PAYMENTS))
+        opened_one.lake.commit(replace(first, facts={"keys_once": list(request.param)}))
+        opened_one.lake.forget_read()
         put(
             opened_one,
             "2024-05-02",
@@ -66,6 +70,25 @@ def test_a_row_that_moved_is_seen_to_move(session: Session) -> None:
     with focus(session, [NIGHT], [], []):
         assert seen(session, "claim_id", "claims") == [
             ("comes", "P1", None), ("leaves", "P1", moved), ("leaves", "P9", None), ("stays", "P1", None)
+        ]  # fmt: skip
+
+
+def test_versions_that_a_load_made_of_one_row_end_one_another(session: Session) -> None:
+    """Of a row that a later load brings again, the last of them ends when that is known."""
+    known = [evening(f"2024-04-{day}") for day in (20, 25, 28)]
+    session.lake.root.joinpath("loads").rename(session.lake.root / "before")
+    session.lake.forget_read()
+    rows = [{"claim_id": claim, "payee_id": "P1", "known_at": at} for claim in ("C1", "C2") for at in known]
+    first = put(session, "2024-05-01", changes=table(CHANGES), claims=rows)
+    session.lake.commit(replace(first, facts={"keys_once": ["claims"]}))
+    session.lake.forget_read()
+    put(session, "2024-05-02", claims=table("claim_id payee_id\nC2 P1\nC3 P1"))
+    session.held.register()
+    again = evening("2024-05-02")
+    with focus(session, [NIGHT], [], []):
+        assert seen(session, "claim_id", "claims") == [
+            ("C1", "P1", known[1]), ("C1", "P1", known[2]), ("C1", "P1", None),
+            ("C2", "P1", known[1]), ("C2", "P1", known[2]), ("C2", "P1", again), ("C2", "P1", None), ("C3", "P1", None),
         ]  # fmt: skip
 
 
@@ -105,6 +128,21 @@ def test_afterwards_every_row_is_there_again(session: Session) -> None:
     with focus(session, [NIGHT], [], []):
         assert len(session.con.execute("FROM claims").fetchall()) < len(before)
     assert session.con.execute("SELECT * FROM claims ORDER BY ALL").fetchall() == before
+
+
+@pytest.mark.parametrize("largest", [held.LARGEST_BYTES, 0])
+def test_the_plan_made_before_a_night_is_loaded_is_the_one_it_follows(
+    published: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, largest: int
+) -> None:
+    monkeypatch.setattr(held, "LARGEST_BYTES", largest)
+    monkeypatch.setattr(planning, "_PLANS", {})
+    settings = Settings.load(published.path, {"PAYEEWATCH_KEY_FILE": str(published.key_file)})
+    with opened(settings, writing=False) as session:
+        prepare(tmp_path, settings.params.observe.window_days, session.held.fitting().union(ALSO_READ))
+        monkeypatch.setattr(planning, "measured", None)
+        session.held.register()
+        with focus(session, [NIGHTS[0]], [], []):
+            assert len(measure(session.con, settings.params, [NIGHTS[0]])) > 20
 
 
 @pytest.mark.parametrize("night", NIGHTS)

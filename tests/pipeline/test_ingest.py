@@ -126,6 +126,16 @@ def test_the_later_row_of_a_key_wins_and_is_counted(session: Session, home: Path
     assert statuses(session)[-1][0] == "rejected"
 
 
+def test_a_load_tells_of_which_tables_every_key_came_once(session: Session, home: Path) -> None:
+    twice = [good("claims", known_at=f"2024-03-0{day}T09:00:00") for day in (2, 5)]
+    whole_drop(home, "2024-04-01", claims=twice, payments=[good("payments"), good("payments", 2)])
+    put_drop(home, "2024-04-02", claims=[good("claims")])
+    first, second = drops(ingest(session, SECOND))
+    assert {"payments", "members"} <= set(first.facts["keys_once"])
+    assert "claims" not in first.facts["keys_once"]
+    assert second.facts["keys_once"] == ["claims"]
+
+
 def test_every_form_of_file_loads(session: Session, home: Path) -> None:
     folder = put_drop(home, "2024-04-01", members=[good("members")])
     (folder / "claims.csv.gz").write_bytes(gzip.compress(csv_text([good("claims")]).encode()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import date
 
@@ -12,6 +13,8 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from features import FEATURES
+from features.measuring import measured
+from pipeline import measure as planning
 from pipeline.errors import PayeeWatchError
 from pipeline.measure import IDENTITY, faults, measure, measure_past
 from pipeline.settings import DEFAULT_PARAMS, Params
@@ -48,9 +51,39 @@ def test_one_row_a_change_and_night_and_one_column_a_feature(con):
 
 
 def test_measuring_again_gives_the_same_and_leaves_nothing_behind(con):
+    before = con.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall()
     once, again = (measure(con, PARAMS, [date(2024, 6, 20)]) for _ in range(2))
     assert_frame_equal(once, again, check_exact=True)
-    assert con.execute("SELECT count(*) FROM duckdb_tables() WHERE temporary").fetchone() == (0,)
+    assert con.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall() == before
+
+
+def test_the_plan_of_a_night_is_kept_for_the_next_process(con, tmp_path, monkeypatch):
+    """Made by other code, or damaged, it is made anew; a kept one plans nothing."""
+    kept = tmp_path / planning.PLAN
+    planned = []
+    monkeypatch.setattr(planning, "measured", lambda *given: planned.append(1) or measured(*given))
+
+    def in_another_process() -> int:
+        monkeypatch.setattr(planning, "_PLANS", {})
+        planned.clear()
+        planning.prepare(tmp_path, PARAMS.observe.window_days, set())
+        frames.append(measure(con, PARAMS, [date(2024, 6, 20)]))
+        return len(planned)
+
+    frames = []
+    assert in_another_process() == 1
+    whole = kept.read_bytes()
+    assert in_another_process() == 0
+    monkeypatch.setattr(planning.metadata, "version", lambda name: "another")
+    assert in_another_process() == 1
+    monkeypatch.undo()
+    monkeypatch.setattr(planning, "measured", lambda *given: planned.append(1) or measured(*given))
+    for damage in (whole[:-9], b"[]", b"{}"):
+        kept.write_bytes(damage)
+        assert in_another_process() == 1
+        assert json.loads(kept.read_bytes())["made_of"] == json.loads(whole)["made_of"]
+    for frame in frames[1:]:
+        assert_frame_equal(frame, frames[0], check_exact=True)
 
 
 def test_tables_that_tell_when_versions_end_give_the_same(con):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from pandas.testing import assert_frame_equal
 
 from pipeline.errors import PayeeWatchError
 from pipeline.score import score
@@ -29,6 +30,14 @@ def test_a_weak_match_does_not_count_for_the_hold_queue() -> None:
 def test_without_weak_matches_both_p_values_are_one() -> None:
     scored = score(exposed(), small_model())
     assert scored["p_value_unexposed"].equals(scored["p_value"].rename("p_value_unexposed"))
+
+
+def test_what_was_scored_before_is_taken_as_it_is() -> None:
+    frame, model = exposed(), small_model()
+    before = model.score(frame)
+    weak = [frame["change_id"].iloc[0]]
+    told = score(frame, model, weak, exposure_features=["breach_lists"], scored=before.copy())
+    assert_frame_equal(told, score(frame, model, weak, exposure_features=["breach_lists"]), check_exact=True)
 
 
 def test_a_change_measured_twice_for_a_night_is_a_fault() -> None:

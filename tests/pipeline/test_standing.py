@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ from pandas.testing import assert_frame_equal
 
 from pipeline.held import Held
 from pipeline.session import Session
-from pipeline.standing import Standing, at_decision, standing, standings
+from pipeline.standing import Standing, are_among, at_decision, standing, standings
 from tests.lake_rows import PARAMS, Row, evening, lake_session, put
 
 
@@ -138,6 +138,12 @@ def test_what_a_change_was_at_its_decision_is_read_from_the_last_night_before(se
     found = at_decision(session.con, folder, decisions, PARAMS)
     assert found.to_dict("records") == [{"change_id": "C1", "decided_p": 0.2, "decided_account": "a1"}]
     assert at_decision(session.con, folder, decisions[1:], PARAMS).empty
+
+
+@pytest.mark.parametrize("wanted", [set(), {"b"}, ["b", "d", "b"], {"a": 1, "c": 2}])
+def test_ids_are_among_the_wanted_as_isin_says(wanted: Collection[str]) -> None:
+    ids = pd.Series(["a", "b", None, "c", "b"], dtype="str")
+    assert are_among(ids, wanted).tolist() == ids.isin(list(wanted)).tolist()
 
 
 def test_nothing_asked_gives_nothing(session: Session) -> None:
