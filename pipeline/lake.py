@@ -134,7 +134,7 @@ class Lake:
         files = self.files(table)
         if not files:
             return 0
-        listed = ", ".join("'" + path.replace("'", "''") + "'" for path in files)
+        listed = ", ".join(map(_quoted, files))
         found = con.execute(
             f"SELECT filename, count(*) FROM read_parquet([{listed}], hive_partitioning = false, filename = true)"
             f" WHERE coalesce({goes}, false) OR coalesce({changes}, false) GROUP BY filename ORDER BY filename"
@@ -164,6 +164,27 @@ class Lake:
         removed = {path for load in loads for path in load.removed}
         return [f"{self.root}/{p}" for load in loads for p in load.files.get(table, ()) if p not in removed]
 
+    def check(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Compare the columns of each table's oldest file with those that this version writes.
+
+        Raises:
+            StoreError: another version wrote this lake.
+        """
+        oldest = {table: files[0] for table in SCHEMAS if (files := self.files(table))}
+        if not oldest:
+            return
+        listed = ", ".join(map(_quoted, oldest.values()))
+        written: dict[str, set[str]] = {}
+        for path, name in con.execute(f"SELECT file_name, name FROM parquet_schema([{listed}])").fetchall():
+            written.setdefault(path, set()).add(name)
+        lacking = {table: sorted(SCHEMAS[table].keys() - written[path]) for table, path in oldest.items()}
+        named = [f"{table} lacks {', '.join(columns)}" for table, columns in lacking.items() if columns]
+        if named:
+            raise StoreError(
+                f"{self.root}: written by another version of PayeeWatch ({'; '.join(named)}); "
+                "load the history anew, into an empty home"
+            )
+
     def register(self, con: duckdb.DuckDBPyConnection, *tables: str, loads: Sequence[Load] | None = None) -> None:
         """Make a view of each table (all of them if none is named): every version of every row.
 
@@ -177,7 +198,7 @@ class Lake:
         """The SQL that reads a table's committed rows."""
         paths = self.files(table, loads)
         if paths:
-            listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+            listed = ", ".join(map(_quoted, paths))
             return f"SELECT * FROM read_parquet([{listed}], hive_partitioning = false)"
         nulls = ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind in SCHEMAS[table].items())
         return f"SELECT {nulls} WHERE false"

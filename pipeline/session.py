@@ -90,18 +90,20 @@ def opened(settings: Settings, *, writing: bool = True) -> Iterator[Session]:
     Raises:
         SettingsError: no key file, or one that does not fit the lake.
         AnotherNight: another command is writing.
-        StoreError: the lake cannot be written.
+        StoreError: the lake cannot be written, or another version wrote it.
     """
     keys = Keys.load(settings.key_file)
     lake = Lake(settings.folder("lake"))
     if not writing:
         keys.check(lake.root, note=False)
         with TemporaryDirectory(prefix="payeewatch-") as spill, lake.connect(spill=Path(spill)) as con:
+            lake.check(con)
             tokens.register(con, keys)
             yield Session(settings, keys, lake, con)
         return
     with _locked(settings), lake.connect() as con:
         keys.check(lake.root)
+        lake.check(con)
         tokens.register(con, keys)
         session = Session(settings, keys, lake, con)
         if (lake.root / UNFINISHED).exists():

@@ -9,14 +9,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from pipeline.errors import AnotherNight, SettingsError, StoreError
+from pipeline.lake import SCHEMAS, Load
 from pipeline.session import LOG, log_to_standard_error, opened, progress
 from pipeline.settings import Settings
 from pipeline.tokens import Keys
+
+DAY = date(2024, 5, 1)
 
 
 @pytest.fixture
@@ -105,6 +110,23 @@ def test_a_lake_that_cannot_be_written_is_named(settings: Settings) -> None:
     settings.folder("lake").write_text("a file where the folder should be")
     with pytest.raises(StoreError, match="lake"), opened(settings):
         pass
+
+
+@pytest.mark.parametrize("writing", [True, False])
+def test_a_lake_of_another_version_is_refused_by_name(settings: Settings, writing: bool) -> None:
+    with opened(settings) as session:
+        columns = ", ".join(f"NULL AS {name}" for name in SCHEMAS["lists"])
+        path = session.lake.write(session.con, f"SELECT {columns}", "lists", DAY, 1)
+        session.lake.commit(Load(1, "list", DAY, DAY, "B1", "f", files={"lists": [path]}))
+    with opened(settings, writing=writing):
+        pass
+    with duckdb.connect() as con:
+        file = str(settings.folder("lake") / path).replace("'", "''")
+        con.execute(f"COPY (SELECT * EXCLUDE (fields) FROM read_parquet('{file}')) TO '{file}' (FORMAT parquet)")
+    with pytest.raises(StoreError, match=r"another version .*lists lacks fields") as refused:
+        with opened(settings, writing=writing):
+            pass
+    assert refused.value.exit_code == 15
 
 
 def test_a_stage_adds_its_seconds_and_logs_one_line(settings: Settings, log: pytest.LogCaptureFixture) -> None:
