@@ -123,9 +123,9 @@ def test_a_lake_of_another_version_is_refused_by_name(settings: Settings, writin
     with duckdb.connect() as con:
         file = str(settings.folder("lake") / path).replace("'", "''")
         con.execute(f"COPY (SELECT * EXCLUDE (fields) FROM read_parquet('{file}')) TO '{file}' (FORMAT parquet)")
-    with pytest.raises(StoreError, match=r"another version .*lists lacks fields") as refused:
-        with opened(settings, writing=writing):
-            pass
+    lacking = r"another version .*lists lacks fields"
+    with pytest.raises(StoreError, match=lacking) as refused, opened(settings, writing=writing):
+        pass
     assert refused.value.exit_code == 15
 
 
