@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -34,7 +35,7 @@ class Forest:
     roots: Ints
     column: Ints  # split on, 0 at a leaf
     threshold: Floats  # at most this goes left; infinite at a leaf
-    children: Ints  # of node i: 2i left, 2i + 1 right; a leaf is its own child
+    children: Ints  # of node i: at 2i the left one, at 2i + 1 the right one; a leaf is its own child
     path: Floats  # expected path length of what reaches the node; of a leaf, its path length
     depth: int
 
@@ -74,6 +75,27 @@ class Forest:
         """The expected path length before anything is known of a row."""
         return float(self.path[self.roots].mean())
 
+    @cached_property
+    def levels(self) -> list[tuple[Ints, Singles]]:
+        """(column, threshold) of what lies at each depth, tree by tree and from left to right, with every place taken:
+        below place i lie 2i and 2i + 1, so no child need be looked up. Below a leaf everything goes left.
+
+        A single is above a threshold just when it is above the largest single that is not.
+        """
+        return [(self.column[nodes], _rounded_down(self.threshold[nodes])) for nodes in self._nodes[:-1]]
+
+    @cached_property
+    def paths(self) -> list[Floats]:
+        """The expected path length at each depth, likewise; the last one holds those of the leaves."""
+        return [self.path[nodes] for nodes in self._nodes]
+
+    @cached_property
+    def _nodes(self) -> list[Ints]:
+        nodes = [self.roots]
+        for _ in range(self.depth):
+            nodes.append(self.children.reshape(-1, 2)[nodes[-1]].ravel())
+        return nodes
+
     def path_lengths(self, rows: Floats) -> Floats:
         """Each row's path length, averaged over the trees."""
         return _in_chunks(self._path_lengths, rows)
@@ -86,10 +108,10 @@ class Forest:
         return _in_chunks(self._contributions, rows)
 
     def _path_lengths(self, rows: Singles) -> Floats:
-        for node in self._ways(rows):
-            leaf = node
+        for place in self._ways(rows):
+            leaf = place
         total = np.zeros(len(rows))
-        for of_tree in self.path.take(leaf).reshape(len(self.roots), len(rows)):
+        for of_tree in self.paths[-1].take(leaf).reshape(len(self.roots), len(rows)):
             total += of_tree  # tree by tree: numpy's own sum has no fixed order
         return total / len(self.roots)
 
@@ -97,23 +119,24 @@ class Forest:
         shape = (len(self.roots), self.depth, len(rows))  # tree by tree, down each tree
         cells, taken_off = np.empty(shape, dtype=np.int64), np.empty(shape)
         offsets = np.arange(len(rows)) * rows.shape[1]
-        for step, (node, below) in enumerate(pairwise(self._ways(rows))):
-            cells[:, step] = self.column.take(node).reshape(shape[::2]) + offsets
-            taken_off[:, step] = (self.path.take(node) - self.path.take(below)).reshape(shape[::2])
+        for step, (place, below) in enumerate(pairwise(self._ways(rows))):
+            column, lost = self.levels[step][0], self.paths[step].take(place) - self.paths[step + 1].take(below)
+            cells[:, step] = column.take(place).reshape(shape[::2]) + offsets
+            taken_off[:, step] = lost.reshape(shape[::2])
         # adds in the order given, unlike a sum over an axis
         total = np.bincount(cells.ravel(), taken_off.ravel(), minlength=rows.size)
         return total.reshape(rows.shape) / len(self.roots)
 
     def _ways(self, rows: Singles) -> Iterator[Ints]:
-        """The nodes that the rows reach in every tree, tree by tree: the roots, then each time one step down."""
-        node = np.repeat(self.roots, len(rows))
+        """The places that the rows reach in every tree, tree by tree: the roots, then each time one step down."""
+        place = np.repeat(np.arange(len(self.roots)), len(rows))
         offsets = np.tile(np.arange(len(rows)) * rows.shape[1], len(self.roots))
         flat = rows.ravel()
-        yield node
-        for _ in range(self.depth):
-            goes_right = flat.take(offsets + self.column.take(node)) > self.threshold.take(node)
-            node = self.children.take(2 * node + goes_right)
-            yield node
+        yield place
+        for column, threshold in self.levels:
+            goes_right = flat.take(offsets + column.take(place)) > threshold.take(place)
+            place = 2 * place + goes_right
+            yield place
 
     def packed(self) -> dict[str, Any]:
         return {
@@ -153,6 +176,12 @@ def _unsplit_path(counts: Floats) -> Floats:
     beyond = np.maximum(counts, 3.0)
     harmonic = np.log(beyond - 1) + np.euler_gamma
     return np.where(counts <= 1, 0.0, np.where(counts == 2, 1.0, 2 * harmonic - 2 * (beyond - 1) / beyond))
+
+
+def _rounded_down(numbers: Floats) -> Singles:
+    """The largest single at or below each number."""
+    singles = numbers.astype(np.float32)
+    return np.where(singles > numbers, np.nextafter(singles, np.float32(-np.inf)), singles)
 
 
 def _in_chunks(work: Callable[[Singles], Floats], rows: Floats) -> Floats:
