@@ -25,7 +25,7 @@ LIVE = "('planned', 'held', 'sent')"
 PENDING = "('planned', 'held')"
 UNPAID = "('received', 'pended')"
 
-ASKED = ("change_id", "payee_id", "new_account", "requested_at", "effective_at")
+ASKED = ("change_id", "payee_id", "new_account", "requested_at", "effective_at", "is_decided")
 
 # Where a claim without an account goes: the payee's account once every change known by then has taken effect.
 READ_PAIRS = """
@@ -45,15 +45,10 @@ AT_NIGHT = "v.known_at <= n.cutoff AND (v.superseded_at IS NULL OR v.superseded_
 # What nights share is worked out once; only then each night is asked which versions it knew.
 READ_PAYMENTS = """
 CREATE OR REPLACE TEMP TABLE amount_versions AS
-    WITH touched AS (
-        SELECT payment_id, version, payee_id, account, cents, planned_on, value_date, status, claim_ids, known_at,
-               superseded_at
-        FROM payments SEMI JOIN amount_pairs USING (payee_id, account)
-    ), first AS (
-        SELECT payment_id, min(known_at) AS first_known_at FROM payments SEMI JOIN touched USING (payment_id)
-        GROUP BY payment_id
-    )
-    SELECT * FROM touched JOIN first USING (payment_id)
+    SELECT payment_id, version, payee_id, account, cents, planned_on, value_date, status, claim_ids, known_at,
+           superseded_at
+    FROM payments SEMI JOIN amount_pairs USING (payee_id, account)
+    WHERE known_at <= $last AND (superseded_at IS NULL OR superseded_at > $first)
 """
 
 NAMED = f"status IN {LIVE} AND claim_ids IS NOT NULL"
@@ -61,23 +56,23 @@ NAMES = "unnest(list_distinct([trim(name) FOR name IN string_split(claim_ids, '|
 
 NAME_CLAIMS = f"""
 CREATE OR REPLACE TEMP TABLE amount_named AS
-    SELECT payment_id, version, payee_id, account, status = 'sent' AS is_sent, planned_on, known_at, superseded_at,
-           {NAMES}
-    FROM amount_versions WHERE {NAMED}
+    SELECT version, claim_id, hash(payee_id, account, status = 'sent', claim_id) AS place
+    FROM (SELECT version, payee_id, account, status, {NAMES} FROM amount_versions WHERE {NAMED})
 """
 
 # A claim named by several payments to one account counts in the last of them, among those pending and those sent apart.
+# Few are: only of those that several versions name in one place, the payments are looked at.
 FIND_REPEATS = f"""
 CREATE OR REPLACE TEMP TABLE amount_repeats AS
     WITH several AS (
-        SELECT payee_id, account, is_sent, claim_id FROM amount_named
-        GROUP BY ALL HAVING min(payment_id) < max(payment_id)
+        SELECT place FROM amount_named GROUP BY place HAVING min(version) < max(version)
+    ), named AS (
+        SELECT version, claim_id FROM amount_named SEMI JOIN several USING (place)
     )
     SELECT cutoff, payment_id, version, claim_id
-    FROM amount_named AS v SEMI JOIN several USING (payee_id, account, is_sent, claim_id)
-    JOIN amount_nights AS n ON {AT_NIGHT}
+    FROM named JOIN amount_versions AS v USING (version) JOIN amount_nights AS n ON {AT_NIGHT}
     QUALIFY row_number() OVER (
-        PARTITION BY cutoff, payee_id, account, is_sent, claim_id ORDER BY planned_on DESC, payment_id DESC) > 1
+        PARTITION BY cutoff, payee_id, account, status = 'sent', claim_id ORDER BY planned_on DESC, payment_id DESC) > 1
 """
 
 COUNT_ONCE = f"""
@@ -87,19 +82,17 @@ CREATE OR REPLACE TEMP TABLE amount_counted AS
         FROM (SELECT DISTINCT cutoff, claim_id FROM amount_repeats) AS n
         JOIN claims AS v ON v.claim_id = n.claim_id AND {AT_NIGHT}
     ), names AS (
-        SELECT payment_id, version, count(*) AS claims_named
-        FROM amount_named SEMI JOIN amount_repeats USING (payment_id, version) GROUP BY ALL
+        SELECT version, count(*) AS claims_named FROM amount_named SEMI JOIN amount_repeats USING (version) GROUP BY ALL
     ), less AS (
-        SELECT cutoff, payment_id, CAST(coalesce(sum(cents), 0) AS BIGINT) AS repeated_cents,
+        SELECT cutoff, version, CAST(coalesce(sum(cents), 0) AS BIGINT) AS repeated_cents,
                count(*) = any_value(claims_named) AS is_whole
-        FROM amount_repeats JOIN names USING (payment_id, version) LEFT JOIN worth USING (cutoff, claim_id)
-        GROUP BY cutoff, payment_id
+        FROM amount_repeats JOIN names USING (version) LEFT JOIN worth USING (cutoff, claim_id) GROUP BY cutoff, version
     ), seen AS (
-        SELECT n.cutoff, payment_id, payee_id, account, cents, planned_on, value_date, status, first_known_at
+        SELECT n.cutoff, payment_id, version, payee_id, account, cents, planned_on, value_date, status
         FROM amount_versions AS v JOIN amount_nights AS n ON {AT_NIGHT}
     )
     SELECT seen.*, CASE WHEN is_whole THEN 0 ELSE greatest(cents - coalesce(repeated_cents, 0), 0) END AS counted_cents
-    FROM seen LEFT JOIN less USING (cutoff, payment_id)
+    FROM seen LEFT JOIN less USING (cutoff, version)
 """
 
 READ_UNPAID_CLAIMS = f"""
@@ -124,8 +117,18 @@ ADD_UP = f"""
 WITH pending AS (
     SELECT cutoff, payee_id, account,
            CAST(sum(counted_cents) FILTER (status IN {PENDING}) AS BIGINT) AS cents,
-           min(planned_on) FILTER (status IN {PENDING}) AS next_payment_on, max(first_known_at) AS newest_payment_at
+           min(planned_on) FILTER (status IN {PENDING}) AS next_payment_on
     FROM amount_counted GROUP BY ALL
+), decided AS (
+    SELECT o.cutoff, o.change_id, payment_id
+    FROM amount_open AS o
+    JOIN amount_counted AS p ON p.cutoff = o.cutoff AND p.payee_id = o.payee_id AND p.account = o.new_account
+    WHERE is_decided
+), newest AS (
+    SELECT cutoff, change_id, max(first_known_at) AS newest_payment_at
+    FROM decided JOIN (
+        SELECT payment_id, min(known_at) AS first_known_at FROM payments SEMI JOIN decided USING (payment_id) GROUP BY ALL
+    ) USING (payment_id) GROUP BY ALL
 ), unpaid AS (
     SELECT cutoff, payee_id, account, CAST(sum(cents) AS BIGINT) AS cents FROM amount_claims GROUP BY ALL
 ), paid AS (
@@ -144,6 +147,7 @@ FROM (SELECT *, new_account AS account FROM amount_open) AS o
 LEFT JOIN pending USING (cutoff, payee_id, account)
 LEFT JOIN unpaid USING (cutoff, payee_id, account)
 LEFT JOIN paid USING (cutoff, change_id)
+LEFT JOIN newest USING (cutoff, change_id)
 ORDER BY o.cutoff, o.change_id
 """
 
@@ -157,7 +161,8 @@ WHERE p.status IN {PENDING} ORDER BY o.cutoff, o.change_id, p.planned_on, p.paym
 
 @dataclass(frozen=True)
 class Amounts:
-    """`by_change`: one row a change: at_risk_cents, paid_cents, first_payment_on, next_payment_on, newest_payment_at.
+    """`by_change`: one row a change: at_risk_cents, paid_cents, first_payment_on, next_payment_on, and newest_payment_at
+    of a decided one: when the last payment to its new account first became known.
 
     `pending`: one row a (change, planned or held payment to its new account): payment_id, cents, planned_on.
     """
@@ -181,7 +186,8 @@ def amounts(
     try:
         con.execute("CREATE OR REPLACE TEMP TABLE amount_open AS SELECT * FROM amount_given")
         con.execute(READ_PAIRS.format(known=visible(con, "changes", "change_id", "amount_nights")))
-        for statement in (READ_PAYMENTS, NAME_CLAIMS, FIND_REPEATS, COUNT_ONCE, READ_UNPAID_CLAIMS):
+        con.execute(READ_PAYMENTS, {"first": min(cutoffs), "last": max(cutoffs)})
+        for statement in (NAME_CLAIMS, FIND_REPEATS, COUNT_ONCE, READ_UNPAID_CLAIMS):
             con.execute(statement)
         by_change = by_cutoff(con.execute(ADD_UP, {"zone": timezone}).df(), cutoffs)
         pending = by_cutoff(con.execute(LIST_PENDING).df(), cutoffs)

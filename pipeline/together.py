@@ -63,7 +63,12 @@ class Together:
             with session.stage("standing"):
                 self._standing = standings(con, sorted({*frame["change_id"], *flagged}), cutoffs)
             with session.stage("amounts"):
-                changes = {cutoff: found.changes for cutoff, found in self._standing.items()}
+                changes = {
+                    cutoff: found.changes.assign(
+                        is_decided=are_among(found.changes["change_id"], found.decisions["change_id"])
+                    )
+                    for cutoff, found in self._standing.items()
+                }
                 self._amounts = amounts(con, changes, params.timezone)
             with session.stage("score"):
                 self._scored = {night: scored.result() for night, scored in scoring.items()}

@@ -47,7 +47,7 @@ def on_night(session: Session, night: str = NIGHT) -> Amounts:
 def on_nights(session: Session, cutoffs: list[datetime]) -> dict[datetime, Amounts]:
     changes = {
         cutoff: session.con.execute(
-            "SELECT DISTINCT change_id, payee_id, new_account, requested_at, effective_at FROM changes "
+            "SELECT DISTINCT change_id, payee_id, new_account, requested_at, effective_at, true AS is_decided FROM changes "
             "WHERE known_at <= $1 AND superseded_by IS NULL",
             [cutoff],
         ).df()

@@ -156,7 +156,7 @@ def test_a_night_finds_the_same_in_focus(published: Home, monkeypatch: pytest.Mo
             session.held.register()
             with focus(session, [night], [], []):
                 frame = measure(session.con, params, [night])
-                known = standing(session.con, list(frame["change_id"]), cutoff).changes
+                known = standing(session.con, list(frame["change_id"]), cutoff).changes.assign(is_decided=True)
                 euros = amounts(session.con, {cutoff: known}, params.timezone)[cutoff]
             assert len(frame) > 20
             found.append((frame, euros.by_change, euros.pending))
