@@ -94,30 +94,34 @@ def _masked(aggregate: Aggregate) -> nw.Expr:
 def _counts(by_stream: Mapping[Stream, list[Feature]], tables: Tables, spine: Frame) -> Frame:
     """(row, one column a feature) of all streams' features.
 
-    Events up to an instant are counted with one running sum over events and questions, key by key in order of time.
-    Each count is two questions, at its two ends, so what the keys before add to both cancels out; events come before
+    Events up to an instant are counted with one running sum over events and questions, place by place in order of time.
+    Each count is two questions, at its two ends, so what the places before add to both cancels out; events come before
     questions of the same instant. A change's own event is found by its key and taken off. One pass serves all streams:
-    they differ by a number beside the key.
+    a place is a stream's key, and numbers are sorted much faster than texts.
     """
     streams = list(by_stream)
     events = [
         stream.events(tables, spine).select("key", "own", "at", stream=_small(i)) for i, stream in enumerate(streams)
     ]
-    known = tables.engine.keep(nw.concat(events))
+    dated = tables.engine.keep(nw.concat(events))
+    places = dated.select("stream", "key").unique().with_row_index("place", order_by=["stream", "key"])
+    places = tables.engine.keep(places.with_columns(nw.col("place").cast(nw.Int32)))
+    known = dated.join(places, on=["stream", "key"], how="inner").select("place", "own", "at")
     features = [(i, feature) for i, stream in enumerate(streams) for feature in by_stream[stream]]
     counts = [
         _count(spine, streams[i], feature.formula).with_columns(stream=_small(i), count=_small(number))
         for number, (i, feature) in enumerate(features)
         if isinstance(feature.formula, Between)
     ]
-    asked = tables.engine.keep(nw.concat(counts).join(known, on=["stream", "key", "own"], how="left"))
+    asked = nw.concat(counts).join(places, on=["stream", "key"], how="left").join(known, on=["place", "own"], how="left")
+    asked = tables.engine.keep(asked.select("row", "count", "place", "after", "until", "at"))
     arms = [
-        known.select("stream", "key", "at", row=_whole(-1), count=_small(-1), sign=_small(0), event=_whole(1)),
-        asked.select("stream", "key", "row", "count", at="after", sign=_small(-1), event=_whole(0)),
-        asked.select("stream", "key", "row", "count", at="until", sign=_small(1), event=_whole(0)),
+        known.select("place", "at", row=_whole(-1), count=_small(-1), sign=_small(0), asks=_small(0), event=_whole(1)),
+        asked.select("place", "row", "count", at="after", sign=_small(-1), asks=_small(1), event=_whole(0)),
+        asked.select("place", "row", "count", at="until", sign=_small(1), asks=_small(1), event=_whole(0)),
     ]
-    columns = ("stream", "key", "at", "row", "count", "sign", "event")
-    running = nw.col("event").cum_sum().over(order_by=["stream", "key", "at", "row"]).cast(nw.Int64)
+    columns = ("place", "at", "row", "count", "sign", "asks", "event")
+    running = nw.col("event").cum_sum().over(order_by=["place", "at", "asks"]).cast(nw.Int64)
     answers = nw.concat([arm.select(*columns) for arm in arms]).with_columns(number=running * nw.col("sign"))
     is_own = (nw.col("after") < nw.col("at")) & (nw.col("at") <= nw.col("until"))
     numbers = nw.concat(

@@ -118,6 +118,8 @@ def all_changes(tables: Tables) -> Frame:
 
 
 def _with_banks(tables: Tables, changes: Frame) -> Frame:
+    announced = changes.group_by("change_id").agg(announced_at=nw.col("known_at").min())
+    changes = changes.join(announced, on="change_id", how="inner")
     sides = [changes.select(account=nw.col(f"{side}_account")) for side in ("new", "old")]
     rows = tables.touching("accounts", "account", nw.concat(sides), "changes")
     bank = nw.concat_str("country", "bank_code", separator=":")
@@ -126,8 +128,7 @@ def _with_banks(tables: Tables, changes: Frame) -> Frame:
     for side in ("new", "old"):
         named = {name: f"{side}_{name}" for name in ("account", "country", "bank_code", "bank")}
         changes = changes.join(accounts.rename(named), on=f"{side}_account", how="left")
-    announced_at = nw.col("known_at").min().over("change_id")
-    return changes.with_columns(announced_at=announced_at, bank_move=BANK_MOVE, every=EVERY, party_id=PARTY)
+    return changes.with_columns(bank_move=BANK_MOVE, every=EVERY, party_id=PARTY)
 
 
 def _as_known(pairs: Frame) -> Frame:
