@@ -113,7 +113,8 @@ def _counts(by_stream: Mapping[Stream, list[Feature]], tables: Tables, spine: Fr
         for number, (i, feature) in enumerate(features)
         if isinstance(feature.formula, Between)
     ]
-    asked = nw.concat(counts).join(places, on=["stream", "key"], how="left").join(known, on=["place", "own"], how="left")
+    asked = nw.concat(counts).join(places, on=["stream", "key"], how="left")
+    asked = asked.join(known, on=["place", "own"], how="left")
     asked = tables.engine.keep(asked.select("row", "count", "place", "after", "until", "at"))
     arms = [
         known.select("place", "at", row=_whole(-1), count=_small(-1), sign=_small(0), asks=_small(0), event=_whole(1)),

@@ -127,7 +127,8 @@ WITH pending AS (
 ), newest AS (
     SELECT cutoff, change_id, max(first_known_at) AS newest_payment_at
     FROM decided JOIN (
-        SELECT payment_id, min(known_at) AS first_known_at FROM payments SEMI JOIN decided USING (payment_id) GROUP BY ALL
+        SELECT payment_id, min(known_at) AS first_known_at FROM payments SEMI JOIN decided USING (payment_id)
+        GROUP BY payment_id
     ) USING (payment_id) GROUP BY ALL
 ), unpaid AS (
     SELECT cutoff, payee_id, account, CAST(sum(cents) AS BIGINT) AS cents FROM amount_claims GROUP BY ALL
@@ -161,8 +162,8 @@ WHERE p.status IN {PENDING} ORDER BY o.cutoff, o.change_id, p.planned_on, p.paym
 
 @dataclass(frozen=True)
 class Amounts:
-    """`by_change`: one row a change: at_risk_cents, paid_cents, first_payment_on, next_payment_on, and newest_payment_at
-    of a decided one: when the last payment to its new account first became known.
+    """`by_change`: one row a change: at_risk_cents, paid_cents, first_payment_on, next_payment_on; and of a decided one
+    newest_payment_at: when the last payment to its new account first became known.
 
     `pending`: one row a (change, planned or held payment to its new account): payment_id, cents, planned_on.
     """

@@ -47,8 +47,8 @@ def on_night(session: Session, night: str = NIGHT) -> Amounts:
 def on_nights(session: Session, cutoffs: list[datetime]) -> dict[datetime, Amounts]:
     changes = {
         cutoff: session.con.execute(
-            "SELECT DISTINCT change_id, payee_id, new_account, requested_at, effective_at, true AS is_decided FROM changes "
-            "WHERE known_at <= $1 AND superseded_by IS NULL",
+            "SELECT DISTINCT change_id, payee_id, new_account, requested_at, effective_at, true AS is_decided "
+            "FROM changes WHERE known_at <= $1 AND superseded_by IS NULL",
             [cutoff],
         ).df()
         for cutoff in cutoffs
