@@ -47,10 +47,13 @@ class Model:
     version: str = ""
     run_id: str = ""
 
-    def score(self, frame: pd.DataFrame, without: Sequence[str] = ()) -> pd.DataFrame:
+    def score(
+        self, frame: pd.DataFrame, without: Sequence[str] = (), scored: pd.DataFrame | None = None
+    ) -> pd.DataFrame:
         """Score every row of a measured frame, in its order.
 
-        With `without`, as if the named features did not surprise: what would be left of the score without them.
+        With `without`, as if the named features did not surprise: what would be left of the score without them. Lenses
+        that none of them belongs to say the same as in `scored`, what is given for these rows with all features.
 
         Returns:
             change_id, as_of, segment, score, p_value, references (n of the p-value), lens_request, lens_claims and
@@ -60,9 +63,15 @@ class Model:
         party = frame["party"].to_numpy(dtype=object)
         derived = frame["derived"].to_numpy(dtype=bool)
         lenses = np.full((len(frame), len(LENSES)), np.nan)
+        if scored is not None:
+            lenses = scored[[f"lens_{name}" for name in LENSES]].to_numpy(dtype=np.float64, copy=True)
+        left_out = [at for at, column in enumerate(self.columns) if column.feature in without]
         for kind, group in self.groups.items():
             rows = np.flatnonzero(party == kind)
-            lenses[rows] = group.lens_tails(surprises[rows], place.rows(rows))
+            of_kind, there = surprises[rows], place.rows(rows)
+            for name, lens in group.lenses.items():
+                if scored is None or np.isin(lens.columns, left_out).any():
+                    lenses[rows, LENSES.index(name)] = lens.tails(lens.raw(of_kind), there)
         score = total(lenses, range(len(LENSES)))
         p_value, references = self._p_values(frame["change_id"], party, derived, place, score)
         columns = {name: frame[name].to_numpy() for name in KEYS}

@@ -202,24 +202,25 @@ def _publish(session: Session, ready: Ready, together: Together) -> Run:
     earlier, earlier_scores = (_earlier(session, folder, before) for folder in ("flags", "scores"))
     flagged = [] if earlier is None else sorted(earlier["change_id"])
     seen = together.of(night, flagged)
-    with session.stage("score") as facts:
-        scores = score(seen.frame, ready.model, seen.standing.weakly_matched(), scored=seen.scored)
-        scores = scores.assign(age_days=seen.frame["age_days"])
-        at_risk = seen.amounts.by_change["at_risk_cents"].sum()
-        facts |= {"rows_out": len(scores), "at_risk_cents": int(at_risk)}
-    with session.stage("flag") as facts, ThreadPoolExecutor(1) as meanwhile:
-        payees = session.con.execute(PAYEES, {"cutoff": cutoff}).fetchall()[0][0]
-        decided = at_decision(session.con, settings.folder("scores"), seen.standing.decisions, settings.params)
-        counting = meanwhile.submit(_counted, session, night, seen.standing.changes)  # the connection is its alone
-        queues = flag(
-            night, scores, seen.standing, seen.amounts, payees, settings.params, session.keys,
-            earlier, earlier_scores, decided,
-        )  # fmt: skip
-        facts |= {
-            "open": queues.facts["open_changes"],
-            "flagged": queues.facts["flagged"],
-            "new": queues.facts["new"],
-        }
+    payees = session.con.execute(PAYEES, {"cutoff": cutoff}).fetchall()[0][0]
+    decided = at_decision(session.con, settings.folder("scores"), seen.standing.decisions, settings.params)
+    with ThreadPoolExecutor(1) as meanwhile:  # the connection is its alone
+        counting = meanwhile.submit(_counted, session, night, seen.standing.changes)
+        with session.stage("score") as facts:
+            scores = score(seen.frame, ready.model, seen.standing.weakly_matched(), scored=seen.scored)
+            scores = scores.assign(age_days=seen.frame["age_days"])
+            at_risk = seen.amounts.by_change["at_risk_cents"].sum()
+            facts |= {"rows_out": len(scores), "at_risk_cents": int(at_risk)}
+        with session.stage("flag") as facts:
+            queues = flag(
+                night, scores, seen.standing, seen.amounts, payees, settings.params, session.keys,
+                earlier, earlier_scores, decided,
+            )  # fmt: skip
+            facts |= {
+                "open": queues.facts["open_changes"],
+                "flagged": queues.facts["flagged"],
+                "new": queues.facts["new"],
+            }
     known_before = None if earlier_scores is None else set(earlier_scores["change_id"])
     run = _account(session, ready, seen, scores, queues, known_before, counting.result())
     return _write(session, night, ready.model, seen, scores, queues, run)

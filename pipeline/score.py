@@ -40,7 +40,7 @@ def score(
     is_weak = are_among(frame["change_id"], weak)
     if is_weak.any():
         names = _exposure_features() if exposure_features is None else tuple(exposure_features)
-        left = model.score(frame[is_weak], without=names)["p_value"].to_numpy()
+        left = model.score(frame[is_weak], without=names, scored=scored[is_weak])["p_value"].to_numpy()
         without[is_weak] = np.maximum(without[is_weak], left)  # what is taken away never makes a change more unusual
     scored["p_value_unexposed"] = without
     if not np.isfinite(scored["score"]).all() or not scored["p_value"].between(0, 1, inclusive="right").all():

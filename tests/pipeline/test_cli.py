@@ -389,9 +389,7 @@ def test_folders_set_elsewhere_are_used_by_a_night(trained: Home, tmp_path: Path
     assert (home.path / "scores" / f"{NIGHTS[0]}.parquet").exists()
 
 
-@pytest.mark.parametrize(
-    ("word", "status", "said"), [("--version", 0, " 0."), ("--no-such", 2, "No such option")]
-)
+@pytest.mark.parametrize(("word", "status", "said"), [("--version", 0, " 0."), ("--no-such", 2, "No such option")])
 def test_a_command_says_all_before_it_ends_at_once(word: str, status: int, said: str) -> None:
     code = "import atexit; from pipeline.cli import run; atexit.register(print, 'last'); run()"
     done = subprocess.run([sys.executable, "-c", code, word], capture_output=True, text=True, check=False)

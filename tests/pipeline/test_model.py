@@ -100,6 +100,11 @@ def test_without_a_feature_it_does_not_count() -> None:
     frame = measured(60, seed=2).assign(households=9.0)
     calm = frame.assign(households=0.0)
     assert small_model().score(frame, without=["households"]).equals(small_model().score(calm))
+    scored = small_model().score(frame)
+    assert small_model().score(frame, without=["households"], scored=scored).equals(small_model().score(calm))
+    told = small_model().score(frame, without=["households"], scored=scored.assign(lens_claims=7.0, lens_company=7.0))
+    assert (told["lens_claims"] == 7).all()
+    assert (told["lens_company"] < 7).all()
 
 
 def test_lenses_add_up_to_the_score() -> None:
