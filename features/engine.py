@@ -42,7 +42,7 @@ class Engine(Protocol):
         """The frame computed once, to be read many times."""
 
     def beside(self, spine: Frame, numbers: Sequence[Frame]) -> Frame:
-        """The spine with the columns of frames that have one line a spine `row`, or none; computed once."""
+        """The spine with the columns of frames that have one line a spine `row`, or none; to be read once."""
 
     def collect(self, frame: Frame) -> pd.DataFrame:
         """The frame's rows as pandas."""
@@ -94,7 +94,9 @@ class DuckEngine:
     def beside(self, spine: Frame, numbers: Sequence[Frame]) -> Frame:
         # One statement: DuckDB binds a chain of lazy joins anew at every link.
         joins = [f"LEFT JOIN ({nw.to_native(frame).sql_query()}) USING (row)" for frame in numbers]
-        return self._kept(f"SELECT * FROM ({nw.to_native(spine).sql_query()}) {' '.join(joins)}")
+        wide = self.con.sql(f"SELECT * FROM ({nw.to_native(spine).sql_query()}) {' '.join(joins)}")
+        frame: Frame = nw.from_native(wide)
+        return frame
 
     def collect(self, frame: Frame) -> pd.DataFrame:
         self.last = nw.to_native(frame).sql_query()
