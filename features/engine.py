@@ -55,11 +55,13 @@ class Engine(Protocol):
 class Plan:
     """The queries of a measurement: each made a table, `measured_0` and so on, and the last one gave its rows.
 
-    They name tables and never hold rows, so they serve again on another night.
+    They name tables and never hold rows, so they serve again on another night. `spine` is the number of the query that
+    says which changes are measured.
     """
 
     queries: tuple[str, ...]
     last: str
+    spine: int
 
     @cached_property
     def reads(self) -> dict[int, set[int]]:
@@ -100,14 +102,15 @@ class DuckEngine:
 
     def collect(self, frame: Frame) -> pd.DataFrame:
         self.last = nw.to_native(frame).sql_query()
-        return self._answer()
+        rows: pd.DataFrame = self.con.execute(self.last).df()
+        return rows
 
-    def plan(self) -> Plan:
-        """What was done, for `follow`."""
-        return Plan(tuple(self.queries), self.last)
+    def plan(self, spine: int) -> Plan:
+        """What was done, for `follow`; `spine` is the number of its query."""
+        return Plan(tuple(self.queries), self.last, spine)
 
-    def follow(self, plan: Plan, loads: Sequence[pa.Table]) -> pd.DataFrame:
-        """Do what `plan` holds, over the tables as they are now and other small tables of ours.
+    def follow(self, plan: Plan, loads: Sequence[pa.Table]) -> None:
+        """Do what `plan` holds, over the tables as they are now and other small tables of ours; all but the `answer`.
 
         To build a measurement takes a second or so; to follow a plan takes only what it computes, and what does not
         need each other is computed side by side. For that the lake tables must not be temporary.
@@ -119,7 +122,13 @@ class DuckEngine:
         for number in given:  # only this connection knows what it was given
             self._make(self.con, number)
         _in_order({number: reads - given for number, reads in plan.reads.items() if number not in given}, self._beside)
-        return self._answer()
+
+    def answer(self) -> pd.DataFrame:
+        """The rows of the plan followed last; another thread may use the connection meanwhile."""
+        with self.con.cursor() as own:
+            own.execute("SET TimeZone = 'UTC'")
+            rows: pd.DataFrame = own.execute(self.last).df()
+            return rows
 
     def close(self) -> None:
         for number in range(len(self.queries)):
@@ -142,10 +151,6 @@ class DuckEngine:
         with self.con.cursor() as own:
             own.execute("SET TimeZone = 'UTC'")
             self._make(own, number)
-
-    def _answer(self) -> pd.DataFrame:
-        rows: pd.DataFrame = self.con.execute(self.last).df()
-        return rows
 
 
 def _in_order(needs: Mapping[int, set[int]], do: Callable[[int], None]) -> None:

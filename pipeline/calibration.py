@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -146,11 +147,15 @@ class Cell:
     changes: Ints
     pooled_from: str  # own, ages, party or all
 
+    @cached_property
+    def _by_change(self) -> Ints:
+        return np.argsort(self.changes)
+
     def p_values(self, scores: Floats, changes: Ints) -> tuple[Floats, Ints]:
         """The p-value of each score, and the references behind it: a change is not compared with itself."""
         if not len(self.scores):  # nothing to compare with: nothing can be called unusual
             return np.ones(len(scores)), np.zeros(len(scores), dtype=np.int64)
-        order = np.argsort(self.changes)
+        order = self._by_change
         at = np.minimum(np.searchsorted(self.changes[order], changes), len(order) - 1)
         is_own = self.changes[order[at]] == changes
         n = len(self.scores) - is_own

@@ -15,8 +15,8 @@ import pandas as pd
 
 from pipeline.amounts import Amounts
 from pipeline.settings import Flag, Params
-from pipeline.standing import Row, Standing, are_among, day_of, exposures_by_change, instant_of, records
-from pipeline.tokens import Keys, token_of
+from pipeline.standing import Row, Standing, are_among, day_of, exposures_by_change, instant_of, records, texts
+from pipeline.tokens import Keys, token_of, tokens_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -129,11 +129,12 @@ def flag(
             names.
         decided: from `standing.at_decision`, for the changes decided already.
     """
-    carried = {} if earlier is None else {row["flag_id"]: row for row in records(earlier)}
-    facts = _weighed(_joined(scores, standing, amounts, decided, keys), carried, params.flag)
+    rows = _joined(scores, standing, amounts, decided)
+    carried = {} if earlier is None else _carried(rows, earlier, keys)
+    facts = _weighed(rows, carried, params.flag)
     left_before = _left_before(earlier_scores)
     in_play = _is_in_play(facts, carried, left_before, params.flag)
-    candidates = _candidates(night, facts[in_play], carried, params)
+    candidates = _candidates(night, facts[in_play], carried, params, keys)
     _leave_out(candidates, left_before)
     room = capacity(params.flag, payees)
     audits = min(max(1, round(params.flag.audit_share * room)), room - 1) if params.flag.audit_share else 0
@@ -154,9 +155,17 @@ def flag_id(keys: Keys, origin_id: str) -> str:
     return "F-" + token_of(keys, "flag", origin_id)[:16]
 
 
-def _joined(
-    scores: pd.DataFrame, standing: Standing, amounts: Amounts, decided: pd.DataFrame | None, keys: Keys
-) -> pd.DataFrame:
+def _carried(rows: pd.DataFrame, earlier: pd.DataFrame, keys: Keys) -> dict[str, Row]:
+    """change_id -> the flag that it, or the derived change that it took over, had the night before."""
+    before = {row["flag_id"]: row for row in records(earlier)}
+    flagged = {row["change_id"] for row in before.values()}
+    may_be = are_among(rows["change_id"], flagged) | are_among(rows["origin_id"], flagged)
+    may_be |= texts(rows["origin_id"]) != texts(rows["change_id"])
+    named = {row["change_id"]: flag_id(keys, row["origin_id"]) for row in records(rows[may_be])}
+    return {change_id: before[name] for change_id, name in named.items() if name in before}
+
+
+def _joined(scores: pd.DataFrame, standing: Standing, amounts: Amounts, decided: pd.DataFrame | None) -> pd.DataFrame:
     """One row a change with all that the rules read, by change_id."""
     unknown = set(scores["change_id"].tolist()) - set(standing.changes["change_id"].tolist())
     if unknown:
@@ -178,7 +187,6 @@ def _joined(
     for column in ("at_risk_cents", "paid_cents"):
         rows[column] = rows[column].fillna(0).astype("int64")
     rows["is_weak"] = are_among(rows.index, standing.weakly_matched())
-    rows["flag_id"] = [flag_id(keys, origin) for origin in rows["origin_id"].tolist()]
     return rows.sort_index()
 
 
@@ -188,7 +196,7 @@ def _weighed(facts: pd.DataFrame, carried: dict[str, Row], params: Flag) -> pd.D
     One that is no longer scored keeps the score of the night before.
     """
     is_scored = facts["p_value"].notna().to_numpy()
-    before = [carried.get(name) for name in facts["flag_id"].tolist()]
+    before = [carried.get(name) for name in texts(facts["change_id"])]
     for name in ("p_value", "score"):
         last = np.array([np.nan if was is None else was[name] for was in before], dtype=np.float64)
         facts[name] = np.where(is_scored, facts[name].to_numpy(dtype=np.float64), last)
@@ -201,25 +209,27 @@ def _is_in_play(
     facts: pd.DataFrame, carried: dict[str, Row], left_before: set[str], params: Flag
 ) -> npt.NDArray[np.bool_]:
     """Which changes to look at one by one. All that can be said of the many others is that the floor keeps them out."""
-    has_a_past = facts["superseded_by"].notna() | facts["decided_at"].notna() | are_among(facts["flag_id"], carried)
+    has_a_past = facts["superseded_by"].notna() | facts["decided_at"].notna() | are_among(facts["change_id"], carried)
     in_play = (facts["p_value"] <= params.floor_p) | has_a_past | are_among(facts["change_id"], left_before)
     return in_play.to_numpy(dtype=bool)
 
 
-def _candidates(night: date, facts: pd.DataFrame, carried: dict[str, Row], params: Params) -> list[Candidate]:
+def _candidates(
+    night: date, facts: pd.DataFrame, carried: dict[str, Row], params: Params, keys: Keys
+) -> list[Candidate]:
     """The changes with what each may come to."""
     made = []
     for row in records(facts):
         candidate = Candidate(
             change_id=row["change_id"],
-            flag_id=row["flag_id"],
+            flag_id=flag_id(keys, row["origin_id"]),
             p_value=row["p_value"],
             score=row["score"],
             loss_cents=row["loss_cents"],
             may_hold=row["is_scored"] and _may_hold(night, row, params.flag),
             is_scored=row["is_scored"],
         )
-        _place(night, candidate, row, carried.get(row["flag_id"]), params)
+        _place(night, candidate, row, carried.get(row["change_id"]), params)
         made.append(candidate)
     return made
 
@@ -305,8 +315,9 @@ def _draw_audit(
     """
     below = [c.change_id for c in candidates if c.is_scored and c.why_not in (WhyNot.FLOOR, WhyNot.CAPACITY)]
     below += others.index.tolist()
-    drawn = nsmallest(many, below, key=lambda change_id: (token_of(keys, "audit", f"{night}|{change_id}"), change_id))
-    candidates += _candidates(night, others[others.index.isin(drawn)], {}, params)
+    lots = tokens_of(keys, "audit", (f"{night}|{change_id}" for change_id in below))
+    drawn = [change_id for _, change_id in nsmallest(many, zip(lots, below, strict=True))]
+    candidates += _candidates(night, others[others.index.isin(drawn)], {}, params, keys)
     for candidate in candidates:
         if candidate.change_id in drawn:
             candidate.queue, candidate.why_not = Queue.AUDIT, None
@@ -327,7 +338,7 @@ def _queued(candidates: list[Candidate]) -> set[str]:
 
 
 def _flag_row(night: date, rank: int, candidate: Candidate, row: Row, carried: dict[str, Row]) -> Row:
-    was = carried.get(candidate.flag_id, {})
+    was = carried.get(candidate.change_id, {})
     first_on = candidate.first_flagged_on or night
     keep = {} if candidate.is_scored else {name: was.get(name) for name in ("reasons", "reassuring")}
     return {

@@ -122,11 +122,6 @@ class Group:
         return cls(Tails(**raw["tails"]), Tails(**raw["safe_tails"]), raw["usual"], lenses, raw["absent"])
 
 
-def surprises_between(tails: Tails, values: Floats, place: Place) -> Floats:
-    """Rows by columns of surprise, each row between its two bands."""
-    return place.between(tails.surprise(values, place.below), tails.surprise(values, place.above))
-
-
 def gravity(surprises: Floats) -> Floats:
     """Surprise to the power 3/2: one strong surprise weighs more than many faint ones."""
     weighed: Floats = surprises * np.sqrt(surprises)  # both exact to the last bit, which a power need not be

@@ -5,9 +5,11 @@ The views of the lake tables must be registered on the connection; nothing is wr
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import date, datetime, timedelta
 from importlib import metadata
@@ -58,10 +60,10 @@ def prepare(lake: Path, window_days: int, told: Collection[str]) -> None:
     with suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads((lake / PLAN).read_text(encoding="utf-8"))
         if kept["made_of"] == made_of:
-            _PLANS[asked] = Plan(tuple(kept["queries"]), kept["last"])
+            _PLANS[asked] = Plan(tuple(kept["queries"]), kept["last"], kept["spine"])
             return
     plan = _plan(asked)
-    write_json(lake / PLAN, {"made_of": made_of, "queries": plan.queries, "last": plan.last})
+    write_json(lake / PLAN, {"made_of": made_of, **dataclasses.asdict(plan)})
 
 
 def _made_of(asked: Asked) -> str:
@@ -79,10 +81,12 @@ def measure(
     extra: Sequence[str] = (),
     *,
     only_extra: bool = False,
+    meanwhile: Callable[[list[str]], None] | None = None,
 ) -> pd.DataFrame:
     """Every change open on each night, and the changes named in `extra`, as that night knew them.
 
-    With `only_extra`, the named ones alone.
+    With `only_extra`, the named ones alone. While the numbers are put side by side, which keeps one processor busy,
+    `meanwhile` is called with the ids of the changes and may use the connection.
 
     One row a (change_id, as_of), in that order: IDENTITY, then one float64 column a feature (NaN: unknown).
 
@@ -93,7 +97,13 @@ def measure(
     engine = DuckEngine(con)
     try:
         plan = _plan((params.observe.window_days, only_extra, _columns(_described(con))))
-        return _checked(engine.follow(plan, [calendar(wanted), names(extra)]))
+        engine.follow(plan, [calendar(wanted), names(extra)])
+        with ThreadPoolExecutor(1) as thread:
+            answering = thread.submit(engine.answer)
+            if meanwhile:
+                found = con.sql(f"SELECT DISTINCT change_id FROM measured_{plan.spine}").to_arrow_table()
+                meanwhile(found.column(0).to_pylist())
+            return _checked(answering.result())
     finally:
         engine.close()
 
@@ -126,8 +136,9 @@ def _plan(asked: Asked) -> Plan:
         engine = DuckEngine(con)
         tables = Tables(engine)
         spine = named_changes(tables, night, ()) if only_extra else open_changes(tables, night, window_days)
+        number = len(engine.queries) - 1
         engine.collect(measured(tables, spine))
-        _PLANS[asked] = engine.plan()
+        _PLANS[asked] = engine.plan(number)
     return _PLANS[asked]
 
 

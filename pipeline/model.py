@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.calibration import Ages, Cell, cell_name, change_keys
 from pipeline.errors import ModelError
 from pipeline.files import replace_whole
-from pipeline.lenses import LENSES, PARTIES, Group, Place, surprises_between, total
+from pipeline.lenses import LENSES, PARTIES, Group, Place, total
 from pipeline.tails import Column, Floats, Ints, Measured, Tails, badness
 
 KEYS = ("change_id", "as_of")
@@ -65,25 +66,19 @@ class Model:
         lenses = np.full((len(frame), len(LENSES)), np.nan)
         if scored is not None:
             lenses = scored[[f"lens_{name}" for name in LENSES]].to_numpy(dtype=np.float64, copy=True)
+        segment = np.empty(len(frame), dtype=object)
         left_out = [at for at, column in enumerate(self.columns) if column.feature in without]
         for kind, group in self.groups.items():
             rows = np.flatnonzero(party == kind)
             of_kind, there = surprises[rows], place.rows(rows)
+            segment[rows] = self._segments(kind)[derived[rows].astype(np.int64), there.below]
             for name, lens in group.lenses.items():
                 if scored is None or np.isin(lens.columns, left_out).any():
                     lenses[rows, LENSES.index(name)] = lens.tails(lens.raw(of_kind), there)
         score = total(lenses, range(len(LENSES)))
         p_value, references = self._p_values(frame["change_id"], party, derived, place, score)
         columns = {name: frame[name].to_numpy() for name in KEYS}
-        labels = [self.ages.label(band) for band in range(len(self.ages.days))]
-        columns["segment"] = np.array(
-            [
-                f"{kind} {'derived' if is_derived else 'announced'} {labels[at]}"
-                for kind, is_derived, at in zip(party, derived, place.below.tolist(), strict=True)
-            ],
-            dtype=object,
-        )
-        columns |= {"score": score, "p_value": p_value, "references": references}
+        columns |= {"segment": segment, "score": score, "p_value": p_value, "references": references}
         columns |= {f"lens_{name}": lenses[:, at] for at, name in enumerate(LENSES)}
         return pd.DataFrame(columns, index=frame.index)
 
@@ -215,8 +210,15 @@ class Model:
         for kind, group in self.groups.items():
             rows = np.flatnonzero(party == kind)
             learned: Tails = getattr(group, tails)
-            out[rows] = surprises_between(learned, values[rows], place.rows(rows))
+            there = place.rows(rows)
+            out[rows] = learned.between(values[rows], there.below, there.above, there.way)
         return out
+
+    def _segments(self, party: str) -> NDArray[np.object_]:
+        """What a party's segments are called: announced and derived, by band."""
+        labels = [self.ages.label(band) for band in range(len(self.ages.days))]
+        named = [[f"{party} {kind} {label}" for label in labels] for kind in ("announced", "derived")]
+        return np.array(named, dtype=object)
 
     def _p_values(
         self, change_ids: Iterable[str], party: Any, derived: Any, place: Place, score: Floats

@@ -207,7 +207,8 @@ def _publish(session: Session, ready: Ready, together: Together) -> Run:
     with ThreadPoolExecutor(1) as meanwhile:  # the connection is its alone
         counting = meanwhile.submit(_counted, session, night, seen.standing.changes)
         with session.stage("score") as facts:
-            scores = score(seen.frame, ready.model, seen.standing.weakly_matched(), scored=seen.scored)
+            scored = seen.scored() if seen.scored else None
+            scores = score(seen.frame, ready.model, seen.standing.weakly_matched(), scored=scored)
             scores = scores.assign(age_days=seen.frame["age_days"])
             at_risk = seen.amounts.by_change["at_risk_cents"].sum()
             facts |= {"rows_out": len(scores), "at_risk_cents": int(at_risk)}

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -152,22 +153,32 @@ class Tails:
 
     def surprise(self, values: Floats, bands: Ints) -> Floats:
         """Rows by columns of surprise, each row by its band's tables; unknown values do not surprise."""
+        return self.between(values, bands, bands, np.zeros(len(bands)))
+
+    def between(self, values: Floats, below: Ints, above: Ints, way: Floats) -> Floats:
+        """The same between the tables of two bands, `way` (0-1) towards the one above."""
         out = np.zeros(values.shape)
-        learned = np.flatnonzero(np.isnan(self.usual))
-        stated = np.flatnonzero(~np.isnan(self.usual))
-        out[:, stated] = np.clip(values[:, stated] - self.usual[stated], 0.0, self.most)
-        order = np.argsort(bands, kind="stable")  # band by band and column by column: numbers that lie side by side
-        of_band, begins = np.unique(bands[order], return_index=True)
-        sorted_values, sorted_out = np.ascontiguousarray(values[order].T), out[order].T.copy()
-        for band, begin, end in zip(of_band, begins, [*begins, len(order)][1:], strict=True):
-            for at in learned:
-                number = int(band) * self.n_columns + at
-                table = slice(self.starts[number], self.starts[number + 1])
-                found = np.searchsorted(self.knots[table], sorted_values[at, begin:end], side="left")
-                sorted_out[at, begin:end] = self.surprises[table][np.minimum(found, table.stop - table.start - 1)]
-        out[order] = sorted_out.T
-        out[np.isnan(values)] = 0.0
+        order = np.lexsort((above, below))  # bands by bands, and there column by column: numbers that lie side by side
+        low, high, way = below[order], above[order], way[order]
+        begins = np.flatnonzero(np.append(True, (low[1:] != low[:-1]) | (high[1:] != high[:-1]))[: len(order)])
+        for begin, end in pairwise([*begins, len(order)]):
+            rows, up = order[begin:end], way[begin:end]
+            asked = np.ascontiguousarray(values[rows].T)
+            found = np.empty(asked.shape)
+            for at, usual in enumerate(self.usual):
+                if np.isnan(usual):
+                    ends = [self._learned(int(band), at, asked[at]) for band in (low[begin], high[begin])]
+                else:
+                    ends = [np.clip(asked[at] - usual, 0.0, self.most)] * 2
+                found[at] = (1 - up) * ends[0] + up * ends[1]
+            found[np.isnan(asked)] = 0.0
+            out[rows] = found.T
         return out
+
+    def _learned(self, band: int, column: int, values: Floats) -> Floats:
+        number = band * self.n_columns + column
+        table = slice(self.starts[number], self.starts[number + 1])
+        return self.surprises[table].take(np.searchsorted(self.knots[table], values, side="left"), mode="clip")
 
     def packed(self) -> dict[str, Any]:
         return {

@@ -5,8 +5,8 @@ To measure ten nights takes little longer than to measure two, and as of each ni
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 
@@ -31,13 +31,13 @@ ORDER BY change_id
 @dataclass(frozen=True)
 class Seen:
     """What a night sees: its open changes as measured, and what the queues need to know of them and of those flagged
-    before. `scored` is what the night's model gave for the frame's rows, where it was asked.
+    before. `scored` waits for what the night's model gives for the frame's rows, where it was asked.
     """
 
     frame: pd.DataFrame
     standing: Standing
     amounts: Amounts
-    scored: pd.DataFrame | None = None
+    scored: Callable[[], pd.DataFrame] | None = None
 
 
 class Together:
@@ -48,30 +48,35 @@ class Together:
     ) -> None:
         """Measure every night; `flagged` are those the night before the first carries over.
 
-        With `models`, one a night, what was measured is scored while the rest is looked up.
+        With `models`, one a night, what was measured is scored while the rest is looked up, and on.
         """
         con, params = session.con, session.settings.params
         self._params = params
+        cutoffs = [params.cutoff(night) for night in nights]
+
+        def look_up(change_ids: list[str]) -> None:
+            with session.stage("standing"):
+                self._standing = standings(con, sorted({*change_ids, *flagged}), cutoffs)
+
         with session.stage("measure") as told:
-            frame = _measured(con, params, nights, flagged)
+            frame = _measured(con, params, nights, flagged, look_up)
             told |= {"nights": len(nights), "rows_out": len(frame)}
         self._frame = frame
         self._measured = dict(list(frame.groupby("as_of")))
-        cutoffs = [params.cutoff(night) for night in nights]
-        with ThreadPoolExecutor(1) as meanwhile:
-            scoring = {n: meanwhile.submit(m.score, self._rows(n)) for n, m in zip(nights, models, strict=False)}
-            with session.stage("standing"):
-                self._standing = standings(con, sorted({*frame["change_id"], *flagged}), cutoffs)
-            with session.stage("amounts"):
-                changes = {
-                    cutoff: found.changes.assign(
-                        is_decided=are_among(found.changes["change_id"], found.decisions["change_id"])
-                    )
-                    for cutoff, found in self._standing.items()
-                }
-                self._amounts = amounts(con, changes, params.timezone)
-            with session.stage("score"):
-                self._scored = {night: scored.result() for night, scored in scoring.items()}
+        meanwhile = ThreadPoolExecutor(1)
+        self._scoring: dict[date, Future[pd.DataFrame]] = {
+            night: meanwhile.submit(model.score, self._rows(night))
+            for night, model in zip(nights, models, strict=False)
+        }
+        meanwhile.shutdown(wait=False)  # it ends with its work
+        with session.stage("amounts"):
+            changes = {
+                cutoff: found.changes.assign(
+                    is_decided=are_among(found.changes["change_id"], found.decisions["change_id"])
+                )
+                for cutoff, found in self._standing.items()
+            }
+            self._amounts = amounts(con, changes, params.timezone)
 
     def _rows(self, night: date) -> pd.DataFrame:
         return self._measured.get(pd.Timestamp(night), self._frame.iloc[:0])
@@ -84,7 +89,7 @@ class Together:
 
     def of(self, night: date, flagged: Collection[str]) -> Seen:
         """What the night alone would have seen: changes in their window, with a payment pending, or flagged before."""
-        measured, scored = self._rows(night), self._scored.get(night)
+        measured, scoring = self._rows(night), self._scoring.get(night)
         cutoff = self._params.cutoff(night)
         found, euros = self._standing[cutoff], self._amounts[cutoff]
         by_right = are_among(measured["change_id"], {*texts(euros.pending["change_id"]), *flagged})
@@ -100,16 +105,23 @@ class Together:
             frame,
             Standing(rows(found.changes), rows(found.exposures), rows(found.decisions)),
             Amounts(rows(euros.by_change), rows(euros.pending)),
-            None if scored is None else scored[is_seen].reset_index(drop=True),
+            (lambda: scoring.result()[is_seen].reset_index(drop=True)) if scoring else None,
         )
 
 
 def _measured(
-    con: duckdb.DuckDBPyConnection, params: Params, nights: Sequence[date], flagged: Collection[str]
+    con: duckdb.DuckDBPyConnection,
+    params: Params,
+    nights: Sequence[date],
+    flagged: Collection[str],
+    look_up: Callable[[list[str]], None],
 ) -> pd.DataFrame:
-    """All that is open or flagged on any of the nights, and some more, by change_id and night."""
+    """All that is open or flagged on any of the nights, and some more, by change_id and night.
+
+    `look_up` is called with all changes found, while they are measured.
+    """
     also = _closing(con, params, nights) if len(nights) > 1 else []
-    frame = measure(con, params, nights, sorted({*also, *flagged}))
+    frame = measure(con, params, nights, sorted({*also, *flagged}), meanwhile=look_up)
     left = _left(frame, nights)
     if not left:
         return frame

@@ -14,7 +14,7 @@ import os
 import secrets
 import stat
 from base64 import b64decode, b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -145,7 +145,13 @@ def register(con: duckdb.DuckDBPyConnection, keys: Keys) -> None:
 
 def token_of(keys: Keys, kind: str, text: str) -> str:
     """What the macro `identity_token` gives, for one value in Python."""
-    return hmac.digest(keys.token[keys.token_version], f"{kind}:{text}".encode(), "sha256").hex()[:32]
+    return next(tokens_of(keys, kind, [text]))
+
+
+def tokens_of(keys: Keys, kind: str, texts: Iterable[str]) -> Iterator[str]:
+    """The same for many values."""
+    key = keys.token[keys.token_version]
+    return (hmac.digest(key, f"{kind}:{text}".encode(), "sha256").hex()[:32] for text in texts)
 
 
 def tombstone_of(keys: Keys, kind: str, text: str) -> str:

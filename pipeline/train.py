@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline.calibration import Ages, Cell, References, TailMap, cell_name, cells, change_keys, excess
 from pipeline.errors import ModelError
 from pipeline.forest import Forest
-from pipeline.lenses import LENSES, PARTIES, Group, Lens, Place, gravity, surprises_between, total
+from pipeline.lenses import LENSES, PARTIES, Group, Lens, Place, gravity, total
 from pipeline.model import NEEDED, Model, record_of
 from pipeline.settings import Params
 from pipeline.tails import Column, Floats, Ints, Measured, Tails, badness, columns_of, safe_columns_of
@@ -239,7 +239,7 @@ def _references(sample: Sample, groups: dict[str, Group]) -> tuple[References, N
     for party, group in groups.items():
         rows = np.flatnonzero(sample.party == party)
         place = sample.place.rows(rows)
-        surprises = surprises_between(group.tails, sample.values[rows], place)
+        surprises = group.tails.between(sample.values[rows], place.below, place.above, place.way)
         score[rows] = total(group.lens_tails(surprises, place), range(len(LENSES)))
     derived = sample.column("derived").to_numpy(dtype=bool)
     references = References(sample.change, sample.party, derived, sample.band, score)

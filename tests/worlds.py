@@ -93,8 +93,9 @@ def measure_open(
     """The open changes of those nights, with every feature or those named."""
     tables = Tables(engine)
     spine = open_changes(tables, [night(day) for day in days], 180, extra)
+    number = len(engine.queries) - 1 if keep_plan is not None else 0
     frame = engine.collect(measured(tables, spine, names))
     if keep_plan is not None:
-        keep_plan.append(engine.plan())
+        keep_plan.append(engine.plan(number))
     engine.close()
     return frame

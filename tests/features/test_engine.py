@@ -13,7 +13,7 @@ NEEDS = {0: set(), 1: {0}, 2: {0}, 3: {1, 2}, 4: set()}
 
 
 def test_a_plan_knows_what_each_query_reads():
-    plan = Plan(("SELECT 1", "FROM measured_0", "FROM measured_10 JOIN measured_1 JOIN measured_input_7"), "")
+    plan = Plan(("SELECT 1", "FROM measured_0", "FROM measured_10 JOIN measured_1 JOIN measured_input_7"), "", 1)
     assert plan.reads == {0: set(), 1: {0}, 2: {1, 10}}
 
 

@@ -128,7 +128,8 @@ def measured_world():
                 engine = DuckEngine(con)
                 measure_open(engine, *NIGHTS, keep_plan=plans)
             engine = DuckEngine(con)
-            frame = engine.follow(plans[0], [calendar([night(day) for day in days or NIGHTS]), names(())])
+            engine.follow(plans[0], [calendar([night(day) for day in days or NIGHTS]), names(())])
+            frame = engine.answer()
             engine.close()
             return frame
 
