@@ -194,11 +194,12 @@ def night(
     assert last
     if first > last:
         raise click.UsageError(f"--from {first} is after --to {last}")
-    from pipeline.night import Options, run_nights
     from pipeline.runs import nights_to_run
     from pipeline.session import opened, progress
 
-    with opened(settings) as session:
+    with opened(settings) as session, session.held.reading_ahead():
+        from pipeline.night import Options, run_nights  # imported while the lake is read
+
         nights = run_nights(session, first, last, Options(model, no_news, allow_hindsight))
         runs = list(progress(nights, len(nights_to_run(settings, first, last)), "night"))
     return {"nights": [_brief(run) for run in runs]}, _queue_lines(settings, last, runs)

@@ -7,8 +7,10 @@ too large to hold stay views of their files.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 import duckdb
 
@@ -16,6 +18,9 @@ from pipeline.lake import PURGE, SCHEMAS, VERSION_STEP, Lake, Load
 
 LARGEST_BYTES = 96 * 2**20
 """The most that the files of a held table may weigh; in memory it weighs about seven times as much."""
+
+SELDOM_READ = frozenset({"people", "providers", "outcomes"})
+"""Tables that are not held, however small."""
 
 # A later row of the same key ends a version, whichever file brought it: so look at every version of the keys added, and
 # where all are new, of those that have several; most have one.
@@ -78,6 +83,26 @@ class Held:
     loads: list[Load] = field(default_factory=list)
     narrowed: list[str] = field(default_factory=list)
     added: dict[str, int] = field(default_factory=dict)  # table -> its first row whose key was not looked at for ends
+    reading: Future[list[Load]] | None = None  # what is read ahead
+
+    @contextmanager
+    def reading_ahead(self) -> Iterator[None]:
+        """Within it, read what is committed by now in a thread; whoever asks for a table waits for it."""
+        with ThreadPoolExecutor(1) as thread:
+            self.reading = thread.submit(self._read_ahead)
+            yield
+
+    def _read_ahead(self) -> list[Load]:
+        with self.con.cursor() as own:
+            ahead = replace(self, con=own, reading=None)  # what is held is in the dictionaries, which they share
+            ahead.register(with_ends=False)
+            return ahead.loads
+
+    def _settle(self) -> None:
+        """Wait for what is read ahead."""
+        reading, self.reading = self.reading, None
+        if reading:
+            self.loads = reading.result()
 
     def register(self, loads: Sequence[Load] | None = None, *, with_ends: bool = True) -> None:
         """Make a view of every lake table, as `Lake.register` does, as committed now or by `loads`.
@@ -85,23 +110,24 @@ class Held:
         The view of a held table has a further column, `superseded_at`: when the next version of the row became known;
         null while there is none. Who does not ask for it leaves it to be found out later, for several loads at once.
         """
-        keys = _keys()
+        self._settle()
         loads = list(self.lake.loads() if loads is None else loads)
         if any(load.kind == PURGE for load in loads[len(self.loads) :]):
             self.forget()  # another session may have purged
         if loads != self.loads or not self.loads:
-            self._view(keys, loads)
+            self._view(loads)
         if with_ends:
+            keys = _keys()
             for table, first in self.added.items():
                 self._find_ends(f"held_{table}", _listed(keys[table]), f"rowid >= {first}" if first else "")
             self.added.clear()
 
-    def _view(self, keys: Mapping[str, tuple[str, ...]], loads: list[Load]) -> None:
+    def _view(self, loads: list[Load]) -> None:
         for table in SCHEMAS:
             files = self.lake.files(table, loads)
             if files == self.viewed.get(table):
                 continue
-            if table in keys and _fits(files):
+            if table not in SELDOM_READ and _fits(files):
                 was_held = table in self.files
                 self._hold(table, files)
                 if not was_held:
@@ -117,13 +143,14 @@ class Held:
     def fitting(self) -> set[str]:
         """The tables that are small enough to be held, as committed now."""
         loads = self.lake.loads()
-        return {table for table in _keys() if _fits(self.lake.files(table, loads))}
+        return {table for table in SCHEMAS.keys() - SELDOM_READ if _fits(self.lake.files(table, loads))}
 
     def scan(self, table: str) -> str:
         """The SQL that reads a table's committed rows, as `Lake.scan` has it; from memory where all of them are held.
 
         A range of nights would otherwise open every file of the lake several times a night.
         """
+        self._settle()
         loads = self.lake.loads()
         if table in self.files and self.files[table] == self.lake.files(table, loads):
             return f"SELECT {_listed(SCHEMAS[table])} FROM held_{table}"
@@ -131,6 +158,7 @@ class Held:
 
     def forget(self) -> None:
         """Read every file anew when next asked: a purge has rewritten some under their names."""
+        self._settle()
         self.files.clear()
         self.viewed.clear()
         self.added.clear()
@@ -206,7 +234,7 @@ def _fits(files: Sequence[str]) -> bool:
 
 
 def _keys() -> dict[str, tuple[str, ...]]:
-    """The tables that a night reads again and again, and what names a row of theirs."""
+    """What names a row of the tables that are held."""
     from features.versions import USES
 
     return {table: use.key for table, use in USES.items()} | {"bank_changes": ("change_id",)}

@@ -76,7 +76,7 @@ class Model:
                 if scored is None or np.isin(lens.columns, left_out).any():
                     lenses[rows, LENSES.index(name)] = lens.tails(lens.raw(of_kind), there)
         score = total(lenses, range(len(LENSES)))
-        p_value, references = self._p_values(frame["change_id"], party, derived, place, score)
+        p_value, references = self._p_values(frame["change_id"].to_numpy(dtype=object), party, derived, place, score)
         columns = {name: frame[name].to_numpy() for name in KEYS}
         columns |= {"segment": segment, "score": score, "p_value": p_value, "references": references}
         columns |= {f"lens_{name}": lenses[:, at] for at, name in enumerate(LENSES)}
@@ -189,7 +189,7 @@ class Model:
         missing = [name for name in (*NEEDED, *(record["name"] for record in self.features)) if name not in frame]
         if missing:
             raise ModelError(f"{self._called()} needs columns that were not measured: {', '.join(missing)}")
-        unknown = sorted(set(frame["party"].astype(str)) - set(self.groups))
+        unknown = sorted(set(frame["party"].unique().astype(str)) - set(self.groups))
         if unknown:
             raise ModelError(f"'party' is {unknown[0]!r}; it must be one of {', '.join(PARTIES)}")
         return frame["age_days"].to_numpy(dtype=np.int64)
