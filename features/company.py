@@ -8,6 +8,7 @@ from narwhals import Expr
 from features.engine import DAY, Frame
 from features.formulas import Aggregate, Between, Row, count, distinct, if_else, smallest, yes_no
 from features.registry import Family, Lens, Missing, Suspicious, Unit
+from features.relations import MEMBER
 from features.sources import CHANGE, Relation
 from features.streams import PARTIES_OF_ACCOUNT, PARTIES_OF_DEVICE, PARTIES_OF_DOCUMENT, PAYEES_OF_ACCOUNT, links_of
 from features.versions import NEVER, Tables
@@ -34,16 +35,21 @@ KNOWN_ACCOUNT = Relation(
 """What the reference of known accounts says of the new account."""
 
 
-def _own_surnames(tables: Tables, spine: Frame, households: Frame) -> Frame:
+def _own_surnames(tables: Tables, spine: Frame, rows: Frame) -> Frame:
     """The surnames of the change's household, one row a word of a member."""
-    rows = tables.touching("members", "household_id", households, "spine.household_id")
-    return rows.select("household_id", "known_at", "superseded_at", word="surname_tokens").explode("word")
+    members = MEMBER.alone(tables, spine)
+    named = {name: MEMBER.prefix + name for name in ("known_at", "superseded_at")}
+    return members.select("row", word=MEMBER.row.surname_tokens, **named).explode("word")
 
 
 def _account_surnames(tables: Tables, spine: Frame, values: Frame) -> Frame:
-    """The surnames of every household tied to an account, each from when both tie and name were known."""
+    """The surnames of the households tied to an account that several are, each from when tie and name were known."""
     links = links_of(tables, spine)
-    rows = tables.touching("members", "household_id", links.select(household_id="party_id"), "account parties")
+    ends = links.group_by("account").agg(first=nw.col("party_id").min(), last=nw.col("party_id").max())
+    links = links.join(ends.filter(nw.col("first") != nw.col("last")), on="account", how="semi")
+    links = tables.once("shared links", lambda: links)
+    parties = links.select(household_id="party_id")
+    rows = tables.touching("members", "household_id", parties, "account parties", ["household_id", "surname_tokens"])
     names = rows.select(party_id="household_id", named_at="known_at", word="surname_tokens").explode("word")
     found = links.join(names, on="party_id", how="inner").filter(~nw.col("word").is_null())
     return found.select(
@@ -59,7 +65,7 @@ def _account_word(account: Expr, word: Expr) -> Expr:
 
 
 OWN_SURNAME = Relation(
-    "own_surname", "members", on="household_id", to="household_id", rows=_own_surnames,
+    "own_surname", "members", on="row", to="row", rows=_own_surnames,
     columns=lambda own, change: {"account_word": _account_word(change.new_account, own.word)},
 )  # fmt: skip
 """The words of the household's surnames."""

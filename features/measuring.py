@@ -27,7 +27,12 @@ def measured(tables: Tables, spine: Frame, names: Collection[str] = ()) -> Frame
     for feature in wanted:
         by_source.setdefault(feature.source, []).append(feature)
     rowwise = by_source.pop(CHANGE)
-    numbers = [_aggregates(s, tables, spine, fs) for s, fs in by_source.items() if isinstance(s, Relation)]
+    related = {source: fs for source, fs in by_source.items() if isinstance(source, Relation)}
+    gone_through = {relation.through for relation in related}
+    numbers = [
+        _aggregates(source.kept(tables, spine) if source in gone_through else source.joined(tables, spine), fs)
+        for source, fs in related.items()
+    ]
     streams = {source: fs for source, fs in by_source.items() if isinstance(source, Stream)}
     numbers += [_counts(streams, tables, spine)] if streams else []
     asked = {"row", *IDENTITY}.union(*(feature.asks for feature in rowwise))
@@ -64,14 +69,12 @@ def _layers(features: list[Feature], made: set[str]) -> list[list[Feature]]:
     return layers
 
 
-def _aggregates(relation: Relation, tables: Tables, spine: Frame, features: list[Feature]) -> Frame:
-    """(row, one column a feature) of a relation's features."""
+def _aggregates(joined: Frame, features: list[Feature]) -> Frame:
+    """(row, one column a feature) of a relation's features.
+
+    Mask into columns, aggregate plainly, finish: complex aggregations are slow on pandas.
+    """
     aggregates = {f.name: f.formula for f in features if isinstance(f.formula, Aggregate)}
-    return _aggregated(relation.joined(tables, spine), aggregates)
-
-
-def _aggregated(joined: Frame, aggregates: Mapping[str, Aggregate]) -> Frame:
-    """Mask into columns, aggregate plainly, finish: complex aggregations are slow on pandas."""
     uniques = [name for name, aggregate in aggregates.items() if aggregate.how is How.DISTINCT]
     rows = joined.select("row", **{name: _masked(aggregate) for name, aggregate in aggregates.items()})
     nulls = {f"{name}__null": nw.col(name).is_null().cast(nw.Int64) for name in uniques}
@@ -104,7 +107,9 @@ def _counts(by_stream: Mapping[Stream, list[Feature]], tables: Tables, spine: Fr
         stream.events(tables, spine).select("key", "own", "at", stream=_small(i)) for i, stream in enumerate(streams)
     ]
     dated = tables.engine.keep(nw.concat(events))
-    places = dated.select("stream", "key").unique().with_row_index("place", order_by=["stream", "key"])
+    # on a key that only one event is on, there are no others to count
+    shared = dated.group_by("stream", "key").agg(events=nw.len()).filter(nw.col("events") > 1)
+    places = shared.select("stream", "key").with_row_index("place", order_by=["stream", "key"])
     places = tables.engine.keep(places.with_columns(nw.col("place").cast(nw.Int32)))
     known = dated.join(places, on=["stream", "key"], how="inner").select("place", "own", "at")
     features = [(i, feature) for i, stream in enumerate(streams) for feature in by_stream[stream]]
@@ -116,10 +121,11 @@ def _counts(by_stream: Mapping[Stream, list[Feature]], tables: Tables, spine: Fr
     asked = nw.concat(counts).join(places, on=["stream", "key"], how="left")
     asked = asked.join(known, on=["place", "own"], how="left")
     asked = tables.engine.keep(asked.select("row", "count", "place", "after", "until", "at"))
+    placed = asked.filter(~nw.col("place").is_null())
     arms = [
         known.select("place", "at", row=_whole(-1), count=_small(-1), sign=_small(0), asks=_small(0), event=_whole(1)),
-        asked.select("place", "row", "count", at="after", sign=_small(-1), asks=_small(1), event=_whole(0)),
-        asked.select("place", "row", "count", at="until", sign=_small(1), asks=_small(1), event=_whole(0)),
+        placed.select("place", "row", "count", at="after", sign=_small(-1), asks=_small(1), event=_whole(0)),
+        placed.select("place", "row", "count", at="until", sign=_small(1), asks=_small(1), event=_whole(0)),
     ]
     columns = ("place", "at", "row", "count", "sign", "asks", "event")
     running = nw.col("event").cum_sum().over(order_by=["place", "at", "asks"]).cast(nw.Int64)
@@ -128,7 +134,8 @@ def _counts(by_stream: Mapping[Stream, list[Feature]], tables: Tables, spine: Fr
     numbers = nw.concat(
         [
             answers.filter(nw.col("row") >= 0).select("row", "count", "number"),
-            asked.filter(is_own).select("row", "count", number=_whole(-1)),
+            placed.filter(is_own).select("row", "count", number=_whole(-1)),
+            asked.filter(nw.col("place").is_null()).select("row", "count", number=_whole(0)),
         ]
     )
     numbers = numbers.group_by("row", "count").agg(nw.col("number").sum())

@@ -73,13 +73,17 @@ class Relation:
 
     def kept(self, tables: Tables, spine: Frame) -> Frame:
         """The joined rows, computed once; the spine's columns are many, and joined anew."""
+        return spine.join(self.alone(tables, spine), on="row", how="inner")
+
+    def alone(self, tables: Tables, spine: Frame) -> Frame:
+        """The joined rows without the spine's columns but `row`, computed once."""
         of_spine = set(spine.collect_schema().names()) - {"row"}
 
         def build() -> Frame:
             joined = self.joined(tables, spine)
             return joined.select(*(name for name in joined.collect_schema().names() if name not in of_spine))
 
-        return spine.join(tables.once(("joined", self.name), build), on="row", how="inner")
+        return tables.once(("joined", self.name), build)
 
     def _rows(self, tables: Tables, spine: Frame, left: Frame) -> Frame:
         values = left.select(nw.col(self.to).alias(self.on))
@@ -97,7 +101,7 @@ class Stream:
     """Dated events counted by key in one pass, however many there are on a key.
 
     `events` gives one row a (key, own) with `at`, the instant from which it counts; `key` and `own` name the spine's
-    columns, and a change's own event is never counted.
+    columns. A change that has the key is itself among the events, and its own event is never counted.
     """
 
     name: str

@@ -43,7 +43,7 @@ def _links(tables: Tables, accounts: Frame) -> Frame:
     seen = tables.touching("sightings", "account", accounts, "spine.new_account")
     is_members = ~nw.col("member_id").is_null() & (nw.col("payee_type").fill_null("") != "provider")
     of_members = seen.filter(is_members)
-    members = tables.touching("members", "member_id", of_members, "sightings.member_id")
+    members = tables.touching("members", "member_id", of_members, "sightings.member_id", ["household_id"])
     homes = first_versions(members, ["member_id"]).select("member_id", party_id="household_id", home_at="known_at")
     of_members = of_members.join(homes, on="member_id", how="inner")
     of_members = of_members.with_columns(known_at=nw.max_horizontal("known_at", "home_at"))

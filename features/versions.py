@@ -108,8 +108,10 @@ class Tables:
         rows = self._versions(table)
         return self._with_lifetimes(table, rows) if ENDS in rows.collect_schema().names() else None
 
-    def touching(self, table: str, on: str, values: Frame, reach: str) -> Frame:
+    def touching(self, table: str, on: str, values: Frame, reach: str, columns: Sequence[str] | None = None) -> Frame:
         """All versions, with lifetimes, of the rows that ever had one of `values` (a frame with the column `on`).
+
+        Beside what names a row they have `columns`, or all that features use.
 
         A row that moves away (a claim whose payee is corrected) must be seen to move: so first the keys that ever
         touched, then every version of those keys. `reach` names the values: asked again by that name, the rows are
@@ -118,7 +120,7 @@ class Tables:
         key = USES[table].key
 
         def build() -> Frame:
-            rows = self._versions(table)
+            rows = self._versions(table, columns)
             wanted = values.select(on).filter(~nw.col(on).is_null())
             if ENDS in rows.collect_schema().names():
                 return self._with_lifetimes(table, rows.join(wanted, on=on, how="semi"))
@@ -128,10 +130,10 @@ class Tables:
 
         return self.once((table, reach), build)
 
-    def _versions(self, table: str) -> Frame:
+    def _versions(self, table: str, columns: Sequence[str] | None = None) -> Frame:
         """The columns in use; and the ends of versions, where the table tells them."""
         use = USES[table]
-        return self.engine.read(table, [*use.key, *use.columns, *SERIAL, ENDS])
+        return self.engine.read(table, [*use.key, *(use.columns if columns is None else columns), *SERIAL, ENDS])
 
     def _with_lifetimes(self, table: str, rows: Frame) -> Frame:
         if ENDS in rows.collect_schema().names():

@@ -14,11 +14,14 @@ from dataclasses import dataclass, field, replace
 
 import duckdb
 
+from pipeline.history import KNOWN_WHEN
 from pipeline.lake import PURGE, SCHEMAS, VERSION_STEP, Lake, Load
 
 LARGEST_BYTES = 96 * 2**20
 """The most that the files of a held table may weigh; in memory it weighs about seven times as much."""
 
+WRITTEN_ONCE = frozenset({"accounts", "sightings"})
+"""Tables that get a row when it is first seen and never another version of it."""
 SELDOM_READ = frozenset({"people", "providers", "outcomes"})
 """Tables that are not held, however small."""
 
@@ -82,7 +85,7 @@ class Held:
     viewed: dict[str, list[str]] = field(default_factory=dict)
     loads: list[Load] = field(default_factory=list)
     narrowed: list[str] = field(default_factory=list)
-    added: dict[str, int] = field(default_factory=dict)  # table -> its first row whose key was not looked at for ends
+    added: dict[str, str] = field(default_factory=dict)  # table -> SQL of rows whose keys are to be looked at for ends
     reading: Future[list[Load]] | None = None  # what is read ahead
 
     @contextmanager
@@ -118,8 +121,9 @@ class Held:
             self._view(loads)
         if with_ends:
             keys = _keys()
-            for table, first in self.added.items():
-                self._find_ends(f"held_{table}", _listed(keys[table]), f"rowid >= {first}" if first else "")
+            for table, added in self.added.items():
+                if table not in WRITTEN_ONCE:
+                    self._find_ends(f"held_{table}", _listed(keys[table]), added)
             self.added.clear()
 
     def _view(self, loads: list[Load]) -> None:
@@ -129,7 +133,7 @@ class Held:
                 continue
             if table not in SELDOM_READ and _fits(files):
                 was_held = table in self.files
-                self._hold(table, files)
+                self._hold(table, files, loads)
                 if not was_held:
                     self.con.execute(f'CREATE OR REPLACE VIEW "{table}" AS FROM held_{table}')
             else:
@@ -199,12 +203,12 @@ class Held:
             self.con.execute(f"DROP TABLE IF EXISTS narrow_{table}")
         self.narrowed.clear()
 
-    def _hold(self, table: str, files: list[str]) -> None:
+    def _hold(self, table: str, files: list[str], loads: Sequence[Load]) -> None:
         """Add the files not held yet; begin anew when one held was taken away."""
         held = self.files.get(table, [])
         if held != files[: len(held)] or not held:
             held = []
-            self.added[table] = 0
+            self.added[table] = _later(table, loads)
             columns = ", ".join(f'"{column}" {kind}' for column, kind in SCHEMAS[table].items())
             self.con.execute(f"CREATE OR REPLACE TABLE held_{table} ({columns}, superseded_at TIMESTAMP)")
         new = files[len(held) :]
@@ -218,7 +222,7 @@ class Held:
         listed = ", ".join("'" + path.replace("'", "''") + "'" for path in new)
         rows = f"read_parquet([{listed}], hive_partitioning = false)"
         self.con.execute(f"INSERT INTO {name} SELECT {_listed(SCHEMAS[table])}, NULL FROM {rows}")
-        self.added.setdefault(table, first)
+        self.added.setdefault(table, f"rowid >= {first}")
 
     def _find_ends(self, name: str, key: str, added: str = "") -> None:
         """Say when each version ends; with `added`, of the keys of those rows alone."""
@@ -227,6 +231,13 @@ class Held:
         self.con.execute(FIND_ENDS.format(held=name, key=key, changed=changed if added else several))
         self.con.execute(WRITE_ENDS.format(held=name))
         self.con.execute("DROP TABLE held_ends")
+
+
+def _later(table: str, loads: Sequence[Load]) -> str:
+    """SQL of a table's rows whose keys may have several versions: not those of a first load that has one a key."""
+    first = next((load for load in loads if table in load.files), None)
+    once = first is not None and table in KNOWN_WHEN and table in first.facts.get("keys_once", ())
+    return f"version >= {(first.sequence + 1) * VERSION_STEP}" if first and once else ""
 
 
 def _fits(files: Sequence[str]) -> bool:

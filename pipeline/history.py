@@ -119,13 +119,13 @@ def _providers(rows: str, zone: str, payments: str | None) -> str:
     return f"SELECT * REPLACE (coalesce(known_at, {opened}) AS known_at), 0 AS step FROM ({rows})"
 
 
+KNOWN_WHEN = {"bank_changes": "requested_at", "account_events": "occurred_at", "outcomes": "decided_at"}
+"""Tables whose rows are one version each, known at this instant."""
 VERSIONS: dict[str, Callable[[str, str, str | None], str]] = {
     "claims": _claims,
     "payments": _payments,
     "members": _members,
     "providers": _providers,
-    "bank_changes": _at("requested_at"),
-    "account_events": _at("occurred_at"),
-    "outcomes": _at("decided_at"),
+    **{table: _at(column) for table, column in KNOWN_WHEN.items()},
 }
 """How each table's rows unroll."""
