@@ -22,21 +22,25 @@ WAVE_RATIO = 5
 
 INSTITUTIONS = "('institution', 'employer', 'guardian', 'treasury', 'provider')"
 
-LOOK = """
-WITH recent AS (
-    SELECT change_id, old_account, new_account, announced_at FROM known_changes
-    WHERE announced_at >= (SELECT min(announced_at) FROM shown) - INTERVAL 395 DAY
-), sides AS (
-    SELECT old_account AS account FROM recent UNION ALL SELECT new_account FROM recent
-), last_accounts AS (
-    SELECT account, country || ':' || bank_code AS bank, bank_code FROM accounts SEMI JOIN sides USING (account)
-    WHERE known_at <= $cutoff QUALIFY row_number() OVER (PARTITION BY account ORDER BY known_at, version) = 1
-), moves AS (
+# From which bank to which each change goes; whichever are flagged.
+READ_MOVES = """
+CREATE OR REPLACE TEMP TABLE known_moves AS
+    WITH sides AS (
+        SELECT old_account AS account FROM known_changes UNION ALL SELECT new_account FROM known_changes
+    ), last_accounts AS (
+        SELECT account, country || ':' || bank_code AS bank, bank_code FROM accounts SEMI JOIN sides USING (account)
+        WHERE known_at <= $cutoff QUALIFY row_number() OVER (PARTITION BY account ORDER BY known_at, version) = 1
+    )
     SELECT c.change_id, o.bank AS old_bank, n.bank AS new_bank, o.bank_code AS old_code, n.bank_code AS new_code,
            c.announced_at
-    FROM recent AS c
+    FROM known_changes AS c
     LEFT JOIN last_accounts AS o ON o.account = c.old_account
     LEFT JOIN last_accounts AS n ON n.account = c.new_account
+"""
+
+LOOK = """
+WITH moves AS (
+    FROM known_moves WHERE announced_at >= (SELECT min(announced_at) FROM shown) - INTERVAL 395 DAY
 ), own AS (
     SELECT s.flag_id, m.* FROM shown AS s JOIN moves AS m USING (change_id)
 ), waves AS (

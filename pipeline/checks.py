@@ -16,6 +16,7 @@ from enum import StrEnum
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from pipeline.files import write_text
@@ -205,6 +206,8 @@ def suite(table: Table) -> ExpectationSuite:
 
 _JUDGED: dict[tuple[str, int], tuple[Rule, ...]] = {}
 """Verdicts by table and set of failures: of this process, and those recalled. Each is asked for once."""
+_JUDGING = Lock()
+"""Tables are looked at side by side, and Great Expectations is not made for that."""
 
 VERDICTS = "verdicts.json"
 """Below the lake: the verdicts so far. Great Expectations takes longer to start than a small night to run."""
@@ -248,12 +251,13 @@ def _suites() -> str:
 def judge(table: Table, failures: Iterable[int]) -> dict[int, tuple[Rule, ...]]:
     """The rules broken by rows with each set of failures, as the table's suite finds them."""
     wanted = sorted(set(failures))
-    new = [failed for failed in wanted if (table.name, failed) not in _JUDGED]
-    if new and (table.name, 0) not in _JUDGED:  # a suite takes as long for every single failure as for one
-        new = sorted({*new, 0, *(1 << n for n in range(len(rules(table))))})
-    if new:
-        for failed, broken in zip(new, _validated(table, new), strict=True):
-            _JUDGED[table.name, failed] = broken
+    with _JUDGING:
+        new = [failed for failed in wanted if (table.name, failed) not in _JUDGED]
+        if new and (table.name, 0) not in _JUDGED:  # a suite takes as long for every single failure as for one
+            new = sorted({*new, 0, *(1 << n for n in range(len(rules(table))))})
+        if new:
+            for failed, broken in zip(new, _validated(table, new), strict=True):
+                _JUDGED[table.name, failed] = broken
     return {failed: _JUDGED[table.name, failed] for failed in wanted}
 
 

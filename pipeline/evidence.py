@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 
 from features.versions import ENDS
-from pipeline.benign import CHECK, benign_checks
+from pipeline.benign import CHECK, READ_MOVES, benign_checks
 from pipeline.flag import Queues
 from pipeline.lake import visible
 from pipeline.published import AMOUNT
@@ -77,7 +77,7 @@ GIVEN = {
     ),
     "flagged_exposures": pa.schema([("flag_id", pa.string()), ("breach_id", pa.string()), ("known_on", pa.date32())]),
 }
-TEMPORARY = ("shown", "used", "known_changes", "touched", "shown_claims", "shown_payments")
+TEMPORARY = ("shown", "used", "known_changes", "known_moves", "touched", "shown_claims", "shown_payments")
 
 # Every change as known that night, and the flagged ones among them.
 READ_CHANGES = """
@@ -281,8 +281,14 @@ ORDER BY f.flag_id
 """
 
 
+def read_changes(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> None:
+    """Read what evidence needs of all changes, whichever are flagged; the connection has views of the lake's tables."""
+    con.execute(READ_CHANGES.format(known=visible(con, "changes", "change_id")), {"cutoff": cutoff})
+    con.execute(READ_MOVES, {"cutoff": cutoff})
+
+
 def evidence_table(con: duckdb.DuckDBPyConnection, night: date, queues: Queues, params: Params) -> pa.Table:
-    """One row a flag of the night, by flag_id; the connection has views of the lake's tables, all versions."""
+    """One row a flag of the night, by flag_id, once `read_changes` was called for its cut-off."""
     cutoff = params.cutoff(night)
     for name, rows in _given(queues).items():
         con.register(name, rows)
@@ -319,7 +325,6 @@ def _given(queues: Queues) -> dict[str, pa.Table]:
 
 
 def _read(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> None:
-    con.execute(READ_CHANGES.format(known=visible(con, "changes", "change_id")), {"cutoff": cutoff})
     con.execute(READ_SHOWN, {"days": DAYS_BEFORE})
     con.execute(READ_USED, {"cutoff": cutoff})
     begins = con.execute("SELECT min(begins_at) FROM shown").fetchall()[0][0] or cutoff

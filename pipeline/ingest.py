@@ -165,10 +165,14 @@ def _staged(session: Session, drop: Drop, profile: Profile) -> Iterator[list[Sta
         ]
         tables = stage.stage(con, sources, drop.day, limits, erased)
         known = _known_keys(session, tables)
-        for staged in tables:
-            stage.find_duplicates(con, staged)
-            stage.find_unresolved(con, staged, known)
+
+        def look(own: duckdb.DuckDBPyConnection, staged: Staged) -> None:
+            stage.find_duplicates(own, staged)
+            stage.find_unresolved(own, staged, known)
             stage.reconcile(staged)
+
+        for _ in side_by_side(con, look, tables):
+            pass
         yield tables
     finally:
         stage.close_staging(con)

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from pipeline import lists, model_store, record
 from pipeline.amounts import Amounts
 from pipeline.errors import InputMissing, InputRefused, PayeeWatchError
-from pipeline.evidence import evidence_table
+from pipeline.evidence import evidence_table, read_changes
 from pipeline.files import write_json, write_text
 from pipeline.flag import EARLIER, Queues, flag
 from pipeline.focus import ALSO_READ, focus
@@ -212,6 +212,7 @@ def _publish(session: Session, ready: Ready, together: Together) -> Run:
             scores = scores.assign(age_days=seen.frame["age_days"])
             at_risk = seen.amounts.by_change["at_risk_cents"].sum()
             facts |= {"rows_out": len(scores), "at_risk_cents": int(at_risk)}
+        reading = meanwhile.submit(read_changes, session.con, cutoff)
         with session.stage("flag") as facts:
             queues = flag(
                 night, scores, seen.standing, seen.amounts, payees, settings.params, session.keys,
@@ -222,6 +223,7 @@ def _publish(session: Session, ready: Ready, together: Together) -> Run:
                 "flagged": queues.facts["flagged"],
                 "new": queues.facts["new"],
             }
+    reading.result()
     known_before = None if earlier_scores is None else set(earlier_scores["change_id"])
     run = _account(session, ready, seen, scores, queues, known_before, counting.result())
     return _write(session, night, ready.model, seen, scores, queues, run)

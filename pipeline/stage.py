@@ -349,14 +349,14 @@ def _count(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:
 
 def find_duplicates(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:
     """Rows that a later row of the same key, and the same known_at where one is given, outdoes."""
-    key = name(staged.table.key)
+    key, repeated = name(staged.table.key), f"staging.{name(staged.table.name + '_repeated')}"
     con.execute(
-        f"CREATE OR REPLACE TABLE staging.repeated AS SELECT {key} AS k FROM {staged.relation}"
+        f"CREATE OR REPLACE TABLE {repeated} AS SELECT {key} AS k FROM {staged.relation}"
         f" WHERE {staged.is_accepted} GROUP BY k HAVING count(*) > 1"
     )
-    staged.keys_repeated = con.execute("SELECT count(*) FROM staging.repeated").fetchall()[0][0]
+    staged.keys_repeated = con.execute(f"SELECT count(*) FROM {repeated}").fetchall()[0][0]
     twice = (
-        f"SELECT {key} AS k, known_at AS at FROM {staged.relation} SEMI JOIN staging.repeated ON k = {key}"
+        f"SELECT {key} AS k, known_at AS at FROM {staged.relation} SEMI JOIN {repeated} ON k = {key}"
         f" WHERE {staged.is_accepted} GROUP BY ALL HAVING count(*) > 1"
     )
     con.execute(

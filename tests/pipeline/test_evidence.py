@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.evidence import EVIDENCE_SCHEMA, MOST_FACTS, evidence_table
+from pipeline.evidence import EVIDENCE_SCHEMA, MOST_FACTS, evidence_table, read_changes
 from pipeline.flag import Queues
 from pipeline.published import write_parquet
 from pipeline.session import Session
@@ -44,6 +44,7 @@ def evidence(session: Session, *change_ids: str, night: str = NIGHT) -> list[dic
     known = standing(session.con, [str(row["change_id"]) for row in flags], evening(night))
     exposures = exposures_by_change(known.exposures)
     flags = [row | {"exposures": exposures.get(str(row["change_id"]), [])} for row in flags]
+    read_changes(session.con, PARAMS.cutoff(date.fromisoformat(night)))
     made = evidence_table(session.con, date.fromisoformat(night), Queues(flags, pd.DataFrame()), PARAMS)
     assert made.schema == EVIDENCE_SCHEMA
     rows: list[dict[str, Any]] = made.to_pylist()
@@ -262,6 +263,7 @@ def test_a_night_without_flags_writes_an_empty_table_and_again_the_same_bytes(se
     put(session, NIGHT, changes=[change()])
     session.lake.register(session.con)
     for name in "ab":
+        read_changes(session.con, PARAMS.cutoff(date(2024, 5, 10)))
         empty = evidence_table(session.con, date(2024, 5, 10), Queues([], pd.DataFrame()), PARAMS)
         write_parquet(tmp_path / name, empty)
     assert pq.read_table(tmp_path / "a").num_rows == 0
