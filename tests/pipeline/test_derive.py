@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline import derive as derivation
 from pipeline.derive import derive
 from pipeline.session import Session
 from tests.lake_rows import Row, evening, lake_session, put
@@ -17,8 +18,9 @@ from tests.lake_rows import Row, evening, lake_session, put
 BEGIN = "2024-01-01"
 
 
-@pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
+@pytest.fixture(params=[1_000, 0], ids=["payees by name", "payees joined"])
+def session(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    monkeypatch.setattr(derivation, "FEW_PAYEES", request.param)
     with lake_session(tmp_path) as opened:
         yield opened
 

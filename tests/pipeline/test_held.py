@@ -140,3 +140,58 @@ def test_a_file_that_could_not_be_read_is_read_when_next_asked(session: Session)
 def test_a_table_without_files_is_empty(session: Session) -> None:
     session.held.register()
     assert session.con.execute("SELECT count(*) FROM claims").fetchall() == [(0,)]
+
+
+def test_what_is_read_ahead_is_waited_for_and_added_to(session: Session) -> None:
+    claims(session, "2024-05-01", "claim_id payee_id\nC1 P1")
+    with session.held.reading_ahead():
+        claims(session, "2024-05-02", "claim_id payee_id\nC1 P2")
+        assert ends(session) == {("C1", "P1"): evening("2024-05-02"), ("C1", "P2"): None}
+    assert session.held.reading is None
+
+
+def test_what_could_not_be_read_ahead_is_told_when_asked_for_and_read_when_next_asked(session: Session) -> None:
+    claims(session, "2024-05-01", "claim_id payee_id\nC1 P1")
+    (path,) = session.lake.files("claims")
+    whole = Path(path).read_bytes()
+    Path(path).write_bytes(b"half a file")
+    with session.held.reading_ahead():
+        with pytest.raises(duckdb.Error):
+            session.held.scan("claims")
+        Path(path).write_bytes(whole)
+        assert ends(session) == {("C1", "P1"): None}
+
+
+@pytest.mark.parametrize("once", [(), ("account_events",)])
+def test_a_first_load_of_one_version_a_key_is_not_compared_with_itself(
+    session: Session, once: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early, late = evening("2024-04-01"), evening("2024-06-01")
+    first = put(session, "2024-05-01", account_events=[
+        {"event_id": "E1", "known_at": late}, {"event_id": "E2", "known_at": early}
+    ])  # fmt: skip
+    session.lake.commit(replace(first, facts={"keys_once": list(once)}))
+    put(session, "2024-05-02", account_events=[{"event_id": "E1"}, {"event_id": "E2"}, {"event_id": "E3"}])
+    put(session, "2024-05-03", account_events=[{"event_id": "E3"}])
+    looked_at: list[str] = []
+    find_ends = held.Held._find_ends
+
+    def spy(self: held.Held, name: str, key: str, added: str = "") -> None:
+        if name == "held_account_events":
+            looked_at.append(added)
+        find_ends(self, name, key, added)
+
+    monkeypatch.setattr(held.Held, "_find_ends", spy)
+    session.held.register()
+    assert [bool(added) for added in looked_at] == [bool(once)]
+    query = "SELECT event_id, known_at, superseded_at FROM account_events ORDER BY ALL"
+    second, third = evening("2024-05-02"), evening("2024-05-03")
+    assert session.con.execute(query).fetchall() == [
+        ("E1", second, late), ("E1", late, None), ("E2", early, second), ("E2", second, None),
+        ("E3", second, third), ("E3", third, None),
+    ]  # fmt: skip
+
+
+def test_every_table_that_is_held_has_a_key() -> None:
+    assert held._keys().keys() == SCHEMAS.keys() - held.SELDOM_READ
+    assert held._keys().keys() >= held.WRITTEN_ONCE

@@ -135,3 +135,20 @@ def test_a_null_where_none_may_be_is_refused() -> None:
     frame = pd.DataFrame({"party": ["member"], "lists": [np.nan]})
     with pytest.raises(ModelError, match="lists is null in 1 rows"):
         badness(frame, columns_of([Fact("lists", missing="never")], frame))
+
+
+def test_between_two_ages_a_surprise_is_between_theirs() -> None:
+    draw = np.random.default_rng(5)
+    learned, bands = draw.exponential(10, (600, 3)), np.arange(600) % 3
+    columns = [Column("a", "request", 1.0, "unknown"), Column("b", "request", 1.0, "unknown", is_stated=True)]
+    columns.append(Column("c", "request", 1.0, "unknown"))
+    tails = Tails.learn(learned, np.arange(600), [bands == band for band in range(3)], columns)
+    asked = draw.exponential(15, (200, 3))
+    asked[::7, 0], asked[::5, 1] = np.nan, np.nan
+    below, way = draw.integers(0, 3, 200), draw.random(200)
+    above = np.minimum(below + 1, 2)
+    low, high = tails.surprise(asked, below), tails.surprise(asked, above)
+    found = tails.between(asked, below, above, way)
+    assert np.array_equal(found, (1 - way)[:, None] * low + way[:, None] * high)
+    assert (found[::7, 0] == 0).all()
+    assert found[:, 0].max() > 1
