@@ -159,8 +159,7 @@ def _carried(rows: pd.DataFrame, earlier: pd.DataFrame, keys: Keys) -> dict[str,
     """change_id -> the flag that it, or the derived change that it took over, had the night before."""
     before = {row["flag_id"]: row for row in records(earlier)}
     flagged = {row["change_id"] for row in before.values()}
-    may_be = are_among(rows["change_id"], flagged) | are_among(rows["origin_id"], flagged)
-    may_be |= texts(rows["origin_id"]) != texts(rows["change_id"])
+    may_be = are_among(rows["change_id"], flagged) | (texts(rows["origin_id"]) != texts(rows["change_id"]))
     named = {row["change_id"]: flag_id(keys, row["origin_id"]) for row in records(rows[may_be])}
     return {change_id: before[name] for change_id, name in named.items() if name in before}
 
