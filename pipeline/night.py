@@ -31,7 +31,7 @@ from pipeline.model import Model
 from pipeline.published import ModelName, flags_table, scores_table, write_csv, write_parquet
 from pipeline.quality import quality_page
 from pipeline.reasons import reasons
-from pipeline.report import report
+from pipeline.report import compile_pages, report
 from pipeline.runs import Run, earlier_runs, failed_path, nights_to_run, published_nights, read_run, run_path
 from pipeline.score import score
 from pipeline.session import Session, beside
@@ -147,6 +147,7 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
                 preparing = meanwhile.submit(
                     prepare, session.lake.root, session.settings.params.observe.window_days, told
                 )
+                meanwhile.submit(compile_pages)
                 _require_news(session, night, options)
                 ingest_until(session, night)
                 link_and_derive(session)
