@@ -35,7 +35,7 @@ KNOWN_ACCOUNT = Relation(
 """What the reference of known accounts says of the new account."""
 
 
-def _own_surnames(tables: Tables, spine: Frame, rows: Frame) -> Frame:
+def _own_surnames(tables: Tables, spine: Frame, values: Frame) -> Frame:
     """The surnames of the change's household, one row a word of a member."""
     members = MEMBER.alone(tables, spine)
     named = {name: MEMBER.prefix + name for name in ("known_at", "superseded_at")}
@@ -44,10 +44,10 @@ def _own_surnames(tables: Tables, spine: Frame, rows: Frame) -> Frame:
 
 def _account_surnames(tables: Tables, spine: Frame, values: Frame) -> Frame:
     """The surnames of the households tied to an account that several are, each from when tie and name were known."""
-    links = links_of(tables, spine)
-    ends = links.group_by("account").agg(first=nw.col("party_id").min(), last=nw.col("party_id").max())
-    links = links.join(ends.filter(nw.col("first") != nw.col("last")), on="account", how="semi")
-    links = tables.once("shared links", lambda: links)
+    everybody = links_of(tables, spine)
+    ends = everybody.group_by("account").agg(first=nw.col("party_id").min(), last=nw.col("party_id").max())
+    shared = everybody.join(ends.filter(nw.col("first") != nw.col("last")), on="account", how="semi")
+    links = tables.once("shared account links", lambda: shared)
     parties = links.select(household_id="party_id")
     rows = tables.touching("members", "household_id", parties, "account parties", ["household_id", "surname_tokens"])
     names = rows.select(party_id="household_id", named_at="known_at", word="surname_tokens").explode("word")

@@ -7,8 +7,6 @@ So loading a year at once or day by day gives the same changes.
 
 from __future__ import annotations
 
-import duckdb
-
 from pipeline.casts import text
 from pipeline.lake import SCHEMAS, Lake, Load
 from pipeline.session import Session
@@ -75,8 +73,8 @@ CREATE OR REPLACE TEMP TABLE new_derived AS
     WHERE b.payee_id IS NOT NULL OR s.seen_at > CAST($begin AS TIMESTAMP) + to_days($after_days)
 """
 
-# Claims are many: those of payees that claims tell something about are read once. Of few payees by name: a file tells
-# from which payee to which each of its parts goes, and most parts are not read.
+# Claims are many: those of payees that claims tell something about are read once. From files, those of few payees by
+# name: a file tells from which payee to which each of its parts goes, and most parts are not read.
 FIND_TOLD = """
 CREATE OR REPLACE TEMP TABLE told_by_claims AS
     SELECT payee_id FROM new_derived UNION SELECT payee_id FROM new_announced WHERE member_id IS NULL
@@ -225,19 +223,19 @@ def _compute(session: Session, loads: list[Load], fresh: list[Load]) -> None:
     con.execute(READ_PAID_ACCOUNTS)
     con.execute(DERIVE_NEW, {"begin": _data_begin(session, loads), "after_days": params.observe.derived_after_days})
     con.execute(FIND_TOLD)
-    con.execute(READ_CLAIMS.format(payees=_told(con)))
+    con.execute(READ_CLAIMS.format(payees=_told(session)))
     for statement in (FIND_TYPES, UNITE, FIND_HOUSEHOLDS, FIND_MEMBERS, RESOLVE):
         con.execute(statement)
     con.execute(SUPERSEDE.format(columns=columns), {"within_days": params.observe.announced_within_days})
     con.execute(UNITE_OUTPUT.format(columns=columns))
 
 
-def _told(con: duckdb.DuckDBPyConnection) -> str:
+def _told(session: Session) -> str:
     """SQL of the payees whose claims are read."""
-    payees = con.execute(f"FROM told_by_claims ORDER BY payee_id LIMIT {FEW_PAYEES + 1}").fetchall()
-    if 0 < len(payees) <= FEW_PAYEES:
-        return ", ".join(text(payee) for (payee,) in payees)
-    return "FROM told_by_claims"
+    payees = session.con.execute(f"FROM told_by_claims ORDER BY payee_id LIMIT {FEW_PAYEES + 1}").fetchall()
+    if "claims" in session.held.files or not 0 < len(payees) <= FEW_PAYEES:
+        return "FROM told_by_claims"
+    return ", ".join(text(payee) for (payee,) in payees)
 
 
 def _data_begin(session: Session, loads: list[Load]) -> object:

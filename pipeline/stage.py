@@ -168,7 +168,7 @@ def stage(
     for source in sources:
         _create(con, relation(source.table), source.table)
     seen = _read_together(con, sources, limits)
-    return list(side_by_side(con, lambda own, of: _staged(own, of, day, seen[of.table.name], erased), sources))
+    return [_staged(con, source, day, seen[source.table.name], erased) for source in sources]
 
 
 def _staged(

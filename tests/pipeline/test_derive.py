@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline import derive as derivation
+from pipeline import held
 from pipeline.derive import derive
 from pipeline.session import Session
 from tests.lake_rows import Row, evening, lake_session, put
@@ -18,9 +19,11 @@ from tests.lake_rows import Row, evening, lake_session, put
 BEGIN = "2024-01-01"
 
 
-@pytest.fixture(params=[1_000, 0], ids=["payees by name", "payees joined"])
+@pytest.fixture(params=["held", "by name", "joined"])
 def session(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
-    monkeypatch.setattr(derivation, "FEW_PAYEES", request.param)
+    """Claims read from memory, and from their files for few payees and for many."""
+    monkeypatch.setattr(held, "LARGEST_BYTES", 2**20 if request.param == "held" else 0)
+    monkeypatch.setattr(derivation, "FEW_PAYEES", 0 if request.param == "joined" else 1_000)
     with lake_session(tmp_path) as opened:
         yield opened
 
