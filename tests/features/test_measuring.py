@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import random
+from collections import Counter
 from datetime import datetime, timedelta
 
 import duckdb
+import narwhals as nw
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,8 +17,10 @@ from pandas.testing import assert_frame_equal
 
 from features import FEATURES
 from features.engine import DuckEngine
-from features.spine import calendar, names
-from features.versions import USES
+from features.registry import PARTS
+from features.sources import Stream
+from features.spine import calendar, names, open_changes
+from features.versions import USES, Tables
 from tests.worlds import Row, fill, measure_open, night, pandas_engine
 
 NIGHTS = ("2024-05-01", "2024-06-15")
@@ -170,6 +174,25 @@ def test_many_nights_in_one_pass_equal_one_by_one(measured_world, seed):
     apart = pd.concat([measured_world(tables, day) for day in NIGHTS])
     in_order = apart.sort_values(["change_id", "as_of"]).reset_index(drop=True)
     assert_frame_equal(together, in_order, check_dtype=False)
+
+
+def test_a_change_that_has_a_streams_key_is_among_its_events():
+    """So on a key with a single event there are no others to count, and it is left out."""
+    streams = {f.source for f in (PARTS | FEATURES).values() if isinstance(f.source, Stream)}
+    asked_of = Counter()
+    for seed in range(5):
+        with duckdb.connect(config={"threads": 1}) as con:
+            con.execute("SET TimeZone = 'UTC'")
+            fill(con, world(seed))
+            engine = DuckEngine(con)
+            tables = Tables(engine)
+            spine = open_changes(tables, [night(day) for day in NIGHTS], 180)
+            for stream in streams:
+                asked = spine.filter(~nw.col(stream.key).is_null()).select(key=stream.key, own=stream.own)
+                asked_of[stream] += len(engine.collect(asked))
+                events = stream.events(tables, spine).select("key", "own")
+                assert engine.collect(asked.join(events, on=["key", "own"], how="anti")).empty, stream.name
+    assert all(asked_of[stream] for stream in streams)
 
 
 @given(seed=st.integers(0, 10**6))
