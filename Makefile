@@ -57,10 +57,10 @@ lock: setup  ## resolve the dependencies anew: hashes, no index addresses
 		--python-version 3.11 --output-file requirements.lock --quiet
 
 docs: setup  ## the generated pages
-	$(BIN)/python -m features.docs > .docs.part && mv .docs.part docs/features.md
-	$(BIN)/python -m pipeline.input_docs
-	$(BIN)/python -m pipeline.check_docs
-	$(BIN)/python -m triage.access_docs
+	$(BIN)/python -m payeewatch.features.docs > .docs.part && mv .docs.part docs/features.md
+	$(BIN)/python -m payeewatch.pipeline.pages.inputs
+	$(BIN)/python -m payeewatch.pipeline.pages.checks
+	$(BIN)/python -m payeewatch.triage.access.docs
 
 bench: setup  ## speed and memory of a night, beside a lower bound and a plain version, and of the reviewers' application
 	$(BIN)/python -m benchmarks.night

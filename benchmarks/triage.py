@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import requests
 
-from pipeline.settings import Settings
+from payeewatch.pipeline.home.settings import Settings
 from tests.on_postgresql import running
 
 DEMO, KEYS = Path("demo"), Path(".demo/keys.json")
@@ -75,7 +75,7 @@ def _home(folder: Path) -> Settings:
 
 
 def measure(home: Settings, asked: argparse.Namespace) -> None:
-    from triage.cli import start
+    from payeewatch.commands.review import start
 
     start(home)
     began = time.perf_counter()
@@ -101,9 +101,9 @@ def fill(home: Settings, flags: int, records: int) -> None:
     """The nights as published, then flags after their likeness and a long log."""
     from django.db import connection, transaction
 
-    from triage import audit
-    from triage.models import AuditRecord, Evidence, Flag
-    from triage.publish import publish, unpublished
+    from payeewatch.triage.exchange.import_night import publish, unpublished
+    from payeewatch.triage.models import AuditRecord, Evidence, Flag
+    from payeewatch.triage.records import audit
 
     for night in unpublished(home):
         publish(home, night)
@@ -151,7 +151,7 @@ def sign_in(reviewers: int) -> list[dict[str, str]]:
     """Reviewers with their session's cookie."""
     from django.test import Client
 
-    from triage.models import User
+    from payeewatch.triage.models import User
 
     found = []
     for number in range(reviewers):
@@ -167,7 +167,7 @@ def serving() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """The product's own server."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    words = [PYTHON, "-m", "pipeline.cli", "triage", "--port", str(port)]
+    words = [PYTHON, "-m", "payeewatch", "triage", "--port", str(port)]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         address = f"http://127.0.0.1:{port}"
         try:
@@ -202,7 +202,7 @@ def _reviewer(
     address: str, cookies: dict[str, str], flags: list[str], until: float, took: dict[str, list[float]]
 ) -> None:
     """The queue, a flag of it, a verdict; one request a second."""
-    from triage.reasons import BenignReason, EvidenceKind
+    from payeewatch.triage.verdict_codes import BenignReason, EvidenceKind
 
     with requests.Session() as browser:
         browser.cookies.update(cookies)
@@ -236,7 +236,7 @@ def _field(page: str, name: str) -> str:
 
 def published(home: Settings) -> float:
     """Seconds to publish a night of many flags, from its files to its commit."""
-    from triage.publish import publish
+    from payeewatch.triage.exchange.import_night import publish
 
     night = LAST + timedelta(days=1)
     flags = pq.read_table(home.folder("flags") / f"{LAST}.parquet")

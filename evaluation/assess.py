@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evaluation.controls import controls
-from evaluation.exceedance import exceedances
-from evaluation.figures import (
+from payeewatch.evaluation.controls import controls
+from payeewatch.evaluation.exceedance import exceedances
+from payeewatch.evaluation.figures import (
     Board,
     Costs,
     average_precision,
@@ -24,11 +24,11 @@ from evaluation.figures import (
     first_flags,
     queue_flags,
 )
-from evaluation.replay import Detector, Replay, replay
-from evaluation.stability import Stability
-from evaluation.truth import Truth, read_decided
-from pipeline.flag import expected_loss_cents
-from pipeline.session import Session
+from payeewatch.evaluation.replay import Detector, Replay, replay
+from payeewatch.evaluation.stability import Stability
+from payeewatch.evaluation.truth import Truth, read_decided
+from payeewatch.pipeline.night.queues import expected_loss_cents
+from payeewatch.pipeline.session import Session
 
 CAPACITIES = (0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
 MODEL, MODEL_LOSS, QUEUE = "payeewatch", "payeewatch, by expected loss", "payeewatch, as queued"

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evaluation.replay import Replay
-from pipeline.files import replace_whole, write_json
-from pipeline.session import Session
-from pipeline.train import NOT_HONEST
+from payeewatch.evaluation.replay import Replay
+from payeewatch.pipeline.home.files import replace_whole, write_json
+from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.training.fit import NOT_HONEST
 
 LATEST_VERDICTS = """
 SELECT change_id, verdict, min(known_at) OVER (PARTITION BY change_id) AS first_known_at FROM outcomes

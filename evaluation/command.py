@@ -7,13 +7,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from evaluation.assess import MODEL, QUEUE, Plan
-from evaluation.evaluate import evaluate_home, evaluate_worlds, report
-from evaluation.figures import Costs
-from evaluation.own_outcomes import OwnOutcomes, own_outcomes
-from pipeline.files import write_json
-from pipeline.session import opened, progress
-from pipeline.settings import Settings
+from payeewatch.evaluation.assess import MODEL, QUEUE, Plan
+from payeewatch.evaluation.evaluate import evaluate_home, evaluate_worlds, report
+from payeewatch.evaluation.figures import Costs
+from payeewatch.evaluation.own_outcomes import OwnOutcomes, own_outcomes
+from payeewatch.pipeline.home.files import write_json
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.session import opened, progress
 
 LAST_DAY = date(2024, 9, 29)
 """Of the synthetic insurers' data."""

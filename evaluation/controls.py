@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evaluation.replay import Detector
+from payeewatch.evaluation.replay import Detector
 
 Floats = NDArray[np.float64]
 
@@ -205,7 +205,7 @@ def controls(seed: int) -> list[Detector]:
 
 def feature_names(frame: pd.DataFrame) -> list[str]:
     """The features among a measured frame's columns."""
-    from features import FEATURES
+    from payeewatch.features import FEATURES
 
     return [name for name in FEATURES if name in frame]
 

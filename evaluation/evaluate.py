@@ -8,19 +8,19 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from evaluation.assess import QUEUE, Assessment, Plan, assess
-from evaluation.controls import Supervised
-from evaluation.page import page
-from evaluation.replay import Detector
-from evaluation.summary import Worlds, summary
-from evaluation.truth import read_truth
-from evaluation.worlds import World, entered, known_tiers, learned, make
-from pipeline import model_store
-from pipeline.errors import InputMissing
-from pipeline.files import write_json, write_text
-from pipeline.loading import load_until
-from pipeline.session import Session
-from pipeline.settings import Settings
+from payeewatch.evaluation.assess import QUEUE, Assessment, Plan, assess
+from payeewatch.evaluation.controls import Supervised
+from payeewatch.evaluation.page import page
+from payeewatch.evaluation.replay import Detector
+from payeewatch.evaluation.summary import Worlds, summary
+from payeewatch.evaluation.truth import read_truth
+from payeewatch.evaluation.worlds import World, entered, known_tiers, learned, make
+from payeewatch.pipeline.detector import registry
+from payeewatch.pipeline.home.errors import InputMissing
+from payeewatch.pipeline.home.files import write_json, write_text
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.loading import load_until
+from payeewatch.pipeline.session import Session
 
 EXPERIMENT = "payeewatch-evaluation"
 RANKED = ("average_precision", "lift")
@@ -72,7 +72,7 @@ def report(settings: Settings, out: Path, worlds: Worlds, title: str, command: s
     write_text(files[0], page(told))
     write_json(files[1], told)
     metrics = {name: value for tier, part in tiers.items() for name, value in _metrics(tier, part)}
-    model_store.log_run(settings, EXPERIMENT, title, metrics, files)
+    registry.log_run(settings, EXPERIMENT, title, metrics, files)
     return told
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.settings import Params
+from payeewatch.pipeline.home.settings import Params
 
 LEVELS = (0.05, 0.01, 0.001)
 CONFIDENCE = 0.95

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evaluation.truth import Truth
-from pipeline.settings import Params
+from payeewatch.evaluation.truth import Truth
+from payeewatch.pipeline.home.settings import Params
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -15,13 +15,13 @@ from typing import Any
 
 import pandas as pd
 
-from evaluation.exceedance import interval
-from pipeline.errors import InputMissing
-from pipeline.flag import WhyNot
-from pipeline.runs import published_nights, read_run
-from pipeline.session import Session
-from pipeline.train import NOT_HONEST
-from pipeline.training import VERDICTS
+from payeewatch.evaluation.exceedance import interval
+from payeewatch.pipeline.home.errors import InputMissing
+from payeewatch.pipeline.home.runs import published_nights, read_run
+from payeewatch.pipeline.night.queues import WhyNot
+from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.training.fit import NOT_HONEST
+from payeewatch.pipeline.training.training import VERDICTS
 
 HONEST = frozenset({"benign", "data_error"})
 BELOW_THE_CUT = frozenset({str(WhyNot.FLOOR), str(WhyNot.CAPACITY)})

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from evaluation.assess import MODEL, MODEL_LOSS, QUEUE
-from evaluation.exceedance import ALL, LEVELS, NEW
-from pipeline import charts
-from pipeline.charts import Part
+from payeewatch.evaluation.assess import MODEL, MODEL_LOSS, QUEUE
+from payeewatch.evaluation.exceedance import ALL, LEVELS, NEW
+from payeewatch.pipeline.home import charts
+from payeewatch.pipeline.home.charts import Part
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -22,7 +22,12 @@ def page(told: Told) -> str:
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     made = Environment(
-        loader=ChoiceLoader([PackageLoader("evaluation", "templates"), PackageLoader("pipeline", "templates")]),
+        loader=ChoiceLoader(
+            [
+                PackageLoader("payeewatch.evaluation", "templates"),
+                PackageLoader("payeewatch.pipeline.report", "templates"),
+            ]
+        ),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

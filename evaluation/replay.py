@@ -18,16 +18,16 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from pipeline.flag import Queues, flag
-from pipeline.focus import focus
-from pipeline.measure import measure_past
-from pipeline.model import Model
-from pipeline.score import score
-from pipeline.session import Session
-from pipeline.settings import Params
-from pipeline.standing import Standing
-from pipeline.together import Seen, Together
-from pipeline.training import fit, known_verdicts
+from payeewatch.pipeline.changes.batch import Seen, Together
+from payeewatch.pipeline.changes.context import Standing
+from payeewatch.pipeline.changes.measure import measure_past
+from payeewatch.pipeline.changes.scope import focus
+from payeewatch.pipeline.detector.model import Model
+from payeewatch.pipeline.detector.score import score
+from payeewatch.pipeline.home.settings import Params
+from payeewatch.pipeline.night.queues import Queues, flag
+from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.training.training import fit, known_verdicts
 
 CHUNK_NIGHTS = 15
 """Nights measured in one pass, at most: it bounds the memory, not the answer."""

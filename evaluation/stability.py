@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evaluation.replay import Training
-from pipeline.model import Model
-from pipeline.session import Session
-from pipeline.training import fit
+from payeewatch.evaluation.replay import Training
+from payeewatch.pipeline.detector.model import Model
+from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.training.training import fit
 
 TOPS = (20, 100)
 OTHER_SEEDS = (1,)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from evaluation.assess import MODEL
+from payeewatch.evaluation.assess import MODEL
 
 MEASURES = (
     "precision", "recall", "prevented_euros", "prevented_share", "before_first_payment_share", "days_to_flag",
@@ -114,7 +114,7 @@ def _pooled(frame: pd.DataFrame, kind: str) -> list[dict[str, Any]]:
 
 
 def _calibration(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    from evaluation.exceedance import interval
+    from payeewatch.evaluation.exceedance import interval
 
     if frame.empty:
         return []

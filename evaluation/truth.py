@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
-from pipeline.errors import InputMissing, InputRefused
+from payeewatch.pipeline.home.errors import InputMissing, InputRefused
 
 NEEDED = {"change_id", "payee_id", "account", "cause", "is_fraud"}
 UNTOLD = "not in the truth"

@@ -19,14 +19,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evaluation.truth import Truth, read_truth
-from pipeline.files import write_json
-from pipeline.loading import load_until
-from pipeline.measure import measure_past
-from pipeline.session import Session, opened
-from pipeline.settings import Settings
-from pipeline.tokens import Keys
-from pipeline.training import read_frame, save_frame
+from payeewatch.evaluation.truth import Truth, read_truth
+from payeewatch.pipeline.changes.measure import measure_past
+from payeewatch.pipeline.home.files import write_json
+from payeewatch.pipeline.home.keys import Keys
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.loading import load_until
+from payeewatch.pipeline.session import Session, opened
+from payeewatch.pipeline.training.training import read_frame, save_frame
 
 DROPS = 8
 """Daily drops after the history. Nights are replayed within the history too, which is loaded as it became known."""
@@ -68,7 +68,7 @@ def _code() -> str:
 
 def known_tiers() -> list[str]:
     """The simulator's tiers that are one insurer each."""
-    from simulator.tiers import TIERS
+    from payeewatch.simulator.tiers import TIERS
 
     return [name for name, tier in TIERS.items() if tier.insurers == 1]
 
@@ -79,7 +79,7 @@ def make(world: World, ours: Settings) -> None:
     if note.exists() and json.loads(note.read_text(encoding="utf-8")) == world.described():
         return
     shutil.rmtree(world.folder, ignore_errors=True)
-    import simulator
+    from payeewatch import simulator
 
     simulator.simulate(
         world.folder / "home", members=world.members, days=world.days, end=world.end, seed=world.seed,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import narwhals as nw
 from narwhals import Expr
 
-from features.engine import DAY, Frame
-from features.formulas import Aggregate, Between, Row, count, if_else, yes_no
-from features.registry import Family, Lens, Missing, Suspicious, Unit
-from features.sources import CHANGE, Relation
-from features.streams import CHANGES_BY_BANK, CHANGES_BY_BANK_MOVE, CHANGES_BY_COUNTRY, share_surprise
-from features.versions import NEVER, Tables
+from payeewatch.features.engine import DAY, Frame
+from payeewatch.features.formulas import Aggregate, Between, Row, count, if_else, yes_no
+from payeewatch.features.registry import Family, Lens, Missing, Suspicious, Unit
+from payeewatch.features.sources import CHANGE, Relation
+from payeewatch.features.streams import CHANGES_BY_BANK, CHANGES_BY_BANK_MOVE, CHANGES_BY_COUNTRY, share_surprise
+from payeewatch.features.versions import NEVER, Tables
 
 family = Family(__name__, __doc__, Lens.REQUEST)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from narwhals import Expr, min_horizontal
 
-from features.engine import DAY
-from features.formulas import Aggregate, Between, Row, count, if_else, level, ratio, yes_no
-from features.registry import Family, Lens, Missing, Suspicious, Unit
-from features.relations import OTHER_CHANGE
-from features.sources import CHANGE
-from features.streams import CHANGES_BY_ACTOR, CHANGES_BY_CHANNEL, EVERY_CHANGE, share_surprise
+from payeewatch.features.engine import DAY
+from payeewatch.features.formulas import Aggregate, Between, Row, count, if_else, level, ratio, yes_no
+from payeewatch.features.registry import Family, Lens, Missing, Suspicious, Unit
+from payeewatch.features.relations import OTHER_CHANGE
+from payeewatch.features.sources import CHANGE
+from payeewatch.features.streams import CHANGES_BY_ACTOR, CHANGES_BY_CHANNEL, EVERY_CHANGE, share_surprise
 
 family = Family(__name__, __doc__, Lens.REQUEST)
 

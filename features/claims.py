@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from narwhals import Expr, coalesce, lit
 
-from features.engine import DAY
-from features.formulas import Aggregate, Row, count, distinct, largest, ratio, total
-from features.registry import Family, Lens, Missing, Suspicious, Unit
-from features.relations import CLAIM
-from features.sources import CHANGE
+from payeewatch.features.engine import DAY
+from payeewatch.features.formulas import Aggregate, Row, count, distinct, largest, ratio, total
+from payeewatch.features.registry import Family, Lens, Missing, Suspicious, Unit
+from payeewatch.features.relations import CLAIM
+from payeewatch.features.sources import CHANGE
 
 family = Family(__name__, __doc__, Lens.CLAIMS)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from narwhals import Expr
 
-from features.engine import DAY
-from features.formulas import Aggregate, Row, count, distinct, largest, level, smallest, yes_no
-from features.registry import Family, Lens, Missing, Suspicious, Unit
-from features.relations import MEMBER
-from features.sources import CHANGE, Relation
+from payeewatch.features.engine import DAY
+from payeewatch.features.formulas import Aggregate, Row, count, distinct, largest, level, smallest, yes_no
+from payeewatch.features.registry import Family, Lens, Missing, Suspicious, Unit
+from payeewatch.features.relations import MEMBER
+from payeewatch.features.sources import CHANGE, Relation
 
 family = Family(__name__, __doc__, Lens.REQUEST)
 

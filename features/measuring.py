@@ -10,11 +10,11 @@ from collections.abc import Collection, Mapping
 
 import narwhals as nw
 
-from features.engine import Frame
-from features.formulas import Aggregate, Between, How
-from features.registry import FEATURES, PARTS, Feature, Missing, Unit
-from features.sources import CHANGE, Relation, Source, Stream
-from features.versions import Tables
+from payeewatch.features.engine import Frame
+from payeewatch.features.formulas import Aggregate, Between, How
+from payeewatch.features.registry import FEATURES, PARTS, Feature, Missing, Unit
+from payeewatch.features.sources import CHANGE, Relation, Source, Stream
+from payeewatch.features.versions import Tables
 
 IDENTITY = ("change_id", "as_of", "payee_id", "is_provider", "derived", "age_days", "channel")
 """What a measured row says of itself, before its features."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from narwhals import Expr, max_horizontal
 
-from features.formulas import Aggregate, Row, count, ratio, total
-from features.registry import Family, Lens, Missing, Suspicious, Unit
-from features.relations import CLAIM_THEN, PAYMENT, PAYMENT_THEN
-from features.sources import CHANGE
+from payeewatch.features.formulas import Aggregate, Row, count, ratio, total
+from payeewatch.features.registry import Family, Lens, Missing, Suspicious, Unit
+from payeewatch.features.relations import CLAIM_THEN, PAYMENT, PAYMENT_THEN
+from payeewatch.features.sources import CHANGE
 
 family = Family(__name__, __doc__, Lens.CLAIMS)
 

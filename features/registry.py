@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from features.formulas import Formula, Row
-from features.sources import Source
+from payeewatch.features.formulas import Formula, Row
+from payeewatch.features.sources import Source
 
 
 class Unit(StrEnum):

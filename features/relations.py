@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import narwhals as nw
 
-from features.engine import DAY, Frame
-from features.formulas import Row
-from features.sources import Relation
-from features.spine import all_changes
-from features.versions import Tables
+from payeewatch.features.engine import DAY, Frame
+from payeewatch.features.formulas import Row
+from payeewatch.features.sources import Relation
+from payeewatch.features.spine import all_changes
+from payeewatch.features.versions import Tables
 
 
 def _claim_columns(claim: Row, change: Row) -> dict[str, nw.Expr]:

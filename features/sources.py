@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import narwhals as nw
 
-from features.engine import Frame
-from features.formulas import Row
-from features.versions import Tables, visible
+from payeewatch.features.engine import Frame
+from payeewatch.features.formulas import Row
+from payeewatch.features.versions import Tables, visible
 
 Columns = Callable[[Row, Row], dict[str, nw.Expr]]
 """(a row of the relation, the change) -> further columns of the relation."""

@@ -13,8 +13,8 @@ from datetime import UTC, date, datetime, time
 import narwhals as nw
 import pyarrow as pa
 
-from features.engine import DAY, Frame
-from features.versions import NEVER, SERIAL, Tables, first_versions, visible
+from payeewatch.features.engine import DAY, Frame
+from payeewatch.features.versions import NEVER, SERIAL, Tables, first_versions, visible
 
 WAVE_DAYS = 15
 """A surge between two banks is looked for until this long after a change became known."""

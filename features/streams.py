@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import narwhals as nw
 
-from features.engine import Frame
-from features.formulas import ratio
-from features.sources import Stream
-from features.spine import all_changes
-from features.versions import Tables, first_versions
+from payeewatch.features.engine import Frame
+from payeewatch.features.formulas import ratio
+from payeewatch.features.sources import Stream
+from payeewatch.features.spine import all_changes
+from payeewatch.features.versions import Tables, first_versions
 
 
 def _changes_by(key: str, own: str) -> Callable[[Tables, Frame], Frame]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from narwhals import Expr, coalesce, max_horizontal
 
-from features.engine import DAY
-from features.formulas import Aggregate, Row, count, if_else, largest, yes_no
-from features.registry import Family, Lens, Missing, Suspicious, Unit
-from features.relations import CLAIM, MEMBER
-from features.sources import CHANGE
-from features.web_account import WEB_EVENT
+from payeewatch.features.engine import DAY
+from payeewatch.features.formulas import Aggregate, Row, count, if_else, largest, yes_no
+from payeewatch.features.registry import Family, Lens, Missing, Suspicious, Unit
+from payeewatch.features.relations import CLAIM, MEMBER
+from payeewatch.features.sources import CHANGE
+from payeewatch.features.web_account import WEB_EVENT
 
 family = Family(__name__, __doc__, Lens.REQUEST)
 

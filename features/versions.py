@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import narwhals as nw
 
-from features.engine import Engine, Frame
+from payeewatch.features.engine import Engine, Frame
 
 NEVER = 2**62
 """Later than any instant."""

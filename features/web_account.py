@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from narwhals import Expr
 
-from features.engine import DAY
-from features.formulas import Aggregate, Row, count, yes_no
-from features.registry import Family, Lens, Missing, Suspicious, Unit
-from features.sources import CHANGE, Relation
+from payeewatch.features.engine import DAY
+from payeewatch.features.formulas import Aggregate, Row, count, yes_no
+from payeewatch.features.registry import Family, Lens, Missing, Suspicious, Unit
+from payeewatch.features.sources import CHANGE, Relation
 
 family = Family(__name__, __doc__, Lens.REQUEST)
 

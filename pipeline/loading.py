@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import date
 
-from pipeline.derive import derive
-from pipeline.ingest import ingest
-from pipeline.lake import Load
-from pipeline.link import link
-from pipeline.lists import load_lists
-from pipeline.session import Session
-from pipeline.vault import purge_quarantined
+from payeewatch.pipeline.breaches.lists import load_lists
+from payeewatch.pipeline.breaches.match import link
+from payeewatch.pipeline.changes.derive import derive
+from payeewatch.pipeline.home.vault import purge_quarantined
+from payeewatch.pipeline.ingest.ingest import ingest
+from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.store.lake import Load
 
 
 def load_until(session: Session, until: date) -> list[Load]:

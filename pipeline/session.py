@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
-from pipeline import tokens
-from pipeline.errors import AnotherNight, StoreError
-from pipeline.held import Held
-from pipeline.lake import WORK, Lake
-from pipeline.runs import last_published
-from pipeline.settings import Settings
-from pipeline.tokens import Keys
+from payeewatch.pipeline.home import keys as tokens
+from payeewatch.pipeline.home.errors import AnotherNight, StoreError
+from payeewatch.pipeline.home.keys import Keys
+from payeewatch.pipeline.home.runs import last_published
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.store.lake import WORK, Lake
+from payeewatch.pipeline.store.lake_cache import Held
 
 if TYPE_CHECKING:
-    from pipeline.model import Model
+    from payeewatch.pipeline.detector.model import Model
 
 UNFINISHED = "erasing.json"
 """Below the lake: a person's erasure that was begun; whoever writes next finishes it."""
@@ -107,8 +107,8 @@ def opened(settings: Settings, *, writing: bool = True) -> Iterator[Session]:
         tokens.register(con, keys)
         session = Session(settings, keys, lake, con)
         if (lake.root / UNFINISHED).exists():
-            from pipeline.erase import resume
-            from pipeline.withdraw import alone
+            from payeewatch.pipeline.privacy.erase import resume
+            from payeewatch.pipeline.privacy.redact import alone
 
             with alone(settings):
                 resume(session)

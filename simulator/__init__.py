@@ -1,5 +1,5 @@
 """A synthetic insurer: honest life, look-alikes and fraud campaigns, with the truth kept apart."""
 
-from simulator.insurer import simulate
+from payeewatch.simulator.insurer import simulate
 
 __all__ = ["simulate"]

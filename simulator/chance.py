@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from simulator.text import scattered
+from payeewatch.simulator.text import scattered
 
 NEVER = 2**30
 """A day that does not come."""

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from simulator import parameters as p
-from simulator.company import Company
-from simulator.drops import Inbox
-from simulator.files import TableFile
-from simulator.lists import write_lists
-from simulator.rows import Insurer
-from simulator.text import dates
-from simulator.tiers import TIERS, Tier
-from simulator.truth import write_truth
+from payeewatch.simulator import parameters as p
+from payeewatch.simulator.output.drops import Inbox
+from payeewatch.simulator.output.files import TableFile
+from payeewatch.simulator.output.lists import write_lists
+from payeewatch.simulator.output.rows import Insurer
+from payeewatch.simulator.output.truth import write_truth
+from payeewatch.simulator.text import dates
+from payeewatch.simulator.tiers import TIERS, Tier
+from payeewatch.simulator.world import Company
 
 
 def simulate(
@@ -40,7 +40,7 @@ def simulate(
         end: the day of the last drop.
         seed: the same seed gives the same bytes.
         truth: a folder outside what PayeeWatch reads; `out`/truth when not given.
-        tier: how hard the world is, by name (`simulator.tiers.TIERS`) or as a whole.
+        tier: how hard the world is, by name (`payeewatch.simulator.tiers.TIERS`) or as a whole.
         size: any other field of `parameters.Size`.
 
     Returns:

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from simulator.company import Company, Decision
-from simulator.files import TableFile
-from simulator.insurer import open_inbox, write_beside
-from simulator.text import choice, instants
-from simulator.tiers import TIERS, Tier
-from simulator.truth import losses, write_truth
+from payeewatch.simulator.insurer import open_inbox, write_beside
+from payeewatch.simulator.output.files import TableFile
+from payeewatch.simulator.output.truth import losses, write_truth
+from payeewatch.simulator.text import choice, instants
+from payeewatch.simulator.tiers import TIERS, Tier
+from payeewatch.simulator.world import Company, Decision
 
 VERDICTS = {"block": "confirmed_fraud", "release": "benign"}
 

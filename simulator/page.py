@@ -1,4 +1,4 @@
-"""One page that shows a world beside what is published: `python -m simulator.page OUT.html`."""
+"""One page that shows a world beside what is published: `python -m payeewatch.simulator.page OUT.html`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from simulator.figures import Figure, Home, figures
-from simulator.insurer import simulate
-from simulator.tiers import TIERS
+from payeewatch.simulator.figures import Figure, Home, figures
+from payeewatch.simulator.insurer import simulate
+from payeewatch.simulator.tiers import TIERS
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1c2733; }

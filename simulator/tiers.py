@@ -1,4 +1,4 @@
-"""Named worlds, from easy to hard. Every other figure is in `simulator.parameters`."""
+"""Named worlds, from easy to hard. Every other figure is in `payeewatch.simulator.parameters`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from simulator import parameters as p
+from payeewatch.simulator import parameters as p
 
 LIFE, FRAUD = p.Life(), p.Fraud()
 BIG = p.Size(members=100_000, days=425, drops=122, change_factor=1.0, form="parquet", least_cases=0)

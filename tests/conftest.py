@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-import simulator
-from pipeline.cli import main
+from payeewatch import simulator
+from payeewatch.__main__ import main
 
 HISTORY = date(2024, 9, 22)
 NIGHTS = (date(2024, 9, 23), date(2024, 9, 24), date(2024, 9, 25))

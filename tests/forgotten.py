@@ -60,7 +60,7 @@ def shell(home: Home, *words: str, code: str = "") -> subprocess.CompletedProces
         "PAYEEWATCH_HOME": str(home.path), "PAYEEWATCH_KEY_FILE": str(home.key_file),
         "PAYEEWATCH_NOW": "2024-09-26T07:00",
     }  # fmt: skip
-    told = [sys.executable, "-c", code] if code else [sys.executable, "-m", "pipeline.cli", *words]
+    told = [sys.executable, "-c", code] if code else [sys.executable, "-m", "payeewatch", *words]
     done = subprocess.run(told, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
     return done
@@ -68,15 +68,15 @@ def shell(home: Home, *words: str, code: str = "") -> subprocess.CompletedProces
 
 REVIEW = f'''
 from pathlib import Path
-from pipeline.settings import Settings
-from triage.cli import start
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.commands.review import start
 settings = Settings.load()
 start(settings)
 from triage import audit, clock
-from triage.models import Attachment, Decision, Evidence, Flag, Note, SavedFilter, Step, User
-from triage.desk import perform
-from triage.publish import publish, unpublished
-from triage.search import search
+from payeewatch.triage.models import Attachment, Decision, Evidence, Flag, Note, SavedFilter, Step, User
+from payeewatch.triage.work.workflow import perform
+from payeewatch.triage.exchange.import_night import publish, unpublished
+from payeewatch.triage.work.search import search
 from uuid import uuid4
 for night in unpublished(settings):
     publish(settings, night)
@@ -107,22 +107,22 @@ evidence.save()
 """A reviewer reads, notes, attaches and judges; somebody else's evidence names the person too."""
 
 VERIFY = """
-from pipeline.settings import Settings
-from triage.cli import start
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.commands.review import start
 start(Settings.load())
 from triage import audit
-from triage.models import Flag, Note, Tombstone, User
-from triage.publish import unpublished
+from payeewatch.triage.models import Flag, Note, Tombstone, User
+from payeewatch.triage.exchange.import_night import unpublished
 kinds = sorted(set(Tombstone.objects.values_list("kind", flat=True)))
 print([list(audit.verify().findings), unpublished(Settings.load())], kinds)
 print("notes", Note.objects.count(), [note.text for note in Note.objects.all()])
 """
 
 SHOWN = """
-from pipeline.settings import Settings
-from triage.cli import start
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.commands.review import start
 start(Settings.load())
-from triage.models import Evidence, Flag
+from payeewatch.triage.models import Evidence, Flag
 print(list(Evidence.objects.values_list("body", flat=True)))
 print(list(Flag.objects.values_list("exposed_on", "headline_reason")))
 """

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.session import Session, opened
-from pipeline.settings import Settings
-from pipeline.tables import DROP_TABLES
-from pipeline.tokens import Keys
+from payeewatch.pipeline.home.keys import Keys
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.session import Session, opened
+from payeewatch.pipeline.tables import DROP_TABLES
 
 Row = dict[str, Any]
 

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 
-from pipeline import tokens
-from pipeline.lake import SCHEMAS, VERSION_STEP, Lake, Load
-from pipeline.session import Session
-from pipeline.settings import DEFAULT_PARAMS, FOLDERS, Params, Settings
-from pipeline.tokens import Keys
+from payeewatch.pipeline.home import keys
+from payeewatch.pipeline.home.keys import Keys
+from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, FOLDERS, Params, Settings
+from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.store.lake import SCHEMAS, VERSION_STEP, Lake, Load
 
 Row = dict[str, object]
 PARAMS = Params.read(DEFAULT_PARAMS)
@@ -30,7 +30,7 @@ def lake_session(home: Path) -> Iterator[Session]:
     settings = Settings(home, home / "keys.json", PARAMS, DEFAULT_PARAMS, {name: home / name for name in FOLDERS})
     lake = Lake(home / "lake")
     with lake.connect(memory="500MB", threads=1) as con:
-        tokens.register(con, KEYS)
+        keys.register(con, KEYS)
         yield Session(settings, KEYS, lake, con)
 
 

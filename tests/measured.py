@@ -9,9 +9,9 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from pipeline.model import Model
-from pipeline.settings import DEFAULT_PARAMS, Params
-from pipeline.train import train
+from payeewatch.pipeline.detector.model import Model
+from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params
+from payeewatch.pipeline.training.fit import train
 
 AGES = (0, 2, 7, 21, 60, 120)
 LAST_DAY = date(2024, 6, 30)

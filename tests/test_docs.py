@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import errors, input_docs
-from pipeline.cli import main
-from pipeline.errors import PayeeWatchError
-from pipeline.settings import FOLDERS
-from pipeline.tables import DROP_TABLES, PEOPLE, REFERENCE_TABLES
-from triage import oidc
+from payeewatch.__main__ import main
+from payeewatch.pipeline.home import errors
+from payeewatch.pipeline.home.errors import PayeeWatchError
+from payeewatch.pipeline.home.settings import FOLDERS
+from payeewatch.pipeline.pages import inputs
+from payeewatch.pipeline.tables import DROP_TABLES, PEOPLE, REFERENCE_TABLES
+from payeewatch.triage.access import oidc
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -60,14 +61,14 @@ def test_the_running_page_has_every_folder_and_setting():
     source = "".join(path.read_text(encoding="utf-8") for path in sources)
     variables = set(re.findall(r"PAYEEWATCH_[A-Z]+(?:_[A-Z]+)*", source)) - {"PAYEEWATCH_"}
     variables |= {"DATABASE_URL", *re.findall(r'environ.get\("(PAYEEWATCH_TRIAGE_[A-Z]+)"', read("triage/settings.py"))}
-    variables |= {oidc.PREFIX + name for name in re.findall(r'PREFIX \+ "([A-Z_]+)"', read("triage/oidc.py"))}
+    variables |= {oidc.PREFIX + name for name in re.findall(r'PREFIX \+ "([A-Z_]+)"', read("triage/access/oidc.py"))}
     variables |= {oidc.PREFIX + name for name in ("ISSUER", *oidc.NEEDED)}
     assert [name for name in sorted(variables) if name not in page] == []
 
 
 def test_the_input_page_is_current():
     page = read("docs/input.md")
-    assert page == input_docs.with_tables(page), "run `python -m pipeline.input_docs`"
+    assert page == inputs.with_tables(page), "run `python -m payeewatch.pipeline.pages.inputs`"
 
 
 def test_the_input_page_has_every_column():
@@ -78,11 +79,11 @@ def test_the_input_page_has_every_column():
 
 def test_writing_the_tables_section_twice_changes_nothing():
     page = "before\n<!-- tables: by hand -->\nstale\n<!-- end of tables -->\nafter\n"
-    once = input_docs.with_tables(page)
+    once = inputs.with_tables(page)
     assert "stale" not in once
     assert once.startswith("before\n")
     assert once.endswith("after\n")
-    assert input_docs.with_tables(once) == once
+    assert inputs.with_tables(once) == once
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from triage.roles import Role
+from payeewatch.triage.roles import Role
 
 ROOT = Path(__file__).resolve().parent.parent
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")

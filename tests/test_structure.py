@@ -38,8 +38,8 @@ MAY_IMPORT = {
     "simulator": {"simulator"},
     "triage": {"pipeline", "triage"},
 }
-ALSO = {("pipeline.cli", "simulator"), ("pipeline.cli", "evaluation"), ("pipeline.cli", "triage"),
-        ("pipeline.forgetting", "triage")}  # fmt: skip
+ALSO = {("payeewatch.commands.nights", "simulator"), ("payeewatch.commands.nights", "evaluation"), ("payeewatch.commands.nights", "triage"),
+        ("payeewatch.commands.people", "triage")}  # fmt: skip
 """What `payeewatch simulate`, `evaluate`, `backtest`, `triage`, `purge` and `person` need."""
 
 TRIAGE_READS = {
@@ -59,54 +59,54 @@ TRIAGE_READS = {
 """What of the pipeline the reviewers' application may use: what was published, and never the lake."""
 
 EXERCISED_BY = {
-    "features.docs": "features/test_registry.py",
-    "features.formulas": "features/test_measuring.py",
-    "features.relations": "features/test_measuring.py",
-    "features.sources": "features/test_measuring.py",
-    "features.streams": "features/test_measuring.py",
-    "features.versions": "features/test_measuring.py",
-    "pipeline.casts": "pipeline/test_read.py",
-    "pipeline.check_docs": "pipeline/test_checks.py",
-    "pipeline.command": "pipeline/test_cli.py",
-    "pipeline.errors": "test_docs.py",
-    "pipeline.input_docs": "test_docs.py",
-    "pipeline.lake_rows": "pipeline/test_history.py",
-    "pipeline.lenses": "pipeline/test_model.py",
-    "pipeline.loading": "pipeline/test_night.py",
-    "pipeline.people": "pipeline/test_lists.py",
-    "pipeline.people_rejected": "pipeline/test_lists.py",
-    "pipeline.pyfunc_model": "pipeline/test_model_store.py",
-    "pipeline.reference": "pipeline/test_ingest.py",
-    "pipeline.seals": "pipeline/test_ingest.py",
-    "pipeline.sightings": "pipeline/test_ingest.py",
-    "pipeline.person": "pipeline/test_erase.py",
-    "pipeline.rights": "pipeline/test_forgetting.py",
-    "pipeline.stage": "pipeline/test_bad_input.py",
-    "triage.access_docs": "triage/test_access.py",
-    "pipeline.tombstones": "pipeline/test_erase.py",
-    "triage.apps": "triage/test_actions.py",
-    "triage.clock": "triage/test_desk.py",
-    "triage.feature_words": "triage/test_sayings.py",
-    "triage.home": "triage/test_desk.py",
-    "triage.middleware": "triage/test_access.py",
-    "triage.models": "triage/test_desk.py",
-    "triage.openapi": "triage/test_api.py",
-    "triage.passwords": "triage/test_users.py",
-    "triage.reasons": "triage/test_verdicts.py",
-    "triage.roles": "triage/test_desk.py",
-    "triage.route": "triage/test_access.py",
-    "triage.settings": "triage/test_access.py",
-    "triage.ties": "triage/test_centre.py",
-    "triage.urls": "triage/test_access.py",
-    "triage.vocabulary": "triage/test_sayings.py",
-    "triage.wsgi": "triage/test_access.py",
+    "payeewatch.features.docs": "features/test_registry.py",
+    "payeewatch.features.formulas": "features/test_measuring.py",
+    "payeewatch.features.relations": "features/test_measuring.py",
+    "payeewatch.features.sources": "features/test_measuring.py",
+    "payeewatch.features.streams": "features/test_measuring.py",
+    "payeewatch.features.versions": "features/test_measuring.py",
+    "payeewatch.pipeline.ingest.casts": "pipeline/test_read.py",
+    "payeewatch.pipeline.pages.checks": "pipeline/test_checks.py",
+    "payeewatch.command": "pipeline/test_cli.py",
+    "payeewatch.pipeline.home.errors": "test_docs.py",
+    "payeewatch.pipeline.pages.inputs": "test_docs.py",
+    "payeewatch.pipeline.ingest.tokenise": "pipeline/test_history.py",
+    "payeewatch.pipeline.detector.lens": "pipeline/test_model.py",
+    "payeewatch.pipeline.loading": "pipeline/test_night.py",
+    "payeewatch.pipeline.breaches.people": "pipeline/test_lists.py",
+    "payeewatch.pipeline.breaches.rejected_people": "pipeline/test_lists.py",
+    "payeewatch.pipeline.detector.pyfunc_model": "pipeline/test_model_store.py",
+    "payeewatch.pipeline.ingest.reference": "pipeline/test_ingest.py",
+    "payeewatch.pipeline.ingest.seal": "pipeline/test_ingest.py",
+    "payeewatch.pipeline.ingest.first_seen": "pipeline/test_ingest.py",
+    "payeewatch.pipeline.privacy.data_subject": "pipeline/test_erase.py",
+    "payeewatch.pipeline.privacy.subject_access": "pipeline/test_forgetting.py",
+    "payeewatch.pipeline.ingest.staging": "pipeline/test_bad_input.py",
+    "payeewatch.triage.access.docs": "triage/test_access.py",
+    "payeewatch.pipeline.store.tombstones": "pipeline/test_erase.py",
+    "payeewatch.triage.apps": "triage/test_actions.py",
+    "payeewatch.triage.clock": "triage/test_desk.py",
+    "payeewatch.triage.language.feature_labels": "triage/test_sayings.py",
+    "payeewatch.triage.workspace": "triage/test_desk.py",
+    "payeewatch.triage.middleware": "triage/test_access.py",
+    "payeewatch.triage.models": "triage/test_desk.py",
+    "payeewatch.triage.exchange.openapi": "triage/test_api.py",
+    "payeewatch.triage.access.passwords": "triage/test_users.py",
+    "payeewatch.triage.verdict_codes": "triage/test_verdicts.py",
+    "payeewatch.triage.roles": "triage/test_desk.py",
+    "payeewatch.triage.access.route": "triage/test_access.py",
+    "payeewatch.triage.settings": "triage/test_access.py",
+    "payeewatch.triage.evidence.related_flags": "triage/test_centre.py",
+    "payeewatch.triage.urls": "triage/test_access.py",
+    "payeewatch.triage.language.labels": "triage/test_sayings.py",
+    "payeewatch.triage.wsgi": "triage/test_access.py",
 }
 """Modules that need no test file of their own, and the one that would fail with them. The simulator is one machine."""
 
 HASHED = {
-    "pipeline.checks", "pipeline.drops", "pipeline.lists", "pipeline.model", "pipeline.calibration", "pipeline.train",
-    "pipeline.tokens", "pipeline.measure",
-    "triage.attachments", "triage.audit", "triage.case_file", "triage.publish", "triage.settings", "triage.verdicts",
+    "payeewatch.pipeline.ingest.checks", "payeewatch.pipeline.ingest.drops", "payeewatch.pipeline.breaches.lists", "payeewatch.pipeline.detector.model", "payeewatch.pipeline.detector.calibration", "payeewatch.pipeline.training.fit",
+    "payeewatch.pipeline.home.keys", "payeewatch.pipeline.changes.measure",
+    "payeewatch.triage.work.attachments", "payeewatch.triage.records.audit", "payeewatch.triage.work.case_file", "payeewatch.triage.exchange.import_night", "payeewatch.triage.settings", "payeewatch.triage.work.verdicts",
 }  # fmt: skip
 """Where Python hashes: files, rules, models, code; draws by the insurer's own numbers; and, with a key, the rest."""
 
@@ -162,7 +162,7 @@ def test_reviewers_never_read_the_lake() -> None:
 def test_the_truth_is_the_simulators_alone() -> None:
     told = [path.name for path, text in sources("features", "pipeline") if re.search(r"\btruth\b", text, re.IGNORECASE)]
     assert told == ["cli.py"]  # the options that say where it goes and where to compare with it
-    tree = ast.parse(MODULES["pipeline.cli"].read_text(encoding="utf-8"))
+    tree = ast.parse(MODULES["payeewatch.commands.nights"].read_text(encoding="utf-8"))
     speaking = [ast.unparse(node) for node in tree.body if re.search(r"\btruth\b", ast.unparse(node), re.IGNORECASE)]
     assert [re.findall(r"^def (\w+)", text, re.MULTILINE) for text in speaking] == [["evaluate"], ["simulate"]]
 
@@ -211,13 +211,13 @@ def test_pages_load_nothing_from_anywhere() -> None:
 def test_nothing_calls_a_network() -> None:
     callers = {"requests", "httpx", "urllib", "urllib.request", "http.client", "socket", "aiohttp", "ftplib", "smtplib"}
     assert [name for name, path in MODULES.items() if imports(path) & callers] == [
-        "triage.notices",  # off unless an address is set
-        "triage.serve",  # listens
+        "payeewatch.triage.exchange.notices",  # off unless an address is set
+        "payeewatch.triage.server.serve",  # listens
     ]
 
 
 def test_the_command_starts_without_the_heavy_libraries() -> None:
-    shown = "import sys, pipeline.cli; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    shown = "import sys, payeewatch.__main__; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     loaded = subprocess.run(
         [sys.executable, "-c", shown], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
@@ -235,4 +235,4 @@ def test_help_answers_at_once() -> None:
         return median(took)
 
     # a busy machine slows the interpreter's own start as well
-    assert seconds("-m", "pipeline.cli", "--help") < max(0.3, 8 * seconds("-c", "pass"))
+    assert seconds("-m", "payeewatch", "--help") < max(0.3, 8 * seconds("-c", "pass"))

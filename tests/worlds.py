@@ -8,11 +8,11 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from features.engine import Engine, PandasEngine, Plan
-from features.measuring import measured
-from features.spine import Night, open_changes
-from features.versions import USES, Tables
-from pipeline.lake import SCHEMAS
+from payeewatch.features.engine import Engine, PandasEngine, Plan
+from payeewatch.features.measuring import measured
+from payeewatch.features.spine import Night, open_changes
+from payeewatch.features.versions import USES, Tables
+from payeewatch.pipeline.store.lake import SCHEMAS
 
 Row = dict[str, object]
 

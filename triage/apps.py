@@ -6,17 +6,17 @@ from importlib import import_module
 
 from django.apps import AppConfig
 
-ACTION_MODULES = ("actions", "verdicts", "holding", "approvals")
+ACTION_MODULES = ("actions", "verdicts", "holds", "approvals")
 """In the order in which their actions are offered."""
 
 
 class Triage(AppConfig):
     """Reviewers' work."""
 
-    name = "triage"
+    name = "payeewatch.triage"
     verbose_name = "PayeeWatch"
 
     def ready(self) -> None:
         """Register the actions."""
         for module in ACTION_MODULES:
-            import_module(f"triage.{module}")
+            import_module(f"payeewatch.triage.work.{module}")

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
-from triage.home import home
+from payeewatch.triage.workspace import home
 
 STARTED = datetime.fromisoformat(os.environ.setdefault("PAYEEWATCH_STARTED", datetime.now(UTC).isoformat()))
 """When the first process of the server started; those it starts inherit it, so that all have one clock."""

@@ -9,10 +9,11 @@ from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse
 from django.utils import translation
 
-from triage import clock, sessions
-from triage.models import Night
-from triage.roles import READERS
-from triage.route import start_of
+from payeewatch.triage import clock
+from payeewatch.triage.access import sessions
+from payeewatch.triage.access.route import start_of
+from payeewatch.triage.models import Night
+from payeewatch.triage.roles import READERS
 
 NOTHING_OF_THE_DEVICE = ", ".join(
     f"{what}=()" for what in ("camera", "display-capture", "geolocation", "microphone", "payment", "usb")
@@ -53,7 +54,7 @@ class UserChoices:
 
 def page_context(request: HttpRequest) -> dict[str, Any]:
     """What the frame of every page needs; a part of a page that htmx asks for has no frame."""
-    from triage.urls import routes_for
+    from payeewatch.triage.urls import routes_for
 
     user = getattr(request, "user", None)
     shown = {"theme": "auto", "start": "/", "demo_clock": clock.now() if clock.is_set() else None}

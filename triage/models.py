@@ -14,10 +14,10 @@ from django.db import models
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
-from triage import sayings
-from triage.identifying import looks_identifying
-from triage.reasons import ALL_REASONS, Confidence, EvidenceKind, Verdict
-from triage.roles import Role
+from payeewatch.triage.identifying import looks_identifying
+from payeewatch.triage.language import phrases
+from payeewatch.triage.roles import Role
+from payeewatch.triage.verdict_codes import ALL_REASONS, Confidence, EvidenceKind, Verdict
 
 
 class User(AbstractUser):
@@ -173,7 +173,7 @@ class Flag(models.Model):
     @property
     def first_reason(self) -> str:
         """The strongest reason, in the user's language."""
-        return sayings.finding(self.headline_reason)
+        return phrases.finding(self.headline_reason)
 
 
 class Evidence(models.Model):
@@ -336,7 +336,7 @@ class SavedFilter(models.Model):
 
 
 class AuditRecord(models.Model):
-    """One link of the audit log: who saw or did what. Rows are only added; `triage.audit` makes and checks them."""
+    """One link of the audit log: who saw or did what. Rows are only added; `triage/records/audit.py` makes and checks them."""
 
     number = models.BigIntegerField(primary_key=True)
     at = models.DateTimeField()
@@ -367,7 +367,7 @@ class Tombstone(models.Model):
 class Tally(models.Model):
     """What stays of flags that were purged: counts of a month or a day, one coarse property at a time.
 
-    A row describes no one flag. `triage.tally` makes and reads them.
+    A row describes no one flag. `payeewatch.triage.figures.purged_totals` makes and reads them.
     """
 
     class Of(models.TextChoices):

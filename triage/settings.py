@@ -13,11 +13,11 @@ from csp.constants import NONCE, NONE, SELF
 from django.contrib.messages import constants as messages
 from django.utils.translation import gettext_lazy as _
 
-from pipeline.errors import SettingsError
-from pipeline.settings import Settings
-from pipeline.tokens import Keys
-from triage.oidc import Provider
-from triage.roles import Role
+from payeewatch.pipeline.home.errors import SettingsError
+from payeewatch.pipeline.home.keys import Keys
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.triage.access.oidc import Provider
+from payeewatch.triage.roles import Role
 
 HERE = Path(__file__).resolve().parent
 PAYEEWATCH = Settings.load() if os.environ.get("PAYEEWATCH_HOME") else None
@@ -41,13 +41,13 @@ SECRET_KEY = _secret()
 DEBUG = False
 ALLOWED_HOSTS = os.environ.get("PAYEEWATCH_TRIAGE_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
 CSRF_TRUSTED_ORIGINS = [o for o in os.environ.get("PAYEEWATCH_TRIAGE_ORIGINS", "").split(",") if o]
-ROOT_URLCONF = "triage.urls"
-WSGI_APPLICATION = "triage.wsgi.application"
+ROOT_URLCONF = "payeewatch.triage.urls"
+WSGI_APPLICATION = "payeewatch.triage.wsgi.application"
 AUTH_USER_MODEL = "triage.User"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
-    "triage",
+    "payeewatch.triage",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -63,7 +63,7 @@ INSTALLED_APPS = [
     "csp",
 ]
 MIDDLEWARE = [
-    "triage.metrics.Measured",
+    "payeewatch.triage.server.metrics.Measured",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -72,8 +72,8 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_otp.middleware.OTPMiddleware",
-    "triage.middleware.SessionLimits",
-    "triage.middleware.UserChoices",
+    "payeewatch.triage.middleware.SessionLimits",
+    "payeewatch.triage.middleware.UserChoices",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -84,14 +84,14 @@ TEMPLATES = [
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "APP_DIRS": True,
         "OPTIONS": {
-            "builtins": ["triage.pseudonyms", "triage.sayings"],
+            "builtins": ["payeewatch.triage.access.pseudonyms", "payeewatch.triage.language.phrases"],
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.template.context_processors.i18n",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "csp.context_processors.nonce",
-                "triage.middleware.page_context",
+                "payeewatch.triage.middleware.page_context",
             ],
         },
     }
@@ -123,8 +123,8 @@ LOGIN_URL = LOGOUT_REDIRECT_URL = LOGIN_REDIRECT_URL_FAILURE = "sign-in"
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_LOCKOUT_CALLABLE = "triage.views.account.locked_out"
-AXES_CLIENT_IP_CALLABLE = "triage.sessions.address"
+AXES_LOCKOUT_CALLABLE = "payeewatch.triage.views.account.locked_out"
+AXES_CLIENT_IP_CALLABLE = "payeewatch.triage.access.sessions.address"
 AXES_RESET_ON_SUCCESS = True
 AXES_DISABLE_ACCESS_LOG = True  # the audit log has it
 AXES_NEVER_LOCKOUT_GET = True  # of GETs only single sign-on fails, and the provider counts that
@@ -132,7 +132,7 @@ OTP_TOTP_ISSUER = "PayeeWatch"
 
 OIDC = Provider.named(os.environ)
 if OIDC:
-    AUTHENTICATION_BACKENDS.append("triage.views.oidc.SignOn")
+    AUTHENTICATION_BACKENDS.append("payeewatch.triage.views.oidc.SignOn")
     globals().update(OIDC.settings())
 
 IS_HTTPS = os.environ.get("PAYEEWATCH_TRIAGE_HTTPS", "") == "1"
@@ -185,7 +185,7 @@ MESSAGE_TAGS = {messages.INFO: "", messages.SUCCESS: "good", messages.WARNING: "
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("fr", _("French"))]
 LOCALE_PATHS = [HERE / "locale"]
-FORMAT_MODULE_PATH = ["triage.formats"]
+FORMAT_MODULE_PATH = ["payeewatch.triage.formats"]
 USE_TZ = True
 TIME_ZONE = PAYEEWATCH.params.timezone if PAYEEWATCH else "Europe/Paris"
 STATIC_URL = "static/"

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from django.conf import settings
 from django.urls import path
 
-from triage.models import User
-from triage.route import Route, guarded
-from triage.views import (
+from payeewatch.triage.access.route import Route, guarded
+from payeewatch.triage.models import User
+from payeewatch.triage.views import (
     account,
     act,
     api,
@@ -31,7 +31,7 @@ from triage.views import (
 )
 
 if settings.OIDC:
-    from triage.views import oidc
+    from payeewatch.triage.views import oidc
 
 ROUTES: Sequence[Route] = (
     *queue.ROUTES,

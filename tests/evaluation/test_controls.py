@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evaluation.controls import (
+from payeewatch.evaluation.controls import (
     SCORECARD,
     Chance,
     Euros,
@@ -18,7 +18,7 @@ from evaluation.controls import (
     controls,
     feature_names,
 )
-from features import FEATURES
+from payeewatch.features import FEATURES
 
 
 def changes(count: int = 4, **columns: list[float]) -> pd.DataFrame:

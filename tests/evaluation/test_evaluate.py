@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from evaluation.assess import MODEL, QUEUE
-from evaluation.exceedance import LEVELS
-from evaluation.page import page
-from evaluation.summary import paired, summary
+from payeewatch.evaluation.assess import MODEL, QUEUE
+from payeewatch.evaluation.exceedance import LEVELS
+from payeewatch.evaluation.page import page
+from payeewatch.evaluation.summary import paired, summary
 from tests.conftest import NIGHTS, Home, copy_of
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evaluation.exceedance import ALL, NEW, Exceedance, exceedances, interval
-from pipeline.settings import DEFAULT_PARAMS, Params
+from payeewatch.evaluation.exceedance import ALL, NEW, Exceedance, exceedances, interval
+from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params
 
 PARAMS = Params.read(DEFAULT_PARAMS)
 TRAINED = [date(2024, 8, 31)]

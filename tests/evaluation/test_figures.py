@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evaluation.figures import (
+from payeewatch.evaluation.figures import (
     NOT_FLAGGED,
     Board,
     Costs,
@@ -20,8 +20,8 @@ from evaluation.figures import (
     first_flags,
     queue_flags,
 )
-from evaluation.truth import Truth
-from pipeline.settings import DEFAULT_PARAMS, Params
+from payeewatch.evaluation.truth import Truth
+from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params
 
 PARAMS = Params.read(DEFAULT_PARAMS)
 # night: change -> score

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evaluation.own_outcomes import estimated
-from pipeline.flag import WhyNot
+from payeewatch.evaluation.own_outcomes import estimated
+from payeewatch.pipeline.night.queues import WhyNot
 
 NIGHT = date(2024, 9, 1)
 

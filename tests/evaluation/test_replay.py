@@ -8,10 +8,10 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from evaluation.replay import Replay, replay, trained_on
-from pipeline.loading import load_until
-from pipeline.session import opened
-from pipeline.settings import Settings
+from payeewatch.evaluation.replay import Replay, replay, trained_on
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.loading import load_until
+from payeewatch.pipeline.session import opened
 from tests.conftest import NIGHTS, Home, copy_of
 
 SCORED = ["change_id", "score", "p_value", "segment", "age_days", "lens_request", "lens_claims", "lens_company"]
@@ -33,7 +33,7 @@ def settings_of(home: Home) -> Settings:
 
 def replay_of(settings: Settings, nights_together: int) -> Replay:
     with opened(settings, writing=False) as session, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("evaluation.replay.CHUNK_NIGHTS", nights_together)
+        patch.setattr("payeewatch.evaluation.replay.CHUNK_NIGHTS", nights_together)
         session.held.register()
         return replay(session, NIGHTS[0], NIGHTS[-1], retrain_days=30)
 

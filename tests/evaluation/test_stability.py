@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.stability import shared_top
+from payeewatch.evaluation.stability import shared_top
 
 NAMES = np.array([f"c{n}" for n in range(10)])
 

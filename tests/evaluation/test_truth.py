@@ -9,10 +9,10 @@ import duckdb
 import pandas as pd
 import pytest
 
-from evaluation.truth import UNTOLD, read_truth
-from pipeline import tokens
-from pipeline.errors import InputMissing, InputRefused
-from pipeline.tokens import Keys
+from payeewatch.evaluation.truth import UNTOLD, read_truth
+from payeewatch.pipeline.home import keys
+from payeewatch.pipeline.home.errors import InputMissing, InputRefused
+from payeewatch.pipeline.home.keys import Keys
 
 HIS, MULE = "FR7699001396470126914703684", "FR7699002579080518366784131"
 
@@ -21,7 +21,7 @@ HIS, MULE = "FR7699001396470126914703684", "FR7699002579080518366784131"
 def con(tmp_path: Path) -> duckdb.DuckDBPyConnection:
     """A lake's changes and payments: announced, derived, and one the truth does not know."""
     con = duckdb.connect()
-    tokens.register(con, Keys.create(tmp_path / "keys.json"))
+    keys.register(con, Keys.create(tmp_path / "keys.json"))
     at = datetime(2024, 9, 1)
     con.execute(
         "CREATE TABLE changes AS SELECT c.* REPLACE (account_token(canonical_account(new_account)) AS new_account)"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pandas.testing import assert_frame_equal
 
-from evaluation.worlds import World, learned, make
-from pipeline.settings import Settings
+from payeewatch.evaluation.worlds import World, learned, make
+from payeewatch.pipeline.home.settings import Settings
 from tests.conftest import Home
 
 
@@ -27,7 +27,7 @@ def test_a_world_made_again_is_the_same_and_one_that_stands_is_kept_while_the_co
         frame, labels = learned(world)
         frames.append(frame.assign(label=labels))
         keys.append((world.folder / "keys.json").read_text())
-    monkeypatch.setattr("evaluation.worlds._code", lambda: "another")
+    monkeypatch.setattr("payeewatch.evaluation.worlds._code", lambda: "another")
     make(world, ours)
     assert (world.folder / "learned.parquet").stat().st_mtime_ns > stood
     assert len(frames[0]) > 50

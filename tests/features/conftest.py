@@ -8,7 +8,7 @@ import duckdb
 import pandas as pd
 import pytest
 
-from features.engine import DuckEngine
+from payeewatch.features.engine import DuckEngine
 from tests.worlds import fill, measure_open, pandas_engine, rows_of
 
 Measured = dict[str, float | None]

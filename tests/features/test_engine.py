@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from features.engine import Plan, _in_order
+from payeewatch.features.engine import Plan, _in_order
 
 NEEDS = {0: set(), 1: {0}, 2: {0}, 3: {1, 2}, 4: set()}
 

@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
-from features import FEATURES
-from features.engine import DuckEngine
-from features.registry import PARTS
-from features.sources import Stream
-from features.spine import calendar, names, open_changes
-from features.versions import USES, Tables
+from payeewatch.features import FEATURES
+from payeewatch.features.engine import DuckEngine
+from payeewatch.features.registry import PARTS
+from payeewatch.features.sources import Stream
+from payeewatch.features.spine import calendar, names, open_changes
+from payeewatch.features.versions import USES, Tables
 from tests.worlds import Row, fill, measure_open, night, pandas_engine
 
 NIGHTS = ("2024-05-01", "2024-06-15")

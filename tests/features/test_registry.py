@@ -7,21 +7,21 @@ from pathlib import Path
 
 import pytest
 
-import features
-from features import FEATURES
-from features.docs import page
-from features.registry import FAMILIES, PARTS, Family, Lens, Missing, Suspicious, Unit
-from features.sources import CHANGE
-from features.versions import USES
-from pipeline.lake import SCHEMAS
-from pipeline.tables import DROP_TABLES
+from payeewatch import features
+from payeewatch.features import FEATURES
+from payeewatch.features.docs import page
+from payeewatch.features.registry import FAMILIES, PARTS, Family, Lens, Missing, Suspicious, Unit
+from payeewatch.features.sources import CHANGE
+from payeewatch.features.versions import USES
+from payeewatch.pipeline.store.lake import SCHEMAS
+from payeewatch.pipeline.tables import DROP_TABLES
 
-ROOT = Path(features.__file__).parent.parent
+ROOT = Path(features.__file__).resolve().parent.parent
 
 
 def test_the_page_of_features_is_current():
     written = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
-    assert written == page(), "run: python -m features.docs > docs/features.md"
+    assert written == page(), "run: python -m payeewatch.features.docs > docs/features.md"
 
 
 def test_page_and_registry_name_the_same_features():
@@ -63,7 +63,7 @@ def test_sentences_are_short_and_never_accuse():
 
 
 def test_a_feature_without_a_sentence_or_with_a_name_taken_is_refused():
-    family = Family("features.change", features.change.__doc__, Lens.REQUEST)
+    family = Family("payeewatch.features.change", features.change.__doc__, Lens.REQUEST)
     known = {"unit": Unit.COUNT, "suspicious": Suspicious.HIGH, "missing": Missing.ZERO}
 
     def nameless(change):

@@ -8,9 +8,9 @@ from datetime import date, timedelta
 import duckdb
 import pytest
 
-from features.engine import DuckEngine
-from features.spine import learning_changes, open_changes
-from features.versions import Tables
+from payeewatch.features.engine import DuckEngine
+from payeewatch.features.spine import learning_changes, open_changes
+from payeewatch.features.versions import Tables
 from tests.worlds import fill, night, pandas_engine, rows_of
 
 Pairs = list[tuple[str, str, int]]

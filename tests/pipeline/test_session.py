@@ -15,11 +15,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline.errors import AnotherNight, SettingsError, StoreError
-from pipeline.lake import SCHEMAS, Load
-from pipeline.session import LOG, log_to_standard_error, opened, progress
-from pipeline.settings import Settings
-from pipeline.tokens import Keys
+from payeewatch.pipeline.home.errors import AnotherNight, SettingsError, StoreError
+from payeewatch.pipeline.home.keys import Keys
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.session import LOG, log_to_standard_error, opened, progress
+from payeewatch.pipeline.store.lake import SCHEMAS, Load
 
 DAY = date(2024, 5, 1)
 
@@ -41,8 +41,8 @@ def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
 HOLD = """
 import sys
 from pathlib import Path
-from pipeline.session import opened
-from pipeline.settings import Settings
+from payeewatch.pipeline.session import opened
+from payeewatch.pipeline.home.settings import Settings
 with opened(Settings.load(Path(sys.argv[1]), {"PAYEEWATCH_KEY_FILE": sys.argv[2]})):
     print("held", flush=True)
     sys.stdin.read()

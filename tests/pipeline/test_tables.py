@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.lake import SCHEMAS
-from pipeline.tables import (
+from payeewatch.pipeline.store.lake import SCHEMAS
+from payeewatch.pipeline.tables import (
     BANK_CHANGES,
     CLAIMS,
     DERIVED_TABLES,

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
-import simulator
+from payeewatch import simulator
 
 Ask = Callable[[str], list[tuple[Any, ...]]]
 END = date(2024, 9, 29)

@@ -15,12 +15,12 @@ import pytest
 from scipy.stats import betabinom
 from sklearn.metrics import roc_auc_score
 
-import simulator
-from pipeline.loading import load_until
-from pipeline.measure import measure, measure_past
-from pipeline.session import Session, opened
-from pipeline.settings import Settings
-from pipeline.training import fit
+from payeewatch import simulator
+from payeewatch.pipeline.changes.measure import measure, measure_past
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.loading import load_until
+from payeewatch.pipeline.session import Session, opened
+from payeewatch.pipeline.training.training import fit
 
 END = date(2024, 9, 29)
 KEY_FILE = json.dumps(

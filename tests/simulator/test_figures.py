@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import simulator
-from simulator.accounts import Ledger
-from simulator.chance import DAY_SECONDS, months
-from simulator.changes import place_of
-from simulator.figures import Figure, Home, figures
-from simulator.life import Book, honest_changes
-from simulator.parameters import Life
-from simulator.people import settle
+from payeewatch import simulator
+from payeewatch.simulator.chance import DAY_SECONDS, months
+from payeewatch.simulator.figures import Figure, Home, figures
+from payeewatch.simulator.life.changes import place_of
+from payeewatch.simulator.life.honest_changes import Book, honest_changes
+from payeewatch.simulator.parameters import Life
+from payeewatch.simulator.population.accounts import Ledger
+from payeewatch.simulator.population.people import settle
 
 END = date(2024, 9, 29)
 PUBLISHED = {

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-import simulator
-from pipeline.tables import DROP_TABLES, Kind
+from payeewatch import simulator
+from payeewatch.pipeline.tables import DROP_TABLES, Kind
 
 Ask = Callable[[str], list[tuple[Any, ...]]]
 ROOT = Path(__file__).resolve().parents[2]

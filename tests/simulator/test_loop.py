@@ -9,8 +9,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-import simulator
-from simulator.loop import Loop
+from payeewatch import simulator
+from payeewatch.simulator.loop import Loop
 
 SIZE = {"members": 1_000, "days": 380, "drops": 60, "form": "parquet", "least_cases": 70, "late_share": 0.0}
 END = date(2024, 9, 29)

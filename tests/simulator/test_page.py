@@ -6,12 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from simulator.page import CHARTS
+from payeewatch.simulator.page import CHARTS
 
 
 def test_the_page_needs_nothing_else_and_shows_every_figure(tmp_path: Path) -> None:
     out = tmp_path / "world.html"
-    command = [sys.executable, "-m", "simulator.page", str(out), "--members", "2000", "--tier", "demo"]
+    command = [sys.executable, "-m", "payeewatch.simulator.page", str(out), "--members", "2000", "--tier", "demo"]
     subprocess.run(command, check=True, cwd=Path(__file__).resolve().parents[2])
     text = out.read_text(encoding="utf-8")
     assert "http" not in text

@@ -9,8 +9,8 @@ from typing import Any
 import duckdb
 import pytest
 
-import simulator
-from simulator.tiers import TIERS
+from payeewatch import simulator
+from payeewatch.simulator.tiers import TIERS
 
 END = date(2024, 9, 29)
 

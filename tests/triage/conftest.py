@@ -16,13 +16,14 @@ from django.contrib.auth.hashers import make_password
 from django.db import connections
 from django.test import Client
 
-from pipeline.settings import Settings
-from pipeline.tokens import Keys
+from payeewatch.pipeline.home.keys import Keys
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.triage import clock, workspace
+from payeewatch.triage.exchange.import_night import publish, unpublished
+from payeewatch.triage.models import Evidence, Flag, Night, User
+from payeewatch.triage.roles import Role
+from payeewatch.triage.work import workflow
 from tests.conftest import Home, copy_of
-from triage import clock, desk, home
-from triage.models import Evidence, Flag, Night, User
-from triage.publish import publish, unpublished
-from triage.roles import Role
 
 MORNING = datetime.fromisoformat("2024-09-26T07:00+00:00")
 """The morning after the last of the three nights."""
@@ -67,11 +68,11 @@ def reviewed(nights_home: Home, tmp_path: Path, settings: Any, db: None, clocked
     own = copy_of(nights_home, tmp_path, without=["lake"])
     environ = {"PAYEEWATCH_KEY_FILE": str(own.key_file)}
     settings.PAYEEWATCH = Settings.load(own.path, environ)
-    home._keys.cache_clear()
+    workspace._keys.cache_clear()
     for night in unpublished(settings.PAYEEWATCH):
         publish(settings.PAYEEWATCH, night)
     yield settings.PAYEEWATCH
-    home._keys.cache_clear()
+    workspace._keys.cache_clear()
 
 
 @pytest.fixture
@@ -80,9 +81,9 @@ def house(tmp_path: Path, settings: Any, db: None, clocked: Clock) -> Iterator[S
     key_file = tmp_path / "keys.json"
     Keys.create(key_file)
     settings.PAYEEWATCH = Settings.load(tmp_path / "home", {"PAYEEWATCH_KEY_FILE": str(key_file)})
-    home._keys.cache_clear()
+    workspace._keys.cache_clear()
     yield settings.PAYEEWATCH
-    home._keys.cache_clear()
+    workspace._keys.cache_clear()
 
 
 def flag_of(member_id: str, **fields: Any) -> Flag:
@@ -159,10 +160,10 @@ def signed_in(person: User) -> Client:
     return client
 
 
-def do(person: User, flag: Flag, action: str, **data: Any) -> desk.Done:
+def do(person: User, flag: Flag, action: str, **data: Any) -> workflow.Done:
     """An action as the form of the flag's page sends it; the flag is read anew."""
     flag.refresh_from_db()
-    return desk.perform(action, person, flag.flag_id, uuid4(), flag.version, data)
+    return workflow.perform(action, person, flag.flag_id, uuid4(), flag.version, data)
 
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "triage.settings")
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "payeewatch.triage.settings")

@@ -15,12 +15,14 @@ from django.core.exceptions import PermissionDenied
 from django.core.management import call_command
 from django.test import Client
 
+from payeewatch.triage import middleware, settings, wsgi
+from payeewatch.triage.access import docs, route
+from payeewatch.triage.access.pseudonyms import shown
+from payeewatch.triage.models import AuditRecord, Flag, User
+from payeewatch.triage.roles import ANYBODY, READERS, Role
+from payeewatch.triage.urls import ROUTES
+from payeewatch.triage.work import workflow
 from tests.triage.conftest import PASSWORD, flag_of, signed_in, user
-from triage import access_docs, desk, middleware, route, settings, wsgi
-from triage.models import AuditRecord, Flag, User
-from triage.pseudonyms import shown
-from triage.roles import ANYBODY, READERS, Role
-from triage.urls import ROUTES
 
 OF_A_FLAG = [each for each in ROUTES if "<str:flag_id>" in each.path]
 ANY_PART = re.compile(r"<(?:(\w+):)?(\w+)>")
@@ -89,8 +91,8 @@ def test_a_flag_that_is_not_there_is_said_not_to_be_there(
             assert status in {400, 404}, (role, method)
 
 
-@pytest.mark.parametrize("each", desk.ACTIONS.values(), ids=lambda each: each.name)
-def test_an_action_is_for_its_roles_alone(everybody: dict[Role, User], flag: Flag, each: desk.Action) -> None:
+@pytest.mark.parametrize("each", workflow.ACTIONS.values(), ids=lambda each: each.name)
+def test_an_action_is_for_its_roles_alone(everybody: dict[Role, User], flag: Flag, each: workflow.Action) -> None:
     act = next(each for each in ROUTES if each.name == "act")
     for role, person in everybody.items():
         sent = {"step": str(uuid4()), "version": flag.version}
@@ -99,24 +101,24 @@ def test_an_action_is_for_its_roles_alone(everybody: dict[Role, User], flag: Fla
         flag.refresh_from_db()
 
 
-@pytest.mark.parametrize("each", desk.ACTIONS.values(), ids=lambda each: each.name)
-def test_no_action_touches_a_flag_about_ones_own_household(house, flag: Flag, each: desk.Action) -> None:
+@pytest.mark.parametrize("each", workflow.ACTIONS.values(), ids=lambda each: each.name)
+def test_no_action_touches_a_flag_about_ones_own_household(house, flag: Flag, each: workflow.Action) -> None:
     for role in each.roles:
         person = user(role, f"{role}-insured", household_id=flag.household_id)
         with pytest.raises(PermissionDenied):
-            desk.perform(each.name, person, flag.flag_id, uuid4(), flag.version, {})
-    assert desk.allowed(flag, person) == []
+            workflow.perform(each.name, person, flag.flag_id, uuid4(), flag.version, {})
+    assert workflow.allowed(flag, person) == []
 
 
-@pytest.mark.parametrize("each", desk.ACTIONS.values(), ids=lambda each: each.name)
-def test_an_action_is_for_its_states_alone(house, flag: Flag, each: desk.Action) -> None:
+@pytest.mark.parametrize("each", workflow.ACTIONS.values(), ids=lambda each: each.name)
+def test_an_action_is_for_its_states_alone(house, flag: Flag, each: workflow.Action) -> None:
     person = user(next(iter(each.roles)))
     for state in set(Flag.State) - each.states:
         Flag.objects.update(state=state)
         flag.refresh_from_db()
-        assert each.name not in [action.name for action in desk.allowed(flag, person)]
-        with pytest.raises(desk.Refused):
-            desk.perform(each.name, person, flag.flag_id, uuid4(), flag.version, {})
+        assert each.name not in [action.name for action in workflow.allowed(flag, person)]
+        with pytest.raises(workflow.Refused):
+            workflow.perform(each.name, person, flag.flag_id, uuid4(), flag.version, {})
 
 
 PERSONAL = ("member_id", "household_id", "payee_id", "account", "change_id")
@@ -159,12 +161,12 @@ def test_no_page_of_an_administrator_tells_of_a_flag(
 
 
 def test_the_access_page_is_current() -> None:
-    page = access_docs.PAGE.read_text(encoding="utf-8")
-    assert page == access_docs.with_table(page), "run `make docs`"
+    page = docs.PAGE.read_text(encoding="utf-8")
+    assert page == docs.with_table(page), "run `make docs`"
 
 
 def test_the_menu_offers_what_opens(everybody: dict[Role, User]) -> None:
-    from triage.urls import routes_for
+    from payeewatch.triage.urls import routes_for
 
     for role in Role:
         assert all(role in each.roles for each in routes_for(everybody[role]))
@@ -190,7 +192,7 @@ def test_a_page_that_does_not_open_is_in_house_style(everybody: dict[Role, User]
 def test_a_fault_tells_nothing(everybody: dict[Role, User], monkeypatch: pytest.MonkeyPatch) -> None:
     client = signed_in(everybody[Role.AUDITOR])
     client.raise_request_exception = False
-    monkeypatch.setattr("triage.audit.state", lambda: {}["00001234"])
+    monkeypatch.setattr("payeewatch.triage.records.audit.state", lambda: {}["00001234"])
     answer = client.get("/audit")
     assert (answer.status_code, "Something went wrong" in answer.text) == (500, True)
     assert "00001234" not in answer.text
@@ -248,7 +250,7 @@ def test_behind_https_the_deployment_check_has_nothing_to_say(tmp_path) -> None:
         "PAYEEWATCH_HOME": str(tmp_path),
         "PAYEEWATCH_KEY_FILE": str(tmp_path.parent / "no-keys.json"),
         "PAYEEWATCH_TRIAGE_HTTPS": "1",
-        "DJANGO_SETTINGS_MODULE": "triage.settings",
+        "DJANGO_SETTINGS_MODULE": "payeewatch.triage.settings",
     }
     done = subprocess.run([sys.executable, "-c", DEPLOYED], env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -257,6 +259,6 @@ def test_behind_https_the_deployment_check_has_nothing_to_say(tmp_path) -> None:
 
 def test_the_server_finds_the_application() -> None:
     assert callable(wsgi.application)
-    assert settings.WSGI_APPLICATION == "triage.wsgi.application"
+    assert settings.WSGI_APPLICATION == "payeewatch.triage.wsgi.application"
     assert f"{middleware.__name__}.SessionLimits" in settings.MIDDLEWARE
     assert call_command("check") is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from triage.identifying import looks_identifying
+from payeewatch.triage.identifying import looks_identifying
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from django.test import Client
 
+from payeewatch.triage.management.commands import makemessages
+from payeewatch.triage.models import Flag, User
+from payeewatch.triage.roles import Role
+from payeewatch.triage.urls import ROUTES
 from tests.triage.conftest import signed_in
-from triage.management.commands import makemessages
-from triage.models import Flag, User
-from triage.roles import Role
-from triage.urls import ROUTES
 
 ROOT = Path(__file__).resolve().parents[2]
 FRENCH = "locale/fr/LC_MESSAGES/django.po"
@@ -47,7 +47,7 @@ def renewed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(copy.parent), str(ROOT)]),
         "PAYEEWATCH_HOME": str(copy.parent),
-        "DJANGO_SETTINGS_MODULE": "triage.settings",
+        "DJANGO_SETTINGS_MODULE": "payeewatch.triage.settings",
     }
     command = [sys.executable, "-m", "django", "makemessages", "--locale", "fr", "--no-location"]
     subprocess.run(command, cwd=copy, env=environ, check=True, capture_output=True)

@@ -8,8 +8,8 @@ from uuid import uuid4
 from django.db import connection
 from django.test import Client
 
+from payeewatch.triage.models import Flag, User
 from tests.triage.conftest import do, signed_in
-from triage.models import Flag, User
 
 HTMX = {"HX-Request": "true"}
 

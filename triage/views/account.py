@@ -15,9 +15,10 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as say
 from django.views.decorators.debug import sensitive_post_parameters
 
-from triage import audit, sessions
-from triage.roles import ANYBODY, EVERYBODY
-from triage.route import Route, start_of
+from payeewatch.triage.access import sessions
+from payeewatch.triage.access.route import Route, start_of
+from payeewatch.triage.records import audit
+from payeewatch.triage.roles import ANYBODY, EVERYBODY
 
 
 class SignIn(LoginView):

@@ -11,18 +11,18 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as say
 
-from triage import desk
-from triage.home import home
-from triage.models import Flag
-from triage.roles import REVIEWERS
-from triage.route import Route
-from triage.views.flag import LAST_STEP, panes
-from triage.views.queue import query
+from payeewatch.triage.access.route import Route
+from payeewatch.triage.models import Flag
+from payeewatch.triage.roles import REVIEWERS
+from payeewatch.triage.views.flag import LAST_STEP, panes
+from payeewatch.triage.views.queue import query
+from payeewatch.triage.work import workflow
+from payeewatch.triage.workspace import home
 
 
 def act(request: HttpRequest, flag_id: str, name: str) -> HttpResponse:
     """Do an action; answer with the flag as it is then, or with why it was refused (409) and all that was sent."""
-    if name not in desk.ACTIONS:
+    if name not in workflow.ACTIONS:
         raise Http404
     sent = (name, request.POST)
     try:
@@ -30,10 +30,10 @@ def act(request: HttpRequest, flag_id: str, name: str) -> HttpResponse:
     except (KeyError, ValueError):
         return panes(request, flag_id, refused=say("This form is not complete. Send it again."), bound=sent, status=400)
     try:
-        done = desk.perform(name, request.user, flag_id, step_id, version, request.POST)
+        done = workflow.perform(name, request.user, flag_id, step_id, version, request.POST)
     except Flag.DoesNotExist as error:
         raise Http404 from error
-    except desk.Refused as refused:
+    except workflow.Refused as refused:
         return panes(request, flag_id, refused=str(refused), bound=sent, acted_on=flag_id, status=409)
     after = request.POST.get("then") or flag_id
     address = reverse("flag", args=[after]) + query(request)

@@ -11,12 +11,12 @@ from django import forms
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
 
-from triage import audit
-from triage.api_tokens import NotAdmitted, admit
-from triage.models import ApiToken, Flag, Night
-from triage.openapi import DOCUMENT, FLAG_FIELDS
-from triage.roles import ANYBODY
-from triage.route import Route
+from payeewatch.triage.access.api_tokens import NotAdmitted, admit
+from payeewatch.triage.access.route import Route
+from payeewatch.triage.exchange.openapi import DOCUMENT, FLAG_FIELDS
+from payeewatch.triage.models import ApiToken, Flag, Night
+from payeewatch.triage.records import audit
+from payeewatch.triage.roles import ANYBODY
 
 PAGE, LARGEST_PAGE = 100, 500
 

@@ -9,12 +9,12 @@ from django.urls import reverse
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as say
 
-from triage import attachments, desk
-from triage.models import Attachment, Flag
-from triage.roles import NAMED_READERS, REVIEWERS
-from triage.route import Route
-from triage.verdicts import is_blind
-from triage.views.queue import query
+from payeewatch.triage.access.route import Route
+from payeewatch.triage.models import Attachment, Flag
+from payeewatch.triage.roles import NAMED_READERS, REVIEWERS
+from payeewatch.triage.views.queue import query
+from payeewatch.triage.work import attachments, workflow
+from payeewatch.triage.work.verdicts import is_blind
 
 
 def attach(request: HttpRequest, flag_id: str) -> HttpResponse:
@@ -22,10 +22,10 @@ def attach(request: HttpRequest, flag_id: str) -> HttpResponse:
     get_object_or_404(Flag, pk=flag_id)
     try:
         if "file" not in request.FILES:
-            raise desk.Refused(say("Choose a file."))
+            raise workflow.Refused(say("Choose a file."))
         kept = attachments.attach(request.user, flag_id, request.FILES["file"])
         messages.success(request, say("Attached: %(name)s") % {"name": kept.name})
-    except desk.Refused as refused:
+    except workflow.Refused as refused:
         messages.error(request, str(refused))
     return redirect(reverse("flag", args=[flag_id]) + query(request))
 
@@ -37,7 +37,7 @@ def attachment(request: HttpRequest, flag_id: str, pk: int) -> HttpResponse:
         raise Http404
     try:
         kept, content = attachments.fetch(request.user, pk)
-    except desk.Refused as refused:
+    except workflow.Refused as refused:
         messages.error(request, str(refused))
         return redirect("flag", flag_id)
     answer = HttpResponse(content, content_type=kept.content_type)

@@ -14,11 +14,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
 
-from triage import audit
-from triage.home import home
-from triage.models import AuditRecord, Note
-from triage.roles import AUDITORS
-from triage.route import Route
+from payeewatch.triage.access.route import Route
+from payeewatch.triage.models import AuditRecord, Note
+from payeewatch.triage.records import audit
+from payeewatch.triage.roles import AUDITORS
+from payeewatch.triage.workspace import home
 
 PAGE = 100
 PART = 50_000  # records checked in one request: a second or two

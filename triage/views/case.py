@@ -8,11 +8,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as say
 
-from triage import audit, case_file, desk
-from triage.models import Flag
-from triage.roles import REVIEWERS, Role
-from triage.route import Route
-from triage.verdicts import is_blind
+from payeewatch.triage.access.route import Route
+from payeewatch.triage.models import Flag
+from payeewatch.triage.records import audit
+from payeewatch.triage.roles import REVIEWERS, Role
+from payeewatch.triage.work import case_file, workflow
+from payeewatch.triage.work.verdicts import is_blind
 
 
 def download(request: HttpRequest, flag_id: str) -> HttpResponse:
@@ -41,7 +42,7 @@ def lock(request: HttpRequest, flag_id: str) -> HttpResponse:
 
 def _flag(request: HttpRequest, flag_id: str) -> Flag:
     flag = get_object_or_404(Flag.objects.select_related("night"), pk=flag_id)
-    if desk.is_about(flag, request.user) or is_blind(flag, request.user):
+    if workflow.is_about(flag, request.user) or is_blind(flag, request.user):
         raise PermissionDenied
     return flag
 

@@ -14,13 +14,14 @@ from openpyxl import Workbook
 from openpyxl.cell import WriteOnlyCell
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
-from pipeline.published import FORMULA_STARTS, csv_text
-from triage import audit, clock
-from triage.filters import QueueFilter
-from triage.models import Flag, User
-from triage.pseudonyms import shown, shown_hint
-from triage.roles import READERS
-from triage.route import Route
+from payeewatch.pipeline.night.outputs import FORMULA_STARTS, csv_text
+from payeewatch.triage import clock
+from payeewatch.triage.access.pseudonyms import shown, shown_hint
+from payeewatch.triage.access.route import Route
+from payeewatch.triage.models import Flag, User
+from payeewatch.triage.records import audit
+from payeewatch.triage.roles import READERS
+from payeewatch.triage.work.filters import QueueFilter
 
 COLUMNS = (
     "flag_id", "queue", "rank", "state", "amount_at_risk", "amount_paid", "first_payment_on", "first_flagged_on",

@@ -7,14 +7,15 @@ from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 
-from triage import audit, case_file
-from triage.centre import centre
-from triage.deeds import Bound, right_pane, undoable
-from triage.desk import PROPOSALS, is_about
-from triage.models import Flag, Step
-from triage.roles import READERS
-from triage.route import Route
-from triage.views.queue import as_row, listing, query
+from payeewatch.triage.access.route import Route
+from payeewatch.triage.evidence.evidence_panel import centre
+from payeewatch.triage.models import Flag, Step
+from payeewatch.triage.records import audit
+from payeewatch.triage.roles import READERS
+from payeewatch.triage.views.queue import as_row, listing, query
+from payeewatch.triage.work import case_file
+from payeewatch.triage.work.action_panel import Bound, right_pane, undoable
+from payeewatch.triage.work.workflow import PROPOSALS, is_about
 
 LAST_STEP = "last-step"
 """The cookie that names what was done last, while it can be undone."""

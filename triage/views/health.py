@@ -6,12 +6,14 @@ from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from triage import audit, clock, metrics
-from triage.api_tokens import NotAdmitted, admit
-from triage.home import home
-from triage.models import Night
-from triage.roles import ANYBODY
-from triage.route import Route
+from payeewatch.triage import clock
+from payeewatch.triage.access.api_tokens import NotAdmitted, admit
+from payeewatch.triage.access.route import Route
+from payeewatch.triage.models import Night
+from payeewatch.triage.records import audit
+from payeewatch.triage.roles import ANYBODY
+from payeewatch.triage.server import metrics
+from payeewatch.triage.workspace import home
 
 
 def health(request: HttpRequest) -> HttpResponse:

@@ -14,14 +14,16 @@ from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from pipeline import charts
-from pipeline.charts import Band, Part
-from triage import drawing, drift, sayings
-from triage.home import home
-from triage.models import Night
-from triage.pseudonyms import shown
-from triage.roles import READERS
-from triage.route import Route
+from payeewatch.pipeline.home import charts
+from payeewatch.pipeline.home.charts import Band, Part
+from payeewatch.triage.access.pseudonyms import shown
+from payeewatch.triage.access.route import Route
+from payeewatch.triage.evidence import svg
+from payeewatch.triage.figures import drift
+from payeewatch.triage.language import phrases
+from payeewatch.triage.models import Night
+from payeewatch.triage.roles import READERS
+from payeewatch.triage.workspace import home
 
 PAGE = 30
 STATES = {
@@ -66,7 +68,7 @@ def night(request: HttpRequest, night: str) -> HttpResponse:
         "before": Night.objects.filter(night__lt=on).order_by("-night").first(),
         "after": Night.objects.filter(night__gt=on).order_by("night").first(),
         "run": run,
-        "warnings": [sayings.retold(each) for each in run.get("warnings", ())],
+        "warnings": [phrases.retold(each) for each in run.get("warnings", ())],
         "tables": _tables(run),
         "rules": _rules(run),
         "euros": _euros(run.get("euros", {})),
@@ -78,7 +80,7 @@ def night(request: HttpRequest, night: str) -> HttpResponse:
         "segments": [_segment(each) for each in sorted(moved.segments, key=_place)] if moved else [],
         "volumes": [_volume(each) for each in moved.volumes] if moved else [],
         "versions": run.get("versions", {}),
-        "seconds": sayings.number(sum(run.get("seconds", {}).values()), 1),
+        "seconds": phrases.number(sum(run.get("seconds", {}).values()), 1),
     }
     return render(request, "triage/night.html", context)
 
@@ -89,7 +91,7 @@ def _summary(row: Night) -> dict[str, Any]:
     flagged = run.get("flagged", {})
     return {
         "night": row.night,
-        "day": sayings.day(row.night),
+        "day": phrases.day(row.night),
         "read": sum(table["rows_read"] for table in tables),
         "rejected": sum(table["rows_rejected"] for table in tables),
         "nulled": sum(table["cells_nulled"] for table in tables),
@@ -132,8 +134,8 @@ def _euros(told: Run) -> Any:
     parts = []
     for key, name, colour in EUROS:
         amount = Decimal(told.get(key, 0)) / 100
-        parts.append(Part(str(name), float(amount), sayings.euros(amount), colour))
-    whole = sayings.euros(Decimal(told["claims_in_cents"]) / 100)
+        parts.append(Part(str(name), float(amount), phrases.euros(amount), colour))
+    whole = phrases.euros(Decimal(told["claims_in_cents"]) / 100)
     return charts.shares(say("Claims of the night: %(whole)s") % {"whole": whole}, parts, width=760)
 
 
@@ -143,15 +145,15 @@ def _list(given: Run) -> dict[str, Any]:
     return {
         "title": given["title"],
         "breach_id": given["breach_id"],
-        "known": sayings.day(sayings.day_of(given["known_at"])),
+        "known": phrases.day(phrases.day_of(given["known_at"])),
         "people": given.get("people", 0),
         "exposed": given.get("exposed", 0),
-        "share": sayings.share(share),
+        "share": phrases.share(share),
         "bar": round((share or 0) * 100, 1),
         "sure": by_quality.get("exact", 0) + by_quality.get("holder", 0),
         "unsure": by_quality.get("id_only", 0) + by_quality.get("probable", 0),
-        "lift": "–" if lift is None else sayings.number(lift, 2),
-        "sentence": sayings.retold(given["sentence"]) if given.get("sentence") else "",
+        "lift": "–" if lift is None else phrases.number(lift, 2),
+        "sentence": phrases.retold(given["sentence"]) if given.get("sentence") else "",
     }
 
 
@@ -159,7 +161,7 @@ def _unscored(given: Run, request: HttpRequest) -> dict[str, Any]:
     cents = given.get("planned_cents")
     return {
         "payee": shown(request.user, "payee", given.get("payee_id")),
-        "amount": sayings.euros(None if cents is None else Decimal(cents) / 100),
+        "amount": phrases.euros(None if cents is None else Decimal(cents) / 100),
     }
 
 
@@ -167,13 +169,13 @@ def _moved(given: drift.Moved) -> dict[str, Any]:
     look, words = STATES[given.state]
     return {
         "name": MEASURES[given.name],
-        "psi": "–" if given.psi is None else sayings.number(given.psi, 3),
-        "ks": "–" if given.ks is None else sayings.number(given.ks, 3),
-        "missing": sayings.share(given.missing, 1),
-        "missing_before": sayings.share(given.missing_before, 1),
+        "psi": "–" if given.psi is None else phrases.number(given.psi, 3),
+        "ks": "–" if given.ks is None else phrases.number(given.ks, 3),
+        "missing": phrases.share(given.missing, 1),
+        "missing_before": phrases.share(given.missing_before, 1),
         "look": look,
         "words": words,
-        "drawing": drawing.tenths(
+        "drawing": svg.tenths(
             say("%(name)s: this night beside the reference, by its tenths") % {"name": MEASURES[given.name]},
             given.shares,
             given.shares_before,
@@ -184,34 +186,34 @@ def _moved(given: drift.Moved) -> dict[str, Any]:
 
 
 def _place(given: drift.Segment) -> tuple[str, str, int]:
-    return sayings.segment(given.name)[0]
+    return phrases.segment(given.name)[0]
 
 
 def _segment(given: drift.Segment) -> dict[str, Any]:
     return {
-        "name": sayings.segment(given.name)[1],
+        "name": phrases.segment(given.name)[1],
         "changes": given.changes,
-        "usual": sayings.number(given.usual_changes, 1),
-        "flagged": sayings.share(given.flagged),
-        "flagged_before": sayings.share(given.flagged_before),
-        "bars": drawing.bars(given.flagged, given.flagged_before),
+        "usual": phrases.number(given.usual_changes, 1),
+        "flagged": phrases.share(given.flagged),
+        "flagged_before": phrases.share(given.flagged_before),
+        "bars": svg.bars(given.flagged, given.flagged_before),
     }
 
 
 def _volume(given: drift.Volume) -> dict[str, Any]:
     look, words = STATES[given.state]
     name = str(VOLUMES.get(given.name, given.name))
-    usual = {"low": sayings.number(given.low), "high": sayings.number(given.high)}
+    usual = {"low": phrases.number(given.low), "high": phrases.number(given.high)}
     told = say("usually %(low)s to %(high)s") % usual if given.history else say("no night before")
     band = Band(given.low, given.middle, given.high) if given.state != "few" else None
     nights = len(given.history) + 1
     said = ngettext(
         "%(many)s night; this one: %(value)s, %(usual)s", "%(many)s nights; this one: %(value)s, %(usual)s", nights
     )
-    said %= {"many": nights, "value": sayings.number(given.value), "usual": told}
+    said %= {"many": nights, "value": phrases.number(given.value), "usual": told}
     return {
         "name": name,
-        "value": sayings.number(given.value),
+        "value": phrases.number(given.value),
         "usual": told,
         "look": look,
         "words": words,

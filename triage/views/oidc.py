@@ -20,10 +20,10 @@ from django.utils.translation import gettext as say
 from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 from mozilla_django_oidc.views import OIDCAuthenticationCallbackView, OIDCAuthenticationRequestView
 
-from triage import audit
-from triage.models import User
-from triage.roles import ANYBODY
-from triage.route import Route, start_of
+from payeewatch.triage.access.route import Route, start_of
+from payeewatch.triage.models import User
+from payeewatch.triage.records import audit
+from payeewatch.triage.roles import ANYBODY
 
 LOG = logging.getLogger(__name__)
 LEEWAY = 30  # seconds that the provider's clock may differ from ours

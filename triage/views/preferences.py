@@ -9,10 +9,10 @@ from django.shortcuts import redirect, render, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
 from django_otp import user_has_device
 
-from triage.home import home
-from triage.models import User
-from triage.roles import ANYBODY, EVERYBODY
-from triage.route import Route
+from payeewatch.triage.access.route import Route
+from payeewatch.triage.models import User
+from payeewatch.triage.roles import ANYBODY, EVERYBODY
+from payeewatch.triage.workspace import home
 
 YEAR = 365 * 24 * 3600
 

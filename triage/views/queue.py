@@ -17,13 +17,15 @@ from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from triage import actions, clock, desk, sayings
-from triage.deeds import keys
-from triage.filters import QueueFilter
-from triage.models import Flag, SavedFilter, User
-from triage.pseudonyms import shown
-from triage.roles import READERS, REVIEWERS, Role
-from triage.route import Route
+from payeewatch.triage import clock
+from payeewatch.triage.access.pseudonyms import shown
+from payeewatch.triage.access.route import Route
+from payeewatch.triage.language import phrases
+from payeewatch.triage.models import Flag, SavedFilter, User
+from payeewatch.triage.roles import READERS, REVIEWERS, Role
+from payeewatch.triage.work import actions, workflow
+from payeewatch.triage.work.action_panel import keys
+from payeewatch.triage.work.filters import QueueFilter
 
 PAGE = 30
 """Flags of a list on a page: about what a reviewer decides in a day, and light enough to be drawn beside every flag."""
@@ -158,8 +160,8 @@ def as_row(flag: Flag, user: User, is_blind: bool = False) -> Flag:
     today = clock.today()
     flag.is_blind = is_blind
     flag.is_done = flag.state in DONE
-    flag.holder = desk.holder(flag, clock.now())
-    flag.euros = sayings.euros(flag.amount_at_risk, 0)
+    flag.holder = workflow.holder(flag, clock.now())
+    flag.euros = phrases.euros(flag.amount_at_risk, 0)
     flag.whose = shown(user, "member", flag.member_id) or shown(user, "payee", flag.payee_id)
     days = (flag.first_payment_on - today).days if flag.first_payment_on else -1
     flag.leaves, flag.is_soon = _leaves(days), days < SOON

@@ -15,13 +15,14 @@ from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
-from pipeline import vault
-from triage import audit, clock
-from triage.home import home, keys
-from triage.identifying import looks_identifying
-from triage.models import AuditRecord, Flag, Note, User
-from triage.roles import REVIEWERS
-from triage.route import Route
+from payeewatch.pipeline.home import vault
+from payeewatch.triage import clock
+from payeewatch.triage.access.route import Route
+from payeewatch.triage.identifying import looks_identifying
+from payeewatch.triage.models import AuditRecord, Flag, Note, User
+from payeewatch.triage.records import audit
+from payeewatch.triage.roles import REVIEWERS
+from payeewatch.triage.workspace import home, keys
 
 LOG = logging.getLogger(__name__)
 

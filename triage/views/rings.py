@@ -16,12 +16,12 @@ from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from triage import bulk, desk
-from triage.filters import work_list
-from triage.models import Flag
-from triage.roles import READERS, REVIEWERS
-from triage.route import Route
-from triage.views.queue import as_row
+from payeewatch.triage.access.route import Route
+from payeewatch.triage.models import Flag
+from payeewatch.triage.roles import READERS, REVIEWERS
+from payeewatch.triage.views.queue import as_row
+from payeewatch.triage.work import bulk, workflow
+from payeewatch.triage.work.filters import work_list
 
 MOST = 200  # rings on the page
 
@@ -66,7 +66,7 @@ def decide(request: HttpRequest, ring: str) -> HttpResponse:
     if not tried:
         messages.warning(request, say("None of these flags is open."))
         return redirect("ring", ring)
-    action = desk.ACTIONS[name]
+    action = workflow.ACTIONS[name]
     form = action.form_for(tried[0].flag, request.POST if "filled" in request.POST else None)
     if not form.is_valid():
         return _page(request, ring, action, form, tried, status=400 if form.is_bound else 200)
@@ -88,24 +88,24 @@ def decide(request: HttpRequest, ring: str) -> HttpResponse:
 def _page(
     request: HttpRequest,
     ring: str,
-    action: desk.Action | None = None,
-    form: desk.ActionForm | None = None,
+    action: workflow.Action | None = None,
+    form: workflow.ActionForm | None = None,
     tried: Sequence[bulk.Planned] = (),
     status: int = 200,
 ) -> HttpResponse:
     found = Flag.objects.filter(ring=ring).select_related("claimed_by").order_by("rank", "flag_id")
-    flags = [as_row(flag, request.user) for flag in found if not desk.is_about(flag, request.user)]
+    flags = [as_row(flag, request.user) for flag in found if not workflow.is_about(flag, request.user)]
     if not flags:
         raise Http404
     is_filled = bool(form and form.is_bound and form.is_valid())
     context: dict[str, Any] = {
         "ring": ring,
         "flags": flags,
-        "open": desk.OPEN,
+        "open": workflow.OPEN,
         "selected": request.GET.getlist("flag"),
         "total": sum(flag.amount_at_risk for flag in flags),
         "paid": sum(flag.amount_paid for flag in flags),
-        "choices": [desk.ACTIONS[name] for name in bulk.IN_BULK] if request.user.role in REVIEWERS else [],
+        "choices": [workflow.ACTIONS[name] for name in bulk.IN_BULK] if request.user.role in REVIEWERS else [],
         "action": action,
         "form": form,
         "ready": [(each.flag, uuid4()) for each in tried if not each.refusal],
@@ -117,7 +117,7 @@ def _page(
     return render(request, "triage/ring.html", context, status=status)
 
 
-def _told(form: desk.ActionForm) -> list[tuple[Any, Any]]:
+def _told(form: workflow.ActionForm) -> list[tuple[Any, Any]]:
     """What was chosen and written, in words."""
     given = [(form[name].field, value) for name, value in form.cleaned_data.items() if value not in ("", None, False)]
     told = [(field.label, dict(getattr(field, "choices", ())).get(value, value)) for field, value in given]

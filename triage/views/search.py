@@ -5,9 +5,9 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from triage import search as searching
-from triage.roles import READERS
-from triage.route import Route
+from payeewatch.triage.access.route import Route
+from payeewatch.triage.roles import READERS
+from payeewatch.triage.work import search as searching
 
 
 def search(request: HttpRequest) -> HttpResponse:

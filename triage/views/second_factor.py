@@ -19,11 +19,11 @@ from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from qrcode.image.svg import SvgPathImage
 
-from triage import audit
-from triage.models import User
-from triage.passwords import drawn
-from triage.roles import EVERYBODY
-from triage.route import Route, must_verify, start_of
+from payeewatch.triage.access.passwords import drawn
+from payeewatch.triage.access.route import Route, must_verify, start_of
+from payeewatch.triage.models import User
+from payeewatch.triage.records import audit
+from payeewatch.triage.roles import EVERYBODY
 
 RECOVERY_CODES = 10
 CODE_LENGTH = 10

@@ -10,12 +10,14 @@ from django.shortcuts import render
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
-from pipeline import charts
-from pipeline.charts import Part
-from triage import clock, sayings, team
-from triage.models import Flag
-from triage.roles import REVIEWERS, Role
-from triage.route import Route
+from payeewatch.pipeline.home import charts
+from payeewatch.pipeline.home.charts import Part
+from payeewatch.triage import clock
+from payeewatch.triage.access.route import Route
+from payeewatch.triage.figures import team
+from payeewatch.triage.language import phrases
+from payeewatch.triage.models import Flag
+from payeewatch.triage.roles import REVIEWERS, Role
 
 QUEUE_COLOURS = {"hold": "c-hold", "review": "c-review", "audit": "c-audit"}
 VERDICTS = (
@@ -39,11 +41,11 @@ def page(request: HttpRequest) -> HttpResponse:
     listed = team.days(today)
     times, money, agreement = team.times(today), team.money(), team.agreement()
     context = {
-        "since": sayings.day(team.since(today)),
+        "since": phrases.day(team.since(today)),
         "came": _by_day(say("Flags in, by day and queue"), listed, "came"),
         "went": _by_day(say("Flags out, by day and verdict"), listed, "went"),
         "days": [
-            {"on": sayings.day(day.on), "came": sum(day.came.values()), "went": sum(day.went.values())}
+            {"on": phrases.day(day.on), "came": sum(day.came.values()), "went": sum(day.went.values())}
             for day in listed
         ],
         "precision": [_precision(name, queues, today) for name, queues in _precisions()],
@@ -52,11 +54,11 @@ def page(request: HttpRequest) -> HttpResponse:
             "median": _hours(times.median),
             "ninety": times.ninety and _hours(times.ninety),
         },
-        "money": {name: sayings.rough_euros(amount) for name, amount in money.items()},
+        "money": {name: phrases.rough_euros(amount) for name, amount in money.items()},
         "clocks": _clocks(team.clocks(today)),
         "expiring": [_ending(row, today) for row in team.expiring(today)],
         "agreement": agreement,
-        "kappa": None if agreement.kappa is None else sayings.number(agreement.kappa, 2),
+        "kappa": None if agreement.kappa is None else phrases.number(agreement.kappa, 2),
         "work": _work(team.workload(now)),
         "queues": [(QUEUE_COLOURS[queue.value], queue.label) for queue in Flag.Queue],
         "verdicts": [(colour, words) for colour, words, _codes in VERDICTS],
@@ -73,8 +75,8 @@ def _by_day(title: str, listed: list[team.Day], which: str) -> str:
     for day in listed:
         counts: Mapping[str, int] = getattr(day, which)
         amounts = [(colour, name, sum(counts.get(code, 0) for code in codes)) for colour, name, codes in parts]
-        label = sayings.day(day.on, year=False) if day.on.toordinal() % 2 == listed[-1].on.toordinal() % 2 else ""
-        shown.append((label, [Part(name, many, sayings.number(many), colour) for colour, name, many in amounts]))
+        label = phrases.day(day.on, year=False) if day.on.toordinal() % 2 == listed[-1].on.toordinal() % 2 else ""
+        shown.append((label, [Part(name, many, phrases.number(many), colour) for colour, name, many in amounts]))
     return charts.by_day(title, shown)
 
 
@@ -93,8 +95,8 @@ def _precision(name: str, queues: list[str], today: date) -> dict[str, object]:
     return {
         "name": name,
         "share": share,
-        "value": sayings.share(share.value) if share.of else "–",
-        "interval": say("%(low)s to %(high)s") % {"low": sayings.share(low), "high": sayings.share(high)},
+        "value": phrases.share(share.value) if share.of else "–",
+        "interval": say("%(low)s to %(high)s") % {"low": phrases.share(low), "high": phrases.share(high)},
         "x": round((share.value or 0) * 200, 1),
         "low": round(low * 200, 1),
         "width": round((high - low) * 200, 1),
@@ -105,17 +107,17 @@ def _hours(hours: float | None) -> str:
     if hours is None:
         return "–"
     if hours < 1:
-        return say("%(minutes)s min") % {"minutes": sayings.number(max(1, round(hours * 60)))}
+        return say("%(minutes)s min") % {"minutes": phrases.number(max(1, round(hours * 60)))}
     if hours < 48:
-        return say("%(hours)s h") % {"hours": sayings.number(hours, 1 if hours < 10 else 0)}
-    return sayings.span(hours / 24)
+        return say("%(hours)s h") % {"hours": phrases.number(hours, 1 if hours < 10 else 0)}
+    return phrases.span(hours / 24)
 
 
 def _clocks(counts: list[int]) -> str:
     rows = zip(LEFT, counts, LEFT_COLOURS, strict=True)
     return charts.rows(
         say("Open flags by time left to qualify them"),
-        [Part(str(name), many, sayings.number(many), colour) for name, many, colour in rows],
+        [Part(str(name), many, phrases.number(many), colour) for name, many, colour in rows],
     )
 
 
@@ -124,9 +126,9 @@ def _ending(row: Mapping[str, object], today: object) -> dict[str, object]:
         "flag_id": row["flag_id"],
         "rank": row["rank"],
         "state": row["state"],
-        "until": sayings.day(row["hold_until"]),
-        "in": sayings.until(row["hold_until"], today),
-        "amount": sayings.euros(row["amount"]),
+        "until": phrases.day(row["hold_until"]),
+        "in": phrases.until(row["hold_until"], today),
+        "amount": phrases.euros(row["amount"]),
         "is_soon": (row["hold_until"] - today).days <= 1,
     }
 
@@ -136,7 +138,7 @@ def _work(work: Mapping[str, Mapping[str, int]]) -> list[dict[str, object]]:
     for queue in Flag.Queue:
         counts = work.get(queue.value, {})
         parts = [
-            Part(str(words), counts.get(name, 0), sayings.number(counts.get(name, 0)), colour)
+            Part(str(words), counts.get(name, 0), phrases.number(counts.get(name, 0)), colour)
             for name, words, colour in WORK
         ]
         title = say("Open flags of the queue %(queue)s") % {"queue": queue.label}

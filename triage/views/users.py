@@ -19,12 +19,13 @@ from django.views.decorators.cache import never_cache
 from django_otp import user_has_device
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from triage import audit, sessions
-from triage.models import User
-from triage.passwords import give_password
-from triage.roles import ADMINISTRATORS
-from triage.route import Route
-from triage.views.second_factor import forget_devices
+from payeewatch.triage.access import sessions
+from payeewatch.triage.access.passwords import give_password
+from payeewatch.triage.access.route import Route
+from payeewatch.triage.models import User
+from payeewatch.triage.records import audit
+from payeewatch.triage.roles import ADMINISTRATORS
+from payeewatch.triage.views.second_factor import forget_devices
 
 
 class Person(forms.ModelForm):

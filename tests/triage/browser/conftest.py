@@ -14,8 +14,8 @@ import pytest
 from django.conf import settings as django
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from payeewatch.triage.models import User
 from tests.triage.conftest import signed_in
-from triage.models import User
 
 CHROMIUM = shutil.which("chromium")
 QUIET = [

@@ -5,9 +5,9 @@ from __future__ import annotations
 from django.conf import settings as django
 from playwright.sync_api import Page, Route, expect
 
+from payeewatch.triage.models import Decision, Flag, Note, Step, User
 from tests.triage.browser.conftest import Visit, answered
 from tests.triage.conftest import do
-from triage.models import Decision, Flag, Note, Step, User
 
 
 def open_note(page: Page, text: str) -> None:

@@ -8,11 +8,11 @@ from datetime import timedelta
 
 from playwright.sync_api import Page, expect
 
-from pipeline.settings import Settings
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.triage.exchange import export_decisions
+from payeewatch.triage.models import AuditRecord, Decision, Flag, User
 from tests.triage.browser.conftest import Visit, answered
 from tests.triage.conftest import PASSWORD, Clock, do, flag_of
-from triage import handover
-from triage.models import AuditRecord, Decision, Flag, User
 
 
 def press(page: Page, *keys: str) -> None:
@@ -85,7 +85,7 @@ def test_a_senior_approves_and_the_payment_is_held(
     first.refresh_from_db()
     assert (first.state, first.verdict) == ("closed", "confirmed_fraud")
     clocked.at += timedelta(minutes=1)
-    handover.write()
+    export_decisions.write()
     (written,) = reviewed.folder("holds").glob("*-reviewed.csv")
     with written.open(encoding="utf-8", newline="") as file:
         assert first.flag_id in {row["flag_id"] for row in csv.DictReader(file)}

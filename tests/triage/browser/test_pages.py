@@ -9,10 +9,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from payeewatch.triage.models import Flag, User
+from payeewatch.triage.urls import ROUTES
 from tests.triage.browser.conftest import DESKTOP, TABLET, Visit
 from tests.triage.conftest import do
-from triage.models import Flag, User
-from triage.urls import ROUTES
 
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 

@@ -6,8 +6,8 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import HttpResponse
 
+from payeewatch.triage.models import Attachment, Flag, User
 from tests.triage.conftest import signed_in
-from triage.models import Attachment, Flag, User
 
 PDF = b"%PDF-1.7\n1 0 obj"
 

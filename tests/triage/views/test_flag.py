@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+from payeewatch.triage.models import AuditRecord, Flag, User
 from tests.triage.conftest import signed_in
-from triage.models import AuditRecord, Flag, User
 
 
 def test_nobody_comes_from_another_flag_to_one_of_their_own_household(cast: dict[str, User], first: Flag) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+from payeewatch.triage.models import Flag, SavedFilter, User
+from payeewatch.triage.views.queue import LISTS
 from tests.triage.conftest import do, signed_in
-from triage.models import Flag, SavedFilter, User
-from triage.views.queue import LISTS
 
 
 def test_each_list_has_as_many_flags_as_the_menu_says(cast: dict[str, User], first: Flag) -> None:

@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 from django.db.models import F
 
+from payeewatch.triage.models import AuditRecord, Flag, User
 from tests.triage.conftest import do, signed_in
-from triage.models import AuditRecord, Flag, User
 
 BENIGN = {"action": "benign", "filled": "yes", "reason": "B05", "evidence_kind": "document"}
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline.settings import Settings
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.triage.models import Flag, Night, User
 from tests.triage.conftest import signed_in
-from triage.models import Flag, Night, User
 
 
 def test_a_change_that_was_not_flagged_is_explained(cast: dict[str, User], reviewed: Settings) -> None:

@@ -1,0 +1,119 @@
+"""What every `payeewatch` command shares: days, --home and --json, and how errors are told."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from datetime import date
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from payeewatch.pipeline.home.errors import PayeeWatchError
+
+if TYPE_CHECKING:
+    pass
+
+Answer = tuple[Any, list[str]]
+"""What a command says: to machines as one JSON object, to people as lines."""
+
+
+class Day(click.ParamType[date]):
+    """A day as 2024-12-31."""
+
+    name = "day"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        if isinstance(value, date):
+            return value
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a day; write it as 2024-12-31", param, ctx)
+
+
+DAY = Day()
+
+
+class Commands(click.Group):
+    """The commands; with --json, a command line that is not understood is told as JSON too."""
+
+    def main(  # type: ignore[override]  # click declares it once for each value of standalone_mode
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+    ) -> Any:
+        words = sys.argv[1:] if args is None else list(args)
+        try:
+            status = super().main(words, prog_name, **extra | {"standalone_mode": False})
+        except click.ClickException as error:
+            error.show()
+            if "--json" in words:
+                _tell(error, error.format_message(), error.exit_code)
+            sys.exit(error.exit_code)
+        except click.Abort:
+            sys.exit(1)
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["--help"], "max_content_width": 100})
+@click.version_option(package_name="payeewatch", message="%(prog)s %(version)s")
+def main() -> None:
+    """Find payee and bank-account changes that look unlike honest ones, before the payment run leaves.
+
+    PAYEEWATCH_HOME (or --home) names the folder that holds everything; docs/running.md says the rest.
+    """
+
+
+def command(name: str) -> Callable[[Callable[..., Answer]], click.Command]:
+    """Register a command that takes --home and --json, prints its answer and ends with its error's exit code."""
+
+    def register(function: Callable[..., Answer]) -> click.Command:
+        @main.command(name)
+        @click.option("--home", type=click.Path(path_type=Path), help="The folder that holds everything.")
+        @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+        @wraps(function)
+        def run(home: Path | None, as_json: bool, **options: Any) -> None:
+            from payeewatch.pipeline.home.settings import Settings
+            from payeewatch.pipeline.session import log_to_standard_error
+
+            log_to_standard_error()
+            try:
+                answer, lines = function(Settings.load(home), **options)
+            except click.UsageError:
+                raise
+            except PayeeWatchError as error:
+                _fail(error, error.exit_code, str(error), as_json)
+            except KeyboardInterrupt as error:
+                _fail(error, 1, "interrupted; run the same command again, nothing is half done", as_json)
+            except Exception as error:
+                # an unexpected exception's own text may quote a row; its class and place may not
+                _fail(error, 1, f"a fault of ours: {place(error)}", as_json)
+            click.echo(json.dumps(answer, ensure_ascii=False, default=str) if as_json else "\n".join(lines))
+
+        return run
+
+    return register
+
+
+def _fail(error: BaseException, exit_code: int, message: str, as_json: bool) -> None:
+    click.echo(f"payeewatch: {message}", err=True)
+    if as_json:
+        _tell(error, message, exit_code)
+    sys.exit(exit_code)
+
+
+def _tell(error: BaseException, message: str, exit_code: int) -> None:
+    """An error as the one JSON object on standard output."""
+    kind = type(error).__name__
+    click.echo(json.dumps({"error": kind, "message": message, "exit_code": exit_code}, ensure_ascii=False))
+
+
+def place(error: BaseException) -> str:
+    """Class, file and line of an exception, without its text."""
+    frame = error.__traceback__
+    while frame and frame.tb_next:
+        frame = frame.tb_next
+    where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "unknown place"
+    return f"{type(error).__name__} at {where}"

@@ -1,0 +1,102 @@
+"""Commands that say how good it would have been: `backtest`, `evaluate`, `simulate`.
+
+Stages are imported when a command runs, so that --help answers at once.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from payeewatch.command import DAY, Answer, command
+
+if TYPE_CHECKING:
+    from payeewatch.pipeline.home.settings import Settings
+
+
+@command("backtest")
+@click.option("--from", "first", type=DAY, required=True, help="The first night to replay.")
+@click.option("--to", "last", type=DAY, required=True, help="The last night to replay.")
+@click.option("--retrain-days", type=click.IntRange(1), default=30, show_default=True, help="Train again so often.")
+@click.option("--out", type=click.Path(path_type=Path), help="Default: reports/backtest-<from>-<to>.")
+def backtest(settings: Settings, first: date, last: date, retrain_days: int, out: Path | None) -> Answer:
+    """Replay nights with what was known then and the models that would have been in force; publish nothing.
+
+    Example: payeewatch backtest --from 2024-06-01 --to 2024-09-28
+    """
+    if first > last:
+        raise click.UsageError(f"--from {first} is after --to {last}")
+    from payeewatch.evaluation.backtest import looked_back, write
+    from payeewatch.evaluation.replay import replay
+    from payeewatch.pipeline.loading import load_until
+    from payeewatch.pipeline.session import opened
+
+    with opened(settings) as session:
+        load_until(session, last)
+        told = replay(session, first, last, retrain_days)
+        found = looked_back(session, told)
+    out = out or settings.folder("reports") / f"backtest-{first}-{last}"
+    write(told, found, out)
+    return found.as_dict() | {"out": out}, [
+        f"{found.nights} nights, {found.scored:,} scores, {found.flagged:,} changes queued for hold or review",
+        f"{found.known_cases_flagged} of {found.known_cases} cases known by now were queued before anybody knew",
+        f"written to {out}",
+    ]
+
+
+@command("evaluate")
+@click.option("--truth", type=click.Path(path_type=Path), help="What a synthetic insurer's simulation wrote apart.")
+@click.option("--from", "first", type=DAY, help="With --truth: the first night.")
+@click.option("--to", "last", type=DAY, help="With --truth: the last night.")
+@click.option("--tiers", help="Instead: insurers to make, such as standard,clean.")
+@click.option("--seeds", default="1,2,3", show_default=True, help="With --tiers: one insurer a seed.")
+@click.option("--members", type=click.IntRange(100), default=5_000, show_default=True, help="With --tiers.")
+@click.option("--days", type=click.IntRange(200), default=500, show_default=True, help="With --tiers: of history.")
+@click.option("--nights", type=click.IntRange(1), default=60, show_default=True, help="With --tiers: to replay.")
+@click.option("--cases-factor", type=click.FloatRange(0), default=1.0, help="With --tiers: times the rate of fraud.")
+@click.option("--work", type=click.Path(path_type=Path), help="With --tiers: where the insurers are made and kept.")
+@click.option("--retrain-days", type=click.IntRange(1), default=30, show_default=True, help="Train again so often.")
+@click.option("--review-euros", type=click.FloatRange(0), default=15.0, show_default=True, help="What a review costs.")
+@click.option("--out", type=click.Path(path_type=Path), help="Default: reports/evaluation.")
+def evaluate(settings: Settings, out: Path | None, **asked: Any) -> Answer:
+    """Say how good the nights are: by verdicts and the audit sample, or against a truth, beside controls.
+
+    Without --truth or --tiers: what the insurer's own verdicts on published nights can say.
+
+    Example: payeewatch evaluate --tiers standard,clean --seeds 1,2,3 --work worlds
+    """
+    from payeewatch.evaluation.command import evaluate as evaluated
+
+    if asked["truth"] and not (asked["first"] and asked["last"]):
+        raise click.UsageError("--truth needs the nights to replay: give --from and --to")
+    if asked["tiers"] and not asked["work"]:
+        raise click.UsageError("--tiers needs a folder for the insurers: give --work")
+    if asked["tiers"] and asked["truth"]:
+        raise click.UsageError("give --truth or --tiers, not both")
+    return evaluated(settings, out or settings.folder("reports") / "evaluation", **asked)
+
+
+@command("simulate")
+@click.option("--truth", type=click.Path(path_type=Path), required=True, help="Where the truth goes, apart.")
+@click.option("--tier", default="demo", show_default=True, help="How hard the world is: see the simulator's page.")
+@click.option("--members", type=click.IntRange(1), help="How many are insured. Default: the tier's own number.")
+@click.option("--days", type=click.IntRange(1), help="Of history in the first drop. Default: the tier's own number.")
+@click.option("--until", type=DAY, default="2024-09-29", show_default=True, help="The day of the last drop.")
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same bytes.")
+def simulate(
+    settings: Settings, truth: Path, tier: str, members: int | None, days: int | None, until: date, seed: int
+) -> Answer:
+    """Make a synthetic insurer: inbox, breach lists and reference tables below the home. No person in it exists.
+
+    Example: payeewatch simulate --home demo --truth truth
+    """
+    from payeewatch.simulator import simulate as simulated
+    from payeewatch.simulator.tiers import TIERS
+
+    if tier not in TIERS:
+        raise click.UsageError(f"--tier {tier}: there is no such tier; there are {', '.join(TIERS)}")
+    counts = simulated(settings.home, members=members, days=days, end=until, seed=seed, truth=truth, tier=tier)
+    return counts, [f"{settings.home}: " + ", ".join(f"{many:,} {name}" for name, many in counts.items())]

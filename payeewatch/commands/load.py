@@ -1,0 +1,49 @@
+"""Commands that load the lake: `ingest`, `link`.
+
+Stages are imported when a command runs, so that --help answers at once.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+import click
+
+from payeewatch.command import DAY, Answer, command
+
+if TYPE_CHECKING:
+    from payeewatch.pipeline.home.settings import Settings
+
+
+@command("ingest")
+@click.option("--until", type=DAY, required=True, help="The last day to load.")
+def ingest(settings: Settings, until: date) -> Answer:
+    """Load every drop up to a day that is not in the lake yet, and the breach lists known by then.
+
+    Example: payeewatch ingest --until 2024-12-31
+    """
+    from payeewatch.pipeline.loading import ingest_until
+    from payeewatch.pipeline.session import opened
+
+    with opened(settings) as session:
+        loads = ingest_until(session, until)
+    return {"loads": [{"kind": load.kind, "source": load.source, "mode": load.mode} for load in loads]}, [
+        f"{load.kind:<9} {load.source}  {load.mode}" for load in loads
+    ] or ["nothing new"]
+
+
+@command("link")
+def link(settings: Settings) -> Answer:
+    """Find who is on which breach list, and which changes nobody announced, over all that is loaded.
+
+    Example: payeewatch link
+    """
+    from payeewatch.pipeline.loading import link_and_derive
+    from payeewatch.pipeline.session import opened
+
+    with opened(settings) as session:
+        loads = link_and_derive(session)
+    return {load.kind: load.facts for load in loads}, [f"{load.kind:<9} {load.facts}" for load in loads] or [
+        "nothing new"
+    ]

@@ -1,0 +1,213 @@
+"""The commands about people's data: `purge` and `person`. They alone join the pipeline's stores and the reviewers'."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import nullcontext
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from payeewatch.command import DAY, Answer, command
+
+if TYPE_CHECKING:
+    from payeewatch.pipeline.home.settings import Settings
+    from payeewatch.pipeline.session import Session
+
+Clocks = dict[str, dict[str, int]]
+"""clock -> store -> how many."""
+
+NO_TRIAGE = "there is no reviewers' database here: nothing to do in it"
+INPUT_STAYS = "inbox/, breaches/ and reference/ are the insurer's own and are not touched; empty what is loaded"
+
+
+@command("purge")
+@click.option("--until", type=DAY, required=True, help="The day whose clocks count.")
+@click.option("--member", help="Instead: erase this one person, after an objection or a request that was upheld.")
+@click.option("--dry-run", is_flag=True, help="Only say what would go, and what is due soon.")
+def purge(settings: Settings, until: date, member: str | None, dry_run: bool) -> Answer:
+    """Delete what its time is over for, in every store; or erase one person. Nothing brings it back.
+
+    Example: payeewatch purge --until 2024-12-31 --dry-run
+    """
+    from payeewatch.pipeline.home.errors import InputMissing
+    from payeewatch.pipeline.privacy.redact import alone
+    from payeewatch.pipeline.session import opened
+
+    if not (settings.folder("lake") / "loads").is_dir():
+        raise InputMissing(f"{settings.folder('lake')}: the lake is empty; there is nothing to purge")
+    has_triage = _has_triage(settings)
+    if has_triage:
+        from payeewatch.commands.review import start
+
+        start(settings)
+    with opened(settings, writing=not dry_run) as session, nullcontext() if dry_run else alone(settings):
+        if member:
+            clocks = {"person": _erased(session, member, until, has_triage, really=not dry_run)}
+            soon: Clocks = {}
+        else:
+            if not dry_run:
+                _finish_erasure(session, has_triage)
+            clocks = _clocks(session, until, has_triage, really=not dry_run)
+            later = _clocks(session, until + timedelta(days=SOON_DAYS), has_triage, really=False)
+            soon = _difference(later, clocks if dry_run else {})
+        warnings = [*session.warnings, INPUT_STAYS, *([] if has_triage else [NO_TRIAGE])]
+    answer = {
+        "until": until,
+        "dry_run": dry_run,
+        "what": "person" if member else "clocks",
+        "purged": clocks,
+        f"due_in_{SOON_DAYS}_days": soon,
+        "notes": warnings,
+    }
+    lines = _told(until, dry_run, clocks, soon, warnings)
+    _keep_report(settings, until, "\n".join(lines) + "\n", dry_run=dry_run, is_person=bool(member))
+    return answer, lines
+
+
+SOON_DAYS = 30
+
+
+def _clocks(session: Session, until: date, has_triage: bool, *, really: bool) -> Clocks:
+    """Apply every clock, the files first: flags leave the database when nothing can bring them back any more."""
+    from payeewatch.pipeline.privacy.purge import gone_lists
+    from payeewatch.pipeline.privacy.purge import purge as purge_files
+
+    over: set[str] = set()
+    kept: set[str] = set()
+    stale: set[date] = set()
+    if has_triage:
+        from payeewatch.triage.exchange import import_night
+        from payeewatch.triage.records import retention
+
+        over, kept = retention.flags_over(until)
+        stale = set(import_night.unpublished(session.settings))
+    clocks = purge_files(session, until, really=really, over=over, kept=kept).clocks
+    if has_triage:
+        _, gone = gone_lists(session, until)
+        for clock, tables in retention.purge(until, gone, really=really).items():
+            for table, many in tables.items():
+                clocks.setdefault(clock, {})[table] = many
+        if really:
+            import_night.adopt(session.settings, set(import_night.unpublished(session.settings)) - stale)
+    return clocks
+
+
+def _erased(session: Session, member: str, until: date, has_triage: bool, *, really: bool) -> dict[str, int]:
+    from payeewatch.pipeline.privacy import erase
+    from payeewatch.pipeline.privacy.data_subject import find
+
+    if not really:
+        erasure = erase.Erasure(find(session, member), until)
+        counts = erase.erase(session, erasure, really=False)
+        return counts | (_erased_in_triage(erasure.person.ids, until, really=False) if has_triage else {})
+    _finish_erasure(session, has_triage)
+    erase.begin(session, member, until)
+    return _finish_erasure(session, has_triage)
+
+
+def _finish_erasure(session: Session, has_triage: bool) -> dict[str, int]:
+    """Do what `lake/erasing.json` notes, in every store, and take the note away."""
+    from payeewatch.pipeline.privacy import erase
+
+    erasure = erase.pending(session.settings)
+    if not erasure:
+        return {}
+    stale: set[date] = set()
+    if has_triage:
+        from payeewatch.triage.exchange import import_night
+
+        stale = set(import_night.unpublished(session.settings))
+    counts = erase.erase(session, erasure, really=True)
+    if has_triage:
+        counts |= _erased_in_triage(erasure.person.ids, erasure.on, really=True)
+        import_night.adopt(session.settings, set(import_night.unpublished(session.settings)) - stale)
+    erase.finish(session.settings)
+    session.warnings.clear()
+    return counts
+
+
+def _erased_in_triage(ids: Mapping[str, list[str]], on: date, *, really: bool) -> dict[str, int]:
+    from payeewatch.triage.records import retention
+
+    counts: dict[str, int] = retention.erase(ids, on, really=really)
+    return counts
+
+
+def _difference(later: Clocks, now: Clocks) -> Clocks:
+    found = {
+        clock: {store: many - now.get(clock, {}).get(store, 0) for store, many in stores.items()}
+        for clock, stores in later.items()
+    }
+    kept = {clock: {store: many for store, many in stores.items() if many > 0} for clock, stores in found.items()}
+    return {clock: stores for clock, stores in kept.items() if stores}
+
+
+def _told(until: date, dry_run: bool, clocks: Clocks, soon: Clocks, notes: list[str]) -> list[str]:
+    def rows(found: Clocks) -> list[str]:
+        return [
+            f"  {clock:<14} {store:<22} {many:>9,}"
+            for clock, stores in sorted(found.items())
+            for store, many in sorted(stores.items())
+        ] or ["  nothing"]
+
+    head = f"{'would go' if dry_run else 'gone'} as of {until}, rows or files by clock and store:"
+    due = [f"due in the {SOON_DAYS} days after:", *rows(soon)] if soon else []
+    return [head, *rows(clocks), *due, *(f"note: {note}" for note in notes)]
+
+
+def _keep_report(settings: Settings, until: date, text: str, *, dry_run: bool, is_person: bool) -> None:
+    """The report below reports/: counts only, never whom."""
+    from payeewatch.pipeline.home.files import write_text
+
+    ending = ("-person" if is_person else "") + ("-dry-run" if dry_run else "")
+    write_text(settings.folder("reports") / f"purge-{until}{ending}.txt", text)
+
+
+def _has_triage(settings: Settings) -> bool:
+    return bool(os.environ.get("DATABASE_URL")) or (settings.folder("triage") / "triage.sqlite3").exists()
+
+
+@command("person")
+@click.argument("member")
+@click.option("--right", type=click.Choice(["access", "rectification", "objection"]), required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The folder to write the export into.")
+@click.option("--language", type=click.Choice(["en", "fr"]), default="en", show_default=True, help="Of the export.")
+@click.option("--with-originals", is_flag=True, help="Open this person's originals in the vault, too.")
+def person(settings: Settings, member: str, right: str, out: Path, language: str, with_originals: bool) -> Answer:
+    """Say all that is held about one person, as JSON and as a page, and record what they asked for.
+
+    Example: payeewatch person M0000042 --right access --out exports/request-17
+    """
+    from payeewatch.commands.review import start
+    from payeewatch.pipeline.home.errors import InputMissing, SettingsError
+    from payeewatch.pipeline.privacy import subject_access
+    from payeewatch.pipeline.privacy.data_subject import find
+    from payeewatch.pipeline.session import opened
+
+    if any(out.resolve().is_relative_to(folder) for folder in (settings.home, *settings.folders.values())):
+        raise SettingsError(f"--out is {out}; an export must lie outside {settings.home}, where nothing would purge it")
+    start(settings)
+    from payeewatch.triage import clock
+    from payeewatch.triage.language import export_labels
+    from payeewatch.triage.records import subject_access as reviewing
+
+    with opened(settings, writing=False) as session:
+        found = find(session, member)
+        if not found.is_known:
+            raise InputMissing(f"member {member}: nothing is held about this number; check it")
+        escalated = reviewing.record(right, found.ids, originals=with_originals)
+        sections: list[dict[str, Any]] = subject_access.held(session, found)
+    with export_labels.override(language):
+        sections += reviewing.held(found.ids, originals=with_originals)
+        other = subject_access.Tongue(language, export_labels.word, export_labels.value, export_labels.told)
+        tongue = subject_access.ENGLISH if language == "en" else other
+        paths = subject_access.write(out, subject_access.Right(right), found, clock.today(), sections, tongue)
+    told: dict[str, Any] = {"files": paths, "sections": {each["title"]: len(each["rows"]) for each in sections}}
+    lines = [f"{title:<32} {rows:>7,} entries" for title, rows in told["sections"].items()]
+    if right == "objection":
+        lines.append(f"{escalated} open flags put before a senior reviewer")
+    return told | {"escalated": escalated}, [*lines, *(f"written   {path}" for path in paths)]

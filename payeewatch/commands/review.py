@@ -1,0 +1,172 @@
+"""The commands of the reviewers' application. Django is imported when one runs, so that --help answers at once."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from payeewatch.command import Answer, command
+from payeewatch.pipeline.home.errors import AuditBroken, SettingsError, StoreError
+
+if TYPE_CHECKING:
+    from payeewatch.pipeline.home.settings import Settings
+
+SHOWN_FINDINGS = 5
+
+
+def start(settings: Settings) -> None:
+    """Make Django ready for a home: every command here begins with it. A fresh or older database is brought up to date.
+
+    Raises:
+        SettingsError: there is no such home, or no key file for it.
+        StoreError: the database cannot be reached or written.
+    """
+    from payeewatch.pipeline.home.keys import Keys
+
+    if not settings.home.is_dir():
+        raise SettingsError(f"{settings.home}: there is no such folder; make it with: payeewatch init")
+    Keys.load(settings.key_file)
+    os.environ["PAYEEWATCH_HOME"] = str(settings.home)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "payeewatch.triage.settings")
+    import django
+    from django.core.management import call_command
+    from django.db import DatabaseError, connection
+
+    try:
+        settings.folder("triage").mkdir(mode=0o700, exist_ok=True)
+        django.setup()
+        connection.ensure_connection()
+        call_command("migrate", interactive=False, verbosity=0)
+    except (OSError, DatabaseError) as error:
+        where = connection.settings_dict
+        raise StoreError(
+            f"the {connection.vendor} database {where['HOST']} {where['NAME']} cannot be reached or written "
+            f"({type(error).__name__}); check DATABASE_URL, the server and the permissions"
+        ) from error
+
+
+@command("triage")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes that answer.")
+def triage(settings: Settings, host: str, port: int, workers: int) -> Answer:
+    """Serve the reviewers' application until stopped; nights are published as they appear.
+
+    Example: payeewatch triage --port 8000
+    """
+    start(settings)
+    from payeewatch.triage.exchange.notices import channels
+    from payeewatch.triage.server.serve import serve
+
+    channels()  # refuses addresses that cannot be used
+    serve(host, port, workers)
+    return {"stopped": f"{host}:{port}"}, ["stopped"]
+
+
+@command("triage-user")
+@click.argument("name")
+@click.option("--role", required=True, help="reviewer, senior, scientist, auditor or administrator.")
+@click.option("--also", multiple=True, metavar="NAME=ROLE", help="One more user; may be given several times.")
+@click.option("--lasting", is_flag=True, help="The password need not be changed at the first sign-in: for a demo.")
+def triage_user(settings: Settings, name: str, role: str, also: tuple[str, ...], lasting: bool) -> Answer:
+    """Make a user of the reviewers' application, such as its first administrator, and print a password for them.
+
+    A user who exists gets the role and a new password, and is unlocked: for an administrator who cannot get in.
+
+    Example: payeewatch triage-user administrator --role administrator
+    """
+    start(settings)
+    from django.db import transaction
+
+    wanted = [(name, role), *((one, its) for one, _, its in (each.partition("=") for each in also))]
+    with transaction.atomic():
+        made = [_let_in(one, its, lasting) for one, its in wanted]
+    told = made[0] | ({"also": made[1:]} if also else {})
+    return told, [
+        f"{each['name']} ({each['role']}) {'made' if each['made'] else 'admitted again'}; "
+        f"password, shown this once: {each['password']}"
+        for each in made
+    ]
+
+
+def _let_in(name: str, role: str, lasting: bool) -> dict[str, Any]:
+    """Make or admit one user; their first password is in the answer alone.
+
+    Raises:
+        click.UsageError: there is no such role, or nobody can be called so.
+    """
+    from axes.utils import reset
+    from django.core.exceptions import ValidationError
+
+    from payeewatch.triage.access.passwords import give_password
+    from payeewatch.triage.models import User
+    from payeewatch.triage.records import audit
+    from payeewatch.triage.roles import Role
+
+    if role not in Role.values:
+        raise click.UsageError(f"--role {role}: there is no such role; there are {', '.join(Role.values)}")
+    user = User.objects.filter(username=name).first() or User(username=name)
+    made = user.pk is None
+    user.role, user.is_active = role, True
+    password = give_password(user)
+    user.must_change_password = not lasting
+    try:
+        user.full_clean()
+    except ValidationError as error:
+        raise click.UsageError(f"{name!r}: {' '.join(error.messages)}") from error
+    user.save()
+    reset(username=name)
+    audit.record(None, "make_user" if made else "readmit_user", name=name, role=role)
+    return {"name": name, "role": role, "password": password, "made": made}
+
+
+@command("triage-token")
+@click.argument("name")
+@click.option("--scopes", default="", help="What it may read: flags, runs, health; several with commas.")
+@click.option("--revoke", is_flag=True, help="Instead: the system's token opens nothing from now on.")
+def triage_token(settings: Settings, name: str, scopes: str, revoke: bool) -> Answer:
+    """Make a token with which another system reads the API or the metrics, and print it. An older one is replaced.
+
+    Example: payeewatch triage-token payments --scopes flags,runs
+    """
+    start(settings)
+    from payeewatch.triage.access import api_tokens
+    from payeewatch.triage.identifying import looks_identifying
+
+    if revoke:
+        if not api_tokens.revoke(name):
+            raise click.UsageError(f"{name}: there is no such token")
+        return {"name": name, "revoked": True}, [f"{name} opens nothing from now on"]
+    if looks_identifying(name):
+        raise click.UsageError("a system's name is in the audit log for good: take one without so many digits")
+    asked = [scope.strip() for scope in scopes.split(",") if scope.strip()]
+    if not asked or set(asked) - set(api_tokens.SCOPES):
+        raise click.UsageError(f"--scopes {scopes!r}: name some of {', '.join(api_tokens.SCOPES)}")
+    token = api_tokens.make(name, asked)
+    return {"name": name, "scopes": asked, "token": token}, [f"{name} ({', '.join(asked)}); shown this once: {token}"]
+
+
+@command("audit")
+@click.argument("what", type=click.Choice(["verify"]))
+@click.option("--noted", default="", metavar="HEAD", help="The head an earlier check told: is it still in the log?")
+def audit(settings: Settings, what: str, noted: str) -> Answer:
+    """Walk the whole audit log: was anything edited, put in, deleted or cut off? Tells its head, to be noted elsewhere.
+
+    Example: payeewatch audit verify
+    """
+    if noted and not re.fullmatch("[0-9]+:[0-9a-f]{64}", noted):
+        raise click.UsageError("--noted must be a head as an earlier check told it: <number>:<64 hexadecimal digits>")
+    start(settings)
+    from payeewatch.triage.records.audit import verify
+
+    checked = verify(noted)
+    if checked.findings:
+        told = "; ".join(f"record {each.number}: {each.what}" for each in checked.findings[:SHOWN_FINDINGS])
+        raise AuditBroken(f"{len(checked.findings)} findings in {checked.records} records: {told}")
+    return {"records": checked.records, "head": checked.head}, [
+        f"{checked.records} records, all as they were written",
+        f"head {checked.head}",
+    ]

@@ -1,0 +1,261 @@
+"""Load the breach lists: provenance first, people as tokens, versions when a list is replaced, purges when it goes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from payeewatch.pipeline.breaches import rejected_people
+from payeewatch.pipeline.breaches.manifest import Manifest
+from payeewatch.pipeline.breaches.people import Counts, count_people, find_people, write_people
+from payeewatch.pipeline.home.errors import InputMissing, InputRefused
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.ingest.casts import text
+from payeewatch.pipeline.ingest.drops import fingerprint
+from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.store.lake import PURGE, VERSION_STEP, Load
+
+GONE = "gone"
+"""The fingerprint that a purge leaves when the list's folder was taken away: the folder may come back."""
+
+
+@dataclass(frozen=True)
+class BreachList:
+    """One folder below breaches/, its manifest checked."""
+
+    manifest: Manifest
+    folder: Path
+    files: tuple[Path, ...]
+
+    @property
+    def breach_id(self) -> str:
+        return self.manifest.breach_id
+
+
+def find_lists(breaches: Path) -> list[BreachList]:
+    """Every list below the breaches folder, by breach_id.
+
+    Raises:
+        InputRefused: a manifest that is missing, unreadable, without provenance or wrong; a list without people.
+    """
+    return [BreachList(Manifest.read(folder), folder, tuple(find_people(folder))) for folder in _folders(breaches)]
+
+
+def check_lists(session: Session) -> list[dict[str, Any]]:
+    """Read every list and say what was found; nothing is loaded or written.
+
+    A list that would be refused says why under `refused`.
+    """
+    found: list[dict[str, Any]] = []
+    for folder in _folders(session.settings.folder("breaches")):
+        try:
+            Manifest.read(folder)
+            counts = count_people(session.con, find_people(folder))
+            refused = _over_tolerance(session, folder.name, counts)
+            told = {"people": counts.rows, "rejected": counts.rejected, "nulled": counts.nulled, "refused": refused}
+            found.append({"breach_id": folder.name} | told)
+        except InputRefused as refusal:
+            found.append({"breach_id": folder.name, "refused": str(refusal)})
+    return found
+
+
+def _folders(breaches: Path) -> list[Path]:
+    if not breaches.is_dir():
+        return []
+    return sorted(path for path in breaches.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def load_lists(session: Session, until: date) -> list[Load]:
+    """Load each list known by `until` that is new or replaced; purge those whose folder or time is gone.
+
+    Raises:
+        InputMissing: there is no list, and never was.
+        InputRefused: a list without provenance, an unreadable one, or one with too many unusable rows.
+    """
+    settings, lake = session.settings, session.lake
+    found = {each.breach_id: each for each in find_lists(settings.folder("breaches"))}
+    standing = standing_lists(lake.loads())
+    if not found and not standing:
+        raise InputMissing(
+            f"{settings.folder('breaches')}: holds no breach list; required: at least one list, "
+            "a folder with manifest.yaml and people.csv"
+        )
+    loads = purge_due(session, until)
+    for each in found.values():
+        if each.manifest.purge_on <= until:
+            session.warn(f"breaches/{each.breach_id}: purge_on, {each.manifest.purge_on}, has come; delete the folder")
+        elif each.manifest.known_at <= until:
+            loads += _load_if_new(session, each, standing.get(each.breach_id), until)
+    return loads
+
+
+def standing_lists(loads: Sequence[Load]) -> dict[str, Load]:
+    """For each list ever loaded, the load that says how it stands: of kind list, or purge."""
+    return {load.source: load for load in loads if load.kind in {"list", PURGE}}
+
+
+def due(session: Session, until: date) -> list[tuple[Load, str]]:
+    """The lists in the lake whose folder or time is gone, and the fingerprint that their purge leaves."""
+    found = {folder.name for folder in _folders(session.settings.folder("breaches"))}
+    in_lake = [load for load in standing_lists(session.lake.loads()).values() if load.kind == "list"]
+    return [
+        (load, load.fingerprint if load.source in found else GONE)
+        for load in in_lake
+        if load.source not in found or date.fromisoformat(load.facts["purge_on"]) <= until
+    ]
+
+
+def purge_due(session: Session, until: date) -> list[Load]:
+    """Purge the lists whose folder or time is gone."""
+    return [_purge(session, load, until, mark) for load, mark in due(session, until)]
+
+
+def forget_exposures(session: Session, breach_ids: Collection[str], *, really: bool) -> int:
+    """Take every version of who was on some lists out of the lake. Returns how many rows go."""
+    listed = ", ".join(text(breach_id) for breach_id in sorted(breach_ids)) or "NULL"
+    many = session.lake.forget(session.con, "exposures", f"breach_id IN ({listed})", really=really)
+    if many and really:
+        session.held.forget()
+    return many
+
+
+def people_files(loads: Sequence[Load], breach_id: str) -> list[str]:
+    """Paths, below the lake, of the people files that a list has now."""
+    removed = {path for load in loads for path in load.removed}
+    return [
+        path
+        for load in loads
+        if load.source == breach_id
+        for path in load.files.get("people", ())
+        if path not in removed
+    ]
+
+
+def _load_if_new(session: Session, each: BreachList, stands: Load | None, until: date) -> list[Load]:
+    people = fingerprint(each.files, session.lake.root)
+    whole = f"{people}:{_manifest_mark(each.manifest)}"
+    if stands and stands.fingerprint == whole:
+        return []
+    same_people = stands is not None and stands.kind == "list" and stands.fingerprint.startswith(people)
+    return [_load(session, each, whole, stands.facts["people"] if stands and same_people else None, until)]
+
+
+def _manifest_mark(manifest: Manifest) -> str:
+    return hashlib.sha256(repr(manifest).encode()).hexdigest()
+
+
+def _load(session: Session, each: BreachList, mark: str, people: dict[str, int] | None, until: date) -> Load:
+    """Write a list's manifest, and its people unless they stand already; commit both at once."""
+    lake, manifest = session.lake, each.manifest
+    sequence = lake.next_sequence()
+    known_on = counts_from(session, manifest.known_at)
+    known_at = midnight(session.settings, known_on)
+    files: dict[str, list[str]] = {}
+    removed: list[str] = []
+    if people is None:
+        removed = people_files(lake.loads(), each.breach_id)
+        files["people"], counts = _write_people(session, each, until, sequence, known_at)
+        people = dataclasses.asdict(counts)
+    files["lists"] = [_write_version(session, manifest, sequence, known_at, people["rows"], is_purged=False)]
+    load = Load(
+        sequence=sequence,
+        kind="list",
+        day=manifest.known_at,
+        known_on=known_on,
+        source=each.breach_id,
+        fingerprint=mark,
+        files=files,
+        removed=removed,
+        facts={"people": people} | manifest.facts(),
+    )
+    lake.commit(load)
+    session.log("list", breach_id=each.breach_id, people=people["rows"], rejected=people["rejected"])
+    return load
+
+
+def _write_people(
+    session: Session, each: BreachList, until: date, sequence: int, known_at: datetime
+) -> tuple[list[str], Counts]:
+    """Write the people; those without a usable key go to quarantine, whether the list is taken or refused."""
+    rejected_people.begin(session.con)
+    try:
+        written, counts = write_people(session, each.breach_id, each.files, each.manifest.known_at, sequence, known_at)
+        if counts.rejected:
+            rejected_people.quarantine_people(session, each.breach_id, until, sequence)
+    finally:
+        rejected_people.end(session.con)
+    refusal = _over_tolerance(session, each.breach_id, counts)
+    if refusal:
+        for path in written:
+            (session.lake.root / path).unlink(missing_ok=True)
+        raise InputRefused(refusal)
+    return written, counts
+
+
+def _over_tolerance(session: Session, breach_id: str, counts: Counts) -> str | None:
+    """Why a list is refused, in one sentence; None when it is not."""
+    tolerated = session.settings.params.ingest.people_tolerance_share
+    if not counts.rows:
+        return f"breaches/{breach_id}: the people file holds nobody; send it again"
+    if counts.rejected <= tolerated * counts.rows:
+        return None
+    nulled = ", ".join(f"{count:,} {name}" for name, count in counts.nulled.items())
+    return (
+        f"breaches/{breach_id}: {counts.rejected:,} of {counts.rows:,} people have no usable key, more than "
+        f"{tolerated:.0%} (unusable: {nulled}; {counts.malformed:,} lines are no rows); "
+        "send the list again, or raise 'ingest.people_tolerance_share'"
+    )
+
+
+def _purge(session: Session, load: Load, until: date, mark: str) -> Load:
+    """Take a list's people, and every exposure, out of the lake; what is left is that it was here, and when it went."""
+    lake, sequence = session.lake, session.lake.next_sequence()
+    forget_exposures(session, {load.source}, really=True)
+    known_on = counts_from(session, until)
+    manifest = Manifest.told(load.facts)
+    version = _write_version(
+        session, manifest, sequence, midnight(session.settings, known_on), load.facts["people"]["rows"], is_purged=True
+    )
+    purge = Load(
+        sequence=sequence,
+        kind=PURGE,
+        day=until,
+        known_on=known_on,
+        source=load.source,
+        fingerprint=mark,
+        files={"lists": [version]},
+        removed=people_files(lake.loads(), load.source),
+        facts=load.facts,
+    )
+    lake.commit(purge)
+    session.log(PURGE, breach_id=load.source, people=load.facts["people"]["rows"])
+    return purge
+
+
+def _write_version(
+    session: Session, manifest: Manifest, sequence: int, known_at: datetime, people: int, *, is_purged: bool
+) -> str:
+    fields = ", ".join(text(field) for field in manifest.fields_exposed)
+    query = f"""
+        SELECT {text(manifest.breach_id)} AS breach_id, {text(manifest.title)} AS title,
+            DATE '{manifest.exposed_from}' AS exposed_from, DATE '{manifest.exposed_to}' AS exposed_to,
+            DATE '{manifest.known_at}' AS list_known_on, [{fields}] AS fields, DATE '{manifest.purge_on}' AS purge_on,
+            {people} AS people_count, {is_purged} AS is_purged, {session.keys.token_version} AS key_version,
+            TIMESTAMP '{known_at}' AS known_at, {sequence * VERSION_STEP} AS version"""
+    return session.lake.write(session.con, query, "lists", manifest.known_at, sequence)
+
+
+def counts_from(session: Session, day: date) -> date:
+    """The night from which something learned on a day counts: never one that is already published."""
+    published = session.last_published()
+    return max(day, published + timedelta(days=1)) if published else day
+
+
+def midnight(settings: Settings, day: date) -> datetime:
+    """The first instant of a day of the insurer's, in naive UTC."""
+    return settings.params.cutoff(day - timedelta(days=1)) + timedelta(microseconds=1)

@@ -1,0 +1,381 @@
+"""Who is on which breach list: members and people joined by keyed tokens, level by level, version by version.
+
+A member's *state* is a version of its row that changed its identity, or the moment another birth rank made one of
+its keys ambiguous. Each state meets each list; what a (member, list) pair is worth changes at the later of the two
+becoming known. Only pairs that changed are written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import date, datetime
+from typing import Any
+
+import duckdb
+
+from payeewatch.pipeline.breaches.lists import counts_from, midnight, people_files, standing_lists
+from payeewatch.pipeline.home.settings import Link as LinkParams
+from payeewatch.pipeline.ingest.casts import text
+from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.store.lake import PURGE, VERSION_STEP, Lake, Load, visible
+
+LEVELS = ("exact", "holder", "id_only", "probable")
+"""Match qualities, best first."""
+
+IDENTITY = "birth_rank, person_key, holder_key, id_key, name_keys"
+WORK_TABLES = ("members", "states", "lists", "matches", "current", "changed", "shares")
+
+ENOUGH_MEMBERS = 100
+"""Fewer do not tell what share of the book a list covers."""
+
+JOINS = (
+    # a null birth rank on the list matches any, where the book knows one rank only under that key
+    "SELECT s.state, p.breach_id, 1 AS level FROM people p JOIN states s USING (person_key)"
+    " WHERE p.birth_rank = s.birth_rank OR (p.birth_rank IS NULL AND s.person_is_unique)",
+    "SELECT s.state, p.breach_id, 2 AS level FROM people p JOIN states s USING (holder_key)"
+    " WHERE p.birth_rank = s.birth_rank OR (p.birth_rank IS NULL AND s.holder_is_unique)",
+    "SELECT s.state, p.breach_id, 3 AS level FROM people p JOIN states s USING (id_key)",
+    *(
+        f"SELECT s.state, p.breach_id, 4 AS level FROM people p"
+        f" JOIN (SELECT state, unnest(name_keys) AS name_key FROM states) s ON p.{column} = s.name_key"
+        for column in ("name_key", "first_name_key")
+    ),
+)
+
+
+def link(session: Session) -> Load | None:
+    """Match what is new since the last link: new member states with every list, new lists with every member.
+
+    Returns None when neither side has anything new.
+
+    Raises:
+        StoreError: the lake cannot be written.
+    """
+    lake, con = session.lake, session.con
+    loads = lake.loads()
+    before = [load for load in loads if load.kind == "link"]
+    through = int(before[-1].facts["through"]) if before else 0
+    news = [load for load in loads if load.sequence > through]
+    has_new_members = any("members" in load.files for load in news)
+    renewed = {load.source for load in news if load.kind == PURGE or "people" in load.files}
+    if not has_new_members and not renewed:
+        return None
+    session.held.register(loads, with_ends=False)
+    try:
+        _stage_lists(session, loads, renewed)
+        _stage_members(con, through, everyone=bool(renewed))
+        _stage_states(con, through)
+        _stage_matches(con, lake, loads)
+        _stage_current(con)
+        _stage_changed(con)
+        _stage_shares(session, loads)
+        return _write(session, loads)
+    finally:
+        for table in WORK_TABLES:
+            with suppress(duckdb.Error):
+                con.execute(f"DROP TABLE IF EXISTS link_{table}")
+
+
+def coverage(session: Session, as_of: date, change_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """For each list known that night: whom it covers, and whether being on it tells these changes from the book.
+
+    One mapping a list: breach_id, title, known_at, people, exposed_share (of the members insured that night),
+    by_quality (members), changes_exposed_share, lift (the one share over the other; null without either), and a
+    sentence where exposure cannot discriminate, else null. The connection has views of the lake's tables.
+    """
+    con, params = session.con, session.settings.params
+    given = {"cutoff": params.cutoff(as_of)}
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE link_current AS FROM"
+        f" ({_latest(con, 'exposures', 'member_id, breach_id', 'match_quality')})"
+        " WHERE match_quality IS NOT NULL",
+        given,
+    )
+    book = (
+        f"(SELECT member_id FROM ({_latest(con, 'members', 'member_id', 'left_on, died_on')})"
+        f" WHERE coalesce(left_on > DATE '{as_of}', true) AND died_on IS NULL)"
+    )
+    changes = (
+        f"(SELECT member_id FROM ({_latest(con, 'changes', 'change_id', 'member_id')})"
+        " WHERE member_id IS NOT NULL AND change_id IN (SELECT unnest($change_ids::VARCHAR[])))"
+    )
+    among_members = _shares(con, book, given)
+    among_changes = _shares(con, changes, given | {"change_ids": list(change_ids)})
+    known = _latest(con, "lists", "breach_id", "title, list_known_on, people_count, is_purged")
+    lists = con.execute(
+        f"SELECT * EXCLUDE (is_purged) FROM ({known}) WHERE NOT is_purged ORDER BY breach_id",
+        given,
+    ).fetchall()
+    con.execute("DROP TABLE link_current")
+    told = []
+    for breach_id, title, known_on, people in lists:
+        by_quality, share = among_members(breach_id)
+        _, changes_share = among_changes(breach_id)
+        told.append({
+            "breach_id": breach_id, "title": title, "known_at": known_on.isoformat(), "people": people,
+            "exposed": sum(by_quality.values()), "exposed_share": share, "by_quality": by_quality,
+            "changes_exposed_share": changes_share,
+            "lift": changes_share / share if share and changes_share is not None else None,
+            "sentence": _cannot_tell(share, params.link),
+        })  # fmt: skip
+    return told
+
+
+def _latest(con: duckdb.DuckDBPyConnection, table: str, key: str, columns: str) -> str:
+    return f"SELECT {key}, {columns} FROM ({visible(con, table, key)})"
+
+
+def _shares(
+    con: duckdb.DuckDBPyConnection, among: str, given: dict[str, Any]
+) -> Callable[[str], tuple[dict[str, int], float | None]]:
+    """For a list: how many of `among`'s rows are exposed by each quality, and their share."""
+    counted = con.execute(
+        f"WITH among AS MATERIALIZED {among} SELECT NULL, NULL, count(*) FROM among UNION ALL"
+        " SELECT breach_id, match_quality, count(*) FROM among JOIN link_current USING (member_id) GROUP BY ALL",
+        given,
+    ).fetchall()
+    total = next(many for each, _, many in counted if each is None)
+
+    def of(breach_id: str) -> tuple[dict[str, int], float | None]:
+        found = {quality: many for each, quality, many in counted if each == breach_id}
+        by_quality = {quality: found[quality] for quality in LEVELS if quality in found}
+        return by_quality, sum(by_quality.values()) / total if total else None
+
+    return of
+
+
+def _cannot_tell(share: float | None, limits: LinkParams) -> str | None:
+    if share is not None and share < limits.discriminates_from_share:
+        return f"Hardly a member ({share:.1%}) is on this list: it says next to nothing about this book."
+    if share is not None and share > limits.discriminates_to_share:
+        return f"Nearly all members ({share:.1%}) are on this list: being on it cannot tell one change from another."
+    return None
+
+
+def _stage_lists(session: Session, loads: Sequence[Load], renewed: set[str]) -> None:
+    """`link_lists`: one row a list, from when it counts, and whether it is new or replaced."""
+    con = session.con
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE link_lists"
+        " (breach_id VARCHAR, from_at TIMESTAMP, is_renewed BOOLEAN, is_purged BOOLEAN)"
+    )
+    for breach_id, stands in standing_lists(loads).items():
+        brought = [load for load in loads if load.source == breach_id and "people" in load.files]
+        since = stands if stands.kind == PURGE else brought[-1]
+        from_at = midnight(session.settings, since.known_on)
+        con.execute(
+            "INSERT INTO link_lists VALUES (?, ?, ?, ?)",
+            [breach_id, max(from_at, _not_before(session)), breach_id in renewed, stands.kind == PURGE],
+        )
+
+
+def _not_before(session: Session) -> datetime:
+    """Nothing found now changes a night already published."""
+    published = session.last_published()
+    return midnight(session.settings, counts_from(session, published)) if published else datetime.min
+
+
+def _stage_members(con: duckdb.DuckDBPyConnection, through: int, *, everyone: bool) -> None:
+    """`link_members`: every version of the members to look at.
+
+    Without a new list those are the new ones, whoever shares a key with them, and whoever shares a key with those:
+    a key's uniqueness is judged over all who have it.
+    """
+    among = ""
+    if not everyone:
+        con.execute(
+            "CREATE OR REPLACE TEMP TABLE link_states AS SELECT member_id, person_key, holder_key, version FROM members"
+        )
+        new = f"(SELECT member_id FROM link_states WHERE version >= {(through + 1) * VERSION_STEP})"
+        for _ in range(2):
+            keys = f"(SELECT unnest([person_key, holder_key]) AS key FROM link_states WHERE member_id IN {new})"
+            keys = f"(SELECT DISTINCT key FROM {keys} WHERE key IS NOT NULL)"
+            con.execute(
+                "CREATE OR REPLACE TEMP TABLE link_members AS SELECT DISTINCT member_id FROM link_states"
+                f" WHERE person_key IN {keys} OR holder_key IN {keys} OR member_id IN {new}"
+            )
+            con.execute("CREATE OR REPLACE TEMP TABLE link_current AS FROM link_members")
+            new = "(FROM link_current)"
+        among = f" WHERE member_id IN {new}"
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE link_members AS"
+        f" SELECT member_id, {IDENTITY}, known_at, version FROM members{among}"
+    )
+
+
+def _stage_states(con: duckdb.DuckDBPyConnection, through: int) -> None:
+    """`link_states`: one row a member and moment its identity, or its keys' uniqueness, changed."""
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE link_states AS
+        WITH person_shared AS ({_shared_from("person_key")}),
+        holder_shared AS ({_shared_from("holder_key")}),
+        marked AS (SELECT *, hash({IDENTITY}) AS identity FROM link_members),
+        followed AS (
+            SELECT * EXCLUDE (identity), version AS cause FROM marked
+            QUALIFY identity IS DISTINCT FROM lag(identity) OVER (PARTITION BY member_id ORDER BY known_at, version)
+        ),
+        spans AS (
+            SELECT f.*, p.shared_at AS person_shared_at, p.version AS person_shared_by,
+                h.shared_at AS holder_shared_at, h.version AS holder_shared_by,
+                lead(f.known_at) OVER (PARTITION BY f.member_id ORDER BY f.known_at, f.version) AS ends_at
+            FROM followed f LEFT JOIN person_shared p ON p.key = f.person_key
+            LEFT JOIN holder_shared h ON h.key = f.holder_key
+        ),
+        split AS (
+            SELECT * FROM spans
+            UNION ALL BY NAME
+            SELECT * REPLACE (person_shared_at AS known_at, greatest(cause, person_shared_by) AS cause) FROM spans
+            WHERE person_shared_at > known_at AND (ends_at IS NULL OR person_shared_at < ends_at)
+            UNION ALL BY NAME
+            SELECT * REPLACE (holder_shared_at AS known_at, greatest(cause, holder_shared_by) AS cause) FROM spans
+            WHERE holder_shared_at > known_at AND (ends_at IS NULL OR holder_shared_at < ends_at)
+        )
+        SELECT row_number() OVER () AS state, member_id, known_at, version, {IDENTITY},
+            person_shared_at IS NULL OR known_at < person_shared_at AS person_is_unique,
+            holder_shared_at IS NULL OR known_at < holder_shared_at AS holder_is_unique,
+            cause >= {(through + 1) * VERSION_STEP} AS is_new
+        FROM split""")
+
+
+def _shared_from(key: str) -> str:
+    """SQL of the keys that stand for several birth ranks: since when, and the row that made it so."""
+    return f"""
+        SELECT key, shared_at, version FROM (
+            SELECT {key} AS key, birth_rank, min(known_at) AS shared_at,
+                arg_min(version, (known_at, version)) AS version
+            FROM link_members
+            WHERE {key} IN (
+                SELECT {key} FROM link_members WHERE {key} IS NOT NULL
+                GROUP BY {key} HAVING min(birth_rank) < max(birth_rank)
+            )
+            GROUP BY ALL
+        ) QUALIFY row_number() OVER (PARTITION BY key ORDER BY shared_at, version) = 2"""
+
+
+def _stage_matches(con: duckdb.DuckDBPyConnection, lake: Lake, loads: Sequence[Load]) -> None:
+    """`link_matches`: the best level of each state on each list that is to be looked at."""
+    con.execute("CREATE OR REPLACE TEMP TABLE link_matches (state BIGINT, breach_id VARCHAR, level TINYINT)")
+    lists = con.execute("SELECT breach_id, is_renewed FROM link_lists WHERE NOT is_purged ORDER BY 1").fetchall()
+    for renewed, states in ((True, "link_states"), (False, "(FROM link_states WHERE is_new)")):
+        paths = [p for breach_id, is_renewed in lists if is_renewed == renewed for p in people_files(loads, breach_id)]
+        if not paths:
+            continue
+        listed = ", ".join(text(str(lake.root / path)) for path in paths)
+        people = f"read_parquet([{listed}], hive_partitioning = false)"
+        found = " UNION ALL ".join(JOINS)
+        con.execute(
+            f"INSERT INTO link_matches WITH people AS NOT MATERIALIZED (FROM {people}),"
+            f" states AS NOT MATERIALIZED (FROM {states})"
+            f" SELECT state, breach_id, min(level) FROM ({found}) GROUP BY ALL"
+        )
+
+
+def _stage_current(con: duckdb.DuckDBPyConnection) -> None:
+    """`link_current`: how the pairs that are looked at stand in the lake."""
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE link_current AS
+        SELECT e.member_id, e.breach_id, e.match_quality FROM exposures e
+        JOIN link_lists l USING (breach_id)
+        WHERE l.is_renewed OR e.member_id IN (SELECT member_id FROM link_states WHERE is_new)
+        QUALIFY row_number() OVER (PARTITION BY e.member_id, e.breach_id ORDER BY e.known_at DESC, e.version DESC) = 1
+    """)
+
+
+def _stage_changed(con: duckdb.DuckDBPyConnection) -> None:
+    """`link_changed`: when each pair's quality becomes another than it was."""
+    names = "[" + ", ".join(text(level) for level in LEVELS) + "]"
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE link_changed AS
+        WITH pairs AS (
+            SELECT DISTINCT s.member_id, m.breach_id FROM link_matches m JOIN link_states s USING (state)
+            UNION
+            SELECT member_id, breach_id FROM link_current WHERE match_quality IS NOT NULL
+        ),
+        events AS (
+            SELECT p.member_id, p.breach_id, greatest(s.known_at, l.from_at) AS known_at,
+                {names}[m.level] AS match_quality, s.known_at AS state_at, s.version
+            FROM pairs p JOIN link_lists l USING (breach_id) JOIN link_states s USING (member_id)
+            LEFT JOIN link_matches m ON m.state = s.state AND m.breach_id = p.breach_id
+            WHERE NOT l.is_purged AND (l.is_renewed OR s.is_new)
+            UNION ALL
+            SELECT c.member_id, c.breach_id, l.from_at, NULL, l.from_at, 0
+            FROM link_current c JOIN link_lists l USING (breach_id) WHERE l.is_purged
+        ),
+        last_of_each AS (
+            SELECT * FROM events
+            QUALIFY row_number() OVER (
+                PARTITION BY member_id, breach_id, known_at ORDER BY state_at DESC, version DESC
+            ) = 1
+        )
+        SELECT e.member_id, e.breach_id, e.match_quality, e.known_at FROM last_of_each e
+        LEFT JOIN link_current c ON c.member_id = e.member_id AND c.breach_id = e.breach_id
+        QUALIFY e.match_quality IS DISTINCT FROM
+            lag(e.match_quality, 1, c.match_quality)
+            OVER (PARTITION BY e.member_id, e.breach_id ORDER BY e.known_at)
+    """)
+
+
+def _stage_shares(session: Session, loads: Sequence[Load]) -> None:
+    """`link_shares`: the share of the book that each list covered when it came to be known.
+
+    It is told once a list version and kept, so that no night learns from it how the book grew later. A list that is
+    older than nearly all members is measured on those of the first drop.
+    """
+    days = [load.day for load in loads if load.kind == "drop"]
+    session.con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE link_shares AS
+        WITH members AS (
+            SELECT l.breach_id, s.member_id, min(s.known_at) <= any_value(l.from_at) AS is_old,
+                bool_or(m.state IS NOT NULL) FILTER (s.known_at <= l.from_at) AS was_listed,
+                bool_or(m.state IS NOT NULL) AS is_listed
+            FROM link_lists l JOIN link_states s ON s.known_at <= greatest(l.from_at, $first)
+            LEFT JOIN link_matches m ON m.state = s.state AND m.breach_id = l.breach_id
+            WHERE l.is_renewed AND NOT l.is_purged GROUP BY l.breach_id, s.member_id
+        ), counted AS (
+            SELECT breach_id, count_if(is_old) AS known_then, count_if(was_listed) AS listed_then,
+                count(*) AS known, count_if(is_listed) AS listed
+            FROM members GROUP BY breach_id
+        ), told AS (
+            SELECT breach_id, arg_max(list_share, version) AS list_share
+            FROM exposures WHERE list_share IS NOT NULL GROUP BY breach_id
+        )
+        SELECT breach_id,
+            coalesce(CASE WHEN known_then >= {ENOUGH_MEMBERS} THEN (listed_then + 1) / (known_then + 1)
+                          ELSE (listed + 1) / (known + 1) END, t.list_share, 1.0) AS list_share
+        FROM link_lists LEFT JOIN counted USING (breach_id) LEFT JOIN told AS t USING (breach_id)
+        """,
+        {"first": session.settings.params.cutoff(min(days)) if days else datetime.min},
+    )
+
+
+def _write(session: Session, loads: Sequence[Load]) -> Load:
+    con, lake = session.con, session.lake
+    sequence = lake.next_sequence()
+    last = max((load for load in loads if load.kind != "link"), key=lambda load: load.sequence)
+    day = max((load.day for load in loads if load.kind == "drop"), default=last.day)
+    counted = con.execute(
+        "SELECT coalesce(match_quality, 'ended'), count(*) FROM link_changed GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    files: dict[str, list[str]] = {}
+    if counted:
+        query = (
+            f"SELECT c.*, CASE WHEN match_quality IS NOT NULL THEN list_share END AS list_share,"
+            f" {session.keys.token_version} AS key_version,"
+            f" {sequence * VERSION_STEP} + row_number() OVER (ORDER BY member_id, breach_id, known_at) AS version"
+            " FROM link_changed c LEFT JOIN link_shares USING (breach_id) ORDER BY member_id, breach_id, known_at"
+        )
+        files["exposures"] = [lake.write(con, query, "exposures", day, sequence)]
+    load = Load(
+        sequence=sequence,
+        kind="link",
+        day=day,
+        known_on=last.known_on,
+        source="link",
+        fingerprint="",
+        files=files,
+        facts={"through": last.sequence, "changed": dict(counted)},
+    )
+    lake.commit(load)
+    return load

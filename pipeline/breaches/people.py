@@ -1,0 +1,211 @@
+"""The people on a breach list, as keyed tokens: one pass over the file, nothing of it kept but keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import duckdb
+
+from payeewatch.pipeline.breaches import rejected_people
+from payeewatch.pipeline.home.errors import InputRefused
+from payeewatch.pipeline.home.files import replace_whole
+from payeewatch.pipeline.ingest.casts import text
+from payeewatch.pipeline.ingest.profile import Export
+from payeewatch.pipeline.ingest.readers import Batch, forget, read, refusing, rejected_lines
+from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.store.lake import SCHEMAS, VERSION_STEP
+from payeewatch.pipeline.store.tombstones import Tombstones
+from payeewatch.pipeline.tables import PEOPLE
+
+SUFFIXES = (".csv", ".csv.gz", ".parquet", ".ndjson", ".ndjson.gz")
+IDENTIFYING = ("national_id", "holder_national_id", "family_name")
+UNUSABLE = {"national_id": 1, "holder_national_id": 2, "birth_date": 4}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of a list's rows. `nulled` counts identifiers without use, `rejected` rows left without any."""
+
+    rows: int
+    rejected: int
+    malformed: int  # lines that are no rows; they count as rejected too
+    nulled: dict[str, int]
+
+
+def find_people(folder: Path) -> list[Path]:
+    """The people files of a list's folder: people.csv and its like, or split as people-0001.csv.
+
+    Raises:
+        InputRefused: none.
+    """
+    found = sorted(
+        path
+        for path in folder.glob("people*")
+        if path.is_file() and _stem(path) is not None and not path.name.startswith(".")
+    )
+    if not found:
+        raise InputRefused(f"breaches/{folder.name}: has no people file; expected people{' or people'.join(SUFFIXES)}")
+    return found
+
+
+def write_people(
+    session: Session, breach_id: str, files: Sequence[Path], day: date, sequence: int, known_at: datetime
+) -> tuple[list[str], Counts]:
+    """Write a list's people as `people` files of the lake. Returns their paths and what became of the rows.
+
+    A row without a usable key is written empty, so that the counts can be read back from the lake; what it held
+    is collected for the quarantine.
+
+    Raises:
+        InputRefused: a file that cannot be read.
+        StoreError: the lake cannot be written.
+    """
+    con, written, malformed = session.con, [], 0
+    erased = Tombstones.of(session.lake.loads())
+    stamps = {
+        "breach_id": text(breach_id),
+        "key_version": str(session.keys.token_version),
+        "known_at": f"TIMESTAMP '{known_at}'",
+        "version": str(sequence * VERSION_STEP),
+    }
+    con.execute("SET preserve_insertion_order = false")  # the order of people means nothing, and keeping it costs
+    try:
+        for part, batch in enumerate(read(con, PEOPLE, files, Export())):
+            _require_identity(batch)
+            relative = f"people/drop={day}/{sequence:08d}-{part}.parquet"
+            _copy(con, session.lake.root / relative, erased.people(_keyed(batch, stamps)), batch.files)
+            written.append(relative)
+            malformed += (odd := _malformed(con, batch))
+            if odd or _count(con, _written([session.lake.root / relative]), 0).rejected:
+                con.execute("SET preserve_insertion_order = true")
+                rejected_people.collect(con, batch)
+                con.execute("SET preserve_insertion_order = false")
+    finally:
+        forget(con)
+        con.execute("SET preserve_insertion_order = true")
+    return written, _count(con, _written([session.lake.root / path for path in written]), malformed)
+
+
+def count_people(con: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> Counts:
+    """What would become of a list's rows; nothing is written.
+
+    Raises:
+        InputRefused: a file that cannot be read.
+    """
+    found = []
+    try:
+        for batch in read(con, PEOPLE, files, Export()):
+            _require_identity(batch)
+            with refusing(batch.files):
+                counts = _count(con, _keyed(batch, {}), 0)
+            odd = _malformed(con, batch)
+            found.append(Counts(counts.rows + odd, counts.rejected + odd, odd, counts.nulled))
+    finally:
+        forget(con)
+    return Counts(
+        sum(each.rows for each in found),
+        sum(each.rejected for each in found),
+        sum(each.malformed for each in found),
+        {name: sum(each.nulled[name] for each in found) for name in UNUSABLE},
+    )
+
+
+def _require_identity(batch: Batch) -> None:
+    if not set(IDENTIFYING) & set(batch.present):
+        raise InputRefused(
+            f"{batch.files[0].parent.name}/{batch.files[0].name}: identifies nobody; "
+            f"it must have one of {', '.join(IDENTIFYING)}"
+        )
+
+
+def _stem(path: Path) -> str | None:
+    """`people` or `people-0001`, when the file is one that can be read."""
+    stem, _, suffix = path.name.partition(".")
+    is_people = stem == "people" or (stem.startswith("people-") and stem.removeprefix("people-").isdigit())
+    return stem if is_people and f".{suffix}" in SUFFIXES else None
+
+
+def _copy(con: duckdb.DuckDBPyConnection, path: Path, query: str, sources: Sequence[Path]) -> None:
+    columns = ", ".join(f'CAST("{name}" AS {kind}) AS "{name}"' for name, kind in SCHEMAS["people"].items())
+
+    def write(temporary: Path) -> None:
+        # snappy, for keys do not compress and reading them back is what every night does
+        command = f"COPY (SELECT {columns} FROM ({query})) TO {text(str(temporary))} (FORMAT parquet)"
+        with refusing(sources):
+            try:
+                con.execute(command)
+            except duckdb.IOException as error:
+                if str(temporary) in str(error):
+                    raise PermissionError(13, "Permission denied") from None
+                raise
+
+    replace_whole(path, write)
+
+
+def _malformed(con: duckdb.DuckDBPyConnection, batch: Batch) -> int:
+    """Lines that were no rows; an unclosed quote swallows several."""
+    found = con.execute(
+        f"SELECT coalesce(sum(1 + length(line) - length(replace(rtrim(line, chr(10)), chr(10), ''))), 0)"
+        f" FROM ({rejected_lines(con, batch)})"
+    ).fetchone()
+    return int(found[0]) if found else 0
+
+
+def _keyed(batch: Batch, stamps: dict[str, str]) -> str:
+    """SQL of a batch's rows as keys. One step a level, so that nothing is worked out twice."""
+    cells = ", ".join(
+        f"CAST({column.name} AS VARCHAR) AS {column.name}"
+        if column.name in batch.present
+        else f"CAST(NULL AS VARCHAR) AS {column.name}"
+        for column in PEOPLE.columns
+    )
+    stamped = "".join(f"{value} AS {name}, " for name, value in stamps.items())
+    return f"""
+    SELECT {stamped}birth_rank, person_key, id_key, unusable,
+        CASE WHEN holder_is_own THEN person_key ELSE holder_key END AS holder_key, name_key, first_name_key
+    FROM (
+        SELECT birth_rank, unusable, holder_is_own, id_key(id13) AS id_key, person_key(id13, birth8) AS person_key,
+            person_key(holder13, birth8) AS holder_key,
+            CASE WHEN is_complete THEN name_key(full_name(surname, given), birth8) END AS name_key,
+            CASE WHEN is_complete THEN name_key(full_name(surname, first_given), birth8) END AS first_name_key
+        FROM (
+            SELECT id13, CASE WHEN NOT holder_is_own THEN holder13 END AS holder13, holder_is_own, birth8,
+                is_complete_birth_date(birth8) AS is_complete, birth_rank,
+                surname, given, nullif(first_given, given) AS first_given,
+                CAST(id_given AND id13 IS NULL AS TINYINT) * {UNUSABLE["national_id"]}
+                + CAST(holder_given AND NOT holder_is_own AND holder13 IS NULL AS TINYINT)
+                * {UNUSABLE["holder_national_id"]}
+                + CAST(birth_given AND birth8 IS NULL AS TINYINT) * {UNUSABLE["birth_date"]} AS unusable
+            FROM (
+                SELECT canonical_national_id(national_id) AS id13, coalesce(trim(national_id) <> '', false) AS id_given,
+                    coalesce(holder_national_id = national_id, false) AS holder_is_own,
+                    CASE WHEN holder_national_id IS DISTINCT FROM national_id
+                         THEN canonical_national_id(holder_national_id) END AS holder13,
+                    coalesce(trim(holder_national_id) <> '', false) AS holder_given,
+                    canonical_birth_date(birth_date) AS birth8, coalesce(trim(birth_date) <> '', false) AS birth_given,
+                    CASE WHEN TRY_CAST(birth_rank AS INTEGER) BETWEEN 1 AND 9
+                         THEN TRY_CAST(birth_rank AS INTEGER) END AS birth_rank,
+                    canonical_name(family_name) AS surname, canonical_name(given_names) AS given,
+                    canonical_name(first_given_name(given_names)) AS first_given
+                FROM (SELECT {cells} FROM ({batch.query}))
+            )
+        )
+    )"""
+
+
+def _count(con: duckdb.DuckDBPyConnection, people: str, malformed: int) -> Counts:
+    """Count what SQL yields as people."""
+    bits = ", ".join(f"count(*) FILTER (unusable & {bit} <> 0)" for bit in UNUSABLE.values())
+    found = con.execute(
+        "SELECT count(*), count(*) FILTER (person_key IS NULL AND holder_key IS NULL AND id_key IS NULL"
+        f" AND name_key IS NULL AND first_name_key IS NULL), {bits} FROM ({people})"
+    ).fetchall()
+    rows, empty, *nulled = found[0]
+    return Counts(rows + malformed, empty + malformed, malformed, dict(zip(UNUSABLE, nulled, strict=True)))
+
+
+def _written(paths: Sequence[Path]) -> str:
+    return f"FROM read_parquet([{', '.join(text(str(path)) for path in paths)}], hive_partitioning = false)"

@@ -1,0 +1,146 @@
+"""Nights seen together: one pass over the lake for several nights, then each by itself as it would have been.
+
+To measure ten nights takes little longer than to measure two, and as of each night only what it knew is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+
+import duckdb
+import pandas as pd
+
+from payeewatch.pipeline.changes.amounts import Amounts, amounts
+from payeewatch.pipeline.changes.context import Standing, are_among, standings, texts
+from payeewatch.pipeline.changes.measure import measure
+from payeewatch.pipeline.detector.model import Model
+from payeewatch.pipeline.home.settings import Params
+from payeewatch.pipeline.session import Session
+
+CLOSING = """
+SELECT DISTINCT change_id FROM changes
+WHERE effective_at > CAST($first AS TIMESTAMP) - to_days($window + 2)
+  AND effective_at <= CAST($last AS TIMESTAMP) - to_days($window - 1)
+ORDER BY change_id
+"""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a night sees: its open changes as measured, and what the queues need to know of them and of those flagged
+    before. `scored` waits for what the night's model gives for the frame's rows, where it was asked.
+    """
+
+    frame: pd.DataFrame
+    standing: Standing
+    amounts: Amounts
+    scored: Callable[[], pd.DataFrame] | None = None
+
+
+class Together:
+    """What several nights see of changes, over a lake that is loaded, linked and registered for all of them."""
+
+    def __init__(
+        self, session: Session, nights: Sequence[date], flagged: Collection[str] = (), models: Sequence[Model] = ()
+    ) -> None:
+        """Measure every night; `flagged` are those the night before the first carries over.
+
+        With `models`, one a night, what was measured is scored while the rest is looked up, and on.
+        """
+        con, params = session.con, session.settings.params
+        self._params = params
+        cutoffs = [params.cutoff(night) for night in nights]
+
+        def look_up(change_ids: list[str]) -> None:
+            with session.stage("standing"):
+                self._standing = standings(con, sorted({*change_ids, *flagged}), cutoffs)
+
+        with session.stage("measure") as told:
+            frame = _measured(con, params, nights, flagged, look_up)
+            told |= {"nights": len(nights), "rows_out": len(frame)}
+        self._frame = frame
+        self._measured = dict(list(frame.groupby("as_of")))
+        meanwhile = ThreadPoolExecutor(1)
+        self._scoring: dict[date, Future[pd.DataFrame]] = {
+            night: meanwhile.submit(model.score, self._rows(night))
+            for night, model in zip(nights, models, strict=False)
+        }
+        meanwhile.shutdown(wait=False)  # it ends with its work
+        with session.stage("amounts"):
+            changes = {
+                cutoff: found.changes.assign(
+                    is_decided=are_among(found.changes["change_id"], found.decisions["change_id"])
+                )
+                for cutoff, found in self._standing.items()
+            }
+            self._amounts = amounts(con, changes, params.timezone)
+
+    def _rows(self, night: date) -> pd.DataFrame:
+        return self._measured.get(pd.Timestamp(night), self._frame.iloc[:0])
+
+    def open_changes(self) -> set[str]:
+        """The changes that are open on any of the nights, flagged or not."""
+        in_window = self._frame["age_days"].to_numpy() <= self._params.observe.window_days
+        pending = (texts(euros.pending["change_id"]) for euros in self._amounts.values())
+        return set(texts(self._frame["change_id"])[in_window]).union(*pending)
+
+    def of(self, night: date, flagged: Collection[str]) -> Seen:
+        """What the night alone would have seen: changes in their window, with a payment pending, or flagged before."""
+        measured, scoring = self._rows(night), self._scoring.get(night)
+        cutoff = self._params.cutoff(night)
+        found, euros = self._standing[cutoff], self._amounts[cutoff]
+        by_right = are_among(measured["change_id"], {*texts(euros.pending["change_id"]), *flagged})
+        in_window = measured["age_days"].to_numpy() <= self._params.observe.window_days
+        is_seen = in_window | by_right
+        frame = measured[is_seen].reset_index(drop=True)
+        kept = {*texts(frame["change_id"]), *flagged}
+
+        def rows(of: pd.DataFrame) -> pd.DataFrame:
+            return of[are_among(of["change_id"], kept)].reset_index(drop=True)
+
+        return Seen(
+            frame,
+            Standing(rows(found.changes), rows(found.exposures), rows(found.decisions)),
+            Amounts(rows(euros.by_change), rows(euros.pending)),
+            (lambda: scoring.result()[is_seen].reset_index(drop=True)) if scoring else None,
+        )
+
+
+def _measured(
+    con: duckdb.DuckDBPyConnection,
+    params: Params,
+    nights: Sequence[date],
+    flagged: Collection[str],
+    look_up: Callable[[list[str]], None],
+) -> pd.DataFrame:
+    """All that is open or flagged on any of the nights, and some more, by change_id and night.
+
+    `look_up` is called with all changes found, while they are measured.
+    """
+    also = _closing(con, params, nights) if len(nights) > 1 else []
+    frame = measure(con, params, nights, sorted({*also, *flagged}), meanwhile=look_up)
+    left = _left(frame, nights)
+    if not left:
+        return frame
+    rows = measure(con, params, nights, left, only_extra=True)
+    both = pd.concat([frame, rows], ignore_index=True).drop_duplicates(["change_id", "as_of"])
+    return both.sort_values(["change_id", "as_of"], ignore_index=True)
+
+
+def _closing(con: duckdb.DuckDBPyConnection, params: Params, nights: Sequence[date]) -> list[str]:
+    """The changes whose window ends within these nights: once flagged, they are measured on."""
+    window = {"first": nights[0], "last": nights[-1], "window": params.observe.window_days}
+    return [row[0] for row in con.execute(CLOSING, window).fetchall()]
+
+
+def _left(frame: pd.DataFrame, nights: Sequence[date]) -> list[str]:
+    """The changes that are not open on every night from their first on: once flagged, they are measured on all of them.
+
+    Such as one past its window whose payment has left, even if the next one comes before the last night.
+    """
+    seen = frame.groupby("change_id")["as_of"].agg(["min", "size"])
+    coming = len(nights) - pd.DatetimeIndex(list(nights)).searchsorted(seen["min"])
+    return sorted(seen.index[seen["size"] < coming])

@@ -1,0 +1,242 @@
+"""Where each open change stands on a night: whose it is, its accounts, its exposures, and what was decided about it."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from payeewatch.pipeline.home.settings import Params
+from payeewatch.pipeline.store.lake import visible
+
+Row = dict[str, Any]
+
+TABLES = ("changes", "accounts", "reference_banks", "exposures", "lists", "outcomes")
+"""Lake tables that must be registered, all versions."""
+
+WEAK_MATCHES = frozenset({"id_only", "probable"})
+"""Matches that never place a change in the hold queue by themselves."""
+
+# What an announced change took over is looked for among all changes; so few were.
+READ_CHANGES = """
+CREATE OR REPLACE TEMP TABLE standing AS
+    WITH known AS ({known}), taken_over AS (
+        SELECT cutoff, superseded_by AS change_id, min(change_id) AS origin_id FROM known
+        WHERE superseded_by IS NOT NULL GROUP BY ALL
+    )
+    SELECT k.cutoff, k.change_id, derived, member_id, household_id, payee_id, payee_type, requested_at, effective_at,
+           old_account, new_account, superseded_by, coalesce(t.origin_id, k.change_id) AS origin_id
+    FROM known AS k SEMI JOIN standing_asked USING (change_id) LEFT JOIN taken_over AS t USING (cutoff, change_id)
+"""
+
+LIST_CHANGES = """
+WITH banks AS (
+    SELECT cutoff, country, bank_code, name FROM reference_banks JOIN standing_nights ON known_at <= cutoff
+    QUALIFY row_number() OVER (PARTITION BY cutoff, country, bank_code ORDER BY known_at DESC, version DESC) = 1
+), touched AS (
+    SELECT * FROM accounts SEMI JOIN standing ON accounts.account = standing.new_account
+    QUALIFY row_number() OVER (PARTITION BY account ORDER BY known_at, version) = 1
+)
+SELECT s.cutoff, s.change_id, s.origin_id, s.derived, s.member_id, s.household_id, s.payee_id, s.payee_type,
+       s.requested_at, s.effective_at, s.old_account, s.new_account, s.superseded_by,
+       CASE WHEN a.account IS NULL THEN 'unknown account'
+            ELSE concat_ws(' · ', a.country, concat_ws(' ', a.bank_code, b.name), '…' || a.last_four) END
+           AS account_hint
+FROM standing AS s LEFT JOIN touched AS a ON a.account = s.new_account AND a.known_at <= s.cutoff
+LEFT JOIN banks AS b ON b.cutoff = s.cutoff AND b.country = a.country AND b.bank_code = a.bank_code
+ORDER BY s.cutoff, s.change_id
+"""
+
+LIST_EXPOSURES = """
+WITH known_lists AS (
+    SELECT * FROM lists JOIN standing_nights ON known_at <= cutoff
+    QUALIFY row_number() OVER (PARTITION BY cutoff, breach_id ORDER BY known_at DESC, version DESC) = 1
+), matched AS (
+    SELECT cutoff, member_id, breach_id, match_quality,
+           min(known_at) FILTER (match_quality IS NOT NULL) OVER (PARTITION BY cutoff, member_id, breach_id)
+               AS matched_at,
+           row_number() OVER (PARTITION BY cutoff, member_id, breach_id ORDER BY known_at DESC, version DESC) AS age
+    FROM exposures SEMI JOIN standing USING (member_id) JOIN standing_nights ON known_at <= cutoff
+)
+SELECT s.cutoff, s.change_id, m.breach_id, l.list_known_on AS known_at, coalesce(l.fields, []) AS fields,
+       m.match_quality, m.matched_at
+FROM standing AS s JOIN matched AS m USING (cutoff, member_id) JOIN known_lists AS l USING (cutoff, breach_id)
+WHERE m.age = 1 AND m.match_quality IS NOT NULL AND NOT coalesce(l.is_purged, false)
+ORDER BY s.cutoff, s.change_id, l.list_known_on, m.breach_id
+"""
+
+# A decision about a derived change holds for the announced one that took it over.
+LIST_DECISIONS = """
+WITH known AS (
+    SELECT * FROM outcomes JOIN standing_nights ON known_at <= cutoff
+    QUALIFY row_number() OVER (PARTITION BY cutoff, outcome_id ORDER BY known_at DESC, version DESC) = 1
+), meant AS (
+    SELECT cutoff, change_id, change_id AS decided_id FROM standing
+    UNION SELECT cutoff, change_id, origin_id FROM standing
+)
+SELECT s.cutoff, s.change_id, k.decided_at, k.known_at, k.verdict
+FROM meant AS s JOIN known AS k ON k.cutoff = s.cutoff AND k.change_id = s.decided_id
+WHERE k.decided_at <= s.cutoff
+QUALIFY row_number() OVER (
+    PARTITION BY s.cutoff, s.change_id ORDER BY k.decided_at DESC, k.known_at DESC, k.outcome_id DESC) = 1
+ORDER BY s.cutoff, s.change_id
+"""
+
+AT_DECISION = """
+SELECT d.change_id, p.p_value AS decided_p, p.account AS decided_account
+FROM decided AS d JOIN read_parquet([{files}]) AS p ON p.night = d.night AND p.change_id = d.change_id
+"""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One row a change in `changes`; any number in `exposures` (strongest fact first known first) and one in
+    `decisions` (the latest), all as known by the night.
+    """
+
+    changes: pd.DataFrame
+    exposures: pd.DataFrame
+    decisions: pd.DataFrame
+
+    def weakly_matched(self) -> set[str]:
+        """The changes whose member is on a list by a weak match."""
+        is_weak = self.exposures["match_quality"].isin(WEAK_MATCHES)
+        return set(self.exposures.loc[is_weak, "change_id"].tolist())
+
+
+def standing(con: duckdb.DuckDBPyConnection, change_ids: Sequence[str], cutoff: datetime) -> Standing:
+    """Look up the named changes as known at the cut-off; the connection has views of TABLES."""
+    return standings(con, change_ids, [cutoff])[cutoff]
+
+
+def standings(
+    con: duckdb.DuckDBPyConnection, change_ids: Sequence[str], cutoffs: Sequence[datetime]
+) -> dict[datetime, Standing]:
+    """The same at each of several cut-offs."""
+    con.register("standing_asked", pd.DataFrame({"change_id": pd.Series(list(change_ids), dtype="str")}))
+    con.register("standing_nights", nights_frame(cutoffs))
+    try:
+        con.execute(READ_CHANGES.format(known=visible(con, "changes", "change_id", "standing_nights")))
+        queries = (LIST_CHANGES, LIST_EXPOSURES, LIST_DECISIONS)
+        parts = zip(*(by_cutoff(_frame(con, query), cutoffs) for query in queries), strict=True)
+        return {cutoff: Standing(*of_night) for cutoff, of_night in zip(cutoffs, parts, strict=True)}
+    finally:
+        con.execute("DROP TABLE IF EXISTS standing")
+        for name in ("standing_asked", "standing_nights"):
+            con.unregister(name)
+
+
+def _frame(con: duckdb.DuckDBPyConnection, query: str) -> pd.DataFrame:
+    """What `con.execute(query).df()` gives; through Arrow text takes a fifth of the time."""
+    rows = con.sql(query).to_arrow_table()
+    for at, column in enumerate(rows.schema):
+        if pa.types.is_date(column.type):
+            rows = rows.set_column(at, column.name, rows.column(at).cast(pa.timestamp("us")))
+    frame: pd.DataFrame = rows.to_pandas()
+    return frame
+
+
+def nights_frame(cutoffs: Sequence[datetime]) -> pd.DataFrame:
+    """The cut-offs as a table of one column, `cutoff`."""
+    return pd.DataFrame({"cutoff": np.array(cutoffs, dtype="datetime64[us]")})
+
+
+def by_cutoff(rows: pd.DataFrame, cutoffs: Sequence[datetime]) -> list[pd.DataFrame]:
+    """The rows of each cut-off, from rows in the order of their column `cutoff`."""
+    instants = rows["cutoff"].to_numpy(dtype="datetime64[us]")
+    rows = rows.drop(columns="cutoff")
+    wanted = nights_frame(cutoffs)["cutoff"].to_numpy()
+    starts, ends = (np.searchsorted(instants, wanted, side=side) for side in ("left", "right"))
+    return [rows.iloc[start:end].reset_index(drop=True) for start, end in zip(starts, ends, strict=True)]
+
+
+def at_decision(
+    con: duckdb.DuckDBPyConnection, scores_folder: Path, decisions: pd.DataFrame, params: Params
+) -> pd.DataFrame:
+    """The p-value and account each decided change had on the last night before its decision.
+
+    Returns:
+        change_id, decided_p, decided_account; no row for a change that was not scored by then.
+    """
+    nights = sorted(date.fromisoformat(path.stem) for path in scores_folder.glob("????-??-??.parquet"))
+    cutoffs = [params.cutoff(night) for night in nights]
+    found = [
+        (change_id, nights[last - 1])
+        for change_id, decided_at in zip(decisions["change_id"], decisions["decided_at"], strict=True)
+        if (last := bisect_left(cutoffs, decided_at))
+    ]
+    columns = ["change_id", "decided_p", "decided_account"]
+    if not found:
+        return pd.DataFrame({"change_id": [], "decided_p": [], "decided_account": []})
+    paths = sorted({str(scores_folder / f"{night}.parquet") for _, night in found})
+    con.register("decided", pd.DataFrame(found, columns=["change_id", "night"]))
+    try:
+        files = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+        rows: pd.DataFrame = con.execute(AT_DECISION.format(files=files)).df()
+        return rows[columns]
+    finally:
+        con.unregister("decided")
+
+
+def exposures_by_change(exposures: pd.DataFrame) -> dict[str, list[Row]]:
+    """change_id -> its exposures as the output files hold them."""
+    found: dict[str, list[Row]] = {}
+    for row in records(exposures):
+        item = {
+            "breach_id": row["breach_id"],
+            "known_at": day_of(row["known_at"]),
+            "fields": [str(name) for name in row["fields"]],
+            "match_quality": row["match_quality"],
+        }
+        found.setdefault(row["change_id"], []).append(item)
+    return found
+
+
+def records(frame: pd.DataFrame) -> list[Row]:
+    """A frame's rows as mappings; a missing text or instant is None."""
+    names = [str(name) for name in frame.columns]
+    columns = [_values(frame.iloc[:, at]) for at in range(len(names))]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _values(column: pd.Series) -> list[Any]:
+    # pandas hands out the items of these columns one by one, many times slower
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind == "M":
+        return list(column.to_numpy().astype("datetime64[us]").astype(object))
+    if isinstance(column.dtype, pd.StringDtype):
+        return list(pa.array(column, from_pandas=True).to_pylist())
+    return list(column.tolist())
+
+
+def are_among(ids: pd.Series | pd.Index, wanted: Collection[str]) -> NDArray[np.bool_]:
+    """Which ids are wanted: what `isin` says, which takes long for many texts."""
+    among = frozenset(wanted)
+    return np.fromiter(map(among.__contains__, texts(ids)), dtype=bool, count=len(ids))
+
+
+def texts(ids: pd.Series | pd.Index) -> NDArray[np.object_]:
+    """Ids as Python's own texts: pandas hands them out one by one, many times slower."""
+    return ids.to_numpy(dtype=object)
+
+
+def day_of(value: Any) -> date | None:
+    """A date from whatever pandas made of it; nothing from a missing one."""
+    if value is None or pd.isna(value):
+        return None
+    return value.date() if isinstance(value, datetime) else value  # a pandas Timestamp is a datetime
+
+
+def instant_of(value: Any) -> datetime | None:
+    """An instant likewise."""
+    if value is None or pd.isna(value):
+        return None
+    return value if type(value) is datetime else pd.Timestamp(value).to_pydatetime()

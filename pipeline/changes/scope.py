@@ -1,0 +1,67 @@
+"""Focus: on a lake too large to hold, and wherever several nights are measured together, the claims and payments of
+the nights' own payees are read once.
+
+They are the payees of changes that may be open, of changes flagged before, and of changes that could not be scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, timedelta
+
+import pandas as pd
+
+from payeewatch.pipeline.session import Session
+
+ALSO_READ: dict[str, tuple[str, ...]] = {"claims": (), "payments": ("value_date", "claim_ids")}
+"""The tables, and the columns that a night reads of them beside those that features use."""
+
+# Rather too many payees than too few: every version of a change counts, and so does a payment that moved elsewhere, or
+# that left at the very instant at which it was planned.
+FIND_PAYEES = """
+CREATE OR REPLACE TEMP TABLE focus_payees AS
+    WITH sure AS (
+        SELECT payee_id FROM changes WHERE effective_at >= $since OR change_id IN (FROM focus_changes)
+        UNION SELECT payee_id FROM focus_named
+    ), past AS (
+        SELECT DISTINCT payee_id FROM changes ANTI JOIN sure USING (payee_id) WHERE known_at <= $cutoff
+    ), versions AS (
+        SELECT payment_id, payee_id, known_at, status IN ('planned', 'held') AS waits
+        FROM payments SEMI JOIN past USING (payee_id) WHERE known_at <= $cutoff
+    )
+    SELECT payee_id FROM sure UNION SELECT any_value(payee_id) FROM versions GROUP BY payment_id, payee_id
+    HAVING max(known_at) FILTER (waits)
+        >= coalesce(max(known_at) FILTER (NOT waits AND known_at <= $first), TIMESTAMP '1900-01-01')
+"""
+
+
+@contextmanager
+def focus(session: Session, nights: Sequence[date], changes: Sequence[str], payees: Sequence[str]) -> Iterator[None]:
+    """Within it, claims and payments hold only what the nights' payees, and those of the named changes, ever touched.
+
+    Nothing else may be asked of them there. For a single night, tables held whole stay whole.
+    """
+    from payeewatch.features.versions import USES
+
+    con, params = session.con, session.settings.params
+    wide = [table for table in ALSO_READ if len(nights) > 1 or table not in session.held.files]
+    if not wide:
+        yield
+        return
+    given = {"focus_changes": ("change_id", changes), "focus_named": ("payee_id", payees)}
+    for name, (column, values) in given.items():
+        con.register(name, pd.DataFrame({column: pd.Series(list(values), dtype="str")}))
+    try:
+        with session.stage("focus"):
+            first, cutoff = params.cutoff(nights[0]), params.cutoff(nights[-1])
+            since = first - timedelta(days=params.observe.window_days + 1)
+            con.execute(FIND_PAYEES, {"first": first, "cutoff": cutoff, "since": since})
+            for table in wide:
+                session.held.narrow(table, "focus_payees", [*USES[table].columns, *ALSO_READ[table]])
+        yield
+    finally:
+        for name in given:
+            con.unregister(name)
+        con.execute("DROP TABLE IF EXISTS focus_payees")
+        session.held.widen()

@@ -1,0 +1,257 @@
+"""From unusual to how unusual: tail maps that make scores comparable, and p-values against held-back changes.
+
+Nothing here knows what a score is made of. A p-value is (1 + references at least as unusual) / (n + 1), over honest
+changes that the forests never saw: on changes that are exchangeable with them it is valid whatever the score is, and
+however the lenses depend on each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from payeewatch.pipeline.detector.surprise import Floats, Ints
+
+TAIL_SHARE = 0.05
+"""Above this share of the rows a map goes on as an exponential: beyond the last row it still tells 10 from 20."""
+KNOTS = 256
+FEWEST_SPREAD = 50
+"""References of a segment that tell how far its scores spread; fewer tell their level only."""
+FOREVER = 10**6
+"""Days; a window without an end."""
+
+
+@dataclass(frozen=True)
+class Ages:
+    """The ages (days) that training measured changes at; every change lies at or between two of them.
+
+    Beyond its window a change is open only while a payment to it is pending, so those ages are a side of their own:
+    nothing is compared, pooled or interpolated across the window's end.
+    """
+
+    days: tuple[int, ...]
+    window_days: int = FOREVER  # those of `days` beyond it are of changes with a payment pending
+
+    @classmethod
+    def of(cls, ages_days: Iterable[int], window_days: int, past_window_days: Iterable[int]) -> Ages:
+        within = {age for age in ages_days if age <= window_days}
+        return cls(tuple(sorted(within | {window_days + age for age in past_window_days})), window_days)
+
+    @property
+    def is_past(self) -> NDArray[np.bool_]:
+        """By band: whether it lies beyond the window."""
+        return np.array([age > self.window_days for age in self.days], dtype=bool)
+
+    def around(self, ages: Ints) -> tuple[Ints, Ints, Floats]:
+        """The bands below and above each age, and how far (0-1) it lies towards the one above."""
+        days = np.asarray(self.days, dtype=np.int64)
+        past, within = np.flatnonzero(self.is_past), np.flatnonzero(~self.is_past)
+        is_past = (ages > self.window_days) & bool(len(past))
+        first = np.where(is_past, past[0] if len(past) else 0, within[0])
+        last = np.where(is_past, len(days) - 1, within[-1])
+        ages = np.clip(ages, days[first], days[last])
+        below = np.searchsorted(days, ages, side="right") - 1
+        above = np.minimum(below + 1, last)
+        # one table, so that an age has one logarithm to the last bit whatever else is scored
+        logs = np.log1p(np.arange(days[-1] + 1))
+        span = logs[days[above]] - logs[days[below]]
+        way = np.divide(logs[ages] - logs[days[below]], span, out=np.zeros(len(ages)), where=span > 0)
+        return below.astype(np.int64), above.astype(np.int64), way
+
+    def nearest(self, ages: Ints) -> Ints:
+        below, above, way = self.around(ages)
+        return np.where(way < 0.5, below, above)
+
+    def alike(self, bands: Ints, band: int, fewest: int) -> NDArray[np.bool_]:
+        """The rows an age learns from: its own; where they are fewer than `fewest`, those of its side of the window."""
+        own: NDArray[np.bool_] = bands == band
+        if own.sum() >= fewest:
+            return own
+        side: NDArray[np.bool_] = self.is_past[bands] == self.is_past[band]
+        return side if side.sum() >= fewest else np.ones(len(bands), dtype=bool)
+
+    def label(self, band: int) -> str:
+        """`7-20d`; the last one `120d+`; beyond the window `181-269d pending`."""
+        first, past = self.days[band], " pending" if self.is_past[band] else ""
+        if band + 1 == len(self.days):
+            return f"{first}d+{past}"
+        last = min(self.days[band + 1] - 1, self.window_days) if not past else self.days[band + 1] - 1
+        return f"{first}d{past}" if last == first else f"{first}-{last}d{past}"
+
+
+@dataclass(frozen=True)
+class TailMap:
+    """A rising map from a score to -log10 of the share of the rows it was learned from that reach it."""
+
+    scores: Floats
+    tails: Floats
+    scale: float  # of the exponential beyond the last knot, in score a power of ten
+
+    @classmethod
+    def learn(cls, scores: Floats, least_scale: float) -> TailMap:
+        """Learn from the scores of comparable rows.
+
+        Rows that hardly differ (claims on the day of a change) must not make every later difference enormous: the
+        exponential beyond them is no steeper than `least_scale` says.
+        """
+        known = np.sort(scores)
+        n = len(known)
+        unique, first = np.unique(known, return_index=True)
+        tails = -np.log10((n - first + 1) / (n + 1))
+        body = min(int(np.searchsorted(first, n - max(1, round(TAIL_SHARE * n)), side="right")) - 1, len(unique) - 1)
+        excess = known[known > unique[body]] - unique[body]
+        scale = max(float(excess.mean()) if len(excess) else 0.0, least_scale) * np.log(10)
+        keep = np.unique(np.linspace(0, body, min(KNOTS, body + 1)).round().astype(np.int64))
+        return cls(unique[keep], tails[keep], float(scale))
+
+    def __call__(self, scores: Floats) -> Floats:
+        beyond = np.maximum(scores - self.scores[-1], 0.0) / self.scale
+        mapped: Floats = np.interp(scores, self.scores, self.tails) + beyond
+        return mapped
+
+    def packed(self) -> dict[str, Any]:
+        return {"scores": self.scores, "tails": self.tails, "scale": self.scale}
+
+
+@dataclass(frozen=True)
+class References:
+    """Held-back changes, by their keys, with their scores: one row a (change, band)."""
+
+    change: Ints
+    party: NDArray[np.object_]
+    derived: NDArray[np.bool_]
+    band: Ints
+    score: Floats
+
+    def rows(self, chosen: NDArray[np.bool_] | Ints) -> References:
+        return References(
+            self.change[chosen], self.party[chosen], self.derived[chosen], self.band[chosen], self.score[chosen]
+        )
+
+    @property
+    def n_changes(self) -> int:
+        return len(np.unique(self.change))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a segment at an age is compared with: sorted scores, whose they are, and from how far they were pooled."""
+
+    scores: Floats
+    changes: Ints
+    pooled_from: str  # own, ages, party or all
+
+    @cached_property
+    def _by_change(self) -> Ints:
+        return np.argsort(self.changes)
+
+    def p_values(self, scores: Floats, changes: Ints) -> tuple[Floats, Ints]:
+        """The p-value of each score, and the references behind it: a change is not compared with itself."""
+        if not len(self.scores):  # nothing to compare with: nothing can be called unusual
+            return np.ones(len(scores)), np.zeros(len(scores), dtype=np.int64)
+        order = self._by_change
+        at = np.minimum(np.searchsorted(self.changes[order], changes), len(order) - 1)
+        is_own = self.changes[order[at]] == changes
+        n = len(self.scores) - is_own
+        at_least = len(self.scores) - np.searchsorted(self.scores, scores, side="left")
+        at_least -= is_own & (self.scores[order[at]] >= scores)
+        return (1 + at_least) / (n + 1), n
+
+
+def change_keys(change_ids: Iterable[str], seed: int) -> Ints:
+    """A number for each change, drawn by hash: the same whatever else is there, in an order that means nothing."""
+    digests = (hashlib.blake2b(f"{seed}:change:{name}".encode(), digest_size=8).digest() for name in change_ids)
+    return np.array([int.from_bytes(digest) >> 1 for digest in digests], dtype=np.int64)
+
+
+def cells(references: References, parties: Sequence[str], ages: Ages, fewest: int, most: int) -> dict[str, Cell]:
+    """The cell of every segment and band. One with under `fewest` references pools upward, a change counting once,
+    and segments at one level.
+
+    Never across the window's end: a change past it has a payment pending, and those within it mostly have not.
+    """
+    out = {}
+    sides = {past: references.rows(ages.is_past[references.band] == past) for past in (False, True)}
+    for party in parties:
+        for derived in (False, True):
+            for band, past in enumerate(ages.is_past):
+                out[cell_name(party, derived, band)] = _cell(sides[bool(past)], party, derived, band, fewest, most)
+    return out
+
+
+def cell_name(party: str, derived: bool, band: int) -> str:
+    return f"{party}/{'derived' if derived else 'announced'}/{band}"
+
+
+def _cell(references: References, party: str, derived: bool, band: int, fewest: int, most: int) -> Cell:
+    of_party = references.party == party
+    segment = of_party & (references.derived == derived)
+    wider = {"own": segment & (references.band == band), "ages": segment, "party": of_party}
+    for pooled_from, chosen in wider.items():
+        near = _nearest_age(references.rows(chosen), band)
+        if len(near.score) >= fewest:
+            return _sorted(_at_level_of(near, party, derived), most, pooled_from)
+    return _sorted(_at_level_of(_nearest_age(references, band), party, derived), most, "all")
+
+
+def _at_level_of(pooled: References, party: str, derived: bool) -> References:
+    """Several segments as if they were one: the scores of each moved, and stretched, to the level of that one's.
+
+    Segments differ in level: the usual provider scores like an unusual member, and compared with members as they are,
+    every provider would be unusual. A segment without references is taken to be like its party, or like all.
+    """
+    of_party = pooled.party == party
+    own = of_party & (pooled.derived == derived)
+    alike = own if own.any() else of_party if of_party.any() else np.ones(len(of_party), dtype=bool)
+    score = pooled.score.copy()
+    for other in set(pooled.party):
+        for is_derived in (False, True):
+            segment = (pooled.party == other) & (pooled.derived == is_derived)
+            if segment.any():
+                score[segment] = _levelled(pooled.score[segment], pooled.score[alike])
+    return replace(pooled, score=score)
+
+
+def _levelled(scores: Floats, like: Floats) -> Floats:
+    """Scores moved to the median of others; where both are enough to tell, spread above it as the others are, too."""
+    ours, theirs = _spread(scores), _spread(like)
+    can_tell = min(len(scores), len(like)) >= FEWEST_SPREAD and ours > 0 and theirs > 0
+    stretch = theirs / ours if can_tell else 1.0
+    levelled: Floats = np.median(like) + stretch * (scores - np.median(scores))
+    return levelled
+
+
+def _spread(scores: Floats) -> float:
+    """By how much scores above the median exceed it, on average: for tails, which are like exponentials, the scale."""
+    from_median = scores - np.median(scores)
+    above = from_median > 0
+    return float(from_median[above].mean()) if above.any() else 0.0
+
+
+def _sorted(references: References, most: int, pooled_from: str) -> Cell:
+    score, change = references.score[:most], references.change[:most]
+    order = np.lexsort((change, score))
+    return Cell(score[order], change[order], pooled_from)
+
+
+def _nearest_age(references: References, band: int) -> References:
+    """One row a change, that of the age nearest to the band's, in the order of the changes' keys."""
+    order = np.lexsort((references.band, np.abs(references.band - band), references.change))
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = references.change[order][1:] != references.change[order][:-1]
+    return references.rows(order[first])
+
+
+def excess(p_values: Floats) -> float:
+    """How far the share of p-values at or below a level exceeds the level, at worst: 0 is perfect calibration.
+
+    One side of the Kolmogorov-Smirnov distance. The other only says that changes are tied, which makes p-values larger.
+    """
+    known = np.sort(p_values)
+    return float(max(0.0, np.max((np.arange(len(known)) + 1) / len(known) - known)))

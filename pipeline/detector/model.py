@@ -1,0 +1,302 @@
+"""The detector as an object: scores changes, says how seldom an honest one scores as high, and what made it so.
+
+    value -> surprise of its tail -> lens: isolation forest + total surprise -> its tail -> sum = score -> p-value
+
+`payeewatch.pipeline.training.fit` makes one. docs/model.md explains every step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from payeewatch.pipeline.detector.calibration import Ages, Cell, cell_name, change_keys
+from payeewatch.pipeline.detector.lens import LENSES, PARTIES, Group, Place, total
+from payeewatch.pipeline.detector.surprise import Column, Floats, Ints, Measured, Tails, badness
+from payeewatch.pipeline.home.errors import ModelError
+from payeewatch.pipeline.home.files import replace_whole
+
+KEYS = ("change_id", "as_of")
+NEEDED = (*KEYS, "party", "derived", "age_days")
+TRUSTED: tuple[str, ...] = ()
+"""Types beyond numbers, text, lists, mappings and numpy arrays that a saved model may hold: none."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained detector. `name`, `version` and `run_id` are set when it comes from the registry."""
+
+    features: tuple[dict[str, str], ...]
+    columns: tuple[Column, ...]
+    safe_columns: tuple[Column, ...]
+    ages: Ages
+    groups: dict[str, Group]  # party -> group
+    cells: dict[str, Cell]
+    facts: dict[str, Any]  # trained_as_of, known_until, seed, changes, ...
+    metrics: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    name: str = ""
+    version: str = ""
+    run_id: str = ""
+
+    def score(
+        self, frame: pd.DataFrame, without: Sequence[str] = (), scored: pd.DataFrame | None = None
+    ) -> pd.DataFrame:
+        """Score every row of a measured frame, in its order.
+
+        With `without`, as if the named features did not surprise: what would be left of the score without them. Lenses
+        that none of them belongs to say the same as in `scored`, what is given for these rows with all features.
+
+        Returns:
+            change_id, as_of, segment, score, p_value, references (n of the p-value), lens_request, lens_claims and
+            lens_company (-log10 of the lens's own tail; null where it is absent).
+        """
+        surprises, place = self._surprises(frame, without)
+        party = frame["party"].to_numpy(dtype=object)
+        derived = frame["derived"].to_numpy(dtype=bool)
+        lenses = np.full((len(frame), len(LENSES)), np.nan)
+        if scored is not None:
+            lenses = scored[[f"lens_{name}" for name in LENSES]].to_numpy(dtype=np.float64, copy=True)
+        segment = np.empty(len(frame), dtype=object)
+        left_out = [at for at, column in enumerate(self.columns) if column.feature in without]
+        for kind, group in self.groups.items():
+            rows = np.flatnonzero(party == kind)
+            of_kind, there = surprises[rows], place.rows(rows)
+            segment[rows] = self._segments(kind)[derived[rows].astype(np.int64), there.below]
+            for name, lens in group.lenses.items():
+                if scored is None or np.isin(lens.columns, left_out).any():
+                    lenses[rows, LENSES.index(name)] = lens.tails(lens.raw(of_kind), there)
+        score = total(lenses, range(len(LENSES)))
+        p_value, references = self._p_values(frame["change_id"].to_numpy(dtype=object), party, derived, place, score)
+        columns = {name: frame[name].to_numpy() for name in KEYS}
+        columns |= {"segment": segment, "score": score, "p_value": p_value, "references": references}
+        columns |= {f"lens_{name}": lenses[:, at] for at, name in enumerate(LENSES)}
+        return pd.DataFrame(columns, index=frame.index)
+
+    def attribute(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """What each feature adds to each row's score: one column a feature, and `base`; together they are the score."""
+        surprises, place = self._surprises(frame, ())
+        party = frame["party"].to_numpy(dtype=object)
+        by_column = np.zeros(surprises.shape)
+        base = np.zeros(len(frame))
+        for kind, group in self.groups.items():
+            rows = np.flatnonzero(party == kind)
+            for lens in group.lenses.values():
+                contributions = lens.contributions(surprises[rows])
+                moved = total(contributions, range(contributions.shape[1]))
+                start = lens.tails(np.full(len(rows), lens.base), place.rows(rows))
+                end = lens.tails(lens.base + moved, place.rows(rows))
+                # the map bends; over the way this row went, every feature is given the same slope
+                slope = np.divide(end - start, moved, out=np.zeros(len(rows)), where=np.abs(moved) > 1e-9)
+                by_column[rows] += contributions * slope[:, None]
+                base[rows] += np.where(np.abs(moved) > 1e-9, start, end)
+        names = [record["name"] for record in self.features]
+        added = np.zeros((len(frame), len(names)))
+        for at, column in enumerate(self.columns):
+            added[:, names.index(column.feature)] += by_column[:, at]
+        return pd.DataFrame(added, index=frame.index, columns=names).assign(base=base)
+
+    def surprises(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """How far out each feature lies on its suspicious side, or how seldom it is unknown: one column a feature."""
+        names = [record["name"] for record in self.features]
+        by_column = self._surprises(frame, ())[0]
+        farthest = np.zeros((len(frame), len(names)))
+        for at, column in enumerate(self.columns):
+            of_feature = farthest[:, names.index(column.feature)]
+            np.maximum(of_feature, by_column[:, at], out=of_feature)
+        return pd.DataFrame(farthest, index=frame.index, columns=names)
+
+    def safe_surprises(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """How far out each feature lies on its safe side (a CONTEXT feature: on its high side)."""
+        found = self._by_group(frame, self.safe_columns, "safe_tails")
+        return pd.DataFrame(found, index=frame.index, columns=[column.feature for column in self.safe_columns])
+
+    def usual(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The median of each feature among comparable changes, a row for each row of the frame."""
+        nearest = self.ages.nearest(self._ages(frame))
+        party = frame["party"].to_numpy(dtype=object)
+        out = np.full((len(frame), len(self.features)), np.nan)
+        for kind, group in self.groups.items():
+            rows = party == kind
+            out[rows] = group.usual[nearest[rows]]
+        return pd.DataFrame(out, index=frame.index, columns=[record["name"] for record in self.features])
+
+    def check_features(self, features: Sequence[Measured]) -> None:
+        """Refuse to be used with features other than those the model was trained on.
+
+        Raises:
+            ModelError: naming the difference.
+        """
+        ours = {record["name"]: record for record in self.features}
+        theirs = {record["name"]: record for record in map(record_of, features)}
+        differences = [f"{name} is new" for name in theirs if name not in ours]
+        differences += [f"{name} is gone" for name in ours if name not in theirs]
+        differences += [
+            f"{name} was {key} {ours[name][key]}, is {theirs[name][key]}"
+            for name in ours
+            if name in theirs
+            for key in ours[name]
+            if ours[name][key] != theirs[name][key]
+        ]
+        if differences:
+            said = "; ".join(differences[:5]) + ("; ..." if len(differences) > 5 else "")
+            raise ModelError(
+                f"{self._called()} was trained on other features than this version measures: {said}; "
+                "run payeewatch train --as-of D --promote"
+            )
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for models that learned the same as of the same day: a digest of all of it."""
+        digest = hashlib.sha256()
+        for part in _parts(_packed(self) | {"metrics": {}, "warnings": []}):
+            digest.update(part)
+        return digest.hexdigest()
+
+    def save(self, path: Path) -> None:
+        """Write the model as a skops file of numbers, text and arrays."""
+        import skops.io
+
+        replace_whole(path, lambda temporary: skops.io.dump(_packed(self), temporary, compression=zipfile.ZIP_DEFLATED))
+
+    @classmethod
+    def load(cls, path: Path) -> Model:
+        """Read a skops file; nothing in it is executed.
+
+        Raises:
+            ModelError: it cannot be read, or holds a type that is not trusted.
+        """
+        import skops.io
+
+        try:
+            return _unpacked(skops.io.load(path, trusted=list(TRUSTED)))
+        except Exception as error:  # a damaged archive fails in as many ways as it has parts
+            raise ModelError(f"{path.name}: not a model this version can read ({type(error).__name__})") from error
+
+    def _called(self) -> str:
+        return f"model {self.name} version {self.version}" if self.version else "the model"
+
+    def _ages(self, frame: pd.DataFrame) -> Ints:
+        missing = [name for name in (*NEEDED, *(record["name"] for record in self.features)) if name not in frame]
+        if missing:
+            raise ModelError(f"{self._called()} needs columns that were not measured: {', '.join(missing)}")
+        unknown = sorted(set(frame["party"].unique().astype(str)) - set(self.groups))
+        if unknown:
+            raise ModelError(f"'party' is {unknown[0]!r}; it must be one of {', '.join(PARTIES)}")
+        return frame["age_days"].to_numpy(dtype=np.int64)
+
+    def _surprises(self, frame: pd.DataFrame, without: Sequence[str]) -> tuple[Floats, Place]:
+        place = Place(*self.ages.around(self._ages(frame)))
+        surprises = self._by_group(frame, self.columns, "tails")
+        for at, column in enumerate(self.columns):
+            if column.feature in without:
+                surprises[:, at] = 0.0
+        return surprises, place
+
+    def _by_group(self, frame: pd.DataFrame, columns: Sequence[Column], tails: str) -> Floats:
+        place = Place(*self.ages.around(self._ages(frame)))
+        values = badness(frame, columns)
+        party = frame["party"].to_numpy(dtype=object)
+        out = np.zeros(values.shape)
+        for kind, group in self.groups.items():
+            rows = np.flatnonzero(party == kind)
+            learned: Tails = getattr(group, tails)
+            there = place.rows(rows)
+            out[rows] = learned.between(values[rows], there.below, there.above, there.way)
+        return out
+
+    def _segments(self, party: str) -> NDArray[np.object_]:
+        """What a party's segments are called: announced and derived, by band."""
+        labels = [self.ages.label(band) for band in range(len(self.ages.days))]
+        named = [[f"{party} {kind} {label}" for label in labels] for kind in ("announced", "derived")]
+        return np.array(named, dtype=object)
+
+    def _p_values(
+        self, change_ids: Iterable[str], party: Any, derived: Any, place: Place, score: Floats
+    ) -> tuple[Floats, Ints]:
+        changes = change_keys(change_ids, self.facts["seed"])
+        ends = []
+        counts = np.zeros(len(score), dtype=np.int64)
+        for bands in (place.below, np.where(place.way > 0, place.above, place.below)):
+            end = np.ones(len(score))
+            for kind in self.groups:
+                for is_derived in (False, True):
+                    segment = (party == kind) & (derived == is_derived)
+                    for band in np.unique(bands[segment]):
+                        rows = segment & (bands == band)
+                        cell = self.cells[cell_name(kind, is_derived, int(band))]
+                        end[rows], n = cell.p_values(score[rows], changes[rows])
+                        counts[rows] = np.maximum(counts[rows], n)
+            ends.append(end)
+        return place.between(ends[0], ends[1]), counts
+
+
+def record_of(feature: Measured) -> dict[str, str]:
+    """What of a feature a model depends on."""
+    return {
+        "name": feature.name,
+        "suspicious": str(feature.suspicious).lower(),
+        "missing": str(feature.missing).lower(),
+        "lens": str(feature.lens),
+        "payees": "members" if feature.is_member_only else "all",
+    }
+
+
+def _packed(model: Model) -> dict[str, Any]:
+    """The model as mappings, lists, numbers, text and arrays; a group that two parties share is kept once."""
+    shared = {id(group): party for party, group in reversed(model.groups.items())}
+    return {
+        "features": list(model.features),
+        "columns": [dataclasses.asdict(column) for column in model.columns],
+        "safe_columns": [dataclasses.asdict(column) for column in model.safe_columns],
+        "ages": list(model.ages.days),
+        "window_days": model.ages.window_days,
+        "group_of": {party: shared[id(group)] for party, group in model.groups.items()},
+        "groups": {party: model.groups[party].packed() for party in sorted(set(shared.values()))},
+        "cells": {
+            name: {"scores": cell.scores, "changes": cell.changes, "from": cell.pooled_from}
+            for name, cell in model.cells.items()
+        },
+        "facts": model.facts,
+        "metrics": model.metrics,
+        "warnings": list(model.warnings),
+    }
+
+
+def _unpacked(raw: dict[str, Any]) -> Model:
+    groups = {party: Group.unpacked(group) for party, group in raw["groups"].items()}
+    return Model(
+        features=tuple(raw["features"]),
+        columns=tuple(Column(**column) for column in raw["columns"]),
+        safe_columns=tuple(Column(**column) for column in raw["safe_columns"]),
+        ages=Ages(tuple(raw["ages"]), raw["window_days"]),
+        groups={party: groups[of] for party, of in raw["group_of"].items()},
+        cells={name: Cell(cell["scores"], cell["changes"], cell["from"]) for name, cell in raw["cells"].items()},
+        facts=raw["facts"],
+        metrics=raw["metrics"],
+        warnings=tuple(raw["warnings"]),
+    )
+
+
+def _parts(value: Any) -> Iterator[bytes]:
+    """Every leaf of a packed model as bytes, in one order."""
+    if isinstance(value, dict):
+        for key in sorted(value):
+            yield str(key).encode()
+            yield from _parts(value[key])
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _parts(item)
+    elif isinstance(value, np.ndarray):
+        yield str(value.dtype).encode() + np.ascontiguousarray(value).tobytes()
+    else:
+        yield repr(value).encode()

@@ -1,0 +1,25 @@
+"""The model as MLflow keeps it: code that reads a skops file, so that loading it runs nothing that was pickled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.pyfunc import PythonModel
+
+from payeewatch.pipeline.detector.model import Model
+
+
+class ScoringModel(PythonModel):  # type: ignore[misc]
+    """Scores a measured frame; `mlflow.pyfunc.load_model(...).predict(frame)` gives what `Model.score` gives."""
+
+    def load_context(self, context: Any) -> None:
+        self.model = Model.load(Path(context.artifacts["model"]))
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        return self.model.score(model_input)
+
+
+mlflow.models.set_model(ScoringModel())

@@ -1,0 +1,165 @@
+"""Reasons: what made a change's score, in sentences, and what speaks for an honest change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from payeewatch.pipeline.detector.model import KEYS, Model
+from payeewatch.pipeline.detector.surprise import Floats, Measured
+from payeewatch.pipeline.home import wording
+
+MOST_REASONS = 5
+MOST_REASSURING = 3
+MOST_OF_A_FAMILY = 2
+"""Five ways of saying that much was claimed would hide who asked for the change."""
+
+EXPLAINING = {
+    "is_mobility_mandate": 1.0,
+    "is_return_driven": 1.0,
+    "is_return_to_earlier_account": 1.0,
+    "is_announced_merger": 1.0,
+    "is_institution_account": 1.0,
+    "is_treasury": 1.0,
+    "is_same_bank_group": 1.0,
+    "bank_wave": 3.0,
+}
+"""CONTEXT features that explain a change honestly, from this value on."""
+
+EXPLAINS = 10.0  # an explanation goes before any fact that is merely ordinary
+LEAST_RARITY = 0.3  # of a number on its safe side, to be worth a line: twice as far out as the median
+
+
+class Told(Measured, Protocol):
+    """What of a feature is told to reviewers; payeewatch.features.registry.Feature has it."""
+
+    @property
+    def sentence(self) -> str: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def family(self) -> str: ...
+    @property
+    def usual(self) -> str | None: ...
+
+
+def reasons(frame: pd.DataFrame, model: Model, features: Sequence[Told] | None = None) -> pd.DataFrame:
+    """The reasons behind each row's score, in the frame's order.
+
+    Returns:
+        change_id, as_of, reasons and reassuring: lists of mappings with feature, value, usual, sentence and
+        value_number (null when unknown), strongest first.
+    """
+    if features is None:
+        from payeewatch.features import FEATURES
+
+        features = tuple(FEATURES.values())
+    names = [feature.name for feature in features]
+    added = model.attribute(frame)[names].to_numpy()
+    surprise = model.surprises(frame)[names].to_numpy()
+    safe = model.safe_surprises(frame)[names].to_numpy()
+    values = frame[names].to_numpy(dtype=np.float64)
+    usual = usual_values(frame, model, features)[names].to_numpy()
+    accuses = np.where(surprise > 0, added, 0.0)
+    honest = np.column_stack([_speaks_for(f, values[:, at], safe[:, at]) for at, f in enumerate(features)])
+    accusing, reassuring = [], []
+    ranked, eased = _ranked(accuses), _ranked(honest)
+    for row in range(len(frame)):
+        strong = _strongest(ranked[row], features)
+        calm = [at for at in eased[row] if at not in strong][:MOST_REASSURING]
+        accusing.append([_told(features[at], values[row, at], usual[row, at]) for at in strong])
+        reassuring.append([_told(features[at], values[row, at], usual[row, at]) for at in calm])
+    columns = {name: frame[name].to_numpy() for name in KEYS}
+    return pd.DataFrame(
+        columns | {"reasons": pd.Series(accusing, dtype=object), "reassuring": pd.Series(reassuring, dtype=object)}
+    ).set_index(frame.index)
+
+
+def usual_values(frame: pd.DataFrame, model: Model, features: Sequence[Told] | None = None) -> pd.DataFrame:
+    """What each feature usually is: the payee's own value where there is one, else the median of comparable changes."""
+    if features is None:
+        from payeewatch.features import FEATURES
+
+        features = tuple(FEATURES.values())
+    usual = model.usual(frame)
+    for feature in features:
+        if feature.usual:
+            usual[feature.name] = frame[feature.usual].astype("float64").fillna(usual[feature.name])
+    return usual
+
+
+@lru_cache(maxsize=100_000)
+def said(value: float, unit: str) -> str:
+    """A feature's number as a reviewer reads it: `1,840.00 EUR`, `3 days`, `yes`, `12 %`, `1 in 300`."""
+    if math.isnan(value):
+        return "unknown"
+    kind = str(unit).lower()
+    if kind == "eur":
+        return wording.euros(value) if value else "0 EUR"
+    if kind == "yes or no":
+        return "yes" if value >= 0.5 else "no"
+    if kind == "share":
+        return wording.share(value)
+    if kind == "surprise":
+        return "common" if value < math.log10(3) else wording.one_in(10.0**-value)
+    number = f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:,.1f}"
+    if kind in {"days", "years"}:
+        return f"{number} {kind.removesuffix('s') if value == 1 else kind}"
+    return f"{number} times" if kind == "ratio" else number
+
+
+def _strongest(ranked: Sequence[int], features: Sequence[Told]) -> list[int]:
+    of_family: dict[str, int] = {}
+    chosen: list[int] = []
+    for at in ranked:
+        family = features[at].family
+        of_family[family] = of_family.get(family, 0) + 1
+        if of_family[family] <= MOST_OF_A_FAMILY and len(chosen) < MOST_REASONS:
+            chosen.append(at)
+    return chosen
+
+
+def _ranked(strengths: Floats) -> list[list[int]]:
+    """Of each row, the positions of what is positive, strongest first, then in the features' order."""
+    order = np.argsort(-strengths, axis=1, kind="stable")
+    counts = (strengths > 0).sum(axis=1)
+    return [row[:count].tolist() for row, count in zip(order, counts, strict=True)]
+
+
+def _speaks_for(feature: Told, values: Floats, safe: Floats) -> Floats:
+    """How strongly each row's value speaks for an honest change; 0 when it says nothing."""
+    kind, unit = str(feature.suspicious).lower(), str(feature.unit).lower()
+    if kind == "context":
+        least = EXPLAINING.get(feature.name)
+        return np.zeros(len(values)) if least is None else np.where(values >= least, EXPLAINS + safe, 0.0)
+    is_best = np.zeros(len(values), dtype=bool)
+    if kind == "high" and unit == "level":
+        is_best = values == 0
+    elif kind == "low" and unit in {"share", "yes or no"}:
+        is_best = values == 1
+    strength = np.where(is_best, LEAST_RARITY + safe, np.where(safe >= LEAST_RARITY, safe, 0.0))
+    return np.where(np.isnan(values), 0.0, strength)
+
+
+def _told(feature: Told, value: float, usual: float) -> Mapping[str, Any]:
+    unit = str(feature.unit)
+    now, before = said(value, unit), "" if math.isnan(usual) else said(usual, unit)
+    return {
+        "feature": feature.name,
+        "value": now,
+        "usual": before,
+        "sentence": _sentence(feature.sentence.rstrip("."), now, before),
+        "value_number": None if math.isnan(value) else float(value),
+    }
+
+
+def _sentence(fact: str, now: str, before: str) -> str:
+    compared = f" (usually {before})" if before and before != now else ""
+    if now == "yes":
+        return f"{fact}{' (usually not)' if before == 'no' else ''}."
+    return f"{fact}: {now}{compared}."

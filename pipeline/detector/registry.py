@@ -1,0 +1,313 @@
+"""Models kept in MLflow: logged, registered, given an alias, loaded again. Nothing here touches a network."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from payeewatch.pipeline.detector.model import Model
+from payeewatch.pipeline.home.errors import ModelError, StoreError
+from payeewatch.pipeline.home.settings import Settings
+
+NAME = "payeewatch"
+"""Of the experiment and of the registered model."""
+CHAMPION, CHALLENGER = "champion", "challenger"
+FILE = "model.skops"
+MOST_METRICS = 1000
+"""That MLflow takes at once."""
+REQUIRED = ("payeewatch", "mlflow", "numpy", "pandas", "scikit-learn", "skops")
+"""What loading the model needs, at the versions that made it."""
+
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def register(settings: Settings, model: Model, *, promote: bool, data: Mapping[str, object]) -> Model:
+    """Log a model with its parameters, metrics and versions, and register it; with `promote`, as the champion.
+
+    A model that is registered already, to the last bit, keeps its version.
+
+    Args:
+        data: what it was trained on, such as the lake's last load and its fingerprint; tags of run and version.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    with _store(settings) as client:
+        _experiment(client, settings)
+        version = _same(client, model) or _logged(client, settings, model, data)
+        if promote:
+            client.set_registered_model_alias(NAME, CHAMPION, version.version)
+        aliases = client.get_registered_model(NAME).aliases
+        if promote and aliases.get(CHALLENGER) == version.version:
+            client.delete_registered_model_alias(NAME, CHALLENGER)
+        if not promote and aliases.get(CHAMPION) != version.version:
+            client.set_registered_model_alias(NAME, CHALLENGER, version.version)
+        return _named(model, version)
+
+
+def log_run(settings: Settings, experiment: str, name: str, metrics: Mapping[str, float], files: Sequence[Path]) -> str:
+    """Log a run that makes no model, such as an evaluation, with the parameters in force. Returns its id.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    with _store(settings) as client:
+        import mlflow
+
+        with mlflow.start_run(experiment_id=_experiment(client, settings, experiment), run_name=name) as run:
+            mlflow.log_params(settings.params.flat())
+            named = list(metrics.items())
+            for start in range(0, len(named), MOST_METRICS):
+                mlflow.log_metrics(dict(named[start : start + MOST_METRICS]))
+            mlflow.set_tag("code_version", _code_version())
+            for path in files:
+                mlflow.log_artifact(str(path))
+        return str(run.info.run_id)
+
+
+def load(settings: Settings, which: str = CHAMPION) -> Model:
+    """The model of an alias (champion, challenger) or of a version number.
+
+    Raises:
+        ModelError: there is none, or it cannot be read.
+    """
+    version, run_id, model_id = _registered(settings, which)
+    # below the home as it is now, wherever it was when the model was logged
+    path = settings.folder("mlflow") / "artifacts" / "models" / model_id / "artifacts" / "artifacts" / FILE
+    return dataclasses.replace(Model.load(path), name=NAME, version=version, run_id=run_id)
+
+
+def version_of(settings: Settings, which: str = CHAMPION) -> str:
+    """The version number of an alias or a version number.
+
+    Raises:
+        ModelError: there is none.
+    """
+    return _registered(settings, which)[0]
+
+
+def check(model: Model, night: date, allow_hindsight: bool = False) -> None:
+    """Refuse a model that knows more than the night did.
+
+    Raises:
+        ModelError: it was trained on later knowledge.
+    """
+    known_until = date.fromisoformat(model.facts["known_until"])
+    if known_until > night and not allow_hindsight:
+        raise ModelError(
+            f"model {model.name} version {model.version} knows what was known on {known_until}, after night {night}; "
+            f"train as of {night} or earlier, or give --allow-hindsight"
+        )
+
+
+def purge(settings: Settings, before: date, used: Collection[str], *, really: bool) -> int:
+    """Take away models trained before a day, with their runs and artefacts. Returns how many.
+
+    The champion, the challenger and the versions in `used` stay.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    old = [found for found in _trained_before(settings, before) if found[0] not in used]
+    if not (old and really):
+        return len(old)
+    with _store(settings) as client:
+        store = client._tracking_client.store
+        for version, run_id, model_id in old:
+            for folder in (f"models/{model_id}", run_id):
+                shutil.rmtree(settings.folder("mlflow") / "artifacts" / folder, ignore_errors=True)
+            client.delete_model_version(NAME, version)
+            client.delete_logged_model(model_id)
+            store._hard_delete_logged_model(model_id)  # what `mlflow gc` does
+            client.delete_run(run_id)
+            store._hard_delete_run(run_id)
+        store.engine.dispose()
+    with closing(sqlite3.connect(_database(settings))) as con:
+        for table in ("model_version_tags", "model_versions"):  # MLflow keeps a line that says deleted, with the run
+            con.executemany(f"DELETE FROM {table} WHERE name = ? AND version = ?", [(NAME, each[0]) for each in old])
+        con.executemany("DELETE FROM inputs WHERE source_id = ? OR destination_id = ?", [(r, m) for _, r, m in old])
+        con.commit()
+        con.execute("VACUUM")
+    return len(old)
+
+
+def _trained_before(settings: Settings, day: date) -> list[tuple[str, str, str]]:
+    """Version, run and logged model of the models without an alias that were trained before a day."""
+    database = _database(settings)
+    if not database.exists():
+        return []
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as con:
+        rows = con.execute(
+            "SELECT m.version, m.run_id, m.source FROM model_versions m JOIN model_version_tags t"
+            " ON t.name = m.name AND t.version = m.version AND t.key = 'trained_as_of' WHERE m.name = ? AND t.value < ?"
+            " AND m.version NOT IN (SELECT version FROM registered_model_aliases a WHERE a.name = m.name)"
+            " AND m.current_stage <> 'Deleted_Internal' ORDER BY m.version",
+            [NAME, str(day)],
+        ).fetchall()
+    return [(str(version), str(run_id), str(source).removeprefix("models:/")) for version, run_id, source in rows]
+
+
+def _database(settings: Settings) -> Path:
+    return settings.folder("mlflow") / "mlflow.db"
+
+
+def _registered(settings: Settings, which: str) -> tuple[str, str, str]:
+    """Version, run and logged model that an alias or a version number stands for.
+
+    Read with SQLite alone: importing MLflow and opening its store takes longer than a small night.
+    """
+    missing = ModelError(f"no model: {which} is not registered; run payeewatch train --as-of D --promote")
+    database = _database(settings)
+    if not database.exists():
+        raise missing
+    wanted = (
+        "version = ?"
+        if which.isdigit()
+        else ("version = (SELECT version FROM registered_model_aliases a WHERE a.name = m.name AND alias = ?)")
+    )
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as con:
+            row = con.execute(
+                f"SELECT version, run_id, source FROM model_versions m WHERE name = '{NAME}' AND {wanted}",
+                [int(which) if which.isdigit() else which],
+            ).fetchone()
+    except sqlite3.Error as error:
+        raise ModelError(f"{database}: not a model store this version can read ({type(error).__name__})") from error
+    if row is None:
+        raise missing
+    return str(row[0]), str(row[1]), str(row[2]).removeprefix("models:/")
+
+
+@contextmanager
+def _store(settings: Settings) -> Iterator[Any]:
+    """An MLflow client over the home's own database, with MLflow's chatter off."""
+    os.environ.update(QUIET)
+    database = _database(settings)
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        with warnings.catch_warnings(), _silent("mlflow", "alembic"):
+            warnings.simplefilter("ignore")
+            import mlflow
+
+            uri = f"sqlite:///{database}"
+            before = mlflow.get_tracking_uri()
+            mlflow.set_tracking_uri(uri)
+            try:
+                yield mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+            finally:
+                mlflow.set_tracking_uri(before)
+    except Exception as error:
+        if isinstance(error, OSError) or "OperationalError" in f"{type(error).__name__} {error}":
+            raise StoreError(
+                f"{database.parent}: the model store cannot be written; free space or mend the permissions"
+            ) from error
+        raise
+
+
+@contextmanager
+def _silent(*names: str) -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _experiment(client: Any, settings: Settings, name: str = NAME) -> str:
+    artifacts = (settings.folder("mlflow") / "artifacts").as_uri()
+    found = client.get_experiment_by_name(name)
+    if not found:
+        return str(client.create_experiment(name, artifacts))
+    if found.artifact_location != artifacts:
+        _follow_the_home(_database(settings), found.artifact_location, artifacts)
+    return str(found.experiment_id)
+
+
+def _follow_the_home(database: Path, before: str, now: str) -> None:
+    """MLflow notes where artifacts lie as whole paths; a home that was moved or restored elsewhere takes them along."""
+    columns = (("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"))
+    with closing(sqlite3.connect(database)) as con, con:
+        for table, column in columns:
+            con.execute(
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE {column} = ? OR {column} LIKE ? || '/%'",
+                [now, len(before) + 1, before, before],
+            )
+
+
+def _same(client: Any, model: Model) -> Any | None:
+    found = client.search_model_versions(f"name = '{NAME}' and tags.fingerprint = '{model.fingerprint}'")
+    return max(found, key=lambda version: int(version.version), default=None)
+
+
+def _logged(client: Any, settings: Settings, model: Model, data: Mapping[str, object]) -> Any:
+    """Log the run and register its model. Returns the new version."""
+    import mlflow
+
+    tags = {name: str(model.facts[name]) for name in ("trained_as_of", "known_until")}
+    tags |= {"fingerprint": model.fingerprint, "code_version": _code_version()}
+    tags |= {name: str(value) for name, value in data.items()}
+    with mlflow.start_run(
+        experiment_id=_experiment(client, settings), run_name=f"train {tags['trained_as_of']}"
+    ) as run:
+        mlflow.log_params(settings.params.flat())
+        mlflow.log_metrics(model.metrics)
+        mlflow.set_tags(tags)
+        mlflow.log_dict({"features": list(model.features)}, "features.json")
+        mlflow.log_dict(
+            {"facts": model.facts, "warnings": list(model.warnings), "absent": _absent(model)}, "facts.json"
+        )
+        with tempfile.TemporaryDirectory(dir=_database(settings).parent) as folder:
+            model.save(Path(folder) / FILE)
+            logged = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+                artifacts={"model": str(Path(folder) / FILE)},
+                pip_requirements=[f"{name}=={metadata.version(name)}" for name in REQUIRED],
+            )
+    try:
+        client.get_registered_model(NAME)
+    except mlflow.exceptions.MlflowException:
+        client.create_registered_model(NAME)
+    return client.create_model_version(NAME, logged.model_uri, run.info.run_id, tags=tags, model_id=logged.model_id)
+
+
+def _named(model: Model, version: Any) -> Model:
+    return dataclasses.replace(model, name=NAME, version=str(version.version), run_id=str(version.run_id))
+
+
+def _absent(model: Model) -> dict[str, dict[str, str]]:
+    return {party: group.absent for party, group in model.groups.items()}
+
+
+def _code_version() -> str:
+    """The package's version, and the commit where it runs from a checkout."""
+    version = metadata.version("payeewatch")
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
+    try:
+        commit = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return version
+    return f"{version}+{commit}"

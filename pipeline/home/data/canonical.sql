@@ -1,0 +1,194 @@
+-- Canonical forms and keyed tokens as DuckDB macros. docs/identity.md says what they mean and why.
+-- @INNER_PAD@ and @OUTER_PAD@ are the HMAC pads of the token key, @AUDIT_...@ those of the audit key, @IBANS@ the
+-- table in ibans.csv;
+-- pipeline/home/keys.py puts them in. A macro whose name begins with pw_ is not for use elsewhere.
+
+-- Keyed hashes ---------------------------------------------------------------------------------------------
+
+-- HMAC-SHA-256 as 64 hex digits. The pads are constants, so only the text is hashed for each row.
+CREATE OR REPLACE MACRO pw_hmac(message) AS
+    sha256(unhex('@OUTER_PAD@') || unhex(sha256(unhex('@INNER_PAD@') || encode(message))));
+
+CREATE OR REPLACE MACRO pw_key64(message) AS
+    CAST(CAST(unhex(left(pw_hmac(message), 16)) AS BIT) AS BIGINT);
+
+CREATE OR REPLACE MACRO identity_token(kind, original) AS left(pw_hmac(kind || ':' || original), 32);
+
+-- What is kept of something erased: under another key than tokens, so that the one does not tell the other.
+CREATE OR REPLACE MACRO tombstone(kind, original) AS
+    sha256(unhex('@AUDIT_OUTER_PAD@') || unhex(sha256(unhex('@AUDIT_INNER_PAD@') || encode(kind || '|' || original))));
+
+-- Accounts -------------------------------------------------------------------------------------------------
+
+CREATE OR REPLACE MACRO canonical_account(original) AS
+    nullif(upper(translate(original, ' -' || chr(9) || chr(160) || chr(8239), '')), '');
+
+CREATE OR REPLACE MACRO account_country(account) AS left(account, 2);
+
+CREATE OR REPLACE MACRO account_last_four(account) AS right(account, 4);
+
+-- Two digits each for length, first character and number of characters of the bank code, or null.
+CREATE OR REPLACE MACRO pw_iban(account) AS
+    CASE WHEN contains('@IBANS@', ';' || left(account, 2))
+    THEN substr('@IBANS@', strpos('@IBANS@', ';' || left(account, 2)) + 3, 6) END;
+
+CREATE OR REPLACE MACRO account_bank(account) AS
+    nullif(substr(
+        account,
+        TRY_CAST(substr(pw_iban(account), 3, 2) AS INTEGER),
+        TRY_CAST(substr(pw_iban(account), 5, 2) AS INTEGER)
+    ), '');
+
+CREATE OR REPLACE MACRO pw_moved(account) AS substr(account, 5) || left(account, 4);
+
+-- Letters count as 10 to 35; most accounts have letters in the country code only.
+CREATE OR REPLACE MACRO pw_digits(account) AS @LETTERS_TO_DIGITS@;
+
+CREATE OR REPLACE MACRO pw_mod97(digits) AS
+    TRY_CAST(
+        CAST(TRY_CAST(
+            CAST(TRY_CAST(left(digits, 30) AS HUGEINT) % 97 AS VARCHAR) || substr(digits, 31, 30) AS HUGEINT
+        ) % 97 AS VARCHAR) || substr(digits, 61)
+    AS HUGEINT) % 97;
+
+-- A lambda over a list of one is how SQL says "let": its entry is worked out once a row, not once a mention.
+CREATE OR REPLACE MACRO is_account(account) AS
+    CASE
+        WHEN account IS NULL THEN NULL
+        WHEN NOT regexp_full_match(account, '[A-Z]{2}(?:0[2-9]|[1-8][0-9]|9[0-8])[0-9A-Z]{11,30}') THEN false
+        WHEN coalesce(left(pw_iban(account), 2), '') <> CAST(length(account) AS VARCHAR) THEN false
+        WHEN regexp_full_match(account, '[A-Z]{2}[0-9]{2,36}') THEN
+            TRY_CAST(
+                substr(account, 5) || (ascii(account) - 55) || (ascii(substr(account, 2, 1)) - 55)
+                || substr(account, 3, 2) AS HUGEINT
+            ) % 97 = 1
+        ELSE coalesce(list_transform([pw_digits(pw_moved(account))], LAMBDA digits: pw_mod97(digits) = 1)[1], false)
+    END;
+
+CREATE OR REPLACE MACRO account_token(account) AS identity_token('account', account);
+
+-- National ids and birth dates -----------------------------------------------------------------------------
+
+CREATE OR REPLACE MACRO pw_compact(original) AS
+    upper(translate(original, ' .-' || chr(9) || chr(160) || chr(8239), ''));
+
+CREATE OR REPLACE MACRO national_id_key(id13) AS
+    lpad(CAST(97 - TRY_CAST(
+        replace(replace(id13, '2A', '19'), '2B', '18') AS BIGINT
+    ) % 97 AS VARCHAR), 2, '0');
+
+CREATE OR REPLACE MACRO pw_checked_national_id(compact) AS
+    CASE
+        WHEN NOT regexp_full_match(
+            compact,
+            '[123478][0-9]{2}(?:0[1-9]|1[0-2]|[23][0-9]|4[0-2]|[5-9][0-9])(?:[0-9]{2}|2[AB])[0-9]{6}(?:[0-9]{2})?'
+        ) THEN NULL
+        WHEN substr(compact, 11, 3) = '000' THEN NULL
+        WHEN length(compact) = 13 OR substr(compact, 14) = national_id_key(left(compact, 13)) THEN left(compact, 13)
+    END;
+
+CREATE OR REPLACE MACRO canonical_national_id(original) AS pw_checked_national_id(pw_compact(original));
+
+CREATE OR REPLACE MACRO canonical_birth_date(original) AS
+    CASE
+        WHEN regexp_full_match(trim(original), '(?:18|19|20)[0-9]{6}') THEN trim(original)
+        WHEN regexp_full_match(trim(original), '(?:18|19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}')
+        THEN replace(trim(original), '-', '')
+    END;
+
+CREATE OR REPLACE MACRO is_complete_birth_date(birth8) AS
+    regexp_full_match(birth8, '[0-9]{4}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])');
+
+CREATE OR REPLACE MACRO person_key(id13, birth8) AS
+    CASE WHEN is_complete_birth_date(birth8) THEN pw_key64('person:' || id13 || '|' || birth8) END;
+
+CREATE OR REPLACE MACRO id_key(id13) AS pw_key64('id:' || id13);
+
+-- Names ----------------------------------------------------------------------------------------------------
+
+-- Upper case, no marks, ligatures spelt out. Text that is plain ASCII already takes the short way.
+CREATE OR REPLACE MACRO pw_folded(original) AS
+    CASE WHEN strlen(original) = length(original) THEN upper(original)
+    ELSE upper(strip_accents(translate(
+        replace(replace(replace(replace(replace(replace(upper(original),
+            'Œ', 'OE'), 'Æ', 'AE'), 'ẞ', 'SS'), 'Þ', 'TH'), 'ﬁ', 'FI'), 'ﬂ', 'FL'),
+        'ØŁĐÐĦŦıŊ' || chr(173) || chr(8203) || chr(8204) || chr(8205) || chr(65279), 'OLDDHTIN'
+    ))) END;
+
+CREATE OR REPLACE MACRO pw_spaced(folded) AS
+    ' ' || trim(regexp_replace(folded, '[^\p{L}\p{N}]+', ' ', 'g')) || ' ';
+
+-- The telling words in their order, one space between them; '' when there is none. A name that is particles
+-- and nothing else keeps them (the first alternative): "Le" and "De" are surnames too.
+CREATE OR REPLACE MACRO canonical_name(original) AS
+    CASE
+        WHEN regexp_full_match(original, '[A-Za-z]*') THEN upper(original)  -- one plain word, the common case
+        ELSE trim(replace(replace(
+            regexp_replace(
+                pw_spaced(pw_folded(original)), '^((?: (?:@PARTICLES@))+ )$| (?:(?:@PARTICLES@) )+', '\1 ', 'g'
+            ), ' ST ', ' SAINT '), ' STE ', ' SAINTE '))
+    END;
+
+-- The same name whichever field holds which word: both names' words, sorted. Null unless both are there.
+CREATE OR REPLACE MACRO full_name(one, other) AS
+    CASE WHEN one = '' OR other = '' THEN NULL
+    WHEN contains(one, ' ') OR contains(other, ' ')
+    THEN array_to_string(list_sort(string_split(one || ' ' || other, ' ')), ' ')
+    WHEN one < other THEN one || ' ' || other
+    WHEN one > other THEN other || ' ' || one
+    WHEN one = other THEN one END;
+
+CREATE OR REPLACE MACRO name_key(name, birth8) AS pw_key64('name:' || name || '|' || birth8);
+
+-- The first of several given names, else null. A hyphen joins two words to one name.
+CREATE OR REPLACE MACRO first_given_name(given) AS
+    CASE WHEN regexp_matches(given, '[^\s,;][\s,;]+[^\s,;]') THEN regexp_extract(given, '[^\s,;]+') END;
+
+-- As one word, the way some systems write it: "Le Goff" as LEGOFF, "Dupont-Durand" as DUPONTDURAND.
+CREATE OR REPLACE MACRO pw_glued(original) AS
+    CASE WHEN regexp_matches(original, '[\s''’-]')
+    THEN regexp_replace(pw_folded(original), '[^\p{L}\p{N}]+', '', 'g') END;
+
+CREATE OR REPLACE MACRO pw_surnames(family, birth_name) AS
+    CASE WHEN birth_name IS NULL THEN [canonical_name(family), pw_glued(family)]
+    ELSE [
+        canonical_name(family), canonical_name(birth_name), pw_glued(family), pw_glued(birth_name),
+        trim(canonical_name(family) || ' ' || canonical_name(birth_name))
+    ] END;
+
+CREATE OR REPLACE MACRO pw_givens(given) AS
+    CASE WHEN NOT regexp_matches(given, '[\s,;-]') THEN [canonical_name(given)]
+    ELSE list_concat(
+        [canonical_name(given), canonical_name(replace(given, '-', ''))],
+        list_transform(string_split(regexp_replace(given, '[\s,;]+', ' ', 'g'), ' '), LAMBDA g: canonical_name(g))
+    ) END;
+
+-- Again a "let".
+CREATE OR REPLACE MACRO pw_not_empty(entries) AS
+    list_transform([entries], LAMBDA e: CASE WHEN len(e) > 0 THEN e END)[1];
+
+CREATE OR REPLACE MACRO pw_full_names(family, given, birth_name) AS
+    list_transform(
+        [{'surnames': pw_surnames(family, birth_name), 'givens': pw_givens(given)}],
+        LAMBDA r: list_filter(list_distinct(flatten(list_transform(
+            r.surnames, LAMBDA s: list_transform(r.givens, LAMBDA g: full_name(s, g))
+        ))), LAMBDA name: name IS NOT NULL)
+    )[1];
+
+-- Of a member: every form under which a list may hold the name.
+CREATE OR REPLACE MACRO name_keys(family, given, birth_name, birth8) AS
+    CASE WHEN is_complete_birth_date(birth8) THEN
+        pw_not_empty(list_sort(list_transform(
+            pw_full_names(family, given, birth_name), LAMBDA name: name_key(name, birth8)
+        )))
+    END;
+
+-- Each word of up to three names, keyed.
+CREATE OR REPLACE MACRO name_tokens(a, b, c) AS
+    pw_not_empty(list_sort(list_transform(
+        list_filter(
+            list_distinct(string_split(concat_ws(' ', canonical_name(a), canonical_name(b), canonical_name(c)), ' ')),
+            LAMBDA w: w <> ''
+        ),
+        LAMBDA w: pw_key64('word:' || w)
+    )));

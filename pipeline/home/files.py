@@ -1,0 +1,104 @@
+"""Files written whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from glob import escape
+from pathlib import Path
+
+from payeewatch.pipeline.home.errors import StoreError
+
+
+def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Call `write` on a temporary neighbour of `path`, then put it in place in one step.
+
+    Raises:
+        StoreError: the disk is full or the folder cannot be written; whatever stood at `path` still stands.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with _store_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        try:
+            write(temporary)
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+            _sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file whole, with `\\n` line ends."""
+    replace_whole(path, lambda temporary: temporary.write_bytes(text.encode()))
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON file whole; dates and paths as text."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+@contextmanager
+def only_holder(lock: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold a lock file; the kernel drops it with the process. Not to `wait`: whether it was free."""
+    with _store_errors(lock):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("w")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def is_running(process: int) -> bool:
+    """Whether a process of this machine is alive."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # it is somebody else's
+    return True
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed commands left half written beside a file."""
+    for left in path.parent.glob(f".{escape(path.name)}.*.part"):
+        process = left.name.split(".")[-2]
+        if process.isdigit() and not is_running(int(process)):
+            left.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _store_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:
+        # DuckDB and Arrow raise their own classes for a full disk or a folder without write permission
+        if isinstance(error, OSError) or "IO" in type(error).__name__:
+            raise StoreError(
+                f"{path}: cannot be written ({_why(error)}); free space or mend the permissions"
+            ) from error
+        raise
+
+
+def _why(error: Exception) -> str:
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__

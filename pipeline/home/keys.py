@@ -1,0 +1,198 @@
+"""Keys, and the keyed tokens that stand for identities: HMAC-SHA-256, never a plain hash.
+
+The canonical forms are SQL (`pipeline/home/data/canonical.sql`), specified in docs/identity.md.
+"""
+
+from __future__ import annotations
+
+import binascii
+import csv
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import stat
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import duckdb
+
+from payeewatch.pipeline.home.errors import SettingsError
+from payeewatch.pipeline.home.files import write_json
+
+DATA = Path(__file__).parent / "data"
+KEY_BYTES = 32
+BLOCK_BYTES = 64  # of SHA-256
+
+PARTICLES = (
+    "D", "DA", "DAL", "DAS", "DE", "DEL", "DELLA", "DEN", "DER", "DES", "DI", "DO", "DOS", "DU", "EL", "L", "LA",
+    "LE", "LES", "LO", "TEN", "TER", "VAN", "VOM", "VON", "Y", "ZU", "ZUM", "ZUR",
+    "ET", "M", "MLLE", "MME", "MR", "MRS", "OU",
+)  # fmt: skip
+"""Words that do not tell people apart: articles and prepositions of names, and titles before a holder's name."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The three secrets. Where they come from is all that a key service would change: it makes one of these.
+
+    `token` has one key a version; the lake is tokenised with `token_version`.
+    """
+
+    token: dict[int, bytes] = field(repr=False)
+    token_version: int
+    vault: bytes = field(repr=False)
+    audit: bytes = field(repr=False)
+
+    @classmethod
+    def create(cls, path: Path, drawn: Callable[[int], bytes] = secrets.token_bytes) -> Keys:
+        """Make a key file that only its owner can read; one that stands already is kept, and loaded.
+
+        `drawn` gives so many bytes. Only for synthetic insurers may they be other than secret.
+
+        Raises:
+            SettingsError: the file cannot be made, or the one that stands is refused.
+        """
+        token, vault, audit = (b64encode(drawn(KEY_BYTES)).decode() for _ in range(3))
+        text = json.dumps({"token": {"1": token}, "token_version": 1, "vault": vault, "audit": audit})
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            temporary.unlink(missing_ok=True)
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "w", encoding="ascii") as file:
+                file.write(text + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            with suppress(FileExistsError):
+                # a link, unlike a rename, never replaces what is there
+                os.link(temporary, path)
+        except OSError as error:
+            raise SettingsError(f"{path}: the key file cannot be made ({error.strerror})") from error
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
+        return cls.load(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Keys:
+        """Read the key file.
+
+        Raises:
+            SettingsError: missing, unreadable, readable by others, or not a key file.
+        """
+        try:
+            mode = stat.S_IMODE(path.stat().st_mode)
+            text = path.read_text(encoding="ascii")
+        except FileNotFoundError:
+            raise SettingsError(
+                f"{path}: there is no key file; make one with `payeewatch init`, or set PAYEEWATCH_KEY_FILE"
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path}: the key file cannot be read ({type(error).__name__})") from None
+        if mode & 0o077:
+            raise SettingsError(f"{path}: the key file's mode is {mode:04o}; it must be 0600: chmod 600 {path}")
+        try:
+            raw = json.loads(text)
+            token = {int(version): _key(encoded) for version, encoded in raw["token"].items()}
+            keys = cls(token, int(raw["token_version"]), _key(raw["vault"]), _key(raw["audit"]))
+        except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
+            # the cause would print what the file holds
+            raise SettingsError(
+                f"{path}: is not a key file; it must hold token, token_version, vault and audit as init writes them"
+            ) from None
+        if keys.token_version not in keys.token or not 1 <= keys.token_version <= 127:
+            raise SettingsError(f"{path}: 'token_version' is {keys.token_version}; 'token' has no such key")
+        return keys
+
+    def check(self, lake_root: Path, *, note: bool = True) -> None:
+        """Compare the keys with those the lake was made with; the first time, note them (unless told not to).
+
+        Raises:
+            SettingsError: another key, or another version of it, made this lake.
+        """
+        path = lake_root / "key-check.json"
+        ours = {
+            "token_version": self.token_version,
+            "token": _check_value(self.token[self.token_version]),
+            "vault": _check_value(self.vault),
+        }
+        if not path.exists():
+            if note:
+                write_json(path, ours)
+            return
+        try:
+            theirs = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"{path}: cannot be read ({type(error).__name__}); restore it") from error
+        wrong = [name for name in ours if not isinstance(theirs, dict) or theirs.get(name) != ours[name]]
+        if wrong:
+            raise SettingsError(
+                f"{path}: the key file's {' and '.join(wrong)} does not fit this lake; set PAYEEWATCH_KEY_FILE to the "
+                "key file it was made with (a new token key needs a new lake, ingested from the start)"
+            )
+
+
+def register(con: duckdb.DuckDBPyConnection, keys: Keys) -> None:
+    """Install the macros of canonical.sql, keyed, in a private in-memory database."""
+    con.execute(_keyed_sql(keys.token[keys.token_version], keys.audit))
+
+
+def token_of(keys: Keys, kind: str, text: str) -> str:
+    """What the macro `identity_token` gives, for one value in Python."""
+    return next(tokens_of(keys, kind, [text]))
+
+
+def tokens_of(keys: Keys, kind: str, texts: Iterable[str]) -> Iterator[str]:
+    """The same for many values."""
+    key = keys.token[keys.token_version]
+    return (hmac.digest(key, f"{kind}:{text}".encode(), "sha256").hex()[:32] for text in texts)
+
+
+def tombstone_of(keys: Keys, kind: str, text: str) -> str:
+    """What the macro `tombstone` gives: what is kept of something erased, so that it is recognised if it comes back."""
+    return hmac.digest(keys.audit, f"{kind}|{text}".encode(), "sha256").hex()
+
+
+def _key(encoded: str) -> bytes:
+    key = b64decode(encoded, validate=True)
+    if len(key) != KEY_BYTES:
+        raise ValueError("a key of another length")
+    return key
+
+
+def _check_value(key: bytes) -> str:
+    return hmac.new(key, b"payeewatch key check", hashlib.sha256).hexdigest()[:32]
+
+
+def _keyed_sql(token: bytes, audit: bytes) -> str:
+    sql = _plain_sql()
+    for key, prefix in ((token, ""), (audit, "AUDIT_")):
+        block = key.ljust(BLOCK_BYTES, b"\0")
+        for side, pad in (("INNER", 0x36), ("OUTER", 0x5C)):
+            sql = sql.replace(f"@{prefix}{side}_PAD@", bytes(b ^ pad for b in block).hex())
+    return sql
+
+
+@cache
+def _plain_sql() -> str:
+    digits = "account"
+    for letter in range(ord("A"), ord("Z") + 1):
+        digits = f"replace({digits}, '{chr(letter)}', '{letter - 55}')"
+    with (DATA / "ibans.csv").open(encoding="ascii", newline="") as file:
+        ibans = "".join(
+            f";{row['country']}{int(row['length']):02d}{int(row['bank_start']):02d}{int(row['bank_length']):02d}"
+            for row in csv.DictReader(file)
+        )
+    return (
+        (DATA / "canonical.sql")
+        .read_text(encoding="utf-8")
+        .replace("@LETTERS_TO_DIGITS@", digits)
+        .replace("@IBANS@", ibans)
+        .replace("@PARTICLES@", "|".join(PARTICLES))
+    )

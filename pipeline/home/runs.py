@@ -1,0 +1,62 @@
+"""The nights' own accounts: runs/<night>.json, and runs/<night>.failed.json for a night that did not end well."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from payeewatch.pipeline.home.files import write_json
+from payeewatch.pipeline.home.settings import Settings
+
+NIGHT = re.compile(r"\d{4}-\d{2}-\d{2}")
+Run = dict[str, Any]
+"""What runs/<night>.json holds; docs/outputs.md describes it."""
+
+
+def run_path(settings: Settings, night: date) -> Path:
+    return settings.folder("runs") / f"{night}.json"
+
+
+def failed_path(settings: Settings, night: date) -> Path:
+    return settings.folder("runs") / f"{night}.failed.json"
+
+
+def published_nights(settings: Settings) -> list[date]:
+    """Every night whose account stands, oldest first."""
+    names = (path.stem for path in settings.folder("runs").glob("[0-9]*.json"))
+    return sorted(date.fromisoformat(name) for name in names if NIGHT.fullmatch(name))
+
+
+def last_published(settings: Settings) -> date | None:
+    nights = published_nights(settings)
+    return nights[-1] if nights else None
+
+
+def read_run(settings: Settings, night: date) -> Run | None:
+    path = run_path(settings, night)
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def earlier_runs(settings: Settings, night: date, most: int = 60) -> list[Run]:
+    """The accounts of the nights before this one, oldest first."""
+    nights = [n for n in published_nights(settings) if n < night][-most:]
+    return [run for n in nights if (run := read_run(settings, n))]
+
+
+def write_failure(settings: Settings, night: date, run: Run) -> None:
+    write_json(failed_path(settings, night), run)
+
+
+def nights_to_run(settings: Settings, first: date, last: date) -> list[date]:
+    """The nights a command runs, in order.
+
+    A night already published runs again alone. A later one first catches up the nights since the last published.
+    The first night ever run stands alone.
+    """
+    latest = last_published(settings)
+    if latest is not None and first > latest:
+        first = latest + timedelta(days=1)
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]

@@ -1,0 +1,165 @@
+"""The vault: sealed originals of what reviewers may have to see. Nothing in the pipeline opens it; triage does.
+
+    vault/<kind>/drop=<day>/<sequence>.parquet     kind, ref, sealed (12 bytes of nonce, then AES-GCM)
+
+Kinds are `member` (ref: member_id), `account` (ref: token), `holder` (ref: change_id) and `quarantine`
+(ref: `<night>/<table>/<row>`). Kind and ref are sealed in with the original: a sealed value moved to another row
+does not open.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from payeewatch.pipeline.home.errors import SettingsError
+from payeewatch.pipeline.home.files import replace_whole
+from payeewatch.pipeline.home.keys import Keys
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NONCE_BYTES = 12
+ROWS_AT_ONCE = 100_000
+QUARANTINE = "quarantine"
+QUARANTINE_DAYS = 30
+
+
+def seal(
+    con: duckdb.DuckDBPyConnection, keys: Keys, vault: Path, query: str, kind: str, day: date, sequence: int
+) -> Path | None:
+    """Seal a query's rows (ref, original) as one file of a kind; rows without either are left out.
+
+    Returns the file's path, or None when there was nothing to seal: then no file of that name is left either.
+
+    Raises:
+        StoreError: the vault cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = _folder(vault, kind, day) / f"{sequence:08d}.parquet"
+    schema = pa.schema([("kind", pa.string()), ("ref", pa.string()), ("sealed", pa.binary())])
+    sealed = 0
+
+    def write(temporary: Path) -> None:
+        nonlocal sealed
+        temporary.touch(mode=0o600)
+        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+            for refs, originals in _chunks(con, query):
+                sealed += len(refs)
+                values = _sealed(keys, kind, refs, originals)
+                writer.write_table(pa.table([[kind] * len(refs), refs, values], schema=schema))
+
+    replace_whole(path, write)
+    if not sealed:
+        path.unlink()
+    return path if sealed else None
+
+
+def reveal(keys: Keys, vault: Path, kind: str, ref: str) -> str | None:
+    """The original last sealed for a ref, or None.
+
+    Raises:
+        SettingsError: the vault key is not the one it was sealed with.
+    """
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    files = sorted(str(path) for path in (vault / kind).glob("drop=*/*.parquet"))
+    if not files:
+        return None
+    with duckdb.connect() as con:
+        # the load's number is the file's name: a late drop has an earlier day and a later number
+        found = con.execute(
+            "SELECT sealed FROM read_parquet($1, filename = true, hive_partitioning = false) WHERE ref = $2"
+            " ORDER BY parse_filename(filename) DESC, filename DESC LIMIT 1",
+            [files, ref],
+        ).fetchone()
+    if not found:
+        return None
+    nonce, ciphertext = found[0][:NONCE_BYTES], found[0][NONCE_BYTES:]
+    try:
+        return AESGCM(keys.vault).decrypt(nonce, ciphertext, _bound_to(kind, ref)).decode()
+    except InvalidTag:
+        raise SettingsError(
+            f"{vault}: {kind} {ref} does not open; set PAYEEWATCH_KEY_FILE to the key file it was sealed with"
+        ) from None
+
+
+def purge_quarantined(vault: Path, today: date) -> list[date]:
+    """Take away the originals of rows quarantined more than 30 days before `today`. Returns their days."""
+    last = today - timedelta(days=QUARANTINE_DAYS)
+    gone = []
+    for folder in sorted((vault / QUARANTINE).glob("drop=*")):
+        day = date.fromisoformat(folder.name.removeprefix("drop="))
+        if day < last:
+            shutil.rmtree(folder)
+            gone.append(day)
+    return gone
+
+
+def forget(vault: Path, kind: str, is_gone: Callable[[str], bool], *, really: bool) -> int:
+    """Take away the originals of refs that are gone, in every version; with `really` false, only count them.
+
+    Raises:
+        StoreError: the vault cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    many = 0
+    for path in sorted((vault / kind).glob("drop=*/*.parquet")):
+        refs = pq.read_table(path, columns=["ref"]).column(0).to_pylist()
+        kept = [not is_gone(ref) for ref in refs]
+        many += len(kept) - sum(kept)
+        if all(kept) or not really:
+            continue
+        if any(kept):
+            left = pq.read_table(path).filter(pa.array(kept))
+            replace_whole(path, lambda temporary, left=left: _write(temporary, left))  # type: ignore[misc]
+        else:
+            path.unlink()
+    return many
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    import pyarrow.parquet as pq
+
+    path.touch(mode=0o600)
+    pq.write_table(table, path, compression="zstd")
+
+
+def _folder(vault: Path, kind: str, day: date) -> Path:
+    return vault / kind / f"drop={day}"
+
+
+def _chunks(con: duckdb.DuckDBPyConnection, query: str) -> Iterator[tuple[list[str], list[str]]]:
+    given = con.sql(
+        f"SELECT CAST(ref AS VARCHAR) AS ref, CAST(original AS VARCHAR) AS original FROM ({query})"
+        " WHERE ref IS NOT NULL AND original IS NOT NULL"
+    )
+    for batch in given.to_arrow_reader(ROWS_AT_ONCE):
+        yield batch.column(0).to_pylist(), batch.column(1).to_pylist()
+
+
+def _sealed(keys: Keys, kind: str, refs: list[str], originals: list[str]) -> list[bytes]:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    cipher = AESGCM(keys.vault)
+    drawn = os.urandom(NONCE_BYTES * len(refs))
+    values = []
+    for row, (ref, original) in enumerate(zip(refs, originals, strict=True)):
+        nonce = drawn[row * NONCE_BYTES : (row + 1) * NONCE_BYTES]
+        values.append(nonce + cipher.encrypt(nonce, original.encode(), _bound_to(kind, ref)))
+    return values
+
+
+def _bound_to(kind: str, ref: str) -> bytes:
+    return f"{kind}|{ref}".encode()

@@ -1,0 +1,298 @@
+"""What is checked about every row: rules derived from the table declarations, and business truths by hand.
+
+A rule is one SQL condition that marks a failing row. Rows are grouped by the set of rules they fail, and each such
+group is judged once by the table's Great Expectations suite, one expectation a rule: the verdict is the same for
+every row of the group, so twenty million rows cost what twenty groups cost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from payeewatch.pipeline.home.files import write_text
+from payeewatch.pipeline.tables import DROP_TABLES, KNOWN_AT, REFERENCE_TABLES, Column, Kind, Table
+
+if TYPE_CHECKING:
+    from great_expectations import ExpectationSuite
+
+
+class Severity(StrEnum):
+    """What a failing rule costs."""
+
+    REJECT = "reject"  # the row goes to quarantine
+    NULL = "null"  # the cell becomes null
+    UNKNOWN = "unknown"  # the cell becomes "unknown"
+    WARNING = "warning"  # the row stays as it is, and is counted
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One thing that must hold. `fails` is SQL over `raw_<column>` (as it came) and `is_<column>` (typed).
+
+    It may use :latest (the end of the drop's day, with a day's grace), :furthest and :most (cents). Rules without
+    `fails` need other rows, and are found when the whole table is staged.
+    """
+
+    name: str
+    column: str
+    severity: Severity
+    sentence: str
+    fails: str = ""
+
+
+TABLES = (*DROP_TABLES.values(), *REFERENCE_TABLES.values())
+
+UNREADABLE_LINE = Rule(
+    "unreadable_line", "", Severity.REJECT, "the line must have as many cells as the header, quoted right", "false"
+)
+DUPLICATE = Rule("duplicate_key", "", Severity.WARNING, "a key comes once in a drop; the last row counts")
+
+FORMS = {
+    Kind.TEXT: "must be text of at most 1,000 characters",
+    Kind.BOOL: "must be true or false",
+    Kind.MONEY: "must be an amount in euros with at most two decimals",
+    Kind.DATE: "must be a date such as 2024-12-31",
+    Kind.INSTANT: "must be a timestamp such as 2024-12-31T23:59:59",
+    Kind.ACCOUNT: "must be an IBAN with the right length and check digits",
+    Kind.NATIONAL_ID: "must be 13 characters, or 15 with the right key",
+    Kind.NAME: "must be text of at most 1,000 characters",
+    Kind.BIRTH_DATE: "must be eight digits, YYYYMMDD",
+    Kind.POSTAL_CODE: "must be text of at most 1,000 characters",
+}
+
+PAST = {
+    ("claims", "cared_on"), ("claims", "received_at"), ("bank_changes", "requested_at"), ("members", "died_on"),
+    ("account_events", "occurred_at"), ("outcomes", "decided_at"),
+}  # fmt: skip
+"""What has happened by the time a drop tells of it."""
+
+
+def _warning(name: str, column: str, sentence: str, fails: str) -> Rule:
+    return Rule(name, column, Severity.WARNING, sentence, fails)
+
+
+TRUTHS: dict[str, tuple[Rule, ...]] = {
+    "claims": (
+        _warning(
+            "received_before_care", "received_at", "a claim is received after the care",
+            "CAST(is_received_at AS DATE) + 1 < is_cared_on",
+        ),
+        _warning(
+            "reimbursed_over_billed", "reimbursed_amount", "at most what was billed is reimbursed",
+            "is_reimbursed_amount > is_billed_amount",
+        ),
+    ),
+    "members": (
+        _warning("left_before_joined", "left_on", "a member leaves after joining", "is_left_on < is_joined_on"),
+        _warning(
+            "died_before_birth", "died_on", "a member dies after being born",
+            "year(is_died_on) < TRY_CAST(left(is_birth_date, 4) AS INTEGER)",
+        ),
+    ),
+    "bank_changes": (
+        _warning(
+            "effective_before_request", "effective_at", "a change takes effect after it is requested",
+            "is_effective_at < is_requested_at",
+        ),
+        _warning("account_unchanged", "new_iban", "the new account differs from the old", "is_new_iban = is_old_iban"),
+        _warning(
+            "member_not_named", "member_id", "a change that is not a provider's names its member",
+            "is_payee_type <> 'provider' AND raw_member_id IS NULL",
+        ),
+    ),
+    "payments": (
+        _warning(
+            "sent_without_date", "value_date", "a payment that was sent has a value date",
+            "is_status IN ('sent', 'returned') AND raw_value_date IS NULL",
+        ),
+    ),
+    "providers": (
+        _warning("closed_before_opened", "closed_on", "a provider closes after opening", "is_closed_on < is_opened_on"),
+    ),
+}  # fmt: skip
+"""What a data scientist knows that a declaration cannot say. Add a rule here; docs/checks.md lists them all."""
+
+
+@cache
+def rules(table: Table) -> tuple[Rule, ...]:
+    """Every rule of a table; a rule's position is its bit in a row's set of failures."""
+    found = [UNREADABLE_LINE]
+    for column in (*table.columns, KNOWN_AT):
+        found.extend(_column_rules(table, column))
+    found.extend(TRUTHS.get(table.name, ()))
+    found.extend(
+        Rule(f"{column}_unresolved", column, Severity.WARNING, f"must name a row of {other}")
+        for column, other in table.references
+    )
+    if table.key:
+        found.append(DUPLICATE)
+    assert len({rule.name for rule in found}) == len(found) < 63
+    return tuple(found)
+
+
+def _column_rules(table: Table, column: Column) -> Iterable[Rule]:
+    raw, typed = f"raw_{column.name}", f"is_{column.name}"
+    softer = Severity.NULL if column.nullable else Severity.REJECT
+    if not column.nullable:
+        severity = Severity.UNKNOWN if column.falls_back else Severity.REJECT
+        yield Rule(f"{column.name}_missing", column.name, severity, "must not be empty", f"{raw} IS NULL")
+    unreadable = f"{raw} IS NOT NULL AND {typed} IS NULL"
+    match column.kind:
+        case Kind.ENUM:
+            severity = Severity.UNKNOWN if column.falls_back else softer
+            sentence = f"must be one of {', '.join(column.values)}"
+            yield Rule(f"{column.name}_unlisted", column.name, severity, sentence, unreadable)
+        case Kind.ACCOUNT:  # money would go astray: never nulled
+            yield Rule(f"{column.name}_wrong", column.name, Severity.REJECT, FORMS[column.kind], unreadable)
+        case Kind.INT:
+            within = f" from {column.low} to {column.high}" if column.low is not None else ""
+            yield Rule(f"{column.name}_unreadable", column.name, softer, f"must be a whole number{within}", unreadable)
+        case _:
+            yield Rule(f"{column.name}_unreadable", column.name, softer, FORMS[column.kind], unreadable)
+    if column.kind is Kind.MONEY:
+        yield Rule(f"{column.name}_negative", column.name, softer, "must not be negative", f"{typed} < 0")
+        yield Rule(f"{column.name}_too_large", column.name, softer, "must be believable", f"{typed} > :most")
+    if column.kind in {Kind.DATE, Kind.INSTANT}:
+        absurd = f"{typed} < DATE '1900-01-01' OR {typed} > :furthest"
+        yield Rule(
+            f"{column.name}_absurd", column.name, softer, "must lie in living memory or the next ten years", absurd
+        )
+    if (table.name, column.name) in PAST:
+        future = f"{typed} > :latest AND {typed} <= :furthest"
+        yield Rule(f"{column.name}_future", column.name, softer, "must not lie after the drop's day", future)
+
+
+def mask(table: Table, *severities: Severity) -> int:
+    """The bits of the rules of these severities."""
+    return sum(1 << bit for bit, rule in enumerate(rules(table)) if rule.severity in severities)
+
+
+def bit(table: Table, name: str) -> int:
+    """A rule's bit."""
+    return 1 << next(n for n, rule in enumerate(rules(table)) if rule.name == name)
+
+
+# ------------------------------------------------------------------------------------------------ judging
+
+
+@cache
+def suite(table: Table) -> ExpectationSuite:
+    """The table's Great Expectations suite: one expectation a rule, its rule, column and severity in `meta`."""
+    from great_expectations import ExpectationSuite
+    from great_expectations.expectations import ExpectColumnValuesToBeInSet
+
+    return ExpectationSuite(
+        name=table.name,
+        expectations=[
+            ExpectColumnValuesToBeInSet(
+                column=rule.name,
+                value_set=[True],
+                meta={"rule": rule.name, "column": rule.column, "severity": str(rule.severity)},
+            )
+            for rule in rules(table)
+        ],
+    )
+
+
+_JUDGED: dict[tuple[str, int], tuple[Rule, ...]] = {}
+"""Verdicts by table and set of failures: of this process, and those recalled. Each is asked for once."""
+_JUDGING = Lock()
+"""Tables are looked at side by side, and Great Expectations is not made for that."""
+
+VERDICTS = "verdicts.json"
+"""Below the lake: the verdicts so far. Great Expectations takes longer to start than a small night to run."""
+
+
+def recall(lake: Path) -> None:
+    """Take over the verdicts that the same suites gave before; a file that cannot be read says nothing."""
+    try:
+        kept = json.loads((lake / VERDICTS).read_text(encoding="utf-8"))
+        if kept["suites"] != _suites():
+            return
+        for table in TABLES:
+            named = {rule.name: rule for rule in rules(table)}
+            for failed, broken in kept["tables"].get(table.name, {}).items():
+                _JUDGED.setdefault((table.name, int(failed)), tuple(named[name] for name in broken))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return
+
+
+def keep(lake: Path) -> None:
+    """Leave the verdicts for the next process, where there are new ones.
+
+    Raises:
+        StoreError: the lake cannot be written.
+    """
+    tables: dict[str, dict[str, list[str]]] = {}
+    for (table, failed), broken in sorted(_JUDGED.items()):
+        tables.setdefault(table, {})[str(failed)] = [rule.name for rule in broken]
+    text = json.dumps({"suites": _suites(), "tables": tables}, indent=1) + "\n"
+    path = lake / VERDICTS
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
+
+
+def _suites() -> str:
+    """Tells these suites from any others: a digest of all rules and of the version that judges them."""
+    told = [metadata.version("great_expectations"), *((table.name, rules(table)) for table in TABLES)]
+    return hashlib.sha256(repr(told).encode()).hexdigest()
+
+
+def judge(table: Table, failures: Iterable[int]) -> dict[int, tuple[Rule, ...]]:
+    """The rules broken by rows with each set of failures, as the table's suite finds them."""
+    wanted = sorted(set(failures))
+    with _JUDGING:
+        new = [failed for failed in wanted if (table.name, failed) not in _JUDGED]
+        if new and (table.name, 0) not in _JUDGED:  # a suite takes as long for every single failure as for one
+            new = sorted({*new, 0, *(1 << n for n in range(len(rules(table))))})
+        if new:
+            for failed, broken in zip(new, _validated(table, new), strict=True):
+                _JUDGED[table.name, failed] = broken
+    return {failed: _JUDGED[table.name, failed] for failed in wanted}
+
+
+def _validated(table: Table, failures: list[int]) -> list[tuple[Rule, ...]]:
+    """Run the suite over one row a set of failures, each rule a column that says whether it holds."""
+    import pandas as pd
+
+    named = {rule.name: rule for rule in rules(table)}
+    frame = pd.DataFrame(
+        {name: [not failed >> n & 1 for failed in failures] for n, name in enumerate(named)},
+    )
+    result = _batch_definition().get_batch(batch_parameters={"dataframe": frame}).validate(
+        suite(table),
+        result_format={
+            "result_format": "COMPLETE", "exclude_unexpected_values": True, "return_unexpected_index_query": False,
+        },
+    )  # fmt: skip
+    broken: list[list[Rule]] = [[] for _ in failures]
+    for outcome in result.results:
+        rule = outcome.expectation_config.meta["rule"]
+        if outcome.exception_info.get("raised_exception"):
+            raise RuntimeError(f"the check {table.name}.{rule} could not be run")
+        for row in outcome.result.get("unexpected_index_list") or ():
+            broken[row].append(named[rule])
+    order = list(named)
+    return [tuple(sorted(found, key=lambda rule: order.index(rule.name))) for found in broken]
+
+
+@cache
+def _batch_definition() -> Any:
+    """Great Expectations, started once a process and never phoning home."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    import great_expectations as gx
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    source = context.data_sources.add_pandas("rows")
+    return source.add_dataframe_asset("failures").add_batch_definition_whole_dataframe("all")

@@ -1,0 +1,208 @@
+"""The inbox: which drops there are, what each holds, and which of them the lake has not seen as they are now.
+
+Reviewers' verdicts, `outcomes/<day>.parquet`, are read like a drop of one table.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from functools import lru_cache
+from pathlib import Path
+
+from payeewatch.pipeline.home.errors import InputRefused
+from payeewatch.pipeline.home.files import write_json
+from payeewatch.pipeline.ingest.profile import Profile
+from payeewatch.pipeline.ingest.readers import SUFFIXES
+from payeewatch.pipeline.store.lake import Load
+from payeewatch.pipeline.tables import DROP_TABLES
+
+FINGERPRINTS = "fingerprints.json"
+"""Below the lake: hashes of files by size and time, so that years of history are not hashed every night."""
+DROP, VERDICTS = "drop", "verdicts"
+"""The kinds of load that come from a day's files: of the inbox, and of the reviewers."""
+REVIEWED = "reviewed"
+"""The mode of a reviewers' file, however often it comes."""
+
+
+@dataclass(frozen=True)
+class Drop:
+    """One folder of the inbox, or one file of outcomes/. `mode` says how it comes: first, next, late or changed."""
+
+    day: date
+    folder: Path
+    tables: dict[str, tuple[Path, ...]]
+    ignored: tuple[str, ...]  # names of files that are nobody's
+    fingerprint: str = ""
+    mode: str = "next"
+    kind: str = DROP
+
+    @property
+    def source(self) -> str:
+        """What it is called in the lake's record and in messages."""
+        return self.folder.name if self.kind == DROP else f"outcomes/{self.day}.parquet"
+
+    @property
+    def aside(self) -> str:
+        """The folder below quarantine/ for its rejected rows."""
+        return f"{self.day}" if self.kind == DROP else f"{self.day}-{REVIEWED}"
+
+
+def find_drops(inbox: Path, profile: Profile, until: date) -> list[Drop]:
+    """Every drop up to and including a day, oldest first.
+
+    Raises:
+        InputRefused: a folder that cannot be listed.
+    """
+    if not inbox.exists():
+        return []
+    days = sorted((day, path) for path in _listed(inbox) if (day := _day(path.name)) and day <= until and path.is_dir())
+    return [_drop(day, path, profile) for day, path in days]
+
+
+def find_verdicts(outcomes: Path, until: date) -> list[Drop]:
+    """Every file of reviewers' verdicts up to and including a day, oldest first.
+
+    Raises:
+        InputRefused: a folder that cannot be listed.
+    """
+    if not outcomes.exists():
+        return []
+    named = [(day, path) for path in _listed(outcomes) if path.suffix == ".parquet" and (day := _day(path.stem))]
+    return [
+        Drop(day, outcomes, {"outcomes": (path,)}, (), mode=REVIEWED, kind=VERDICTS)
+        for day, path in sorted(named)
+        if day <= until
+    ]
+
+
+def new_verdicts(found: Sequence[Drop], loads: Sequence[Load], lake_root: Path) -> list[Drop]:
+    """The verdict files the lake has not seen as they are now, each with its fingerprint."""
+    loaded = {load.day: load.fingerprint for load in loads if load.kind == VERDICTS}
+    marked = [fingerprinted(each, lake_root) for each in found]
+    return [each for each in marked if loaded.get(each.day) != each.fingerprint]
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise InputRefused(f"{folder}: cannot be listed ({error.strerror}); mend the permissions") from error
+
+
+def _day(name: str) -> date | None:
+    try:
+        day = date.fromisoformat(name)
+    except ValueError:
+        return None
+    return day if day.isoformat() == name else None
+
+
+def _drop(day: date, folder: Path, profile: Profile) -> Drop:
+    tables: dict[str, list[Path]] = {}
+    ignored = []
+    for path in _listed(folder):
+        table = table_of(path, list(DROP_TABLES), profile)
+        if table:
+            tables.setdefault(table, []).append(path)
+        elif not path.name.startswith("."):
+            ignored.append(path.name)
+    return Drop(day, folder, {name: tuple(paths) for name, paths in sorted(tables.items())}, tuple(ignored))
+
+
+def table_of(path: Path, tables: Sequence[str], profile: Profile, prefix: str = "") -> str | None:
+    """The table a file belongs to by its name: `claims.csv`, `claims-0002.csv.gz`, or what the profile says."""
+    if not path.name.endswith(SUFFIXES):
+        return None
+    stem = next(path.name.removesuffix(s) for s in sorted(SUFFIXES, key=len, reverse=True) if path.name.endswith(s))
+    for table in tables:
+        pattern = profile.of(prefix + table).files
+        if pattern and fnmatch.fnmatchcase(path.name, pattern):
+            return table
+        if not pattern and (stem == table or stem.startswith(f"{table}-")):
+            return table
+    return None
+
+
+def fingerprinted(drop: Drop, lake_root: Path) -> Drop:
+    """The drop with a SHA-256 over its files' names and contents."""
+    files = [path for paths in drop.tables.values() for path in paths]
+    return replace(drop, fingerprint=fingerprint(files, lake_root))
+
+
+def fingerprint(files: Sequence[Path], lake_root: Path) -> str:
+    """A SHA-256 over files' names and contents; a file whose size and time have not changed is not read again.
+
+    Raises:
+        InputRefused: a file that cannot be read.
+    """
+    cache_path = lake_root / FINGERPRINTS
+    cache = _cached(cache_path)
+    before = dict(cache)
+    whole = hashlib.sha256()
+    for path in sorted(files, key=lambda path: (path.parent.name, path.name)):
+        try:
+            stat = path.stat()
+            key = f"{path.parent.name}/{path.name}"
+            seen = [stat.st_size, stat.st_mtime_ns]
+            if key not in cache or cache[key][:2] != seen:
+                with path.open("rb") as opened:
+                    cache[key] = [*seen, hashlib.file_digest(opened, "sha256").hexdigest()]
+        except OSError as error:
+            raise InputRefused(f"{path.parent.name}/{path.name}: cannot be read: {error.strerror}") from error
+        whole.update(f"{path.name}\0{cache[key][2]}\n".encode())
+    if cache != before:
+        write_json(cache_path, cache)
+    return whole.hexdigest()
+
+
+def _cached(path: Path) -> dict[str, list[object]]:
+    try:
+        stat = path.stat()
+        return dict(_hashes(path, stat.st_mtime_ns, stat.st_size))
+    except (OSError, ValueError):
+        return {}
+
+
+@lru_cache(maxsize=1)
+def _hashes(path: Path, _written_ns: int, _bytes: int) -> dict[str, list[object]]:
+    """What the file holds; a night asks once a drop of the inbox, and it seldom changes between."""
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    return raw if isinstance(raw, dict) else {}
+
+
+def news(
+    drops: Sequence[Drop], loads: Sequence[Load], lake_root: Path, last_published: date | None = None
+) -> list[Drop]:
+    """The drops the lake has not seen as they are now, each with its fingerprint and mode, oldest first.
+
+    Late is a drop dated before the last one loaded, or for a night that was published without it.
+    """
+    loaded = {load.day: load.fingerprint for load in loads if load.kind == DROP}  # the last load of a day counts
+    latest = max(loaded, default=None)
+    found = []
+    for drop in drops:
+        marked = fingerprinted(drop, lake_root)
+        if loaded.get(drop.day) == marked.fingerprint:
+            continue
+        if drop.day in loaded:
+            mode = "changed"
+        elif latest is None:
+            mode = "first"
+        else:
+            is_next = drop.day > latest and not (last_published and drop.day <= last_published)
+            mode = "next" if is_next else "late"
+        latest = max(latest or drop.day, drop.day)
+        found.append(replace(marked, mode=mode))
+    return found
+
+
+def known_on(drop: Drop, until: date, last_published: date | None) -> date:
+    """The night from which a drop's rows count: its own day; of a late or changed one, a night not yet published."""
+    if drop.mode in {"first", "next"}:
+        return drop.day
+    return max(until, last_published + timedelta(days=1)) if last_published else until

@@ -1,0 +1,283 @@
+"""Load the inbox: every drop the lake has not seen, in order, each whole or not at all; then reviewers' verdicts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+from payeewatch.pipeline.breaches import lists
+from payeewatch.pipeline.home.errors import InputMissing, InputRefused
+from payeewatch.pipeline.home.vault import purge_quarantined
+from payeewatch.pipeline.ingest import checks, staging
+from payeewatch.pipeline.ingest.casts import name
+from payeewatch.pipeline.ingest.drops import (
+    DROP,
+    REVIEWED,
+    Drop,
+    find_drops,
+    find_verdicts,
+    known_on,
+    new_verdicts,
+    news,
+)
+from payeewatch.pipeline.ingest.first_seen import write_accounts, write_sightings
+from payeewatch.pipeline.ingest.profile import Profile
+from payeewatch.pipeline.ingest.quarantine import quarantine, unscored_changes
+from payeewatch.pipeline.ingest.reference import load_reference
+from payeewatch.pipeline.ingest.seal import seal_originals, seal_rejected
+from payeewatch.pipeline.ingest.staging import Limits, Source, Staged, side_by_side
+from payeewatch.pipeline.ingest.tokenise import Knowing, lake_rows
+from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.store.lake import Load
+from payeewatch.pipeline.store.tombstones import Tombstones
+from payeewatch.pipeline.tables import DROP_TABLES, LAKE_STAMPS
+
+if TYPE_CHECKING:
+    import duckdb
+
+DAY = timedelta(days=1)
+
+PAYEE_BY_PAYEE = ("claims", "payments")
+"""Tables too large to hold are written so: payees and accounts repeat from row to row, which is read far faster."""
+
+
+class DropRefused(InputRefused):
+    """A drop with more bad rows than tolerated. `facts` says what was found, as a load's would."""
+
+    def __init__(self, message: str, facts: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.facts = facts
+
+
+def ingest(session: Session, until: date) -> list[Load]:
+    """Load every drop and verdict file up to a day that is not in the lake as it is now, and the reference tables.
+
+    Each drop is one commit. Rows count from the drop's own night on; those of a late or changed drop from the first
+    night that is not published yet. A reviewer's verdict counts from `decided_at`, and in no night already published.
+
+    Raises:
+        InputMissing: the lake is still without claims or members.
+        InputRefused: a drop that cannot be read, or has more bad rows than tolerated; those before it are loaded.
+    """
+    settings, lake = session.settings, session.lake
+    profile = Profile.load(settings)
+    checks.recall(lake.root)
+    purge_quarantined(settings.folder("vault"), until)
+    loads = load_reference(session, profile)
+    published = session.last_published()
+    for drop in news(find_drops(settings.folder("inbox"), profile, until), lake.loads(), lake.root, published):
+        loads.append(_load(session, drop, profile, known_on(drop, until, published)))
+    for verdicts in new_verdicts(find_verdicts(settings.folder("outcomes"), until), lake.loads(), lake.root):
+        loads.append(_load(session, verdicts, Profile(), lists.counts_from(session, verdicts.day)))
+        rejected = loads[-1].facts["tables"]["outcomes"]["rows_rejected"]
+        if rejected:
+            session.warn(f"{verdicts.source}: {rejected} verdicts cannot be used; see quarantine/{verdicts.aside}/")
+    checks.keep(lake.root)
+    held = {table for load in lake.loads() if load.kind == DROP for table in load.facts.get("tables", load.files)}
+    for table in DROP_TABLES.values():
+        if table.required and table.name not in held:
+            raise InputMissing(f"{settings.folder('inbox')}: no drop up to {until} holds {table.name}; it is required")
+    return loads
+
+
+def check(session: Session, day: date | None = None) -> list[dict[str, Any]]:
+    """Read and check drops and verdicts (of one day, or all of them) and say what was found; nothing is written.
+
+    What would be refused says why under `refused`.
+    """
+    settings, profile, until = session.settings, Profile.load(session.settings), day or date.max - timedelta(days=2)
+    checks.recall(session.lake.root)
+    drops = [(drop, profile) for drop in find_drops(settings.folder("inbox"), profile, until)]
+    drops += [(verdicts, Profile()) for verdicts in find_verdicts(settings.folder("outcomes"), until)]
+    return [_checked(session, drop, form) for drop, form in drops if day in {None, drop.day}]
+
+
+def _checked(session: Session, drop: Drop, profile: Profile) -> dict[str, Any]:
+    named = {"source": drop.source, "day": drop.day.isoformat()}
+    try:
+        with _staged(session, drop, profile) as tables:
+            return named | _facts(session, drop, tables) | {"refused": _over_tolerance(session, drop, tables)}
+    except InputRefused as refusal:
+        return named | {"refused": str(refusal)}
+
+
+def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> Load:
+    """Stage, judge and write one drop, then commit it."""
+    started = time.perf_counter()
+    knowing = _knowing(session, drop, counts_from)
+    with _staged(session, drop, profile) as tables:
+        folder = session.settings.folder("quarantine") / drop.aside
+        for _ in side_by_side(session.con, lambda own, staged: quarantine(own, staged, folder), tables):
+            pass
+        refusal = _over_tolerance(session, drop, tables)
+        if refusal:
+            seal_rejected(session, tables, drop.day, knowing.sequence)
+            raise DropRefused(refusal, _facts(session, drop, tables))
+        _count_knowing(session, tables, knowing)
+        written = side_by_side(session.con, lambda own, each: _write(session, own, drop, each, tables, knowing), tables)
+        files = {staged.table.name: paths for staged, paths in zip(tables, written, strict=True) if paths}
+        files |= write_sightings(session, files, drop.day, knowing)
+        files |= write_accounts(session, tables, files, drop.day, knowing)
+        seal_originals(session, tables, drop.day, knowing.sequence, files.get("members", []))
+        load = Load(
+            sequence=knowing.sequence,
+            kind=drop.kind,
+            day=drop.day,
+            known_on=counts_from,
+            source=drop.source,
+            fingerprint=drop.fingerprint,
+            mode=drop.mode,
+            files=files,
+            facts=_facts(session, drop, tables),
+        )
+    session.lake.commit(load)
+    session.log(
+        drop.kind,
+        day=drop.day,
+        mode=drop.mode,
+        rows_read=sum(staged.rows_read for staged in tables),
+        rows_rejected=sum(staged.rows_rejected for staged in tables),
+        seconds=round(time.perf_counter() - started, 3),
+    )
+    return load
+
+
+def _knowing(session: Session, drop: Drop, counts_from: date) -> Knowing:
+    params = session.settings.params
+    # a verdict may be older than its file; it is kept only out of the nights that are published already
+    starts_on = session.last_published() or date(1900, 1, 1) if drop.mode == REVIEWED else drop.day - DAY
+    return Knowing(
+        mode=drop.mode,
+        starts=params.cutoff(starts_on) + timedelta(microseconds=1),
+        cutoff=params.cutoff(drop.day),
+        known_at=params.cutoff(counts_from),
+        zone=params.timezone,
+        sequence=session.lake.next_sequence(),
+        key_version=session.keys.token_version,
+    )
+
+
+@contextmanager
+def _staged(session: Session, drop: Drop, profile: Profile) -> Iterator[list[Staged]]:
+    """Every table of a drop, staged, checked and reconciled."""
+    con, params = session.con, session.settings.params
+    limits = Limits.of(params.cutoff(drop.day), params.ingest.max_amount)
+    erased = Tombstones.of(session.lake.loads())
+    staging.open_staging(con)
+    try:
+        sources = [
+            Source(table, drop.tables[table.name], profile.of(table.name))
+            for table in DROP_TABLES.values()
+            if table.name in drop.tables
+        ]
+        tables = staging.stage(con, sources, drop.day, limits, erased)
+        known = _known_keys(session, tables)
+
+        def look(own: duckdb.DuckDBPyConnection, staged: Staged) -> None:
+            staging.find_duplicates(own, staged)
+            staging.find_unresolved(own, staged, known)
+            staging.reconcile(staged)
+
+        for _ in side_by_side(con, look, tables):
+            pass
+        yield tables
+    finally:
+        staging.close_staging(con)
+
+
+def _known_keys(session: Session, tables: Sequence[Staged]) -> dict[str, list[str]]:
+    """For each table that others refer to: SQL of its keys, in the lake and in the drop."""
+    keys: dict[str, list[str]] = {}
+    for table in (DROP_TABLES[other] for t in DROP_TABLES.values() for _, other in t.references):
+        keys[table.name] = [f"SELECT {name(table.key)} AS key FROM ({session.held.scan(table.name)})"]
+    keys["bank_changes"].append(f"SELECT change_id AS key FROM ({session.held.scan('changes')})")
+    for staged in tables:
+        if staged.table.name in keys:
+            keys[staged.table.name].append(f"SELECT {name(staged.table.key)} AS key FROM {staged.relation}")
+    return keys
+
+
+def _over_tolerance(session: Session, drop: Drop, tables: Sequence[Staged]) -> str | None:
+    """Why the drop is refused, in one sentence; None when it is not."""
+    params = session.settings.params.ingest
+    over = []
+    for staged in tables:
+        share = params.tolerance_overrides.get(staged.table.name, params.tolerance_share)
+        if staged.rows_rejected > share * staged.rows_read and staged.rows_rejected > params.tolerance_rows:
+            rules = ", ".join(f"{rule} {rows:,}" for rule, rows in staged.broken.most_common(3))
+            over.append(
+                f"{staged.rows_rejected:,} of {staged.rows_read:,} rows of {staged.table.name} are rejected ({rules}),"
+                f" more than {share:.2%} and {params.tolerance_rows:,} rows"
+            )
+    if not over:
+        return None
+    what = f"drop {drop.day}" if drop.kind == DROP else drop.source
+    return f"{what}: {'; '.join(over)}; see quarantine/{drop.aside}/, and nothing of it is loaded"
+
+
+def _count_knowing(session: Session, tables: Sequence[Staged], knowing: Knowing) -> None:
+    """Count rows whose moment of knowledge is assumed (first drop), or given but not to be believed."""
+    for staged in tables:
+        beyond = f"known_at > TIMESTAMP '{knowing.cutoff}'"
+        if knowing.mode == "next":
+            beyond += f" OR known_at < TIMESTAMP '{knowing.starts}'"
+        found = session.con.execute(
+            f"SELECT count(*) FILTER (WHERE known_at IS NULL), count(*) FILTER (WHERE {beyond})"
+            f" FROM {staged.relation} WHERE {staged.is_accepted}"
+        ).fetchall()[0]
+        staged.assumed_known = found[0] if knowing.mode == "first" else 0
+        staged.clamped_known = found[1]
+
+
+def _write(
+    session: Session,
+    con: duckdb.DuckDBPyConnection,
+    drop: Drop,
+    staged: Staged,
+    tables: Sequence[Staged],
+    knowing: Knowing,
+) -> list[str]:
+    """Write a table's accepted rows to the lake; of a changed drop, only those that changed."""
+    paid = next((t for t in tables if t.table.name == "payments"), None)
+    payments = f"SELECT claim_ids, value_date FROM {paid.relation} WHERE {paid.is_accepted}" if paid else None
+    query = lake_rows(staged, knowing, payments)
+    if drop.mode in {"changed", REVIEWED}:
+        query = _changed(session, con, drop, staged, query)
+    if not staged.rows_accepted - staged.unchanged:
+        return []
+    if staged.table.name in PAYEE_BY_PAYEE:
+        query = f"SELECT * FROM ({query}) ORDER BY payee_id, version"
+    return [session.lake.write(con, query, staged.table.name, drop.day, knowing.sequence)]
+
+
+def _changed(session: Session, con: duckdb.DuckDBPyConnection, drop: Drop, staged: Staged, query: str) -> str:
+    """SQL of the rows that differ from what earlier loads of the same drop ended on."""
+    earlier = [load for load in session.lake.loads() if load.kind == drop.kind and load.day == drop.day]
+    key = name(staged.table.key)
+    columns = [name(column) for column in staged.table.lake_columns if column not in LAKE_STAMPS]
+    last = (
+        f"SELECT {', '.join(columns)} FROM ({session.lake.scan(staged.table.name, earlier)})"
+        f" QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY known_at DESC, version DESC) = 1"
+    )
+    same = " AND ".join(f"n.{column} IS NOT DISTINCT FROM o.{column}" for column in columns)
+    changed = f"SELECT n.* FROM ({query}) n WHERE NOT EXISTS (SELECT 1 FROM ({last}) o WHERE {same})"
+    found = con.execute(f"SELECT count(*) FROM ({changed})").fetchall()
+    staged.unchanged = staged.rows_accepted - found[0][0]
+    return changed
+
+
+def _facts(session: Session, drop: Drop, tables: Sequence[Staged]) -> dict[str, Any]:
+    """What a load's record keeps: counts, cents and column names, never a cell of an identity column."""
+    unscored = [change for staged in tables for change in unscored_changes(session.con, staged)]
+    return {
+        "day": drop.day.isoformat(),
+        "mode": drop.mode,
+        "ignored_files": list(drop.ignored),
+        "tables": {staged.table.name: staged.facts() for staged in tables},
+        "assumed_known": {staged.table.name: staged.assumed_known for staged in tables if staged.assumed_known},
+        "unscored_changes": unscored,
+        "keys_once": [staged.table.name for staged in tables if not staged.keys_repeated],
+    }

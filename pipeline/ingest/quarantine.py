@@ -1,0 +1,136 @@
+"""Rejected rows, kept where anyone may read them: identities as token and shape, never as they are.
+
+    quarantine/<night>/<table>.parquet    row, rule, column, message
+
+`night` is the day of the drop. The originals are sealed in the vault for 30 days, by the row's position here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from payeewatch.pipeline.home.files import replace_whole
+from payeewatch.pipeline.ingest import checks
+from payeewatch.pipeline.ingest.casts import name, text
+from payeewatch.pipeline.ingest.checks import Severity
+from payeewatch.pipeline.ingest.staging import Staged
+from payeewatch.pipeline.tables import IDENTITY_KINDS, KNOWN_AT, Column, Kind, Table
+
+if TYPE_CHECKING:
+    import duckdb
+
+LONGEST_CELL = 200
+LETTERS_SHOWN = 8
+ACCOUNT_SHAPE = " *[A-Z]{2} *[0-9]{2}[A-Z0-9 ]{11,44}"
+PLAIN_CELL = (
+    f"CASE WHEN regexp_full_match(upper(cell), {text(ACCOUNT_SHAPE)}) THEN to_json('len=' || length(cell))"
+    f" ELSE to_json(left(cell, {LONGEST_CELL})) END"
+)
+"""SQL of a cell that is no identity: an account that strayed into it is an account all the same."""
+
+
+def quarantine(con: duckdb.DuckDBPyConnection, staged: Staged, folder: Path) -> Path | None:
+    """Write a table's rejected rows; take away what an earlier reading of the drop left when there are none.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    path = folder / f"{staged.table.name}.parquet"
+    if not staged.rows_rejected:
+        path.unlink(missing_ok=True)
+        return None
+    verdicts = f"staging.{name(staged.table.name + '_verdicts')}"
+    con.execute(f"CREATE OR REPLACE TABLE {verdicts} AS {_verdicts(con, staged)}")
+    query = (
+        f"SELECT r.row, v.rule, v.column, v.message FROM {masked(staged.table, rejected(staged))} r"
+        f" JOIN {verdicts} v USING (failed) ORDER BY r.place"
+    )
+    options = "(FORMAT parquet, COMPRESSION zstd)"
+    replace_whole(path, lambda temporary: con.execute(f"COPY ({query}) TO {text(str(temporary))} {options}"))
+    return path
+
+
+def rejected(staged: Staged) -> str:
+    """SQL of the rejected rows: `place` (their position in the quarantine file, from 0), `failed`, `original`."""
+    return (
+        f"(SELECT row_number() OVER (ORDER BY rowid) - 1 AS place, failed, original"
+        f" FROM {staged.relation} WHERE {staged.is_rejected})"
+    )
+
+
+def _verdicts(con: duckdb.DuckDBPyConnection, staged: Staged) -> str:
+    """SQL of what each set of failures means: the first broken rule, and all of them in words."""
+    found = con.execute(f"SELECT DISTINCT failed FROM {staged.relation} WHERE {staged.is_rejected}").fetchall()
+    rows = []
+    for failed, broken in checks.judge(staged.table, [row[0] for row in found]).items():
+        fatal = [rule for rule in broken if rule.severity is Severity.REJECT]
+        message = "; ".join(f"{rule.column}: {rule.sentence}" if rule.column else rule.sentence for rule in fatal)
+        rows.append(f"({failed}, {text(fatal[0].name)}, {text(fatal[0].column)}, {text(message)})")
+    return (
+        "SELECT CAST(failed AS BIGINT) AS failed, rule, nullif(col, '') AS \"column\", message"
+        f" FROM (VALUES {', '.join(rows)}) v(failed, rule, col, message)"
+    )
+
+
+def masked(table: Table, rows: str) -> str:
+    """SQL of rejected rows with `row`: their JSON without identities; of a line that is no row, its length only.
+
+    `rows` is SQL that has each as it came, as `original`.
+    """
+    columns = (*table.columns, KNOWN_AT)
+    plain = [c for c in columns if c.kind not in IDENTITY_KINDS]
+    cells = {c.name: f"plain[{place}]" for place, c in enumerate(plain, start=1)}
+    listed = ", ".join(f"{text(c.name)}, {cells.get(c.name) or _masked_cell(c)}" for c in columns)
+    # one expression for all plain cells is planned once, and takes DuckDB longer to plan than to run
+    shown = f"list_transform([{', '.join(map(_taken, plain))}], LAMBDA cell: {PLAIN_CELL})"
+    return (
+        "(SELECT *, CASE WHEN json_exists(original, '$.line')"
+        " THEN json_object('line', 'len=' || length(original->>'$.line'))"
+        f" ELSE json_object({listed}) END AS row FROM (SELECT *, {shown} AS plain FROM {rows}))"
+    )
+
+
+def _taken(column: Column) -> str:
+    """SQL of a cell, out of the row as it came."""
+    return f"(original->>{text('$.' + json.dumps(column.name))})"
+
+
+def _masked_cell(column: Column) -> str:
+    cell = _taken(column)
+    shape = f"'len=' || length({cell})"
+    if column.kind is not Kind.NAME:
+        places = (
+            f"list_filter(range(1, least(length({cell}), 64) + 1),"
+            f" LAMBDA n: regexp_matches(substr({cell}, n, 1), '\\p{{L}}'))[:{LETTERS_SHOWN}]"
+        )
+        said = "CASE WHEN len(found) > 0 THEN ', letters at ' || array_to_string(found, ' ') ELSE '' END"
+        shape += f" || list_transform([{places}], LAMBDA found: {said})[1]"
+    account = f"canonical_account({cell})"
+    token = (
+        f"account_token({account})"
+        if column.kind is Kind.ACCOUNT
+        else f"identity_token({text(str(column.kind))}, {cell})"
+    )
+    return f"CASE WHEN {cell} IS NOT NULL THEN json_object('token', {token}, 'shape', {shape}) END"
+
+
+def unscored_changes(con: duckdb.DuckDBPyConnection, staged: Staged) -> list[dict[str, Any]]:
+    """Rejected bank changes whose payee can be read: nobody will score them, so somebody must be told."""
+    if staged.table.name != "bank_changes" or not staged.rows_rejected:
+        return []
+    rows: Sequence[tuple[Any, ...]] = con.execute(
+        "SELECT r.place, left(r.original->>'$.change_id', 200), left(r.original->>'$.payee_id', 200), r.failed"
+        f" FROM {rejected(staged)} r WHERE trim(r.original->>'$.payee_id') <> '' ORDER BY r.place"
+    ).fetchall()
+    broken = checks.judge(staged.table, [row[3] for row in rows])
+    return [
+        {
+            "change_id": change_id,
+            "payee_id": payee_id,
+            "rules": [rule.name for rule in broken[failed] if rule.severity is Severity.REJECT],
+        }
+        for _, change_id, payee_id, failed in rows
+    ]

@@ -1,0 +1,129 @@
+"""Load the reference tables: known accounts, banks and bank mergers. They replace the ones loaded before, whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from payeewatch.pipeline.home.errors import InputRefused
+from payeewatch.pipeline.ingest import staging
+from payeewatch.pipeline.ingest.assumed_known import ALWAYS
+from payeewatch.pipeline.ingest.casts import name
+from payeewatch.pipeline.ingest.drops import fingerprint, table_of
+from payeewatch.pipeline.ingest.profile import Profile
+from payeewatch.pipeline.ingest.quarantine import quarantine
+from payeewatch.pipeline.ingest.staging import Limits, Source, Staged
+from payeewatch.pipeline.ingest.tokenise import tokenised
+from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.store.lake import VERSION_STEP, Load
+from payeewatch.pipeline.tables import LAKE_STAMPS, REFERENCE_TABLES
+
+SHIPPED_BANKS = Path(__file__).parent / "data" / "banks.csv"
+"""An illustrative table of large banks and well-known neobanks, for insurers who send none."""
+NO_DAY = date(1900, 1, 1)
+"""Reference tables belong to no drop: they are read as always known unless a row says otherwise."""
+LIMITS = Limits(datetime(2200, 1, 1), datetime(2200, 1, 1), 0)
+
+
+def load_reference(session: Session, profile: Profile) -> list[Load]:
+    """Load `reference/` when it is not in the lake as it is now.
+
+    Raises:
+        InputRefused: a file that cannot be read, or has more bad rows than tolerated.
+    """
+    lake = session.lake
+    tables = reference_files(session.settings.folder("reference"), profile)
+    mark = fingerprint([path for paths in tables.values() for path in paths], lake.root)
+    earlier = [load for load in lake.loads() if load.kind == "reference"]
+    if earlier and earlier[-1].fingerprint == mark:
+        return []
+    sequence = lake.next_sequence()
+    files, facts = {}, {}
+    staging.open_staging(session.con)
+    try:
+        for table, paths in tables.items():
+            staged = _staged(session, table, paths, profile)
+            quarantine(session.con, staged, session.settings.folder("quarantine") / "reference")
+            refusal = _over_tolerance(session, staged)
+            if refusal:
+                raise InputRefused(refusal)
+            query = _rows(staged, sequence, session.keys.token_version)
+            target = f"reference_{table}"
+            files[target] = [lake.write(session.con, query, target, NO_DAY, sequence)]
+            facts[target] = staged.facts()
+    finally:
+        staging.close_staging(session.con)
+    load = Load(
+        sequence=sequence,
+        kind="reference",
+        day=NO_DAY,
+        known_on=NO_DAY,
+        source="reference",
+        fingerprint=mark,
+        files=files,
+        removed=[path for load in earlier[-1:] for paths in load.files.values() for path in paths],
+        facts={"tables": facts},
+    )
+    lake.commit(load)
+    return [load]
+
+
+def check_reference(session: Session) -> list[dict[str, Any]]:
+    """Read `reference/` and say what was found; nothing is loaded or written.
+
+    A table that would be refused says why under `refused`.
+    """
+    profile = Profile.load(session.settings)
+    found = []
+    for table, paths in reference_files(session.settings.folder("reference"), profile).items():
+        if paths != [SHIPPED_BANKS]:
+            found.append({"source": f"reference/{table}"} | _checked(session, table, paths, profile))
+    return found
+
+
+def _checked(session: Session, table: str, paths: Sequence[Path], profile: Profile) -> dict[str, Any]:
+    staging.open_staging(session.con)
+    try:
+        staged = _staged(session, table, paths, profile)
+        return {"tables": {table: staged.facts()}, "refused": _over_tolerance(session, staged)}
+    except InputRefused as refusal:
+        return {"refused": str(refusal)}
+    finally:
+        staging.close_staging(session.con)
+
+
+def _staged(session: Session, table: str, paths: Sequence[Path], profile: Profile) -> Staged:
+    export = profile.of(f"reference_{table}")
+    return staging.stage(session.con, [Source(REFERENCE_TABLES[table], paths, export)], NO_DAY, LIMITS)[0]
+
+
+def reference_files(folder: Path, profile: Profile) -> dict[str, list[Path]]:
+    """Table -> its files; the shipped banks where there are none."""
+    tables: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        table = table_of(path, list(REFERENCE_TABLES), profile, prefix="reference_")
+        if table:
+            tables.setdefault(table, []).append(path)
+    tables.setdefault("banks", [SHIPPED_BANKS])
+    return dict(sorted(tables.items()))
+
+
+def _rows(staged: Staged, sequence: int, key_version: int) -> str:
+    columns = ", ".join(name(column) for column in staged.table.lake_columns if column not in LAKE_STAMPS)
+    return (
+        f"SELECT {columns}, {key_version} AS key_version, coalesce(known_at, {ALWAYS}) AS known_at,"
+        f" {sequence * VERSION_STEP} + place AS version FROM ({tokenised(staged)})"
+    )
+
+
+def _over_tolerance(session: Session, staged: Staged) -> str | None:
+    """Why the table is refused, in one sentence; None when it is not."""
+    params = session.settings.params.ingest
+    if staged.rows_rejected <= max(params.tolerance_share * staged.rows_read, params.tolerance_rows):
+        return None
+    return (
+        f"reference/{staged.table.name}: {staged.rows_rejected:,} of {staged.rows_read:,} rows are rejected;"
+        f" see quarantine/reference/{staged.table.name}.parquet"
+    )

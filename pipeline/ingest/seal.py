@@ -1,0 +1,73 @@
+"""What of a load is sealed in the vault: originals that a reviewer may have to see, by name and with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+from payeewatch.pipeline.home.vault import seal
+from payeewatch.pipeline.ingest.casts import text
+from payeewatch.pipeline.ingest.quarantine import rejected
+from payeewatch.pipeline.ingest.staging import Staged
+from payeewatch.pipeline.session import Session
+
+MEMBER_ORIGINALS = "family_name, given_names, birth_name, national_id"
+
+
+def seal_originals(
+    session: Session, tables: Sequence[Staged], day: date, sequence: int, member_files: Sequence[str]
+) -> None:
+    """Seal what a load brings: identities of new or changed members, new accounts, holders' names, rejected rows.
+
+    `member_files` are the load's own member rows, by which members are compared with those already in the lake.
+
+    Raises:
+        StoreError: the vault cannot be written.
+    """
+    queries = {"quarantine": _rejected(tables, day)}
+    for staged in tables:
+        if staged.table.name == "members" and member_files:
+            queries["member"] = _members(session, staged, member_files)
+        if staged.table.name == "bank_changes":
+            queries["holder"] = (
+                f"SELECT change_id AS ref, holder_name AS original FROM {staged.relation}"
+                f" WHERE {staged.is_accepted} AND holder_name IS NOT NULL"
+            )
+    if session.con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'new_accounts'").fetchall():
+        queries["account"] = "SELECT account AS ref, iban AS original FROM staging.new_accounts"
+    _seal(session, queries, day, sequence)
+
+
+def seal_rejected(session: Session, tables: Sequence[Staged], day: date, sequence: int) -> None:
+    """Seal only the originals of rejected rows: what is left of a drop that is refused."""
+    _seal(session, {"quarantine": _rejected(tables, day)}, day, sequence)
+
+
+def _seal(session: Session, queries: dict[str, str], day: date, sequence: int) -> None:
+    for kind, query in queries.items():
+        if query:
+            seal(session.con, session.keys, session.settings.folder("vault"), query, kind, day, sequence)
+
+
+def _rejected(tables: Sequence[Staged], day: date) -> str:
+    return " UNION ALL ".join(
+        f"SELECT {text(f'{day}/{staged.table.name}/')} || place AS ref, original FROM {rejected(staged)}"
+        for staged in tables
+        if staged.rows_rejected
+    )
+
+
+def _members(session: Session, staged: Staged, member_files: Sequence[str]) -> str:
+    """Members whose names or national id the lake does not have yet, in any version."""
+    listed = ", ".join(text(str(session.lake.root / path)) for path in member_files)
+    known = session.held.scan("members")
+    new = (
+        f"SELECT DISTINCT member_id FROM read_parquet([{listed}], hive_partitioning = false) n WHERE NOT EXISTS"
+        f" (SELECT 1 FROM ({known}) k WHERE k.member_id = n.member_id"
+        " AND k.name_keys IS NOT DISTINCT FROM n.name_keys AND k.id_key IS NOT DISTINCT FROM n.id_key)"
+    )
+    cells = ", ".join(f"{text(column)}, {column}" for column in MEMBER_ORIGINALS.split(", "))
+    return (
+        f"SELECT member_id AS ref, json_object({cells}) AS original FROM {staged.relation}"
+        f" WHERE {staged.is_accepted} AND member_id IN ({new})"
+    )

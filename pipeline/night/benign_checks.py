@@ -1,0 +1,173 @@
+"""Honest explanations of a change, each looked for and told as found, not found or not to be known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from payeewatch.pipeline.changes.context import Row, records
+from payeewatch.pipeline.home.wording import counted
+
+CHECK = pa.struct([("check", pa.string()), ("result", pa.string()), ("sentence", pa.string())])
+"""result is yes, no or unknown."""
+
+WAVE_DAYS = 30
+WAVE_LEAST = 10
+WAVE_RATIO = 5
+"""A wave: this many alike within so many days, and so many times the usual."""
+
+INSTITUTIONS = "('institution', 'employer', 'guardian', 'treasury', 'provider')"
+
+# From which bank to which each change goes; whichever are flagged.
+READ_MOVES = """
+CREATE OR REPLACE TEMP TABLE known_moves AS
+    WITH sides AS (
+        SELECT old_account AS account FROM known_changes UNION ALL SELECT new_account FROM known_changes
+    ), last_accounts AS (
+        SELECT account, country || ':' || bank_code AS bank, bank_code FROM accounts SEMI JOIN sides USING (account)
+        WHERE known_at <= $cutoff QUALIFY row_number() OVER (PARTITION BY account ORDER BY known_at, version) = 1
+    )
+    SELECT c.change_id, o.bank AS old_bank, n.bank AS new_bank, o.bank_code AS old_code, n.bank_code AS new_code,
+           c.announced_at
+    FROM known_changes AS c
+    LEFT JOIN last_accounts AS o ON o.account = c.old_account
+    LEFT JOIN last_accounts AS n ON n.account = c.new_account
+"""
+
+LOOK = """
+WITH moves AS (
+    FROM known_moves WHERE announced_at >= (SELECT min(announced_at) FROM shown) - INTERVAL 395 DAY
+), own AS (
+    SELECT s.flag_id, m.* FROM shown AS s JOIN moves AS m USING (change_id)
+), waves AS (
+    SELECT o.flag_id,
+           count(*) FILTER (abs(epoch(m.announced_at) - epoch(o.announced_at)) <= {days} * 86400 / 2) AS together,
+           count(*) FILTER (m.announced_at < o.announced_at - INTERVAL {days} DAY) AS earlier
+    FROM own AS o JOIN moves AS m ON m.old_bank = o.old_bank AND m.new_bank = o.new_bank
+    WHERE o.old_bank <> o.new_bank GROUP BY o.flag_id
+), merged AS (
+    SELECT DISTINCT o.flag_id FROM own AS o JOIN reference_mergers AS r
+      ON r.old_bank_code = o.old_code AND r.new_bank_code = o.new_code AND r.known_at <= $cutoff
+     AND coalesce(r."from", DATE '1900-01-01') <= CAST(o.announced_at AS DATE) + 30
+     AND coalesce(r."to", DATE '9999-12-31') >= CAST(o.announced_at AS DATE) - 30
+), returned AS (
+    SELECT s.flag_id, count(*) AS many, max(coalesce(p.value_date, p.planned_on)) AS last_on
+    FROM shown AS s JOIN shown_payments AS p ON p.payee_id = s.payee_id AND p.account = s.old_account
+    WHERE p.status = 'returned' AND CAST(coalesce(p.value_date, p.planned_on) AS TIMESTAMP) <= s.requested_at
+    GROUP BY s.flag_id
+), moved AS (
+    SELECT s.flag_id, count(DISTINCT e.event_id) AS many FROM shown AS s JOIN account_events AS e USING (member_id)
+    WHERE e.kind = 'address_changed' AND e.known_at <= $cutoff AND e.occurred_at <= $cutoff
+      AND abs(epoch(e.occurred_at) - epoch(s.requested_at)) <= 60 * 86400 GROUP BY s.flag_id
+), family AS (
+    SELECT * FROM members WHERE known_at <= $cutoff AND member_id IN (
+        SELECT member_id FROM members WHERE household_id IN (SELECT household_id FROM shown))
+    QUALIFY row_number() OVER (PARTITION BY member_id ORDER BY known_at DESC, version DESC) = 1
+), lived AS (
+    SELECT s.flag_id, count(*) AS many FROM shown AS s JOIN family AS m USING (household_id)
+    WHERE least(abs(date_diff('day', CAST(s.requested_at AS DATE), coalesce(m.joined_on, DATE '1900-01-01'))),
+                abs(date_diff('day', CAST(s.requested_at AS DATE), coalesce(m.left_on, DATE '1900-01-01'))),
+                abs(date_diff('day', CAST(s.requested_at AS DATE), coalesce(m.died_on, DATE '1900-01-01')))) <= 60
+    GROUP BY s.flag_id
+), listed AS (
+    SELECT s.flag_id, min(r.kind) AS kind FROM shown AS s JOIN reference_accounts AS r ON r.account = s.new_account
+    WHERE r.known_at <= $cutoff AND r.kind IN {institutions}
+      AND coalesce(r.valid_from, DATE '1900-01-01') <= CAST($cutoff AS DATE)
+      AND coalesce(r.valid_to, DATE '9999-12-31') >= CAST(s.effective_at AS DATE) GROUP BY s.flag_id
+), kin AS (
+    SELECT DISTINCT s.flag_id FROM shown AS s JOIN known_changes AS o
+      ON o.new_account = s.new_account AND o.payee_id <> s.payee_id AND o.household_id = s.household_id
+)
+SELECT s.flag_id, s.channel, s.payee_type, s.household_id, s.old_account, o.old_bank, o.new_bank,
+       coalesce(w.together, 0) AS together, coalesce(w.earlier, 0) AS earlier, m.flag_id IS NOT NULL AS is_merged,
+       coalesce(r.many, 0) AS returns, r.last_on AS returned_on,
+       coalesce(a.many, 0) + coalesce(l.many, 0) AS life_events,
+       i.kind AS listed_as, k.flag_id IS NOT NULL AS is_kin, (SELECT count(*) > 0 FROM payments) AS has_payments
+FROM shown AS s LEFT JOIN own AS o USING (flag_id) LEFT JOIN waves AS w USING (flag_id)
+LEFT JOIN merged AS m USING (flag_id) LEFT JOIN returned AS r USING (flag_id) LEFT JOIN moved AS a USING (flag_id)
+LEFT JOIN lived AS l USING (flag_id) LEFT JOIN listed AS i USING (flag_id) LEFT JOIN kin AS k USING (flag_id)
+ORDER BY s.flag_id
+"""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one check came to."""
+
+    check: str
+    result: str
+    sentence: str
+
+
+def benign_checks(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> dict[str, list[Row]]:
+    """flag_id -> its checks, over the temporary tables that `evidence_table` makes."""
+    query = LOOK.format(days=WAVE_DAYS, institutions=INSTITUTIONS)
+    return {
+        row["flag_id"]: [vars(check(row)) for check in CHECKS]
+        for row in records(con.execute(query, {"cutoff": cutoff}).df())
+    }
+
+
+def _bank_wave(row: Row) -> Found:
+    if row["is_merged"]:
+        return Found("bank_wave", "yes", "The old bank is being merged into the new one.")
+    if pd.isna(row["old_bank"]) or pd.isna(row["new_bank"]):
+        return Found("bank_wave", "unknown", "There is no earlier account, or its bank is not known.")
+    usual = row["earlier"] * WAVE_DAYS / 365
+    is_wave = row["together"] >= WAVE_LEAST and row["together"] >= WAVE_RATIO * usual
+    said = f"{counted(row['together'], 'change')} from this old bank to this new one within {WAVE_DAYS} days"
+    return Found("bank_wave", _yes(is_wave), f"{said}; usual is {usual:.1f}.")
+
+
+def _return_driven(row: Row) -> Found:
+    if row["channel"] == "return_driven":
+        return Found("return_driven", "yes", "The change was asked for because a payment came back.")
+    if row["returns"]:
+        said = f"Payments to the account before came back: {row['returns']}, the last on {row['returned_on']:%Y-%m-%d}."
+        return Found("return_driven", "yes", said)
+    if not row["has_payments"]:
+        return Found("return_driven", "unknown", "Payments are not in the feed.")
+    return Found("return_driven", "no", "No payment to the account before is known to have come back.")
+
+
+def _life_event(row: Row) -> Found:
+    if pd.isna(row["household_id"]):
+        return Found("life_event", "unknown", "The household is not known.")
+    if row["life_events"]:
+        return Found("life_event", "yes", "Within 60 days somebody joined, left or died, or the address changed.")
+    return Found("life_event", "no", "Nobody joined, left or died within 60 days, and no change of address is known.")
+
+
+def _mobility_mandate(row: Row) -> Found:
+    if row["channel"] == "mobility_mandate":
+        return Found("mobility_mandate", "yes", "The new bank sent the change on the member's mandate.")
+    if row["channel"] == "unknown":
+        return Found("mobility_mandate", "unknown", "The channel of the change is not known.")
+    return Found("mobility_mandate", "no", "The change did not come as a bank's mobility mandate.")
+
+
+def _institution(row: Row) -> Found:
+    if not pd.isna(row["listed_as"]):
+        return Found("institution", "yes", f"The new account is listed as that of: {row['listed_as']}.")
+    if row["payee_type"] in ("institution", "employer", "guardian", "estate"):
+        return Found("institution", "yes", f"The payee is recorded as: {row['payee_type']}.")
+    return Found("institution", "no", "The new account is not on the list of known institutions.")
+
+
+def _household_account(row: Row) -> Found:
+    if pd.isna(row["household_id"]):
+        return Found("household_account", "unknown", "The household is not known.")
+    if row["is_kin"]:
+        return Found("household_account", "yes", "Another payee of the same household has the same account.")
+    return Found("household_account", "no", "No other payee of the household is known to have this account.")
+
+
+CHECKS = (_bank_wave, _return_driven, _life_event, _mobility_mandate, _institution, _household_account)
+
+
+def _yes(holds: bool) -> str:
+    return "yes" if holds else "no"

@@ -1,0 +1,79 @@
+"""Explain: every feature of one change beside its usual value, and why it is or is not in a queue."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pandas as pd
+
+from payeewatch.pipeline.changes.context import standing
+from payeewatch.pipeline.changes.measure import measure
+from payeewatch.pipeline.detector import registry
+from payeewatch.pipeline.detector.reasons import said, usual_values
+from payeewatch.pipeline.home.errors import InputMissing
+from payeewatch.pipeline.home.runs import last_published, read_run
+from payeewatch.pipeline.session import Session
+
+
+def explain(session: Session, change_id: str, as_of: date | None = None) -> dict[str, Any]:
+    """What is known of one change on a night (the last published one, if none is named), as linked by then.
+
+    Raises:
+        InputMissing: no such change was known then, or no night was published.
+        ModelError: no model to score it with, or one that measures other features.
+    """
+    from payeewatch.features.registry import FEATURES
+
+    settings = session.settings
+    night = as_of or last_published(settings)
+    if night is None:
+        raise InputMissing(f"{settings.folder('runs')}: no night was published yet; give --as-of D")
+    session.held.register()
+    found = standing(session.con, [change_id], settings.params.cutoff(night)).changes
+    if found.empty:
+        raise InputMissing(
+            f"change {change_id!r} was not known on {night}; see docs/outputs.md for how changes are named"
+        )
+    run = read_run(settings, night)
+    model = registry.load(settings, run["model"]["version"] if run else registry.CHAMPION)
+    model.check_features(tuple(FEATURES.values()))
+    frame = measure(session.con, settings.params, [night], [change_id])
+    frame = frame[frame["change_id"] == change_id].reset_index(drop=True)
+    answer: dict[str, Any] = {"change_id": change_id, "night": night, "queue": _queue(session, night, change_id)}
+    if found["superseded_by"].notna().iloc[0]:
+        answer["superseded_by"] = found["superseded_by"].iloc[0]
+    if frame.empty:
+        return answer | {"features": []}
+    scored, added = model.score(frame), model.attribute(frame)
+    usual = usual_values(frame, model)
+    answer |= {name: _plain(scored[name].iloc[0]) for name in ("segment", "score", "p_value")}
+    answer["features"] = [
+        {
+            "feature": feature.name,
+            "value": said(frame[feature.name].iloc[0], feature.unit),
+            "usual": said(usual[feature.name].iloc[0], feature.unit),
+            "adds": round(float(added[feature.name].iloc[0]), 4),
+            "sentence": feature.sentence,
+        }
+        for feature in FEATURES.values()
+    ]
+    return answer
+
+
+def _queue(session: Session, night: date, change_id: str) -> dict[str, Any]:
+    """Where the published night put the change, or why nowhere."""
+    for folder, columns in (("flags", ["queue", "rank", "flag_id"]), ("scores", ["rank_before_cut", "why_not"])):
+        path = session.settings.folder(folder) / f"{night}.parquet"
+        if path.exists():
+            rows = pd.read_parquet(path, columns=["change_id", *columns], filters=[("change_id", "==", change_id)])
+            if len(rows):
+                return {name: _plain(rows[name].iloc[0]) for name in columns}
+    return {"why_not": "the night was not published, or the change was not open"}
+
+
+def _plain(value: Any) -> Any:
+    """A cell of a frame as JSON has it."""
+    if pd.isna(value):
+        return None
+    return value.item() if hasattr(value, "item") else value

@@ -1,0 +1,408 @@
+"""A night, end to end: load, measure, score, flag, publish. Again for the same night: the same bytes."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from payeewatch.pipeline.breaches import lists
+from payeewatch.pipeline.breaches.match import coverage
+from payeewatch.pipeline.changes.amounts import Amounts
+from payeewatch.pipeline.changes.batch import Seen, Together
+from payeewatch.pipeline.changes.context import at_decision
+from payeewatch.pipeline.changes.measure import prepare
+from payeewatch.pipeline.changes.scope import ALSO_READ, focus
+from payeewatch.pipeline.detector import registry
+from payeewatch.pipeline.detector.model import Model
+from payeewatch.pipeline.detector.reasons import reasons
+from payeewatch.pipeline.detector.score import score
+from payeewatch.pipeline.home.errors import InputMissing, InputRefused, PayeeWatchError
+from payeewatch.pipeline.home.files import write_json, write_text
+from payeewatch.pipeline.home.runs import (
+    Run,
+    earlier_runs,
+    failed_path,
+    nights_to_run,
+    published_nights,
+    read_run,
+    run_path,
+)
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.loading import ingest_until, link_and_derive
+from payeewatch.pipeline.night import run_record
+from payeewatch.pipeline.night.evidence import evidence_table, read_changes
+from payeewatch.pipeline.night.holds import Hold, holds, read_expiries, write_holds
+from payeewatch.pipeline.night.outputs import ModelName, flags_table, scores_table, write_csv, write_parquet
+from payeewatch.pipeline.night.queues import EARLIER, Queues, flag
+from payeewatch.pipeline.report.quality import quality_page
+from payeewatch.pipeline.report.report import compile_pages, report
+from payeewatch.pipeline.session import Session, beside
+from payeewatch.pipeline.store.lake import Load
+
+NIGHTS_AT_ONCE = 15
+"""Nights of a range that are loaded and measured together, at most; twice as many a killed command may have loaded and
+not published."""
+ROWS_AT_ONCE = 60_000
+"""Changes measured together, about: it bounds the memory."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run. `model` names a version or alias to use instead of the champion or the recorded version."""
+
+    model: str | None = None
+    no_news: bool = False
+    allow_hindsight: bool = False
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A night whose news is in the lake: the model it is to use, and what the stages took and said so far."""
+
+    night: date
+    model: Model
+    seconds: dict[str, float]
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Nights that are ready, the lake's commits once they were, and what stopped the next one, if anything did."""
+
+    ready: list[Ready]
+    loads: list[Load]
+    failure: Exception | None = None
+
+
+def run_nights(session: Session, first: date, last: date, options: Options) -> Iterator[Run]:
+    """Each night of a range in order, and before them the nights missed since the last published one.
+
+    A few nights at once are loaded, in order, and measured together; then each is published as it would be alone, whole
+    or not at all: what it publishes replaces what stood for that night, or nothing does.
+
+    Raises:
+        PayeeWatchError: a night failed, and `runs/<night>.failed.json` says so; those before it are published, those
+            after it are not, and an earlier publication of the night stands.
+    """
+    with closing(_spans(session, nights_to_run(session.settings, first, last), options)) as spans:
+        for span in spans:
+            if span.ready:
+                yield from _run_together(session, span)
+            if span.failure:
+                raise span.failure
+
+
+def _spans(session: Session, nights: Sequence[date], options: Options) -> Generator[Loaded, None, None]:
+    """The nights loaded, as many at once as fit into memory.
+
+    Where that is more than one, a thread of its own loads them while those before are measured and published.
+    """
+    coming = span = list(nights)
+    ahead: Future[Loaded] | None = None
+    loader, many = session, _nights_at_once(session.settings, nights[0])
+    with ExitStack() as stack:
+        try:
+            while coming:
+                loaded = ahead.result() if ahead else None
+                if not (loaded and (loaded.ready or loaded.failure)):
+                    loaded = _load(loader, coming[:many], options)
+                coming = [] if loaded.failure else coming[len(loaded.ready) :]
+                ahead, many = None, _nights_at_once(session.settings, coming[0]) if coming else 0
+                if many > 1:
+                    if loader is session:
+                        loader = stack.enter_context(beside(session))
+                        thread = stack.enter_context(ThreadPoolExecutor(1))
+                    span = coming[:many]
+                    ahead = thread.submit(_load, loader, span, options, ahead=True)
+                yield loaded
+        finally:
+            span.clear()  # the thread ends with the night it is at
+            session.loaded_ahead = None
+
+
+def _nights_at_once(settings: Settings, night: date) -> int:
+    """As many as fit into memory, by the number of changes that were open last."""
+    before = [n for n in published_nights(settings) if n < night][-1:]
+    paths = [settings.folder("scores") / f"{n}.parquet" for n in before]
+    rows = [pq.read_metadata(path).num_rows for path in paths if path.exists()]
+    return max(1, min(NIGHTS_AT_ONCE, ROWS_AT_ONCE // max(rows[0], 1))) if rows else 1
+
+
+def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: bool = False) -> Loaded:
+    """Load the news of each night, as if those before it were published; until one fails, and why it did.
+
+    A purge takes away what the nights before still see: it waits until they are published.
+    """
+    ready: list[Ready] = []
+    failure = None
+    try:
+        for night in nights:
+            session.seconds.clear()
+            session.warnings.clear()
+            with _recording_failure(session, night), ThreadPoolExecutor(1) as meanwhile:
+                if (ready or ahead) and lists.due(session, night):
+                    break
+                reading = meanwhile.submit(_read_model, session, night, options)
+                told = session.held.fitting().union(ALSO_READ)
+                preparing = meanwhile.submit(
+                    prepare, session.lake.root, session.settings.params.observe.window_days, told
+                )
+                meanwhile.submit(compile_pages)
+                _require_news(session, night, options)
+                ingest_until(session, night)
+                link_and_derive(session)
+                model = _model(session, night, options, reading)
+                preparing.result()
+            ready.append(Ready(night, model, dict(session.seconds), list(session.warnings)))
+            session.loaded_ahead = night
+    except Exception as error:
+        failure = error
+    return Loaded(ready, session.lake.loads(), failure)
+
+
+def _run_together(session: Session, loaded: Loaded) -> Iterator[Run]:
+    ready, nights = loaded.ready, [one.night for one in loaded.ready]
+    before = [n for n in published_nights(session.settings) if n < nights[0]][-1:]
+    earlier = _earlier(session, "flags", before)
+    flagged = [] if earlier is None else sorted(earlier["change_id"])
+    unscored = sorted(
+        {p for night in nights for p in run_record.unscored_payees(run_record.drops_of(loaded.loads, night))}
+    )
+    session.seconds.clear()
+    with ExitStack() as stack:
+        with _recording_failure(session, nights[0]):
+            with session.stage("hold"):
+                session.held.register(loaded.loads)
+            stack.enter_context(focus(session, nights, flagged, unscored))
+            together = Together(session, nights, flagged, [one.model for one in ready])
+        shared = {stage: took / len(ready) for stage, took in session.seconds.items()}
+        for one in ready:
+            session.seconds.clear()
+            session.seconds |= one.seconds | shared
+            session.warnings[:] = one.warnings
+            with _recording_failure(session, one.night):
+                run = _publish(session, one, together)
+            failed_path(session.settings, one.night).unlink(missing_ok=True)
+            yield run
+
+
+@contextmanager
+def _recording_failure(session: Session, night: date) -> Iterator[None]:
+    try:
+        yield
+    except PayeeWatchError as error:
+        _record_failure(session, night, error.exit_code, type(error).__name__, str(error))
+        raise
+    except Exception as error:
+        _record_failure(session, night, 1, type(error).__name__, "a fault of ours; the log names its place")
+        raise
+
+
+def _publish(session: Session, ready: Ready, together: Together) -> Run:
+    settings, night = session.settings, ready.night
+    cutoff = settings.params.cutoff(night)
+    before = [n for n in published_nights(settings) if n < night][-1:]
+    earlier, earlier_scores = (_earlier(session, folder, before) for folder in ("flags", "scores"))
+    flagged = [] if earlier is None else sorted(earlier["change_id"])
+    seen = together.of(night, flagged)
+    payees = session.con.execute(PAYEES, {"cutoff": cutoff}).fetchall()[0][0]
+    decided = at_decision(session.con, settings.folder("scores"), seen.standing.decisions, settings.params)
+    with ThreadPoolExecutor(1) as meanwhile:  # the connection is its alone
+        counting = meanwhile.submit(_counted, session, night, seen.standing.changes)
+        with session.stage("score") as facts:
+            scored = seen.scored() if seen.scored else None
+            scores = score(seen.frame, ready.model, seen.standing.weakly_matched(), scored=scored)
+            scores = scores.assign(age_days=seen.frame["age_days"])
+            at_risk = seen.amounts.by_change["at_risk_cents"].sum()
+            facts |= {"rows_out": len(scores), "at_risk_cents": int(at_risk)}
+        reading = meanwhile.submit(read_changes, session.con, cutoff)
+        with session.stage("flag") as facts:
+            queues = flag(
+                night, scores, seen.standing, seen.amounts, payees, settings.params, session.keys,
+                earlier, earlier_scores, decided,
+            )  # fmt: skip
+            facts |= {
+                "open": queues.facts["open_changes"],
+                "flagged": queues.facts["flagged"],
+                "new": queues.facts["new"],
+            }
+    reading.result()
+    known_before = None if earlier_scores is None else set(earlier_scores["change_id"])
+    run = _account(session, ready, seen, scores, queues, known_before, counting.result())
+    return _write(session, night, ready.model, seen, scores, queues, run)
+
+
+def _require_news(session: Session, night: date, options: Options) -> None:
+    folder = session.settings.folder("inbox") / night.isoformat()
+    loaded = any(load.kind == "drop" and load.day == night for load in session.lake.loads())
+    if not (options.no_news or loaded or folder.is_dir()):
+        raise InputMissing(f"{folder}: no drop for night {night}; wait for it, or run with --no-news if none will come")
+
+
+def _model(session: Session, night: date, options: Options, reading: Future[Model]) -> Model:
+    with session.stage("model") as facts:
+        model = reading.result()
+        registry.check(model, night, options.allow_hindsight)
+        facts |= {"version": model.version, "trained_as_of": model.facts["trained_as_of"]}
+    for warning in model.warnings:
+        session.warn(warning)
+    return model
+
+
+def _read_model(session: Session, night: date, options: Options) -> Model:
+    """The model asked for; for a night published before, the one it used; else the champion.
+
+    A version is read once a process; an alias may move, so it is looked up every time.
+    """
+    from payeewatch.features.registry import FEATURES
+
+    published = read_run(session.settings, night)
+    which = options.model or (published["model"]["version"] if published else registry.CHAMPION)
+    version = registry.version_of(session.settings, which)
+    if version not in session.models:
+        model = registry.load(session.settings, version)
+        model.check_features(tuple(FEATURES.values()))
+        session.models[version] = model
+    return session.models[version]
+
+
+def _earlier(session: Session, folder: str, nights: Sequence[date]) -> pd.DataFrame | None:
+    """The flags or scores of the last night published before."""
+    paths = [session.settings.folder(folder) / f"{night}.parquet" for night in nights]
+    return pd.read_parquet(paths[0], columns=EARLIER[folder]) if paths and paths[0].exists() else None
+
+
+PAYEES = "SELECT count(DISTINCT payee_id) FROM sightings WHERE known_at <= $cutoff"
+
+
+def _counted(session: Session, night: date, changes: pd.DataFrame) -> Run:
+    """What of the night's account the lake tells: what was read, and where the euros went."""
+    loads, cutoff = session.lake.loads(), session.settings.params.cutoff(night)
+    drops = run_record.drops_of(loads, night)
+    tables = run_record.tables(drops)
+    with session.stage("account"):
+        return {
+            "drops": run_record.drops_read(drops),
+            "tables": tables,
+            "verdicts": run_record.verdicts_read(loads, night),
+            "euros": run_record.euros(session.con, session.lake, drops, changes, cutoff),
+            "assumed_known": {name: facts["assumed_known"] for name, facts in tables.items() if facts["assumed_known"]},
+            "lists": coverage(session, night, changes["change_id"].tolist()),
+            "purges": run_record.purges_since(loads, night),
+            "unscored_changes": run_record.unscored_changes(session.con, drops, cutoff),
+        }
+
+
+def _account(
+    session: Session,
+    ready: Ready,
+    seen: Seen,
+    scores: pd.DataFrame,
+    queues: Queues,
+    known_before: set[str] | None,
+    counted: Run,
+) -> Run:
+    """The night's own account: what was read, where the euros went, what was flagged."""
+    return {
+        "night": ready.night,
+        "state": "published",
+        **counted,
+        "changes": {
+            "open": len(seen.frame),
+            "new": None if known_before is None else len(set(seen.frame["change_id"]) - known_before),
+            "derived": int(seen.frame["derived"].sum()),
+        },
+        "scored": len(scores),
+        "flagged": {name: queues.facts[name] for name in ("hold", "review", "audit", "new", "carried_over")},
+        "capacity": queues.facts["capacity"],
+        "audit_probability": queues.facts["audit_probability"],
+        "queues": queues.facts,
+        "model": run_record.described(ready.model),
+        "warnings": list(session.warnings),
+        "versions": _versions() | {"key_version": session.keys.token_version},
+    }
+
+
+def _write(
+    session: Session,
+    night: date,
+    model: Model,
+    seen: Seen,
+    scores: pd.DataFrame,
+    queues: Queues,
+    run: Run,
+) -> Run:
+    """Write every file whole, the account last: it says that the night stands."""
+    settings = session.settings
+    with session.stage("publish") as facts:
+        named = ModelName(model.name, model.version, model.run_id)
+        with ThreadPoolExecutor(1) as meanwhile:  # the connection is this thread's alone meanwhile
+            found = meanwhile.submit(evidence_table, session.con, night, queues, settings.params)
+            chosen = seen.frame[seen.frame["change_id"].isin(queues.change_ids())]
+            why = reasons(chosen, model)
+            told = dict(zip(why["change_id"], zip(why["reasons"], why["reassuring"], strict=True), strict=True))
+            flags = flags_table(queues, told, named)
+            scored = scores_table(night, scores, seen.standing, queues, named)
+            write_parquet(settings.folder("scores") / f"{night}.parquet", scored)
+            evidence = found.result()
+        write_parquet(settings.folder("evidence") / f"{night}.parquet", evidence)
+        write_holds(settings.folder("holds") / f"{night}.csv", _proposals(session, night, queues, seen.amounts))
+        write_csv(settings.folder("flags") / f"{night}.csv", flags)
+        write_parquet(settings.folder("flags") / f"{night}.parquet", flags)
+        facts |= {"flags": flags.num_rows}
+    with session.stage("report"):
+        history = earlier_runs(settings, night)
+        page = report(night, flags, scored, evidence, run, history)
+        write_text(settings.folder("reports") / f"{night}.html", page)
+        write_text(settings.folder("reports") / f"{night}-quality.html", _quality(session, night))
+    run |= {"seconds": {stage: round(took, 3) for stage, took in session.seconds.items()}}
+    write_json(run_path(settings, night), run)
+    return run
+
+
+def _proposals(session: Session, night: date, queues: Queues, euros: Amounts) -> list[Hold]:
+    """Holds to propose; one proposed the night before keeps its end."""
+    settings = session.settings
+    before = [n for n in published_nights(settings) if n < night][-1:]
+    expiries = read_expiries(settings.folder("holds") / f"{before[0]}.csv") if before else {}
+    return holds(night, queues, euros.pending, settings.params.holds.business_days, expiries)
+
+
+def _quality(session: Session, night: date, refusal: str = "") -> str:
+    drops = [load for load in session.lake.loads() if load.kind == "drop"]
+    tonight = [load.facts for load in run_record.drops_of(drops, night)]
+    return quality_page(night, tonight, [load.facts for load in drops if load.known_on < night], refusal)
+
+
+def _record_failure(session: Session, night: date, exit_code: int, error: str, message: str) -> None:
+    """Say that the night failed, where a run's account would be; a store that cannot be written has the log only."""
+    account: dict[str, Any] = {
+        "night": night,
+        "state": "failed",
+        "exit_code": exit_code,
+        "error": error,
+        "message": message,
+        "seconds": {stage: round(took, 3) for stage, took in session.seconds.items()},
+    }
+    try:
+        write_json(failed_path(session.settings, night), account)
+        if exit_code == InputRefused.exit_code:
+            write_text(session.settings.folder("reports") / f"{night}-quality.html", _quality(session, night, message))
+    except PayeeWatchError as also:
+        session.log("failed", night=night, unrecorded=str(also))
+
+
+@cache
+def _versions() -> dict[str, str]:
+    names = ("payeewatch", "duckdb", "pandas", "pyod", "scikit-learn")
+    return {name: metadata.version(name) for name in names} | {"python": platform.python_version()}

@@ -1,0 +1,417 @@
+"""Put a night's open changes into the queues: hold, review and the audit sample. docs/queues.md says why so."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from heapq import nsmallest
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from payeewatch.pipeline.changes.amounts import Amounts
+from payeewatch.pipeline.changes.context import (
+    Row,
+    Standing,
+    are_among,
+    day_of,
+    exposures_by_change,
+    instant_of,
+    records,
+    texts,
+)
+from payeewatch.pipeline.home.keys import Keys, token_of, tokens_of
+from payeewatch.pipeline.home.settings import Flag, Params
+
+Floats = npt.NDArray[np.float64]
+
+EARLIER = {
+    "flags": ["flag_id", "change_id", "queue", "first_flagged_on", "p_value", "score", "reasons", "reassuring"],
+    "scores": ["change_id", "why_not"],
+}
+"""What is read of the night before, by folder."""
+
+
+class Queue(StrEnum):
+    """The queues, the one to look at first first."""
+
+    HOLD = "hold"
+    REVIEW = "review"
+    AUDIT = "audit"
+
+
+class WhyNot(StrEnum):
+    """Why an open change is in no queue."""
+
+    FLOOR = "no more unusual than the floor"
+    CAPACITY = "beyond tonight's capacity"
+    DECIDED = "decided, and no new evidence since"
+    UNDECIDED = "in the queue too long without a decision"
+    SUPERSEDED = "taken over by the announced change"
+
+
+@dataclass(frozen=True)
+class Queues:
+    """A night's queues. `flags` by rank, one mapping a flag; `ranks` one row a scored change; `facts` for the run."""
+
+    flags: list[Row]
+    ranks: pd.DataFrame  # change_id, rank_before_cut, why_not, flag_id (null unless flagged)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def change_ids(self) -> list[str]:
+        return [row["change_id"] for row in self.flags]
+
+
+@dataclass
+class Candidate:
+    """One change on its way to a queue."""
+
+    change_id: str
+    flag_id: str
+    p_value: float
+    score: float
+    loss_cents: int  # expected, see expected_loss_cents
+    may_hold: bool
+    is_scored: bool = True
+    first_flagged_on: date | None = None
+    was_in: str = ""  # the queue of the night before
+    queue: Queue | None = None
+    why_not: WhyNot | None = None
+
+    def order(self) -> tuple[int, float, str]:
+        return (-self.loss_cents, -self.score, self.change_id)
+
+
+def capacity(params: Flag, payees: int) -> int:
+    """How many new flags a night may make: as set, or by the number of payees."""
+    if params.capacity is not None:
+        return params.capacity
+    return max(params.capacity_min, math.floor(params.capacity_per_10k_payees * payees / 10_000))
+
+
+def chance(p_values: Floats, base_rate: float) -> Floats:
+    """How likely a change with this p-value is not honest, as far as a p-value alone can say.
+
+    A p-value bounds the evidence: averaged over all alternatives under which p has a density x * p^(x - 1), the
+    likelihood ratio is (1 - p + p ln p) / (p ln(p)^2). Bayes does the rest.
+    """
+    p = np.clip(p_values, 1e-12, 1 - 1e-6)
+    log = np.log(p)
+    ratio = (1 - p + p * log) / (p * log * log)
+    likely: Floats = base_rate * ratio / (1 - base_rate + base_rate * ratio)
+    return likely
+
+
+def expected_loss_cents(p_values: Floats, at_risk_cents: npt.NDArray[np.int64], params: Flag) -> npt.NDArray[np.int64]:
+    """Cents that are lost, on average, if nobody looks: what can still be stopped, times the chance that it must be.
+
+    Money already paid is not counted: looking does not bring it back.
+    """
+    loss = at_risk_cents + params.usual_loss * 100
+    return np.rint(chance(p_values, params.base_rate) * loss).astype(np.int64)
+
+
+def flag(
+    night: date,
+    scores: pd.DataFrame,
+    standing: Standing,
+    amounts: Amounts,
+    payees: int,
+    params: Params,
+    keys: Keys,
+    earlier: pd.DataFrame | None = None,
+    earlier_scores: pd.DataFrame | None = None,
+    decided: pd.DataFrame | None = None,
+) -> Queues:
+    """Choose and rank a night's flags.
+
+    Args:
+        scores: change_id, p_value, score of every open change, and p_value_unexposed where a change has weak matches:
+            its p-value without exposures. Without it such a change is not put on hold.
+        standing, amounts: of every change in `scores` and of those flagged earlier.
+        payees: how many payees the insurer has, for the capacity.
+        earlier, earlier_scores: of the flags and scores of the last published night before this one, what EARLIER
+            names.
+        decided: from `standing.at_decision`, for the changes decided already.
+    """
+    rows = _joined(scores, standing, amounts, decided)
+    carried = {} if earlier is None else _carried(rows, earlier, keys)
+    facts = _weighed(rows, carried, params.flag)
+    left_before = _left_before(earlier_scores)
+    in_play = _is_in_play(facts, carried, left_before, params.flag)
+    candidates = _candidates(night, facts[in_play], carried, params, keys)
+    _leave_out(candidates, left_before)
+    room = capacity(params.flag, payees)
+    audits = min(max(1, round(params.flag.audit_share * room)), room - 1) if params.flag.audit_share else 0
+    _choose(candidates, room, audits, params.flag)
+    drawn = _draw_audit(night, candidates, facts[~in_play], audits, params, keys)
+    by_change = {row["change_id"]: row for row in records(facts[facts["change_id"].isin(_queued(candidates))])}
+    in_queue = _ranked([c for c in candidates if c.queue])
+    flags = [
+        _flag_row(night, rank, candidate, by_change[candidate.change_id], carried)
+        for rank, candidate in enumerate(in_queue, start=1)
+    ]
+    _add_exposures(flags, standing)
+    return Queues(flags, _ranks(facts, candidates, params.flag), _counts(candidates, facts, room) | drawn)
+
+
+def flag_id(keys: Keys, origin_id: str) -> str:
+    """A flag's name: of the change, or of the derived change that it took over, so that they share one flag."""
+    return "F-" + token_of(keys, "flag", origin_id)[:16]
+
+
+def _carried(rows: pd.DataFrame, earlier: pd.DataFrame, keys: Keys) -> dict[str, Row]:
+    """change_id -> the flag that it, or the derived change that it took over, had the night before."""
+    before = {row["flag_id"]: row for row in records(earlier)}
+    flagged = {row["change_id"] for row in before.values()}
+    may_be = are_among(rows["change_id"], flagged) | (texts(rows["origin_id"]) != texts(rows["change_id"]))
+    named = {row["change_id"]: flag_id(keys, row["origin_id"]) for row in records(rows[may_be])}
+    return {change_id: before[name] for change_id, name in named.items() if name in before}
+
+
+def _joined(scores: pd.DataFrame, standing: Standing, amounts: Amounts, decided: pd.DataFrame | None) -> pd.DataFrame:
+    """One row a change with all that the rules read, by change_id."""
+    unknown = set(scores["change_id"].tolist()) - set(standing.changes["change_id"].tolist())
+    if unknown:
+        raise ValueError(f"{len(unknown)} scored changes are not known on the night, such as {min(unknown)}")
+    newest = standing.exposures.groupby("change_id")["matched_at"].max()
+    parts = [
+        scores[[name for name in ("change_id", "score", "p_value", "p_value_unexposed") if name in scores]],
+        amounts.by_change,
+        standing.decisions.rename(columns={"known_at": "decision_known_at"}),
+        newest.rename("newest_exposure_at").reset_index(),
+    ]
+    parts += [] if decided is None else [decided]
+    rows = standing.changes.set_index("change_id", drop=False)
+    for part in parts:
+        rows = rows.join(part.set_index("change_id"), validate="one_to_one")
+    for column in ("p_value_unexposed", "decided_p", "decided_account"):
+        if column not in rows:
+            rows[column] = None
+    for column in ("at_risk_cents", "paid_cents"):
+        rows[column] = rows[column].fillna(0).astype("int64")
+    rows["is_weak"] = are_among(rows.index, standing.weakly_matched())
+    return rows.sort_index()
+
+
+def _weighed(facts: pd.DataFrame, carried: dict[str, Row], params: Flag) -> pd.DataFrame:
+    """The changes scored tonight or flagged before, by change_id, with the loss expected of each.
+
+    One that is no longer scored keeps the score of the night before.
+    """
+    is_scored = facts["p_value"].notna().to_numpy()
+    before = [carried.get(name) for name in texts(facts["change_id"])]
+    for name in ("p_value", "score"):
+        last = np.array([np.nan if was is None else was[name] for was in before], dtype=np.float64)
+        facts[name] = np.where(is_scored, facts[name].to_numpy(dtype=np.float64), last)
+    facts = facts.assign(is_scored=is_scored)[facts["p_value"].notna()]
+    losses = expected_loss_cents(facts["p_value"].to_numpy(), facts["at_risk_cents"].to_numpy(), params)
+    return facts.assign(loss_cents=losses)
+
+
+def _is_in_play(
+    facts: pd.DataFrame, carried: dict[str, Row], left_before: set[str], params: Flag
+) -> npt.NDArray[np.bool_]:
+    """Which changes to look at one by one. All that can be said of the many others is that the floor keeps them out."""
+    has_a_past = facts["superseded_by"].notna() | facts["decided_at"].notna() | are_among(facts["change_id"], carried)
+    in_play = (facts["p_value"] <= params.floor_p) | has_a_past | are_among(facts["change_id"], left_before)
+    return in_play.to_numpy(dtype=bool)
+
+
+def _candidates(
+    night: date, facts: pd.DataFrame, carried: dict[str, Row], params: Params, keys: Keys
+) -> list[Candidate]:
+    """The changes with what each may come to."""
+    made = []
+    for row in records(facts):
+        candidate = Candidate(
+            change_id=row["change_id"],
+            flag_id=flag_id(keys, row["origin_id"]),
+            p_value=row["p_value"],
+            score=row["score"],
+            loss_cents=row["loss_cents"],
+            may_hold=row["is_scored"] and _may_hold(night, row, params.flag),
+            is_scored=row["is_scored"],
+        )
+        _place(night, candidate, row, carried.get(row["change_id"]), params)
+        made.append(candidate)
+    return made
+
+
+def _may_hold(night: date, row: Row, params: Flag) -> bool:
+    """Whether money leaves soon and the change is unusual enough, without what a weak match may have added."""
+    leaves = day_of(row["next_payment_on"])
+    p_value = row["p_value_unexposed"] if row["is_weak"] else row["p_value"]
+    soon = leaves is not None and leaves <= night + timedelta(days=params.hold_within_days)
+    return soon and not pd.isna(p_value) and p_value <= params.hold_p
+
+
+def _place(night: date, candidate: Candidate, row: Row, was: Row | None, params: Params) -> None:
+    """Say whether the change is in the queue already, may enter it, or why not."""
+    first_on = day_of(was["first_flagged_on"]) if was else None
+    decided_at, known_at = instant_of(row["decided_at"]), instant_of(row["decision_known_at"])
+    if not pd.isna(row["superseded_by"]):
+        candidate.why_not = WhyNot.SUPERSEDED
+    elif first_on and not (known_at and known_at > params.cutoff(first_on)):
+        if (night - first_on).days >= params.flag.undecided_days:
+            candidate.why_not = WhyNot.UNDECIDED
+        else:
+            candidate.first_flagged_on, candidate.was_in = first_on, str((was or {})["queue"])
+    elif decided_at and not _has_new_evidence(row, decided_at, params.flag):
+        candidate.why_not = WhyNot.DECIDED
+    elif candidate.p_value > params.flag.floor_p:
+        candidate.why_not = WhyNot.FLOOR
+
+
+def _leave_out(candidates: list[Candidate], left_before: set[str]) -> None:
+    """A flag that nobody decided in time does not come back as a new one the night after."""
+    for candidate in candidates:
+        if candidate.change_id in left_before and candidate.why_not in (None, WhyNot.FLOOR):
+            candidate.why_not = WhyNot.UNDECIDED
+
+
+def _left_before(earlier_scores: pd.DataFrame | None) -> set[str]:
+    """The changes that nobody had decided in time the night before."""
+    if earlier_scores is None:
+        return set()
+    return set(earlier_scores.loc[earlier_scores["why_not"] == str(WhyNot.UNDECIDED), "change_id"].tolist())
+
+
+def _has_new_evidence(row: Row, decided_at: datetime, params: Flag) -> bool:
+    """Another account, a new payment to it, a new exposure, or a p-value many times smaller than at the decision."""
+    account, p_value = row["decided_account"], row["decided_p"]
+    later = (instant_of(row["newest_payment_at"]), instant_of(row["newest_exposure_at"]))
+    return (
+        (not pd.isna(account) and account != row["new_account"])
+        or any(at is not None and at > decided_at for at in later)
+        or (row["is_scored"] and not pd.isna(p_value) and row["p_value"] * params.reflag_p_ratio <= p_value)
+    )
+
+
+def _choose(candidates: list[Candidate], room: int, audits: int, params: Flag) -> None:
+    """Give queues: holds first, then review, within the capacity that the audit sample leaves."""
+    left = room - audits
+    holds = 0 if not params.hold_share else max(1, math.floor(params.hold_share * room))
+    alive = sorted((c for c in candidates if c.why_not is None), key=Candidate.order)
+    for candidate in alive:
+        if candidate.may_hold and candidate.was_in == Queue.HOLD:
+            candidate.queue = Queue.HOLD
+        elif candidate.may_hold and holds and (candidate.was_in or left):
+            candidate.queue = Queue.HOLD
+            holds -= 1
+            left -= not candidate.was_in
+    for candidate in alive:
+        if candidate.queue is None and candidate.was_in:
+            candidate.queue = Queue.AUDIT if candidate.was_in == Queue.AUDIT else Queue.REVIEW
+        elif candidate.queue is None and left:
+            candidate.queue = Queue.REVIEW
+            left -= 1
+        elif candidate.queue is None:
+            candidate.why_not = WhyNot.CAPACITY
+
+
+def _draw_audit(
+    night: date, candidates: list[Candidate], others: pd.DataFrame, many: int, params: Params, keys: Keys
+) -> Row:
+    """Draw from below the cut, each with the same known probability, by keyed hash: nobody can foresee whom.
+
+    Of the others, all of them below it, those drawn become candidates. Returns the facts of the draw.
+    """
+    below = [c.change_id for c in candidates if c.is_scored and c.why_not in (WhyNot.FLOOR, WhyNot.CAPACITY)]
+    below += others.index.tolist()
+    lots = tokens_of(keys, "audit", (f"{night}|{change_id}" for change_id in below))
+    drawn = [change_id for _, change_id in nsmallest(many, zip(lots, below, strict=True))]
+    candidates += _candidates(night, others[others.index.isin(drawn)], {}, params, keys)
+    for candidate in candidates:
+        if candidate.change_id in drawn:
+            candidate.queue, candidate.why_not = Queue.AUDIT, None
+    return {
+        "audit_population": len(below),
+        "audit_drawn": len(drawn),
+        "audit_probability": len(drawn) / len(below) if below else None,
+    }
+
+
+def _ranked(flagged: list[Candidate]) -> list[Candidate]:
+    queues = list(Queue)
+    return sorted(flagged, key=lambda c: (queues.index(c.queue or Queue.AUDIT), *c.order()))
+
+
+def _queued(candidates: list[Candidate]) -> set[str]:
+    return {candidate.change_id for candidate in candidates if candidate.queue}
+
+
+def _flag_row(night: date, rank: int, candidate: Candidate, row: Row, carried: dict[str, Row]) -> Row:
+    was = carried.get(candidate.change_id, {})
+    first_on = candidate.first_flagged_on or night
+    keep = {} if candidate.is_scored else {name: was.get(name) for name in ("reasons", "reassuring")}
+    return {
+        "night": night,
+        "first_flagged_on": first_on,
+        "is_new": first_on == night,
+        "flag_id": candidate.flag_id,
+        "change_id": candidate.change_id,
+        "origin_id": row["origin_id"],
+        "derived": bool(row["derived"]),
+        **{name: _known(row[name]) for name in ("member_id", "household_id", "payee_id", "payee_type")},
+        "account": row["new_account"],
+        "account_hint": row["account_hint"],
+        "queue": str(candidate.queue),
+        "rank": rank,
+        "score": candidate.score,
+        "p_value": candidate.p_value,
+        "at_risk_cents": int(row["at_risk_cents"]),
+        "paid_cents": int(row["paid_cents"]),
+        "first_payment_on": day_of(row["first_payment_on"]),
+        "exposures": [],
+        **keep,
+    }
+
+
+def _add_exposures(flags: list[Row], standing: Standing) -> None:
+    by_change = exposures_by_change(
+        standing.exposures[standing.exposures["change_id"].isin({f["change_id"] for f in flags})]
+    )
+    for row in flags:
+        row["exposures"] = by_change.get(row["change_id"], [])
+
+
+def _ranks(facts: pd.DataFrame, candidates: list[Candidate], params: Flag) -> pd.DataFrame:
+    """Where every scored change stood before the cut: those past the floor first, then by expected loss."""
+    scored = facts[facts["is_scored"]]
+    p_value, loss, score = (scored[name].to_numpy() for name in ("p_value", "loss_cents", "score"))
+    change_ids = scored["change_id"].to_numpy()[np.lexsort((-score, -loss, p_value > params.floor_p))].tolist()
+    of_change = {c.change_id: c for c in candidates}
+    found = [of_change.get(change_id) for change_id in change_ids]
+    return pd.DataFrame(
+        {
+            "change_id": change_ids,
+            "rank_before_cut": np.arange(1, len(scored) + 1, dtype="int64"),
+            "why_not": [str(WhyNot.FLOOR) if c is None else str(c.why_not) if c.why_not else None for c in found],
+            "flag_id": [c.flag_id if c and c.queue else None for c in found],
+        }
+    )
+
+
+def _counts(candidates: list[Candidate], facts: pd.DataFrame, room: int) -> Row:
+    flagged = [c for c in candidates if c.queue]
+    new = [c for c in flagged if not c.was_in]
+    return {
+        "open_changes": int(facts["is_scored"].sum()),
+        "capacity": room,
+        "flagged": len(flagged),
+        "new": len(new),
+        "carried_over": len(flagged) - len(new),
+        **{f"new_{queue}": sum(c.queue is queue for c in new) for queue in Queue},
+        **{str(queue): sum(c.queue is queue for c in flagged) for queue in Queue},
+        "beyond_capacity": sum(c.why_not is WhyNot.CAPACITY for c in candidates),
+        "decided": sum(c.why_not is WhyNot.DECIDED for c in candidates),
+    }
+
+
+def _known(value: Any) -> Any:
+    return None if pd.isna(value) else value

@@ -1,0 +1,66 @@
+"""Writes the tables section of docs/input.md from tables.py: `python -m payeewatch.pipeline.pages.inputs`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from payeewatch.pipeline.tables import DROP_TABLES, PEOPLE, REFERENCE_TABLES, Column, Kind, Table
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "input.md"
+SECTION = re.compile(r"(<!-- tables: [^\n]*-->\n).*?(<!-- end of tables -->)", re.DOTALL)
+
+WORDS = {
+    Kind.TEXT: "text",
+    Kind.ENUM: "one of the listed words",
+    Kind.BOOL: "true or false",
+    Kind.INT: "whole number",
+    Kind.MONEY: "euros, two places",
+    Kind.DATE: "date",
+    Kind.INSTANT: "timestamp, UTC",
+    Kind.ACCOUNT: "IBAN; kept as a token",
+    Kind.NATIONAL_ID: "national id; kept as a token",
+    Kind.NAME: "name; kept as tokens",
+    Kind.BIRTH_DATE: "eight digits; the year is kept",
+    Kind.POSTAL_CODE: "postal code; the department is kept",
+}
+"""How a column's kind is said to those who fill it."""
+
+
+def with_tables(page: str) -> str:
+    """The page with its tables section written anew."""
+    sections = [
+        *(_section(table) for table in DROP_TABLES.values()),
+        _section(PEOPLE, "breaches/<breach_id>/", "at least one list is required"),
+        *(_section(table, "reference/") for table in REFERENCE_TABLES.values()),
+    ]
+    return SECTION.sub(lambda found: found[1] + "\n" + "\n".join(sections) + "\n" + found[2], page)
+
+
+def _section(table: Table, folder: str = "", needed: str = "") -> str:
+    needed = needed or ("required" if table.required else "optional")
+    key = f", key `{table.key}`" if table.key else ""
+    lines = [
+        f"### `{folder}{table.name}`",
+        "",
+        f"{table.grain[0].upper()}{table.grain[1:]}{key}; {needed}.",
+        "",
+        "| column | holds | may be null | meaning |",
+        "|---|---|---|---|",
+        *(_line(column) for column in table.columns),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _line(column: Column) -> str:
+    meaning = [column.doc] if column.doc else []
+    if column.values:
+        meaning.append(", ".join(f"`{value}`" for value in column.values))
+    if column.low is not None and column.high is not None:
+        meaning.append(f"{column.low} to {column.high}")
+    return f"| `{column.name}` | {WORDS[column.kind]} | {'yes' if column.nullable else 'no'} | {'; '.join(meaning)} |"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,186 @@
+"""Everything in the lake that is one person: the ids that are theirs alone, and the rows that name them.
+
+A payee is the person's own when it is paid for their household alone, and is theirs by an announced or derived change
+or because the person is its policyholder. An institution's or a provider's payee is nobody's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import duckdb
+
+from payeewatch.pipeline.ingest.casts import text
+from payeewatch.pipeline.night.queues import flag_id
+from payeewatch.pipeline.session import Session
+
+TABLES = (
+    "members", "claims", "bank_changes", "changes", "account_events", "payments", "outcomes", "exposures", "sightings",
+)  # fmt: skip
+
+OWN_PAYEES = """
+CREATE OR REPLACE TEMP TABLE person_payees AS
+    WITH home AS (SELECT DISTINCT household_id FROM members WHERE member_id = $member),
+    family AS (SELECT DISTINCT member_id, role FROM members WHERE household_id IN (FROM home)),
+    named AS (
+        SELECT payee_id, payee_type, true AS by_change FROM changes WHERE member_id = $member
+        UNION ALL SELECT payee_id, payee_type, true FROM bank_changes WHERE member_id = $member
+        UNION ALL SELECT payee_id, payee_type, false FROM claims WHERE member_id = $member
+        UNION ALL SELECT payee_id, payee_type, false FROM sightings WHERE member_id = $member
+        UNION ALL SELECT payee_id, NULL, false FROM payments WHERE member_id = $member
+    ), asked AS (
+        SELECT payee_id, bool_or(by_change) AS by_change FROM named GROUP BY payee_id
+        HAVING NOT coalesce(bool_or(payee_type = 'provider'), false)
+    ), paid_for AS (
+        SELECT payee_id, member_id FROM claims SEMI JOIN asked USING (payee_id)
+        UNION SELECT payee_id, member_id FROM payments SEMI JOIN asked USING (payee_id) WHERE member_id IS NOT NULL
+    ), judged AS (
+        SELECT a.payee_id, any_value(a.by_change) AS by_change,
+               coalesce(bool_and(p.member_id IN (SELECT member_id FROM family)), true) AS of_household,
+               count(DISTINCT p.member_id) FILTER (p.member_id <> $member) AS others
+        FROM asked AS a LEFT JOIN paid_for AS p USING (payee_id) GROUP BY a.payee_id
+    ), others_changes AS (
+        SELECT DISTINCT payee_id FROM changes SEMI JOIN asked USING (payee_id) WHERE member_id <> $member
+    )
+    SELECT payee_id FROM judged WHERE of_household AND (by_change OR others = 0
+        OR (payee_id NOT IN (FROM others_changes)
+            AND EXISTS (FROM family WHERE member_id = $member AND role = 'policyholder')))
+"""
+
+IDS = {
+    "payee": "SELECT payee_id FROM person_payees",
+    "change": "SELECT change_id FROM changes WHERE payee_id IN (FROM person_payees)"
+    " UNION SELECT change_id FROM bank_changes WHERE payee_id IN (FROM person_payees)",
+    "claim": "SELECT claim_id FROM claims WHERE member_id = $member OR payee_id IN (FROM person_payees)",
+    "event": "SELECT event_id FROM account_events WHERE member_id = $member",
+    "payment": "SELECT payment_id FROM payments WHERE member_id = $member OR payee_id IN (FROM person_payees)",
+    "account": "SELECT account FROM sightings WHERE payee_id IN (FROM person_payees)"
+    " UNION SELECT new_account FROM changes WHERE payee_id IN (FROM person_payees)"
+    " UNION SELECT old_account FROM changes WHERE payee_id IN (FROM person_payees)"
+    " UNION SELECT new_account FROM bank_changes WHERE payee_id IN (FROM person_payees)"
+    " UNION SELECT old_account FROM bank_changes WHERE payee_id IN (FROM person_payees)"
+    " UNION SELECT account FROM claims WHERE payee_id IN (FROM person_payees)"
+    " UNION SELECT account FROM payments WHERE payee_id IN (FROM person_payees)",
+}
+"""Kind of id -> SQL of the person's own. Accounts may be others' too."""
+
+KEYS = {
+    "person_key": "SELECT person_key FROM members WHERE member_id = $member",
+    "holder_key": "SELECT holder_key FROM members WHERE member_id = $member",
+    "id_key": "SELECT id_key FROM members WHERE member_id = $member",
+    "name_key": "SELECT unnest(name_keys) FROM members WHERE member_id = $member",
+}
+"""The keyed identities by which a breach list finds the person."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person's ids by kind (with `member` and `flag`), and the keys under which breach lists hold them."""
+
+    member_id: str
+    ids: dict[str, list[str]] = field(default_factory=dict)
+    keys: dict[str, list[int]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every id but accounts, which others may share."""
+        return frozenset(value for kind, values in self.ids.items() if kind != "account" for value in values)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the lake holds anything of them."""
+        return any(values for kind, values in self.ids.items() if kind != "member") or any(self.keys.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def told(cls, raw: Mapping[str, Any]) -> Person:
+        return cls(str(raw["member_id"]), dict(raw["ids"]), dict(raw["keys"]))
+
+
+def find(session: Session, member_id: str) -> Person:
+    """Who a member is to the lake, in every version of every row."""
+    con = session.con
+    session.lake.register(con, *TABLES)
+    con.execute(OWN_PAYEES, {"member": member_id})
+    ids = {kind: _listed(con, query, member_id) for kind, query in IDS.items()}
+    keys = {kind: _listed(con, query, member_id) for kind, query in KEYS.items()}
+    ids["member"] = [member_id]
+    ids["flag"] = sorted(flag_id(session.keys, change) for change in ids["change"])
+    return Person(member_id, ids, keys)
+
+
+def conditions(person: Person) -> dict[str, str]:
+    """Lake table -> SQL of the rows that are the person's, and go whole."""
+    member, payees = f"member_id = {text(person.member_id)}", _within("payee_id", person.ids["payee"])
+    changes = _within("change_id", person.ids["change"])
+    return {
+        "members": member,
+        "claims": f"{member} OR {payees}",
+        "payments": f"{member} OR {payees}",
+        "account_events": member,
+        "bank_changes": payees,
+        "changes": payees,
+        "sightings": payees,
+        "outcomes": changes,
+        "exposures": member,
+        "people": _on_list(person),
+    }
+
+
+def softened(person: Person, table: str) -> str:
+    """SQL of the columns of the rows that stay, without the person: `* REPLACE (...)`."""
+    own = text(person.member_id)
+    others = {
+        "bank_changes": {"member_id": f"nullif(member_id, {own})"},
+        "changes": {
+            "household_id": f"CASE WHEN member_id IS DISTINCT FROM {own} THEN household_id END",
+            "member_id": f"nullif(member_id, {own})",
+        },
+        "sightings": {"member_id": f"nullif(member_id, {own})"},
+        "payments": {
+            "claim_ids": "nullif(array_to_string(list_filter(string_split(claim_ids, '|'),"
+            f" LAMBDA c: NOT {_within('c', person.ids['claim'])}), '|'), '')"
+        },
+    }.get(table, {})
+    return "* REPLACE (" + ", ".join(f"{sql} AS {column}" for column, sql in others.items()) + ")" if others else "*"
+
+
+def touches(person: Person, table: str) -> str:
+    """SQL of the rows that stay, but name the person."""
+    if table in {"bank_changes", "changes", "sightings"}:
+        return f"member_id = {text(person.member_id)}"
+    if table == "payments" and person.ids["claim"]:
+        listed = ", ".join(text(claim) for claim in person.ids["claim"])
+        return f"list_has_any(string_split(claim_ids, '|'), [{listed}])"
+    return "false"
+
+
+def _on_list(person: Person) -> str:
+    """A list's row under one of the person's numbers; by name alone only where it has no number."""
+    numbers = [
+        _within(column, [str(key) for key in person.keys[column]], quoted=False)
+        for column in ("person_key", "id_key", "holder_key")
+    ]
+    named = [
+        _within(column, [str(key) for key in person.keys["name_key"]], quoted=False)
+        for column in ("name_key", "first_name_key")
+    ]
+    nameless = "person_key IS NULL AND id_key IS NULL AND holder_key IS NULL"
+    return f"{' OR '.join(numbers)} OR ({nameless} AND ({' OR '.join(named)}))"
+
+
+def _within(column: str, values: list[str], *, quoted: bool = True) -> str:
+    if not values:
+        return "false"
+    listed = ", ".join(text(value) if quoted else re.sub(r"[^-0-9]", "", value) for value in values)
+    return f"coalesce({column} IN ({listed}), false)"
+
+
+def _listed(con: duckdb.DuckDBPyConnection, query: str, member_id: str) -> list[Any]:
+    given = {"member": member_id} if "$member" in query else {}
+    return sorted({row[0] for row in con.execute(query, given).fetchall() if row[0] is not None})

@@ -1,0 +1,224 @@
+"""What is held about one person, in plain language: for access, rectification and objection.
+
+A section says what it holds, where it comes from (and so where it is corrected), and how long it is kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from payeewatch.pipeline.home import wording
+from payeewatch.pipeline.home.files import replace_whole
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.privacy.data_subject import Person, conditions
+from payeewatch.pipeline.session import Session
+
+Section = dict[str, Any]
+"""title, what, source, kept, rows (each a mapping of words to values)."""
+
+
+class Right(StrEnum):
+    """What a person may ask for."""
+
+    ACCESS = "access"
+    RECTIFICATION = "rectification"
+    OBJECTION = "objection"
+
+
+MEANS = {
+    Right.ACCESS: "What PayeeWatch holds about this person, where it comes from, and how long it is kept.",
+    Right.RECTIFICATION: "PayeeWatch corrects nothing by itself: every fact comes from the source named beside it. "
+    "Correct it there; the next drop brings the correction, and earlier versions show what was believed before.",
+    Right.OBJECTION: "The objection is recorded, and the person's open flags are put before a senior reviewer, who "
+    "decides about a suppression. Payments on hold stay so until a person releases them or the hold expires. New drops "
+    "go on being read and scored until the insurer has weighed the objection; if it is upheld, "
+    "`payeewatch purge --member` erases the person and keeps them out.",
+}
+BEFORE_SENDING = (
+    "Read this before it leaves: while a case is open, the data protection officer decides what of notes and decisions "
+    "may be told, and others' data in a note must be struck out."
+)
+
+LAKE = (
+    ("members", "Membership", "One line a version of the membership.", "member_id"),
+    ("claims", "Claims", "Requests for reimbursement: the family of care, never a diagnosis.", "claim_id"),
+    ("payments", "Payments", "Money sent or planned.", "payment_id"),
+    ("bank_changes", "Announced changes of account", "As the insurer's systems sent them.", "change_id"),
+    ("changes", "Changes of account", "Announced ones, and those seen on a claim or a payment only.", "change_id"),
+    ("account_events", "Events on the web account", "Logins and changes of contact details.", "event_id"),
+    ("sightings", "Accounts seen", "Which account was first seen when.", "account"),
+    ("outcomes", "Outcomes", "What was decided about a change.", "outcome_id"),
+)
+HIDDEN = {
+    "person_key", "holder_key", "id_key", "name_keys", "name_tokens", "surname_tokens", "holder_tokens", "key_version",
+    "version",
+}  # fmt: skip
+"""Keyed tokens: they say nothing to anybody, and are only told to exist."""
+LABELS = {"member": "Member", "from": "From", "kept": "Kept", "as_of": "As of", "nothing": "Nothing is held."}
+VICTIM = "This person is a victim: their data were taken from somebody else."
+TOKENS = "Names, national id and birth date are kept as keyed tokens beside these lines; originals are in the vault."
+
+
+def held(session: Session, person: Person) -> list[Section]:
+    """Everything in the pipeline's stores but the originals: nothing here opens the vault."""
+    settings, con = session.settings, session.con
+    retention = settings.params.retention
+    feed = "As long as the insurer keeps it: PayeeWatch has no clock of its own for what the feed holds."
+    sections = []
+    for table, title, what, _ in LAKE:
+        query = f"SELECT * FROM ({session.lake.scan(table)}) WHERE coalesce({conditions(person)[table]}, false)"
+        found = con.execute(f"{query} ORDER BY known_at, version")
+        names = [column[0] for column in found.description or ()]
+        rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        shown = [{_words(n): _held(n, v) for n, v in row.items() if n not in HIDDEN and v is not None} for row in rows]
+        told = f"{what} {TOKENS}" if table == "members" else what
+        sections.append(_section(title, told, f"table {table} of the insurer's feed", feed, shown))
+    sections.append(_exposures(session, person))
+    nights = f"{retention.nights_days} days after the night; a flag's lines go with the flag."
+    sections += [
+        _section(
+            "Scores of each night",
+            "How unusual each open change was. Nothing is decided by a score.",
+            "worked out by PayeeWatch",
+            nights,
+            _published(settings, "scores", person, ("night", "change_id", "p_value", "why_not")),
+        ),
+        _section(
+            "Flags of each night",
+            "A change put before a reviewer, and why in words.",
+            "worked out by PayeeWatch",
+            f"unjudged {retention.qualify_days} days; not pertinent: deleted at once; pertinent: "
+            f"{retention.closed_days} days after closing",
+            _published(
+                settings, "flags", person, ("night", "flag_id", "queue", "amount_at_risk", "reasons", "reassuring")
+            ),
+        ),
+    ]
+    return sections
+
+
+@dataclass(frozen=True)
+class Tongue:
+    """The language of an export: how its texts are said, its values, and a section whole."""
+
+    code: str
+    word: Callable[[str], str]
+    value: Callable[[Any], Any]
+    told: Callable[[Section], Section]
+
+
+def write(
+    out: Path, right: Right, person: Person, on: date, sections: Sequence[Section], tongue: Tongue | None = None
+) -> list[Path]:
+    """Write the export as JSON and as a page, readable by their owner alone; in English, or in another tongue."""
+    from payeewatch.pipeline.report.report import environment
+
+    tongue = tongue or ENGLISH
+    told = {
+        "member_id": person.member_id, "right": tongue.word(str(right)), "on": tongue.value(on),
+        "what_it_means": tongue.word(MEANS[right]), "before_sending": tongue.word(BEFORE_SENDING),
+        "sections": [tongue.told(section) for section in sections],
+    }  # fmt: skip
+    labels = {name: tongue.word(words) for name, words in LABELS.items()}
+    page = environment().get_template("person.html.j2").render(**told, language=tongue.code, label=labels)
+    paths = [out / f"{right}.json", out / f"{right}.html"]
+    for path, text in zip(
+        paths, (json.dumps(told, indent=2, ensure_ascii=False, default=str) + "\n", page), strict=True
+    ):
+        replace_whole(path, lambda temporary, text=text: _private(temporary, text))  # type: ignore[misc]
+    return paths
+
+
+def _private(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")
+
+
+def _section(title: str, what: str, source: str, kept: str, rows: list[dict[str, Any]]) -> Section:
+    return {"title": title, "what": what, "source": source, "kept": kept, "rows": rows}
+
+
+def _exposures(session: Session, person: Person) -> Section:
+    rows = session.con.execute(
+        f"SELECT e.breach_id, min(e.known_at), arg_max(e.match_quality, e.version), arg_max(l.fields, l.version),"
+        f" arg_max(l.title, l.version), max(l.purge_on) FROM ({session.lake.scan('exposures')}) e"
+        f" LEFT JOIN ({session.lake.scan('lists')}) l USING (breach_id)"
+        f" WHERE {conditions(person)['exposures']} GROUP BY e.breach_id ORDER BY 1"
+    ).fetchall()
+    told = [
+        {
+            "In words": {"breach_id": breach, "known_at": known, "fields": fields, "match_quality": quality},
+            "List": title,
+            "Kept until": purge_on,
+        }
+        for breach, known, quality, fields, title, purge_on in rows
+        if quality
+    ]
+    return _section(
+        "Breach lists",
+        "Lists of people whose data were stolen elsewhere, as the processor that was breached notified them.",
+        "folder breaches/ of the insurer",
+        "until the list's own purge date, or its folder is taken away",
+        told,
+    )
+
+
+def _published(settings: Settings, folder: str, person: Person, columns: Sequence[str]) -> list[dict[str, Any]]:
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    rows: list[dict[str, Any]] = []
+    for path in sorted(settings.folder(folder).glob("????-??-??.parquet")):
+        table = pq.read_table(path)
+        mine = table.filter(
+            pc.or_kleene(
+                pc.is_in(table["change_id"], _texts(person.ids["change"])),
+                pc.fill_null(pc.equal(table["member_id"], person.member_id), False),
+            )
+        )
+        rows += [{_words(n): row[n] for n in columns if row[n]} for row in mine.to_pylist()]
+    return rows
+
+
+def _texts(values: Sequence[str]) -> Any:
+    import pyarrow as pa
+
+    return pa.array(values, pa.string())
+
+
+def _words(name: str) -> str:
+    """`billed_cents` -> `Billed (EUR)`."""
+    return "Amount (EUR)" if name == "cents" else name.replace("_", " ").capitalize().replace(" cents", " (EUR)")
+
+
+def _held(name: str, value: Any) -> Any:
+    return Decimal(value).scaleb(-2) if name.endswith("cents") else value
+
+
+def _plain(value: Any) -> Any:
+    """A value as it is read in English."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, datetime | date):
+        return wording.instant(value)
+    if isinstance(value, Mapping):
+        return f"{VICTIM} {wording.exposure(value)}" if "breach_id" in value else str(value["sentence"])
+    if isinstance(value, list | tuple):
+        return " ".join(str(_plain(each)) for each in value)
+    return value
+
+
+def _in_english(section: Section) -> Section:
+    return section | {"rows": [{name: _plain(value) for name, value in row.items()} for row in section["rows"]]}
+
+
+ENGLISH = Tongue("en", str, _plain, _in_english)

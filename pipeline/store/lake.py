@@ -1,0 +1,272 @@
+"""The lake: append-only Parquet, one commit record a load.
+
+    lake/<table>/drop=<day>/<sequence>.parquet     rows, tokens only, known_at on every one
+    lake/loads/<sequence>.json                     the commit: a file it does not name is not in the lake
+
+A load is written file by file and counts only once its record stands, so a killed run leaves nothing half
+loaded: its files are overwritten by the next run, which gets the same sequence number.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from payeewatch.pipeline.home.errors import StoreError
+from payeewatch.pipeline.home.files import is_running, replace_whole, write_json
+from payeewatch.pipeline.tables import DERIVED_TABLES, DROP_TABLES, PEOPLE, REFERENCE_TABLES
+
+WORK = ".work"
+"""Below the lake: where connections spill."""
+PURGE = "purge"
+"""The kind of load that takes a list away: unlike others, it rewrites files under their names."""
+VERSION_STEP = 2**32
+"""`version` of a lake row = load sequence * VERSION_STEP + position in the load."""
+PARQUET = "(FORMAT parquet, COMPRESSION lz4, PARQUET_VERSION V2)"
+"""Half again the size of zstd, and read in half the time: a night reads every claim and payment."""
+
+
+def _schemas() -> dict[str, dict[str, str]]:
+    schemas = {name: table.lake_columns for name, table in DROP_TABLES.items()}
+    schemas |= {f"reference_{name}": table.lake_columns for name, table in REFERENCE_TABLES.items()}
+    schemas |= {name: columns for name, (_, columns) in DERIVED_TABLES.items()}
+    schemas["people"] = {"breach_id": "VARCHAR"} | PEOPLE.lake_columns
+    return schemas
+
+
+SCHEMAS = _schemas()
+"""Lake table -> column -> SQL type."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """One commit. `kind` is drop, verdicts, list, reference, link, derive, purge (of a list) or erasure (of a person);
+    `day` the drop's or the list's.
+
+    `known_on` is the night from which its rows count when that is not their own business: a late or changed drop
+    is loaded as known on `known_on`, never in a night already published.
+    """
+
+    sequence: int
+    kind: str
+    day: date
+    known_on: date
+    source: str  # the drop's folder name, the list's breach_id, ...
+    fingerprint: str
+    mode: str = ""  # of a drop: first, next, late or changed; of verdicts: reviewed
+    files: dict[str, list[str]] = field(default_factory=dict)  # table -> paths below the lake
+    removed: list[str] = field(default_factory=list)  # paths of earlier loads that this one takes away
+    facts: dict[str, Any] = field(default_factory=dict)  # counts and euros, for runs/<night>.json
+
+
+@dataclass(frozen=True)
+class Lake:
+    """The folder, and what is committed in it."""
+
+    root: Path
+    _read: dict[str, Load] = field(default_factory=dict, init=False, repr=False, compare=False)  # never rewritten
+
+    def loads(self) -> list[Load]:
+        """Every commit, oldest first. Each is read once: a range of nights asks many times."""
+        names = self._records()
+        for name in names:
+            if name not in self._read:
+                self._read[name] = _load_of(self.root / "loads" / name)
+        return [self._read[name] for name in names]
+
+    def forget_read(self) -> None:
+        """Read the commits anew: an erasure rewrites what they quote."""
+        self._read.clear()
+
+    def next_sequence(self) -> int:
+        names = self._records()
+        return int(Path(names[-1]).stem) + 1 if names else 1
+
+    def _records(self) -> list[str]:
+        folder = self.root / "loads"
+        if not folder.is_dir():
+            return []
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if entry.name.endswith(".json"))
+
+    def write(self, con: duckdb.DuckDBPyConnection, query: str, table: str, day: date, sequence: int) -> str:
+        """Write a query's rows as one Parquet file of `table`, columns as SCHEMAS has them. Returns its path."""
+        columns = ", ".join(f'CAST("{name}" AS {kind}) AS "{name}"' for name, kind in SCHEMAS[table].items())
+        relative = f"{table}/drop={day}/{sequence:08d}.parquet"
+        replace_whole(
+            self.root / relative,
+            lambda temporary: con.execute(f"COPY (SELECT {columns} FROM ({query})) TO {_quoted(temporary)} {PARQUET}"),
+        )
+        return relative
+
+    def commit(self, load: Load) -> None:
+        """Make a load count, in one step; then drop the files it takes away."""
+        write_json(self.root / "loads" / f"{load.sequence:08d}.json", dataclasses.asdict(load))
+        for path in load.removed:
+            (self.root / path).unlink(missing_ok=True)
+
+    def forget(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        table: str,
+        goes: str,
+        *,
+        really: bool,
+        changes: str = "false",
+        to: str = "*",
+    ) -> int:
+        """Take rows out of a table's files, in every version, and put others as `to` in their place.
+
+        `goes` and `changes` are SQL conditions, `to` a column list. Each file is replaced whole, under its name, so the
+        commits stand as they are; doing it again finishes what was cut short. Returns how many rows go or change; with
+        `really` false nothing is written.
+        """
+        files = self.files(table)
+        if not files:
+            return 0
+        listed = ", ".join(map(_quoted, files))
+        found = con.execute(
+            f"SELECT filename, count(*) FROM read_parquet([{listed}], hive_partitioning = false, filename = true)"
+            f" WHERE coalesce({goes}, false) OR coalesce({changes}, false) GROUP BY filename ORDER BY filename"
+        ).fetchall()
+        columns = ", ".join(f'CAST("{name}" AS {kind}) AS "{name}"' for name, kind in SCHEMAS[table].items())
+
+        def keep(path: Path) -> None:
+            given = f"read_parquet({_quoted(path)}, hive_partitioning = false)"
+            rows = f"SELECT {columns} FROM (SELECT {to} FROM {given} WHERE NOT coalesce({goes}, false))"
+            replace_whole(
+                path,
+                lambda temporary: con.execute(f"COPY ({rows}) TO {_quoted(temporary)} {PARQUET}"),
+            )
+
+        for path, _ in found if really else ():
+            keep(Path(path))
+        return sum(many for _, many in found)
+
+    def strays(self) -> list[Path]:
+        """Files of tables that no commit names, or that one took away: what killed commands left."""
+        kept = {Path(path) for table in SCHEMAS for path in self.files(table)}
+        return [path for path in sorted(self.root.glob("*/drop=*/*")) if path not in kept]
+
+    def files(self, table: str, loads: Sequence[Load] | None = None) -> list[str]:
+        """Absolute paths of a table's committed files, oldest load first."""
+        loads = self.loads() if loads is None else loads
+        removed = {path for load in loads for path in load.removed}
+        return [f"{self.root}/{p}" for load in loads for p in load.files.get(table, ()) if p not in removed]
+
+    def check(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Compare the columns of each table's oldest file with those that this version writes.
+
+        Raises:
+            StoreError: another version wrote this lake.
+        """
+        oldest = {table: files[0] for table in SCHEMAS if (files := self.files(table))}
+        if not oldest:
+            return
+        listed = ", ".join(map(_quoted, oldest.values()))
+        written: dict[str, set[str]] = {}
+        for path, name in con.execute(f"SELECT file_name, name FROM parquet_schema([{listed}])").fetchall():
+            written.setdefault(path, set()).add(name)
+        lacking = {table: sorted(SCHEMAS[table].keys() - written[path]) for table, path in oldest.items()}
+        named = [f"{table} lacks {', '.join(columns)}" for table, columns in lacking.items() if columns]
+        if named:
+            raise StoreError(
+                f"{self.root}: written by another version of PayeeWatch ({'; '.join(named)}); "
+                "load the history anew, into an empty home"
+            )
+
+    def register(self, con: duckdb.DuckDBPyConnection, *tables: str, loads: Sequence[Load] | None = None) -> None:
+        """Make a view of each table (all of them if none is named): every version of every row.
+
+        A view is named as its table. With `loads`, only what those loads committed.
+        """
+        loads = self.loads() if loads is None else loads
+        for table in tables or SCHEMAS:
+            con.execute(f'CREATE OR REPLACE VIEW "{table}" AS {self.scan(table, loads)}')
+
+    def scan(self, table: str, loads: Sequence[Load] | None = None) -> str:
+        """The SQL that reads a table's committed rows."""
+        paths = self.files(table, loads)
+        if paths:
+            listed = ", ".join(map(_quoted, paths))
+            return f"SELECT * FROM read_parquet([{listed}], hive_partitioning = false)"
+        nulls = ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind in SCHEMAS[table].items())
+        return f"SELECT {nulls} WHERE false"
+
+    @contextmanager
+    def connect(
+        self, memory: str = "3GB", threads: int | None = None, spill: Path | None = None
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A private DuckDB connection, spilling below the lake (or elsewhere) and leaving nothing behind.
+
+        Raises:
+            StoreError: there is nowhere to spill to.
+        """
+        work = (spill or self.root / WORK) / str(os.getpid())
+        try:
+            if spill is None:
+                _sweep(work.parent)
+            work.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{work}: cannot be made ({error.strerror}); mend the permissions") from error
+        con = duckdb.connect(":memory:")
+        try:
+            con.execute(f"SET temp_directory = {_quoted(work)}")
+            # staged rows are in clear and may spill; the key lives and dies with the connection, so the module that
+            # DuckDB ships, not certified for files that last, is enough
+            con.execute("SET force_mbedtls_unsafe = 'true'")
+            con.execute("SET temp_file_encryption = true")
+            con.execute(f"SET memory_limit = '{memory}'")
+            con.execute("SET checkpoint_threshold = '1TB'")  # tables in memory: there is nothing to check-point
+            con.execute("SET TimeZone = 'UTC'")
+            with suppress(duckdb.InvalidInputException):  # a notebook without ipywidgets has no bar to switch off
+                con.execute("SET enable_progress_bar = false")
+            if threads:
+                con.execute(f"SET threads = {threads}")
+            yield con
+        finally:
+            con.close()
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def visible(con: duckdb.DuckDBPyConnection, table: str, key: str, nights: str = "") -> str:
+    """SQL of the last version of each row that is known at `$cutoff`.
+
+    With `nights`, a table with the column `cutoff`: at each of its cut-offs, which stands beside the row.
+    A table held in memory tells when each version ended; of any other the versions are compared.
+    """
+    from payeewatch.features.versions import ENDS
+
+    of, cutoff = (f" JOIN {nights} ON known_at <= cutoff", "cutoff") if nights else ("", "$cutoff")
+    known = f'SELECT * FROM "{table}"{of} WHERE known_at <= {cutoff}'
+    if ENDS in con.table(table).columns:
+        return f"{known} AND ({ENDS} IS NULL OR {ENDS} > {cutoff})"
+    each = f"cutoff, {key}" if nights else key
+    return f"{known} QUALIFY row_number() OVER (PARTITION BY {each} ORDER BY known_at DESC, version DESC) = 1"
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed commands spilled."""
+    for left in folder.iterdir() if folder.is_dir() else ():
+        if left.name.isdigit() and not is_running(int(left.name)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _quoted(path: Path | str) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+def _load_of(path: Path) -> Load:
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    raw["day"], raw["known_on"] = date.fromisoformat(raw["day"]), date.fromisoformat(raw["known_on"])
+    return Load(**raw)

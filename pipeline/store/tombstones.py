@@ -1,0 +1,79 @@
+"""What stays of a person who was erased: keyed hashes of their ids, so that sending them again changes nothing.
+
+They stand in the commit records of erasures and are made with the audit key: neither the lake nor the token key tells
+whose they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from payeewatch.pipeline.home.keys import Keys, tombstone_of
+from payeewatch.pipeline.ingest.casts import name, text
+from payeewatch.pipeline.privacy.data_subject import Person
+from payeewatch.pipeline.store.lake import Load
+
+ERASURE = "erasure"
+"""The kind of load that records one."""
+COLUMNS = {"member_id": "member", "payee_id": "payee", "change_id": "change"}
+"""Columns of drops whose value makes a row an erased person's, and the kind of id they hold."""
+NUMBERS = ("person_key", "id_key", "holder_key")
+NAMES = ("name_key", "first_name_key")
+"""Columns of a breach list's people that are somebody's number."""
+
+
+@dataclass(frozen=True)
+class Tombstones:
+    """Every tombstone of the lake."""
+
+    tokens: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, loads: Iterable[Load]) -> Tombstones:
+        return cls(frozenset(t for load in loads if load.kind == ERASURE for t in load.facts["tombstones"]))
+
+    def leave_out(self, con: duckdb.DuckDBPyConnection, rows: str, columns: Sequence[str]) -> int:
+        """Delete erased people's rows from a staged table, and their claims from others' payments; counts the rows."""
+        if not self.tokens:
+            return 0
+        many = 0
+        for column in [column for column in COLUMNS if column in columns]:
+            ids = f"SELECT DISTINCT {name(column)} AS id FROM {rows} WHERE {name(column)} IS NOT NULL"
+            erased = f"SELECT id FROM ({ids}) WHERE {self._has(text(COLUMNS[column]), 'id')}"
+            found = con.execute(f"DELETE FROM {rows} WHERE {name(column)} IN ({erased})").fetchall()
+            many += int(found[0][0])
+        if "claim_ids" in columns:
+            is_erased = self._has("'claim'", "c")
+            con.execute(
+                f"UPDATE {rows} SET claim_ids = nullif(array_to_string(list_filter(string_split(claim_ids, '|'),"
+                f" LAMBDA c: NOT {is_erased}), '|'), '') WHERE claim_ids IS NOT NULL"
+                f" AND len(list_filter(string_split(claim_ids, '|'), LAMBDA c: {is_erased})) > 0"
+            )
+        return many
+
+    def people(self, rows: str) -> str:
+        """SQL of a breach list's people without those who were erased."""
+        if not self.tokens:
+            return rows
+        by_number = " OR ".join(self._has(text(key), f"CAST({key} AS VARCHAR)") for key in NUMBERS)
+        nameless = " AND ".join(f"{key} IS NULL" for key in NUMBERS)
+        by_name = " OR ".join(self._has(text("name_key"), f"CAST({key} AS VARCHAR)") for key in NAMES)
+        return f"SELECT * FROM ({rows}) WHERE NOT coalesce({by_number} OR ({nameless} AND ({by_name})), false)"
+
+    def _has(self, kind: str, value: str) -> str:
+        tokens = ", ".join(text(token) for token in sorted(self.tokens))
+        return f"coalesce(tombstone({kind}, {value}) IN ({tokens}), false)"
+
+
+NOBODY = Tombstones()
+
+
+def tombstones_of(person: Person, keys: Keys) -> list[str]:
+    """The tombstones of one person: of their ids but for accounts, and of the keys by which lists would find them."""
+    ids = {kind: values for kind, values in person.ids.items() if kind in {*COLUMNS.values(), "claim"}}
+    named = [(kind, value) for kind, values in ids.items() for value in values]
+    named += [(kind, str(value)) for kind, values in person.keys.items() for value in values]
+    return sorted(tombstone_of(keys, kind, value) for kind, value in named)

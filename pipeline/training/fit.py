@@ -1,0 +1,393 @@
+"""Train: from measured changes of the past to a model. docs/model.md explains every step."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from payeewatch.pipeline.detector.calibration import (
+    Ages,
+    Cell,
+    References,
+    TailMap,
+    cell_name,
+    cells,
+    change_keys,
+    excess,
+)
+from payeewatch.pipeline.detector.forest import Forest
+from payeewatch.pipeline.detector.lens import LENSES, PARTIES, Group, Lens, Place, gravity, total
+from payeewatch.pipeline.detector.model import NEEDED, Model, record_of
+from payeewatch.pipeline.detector.surprise import (
+    Column,
+    Floats,
+    Ints,
+    Measured,
+    Tails,
+    badness,
+    columns_of,
+    safe_columns_of,
+)
+from payeewatch.pipeline.home.errors import ModelError
+from payeewatch.pipeline.home.settings import Params
+
+NOT_HONEST = frozenset({"confirmed_fraud", "attempt_stopped"})
+"""Verdicts whose changes are neither learned from nor compared with."""
+
+FOLDS = 5
+"""A book too small to hold changes back is scored in this many parts, each by a model that never saw it."""
+FEWEST_IN_BAND = 50
+"""An age with fewer changes takes its tails and maps from all ages."""
+MOST_FITTED = 20_000
+"""Changes a forest and its maps are fitted on; more make them slower, not better."""
+MOST_REFERENCES = 20_000
+LEAST_SCALE_SHARE = 0.1
+"""Of the spread of a lens's scores over all ages: the least that a power of ten may be at one age."""
+NO_SPREAD = 1e-9
+LATEST_SHARE = 0.2
+"""Of the references, tested against the others: how well p-values hold on changes later than those compared with."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Measured rows as arrays: one row a (change, age band), in the order of the changes' keys.
+
+    All samples share one frame: a million members' changes measured at every age are a gigabyte.
+    """
+
+    frame: pd.DataFrame
+    at: Ints  # where in the frame the rows are
+    values: Floats  # badness of the model's columns
+    party: NDArray[np.object_]
+    place: Place
+    band: Ints  # the nearest one
+    change: Ints  # its key, drawn by hash
+    payee_draw: Floats  # 0-1, drawn by hash: which payees are held back
+
+    def rows(self, chosen: NDArray[np.bool_]) -> Sample:
+        return Sample(
+            self.frame,
+            self.at[chosen],
+            self.values[chosen],
+            self.party[chosen],
+            self.place.rows(chosen),
+            self.band[chosen],
+            self.change[chosen],
+            self.payee_draw[chosen],
+        )
+
+    def column(self, name: str) -> pd.Series:
+        return self.frame[name].iloc[self.at]
+
+    @property
+    def n_changes(self) -> int:
+        return len(np.unique(self.change))
+
+
+def train(
+    frame: pd.DataFrame,
+    params: Params,
+    labels: Mapping[str, str] | None = None,
+    *,
+    as_of: date | None = None,
+    features: Sequence[Measured] | None = None,
+) -> Model:
+    """Fit the detector on a measured frame of past changes at several ages.
+
+    Args:
+        labels: change_id -> verdict. A change without one is unlabelled, not clean.
+        as_of: the day whose knowledge the frame holds; by default its last as_of.
+        features: by default every registered feature.
+
+    Raises:
+        ModelError: fewer than `train.min_changes` changes, or no feature tells them apart.
+    """
+    if features is None:
+        from payeewatch.features import FEATURES
+
+        features = tuple(FEATURES.values())
+    missing = [name for name in (*NEEDED, "payee_id", *(feature.name for feature in features)) if name not in frame]
+    if missing:
+        raise ModelError(f"training needs columns that were not measured: {', '.join(missing)}")
+    as_of = as_of or (frame["as_of"].max().date() if len(frame) else None)
+    dishonest = {change for change, verdict in (labels or {}).items() if verdict in NOT_HONEST}
+    usable = np.flatnonzero(~frame["change_id"].isin(dishonest))
+    n_changes = frame["change_id"].iloc[usable].nunique()
+    if n_changes < params.train.min_changes or as_of is None:
+        raise ModelError(
+            f"{n_changes} changes to learn from; training needs {params.train.min_changes}: "
+            "load more history, or train as of a later day"
+        )
+    ages = Ages.of(params.train.ages_days, params.observe.window_days, params.train.past_window_days)
+    columns, safe_columns = columns_of(features, frame.iloc[usable]), safe_columns_of(features)
+    sample = _sample(frame, usable, ages, columns, params.seed)
+    fitter = Fitter(columns, safe_columns, ages, features, params)
+    groups, references, warnings = _fitted_and_referred(sample, fitter, as_of)
+    learned_cells = cells(references, PARTIES, ages, params.train.reference_min, MOST_REFERENCES)
+    warnings += _short(learned_cells, ages, params.train.reference_min)
+    return Model(
+        features=tuple(record_of(feature) for feature in features),
+        columns=columns,
+        safe_columns=safe_columns,
+        ages=ages,
+        groups=groups,
+        cells=learned_cells,
+        facts={
+            "trained_as_of": as_of.isoformat(),
+            "known_until": as_of.isoformat(),
+            "seed": params.seed,
+            "changes": n_changes,
+            "set_aside": len(dishonest & set(frame["change_id"])),
+        },
+        metrics=_metrics(sample, groups, learned_cells, references, ages, params),
+        warnings=tuple(warnings),
+    )
+
+
+@dataclass(frozen=True)
+class Fitter:
+    """Fits groups on samples."""
+
+    columns: tuple[Column, ...]
+    safe_columns: tuple[Column, ...]
+    ages: Ages
+    features: Sequence[Measured]
+    params: Params
+
+    def fit(self, sample: Sample) -> tuple[dict[str, Group], list[str]]:
+        """A group for each party; one with too few changes, or no lens, takes that of all."""
+        groups: dict[str, Group] = {}
+        warnings: list[str] = []
+        everyone: Group | None = None
+        for party in PARTIES:
+            own = sample.rows(sample.party == party)
+            if own.n_changes >= self.params.train.min_changes:
+                group = self._group(own, party)
+                if group.lenses:
+                    groups[party] = group
+                    warnings += [f"{party} changes: lens {name} is absent: {why}" for name, why in group.absent.items()]
+                    continue
+            everyone = everyone or self._group(sample, "all")
+            groups[party] = everyone
+            warnings.append(f"{own.n_changes} {party} changes to learn from: they are compared with all changes")
+        if not all(group.lenses for group in groups.values()):
+            raise ModelError("no feature tells the changes apart; nothing can be learned from them")
+        return groups, warnings
+
+    def _group(self, sample: Sample, party: str) -> Group:
+        alike = self._alike(sample.band)
+        tails = Tails.learn(sample.values, sample.change, alike, self.columns)
+        safe = Tails.learn(badness(sample.frame, self.safe_columns, sample.at), sample.change, alike)
+        usual = _medians(sample.frame, [sample.at[rows] for rows in alike], self.features)
+        fitted = sample.rows(sample.change <= np.unique(sample.change)[:MOST_FITTED][-1])
+        surprises = tails.surprise(fitted.values, fitted.band)
+        # a forest would learn anew how rare a list or a bank is, from a past that did not know it
+        is_learned = np.array([not column.is_stated for column in self.columns], dtype=bool)
+        lenses: dict[str, Lens] = {}
+        absent: dict[str, str] = {}
+        for name in LENSES:
+            of_lens = np.array([at for at, column in enumerate(self.columns) if column.lens == name], dtype=np.int64)
+            varying = of_lens[(np.ptp(surprises, axis=0) > 0)[of_lens] & is_learned[of_lens]]
+            if len(varying):
+                lenses[name] = self._lens(surprises, fitted.band, of_lens, varying, f"{party}/{name}")
+            else:
+                absent[name] = "none of its features differs between changes" if len(of_lens) else "it has no features"
+        return Group(tails, safe, usual, lenses, absent)
+
+    def _alike(self, bands: Ints) -> list[NDArray[np.bool_]]:
+        return [self.ages.alike(bands, band, FEWEST_IN_BAND) for band in range(len(self.ages.days))]
+
+    def _lens(self, surprises: Floats, bands: Ints, columns: Ints, varying: Ints, name: str) -> Lens:
+        train = self.params.train
+        seed = (self.params.seed + zlib.crc32(name.encode())) % 2**31
+        forest = Forest.grow(surprises[:MOST_FITTED, varying], train.trees, train.samples_per_tree, seed)
+        paths = forest.path_lengths(surprises[:, varying])
+        # neither the forest nor the total drowns the other
+        pull = total(gravity(surprises), columns)
+        spread = float(pull.std())
+        weight = float(paths.std()) / spread if spread > NO_SPREAD else 1.0
+        raw = weight * pull - paths  # as Lens.raw has it
+        least_scale = LEAST_SCALE_SHARE * max(float(raw.std()), NO_SPREAD)
+        maps = tuple(TailMap.learn(raw[rows], least_scale) for rows in self._alike(bands))
+        return Lens(columns, varying, forest, weight, maps)
+
+
+def _fitted_and_referred(sample: Sample, fitter: Fitter, as_of: date) -> tuple[dict[str, Group], References, list[str]]:
+    """The groups, and references that they never saw."""
+    train = fitter.params.train
+    held_back = sample.payee_draw < train.holdout_share
+    n_held = sample.rows(held_back).n_changes
+    if n_held >= 2 * train.reference_min:
+        groups, warnings = fitter.fit(sample.rows(~held_back))
+        scored = [_references(sample.rows(held_back), groups)]
+    else:
+        groups, warnings = fitter.fit(sample)
+        warnings.append(
+            f"{sample.n_changes} changes are too few to hold some back: each is compared with all others, "
+            f"scored in {FOLDS} parts by models that did not see it"
+        )
+        folds = np.minimum((sample.payee_draw * FOLDS).astype(np.int64), FOLDS - 1)
+        scored = [
+            _references(sample.rows(folds == fold), fitter.fit(sample.rows(folds != fold))[0])
+            for fold in np.unique(folds)
+            if (folds != fold).any()
+        ]
+    references, seen = _joined(scored)
+    since = np.datetime64(as_of - timedelta(days=train.recent_days))
+    recent = references.rows(seen >= since)
+    if recent.n_changes < min(train.reference_min, references.n_changes):
+        warnings.append(
+            f"{recent.n_changes} changes of the last {train.recent_days} days to compare with: older ones are used too"
+        )
+        recent = references
+    return groups, recent, warnings
+
+
+def _references(sample: Sample, groups: dict[str, Group]) -> tuple[References, NDArray[Any]]:
+    score = np.zeros(len(sample.band))
+    for party, group in groups.items():
+        rows = np.flatnonzero(sample.party == party)
+        place = sample.place.rows(rows)
+        surprises = group.tails.between(sample.values[rows], place.below, place.above, place.way)
+        score[rows] = total(group.lens_tails(surprises, place), range(len(LENSES)))
+    derived = sample.column("derived").to_numpy(dtype=bool)
+    references = References(sample.change, sample.party, derived, sample.band, score)
+    return references, sample.column("as_of").to_numpy(dtype="datetime64[us]")
+
+
+def _joined(scored: Sequence[tuple[References, NDArray[Any]]]) -> tuple[References, NDArray[Any]]:
+    parts = [references for references, _ in scored]
+    return (
+        References(
+            np.concatenate([part.change for part in parts]),
+            np.concatenate([part.party for part in parts]),
+            np.concatenate([part.derived for part in parts]),
+            np.concatenate([part.band for part in parts]),
+            np.concatenate([part.score for part in parts]),
+        ),
+        np.concatenate([seen for _, seen in scored]),
+    )
+
+
+def _sample(frame: pd.DataFrame, usable: Ints, ages: Ages, columns: Sequence[Column], seed: int) -> Sample:
+    """The usable rows as arrays, one row a (change, band): the one measured nearest to the band's age."""
+    told = frame[["change_id", "payee_id", "age_days", "as_of"]].iloc[usable]
+    ids = told["change_id"].unique()
+    keys = dict(zip(ids, change_keys(ids, seed), strict=True))
+    age = told["age_days"].to_numpy(dtype=np.int64)
+    band = ages.nearest(age)
+    placed = pd.DataFrame(
+        {
+            "change": told["change_id"].map(keys).to_numpy(),
+            "band": band,
+            "off": np.abs(age - np.asarray(ages.days)[band]),
+            "as_of": told["as_of"].to_numpy(),
+        }
+    ).sort_values(["change", "band", "off", "as_of"], kind="stable")
+    chosen = placed[~placed.duplicated(["change", "band"])].index.to_numpy()
+    payees = told["payee_id"].iloc[chosen]
+    draws = {payee: _drawn(seed, payee) for payee in payees.unique()}
+    at = usable[chosen]
+    return Sample(
+        frame=frame,
+        at=at,
+        values=badness(frame, columns, at),
+        party=frame["party"].iloc[at].to_numpy(dtype=object),
+        place=Place(*ages.around(age[chosen])),
+        band=band[chosen],
+        change=placed["change"].loc[chosen].to_numpy(dtype=np.int64),
+        payee_draw=payees.map(draws).to_numpy(dtype=np.float64),
+    )
+
+
+def _drawn(seed: int, payee_id: str) -> float:
+    """A number from 0 to 1 drawn by hash: the same for the same payee, whatever else is in the frame."""
+    digest = hashlib.blake2b(f"{seed}:payee:{payee_id}".encode(), digest_size=6).digest()
+    return int.from_bytes(digest) / 2**48
+
+
+def _medians(frame: pd.DataFrame, rows: Sequence[Ints], features: Sequence[Measured]) -> Floats:
+    """Of each set of rows the median of each feature; null where it is never known."""
+    out = np.full((len(rows), len(features)), np.nan)
+    for at, feature in enumerate(features):
+        values = frame[feature.name].to_numpy(dtype=np.float64)
+        for number, of_rows in enumerate(rows):
+            known = values[of_rows]
+            known = known[~np.isnan(known)]
+            if len(known):
+                out[number, at] = np.median(known)
+    return out
+
+
+def _short(learned: Mapping[str, Cell], ages: Ages, fewest: int) -> list[str]:
+    """A warning where even pooling all changes, within or past the window, gives few references."""
+    warnings = []
+    for past, whose in ((False, ""), (True, f" past {ages.window_days} days with a payment pending")):
+        bands = np.flatnonzero(ages.is_past == past)
+        ends = tuple(f"/{band}" for band in bands)
+        n = min((len(cell.scores) for name, cell in learned.items() if name.endswith(ends)), default=fewest)
+        if n < fewest:
+            warnings.append(f"{n} references{whose}, {fewest} wanted: no p-value can be below {1 / (n + 1):.4f}")
+    return warnings
+
+
+def _metrics(
+    sample: Sample,
+    groups: Mapping[str, Group],
+    learned: Mapping[str, Cell],
+    references: References,
+    ages: Ages,
+    params: Params,
+) -> dict[str, float]:
+    metrics: dict[str, float] = {
+        "changes": sample.n_changes,
+        "payees": sample.column("payee_id").nunique(),
+        "references": references.n_changes,
+    }
+    for party, group in groups.items():
+        metrics[f"changes.{party}"] = sample.rows(sample.party == party).n_changes
+        metrics |= {f"lens.{party}.{name}": float(name in group.lenses) for name in LENSES}
+    metrics |= {f"references.{name.replace('/', '.')}": len(cell.scores) for name, cell in learned.items()}
+    return {name: float(value) for name, value in metrics.items()} | _calibration(sample, references, ages, params)
+
+
+def _calibration(sample: Sample, references: References, ages: Ages, params: Params) -> dict[str, float]:
+    """How p-values do on the latest references when compared with the earlier ones only. One row a change."""
+    frame = pd.DataFrame({"change": sample.change, "as_of": sample.column("as_of").to_numpy()})
+    first_seen = frame.groupby("change")["as_of"].min()
+    known = first_seen[np.unique(references.change)].sort_values(kind="stable")
+    latest = known.index[math.ceil(len(known) * (1 - LATEST_SHARE)) :].to_numpy()
+    is_latest = np.isin(references.change, latest)
+    if is_latest.all() or not is_latest.any():
+        return {}
+    earlier = cells(references.rows(~is_latest), PARTIES, ages, params.train.reference_min, MOST_REFERENCES)
+    later = references.rows(is_latest)
+    one = later.rows(later.band == _drawn_bands(later))
+    p_values = np.array(
+        [
+            earlier[cell_name(party, bool(derived), int(band))].p_values(one.score[[at]], one.change[[at]])[0][0]
+            for at, (party, derived, band) in enumerate(zip(one.party, one.derived, one.band, strict=True))
+        ]
+    )
+    return {
+        "calibration.ks": excess(p_values),
+        "calibration.share_p05": float((p_values <= 0.05).mean()),
+        "calibration.checked": float(len(p_values)),
+    }
+
+
+def _drawn_bands(references: References) -> Ints:
+    """For each row, the one band its change is checked at: spread over those it has."""
+    frame = pd.DataFrame({"change": references.change, "band": references.band})
+    counts = frame.groupby("change")["band"].transform("size").to_numpy()
+    position = frame.groupby("change").cumcount().to_numpy()
+    return np.where(position == references.change % counts, references.band, -1)

@@ -1,0 +1,103 @@
+"""What `payeewatch train` does around `train`: what was known on a day, its verdicts, and the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+
+from payeewatch.pipeline.changes.measure import measure_past
+from payeewatch.pipeline.detector import registry
+from payeewatch.pipeline.detector.model import Model
+from payeewatch.pipeline.home.errors import InputMissing, InputRefused
+from payeewatch.pipeline.home.files import replace_whole, write_json
+from payeewatch.pipeline.loading import link_and_derive
+from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.training.fit import train
+
+MODEL_FILE, METRICS_FILE = "model.skops", "metrics.json"
+
+VERDICTS = """
+WITH known AS (
+    SELECT * FROM outcomes WHERE known_at <= $cutoff AND decided_at <= $cutoff
+    QUALIFY row_number() OVER (PARTITION BY outcome_id ORDER BY known_at DESC, version DESC) = 1
+)
+SELECT change_id, verdict FROM known
+QUALIFY row_number() OVER (PARTITION BY change_id ORDER BY decided_at DESC, known_at DESC, outcome_id DESC) = 1
+ORDER BY change_id
+"""
+
+
+def measured_past(session: Session, as_of: date) -> pd.DataFrame:
+    """Every past change at several ages, as known by a day. See `measure_past`.
+
+    Raises:
+        InputMissing: the lake is empty.
+    """
+    if not any(load.kind == "drop" for load in session.lake.loads()):
+        raise InputMissing(f"{session.lake.root}: the lake is empty; run payeewatch ingest --until {as_of} first")
+    link_and_derive(session)
+    session.held.register()
+    with session.stage("measure") as facts:
+        frame = measure_past(session.con, session.settings.params, as_of)
+        facts |= {"rows_out": len(frame), "changes": int(frame["change_id"].nunique())}
+    return frame
+
+
+def known_verdicts(session: Session, as_of: date) -> dict[str, str]:
+    """change_id -> the last verdict on it, as known by a day."""
+    session.held.register()
+    return dict(session.con.execute(VERDICTS, {"cutoff": session.settings.params.cutoff(as_of)}).fetchall())
+
+
+def fit(session: Session, as_of: date, frame: pd.DataFrame, verdicts: Mapping[str, str]) -> Model:
+    """Train on a measured frame and the verdicts known by a day. The lake is not asked.
+
+    Raises:
+        InputRefused: the frame knows more than the day did.
+        ModelError: too few changes to learn from.
+    """
+    if len(frame) and frame["as_of"].max() > pd.Timestamp(as_of):
+        raise InputRefused(f"the measured frame goes to {frame['as_of'].max():%Y-%m-%d}, after {as_of}; measure anew")
+    with session.stage("train") as facts:
+        model = train(frame, session.settings.params, verdicts, as_of=as_of)
+        facts |= {"changes": model.facts["changes"], "set_aside": model.facts["set_aside"]}
+    for warning in model.warnings:
+        session.warn(warning)
+    return model
+
+
+def register(session: Session, model: Model, *, promote: bool) -> Model:
+    """Log and register a model; the same model again keeps its version."""
+    last = session.lake.loads()[-1]
+    with session.stage("register") as facts:
+        data = {"lake_sequence": last.sequence, "lake_fingerprint": last.fingerprint}
+        registered = registry.register(session.settings, model, promote=promote, data=data)
+        facts |= {"version": registered.version, "promoted": promote}
+    return registered
+
+
+def save_frame(frame: pd.DataFrame, path: Path) -> None:
+    replace_whole(path, lambda temporary: frame.to_parquet(temporary, index=False))
+
+
+def read_frame(path: Path) -> pd.DataFrame:
+    """A frame that `payeewatch measure` wrote.
+
+    Raises:
+        InputMissing, InputRefused: there is none, or it cannot be read.
+    """
+    if not path.exists():
+        raise InputMissing(f"{path}: there is no measured frame; run payeewatch measure first")
+    try:
+        return pd.read_parquet(path)
+    except Exception as error:  # a damaged Parquet file fails in many ways
+        raise InputRefused(f"{path}: cannot be read as a measured frame ({type(error).__name__})") from error
+
+
+def save_model(model: Model, folder: Path) -> None:
+    """The model and its metrics as two files. The same model has the same fingerprint, if not the same bytes."""
+    model.save(folder / MODEL_FILE)
+    write_json(folder / METRICS_FILE, model.metrics | {"changes": model.facts["changes"]})

@@ -1,0 +1,241 @@
+"""A person, and a list, are gone from every file of the home, whatever happened to them before."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from payeewatch.commands.people import INPUT_STAYS
+from payeewatch.pipeline.home import files
+from payeewatch.pipeline.home import keys as tokens
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.privacy import data_subject, subject_access
+from payeewatch.pipeline.session import UNFINISHED, opened
+from tests.canaries import assert_absent, occurrences
+from tests.conftest import NIGHTS, Home, copy_of, make_home
+from tests.forgotten import MEMBER, REVIEW, SHOWN, VERIFY, rename, shell
+from tests.lake_rows import KEYS
+
+UNTIL = "2024-09-26"
+WORK = ("lake", "vault", "mlflow", "quarantine", "flags", "scores", "evidence", "runs", "reports", "holds", "releases",
+        "outcomes", "triage")  # fmt: skip
+"""All below the home but what is the insurer's own."""
+
+
+@pytest.fixture(autouse=True)
+def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The home's own database, also where the tests run on another."""
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+
+
+@pytest.fixture(scope="module")
+def reviewed_person(published: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """Nights over a home in which one flagged member has unmistakable numbers, worked on by a reviewer."""
+    flags = pq.read_table(published.path / "flags" / f"{NIGHTS[-1]}.parquet").to_pylist()
+    flagged = next(
+        flag["member_id"] for flag in flags if flag["member_id"] and flag["queue"] != "audit" and not flag["derived"]
+    )
+    home = make_home(tmp_path_factory.mktemp("forgotten"), plant=lambda folder: rename(folder, flagged))
+    home.done("night", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[-1]))
+    shell(home, code=REVIEW)
+    return home
+
+
+def numbers(home: Home) -> list[str]:
+    """Everything that names the person: numbers of the feed, account tokens that are theirs alone, keys."""
+    with opened(settings_of(home), writing=False) as session:
+        from payeewatch.pipeline.privacy.erase import _own_accounts
+
+        found = data_subject.find(session, MEMBER)
+        accounts = _own_accounts(session, found)
+    keys = [str(key) for name in ("person_key", "id_key", "name_key") for key in found.keys[name]]
+    return [*found.names - set(found.ids["flag"]), *accounts, *keys]
+
+
+def settings_of(home: Home) -> Settings:
+    return Settings.load(home.path, {"PAYEEWATCH_KEY_FILE": str(home.key_file)})
+
+
+def places(home: Home, values: list[str]) -> set[str]:
+    return {where.split("/")[0] for where, _ in occurrences(home.path, values) if where.split("/")[0] in WORK}
+
+
+def test_a_person_is_erased_from_every_file(reviewed_person: Home, tmp_path: Path) -> None:
+    home = copy_of(reviewed_person, tmp_path)
+    names = numbers(home)
+    assert places(home, names) >= {"lake", "flags", "scores", "evidence", "reports", "vault", "triage"}
+
+    dry = json.loads(shell(home, "purge", "--until", UNTIL, "--member", MEMBER, "--dry-run", "--json").stdout)
+    done = json.loads(shell(home, "purge", "--until", UNTIL, "--member", MEMBER, "--json").stdout)
+
+    assert dry["purged"] == done["purged"]
+    assert done["purged"]["person"]["triage/flags"] == 1
+    for folder in WORK:
+        assert_absent(home.path / folder, names)
+    assert INPUT_STAYS in done["notes"]
+    told = shell(home, code=VERIFY).stdout
+    assert told.startswith("[[], []] ['change', 'flag', 'member', 'payee']")
+    assert "Called [erased] about [erased]." in told
+    assert not (home.path / "lake" / UNFINISHED).exists()
+    assert json.loads(shell(home, "purge", "--until", UNTIL, "--member", MEMBER, "--json").stdout)["purged"] == {
+        "person": {}
+    }
+
+
+def test_nights_go_on_without_the_person_whatever_is_sent_again(reviewed_person: Home, tmp_path: Path) -> None:
+    home = copy_of(reviewed_person, tmp_path, without=["triage"])
+    names = numbers(home)
+    flags = pq.read_table(home.path / "flags" / f"{NIGHTS[-1]}.parquet")
+    shell(home, "purge", "--until", UNTIL, "--member", MEMBER)
+    shutil.copytree(home.path / "inbox" / "2024-09-21", home.path / "inbox" / "again")
+    shutil.rmtree(home.path / "inbox" / "2024-09-26")
+    (home.path / "inbox" / "again").rename(home.path / "inbox" / "2024-09-26")  # the whole history comes again
+    people = next(home.path.glob("breaches/*/people.csv"))
+    people.write_text(people.read_text() + "\n")  # and a list, as a new version
+    shell(home, "night", "2024-09-26")
+    for folder in ("lake", "flags", "scores", "evidence", "reports", "vault", "runs", "holds", "quarantine"):
+        assert_absent(home.path / folder, names)
+    assert pq.read_table(home.path / "flags" / "2024-09-26.parquet").num_rows > flags.num_rows / 2
+    shell(home, "night", str(NIGHTS[-1]))
+    assert_absent(home.path / "flags", names)
+    assert json.loads((home.path / "runs" / f"{NIGHTS[-1]}.json").read_text())["purges"]
+
+
+@pytest.mark.parametrize("writes", [1, 3, 9, 20])
+def test_an_erasure_cut_short_anywhere_is_finished_by_the_next_command(
+    reviewed_person: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    home = copy_of(reviewed_person, tmp_path, without=["inbox", "mlflow", "triage"])
+    names = numbers(home)
+    left = [writes]
+
+    def killed(folder: Path) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise SystemExit(137)
+
+    monkeypatch.setattr(files, "_sync_folder", killed)
+    assert home.run("purge", "--until", UNTIL, "--member", MEMBER).exit_code == 137
+    monkeypatch.undo()
+    assert (home.path / "lake" / UNFINISHED).exists()
+    home.done("link")  # any command that writes takes it up
+    home.done("purge", "--until", UNTIL)
+    for folder in ("lake", "flags", "scores", "evidence", "reports", "vault", "runs", "holds"):
+        assert_absent(home.path / folder, names)
+
+
+def test_a_purged_list_is_gone_but_for_its_name(reviewed_person: Home, tmp_path: Path) -> None:
+    home = copy_of(reviewed_person, tmp_path, without=["inbox"])
+    with opened(settings_of(home), writing=False) as session:
+        rows = session.con.execute(
+            f"SELECT breach_id, person_key FROM ({session.lake.scan('people')}) ANTI JOIN"
+            f" ({session.lake.scan('members')}) USING (person_key) WHERE person_key IS NOT NULL"
+        ).fetchall()
+        listed = session.con.execute(
+            f"SELECT breach_id, count(*) FROM ({session.lake.scan('exposures')}) GROUP BY 1 ORDER BY 2 DESC"
+        ).fetchall()
+    gone = listed[0][0]
+    keys = [str(key) for breach_id, key in rows if breach_id == gone][:50]
+    others = {str(key) for breach_id, key in rows if breach_id != gone}
+    keys = [key for key in keys if key not in others]
+    shutil.rmtree(home.path / "breaches" / gone)
+
+    told = json.loads(shell(home, "purge", "--until", UNTIL, "--json").stdout)
+
+    assert told["purged"]["lists"].keys() >= {"lake/people files", "lake/exposures", "flags", "scores", "evidence"}
+    assert told["purged"]["lists"]["triage/evidence"]
+    assert keys
+    assert_absent(home.path / "lake", keys)
+    for folder in ("flags", "scores", "evidence"):
+        assert_absent(home.path / folder, [gone])
+    assert gone not in shell(home, code=SHOWN).stdout
+    with opened(settings_of(home), writing=False) as session:
+        assert session.con.execute(
+            f"SELECT count(*) FROM ({session.lake.scan('exposures')}) WHERE breach_id = '{gone}'"
+        ).fetchall() == [(0,)]
+    again = json.loads(shell(home, "purge", "--until", UNTIL, "--json").stdout)
+    assert again["purged"] == {}
+
+
+def test_an_access_export_tells_everything_and_leaves_a_record(reviewed_person: Home, tmp_path: Path) -> None:
+    home = copy_of(reviewed_person, tmp_path, without=["inbox", "mlflow"])
+    out = tmp_path / "export"
+    told = json.loads(
+        shell(home, "person", MEMBER, "--right", "access", "--out", str(out), "--with-originals", "--json").stdout
+    )
+    export = json.loads((out / "access.json").read_text(encoding="utf-8"))
+    titles = {section["title"]: section["rows"] for section in export["sections"]}
+    assert titles.keys() >= {"Membership", "Claims", "Breach lists", "Flags of each night", "Decisions", "Who looked"}
+    assert all(section["kept"] for section in export["sections"])
+    assert len(titles["Membership"]) == told["sections"]["Membership"] >= 1
+    assert titles["Who looked"][0]["Role"] == "reviewer"
+    assert any("family_name" in row["Original"] for row in titles["Originals"])
+    assert "reviewer" not in json.dumps([row.get("By") for row in titles["Decisions"]]).replace("Reviewer", "")
+    page = (out / "access.html").read_text(encoding="utf-8")
+    assert MEMBER in page
+    assert "<script" not in page
+    assert (out / "access.json").stat().st_mode & 0o077 == 0
+    code = "from payeewatch.pipeline.home.settings import Settings\n"
+    code += "from payeewatch.commands.review import start\nstart(Settings.load())\n"
+    code += "from payeewatch.triage.models import AuditRecord\nlast = AuditRecord.objects.order_by('-number').first()\n"
+    code += "print(last.action, last.details)"
+    audited = shell(home, code=code).stdout
+    assert audited.startswith("right_of_access")
+    assert "'with_originals': True" in audited
+    assert MEMBER not in audited
+
+
+def test_an_export_is_written_in_french_for_who_asked(reviewed_person: Home, tmp_path: Path) -> None:
+    home = copy_of(reviewed_person, tmp_path, without=["inbox", "mlflow"])
+    words = ("person", MEMBER, "--right", "access", "--language")
+    for language in ("en", "fr"):
+        shell(home, *words, language, "--out", str(tmp_path / language))
+    told = {one: json.loads((tmp_path / one / "access.json").read_text(encoding="utf-8")) for one in ("en", "fr")}
+    english, french = (told[one]["sections"] for one in ("en", "fr"))
+    assert [len(section["rows"]) for section in english][:9] == [len(section["rows"]) for section in french][:9]
+    left = {
+        text
+        for one, other in zip(english, french, strict=True)
+        for name in ("title", "what", "source", "kept")
+        for text in (one[name],)
+        if text == other[name]
+    } | {
+        name
+        for one, other in zip(english, french, strict=True)
+        for name in set().union(*(row.keys() for row in one["rows"]))
+        & set().union(*(row.keys() for row in other["rows"]))
+    }
+    assert left <= {"Notes", "Note", "Source", "Verdict"}
+    page = (tmp_path / "fr" / "access.html").read_text(encoding="utf-8")
+    assert '<html lang="fr">' in page
+    assert "n’est conservé" in page or "Conservation" in page
+
+
+def test_an_objection_puts_open_flags_before_a_senior(reviewed_person: Home, tmp_path: Path) -> None:
+    home = copy_of(reviewed_person, tmp_path, without=["inbox", "mlflow"])
+    told = json.loads(
+        shell(home, "person", MEMBER, "--right", "objection", "--out", str(tmp_path / "out"), "--json").stdout
+    )
+    assert told["escalated"] == 1
+    export = json.loads((tmp_path / "out" / "objection.json").read_text(encoding="utf-8"))
+    assert export["what_it_means"] == subject_access.MEANS[subject_access.Right.OBJECTION]
+    assert "Originals" not in {section["title"] for section in export["sections"]}
+
+
+def test_an_export_inside_the_home_and_an_unknown_member_are_refused(published: Home, tmp_path: Path) -> None:
+    home = copy_of(published, tmp_path, without=["inbox", "mlflow"])
+    inside = home.run("person", "00000001", "--right", "access", "--out", str(home.path / "reports" / "x"))
+    assert inside.exit_code == 10
+    assert home.run("purge", "--until", UNTIL, "--member", "NOBODY").exit_code == 0
+
+
+def test_the_tombstone_in_sql_is_the_one_in_python(tmp_path: Path) -> None:
+    with duckdb.connect() as con:
+        tokens.register(con, KEYS)
+        found = con.execute("SELECT tombstone('member', 'M1')").fetchall()[0][0]
+    assert found == tokens.tombstone_of(KEYS, "member", "M1")

@@ -1,0 +1,337 @@
+"""Breach lists in the lake: tokens only, versions, purges, and what is refused."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from payeewatch.pipeline.breaches.lists import check_lists, load_lists
+from payeewatch.pipeline.home import vault
+from payeewatch.pipeline.home.errors import InputMissing, InputRefused, StoreError
+from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.store.lake import Load
+from tests.breach_lists import COLUMNS, Person, as_csv, person, put_list
+from tests.canaries import assert_absent
+from tests.lake_rows import KEYS, evening, lake_session
+
+UNTIL = date(2024, 2, 2)
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    with lake_session(tmp_path) as opened:
+        yield opened
+
+
+def breaches(session: Session) -> Path:
+    return session.settings.folder("breaches")
+
+
+def load(session: Session, people: list[Person], form: str = "people.csv", **changed: object) -> list[Load]:
+    put_list(breaches(session), "TPO-1", people, form, **changed)
+    return load_lists(session, UNTIL)
+
+
+def ask(session: Session, query: str) -> list[tuple[Any, ...]]:
+    session.lake.register(session.con, "people", "lists")
+    return session.con.execute(query).fetchall()
+
+
+def keys(session: Session) -> list[tuple[Any, ...]]:
+    columns = "person_key, holder_key, id_key, name_key, first_name_key, birth_rank"
+    return ask(session, f"SELECT {columns} FROM people ORDER BY ALL")
+
+
+# Reading
+
+
+@pytest.mark.parametrize("form", ["people.csv", "people.csv.gz", "people.parquet", "people-0001.csv"])
+def test_every_form_gives_the_same_keys(session: Session, form: str) -> None:
+    load(session, [person(1), person(2, national_id=None)], form)
+    name = "name_key(full_name('ESSAIBON', 'ZOE'), '19850217')"
+    id13 = "canonical_national_id('" + person(1)["national_id"] + "')"
+    expected = session.con.execute(
+        f"SELECT person_key({id13}, '19850217'), person_key({id13}, '19850217'), id_key({id13}), {name}, NULL, 1"
+    ).fetchall()
+    assert expected[0] in keys(session)
+    assert len(keys(session)) == 2
+
+
+def test_a_list_split_over_files_is_one_list(session: Session) -> None:
+    folder = put_list(breaches(session), "TPO-1", [person(1)], "people-0001.csv")
+    (folder / "people-0002.csv").write_bytes(as_csv([person(2), person(3)]))
+    (made,) = load_lists(session, UNTIL)
+    assert made.facts["people"]["rows"] == 3
+
+
+def test_missing_columns_are_tolerated_while_one_identifies(session: Session) -> None:
+    folder = put_list(breaches(session), "TPO-1", [])
+    (folder / "people.csv").write_bytes(as_csv([person(1)], ("family_name", "given_names", "birth_date", "email")))
+    load_lists(session, UNTIL)
+    ((person_key, holder_key, id_key, name_key, first_name_key, rank),) = keys(session)
+    assert (person_key, holder_key, id_key, rank) == (None, None, None, None)
+    assert name_key is not None
+    assert first_name_key is None
+
+
+def test_columns_that_identify_nobody_are_refused(session: Session) -> None:
+    folder = put_list(breaches(session), "TPO-1", [])
+    (folder / "people.csv").write_bytes(as_csv([person(1)], ("given_names", "birth_date")))
+    with pytest.raises(InputRefused, match=r"TPO-1/people.csv: identifies nobody; it must have one of national_id"):
+        load_lists(session, UNTIL)
+
+
+def test_a_childs_row_has_the_holders_key_and_none_of_its_own(session: Session) -> None:
+    load(session, [person(1, national_id=None, birth_date="20150301")])
+    ((person_key, holder_key, id_key, name_key, _, _),) = keys(session)
+    assert person_key is None
+    assert id_key is None
+    assert holder_key is not None
+    assert name_key is not None
+
+
+def test_an_incomplete_birth_date_leaves_the_national_id_alone(session: Session) -> None:
+    load(session, [person(1, birth_date="19500000"), person(1, birth_date=None)])
+    for person_key, holder_key, id_key, *name_keys, _ in keys(session):
+        assert (person_key, holder_key, name_keys) == (None, None, [None, None])
+        assert id_key is not None
+
+
+def test_a_wrong_check_digit_nulls_the_identifier_and_is_counted(session: Session) -> None:
+    wrong = person(1)["national_id"][:13] + "00"
+    people = [person(n) for n in range(2, 8)]
+    (made,) = load(session, [*people, person(1, national_id=wrong, holder_national_id=wrong)])
+    assert made.facts["people"] == {
+        "rows": 7, "rejected": 0, "malformed": 0,
+        "nulled": {"national_id": 1, "holder_national_id": 0, "birth_date": 0},
+    }  # fmt: skip
+
+
+def test_a_row_is_rejected_only_without_any_usable_key(session: Session) -> None:
+    nobody = dict.fromkeys(COLUMNS)
+    (made,) = load(session, [*(person(n) for n in range(8)), nobody, nobody | {"family_name": "Essai"}])
+    assert made.facts["people"]["rejected"] == 2
+
+
+def test_two_given_names_give_a_second_key(session: Session) -> None:
+    load(session, [person(1, given_names="Zoé Anne")])
+    assert None not in keys(session)[0][3:5]
+
+
+def test_rejected_people_are_masked_in_quarantine_and_sealed_in_the_vault(session: Session) -> None:
+    nobody = dict.fromkeys(COLUMNS)
+    bad = nobody | {"family_name": "Canarisson", "national_id": "2 85 canari"}
+    put_list(breaches(session), "EMP-1", [*(person(n) for n in range(8)), nobody | {"given_names": "Zébulon"}])
+    load(session, [*(person(n) for n in range(8)), bad])
+    path = session.settings.folder("quarantine") / "2024-02-02" / "people.parquet"
+    rows = session.con.execute(
+        "SELECT row, rule, message FROM read_parquet($1) ORDER BY message", [str(path)]
+    ).fetchall()
+    assert [rule for _, rule, _ in rows] == ["no_usable_key"] * 2
+    assert [message.split(":")[0] for *_, message in rows] == ["EMP-1, rejected row 1", "TPO-1, rejected row 1"]
+    assert json.loads(rows[1][0])["national_id"]["shape"].startswith("len=11")
+    assert_absent(session.settings.folder("quarantine"), ["Canarisson", "2 85 canari", "Zébulon"])
+    sealed = vault.reveal(KEYS, session.settings.folder("vault"), "quarantine", "2024-02-02/people/TPO-1/1")
+    assert json.loads(sealed or "{}")["family_name"] == "Canarisson"
+    assert not session.con.execute("FROM duckdb_tables() WHERE table_name = 'people_rejected'").fetchall()
+
+
+# Refusals
+
+
+def test_more_unusable_rows_than_tolerated_refuse_the_list(session: Session) -> None:
+    nobody = dict.fromkeys(COLUMNS) | {"family_name": "Essai-Secret"}
+    with pytest.raises(
+        InputRefused, match=r"breaches/TPO-1: 3 of 10 people have no usable key, more than 20%"
+    ) as refused:
+        load(session, [*(person(n) for n in range(7)), nobody, nobody, nobody])
+    assert "Secret" not in str(refused.value)
+    assert not list((session.lake.root / "people").rglob("*.parquet"))
+    assert session.lake.loads() == []
+
+
+def test_no_list_at_all_is_input_missing(session: Session) -> None:
+    with pytest.raises(InputMissing, match="required: at least one list"):
+        load_lists(session, UNTIL)
+    breaches(session).mkdir()
+    (breaches(session) / "README.txt").write_text("a file is no list")
+    with pytest.raises(InputMissing):
+        load_lists(session, UNTIL)
+
+
+def test_a_list_without_people_is_refused(session: Session) -> None:
+    put_list(breaches(session), "TPO-1", [person(1)], "persons.csv")
+    with pytest.raises(InputRefused, match="has no people file"):
+        load_lists(session, UNTIL)
+
+
+def test_an_empty_list_is_refused(session: Session) -> None:
+    with pytest.raises(InputRefused, match="holds nobody"):
+        load(session, [])
+
+
+def raw(session: Session, content: bytes, name: str = "people.csv") -> None:
+    folder = put_list(breaches(session), "TPO-1", [])
+    (folder / "people.csv").unlink()
+    (folder / name).write_bytes(content)
+
+
+def test_a_truncated_gzip_is_refused(session: Session) -> None:
+    whole = gzip.compress(as_csv([person(n) for n in range(2000)]))
+    raw(session, whole[: len(whole) // 2], "people.csv.gz")
+    with pytest.raises(InputRefused, match=r"TPO-1/people.csv.gz: cannot be read: the gzip stream is cut short"):
+        load_lists(session, UNTIL)
+
+
+def test_another_encoding_is_refused_without_a_quotation(session: Session) -> None:
+    raw(session, as_csv([person(1), person(2, family_name="Essaiéon")]).decode().encode("latin-1"))
+    with pytest.raises(InputRefused, match="encoding") as refused:
+        load_lists(session, UNTIL)
+    assert "Essai" not in str(refused.value)
+    assert refused.value.__cause__ is None
+
+
+def test_what_is_no_parquet_is_refused(session: Session) -> None:
+    raw(session, b"PAR1 but no more", "people.parquet")
+    with pytest.raises(InputRefused, match=r"TPO-1/people.parquet: cannot be read"):
+        load_lists(session, UNTIL)
+
+
+def test_lines_that_are_no_rows_count_as_rejected(session: Session) -> None:
+    raw(session, as_csv([person(n) for n in range(9)]) + b"one,two\n")
+    (made,) = load_lists(session, UNTIL)
+    assert (made.facts["people"]["rows"], made.facts["people"]["malformed"]) == (10, 1)
+
+
+def test_an_unclosed_quote_cannot_swallow_a_list_unseen(session: Session) -> None:
+    people = as_csv([person(n) for n in range(100)]).split(b"\n")
+    people[50] = b'"' + people[50]
+    raw(session, b"\n".join(people))
+    with pytest.raises(InputRefused):
+        load_lists(session, UNTIL)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_list_that_may_not_be_read_is_refused(session: Session) -> None:
+    folder = put_list(breaches(session), "TPO-1", [person(1)])
+    (folder / "people.csv").chmod(0)
+    with pytest.raises(InputRefused, match="cannot be read"):
+        load_lists(session, UNTIL)
+
+
+def test_a_lake_that_cannot_be_written_is_a_store_error_not_a_bad_list(session: Session) -> None:
+    (session.lake.root / "people").write_text("a file where the folder should be")
+    with pytest.raises(StoreError):
+        load(session, [person(1)])
+
+
+def test_a_check_tells_what_loading_would_and_writes_nothing(session: Session) -> None:
+    put_list(breaches(session), "EMP-1", [person(1)], source=None)
+    put_list(breaches(session), "TEL-1", [dict.fromkeys(COLUMNS), person(1)])
+    put_list(breaches(session), "TPO-1", [*(person(n) for n in range(8)), dict.fromkeys(COLUMNS)])
+    before = sorted(session.settings.home.rglob("*"))
+    refused, over, good = check_lists(session)
+    assert "'source' is missing" in refused["refused"]
+    assert "1 of 2 people have no usable key" in over["refused"]
+    assert (good["breach_id"], good["people"], good["rejected"], good["refused"]) == ("TPO-1", 9, 1, None)
+    assert sorted(session.settings.home.rglob("*")) == before
+
+
+# Versions
+
+
+def test_a_list_is_loaded_once_and_only_when_known(session: Session) -> None:
+    put_list(breaches(session), "TPO-1", [person(1)])
+    assert load_lists(session, date(2024, 1, 31)) == []
+    assert len(load_lists(session, date(2024, 2, 1))) == 1
+    assert load_lists(session, UNTIL) == []
+
+
+def test_a_list_counts_from_midnight_of_the_day_it_was_learned(session: Session) -> None:
+    load(session, [person(1)])
+    (row,) = ask(session, "SELECT known_at, list_known_on, people_count, fields, is_purged FROM lists")
+    assert row[1:] == (date(2024, 2, 1), 1, ["name", "birth_date", "national_id"], False)
+    assert (row[0] - evening("2024-01-31")).total_seconds() == pytest.approx(0, abs=1e-5)
+
+
+def test_a_list_learned_late_never_alters_a_published_night(session: Session) -> None:
+    runs = session.settings.folder("runs")
+    runs.mkdir()
+    (runs / "2024-02-10.json").write_text("{}")
+    put_list(breaches(session), "TPO-1", [person(1)])
+    (made,) = load_lists(session, date(2024, 2, 10))
+    assert made.known_on == date(2024, 2, 11)
+    ((known_at,),) = ask(session, "SELECT known_at FROM lists")
+    assert known_at > evening("2024-02-10")
+
+
+def test_a_replaced_list_takes_the_earlier_people_away(session: Session) -> None:
+    (first,) = load(session, [person(1), person(2)])
+    (second,) = load(session, [person(3)])
+    assert second.removed == first.files["people"]
+    assert not (session.lake.root / first.files["people"][0]).exists()
+    assert ask(session, "SELECT count(*) FROM people") == [(1,)]
+
+
+def test_a_manifest_that_changes_alone_keeps_the_people(session: Session) -> None:
+    load(session, [person(1)])
+    (second,) = load(session, [person(1)], title="Another title")
+    assert "people" not in second.files
+    assert ask(session, "SELECT title FROM lists ORDER BY version") == [
+        ("Third-party payment operator",), ("Another title",),
+    ]  # fmt: skip
+    assert ask(session, "SELECT count(*) FROM people") == [(1,)]
+
+
+def test_a_list_whose_folder_is_gone_is_purged_and_may_come_back(session: Session) -> None:
+    load(session, [person(1)])
+    folder = breaches(session) / "TPO-1"
+    folder.rename(session.settings.home / "away")
+    (purge,) = load_lists(session, UNTIL)
+    assert purge.kind == "purge"
+    assert not list((session.lake.root / "people").rglob("*.parquet"))
+    assert ask(session, "SELECT is_purged FROM lists ORDER BY version") == [(False,), (True,)]
+    assert load_lists(session, UNTIL) == []
+    (session.settings.home / "away").rename(folder)
+    assert [made.kind for made in load_lists(session, UNTIL)] == ["list"]
+
+
+def test_a_list_whose_time_has_come_is_purged_and_stays_so(session: Session) -> None:
+    load(session, [person(1)], purge_on="2024-03-01")
+    (purge,) = load_lists(session, date(2024, 3, 1))
+    assert purge.kind == "purge"
+    assert load_lists(session, date(2024, 3, 2)) == []
+    assert load_lists(session, UNTIL) == []
+    assert ask(session, "SELECT count(*) FROM people") == [(0,)]
+    assert any("delete the folder" in warning for warning in session.warnings)
+
+
+def test_provenance_is_kept_with_the_load(session: Session) -> None:
+    (made,) = load(session, [person(1)])
+    assert (made.facts["source"], made.facts["notification_ref"]) == ("notified processor", "ART33-1")
+
+
+def test_a_killed_load_leaves_nothing_that_counts(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(session.lake), "commit", killed)
+        with pytest.raises(KeyboardInterrupt):
+            load(session, [person(1), person(2)])
+    assert ask(session, "SELECT count(*) FROM people") == [(0,)]
+    load_lists(session, UNTIL)
+    assert ask(session, "SELECT count(*) FROM people") == [(2,)]
+
+
+def test_no_identity_reaches_the_lake(session: Session) -> None:
+    someone = person(1, family_name="Canarisson", given_names="Zébulon", birth_date="19850217")
+    load(session, [someone, person(2, national_id="canari 2", family_name=None)])
+    assert_absent(session.settings.folder("lake"), [*(str(someone[c]) for c in COLUMNS[:5]), "canari 2"])

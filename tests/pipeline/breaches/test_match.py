@@ -1,0 +1,418 @@
+"""Who is on which list: the cascade, versions of both sides, and what ordinary recording errors cost."""
+
+from __future__ import annotations
+
+import random
+import unicodedata
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from payeewatch.pipeline.breaches.lists import load_lists
+from payeewatch.pipeline.breaches.match import coverage, link
+from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.store.lake import SCHEMAS, VERSION_STEP, Load
+from tests.breach_lists import Person, national_id, person, put_list
+from tests.lake_rows import evening, lake_session, put
+
+BEGIN, LEARNED = "2024-01-01", "2024-02-01"
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    with lake_session(tmp_path) as opened:
+        yield opened
+
+
+def put_members(session: Session, day: str = BEGIN, left_on: str | None = None, **people: Person) -> None:
+    """One drop of members, keyed as ingest keys them."""
+    con, lake, sequence = session.con, session.lake, session.lake.next_sequence()
+    rows = [{"member_id": member_id, "birth_name": None} | p for member_id, p in people.items()]
+    con.register("clear", pa.Table.from_pylist(rows))
+    keyed = """
+        SELECT *, person_key(own, born) AS person_key, person_key(holder, born) AS holder_key, id_key(own) AS id_key,
+            name_keys(family_name, given_names, CAST(birth_name AS VARCHAR), born) AS name_keys
+        FROM (SELECT *, canonical_national_id(CAST(national_id AS VARCHAR)) AS own,
+            canonical_national_id(CAST(holder_national_id AS VARCHAR)) AS holder,
+            canonical_birth_date(birth_date) AS born FROM clear)"""
+    given = {"known_at": f"TIMESTAMP '{evening(day)}'", "version": f"{sequence * VERSION_STEP} + row_number() OVER ()",
+             "left_on": f"CAST({repr(left_on) if left_on else 'NULL'} AS DATE)", "key_version": "1"}  # fmt: skip
+    taken = {"member_id", "birth_rank", "person_key", "holder_key", "id_key", "name_keys"}
+    cells = ", ".join(f"{given.get(c, c if c in taken else 'NULL')} AS {c}" for c in SCHEMAS["members"])
+    on = date.fromisoformat(day)
+    files = [lake.write(con, f"SELECT {cells} FROM ({keyed})", "members", on, sequence)]
+    con.unregister("clear")
+    lake.commit(Load(sequence, "drop", on, on, day, "", files={"members": files}))
+
+
+def put_people(
+    session: Session, *people: Person, breach_id: str = "TPO-1", until: str = LEARNED, **changed: object
+) -> None:
+    put_list(session.settings.folder("breaches"), breach_id, list(people), **changed)
+    load_lists(session, date.fromisoformat(until))
+
+
+def exposures(session: Session, at: str = "2025-01-01") -> dict[tuple[str, str], str]:
+    """(member, list) -> match quality, as seen on an evening."""
+    rows = session.con.execute(
+        f"SELECT member_id, breach_id, match_quality FROM ({session.lake.scan('exposures')})"
+        " WHERE known_at <= $1 QUALIFY row_number() OVER"
+        " (PARTITION BY member_id, breach_id ORDER BY known_at DESC, version DESC) = 1",
+        [evening(at)],
+    ).fetchall()
+    return {(member_id, breach_id): quality for member_id, breach_id, quality in rows if quality}
+
+
+def quality(session: Session, member: Person, *people: Person) -> str | None:
+    put_members(session, M1=member)
+    put_people(session, *people)
+    link(session)
+    return exposures(session).get(("M1", "TPO-1"))
+
+
+CHILD = {"national_id": None, "holder_national_id": national_id(7), "birth_date": "20150317"}
+
+
+# The cascade
+
+
+@pytest.mark.parametrize(
+    ("member", "on_list", "expected"),
+    [
+        (person(1), person(1), "exact"),
+        (person(1), person(1, family_name=None, given_names=None), "exact"),
+        (person(1, **CHILD), person(1, **CHILD), "holder"),
+        (person(1), person(1, national_id=None), "holder"),
+        (person(1), person(1, birth_date="19500101", holder_national_id=None), "id_only"),
+        (person(1), person(1, birth_date="19850000"), "id_only"),
+        (person(1), person(1, birth_date=None), "id_only"),
+        (person(1, birth_date="19850000"), person(1), "id_only"),
+        (person(1), person(1, birth_rank=2), "id_only"),
+        (person(1), person(1, birth_rank=None), "exact"),
+        (person(1), person(1, national_id=None, holder_national_id=None), "probable"),
+        (person(1, national_id=None, holder_national_id=None), person(1), "probable"),
+        (person(1), person(2, birth_date=person(1)["birth_date"]), None),
+        (person(1), person(2, family_name=person(1)["family_name"]), None),
+        (person(1, **CHILD), person(7), None),
+    ],
+)
+def test_the_cascade_gives_the_best_level(
+    session: Session, member: Person, on_list: Person, expected: str | None
+) -> None:
+    assert quality(session, member, on_list) == expected
+
+
+def test_a_pair_keeps_its_best_level(session: Session) -> None:
+    worse = person(1, national_id=None, holder_national_id=None)
+    assert quality(session, person(1), worse, person(1), person(1, birth_date="19500101")) == "exact"
+
+
+def test_a_null_rank_matches_no_twin_when_the_book_has_both(session: Session) -> None:
+    twin = CHILD | {"family_name": None, "given_names": None}
+    put_members(session, M1=person(1, **CHILD, birth_rank=1), M2=person(1, **CHILD, birth_rank=2))
+    put_people(session, person(1, **twin, birth_rank=None))
+    link(session)
+    assert exposures(session) == {}
+
+
+def test_twins_are_told_apart_by_rank_and_by_name(session: Session) -> None:
+    put_members(
+        session,
+        M1=person(1, **CHILD, birth_rank=1, given_names="Zoé"),
+        M2=person(1, **CHILD, birth_rank=2, given_names="Anne"),
+    )
+    put_people(session, person(1, **CHILD, birth_rank=None, given_names="Anne"))
+    put_people(session, person(1, **CHILD, birth_rank=1, given_names="Zoé"), breach_id="TPO-2")
+    link(session)
+    assert exposures(session) == {("M2", "TPO-1"): "probable", ("M1", "TPO-2"): "holder"}
+
+
+def test_a_rank_stops_being_unique_when_the_twin_becomes_known(session: Session) -> None:
+    nameless = {"family_name": None, "given_names": None}
+    put_members(session, M1=person(1, **CHILD, birth_rank=1))
+    put_people(session, person(1, **(CHILD | nameless), birth_rank=None))
+    link(session)
+    put_members(session, "2024-03-01", M2=person(1, **CHILD, birth_rank=2))
+    link(session)
+    assert exposures(session, "2024-02-29") == {("M1", "TPO-1"): "holder"}
+    assert exposures(session, "2024-03-01") == {}
+
+
+def test_one_person_insured_twice_is_exposed_twice(session: Session) -> None:
+    put_members(session, M1=person(1), M2=person(1))
+    put_people(session, person(1, birth_rank=None))
+    link(session)
+    assert exposures(session) == {("M1", "TPO-1"): "exact", ("M2", "TPO-1"): "exact"}
+
+
+# Versions
+
+
+def test_an_exposure_is_known_when_the_later_of_both_sides_is(session: Session) -> None:
+    put_members(session, M1=person(1))
+    put_members(session, "2024-03-05", M2=person(2))
+    put_people(session, person(1), person(2))
+    link(session)
+    assert exposures(session, "2024-01-31") == {}
+    assert exposures(session, "2024-02-01") == {("M1", "TPO-1"): "exact"}
+    assert exposures(session, "2024-03-05") == {("M1", "TPO-1"): "exact", ("M2", "TPO-1"): "exact"}
+
+
+def test_a_corrected_member_is_linked_anew_from_that_day(session: Session) -> None:
+    put_members(session, M1=person(1, national_id=None, holder_national_id=None))
+    put_people(session, person(1))
+    link(session)
+    put_members(session, "2024-03-01", M1=person(1))
+    link(session)
+    put_members(session, "2024-04-01", M1=person(5))
+    link(session)
+    assert exposures(session, "2024-02-29") == {("M1", "TPO-1"): "probable"}
+    assert exposures(session, "2024-03-31") == {("M1", "TPO-1"): "exact"}
+    assert exposures(session, "2024-04-01") == {}
+
+
+def test_a_member_sent_again_unchanged_adds_nothing(session: Session) -> None:
+    put_members(session, M1=person(1))
+    put_people(session, person(1))
+    link(session)
+    put_members(session, "2024-03-01", M1=person(1))
+    made = link(session)
+    assert made is not None
+    assert made.files == {}
+
+
+def test_nothing_new_needs_no_load(session: Session) -> None:
+    put_members(session, M1=person(1))
+    put_people(session, person(1))
+    assert link(session) is not None
+    assert link(session) is None
+    put(session, "2024-03-01", providers=[{"provider_id": "P1"}])
+    assert link(session) is None
+
+
+def test_a_new_list_meets_the_members_already_there(session: Session) -> None:
+    put_members(session, M1=person(1), M2=person(2))
+    put_people(session, person(1))
+    link(session)
+    put_people(session, person(2), breach_id="EMP-1", known_at="2024-03-01", until="2024-03-01")
+    link(session)
+    assert exposures(session) == {("M1", "TPO-1"): "exact", ("M2", "EMP-1"): "exact"}
+    assert exposures(session, "2024-02-29") == {("M1", "TPO-1"): "exact"}
+
+
+def published(session: Session, night: str) -> None:
+    session.settings.folder("runs").mkdir(exist_ok=True)
+    (session.settings.folder("runs") / f"{night}.json").write_text("{}")
+
+
+def test_a_list_keeps_the_share_of_the_book_it_covered_when_it_became_known(session: Session) -> None:
+    def shares() -> list[float]:
+        found = session.con.execute(f"SELECT DISTINCT list_share FROM ({session.lake.scan('exposures')})").fetchall()
+        return [row[0] for row in found]
+
+    book = {f"M{n}": person(n, family_name="Essai" + "abcdefghijklmno"[n // 10] * 2) for n in range(150)}
+    put_members(session, **book)
+    put_people(session, *[book[f"M{n}"] for n in range(30)], person(9000))
+    link(session)
+    assert shares() == pytest.approx([(30 + 1) / (150 + 1)])
+    put_members(session, "2024-03-01", **{f"N{n}": person(9000 + n) for n in range(500)})
+    link(session)
+    assert shares() == pytest.approx([(30 + 1) / (150 + 1)])
+
+
+def test_a_replaced_list_ends_and_begins_exposures_after_the_last_published_night(session: Session) -> None:
+    put_members(session, M1=person(1), M2=person(2))
+    put_people(session, person(1))
+    link(session)
+    published(session, "2024-02-10")
+    put_people(session, person(2), until="2024-02-11")
+    link(session)
+    assert exposures(session, "2024-02-10") == {("M1", "TPO-1"): "exact"}
+    assert exposures(session, "2024-02-11") == {("M2", "TPO-1"): "exact"}
+
+
+def test_a_purged_list_leaves_no_exposure_in_any_version_and_others_stay(session: Session) -> None:
+    put_members(session, M1=person(1))
+    put_people(session, person(1))
+    put_people(session, person(1), breach_id="EMP-1", purge_on="2024-03-01")
+    link(session)
+    load_lists(session, date(2024, 3, 1))
+    link(session)
+    assert exposures(session, "2024-02-29") == exposures(session, "2024-03-01") == {("M1", "TPO-1"): "exact"}
+    left = session.con.execute(f"SELECT DISTINCT breach_id FROM ({session.lake.scan('exposures')})").fetchall()
+    assert left == [("TPO-1",)]
+    put_members(session, "2024-03-02", M2=person(1))
+    link(session)
+    assert exposures(session) == {("M1", "TPO-1"): "exact", ("M2", "TPO-1"): "exact"}
+
+
+@pytest.mark.parametrize("order", ["once", "by day", "lists first"])
+def test_the_same_exposures_however_the_days_were_loaded(session: Session, order: str) -> None:
+    days: list[Callable[[], None]] = [
+        lambda: put_members(session, M1=person(1), M2=person(2, national_id=None, holder_national_id=None)),
+        lambda: put_members(session, "2024-02-20", M2=person(2), M3=person(3, **CHILD)),
+        lambda: put_members(session, "2024-03-20", M1=person(9), M4=person(4)),
+    ]
+    lists: list[Callable[[], None]] = [
+        lambda: put_people(session, person(1), person(2)),
+        lambda: put_people(
+            session, person(3, **CHILD), person(4), breach_id="EMP-1", known_at="2024-03-01", until="2024-03-01"
+        ),
+    ]
+    steps = {
+        "once": days + lists,
+        "by day": [*days[:1], lists[0], days[1], lists[1], days[2]],
+        "lists first": lists + days,
+    }
+    for step in steps[order]:
+        step()
+        if order != "once":
+            link(session)
+    link(session)
+    evenings = ("2024-01-31", "2024-02-19", "2024-02-29", "2024-03-19")
+    assert [sorted(exposures(session, day).items()) for day in evenings] == [
+        [],
+        [(("M1", "TPO-1"), "exact"), (("M2", "TPO-1"), "probable")],
+        [(("M1", "TPO-1"), "exact"), (("M2", "TPO-1"), "exact")],
+        [(("M1", "TPO-1"), "exact"), (("M2", "TPO-1"), "exact"), (("M3", "EMP-1"), "holder")],
+    ]  # fmt: skip
+    assert exposures(session) == {
+        ("M2", "TPO-1"): "exact", ("M3", "EMP-1"): "holder", ("M4", "EMP-1"): "exact",
+    }  # fmt: skip
+
+
+# Coverage
+
+
+def test_coverage_counts_the_book_and_the_changes(session: Session) -> None:
+    put_members(session, **{f"M{n}": person(n) for n in range(10)})
+    put(session, BEGIN, changes=[{"change_id": f"C{n}", "member_id": f"M{n}"} for n in (1, 2, 3, 8)])
+    put_people(session, *(person(n) for n in range(4)), person(4, national_id=None, holder_national_id=None))
+    link(session)
+    session.held.register()
+    (told,) = coverage(session, date(2024, 3, 1), ["C1", "C2", "C3", "C8"])
+    assert told["by_quality"] == {"exact": 4, "probable": 1}
+    assert (told["people"], told["exposed"], told["exposed_share"]) == (5, 5, 5 / 10)
+    assert told["lift"] == (3 / 4) / (5 / 10)
+    assert told["sentence"] is None
+
+
+def test_coverage_leaves_out_members_who_left_and_lists_not_yet_known(session: Session) -> None:
+    put_members(session, left_on="2024-02-15", M1=person(1))
+    put_members(session, M2=person(2))
+    put_people(session, person(1))
+    link(session)
+    session.held.register()
+    assert coverage(session, date(2024, 1, 31), []) == []
+    (told,) = coverage(session, date(2024, 2, 20), [])
+    assert (told["exposed"], told["exposed_share"], told["lift"]) == (0, 0.0, None)
+
+
+@pytest.mark.parametrize(
+    ("exposed", "says"), [(100, "Nearly all members (100.0%)"), (1, "Hardly a member (1.0%)"), (50, None)]
+)
+def test_coverage_says_when_exposure_cannot_discriminate(session: Session, exposed: int, says: str | None) -> None:
+    members = {f"M{n}": person(0) for n in range(exposed)} | {f"N{n}": person(5) for n in range(100 - exposed)}
+    put_members(session, **members)
+    put_people(session, person(0))
+    link(session)
+    session.held.register()
+    (told,) = coverage(session, date(2024, 3, 1), [])
+    assert (told["sentence"] or "").startswith(says or "")
+    assert (told["sentence"] is None) == (says is None)
+
+
+# Ordinary recording errors
+
+SURNAMES = (
+    "Lefèvre", "Dupond", "De La Tour", "Le Goff", "d'Arvor", "Martin-Durand", "Benali", "Garçon", "Noël",
+    "Van Den Berg", "Saint-Pierre", "Müller", "Œuvrard", "Petit", "Roux", "El Amrani", "Mac Carthy", "Fauré",
+    "Bernard", "Thomas",
+)  # fmt: skip
+GIVEN = (
+    "Zoé",
+    "Anne",
+    "Jean-Paul",
+    "Marie",
+    "Léa",
+    "Hugo",
+    "Noël",
+    "André",
+    "François",
+    "Karim",
+    "Inès",
+    "Luc",
+    "Paul",
+)
+
+
+def without_marks(text: str) -> str:
+    folded = text.replace("Œ", "OE").replace("œ", "oe")
+    return unicodedata.normalize("NFKD", folded).encode("ascii", "ignore").decode()
+
+
+def without_particles(text: str) -> str:
+    kept = [w for w in text.replace("'", " ").split() if w.lower() not in {"de", "la", "le", "d", "van", "den", "el"}]
+    return " ".join(kept)
+
+
+ERRORS: tuple[Callable[[Person, Person], Person], ...] = (
+    lambda p, m: p | {c: without_marks(p[c]) for c in ("family_name", "given_names")},
+    lambda p, m: p | {c: p[c].upper() for c in ("family_name", "given_names")},
+    lambda p, m: p | {c: p[c].replace("-", " ") for c in ("family_name", "given_names")},
+    lambda p, m: p | {"family_name": without_particles(p["family_name"])},
+    lambda p, m: p | {"family_name": m["birth_name"] or p["family_name"]},
+    lambda p, m: p | {"family_name": p["given_names"], "given_names": p["family_name"]},
+    lambda p, m: p | {"given_names": p["given_names"].split(" ")[0]},
+    lambda p, m: p | {"given_names": p["given_names"].split(" ")[-1]},
+)
+
+
+def somebody(draw: random.Random, serial: int) -> Person:
+    given_names = draw.sample(GIVEN, draw.choice((1, 1, 2)))
+    born = f"{draw.randint(1940, 2005)}{draw.randint(1, 12):02d}{draw.randint(1, 28):02d}"
+    own = national_id(serial, f"99{draw.randint(100, 999)}")
+    return person(serial) | {
+        "family_name": draw.choice(SURNAMES) + (f"-{draw.choice(SURNAMES)}" if draw.random() < 0.2 else ""),
+        "given_names": " ".join(given_names), "birth_name": draw.choice(SURNAMES) if draw.random() < 0.3 else None,
+        "birth_date": born, "national_id": own, "holder_national_id": own,
+    }  # fmt: skip
+
+
+def recorded(draw: random.Random, member: Person) -> Person:
+    """The member as another organisation wrote it down: up to two ordinary errors, and identifiers often missing."""
+    found = {name: member[name] for name in person(0)}
+    for error in draw.sample(ERRORS, draw.choice((0, 1, 1, 2))):
+        found = error(found, member)
+    if draw.random() < 0.7:
+        found |= {"national_id": None, "holder_national_id": None}
+    return found
+
+
+def look_alike(draw: random.Random, member: Person) -> Person:
+    """Somebody else, who shares the name, or the family and the birth date, but not both."""
+    other = {name: member[name] for name in person(0)} | {"national_id": None, "holder_national_id": None}
+    if draw.random() < 0.5:
+        return other | {"birth_date": f"{int(member['birth_date']) // 10000 - 1}{member['birth_date'][4:]}"}
+    used = set(member["given_names"].replace("-", " ").split())
+    return other | {"given_names": draw.choice([n for n in GIVEN if not used & set(n.split("-"))])}
+
+
+def test_ordinary_recording_errors_cost_little(session: Session) -> None:
+    draw = random.Random(7)
+    members = {f"M{n}": somebody(draw, n) for n in range(1200)}
+    listed = [m for m in members if draw.random() < 0.5]
+    people: list[Any] = [recorded(draw, members[m]) for m in listed]
+    people += [look_alike(draw, m) for m in members.values()]
+    people += [somebody(draw, n) for n in range(5000, 6000)]
+    put_members(session, **members)
+    put_people(session, *draw.sample(people, len(people)))
+    link(session)
+    found = {member_id for member_id, _ in exposures(session)}
+    right = found & set(listed)
+    assert len(right) / len(found) >= 0.995
+    assert len(right) / len(listed) >= 0.97

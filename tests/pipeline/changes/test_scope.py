@@ -1,0 +1,164 @@
+"""A night over a large lake reads the rows of its own payees, and finds what it finds over all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+from pandas.testing import assert_frame_equal
+
+from payeewatch.pipeline.changes import measure as planning
+from payeewatch.pipeline.changes.amounts import amounts
+from payeewatch.pipeline.changes.context import standing
+from payeewatch.pipeline.changes.measure import measure, prepare
+from payeewatch.pipeline.changes.scope import ALSO_READ, focus
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.session import Session, opened
+from payeewatch.pipeline.store import lake_cache
+from tests.conftest import NIGHTS, Home
+from tests.lake_rows import evening, lake_session, put, table
+
+NIGHT = date(2024, 5, 10)
+CHANGES = """
+change_id  payee_id  new_account  effective_at  derived
+X1         P1        new1         2024-05-01    false
+X2         P2        new2         2022-05-01    false
+X3         P3        new3         2022-05-01    false
+"""
+CLAIMS = """
+claim_id  payee_id
+stays     P1
+leaves    P1
+comes     P9
+old       P3
+other     P9
+"""
+PAYMENTS = """
+payment_id  payee_id  account  status
+waits       P2        new2     planned
+gone        P3        new3     planned
+"""
+
+
+@pytest.fixture(params=[(), ("claims", "payments")], ids=["keys may repeat", "keys come once"])
+def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Session]:
+    """A lake of which nothing is small enough to be held."""
+    monkeypatch.setattr(lake_cache, "LARGEST_BYTES", 0)
+    with lake_session(tmp_path) as opened_one:
+        first = put(opened_one, "2024-05-01", changes=table(CHANGES), claims=table(CLAIMS), payments=table(PAYMENTS))
+        opened_one.lake.commit(replace(first, facts={"keys_once": list(request.param)}))
+        opened_one.lake.forget_read()
+        put(
+            opened_one,
+            "2024-05-02",
+            claims=table("claim_id payee_id\nleaves P9\ncomes P1"),
+            payments=table("payment_id payee_id account status\ngone P3 new3 sent"),
+        )
+        opened_one.held.register()
+        yield opened_one
+
+
+def seen(session: Session, key: str, rows: str) -> list[tuple[object, ...]]:
+    return session.con.execute(f"SELECT {key}, payee_id, superseded_at FROM {rows} ORDER BY ALL").fetchall()
+
+
+def test_a_row_that_moved_is_seen_to_move(session: Session) -> None:
+    moved = evening("2024-05-02")
+    with focus(session, [NIGHT], [], []):
+        assert seen(session, "claim_id", "claims") == [
+            ("comes", "P1", None), ("leaves", "P1", moved), ("leaves", "P9", None), ("stays", "P1", None)
+        ]  # fmt: skip
+
+
+def test_versions_that_a_load_made_of_one_row_end_one_another(session: Session) -> None:
+    """Of a row that a later load brings again, the last of them ends when that is known."""
+    known = [evening(f"2024-04-{day}") for day in (20, 25, 28)]
+    session.lake.root.joinpath("loads").rename(session.lake.root / "before")
+    session.lake.forget_read()
+    rows = [{"claim_id": claim, "payee_id": "P1", "known_at": at} for claim in ("C1", "C2") for at in known]
+    first = put(session, "2024-05-01", changes=table(CHANGES), claims=rows)
+    session.lake.commit(replace(first, facts={"keys_once": ["claims"]}))
+    session.lake.forget_read()
+    put(session, "2024-05-02", claims=table("claim_id payee_id\nC2 P1\nC3 P1"))
+    session.held.register()
+    again = evening("2024-05-02")
+    with focus(session, [NIGHT], [], []):
+        assert seen(session, "claim_id", "claims") == [
+            ("C1", "P1", known[1]), ("C1", "P1", known[2]), ("C1", "P1", None),
+            ("C2", "P1", known[1]), ("C2", "P1", known[2]), ("C2", "P1", again), ("C2", "P1", None), ("C3", "P1", None),
+        ]  # fmt: skip
+
+
+def test_a_row_that_moved_in_the_first_load_is_seen_to_move_too(session: Session) -> None:
+    put(session, "2024-05-03", claims=[{"claim_id": "other", "payee_id": "P1", "known_at": evening("2024-04-30")}])
+    session.held.register()
+    with focus(session, [NIGHT], [], []):
+        assert ("other", "P1", evening("2024-05-01")) in seen(session, "claim_id", "claims")
+
+
+def test_the_payee_of_an_old_change_is_looked_at_while_a_payment_waits(session: Session) -> None:
+    with focus(session, [NIGHT], [], []):
+        assert seen(session, "payment_id", "payments") == [("waits", "P2", None)]
+
+
+def test_payees_and_changes_may_be_named(session: Session) -> None:
+    with focus(session, [NIGHT], ["X3"], ["P9"]):
+        claims = {claim for claim, *_ in seen(session, "claim_id", "claims")}
+    assert claims == {"stays", "leaves", "comes", "old", "other"}
+
+
+def test_a_payment_that_waits_on_any_of_several_nights_counts(session: Session) -> None:
+    before = date(2024, 5, 1)
+    with focus(session, [before, NIGHT], [], []):
+        assert seen(session, "payment_id", "payments") == [
+            ("gone", "P3", evening("2024-05-02")), ("gone", "P3", None), ("waits", "P2", None)
+        ]  # fmt: skip
+    put(session, "2024-05-05", payments=table("payment_id payee_id account status\nnew P3 new3 planned"))
+    put(session, "2024-05-06", payments=table("payment_id payee_id account status\nnew P3 new3 sent"))
+    session.held.register()
+    with focus(session, [date(2024, 5, 4), NIGHT], [], []):
+        assert ("new", "P3", None) in seen(session, "payment_id", "payments")
+
+
+def test_afterwards_every_row_is_there_again(session: Session) -> None:
+    before = session.con.execute("SELECT * FROM claims ORDER BY ALL").fetchall()
+    with focus(session, [NIGHT], [], []):
+        assert len(session.con.execute("FROM claims").fetchall()) < len(before)
+    assert session.con.execute("SELECT * FROM claims ORDER BY ALL").fetchall() == before
+
+
+@pytest.mark.parametrize("largest", [lake_cache.LARGEST_BYTES, 0])
+def test_the_plan_made_before_a_night_is_loaded_is_the_one_it_follows(
+    published: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, largest: int
+) -> None:
+    monkeypatch.setattr(lake_cache, "LARGEST_BYTES", largest)
+    monkeypatch.setattr(planning, "_PLANS", {})
+    settings = Settings.load(published.path, {"PAYEEWATCH_KEY_FILE": str(published.key_file)})
+    with opened(settings, writing=False) as session:
+        prepare(tmp_path, settings.params.observe.window_days, session.held.fitting().union(ALSO_READ))
+        monkeypatch.setattr(planning, "measured", None)
+        session.held.register()
+        with focus(session, [NIGHTS[0]], [], []):
+            assert len(measure(session.con, settings.params, [NIGHTS[0]])) > 20
+
+
+@pytest.mark.parametrize("night", NIGHTS)
+def test_a_night_finds_the_same_in_focus(published: Home, monkeypatch: pytest.MonkeyPatch, night: date) -> None:
+    settings = Settings.load(published.path, {"PAYEEWATCH_KEY_FILE": str(published.key_file)})
+    found = []
+    for largest in (lake_cache.LARGEST_BYTES, 0):
+        monkeypatch.setattr(lake_cache, "LARGEST_BYTES", largest)
+        with opened(settings, writing=False) as session:
+            params, cutoff = session.settings.params, session.settings.params.cutoff(night)
+            session.held.register()
+            with focus(session, [night], [], []):
+                frame = measure(session.con, params, [night])
+                known = standing(session.con, list(frame["change_id"]), cutoff).changes.assign(is_decided=True)
+                euros = amounts(session.con, {cutoff: known}, params.timezone)[cutoff]
+            assert len(frame) > 20
+            found.append((frame, euros.by_change, euros.pending))
+    for whole, focused in zip(*found, strict=True):
+        assert_frame_equal(whole, focused, check_exact=True)

@@ -1,0 +1,122 @@
+"""Reasons: strongest first, in sentences, with the payee's own usual value; and what speaks for honesty."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from payeewatch.pipeline.detector.reasons import EXPLAINING, MOST_OF_A_FAMILY, reasons, said
+from tests.measured import FACTS, measured, small_model, unusual
+
+SHOWN = tuple(replace(fact, sentence=f"The {fact.name.replace('_', ' ')}.") for fact in FACTS)
+
+
+def told(frame: pd.DataFrame) -> pd.DataFrame:
+    return reasons(frame, small_model(), SHOWN)
+
+
+def calm(**known: float) -> pd.DataFrame:
+    frame = measured(30, seed=2, provider_share=0.0).query("age_days == 7").head(1)
+    honest = {"changes_before": 0, "name_doubt": 0, "is_abroad": 0, "breach_lists": 0, "member_days": 2100}
+    honest |= {"amount": 0, "largest": 0, "claims": 0, "households": 0, "payees_lately": 0, "is_mobility_mandate": 0}
+    return frame.assign(**{name: float(value) for name, value in (honest | {"usual_amount": 60.0} | known).items()})
+
+
+def only(frame: pd.DataFrame, column: str = "reasons") -> list[dict[str, object]]:
+    found: list[dict[str, object]] = told(frame)[column].iloc[0]
+    return found
+
+
+def test_the_strongest_reason_comes_first() -> None:
+    found = only(calm(households=9, changes_before=1))
+    assert [reason["feature"] for reason in found] == ["households", "changes_before"]
+
+
+def test_a_reason_says_the_value_and_the_payee_s_own_usual_one() -> None:
+    (reason,) = only(calm(amount=1840))
+    assert reason == {
+        "feature": "amount",
+        "value": "1,840.00 EUR",
+        "usual": "60.00 EUR",
+        "sentence": "The amount: 1,840.00 EUR (usually 60.00 EUR).",
+        "value_number": 1840.0,
+    }
+
+
+def test_without_a_usual_value_of_its_own_the_others_median_is_told() -> None:
+    (reason,) = only(calm(amount=1840, usual_amount=np.nan))
+    assert re.fullmatch(r"\d+\.\d\d EUR", str(reason["usual"]))
+
+
+def test_a_yes_is_told_as_a_statement() -> None:
+    (reason,) = only(calm(is_abroad=1))
+    assert reason["sentence"] == "The is abroad (usually not)."
+
+
+def test_being_unknown_can_be_a_reason_and_is_told_as_unknown() -> None:
+    (reason,) = only(calm(member_days=np.nan))
+    assert (reason["value"], reason["value_number"]) == ("unknown", None)
+
+
+def test_an_ordinary_change_has_no_reasons_and_lists_are_never_null() -> None:
+    assert only(calm()) == []
+    assert told(measured(30, seed=2))[["reasons", "reassuring"]].notna().all(axis=None)
+
+
+def test_one_family_does_not_crowd_out_the_others() -> None:
+    found = [reason["feature"] for reason in only(unusual(calm()).assign(payees_lately=1.0))]
+    assert len([name for name in found if name in {"amount", "largest", "claims"}]) == MOST_OF_A_FAMILY
+    assert {"households", "is_abroad"} <= set(found)
+    assert len(found) == 5
+
+
+def test_an_explanation_reassures_before_anything_else() -> None:
+    found = only(calm(is_mobility_mandate=1, member_days=3990), "reassuring")
+    assert [reason["feature"] for reason in found][:2] == ["is_mobility_mandate", "member_days"]
+
+
+def test_what_is_merely_ordinary_does_not_reassure() -> None:
+    found = only(calm(amount=3, largest=2, name_doubt=1), "reassuring")
+    assert [reason["feature"] for reason in found] == []
+
+
+def test_reasons_do_not_depend_on_the_other_rows() -> None:
+    frame = unusual(measured(30, seed=2))
+    together = told(frame)
+    assert told(frame.iloc[[7]])["reasons"].iloc[0] == together["reasons"].iloc[7]
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "words"),
+    [
+        (1840, "EUR", "1,840.00 EUR"),
+        (1, "days", "1 day"),
+        (3, "days", "3 days"),
+        (0.125, "share", "12 %"),
+        (1, "yes or no", "yes"),
+        (6.53, "ratio", "6.5 times"),
+        (2.5, "surprise", "1 in 320"),
+        (0.1, "surprise", "common"),
+        (1234, "count", "1,234"),
+        (np.nan, "EUR", "unknown"),
+    ],
+)
+def test_numbers_are_said_as_their_unit(value: float, unit: str, words: str) -> None:
+    assert said(value, unit) == words
+
+
+def test_every_explanation_is_a_context_feature() -> None:
+    from payeewatch.features import FEATURES
+
+    assert {name: str(FEATURES[name].suspicious) for name in EXPLAINING} == dict.fromkeys(EXPLAINING, "context")
+
+
+def test_no_reason_accuses_anyone() -> None:
+    from payeewatch.features import FEATURES
+
+    words = " ".join(feature.sentence for feature in FEATURES.values()).lower()
+    assert not re.search(r"fraudster|guilty|suspect", words)

@@ -1,0 +1,75 @@
+"""Which nights were published, and which a command runs."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from payeewatch.pipeline.home.runs import (
+    earlier_runs,
+    failed_path,
+    last_published,
+    nights_to_run,
+    published_nights,
+    read_run,
+    write_failure,
+)
+from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, FOLDERS, Params, Settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    params = Params.read(DEFAULT_PARAMS)
+    return Settings(tmp_path, tmp_path / "k", params, DEFAULT_PARAMS, {name: tmp_path / name for name in FOLDERS})
+
+
+def publish(settings: Settings, *days: int) -> None:
+    settings.folder("runs").mkdir(exist_ok=True)
+    for day in days:
+        (settings.folder("runs") / f"2024-05-{day:02d}.json").write_text(json.dumps({"night": day}))
+
+
+def may(*days: int) -> list[date]:
+    return [date(2024, 5, day) for day in days]
+
+
+def test_before_the_first_night_nothing_is_published(settings: Settings) -> None:
+    assert published_nights(settings) == []
+    assert last_published(settings) is None
+    assert read_run(settings, date(2024, 5, 1)) is None
+
+
+def test_failures_and_foreign_files_are_no_published_nights(settings: Settings) -> None:
+    publish(settings, 2, 1)
+    write_failure(settings, date(2024, 5, 3), {"state": "failed"})
+    for name in ("2024-05.json", "9999-99-99x.json", "notes.json", "20240505.json"):
+        (settings.folder("runs") / name).write_text("{}")
+    assert published_nights(settings) == may(1, 2)
+    assert last_published(settings) == date(2024, 5, 2)
+    assert json.loads(failed_path(settings, date(2024, 5, 3)).read_text()) == {"state": "failed"}
+
+
+def test_the_first_night_ever_stands_alone(settings: Settings) -> None:
+    assert nights_to_run(settings, *may(7, 7)) == may(7)
+    assert nights_to_run(settings, *may(7, 9)) == may(7, 8, 9)
+
+
+def test_a_later_night_catches_up_those_since_the_last_published(settings: Settings) -> None:
+    publish(settings, 3, 4)
+    assert nights_to_run(settings, *may(7, 7)) == may(5, 6, 7)
+    assert nights_to_run(settings, *may(5, 5)) == may(5)
+
+
+def test_a_published_night_runs_again_alone(settings: Settings) -> None:
+    publish(settings, 3, 4, 5)
+    assert nights_to_run(settings, *may(4, 4)) == may(4)
+    assert nights_to_run(settings, *may(4, 6)) == may(4, 5, 6)
+
+
+def test_earlier_runs_are_those_before_the_night_oldest_first(settings: Settings) -> None:
+    publish(settings, 1, 2, 3, 4)
+    assert [run["night"] for run in earlier_runs(settings, date(2024, 5, 4))] == [1, 2, 3]
+    assert [run["night"] for run in earlier_runs(settings, date(2024, 5, 4), most=2)] == [2, 3]

@@ -1,0 +1,320 @@
+"""Loading drops: what reaches the lake, when it is known, and what happens to odd drops."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Iterator
+from datetime import date, datetime
+from pathlib import Path
+
+import pytest
+
+from payeewatch.pipeline.home.errors import InputMissing
+from payeewatch.pipeline.home.files import write_json
+from payeewatch.pipeline.home.vault import reveal
+from payeewatch.pipeline.ingest.ingest import check, ingest
+from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.store.lake import SCHEMAS, Load
+from tests.inbox import account, csv_text, good, inbox_session, national_id, put_drop, rows_of, whole_drop
+
+FIRST, SECOND, THIRD = date(2024, 4, 1), date(2024, 4, 2), date(2024, 4, 3)
+
+
+def evening(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, 21, 59, 59, 999999)  # summer in Paris
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def session(home: Path) -> Iterator[Session]:
+    with inbox_session(home) as opened:
+        yield opened
+
+
+def drops(loads: list[Load]) -> list[Load]:
+    return [load for load in loads if load.kind == "drop"]
+
+
+def statuses(session: Session, claim: str = "C1") -> list[tuple[str, datetime]]:
+    query = f"SELECT status, known_at FROM claims WHERE claim_id = '{claim}' ORDER BY known_at, version"
+    return [(status, known) for status, known in rows_of(session, query, "claims")]
+
+
+def test_every_table_reaches_the_lake_tokenised(session: Session, home: Path) -> None:
+    whole_drop(home, "2024-04-01", outcomes=[good("outcomes")])
+    (load,) = drops(ingest(session, FIRST))
+    assert load.mode == "first"
+    assert set(load.files) == {
+        "members", "providers", "claims", "bank_changes", "account_events", "payments", "outcomes", "sightings",
+        "accounts",
+    }  # fmt: skip
+    for table in load.files:
+        columns = [row[0] for row in rows_of(session, f'DESCRIBE "{table}"', table)]
+        assert columns == list(SCHEMAS[table])
+    token = session.con.execute(f"SELECT account_token('{account(1)}')").fetchall()[0][0]
+    assert rows_of(session, "SELECT DISTINCT account, reimbursed_cents FROM claims", "claims") == [(token, 2010)]
+    seen = rows_of(session, f"SELECT country, bank_code, last_four FROM accounts WHERE account = '{token}'", "accounts")
+    assert seen == [("FR", "99001", account(1)[-4:])]
+
+
+def test_a_members_identity_is_kept_as_keys(session: Session, home: Path) -> None:
+    whole_drop(home, "2024-04-01")
+    ingest(session, FIRST)
+    ((year, department, person, holder, names, words, surnames),) = rows_of(
+        session,
+        "SELECT birth_year, department, person_key, holder_key, len(name_keys), len(name_tokens), len(surname_tokens)"
+        " FROM members",
+        "members",
+    )
+    assert (year, department) == (1985, "75")
+    assert person == holder  # she is her own opening-right holder
+    assert names > 0
+    assert (words, surnames) == (3, 2)
+
+
+def test_overseas_departments_have_three_figures(session: Session, home: Path) -> None:
+    whole_drop(home, "2024-04-01")
+    ingest(session, FIRST)
+    assert rows_of(session, "SELECT department FROM providers", "providers") == [("974",)]
+
+
+def test_originals_are_sealed_for_those_who_may_open_them(session: Session, home: Path) -> None:
+    whole_drop(home, "2024-04-01", payments=[good("payments", planned_on="never")])
+    ingest(session, FIRST)
+    vault, token = home / "vault", rows_of(session, "SELECT account FROM claims", "claims")[0][0]
+    assert reveal(session.keys, vault, "account", token) == account(1)
+    assert reveal(session.keys, vault, "holder", "B1") == "Zoé Dupond-Essai"
+    member = json.loads(reveal(session.keys, vault, "member", "M1") or "")
+    assert (member["family_name"], member["national_id"]) == ("Dupond-Essai", national_id(1)[:13])
+    row = json.loads(reveal(session.keys, vault, "quarantine", "2024-04-01/payments/0") or "")
+    assert row["iban"] == account(1)
+
+
+def test_only_new_or_changed_members_are_sealed_again(session: Session, home: Path) -> None:
+    whole_drop(home, "2024-04-01", members=[good("members", 1), good("members", 2)])
+    put_drop(
+        home, "2024-04-02", members=[good("members", 1, guarantee_level=5), good("members", 2, family_name="Nouvel")]
+    )
+    ingest(session, SECOND)
+    (sealed,) = (home / "vault" / "member" / "drop=2024-04-02").iterdir()
+    assert session.con.execute(f"SELECT ref FROM '{sealed}'").fetchall() == [("M2",)]
+
+
+def test_a_row_that_comes_again_replaces_and_leaves_its_history(session: Session, home: Path) -> None:
+    whole_drop(home, "2024-04-01", claims=[good("claims", status="received")], payments=[good("payments", 2)])
+    put_drop(home, "2024-04-02", claims=[good("claims", status="settled")])
+    ingest(session, SECOND)
+    assert statuses(session) == [("received", datetime(2024, 3, 2, 10)), ("settled", evening(SECOND))]
+
+
+def test_the_later_row_of_a_key_wins_and_is_counted(session: Session, home: Path) -> None:
+    folder = whole_drop(home, "2024-04-01")
+    (folder / "claims.csv").rename(folder / "claims-0001.csv")
+    (folder / "claims-0002.csv").write_text(
+        csv_text([good("claims", status="pended"), good("claims", status="rejected")]), encoding="utf-8"
+    )
+    (load,) = drops(ingest(session, FIRST))
+    facts = load.facts["tables"]["claims"]
+    assert (facts["rows_read"], facts["rows_accepted"], facts["duplicates"]) == (3, 1, 2)
+    assert facts["cents"] == {"read": 6030, "accepted": 2010, "rejected": 0, "duplicate": 4020}
+    assert statuses(session)[-1][0] == "rejected"
+
+
+def test_a_load_tells_of_which_tables_every_key_came_once(session: Session, home: Path) -> None:
+    twice = [good("claims", known_at=f"2024-03-0{day}T09:00:00") for day in (2, 5)]
+    whole_drop(home, "2024-04-01", claims=twice, payments=[good("payments"), good("payments", 2)])
+    put_drop(home, "2024-04-02", claims=[good("claims")])
+    first, second = drops(ingest(session, SECOND))
+    assert {"payments", "members"} <= set(first.facts["keys_once"])
+    assert "claims" not in first.facts["keys_once"]
+    assert second.facts["keys_once"] == ["claims"]
+
+
+def test_every_form_of_file_loads(session: Session, home: Path) -> None:
+    folder = put_drop(home, "2024-04-01", members=[good("members")])
+    (folder / "claims.csv.gz").write_bytes(gzip.compress(csv_text([good("claims")]).encode()))
+    (folder / "payments-0001.ndjson").write_text(json.dumps(good("payments")), encoding="utf-8")
+    source = csv_text([good("bank_changes")])
+    (home / "changes.csv").write_text(source, encoding="utf-8")
+    session.con.execute(
+        f"COPY (FROM read_csv('{home / 'changes.csv'}', all_varchar = true)) TO '{folder / 'bank_changes.parquet'}'"
+    ).fetchall()
+    (load,) = drops(ingest(session, FIRST))
+    assert {table: facts["rows_accepted"] for table, facts in load.facts["tables"].items()} == dict.fromkeys(
+        ("members", "claims", "bank_changes", "payments"), 1
+    )
+
+
+def test_rows_and_euros_are_reconciled(session: Session, home: Path) -> None:
+    rows = [good("claims", 1), good("claims", 2, cared_on="?"), good("claims", 3, reimbursed_amount="?")]
+    whole_drop(home, "2024-04-01", claims=rows)
+    facts = drops(ingest(session, FIRST))[0].facts["tables"]["claims"]
+    assert (facts["rows_read"], facts["rows_accepted"], facts["rows_rejected"]) == (3, 1, 2)
+    assert facts["cents"] == {"read": 4020, "accepted": 2010, "rejected": 2010, "duplicate": 0}
+    assert facts["amounts_unreadable"] == 1
+
+
+def test_loading_again_does_nothing(session: Session, home: Path) -> None:
+    whole_drop(home, "2024-04-01")
+    assert len(ingest(session, FIRST)) == 2  # the drop, and the shipped table of banks
+    assert ingest(session, FIRST) == []
+
+
+def test_a_copy_with_other_times_is_not_another_drop(session: Session, home: Path) -> None:
+    folder = whole_drop(home, "2024-04-01")
+    ingest(session, FIRST)
+    for path in folder.iterdir():
+        os.utime(path, (1, 1))
+    assert ingest(session, FIRST) == []
+
+
+def test_only_drops_up_to_the_day_are_loaded(session: Session, home: Path) -> None:
+    whole_drop(home, "2024-04-01")
+    put_drop(home, "2024-04-03", claims=[good("claims", 2)])
+    assert [load.day for load in drops(ingest(session, SECOND))] == [FIRST]
+    assert [load.day for load in drops(ingest(session, THIRD))] == [THIRD]
+
+
+def test_an_empty_drop_is_a_drop(session: Session, home: Path) -> None:
+    whole_drop(home, "2024-04-01")
+    put_drop(home, "2024-04-02")
+    assert [(load.day, load.files) for load in drops(ingest(session, SECOND))][1] == (SECOND, {})
+    assert ingest(session, SECOND) == []
+
+
+def test_folders_and_files_that_are_nobodys_are_left_alone(session: Session, home: Path) -> None:
+    folder = whole_drop(home, "2024-04-01")
+    (folder / "notes.txt").write_text("hello", encoding="utf-8")
+    (folder / ".claims.csv.swp").write_text("hello", encoding="utf-8")
+    (home / "inbox" / "old").mkdir()
+    (load,) = drops(ingest(session, FIRST))
+    assert load.facts["ignored_files"] == ["notes.txt"]
+
+
+def test_a_given_known_at_stays_within_the_drops_day(session: Session, home: Path) -> None:
+    whole_drop(home, "2024-04-01")
+    rows = [
+        good("claims", 2, known_at="2024-04-02T09:00:00"),
+        good("claims", 3, known_at="2024-03-01T09:00:00"),
+        good("claims", 4, known_at="2024-05-01T09:00:00"),
+    ]
+    put_drop(home, "2024-04-02", claims=rows)
+    loads = drops(ingest(session, SECOND))
+    assert statuses(session, "C2")[0][1] == datetime(2024, 4, 2, 9)
+    assert statuses(session, "C3")[0][1] == datetime(2024, 4, 1, 22)
+    assert statuses(session, "C4")[0][1] == evening(SECOND)
+    assert loads[1].facts["tables"]["claims"]["clamped_known"] == 2
+
+
+def test_a_late_drop_is_known_now(session: Session, home: Path) -> None:
+    whole_drop(home, "2024-04-01")
+    put_drop(home, "2024-04-03", claims=[good("claims", 3)])
+    ingest(session, THIRD)
+    put_drop(home, "2024-04-02", claims=[good("claims", 2, known_at="2024-04-02T09:00:00")])
+    (load,) = ingest(session, THIRD)
+    assert (load.mode, load.day, load.known_on) == ("late", SECOND, THIRD)
+    assert statuses(session, "C2") == [("settled", evening(THIRD))]
+
+
+def test_a_late_drop_never_counts_in_a_published_night(session: Session, home: Path) -> None:
+    whole_drop(home, "2024-04-01")
+    ingest(session, FIRST)
+    write_json(home / "runs" / "2024-04-02.json", {})
+    put_drop(home, "2024-04-02", claims=[good("claims", 2)])
+    (load,) = ingest(session, SECOND)
+    assert (load.mode, load.known_on) == ("late", THIRD)
+    assert statuses(session, "C2") == [("settled", evening(THIRD))]
+
+
+def test_of_a_changed_drop_only_what_changed_is_known_now(session: Session, home: Path) -> None:
+    whole_drop(home, "2024-04-01", claims=[good("claims", 1), good("claims", 2)])
+    put_drop(home, "2024-04-02", claims=[good("claims", 2, status="reversed")])
+    ingest(session, SECOND)
+    before = {claim: statuses(session, claim) for claim in ("C1", "C2")}
+    put_drop(home, "2024-04-01", claims=[good("claims", 1, status="rejected"), good("claims", 2)])
+    (load,) = ingest(session, SECOND)
+    assert load.mode == "changed"
+    assert load.facts["tables"]["claims"]["rows_unchanged"] == 1
+    assert statuses(session, "C1") == [*before["C1"], ("rejected", evening(SECOND))]
+    assert statuses(session, "C2") == before["C2"]
+    assert ingest(session, SECOND) == []
+
+
+def test_a_pair_is_sighted_once(session: Session, home: Path) -> None:
+    whole_drop(home, "2024-04-01", bank_changes=[good("bank_changes", old_iban=None)])
+    put_drop(home, "2024-04-02", claims=[good("claims", 2, payee_id="P1", iban=account(1)), good("claims", 3)])
+    ingest(session, SECOND)
+    columns = "payee_id, seen_on_table, seen_at, known_at"
+    assert rows_of(session, f"SELECT {columns} FROM sightings ORDER BY payee_id", "sightings") == [
+        ("P1", "claims", datetime(2024, 3, 2, 10), datetime(2024, 3, 2, 10)),
+        ("P3", "claims", datetime(2024, 3, 2, 10), evening(SECOND)),
+        ("PR1", "providers", datetime(2015, 5, 4, 22), datetime(2015, 5, 4, 22)),
+    ]
+    assert rows_of(session, "SELECT count(*), count(DISTINCT account) FROM accounts", "accounts") == [(4, 4)]
+
+
+def test_versions_are_unique_and_in_order(session: Session, home: Path) -> None:
+    whole_drop(home, "2024-04-01", payments=[good("payments", n, status="returned") for n in range(1, 40)])
+    put_drop(home, "2024-04-02", payments=[good("payments", 3)])
+    ingest(session, SECOND)
+    found = rows_of(session, "SELECT payment_id, status, version FROM payments ORDER BY version", "payments")
+    assert len({version for _, _, version in found}) == len(found) == 39 * 3 + 1
+    assert found[-1][:2] == ("Y3", "sent")
+
+
+def test_the_same_input_gives_the_same_bytes(home: Path, tmp_path: Path) -> None:
+    whole_drop(home, "2024-04-01", claims=[good("claims", n) for n in range(1, 300)])
+    seen = []
+    for _ in range(2):
+        with inbox_session(home) as session:
+            ingest(session, FIRST)
+            seen.append({p.name + p.parts[-3]: p.read_bytes() for p in sorted((home / "lake").rglob("*.parquet"))})
+        (home / "lake" / "loads").rename(tmp_path / f"loads-{len(seen)}")
+    assert len(seen[0]) > 5
+    assert seen[0] == seen[1]
+
+
+def test_an_inbox_without_a_required_table_is_missing_input(session: Session, home: Path) -> None:
+    with pytest.raises(InputMissing, match="no drop up to 2024-04-01 holds members"):
+        ingest(session, FIRST)
+    put_drop(home, "2024-04-01", members=[good("members")])
+    with pytest.raises(InputMissing, match="holds claims"):
+        ingest(session, FIRST)
+
+
+def test_checking_writes_nothing(session: Session, home: Path) -> None:
+    whole_drop(home, "2024-04-01", claims=[good("claims", cared_on="?")])
+    before = sorted(home.rglob("*"))
+    (facts,) = check(session, FIRST)
+    assert facts["refused"] is None
+    assert facts["tables"]["claims"]["rows_rejected"] == 1
+    assert sorted(home.rglob("*")) == before
+    assert check(session, SECOND) == []
+
+
+def test_reference_tables_replace_the_ones_before(session: Session, home: Path) -> None:
+    whole_drop(home, "2024-04-01")
+    ingest(session, FIRST)
+    assert rows_of(session, "SELECT count(*) FROM reference_banks WHERE kind = 'neobank'", "reference_banks")[0][0] > 2
+    (home / "reference").mkdir()
+    (home / "reference" / "accounts.csv").write_text(
+        f"iban,kind,label,valid_from,valid_to\n{account(7)},institution,Résidence,2020-01-01,\n", encoding="utf-8"
+    )
+    (home / "reference" / "banks.csv").write_text("country,bank_code,name,group,kind\nFR,99001,Banque X,,bank\n")
+    (home / "reference" / "mergers.csv").write_text(
+        "old_bank_code,new_bank_code,from,to,known_at\n99001,99002,2024-01-01,,2024-02-01T00:00:00\n"
+    )
+    (load,) = ingest(session, FIRST)
+    assert load.kind == "reference"
+    assert rows_of(session, "SELECT bank_code, name FROM reference_banks", "reference_banks") == [("99001", "Banque X")]
+    token = session.con.execute(f"SELECT account_token('{account(7)}')").fetchall()[0][0]
+    known = "SELECT account, kind, known_at FROM reference_accounts"
+    assert rows_of(session, known, "reference_accounts") == [(token, "institution", datetime(1900, 1, 1))]
+    assert rows_of(session, "SELECT known_at FROM reference_mergers", "reference_mergers") == [(datetime(2024, 2, 1),)]
+    assert ingest(session, FIRST) == []

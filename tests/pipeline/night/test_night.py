@@ -1,0 +1,363 @@
+"""Nights, end to end: the same again, missed ones caught up, failures that leave what stood."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from payeewatch.pipeline.night.outputs import FLAGS_SCHEMA, SCORES_SCHEMA
+from payeewatch.pipeline.night.queues import WhyNot
+from tests import canaries
+from tests.conftest import HISTORY, LAST_DROP, NIGHTS, Home, copy_of, make_home
+
+PUBLISHED = ("flags", "scores", "evidence")
+
+
+def run_of(home: Home, night: date) -> dict[str, object]:
+    return json.loads((home.path / "runs" / f"{night}.json").read_text())
+
+
+def test_a_night_run_again_gives_the_same_bytes(published: Home, tmp_path: Path) -> None:
+    home = copy_of(published, tmp_path)
+    before = home.bytes_of(*PUBLISHED, "holds")
+    assert len(before) == 5 * len(NIGHTS)
+    home.done("night", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[-1]))
+    assert home.bytes_of(*PUBLISHED, "holds") == before
+
+
+def test_a_night_by_night_home_publishes_what_a_range_does(published: Home, trained: Home, tmp_path: Path) -> None:
+    home = copy_of(trained, tmp_path)
+    for night in NIGHTS:
+        home.done("night", str(night))
+    assert home.bytes_of(*PUBLISHED, "holds") == published.bytes_of(*PUBLISHED, "holds")
+
+
+@pytest.mark.parametrize(("at_once", "spans"), [(2, [2, 1, 1]), (3, [3, 1])])
+def test_nights_measured_together_publish_what_each_alone_does(
+    published: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int, spans: list[int]
+) -> None:
+    """A verdict that reaches a later night than it was made, a drop that came late, one that changed and a purge."""
+    monkeypatch.setattr("payeewatch.pipeline.night.night.NIGHTS_AT_ONCE", at_once)
+    coming = [NIGHTS[-1] + timedelta(days=n) for n in range(1, 5)]
+    together, alone = (copy_of(published, tmp_path / name) for name in ("together", "alone"))
+    announced = [f for f in queue_of(published, NIGHTS[-1]).values() if f["queue"] != "audit" and not f["derived"]]
+    flag, other = sorted(announced, key=lambda f: f["p_value"])[:2]
+    for home in (together, alone):
+        put_verdict(home, coming[2], flag["change_id"], decided_on=coming[0])
+        put_payment(home, coming[1], other)
+        end_list(home, coming[3])
+        (changed,) = (home.path / "inbox" / str(NIGHTS[0])).glob("payments*")
+        changed.write_text("".join(changed.read_text().splitlines(keepends=True)[:-1]))
+    for night in coming:
+        alone.done("night", str(night))
+    answer = together.done("night", "--from", str(coming[0]), "--to", str(coming[-1]))
+    assert together.bytes_of(*PUBLISHED, "holds") == alone.bytes_of(*PUBLISHED, "holds")
+    assert [int(many) for many in re.findall('"nights": ([0-9]+)', answer.output)] == spans
+    assert [flag["change_id"] in queue_of(together, night) for night in coming] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("good", [1, 3])
+def test_a_refused_drop_stops_a_range_after_the_nights_before_it(
+    trained: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, good: int
+) -> None:
+    """Whether it is found when the first nights are loaded, or while they are published."""
+    monkeypatch.setattr("payeewatch.pipeline.night.night.NIGHTS_AT_ONCE", 2)
+    home = copy_of(trained, tmp_path)
+    nights = [NIGHTS[0] + timedelta(days=n) for n in range(good + 2)]
+    home.done("night", str(nights[0]))
+    (path,) = (home.path / "inbox" / str(nights[-1])).glob("claims*")
+    path.write_text("claim_id,member_id\nC1,M1\n")
+    assert home.run("night", "--from", str(nights[1]), "--to", str(nights[-1])).exit_code == 12
+    assert run_of(home, nights[-2])["state"] == "published"
+    assert sorted(path.stem for path in (home.path / "flags").glob("*.csv")) == [str(n) for n in nights[:-1]]
+    failed = json.loads((home.path / "runs" / f"{nights[-1]}.failed.json").read_text())
+    assert failed["exit_code"] == 12
+
+
+def test_what_was_loaded_ahead_of_a_night_that_failed_is_published_when_run_again(
+    published: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("payeewatch.pipeline.night.night.NIGHTS_AT_ONCE", 2)
+    first, last = NIGHTS[-1] + timedelta(days=1), LAST_DROP
+    failing, whole = (copy_of(published, tmp_path / name) for name in ("failing", "whole"))
+    (failing.path / "flags" / f"{first}.parquet" / "in the way").mkdir(parents=True)
+    assert failing.run("night", "--from", str(first), "--to", str(last)).exit_code == 15
+    assert json.loads((failing.path / "runs" / f"{first}.failed.json").read_text())["exit_code"] == 15
+    shutil.rmtree(failing.path / "flags" / f"{first}.parquet")
+    for home in (failing, whole):
+        home.done("night", "--from", str(first), "--to", str(last))
+    assert failing.bytes_of(*PUBLISHED, "holds") == whole.bytes_of(*PUBLISHED, "holds")
+
+
+def test_what_comes_later_changes_no_earlier_night(published: Home, tmp_path: Path) -> None:
+    home = copy_of(published, tmp_path)
+    before = home.bytes_of(*PUBLISHED)
+    home.done("ingest", "--until", str(NIGHTS[-1] + timedelta(days=3)))
+    home.done("night", str(NIGHTS[0]))
+    home.done("night", str(NIGHTS[-1]))
+    assert home.bytes_of(*PUBLISHED) == before
+
+
+def test_missed_nights_are_caught_up_in_order(trained: Home, tmp_path: Path) -> None:
+    home = copy_of(trained, tmp_path)
+    home.done("night", str(NIGHTS[0]))
+    answer = json.loads(home.done("night", str(NIGHTS[2]), "--json").stdout)
+    assert [run["night"] for run in answer["nights"]] == [str(NIGHTS[1]), str(NIGHTS[2])]
+
+
+def test_the_first_night_ever_stands_alone(trained: Home, tmp_path: Path) -> None:
+    home = copy_of(trained, tmp_path)
+    home.done("night", str(NIGHTS[2]))
+    assert [path.name for path in (home.path / "runs").iterdir()] == [f"{NIGHTS[2]}.json"]
+
+
+def test_flags_and_scores_have_the_promised_columns(published: Home) -> None:
+    night = NIGHTS[-1]
+    flags = pq.read_table(published.path / "flags" / f"{night}.parquet")
+    scores = pq.read_table(published.path / "scores" / f"{night}.parquet")
+    assert flags.schema.equals(FLAGS_SCHEMA)
+    assert scores.schema.equals(SCORES_SCHEMA)
+    ranks = flags["rank"].to_pylist()
+    assert ranks == list(range(1, len(ranks) + 1))
+    changes = scores["change_id"].to_pylist()
+    assert len(set(changes)) == len(changes)
+    assert set(flags["change_id"].to_pylist()) <= set(changes)
+    assert min(scores["p_value"].to_pylist()) > 0
+    queued = {row["change_id"] for row in scores.to_pylist() if row["why_not"] is None}
+    assert queued == set(flags["change_id"].to_pylist())
+
+
+def test_nothing_but_nights_lies_in_flags_and_scores(published: Home) -> None:
+    assert sorted(path.name for path in (published.path / "flags").iterdir()) == sorted(
+        f"{night}.{form}" for night in NIGHTS for form in ("csv", "parquet")
+    )
+    assert sorted(path.name for path in (published.path / "scores").iterdir()) == [f"{n}.parquet" for n in NIGHTS]
+
+
+def test_a_change_keeps_its_flag_over_nights(published: Home) -> None:
+    first, second = (
+        {row["change_id"]: row for row in pq.read_table(published.path / "flags" / f"{night}.parquet").to_pylist()}
+        for night in NIGHTS[:2]
+    )
+    both = first.keys() & second.keys()
+    assert both
+    for change in both:
+        assert second[change]["flag_id"] == first[change]["flag_id"]
+        assert second[change]["first_flagged_on"] == first[change]["first_flagged_on"]
+        assert not second[change]["is_new"]
+
+
+def test_rows_and_euros_add_up_to_the_file(published: Home) -> None:
+    night = NIGHTS[-1]
+    run = run_of(published, night)
+    euros = run["euros"]
+    files = sorted((published.path / "inbox" / str(night)).glob("claims*"))
+    reader = "read_parquet" if files[0].suffix == ".parquet" else "read_csv"
+    rows, cents = duckdb.sql(
+        f"SELECT count(*), CAST(round(sum(TRY_CAST(reimbursed_amount AS DECIMAL(18,2)))*100) AS BIGINT) "
+        f"FROM {reader}({[str(path) for path in files]}{', all_varchar=true' if reader == 'read_csv' else ''})"
+    ).fetchall()[0]
+    assert run["tables"]["claims"]["rows_read"] == rows
+    assert euros["claims_in_cents"] == cents
+    assert euros["claims_in_cents"] == (
+        euros["payable_to_changed_accounts_cents"] + euros["out_of_scope_cents"] + euros["rejected_cents"]
+    )
+
+
+def test_a_night_without_a_drop_waits_or_runs_without_news(trained: Home, tmp_path: Path) -> None:
+    home = copy_of(trained, tmp_path)
+    shutil.rmtree(home.path / "inbox" / str(NIGHTS[0]))
+    refused = home.run("night", str(NIGHTS[0]))
+    assert refused.exit_code == 11
+    assert "--no-news" in refused.output
+    assert (home.path / "runs" / f"{NIGHTS[0]}.failed.json").exists()
+    home.done("night", str(NIGHTS[0]), "--no-news")
+    assert not (home.path / "runs" / f"{NIGHTS[0]}.failed.json").exists()
+    assert (home.path / "flags" / f"{NIGHTS[0]}.parquet").exists()
+
+
+def test_without_a_model_the_night_says_what_to_do(trained: Home, tmp_path: Path) -> None:
+    home = copy_of(trained, tmp_path, without=["mlflow"])
+    refused = home.run("night", str(NIGHTS[0]))
+    assert refused.exit_code == 13
+    assert "payeewatch train" in refused.output
+    assert not list((home.path / "flags").iterdir())
+
+
+def test_a_model_that_knows_later_things_is_refused(published: Home, tmp_path: Path) -> None:
+    home = copy_of(published, tmp_path)
+    home.done("train", "--as-of", str(NIGHTS[-1]), "--promote")
+    refused = home.run("night", str(NIGHTS[0]), "--model", "champion")
+    assert refused.exit_code == 13
+    assert str(NIGHTS[-1]) in refused.output
+    home.done("night", str(NIGHTS[0]), "--model", "champion", "--allow-hindsight")
+    assert run_of(home, NIGHTS[0])["model"]["version"] == "2"
+    home.done("night", str(NIGHTS[1]))
+    assert run_of(home, NIGHTS[1])["model"]["version"] == "1"
+
+
+def test_a_refused_drop_stops_the_night_and_leaves_what_stood(published: Home, tmp_path: Path) -> None:
+    home = copy_of(published, tmp_path)
+    before = home.bytes_of(*PUBLISHED)
+    drop = home.path / "inbox" / str(NIGHTS[-1] + timedelta(days=1))
+    for path in drop.glob("claims*"):
+        path.unlink()
+    (drop / "claims.csv").write_text("claim_id,member_id\nC1,M1\n")
+    refused = home.run("night", str(NIGHTS[-1] + timedelta(days=1)))
+    assert refused.exit_code == 12
+    assert "claims.csv" in refused.output
+    assert home.bytes_of(*PUBLISHED) == before
+
+
+def test_a_changed_drop_counts_from_the_next_night_only(published: Home, tmp_path: Path) -> None:
+    home = copy_of(published, tmp_path)
+    before = home.bytes_of(*PUBLISHED)
+    drop = home.path / "inbox" / str(NIGHTS[0])
+    (path,) = drop.glob("payments*")
+    assert path.suffix == ".csv"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:-1]))
+    home.done("night", str(NIGHTS[-1]))
+    assert home.bytes_of(*PUBLISHED) == before
+    home.done("night", str(NIGHTS[-1] + timedelta(days=1)))
+    modes = [drop["mode"] for drop in run_of(home, NIGHTS[-1] + timedelta(days=1))["drops"]]
+    assert "changed" in modes
+    assert "next" in modes
+
+
+def test_two_nights_at_once_are_refused(trained: Home, tmp_path: Path) -> None:
+    import fcntl
+
+    home = copy_of(trained, tmp_path)
+    with (home.path / "lake" / ".lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        refused = home.run("night", str(NIGHTS[0]))
+    assert refused.exit_code == 14
+    home.done("night", str(NIGHTS[0]))
+
+
+def test_a_store_that_cannot_be_written_is_named(published: Home, tmp_path: Path) -> None:
+    home = copy_of(published, tmp_path)
+    shutil.rmtree(home.path / "scores")
+    (home.path / "scores").write_text("a file where the folder should be")
+    refused = home.run("night", str(NIGHTS[-1]))
+    assert refused.exit_code == 15
+    assert "scores" in refused.output
+
+
+@pytest.mark.parametrize("delay", [0.6, 2.5, 4.0])
+def test_a_killed_night_leaves_whole_files_and_runs_again(trained: Home, tmp_path: Path, delay: float) -> None:
+    home = copy_of(trained, tmp_path)
+    environ = os.environ | {"PAYEEWATCH_HOME": str(home.path), "PAYEEWATCH_KEY_FILE": str(home.key_file)}
+    command = [sys.executable, "-m", "payeewatch", "night", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[2])]
+    process = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    for path in [*(home.path / "flags").glob("2*.parquet"), *(home.path / "lake").rglob("0*.parquet")]:
+        pq.read_table(path)
+    home.done("night", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[2]))
+    assert len(list((home.path / "flags").glob("*.parquet"))) == 3
+
+
+def test_a_night_leaves_no_identity_behind(tmp_path: Path) -> None:
+    planted: list[str] = []
+    home = make_home(
+        tmp_path, lambda path: planted.extend(canaries.plant(path / "inbox", path / "breaches")), members=400
+    )
+    night = home.done("night", str(NIGHTS[0]))
+    listed = canaries.identities(home.path / "inbox", home.path / "breaches", most=40)
+    for folder in ("lake", "mlflow", "quarantine", "flags", "scores", "evidence", "runs", "reports", "holds"):
+        canaries.assert_absent(home.path / folder, planted + [v for v in listed if len(v) > 12])
+    assert not [value for value in planted if value.lower() in night.output.lower()]
+
+
+def test_a_clock_set_back_changes_nothing(published: Home, tmp_path: Path) -> None:
+    home = copy_of(published, tmp_path)
+    before = home.bytes_of(*PUBLISHED)
+    for path in (home.path / "inbox" / str(NIGHTS[0])).iterdir():
+        os.utime(path, (0, 0))
+    home.done("night", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[-1]))
+    assert home.bytes_of(*PUBLISHED) == before
+
+
+def test_history_loaded_by_a_night_equals_history_loaded_before(trained: Home, published: Home, tmp_path: Path) -> None:
+    home = copy_of(trained, tmp_path, without=["lake", "vault"])
+    home.done("init")
+    home.done("night", str(NIGHTS[0]))
+    assert home.bytes_of("flags").items() <= published.bytes_of("flags").items()
+    assert NIGHTS[0] > HISTORY
+
+
+def test_a_reviewed_flag_leaves_the_queue_and_comes_back_on_new_evidence(published: Home, tmp_path: Path) -> None:
+    home = copy_of(published, tmp_path)
+    reviewed, later = NIGHTS[-1] + timedelta(days=1), NIGHTS[-1] + timedelta(days=2)
+    queue = pq.read_table(home.path / "flags" / f"{NIGHTS[-1]}.parquet").to_pylist()
+    flag = min((f for f in queue if f["queue"] != "audit" and not f["derived"]), key=lambda f: f["p_value"])
+    before = home.bytes_of(*PUBLISHED)
+
+    put_verdict(home, reviewed, flag["change_id"])
+    home.done("night", str(reviewed))
+    assert flag["change_id"] not in queue_of(home, reviewed)
+    scores = pq.read_table(home.path / "scores" / f"{reviewed}.parquet").to_pylist()
+    (why_not,) = [row["why_not"] for row in scores if row["change_id"] == flag["change_id"]]
+    assert why_not == WhyNot.DECIDED
+    assert [file["rows_accepted"] for file in run_of(home, reviewed)["verdicts"]] == [1]  # type: ignore[attr-defined]
+    home.done("night", str(NIGHTS[-1]))
+    assert before.items() <= home.bytes_of(*PUBLISHED).items()
+
+    put_payment(home, later, flag)
+    home.done("night", str(later))
+    again = queue_of(home, later)[flag["change_id"]]
+    assert (again["flag_id"], again["first_flagged_on"]) == (flag["flag_id"], later)
+    assert again["amount_at_risk"] >= 1234
+
+
+def queue_of(home: Home, night: date) -> dict[str, dict[str, Any]]:
+    rows = pq.read_table(home.path / "flags" / f"{night}.parquet").to_pylist()
+    return {row["change_id"]: row for row in rows}
+
+
+def put_verdict(home: Home, day: date, change_id: str, decided_on: date | None = None) -> None:
+    """A reviewer's verdict of a morning, the day's if no other is given, exported as the day's file."""
+    made = decided_on or day
+    row = {"outcome_id": "R1", "change_id": change_id, "decided_at": datetime(made.year, made.month, made.day, 8),
+           "verdict": "benign", "reason_code": None, "source": "reviewer"}  # fmt: skip
+    pq.write_table(pa.Table.from_pylist([row]), home.path / "outcomes" / f"{day}.parquet")
+
+
+def end_list(home: Home, day: date) -> None:
+    """Let the time of the list that most people are on be up on a day."""
+    manifest = max(home.path.glob("breaches/*/people*"), key=lambda path: path.stat().st_size).with_name(
+        "manifest.yaml"
+    )
+    told = yaml.safe_load(manifest.read_text())
+    manifest.write_text(yaml.safe_dump(told | {"purge_on": day}))
+
+
+def put_payment(home: Home, day: date, flag: dict[str, Any]) -> None:
+    """A payment planned to a flag's new account, known on a day."""
+    files = [str(path) for path in (home.path / "inbox").glob("*/bank_changes*.csv")]
+    iban = duckdb.sql(
+        f"SELECT new_iban FROM read_csv({files}, all_varchar = true, union_by_name = true)"
+        f" WHERE change_id = '{flag['change_id']}'"
+    ).fetchall()[0][0]
+    (home.path / "inbox" / str(day) / "payments-0002.csv").write_text(
+        "payment_id,payee_id,member_id,iban,amount,claim_ids,planned_on,value_date,status,return_reason\n"
+        f"NEW1,{flag['payee_id']},{flag['member_id']},{iban},1234.00,,{day + timedelta(days=3)},,planned,\n"
+    )

@@ -1,0 +1,137 @@
+"""Erasing a person from a small lake: what goes, what others keep, and what does not come back."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from payeewatch.pipeline.home import vault
+from payeewatch.pipeline.ingest.ingest import ingest
+from payeewatch.pipeline.loading import link_and_derive
+from payeewatch.pipeline.privacy import erase
+from payeewatch.pipeline.privacy.data_subject import find
+from payeewatch.pipeline.session import UNFINISHED, Session
+from payeewatch.pipeline.store.tombstones import ERASURE, Tombstones
+from tests.inbox import good, inbox_session, rows_of, whole_drop
+
+ON = date(2024, 4, 1)
+TABLES = ("members", "claims", "payments", "bank_changes", "account_events", "changes", "sightings", "accounts")
+
+
+def two_people(home: Path) -> None:
+    """M1 and M2 of other households; a provider is paid for both in one payment; M1 has a row in quarantine."""
+    whole_drop(
+        home,
+        "2024-03-20",
+        **{
+            table: [good(table, 1), good(table, 2)]
+            for table in ("members", "claims", "bank_changes", "account_events", "payments")
+        }
+        | {
+            "claims": [
+                good("claims", 1), good("claims", 2),
+                good("claims", 3, member_id="M1", payee_id="PR1", payee_type="provider"),
+                good("claims", 4, member_id="M2", payee_id="PR1", payee_type="provider"),
+                good("claims", 5, member_id="M1", billed_amount="much"),
+            ],
+            "payments": [
+                good("payments", 1), good("payments", 2),
+                good("payments", 3, payee_id="PR1", member_id=None, claim_ids="C3|C4", amount="40.20"),
+            ],
+        },
+    )  # fmt: skip
+
+
+def loaded(session: Session) -> None:
+    ingest(session, date(2024, 3, 20))
+    link_and_derive(session)
+
+
+def erased(session: Session, member: str = "M1") -> dict[str, int]:
+    erase.begin(session, member, ON)
+    pending = erase.pending(session.settings)
+    assert pending
+    counts = erase.erase(session, pending, really=True)
+    erase.finish(session.settings)
+    return counts
+
+
+def test_who_a_person_is(tmp_path: Path) -> None:
+    two_people(tmp_path / "home")
+    with inbox_session(tmp_path / "home") as session:
+        loaded(session)
+        person = find(session, "M1")
+        assert person.ids["payee"] == ["P1"]
+        assert person.ids["change"] == ["B1"]
+        assert person.ids["claim"] == ["C1", "C3"]
+        assert not find(session, "M9").is_known
+
+
+def test_the_persons_rows_go_and_others_keep_theirs(tmp_path: Path) -> None:
+    two_people(tmp_path / "home")
+    with inbox_session(tmp_path / "home") as session:
+        loaded(session)
+        counts = erased(session)
+        assert counts["quarantine"] == counts["vault/quarantine"] == 1
+        assert rows_of(session, "SELECT DISTINCT member_id FROM members", *TABLES) == [("M2",)]
+        assert rows_of(session, "SELECT DISTINCT claim_id FROM claims ORDER BY 1", *TABLES) == [("C2",), ("C4",)]
+        assert rows_of(session, "SELECT DISTINCT claim_ids FROM payments ORDER BY 1", *TABLES) == [("C2",), ("C4",)]
+        announced = "SELECT DISTINCT change_id FROM changes WHERE NOT derived"
+        assert rows_of(session, announced, *TABLES) == [("B2",)]
+        assert rows_of(session, "SELECT DISTINCT payee_id FROM sightings ORDER BY 1", *TABLES) == [("P2",), ("PR1",)]
+        assert rows_of(session, "SELECT count(*) FROM sightings WHERE member_id = 'M1'", *TABLES) == [(0,)]
+        folder = session.settings.folder("vault")
+        assert vault.reveal(session.keys, folder, "member", "M1") is None
+        assert vault.reveal(session.keys, folder, "member", "M2")
+
+
+def test_sending_the_rows_again_does_not_bring_the_person_back(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    two_people(home)
+    with inbox_session(home) as session:
+        loaded(session)
+        erased(session)
+        tombstones = Tombstones.of(session.lake.loads()).tokens
+        assert tombstones
+        assert "M1" not in json.dumps([load.facts for load in session.lake.loads() if load.kind == ERASURE])
+        two_people(home)
+        (home / "inbox" / "2024-03-20").rename(home / "inbox" / "2024-03-21")
+        (load,) = [load for load in ingest(session, date(2024, 3, 21)) if load.kind == "drop"]
+        assert load.facts["tables"]["members"]["rows_erased"] == 1
+        assert load.facts["tables"]["members"]["rows_read"] == 1
+        assert rows_of(session, "SELECT DISTINCT member_id FROM members", *TABLES) == [("M2",)]
+        assert rows_of(session, "SELECT count(*) FROM payments WHERE contains(claim_ids, 'C3')", *TABLES) == [(0,)]
+        assert erased(session) == {}
+        assert Tombstones.of(session.lake.loads()).tokens == tombstones
+
+
+def test_a_shared_payee_stays_without_the_person(tmp_path: Path) -> None:
+    two_people(tmp_path / "home")
+    whole_drop(
+        tmp_path / "home",
+        "2024-03-20",
+        members=[good("members", 1), good("members", 2)],
+        bank_changes=[good("bank_changes", 1, payee_id="CARE", payee_type="institution")],
+        claims=[good("claims", n, payee_id="CARE", payee_type="institution") for n in (1, 2)],
+        payments=[good("payments", 2)],
+    )
+    with inbox_session(tmp_path / "home") as session:
+        loaded(session)
+        erased(session)
+        assert rows_of(session, "SELECT change_id, member_id FROM bank_changes", *TABLES) == [("B1", None)]
+        assert rows_of(session, "SELECT DISTINCT member_id, household_id FROM changes", *TABLES) == [(None, None)]
+
+
+def test_an_erasure_cut_short_is_finished_from_its_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    two_people(tmp_path / "home")
+    with inbox_session(tmp_path / "home") as session:
+        loaded(session)
+        erase.begin(session, "M1", ON)  # and then the process dies
+    assert (tmp_path / "home" / "lake" / UNFINISHED).exists()
+    with inbox_session(tmp_path / "home") as session:
+        assert rows_of(session, "SELECT DISTINCT member_id FROM members", *TABLES) == [("M2",)]
+        assert "purge again" in session.warnings[0]
+        assert erase.pending(session.settings)

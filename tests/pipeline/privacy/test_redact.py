@@ -1,0 +1,64 @@
+"""What was published is taken back: rows, entries of lists, and what only names them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from payeewatch.pipeline.privacy.redact import WITHDRAWN, Gone, scrub, scrub_row, without
+
+PERSON = Gone(ids=frozenset({"C1", "P1"}))
+
+
+def test_a_row_about_the_person_goes() -> None:
+    assert scrub_row({"change_id": "C1", "score": 1.0}, PERSON, "scores") is None
+    assert scrub_row({"change_id": "C2", "score": 1.0}, PERSON, "scores") == {"change_id": "C2", "score": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("entries", "left"),
+    [
+        ([{"payee_id": "P1", "relation": "same_account"}, {"payee_id": "P2"}], [{"payee_id": "P2"}]),
+        ([{"kind": "claims", "ids": ["C1"], "amount": Decimal(3)}], []),
+        (
+            [{"kind": "claims", "ids": ["C1", "C2"], "amount": Decimal(3)}],
+            [{"kind": "claims", "ids": ["C2"], "amount": None}],
+        ),
+        (["C1", "C2"], ["C2"]),
+        ([None, {"at": None}], [None, {"at": None}]),
+    ],
+)
+def test_entries_that_name_the_person_go_and_sums_over_them(entries: list[object], left: list[object]) -> None:
+    assert scrub(entries, PERSON) == left
+
+
+def test_an_account_that_names_the_person_is_empty() -> None:
+    assert scrub_row({"flag_id": "F", "before": {"account": "P1"}}, PERSON, "evidence") == {
+        "flag_id": "F", "before": None,
+    }  # fmt: skip
+
+
+def test_a_flag_whose_time_is_over_leaves_its_change_scored() -> None:
+    gone = Gone(flags=frozenset({"F1"}))
+    assert scrub_row({"flag_id": "F1"}, gone, "flags") is None
+    assert scrub_row({"flag_id": "F1"}, gone, "evidence") is None
+    assert scrub_row({"flag_id": "F1", "why_not": None}, gone, "scores") == {"flag_id": None, "why_not": WITHDRAWN}
+    other = {"flag_id": "F2", "neighbours": [{"payee_id": "P", "flag_id": "F1"}]}
+    assert scrub_row(other, gone, "evidence") == {"flag_id": "F2", "neighbours": [{"payee_id": "P", "flag_id": None}]}
+
+
+def test_a_purged_list_takes_the_reasons_that_tell_of_it() -> None:
+    row = {
+        "exposures": [{"breach_id": "TPO-1"}, {"breach_id": "EMP-1"}],
+        "reasons": [{"feature": "exposure_surprise"}, {"feature": "change_hour"}],
+        "timeline": [{"kind": "exposure_known", "ids": ["TPO-1"], "amount": None}],
+    }
+    assert scrub_row(row, Gone(lists=frozenset({"TPO-1"})), "flags") == {
+        "exposures": [{"breach_id": "EMP-1"}], "reasons": [{"feature": "change_hour"}], "timeline": [],
+    }  # fmt: skip
+
+
+def test_a_record_loses_the_entries_that_name_somebody() -> None:
+    run = {"unscored_changes": [{"payee_id": "P1"}, {"payee_id": "P2"}], "night": "2024-09-23"}
+    assert without(run, frozenset({"P1"})) == ({"unscored_changes": [{"payee_id": "P2"}], "night": "2024-09-23"}, 1)

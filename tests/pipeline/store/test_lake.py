@@ -1,0 +1,136 @@
+"""The lake: only what is committed counts, and a commit happens in one step."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from payeewatch.pipeline.home.errors import StoreError
+from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.store.lake import SCHEMAS, Lake, Load
+from tests.lake_rows import lake_session, put
+
+DAY = date(2024, 5, 1)
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    with lake_session(tmp_path / "it's a home") as opened:
+        yield opened
+
+
+def write(session: Session, sequence: int, rows: str = "SELECT 'B1' AS breach_id") -> str:
+    filled = ", ".join("rows." + n if n == "breach_id" else f"NULL AS {n}" for n in SCHEMAS["lists"])
+    return session.lake.write(session.con, f"SELECT {filled} FROM ({rows}) rows", "lists", DAY, sequence)
+
+
+def load(sequence: int, *paths: str, removed: tuple[str, ...] = ()) -> Load:
+    return Load(sequence, "list", DAY, DAY, "B1", "f", files={"lists": list(paths)}, removed=list(removed))
+
+
+def listed(session: Session) -> list[str]:
+    session.lake.register(session.con, "lists")
+    return [row[0] for row in session.con.execute("SELECT breach_id FROM lists ORDER BY ALL").fetchall()]
+
+
+def test_a_file_that_is_not_committed_is_not_in_the_lake(session: Session) -> None:
+    path = write(session, 1)
+    assert (session.lake.root / path).exists()
+    assert listed(session) == []
+    session.lake.commit(load(1, path))
+    assert listed(session) == ["B1"]
+
+
+def test_a_killed_load_is_overwritten_by_the_next(session: Session) -> None:
+    killed = write(session, session.lake.next_sequence())
+    again = write(session, session.lake.next_sequence(), "SELECT 'B2' AS breach_id")
+    assert again == killed
+    session.lake.commit(load(1, again))
+    assert listed(session) == ["B2"]
+    assert session.lake.next_sequence() == 2
+
+
+def test_a_load_takes_away_the_files_of_an_earlier_one(session: Session) -> None:
+    first = write(session, 1)
+    session.lake.commit(load(1, first))
+    second = write(session, 2, "SELECT 'B2' AS breach_id")
+    session.lake.commit(load(2, second, removed=(first,)))
+    assert listed(session) == ["B2"]
+    assert not (session.lake.root / first).exists()
+
+
+def test_a_file_whose_removal_was_cut_short_is_gone_all_the_same(session: Session) -> None:
+    first = write(session, 1)
+    session.lake.commit(load(1, first))
+    session.lake.commit(load(2, removed=(first,)))
+    write(session, 1)  # as if the process had ended between the commit and the removal
+    assert listed(session) == []
+
+
+def test_a_table_without_files_has_its_columns_and_no_row(session: Session) -> None:
+    session.lake.register(session.con)
+    for table, columns in SCHEMAS.items():
+        relation = session.con.table(table)
+        assert relation.columns == list(columns)
+        assert relation.fetchall() == []
+
+
+def test_files_come_oldest_load_first_and_only_of_the_loads_asked_for(session: Session) -> None:
+    loads = [put(session, "2024-05-02", lists=[{"breach_id": "B1"}]), put(session, "2024-05-01", lists=[{}])]
+    assert [Path(path).parent.name for path in session.lake.files("lists")] == ["drop=2024-05-02", "drop=2024-05-01"]
+    assert len(session.lake.files("lists", loads[1:])) == 1
+
+
+def test_rows_are_cast_to_their_declared_types(session: Session) -> None:
+    put(session, "2024-05-01", lists=[{"breach_id": "B1", "people_count": "12"}])
+    types = dict(zip(SCHEMAS["lists"], session.con.execute(session.lake.scan("lists")).description, strict=True))
+    assert str(types["people_count"][1]) == "BIGINT"
+    assert session.con.execute(f"SELECT people_count FROM ({session.lake.scan('lists')})").fetchall() == [(12,)]
+
+
+def test_a_reader_sees_only_commits_that_were_there_when_it_asked(session: Session) -> None:
+    put(session, "2024-05-01", lists=[{"breach_id": "B1"}])
+    assert listed(session) == ["B1"]
+    with Lake(session.lake.root).connect(memory="100MB", threads=1, spill=session.lake.root.parent) as reader:
+        session.lake.register(reader, "lists")
+        put(session, "2024-05-02", lists=[{"breach_id": "B2"}])
+        assert reader.execute("SELECT count(*) FROM lists").fetchall() == [(1,)]
+        session.lake.register(reader, "lists")
+        assert reader.execute("SELECT count(*) FROM lists").fetchall() == [(2,)]
+
+
+def test_a_load_reads_back_as_it_was_committed(session: Session) -> None:
+    made = Load(1, "drop", DAY, date(2024, 5, 2), "2024-05-01", "f", "late", {"lists": ["a"]}, ["b"], {"rows": 3})
+    session.lake.commit(made)
+    assert session.lake.loads() == [made]
+
+
+def test_a_connection_leaves_nothing_and_clears_what_killed_ones_spilled(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    work = tmp_path / "lake" / ".work"
+    (work / str(ended.pid)).mkdir(parents=True)
+    (work / str(os.getppid())).mkdir()
+    with Lake(tmp_path / "lake").connect() as con:
+        assert con.execute("SELECT 1").fetchall() == [(1,)]
+        assert (work / str(os.getpid())).is_dir()
+    assert [path.name for path in work.iterdir()] == [str(os.getppid())]
+
+
+def test_a_lake_that_cannot_be_made_says_where(tmp_path: Path) -> None:
+    (tmp_path / "lake").write_text("a file where the folder should be")
+    with pytest.raises(StoreError, match="lake"), Lake(tmp_path / "lake").connect():
+        pass
+
+
+def test_more_rows_than_memory_spill_encrypted(tmp_path: Path) -> None:
+    query = "SELECT count(*) FROM (SELECT md5(i::VARCHAR) AS x FROM range(3_000_000) t(i) ORDER BY x LIMIT 2_500_000)"
+    with Lake(tmp_path / "lake").connect(memory="80MB", threads=1) as con:
+        assert con.execute(query).fetchall() == [(2_500_000,)]
+        assert con.execute("SELECT current_setting('temp_file_encryption')").fetchall() == [(True,)]

@@ -1,0 +1,112 @@
+"""The application's own commands, on a database of their own, as a shell runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from payeewatch.commands import review  # noqa: F401 - what this file is about
+from tests.conftest import Home
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Home:
+    """Made with `init`, and nothing in it."""
+    home = Home(tmp_path / "home", tmp_path / "keys.json")
+    home.done("init")
+    return home
+
+
+def on_its_own(home: Home) -> dict[str, str]:
+    """The environment of a process that works on a home and on the database in it."""
+    outside = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    return outside | {"PAYEEWATCH_HOME": str(home.path), "PAYEEWATCH_KEY_FILE": str(home.key_file)}
+
+
+def run(home: Home, *words: str, **environ: str) -> tuple[int, dict[str, Any]]:
+    """Exit code and the JSON object of a command in a process of its own."""
+    named = on_its_own(home) | environ
+    command = [sys.executable, "-m", "payeewatch", *words, "--json"]
+    done = subprocess.run(command, env=named, capture_output=True, text=True, check=False)
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_a_first_administrator_is_made_on_a_fresh_database(empty: Home) -> None:
+    code, told = run(empty, "triage-user", "owner", "--role", "administrator")
+    assert (code, told["made"], told["role"]) == (0, True, "administrator")
+    assert len(told["password"]) >= 12
+    code, again = run(empty, "triage-user", "owner", "--role", "administrator")
+    assert (code, again["made"]) == (0, False)
+    assert again["password"] != told["password"]
+
+
+def test_several_users_are_made_at_once_or_none(empty: Home) -> None:
+    words = ("triage-user", "chief", "--role", "administrator", "--also", "one=reviewer", "--also")
+    code, told = run(empty, *words, "two=boss")
+    assert (code, "two" in told["message"] or "boss" in told["message"]) == (2, True)
+    code, told = run(empty, *words, "two=senior")
+    assert code == 0
+    assert [(each["name"], each["role"], each["made"]) for each in (told, *told["also"])] == [
+        ("chief", "administrator", True), ("one", "reviewer", True), ("two", "senior", True),
+    ]  # fmt: skip
+    assert len({each["password"] for each in (told, *told["also"])}) == 3
+
+
+@pytest.mark.parametrize("words", [["owner", "--role", "boss"], ["a name with spaces", "--role", "senior"], ["owner"]])
+def test_a_user_who_cannot_be_is_usage(empty: Home, words: list[str]) -> None:
+    assert run(empty, "triage-user", *words)[0] == 2
+
+
+def test_a_home_that_is_not_there_is_a_setting(tmp_path: Path) -> None:
+    code, told = run(Home(tmp_path / "nowhere", tmp_path / "keys.json"), "triage-user", "owner", "--role", "senior")
+    assert code == 10
+    assert "payeewatch init" in told["message"]
+
+
+def test_a_home_without_its_keys_is_a_setting(empty: Home) -> None:
+    empty.key_file.unlink()
+    assert run(empty, "triage-user", "owner", "--role", "senior")[0] == 10
+
+
+@pytest.mark.parametrize("database", ["postgresql://nobody:hidden@127.0.0.1:1/triage", "sqlite:////nowhere/db.sqlite3"])
+def test_a_database_out_of_reach_is_a_store(empty: Home, database: str) -> None:
+    code, told = run(empty, "triage-user", "owner", "--role", "senior", DATABASE_URL=database)
+    assert code == 15
+    assert "hidden" not in told["message"]
+
+
+def test_a_token_is_made_shown_once_and_revoked(empty: Home) -> None:
+    code, told = run(empty, "triage-token", "payments", "--scopes", "flags,runs")
+    assert (code, told["scopes"], told["token"].startswith("pwt_")) == (0, ["flags", "runs"], True)
+    assert run(empty, "triage-token", "payments", "--revoke")[0] == 0
+    assert run(empty, "triage-token", "payments", "--revoke")[0] == 2
+    assert run(empty, "triage-token", "payments", "--scopes", "everything")[0] == 2
+
+
+def test_a_first_password_must_be_changed_unless_it_is_a_demos(empty: Home) -> None:
+    run(empty, "triage-user", "owner", "--role", "administrator")
+    run(empty, "triage-user", "guest", "--role", "reviewer", "--lasting")
+    with sqlite3.connect(empty.path / "triage" / "triage.sqlite3") as database:
+        told = dict(database.execute("SELECT username, must_change_password FROM triage_user").fetchall())
+    assert told == {"owner": 1, "guest": 0}
+
+
+def test_verifying_the_audit_log_tells_its_head_and_ends_with_16_when_it_was_changed(empty: Home) -> None:
+    run(empty, "triage-user", "owner", "--role", "administrator")
+    run(empty, "triage-user", "guest", "--role", "reviewer")
+    code, told = run(empty, "audit", "verify")
+    assert (code, told["records"]) == (0, 2)
+    assert run(empty, "audit", "verify", "--noted", told["head"])[0] == 0
+    assert run(empty, "audit", "verify", "--noted", "2:none")[0] == 2
+    with sqlite3.connect(empty.path / "triage" / "triage.sqlite3") as database:
+        database.execute("DELETE FROM triage_auditrecord WHERE number = 2")
+    code, told = run(empty, "audit", "verify")
+    assert (code, told["error"]) == (16, "AuditBroken")
+    assert "the log ends before record 2" in told["message"]

@@ -1,0 +1,85 @@
+"""A flag's pictures: what is drawn, where, and that no text breaks out of it."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from xml.etree import ElementTree
+
+from payeewatch.triage.evidence.svg import Frame, Mark, Tie, bars, frames, ring, tenths, timeline
+
+CHANGE = datetime(2024, 5, 1, tzinfo=UTC)
+KNOWN = CHANGE + timedelta(days=20)
+LANES = [("claims", "Claims"), ("payments", "Payments")]
+
+
+def mark(days: float, lane: str = "claims", amount: int | None = 10, told: str = "told") -> Mark:
+    of = None if amount is None else Decimal(amount)
+    return Mark(CHANGE + timedelta(days=days), lane, f"{lane}_kind", "mark", told, of)
+
+
+def drawn(*marks: Mark, days: int = 30) -> ElementTree.Element:
+    frame = Frame(CHANGE - timedelta(days=days), CHANGE + timedelta(days=days), CHANGE, KNOWN)
+    return ElementTree.fromstring(timeline("Timeline", marks, LANES, frame))
+
+
+def test_facts_lie_in_order_of_time_and_larger_amounts_are_larger() -> None:
+    first, second = drawn(mark(-10, amount=5), mark(10, amount=500)).findall("circle")
+    assert float(first.attrib["cx"]) < 320 < float(second.attrib["cx"])
+    assert float(first.attrib["r"]) < float(second.attrib["r"])
+
+
+def test_facts_of_a_kind_that_would_hide_each_other_are_drawn_as_one_that_tells_both() -> None:
+    (circle,) = drawn(mark(1, told="one"), mark(1.2, told="other")).findall("circle")
+    assert circle.findtext("title") == "one\nother"
+
+
+def test_a_lane_tells_how_many_of_its_facts_are_outside() -> None:
+    texts = [text.text for text in drawn(mark(-40), mark(-50), mark(5), mark(35, "payments")).iter("text")]
+    assert "Claims · 2 earlier" in texts
+    assert "Payments · 1 later" in texts
+
+
+def test_texts_cannot_break_out_of_the_picture() -> None:
+    wicked = '<script>"&'
+    assert wicked not in timeline(
+        wicked, [mark(1, told=wicked)], [("claims", wicked)], Frame(CHANGE, KNOWN, None, KNOWN)
+    )
+    assert wicked not in ring(
+        wicked, wicked, [("same_account", wicked)], [Tie(wicked, ("same_account",), wicked, "", wicked)]
+    )
+
+
+def test_a_long_time_has_a_handful_of_ticks() -> None:
+    for days in (20, 80, 400, 1500):
+        labels = [
+            t for t in drawn(days=days).iter("text") if t.attrib["class"] == "label" and float(t.attrib["y"]) > 100
+        ]
+        assert 2 <= len(labels) <= 18
+
+
+def test_zooms_lie_around_the_change_and_end_with_what_is_known() -> None:
+    zooms = frames(CHANGE, [CHANGE - timedelta(days=400)], KNOWN)
+    assert zooms["30"][0] == CHANGE - timedelta(days=30)
+    assert KNOWN < zooms["90"][1] < KNOWN + timedelta(days=3)
+    assert zooms["all"][0] < CHANGE - timedelta(days=400)
+
+
+def test_everybody_in_the_ring_is_drawn_and_leads_to_their_flag() -> None:
+    ties = [Tie("P2", ("same_account", "same_device"), "New", "open", "/flags/F-2"), Tie("P3", ("same_device",))]
+    picture = ElementTree.fromstring(ring("Ring", "P1", [("same_account", "a"), ("same_device", "d")], ties))
+    assert [link.attrib["href"] for link in picture.iter("a")] == ["/flags/F-2"]
+    assert len([path for path in picture.iter("path") if path.attrib["class"] == "edge"]) == 2 + 3
+
+
+def test_bars_share_a_scale() -> None:
+    widths = [float(width) for width in re.findall(r'<rect [^>]*width="([\d.]+)"', bars(30, 15))]
+    assert widths == [96, 48]
+    assert bars(0, None).count("<rect") == 1
+
+
+def test_tenths_show_this_night_beside_the_reference() -> None:
+    picture = ElementTree.fromstring(tenths("Score", [0.5, 0.5], [0.4, 0.6]))
+    assert len(picture.findall("rect")) == 2
+    assert picture.attrib["aria-label"] == "Score"

@@ -1,0 +1,217 @@
+"""Nights brought before reviewers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.triage.exchange.import_night import publish, unpublished
+from payeewatch.triage.models import AuditRecord, Evidence, Flag, Hold, Night, User
+from tests.triage.conftest import Clock, do
+
+LAST, NEXT = date(2024, 9, 25), date(2024, 9, 26)
+FACT = {"at": pd.Timestamp("2024-09-26").to_pydatetime(), "kind": "claims_received", "amount": Decimal(9), "ids": ["C"]}
+Rows = list[dict[str, Any]]
+
+
+def night_after(
+    settings: Settings, flags: Callable[[Rows], object], evidence: Callable[[Rows], object], of: date = NEXT
+):
+    """A night like the last one, but for what is changed in its rows; published."""
+    for folder, change in (("flags", flags), ("evidence", evidence)):
+        table = pq.read_table(settings.folder(folder) / f"{LAST}.parquet")
+        rows = [{**row, "night": of} for row in table.to_pylist()]
+        change(rows)
+        pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), settings.folder(folder) / f"{of}.parquet")
+    for folder, ending in (("holds", "csv"), ("runs", "json")):
+        path = settings.folder(folder) / f"{of}.{ending}"
+        if not path.exists():
+            path.write_bytes((settings.folder(folder) / f"{LAST}.{ending}").read_bytes())
+    return publish(settings, of)
+
+
+def nothing(rows: Rows) -> None:
+    pass
+
+
+def only(flag: Flag, **values: Any) -> Callable[[Rows], object]:
+    return lambda rows: [row.update(values) for row in rows if row["flag_id"] == flag.flag_id]
+
+
+def one_more_fact(flag: Flag) -> Callable[[Rows], object]:
+    return lambda rows: [row["timeline"].append(FACT) for row in rows if row["flag_id"] == flag.flag_id]
+
+
+def test_every_flag_of_the_last_night_is_there_with_its_evidence(reviewed: Settings) -> None:
+    last = Night.objects.latest("night")
+    flags = pd.read_parquet(reviewed.folder("flags") / f"{last.night}.parquet")
+    assert set(Flag.objects.filter(is_current=True).values_list("flag_id", flat=True)) == set(flags["flag_id"])
+    for flag in Flag.objects.all():
+        assert flag.evidence.filter(digest=flag.evidence_digest).exists()
+
+
+def test_publishing_again_changes_nothing(reviewed: Settings) -> None:
+    before = (Flag.objects.count(), Evidence.objects.count(), Hold.objects.count())
+    assert unpublished(reviewed) == []
+    assert publish(reviewed, Night.objects.latest("night").night).again
+    assert (Flag.objects.count(), Evidence.objects.count(), Hold.objects.count()) == before
+
+
+def test_a_night_that_finds_nothing_new_leaves_work_as_it_is(
+    cast: dict[str, User], first: Flag, reviewed: Settings
+) -> None:
+    do(cast["reviewer"], first, "confirmed_fraud", reason="F01", evidence_kind="document")
+    frozen = Evidence.objects.count()
+    night_after(reviewed, only(first, rank=99), nothing)
+    version = first.version
+    first.refresh_from_db()
+    assert (first.state, first.rank, first.night_id, first.version) == ("proposed", 99, NEXT, version + 1)
+    assert Evidence.objects.count() == frozen
+
+
+def test_new_evidence_is_frozen_beside_the_old_and_a_proposal_on_the_old_falls(
+    cast: dict[str, User], first: Flag, reviewed: Settings
+) -> None:
+    do(cast["reviewer"], first, "confirmed_fraud", reason="F01", evidence_kind="document")
+    night_after(reviewed, nothing, one_more_fact(first))
+    first.refresh_from_db()
+    decision = first.decisions.get()
+    assert (first.state, first.woken_by, decision.state) == ("new", "new_evidence", "void")
+    assert AuditRecord.objects.get(action="void").details["decision"] == decision.pk
+    seen = first.evidence.get(digest=decision.evidence_digest).body["timeline"]
+    now = first.evidence.get(digest=first.evidence_digest).body["timeline"]
+    assert len(now) == len(seen) + 1
+
+
+def test_a_form_of_before_the_night_is_refused(cast: dict[str, User], first: Flag, reviewed: Settings) -> None:
+    from uuid import uuid4
+
+    from payeewatch.triage.work import workflow
+
+    version = first.version
+    night_after(reviewed, nothing, one_more_fact(first))
+    with pytest.raises(workflow.Overtaken, match="A night changed this flag meanwhile"):
+        workflow.perform("claim", cast["reviewer"], first.flag_id, uuid4(), version, {})
+
+
+@pytest.mark.parametrize(
+    ("flags", "is_news", "why"),
+    [
+        ({}, True, "new_evidence"),
+        ({"p_value": 1e-9}, False, "more_unusual"),
+        ({"amount_at_risk": Decimal(10**6)}, False, "more_at_risk"),
+        ({"p_value": 0.9, "amount_at_risk": Decimal(0)}, False, ""),
+    ],
+)
+def test_a_flag_snoozed_until_worse_comes_back_and_says_why(
+    cast: dict[str, User], first: Flag, reviewed: Settings, flags: dict[str, Any], is_news: bool, why: str
+) -> None:
+    do(cast["reviewer"], first, "snooze", until_worse=True)
+    night_after(reviewed, only(first, **flags), one_more_fact(first) if is_news else nothing)
+    first.refresh_from_db()
+    assert (first.state, first.woken_by) == ("new" if why else "snoozed", why)
+    assert AuditRecord.objects.filter(action="wake").count() == bool(why)
+
+
+def test_a_flag_snoozed_until_a_day_sleeps_through_what_is_merely_worse(
+    cast: dict[str, User], first: Flag, reviewed: Settings
+) -> None:
+    do(cast["reviewer"], first, "snooze", until="2024-10-10")
+    night_after(reviewed, only(first, p_value=1e-9), nothing)
+    first.refresh_from_db()
+    assert first.state == "snoozed"
+
+
+def test_a_suppressed_change_stays_out_of_work_whatever_is_found(
+    cast: dict[str, User], first: Flag, reviewed: Settings
+) -> None:
+    do(cast["reviewer"], first, "suppress", until="2024-10-10", note="Known to the court")
+    do(cast["senior"], first, "approve")
+    night_after(reviewed, only(first, p_value=1e-9), one_more_fact(first))
+    first.refresh_from_db()
+    assert first.state == "suppressed"
+
+
+def test_a_decided_change_flagged_anew_is_new_and_keeps_its_decisions(
+    cast: dict[str, User], first: Flag, reviewed: Settings, clocked: Clock
+) -> None:
+    first.holds.all().delete()
+    do(cast["reviewer"], first, "hold", confirm=True)
+    Flag.objects.filter(pk=first.pk).update(amount_at_risk=1)
+    do(cast["reviewer"], first, "benign", reason="B01", evidence_kind="document")
+    clocked.at += timedelta(days=1)
+    (reviewed.folder("holds") / f"{NEXT}.csv").write_text(
+        "payment_id,payee_id,account,change_id,old_change_id,amount,hold_until,flag_id\n"
+        f",{first.payee_id},{first.account},{first.change_id},,,2024-10-03,{first.flag_id}\n"
+    )
+    night_after(reviewed, only(first, first_flagged_on=NEXT, is_new=True), one_more_fact(first))
+    first.refresh_from_db()
+    assert (first.state, first.verdict, first.closed_at, first.opened_at) == ("new", "", None, clocked.at)
+    assert first.decisions.get().state == "in_force"
+    assert first.holds.get().state == "proposed"
+    again = only(first, first_flagged_on=NEXT, is_new=True)
+    do(cast["reviewer"], first, "inconclusive", evidence_kind="none")
+    night_after(reviewed, again, nothing)  # run again, it found less
+    first.refresh_from_db()
+    assert first.state == "closed"
+
+
+def test_a_decided_change_still_in_the_queue_stays_decided(
+    cast: dict[str, User], first: Flag, reviewed: Settings
+) -> None:
+    do(cast["reviewer"], first, "inconclusive", evidence_kind="none")
+    night_after(reviewed, nothing, one_more_fact(first))
+    first.refresh_from_db()
+    assert (first.state, first.verdict) == ("closed", "inconclusive")
+
+
+def test_what_left_the_queue_is_not_current(cast: dict[str, User], first: Flag, reviewed: Settings) -> None:
+    night_after(reviewed, lambda rows: rows.remove(next(r for r in rows if r["flag_id"] == first.flag_id)), nothing)
+    first.refresh_from_db()
+    assert (first.is_current, first.night_id) == (False, LAST)
+
+
+def test_an_earlier_night_run_again_does_not_turn_back_the_later(
+    cast: dict[str, User], first: Flag, reviewed: Settings
+) -> None:
+    night_after(reviewed, only(first, rank=99), nothing)
+    night_after(reviewed, only(first, rank=77), nothing, of=date(2024, 9, 24))
+    first.refresh_from_db()
+    assert (first.rank, first.night_id, first.is_current) == (99, NEXT, True)
+
+
+def test_the_announced_change_takes_over_the_flag_of_the_derived_one(
+    cast: dict[str, User], first: Flag, reviewed: Settings
+) -> None:
+    do(cast["reviewer"], first, "note", text="Looks announced")
+    night_after(reviewed, only(first, change_id="X-new", derived=False), nothing)
+    first.refresh_from_db()
+    assert (first.change_id, first.derived, first.notes.count()) == ("X-new", False, 1)
+
+
+def test_what_a_person_held_is_not_proposed_again(cast: dict[str, User], first: Flag, reviewed: Settings) -> None:
+    first.holds.all().delete()
+    do(cast["reviewer"], first, "hold", confirm=True)
+    (reviewed.folder("holds") / f"{NEXT}.csv").write_text(
+        "payment_id,payee_id,account,change_id,old_change_id,amount,hold_until,flag_id\n"
+        f"Y9,{first.payee_id},{first.account},{first.change_id},,12.50,2024-10-03,{first.flag_id}\n"
+        f",{first.payee_id},{first.account},{first.change_id},,,2024-10-03,{first.flag_id}\n"
+    )
+    night_after(reviewed, nothing, nothing)
+    assert set(first.holds.values_list("payment_id", "state")) == {("", "held"), ("Y9", "proposed")}
+
+
+def test_a_night_whose_files_were_replaced_is_to_be_published_again(reviewed: Settings) -> None:
+    last = Night.objects.latest("night").night
+    path = reviewed.folder("flags") / f"{last}.parquet"
+    assert unpublished(reviewed) == []
+    pd.read_parquet(path).to_parquet(path, compression="gzip")
+    assert unpublished(reviewed) == [last]

@@ -1,0 +1,182 @@
+"""Notices of a night, to a real HTTP server and a real SMTP server on this machine."""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from payeewatch.pipeline.home.errors import SettingsError
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.triage.exchange.notices import MAX_TRIES, announce, channels, deliver, sign
+from payeewatch.triage.models import Flag, Night, Notice
+from tests.triage.conftest import Clock
+
+SECRET = b"a secret of the receiver's"
+
+
+@dataclass
+class Receiver:
+    """What arrived, and what is answered next."""
+
+    port: int = 0
+    answers: list[int] = field(default_factory=list)
+    got: list[tuple[str, bytes]] = field(default_factory=list)
+
+
+@contextmanager
+def running(server: socketserver.BaseServer) -> Iterator[int]:
+    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def webhook(settings: Any, tmp_path: Path) -> Iterator[Receiver]:
+    """A receiver of webhooks; it answers 200 unless told otherwise."""
+    receiver = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            receiver.got.append((self.headers["PayeeWatch-Signature"], body))
+            self.send_response(receiver.answers.pop(0) if receiver.answers else 200)
+            self.send_header("Location", "http://127.0.0.1:1/")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *anything: object) -> None:
+            pass
+
+    secret = tmp_path / "webhook-secret"
+    secret.write_bytes(SECRET + b"\n")
+    settings.WEBHOOK_SECRET_FILE = str(secret)
+    settings.ADDRESS = "https://triage.example"
+    with running(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as receiver.port:
+        settings.WEBHOOK_URL = f"http://127.0.0.1:{receiver.port}/hooks"
+        yield receiver
+
+
+@pytest.fixture
+def mailbox(settings: Any) -> Iterator[Receiver]:
+    """A mail server that takes one message a connection."""
+    receiver = Receiver()
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.say(receiver.answers.pop(0) if receiver.answers else 220)
+            envelope, message = "", b""
+            while line := self.rfile.readline():
+                word = line[:4].upper()
+                if word == b"DATA":
+                    self.say(354)
+                    while (line := self.rfile.readline()) not in (b".\r\n", b""):
+                        message += line
+                    receiver.got.append((envelope, message))
+                envelope += line.decode() if word in (b"MAIL", b"RCPT") else ""
+                self.say(221 if word == b"QUIT" else 250)
+
+        def say(self, code: int) -> None:
+            self.wfile.write(f"{code} here\r\n".encode())
+
+    with running(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)) as receiver.port:
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", receiver.port
+        settings.MAIL_TO = ["desk@insurer.example"]
+        yield receiver
+
+
+def test_nothing_is_sent_unless_an_address_is_set(reviewed: Settings) -> None:
+    announce()
+    assert not Notice.objects.exists()
+
+
+def test_the_last_night_is_told_once_in_counts_and_a_link(reviewed: Settings, webhook: Receiver) -> None:
+    for _ in range(2):
+        announce()
+        deliver()
+    ((header, raw),) = webhook.got
+    at = int(header.split(",")[0].removeprefix("t="))
+    assert header == sign(SECRET, at, raw)
+    assert abs(at - time.time()) < 60
+    told, last = json.loads(raw), Night.objects.latest("night")
+    assert told["night"] == str(last.night)
+    assert sum(told["queues"].values()) == Flag.objects.filter(is_current=True, night=last).count()
+    assert told["link"] == "https://triage.example/"
+    for flag in Flag.objects.all():
+        assert not [
+            each for each in (flag.pk, flag.member_id, flag.payee_id, flag.account) if each and each in str(told)
+        ]
+
+
+@pytest.mark.parametrize("failure", [500, 404, 302])
+def test_what_failed_is_tried_again_later_each_time(
+    reviewed: Settings, webhook: Receiver, clocked: Clock, failure: int
+) -> None:
+    webhook.answers = [failure, failure]
+    announce()
+    deliver()
+    deliver()  # not due yet
+    assert len(webhook.got) == 1
+    assert Notice.objects.get().last_error == f"HTTP {failure}"
+    clocked.at += timedelta(minutes=1)
+    deliver()
+    clocked.at += timedelta(minutes=1)
+    deliver()  # the second wait is twice the first
+    assert len(webhook.got) == 2
+    clocked.at += timedelta(minutes=1)
+    deliver()
+    notice = Notice.objects.get()
+    assert (len(webhook.got), notice.tries, notice.last_error) == (3, 3, "")
+    assert notice.delivered_at == clocked.at
+
+
+def test_a_receiver_that_is_not_there_is_given_up_after_a_while(
+    reviewed: Settings, webhook: Receiver, clocked: Clock, settings: Any
+) -> None:
+    settings.WEBHOOK_URL = "http://127.0.0.1:1/"
+    announce()
+    for _ in range(MAX_TRIES + 3):
+        deliver()
+        clocked.at += timedelta(hours=6)
+    notice = Notice.objects.get()
+    assert (notice.tries, notice.delivered_at, notice.last_error) == (MAX_TRIES, None, "ConnectionError")
+
+
+def test_a_mail_says_the_same_and_is_tried_again(reviewed: Settings, mailbox: Receiver, clocked: Clock) -> None:
+    mailbox.answers = [421]
+    announce()
+    deliver()
+    assert (mailbox.got, Notice.objects.get().tries) == ([], 1)
+    clocked.at += timedelta(minutes=1)
+    deliver()
+    ((envelope, message),) = mailbox.got
+    assert "desk@insurer.example" in envelope
+    assert f"Subject: PayeeWatch: the night of {Night.objects.latest('night').night}" in message.decode()
+    assert Notice.objects.get().delivered_at
+
+
+@pytest.mark.parametrize("url", ["http://elsewhere.example/", "ftp://elsewhere.example/"])
+def test_a_notice_never_leaves_in_the_clear(settings: Any, webhook: Receiver, url: str) -> None:
+    settings.WEBHOOK_URL = url
+    with pytest.raises(SettingsError, match="https"):
+        channels()
+
+
+def test_a_webhook_is_never_unsigned(settings: Any, webhook: Receiver) -> None:
+    settings.WEBHOOK_SECRET_FILE = ""
+    with pytest.raises(SettingsError, match="SECRET_FILE"):
+        channels()

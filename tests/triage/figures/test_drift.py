@@ -1,0 +1,105 @@
+"""Drift of a night's scores, and the nights' pages."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from django.urls import reverse
+
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.triage.figures.drift import drift, ks, psi
+from payeewatch.triage.models import Night, User
+from tests.triage.conftest import signed_in
+
+
+def write(folder: Path, night: str, shift: float = 0.0, rows: int = 400, model: str = "1", gaps: int = 0) -> None:
+    drawn = np.random.default_rng(int(night[-2:])).normal(shift, 1, rows)
+    columns = {name: pa.array(drawn) for name in ("score", "p_value", "lens_request", "lens_company")}
+    columns["lens_claims"] = pa.array([None] * gaps + drawn[gaps:].tolist())
+    names = {"change_id": [f"C{n}" for n in range(rows)], "segment": ["one"] * rows, "model_version": [model] * rows}
+    flagged = pa.array(["F" if n < rows * (0.1 + shift / 10) else None for n in range(rows)], pa.string())
+    pq.write_table(pa.table(columns | names | {"flag_id": flagged}), folder / f"{night}.parquet")
+
+
+@pytest.fixture
+def scored(reviewed: Settings) -> Settings:
+    for path in reviewed.folder("scores").glob("*"):
+        path.unlink()
+    for day in range(10, 20):
+        write(reviewed.folder("scores"), f"2024-08-{day}")
+    return reviewed
+
+
+def state_of(settings: Settings) -> str:
+    found = drift(settings, date(2024, 8, 20))
+    assert found
+    return found.moved[0].state
+
+
+def test_nothing_moves_where_nothing_moved(scored: Settings) -> None:
+    found = drift(scored, date(2024, 8, 19))
+    assert found
+    assert {each.name: each.state for each in found.moved}["score"] == "good"
+    assert len(found.reference) == 9
+    assert not found.other_model
+
+
+def test_scores_that_moved_by_half_their_spread_are_told(scored: Settings) -> None:
+    write(scored.folder("scores"), "2024-08-20", shift=1.0, gaps=40)
+    found = drift(scored, date(2024, 8, 20))
+    assert found
+    moved = {each.name: each for each in found.moved}
+    assert moved["score"].state == "bad"
+    assert (moved["score"].ks or 0) > 0.3
+    assert moved["lens_claims"].missing == 0.1
+    assert (found.segments[0].flagged, found.segments[0].flagged_before) == (0.2, 0.1)
+
+
+def test_another_model_version_is_told(scored: Settings) -> None:
+    write(scored.folder("scores"), "2024-08-20", model="2")
+    found = drift(scored, date(2024, 8, 20))
+    assert found
+    assert found.other_model
+
+
+def test_too_few_scores_tell_nothing(scored: Settings) -> None:
+    write(scored.folder("scores"), "2024-08-20", rows=20)
+    found = drift(scored, date(2024, 8, 20))
+    assert found
+    assert {(each.psi, each.state) for each in found.moved} == {(None, "few")}
+
+
+def test_a_night_rewritten_is_measured_again(scored: Settings) -> None:
+    write(scored.folder("scores"), "2024-08-20")
+    assert state_of(scored) == "good"
+    write(scored.folder("scores"), "2024-08-20", shift=3.0)
+    assert state_of(scored) == "bad"
+
+
+def test_the_first_night_has_nothing_to_be_compared_with(scored: Settings) -> None:
+    assert drift(scored, date(2024, 8, 10)) is None
+    assert drift(scored, date(2024, 7, 1)) is None
+
+
+def test_measures_are_those_of_the_textbook() -> None:
+    assert psi([0.5, 0.5], [0.5, 0.5]) == 0
+    assert psi([0.6, 0.4], [0.5, 0.5]) == pytest.approx(0.1 * np.log(1.2) - 0.1 * np.log(0.8))
+    assert ks(np.array([1.0, 2.0]), np.array([1.0, 2.0])) == 0
+    assert ks(np.array([1.0, 2.0]), np.array([3.0, 4.0])) == 1
+
+
+def test_the_nights_pages_tell_what_was_read_and_refused(cast: dict[str, User]) -> None:
+    client = signed_in(cast["auditor"])
+    assert client.get(reverse("nights")).status_code == 200
+    for night in Night.objects.all():
+        page = client.get(reverse("night", args=[night.night])).content.decode()
+        for name, facts in night.run["tables"].items():
+            assert f"<code>{name}</code>" in page
+            assert all(rule in page for rule in facts["rejections"])
+        assert all(each["title"] in page for each in night.run["lists"])
+    assert client.get(reverse("night", args=["2020-01-01"])).status_code == 404

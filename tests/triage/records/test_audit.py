@@ -1,0 +1,279 @@
+"""The audit log tells of every edit, deletion, insertion and cut-off end."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.db import transaction
+
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.triage.models import AuditRecord
+from payeewatch.triage.records import audit
+from payeewatch.triage.roles import Role
+from payeewatch.triage.views import audit as views
+from tests.conftest import Home
+from tests.triage.conftest import Clock, signed_in, user
+
+HEAD = "audit-head.json"
+
+
+@pytest.fixture
+def log(house: Settings, django_capture_on_commit_callbacks) -> Settings:
+    """Five records, kept."""
+    with django_capture_on_commit_callbacks(execute=True):
+        for number in range(1, 6):
+            audit.record(None, "view", f"F-{number}", step=number)
+    return house
+
+
+def found() -> list[int]:
+    return [finding.number for finding in audit.verify().findings]
+
+
+def test_a_log_left_alone_has_nothing_to_tell(log: Settings) -> None:
+    checked = audit.verify()
+    assert (checked.records, checked.findings) == (5, ())
+
+
+def test_an_empty_log_has_nothing_to_tell(house: Settings) -> None:
+    assert audit.verify().findings == ()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("user", "x"), ("role", "senior"), ("action", "claim"), ("flag_id", "F-9"), ("details", {}), ("mac", "0" * 64)],
+)
+def test_an_edit_is_found(log: Settings, column: str, value: object) -> None:
+    AuditRecord.objects.filter(number=3).update(**{column: value})
+    assert found()[0] == 3
+
+
+def test_another_time_is_found(log: Settings) -> None:
+    row = AuditRecord.objects.get(number=3)
+    AuditRecord.objects.filter(number=3).update(at=row.at + timedelta(microseconds=1))
+    assert found() == [3]
+
+
+def test_a_deletion_is_found(log: Settings) -> None:
+    AuditRecord.objects.filter(number=3).delete()
+    assert found() == [3]
+
+
+def test_a_deletion_with_the_rest_renumbered_is_found(log: Settings) -> None:
+    AuditRecord.objects.filter(number=3).delete()
+    for number in (4, 5):
+        AuditRecord.objects.filter(number=number).update(number=number - 1)
+    assert 3 in found()
+
+
+@pytest.mark.parametrize("cut", [1, 3, 5])
+def test_a_cut_off_end_is_found(log: Settings, cut: int) -> None:
+    AuditRecord.objects.filter(number__gt=5 - cut).delete()
+    assert found() == [6 - cut]
+
+
+def test_a_record_put_in_at_the_end_is_found(log: Settings) -> None:
+    last = AuditRecord.objects.get(number=5)
+    last.number, last.user = 6, "somebody"
+    last.save(force_insert=True)
+    assert found() == [6]
+
+
+def test_two_records_exchanged_are_found(log: Settings) -> None:
+    second, fourth = (AuditRecord.objects.get(number=number) for number in (2, 4))
+    second.number, fourth.number = 4, 2
+    second.save()
+    fourth.save()
+    assert found()[0] == 2
+
+
+def test_a_chain_made_anew_with_another_key_is_found(log: Settings) -> None:
+    before = ""
+    for row in AuditRecord.objects.order_by("number"):
+        row.user = "somebody"
+        told = [row.number, audit._utc(row.at), row.user, row.role, row.action, row.flag_id, row.details, before]
+        text = json.dumps(told, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        row.mac = before = hmac.new(b"another key", text.encode(), hashlib.sha256).hexdigest()
+        row.save()
+    assert found()[0] == 1
+
+
+def test_a_head_made_for_an_earlier_end_is_found(log: Settings) -> None:
+    earlier = AuditRecord.objects.get(number=3)
+    AuditRecord.objects.filter(number__gt=3).delete()
+    head = log.folder("triage") / HEAD
+    head.write_text(json.dumps(json.loads(head.read_text()) | {"number": 3, "mac": earlier.mac}))
+    assert [finding.what for finding in audit.verify().findings] == [f"{HEAD} was changed, or made with another key"]
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"number": 5}'])
+def test_a_head_that_is_none_is_found(log: Settings, content: str) -> None:
+    (log.folder("triage") / HEAD).write_text(content)
+    assert found() == [0]
+
+
+def test_a_missing_head_is_found(log: Settings) -> None:
+    (log.folder("triage") / HEAD).unlink()
+    assert found() == [5]
+
+
+def test_an_older_log_and_head_put_back_are_found_by_the_head_that_was_noted(
+    log: Settings, django_capture_on_commit_callbacks
+) -> None:
+    head = log.folder("triage") / HEAD
+    old = head.read_text()
+    with django_capture_on_commit_callbacks(execute=True):
+        audit.record(None, "view", "F-6")
+    noted = audit.verify().head
+    AuditRecord.objects.filter(number=6).delete()
+    head.write_text(old)
+    assert found() == []
+    assert [finding.number for finding in audit.verify(noted).findings] == [6]
+
+
+def test_a_head_that_was_noted_stays_good_as_the_log_grows(log: Settings, django_capture_on_commit_callbacks) -> None:
+    noted = audit.verify().head
+    with django_capture_on_commit_callbacks(execute=True):
+        audit.record(None, "view", "F-6")
+    assert audit.verify(noted).findings == ()
+
+
+def test_a_crash_before_the_head_was_written_is_no_finding(log: Settings) -> None:
+    audit.record(None, "view", "F-6")  # its head is written on commit, which does not come here
+    assert json.loads((log.folder("triage") / HEAD).read_text())["number"] == 5
+    assert found() == []
+
+
+def test_a_slower_writer_does_not_turn_the_head_back(log: Settings) -> None:
+    audit._keep_head(4, AuditRecord.objects.get(number=4).mac)
+    assert json.loads((log.folder("triage") / HEAD).read_text())["number"] == 5
+
+
+def test_what_is_rolled_back_leaves_no_record(log: Settings) -> None:
+    with transaction.atomic():
+        audit.record(None, "claim", "F-1")
+        transaction.set_rollback(True)
+    assert AuditRecord.objects.count() == 5
+
+
+def test_fractions_are_kept_the_same_by_every_database(log: Settings) -> None:
+    row = audit.record(None, "view", p_value=0.1 + 0.2, large=1e22, nested={"values": [1.5, 2, "é"]})
+    row.refresh_from_db()
+    assert row.details == {"p_value": "0.30000000000000004", "large": "1e+22", "nested": {"values": ["1.5", 2, "é"]}}
+    assert found() == []
+
+
+WRITER = """
+import sys
+import django
+django.setup()
+from django.db import transaction
+from triage import audit
+from payeewatch.triage.models import User
+ways = {
+    "alone": lambda: audit.record(None, "view"),
+    "before": lambda: (audit.record(None, "change"), User.objects.select_for_update().get()),
+    "after": lambda: (User.objects.select_for_update().get(), audit.record(None, "change")),
+}
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(20):
+    with transaction.atomic():
+        audit.take_turn()
+        ways[sys.argv[1]]()
+"""
+
+
+def test_writers_at_once_leave_no_gap_and_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    """Processes of their own, some of which lock a row before they write the log and some after."""
+    home = Home(tmp_path / "home", tmp_path / "keys.json")
+    home.done("init")
+    named = {"PAYEEWATCH_HOME": str(home.path), "PAYEEWATCH_KEY_FILE": str(home.key_file)}
+    environ = os.environ | named | {"DJANGO_SETTINGS_MODULE": "payeewatch.triage.settings"}
+    payeewatch = [sys.executable, "-m", "payeewatch"]
+    made = [*payeewatch, "triage-user", "somebody", "--role", "auditor"]
+    subprocess.run(made, env=environ, check=True, capture_output=True)
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, way], env=environ, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        for way in ("alone", "before", "after", "before", "after")
+    ]
+    for writer in writers:
+        assert writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    assert [writer.wait(120) for writer in writers] == [0] * 5
+    checked = subprocess.run([*payeewatch, "audit", "verify", "--json"], env=environ, check=True, capture_output=True)
+    told = json.loads(checked.stdout)
+    assert told["records"] == 1 + 5 * 20
+    assert json.loads((home.path / "triage" / HEAD).read_text())["number"] == told["records"]
+
+
+def test_an_auditor_finds_records_by_user_action_flag_and_day(log: Settings, clocked: Clock) -> None:
+    auditor = user(Role.AUDITOR)
+    clocked.at += timedelta(days=1)
+    audit.record(auditor, "claim", "F-2")
+    client = signed_in(auditor)
+
+    def numbers(query: str) -> list[int]:
+        return [row.number for row in client.get(f"/audit?{query}").context["rows"]]
+
+    assert numbers("flag=F-2") == [6, 2]
+    assert numbers("action=view") == [5, 4, 3, 2, 1]
+    assert numbers("day=2024-09-26") == [5, 4, 3, 2, 1]
+    assert numbers("user=auditor&action=claim") == [6]
+    assert numbers("before=3") == [2, 1]
+    assert numbers("day=never")[-1] == 1
+    assert AuditRecord.objects.filter(action="read_audit_log").count() == 6
+
+
+def test_a_long_log_comes_in_pages(house: Settings, settings) -> None:
+    for number in range(120):
+        audit.record(None, "view", f"F-{number}")
+    page = signed_in(user(Role.AUDITOR)).get("/audit?action=view")
+    assert len(page.context["rows"]) == 100
+    assert page.context["older"] == "?action=view&before=21"
+
+
+def test_an_auditor_checks_the_chain(log: Settings) -> None:
+    client = signed_in(user(Role.AUDITOR))
+    assert "as they were written" in client.post("/audit/check").text
+    AuditRecord.objects.filter(number=3).update(user="somebody")
+    assert "not as it was written" in client.post("/audit/check").text
+    assert AuditRecord.objects.latest("number").details["findings"] == 1
+
+
+def test_a_long_chain_is_checked_a_part_a_request(log: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "PART", 2)
+    AuditRecord.objects.filter(number=2).update(user="somebody")
+    client, so_far, walked = signed_in(user(Role.AUDITOR)), "", []
+    while not walked or not walked[-1].is_whole:
+        context = client.post("/audit/check", {"so_far": so_far}).context
+        walked.append(context["checked"])
+        so_far = context.get("so_far", "")
+    assert [part.records for part in walked] == [2, 4, 6, 6]  # the sign-in is the sixth
+    assert [finding.number for finding in walked[-1].findings] == [2]
+    assert "findings: 1" in client.get("/audit").text
+
+
+def test_where_a_check_is_cannot_be_made_up(log: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "PART", 2)
+    client = signed_in(user(Role.AUDITOR))
+    assert client.post("/audit/check", {"so_far": "5:abc"}).context["checked"].records == 2
+
+
+def test_the_page_says_when_the_end_is_not_in_place(log: Settings) -> None:
+    client = signed_in(user(Role.AUDITOR))
+    assert client.get("/audit").context["state"]["is_whole"]
+    AuditRecord.objects.filter(number__gt=2).delete()
+    assert not client.get("/audit").context["state"]["is_whole"]

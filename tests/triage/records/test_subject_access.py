@@ -1,0 +1,40 @@
+"""What a person is told of the work on their flags, and what is recorded of their asking."""
+
+from __future__ import annotations
+
+import pytest
+
+from payeewatch.triage.models import AuditRecord, Flag, User
+from payeewatch.triage.records import audit, subject_access
+from tests.triage.conftest import do
+
+pytestmark = pytest.mark.django_db
+
+
+def ids_of(flag: Flag) -> dict[str, list[str]]:
+    return {"member": [str(flag.member_id)], "change": [flag.change_id], "payee": [flag.payee_id]}
+
+
+def test_who_looked_is_told_by_role_and_not_by_name(first: Flag, cast: dict[str, User]) -> None:
+    do(cast["second"], first, "claim")
+    sections = {section["title"]: section for section in subject_access.held(ids_of(first))}
+    assert [row["Role"] for row in sections["Who looked"]["rows"]] == ["reviewer"]
+    assert "second" not in str(sections)
+    assert all(section["kept"] for section in sections.values())
+
+
+def test_an_objection_escalates_open_flags_and_names_nobody_in_the_log(first: Flag, cast: dict[str, User]) -> None:
+    assert subject_access.record("objection", ids_of(first), originals=False) >= 1
+    first.refresh_from_db()
+    assert first.is_escalated
+    last = AuditRecord.objects.order_by("-number").first()
+    assert last
+    assert last.action == "right_of_objection"
+    assert str(first.member_id) not in str(last.details)
+    assert [found for found in audit.verify().findings if found.what.startswith("was changed")] == []
+
+
+def test_access_changes_no_flag(first: Flag, cast: dict[str, User]) -> None:
+    assert subject_access.record("access", ids_of(first), originals=True) == 0
+    first.refresh_from_db()
+    assert not first.is_escalated

@@ -1,0 +1,71 @@
+"""What time brings about by itself."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.triage.exchange.export_decisions import HandedOver
+from payeewatch.triage.models import AuditRecord, Flag, Night, User
+from payeewatch.triage.server.housekeeping import Tidied, tidy
+from tests.triage.conftest import Clock, do
+
+
+def test_nothing_to_do_is_done_again_and_again(cast: dict[str, User]) -> None:
+    records = AuditRecord.objects.count()
+    assert tidy() == Tidied([], 0, 0, 0, HandedOver())
+    assert AuditRecord.objects.count() == records
+
+
+def test_a_night_that_is_not_there_yet_is_published(reviewed: Settings) -> None:
+    last = Night.objects.latest("night").night
+    Night.objects.filter(night=last).update(digest="of other files")
+    assert tidy().published == [last]
+
+
+def test_a_hold_ends_by_itself_after_its_last_day(cast: dict[str, User], first: Flag, clocked: Clock) -> None:
+    do(cast["reviewer"], first, "hold", confirm=True)
+    do(cast["reviewer"], first, "extend", confirm=True)
+    clocked.at += timedelta(days=7)  # Thursday, the last day
+    assert tidy().holds_ended == 0
+    clocked.at += timedelta(days=1)
+    assert tidy().holds_ended == 1
+    assert set(first.holds.values_list("state", flat=True)) == {"expired"}
+    assert first.decisions.get().state == "replaced"  # nothing is left that could be held longer
+    assert AuditRecord.objects.get(action="hold_ended").details["holds"][0][1] == "2024-10-03"
+
+
+def test_a_flag_put_off_comes_back_on_its_day(cast: dict[str, User], first: Flag, clocked: Clock) -> None:
+    do(cast["reviewer"], first, "snooze", until="2024-09-28")
+    clocked.at += timedelta(days=1)
+    assert tidy().woken == 0
+    clocked.at += timedelta(days=1)
+    assert tidy().woken == 1
+    first.refresh_from_db()
+    assert (first.state, first.woken_by, first.snoozed_until) == ("new", "date_came", None)
+
+
+def test_a_suppressed_flag_comes_back_on_its_day(cast: dict[str, User], first: Flag, clocked: Clock) -> None:
+    do(cast["reviewer"], first, "suppress", until="2024-09-28", note="Known")
+    do(cast["senior"], first, "approve")
+    clocked.at += timedelta(days=2)
+    assert tidy().woken == 1
+
+
+def test_a_flag_nobody_judged_in_time_expires_with_what_waited(
+    cast: dict[str, User], first: Flag, clocked: Clock
+) -> None:
+    do(cast["reviewer"], first, "confirmed_fraud", reason="F01", evidence_kind="document")
+    Flag.objects.exclude(pk=first.pk).update(state="closed")
+    clocked.at += timedelta(days=183)
+    assert tidy().expired == 0
+    clocked.at += timedelta(seconds=1)
+    assert tidy().expired == 1
+    first.refresh_from_db()
+    assert (first.state, first.verdict, first.decisions.get().state) == ("expired", "", "replaced")
+
+
+def test_what_was_decided_is_handed_over(cast: dict[str, User], first: Flag, clocked: Clock) -> None:
+    do(cast["reviewer"], first, "inconclusive", evidence_kind="none")
+    clocked.at += timedelta(minutes=1)
+    assert tidy().handed_over.verdicts == 1

@@ -1,0 +1,83 @@
+"""What monitoring sees."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.test import Client
+from prometheus_client.parser import text_string_to_metric_families
+
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.triage.access import api_tokens
+from payeewatch.triage.models import AuditRecord, Flag, Hold
+from payeewatch.triage.server import metrics
+from tests.triage.conftest import Clock
+
+
+def samples() -> dict[str, list]:
+    families = text_string_to_metric_families(metrics.text().decode())
+    return {family.name: family.samples for family in families}
+
+
+def value(name: str) -> float:
+    (sample,) = samples()[f"payeewatch_{name}"]
+    return sample.value
+
+
+def test_open_flags_are_counted_by_queue_and_state(reviewed: Settings) -> None:
+    told = {(each.labels["queue"], each.labels["state"]): each.value for each in samples()["payeewatch_flags"]}
+    assert sum(told.values()) == Flag.objects.filter(state="new").count()
+    assert told["review", "new"] == Flag.objects.filter(state="new", queue="review").count()
+
+
+def test_ages_grow_with_the_clock(reviewed: Settings, clocked: Clock) -> None:
+    assert value("last_night_age_days") == 1
+    clocked.at += timedelta(days=2)
+    assert value("last_night_age_days") == 3
+    assert value("oldest_unclaimed_seconds") == 2 * 24 * 3600
+
+
+def test_holds_that_end_by_tomorrow_are_counted(reviewed: Settings, clocked: Clock) -> None:
+    flag = Flag.objects.first()
+    named = {name: getattr(flag, name) for name in ("payee_id", "account", "change_id")}
+    for days in (1, 2):
+        until = clocked.at.date() + timedelta(days=days)
+        Hold.objects.create(
+            flag=flag, payment_id=f"P{days}", hold_until=until, state=Hold.State.HELD, at=clocked.at, **named
+        )
+    assert value("holds_ending") == 1
+
+
+def test_requests_are_timed_by_route_and_never_by_address(client: Client, reviewed: Settings) -> None:
+    client.get("/sign-in?next=/flags/F-1")
+    labels = {tuple(sorted(each.labels)) for each in samples()["payeewatch_request_seconds"]}
+    assert labels <= {("le", "route", "status"), ("route", "status")}
+    assert {"sign-in"} <= {each.labels["route"] for each in samples()["payeewatch_request_seconds"]}
+    assert b"F-1" not in metrics.text()
+
+
+def test_metrics_are_for_a_token_of_the_scope(client: Client, reviewed: Settings) -> None:
+    assert client.get("/metrics").status_code == 401
+    other = api_tokens.make("payments", ["flags"])
+    assert client.get("/metrics", headers={"Authorization": f"Bearer {other}"}).status_code == 403
+    token = api_tokens.make("monitoring", ["health"])
+    answer = client.get("/metrics", headers={"Authorization": f"Bearer {token}"})
+    assert (answer.status_code, b"payeewatch_flags" in answer.content) == (200, True)
+
+
+def test_health_says_that_all_is_well(client: Client, reviewed: Settings, django_capture_on_commit_callbacks) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        api_tokens.make("monitoring", ["health"])
+    answer = client.get("/health")
+    told = {"ok": True, "home": True, "database": True, "audit_head": True, "last_night_age_days": 1}
+    assert (answer.status_code, answer.json()) == (200, told)
+
+
+def test_health_says_that_the_logs_end_is_gone(
+    client: Client, reviewed: Settings, django_capture_on_commit_callbacks
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        api_tokens.make("monitoring", ["health"])
+    AuditRecord.objects.order_by("-number").first().delete()
+    answer = client.get("/health")
+    assert (answer.status_code, answer.json()["audit_head"]) == (503, False)

@@ -1,0 +1,153 @@
+"""The second factor: set up, asked for, recovered, reset."""
+
+from __future__ import annotations
+
+import re
+from base64 import b32decode
+
+import pytest
+from django.test import Client
+from django_otp.oath import totp
+from django_otp.plugins.otp_totp.models import TOTPDevice
+
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.triage.models import AuditRecord, User
+from payeewatch.triage.roles import Role
+from tests.triage.conftest import signed_in, user
+
+
+def demanded(settings, *roles: str) -> None:
+    """Make a second factor compulsory for roles."""
+    from dataclasses import replace
+
+    home = settings.PAYEEWATCH
+    triage = replace(home.params.triage, totp_roles=list(roles))
+    settings.PAYEEWATCH = replace(home, params=replace(home.params, triage=triage))
+
+
+@pytest.fixture
+def senior(house: Settings) -> User:
+    return user(Role.SENIOR)
+
+
+def set_up(client: Client) -> tuple[bytes, list[str]]:
+    """Set one up as an application on a telephone does. Returns its key and the recovery codes."""
+    page = client.get("/second-factor/new").text
+    key = b32decode(re.search(r'class="key">([A-Z2-7=]+)<', page).group(1))
+    answer = client.post("/second-factor/new", {"code": f"{totp(key):06d}"})
+    codes = re.findall(r"<code>([a-z0-9]{10})</code>", answer.text)
+    TOTPDevice.objects.update(last_t=-1)  # the code just used may be used again, as if time had passed
+    return key, codes
+
+
+def code(key: bytes) -> str:
+    return f"{totp(key):06d}"
+
+
+def actions() -> set[str]:
+    return set(AuditRecord.objects.values_list("action", flat=True))
+
+
+def test_a_role_that_must_have_one_sets_it_up_before_anything_else(senior: User, settings) -> None:
+    demanded(settings, "senior")
+    client = signed_in(senior)
+    assert client.get("/")["Location"] == "/second-factor"
+    assert client.get("/second-factor")["Location"] == "/second-factor/new"
+    page = client.get("/second-factor/new")
+    assert "<svg" in page.text
+    assert page.context.get("menu") is None
+    set_up(client)
+    assert client.get("/").status_code == 200
+    assert "set_up_second_factor" in actions()
+
+
+def test_other_roles_may_do_without(senior: User, settings) -> None:
+    demanded(settings, "administrator")
+    assert signed_in(senior).get("/").status_code == 200
+
+
+def test_once_set_up_it_is_asked_at_each_sign_in(senior: User) -> None:
+    key, _ = set_up(signed_in(senior))
+    again = signed_in(senior)
+    assert again.get("/")["Location"] == "/second-factor"
+    before = again.cookies["session"].value
+    assert again.post("/second-factor", {"code": code(key)})["Location"] == "/"
+    assert again.cookies["session"].value != before
+    assert again.get("/").status_code == 200
+
+
+def test_a_session_taken_before_the_second_factor_is_worth_nothing_after_it(senior: User) -> None:
+    key, _ = set_up(signed_in(senior))
+    client, stolen = signed_in(senior), Client()
+    stolen.cookies["session"] = client.cookies["session"].value
+    client.post("/second-factor", {"code": code(key)})
+    assert stolen.get("/")["Location"].startswith("/sign-in")
+
+
+def test_a_wrong_code_is_refused_recorded_and_slows_down(senior: User) -> None:
+    key, _ = set_up(signed_in(senior))
+    client = signed_in(senior)
+    assert "not right" in client.post("/second-factor", {"code": "000000"}).text
+    assert "not right" in client.post("/second-factor", {"code": code(key)}).text  # too soon after a failure
+    assert "second_factor_refused" in actions()
+    assert client.get("/")["Location"] == "/second-factor"
+
+
+def test_a_code_is_good_once(senior: User) -> None:
+    key, _ = set_up(signed_in(senior))
+    once = code(key)
+    assert signed_in(senior).post("/second-factor", {"code": once}).status_code == 302
+    assert "not right" in signed_in(senior).post("/second-factor", {"code": once}).text
+
+
+def test_a_recovery_code_lets_in_once(senior: User) -> None:
+    _, codes = set_up(signed_in(senior))
+    assert len(codes) == 10
+    client = signed_in(senior)
+    assert client.post("/second-factor", {"code": codes[0].upper()})["Location"] == "/"
+    assert AuditRecord.objects.get(action="second_factor").details == {"recovery": True}
+    assert "not right" in signed_in(senior).post("/second-factor", {"code": codes[0]}).text
+
+
+def test_who_has_only_the_password_cannot_set_up_another_or_choose_a_password(senior: User) -> None:
+    set_up(signed_in(senior))
+    thief = signed_in(senior)
+    assert thief.get("/second-factor/new")["Location"] == "/second-factor"
+    assert thief.post("/password", {})["Location"] == "/second-factor"
+    assert thief.post("/second-factor/remove")["Location"] == "/second-factor"
+    assert TOTPDevice.objects.count() == 1
+
+
+def test_new_recovery_codes_void_the_old_ones(senior: User) -> None:
+    client = signed_in(senior)
+    _, old = set_up(client)
+    new = re.findall(r"<code>([a-z0-9]{10})</code>", client.post("/second-factor/codes").text)
+    assert len(set(old) | set(new)) == 20
+    assert "not right" in signed_in(senior).post("/second-factor", {"code": old[0]}).text
+
+
+def test_codes_and_key_stay_in_no_cache_and_no_log(senior: User) -> None:
+    client = signed_in(senior)
+    assert "no-store" in client.get("/second-factor/new")["Cache-Control"]
+    key, codes = set_up(client)
+    told = str(list(AuditRecord.objects.values()))
+    assert not any(each in told for each in (*codes, key.hex()))
+
+
+def test_one_can_give_up_ones_own_where_the_role_may_do_without(senior: User) -> None:
+    client = signed_in(senior)
+    set_up(client)
+    client.post("/second-factor/remove")
+    assert signed_in(senior).get("/").status_code == 200
+    assert "remove_second_factor" in actions()
+
+
+def test_an_administrator_resets_a_lost_one(senior: User, settings) -> None:
+    demanded(settings, "senior")
+    client = signed_in(senior)
+    set_up(client)
+    signed_in(user(Role.ADMINISTRATOR)).post(f"/users/{senior.pk}/do/reset-second-factor")
+    assert client.get("/").status_code == 302  # their sessions have ended
+    senior.refresh_from_db()
+    assert signed_in(senior).get("/second-factor")["Location"] == "/second-factor/new"
+    assert AuditRecord.objects.get(action="reset_second_factor").details == {"name": "senior"}

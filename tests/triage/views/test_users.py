@@ -1,0 +1,118 @@
+"""Administrators look after users, leave a record of each change, and see no flag."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.test import Client
+
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.triage.models import AuditRecord, User
+from payeewatch.triage.roles import Role
+from tests.triage.conftest import PASSWORD, flag_of, signed_in, user
+
+
+@pytest.fixture
+def desk(house: Settings) -> Client:
+    return signed_in(user(Role.ADMINISTRATOR))
+
+
+def shown_password(text: str) -> str:
+    return re.search(r'class="key">([a-z0-9-]{23})<', text).group(1)
+
+
+def last_record() -> AuditRecord:
+    return AuditRecord.objects.latest("number")
+
+
+def test_a_new_user_gets_a_password_that_is_shown_once_and_good_once(desk: Client) -> None:
+    answer = desk.post("/users/new", {"username": "newcomer", "role": "reviewer"})
+    password = shown_password(answer.text)
+    assert "no-store" in answer["Cache-Control"]
+    assert password not in desk.get("/users").text
+    assert (last_record().action, last_record().details) == ("make_user", {"name": "newcomer", "role": "reviewer"})
+    client = Client()
+    client.post("/sign-in", {"username": "newcomer", "password": password})
+    assert client.get("/")["Location"] == "/password"
+
+
+def test_a_name_is_taken_once(desk: Client) -> None:
+    answer = desk.post("/users/new", {"username": "administrator", "role": "reviewer"})
+    assert "username" in answer.context["form"].errors
+
+
+def test_another_role_leaves_a_record_and_ends_the_sessions(desk: Client) -> None:
+    person = user(Role.REVIEWER)
+    theirs = signed_in(person)
+    desk.post(f"/users/{person.pk}", {"role": "senior", "member_id": "0001", "household_id": "H0001"})
+    told = AuditRecord.objects.get(action="change_user")
+    assert told.details == {
+        "name": "reviewer", "role": "senior", "was": "reviewer", "changed": ["member_id", "household_id"],
+    }  # fmt: skip
+    assert theirs.get("/").status_code == 302
+
+
+def test_saving_without_a_change_leaves_no_record(desk: Client) -> None:
+    person = user(Role.REVIEWER)
+    desk.post(f"/users/{person.pk}", {"role": "reviewer", "member_id": "", "household_id": ""})
+    assert not AuditRecord.objects.filter(action="change_user").exists()
+
+
+def test_access_is_withdrawn_and_given_again(desk: Client) -> None:
+    person = user(Role.REVIEWER)
+    theirs = signed_in(person)
+    desk.post(f"/users/{person.pk}/do/withdraw-user")
+    assert theirs.get("/").status_code == 302
+    assert Client().post("/sign-in", {"username": "reviewer", "password": PASSWORD}).status_code == 200
+    desk.post(f"/users/{person.pk}/do/admit-user")
+    assert Client().post("/sign-in", {"username": "reviewer", "password": PASSWORD}).status_code == 302
+    assert list(AuditRecord.objects.filter(details__name="reviewer").values_list("action", flat=True)) == [
+        "withdraw_user",
+        "admit_user",
+    ]
+
+
+def test_a_new_password_voids_the_old_one_and_ends_the_sessions(desk: Client) -> None:
+    person = user(Role.REVIEWER)
+    theirs = signed_in(person)
+    password = shown_password(desk.post(f"/users/{person.pk}/do/new-password").text)
+    assert theirs.get("/").status_code == 302
+    assert Client().post("/sign-in", {"username": "reviewer", "password": PASSWORD}).status_code == 200
+    assert Client().post("/sign-in", {"username": "reviewer", "password": password}).status_code == 302
+
+
+def test_a_locked_sign_in_is_unlocked(desk: Client) -> None:
+    person = user(Role.REVIEWER)
+    for _ in range(6):
+        Client().post("/sign-in", {"username": "reviewer", "password": "not it"})
+    assert "Unlock" in desk.get(f"/users/{person.pk}").text
+    desk.post(f"/users/{person.pk}/do/unlock-user")
+    assert Client().post("/sign-in", {"username": "reviewer", "password": PASSWORD}).status_code == 302
+    assert AuditRecord.objects.filter(action="unlock_user").exists()
+
+
+@pytest.mark.parametrize("what", ["withdraw-user", "new-password", "reset-second-factor", "unlock-user"])
+def test_nobody_does_such_things_to_themselves(desk: Client, what: str) -> None:
+    own = User.objects.get(username="administrator")
+    assert desk.post(f"/users/{own.pk}/do/{what}").status_code == 403
+
+
+def test_an_administrator_cannot_give_themselves_another_role(desk: Client) -> None:
+    own = User.objects.get(username="administrator")
+    desk.post(f"/users/{own.pk}", {"role": "senior", "member_id": "", "household_id": ""})
+    own.refresh_from_db()
+    assert own.role == "administrator"
+
+
+def test_what_nobody_knows_is_not_there(desk: Client) -> None:
+    assert desk.post("/users/1/do/promote").status_code == 404
+    assert desk.get("/users/99999").status_code == 404
+
+
+def test_no_page_of_an_administrator_tells_of_a_flag(desk: Client) -> None:
+    flag = flag_of("00001234")
+    person = user(Role.REVIEWER)
+    for page in ("/users", "/users/new", f"/users/{person.pk}", "/preferences"):
+        text = desk.get(page).text
+        assert not any(each in text for each in (flag.flag_id, "00001234", flag.account, "2024-09-26"))

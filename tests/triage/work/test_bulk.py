@@ -1,0 +1,63 @@
+"""One decision on a ring: told first, then a step and a record for each flag."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from django.core.exceptions import PermissionDenied
+
+from payeewatch.triage.models import AuditRecord, Flag, Step, User
+from payeewatch.triage.work.bulk import bulk_perform, bulk_preview
+from tests.triage.conftest import do
+
+BENIGN = {"reason": "B03", "evidence_kind": "bank_check"}
+
+
+@pytest.fixture
+def ring(cast: dict[str, User]) -> list[Flag]:
+    """Three flags of one ring, by rank; the second is in somebody else's hands."""
+    flags = list(Flag.objects.order_by("rank")[:3])
+    Flag.objects.filter(pk__in=[flag.pk for flag in flags]).update(ring="R", ring_size=3, household_id="H")
+    do(cast["second"], flags[1], "claim")
+    return [Flag.objects.get(pk=flag.pk) for flag in flags]
+
+
+def test_a_preview_tells_what_would_be_refused_and_does_nothing(cast: dict[str, User], ring: list[Flag]) -> None:
+    before = (Step.objects.count(), AuditRecord.objects.count())
+    planned = bulk_preview(cast["reviewer"], "R", "benign")
+    assert [each.flag for each in planned] == ring
+    assert [each.refusal for each in planned] == ["", "second is working on this flag.", ""]
+    assert (Step.objects.count(), AuditRecord.objects.count()) == before
+
+
+def test_each_flag_gets_its_own_step_and_record(cast: dict[str, User], ring: list[Flag]) -> None:
+    steps, versions = {flag.pk: uuid4() for flag in ring}, {flag.pk: flag.version for flag in ring}
+    done = bulk_perform(cast["reviewer"], "R", "benign", BENIGN, steps, versions)
+    refused = {each.flag_id: each.refusal for each in done if each.refusal}
+    assert refused == {ring[1].pk: "second is working on this flag."}
+    assert Flag.objects.filter(ring="R", state="closed").count() == 2
+    assert AuditRecord.objects.filter(action="benign").count() == 2
+    again = bulk_perform(cast["reviewer"], "R", "benign", BENIGN, steps, versions)
+    assert (again, AuditRecord.objects.filter(action="benign").count()) == (done, 2)
+
+
+def test_a_flag_that_changed_since_the_preview_is_left(cast: dict[str, User], ring: list[Flag]) -> None:
+    steps, versions = {ring[0].pk: uuid4()}, {ring[0].pk: ring[0].version}
+    do(cast["second"], ring[0], "note", text="Look")
+    (left,) = bulk_perform(cast["reviewer"], "R", "benign", BENIGN, steps, versions)
+    assert "second changed this flag meanwhile" in left.refusal
+
+
+@pytest.mark.parametrize(("name", "action"), [("auditor", "benign"), ("senior", "approve"), ("reviewer", "release")])
+def test_some_things_are_not_done_to_many(cast: dict[str, User], ring: list[Flag], name: str, action: str) -> None:
+    with pytest.raises(PermissionDenied):
+        bulk_preview(cast[name], "R", action)
+    with pytest.raises(PermissionDenied):
+        bulk_perform(cast[name], "R", action, {"confirm": True}, {}, {})
+
+
+def test_a_flag_of_another_ring_is_not_slipped_in(cast: dict[str, User], ring: list[Flag]) -> None:
+    other = Flag.objects.exclude(ring="R").first()
+    with pytest.raises(PermissionDenied):
+        bulk_perform(cast["reviewer"], "R", "benign", BENIGN, {other.pk: uuid4()}, {other.pk: other.version})

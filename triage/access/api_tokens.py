@@ -1,0 +1,78 @@
+"""Tokens with which other systems read: made by a command, kept as keyed hashes, limited by scope and by rate."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Iterable
+
+from django.db import transaction
+from django.http import HttpRequest
+
+from payeewatch.triage import clock
+from payeewatch.triage.models import ApiToken
+from payeewatch.triage.records import audit
+from payeewatch.triage.workspace import keys
+
+SCOPES = ("flags", "runs", "health")
+A_MINUTE = 120
+"""Requests a token may make in a minute."""
+PREFIX = "pwt_"  # so that a token in the wrong place can be recognised
+
+
+class NotAdmitted(Exception):
+    """A request whose token does not open what it asks for; `status` is the HTTP answer."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def make(name: str, scopes: Iterable[str]) -> str:
+    """A new token for a system; one it had before opens nothing from now on."""
+    token = PREFIX + secrets.token_urlsafe(32)
+    scopes = sorted(set(scopes))
+    with transaction.atomic():
+        ApiToken.objects.update_or_create(
+            name=name,
+            defaults={"digest": _digest(token), "scopes": scopes, "made_at": clock.now(), "revoked_at": None},
+        )
+        audit.record(None, "make_token", token=name, scopes=scopes)
+    return token
+
+
+def revoke(name: str) -> bool:
+    """Whether there was such a token; it opens nothing from now on."""
+    with transaction.atomic():
+        found = ApiToken.objects.filter(name=name, revoked_at=None).update(revoked_at=clock.now())
+        if found:
+            audit.record(None, "revoke_token", token=name)
+    return bool(found)
+
+
+def admit(request: HttpRequest, scope: str) -> ApiToken:
+    """The token of a request that may read a scope.
+
+    Raises:
+        NotAdmitted: no token, an unknown or revoked one (401), one without the scope (403), or too many requests (429).
+    """
+    kind, _, given = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not given:
+        raise NotAdmitted(401, "give a token: Authorization: Bearer ...")
+    minute = clock.now().replace(second=0, microsecond=0)
+    with transaction.atomic():
+        token = ApiToken.objects.select_for_update().filter(digest=_digest(given.strip()), revoked_at=None).first()
+        if token is None:
+            raise NotAdmitted(401, "this token opens nothing")
+        token.used = token.used + 1 if token.minute == minute else 1
+        token.minute = minute
+        token.save(update_fields=["minute", "used"])
+    if token.used > A_MINUTE:
+        raise NotAdmitted(429, f"at most {A_MINUTE} requests a minute")
+    if scope not in token.scopes:
+        raise NotAdmitted(403, f"this token does not have the scope {scope}")
+    return token
+
+
+def _digest(token: str) -> str:
+    return hmac.digest(keys().audit, f"token|{token}".encode(), "sha256").hex()

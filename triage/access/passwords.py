@@ -1,0 +1,23 @@
+"""Secrets that are handed out to be typed once: first passwords and recovery codes."""
+
+from __future__ import annotations
+
+import secrets
+
+from payeewatch.triage.models import User
+
+UNMISTAKABLE = "abcdefghjkmnpqrstuvwxyz23456789"
+GROUPS, LETTERS = 4, 5  # of a first password: about 99 bits
+
+
+def drawn(length: int) -> str:
+    """Characters that nobody mistakes for others."""
+    return "".join(secrets.choice(UNMISTAKABLE) for _ in range(length))
+
+
+def give_password(person: User) -> str:
+    """Give a user a password to come in with once. Returns it; it is kept nowhere."""
+    password = "-".join(drawn(LETTERS) for _ in range(GROUPS))
+    person.set_password(password)
+    person.must_change_password = True
+    return password

@@ -1,0 +1,110 @@
+"""A route: an address, its view, and who may open it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.translation import gettext as say
+from django.views.decorators.http import require_http_methods
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.models import TOTPDevice
+
+from payeewatch.triage.models import Flag
+from payeewatch.triage.roles import ANYBODY, Role
+from payeewatch.triage.work.workflow import is_about
+from payeewatch.triage.workspace import home
+
+View = Callable[..., HttpResponse]
+
+
+@dataclass(frozen=True)
+class Route:
+    """`menu` is its heading in the menu, if it is there. Routes for anybody may check a token instead of a session."""
+
+    name: str
+    path: str
+    view: View = field(repr=False)
+    roles: frozenset[Role]
+    methods: tuple[str, ...] = ("GET",)
+    menu: Any = ""
+    second_factor: bool = True  # not to be opened before the second factor, where the role must have one
+
+
+def guarded(route: Route) -> View:
+    """The view, behind sign-in, second factor, first password, role, and not about the user's own household."""
+
+    @require_http_methods([*route.methods, *(("HEAD",) if "GET" in route.methods else ())])
+    @wraps(route.view)
+    def view(request: HttpRequest, **words: Any) -> HttpResponse:
+        if route.roles is not ANYBODY:
+            elsewhere = _first(route, request)
+            if elsewhere:
+                return elsewhere
+            if "flag_id" in words:
+                _refuse_own_household(request.user, words["flag_id"])
+        return route.view(request, **words)
+
+    return view
+
+
+def must_verify(user: Any) -> bool:
+    """Whether a user has to show a second factor: the role demands it, or they have set one up."""
+    if user.role in home().params.triage.totp_roles:
+        return True
+    codes, paper = (
+        model.objects.filter(user=user, confirmed=True).values("pk") for model in (TOTPDevice, StaticDevice)
+    )
+    return bool(codes.union(paper, all=True).exists())
+
+
+def start_of(user: Any) -> str:
+    """The address a user starts at: the first in their menu, or their own choices."""
+    from payeewatch.triage.urls import routes_for
+
+    return reverse(next((route.name for route in routes_for(user)), "preferences"))
+
+
+def _first(route: Route, request: HttpRequest) -> HttpResponse | None:
+    """Where a user has to go before the route opens, if anywhere.
+
+    Raises:
+        PermissionDenied: it does not open for the user's role.
+    """
+    user = request.user
+    if not user.is_authenticated:
+        if getattr(request, "session_is_over", False):
+            messages.info(request, say("Your session has ended. Sign in again."))
+        return _sign_in(request)
+    if not user.is_verified() and must_verify(user):
+        return redirect("second-factor") if route.second_factor else None
+    if user.must_change_password:
+        return redirect("password") if route.second_factor and route.name != "password" else None
+    user.is_settled = True  # only now there is a menu
+    if user.role not in route.roles:
+        raise PermissionDenied
+    return None
+
+
+def _sign_in(request: HttpRequest) -> HttpResponse:
+    """To the sign-in, and back afterwards to the page; within a page triage.js says so, and what was typed stays."""
+    came_from = request.htmx.current_url_abs_path if request.htmx else request.get_full_path()
+    if not came_from or came_from == "/" or (request.method != "GET" and not request.htmx):
+        return redirect("sign-in")  # the first page of a role is not the same for all
+    return redirect_to_login(came_from)
+
+
+def _refuse_own_household(user: Any, flag_id: str) -> None:
+    """Nobody sees or works on what is about themselves or their household."""
+    if user.member_id or user.household_id:
+        flag = Flag.objects.filter(pk=flag_id).only("member_id", "household_id").first()
+        if flag and is_about(flag, user):
+            raise PermissionDenied

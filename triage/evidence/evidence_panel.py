@@ -1,0 +1,340 @@
+"""What the centre pane shows of a flag: its frozen evidence in the user's words, and what is known here beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+from django.utils.safestring import SafeString
+from django.utils.timezone import get_current_timezone
+from django.utils.translation import gettext as say
+from django.utils.translation import ngettext
+
+from payeewatch.triage import clock
+from payeewatch.triage.access.pseudonyms import shown, shown_hint
+from payeewatch.triage.evidence import related_flags, svg
+from payeewatch.triage.language import phrases
+from payeewatch.triage.language.labels import (
+    AUTH_STRENGTHS,
+    CHANNELS,
+    CHECKS,
+    FIRST_SEEN_ON,
+    KINDS,
+    LANES,
+    NAME_CHECKS,
+    PAYEE_TYPES,
+    RESULTS,
+    WEAK_MATCHES,
+)
+from payeewatch.triage.models import Evidence, Flag, Hold, User
+
+Body = Mapping[str, Any]
+MOST_HISTORY = 10
+ALWAYS = ("change", "claims", "payments")
+"""Lanes that are drawn even when empty: that nothing happened is news too."""
+LOOKS = {
+    "claims_to_new_account": "mark", "payment_sent_to_new_account": "mark", "payment_planned_to_new_account": "open",
+    "payment_held_to_new_account": "open", "payment_planned": "open-soft", "payment_held": "open-soft",
+    "claims_rejected": "open-soft", "claims_reversed": "open-soft", "payment_returned": "mark-warn",
+    "payment_returned_to_new_account": "mark-warn", "exposure_known": "mark-note", "change_requested": "mark-change",
+    "change_effective": "open-change", "account_first_seen": "mark-change", "login": "soft",
+}  # fmt: skip
+CONTACT = "mark-contact"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of the timeline."""
+
+    at: datetime
+    shown_at: str
+    lane: str
+    kind: str
+    words: str
+    amount: str
+    ids: str
+    many: int
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One reason: what was measured, its value and the usual one, and the two as bars where they are sizes."""
+
+    words: str
+    value: str
+    usual: str
+    bars: SafeString | str
+
+
+def centre(flag: Flag, user: User) -> dict[str, Any]:
+    """Everything `_centre.html` shows."""
+    frozen = _frozen(flag)
+    body: Body = frozen[0].body if frozen else {}
+    neighbours = related_flags.neighbours(flag, body, user)
+    facts = _facts(body, user)
+    return {
+        "headline": phrases.headline(body, flag.derived, flag.night_id),
+        "strip": _strip(flag),
+        "payee": shown(user, "payee", flag.payee_id),
+        "member": shown(user, "member", flag.member_id),
+        "payee_type": PAYEE_TYPES.get(flag.payee_type, flag.payee_type),
+        "change": _change(flag, body, user),
+        "sides": _sides(body, user),
+        "facts": facts,
+        "timelines": _timelines(flag, body, facts),
+        "reasons": [_reason(each) for each in body.get("reasons", ())],
+        "reassuring": [_reason(each) for each in body.get("reassuring", ())],
+        "checks": _checks(body),
+        "neighbours": neighbours,
+        "ring": related_flags.ring(flag, neighbours, user),
+        "exposures": _exposures(body, flag.night.run),
+        "earlier": related_flags.earlier(flag, user),
+        "history": _history(frozen),
+        "frozen_on": frozen[0].night if frozen else None,
+    }
+
+
+def _strip(flag: Flag) -> dict[str, Any]:
+    today = clock.today()
+    due = flag.first_payment_on
+    return {
+        "rarity": phrases.rarity(flag.p_value),
+        "at_risk": phrases.rough_euros(flag.amount_at_risk),
+        "paid": phrases.rough_euros(flag.amount_paid),
+        "due": phrases.until(due, today) if due else "",
+        "due_on": phrases.day(due) if due else "",
+        "is_due": due is not None and due >= today,
+        "is_soon": due is not None and 0 <= (due - today).days <= 2,
+        "hold": _hold(flag, today),
+    }
+
+
+def _hold(flag: Flag, today: date) -> dict[str, Any]:
+    """The hold that counts most: one in force, else a proposed one, else the last there was."""
+    order = [Hold.State.HELD, Hold.State.PROPOSED, Hold.State.EXPIRED, Hold.State.RELEASED]
+    holds = sorted(flag.holds.all(), key=lambda hold: (order.index(Hold.State(hold.state)), -hold.pk))
+    if not holds:
+        return {"words": say("No hold"), "until": "", "look": ""}
+    hold = holds[0]
+    ends = hold.state in (Hold.State.HELD, Hold.State.PROPOSED)
+    when = {
+        "day": phrases.day(hold.hold_until, hold.hold_until.year != today.year),
+        "in": phrases.until(hold.hold_until, today),
+    }
+    look = {"held": "bad", "proposed": "warn"}.get(hold.state, "")
+    return {
+        "words": hold.get_state_display(),
+        "until": say("until %(day)s, %(in)s") % when if ends else "",
+        "look": look,
+    }
+
+
+def _change(flag: Flag, body: Body, user: User) -> list[tuple[str, str, str]]:
+    """How the change was asked for: name, value, and a look where the value stands out."""
+    change = body.get("change") or {}
+    if not change:
+        return []
+    asked, effect = phrases.moment(change["requested_at"]), phrases.moment(change["effective_at"])
+    rows = []
+    if flag.derived:
+        where = FIRST_SEEN_ON.get(change["first_seen_on"], say("not known"))
+        rows += [(say("First seen"), f"{phrases.instant(asked)}, {where}" if asked else "–", ""),
+                 (say("Announced"), say("by nobody"), "warn")]  # fmt: skip
+    else:
+        checked = change["name_check"] or "unknown"
+        rows += [
+            (say("Asked for"), phrases.instant(asked) if asked else "–", ""),
+            (say("Takes effect"), phrases.day(phrases.day_of(change["effective_at"])) if effect else "–", ""),
+            (say("Channel"), str(CHANNELS.get(change["channel"], change["channel"])), ""),
+            (say("Authentication"), str(AUTH_STRENGTHS.get(change["auth_strength"] or "unknown", "–")),
+             "warn" if change["auth_strength"] in ("none", "knowledge", "otp_email") else ""),
+            (say("Holder's name"), str(NAME_CHECKS.get(checked, checked)),
+             {"no_match": "bad", "close_match": "warn", "match": "good"}.get(checked, "")),
+        ]  # fmt: skip
+        if change["actor_id"]:
+            rows.append((say("Entered by"), shown(user, "actor", change["actor_id"]), ""))
+        if change["is_known_device"] is not None:
+            known = change["is_known_device"]
+            rows.append(
+                (say("Device"), say("used before") if known else say("never seen before"), "" if known else "warn")
+            )
+    if change["is_first_account"]:
+        rows.append((say("Change before"), say("none: the first account"), ""))
+    else:
+        last = phrases.day_of(change["changed_before_at"])
+        rows.append((say("Change before"), phrases.day(last) if last else say("none known"), ""))
+    return rows
+
+
+def _sides(body: Body, user: User) -> list[dict[str, Any]]:
+    named = (("before", say("Before")), ("after", say("After")))
+    found = []
+    before, after = body.get("before") or {}, body.get("after") or {}
+    for side, name in named:
+        account = body.get(side) or {}
+        since, first = phrases.day_of(account.get("since")), phrases.day_of(account.get("first_seen_at"))
+        other_country = side == "after" and before.get("country") and before["country"] != after.get("country")
+        payees, households = (account.get("payees") or 0), account.get("households")
+        found.append(
+            {
+                "name": name,
+                "is_there": bool(account),
+                "hint": shown_hint(user, account.get("hint")) or say("account not described"),
+                "country": account.get("country") or "",
+                "is_other_country": other_country,
+                "bank": account.get("bank_name") or account.get("bank") or "",
+                "is_other_bank": side == "after" and before.get("bank") != after.get("bank"),
+                "since": phrases.day(since),
+                "first": phrases.day(first),
+                "is_older": bool(since and first and first < since),
+                "payees": ngettext("%(many)s payee", "%(many)s payees", payees) % {"many": phrases.number(payees)},
+                "households": ""
+                if households is None
+                else ngettext("%(many)s household", "%(many)s households", households)
+                % {"many": phrases.number(households)},
+                "is_shared": (households or 0) > 1,
+            }
+        )  # fmt: skip
+    return found
+
+
+def _facts(body: Body, user: User) -> list[Fact]:
+    facts = []
+    for given in body.get("timeline") or ():
+        lane, words = KINDS.get(given["kind"], ("contact", given["kind"].replace("_", " ")))
+        at = phrases.moment(given["at"])
+        if at is None:
+            continue
+        is_day = lane in ("payments", "returns", "exposure")
+        of = {"claims": "claim", "payments": "payment", "returns": "payment", "change": "change"}.get(lane, "")
+        ids = [shown(user, of, each) if of else each for each in given["ids"] or ()]
+        when = phrases.day(at.date()) if is_day else phrases.instant(at)
+        amount = "" if given["amount"] is None else phrases.euros(Decimal(given["amount"]))
+        facts.append(Fact(at, when, lane, given["kind"], str(words), amount, ", ".join(ids), len(ids) or 1))
+    return facts
+
+
+def _timelines(flag: Flag, body: Body, facts: Sequence[Fact]) -> list[tuple[str, str, SafeString]]:
+    """The drawing once a zoom: its name, its words, itself."""
+    if not facts:
+        return []
+    amounts = [None if f["amount"] is None else Decimal(f["amount"]) for f in body["timeline"]]
+    marks = [
+        svg.Mark(
+            f.at, f.lane, f.kind, LOOKS.get(f.kind, CONTACT if f.lane == "contact" else "soft"), _told(f), a, f.many
+        )
+        for f, a in zip(facts, amounts, strict=True)
+    ]
+    asked = phrases.moment((body.get("change") or {}).get("requested_at"))
+    change = asked or next((f.at for f in reversed(facts) if f.lane == "change"), facts[-1].at)
+    known = datetime.combine(flag.night_id, time(23, 59), tzinfo=get_current_timezone())
+    used = {f.lane for f in facts}
+    lanes = [(lane, str(name)) for lane, name in LANES.items() if lane in used or lane in ALWAYS]
+    words = {"30": say("30 days"), "90": say("90 days"), "all": say("Everything")}
+    title = say("Timeline: what happened around the change; the table below says the same")
+    made = []
+    for zoom, (first, last) in svg.frames(change, [f.at for f in facts], known).items():
+        frame = svg.Frame(first, last, change, known)
+        made.append((zoom, words[zoom], svg.timeline(title, marks, lanes, frame)))
+    return made
+
+
+def _told(fact: Fact) -> str:
+    many = f" ({fact.many})" if fact.many > 1 else ""
+    return f"{fact.shown_at}: {fact.words}{many}{', ' if fact.amount else ''}{fact.amount}"
+
+
+def _reason(given: Body) -> Reason:
+    value, usual = given["value"], given["usual"]
+    now, before = phrases.read_measure(value), phrases.read_measure(usual)
+    pair: SafeString | str = ""
+    if now[1] is not None and before[1] is not None and now[0] == before[0] and given["feature"] not in LEVELS:
+        pair = svg.bars(now[1], before[1])
+    return Reason(phrases.fact(given), phrases.measured(value), phrases.measured(usual) if usual else "", pair)
+
+
+LEVELS = frozenset({"name_check_doubt", "auth_weakness", "best_exposure_match"})
+"""Steps of a scale: drawn as sizes they would lie."""
+
+
+def _checks(body: Body) -> list[dict[str, str]]:
+    """What was found comes first."""
+    order = ("yes", "no", "unknown")
+    given = sorted(body.get("benign_checks") or (), key=lambda each: order.index(each["result"]))
+    return [
+        {
+            "name": str(CHECKS.get(each["check"], each["check"])),
+            "result": each["result"],
+            "words": str(RESULTS[each["result"]]),
+            "sentence": phrases.retold(each["sentence"]),
+        }
+        for each in given
+    ]
+
+
+def _exposures(body: Body, run: Body) -> list[dict[str, Any]]:
+    """What happened to the member, by list, the latest first."""
+    lists = {each["breach_id"]: each for each in run.get("lists", ())}
+    found = []
+    for each in sorted(body.get("exposures") or (), key=lambda one: one["known_at"] or "", reverse=True):
+        of = lists.get(each["breach_id"], {})
+        found.append(
+            {
+                "title": of.get("title") or each["breach_id"],
+                "known": phrases.day(phrases.day_of(each["known_at"])),
+                "fields": phrases.fields(each["fields"] or ()),
+                "match": phrases.match(each["match_quality"]),
+                "is_weak": each["match_quality"] in WEAK_MATCHES,
+                "share": phrases.share(of.get("exposed_share")) if of.get("exposed_share") is not None else "",
+                "caveat": phrases.retold(of["sentence"]) if of.get("sentence") else "",
+            }
+        )
+    return found
+
+
+def _frozen(flag: Flag) -> list[Evidence]:
+    """What was frozen of a flag, the latest first; before all, what stands: a night run again may bring it back."""
+    rows = flag.evidence.order_by("-night", "-pk")[: MOST_HISTORY + 1]
+    return sorted(rows, key=lambda row: row.digest != flag.evidence_digest)
+
+
+def _history(rows: Sequence[Evidence]) -> list[dict[str, Any]]:
+    """The nights on which the evidence changed, the latest first, and what changed."""
+    found = []
+    for row, before in zip(rows, [*rows[1:], None], strict=True):
+        changes = _differences(before.body, row.body) if before else [say("First evidence.")]
+        found.append({"night": phrases.day(row.night), "changes": changes, "digest": row.digest})
+    return found[:MOST_HISTORY]
+
+
+def _differences(old: Body, new: Body) -> list[str]:
+    said = []
+    if (p := (old.get("p_value"), new.get("p_value"))) and all(p) and phrases.one_in(p[0]) != phrases.one_in(p[1]):
+        said.append(
+            say("Rarity went from %(old)s to %(new)s.") % {"old": phrases.one_in(p[0]), "new": phrases.one_in(p[1])}
+        )
+    had, has = ({r["feature"]: r for r in body.get("reasons", ())} for body in (old, new))
+    said += [say("New reason: %(reason)s.") % {"reason": phrases.fact(has[f])} for f in has if f not in had]
+    said += [say("No longer a reason: %(reason)s.") % {"reason": phrases.fact(had[f])} for f in had if f not in has]
+    facts, exposures, tied = (_more(old, new, name) for name in ("timeline", "exposures", "neighbours"))
+    if facts:
+        said.append(
+            ngettext("%(many)s more fact in the timeline.", "%(many)s more facts in the timeline.", facts)
+            % {"many": facts}
+        )
+    if exposures:
+        said.append(ngettext("%(many)s new exposure.", "%(many)s new exposures.", exposures) % {"many": exposures})
+    if tied:
+        said.append(ngettext("%(many)s more tie to others.", "%(many)s more ties to others.", tied) % {"many": tied})
+    return said or [say("Amounts or wording only.")]
+
+
+def _more(old: Body, new: Body, name: str) -> int:
+    """How many of `new` were not in `old`. That a neighbour was flagged meanwhile is not a new tie."""
+    before, after = (
+        [{k: v for k, v in each.items() if k != "flag_id"} for each in body.get(name) or ()] for body in (old, new)
+    )
+    return sum(each not in before for each in after)

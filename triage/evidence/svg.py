@@ -1,0 +1,251 @@
+"""A flag's pictures as inline SVG: its timeline, the ring around its account, and a value beside the usual one.
+
+They need no script, follow light and dark through the classes of `evidence.css`, and stand beside a table that says the
+same; every text is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from django.utils.formats import date_format
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as say
+from django.utils.translation import ngettext
+
+from payeewatch.triage.language import phrases
+
+WIDTH, LANE, TOP, FOOT = 640, 38, 20, 22
+LEFT, RIGHT = 8, 632
+APART = 6
+"""Facts of one kind closer than this are drawn as one."""
+SMALL, LARGE = 3.2, 10.0
+"""Radius of a fact without an amount, and of the largest amount."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One fact to be drawn. `look` is a class; `told` is what a pointer reads."""
+
+    at: datetime
+    lane: str
+    kind: str
+    look: str
+    told: str
+    amount: Decimal | None = None
+    many: int = 1
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What part of time is drawn, and the instants marked in it: the change, and how far the night knows."""
+
+    first: datetime
+    last: datetime
+    change: datetime | None
+    known: datetime
+
+    def x(self, at: datetime) -> float:
+        return LEFT + (RIGHT - LEFT) * ((at - self.first) / (self.last - self.first))
+
+
+def timeline(title: str, marks: Sequence[Mark], lanes: Sequence[tuple[str, str]], frame: Frame) -> SafeString:
+    """Every fact of the frame on one axis, a row a lane; the area of a circle is its amount."""
+    shown = [mark for mark in marks if frame.first <= mark.at <= frame.last]
+    height = TOP + LANE * len(lanes) + FOOT
+    floor = TOP + LANE * len(lanes)
+    most = max((mark.amount for mark in marks if mark.amount), default=Decimal(1))
+    shapes = [*_ground(frame, floor), *_ticks(frame, floor)]
+    for position, (lane, name) in enumerate(lanes):
+        y = TOP + LANE * position
+        shapes += [
+            f'<line class="grid" x1="0" x2="{WIDTH}" y1="{y + LANE}" y2="{y + LANE}"/>',
+            f'<text class="label" x="{LEFT}" y="{y + 13}">{escape(_named(name, lane, marks, frame))}</text>',
+        ]
+        shapes += [_shape(mark, frame, y + 24, most) for mark in _merged(shown, lane, frame)]
+    return _svg("drawing timeline", title, WIDTH, height, shapes)
+
+
+def _named(name: str, lane: str, marks: Sequence[Mark], frame: Frame) -> str:
+    """A lane's name, and how many of its facts lie outside the frame."""
+    earlier = sum(mark.lane == lane and mark.at < frame.first for mark in marks)
+    later = sum(mark.lane == lane and mark.at > frame.last for mark in marks)
+    before = ngettext("%(many)s earlier", "%(many)s earlier", earlier) % {"many": earlier} if earlier else ""
+    after = ngettext("%(many)s later", "%(many)s later", later) % {"many": later} if later else ""
+    return " · ".join(filter(None, (name, before, after)))
+
+
+def _ground(frame: Frame, floor: float) -> Iterator[str]:
+    if frame.change and frame.first <= frame.change <= frame.last:
+        x = frame.x(frame.change)
+        end = frame.x(min(frame.known, frame.last))
+        yield f'<rect class="since" x="{x:.1f}" y="{TOP}" width="{max(end - x, 0):.1f}" height="{floor - TOP}"/>'
+        yield f'<line class="at-change" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 4}" y2="{floor}"/>'
+        yield _text(x, 11, say("the change"), "strong", _anchor(x))
+    if frame.first <= frame.known <= frame.last:
+        x = frame.x(frame.known)
+        yield f'<line class="at-night" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 4}" y2="{floor}"/>'
+        if not frame.change or abs(x - frame.x(frame.change)) > 90:
+            yield _text(x, 11, say("this night"), "label", _anchor(x))
+
+
+def _ticks(frame: Frame, floor: float) -> Iterator[str]:
+    days = max((frame.last - frame.first).days, 1)
+    if days <= 75:
+        step = 7 if days <= 40 else 14
+        at = [frame.first + timedelta(days=n) for n in range(0, days + 1, step)]
+        words = [phrases.day(each.date(), year=False) for each in at]
+    else:
+        months = next(n for n in (1, 2, 3, 6, 12, 24, 60) if days / 30.4 / n <= 8)
+        at = list(_months(frame, months))
+        words = [date_format(each, "N Y" if days > 300 else "N") for each in at]
+    for each, word in zip(at, words, strict=True):
+        x = frame.x(each)
+        yield f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{floor + 4}"/>'
+        yield _text(x, floor + 16, word, "label", _anchor(x))
+
+
+def _months(frame: Frame, step: int) -> Iterator[datetime]:
+    at = frame.first.year * 12 + frame.first.month  # the first of the next month, counted from year 0
+    at += -at % step
+    while (each := frame.first.replace(year=at // 12, month=at % 12 + 1, day=1, hour=0, minute=0)) <= frame.last:
+        yield each
+        at += step
+
+
+def _anchor(x: float) -> str:
+    return "start" if x < 40 else "end" if x > WIDTH - 40 else "middle"
+
+
+def _merged(marks: Sequence[Mark], lane: str, frame: Frame) -> list[Mark]:
+    """The lane's marks; those that would lie on each other are drawn as one, with what the first says and how many."""
+    done: dict[str, list[Mark]] = {}
+    for mark in sorted((m for m in marks if m.lane == lane), key=lambda m: m.at):
+        of_kind = done.setdefault(mark.kind, [])
+        if of_kind and frame.x(mark.at) - frame.x(of_kind[-1].at) < APART:
+            last = of_kind[-1]
+            amount = (
+                (last.amount or 0) + (mark.amount or 0) if last.amount is not None or mark.amount is not None else None
+            )
+            of_kind[-1] = replace(last, amount=None if amount is None else Decimal(amount), many=last.many + mark.many)
+            of_kind[-1] = replace(of_kind[-1], told=f"{last.told}\n{mark.told}")
+        else:
+            of_kind.append(mark)
+    return [mark for of_kind in done.values() for mark in of_kind]
+
+
+def _shape(mark: Mark, frame: Frame, y: float, most: Decimal) -> str:
+    x, told = frame.x(mark.at), f"<title>{escape(mark.told)}</title>"
+    if mark.lane in ("contact", "change"):
+        size = 5.5 if mark.lane == "change" else 4.5
+        corners = f"M{x:.1f} {y - size:g}l{size:g} {size:g}-{size:g} {size:g}-{size:g}-{size:g}z"
+        return f'<path class="{mark.look}" d="{corners}">{told}</path>'
+    if mark.lane == "exposure":
+        return (
+            f'<rect class="{mark.look}" x="{x - 4.5:.1f}" y="{y - 4.5:g}" width="9" height="9" rx="1.5">{told}</rect>'
+        )
+    radius = SMALL
+    if mark.amount:
+        radius += (LARGE - SMALL) * float(min(mark.amount / most, Decimal(1))) ** 0.5
+    return f'<circle class="{mark.look}" cx="{x:.1f}" cy="{y:g}" r="{radius:.1f}">{told}</circle>'
+
+
+@dataclass(frozen=True)
+class Tie:
+    """One payee tied to the flagged one: how, and where their own flag stands."""
+
+    name: str
+    relations: tuple[str, ...]
+    state: str = ""
+    look: str = ""  # of the state: hold, good, bad ...
+    address: str = ""  # of their flag
+
+
+def ring(title: str, own: str, relations: Sequence[tuple[str, str]], ties: Sequence[Tie]) -> SafeString:
+    """The flagged payee at the left, what is shared in the middle, the others at the right, each leading to its
+    flag."""
+    hub_x, tie_x, row = 236, 400, 30
+    height = max(row * max(len(ties), len(relations)) + 16, 62)
+    shapes: list[str] = []
+    hubs = {code: (position + 0.5) * height / len(relations) for position, (code, _) in enumerate(relations)}
+    places = [8 + row * (position + 0.5) + (height - 16 - row * len(ties)) / 2 for position in range(len(ties))]
+    for y in hubs.values():
+        shapes.append(_curve(112, height / 2, hub_x - 60, y))
+    for tie, y in zip(ties, places, strict=True):
+        shapes += [_curve(hub_x + 60, hubs[code], tie_x, y) for code in tie.relations]
+    shapes.append(f'<rect class="node own" x="4" y="{height / 2 - 14:.1f}" width="108" height="28" rx="14"/>')
+    shapes.append(_text(58, height / 2 + 4, own, "strong", "middle"))
+    for code, name in relations:
+        y = hubs[code]
+        shapes.append(f'<rect class="node hub" x="{hub_x - 60}" y="{y - 12:.1f}" width="120" height="24" rx="4"/>')
+        shapes.append(_text(hub_x, y + 4, name, "label", "middle"))
+    for tie, y in zip(ties, places, strict=True):
+        shapes.append(_tie(tie, tie_x, y))
+    return _svg("drawing ring", title, WIDTH, height, shapes)
+
+
+def _curve(x1: float, y1: float, x2: float, y2: float) -> str:
+    middle = (x1 + x2) / 2
+    return f'<path class="edge" d="M{x1:g} {y1:.1f}C{middle:g} {y1:.1f} {middle:g} {y2:.1f} {x2:g} {y2:.1f}"/>'
+
+
+def _tie(tie: Tie, x: float, y: float) -> str:
+    look = f" is-{tie.look}" if tie.look else ""
+    drawn = (
+        f'<rect class="node{look}" x="{x}" y="{y - 12:.1f}" width="232" height="24" rx="12"/>'
+        f"{_text(x + 14, y + 4, tie.name, 'strong', 'start')}{_text(x + 220, y + 4, tie.state, 'label', 'end')}"
+    )
+    return f'<a href="{escape(tie.address)}">{drawn}</a>' if tie.address else drawn
+
+
+def bars(now: float, usual: float | None) -> SafeString:
+    """A value above the usual one, as two bars on one scale; their numbers stand beside it."""
+    most = max(now, usual or 0) or 1
+    shapes = [f'<rect class="now" x="0" y="1" width="{max(96 * now / most, 1.5):.1f}" height="6" rx="1.5"/>']
+    if usual is not None:
+        shapes.append(
+            f'<rect class="usual" x="0" y="9" width="{max(96 * usual / most, 1.5):.1f}" height="4" rx="1.5"/>'
+        )
+    drawn = f'<svg class="bars" viewBox="0 0 96 14" width="96" height="14" aria-hidden="true">{"".join(shapes)}</svg>'
+    return mark_safe(drawn)
+
+
+def tenths(title: str, now: Sequence[float], before: Sequence[float]) -> SafeString:
+    """Shares by bin: this night's as columns, the reference's as a line above each."""
+    width, height, floor = 220, 56, 54
+    step, most = width / len(now), max(*now, *before)
+    shapes = []
+    for position, (share, usual) in enumerate(zip(now, before, strict=True)):
+        x, tall, y = position * step, (floor - 4) * share / most, floor - (floor - 4) * usual / most
+        place = f'x="{x + 2:.1f}" y="{floor - tall:.1f}" width="{step - 4:.1f}" height="{tall:.1f}"'
+        shapes += [
+            f'<rect class="bar-soft" {place}/>',
+            f'<line class="usual" x1="{x + 1:.1f}" x2="{x + step - 1:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>',
+        ]
+    shapes.append(f'<line class="axis" x1="0" x2="{width}" y1="{floor}" y2="{floor}"/>')
+    return _svg("chart tenths", title, width, height, shapes, role="img")
+
+
+def frames(change: datetime, facts: Sequence[datetime], known: datetime) -> dict[str, tuple[datetime, datetime]]:
+    """The zooms: 30 and 90 days around the change, never past what the night knows or plans; and everything."""
+    first, last = min([change, *facts]), max([known, *facts])
+    margin = timedelta(days=1)
+    found = {}
+    for days in (30, 90):
+        around = timedelta(days=days)
+        found[str(days)] = (change - around, max(min(change + around, last), change + margin * 7) + margin)
+    found["all"] = (first - (last - first) * 0.02 - margin, last + (last - first) * 0.02 + margin)
+    return found
+
+
+def _svg(kind: str, title: str, width: float, height: float, shapes: Sequence[str], role: str = "group") -> SafeString:
+    drawn = f'<svg class="{kind}" viewBox="0 0 {width:g} {height:g}" role="{role}" aria-label="{escape(title)}">'
+    return mark_safe(f"{drawn}{''.join(shapes)}</svg>")
+
+
+def _text(x: float, y: float, words: str | date, kind: str, anchor: str) -> str:
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'

@@ -1,0 +1,127 @@
+"""Telling of a night, to a webhook or by mail: off until an address is set, counts and a link only.
+
+The one place of PayeeWatch that calls another host. A notice waits in the database until it is delivered; what failed
+is tried again, later each time, and given up after `MAX_TRIES`.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import smtplib
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from django.conf import settings
+from django.core.mail import send_mail
+from django.db.models import Count, F, Sum
+from django.utils.translation import gettext as say
+
+from payeewatch.pipeline.home.errors import SettingsError
+from payeewatch.triage import clock
+from payeewatch.triage.language import phrases
+from payeewatch.triage.models import Flag, Night, Notice
+
+Channel = Notice.Channel
+MAX_TRIES = 12
+FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=1), timedelta(hours=6)
+TIMEOUT_SECONDS = 10
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+class NotDelivered(Exception):
+    """What the other side answered."""
+
+
+def channels() -> list[Channel]:
+    """Where notices go.
+
+    Raises:
+        SettingsError: an address that is not https, or no secret to sign with.
+    """
+    if settings.WEBHOOK_URL:
+        url = urlsplit(settings.WEBHOOK_URL)
+        if url.scheme != "https" and not (url.scheme == "http" and url.hostname in LOOPBACK):
+            raise SettingsError("PAYEEWATCH_WEBHOOK_URL must begin with https:// (http:// on this machine alone)")
+        if not settings.WEBHOOK_SECRET_FILE or not Path(settings.WEBHOOK_SECRET_FILE).is_file():
+            raise SettingsError("PAYEEWATCH_WEBHOOK_SECRET_FILE must name a file with the secret that signs notices")
+    return [Channel.WEBHOOK] * bool(settings.WEBHOOK_URL) + [Channel.MAIL] * bool(settings.MAIL_TO)
+
+
+def announce() -> None:
+    """Have a notice of the last night sent, once a channel."""
+    for channel in channels():
+        last = Night.objects.order_by("-night").first()
+        if last and not Notice.objects.filter(channel=channel, night=last.night).exists():
+            now = clock.now()
+            Notice.objects.create(channel=channel, night=last.night, body=digest(last), made_at=now, next_try_at=now)
+
+
+def digest(night: Night) -> dict[str, Any]:
+    """A night in counts, and where to look."""
+    flags = Flag.objects.filter(night=night, is_current=True)
+    by_queue = dict(flags.values_list("queue").annotate(Count("pk")).order_by())
+    return {
+        "kind": "night",
+        "night": str(night.night),
+        "published_at": night.published_at.isoformat(),
+        "queues": {queue: by_queue.get(queue, 0) for queue in Flag.Queue.values},
+        "new": flags.filter(first_flagged_on=night.night).count(),
+        "amount_at_risk": str(flags.aggregate(euros=Sum("amount_at_risk"))["euros"] or 0),
+        "link": f"{settings.ADDRESS}/" if settings.ADDRESS else "",
+    }
+
+
+def deliver() -> None:
+    """Send what is due. One that fails waits twice as long as before."""
+    now = clock.now()
+    for notice in Notice.objects.filter(delivered_at=None, next_try_at__lte=now, tries__lt=MAX_TRIES).order_by("pk"):
+        wait = min(FIRST_WAIT * 2**notice.tries, LONGEST_WAIT)
+        mine = Notice.objects.filter(pk=notice.pk, tries=notice.tries, delivered_at=None)
+        if not mine.update(tries=F("tries") + 1, next_try_at=now + wait):
+            continue  # another process sends it
+        told = Notice.objects.filter(pk=notice.pk)
+        try:
+            SEND[notice.channel](notice.body)
+        except (NotDelivered, requests.RequestException, smtplib.SMTPException, OSError) as error:
+            told.update(last_error=str(error) if isinstance(error, NotDelivered) else type(error).__name__)
+        else:
+            told.update(delivered_at=clock.now(), last_error="")
+
+
+def sign(secret: bytes, at: int, body: bytes) -> str:
+    """The header that lets the receiver check who sent a body, and when: `t=<unix seconds>,v1=<hex>`."""
+    return f"t={at},v1={hmac.digest(secret, f'{at}.'.encode() + body, 'sha256').hex()}"
+
+
+def _post(body: dict[str, Any]) -> None:
+    secret = Path(settings.WEBHOOK_SECRET_FILE).read_bytes().strip()
+    raw = json.dumps(body, sort_keys=True).encode()
+    headers = {"Content-Type": "application/json", "PayeeWatch-Signature": sign(secret, int(time.time()), raw)}
+    answer = requests.post(
+        settings.WEBHOOK_URL, raw, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True
+    )
+    answer.close()  # what it says is not read
+    if not 200 <= answer.status_code < 300:
+        raise NotDelivered(f"HTTP {answer.status_code}")
+
+
+def _mail(body: dict[str, Any]) -> None:
+    queues = {str(Flag.Queue(queue).label): many for queue, many in body["queues"].items()}
+    lines = [
+        *(f"{label}: {many}" for label, many in queues.items()),
+        say("New: %(many)s") % {"many": body["new"]},
+        say("At risk: %(amount)s") % {"amount": phrases.euros(Decimal(body["amount_at_risk"]))},
+        body["link"],
+    ]
+    subject = say("PayeeWatch: the night of %(night)s") % {"night": body["night"]}
+    send_mail(subject, "\n".join(lines), None, settings.MAIL_TO)
+
+
+SEND: dict[str, Callable[[dict[str, Any]], None]] = {Channel.WEBHOOK: _post, Channel.MAIL: _mail}

@@ -1,0 +1,187 @@
+"""The audit log: a chain in which every record's keyed hash covers the one before it.
+
+An edit, a deletion or an insertion breaks the chain; the head kept beside the database, `triage/audit-head.json` of the
+home, tells a log whose end was cut off. Details never hold a name, an account or a national id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from payeewatch.pipeline.home.files import only_holder
+from payeewatch.triage import clock
+from payeewatch.triage.models import AuditRecord, User
+from payeewatch.triage.records.locks import Turn, wait_for
+from payeewatch.triage.workspace import home, keys
+
+HEAD = "audit-head.json"
+BATCH = 10_000
+MOST_FINDINGS = 1000
+RECORD = ("number", "at", "user", "role", "action", "flag_id", "details")
+"""What a record's MAC covers, besides the MAC before it."""
+TEXT = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong with the log, and from which record on."""
+
+    number: int
+    what: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A walk over the log: its last record so far and that one's MAC, what is wrong, and whether it came to the end."""
+
+    records: int = 0
+    mac: str = ""
+    findings: tuple[Finding, ...] = ()
+    is_whole: bool = False
+
+    @property
+    def head(self) -> str:
+        """The end of the log as `verify` takes it, to be noted elsewhere."""
+        return f"{self.records}:{self.mac}"
+
+
+NOTHING_YET = Checked()
+
+
+def take_turn() -> None:
+    """Be the only writer of the log until the transaction ends.
+
+    A transaction that locks flags and then writes the log begins with this: two that did so in different orders would
+    wait for each other. SQLite has one writer in any case.
+    """
+    wait_for(Turn.AUDIT)
+
+
+def record(user: User | None, action: str, flag_id: str = "", **details: Any) -> AuditRecord:
+    """Add a record. It is kept if, and only if, the transaction around it is.
+
+    `details` must be JSON values; dates are given as text, and a fraction is kept as text.
+    """
+    with transaction.atomic(savepoint=False):  # alone it is no part that could fail by itself
+        take_turn()
+        last = AuditRecord.objects.order_by("-number").values("number", "mac").first() or {"number": 0, "mac": ""}
+        row = AuditRecord(
+            number=last["number"] + 1,
+            at=clock.now(),
+            user=user.username if user else "",
+            role=user.role if user else "",
+            action=action,
+            flag_id=flag_id,
+            details=json.loads(json.dumps(details), parse_float=str),  # databases write fractions in their own ways
+        )
+        row.mac = _mac([getattr(row, name) for name in RECORD], last["mac"], keys().audit)
+        row.save(force_insert=True)
+        transaction.on_commit(lambda: _keep_head(row.number, row.mac))
+    return row
+
+
+def verify(noted: str = "", so_far: Checked = NOTHING_YET, most: int | None = None) -> Checked:
+    """Walk the chain to its end. No finding: nothing was edited, inserted, deleted or cut off.
+
+    `noted` is the head as an earlier check told it, `<number>:<mac>`: a log and a head that were both put back to an
+    older state are found by it. With `most` records at a time the walk is made in parts, each on from the one before.
+    Of many findings the first are told.
+    """
+    findings, key = list(so_far.findings), keys().audit
+    must_be = dict(_told(noted))
+    head = _read_head()
+    if isinstance(head, dict):
+        must_be[head["number"]] = head["mac"]
+    elif head and not so_far.records:
+        findings.append(head)
+    must_be = {number: mac for number, mac in must_be.items() if number > so_far.records}
+    number, before, many = so_far.records, so_far.mac, 0
+    rows = AuditRecord.objects.filter(number__gt=number).order_by("number").values_list(*RECORD, "mac")[:most]
+    for *record, mac in rows.iterator(BATCH):
+        many += 1
+        found = []
+        if record[0] != number + 1:
+            found.append(Finding(number + 1, f"records {number + 1} to {record[0] - 1} are missing"))
+        elif not hmac.compare_digest(_mac(record, before, key), mac):
+            found.append(Finding(record[0], "was changed or put in, or what stood before it was"))
+        if not hmac.compare_digest(must_be.pop(record[0], mac), mac):
+            found.append(Finding(record[0], "is not the record that was written"))
+        findings += found if len(findings) < MOST_FINDINGS else []
+        number, before = record[0], mac
+    if most and many == most:
+        return Checked(number, before, tuple(findings))
+    findings += [Finding(number + 1, f"the log ends before record {last}, which was written") for last in must_be]
+    if not head and number:
+        findings.append(Finding(number, f"{HEAD} is missing, so a cut-off end would not be seen"))
+    return Checked(number, before, tuple(findings), is_whole=True)
+
+
+def state() -> Mapping[str, Any]:
+    """What can be told without walking the chain: its last record, whether the head agrees, and the last check."""
+    head, last = _read_head(), AuditRecord.objects.order_by("-number").first()
+    is_whole = isinstance(head, dict) and last is not None and last.number >= head["number"]
+    return {
+        "number": last.number if last else 0,
+        "at": last.at if last else None,
+        "is_whole": is_whole,
+        "checked": AuditRecord.objects.filter(action="verify_audit_log").order_by("-number").first(),
+    }
+
+
+def _told(noted: str) -> Iterator[tuple[int, str]]:
+    if noted:
+        number, _, mac = noted.partition(":")
+        yield int(number), mac
+
+
+def head_agrees() -> bool:
+    """Whether the record that was last written is there as it was: a quick look, where `verify` walks the whole log."""
+    head = _read_head()
+    if head is None:
+        return not AuditRecord.objects.exists()
+    return AuditRecord.objects.filter(number=head["number"], mac=head["mac"]).exists()
+
+
+def _mac(record: Sequence[Any], before: str, key: bytes) -> str:
+    """HMAC-SHA-256 under the audit key, over the record and the MAC before it."""
+    number, at, *rest = record
+    return hmac.digest(key, TEXT.encode([number, _utc(at), *rest, before]).encode(), "sha256").hex()
+
+
+def _seal(number: int, mac: str) -> str:
+    """Of the head: without the key nobody makes a head for an earlier end."""
+    return hmac.new(keys().audit, f"head|{number}|{mac}".encode(), hashlib.sha256).hexdigest()
+
+
+def _utc(at: datetime) -> str:
+    return f"{at.timestamp():.6f}"
+
+
+def _keep_head(number: int, mac: str) -> None:
+    """Note the end of the log. If this does not happen any more, the next record's does: a log may be ahead of it."""
+    with only_holder(home().folder("triage") / f".{HEAD}.lock"):
+        before = _read_head()
+        if not isinstance(before, dict) or before["number"] < number:
+            temporary = home().folder("triage") / f".{HEAD}.part"
+            temporary.write_text(json.dumps({"number": number, "mac": mac, "seal": _seal(number, mac)}))
+            temporary.replace(home().folder("triage") / HEAD)
+
+
+def _read_head() -> dict[str, Any] | Finding | None:
+    path = home().folder("triage") / HEAD
+    if not path.exists():
+        return None
+    try:
+        head = json.loads(path.read_text(encoding="ascii"))
+        is_ours = hmac.compare_digest(head["seal"], _seal(head["number"], head["mac"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        is_ours = False
+    return head if is_ours else Finding(0, f"{HEAD} was changed, or made with another key")

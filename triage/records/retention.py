@@ -1,0 +1,292 @@
+"""Retention in the reviewers' database: flags whose time is over, purged lists, and people who are to be forgotten.
+
+A flag goes with its evidence, steps, decisions, holds, notes, attachments and case files. What stays is a keyed
+tombstone, a tally that describes no one flag, and the audit log, which names flags by their keyed id alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from payeewatch.pipeline.home.keys import tombstone_of
+from payeewatch.pipeline.privacy.redact import Gone, scrub_row, without
+from payeewatch.triage import clock
+from payeewatch.triage.figures import purged_totals
+from payeewatch.triage.models import (
+    Attachment,
+    CaseFile,
+    Decision,
+    Evidence,
+    Flag,
+    Night,
+    Note,
+    Notice,
+    SavedFilter,
+    Step,
+    Tombstone,
+    User,
+)
+from payeewatch.triage.records import audit
+from payeewatch.triage.workspace import home, keys
+
+PERTINENT = ("confirmed_fraud", "attempt_stopped")
+NOT_PERTINENT = ("benign", "duplicate", "data_error")
+FOLDERS = ("attachments", "case-files")
+"""Below triage/ of the home: where files kept with flags are."""
+WRITTEN = ((Note, "text"), (Decision, "note"), (Decision, "returned_because"), (Attachment, "name"))
+"""Where people write what they like about a flag."""
+ERASED = "[erased]"
+DELIVERED_DAYS = 30
+STRAY_AFTER = timedelta(days=1)
+BATCH = 500
+PART = 2000
+"""Flags deleted together: some databases take no more ids at once than some ten thousand, and memory is bounded."""
+
+
+def over(until: date) -> dict[str, QuerySet[Flag]]:
+    """The flags whose time is over, by clock."""
+    retention = home().params.retention
+    unjudged = Q(first_flagged_on__lte=until - timedelta(days=retention.qualify_days))
+    closed = Flag.objects.filter(state=Flag.State.CLOSED)
+    waiting = Decision.objects.filter(
+        flag=OuterRef("pk"), kind=Decision.Kind.VERDICT, state=Decision.State.IN_FORCE, handed_over_at=None
+    )
+    return {
+        "qualify": Flag.objects.filter(unjudged).exclude(
+            state=Flag.State.CLOSED, verdict__in=[*PERTINENT, *NOT_PERTINENT]
+        ),
+        # a second look is part of judging, and the pipeline must have the verdict: it has as long as judging has
+        "not_pertinent": closed.filter(verdict__in=NOT_PERTINENT, closed_at__lt=_midnight(until)).filter(
+            Q(needs_second_look=False) & ~Exists(waiting) | unjudged
+        ),
+        "closed": closed.filter(
+            verdict__in=PERTINENT, closed_at__lt=_midnight(until - timedelta(days=retention.closed_days - 1))
+        ),
+    }
+
+
+def flags_over(until: date) -> tuple[set[str], set[str]]:
+    """The ids of flags whose time is over, and of those that are kept."""
+    gone = {flag_id for flags in over(until).values() for flag_id in flags.values_list("pk", flat=True)}
+    return gone, set(Flag.objects.values_list("pk", flat=True)) - gone
+
+
+def purge(until: date, lists: Collection[str], *, really: bool) -> dict[str, dict[str, int]]:
+    """Apply the clocks, and forget purged lists. Returns clock -> table -> rows; not `really`: nothing changes."""
+    counts: dict[str, dict[str, int]] = {}
+    with transaction.atomic():
+        if really:
+            audit.take_turn()
+        files: list[Path] = []
+        for name, flags in over(until).items():
+            counts[name] = _count(flags)
+            if really:
+                files += _delete(flags, name, until)
+        counts["lists"] = {"triage/evidence": _forget_lists(lists, really=really)}
+        counts["nights"] = {"triage/nights": _forget_nights(until, really=really)}
+        counts["notices"] = {"triage/notices": _forget_notices(really=really)}
+        if really:
+            audit.record(None, "purge", until=str(until), flags={n: c["triage/flags"] for n, c in counts.items()
+                                                                 if "triage/flags" in c})  # fmt: skip
+    if really:
+        _unlink([*files, *_strays()])
+        compact()
+    return {name: {table: many for table, many in found.items() if many} for name, found in counts.items()}
+
+
+def erase(ids: Mapping[str, Collection[str]], on: date, *, really: bool) -> dict[str, int]:
+    """Forget one person: their flags, and every mention in what is about others. Returns rows by table."""
+    names = frozenset(value for kind, values in ids.items() for value in values if kind != "account")
+    with transaction.atomic():
+        if really:
+            audit.take_turn()
+        flags = Flag.objects.filter(
+            Q(member_id__in=ids["member"]) | Q(change_id__in=ids["change"]) | Q(payee_id__in=ids["payee"])
+            | Q(pk__in=ids["flag"])
+        )  # fmt: skip
+        counts, own = _count(flags), set(flags.values_list("pk", flat=True))
+        files = _delete(flags, "erasure", on, counted=False) if really else []
+        counts["triage/evidence"] = _scrub_evidence(Gone(ids=names), own, really=really)
+        counts["triage/text"] = _scrub_text(names, own, really=really)
+        if really:
+            for kind in ("member", "payee", "change"):
+                _bury(kind, ids[kind], "erasure", on)
+            told = [tombstone_of(keys(), "member", member) for member in ids["member"]]
+            audit.record(None, "erase_person", person=told[0], flags=counts["triage/flags"])
+    if really:
+        _unlink(files)
+        compact()
+    return {table: many for table, many in counts.items() if many}
+
+
+def compact() -> None:
+    """Give freed pages back, so that deleted rows cannot be read from the database's file."""
+    if connection.in_atomic_block:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM")
+        if connection.vendor == "sqlite":
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), tzinfo=ZoneInfo(home().params.timezone))
+
+
+def _count(flags: QuerySet[Flag]) -> dict[str, int]:
+    wanted = flags.values("pk")
+    owned = {"decisions": Decision, "notes": Note, "attachments": Attachment, "case_files": CaseFile}
+    return {"triage/flags": flags.count()} | {
+        f"triage/{name}": model.objects.filter(flag__in=wanted).count() for name, model in owned.items()
+    }
+
+
+def _delete(flags: QuerySet[Flag], why: str, on: date, *, counted: bool = True) -> list[Path]:
+    """Delete flags, leaving tombstones and the tally. Returns the files that went with them, to unlink on commit."""
+    files: list[Path] = []
+    rings: set[str] = set()
+    listed = list(flags.order_by("pk").values_list("pk", flat=True))
+    for part in (listed[at : at + PART] for at in range(0, len(listed), PART)):
+        gone = list(flags.filter(pk__in=part).select_for_update())
+        ids = [flag.pk for flag in gone]
+        if counted:
+            purged_totals.keep(gone)
+        _bury("flag", ids, why, on)
+        files += [
+            home().folder("triage") / folder / name
+            for model, folder in ((Attachment, "attachments"), (CaseFile, "case-files"))
+            for name in model.objects.filter(flag__in=ids).values_list("stored_as", flat=True)
+        ]
+        rings |= {flag.ring for flag in gone if flag.ring_size > 1}
+        Flag.objects.filter(pk__in=ids).delete()
+    for ring in sorted(rings):
+        left = sorted(Flag.objects.filter(ring=ring).values_list("pk", flat=True))
+        if left:
+            Flag.objects.filter(pk__in=left).update(ring=left[0], ring_size=len(left))
+    return files
+
+
+def _bury(kind: str, ids: Iterable[str], why: str, on: date) -> None:
+    stones = [Tombstone(token=tombstone_of(keys(), kind, each), kind=kind, purged_on=on, clock=why) for each in ids]
+    Tombstone.objects.bulk_create(stones, BATCH, ignore_conflicts=True)
+
+
+def _forget_lists(lists: Collection[str], *, really: bool) -> int:
+    """Take purged lists out of frozen evidence and off the flags."""
+    if not lists:
+        return 0
+    many = _scrub_evidence(Gone(lists=frozenset(lists)), really=really)
+    for flag in Flag.objects.exclude(exposed_on=[]).iterator(BATCH) if really else ():
+        left = [breach_id for breach_id in flag.exposed_on if breach_id not in lists]
+        if left != flag.exposed_on:
+            newest = flag.evidence.order_by("-night", "-pk").first()
+            reasons = newest.body.get("reasons") if newest else None
+            told = reasons[0]["sentence"] if reasons else ""
+            Flag.objects.filter(pk=flag.pk).update(exposed_on=left, headline_reason=told)
+    return many
+
+
+def _forget_nights(until: date, *, really: bool) -> int:
+    old = Night.objects.filter(night__lt=until - timedelta(days=home().params.retention.nights_days), flag=None)
+    many = old.count()
+    if really:
+        old.delete()
+    return many
+
+
+def _forget_notices(*, really: bool) -> int:
+    old = Notice.objects.filter(delivered_at__lt=clock.now() - timedelta(days=DELIVERED_DAYS))
+    many = old.count()
+    if really:
+        old.delete()
+    return many
+
+
+def _scrub_evidence(gone: Gone, own: Collection[str] = (), *, really: bool) -> int:
+    many = 0
+    mentions = _pattern(gone.entries)
+    for row in Evidence.objects.exclude(flag__in=own).iterator(BATCH):
+        if not mentions.search(_text(row.body)):
+            continue
+        body = scrub_row(row.body, gone, "evidence") or {}
+        if body != row.body:
+            many += 1
+            if really:
+                Evidence.objects.filter(pk=row.pk).update(body=body)
+    return many
+
+
+def _scrub_text(names: frozenset[str], own: Collection[str], *, really: bool) -> int:
+    """Mentions in what people wrote, in notices, nights' accounts and users' own numbers; a filter goes whole."""
+    mentions, many = _pattern(names), 0
+    for model, field in WRITTEN:
+        for row in model.objects.exclude(**{field: ""}).exclude(flag__in=own).iterator(BATCH):  # those go whole
+            told = getattr(row, field)
+            if mentions.search(told):
+                many += 1
+                if really:
+                    model.objects.filter(pk=row.pk).update(**{field: mentions.sub(ERASED, told)})
+    saved = [row.pk for row in SavedFilter.objects.iterator(BATCH) if mentions.search(f"{row.name} {row.query}")]
+    many += len(saved)
+    if really:
+        SavedFilter.objects.filter(pk__in=saved).delete()
+    for step in Step.objects.exclude(flag__in=own).iterator(BATCH):  # what a decision said before it was changed
+        told = json.dumps(step.before)
+        if mentions.search(told):
+            many += 1
+            if really:
+                Step.objects.filter(pk=step.pk).update(before=json.loads(mentions.sub(ERASED, told)))
+    for model, field in ((Night, "run"), (Notice, "body")):
+        for row in model.objects.iterator(BATCH):
+            left, gone = without(getattr(row, field), names)
+            many += gone
+            if gone and really:
+                model.objects.filter(pk=row.pk).update(**{field: left})
+    people = User.objects.filter(member_id__in=names)
+    many += people.count()
+    if really:
+        people.update(member_id="", household_id="")
+    return many
+
+
+def _pattern(names: Collection[str]) -> re.Pattern[str]:
+    """Any of the names as a word of its own."""
+    listed = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True)) or r"(?!)"
+    return re.compile(rf"(?<![\w-])(?:{listed})(?![\w-])")
+
+
+def _text(value: Any) -> str:
+    """Every text of a JSON value, a line each."""
+    if isinstance(value, str):
+        return value
+    held = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return "\n".join(_text(each) for each in held)
+
+
+def _unlink(files: Iterable[Path]) -> None:
+    for path in files:
+        path.unlink(missing_ok=True)
+
+
+def _strays() -> list[Path]:
+    """Files that no row names, left by a purge that was cut short; a file of today may be an upload under way."""
+    named = {
+        *Attachment.objects.values_list("stored_as", flat=True),
+        *CaseFile.objects.values_list("stored_as", flat=True),
+    }
+    before = (clock.now() - STRAY_AFTER).timestamp()
+    return [
+        path
+        for folder in FOLDERS
+        for path in sorted((home().folder("triage") / folder).glob("*"))
+        if path.is_file() and path.name not in named and path.stat().st_mtime < before
+    ]

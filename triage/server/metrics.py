@@ -1,0 +1,83 @@
+"""What is watched: how long requests take, and how the work stands. Nothing here tells of a person.
+
+Request times are shared between the server's processes through PROMETHEUS_MULTIPROC_DIR; the rest is counted in the
+database when somebody asks.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+from django.db.models import Count, Min, Q
+from django.http import HttpRequest, HttpResponse
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from payeewatch.triage import clock
+from payeewatch.triage.models import Flag, Hold, Night, Notice
+from payeewatch.triage.work.workflow import OPEN
+
+SECONDS = Histogram(
+    "payeewatch_request_seconds",
+    "How long requests took.",
+    ["route", "status"],
+    buckets=(0.01, 0.025, 0.06, 0.1, 0.2, 0.5, 1, 2.5, 10),
+)
+
+
+class Measured:
+    """Time every request by its route's name."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        started = time.perf_counter()
+        answer = self.get_response(request)
+        route = request.resolver_match.url_name if request.resolver_match else "none"
+        SECONDS.labels(route, f"{answer.status_code // 100}xx").observe(time.perf_counter() - started)
+        return answer
+
+
+class Work:
+    """How the work stands, as gauges."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        flags = GaugeMetricFamily("payeewatch_flags", "Open flags.", labels=["queue", "state"])
+        opened = Flag.objects.filter(state__in=OPEN)
+        for queue, state, many in opened.values_list("queue", "state").annotate(Count("pk")).order_by():
+            flags.add_metric([queue, state], many)
+        yield flags
+        now, today = clock.now(), clock.today()
+        waiting = Q(state=Flag.State.NEW, is_current=True) & (Q(claimed_until=None) | Q(claimed_until__lte=now))
+        oldest = Flag.objects.filter(waiting).aggregate(at=Min("opened_at"))["at"]
+        yield _gauge("oldest_unclaimed_seconds", "Since when the oldest flag nobody took is here.", _since(oldest))
+        ending = Hold.objects.filter(state=Hold.State.HELD, hold_until__lte=today + timedelta(days=1)).count()
+        yield _gauge("holds_ending", "Holds that end by tomorrow.", ending)
+        last = Night.objects.order_by("-night").values_list("night", flat=True).first()
+        yield _gauge("last_night_age_days", "Days since the last night published.", (today - last).days if last else -1)
+        pending = Notice.objects.filter(delivered_at=None).count()
+        yield _gauge("notices_pending", "Notices not delivered yet.", pending)
+
+
+def text() -> bytes:
+    """Everything, in the text format of Prometheus."""
+    registry = CollectorRegistry()
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        MultiProcessCollector(registry)
+    else:
+        registry.register(SECONDS)
+    registry.register(Work())
+    return generate_latest(registry)
+
+
+def _gauge(name: str, what: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"payeewatch_{name}", what, value)
+
+
+def _since(at) -> float:
+    return (clock.now() - at).total_seconds() if at else 0.0

@@ -1,0 +1,99 @@
+"""Serving: gunicorn in a process of its own, and housekeeping in the command's, so that neither slows the other."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from tempfile import TemporaryDirectory
+
+from django.db import close_old_connections
+
+from payeewatch.command import place
+from payeewatch.pipeline.home.errors import SettingsError, StoreError
+from payeewatch.triage.exchange import notices
+from payeewatch.triage.server import housekeeping
+
+LOG = logging.getLogger("payeewatch")
+HOUSEKEEPING_SECONDS = 5
+THREADS = 4
+STOP_SECONDS = 30
+SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
+LIBC = ctypes.CDLL(None)
+
+
+def serve(host: str, port: int, workers: int) -> None:
+    """Serve until told to stop (SIGTERM, or SIGINT from a terminal): requests under way are answered first.
+
+    Raises:
+        SettingsError: the address cannot be listened on.
+        StoreError: the server ended by itself.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with _listening(host, port) as listener, TemporaryDirectory(prefix="payeewatch-") as measured:
+        server = subprocess.Popen(
+            [
+                sys.executable, "-m", "gunicorn", "payeewatch.triage.wsgi",
+                "--bind", f"fd://{listener.fileno()}", "--workers", str(workers),
+                "--worker-class", "gthread", "--threads", str(THREADS),
+                "--preload",  # one clock for all workers, and a fault at import ends the server at once
+                "--graceful-timeout", str(STOP_SECONDS), "--log-level", "warning", "--no-control-socket",
+            ],
+            pass_fds=[listener.fileno()],
+            start_new_session=True,  # a terminal's Ctrl+C reaches this process alone, which then stops the server
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+            env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": measured},
+        )  # fmt: skip
+        LOG.info("%s", json.dumps({"stage": "triage", "address": f"http://{host}:{port}", "workers": workers}))
+        try:
+            while True:
+                keep_house(tidy)
+                if stop.wait(HOUSEKEEPING_SECONDS):
+                    break
+                if server.poll() is not None:
+                    raise StoreError(f"the server ended by itself (exit {server.returncode}); its last lines say why")
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def _end_with_parent() -> None:
+    """Within the server's process: be told to stop when the command is gone, even if it was killed."""
+    LIBC.prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        raise SettingsError(
+            f"{host} port {port} cannot be listened on ({why}); give another with --host or --port"
+        ) from error
+
+
+def tidy() -> None:
+    """What has to be done without anybody asking."""
+    housekeeping.tidy()
+    notices.announce()
+    notices.deliver()
+
+
+def keep_house(task: Callable[[], object]) -> None:
+    """Do a task; a fault is told and left to the next time, because the server must not end with it."""
+    close_old_connections()
+    try:
+        task()
+    except Exception as error:
+        # an exception's own text may quote a row; its class and place may not
+        LOG.error("%s", json.dumps({"stage": "housekeeping", "error": place(error)}))

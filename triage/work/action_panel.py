@@ -1,0 +1,141 @@
+"""The right pane of a flag: what a user may do to it as it stands, what waits, and what was done before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from django.utils.translation import gettext as say
+from django.utils.translation import gettext_lazy as _
+
+from payeewatch.triage import clock
+from payeewatch.triage.access.pseudonyms import is_named_reader
+from payeewatch.triage.language import phrases
+from payeewatch.triage.models import Decision, Flag, Hold, Step, User
+from payeewatch.triage.roles import REVIEWERS
+from payeewatch.triage.work import workflow
+from payeewatch.triage.work.approvals import pending
+from payeewatch.triage.work.verdicts import is_blind
+from payeewatch.triage.work.workflow import ACTIONS
+from payeewatch.triage.workspace import home
+
+GROUPS = (
+    (_("Decide"), ("approve", "return_proposal", "second_look")),
+    (_("Verdict"), ("benign", "confirmed_fraud", "attempt_stopped", "inconclusive", "duplicate", "data_error")),
+    (_("Payments"), ("hold", "release", "extend")),
+)
+WORK = _("Work")
+"""The group of all other actions."""
+ON_THE_TOAST = "undo"
+NO_STORY = frozenset({"claim", "give_back", "undo"})
+"""Actions that the history leaves out."""
+Bound = tuple[str, Mapping[str, Any]]
+"""An action that was refused, and what was sent with it."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """One entry of a flag's history."""
+
+    what: str
+    more: str
+    text: str
+    by: User
+    at: datetime
+
+
+def right_pane(flag: Flag, user: User, bound: Bound | None = None) -> dict[str, Any]:
+    """What the pane shows. A form that was refused comes back as it was sent."""
+    blind = is_blind(flag, user)
+    offered = {each.name: each for each in workflow.allowed(flag, user)}
+    forms = {
+        name: each.form_for(flag, bound[1] if bound and bound[0] == name else None) for name, each in offered.items()
+    }
+    return {
+        "flag": flag,
+        "holder": workflow.holder(flag, clock.now()),
+        "groups": _grouped({name: (each, forms[name]) for name, each in offered.items()}),
+        "step": uuid4(),
+        "kept": _written(bound[1]) if bound and bound[0] not in offered else "",
+        "blind": blind,
+        "pending": [] if blind else [(each, [part for part in grounds(each) if part]) for each in pending(flag)],
+        "duplicates": [] if blind else list(flag.duplicates.order_by("pk").values_list("pk", flat=True)),
+        "holds": [hold for hold in flag.holds.all() if hold.state != Hold.State.EXPIRED],
+        "history": [] if blind else history(flag),
+        "attachments": flag.attachments.select_related("by").order_by("pk"),
+        "sees_notes": is_named_reader(user),
+        "is_own": workflow.is_about(flag, user),
+        "can_work": user.role in REVIEWERS,
+    }
+
+
+def history(flag: Flag) -> list[Told]:
+    """What people did to a flag, the latest first; what was undone is left to the audit log."""
+    steps = [step for step in flag.steps.all() if not step.undone_at and step.action not in NO_STORY]
+    told = []
+    for step in sorted(steps, key=lambda step: -step.version_after):
+        label = str(ACTIONS[step.action].label) if step.action in ACTIONS else step.action
+        decisions, notes = [each for each in flag.decisions.all() if each.step_id == step.pk], list(step.notes.all())
+        more = " · ".join(part for each in decisions for part in _parts(each) if part)
+        text = "\n".join([each.note for each in decisions if each.note] + [each.text for each in notes])
+        told.append(Told(label, more, text, step.user, step.at))
+    return told
+
+
+def undoable(step_id: str | None, user: User, shown: Flag) -> dict[str, Any] | None:
+    """A step that the user may still take back, for the toast; mostly it was on the flag that is shown."""
+    step = next((each for each in shown.steps.all() if str(each.pk) == step_id), None)
+    if step_id and not step:
+        step = Step.objects.filter(pk=step_id).select_related("flag").first()
+    if not step or step.user_id != user.pk or step.action in NO_STORY:
+        return None
+    flag = shown if step.flag_id == shown.pk else step.flag
+    if workflow.why_not(ACTIONS[ON_THE_TOAST], flag, user):
+        return None
+    return {
+        "flag_id": flag.pk,
+        "version": flag.version,
+        "label": ACTIONS[step.action].label,
+        "step": uuid4(),
+        "seconds": max(1, int(home().params.triage.undo_seconds - (clock.now() - step.at).total_seconds())),
+    }
+
+
+def keys() -> list[tuple[str, Any]]:
+    """The keys of single actions, for the list of keys; verdicts with a reason are told there by themselves."""
+    return [(each.key, each.label) for each in ACTIONS.values() if each.key and each.key not in "fr"]
+
+
+def _grouped(offered: Mapping[str, Any]) -> list[tuple[Any, list[Any]]]:
+    placed = {name for _label, names in GROUPS for name in names} | {ON_THE_TOAST}
+    groups = [*GROUPS, (WORK, tuple(name for name in offered if name not in placed))]
+    filled = [(label, [offered[name] for name in names if name in offered]) for label, names in groups]
+    return [(label, deeds) for label, deeds in filled if deeds]
+
+
+def _parts(decision: Decision) -> tuple[str, ...]:
+    state = "" if decision.state == Decision.State.IN_FORCE else decision.get_state_display()
+    return (*grounds(decision), state, decision.returned_because)
+
+
+def grounds(decision: Decision) -> tuple[str, ...]:
+    """What a verdict rests on, how sure it is, and what was lost, in words; nothing of other decisions."""
+    losses = [
+        (say("paid %(amount)s"), decision.loss_paid),
+        (say("prevented %(amount)s"), decision.loss_prevented),
+        (say("recovered %(amount)s"), decision.loss_recovered),
+    ]
+    return (
+        str(decision.get_reason_code_display()),
+        str(decision.get_evidence_kind_display()),
+        str(decision.get_confidence_display() or ""),
+        *(words % {"amount": phrases.euros(amount)} for words, amount in losses if amount),
+    )
+
+
+def _written(sent: Mapping[str, Any]) -> str:
+    """What somebody wrote into a form that is gone now."""
+    return "\n".join(str(sent[name]) for name in ("text", "note", "because") if sent.get(name))

@@ -1,0 +1,206 @@
+"""Working a flag, short of a verdict: taking it, putting it off, asking, passing it on, and taking a step back."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.utils.translation import gettext as say
+from django.utils.translation import gettext_lazy as _
+
+from payeewatch.triage import clock
+from payeewatch.triage.models import Decision, Flag, Note, Step, User
+from payeewatch.triage.work.approvals import Kind, decide, effect
+from payeewatch.triage.work.filters import to_take
+from payeewatch.triage.work.workflow import (
+    WORKABLE,
+    ActionForm,
+    Details,
+    Doing,
+    Done,
+    Overtaken,
+    Refused,
+    State,
+    action,
+    holder,
+    last_step,
+    let_go,
+    perform,
+    restore,
+)
+from payeewatch.triage.workspace import home
+
+TRIES = 20
+"""How many flags that others take at the same moment are passed over."""
+
+
+@action(_("Take"), help=_("Take the flag for a while, so that two do not work on it."), key="c")
+def claim(doing: Doing) -> Details:
+    return {"until": doing.flag.claimed_until.isoformat()}
+
+
+def take_next(user: User, step_id: UUID) -> Done | None:
+    """Take the first open flag that is free: hold before review before audit. None: there is nothing left."""
+    done = Step.objects.filter(pk=step_id, user=user, action="claim").select_related("flag").first()
+    if done:
+        return Done(done.flag, say("Already done."), again=True)
+    for flag_id, version in to_take(user).values_list("flag_id", "version")[:TRIES]:
+        try:
+            return perform("claim", user, flag_id, step_id, version, {})
+        except Overtaken:
+            continue
+    return None
+
+
+def _not_yours(flag: Flag, user: User, at: datetime) -> str:
+    return "" if holder(flag, at) == user else say("You are not working on this flag.")
+
+
+@action(_("Give back"), help=_("Let somebody else take it."), claims=False, unless=_not_yours)
+def give_back(doing: Doing) -> Details:
+    let_go(doing.flag)
+    return {}
+
+
+def _day(label: Any, **options: Any) -> forms.DateField:
+    return forms.DateField(label=label, widget=forms.DateInput({"type": "date"}), **options)
+
+
+def _ahead(day: date | None) -> date | None:
+    """A day after today, and within the time in which a flag has to be judged."""
+    today = clock.today()
+    last = today + timedelta(days=home().params.retention.qualify_days)
+    if day and not today < day <= last:
+        raise forms.ValidationError(say("Choose a day after today, until %(last)s.") % {"last": last})
+    return day
+
+
+class SnoozeForm(ActionForm):
+    until = _day(_("Until"), required=False)
+    until_worse = forms.BooleanField(label=_("Until it is more unusual or more is at risk"), required=False)
+
+    def clean_until(self) -> date | None:
+        return _ahead(self.cleaned_data["until"])
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or self.cleaned_data
+        if not self.errors and not given["until"] and not given["until_worse"]:
+            raise forms.ValidationError(say("Choose a day, or until it is worse."))
+        return given
+
+
+@action(
+    _("Snooze"),
+    help=_("Put it off until a day, or until it is worse. New evidence always brings it back."),
+    key="s",
+    form=SnoozeForm,
+)
+def snooze(doing: Doing, until: date | None, until_worse: bool) -> Details:
+    flag = doing.flag
+    flag.state, flag.snoozed_until, flag.woken_by = State.SNOOZED, until, ""
+    flag.snoozed_p_value = flag.p_value if until_worse else None
+    flag.snoozed_at_risk = flag.amount_at_risk if until_worse else None
+    let_go(flag)
+    return {"until": str(until or ""), "until_worse": until_worse}
+
+
+class AskForm(ActionForm):
+    whom = forms.ChoiceField(
+        label=_("Whom"), choices=[("member", _("The member")), ("bank", _("The bank"))], widget=forms.RadioSelect
+    )
+
+
+@action(_("Ask"), help=_("Ask the member or the bank, and wait for the answer."), key="v", form=AskForm)
+def ask(doing: Doing, whom: str) -> Details:
+    doing.flag.state = State.AWAITING_MEMBER if whom == "member" else State.AWAITING_BANK
+    let_go(doing.flag)
+    return {"whom": whom}
+
+
+class NoteForm(ActionForm):
+    text = forms.CharField(label=_("Note"), widget=forms.Textarea({"rows": 3}), max_length=4000)
+
+
+class EscalateForm(ActionForm):
+    text = forms.CharField(label=_("Why"), widget=forms.Textarea({"rows": 2}), max_length=4000, required=False)
+
+
+def _write(doing: Doing, text: str) -> None:
+    Note.objects.create(flag=doing.flag, step=doing.step, by=doing.user, at=doing.at, text=text)
+
+
+def _is_escalated(flag: Flag, user: User, at: datetime) -> str:
+    return say("It is before the seniors already.") if flag.is_escalated else ""
+
+
+@action(_("Escalate"), help=_("Put it before the seniors."), key="e", form=EscalateForm, unless=_is_escalated)
+def escalate(doing: Doing, text: str) -> Details:
+    doing.flag.is_escalated = True
+    let_go(doing.flag)
+    if text:
+        _write(doing, text)
+    return {"note": bool(text)}
+
+
+@action(_("Note"), help=_("Write something down."), key="m", states=frozenset(State), form=NoteForm, claims=False)
+def note(doing: Doing, text: str) -> Details:
+    _write(doing, text)
+    return {"length": len(text)}
+
+
+class SuppressForm(ActionForm):
+    until = _day(_("Until"))
+    note = forms.CharField(label=_("Why"), widget=forms.Textarea({"rows": 2}), max_length=2000)
+
+    def clean_until(self) -> date | None:
+        return _ahead(self.cleaned_data["until"])
+
+
+@action(
+    _("Suppress"),
+    help=_("Keep it out of work until a day, whatever nights find. A senior approves."),
+    states=WORKABLE - {State.SUPPRESSED},
+    form=SuppressForm,
+)
+def suppress(doing: Doing, until: date, note: str) -> Details:
+    return decide(doing, Kind.SUPPRESS, alone=False, until=until, note=note)
+
+
+@effect(Kind.SUPPRESS)
+def _suppress(doing: Doing, decision: Decision) -> Details:
+    if decision.until <= clock.today():
+        raise Refused(say("That day has come already."))
+    flag = doing.flag
+    flag.state, flag.snoozed_until, flag.woken_by = State.SUPPRESSED, decision.until, ""
+    flag.snoozed_p_value = flag.snoozed_at_risk = None
+    return {}
+
+
+def _cannot_undo(flag: Flag, user: User, at: datetime) -> str:
+    last, seconds = last_step(flag), home().params.triage.undo_seconds
+    if not last or last.user_id != user.pk or last.action == "undo":
+        return say("There is nothing of yours to undo here.")
+    if last.version_after != flag.version:
+        return say("This flag was changed since.")
+    if at - last.at > timedelta(seconds=seconds):
+        return say("A step can be undone for %(seconds)s seconds.") % {"seconds": seconds}
+    return ""
+
+
+@action(
+    _("Undo"),
+    help=_("Take back your last step, a moment after it."),
+    key="u",
+    states=frozenset(State),
+    claims=False,
+    unless=_cannot_undo,
+)
+def undo(doing: Doing) -> Details:
+    last = doing.flag.steps.exclude(pk=doing.step.pk).order_by("-version_after")[0]
+    restore(doing.flag, last.before)
+    last.notes.all().delete()
+    last.undone_at = doing.at
+    last.save()
+    return {"undone": last.action, "step": str(last.pk)}

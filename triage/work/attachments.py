@@ -1,0 +1,127 @@
+"""Files kept with a flag: of few kinds, told by their content and not their name, under a name of ours, out of reach.
+
+They lie below triage/attachments of the home, outside anything that is served, and are only ever sent as downloads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import unicodedata
+from pathlib import Path
+
+from django.core.exceptions import PermissionDenied
+from django.core.files.uploadedfile import UploadedFile
+from django.db import transaction
+from django.utils.translation import gettext as say
+
+from payeewatch.triage import clock
+from payeewatch.triage.models import Attachment, Flag, User
+from payeewatch.triage.records import audit
+from payeewatch.triage.roles import NAMED_READERS, REVIEWERS
+from payeewatch.triage.work.workflow import Refused, is_about
+from payeewatch.triage.workspace import home
+
+SIGNS = {
+    b"%PDF-": "application/pdf",
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"II*\x00": "image/tiff",
+    b"MM\x00*": "image/tiff",
+}
+"""How each kind begins. Plain text is the other kind that is taken."""
+TEXT = "text/plain"
+MARKUP = (b"<!doctype", b"<html", b"<script", b"<svg", b"<?xml", b"{\\rtf")
+MODE = 0o600
+
+
+def attach(user: User, flag_id: str, upload: UploadedFile) -> Attachment:
+    """Keep a file with a flag.
+
+    Raises:
+        PermissionDenied: the user does not work flags, or the flag is about their household.
+        Refused: too large, empty, or not of a kind that is taken.
+        Flag.DoesNotExist: there is no such flag.
+    """
+    flag = Flag.objects.get(pk=flag_id)
+    if user.role not in REVIEWERS or is_about(flag, user):
+        raise PermissionDenied
+    most = home().params.triage.attachment_mb
+    if not 0 < (upload.size or 0) <= most * 1024 * 1024:
+        raise Refused(say("A file may have up to %(most)s MB, and must not be empty.") % {"most": most})
+    content = upload.read()
+    kind = kind_of(content)
+    if not kind:
+        raise Refused(say("Only PDF, PNG, JPEG, TIFF and plain text are kept."))
+    stored_as = secrets.token_hex(32)
+    digest = hashlib.sha256(content).hexdigest()
+    _store(stored_as, content)
+    try:
+        with transaction.atomic():
+            kept = Attachment.objects.create(
+                flag=flag,
+                by=user,
+                at=clock.now(),
+                name=plain_name(upload.name or ""),
+                stored_as=stored_as,
+                content_type=kind,
+                size=len(content),
+                digest=digest,
+            )
+            audit.record(user, "attach", flag_id, attachment=kept.pk, size=kept.size, type=kind, digest=digest)
+    except BaseException:
+        path_of(stored_as).unlink(missing_ok=True)
+        raise
+    return kept
+
+
+def fetch(user: User, attachment_id: int) -> tuple[Attachment, bytes]:
+    """A kept file, for a download. Reading it leaves a record.
+
+    Raises:
+        PermissionDenied: the user may not read it.
+        Refused: the file is not what was kept.
+        Attachment.DoesNotExist: there is none.
+    """
+    kept = Attachment.objects.select_related("flag").get(pk=attachment_id)
+    if user.role not in NAMED_READERS or is_about(kept.flag, user):
+        raise PermissionDenied
+    path = path_of(kept.stored_as)
+    content = path.read_bytes() if path.exists() else b""
+    audit.record(user, "download", kept.flag_id, attachment=kept.pk, digest=kept.digest)
+    if hashlib.sha256(content).hexdigest() != kept.digest:
+        raise Refused(say("The stored file is missing or was changed. Tell the administrator."))
+    return kept, content
+
+
+def kind_of(content: bytes) -> str:
+    """The kind of a file by its content; empty when it is none that is taken."""
+    for sign, kind in SIGNS.items():
+        if content.startswith(sign):
+            return kind
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return ""
+    is_plain = all(char in "\t\n\r\f" or char.isprintable() or char.isspace() for char in text)
+    return TEXT if is_plain and not content.lstrip().lower().startswith(MARKUP) else ""
+
+
+def plain_name(name: str) -> str:
+    """A name as it was given, without a path and without what cannot be seen."""
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    seen = "".join(char for char in unicodedata.normalize("NFC", last) if char.isprintable())
+    return seen.strip(". ")[-200:] or "file"
+
+
+def path_of(stored_as: str) -> Path:
+    """Where a kept file lies."""
+    return home().folder("triage") / "attachments" / stored_as
+
+
+def _store(stored_as: str, content: bytes) -> None:
+    path = path_of(stored_as)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE), "wb") as file:
+        file.write(content)

@@ -1,0 +1,78 @@
+"""One decision on a whole ring: first what would happen to each flag, then a step and a record for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import PermissionDenied
+
+from payeewatch.triage.models import Flag, User
+from payeewatch.triage.work.workflow import ACTIONS, OPEN, Refused, is_about, perform, why_not
+
+IN_BULK = (
+    "confirmed_fraud", "attempt_stopped", "benign", "inconclusive", "data_error", "hold", "snooze", "ask", "escalate",
+    "suppress", "note",
+)  # fmt: skip
+"""What may be done to a ring at once. A release never is, nor is somebody else's proposal approved so; a duplicate is
+that of one flag."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A flag of the ring, and why the action would be refused on it; empty: it would be done."""
+
+    flag: Flag
+    refusal: str
+
+
+@dataclass(frozen=True)
+class Performed:
+    """A flag of the ring, and what came of it: `refusal` empty when it was done."""
+
+    flag_id: str
+    refusal: str
+
+
+def bulk_preview(user: User, ring: str, action: str) -> list[Planned]:
+    """What an action would do to each open flag of a ring. Flags about the user's own household are not shown.
+
+    Raises:
+        PermissionDenied: the action is not for the user's role, or not for many flags at once.
+    """
+    wanted = ACTIONS.get(action)
+    if not wanted or action not in IN_BULK or user.role not in wanted.roles:
+        raise PermissionDenied
+    flags = Flag.objects.filter(ring=ring, state__in=OPEN).select_related("claimed_by").order_by("rank", "flag_id")
+    return [Planned(flag, why_not(wanted, flag, user)) for flag in flags if not is_about(flag, user)]
+
+
+def bulk_perform(
+    user: User,
+    ring: str,
+    action: str,
+    data: Mapping[str, Any],
+    step_ids: Mapping[str, UUID],
+    versions: Mapping[str, int],
+) -> list[Performed]:
+    """Do an action to the flags of a ring that a preview showed, as they were then: each whole or not at all.
+
+    Raises:
+        PermissionDenied: as in a preview, or a flag that is not of the ring.
+    """
+    if action not in IN_BULK or user.role not in ACTIONS[action].roles:
+        raise PermissionDenied
+    known = set(Flag.objects.filter(ring=ring, pk__in=step_ids).values_list("pk", flat=True))
+    if known != set(step_ids):
+        raise PermissionDenied
+    done = []
+    for flag_id in sorted(step_ids):
+        refusal = ""
+        try:
+            perform(action, user, flag_id, step_ids[flag_id], versions.get(flag_id, 0), data)
+        except Refused as refused:
+            refusal = str(refused)
+        done.append(Performed(flag_id, refusal))
+    return done

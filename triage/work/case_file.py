@@ -1,0 +1,325 @@
+"""A flag's case file as PDF, for a complaint or a referral: in order of time, with as little about people as will do.
+
+Internal numbers and the account's hint stand for people and accounts; no name, no national id and no account is known
+here. A closed case can be locked: its bytes are then kept, and their hash is in the audit log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+from django.utils.translation import gettext as say
+from django.utils.translation import gettext_lazy as _
+
+from payeewatch.triage import clock
+from payeewatch.triage.evidence import evidence_panel
+from payeewatch.triage.language import phrases
+from payeewatch.triage.models import CaseFile, Decision, Flag, User
+from payeewatch.triage.records import audit
+from payeewatch.triage.roles import REVIEWERS, Role
+from payeewatch.triage.work.action_panel import grounds
+from payeewatch.triage.work.verdicts import is_blind
+from payeewatch.triage.workspace import home
+
+FOLDER = "case-files"
+LOCKABLE = ("confirmed_fraud", "attempt_stopped")
+MOST_FACTS = 120
+PURPOSES = {"complaint": _("Complaint"), "referral": _("Referral")}
+INK, SOFT, LINE, GROUND, ACCENT = "#17202c", "#526071", "#d8dee7", "#f3f5f8", "#0b5c8a"
+
+
+class NotLockable(Exception):
+    """A case file is locked once, and only when its flag is closed as fraud or a stopped attempt."""
+
+
+def lock(flag: Flag, user: User, purpose: str) -> CaseFile:
+    """Make the case file, keep its bytes, and write their hash into the audit log. Locked once, it stays as it is.
+
+    Raises:
+        NotLockable: the flag is not closed as fraud or a stopped attempt.
+    """
+    with transaction.atomic():
+        Flag.objects.select_for_update().get(pk=flag.pk)
+        kept = locked(flag)
+        if kept:
+            return kept
+        if flag.state != Flag.State.CLOSED or flag.verdict not in LOCKABLE:
+            raise NotLockable
+        content = case_file(flag, user, purpose)
+        digest = hashlib.sha256(content).hexdigest()
+        folder = home().folder("triage") / FOLDER
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / f"{digest}.pdf"
+        temporary = path.with_suffix(".part")
+        temporary.write_bytes(content)
+        temporary.chmod(0o400)
+        temporary.replace(path)
+        row = CaseFile.objects.create(flag=flag, at=clock.now(), by=user, stored_as=path.name, digest=digest)
+        audit.record(user, "lock_case_file", flag.flag_id, digest=digest, purpose=purpose)
+    return row
+
+
+def offered(flag: Flag, user: User) -> dict[str, Any]:
+    """What the flag's page offers a user of it."""
+    kept = locked(flag)
+    may_lock = user.role in REVIEWERS and flag.state == Flag.State.CLOSED and flag.verdict in LOCKABLE
+    return {
+        "is_offered": user.role in REVIEWERS | {Role.AUDITOR} and not is_blind(flag, user),
+        "locked": kept,
+        "can_lock": may_lock and not kept,
+        "purposes": list(PURPOSES.items()),
+    }
+
+
+def locked(flag: Flag) -> CaseFile | None:
+    """The case file that was locked since the flag was last closed, if one was."""
+    since = {"at__gte": flag.closed_at} if flag.closed_at else {}
+    return flag.case_files.filter(**since).select_related("by").order_by("-at").first()
+
+
+def content_of(row: CaseFile) -> bytes:
+    """A locked case file as it was.
+
+    Raises:
+        ValueError: the file is not the one that was locked.
+    """
+    content = (home().folder("triage") / FOLDER / row.stored_as).read_bytes()
+    if hashlib.sha256(content).hexdigest() != row.digest:
+        raise ValueError(f"{row.stored_as}: not the bytes that were locked")
+    return content
+
+
+def case_file(flag: Flag, user: User, purpose: str) -> bytes:
+    """The PDF, in the user's language."""
+    from reportlab.lib.pagesizes import A4
+    from reportlab.lib.units import mm
+    from reportlab.platypus import SimpleDocTemplate
+
+    at = clock.now()
+    _fonts()
+    file = io.BytesIO()
+    document = SimpleDocTemplate(
+        file, pagesize=A4, leftMargin=18 * mm, rightMargin=18 * mm, topMargin=20 * mm, bottomMargin=20 * mm,
+        title=say("Case file %(flag)s") % {"flag": flag.flag_id}, author="PayeeWatch", invariant=1,
+    )  # fmt: skip
+    frame = _framed(flag, at)
+    document.build(_story(flag, user, purpose, at), onFirstPage=frame, onLaterPages=frame)
+    return file.getvalue()
+
+
+@cache
+def _fonts() -> None:
+    """Bitstream Vera, which reportlab brings: it has accents and the euro sign, and is embedded."""
+    import reportlab
+    from reportlab.pdfbase.pdfmetrics import registerFont, registerFontFamily
+    from reportlab.pdfbase.ttfonts import TTFont
+
+    folder = Path(reportlab.__file__).parent / "fonts"
+    for name, file in {"Vera": "Vera", "Vera-Bold": "VeraBd"}.items():
+        registerFont(TTFont(name, str(folder / f"{file}.ttf")))
+    registerFontFamily("Vera", normal="Vera", bold="Vera-Bold", italic="Vera", boldItalic="Vera-Bold")
+
+
+def _framed(flag: Flag, at: datetime) -> Any:
+    from reportlab.lib.colors import HexColor
+    from reportlab.lib.units import mm
+
+    said = say("Case file %(flag)s, made on %(at)s. Confidential: for the purpose named in it alone.")
+    said %= {"flag": flag.flag_id, "at": phrases.instant(at)}
+
+    def draw(canvas: Any, document: Any) -> None:
+        width, _height = document.pagesize
+        canvas.saveState()
+        canvas.setStrokeColor(HexColor(LINE))
+        canvas.line(18 * mm, 14 * mm, width - 18 * mm, 14 * mm)
+        canvas.setFillColor(HexColor(SOFT))
+        canvas.setFont("Vera", 7)
+        canvas.drawString(18 * mm, 10 * mm, said)
+        canvas.drawRightString(width - 18 * mm, 10 * mm, say("Page %(number)s") % {"number": canvas.getPageNumber()})
+        canvas.restoreState()
+
+    return draw
+
+
+def _story(flag: Flag, user: User, purpose: str, at: datetime) -> list[Any]:
+    told = evidence_panel.centre(flag, user)
+    strip = told["strip"]
+    story = [
+        _text(say("Case file"), "title"),
+        _text(told["headline"], "lead"),
+        _pairs(
+            [
+                (say("Purpose"), str(PURPOSES[purpose])),
+                (say("Flag"), flag.flag_id),
+                (say("Change"), flag.change_id),
+                (say("Payee"), f"{flag.payee_id} ({told['payee_type']})"),
+                (say("Member"), flag.member_id or "–"),
+                (say("New account"), flag.account_hint),
+                (say("Verdict"), _verdict(flag)),
+                (say("Made by"), f"{user.username}, {user.get_role_display()}"),
+                (say("Made on"), phrases.instant(at)),
+            ]
+        ),
+        _text(
+            say("A case file tells what is known and who decided what. An unusual change is not an accusation."), "soft"
+        ),
+        *_heading(say("Facts")),
+        _pairs(
+            [
+                (say("How unusual"), strip["rarity"]),
+                (say("At stake"), phrases.euros(flag.amount_at_risk)),
+                (say("Paid since"), phrases.euros(flag.amount_paid)),
+                *((f"{side['name']}", _side(side)) for side in told["sides"]),
+                *((name, value) for name, value, _look in told["change"]),
+            ]
+        ),
+        *_heading(say("What is unusual")),
+        *[_text(_reason(reason), "line") for reason in told["reasons"]],
+        *_heading(say("What speaks for an ordinary change")),
+        *[_text(_reason(reason), "line") for reason in told["reassuring"]],
+        *[_text(f"{each['name']} ({each['words']}): {each['sentence']}", "line") for each in told["checks"]],
+    ]
+    if told["exposures"]:
+        story += _heading(say("This member is the victim of a breach"))
+        for each in told["exposures"]:
+            known = say("known since %(day)s; exposed: %(fields)s; %(match)s.") % {
+                "day": each["known"], "fields": each["fields"], "match": each["match"],
+            }  # fmt: skip
+            story.append(_text(f"{each['title']}, {known}", "line"))
+    facts = told["facts"][-MOST_FACTS:]
+    story += [
+        *_heading(say("Timeline")),
+        _table(
+            [say("When"), say("What"), say("Amount")],
+            [
+                [fact.shown_at, f"{fact.words}{f' ({fact.many})' if fact.many > 1 else ''}", fact.amount]
+                for fact in facts
+            ],
+            (38, 95, 36),
+        ),
+    ]
+    if len(told["facts"]) > MOST_FACTS:
+        said = say("The latest %(shown)s of %(all)s lines.") % {"shown": MOST_FACTS, "all": len(told["facts"])}
+        story.append(_text(said, "soft"))
+    return [*story, *_decided(flag), *_proof(flag, told["frozen_on"])]
+
+
+def _decided(flag: Flag) -> list[Any]:
+    """What was decided, by whom and when, and by whom it was approved."""
+    rows = [
+        [phrases.instant(at), what, who, state] for at, what, who, state in sorted([*_decisions(flag), *_holds(flag)])
+    ]
+    heading = _heading(say("Decisions"))
+    if not rows:
+        return [*heading, _text(say("Nothing has been decided yet."), "line")]
+    return [*heading, _table([say("When"), say("What"), say("Who"), say("State")], rows, (38, 67, 40, 24))]
+
+
+def _decisions(flag: Flag) -> Iterator[tuple[datetime, str, str, str]]:
+    decisions = flag.decisions.exclude(state=Decision.State.UNDONE).select_related("by", "approver")
+    for each in decisions:
+        who = each.by.username
+        if each.approver:
+            who = say("%(by)s, approved by %(approver)s") % {"by": who, "approver": each.approver.username}
+        other = say("duplicate of %(flag)s") % {"flag": each.duplicate_of_id} if each.duplicate_of_id else ""
+        codes = (each.get_verdict_display(), other, *grounds(each))
+        what = ", ".join(str(words) for words in (each.get_kind_display(), *codes) if words)
+        yield each.decided_at or each.at, what, who, str(each.get_state_display())
+
+
+def _holds(flag: Flag) -> Iterator[tuple[datetime, str, str, str]]:
+    for each in flag.holds.select_related("by"):
+        told = {"day": phrases.day(each.hold_until), "amount": phrases.euros(each.amount)}
+        what = say("Hold until %(day)s, %(amount)s") % told
+        yield each.at, what, each.by.username if each.by else say("the night"), str(each.get_state_display())
+
+
+def _verdict(flag: Flag) -> str:
+    if not flag.verdict:
+        return str(flag.get_state_display())
+    words = flag.get_verdict_display()
+    return f"{words}, {phrases.instant(flag.closed_at)}" if flag.closed_at else str(words)
+
+
+def _proof(flag: Flag, frozen_on: date | None) -> list[Any]:
+    rows = [(say("Evidence as of"), phrases.day(frozen_on) if frozen_on else "–"),
+            (say("SHA-256 of the evidence"), flag.evidence_digest),
+            (say("Model"), f"{flag.model} {flag.model_version}, {flag.run_id}")]  # fmt: skip
+    said = say("Once locked, the SHA-256 of this document is in the audit log: any other bytes are not this case file.")
+    return [*_heading(say("How to check this file")), _pairs(rows), _text(said, "soft")]
+
+
+def _side(side: dict[str, Any]) -> str:
+    if not side["is_there"]:
+        return say("no account before")
+    used = ", ".join(filter(None, (side["payees"], side["households"])))
+    said = say("%(hint)s; this payee's since %(since)s; first seen here %(first)s; used by %(used)s")
+    return said % {"hint": side["hint"], "since": side["since"], "first": side["first"], "used": used}
+
+
+def _reason(reason: Any) -> str:
+    usual = say(" (usually %(usual)s)") % {"usual": reason.usual} if reason.usual else ""
+    return f"{reason.words}: {reason.value}{usual}."
+
+
+def _heading(words: str) -> list[Any]:
+    """A heading, on the next page where hardly anything would follow it on this one."""
+    from reportlab.lib.units import mm
+    from reportlab.platypus import CondPageBreak
+
+    return [CondPageBreak(40 * mm), _text(words, "heading")]
+
+
+def _text(words: str, kind: str) -> Any:
+    from reportlab.platypus import Paragraph
+
+    return Paragraph(escape(words), _styles()[kind])
+
+
+@cache
+def _styles() -> dict[str, Any]:
+    from reportlab.lib.colors import HexColor
+    from reportlab.lib.styles import ParagraphStyle
+
+    plain = {"fontName": "Vera", "fontSize": 8.5, "leading": 12, "textColor": HexColor(INK)}
+    bold = plain | {"fontName": "Vera-Bold"}
+    return {
+        "title": ParagraphStyle("title", **bold | {"fontSize": 18, "leading": 24, "textColor": HexColor(ACCENT)}),
+        "lead": ParagraphStyle("lead", **plain | {"fontSize": 11, "leading": 16}, spaceAfter=8),
+        "heading": ParagraphStyle("heading", **bold | {"fontSize": 11, "leading": 15}, spaceBefore=14, spaceAfter=4),
+        "line": ParagraphStyle("line", **plain, leftIndent=8, spaceAfter=2),
+        "soft": ParagraphStyle("soft", **plain | {"fontSize": 7.5, "textColor": HexColor(SOFT)}, spaceBefore=4),
+        "cell": ParagraphStyle("cell", **plain | {"fontSize": 8, "leading": 10.5}),
+        "name": ParagraphStyle("name", **plain | {"fontSize": 8, "leading": 10.5, "textColor": HexColor(SOFT)}),
+        "head": ParagraphStyle("head", **bold | {"fontSize": 8, "leading": 10.5}),
+    }
+
+
+def _pairs(rows: Sequence[tuple[str, str]]) -> Any:
+    from reportlab.lib.colors import HexColor
+    from reportlab.lib.units import mm
+    from reportlab.platypus import Table
+
+    cells = [[_text(name, "name"), _text(value, "cell")] for name, value in rows]
+    style = [("LINEBELOW", (0, 0), (-1, -1), 0.4, HexColor(LINE)), ("VALIGN", (0, 0), (-1, -1), "TOP"),
+             ("LEFTPADDING", (0, 0), (0, -1), 0)]  # fmt: skip
+    return Table(cells, colWidths=[42 * mm, 127 * mm], style=style, hAlign="LEFT")
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[float]) -> Any:
+    from reportlab.lib.colors import HexColor
+    from reportlab.lib.units import mm
+    from reportlab.platypus import Table
+
+    cells = [[_text(name, "head") for name in head], *[[_text(cell, "cell") for cell in row] for row in rows]]
+    style = [("BACKGROUND", (0, 0), (-1, 0), HexColor(GROUND)), ("LINEBELOW", (0, 0), (-1, -1), 0.4, HexColor(LINE)),
+             ("VALIGN", (0, 0), (-1, -1), "TOP")]  # fmt: skip
+    return Table(cells, colWidths=[width * mm for width in widths], style=style, repeatRows=1, hAlign="LEFT")

@@ -1,0 +1,177 @@
+"""The flags to work on, and how a reviewer narrows them down. Filters compose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import Any
+
+import django_filters as filters
+from django import forms
+from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet
+from django.utils.translation import gettext_lazy as _
+from django_filters.widgets import RangeWidget
+
+from payeewatch.triage import clock
+from payeewatch.triage.models import Decision, Flag, Step, User
+from payeewatch.triage.roles import NAMED_READERS
+from payeewatch.triage.work.workflow import OPEN, State
+
+TO_TAKE = (State.NEW, State.RETURNED, State.REOPENED)
+"""Open flags that wait for nobody else and for no day."""
+AWAITING = (State.AWAITING_MEMBER, State.AWAITING_BANK)
+SORTS = {
+    "risk": ("queue_place", "rank", "flag_id"),
+    "urgency": (F("first_payment_on").asc(nulls_last=True), "queue_place", "rank", "flag_id"),
+}
+"""What to look at first: what is most likely lost, or what leaves first."""
+
+
+def work_list(user: User) -> QuerySet[Flag]:
+    """Open flags of the last night, and those on which work has begun; never one about the user's own household."""
+    return _seen_by(user).filter(in_work=True)
+
+
+def to_take(user: User) -> QuerySet[Flag]:
+    """What somebody may take next: the first queue first."""
+    free = Q(claimed_until__isnull=True) | Q(claimed_until__lte=clock.now())
+    return work_list(user).filter(free, state__in=TO_TAKE).order_by(*SORTS["risk"])
+
+
+def to_approve(user: User) -> QuerySet[Flag]:
+    """What waits for somebody else's approval: open flags, and closed ones that somebody wants to open again."""
+    waiting = Decision.objects.filter(flag=OuterRef("pk"), state=Decision.State.PENDING).exclude(by=user)
+    return _seen_by(user).filter(Exists(waiting))
+
+
+def for_second_look(user: User) -> QuerySet[Flag]:
+    """Closed flags that were drawn to be judged once more, by somebody who has not judged them."""
+    own = Decision.objects.filter(Q(by=user) | Q(approver=user), flag=OuterRef("pk"), kind=Decision.Kind.VERDICT)
+    return _seen_by(user).filter(~Exists(own), state=State.CLOSED, needs_second_look=True)
+
+
+def next_payment_run() -> date | None:
+    """The next day on which money of an open flag leaves."""
+    ahead = Flag.objects.filter(is_current=True, state__in=OPEN, first_payment_on__gte=clock.today())
+    return ahead.aggregate(day=Min("first_payment_on"))["day"]
+
+
+def _seen_by(user: User) -> QuerySet[Flag]:
+    flags = Flag.objects.select_related("claimed_by")
+    if user.member_id:
+        flags = flags.exclude(member_id=user.member_id)
+    return flags.exclude(household_id=user.household_id) if user.household_id else flags
+
+
+STARTS = {"": work_list, "to_approve": to_approve, "second_look": for_second_look}
+DAY = forms.DateInput({"type": "date"})
+
+
+class Between(RangeWidget):
+    """Two fields, each with a name of its own for who does not see where they stand."""
+
+    def __init__(self) -> None:
+        super().__init__(attrs={"inputmode": "decimal", "size": 8})
+        for field, label in zip(self.widgets, (_("At risk, at least"), _("At risk, at most")), strict=True):
+            field.attrs = field.attrs | {"aria-label": label}
+
+
+class QueueFilter(filters.FilterSet):
+    """The filters of the queue. `QueueFilter(request.GET, user).qs` is sorted; `sort` is risk or urgency."""
+
+    of = filters.ChoiceFilter(
+        label=_("Of"),
+        choices=[("to_approve", _("To approve")), ("second_look", _("Second look"))],
+        empty_label=_("The queue"),
+        method="_as_it_is",
+    )
+    queue = filters.MultipleChoiceFilter(
+        label=_("Queue"), choices=Flag.Queue.choices, widget=forms.CheckboxSelectMultiple
+    )
+    state = filters.MultipleChoiceFilter(
+        label=_("State"), choices=Flag.State.choices, widget=forms.CheckboxSelectMultiple
+    )
+    mine = filters.BooleanFilter(label=_("Mine"), widget=forms.CheckboxInput, method="_mine")
+    due = filters.BooleanFilter(
+        label=_("Due before the next payment run"), widget=forms.CheckboxInput, method="_before_next_run"
+    )
+    due_by = filters.DateFilter(label=_("Payment by"), field_name="first_payment_on", lookup_expr="lte", widget=DAY)
+    rings = filters.BooleanFilter(label=_("Rings"), widget=forms.CheckboxInput, method="_rings")
+    ring = filters.CharFilter(label=_("Ring"), widget=forms.HiddenInput)
+    awaiting = filters.BooleanFilter(label=_("Awaiting an answer"), widget=forms.CheckboxInput, method="_awaiting")
+    untouched = filters.BooleanFilter(label=_("Not triaged"), widget=forms.CheckboxInput, method="_untouched")
+    escalated = filters.BooleanFilter(label=_("Escalated"), widget=forms.CheckboxInput, method="_escalated")
+    exposed = filters.BooleanFilter(label=_("Exposed"), widget=forms.CheckboxInput, method="_exposed")
+    breach = filters.CharFilter(label=_("Exposed by breach"), method="_breach")
+    amount = filters.RangeFilter(label=_("At risk, euros"), field_name="amount_at_risk", widget=Between)
+    older = filters.NumberFilter(label=_("Flagged at least so many days ago"), min_value=0, method="_older")
+    q = filters.CharFilter(label=_("Change, member or payee"), method="_text")
+    sort = filters.ChoiceFilter(
+        label=_("First"),
+        choices=[("risk", _("What is most at risk")), ("urgency", _("What leaves first"))],
+        empty_label=None,
+        method="_as_it_is",
+    )
+
+    class Meta:
+        model = Flag
+        fields = ()
+
+    def __init__(self, data: Mapping[str, Any], user: User) -> None:
+        self.user = user
+        super().__init__(data, queryset=STARTS.get(data.get("of", ""), work_list)(user))
+
+    def told(self) -> dict[str, Any]:
+        """The filters as the audit log keeps them: of what somebody typed, only that they did."""
+        given = self.form.cleaned_data if self.form.is_valid() else {}
+        typed = {name for name, each in self.filters.items() if type(each) is filters.CharFilter}
+        told = {name: "…" if name in typed else value for name, value in sorted(given.items()) if value}
+        return {name: value if isinstance(value, list | str | bool) else str(value) for name, value in told.items()}
+
+    def filter_queryset(self, queryset: QuerySet[Flag]) -> QuerySet[Flag]:
+        """Narrowed down and sorted."""
+        narrowed = super().filter_queryset(queryset)
+        return narrowed.order_by(*SORTS[self.form.cleaned_data.get("sort") or "risk"])
+
+    def _as_it_is(self, flags: QuerySet[Flag], name: str, value: Any) -> QuerySet[Flag]:
+        return flags  # says where to begin or how to sort
+
+    def _mine(self, flags: QuerySet[Flag], name: str, value: bool) -> QuerySet[Flag]:
+        held = Q(claimed_by=self.user, claimed_until__gt=clock.now())
+        own = Step.objects.filter(flag=OuterRef("pk"), user=self.user, undone_at=None).exclude(action="note")
+        return flags.filter(held | (~Q(state=State.NEW) & Exists(own))) if value else flags
+
+    def _before_next_run(self, flags: QuerySet[Flag], name: str, value: bool) -> QuerySet[Flag]:
+        if not value:
+            return flags
+        today = clock.today()
+        return flags.filter(first_payment_on__range=(today, next_payment_run() or today))
+
+    def _rings(self, flags: QuerySet[Flag], name: str, value: bool) -> QuerySet[Flag]:
+        return flags.filter(ring_size__gt=1) if value else flags
+
+    def _awaiting(self, flags: QuerySet[Flag], name: str, value: bool) -> QuerySet[Flag]:
+        return flags.filter(state__in=AWAITING) if value else flags
+
+    def _untouched(self, flags: QuerySet[Flag], name: str, value: bool) -> QuerySet[Flag]:
+        begun = Step.objects.filter(flag=OuterRef("pk"), undone_at=None)
+        return flags.filter(~Exists(begun), state=State.NEW) if value else flags
+
+    def _escalated(self, flags: QuerySet[Flag], name: str, value: bool) -> QuerySet[Flag]:
+        return flags.filter(is_escalated=True) if value else flags
+
+    def _exposed(self, flags: QuerySet[Flag], name: str, value: bool) -> QuerySet[Flag]:
+        return flags.exclude(exposed_on=[]) if value else flags
+
+    def _breach(self, flags: QuerySet[Flag], name: str, value: str) -> QuerySet[Flag]:
+        return flags.filter(exposed_on__icontains=f'"{value}"')
+
+    def _older(self, flags: QuerySet[Flag], name: str, value: Any) -> QuerySet[Flag]:
+        return flags.filter(first_flagged_on__lte=clock.today() - timedelta(days=min(int(value), 36_500)))
+
+    def _text(self, flags: QuerySet[Flag], name: str, value: str) -> QuerySet[Flag]:
+        wanted = Q(flag_id=value)
+        if self.user.role in NAMED_READERS:  # who sees pseudonyms could find out whose they are
+            for field in ("change_id", "member_id", "payee_id", "household_id"):
+                wanted |= Q(**{f"{field}__icontains": value})
+        return flags.filter(wanted)

@@ -1,0 +1,122 @@
+"""Why is this change not in the queue? Where its flag stands, or what the nights of the last week said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import pyarrow.parquet as pq
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from payeewatch.pipeline.home.keys import tombstone_of
+from payeewatch.triage.models import Flag, Night, User
+from payeewatch.triage.records import audit
+from payeewatch.triage.roles import NAMED_READERS
+from payeewatch.triage.work.workflow import is_about
+from payeewatch.triage.workspace import home, keys
+
+NIGHTS = 7
+CAPACITY = "beyond tonight's capacity"
+WHY_NOT: Mapping[str, Any] = {
+    "no more unusual than the floor": _("no more unusual than the floor"),
+    CAPACITY: _("beyond the night's capacity"),
+    "decided, and no new evidence since": _("decided, and no new evidence since"),
+    "in the queue too long without a decision": _("in the queue too long without a decision"),
+    "taken over by the announced change": _("taken over by the announced change"),
+}
+"""What nights say, for people of both languages."""
+COLUMNS = [
+    "night", "change_id", "member_id", "household_id", "payee_id", "account", "segment", "age_days", "score", "p_value",
+    "rank_before_cut", "why_not", "flag_id",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a night said of a change."""
+
+    night: date
+    change_id: str
+    member_id: str | None
+    household_id: str | None
+    payee_id: str
+    account: str
+    segment: str
+    age_days: int
+    score: float
+    p_value: float
+    rank_before_cut: int
+    why_not: str | None
+    flag_id: str | None
+
+    @property
+    def why(self) -> Any:
+        """Why it was in no queue, in the user's language."""
+        return WHY_NOT.get(self.why_not or "", self.why_not or "")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found: flags first; else what the last night said, or an earlier one. Neither: not an open change -
+    unknown, older than the window, or not loaded."""
+
+    asked: str
+    flags: list[Flag]
+    scored: list[Scored]
+    nights: list[date]  # looked through, the last one first
+
+    @property
+    def is_found(self) -> bool:
+        return bool(self.flags or self.scored)
+
+    @property
+    def is_of_last_night(self) -> bool:
+        return bool(self.scored) and self.scored[0].night == self.nights[0]
+
+
+def search(user: User, asked: str) -> Answer:
+    """Look for a change by its id or its flag's, or for a member's or a payee's; pseudonyms find nothing.
+
+    What is about the user's own household is left out. An answer about somebody leaves a record.
+    """
+    asked = asked.strip()[:100]
+    columns = ["flag_id", *(["change_id", "member_id", "payee_id"] if user.role in NAMED_READERS else [])]
+    wanted = Q()
+    for column in columns:
+        wanted |= Q(**{column: asked})
+    found = Flag.objects.filter(wanted).order_by("-night_id", "rank") if asked else []
+    flags = [flag for flag in found if not is_about(flag, user)]
+    nights = list(Night.objects.order_by("-night").values_list("night", flat=True)[:NIGHTS])
+    scored = [] if flags or not asked else _scored(user, asked, [c for c in columns if c != "flag_id"], nights)
+    if flags or scored:
+        changes = sorted({each.change_id for each in (*flags, *scored)})
+        told = [tombstone_of(keys(), "change", change_id) for change_id in changes[:20]]  # the log outlives the change
+        audit.record(user, "search", flags[0].flag_id if flags else "", changes=told, many=len(changes))
+    return Answer(asked, flags, scored, nights)
+
+
+def below_capacity(user: User, most: int = 200) -> list[Scored]:
+    """Changes of the last night that would have been flagged had there been room, the first first."""
+    last = Night.objects.order_by("-night").values_list("night", flat=True).first()
+    rows = _read(last, [[("why_not", "==", CAPACITY)]]) if last else []
+    return sorted((row for row in rows if not is_about(row, user)), key=lambda row: row.rank_before_cut)[:most]
+
+
+def _scored(user: User, asked: str, columns: list[str], nights: list[date]) -> list[Scored]:
+    if not columns:
+        return []
+    for night in nights:
+        rows = _read(night, [[(column, "==", asked)] for column in columns])
+        if rows:
+            return sorted((row for row in rows if not is_about(row, user)), key=lambda row: row.rank_before_cut)
+    return []
+
+
+def _read(night: date, filters: Any) -> list[Scored]:
+    path = home().folder("scores") / f"{night}.parquet"
+    if not path.exists():
+        return []
+    return [Scored(**row) for row in pq.read_table(path, columns=COLUMNS, filters=filters).to_pylist()]
