@@ -60,7 +60,7 @@ docs: setup  ## the generated pages
 	$(BIN)/python -m payeewatch.features.docs > .docs.part && mv .docs.part docs/features.md
 	$(BIN)/python -m payeewatch.pipeline.pages.inputs
 	$(BIN)/python -m payeewatch.pipeline.pages.checks
-	$(BIN)/python -m payeewatch.triage.access.docs
+	$(BIN)/python -m payeewatch.triage.access_docs
 
 bench: setup  ## speed and memory of a night, beside a lower bound and a plain version, and of the reviewers' application
 	$(BIN)/python -m benchmarks.night

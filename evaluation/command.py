@@ -13,7 +13,8 @@ from payeewatch.evaluation.figures import Costs
 from payeewatch.evaluation.own_outcomes import OwnOutcomes, own_outcomes
 from payeewatch.pipeline.home.files import write_json
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.pipeline.session import opened, progress
+from payeewatch.pipeline.opening import opened
+from payeewatch.pipeline.session import progress
 
 LAST_DAY = date(2024, 9, 29)
 """Of the synthetic insurers' data."""

@@ -25,7 +25,8 @@ from payeewatch.pipeline.home.files import write_json
 from payeewatch.pipeline.home.keys import Keys
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.loading import load_until
-from payeewatch.pipeline.session import Session, opened
+from payeewatch.pipeline.opening import opened
+from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.training.training import read_frame, save_frame
 
 DROPS = 8

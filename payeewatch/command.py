@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from payeewatch.pipeline.home.errors import PayeeWatchError
+from payeewatch.pipeline.home.errors import PayeeWatchError, place
 
 if TYPE_CHECKING:
     pass
@@ -108,12 +108,3 @@ def _tell(error: BaseException, message: str, exit_code: int) -> None:
     """An error as the one JSON object on standard output."""
     kind = type(error).__name__
     click.echo(json.dumps({"error": kind, "message": message, "exit_code": exit_code}, ensure_ascii=False))
-
-
-def place(error: BaseException) -> str:
-    """Class, file and line of an exception, without its text."""
-    frame = error.__traceback__
-    while frame and frame.tb_next:
-        frame = frame.tb_next
-    where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "unknown place"
-    return f"{type(error).__name__} at {where}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -13,25 +12,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import duckdb
 
 from payeewatch.pipeline.home import keys as tokens
-from payeewatch.pipeline.home.errors import AnotherNight, StoreError
 from payeewatch.pipeline.home.keys import Keys
 from payeewatch.pipeline.home.runs import last_published
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.store.lake import WORK, Lake
 from payeewatch.pipeline.store.lake_cache import Held
-
-if TYPE_CHECKING:
-    from payeewatch.pipeline.detector.model import Model
-
-UNFINISHED = "erasing.json"
-"""Below the lake: a person's erasure that was begun; whoever writes next finishes it."""
 
 LOG = logging.getLogger("payeewatch")
 
@@ -47,7 +37,6 @@ class Session:
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     warned: set[str] = field(default_factory=set)
-    models: dict[str, Model] = field(default_factory=dict)  # by version, read once
     loaded_ahead: date | None = None  # a range's last night that is loaded and stands to be published
 
     @cached_property
@@ -84,68 +73,11 @@ class Session:
 
 
 @contextmanager
-def opened(settings: Settings, *, writing: bool = True) -> Iterator[Session]:
-    """A session over the home folder; with `writing`, it alone may write, without, it leaves no trace there.
-
-    Raises:
-        SettingsError: no key file, or one that does not fit the lake.
-        AnotherNight: another command is writing.
-        StoreError: the lake cannot be written, or another version wrote it.
-    """
-    keys = Keys.load(settings.key_file)
-    lake = Lake(settings.folder("lake"))
-    if not writing:
-        keys.check(lake.root, note=False)
-        with TemporaryDirectory(prefix="payeewatch-") as spill, lake.connect(spill=Path(spill)) as con:
-            lake.check(con)
-            tokens.register(con, keys)
-            yield Session(settings, keys, lake, con)
-        return
-    with _locked(settings), lake.connect() as con:
-        keys.check(lake.root)
-        lake.check(con)
-        tokens.register(con, keys)
-        session = Session(settings, keys, lake, con)
-        if (lake.root / UNFINISHED).exists():
-            from payeewatch.pipeline.privacy.erase import resume
-            from payeewatch.pipeline.privacy.redact import alone
-
-            with alone(settings):
-                resume(session)
-        yield session
-
-
-@contextmanager
 def beside(session: Session) -> Iterator[Session]:
     """A second session of the same command, for another thread: a connection and an account of stages of its own."""
     with session.lake.connect(spill=session.lake.root / WORK / str(os.getpid())) as con:
         tokens.register(con, session.keys)
         yield replace(session, con=con, seconds={}, warnings=[])
-
-
-@contextmanager
-def _locked(settings: Settings) -> Iterator[None]:
-    """Hold the home's lock. The kernel drops it with the process, however that ends."""
-    path = settings.folder("lake") / ".lock"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.open("a+", encoding="ascii")
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be opened ({error.strerror}); mend the permissions") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.seek(0)
-            holder = lock.read(20).strip() or "unknown"
-            raise AnotherNight(
-                f"{settings.home}: another command is writing here (process {holder}); "
-                "wait for it to end, its lock goes with it"
-            ) from error
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
 
 
 Item = TypeVar("Item")

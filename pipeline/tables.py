@@ -412,3 +412,7 @@ DERIVED_TABLES: dict[str, tuple[str, dict[str, str]]] = {
         | LAKE_STAMPS,
     ),
 }
+
+
+KNOWN_WHEN = {"bank_changes": "requested_at", "account_events": "occurred_at", "outcomes": "decided_at"}
+"""Tables whose rows are one version each, known at this instant."""

@@ -11,7 +11,8 @@ from typing import Any
 
 from payeewatch.pipeline.home.keys import Keys
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.pipeline.session import Session, opened
+from payeewatch.pipeline.opening import opened
+from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.tables import DROP_TABLES
 
 Row = dict[str, Any]

@@ -11,7 +11,7 @@ from django.utils import translation
 
 from payeewatch.triage import clock
 from payeewatch.triage.access import sessions
-from payeewatch.triage.access.route import start_of
+from payeewatch.triage.access.route import routes_for, start_of
 from payeewatch.triage.models import Night
 from payeewatch.triage.roles import READERS
 
@@ -54,8 +54,6 @@ class UserChoices:
 
 def page_context(request: HttpRequest) -> dict[str, Any]:
     """What the frame of every page needs; a part of a page that htmx asks for has no frame."""
-    from payeewatch.triage.urls import routes_for
-
     user = getattr(request, "user", None)
     shown = {"theme": "auto", "start": "/", "demo_clock": clock.now() if clock.is_set() else None}
     if not user or not user.is_authenticated:

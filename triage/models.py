@@ -176,6 +176,13 @@ class Flag(models.Model):
         return phrases.finding(self.headline_reason)
 
 
+OPEN = frozenset(Flag.State) - {Flag.State.CLOSED, Flag.State.EXPIRED}
+
+
+WORKABLE = OPEN - {Flag.State.PROPOSED}
+"""A proposal waits for its approver; nobody else works on it."""
+
+
 class Evidence(models.Model):
     """What reviewers saw of a flag, frozen: one row each time a night's evidence differs from the last.
 
@@ -336,7 +343,7 @@ class SavedFilter(models.Model):
 
 
 class AuditRecord(models.Model):
-    """One link of the audit log: who saw or did what. Rows are only added; `triage/records/audit.py` makes and checks them."""
+    """One link of the audit log: who saw or did what. Rows are only added, by `records/audit.py`."""
 
     number = models.BigIntegerField(primary_key=True)
     at = models.DateTimeField()
@@ -421,3 +428,9 @@ class ApiToken(models.Model):
     revoked_at = models.DateTimeField(null=True)
     minute = models.DateTimeField(null=True)  # of the last request ...
     used = models.IntegerField(default=0)  # ... and how many there were in it
+
+
+def is_about(flag: Flag, user: User) -> bool:
+    """Whether a flag is about the user or their household: nobody reviews themselves."""
+    own_member = bool(user.member_id) and user.member_id == flag.member_id
+    return own_member or (bool(user.household_id) and user.household_id == flag.household_id)

@@ -8,7 +8,6 @@ from django.conf import settings
 from django.urls import path
 
 from payeewatch.triage.access.route import Route, guarded
-from payeewatch.triage.models import User
 from payeewatch.triage.views import (
     account,
     act,
@@ -56,8 +55,3 @@ ROUTES: Sequence[Route] = (
 )
 
 urlpatterns = [path(route.path, guarded(route), name=route.name) for route in ROUTES]
-
-
-def routes_for(user: User) -> list[Route]:
-    """What the menu offers to a user."""
-    return [route for route in ROUTES if route.menu and user.role in route.roles]

@@ -32,7 +32,7 @@ def backtest(settings: Settings, first: date, last: date, retrain_days: int, out
     from payeewatch.evaluation.backtest import looked_back, write
     from payeewatch.evaluation.replay import replay
     from payeewatch.pipeline.loading import load_until
-    from payeewatch.pipeline.session import opened
+    from payeewatch.pipeline.opening import opened
 
     with opened(settings) as session:
         load_until(session, last)

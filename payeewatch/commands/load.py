@@ -24,7 +24,7 @@ def ingest(settings: Settings, until: date) -> Answer:
     Example: payeewatch ingest --until 2024-12-31
     """
     from payeewatch.pipeline.loading import ingest_until
-    from payeewatch.pipeline.session import opened
+    from payeewatch.pipeline.opening import opened
 
     with opened(settings) as session:
         loads = ingest_until(session, until)
@@ -40,7 +40,7 @@ def link(settings: Settings) -> Answer:
     Example: payeewatch link
     """
     from payeewatch.pipeline.loading import link_and_derive
-    from payeewatch.pipeline.session import opened
+    from payeewatch.pipeline.opening import opened
 
     with opened(settings) as session:
         loads = link_and_derive(session)

@@ -25,7 +25,7 @@ def measure(settings: Settings, as_of: date, out: Path) -> Answer:
 
     Example: payeewatch measure --as-of 2024-12-31 --out measured.parquet
     """
-    from payeewatch.pipeline.session import opened
+    from payeewatch.pipeline.opening import opened
     from payeewatch.pipeline.training.training import measured_past, save_frame
 
     with opened(settings) as session:
@@ -45,7 +45,7 @@ def train(settings: Settings, as_of: date, promote: bool, measured: Path | None,
 
     Example: payeewatch train --as-of 2024-12-31 --promote
     """
-    from payeewatch.pipeline.session import opened
+    from payeewatch.pipeline.opening import opened
     from payeewatch.pipeline.training.training import (
         fit,
         known_verdicts,

@@ -46,7 +46,8 @@ def night(
     if first > last:
         raise click.UsageError(f"--from {first} is after --to {last}")
     from payeewatch.pipeline.home.runs import nights_to_run
-    from payeewatch.pipeline.session import opened, progress
+    from payeewatch.pipeline.opening import opened
+    from payeewatch.pipeline.session import progress
 
     with opened(settings) as session, session.held.reading_ahead():
         from payeewatch.pipeline.night.night import Options, run_nights  # imported while the lake is read
@@ -103,7 +104,7 @@ def explain(settings: Settings, change: str, as_of: date | None) -> Answer:
     Example: payeewatch explain D-0123456789abcdef --as-of 2024-12-31
     """
     from payeewatch.pipeline.night.explain import explain as explained
-    from payeewatch.pipeline.session import opened
+    from payeewatch.pipeline.opening import opened
 
     with opened(settings, writing=False) as session:
         answer = explained(session, change, as_of)

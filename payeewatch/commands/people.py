@@ -34,8 +34,8 @@ def purge(settings: Settings, until: date, member: str | None, dry_run: bool) ->
     Example: payeewatch purge --until 2024-12-31 --dry-run
     """
     from payeewatch.pipeline.home.errors import InputMissing
-    from payeewatch.pipeline.privacy.redact import alone
-    from payeewatch.pipeline.session import opened
+    from payeewatch.pipeline.home.redact import alone
+    from payeewatch.pipeline.opening import opened
 
     if not (settings.folder("lake") / "loads").is_dir():
         raise InputMissing(f"{settings.folder('lake')}: the lake is empty; there is nothing to purge")
@@ -184,9 +184,9 @@ def person(settings: Settings, member: str, right: str, out: Path, language: str
     """
     from payeewatch.commands.review import start
     from payeewatch.pipeline.home.errors import InputMissing, SettingsError
+    from payeewatch.pipeline.opening import opened
     from payeewatch.pipeline.privacy import subject_access
     from payeewatch.pipeline.privacy.data_subject import find
-    from payeewatch.pipeline.session import opened
 
     if any(out.resolve().is_relative_to(folder) for folder in (settings.home, *settings.folders.values())):
         raise SettingsError(f"--out is {out}; an export must lie outside {settings.home}, where nothing would purge it")

@@ -53,7 +53,7 @@ def check(settings: Settings, day: date | None) -> Answer:
     from payeewatch.pipeline.home.errors import InputMissing, InputRefused
     from payeewatch.pipeline.ingest.ingest import check as check_drops
     from payeewatch.pipeline.ingest.reference import check_reference
-    from payeewatch.pipeline.session import opened
+    from payeewatch.pipeline.opening import opened
 
     with opened(settings, writing=False) as session:
         drops = check_drops(session, day)
@@ -86,7 +86,7 @@ def token(settings: Settings) -> Answer:
 
     Example: payeewatch token < accounts.txt > tokens.txt
     """
-    from payeewatch.pipeline.session import opened
+    from payeewatch.pipeline.opening import opened
 
     accounts = [line.decode("utf-8", "replace").strip() for line in sys.stdin.buffer]
     with opened(settings, writing=False) as session:

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ from payeewatch.pipeline.breaches import rejected_people
 from payeewatch.pipeline.breaches.manifest import Manifest
 from payeewatch.pipeline.breaches.people import Counts, count_people, find_people, write_people
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused
-from payeewatch.pipeline.home.settings import Settings
-from payeewatch.pipeline.ingest.casts import text
 from payeewatch.pipeline.ingest.drops import fingerprint
+from payeewatch.pipeline.known_by import counts_from, midnight
 from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.lake import PURGE, VERSION_STEP, Load
 
 GONE = "gone"
@@ -248,14 +248,3 @@ def _write_version(
             {people} AS people_count, {is_purged} AS is_purged, {session.keys.token_version} AS key_version,
             TIMESTAMP '{known_at}' AS known_at, {sequence * VERSION_STEP} AS version"""
     return session.lake.write(session.con, query, "lists", manifest.known_at, sequence)
-
-
-def counts_from(session: Session, day: date) -> date:
-    """The night from which something learned on a day counts: never one that is already published."""
-    published = session.last_published()
-    return max(day, published + timedelta(days=1)) if published else day
-
-
-def midnight(settings: Settings, day: date) -> datetime:
-    """The first instant of a day of the insurer's, in naive UTC."""
-    return settings.params.cutoff(day - timedelta(days=1)) + timedelta(microseconds=1)

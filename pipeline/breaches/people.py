@@ -12,10 +12,10 @@ import duckdb
 from payeewatch.pipeline.breaches import rejected_people
 from payeewatch.pipeline.home.errors import InputRefused
 from payeewatch.pipeline.home.files import replace_whole
-from payeewatch.pipeline.ingest.casts import text
 from payeewatch.pipeline.ingest.profile import Export
 from payeewatch.pipeline.ingest.readers import Batch, forget, read, refusing, rejected_lines
 from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.lake import SCHEMAS, VERSION_STEP
 from payeewatch.pipeline.store.tombstones import Tombstones
 from payeewatch.pipeline.tables import PEOPLE

@@ -13,7 +13,7 @@ from datetime import datetime
 import duckdb
 import pandas as pd
 
-from payeewatch.pipeline.changes.context import by_cutoff, nights_frame
+from payeewatch.pipeline.frames import by_cutoff, nights_frame
 from payeewatch.pipeline.store.lake import visible
 
 TEMPORARY = (

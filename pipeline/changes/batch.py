@@ -14,9 +14,10 @@ import duckdb
 import pandas as pd
 
 from payeewatch.pipeline.changes.amounts import Amounts, amounts
-from payeewatch.pipeline.changes.context import Standing, are_among, standings, texts
+from payeewatch.pipeline.changes.context import Standing, standings
 from payeewatch.pipeline.changes.measure import measure
 from payeewatch.pipeline.detector.model import Model
+from payeewatch.pipeline.frames import are_among, texts
 from payeewatch.pipeline.home.settings import Params
 from payeewatch.pipeline.session import Session
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
 
 import duckdb
-import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from payeewatch.pipeline.frames import Row, by_cutoff, day_of, nights_frame, records
 from payeewatch.pipeline.home.settings import Params
 from payeewatch.pipeline.store.lake import visible
-
-Row = dict[str, Any]
 
 TABLES = ("changes", "accounts", "reference_banks", "exposures", "lists", "outcomes")
 """Lake tables that must be registered, all versions."""
@@ -145,20 +141,6 @@ def _frame(con: duckdb.DuckDBPyConnection, query: str) -> pd.DataFrame:
     return frame
 
 
-def nights_frame(cutoffs: Sequence[datetime]) -> pd.DataFrame:
-    """The cut-offs as a table of one column, `cutoff`."""
-    return pd.DataFrame({"cutoff": np.array(cutoffs, dtype="datetime64[us]")})
-
-
-def by_cutoff(rows: pd.DataFrame, cutoffs: Sequence[datetime]) -> list[pd.DataFrame]:
-    """The rows of each cut-off, from rows in the order of their column `cutoff`."""
-    instants = rows["cutoff"].to_numpy(dtype="datetime64[us]")
-    rows = rows.drop(columns="cutoff")
-    wanted = nights_frame(cutoffs)["cutoff"].to_numpy()
-    starts, ends = (np.searchsorted(instants, wanted, side=side) for side in ("left", "right"))
-    return [rows.iloc[start:end].reset_index(drop=True) for start, end in zip(starts, ends, strict=True)]
-
-
 def at_decision(
     con: duckdb.DuckDBPyConnection, scores_folder: Path, decisions: pd.DataFrame, params: Params
 ) -> pd.DataFrame:
@@ -199,44 +181,3 @@ def exposures_by_change(exposures: pd.DataFrame) -> dict[str, list[Row]]:
         }
         found.setdefault(row["change_id"], []).append(item)
     return found
-
-
-def records(frame: pd.DataFrame) -> list[Row]:
-    """A frame's rows as mappings; a missing text or instant is None."""
-    names = [str(name) for name in frame.columns]
-    columns = [_values(frame.iloc[:, at]) for at in range(len(names))]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-
-
-def _values(column: pd.Series) -> list[Any]:
-    # pandas hands out the items of these columns one by one, many times slower
-    if isinstance(column.dtype, np.dtype) and column.dtype.kind == "M":
-        return list(column.to_numpy().astype("datetime64[us]").astype(object))
-    if isinstance(column.dtype, pd.StringDtype):
-        return list(pa.array(column, from_pandas=True).to_pylist())
-    return list(column.tolist())
-
-
-def are_among(ids: pd.Series | pd.Index, wanted: Collection[str]) -> NDArray[np.bool_]:
-    """Which ids are wanted: what `isin` says, which takes long for many texts."""
-    among = frozenset(wanted)
-    return np.fromiter(map(among.__contains__, texts(ids)), dtype=bool, count=len(ids))
-
-
-def texts(ids: pd.Series | pd.Index) -> NDArray[np.object_]:
-    """Ids as Python's own texts: pandas hands them out one by one, many times slower."""
-    return ids.to_numpy(dtype=object)
-
-
-def day_of(value: Any) -> date | None:
-    """A date from whatever pandas made of it; nothing from a missing one."""
-    if value is None or pd.isna(value):
-        return None
-    return value.date() if isinstance(value, datetime) else value  # a pandas Timestamp is a datetime
-
-
-def instant_of(value: Any) -> datetime | None:
-    """An instant likewise."""
-    if value is None or pd.isna(value):
-        return None
-    return value if type(value) is datetime else pd.Timestamp(value).to_pydatetime()

@@ -7,8 +7,8 @@ So loading a year at once or day by day gives the same changes.
 
 from __future__ import annotations
 
-from payeewatch.pipeline.ingest.casts import text
 from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.lake import SCHEMAS, Lake, Load
 
 # A robust "when the data begins": one claim with a mistyped year must not make every payee a newly paid one.

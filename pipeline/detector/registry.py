@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import date
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,12 @@ def load(settings: Settings, which: str = CHAMPION) -> Model:
     version, run_id, model_id = _registered(settings, which)
     # below the home as it is now, wherever it was when the model was logged
     path = settings.folder("mlflow") / "artifacts" / "models" / model_id / "artifacts" / "artifacts" / FILE
+    return _read(path, version, run_id, path.stat().st_mtime_ns if path.exists() else None)
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, version: str, run_id: str, written: int | None) -> Model:
+    """A model from its file, read once a process for as long as the file is the one that was `written` then."""
     return dataclasses.replace(Model.load(path), name=NAME, version=version, run_id=run_id)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 
-from payeewatch.pipeline.changes.context import are_among
 from payeewatch.pipeline.detector.model import KEYS, Model
+from payeewatch.pipeline.frames import are_among
 from payeewatch.pipeline.home.errors import PayeeWatchError
 
 EXPOSURE = "exposure"

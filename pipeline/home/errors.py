@@ -1,5 +1,7 @@
 """What can go wrong, one exit code a class. The runbook in docs/running.md lists them; a test compares."""
 
+from pathlib import Path
+
 
 class PayeeWatchError(Exception):
     """Something PayeeWatch refuses or cannot do. Its message never carries a name, an account or a national id."""
@@ -41,3 +43,12 @@ class StoreError(PayeeWatchError):
 class AuditBroken(PayeeWatchError):
     exit_code = 16
     meaning = "the audit log is not as it was written"
+
+
+def place(error: BaseException) -> str:
+    """Class, file and line of an exception, without its text."""
+    frame = error.__traceback__
+    while frame and frame.tb_next:
+        frame = frame.tb_next
+    where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "unknown place"
+    return f"{type(error).__name__} at {where}"

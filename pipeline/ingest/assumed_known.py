@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from payeewatch.pipeline.tables import KNOWN_WHEN
+
 ALWAYS = "TIMESTAMP '1900-01-01 00:00:00'"
 """Known for as long as anyone remembers."""
 SETTLED_DAYS = 7
@@ -119,8 +121,6 @@ def _providers(rows: str, zone: str, payments: str | None) -> str:
     return f"SELECT * REPLACE (coalesce(known_at, {opened}) AS known_at), 0 AS step FROM ({rows})"
 
 
-KNOWN_WHEN = {"bank_changes": "requested_at", "account_events": "occurred_at", "outcomes": "decided_at"}
-"""Tables whose rows are one version each, known at this instant."""
 VERSIONS: dict[str, Callable[[str, str, str | None], str]] = {
     "claims": _claims,
     "payments": _payments,

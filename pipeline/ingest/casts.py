@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from payeewatch.pipeline.ingest.profile import Export
+from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.tables import Column, Kind
 
 LONGEST_TEXT = 1_000
 LONGEST_LIST = 1_000_000
 """Characters. A longer cell is not an identifier; only `claim_ids` lists many."""
-
-
-def text(value: str) -> str:
-    """A SQL string literal."""
-    return "'" + value.replace("'", "''") + "'"
-
-
-def name(value: str) -> str:
-    """A SQL identifier."""
-    return '"' + value.replace('"', '""') + '"'
 
 
 SPACES = text(" \u00a0\u202f\t")

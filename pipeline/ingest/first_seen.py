@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from payeewatch.pipeline.ingest.casts import name, text
 from payeewatch.pipeline.ingest.staging import Staged
 from payeewatch.pipeline.ingest.tokenise import Knowing
 from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.sql import name, text
 from payeewatch.pipeline.store.lake import VERSION_STEP
 from payeewatch.pipeline.tables import Kind
 

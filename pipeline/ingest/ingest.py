@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from payeewatch.pipeline.breaches import lists
+from payeewatch.pipeline import known_by
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused
 from payeewatch.pipeline.home.vault import purge_quarantined
 from payeewatch.pipeline.ingest import checks, staging
-from payeewatch.pipeline.ingest.casts import name
 from payeewatch.pipeline.ingest.drops import (
     DROP,
     REVIEWED,
@@ -28,9 +27,11 @@ from payeewatch.pipeline.ingest.profile import Profile
 from payeewatch.pipeline.ingest.quarantine import quarantine, unscored_changes
 from payeewatch.pipeline.ingest.reference import load_reference
 from payeewatch.pipeline.ingest.seal import seal_originals, seal_rejected
-from payeewatch.pipeline.ingest.staging import Limits, Source, Staged, side_by_side
+from payeewatch.pipeline.ingest.staging import Limits, Source, Staged
 from payeewatch.pipeline.ingest.tokenise import Knowing, lake_rows
+from payeewatch.pipeline.parallel import side_by_side
 from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.sql import name
 from payeewatch.pipeline.store.lake import Load
 from payeewatch.pipeline.store.tombstones import Tombstones
 from payeewatch.pipeline.tables import DROP_TABLES, LAKE_STAMPS
@@ -71,7 +72,7 @@ def ingest(session: Session, until: date) -> list[Load]:
     for drop in news(find_drops(settings.folder("inbox"), profile, until), lake.loads(), lake.root, published):
         loads.append(_load(session, drop, profile, known_on(drop, until, published)))
     for verdicts in new_verdicts(find_verdicts(settings.folder("outcomes"), until), lake.loads(), lake.root):
-        loads.append(_load(session, verdicts, Profile(), lists.counts_from(session, verdicts.day)))
+        loads.append(_load(session, verdicts, Profile(), known_by.counts_from(session, verdicts.day)))
         rejected = loads[-1].facts["tables"]["outcomes"]["rows_rejected"]
         if rejected:
             session.warn(f"{verdicts.source}: {rejected} verdicts cannot be used; see quarantine/{verdicts.aside}/")

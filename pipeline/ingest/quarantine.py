@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from payeewatch.pipeline.home.files import replace_whole
 from payeewatch.pipeline.ingest import checks
-from payeewatch.pipeline.ingest.casts import name, text
 from payeewatch.pipeline.ingest.checks import Severity
 from payeewatch.pipeline.ingest.staging import Staged
+from payeewatch.pipeline.sql import name, text
 from payeewatch.pipeline.tables import IDENTITY_KINDS, KNOWN_AT, Column, Kind, Table
 
 if TYPE_CHECKING:

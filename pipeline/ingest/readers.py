@@ -19,8 +19,8 @@ from typing import Any
 import duckdb
 
 from payeewatch.pipeline.home.errors import InputRefused, StoreError
-from payeewatch.pipeline.ingest.casts import name, text
 from payeewatch.pipeline.ingest.profile import Export
+from payeewatch.pipeline.sql import name, text
 from payeewatch.pipeline.tables import KNOWN_AT, Table
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".ndjson", ".ndjson.gz")

@@ -10,13 +10,13 @@ from typing import Any
 from payeewatch.pipeline.home.errors import InputRefused
 from payeewatch.pipeline.ingest import staging
 from payeewatch.pipeline.ingest.assumed_known import ALWAYS
-from payeewatch.pipeline.ingest.casts import name
 from payeewatch.pipeline.ingest.drops import fingerprint, table_of
 from payeewatch.pipeline.ingest.profile import Profile
 from payeewatch.pipeline.ingest.quarantine import quarantine
 from payeewatch.pipeline.ingest.staging import Limits, Source, Staged
 from payeewatch.pipeline.ingest.tokenise import tokenised
 from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.sql import name
 from payeewatch.pipeline.store.lake import VERSION_STEP, Load
 from payeewatch.pipeline.tables import LAKE_STAMPS, REFERENCE_TABLES
 

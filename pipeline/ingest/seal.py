@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import date
 
 from payeewatch.pipeline.home.vault import seal
-from payeewatch.pipeline.ingest.casts import text
 from payeewatch.pipeline.ingest.quarantine import rejected
 from payeewatch.pipeline.ingest.staging import Staged
 from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.sql import text
 
 MEMBER_ORIGINALS = "family_name, given_names, birth_name, national_id"
 

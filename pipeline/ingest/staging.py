@@ -6,22 +6,22 @@ there; what leaves it is tokenised (`rows`), masked (`quarantine`) or sealed (`v
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import duckdb
 
 from payeewatch.pipeline.ingest import checks
-from payeewatch.pipeline.ingest.casts import name, raw, text, typed
+from payeewatch.pipeline.ingest.casts import raw, typed
 from payeewatch.pipeline.ingest.checks import Severity
 from payeewatch.pipeline.ingest.profile import Export
 from payeewatch.pipeline.ingest.readers import NO_LINES, Batch, forget, read, refusing, rejected_lines
+from payeewatch.pipeline.parallel import side_by_side
+from payeewatch.pipeline.sql import name, text
 from payeewatch.pipeline.store.tombstones import NOBODY, Tombstones
 from payeewatch.pipeline.tables import KNOWN_AT, LAKE_TYPES, Kind, Table
 
@@ -29,8 +29,6 @@ AMOUNTS = {"claims": "reimbursed_amount", "payments": "amount"}
 """The euros of a table that are reconciled."""
 Columns = tuple[set[str], set[str]]
 """Of a file: the columns nobody reads, and those of its table that it lacks."""
-Item = TypeVar("Item")
-Made = TypeVar("Made")
 FURTHEST_DAYS = 3653
 """How far after the drop's day a date is believed."""
 
@@ -215,23 +213,6 @@ def _read_together(
             con.execute(f"DROP TABLE {into(*part)}")
         seen[source.table.name].append(columns)
     return seen
-
-
-def side_by_side(
-    con: duckdb.DuckDBPyConnection, work: Callable[[duckdb.DuckDBPyConnection, Item], Made], items: Iterable[Item]
-) -> Iterator[Made]:
-    """Do the work for as many items at once as there are processors, and yield what it makes in their order.
-
-    Each has a connection of its own, which does not see the temporary tables of the one given.
-    """
-
-    def one(item: Item) -> Made:
-        with con.cursor() as own:
-            own.execute("SET TimeZone = 'UTC'")
-            return work(own, item)
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(one, items)
 
 
 def _read_into(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from payeewatch.pipeline.ingest import assumed_known
-from payeewatch.pipeline.ingest.casts import name
 from payeewatch.pipeline.ingest.staging import Staged
+from payeewatch.pipeline.sql import name
 from payeewatch.pipeline.store.lake import VERSION_STEP
 from payeewatch.pipeline.tables import LAKE_STAMPS, LAKE_TYPES, Kind
 

@@ -9,7 +9,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from payeewatch.pipeline.changes.context import Row, records
+from payeewatch.pipeline.frames import Row, records
 from payeewatch.pipeline.home.wording import counted
 
 CHECK = pa.struct([("check", pa.string()), ("result", pa.string()), ("sentence", pa.string())])

@@ -8,9 +8,9 @@ import duckdb
 import pyarrow as pa
 
 from payeewatch.features.versions import ENDS
+from payeewatch.pipeline.home.published import AMOUNT
 from payeewatch.pipeline.home.settings import Params
 from payeewatch.pipeline.night.benign_checks import CHECK, READ_MOVES, benign_checks
-from payeewatch.pipeline.night.outputs import AMOUNT
 from payeewatch.pipeline.night.queues import Queues
 from payeewatch.pipeline.store.lake import visible
 

@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, fields
-from datetime import date, timedelta
-from pathlib import Path
+from datetime import date
 
 import pandas as pd
 
-from payeewatch.pipeline.changes.context import records
-from payeewatch.pipeline.home.files import write_text
-from payeewatch.pipeline.night.outputs import csv_text, euros
+from payeewatch.pipeline.frames import records
+from payeewatch.pipeline.home.holds import Hold, add_business_days
+from payeewatch.pipeline.home.tabular import euros
 from payeewatch.pipeline.night.queues import Queue, Queues
-
-SATURDAY = 5
-
-
-@dataclass(frozen=True)
-class Hold:
-    """One proposal. An empty payment_id stands for later payments of the payee to the account."""
-
-    payment_id: str
-    payee_id: str
-    account: str  # token
-    change_id: str
-    old_change_id: str  # the derived change that this one took over, whose hold it continues
-    amount: str  # decimal euros; empty without a payment
-    hold_until: date
-    flag_id: str
-
-
-COLUMNS = tuple(field.name for field in fields(Hold))
 
 Expiries = Mapping[tuple[str, str], date]
 """(flag_id, payment_id) -> the day until which it was first proposed to be held."""
@@ -65,26 +43,3 @@ def holds(
         if flag["queue"] == Queue.HOLD
         for payment_id, amount in [*payments.get(flag["change_id"], ()), ("", "")]
     ]
-
-
-def add_business_days(day: date, many: int) -> date:
-    """The day that is so many Mondays to Fridays later: Friday plus one is Monday."""
-    while many:
-        day += timedelta(days=1)
-        many -= day.weekday() < SATURDAY
-    return day
-
-
-def write_holds(path: Path, proposed: list[Hold]) -> None:
-    """Write the proposals as the payment system reads them: identifiers exactly as in the feed."""
-    write_text(path, csv_text([COLUMNS, *([str(value) for value in astuple(hold)] for hold in proposed)]))
-
-
-def read_expiries(path: Path) -> dict[tuple[str, str], date]:
-    """Until when an earlier night's file holds what; empty when there is no such file."""
-    if not path.exists():
-        return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        return {
-            (row["flag_id"], row["payment_id"]): date.fromisoformat(row["hold_until"]) for row in csv.DictReader(file)
-        }

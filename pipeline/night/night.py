@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from payeewatch.pipeline.breaches import lists
-from payeewatch.pipeline.breaches.match import coverage
+from payeewatch.pipeline.breaches.coverage import coverage
 from payeewatch.pipeline.changes.amounts import Amounts
 from payeewatch.pipeline.changes.batch import Seen, Together
 from payeewatch.pipeline.changes.context import at_decision
@@ -28,6 +28,7 @@ from payeewatch.pipeline.detector.reasons import reasons
 from payeewatch.pipeline.detector.score import score
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused, PayeeWatchError
 from payeewatch.pipeline.home.files import write_json, write_text
+from payeewatch.pipeline.home.holds import Hold, read_expiries, write_holds
 from payeewatch.pipeline.home.runs import (
     Run,
     earlier_runs,
@@ -38,11 +39,12 @@ from payeewatch.pipeline.home.runs import (
     run_path,
 )
 from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.home.tabular import write_csv, write_parquet
 from payeewatch.pipeline.loading import ingest_until, link_and_derive
 from payeewatch.pipeline.night import run_record
 from payeewatch.pipeline.night.evidence import evidence_table, read_changes
-from payeewatch.pipeline.night.holds import Hold, holds, read_expiries, write_holds
-from payeewatch.pipeline.night.outputs import ModelName, flags_table, scores_table, write_csv, write_parquet
+from payeewatch.pipeline.night.holds import holds
+from payeewatch.pipeline.night.outputs import ModelName, flags_table, scores_table
 from payeewatch.pipeline.night.queues import EARLIER, Queues, flag
 from payeewatch.pipeline.report.quality import quality_page
 from payeewatch.pipeline.report.report import compile_pages, report
@@ -269,11 +271,9 @@ def _read_model(session: Session, night: date, options: Options) -> Model:
     published = read_run(session.settings, night)
     which = options.model or (published["model"]["version"] if published else registry.CHAMPION)
     version = registry.version_of(session.settings, which)
-    if version not in session.models:
-        model = registry.load(session.settings, version)
-        model.check_features(tuple(FEATURES.values()))
-        session.models[version] = model
-    return session.models[version]
+    model = registry.load(session.settings, version)
+    model.check_features(tuple(FEATURES.values()))
+    return model
 
 
 def _earlier(session: Session, folder: str, nights: Sequence[date]) -> pd.DataFrame | None:

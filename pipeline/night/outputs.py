@@ -2,101 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from payeewatch.pipeline.changes.context import Standing, are_among, texts
-from payeewatch.pipeline.home.files import replace_whole, write_text
+from payeewatch.pipeline.changes.context import Standing
+from payeewatch.pipeline.frames import are_among, texts
+from payeewatch.pipeline.home.published import EXPOSURE, FLAGS_SCHEMA, SCORES_SCHEMA
+from payeewatch.pipeline.home.tabular import euros
 from payeewatch.pipeline.night.queues import Queues
-
-AMOUNT = pa.decimal128(18, 2)
-REASON = pa.struct(
-    [
-        ("feature", pa.string()),
-        ("value", pa.string()),
-        ("usual", pa.string()),
-        ("sentence", pa.string()),
-        ("value_number", pa.float64()),
-    ]
-)
-EXPOSURE = pa.struct(
-    [
-        ("breach_id", pa.string()),
-        ("known_at", pa.date32()),
-        ("fields", pa.list_(pa.string())),
-        ("match_quality", pa.string()),
-    ]
-)
-WHOSE = [
-    ("member_id", pa.string()),
-    ("household_id", pa.string()),
-    ("payee_id", pa.string()),
-    ("payee_type", pa.string()),
-    ("account", pa.string()),
-]
-MODEL = [("model", pa.string()), ("model_version", pa.string()), ("run_id", pa.string())]
-
-FLAGS_SCHEMA = pa.schema(
-    [
-        ("night", pa.date32()),
-        ("first_flagged_on", pa.date32()),
-        ("is_new", pa.bool_()),
-        ("flag_id", pa.string()),
-        ("change_id", pa.string()),
-        ("derived", pa.bool_()),
-        *WHOSE,
-        ("account_hint", pa.string()),
-        ("queue", pa.string()),
-        ("rank", pa.int32()),
-        ("score", pa.float64()),
-        ("p_value", pa.float64()),
-        ("amount_at_risk", AMOUNT),
-        ("amount_paid", AMOUNT),
-        ("first_payment_on", pa.date32()),
-        ("reasons", pa.list_(REASON)),
-        ("reassuring", pa.list_(REASON)),
-        ("exposures", pa.list_(EXPOSURE)),
-        *MODEL,
-    ]
-)
-"""flags/<night>.parquet: one row a flag, by rank."""
-
-SCORES_SCHEMA = pa.schema(
-    [
-        ("night", pa.date32()),
-        ("flag_id", pa.string()),  # null unless the change is in a queue
-        ("change_id", pa.string()),
-        ("derived", pa.bool_()),
-        *WHOSE,
-        ("segment", pa.string()),
-        ("age_days", pa.int32()),
-        ("score", pa.float64()),
-        ("p_value", pa.float64()),
-        ("lens_request", pa.float64()),
-        ("lens_claims", pa.float64()),
-        ("lens_company", pa.float64()),
-        ("rank_before_cut", pa.int32()),
-        ("why_not", pa.string()),  # null when the change is in a queue
-        ("exposures", pa.list_(EXPOSURE)),
-        *MODEL,
-    ]
-)
-"""scores/<night>.parquet: one row an open change, by change_id."""
-
-AS_JSON = json.JSONEncoder(ensure_ascii=False, default=str)
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""A text cell that begins so would be run by a spreadsheet."""
 
 
 @dataclass(frozen=True)
@@ -159,48 +78,6 @@ def _exposures_of(change_ids: pd.Series, exposures: pd.DataFrame) -> pa.ListArra
     )
     firsts = np.searchsorted(texts(found["change_id"]), ids)
     return pa.ListArray.from_arrays(pa.array([*firsts, len(found)], pa.int32()), items)
-
-
-def euros(cents: int | None) -> Decimal | None:
-    """Cents inside, decimal euros outside: `1999` -> `19.99`."""
-    return None if cents is None else Decimal(cents).scaleb(-2)
-
-
-def write_parquet(path: Path, table: pa.Table) -> None:
-    """Write a table whole; the same rows give the same bytes."""
-    replace_whole(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
-
-
-def write_csv(path: Path, table: pa.Table) -> None:
-    """Write a table as CSV: lists as JSON text, and no cell that a spreadsheet would run."""
-    columns = [[_cell(value) for value in column.to_pylist()] for column in table.columns]
-    write_text(path, csv_text([table.column_names, *zip(*columns, strict=True)]))
-
-
-class _Lines(list[str]):
-    """What a CSV writer writes, row by row."""
-
-    def write(self, line: str) -> None:
-        self.append(line.removesuffix("\r\n") + "\n")
-
-
-def csv_text(rows: Iterable[Sequence[str]]) -> str:
-    """Rows as CSV text, a cell with a line end of any kind in quotes."""
-    lines = _Lines()
-    csv.writer(lines).writerows(rows)  # quotes what its own line end, \r\n, is made of
-    return "".join(lines)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list | dict):
-        return AS_JSON.encode(value)
-    if isinstance(value, str):
-        return f"'{value}" if value.startswith(FORMULA_STARTS) else value
-    return repr(value) if isinstance(value, float) else str(value)
 
 
 def _listed(values: Any) -> list[Any]:

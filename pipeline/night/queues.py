@@ -14,16 +14,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from payeewatch.pipeline.changes.amounts import Amounts
-from payeewatch.pipeline.changes.context import (
-    Row,
-    Standing,
-    are_among,
-    day_of,
-    exposures_by_change,
-    instant_of,
-    records,
-    texts,
-)
+from payeewatch.pipeline.changes.context import Standing, exposures_by_change
+from payeewatch.pipeline.frames import Row, are_among, day_of, instant_of, records, texts
 from payeewatch.pipeline.home.keys import Keys, token_of, tokens_of
 from payeewatch.pipeline.home.settings import Flag, Params
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import duckdb
 
-from payeewatch.pipeline.ingest.casts import text
 from payeewatch.pipeline.night.queues import flag_id
 from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.sql import text
 
 TABLES = (
     "members", "claims", "bank_changes", "changes", "account_events", "payments", "outcomes", "exposures", "sightings",

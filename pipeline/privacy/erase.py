@@ -14,16 +14,18 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from payeewatch.pipeline.breaches.lists import counts_from
 from payeewatch.pipeline.home import vault
 from payeewatch.pipeline.home.files import replace_whole, write_json
+from payeewatch.pipeline.home.keys import Keys, tombstone_of
+from payeewatch.pipeline.home.redact import Gone, without
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.pipeline.ingest.casts import text
+from payeewatch.pipeline.known_by import counts_from
 from payeewatch.pipeline.privacy.data_subject import Person, conditions, find, softened, touches
-from payeewatch.pipeline.privacy.redact import Gone, withdraw, without
-from payeewatch.pipeline.session import UNFINISHED, Session
+from payeewatch.pipeline.privacy.redact import withdraw
+from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.lake import Load
-from payeewatch.pipeline.store.tombstones import ERASURE, Tombstones, tombstones_of
+from payeewatch.pipeline.store.tombstones import COLUMNS, ERASURE, Tombstones
 
 ACCOUNTS_USED = {
     "claims": ("account",), "payments": ("account",), "sightings": ("account",), "providers": ("account",),
@@ -31,6 +33,9 @@ ACCOUNTS_USED = {
     "reference_accounts": ("account",),
 }  # fmt: skip
 """Where the lake says that somebody has an account."""
+
+UNFINISHED = "erasing.json"
+"""Below the lake: a person's erasure that was begun; whoever writes next finishes it."""
 
 
 @dataclass(frozen=True)
@@ -173,3 +178,11 @@ def _values(row: str) -> set[Any]:
 
 def _note(settings: Settings) -> Path:
     return settings.folder("lake") / UNFINISHED
+
+
+def tombstones_of(person: Person, keys: Keys) -> list[str]:
+    """The tombstones of one person: of their ids but for accounts, and of the keys by which lists would find them."""
+    ids = {kind: values for kind, values in person.ids.items() if kind in {*COLUMNS.values(), "claim"}}
+    named = [(kind, value) for kind, values in ids.items() for value in values]
+    named += [(kind, str(value)) for kind, values in person.keys.items() for value in values]
+    return sorted(tombstone_of(keys, kind, value) for kind, value in named)

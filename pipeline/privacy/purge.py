@@ -16,12 +16,13 @@ from pathlib import Path
 from payeewatch.pipeline.breaches import lists
 from payeewatch.pipeline.detector import registry
 from payeewatch.pipeline.home import vault
+from payeewatch.pipeline.home.redact import Gone
 from payeewatch.pipeline.home.runs import published_nights, read_run
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.pipeline.ingest.casts import text
 from payeewatch.pipeline.privacy.erase import used_accounts
-from payeewatch.pipeline.privacy.redact import Gone, withdraw
+from payeewatch.pipeline.privacy.redact import withdraw
 from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.lake import PURGE
 
 PERTINENT = ("confirmed_fraud", "attempt_stopped")

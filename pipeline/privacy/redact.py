@@ -8,40 +8,19 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from payeewatch.pipeline.home.files import only_holder, write_json, write_text
+from payeewatch.pipeline.home.files import write_json, write_text
+from payeewatch.pipeline.home.redact import Gone, scrub_row, without
 from payeewatch.pipeline.home.settings import Settings
 
 PUBLISHED = ("flags", "scores", "evidence", "outcomes")
 """Folders of nights' Parquet files."""
 PAPERS = ("holds", "releases")
 """Folders of nights' CSV files."""
-WITHDRAWN = "its flag was purged"
-"""`why_not` of a scored change whose flag is gone."""
-OF_FLAGS = frozenset({"flags", "evidence", "holds", "releases"})
-"""Where a row is a flag's: it goes with the flag."""
-
-
-@dataclass(frozen=True)
-class Gone:
-    """What is to go: `ids` of a person and `lists` wherever they stand, `flags` with all that is theirs."""
-
-    ids: frozenset[str] = frozenset()
-    flags: frozenset[str] = frozenset()
-    lists: frozenset[str] = frozenset()
-
-    @property
-    def entries(self) -> frozenset[str]:
-        return self.ids | self.lists
-
-    def __bool__(self) -> bool:
-        return bool(self.ids or self.flags or self.lists)
 
 
 @dataclass
@@ -56,14 +35,6 @@ class Counts:
         day = path.stem[:10]
         if folder in (*PUBLISHED, *PAPERS):
             self.nights.add(date.fromisoformat(day))
-
-
-def alone(settings: Settings, *, wait: bool = True) -> AbstractContextManager[bool]:
-    """Be the only one who rewrites holds/, releases/ and outcomes/: a purge, or the reviewers' hand-over.
-
-    It is taken before the reviewers' database is written, and kept until that is done.
-    """
-    return only_holder(settings.folder("releases") / ".lock", wait=wait)
 
 
 def withdraw(settings: Settings, gone: Gone, on: date, *, really: bool) -> Counts:
@@ -89,58 +60,6 @@ def withdraw(settings: Settings, gone: Gone, on: date, *, really: bool) -> Count
     return counts
 
 
-def scrub(value: Any, gone: Gone) -> Any:
-    """A nested value without its entries about what is gone.
-
-    A mapping that names it goes from its list; elsewhere it becomes null. A mapping whose own list lost entries goes
-    when nothing is left of them, and loses its amount otherwise, which was the sum over all of them.
-    """
-    if isinstance(value, list):
-        kept = [each if each is None or isinstance(each, str) else scrub(each, gone) for each in value]
-        return [
-            now
-            for was, now in zip(value, kept, strict=True)
-            if not (isinstance(now, str) and now in gone.entries) and (now is not None or was is None)
-        ]
-    if not isinstance(value, Mapping):
-        return value
-    if any(isinstance(each, str) and each in gone.entries for each in value.values()):
-        return None
-    made: dict[str, Any] = {
-        name: None if isinstance(was, str) and was in gone.flags else scrub(was, gone) for name, was in value.items()
-    }
-    lost = [name for name, was in value.items() if isinstance(was, list) and len(made[name]) < len(was)]
-    if "ids" in lost and not made["ids"]:
-        return None
-    return made | {"amount": None} if lost and "amount" in made else made
-
-
-def scrub_row(row: Mapping[str, Any], gone: Gone, folder: str) -> dict[str, Any] | None:
-    """A published row without what is gone; None when the row itself goes."""
-    if any(isinstance(each, str) and each in gone.ids for each in row.values()):
-        return None
-    if folder in OF_FLAGS and row.get("flag_id") in gone.flags:
-        return None
-    made = dict(row)
-    for name, each in row.items():
-        if isinstance(each, str) and each in gone.flags:
-            made |= {name: None, "why_not": WITHDRAWN} if "why_not" in row else {name: None}
-        elif isinstance(each, list | Mapping):
-            made[name] = scrub(each, gone)
-    if gone.lists and len(made.get("exposures") or ()) < len(row.get("exposures") or ()):
-        for name in ("reasons", "reassuring"):
-            if made.get(name):
-                made[name] = [reason for reason in made[name] if reason["feature"] not in _exposure_features()]
-    return made
-
-
-def _exposure_features() -> set[str]:
-    """Features that say that a member is on a list, without naming it."""
-    from payeewatch.features.registry import FEATURES
-
-    return {name for name, feature in FEATURES.items() if feature.family == "exposure"}
-
-
 def _nights(folder: Path, pattern: str) -> list[Path]:
     return sorted(path for path in folder.glob(pattern) if path.name[:4].isdigit())
 
@@ -150,7 +69,7 @@ def _from_parquet(path: Path, folder: str, gone: Gone, *, really: bool) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from payeewatch.pipeline.night.outputs import write_csv, write_parquet
+    from payeewatch.pipeline.home.tabular import write_csv, write_parquet
 
     table = pq.read_table(path)
     if not _mentions(table, gone):
@@ -188,7 +107,7 @@ def _mentions(table: Any, gone: Gone) -> bool:
 
 
 def _from_csv(path: Path, gone: Gone, *, really: bool) -> int:
-    from payeewatch.pipeline.night.outputs import csv_text
+    from payeewatch.pipeline.home.tabular import csv_text
 
     header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8")))
     kept = [row for row in rows if not (gone.ids | gone.flags) & set(row)]
@@ -204,26 +123,6 @@ def _from_json(path: Path, ids: frozenset[str], *, really: bool) -> int:
     if many and really:
         write_json(path, after)
     return many
-
-
-def without(value: Any, ids: frozenset[str]) -> tuple[Any, int]:
-    """A JSON value without the entries of its lists that name one of the ids, and how many went."""
-    if isinstance(value, list):
-        kept = [each for each in value if not _names(each, ids)]
-        pairs = [without(each, ids) for each in kept]
-        return [pair[0] for pair in pairs], len(value) - len(kept) + sum(pair[1] for pair in pairs)
-    if isinstance(value, dict):
-        found = {name: without(each, ids) for name, each in value.items()}
-        return {name: pair[0] for name, pair in found.items()}, sum(pair[1] for pair in found.values())
-    return value, 0
-
-
-def _names(value: Any, ids: frozenset[str]) -> bool:
-    return value in ids if isinstance(value, str) else isinstance(value, dict) and bool(ids & _texts(value))
-
-
-def _texts(value: Mapping[str, Any]) -> set[str]:
-    return {each for each in value.values() if isinstance(each, str)}
 
 
 def _note(settings: Settings, night: date, on: date) -> None:

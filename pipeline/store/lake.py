@@ -24,6 +24,7 @@ import duckdb
 
 from payeewatch.pipeline.home.errors import StoreError
 from payeewatch.pipeline.home.files import is_running, replace_whole, write_json
+from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.tables import DERIVED_TABLES, DROP_TABLES, PEOPLE, REFERENCE_TABLES
 
 WORK = ".work"
@@ -105,7 +106,7 @@ class Lake:
         relative = f"{table}/drop={day}/{sequence:08d}.parquet"
         replace_whole(
             self.root / relative,
-            lambda temporary: con.execute(f"COPY (SELECT {columns} FROM ({query})) TO {_quoted(temporary)} {PARQUET}"),
+            lambda temporary: con.execute(f"COPY (SELECT {columns} FROM ({query})) TO {text(temporary)} {PARQUET}"),
         )
         return relative
 
@@ -134,7 +135,7 @@ class Lake:
         files = self.files(table)
         if not files:
             return 0
-        listed = ", ".join(map(_quoted, files))
+        listed = ", ".join(map(text, files))
         found = con.execute(
             f"SELECT filename, count(*) FROM read_parquet([{listed}], hive_partitioning = false, filename = true)"
             f" WHERE coalesce({goes}, false) OR coalesce({changes}, false) GROUP BY filename ORDER BY filename"
@@ -142,11 +143,11 @@ class Lake:
         columns = ", ".join(f'CAST("{name}" AS {kind}) AS "{name}"' for name, kind in SCHEMAS[table].items())
 
         def keep(path: Path) -> None:
-            given = f"read_parquet({_quoted(path)}, hive_partitioning = false)"
+            given = f"read_parquet({text(path)}, hive_partitioning = false)"
             rows = f"SELECT {columns} FROM (SELECT {to} FROM {given} WHERE NOT coalesce({goes}, false))"
             replace_whole(
                 path,
-                lambda temporary: con.execute(f"COPY ({rows}) TO {_quoted(temporary)} {PARQUET}"),
+                lambda temporary: con.execute(f"COPY ({rows}) TO {text(temporary)} {PARQUET}"),
             )
 
         for path, _ in found if really else ():
@@ -173,7 +174,7 @@ class Lake:
         oldest = {table: files[0] for table in SCHEMAS if (files := self.files(table))}
         if not oldest:
             return
-        listed = ", ".join(map(_quoted, oldest.values()))
+        listed = ", ".join(map(text, oldest.values()))
         written: dict[str, set[str]] = {}
         for path, name in con.execute(f"SELECT file_name, name FROM parquet_schema([{listed}])").fetchall():
             written.setdefault(path, set()).add(name)
@@ -198,7 +199,7 @@ class Lake:
         """The SQL that reads a table's committed rows."""
         paths = self.files(table, loads)
         if paths:
-            listed = ", ".join(map(_quoted, paths))
+            listed = ", ".join(map(text, paths))
             return f"SELECT * FROM read_parquet([{listed}], hive_partitioning = false)"
         nulls = ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind in SCHEMAS[table].items())
         return f"SELECT {nulls} WHERE false"
@@ -221,7 +222,7 @@ class Lake:
             raise StoreError(f"{work}: cannot be made ({error.strerror}); mend the permissions") from error
         con = duckdb.connect(":memory:")
         try:
-            con.execute(f"SET temp_directory = {_quoted(work)}")
+            con.execute(f"SET temp_directory = {text(work)}")
             # staged rows are in clear and may spill; the key lives and dies with the connection, so the module that
             # DuckDB ships, not certified for files that last, is enough
             con.execute("SET force_mbedtls_unsafe = 'true'")
@@ -260,10 +261,6 @@ def _sweep(folder: Path) -> None:
     for left in folder.iterdir() if folder.is_dir() else ():
         if left.name.isdigit() and not is_running(int(left.name)):
             shutil.rmtree(left, ignore_errors=True)
-
-
-def _quoted(path: Path | str) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
 
 
 def _load_of(path: Path) -> Load:

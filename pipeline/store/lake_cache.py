@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 
 import duckdb
 
-from payeewatch.pipeline.ingest.assumed_known import KNOWN_WHEN
 from payeewatch.pipeline.store.lake import PURGE, SCHEMAS, VERSION_STEP, Lake, Load
+from payeewatch.pipeline.tables import KNOWN_WHEN
 
 LARGEST_BYTES = 96 * 2**20
 """The most that the files of a held table may weigh; in memory it weighs about seven times as much."""

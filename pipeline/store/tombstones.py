@@ -11,9 +11,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from payeewatch.pipeline.home.keys import Keys, tombstone_of
-from payeewatch.pipeline.ingest.casts import name, text
-from payeewatch.pipeline.privacy.data_subject import Person
+from payeewatch.pipeline.sql import name, text
 from payeewatch.pipeline.store.lake import Load
 
 ERASURE = "erasure"
@@ -69,11 +67,3 @@ class Tombstones:
 
 
 NOBODY = Tombstones()
-
-
-def tombstones_of(person: Person, keys: Keys) -> list[str]:
-    """The tombstones of one person: of their ids but for accounts, and of the keys by which lists would find them."""
-    ids = {kind: values for kind, values in person.ids.items() if kind in {*COLUMNS.values(), "claim"}}
-    named = [(kind, value) for kind, values in ids.items() for value in values]
-    named += [(kind, str(value)) for kind, values in person.keys.items() for value in values]
-    return sorted(tombstone_of(keys, kind, value) for kind, value in named)

@@ -11,7 +11,7 @@ import pytest
 from payeewatch.evaluation.replay import Replay, replay, trained_on
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.loading import load_until
-from payeewatch.pipeline.session import opened
+from payeewatch.pipeline.opening import opened
 from tests.conftest import NIGHTS, Home, copy_of
 
 SCORED = ["change_id", "score", "p_value", "segment", "age_days", "lens_request", "lens_claims", "lens_company"]

@@ -18,7 +18,8 @@ import pytest
 from payeewatch.pipeline.home.errors import AnotherNight, SettingsError, StoreError
 from payeewatch.pipeline.home.keys import Keys
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.pipeline.session import LOG, log_to_standard_error, opened, progress
+from payeewatch.pipeline.opening import opened
+from payeewatch.pipeline.session import LOG, log_to_standard_error, progress
 from payeewatch.pipeline.store.lake import SCHEMAS, Load
 
 DAY = date(2024, 5, 1)

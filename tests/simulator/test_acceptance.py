@@ -19,7 +19,8 @@ from payeewatch import simulator
 from payeewatch.pipeline.changes.measure import measure, measure_past
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.loading import load_until
-from payeewatch.pipeline.session import Session, opened
+from payeewatch.pipeline.opening import opened
+from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.training.training import fit
 
 END = date(2024, 9, 29)

@@ -15,8 +15,8 @@ from django.core.exceptions import PermissionDenied
 from django.core.management import call_command
 from django.test import Client
 
-from payeewatch.triage import middleware, settings, wsgi
-from payeewatch.triage.access import docs, route
+from payeewatch.triage import access_docs, middleware, settings, wsgi
+from payeewatch.triage.access import route
 from payeewatch.triage.access.pseudonyms import shown
 from payeewatch.triage.models import AuditRecord, Flag, User
 from payeewatch.triage.roles import ANYBODY, READERS, Role
@@ -161,15 +161,13 @@ def test_no_page_of_an_administrator_tells_of_a_flag(
 
 
 def test_the_access_page_is_current() -> None:
-    page = docs.PAGE.read_text(encoding="utf-8")
-    assert page == docs.with_table(page), "run `make docs`"
+    page = access_docs.PAGE.read_text(encoding="utf-8")
+    assert page == access_docs.with_table(page), "run `make docs`"
 
 
 def test_the_menu_offers_what_opens(everybody: dict[Role, User]) -> None:
-    from payeewatch.triage.urls import routes_for
-
     for role in Role:
-        assert all(role in each.roles for each in routes_for(everybody[role]))
+        assert all(role in each.roles for each in route.routes_for(everybody[role]))
 
 
 @pytest.mark.parametrize("role", Role)

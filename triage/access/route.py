@@ -12,15 +12,14 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import reverse
+from django.urls import get_resolver, reverse
 from django.utils.translation import gettext as say
 from django.views.decorators.http import require_http_methods
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from payeewatch.triage.models import Flag
+from payeewatch.triage.models import Flag, is_about
 from payeewatch.triage.roles import ANYBODY, Role
-from payeewatch.triage.work.workflow import is_about
 from payeewatch.triage.workspace import home
 
 View = Callable[..., HttpResponse]
@@ -53,7 +52,18 @@ def guarded(route: Route) -> View:
                 _refuse_own_household(request.user, words["flag_id"])
         return route.view(request, **words)
 
+    view.route = route  # type: ignore[attr-defined]
     return view
+
+
+def routes() -> list[Route]:
+    """Every route, in the order of urls.py: Django's own table of addresses is the registry."""
+    return [pattern.callback.route for pattern in get_resolver().url_patterns]
+
+
+def routes_for(user: Any) -> list[Route]:
+    """What the menu offers to a user."""
+    return [route for route in routes() if route.menu and user.role in route.roles]
 
 
 def must_verify(user: Any) -> bool:
@@ -68,8 +78,6 @@ def must_verify(user: Any) -> bool:
 
 def start_of(user: Any) -> str:
     """The address a user starts at: the first in their menu, or their own choices."""
-    from payeewatch.triage.urls import routes_for
-
     return reverse(next((route.name for route in routes_for(user)), "preferences"))
 
 

@@ -20,9 +20,9 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from payeewatch.pipeline.home.files import write_text
-from payeewatch.pipeline.night.holds import COLUMNS
-from payeewatch.pipeline.night.outputs import csv_text, write_parquet
-from payeewatch.pipeline.privacy.redact import alone
+from payeewatch.pipeline.home.holds import COLUMNS
+from payeewatch.pipeline.home.redact import alone
+from payeewatch.pipeline.home.tabular import csv_text, write_parquet
 from payeewatch.triage import clock
 from payeewatch.triage.models import Decision, Flag, Hold
 from payeewatch.triage.records import audit

@@ -1,8 +1,8 @@
 """What is said to reviewers of a flag: sentences, figures and dates in their language, from frozen evidence alone.
 
 The night says reasons and checks in English. They are said again here from their forms: a reason's value and usual
-value keep the shapes of `pipeline/detector/reasons.py`, so that evidence frozen long ago can be told in any language, and
-what other systems read stays as it is.
+value keep the shapes of `pipeline/detector/reasons.py`, so that evidence frozen long ago can be told in any language,
+and what other systems read stays as it is.
 """
 
 from __future__ import annotations

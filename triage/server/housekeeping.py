@@ -13,11 +13,11 @@ from payeewatch.triage import clock
 from payeewatch.triage.exchange import export_decisions
 from payeewatch.triage.exchange.export_decisions import HandedOver
 from payeewatch.triage.exchange.import_night import publish, unpublished, wake
-from payeewatch.triage.models import Flag, Hold
+from payeewatch.triage.models import OPEN, Flag, Hold
 from payeewatch.triage.records import audit
 from payeewatch.triage.work.approvals import Kind, drop
 from payeewatch.triage.work.holds import in_effect
-from payeewatch.triage.work.workflow import OPEN, State, let_go
+from payeewatch.triage.work.workflow import State, let_go
 from payeewatch.triage.workspace import home
 
 

@@ -18,8 +18,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from payeewatch.triage import clock
-from payeewatch.triage.models import Flag, Hold, Night, Notice
-from payeewatch.triage.work.workflow import OPEN
+from payeewatch.triage.models import OPEN, Flag, Hold, Night, Notice
 
 SECONDS = Histogram(
     "payeewatch_request_seconds",

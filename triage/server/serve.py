@@ -16,8 +16,7 @@ from tempfile import TemporaryDirectory
 
 from django.db import close_old_connections
 
-from payeewatch.command import place
-from payeewatch.pipeline.home.errors import SettingsError, StoreError
+from payeewatch.pipeline.home.errors import SettingsError, StoreError, place
 from payeewatch.triage.exchange import notices
 from payeewatch.triage.server import housekeeping
 

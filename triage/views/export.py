@@ -14,7 +14,7 @@ from openpyxl import Workbook
 from openpyxl.cell import WriteOnlyCell
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
-from payeewatch.pipeline.night.outputs import FORMULA_STARTS, csv_text
+from payeewatch.pipeline.home.tabular import FORMULA_STARTS, csv_text
 from payeewatch.triage import clock
 from payeewatch.triage.access.pseudonyms import shown, shown_hint
 from payeewatch.triage.access.route import Route

@@ -9,13 +9,13 @@ from django.shortcuts import get_object_or_404, render
 
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.evidence.evidence_panel import centre
-from payeewatch.triage.models import Flag, Step
+from payeewatch.triage.models import Flag, Step, is_about
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import READERS
 from payeewatch.triage.views.queue import as_row, listing, query
 from payeewatch.triage.work import case_file
 from payeewatch.triage.work.action_panel import Bound, right_pane, undoable
-from payeewatch.triage.work.workflow import PROPOSALS, is_about
+from payeewatch.triage.work.workflow import PROPOSALS
 
 LAST_STEP = "last-step"
 """The cookie that names what was done last, while it can be undone."""

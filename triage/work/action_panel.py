@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from payeewatch.triage import clock
 from payeewatch.triage.access.pseudonyms import is_named_reader
 from payeewatch.triage.language import phrases
-from payeewatch.triage.models import Decision, Flag, Hold, Step, User
+from payeewatch.triage.models import Decision, Flag, Hold, Step, User, is_about
 from payeewatch.triage.roles import REVIEWERS
 from payeewatch.triage.work import workflow
 from payeewatch.triage.work.approvals import pending
@@ -67,7 +67,7 @@ def right_pane(flag: Flag, user: User, bound: Bound | None = None) -> dict[str, 
         "history": [] if blind else history(flag),
         "attachments": flag.attachments.select_related("by").order_by("pk"),
         "sees_notes": is_named_reader(user),
-        "is_own": workflow.is_about(flag, user),
+        "is_own": is_about(flag, user),
         "can_work": user.role in REVIEWERS,
     }
 

@@ -11,11 +11,10 @@ from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
 from payeewatch.triage import clock
-from payeewatch.triage.models import Decision, Flag, Note, Step, User
+from payeewatch.triage.models import WORKABLE, Decision, Flag, Note, Step, User
 from payeewatch.triage.work.approvals import Kind, decide, effect
 from payeewatch.triage.work.filters import to_take
 from payeewatch.triage.work.workflow import (
-    WORKABLE,
     ActionForm,
     Details,
     Doing,

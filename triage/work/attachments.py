@@ -17,10 +17,10 @@ from django.db import transaction
 from django.utils.translation import gettext as say
 
 from payeewatch.triage import clock
-from payeewatch.triage.models import Attachment, Flag, User
+from payeewatch.triage.models import Attachment, Flag, User, is_about
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import NAMED_READERS, REVIEWERS
-from payeewatch.triage.work.workflow import Refused, is_about
+from payeewatch.triage.work.workflow import Refused
 from payeewatch.triage.workspace import home
 
 SIGNS = {

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
 
-from payeewatch.triage.models import Flag, User
-from payeewatch.triage.work.workflow import ACTIONS, OPEN, Refused, is_about, perform, why_not
+from payeewatch.triage.models import OPEN, Flag, User, is_about
+from payeewatch.triage.work.workflow import ACTIONS, Refused, perform, why_not
 
 IN_BULK = (
     "confirmed_fraud", "attempt_stopped", "benign", "inconclusive", "data_error", "hold", "snooze", "ask", "escalate",

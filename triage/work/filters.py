@@ -13,9 +13,9 @@ from django.utils.translation import gettext_lazy as _
 from django_filters.widgets import RangeWidget
 
 from payeewatch.triage import clock
-from payeewatch.triage.models import Decision, Flag, Step, User
+from payeewatch.triage.models import OPEN, Decision, Flag, Step, User
 from payeewatch.triage.roles import NAMED_READERS
-from payeewatch.triage.work.workflow import OPEN, State
+from payeewatch.triage.work.workflow import State
 
 TO_TAKE = (State.NEW, State.RETURNED, State.REOPENED)
 """Open flags that wait for nobody else and for no day."""

@@ -10,12 +10,12 @@ from django import forms
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
-from payeewatch.pipeline.night.holds import add_business_days
+from payeewatch.pipeline.home.holds import add_business_days
 from payeewatch.triage import clock
-from payeewatch.triage.models import Decision, Flag, Hold, User
+from payeewatch.triage.models import WORKABLE, Decision, Flag, Hold, User
 from payeewatch.triage.verdict_codes import Verdict
 from payeewatch.triage.work.approvals import Kind, decide, effect
-from payeewatch.triage.work.workflow import WORKABLE, ActionForm, Details, Doing, Refused, State, action
+from payeewatch.triage.work.workflow import ActionForm, Details, Doing, Refused, State, action
 from payeewatch.triage.workspace import home
 
 STATES = WORKABLE | {State.PROPOSED, State.CLOSED}

@@ -12,10 +12,9 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from payeewatch.pipeline.home.keys import tombstone_of
-from payeewatch.triage.models import Flag, Night, User
+from payeewatch.triage.models import Flag, Night, User, is_about
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import NAMED_READERS
-from payeewatch.triage.work.workflow import is_about
 from payeewatch.triage.workspace import home, keys
 
 NIGHTS = 7

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
 from payeewatch.triage.language import phrases
-from payeewatch.triage.models import Decision, Flag, User
+from payeewatch.triage.models import Decision, Flag, User, is_about
 from payeewatch.triage.roles import REVIEWERS
 from payeewatch.triage.verdict_codes import (
     OTHER_REASONS,
@@ -29,7 +29,7 @@ from payeewatch.triage.verdict_codes import (
 )
 from payeewatch.triage.work.approvals import Kind, decide, drop, effect, replace
 from payeewatch.triage.work.holds import FOUND, amount_kept_back, let_out, needs_second_to_release
-from payeewatch.triage.work.workflow import ActionForm, Details, Doing, Refused, State, action, is_about, let_go
+from payeewatch.triage.work.workflow import ActionForm, Details, Doing, Refused, State, action, let_go
 from payeewatch.triage.workspace import home, keys
 
 RELEASING = frozenset({Verdict.BENIGN, Verdict.DATA_ERROR, Verdict.INCONCLUSIVE})

@@ -20,15 +20,12 @@ from django.forms.models import model_to_dict
 from django.utils.translation import gettext as say
 
 from payeewatch.triage import clock
-from payeewatch.triage.models import Decision, Flag, Step, User
+from payeewatch.triage.models import WORKABLE, Decision, Flag, Step, User, is_about
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import REVIEWERS, Role
 from payeewatch.triage.workspace import home
 
 State = Flag.State
-OPEN = frozenset(State) - {State.CLOSED, State.EXPIRED}
-WORKABLE = OPEN - {State.PROPOSED}
-"""A proposal waits for its approver; nobody else works on it."""
 
 WORK = (
     "state", "claimed_by", "claimed_until", "snoozed_until", "snoozed_p_value", "snoozed_at_risk", "woken_by",
@@ -172,12 +169,6 @@ def perform(name: str, user: User, flag_id: str, step_id: UUID, version: int, da
         flag.save(update_fields=[*WORK, "version"])
         audit.record(user, name, flag.flag_id, **details)
     return Done(flag, str(wanted.label))
-
-
-def is_about(flag: Flag, user: User) -> bool:
-    """Whether a flag is about the user or their household: nobody reviews themselves."""
-    own_member = bool(user.member_id) and user.member_id == flag.member_id
-    return own_member or (bool(user.household_id) and user.household_id == flag.household_id)
 
 
 def holder(flag: Flag, at: datetime) -> User | None:

@@ -14,8 +14,9 @@ from payeewatch.commands.people import INPUT_STAYS
 from payeewatch.pipeline.home import files
 from payeewatch.pipeline.home import keys as tokens
 from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.opening import opened
 from payeewatch.pipeline.privacy import data_subject, subject_access
-from payeewatch.pipeline.session import UNFINISHED, opened
+from payeewatch.pipeline.privacy.erase import UNFINISHED
 from tests.canaries import assert_absent, occurrences
 from tests.conftest import NIGHTS, Home, copy_of, make_home
 from tests.forgotten import MEMBER, REVIEW, SHOWN, VERIFY, rename, shell

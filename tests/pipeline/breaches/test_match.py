@@ -12,8 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from payeewatch.pipeline.breaches.coverage import coverage
 from payeewatch.pipeline.breaches.lists import load_lists
-from payeewatch.pipeline.breaches.match import coverage, link
+from payeewatch.pipeline.breaches.match import link
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.lake import SCHEMAS, VERSION_STEP, Load
 from tests.breach_lists import Person, national_id, person, put_list

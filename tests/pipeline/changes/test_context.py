@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from pandas.testing import assert_frame_equal
 
-from payeewatch.pipeline.changes.context import Standing, are_among, at_decision, standing, standings
+from payeewatch.pipeline.changes.context import Standing, at_decision, standing, standings
+from payeewatch.pipeline.frames import are_among
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.lake_cache import Held
 from tests.lake_rows import PARAMS, Row, evening, lake_session, put

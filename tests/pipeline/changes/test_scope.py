@@ -16,7 +16,8 @@ from payeewatch.pipeline.changes.context import standing
 from payeewatch.pipeline.changes.measure import measure, prepare
 from payeewatch.pipeline.changes.scope import ALSO_READ, focus
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.pipeline.session import Session, opened
+from payeewatch.pipeline.opening import opened
+from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store import lake_cache
 from tests.conftest import NIGHTS, Home
 from tests.lake_rows import evening, lake_session, put, table

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from payeewatch.pipeline.changes.context import exposures_by_change, standing
+from payeewatch.pipeline.home.tabular import write_parquet
 from payeewatch.pipeline.night.evidence import EVIDENCE_SCHEMA, MOST_FACTS, evidence_table, read_changes
-from payeewatch.pipeline.night.outputs import write_parquet
 from payeewatch.pipeline.night.queues import Queues
 from payeewatch.pipeline.session import Session
 from tests.lake_rows import PARAMS, Row, evening, lake_session, put, table

@@ -13,7 +13,7 @@ import pytest
 
 from payeewatch.features import FEATURES
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.pipeline.session import opened
+from payeewatch.pipeline.opening import opened
 from payeewatch.pipeline.store.lake import Lake
 from tests.conftest import HISTORY, NIGHTS, Home, copy_of
 

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from payeewatch.pipeline.night.outputs import FLAGS_SCHEMA, SCORES_SCHEMA
+from payeewatch.pipeline.home.published import FLAGS_SCHEMA, SCORES_SCHEMA
 from payeewatch.pipeline.night.queues import WhyNot
 from tests import canaries
 from tests.conftest import HISTORY, LAST_DROP, NIGHTS, Home, copy_of, make_home

@@ -14,15 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from payeewatch.pipeline.changes.context import Standing
-from payeewatch.pipeline.night.outputs import (
-    FLAGS_SCHEMA,
-    SCORES_SCHEMA,
-    ModelName,
-    flags_table,
-    scores_table,
-    write_csv,
-    write_parquet,
-)
+from payeewatch.pipeline.home.published import FLAGS_SCHEMA, SCORES_SCHEMA
+from payeewatch.pipeline.home.tabular import write_csv, write_parquet
+from payeewatch.pipeline.night.outputs import ModelName, flags_table, scores_table
 from payeewatch.pipeline.night.queues import Queues
 
 NIGHT = date(2024, 5, 10)

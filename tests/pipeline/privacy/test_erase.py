@@ -13,7 +13,8 @@ from payeewatch.pipeline.ingest.ingest import ingest
 from payeewatch.pipeline.loading import link_and_derive
 from payeewatch.pipeline.privacy import erase
 from payeewatch.pipeline.privacy.data_subject import find
-from payeewatch.pipeline.session import UNFINISHED, Session
+from payeewatch.pipeline.privacy.erase import UNFINISHED
+from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.tombstones import ERASURE, Tombstones
 from tests.inbox import good, inbox_session, rows_of, whole_drop
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from payeewatch.pipeline.home import redact
 from payeewatch.pipeline.home.files import write_text
+from payeewatch.pipeline.home.holds import COLUMNS
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.pipeline.night.holds import COLUMNS
-from payeewatch.pipeline.privacy import redact
 from payeewatch.triage import workspace
 from payeewatch.triage.exchange import export_decisions
 from payeewatch.triage.exchange.export_decisions import HandedOver

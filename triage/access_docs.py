@@ -1,4 +1,4 @@
-"""The table of docs/access.md, from routes and actions: `python -m payeewatch.triage.access.docs` writes it."""
+"""The table of docs/access.md, from routes and actions: `python -m payeewatch.triage.access_docs` writes it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "access.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "access.md"
 START, END = "<!-- who may do what: by `make docs` -->\n", "<!-- end of who may do what -->"
 
 

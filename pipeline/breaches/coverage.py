@@ -1,0 +1,96 @@
+"""What share of the book a list covers, and whether being on it can tell one change from another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Any
+
+import duckdb
+
+from payeewatch.pipeline.home.settings import Link as LinkParams
+from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.store.lake import visible
+
+LEVELS = ("exact", "holder", "id_only", "probable")
+"""Match qualities, best first."""
+
+
+ENOUGH_MEMBERS = 100
+"""Fewer do not tell what share of the book a list covers."""
+
+
+def coverage(session: Session, as_of: date, change_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """For each list known that night: whom it covers, and whether being on it tells these changes from the book.
+
+    One mapping a list: breach_id, title, known_at, people, exposed_share (of the members insured that night),
+    by_quality (members), changes_exposed_share, lift (the one share over the other; null without either), and a
+    sentence where exposure cannot discriminate, else null. The connection has views of the lake's tables.
+    """
+    con, params = session.con, session.settings.params
+    given = {"cutoff": params.cutoff(as_of)}
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE link_current AS FROM"
+        f" ({_latest(con, 'exposures', 'member_id, breach_id', 'match_quality')})"
+        " WHERE match_quality IS NOT NULL",
+        given,
+    )
+    book = (
+        f"(SELECT member_id FROM ({_latest(con, 'members', 'member_id', 'left_on, died_on')})"
+        f" WHERE coalesce(left_on > DATE '{as_of}', true) AND died_on IS NULL)"
+    )
+    changes = (
+        f"(SELECT member_id FROM ({_latest(con, 'changes', 'change_id', 'member_id')})"
+        " WHERE member_id IS NOT NULL AND change_id IN (SELECT unnest($change_ids::VARCHAR[])))"
+    )
+    among_members = _shares(con, book, given)
+    among_changes = _shares(con, changes, given | {"change_ids": list(change_ids)})
+    known = _latest(con, "lists", "breach_id", "title, list_known_on, people_count, is_purged")
+    lists = con.execute(
+        f"SELECT * EXCLUDE (is_purged) FROM ({known}) WHERE NOT is_purged ORDER BY breach_id",
+        given,
+    ).fetchall()
+    con.execute("DROP TABLE link_current")
+    told = []
+    for breach_id, title, known_on, people in lists:
+        by_quality, share = among_members(breach_id)
+        _, changes_share = among_changes(breach_id)
+        told.append({
+            "breach_id": breach_id, "title": title, "known_at": known_on.isoformat(), "people": people,
+            "exposed": sum(by_quality.values()), "exposed_share": share, "by_quality": by_quality,
+            "changes_exposed_share": changes_share,
+            "lift": changes_share / share if share and changes_share is not None else None,
+            "sentence": _cannot_tell(share, params.link),
+        })  # fmt: skip
+    return told
+
+
+def _latest(con: duckdb.DuckDBPyConnection, table: str, key: str, columns: str) -> str:
+    return f"SELECT {key}, {columns} FROM ({visible(con, table, key)})"
+
+
+def _shares(
+    con: duckdb.DuckDBPyConnection, among: str, given: dict[str, Any]
+) -> Callable[[str], tuple[dict[str, int], float | None]]:
+    """For a list: how many of `among`'s rows are exposed by each quality, and their share."""
+    counted = con.execute(
+        f"WITH among AS MATERIALIZED {among} SELECT NULL, NULL, count(*) FROM among UNION ALL"
+        " SELECT breach_id, match_quality, count(*) FROM among JOIN link_current USING (member_id) GROUP BY ALL",
+        given,
+    ).fetchall()
+    total = next(many for each, _, many in counted if each is None)
+
+    def of(breach_id: str) -> tuple[dict[str, int], float | None]:
+        found = {quality: many for each, quality, many in counted if each == breach_id}
+        by_quality = {quality: found[quality] for quality in LEVELS if quality in found}
+        return by_quality, sum(by_quality.values()) / total if total else None
+
+    return of
+
+
+def _cannot_tell(share: float | None, limits: LinkParams) -> str | None:
+    if share is not None and share < limits.discriminates_from_share:
+        return f"Hardly a member ({share:.1%}) is on this list: it says next to nothing about this book."
+    if share is not None and share > limits.discriminates_to_share:
+        return f"Nearly all members ({share:.1%}) are on this list: being on it cannot tell one change from another."
+    return None

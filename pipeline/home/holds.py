@@ -1,0 +1,53 @@
+"""The files of holds: one row a payment kept back, or one for later payments of a payee to an account."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import astuple, dataclass, fields
+from datetime import date, timedelta
+from pathlib import Path
+
+from payeewatch.pipeline.home.files import write_text
+from payeewatch.pipeline.home.tabular import csv_text
+
+SATURDAY = 5
+
+
+@dataclass(frozen=True)
+class Hold:
+    """One proposal. An empty payment_id stands for later payments of the payee to the account."""
+
+    payment_id: str
+    payee_id: str
+    account: str  # token
+    change_id: str
+    old_change_id: str  # the derived change that this one took over, whose hold it continues
+    amount: str  # decimal euros; empty without a payment
+    hold_until: date
+    flag_id: str
+
+
+COLUMNS = tuple(field.name for field in fields(Hold))
+
+
+def add_business_days(day: date, many: int) -> date:
+    """The day that is so many Mondays to Fridays later: Friday plus one is Monday."""
+    while many:
+        day += timedelta(days=1)
+        many -= day.weekday() < SATURDAY
+    return day
+
+
+def write_holds(path: Path, proposed: list[Hold]) -> None:
+    """Write the proposals as the payment system reads them: identifiers exactly as in the feed."""
+    write_text(path, csv_text([COLUMNS, *([str(value) for value in astuple(hold)] for hold in proposed)]))
+
+
+def read_expiries(path: Path) -> dict[tuple[str, str], date]:
+    """Until when an earlier night's file holds what; empty when there is no such file."""
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        return {
+            (row["flag_id"], row["payment_id"]): date.fromisoformat(row["hold_until"]) for row in csv.DictReader(file)
+        }

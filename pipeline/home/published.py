@@ -1,0 +1,89 @@
+"""The columns of what a night publishes. docs/outputs.md describes them, and a test compares."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+AMOUNT = pa.decimal128(18, 2)
+
+
+REASON = pa.struct(
+    [
+        ("feature", pa.string()),
+        ("value", pa.string()),
+        ("usual", pa.string()),
+        ("sentence", pa.string()),
+        ("value_number", pa.float64()),
+    ]
+)
+
+
+EXPOSURE = pa.struct(
+    [
+        ("breach_id", pa.string()),
+        ("known_at", pa.date32()),
+        ("fields", pa.list_(pa.string())),
+        ("match_quality", pa.string()),
+    ]
+)
+
+
+WHOSE = [
+    ("member_id", pa.string()),
+    ("household_id", pa.string()),
+    ("payee_id", pa.string()),
+    ("payee_type", pa.string()),
+    ("account", pa.string()),
+]
+
+
+MODEL = [("model", pa.string()), ("model_version", pa.string()), ("run_id", pa.string())]
+
+
+FLAGS_SCHEMA = pa.schema(
+    [
+        ("night", pa.date32()),
+        ("first_flagged_on", pa.date32()),
+        ("is_new", pa.bool_()),
+        ("flag_id", pa.string()),
+        ("change_id", pa.string()),
+        ("derived", pa.bool_()),
+        *WHOSE,
+        ("account_hint", pa.string()),
+        ("queue", pa.string()),
+        ("rank", pa.int32()),
+        ("score", pa.float64()),
+        ("p_value", pa.float64()),
+        ("amount_at_risk", AMOUNT),
+        ("amount_paid", AMOUNT),
+        ("first_payment_on", pa.date32()),
+        ("reasons", pa.list_(REASON)),
+        ("reassuring", pa.list_(REASON)),
+        ("exposures", pa.list_(EXPOSURE)),
+        *MODEL,
+    ]
+)
+"""flags/<night>.parquet: one row a flag, by rank."""
+
+
+SCORES_SCHEMA = pa.schema(
+    [
+        ("night", pa.date32()),
+        ("flag_id", pa.string()),  # null unless the change is in a queue
+        ("change_id", pa.string()),
+        ("derived", pa.bool_()),
+        *WHOSE,
+        ("segment", pa.string()),
+        ("age_days", pa.int32()),
+        ("score", pa.float64()),
+        ("p_value", pa.float64()),
+        ("lens_request", pa.float64()),
+        ("lens_claims", pa.float64()),
+        ("lens_company", pa.float64()),
+        ("rank_before_cut", pa.int32()),
+        ("why_not", pa.string()),  # null when the change is in a queue
+        ("exposures", pa.list_(EXPOSURE)),
+        *MODEL,
+    ]
+)
+"""scores/<night>.parquet: one row an open change, by change_id."""

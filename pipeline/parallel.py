@@ -1,0 +1,32 @@
+"""Work side by side: as many items at once as there are processors, each with a connection of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import duckdb
+
+Item = TypeVar("Item")
+
+
+Made = TypeVar("Made")
+
+
+def side_by_side(
+    con: duckdb.DuckDBPyConnection, work: Callable[[duckdb.DuckDBPyConnection, Item], Made], items: Iterable[Item]
+) -> Iterator[Made]:
+    """Do the work for as many items at once as there are processors, and yield what it makes in their order.
+
+    Each has a connection of its own, which does not see the temporary tables of the one given.
+    """
+
+    def one(item: Item) -> Made:
+        with con.cursor() as own:
+            own.execute("SET TimeZone = 'UTC'")
+            return work(own, item)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(one, items)
