@@ -48,19 +48,24 @@ def file_per_table(files: Sequence[Path], exports: Mapping[str, Export]) -> dict
     """The adapter of files that hold one table each: `claims.csv`, `claims-0002.csv.gz`, or what the profile says."""
     parts: dict[str, list[Part]] = {}
     for path in files:
-        table = next((table for table, export in exports.items() if _is_of(path, table, export)), None)
+        table = _table_of(path, exports)
         if table:
             parts.setdefault(table, []).append(file_part(path))
     return parts
 
 
-def _is_of(path: Path, table: str, export: Export) -> bool:
+def _table_of(path: Path, exports: Mapping[str, Export]) -> str | None:
     named = stem(path)
     if named is None:
-        return False
-    if export.files:
-        return fnmatch.fnmatchcase(path.name, export.files)
-    return named == table or named.startswith(f"{table}-")
+        return None
+    for table, export in exports.items():
+        if export.files:
+            is_its = fnmatch.fnmatchcase(path.name, export.files)
+        else:
+            is_its = named == table or named.startswith(f"{table}-")
+        if is_its:
+            return table
+    return None
 
 
 ADAPTERS: tuple[Adapter, ...] = (file_per_table,)
