@@ -143,6 +143,7 @@ EXERCISED_BY = {
     "payeewatch.triage.access.passwords": "triage/views/test_users.py",
     "payeewatch.triage.verdict_codes": "triage/work/test_verdicts.py",
     "payeewatch.triage.roles": "triage/work/test_workflow.py",
+    "payeewatch.triage.access.request": "triage/test_access.py",
     "payeewatch.triage.access.route": "triage/test_access.py",
     "payeewatch.triage.settings": "triage/test_access.py",
     "payeewatch.triage.evidence.related_flags": "triage/evidence/test_evidence_panel.py",
