@@ -40,9 +40,7 @@ def first_cells(text):
 
 
 def test_the_runbook_has_every_exit_code_with_its_meaning():
-    rows = dict(
-        re.findall(r"^\| (\d+) \| ([^|]+?) \|", section("docs/running.md", "When a night fails"), re.M)
-    )
+    rows = dict(re.findall(r"^\| (\d+) \| ([^|]+?) \|", section("docs/running.md", "When a night fails"), re.M))
     ours = {str(cls.exit_code): cls.meaning for cls in classes(PayeeWatchError) if cls.__module__ == errors.__name__}
     assert {code: rows.get(code) for code in ours} == ours
     assert set(rows) - set(ours) == {"0", "2"}
@@ -109,7 +107,7 @@ def test_links_between_pages_lead_somewhere(page):
 
 
 COMING = {"pipeline/ingest/adapters.py", "pipeline/home/retention.py", "features/engines/spark.py"}
-"""Files of other branches: take each one off when it is there."""
+"""Take a path off this list as soon as the file exists."""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
