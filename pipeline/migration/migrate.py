@@ -209,9 +209,15 @@ def _begun(root: Path) -> Begun | None:
     path = root / UNFINISHED
     if not path.exists():
         return None
-    raw = json.loads(path.read_text(encoding="utf-8"))
-    files = raw["files"]
-    return Begun(raw["format"], None if files is None else [(folder, below) for folder, below in files])
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        files = raw["files"]
+        return Begun(int(raw["format"]), None if files is None else [(folder, below) for folder, below in files])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{path}: cannot be read ({type(error).__name__}); it must hold format and files as payeewatch migrate "
+            "writes them; mend its permissions, or restore the home from your backup"
+        ) from error
 
 
 def _note(root: Path, begun: Begun) -> None:

@@ -242,6 +242,12 @@ def test_a_lake_of_a_later_version_is_not_migrated(session: Session) -> None:
         migrate(session, really=True)
 
 
+def test_a_note_of_a_migration_that_says_nothing_is_refused(session: Session) -> None:
+    (session.lake.root / UNFINISHED).write_text("{}")
+    with pytest.raises(StoreError, match=r"migrating\.json: cannot be read .*restore the home"):
+        migrate(session, really=True)
+
+
 def test_too_little_space_is_said_before_anything_is_written(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     before = contents(session.settings.home)
     free = shutil.disk_usage(session.lake.root)._replace(free=10)
