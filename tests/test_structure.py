@@ -54,6 +54,7 @@ LAYERS = """
     pipeline.home
     pipeline.store
     pipeline.session
+    pipeline.migration
     pipeline.known_by
     pipeline.ingest
     pipeline.breaches pipeline.pages
@@ -103,6 +104,7 @@ EXERCISED_BY = {
     "payeewatch.pipeline.home.published": "pipeline/night/test_outputs.py",
     "payeewatch.pipeline.home.tabular": "pipeline/night/test_outputs.py",
     "payeewatch.pipeline.opening": "pipeline/test_session.py",
+    "payeewatch.pipeline.migration.rewrite": "pipeline/migration/test_migrate.py",
     "payeewatch.pipeline.parallel": "pipeline/ingest/test_ingest.py",
     "payeewatch.pipeline.known_by": "pipeline/breaches/test_lists.py",
     "payeewatch.pipeline.sql": "pipeline/store/test_lake.py",
