@@ -111,7 +111,7 @@ def migrate(settings: Settings, dry_run: bool) -> Answer:
 
     Example: payeewatch migrate --dry-run
     """
-    from payeewatch.pipeline.home.redact import alone
+    from payeewatch.pipeline.home.scrub import alone
     from payeewatch.pipeline.migration.migrate import migrate as migrated
     from payeewatch.pipeline.opening import opened
     from payeewatch.pipeline.store.lake_format import FORMAT
