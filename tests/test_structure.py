@@ -44,6 +44,7 @@ HEAVY = {
     "numpy",
     "pandas",
     "pyarrow",
+    "pydantic",
     "pyod",
     "sklearn",
 }
