@@ -69,10 +69,11 @@ lock: setup  ## resolve the dependencies anew: hashes, no index addresses
 	$(COMPILE) --output-file requirements.lock
 	$(COMPILE) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
 
-docs: setup  ## the generated pages
+docs: setup  ## the generated pages, and schemas for editors
 	$(BIN)/python -m payeewatch.features.docs > .docs.part && mv .docs.part docs/features.md
 	$(BIN)/python -m payeewatch.pipeline.pages.inputs
 	$(BIN)/python -m payeewatch.pipeline.pages.checks
+	$(BIN)/python -m payeewatch.pipeline.pages.schemas
 	$(BIN)/python -m payeewatch.triage.access_docs
 
 bench: dev  ## speed and memory of a night, beside a lower bound and a plain version, and of the reviewers' application

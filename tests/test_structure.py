@@ -57,7 +57,8 @@ LAYERS = """
     pipeline.session
     pipeline.known_by
     pipeline.ingest
-    pipeline.breaches pipeline.pages
+    pipeline.breaches
+    pipeline.pages
     pipeline.report
     pipeline.detector
     pipeline.changes

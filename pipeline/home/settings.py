@@ -18,7 +18,7 @@ from payeewatch.pipeline.home.errors import SettingsError
 from payeewatch.pipeline.home.validation import Section, Wrong, Zone, read, validate
 from payeewatch.pipeline.tables import DROP_TABLES
 
-DEFAULT_PARAMS = Path(__file__).with_name("params.yaml")
+DEFAULT_PARAMS = Path(__file__).with_name("params.yaml").resolve()
 _yaml = partial(yaml.load, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 FOLDERS = (
     "inbox", "breaches", "reference", "lake", "vault", "mlflow", "quarantine", "flags", "scores",
