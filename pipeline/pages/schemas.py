@@ -1,4 +1,4 @@
-"""Writes docs/schemas/, by which editors check a file while it is written: `python -m payeewatch.pipeline.pages.schemas`."""
+"""Writes docs/schemas/, by which editors check files: `python -m payeewatch.pipeline.pages.schemas`."""
 
 from __future__ import annotations
 

@@ -86,7 +86,9 @@ def test_the_commit_is_said_of_our_own_checkout_only(tmp_path: Path, monkeypatch
         subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
     monkeypatch.setattr(registry, "__file__", str(tmp_path / "pipeline" / "detector" / "registry.py"))
     assert re.fullmatch(rf"{re.escape(version)}\+[0-9a-f]{{12}}", registry._code_version())
-    monkeypatch.setattr(registry, "__file__", str(tmp_path / ".venv/payeewatch/pipeline/detector/registry.py"))
+    installed = tmp_path / ".venv" / "payeewatch" / "pipeline" / "detector"
+    installed.mkdir(parents=True)
+    monkeypatch.setattr(registry, "__file__", str(installed / "registry.py"))
     assert registry._code_version() == version
 
 
