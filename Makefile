@@ -4,19 +4,29 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo triage test lint lock docs bench clean
+.PHONY: help setup dev demo triage test lint lock docs bench clean
 
 help:  ## show the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/installed  ## create .venv with the payeewatch command in it
 
+dev: .venv/dev  ## and what tests, style, notebooks and DVC need
+
+SYNC := VIRTUAL_ENV=.venv $(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode
+EDITABLE := VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --editable .
+
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed (make setup PYTHON=python3.11)")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	VIRTUAL_ENV=.venv $(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode requirements.lock
-	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --editable .
+	$(SYNC) requirements.lock
+	$(EDITABLE)
+	touch $@
+
+.venv/dev: .venv/installed requirements-dev.lock
+	$(SYNC) requirements-dev.lock
+	$(EDITABLE)
 	touch $@
 
 DEMO := PAYEEWATCH_HOME=demo PAYEEWATCH_KEY_FILE=.demo/keys.json
@@ -42,27 +52,31 @@ triage: setup  ## serve the reviewers' application on the demo insurer, with one
 	@cat $(SIGN_INS)
 	$(TRIAGE) $(BIN)/payeewatch triage
 
-test: setup  ## run every test, and those of the reviewers' application again on PostgreSQL
+test: dev  ## run every test, and those of the reviewers' application again on PostgreSQL
 	tests/debian.sh
 	env -u DATABASE_URL $(BIN)/python -m pytest -n auto --dist loadfile
 	$(BIN)/python -m tests.on_postgresql -n auto --dist loadfile tests/triage --ignore tests/triage/browser
 
-lint: setup  ## check style and types
+lint: dev  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-lock: setup  ## resolve the dependencies again: with hashes, without index addresses
-	$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header --upgrade \
-		--python-version 3.11 --output-file requirements.lock --quiet
+COMPILE := $(BIN)/uv pip compile pyproject.toml --extra sso --generate-hashes --no-emit-index-url --no-header \
+	--upgrade --python-version 3.11 --quiet
 
-docs: setup  ## write the generated pages
+lock: setup  ## resolve the dependencies again: with hashes, without index addresses
+	$(COMPILE) --output-file requirements.lock
+	$(COMPILE) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+
+docs: setup  ## write the generated pages, and the schemas for editors
 	$(BIN)/python -m payeewatch.features.docs > .docs.part && mv .docs.part docs/features.md
 	$(BIN)/python -m payeewatch.pipeline.pages.inputs
 	$(BIN)/python -m payeewatch.pipeline.pages.checks
+	$(BIN)/python -m payeewatch.pipeline.pages.schemas
 	$(BIN)/python -m payeewatch.triage.access_docs
 
-bench: setup  ## measure speed and memory of a night (with a lower bound and a plain version) and of the reviewers' application
+bench: dev  ## measure speed and memory of a night (with a lower bound and a plain version) and of the reviewers' application
 	$(BIN)/python -m benchmarks.night
 	test -e demo/runs/$(DEMO_LAST).json || $(MAKE) demo
 	$(BIN)/python -m benchmarks.triage --database sqlite

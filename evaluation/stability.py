@@ -39,7 +39,7 @@ class Stability:
         """The model that would have been trained with another seed."""
         params = self.session.settings.params
         settings = dataclasses.replace(
-            self.session.settings, params=dataclasses.replace(params, seed=params.seed + added)
+            self.session.settings, params=params.model_copy(update={"seed": params.seed + added})
         )
         session = dataclasses.replace(self.session, settings=settings)
         return fit(session, training.as_of, training.frame, training.verdicts)

@@ -44,6 +44,7 @@ HEAVY = {
     "numpy",
     "pandas",
     "pyarrow",
+    "pydantic",
     "pyod",
     "sklearn",
 }
@@ -57,7 +58,8 @@ LAYERS = """
     pipeline.migration
     pipeline.known_by
     pipeline.ingest
-    pipeline.breaches pipeline.pages
+    pipeline.breaches
+    pipeline.pages
     pipeline.report
     pipeline.detector
     pipeline.changes

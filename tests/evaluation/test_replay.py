@@ -67,8 +67,8 @@ def test_flags_are_those_the_night_published(replayed: Replay, published: Home, 
 def test_how_many_nights_are_read_together_changes_nothing(home: Home) -> None:
     """With a window of three days: flagged changes leave it while others are read ahead."""
     settings = settings_of(home)
-    observe = replace(settings.params.observe, window_days=3)
-    settings = replace(settings, params=replace(settings.params, observe=observe))
+    observe = settings.params.observe.model_copy(update={"window_days": 3})
+    settings = replace(settings, params=settings.params.model_copy(update={"observe": observe}))
     one, all_of_them = (replay_of(settings, nights_together=many) for many in (1, len(NIGHTS)))
     pd.testing.assert_frame_equal(one.rows, all_of_them.rows)
     pd.testing.assert_frame_equal(one.flags, all_of_them.flags)

@@ -125,7 +125,7 @@ def test_a_home_that_is_not_named_is_a_setting(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_a_wrong_parameter_is_a_setting(empty: Home) -> None:
-    (empty.path / "params.yaml").write_text("seed: 1\n")
+    (empty.path / "params.yaml").write_text("sead: 1\n")
     for name, *words in (["check"], ["init"], ["ingest", "--until", "2024-05-01"], ["night", "2024-05-01"]):
         code, message = refused(empty, name, *words)
         assert code == 10
