@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo triage test lint lock docs bench clean
+.PHONY: help setup demo triage test lint lock words docs bench clean
 
 help:  ## show the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ lint: setup  ## style and types
 lock: setup  ## resolve the dependencies anew: hashes, no index addresses
 	$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header --upgrade \
 		--python-version 3.11 --output-file requirements.lock --quiet
+
+words: setup  ## the French texts: what is new or changed is listed, to be translated
+	$(BIN)/python -m payeewatch.catalogue
 
 docs: setup  ## the generated pages
 	$(BIN)/python -m payeewatch.features.docs > .docs.part && mv .docs.part docs/features.md
