@@ -1,4 +1,4 @@
-# Everything starts here: `make demo`, then `make test`.
+# Start here: `make demo`, then `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
 UV_VERSION := 0.13.9
@@ -9,7 +9,7 @@ UV_VERSION := 0.13.9
 help:  ## show the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/installed  ## make .venv with the payeewatch command in it
+setup: .venv/installed  ## create .venv with the payeewatch command in it
 
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed (make setup PYTHON=python3.11)")'
@@ -24,7 +24,7 @@ DEMO_HISTORY := 2024-09-22
 DEMO_FIRST := 2024-09-23
 DEMO_LAST := 2024-09-29
 
-demo: setup  ## a small synthetic insurer: history, training, the last seven nights, tonight's flags
+demo: setup  ## create a small synthetic insurer: history, training, the last seven nights, tonight's flags
 	$(BIN)/payeewatch simulate --home demo --truth .demo/truth --until $(DEMO_LAST)
 	$(DEMO) $(BIN)/payeewatch init
 	$(DEMO) $(BIN)/payeewatch ingest --until $(DEMO_HISTORY)
@@ -35,37 +35,37 @@ TRIAGE := $(DEMO) PAYEEWATCH_NOW=2024-09-30T07:00
 SIGN_INS := .demo/sign-ins.txt
 CAST := reviewer2=reviewer senior=senior scientist=scientist auditor=auditor administrator=administrator
 
-triage: setup  ## the reviewers' application on the demo insurer, with a user of each role
+triage: setup  ## serve the reviewers' application on the demo insurer, with one user per role
 	test -e demo/runs/$(DEMO_LAST).json || $(MAKE) demo
 	test -e $(SIGN_INS) -a -d demo/triage || (umask 077; $(TRIAGE) $(BIN)/payeewatch triage-user reviewer --role reviewer \
 		$(CAST:%=--also %) --lasting >$(SIGN_INS).part && mv $(SIGN_INS).part $(SIGN_INS))
 	@cat $(SIGN_INS)
 	$(TRIAGE) $(BIN)/payeewatch triage
 
-test: setup  ## every test, and those of the reviewers' application once more on PostgreSQL
+test: setup  ## run every test, and those of the reviewers' application again on PostgreSQL
 	tests/debian.sh
 	env -u DATABASE_URL $(BIN)/python -m pytest -n auto --dist loadfile
 	$(BIN)/python -m tests.on_postgresql -n auto --dist loadfile tests/triage --ignore tests/triage/browser
 
-lint: setup  ## style and types
+lint: setup  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-lock: setup  ## resolve the dependencies anew: hashes, no index addresses
+lock: setup  ## resolve the dependencies again: with hashes, without index addresses
 	$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header --upgrade \
 		--python-version 3.11 --output-file requirements.lock --quiet
 
 words: setup  ## the French texts: what is new or changed is listed, to be translated
 	$(BIN)/python -m payeewatch.catalogue
 
-docs: setup  ## the generated pages
+docs: setup  ## write the generated pages
 	$(BIN)/python -m payeewatch.features.docs > .docs.part && mv .docs.part docs/features.md
 	$(BIN)/python -m payeewatch.pipeline.pages.inputs
 	$(BIN)/python -m payeewatch.pipeline.pages.checks
 	$(BIN)/python -m payeewatch.triage.access_docs
 
-bench: setup  ## speed and memory of a night, beside a lower bound and a plain version, and of the reviewers' application
+bench: setup  ## measure speed and memory of a night (with a lower bound and a plain version) and of the reviewers' application
 	$(BIN)/python -m benchmarks.night
 	test -e demo/runs/$(DEMO_LAST).json || $(MAKE) demo
 	$(BIN)/python -m benchmarks.triage --database sqlite

@@ -66,8 +66,11 @@ def main() -> None:
     """
 
 
-def command(name: str) -> Callable[[Callable[..., Answer]], click.Command]:
-    """Register a command that takes --home and --json, prints its answer and ends with its error's exit code."""
+def command(name: str, *, any_format: bool = False) -> Callable[[Callable[..., Answer]], click.Command]:
+    """Register a command that takes --home and --json, prints its answer and ends with its error's exit code.
+
+    Unless it works with `any_format`, it is refused over a home whose stores have the form of another version.
+    """
 
     def register(function: Callable[..., Answer]) -> click.Command:
         @main.command(name)
@@ -77,10 +80,14 @@ def command(name: str) -> Callable[[Callable[..., Answer]], click.Command]:
         def run(home: Path | None, as_json: bool, **options: Any) -> None:
             from payeewatch.pipeline.home.settings import Settings
             from payeewatch.pipeline.session import log_to_standard_error
+            from payeewatch.pipeline.store.lake import Lake
 
             log_to_standard_error()
             try:
-                answer, lines = function(Settings.load(home), **options)
+                settings = Settings.load(home)
+                if not any_format:
+                    Lake(settings.folder("lake")).check()
+                answer, lines = function(settings, **options)
             except click.UsageError:
                 raise
             except PayeeWatchError as error:

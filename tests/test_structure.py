@@ -54,6 +54,7 @@ LAYERS = """
     pipeline.home
     pipeline.store
     pipeline.session
+    pipeline.migration
     pipeline.known_by
     pipeline.ingest
     pipeline.breaches pipeline.pages
@@ -98,11 +99,12 @@ ONE_ROOM = "payeewatch.pipeline.home"
 """What of the pipeline the reviewers' application may use: what was published, and never the lake."""
 
 EXERCISED_BY = {
-    "payeewatch.pipeline.home.redact": "pipeline/privacy/test_redact.py",
+    "payeewatch.pipeline.home.scrub": "pipeline/privacy/test_redact.py",
     "payeewatch.pipeline.home.holds": "pipeline/night/test_holds.py",
     "payeewatch.pipeline.home.published": "pipeline/night/test_outputs.py",
     "payeewatch.pipeline.home.tabular": "pipeline/night/test_outputs.py",
     "payeewatch.pipeline.opening": "pipeline/test_session.py",
+    "payeewatch.pipeline.migration.rewrite": "pipeline/migration/test_migrate.py",
     "payeewatch.pipeline.parallel": "pipeline/ingest/test_ingest.py",
     "payeewatch.pipeline.known_by": "pipeline/breaches/test_lists.py",
     "payeewatch.pipeline.sql": "pipeline/store/test_lake.py",
@@ -114,6 +116,7 @@ EXERCISED_BY = {
     "payeewatch.features.sources": "features/test_measuring.py",
     "payeewatch.features.streams": "features/test_measuring.py",
     "payeewatch.features.versions": "features/test_measuring.py",
+    "payeewatch.pipeline.ingest.batches": "pipeline/ingest/test_bad_input.py",
     "payeewatch.pipeline.ingest.casts": "pipeline/ingest/test_readers.py",
     "payeewatch.pipeline.pages.checks": "pipeline/ingest/test_checks.py",
     "payeewatch.pipeline.home.errors": "test_docs.py",
@@ -141,6 +144,7 @@ EXERCISED_BY = {
     "payeewatch.triage.access.passwords": "triage/views/test_users.py",
     "payeewatch.triage.verdict_codes": "triage/work/test_verdicts.py",
     "payeewatch.triage.roles": "triage/work/test_workflow.py",
+    "payeewatch.triage.access.request": "triage/test_access.py",
     "payeewatch.triage.access.route": "triage/test_access.py",
     "payeewatch.triage.settings": "triage/test_access.py",
     "payeewatch.triage.evidence.related_flags": "triage/evidence/test_evidence_panel.py",

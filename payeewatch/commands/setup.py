@@ -1,4 +1,4 @@
-"""Commands that set up a home: `init`, `check`, `token`.
+"""Commands that set up a home: `init`, `check`, `token`, `migrate`.
 
 Stages are imported when a command runs, so that --help answers at once.
 """
@@ -6,6 +6,8 @@ Stages are imported when a command runs, so that --help answers at once.
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
+from dataclasses import asdict
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from payeewatch.command import DAY, Answer, command
 
 if TYPE_CHECKING:
     from payeewatch.pipeline.home.settings import Settings
+    from payeewatch.pipeline.migration.migrate import Migration, StepDone
 
 
 @command("init")
@@ -97,3 +100,48 @@ def token(settings: Settings) -> Answer:
         ).fetchall()
     found = [row[0] or "" for row in rows]
     return {"tokens": found, "key_version": session.keys.token_version}, found
+
+
+@command("migrate", any_format=True)
+@click.option("--dry-run", is_flag=True, help="Only say what would be done, and how much space it needs.")
+def migrate(settings: Settings, dry_run: bool) -> Answer:
+    """Bring a home that an earlier version wrote to the form of this one. Nothing is loaded or published anew.
+
+    Killed at any moment, it goes on where it stopped when it is run again; no other command runs before that.
+
+    Example: payeewatch migrate --dry-run
+    """
+    from payeewatch.pipeline.home.redact import alone
+    from payeewatch.pipeline.migration.migrate import migrate as migrated
+    from payeewatch.pipeline.opening import opened
+    from payeewatch.pipeline.store.lake_format import FORMAT
+
+    with (
+        opened(settings, writing=not dry_run, any_format=True) as session,
+        nullcontext() if dry_run else alone(settings),
+    ):
+        migration = migrated(session, really=not dry_run)
+    answer = asdict(migration) | {"to": FORMAT, "dry_run": dry_run}
+    return answer, _migrated(settings, migration, FORMAT, dry_run=dry_run)
+
+
+def _migrated(settings: Settings, migration: Migration, ours: int, *, dry_run: bool) -> list[str]:
+    if migration.format is None:
+        return [f"nothing to do: {settings.folder('lake')} is empty"]
+    if not migration.steps:
+        return [f"nothing to do: {settings.folder('lake')} has format {ours}, which this version writes"]
+    resumed = "  (goes on with a migration that was begun)" if migration.is_resumed else ""
+    last = "would be done: nothing has been changed" if dry_run else f"done: the lake has format {ours}"
+    return [
+        f"lake    {settings.folder('lake')}{resumed}",
+        f"format  {migration.format} -> {ours}",
+        *(_step(each) for each in migration.steps),
+        last,
+    ]
+
+
+def _step(step: StepDone) -> str:
+    head = f"step    {step.before} -> {step.after}  {step.does}"
+    if step.files is None:
+        return f"{head} (files are counted when the step before it is done)"
+    return f"{head} {step.files:,} files of {step.bytes:,} bytes; {step.needed_bytes:,} bytes of free space needed."

@@ -34,7 +34,8 @@ def number(value: float | Decimal | None, digits: int = 0) -> str:
     """`12345` -> `12,345`; nothing known -> a dash."""
     if value is None:
         return "–"  # and Django would cut digits off where we round
-    return str(formats.number_format(round(value, digits), digits, use_l10n=True, force_grouping=True))
+    rounded: Any = round(value, digits)  # of a union, its type is not known
+    return str(formats.number_format(rounded, digits, use_l10n=True, force_grouping=True))
 
 
 @register.filter
@@ -42,13 +43,14 @@ def euros(amount: Decimal | float | None, digits: int = 2) -> str:
     """`1840` -> `€1,840.00`; in French `1 840,00 €`. A filter of every template."""
     if amount is None:
         return "–"
-    sign = "-" if amount < 0 else ""
-    return sign + say("€%(amount)s") % {"amount": number(abs(amount), digits)}
+    size = -amount if amount < 0 else amount
+    return ("-" if amount < 0 else "") + say("€%(amount)s") % {"amount": number(size, digits)}
 
 
 def rough_euros(amount: Decimal | float | None) -> str:
     """Whole euros, from a hundred on: `1840.40` -> `€1,840`."""
-    return euros(amount, 0 if amount is not None and (abs(amount) >= 100 or amount == 0) else 2)
+    is_small = amount is not None and amount != 0 and -100 < amount < 100
+    return euros(amount, 2 if is_small else 0)
 
 
 def share(value: float | None, digits: int = 0) -> str:

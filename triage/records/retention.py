@@ -18,7 +18,7 @@ from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from payeewatch.pipeline.home.keys import tombstone_of
-from payeewatch.pipeline.home.redact import Gone, scrub_row, without
+from payeewatch.pipeline.home.scrub import Gone, scrub_row, without
 from payeewatch.triage import clock
 from payeewatch.triage.figures import purged_totals
 from payeewatch.triage.models import (
@@ -144,7 +144,7 @@ def _midnight(day: date) -> datetime:
 
 def _count(flags: QuerySet[Flag]) -> dict[str, int]:
     wanted = flags.values("pk")
-    owned = {"decisions": Decision, "notes": Note, "attachments": Attachment, "case_files": CaseFile}
+    owned: dict[str, Any] = {"decisions": Decision, "notes": Note, "attachments": Attachment, "case_files": CaseFile}
     return {"triage/flags": flags.count()} | {
         f"triage/{name}": model.objects.filter(flag__in=wanted).count() for name, model in owned.items()
     }
@@ -246,8 +246,9 @@ def _scrub_text(names: frozenset[str], own: Collection[str], *, really: bool) ->
             many += 1
             if really:
                 Step.objects.filter(pk=step.pk).update(before=json.loads(mentions.sub(ERASED, told)))
-    for model, field in ((Night, "run"), (Notice, "body")):
-        for row in model.objects.iterator(BATCH):
+    told_in: tuple[tuple[Any, str], ...] = ((Night, "run"), (Notice, "body"))
+    for kind, field in told_in:
+        for row in kind.objects.iterator(BATCH):
             left, gone = without(getattr(row, field), names)
             many += gone
             if gone and really:

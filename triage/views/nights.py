@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
@@ -17,6 +17,7 @@ from django.utils.translation import ngettext
 from payeewatch.pipeline.home import charts
 from payeewatch.pipeline.home.charts import Band, Part
 from payeewatch.triage.access.pseudonyms import shown
+from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.evidence import svg
 from payeewatch.triage.figures import drift
@@ -48,14 +49,14 @@ EUROS = (
 Run = Mapping[str, Any]
 
 
-def nights(request: HttpRequest) -> HttpResponse:
+def nights(request: Request) -> HttpResponse:
     """List the nights, the last one first."""
     page = Paginator(Night.objects.order_by("-night"), PAGE).get_page(request.GET.get("page"))
     rows = [_summary(each) for each in page]
     return render(request, "triage/nights.html", {"page": page, "rows": rows})
 
 
-def night(request: HttpRequest, night: str) -> HttpResponse:
+def night(request: Request, night: str) -> HttpResponse:
     """Show one night's data quality and drift."""
     try:
         on = date.fromisoformat(night)
@@ -163,7 +164,7 @@ def _list(given: Run) -> dict[str, Any]:
     }
 
 
-def _unscored(given: Run, request: HttpRequest) -> dict[str, Any]:
+def _unscored(given: Run, request: Request) -> dict[str, Any]:
     cents = given.get("planned_cents")
     return {
         "payee": shown(request.user, "payee", given.get("payee_id")),

@@ -81,7 +81,7 @@ def search(user: User, asked: str) -> Answer:
     nights = list(Night.objects.order_by("-night").values_list("night", flat=True)[:NIGHTS])
     scored = [] if flags or not asked else _scored(user, asked, [c for c in columns if c != "flag_id"], nights)
     if flags or scored:
-        changes = sorted({each.change_id for each in (*flags, *scored)})
+        changes = sorted({flag.change_id for flag in flags} | {row.change_id for row in scored})
         told = [tombstone_of(keys(), "change", change_id) for change_id in changes[:20]]  # the log outlives the change
         audit.record(user, "search", flags[0].flag_id if flags else "", changes=told, many=len(changes))
     return Answer(asked, flags, scored, nights)

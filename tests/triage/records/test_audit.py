@@ -118,6 +118,7 @@ def test_a_head_made_for_an_earlier_end_is_found(log: Settings) -> None:
 def test_a_head_that_is_none_is_found(log: Settings, content: str) -> None:
     (log.folder("triage") / HEAD).write_text(content)
     assert found() == [0]
+    assert not audit.head_agrees()
 
 
 def test_a_missing_head_is_found(log: Settings) -> None:
@@ -176,7 +177,7 @@ import sys
 import django
 django.setup()
 from django.db import transaction
-from triage import audit
+from payeewatch.triage.records import audit
 from payeewatch.triage.models import User
 ways = {
     "alone": lambda: audit.record(None, "view"),
