@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev demo triage test lint lock docs bench clean
+.PHONY: help setup dev demo triage test lint lock words docs bench clean
 
 help:  ## show the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --extra sso --generate-hashes --
 lock: setup  ## resolve the dependencies again: with hashes, without index addresses
 	$(COMPILE) --output-file requirements.lock
 	$(COMPILE) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+
+words: setup  ## update the French catalogue; list what is new or changed and needs a translation
+	$(BIN)/python -m payeewatch.catalogue
 
 docs: setup  ## write the generated pages, and the schemas for editors
 	$(BIN)/python -m payeewatch.features.docs > .docs.part && mv .docs.part docs/features.md

@@ -68,7 +68,7 @@ LAYERS = """
     pipeline.night
     pipeline.privacy
     pipeline.opening
-    triage.roles triage.identifying triage.verdict_codes triage.workspace triage.formats triage.management
+    triage.roles triage.identifying triage.verdict_codes triage.workspace triage.formats
     triage.clock triage.language
     triage.models
     triage.figures
@@ -139,7 +139,6 @@ EXERCISED_BY = {
     "payeewatch.pipeline.store.tombstones": "pipeline/privacy/test_erase.py",
     "payeewatch.triage.apps": "triage/work/test_actions.py",
     "payeewatch.triage.clock": "triage/work/test_workflow.py",
-    "payeewatch.triage.language.feature_labels": "triage/language/test_phrases.py",
     "payeewatch.triage.workspace": "triage/work/test_workflow.py",
     "payeewatch.triage.middleware": "triage/test_access.py",
     "payeewatch.triage.models": "triage/work/test_workflow.py",
@@ -153,6 +152,7 @@ EXERCISED_BY = {
     "payeewatch.triage.evidence.related_flags": "triage/evidence/test_evidence_panel.py",
     "payeewatch.triage.urls": "triage/test_access.py",
     "payeewatch.triage.language.labels": "triage/language/test_phrases.py",
+    "payeewatch.catalogue": "triage/test_locale.py",
     "payeewatch.triage.wsgi": "triage/test_access.py",
 }
 """Modules that need no test file of their own, and the one that would fail with them."""
@@ -162,7 +162,6 @@ TESTED_TOGETHER = {
     "payeewatch.evaluation.": "evaluation/test_evaluate.py",  # likewise
     "payeewatch.triage.views.": "triage/test_access.py",  # it walks every address
     "payeewatch.triage.formats.": "triage/test_locale.py",
-    "payeewatch.triage.management.": "triage/test_locale.py",
     "payeewatch.commands.": "payeewatch/test_command.py",
     "payeewatch.__main__": "payeewatch/test_command.py",
 }

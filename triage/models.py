@@ -126,7 +126,8 @@ class Flag(models.Model):
     model = models.CharField(max_length=100)
     model_version = models.CharField(max_length=50)
     run_id = models.CharField(max_length=64)
-    headline_reason = models.TextField(blank=True)
+    headline = models.JSONField(default=dict)  # the strongest reason as published
+    headline_reason = models.TextField(blank=True)  # its sentence
     exposed_on = models.JSONField(default=list)  # breach ids, for the chip
     ring = models.CharField(max_length=40, db_index=True)  # the smallest flag_id of those tied together
     ring_size = models.IntegerField(default=1)
@@ -188,7 +189,7 @@ class Flag(models.Model):
     @property
     def first_reason(self) -> str:
         """The strongest reason, in the user's language."""
-        return phrases.finding(self.headline_reason)
+        return phrases.finding(self.headline or {"sentence": self.headline_reason})
 
 
 OPEN = frozenset(Flag.State) - {Flag.State.CLOSED, Flag.State.EXPIRED}

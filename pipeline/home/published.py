@@ -14,8 +14,12 @@ REASON = pa.struct(
         ("usual", pa.string()),
         ("sentence", pa.string()),
         ("value_number", pa.float64()),
+        ("usual_number", pa.float64()),
+        ("unit", pa.string()),
+        ("fact", pa.string()),  # what the feature measures, in English
     ]
 )
+"""A reason: in English, and as numbers and a unit from which any language can be made."""
 
 
 EXPOSURE = pa.struct(

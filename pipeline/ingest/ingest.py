@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from payeewatch.pipeline import known_by
+from payeewatch.pipeline.home import wording
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused
 from payeewatch.pipeline.home.vault import purge_quarantined
 from payeewatch.pipeline.ingest import checks, staging
@@ -75,7 +76,8 @@ def ingest(session: Session, until: date) -> list[Load]:
         loads.append(_load(session, verdicts, Profile(), known_by.counts_from(session, verdicts.day)))
         rejected = loads[-1].facts["tables"]["outcomes"]["rows_rejected"]
         if rejected:
-            session.warn(f"{verdicts.source}: {rejected} verdicts cannot be used; see quarantine/{verdicts.aside}/")
+            told = {"file": str(verdicts.source), "verdicts": rejected, "folder": str(verdicts.aside)}
+            session.warn(wording.sentence("verdicts_rejected", **told))
     checks.keep(lake.root)
     held = {table for load in lake.loads() if load.kind == DROP for table in load.facts.get("tables", load.files)}
     for table in DROP_TABLES.values():

@@ -40,6 +40,7 @@ from payeewatch.pipeline.home.runs import (
 )
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.home.tabular import write_csv, write_parquet
+from payeewatch.pipeline.home.wording import Sentence
 from payeewatch.pipeline.loading import ingest_until, link_and_derive
 from payeewatch.pipeline.night import run_record
 from payeewatch.pipeline.night.evidence import evidence_table, read_changes
@@ -329,6 +330,7 @@ def _account(
         "queues": queues.facts,
         "model": run_record.described(ready.model),
         "warnings": list(session.warnings),
+        "warning_codes": [each.coded if isinstance(each, Sentence) else None for each in session.warnings],
         "versions": _versions() | {"key_version": session.keys.token_version},
     }
 

@@ -190,8 +190,9 @@ def _forget_lists(lists: Collection[str], *, really: bool) -> int:
         if left != flag.exposed_on:
             newest = flag.evidence.order_by("-night", "-pk").first()
             reasons = newest.body.get("reasons") if newest else None
-            told = reasons[0]["sentence"] if reasons else ""
-            Flag.objects.filter(pk=flag.pk).update(exposed_on=left, headline_reason=told)
+            first = reasons[0] if reasons else {}
+            told = {"headline": first, "headline_reason": first.get("sentence", "")}
+            Flag.objects.filter(pk=flag.pk).update(exposed_on=left, **told)
     return many
 
 

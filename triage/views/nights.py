@@ -69,7 +69,7 @@ def night(request: Request, night: str) -> HttpResponse:
         "before": Night.objects.filter(night__lt=on).order_by("-night").first(),
         "after": Night.objects.filter(night__gt=on).order_by("night").first(),
         "run": run,
-        "warnings": [phrases.retold(each) for each in run.get("warnings", ())],
+        "warnings": _warnings(run),
         "tables": _tables(run),
         "rules": _rules(run),
         "euros": _euros(run.get("euros", {})),
@@ -84,6 +84,12 @@ def night(request: Request, night: str) -> HttpResponse:
         "seconds": phrases.number(sum(run.get("seconds", {}).values()), 1),
     }
     return render(request, "triage/night.html", context)
+
+
+def _warnings(run: Run) -> list[str]:
+    written = run.get("warnings", ())
+    codes = run.get("warning_codes") or [None] * len(written)
+    return [phrases.message({"sentence": text} | (coded or {})) for text, coded in zip(written, codes, strict=True)]
 
 
 def _summary(row: Night) -> dict[str, Any]:
@@ -154,7 +160,7 @@ def _list(given: Run) -> dict[str, Any]:
         "sure": by_quality.get("exact", 0) + by_quality.get("holder", 0),
         "unsure": by_quality.get("id_only", 0) + by_quality.get("probable", 0),
         "lift": "–" if lift is None else phrases.number(lift, 2),
-        "sentence": phrases.retold(given["sentence"]) if given.get("sentence") else "",
+        "sentence": phrases.message(given) if given.get("sentence") else "",
     }
 
 

@@ -33,8 +33,8 @@ PAGE = 30
 SOON = 3  # days
 DONE = (Flag.State.CLOSED, Flag.State.PROPOSED, Flag.State.SNOOZED)
 SHOWN = (
-    "flag_id", "version", "state", "queue", "rank", "exposed_on", "amount_at_risk", "headline_reason", "member_id",
-    "payee_id", "first_payment_on", "first_flagged_on", "ring_size", "is_escalated", "claimed_until",
+    "flag_id", "version", "state", "queue", "rank", "exposed_on", "amount_at_risk", "headline", "headline_reason",
+    "member_id", "payee_id", "first_payment_on", "first_flagged_on", "ring_size", "is_escalated", "claimed_until",
     "claimed_by__username",
 )  # fmt: skip
 """What the rows of a list need; a list reads nothing more."""

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import pyarrow.parquet as pq
 from django.db.models import Q
-from django.utils.translation import gettext_lazy as _
 
 from payeewatch.pipeline.home.keys import tombstone_of
+from payeewatch.triage.language.labels import CAPACITY, WHY_NOT
 from payeewatch.triage.models import Flag, Night, User, is_about
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import NAMED_READERS
 from payeewatch.triage.workspace import home, keys
 
 NIGHTS = 7
-CAPACITY = "beyond tonight's capacity"
-WHY_NOT: Mapping[str, Any] = {
-    "no more unusual than the floor": _("no more unusual than the floor"),
-    CAPACITY: _("beyond the night's capacity"),
-    "decided, and no new evidence since": _("decided, and no new evidence since"),
-    "in the queue too long without a decision": _("in the queue too long without a decision"),
-    "taken over by the announced change": _("taken over by the announced change"),
-}
-"""What nights say, for people of both languages."""
 COLUMNS = [
     "night", "change_id", "member_id", "household_id", "payee_id", "account", "segment", "age_days", "score", "p_value",
     "rank_before_cut", "why_not", "flag_id",
