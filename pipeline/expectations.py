@@ -39,6 +39,7 @@ class Rule:
     sentence: str
     expectation: str  # the name of its class
     arguments: Mapping[str, Any]
+    except_where: tuple[str, str] | None = None  # a column and its value: rows with it are not asked
 
 
 def start() -> None:
@@ -72,7 +73,7 @@ def judging(
 
 
 def rules(promises: Promises) -> list[Rule]:
-    """What is asked of a table, that of its columns first: without them nothing else can be asked."""
+    """What is asked of a table, that of its columns first."""
     names = list(promises.columns)
     found = [
         Rule(
@@ -89,9 +90,8 @@ def rules(promises: Promises) -> list[Rule]:
 def _column_rules(name: str, promise: Promise) -> Iterator[Rule]:
     asked: dict[str, Any] = {"column": name}
     if promise.nullable_where:
-        column, value = promise.nullable_where
-        where = {"row_condition": f'{column} != "{value}"', "condition_parser": "pandas"}
-        yield Rule(name, f"must not be null, except for a {value}", "ExpectColumnValuesToNotBeNull", asked | where)
+        sentence = f"must not be null, except for a {promise.nullable_where[1]}"
+        yield Rule(name, sentence, "ExpectColumnValuesToNotBeNull", asked, promise.nullable_where)
     elif not promise.nullable:
         yield Rule(name, "must not be null", "ExpectColumnValuesToNotBeNull", asked)
     if promise.values:
@@ -133,30 +133,41 @@ def suite(asked: Sequence[Rule]) -> ExpectationSuite:
 
 
 def _broken(asked: Sequence[Rule], frame: pd.DataFrame) -> list[str]:
-    """First which rules are broken, then how many rows break those: to count takes twice as long."""
-    broken = [rule for rule, outcome in _outcomes(asked, frame, WHICH_RULES) if not outcome.success]
-    if any(rule.expectation == "ExpectTableColumnsToMatchOrderedList" for rule in broken):
-        return [broken[0].sentence]
-    if not broken:
-        return []
-    return [_in_words(rule, outcome.result) for rule, outcome in _outcomes(broken, frame, HOW_MANY_ROWS)]
+    """Its columns first, without which nothing else can be asked; then which rules it breaks; then on how many rows.
+
+    To count takes twice as long as to find out whether there is anything to count.
+    """
+    columns, *others = asked
+    for rules_asked in ([columns], others):
+        broken = [rule for rule, outcome in _outcomes(rules_asked, frame, WHICH_RULES) if not outcome.success]
+        if broken:
+            return [_in_words(rule, outcome.result) for rule, outcome in _outcomes(broken, frame, HOW_MANY_ROWS)]
+    return []
 
 
 def _outcomes(asked: Sequence[Rule], frame: pd.DataFrame, form: Mapping[str, Any]) -> list[tuple[Rule, Any]]:
-    """Each rule with its outcome, in the order of the rules. One that could not be asked counts as broken."""
-    result = (
-        _batches().get_batch(batch_parameters={"dataframe": frame}).validate(suite(asked), result_format=dict(form))
-    )
-    by_place = {outcome.expectation_config.meta["place"]: outcome for outcome in result.results}
-    return [(rule, by_place[place]) for place, rule in enumerate(asked)]
+    """Each rule with its outcome. One that could not be asked counts as broken.
+
+    Rules that leave out the same rows are asked together, of what is left of the frame.
+    """
+    found = []
+    for where in dict.fromkeys(rule.except_where for rule in asked):
+        together = [rule for rule in asked if rule.except_where == where]
+        rows = frame[frame[where[0]] != where[1]] if where else frame
+        batch = _batches().get_batch(batch_parameters={"dataframe": rows.reset_index(drop=True)})
+        outcomes = {
+            outcome.expectation_config.meta["place"]: outcome
+            for outcome in batch.validate(suite(together), result_format=dict(form)).results
+        }
+        found += [(rule, outcomes[place]) for place, rule in enumerate(together)]
+    return found
 
 
 def _in_words(rule: Rule, result: Mapping[str, Any]) -> str:
-    if rule.expectation == "ExpectTableRowCountToEqual":
-        return f"{rule.sentence}, not {result.get('observed_value')}"
+    if not rule.column:
+        return rule.sentence
     count = result.get("unexpected_count")
-    rows = f"broken on {count} rows" if count else "could not be asked"
-    return f"{rule.column} {rule.sentence} ({rows})"
+    return f"{rule.column} {rule.sentence} ({f'broken on {count} rows' if count else 'could not be asked'})"
 
 
 @cache

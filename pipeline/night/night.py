@@ -158,13 +158,11 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
                     break
                 reading = meanwhile.submit(_read_model, session, night, options)
                 told = session.held.fitting().union(ALSO_READ)
+                meanwhile.submit(compile_pages)
+                meanwhile.submit(expectations.start)  # no two threads import libraries at a time
                 preparing = meanwhile.submit(
                     prepare, session.lake.root, session.settings.params.observe.window_days, told
                 )
-                meanwhile.submit(compile_pages)
-                meanwhile.submit(
-                    expectations.start
-                )  # after other libraries: two threads that import disturb each other
                 _require_news(session, night, options)
                 ingest_until(session, night)
                 link_and_derive(session)
