@@ -42,9 +42,9 @@ class Rule:
     except_where: tuple[str, str] | None = None  # a column and its value: rows with it are not asked
 
 
-def start() -> None:
-    """Begin to load Great Expectations, unless it is loaded."""
-    _THREAD.submit(_batches)
+def start() -> Future[Any]:
+    """Begin to load Great Expectations, unless it is loaded; the future is done once it is."""
+    return _THREAD.submit(_batches)
 
 
 def judge(
