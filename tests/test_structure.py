@@ -53,20 +53,19 @@ LAYERS = """
     features
     pipeline.tables pipeline.sql pipeline.frames pipeline.parallel
     pipeline.home
-    pipeline.store
+    pipeline.store pipeline.expectations
     pipeline.session
     pipeline.migration
     pipeline.known_by
     pipeline.ingest
     pipeline.breaches
-    pipeline.pages
     pipeline.report
     pipeline.detector
     pipeline.changes
     pipeline.loading
     pipeline.training
     pipeline.night
-    pipeline.privacy
+    pipeline.privacy pipeline.pages
     pipeline.opening
     triage.roles triage.identifying triage.verdict_codes triage.workspace triage.formats
     triage.clock triage.language
@@ -176,7 +175,6 @@ HASHED = {
     "payeewatch.pipeline.detector.calibration",
     "payeewatch.pipeline.detector.model",
     "payeewatch.pipeline.home.keys",
-    "payeewatch.pipeline.ingest.checks",
     "payeewatch.pipeline.ingest.drops",
     "payeewatch.pipeline.training.fit",
     "payeewatch.triage.exchange.import_night",

@@ -15,6 +15,7 @@ import pandas as pd
 
 from payeewatch.pipeline.changes.amounts import Amounts, amounts
 from payeewatch.pipeline.changes.context import Standing, standings
+from payeewatch.pipeline.changes.expectations import broken_promises, judged
 from payeewatch.pipeline.changes.measure import measure
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.frames import are_among, texts
@@ -63,6 +64,7 @@ class Together:
             frame = _measured(con, params, nights, flagged, look_up)
             told |= {"nights": len(nights), "rows_out": len(frame)}
         self._frame = frame
+        self._broken = broken_promises(frame)
         self._measured = dict(list(frame.groupby("as_of")))
         meanwhile = ThreadPoolExecutor(1)
         self._scoring: dict[date, Future[pd.DataFrame]] = {
@@ -89,7 +91,13 @@ class Together:
         return set(texts(self._frame["change_id"])[in_window]).union(*pending)
 
     def of(self, night: date, flagged: Collection[str]) -> Seen:
-        """What the night alone would have seen: changes in their window, with a payment pending, or flagged before."""
+        """What the night alone would have seen: changes in their window, with a payment pending, or flagged before.
+
+        All nights were judged at once; when that found something, this one is judged by itself.
+
+        Raises:
+            BrokenPromise: a feature broke what it promises, on a change that the night sees.
+        """
         measured, scoring = self._rows(night), self._scoring.get(night)
         cutoff = self._params.cutoff(night)
         found, euros = self._standing[cutoff], self._amounts[cutoff]
@@ -97,6 +105,8 @@ class Together:
         in_window = measured["age_days"].to_numpy() <= self._params.observe.window_days
         is_seen = in_window | by_right
         frame = measured[is_seen].reset_index(drop=True)
+        if self._broken.result():
+            judged(frame)
         kept = {*texts(frame["change_id"]), *flagged}
 
         def rows(of: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from payeewatch.pipeline import known_by
 from payeewatch.pipeline.home import wording
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused
 from payeewatch.pipeline.home.vault import purge_quarantined
-from payeewatch.pipeline.ingest import checks, staging
+from payeewatch.pipeline.ingest import staging
 from payeewatch.pipeline.ingest.drops import (
     DROP,
     REVIEWED,
@@ -66,7 +66,6 @@ def ingest(session: Session, until: date) -> list[Load]:
     """
     settings, lake = session.settings, session.lake
     profile = Profile.load(settings)
-    checks.recall(lake.root)
     purge_quarantined(settings.folder("vault"), until)
     loads = load_reference(session, profile)
     published = session.last_published()
@@ -78,7 +77,6 @@ def ingest(session: Session, until: date) -> list[Load]:
         if rejected:
             told = {"file": str(verdicts.source), "verdicts": rejected, "folder": str(verdicts.aside)}
             session.warn(wording.sentence("verdicts_rejected", **told))
-    checks.keep(lake.root)
     held = {table for load in lake.loads() if load.kind == DROP for table in load.facts.get("tables", load.files)}
     for table in DROP_TABLES.values():
         if table.required and table.name not in held:
@@ -92,7 +90,6 @@ def check(session: Session, day: date | None = None) -> list[dict[str, Any]]:
     What would be refused says why under `refused`.
     """
     settings, profile, until = session.settings, Profile.load(session.settings), day or date.max - timedelta(days=2)
-    checks.recall(session.lake.root)
     drops = [(drop, profile) for drop in find_drops(settings.folder("inbox"), profile, until)]
     drops += [(verdicts, Profile()) for verdicts in find_verdicts(settings.folder("outcomes"), until)]
     return [_checked(session, drop, form) for drop, form in drops if day in {None, drop.day}]

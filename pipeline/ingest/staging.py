@@ -310,7 +310,7 @@ def _count(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:
         f"SELECT failed, count(*), CAST(coalesce(sum({amount}), 0) AS BIGINT), count({amount})"
         f" FROM {staged.relation} GROUP BY failed ORDER BY failed"
     ).fetchall()
-    verdicts = checks.judge(staged.table, [group[0] for group in groups] or [0])
+    verdicts = checks.broken(staged.table, [group[0] for group in groups] or [0])
     cents = Counter({"read": 0, "accepted": 0, "rejected": 0, "duplicate": 0})
     for failed, rows, cents_read, readable in groups:
         broken = verdicts[failed]
@@ -375,10 +375,9 @@ def find_unresolved(con: duckdb.DuckDBPyConnection, staged: Staged, known: Mappi
 
 
 def _add_warning(staged: Staged, rule: str, rows: int) -> None:
-    """Count rows that break a rule which needs other rows, once the suite agrees that it is one."""
+    """Count rows that break a rule which needs other rows."""
     if rows:
-        broken = checks.judge(staged.table, [checks.bit(staged.table, rule)])
-        staged.broken.update({found.name: rows for verdict in broken.values() for found in verdict})
+        staged.broken[rule] += rows
 
 
 def reconcile(staged: Staged) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
+from payeewatch.pipeline import expectations
 from payeewatch.pipeline.breaches import lists
 from payeewatch.pipeline.breaches.coverage import coverage
 from payeewatch.pipeline.changes.amounts import Amounts
@@ -44,6 +45,7 @@ from payeewatch.pipeline.home.wording import Sentence
 from payeewatch.pipeline.loading import ingest_until, link_and_derive
 from payeewatch.pipeline.night import run_record
 from payeewatch.pipeline.night.evidence import evidence_table, read_changes
+from payeewatch.pipeline.night.expectations import judge_evidence, judge_flags, judge_scores
 from payeewatch.pipeline.night.holds import holds
 from payeewatch.pipeline.night.outputs import ModelName, flags_table, scores_table
 from payeewatch.pipeline.night.queues import EARLIER, Queues, flag
@@ -157,10 +159,11 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
                     break
                 reading = meanwhile.submit(_read_model, session, night, options)
                 told = session.held.fitting().union(ALSO_READ)
+                meanwhile.submit(compile_pages)
+                meanwhile.submit(expectations.start)  # no two threads import libraries at a time
                 preparing = meanwhile.submit(
                     prepare, session.lake.root, session.settings.params.observe.window_days, told
                 )
-                meanwhile.submit(compile_pages)
                 _require_news(session, night, options)
                 ingest_until(session, night)
                 link_and_derive(session)
@@ -344,7 +347,11 @@ def _write(
     queues: Queues,
     run: Run,
 ) -> Run:
-    """Write every file whole, the account last: it says that the night stands."""
+    """Judge every table, then write every file whole, the account last: it says that the night stands.
+
+    Raises:
+        BrokenPromise: a table is not what it promises to be; nothing is written.
+    """
     settings = session.settings
     with session.stage("publish") as facts:
         named = ModelName(model.name, model.version, model.run_id)
@@ -355,8 +362,11 @@ def _write(
             told = dict(zip(why["change_id"], zip(why["reasons"], why["reassuring"], strict=True), strict=True))
             flags = flags_table(queues, told, named)
             scored = scores_table(night, scores, seen.standing, queues, named)
-            write_parquet(settings.folder("scores") / f"{night}.parquet", scored)
+            judge_flags(flags, night, len(queues.flags))
+            judge_scores(scored, night, len(seen.frame))
             evidence = found.result()
+        judge_evidence(evidence, night, set(flags["flag_id"].to_pylist()))
+        write_parquet(settings.folder("scores") / f"{night}.parquet", scored)
         write_parquet(settings.folder("evidence") / f"{night}.parquet", evidence)
         write_holds(settings.folder("holds") / f"{night}.csv", _proposals(session, night, queues, seen.amounts))
         write_csv(settings.folder("flags") / f"{night}.csv", flags)

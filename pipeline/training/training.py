@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from payeewatch.pipeline import expectations
+from payeewatch.pipeline.changes.expectations import judged
 from payeewatch.pipeline.changes.measure import measure_past
 from payeewatch.pipeline.detector import registry
 from payeewatch.pipeline.detector.model import Model
@@ -35,15 +37,18 @@ def measured_past(session: Session, as_of: date) -> pd.DataFrame:
 
     Raises:
         InputMissing: the lake is empty.
+        BrokenPromise: a feature broke what it promises.
     """
     if not any(load.kind == "drop" for load in session.lake.loads()):
         raise InputMissing(f"{session.lake.root}: the lake is empty; run payeewatch ingest --until {as_of} first")
+    expectations.start()
     link_and_derive(session)
     session.held.register()
     with session.stage("measure") as facts:
         frame = measure_past(session.con, session.settings.params, as_of)
         facts |= {"rows_out": len(frame), "changes": int(frame["change_id"].nunique())}
-    return frame
+    with session.stage("judge"):
+        return judged(frame)
 
 
 def known_verdicts(session: Session, as_of: date) -> dict[str, str]:
