@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from payeewatch.features.engines.plan import PlannedEngine
 from payeewatch.pipeline.changes.batch import Seen, Together
 from payeewatch.pipeline.changes.context import Standing
 from payeewatch.pipeline.changes.expectations import judged
@@ -189,7 +190,7 @@ def _read(session: Session, nights: list[date], as_of: date | None, flagged: Col
     if as_of is None:
         return _Read(nights, Together(session, nights, flagged), None)
     with session.stage("measure past") as told:
-        past = judged(measure_past(session.con, session.settings.params, as_of))
+        past = judged(measure_past(PlannedEngine(session.con), session.settings.params, as_of))
         told |= {"as_of": as_of, "rows_out": len(past)}
     verdicts = known_verdicts(session, as_of)
     return _Read(nights, Together(session, nights, flagged), (as_of, past, verdicts))

@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from payeewatch.evaluation.truth import Truth, read_truth
+from payeewatch.features.engines.plan import PlannedEngine
 from payeewatch.pipeline.changes.expectations import judged
 from payeewatch.pipeline.changes.measure import measure_past
 from payeewatch.pipeline.home.files import write_json
@@ -90,7 +91,7 @@ def make(world: World, ours: Settings) -> None:
     # held-back changes and the audit sample are drawn by token: with a world's own keys its figures can be made again
     Keys.create(world.folder / "keys.json", random.Random(f"{world.tier} {world.seed}").randbytes)
     with entered(world, ours) as (session, truth):
-        frame = judged(measure_past(session.con, session.settings.params, world.end))
+        frame = judged(measure_past(PlannedEngine(session.con), session.settings.params, world.end))
         fraud = truth.units.set_index("change_id")["is_fraud"].reindex(frame["change_id"]).fillna(False)
         save_frame(frame.assign(is_fraud=fraud.to_numpy(dtype=bool)), world.folder / "learned.parquet")
     write_json(note, world.described())

@@ -37,6 +37,15 @@ class Day(click.ParamType[date]):
 
 DAY = Day()
 
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["duckdb", "spark"]),
+    default="duckdb",
+    show_default=True,
+    help="What measures: DuckDB in this process, or the Spark of PAYEEWATCH_SPARK_REMOTE.",
+)
+"""For commands that measure."""
+
 
 class Commands(click.Group):
     """The commands; with --json, a command line that is not understood is told as JSON too."""

@@ -111,6 +111,9 @@ EXERCISED_BY = {
     "payeewatch.pipeline.sql": "pipeline/store/test_lake.py",
     "payeewatch.pipeline.frames": "pipeline/changes/test_context.py",
     "payeewatch.pipeline.breaches.coverage": "pipeline/breaches/test_match.py",
+    "payeewatch.features.engines.duckdb": "features/test_measuring.py",
+    "payeewatch.features.engines.pandas": "features/test_measuring.py",
+    "payeewatch.features.engines.spark_functions": "features/engines/test_spark.py",
     "payeewatch.features.docs": "features/test_registry.py",
     "payeewatch.features.formulas": "features/test_measuring.py",
     "payeewatch.features.relations": "features/test_measuring.py",
@@ -171,7 +174,7 @@ BY_ADDRESS = ("payeewatch.triage.views.", "payeewatch.triage.formats.")
 
 HASHED = {
     "payeewatch.pipeline.breaches.lists",
-    "payeewatch.pipeline.changes.measure",
+    "payeewatch.pipeline.changes.engines",
     "payeewatch.pipeline.detector.calibration",
     "payeewatch.pipeline.detector.model",
     "payeewatch.pipeline.home.keys",

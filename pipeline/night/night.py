@@ -15,13 +15,14 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
+from payeewatch.features.engines.engine import Engine
 from payeewatch.pipeline import expectations
 from payeewatch.pipeline.breaches import lists
 from payeewatch.pipeline.breaches.coverage import coverage
 from payeewatch.pipeline.changes.amounts import Amounts
 from payeewatch.pipeline.changes.batch import Seen, Together
 from payeewatch.pipeline.changes.context import at_decision
-from payeewatch.pipeline.changes.measure import prepare
+from payeewatch.pipeline.changes.engines import engine_of, prepare
 from payeewatch.pipeline.changes.scope import ALSO_READ, focus
 from payeewatch.pipeline.detector import registry
 from payeewatch.pipeline.detector.model import Model
@@ -63,11 +64,15 @@ ROWS_AT_ONCE = 60_000
 
 @dataclass(frozen=True)
 class Options:
-    """How to run. `model` names a version or alias to use instead of the champion or the recorded version."""
+    """How to run.
+
+    `model` names a version or alias to use instead of the champion or the recorded version, `engine` what measures.
+    """
 
     model: str | None = None
     no_news: bool = False
     allow_hindsight: bool = False
+    engine: str = "duckdb"
 
 
 @dataclass(frozen=True)
@@ -99,10 +104,11 @@ def run_nights(session: Session, first: date, last: date, options: Options) -> I
         PayeeWatchError: a night failed, and `runs/<night>.failed.json` says so; those before it are published, those
             after it are not, and an earlier publication of the night stands.
     """
-    with closing(_spans(session, nights_to_run(session.settings, first, last), options)) as spans:
+    nights = nights_to_run(session.settings, first, last)
+    with engine_of(session, options.engine) as engine, closing(_spans(session, nights, options)) as spans:
         for span in spans:
             if span.ready:
-                yield from _run_together(session, span)
+                yield from _run_together(session, engine, span)
             if span.failure:
                 raise span.failure
 
@@ -176,7 +182,7 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
     return Loaded(ready, session.lake.loads(), failure)
 
 
-def _run_together(session: Session, loaded: Loaded) -> Iterator[Run]:
+def _run_together(session: Session, engine: Engine, loaded: Loaded) -> Iterator[Run]:
     ready, nights = loaded.ready, [one.night for one in loaded.ready]
     before = [n for n in published_nights(session.settings) if n < nights[0]][-1:]
     earlier = _earlier(session, "flags", before)
@@ -190,7 +196,7 @@ def _run_together(session: Session, loaded: Loaded) -> Iterator[Run]:
             with session.stage("hold"):
                 session.held.register(loaded.loads)
             stack.enter_context(focus(session, nights, flagged, unscored))
-            together = Together(session, nights, flagged, [one.model for one in ready])
+            together = Together(session, nights, flagged, [one.model for one in ready], engine)
         shared = {stage: took / len(ready) for stage, took in session.seconds.items()}
         for one in ready:
             session.seconds.clear()
