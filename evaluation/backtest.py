@@ -12,11 +12,12 @@ import pandas as pd
 from payeewatch.evaluation.replay import Replay
 from payeewatch.pipeline.home.files import replace_whole, write_json
 from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.store.as_of import last_decision
 from payeewatch.pipeline.training.fit import NOT_HONEST
 
-LATEST_VERDICTS = """
+LATEST_VERDICTS = f"""
 SELECT change_id, verdict, min(known_at) OVER (PARTITION BY change_id) AS first_known_at FROM outcomes
-QUALIFY row_number() OVER (PARTITION BY change_id ORDER BY decided_at DESC, known_at DESC, outcome_id DESC) = 1
+{last_decision("change_id")}
 ORDER BY change_id
 """
 

@@ -13,6 +13,7 @@ import duckdb
 import pandas as pd
 
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused
+from payeewatch.pipeline.store.as_of import last_version
 
 NEEDED = {"change_id", "payee_id", "account", "cause", "is_fraud"}
 UNTOLD = "not in the truth"
@@ -41,10 +42,9 @@ FROM matched WHERE place = 1 ORDER BY change_id
 """
 
 # What left for the account of a dishonest change, as known at the end of the data.
-READ_LOSSES = """
+READ_LOSSES = f"""
 WITH latest AS (
-    SELECT * FROM payments
-    QUALIFY row_number() OVER (PARTITION BY payment_id ORDER BY known_at DESC, version DESC) = 1
+    SELECT * FROM payments {last_version("payments")}
 ), pairs AS (
     SELECT DISTINCT unit, payee_id, account FROM units WHERE is_fraud
 )

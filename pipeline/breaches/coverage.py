@@ -10,7 +10,7 @@ import duckdb
 
 from payeewatch.pipeline.home.settings import Link as LinkParams
 from payeewatch.pipeline.session import Session
-from payeewatch.pipeline.store.lake import visible
+from payeewatch.pipeline.store.as_of import known_at_cutoff
 
 LEVELS = ("exact", "holder", "id_only", "probable")
 """Match qualities, best first."""
@@ -31,21 +31,21 @@ def coverage(session: Session, as_of: date, change_ids: Sequence[str]) -> list[d
     given = {"cutoff": params.cutoff(as_of)}
     con.execute(
         "CREATE OR REPLACE TEMP TABLE link_current AS FROM"
-        f" ({_latest(con, 'exposures', 'member_id, breach_id', 'match_quality')})"
+        f" ({known_at_cutoff(con, 'exposures', columns='member_id, breach_id, match_quality')})"
         " WHERE match_quality IS NOT NULL",
         given,
     )
     book = (
-        f"(SELECT member_id FROM ({_latest(con, 'members', 'member_id', 'left_on, died_on')})"
+        f"(SELECT member_id FROM ({known_at_cutoff(con, 'members', columns='member_id, left_on, died_on')})"
         f" WHERE coalesce(left_on > DATE '{as_of}', true) AND died_on IS NULL)"
     )
     changes = (
-        f"(SELECT member_id FROM ({_latest(con, 'changes', 'change_id', 'member_id')})"
+        f"(SELECT member_id FROM ({known_at_cutoff(con, 'changes', columns='change_id, member_id')})"
         " WHERE member_id IS NOT NULL AND change_id IN (SELECT unnest($change_ids::VARCHAR[])))"
     )
     among_members = _shares(con, book, given)
     among_changes = _shares(con, changes, given | {"change_ids": list(change_ids)})
-    known = _latest(con, "lists", "breach_id", "title, list_known_on, people_count, is_purged")
+    known = known_at_cutoff(con, "lists", columns="breach_id, title, list_known_on, people_count, is_purged")
     lists = con.execute(
         f"SELECT * EXCLUDE (is_purged) FROM ({known}) WHERE NOT is_purged ORDER BY breach_id",
         given,
@@ -63,10 +63,6 @@ def coverage(session: Session, as_of: date, change_ids: Sequence[str]) -> list[d
             "sentence": _cannot_tell(share, params.link),
         })  # fmt: skip
     return told
-
-
-def _latest(con: duckdb.DuckDBPyConnection, table: str, key: str, columns: str) -> str:
-    return f"SELECT {key}, {columns} FROM ({visible(con, table, key)})"
 
 
 def _shares(

@@ -18,6 +18,7 @@ from payeewatch.pipeline.breaches.lists import people_files, standing_lists
 from payeewatch.pipeline.known_by import counts_from, midnight
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
+from payeewatch.pipeline.store.as_of import last_version
 from payeewatch.pipeline.store.lake import PURGE, VERSION_STEP, Lake, Load
 
 IDENTITY = "birth_rank, person_key, holder_key, id_key, name_keys"
@@ -192,12 +193,12 @@ def _stage_matches(con: duckdb.DuckDBPyConnection, lake: Lake, loads: Sequence[L
 
 def _stage_current(con: duckdb.DuckDBPyConnection) -> None:
     """`link_current`: how the pairs that are looked at stand in the lake."""
-    con.execute("""
+    con.execute(f"""
         CREATE OR REPLACE TEMP TABLE link_current AS
         SELECT e.member_id, e.breach_id, e.match_quality FROM exposures e
         JOIN link_lists l USING (breach_id)
         WHERE l.is_renewed OR e.member_id IN (SELECT member_id FROM link_states WHERE is_new)
-        QUALIFY row_number() OVER (PARTITION BY e.member_id, e.breach_id ORDER BY e.known_at DESC, e.version DESC) = 1
+        {last_version("exposures", of="e")}
     """)
 
 
