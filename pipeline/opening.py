@@ -42,7 +42,7 @@ def opened(settings: Settings, *, writing: bool = True) -> Iterator[Session]:
         tokens.register(con, keys)
         session = Session(settings, keys, lake, con)
         if (lake.root / UNFINISHED).exists():
-            from payeewatch.pipeline.home.redact import alone
+            from payeewatch.pipeline.home.scrub import alone
             from payeewatch.pipeline.privacy.erase import resume
 
             with alone(settings):

@@ -72,7 +72,8 @@ from payeewatch.pipeline.home.settings import Settings
 from payeewatch.commands.review import start
 settings = Settings.load()
 start(settings)
-from triage import audit, clock
+from payeewatch.triage import clock
+from payeewatch.triage.records import audit
 from payeewatch.triage.models import Attachment, Decision, Evidence, Flag, Note, SavedFilter, Step, User
 from payeewatch.triage.work.workflow import perform
 from payeewatch.triage.exchange.import_night import publish, unpublished
@@ -110,7 +111,7 @@ VERIFY = """
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.commands.review import start
 start(Settings.load())
-from triage import audit
+from payeewatch.triage.records import audit
 from payeewatch.triage.models import Flag, Note, Tombstone, User
 from payeewatch.triage.exchange.import_night import unpublished
 kinds = sorted(set(Tombstone.objects.values_list("kind", flat=True)))

@@ -57,7 +57,7 @@ def test_the_running_page_has_every_command_and_no_other():
 def test_the_running_page_has_every_folder_and_setting():
     page = read("docs/running.md")
     assert [name for name in FOLDERS if f"`{name}/`" not in page] == []
-    sources = [*(ROOT / "pipeline").glob("*.py"), *(ROOT / "triage").rglob("*.py")]
+    sources = [*(ROOT / "pipeline").rglob("*.py"), *(ROOT / "triage").rglob("*.py")]
     source = "".join(path.read_text(encoding="utf-8") for path in sources)
     variables = set(re.findall(r"PAYEEWATCH_[A-Z]+(?:_[A-Z]+)*", source)) - {"PAYEEWATCH_"}
     variables |= {"DATABASE_URL", *re.findall(r'environ.get\("(PAYEEWATCH_TRIAGE_[A-Z]+)"', read("triage/settings.py"))}
@@ -89,13 +89,13 @@ def test_writing_the_tables_section_twice_changes_nothing():
 @pytest.mark.parametrize(
     ("heading", "module", "schema"),
     [
-        ("flags", "published", "FLAGS_SCHEMA"),
-        ("scores", "published", "SCORES_SCHEMA"),
-        ("evidence", "evidence", "EVIDENCE_SCHEMA"),
+        ("flags", "home.published", "FLAGS_SCHEMA"),
+        ("scores", "home.published", "SCORES_SCHEMA"),
+        ("evidence", "night.evidence", "EVIDENCE_SCHEMA"),
     ],
 )
 def test_the_outputs_page_has_the_columns_that_are_written(heading, module, schema):
-    written = set(getattr(import_module(f"pipeline.{module}"), schema).names)
+    written = set(getattr(import_module(f"payeewatch.pipeline.{module}"), schema).names)
     told = first_cells(section("docs/outputs.md", heading))
     keys = first_cells(section("docs/outputs.md", "flags"))
     assert told <= written

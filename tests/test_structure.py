@@ -98,7 +98,7 @@ ONE_ROOM = "payeewatch.pipeline.home"
 """What of the pipeline the reviewers' application may use: what was published, and never the lake."""
 
 EXERCISED_BY = {
-    "payeewatch.pipeline.home.redact": "pipeline/privacy/test_redact.py",
+    "payeewatch.pipeline.home.scrub": "pipeline/privacy/test_redact.py",
     "payeewatch.pipeline.home.holds": "pipeline/night/test_holds.py",
     "payeewatch.pipeline.home.published": "pipeline/night/test_outputs.py",
     "payeewatch.pipeline.home.tabular": "pipeline/night/test_outputs.py",

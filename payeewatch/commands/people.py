@@ -34,7 +34,7 @@ def purge(settings: Settings, until: date, member: str | None, dry_run: bool) ->
     Example: payeewatch purge --until 2024-12-31 --dry-run
     """
     from payeewatch.pipeline.home.errors import InputMissing
-    from payeewatch.pipeline.home.redact import alone
+    from payeewatch.pipeline.home.scrub import alone
     from payeewatch.pipeline.opening import opened
 
     if not (settings.folder("lake") / "loads").is_dir():

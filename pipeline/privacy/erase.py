@@ -17,7 +17,7 @@ from typing import Any
 from payeewatch.pipeline.home import vault
 from payeewatch.pipeline.home.files import replace_whole, write_json
 from payeewatch.pipeline.home.keys import Keys, tombstone_of
-from payeewatch.pipeline.home.redact import Gone, without
+from payeewatch.pipeline.home.scrub import Gone, without
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.known_by import counts_from
 from payeewatch.pipeline.privacy.data_subject import Person, conditions, find, softened, touches

@@ -16,8 +16,8 @@ from pathlib import Path
 from payeewatch.pipeline.breaches import lists
 from payeewatch.pipeline.detector import registry
 from payeewatch.pipeline.home import vault
-from payeewatch.pipeline.home.redact import Gone
 from payeewatch.pipeline.home.runs import published_nights, read_run
+from payeewatch.pipeline.home.scrub import Gone
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.privacy.erase import used_accounts
 from payeewatch.pipeline.privacy.redact import withdraw

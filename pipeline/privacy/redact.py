@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from payeewatch.pipeline.home.files import write_json, write_text
-from payeewatch.pipeline.home.redact import Gone, scrub_row, without
+from payeewatch.pipeline.home.scrub import Gone, scrub_row, without
 from payeewatch.pipeline.home.settings import Settings
 
 PUBLISHED = ("flags", "scores", "evidence", "outcomes")

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from payeewatch.__main__ import main
-from payeewatch.commands import nights
+from payeewatch.commands import night
 from payeewatch.pipeline.session import LOG
 from tests.breach_lists import person, put_list
 from tests.conftest import NIGHTS, Home, copy_of
@@ -253,7 +253,7 @@ def test_a_fault_of_ours_tells_class_and_place_and_never_its_text(
     monkeypatch.setattr("payeewatch.pipeline.loading.ingest", fails)
     result = empty.run("ingest", "--until", "2024-05-01", *as_json)
     assert result.exit_code == 1
-    assert "RuntimeError at test_cli.py:" in result.output
+    assert "RuntimeError at test_command.py:" in result.output
     assert not [word for word in CANARY.split() if word in result.output]
     assert bool(result.stdout) == bool(as_json)
 
@@ -366,7 +366,7 @@ def test_a_night_prints_its_queue_from_the_top_with_reasons(published: Home, tmp
     home = copy_of(published, tmp_path)
     shown = home.done("night", str(NIGHTS[-1])).stdout
     flags = pq.read_table(home.path / "flags" / f"{NIGHTS[-1]}.parquet").to_pylist()
-    places = [shown.index(f"change {flag['change_id']} ") for flag in flags[: nights.QUEUE_LINES]]
+    places = [shown.index(f"change {flag['change_id']} ") for flag in flags[: night.QUEUE_LINES]]
     assert places == sorted(places)
     assert all(reason["sentence"] in shown for reason in flags[0]["reasons"][:3])
     assert f"payeewatch explain {flags[0]['change_id']} --home {home.path}" in shown

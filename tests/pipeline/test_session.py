@@ -42,7 +42,7 @@ def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
 HOLD = """
 import sys
 from pathlib import Path
-from payeewatch.pipeline.session import opened
+from payeewatch.pipeline.opening import opened
 from payeewatch.pipeline.home.settings import Settings
 with opened(Settings.load(Path(sys.argv[1]), {"PAYEEWATCH_KEY_FILE": sys.argv[2]})):
     print("held", flush=True)

@@ -21,7 +21,7 @@ from django.db.models import QuerySet
 
 from payeewatch.pipeline.home.files import write_text
 from payeewatch.pipeline.home.holds import COLUMNS
-from payeewatch.pipeline.home.redact import alone
+from payeewatch.pipeline.home.scrub import alone
 from payeewatch.pipeline.home.tabular import csv_text, write_parquet
 from payeewatch.triage import clock
 from payeewatch.triage.models import Decision, Flag, Hold

@@ -18,7 +18,7 @@ from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from payeewatch.pipeline.home.keys import tombstone_of
-from payeewatch.pipeline.home.redact import Gone, scrub_row, without
+from payeewatch.pipeline.home.scrub import Gone, scrub_row, without
 from payeewatch.triage import clock
 from payeewatch.triage.figures import purged_totals
 from payeewatch.triage.models import (

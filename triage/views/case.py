@@ -9,10 +9,10 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as say
 
 from payeewatch.triage.access.route import Route
-from payeewatch.triage.models import Flag
+from payeewatch.triage.models import Flag, is_about
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import REVIEWERS, Role
-from payeewatch.triage.work import case_file, workflow
+from payeewatch.triage.work import case_file
 from payeewatch.triage.work.verdicts import is_blind
 
 
@@ -42,7 +42,7 @@ def lock(request: HttpRequest, flag_id: str) -> HttpResponse:
 
 def _flag(request: HttpRequest, flag_id: str) -> Flag:
     flag = get_object_or_404(Flag.objects.select_related("night"), pk=flag_id)
-    if workflow.is_about(flag, request.user) or is_blind(flag, request.user):
+    if is_about(flag, request.user) or is_blind(flag, request.user):
         raise PermissionDenied
     return flag
 

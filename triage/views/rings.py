@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from payeewatch.triage.access.route import Route
-from payeewatch.triage.models import Flag
+from payeewatch.triage.models import OPEN, Flag, is_about
 from payeewatch.triage.roles import READERS, REVIEWERS
 from payeewatch.triage.views.queue import as_row
 from payeewatch.triage.work import bulk, workflow
@@ -94,14 +94,14 @@ def _page(
     status: int = 200,
 ) -> HttpResponse:
     found = Flag.objects.filter(ring=ring).select_related("claimed_by").order_by("rank", "flag_id")
-    flags = [as_row(flag, request.user) for flag in found if not workflow.is_about(flag, request.user)]
+    flags = [as_row(flag, request.user) for flag in found if not is_about(flag, request.user)]
     if not flags:
         raise Http404
     is_filled = bool(form and form.is_bound and form.is_valid())
     context: dict[str, Any] = {
         "ring": ring,
         "flags": flags,
-        "open": workflow.OPEN,
+        "open": OPEN,
         "selected": request.GET.getlist("flag"),
         "total": sum(flag.amount_at_risk for flag in flags),
         "paid": sum(flag.amount_paid for flag in flags),

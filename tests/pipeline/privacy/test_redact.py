@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from payeewatch.pipeline.home.redact import WITHDRAWN, Gone, scrub, scrub_row, without
+from payeewatch.pipeline.home.scrub import WITHDRAWN, Gone, scrub, scrub_row, without
 
 PERSON = Gone(ids=frozenset({"C1", "P1"}))
 

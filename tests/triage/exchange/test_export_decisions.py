@@ -12,10 +12,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from payeewatch.pipeline.home import redact
 from payeewatch.pipeline.home.files import write_text
 from payeewatch.pipeline.home.holds import COLUMNS
+from payeewatch.pipeline.home.scrub import Gone, alone
 from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.privacy import redact
 from payeewatch.triage import workspace
 from payeewatch.triage.exchange import export_decisions
 from payeewatch.triage.exchange.export_decisions import HandedOver
@@ -172,8 +173,8 @@ def test_a_purge_and_a_hand_over_of_the_same_day_lose_nothing(
         write_text(path, text)
 
     def purge() -> None:
-        with redact.alone(reviewed):
-            redact.withdraw(reviewed, redact.Gone(flags=frozenset({first.pk})), date(2024, 9, 26), really=True)
+        with alone(reviewed):
+            redact.withdraw(reviewed, Gone(flags=frozenset({first.pk})), date(2024, 9, 26), really=True)
 
     monkeypatch.setattr(redact, "write_text", slow)
     purging = threading.Thread(target=purge)
@@ -192,17 +193,17 @@ def test_the_lock_of_another_process_is_respected_and_goes_with_it(tmp_path: Pat
 import sys
 from pathlib import Path
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.pipeline.privacy.redact import alone
+from payeewatch.pipeline.home.scrub import alone
 with alone(Settings.load(Path({str(tmp_path)!r}), {{}})):
     print("held", flush=True)
     sys.stdin.readline()
 """
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout.readline() == b"held\n"
-        with redact.alone(settings, wait=False) as is_free:
+        with alone(settings, wait=False) as is_free:
             assert not is_free
         holder.kill()
-        with redact.alone(settings) as is_free:
+        with alone(settings) as is_free:
             assert is_free
 
 

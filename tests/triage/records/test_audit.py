@@ -176,7 +176,7 @@ import sys
 import django
 django.setup()
 from django.db import transaction
-from triage import audit
+from payeewatch.triage.records import audit
 from payeewatch.triage.models import User
 ways = {
     "alone": lambda: audit.record(None, "view"),
