@@ -12,7 +12,9 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
+from payeewatch.pipeline.home.codes import UNCLEAR_VERDICTS
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused
+from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.as_of import last_version
 
 NEEDED = {"change_id", "payee_id", "account", "cause", "is_fraud"}
@@ -52,9 +54,9 @@ SELECT unit, value_date, cents FROM latest JOIN pairs USING (payee_id, account)
 WHERE status = 'sent' AND value_date IS NOT NULL ORDER BY unit, value_date, payment_id
 """
 
-READ_DECIDED = """
+READ_DECIDED = f"""
 SELECT change_id, min(known_at) AS decided_at FROM outcomes
-WHERE verdict IN ('confirmed_fraud', 'attempt_stopped', 'benign', 'data_error') GROUP BY change_id ORDER BY change_id
+WHERE verdict NOT IN ({", ".join(map(text, UNCLEAR_VERDICTS))}) GROUP BY change_id ORDER BY change_id
 """
 
 

@@ -8,13 +8,10 @@ from typing import Any
 
 import duckdb
 
+from payeewatch.pipeline.home.codes import MATCHES
 from payeewatch.pipeline.home.settings import Link as LinkParams
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.as_of import known_at_cutoff
-
-LEVELS = ("exact", "holder", "id_only", "probable")
-"""Match qualities, best first."""
-
 
 ENOUGH_MEMBERS = 100
 """Fewer do not tell what share of the book a list covers."""
@@ -78,7 +75,7 @@ def _shares(
 
     def of(breach_id: str) -> tuple[dict[str, int], float | None]:
         found = {quality: many for each, quality, many in counted if each == breach_id}
-        by_quality = {quality: found[quality] for quality in LEVELS if quality in found}
+        by_quality = {quality: found[quality] for quality in MATCHES if quality in found}
         return by_quality, sum(by_quality.values()) / total if total else None
 
     return of

@@ -10,11 +10,9 @@ from typing import Any
 
 import yaml
 
+from payeewatch.pipeline.home.codes import FIELDS
 from payeewatch.pipeline.home.errors import InputRefused
 
-FIELDS = (
-    "name", "birth_date", "national_id", "insurer", "guarantees", "marital_status", "email", "phone", "address", "iban",
-)  # fmt: skip
 PROVENANCE = ("source", "notification_ref")
 TEXTS = ("breach_id", "title", *PROVENANCE)
 DATES = ("exposed_from", "exposed_to", "known_at", "purge_on")

@@ -13,15 +13,13 @@ import pandas as pd
 import pyarrow as pa
 
 from payeewatch.pipeline.frames import Row, by_cutoff, day_of, nights_frame, records
+from payeewatch.pipeline.home.codes import WEAK_MATCHES
 from payeewatch.pipeline.home.settings import Params
 from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.as_of import first_version, known_at_cutoff, last_decision, version_age
 
 TABLES = ("changes", "accounts", "reference_banks", "exposures", "lists", "outcomes")
 """Lake tables that must be registered, all versions."""
-
-WEAK_MATCHES = frozenset({"id_only", "probable"})
-"""Matches that never place a change in the hold queue by themselves."""
 
 # What an announced change took over is looked for among all changes; so few were.
 READ_CHANGES = """

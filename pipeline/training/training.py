@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
+import duckdb
 import pandas as pd
 
 from payeewatch.pipeline.changes.measure import measure_past
@@ -45,8 +46,13 @@ def measured_past(session: Session, as_of: date) -> pd.DataFrame:
 def known_verdicts(session: Session, as_of: date) -> dict[str, str]:
     """change_id -> the last verdict on it, as known by a day."""
     session.held.register()
-    query = VERDICTS.format(known=known_at_cutoff(session.con, "outcomes"), last=last_decision("change_id"))
-    return dict(session.con.execute(query, {"cutoff": session.settings.params.cutoff(as_of)}).fetchall())
+    return verdicts_at(session.con, session.settings.params.cutoff(as_of))
+
+
+def verdicts_at(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> dict[str, str]:
+    """change_id -> the last verdict on it, as known at the cut-off; the connection has a view of `outcomes`."""
+    query = VERDICTS.format(known=known_at_cutoff(con, "outcomes"), last=last_decision("change_id"))
+    return dict(con.execute(query, {"cutoff": cutoff}).fetchall())
 
 
 def fit(session: Session, as_of: date, frame: pd.DataFrame, verdicts: Mapping[str, str]) -> Model:

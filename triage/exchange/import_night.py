@@ -59,9 +59,8 @@ class Published:
 def unpublished(settings: Settings) -> list[date]:
     """Nights whose files differ from what was published here, oldest first."""
     known = dict(Night.objects.values_list("night", "digest"))
-    nights = [
-        night for night in published_nights(settings) if _files(settings, night)["flags"].exists()
-    ]  # others were purged
+    nights = published_nights(settings)
+    nights = [night for night in nights if _files(settings, night)["flags"].exists()]  # others were purged
     return [night for night in nights if known.get(night) != _digest(_files(settings, night))]
 
 

@@ -114,7 +114,6 @@ MATCHES = {
     "id_only": _("matched on the national id alone, so uncertain"),
     "probable": _("matched on names and birth date, so uncertain"),
 }
-WEAK_MATCHES = frozenset({"id_only", "probable"})
 CHECKS = {
     "bank_wave": _("A wave between the two banks"),
     "return_driven": _("A payment that came back"),

@@ -21,7 +21,8 @@ from django.utils.translation import gettext as say
 from django.utils.translation import ngettext
 
 from payeewatch.pipeline.home import wording
-from payeewatch.triage.language.labels import FIELDS, MATCHES, PAYEE_TYPES, SENTENCES, WEAK_MATCHES
+from payeewatch.pipeline.home.codes import WEAK_MATCHES
+from payeewatch.triage.language.labels import FIELDS, MATCHES, PAYEE_TYPES, SENTENCES
 
 register = template.Library()
 IDENTITY = frozenset({"name", "birth_date", "national_id"})
