@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import duckdb
 
+from payeewatch.pipeline.parallel import own_connection
 from payeewatch.pipeline.sql import name, text
 from payeewatch.pipeline.store.lake import PURGE, SCHEMAS, VERSION_STEP, Lake, Load
 from payeewatch.pipeline.tables import KNOWN_WHEN, LAKE_TABLES, WRITTEN_ONCE
@@ -95,7 +96,7 @@ class Held:
             yield
 
     def _read_ahead(self) -> list[Load]:
-        with self.con.cursor() as own:
+        with own_connection(self.con) as own:
             ahead = replace(self, con=own, reading=None)  # what is held is in the dictionaries, which they share
             ahead.register(with_ends=False)
             return ahead.loads
