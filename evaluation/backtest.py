@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 
 from payeewatch.evaluation.replay import Replay
+from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.pipeline.home.files import replace_whole, write_json
 from payeewatch.pipeline.session import Session
-from payeewatch.pipeline.training.fit import NOT_HONEST
+from payeewatch.pipeline.store.as_of import last_decision
 
-LATEST_VERDICTS = """
+LATEST_VERDICTS = f"""
 SELECT change_id, verdict, min(known_at) OVER (PARTITION BY change_id) AS first_known_at FROM outcomes
-QUALIFY row_number() OVER (PARTITION BY change_id ORDER BY decided_at DESC, known_at DESC, outcome_id DESC) = 1
+{last_decision("change_id")}
 ORDER BY change_id
 """
 
@@ -40,7 +41,7 @@ class Backtest:
 def looked_back(session: Session, told: Replay) -> Backtest:
     """Compare the flags of replayed nights with every verdict in the lake."""
     verdicts = session.con.execute(LATEST_VERDICTS).df()
-    confirmed = verdicts[verdicts["verdict"].isin(NOT_HONEST)].set_index("change_id")["first_known_at"]
+    confirmed = verdicts[verdicts["verdict"].isin(FRAUD_VERDICTS)].set_index("change_id")["first_known_at"]
     first_open = told.rows.groupby("change_id")["as_of"].min()
     cases = confirmed[confirmed.index.isin(first_open.index)]
     cases = cases[first_open.reindex(cases.index).to_numpy() < cases.to_numpy()]

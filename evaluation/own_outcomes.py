@@ -16,14 +16,14 @@ from typing import Any
 import pandas as pd
 
 from payeewatch.evaluation.exceedance import interval
+from payeewatch.pipeline.home.codes import FRAUD_VERDICTS, UNCLEAR_VERDICTS, WhyNot
 from payeewatch.pipeline.home.errors import InputMissing
 from payeewatch.pipeline.home.runs import published_nights, read_run
-from payeewatch.pipeline.night.queues import WhyNot
 from payeewatch.pipeline.session import Session
-from payeewatch.pipeline.training.fit import NOT_HONEST
-from payeewatch.pipeline.training.training import VERDICTS
+from payeewatch.pipeline.tables import VERDICTS
+from payeewatch.pipeline.training.training import verdicts_at
 
-HONEST = frozenset({"benign", "data_error"})
+HONEST = frozenset(VERDICTS).difference(FRAUD_VERDICTS, UNCLEAR_VERDICTS)
 BELOW_THE_CUT = frozenset({str(WhyNot.FLOOR), str(WhyNot.CAPACITY)})
 Z = 1.959963984540054  # of a 95 % interval
 UNKNOWN = (
@@ -82,7 +82,7 @@ def own_outcomes(session: Session) -> OwnOutcomes:
     scores = _read(session, "scores", nights, ["night", "change_id", "why_not"])
     drawn = {night: (read_run(settings, night) or {}).get("audit_probability") or 0.0 for night in nights}
     cutoff = settings.params.cutoff(nights[-1])
-    verdicts = dict(session.con.execute(VERDICTS, {"cutoff": cutoff}).fetchall())
+    verdicts = verdicts_at(session.con, cutoff)
     return estimated(flags, scores, drawn, verdicts)
 
 
@@ -97,7 +97,8 @@ def estimated(
         verdicts: change_id -> the latest verdict.
     """
     queued = set(flags.loc[flags["queue"] != "audit", "change_id"])
-    telling = {change: verdict in NOT_HONEST for change, verdict in verdicts.items() if verdict in NOT_HONEST | HONEST}
+    settled = {change: verdict for change, verdict in verdicts.items() if verdict not in UNCLEAR_VERDICTS}
+    telling = {change: verdict in FRAUD_VERDICTS for change, verdict in settled.items()}
     decided = sorted(queued & set(telling))
     confirmed = sum(telling[change] for change in decided)
     is_draw = (flags["queue"] == "audit") & flags["is_new"]

@@ -12,7 +12,10 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
+from payeewatch.pipeline.home.codes import UNCLEAR_VERDICTS
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused
+from payeewatch.pipeline.sql import text
+from payeewatch.pipeline.store.as_of import last_version
 
 NEEDED = {"change_id", "payee_id", "account", "cause", "is_fraud"}
 UNTOLD = "not in the truth"
@@ -41,10 +44,9 @@ FROM matched WHERE place = 1 ORDER BY change_id
 """
 
 # What left for the account of a dishonest change, as known at the end of the data.
-READ_LOSSES = """
+READ_LOSSES = f"""
 WITH latest AS (
-    SELECT * FROM payments
-    QUALIFY row_number() OVER (PARTITION BY payment_id ORDER BY known_at DESC, version DESC) = 1
+    SELECT * FROM payments {last_version("payments")}
 ), pairs AS (
     SELECT DISTINCT unit, payee_id, account FROM units WHERE is_fraud
 )
@@ -52,9 +54,9 @@ SELECT unit, value_date, cents FROM latest JOIN pairs USING (payee_id, account)
 WHERE status = 'sent' AND value_date IS NOT NULL ORDER BY unit, value_date, payment_id
 """
 
-READ_DECIDED = """
+READ_DECIDED = f"""
 SELECT change_id, min(known_at) AS decided_at FROM outcomes
-WHERE verdict IN ('confirmed_fraud', 'attempt_stopped', 'benign', 'data_error') GROUP BY change_id ORDER BY change_id
+WHERE verdict NOT IN ({", ".join(map(text, UNCLEAR_VERDICTS))}) GROUP BY change_id ORDER BY change_id
 """
 
 

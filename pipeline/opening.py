@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from payeewatch.pipeline.home import keys as tokens
-from payeewatch.pipeline.home.errors import AnotherNight, StoreError
+from payeewatch.pipeline.home.errors import AnotherNight
+from payeewatch.pipeline.home.files import holder, only_holder
 from payeewatch.pipeline.home.keys import Keys
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.privacy.erase import UNFINISHED
@@ -56,24 +55,12 @@ def opened(settings: Settings, *, writing: bool = True, any_format: bool = False
 
 @contextmanager
 def _locked(settings: Settings) -> Iterator[None]:
-    """Hold the home's lock. The kernel drops it with the process, however that ends."""
-    path = settings.folder("lake") / ".lock"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.open("a+", encoding="ascii")
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be opened ({error.strerror}); mend the permissions") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.seek(0)
-            holder = lock.read(20).strip() or "unknown"
+    """Hold the home's lock, or say who does."""
+    lock = settings.folder("lake") / ".lock"
+    with only_holder(lock, wait=False) as is_free:
+        if not is_free:
             raise AnotherNight(
-                f"{settings.home}: another command is writing here (process {holder}); "
+                f"{settings.home}: another command is writing here (process {holder(lock)}); "
                 "wait for it to end, its lock goes with it"
-            ) from error
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+            )
         yield

@@ -5,14 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import duckdb
 
 Item = TypeVar("Item")
-
-
 Made = TypeVar("Made")
+
+
+@contextmanager
+def own_connection(con: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection for another thread to the same database, in UTC too: a setting of the one given is not its own.
+
+    It does not see the temporary tables of the one given.
+    """
+    with con.cursor() as own:
+        own.execute("SET TimeZone = 'UTC'")
+        yield own
 
 
 def side_by_side(
@@ -20,12 +30,11 @@ def side_by_side(
 ) -> Iterator[Made]:
     """Do the work for as many items at once as there are processors, and yield what it makes in their order.
 
-    Each has a connection of its own, which does not see the temporary tables of the one given.
+    Each has its `own_connection`.
     """
 
     def one(item: Item) -> Made:
-        with con.cursor() as own:
-            own.execute("SET TimeZone = 'UTC'")
+        with own_connection(con) as own:
             return work(own, item)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Kind(StrEnum):
@@ -67,7 +68,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One input table. `derived` are the lake columns that stand for its identity columns."""
+    """One input table. `derived` are the lake columns that stand for its identity columns.
+
+    `key` names a row of the input, which has one row a key. `lake_key` are the lake columns that name a row whatever
+    its version, where the input has no key of its own.
+    """
 
     name: str
     grain: str
@@ -76,6 +81,7 @@ class Table:
     required: bool = False
     references: tuple[tuple[str, str], ...] = ()  # (column, table) that ought to resolve
     derived: tuple[tuple[str, str, str], ...] = ()  # (lake column, SQL type, meaning)
+    lake_key: tuple[str, ...] = ()
 
     def column(self, name: str) -> Column:
         return next(c for c in self.columns if c.name == name)
@@ -86,6 +92,22 @@ class Table:
         kept = {c.lake_name: LAKE_TYPES[c.kind] for c in self.columns if c.kind in LAKE_TYPES}
         extra = {name: sql_type for name, sql_type, _ in self.derived}
         return kept | extra | LAKE_STAMPS
+
+    @property
+    def in_lake(self) -> LakeTable:
+        """The table as the lake keeps it."""
+        return LakeTable(self.grain, self.lake_columns, self.lake_key or ((self.key,) if self.key else ()))
+
+
+class LakeTable(NamedTuple):
+    """A table as the lake keeps it: every version of every row.
+
+    `key` are the columns that name a row whatever its version; a table without one has no versions.
+    """
+
+    grain: str
+    columns: dict[str, str]  # name -> SQL type
+    key: tuple[str, ...]
 
 
 LAKE_STAMPS = {"key_version": "TINYINT", "known_at": "TIMESTAMP", "version": "BIGINT"}
@@ -111,7 +133,11 @@ EVENT_KINDS = (
     "login", "login_failed", "password_reset", "device_enrolled", "mfa_changed", "email_changed",
     "phone_changed", "address_changed", "account_created",
 )  # fmt: skip
-VERDICTS = ("confirmed_fraud", "attempt_stopped", "benign", "inconclusive", "data_error")
+FRAUD_VERDICTS = ("confirmed_fraud", "attempt_stopped")
+"""Verdicts that mean fraud, whether or not money was lost."""
+UNCLEAR_VERDICTS = ("inconclusive",)
+"""Verdicts that settle nothing."""
+VERDICTS = (*FRAUD_VERDICTS, "benign", *UNCLEAR_VERDICTS, "data_error")
 
 CLAIMS = Table(
     "claims",
@@ -303,6 +329,7 @@ BANKS = Table(
     "banks",
     grain="one row a bank code",
     key="",
+    lake_key=("country", "bank_code"),
     columns=(
         Column("country"),
         Column("bank_code"),
@@ -315,6 +342,7 @@ REFERENCE_ACCOUNTS = Table(
     "accounts",
     grain="one row a known account",
     key="",
+    lake_key=("account", "kind", "valid_from"),
     columns=(
         Column("iban", Kind.ACCOUNT),
         Column("kind", Kind.ENUM, values=("institution", "employer", "guardian", "treasury", "provider", "blocked")),
@@ -327,6 +355,7 @@ MERGERS = Table(
     "mergers",
     grain="one row a bank code that moves to another",
     key="",
+    lake_key=("old_bank_code", "new_bank_code", "from"),
     columns=(
         Column("old_bank_code"),
         Column("new_bank_code"),
@@ -337,9 +366,8 @@ MERGERS = Table(
 REFERENCE_TABLES = {t.name: t for t in (REFERENCE_ACCOUNTS, BANKS, MERGERS)}
 
 
-# Lake tables that PayeeWatch makes itself: name -> SQL type, and the grain in words.
-DERIVED_TABLES: dict[str, tuple[str, dict[str, str]]] = {
-    "accounts": (
+DERIVED_TABLES = {
+    "accounts": LakeTable(
         "one row an account, from the drop that first showed it",
         {
             "account": "VARCHAR",  # keyed token
@@ -348,8 +376,9 @@ DERIVED_TABLES: dict[str, tuple[str, dict[str, str]]] = {
             "last_four": "VARCHAR",
         }
         | LAKE_STAMPS,
+        key=("account",),
     ),
-    "sightings": (
+    "sightings": LakeTable(
         "one row a (payee, account) pair, when first seen on a claim, a payment or a provider's row",
         {
             "payee_id": "VARCHAR",
@@ -360,8 +389,9 @@ DERIVED_TABLES: dict[str, tuple[str, dict[str, str]]] = {
             "seen_on_table": "VARCHAR",  # claims, payments or providers
         }
         | LAKE_STAMPS,
+        key=("payee_id", "account"),
     ),
-    "changes": (
+    "changes": LakeTable(
         "one row a version of a change of account, announced or derived",
         {
             "change_id": "VARCHAR",
@@ -385,18 +415,20 @@ DERIVED_TABLES: dict[str, tuple[str, dict[str, str]]] = {
             "superseded_by": "VARCHAR",  # the announced change that took over a derived one, else null
         }
         | LAKE_STAMPS,
+        key=("change_id",),
     ),
-    "exposures": (
+    "exposures": LakeTable(
         "one row a version of (member, breach list): how they match",
         {
             "member_id": "VARCHAR",
             "breach_id": "VARCHAR",
-            "match_quality": "VARCHAR",  # exact, holder, id_only, probable; null: no longer matched
+            "match_quality": "VARCHAR",  # a level of pipeline/home/codes.py; null: no longer matched
             "list_share": "DOUBLE",  # of the members known when the list came to be, how many it covers
         }
         | LAKE_STAMPS,
+        key=("member_id", "breach_id"),
     ),
-    "lists": (
+    "lists": LakeTable(
         "one row a version of a breach list's manifest",
         {
             "breach_id": "VARCHAR",
@@ -410,9 +442,24 @@ DERIVED_TABLES: dict[str, tuple[str, dict[str, str]]] = {
             "is_purged": "BOOLEAN",
         }
         | LAKE_STAMPS,
+        key=("breach_id",),
     ),
 }
+"""Lake tables that PayeeWatch makes itself."""
 
+LAKE_TABLES: dict[str, LakeTable] = {
+    **{name: table.in_lake for name, table in DROP_TABLES.items()},
+    **{f"reference_{name}": table.in_lake for name, table in REFERENCE_TABLES.items()},
+    **DERIVED_TABLES,
+    "people": LakeTable(PEOPLE.grain, {"breach_id": "VARCHAR"} | PEOPLE.lake_columns, ()),
+}
+"""Every table of the lake. `pipeline/store/as_of.py` takes from here which rows are versions of one another."""
+
+ENDS = "superseded_at"
+"""When the next version of a row became known: on a lake table that is held in memory."""
 
 KNOWN_WHEN = {"bank_changes": "requested_at", "account_events": "occurred_at", "outcomes": "decided_at"}
 """Tables whose rows are one version each, known at this instant."""
+
+WRITTEN_ONCE = frozenset({"accounts", "sightings"})
+"""Lake tables that get a row when it is first seen and never another version of it."""

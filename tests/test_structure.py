@@ -106,7 +106,6 @@ EXERCISED_BY = {
     "payeewatch.pipeline.home.tabular": "pipeline/night/test_outputs.py",
     "payeewatch.pipeline.opening": "pipeline/test_session.py",
     "payeewatch.pipeline.migration.rewrite": "pipeline/migration/test_migrate.py",
-    "payeewatch.pipeline.parallel": "pipeline/ingest/test_ingest.py",
     "payeewatch.pipeline.known_by": "pipeline/breaches/test_lists.py",
     "payeewatch.pipeline.sql": "pipeline/store/test_lake.py",
     "payeewatch.pipeline.frames": "pipeline/changes/test_context.py",

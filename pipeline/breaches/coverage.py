@@ -8,14 +8,11 @@ from typing import Any
 
 import duckdb
 
+from payeewatch.pipeline.home.codes import MATCHES
 from payeewatch.pipeline.home.settings import Link as LinkParams
 from payeewatch.pipeline.home.wording import Sentence, sentence
 from payeewatch.pipeline.session import Session
-from payeewatch.pipeline.store.lake import visible
-
-LEVELS = ("exact", "holder", "id_only", "probable")
-"""Match qualities, best first."""
-
+from payeewatch.pipeline.store.as_of import known_at_cutoff
 
 ENOUGH_MEMBERS = 100
 """Fewer do not tell what share of the book a list covers."""
@@ -33,21 +30,21 @@ def coverage(session: Session, as_of: date, change_ids: Sequence[str]) -> list[d
     given = {"cutoff": params.cutoff(as_of)}
     con.execute(
         "CREATE OR REPLACE TEMP TABLE link_current AS FROM"
-        f" ({_latest(con, 'exposures', 'member_id, breach_id', 'match_quality')})"
+        f" ({known_at_cutoff(con, 'exposures', columns='member_id, breach_id, match_quality')})"
         " WHERE match_quality IS NOT NULL",
         given,
     )
     book = (
-        f"(SELECT member_id FROM ({_latest(con, 'members', 'member_id', 'left_on, died_on')})"
+        f"(SELECT member_id FROM ({known_at_cutoff(con, 'members', columns='member_id, left_on, died_on')})"
         f" WHERE coalesce(left_on > DATE '{as_of}', true) AND died_on IS NULL)"
     )
     changes = (
-        f"(SELECT member_id FROM ({_latest(con, 'changes', 'change_id', 'member_id')})"
+        f"(SELECT member_id FROM ({known_at_cutoff(con, 'changes', columns='change_id, member_id')})"
         " WHERE member_id IS NOT NULL AND change_id IN (SELECT unnest($change_ids::VARCHAR[])))"
     )
     among_members = _shares(con, book, given)
     among_changes = _shares(con, changes, given | {"change_ids": list(change_ids)})
-    known = _latest(con, "lists", "breach_id", "title, list_known_on, people_count, is_purged")
+    known = known_at_cutoff(con, "lists", columns="breach_id, title, list_known_on, people_count, is_purged")
     lists = con.execute(
         f"SELECT * EXCLUDE (is_purged) FROM ({known}) WHERE NOT is_purged ORDER BY breach_id",
         given,
@@ -68,10 +65,6 @@ def coverage(session: Session, as_of: date, change_ids: Sequence[str]) -> list[d
     return told
 
 
-def _latest(con: duckdb.DuckDBPyConnection, table: str, key: str, columns: str) -> str:
-    return f"SELECT {key}, {columns} FROM ({visible(con, table, key)})"
-
-
 def _shares(
     con: duckdb.DuckDBPyConnection, among: str, given: dict[str, Any]
 ) -> Callable[[str], tuple[dict[str, int], float | None]]:
@@ -85,7 +78,7 @@ def _shares(
 
     def of(breach_id: str) -> tuple[dict[str, int], float | None]:
         found = {quality: many for each, quality, many in counted if each == breach_id}
-        by_quality = {quality: found[quality] for quality in LEVELS if quality in found}
+        by_quality = {quality: found[quality] for quality in MATCHES if quality in found}
         return by_quality, sum(by_quality.values()) / total if total else None
 
     return of

@@ -9,12 +9,10 @@ from typing import Annotated, Any, ClassVar
 import yaml
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
+from payeewatch.pipeline.home.codes import FIELDS
 from payeewatch.pipeline.home.errors import InputRefused
 from payeewatch.pipeline.home.validation import Section, Wrong, read, validate
 
-FIELDS = (
-    "name", "birth_date", "national_id", "insurer", "guarantees", "marital_status", "email", "phone", "address", "iban",
-)  # fmt: skip
 MOST_BYTES = 1_000_000
 
 

@@ -13,30 +13,36 @@ from datetime import datetime
 
 import duckdb
 
-from payeewatch.pipeline.breaches.coverage import ENOUGH_MEMBERS, LEVELS
+from payeewatch.pipeline.breaches.coverage import ENOUGH_MEMBERS
 from payeewatch.pipeline.breaches.lists import people_files, standing_lists
+from payeewatch.pipeline.home.codes import MATCHES
 from payeewatch.pipeline.known_by import counts_from, midnight
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
+from payeewatch.pipeline.store.as_of import last_version
 from payeewatch.pipeline.store.lake import PURGE, VERSION_STEP, Lake, Load
 
 IDENTITY = "birth_rank, person_key, holder_key, id_key, name_keys"
 WORK_TABLES = ("members", "states", "lists", "matches", "current", "changed", "shares")
 
 
-JOINS = (
+JOINS = {
     # a null birth rank on the list matches any, where the book knows one rank only under that key
-    "SELECT s.state, p.breach_id, 1 AS level FROM people p JOIN states s USING (person_key)"
-    " WHERE p.birth_rank = s.birth_rank OR (p.birth_rank IS NULL AND s.person_is_unique)",
-    "SELECT s.state, p.breach_id, 2 AS level FROM people p JOIN states s USING (holder_key)"
-    " WHERE p.birth_rank = s.birth_rank OR (p.birth_rank IS NULL AND s.holder_is_unique)",
-    "SELECT s.state, p.breach_id, 3 AS level FROM people p JOIN states s USING (id_key)",
-    *(
-        f"SELECT s.state, p.breach_id, 4 AS level FROM people p"
-        f" JOIN (SELECT state, unnest(name_keys) AS name_key FROM states) s ON p.{column} = s.name_key"
+    "exact": (
+        "people p JOIN states s USING (person_key)"
+        " WHERE p.birth_rank = s.birth_rank OR (p.birth_rank IS NULL AND s.person_is_unique)",
+    ),
+    "holder": (
+        "people p JOIN states s USING (holder_key)"
+        " WHERE p.birth_rank = s.birth_rank OR (p.birth_rank IS NULL AND s.holder_is_unique)",
+    ),
+    "id_only": ("people p JOIN states s USING (id_key)",),
+    "probable": tuple(
+        f"people p JOIN (SELECT state, unnest(name_keys) AS name_key FROM states) s ON p.{column} = s.name_key"
         for column in ("name_key", "first_name_key")
     ),
-)
+}
+"""Match level -> which people `p` of a list it joins with which states `s` of members."""
 
 
 def link(session: Session) -> Load | None:
@@ -182,7 +188,11 @@ def _stage_matches(con: duckdb.DuckDBPyConnection, lake: Lake, loads: Sequence[L
             continue
         listed = ", ".join(text(str(lake.root / path)) for path in paths)
         people = f"read_parquet([{listed}], hive_partitioning = false)"
-        found = " UNION ALL ".join(JOINS)
+        found = " UNION ALL ".join(
+            f"SELECT s.state, p.breach_id, {place} AS level FROM {join}"
+            for place, level in enumerate(MATCHES, 1)
+            for join in JOINS[level]
+        )
         con.execute(
             f"INSERT INTO link_matches WITH people AS NOT MATERIALIZED (FROM {people}),"
             f" states AS NOT MATERIALIZED (FROM {states})"
@@ -192,18 +202,18 @@ def _stage_matches(con: duckdb.DuckDBPyConnection, lake: Lake, loads: Sequence[L
 
 def _stage_current(con: duckdb.DuckDBPyConnection) -> None:
     """`link_current`: how the pairs that are looked at stand in the lake."""
-    con.execute("""
+    con.execute(f"""
         CREATE OR REPLACE TEMP TABLE link_current AS
         SELECT e.member_id, e.breach_id, e.match_quality FROM exposures e
         JOIN link_lists l USING (breach_id)
         WHERE l.is_renewed OR e.member_id IN (SELECT member_id FROM link_states WHERE is_new)
-        QUALIFY row_number() OVER (PARTITION BY e.member_id, e.breach_id ORDER BY e.known_at DESC, e.version DESC) = 1
+        {last_version("exposures", of="e")}
     """)
 
 
 def _stage_changed(con: duckdb.DuckDBPyConnection) -> None:
     """`link_changed`: when each pair's quality becomes another than it was."""
-    names = "[" + ", ".join(text(level) for level in LEVELS) + "]"
+    names = "[" + ", ".join(map(text, MATCHES)) + "]"
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE link_changed AS
         WITH pairs AS (

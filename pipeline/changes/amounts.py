@@ -14,7 +14,7 @@ import duckdb
 import pandas as pd
 
 from payeewatch.pipeline.frames import by_cutoff, nights_frame
-from payeewatch.pipeline.store.lake import visible
+from payeewatch.pipeline.store.as_of import counts_at, counts_between, current_account, known_at_cutoff
 
 TEMPORARY = (
     "amount_open", "amount_pairs", "amount_versions", "amount_named", "amount_repeats", "amount_counted",
@@ -33,22 +33,21 @@ CREATE OR REPLACE TEMP TABLE amount_pairs AS
     WITH latest AS (
         SELECT cutoff, payee_id, new_account FROM ({known}) SEMI JOIN amount_open USING (cutoff, payee_id)
         WHERE superseded_by IS NULL
-        QUALIFY row_number() OVER (
-            PARTITION BY cutoff, payee_id ORDER BY effective_at DESC, known_at DESC, version DESC, change_id DESC) = 1
+        {last}
     )
     SELECT DISTINCT cutoff, payee_id, o.new_account AS account, l.new_account IS NOT NULL AS is_current
     FROM amount_open AS o LEFT JOIN latest AS l USING (cutoff, payee_id, new_account)
 """
 
-AT_NIGHT = "v.known_at <= n.cutoff AND (v.superseded_at IS NULL OR v.superseded_at > n.cutoff)"
+AT_NIGHT = counts_at("n.cutoff", of="v")
 
 # What nights share is worked out once; only then each night is asked which versions it knew.
-READ_PAYMENTS = """
+READ_PAYMENTS = f"""
 CREATE OR REPLACE TEMP TABLE amount_versions AS
     SELECT payment_id, version, payee_id, account, cents, planned_on, value_date, status, claim_ids, known_at,
            superseded_at
     FROM payments SEMI JOIN amount_pairs USING (payee_id, account)
-    WHERE known_at <= $last AND (superseded_at IS NULL OR superseded_at > $first)
+    WHERE {counts_between("$first", "$last")}
 """
 
 NAMED = f"status IN {LIVE} AND claim_ids IS NOT NULL"
@@ -186,7 +185,8 @@ def amounts(
     con.register("amount_nights", nights_frame(cutoffs))
     try:
         con.execute("CREATE OR REPLACE TEMP TABLE amount_open AS SELECT * FROM amount_given")
-        con.execute(READ_PAIRS.format(known=visible(con, "changes", "change_id", "amount_nights")))
+        known = known_at_cutoff(con, "changes", "amount_nights")
+        con.execute(READ_PAIRS.format(known=known, last=current_account("cutoff")))
         con.execute(READ_PAYMENTS, {"first": min(cutoffs), "last": max(cutoffs)})
         for statement in (NAME_CLAIMS, FIND_REPEATS, COUNT_ONCE, READ_UNPAID_CLAIMS):
             con.execute(statement)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -13,14 +13,13 @@ import pandas as pd
 import pyarrow as pa
 
 from payeewatch.pipeline.frames import Row, by_cutoff, day_of, nights_frame, records
+from payeewatch.pipeline.home.codes import WEAK_MATCHES
 from payeewatch.pipeline.home.settings import Params
-from payeewatch.pipeline.store.lake import visible
+from payeewatch.pipeline.sql import text
+from payeewatch.pipeline.store.as_of import first_version, known_at_cutoff, last_decision, version_age
 
 TABLES = ("changes", "accounts", "reference_banks", "exposures", "lists", "outcomes")
 """Lake tables that must be registered, all versions."""
-
-WEAK_MATCHES = frozenset({"id_only", "probable"})
-"""Matches that never place a change in the hold queue by themselves."""
 
 # What an announced change took over is looked for among all changes; so few were.
 READ_CHANGES = """
@@ -35,12 +34,9 @@ CREATE OR REPLACE TEMP TABLE standing AS
 """
 
 LIST_CHANGES = """
-WITH banks AS (
-    SELECT cutoff, country, bank_code, name FROM reference_banks JOIN standing_nights ON known_at <= cutoff
-    QUALIFY row_number() OVER (PARTITION BY cutoff, country, bank_code ORDER BY known_at DESC, version DESC) = 1
-), touched AS (
+WITH banks AS ({banks}), touched AS (
     SELECT * FROM accounts SEMI JOIN standing ON accounts.account = standing.new_account
-    QUALIFY row_number() OVER (PARTITION BY account ORDER BY known_at, version) = 1
+    {first}
 )
 SELECT s.cutoff, s.change_id, s.origin_id, s.derived, s.member_id, s.household_id, s.payee_id, s.payee_type,
        s.requested_at, s.effective_at, s.old_account, s.new_account, s.superseded_by,
@@ -53,14 +49,11 @@ ORDER BY s.cutoff, s.change_id
 """
 
 LIST_EXPOSURES = """
-WITH known_lists AS (
-    SELECT * FROM lists JOIN standing_nights ON known_at <= cutoff
-    QUALIFY row_number() OVER (PARTITION BY cutoff, breach_id ORDER BY known_at DESC, version DESC) = 1
-), matched AS (
+WITH known_lists AS ({lists}), matched AS (
     SELECT cutoff, member_id, breach_id, match_quality,
            min(known_at) FILTER (match_quality IS NOT NULL) OVER (PARTITION BY cutoff, member_id, breach_id)
                AS matched_at,
-           row_number() OVER (PARTITION BY cutoff, member_id, breach_id ORDER BY known_at DESC, version DESC) AS age
+           {age} AS age
     FROM exposures SEMI JOIN standing USING (member_id) JOIN standing_nights ON known_at <= cutoff
 )
 SELECT s.cutoff, s.change_id, m.breach_id, l.list_known_on AS known_at, coalesce(l.fields, []) AS fields,
@@ -72,18 +65,14 @@ ORDER BY s.cutoff, s.change_id, l.list_known_on, m.breach_id
 
 # A decision about a derived change holds for the announced one that took it over.
 LIST_DECISIONS = """
-WITH known AS (
-    SELECT * FROM outcomes JOIN standing_nights ON known_at <= cutoff
-    QUALIFY row_number() OVER (PARTITION BY cutoff, outcome_id ORDER BY known_at DESC, version DESC) = 1
-), meant AS (
+WITH known AS ({known}), meant AS (
     SELECT cutoff, change_id, change_id AS decided_id FROM standing
     UNION SELECT cutoff, change_id, origin_id FROM standing
 )
 SELECT s.cutoff, s.change_id, k.decided_at, k.known_at, k.verdict
 FROM meant AS s JOIN known AS k ON k.cutoff = s.cutoff AND k.change_id = s.decided_id
 WHERE k.decided_at <= s.cutoff
-QUALIFY row_number() OVER (
-    PARTITION BY s.cutoff, s.change_id ORDER BY k.decided_at DESC, k.known_at DESC, k.outcome_id DESC) = 1
+{last}
 ORDER BY s.cutoff, s.change_id
 """
 
@@ -121,14 +110,25 @@ def standings(
     con.register("standing_asked", pd.DataFrame({"change_id": pd.Series(list(change_ids), dtype="str")}))
     con.register("standing_nights", nights_frame(cutoffs))
     try:
-        con.execute(READ_CHANGES.format(known=visible(con, "changes", "change_id", "standing_nights")))
-        queries = (LIST_CHANGES, LIST_EXPOSURES, LIST_DECISIONS)
-        parts = zip(*(by_cutoff(_frame(con, query), cutoffs) for query in queries), strict=True)
+        con.execute(READ_CHANGES.format(known=known_at_cutoff(con, "changes", "standing_nights")))
+        parts = zip(*(by_cutoff(_frame(con, query), cutoffs) for query in _queries(con)), strict=True)
         return {cutoff: Standing(*of_night) for cutoff, of_night in zip(cutoffs, parts, strict=True)}
     finally:
         con.execute("DROP TABLE IF EXISTS standing")
         for name in ("standing_asked", "standing_nights"):
             con.unregister(name)
+
+
+def _queries(con: duckdb.DuckDBPyConnection) -> tuple[str, str, str]:
+    """SQL of the changes, their exposures and their decisions, over the temporary tables of `standings`."""
+    nights = "standing_nights"
+    banks = known_at_cutoff(con, "reference_banks", nights, columns="cutoff, country, bank_code, name")
+    lists, outcomes = known_at_cutoff(con, "lists", nights), known_at_cutoff(con, "outcomes", nights)
+    return (
+        LIST_CHANGES.format(banks=banks, first=first_version("accounts")),
+        LIST_EXPOSURES.format(lists=lists, age=version_age("exposures", "cutoff")),
+        LIST_DECISIONS.format(known=outcomes, last=last_decision("s.cutoff", "s.change_id", of="k")),
+    )
 
 
 def _frame(con: duckdb.DuckDBPyConnection, query: str) -> pd.DataFrame:
@@ -142,14 +142,14 @@ def _frame(con: duckdb.DuckDBPyConnection, query: str) -> pd.DataFrame:
 
 
 def at_decision(
-    con: duckdb.DuckDBPyConnection, scores_folder: Path, decisions: pd.DataFrame, params: Params
+    con: duckdb.DuckDBPyConnection, scores: Mapping[date, Path], decisions: pd.DataFrame, params: Params
 ) -> pd.DataFrame:
     """The p-value and account each decided change had on the last night before its decision.
 
     Returns:
         change_id, decided_p, decided_account; no row for a change that was not scored by then.
     """
-    nights = sorted(date.fromisoformat(path.stem) for path in scores_folder.glob("????-??-??.parquet"))
+    nights = sorted(scores)
     cutoffs = [params.cutoff(night) for night in nights]
     found = [
         (change_id, nights[last - 1])
@@ -159,11 +159,10 @@ def at_decision(
     columns = ["change_id", "decided_p", "decided_account"]
     if not found:
         return pd.DataFrame({"change_id": [], "decided_p": [], "decided_account": []})
-    paths = sorted({str(scores_folder / f"{night}.parquet") for _, night in found})
+    paths = sorted({str(scores[night]) for _, night in found})
     con.register("decided", pd.DataFrame(found, columns=["change_id", "night"]))
     try:
-        files = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
-        rows: pd.DataFrame = con.execute(AT_DECISION.format(files=files)).df()
+        rows: pd.DataFrame = con.execute(AT_DECISION.format(files=", ".join(map(text, paths)))).df()
         return rows[columns]
     finally:
         con.unregister("decided")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
+from payeewatch.pipeline.store.as_of import first_version, last_known, last_version, newest_first
 from payeewatch.pipeline.store.lake import SCHEMAS, Lake, Load
 
 # A robust "when the data begins": one claim with a mistyped year must not make every payee a newly paid one.
@@ -21,8 +22,8 @@ TEMPORARY = (
 
 MAKE_END_OF_DAY = """
 CREATE OR REPLACE TEMP MACRO end_of_day(t) AS (
-    timezone('UTC', timezone('{zone}',
-        date_trunc('day', timezone('{zone}', timezone('UTC', t))) + INTERVAL 1 DAY)) - INTERVAL 1 MICROSECOND)
+    timezone('UTC', timezone({zone},
+        date_trunc('day', timezone({zone}, timezone('UTC', t))) + INTERVAL 1 DAY)) - INTERVAL 1 MICROSECOND)
 """
 
 READ_NEW = """
@@ -33,7 +34,7 @@ CREATE OR REPLACE TEMP TABLE new_sighted AS
            -- a planned payment is known before it leaves, and a provider's row says when it opened, not when it changed
            CASE WHEN seen_on_table = 'providers' THEN known_at ELSE least(seen_at, known_at) END AS seen_at
     FROM ({sighted})
-    QUALIFY row_number() OVER (PARTITION BY payee_id, account ORDER BY known_at, version) = 1;
+    {first};
 """
 
 # Every account a newly seen payee was ever known to have: announced as its new or its old one, or seen.
@@ -51,7 +52,7 @@ CREATE OR REPLACE TEMP TABLE paid_accounts AS
 """
 
 # A pair (payee, account) is news unless it was announced by then; a payee's first account only if the payee is new.
-DERIVE_NEW = """
+DERIVE_NEW = f"""
 CREATE OR REPLACE TEMP TABLE new_derived AS
     WITH unannounced AS (
         SELECT * FROM new_sighted AS s
@@ -64,7 +65,7 @@ CREATE OR REPLACE TEMP TABLE new_derived AS
                    ELSE (a.known_at, a.since, a.version) < (s.known_at, s.seen_at, s.version) END
         QUALIFY row_number() OVER (
             PARTITION BY s.payee_id, s.account
-            ORDER BY a.since <= s.seen_at DESC, a.since DESC, a.announced DESC, a.known_at DESC, a.version DESC,
+            ORDER BY a.since <= s.seen_at DESC, a.since DESC, a.announced DESC, {newest_first("a")},
                      a.account) = 1
     )
     SELECT s.*, CASE WHEN b.since <= s.seen_at THEN b.old_account END AS old_account,
@@ -86,7 +87,7 @@ CREATE OR REPLACE TEMP TABLE telling_claims AS
 """
 
 # A payment does not say what kind of payee it goes to: the payee's claims do, or a provider's own row.
-FIND_TYPES = """
+FIND_TYPES = f"""
 CREATE OR REPLACE TEMP TABLE payee_types AS
     WITH untyped AS (SELECT payee_id, account, known_by FROM new_derived WHERE payee_type IS NULL),
     told AS (
@@ -98,8 +99,7 @@ CREATE OR REPLACE TEMP TABLE payee_types AS
         WHERE s.payee_type IS NOT NULL
     )
     SELECT payee_id, account, payee_type FROM told
-    QUALIFY row_number() OVER (
-        PARTITION BY payee_id, account ORDER BY known_at DESC, version DESC, payee_type) = 1
+    {last_known("payee_id", "account", then="payee_type")}
 """
 
 UNITE = """
@@ -119,7 +119,7 @@ CREATE OR REPLACE TEMP TABLE new_changes AS
 """
 
 # Whose change, where the feed does not say: count the payee's claims by the household of the member cared for.
-FIND_HOUSEHOLDS = """
+FIND_HOUSEHOLDS = f"""
 CREATE OR REPLACE TEMP TABLE unowned AS
     SELECT row, payee_id, seen_member_id, known_by FROM new_changes
     WHERE payee_type <> 'provider' AND member_id IS NULL;
@@ -135,8 +135,7 @@ CREATE OR REPLACE TEMP TABLE owned_by AS
     ), housed AS (
         SELECT p.row, p.known_by, p.member_id, p.claims, m.household_id
         FROM paid_for AS p LEFT JOIN members AS m ON m.member_id = p.member_id AND m.known_at <= p.known_by
-        QUALIFY row_number() OVER (
-            PARTITION BY p.row, p.member_id, p.claims ORDER BY m.known_at DESC NULLS LAST, m.version DESC) = 1
+        {last_known("p.row", "p.member_id", "p.claims", of="m")}
     )
     SELECT row, known_by, household_id, min(member_id) AS member_id
     FROM housed GROUP BY row, known_by, household_id
@@ -145,7 +144,7 @@ CREATE OR REPLACE TEMP TABLE owned_by AS
 """
 
 # Who was in each household by then: ever seen in it, and still in it in their last version known.
-FIND_MEMBERS = """
+FIND_MEMBERS = f"""
 CREATE OR REPLACE TEMP TABLE in_household AS
     WITH ever AS (
         SELECT DISTINCT o.row, o.known_by, o.household_id, m.member_id
@@ -155,7 +154,7 @@ CREATE OR REPLACE TEMP TABLE in_household AS
     ), last_version AS (
         SELECT e.row, e.household_id, m.household_id AS lives_in, m.member_id, m.role, m.name_tokens
         FROM ever AS e JOIN members AS m ON m.member_id = e.member_id AND m.known_at <= e.known_by
-        QUALIFY row_number() OVER (PARTITION BY e.row, e.member_id ORDER BY m.known_at DESC, m.version DESC) = 1
+        {last_version("members", "e.row", of="m")}
     )
     SELECT row, coalesce(min(member_id) FILTER (role = 'policyholder'), min(member_id)) AS member_id,
            flatten(list(name_tokens) FILTER (name_tokens IS NOT NULL)) AS name_tokens
@@ -216,9 +215,13 @@ def derive(session: Session) -> Load | None:
 def _compute(session: Session, loads: list[Load], fresh: list[Load]) -> None:
     lake, con, params = session.lake, session.con, session.settings.params
     columns = ", ".join(SCHEMAS["changes"])
-    con.execute(MAKE_END_OF_DAY.format(zone=params.timezone.replace("'", "''")))
+    con.execute(MAKE_END_OF_DAY.format(zone=text(params.timezone)))
     con.execute(
-        READ_NEW.format(announced=lake.scan("bank_changes", fresh), sighted=lake.scan("sightings", fresh)),
+        READ_NEW.format(
+            announced=lake.scan("bank_changes", fresh),
+            sighted=lake.scan("sightings", fresh),
+            first=first_version("sightings"),
+        )
     )
     con.execute(READ_PAID_ACCOUNTS)
     con.execute(DERIVE_NEW, {"begin": _data_begin(session, loads), "after_days": params.observe.derived_after_days})

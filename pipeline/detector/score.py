@@ -25,7 +25,7 @@ def score(
     """Score every change of a measured frame exactly once, in the frame's order.
 
     Args:
-        weak: change_ids whose member is on a list by weak matches only (id_only, probable).
+        weak: change_ids whose member is on a list by weak matches only (`WEAK_MATCHES`).
         exposure_features: features that a breach list makes; by default the registry's family `exposure`.
         scored: what `Model.score` gives for the frame, where it was asked before.
 

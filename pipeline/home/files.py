@@ -55,17 +55,28 @@ def write_json(path: Path, value: object) -> None:
 
 @contextmanager
 def only_holder(lock: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold a lock file; the kernel drops it with the process. Not to `wait`: whether it was free."""
+    """Hold a lock file, with the process's number in it; the kernel drops the lock with the process.
+
+    Not to `wait`: whether it was free.
+    """
     with _store_errors(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("w")
+        file = lock.open("a", encoding="ascii")
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             yield False
         else:
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
             yield True
+
+
+def holder(lock: Path) -> str:
+    """The number of the process that holds a lock file, as far as it says."""
+    return lock.read_text(encoding="ascii")[:20].strip() or "unknown"
 
 
 def is_running(process: int) -> bool:

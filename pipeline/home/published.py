@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from payeewatch.pipeline.home.codes import QUEUES
 from payeewatch.pipeline.home.promises import NULLABLE, Bounds, Promise, promises
-from payeewatch.pipeline.home.wording import QUEUES
 from payeewatch.pipeline.tables import PAYEE_TYPES
 
 AMOUNT = pa.decimal128(18, 2)

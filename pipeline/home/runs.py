@@ -24,10 +24,19 @@ def failed_path(settings: Settings, night: date) -> Path:
     return settings.folder("runs") / f"{night}.failed.json"
 
 
+def published_files(settings: Settings, folder: str) -> dict[date, Path]:
+    """Night -> its file in a folder of what nights publish (flags, scores, evidence, runs), oldest first.
+
+    Files of another name beside them, such as `2024-09-23.failed.json`, are no night's.
+    """
+    suffix = "json" if folder == "runs" else "parquet"
+    paths = sorted(path for path in settings.folder(folder).glob(f"*.{suffix}") if NIGHT.fullmatch(path.stem))
+    return {date.fromisoformat(path.stem): path for path in paths}
+
+
 def published_nights(settings: Settings) -> list[date]:
     """Every night whose account stands, oldest first."""
-    names = (path.stem for path in settings.folder("runs").glob("[0-9]*.json"))
-    return sorted(date.fromisoformat(name) for name in names if NIGHT.fullmatch(name))
+    return list(published_files(settings, "runs"))
 
 
 def last_published(settings: Settings) -> date | None:

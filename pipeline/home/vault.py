@@ -21,6 +21,7 @@ import duckdb
 from payeewatch.pipeline.home.errors import SettingsError
 from payeewatch.pipeline.home.files import replace_whole
 from payeewatch.pipeline.home.keys import Keys
+from payeewatch.pipeline.home.retention import QUARANTINE_DAYS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 NONCE_BYTES = 12
 ROWS_AT_ONCE = 100_000
 QUARANTINE = "quarantine"
-QUARANTINE_DAYS = 30
 
 
 def seal(

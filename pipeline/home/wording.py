@@ -12,36 +12,9 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from payeewatch.pipeline.home.codes import FIELDS, MATCHES
+
 CREED = "An unusual change is not an accusation, and an exposed member is a victim."
-
-QUEUES = {
-    "hold": "Hold: money is about to leave",
-    "review": "Review",
-    "audit": "Audit sample",
-}
-"""Queue -> its heading, in the order they are shown."""
-
-MATCHES = {
-    "exact": "matched on national id, birth date and birth rank",
-    "holder": "matched through the opening-right holder",
-    "id_only": "matched on the national id alone, so uncertain",
-    "probable": "matched on names and birth date, so uncertain",
-}
-"""Match quality -> how sure it is that the exposed person is this member."""
-
-FIELDS = {
-    "name": "name",
-    "birth_date": "birth date",
-    "national_id": "national id",
-    "insurer": "insurer",
-    "guarantees": "guarantees",
-    "marital_status": "marital status",
-    "email": "e-mail",
-    "phone": "phone",
-    "address": "address",
-    "iban": "account number",
-}
-"""What a list says was exposed -> its word."""
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")

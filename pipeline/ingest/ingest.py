@@ -33,6 +33,7 @@ from payeewatch.pipeline.ingest.tokenise import Knowing, lake_rows
 from payeewatch.pipeline.parallel import side_by_side
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import name
+from payeewatch.pipeline.store.as_of import last_version
 from payeewatch.pipeline.store.lake import Load
 from payeewatch.pipeline.store.tombstones import Tombstones
 from payeewatch.pipeline.tables import DROP_TABLES, LAKE_STAMPS
@@ -256,11 +257,10 @@ def _write(
 def _changed(session: Session, con: duckdb.DuckDBPyConnection, drop: Drop, staged: Staged, query: str) -> str:
     """SQL of the rows that differ from what earlier loads of the same drop ended on."""
     earlier = [load for load in session.lake.loads() if load.kind == drop.kind and load.day == drop.day]
-    key = name(staged.table.key)
     columns = [name(column) for column in staged.table.lake_columns if column not in LAKE_STAMPS]
     last = (
         f"SELECT {', '.join(columns)} FROM ({session.lake.scan(staged.table.name, earlier)})"
-        f" QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY known_at DESC, version DESC) = 1"
+        f" {last_version(staged.table.name)}"
     )
     same = " AND ".join(f"n.{column} IS NOT DISTINCT FROM o.{column}" for column in columns)
     changed = f"SELECT n.* FROM ({query}) n WHERE NOT EXISTS (SELECT 1 FROM ({last}) o WHERE {same})"

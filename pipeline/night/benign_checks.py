@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from payeewatch.pipeline.frames import Row, records
 from payeewatch.pipeline.home.wording import Sentence, sentence
+from payeewatch.pipeline.store.as_of import known_at_cutoff
 
 CHECK = pa.struct([(name, pa.string()) for name in ("check", "result", "sentence", "code", "params")])
 """result is yes, no or unknown; the sentence is English, made of the code and its numbers (JSON text)."""
@@ -23,14 +24,12 @@ WAVE_RATIO = 5
 
 INSTITUTIONS = "('institution', 'employer', 'guardian', 'treasury', 'provider')"
 
-# From which bank to which each change goes; whichever are flagged.
 READ_MOVES = """
 CREATE OR REPLACE TEMP TABLE known_moves AS
     WITH sides AS (
         SELECT old_account AS account FROM known_changes UNION ALL SELECT new_account FROM known_changes
     ), last_accounts AS (
-        SELECT account, country || ':' || bank_code AS bank, bank_code FROM accounts SEMI JOIN sides USING (account)
-        WHERE known_at <= $cutoff QUALIFY row_number() OVER (PARTITION BY account ORDER BY known_at, version) = 1
+        SELECT account, country || ':' || bank_code AS bank, bank_code FROM ({accounts})
     )
     SELECT c.change_id, o.bank AS old_bank, n.bank AS new_bank, o.bank_code AS old_code, n.bank_code AS new_code,
            c.announced_at
@@ -64,11 +63,9 @@ WITH moves AS (
     SELECT s.flag_id, count(DISTINCT e.event_id) AS many FROM shown AS s JOIN account_events AS e USING (member_id)
     WHERE e.kind = 'address_changed' AND e.known_at <= $cutoff AND e.occurred_at <= $cutoff
       AND abs(epoch(e.occurred_at) - epoch(s.requested_at)) <= 60 * 86400 GROUP BY s.flag_id
-), family AS (
-    SELECT * FROM members WHERE known_at <= $cutoff AND member_id IN (
-        SELECT member_id FROM members WHERE household_id IN (SELECT household_id FROM shown))
-    QUALIFY row_number() OVER (PARTITION BY member_id ORDER BY known_at DESC, version DESC) = 1
-), lived AS (
+), kindred AS (
+    SELECT member_id FROM members WHERE household_id IN (SELECT household_id FROM shown)
+), family AS ({family}), lived AS (
     SELECT s.flag_id, count(*) AS many FROM shown AS s JOIN family AS m USING (household_id)
     WHERE least(abs(date_diff('day', CAST(s.requested_at AS DATE), coalesce(m.joined_on, DATE '1900-01-01'))),
                 abs(date_diff('day', CAST(s.requested_at AS DATE), coalesce(m.left_on, DATE '1900-01-01'))),
@@ -108,9 +105,16 @@ class Found:
         return vars(self) | {"code": self.sentence.code, "params": json.dumps(self.sentence.params, sort_keys=True)}
 
 
+def read_moves(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> None:
+    """Make `known_moves`: from which bank to which each of `known_changes` goes, whichever are flagged."""
+    accounts = known_at_cutoff(con, "accounts", among=("sides", "account"))
+    con.execute(READ_MOVES.format(accounts=accounts), {"cutoff": cutoff})
+
+
 def benign_checks(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> dict[str, list[Row]]:
     """flag_id -> its checks, over the temporary tables that `evidence_table` makes."""
-    query = LOOK.format(days=WAVE_DAYS, institutions=INSTITUTIONS)
+    family = known_at_cutoff(con, "members", among=("kindred", "member_id"))
+    query = LOOK.format(days=WAVE_DAYS, institutions=INSTITUTIONS, family=family)
     return {
         row["flag_id"]: [check(row).published() for check in CHECKS]
         for row in records(con.execute(query, {"cutoff": cutoff}).df())

@@ -7,13 +7,13 @@ from datetime import date, datetime
 import duckdb
 import pyarrow as pa
 
-from payeewatch.features.versions import ENDS
 from payeewatch.pipeline.home.promises import NULLABLE, promises
 from payeewatch.pipeline.home.published import AMOUNT
 from payeewatch.pipeline.home.settings import Params
-from payeewatch.pipeline.night.benign_checks import CHECK, READ_MOVES, benign_checks
+from payeewatch.pipeline.night.benign_checks import CHECK, benign_checks, read_moves
 from payeewatch.pipeline.night.queues import Queues
-from payeewatch.pipeline.store.lake import visible
+from payeewatch.pipeline.store.as_of import counts_at, has_ends, known_at_cutoff, last_version
+from payeewatch.pipeline.tables import LAKE_TABLES
 
 DAYS_BEFORE = 90
 """How far before the change its timeline begins."""
@@ -105,7 +105,7 @@ CREATE OR REPLACE TEMP TABLE shown AS
 READ_VISIBLE = """
 CREATE OR REPLACE TEMP TABLE shown_{table} AS
     SELECT {key}, payee_id, account, {takes} FROM {table} SEMI JOIN shown USING (payee_id)
-    WHERE known_at <= $cutoff AND (superseded_at IS NULL OR superseded_at > $cutoff) AND {when} >= $begins
+    WHERE {counts} AND {when} >= $begins
 """
 
 # Otherwise first the rows that ever touched a shown payee, then the last version of each, which may have moved
@@ -119,22 +119,19 @@ READ_LAST = """
 CREATE OR REPLACE TEMP TABLE shown_{table} AS
     WITH latest AS (
         SELECT * FROM {table} SEMI JOIN touched USING ({key}) WHERE known_at <= $cutoff AND known_at >= $first
-        QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY known_at DESC, version DESC) = 1
+        {last}
     )
     SELECT {key}, payee_id, account, {takes} FROM latest SEMI JOIN shown USING (payee_id) WHERE {when} >= $begins
 """
 
 LAST = {
-    "claims": ("claim_id", "received_at", ("received_at", "reimbursed_cents", "status")),
-    "payments": ("payment_id", "planned_on", ("planned_on", "value_date", "cents", "status")),
+    "claims": ("received_at", ("received_at", "reimbursed_cents", "status")),
+    "payments": ("planned_on", ("planned_on", "value_date", "cents", "status")),
 }
-"""Table -> its key, the column that dates a row, and what is taken of it."""
+"""Table -> the column that dates a row, and what is taken of it."""
 
 TIMELINE = """
-WITH events AS (
-    SELECT * FROM account_events SEMI JOIN shown USING (member_id) WHERE known_at <= $cutoff
-    QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY known_at DESC, version DESC) = 1
-), facts AS (
+WITH events AS ({events}), facts AS (
     SELECT s.flag_id, s.begins_at, c.requested_at AS happened_at, c.change_id AS id, NULL AS cents,
            CASE WHEN c.derived THEN 'account_first_seen' ELSE 'change_requested' END AS kind
     FROM shown AS s JOIN known_changes AS c USING (payee_id)
@@ -178,10 +175,7 @@ CREATE OR REPLACE TEMP TABLE used AS
         UNION ALL
         SELECT new_account, payee_id, member_id, household_id, least(requested_at, effective_at), NULL, NULL
         FROM known_changes WHERE new_account IN (SELECT account FROM sides)
-    ), families AS (
-        SELECT member_id, household_id FROM members SEMI JOIN seen USING (member_id) WHERE known_at <= $cutoff
-        QUALIFY row_number() OVER (PARTITION BY member_id ORDER BY known_at DESC, version DESC) = 1
-    )
+    ), families AS ({families})
     SELECT s.account, s.payee_id, coalesce(s.household_id, f.household_id, 'payee ' || s.payee_id) AS household,
            s.since, s.seen_at, s.seen_on_table
     FROM seen AS s LEFT JOIN families AS f USING (member_id)
@@ -198,13 +192,7 @@ WITH sides AS (
     FROM used GROUP BY account
 ), by_payee AS (
     SELECT account, payee_id, min(since) AS since FROM used GROUP BY account, payee_id
-), described AS (
-    SELECT * FROM accounts SEMI JOIN sides USING (account) WHERE known_at <= $cutoff
-    QUALIFY row_number() OVER (PARTITION BY account ORDER BY known_at, version) = 1
-), banks AS (
-    SELECT country, bank_code, name FROM reference_banks WHERE known_at <= $cutoff
-    QUALIFY row_number() OVER (PARTITION BY country, bank_code ORDER BY known_at DESC, version DESC) = 1
-)
+), described AS ({described}), banks AS ({banks})
 SELECT s.flag_id, s.side, {{
     'account': s.account, 'hint': nullif(concat_ws(
         ' · ', d.country, nullif(concat_ws(' ', d.bank_code, b.name), ''), '…' || d.last_four), ''),
@@ -291,8 +279,8 @@ ORDER BY f.flag_id
 
 def read_changes(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> None:
     """Read what evidence needs of all changes, whichever are flagged; the connection has views of the lake's tables."""
-    con.execute(READ_CHANGES.format(known=visible(con, "changes", "change_id")), {"cutoff": cutoff})
-    con.execute(READ_MOVES, {"cutoff": cutoff})
+    con.execute(READ_CHANGES.format(known=known_at_cutoff(con, "changes")), {"cutoff": cutoff})
+    read_moves(con, cutoff)
 
 
 def evidence_table(con: duckdb.DuckDBPyConnection, night: date, queues: Queues, params: Params) -> pa.Table:
@@ -303,8 +291,15 @@ def evidence_table(con: duckdb.DuckDBPyConnection, night: date, queues: Queues, 
     try:
         _read(con, cutoff)
         query = EVIDENCE.format(
-            timeline=TIMELINE.format(ids=MOST_IDS, facts=MOST_FACTS),
-            accounts=ACCOUNTS.format(),
+            timeline=TIMELINE.format(
+                ids=MOST_IDS,
+                facts=MOST_FACTS,
+                events=known_at_cutoff(con, "account_events", among=("shown", "member_id")),
+            ),
+            accounts=ACCOUNTS.format(
+                described=known_at_cutoff(con, "accounts", among=("sides", "account")),
+                banks=known_at_cutoff(con, "reference_banks", columns="country, bank_code, name"),
+            ),
             changes=CHANGES.format(),
             neighbours=NEIGHBOURS.format(most=MOST_NEIGHBOURS),
         )
@@ -334,13 +329,15 @@ def _given(queues: Queues) -> dict[str, pa.Table]:
 
 def _read(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> None:
     con.execute(READ_SHOWN, {"days": DAYS_BEFORE})
-    con.execute(READ_USED, {"cutoff": cutoff})
+    families = known_at_cutoff(con, "members", columns="member_id, household_id", among=("seen", "member_id"))
+    con.execute(READ_USED.format(families=families), {"cutoff": cutoff})
     begins = con.execute("SELECT min(begins_at) FROM shown").fetchall()[0][0] or cutoff
     given = {"cutoff": cutoff, "begins": begins}
-    for table, (key, when, takes) in LAST.items():
-        names = {"table": table, "key": key, "when": when, "takes": ", ".join(takes)}
-        if ENDS in con.table(table).columns:
-            con.execute(READ_VISIBLE.format(**names), given)
+    for table, (when, takes) in LAST.items():
+        (key,) = LAKE_TABLES[table].key
+        names = {"table": table, "key": key, "when": when, "takes": ", ".join(takes), "last": last_version(table)}
+        if has_ends(con, table):
+            con.execute(READ_VISIBLE.format(**names, counts=counts_at("$cutoff")), given)
             continue
         con.execute(FIND_TOUCHED.format(**names), given)
         first = con.execute("SELECT min(first_at) FROM touched").fetchall()[0][0] or cutoff

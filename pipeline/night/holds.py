@@ -8,9 +8,10 @@ from datetime import date
 import pandas as pd
 
 from payeewatch.pipeline.frames import records
+from payeewatch.pipeline.home.codes import Queue
 from payeewatch.pipeline.home.holds import Hold, add_business_days
 from payeewatch.pipeline.home.tabular import euros
-from payeewatch.pipeline.night.queues import Queue, Queues
+from payeewatch.pipeline.night.queues import Queues
 
 Expiries = Mapping[tuple[str, str], date]
 """(flag_id, payment_id) -> the day until which it was first proposed to be held."""

@@ -36,6 +36,7 @@ from payeewatch.pipeline.home.runs import (
     earlier_runs,
     failed_path,
     nights_to_run,
+    published_files,
     published_nights,
     read_run,
     run_path,
@@ -228,7 +229,7 @@ def _publish(session: Session, ready: Ready, together: Together) -> Run:
     flagged = [] if earlier is None else sorted(earlier["change_id"])
     seen = together.of(night, flagged)
     payees = session.con.execute(PAYEES, {"cutoff": cutoff}).fetchall()[0][0]
-    decided = at_decision(session.con, settings.folder("scores"), seen.standing.decisions, settings.params)
+    decided = at_decision(session.con, published_files(settings, "scores"), seen.standing.decisions, settings.params)
     with ThreadPoolExecutor(1) as meanwhile:  # the connection is its alone
         counting = meanwhile.submit(_counted, session, night, seen.standing.changes)
         with session.stage("score") as facts:

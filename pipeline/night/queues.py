@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from enum import StrEnum
 from heapq import nsmallest
 from typing import Any
 
@@ -16,6 +15,7 @@ import pandas as pd
 from payeewatch.pipeline.changes.amounts import Amounts
 from payeewatch.pipeline.changes.context import Standing, exposures_by_change
 from payeewatch.pipeline.frames import Row, are_among, day_of, instant_of, records, texts
+from payeewatch.pipeline.home.codes import Queue, WhyNot
 from payeewatch.pipeline.home.keys import Keys, token_of, tokens_of
 from payeewatch.pipeline.home.settings import Flag, Params
 
@@ -26,24 +26,6 @@ EARLIER = {
     "scores": ["change_id", "why_not"],
 }
 """What is read of the night before, by folder."""
-
-
-class Queue(StrEnum):
-    """The queues, the one to look at first first."""
-
-    HOLD = "hold"
-    REVIEW = "review"
-    AUDIT = "audit"
-
-
-class WhyNot(StrEnum):
-    """Why an open change is in no queue."""
-
-    FLOOR = "no more unusual than the floor"
-    CAPACITY = "beyond tonight's capacity"
-    DECIDED = "decided, and no new evidence since"
-    UNDECIDED = "in the queue too long without a decision"
-    SUPERSEDED = "taken over by the announced change"
 
 
 @dataclass(frozen=True)

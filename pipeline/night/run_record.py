@@ -12,6 +12,7 @@ import pandas as pd
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.home.errors import PayeeWatchError
 from payeewatch.pipeline.ingest.drops import DROP, VERDICTS
+from payeewatch.pipeline.store.as_of import current_account, known_at_cutoff, last_version
 from payeewatch.pipeline.store.lake import PURGE, Lake, Load
 from payeewatch.pipeline.store.tombstones import ERASURE
 
@@ -52,11 +53,9 @@ def tables(drops: Sequence[Load]) -> dict[str, Facts]:
 CLAIMS_BY_SCOPE = """
 WITH claims_in AS (
     SELECT claim_id, payee_id, account, reimbursed_cents FROM ({rows})
-    QUALIFY row_number() OVER (PARTITION BY claim_id ORDER BY known_at DESC, version DESC) = 1
+    {last}
 ), current_accounts AS (
-    SELECT payee_id, new_account FROM changes WHERE known_at <= $cutoff AND superseded_by IS NULL
-    QUALIFY row_number() OVER (
-        PARTITION BY payee_id ORDER BY effective_at DESC, known_at DESC, version DESC, change_id DESC) = 1
+    SELECT payee_id, new_account FROM ({known}) WHERE superseded_by IS NULL {current}
 )
 SELECT coalesce(sum(reimbursed_cents) FILTER (o.payee_id IS NOT NULL), 0)::BIGINT,
        coalesce(sum(reimbursed_cents) FILTER (o.payee_id IS NULL), 0)::BIGINT
@@ -84,7 +83,12 @@ def euros(
     con.register("open_accounts", open_changes[["payee_id", "new_account"]].drop_duplicates())
     try:
         for drop in drops:
-            query = CLAIMS_BY_SCOPE.format(rows=lake.scan("claims", [drop]))
+            query = CLAIMS_BY_SCOPE.format(
+                rows=lake.scan("claims", [drop]),
+                last=last_version("claims"),
+                known=known_at_cutoff(con, "changes"),
+                current=current_account(),
+            )
             found = con.execute(query, {"cutoff": cutoff}).fetchall()[0]
             payable, elsewhere = payable + found[0], elsewhere + found[1]
     finally:
@@ -103,11 +107,11 @@ def euros(
 
 
 PLANNED = """
-WITH known AS (
-    SELECT * FROM payments WHERE payee_id IN (SELECT unnest($payees::VARCHAR[])) AND known_at <= $cutoff
-    QUALIFY row_number() OVER (PARTITION BY payment_id ORDER BY known_at DESC, version DESC) = 1
-)
-SELECT payee_id, sum(cents)::BIGINT FROM known WHERE status IN ('planned', 'held') GROUP BY payee_id
+WITH payees AS (SELECT unnest($payees::VARCHAR[]) AS payee_id), theirs AS (
+    SELECT payment_id FROM payments SEMI JOIN payees USING (payee_id)
+), known AS ({known})
+SELECT payee_id, sum(cents)::BIGINT FROM known SEMI JOIN payees USING (payee_id)
+WHERE status IN ('planned', 'held') GROUP BY payee_id
 """
 
 
@@ -120,7 +124,8 @@ def unscored_changes(con: duckdb.DuckDBPyConnection, drops: Sequence[Load], cuto
     """Rejected bank changes whose payee could be read, with the euros planned for that payee."""
     found = [change for drop in drops for change in drop.facts["unscored_changes"]]
     payees = unscored_payees(drops)
-    planned = dict(con.execute(PLANNED, {"payees": payees, "cutoff": cutoff}).fetchall()) if payees else {}
+    query = PLANNED.format(known=known_at_cutoff(con, "payments", among=("theirs", "payment_id")))
+    planned = dict(con.execute(query, {"payees": payees, "cutoff": cutoff}).fetchall()) if payees else {}
     return [change | {"planned_cents": planned.get(change["payee_id"], 0)} for change in found]
 
 

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from payeewatch.pipeline.breaches.manifest import FIELDS, Manifest
+from payeewatch.pipeline.breaches.manifest import Manifest
+from payeewatch.pipeline.home.codes import FIELDS
 from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params
 from payeewatch.pipeline.ingest.profile import OF_ONE_TABLE, TABLES, Export, codes_of
 from payeewatch.pipeline.tables import DROP_TABLES, Table

@@ -16,19 +16,18 @@ from pathlib import Path
 from payeewatch.pipeline.breaches import lists
 from payeewatch.pipeline.detector import registry
 from payeewatch.pipeline.home import vault
-from payeewatch.pipeline.home.runs import published_nights, read_run
+from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
+from payeewatch.pipeline.home.retention import QUARANTINE_DAYS, ends_on
+from payeewatch.pipeline.home.runs import published_files, published_nights, read_run
 from payeewatch.pipeline.home.scrub import Gone
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.privacy.erase import used_accounts
 from payeewatch.pipeline.privacy.redact import withdraw
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
+from payeewatch.pipeline.store.as_of import last_decision, last_version
 from payeewatch.pipeline.store.lake import PURGE
 
-PERTINENT = ("confirmed_fraud", "attempt_stopped")
-"""Verdicts after which a flag is kept until `retention.closed_days` after the decision."""
-UNCLEAR = ("inconclusive",)
-"""Verdicts after which it is kept as if nobody had judged it."""
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 SOON_DAYS = 30
 WRITTEN = ("flags", "scores", "evidence", "reports", "holds", "releases", "outcomes")
@@ -38,12 +37,12 @@ LAST_FLAGGED = """
 SELECT flag_id, change_id, max(first_flagged_on) AS flagged_on FROM read_parquet([{files}]) GROUP BY ALL
 """
 JUDGED = """
-WITH flagged AS ({flagged}), decided AS (
-    SELECT change_id, arg_max(verdict, (decided_at, known_at, version)) AS verdict, max(decided_at) AS decided_at
-    FROM ({outcomes}) GROUP BY change_id
+WITH flagged AS ({flagged}), known AS (SELECT * FROM ({outcomes}) {last_version}), decided AS (
+    SELECT change_id, verdict, CAST(timezone($zone, timezone('UTC', decided_at)) AS DATE) AS decided_on
+    FROM known {last_decision}
 )
-SELECT flag_id, flagged_on, CAST(decided_at AS DATE), verdict FROM flagged
-LEFT JOIN decided ON decided.change_id = flagged.change_id AND CAST(decided_at AS DATE) >= flagged_on
+SELECT flag_id, verdict, flagged_on, decided_on FROM flagged
+LEFT JOIN decided ON decided.change_id = flagged.change_id AND decided_on >= flagged_on
 """
 
 
@@ -86,23 +85,22 @@ def purge(
 
 def over_by_outcomes(session: Session, until: date) -> frozenset[str]:
     """Published flags whose time is over as far as the lake's outcomes tell."""
-    retention = session.settings.params.retention
-    files = [str(path) for path in sorted(session.settings.folder("flags").glob("????-??-??.parquet"))]
+    params = session.settings.params
+    files = published_files(session.settings, "flags")
     if not files:
         return frozenset()
-    flagged = LAST_FLAGGED.format(files=", ".join(text(path) for path in files))
-    query = JUDGED.format(flagged=flagged, outcomes=session.lake.scan("outcomes"))
-    over = set()
-    for flag_id, flagged_on, decided_on, verdict in session.con.execute(query).fetchall():
-        if verdict in PERTINENT:
-            ends_on = decided_on + timedelta(days=retention.closed_days)
-        elif verdict is None or verdict in UNCLEAR:
-            ends_on = flagged_on + timedelta(days=retention.qualify_days)
-        else:
-            ends_on = decided_on + timedelta(days=1)
-        if ends_on <= until:
-            over.add(flag_id)
-    return frozenset(over)
+    query = JUDGED.format(
+        flagged=LAST_FLAGGED.format(files=", ".join(map(text, files.values()))),
+        outcomes=session.lake.scan("outcomes"),
+        last_version=last_version("outcomes"),
+        last_decision=last_decision("change_id"),
+    )
+    flags = session.con.execute(query, {"zone": params.timezone}).fetchall()
+    return frozenset(
+        flag_id
+        for flag_id, verdict, flagged_on, decided_on in flags
+        if ends_on(verdict, flagged_on, decided_on, params.retention) <= until
+    )
 
 
 def gone_lists(session: Session, until: date) -> tuple[list[str], frozenset[str]]:
@@ -127,7 +125,7 @@ def _lists(session: Session, until: date, found: Purged, *, really: bool) -> Non
 def _outcomes(session: Session, until: date, found: Purged, *, really: bool) -> None:
     """A pertinent verdict goes with its flag, any other when its change is observed no more: it would come back."""
     params = session.settings.params
-    listed = ", ".join(text(verdict) for verdict in PERTINENT)
+    listed = ", ".join(map(text, FRAUD_VERDICTS))
     closed, observed = params.retention.closed_days, params.observe.window_days
     kept_days = f"CASE WHEN verdict IN ({listed}) THEN {closed} ELSE {observed} END"
     goes = f"CAST(decided_at AS DATE) + {kept_days} <= DATE '{until}'"
@@ -148,7 +146,7 @@ def _nights(settings: Settings, until: date, found: Purged, *, really: bool) -> 
 
 
 def _quarantine(settings: Settings, until: date, found: Purged, *, really: bool) -> None:
-    last = until - timedelta(days=vault.QUARANTINE_DAYS)
+    last = until - timedelta(days=QUARANTINE_DAYS)
     for path in sorted(settings.folder("quarantine").glob("*")):
         day = _day(path)
         if day and day < last:

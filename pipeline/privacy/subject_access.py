@@ -16,6 +16,7 @@ from typing import Any
 
 from payeewatch.pipeline.home import wording
 from payeewatch.pipeline.home.files import replace_whole
+from payeewatch.pipeline.home.runs import published_files
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.home.wording import sentence
 from payeewatch.pipeline.privacy.data_subject import Person, conditions
@@ -186,7 +187,7 @@ def _published(settings: Settings, folder: str, person: Person) -> list[dict[str
     import pyarrow.parquet as pq
 
     rows: list[dict[str, Any]] = []
-    for path in sorted(settings.folder(folder).glob("????-??-??.parquet")):
+    for path in published_files(settings, folder).values():
         table = pq.read_table(path)
         mine = table.filter(
             pc.or_kleene(

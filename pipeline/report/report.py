@@ -15,6 +15,7 @@ import numpy as np
 
 from payeewatch.pipeline.home import charts, wording
 from payeewatch.pipeline.home.charts import Band, Bin, Dot, Part
+from payeewatch.pipeline.home.codes import QUEUES
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -54,7 +55,7 @@ def report(night: date, flags: Any, scores: Any, evidence: Any, run: Run, histor
         night=night,
         flags=shown,
         listed=[flag for place, flag in enumerate(shown) if flag["has_card"] or place < MOST_LISTED],
-        cards={queue: [f for f in shown if f["queue"] == queue and f["has_card"]] for queue in wording.QUEUES},
+        cards={queue: [f for f in shown if f["queue"] == queue and f["has_card"]] for queue in QUEUES},
         counts=Counter(flag["queue"] for flag in shown),
         headline=headline(shown),
         run=run,
@@ -98,7 +99,7 @@ def environment() -> Environment:
         wording.fact,
     ):  # fmt: skip
         made.filters[word.__name__] = word
-    made.globals |= {"CREED": wording.CREED, "QUEUES": wording.QUEUES, "counted": wording.counted, "tied": wording.tied}
+    made.globals |= {"CREED": wording.CREED, "QUEUES": QUEUES, "counted": wording.counted, "tied": wording.tied}
     made.globals["checked"] = wording.checked
     return made
 
@@ -222,10 +223,7 @@ def calendar(night: date, flags: Sequence[Row]) -> Markup | None:
     columns = [
         (
             label,
-            [
-                Part(queue, float(sums[queue]), wording.rounded_euros(sums[queue]), COLOURS[queue])
-                for queue in wording.QUEUES
-            ],
+            [Part(queue, float(sums[queue]), wording.rounded_euros(sums[queue]), COLOURS[queue]) for queue in QUEUES],
         )
         for label, sums in days.items()
         if sums or label not in ("later", "no date")

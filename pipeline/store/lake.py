@@ -36,7 +36,7 @@ from payeewatch.pipeline.store.lake_format import (
     write_format,
 )
 from payeewatch.pipeline.store.lake_format import FILE as FORMAT_FILE
-from payeewatch.pipeline.tables import DERIVED_TABLES, DROP_TABLES, PEOPLE, REFERENCE_TABLES
+from payeewatch.pipeline.tables import LAKE_TABLES
 
 WORK = ".work"
 """Below the lake: where connections spill."""
@@ -49,16 +49,7 @@ NAME_KEYS = {"people": {"name_key", "first_name_key"}}
 PARQUET = "(FORMAT parquet, COMPRESSION lz4, PARQUET_VERSION V2)"
 """Half again the size of zstd, and read in half the time: a night reads every claim and payment."""
 
-
-def _schemas() -> dict[str, dict[str, str]]:
-    schemas = {name: table.lake_columns for name, table in DROP_TABLES.items()}
-    schemas |= {f"reference_{name}": table.lake_columns for name, table in REFERENCE_TABLES.items()}
-    schemas |= {name: columns for name, (_, columns) in DERIVED_TABLES.items()}
-    schemas["people"] = {"breach_id": "VARCHAR"} | PEOPLE.lake_columns
-    return schemas
-
-
-SCHEMAS = _schemas()
+SCHEMAS = {name: table.columns for name, table in LAKE_TABLES.items()}
 """Lake table -> column -> SQL type."""
 
 
@@ -278,22 +269,6 @@ class Lake:
         finally:
             con.close()
             shutil.rmtree(work, ignore_errors=True)
-
-
-def visible(con: duckdb.DuckDBPyConnection, table: str, key: str, nights: str = "") -> str:
-    """SQL of the last version of each row that is known at `$cutoff`.
-
-    With `nights`, a table with the column `cutoff`: at each of its cut-offs, which stands beside the row.
-    A table held in memory tells when each version ended; of any other the versions are compared.
-    """
-    from payeewatch.features.versions import ENDS
-
-    of, cutoff = (f" JOIN {nights} ON known_at <= cutoff", "cutoff") if nights else ("", "$cutoff")
-    known = f'SELECT * FROM "{table}"{of} WHERE known_at <= {cutoff}'
-    if ENDS in con.table(table).columns:
-        return f"{known} AND ({ENDS} IS NULL OR {ENDS} > {cutoff})"
-    each = f"cutoff, {key}" if nights else key
-    return f"{known} QUALIFY row_number() OVER (PARTITION BY {each} ORDER BY known_at DESC, version DESC) = 1"
 
 
 def _sweep(folder: Path) -> None:

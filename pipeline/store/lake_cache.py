@@ -14,14 +14,14 @@ from dataclasses import dataclass, field, replace
 
 import duckdb
 
+from payeewatch.pipeline.parallel import own_connection
+from payeewatch.pipeline.sql import name, text
 from payeewatch.pipeline.store.lake import PURGE, SCHEMAS, VERSION_STEP, Lake, Load
-from payeewatch.pipeline.tables import KNOWN_WHEN
+from payeewatch.pipeline.tables import KNOWN_WHEN, LAKE_TABLES, WRITTEN_ONCE
 
 LARGEST_BYTES = 96 * 2**20
 """The most that the files of a held table may weigh; in memory it weighs about seven times as much."""
 
-WRITTEN_ONCE = frozenset({"accounts", "sightings"})
-"""Tables that get a row when it is first seen and never another version of it."""
 SELDOM_READ = frozenset({"people", "providers", "outcomes"})
 """Tables that are not held, however small."""
 
@@ -96,7 +96,7 @@ class Held:
             yield
 
     def _read_ahead(self) -> list[Load]:
-        with self.con.cursor() as own:
+        with own_connection(self.con) as own:
             ahead = replace(self, con=own, reading=None)  # what is held is in the dictionaries, which they share
             ahead.register(with_ends=False)
             return ahead.loads
@@ -120,10 +120,9 @@ class Held:
         if loads != self.loads or not self.loads:
             self._view(loads)
         if with_ends:
-            keys = _keys()
             for table, added in self.added.items():
                 if table not in WRITTEN_ONCE:
-                    self._find_ends(f"held_{table}", _listed(keys[table]), added)
+                    self._find_ends(f"held_{table}", _listed(LAKE_TABLES[table].key), added)
             self.added.clear()
 
     def _view(self, loads: list[Load]) -> None:
@@ -173,7 +172,7 @@ class Held:
 
         A row that moved from such a payee is seen to move.
         """
-        key = _keys()[table]
+        key = LAKE_TABLES[table].key
         first = next((load for load in self.loads if table in load.files), None)
         once = first is not None and table in first.facts.get("keys_once", ())
         self.narrowed.append(table)
@@ -209,7 +208,7 @@ class Held:
         if held != files[: len(held)] or not held:
             held = []
             self.added[table] = _later(table, loads)
-            columns = ", ".join(f'"{column}" {kind}' for column, kind in SCHEMAS[table].items())
+            columns = ", ".join(f"{name(column)} {kind}" for column, kind in SCHEMAS[table].items())
             self.con.execute(f"CREATE OR REPLACE TABLE held_{table} ({columns}, superseded_at TIMESTAMP)")
         new = files[len(held) :]
         if new:
@@ -217,19 +216,18 @@ class Held:
         self.files[table] = files
 
     def _add(self, table: str, new: Sequence[str]) -> None:
-        name = f"held_{table}"
-        first = self.con.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0]
-        listed = ", ".join("'" + path.replace("'", "''") + "'" for path in new)
-        rows = f"read_parquet([{listed}], hive_partitioning = false)"
-        self.con.execute(f"INSERT INTO {name} SELECT {_listed(SCHEMAS[table])}, NULL FROM {rows}")
+        held = f"held_{table}"
+        first = self.con.execute(f"SELECT count(*) FROM {held}").fetchall()[0][0]
+        rows = f"read_parquet([{', '.join(map(text, new))}], hive_partitioning = false)"
+        self.con.execute(f"INSERT INTO {held} SELECT {_listed(SCHEMAS[table])}, NULL FROM {rows}")
         self.added.setdefault(table, f"rowid >= {first}")
 
-    def _find_ends(self, name: str, key: str, added: str = "") -> None:
+    def _find_ends(self, held: str, key: str, added: str = "") -> None:
         """Say when each version ends; with `added`, of the keys of those rows alone."""
-        changed = f"SELECT DISTINCT {key} FROM {name} WHERE {added}"
-        several = f"SELECT {key} FROM {name} GROUP BY {key} HAVING count(*) > 1"
-        self.con.execute(FIND_ENDS.format(held=name, key=key, changed=changed if added else several))
-        self.con.execute(WRITE_ENDS.format(held=name))
+        changed = f"SELECT DISTINCT {key} FROM {held} WHERE {added}"
+        several = f"SELECT {key} FROM {held} GROUP BY {key} HAVING count(*) > 1"
+        self.con.execute(FIND_ENDS.format(held=held, key=key, changed=changed if added else several))
+        self.con.execute(WRITE_ENDS.format(held=held))
         self.con.execute("DROP TABLE held_ends")
 
 
@@ -244,12 +242,5 @@ def _fits(files: Sequence[str]) -> bool:
     return sum(map(os.path.getsize, files)) <= LARGEST_BYTES
 
 
-def _keys() -> dict[str, tuple[str, ...]]:
-    """What names a row of the tables that are held."""
-    from payeewatch.features.versions import USES
-
-    return {table: use.key for table, use in USES.items()} | {"bank_changes": ("change_id",)}
-
-
 def _listed(columns: Iterable[str]) -> str:
-    return ", ".join(f'"{column}"' for column in columns)
+    return ", ".join(map(name, columns))

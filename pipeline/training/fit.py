@@ -37,12 +37,10 @@ from payeewatch.pipeline.detector.surprise import (
     columns_of,
     safe_columns_of,
 )
+from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.pipeline.home.errors import ModelError
 from payeewatch.pipeline.home.settings import Params
 from payeewatch.pipeline.home.wording import sentence
-
-NOT_HONEST = frozenset({"confirmed_fraud", "attempt_stopped"})
-"""Verdicts whose changes are neither learned from nor compared with."""
 
 FOLDS = 5
 """A book too small to hold changes back is scored in this many parts, each by a model that never saw it."""
@@ -123,7 +121,7 @@ def train(
     if missing:
         raise ModelError(f"training needs columns that were not measured: {', '.join(missing)}")
     as_of = as_of or (frame["as_of"].max().date() if len(frame) else None)
-    dishonest = {change for change, verdict in (labels or {}).items() if verdict in NOT_HONEST}
+    dishonest = {change for change, verdict in (labels or {}).items() if verdict in FRAUD_VERDICTS}
     usable = np.flatnonzero(~frame["change_id"].isin(dishonest))
     n_changes = frame["change_id"].iloc[usable].nunique()
     if n_changes < params.train.min_changes or as_of is None:

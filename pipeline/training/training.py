@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
+import duckdb
 import pandas as pd
 
 from payeewatch.pipeline import expectations
@@ -18,17 +19,13 @@ from payeewatch.pipeline.home.errors import InputMissing, InputRefused
 from payeewatch.pipeline.home.files import replace_whole, write_json
 from payeewatch.pipeline.loading import link_and_derive
 from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.store.as_of import known_at_cutoff, last_decision
 from payeewatch.pipeline.training.fit import train
 
 MODEL_FILE, METRICS_FILE = "model.skops", "metrics.json"
 
 VERDICTS = """
-WITH known AS (
-    SELECT * FROM outcomes WHERE known_at <= $cutoff AND decided_at <= $cutoff
-    QUALIFY row_number() OVER (PARTITION BY outcome_id ORDER BY known_at DESC, version DESC) = 1
-)
-SELECT change_id, verdict FROM known
-QUALIFY row_number() OVER (PARTITION BY change_id ORDER BY decided_at DESC, known_at DESC, outcome_id DESC) = 1
+SELECT change_id, verdict FROM ({known}) WHERE decided_at <= $cutoff {last}
 ORDER BY change_id
 """
 
@@ -57,7 +54,13 @@ def measured_past(session: Session, as_of: date, engine: str = "duckdb") -> pd.D
 def known_verdicts(session: Session, as_of: date) -> dict[str, str]:
     """change_id -> the last verdict on it, as known by a day."""
     session.held.register()
-    return dict(session.con.execute(VERDICTS, {"cutoff": session.settings.params.cutoff(as_of)}).fetchall())
+    return verdicts_at(session.con, session.settings.params.cutoff(as_of))
+
+
+def verdicts_at(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> dict[str, str]:
+    """change_id -> the last verdict on it, as known at the cut-off; the connection has a view of `outcomes`."""
+    query = VERDICTS.format(known=known_at_cutoff(con, "outcomes"), last=last_decision("change_id"))
+    return dict(con.execute(query, {"cutoff": cutoff}).fetchall())
 
 
 def fit(session: Session, as_of: date, frame: pd.DataFrame, verdicts: Mapping[str, str]) -> Model:

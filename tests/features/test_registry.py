@@ -12,9 +12,10 @@ from payeewatch.features import FEATURES
 from payeewatch.features.docs import page
 from payeewatch.features.registry import FAMILIES, PARTS, Family, Lens, Missing, Suspicious, Unit
 from payeewatch.features.sources import CHANGE
-from payeewatch.features.versions import USES
+from payeewatch.features.versions import ENDS, USES
+from payeewatch.pipeline import tables
 from payeewatch.pipeline.store.lake import SCHEMAS
-from payeewatch.pipeline.tables import DROP_TABLES
+from payeewatch.pipeline.tables import LAKE_TABLES
 
 ROOT = Path(features.__file__).resolve().parent.parent
 
@@ -83,8 +84,8 @@ def test_a_feature_without_a_sentence_or_with_a_name_taken_is_refused():
 def test_the_columns_features_use_are_the_lakes():
     for table, use in USES.items():
         assert set(use.key) | set(use.columns) <= set(SCHEMAS[table]), table
-        if table in DROP_TABLES:
-            assert use.key == (DROP_TABLES[table].key,)
+        assert use.key == LAKE_TABLES[table].key
+    assert ENDS == tables.ENDS
 
 
 def test_features_import_nothing_of_ours():

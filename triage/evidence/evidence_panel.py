@@ -13,6 +13,7 @@ from django.utils.timezone import get_current_timezone
 from django.utils.translation import gettext as say
 from django.utils.translation import ngettext
 
+from payeewatch.pipeline.home.codes import WEAK_MATCHES
 from payeewatch.pipeline.home.wording import Measure
 from payeewatch.triage import clock
 from payeewatch.triage.access.pseudonyms import shown, shown_hint
@@ -27,7 +28,6 @@ from payeewatch.triage.language.labels import (
     NAME_CHECKS,
     PAYEE_TYPES,
     RESULTS,
-    WEAK_MATCHES,
 )
 from payeewatch.triage.models import Evidence, Flag, Hold, User
 

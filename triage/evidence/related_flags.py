@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
+from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.triage.access.pseudonyms import shown
 from payeewatch.triage.evidence import svg
 from payeewatch.triage.language import phrases
@@ -21,7 +22,7 @@ Body = Mapping[str, Any]
 MOST_DRAWN = 12
 """Of a ring; the table has all."""
 MOST_EARLIER = 10
-LOOKS = {"benign": "good", "confirmed_fraud": "bad", "attempt_stopped": "bad"}
+LOOKS = {"benign": "good", **dict.fromkeys(FRAUD_VERDICTS, "bad")}
 SHORT_RELATIONS = {"same_actor": _("same agent")}
 
 

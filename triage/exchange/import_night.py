@@ -25,6 +25,7 @@ from django.db import transaction
 from django.db.models import JSONField, Value
 from django.db.models.functions import Cast
 
+from payeewatch.pipeline.home.runs import published_nights
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage import clock
 from payeewatch.triage.models import Decision, Evidence, Flag, Hold, Night
@@ -58,7 +59,7 @@ class Published:
 def unpublished(settings: Settings) -> list[date]:
     """Nights whose files differ from what was published here, oldest first."""
     known = dict(Night.objects.values_list("night", "digest"))
-    nights = sorted(date.fromisoformat(p.stem) for p in settings.folder("runs").glob("????-??-??.json"))
+    nights = published_nights(settings)
     nights = [night for night in nights if _files(settings, night)["flags"].exists()]  # others were purged
     return [night for night in nights if known.get(night) != _digest(_files(settings, night))]
 

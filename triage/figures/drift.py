@@ -15,7 +15,7 @@ from functools import lru_cache
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from payeewatch.pipeline.home.runs import earlier_runs, read_run
+from payeewatch.pipeline.home.runs import earlier_runs, published_files, read_run
 from payeewatch.pipeline.home.settings import Settings
 
 if TYPE_CHECKING:
@@ -104,14 +104,13 @@ class Drift:
 
 def drift(settings: Settings, night: date) -> Drift | None:
     """How a night differs from those before; None when its scores are not there, or none came before."""
-    folder = settings.folder("scores")
-    own = folder / f"{night}.parquet"
-    before = sorted(p for p in folder.glob("????-??-??.parquet") if p.stem < str(night))[-REFERENCE_NIGHTS:]
-    if not own.exists() or not before:
+    files = published_files(settings, "scores")
+    before = [each for each in files if each < night][-REFERENCE_NIGHTS:]
+    if night not in files or not before:
         return None
-    moved, segments, other_model = _scores(tuple((str(p), p.stat().st_mtime_ns) for p in (*before, own)))
-    nights = tuple(date.fromisoformat(path.stem) for path in before)
-    return Drift(nights, moved, segments, _volumes(settings, night), other_model)
+    read = [files[each] for each in (*before, night)]
+    moved, segments, other_model = _scores(tuple((str(path), path.stat().st_mtime_ns) for path in read))
+    return Drift(tuple(before), moved, segments, _volumes(settings, night), other_model)
 
 
 @lru_cache(maxsize=64)

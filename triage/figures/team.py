@@ -17,6 +17,7 @@ from typing import Any
 from django.db.models import Count, F, Q, Sum
 from django.db.models.functions import TruncDate
 
+from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.triage.figures import purged_totals
 from payeewatch.triage.models import Decision, Flag, Hold, Tally
 from payeewatch.triage.workspace import home
@@ -26,8 +27,7 @@ DAYS = 14
 WINDOW = 90
 """Days over which verdicts are counted, and the rest of the month before them."""
 ENOUGH_FOR_TENTHS = 10
-FRAUD = ("confirmed_fraud", "attempt_stopped")
-JUDGED = (*FRAUD, "benign", "inconclusive")
+JUDGED = (*FRAUD_VERDICTS, "benign", "inconclusive")
 """Verdicts about the change; a duplicate or a data error says nothing about how well flags are chosen."""
 Z = 1.96
 OPEN = ~Q(state__in=[Flag.State.CLOSED, Flag.State.EXPIRED])
@@ -114,7 +114,7 @@ def precision(today: date, queues: Sequence[str]) -> Share:
     for _, queue, verdict, many in purged_totals.kept(Tally.Of.QUEUE, since(today)):
         if queue in queues and verdict in JUDGED:
             counted[verdict] += many
-    return Share(sum(counted[verdict] for verdict in FRAUD), counted.total())
+    return Share(sum(counted[verdict] for verdict in FRAUD_VERDICTS), counted.total())
 
 
 def times(today: date) -> Times:
@@ -133,7 +133,10 @@ def money() -> dict[str, Decimal]:
     """Euros: held now, proposed, released, and what verdicts of fraud or a stopped attempt say was lost or not."""
     released = Hold.objects.filter(state=Hold.State.RELEASED).aggregate(sum=Sum("amount"))["sum"] or Decimal(0)
     judged = Decision.objects.filter(
-        kind=Decision.Kind.VERDICT, state=Decision.State.IN_FORCE, verdict__in=FRAUD, flag__state=Flag.State.CLOSED
+        kind=Decision.Kind.VERDICT,
+        state=Decision.State.IN_FORCE,
+        verdict__in=FRAUD_VERDICTS,
+        flag__state=Flag.State.CLOSED,
     )
     losses = judged.aggregate(prevented=Sum("loss_prevented"), paid=Sum("loss_paid"), recovered=Sum("loss_recovered"))
     return {
@@ -188,7 +191,7 @@ def agreement() -> Agreement:
 
 def _sort(verdict: str) -> str:
     """What two reviewers should agree on: whether it was fraud, honest, or cannot be told."""
-    return "fraud" if verdict in FRAUD else verdict
+    return "fraud" if verdict in FRAUD_VERDICTS else verdict
 
 
 def agreed(pairs: Sequence[tuple[str, str]]) -> Agreement:

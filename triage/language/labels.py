@@ -98,7 +98,6 @@ RELATIONS = {
     "same_device": _("same device"),
     "same_actor": _("same agent, broker or program"),
 }
-WEAK_MATCHES = frozenset({"id_only", "probable"})
 RESULTS = {
     "yes": pgettext_lazy("an honest explanation was", "found"),
     "no": pgettext_lazy("an honest explanation was", "not found"),

@@ -20,9 +20,10 @@ from django.utils.translation import gettext as say
 from django.utils.translation import ngettext
 
 from payeewatch.pipeline.home import wording
+from payeewatch.pipeline.home.codes import FIELDS, MATCHES, WEAK_MATCHES
 from payeewatch.pipeline.home.wording import Measure
 from payeewatch.triage.language import frozen_english
-from payeewatch.triage.language.labels import PAYEE_TYPES, WEAK_MATCHES
+from payeewatch.triage.language.labels import PAYEE_TYPES
 
 register = template.Library()
 IDENTITY = frozenset({"name", "birth_date", "national_id"})
@@ -304,12 +305,12 @@ def _exposed(body: Body) -> str:
 
 def fields(names: Sequence[str]) -> str:
     """What a list holds, as a list of words."""
-    return ", ".join(say(wording.FIELDS.get(name, name.replace("_", " "))) for name in names)
+    return ", ".join(say(FIELDS.get(name, name.replace("_", " "))) for name in names)
 
 
 def match(quality: str) -> str:
     """How sure it is that the exposed person is this member."""
-    return say(wording.MATCHES[quality]) if quality in wording.MATCHES else quality
+    return say(MATCHES[quality]) if quality in MATCHES else quality
 
 
 def check(name: str) -> str:

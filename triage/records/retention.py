@@ -18,6 +18,7 @@ from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from payeewatch.pipeline.home.keys import tombstone_of
+from payeewatch.pipeline.home.retention import DELIVERED_DAYS, Clock, term_of
 from payeewatch.pipeline.home.scrub import Gone, scrub_row, without
 from payeewatch.triage import clock
 from payeewatch.triage.figures import purged_totals
@@ -36,41 +37,45 @@ from payeewatch.triage.models import (
     User,
 )
 from payeewatch.triage.records import audit
+from payeewatch.triage.verdict_codes import Verdict
 from payeewatch.triage.workspace import home, keys
 
-PERTINENT = ("confirmed_fraud", "attempt_stopped")
-NOT_PERTINENT = ("benign", "duplicate", "data_error")
 FOLDERS = ("attachments", "case-files")
 """Below triage/ of the home: where files kept with flags are."""
 WRITTEN = ((Note, "text"), (Decision, "note"), (Decision, "returned_because"), (Attachment, "name"))
 """Where people write what they like about a flag."""
 ERASED = "[erased]"
-DELIVERED_DAYS = 30
 STRAY_AFTER = timedelta(days=1)
 BATCH = 500
 PART = 2000
 """Flags deleted together: some databases take no more ids at once than some ten thousand, and memory is bounded."""
 
 
-def over(until: date) -> dict[str, QuerySet[Flag]]:
-    """The flags whose time is over, by clock."""
-    retention = home().params.retention
-    unjudged = Q(first_flagged_on__lte=until - timedelta(days=retention.qualify_days))
-    closed = Flag.objects.filter(state=Flag.State.CLOSED)
+def over(until: date) -> dict[Clock, QuerySet[Flag]]:
+    """The flags whose time is over, by clock, as `pipeline.home.retention.ends_on` has it of each."""
+    terms = {verdict: term_of(verdict, home().params.retention) for verdict in ("", *Verdict.values)}
+    of = {clock: [verdict for verdict, term in terms.items() if term.clock is clock] for clock in Clock}
+    closed = {
+        clock: Flag.objects.filter(
+            state=Flag.State.CLOSED,
+            verdict__in=of[clock],
+            closed_at__lt=_midnight(terms[of[clock][0]].began_by(until) + timedelta(days=1)),
+        )
+        for clock in (Clock.NOT_PERTINENT, Clock.CLOSED)
+    }
+    unjudged = Q(first_flagged_on__lte=terms[""].began_by(until))
     waiting = Decision.objects.filter(
         flag=OuterRef("pk"), kind=Decision.Kind.VERDICT, state=Decision.State.IN_FORCE, handed_over_at=None
     )
     return {
-        "qualify": Flag.objects.filter(unjudged).exclude(
-            state=Flag.State.CLOSED, verdict__in=[*PERTINENT, *NOT_PERTINENT]
+        Clock.QUALIFY: Flag.objects.filter(unjudged).exclude(
+            state=Flag.State.CLOSED, verdict__in=[*of[Clock.NOT_PERTINENT], *of[Clock.CLOSED]]
         ),
         # a second look is part of judging, and the pipeline must have the verdict: it has as long as judging has
-        "not_pertinent": closed.filter(verdict__in=NOT_PERTINENT, closed_at__lt=_midnight(until)).filter(
+        Clock.NOT_PERTINENT: closed[Clock.NOT_PERTINENT].filter(
             Q(needs_second_look=False) & ~Exists(waiting) | unjudged
         ),
-        "closed": closed.filter(
-            verdict__in=PERTINENT, closed_at__lt=_midnight(until - timedelta(days=retention.closed_days - 1))
-        ),
+        Clock.CLOSED: closed[Clock.CLOSED],
     }
 
 
@@ -100,7 +105,7 @@ def purge(until: date, lists: Collection[str], *, really: bool) -> dict[str, dic
     if really:
         _unlink([*files, *_strays()])
         compact()
-    return {name: {table: many for table, many in found.items() if many} for name, found in counts.items()}
+    return {str(name): {table: many for table, many in found.items() if many} for name, found in counts.items()}
 
 
 def erase(ids: Mapping[str, Collection[str]], on: date, *, really: bool) -> dict[str, int]:

@@ -6,6 +6,7 @@ from django.db import DatabaseError
 from django.http import HttpResponse, JsonResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from payeewatch.pipeline.home.runs import published_nights
 from payeewatch.triage import clock
 from payeewatch.triage.access.api_tokens import NotAdmitted, admit
 from payeewatch.triage.access.request import Request
@@ -19,7 +20,7 @@ from payeewatch.triage.workspace import home
 
 def health(request: Request) -> HttpResponse:
     """200 when database, home and the audit log's end are as they must be, else 503. Holds no data."""
-    found = {"home": any(home().folder("runs").glob("????-??-??.json"))}
+    found = {"home": bool(published_nights(home()))}
     age = None
     try:
         last = Night.objects.order_by("-night").values_list("night", flat=True).first()

@@ -16,6 +16,7 @@ from django.utils.translation import ngettext
 
 from payeewatch.pipeline.home import charts
 from payeewatch.pipeline.home.charts import Band, Part
+from payeewatch.pipeline.home.codes import WEAK_MATCHES
 from payeewatch.triage.access.pseudonyms import shown
 from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
@@ -157,8 +158,8 @@ def _list(given: Run) -> dict[str, Any]:
         "exposed": given.get("exposed", 0),
         "share": phrases.share(share),
         "bar": round((share or 0) * 100, 1),
-        "sure": by_quality.get("exact", 0) + by_quality.get("holder", 0),
-        "unsure": by_quality.get("id_only", 0) + by_quality.get("probable", 0),
+        "sure": sum(many for quality, many in by_quality.items() if quality not in WEAK_MATCHES),
+        "unsure": sum(many for quality, many in by_quality.items() if quality in WEAK_MATCHES),
         "lift": "–" if lift is None else phrases.number(lift, 2),
         "sentence": phrases.message(given) if given.get("sentence") else "",
     }

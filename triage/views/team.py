@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from payeewatch.pipeline.home import charts
 from payeewatch.pipeline.home.charts import Part
+from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.triage import clock
 from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
@@ -23,7 +24,7 @@ from payeewatch.triage.roles import REVIEWERS, Role
 
 QUEUE_COLOURS = {"hold": "c-hold", "review": "c-review", "audit": "c-audit"}
 VERDICTS = (
-    ("c-hold", _("fraud or attempt"), team.FRAUD),
+    ("c-hold", _("fraud or attempt"), FRAUD_VERDICTS),
     ("c-good", _("benign"), ("benign",)),
     ("c-soft", _("other"), ("inconclusive", "duplicate", "data_error")),
 )

@@ -11,6 +11,7 @@ from uuid import uuid4
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
+from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.triage import clock
 from payeewatch.triage.access.pseudonyms import is_named_reader
 from payeewatch.triage.language import phrases
@@ -24,7 +25,7 @@ from payeewatch.triage.workspace import home
 
 GROUPS = (
     (_("Decide"), ("approve", "return_proposal", "second_look")),
-    (_("Verdict"), ("benign", "confirmed_fraud", "attempt_stopped", "inconclusive", "duplicate", "data_error")),
+    (_("Verdict"), ("benign", *FRAUD_VERDICTS, "inconclusive", "duplicate", "data_error")),
     (_("Payments"), ("hold", "release", "extend")),
 )
 WORK = _("Work")

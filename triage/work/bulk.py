@@ -9,12 +9,12 @@ from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
 
+from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.triage.models import OPEN, Flag, User, is_about
 from payeewatch.triage.work.workflow import ACTIONS, Refused, perform, why_not
 
 IN_BULK = (
-    "confirmed_fraud", "attempt_stopped", "benign", "inconclusive", "data_error", "hold", "snooze", "ask", "escalate",
-    "suppress", "note",
+    *FRAUD_VERDICTS, "benign", "inconclusive", "data_error", "hold", "snooze", "ask", "escalate", "suppress", "note",
 )  # fmt: skip
 """What may be done to a ring at once. A release never is, nor is somebody else's proposal approved so; a duplicate is
 that of one flag."""

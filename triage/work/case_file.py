@@ -19,6 +19,7 @@ from django.db import transaction
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
+from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.triage import clock
 from payeewatch.triage.evidence import evidence_panel
 from payeewatch.triage.language import phrases
@@ -30,7 +31,6 @@ from payeewatch.triage.work.verdicts import is_blind
 from payeewatch.triage.workspace import home
 
 FOLDER = "case-files"
-LOCKABLE = ("confirmed_fraud", "attempt_stopped")
 MOST_FACTS = 120
 PURPOSES = {"complaint": _("Complaint"), "referral": _("Referral")}
 INK, SOFT, LINE, GROUND, ACCENT = "#17202c", "#526071", "#d8dee7", "#f3f5f8", "#0b5c8a"
@@ -51,7 +51,7 @@ def lock(flag: Flag, user: User, purpose: str) -> CaseFile:
         kept = locked(flag)
         if kept:
             return kept
-        if flag.state != Flag.State.CLOSED or flag.verdict not in LOCKABLE:
+        if flag.state != Flag.State.CLOSED or flag.verdict not in FRAUD_VERDICTS:
             raise NotLockable
         content = case_file(flag, user, purpose)
         digest = hashlib.sha256(content).hexdigest()
@@ -70,7 +70,7 @@ def lock(flag: Flag, user: User, purpose: str) -> CaseFile:
 def offered(flag: Flag, user: User) -> dict[str, Any]:
     """What the flag's page offers a user of it."""
     kept = locked(flag)
-    may_lock = user.role in REVIEWERS and flag.state == Flag.State.CLOSED and flag.verdict in LOCKABLE
+    may_lock = user.role in REVIEWERS and flag.state == Flag.State.CLOSED and flag.verdict in FRAUD_VERDICTS
     return {
         "is_offered": user.role in REVIEWERS | {Role.AUDITOR} and not is_blind(flag, user),
         "locked": kept,

@@ -10,19 +10,16 @@ from django import forms
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
+from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.pipeline.home.holds import add_business_days
 from payeewatch.triage import clock
 from payeewatch.triage.models import WORKABLE, Decision, Flag, Hold, User
-from payeewatch.triage.verdict_codes import Verdict
 from payeewatch.triage.work.approvals import Kind, decide, effect
 from payeewatch.triage.work.workflow import ActionForm, Details, Doing, Refused, State, action
 from payeewatch.triage.workspace import home
 
 STATES = WORKABLE | {State.PROPOSED, State.CLOSED}
 """Money can be kept back or let go beside a proposal, and after a verdict."""
-
-FOUND = frozenset({Verdict.CONFIRMED_FRAUD, Verdict.ATTEMPT_STOPPED})
-"""Verdicts after which there is still a reason to keep money back."""
 
 
 class ConfirmForm(ActionForm):
@@ -74,7 +71,7 @@ def _to_hold(flag: Flag) -> Iterable[Hold]:
 
 
 def _nothing_to_hold(flag: Flag, user: User, at: datetime) -> str:
-    if flag.state == State.CLOSED and flag.verdict not in FOUND:
+    if flag.state == State.CLOSED and flag.verdict not in FRAUD_VERDICTS:
         return say("This flag is closed. It has to be opened again first.")
     if flag.holds.exists() and not any(_to_hold(flag)):
         return say("Nothing is left to hold: it is held already, or its hold has ended.")

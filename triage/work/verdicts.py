@@ -15,6 +15,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
+from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.triage.language import phrases
 from payeewatch.triage.models import Decision, Flag, User, is_about
 from payeewatch.triage.roles import REVIEWERS
@@ -28,7 +29,7 @@ from payeewatch.triage.verdict_codes import (
     Verdict,
 )
 from payeewatch.triage.work.approvals import Kind, decide, drop, effect, replace
-from payeewatch.triage.work.holds import FOUND, amount_kept_back, let_out, needs_second_to_release
+from payeewatch.triage.work.holds import amount_kept_back, let_out, needs_second_to_release
 from payeewatch.triage.work.workflow import ActionForm, Details, Doing, Refused, State, action, let_go
 from payeewatch.triage.workspace import home, keys
 
@@ -151,7 +152,7 @@ def _with_losses(flag: Flag, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _judge(doing: Doing, verdict: Verdict, *, reason: str = "", **given: Any) -> Details:
     lets_go = verdict in RELEASING or (verdict == Verdict.DUPLICATE and _is_let_go(given["duplicate_of"]))
-    two = verdict in FOUND or (lets_go and needs_second_to_release(doing.flag))
+    two = verdict in FRAUD_VERDICTS or (lets_go and needs_second_to_release(doing.flag))
     return decide(doing, Kind.VERDICT, alone=not two, verdict=verdict, reason_code=reason, **given)
 
 

@@ -19,6 +19,7 @@ from django.db.models import Model, Prefetch
 from django.forms.models import model_to_dict
 from django.utils.translation import gettext as say
 
+from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.triage import clock
 from payeewatch.triage.models import WORKABLE, Decision, Flag, Step, User, is_about
 from payeewatch.triage.records import audit
@@ -101,6 +102,11 @@ class Action:
     key: str  # on the keyboard; empty: none
     claims: bool  # takes the flag for the one who acts, so nobody else may hold it
     unless: Unless
+
+    @property
+    def look(self) -> str:
+        """How its form is drawn: as a verdict of fraud, a benign one, or any other action."""
+        return "fraud" if self.name in FRAUD_VERDICTS else "benign" if self.name == "benign" else "plain"
 
     def form_for(self, flag: Flag, data: Mapping[str, Any] | None = None) -> ActionForm:
         """Its form; ids are unlike those of other actions' forms on the same page."""

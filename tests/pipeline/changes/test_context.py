@@ -130,15 +130,15 @@ def test_the_latest_decision_known_by_then_wins(session: Session) -> None:
 
 
 def test_what_a_change_was_at_its_decision_is_read_from_the_last_night_before(session: Session, tmp_path: Path) -> None:
-    folder = tmp_path / "scores"
-    folder.mkdir()
+    scores = {}
     for night, p_value in ((date(2024, 5, 1), 0.5), (date(2024, 5, 2), 0.2), (date(2024, 5, 3), 0.1)):
         rows = {"night": [night], "change_id": ["C1"], "p_value": [p_value], "account": ["a1"]}
-        pq.write_table(pa.table(rows), folder / f"{night}.parquet")
+        scores[night] = tmp_path / f"{night}.parquet"
+        pq.write_table(pa.table(rows), scores[night])
     decisions = pd.DataFrame({"change_id": ["C1", "C2"], "decided_at": [datetime(2024, 5, 3, 9), datetime(2023, 1, 1)]})
-    found = at_decision(session.con, folder, decisions, PARAMS)
+    found = at_decision(session.con, scores, decisions, PARAMS)
     assert found.to_dict("records") == [{"change_id": "C1", "decided_p": 0.2, "decided_account": "a1"}]
-    assert at_decision(session.con, folder, decisions[1:], PARAMS).empty
+    assert at_decision(session.con, scores, decisions[1:], PARAMS).empty
 
 
 @pytest.mark.parametrize("wanted", [set(), {"b"}, ["b", "d", "b"], {"a": 1, "c": 2}])

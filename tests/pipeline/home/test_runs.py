@@ -13,6 +13,7 @@ from payeewatch.pipeline.home.runs import (
     failed_path,
     last_published,
     nights_to_run,
+    published_files,
     published_nights,
     read_run,
     write_failure,
@@ -34,6 +35,25 @@ def publish(settings: Settings, *days: int) -> None:
 
 def may(*days: int) -> list[date]:
     return [date(2024, 5, day) for day in days]
+
+
+def test_files_of_another_name_are_no_nights(settings: Settings) -> None:
+    scores = settings.folder("scores")
+    scores.mkdir()
+    for name in (
+        "2024-05-02.parquet",
+        "2024-05-01.parquet",
+        "2024-05-03.csv",
+        ".2024-05-04.parquet.7.part",
+        "x.parquet",
+    ):
+        (scores / name).touch()
+    assert list(published_files(settings, "scores").items()) == [
+        (date(2024, 5, 1), scores / "2024-05-01.parquet"), (date(2024, 5, 2), scores / "2024-05-02.parquet")
+    ]  # fmt: skip
+    publish(settings, 3)
+    write_failure(settings, date(2024, 5, 4), {})
+    assert published_nights(settings) == may(3)
 
 
 def test_before_the_first_night_nothing_is_published(settings: Settings) -> None:

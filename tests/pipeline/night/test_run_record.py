@@ -139,6 +139,19 @@ def test_a_change_nobody_scored_tells_the_euros_planned_for_its_payee(session: S
     assert [(change["payee_id"], change["planned_cents"]) for change in found] == [("P1", 10_00 + 2_00), ("P9", 0)]
 
 
+def test_a_payment_that_moved_away_is_not_planned_for_the_payee_it_was_for(session: Session) -> None:
+    put(session, "2024-05-01", payments=[{"payment_id": "Y1", "payee_id": "P1", "cents": 10_00, "status": "planned"}])
+    put(session, "2024-05-02", payments=[{"payment_id": "Y1", "payee_id": "P2", "cents": 10_00, "status": "planned"}])
+    unscored = [{"change_id": "B1", "payee_id": "P1", "rules": ["x"]}]
+    for register in (session.lake.register, lambda _: session.held.register()):  # from files, and held in memory
+        register(session.con)
+        planned = [
+            run_record.unscored_changes(session.con, [drop(unscored=unscored)], evening(day))[0]["planned_cents"]
+            for day in ("2024-05-01", "2024-05-02")
+        ]
+        assert planned == [10_00, 0]
+
+
 def test_a_nights_drops_are_those_that_count_from_it_on() -> None:
     loads = [drop("2024-05-01"), drop("2024-05-02"), Load(2, "list", NIGHT, NIGHT, "B1", "f")]
     late = Load(3, "drop", date(2024, 4, 1), NIGHT, "2024-04-01", "f", "late")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +17,7 @@ from payeewatch.pipeline.home.files import write_json
 from payeewatch.pipeline.privacy import purge
 from payeewatch.pipeline.session import Session
 from tests.lake_rows import KEYS, lake_session, put
+from tests.retention_cases import CASES, OVER
 
 UNTIL = date(2025, 9, 1)
 
@@ -54,6 +56,17 @@ def test_flags_go_by_what_was_decided_about_them(session: Session) -> None:
     }  # fmt: skip
     put(session, "2025-08-31", outcomes=[decided(name, verdict, on) for name, (verdict, on) in verdicts.items()])
     assert purge.over_by_outcomes(session, UNTIL) == {"unjudged_old", "benign", "old_fraud"}
+
+
+def test_flags_go_when_the_common_clock_says(session: Session) -> None:
+    zone, outcomes = ZoneInfo(session.settings.params.timezone), []
+    flagged(session, "2025-08-31", **{case.name: UNTIL - timedelta(days=case.flagged) for case in CASES})
+    for case in (case for case in CASES if case.decided is not None):
+        local = datetime.fromisoformat(f"{UNTIL - timedelta(days=case.decided or 0)}T{case.at}").replace(tzinfo=zone)
+        row = decided(case.name, case.verdict, str(UNTIL))
+        outcomes.append(row | {"decided_at": local.astimezone(UTC).replace(tzinfo=None)})
+    put(session, "2025-08-31", outcomes=outcomes)
+    assert purge.over_by_outcomes(session, UNTIL) == OVER
 
 
 def test_counting_changes_nothing_and_purging_again_finds_nothing(session: Session) -> None:

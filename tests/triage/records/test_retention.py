@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -27,6 +28,7 @@ from payeewatch.triage.models import (  # fmt: skip
 from payeewatch.triage.records import audit, retention
 from payeewatch.triage.server import housekeeping
 from payeewatch.triage.work.search import search
+from tests.retention_cases import CASES, OVER
 from tests.triage.conftest import do, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -40,6 +42,23 @@ def close(flag: Flag, verdict: str, clocked: Any, days_ago: int = 1) -> None:
 
 def purge(clocked: Any, days: int = 0, *, really: bool = True) -> dict[str, dict[str, int]]:
     return retention.purge(clocked.at.date() + timedelta(days=days), (), really=really)
+
+
+def test_flags_go_when_the_common_clock_says(reviewed: Settings, first: Flag, clocked: Any) -> None:
+    until = clocked.at.date()
+    zone, flags = ZoneInfo(reviewed.params.timezone), []
+    for case in CASES:
+        flag = Flag.objects.get(pk=first.pk)
+        flag.pk, flag.first_flagged_on = case.name, until - timedelta(days=case.flagged)
+        if case.decided is not None:
+            local = datetime.fromisoformat(f"{until - timedelta(days=case.decided)}T{case.at}")
+            flag.state, flag.verdict, flag.closed_at = Flag.State.CLOSED, case.verdict, local.replace(tzinfo=zone)
+        flags.append(flag)
+    Flag.objects.all().delete()
+    Flag.objects.bulk_create(flags)
+    gone, left = retention.flags_over(until)
+    assert gone == OVER
+    assert left == {case.name for case in CASES} - OVER
 
 
 def test_what_is_not_pertinent_goes_the_day_after_it_closed(first: Flag, cast: dict[str, User], clocked: Any) -> None:
