@@ -75,16 +75,16 @@ LOST = "true_losses WHERE change_id IS NOT NULL AND typology <> 'T11' AND paymen
 def figures(home: Home) -> list[Figure]:
     """Every figure with the range it must lie in."""
     number = home.number
-    found = [
+    entries = [
         Figure("cost", "Paid for a member in a year", number(f"SELECT {SPENT} / years FROM span"), 481, 589,
                "DREES: 35 bn euros for 65 million members, 535 each", "EUR"),
     ]  # fmt: skip
     for family, share in (("dental", 18.0), ("optical", 15.7), ("hearing", 2.8)):
         sql = f"SELECT 100 * sum(reimbursed_amount) / {SPENT} FROM claims WHERE care_family = '{family}' " \
               "AND status IN ('settled', 'received', 'pended')"  # fmt: skip
-        found.append(Figure(f"{family}_share", f"{family.capitalize()} care, of all that is paid", number(sql),
+        entries.append(Figure(f"{family}_share", f"{family.capitalize()} care, of all that is paid", number(sql),
                             share - 3, share + 3, f"DREES 2024: {share} %", "%"))  # fmt: skip
-    found += [
+    entries += [
         Figure("change_rate", "Payees who change accounts in a year, without waves and first accounts", number(
             f"SELECT 100 * count(*) FILTER (payee_id LIKE 'P%' AND NOT is_fraud AND {ORDINARY}) / {PAYEES} / "
             "(SELECT length FROM span) FROM true_changes"), 6, 9, "bank mobility 4.7-5.5 % and life's events", "%"),
@@ -107,7 +107,7 @@ def figures(home: Home) -> list[Figure]:
                "contracts and banks change with the year; estimate 1.5", ""),
         Figure("september", "Changes in September", number(_month(9)), 1.1, 2.0, "students; estimate 1.4", ""),
     ]  # fmt: skip
-    return found
+    return entries
 
 
 def _month(month: int) -> str:

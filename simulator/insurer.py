@@ -47,16 +47,18 @@ def simulate(
         How many members, claims, changes, payments, people on lists and fraud cases there are.
     """
     tier = tier if isinstance(tier, Tier) else TIERS[tier]
-    given = {"members": members, "days": days} | size
-    asked = replace(tier.size, **{name: value for name, value in given.items() if value is not None or name in size})
+    overrides = {"members": members, "days": days} | size
+    tier_size = replace(
+        tier.size, **{name: value for name, value in overrides.items() if value is not None or name in size}
+    )
     if tier.insurers == 1:
-        return write_company(Company(seed, asked, tier.world, end), out, truth or out / "truth")
+        return write_company(Company(seed, tier_size, tier.world, end), out, truth or out / "truth")
     counts: dict[str, int] = {}
     for place in range(1, tier.insurers + 1):
         world = replace(tier.world, fraud=replace(tier.world.fraud, shared_mules=seed))
-        one = Company(seed * 1_000 + place, asked, world, end)
-        made = write_company(one, out / f"insurer-{place}", (truth or out / "truth") / f"insurer-{place}")
-        counts = {name: counts.get(name, 0) + many for name, many in made.items()}
+        one = Company(seed * 1_000 + place, tier_size, world, end)
+        insurer_counts = write_company(one, out / f"insurer-{place}", (truth or out / "truth") / f"insurer-{place}")
+        counts = {name: counts.get(name, 0) + many for name, many in insurer_counts.items()}
     return counts
 
 
@@ -103,11 +105,11 @@ def _write_reference(folder: Path, company: Company, insurer: Insurer) -> None:
     columns = ("country", "bank_code", "name", "group", "kind")
     _save(folder / "banks.csv", pa.table({name: [row[i] for row in rows] for i, name in enumerate(columns)}))
     institutions = insurer.payees.institutions
-    known = institutions[np.arange(len(institutions)) % 3 != 2]
-    nothing = pa.nulls(len(known), pa.date32())
+    known_institutions = institutions[np.arange(len(institutions)) % 3 != 2]
+    nothing = pa.nulls(len(known_institutions), pa.date32())
     _save(folder / "accounts.csv", pa.table({
-        "iban": insurer.ibans.take(pa.array(known)), "kind": ["institution"] * len(known),
-        "label": [f"Care home {place}" for place in range(len(known))], "valid_from": nothing, "valid_to": nothing,
+        "iban": insurer.ibans.take(pa.array(known_institutions)), "kind": ["institution"] * len(known_institutions),
+        "label": [f"Care home {place}" for place in range(len(known_institutions))], "valid_from": nothing, "valid_to": nothing,
     }))  # fmt: skip
     merged = [wave for wave in company.world.life.waves if wave.new != p.SCATTERED]
     begins = np.array([company.last - wave.begins for wave in merged], np.int64)

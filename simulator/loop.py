@@ -77,12 +77,12 @@ class Loop:
         number = (day - date(1970, 1, 1)).days
         if number != self._next:
             raise ValueError(f"{day} is not the next day of this insurer")
-        made = [Decision(number, change_id, verdict) for change_id, verdict in decisions]
-        if made:
-            self._decided += made
+        new_decisions = [Decision(number, change_id, verdict) for change_id, verdict in decisions]
+        if new_decisions:
+            self._decided += new_decisions
             self._insurer, self._frauds = self._company.insurer(self._decided)
             self._inbox.follow(self._insurer)
-            self._write_verdicts(day, made)
+            self._write_verdicts(day, new_decisions)
         if number == self._company.first:
             write_beside(self._company, self._insurer, self._out)
         self._inbox.write(number)
@@ -107,29 +107,29 @@ class Loop:
         days = payments.sent[rows] - payments.planned[rows]
         return Prevented(with_decisions, without, len(rows), int(days.sum()))
 
-    def _write_verdicts(self, day: date, made: list[Decision]) -> None:
+    def _write_verdicts(self, day: date, decisions: list[Decision]) -> None:
         """What reviewers decided, as they would export it: known from the day on."""
-        told = [decision for decision in made if decision.verdict in VERDICTS]
-        if not told:
+        final_decisions = [decision for decision in decisions if decision.verdict in VERDICTS]
+        if not final_decisions:
             return
         folder = self._out / "outcomes"
         folder.mkdir(parents=True, exist_ok=True)
         verdicts = tuple(VERDICTS.values())
-        places = np.array([list(VERDICTS).index(decision.verdict) for decision in told])
+        places = np.array([list(VERDICTS).index(decision.verdict) for decision in final_decisions])
         at = (day - date(1970, 1, 1)).days * 86_400 + 8 * 3600
         with TableFile(folder / f"{day}.parquet") as file:
             file.write(pa.table({
-                "outcome_id": [f"L{day:%Y%m%d}{place:04d}" for place in range(len(told))],
-                "change_id": [decision.change_id for decision in told],
-                "decided_at": instants(np.full(len(told), at)), "verdict": choice(verdicts, places),
-                "reason_code": choice(("F99", "B99"), places), "source": ["reviewer"] * len(told),
+                "outcome_id": [f"L{day:%Y%m%d}{place:04d}" for place in range(len(final_decisions))],
+                "change_id": [decision.change_id for decision in final_decisions],
+                "decided_at": instants(np.full(len(final_decisions), at)), "verdict": choice(verdicts, places),
+                "reason_code": choice(("F99", "B99"), places), "source": ["reviewer"] * len(final_decisions),
             }))  # fmt: skip
 
 
 def _lost(table: pa.Table) -> int:
     """Cents sent and neither returned nor recovered."""
-    sent, back, recovered = (
+    sent_cents, returned_cents, recovered_cents = (
         sum(int(amount * 100) for amount in table.column(name).to_pylist())
         for name in ("sent_amount", "returned_amount", "recovered_amount")
     )
-    return sent - back - recovered
+    return sent_cents - returned_cents - recovered_cents

@@ -51,8 +51,10 @@ class Company:
         self.providers = open_practices(seed, size.members, self.start, self.last, ledger)
         book = Book(self.people, self.payees, ledger, world.life, self.start, self.last)
         honest = honest_changes(seed, book, size.change_factor)
-        moved = provider_changes(seed, self.providers.account, len(self.payees.member), ledger, self.start, self.last)
-        every = Changes.joined([honest, moved])
+        of_providers = provider_changes(
+            seed, self.providers.account, len(self.payees.member), ledger, self.start, self.last
+        )
+        every = Changes.joined([honest, of_providers])
         since = world.life.name_checked_from
         if since != p.ALWAYS_CHECKED:
             unchecked = every.requested // DAY_SECONDS < self.last - since
@@ -68,8 +70,8 @@ class Company:
         self.crime = Crime(seed, world, book, self.providers, self.honest, self.claims, exposed)
         self.cases = plan(self.crime, size)
         self.ibans = ledger.ibans()
-        given, women = names.given_names(seed)
-        self.vocabulary = Vocabulary.of(names.surnames(seed, surname_count(size.members)), given, women)
+        given_names, women = names.given_names(seed)
+        self.vocabulary = Vocabulary.of(names.surnames(seed, surname_count(size.members)), given_names, women)
 
     def insurer(self, decisions: Iterable[Decision] = ()) -> tuple[Insurer, Frauds]:
         """Everything that happens, given what was decided."""
@@ -144,33 +146,33 @@ class Company:
 
     def _altered(self, frauds: Frauds) -> tuple[People, Payees, Providers]:
         """People, payees and providers with those that fraud brings or sends away."""
-        joined, left, opened = self.people.joined.copy(), self.people.left.copy(), self.providers.opened.copy()
+        joined_on, left_on, opened_on = self.people.joined.copy(), self.people.left.copy(), self.providers.opened.copy()
         from_day = self.payees.joined.copy()
         for household, day in frauds.joined.items():
-            joined[self.people.household == household] = day
+            joined_on[self.people.household == household] = day
             from_day[household] = day
         for household, day in frauds.left.items():
-            left[self.people.household == household] = day
+            left_on[self.people.household == household] = day
         for provider, day in frauds.opened.items():
-            opened[provider] = day
-        people = replace(self.people, joined=joined, left=left)
-        return people, replace(self.payees, joined=from_day), replace(self.providers, opened=opened)
+            opened_on[provider] = day
+        people = replace(self.people, joined=joined_on, left=left_on)
+        return people, replace(self.payees, joined=from_day), replace(self.providers, opened=opened_on)
 
     def _outcomes(self, changes: Changes, frauds: Frauds) -> dict[str, np.ndarray]:
         """What was decided about changes: complaints that proved right, and honest changes somebody checked."""
-        told = [one for one in frauds.cases if one.by == "complaint" and one.case.kind not in UNCHANGED]
-        bad = np.array([-(one.case.number * 4 + 1) for one in told], np.int64)
-        decided = np.array([one.found for one in told], np.int64)
-        reason = np.array([REASON_OF.get(one.case.kind, len(REASON_CODES) - 1) for one in told], np.int64)
+        complaints = [one for one in frauds.cases if one.by == "complaint" and one.case.kind not in UNCHANGED]
+        fraud_numbers = np.array([-(one.case.number * 4 + 1) for one in complaints], np.int64)
+        decided = np.array([one.found for one in complaints], np.int64)
+        reason = np.array([REASON_OF.get(one.case.kind, len(REASON_CODES) - 1) for one in complaints], np.int64)
         honest = self.honest
         checked = (luck(honest.number, 23) < AUDITED_SHARE) & honest.announced
-        good = honest.number[checked]
-        day = honest.requested[checked] // DAY_SECONDS + 5 + (luck(good, 24) * 35).astype(np.int64)
-        change, when = np.r_[bad, good], np.r_[decided, day]
-        fraud = np.r_[np.ones(len(bad), np.int64), np.zeros(len(good), np.int64)]
-        known = np.flatnonzero(when <= self.last)
-        order = known[np.lexsort((change[known], when[known]))]
+        honest_numbers = honest.number[checked]
+        day = honest.requested[checked] // DAY_SECONDS + 5 + (luck(honest_numbers, 24) * 35).astype(np.int64)
+        change, when = np.r_[fraud_numbers, honest_numbers], np.r_[decided, day]
+        fraud = np.r_[np.ones(len(fraud_numbers), np.int64), np.zeros(len(honest_numbers), np.int64)]
+        known_rows = np.flatnonzero(when <= self.last)
+        order = known_rows[np.lexsort((change[known_rows], when[known_rows]))]
         return {
             "change": change[order], "decided": when[order] * DAY_SECONDS + 15 * 3600, "fraud": fraud[order],
-            "reason": np.r_[reason, np.zeros(len(good), np.int64)][order], "complaint": fraud[order],
+            "reason": np.r_[reason, np.zeros(len(honest_numbers), np.int64)][order], "complaint": fraud[order],
         }  # fmt: skip

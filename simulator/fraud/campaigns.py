@@ -88,18 +88,18 @@ def plan(crime: Crime, size: p.Size) -> list[Case]:
     rng = stream(crime.seed, "frauds")
     payees, start, end = len(book.payees.member), book.start, book.end
     usual = int(rng.poisson(fraud.cases_per_10k * size.cases_factor * payees / 10_000 * (end - start) / 365))
-    wanted = max(usual, size.least_cases if fraud.least_cases else 0)
+    target_count = max(usual, size.least_cases if fraud.least_cases else 0)
     _share_mules(crime)
     days, edges = _arrivals(crime)
     cases: list[Case] = []
-    for campaign in range(20 * wanted):
-        if len(cases) >= wanted:
+    for campaign in range(20 * target_count):
+        if len(cases) >= target_count:
             break
         fresh = sum(case.day >= end - 13 for case in cases)
-        late = len(cases) >= usual and fresh < size.late_share * (wanted - usual)
+        late = len(cases) >= usual and fresh < size.late_share * (target_count - usual)
         day = int(rng.integers(end - 13, end)) if late else int(days[np.searchsorted(edges, rng.random())])
         kind = _kind(rng, fraud)
-        cases += _campaign(crime, campaign, kind, day, max(p.RING_SIZE[0], wanted // 3), len(cases))
+        cases += _campaign(crime, campaign, kind, day, max(p.RING_SIZE[0], target_count // 3), len(cases))
     return cases
 
 
@@ -124,8 +124,8 @@ def _campaign(crime: Crime, campaign: int, kind: str, day: int, largest: int, so
     fraud = crime.fraud
     stealth = fraud.fixed_stealth if fraud.fixed_stealth is not None else float(rng.beta(*fraud.stealth))
     size = {**dict.fromkeys(RINGS, p.RING_SIZE), **dict.fromkeys(BATCHES, p.BATCH_SIZE)}.get(kind, (1, 1))
-    wanted = min(int(rng.integers(*size, endpoint=True)), largest)
-    day, victims, provider = _victims(crime, rng, kind, wanted, day)
+    victim_count = min(int(rng.integers(*size, endpoint=True)), largest)
+    day, victims, provider = _victims(crime, rng, kind, victim_count, day)
     shared = kind in ("T02", "T13") or rng.random() < fraud.pooled
     other = _mule(crime, rng, stealth, day)
     device, network = 2 * 10**8 + int(rng.integers(0, 10**8)), int(rng.integers(9000, 9100))
@@ -144,7 +144,9 @@ def _campaign(crime: Crime, campaign: int, kind: str, day: int, largest: int, so
     return cases
 
 
-def _victims(crime: Crime, rng: np.random.Generator, kind: str, wanted: int, day: int) -> tuple[int, np.ndarray, int]:
+def _victims(
+    crime: Crime, rng: np.random.Generator, kind: str, victim_count: int, day: int
+) -> tuple[int, np.ndarray, int]:
     """Whom a campaign is against; some kinds wait for their day. Returns the day, the payees and a practice."""
     if kind in ("T10", "T11"):
         return day, *_practice(crime, kind)
@@ -168,9 +170,9 @@ def _victims(crime: Crime, rng: np.random.Generator, kind: str, wanted: int, day
     else:
         pool = np.flatnonzero(alive)
     exposed = pool[crime.exposed[pool]]
-    if len(exposed) >= wanted and rng.random() < crime.fraud.exposed_victims:
+    if len(exposed) >= victim_count and rng.random() < crime.fraud.exposed_victims:
         pool = exposed
-    chosen = rng.choice(pool, min(wanted, len(pool)), replace=False)
+    chosen = rng.choice(pool, min(victim_count, len(pool)), replace=False)
     crime.taken[chosen] = True
     return day, chosen, NONE
 

@@ -130,18 +130,20 @@ def _act(scene: _Scene, frauds: Frauds, blocked: int) -> Played:
     elif case.kind == "T09":
         _event(scene, case.payee, case.day * DAY_SECONDS - 7200, LOGIN, case.device, case.network, False)
     last = SCRIPTS.get(case.kind, _invoices)(scene, frauds)
-    told, found, by = _discovered(scene, last)
-    if blocked < told:
-        told, found, by = blocked, blocked, "blocked"
-    if told <= scene.crime.book.end and changed and case.kind not in ("T14", "T16", "T18"):
-        _set_back(scene, told, "restored", "back_office")
-    scene.claims = [claim for claim in scene.claims if claim["received"] < told * DAY_SECONDS or told == blocked]
+    reported_on, known_on, by = _discovered(scene, last)
+    if blocked < reported_on:
+        reported_on, known_on, by = blocked, blocked, "blocked"
+    if reported_on <= scene.crime.book.end and changed and case.kind not in ("T14", "T16", "T18"):
+        _set_back(scene, reported_on, "restored", "back_office")
+    scene.claims = [
+        claim for claim in scene.claims if claim["received"] < reported_on * DAY_SECONDS or reported_on == blocked
+    ]
     for claim in scene.claims:  # what is not paid when the victim tells, or the case is blocked, will not be
-        if claim["decided"] >= told:
+        if claim["decided"] >= reported_on:
             claim["final"], claim["reimbursed"] = REJECTED, 0
-        elif told <= business_day(np.array([claim["decided"]]), 3)[0]:
-            claim["reversed"] = told
-    return Played(case, case.account, found, by, scene.contact_first, last)
+        elif reported_on <= business_day(np.array([claim["decided"]]), 3)[0]:
+            claim["reversed"] = reported_on
+    return Played(case, case.account, known_on, by, scene.contact_first, last)
 
 
 # The way in ----------------------------------------------------------------------------------------------
@@ -379,24 +381,24 @@ def _discovered(scene: _Scene, last: int) -> tuple[int, int, str]:
     never = {"T15": 0.35, "T06": 0.4, "T09": 0.7, "T10": 0.2, "T17": 0.8, "T18": 0.5, "T11": 0.0}
     middle = 10 if kind == "T11" else p.COMPLAINT_DAYS * (2.1 if scene.contact_first else 1)
     money = _money(scene)
-    told = NEVER
+    reported_on = NEVER
     if luck >= never.get(kind, scene.crime.fraud.never_found):
         missed = last if kind in ("T11", *UNCHANGED) else int(money.min(initial=max(last, scene.case.day + 6)))
-        told = int(missed + middle * np.exp(0.7 * wait))
+        reported_on = int(missed + middle * np.exp(0.7 * wait))
     if kind not in UNCHANGED:
         came_back = money[money >= scene.crime.closes.get(scene.case.account, NEVER)]
-        told = min(told, int(came_back.min(initial=NEVER)) + p.RETURN_ASKED_DAYS)
-    if told >= NEVER:
+        reported_on = min(reported_on, int(came_back.min(initial=NEVER)) + p.RETURN_ASKED_DAYS)
+    if reported_on >= NEVER:
         return NEVER, NEVER, "nobody"
-    return told, told + inquiry, "audit" if kind in UNCHANGED else "complaint"
+    return reported_on, reported_on + inquiry, "audit" if kind in UNCHANGED else "complaint"
 
 
 def _money(scene: _Scene) -> np.ndarray:
     """The days on which money goes to the new account: for what is made up, and the victim's own."""
     claims, case = scene.crime.claims, scene.case
     own = claims.decided[(claims.payee == case.payee) & (claims.final == SETTLED) & (claims.reimbursed > 0)]
-    made = [claim["decided"] for claim in scene.claims]
-    return business_day(np.concatenate([own[own >= case.day], made]).astype(np.int64), 3)
+    invented = [claim["decided"] for claim in scene.claims]
+    return business_day(np.concatenate([own[own >= case.day], invented]).astype(np.int64), 3)
 
 
 def _probing(crime: Crime) -> Events:

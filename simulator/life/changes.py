@@ -74,22 +74,22 @@ class Timeline:
 
     def at(self, payee: np.ndarray, second: np.ndarray) -> np.ndarray:
         """The account of each payee at each second."""
-        found = np.searchsorted(self.keys, _key(payee, second), side="right") - 1
-        known = np.maximum(found, 0)
+        position = np.searchsorted(self.keys, _key(payee, second), side="right") - 1
+        index = np.maximum(position, 0)
         if not len(self.keys):
             first: np.ndarray = self.first[payee]
             return first
-        same = (found >= 0) & (self.keys[known] >> 33 == payee)
-        account: np.ndarray = np.where(same, self.accounts[known], self.first[payee])
+        same = (position >= 0) & (self.keys[index] >> 33 == payee)
+        account: np.ndarray = np.where(same, self.accounts[index], self.first[payee])
         return account
 
     def next_change(self, payee: np.ndarray, second: np.ndarray) -> np.ndarray:
         """The day the next account after each second takes effect, or NEVER."""
-        found = np.searchsorted(self.keys, _key(payee, second), side="right")
+        position = np.searchsorted(self.keys, _key(payee, second), side="right")
         if not len(self.keys):
             return np.full(len(payee), NEVER)
-        inside = np.minimum(found, len(self.keys) - 1)
-        same = (found < len(self.keys)) & (self.keys[inside] >> 33 == payee)
+        inside = np.minimum(position, len(self.keys) - 1)
+        same = (position < len(self.keys)) & (self.keys[inside] >> 33 == payee)
         day: np.ndarray = np.where(same, (self.keys[inside] & (2**33 - 1)) // DAY_SECONDS, NEVER)
         return day
 

@@ -162,7 +162,7 @@ def _amounts(
     paid = median * (0.7 + 0.1 * level) * np.exp(sigma * rng.standard_normal(count)) * 100
     limit = ceilings * (0.6 + 0.4 * level) * 100
     used = np.where(rng.random(count) < 0.6, 0.0, rng.random(count) * 0.8)
-    left = np.where(limit > 0, np.maximum(np.round(limit * (1 - used)), 100), NONE)
-    paid = np.clip(paid, 50, np.where(left > 0, left, 800_000)).astype(np.int64)
+    ceiling_left = np.where(limit > 0, np.maximum(np.round(limit * (1 - used)), 100), NONE)
+    paid = np.clip(paid, 50, np.where(ceiling_left > 0, ceiling_left, 800_000)).astype(np.int64)
     billed = (paid * (1.05 + rng.exponential(0.9, count))).astype(np.int64)
-    return paid, billed, left.astype(np.int64)
+    return paid, billed, ceiling_left.astype(np.int64)

@@ -169,10 +169,10 @@ def _proofs(rng: np.random.Generator, channel: np.ndarray) -> np.ndarray:
 def _typo_fixes(rng: np.random.Generator, book: Book, ordinary: Changes) -> Changes:
     """A mistyped account is put right one to three days later, before any money leaves."""
     rows = np.flatnonzero(ordinary.cause == place_of("typo"))
-    meant = ordinary.account[rows].copy()
-    ordinary.account[rows] = book.ledger.mistyped(rng, meant)
+    correct_account = ordinary.account[rows].copy()
+    ordinary.account[rows] = book.ledger.mistyped(rng, correct_account)
     day = ordinary.requested[rows] // DAY_SECONDS + rng.integers(1, 4, len(rows))
-    fixes = _described(rng, book, ordinary.payee[rows], day, np.full(len(rows), place_of("typo_fix")), meant)
+    fixes = _described(rng, book, ordinary.payee[rows], day, np.full(len(rows), place_of("typo_fix")), correct_account)
     fixes.effective = np.maximum(fixes.effective, ordinary.effective[rows] + 3600)
     return fixes
 
@@ -203,15 +203,15 @@ def _bereaved(rng: np.random.Generator, book: Book) -> Changes:
     day = died + rng.integers(15, 90, len(died))
     rows = np.flatnonzero((died < NEVER) & luck & (day <= book.end) & (payees.kind == 0) & ~payees.second)
     cause = np.where(couple[rows], place_of("bereavement"), place_of("estate"))
-    made = _described(rng, book, rows, day[rows], cause, book.ledger.open(rng, usual_banks(rng, len(rows))))
-    estate = made.cause == place_of("estate")
+    changes = _described(rng, book, rows, day[rows], cause, book.ledger.open(rng, usual_banks(rng, len(rows))))
+    estate = changes.cause == place_of("estate")
     payees.estate_from[rows[estate]] = day[rows][estate]
-    made.channel = np.where(estate, CHANNELS.index("paper"), made.channel)
-    made.auth = np.where(estate, AUTHS.index("none"), made.auth)
-    made.device = np.where(estate, NONE, made.device)
-    made.holder = np.where(estate, OTHER_NAME, OWN_NAME)
-    made.name_check = np.where(estate, NAME_CHECKS.index("not_possible"), made.name_check)
-    return made
+    changes.channel = np.where(estate, CHANNELS.index("paper"), changes.channel)
+    changes.auth = np.where(estate, AUTHS.index("none"), changes.auth)
+    changes.device = np.where(estate, NONE, changes.device)
+    changes.holder = np.where(estate, OTHER_NAME, OWN_NAME)
+    changes.name_check = np.where(estate, NAME_CHECKS.index("not_possible"), changes.name_check)
+    return changes
 
 
 def _wave(rng: np.random.Generator, book: Book, wave: p.Wave, busy: np.ndarray) -> Changes:
@@ -229,10 +229,10 @@ def _wave(rng: np.random.Generator, book: Book, wave: p.Wave, busy: np.ndarray) 
         account = ledger.open(rng, np.where(modern, neobanks(rng, len(rows)), usual_banks(rng, len(rows))))
     else:
         account = ledger.moved(payees.account[rows], wave.new)
-    made = _described(rng, book, rows, day[rows], np.full(len(rows), place_of(wave.cause)), account)
+    changes = _described(rng, book, rows, day[rows], np.full(len(rows), place_of(wave.cause)), account)
     if wave.cause == "merger":
         own = rng.random(len(rows)) < p.MERGER_SHARE
-        made.channel = np.where(own, USUAL[pick(rng, p.CHANNELS, len(rows))], made.channel)
-        made.auth = _proofs(rng, made.channel)
-        made.name_check = np.where(own, made.name_check, NAME_CHECKS.index("not_run"))
-    return made
+        changes.channel = np.where(own, USUAL[pick(rng, p.CHANNELS, len(rows))], changes.channel)
+        changes.auth = _proofs(rng, changes.channel)
+        changes.name_check = np.where(own, changes.name_check, NAME_CHECKS.index("not_run"))
+    return changes

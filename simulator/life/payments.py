@@ -83,9 +83,9 @@ def premium_refunds(seed: int, payees: Payees, start: int, end: int) -> Refunds:
     """Two leavers in five have paid in advance."""
     rng = stream(seed, "refunds")
     leaves = (payees.left > start) & (payees.left <= end) & ~payees.second
-    left = np.flatnonzero(leaves & (rng.random(len(leaves)) < 0.4))
-    amount = (rng.lognormal(np.log(110), 0.6, len(left)) * 100).astype(np.int64)
-    return Refunds(left, payees.left[left] + rng.integers(10, 25, len(left)), amount)
+    leavers = np.flatnonzero(leaves & (rng.random(len(leaves)) < 0.4))
+    amount = (rng.lognormal(np.log(110), 0.6, len(leavers)) * 100).astype(np.int64)
+    return Refunds(leavers, payees.left[leavers] + rng.integers(10, 25, len(leavers)), amount)
 
 
 def pay(
@@ -115,8 +115,8 @@ def pay(
     _hold(payments, claims, claim, calendar)
     _return(payments, changes, members, calendar)
     payments = Payments.joined([payments, _paid_again(payments, calendar)])
-    kept = payments.rows(np.flatnonzero(payments.announced <= end))
-    return kept.rows(np.lexsort((kept.payee, kept.planned, kept.announced))), claim
+    result = payments.rows(np.flatnonzero(payments.announced <= end))
+    return result.rows(np.lexsort((result.payee, result.planned, result.announced))), claim
 
 
 def claim_ids(payments: Payments, claim: np.ndarray, numbers: np.ndarray) -> pa.Array:
@@ -148,9 +148,9 @@ def _planned(
     planned: np.ndarray,
 ) -> Payments:
     announced = business_day(planned, -3)
-    told, leaves = (announced + 1) * DAY_SECONDS - 1, planned * DAY_SECONDS
-    account, sent_to = calendar.timeline.at(payee, told), calendar.timeline.at(payee, leaves)
-    switched = np.where(account == sent_to, NEVER, calendar.timeline.next_change(payee, told))
+    announced_at, leaves_at = (announced + 1) * DAY_SECONDS - 1, planned * DAY_SECONDS
+    account, sent_to = calendar.timeline.at(payee, announced_at), calendar.timeline.at(payee, leaves_at)
+    switched = np.where(account == sent_to, NEVER, calendar.timeline.next_change(payee, announced_at))
     nothing = np.full(len(payee), NEVER)
     return Payments(
         number=np.zeros(len(payee), np.int64), payee=payee, member=member, amount=amount, first=first, size=size,
@@ -168,12 +168,12 @@ def _hold(payments: Payments, claims: Claims, claim: np.ndarray, calendar: Calen
             payments.held[row] = max(hold.since, int(payments.announced[row]))
             leaves = int(business_day(np.array([max(hold.until, int(payments.planned[row])) + 1]), 0)[0])
             own = claim[payments.first[row] : payments.first[row] + payments.size[row]]
-            gone = bool((claims.reversed[own] <= hold.until).any())
-            payments.sent[row] = NEVER if gone else leaves
+            is_cancelled = bool((claims.reversed[own] <= hold.until).any())
+            payments.sent[row] = NEVER if is_cancelled else leaves
             then = np.array([leaves * DAY_SECONDS])
             then = np.array([leaves * DAY_SECONDS])
             payments.sent_to[row] = calendar.timeline.at(payments.payee[row : row + 1], then)[0]
-            changed = payments.sent_to[row] != payments.account[row] and not gone
+            changed = payments.sent_to[row] != payments.account[row] and not is_cancelled
             payments.switched[row] = leaves if changed else NEVER
 
 
@@ -189,13 +189,15 @@ def _return(payments: Payments, changes: Changes, payees: int, calendar: Calenda
     order = np.lexsort((payments.planned, payments.payee))
     keys = payments.payee[order] * 2**20 + payments.planned[order]
     driven = changes.cause == CAUSES.index("return_driven")
-    asked = changes.requested[driven] // DAY_SECONDS
+    requested_on = changes.requested[driven] // DAY_SECONDS
     # the last payment that left at least five days before the change was asked for
-    found = np.searchsorted(keys, changes.payee[driven] * 2**20 + asked - 5, side="right") - 1
+    position = np.searchsorted(keys, changes.payee[driven] * 2**20 + requested_on - 5, side="right") - 1
     if len(order):
-        place = order[np.maximum(found, 0)]
+        place = order[np.maximum(position, 0)]
         recent = (
-            (found >= 0) & (payments.payee[place] == changes.payee[driven]) & (payments.planned[place] > asked - 60)
+            (position >= 0)
+            & (payments.payee[place] == changes.payee[driven])
+            & (payments.planned[place] > requested_on - 60)
         )
         bounced[place[recent]] = True
     rows = np.flatnonzero(bounced & (payments.sent < NEVER))
@@ -207,9 +209,9 @@ def _paid_again(payments: Payments, calendar: Calendar) -> Payments:
     """Money that came back leaves again once the payee has another account."""
     back = np.flatnonzero(payments.returned < NEVER)
     moved = calendar.timeline.next_change(payments.payee[back], payments.sent[back] * DAY_SECONDS)
-    again = (moved < NEVER) & (moved < payments.returned[back] + 60)
-    old = payments.rows(back[again])
-    planned = business_day(np.maximum(moved[again], old.returned) + 1, 3)
-    made = _planned(calendar, old.payee, old.member, old.amount, old.first, old.size, planned)
-    made.number = old.number // 3 * 3 + AGAIN
-    return made
+    has_new_account = (moved < NEVER) & (moved < payments.returned[back] + 60)
+    old = payments.rows(back[has_new_account])
+    planned = business_day(np.maximum(moved[has_new_account], old.returned) + 1, 3)
+    repeats = _planned(calendar, old.payee, old.member, old.amount, old.first, old.size, planned)
+    repeats.number = old.number // 3 * 3 + AGAIN
+    return repeats

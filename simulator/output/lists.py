@@ -47,9 +47,9 @@ class Vocabulary:
     women: int
 
     @classmethod
-    def of(cls, surnames: np.ndarray, given: np.ndarray, women: int) -> Vocabulary:
-        forms = [np.concatenate([v, names.plain(v), names.misspelt(v)]) for v in (surnames, given)]
-        return cls(forms[0], forms[1], len(surnames), len(given), women)
+    def of(cls, surnames: np.ndarray, given_names: np.ndarray, women: int) -> Vocabulary:
+        forms = [np.concatenate([v, names.plain(v), names.misspelt(v)]) for v in (surnames, given_names)]
+        return cls(forms[0], forms[1], len(surnames), len(given_names), women)
 
 
 def listed_members(
@@ -60,7 +60,7 @@ def listed_members(
     The identities that could be used to enrol (`reserved` households) are on nearly every list: that is where
     they would be taken from.
     """
-    listed = {}
+    members_by_list = {}
     for breach in lists:
         rng = stream(seed, f"listed {breach.breach_id}")
         households = rng.random(int(people.household.max()) + 1) < breach.coverage
@@ -69,15 +69,15 @@ def listed_members(
         on = whole if breach.by_household else persons < breach.coverage
         if reserved is not None:
             on |= np.isin(people.household, reserved) & (persons < 0.9)
-        listed[breach.breach_id] = on
-    return listed
+        members_by_list[breach.breach_id] = on
+    return members_by_list
 
 
 def write_lists(
     seed: int,
     folder: Path,
     people: People,
-    listed: dict[str, np.ndarray],
+    members_by_list: dict[str, np.ndarray],
     words: Vocabulary,
     outside: int,
     form: str,
@@ -96,7 +96,7 @@ def write_lists(
         target = folder / breach.breach_id
         target.mkdir(parents=True, exist_ok=True)
         (target / "manifest.yaml").write_text(yaml.safe_dump(manifest, sort_keys=False), encoding="utf-8")
-        members = np.flatnonzero(listed[breach.breach_id])
+        members = np.flatnonzero(members_by_list[breach.breach_id])
         extension = formats[place % len(formats)]
         with TableFile(target / f"people.{extension}") as file:
             for table in _chunks(seed, breach, people, members, words, round(outside * breach.outside_share)):
@@ -132,12 +132,12 @@ def _outsiders(rng: np.random.Generator, count: int, words: Vocabulary) -> Perso
     born = rng.integers(-14_600, 19_700, count)  # 1930 to 2023
     ids = outsider_ids(rng, sex, years(born), months(born))
     child = born > 13_000
-    given = names.popular(rng, words.women, count) + sex * words.women
+    given_name = names.popular(rng, words.women, count) + sex * words.women
     second = names.popular(rng, words.women, count) + sex * words.women
     return Persons(
         ids=ids, has_id=~child | (rng.random(count) < p.CHILD_HAS_OWN_ID),
         holder_ids=np.where(child[:, None], np.roll(ids, 1, axis=0), ids),
-        family=names.popular(rng, words.surname_count, count), given=given,
+        family=names.popular(rng, words.surname_count, count), given=given_name,
         second_given=np.where(rng.random(count) < 0.4, second, NONE),
         birth=birth_number(born, np.zeros(count, bool)), rank=np.where(rng.random(count) < 0.01, 2, 1),
     )  # fmt: skip
@@ -166,14 +166,14 @@ def _written(rng: np.random.Generator, persons: Persons, vocabulary: Vocabulary,
             persons.second_given == NONE, NONE, persons.second_given + np.minimum(style, 1) * vocabulary.given_count
         ),
     )
-    given = pc.binary_join_element_wise(first, second, " ", null_handling="skip")
+    given_names = pc.binary_join_element_wise(first, second, " ", null_handling="skip")
     swapped = pa.array(rng.random(count) < p.NAME_SWAPPED)
     birth = persons.birth + np.where(rng.random(count) < p.BIRTH_ERROR, np.where(persons.birth % 10 < 8, 1, -1), 0)
     return pa.table({
         "national_id": written(ids, rng.integers(0, 2, count), missing),
         "holder_national_id": written(holder, np.zeros(count, np.int64), np.full(count, contact_only)),
-        "family_name": pc.if_else(swapped, given, family),
-        "given_names": pc.if_else(swapped, family, given),
+        "family_name": pc.if_else(swapped, given_names, family),
+        "given_names": pc.if_else(swapped, family, given_names),
         "birth_date": fixed(digits(birth, 8)),
         "birth_rank": pa.array(persons.rank, pa.int32(), mask=rng.random(count) < p.RANK_MISSING),
     })  # fmt: skip

@@ -66,9 +66,9 @@ class Insurer:
     def news(self) -> dict[str, list[np.ndarray]]:
         """For each table, the days on which a row of it is new or different."""
         people, claims, payments = self.people, self.claims, self.payments
-        told = np.where(people.died < NEVER, people.died + p.DEATH_REPORTED_DAYS, NEVER)
+        death_reported_on = np.where(people.died < NEVER, people.died + p.DEATH_REPORTED_DAYS, NEVER)
         return {
-            "members": [people.joined, people.left, told, people.moved],
+            "members": [people.joined, people.left, death_reported_on, people.moved],
             "providers": [self.providers.opened, self.providers.closed, self._provider_moves()],
             "claims": [cl.received_day(claims), claims.decided, claims.reversed],
             "bank_changes": [np.where(self.changes.announced, self.changes.told, NEVER)],
@@ -117,10 +117,10 @@ class Insurer:
         form = np.minimum(scattered(rows, 11) % 20, 2).astype(np.int64)
         form = np.where(form == 2, np.where(scattered(rows, 12) % 10 < 6, 0, 1), np.where(form == 1, 2, form))
         own = who.ids[rows]
-        left = who.left[rows] > day
-        died = who.died[rows] + p.DEATH_REPORTED_DAYS > day
+        is_insured = who.left[rows] > day
+        is_alive = who.died[rows] + p.DEATH_REPORTED_DAYS > day
         department = np.where(who.moved[rows] <= day, who.next_department[rows], who.department[rows])
-        given = words(book.given, who.given[rows])
+        given_name = words(book.given, who.given[rows])
         return {
             "member_id": numbered("", rows, 8),
             "household_id": numbered("H", who.household[rows], 7),
@@ -132,7 +132,7 @@ class Insurer:
             "birth_rank": pa.array(who.rank[rows], pa.int32()),
             "family_name": words(book.surnames, who.family[rows]),
             "given_names": pc.binary_join_element_wise(
-                given, words(book.given, who.second_given[rows]), " ", null_handling="skip"
+                given_name, words(book.given, who.second_given[rows]), " ", null_handling="skip"
             ),
             "birth_name": words(book.surnames, who.birth_name[rows]),
             "sex": choice(("F", "M"), who.sex[rows]),
@@ -140,8 +140,8 @@ class Insurer:
                 digits(department * 1000 + scattered(who.household[rows], 2).astype(np.int64) % 1000, 5)
             ),
             "joined_on": dates(who.joined[rows]),
-            "left_on": dates(np.where(left, 0, who.left[rows]), left),
-            "died_on": dates(np.where(died, 0, who.died[rows]), died),
+            "left_on": dates(np.where(is_insured, 0, who.left[rows]), is_insured),
+            "died_on": dates(np.where(is_alive, 0, who.died[rows]), is_alive),
             "guarantee_level": pa.array(who.level[rows], pa.int32()),
             "legal_protection": choice(PROTECTIONS, who.protection[rows]),
             "residence": choice(("home", "care_home"), who.care_home[rows].astype(np.int64)),
@@ -226,9 +226,9 @@ class Insurer:
         someone = np.abs(scattered(change.number, 9).astype(np.int64)) % len(self.people.family)
         person = np.where(change.holder == ch.OTHER_NAME, someone, np.maximum(member, 0))
         family = words(self.vocabulary.surnames, self.people.family[person])
-        given = words(self.vocabulary.given, self.people.given[person])
+        given_name = words(self.vocabulary.given, self.people.given[person])
         couple = change.holder == ch.COUPLE_NAME
-        start = pc.if_else(pa.array(couple), pa.scalar("M OU MME"), given)
+        start = pc.if_else(pa.array(couple), pa.scalar("M OU MME"), given_name)
         name = pc.binary_join_element_wise(start, family, " ")
         practice = pc.binary_join_element_wise(pa.scalar("CABINET"), numbered("", change.payee % 100_000, 5), " ")
         name = pc.if_else(pa.array(member == NONE), practice, name)
@@ -250,8 +250,8 @@ class Insurer:
 
     def _payments(self, rows: np.ndarray, day: int) -> dict[str, Any]:
         payment = self.payments.rows(rows)
-        sent, back = payment.sent <= day, payment.returned <= day
-        held = ~sent & (payment.held <= day)
+        is_sent, is_returned = payment.sent <= day, payment.returned <= day
+        is_held = ~is_sent & (payment.held <= day)
         return {
             "payment_id": opaque("Y", payment.number, 10),
             "payee_id": self._payee_id(payment.payee),
@@ -260,9 +260,11 @@ class Insurer:
             "amount": money(payment.amount),
             "claim_ids": pay.claim_ids(payment, self.paid_claims, self.claims.number),
             "planned_on": dates(payment.planned),
-            "value_date": dates(np.where(sent, payment.sent, 0), ~sent),
-            "status": choice(("planned", "held", "sent", "returned"), np.select([back, sent, held], [3, 2, 1], 0)),
-            "return_reason": choice(pay.REASONS, np.where(back, payment.reason, NONE)),
+            "value_date": dates(np.where(is_sent, payment.sent, 0), ~is_sent),
+            "status": choice(
+                ("planned", "held", "sent", "returned"), np.select([is_returned, is_sent, is_held], [3, 2, 1], 0)
+            ),
+            "return_reason": choice(pay.REASONS, np.where(is_returned, payment.reason, NONE)),
         }
 
     def _outcomes(self, rows: np.ndarray, day: int) -> dict[str, Any]:

@@ -35,13 +35,13 @@ GIVEN_ENDS = {
 def surnames(seed: int, count: int) -> np.ndarray:
     """Family names; a few are double-barrelled, a few carry a particle."""
     rng = stream(seed, "surnames")
-    made = np.array(["".join(parts) for parts in product(STARTS, MIDDLES, ENDS)], dtype=object)
-    made = rng.permutation(made)[: max(count, 50)]
-    double = rng.random(len(made)) < 0.04
-    made[double] = made[double] + "-" + rng.permutation(made)[: double.sum()]
-    noble = rng.random(len(made)) < 0.02
-    made[noble] = rng.choice(np.array(PARTICLES, dtype=object), noble.sum()) + made[noble]
-    return made
+    values = np.array(["".join(parts) for parts in product(STARTS, MIDDLES, ENDS)], dtype=object)
+    values = rng.permutation(values)[: max(count, 50)]
+    double = rng.random(len(values)) < 0.04
+    values[double] = values[double] + "-" + rng.permutation(values)[: double.sum()]
+    noble = rng.random(len(values)) < 0.02
+    values[noble] = rng.choice(np.array(PARTICLES, dtype=object), noble.sum()) + values[noble]
+    return values
 
 
 def given_names(seed: int) -> tuple[np.ndarray, int]:

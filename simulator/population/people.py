@@ -92,16 +92,16 @@ def settle(
     ids = member_ids(sex, years(born), month, rng.random(members) < p.CORSICA_SHARE)
     family, birth_name = _surnames(rng, household, first, role, sex, members)
     women = len(names.given_names(seed)[0]) // 2
-    given = names.popular(rng, women, members) + sex * women
+    given_name = names.popular(rng, women, members) + sex * women
     second = names.popular(rng, women, members) + sex * women
-    joined, left = _contracts(rng, len(first), start, end)
+    joined_on, left_on = _contracts(rng, len(first), start, end)
     reserved = np.flatnonzero(size == 1)[: max(6, members // 2_000)]
-    joined[reserved] = left[reserved] = NEVER
-    died = np.where(
+    joined_on[reserved] = left_on[reserved] = NEVER
+    died_on = np.where(
         adult & (rng.random(members) < p.DEATH_RATE * (end - start) / 365), rng.integers(start, end, members), NEVER
     )
     moves = rng.random(len(first)) < p.MOVE_RATE * (end - start) / 365
-    moved = np.where(moves, rng.integers(start, end + 1, len(first)), NEVER)
+    moved_on = np.where(moves, rng.integers(start, end + 1, len(first)), NEVER)
     alone = size == 1
     aged = (end - born[first]) // 365 >= 75
     care_home = alone & aged & (rng.random(len(first)) < p.CARE_HOME_SHARE * 5)
@@ -110,18 +110,18 @@ def settle(
         household=household, role=role, sex=sex, born=born, incomplete=incomplete,
         rank=np.where(rng.random(members) < 0.01, 2, 1), ids=ids,
         has_id=adult | (rng.random(members) < p.CHILD_HAS_OWN_ID), holder=holder,
-        family=family, given=given, second_given=np.where(rng.random(members) < 0.4, second, NONE),
+        family=family, given=given_name, second_given=np.where(rng.random(members) < 0.4, second, NONE),
         birth_name=birth_name, level=pick(rng, p.GUARANTEE_LEVELS, len(first))[household] + 1,
         protection=np.where(adult & guarded, rng.integers(1, 3, members), 0), care_home=care_home[household],
         department=rng.integers(1, 96, len(first))[household],
         next_department=rng.integers(1, 96, len(first))[household],
         broker=_share(rng, len(first), p.BROKER_SHARE, max(4, members // 20_000))[household],
         employer=_share(rng, len(first), p.EMPLOYER_SHARE, max(10, members // 200))[household],
-        joined=joined[household], left=left[household], died=np.where(died > joined[household], died, NEVER),
-        moved=np.where(moved > joined, moved, NEVER)[household],
+        joined=joined_on[household], left=left_on[household], died=np.where(died_on > joined_on[household], died_on, NEVER),
+        moved=np.where(moved_on > joined_on, moved_on, NEVER)[household],
         payee=household.copy(), next_payee=household.copy(), payee_from=np.full(members, NEVER),
     )  # fmt: skip
-    lives_in = care_home & (joined < NEVER)
+    lives_in = care_home & (joined_on < NEVER)
     return people, _payees(rng, people, first, lives_in, reserved, ledger, life or p.Life(), start, end)
 
 
