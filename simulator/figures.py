@@ -1,4 +1,4 @@
-"""The world in figures, beside the published ones: what the acceptance tests check and the page shows."""
+"""The world in figures, compared with published ones; the acceptance tests check them and the page shows them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import duckdb
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of a world and the range in which it is believed."""
+    """One figure of a world and its plausible range."""
 
     name: str
     sentence: str
@@ -111,12 +111,12 @@ def figures(home: Home) -> list[Figure]:
 
 
 def _month(month: int) -> str:
-    """A month's changes a day, beside those of months without a season."""
+    """SQL: a month's changes per day, divided by those of months without a season."""
     return f"""
     WITH honest AS (
         SELECT requested_at::DATE AS day FROM bank_changes JOIN true_changes USING (change_id)
         WHERE {ORDINARY} AND NOT is_fraud),
     days AS (SELECT unnest(generate_series(min(day), max(day), INTERVAL 1 DAY))::DATE AS day FROM honest),
-    counted AS (SELECT days.day, count(honest.day) AS n FROM days LEFT JOIN honest USING (day) GROUP BY 1)
-    SELECT avg(n) FILTER (month(day) = {month}) / avg(n) FILTER (month(day) IN (3, 4, 5, 6, 10, 11)) FROM counted
+    per_day AS (SELECT days.day, count(honest.day) AS n FROM days LEFT JOIN honest USING (day) GROUP BY 1)
+    SELECT avg(n) FILTER (month(day) = {month}) / avg(n) FILTER (month(day) IN (3, 4, 5, 6, 10, 11)) FROM per_day
     """

@@ -1,4 +1,4 @@
-"""One page that shows a world beside what is published: `python -m payeewatch.simulator.page OUT.html`."""
+"""One page that compares a world with published figures: `python -m payeewatch.simulator.page OUT.html`."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def popular(rng: np.random.Generator, vocabulary: int, count: int) -> np.ndarray
     return np.minimum((rng.random(count) ** 2.2 * vocabulary).astype(np.int64), vocabulary - 1)
 
 
-def plain(vocabulary: np.ndarray) -> np.ndarray:
+def to_plain_capitals(vocabulary: np.ndarray) -> np.ndarray:
     """Names as old systems print them: capitals, no accents, no hyphens."""
 
     def stripped(name: str) -> str:
@@ -69,7 +69,7 @@ def plain(vocabulary: np.ndarray) -> np.ndarray:
     return np.array([stripped(name) for name in vocabulary], dtype=object)
 
 
-def misspelt(vocabulary: np.ndarray) -> np.ndarray:
+def misspell(vocabulary: np.ndarray) -> np.ndarray:
     """Names with two letters in the middle exchanged."""
 
     def exchanged(name: str) -> str:

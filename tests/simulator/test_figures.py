@@ -57,7 +57,7 @@ def test_accounts_change_most_in_january_and_september() -> None:
     people, payees = settle(1, 2_000, start, end, ledger)
     made = honest_changes(1, Book(people, payees, ledger, Life(waves=()), start, end), 40.0)
     ordinary = made.cause != place_of("first_account")
-    a_month = np.bincount(months(made.requested[ordinary] // DAY_SECONDS), minlength=13)
+    a_month = np.bincount(months(made.requested_at[ordinary] // DAY_SECONDS), minlength=13)
     usual = a_month[[3, 4, 5, 6, 10, 11]].mean()
     assert 1.3 < a_month[1] / usual < 1.75
     assert 1.2 < a_month[9] / usual < 1.65
