@@ -160,7 +160,7 @@ def _planned(
 
 
 def _hold(payments: Payments, claims: Claims, claim: np.ndarray, calendar: Calendar) -> None:
-    """Held money leaves when the hold ends, to the account of that day; it does not leave if a claim in it was reversed."""
+    """Held money leaves when the hold ends, to the account of that day, unless a claim in it was reversed."""
     for hold in calendar.holds:
         mine = (payments.payee == hold.payee) & (payments.sent_on >= hold.since) & (payments.announced_on <= hold.until)
         rows = np.flatnonzero(mine & ((payments.sent_to == hold.account) | (payments.account == hold.account)))
