@@ -1,4 +1,4 @@
-"""The commands about people's data: `purge` and `person`. Only they use both the pipeline's and the reviewers' stores."""
+"""The commands about people's data, `purge` and `person`: they alone use the pipeline's and the reviewers' stores."""
 
 from __future__ import annotations
 
