@@ -1,4 +1,4 @@
-"""What every `payeewatch` command shares: days, --home and --json, and how errors are told."""
+"""What every `payeewatch` command shares: days, --home and --json, and how errors are shown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     pass
 
 Answer = tuple[Any, list[str]]
-"""What a command says: to machines as one JSON object, to people as lines."""
+"""A command's answer: one JSON object for machines, lines for people."""
 
 
 class Day(click.ParamType[date]):
@@ -48,7 +48,7 @@ engine_option = click.option(
 
 
 class Commands(click.Group):
-    """The commands; with --json, a command line that is not understood is told as JSON too."""
+    """The commands; with --json, a usage error is printed as JSON too."""
 
     def main(  # type: ignore[override]  # click declares it once for each value of standalone_mode
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
@@ -59,7 +59,7 @@ class Commands(click.Group):
         except click.ClickException as error:
             error.show()
             if "--json" in words:
-                _tell(error, error.format_message(), error.exit_code)
+                _print_json_error(error, error.format_message(), error.exit_code)
             sys.exit(error.exit_code)
         except click.Abort:
             sys.exit(1)
@@ -105,7 +105,7 @@ def command(name: str, *, any_format: bool = False) -> Callable[[Callable[..., A
                 _fail(error, 1, "interrupted; run the same command again, nothing is half done", as_json)
             except Exception as error:
                 # an unexpected exception's own text may quote a row; its class and place may not
-                _fail(error, 1, f"a fault of ours: {place(error)}", as_json)
+                _fail(error, 1, f"internal error: {place(error)}", as_json)
             click.echo(json.dumps(answer, ensure_ascii=False, default=str) if as_json else "\n".join(lines))
 
         return run
@@ -116,11 +116,11 @@ def command(name: str, *, any_format: bool = False) -> Callable[[Callable[..., A
 def _fail(error: BaseException, exit_code: int, message: str, as_json: bool) -> None:
     click.echo(f"payeewatch: {message}", err=True)
     if as_json:
-        _tell(error, message, exit_code)
+        _print_json_error(error, message, exit_code)
     sys.exit(exit_code)
 
 
-def _tell(error: BaseException, message: str, exit_code: int) -> None:
-    """An error as the one JSON object on standard output."""
+def _print_json_error(error: BaseException, message: str, exit_code: int) -> None:
+    """Print an error as the one JSON object on standard output."""
     kind = type(error).__name__
     click.echo(json.dumps({"error": kind, "message": message, "exit_code": exit_code}, ensure_ascii=False))

@@ -105,11 +105,11 @@ def explain(settings: Settings, change: str, as_of: date | None) -> Answer:
 
     Example: payeewatch explain D-0123456789abcdef --as-of 2024-12-31
     """
-    from payeewatch.pipeline.night.explain import explain as explained
+    from payeewatch.pipeline.night.explain import explain as explain_change
     from payeewatch.pipeline.opening import opened
 
     with opened(settings, writing=False) as session:
-        answer = explained(session, change, as_of)
+        answer = explain_change(session, change, as_of)
     head = {key: value for key, value in answer.items() if key not in {"queue", "features"}} | answer["queue"]
     lines = [f"{key:<15} {value}" for key, value in head.items()]
     lines += ["", f"{'feature':<34} {'value':>16} {'usual':>16} {'adds':>8}"]

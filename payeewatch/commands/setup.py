@@ -35,12 +35,12 @@ def init(settings: Settings) -> Answer:
             settings.folder(name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{settings.folder(name)}: cannot be made ({error.strerror})") from error
-    made = not settings.key_file.exists()
-    keys = Keys.create(settings.key_file) if made else Keys.load(settings.key_file)
+    is_new = not settings.key_file.exists()
+    keys = Keys.create(settings.key_file) if is_new else Keys.load(settings.key_file)
     keys.check(settings.folder("lake"))
-    return {"home": settings.home, "key_file": settings.key_file, "key_file_made": made}, [
+    return {"home": settings.home, "key_file": settings.key_file, "key_file_made": is_new}, [
         f"home      {settings.home}",
-        f"key file  {settings.key_file} ({'made: keep a copy in a safe place' if made else 'kept'})",
+        f"key file  {settings.key_file} ({'made: keep a copy in a safe place' if is_new else 'kept'})",
         "next      put drops into inbox/ and lists into breaches/, then: payeewatch check",
     ]
 
@@ -62,21 +62,21 @@ def check(settings: Settings, day: date | None) -> Answer:
         drops = check_drops(session, day)
         if day and not drops:
             raise InputMissing(f"{settings.folder('inbox') / str(day)}: there is no drop of {day}")
-        found = drops + check_reference(session) + check_lists(session)
-    refused = [each for each in found if each.get("refused")]
-    lines = [_checked(each) for each in found] or ["nothing to check: inbox/ and breaches/ are empty"]
+        results = drops + check_reference(session) + check_lists(session)
+    refused = [each for each in results if each.get("refused")]
+    lines = [_check_line(each) for each in results] or ["nothing to check: inbox/ and breaches/ are empty"]
     if refused:
-        raise InputRefused("\n".join([f"{len(refused)} of {len(found)} refused", *lines]))
-    return {"checked": found}, lines
+        raise InputRefused("\n".join([f"{len(refused)} of {len(results)} refused", *lines]))
+    return {"checked": results}, lines
 
 
-def _checked(found: dict[str, Any]) -> str:
-    name = found.get("source") or f"breaches/{found['breach_id']}"
-    if found.get("refused"):
-        return f"{name}  REFUSED  {found['refused']}"
-    tables = found.get("tables", {})
-    read = sum(table["rows_read"] for table in tables.values()) if tables else found.get("people", 0)
-    rejected = sum(table["rows_rejected"] for table in tables.values()) if tables else found.get("rejected", 0)
+def _check_line(result: dict[str, Any]) -> str:
+    name = result.get("source") or f"breaches/{result['breach_id']}"
+    if result.get("refused"):
+        return f"{name}  REFUSED  {result['refused']}"
+    tables = result.get("tables", {})
+    read = sum(table["rows_read"] for table in tables.values()) if tables else result.get("people", 0)
+    rejected = sum(table["rows_rejected"] for table in tables.values()) if tables else result.get("rejected", 0)
     return f"{name}  {read:,} rows, {rejected:,} to be rejected"
 
 
@@ -98,8 +98,8 @@ def token(settings: Settings) -> Answer:
             "FROM (SELECT unnest($1::VARCHAR[]) AS a, unnest(range(len($1))) AS n) ORDER BY n",
             [accounts],
         ).fetchall()
-    found = [row[0] or "" for row in rows]
-    return {"tokens": found, "key_version": session.keys.token_version}, found
+    tokens = [row[0] or "" for row in rows]
+    return {"tokens": tokens, "key_version": session.keys.token_version}, tokens
 
 
 @command("migrate", any_format=True)

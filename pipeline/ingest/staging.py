@@ -384,7 +384,7 @@ def reconcile(staged: Staged) -> None:
     """Every row and every cent that was read is accepted, rejected or outdone by a later row.
 
     Raises:
-        AssertionError: a fault of ours; nothing is loaded.
+        AssertionError: internal error; nothing is loaded.
     """
     facts = staged.cents
     assert staged.rows_accepted >= 0, f"{staged.table.name}: rows do not add up"

@@ -217,7 +217,7 @@ def _recording_failure(session: Session, night: date) -> Iterator[None]:
         _record_failure(session, night, error.exit_code, type(error).__name__, str(error))
         raise
     except Exception as error:
-        _record_failure(session, night, 1, type(error).__name__, "a fault of ours; the log names its place")
+        _record_failure(session, night, 1, type(error).__name__, "internal error; the log names its place")
         raise
 
 
