@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 HISTORY = date(2024, 9, 22)
 NIGHTS = (date(2024, 9, 23), date(2024, 9, 24), date(2024, 9, 25))
 LAST_DROP = date(2024, 9, 29)
+
+if not hasattr(sys.modules["__main__"], "__file__"):
+    # PySpark takes a process whose main module has no file, such as a worker of pytest-xdist, for its own doctests
+    sys.modules["__main__"].__file__ = __file__
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("features", "pipeline", "simulator", "params.yaml", "requirements.lock", "tests/conftest.py")
