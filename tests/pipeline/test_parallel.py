@@ -16,7 +16,9 @@ def test_a_threads_own_connection_reads_instants_in_utc_too() -> None:
         con.execute("SET TimeZone = 'Asia/Tokyo'")
         con.execute("CREATE TABLE seen AS SELECT TIMESTAMPTZ '2024-05-01 12:00:00+00' AS seen_at")
         with own_connection(con) as own:
-            assert own.execute("SELECT current_setting('TimeZone'), hour(seen_at) FROM seen").fetchall() == [("UTC", 12)]
+            assert own.execute("SELECT current_setting('TimeZone'), hour(seen_at) FROM seen").fetchall() == [
+                ("UTC", 12)
+            ]
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
