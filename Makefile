@@ -1,22 +1,32 @@
-# Everything starts here: `make demo`, then `make test`.
+# Start here: `make demo`, then `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo triage test lint lock docs bench clean
+.PHONY: help setup dev demo triage test lint lock words docs bench clean
 
 help:  ## show the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/installed  ## make .venv with the payeewatch command in it
+setup: .venv/installed  ## create .venv with the payeewatch command in it
+
+dev: .venv/dev  ## and what tests, style, notebooks and DVC need
+
+SYNC := VIRTUAL_ENV=.venv $(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode
+EDITABLE := VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --editable .
 
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed (make setup PYTHON=python3.11)")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	VIRTUAL_ENV=.venv $(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode requirements.lock
-	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --editable .
+	$(SYNC) requirements.lock
+	$(EDITABLE)
+	touch $@
+
+.venv/dev: .venv/installed requirements-dev.lock
+	$(SYNC) requirements-dev.lock
+	$(EDITABLE)
 	touch $@
 
 DEMO := PAYEEWATCH_HOME=demo PAYEEWATCH_KEY_FILE=.demo/keys.json
@@ -24,7 +34,7 @@ DEMO_HISTORY := 2024-09-22
 DEMO_FIRST := 2024-09-23
 DEMO_LAST := 2024-09-29
 
-demo: setup  ## a small synthetic insurer: history, training, the last seven nights, tonight's flags
+demo: setup  ## create a small synthetic insurer: history, training, the last seven nights, tonight's flags
 	$(BIN)/payeewatch simulate --home demo --truth .demo/truth --until $(DEMO_LAST)
 	$(DEMO) $(BIN)/payeewatch init
 	$(DEMO) $(BIN)/payeewatch ingest --until $(DEMO_HISTORY)
@@ -35,34 +45,41 @@ TRIAGE := $(DEMO) PAYEEWATCH_NOW=2024-09-30T07:00
 SIGN_INS := .demo/sign-ins.txt
 CAST := reviewer2=reviewer senior=senior scientist=scientist auditor=auditor administrator=administrator
 
-triage: setup  ## the reviewers' application on the demo insurer, with a user of each role
+triage: setup  ## serve the reviewers' application on the demo insurer, with one user per role
 	test -e demo/runs/$(DEMO_LAST).json || $(MAKE) demo
 	test -e $(SIGN_INS) -a -d demo/triage || (umask 077; $(TRIAGE) $(BIN)/payeewatch triage-user reviewer --role reviewer \
 		$(CAST:%=--also %) --lasting >$(SIGN_INS).part && mv $(SIGN_INS).part $(SIGN_INS))
 	@cat $(SIGN_INS)
 	$(TRIAGE) $(BIN)/payeewatch triage
 
-test: setup  ## every test, and those of the reviewers' application once more on PostgreSQL
+test: dev  ## run every test, and those of the reviewers' application again on PostgreSQL
 	tests/debian.sh
 	env -u DATABASE_URL $(BIN)/python -m pytest -n auto --dist loadfile
 	$(BIN)/python -m tests.on_postgresql -n auto --dist loadfile tests/triage --ignore tests/triage/browser
 
-lint: setup  ## style and types
+lint: dev  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-lock: setup  ## resolve the dependencies anew: hashes, no index addresses
-	$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header --upgrade \
-		--python-version 3.11 --output-file requirements.lock --quiet
+COMPILE := $(BIN)/uv pip compile pyproject.toml --extra sso --generate-hashes --no-emit-index-url --no-header \
+	--upgrade --python-version 3.11 --quiet
 
-docs: setup  ## the generated pages
+lock: setup  ## resolve the dependencies again: with hashes, without index addresses
+	$(COMPILE) --output-file requirements.lock
+	$(COMPILE) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+
+words: setup  ## update the French catalogue; list what is new or changed and needs a translation
+	$(BIN)/python -m payeewatch.catalogue
+
+docs: setup  ## write the generated pages, and the schemas for editors
 	$(BIN)/python -m payeewatch.features.docs > .docs.part && mv .docs.part docs/features.md
 	$(BIN)/python -m payeewatch.pipeline.pages.inputs
 	$(BIN)/python -m payeewatch.pipeline.pages.checks
+	$(BIN)/python -m payeewatch.pipeline.pages.schemas
 	$(BIN)/python -m payeewatch.triage.access_docs
 
-bench: setup  ## speed and memory of a night, beside a lower bound and a plain version, and of the reviewers' application
+bench: dev  ## measure speed and memory of a night (with a lower bound and a plain version) and of the reviewers' application
 	$(BIN)/python -m benchmarks.night
 	test -e demo/runs/$(DEMO_LAST).json || $(MAKE) demo
 	$(BIN)/python -m benchmarks.triage --database sqlite

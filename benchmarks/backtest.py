@@ -1,8 +1,8 @@
-"""How long it takes to make an insurer and to look back over its nights: `python -m benchmarks.backtest`.
+"""The time to create an insurer and to replay its nights: `python -m benchmarks.backtest`.
 
-An insurer of the tier `standard` is made and loaded, and 120 nights are replayed, training again every 30. Every figure
-is of a whole process. The bound is what two cores to themselves should take; where the machine does something else
-meanwhile, read the processor's seconds.
+An insurer of the tier `standard` is created and loaded, and 120 nights are replayed, with a training every 30 nights.
+Every figure is for a whole process. The limits are for two free cores; on a busy machine, read the processor
+seconds.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", choices=SCALES, default="small")
     parser.add_argument("--nights", type=int, default=120, help="to replay; 0: only make the insurer")
-    parser.add_argument("--work", help="a folder to work in; what stands there is used. A temporary one when not given")
+    parser.add_argument("--work", help="a folder to work in; its contents are used. Default: a temporary one")
     parser.add_argument("--keep", action="store_true", help="leave the insurer and the home where they are")
     parser.add_argument("--json", help="a file for the figures")
     return parser.parse_args()
@@ -51,25 +51,25 @@ def _options() -> argparse.Namespace:
 def _measure(table: Table, work: Path, members: int, nights: int) -> None:
     home = work / "home"
     if not (home / "inbox").exists():
-        made = payeewatch(
+        simulation = payeewatch(
             home, "simulate", "--tier", "standard", "--members", str(members), "--truth", str(work / "truth"), "--json"
         )
-        told = json.loads(made.output.splitlines()[-1])
-        table.process("simulate", made, told["claims"] + told["people"])
+        counts = json.loads(simulation.output.splitlines()[-1])
+        table.process("simulate", simulation, counts["claims"] + counts["people"])
     if not nights:
         return
     if not (home / "lake").exists():
         payeewatch(home, "init")
         table.process("ingest", payeewatch(home, "ingest", "--until", END.isoformat()))
     first, last = END - timedelta(days=nights), END - timedelta(days=1)
-    ran = payeewatch(home, "backtest", "--from", first.isoformat(), "--to", last.isoformat())
-    table.process("backtest", ran, _scored(home, first, last))
-    table.add(f"  a night of {nights}", ran.seconds / nights, cpu_seconds=ran.cpu_seconds / nights)
+    result = payeewatch(home, "backtest", "--from", first.isoformat(), "--to", last.isoformat())
+    table.process("backtest", result, _score_count(home, first, last))
+    table.add(f"  a night of {nights}", result.seconds / nights, cpu_seconds=result.cpu_seconds / nights)
 
 
-def _scored(home: Path, first: date, last: date) -> int:
-    told = json.loads((home / "reports" / f"backtest-{first}-{last}" / "backtest.json").read_text(encoding="utf-8"))
-    return int(told["scored"])
+def _score_count(home: Path, first: date, last: date) -> int:
+    backtest = json.loads((home / "reports" / f"backtest-{first}-{last}" / "backtest.json").read_text(encoding="utf-8"))
+    return int(backtest["scored"])
 
 
 if __name__ == "__main__":

@@ -27,14 +27,14 @@ NIGHT_COLUMNS = {
 
 
 def readings(what: str, home: Path) -> list[str]:
-    """The FROM clauses and columns of a part, as queries that read everything and keep one number."""
+    """The queries of a part: each reads all rows and columns and returns one number."""
     if what == "history":
         first = sorted(folder for folder in (home / "inbox").iterdir() if any(folder.iterdir()))[0]
-        return [_hashed("*", _source(path)) for path in sorted(first.iterdir())]
+        return [_hash_query("*", _source(path)) for path in sorted(first.iterdir())]
     if what == "lists":
-        return [_hashed("*", _source(path)) for path in sorted(home.glob("breaches/*/people*"))]
+        return [_hash_query("*", _source(path)) for path in sorted(home.glob("breaches/*/people*"))]
     return [
-        _hashed(columns, f"read_parquet('{home}/lake/{table}/*/*.parquet')")
+        _hash_query(columns, f"read_parquet('{home}/lake/{table}/*/*.parquet')")
         for table, columns in NIGHT_COLUMNS.items()
         if any((home / "lake" / table).glob("*/*.parquet"))
     ]
@@ -44,7 +44,7 @@ def _source(path: Path) -> str:
     return f"read_parquet('{path}')" if path.suffix == ".parquet" else f"read_csv('{path}', all_varchar = true)"
 
 
-def _hashed(columns: str, source: str) -> str:
+def _hash_query(columns: str, source: str) -> str:
     return f"SELECT count(*), bit_xor(hash(row_read)) FROM (SELECT {columns} FROM {source}) AS row_read"
 
 
@@ -53,8 +53,8 @@ def main() -> None:
     con = duckdb.connect()
     rows = 0
     for query in readings(what, home):
-        counted = con.execute(query).fetchone()
-        rows += counted[0] if counted else 0
+        row = con.execute(query).fetchone()
+        rows += row[0] if row else 0
     print(json.dumps({"rows": rows}))
 
 

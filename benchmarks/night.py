@@ -1,8 +1,8 @@
-"""How fast and how large a night is: `python -m benchmarks.night --scale 1m`.
+"""Time and memory of a night: `python -m benchmarks.night --scale 1m`.
 
-Every figure is of a whole process, start to end, on a synthetic insurer made for the purpose. Beside the product
-stand a lower bound (DuckDB reading the same columns of the same files) and a plain pandas version of a night.
-Processor seconds stand beside the clock's: on a machine that does something else meanwhile, the clock says less.
+Every figure is for a whole process, from start to end, on a synthetic insurer created for it. The product is compared
+with a lower bound (DuckDB reads the same columns of the same files) and a plain pandas version of a night. Processor
+seconds are shown next to elapsed seconds: on a busy machine, elapsed seconds say less.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from benchmarks.process import Ran, payeewatch, run
+from benchmarks.process import ProcessResult, payeewatch, run
 
 END = date(2024, 9, 29)
 PYTHON = sys.executable
@@ -25,7 +25,7 @@ PYTHON = sys.executable
 
 @dataclass(frozen=True)
 class Scale:
-    """An insurer to measure on, and what is to be reached: seconds by step, megabytes by step."""
+    """The size of an insurer to measure on, and the limits: seconds by step, megabytes by step."""
 
     members: int
     size: dict[str, Any]
@@ -53,7 +53,7 @@ SCALES = {
 
 
 class Table:
-    """The steps measured, printed as they come."""
+    """The measured steps, each printed when it ends."""
 
     def __init__(self, scale: Scale) -> None:
         self._scale = scale
@@ -74,14 +74,14 @@ class Table:
             "limit": limit,
         })  # fmt: skip
         rate = f"{rows / seconds:,.0f}" if rows and seconds else ""
-        wanted = " ".join([f"{limit:g} s" if limit else "", f"{memory:g} MB" if memory else ""]).strip()
+        limits = " ".join([f"{limit:g} s" if limit else "", f"{memory:g} MB" if memory else ""]).strip()
         verdict = _verdict(limit, seconds) or _verdict(memory, peak_mb or 0)
         peak, count = f"{peak_mb:,.0f}" if peak_mb else "", f"{rows:,}" if rows else ""
         cpu = f"{cpu_seconds:.2f}" if cpu_seconds else ""
-        print(f"{step:<34}{seconds:>9.2f}{cpu:>9}{count:>13}{rate:>12}{peak:>9}  {wanted}{verdict}", flush=True)
+        print(f"{step:<34}{seconds:>9.2f}{cpu:>9}{count:>13}{rate:>12}{peak:>9}  {limits}{verdict}", flush=True)
 
-    def process(self, step: str, ran: Ran, rows: int | None = None) -> None:
-        self.add(step, ran.seconds, ran.peak_mb, rows, ran.cpu_seconds)
+    def process(self, step: str, result: ProcessResult, rows: int | None = None) -> None:
+        self.add(step, result.seconds, result.peak_mb, rows, result.cpu_seconds)
 
 
 def _verdict(limit: float | None, value: float) -> str:
@@ -124,20 +124,20 @@ def _options() -> argparse.Namespace:
 
 
 def _generate(table: Table, home: Path, members: int, scale: Scale) -> None:
-    ran = run([PYTHON, "-c", _SIMULATE, str(home), str(members), END.isoformat(), json.dumps(scale.size)])
-    made = json.loads(ran.output.splitlines()[-1])
-    table.process(f"generate {members:,} members", ran, made["claims"] + made["people"])
+    result = run([PYTHON, "-c", _SIMULATE, str(home), str(members), END.isoformat(), json.dumps(scale.size)])
+    counts = json.loads(result.output.splitlines()[-1])
+    table.process(f"generate {members:,} members", result, counts["claims"] + counts["people"])
 
 
 _SIMULATE = """
 import json, sys
 from datetime import date
 from pathlib import Path
-from simulator import simulate
+from payeewatch.simulator import simulate
 home = Path(sys.argv[1])
-made = simulate(home, int(sys.argv[2]), end=date.fromisoformat(sys.argv[3]), truth=home.with_name("truth"),
-                **json.loads(sys.argv[4]))
-print(json.dumps(made))
+counts = simulate(home, int(sys.argv[2]), end=date.fromisoformat(sys.argv[3]), truth=home.with_name("truth"),
+                  **json.loads(sys.argv[4]))
+print(json.dumps(counts))
 """
 
 
@@ -155,7 +155,7 @@ def _install(table: Table, work: Path) -> None:
 def _measure(table: Table, home: Path, scale: Scale, nights: int | None) -> None:
     """The product's commands, in the order a new insurer would run them."""
     first = END - timedelta(days=scale.size["drops"])
-    table.process("help", min((payeewatch(home, "--help") for _ in range(5)), key=lambda ran: ran.seconds))
+    table.process("help", min((payeewatch(home, "--help") for _ in range(5)), key=lambda result: result.seconds))
     payeewatch(home, "init")
     lists = home.with_name("breaches")
     _set_aside(home / "breaches", lists)
@@ -180,20 +180,20 @@ def _measure(table: Table, home: Path, scale: Scale, nights: int | None) -> None
     _stages(table, home, one)
     last = min(END, one + timedelta(days=nights)) if nights else END
     if last > one:
-        ran = payeewatch(home, "night", "--from", str(one + timedelta(days=1)), "--to", str(last))
+        result = payeewatch(home, "night", "--from", str(one + timedelta(days=1)), "--to", str(last))
         count = (last - one).days
-        table.process("range", ran)
-        table.add(f"  a night of {count}", ran.seconds / count)
+        table.process("range", result)
+        table.add(f"  a night of {count}", result.seconds / count)
 
 
 def _set_aside(breaches: Path, lists: Path) -> None:
-    """Leave one list of one person, so that loading history is not loading lists."""
+    """Leave one list of one person, so that the history is loaded without the lists."""
     shutil.move(breaches, lists)
     target = breaches / "ONE-0"
     shutil.copytree(sorted(lists.iterdir())[0], target, ignore=shutil.ignore_patterns("people*"))
     manifest = (target / "manifest.yaml").read_text(encoding="utf-8")
-    known = sorted(lists.iterdir())[0].name
-    (target / "manifest.yaml").write_text(manifest.replace(known, "ONE-0"), encoding="utf-8")
+    list_name = sorted(lists.iterdir())[0].name
+    (target / "manifest.yaml").write_text(manifest.replace(list_name, "ONE-0"), encoding="utf-8")
     header = "national_id,holder_national_id,family_name,given_names,birth_date,birth_rank"
     (target / "people.csv").write_text(f"{header}\n,,Nobody,At All,19000101,1\n", encoding="utf-8")
 
@@ -203,21 +203,21 @@ def _bound_rows(what: str, home: Path) -> int:
 
 
 def _stages(table: Table, home: Path, night: date) -> None:
-    """What the night's own account says of its stages."""
-    account = json.loads((home / "runs" / f"{night}.json").read_text(encoding="utf-8"))
-    for stage, seconds in account.get("seconds", {}).items():
+    """The seconds of each stage in the night's run record."""
+    run_record = json.loads((home / "runs" / f"{night}.json").read_text(encoding="utf-8"))
+    for stage, seconds in run_record.get("seconds", {}).items():
         if isinstance(seconds, int | float):
             table.add(f"  {stage}", seconds)
 
 
 def _beside(table: Table, home: Path) -> None:
     for what in ("history", "lists", "night"):
-        ran = run([PYTHON, "-m", "benchmarks.bound", what, str(home)])
-        table.process(f"lower bound: {what}", ran, int(json.loads(ran.output)["rows"]))
+        result = run([PYTHON, "-m", "benchmarks.bound", what, str(home)])
+        table.process(f"lower bound: {what}", result, int(json.loads(result.output)["rows"]))
 
 
 def _plain_home(table: Table, work: Path, home: Path, members: int, most: int) -> Path:
-    """The same insurer, or a smaller one when pandas cannot hold it; then the product is measured there too."""
+    """The same insurer, or a smaller one if it is too large for pandas; then the product is measured there too."""
     if members <= most:
         return home
     small = work / "smaller" / "home"

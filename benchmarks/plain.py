@@ -1,10 +1,10 @@
-"""A straightforward version of a night: pandas and scikit-learn, no care for time, memory or who knew what when.
+"""A straightforward version of a night: pandas and scikit-learn, without care for time, memory or what was known when.
 
     python -m benchmarks.plain HOME
 
 It reads the same drops, makes fifteen features of the same families for every change of the last 180 days, fits
 one isolation forest and ranks. It links by the thirteen characters alone, keeps raw identities in memory, writes
-nothing, explains nothing and cannot tell what was known on an earlier night.
+nothing, explains nothing and does not know what was known on an earlier night.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def moments(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
 
 
 def features(home: Path) -> pd.DataFrame:
-    """One row a change of the last 180 days."""
+    """One row per change of the last 180 days."""
     changes = moments(read(home, "bank_changes"), "requested_at", "effective_at")
     night = changes.requested_at.max()
     claims = moments(numbers(read(home, "claims"), "reimbursed_amount", "ceiling_left_amount"), "received_at")
@@ -51,34 +51,38 @@ def features(home: Path) -> pd.DataFrame:
     kinds_of_bank = banks[banks.country == "FR"].set_index("bank_code").kind
 
     changes = changes[changes.requested_at > night - pd.Timedelta(days=180)].set_index("change_id")
-    made = pd.DataFrame(index=changes.index)
-    made["age_days"] = (night - changes.effective_at).dt.days
-    made["no_proof"] = changes.auth_strength.isin(["none", "knowledge"]).astype(float)
-    made["name_differs"] = changes.name_check.isin(["no_match", "close_match"]).astype(float)
-    made["tenure_days"] = (changes.requested_at - members.joined_on.reindex(changes.member_id).to_numpy()).dt.days
-    made["is_foreign"] = (~changes.new_iban.str.startswith("FR", na=True)).astype(float)
-    made["is_neobank"] = changes.new_iban.str[4:9].map(kinds_of_bank).isin(["neobank", "emi"]).astype(float)
-    made["account_payees"] = changes.new_iban.map(payments.groupby("iban").payee_id.nunique()).fillna(0)
+    frame = pd.DataFrame(index=changes.index)
+    frame["age_days"] = (night - changes.effective_at).dt.days
+    frame["no_proof"] = changes.auth_strength.isin(["none", "knowledge"]).astype(float)
+    frame["name_differs"] = changes.name_check.isin(["no_match", "close_match"]).astype(float)
+    frame["tenure_days"] = (changes.requested_at - members.joined_on.reindex(changes.member_id).to_numpy()).dt.days
+    frame["is_foreign"] = (~changes.new_iban.str.startswith("FR", na=True)).astype(float)
+    frame["is_neobank"] = changes.new_iban.str[4:9].map(kinds_of_bank).isin(["neobank", "emi"]).astype(float)
+    frame["account_payees"] = changes.new_iban.map(payments.groupby("iban").payee_id.nunique()).fillna(0)
 
     touched = changes.reset_index()[["change_id", "payee_id", "member_id", "requested_at", "new_iban"]]
     care = touched.merge(claims, on="payee_id")
     after = care[care.received_at > care.requested_at]
     before = care[care.received_at <= care.requested_at]
-    made["claims_after"] = after.groupby("change_id").size()
-    made["amount_after"] = after.groupby("change_id").reimbursed_amount.sum()
-    made["amount_before"] = before.groupby("change_id").reimbursed_amount.sum()
-    unseen = after[~after.has_public_record.astype(str).str.lower().eq("true")]
-    made["amount_without_record"] = unseen.groupby("change_id").reimbursed_amount.sum()
-    made["ceiling_fit"] = (after.reimbursed_amount / after.ceiling_left_amount).groupby(after.change_id).max()
+    frame["claims_after"] = after.groupby("change_id").size()
+    frame["amount_after"] = after.groupby("change_id").reimbursed_amount.sum()
+    frame["amount_before"] = before.groupby("change_id").reimbursed_amount.sum()
+    without_record = after[~after.has_public_record.astype(str).str.lower().eq("true")]
+    frame["amount_without_record"] = without_record.groupby("change_id").reimbursed_amount.sum()
+    frame["ceiling_fit"] = (after.reimbursed_amount / after.ceiling_left_amount).groupby(after.change_id).max()
 
     waiting = touched.merge(payments[payments.status == "planned"], on="payee_id")
-    made["amount_pending"] = waiting.groupby("change_id").amount.sum()
-    seen = touched.merge(events, on="member_id")
-    near = seen[(seen.requested_at - seen.occurred_at).between(pd.Timedelta(0), pd.Timedelta(days=14))]
+    frame["amount_pending"] = waiting.groupby("change_id").amount.sum()
+    events_near_change = touched.merge(events, on="member_id")
+    near = events_near_change[
+        (events_near_change.requested_at - events_near_change.occurred_at).between(
+            pd.Timedelta(0), pd.Timedelta(days=14)
+        )
+    ]
     kinds = near[near.kind.isin(["password_reset", "device_enrolled", "email_changed", "phone_changed"])]
-    made["web_events_before"] = kinds.groupby("change_id").size()
-    made["is_exposed"] = changes.member_id.map(exposed(home, members)).astype(float)
-    return made.fillna(0.0)
+    frame["web_events_before"] = kinds.groupby("change_id").size()
+    frame["is_exposed"] = changes.member_id.map(exposed(home, members)).astype(float)
+    return frame.fillna(0.0)
 
 
 def exposed(home: Path, members: pd.DataFrame) -> pd.Series:
@@ -91,10 +95,10 @@ def exposed(home: Path, members: pd.DataFrame) -> pd.Series:
 
 
 def main() -> None:
-    made = features(Path(sys.argv[1]))
-    forest = IsolationForest(n_estimators=200, max_samples=min(512, len(made)), random_state=1).fit(made)
-    order = np.argsort(forest.score_samples(made))
-    print(json.dumps({"changes": len(made), "features": made.shape[1], "first": made.index[order[0]]}))
+    frame = features(Path(sys.argv[1]))
+    forest = IsolationForest(n_estimators=200, max_samples=min(512, len(frame)), random_state=1).fit(frame)
+    order = np.argsort(forest.score_samples(frame))
+    print(json.dumps({"changes": len(frame), "features": frame.shape[1], "first": frame.index[order[0]]}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Run a command as a whole process, and say how long it took, how much of it on a processor, and its memory."""
+"""Run a command as a whole process, and measure its elapsed time, processor time and memory."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Ran:
-    """One process that came to its end."""
+class ProcessResult:
+    """The measures and the output of one finished process."""
 
     seconds: float
     cpu_seconds: float
@@ -21,8 +21,8 @@ class Ran:
     output: str
 
 
-def run(command: list[str], extra: Mapping[str, str] | None = None) -> Ran:
-    """Run a command to its end; stop the benchmark with its words when it fails."""
+def run(command: list[str], extra: Mapping[str, str] | None = None) -> ProcessResult:
+    """Run a command to its end; if it fails, stop the benchmark and show its output."""
     began = time.perf_counter()
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | dict(extra or {})
@@ -35,10 +35,10 @@ def run(command: list[str], extra: Mapping[str, str] | None = None) -> Ran:
     seconds = time.perf_counter() - began
     if process.returncode:
         sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{output[-3000:]}")
-    return Ran(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output)
+    return ProcessResult(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output)
 
 
-def payeewatch(home: Path, *words: str) -> Ran:
-    """Run one of the product's commands on a home, with keys of the benchmark's own."""
+def payeewatch(home: Path, *words: str) -> ProcessResult:
+    """Run one of the product's commands on a home, with the benchmark's own keys."""
     command = [str(Path(sys.executable).with_name("payeewatch")), *words]
     return run(command, {"PAYEEWATCH_HOME": str(home), "PAYEEWATCH_KEY_FILE": str(home.with_name("keys.json"))})

@@ -1,8 +1,8 @@
-"""How fast the reviewers' application answers: `python -m benchmarks.triage --database sqlite`.
+"""Response times of the reviewers' application: `python -m benchmarks.triage --database sqlite`.
 
 A copy of the demo insurer's last nights (`make demo` first), its flags multiplied, a long audit log, and reviewers
-who each make one request a second over real HTTP: the queue, a flag, a verdict, and again. Evidence stands behind open
-flags alone. The reviewers run on the same machine and take their share of it.
+who each make one request a second over real HTTP: the queue, a flag, a verdict, and again. Only open flags
+have evidence. The reviewers run on the same machine and use part of it.
 """
 
 from __future__ import annotations
@@ -53,52 +53,54 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=2_000_000)
     parser.add_argument("--reviewers", type=int, default=20)
     parser.add_argument("--seconds", type=int, default=60)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     os.environ["PAYEEWATCH_NOW"] = f"{LAST + timedelta(days=1)}T07:00"
     with tempfile.TemporaryDirectory(prefix="triage-") as folder:
         home = _home(Path(folder))
-        if asked.database == "sqlite":
-            measure(home, asked)
+        if options.database == "sqlite":
+            measure(home, options)
             return
         with running(options=()) as address:
             os.environ["DATABASE_URL"] = address
-            measure(home, asked)
+            measure(home, options)
 
 
 def _home(folder: Path) -> Settings:
     """The demo's published nights and keys, without its lake."""
-    left = shutil.ignore_patterns("inbox", "breaches", "lake", "mlflow", "vault", "triage", "scores")
-    shutil.copytree(DEMO, folder / "home", ignore=left)
+    ignore = shutil.ignore_patterns("inbox", "breaches", "lake", "mlflow", "vault", "triage", "scores")
+    shutil.copytree(DEMO, folder / "home", ignore=ignore)
     shutil.copy2(KEYS, folder / "keys.json")
     os.environ |= {"PAYEEWATCH_HOME": str(folder / "home"), "PAYEEWATCH_KEY_FILE": str(folder / "keys.json")}
     return Settings.load()
 
 
-def measure(home: Settings, asked: argparse.Namespace) -> None:
+def measure(home: Settings, options: argparse.Namespace) -> None:
     from payeewatch.commands.review import start
 
     start(home)
     began = time.perf_counter()
-    fill(home, asked.flags, asked.records)
-    cookies = sign_in(asked.reviewers)
-    print(f"{asked.database}: {asked.flags:,} flags, {asked.records:,} audit records, made in {_since(began):.0f} s")
-    print(f"{asked.reviewers} reviewers, a request every {THINK_SECONDS:.0f} s each, for {asked.seconds} s\n")
+    fill(home, options.flags, options.records)
+    cookies = sign_in(options.reviewers)
+    print(
+        f"{options.database}: {options.flags:,} flags, {options.records:,} audit records, made in {_since(began):.0f} s"
+    )
+    print(f"{options.reviewers} reviewers, a request every {THINK_SECONDS:.0f} s each, for {options.seconds} s\n")
     with serving() as (address, server):
-        took = worked(address, cookies, asked.seconds)
+        seconds_by_page = run_reviewers(address, cookies, options.seconds)
         megabytes = peak(server.pid)
     limits = f"limits {LIMITS['median']:.0f} and {LIMITS['p95']:.0f}"
     print(f"{'':<10}{'requests':>10}{'median ms':>12}{'p95 ms':>10}   {limits}")
-    for name, times in took.items():
+    for name, times in seconds_by_page.items():
         middle, high = statistics.median(times) * 1000, statistics.quantiles(times, n=20)[-1] * 1000
         verdict = "within" if middle < LIMITS["median"] and high < LIMITS["p95"] else "OVER"
         print(f"{name:<10}{len(times):>10,}{middle:>12.1f}{high:>10.1f}   {verdict}")
-    seconds = published(home)
+    seconds = publish_seconds(home)
     print(f"\npublishing a night of {PUBLISHED:,} flags: {seconds:.1f} s (limit {PUBLISH_LIMIT:.0f} s)")
     print(f"peak memory of the server's processes: {megabytes:,.0f} MB; load of the machine: {os.getloadavg()[0]:.1f}")
 
 
 def fill(home: Settings, flags: int, records: int) -> None:
-    """The nights as published, then flags after their likeness and a long log."""
+    """Publish the nights, then add copies of their flags and a long audit log."""
     from django.db import connection, transaction
 
     from payeewatch.triage.exchange.import_night import publish, unpublished
@@ -110,12 +112,12 @@ def fill(home: Settings, flags: int, records: int) -> None:
     with transaction.atomic():
         models = list(Flag.objects.filter(is_current=True).order_by("pk"))
         evidence = {each.flag_id: each for each in Evidence.objects.order_by("night")}
-        given = [field for field in Flag._meta.concrete_fields if not field.generated]
+        fields = [field for field in Flag._meta.concrete_fields if not field.generated]
         for first in range(0, flags, 5_000):
             copies, bodies = [], []
             for number in range(first, min(first + 5_000, flags)):
                 model = models[number % len(models)]
-                flag = Flag(**{f.attname: getattr(model, f.attname) for f in given})
+                flag = Flag(**{f.attname: getattr(model, f.attname) for f in fields})
                 flag.pk, flag.change_id, flag.rank = f"B-{number:06}", f"{model.change_id}-{number}", number + 1
                 flag.ring, flag.ring_size, flag.is_current = flag.pk, 1, number < OPEN
                 whose = number % (flags // FLAGS_A_PAYEE or 1)
@@ -139,9 +141,9 @@ def fill(home: Settings, flags: int, records: int) -> None:
         if connection.vendor == "postgresql":
             select = select.replace("'2024-09-29 12:00:00+00:00'", "timestamptz '2024-09-29 12:00:00+00'")
             select = select.replace("'{}'", "'{}'::jsonb")
-        told = RECORDS[connection.vendor].format(first=last + 1, last=last + records, select=select)
+        rows_sql = RECORDS[connection.vendor].format(first=last + 1, last=last + records, select=select)
         with connection.cursor() as cursor:
-            cursor.execute(f"INSERT INTO triage_auditrecord {columns} {told}")
+            cursor.execute(f"INSERT INTO triage_auditrecord {columns} {rows_sql}")
         audit.record(None, "filled")
     with connection.cursor() as cursor:  # at once, as PostgreSQL would by itself in the middle of what is measured
         cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE")
@@ -153,13 +155,13 @@ def sign_in(reviewers: int) -> list[dict[str, str]]:
 
     from payeewatch.triage.models import User
 
-    found = []
+    cookies = []
     for number in range(reviewers):
         client = Client()
         user = User.objects.create_user(f"reviewer{number}", role="reviewer")
         client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
-        found.append({name: morsel.value for name, morsel in client.cookies.items()})
-    return found
+        cookies.append({name: morsel.value for name, morsel in client.cookies.items()})
+    return cookies
 
 
 @contextmanager
@@ -182,24 +184,24 @@ def serving() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
             server.terminate()
 
 
-def worked(address: str, cookies: list[dict[str, str]], seconds: int) -> dict[str, list[float]]:
+def run_reviewers(address: str, cookies: list[dict[str, str]], seconds: int) -> dict[str, list[float]]:
     """Seconds of every request, by what it was for."""
-    took: dict[str, list[float]] = {"queue": [], "flag": [], "verdict": []}
+    seconds_by_page: dict[str, list[float]] = {"queue": [], "flag": [], "verdict": []}
     until = time.perf_counter() + seconds
     own = [[f"B-{n:06}" for n in range(at, OPEN, len(cookies))] for at in range(len(cookies))]
     people = [
-        threading.Thread(target=_reviewer, args=(address, cookie, flags, until, took))
+        threading.Thread(target=_reviewer, args=(address, cookie, flags, until, seconds_by_page))
         for cookie, flags in zip(cookies, own, strict=True)
     ]
     for person in people:
         person.start()
     for person in people:
         person.join()
-    return took
+    return seconds_by_page
 
 
 def _reviewer(
-    address: str, cookies: dict[str, str], flags: list[str], until: float, took: dict[str, list[float]]
+    address: str, cookies: dict[str, str], flags: list[str], until: float, seconds_by_page: dict[str, list[float]]
 ) -> None:
     """The queue, a flag of it, a verdict; one request a second."""
     from payeewatch.triage.verdict_codes import BenignReason, EvidenceKind
@@ -210,7 +212,7 @@ def _reviewer(
         def timed(name: str, method: str, path: str, **options: Any) -> str:
             began = time.perf_counter()
             answer = browser.request(method, address + path, timeout=60, **options)
-            took[name].append(_since(began))
+            seconds_by_page[name].append(_since(began))
             if answer.status_code != 200:
                 raise RuntimeError(f"{name}: HTTP {answer.status_code}")
             time.sleep(max(0.0, THINK_SECONDS - _since(began)))
@@ -228,13 +230,13 @@ def _reviewer(
 
 
 def _field(page: str, name: str) -> str:
-    found = re.search(rf'name="{name}" value="([^"]*)"', page)
-    if not found:
+    match = re.search(rf'name="{name}" value="([^"]*)"', page)
+    if not match:
         raise RuntimeError(f"no field {name} on the page")
-    return found[1]
+    return match[1]
 
 
-def published(home: Settings) -> float:
+def publish_seconds(home: Settings) -> float:
     """Seconds to publish a night of many flags, from its files to its commit."""
     from payeewatch.triage.exchange.import_night import publish
 
@@ -249,8 +251,8 @@ def published(home: Settings) -> float:
     shutil.copy2(home.folder("holds") / f"{LAST}.csv", home.folder("holds") / f"{night}.csv")
     shutil.copy2(home.folder("runs") / f"{LAST}.json", home.folder("runs") / f"{night}.json")
     began = time.perf_counter()
-    done = publish(home, night)
-    assert done.new == PUBLISHED
+    publication = publish(home, night)
+    assert publication.new == PUBLISHED
     return _since(began)
 
 

@@ -1,1 +1,1 @@
-"""How good it would have been: nights replayed, compared with controls, and with the truth of synthetic insurers."""
+"""Evaluation: nights are replayed and compared with controls and with the truth of synthetic insurers."""

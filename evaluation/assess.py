@@ -36,7 +36,7 @@ MODEL, MODEL_LOSS, QUEUE = "payeewatch", "payeewatch, by expected loss", "payeew
 
 @dataclass(frozen=True)
 class Plan:
-    """What to replay and how to count."""
+    """The nights to replay, and how to count."""
 
     first: date
     last: date
@@ -51,8 +51,8 @@ class Assessment:
     """One insurer's figures: plain mappings and lists, ready for JSON."""
 
     facts: dict[str, Any]
-    figures: list[dict[str, Any]]  # one a (detector, capacity)
-    rankings: list[dict[str, Any]]  # one a detector: average precision
+    figures: list[dict[str, Any]]  # one per (detector, capacity)
+    rankings: list[dict[str, Any]]  # one per detector: average precision
     typologies: list[dict[str, Any]]
     causes: list[dict[str, Any]]
     calibration: list[dict[str, Any]]
@@ -63,49 +63,49 @@ class Assessment:
 
 
 def assess(session: Session, truth: Truth, plan: Plan, more: Sequence[Detector] = ()) -> tuple[Assessment, Replay]:
-    """Replay and count. The lake is loaded, linked and registered; `more` are detectors beside the controls."""
+    """Replay and count. The lake is loaded, linked and registered; `more` are detectors besides the controls."""
     detectors = [*controls(plan.seed), *more]
     stable = Stability(session)
-    told = replay(session, plan.first, plan.last, plan.retrain_days, detectors, stable.watch)
-    return _counted(session, truth, plan, told, [d.name for d in detectors], stable.rows), told
+    result = replay(session, plan.first, plan.last, plan.retrain_days, detectors, stable.watch)
+    return _assessment(session, truth, plan, result, [d.name for d in detectors], stable.rows), result
 
 
-def _counted(
-    session: Session, truth: Truth, plan: Plan, told: Replay, names: Sequence[str], stability: list[dict[str, Any]]
+def _assessment(
+    session: Session, truth: Truth, plan: Plan, result: Replay, names: Sequence[str], stability: list[dict[str, Any]]
 ) -> Assessment:
     params = session.settings.params
-    laid = board(told.rows, truth, read_decided(session.con), params)
-    rankings = {MODEL: told.rows["score"].to_numpy(), MODEL_LOSS: _by_loss(told.rows, session)}
-    rankings |= {name: told.rows[name].to_numpy(dtype=np.float64) for name in names}
+    layout = board(result.rows, truth, read_decided(session.con), params)
+    rankings = {MODEL: result.rows["score"].to_numpy(), MODEL_LOSS: _by_loss(result.rows, session)}
+    rankings |= {name: result.rows[name].to_numpy(dtype=np.float64) for name in names}
     capacities = sorted({*plan.capacities})
-    counted = []
+    figure_rows = []
     for name, ranks in rankings.items():
         before = (0, 0.0)
         for capacity in capacities:
-            row = figures(laid, first_flags(laid, ranks, capacity), capacity, plan.costs).row()
+            row = figures(layout, first_flags(layout, ranks, capacity), capacity, plan.costs).row()
             reviews, prevented = int(row["flagged"]), float(row["prevented_euros"])
             more_reviews = reviews - before[0]
             marginal = (prevented - before[1]) / more_reviews if more_reviews else math.nan
-            counted.append({"detector": name} | row | {"marginal_euros": marginal})
+            figure_rows.append({"detector": name} | row | {"marginal_euros": marginal})
             before = (reviews, prevented)
-    deployed = round(float(np.median([fact["capacity"] for fact in told.facts]))) if told.facts else 0
+    deployed = round(float(np.median([fact["capacity"] for fact in result.facts]))) if result.facts else 0
     unit_of = dict(zip(truth.units["change_id"], truth.units["unit"], strict=True))
-    queued = queue_flags(laid, told.flags, unit_of)
-    in_queue = figures(laid, queued, deployed, plan.costs)
-    counted.append({"detector": QUEUE} | in_queue.row() | {"marginal_euros": math.nan})
+    queued = queue_flags(layout, result.flags, unit_of)
+    in_queue = figures(layout, queued, deployed, plan.costs)
+    figure_rows.append({"detector": QUEUE} | in_queue.row() | {"marginal_euros": math.nan})
     flagged = {QUEUE: queued} | {
-        name: first_flags(laid, ranks, _alike(in_queue.flagged, told)) for name, ranks in rankings.items()
+        name: first_flags(layout, ranks, _equal_capacity(in_queue.flagged, result)) for name, ranks in rankings.items()
     }
     units = truth.units.set_index("change_id")
     calibration = exceedances(
-        told.rows, ~units["is_fraud"], units["known_at"], [each.as_of for each in told.trainings], params
+        result.rows, ~units["is_fraud"], units["known_at"], [each.as_of for each in result.trainings], params
     )
     return Assessment(
-        facts=_facts(plan, laid, told, deployed) | {"cases_without_change": truth.unchanged},
-        figures=counted,
-        rankings=[_ranking(name, laid, ranks) for name, ranks in rankings.items()],
-        typologies=_counts(laid, flagged, "typology"),
-        causes=_counts(laid, flagged, "cause"),
+        facts=_facts(plan, layout, result, deployed) | {"cases_without_change": truth.unchanged},
+        figures=figure_rows,
+        rankings=[_ranking(name, layout, ranks) for name, ranks in rankings.items()],
+        typologies=_counts(layout, flagged, "typology"),
+        causes=_counts(layout, flagged, "cause"),
         calibration=[each.row() for each in calibration],
         stability=stability,
     )
@@ -119,39 +119,39 @@ def _by_loss(rows: pd.DataFrame, session: Session) -> np.ndarray:
     return losses + rows["score"].to_numpy() / 1e6
 
 
-def _alike(flagged: int, told: Replay) -> float:
+def _equal_capacity(flagged: int, result: Replay) -> float:
     """The capacity at which a control makes about as many flags as the queues did, so that kinds can be compared."""
-    return flagged / max(len(told.nights), 1)
+    return flagged / max(len(result.nights), 1)
 
 
-def _facts(plan: Plan, laid: Board, told: Replay, deployed: int) -> dict[str, Any]:
-    open_units = laid.first_open < laid.decided
+def _facts(plan: Plan, layout: Board, result: Replay, deployed: int) -> dict[str, Any]:
+    open_units = layout.first_open < layout.decided
     return {
         "first": plan.first,
         "last": plan.last,
-        "nights": len(told.nights),
+        "nights": len(result.nights),
         "retrain_days": plan.retrain_days,
-        "trained_as_of": [each.as_of for each in told.trainings],
+        "trained_as_of": [each.as_of for each in result.trainings],
         "units": int(open_units.sum()),
-        "frauds": len(laid.frauds),
-        "lost_euros_at_stake": float(laid.losses.loc[laid.losses["unit"].isin(laid.frauds), "euros"].sum()),
-        "open_a_night": float(np.mean(np.diff(laid.edges))),
+        "frauds": len(layout.frauds),
+        "lost_euros_at_stake": float(layout.losses.loc[layout.losses["unit"].isin(layout.frauds), "euros"].sum()),
+        "open_a_night": float(np.mean(np.diff(layout.edges))),
         "capacity": deployed,
         "review_euros": plan.costs.review_euros,
         "triage_days": plan.costs.triage_days,
     }
 
 
-def _ranking(name: str, laid: Board, ranks: np.ndarray) -> dict[str, Any]:
-    precision, prevalence = average_precision(laid, ranks)
+def _ranking(name: str, layout: Board, ranks: np.ndarray) -> dict[str, Any]:
+    precision, prevalence = average_precision(layout, ranks)
     lift = precision / prevalence if prevalence else math.nan
     return {"detector": name, "average_precision": precision, "prevalence": prevalence, "lift": lift}
 
 
-def _counts(laid: Board, flagged: dict[str, np.ndarray], kind: str) -> list[dict[str, Any]]:
+def _counts(layout: Board, flagged: dict[str, np.ndarray], kind: str) -> list[dict[str, Any]]:
     count = by_typology if kind == "typology" else by_cause
     return [
-        {"detector": name, kind: each, "units": many, "flagged": found}
+        {"detector": name, kind: each, "units": many, "flagged": flagged_count}
         for name, nights in flagged.items()
-        for each, (many, found) in count(laid, nights).items()
+        for each, (many, flagged_count) in count(layout, nights).items()
     ]

@@ -1,4 +1,4 @@
-"""A backtest: replayed nights as files, and what is known by now about what they would have flagged."""
+"""A backtest: replayed nights as files, and their flags compared with the verdicts known by now."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ ORDER BY change_id
 
 @dataclass(frozen=True)
 class Backtest:
-    """What a backtest says without a truth: volumes, and the known cases it flagged before they were known."""
+    """A backtest's result without a truth: volumes, and the known cases that were flagged before they were known."""
 
     nights: int
     scored: int
     flagged: int
-    known_cases: int  # confirmed by today, open on a replayed night before anybody knew
+    known_cases: int  # confirmed by today, open on a replayed night before the verdict was known
     known_cases_flagged: int
     median_nights_ahead: float | None  # of the verdict
     trained_as_of: list[Any]
@@ -38,31 +38,31 @@ class Backtest:
         return dict(vars(self))
 
 
-def looked_back(session: Session, told: Replay) -> Backtest:
+def compare_with_verdicts(session: Session, result: Replay) -> Backtest:
     """Compare the flags of replayed nights with every verdict in the lake."""
     verdicts = session.con.execute(LATEST_VERDICTS).df()
     confirmed = verdicts[verdicts["verdict"].isin(FRAUD_VERDICTS)].set_index("change_id")["first_known_at"]
-    first_open = told.rows.groupby("change_id")["as_of"].min()
+    first_open = result.rows.groupby("change_id")["as_of"].min()
     cases = confirmed[confirmed.index.isin(first_open.index)]
     cases = cases[first_open.reindex(cases.index).to_numpy() < cases.to_numpy()]
-    queued = told.flags[told.flags["queue"] != "audit"] if len(told.flags) else told.flags
+    queued = result.flags[result.flags["queue"] != "audit"] if len(result.flags) else result.flags
     first_flag = pd.to_datetime(queued.groupby("change_id")["night"].min())
     ahead = (cases - first_flag.reindex(cases.index)).dropna()
     ahead = ahead[ahead > pd.Timedelta(0)]
     return Backtest(
-        nights=len(told.nights),
-        scored=len(told.rows),
+        nights=len(result.nights),
+        scored=len(result.rows),
         flagged=int(queued["change_id"].nunique()),
         known_cases=len(cases),
         known_cases_flagged=len(ahead),
         median_nights_ahead=float(np.median(ahead.dt.days)) if len(ahead) else None,
-        trained_as_of=[each.as_of for each in told.trainings],
+        trained_as_of=[each.as_of for each in result.trainings],
     )
 
 
-def write(told: Replay, found: Backtest, out: Path) -> None:
-    """Write scores, flags and facts of the nights, apart from what nights publish."""
-    replace_whole(out / "scores.parquet", lambda temporary: told.rows.to_parquet(temporary, index=False))
-    flags = told.flags.drop(columns=["exposures", "reasons", "reassuring"], errors="ignore")
+def write(result: Replay, backtest: Backtest, out: Path) -> None:
+    """Write scores, flags and facts of the nights, outside the folders of published nights."""
+    replace_whole(out / "scores.parquet", lambda temporary: result.rows.to_parquet(temporary, index=False))
+    flags = result.flags.drop(columns=["exposures", "reasons", "reassuring"], errors="ignore")
     replace_whole(out / "flags.parquet", lambda temporary: flags.to_parquet(temporary, index=False))
-    write_json(out / "backtest.json", found.as_dict() | {"queues": told.facts})
+    write_json(out / "backtest.json", backtest.as_dict() | {"queues": result.facts})

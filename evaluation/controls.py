@@ -1,6 +1,6 @@
-"""What the model is compared with: chance, euros, two rules, a scorecard, other detectors, and an upper bound.
+"""Controls to compare the model with: chance, euros, two rules, a scorecard, other detectors, and an upper bound.
 
-Each learns from the frames the model learned from and ranks the rows the model scored. Rules and weights were fixed
+Each learns from the same frames as the model and ranks the same rows. Rules and weights were fixed
 before any result was seen, and are not tuned to the synthetic insurers.
 """
 
@@ -85,7 +85,7 @@ class SharedAccount:
 
     def rank(self, frame: pd.DataFrame, at_risk: NDArray[np.int64]) -> Floats:
         fires = (frame["age_days"] <= RULE_DAYS) & (frame["other_households_on_account"] >= RULE_HOUSEHOLDS - 1)
-        return _fired(fires, at_risk)
+        return _euros_where(fires, at_risk)
 
 
 class UnrecordedEuros:
@@ -98,7 +98,7 @@ class UnrecordedEuros:
 
     def rank(self, frame: pd.DataFrame, at_risk: NDArray[np.int64]) -> Floats:
         fires = (frame["age_days"] <= RULE_DAYS) & (frame["unrecorded_amount_since_change"] >= RULE_EUROS)
-        return _fired(fires, at_risk)
+        return _euros_where(fires, at_risk)
 
 
 class Scorecard:
@@ -133,7 +133,7 @@ class Outliers:
         varying = values.nunique(dropna=True) > 1
         self.columns = list(varying.index[varying])
         self.middle = values[self.columns].median().to_numpy(dtype=np.float64)
-        self.detector = self._made()
+        self.detector = self._new_detector()
         self.detector.fit(self._values(latest))
 
     def rank(self, frame: pd.DataFrame, at_risk: NDArray[np.int64]) -> Floats:
@@ -146,7 +146,7 @@ class Outliers:
         values = frame[self.columns].to_numpy(dtype=np.float64)
         return np.where(np.isnan(values), self.middle, values)
 
-    def _made(self) -> Any:
+    def _new_detector(self) -> Any:
         if self.kind == "iforest":
             from pyod.models.iforest import IForest
 
@@ -161,7 +161,7 @@ class Outliers:
 
 
 class Supervised:
-    """Gradient boosting on the labels of other worlds: what labels nobody has would be worth, an upper bound."""
+    """Gradient boosting on the labels of other worlds. Real insurers do not have these labels: it is an upper bound."""
 
     name = "supervised"
 
@@ -210,5 +210,5 @@ def feature_names(frame: pd.DataFrame) -> list[str]:
     return [name for name in FEATURES if name in frame]
 
 
-def _fired(fires: pd.Series, at_risk: NDArray[np.int64]) -> Floats:
+def _euros_where(fires: pd.Series, at_risk: NDArray[np.int64]) -> Floats:
     return np.where(fires.to_numpy(), at_risk.astype(np.float64), NEVER)

@@ -14,7 +14,7 @@ from payeewatch.evaluation.page import page
 from payeewatch.evaluation.replay import Detector
 from payeewatch.evaluation.summary import Worlds, summary
 from payeewatch.evaluation.truth import read_truth
-from payeewatch.evaluation.worlds import World, entered, known_tiers, learned, make
+from payeewatch.evaluation.worlds import World, known_tiers, labelled_frame, make, open_world
 from payeewatch.pipeline.detector import registry
 from payeewatch.pipeline.home.errors import InputMissing
 from payeewatch.pipeline.home.files import write_json, write_text
@@ -23,13 +23,13 @@ from payeewatch.pipeline.loading import load_until
 from payeewatch.pipeline.session import Session
 
 EXPERIMENT = "payeewatch-evaluation"
-RANKED = ("average_precision", "lift")
-COUNTED = (
+RANKING_NAMES = ("average_precision", "lift")
+FIGURE_NAMES = (
     "precision", "recall", "prevented_euros", "before_first_payment_share", "days_to_flag", "net_euros",
     "marginal_euros", "precision_ceiling",
 )  # fmt: skip
 FEWEST_LABELS = 5
-"""Of other worlds; with fewer, nothing supervised is learned."""
+"""Labels of other worlds; with fewer, the supervised control is left out."""
 
 
 def evaluate_worlds(
@@ -52,14 +52,14 @@ def evaluate_worlds(
     plan = replace(plan, first=end - timedelta(days=nights), last=end - timedelta(days=1))
     for world in worlds:
         others = [other for other in worlds if other.tier == world.tier and other.seed != world.seed]
-        with entered(world, settings) as (session, truth):
-            told, _ = assess(session, truth, replace(plan, seed=world.seed), _supervised(others, world.seed))
-        write_json(world.folder / "assessment.json", told.as_dict())
-        yield world.tier, world.seed, told.as_dict()
+        with open_world(world, settings) as (session, truth):
+            assessment, _ = assess(session, truth, replace(plan, seed=world.seed), _supervised(others, world.seed))
+        write_json(world.folder / "assessment.json", assessment.as_dict())
+        yield world.tier, world.seed, assessment.as_dict()
 
 
 def evaluate_home(session: Session, truth_folder: Path, plan: Plan) -> Assessment:
-    """Assess one insurer that is loaded up to the last night at least."""
+    """Assess one insurer, loaded up to the last night at least."""
     load_until(session, plan.last)
     return assess(session, read_truth(session.con, truth_folder), plan)[0]
 
@@ -67,29 +67,31 @@ def evaluate_home(session: Session, truth_folder: Path, plan: Plan) -> Assessmen
 def report(settings: Settings, out: Path, worlds: Worlds, title: str, command: str) -> dict[str, Any]:
     """Write the page and its machine form, and log both. Returns the machine form."""
     tiers = summary(worlds)
-    told = {"title": title, "command": command, "tiers": tiers}
+    report_data = {"title": title, "command": command, "tiers": tiers}
     files = [out / "evaluation.html", out / "evaluation.json"]
-    write_text(files[0], page(told))
-    write_json(files[1], told)
+    write_text(files[0], page(report_data))
+    write_json(files[1], report_data)
     metrics = {name: value for tier, part in tiers.items() for name, value in _metrics(tier, part)}
     registry.log_run(settings, EXPERIMENT, title, metrics, files)
-    return told
+    return report_data
 
 
 def _metrics(tier: str, part: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """What is logged of a tier, each number by a name such as `standard.scorecard.at_0.5.recall`."""
-    told = [(f"{row['detector']}.{name}", row[name]) for row in part["rankings"] for name in RANKED]
-    told += [
-        (f"{row['detector']}.at_{row['capacity']:g}.{name}", row[name]) for row in part["figures"] for name in COUNTED
+    """The logged metrics of a tier, each with a name such as `standard.scorecard.at_0.5.recall`."""
+    metrics = [(f"{row['detector']}.{name}", row[name]) for row in part["rankings"] for name in RANKING_NAMES]
+    metrics += [
+        (f"{row['detector']}.at_{row['capacity']:g}.{name}", row[name])
+        for row in part["figures"]
+        for name in FIGURE_NAMES
     ]
-    told += [
+    metrics += [
         (f"{row['changes']}.{row['segment']}.share_p{row['level']:g}", row["share"]) for row in part["calibration"]
     ]
-    told += [(f"{row['kind']}.top_{row['top']}", row["jaccard"]) for row in part["stability"]]
+    metrics += [(f"{row['kind']}.top_{row['top']}", row["jaccard"]) for row in part["stability"]]
     for kind in ("typology", "cause"):
         rows = part["typologies" if kind == "typology" else "causes"]
-        told += [(f"{kind}.{row[kind]}.queued", row["share"]) for row in rows if row["detector"] == QUEUE]
-    for name, value in told:
+        metrics += [(f"{kind}.{row[kind]}.queued", row["share"]) for row in rows if row["detector"] == QUEUE]
+    for name, value in metrics:
         if value is not None:
             yield f"{tier}.{name}".replace(" ", "_").replace(",", "").replace("+", "_up"), float(value)
 
@@ -97,7 +99,7 @@ def _metrics(tier: str, part: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 def _supervised(others: Sequence[World], seed: int) -> list[Detector]:
     if not others:
         return []
-    frames, labels = zip(*(learned(other) for other in others), strict=True)
+    frames, labels = zip(*(labelled_frame(other) for other in others), strict=True)
     if sum(int(label.sum()) for label in labels) < FEWEST_LABELS:
         return []
     return [Supervised(frames, labels, seed)]

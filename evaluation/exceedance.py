@@ -1,4 +1,4 @@
-"""Whether p-values keep their word: how often an honest change is as unusual as its p-value says is seldom."""
+"""Calibration of p-values: how often honest changes have a p-value at or below each level."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Exceedance:
 
     @property
     def keeps_its_word(self) -> bool:
-        """Whether no more are at or below the level than chance allows; fewer are no broken word."""
+        """Whether no more changes are at or below the level than chance allows; fewer are fine."""
         return self.low <= self.level
 
     def row(self) -> dict[str, Any]:
@@ -48,29 +48,31 @@ def exceedances(
 ) -> list[Exceedance]:
     """Count by segment, and over all segments.
 
-    A change counts once a segment, on the first night it is in it: its later nights say nearly the same again.
+    A change counts once per segment, on its first night in it: its later nights add nearly nothing new.
 
     Args:
         rows: change_id, as_of, segment, p_value of replayed nights.
         honest, known_at: by change_id.
         trained_as_of: the days whose knowledge the models in force had.
     """
-    kept = rows[honest.reindex(rows["change_id"]).fillna(True).to_numpy(dtype=bool)]
+    honest_rows = rows[honest.reindex(rows["change_id"]).fillna(True).to_numpy(dtype=bool)]
     days = np.array([np.datetime64(day) for day in trained_as_of])
-    in_force = np.maximum(np.searchsorted(days, kept["as_of"].to_numpy(dtype="datetime64[D]"), side="left") - 1, 0)
+    in_force = np.maximum(
+        np.searchsorted(days, honest_rows["as_of"].to_numpy(dtype="datetime64[D]"), side="left") - 1, 0
+    )
     cutoffs = np.array([params.cutoff(day) for day in trained_as_of], dtype="datetime64[us]")
-    is_new = known_at.reindex(kept["change_id"]).to_numpy(dtype="datetime64[us]") > cutoffs[in_force]
-    found = []
-    for name, part in ((ALL, kept), (NEW, kept[is_new])):
+    is_new = known_at.reindex(honest_rows["change_id"]).to_numpy(dtype="datetime64[us]") > cutoffs[in_force]
+    result = []
+    for name, part in ((ALL, honest_rows), (NEW, honest_rows[is_new])):
         first = part.sort_values(["as_of", "change_id"], kind="stable").drop_duplicates(["change_id", "segment"])
         once = first.drop_duplicates("change_id")
-        found += _counted(name, "all segments", once["p_value"])
+        result += _count_by_level(name, "all segments", once["p_value"])
         for segment, of_segment in first.groupby("segment"):
-            found += _counted(name, str(segment), of_segment["p_value"])
-    return found
+            result += _count_by_level(name, str(segment), of_segment["p_value"])
+    return result
 
 
-def _counted(changes: str, segment: str, p_values: pd.Series) -> list[Exceedance]:
+def _count_by_level(changes: str, segment: str, p_values: pd.Series) -> list[Exceedance]:
     n = len(p_values)
     counts = [int((p_values <= level).sum()) for level in LEVELS]
     return [

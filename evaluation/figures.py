@@ -1,4 +1,4 @@
-"""How good a ranking would have been: at a capacity, with a delay between flag and decision.
+"""How good a ranking would have been, at a capacity and with a delay between flag and decision.
 
 A night flags the K units it ranks highest among those open, not flagged before and not decided by then. A payment is
 prevented when its value date comes after the night plus the delay.
@@ -25,7 +25,7 @@ NOT_FLAGGED = -1
 
 @dataclass(frozen=True)
 class Costs:
-    """What a review costs and how long one takes. Estimates: replace them with one's own."""
+    """The cost and duration of a review. These are estimates: replace them with your own."""
 
     review_euros: float = 15.0
     triage_days: int = 1
@@ -33,7 +33,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class Board:
-    """The rows of replayed nights as arrays over units, which is what every figure is worked out from."""
+    """The rows of replayed nights as arrays over units: the input of every figure."""
 
     nights: NDArray[np.datetime64]
     night: Ints  # of each row, ascending
@@ -55,7 +55,7 @@ class Board:
 
 @dataclass(frozen=True)
 class Figures:
-    """How one ranking did at one capacity."""
+    """The figures of one ranking at one capacity."""
 
     capacity: float
     flagged: int
@@ -76,9 +76,9 @@ class Figures:
 
 
 def board(rows: pd.DataFrame, truth: Truth, decided: pd.DataFrame, params: Params) -> Board:
-    """Lay out replayed rows (sorted by night) over the units of the truth."""
-    told = truth.units.set_index("change_id")
-    units = told["unit"].reindex(rows["change_id"]).to_numpy()
+    """Arrange replayed rows (sorted by night) over the units of the truth."""
+    by_change = truth.units.set_index("change_id")
+    units = by_change["unit"].reindex(rows["change_id"]).to_numpy()
     names, unit = np.unique(units.astype(str), return_inverse=True)
     nights, night = np.unique(rows["as_of"].to_numpy(dtype="datetime64[us]"), return_inverse=True)
     by_unit = truth.units.sort_values(["is_fraud", "change_id"], ascending=[False, True]).drop_duplicates("unit")
@@ -98,7 +98,7 @@ def board(rows: pd.DataFrame, truth: Truth, decided: pd.DataFrame, params: Param
         cause=by_unit["cause"].to_numpy(dtype=object),
         typology=by_unit["typology"].to_numpy(dtype=object),
         first_open=first_open,
-        decided=_decided(names, nights, told["unit"], decided, params),
+        decided=_first_decision_nights(names, nights, by_change["unit"], decided, params),
         losses=pd.DataFrame(
             {
                 "unit": [place[name] for name in losses["unit"]],
@@ -109,7 +109,7 @@ def board(rows: pd.DataFrame, truth: Truth, decided: pd.DataFrame, params: Param
     )
 
 
-def _decided(
+def _first_decision_nights(
     names: NDArray[np.object_],
     nights: NDArray[np.datetime64],
     unit_of: pd.Series,
@@ -119,11 +119,11 @@ def _decided(
     """The first night that knows of a decision, by unit; one beyond the last where there is none."""
     cutoffs = np.array([_cutoff(night, params) for night in nights], dtype="datetime64[us]")
     out = np.full(len(names), len(nights) + 1)
-    known = decided.assign(unit=unit_of.reindex(decided["change_id"]).to_numpy()).dropna(subset=["unit"])
-    at = np.searchsorted(names, known["unit"].astype(str))
-    held = (at < len(names)) & (names[np.minimum(at, len(names) - 1)] == known["unit"].to_numpy())
-    night = np.searchsorted(cutoffs, known["decided_at"].to_numpy(dtype="datetime64[us]"))
-    np.minimum.at(out, at[held], night[held])
+    decisions = decided.assign(unit=unit_of.reindex(decided["change_id"]).to_numpy()).dropna(subset=["unit"])
+    at = np.searchsorted(names, decisions["unit"].astype(str))
+    is_match = (at < len(names)) & (names[np.minimum(at, len(names) - 1)] == decisions["unit"].to_numpy())
+    night = np.searchsorted(cutoffs, decisions["decided_at"].to_numpy(dtype="datetime64[us]"))
+    np.minimum.at(out, at[is_match], night[is_match])
     return out
 
 
@@ -140,22 +140,22 @@ def first_flags(board: Board, ranks: Floats, capacity: float) -> Ints:
     for night in range(len(board.nights)):
         room = math.floor(capacity * (night + 1) + 1e-9) - math.floor(capacity * night + 1e-9)
         rows = slice(board.edges[night], board.edges[night + 1])
-        units, ranked = board.unit[rows], ranks[rows]
-        free = (flagged[units] == NOT_FLAGGED) & (board.decided[units] > night) & np.isfinite(ranked)
-        units, ranked = units[free], ranked[free]
-        order = np.lexsort((units, -ranked))
-        picked: list[int] = []
-        for place in order:  # a unit may have two rows while a derived change is being taken over
-            if len(picked) >= room:
+        units, unit_ranks = board.unit[rows], ranks[rows]
+        free = (flagged[units] == NOT_FLAGGED) & (board.decided[units] > night) & np.isfinite(unit_ranks)
+        units, unit_ranks = units[free], unit_ranks[free]
+        order = np.lexsort((units, -unit_ranks))
+        new_units: list[int] = []
+        for place in order:  # a unit may have two rows while an announced change replaces a derived one
+            if len(new_units) >= room:
                 break
             if flagged[units[place]] == NOT_FLAGGED:
                 flagged[units[place]] = night
-                picked.append(int(units[place]))
+                new_units.append(int(units[place]))
     return flagged
 
 
 def queue_flags(board: Board, flags: pd.DataFrame, unit_of: Mapping[str, str]) -> Ints:
-    """The same for what was really put into the hold and review queues."""
+    """The same for the flags that were in the hold and review queues."""
     flagged = np.full(len(board.names), len(board.nights))
     place = {name: at for at, name in enumerate(board.names)}
     chosen = flags[flags["queue"] != "audit"] if len(flags) else flags
@@ -171,7 +171,7 @@ def figures(board: Board, flagged: Ints, capacity: float, costs: Costs) -> Figur
     """Count what one ranking flagged against the truth."""
     frauds = board.frauds
     is_flagged = flagged != NOT_FLAGGED
-    found = frauds[is_flagged[frauds]]
+    flagged_frauds = frauds[is_flagged[frauds]]
     decided_on = _decision_days(board, flagged, costs)
     losses = board.losses[board.losses["unit"].isin(frauds)]
     unit = losses["unit"].to_numpy(dtype=np.int64)
@@ -180,15 +180,15 @@ def figures(board: Board, flagged: Ints, capacity: float, costs: Costs) -> Figur
     total = float(losses["euros"].sum())
     first_paid = losses.groupby("unit")["value_date"].min()
     in_time = first_paid.to_numpy() > decided_on[first_paid.index.to_numpy(dtype=np.int64)]
-    waits = flagged[found] - board.first_open[found]
+    waits = flagged[flagged_frauds] - board.first_open[flagged_frauds]
     n_flagged = int(is_flagged.sum())
     return Figures(
         capacity=capacity,
         flagged=n_flagged,
         frauds=len(frauds),
-        found=len(found),
-        precision=_share(len(found), n_flagged),
-        recall=_share(len(found), len(frauds)),
+        found=len(flagged_frauds),
+        precision=_share(len(flagged_frauds), n_flagged),
+        recall=_share(len(flagged_frauds), len(frauds)),
         prevented_euros=prevented,
         lost_euros=total - prevented,
         prevented_share=_share(prevented, total),
@@ -200,34 +200,34 @@ def figures(board: Board, flagged: Ints, capacity: float, costs: Costs) -> Figur
 
 
 def _decision_days(board: Board, flagged: Ints, costs: Costs) -> NDArray[np.datetime64]:
-    """unit -> the day by which somebody has looked; far in the future where nobody does."""
+    """unit -> the day by which it is reviewed; far in the future if it is not flagged."""
     days = board.nights[np.maximum(flagged, 0)] + np.timedelta64(costs.triage_days, "D")
     return np.where(flagged == NOT_FLAGGED, np.datetime64("2262-01-01", "us"), days)
 
 
 def average_precision(board: Board, ranks: Floats) -> tuple[float, float]:
-    """Of units by the highest rank they ever had, ties shared out evenly; and the share of frauds, which is chance's.
+    """Average precision of units by their highest rank, ties shared evenly; and the share of frauds, which is chance's.
 
     Ranks of nights with different models are compared as they are.
     """
     best = np.full(len(board.names), -np.inf)
     np.maximum.at(best, board.unit, np.where(np.isfinite(ranks), ranks, -np.inf))
     open_units = board.first_open < board.decided
-    best, wanted = best[open_units], board.is_fraud[open_units]
-    if not wanted.any():
+    best, is_fraud = best[open_units], board.is_fraud[open_units]
+    if not is_fraud.any():
         return float("nan"), 0.0
     values, group = np.unique(-best, return_inverse=True)
-    size, hits = np.bincount(group, minlength=len(values)), np.bincount(group, weights=wanted, minlength=len(values))
+    size, hits = np.bincount(group, minlength=len(values)), np.bincount(group, weights=is_fraud, minlength=len(values))
     precision = np.cumsum(hits) / np.cumsum(size)
-    return float((precision * hits).sum() / wanted.sum()), float(wanted.mean())
+    return float((precision * hits).sum() / is_fraud.sum()), float(is_fraud.mean())
 
 
 def by_typology(board: Board, flagged: Ints) -> dict[str, tuple[int, int]]:
     """typology -> how many there were, how many were flagged."""
     out: dict[str, tuple[int, int]] = {}
     for unit in board.frauds:
-        many, found = out.get(str(board.typology[unit]), (0, 0))
-        out[str(board.typology[unit])] = (many + 1, found + int(flagged[unit] != NOT_FLAGGED))
+        many, flagged_count = out.get(str(board.typology[unit]), (0, 0))
+        out[str(board.typology[unit])] = (many + 1, flagged_count + int(flagged[unit] != NOT_FLAGGED))
     return dict(sorted(out.items()))
 
 
@@ -235,8 +235,10 @@ def by_cause(board: Board, flagged: Ints) -> dict[str, tuple[int, int]]:
     """cause of honest changes -> how many there were, how many were flagged."""
     honest = ~board.is_fraud & (board.first_open < len(board.nights))
     causes = pd.Series(board.cause[honest].astype(str))
-    counted = pd.DataFrame({"cause": causes, "flagged": flagged[honest] != NOT_FLAGGED}).groupby("cause")["flagged"]
-    return {str(cause): (int(part.size), int(part.sum())) for cause, part in counted}
+    flags_by_cause = pd.DataFrame({"cause": causes, "flagged": flagged[honest] != NOT_FLAGGED}).groupby("cause")[
+        "flagged"
+    ]
+    return {str(cause): (int(part.size), int(part.sum())) for cause, part in flags_by_cause}
 
 
 def _share(part: float, whole: float) -> float:

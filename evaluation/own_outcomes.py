@@ -1,7 +1,7 @@
-"""What an insurer's own verdicts can say, without a truth: the queues' precision, and how much they miss.
+"""Estimates from an insurer's own verdicts, without a truth: the queues' precision, and how much they miss.
 
 Verdicts exist for what was flagged only. The audit queue is drawn from below the cut with known probabilities, so a
-change found there stands for 1 / probability others (Horvitz and Thompson). docs/evaluation.md says what
+change found there represents 1 / probability others (Horvitz and Thompson). docs/evaluation.md says what
 remains unknown.
 """
 
@@ -75,38 +75,38 @@ def own_outcomes(session: Session) -> OwnOutcomes:
     settings = session.settings
     nights = published_nights(settings)
     if not nights:
-        raise InputMissing(
-            f"{settings.folder('runs')}: no night was published yet, so there is nothing to look back on"
-        )
+        raise InputMissing(f"{settings.folder('runs')}: no night was published yet, so there is nothing to evaluate")
     flags = _read(session, "flags", nights, ["night", "change_id", "queue", "is_new"])
     scores = _read(session, "scores", nights, ["night", "change_id", "why_not"])
     drawn = {night: (read_run(settings, night) or {}).get("audit_probability") or 0.0 for night in nights}
     cutoff = settings.params.cutoff(nights[-1])
     verdicts = verdicts_at(session.con, cutoff)
-    return estimated(flags, scores, drawn, verdicts)
+    return estimate_outcomes(flags, scores, drawn, verdicts)
 
 
-def estimated(
+def estimate_outcomes(
     flags: pd.DataFrame, scores: pd.DataFrame, drawn: Mapping[date, float], verdicts: Mapping[str, str]
 ) -> OwnOutcomes:
     """The same from frames.
 
     Args:
         flags: night, change_id, queue, is_new. scores: night, change_id, why_not.
-        drawn: night -> with which probability a change below the cut was drawn.
+        drawn: night -> the probability that a change below the cut was drawn.
         verdicts: change_id -> the latest verdict.
     """
     queued = set(flags.loc[flags["queue"] != "audit", "change_id"])
     settled = {change: verdict for change, verdict in verdicts.items() if verdict not in UNCLEAR_VERDICTS}
-    telling = {change: verdict in FRAUD_VERDICTS for change, verdict in settled.items()}
-    decided = sorted(queued & set(telling))
-    confirmed = sum(telling[change] for change in decided)
+    is_dishonest = {change: verdict in FRAUD_VERDICTS for change, verdict in settled.items()}
+    decided = sorted(queued & set(is_dishonest))
+    confirmed = sum(is_dishonest[change] for change in decided)
     is_draw = (flags["queue"] == "audit") & flags["is_new"]
     audited = sorted(set(flags.loc[is_draw, "change_id"]) - queued)
-    judged = [change for change in audited if change in telling]
-    found = [change for change in judged if telling[change]]
+    judged = [change for change in audited if change in is_dishonest]
+    confirmed_audits = [change for change in judged if is_dishonest[change]]
     chances = _inclusion(flags[is_draw], scores, drawn)
-    missed = _missed([chances[change] for change in found], [chances[change] for change in judged], len(audited))
+    missed = _missed(
+        [chances[change] for change in confirmed_audits], [chances[change] for change in judged], len(audited)
+    )
     return OwnOutcomes(
         nights=len(drawn),
         queued=len(queued),
@@ -119,7 +119,7 @@ def estimated(
         ),
         audited=len(audited),
         audited_decided=len(judged),
-        audited_confirmed=len(found),
+        audited_confirmed=len(confirmed_audits),
         missed=missed,
         recall=Estimate(
             _share(confirmed, confirmed + missed.value),
@@ -130,10 +130,10 @@ def estimated(
 
 
 def _inclusion(draws: pd.DataFrame, scores: pd.DataFrame, drawn: Mapping[date, float]) -> dict[str, float]:
-    """change_id -> with which probability it is drawn on any of the nights it stands below the cut.
+    """change_id -> the probability that it is drawn on any night on which it is below the cut.
 
-    A change drawn early would have stood on: the nights after its draw on which it is still open count too. To stop
-    counting at the draw would make early draws stand for far too many.
+    A change drawn early would have stayed below the cut: the nights after its draw on which it is still open count too.
+    Without them, early draws would represent far too many changes.
     """
     drawn_on = draws.groupby("change_id")["night"].min().to_dict()
     after = pd.Series(
@@ -150,7 +150,7 @@ def _inclusion(draws: pd.DataFrame, scores: pd.DataFrame, drawn: Mapping[date, f
     return dict(-escaped.groupby(stood["change_id"]).sum().map(math.expm1))
 
 
-def _missed(found: list[float], judged: list[float], audited: int) -> Estimate:
+def _missed(confirmed: list[float], judged: list[float], audited: int) -> Estimate:
     """Horvitz and Thompson's total of the dishonest below the cut, from inclusion probabilities.
 
     The interval is normal around the total, and its upper end is never below what an exact interval of the sample's
@@ -159,12 +159,12 @@ def _missed(found: list[float], judged: list[float], audited: int) -> Estimate:
     answered = len(judged) / audited if audited else 0.0
     if not answered:
         return Estimate(math.nan, 0.0, math.inf)
-    weights = [1 / (chance * answered) for chance in found]
+    weights = [1 / (chance * answered) for chance in confirmed]
     total = sum(weights)
     spread = math.sqrt(sum((1 - 1 / max(weight, 1.0)) * weight**2 for weight in weights))
     population = sum(1 / (chance * answered) for chance in judged)
-    exact = interval(len(found), len(judged))[1] * population
-    return Estimate(total, max(total - Z * spread, float(len(found))), max(total + Z * spread, exact))
+    exact = interval(len(confirmed), len(judged))[1] * population
+    return Estimate(total, max(total - Z * spread, float(len(confirmed))), max(total + Z * spread, exact))
 
 
 def _read(session: Session, folder: str, nights: list[date], columns: list[str]) -> pd.DataFrame:

@@ -14,14 +14,14 @@ from payeewatch.pipeline.home.charts import Part
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-Told = Mapping[str, Any]
+Facts = Mapping[str, Any]
 
 
-def page(told: Told) -> str:
+def page(evaluation: Facts) -> str:
     """The page of one evaluation: `title`, `command` and, by tier, what `summary` gives."""
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-    made = Environment(
+    environment = Environment(
         loader=ChoiceLoader(
             [
                 PackageLoader("payeewatch.evaluation", "templates"),
@@ -33,25 +33,25 @@ def page(told: Told) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"share": share, "euros": euros, "number": number, "signed": signed}
-    tiers = [{"name": name} | dict(tier) | _shown(tier) for name, tier in told["tiers"].items()]
-    return made.get_template("evaluation.html.j2").render(
-        title=told["title"], command=told["command"], tiers=tiers, queue=QUEUE, model=MODEL
+    environment.filters |= {"share": share, "euros": euros, "number": number, "signed": signed}
+    tiers = [{"name": name} | dict(tier) | _page_parts(tier) for name, tier in evaluation["tiers"].items()]
+    return environment.get_template("evaluation.html.j2").render(
+        title=evaluation["title"], command=evaluation["command"], tiers=tiers, queue=QUEUE, model=MODEL
     )
 
 
-def _shown(tier: Told) -> dict[str, Any]:
-    """What the page shows of a tier beyond its tables: one capacity beside all, and pictures."""
-    compared = tier["figures"]
-    capacities = sorted({row["capacity"] for row in compared if row["detector"] == MODEL})
-    middle = _near_the_queue(compared, capacities)
-    at_middle = [row for row in compared if row["capacity"] == middle and row["detector"] != QUEUE]
-    queued = [row for row in compared if row["detector"] == QUEUE]
+def _page_parts(tier: Facts) -> dict[str, Any]:
+    """What the page shows of a tier besides its tables: figures at one capacity, and pictures."""
+    figures = tier["figures"]
+    capacities = sorted({row["capacity"] for row in figures if row["detector"] == MODEL})
+    middle = _near_the_queue(figures, capacities)
+    at_middle = [row for row in figures if row["capacity"] == middle and row["detector"] != QUEUE]
+    queued = [row for row in figures if row["detector"] == QUEUE]
     return {
         "capacities": capacities,
         "middle": middle,
         "side_by_side": [*queued, *at_middle],
-        "by_capacity": [row for row in compared if row["detector"] == MODEL],
+        "by_capacity": [row for row in figures if row["detector"] == MODEL],
         "recall_picture": _bars(f"Found, {number(middle)} a night", at_middle, "recall", share),
         "euros_picture": _bars(f"Euros prevented, {number(middle)} a night", at_middle, "prevented_euros", euros),
         "ap_picture": _bars("Average precision", tier["rankings"], "average_precision", share),
@@ -68,9 +68,9 @@ def _shown(tier: Told) -> dict[str, Any]:
     }
 
 
-def _by_segment(rows: list[Told]) -> list[tuple[str, list[Told]]]:
-    """Each segment with its rows, a level each, the youngest ages first; all segments together before them."""
-    by_segment: dict[str, list[Told]] = {}
+def _by_segment(rows: list[Facts]) -> list[tuple[str, list[Facts]]]:
+    """Each segment with one row per level, youngest ages first; the total of all segments is first."""
+    by_segment: dict[str, list[Facts]] = {}
     for row in rows:
         by_segment.setdefault(row["segment"], []).append(row)
     return sorted(by_segment.items(), key=lambda item: _place(item[0]))
@@ -83,21 +83,21 @@ def _place(segment: str) -> tuple[bool, str, int]:
     return segment != "all segments", kind, int(age.group()) if age else 0
 
 
-def _near_the_queue(compared: list[Told], capacities: list[float]) -> float:
+def _near_the_queue(figures: list[Facts], capacities: list[float]) -> float:
     """The capacity at which the model makes about as many flags as the queues did."""
-    queued = next((row["flagged"] for row in compared if row["detector"] == QUEUE), 0) or 0
-    of_model = {row["capacity"]: row["flagged"] or 0 for row in compared if row["detector"] == MODEL}
+    queued = next((row["flagged"] for row in figures if row["detector"] == QUEUE), 0) or 0
+    of_model = {row["capacity"]: row["flagged"] or 0 for row in figures if row["detector"] == MODEL}
     return min(capacities, key=lambda capacity: (abs(of_model[capacity] - queued), capacity), default=0.0)
 
 
-def _bars(title: str, rows: list[Told], measure: str, worded: Any) -> Markup:
-    known = [row for row in rows if row[measure] is not None]
-    ordered = sorted(known, key=lambda row: (-row[measure], row["detector"]))
+def _bars(title: str, rows: list[Facts], measure: str, format_value: Any) -> Markup:
+    rows_with_value = [row for row in rows if row[measure] is not None]
+    ordered = sorted(rows_with_value, key=lambda row: (-row[measure], row["detector"]))
     parts = [
         Part(
             row["detector"],
             max(row[measure], 0.0),
-            worded(row[measure]),
+            format_value(row[measure]),
             "bar" if row["detector"] in (MODEL, MODEL_LOSS) else "bar-soft",
         )
         for row in ordered
@@ -106,7 +106,7 @@ def _bars(title: str, rows: list[Told], measure: str, worded: Any) -> Markup:
 
 
 def share(value: float | None) -> str:
-    """`12.3 %`; nothing known is a dash."""
+    """`12.3 %`; unknown is a dash."""
     if value is None:
         return "–"
     return f"{100 * value:.1f} %" if abs(value) >= 0.001 or value == 0 else f"{100 * value:.3f} %"

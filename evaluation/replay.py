@@ -1,7 +1,7 @@
-"""Replay nights with only what was known then: measured together, scored by the models in force, put into queues.
+"""Replay nights with only what was known then: measured in batches, scored with the models in force, put into queues.
 
-A replayed night has the same scores and flags as `payeewatch night`; a test holds the two together. What differs is the
-work: many nights are measured in one pass, and nothing is published.
+A replayed night has the same scores and flags as `payeewatch night`; a test compares the two. Only the work differs:
+many nights are measured in one pass, and nothing is published.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from payeewatch.features.engines.plan import PlannedEngine
 from payeewatch.pipeline.changes.batch import Seen, Together
 from payeewatch.pipeline.changes.context import Standing
+from payeewatch.pipeline.changes.expectations import judged
 from payeewatch.pipeline.changes.measure import measure_past
 from payeewatch.pipeline.changes.scope import focus
 from payeewatch.pipeline.detector.model import Model
@@ -45,7 +47,7 @@ class Detector(Protocol):
         """Fit on a measured frame of the past; called at each training."""
 
     def rank(self, frame: pd.DataFrame, at_risk: np.ndarray) -> np.ndarray:
-        """A number a row of a night's measured frame, higher first; -inf: never to be looked at."""
+        """One number per row of a night's measured frame, highest first; -inf means never flag it."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ class Training:
 class Replay:
     """What the nights would have shown.
 
-    `rows`: one a (change, night) scored, with its score, p-value, euros at risk and a column a detector.
-    `flags`: one a (flag, night), as in flags/<night>.parquet without reasons. `facts`: one a night.
+    `rows`: one per scored (change, night), with its score, p-value, euros at risk and one column per detector.
+    `flags`: one per (flag, night), as in flags/<night>.parquet without reasons. `facts`: one per night.
     """
 
     nights: tuple[date, ...]
@@ -75,15 +77,15 @@ class Replay:
 
 @dataclass
 class _State:
-    """What one night hands to the next."""
+    """What the next night needs from the ones before."""
 
     flags: pd.DataFrame | None = None
     scores: pd.DataFrame | None = None
     nights: list[date] = field(default_factory=list)
-    known: list[pd.DataFrame] = field(default_factory=list)  # by night: change_id -> p_value, account
+    decision_inputs: list[pd.DataFrame] = field(default_factory=list)  # by night: change_id -> p_value, account
 
 
-def trained_on(first: date, last: date, retrain_days: int) -> list[date]:
+def training_days(first: date, last: date, retrain_days: int) -> list[date]:
     """The days whose knowledge models are trained on: the day before the first night, and every so many days on."""
     days = [first - timedelta(days=1)]
     while days[-1] + timedelta(days=retrain_days) < last:
@@ -101,10 +103,10 @@ def replay(
 ) -> Replay:
     """Replay each night of a range over a lake that is loaded, linked and registered.
 
-    The claims and payments of whoever ever had a change are read once, for all nights and trainings.
+    The claims and payments of all payees with a change are read once, for all nights and trainings.
 
     Args:
-        observe: is shown every training with what is open on the first night it serves, as measured.
+        observe: called for every training, with the measured open changes of the first night that uses it.
 
     Raises:
         ModelError: too few changes to learn from before the first night.
@@ -118,45 +120,47 @@ def replay(
     facts: list[dict[str, Any]] = []
     trainings: list[Training] = []
     steps = _steps(first, last, retrain_days)
-    # closed first: whatever goes wrong, the thread that reads has ended when the focus does
-    with focus(session, [first, last], every_change, []), closing(_read_ahead(session, steps, state)) as reads:
-        for read in reads:
-            if read.learned:
-                as_of, past, verdicts = read.learned
+    # the reading thread is closed first, so that after an error it ends before the focus does
+    with focus(session, [first, last], every_change, []), closing(_read_ahead(session, steps, state)) as chunks:
+        for chunk in chunks:
+            if chunk.training:
+                as_of, past, verdicts = chunk.training
                 trainings.append(Training(as_of, fit(session, as_of, past, verdicts), past, verdicts))
                 for detector in detectors:
                     detector.learn(past)
-            for night in read.nights:
-                seen = read.together.of(night, _flagged(state))
+            for night in chunk.nights:
+                view = chunk.together.of(night, _flagged_changes(state))
                 payees = int(np.searchsorted(payees_since, np.datetime64(params.cutoff(night), "us"), side="right"))
-                scored, queues = _night(session, night, trainings[-1].model, seen, state, payees, detectors)
+                night_rows, queues = _night(session, night, trainings[-1].model, view, state, payees, detectors)
                 if observe and night == trainings[-1].as_of + timedelta(days=1):
-                    observe(trainings[-1], seen.frame)
-                rows.append(scored)
+                    observe(trainings[-1], view.frame)
+                rows.append(night_rows)
                 flags.append(pd.DataFrame(queues.flags))
                 facts.append({"night": night, "payees": payees} | queues.facts)
-    found = [part for part in flags if len(part)]
+    flag_frames = [part for part in flags if len(part)]
     return Replay(
         tuple(fact["night"] for fact in facts),
         pd.concat(rows, ignore_index=True),
-        pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["night", "change_id", "is_new"]),
+        pd.concat(flag_frames, ignore_index=True)
+        if flag_frames
+        else pd.DataFrame(columns=["night", "change_id", "is_new"]),
         facts,
         trainings,
     )
 
 
 @dataclass(frozen=True)
-class _Read:
-    """What the lake says of a few nights; of the first that a model serves, also what that model learns from."""
+class _Chunk:
+    """What is read for a few nights; before the first night of a model, also what that model learns from."""
 
     nights: list[date]
     together: Together
-    learned: tuple[date, pd.DataFrame, dict[str, str]] | None  # as of which day, its measured past, its verdicts
+    training: tuple[date, pd.DataFrame, dict[str, str]] | None  # its day, measured past and verdicts
 
 
 def _steps(first: date, last: date, retrain_days: int) -> Iterator[tuple[list[date], date | None]]:
     """The nights to read together, and the day to train as of before them, if any."""
-    days = trained_on(first, last, retrain_days)
+    days = training_days(first, last, retrain_days)
     for as_of, until in pairwise([*days, last]):
         nights = [as_of + timedelta(days=n) for n in range(1, (until - as_of).days + 1)]
         for start in range(0, len(nights), CHUNK_NIGHTS):
@@ -165,36 +169,36 @@ def _steps(first: date, last: date, retrain_days: int) -> Iterator[tuple[list[da
 
 def _read_ahead(
     session: Session, steps: Iterable[tuple[list[date], date | None]], state: _State
-) -> Generator[_Read, None, None]:
-    """Each step as read. While one is worked on, a thread reads the next; nobody else may ask the lake meanwhile.
+) -> Generator[_Chunk, None, None]:
+    """Each step as read. A thread reads the next step during the work on this one; nobody else may read the lake then.
 
-    Which changes the next one carries over is not known yet: all that this one may flag are measured.
+    It is not known yet which flags the next step keeps, so all changes that this step may flag are measured.
     """
     with ThreadPoolExecutor(1) as reader:
-        ahead: Future[_Read] | None = None
-        read: _Read | None = None
+        ahead: Future[_Chunk] | None = None
+        chunk: _Chunk | None = None
         for nights, as_of in steps:
             if ahead:
-                read = ahead.result()
-            may_be_flagged = {*_flagged(state), *(read.together.open_changes() if read else ())}
-            ahead = reader.submit(_read, session, nights, as_of, may_be_flagged)
-            if read:
-                yield read
+                chunk = ahead.result()
+            may_be_flagged = {*_flagged_changes(state), *(chunk.together.open_changes() if chunk else ())}
+            ahead = reader.submit(_read_chunk, session, nights, as_of, may_be_flagged)
+            if chunk:
+                yield chunk
         if ahead:
             yield ahead.result()
 
 
-def _read(session: Session, nights: list[date], as_of: date | None, flagged: Collection[str]) -> _Read:
+def _read_chunk(session: Session, nights: list[date], as_of: date | None, flagged: Collection[str]) -> _Chunk:
     if as_of is None:
-        return _Read(nights, Together(session, nights, flagged), None)
-    with session.stage("measure past") as told:
-        past = measure_past(session.con, session.settings.params, as_of)
-        told |= {"as_of": as_of, "rows_out": len(past)}
+        return _Chunk(nights, Together(session, nights, flagged), None)
+    with session.stage("measure past") as facts:
+        past = judged(measure_past(PlannedEngine(session.con), session.settings.params, as_of))
+        facts |= {"as_of": as_of, "rows_out": len(past)}
     verdicts = known_verdicts(session, as_of)
-    return _Read(nights, Together(session, nights, flagged), (as_of, past, verdicts))
+    return _Chunk(nights, Together(session, nights, flagged), (as_of, past, verdicts))
 
 
-def _flagged(state: _State) -> list[str]:
+def _flagged_changes(state: _State) -> list[str]:
     return [] if state.flags is None else list(state.flags["change_id"])
 
 
@@ -202,27 +206,27 @@ def _night(
     session: Session,
     night: date,
     model: Model,
-    seen: Seen,
+    view: Seen,
     state: _State,
     payees: int,
     detectors: Sequence[Detector],
 ) -> tuple[pd.DataFrame, Queues]:
     params = session.settings.params
     with session.stage("score"):
-        scores = score(seen.frame, model, seen.standing.weakly_matched())
+        scores = score(view.frame, model, view.standing.weakly_matched())
     with session.stage("flag"):
         queues = flag(
-            night, scores, seen.standing, seen.amounts, payees, params, session.keys,
-            state.flags, state.scores, _at_decision(state, seen.standing.decisions, params),
+            night, scores, view.standing, view.amounts, payees, params, session.keys,
+            state.flags, state.scores, _at_decision(state, view.standing.decisions, params),
         )  # fmt: skip
     with session.stage("detectors"):
-        rows = _rows(seen, scores, detectors)
-    _remember(state, night, scores, seen.standing, queues)
+        rows = _rows(view, scores, detectors)
+    _remember(state, night, scores, view.standing, queues)
     return rows, queues
 
 
-def _rows(seen: Seen, scores: pd.DataFrame, detectors: Sequence[Detector]) -> pd.DataFrame:
-    frame, by_change = seen.frame, seen.amounts.by_change.set_index("change_id")
+def _rows(view: Seen, scores: pd.DataFrame, detectors: Sequence[Detector]) -> pd.DataFrame:
+    frame, by_change = view.frame, view.amounts.by_change.set_index("change_id")
     at_risk = by_change["at_risk_cents"].reindex(frame["change_id"]).fillna(0).to_numpy(dtype=np.int64)
     rows = frame[["change_id", "payee_id", "as_of", "party", "derived", "age_days"]].assign(
         **{name: scores[name].to_numpy() for name in ("segment", "score", "p_value", "lens_request")},
@@ -239,15 +243,15 @@ def _at_decision(state: _State, decisions: pd.DataFrame, params: Params) -> pd.D
     rows = []
     for change_id, decided_at in zip(decisions["change_id"], decisions["decided_at"], strict=True):
         at = bisect_left(cutoffs, decided_at)
-        if at and change_id in state.known[at - 1].index:
-            rows.append((change_id, *state.known[at - 1].loc[change_id]))
+        if at and change_id in state.decision_inputs[at - 1].index:
+            rows.append((change_id, *state.decision_inputs[at - 1].loc[change_id]))
     return pd.DataFrame(rows, columns=["change_id", "decided_p", "decided_account"])
 
 
-def _remember(state: _State, night: date, scores: pd.DataFrame, found: Standing, queues: Queues) -> None:
-    accounts = found.changes.set_index("change_id")["new_account"]
-    known = scores.set_index("change_id")[["p_value"]]
-    state.known.append(known.assign(account=accounts.reindex(known.index)))
+def _remember(state: _State, night: date, scores: pd.DataFrame, context: Standing, queues: Queues) -> None:
+    accounts = context.changes.set_index("change_id")["new_account"]
+    inputs = scores.set_index("change_id")[["p_value"]]
+    state.decision_inputs.append(inputs.assign(account=accounts.reindex(inputs.index)))
     state.nights.append(night)
     state.flags = pd.DataFrame(queues.flags) if queues.flags else None
     state.scores = queues.ranks[["change_id", "why_not"]]

@@ -1,4 +1,4 @@
-"""Whether the queue would be another one with another seed, or after training again."""
+"""How much the queue changes with another seed, or after the next training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OTHER_SEEDS = (1,)
 
 @dataclasses.dataclass
 class Stability:
-    """Collects, at each training, how far the top of the first night's ranking is shared. Pass `watch` to `replay`."""
+    """Collects, at each training, how much of the first night's top two models share. Pass `watch` to `replay`."""
 
     session: Session
     rows: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -39,7 +39,7 @@ class Stability:
         """The model that would have been trained with another seed."""
         params = self.session.settings.params
         settings = dataclasses.replace(
-            self.session.settings, params=dataclasses.replace(params, seed=params.seed + added)
+            self.session.settings, params=params.model_copy(update={"seed": params.seed + added})
         )
         session = dataclasses.replace(self.session, settings=settings)
         return fit(session, training.as_of, training.frame, training.verdicts)

@@ -1,4 +1,4 @@
-"""Put insurers side by side: means and spreads over seeds, and how each control differs from the model, in pairs."""
+"""Summarise insurers: means and spreads over seeds, and the paired differences between each control and the model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Worlds = Sequence[tuple[str, int, Mapping[str, Any]]]
 
 def summary(worlds: Worlds) -> dict[str, Any]:
     """Tier -> its worlds' figures together. A tier with one world has no spread and no differences."""
-    return {tier: _tier([(seed, told) for t, seed, told in worlds if t == tier]) for tier in _tiers(worlds)}
+    return {tier: _tier([(seed, assessment) for t, seed, assessment in worlds if t == tier]) for tier in _tiers(worlds)}
 
 
 def _tiers(worlds: Worlds) -> list[str]:
@@ -32,11 +32,11 @@ def _tiers(worlds: Worlds) -> list[str]:
 
 def _tier(worlds: Sequence[tuple[int, Mapping[str, Any]]]) -> dict[str, Any]:
     def together(part: str) -> pd.DataFrame:
-        frames = [pd.DataFrame(told[part]).assign(seed=seed) for seed, told in worlds if told[part]]
+        frames = [pd.DataFrame(assessment[part]).assign(seed=seed) for seed, assessment in worlds if assessment[part]]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
     figures, rankings = together("figures"), together("rankings")
-    facts = [told["facts"] for _, told in worlds]
+    facts = [assessment["facts"] for _, assessment in worlds]
     return {
         "seeds": [seed for seed, _ in worlds],
         "facts": {
@@ -77,7 +77,7 @@ def _means(frame: pd.DataFrame, keys: list[str], measures: Sequence[str]) -> lis
 
 
 def _differences(frame: pd.DataFrame, keys: list[str]) -> list[dict[str, Any]]:
-    """Each detector less the model, world by world: what the worlds have in common cancels out."""
+    """Each detector minus the model, world by world, so that differences between worlds cancel out."""
     out: list[dict[str, Any]] = []
     if frame.empty:
         return out
@@ -90,11 +90,11 @@ def _differences(frame: pd.DataFrame, keys: list[str]) -> list[dict[str, Any]]:
             if len(less) > 1:
                 names = key if isinstance(key, tuple) else (key,)
                 row = dict(zip(["detector", *keys], names, strict=True))
-                out.append(row | {"measure": measure} | paired(less))
+                out.append(row | {"measure": measure} | paired_difference(less))
     return out
 
 
-def paired(less: pd.Series) -> dict[str, Any]:
+def paired_difference(less: pd.Series) -> dict[str, Any]:
     """Mean of paired differences with its t interval."""
     from scipy.stats import t
 
@@ -105,11 +105,11 @@ def paired(less: pd.Series) -> dict[str, Any]:
 
 
 def _pooled(frame: pd.DataFrame, kind: str) -> list[dict[str, Any]]:
-    """Counts added up over worlds."""
+    """Sums of counts over worlds."""
     if frame.empty:
         return []
-    added = frame.groupby(["detector", kind], sort=False)[["units", "flagged"]].sum().reset_index()
-    rows = added.assign(share=added["flagged"] / added["units"]).to_dict("records")
+    sums = frame.groupby(["detector", kind], sort=False)[["units", "flagged"]].sum().reset_index()
+    rows = sums.assign(share=sums["flagged"] / sums["units"]).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""Synthetic insurers to evaluate on, each in a folder of its own: made, loaded, and measured for the upper bound."""
+"""Synthetic insurers to evaluate on, each in its own folder: created, loaded, and measured for the upper bound."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from payeewatch.evaluation.truth import Truth, read_truth
+from payeewatch.features.engines.plan import PlannedEngine
+from payeewatch.pipeline.changes.expectations import judged
 from payeewatch.pipeline.changes.measure import measure_past
 from payeewatch.pipeline.home.files import write_json
 from payeewatch.pipeline.home.keys import Keys
@@ -32,7 +34,7 @@ from payeewatch.pipeline.training.training import read_frame, save_frame
 DROPS = 8
 """Daily drops after the history. Nights are replayed within the history too, which is loaded as it became known."""
 
-MADE_BY = ("evaluation", "features", "pipeline", "simulator")
+CODE_FOLDERS = ("evaluation", "features", "pipeline", "simulator")
 
 
 @dataclass(frozen=True)
@@ -52,19 +54,19 @@ class World:
         environ = {"PAYEEWATCH_KEY_FILE": str(self.folder / "keys.json"), "PAYEEWATCH_PARAMS": str(ours.params_path)}
         return dataclasses.replace(Settings.load(self.folder / "home", environ), params=ours.params)
 
-    def described(self) -> dict[str, Any]:
-        """What it is, and which code made it."""
+    def describe(self) -> dict[str, Any]:
+        """Its parameters, and the code that created it."""
         return {name: str(value) for name, value in vars(self).items() if name != "folder"} | {"code": _code()}
 
 
 @cache
 def _code() -> str:
-    """A digest of the code that makes, loads and measures a world: made by any other, it is made anew."""
-    told = hashlib.sha256()
-    for package in MADE_BY:
+    """A digest of the code that creates, loads and measures a world: a world of other code is created again."""
+    digest = hashlib.sha256()
+    for package in CODE_FOLDERS:
         for path in sorted((Path(__file__).parent.parent / package).rglob("*.py")):
-            told.update(path.read_bytes())
-    return told.hexdigest()
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def known_tiers() -> list[str]:
@@ -75,9 +77,9 @@ def known_tiers() -> list[str]:
 
 
 def make(world: World, ours: Settings) -> None:
-    """Simulate and load a world, unless it stands already as it is asked for."""
+    """Simulate and load a world, unless the same world already exists."""
     note = world.folder / "world.json"
-    if note.exists() and json.loads(note.read_text(encoding="utf-8")) == world.described():
+    if note.exists() and json.loads(note.read_text(encoding="utf-8")) == world.describe():
         return
     shutil.rmtree(world.folder, ignore_errors=True)
     from payeewatch import simulator
@@ -86,24 +88,24 @@ def make(world: World, ours: Settings) -> None:
         world.folder / "home", members=world.members, days=world.days, end=world.end, seed=world.seed,
         truth=world.folder / "truth", tier=world.tier, drops=DROPS, form="parquet", cases_factor=world.cases_factor,
     )  # fmt: skip
-    # held-back changes and the audit sample are drawn by token: with a world's own keys its figures can be made again
+    # set-aside changes and the audit sample are drawn by token: fixed keys make a world's figures reproducible
     Keys.create(world.folder / "keys.json", random.Random(f"{world.tier} {world.seed}").randbytes)
-    with entered(world, ours) as (session, truth):
-        frame = measure_past(session.con, session.settings.params, world.end)
+    with open_world(world, ours) as (session, truth):
+        frame = judged(measure_past(PlannedEngine(session.con), session.settings.params, world.end))
         fraud = truth.units.set_index("change_id")["is_fraud"].reindex(frame["change_id"]).fillna(False)
         save_frame(frame.assign(is_fraud=fraud.to_numpy(dtype=bool)), world.folder / "learned.parquet")
-    write_json(note, world.described())
+    write_json(note, world.describe())
 
 
 @contextmanager
-def entered(world: World, ours: Settings) -> Iterator[tuple[Session, Truth]]:
-    """A session over a world with everything loaded, and its truth."""
+def open_world(world: World, ours: Settings) -> Iterator[tuple[Session, Truth]]:
+    """Open a session on a fully loaded world, and read its truth."""
     with opened(world.settings(ours)) as session:
         load_until(session, world.end)
         yield session, read_truth(session.con, world.folder / "truth")
 
 
-def learned(world: World) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
-    """What a detector with all labels may learn from a world: its measured changes, and which were not honest."""
+def labelled_frame(world: World) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
+    """A world's measured changes, and which of them were not honest: input of the supervised control."""
     frame = read_frame(world.folder / "learned.parquet")
     return frame.drop(columns="is_fraud"), frame["is_fraud"].to_numpy(dtype=bool)

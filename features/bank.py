@@ -5,7 +5,7 @@ from __future__ import annotations
 import narwhals as nw
 from narwhals import Expr
 
-from payeewatch.features.engine import DAY, Frame
+from payeewatch.features.engines.engine import DAY, Frame
 from payeewatch.features.formulas import Aggregate, Between, Row, count, if_else, yes_no
 from payeewatch.features.registry import Family, Lens, Missing, Suspicious, Unit
 from payeewatch.features.sources import CHANGE, Relation
@@ -33,7 +33,7 @@ OLD_BANK = Relation("old_bank", "reference_banks", on="bank", to="old_bank", row
 def _mergers(tables: Tables, spine: Frame, values: Frame) -> Frame:
     """Announced moves from a bank code to another. Every line counts from when it is known on."""
     columns = ("old_bank_code", "new_bank_code", "known_at", "from", "to")
-    rows = tables.engine.read("reference_mergers", columns).rename({"from": "opens_at", "to": "ends_at"})
+    rows = tables.read("reference_mergers", columns).rename({"from": "opens_at", "to": "ends_at"})
     return rows.with_columns(superseded_at=nw.lit(NEVER))
 
 

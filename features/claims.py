@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from narwhals import Expr, coalesce, lit
 
-from payeewatch.features.engine import DAY
+from payeewatch.features.engines.engine import DAY
 from payeewatch.features.formulas import Aggregate, Row, count, distinct, largest, ratio, total
 from payeewatch.features.registry import Family, Lens, Missing, Suspicious, Unit
 from payeewatch.features.relations import CLAIM

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 import narwhals as nw
+
+from payeewatch.features.engines.engine import Refused
 
 
 class Row:
@@ -56,6 +59,22 @@ class Between:
 
 
 Formula = Aggregate | Between | nw.Expr
+
+
+def refuse_hours(name: str, formula: object) -> None:
+    """Refuse a formula that asks an instant for its hour, its weekday or the like.
+
+    Instants are microseconds in UTC, and an insurer's evening in Paris is another hour, and may be another day, there.
+
+    Raises:
+        Refused: it asks for one.
+    """
+    asked = re.search(r"\.dt\.(\w+)\(", repr(formula))
+    if asked:
+        raise Refused(
+            f"{name}: it asks for {asked[1]!r} of an instant; instants are microseconds in UTC, without the insurer's"
+            " hours and weekdays: compare instants and count in days, as in (a - b) / DAY"
+        )
 
 
 def total(value: nw.Expr, where: nw.Expr | None = None) -> Aggregate:

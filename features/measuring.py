@@ -6,11 +6,12 @@ cents, and so summed exactly, until the last step.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 
 import narwhals as nw
 
-from payeewatch.features.engine import Frame
+from payeewatch.features.engines.engine import Engine, Frame, Refused
 from payeewatch.features.formulas import Aggregate, Between, How
 from payeewatch.features.registry import FEATURES, PARTS, Feature, Missing, Unit
 from payeewatch.features.sources import CHANGE, Relation, Source, Stream
@@ -21,7 +22,11 @@ IDENTITY = ("change_id", "as_of", "payee_id", "is_provider", "derived", "age_day
 
 
 def measured(tables: Tables, spine: Frame, names: Collection[str] = ()) -> Frame:
-    """One row a spine row, in its order: IDENTITY, then every feature in the registry's order, or only those named."""
+    """One row a spine row, in its order: IDENTITY, then every feature in the registry's order, or only those named.
+
+    Raises:
+        Refused: a formula asks for a column that is not there, or for what the engine cannot compute.
+    """
     wanted = _with_makings(names or FEATURES)
     by_source: dict[Source, list[Feature]] = {CHANGE: []}
     for feature in wanted:
@@ -29,10 +34,7 @@ def measured(tables: Tables, spine: Frame, names: Collection[str] = ()) -> Frame
     rowwise = by_source.pop(CHANGE)
     related = {source: fs for source, fs in by_source.items() if isinstance(source, Relation)}
     gone_through = {relation.through for relation in related}
-    numbers = [
-        _aggregates(source.kept(tables, spine) if source in gone_through else source.joined(tables, spine), fs)
-        for source, fs in related.items()
-    ]
+    numbers = [_aggregates(tables, source, spine, fs, is_kept=source in gone_through) for source, fs in related.items()]
     streams = {source: fs for source, fs in by_source.items() if isinstance(source, Stream)}
     numbers += [_counts(streams, tables, spine)] if streams else []
     asked = {"row", *IDENTITY}.union(*(feature.asks for feature in rowwise))
@@ -41,7 +43,10 @@ def measured(tables: Tables, spine: Frame, names: Collection[str] = ()) -> Frame
     settled = [_settled(feature) for fs in by_source.values() for feature in fs]
     wide = wide.with_columns(*settled) if settled else wide
     for layer in _layers(rowwise, set(wide.collect_schema().names())):
-        wide = wide.with_columns(*(_settled(f, f.formula) for f in layer if isinstance(f.formula, nw.Expr)))
+        rowwise_ones = {f.name: _settled(f, f.formula) for f in layer if isinstance(f.formula, nw.Expr)}
+        with _naming(tables.engine, wide, rowwise_ones):
+            wide = wide.with_columns(*rowwise_ones.values())
+            wide.collect_schema()
     shown = [_shown(feature) for feature in FEATURES.values() if not names or feature.name in names]
     return wide.sort("row").select(*IDENTITY, *shown)
 
@@ -62,21 +67,48 @@ def _layers(features: list[Feature], made: set[str]) -> list[list[Feature]]:
         ready = [f for f in features if f.asks <= made]
         if not ready:
             first = features[0]
-            raise ValueError(f"{first.name}: its formula asks for {sorted(first.asks - made)}; nothing makes it")
+            raise Refused(
+                f"{first.name}: it asks for {', '.join(sorted(first.asks - made))}, which nothing makes; a column of a"
+                " change that a feature needs must stand in USES['changes'], features/versions.py"
+            )
         layers.append(ready)
         made = made | {f.name for f in ready}
         features = [f for f in features if f not in ready]
     return layers
 
 
-def _aggregates(joined: Frame, features: list[Feature]) -> Frame:
+@contextmanager
+def _naming(engine: Engine, frame: Frame, columns: Mapping[str, nw.Expr]) -> Iterator[None]:
+    """Where the columns cannot be added to the frame, say which of them is at fault."""
+    try:
+        yield
+    except Exception:
+        for name, expr in columns.items():
+            try:
+                frame.select(column=expr).collect_schema()
+            except Exception as error:  # each engine has its own
+                raise Refused(
+                    f"{name}: the engine {engine.name} cannot compute its formula ({type(error).__name__}); write it"
+                    " with what other features use, or measure with another engine"
+                ) from error
+        raise
+
+
+def _aggregates(tables: Tables, relation: Relation, spine: Frame, features: list[Feature], *, is_kept: bool) -> Frame:
     """(row, one column a feature) of a relation's features.
 
     Mask into columns, aggregate plainly, finish: complex aggregations are slow on pandas.
     """
     aggregates = {f.name: f.formula for f in features if isinstance(f.formula, Aggregate)}
     uniques = [name for name, aggregate in aggregates.items() if aggregate.how is How.DISTINCT]
-    rows = joined.select("row", **{name: _masked(aggregate) for name, aggregate in aggregates.items()})
+    joined = relation.kept(tables, spine) if is_kept else relation.joined(tables, spine)
+    there = set(joined.collect_schema().names())
+    for feature in features:
+        relation.require(feature.name, feature.asks, there)
+    masked = {name: _masked(aggregate) for name, aggregate in aggregates.items()}
+    with _naming(tables.engine, joined, masked):
+        rows = joined.select("row", **masked)
+        rows.collect_schema()
     nulls = {f"{name}__null": nw.col(name).is_null().cast(nw.Int64) for name in uniques}
     plain = [getattr(nw.col(name), aggregate.how.value)() for name, aggregate in aggregates.items()]
     numbers = rows.select("row", *aggregates, **nulls).group_by("row").agg(*plain, *(nw.col(n).max() for n in nulls))

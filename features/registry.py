@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from payeewatch.features.formulas import Formula, Row
+from payeewatch.features.formulas import Formula, Row, refuse_hours
 from payeewatch.features.sources import Source
 
 
@@ -139,7 +139,9 @@ class Family:
 
 def _formula(function: FeatureFunction, source: Source) -> tuple[Formula, frozenset[str]]:
     row = Row(source.prefix)
-    return function(row), frozenset(row.asked)
+    formula = function(row)
+    refuse_hours(function.__name__, formula)
+    return formula, frozenset(row.asked)
 
 
 def _first_line(doc: str | None, name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import narwhals as nw
 
-from payeewatch.features.engine import DAY, Frame
+from payeewatch.features.engines.engine import DAY, Frame
 from payeewatch.features.formulas import Row
 from payeewatch.features.sources import Relation
 from payeewatch.features.spine import all_changes

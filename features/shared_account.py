@@ -5,7 +5,7 @@ from __future__ import annotations
 import narwhals as nw
 from narwhals import Expr
 
-from payeewatch.features.engine import DAY, Frame
+from payeewatch.features.engines.engine import DAY, Frame
 from payeewatch.features.formulas import Aggregate, Between, Row, count, distinct, if_else, smallest, yes_no
 from payeewatch.features.registry import Family, Lens, Missing, Suspicious, Unit
 from payeewatch.features.relations import MEMBER
@@ -27,7 +27,7 @@ EVER = nw.lit(-NEVER)
 
 def _reference_accounts(tables: Tables, spine: Frame, values: Frame) -> Frame:
     """Known accounts. Every line counts from when it is known on."""
-    rows = tables.engine.read("reference_accounts", ("account", "kind", "known_at", "valid_from", "valid_to"))
+    rows = tables.read("reference_accounts", ("account", "kind", "known_at", "valid_from", "valid_to"))
     return rows.with_columns(superseded_at=nw.lit(NEVER))
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import narwhals as nw
 
-from payeewatch.features.engine import Frame
-from payeewatch.features.formulas import Row
-from payeewatch.features.versions import Tables, visible
+from payeewatch.features.engines.engine import Frame, Refused
+from payeewatch.features.formulas import Row, refuse_hours
+from payeewatch.features.versions import Tables, reach, visible
 
 Columns = Callable[[Row, Row], dict[str, nw.Expr]]
 """(a row of the relation, the change) -> further columns of the relation."""
@@ -68,8 +68,20 @@ class Relation:
         seen = visible(nw.col(self.at), self.prefix)
         if self.happened:
             seen = seen & (nw.col(named[self.happened]) <= nw.col("cutoff_at"))
-        further = self.columns(Row(self.prefix), Row())
-        return frame.filter(seen).select(nw.all(), **{self.prefix + name: expr for name, expr in further.items()})
+        return frame.filter(seen).select(nw.all(), **self._further(set(frame.collect_schema().names())))
+
+    def _further(self, columns: set[str]) -> dict[str, nw.Expr]:
+        row, change = Row(self.prefix), Row()
+        further = {self.prefix + name: expr for name, expr in self.columns(row, change).items()}
+        refuse_hours(self.name, further)
+        self.require(f"the relation {self.name}", row.asked | change.asked, columns)
+        return further
+
+    def require(self, who: str, asked: Collection[str], columns: Collection[str]) -> None:
+        """Refuse what asks for columns that the joined rows do not have."""
+        missing = sorted(set(asked).difference(columns))
+        if missing:
+            raise Refused(f"{who}: it asks for {', '.join(missing)}, which is not there; {reach(self.table)}")
 
     def kept(self, tables: Tables, spine: Frame) -> Frame:
         """The joined rows, computed once; the spine's columns are many, and joined anew."""

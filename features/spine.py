@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, time
 import narwhals as nw
 import pyarrow as pa
 
-from payeewatch.features.engine import DAY, Frame
+from payeewatch.features.engines.engine import DAY, Frame
 from payeewatch.features.versions import NEVER, SERIAL, Tables, first_versions, visible
 
 WAVE_DAYS = 15

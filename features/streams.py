@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import narwhals as nw
 
-from payeewatch.features.engine import Frame
+from payeewatch.features.engines.engine import Frame
 from payeewatch.features.formulas import ratio
 from payeewatch.features.sources import Stream
 from payeewatch.features.spine import all_changes

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import narwhals as nw
 
-from payeewatch.features.engine import Engine, Frame
+from payeewatch.features.engines.engine import Engine, Frame, Refused
 
 NEVER = 2**62
 """Later than any instant."""
@@ -64,6 +64,11 @@ SERIAL = ("known_at", "version")
 
 ENDS = "superseded_at"
 """When the next version of a row became known. A lake table may tell it; otherwise it is worked out."""
+
+
+def reach(table: str) -> str:
+    """What to do about a column that features do not use."""
+    return f"a column of the lake that a feature needs must stand in USES[{table!r}], features/versions.py"
 
 
 def with_lifetimes(rows: Frame, key: Sequence[str]) -> Frame:
@@ -130,10 +135,22 @@ class Tables:
 
         return self.once((table, reach), build)
 
+    def read(self, table: str, columns: Sequence[str]) -> Frame:
+        """All versions of a table's rows: those of the columns that the table has.
+
+        Raises:
+            Refused: a table or a column that features do not use.
+        """
+        use = USES.get(table, Use(()))
+        beyond = [name for name in columns if name not in (*use.key, *use.columns, *SERIAL, ENDS)]
+        if beyond or table not in USES:
+            raise Refused(f"{table}: features do not use {', '.join(beyond) or 'it'}; {reach(table)}")
+        return self.engine.read(table, columns)
+
     def _versions(self, table: str, columns: Sequence[str] | None = None) -> Frame:
         """The columns in use; and the ends of versions, where the table tells them."""
         use = USES[table]
-        return self.engine.read(table, [*use.key, *(use.columns if columns is None else columns), *SERIAL, ENDS])
+        return self.read(table, [*use.key, *(use.columns if columns is None else columns), *SERIAL, ENDS])
 
     def _with_lifetimes(self, table: str, rows: Frame) -> Frame:
         if ENDS in rows.collect_schema().names():

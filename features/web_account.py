@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from narwhals import Expr
 
-from payeewatch.features.engine import DAY
+from payeewatch.features.engines.engine import DAY
 from payeewatch.features.formulas import Aggregate, Row, count, yes_no
 from payeewatch.features.registry import Family, Lens, Missing, Suspicious, Unit
 from payeewatch.features.sources import CHANGE, Relation

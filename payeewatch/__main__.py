@@ -12,14 +12,14 @@ from payeewatch.command import main
 
 
 def run() -> None:
-    """The command as a process of its own, which ends once all is written.
+    """Run the command as its own process, and end it as soon as all output is written.
 
-    To take apart what a night left in memory, object by object as the interpreter does, would take half a second.
+    The interpreter would need half a second more to free the memory of a night object by object.
     """
     try:
         main()
     except SystemExit as end:
-        with suppress(OSError):  # whoever read what was said is gone: end as the interpreter does
+        with suppress(OSError):  # the reader of the output is gone: end as the interpreter does
             atexit._run_exitfuncs()
             sys.stdout.flush()
             sys.stderr.flush()

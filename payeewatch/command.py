@@ -1,4 +1,4 @@
-"""What every `payeewatch` command shares: days, --home and --json, and how errors are told."""
+"""What every `payeewatch` command shares: days, --home and --json, and how errors are shown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     pass
 
 Answer = tuple[Any, list[str]]
-"""What a command says: to machines as one JSON object, to people as lines."""
+"""A command's answer: one JSON object for machines, lines for people."""
 
 
 class Day(click.ParamType[date]):
@@ -37,9 +37,18 @@ class Day(click.ParamType[date]):
 
 DAY = Day()
 
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["duckdb", "spark"]),
+    default="duckdb",
+    show_default=True,
+    help="What measures: DuckDB in this process, or the Spark of PAYEEWATCH_SPARK_REMOTE.",
+)
+"""For commands that measure."""
+
 
 class Commands(click.Group):
-    """The commands; with --json, a command line that is not understood is told as JSON too."""
+    """The commands; with --json, a usage error is printed as JSON too."""
 
     def main(  # type: ignore[override]  # click declares it once for each value of standalone_mode
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
@@ -50,7 +59,7 @@ class Commands(click.Group):
         except click.ClickException as error:
             error.show()
             if "--json" in words:
-                _tell(error, error.format_message(), error.exit_code)
+                _print_json_error(error, error.format_message(), error.exit_code)
             sys.exit(error.exit_code)
         except click.Abort:
             sys.exit(1)
@@ -66,8 +75,11 @@ def main() -> None:
     """
 
 
-def command(name: str) -> Callable[[Callable[..., Answer]], click.Command]:
-    """Register a command that takes --home and --json, prints its answer and ends with its error's exit code."""
+def command(name: str, *, any_format: bool = False) -> Callable[[Callable[..., Answer]], click.Command]:
+    """Register a command that takes --home and --json, prints its answer and ends with its error's exit code.
+
+    Unless it works with `any_format`, it is refused over a home whose stores have the form of another version.
+    """
 
     def register(function: Callable[..., Answer]) -> click.Command:
         @main.command(name)
@@ -77,10 +89,14 @@ def command(name: str) -> Callable[[Callable[..., Answer]], click.Command]:
         def run(home: Path | None, as_json: bool, **options: Any) -> None:
             from payeewatch.pipeline.home.settings import Settings
             from payeewatch.pipeline.session import log_to_standard_error
+            from payeewatch.pipeline.store.lake import Lake
 
             log_to_standard_error()
             try:
-                answer, lines = function(Settings.load(home), **options)
+                settings = Settings.load(home)
+                if not any_format:
+                    Lake(settings.folder("lake")).check()
+                answer, lines = function(settings, **options)
             except click.UsageError:
                 raise
             except PayeeWatchError as error:
@@ -89,7 +105,7 @@ def command(name: str) -> Callable[[Callable[..., Answer]], click.Command]:
                 _fail(error, 1, "interrupted; run the same command again, nothing is half done", as_json)
             except Exception as error:
                 # an unexpected exception's own text may quote a row; its class and place may not
-                _fail(error, 1, f"a fault of ours: {place(error)}", as_json)
+                _fail(error, 1, f"internal error: {place(error)}", as_json)
             click.echo(json.dumps(answer, ensure_ascii=False, default=str) if as_json else "\n".join(lines))
 
         return run
@@ -100,11 +116,11 @@ def command(name: str) -> Callable[[Callable[..., Answer]], click.Command]:
 def _fail(error: BaseException, exit_code: int, message: str, as_json: bool) -> None:
     click.echo(f"payeewatch: {message}", err=True)
     if as_json:
-        _tell(error, message, exit_code)
+        _print_json_error(error, message, exit_code)
     sys.exit(exit_code)
 
 
-def _tell(error: BaseException, message: str, exit_code: int) -> None:
-    """An error as the one JSON object on standard output."""
+def _print_json_error(error: BaseException, message: str, exit_code: int) -> None:
+    """Print an error as the one JSON object on standard output."""
     kind = type(error).__name__
     click.echo(json.dumps({"error": kind, "message": message, "exit_code": exit_code}, ensure_ascii=False))

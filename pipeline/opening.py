@@ -18,29 +18,33 @@ from payeewatch.pipeline.store.lake import Lake
 
 
 @contextmanager
-def opened(settings: Settings, *, writing: bool = True) -> Iterator[Session]:
+def opened(settings: Settings, *, writing: bool = True, any_format: bool = False) -> Iterator[Session]:
     """A session over the home folder; with `writing`, it alone may write, without, it leaves no trace there.
+
+    With `any_format`, for a migration, the lake may have the form of another version.
 
     Raises:
         SettingsError: no key file, or one that does not fit the lake.
         AnotherNight: another command is writing.
-        StoreError: the lake cannot be written, or another version wrote it.
+        StoreError: the lake cannot be written, or has the form of another version.
     """
     keys = Keys.load(settings.key_file)
     lake = Lake(settings.folder("lake"))
     if not writing:
         keys.check(lake.root, note=False)
         with TemporaryDirectory(prefix="payeewatch-") as spill, lake.connect(spill=Path(spill)) as con:
-            lake.check(con)
+            if not any_format:
+                lake.check()
             tokens.register(con, keys)
             yield Session(settings, keys, lake, con)
         return
     with _locked(settings), lake.connect() as con:
         keys.check(lake.root)
-        lake.check(con)
+        if not any_format:
+            lake.check()
         tokens.register(con, keys)
         session = Session(settings, keys, lake, con)
-        if (lake.root / UNFINISHED).exists():
+        if not any_format and (lake.root / UNFINISHED).exists():
             from payeewatch.pipeline.home.scrub import alone
             from payeewatch.pipeline.privacy.erase import resume
 

@@ -1,4 +1,4 @@
-"""A synthetic insurer: honest life, look-alikes and fraud campaigns, with the truth kept apart."""
+"""A synthetic insurer: honest life, look-alikes and fraud campaigns, with the truth in a separate folder."""
 
 from payeewatch.simulator.insurer import simulate
 

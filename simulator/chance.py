@@ -1,4 +1,4 @@
-"""Chance: one named stream a process, so that a change to one leaves the others' draws alone."""
+"""Chance: one named stream per process, so that a change to one does not change the draws of the others."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from payeewatch.simulator.text import scattered
+from payeewatch.simulator.text import mix64
 
 NEVER = 2**30
-"""A day that does not come."""
+"""A day that never comes."""
 DAY_SECONDS = 86_400
 
 
@@ -20,15 +20,15 @@ def stream(seed: int, name: str) -> np.random.Generator:
 
 
 def pick(rng: np.random.Generator, shares: Mapping[str, float] | tuple[float, ...], count: int) -> np.ndarray:
-    """Places drawn by their shares."""
+    """Random places, drawn by their shares."""
     weights = np.array(list(shares.values()) if isinstance(shares, Mapping) else shares, dtype=float)
     edges = np.cumsum(weights / weights.sum())
     return np.minimum(np.searchsorted(edges, rng.random(count), side="right"), len(weights) - 1)
 
 
 def luck(values: np.ndarray, salt: int) -> np.ndarray:
-    """A share between 0 and 1 that belongs to each number, whatever other numbers there are."""
-    share: np.ndarray = (scattered(values, salt) >> np.uint64(11)).astype(float) / 2**53
+    """A share between 0 and 1 for each number; it does not depend on the other numbers."""
+    share: np.ndarray = (mix64(values, salt) >> np.uint64(11)).astype(float) / 2**53
     return share
 
 
@@ -39,8 +39,8 @@ def daytime(rng: np.random.Generator, days: np.ndarray) -> np.ndarray:
 
 def business_day(days: np.ndarray, offset: int) -> np.ndarray:
     """The first working day on or after each day, moved by so many working days."""
-    moved = np.busday_offset(days.astype("datetime64[D]"), offset, roll="forward")
-    return moved.astype(np.int64)
+    days_after = np.busday_offset(days.astype("datetime64[D]"), offset, roll="forward")
+    return days_after.astype(np.int64)
 
 
 def months(days: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The world in figures, beside the published ones: what the acceptance tests check and the page shows."""
+"""The world in figures, compared with published ones; the acceptance tests check them and the page shows them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import duckdb
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of a world and the range in which it is believed."""
+    """One figure of a world and its plausible range."""
 
     name: str
     sentence: str
@@ -75,16 +75,16 @@ LOST = "true_losses WHERE change_id IS NOT NULL AND typology <> 'T11' AND paymen
 def figures(home: Home) -> list[Figure]:
     """Every figure with the range it must lie in."""
     number = home.number
-    found = [
+    entries = [
         Figure("cost", "Paid for a member in a year", number(f"SELECT {SPENT} / years FROM span"), 481, 589,
                "DREES: 35 bn euros for 65 million members, 535 each", "EUR"),
     ]  # fmt: skip
     for family, share in (("dental", 18.0), ("optical", 15.7), ("hearing", 2.8)):
         sql = f"SELECT 100 * sum(reimbursed_amount) / {SPENT} FROM claims WHERE care_family = '{family}' " \
               "AND status IN ('settled', 'received', 'pended')"  # fmt: skip
-        found.append(Figure(f"{family}_share", f"{family.capitalize()} care, of all that is paid", number(sql),
+        entries.append(Figure(f"{family}_share", f"{family.capitalize()} care, of all that is paid", number(sql),
                             share - 3, share + 3, f"DREES 2024: {share} %", "%"))  # fmt: skip
-    found += [
+    entries += [
         Figure("change_rate", "Payees who change accounts in a year, without waves and first accounts", number(
             f"SELECT 100 * count(*) FILTER (payee_id LIKE 'P%' AND NOT is_fraud AND {ORDINARY}) / {PAYEES} / "
             "(SELECT length FROM span) FROM true_changes"), 6, 9, "bank mobility 4.7-5.5 % and life's events", "%"),
@@ -107,16 +107,16 @@ def figures(home: Home) -> list[Figure]:
                "contracts and banks change with the year; estimate 1.5", ""),
         Figure("september", "Changes in September", number(_month(9)), 1.1, 2.0, "students; estimate 1.4", ""),
     ]  # fmt: skip
-    return found
+    return entries
 
 
 def _month(month: int) -> str:
-    """A month's changes a day, beside those of months without a season."""
+    """SQL: a month's changes per day, divided by those of months without a season."""
     return f"""
     WITH honest AS (
         SELECT requested_at::DATE AS day FROM bank_changes JOIN true_changes USING (change_id)
         WHERE {ORDINARY} AND NOT is_fraud),
     days AS (SELECT unnest(generate_series(min(day), max(day), INTERVAL 1 DAY))::DATE AS day FROM honest),
-    counted AS (SELECT days.day, count(honest.day) AS n FROM days LEFT JOIN honest USING (day) GROUP BY 1)
-    SELECT avg(n) FILTER (month(day) = {month}) / avg(n) FILTER (month(day) IN (3, 4, 5, 6, 10, 11)) FROM counted
+    per_day AS (SELECT days.day, count(honest.day) AS n FROM days LEFT JOIN honest USING (day) GROUP BY 1)
+    SELECT avg(n) FILTER (month(day) = {month}) / avg(n) FILTER (month(day) IN (3, 4, 5, 6, 10, 11)) FROM per_day
     """

@@ -1,4 +1,4 @@
-"""Make a synthetic insurer and write it down."""
+"""Make a synthetic insurer and write its files."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def simulate(
     """Write an insurer's inbox, breach lists and reference tables below `out`, and the truth below `truth`.
 
     Args:
-        out: receives inbox/, breaches/ and reference/; a folder each where the tier has several insurers.
-        members: how many people are insured; the tier's own number when not given.
-        days: of history in the first drop; the tier's own when not given.
+        out: receives inbox/, breaches/ and reference/; one folder per insurer where the tier has several.
+        members: how many people are insured; default: the tier's own number.
+        days: of history in the first drop; default: the tier's own.
         end: the day of the last drop.
         seed: the same seed gives the same bytes.
-        truth: a folder outside what PayeeWatch reads; `out`/truth when not given.
+        truth: a folder outside what PayeeWatch reads; default: `out`/truth.
         tier: how hard the world is, by name (`payeewatch.simulator.tiers.TIERS`) or as a whole.
         size: any other field of `parameters.Size`.
 
@@ -47,67 +47,72 @@ def simulate(
         How many members, claims, changes, payments, people on lists and fraud cases there are.
     """
     tier = tier if isinstance(tier, Tier) else TIERS[tier]
-    given = {"members": members, "days": days} | size
-    asked = replace(tier.size, **{name: value for name, value in given.items() if value is not None or name in size})
+    overrides = {"members": members, "days": days} | size
+    tier_size = replace(
+        tier.size, **{name: value for name, value in overrides.items() if value is not None or name in size}
+    )
     if tier.insurers == 1:
-        return write_company(Company(seed, asked, tier.world, end), out, truth or out / "truth")
+        return write_insurer(Company(seed, tier_size, tier.world, end), out, truth or out / "truth")
     counts: dict[str, int] = {}
     for place in range(1, tier.insurers + 1):
         world = replace(tier.world, fraud=replace(tier.world.fraud, shared_mules=seed))
-        one = Company(seed * 1_000 + place, asked, world, end)
-        made = write_company(one, out / f"insurer-{place}", (truth or out / "truth") / f"insurer-{place}")
-        counts = {name: counts.get(name, 0) + many for name, many in made.items()}
+        one = Company(seed * 1_000 + place, tier_size, world, end)
+        insurer_counts = write_insurer(one, out / f"insurer-{place}", (truth or out / "truth") / f"insurer-{place}")
+        counts = {name: counts.get(name, 0) + many for name, many in insurer_counts.items()}
     return counts
 
 
-def write_company(company: Company, out: Path, truth: Path) -> dict[str, int]:
-    """An insurer to whom nothing was decided, from its first drop to its last."""
+def write_insurer(company: Company, out: Path, truth: Path) -> dict[str, int]:
+    """Write an insurer's files without any decisions, from the first drop to the last."""
     insurer, frauds = company.insurer()
     inbox = open_inbox(company, insurer, out)
     for day in range(company.first, company.last + 1):
         inbox.write(day)
-    write_beside(company, insurer, out)
-    write_truth(truth, company.seed, insurer, company.listed, frauds.cases, company.last)
-    outside = _outside(company)
+    write_lists_and_reference(company, insurer, out)
+    write_truth(truth, company.seed, insurer, company.members_by_list, frauds.cases, company.last)
+    outside_people = _outside_people(company)
     return {
         "members": company.size.members, "claims": len(insurer.claims.member), "changes": len(insurer.changes.payee),
         "payments": len(insurer.payments.payee),
-        "people": outside + sum(int(on.sum()) for on in company.listed.values()), "cases": len(frauds.cases),
+        "people": outside_people + sum(int(on.sum()) for on in company.members_by_list.values()),
+        "cases": len(frauds.cases),
     }  # fmt: skip
 
 
 def open_inbox(company: Company, insurer: Insurer, out: Path) -> Inbox:
-    """The inbox of an insurer, nothing in it yet."""
+    """The inbox of an insurer, still empty."""
     feed = company.world.feed if company.size.malformed else None
     return Inbox(insurer, out / "inbox", company.first, company.last, company.size.form, feed)
 
 
-def write_beside(company: Company, insurer: Insurer, out: Path) -> None:
+def write_lists_and_reference(company: Company, insurer: Insurer, out: Path) -> None:
     """Breach lists and reference tables."""
     lists = company.world.lists
-    write_lists(company.seed, out / "breaches", company.people, company.listed, company.vocabulary, _outside(company),
+    write_lists(company.seed, out / "breaches", company.people, company.members_by_list, company.vocabulary,
+                _outside_people(company),
                 company.size.form, company.last, lists)  # fmt: skip
     _write_reference(out / "reference", company, insurer)
 
 
-def _outside(company: Company) -> int:
+def _outside_people(company: Company) -> int:
     size = company.size
     return size.members if size.outside_people is None else size.outside_people
 
 
 def _write_reference(folder: Path, company: Company, insurer: Insurer) -> None:
-    """The banks, two institutions in three, and the mergers, as an insurer's reference tables would know them."""
+    """The banks, two institutions in three, and the mergers, as an insurer's reference tables would contain them."""
     folder.mkdir(parents=True, exist_ok=True)
     french = [("FR", code, name, group, kind) for code, name, group, kind, _ in p.BANKS]
     rows = [*french, *p.FOREIGN_BANKS]
     columns = ("country", "bank_code", "name", "group", "kind")
     _save(folder / "banks.csv", pa.table({name: [row[i] for row in rows] for i, name in enumerate(columns)}))
     institutions = insurer.payees.institutions
-    known = institutions[np.arange(len(institutions)) % 3 != 2]
-    nothing = pa.nulls(len(known), pa.date32())
+    known_institutions = institutions[np.arange(len(institutions)) % 3 != 2]
+    nothing = pa.nulls(len(known_institutions), pa.date32())
     _save(folder / "accounts.csv", pa.table({
-        "iban": insurer.ibans.take(pa.array(known)), "kind": ["institution"] * len(known),
-        "label": [f"Care home {place}" for place in range(len(known))], "valid_from": nothing, "valid_to": nothing,
+        "iban": insurer.ibans.take(pa.array(known_institutions)), "kind": ["institution"] * len(known_institutions),
+        "label": [f"Care home {place}" for place in range(len(known_institutions))], "valid_from": nothing,
+        "valid_to": nothing,
     }))  # fmt: skip
     merged = [wave for wave in company.world.life.waves if wave.new != p.SCATTERED]
     begins = np.array([company.last - wave.begins for wave in merged], np.int64)

@@ -1,4 +1,4 @@
-"""One page that shows a world beside what is published: `python -m payeewatch.simulator.page OUT.html`."""
+"""One page that compares a world with published figures: `python -m payeewatch.simulator.page OUT.html`."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def page(home: Home, title: str) -> str:
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 
 
-def _table(found: Sequence[Figure]) -> str:
+def _table(entries: Sequence[Figure]) -> str:
     rows = [
         f'<tr><td>{html.escape(one.sentence)}</td><td class="number{"" if one.fits else " misses"}">{one.value:,.2f} '
         f'{one.unit}</td><td>{_range(one)}</td><td class="number">{one.low:g} to {one.high:g}</td>'
         f"<td>{html.escape(one.source)}</td></tr>"
-        for one in found
+        for one in entries
     ]
     head = "<tr><th>figure</th><th>here</th><th></th><th>believed</th><th>published</th></tr>"
     return f"<table>{head}{''.join(rows)}</table>"

@@ -1,4 +1,4 @@
-"""What the synthetic insurer is made of. Each figure names its source, or is an estimate to replace with one's own.
+"""The parameters of the synthetic insurer. Each figure names its source, or is an estimate to be replaced.
 
 Rates are a year unless a name says otherwise; amounts are euros paid by the insurer; days count back from the end.
 """
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 ALWAYS_CHECKED = -1
-"""Stands for: name checks were there all along."""
+"""Means: name checks existed from the beginning."""
 SCATTERED = -1
 """A wave's destination: each customer goes where customers go."""
 
@@ -37,7 +37,7 @@ class Reset:
 
 @dataclass(frozen=True)
 class Life:
-    """Honest reasons to look like something else. Every one can be switched off by its share."""
+    """Honest changes that look like fraud. Each one can be switched off by its share."""
 
     change_rate: float = 0.075  # a payee; 4.7-5.5 % switch banks a year, and life events and corrections
     causes: Mapping[str, float] = field(default_factory=lambda: dict(CAUSES))
@@ -76,13 +76,13 @@ class Fraud:
 
 @dataclass(frozen=True)
 class Feed:
-    """What goes wrong between the insurer's systems and the inbox."""
+    """The faults between the insurer's systems and the inbox."""
 
-    broken_rows: bool = True  # one a table and drop
+    broken_rows: bool = True  # one per table and drop
     again_share: float = 0.025  # of rows come a second time two days later
-    double_share: float = 0.001  # of rows stand twice in a file
+    double_share: float = 0.001  # of rows are twice in a file
     late_share: float = 0.004  # of claims and events come one to six days late
-    backdated_share: float = 0.01  # of changes of account are told three to thirty days after they were asked for
+    backdated_share: float = 0.01  # of changes of account are reported three to thirty days after the request
     lost_days: tuple[int, ...] = ()  # days before the end without a folder; the next drop brings their rows
     empty_sunday: bool = True
     resent_days: tuple[int, ...] = ()  # days before the end on which all rows of the day before come again
@@ -90,14 +90,14 @@ class Feed:
 
 @dataclass(frozen=True)
 class Breach:
-    """One breach list: who is on it, and when it was exposed and known, in days before the end."""
+    """One breach list: who is on it, and how many days before the end it was exposed and known."""
 
     breach_id: str
     title: str
     coverage: float  # of members
     outside_share: float  # of the outsiders
-    exposed: int
-    known: int
+    exposed_days_ago: int
+    known_days_ago: int
     fields: tuple[str, ...]
     by_household: bool = False  # contracts are exposed, not persons
     contact_only: bool = False  # names and birth dates, no national id
@@ -115,7 +115,7 @@ class World:
 
 @dataclass(frozen=True)
 class Size:
-    """What one asks for: how many, how long, in which form."""
+    """The size of an insurer: how many members, how long, in which form."""
 
     members: int = 3_000
     days: int = 400  # of history in the first drop

@@ -1,4 +1,4 @@
-"""Text columns made from numbers, a whole column at a time."""
+"""Text columns made from numbers, one whole column per call."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 
 NONE = -1
-"""Stands for null in a column of places or numbers."""
+"""Means null in a column of places or numbers."""
 
 
 def digits(values: np.ndarray, width: int) -> np.ndarray:
-    """Numbers as a matrix of ASCII digits, one row a number."""
+    """Numbers as a matrix of ASCII digits, one row per number."""
     rest = values.astype(np.int64, copy=True)
     matrix = np.empty((len(values), width), np.uint8)
     for place in range(width - 1, -1, -1):
@@ -19,25 +19,25 @@ def digits(values: np.ndarray, width: int) -> np.ndarray:
     return matrix
 
 
-def numbered(prefix: str, values: np.ndarray, width: int) -> pa.Array:
+def prefixed_ids(prefix: str, values: np.ndarray, width: int) -> pa.Array:
     """Prefix and number, `P000042`; null where the number is NONE."""
     matrix = np.empty((len(values), len(prefix) + width), np.uint8)
     matrix[:, : len(prefix)] = np.frombuffer(prefix.encode(), np.uint8)
     matrix[:, len(prefix) :] = digits(np.maximum(values, 0), width)
-    return fixed(matrix, values < 0)
+    return fixed_width(matrix, values < 0)
 
 
-def opaque(prefix: str, values: np.ndarray, width: int) -> pa.Array:
+def opaque_ids(prefix: str, values: np.ndarray, width: int) -> pa.Array:
     """Prefix and a number from which neither order nor origin can be read, one to one with the value.
 
-    What campaigns add counts down from the top (a negative value), so that it takes no number of honest life's.
+    Numbers of fraud campaigns are negative and count down from the top, so they never use an honest number.
     """
     if len(values) and (values.max() >= 10**width // 2 or values.min() < -(10**width) // 2):
         raise ValueError(f"{prefix} numbers run up to {values.max()}; {width} digits are too few")
-    return numbered(prefix, (values.astype(np.int64) % 10**width * 387_420_489 + 271_828) % 10**width, width)
+    return prefixed_ids(prefix, (values.astype(np.int64) % 10**width * 387_420_489 + 271_828) % 10**width, width)
 
 
-def fixed(matrix: np.ndarray, null: np.ndarray | None = None) -> pa.Array:
+def fixed_width(matrix: np.ndarray, null: np.ndarray | None = None) -> pa.Array:
     """Rows of ASCII characters as one string column."""
     rows, width = matrix.shape
     offsets = np.arange(rows + 1, dtype=np.int32) * width
@@ -51,16 +51,16 @@ def fixed(matrix: np.ndarray, null: np.ndarray | None = None) -> pa.Array:
 
 def tokens(prefix: str, values: np.ndarray, salt: int) -> pa.Array:
     """Numbers as opaque hexadecimal words, `d4f0...`; null where the number is NONE."""
-    mixed = scattered(values, salt)
+    mixed = mix64(values, salt)
     matrix = np.empty((len(values), len(prefix) + 12), np.uint8)
     matrix[:, : len(prefix)] = np.frombuffer(prefix.encode(), np.uint8)
     alphabet = np.frombuffer(b"0123456789abcdef", np.uint8)
     for place in range(12):
         matrix[:, len(prefix) + place] = alphabet[(mixed >> np.uint64(4 * place)) & np.uint64(15)]
-    return fixed(matrix, values < 0)
+    return fixed_width(matrix, values < 0)
 
 
-def scattered(values: np.ndarray, salt: int) -> np.ndarray:
+def mix64(values: np.ndarray, salt: int) -> np.ndarray:
     """Numbers mixed into 64 bits (splitmix64): the same number always gives the same bits."""
     mixed = values.astype(np.int64).view(np.uint64) + np.uint64((salt * 0x9E3779B97F4A7C15) % 2**64)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

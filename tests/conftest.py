@@ -11,16 +11,20 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner, Result
 
 from payeewatch import simulator
 from payeewatch.__main__ import main
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 HISTORY = date(2024, 9, 22)
 NIGHTS = (date(2024, 9, 23), date(2024, 9, 24), date(2024, 9, 25))
@@ -112,6 +116,15 @@ def published(trained: Home, homes: Path) -> Home:
         copy_of(trained, folder).done("night", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[-1]))
 
     return made(homes / "published", nights)
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    """A Spark in this process, one for all tests."""
+    from payeewatch.features.engines.spark import LOCAL, connected
+
+    with connected(LOCAL) as session:
+        yield session
 
 
 @pytest.fixture(scope="session")

@@ -50,10 +50,9 @@ FACTS = (
     Fact.of("company", "households", lens="company"),
     Fact.of("company", "payees_lately", lens="company"),
 )
-FAST = replace(
-    Params.read(DEFAULT_PARAMS),
-    train=replace(Params.read(DEFAULT_PARAMS).train, trees=30, samples_per_tree=128, reference_min=100),
-)
+SHIPPED = Params.read(DEFAULT_PARAMS)
+SMALL = SHIPPED.train.model_copy(update={"trees": 30, "samples_per_tree": 128, "reference_min": 100})
+FAST = SHIPPED.model_copy(update={"train": SMALL})
 
 
 def measured(changes: int, seed: int = 1, provider_share: float = 0.1) -> pd.DataFrame:

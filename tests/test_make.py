@@ -46,8 +46,18 @@ def test_every_target_says_what_it_is_for_and_is_no_file() -> None:
 
 @pytest.mark.parametrize("target", [target for target in TARGETS if target != "help"])
 def test_a_target_does_something_of_its_own(target: str) -> None:
-    own = planned(target).removeprefix(planned("setup")) if target not in ("setup", "clean") else planned(target)
+    own = planned(target)
+    for before in [name for name in ("dev", "setup") if name != target]:
+        own = own.removeprefix(planned(before))
     assert own.strip()
+
+
+def test_a_user_needs_no_tools_of_development() -> None:
+    for target in ("setup", "demo", "triage"):
+        assert "pip sync --quiet --require-hashes --compile-bytecode requirements.lock" in planned(target)
+        assert "requirements-dev.lock" not in planned(target)
+    for target in ("test", "lint", "bench"):
+        assert "requirements-dev.lock" in planned(target)
 
 
 def test_the_demo_runs_the_commands_of_the_readme_in_their_order() -> None:
@@ -80,14 +90,31 @@ def test_a_stranger_runs_the_tests_and_then_the_style_check() -> None:
     assert [line for line in lines if line.startswith("make")] == ["make test", "make lint"]
 
 
-def test_the_lock_has_a_hash_for_every_package_and_no_address() -> None:
-    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-    packages = re.findall(r"^([a-z0-9._-]+)==", lock, re.MULTILINE)
-    assert len(re.findall(r"^[a-z0-9._-]+==[^\n]*\\\n    --hash=sha256:", lock, re.MULTILINE)) == len(packages)
+def locked(name: str) -> dict[str, str]:
+    """The packages of a lock and their versions."""
+    return dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def asked_for(*extras: str) -> set[str]:
+    """The packages that pyproject.toml names."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = project["dependencies"] + [line for extra in extras for line in project["optional-dependencies"][extra]]
+    return {re.split(r"[><=\[]", line)[0].lower() for line in lines}
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+def test_a_lock_has_a_hash_for_every_package_and_no_address(name: str) -> None:
+    lock = (ROOT / name).read_text(encoding="utf-8")
+    assert len(re.findall(r"^[a-z0-9._-]+==[^\n]*\\\n    --hash=sha256:", lock, re.MULTILINE)) == len(locked(name))
     assert "://" not in lock
-    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    named = [re.split(r"[><=\[]", line)[0] for line in wanted["dependencies"] + wanted["optional-dependencies"]["dev"]]
-    assert [name for name in named if name.lower() not in packages] == []
+
+
+def test_the_locks_have_what_is_asked_for_and_agree() -> None:
+    run, develop = locked("requirements.lock"), locked("requirements-dev.lock")
+    assert asked_for("sso") <= run.keys()
+    assert asked_for("dev") <= develop.keys()
+    assert run.items() <= develop.items()
+    assert {"pytest", "mypy", "ruff", "playwright", "ipykernel", "dvc"} & run.keys() == set()
 
 
 def test_reproduced_stages_call_the_commands_of_their_names() -> None:

@@ -1,16 +1,22 @@
-"""Small worlds for features: lake tables from text tables, measured on either engine."""
+"""Small worlds for features: lake tables from text tables, measured on any engine."""
 
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from pathlib import Path
+from tempfile import mkdtemp
 
 import duckdb
 import pandas as pd
 import pyarrow as pa
+from pyspark.sql import SparkSession
 
-from payeewatch.features.engine import Engine, PandasEngine, Plan
+from payeewatch.features.engines.engine import Engine, Frame, Question
+from payeewatch.features.engines.pandas import PandasEngine
+from payeewatch.features.engines.spark import SparkEngine
 from payeewatch.features.measuring import measured
-from payeewatch.features.spine import Night, open_changes
+from payeewatch.features.spine import Night, calendar, open_changes
+from payeewatch.features.spine import names as changes_named
 from payeewatch.features.versions import USES, Tables
 from payeewatch.pipeline.store.lake import SCHEMAS
 
@@ -83,19 +89,32 @@ def night(day: str) -> Night:
     return Night(on, opens, opens + timedelta(days=1) - timedelta(microseconds=1))
 
 
-def measure_open(
-    engine: Engine,
-    *days: str,
-    names: tuple[str, ...] = (),
-    extra: tuple[str, ...] = (),
-    keep_plan: list[Plan] | None = None,
-) -> pd.DataFrame:
+def spark_engine(spark: SparkSession, con: duckdb.DuckDBPyConnection, folder: Path) -> SparkEngine:
+    """The same tables as Parquet files below a folder."""
+    work = Path(mkdtemp(dir=folder))
+
+    def files(table: str) -> list[str]:
+        path = work / f"{table}.parquet"
+        con.execute(f"COPY {table} TO '{path}' (FORMAT parquet)")
+        return [str(path)]
+
+    return SparkEngine(spark, files, work)
+
+
+def question(*days: str, names: tuple[str, ...] = (), extra: tuple[str, ...] = ()) -> Question:
     """The open changes of those nights, with every feature or those named."""
-    tables = Tables(engine)
-    spine = open_changes(tables, [night(day) for day in days], 180, extra)
-    number = len(engine.queries) - 1 if keep_plan is not None else 0
-    frame = engine.collect(measured(tables, spine, names))
-    if keep_plan is not None:
-        keep_plan.append(engine.plan(number))
-    engine.close()
+    nights = [night(day) for day in days]
+
+    def build(engine: Engine) -> tuple[Frame, Frame]:
+        tables = Tables(engine)
+        spine = open_changes(tables, nights, 180, extra)
+        return spine, measured(tables, spine, names)
+
+    return Question(build, (calendar(nights), changes_named(extra)), ("tests", *names))
+
+
+def measure_open(engine: Engine, *days: str, names: tuple[str, ...] = (), extra: tuple[str, ...] = ()) -> pd.DataFrame:
+    """What the engine answers to that question."""
+    frame = engine.answer(question(*days, names=names, extra=extra))
+    engine.forget()
     return frame

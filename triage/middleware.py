@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth import logout
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.utils import translation
 
 from payeewatch.triage import clock
 from payeewatch.triage.access import sessions
+from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import routes_for, start_of
 from payeewatch.triage.models import Night
 from payeewatch.triage.roles import READERS
@@ -23,10 +24,10 @@ NOTHING_OF_THE_DEVICE = ", ".join(
 class SessionLimits:
     """End a session at its limits; keep what a signed-in user saw out of every cache."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: Callable[[Request], HttpResponse]) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: Request) -> HttpResponse:
         is_signed_in = request.user.is_authenticated
         if is_signed_in and sessions.is_over(request.session):
             request.session_is_over = True
@@ -41,10 +42,10 @@ class SessionLimits:
 class UserChoices:
     """Answer in the user's language."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: Callable[[Request], HttpResponse]) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: Request) -> HttpResponse:
         user = request.user
         language = user.language if user.is_authenticated else translation.get_language_from_request(request)
         with translation.override(language):
@@ -52,7 +53,7 @@ class UserChoices:
             return self.get_response(request)
 
 
-def page_context(request: HttpRequest) -> dict[str, Any]:
+def page_context(request: Request) -> dict[str, Any]:
     """What the frame of every page needs; a part of a page that htmx asks for has no frame."""
     user = getattr(request, "user", None)
     shown = {"theme": "auto", "start": "/", "demo_clock": clock.now() if clock.is_set() else None}

@@ -6,6 +6,7 @@ in the vault alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.models import AbstractUser
@@ -39,6 +40,9 @@ class User(AbstractUser):
     subject = models.CharField(max_length=255, blank=True)  # who they are to the single sign-on, once they came by it
     sessions_ended = models.IntegerField(default=0)  # goes up to end every session of theirs
 
+    is_settled = False  # whether this request passed every gate before the menu; `access/route.py` sets it
+    is_verified: Callable[[], bool]  # by the second factor; django_otp's middleware sets it
+
     def __str__(self) -> str:
         return self.username
 
@@ -65,6 +69,17 @@ class Night(models.Model):
 
 class Flag(models.Model):
     """A change put before people: what the last night that had it said, and where work on it stands."""
+
+    # what a row of the queue shows beside what is stored; `views/queue.as_row` sets it
+    is_blind: bool
+    is_done: bool
+    is_soon: bool
+    holder: User | None
+    euros: str
+    whose: str
+    leaves: str
+    age: str
+    chips: list[tuple[str, str]]
 
     class State(models.TextChoices):
         NEW = "new", _("New")
@@ -111,7 +126,8 @@ class Flag(models.Model):
     model = models.CharField(max_length=100)
     model_version = models.CharField(max_length=50)
     run_id = models.CharField(max_length=64)
-    headline_reason = models.TextField(blank=True)
+    headline = models.JSONField(default=dict)  # the strongest reason as published
+    headline_reason = models.TextField(blank=True)  # its sentence
     exposed_on = models.JSONField(default=list)  # breach ids, for the chip
     ring = models.CharField(max_length=40, db_index=True)  # the smallest flag_id of those tied together
     ring_size = models.IntegerField(default=1)
@@ -173,7 +189,7 @@ class Flag(models.Model):
     @property
     def first_reason(self) -> str:
         """The strongest reason, in the user's language."""
-        return phrases.finding(self.headline_reason)
+        return phrases.finding(self.headline or {"sentence": self.headline_reason})
 
 
 OPEN = frozenset(Flag.State) - {Flag.State.CLOSED, Flag.State.EXPIRED}
@@ -331,12 +347,15 @@ class CaseFile(models.Model):
     digest = models.CharField(max_length=64)
 
 
+LONGEST_QUERY = 1000
+
+
 class SavedFilter(models.Model):
     """A user's own filter of the queue."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="filters")
     name = models.CharField(max_length=60)
-    query = models.CharField(max_length=1000)
+    query = models.CharField(max_length=LONGEST_QUERY)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["user", "name"], name="one_filter_a_name")]  # noqa: RUF012
@@ -344,6 +363,10 @@ class SavedFilter(models.Model):
 
 class AuditRecord(models.Model):
     """One link of the audit log: who saw or did what. Rows are only added, by `records/audit.py`."""
+
+    # what a row of the log's page shows beside what is stored; `views/audit.audit_log` sets it
+    words: str
+    note: Note | None
 
     number = models.BigIntegerField(primary_key=True)
     at = models.DateTimeField()
@@ -430,7 +453,7 @@ class ApiToken(models.Model):
     used = models.IntegerField(default=0)  # ... and how many there were in it
 
 
-def is_about(flag: Flag, user: User) -> bool:
-    """Whether a flag is about the user or their household: nobody reviews themselves."""
+def is_about(flag: Any, user: User) -> bool:
+    """Whether a flag (or a scored change) is about the user or their household: nobody reviews themselves."""
     own_member = bool(user.member_id) and user.member_id == flag.member_id
     return own_member or (bool(user.household_id) and user.household_id == flag.household_id)

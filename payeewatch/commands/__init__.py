@@ -1,7 +1,7 @@
 """The verbs of `payeewatch`. Importing a module registers its commands.
 
-setup (init, check, token), load (ingest, link), model (measure, train), night (night, explain), evaluate (backtest,
-evaluate, simulate), people (purge, person), review (triage, triage-user, triage-token, audit).
+setup (init, check, token, migrate), load (ingest, link), model (measure, train), night (night, explain), evaluate
+(backtest, evaluate, simulate), people (purge, person), review (triage, triage-user, triage-token, audit).
 """
 
 from payeewatch.commands import evaluate as evaluate

@@ -29,20 +29,20 @@ def backtest(settings: Settings, first: date, last: date, retrain_days: int, out
     """
     if first > last:
         raise click.UsageError(f"--from {first} is after --to {last}")
-    from payeewatch.evaluation.backtest import looked_back, write
+    from payeewatch.evaluation.backtest import compare_with_verdicts, write
     from payeewatch.evaluation.replay import replay
     from payeewatch.pipeline.loading import load_until
     from payeewatch.pipeline.opening import opened
 
     with opened(settings) as session:
         load_until(session, last)
-        told = replay(session, first, last, retrain_days)
-        found = looked_back(session, told)
+        result = replay(session, first, last, retrain_days)
+        summary = compare_with_verdicts(session, result)
     out = out or settings.folder("reports") / f"backtest-{first}-{last}"
-    write(told, found, out)
-    return found.as_dict() | {"out": out}, [
-        f"{found.nights} nights, {found.scored:,} scores, {found.flagged:,} changes queued for hold or review",
-        f"{found.known_cases_flagged} of {found.known_cases} cases known by now were queued before anybody knew",
+    write(result, summary, out)
+    return summary.as_dict() | {"out": out}, [
+        f"{summary.nights} nights, {summary.scored:,} scores, {summary.flagged:,} changes queued for hold or review",
+        f"{summary.known_cases_flagged} of {summary.known_cases} cases known by now were queued before anybody knew",
         f"written to {out}",
     ]
 
@@ -61,22 +61,22 @@ def backtest(settings: Settings, first: date, last: date, retrain_days: int, out
 @click.option("--retrain-days", type=click.IntRange(1), default=30, show_default=True, help="Train again so often.")
 @click.option("--review-euros", type=click.FloatRange(0), default=15.0, show_default=True, help="What a review costs.")
 @click.option("--out", type=click.Path(path_type=Path), help="Default: reports/evaluation.")
-def evaluate(settings: Settings, out: Path | None, **asked: Any) -> Answer:
+def evaluate(settings: Settings, out: Path | None, **options: Any) -> Answer:
     """Say how good the nights are: by verdicts and the audit sample, or against a truth, beside controls.
 
     Without --truth or --tiers: what the insurer's own verdicts on published nights can say.
 
     Example: payeewatch evaluate --tiers standard,clean --seeds 1,2,3 --work worlds
     """
-    from payeewatch.evaluation.command import evaluate as evaluated
+    from payeewatch.evaluation.command import evaluate as run_evaluation
 
-    if asked["truth"] and not (asked["first"] and asked["last"]):
+    if options["truth"] and not (options["first"] and options["last"]):
         raise click.UsageError("--truth needs the nights to replay: give --from and --to")
-    if asked["tiers"] and not asked["work"]:
+    if options["tiers"] and not options["work"]:
         raise click.UsageError("--tiers needs a folder for the insurers: give --work")
-    if asked["tiers"] and asked["truth"]:
+    if options["tiers"] and options["truth"]:
         raise click.UsageError("give --truth or --tiers, not both")
-    return evaluated(settings, out or settings.folder("reports") / "evaluation", **asked)
+    return run_evaluation(settings, out or settings.folder("reports") / "evaluation", **options)
 
 
 @command("simulate")
@@ -93,10 +93,10 @@ def simulate(
 
     Example: payeewatch simulate --home demo --truth truth
     """
-    from payeewatch.simulator import simulate as simulated
+    from payeewatch.simulator import simulate as run_simulation
     from payeewatch.simulator.tiers import TIERS
 
     if tier not in TIERS:
         raise click.UsageError(f"--tier {tier}: there is no such tier; there are {', '.join(TIERS)}")
-    counts = simulated(settings.home, members=members, days=days, end=until, seed=seed, truth=truth, tier=tier)
+    counts = run_simulation(settings.home, members=members, days=days, end=until, seed=seed, truth=truth, tier=tier)
     return counts, [f"{settings.home}: " + ", ".join(f"{many:,} {name}" for name, many in counts.items())]

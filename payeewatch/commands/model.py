@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from payeewatch.command import DAY, Answer, command
+from payeewatch.command import DAY, Answer, command, engine_option
 
 if TYPE_CHECKING:
     from payeewatch.pipeline.home.settings import Settings
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 @command("measure")
 @click.option("--as-of", type=DAY, required=True, help="The day whose knowledge counts.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The Parquet file to write.")
-def measure(settings: Settings, as_of: date, out: Path) -> Answer:
+@engine_option
+def measure(settings: Settings, as_of: date, out: Path, engine: str) -> Answer:
     """Measure every past change at several ages, as known by a day, for training.
 
     Example: payeewatch measure --as-of 2024-12-31 --out measured.parquet
@@ -29,7 +30,7 @@ def measure(settings: Settings, as_of: date, out: Path) -> Answer:
     from payeewatch.pipeline.training.training import measured_past, save_frame
 
     with opened(settings) as session:
-        frame = measured_past(session, as_of)
+        frame = measured_past(session, as_of, engine)
         save_frame(frame, out)
     changes = int(frame["change_id"].nunique())
     return {"rows": len(frame), "changes": changes}, [f"{len(frame):,} rows of {changes:,} changes in {out}"]

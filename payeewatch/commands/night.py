@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from payeewatch.command import DAY, Answer, command
+from payeewatch.command import DAY, Answer, command, engine_option
 
 if TYPE_CHECKING:
     from payeewatch.pipeline.home.settings import Settings
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--no-news", is_flag=True, help="Run although there is no drop for the night.")
 @click.option("--model", help="A version, `champion` or `challenger`; default: the night's own, else the champion.")
 @click.option("--allow-hindsight", is_flag=True, help="Accept a model that knows more than the night did.")
+@engine_option
 def night(
     settings: Settings,
     day: date | None,
@@ -31,6 +32,7 @@ def night(
     no_news: bool,
     model: str | None,
     allow_hindsight: bool,
+    engine: str,
 ) -> Answer:
     """Run a night, or each of a range in order: ingest, link, measure, score, flag, publish.
 
@@ -52,7 +54,7 @@ def night(
     with opened(settings) as session, session.held.reading_ahead():
         from payeewatch.pipeline.night.night import Options, run_nights  # imported while the lake is read
 
-        nights = run_nights(session, first, last, Options(model, no_news, allow_hindsight))
+        nights = run_nights(session, first, last, Options(model, no_news, allow_hindsight, engine))
         runs = list(progress(nights, len(nights_to_run(settings, first, last)), "night"))
     return {"nights": [_brief(run) for run in runs]}, _queue_lines(settings, last, runs)
 
@@ -103,11 +105,11 @@ def explain(settings: Settings, change: str, as_of: date | None) -> Answer:
 
     Example: payeewatch explain D-0123456789abcdef --as-of 2024-12-31
     """
-    from payeewatch.pipeline.night.explain import explain as explained
+    from payeewatch.pipeline.night.explain import explain as explain_change
     from payeewatch.pipeline.opening import opened
 
     with opened(settings, writing=False) as session:
-        answer = explained(session, change, as_of)
+        answer = explain_change(session, change, as_of)
     head = {key: value for key, value in answer.items() if key not in {"queue", "features"}} | answer["queue"]
     lines = [f"{key:<15} {value}" for key, value in head.items()]
     lines += ["", f"{'feature':<34} {'value':>16} {'usual':>16} {'adds':>8}"]

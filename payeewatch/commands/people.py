@@ -1,4 +1,4 @@
-"""The commands about people's data: `purge` and `person`. They alone join the pipeline's stores and the reviewers'."""
+"""The commands about people's data, `purge` and `person`: they alone use the pipeline's and the reviewers' stores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from payeewatch.pipeline.session import Session
 
 Clocks = dict[str, dict[str, int]]
-"""clock -> store -> how many."""
+"""clock -> store -> count."""
 
 NO_TRIAGE = "there is no reviewers' database here: nothing to do in it"
 INPUT_STAYS = "inbox/, breaches/ and reference/ are the insurer's own and are not touched; empty what is loaded"
@@ -46,7 +46,7 @@ def purge(settings: Settings, until: date, member: str | None, dry_run: bool) ->
         start(settings)
     with opened(settings, writing=not dry_run) as session, nullcontext() if dry_run else alone(settings):
         if member:
-            clocks = {"person": _erased(session, member, until, has_triage, really=not dry_run)}
+            clocks = {"person": _erase(session, member, until, has_triage, really=not dry_run)}
             soon: Clocks = {}
         else:
             if not dry_run:
@@ -63,7 +63,7 @@ def purge(settings: Settings, until: date, member: str | None, dry_run: bool) ->
         f"due_in_{SOON_DAYS}_days": soon,
         "notes": warnings,
     }
-    lines = _told(until, dry_run, clocks, soon, warnings)
+    lines = _report_lines(until, dry_run, clocks, soon, warnings)
     _keep_report(settings, until, "\n".join(lines) + "\n", dry_run=dry_run, is_person=bool(member))
     return answer, lines
 
@@ -72,23 +72,23 @@ SOON_DAYS = 30
 
 
 def _clocks(session: Session, until: date, has_triage: bool, *, really: bool) -> Clocks:
-    """Apply every clock, the files first: flags leave the database when nothing can bring them back any more."""
+    """Apply every clock, the files first, so that deleted flags cannot return to the database from a file."""
     from payeewatch.pipeline.privacy.purge import gone_lists
     from payeewatch.pipeline.privacy.purge import purge as purge_files
 
-    over: set[str] = set()
-    kept: set[str] = set()
+    flags_over_time: set[str] = set()
+    kept_flags: set[str] = set()
     stale: set[date] = set()
     if has_triage:
         from payeewatch.triage.exchange import import_night
         from payeewatch.triage.records import retention
 
-        over, kept = retention.flags_over(until)
+        flags_over_time, kept_flags = retention.flags_over(until)
         stale = set(import_night.unpublished(session.settings))
-    clocks = purge_files(session, until, really=really, over=over, kept=kept).clocks
+    clocks = purge_files(session, until, really=really, over=flags_over_time, kept=kept_flags).clocks
     if has_triage:
-        _, gone = gone_lists(session, until)
-        for clock, tables in retention.purge(until, gone, really=really).items():
+        _, withdrawn_lists = gone_lists(session, until)
+        for clock, tables in retention.purge(until, withdrawn_lists, really=really).items():
             for table, many in tables.items():
                 clocks.setdefault(clock, {})[table] = many
         if really:
@@ -96,21 +96,21 @@ def _clocks(session: Session, until: date, has_triage: bool, *, really: bool) ->
     return clocks
 
 
-def _erased(session: Session, member: str, until: date, has_triage: bool, *, really: bool) -> dict[str, int]:
+def _erase(session: Session, member: str, until: date, has_triage: bool, *, really: bool) -> dict[str, int]:
     from payeewatch.pipeline.privacy import erase
     from payeewatch.pipeline.privacy.data_subject import find
 
     if not really:
         erasure = erase.Erasure(find(session, member), until)
         counts = erase.erase(session, erasure, really=False)
-        return counts | (_erased_in_triage(erasure.person.ids, until, really=False) if has_triage else {})
+        return counts | (_erase_in_triage(erasure.person.ids, until, really=False) if has_triage else {})
     _finish_erasure(session, has_triage)
     erase.begin(session, member, until)
     return _finish_erasure(session, has_triage)
 
 
 def _finish_erasure(session: Session, has_triage: bool) -> dict[str, int]:
-    """Do what `lake/erasing.json` notes, in every store, and take the note away."""
+    """Finish the erasure noted in `lake/erasing.json`, in every store, and delete the note."""
     from payeewatch.pipeline.privacy import erase
 
     erasure = erase.pending(session.settings)
@@ -123,14 +123,14 @@ def _finish_erasure(session: Session, has_triage: bool) -> dict[str, int]:
         stale = set(import_night.unpublished(session.settings))
     counts = erase.erase(session, erasure, really=True)
     if has_triage:
-        counts |= _erased_in_triage(erasure.person.ids, erasure.on, really=True)
+        counts |= _erase_in_triage(erasure.person.ids, erasure.on, really=True)
         import_night.adopt(session.settings, set(import_night.unpublished(session.settings)) - stale)
     erase.finish(session.settings)
     session.warnings.clear()
     return counts
 
 
-def _erased_in_triage(ids: Mapping[str, list[str]], on: date, *, really: bool) -> dict[str, int]:
+def _erase_in_triage(ids: Mapping[str, list[str]], on: date, *, really: bool) -> dict[str, int]:
     from payeewatch.triage.records import retention
 
     counts: dict[str, int] = retention.erase(ids, on, really=really)
@@ -138,19 +138,21 @@ def _erased_in_triage(ids: Mapping[str, list[str]], on: date, *, really: bool) -
 
 
 def _difference(later: Clocks, now: Clocks) -> Clocks:
-    found = {
+    differences = {
         clock: {store: many - now.get(clock, {}).get(store, 0) for store, many in stores.items()}
         for clock, stores in later.items()
     }
-    kept = {clock: {store: many for store, many in stores.items() if many > 0} for clock, stores in found.items()}
-    return {clock: stores for clock, stores in kept.items() if stores}
+    positive = {
+        clock: {store: many for store, many in stores.items() if many > 0} for clock, stores in differences.items()
+    }
+    return {clock: stores for clock, stores in positive.items() if stores}
 
 
-def _told(until: date, dry_run: bool, clocks: Clocks, soon: Clocks, notes: list[str]) -> list[str]:
-    def rows(found: Clocks) -> list[str]:
+def _report_lines(until: date, dry_run: bool, clocks: Clocks, soon: Clocks, notes: list[str]) -> list[str]:
+    def rows(counts: Clocks) -> list[str]:
         return [
             f"  {clock:<14} {store:<22} {many:>9,}"
-            for clock, stores in sorted(found.items())
+            for clock, stores in sorted(counts.items())
             for store, many in sorted(stores.items())
         ] or ["  nothing"]
 
@@ -160,7 +162,7 @@ def _told(until: date, dry_run: bool, clocks: Clocks, soon: Clocks, notes: list[
 
 
 def _keep_report(settings: Settings, until: date, text: str, *, dry_run: bool, is_person: bool) -> None:
-    """The report below reports/: counts only, never whom."""
+    """Write the report below reports/: counts only, never a person."""
     from payeewatch.pipeline.home.files import write_text
 
     ending = ("-person" if is_person else "") + ("-dry-run" if dry_run else "")
@@ -196,18 +198,18 @@ def person(settings: Settings, member: str, right: str, out: Path, language: str
     from payeewatch.triage.records import subject_access as reviewing
 
     with opened(settings, writing=False) as session:
-        found = find(session, member)
-        if not found.is_known:
+        subject = find(session, member)
+        if not subject.is_known:
             raise InputMissing(f"member {member}: nothing is held about this number; check it")
-        escalated = reviewing.record(right, found.ids, originals=with_originals)
-        sections: list[dict[str, Any]] = subject_access.held(session, found)
+        escalated = reviewing.record(right, subject.ids, originals=with_originals)
+        sections: list[dict[str, Any]] = subject_access.held(session, subject)
     with export_labels.override(language):
-        sections += reviewing.held(found.ids, originals=with_originals)
+        sections += reviewing.held(subject.ids, originals=with_originals)
         other = subject_access.Tongue(language, export_labels.word, export_labels.value, export_labels.told)
         tongue = subject_access.ENGLISH if language == "en" else other
-        paths = subject_access.write(out, subject_access.Right(right), found, clock.today(), sections, tongue)
-    told: dict[str, Any] = {"files": paths, "sections": {each["title"]: len(each["rows"]) for each in sections}}
-    lines = [f"{title:<32} {rows:>7,} entries" for title, rows in told["sections"].items()]
+        paths = subject_access.write(out, subject_access.Right(right), subject, clock.today(), sections, tongue)
+    answer: dict[str, Any] = {"files": paths, "sections": {each["title"]: len(each["rows"]) for each in sections}}
+    lines = [f"{title:<32} {rows:>7,} entries" for title, rows in answer["sections"].items()]
     if right == "objection":
         lines.append(f"{escalated} open flags put before a senior reviewer")
-    return told | {"escalated": escalated}, [*lines, *(f"written   {path}" for path in paths)]
+    return answer | {"escalated": escalated}, [*lines, *(f"written   {path}" for path in paths)]

@@ -18,7 +18,7 @@ SHOWN_FINDINGS = 5
 
 
 def start(settings: Settings) -> None:
-    """Make Django ready for a home: every command here begins with it. A fresh or older database is brought up to date.
+    """Prepare Django for a home: every command here calls it first. A new or older database is migrated.
 
     Raises:
         SettingsError: there is no such home, or no key file for it.
@@ -81,22 +81,22 @@ def triage_user(settings: Settings, name: str, role: str, also: tuple[str, ...],
     start(settings)
     from django.db import transaction
 
-    wanted = [(name, role), *((one, its) for one, _, its in (each.partition("=") for each in also))]
+    users = [(name, role), *((one, its) for one, _, its in (each.partition("=") for each in also))]
     with transaction.atomic():
-        made = [_let_in(one, its, lasting) for one, its in wanted]
-    told = made[0] | ({"also": made[1:]} if also else {})
-    return told, [
+        results = [_create_or_readmit(one, its, lasting) for one, its in users]
+    answer = results[0] | ({"also": results[1:]} if also else {})
+    return answer, [
         f"{each['name']} ({each['role']}) {'made' if each['made'] else 'admitted again'}; "
         f"password, shown this once: {each['password']}"
-        for each in made
+        for each in results
     ]
 
 
-def _let_in(name: str, role: str, lasting: bool) -> dict[str, Any]:
-    """Make or admit one user; their first password is in the answer alone.
+def _create_or_readmit(name: str, role: str, lasting: bool) -> dict[str, Any]:
+    """Create one user, or admit them again; their first password is only in the answer.
 
     Raises:
-        click.UsageError: there is no such role, or nobody can be called so.
+        click.UsageError: there is no such role, or the name is not valid.
     """
     from axes.utils import reset
     from django.core.exceptions import ValidationError
@@ -109,7 +109,7 @@ def _let_in(name: str, role: str, lasting: bool) -> dict[str, Any]:
     if role not in Role.values:
         raise click.UsageError(f"--role {role}: there is no such role; there are {', '.join(Role.values)}")
     user = User.objects.filter(username=name).first() or User(username=name)
-    made = user.pk is None
+    is_new = user.pk is None
     user.role, user.is_active = role, True
     password = give_password(user)
     user.must_change_password = not lasting
@@ -119,8 +119,8 @@ def _let_in(name: str, role: str, lasting: bool) -> dict[str, Any]:
         raise click.UsageError(f"{name!r}: {' '.join(error.messages)}") from error
     user.save()
     reset(username=name)
-    audit.record(None, "make_user" if made else "readmit_user", name=name, role=role)
-    return {"name": name, "role": role, "password": password, "made": made}
+    audit.record(None, "make_user" if is_new else "readmit_user", name=name, role=role)
+    return {"name": name, "role": role, "password": password, "made": is_new}
 
 
 @command("triage-token")
@@ -142,11 +142,13 @@ def triage_token(settings: Settings, name: str, scopes: str, revoke: bool) -> An
         return {"name": name, "revoked": True}, [f"{name} opens nothing from now on"]
     if looks_identifying(name):
         raise click.UsageError("a system's name is in the audit log for good: take one without so many digits")
-    asked = [scope.strip() for scope in scopes.split(",") if scope.strip()]
-    if not asked or set(asked) - set(api_tokens.SCOPES):
+    chosen_scopes = [scope.strip() for scope in scopes.split(",") if scope.strip()]
+    if not chosen_scopes or set(chosen_scopes) - set(api_tokens.SCOPES):
         raise click.UsageError(f"--scopes {scopes!r}: name some of {', '.join(api_tokens.SCOPES)}")
-    token = api_tokens.make(name, asked)
-    return {"name": name, "scopes": asked, "token": token}, [f"{name} ({', '.join(asked)}); shown this once: {token}"]
+    token = api_tokens.make(name, chosen_scopes)
+    return {"name": name, "scopes": chosen_scopes, "token": token}, [
+        f"{name} ({', '.join(chosen_scopes)}); shown this once: {token}"
+    ]
 
 
 @command("audit")
@@ -162,11 +164,11 @@ def audit(settings: Settings, what: str, noted: str) -> Answer:
     start(settings)
     from payeewatch.triage.records.audit import verify
 
-    checked = verify(noted)
-    if checked.findings:
-        told = "; ".join(f"record {each.number}: {each.what}" for each in checked.findings[:SHOWN_FINDINGS])
-        raise AuditBroken(f"{len(checked.findings)} findings in {checked.records} records: {told}")
-    return {"records": checked.records, "head": checked.head}, [
-        f"{checked.records} records, all as they were written",
-        f"head {checked.head}",
+    check = verify(noted)
+    if check.findings:
+        findings = "; ".join(f"record {each.number}: {each.what}" for each in check.findings[:SHOWN_FINDINGS])
+        raise AuditBroken(f"{len(check.findings)} findings in {check.records} records: {findings}")
+    return {"records": check.records, "head": check.head}, [
+        f"{check.records} records, all as they were written",
+        f"head {check.head}",
     ]

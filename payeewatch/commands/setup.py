@@ -1,4 +1,4 @@
-"""Commands that set up a home: `init`, `check`, `token`.
+"""Commands that set up a home: `init`, `check`, `token`, `migrate`.
 
 Stages are imported when a command runs, so that --help answers at once.
 """
@@ -6,6 +6,8 @@ Stages are imported when a command runs, so that --help answers at once.
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
+from dataclasses import asdict
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from payeewatch.command import DAY, Answer, command
 
 if TYPE_CHECKING:
     from payeewatch.pipeline.home.settings import Settings
+    from payeewatch.pipeline.migration.migrate import Migration, StepDone
 
 
 @command("init")
@@ -32,12 +35,12 @@ def init(settings: Settings) -> Answer:
             settings.folder(name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{settings.folder(name)}: cannot be made ({error.strerror})") from error
-    made = not settings.key_file.exists()
-    keys = Keys.create(settings.key_file) if made else Keys.load(settings.key_file)
+    is_new = not settings.key_file.exists()
+    keys = Keys.create(settings.key_file) if is_new else Keys.load(settings.key_file)
     keys.check(settings.folder("lake"))
-    return {"home": settings.home, "key_file": settings.key_file, "key_file_made": made}, [
+    return {"home": settings.home, "key_file": settings.key_file, "key_file_made": is_new}, [
         f"home      {settings.home}",
-        f"key file  {settings.key_file} ({'made: keep a copy in a safe place' if made else 'kept'})",
+        f"key file  {settings.key_file} ({'made: keep a copy in a safe place' if is_new else 'kept'})",
         "next      put drops into inbox/ and lists into breaches/, then: payeewatch check",
     ]
 
@@ -59,21 +62,21 @@ def check(settings: Settings, day: date | None) -> Answer:
         drops = check_drops(session, day)
         if day and not drops:
             raise InputMissing(f"{settings.folder('inbox') / str(day)}: there is no drop of {day}")
-        found = drops + check_reference(session) + check_lists(session)
-    refused = [each for each in found if each.get("refused")]
-    lines = [_checked(each) for each in found] or ["nothing to check: inbox/ and breaches/ are empty"]
+        results = drops + check_reference(session) + check_lists(session)
+    refused = [each for each in results if each.get("refused")]
+    lines = [_check_line(each) for each in results] or ["nothing to check: inbox/ and breaches/ are empty"]
     if refused:
-        raise InputRefused("\n".join([f"{len(refused)} of {len(found)} refused", *lines]))
-    return {"checked": found}, lines
+        raise InputRefused("\n".join([f"{len(refused)} of {len(results)} refused", *lines]))
+    return {"checked": results}, lines
 
 
-def _checked(found: dict[str, Any]) -> str:
-    name = found.get("source") or f"breaches/{found['breach_id']}"
-    if found.get("refused"):
-        return f"{name}  REFUSED  {found['refused']}"
-    tables = found.get("tables", {})
-    read = sum(table["rows_read"] for table in tables.values()) if tables else found.get("people", 0)
-    rejected = sum(table["rows_rejected"] for table in tables.values()) if tables else found.get("rejected", 0)
+def _check_line(result: dict[str, Any]) -> str:
+    name = result.get("source") or f"breaches/{result['breach_id']}"
+    if result.get("refused"):
+        return f"{name}  REFUSED  {result['refused']}"
+    tables = result.get("tables", {})
+    read = sum(table["rows_read"] for table in tables.values()) if tables else result.get("people", 0)
+    rejected = sum(table["rows_rejected"] for table in tables.values()) if tables else result.get("rejected", 0)
     return f"{name}  {read:,} rows, {rejected:,} to be rejected"
 
 
@@ -95,5 +98,50 @@ def token(settings: Settings) -> Answer:
             "FROM (SELECT unnest($1::VARCHAR[]) AS a, unnest(range(len($1))) AS n) ORDER BY n",
             [accounts],
         ).fetchall()
-    found = [row[0] or "" for row in rows]
-    return {"tokens": found, "key_version": session.keys.token_version}, found
+    tokens = [row[0] or "" for row in rows]
+    return {"tokens": tokens, "key_version": session.keys.token_version}, tokens
+
+
+@command("migrate", any_format=True)
+@click.option("--dry-run", is_flag=True, help="Only say what would be done, and how much space it needs.")
+def migrate(settings: Settings, dry_run: bool) -> Answer:
+    """Bring a home that an earlier version wrote to the form of this one. Nothing is loaded or published anew.
+
+    Killed at any moment, it goes on where it stopped when it is run again; no other command runs before that.
+
+    Example: payeewatch migrate --dry-run
+    """
+    from payeewatch.pipeline.home.scrub import alone
+    from payeewatch.pipeline.migration.migrate import migrate as migrated
+    from payeewatch.pipeline.opening import opened
+    from payeewatch.pipeline.store.lake_format import FORMAT
+
+    with (
+        opened(settings, writing=not dry_run, any_format=True) as session,
+        nullcontext() if dry_run else alone(settings),
+    ):
+        migration = migrated(session, really=not dry_run)
+    answer = asdict(migration) | {"to": FORMAT, "dry_run": dry_run}
+    return answer, _migrated(settings, migration, FORMAT, dry_run=dry_run)
+
+
+def _migrated(settings: Settings, migration: Migration, ours: int, *, dry_run: bool) -> list[str]:
+    if migration.format is None:
+        return [f"nothing to do: {settings.folder('lake')} is empty"]
+    if not migration.steps:
+        return [f"nothing to do: {settings.folder('lake')} has format {ours}, which this version writes"]
+    resumed = "  (goes on with a migration that was begun)" if migration.is_resumed else ""
+    last = "would be done: nothing has been changed" if dry_run else f"done: the lake has format {ours}"
+    return [
+        f"lake    {settings.folder('lake')}{resumed}",
+        f"format  {migration.format} -> {ours}",
+        *(_step(each) for each in migration.steps),
+        last,
+    ]
+
+
+def _step(step: StepDone) -> str:
+    head = f"step    {step.before} -> {step.after}  {step.does}"
+    if step.files is None:
+        return f"{head} (files are counted when the step before it is done)"
+    return f"{head} {step.files:,} files of {step.bytes:,} bytes; {step.needed_bytes:,} bytes of free space needed."

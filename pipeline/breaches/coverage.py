@@ -10,6 +10,7 @@ import duckdb
 
 from payeewatch.pipeline.home.codes import MATCHES
 from payeewatch.pipeline.home.settings import Link as LinkParams
+from payeewatch.pipeline.home.wording import Sentence, sentence
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.as_of import known_at_cutoff
 
@@ -22,7 +23,8 @@ def coverage(session: Session, as_of: date, change_ids: Sequence[str]) -> list[d
 
     One mapping a list: breach_id, title, known_at, people, exposed_share (of the members insured that night),
     by_quality (members), changes_exposed_share, lift (the one share over the other; null without either), and a
-    sentence where exposure cannot discriminate, else null. The connection has views of the lake's tables.
+    sentence where exposure cannot discriminate, else null, with its code and params. The connection has views of the
+    lake's tables.
     """
     con, params = session.con, session.settings.params
     given = {"cutoff": params.cutoff(as_of)}
@@ -57,7 +59,8 @@ def coverage(session: Session, as_of: date, change_ids: Sequence[str]) -> list[d
             "exposed": sum(by_quality.values()), "exposed_share": share, "by_quality": by_quality,
             "changes_exposed_share": changes_share,
             "lift": changes_share / share if share and changes_share is not None else None,
-            "sentence": _cannot_tell(share, params.link),
+            "sentence": (caveat := _cannot_tell(share, params.link)),
+            **(caveat.coded if caveat else {"code": None, "params": {}}),
         })  # fmt: skip
     return told
 
@@ -81,9 +84,9 @@ def _shares(
     return of
 
 
-def _cannot_tell(share: float | None, limits: LinkParams) -> str | None:
+def _cannot_tell(share: float | None, limits: LinkParams) -> Sentence | None:
     if share is not None and share < limits.discriminates_from_share:
-        return f"Hardly a member ({share:.1%}) is on this list: it says next to nothing about this book."
+        return sentence("covers_hardly_anyone", share=share)
     if share is not None and share > limits.discriminates_to_share:
-        return f"Nearly all members ({share:.1%}) are on this list: being on it cannot tell one change from another."
+        return sentence("covers_nearly_all", share=share)
     return None

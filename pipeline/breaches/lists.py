@@ -13,6 +13,7 @@ from typing import Any
 from payeewatch.pipeline.breaches import rejected_people
 from payeewatch.pipeline.breaches.manifest import Manifest
 from payeewatch.pipeline.breaches.people import Counts, count_people, find_people, write_people
+from payeewatch.pipeline.home import wording
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused
 from payeewatch.pipeline.ingest.drops import fingerprint
 from payeewatch.pipeline.known_by import counts_from, midnight
@@ -88,7 +89,8 @@ def load_lists(session: Session, until: date) -> list[Load]:
     loads = purge_due(session, until)
     for each in found.values():
         if each.manifest.purge_on <= until:
-            session.warn(f"breaches/{each.breach_id}: purge_on, {each.manifest.purge_on}, has come; delete the folder")
+            ends = each.manifest.purge_on.isoformat()
+            session.warn(wording.sentence("list_has_ended", breach_id=each.breach_id, purge_on=ends))
         elif each.manifest.known_at <= until:
             loads += _load_if_new(session, each, standing.get(each.breach_id), until)
     return loads

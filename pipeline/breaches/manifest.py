@@ -2,36 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import yaml
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from payeewatch.pipeline.home.codes import FIELDS
 from payeewatch.pipeline.home.errors import InputRefused
+from payeewatch.pipeline.home.validation import Section, Wrong, read, validate
 
-PROVENANCE = ("source", "notification_ref")
-TEXTS = ("breach_id", "title", *PROVENANCE)
-DATES = ("exposed_from", "exposed_to", "known_at", "purge_on")
 MOST_BYTES = 1_000_000
 
 
-@dataclass(frozen=True)
-class Manifest:
+def _text(value: object) -> object:
+    return value if isinstance(value, dict | list | None) else str(value).strip()
+
+
+def _day(value: object) -> object:
+    instant = datetime.fromisoformat(value.strip()) if isinstance(value, str) else value
+    return instant.date() if isinstance(instant, datetime) else instant
+
+
+def _exposed(value: object) -> object:
+    unknown = [entry for entry in value if entry not in FIELDS] if isinstance(value, list) else []
+    if unknown:
+        raise Wrong(f"has {str(unknown[0])[:40]!r}; it must be a list of {', '.join(FIELDS)}")
+    return tuple(field for field in FIELDS if field in value) if isinstance(value, list) else value
+
+
+Text = Annotated[str, BeforeValidator(_text), Field(min_length=1, description="text")]
+Day = Annotated[date, BeforeValidator(_day), Field(description="a date such as 2024-02-01")]
+Exposed = Annotated[
+    tuple[str, ...], BeforeValidator(_exposed), Field(min_length=1, description=f"a list of {', '.join(FIELDS)}")
+]
+
+
+class Manifest(Section):
     """breaches/<breach_id>/manifest.yaml, checked."""
 
-    breach_id: str
-    title: str
-    source: str  # who notified
-    notification_ref: str
-    exposed_from: date
-    exposed_to: date
-    known_at: date  # when the insurer learned it
-    purge_on: date
-    fields_exposed: tuple[str, ...]
+    model_config = ConfigDict(extra="ignore")
+    wrong_type: ClassVar[str] = "is missing"
+
+    breach_id: Text
+    title: Text
+    source: Text  # who notified
+    notification_ref: Text
+    exposed_from: Day
+    exposed_to: Day
+    known_at: Day  # when the insurer learned it
+    purge_on: Day
+    fields_exposed: Exposed
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_provenance(cls, raw: Any) -> Any:
+        for name in ("source", "notification_ref"):
+            if isinstance(raw, dict) and (raw.get(name) is None or not str(raw[name]).strip()):
+                raise Wrong(
+                    "is missing; a list without source and notification_ref is refused: "
+                    "lists come from the notified processor",
+                    name,
+                )
+        return raw
+
+    @model_validator(mode="after")
+    def _is_in_order(self) -> Manifest:
+        for first, last in (("exposed_from", "exposed_to"), ("known_at", "purge_on")):
+            if getattr(self, first) > getattr(self, last):
+                raise Wrong(f"is {getattr(self, first)}, after '{last}', {getattr(self, last)}", first)
+        return self
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -40,94 +81,24 @@ class Manifest:
         Raises:
             InputRefused: missing or unreadable, without provenance, or with a value that cannot be.
         """
-        path = folder / "manifest.yaml"
-        raw = _mapping(path)
-        where = f"breaches/{folder.name}/manifest.yaml"
-        for name in PROVENANCE:
-            if not _given(raw.get(name)):
-                raise InputRefused(
-                    f"{where}: '{name}' is missing; a list without source and notification_ref is refused: "
-                    "lists come from the notified processor"
-                )
-        texts = {name: _text(raw, name, where) for name in TEXTS}
-        dates = {name: _date(raw, name, where) for name in DATES}
-        if texts["breach_id"] != folder.name:
+        path, where = folder / "manifest.yaml", f"breaches/{folder.name}/manifest.yaml"
+        if not path.exists():
+            who = "every list needs one that says who notified it (source, notification_ref)"
+            raise InputRefused(f"{where}: there is none; {who}")
+        if path.stat().st_size > MOST_BYTES:
+            raise InputRefused(f"{where}: is larger than a manifest can be ({MOST_BYTES:,} bytes)")
+        manifest = validate(cls, read(path, "YAML", yaml.safe_load, InputRefused, where), where, InputRefused)
+        if manifest.breach_id != folder.name:
             raise InputRefused(
-                f"{where}: 'breach_id' is {texts['breach_id']!r}; it must be the folder's name, {folder.name!r}"
+                f"{where}: 'breach_id' is {manifest.breach_id!r}; it must be the folder's name, {folder.name!r}"
             )
-        for first, last in (("exposed_from", "exposed_to"), ("known_at", "purge_on")):
-            if dates[first] > dates[last]:
-                raise InputRefused(f"{where}: '{first}' is {dates[first]}, after '{last}', {dates[last]}")
-        values: dict[str, Any] = texts | dates | {"fields_exposed": _fields(raw.get("fields_exposed"), where)}
-        return cls(**values)
+        return manifest
 
     @classmethod
-    def told(cls, facts: Mapping[str, Any]) -> Manifest:
+    def told(cls, facts: dict[str, Any]) -> Manifest:
         """The manifest that `facts` wrote down."""
-        dates = {name: date.fromisoformat(facts[name]) for name in DATES}
-        return cls(**{name: facts[name] for name in TEXTS} | dates, fields_exposed=tuple(facts["fields_exposed"]))
+        return cls.model_validate(facts)
 
     def facts(self) -> dict[str, Any]:
         """The manifest as it goes into a load's record."""
-        return (
-            {name: getattr(self, name) for name in TEXTS}
-            | {name: getattr(self, name).isoformat() for name in DATES}
-            | {"fields_exposed": list(self.fields_exposed)}
-        )
-
-
-def _mapping(path: Path) -> dict[str, object]:
-    where = f"breaches/{path.parent.name}/manifest.yaml"
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise InputRefused(f"{where}: is larger than a manifest can be ({MOST_BYTES:,} bytes)")
-        raw = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise InputRefused(
-            f"{where}: there is none; every list needs one that says who notified it (source, notification_ref)"
-        ) from None
-    except (OSError, UnicodeDecodeError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise InputRefused(f"{where}: cannot be read as YAML ({type(error).__name__})") from None
-    if not isinstance(raw, dict):
-        raise InputRefused(f"{where}: must be a mapping of names to values")
-    return raw
-
-
-def _given(value: object) -> bool:
-    return value is not None and bool(str(value).strip())
-
-
-def _text(raw: dict[str, object], name: str, where: str) -> str:
-    value = raw.get(name)
-    if not _given(value) or isinstance(value, dict | list):
-        raise InputRefused(f"{where}: '{name}' is missing; it must be text")
-    return str(value).strip()
-
-
-def _date(raw: dict[str, object], name: str, where: str) -> date:
-    value = raw.get(name)
-    if isinstance(value, str):
-        value = _parsed(value.strip(), name, where)
-    if isinstance(value, datetime):
-        return value.date()
-    if not isinstance(value, date):
-        raise InputRefused(f"{where}: '{name}' is missing; it must be a date such as 2024-02-01")
-    return value
-
-
-def _parsed(value: str, name: str, where: str) -> datetime:
-    try:
-        return datetime.fromisoformat(value)
-    except ValueError:
-        raise InputRefused(f"{where}: '{name}' is {value[:40]!r}; it must be a date such as 2024-02-01") from None
-
-
-def _fields(value: object, where: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value:
-        raise InputRefused(f"{where}: 'fields_exposed' is missing; it must be a list of {', '.join(FIELDS)}")
-    for entry in value:
-        if entry not in FIELDS:
-            raise InputRefused(
-                f"{where}: 'fields_exposed' has {str(entry)[:40]!r}; it must be a list of {', '.join(FIELDS)}"
-            )
-    return tuple(field for field in FIELDS if field in value)
+        return self.model_dump(mode="json")

@@ -12,15 +12,15 @@ import duckdb
 from payeewatch.pipeline.breaches import rejected_people
 from payeewatch.pipeline.home.errors import InputRefused
 from payeewatch.pipeline.home.files import replace_whole
+from payeewatch.pipeline.ingest.batches import Batch, folder_and_name, forget, refusing, rejected_lines
 from payeewatch.pipeline.ingest.profile import Export
-from payeewatch.pipeline.ingest.readers import Batch, forget, read, refusing, rejected_lines
+from payeewatch.pipeline.ingest.readers import read, stem, suffixes
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.lake import SCHEMAS, VERSION_STEP
 from payeewatch.pipeline.store.tombstones import Tombstones
 from payeewatch.pipeline.tables import PEOPLE
 
-SUFFIXES = (".csv", ".csv.gz", ".parquet", ".ndjson", ".ndjson.gz")
 IDENTIFYING = ("national_id", "holder_national_id", "family_name")
 UNUSABLE = {"national_id": 1, "holder_national_id": 2, "birth_date": 4}
 
@@ -41,13 +41,10 @@ def find_people(folder: Path) -> list[Path]:
     Raises:
         InputRefused: none.
     """
-    found = sorted(
-        path
-        for path in folder.glob("people*")
-        if path.is_file() and _stem(path) is not None and not path.name.startswith(".")
-    )
+    found = sorted(path for path in folder.glob("people*") if path.is_file() and _is_people(path))
     if not found:
-        raise InputRefused(f"breaches/{folder.name}: has no people file; expected people{' or people'.join(SUFFIXES)}")
+        expected = " or ".join(f"people{suffix}" for suffix in suffixes())
+        raise InputRefused(f"breaches/{folder.name}: has no people file; expected {expected}")
     return found
 
 
@@ -73,10 +70,10 @@ def write_people(
     }
     con.execute("SET preserve_insertion_order = false")  # the order of people means nothing, and keeping it costs
     try:
-        for part, batch in enumerate(read(con, PEOPLE, files, Export())):
-            _require_identity(batch)
+        for part, path in enumerate(files):
+            batch = _read(con, path)
             relative = f"people/drop={day}/{sequence:08d}-{part}.parquet"
-            _copy(con, session.lake.root / relative, erased.people(_keyed(batch, stamps)), batch.files)
+            _copy(con, session.lake.root / relative, erased.people(_keyed(batch, stamps)), batch)
             written.append(relative)
             malformed += (odd := _malformed(con, batch))
             if odd or _count(con, _written([session.lake.root / relative]), 0).rejected:
@@ -97,9 +94,9 @@ def count_people(con: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> Count
     """
     found = []
     try:
-        for batch in read(con, PEOPLE, files, Export()):
-            _require_identity(batch)
-            with refusing(batch.files):
+        for path in files:
+            batch = _read(con, path)
+            with refusing(batch.files, batch.form):
                 counts = _count(con, _keyed(batch, {}), 0)
             odd = _malformed(con, batch)
             found.append(Counts(counts.rows + odd, counts.rejected + odd, odd, counts.nulled))
@@ -113,28 +110,26 @@ def count_people(con: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> Count
     )
 
 
-def _require_identity(batch: Batch) -> None:
+def _read(con: duckdb.DuckDBPyConnection, path: Path) -> Batch:
+    batch = read(con, PEOPLE, path, Export())
     if not set(IDENTIFYING) & set(batch.present):
-        raise InputRefused(
-            f"{batch.files[0].parent.name}/{batch.files[0].name}: identifies nobody; "
-            f"it must have one of {', '.join(IDENTIFYING)}"
-        )
+        raise InputRefused(f"{folder_and_name(path)}: identifies nobody; it must have one of {', '.join(IDENTIFYING)}")
+    return batch
 
 
-def _stem(path: Path) -> str | None:
-    """`people` or `people-0001`, when the file is one that can be read."""
-    stem, _, suffix = path.name.partition(".")
-    is_people = stem == "people" or (stem.startswith("people-") and stem.removeprefix("people-").isdigit())
-    return stem if is_people and f".{suffix}" in SUFFIXES else None
+def _is_people(path: Path) -> bool:
+    """Its name is `people` or `people-0001`, and it is one that can be read."""
+    name = stem(path) or ""
+    return name == "people" or (name.startswith("people-") and name.removeprefix("people-").isdigit())
 
 
-def _copy(con: duckdb.DuckDBPyConnection, path: Path, query: str, sources: Sequence[Path]) -> None:
+def _copy(con: duckdb.DuckDBPyConnection, path: Path, query: str, batch: Batch) -> None:
     columns = ", ".join(f'CAST("{name}" AS {kind}) AS "{name}"' for name, kind in SCHEMAS["people"].items())
 
     def write(temporary: Path) -> None:
         # snappy, for keys do not compress and reading them back is what every night does
         command = f"COPY (SELECT {columns} FROM ({query})) TO {text(str(temporary))} (FORMAT parquet)"
-        with refusing(sources):
+        with refusing(batch.files, batch.form):
             try:
                 con.execute(command)
             except duckdb.IOException as error:

@@ -13,8 +13,8 @@ import duckdb
 
 from payeewatch.pipeline.home.files import replace_whole
 from payeewatch.pipeline.home.vault import QUARANTINE, seal
+from payeewatch.pipeline.ingest.batches import Batch, rejected_lines
 from payeewatch.pipeline.ingest.quarantine import masked
-from payeewatch.pipeline.ingest.readers import Batch, rejected_lines
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.tables import PEOPLE

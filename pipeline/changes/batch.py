@@ -13,8 +13,11 @@ from datetime import date
 import duckdb
 import pandas as pd
 
+from payeewatch.features.engines.engine import Engine
+from payeewatch.features.engines.plan import PlannedEngine
 from payeewatch.pipeline.changes.amounts import Amounts, amounts
 from payeewatch.pipeline.changes.context import Standing, standings
+from payeewatch.pipeline.changes.expectations import broken_promises, judged
 from payeewatch.pipeline.changes.measure import measure
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.frames import are_among, texts
@@ -45,11 +48,17 @@ class Together:
     """What several nights see of changes, over a lake that is loaded, linked and registered for all of them."""
 
     def __init__(
-        self, session: Session, nights: Sequence[date], flagged: Collection[str] = (), models: Sequence[Model] = ()
+        self,
+        session: Session,
+        nights: Sequence[date],
+        flagged: Collection[str] = (),
+        models: Sequence[Model] = (),
+        engine: Engine | None = None,
     ) -> None:
         """Measure every night; `flagged` are those the night before the first carries over.
 
-        With `models`, one a night, what was measured is scored while the rest is looked up, and on.
+        With `models`, one a night, what was measured is scored while the rest is looked up, and on. `engine` measures;
+        DuckDB when none is given.
         """
         con, params = session.con, session.settings.params
         self._params = params
@@ -60,9 +69,11 @@ class Together:
                 self._standing = standings(con, sorted({*change_ids, *flagged}), cutoffs)
 
         with session.stage("measure") as told:
-            frame = _measured(con, params, nights, flagged, look_up)
-            told |= {"nights": len(nights), "rows_out": len(frame)}
+            engine = engine or PlannedEngine(con)
+            frame = _measured(engine, con, params, nights, flagged, look_up)
+            told |= {"nights": len(nights), "rows_out": len(frame), "engine": engine.name}
         self._frame = frame
+        self._broken = broken_promises(frame)
         self._measured = dict(list(frame.groupby("as_of")))
         meanwhile = ThreadPoolExecutor(1)
         self._scoring: dict[date, Future[pd.DataFrame]] = {
@@ -89,7 +100,13 @@ class Together:
         return set(texts(self._frame["change_id"])[in_window]).union(*pending)
 
     def of(self, night: date, flagged: Collection[str]) -> Seen:
-        """What the night alone would have seen: changes in their window, with a payment pending, or flagged before."""
+        """What the night alone would have seen: changes in their window, with a payment pending, or flagged before.
+
+        All nights were judged at once; when that found something, this one is judged by itself.
+
+        Raises:
+            BrokenPromise: a feature broke what it promises, on a change that the night sees.
+        """
         measured, scoring = self._rows(night), self._scoring.get(night)
         cutoff = self._params.cutoff(night)
         found, euros = self._standing[cutoff], self._amounts[cutoff]
@@ -97,6 +114,8 @@ class Together:
         in_window = measured["age_days"].to_numpy() <= self._params.observe.window_days
         is_seen = in_window | by_right
         frame = measured[is_seen].reset_index(drop=True)
+        if self._broken.result():
+            judged(frame)
         kept = {*texts(frame["change_id"]), *flagged}
 
         def rows(of: pd.DataFrame) -> pd.DataFrame:
@@ -111,6 +130,7 @@ class Together:
 
 
 def _measured(
+    engine: Engine,
     con: duckdb.DuckDBPyConnection,
     params: Params,
     nights: Sequence[date],
@@ -122,11 +142,11 @@ def _measured(
     `look_up` is called with all changes found, while they are measured.
     """
     also = _closing(con, params, nights) if len(nights) > 1 else []
-    frame = measure(con, params, nights, sorted({*also, *flagged}), meanwhile=look_up)
+    frame = measure(engine, params, nights, sorted({*also, *flagged}), meanwhile=look_up)
     left = _left(frame, nights)
     if not left:
         return frame
-    rows = measure(con, params, nights, left, only_extra=True)
+    rows = measure(engine, params, nights, left, only_extra=True)
     both = pd.concat([frame, rows], ignore_index=True).drop_duplicates(["change_id", "as_of"])
     return both.sort_values(["change_id", "as_of"], ignore_index=True)
 

@@ -1,81 +1,30 @@
 """Measure: every feature of every change that a night, many nights, or the training sees.
 
-The views of the lake tables must be registered on the connection; nothing is written.
+The engine reads the lake tables; nothing is written.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
-from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from datetime import date, datetime, timedelta
-from importlib import metadata
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, timedelta
 
-import duckdb
-import numpy as np
 import pandas as pd
 
-from payeewatch import features
 from payeewatch.features import FEATURES
-from payeewatch.features.engine import DuckEngine, Plan
+from payeewatch.features.engines.engine import Engine, Frame, Question, Refused, WrongAnswer
 from payeewatch.features.measuring import measured
-from payeewatch.features.registry import Missing, Unit
 from payeewatch.features.spine import Night, calendar, learning_changes, named_changes, names, open_changes
-from payeewatch.features.versions import ENDS, SERIAL, USES, Tables
+from payeewatch.features.versions import Tables
 from payeewatch.pipeline.home.errors import PayeeWatchError
-from payeewatch.pipeline.home.files import write_json
 from payeewatch.pipeline.home.settings import Params
-from payeewatch.pipeline.store.lake import SCHEMAS
 
 IDENTITY = ("change_id", "payee_id", "as_of", "party", "derived", "age_days", "channel")
 """The columns of a measured frame before its features."""
 
-Columns = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
-"""Lake tables, and of each the columns that features use, with their SQL types."""
-Asked = tuple[int, bool, Columns]
-"""Of a plan: the window in days, whether only named changes are measured, and over what."""
-
-_PLANS: dict[Asked, Plan] = {}
-PLAN = "plan.json"
-"""Below the lake: the plan of an ordinary night. To make it takes a second."""
-
-
-def prepare(lake: Path, window_days: int, told: Collection[str]) -> None:
-    """Plan the measuring of nights on a lake that need not be loaded yet, or take over the plan the same code made.
-
-    `told` are the tables that will tell when their versions end.
-
-    Raises:
-        StoreError: the lake cannot be written.
-    """
-    tables = {table: SCHEMAS[table] | ({ENDS: "TIMESTAMP"} if table in told else {}) for table in USES}
-    asked = window_days, False, _columns(tables)
-    if asked in _PLANS:
-        return
-    made_of = _made_of(asked)
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads((lake / PLAN).read_text(encoding="utf-8"))
-        if kept["made_of"] == made_of:
-            _PLANS[asked] = Plan(tuple(kept["queries"]), kept["last"], kept["spine"])
-            return
-    plan = _plan(asked)
-    write_json(lake / PLAN, {"made_of": made_of, **dataclasses.asdict(plan)})
-
-
-def _made_of(asked: Asked) -> str:
-    """A digest of all that a plan follows from: code, what it is written with, and what is asked."""
-    told = hashlib.sha256(repr((metadata.version("duckdb"), metadata.version("narwhals"), asked)).encode())
-    for path in (Path(__file__), *sorted(Path(features.__file__).parent.rglob("*.py"))):
-        told.update(path.read_bytes())
-    return told.hexdigest()
-
 
 def measure(
-    con: duckdb.DuckDBPyConnection,
+    engine: Engine,
     params: Params,
     nights: Sequence[date],
     extra: Sequence[str] = (),
@@ -85,64 +34,35 @@ def measure(
 ) -> pd.DataFrame:
     """Every change open on each night, and the changes named in `extra`, as that night knew them.
 
-    With `only_extra`, the named ones alone. While the numbers are put side by side, which keeps one processor busy,
-    `meanwhile` is called with the ids of the changes and may use the connection.
+    With `only_extra`, the named ones alone. `meanwhile` is called with the ids of the changes, before the numbers are
+    there: with the DuckDB of a night, while they are put side by side.
 
-    One row a (change_id, as_of), in that order: IDENTITY, then one float64 column a feature (NaN: unknown).
+    One row per (change_id, as_of), in that order: IDENTITY, then one float64 column per feature (NaN: unknown). Whether
+    the numbers keep what the features promise is for `payeewatch.pipeline.changes.expectations` to say.
 
     Raises:
-        PayeeWatchError: a feature broke what it promises.
+        PayeeWatchError: the engine cannot compute a feature.
     """
     wanted = [_night(params, day) for day in nights]
-    engine = DuckEngine(con)
-    try:
-        plan = _plan((params.observe.window_days, only_extra, _columns(_described(con))))
-        engine.follow(plan, [calendar(wanted), names(extra)])
-        with ThreadPoolExecutor(1) as thread:
-            answering = thread.submit(engine.answer)
-            if meanwhile:
-                found = con.sql(f"SELECT DISTINCT change_id FROM measured_{plan.spine}").to_arrow_table()
-                meanwhile(found.column(0).to_pylist())
-            return _checked(answering.result())
-    finally:
-        engine.close()
+    question = question_of(wanted, params.observe.window_days, extra, only_extra=only_extra)
+    with _answering(engine):
+        return _typed(engine.answer(question, meanwhile))
 
 
-def _described(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {table: {} for table in USES}
-    for table, column, kind in con.execute(
-        "SELECT table_name, column_name, data_type FROM duckdb_columns()"
-    ).fetchall():
-        found.get(table, {})[column] = kind
-    return found
+def question_of(
+    nights: Sequence[Night], window_days: int, extra: Sequence[str] = (), *, only_extra: bool = False
+) -> Question:
+    """The changes of some nights and their features. Of one kind are those of one window, whatever the nights."""
+
+    def find(tables: Tables) -> Frame:
+        if only_extra:
+            return named_changes(tables, nights, extra)
+        return open_changes(tables, nights, window_days, extra)
+
+    return Question(_built(find), (calendar(nights), names(extra)), ("nights", window_days, only_extra))
 
 
-def _columns(tables: Mapping[str, Mapping[str, str]]) -> Columns:
-    """In one order, whatever the tables' own."""
-    used = {table: (*use.key, *use.columns, *SERIAL, ENDS) for table, use in USES.items()}
-    return tuple((table, tuple((c, tables[table][c]) for c in used[table] if c in tables[table])) for table in USES)
-
-
-def _plan(asked: Asked) -> Plan:
-    """The queries that measure nights, which are the same whatever the tables hold: so they are found on empty ones."""
-    if asked in _PLANS:
-        return _PLANS[asked]
-    window_days, only_extra, columns = asked
-    night = [Night(date(2000, 1, 1), datetime(2000, 1, 1), datetime(2000, 1, 1))]
-    with duckdb.connect(config={"threads": 1}) as con:
-        for table, of_table in columns:
-            listed = ", ".join(f'"{name}" {kind}' for name, kind in of_table)
-            con.execute(f'CREATE TABLE "{table}" ({listed})')
-        engine = DuckEngine(con)
-        tables = Tables(engine)
-        spine = named_changes(tables, night, ()) if only_extra else open_changes(tables, night, window_days)
-        number = len(engine.queries) - 1
-        engine.collect(measured(tables, spine))
-        _PLANS[asked] = engine.plan(number)
-    return _PLANS[asked]
-
-
-def measure_past(con: duckdb.DuckDBPyConnection, params: Params, as_of: date) -> pd.DataFrame:
+def measure_past(engine: Engine, params: Params, as_of: date) -> pd.DataFrame:
     """Every past change at several ages of its life, none later than `as_of`, each as its night knew it.
 
     The ages are `train.ages_days` and, past the window, `train.past_window_days` with a payment pending.
@@ -150,53 +70,51 @@ def measure_past(con: duckdb.DuckDBPyConnection, params: Params, as_of: date) ->
     The same columns and order as `measure`, over the last `train.history_days`.
 
     Raises:
-        PayeeWatchError: a feature broke what it promises.
+        PayeeWatchError: the engine cannot compute a feature.
     """
-    since = as_of - timedelta(days=params.train.history_days)
-    margin = max(params.train.ages_days, default=0) + 366
+    train = params.train
+    since = as_of - timedelta(days=train.history_days)
+    margin = max(train.ages_days, default=0) + 366
     days = (as_of - since).days + margin
     nights = [_night(params, as_of - timedelta(days=back)) for back in range(days, -1, -1)]
-    engine = DuckEngine(con)
-    try:
+
+    def find(tables: Tables) -> Frame:
+        window = params.observe.window_days
+        return learning_changes(tables, nights, train.ages_days, since, window, train.past_window_days)
+
+    with _answering(engine):
+        return _typed(engine.answer(Question(_built(find))))
+
+
+def _built(find: Callable[[Tables], Frame]) -> Callable[[Engine], tuple[Frame, Frame]]:
+    """What a question builds: the spine that `find` gives, and its features."""
+
+    def build(engine: Engine) -> tuple[Frame, Frame]:
         tables = Tables(engine)
-        spine = learning_changes(
-            tables, nights, params.train.ages_days, since, params.observe.window_days, params.train.past_window_days
-        )
-        return _checked(engine.collect(measured(tables, spine)))
+        spine = find(tables)
+        return spine, measured(tables, spine)
+
+    return build
+
+
+@contextmanager
+def _answering(engine: Engine) -> Iterator[None]:
+    """What the engine refuses is ours to tell; what it kept is dropped."""
+    try:
+        yield
+    except (Refused, WrongAnswer) as error:
+        raise PayeeWatchError(str(error)) from error
     finally:
-        engine.close()
+        engine.forget()
 
 
-def faults(frame: pd.DataFrame) -> list[str]:
-    """What in a measured frame breaks the promises of the registry, in words; ids and values are not quoted."""
-    found = []
-    if frame.duplicated(["change_id", "as_of"]).any():
-        found.append("a change is measured twice as of one night")
-    of_provider = (frame["party"] == "provider").to_numpy()
-    for feature in FEATURES.values():
-        values = frame[feature.name].to_numpy(dtype=np.float64)
-        nulls = int((np.isnan(values) & ~(of_provider & feature.is_member_only)).sum())
-        if nulls and feature.missing is not Missing.UNKNOWN:
-            found.append(f"{feature.name}: null on {nulls} rows; it must never be")
-        limit = {Unit.SHARE: 1.0, Unit.YESNO: 1.0}.get(feature.unit, float("inf"))
-        low = float("-inf") if feature.unit in (Unit.RATIO, Unit.EUR, Unit.DAYS) else 0.0
-        outside = int(((values < low) | (values > limit) | np.isinf(values)).sum())
-        if outside:
-            found.append(f"{feature.name}: outside {low:g} to {limit:g} on {outside} rows")
-    return found
-
-
-def _checked(rows: pd.DataFrame) -> pd.DataFrame:
-    frame = rows.assign(
+def _typed(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(
         as_of=pd.to_datetime(rows["as_of"], unit="us").astype("datetime64[us]"),
         party=rows["is_provider"].map({True: "provider", False: "member"}).astype(str),
         age_days=rows["age_days"].astype("int64"),
         derived=rows["derived"].astype(bool),
     )[[*IDENTITY, *FEATURES]]
-    found = faults(frame)
-    if found:
-        raise PayeeWatchError("the measured features break their promises: " + "; ".join(found))
-    return frame
 
 
 def _night(params: Params, day: date) -> Night:

@@ -24,6 +24,7 @@ from payeewatch.pipeline.detector.lens import LENSES, PARTIES, Group, Place, tot
 from payeewatch.pipeline.detector.surprise import Column, Floats, Ints, Measured, Tails, badness
 from payeewatch.pipeline.home.errors import ModelError
 from payeewatch.pipeline.home.files import replace_whole
+from payeewatch.pipeline.home.wording import Sentence, sentence
 
 KEYS = ("change_id", "as_of")
 NEEDED = (*KEYS, "party", "derived", "age_days")
@@ -268,7 +269,7 @@ def _packed(model: Model) -> dict[str, Any]:
         },
         "facts": model.facts,
         "metrics": model.metrics,
-        "warnings": list(model.warnings),
+        "warnings": [each.coded if isinstance(each, Sentence) else each for each in model.warnings],
     }
 
 
@@ -283,8 +284,13 @@ def _unpacked(raw: dict[str, Any]) -> Model:
         cells={name: Cell(cell["scores"], cell["changes"], cell["from"]) for name, cell in raw["cells"].items()},
         facts=raw["facts"],
         metrics=raw["metrics"],
-        warnings=tuple(raw["warnings"]),
+        warnings=tuple(_warning(each) for each in raw["warnings"]),
     )
+
+
+def _warning(kept: str | dict[str, Any]) -> str:
+    """A warning as it was kept: a code and its numbers; only text in models of earlier versions."""
+    return kept if isinstance(kept, str) else sentence(kept["code"], **kept["params"])
 
 
 def _parts(value: Any) -> Iterator[bytes]:

@@ -52,8 +52,7 @@ def reasons(frame: pd.DataFrame, model: Model, features: Sequence[Told] | None =
     """The reasons behind each row's score, in the frame's order.
 
     Returns:
-        change_id, as_of, reasons and reassuring: lists of mappings with feature, value, usual, sentence and
-        value_number (null when unknown), strongest first.
+        change_id, as_of, reasons and reassuring: lists of mappings with the fields of REASON; strongest first.
     """
     if features is None:
         from payeewatch.features import FEATURES
@@ -96,21 +95,7 @@ def usual_values(frame: pd.DataFrame, model: Model, features: Sequence[Told] | N
 @lru_cache(maxsize=100_000)
 def said(value: float, unit: str) -> str:
     """A feature's number as a reviewer reads it: `1,840.00 EUR`, `3 days`, `yes`, `12 %`, `1 in 300`."""
-    if math.isnan(value):
-        return "unknown"
-    kind = str(unit).lower()
-    if kind == "eur":
-        return wording.euros(value) if value else "0 EUR"
-    if kind == "yes or no":
-        return "yes" if value >= 0.5 else "no"
-    if kind == "share":
-        return wording.share(value)
-    if kind == "surprise":
-        return "common" if value < math.log10(3) else wording.one_in(10.0**-value)
-    number = f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:,.1f}"
-    if kind in {"days", "years"}:
-        return f"{number} {kind.removesuffix('s') if value == 1 else kind}"
-    return f"{number} times" if kind == "ratio" else number
+    return wording.measured(wording.measure(value, unit))
 
 
 def _strongest(ranked: Sequence[int], features: Sequence[Told]) -> list[int]:
@@ -155,6 +140,9 @@ def _told(feature: Told, value: float, usual: float) -> Mapping[str, Any]:
         "usual": before,
         "sentence": _sentence(feature.sentence.rstrip("."), now, before),
         "value_number": None if math.isnan(value) else float(value),
+        "usual_number": None if math.isnan(usual) else float(usual),
+        "unit": unit,
+        "fact": feature.sentence,
     }
 
 

@@ -310,9 +310,12 @@ def _absent(model: Model) -> dict[str, dict[str, str]]:
 
 
 def _code_version() -> str:
-    """The package's version, and the commit where it runs from a checkout."""
+    """The package's version, and the commit where it runs from its own checkout, not installed inside another."""
     version = metadata.version("payeewatch")
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
+    checkout = Path(__file__).resolve().parents[2]
+    if not (checkout / ".git").exists():
+        return version
+    command = ["git", "-C", str(checkout), "rev-parse", "--short=12", "HEAD"]
     try:
         commit = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):

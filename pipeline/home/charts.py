@@ -93,7 +93,7 @@ def histogram(title: str, bins: Sequence[Bin], cut: float | None, cut_label: str
         y = floor - height_of(10**power if power else 1)
         shapes += [
             f'<line class="grid-line" x1="{left}" x2="{width}" y1="{y:.1f}" y2="{y:.1f}"/>',
-            _text(left - 8, y + 4, f"{10**power:,}", "label", "end"),
+            text(left - 8, y + 4, f"{10**power:,}", "label", "end"),
         ]
     for position, item in enumerate(bins):
         x = left + position * step
@@ -103,15 +103,15 @@ def histogram(title: str, bins: Sequence[Bin], cut: float | None, cut_label: str
             f'<line class="usual" x1="{x + step * 0.04:.1f}" x2="{x + step * 0.96:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
         )
         if item.total:
-            shapes.append(_text(x + step / 2, floor - height_of(item.total) - 6, f"{item.total:,}", "strong", "middle"))
-        shapes.append(_text(x + step / 2, floor + 18, item.label, "label", "middle"))
+            shapes.append(text(x + step / 2, floor - height_of(item.total) - 6, f"{item.total:,}", "strong", "middle"))
+        shapes.append(text(x + step / 2, floor + 18, item.label, "label", "middle"))
     shapes.append(f'<line class="axis" x1="{left}" x2="{width}" y1="{floor}" y2="{floor}"/>')
     if cut is not None:
         x = left + min(max(cut, 0.0), len(bins)) * step
         anchor, nudge = ("end", -6) if cut > len(bins) / 2 else ("start", 6)
         shapes += [
             f'<line class="cut" x1="{x:.1f}" x2="{x:.1f}" y1="2" y2="{floor}"/>',
-            _text(x + nudge, 12, cut_label, "cut-label", anchor),
+            text(x + nudge, 12, cut_label, "cut-label", anchor),
         ]
     said = "; ".join(f"{b.label}: {b.total:,}, {b.flagged:,} of them in a queue" for b in bins if b.total)
     return _svg(title, said or "No change was scored.", width, floor + 28, shapes)
@@ -150,7 +150,7 @@ def by_day(title: str, days: Sequence[tuple[str, Sequence[Part]]]) -> Markup:
                     f'height="{max(tall - 1, 1):.1f}" rx="2"/>'
                 )
         whole = f"{sum(part.amount for part in parts):,.0f}"
-        shapes += [_text(middle, y - 7, whole, "strong", "middle"), _text(middle, floor + 18, label, "label", "middle")]
+        shapes += [text(middle, y - 7, whole, "strong", "middle"), text(middle, floor + 18, label, "label", "middle")]
         told.append(f"{label}: " + ", ".join(f"{part.name} {part.worded}" for part in parts if part.amount > 0))
     shapes.append(f'<line class="axis" x1="0" x2="{WIDTH}" y1="{floor}" y2="{floor}"/>')
     return _svg(title, "; ".join(told) or "Nothing is planned.", WIDTH, height, shapes)
@@ -172,20 +172,20 @@ def dots(title: str, said: str, points: Sequence[Dot], ticks_x: Sequence[tuple[f
     far = max([tick for tick, _ in ticks_x] + [point.x for point in points]) or 1
     high = max((point.y for point in points), default=0) or 1
     room_x, room_y = WIDTH - left - 16, floor - top - 14
-    shapes = [_text(0, 12, f"{name_y}, up to {high:,.0f}", "label", "start")]
+    shapes = [text(0, 12, f"{name_y}, up to {high:,.0f}", "label", "start")]
     for tick, label in ticks_x:
         x = left + 8 + room_x * tick / far
         anchor = "end" if tick == far else "middle" if tick else "start"
         shapes += [
             f'<line class="grid-line" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{floor}"/>',
-            _text(x, floor + 18, label, "label", anchor),
+            text(x, floor + 18, label, "label", anchor),
         ]
     shapes.append(f'<line class="axis" x1="0" x2="{WIDTH}" y1="{floor}" y2="{floor}"/>')
     for point in reversed(points):
         x, y = left + 8 + room_x * point.x / far, floor - 10 - room_y * (max(point.y, 0) / high) ** 0.5
         shapes += [
             f'<circle class="dot {point.colour}" cx="{x:.1f}" cy="{y:.1f}" r="9.5"/>',
-            _text(x, y + 4, point.number, "in-dot", "middle"),
+            text(x, y + 4, point.number, "in-dot", "middle"),
         ]
     return _svg(title, said, WIDTH, height, shapes)
 
@@ -206,8 +206,8 @@ def shares(title: str, parts: Sequence[Part], width: int = 1060) -> Markup:
         left = position * column
         shapes += [
             f'<rect class="{part.colour}" x="{left:.1f}" y="42" width="10" height="10" rx="2"/>',
-            _text(left + 17, 51, part.name, "label", "start"),
-            _text(left + 17, 69, part.worded, "strong", "start"),
+            text(left + 17, 51, part.name, "label", "start"),
+            text(left + 17, 69, part.worded, "strong", "start"),
         ]
     said = "; ".join(f"{part.name}: {part.worded}" for part in parts)
     return _svg(title, said, width, 76, shapes)
@@ -223,10 +223,10 @@ def rows(title: str, parts: Sequence[Part], whole: float | None = None, name_wid
         y = position * 24
         long = room * part.amount / most
         shapes += [
-            _text(name_width - 10, y + 15, part.name, "label", "end"),
+            text(name_width - 10, y + 15, part.name, "label", "end"),
             f'<rect class="{part.colour}" x="{name_width}" y="{y + 4}" '
             f'width="{max(long, 1.5):.1f}" height="14" rx="2"/>',
-            _text(name_width + long + 8, y + 15, part.worded, "strong", "start"),
+            text(name_width + long + 8, y + 15, part.worded, "strong", "start"),
         ]
     said = "; ".join(f"{part.name}: {part.worded}" for part in parts)
     return _svg(title, said or "Nothing to show.", width, max(24 * len(parts), 24), shapes)
@@ -241,7 +241,8 @@ def _svg(title: str, said: str, width: float, height: float, shapes: Sequence[st
     )
 
 
-def _text(x: float, y: float, words: str, kind: str, anchor: str) -> str:
+def text(x: float, y: float, words: object, kind: str, anchor: str) -> str:
+    """Words at a place, escaped; `kind` is their class."""
     from markupsafe import escape
 
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'

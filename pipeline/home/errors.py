@@ -7,7 +7,7 @@ class PayeeWatchError(Exception):
     """Something PayeeWatch refuses or cannot do. Its message never carries a name, an account or a national id."""
 
     exit_code = 1
-    meaning = "a fault of ours"
+    meaning = "internal error"
 
 
 class SettingsError(PayeeWatchError):

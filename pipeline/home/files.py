@@ -27,10 +27,20 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
             write(temporary)
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
-            temporary.replace(path)
-            _sync_folder(path.parent)
+            put_in_place(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def put_in_place(written: Path, path: Path) -> None:
+    """Rename a file that was written whole beside `path` to `path`, in one step.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    with _store_errors(path):
+        written.replace(path)
+        _sync_folder(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,8 +1,12 @@
-"""The columns of what a night publishes. docs/outputs.md describes them, and a test compares."""
+"""The columns of what a night publishes, and what they promise. docs/outputs.md describes them; a test compares."""
 
 from __future__ import annotations
 
 import pyarrow as pa
+
+from payeewatch.pipeline.home.codes import QUEUES
+from payeewatch.pipeline.home.promises import NULLABLE, Bounds, Promise, promises
+from payeewatch.pipeline.tables import PAYEE_TYPES
 
 AMOUNT = pa.decimal128(18, 2)
 
@@ -14,8 +18,12 @@ REASON = pa.struct(
         ("usual", pa.string()),
         ("sentence", pa.string()),
         ("value_number", pa.float64()),
+        ("usual_number", pa.float64()),
+        ("unit", pa.string()),
+        ("fact", pa.string()),  # what the feature measures, in English
     ]
 )
+"""A reason: in English, and as numbers and a unit from which any language can be made."""
 
 
 EXPOSURE = pa.struct(
@@ -35,6 +43,12 @@ WHOSE = [
     ("payee_type", pa.string()),
     ("account", pa.string()),
 ]
+
+
+WHOSE_PROMISES = {"member_id": NULLABLE, "household_id": NULLABLE, "payee_type": Promise(values=PAYEE_TYPES)}
+
+
+SCORE_PROMISES = {"score": Promise(bounds=Bounds()), "p_value": Promise(bounds=Bounds(0, 1, is_above_low=True))}
 
 
 MODEL = [("model", pa.string()), ("model_version", pa.string()), ("run_id", pa.string())]
@@ -65,6 +79,20 @@ FLAGS_SCHEMA = pa.schema(
 )
 """flags/<night>.parquet: one row a flag, by rank."""
 
+FLAGS_PROMISES = promises(
+    "flags",
+    FLAGS_SCHEMA.names,
+    (("flag_id",), ("change_id",), ("rank",)),
+    {
+        **WHOSE_PROMISES,
+        **SCORE_PROMISES,
+        "queue": Promise(values=tuple(QUEUES)),
+        "rank": Promise(bounds=Bounds(1)),
+        "amount_at_risk": Promise(bounds=Bounds(0)),
+        "first_payment_on": NULLABLE,
+    },
+)
+
 
 SCORES_SCHEMA = pa.schema(
     [
@@ -87,3 +115,20 @@ SCORES_SCHEMA = pa.schema(
     ]
 )
 """scores/<night>.parquet: one row an open change, by change_id."""
+
+SCORES_PROMISES = promises(
+    "scores",
+    SCORES_SCHEMA.names,
+    (("change_id",), ("flag_id",), ("rank_before_cut",)),
+    {
+        **WHOSE_PROMISES,
+        **SCORE_PROMISES,
+        "flag_id": NULLABLE,
+        "age_days": Promise(bounds=Bounds(0)),
+        "lens_request": NULLABLE,
+        "lens_claims": NULLABLE,
+        "lens_company": NULLABLE,
+        "rank_before_cut": Promise(bounds=Bounds(1)),
+        "why_not": NULLABLE,
+    },
+)

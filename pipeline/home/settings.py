@@ -2,121 +2,123 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
-import types
-import typing
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import yaml
+from pydantic import Field, field_validator
 
 from payeewatch.pipeline.home.errors import SettingsError
+from payeewatch.pipeline.home.validation import Section, Wrong, Zone, read, validate
 from payeewatch.pipeline.tables import DROP_TABLES
 
-DEFAULT_PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"
+DEFAULT_PARAMS = Path(__file__).with_name("params.yaml").resolve()
+_yaml = partial(yaml.load, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 FOLDERS = (
     "inbox", "breaches", "reference", "lake", "vault", "mlflow", "quarantine", "flags", "scores",
     "evidence", "runs", "reports", "holds", "releases", "outcomes", "triage",
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Within:
-    """The bounds of a parameter (of each entry, for lists and mappings), and how an error words them."""
-
-    low: float
-    high: float
-    what: str
-
-
-@dataclass(frozen=True)
-class Ingest:
-    tolerance_share: Annotated[float, Within(0, 1, "a share from 0 to 1")]
-    tolerance_rows: Annotated[int, Within(0, 10**9, "a number of rows")]
-    tolerance_overrides: Annotated[dict[str, float], Within(0, 1, "shares by table")]
-    people_tolerance_share: Annotated[float, Within(0, 1, "a share from 0 to 1")]
-    max_amount: Annotated[int, Within(1, 10**12, "a positive number of euros")]
+Share = Annotated[float, Field(ge=0, le=1, description="a share from 0 to 1")]
+Probability = Annotated[float, Field(ge=0, le=1, description="a probability")]
+Days = Annotated[int, Field(ge=1, le=3650, description="a positive number of days")]
+ManyDays = Annotated[int, Field(ge=1, le=36500, description="a positive number of days")]
+DaysOrNone = Annotated[int, Field(ge=0, le=3650, description="a number of days")]
+Euros = Annotated[int, Field(ge=0, le=10**9, description="a number of euros")]
+Changes = Annotated[int, Field(ge=1, le=10**9, description="a positive number of changes a night")]
+Minutes = Annotated[int, Field(ge=1, le=1440, description="a positive number of minutes")]
 
 
-@dataclass(frozen=True)
-class Link:
-    discriminates_from_share: Annotated[float, Within(0, 1, "a share from 0 to 1")]
-    discriminates_to_share: Annotated[float, Within(0, 1, "a share from 0 to 1")]
+class Ingest(Section):
+    tolerance_share: Share
+    tolerance_rows: Annotated[int, Field(ge=0, le=10**9, description="a number of rows")]
+    tolerance_overrides: Annotated[dict[str, Share], Field(description="shares by table")]
+    people_tolerance_share: Share
+    max_amount: Annotated[int, Field(ge=1, le=10**12, description="a positive number of euros")]
+
+    @field_validator("tolerance_overrides")
+    @classmethod
+    def _are_tables(cls, shares: dict[str, float]) -> dict[str, float]:
+        for table in shares:
+            if table not in DROP_TABLES:
+                raise Wrong(f"is not a table; known: {', '.join(DROP_TABLES)}", table)
+        return shares
 
 
-@dataclass(frozen=True)
-class Observe:
-    window_days: Annotated[int, Within(1, 3650, "a positive number of days")]
-    derived_after_days: Annotated[int, Within(0, 3650, "a number of days")]
-    announced_within_days: Annotated[int, Within(0, 3650, "a number of days")]
+class Link(Section):
+    discriminates_from_share: Share
+    discriminates_to_share: Share
 
 
-@dataclass(frozen=True)
-class Train:
-    ages_days: Annotated[list[int], Within(0, 3650, "ages in days")]
-    past_window_days: Annotated[list[int], Within(1, 3650, "days past the window")]
-    history_days: Annotated[int, Within(1, 36500, "a positive number of days")]
-    min_changes: Annotated[int, Within(2, 10**9, "a number of changes from 2 up")]
-    holdout_share: Annotated[float, Within(0.05, 0.95, "a share from 0.05 to 0.95")]
-    recent_days: Annotated[int, Within(1, 36500, "a positive number of days")]
-    reference_min: Annotated[int, Within(1, 10**9, "a positive number of references")]
-    trees: Annotated[int, Within(1, 10_000, "a positive number of trees")]
-    samples_per_tree: Annotated[int, Within(2, 10**6, "a number of samples from 2 up")]
+class Observe(Section):
+    window_days: Days
+    derived_after_days: DaysOrNone
+    announced_within_days: DaysOrNone
 
 
-@dataclass(frozen=True)
-class Flag:
-    capacity: Annotated[int | None, Within(1, 10**9, "a positive number of changes a night")]
-    capacity_min: Annotated[int, Within(1, 10**9, "a positive number of changes a night")]
-    capacity_per_10k_payees: Annotated[float, Within(0, 10_000, "changes a night per 10,000 payees")]
-    floor_p: Annotated[float, Within(0, 1, "a probability")]
-    hold_p: Annotated[float, Within(0, 1, "a probability")]
-    hold_share: Annotated[float, Within(0, 1, "a share from 0 to 1")]
-    hold_within_days: Annotated[int, Within(0, 365, "a number of days")]
-    audit_share: Annotated[float, Within(0, 1, "a share from 0 to 1")]
-    reflag_p_ratio: Annotated[float, Within(1, 10**9, "a ratio from 1 up")]
-    undecided_days: Annotated[int, Within(1, 3650, "a positive number of days")]
-    base_rate: Annotated[float, Within(1e-9, 0.5, "a share above 0, at most 0.5")]
-    usual_loss: Annotated[int, Within(0, 10**9, "a number of euros")]
+class Train(Section):
+    ages_days: Annotated[list[DaysOrNone], Field(description="ages in days")]
+    past_window_days: Annotated[list[Days], Field(description="days past the window")]
+    history_days: ManyDays
+    min_changes: Annotated[int, Field(ge=2, le=10**9, description="a number of changes from 2 up")]
+    holdout_share: Annotated[float, Field(ge=0.05, le=0.95, description="a share from 0.05 to 0.95")]
+    recent_days: ManyDays
+    reference_min: Annotated[int, Field(ge=1, le=10**9, description="a positive number of references")]
+    trees: Annotated[int, Field(ge=1, le=10_000, description="a positive number of trees")]
+    samples_per_tree: Annotated[int, Field(ge=2, le=10**6, description="a number of samples from 2 up")]
 
 
-@dataclass(frozen=True)
-class Holds:
-    automatic: bool
-    business_days: Annotated[int, Within(1, 60, "a positive number of business days")]
+class Flag(Section):
+    capacity: Annotated[Changes | None, Field(description="a positive number of changes a night")]
+    capacity_min: Changes
+    capacity_per_10k_payees: Annotated[float, Field(ge=0, le=10_000, description="changes a night per 10,000 payees")]
+    floor_p: Probability
+    hold_p: Probability
+    hold_share: Share
+    hold_within_days: Annotated[int, Field(ge=0, le=365, description="a number of days")]
+    audit_share: Share
+    reflag_p_ratio: Annotated[float, Field(ge=1, le=10**9, description="a ratio from 1 up")]
+    undecided_days: Days
+    base_rate: Annotated[float, Field(ge=1e-9, le=0.5, description="a share above 0, at most 0.5")]
+    usual_loss: Euros
 
 
-@dataclass(frozen=True)
-class Triage:
-    lease_minutes: Annotated[int, Within(1, 1440, "a positive number of minutes")]
-    undo_seconds: Annotated[int, Within(0, 600, "a number of seconds")]
-    release_alone_up_to: Annotated[int, Within(0, 10**9, "a number of euros")]
-    second_look_share: Annotated[float, Within(0, 1, "a share from 0 to 1")]
-    attachment_mb: Annotated[int, Within(1, 1000, "a positive number of megabytes")]
-    idle_minutes: Annotated[int, Within(1, 1440, "a positive number of minutes")]
-    session_hours: Annotated[int, Within(1, 168, "a positive number of hours")]
-    totp_roles: list[str]
-    reveals_a_day: Annotated[int, Within(0, 10**6, "a number of full values")]
+class Holds(Section):
+    automatic: Annotated[bool, Field(description="a bool")]
+    business_days: Annotated[int, Field(ge=1, le=60, description="a positive number of business days")]
 
 
-@dataclass(frozen=True)
-class Retention:
-    qualify_days: Annotated[int, Within(1, 3650, "a positive number of days")]
-    closed_days: Annotated[int, Within(1, 36500, "a positive number of days")]
-    nights_days: Annotated[int, Within(31, 36500, "a number of days from 31 up")]
-    models_days: Annotated[int, Within(1, 36500, "a positive number of days")]
+class Triage(Section):
+    lease_minutes: Minutes
+    undo_seconds: Annotated[int, Field(ge=0, le=600, description="a number of seconds")]
+    release_alone_up_to: Euros
+    second_look_share: Share
+    attachment_mb: Annotated[int, Field(ge=1, le=1000, description="a positive number of megabytes")]
+    idle_minutes: Minutes
+    session_hours: Annotated[int, Field(ge=1, le=168, description="a positive number of hours")]
+    totp_roles: Annotated[list[str], Field(description="a list of roles")]
+    reveals_a_day: Annotated[int, Field(ge=0, le=10**6, description="a number of full values")]
 
 
-@dataclass(frozen=True)
-class Params:
+class Retention(Section):
+    qualify_days: Days
+    closed_days: ManyDays
+    nights_days: Annotated[int, Field(ge=31, le=36500, description="a number of days from 31 up")]
+    models_days: ManyDays
+
+
+class Params(Section):
     """params.yaml, checked."""
 
-    seed: Annotated[int, Within(0, 2**31 - 1, "a whole number from 0")]
-    timezone: str
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1, description="a whole number from 0")]
+    timezone: Zone
     ingest: Ingest
     link: Link
     observe: Observe
@@ -128,30 +130,21 @@ class Params:
 
     @classmethod
     def read(cls, path: Path) -> Params:
-        """Read and check a parameter file.
+        """Read and check a parameter file. What it leaves out has the value of the product's own file.
 
         Raises:
-            SettingsError: unreadable file, unknown or missing key, wrong type, value out of range.
+            SettingsError: no or unreadable file, unknown key, wrong type, value out of range.
         """
-        try:
-            raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise SettingsError(f"{path}: cannot be read as YAML ({type(error).__name__})") from error
-        params: Params = _build(cls, raw, "", path)
-        for table in params.ingest.tolerance_overrides:
-            if table not in DROP_TABLES:
-                raise SettingsError(
-                    f"{path}: 'ingest.tolerance_overrides.{table}' is not a table; known: {', '.join(DROP_TABLES)}"
-                )
-        try:
-            ZoneInfo(params.timezone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise SettingsError(f"{path}: 'timezone' is {params.timezone!r}; it must be an IANA zone name") from error
-        return params
+        raw = read(path, "YAML", _yaml)
+        if isinstance(raw, dict):
+            shipped = read(DEFAULT_PARAMS, "YAML", _yaml)
+            sections = [name for name in raw if isinstance(raw[name], dict) and isinstance(shipped.get(name), dict)]
+            raw = shipped | raw | {name: shipped[name] | raw[name] for name in sections}
+        return validate(cls, raw, str(path), SettingsError)
 
     def flat(self) -> dict[str, object]:
         """Dotted names and values, as MLflow logs them."""
-        return dict(_flatten("", dataclasses.asdict(self)))
+        return dict(_flatten("", self.model_dump()))
 
     def cutoff(self, day: date) -> datetime:
         """The last microsecond of a day of the insurer's, in naive UTC."""
@@ -159,52 +152,12 @@ class Params:
         return midnight.astimezone(ZoneInfo("UTC")).replace(tzinfo=None) - timedelta(microseconds=1)
 
 
-def _flatten(prefix: str, values: dict[str, Any]) -> typing.Iterator[tuple[str, object]]:
+def _flatten(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     for name, value in values.items():
         if isinstance(value, dict) and value:
             yield from _flatten(f"{prefix}{name}.", value)
         else:
             yield f"{prefix}{name}", value
-
-
-def _build(cls: type, raw: object, prefix: str, path: Path) -> Any:
-    if not isinstance(raw, dict):
-        raise SettingsError(f"{path}: '{prefix.rstrip('.') or 'the file'}' must be a mapping of names to values")
-    hints = typing.get_type_hints(cls, include_extras=True)
-    for name in raw:
-        if name not in hints:
-            raise SettingsError(f"{path}: '{prefix}{name}' is not a parameter; known here: {', '.join(hints)}")
-    values = {}
-    for name, hint in hints.items():
-        if name not in raw:
-            raise SettingsError(f"{path}: '{prefix}{name}' is missing; copy it from the default params.yaml")
-        if dataclasses.is_dataclass(hint):
-            values[name] = _build(typing.cast(type, hint), raw[name], f"{prefix}{name}.", path)
-        else:
-            values[name] = _checked(raw[name], hint, f"{path}: '{prefix}{name}'")
-    return cls(**values)
-
-
-def _checked(value: object, hint: Any, name: str) -> object:
-    """The value as its type, or a SettingsError that says what it must be."""
-    limits = next((extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Within)), None)
-    hint = hint.__origin__ if limits else hint
-    wrong = SettingsError(f"{name} is {value!r}; it must be {limits.what if limits else f'a {hint.__name__}'}")
-    if isinstance(hint, types.UnionType):
-        if value is None:
-            return None
-        hint = typing.get_args(hint)[0]
-    expected = typing.get_origin(hint) or hint
-    if expected is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
-        raise wrong
-    if limits:
-        entries = value if isinstance(value, list) else list(value.values()) if isinstance(value, dict) else [value]
-        for entry in entries:
-            if isinstance(entry, bool) or not isinstance(entry, int | float) or not limits.low <= entry <= limits.high:
-                raise wrong
-    return value
 
 
 @dataclass(frozen=True)
@@ -218,7 +171,7 @@ class Settings:
     folders: dict[str, Path]
 
     @classmethod
-    def load(cls, home: Path | None = None, environ: typing.Mapping[str, str] = os.environ) -> Settings:
+    def load(cls, home: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
         """Settings from `--home` or PAYEEWATCH_HOME, the environment and params.yaml.
 
         Raises:
@@ -246,6 +199,6 @@ class Settings:
         return self.folders[name]
 
 
-def _default_key_file(environ: typing.Mapping[str, str]) -> Path:
+def _default_key_file(environ: Mapping[str, str]) -> Path:
     config = environ.get("XDG_CONFIG_HOME") or "~/.config"
     return Path(config) / "payeewatch" / "keys.json"

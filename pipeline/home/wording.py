@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -48,19 +49,28 @@ def share(value: float | None) -> str:
     """`0.123` -> `12 %`, with a decimal where whole percents say nothing: `0.004` -> `0.4 %`."""
     if value is None or math.isnan(value):
         return "–"
-    percent = value * 100
-    return f"{percent:.1f} %" if 0 < percent < 2 or 98 < percent < 100 else f"{percent:.0f} %"
+    return f"{value * 100:.{_digits_of_share(value)}f} %"
+
+
+def _digits_of_share(value: float) -> int:
+    return 1 if 0 < value * 100 < 2 or 98 < value * 100 < 100 else 0
+
+
+def seldom(p_value: float | None) -> int | None:
+    """`0.0004` -> `2500`, to two digits: one of so many honest changes is this unusual; 1: ordinary; None: unknown."""
+    if p_value is None or math.isnan(p_value) or p_value <= 0:
+        return None
+    if p_value > 0.4:
+        return 1
+    many = 1 / p_value
+    digits = max(0, math.floor(math.log10(many)) - 1)
+    return int(round(many / 10**digits) * 10**digits)
 
 
 def one_in(p_value: float | None) -> str:
     """`0.0004` -> `1 in 2,500`: how seldom an honest change is at least this unusual."""
-    if p_value is None or math.isnan(p_value) or p_value <= 0:
-        return "–"
-    if p_value > 0.4:
-        return "ordinary"
-    seldom = 1 / p_value
-    digits = max(0, math.floor(math.log10(seldom)) - 1)
-    return f"1 in {round(seldom / 10**digits) * 10**digits:,}"
+    among = seldom(p_value)
+    return "–" if among is None else "ordinary" if among == 1 else f"1 in {among:,}"
 
 
 def rarity(p_value: float | None) -> str:
@@ -113,9 +123,53 @@ def exposure(item: Mapping[str, Any]) -> str:
     return f"On list {item.get('breach_id')}, known since {day(item.get('known_at'))}{taken}{match}."
 
 
+@dataclass(frozen=True)
+class Measure:
+    """A feature's value as it is shown: what it looks like, its number, and how many decimals."""
+
+    form: str  # eur, share (0 to 1), rarity (1 in so many), days, years, times, number; or a word: yes, no, ...
+    number: float | None = None  # None: the form is the word
+    digits: int = 0
+
+
+def measure(value: float | None, unit: str) -> Measure:
+    """How a value of this unit (a `Unit` of the features) is shown."""
+    if value is None or math.isnan(value):
+        return Measure("unknown")
+    kind = str(unit).lower()
+    if kind == "eur":
+        return Measure("eur", value, 2 if value else 0)
+    if kind == "yes or no":
+        return Measure("yes" if value >= 0.5 else "no")
+    if kind == "share":
+        return Measure("share", value, _digits_of_share(value))
+    if kind == "surprise":
+        among = None if value < math.log10(3) else seldom(10.0**-value)
+        return Measure("common") if among is None else Measure("rarity", among)
+    digits = 0 if float(value).is_integer() or abs(value) >= 100 else 1
+    form = {"days": "days", "years": "years", "ratio": "times"}.get(kind, "number")
+    return Measure(form, value, digits)
+
+
+def measured(shown: Measure) -> str:
+    """The same in English: `1,840.00 EUR`, `3 days`, `yes`, `12 %`, `1 in 300`."""
+    if shown.number is None:
+        return shown.form
+    if shown.form == "share":
+        return share(shown.number)
+    if shown.form == "rarity":
+        return f"1 in {shown.number:,}"  # an integer, however large
+    text = f"{shown.number:,.{shown.digits}f}"
+    if shown.form in ("days", "years"):
+        return f"{text} {shown.form.removesuffix('s') if shown.number == 1 else shown.form}"
+    return {"eur": f"{text} EUR", "times": f"{text} times"}.get(shown.form, text)
+
+
 def fact(reason: Mapping[str, Any]) -> str:
-    """A reason's sentence without the value and the usual one, where those are shown beside it."""
-    value, usual = reason.get("value"), reason.get("usual")
+    """What a reason's feature measures, where the value and the usual one are shown beside it."""
+    if reason.get("fact"):
+        return str(reason["fact"]).removesuffix(".")
+    value, usual = reason.get("value"), reason.get("usual")  # of a night that did not publish the fact
     for tail in (f": {value} (usually {usual}).", f": {value}.", " (usually not).", "."):
         if str(reason["sentence"]).endswith(tail):
             return str(reason["sentence"]).removesuffix(tail)
@@ -150,6 +204,88 @@ def checked(checks: Sequence[Mapping[str, Any]]) -> list[str]:
         if names:
             said.append(f"{intro}: {', '.join(HONEST.get(name, name.replace('_', ' ')) for name in names)}.")
     return said
+
+
+MESSAGES = {
+    # honest explanations of a change, looked for by pipeline/night/benign_checks.py
+    "banks_merge": "The old bank is being merged into the new one.",
+    "bank_not_known": "There is no earlier account, or its bank is not known.",
+    "no_bank_moves": "no changes from this old bank to this new one within %(days)s days; usual is %(usual)s.",
+    "one_bank_move": "1 change from this old bank to this new one within %(days)s days; usual is %(usual)s.",
+    "bank_moves": "%(many)s changes from this old bank to this new one within %(days)s days; usual is %(usual)s.",
+    "payment_came_back": "The change was asked for because a payment came back.",
+    "payments_came_back": "Payments to the account before came back: %(payments)s, the last on %(day)s.",
+    "no_payments_sent": "Payments are not in the feed.",
+    "no_payment_came_back": "No payment to the account before is known to have come back.",
+    "household_not_known": "The household is not known.",
+    "life_event": "Within 60 days somebody joined, left or died, or the address changed.",
+    "no_life_event": "Nobody joined, left or died within 60 days, and no change of address is known.",
+    "mandate": "The new bank sent the change on the member's mandate.",
+    "channel_not_known": "The channel of the change is not known.",
+    "no_mandate": "The change did not come as a bank's mobility mandate.",
+    "listed_account": "The new account is listed as that of: %(payee_type)s.",
+    "payee_recorded": "The payee is recorded as: %(payee_type)s.",
+    "not_listed": "The new account is not on the list of known institutions.",
+    "account_of_household": "Another payee of the same household has the same account.",
+    "no_account_of_household": "No other payee of the household is known to have this account.",
+    # breach lists on which being or not being says nothing
+    "covers_hardly_anyone": "Hardly a member (%(share)s) is on this list: it says next to nothing about this book.",
+    "covers_nearly_all": (
+        "Nearly all members (%(share)s) are on this list: being on it cannot tell one change from another."
+    ),
+    # what a person should know of a night
+    "list_has_ended": "breaches/%(breach_id)s: purge_on, %(purge_on)s, has come; delete the folder",
+    "verdicts_rejected": "%(file)s: %(verdicts)s verdicts cannot be used; see quarantine/%(folder)s/",
+    "erasure_cut_short": (
+        "an erasure was cut short: run payeewatch purge again to finish it in the reviewers' database"
+    ),
+    "lens_without_features": "%(payee_type)s changes: lens %(lens)s is absent: it has no features",
+    "lens_without_difference": (
+        "%(payee_type)s changes: lens %(lens)s is absent: none of its features differs between changes"
+    ),
+    "few_of_party": "%(changes)s %(payee_type)s changes to learn from: they are compared with all changes",
+    "few_changes": (
+        "%(changes)s changes are too few to hold some back: each is compared with all others, "
+        "scored in %(parts)s parts by models that did not see it"
+    ),
+    "few_recent": "%(changes)s changes of the last %(days)s days to compare with: older ones are used too",
+    "few_references": "%(references)s references, %(wanted)s wanted: no p-value can be below %(least)s",
+    "few_references_past": (
+        "%(references)s references past %(days)s days with a payment pending, %(wanted)s wanted: no p-value can be "
+        "below %(least)s"
+    ),
+    # the export about one person
+    "from_feed": "table %(table)s of the insurer's feed",
+    "kept_nights": "%(days)s days after the night; a flag's lines go with the flag.",
+    "kept_flags": (
+        "unjudged %(qualify)s days; not pertinent: deleted at once; pertinent: %(closed)s days after closing"
+    ),
+}  # fmt: skip
+"""Code -> what it says in English. What is published holds the code and its numbers beside the sentence, so that it can
+be said in any language; `make words` puts the sentences into the catalogue of translations."""
+
+IN_ENGLISH = {"many": "{:,}", "usual": "{:.1f}", "share": "{:.1%}", "least": "{:.4f}"}
+"""How a number of a message is written, by its name, where not as it is."""
+
+
+class Sentence(str):
+    """A sentence in English that keeps the code and the numbers it was made of."""
+
+    code: str
+    params: dict[str, Any]
+
+    @property
+    def coded(self) -> dict[str, Any]:
+        """The code and the numbers as JSON holds them."""
+        return {"code": self.code, "params": self.params}
+
+
+def sentence(code: str, **params: Any) -> Sentence:
+    """The message of that code in English. Dates among the numbers are given as ISO text."""
+    shown = {name: IN_ENGLISH.get(name, "{}").format(value) for name, value in params.items()}
+    made = Sentence(MESSAGES[code] % shown)
+    made.code, made.params = code, params
+    return made
 
 
 def _as_date(value: date | str | None) -> date | None:

@@ -1,29 +1,18 @@
 """What is checked about every row: rules derived from the table declarations, and business truths by hand.
 
-A rule is one SQL condition that marks a failing row. Rows are grouped by the set of rules they fail, and each such
-group is judged once by the table's Great Expectations suite, one expectation a rule: the verdict is the same for
-every row of the group, so twenty million rows cost what twenty groups cost.
+A rule is one SQL condition that marks a failing row, and DuckDB judges it while it reads the row. Rows are counted by
+the set of rules they fail: one bit a rule. What is measured of them and published is judged elsewhere, by
+`payeewatch.pipeline.expectations`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from importlib import metadata
-from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, Any
 
-from payeewatch.pipeline.home.files import write_text
-from payeewatch.pipeline.tables import DROP_TABLES, KNOWN_AT, REFERENCE_TABLES, Column, Kind, Table
-
-if TYPE_CHECKING:
-    from great_expectations import ExpectationSuite
+from payeewatch.pipeline.tables import KNOWN_AT, Column, Kind, Table
 
 
 class Severity(StrEnum):
@@ -49,8 +38,6 @@ class Rule:
     sentence: str
     fails: str = ""
 
-
-TABLES = (*DROP_TABLES.values(), *REFERENCE_TABLES.values())
 
 UNREADABLE_LINE = Rule(
     "unreadable_line", "", Severity.REJECT, "the line must have as many cells as the header, quoted right", "false"
@@ -182,117 +169,10 @@ def bit(table: Table, name: str) -> int:
     return 1 << next(n for n, rule in enumerate(rules(table)) if rule.name == name)
 
 
-# ------------------------------------------------------------------------------------------------ judging
-
-
-@cache
-def suite(table: Table) -> ExpectationSuite:
-    """The table's Great Expectations suite: one expectation a rule, its rule, column and severity in `meta`."""
-    from great_expectations import ExpectationSuite
-    from great_expectations.expectations import ExpectColumnValuesToBeInSet
-
-    return ExpectationSuite(
-        name=table.name,
-        expectations=[
-            ExpectColumnValuesToBeInSet(
-                column=rule.name,
-                value_set=[True],
-                meta={"rule": rule.name, "column": rule.column, "severity": str(rule.severity)},
-            )
-            for rule in rules(table)
-        ],
-    )
-
-
-_JUDGED: dict[tuple[str, int], tuple[Rule, ...]] = {}
-"""Verdicts by table and set of failures: of this process, and those recalled. Each is asked for once."""
-_JUDGING = Lock()
-"""Tables are looked at side by side, and Great Expectations is not made for that."""
-
-VERDICTS = "verdicts.json"
-"""Below the lake: the verdicts so far. Great Expectations takes longer to start than a small night to run."""
-
-
-def recall(lake: Path) -> None:
-    """Take over the verdicts that the same suites gave before; a file that cannot be read says nothing."""
-    try:
-        kept = json.loads((lake / VERDICTS).read_text(encoding="utf-8"))
-        if kept["suites"] != _suites():
-            return
-        for table in TABLES:
-            named = {rule.name: rule for rule in rules(table)}
-            for failed, broken in kept["tables"].get(table.name, {}).items():
-                _JUDGED.setdefault((table.name, int(failed)), tuple(named[name] for name in broken))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return
-
-
-def keep(lake: Path) -> None:
-    """Leave the verdicts for the next process, where there are new ones.
-
-    Raises:
-        StoreError: the lake cannot be written.
-    """
-    tables: dict[str, dict[str, list[str]]] = {}
-    for (table, failed), broken in sorted(_JUDGED.items()):
-        tables.setdefault(table, {})[str(failed)] = [rule.name for rule in broken]
-    text = json.dumps({"suites": _suites(), "tables": tables}, indent=1) + "\n"
-    path = lake / VERDICTS
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        write_text(path, text)
-
-
-def _suites() -> str:
-    """Tells these suites from any others: a digest of all rules and of the version that judges them."""
-    told = [metadata.version("great_expectations"), *((table.name, rules(table)) for table in TABLES)]
-    return hashlib.sha256(repr(told).encode()).hexdigest()
-
-
-def judge(table: Table, failures: Iterable[int]) -> dict[int, tuple[Rule, ...]]:
-    """The rules broken by rows with each set of failures, as the table's suite finds them."""
-    wanted = sorted(set(failures))
-    with _JUDGING:
-        new = [failed for failed in wanted if (table.name, failed) not in _JUDGED]
-        if new and (table.name, 0) not in _JUDGED:  # a suite takes as long for every single failure as for one
-            new = sorted({*new, 0, *(1 << n for n in range(len(rules(table))))})
-        if new:
-            for failed, broken in zip(new, _validated(table, new), strict=True):
-                _JUDGED[table.name, failed] = broken
-    return {failed: _JUDGED[table.name, failed] for failed in wanted}
-
-
-def _validated(table: Table, failures: list[int]) -> list[tuple[Rule, ...]]:
-    """Run the suite over one row a set of failures, each rule a column that says whether it holds."""
-    import pandas as pd
-
-    named = {rule.name: rule for rule in rules(table)}
-    frame = pd.DataFrame(
-        {name: [not failed >> n & 1 for failed in failures] for n, name in enumerate(named)},
-    )
-    result = _batch_definition().get_batch(batch_parameters={"dataframe": frame}).validate(
-        suite(table),
-        result_format={
-            "result_format": "COMPLETE", "exclude_unexpected_values": True, "return_unexpected_index_query": False,
-        },
-    )  # fmt: skip
-    broken: list[list[Rule]] = [[] for _ in failures]
-    for outcome in result.results:
-        rule = outcome.expectation_config.meta["rule"]
-        if outcome.exception_info.get("raised_exception"):
-            raise RuntimeError(f"the check {table.name}.{rule} could not be run")
-        for row in outcome.result.get("unexpected_index_list") or ():
-            broken[row].append(named[rule])
-    order = list(named)
-    return [tuple(sorted(found, key=lambda rule: order.index(rule.name))) for found in broken]
-
-
-@cache
-def _batch_definition() -> Any:
-    """Great Expectations, started once a process and never phoning home."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    import great_expectations as gx
-
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
-    source = context.data_sources.add_pandas("rows")
-    return source.add_dataframe_asset("failures").add_batch_definition_whole_dataframe("all")
+def broken(table: Table, failures: Iterable[int]) -> dict[int, tuple[Rule, ...]]:
+    """The rules that rows with each set of failures break, in their order."""
+    listed = rules(table)
+    return {
+        failed: tuple(rule for place, rule in enumerate(listed) if failed >> place & 1)
+        for failed in sorted(set(failures))
+    }

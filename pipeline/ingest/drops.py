@@ -5,10 +5,9 @@ Reviewers' verdicts, `outcomes/<day>.parquet`, are read like a drop of one table
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
@@ -16,8 +15,8 @@ from pathlib import Path
 
 from payeewatch.pipeline.home.errors import InputRefused
 from payeewatch.pipeline.home.files import write_json
+from payeewatch.pipeline.ingest.adapters import Part, file_part, files_of, parts_of
 from payeewatch.pipeline.ingest.profile import Profile
-from payeewatch.pipeline.ingest.readers import SUFFIXES
 from payeewatch.pipeline.store.lake import Load
 from payeewatch.pipeline.tables import DROP_TABLES
 
@@ -35,7 +34,7 @@ class Drop:
 
     day: date
     folder: Path
-    tables: dict[str, tuple[Path, ...]]
+    tables: dict[str, tuple[Part, ...]]
     ignored: tuple[str, ...]  # names of files that are nobody's
     fingerprint: str = ""
     mode: str = "next"
@@ -74,7 +73,7 @@ def find_verdicts(outcomes: Path, until: date) -> list[Drop]:
         return []
     named = [(day, path) for path in _listed(outcomes) if path.suffix == ".parquet" and (day := _day(path.stem))]
     return [
-        Drop(day, outcomes, {"outcomes": (path,)}, (), mode=REVIEWED, kind=VERDICTS)
+        Drop(day, outcomes, {"outcomes": (file_part(path),)}, (), mode=REVIEWED, kind=VERDICTS)
         for day, path in sorted(named)
         if day <= until
     ]
@@ -103,38 +102,19 @@ def _day(name: str) -> date | None:
 
 
 def _drop(day: date, folder: Path, profile: Profile) -> Drop:
-    tables: dict[str, list[Path]] = {}
-    ignored = []
-    for path in _listed(folder):
-        table = table_of(path, list(DROP_TABLES), profile)
-        if table:
-            tables.setdefault(table, []).append(path)
-        elif not path.name.startswith("."):
-            ignored.append(path.name)
-    return Drop(day, folder, {name: tuple(paths) for name, paths in sorted(tables.items())}, tuple(ignored))
-
-
-def table_of(path: Path, tables: Sequence[str], profile: Profile, prefix: str = "") -> str | None:
-    """The table a file belongs to by its name: `claims.csv`, `claims-0002.csv.gz`, or what the profile says."""
-    if not path.name.endswith(SUFFIXES):
-        return None
-    stem = next(path.name.removesuffix(s) for s in sorted(SUFFIXES, key=len, reverse=True) if path.name.endswith(s))
-    for table in tables:
-        pattern = profile.of(prefix + table).files
-        if pattern and fnmatch.fnmatchcase(path.name, pattern):
-            return table
-        if not pattern and (stem == table or stem.startswith(f"{table}-")):
-            return table
-    return None
+    files = _listed(folder)
+    tables = parts_of(files, {table: profile.of(table) for table in DROP_TABLES})
+    used = files_of(tables)
+    others = (path.name for path in files if path not in used)
+    return Drop(day, folder, tables, tuple(name for name in others if not name.startswith(".")))
 
 
 def fingerprinted(drop: Drop, lake_root: Path) -> Drop:
     """The drop with a SHA-256 over its files' names and contents."""
-    files = [path for paths in drop.tables.values() for path in paths]
-    return replace(drop, fingerprint=fingerprint(files, lake_root))
+    return replace(drop, fingerprint=fingerprint(files_of(drop.tables), lake_root))
 
 
-def fingerprint(files: Sequence[Path], lake_root: Path) -> str:
+def fingerprint(files: Collection[Path], lake_root: Path) -> str:
     """A SHA-256 over files' names and contents; a file whose size and time have not changed is not read again.
 
     Raises:

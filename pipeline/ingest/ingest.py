@@ -9,9 +9,10 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from payeewatch.pipeline import known_by
+from payeewatch.pipeline.home import wording
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused
 from payeewatch.pipeline.home.vault import purge_quarantined
-from payeewatch.pipeline.ingest import checks, staging
+from payeewatch.pipeline.ingest import staging
 from payeewatch.pipeline.ingest.drops import (
     DROP,
     REVIEWED,
@@ -66,7 +67,6 @@ def ingest(session: Session, until: date) -> list[Load]:
     """
     settings, lake = session.settings, session.lake
     profile = Profile.load(settings)
-    checks.recall(lake.root)
     purge_quarantined(settings.folder("vault"), until)
     loads = load_reference(session, profile)
     published = session.last_published()
@@ -76,8 +76,8 @@ def ingest(session: Session, until: date) -> list[Load]:
         loads.append(_load(session, verdicts, Profile(), known_by.counts_from(session, verdicts.day)))
         rejected = loads[-1].facts["tables"]["outcomes"]["rows_rejected"]
         if rejected:
-            session.warn(f"{verdicts.source}: {rejected} verdicts cannot be used; see quarantine/{verdicts.aside}/")
-    checks.keep(lake.root)
+            told = {"file": str(verdicts.source), "verdicts": rejected, "folder": str(verdicts.aside)}
+            session.warn(wording.sentence("verdicts_rejected", **told))
     held = {table for load in lake.loads() if load.kind == DROP for table in load.facts.get("tables", load.files)}
     for table in DROP_TABLES.values():
         if table.required and table.name not in held:
@@ -91,7 +91,6 @@ def check(session: Session, day: date | None = None) -> list[dict[str, Any]]:
     What would be refused says why under `refused`.
     """
     settings, profile, until = session.settings, Profile.load(session.settings), day or date.max - timedelta(days=2)
-    checks.recall(session.lake.root)
     drops = [(drop, profile) for drop in find_drops(settings.folder("inbox"), profile, until)]
     drops += [(verdicts, Profile()) for verdicts in find_verdicts(settings.folder("outcomes"), until)]
     return [_checked(session, drop, form) for drop, form in drops if day in {None, drop.day}]

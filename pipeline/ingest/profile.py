@@ -3,39 +3,80 @@
 from __future__ import annotations
 
 import codecs
-import dataclasses
 import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Annotated, ClassVar
+
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from payeewatch.pipeline.home.errors import SettingsError
 from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.home.validation import Section, Wrong, Zone, is_known, read, validate
 from payeewatch.pipeline.tables import DROP_TABLES, KNOWN_AT, REFERENCE_TABLES, Kind, Table
 
 TABLES = DROP_TABLES | {f"reference_{name}": table for name, table in REFERENCE_TABLES.items()}
 """What a profile may describe; reference tables are prefixed, as in the lake."""
 
+OF_ONE_TABLE = ("files", "columns", "values")
 
-@dataclass(frozen=True)
-class Export:
+
+Text = Annotated[str, Field(description="text")]
+Mark = Annotated[str, Field(min_length=1, max_length=1, description="one character")]
+MarkOrNone = Annotated[str, Field(max_length=1, description="one character or empty")]
+Form = Annotated[str, Field(pattern="^$|%", description="a form such as %d/%m/%Y")]
+Encoding = Annotated[str, is_known(codecs.lookup), Field(description="an encoding such as latin-1")]
+Words = Annotated[tuple[Annotated[str, BeforeValidator(str)], ...], Field(strict=False, description="a list of words")]
+Names = Annotated[dict[str, str], Field(description="a section of names")]
+Codes = Annotated[dict[str, dict[str, str]], Field(description="sections of codes of a column")]
+
+
+class Export(Section):
     """How the files of one table are written. The defaults are the data contract's."""
 
-    files: str = ""  # glob of file names; empty: <table>.csv, <table>-0001.csv and so on
-    delimiter: str = ","
-    quote: str = '"'
-    encoding: str = "utf-8"
-    decimal: str = "."
-    thousands: str = ""
-    date: str = ""  # strptime form; empty: ISO 8601
-    timestamp: str = ""
-    timezone: str = "UTC"  # of timestamps without an offset
-    nulls: tuple[str, ...] = ()  # words that mean "nothing", beside the empty cell
-    columns: Mapping[str, str] = field(default_factory=dict)  # their name -> ours
-    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # our column -> their code -> ours
+    no_section: ClassVar[str] = "must be a section of names and values"
+    no_entry: ClassVar[str] = "is not a setting of an export; known"
+
+    files: Text = ""  # glob of file names; empty: <table>.csv, <table>-0001.csv and so on
+    delimiter: Mark = ","
+    quote: MarkOrNone = '"'
+    encoding: Encoding = "utf-8"
+    decimal: Mark = "."
+    thousands: MarkOrNone = ""
+    date: Form = ""  # strptime form; empty: ISO 8601
+    timestamp: Form = ""
+    timezone: Zone = "UTC"  # of timestamps without an offset
+    nulls: Words = ()  # words that mean "nothing", beside the empty cell
+    columns: Names = Field(default_factory=dict)  # their name -> ours
+    values: Codes = Field(default_factory=dict)  # our column -> their code -> ours
+
+    @model_validator(mode="after")
+    def _fits_its_table(self, info: ValidationInfo) -> Export:
+        if info.context is None:
+            return self
+        known = codes_of(info.context)
+        for theirs, ours in self.columns.items():
+            if ours not in known:
+                raise Wrong(f"is {ours!r}; it must be one of {', '.join(known)}", "columns", theirs)
+        if len(set(self.columns.values())) < len(self.columns):
+            raise Wrong("names one of our columns twice", "columns")
+        for column, codes in self.values.items():
+            if column not in known:
+                raise Wrong("must be a section of codes of a column of the table", "values", column)
+            for theirs, ours in codes.items():
+                if known[column] and ours not in known[column]:
+                    raise Wrong(f"is {ours!r}; it must be text the contract lists", "values", column, theirs)
+        return self
+
+
+def codes_of(table: Table) -> dict[str, tuple[str, ...]]:
+    """The columns an export of the table may have, each with the codes it may hold: none listed where any text goes."""
+    return {
+        column.name: ("true", "false") if column.kind is Kind.BOOL else column.values
+        for column in (*table.columns, KNOWN_AT)
+    }
 
 
 @dataclass(frozen=True)
@@ -59,83 +100,21 @@ class Profile:
         """Read and check a profile.
 
         Raises:
-            SettingsError: unreadable file, unknown table, setting, column or code, or a value that cannot be used.
+            SettingsError: no or unreadable file, unknown table, setting, column or code, unusable value.
         """
-        try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise SettingsError(f"{path}: cannot be read as TOML ({type(error).__name__})") from error
-        shared = _section(raw.pop("export", {}), f"{path}: 'export'")
-        for name in {"files", "columns", "values"} & set(shared):
-            raise SettingsError(f"{path}: 'export.{name}' belongs to one table: put it under [claims] or the like")
+        raw = read(path, "TOML", tomllib.loads)
+        shared = raw.pop("export", {})
+        for name in OF_ONE_TABLE:
+            if isinstance(shared, dict) and name in shared:
+                raise SettingsError(f"{path}: 'export.{name}' belongs to one table: put it under [claims] or the like")
+        validate(Export, shared, str(path), SettingsError, "export")
         for name in raw:
             if name not in TABLES:
                 raise SettingsError(f"{path}: '{name}' is not a table; known: export, {', '.join(TABLES)}")
-        return cls({name: _export(raw.get(name, {}), shared, TABLES[name], name, path) for name in TABLES})
+        return cls({name: _export(name, raw.get(name, {}), shared, path) for name in TABLES})
 
 
-def _section(raw: object, what: str) -> dict[str, Any]:
-    if not isinstance(raw, dict):
-        raise SettingsError(f"{what} must be a section of names and values")
-    return dict(raw)
-
-
-def _export(raw: object, shared: dict[str, Any], table: Table, name: str, path: Path) -> Export:
+def _export(name: str, own: object, shared: dict[str, object], path: Path) -> Export:
     """One table's export: what `[export]` says, then what its own section says."""
-    values = shared | _section(raw, f"{path}: '{name}'")
-    defaults = {f.name: f.default for f in dataclasses.fields(Export)}
-    for key, value in values.items():
-        what = f"{path}: '{name}.{key}'"
-        if key not in defaults:
-            raise SettingsError(f"{what} is not a setting of an export; known: {', '.join(defaults)}")
-        if isinstance(defaults[key], str) and not isinstance(value, str):
-            raise SettingsError(f"{what} is {value!r}; it must be text")
-    if not isinstance(values.setdefault("nulls", []), list):
-        raise SettingsError(f"{path}: '{name}.nulls' must be a list of words")
-    values["nulls"] = tuple(str(word) for word in values["nulls"])
-    export = Export(**values)
-    _check_form(export, f"{path}: '{name}.")
-    _check_columns(export, table, f"{path}: '{name}.")
-    return export
-
-
-def _check_form(export: Export, where: str) -> None:
-    for setting in ("delimiter", "decimal"):
-        if len(getattr(export, setting)) != 1:
-            raise SettingsError(f"{where}{setting}' is {getattr(export, setting)!r}; it must be one character")
-    for setting in ("quote", "thousands"):
-        if len(getattr(export, setting)) > 1:
-            raise SettingsError(f"{where}{setting}' is {getattr(export, setting)!r}; it must be one character or empty")
-    try:
-        codecs.lookup(export.encoding)
-    except LookupError as error:
-        raise SettingsError(
-            f"{where}encoding' is {export.encoding!r}; it must be an encoding such as latin-1"
-        ) from error
-    try:
-        ZoneInfo(export.timezone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise SettingsError(f"{where}timezone' is {export.timezone!r}; it must be an IANA zone name") from error
-    for setting in ("date", "timestamp"):
-        form = getattr(export, setting)
-        if form and "%" not in form:
-            raise SettingsError(f"{where}{setting}' is {form!r}; it must be a form such as %d/%m/%Y")
-
-
-def _check_columns(export: Export, table: Table, where: str) -> None:
-    known = [column.name for column in (*table.columns, KNOWN_AT)]
-    if not isinstance(export.columns, dict) or not isinstance(export.values, dict):
-        raise SettingsError(f"{where}columns' and '{where}values' must be sections of names")
-    for theirs, ours in export.columns.items():
-        if ours not in known:
-            raise SettingsError(f"{where}columns.{theirs}' is {ours!r}; it must be one of {', '.join(known)}")
-    if len(set(export.columns.values())) < len(export.columns):
-        raise SettingsError(f"{where}columns' names one of our columns twice")
-    for name, codes in export.values.items():
-        if name not in known or not isinstance(codes, dict):
-            raise SettingsError(f"{where}values.{name}' must be a section of codes of a column of the table")
-        column = KNOWN_AT if name == KNOWN_AT.name else table.column(name)
-        listed = {Kind.ENUM: column.values, Kind.BOOL: ("true", "false")}.get(column.kind)
-        for theirs, ours in codes.items():
-            if not isinstance(ours, str) or (listed and ours not in listed):
-                raise SettingsError(f"{where}values.{name}.{theirs}' is {ours!r}; it must be text the contract lists")
+    values = shared | own if isinstance(own, dict) else own
+    return validate(Export, values, str(path), SettingsError, name, TABLES[name])

@@ -65,7 +65,7 @@ def _verdicts(con: duckdb.DuckDBPyConnection, staged: Staged) -> str:
     """SQL of what each set of failures means: the first broken rule, and all of them in words."""
     found = con.execute(f"SELECT DISTINCT failed FROM {staged.relation} WHERE {staged.is_rejected}").fetchall()
     rows = []
-    for failed, broken in checks.judge(staged.table, [row[0] for row in found]).items():
+    for failed, broken in checks.broken(staged.table, [row[0] for row in found]).items():
         fatal = [rule for rule in broken if rule.severity is Severity.REJECT]
         message = "; ".join(f"{rule.column}: {rule.sentence}" if rule.column else rule.sentence for rule in fatal)
         rows.append(f"({failed}, {text(fatal[0].name)}, {text(fatal[0].column)}, {text(message)})")
@@ -125,7 +125,7 @@ def unscored_changes(con: duckdb.DuckDBPyConnection, staged: Staged) -> list[dic
         "SELECT r.place, left(r.original->>'$.change_id', 200), left(r.original->>'$.payee_id', 200), r.failed"
         f" FROM {rejected(staged)} r WHERE trim(r.original->>'$.payee_id') <> '' ORDER BY r.place"
     ).fetchall()
-    broken = checks.judge(staged.table, [row[3] for row in rows])
+    broken = checks.broken(staged.table, [row[3] for row in rows])
     return [
         {
             "change_id": change_id,

@@ -9,8 +9,9 @@ from typing import Any
 
 from payeewatch.pipeline.home.errors import InputRefused
 from payeewatch.pipeline.ingest import staging
+from payeewatch.pipeline.ingest.adapters import Part, file_part, files_of, parts_of
 from payeewatch.pipeline.ingest.assumed_known import ALWAYS
-from payeewatch.pipeline.ingest.drops import fingerprint, table_of
+from payeewatch.pipeline.ingest.drops import fingerprint
 from payeewatch.pipeline.ingest.profile import Profile
 from payeewatch.pipeline.ingest.quarantine import quarantine
 from payeewatch.pipeline.ingest.staging import Limits, Source, Staged
@@ -34,8 +35,8 @@ def load_reference(session: Session, profile: Profile) -> list[Load]:
         InputRefused: a file that cannot be read, or has more bad rows than tolerated.
     """
     lake = session.lake
-    tables = reference_files(session.settings.folder("reference"), profile)
-    mark = fingerprint([path for paths in tables.values() for path in paths], lake.root)
+    tables = reference_parts(session.settings.folder("reference"), profile)
+    mark = fingerprint(files_of(tables), lake.root)
     earlier = [load for load in lake.loads() if load.kind == "reference"]
     if earlier and earlier[-1].fingerprint == mark:
         return []
@@ -43,8 +44,8 @@ def load_reference(session: Session, profile: Profile) -> list[Load]:
     files, facts = {}, {}
     staging.open_staging(session.con)
     try:
-        for table, paths in tables.items():
-            staged = _staged(session, table, paths, profile)
+        for table, parts in tables.items():
+            staged = _staged(session, table, parts, profile)
             quarantine(session.con, staged, session.settings.folder("quarantine") / "reference")
             refusal = _over_tolerance(session, staged)
             if refusal:
@@ -77,16 +78,16 @@ def check_reference(session: Session) -> list[dict[str, Any]]:
     """
     profile = Profile.load(session.settings)
     found = []
-    for table, paths in reference_files(session.settings.folder("reference"), profile).items():
-        if paths != [SHIPPED_BANKS]:
-            found.append({"source": f"reference/{table}"} | _checked(session, table, paths, profile))
+    for table, parts in reference_parts(session.settings.folder("reference"), profile).items():
+        if files_of({table: parts}) != {SHIPPED_BANKS}:
+            found.append({"source": f"reference/{table}"} | _checked(session, table, parts, profile))
     return found
 
 
-def _checked(session: Session, table: str, paths: Sequence[Path], profile: Profile) -> dict[str, Any]:
+def _checked(session: Session, table: str, parts: Sequence[Part], profile: Profile) -> dict[str, Any]:
     staging.open_staging(session.con)
     try:
-        staged = _staged(session, table, paths, profile)
+        staged = _staged(session, table, parts, profile)
         return {"tables": {table: staged.facts()}, "refused": _over_tolerance(session, staged)}
     except InputRefused as refusal:
         return {"refused": str(refusal)}
@@ -94,20 +95,16 @@ def _checked(session: Session, table: str, paths: Sequence[Path], profile: Profi
         staging.close_staging(session.con)
 
 
-def _staged(session: Session, table: str, paths: Sequence[Path], profile: Profile) -> Staged:
+def _staged(session: Session, table: str, parts: Sequence[Part], profile: Profile) -> Staged:
     export = profile.of(f"reference_{table}")
-    return staging.stage(session.con, [Source(REFERENCE_TABLES[table], paths, export)], NO_DAY, LIMITS)[0]
+    return staging.stage(session.con, [Source(REFERENCE_TABLES[table], parts, export)], NO_DAY, LIMITS)[0]
 
 
-def reference_files(folder: Path, profile: Profile) -> dict[str, list[Path]]:
-    """Table -> its files; the shipped banks where there are none."""
-    tables: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        table = table_of(path, list(REFERENCE_TABLES), profile, prefix="reference_")
-        if table:
-            tables.setdefault(table, []).append(path)
-    tables.setdefault("banks", [SHIPPED_BANKS])
-    return dict(sorted(tables.items()))
+def reference_parts(folder: Path, profile: Profile) -> dict[str, tuple[Part, ...]]:
+    """Table -> what holds its rows; the shipped banks where there are none."""
+    files = list(folder.iterdir()) if folder.is_dir() else []
+    tables = parts_of(files, {table: profile.of(f"reference_{table}") for table in REFERENCE_TABLES})
+    return dict(sorted(({"banks": (file_part(SHIPPED_BANKS),)} | tables).items()))
 
 
 def _rows(staged: Staged, sequence: int, key_version: int) -> str:

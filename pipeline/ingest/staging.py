@@ -1,4 +1,4 @@
-"""Stage one table of a drop: read its files, type every cell, and say which rules each row breaks.
+"""Stage one table of a drop: read its parts, type every cell, and say which rules each row breaks.
 
 The staged rows live in a private in-memory database whose spill is encrypted. Identity columns are still in clear
 there; what leaves it is tokenised (`rows`), masked (`quarantine`) or sealed (`vault`).
@@ -10,16 +10,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from payeewatch.pipeline.ingest import checks
+from payeewatch.pipeline.ingest.adapters import Part
+from payeewatch.pipeline.ingest.batches import NO_LINES, Batch, forget, refusing, rejected_lines
 from payeewatch.pipeline.ingest.casts import raw, typed
 from payeewatch.pipeline.ingest.checks import Severity
 from payeewatch.pipeline.ingest.profile import Export
-from payeewatch.pipeline.ingest.readers import NO_LINES, Batch, forget, read, refusing, rejected_lines
 from payeewatch.pipeline.parallel import side_by_side
 from payeewatch.pipeline.sql import name, text
 from payeewatch.pipeline.store.tombstones import NOBODY, Tombstones
@@ -28,7 +28,7 @@ from payeewatch.pipeline.tables import KNOWN_AT, LAKE_TYPES, Kind, Table
 AMOUNTS = {"claims": "reimbursed_amount", "payments": "amount"}
 """The euros of a table that are reconciled."""
 Columns = tuple[set[str], set[str]]
-"""Of a file: the columns nobody reads, and those of its table that it lacks."""
+"""Of a part: the columns nobody reads, and those of its table that it lacks."""
 FURTHEST_DAYS = 3653
 """How far after the drop's day a date is believed."""
 
@@ -148,17 +148,21 @@ def close_staging(con: duckdb.DuckDBPyConnection) -> None:
 
 @dataclass(frozen=True)
 class Source:
-    """The files of one table of a drop, and how they were exported."""
+    """The parts of one table of a drop, and how they were exported."""
 
     table: Table
-    files: Sequence[Path]
+    parts: Sequence[Part]
     export: Export
+
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(path.name for part in self.parts for path in part.files))
 
 
 def stage(
     con: duckdb.DuckDBPyConnection, sources: Sequence[Source], day: date, limits: Limits, erased: Tombstones = NOBODY
 ) -> list[Staged]:
-    """Read, type and check each table's files into `staging.<table>`; of people who were erased nothing is kept.
+    """Read, type and check each table's parts into `staging.<table>`; of people who were erased nothing is kept.
 
     Raises:
         InputRefused: a file that cannot be read, or that lacks a required column.
@@ -173,7 +177,7 @@ def _staged(
     con: duckdb.DuckDBPyConnection, source: Source, day: date, seen: Sequence[Columns], erased: Tombstones
 ) -> Staged:
     table = source.table
-    staged = Staged(table, day, tuple(path.name for path in source.files))
+    staged = Staged(table, day, source.file_names)
     extra, missing = (set().union(*names) for names in zip(*seen, strict=True))
     staged.rows_erased = erased.leave_out(con, staged.relation, tuple(c.name for c in table.columns))
     staged.extra_columns, staged.missing_columns = tuple(sorted(extra)), tuple(sorted(missing))
@@ -189,12 +193,12 @@ def _create(con: duckdb.DuckDBPyConnection, relation: str, table: Table) -> None
 def _read_together(
     con: duckdb.DuckDBPyConnection, sources: Sequence[Source], limits: Limits
 ) -> dict[str, list[Columns]]:
-    """Read as many files at once as there are processors, and add a table's rows in the order of its files.
+    """Read as many parts at once as there are processors, and add a table's rows in the order of its parts.
 
     Over a single file DuckDB often works with one thread, over a list of them it does not keep their order; and to plan
-    how a small one is read, it takes longer than to read it. Returns what each file of a table says of its columns.
+    how a small one is read, it takes longer than to read it. Returns what each part of a table says of its columns.
     """
-    parts = [(source, number) for source in sources for number in range(len(source.files))]
+    parts = [(source, number) for source in sources for number in range(len(source.parts))]
 
     def into(source: Source, number: int) -> str:
         return f"staging.{name(f'{source.table.name}_{number}')}" if number else relation(source.table)
@@ -203,7 +207,7 @@ def _read_together(
         source, number = part
         if number:
             _create(own, into(*part), source.table)
-        return _read_into(own, into(*part), source.table, source.files[number], source.export, limits)
+        return _read_into(own, into(*part), source.table, source.parts[number], source.export, limits)
 
     seen: dict[str, list[Columns]] = {source.table.name: [] for source in sources}
     for part, columns in zip(parts, side_by_side(con, read_one, parts), strict=True):
@@ -216,25 +220,21 @@ def _read_together(
 
 
 def _read_into(
-    con: duckdb.DuckDBPyConnection, relation: str, table: Table, path: Path, export: Export, limits: Limits
+    con: duckdb.DuckDBPyConnection, relation: str, table: Table, part: Part, export: Export, limits: Limits
 ) -> Columns:
-    """Add a file's rows; returns the columns nobody reads, and those of the table that it lacks."""
-    extra: set[str] = set()
-    missing: set[str] = set()
-    for batch in read(con, table, [path], export):
-        with refusing(batch.files):
-            con.execute(f"INSERT INTO {relation} {_staging_sql(table, batch, export, limits)}")
-            lines = rejected_lines(con, batch)
-            if lines != NO_LINES:
-                con.execute(
-                    f"INSERT INTO {relation} BY NAME SELECT 1 AS failed,"
-                    f" CAST(json_object('line', line) AS VARCHAR) AS original FROM ({lines})"
-                )
-        forget(con)
-        extra.update(batch.extra)
-        if batch.present:
-            missing.update(c.name for c in table.columns if c.name not in batch.present)
-    return extra, missing
+    """Add a part's rows; returns the columns nobody reads, and those of the table that it lacks."""
+    batch = part.batch(con, table, export)
+    with refusing(batch.files, batch.form):
+        con.execute(f"INSERT INTO {relation} {_staging_sql(table, batch, export, limits)}")
+        lines = rejected_lines(con, batch)
+        if lines != NO_LINES:
+            con.execute(
+                f"INSERT INTO {relation} BY NAME SELECT 1 AS failed,"
+                f" CAST(json_object('line', line) AS VARCHAR) AS original FROM ({lines})"
+            )
+    forget(con)
+    missing = {c.name for c in table.columns if c.name not in batch.present} if batch.present else set()
+    return set(batch.extra), missing
 
 
 def staged_columns(table: Table) -> dict[str, str]:
@@ -310,7 +310,7 @@ def _count(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:
         f"SELECT failed, count(*), CAST(coalesce(sum({amount}), 0) AS BIGINT), count({amount})"
         f" FROM {staged.relation} GROUP BY failed ORDER BY failed"
     ).fetchall()
-    verdicts = checks.judge(staged.table, [group[0] for group in groups] or [0])
+    verdicts = checks.broken(staged.table, [group[0] for group in groups] or [0])
     cents = Counter({"read": 0, "accepted": 0, "rejected": 0, "duplicate": 0})
     for failed, rows, cents_read, readable in groups:
         broken = verdicts[failed]
@@ -375,17 +375,16 @@ def find_unresolved(con: duckdb.DuckDBPyConnection, staged: Staged, known: Mappi
 
 
 def _add_warning(staged: Staged, rule: str, rows: int) -> None:
-    """Count rows that break a rule which needs other rows, once the suite agrees that it is one."""
+    """Count rows that break a rule which needs other rows."""
     if rows:
-        broken = checks.judge(staged.table, [checks.bit(staged.table, rule)])
-        staged.broken.update({found.name: rows for verdict in broken.values() for found in verdict})
+        staged.broken[rule] += rows
 
 
 def reconcile(staged: Staged) -> None:
     """Every row and every cent that was read is accepted, rejected or outdone by a later row.
 
     Raises:
-        AssertionError: a fault of ours; nothing is loaded.
+        AssertionError: internal error; nothing is loaded.
     """
     facts = staged.cents
     assert staged.rows_accepted >= 0, f"{staged.table.name}: rows do not add up"

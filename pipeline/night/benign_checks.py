@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,11 +11,11 @@ import pandas as pd
 import pyarrow as pa
 
 from payeewatch.pipeline.frames import Row, records
-from payeewatch.pipeline.home.wording import counted
+from payeewatch.pipeline.home.wording import Sentence, sentence
 from payeewatch.pipeline.store.as_of import known_at_cutoff
 
-CHECK = pa.struct([("check", pa.string()), ("result", pa.string()), ("sentence", pa.string())])
-"""result is yes, no or unknown."""
+CHECK = pa.struct([(name, pa.string()) for name in ("check", "result", "sentence", "code", "params")])
+"""result is yes, no or unknown; the sentence is English, made of the code and its numbers (JSON text)."""
 
 WAVE_DAYS = 30
 WAVE_LEAST = 10
@@ -97,7 +98,11 @@ class Found:
 
     check: str
     result: str
-    sentence: str
+    sentence: Sentence
+
+    def published(self) -> Row:
+        """As CHECK has it."""
+        return vars(self) | {"code": self.sentence.code, "params": json.dumps(self.sentence.params, sort_keys=True)}
 
 
 def read_moves(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> None:
@@ -111,63 +116,62 @@ def benign_checks(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> dict[str,
     family = known_at_cutoff(con, "members", among=("kindred", "member_id"))
     query = LOOK.format(days=WAVE_DAYS, institutions=INSTITUTIONS, family=family)
     return {
-        row["flag_id"]: [vars(check(row)) for check in CHECKS]
+        row["flag_id"]: [check(row).published() for check in CHECKS]
         for row in records(con.execute(query, {"cutoff": cutoff}).df())
     }
 
 
 def _bank_wave(row: Row) -> Found:
     if row["is_merged"]:
-        return Found("bank_wave", "yes", "The old bank is being merged into the new one.")
+        return Found("bank_wave", "yes", sentence("banks_merge"))
     if pd.isna(row["old_bank"]) or pd.isna(row["new_bank"]):
-        return Found("bank_wave", "unknown", "There is no earlier account, or its bank is not known.")
-    usual = row["earlier"] * WAVE_DAYS / 365
-    is_wave = row["together"] >= WAVE_LEAST and row["together"] >= WAVE_RATIO * usual
-    said = f"{counted(row['together'], 'change')} from this old bank to this new one within {WAVE_DAYS} days"
-    return Found("bank_wave", _yes(is_wave), f"{said}; usual is {usual:.1f}.")
+        return Found("bank_wave", "unknown", sentence("bank_not_known"))
+    together, usual = int(row["together"]), float(row["earlier"] * WAVE_DAYS / 365)
+    is_wave = together >= WAVE_LEAST and together >= WAVE_RATIO * usual
+    code = {0: "no_bank_moves", 1: "one_bank_move"}.get(together, "bank_moves")
+    return Found("bank_wave", _yes(is_wave), sentence(code, many=together, days=WAVE_DAYS, usual=usual))
 
 
 def _return_driven(row: Row) -> Found:
     if row["channel"] == "return_driven":
-        return Found("return_driven", "yes", "The change was asked for because a payment came back.")
+        return Found("return_driven", "yes", sentence("payment_came_back"))
     if row["returns"]:
-        said = f"Payments to the account before came back: {row['returns']}, the last on {row['returned_on']:%Y-%m-%d}."
-        return Found("return_driven", "yes", said)
+        last = f"{row['returned_on']:%Y-%m-%d}"
+        return Found("return_driven", "yes", sentence("payments_came_back", payments=int(row["returns"]), day=last))
     if not row["has_payments"]:
-        return Found("return_driven", "unknown", "Payments are not in the feed.")
-    return Found("return_driven", "no", "No payment to the account before is known to have come back.")
+        return Found("return_driven", "unknown", sentence("no_payments_sent"))
+    return Found("return_driven", "no", sentence("no_payment_came_back"))
 
 
 def _life_event(row: Row) -> Found:
     if pd.isna(row["household_id"]):
-        return Found("life_event", "unknown", "The household is not known.")
-    if row["life_events"]:
-        return Found("life_event", "yes", "Within 60 days somebody joined, left or died, or the address changed.")
-    return Found("life_event", "no", "Nobody joined, left or died within 60 days, and no change of address is known.")
+        return Found("life_event", "unknown", sentence("household_not_known"))
+    is_found = bool(row["life_events"])
+    return Found("life_event", _yes(is_found), sentence("life_event" if is_found else "no_life_event"))
 
 
 def _mobility_mandate(row: Row) -> Found:
     if row["channel"] == "mobility_mandate":
-        return Found("mobility_mandate", "yes", "The new bank sent the change on the member's mandate.")
+        return Found("mobility_mandate", "yes", sentence("mandate"))
     if row["channel"] == "unknown":
-        return Found("mobility_mandate", "unknown", "The channel of the change is not known.")
-    return Found("mobility_mandate", "no", "The change did not come as a bank's mobility mandate.")
+        return Found("mobility_mandate", "unknown", sentence("channel_not_known"))
+    return Found("mobility_mandate", "no", sentence("no_mandate"))
 
 
 def _institution(row: Row) -> Found:
     if not pd.isna(row["listed_as"]):
-        return Found("institution", "yes", f"The new account is listed as that of: {row['listed_as']}.")
+        return Found("institution", "yes", sentence("listed_account", payee_type=row["listed_as"]))
     if row["payee_type"] in ("institution", "employer", "guardian", "estate"):
-        return Found("institution", "yes", f"The payee is recorded as: {row['payee_type']}.")
-    return Found("institution", "no", "The new account is not on the list of known institutions.")
+        return Found("institution", "yes", sentence("payee_recorded", payee_type=row["payee_type"]))
+    return Found("institution", "no", sentence("not_listed"))
 
 
 def _household_account(row: Row) -> Found:
     if pd.isna(row["household_id"]):
-        return Found("household_account", "unknown", "The household is not known.")
-    if row["is_kin"]:
-        return Found("household_account", "yes", "Another payee of the same household has the same account.")
-    return Found("household_account", "no", "No other payee of the household is known to have this account.")
+        return Found("household_account", "unknown", sentence("household_not_known"))
+    is_found = bool(row["is_kin"])
+    code = "account_of_household" if is_found else "no_account_of_household"
+    return Found("household_account", _yes(is_found), sentence(code))
 
 
 CHECKS = (_bank_wave, _return_driven, _life_event, _mobility_mandate, _institution, _household_account)

@@ -7,6 +7,7 @@ from datetime import date, datetime
 import duckdb
 import pyarrow as pa
 
+from payeewatch.pipeline.home.promises import NULLABLE, promises
 from payeewatch.pipeline.home.published import AMOUNT
 from payeewatch.pipeline.home.settings import Params
 from payeewatch.pipeline.night.benign_checks import CHECK, benign_checks, read_moves
@@ -70,6 +71,13 @@ EVIDENCE_SCHEMA = pa.schema(
     ]
 )
 """evidence/<night>.parquet: one row a flag, by flag_id."""
+
+EVIDENCE_PROMISES = promises(
+    "evidence",
+    EVIDENCE_SCHEMA.names,
+    (("flag_id",), ("change_id",)),
+    {"before": NULLABLE},  # of a first account
+)
 
 GIVEN = {
     "flagged": pa.schema(

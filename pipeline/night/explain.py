@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from payeewatch.features.engines.plan import PlannedEngine
 from payeewatch.pipeline.changes.context import standing
 from payeewatch.pipeline.changes.measure import measure
 from payeewatch.pipeline.detector import registry
@@ -38,7 +39,7 @@ def explain(session: Session, change_id: str, as_of: date | None = None) -> dict
     run = read_run(settings, night)
     model = registry.load(settings, run["model"]["version"] if run else registry.CHAMPION)
     model.check_features(tuple(FEATURES.values()))
-    frame = measure(session.con, settings.params, [night], [change_id])
+    frame = measure(PlannedEngine(session.con), settings.params, [night], [change_id])
     frame = frame[frame["change_id"] == change_id].reset_index(drop=True)
     answer: dict[str, Any] = {"change_id": change_id, "night": night, "queue": _queue(session, night, change_id)}
     if found["superseded_by"].notna().iloc[0]:

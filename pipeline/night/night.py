@@ -15,12 +15,14 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
+from payeewatch.features.engines.engine import Engine
+from payeewatch.pipeline import expectations
 from payeewatch.pipeline.breaches import lists
 from payeewatch.pipeline.breaches.coverage import coverage
 from payeewatch.pipeline.changes.amounts import Amounts
 from payeewatch.pipeline.changes.batch import Seen, Together
 from payeewatch.pipeline.changes.context import at_decision
-from payeewatch.pipeline.changes.measure import prepare
+from payeewatch.pipeline.changes.engines import engine_of, prepare
 from payeewatch.pipeline.changes.scope import ALSO_READ, focus
 from payeewatch.pipeline.detector import registry
 from payeewatch.pipeline.detector.model import Model
@@ -41,9 +43,11 @@ from payeewatch.pipeline.home.runs import (
 )
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.home.tabular import write_csv, write_parquet
+from payeewatch.pipeline.home.wording import Sentence
 from payeewatch.pipeline.loading import ingest_until, link_and_derive
 from payeewatch.pipeline.night import run_record
 from payeewatch.pipeline.night.evidence import evidence_table, read_changes
+from payeewatch.pipeline.night.expectations import judge_evidence, judge_flags, judge_scores
 from payeewatch.pipeline.night.holds import holds
 from payeewatch.pipeline.night.outputs import ModelName, flags_table, scores_table
 from payeewatch.pipeline.night.queues import EARLIER, Queues, flag
@@ -61,11 +65,15 @@ ROWS_AT_ONCE = 60_000
 
 @dataclass(frozen=True)
 class Options:
-    """How to run. `model` names a version or alias to use instead of the champion or the recorded version."""
+    """How to run.
+
+    `model` names a version or alias to use instead of the champion or the recorded version, `engine` what measures.
+    """
 
     model: str | None = None
     no_news: bool = False
     allow_hindsight: bool = False
+    engine: str = "duckdb"
 
 
 @dataclass(frozen=True)
@@ -97,10 +105,11 @@ def run_nights(session: Session, first: date, last: date, options: Options) -> I
         PayeeWatchError: a night failed, and `runs/<night>.failed.json` says so; those before it are published, those
             after it are not, and an earlier publication of the night stands.
     """
-    with closing(_spans(session, nights_to_run(session.settings, first, last), options)) as spans:
+    nights = nights_to_run(session.settings, first, last)
+    with engine_of(session, options.engine) as engine, closing(_spans(session, nights, options)) as spans:
         for span in spans:
             if span.ready:
-                yield from _run_together(session, span)
+                yield from _run_together(session, engine, span)
             if span.failure:
                 raise span.failure
 
@@ -157,10 +166,11 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
                     break
                 reading = meanwhile.submit(_read_model, session, night, options)
                 told = session.held.fitting().union(ALSO_READ)
+                meanwhile.submit(compile_pages)
+                meanwhile.submit(expectations.start)  # no two threads import libraries at a time
                 preparing = meanwhile.submit(
                     prepare, session.lake.root, session.settings.params.observe.window_days, told
                 )
-                meanwhile.submit(compile_pages)
                 _require_news(session, night, options)
                 ingest_until(session, night)
                 link_and_derive(session)
@@ -173,7 +183,7 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
     return Loaded(ready, session.lake.loads(), failure)
 
 
-def _run_together(session: Session, loaded: Loaded) -> Iterator[Run]:
+def _run_together(session: Session, engine: Engine, loaded: Loaded) -> Iterator[Run]:
     ready, nights = loaded.ready, [one.night for one in loaded.ready]
     before = [n for n in published_nights(session.settings) if n < nights[0]][-1:]
     earlier = _earlier(session, "flags", before)
@@ -187,7 +197,7 @@ def _run_together(session: Session, loaded: Loaded) -> Iterator[Run]:
             with session.stage("hold"):
                 session.held.register(loaded.loads)
             stack.enter_context(focus(session, nights, flagged, unscored))
-            together = Together(session, nights, flagged, [one.model for one in ready])
+            together = Together(session, nights, flagged, [one.model for one in ready], engine)
         shared = {stage: took / len(ready) for stage, took in session.seconds.items()}
         for one in ready:
             session.seconds.clear()
@@ -207,7 +217,7 @@ def _recording_failure(session: Session, night: date) -> Iterator[None]:
         _record_failure(session, night, error.exit_code, type(error).__name__, str(error))
         raise
     except Exception as error:
-        _record_failure(session, night, 1, type(error).__name__, "a fault of ours; the log names its place")
+        _record_failure(session, night, 1, type(error).__name__, "internal error; the log names its place")
         raise
 
 
@@ -330,6 +340,7 @@ def _account(
         "queues": queues.facts,
         "model": run_record.described(ready.model),
         "warnings": list(session.warnings),
+        "warning_codes": [each.coded if isinstance(each, Sentence) else None for each in session.warnings],
         "versions": _versions() | {"key_version": session.keys.token_version},
     }
 
@@ -343,7 +354,11 @@ def _write(
     queues: Queues,
     run: Run,
 ) -> Run:
-    """Write every file whole, the account last: it says that the night stands."""
+    """Judge every table, then write every file whole, the account last: it says that the night stands.
+
+    Raises:
+        BrokenPromise: a table is not what it promises to be; nothing is written.
+    """
     settings = session.settings
     with session.stage("publish") as facts:
         named = ModelName(model.name, model.version, model.run_id)
@@ -354,8 +369,11 @@ def _write(
             told = dict(zip(why["change_id"], zip(why["reasons"], why["reassuring"], strict=True), strict=True))
             flags = flags_table(queues, told, named)
             scored = scores_table(night, scores, seen.standing, queues, named)
-            write_parquet(settings.folder("scores") / f"{night}.parquet", scored)
+            judge_flags(flags, night, len(queues.flags))
+            judge_scores(scored, night, len(seen.frame))
             evidence = found.result()
+        judge_evidence(evidence, night, set(flags["flag_id"].to_pylist()))
+        write_parquet(settings.folder("scores") / f"{night}.parquet", scored)
         write_parquet(settings.folder("evidence") / f"{night}.parquet", evidence)
         write_holds(settings.folder("holds") / f"{night}.csv", _proposals(session, night, queues, seen.amounts))
         write_csv(settings.folder("flags") / f"{night}.csv", flags)

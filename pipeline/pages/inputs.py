@@ -1,14 +1,19 @@
-"""Writes the tables section of docs/input.md from tables.py: `python -m payeewatch.pipeline.pages.inputs`."""
+"""Writes the formats and the tables in docs/input.md: `python -m payeewatch.pipeline.pages.inputs`.
+
+They come from readers.py and tables.py.
+"""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+from payeewatch.pipeline.ingest.readers import suffixes
 from payeewatch.pipeline.tables import DROP_TABLES, PEOPLE, REFERENCE_TABLES, Column, Kind, Table
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "input.md"
 SECTION = re.compile(r"(<!-- tables: [^\n]*-->\n).*?(<!-- end of tables -->)", re.DOTALL)
+FORMATS = re.compile(r"(\* Formats: )(?:`\.[a-z.]+`(?:, )?)+")
 
 WORDS = {
     Kind.TEXT: "text",
@@ -28,12 +33,14 @@ WORDS = {
 
 
 def with_tables(page: str) -> str:
-    """The page with its tables section written anew."""
+    """The page with its formats and its tables section written anew."""
     sections = [
         *(_section(table) for table in DROP_TABLES.values()),
         _section(PEOPLE, "breaches/<breach_id>/", "at least one list is required"),
         *(_section(table, "reference/") for table in REFERENCE_TABLES.values()),
     ]
+    formats = ", ".join(f"`{suffix}`" for suffix in suffixes())
+    page = FORMATS.sub(lambda found: found[1] + formats, page)
     return SECTION.sub(lambda found: found[1] + "\n" + "\n".join(sections) + "\n" + found[2], page)
 
 

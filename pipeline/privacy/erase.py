@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from payeewatch.pipeline.home import vault
+from payeewatch.pipeline.home import vault, wording
 from payeewatch.pipeline.home.files import replace_whole, write_json
 from payeewatch.pipeline.home.keys import Keys, tombstone_of
 from payeewatch.pipeline.home.scrub import Gone, without
@@ -108,7 +108,7 @@ def resume(session: Session) -> None:
     erasure = pending(session.settings)
     if erasure:
         erase(session, begin(session, erasure.person.member_id, erasure.on), really=True)
-        session.warn("an erasure was cut short: run payeewatch purge again to finish it in the reviewers' database")
+        session.warn(wording.sentence("erasure_cut_short"))
 
 
 def used_accounts(session: Session, without_rows: Mapping[str, str]) -> str:

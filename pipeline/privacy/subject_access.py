@@ -6,7 +6,7 @@ A section says what it holds, where it comes from (and so where it is corrected)
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -18,8 +18,10 @@ from payeewatch.pipeline.home import wording
 from payeewatch.pipeline.home.files import replace_whole
 from payeewatch.pipeline.home.runs import published_files
 from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.home.wording import sentence
 from payeewatch.pipeline.privacy.data_subject import Person, conditions
 from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.tables import DERIVED_TABLES, DROP_TABLES
 
 Section = dict[str, Any]
 """title, what, source, kept, rows (each a mapping of words to values)."""
@@ -48,7 +50,13 @@ BEFORE_SENDING = (
 )
 
 LAKE = (
-    ("members", "Membership", "One line a version of the membership.", "member_id"),
+    (
+        "members",
+        "Membership",
+        "One line a version of the membership. Names, national id and birth date are kept as keyed tokens beside these "
+        "lines; originals are in the vault.",
+        "member_id",
+    ),
     ("claims", "Claims", "Requests for reimbursement: the family of care, never a diagnosis.", "claim_id"),
     ("payments", "Payments", "Money sent or planned.", "payment_id"),
     ("bank_changes", "Announced changes of account", "As the insurer's systems sent them.", "change_id"),
@@ -64,14 +72,38 @@ HIDDEN = {
 """Keyed tokens: they say nothing to anybody, and are only told to exist."""
 LABELS = {"member": "Member", "from": "From", "kept": "Kept", "as_of": "As of", "nothing": "Nothing is held."}
 VICTIM = "This person is a victim: their data were taken from somebody else."
-TOKENS = "Names, national id and birth date are kept as keyed tokens beside these lines; originals are in the vault."
+FEED = "As long as the insurer keeps it: PayeeWatch has no clock of its own for what the feed holds."
+WORKED_OUT = "worked out by PayeeWatch"
+LISTS = (
+    "Breach lists",
+    "Lists of people whose data were stolen elsewhere, as the processor that was breached notified them.",
+    "folder breaches/ of the insurer",
+    "until the list's own purge date, or its folder is taken away",
+)
+SCORES = ("Scores of each night", "How unusual each open change was. Nothing is decided by a score.", WORKED_OUT)
+FLAGS = ("Flags of each night", "A change put before a reviewer, and why in words.", WORKED_OUT)
+IN_WORDS, LIST, KEPT_UNTIL = "In words", "List", "Kept until"
+SHOWN = {
+    "scores": ("night", "change_id", "p_value", "why_not"),
+    "flags": ("night", "flag_id", "queue", "amount_at_risk", "reasons", "reassuring"),
+}
+"""What is shown of published nights, by folder."""
+
+
+def texts() -> Iterator[str]:
+    """Every text of the export that needs a translation; the other sections are those of the reviewers' application."""
+    yield from (*map(str, Right), *MEANS.values(), BEFORE_SENDING, *LABELS.values(), VICTIM, FEED)
+    yield from (*LISTS, *SCORES, *FLAGS, IN_WORDS, LIST, KEPT_UNTIL)
+    for table, title, what, _ in LAKE:
+        columns = DROP_TABLES[table].lake_columns if table in DROP_TABLES else DERIVED_TABLES[table][1]
+        yield from (title, what, *(_words(name) for name in columns if name not in HIDDEN))
+    yield from (_words(name) for columns in SHOWN.values() for name in columns)
 
 
 def held(session: Session, person: Person) -> list[Section]:
     """Everything in the pipeline's stores but the originals: nothing here opens the vault."""
     settings, con = session.settings, session.con
     retention = settings.params.retention
-    feed = "As long as the insurer keeps it: PayeeWatch has no clock of its own for what the feed holds."
     sections = []
     for table, title, what, _ in LAKE:
         query = f"SELECT * FROM ({session.lake.scan(table)}) WHERE coalesce({conditions(person)[table]}, false)"
@@ -79,28 +111,13 @@ def held(session: Session, person: Person) -> list[Section]:
         names = [column[0] for column in found.description or ()]
         rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
         shown = [{_words(n): _held(n, v) for n, v in row.items() if n not in HIDDEN and v is not None} for row in rows]
-        told = f"{what} {TOKENS}" if table == "members" else what
-        sections.append(_section(title, told, f"table {table} of the insurer's feed", feed, shown))
-    sections.append(_exposures(session, person))
-    nights = f"{retention.nights_days} days after the night; a flag's lines go with the flag."
+        sections.append(_section(title, what, sentence("from_feed", table=table), FEED, shown))
+    nights = sentence("kept_nights", days=retention.nights_days)
+    flags = sentence("kept_flags", qualify=retention.qualify_days, closed=retention.closed_days)
     sections += [
-        _section(
-            "Scores of each night",
-            "How unusual each open change was. Nothing is decided by a score.",
-            "worked out by PayeeWatch",
-            nights,
-            _published(settings, "scores", person, ("night", "change_id", "p_value", "why_not")),
-        ),
-        _section(
-            "Flags of each night",
-            "A change put before a reviewer, and why in words.",
-            "worked out by PayeeWatch",
-            f"unjudged {retention.qualify_days} days; not pertinent: deleted at once; pertinent: "
-            f"{retention.closed_days} days after closing",
-            _published(
-                settings, "flags", person, ("night", "flag_id", "queue", "amount_at_risk", "reasons", "reassuring")
-            ),
-        ),
+        _exposures(session, person),
+        _section(*SCORES, nights, _published(settings, "scores", person)),
+        _section(*FLAGS, flags, _published(settings, "flags", person)),
     ]
     return sections
 
@@ -155,23 +172,17 @@ def _exposures(session: Session, person: Person) -> Section:
     ).fetchall()
     told = [
         {
-            "In words": {"breach_id": breach, "known_at": known, "fields": fields, "match_quality": quality},
-            "List": title,
-            "Kept until": purge_on,
+            IN_WORDS: {"breach_id": breach, "known_at": known, "fields": fields, "match_quality": quality},
+            LIST: title,
+            KEPT_UNTIL: purge_on,
         }
         for breach, known, quality, fields, title, purge_on in rows
         if quality
     ]
-    return _section(
-        "Breach lists",
-        "Lists of people whose data were stolen elsewhere, as the processor that was breached notified them.",
-        "folder breaches/ of the insurer",
-        "until the list's own purge date, or its folder is taken away",
-        told,
-    )
+    return _section(*LISTS, told)
 
 
-def _published(settings: Settings, folder: str, person: Person, columns: Sequence[str]) -> list[dict[str, Any]]:
+def _published(settings: Settings, folder: str, person: Person) -> list[dict[str, Any]]:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -184,7 +195,7 @@ def _published(settings: Settings, folder: str, person: Person, columns: Sequenc
                 pc.fill_null(pc.equal(table["member_id"], person.member_id), False),
             )
         )
-        rows += [{_words(n): row[n] for n in columns if row[n]} for row in mine.to_pylist()]
+        rows += [{_words(n): row[n] for n in SHOWN[folder] if row[n]} for row in mine.to_pylist()]
     return rows
 
 

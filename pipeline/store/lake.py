@@ -2,6 +2,7 @@
 
     lake/<table>/drop=<day>/<sequence>.parquet     rows, tokens only, known_at on every one
     lake/loads/<sequence>.json                     the commit: a file it does not name is not in the lake
+    lake/format.json                               the number of the form all this has
 
 A load is written file by file and counts only once its record stands, so a killed run leaves nothing half
 loaded: its files are overwritten by the next run, which gets the same sequence number.
@@ -25,6 +26,16 @@ import duckdb
 from payeewatch.pipeline.home.errors import StoreError
 from payeewatch.pipeline.home.files import is_running, replace_whole, write_json
 from payeewatch.pipeline.sql import text
+from payeewatch.pipeline.store.lake_format import (
+    BEFORE_NUMBERS,
+    FORMAT,
+    read_format,
+    refuse_earlier,
+    refuse_later,
+    refuse_unfinished,
+    write_format,
+)
+from payeewatch.pipeline.store.lake_format import FILE as FORMAT_FILE
 from payeewatch.pipeline.tables import LAKE_TABLES
 
 WORK = ".work"
@@ -33,6 +44,8 @@ PURGE = "purge"
 """The kind of load that takes a list away: unlike others, it rewrites files under their names."""
 VERSION_STEP = 2**32
 """`version` of a lake row = load sequence * VERSION_STEP + position in the load."""
+NAME_KEYS = {"people": {"name_key", "first_name_key"}}
+"""What the lake of BEFORE_NUMBERS lacks."""
 PARQUET = "(FORMAT parquet, COMPRESSION lz4, PARQUET_VERSION V2)"
 """Half again the size of zstd, and read in half the time: a night reads every claim and payment."""
 
@@ -103,6 +116,8 @@ class Lake:
 
     def commit(self, load: Load) -> None:
         """Make a load count, in one step; then drop the files it takes away."""
+        if not (self.root / FORMAT_FILE).exists():
+            write_format(self.root)
         write_json(self.root / "loads" / f"{load.sequence:08d}.json", dataclasses.asdict(load))
         for path in load.removed:
             (self.root / path).unlink(missing_ok=True)
@@ -156,26 +171,51 @@ class Lake:
         removed = {path for load in loads for path in load.removed}
         return [f"{self.root}/{p}" for load in loads for p in load.files.get(table, ()) if p not in removed]
 
-    def check(self, con: duckdb.DuckDBPyConnection) -> None:
-        """Compare the columns of each table's oldest file with those that this version writes.
+    def check(self) -> None:
+        """Refuse a lake whose form is not the one that this version reads and writes.
 
         Raises:
-            StoreError: another version wrote this lake.
+            StoreError: an earlier form, a later one, or a migration that is not finished.
         """
-        oldest = {table: files[0] for table in SCHEMAS if (files := self.files(table))}
+        refuse_unfinished(self.root)
+        found = self.format()
+        if found is not None:
+            refuse_later(self.root, found)
+            refuse_earlier(self.root, found)
+
+    def format(self) -> int | None:
+        """The number of the lake's form; None while nothing is committed.
+
+        Raises:
+            StoreError: the lake says no number, and its columns are those of no form that has one.
+        """
+        said = read_format(self.root)
+        if said:
+            return said.format
+        if not self._records():
+            return None
+        lacking = self._lacking()
+        if not lacking:
+            return FORMAT
+        if lacking == NAME_KEYS:
+            return BEFORE_NUMBERS
+        named = "; ".join(f"{table} lacks {', '.join(sorted(columns))}" for table, columns in sorted(lacking.items()))
+        raise StoreError(
+            f"{self.root}: says no format number and has none of the forms that can be migrated ({named}); "
+            "restore the lake from your backup, or load the history anew, into an empty home"
+        )
+
+    def _lacking(self) -> dict[str, set[str]]:
+        """Table -> columns of SCHEMAS that its oldest file lacks."""
+        oldest = {files[0]: table for table in SCHEMAS if (files := self.files(table))}
         if not oldest:
-            return
-        listed = ", ".join(map(text, oldest.values()))
-        written: dict[str, set[str]] = {}
-        for path, name in con.execute(f"SELECT file_name, name FROM parquet_schema([{listed}])").fetchall():
-            written.setdefault(path, set()).add(name)
-        lacking = {table: sorted(SCHEMAS[table].keys() - written[path]) for table, path in oldest.items()}
-        named = [f"{table} lacks {', '.join(columns)}" for table, columns in lacking.items() if columns]
-        if named:
-            raise StoreError(
-                f"{self.root}: written by another version of PayeeWatch ({'; '.join(named)}); "
-                "load the history anew, into an empty home"
-            )
+            return {}
+        lacking = {table: set(SCHEMAS[table]) for table in oldest.values()}
+        with duckdb.connect() as con:
+            query = f"SELECT file_name, name FROM parquet_schema([{', '.join(map(text, oldest))}])"
+            for path, name in con.execute(query).fetchall():
+                lacking[oldest[path]].discard(name)
+        return {table: columns for table, columns in lacking.items() if columns}
 
     def register(self, con: duckdb.DuckDBPyConnection, *tables: str, loads: Sequence[Load] | None = None) -> None:
         """Make a view of each table (all of them if none is named): every version of every row.

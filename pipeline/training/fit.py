@@ -40,6 +40,7 @@ from payeewatch.pipeline.detector.surprise import (
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.pipeline.home.errors import ModelError
 from payeewatch.pipeline.home.settings import Params
+from payeewatch.pipeline.home.wording import sentence
 
 FOLDS = 5
 """A book too small to hold changes back is scored in this many parts, each by a model that never saw it."""
@@ -48,6 +49,9 @@ FEWEST_IN_BAND = 50
 MOST_FITTED = 20_000
 """Changes a forest and its maps are fitted on; more make them slower, not better."""
 MOST_REFERENCES = 20_000
+NO_FEATURES, NO_DIFFERENCE = "it has no features", "none of its features differs between changes"
+ABSENT = {NO_FEATURES: "lens_without_features", NO_DIFFERENCE: "lens_without_difference"}
+"""Why a lens is absent, as the model keeps it -> the warning's code."""
 LEAST_SCALE_SHARE = 0.1
 """Of the spread of a lens's scores over all ages: the least that a power of ten may be at one age."""
 NO_SPREAD = 1e-9
@@ -172,11 +176,13 @@ class Fitter:
                 group = self._group(own, party)
                 if group.lenses:
                     groups[party] = group
-                    warnings += [f"{party} changes: lens {name} is absent: {why}" for name, why in group.absent.items()]
+                    warnings += [
+                        sentence(ABSENT[why], payee_type=party, lens=name) for name, why in group.absent.items()
+                    ]
                     continue
             everyone = everyone or self._group(sample, "all")
             groups[party] = everyone
-            warnings.append(f"{own.n_changes} {party} changes to learn from: they are compared with all changes")
+            warnings.append(sentence("few_of_party", changes=own.n_changes, payee_type=party))
         if not all(group.lenses for group in groups.values()):
             raise ModelError("no feature tells the changes apart; nothing can be learned from them")
         return groups, warnings
@@ -198,7 +204,7 @@ class Fitter:
             if len(varying):
                 lenses[name] = self._lens(surprises, fitted.band, of_lens, varying, f"{party}/{name}")
             else:
-                absent[name] = "none of its features differs between changes" if len(of_lens) else "it has no features"
+                absent[name] = NO_DIFFERENCE if len(of_lens) else NO_FEATURES
         return Group(tails, safe, usual, lenses, absent)
 
     def _alike(self, bands: Ints) -> list[NDArray[np.bool_]]:
@@ -229,10 +235,7 @@ def _fitted_and_referred(sample: Sample, fitter: Fitter, as_of: date) -> tuple[d
         scored = [_references(sample.rows(held_back), groups)]
     else:
         groups, warnings = fitter.fit(sample)
-        warnings.append(
-            f"{sample.n_changes} changes are too few to hold some back: each is compared with all others, "
-            f"scored in {FOLDS} parts by models that did not see it"
-        )
+        warnings.append(sentence("few_changes", changes=sample.n_changes, parts=FOLDS))
         folds = np.minimum((sample.payee_draw * FOLDS).astype(np.int64), FOLDS - 1)
         scored = [
             _references(sample.rows(folds == fold), fitter.fit(sample.rows(folds != fold))[0])
@@ -243,9 +246,7 @@ def _fitted_and_referred(sample: Sample, fitter: Fitter, as_of: date) -> tuple[d
     since = np.datetime64(as_of - timedelta(days=train.recent_days))
     recent = references.rows(seen >= since)
     if recent.n_changes < min(train.reference_min, references.n_changes):
-        warnings.append(
-            f"{recent.n_changes} changes of the last {train.recent_days} days to compare with: older ones are used too"
-        )
+        warnings.append(sentence("few_recent", changes=recent.n_changes, days=train.recent_days))
         recent = references
     return groups, recent, warnings
 
@@ -328,13 +329,14 @@ def _medians(frame: pd.DataFrame, rows: Sequence[Ints], features: Sequence[Measu
 
 def _short(learned: Mapping[str, Cell], ages: Ages, fewest: int) -> list[str]:
     """A warning where even pooling all changes, within or past the window, gives few references."""
-    warnings = []
-    for past, whose in ((False, ""), (True, f" past {ages.window_days} days with a payment pending")):
+    warnings: list[str] = []
+    for past, code in ((False, "few_references"), (True, "few_references_past")):
         bands = np.flatnonzero(ages.is_past == past)
         ends = tuple(f"/{band}" for band in bands)
         n = min((len(cell.scores) for name, cell in learned.items() if name.endswith(ends)), default=fewest)
         if n < fewest:
-            warnings.append(f"{n} references{whose}, {fewest} wanted: no p-value can be below {1 / (n + 1):.4f}")
+            days = {"days": ages.window_days} if past else {}
+            warnings.append(sentence(code, references=n, wanted=fewest, least=1 / (n + 1), **days))
     return warnings
 
 

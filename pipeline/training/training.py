@@ -9,6 +9,9 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
+from payeewatch.pipeline import expectations
+from payeewatch.pipeline.changes.engines import engine_of
+from payeewatch.pipeline.changes.expectations import judged
 from payeewatch.pipeline.changes.measure import measure_past
 from payeewatch.pipeline.detector import registry
 from payeewatch.pipeline.detector.model import Model
@@ -27,20 +30,25 @@ ORDER BY change_id
 """
 
 
-def measured_past(session: Session, as_of: date) -> pd.DataFrame:
-    """Every past change at several ages, as known by a day. See `measure_past`.
+def measured_past(session: Session, as_of: date, engine: str = "duckdb") -> pd.DataFrame:
+    """Every past change at several ages, as known by a day, measured by the engine of that name. See `measure_past`.
 
     Raises:
         InputMissing: the lake is empty.
+        SettingsError: there is no such engine here.
+        BrokenPromise: a feature broke what it promises.
     """
     if not any(load.kind == "drop" for load in session.lake.loads()):
         raise InputMissing(f"{session.lake.root}: the lake is empty; run payeewatch ingest --until {as_of} first")
-    link_and_derive(session)
-    session.held.register()
-    with session.stage("measure") as facts:
-        frame = measure_past(session.con, session.settings.params, as_of)
-        facts |= {"rows_out": len(frame), "changes": int(frame["change_id"].nunique())}
-    return frame
+    expectations.start()
+    with engine_of(session, engine) as measuring:
+        link_and_derive(session)
+        session.held.register()
+        with session.stage("measure") as facts:
+            frame = measure_past(measuring, session.settings.params, as_of)
+            facts |= {"rows_out": len(frame), "changes": int(frame["change_id"].nunique()), "engine": engine}
+    with session.stage("judge"):
+        return judged(frame)
 
 
 def known_verdicts(session: Session, as_of: date) -> dict[str, str]:

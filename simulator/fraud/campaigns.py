@@ -1,4 +1,4 @@
-"""Fraud campaigns as they are planned: when, of which kind, how careful, against whom, to which accounts.
+"""The plan of fraud campaigns: day, kind, care, victims and accounts.
 
 Nothing here depends on what the insurer does about it; `payeewatch.simulator.fraud.frauds` plays the plan.
 """
@@ -47,7 +47,7 @@ class Case:
 
 @dataclass
 class Crime:
-    """Everything a plan is made from, and the accounts it opens."""
+    """The inputs of a plan, and the accounts that it opens."""
 
     seed: int
     world: p.World
@@ -55,18 +55,18 @@ class Crime:
     providers: Providers
     honest: Changes
     claims: Claims
-    exposed: np.ndarray  # payees on the operator's list
-    closes: dict[int, int] = field(default_factory=dict)  # account -> day its bank closes it
+    is_exposed: np.ndarray  # payees on the operator's list
+    closing_days: dict[int, int] = field(default_factory=dict)  # account -> day its bank closes it
     pool: list[list[int]] = field(default_factory=list)  # account, opened, victims so far
 
     def __post_init__(self) -> None:
         payees, claims, offset = self.book.payees, self.claims, len(self.book.payees.member)
-        self.busy = np.isin(np.arange(offset + len(self.providers.opened)), self.honest.payee)
-        self.busy[:offset] |= (payees.joined > self.book.start - 60) | (payees.kind != MEMBER) | payees.second
-        self.taken = np.zeros(len(self.busy), bool)
+        self.is_excluded = np.isin(np.arange(offset + len(self.providers.opened_on)), self.honest.payee)
+        self.is_excluded[:offset] |= (payees.joined_on > self.book.start - 60) | (payees.kind != MEMBER) | payees.second
+        self.is_target = np.zeros(len(self.is_excluded), bool)
         to_provider = claims.payee >= offset
-        self.work = np.bincount(claims.payee[to_provider] - offset, minlength=len(self.providers.opened))
-        self.big = np.flatnonzero(~to_provider & (claims.reimbursed >= 40_000) & (claims.final == SETTLED))
+        self.work = np.bincount(claims.payee[to_provider] - offset, minlength=len(self.providers.opened_on))
+        self.big = np.flatnonzero(~to_provider & (claims.reimbursed_cents >= 40_000) & (claims.final == SETTLED))
         self._care: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
@@ -75,31 +75,31 @@ class Crime:
 
     def last_care(self, day: int) -> np.ndarray:
         """Each payee's last claim before a day, as a day; long ago where there is none."""
-        before = self.claims.received < day * DAY_SECONDS
-        last = np.full(len(self.busy), -NEVER, np.int64)
+        before = self.claims.received_at < day * DAY_SECONDS
+        last = np.full(len(self.is_excluded), -NEVER, np.int64)
         # claims are in the order they came in: the last assignment stays
-        last[self.claims.payee[before]] = self.claims.received[before] // DAY_SECONDS
+        last[self.claims.payee[before]] = self.claims.received_at[before] // DAY_SECONDS
         return last[: len(self.book.payees.member)]
 
 
 def plan(crime: Crime, size: p.Size) -> list[Case]:
-    """As many cases as life would bring, and at least as many as asked for."""
+    """As many cases as the usual rate gives, and at least as many as the size requires."""
     book, fraud = crime.book, crime.fraud
     rng = stream(crime.seed, "frauds")
     payees, start, end = len(book.payees.member), book.start, book.end
     usual = int(rng.poisson(fraud.cases_per_10k * size.cases_factor * payees / 10_000 * (end - start) / 365))
-    wanted = max(usual, size.least_cases if fraud.least_cases else 0)
+    target_count = max(usual, size.least_cases if fraud.least_cases else 0)
     _share_mules(crime)
     days, edges = _arrivals(crime)
     cases: list[Case] = []
-    for campaign in range(20 * wanted):
-        if len(cases) >= wanted:
+    for campaign in range(20 * target_count):
+        if len(cases) >= target_count:
             break
         fresh = sum(case.day >= end - 13 for case in cases)
-        late = len(cases) >= usual and fresh < size.late_share * (wanted - usual)
+        late = len(cases) >= usual and fresh < size.late_share * (target_count - usual)
         day = int(rng.integers(end - 13, end)) if late else int(days[np.searchsorted(edges, rng.random())])
         kind = _kind(rng, fraud)
-        cases += _campaign(crime, campaign, kind, day, max(p.RING_SIZE[0], wanted // 3), len(cases))
+        cases += _campaign(crime, campaign, kind, day, max(p.RING_SIZE[0], target_count // 3), len(cases))
     return cases
 
 
@@ -107,7 +107,7 @@ def _arrivals(crime: Crime) -> tuple[np.ndarray, np.ndarray]:
     """Days on which campaigns begin, more of them in the months after the operator's list was exposed."""
     start, end = crime.book.start, crime.book.end
     days = np.arange(start + (end - start) // 4, max(end - 10, start + (end - start) // 4 + 1))
-    since = np.maximum(days - (end - crime.world.lists[0].exposed), 0) / 180
+    since = np.maximum(days - (end - crime.world.lists[0].exposed_days_ago), 0) / 180
     weight = 1 + (crime.fraud.after_breach - 1) * since * np.exp(1 - since)
     return days, np.cumsum(weight) / weight.sum()
 
@@ -124,8 +124,8 @@ def _campaign(crime: Crime, campaign: int, kind: str, day: int, largest: int, so
     fraud = crime.fraud
     stealth = fraud.fixed_stealth if fraud.fixed_stealth is not None else float(rng.beta(*fraud.stealth))
     size = {**dict.fromkeys(RINGS, p.RING_SIZE), **dict.fromkeys(BATCHES, p.BATCH_SIZE)}.get(kind, (1, 1))
-    wanted = min(int(rng.integers(*size, endpoint=True)), largest)
-    day, victims, provider = _victims(crime, rng, kind, wanted, day)
+    victim_count = min(int(rng.integers(*size, endpoint=True)), largest)
+    day, victims, provider = _victims(crime, rng, kind, victim_count, day)
     shared = kind in ("T02", "T13") or rng.random() < fraud.pooled
     other = _mule(crime, rng, stealth, day)
     device, network = 2 * 10**8 + int(rng.integers(0, 10**8)), int(rng.integers(9000, 9100))
@@ -144,69 +144,73 @@ def _campaign(crime: Crime, campaign: int, kind: str, day: int, largest: int, so
     return cases
 
 
-def _victims(crime: Crime, rng: np.random.Generator, kind: str, wanted: int, day: int) -> tuple[int, np.ndarray, int]:
-    """Whom a campaign is against; some kinds wait for their day. Returns the day, the payees and a practice."""
+def _victims(
+    crime: Crime, rng: np.random.Generator, kind: str, victim_count: int, day: int
+) -> tuple[int, np.ndarray, int]:
+    """The victims of a campaign; some kinds move to a suitable day. Returns the day, the payees and a practice."""
     if kind in ("T10", "T11"):
         return day, *_practice(crime, kind)
     payees = crime.book.payees
-    free = ~(crime.busy | crime.taken)[: len(payees.member)]
-    died = crime.book.people.died[payees.member]
-    alive = free & (payees.left > day + 60) & (died > day + 60)
+    free = ~(crime.is_excluded | crime.is_target)[: len(payees.member)]
+    died = crime.book.people.died_on[payees.member]
+    alive = free & (payees.left_on > day + 60) & (died > day + 60)
     if kind == "T05":
-        day, pool = _with_pending(crime, rng, alive, day)
+        day, pool = _payee_with_pending_money(crime, rng, alive, day)
     elif kind == "T07":
         pool = np.flatnonzero(alive & (crime.last_care(day) < day - 300))
     elif kind == "T14":
-        pool = payees.spare[~crime.taken[payees.spare] & (payees.left[payees.spare] > day)]
+        pool = payees.spare[~crime.is_target[payees.spare] & (payees.left_on[payees.spare] > day)]
     elif kind == "T16":
         pool = np.flatnonzero(free & (died < day) & (died > day - 90))
     elif kind == "T17":
-        new = (payees.joined < day - 10) & (payees.joined > day - 120) & ~payees.second
-        pool = np.flatnonzero(new & ~crime.taken[: len(new)])
+        new = (payees.joined_on < day - 10) & (payees.joined_on > day - 120) & ~payees.second
+        pool = np.flatnonzero(new & ~crime.is_target[: len(new)])
     elif kind == "T18":
-        pool = payees.reserved[~crime.taken[payees.reserved]]
+        pool = payees.reserved[~crime.is_target[payees.reserved]]
     else:
         pool = np.flatnonzero(alive)
-    exposed = pool[crime.exposed[pool]]
-    if len(exposed) >= wanted and rng.random() < crime.fraud.exposed_victims:
+    exposed = pool[crime.is_exposed[pool]]
+    if len(exposed) >= victim_count and rng.random() < crime.fraud.exposed_victims:
         pool = exposed
-    chosen = rng.choice(pool, min(wanted, len(pool)), replace=False)
-    crime.taken[chosen] = True
+    chosen = rng.choice(pool, min(victim_count, len(pool)), replace=False)
+    crime.is_target[chosen] = True
     return day, chosen, NONE
 
 
 def _practice(crime: Crime, kind: str) -> tuple[np.ndarray, int]:
-    """A practice nobody ever opened, or the busiest of those whose account did not change."""
+    """A practice that does not exist, or the busiest practice whose account does not change."""
     offset = len(crime.book.payees.member)
     if kind == "T10":
-        ghosts = crime.providers.reserved[~crime.taken[offset + crime.providers.reserved]]
+        ghosts = crime.providers.reserved[~crime.is_target[offset + crime.providers.reserved]]
         if not len(ghosts):
             return ghosts, NONE
-        crime.taken[offset + ghosts[0]] = True
+        crime.is_target[offset + ghosts[0]] = True
         return np.array([NONE]), int(ghosts[0])
-    open_ = (crime.providers.opened < crime.book.start) & (crime.providers.closed == NEVER)
-    free = open_ & ~crime.busy[offset:] & ~crime.taken[offset:]
+    open_ = (crime.providers.opened_on < crime.book.start) & (crime.providers.closed_on == NEVER)
+    free = open_ & ~crime.is_excluded[offset:] & ~crime.is_target[offset:]
     work = np.where(free, crime.work, -1)
     chosen = int(np.argmax(work))
     if work[chosen] < 0:
         return np.zeros(0, np.int64), NONE
-    crime.taken[offset + chosen] = True
+    crime.is_target[offset + chosen] = True
     return np.array([offset + chosen]), chosen
 
 
-def _with_pending(crime: Crime, rng: np.random.Generator, free: np.ndarray, day: int) -> tuple[int, np.ndarray]:
+def _payee_with_pending_money(
+    crime: Crime, rng: np.random.Generator, free: np.ndarray, day: int
+) -> tuple[int, np.ndarray]:
     """A payee to whom much is about to be paid, and the day before it is decided."""
     claims, near = crime.claims, crime.big
     near = near[free[claims.payee[near]]]
     if not len(near):
         return day, np.flatnonzero(free)
-    order = np.lexsort((claims.number[near], np.abs(claims.decided[near] - day)))[:8]
+    order = np.lexsort((claims.number[near], np.abs(claims.decided_on[near] - day)))[:8]
     claim = near[order[int(rng.integers(0, len(order)))]]
-    return int(claims.decided[claim]), np.array([claims.payee[claim]])
+    return int(claims.decided_on[claim]), np.array([claims.payee[claim]])
 
 
 def _share_mules(crime: Crime) -> None:
-    """Accounts that other insurers' victims are paid to as well: the same for the same seed, whoever the insurer."""
+    """Accounts that other insurers' victims are paid to as well: the same for all insurers with the same seed."""
     if not crime.fraud.shared_mules:
         return
     rng = stream(crime.fraud.shared_mules, "shared mules")
@@ -214,14 +218,14 @@ def _share_mules(crime: Crime) -> None:
     accounts = crime.book.ledger.open(rng, neobanks(rng, len(opened)))
     lives = rng.exponential(crime.fraud.mule_days, len(opened)).astype(int) + 10
     crime.pool += [[int(account), int(day), 0] for account, day in zip(accounts, opened, strict=True)]
-    crime.closes |= dict(zip(accounts.tolist(), (opened + lives).tolist(), strict=True))
+    crime.closing_days |= dict(zip(accounts.tolist(), (opened + lives).tolist(), strict=True))
 
 
 def _from_pool(crime: Crime, rng: np.random.Generator, stealth: float, day: int) -> int:
     """An account of a mule who already collects for others, or a new one."""
     for entry in crime.pool:
         account, opened, victims = entry
-        if opened <= day < crime.closes[account] and victims < crime.fraud.households_a_mule:
+        if opened <= day < crime.closing_days[account] and victims < crime.fraud.households_a_mule:
             entry[2] += 1
             return account
     account = _mule(crime, rng, stealth, day)
@@ -237,5 +241,5 @@ def _mule(crime: Crime, rng: np.random.Generator, stealth: float, day: int) -> i
     elif rng.random() < 0.12 * (1 - stealth) + 0.02 * stealth:
         bank = foreign_banks(rng, 1)
     account = int(crime.book.ledger.open(rng, bank)[0])
-    crime.closes[account] = day + 10 + int(rng.exponential(crime.fraud.mule_days))
+    crime.closing_days[account] = day + 10 + int(rng.exponential(crime.fraud.mule_days))
     return account

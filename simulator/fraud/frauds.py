@@ -27,7 +27,7 @@ from payeewatch.simulator.life.changes import AUTHS, CAUSES, CHANNELS, NAME_CHEC
 from payeewatch.simulator.life.claims import FAMILIES, MOBILE, NOEMIE, PORTAL, REJECTED, SETTLED, THIRD_PARTY, Claims
 from payeewatch.simulator.life.events import DEVICE, EMAIL, FAILED, LOGIN, MFA, PHONE, RESET, Events
 from payeewatch.simulator.population.people import CHILD
-from payeewatch.simulator.population.providers import SPECIALTIES, visited
+from payeewatch.simulator.population.providers import SPECIALTIES, choose_providers
 from payeewatch.simulator.text import NONE
 
 DEAR = ("optical", "dental", "hospital", "hearing", "soft_medicine")
@@ -38,12 +38,12 @@ Table = TypeVar("Table", Changes, Claims, Events)
 
 
 @dataclass
-class Played:
+class CaseResult:
     """What became of one case."""
 
     case: Case
     account: int
-    found: int  # day the insurer knows, or NEVER
+    known_on: int  # day of the insurer's decision, or NEVER
     by: str  # complaint, audit, blocked or nobody
     contact_first: bool
     last: int  # day of the last claim
@@ -51,23 +51,23 @@ class Played:
 
 @dataclass
 class Frauds:
-    """What the campaigns add to the insurer's tables, what they alter, and what the insurer found out later."""
+    """What the campaigns add to the insurer's tables and change in them, and the result of each case."""
 
     changes: Changes
     claims: Claims
     events: Events
-    cases: list[Played]
-    closes: Mapping[int, int]  # account -> day its bank closes it
-    opened: dict[int, int]  # practice that does not exist -> day
-    joined: dict[int, int]  # household enrolled with a stolen identity -> day
-    left: dict[int, int]  # household whose contract was ended -> day
-    redirected: list[tuple[int, int, int]]  # payee of a contract, day, payee its children's care goes to
+    cases: list[CaseResult]
+    closing_days: Mapping[int, int]  # account -> day its bank closes it
+    opened_on: dict[int, int]  # practice that does not exist -> day
+    joined_on: dict[int, int]  # household enrolled with a stolen identity -> day
+    left_on: dict[int, int]  # household whose contract was ended -> day
+    redirections: list[tuple[int, int, int]]  # payee of a contract, day, payee its children's care goes to
     refunds: list[tuple[int, int, int, int]]  # case, payee, day, cents
 
 
 @dataclass
 class _Scene:
-    """One case on stage: its chance, and what it leaves behind."""
+    """One case while it is played: its random stream, and the rows it adds."""
 
     crime: Crime
     case: Case
@@ -83,25 +83,25 @@ class _Scene:
         return 1 - self.case.stealth
 
     def mixed(self, clumsy: float, careful: float) -> bool:
-        """Whether something happens that is more likely of the clumsy than of the careful."""
+        """Draw whether something happens, with one probability for clumsy cases and another for careful ones."""
         return bool(self.rng.random() < clumsy * self.clumsy + careful * self.case.stealth)
 
 
-def play(crime: Crime, cases: list[Case], blocked: Mapping[int, int]) -> Frauds:
+def play(crime: Crime, cases: list[Case], block_days: Mapping[int, int]) -> Frauds:
     """Every case in order; a blocked one ends on that day, and its campaign may react.
 
     Args:
         crime: the insurer the cases are against.
         cases: the plan.
-        blocked: case number -> day on which the insurer stopped it.
+        block_days: case number -> day on which the insurer stopped it.
     """
-    frauds = Frauds(crime.honest.rows(_NOTHING), crime.claims.rows(_NOTHING), _no_events(), [], crime.closes, {}, {},
-                    {}, [], [])  # fmt: skip
+    nothing = crime.honest.rows(_NOTHING), crime.claims.rows(_NOTHING), _no_events()
+    frauds = Frauds(*nothing, [], crime.closing_days, {}, {}, {}, [], [])
     scenes = []
     first_block: dict[int, int] = {}
     for case in sorted(cases, key=lambda case: (case.day, case.number)):
-        if case.number in blocked:
-            first_block[case.campaign] = min(first_block.get(case.campaign, NEVER), blocked[case.number])
+        if case.number in block_days:
+            first_block[case.campaign] = min(first_block.get(case.campaign, NEVER), block_days[case.number])
         after = first_block.get(case.campaign, NEVER) < case.day
         if after and case.reaction == STOPS:
             continue
@@ -109,20 +109,20 @@ def play(crime: Crime, cases: list[Case], blocked: Mapping[int, int]) -> Frauds:
             case = replace(case, account=case.other_account)
         elif after:
             case = replace(case, stealth=min(1.0, case.stealth + 0.3))
-        until = min(blocked.get(case.number, NEVER), crime.book.end)
+        until = min(block_days.get(case.number, NEVER), crime.book.end)
         scene = _Scene(crime, case, stream(crime.seed, f"case {case.number}"), until)
-        frauds.cases.append(_act(scene, frauds, blocked.get(case.number, NEVER)))
+        frauds.cases.append(_act(scene, frauds, block_days.get(case.number, NEVER)))
         scenes.append(scene)
     frauds.changes = _table(Changes, [row for scene in scenes for row in scene.changes], crime.honest)
     frauds.claims = _table(Claims, [row for scene in scenes for row in scene.claims], crime.claims)
-    frauds.events = Events.joined(
+    frauds.events = Events.concat(
         [_table(Events, [r for s in scenes for r in s.events], _no_events()), _probing(crime)]
     )
     return frauds
 
 
-def _act(scene: _Scene, frauds: Frauds, blocked: int) -> Played:
-    """One case from the way in to the day it comes to light."""
+def _act(scene: _Scene, frauds: Frauds, blocked_on: int) -> CaseResult:
+    """One case, from the start to the day of its discovery."""
     case = scene.case
     changed = case.kind not in UNCHANGED
     if changed:
@@ -130,25 +130,27 @@ def _act(scene: _Scene, frauds: Frauds, blocked: int) -> Played:
     elif case.kind == "T09":
         _event(scene, case.payee, case.day * DAY_SECONDS - 7200, LOGIN, case.device, case.network, False)
     last = SCRIPTS.get(case.kind, _invoices)(scene, frauds)
-    told, found, by = _discovered(scene, last)
-    if blocked < told:
-        told, found, by = blocked, blocked, "blocked"
-    if told <= scene.crime.book.end and changed and case.kind not in ("T14", "T16", "T18"):
-        _set_back(scene, told, "restored", "back_office")
-    scene.claims = [claim for claim in scene.claims if claim["received"] < told * DAY_SECONDS or told == blocked]
-    for claim in scene.claims:  # what is not paid when the victim tells, or the case is blocked, will not be
-        if claim["decided"] >= told:
-            claim["final"], claim["reimbursed"] = REJECTED, 0
-        elif told <= business_day(np.array([claim["decided"]]), 3)[0]:
-            claim["reversed"] = told
-    return Played(case, case.account, found, by, scene.contact_first, last)
+    reported_on, known_on, by = _discovery(scene, last)
+    if blocked_on < reported_on:
+        reported_on, known_on, by = blocked_on, blocked_on, "blocked"
+    if reported_on <= scene.crime.book.end and changed and case.kind not in ("T14", "T16", "T18"):
+        _set_back(scene, reported_on, "restored", "back_office")
+    scene.claims = [
+        claim for claim in scene.claims if claim["received_at"] < reported_on * DAY_SECONDS or reported_on == blocked_on
+    ]
+    for claim in scene.claims:  # a claim that is not paid before the report or the block is rejected
+        if claim["decided_on"] >= reported_on:
+            claim["final"], claim["reimbursed_cents"] = REJECTED, 0
+        elif reported_on <= business_day(np.array([claim["decided_on"]]), 3)[0]:
+            claim["reversed_on"] = reported_on
+    return CaseResult(case, case.account, known_on, by, scene.contact_first, last)
 
 
 # The way in ----------------------------------------------------------------------------------------------
 
 
 def _change(scene: _Scene) -> None:
-    """The change of account, and what comes before it on the web account or the telephone."""
+    """The change of account, and the events before it on the web account or the telephone."""
     rng, case = scene.rng, scene.case
     requested = case.day * DAY_SECONDS + int(rng.integers(7 * 3600, 19 * 3600))
     if case.kind == "T13":  # at hours when nobody else is there
@@ -171,14 +173,14 @@ def _change(scene: _Scene) -> None:
     staffed = channel in ("call_centre", "paper", "back_office", "broker")
     anybody = int(rng.integers(0, 40))
     scene.changes.append({
-        "payee": case.payee, "requested": requested, "effective": requested + int(rng.integers(600, DAY_SECONDS)),
+        "payee": case.payee, "requested_at": requested, "effective_at": requested + int(rng.integers(600, DAY_SECONDS)),
         "account": case.account, "cause": CAUSES.index(case.kind), "channel": CHANNELS.index(channel),
         "actor": case.actor if case.kind == "T13" else anybody if staffed else NONE, "auth": AUTHS.index(auth),
         "name_check": check, "device": device if channel in ("portal", "mobile") else NONE,
         "document": int(rng.integers(0, 10**12)) if channel in ("portal", "paper", "email") else NONE,
         "holder": OWN_NAME if named or rng.random() < 0.5 else OTHER_NAME,
-        "announced": case.kind != "T14" or rng.random() < 0.5, "campaign": case.campaign,
-        "told": requested // DAY_SECONDS, "number": -(case.number * 4 + 1),
+        "is_announced": case.kind != "T14" or rng.random() < 0.5, "campaign": case.campaign,
+        "reported_on": requested // DAY_SECONDS, "number": -(case.number * 4 + 1),
     })  # fmt: skip
 
 
@@ -216,17 +218,17 @@ def _event(scene: _Scene, payee: int, at: int, kind: int, device: int, network: 
 
 
 def _set_back(scene: _Scene, day: int, cause: str, channel: str) -> None:
-    """The payee's own account again: by the back office, or by somebody who hopes that nobody noticed."""
+    """The payee's own account is set again: by the back office, or by the fraudster who hopes that nobody noticed."""
     payee, places = scene.case.payee, len(_payees(scene).account)
     own = scene.crime.providers.account[payee - places] if payee >= places else _payees(scene).account[payee]
     at = day * DAY_SECONDS + 15 * 3600
     staff = channel == "back_office"
     scene.changes.append({
-        "payee": payee, "requested": at, "effective": at + 3600, "account": int(own), "cause": CAUSES.index(cause),
-        "channel": CHANNELS.index(channel), "actor": 7 if staff else NONE,
+        "payee": payee, "requested_at": at, "effective_at": at + 3600, "account": int(own),
+        "cause": CAUSES.index(cause), "channel": CHANNELS.index(channel), "actor": 7 if staff else NONE,
         "auth": AUTHS.index("none" if staff else "otp_sms"), "name_check": NAME_CHECKS.index("match"),
-        "device": NONE if staff else scene.case.device, "document": NONE, "holder": OWN_NAME, "announced": True,
-        "campaign": NONE, "told": day, "number": -(scene.case.number * 4 + 2 + (not staff)),
+        "device": NONE if staff else scene.case.device, "document": NONE, "holder": OWN_NAME, "is_announced": True,
+        "campaign": NONE, "reported_on": day, "number": -(scene.case.number * 4 + 2 + (not staff)),
     })  # fmt: skip
 
 
@@ -254,12 +256,12 @@ def _invoices(scene: _Scene, frauds: Frauds) -> int:
 
 
 def _snatch(scene: _Scene, frauds: Frauds) -> int:
-    """Nothing is made up: the genuine money that was pending goes to the new account."""
+    """Nothing is made up: the genuine pending money goes to the new account."""
     return scene.case.day + 6
 
 
 def _flip(scene: _Scene, frauds: Frauds) -> int:
-    """A claim that is paid within days, and the old account again before anybody looks."""
+    """A claim that is paid within days; then the old account is set again before anybody looks."""
     _claim(scene, scene.case.day, _invoice(scene, scene.rng), False, decided=scene.case.day)
     back = scene.case.day + int(scene.rng.integers(7, 10))
     if back <= scene.until:
@@ -270,9 +272,9 @@ def _flip(scene: _Scene, frauds: Frauds) -> int:
 def _ghost(scene: _Scene, frauds: Frauds) -> int:
     """A practice that does not exist bills for members who were never there."""
     crime, case, rng = scene.crime, scene.case, scene.rng
-    frauds.opened[case.provider] = case.day - 20
+    frauds.opened_on[case.provider] = case.day - 20
     payees = crime.book.payees
-    pool = np.flatnonzero(crime.exposed & (payees.left > case.day + 90) & (payees.joined < case.day))
+    pool = np.flatnonzero(crime.is_exposed & (payees.left_on > case.day + 90) & (payees.joined_on < case.day))
     dental = SPECIALTIES[int(crime.providers.specialty[case.provider])] == "dentist"
     day = case.day
     for payee in rng.choice(pool, min(len(pool), int(rng.integers(12, 60))), replace=False):
@@ -290,13 +292,13 @@ def _practice(scene: _Scene, frauds: Frauds) -> int:
 
 def _child(scene: _Scene, frauds: Frauds) -> int:
     """A child's care is paid to somebody else, and some care is made up."""
-    frauds.redirected.append((int(_payees(scene).household[scene.case.payee]), scene.case.day, scene.case.payee))
+    frauds.redirections.append((int(_payees(scene).household[scene.case.payee]), scene.case.day, scene.case.payee))
     return _invoices(scene, frauds)
 
 
-def _enrolled(scene: _Scene, frauds: Frauds) -> int:
-    """A contract in the name of somebody else, used up after the first months."""
-    frauds.joined[scene.case.payee] = scene.case.day
+def _enrolment(scene: _Scene, frauds: Frauds) -> int:
+    """A contract in the name of somebody else, whose guarantees are used after the first months."""
+    frauds.joined_on[scene.case.payee] = scene.case.day
     return _invoices(scene, frauds)
 
 
@@ -304,7 +306,7 @@ def _refund(scene: _Scene, frauds: Frauds) -> int:
     """The contract is ended, and the premium paid in advance goes to the new account."""
     day = scene.case.day + int(scene.rng.integers(5, 11))
     if day <= scene.until:
-        frauds.left[int(_payees(scene).household[scene.case.payee])] = scene.case.day + 2
+        frauds.left_on[int(_payees(scene).household[scene.case.payee])] = scene.case.day + 2
         frauds.refunds.append(
             (scene.case.number, scene.case.payee, day, int(scene.rng.lognormal(np.log(320), 0.5) * 100))
         )
@@ -312,12 +314,12 @@ def _refund(scene: _Scene, frauds: Frauds) -> int:
 
 
 SCRIPTS = {
-    "T05": _snatch, "T06": _flip, "T10": _ghost, "T11": _practice, "T14": _child, "T18": _enrolled, "T20": _refund,
+    "T05": _snatch, "T06": _flip, "T10": _ghost, "T11": _practice, "T14": _child, "T18": _enrolment, "T20": _refund,
 }  # fmt: skip
 
 
 def _invoice(scene: _Scene, rng: np.random.Generator) -> dict[str, Any]:
-    """What is claimed: family, amount in cents, how near to the ceiling."""
+    """The content of a claim: family, amount in cents, how near to the ceiling."""
     kind, fraud = scene.case.kind, scene.crime.fraud
     family = str(rng.choice(CLAIMED.get(kind, DEAR)))
     amount = float(np.clip(rng.lognormal(np.log(p.INVOICE_EUROS * (1 - 0.6 * scene.case.stealth)), 0.6), 60, 4000))
@@ -341,25 +343,27 @@ def _claim(scene: _Scene, day: int, invoice: dict[str, Any], public: bool, decid
     paid = min(invoice["amount"], int(limit)) if limit else invoice["amount"]
     provider = case.provider
     if provider == NONE:
-        provider = int(visited(rng, crime.providers, np.array([member]), np.array([family]), np.array([day]))[0])
+        provider = int(
+            choose_providers(rng, crime.providers, np.array([member]), np.array([family]), np.array([day]))[0]
+        )
     ghost = case.kind == "T10"
     upload = int(rng.choice([PORTAL, MOBILE]))
     cared = day - int(rng.integers(0, 9))
     scene.claims.append({
-        "member": member, "provider": provider, "cared": max(cared, case.day - 9),
-        "received": day * DAY_SECONDS + int(rng.integers(7 * 3600, 19 * 3600)), "family": family,
+        "member": member, "provider": provider, "cared_on": max(cared, case.day - 9),
+        "received_at": day * DAY_SECONDS + int(rng.integers(7 * 3600, 19 * 3600)), "family": family,
         "channel": THIRD_PARTY if ghost else NOEMIE if public else upload, "public": public,
-        "billed": int(paid * rng.uniform(1, 1.3)), "reimbursed": paid,
+        "billed_cents": int(paid * rng.uniform(1, 1.3)), "reimbursed_cents": paid,
         "ceiling": max(int(min(limit, paid / invoice["fit"])), paid) if limit else NONE,
         "payee": len(_payees(scene).member) + provider if ghost else who, "pends": False, "final": SETTLED,
-        "decided": decided or day + 1 + int(rng.integers(0, 3)), "reversed": NEVER,
+        "decided_on": decided or day + 1 + int(rng.integers(0, 3)), "reversed_on": NEVER,
         "invoice": NONE if public or ghost else _paper(scene), "campaign": case.campaign,
         "number": -(case.number * 64 + len(scene.claims) + 1),
     })  # fmt: skip
 
 
 def _paper(scene: _Scene) -> int:
-    """The uploaded document: the same for all who share one invoice, unless the campaign is careful."""
+    """The uploaded document: the same for all claims of one invoice, unless the campaign is careful."""
     own = int(scene.rng.integers(0, 2**40))
     shared = int(stream(scene.crime.seed, f"paper {scene.case.campaign}").integers(0, 2**40))
     return shared if scene.case.copied and scene.case.stealth < 0.3 else own
@@ -368,45 +372,45 @@ def _paper(scene: _Scene) -> int:
 # How it ends ---------------------------------------------------------------------------------------------
 
 
-def _discovered(scene: _Scene, last: int) -> tuple[int, int, str]:
-    """The day on which the insurer is told and acts, the day on which it has inquired and decides, and who told it.
+def _discovery(scene: _Scene, last: int) -> tuple[int, int, str]:
+    """The day of the report, on which the insurer acts; the day of its decision after an inquiry; and who reported it.
 
-    Whose account was changed misses the first money that does not come; and money that a closed account sends back
-    makes the insurer ask.
+    A payee whose account was changed misses the first money that does not come. If a closed account returns money,
+    the insurer asks the payee.
     """
     rng, kind = scene.rng, scene.case.kind
     luck, wait, inquiry = rng.random(), rng.standard_normal(), int(rng.integers(5, 40))
     never = {"T15": 0.35, "T06": 0.4, "T09": 0.7, "T10": 0.2, "T17": 0.8, "T18": 0.5, "T11": 0.0}
     middle = 10 if kind == "T11" else p.COMPLAINT_DAYS * (2.1 if scene.contact_first else 1)
     money = _money(scene)
-    told = NEVER
+    reported_on = NEVER
     if luck >= never.get(kind, scene.crime.fraud.never_found):
         missed = last if kind in ("T11", *UNCHANGED) else int(money.min(initial=max(last, scene.case.day + 6)))
-        told = int(missed + middle * np.exp(0.7 * wait))
+        reported_on = int(missed + middle * np.exp(0.7 * wait))
     if kind not in UNCHANGED:
-        came_back = money[money >= scene.crime.closes.get(scene.case.account, NEVER)]
-        told = min(told, int(came_back.min(initial=NEVER)) + p.RETURN_ASKED_DAYS)
-    if told >= NEVER:
+        came_back = money[money >= scene.crime.closing_days.get(scene.case.account, NEVER)]
+        reported_on = min(reported_on, int(came_back.min(initial=NEVER)) + p.RETURN_ASKED_DAYS)
+    if reported_on >= NEVER:
         return NEVER, NEVER, "nobody"
-    return told, told + inquiry, "audit" if kind in UNCHANGED else "complaint"
+    return reported_on, reported_on + inquiry, "audit" if kind in UNCHANGED else "complaint"
 
 
 def _money(scene: _Scene) -> np.ndarray:
     """The days on which money goes to the new account: for what is made up, and the victim's own."""
     claims, case = scene.crime.claims, scene.case
-    own = claims.decided[(claims.payee == case.payee) & (claims.final == SETTLED) & (claims.reimbursed > 0)]
-    made = [claim["decided"] for claim in scene.claims]
-    return business_day(np.concatenate([own[own >= case.day], made]).astype(np.int64), 3)
+    own = claims.decided_on[(claims.payee == case.payee) & (claims.final == SETTLED) & (claims.reimbursed_cents > 0)]
+    invented = [claim["decided_on"] for claim in scene.claims]
+    return business_day(np.concatenate([own[own >= case.day], invented]).astype(np.int64), 3)
 
 
 def _probing(crime: Crime) -> Events:
-    """Failed logins and new passwords in the weeks after a list is out; most of them lead nowhere."""
+    """Failed logins and new passwords in the weeks after a list is published; most have no consequence."""
     parts = [_no_events()]
     for number, breach in enumerate(crime.world.lists):
         rng = stream(crime.seed, f"probing {breach.breach_id}")
-        begins = crime.book.end - breach.exposed + int(rng.integers(5, 30))
+        begins = crime.book.end - breach.exposed_days_ago + int(rng.integers(5, 30))
         payees = crime.book.payees
-        here = payees.has_web & crime.exposed & (payees.joined < begins) & (payees.left > begins)
+        here = payees.has_web & crime.is_exposed & (payees.joined_on < begins) & (payees.left_on > begins)
         payee = np.flatnonzero(here & (rng.random(len(here)) < 0.02 * crime.fraud.probing))
         day = begins + rng.integers(0, 10, len(payee))
         inside = (day >= crime.book.start) & (day <= crime.book.end)
@@ -418,7 +422,7 @@ def _probing(crime: Crime) -> Events:
             network=rng.integers(9000, 9100, count), abroad=rng.random(count) < 0.4,
             number=-(10**8 * (number + 1) + np.arange(count)),
         ))  # fmt: skip
-    return Events.joined(parts)
+    return Events.concat(parts)
 
 
 _NOTHING = np.zeros(0, np.int64)

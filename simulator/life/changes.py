@@ -31,11 +31,11 @@ PROOFS = {
 
 @dataclass
 class Changes:
-    """One entry a change of account; times are seconds since 1970."""
+    """One entry per change of account; times are seconds since 1970."""
 
     payee: np.ndarray
-    requested: np.ndarray
-    effective: np.ndarray
+    requested_at: np.ndarray
+    effective_at: np.ndarray
     account: np.ndarray
     cause: np.ndarray
     channel: np.ndarray
@@ -45,16 +45,16 @@ class Changes:
     device: np.ndarray
     document: np.ndarray
     holder: np.ndarray  # OWN_NAME, COUPLE_NAME, OTHER_NAME or NONE
-    announced: np.ndarray
+    is_announced: np.ndarray
     campaign: np.ndarray  # NONE where honest
-    told: np.ndarray  # day the insurer's feed brings it
+    reported_on: np.ndarray  # day the insurer's feed brings it
     number: np.ndarray  # for its id; negative for what campaigns add
 
     def rows(self, where: np.ndarray) -> Changes:
         return Changes(*(getattr(self, f.name)[where] for f in fields(self)))
 
     @staticmethod
-    def joined(parts: list[Changes]) -> Changes:
+    def concat(parts: list[Changes]) -> Changes:
         return Changes(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Changes)))
 
 
@@ -68,35 +68,35 @@ class Timeline:
 
     @classmethod
     def of(cls, changes: Changes, first: np.ndarray) -> Timeline:
-        keys = _key(changes.payee, changes.effective)
+        keys = _key(changes.payee, changes.effective_at)
         order = np.argsort(keys, kind="stable")
         return cls(keys[order], changes.account[order], first)
 
     def at(self, payee: np.ndarray, second: np.ndarray) -> np.ndarray:
         """The account of each payee at each second."""
-        found = np.searchsorted(self.keys, _key(payee, second), side="right") - 1
-        known = np.maximum(found, 0)
+        position = np.searchsorted(self.keys, _key(payee, second), side="right") - 1
+        index = np.maximum(position, 0)
         if not len(self.keys):
             first: np.ndarray = self.first[payee]
             return first
-        same = (found >= 0) & (self.keys[known] >> 33 == payee)
-        account: np.ndarray = np.where(same, self.accounts[known], self.first[payee])
+        same = (position >= 0) & (self.keys[index] >> 33 == payee)
+        account: np.ndarray = np.where(same, self.accounts[index], self.first[payee])
         return account
 
     def next_change(self, payee: np.ndarray, second: np.ndarray) -> np.ndarray:
         """The day the next account after each second takes effect, or NEVER."""
-        found = np.searchsorted(self.keys, _key(payee, second), side="right")
+        position = np.searchsorted(self.keys, _key(payee, second), side="right")
         if not len(self.keys):
             return np.full(len(payee), NEVER)
-        inside = np.minimum(found, len(self.keys) - 1)
-        same = (found < len(self.keys)) & (self.keys[inside] >> 33 == payee)
+        inside = np.minimum(position, len(self.keys) - 1)
+        same = (position < len(self.keys)) & (self.keys[inside] >> 33 == payee)
         day: np.ndarray = np.where(same, (self.keys[inside] & (2**33 - 1)) // DAY_SECONDS, NEVER)
         return day
 
 
-def numbered_by_time(changes: Changes) -> Changes:
-    """The same changes in the order they were asked for, numbered from 0."""
-    order = np.lexsort((changes.payee, changes.requested))
+def number_by_time(changes: Changes) -> Changes:
+    """The same changes in the order of their requests, numbered from 0."""
+    order = np.lexsort((changes.payee, changes.requested_at))
     changes = changes.rows(order)
     changes.number = np.arange(len(order))
     return changes

@@ -1,4 +1,4 @@
-"""Claims: care, what it cost, how it came in and what became of it."""
+"""Claims: the care, its cost, the channel and the decision."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from payeewatch.simulator import parameters as p
 from payeewatch.simulator.chance import DAY_SECONDS, NEVER, daytime, pick, stream
 from payeewatch.simulator.population.people import Payees, People
-from payeewatch.simulator.population.providers import Providers, visited
+from payeewatch.simulator.population.providers import Providers, choose_providers
 from payeewatch.simulator.text import NONE
 
 FAMILIES = tuple(p.FAMILIES)
@@ -22,23 +22,23 @@ STATUSES = ("received", "pended", "settled", "rejected", "reversed")
 
 @dataclass
 class Claims:
-    """One entry a claim; days since 1970, amounts in cents."""
+    """One entry per claim; days since 1970, amounts in cents."""
 
     member: np.ndarray
     provider: np.ndarray
-    cared: np.ndarray
-    received: np.ndarray  # seconds
+    cared_on: np.ndarray
+    received_at: np.ndarray  # seconds
     family: np.ndarray
     channel: np.ndarray
     public: np.ndarray
-    billed: np.ndarray
-    reimbursed: np.ndarray
+    billed_cents: np.ndarray
+    reimbursed_cents: np.ndarray
     ceiling: np.ndarray  # NONE where the guarantee has none
     payee: np.ndarray  # providers follow the other payees
     pends: np.ndarray
     final: np.ndarray  # SETTLED or REJECTED
-    decided: np.ndarray  # day of the final status
-    reversed: np.ndarray  # day, or NEVER
+    decided_on: np.ndarray  # day of the final status
+    reversed_on: np.ndarray  # day, or NEVER
     invoice: np.ndarray  # NONE where nothing was uploaded
     campaign: np.ndarray  # NONE where honest
     number: np.ndarray  # for its id; negative for what campaigns add
@@ -47,7 +47,7 @@ class Claims:
         return Claims(*(getattr(self, f.name)[where] for f in fields(self)))
 
     @staticmethod
-    def joined(parts: list[Claims]) -> Claims:
+    def concat(parts: list[Claims]) -> Claims:
         return Claims(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Claims)))
 
 
@@ -58,7 +58,7 @@ def honest_claims(
     rng = stream(seed, "claims")
     member, cared = _care(rng, people, rate, start, end)
     count = len(member)
-    family = _families(rng, (cared - people.born[member]) // 365)
+    family = _families(rng, (cared - people.born_on[member]) // 365)
     third_party = rng.random(count) < _column(4)[family]
     public = rng.random(count) >= _column(5)[family]
     uploaded = UPLOADS[pick(rng, p.UPLOAD_CHANNELS, count)]
@@ -67,11 +67,11 @@ def honest_claims(
     day = cared + np.minimum(lag, 300).astype(np.int64)
     inside = day <= end
     member, cared, day, family = member[inside], cared[inside], day[inside], family[inside]
-    provider = visited(rng, providers, member, family, cared).astype(np.int32)
+    provider = choose_providers(rng, providers, member, family, cared).astype(np.int32)
     channel, public = channel[inside], public[inside]
     payee = np.where(channel == THIRD_PARTY, len(payees.member) + provider, people.paid(member, day)).astype(np.int32)
     claims = decide(rng, people, day, member, provider, cared, family, channel, public, payee)
-    claims = claims.rows(np.argsort(claims.received, kind="stable"))
+    claims = claims.rows(np.argsort(claims.received_at, kind="stable"))
     claims.number = np.arange(len(claims.member), dtype=np.int32)
     return claims
 
@@ -88,7 +88,7 @@ def decide(
     public: np.ndarray,
     payee: np.ndarray,
 ) -> Claims:
-    """Amounts and the life of claims whose care is known."""
+    """Claims for given care: amounts, decisions and dates."""
     count = len(day)
     paid, billed, ceiling = _amounts(rng, people, member, family)
     pends = rng.random(count) < p.PENDED_SHARE
@@ -98,11 +98,11 @@ def decide(
     turned = ~rejected & (rng.random(count) < p.REVERSED_SHARE)
     uploaded = channel >= PORTAL
     return Claims(
-        member=member.astype(np.int32), provider=provider, cared=cared.astype(np.int32), received=daytime(rng, day),
-        family=family, channel=channel, public=public, billed=billed, reimbursed=np.where(rejected, 0, paid),
-        ceiling=ceiling, payee=payee, pends=pends,
-        final=np.where(rejected, REJECTED, SETTLED).astype(np.int8), decided=decided,
-        reversed=np.where(turned, decided + rng.integers(5, 40, count), NEVER).astype(np.int32),
+        member=member.astype(np.int32), provider=provider, cared_on=cared.astype(np.int32),
+        received_at=daytime(rng, day), family=family, channel=channel, public=public, billed_cents=billed,
+        reimbursed_cents=np.where(rejected, 0, paid), ceiling=ceiling, payee=payee, pends=pends,
+        final=np.where(rejected, REJECTED, SETTLED).astype(np.int8), decided_on=decided,
+        reversed_on=np.where(turned, decided + rng.integers(5, 40, count), NEVER).astype(np.int32),
         invoice=np.where(uploaded, rng.integers(0, 2**40, count), NONE), campaign=np.full(count, NONE, np.int32),
         number=np.zeros(count, np.int32),
     )  # fmt: skip
@@ -111,12 +111,12 @@ def decide(
 def status_on(claims: Claims, day: int) -> np.ndarray:
     """Each claim's status at the end of a day."""
     first = np.where(claims.pends, PENDED, RECEIVED)
-    decided = np.where(claims.decided <= day, claims.final, first)
-    return np.where(claims.reversed <= day, REVERSED, decided)
+    decided = np.where(claims.decided_on <= day, claims.final, first)
+    return np.where(claims.reversed_on <= day, REVERSED, decided)
 
 
 def received_day(claims: Claims) -> np.ndarray:
-    return claims.received // DAY_SECONDS
+    return claims.received_at // DAY_SECONDS
 
 
 def _column(place: int) -> np.ndarray:
@@ -125,8 +125,8 @@ def _column(place: int) -> np.ndarray:
 
 def _care(rng: np.random.Generator, people: People, rate: float, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
     """Who was cared for, on which day. Health differs: a gamma with shape 1.2."""
-    opens = np.maximum(people.joined, start)
-    closes = np.minimum(np.minimum(people.left, people.died), end + 1)
+    opens = np.maximum(people.joined_on, start)
+    closes = np.minimum(np.minimum(people.left_on, people.died_on), end + 1)
     span = np.maximum(closes - opens, 0)
     health = rng.gamma(1.2, 1 / 1.2, len(span)) * np.interp(
         people.age_on(end), [0, 5, 15, 40, 70], [1.3, 0.9, 0.6, 0.9, 1.7]
@@ -162,7 +162,7 @@ def _amounts(
     paid = median * (0.7 + 0.1 * level) * np.exp(sigma * rng.standard_normal(count)) * 100
     limit = ceilings * (0.6 + 0.4 * level) * 100
     used = np.where(rng.random(count) < 0.6, 0.0, rng.random(count) * 0.8)
-    left = np.where(limit > 0, np.maximum(np.round(limit * (1 - used)), 100), NONE)
-    paid = np.clip(paid, 50, np.where(left > 0, left, 800_000)).astype(np.int64)
+    ceiling_left = np.where(limit > 0, np.maximum(np.round(limit * (1 - used)), 100), NONE)
+    paid = np.clip(paid, 50, np.where(ceiling_left > 0, ceiling_left, 800_000)).astype(np.int64)
     billed = (paid * (1.05 + rng.exponential(0.9, count))).astype(np.int64)
-    return paid, billed, left.astype(np.int64)
+    return paid, billed, ceiling_left.astype(np.int64)

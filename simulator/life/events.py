@@ -21,7 +21,7 @@ LOGIN, FAILED, RESET, DEVICE, MFA, EMAIL, PHONE, ADDRESS, CREATED = range(9)
 
 @dataclass
 class Events:
-    """One entry an event; times are seconds since 1970."""
+    """One entry per event; times are seconds since 1970."""
 
     member: np.ndarray
     at: np.ndarray
@@ -36,55 +36,55 @@ class Events:
         return Events(*(getattr(self, f.name)[where] for f in fields(self)))
 
     @staticmethod
-    def joined(parts: list[Events]) -> Events:
+    def concat(parts: list[Events]) -> Events:
         return Events(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Events)))
 
 
 def honest_events(
     seed: int, payees: Payees, changes: Changes, start: int, end: int, resets: tuple[p.Reset, ...] = ()
 ) -> Events:
-    """Everyday logins, what comes with an honest change of account, and new passwords for everybody."""
+    """Everyday logins, events around honest changes of account, and password resets for everybody."""
     rng = stream(seed, "events")
     years = (end - start) / 365
     count = np.where(payees.has_web, rng.poisson(p.LOGINS_A_YEAR * years, len(payees.member)), 0)
     payee = np.repeat(np.arange(len(count)), count)
     at = daytime(rng, rng.integers(start, end + 1, len(payee)))
     kind = rng.choice(9, len(payee), p=(0.80, 0.06, 0.05, 0.04, 0.01, 0.015, 0.015, 0.01, 0))
-    here = (at // 86_400 >= payees.joined[payee]) & (at // 86_400 < payees.left[payee])
+    here = (at // 86_400 >= payees.joined_on[payee]) & (at // 86_400 < payees.left_on[payee])
     everyday = _events(rng, payees, payee[here], at[here], kind[here], payees.device[payee[here]])
-    forced = [_forced(stream(seed, f"reset {i}"), payees, reset, end) for i, reset in enumerate(resets)]
-    events = Events.joined([everyday, _around(rng, payees, changes), *forced])
+    forced = [_reset_campaign(stream(seed, f"reset {i}"), payees, reset, end) for i, reset in enumerate(resets)]
+    events = Events.concat([everyday, _events_around_changes(rng, payees, changes), *forced])
     order = np.argsort(events.at, kind="stable")
     events = events.rows(order[events.at[order] >= start * DAY_SECONDS])
     events.number = np.arange(len(events.at))
     return events
 
 
-def _forced(rng: np.random.Generator, payees: Payees, reset: p.Reset, end: int) -> Events:
-    """A campaign after which everybody who comes by has a new password."""
+def _reset_campaign(rng: np.random.Generator, payees: Payees, reset: p.Reset, end: int) -> Events:
+    """A campaign after which everybody who signs in has a new password."""
     begins = end - reset.begins
-    here = payees.has_web & (payees.joined < begins) & (payees.left > begins)
+    here = payees.has_web & (payees.joined_on < begins) & (payees.left_on > begins)
     payee = np.flatnonzero(here & (rng.random(len(payees.has_web)) < reset.share))
     at = daytime(rng, begins + rng.integers(0, reset.lasts, len(payee)))
     return _events(rng, payees, payee, at, np.full(len(payee), RESET), payees.device[payee])
 
 
-def _around(rng: np.random.Generator, payees: Payees, changes: Changes) -> Events:
-    """The login that asks for a change, and the reset, device or new address that comes before some."""
+def _events_around_changes(rng: np.random.Generator, payees: Payees, changes: Changes) -> Events:
+    """The login for each online change, and the reset, new device or new address before some of them."""
     online = changes.rows(np.flatnonzero((changes.channel <= 1) & (changes.device != NONE)))
-    parts = [_events(rng, payees, online.payee, online.requested - rng.integers(60, 900, len(online.payee)),
+    parts = [_events(rng, payees, online.payee, online.requested_at - rng.integers(60, 900, len(online.payee)),
                      np.full(len(online.payee), LOGIN), online.device)]  # fmt: skip
     own = payees.device[online.payee] == online.device
     for kind, share, days in ((DEVICE, np.where(own, 0.02, 0.9), 1), (RESET, p.RESET_SHARE, 3)):
         rows = np.flatnonzero(rng.random(len(online.payee)) < share)
-        before = online.requested[rows] - rng.integers(900, days * 86_400, len(rows))
+        before = online.requested_at[rows] - rng.integers(900, days * 86_400, len(rows))
         parts.append(_events(rng, payees, online.payee[rows], before, np.full(len(rows), kind), online.device[rows]))
     member = changes.payee < len(payees.member)
     moved = np.flatnonzero(member & (rng.random(len(changes.payee)) < p.CONTACT_CHANGE_SHARE))
-    near = changes.requested[moved] - rng.integers(0, 30 * 86_400, len(moved))
+    near = changes.requested_at[moved] - rng.integers(0, 30 * 86_400, len(moved))
     contact = rng.choice(np.array([EMAIL, PHONE, ADDRESS]), len(moved))
     payee = changes.payee[moved]
-    return Events.joined([*parts, _events(rng, payees, payee, near, contact, payees.device[payee])])
+    return Events.concat([*parts, _events(rng, payees, payee, near, contact, payees.device[payee])])
 
 
 def _events(

@@ -29,7 +29,7 @@ SHARED = [place_of(cause) for cause in ("marriage", "institution", "guardian", "
 
 @dataclass(frozen=True)
 class Book:
-    """Whom an honest change can happen to, and in which life."""
+    """The people to whom honest changes can happen, and the parameters of honest life."""
 
     people: People
     payees: Payees
@@ -44,16 +44,16 @@ def honest_changes(seed: int, book: Book, factor: float) -> Changes:
     rng = stream(seed, "honest changes")
     payee, day = _when(rng, book, factor)
     cause = np.array([place_of(name) for name in book.life.causes])[pick(rng, book.life.causes, len(payee))]
-    ordinary = _described(rng, book, payee, day, cause, _where_to(rng, book, cause, payee))
+    ordinary = _make_changes(rng, book, payee, day, cause, _where_to(rng, book, cause, payee))
     parts = [ordinary, _typo_fixes(rng, book, ordinary), _first_accounts(rng, book), _separations(rng, book)]
-    parts += [_bereaved(stream(seed, "deaths"), book)]
+    parts += [_changes_after_deaths(stream(seed, "deaths"), book)]
     busy = np.concatenate([part.payee for part in parts])
     for number, wave in enumerate(book.life.waves):
         parts.append(_wave(stream(seed, f"wave {number}"), book, wave, busy))
         busy = np.r_[busy, parts[-1].payee]
-    every = Changes.joined(parts)
+    every = Changes.concat(parts)
     by_file = every.channel == CHANNELS.index("bulk_migration")
-    every.announced &= (rng.random(len(every.payee)) >= p.UNANNOUNCED_SHARE) | by_file
+    every.is_announced &= (rng.random(len(every.payee)) >= p.UNANNOUNCED_SHARE) | by_file
     return every
 
 
@@ -65,13 +65,14 @@ def provider_changes(seed: int, accounts: np.ndarray, offset: int, ledger: Ledge
     requested = daytime(rng, rng.integers(start + 5, end + 1, count))
     banks = usual_banks(rng, count)
     return Changes(
-        payee=offset + moved, requested=requested, effective=requested + rng.integers(3600, 3 * DAY_SECONDS, count),
+        payee=offset + moved, requested_at=requested,
+        effective_at=requested + rng.integers(3600, 3 * DAY_SECONDS, count),
         account=ledger.open(rng, banks), cause=np.full(count, place_of("provider")),
         channel=rng.choice(np.array([CHANNELS.index(c) for c in ("paper", "email", "back_office")]), count),
         actor=rng.integers(0, 40, count), auth=np.zeros(count, np.int64),
         name_check=pick(rng, (0.5, 0.1, 0.02, 0.3, 0.08), count), device=np.full(count, NONE),
-        document=np.arange(count), holder=np.full(count, OWN_NAME), announced=rng.random(count) < 0.8,
-        campaign=np.full(count, NONE), told=requested // DAY_SECONDS, number=np.zeros(count, np.int64),
+        document=np.arange(count), holder=np.full(count, OWN_NAME), is_announced=rng.random(count) < 0.8,
+        campaign=np.full(count, NONE), reported_on=requested // DAY_SECONDS, number=np.zeros(count, np.int64),
     )  # fmt: skip
 
 
@@ -85,7 +86,7 @@ def season(start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _when(rng: np.random.Generator, book: Book, factor: float) -> tuple[np.ndarray, np.ndarray]:
     people, payees, start, end = book.people, book.payees, book.start, book.end
-    age = (end - people.born[payees.member]) // 365
+    age = (end - people.born_on[payees.member]) // 365
     restless = np.array(p.CHANGE_AGES)[np.searchsorted([26, 41, 66], age, side="right")]
     count = rng.poisson(book.life.change_rate * factor * restless * (end - start) / 365)
     payee = np.repeat(np.arange(len(count)), count)
@@ -93,10 +94,10 @@ def _when(rng: np.random.Generator, book: Book, factor: float) -> tuple[np.ndarr
     day = days[np.minimum(np.searchsorted(edges, rng.random(len(payee))), len(days) - 1)]
     order = np.lexsort((day, payee))
     payee, day = payee[order], day[order]
-    stays = (day > payees.joined[payee] + 20) & (
-        day < np.minimum(payees.left[payee], people.died[payees.member[payee]])
+    stays = (day > payees.joined_on[payee] + 20) & (
+        day < np.minimum(payees.left_on[payee], people.died_on[payees.member[payee]])
     )
-    # two changes of one payee within a fortnight are one that was thought over
+    # a second change of one payee within a fortnight is dropped
     again = np.r_[False, (payee[1:] == payee[:-1]) & (day[1:] - day[:-1] < 14)]
     return payee[stays & ~again], day[stays & ~again]
 
@@ -115,10 +116,10 @@ def _where_to(rng: np.random.Generator, book: Book, cause: np.ndarray, payee: np
     return account
 
 
-def _described(
+def _make_changes(
     rng: np.random.Generator, book: Book, payee: np.ndarray, day: np.ndarray, cause: np.ndarray, account: np.ndarray
 ) -> Changes:
-    """How each change came in: channel, proof, name check, device, papers."""
+    """The changes with their channel, proof, name check, device and papers."""
     count, payees = len(payee), book.payees
     channel = USUAL[pick(rng, p.CHANNELS, count)]
     for name, fixed in p.CAUSE_CHANNEL.items():
@@ -138,12 +139,12 @@ def _described(
     couple = shared | (rng.random(count) < 0.08)
     holder = np.where(cause == place_of("institution"), NONE, np.where(couple, COUPLE_NAME, OWN_NAME))
     return Changes(
-        payee=payee, requested=requested, effective=requested + lag, account=account, cause=cause, channel=channel,
-        actor=_actors(rng, channel, payees, book.people, payee), auth=_proofs(rng, channel),
+        payee=payee, requested_at=requested, effective_at=requested + lag, account=account, cause=cause,
+        channel=channel, actor=_actors(rng, channel, payees, book.people, payee), auth=_proofs(rng, channel),
         name_check=check, device=np.where(online, device, NONE),
         document=np.where(papers, rng.integers(0, 10**12, count), NONE),
-        holder=np.where(rng.random(count) < 0.1, NONE, holder), announced=np.ones(count, bool),
-        campaign=np.full(count, NONE), told=requested // DAY_SECONDS, number=np.zeros(count, np.int64),
+        holder=np.where(rng.random(count) < 0.1, NONE, holder), is_announced=np.ones(count, bool),
+        campaign=np.full(count, NONE), reported_on=requested // DAY_SECONDS, number=np.zeros(count, np.int64),
     )  # fmt: skip
 
 
@@ -167,72 +168,74 @@ def _proofs(rng: np.random.Generator, channel: np.ndarray) -> np.ndarray:
 
 
 def _typo_fixes(rng: np.random.Generator, book: Book, ordinary: Changes) -> Changes:
-    """A mistyped account is put right one to three days later, before any money leaves."""
+    """A mistyped account is corrected one to three days later, before any money leaves."""
     rows = np.flatnonzero(ordinary.cause == place_of("typo"))
-    meant = ordinary.account[rows].copy()
-    ordinary.account[rows] = book.ledger.mistyped(rng, meant)
-    day = ordinary.requested[rows] // DAY_SECONDS + rng.integers(1, 4, len(rows))
-    fixes = _described(rng, book, ordinary.payee[rows], day, np.full(len(rows), place_of("typo_fix")), meant)
-    fixes.effective = np.maximum(fixes.effective, ordinary.effective[rows] + 3600)
+    correct_account = ordinary.account[rows].copy()
+    ordinary.account[rows] = book.ledger.open_mistyped(rng, correct_account)
+    day = ordinary.requested_at[rows] // DAY_SECONDS + rng.integers(1, 4, len(rows))
+    fixes = _make_changes(
+        rng, book, ordinary.payee[rows], day, np.full(len(rows), place_of("typo_fix")), correct_account
+    )
+    fixes.effective_at = np.maximum(fixes.effective_at, ordinary.effective_at[rows] + 3600)
     return fixes
 
 
 def _first_accounts(rng: np.random.Generator, book: Book) -> Changes:
-    joined = book.payees.joined
+    joined = book.payees.joined_on
     new = (joined > book.start) & (joined <= book.end) & (rng.random(len(joined)) < p.FIRST_ACCOUNT_ANNOUNCED)
     rows = np.flatnonzero(new & ~book.payees.second)
     cause = np.full(len(rows), place_of("first_account"))
-    return _described(rng, book, rows, joined[rows], cause, book.payees.account[rows])
+    return _make_changes(rng, book, rows, joined[rows], cause, book.payees.account[rows])
 
 
 def _separations(rng: np.random.Generator, book: Book) -> Changes:
     """A separated parent is paid for the children from now on; two in three announce the account."""
-    joined = book.payees.joined
+    joined = book.payees.joined_on
     apart = book.payees.second & (joined > book.start) & (joined <= book.end)
     rows = np.flatnonzero(apart & (rng.random(len(joined)) < 0.67))
     cause = np.full(len(rows), place_of("separation"))
-    return _described(rng, book, rows, joined[rows], cause, book.payees.account[rows])
+    return _make_changes(rng, book, rows, joined[rows], cause, book.payees.account[rows])
 
 
-def _bereaved(rng: np.random.Generator, book: Book) -> Changes:
-    """After a death the survivor gives an account of his own, or a notary the estate's."""
+def _changes_after_deaths(rng: np.random.Generator, book: Book) -> Changes:
+    """After a death, the survivor names an own account, or a notary names the estate's."""
     people, payees = book.people, book.payees
-    died = people.died[payees.member]
+    died = people.died_on[payees.member]
     couple = np.isin(np.arange(people.household.max() + 1), people.household[people.role == SPOUSE])[payees.household]
     luck = rng.random(len(died)) < np.where(couple, book.life.widowed, book.life.estates)
     day = died + rng.integers(15, 90, len(died))
     rows = np.flatnonzero((died < NEVER) & luck & (day <= book.end) & (payees.kind == 0) & ~payees.second)
     cause = np.where(couple[rows], place_of("bereavement"), place_of("estate"))
-    made = _described(rng, book, rows, day[rows], cause, book.ledger.open(rng, usual_banks(rng, len(rows))))
-    estate = made.cause == place_of("estate")
+    changes = _make_changes(rng, book, rows, day[rows], cause, book.ledger.open(rng, usual_banks(rng, len(rows))))
+    estate = changes.cause == place_of("estate")
     payees.estate_from[rows[estate]] = day[rows][estate]
-    made.channel = np.where(estate, CHANNELS.index("paper"), made.channel)
-    made.auth = np.where(estate, AUTHS.index("none"), made.auth)
-    made.device = np.where(estate, NONE, made.device)
-    made.holder = np.where(estate, OTHER_NAME, OWN_NAME)
-    made.name_check = np.where(estate, NAME_CHECKS.index("not_possible"), made.name_check)
-    return made
+    changes.channel = np.where(estate, CHANNELS.index("paper"), changes.channel)
+    changes.auth = np.where(estate, AUTHS.index("none"), changes.auth)
+    changes.device = np.where(estate, NONE, changes.device)
+    changes.holder = np.where(estate, OTHER_NAME, OWN_NAME)
+    changes.name_check = np.where(estate, NAME_CHECKS.index("not_possible"), changes.name_check)
+    return changes
 
 
 def _wave(rng: np.random.Generator, book: Book, wave: p.Wave, busy: np.ndarray) -> Changes:
-    """One bank's customers move to another: by file and by themselves, or all by themselves when it closes."""
+    """One bank's customers move to another: by file or by themselves; all by themselves if the bank closes."""
     payees, ledger = book.payees, book.ledger
     there = ledger.bank[payees.account] == wave.old
     spread = np.clip(rng.normal(wave.lasts / 2, wave.lasts / 5, len(there)), 0, wave.lasts).astype(int)
     day = book.end - wave.begins + spread
     luck = rng.random(len(there)) < wave.share
-    alive = book.people.died[payees.member] > day
-    free = ~np.isin(np.arange(len(there)), busy) & (payees.joined < day - 30) & (payees.left > day) & alive
+    alive = book.people.died_on[payees.member] > day
+    free = ~np.isin(np.arange(len(there)), busy) & (payees.joined_on < day - 30) & (payees.left_on > day) & alive
     rows = np.flatnonzero(there & luck & free & (day > book.start) & (day <= book.end))
     if wave.new == p.SCATTERED:
         modern = rng.random(len(rows)) < book.life.neobank_share
         account = ledger.open(rng, np.where(modern, neobanks(rng, len(rows)), usual_banks(rng, len(rows))))
     else:
-        account = ledger.moved(payees.account[rows], wave.new)
-    made = _described(rng, book, rows, day[rows], np.full(len(rows), place_of(wave.cause)), account)
+        account = ledger.open_at_bank(payees.account[rows], wave.new)
+    changes = _make_changes(rng, book, rows, day[rows], np.full(len(rows), place_of(wave.cause)), account)
     if wave.cause == "merger":
         own = rng.random(len(rows)) < p.MERGER_SHARE
-        made.channel = np.where(own, USUAL[pick(rng, p.CHANNELS, len(rows))], made.channel)
-        made.auth = _proofs(rng, made.channel)
-        made.name_check = np.where(own, made.name_check, NAME_CHECKS.index("not_run"))
-    return made
+        changes.channel = np.where(own, USUAL[pick(rng, p.CHANNELS, len(rows))], changes.channel)
+        changes.auth = _proofs(rng, changes.channel)
+        changes.name_check = np.where(own, changes.name_check, NAME_CHECKS.index("not_run"))
+    return changes

@@ -1,4 +1,4 @@
-"""The inbox: history in the first drop, then what is new or changed, a folder a day."""
+"""The inbox: history in the first drop, then what is new or changed, one folder per day."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BROKEN = {
 
 
 class Inbox:
-    """Drop folders, written one after the other; what was written is never written again."""
+    """Drop folders, written one after the other; a folder is never written a second time."""
 
     def __init__(self, insurer: Insurer, folder: Path, first: int, end: int, form: str, feed: p.Feed | None) -> None:
         self._folder, self._first, self._end, self._form, self._feed = folder, first, end, form, feed
@@ -33,9 +33,9 @@ class Inbox:
         self.follow(insurer)
 
     def follow(self, insurer: Insurer) -> None:
-        """From now on tell of this insurer: the same one, after something was decided."""
+        """From now on write the data of this insurer: the same one, after new decisions."""
         self._insurer = insurer
-        self._news = {table: self._delayed(table, days) for table, days in insurer.news().items()}
+        self._news = {table: self._delay(table, days) for table, days in insurer.news().items()}
         self._recent = {t: np.flatnonzero(_between(d, self._first - 3, self._end)) for t, d in self._news.items()}
 
     def write(self, day: int) -> None:
@@ -51,13 +51,13 @@ class Inbox:
         extension = forms[(day - self._first) % len(forms)]
         for table, days in self._news.items():
             rows = self._rows(table, days, day)
-            _write(self._insurer, folder, table, rows, day, extension)
+            _write_table(self._insurer, folder, table, rows, day, extension)
             if feed and feed.broken_rows and extension == "csv" and table in BROKEN:
                 _break_one(folder, table, day)
         self._before = day
 
     def _rows(self, table: str, days: list[np.ndarray], day: int) -> np.ndarray:
-        """The rows of a drop, those sent again with them."""
+        """The rows of a drop, including rows that are sent again."""
         if day == self._first:
             return np.flatnonzero(_between(days, self._before, day))
         rows, feed = self._recent[table], self._feed
@@ -74,8 +74,8 @@ class Inbox:
         everything: np.ndarray = np.sort(np.r_[rows[chosen], rows[twice]], kind="stable")
         return everything
 
-    def _delayed(self, table: str, days: list[np.ndarray]) -> list[np.ndarray]:
-        """Some claims and events come days after the insurer had them."""
+    def _delay(self, table: str, days: list[np.ndarray]) -> list[np.ndarray]:
+        """Delay some claims and events by some days."""
         if self._feed is None or table not in ("claims", "account_events") or not self._feed.late_share:
             return days
         numbers = self._insurer.numbers(table, np.arange(len(days[0])))
@@ -83,7 +83,7 @@ class Inbox:
         return [np.where(late, days[0] + 1 + numbers % 6, days[0]), *days[1:]]
 
 
-def _write(insurer: Insurer, folder: Path, table: str, rows: np.ndarray, day: int, extension: str) -> None:
+def _write_table(insurer: Insurer, folder: Path, table: str, rows: np.ndarray, day: int, extension: str) -> None:
     """One table of a drop; a big one in several files, none at all without rows."""
     parts = [rows[start : start + PART_ROWS] for start in range(0, len(rows), PART_ROWS)]
     if table == "claims" and 20_000 < len(rows) <= PART_ROWS:

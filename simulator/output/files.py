@@ -80,9 +80,9 @@ def _iso(table: pa.Table) -> pa.Table:
 
 
 def _ndjson(table: pa.Table) -> bytes:
-    lines = (json.dumps(row, ensure_ascii=False, default=_plain) for row in _iso(table).to_pylist())
+    lines = (json.dumps(row, ensure_ascii=False, default=_json_value) for row in _iso(table).to_pylist())
     return "".join(line + "\n" for line in lines).encode()
 
 
-def _plain(value: object) -> object:
+def _json_value(value: object) -> object:
     return float(value) if isinstance(value, Decimal) else str(value)

@@ -16,7 +16,7 @@ from payeewatch.simulator.life import claims as cl
 from payeewatch.simulator.life import events as ev
 from payeewatch.simulator.life import payments as pay
 from payeewatch.simulator.output.lists import Vocabulary, birth_number
-from payeewatch.simulator.population.identities import written
+from payeewatch.simulator.population.identities import format_national_ids
 from payeewatch.simulator.population.people import ESTATE, PROVIDER, Payees, People
 from payeewatch.simulator.population.providers import SPECIALTIES, Providers
 from payeewatch.simulator.text import (
@@ -24,12 +24,12 @@ from payeewatch.simulator.text import (
     choice,
     dates,
     digits,
-    fixed,
+    fixed_width,
     instants,
+    mix64,
     money,
-    numbered,
-    opaque,
-    scattered,
+    opaque_ids,
+    prefixed_ids,
     tokens,
     words,
 )
@@ -44,7 +44,7 @@ FIRST = [ch.CAUSES.index(cause) for cause in ("first_account", "separation", "T1
 
 @dataclass
 class Insurer:
-    """Everything that happened, and the words to write it down with."""
+    """Everything that happened, and the vocabulary to write it."""
 
     people: People
     payees: Payees
@@ -66,24 +66,30 @@ class Insurer:
     def news(self) -> dict[str, list[np.ndarray]]:
         """For each table, the days on which a row of it is new or different."""
         people, claims, payments = self.people, self.claims, self.payments
-        told = np.where(people.died < NEVER, people.died + p.DEATH_REPORTED_DAYS, NEVER)
+        death_reported_on = np.where(people.died_on < NEVER, people.died_on + p.DEATH_REPORTED_DAYS, NEVER)
         return {
-            "members": [people.joined, people.left, told, people.moved],
-            "providers": [self.providers.opened, self.providers.closed, self._provider_moves()],
-            "claims": [cl.received_day(claims), claims.decided, claims.reversed],
-            "bank_changes": [np.where(self.changes.announced, self.changes.told, NEVER)],
+            "members": [people.joined_on, people.left_on, death_reported_on, people.moved_on],
+            "providers": [self.providers.opened_on, self.providers.closed_on, self._provider_moves()],
+            "claims": [cl.received_day(claims), claims.decided_on, claims.reversed_on],
+            "bank_changes": [np.where(self.changes.is_announced, self.changes.reported_on, NEVER)],
             "account_events": [local_day(self.events.at)],
-            "payments": [payments.announced, payments.switched, payments.held, payments.sent, payments.returned],
+            "payments": [
+                payments.announced_on,
+                payments.switched_on,
+                payments.held_on,
+                payments.sent_on,
+                payments.returned_on,
+            ],
             "outcomes": [local_day(self.outcomes["decided"])],
         }
 
     def table(self, name: str, rows: np.ndarray, day: int) -> pa.Table:
-        """Some rows of a table, as they stand at the end of a day."""
+        """Some rows of a table, as they are at the end of a day."""
         columns: dict[str, Any] = getattr(self, f"_{name}")(rows, day)
         return pa.table(columns)
 
     def numbers(self, table: str, rows: np.ndarray) -> np.ndarray:
-        """What a row is known by whatever else is in the table."""
+        """The number of each row; it does not depend on the other rows of the table."""
         if table == "outcomes":
             return np.asarray(self.outcomes["change"][rows])
         having: dict[str, Any] = {"claims": self.claims, "bank_changes": self.changes, "account_events": self.events,
@@ -92,17 +98,17 @@ class Insurer:
         return numbers
 
     def _provider_moves(self) -> np.ndarray:
-        moves = np.full(len(self.providers.opened), NEVER)
+        moves = np.full(len(self.providers.opened_on), NEVER)
         place = self.changes.payee - self.provider_offset
         mine = place >= 0
-        moves[place[mine]] = local_day(self.changes.effective[mine])
-        return np.where(self.providers.shown, moves, NEVER)
+        moves[place[mine]] = local_day(self.changes.effective_at[mine])
+        return np.where(self.providers.shows_account, moves, NEVER)
 
     def _payee_id(self, payee: np.ndarray) -> pa.Array:
         """Providers are paid under their own number."""
         provider = payee - self.provider_offset
-        own = numbered("P", np.where(provider >= 0, 0, payee), 7)
-        return pc.if_else(pa.array(provider >= 0), numbered("R", np.maximum(provider, 0), 7).cast(pa.string()), own)
+        own = prefixed_ids("P", np.where(provider >= 0, 0, payee), 7)
+        return pc.if_else(pa.array(provider >= 0), prefixed_ids("R", np.maximum(provider, 0), 7).cast(pa.string()), own)
 
     def _payee_type(self, payee: np.ndarray, day: int | np.ndarray) -> pa.Array:
         place = np.minimum(payee, self.provider_offset)
@@ -114,55 +120,57 @@ class Insurer:
 
     def _members(self, rows: np.ndarray, day: int) -> dict[str, Any]:
         who, book = self.people, self.vocabulary
-        form = np.minimum(scattered(rows, 11) % 20, 2).astype(np.int64)
-        form = np.where(form == 2, np.where(scattered(rows, 12) % 10 < 6, 0, 1), np.where(form == 1, 2, form))
+        form = np.minimum(mix64(rows, 11) % 20, 2).astype(np.int64)
+        form = np.where(form == 2, np.where(mix64(rows, 12) % 10 < 6, 0, 1), np.where(form == 1, 2, form))
         own = who.ids[rows]
-        left = who.left[rows] > day
-        died = who.died[rows] + p.DEATH_REPORTED_DAYS > day
-        department = np.where(who.moved[rows] <= day, who.next_department[rows], who.department[rows])
-        given = words(book.given, who.given[rows])
+        is_insured = who.left_on[rows] > day
+        is_alive = who.died_on[rows] + p.DEATH_REPORTED_DAYS > day
+        department = np.where(who.moved_on[rows] <= day, who.next_department[rows], who.department[rows])
+        given_name = words(book.given_names, who.given_name[rows])
         return {
-            "member_id": numbered("", rows, 8),
-            "household_id": numbered("H", who.household[rows], 7),
-            "contract_id": numbered("K", who.household[rows], 7),
+            "member_id": prefixed_ids("", rows, 8),
+            "household_id": prefixed_ids("H", who.household[rows], 7),
+            "contract_id": prefixed_ids("K", who.household[rows], 7),
             "role": choice(("policyholder", "spouse", "child", "other"), who.role[rows]),
-            "national_id": written(own, form, ~who.has_id[rows]),
-            "holder_national_id": written(who.ids[who.holder[rows]], np.zeros(len(rows), np.int64), rows < 0),
-            "birth_date": fixed(digits(birth_number(who.born[rows], who.incomplete[rows]), 8)),
+            "national_id": format_national_ids(own, form, ~who.has_id[rows]),
+            "holder_national_id": format_national_ids(
+                who.ids[who.holder[rows]], np.zeros(len(rows), np.int64), rows < 0
+            ),
+            "birth_date": fixed_width(digits(birth_number(who.born_on[rows], who.incomplete[rows]), 8)),
             "birth_rank": pa.array(who.rank[rows], pa.int32()),
             "family_name": words(book.surnames, who.family[rows]),
             "given_names": pc.binary_join_element_wise(
-                given, words(book.given, who.second_given[rows]), " ", null_handling="skip"
+                given_name, words(book.given_names, who.second_given_name[rows]), " ", null_handling="skip"
             ),
             "birth_name": words(book.surnames, who.birth_name[rows]),
             "sex": choice(("F", "M"), who.sex[rows]),
-            "postal_code": fixed(
-                digits(department * 1000 + scattered(who.household[rows], 2).astype(np.int64) % 1000, 5)
+            "postal_code": fixed_width(
+                digits(department * 1000 + mix64(who.household[rows], 2).astype(np.int64) % 1000, 5)
             ),
-            "joined_on": dates(who.joined[rows]),
-            "left_on": dates(np.where(left, 0, who.left[rows]), left),
-            "died_on": dates(np.where(died, 0, who.died[rows]), died),
+            "joined_on": dates(who.joined_on[rows]),
+            "left_on": dates(np.where(is_insured, 0, who.left_on[rows]), is_insured),
+            "died_on": dates(np.where(is_alive, 0, who.died_on[rows]), is_alive),
             "guarantee_level": pa.array(who.level[rows], pa.int32()),
             "legal_protection": choice(PROTECTIONS, who.protection[rows]),
             "residence": choice(("home", "care_home"), who.care_home[rows].astype(np.int64)),
-            "broker_id": numbered("B", who.broker[rows], 3),
-            "employer_id": numbered("E", who.employer[rows], 5),
+            "broker_id": prefixed_ids("B", who.broker[rows], 3),
+            "employer_id": prefixed_ids("E", who.employer[rows], 5),
         }
 
     def _providers(self, rows: np.ndarray, day: int) -> dict[str, Any]:
         who = self.providers
-        open_ = who.closed[rows] > day
+        open_ = who.closed_on[rows] > day
         account = self.timeline.at(rows + self.provider_offset, np.full(len(rows), (day + 1) * DAY_SECONDS - 1))
         hospital = who.specialty[rows] == SPECIALTIES.index("hospital")
         return {
-            "provider_id": numbered("R", rows, 7),
-            "finess": fixed(_luhn(np.char.mod("99%06d", rows)), ~hospital),
-            "rpps": fixed(_luhn(np.char.mod("99%08d", rows)), hospital),
+            "provider_id": prefixed_ids("R", rows, 7),
+            "finess": fixed_width(_luhn(np.char.mod("99%06d", rows)), ~hospital),
+            "rpps": fixed_width(_luhn(np.char.mod("99%08d", rows)), hospital),
             "specialty": choice(SPECIALTIES, who.specialty[rows]),
-            "opened_on": dates(who.opened[rows], scattered(rows, 8) % 20 == 0),
-            "closed_on": dates(np.where(open_, 0, who.closed[rows]), open_),
-            "postal_code": fixed(digits(who.department[rows] * 1000 + rows % 1000, 5)),
-            "iban": self._iban(account, ~who.shown[rows]),
+            "opened_on": dates(who.opened_on[rows], mix64(rows, 8) % 20 == 0),
+            "closed_on": dates(np.where(open_, 0, who.closed_on[rows]), open_),
+            "postal_code": fixed_width(digits(who.department[rows] * 1000 + rows % 1000, 5)),
+            "iban": self._iban(account, ~who.shows_account[rows]),
         }
 
     def _claims(self, rows: np.ndarray, day: int) -> dict[str, Any]:
@@ -170,23 +178,23 @@ class Insurer:
         status = cl.status_on(claim, day)
         settled = status >= cl.SETTLED
         account = self.timeline.at(
-            claim.payee, np.where(settled, (claim.decided + 1) * DAY_SECONDS - 1, claim.received)
+            claim.payee, np.where(settled, (claim.decided_on + 1) * DAY_SECONDS - 1, claim.received_at)
         )
-        luck = scattered(claim.number, 3) % 100
+        luck = mix64(claim.number, 3) % 100
         current = np.where(settled, luck < 5, luck < 70) | (status == cl.REJECTED)
         return {
-            "claim_id": opaque("C", claim.number, 9),
-            "member_id": numbered("", claim.member, 8),
-            "provider_id": numbered(
+            "claim_id": opaque_ids("C", claim.number, 9),
+            "member_id": prefixed_ids("", claim.member, 8),
+            "provider_id": prefixed_ids(
                 "R", np.where((luck == 99) & (claim.channel != cl.THIRD_PARTY), NONE, claim.provider), 7
             ),
-            "cared_on": dates(claim.cared),
-            "received_at": instants(claim.received),
+            "cared_on": dates(claim.cared_on),
+            "received_at": instants(claim.received_at),
             "care_family": choice(cl.FAMILIES, claim.family),
             "channel": choice(cl.CHANNELS, claim.channel),
             "has_public_record": pa.array(claim.public),
-            "billed_amount": money(claim.billed),
-            "reimbursed_amount": money(claim.reimbursed),
+            "billed_amount": money(claim.billed_cents),
+            "reimbursed_amount": money(claim.reimbursed_cents),
             "ceiling_left_amount": money(np.maximum(claim.ceiling, 0), claim.ceiling == NONE),
             "payee_id": self._payee_id(claim.payee),
             "payee_type": self._payee_type(claim.payee, day),
@@ -198,23 +206,23 @@ class Insurer:
     def _bank_changes(self, rows: np.ndarray, day: int) -> dict[str, Any]:
         change = self.changes.rows(rows)
         first = np.isin(change.cause, FIRST)
-        old = self.timeline.at(change.payee, change.effective - 1)
+        old = self.timeline.at(change.payee, change.effective_at - 1)
         provider = change.payee >= self.provider_offset
         member = np.where(provider, NONE, self.payees.member[np.where(provider, 0, change.payee)])
         broker = change.actor >= 1000
-        agents = numbered("AG", np.where(broker, NONE, change.actor), 3)
+        agents = prefixed_ids("AG", np.where(broker, NONE, change.actor), 3)
         return {
-            "change_id": opaque("X", change.number, 7),
+            "change_id": opaque_ids("X", change.number, 7),
             "payee_id": self._payee_id(change.payee),
-            "payee_type": self._payee_type(change.payee, change.requested // DAY_SECONDS),
-            "member_id": numbered("", member, 8),
-            "requested_at": instants(change.requested),
-            "effective_at": instants(change.effective),
+            "payee_type": self._payee_type(change.payee, change.requested_at // DAY_SECONDS),
+            "member_id": prefixed_ids("", member, 8),
+            "requested_at": instants(change.requested_at),
+            "effective_at": instants(change.effective_at),
             "old_iban": self._iban(old, first),
             "new_iban": self._iban(change.account),
             "holder_name": self._holder(change, member),
             "channel": choice(ch.CHANNELS, change.channel),
-            "actor_id": pc.coalesce(agents, numbered("B", np.where(broker, change.actor - 1000, NONE), 3)),
+            "actor_id": pc.coalesce(agents, prefixed_ids("B", np.where(broker, change.actor - 1000, NONE), 3)),
             "auth_strength": choice(ch.AUTHS, change.auth),
             "name_check": choice(ch.NAME_CHECKS, change.name_check),
             "device_token": tokens("d", change.device, 4),
@@ -223,54 +231,56 @@ class Insurer:
 
     def _holder(self, change: ch.Changes, member: np.ndarray) -> pa.Array:
         """The holder's name as the papers print it: given and family name, a couple's, or somebody else's."""
-        someone = np.abs(scattered(change.number, 9).astype(np.int64)) % len(self.people.family)
+        someone = np.abs(mix64(change.number, 9).astype(np.int64)) % len(self.people.family)
         person = np.where(change.holder == ch.OTHER_NAME, someone, np.maximum(member, 0))
         family = words(self.vocabulary.surnames, self.people.family[person])
-        given = words(self.vocabulary.given, self.people.given[person])
+        given_name = words(self.vocabulary.given_names, self.people.given_name[person])
         couple = change.holder == ch.COUPLE_NAME
-        start = pc.if_else(pa.array(couple), pa.scalar("M OU MME"), given)
+        start = pc.if_else(pa.array(couple), pa.scalar("M OU MME"), given_name)
         name = pc.binary_join_element_wise(start, family, " ")
-        practice = pc.binary_join_element_wise(pa.scalar("CABINET"), numbered("", change.payee % 100_000, 5), " ")
+        practice = pc.binary_join_element_wise(pa.scalar("CABINET"), prefixed_ids("", change.payee % 100_000, 5), " ")
         name = pc.if_else(pa.array(member == NONE), practice, name)
         return pc.if_else(pa.array(change.holder == NONE), pa.scalar(None, pa.string()), name)
 
     def _account_events(self, rows: np.ndarray, day: int) -> dict[str, Any]:
         event = self.events.rows(rows)
         return {
-            "event_id": opaque("V", event.number, 9),
-            "member_id": numbered("", event.member, 8),
+            "event_id": opaque_ids("V", event.number, 9),
+            "member_id": prefixed_ids("", event.member, 8),
             "occurred_at": instants(event.at),
             "kind": choice(ev.KINDS, event.kind),
             "channel": choice(("portal", "mobile"), event.mobile.astype(np.int64)),
             "actor_id": pa.nulls(len(rows), pa.string()),
             "device_token": tokens("d", event.device, 4),
             "ip_country": choice(("FR", "RO", "NL"), np.where(event.abroad, 1 + event.network % 2, 0)),
-            "network": numbered("AS", event.network, 4),
+            "network": prefixed_ids("AS", event.network, 4),
         }
 
     def _payments(self, rows: np.ndarray, day: int) -> dict[str, Any]:
         payment = self.payments.rows(rows)
-        sent, back = payment.sent <= day, payment.returned <= day
-        held = ~sent & (payment.held <= day)
+        is_sent, is_returned = payment.sent_on <= day, payment.returned_on <= day
+        is_held = ~is_sent & (payment.held_on <= day)
         return {
-            "payment_id": opaque("Y", payment.number, 10),
+            "payment_id": opaque_ids("Y", payment.number, 10),
             "payee_id": self._payee_id(payment.payee),
-            "member_id": numbered("", payment.member, 8),
-            "iban": self._iban(np.where(payment.switched <= day, payment.sent_to, payment.account)),
+            "member_id": prefixed_ids("", payment.member, 8),
+            "iban": self._iban(np.where(payment.switched_on <= day, payment.sent_to, payment.account)),
             "amount": money(payment.amount),
             "claim_ids": pay.claim_ids(payment, self.paid_claims, self.claims.number),
-            "planned_on": dates(payment.planned),
-            "value_date": dates(np.where(sent, payment.sent, 0), ~sent),
-            "status": choice(("planned", "held", "sent", "returned"), np.select([back, sent, held], [3, 2, 1], 0)),
-            "return_reason": choice(pay.REASONS, np.where(back, payment.reason, NONE)),
+            "planned_on": dates(payment.planned_on),
+            "value_date": dates(np.where(is_sent, payment.sent_on, 0), ~is_sent),
+            "status": choice(
+                ("planned", "held", "sent", "returned"), np.select([is_returned, is_sent, is_held], [3, 2, 1], 0)
+            ),
+            "return_reason": choice(pay.REASONS, np.where(is_returned, payment.reason, NONE)),
         }
 
     def _outcomes(self, rows: np.ndarray, day: int) -> dict[str, Any]:
         outcome = self.outcomes
         fraud = outcome["fraud"][rows]
         return {
-            "outcome_id": opaque("O", outcome["change"][rows], 7),
-            "change_id": opaque("X", outcome["change"][rows], 7),
+            "outcome_id": opaque_ids("O", outcome["change"][rows], 7),
+            "change_id": opaque_ids("X", outcome["change"][rows], 7),
             "decided_at": instants(outcome["decided"][rows]),
             "verdict": choice(("benign", "confirmed_fraud"), fraud),
             "reason_code": choice(REASON_CODES, outcome["reason"][rows]),

@@ -33,14 +33,14 @@ class Ledger:
         """New accounts at the given banks (places in BANKS, then FOREIGN_BANKS)."""
         return self._add(banks, rng.integers(1, 90_000, len(banks)), rng.integers(10**6, 10**10, len(banks)))
 
-    def mistyped(self, rng: np.random.Generator, accounts: np.ndarray) -> np.ndarray:
-        """Accounts one digit beside the given ones, check digits and all."""
+    def open_mistyped(self, rng: np.random.Generator, accounts: np.ndarray) -> np.ndarray:
+        """Open accounts that differ in one digit from the given ones, with valid check digits."""
         branch, number = np.concatenate(self.branches)[accounts], self.number[accounts]
         step = 10 ** rng.integers(0, 5, len(accounts))
         return self._add(self.bank[accounts], branch, np.where(number // step % 10 < 9, number + step, number - step))
 
-    def moved(self, accounts: np.ndarray, bank: int) -> np.ndarray:
-        """The same accounts at another bank, as after a merger."""
+    def open_at_bank(self, accounts: np.ndarray, bank: int) -> np.ndarray:
+        """Open the same accounts at another bank, as after a merger."""
         branch, number = np.concatenate(self.branches)[accounts], self.number[accounts]
         return self._add(np.full(len(accounts), bank), branch, number)
 
@@ -94,7 +94,7 @@ def _rows(matrix: np.ndarray) -> np.ndarray:
 def _french(bank: np.ndarray, branch: np.ndarray, number: np.ndarray) -> np.ndarray:
     code = np.array([int(entry[0]) for entry in p.BANKS])[bank]
     key = 97 - (89 * code + 15 * branch + 3 * number) % 97
-    return _checked("FR", np.hstack([digits(code, 5), digits(branch, 5), digits(number, 11), digits(key, 2)]))
+    return _with_check_digits("FR", np.hstack([digits(code, 5), digits(branch, 5), digits(number, 11), digits(key, 2)]))
 
 
 def _foreign(country: str, code: str, number: np.ndarray) -> np.ndarray:
@@ -105,10 +105,10 @@ def _foreign(country: str, code: str, number: np.ndarray) -> np.ndarray:
     if country == "BE":  # the last two digits check the ten before them
         check = (int(code) * 10**width + number) % 97
         bban = np.hstack([bban, digits(np.where(check == 0, 97, check), 2)])
-    return _checked(country, bban)
+    return _with_check_digits(country, bban)
 
 
-def _checked(country: str, bban: np.ndarray) -> np.ndarray:
+def _with_check_digits(country: str, bban: np.ndarray) -> np.ndarray:
     """Country and check digits before the account: the whole, turned round, is 1 modulo 97."""
     rest = np.zeros(len(bban), np.int64)
     for place in range(bban.shape[1]):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from payeewatch.simulator.text import digits, fixed
+from payeewatch.simulator.text import digits, fixed_width
 
 MEMBER_PLACES = 99_990  # 99 and a country number; none from 600 up is allocated. Members: 990 to 999
 OUTSIDER_PLACES = 99_900  # people on lists who are not members: 900 to 989, so that none is a member by chance
 
 
 def member_ids(sex: np.ndarray, year: np.ndarray, month: np.ndarray, corsican: np.ndarray) -> np.ndarray:
-    """Thirteen characters a person, unique, as a matrix of ASCII.
+    """Thirteen characters per person, unique, as a matrix of ASCII.
 
     Args:
         sex: 0 for women, 1 for men.
@@ -31,7 +31,7 @@ def member_ids(sex: np.ndarray, year: np.ndarray, month: np.ndarray, corsican: n
 
 
 def outsider_ids(rng: np.random.Generator, sex: np.ndarray, year: np.ndarray, month: np.ndarray) -> np.ndarray:
-    """Thirteen characters a person who is not a member, as a matrix of ASCII."""
+    """Thirteen characters per person who is not a member, as a matrix of ASCII."""
     place = OUTSIDER_PLACES + rng.integers(0, 90, len(sex))
     return _matrix(sex, year, month, place, rng.integers(1, 1000, len(sex)))
 
@@ -46,11 +46,11 @@ def with_key(ids: np.ndarray) -> np.ndarray:
     return np.hstack([ids, digits(97 - (number - letters) % 97, 2)])
 
 
-def written(ids: np.ndarray, form: np.ndarray, null: np.ndarray) -> pa.Array:
+def format_national_ids(ids: np.ndarray, form: np.ndarray, null: np.ndarray) -> pa.Array:
     """National ids as a feed writes them: 0 thirteen characters, 1 with the key, 2 spaced with the key."""
     keyed = with_key(ids)
     spaced = np.insert(keyed, (1, 3, 5, 7, 10, 13), ord(" "), axis=1)
-    forms = [fixed(matrix) for matrix in (ids, keyed, spaced)]
+    forms = [fixed_width(matrix) for matrix in (ids, keyed, spaced)]
     return pa.chunked_array(forms).take(pa.array(form * len(ids) + np.arange(len(ids)), mask=null)).combine_chunks()
 
 

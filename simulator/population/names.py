@@ -35,13 +35,13 @@ GIVEN_ENDS = {
 def surnames(seed: int, count: int) -> np.ndarray:
     """Family names; a few are double-barrelled, a few carry a particle."""
     rng = stream(seed, "surnames")
-    made = np.array(["".join(parts) for parts in product(STARTS, MIDDLES, ENDS)], dtype=object)
-    made = rng.permutation(made)[: max(count, 50)]
-    double = rng.random(len(made)) < 0.04
-    made[double] = made[double] + "-" + rng.permutation(made)[: double.sum()]
-    noble = rng.random(len(made)) < 0.02
-    made[noble] = rng.choice(np.array(PARTICLES, dtype=object), noble.sum()) + made[noble]
-    return made
+    values = np.array(["".join(parts) for parts in product(STARTS, MIDDLES, ENDS)], dtype=object)
+    values = rng.permutation(values)[: max(count, 50)]
+    double = rng.random(len(values)) < 0.04
+    values[double] = values[double] + "-" + rng.permutation(values)[: double.sum()]
+    noble = rng.random(len(values)) < 0.02
+    values[noble] = rng.choice(np.array(PARTICLES, dtype=object), noble.sum()) + values[noble]
+    return values
 
 
 def given_names(seed: int) -> tuple[np.ndarray, int]:
@@ -59,7 +59,7 @@ def popular(rng: np.random.Generator, vocabulary: int, count: int) -> np.ndarray
     return np.minimum((rng.random(count) ** 2.2 * vocabulary).astype(np.int64), vocabulary - 1)
 
 
-def plain(vocabulary: np.ndarray) -> np.ndarray:
+def to_plain_capitals(vocabulary: np.ndarray) -> np.ndarray:
     """Names as old systems print them: capitals, no accents, no hyphens."""
 
     def stripped(name: str) -> str:
@@ -69,7 +69,7 @@ def plain(vocabulary: np.ndarray) -> np.ndarray:
     return np.array([stripped(name) for name in vocabulary], dtype=object)
 
 
-def misspelt(vocabulary: np.ndarray) -> np.ndarray:
+def misspell(vocabulary: np.ndarray) -> np.ndarray:
     """Names with two letters in the middle exchanged."""
 
     def exchanged(name: str) -> str:

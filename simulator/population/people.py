@@ -20,20 +20,20 @@ MEMBER, INSTITUTION, GUARDIAN, EMPLOYER, ESTATE, PROVIDER = range(6)
 
 @dataclass
 class People:
-    """One entry a member; days count from 1970, NEVER where nothing happens."""
+    """One entry per member; days count from 1970, NEVER where nothing happens."""
 
     household: np.ndarray
     role: np.ndarray
     sex: np.ndarray  # 0 F, 1 M
-    born: np.ndarray
+    born_on: np.ndarray
     incomplete: np.ndarray  # only the year of birth is known
     rank: np.ndarray
     ids: np.ndarray  # 13 characters
     has_id: np.ndarray
     holder: np.ndarray  # the member whose rights open this one's
     family: np.ndarray
-    given: np.ndarray
-    second_given: np.ndarray
+    given_name: np.ndarray
+    second_given_name: np.ndarray
     birth_name: np.ndarray
     level: np.ndarray
     protection: np.ndarray
@@ -42,10 +42,10 @@ class People:
     next_department: np.ndarray
     broker: np.ndarray
     employer: np.ndarray
-    joined: np.ndarray
-    left: np.ndarray
-    died: np.ndarray
-    moved: np.ndarray
+    joined_on: np.ndarray
+    left_on: np.ndarray
+    died_on: np.ndarray
+    moved_on: np.ndarray
     payee: np.ndarray  # who is paid when this member paid for the care
     next_payee: np.ndarray  # and who is from `payee_from` on: a parent who lives apart
     payee_from: np.ndarray
@@ -56,19 +56,19 @@ class People:
         return payee
 
     def age_on(self, day: int) -> np.ndarray:
-        return (day - self.born) // 365
+        return (day - self.born_on) // 365
 
 
 @dataclass
 class Payees:
-    """One entry a payee who is not a provider."""
+    """One entry per payee who is not a provider."""
 
     member: np.ndarray
     household: np.ndarray
     kind: np.ndarray
     account: np.ndarray  # the first one
-    joined: np.ndarray
-    left: np.ndarray
+    joined_on: np.ndarray
+    left_on: np.ndarray
     device: np.ndarray
     has_web: np.ndarray
     second: np.ndarray  # paid for the children of somebody else's contract, or for nobody yet
@@ -92,36 +92,37 @@ def settle(
     ids = member_ids(sex, years(born), month, rng.random(members) < p.CORSICA_SHARE)
     family, birth_name = _surnames(rng, household, first, role, sex, members)
     women = len(names.given_names(seed)[0]) // 2
-    given = names.popular(rng, women, members) + sex * women
+    given_name = names.popular(rng, women, members) + sex * women
     second = names.popular(rng, women, members) + sex * women
-    joined, left = _contracts(rng, len(first), start, end)
+    joined_on, left_on = _contracts(rng, len(first), start, end)
     reserved = np.flatnonzero(size == 1)[: max(6, members // 2_000)]
-    joined[reserved] = left[reserved] = NEVER
-    died = np.where(
+    joined_on[reserved] = left_on[reserved] = NEVER
+    died_on = np.where(
         adult & (rng.random(members) < p.DEATH_RATE * (end - start) / 365), rng.integers(start, end, members), NEVER
     )
     moves = rng.random(len(first)) < p.MOVE_RATE * (end - start) / 365
-    moved = np.where(moves, rng.integers(start, end + 1, len(first)), NEVER)
+    moved_on = np.where(moves, rng.integers(start, end + 1, len(first)), NEVER)
     alone = size == 1
     aged = (end - born[first]) // 365 >= 75
     care_home = alone & aged & (rng.random(len(first)) < p.CARE_HOME_SHARE * 5)
     guarded = rng.random(members) < p.GUARDIANSHIP_SHARE
     people = People(
-        household=household, role=role, sex=sex, born=born, incomplete=incomplete,
+        household=household, role=role, sex=sex, born_on=born, incomplete=incomplete,
         rank=np.where(rng.random(members) < 0.01, 2, 1), ids=ids,
         has_id=adult | (rng.random(members) < p.CHILD_HAS_OWN_ID), holder=holder,
-        family=family, given=given, second_given=np.where(rng.random(members) < 0.4, second, NONE),
+        family=family, given_name=given_name, second_given_name=np.where(rng.random(members) < 0.4, second, NONE),
         birth_name=birth_name, level=pick(rng, p.GUARANTEE_LEVELS, len(first))[household] + 1,
         protection=np.where(adult & guarded, rng.integers(1, 3, members), 0), care_home=care_home[household],
         department=rng.integers(1, 96, len(first))[household],
         next_department=rng.integers(1, 96, len(first))[household],
         broker=_share(rng, len(first), p.BROKER_SHARE, max(4, members // 20_000))[household],
         employer=_share(rng, len(first), p.EMPLOYER_SHARE, max(10, members // 200))[household],
-        joined=joined[household], left=left[household], died=np.where(died > joined[household], died, NEVER),
-        moved=np.where(moved > joined, moved, NEVER)[household],
+        joined_on=joined_on[household], left_on=left_on[household],
+        died_on=np.where(died_on > joined_on[household], died_on, NEVER),
+        moved_on=np.where(moved_on > joined_on, moved_on, NEVER)[household],
         payee=household.copy(), next_payee=household.copy(), payee_from=np.full(members, NEVER),
     )  # fmt: skip
-    lives_in = care_home & (joined < NEVER)
+    lives_in = care_home & (joined_on < NEVER)
     return people, _payees(rng, people, first, lives_in, reserved, ledger, life or p.Life(), start, end)
 
 
@@ -201,7 +202,7 @@ def _payees(
     household = people.household[member]
     count = len(member)
     second = np.arange(count) >= count - len(parted)
-    joined = people.joined[member]
+    joined = people.joined_on[member]
     joined[second] = since
     institutions = ledger.open(rng, np.full(max(3, int(care_home.sum()) // p.INSTITUTION_RESIDENTS), TREASURY))
     employers = ledger.open(rng, usual_banks(rng, max(1, int(people.employer.max()) + 1)))
@@ -216,7 +217,8 @@ def _payees(
     return Payees(
         member=member, household=household,
         kind=np.select([lives_in, guarded, employed], [INSTITUTION, GUARDIAN, EMPLOYER], MEMBER), account=account,
-        joined=joined, left=people.left[member], device=np.arange(count), has_web=rng.random(count) < p.HAS_WEB_ACCOUNT,
+        joined_on=joined, left_on=people.left_on[member], device=np.arange(count),
+        has_web=rng.random(count) < p.HAS_WEB_ACCOUNT,
         second=second, estate_from=np.full(count, NEVER), institutions=institutions, reserved=reserved, spare=spare,
     )  # fmt: skip
 

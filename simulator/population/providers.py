@@ -9,7 +9,7 @@ import numpy as np
 from payeewatch.simulator import parameters as p
 from payeewatch.simulator.chance import NEVER, stream
 from payeewatch.simulator.population.accounts import Ledger, usual_banks
-from payeewatch.simulator.text import scattered
+from payeewatch.simulator.text import mix64
 
 SPECIALTIES = (
     "general_practice", "pharmacy", "laboratory", "optician", "dentist", "audiologist", "hospital", "osteopath",
@@ -24,15 +24,15 @@ FAMILY_SPECIALTY = {
 
 @dataclass
 class Providers:
-    """One entry a provider, sorted by specialty."""
+    """One entry per provider, sorted by specialty."""
 
     specialty: np.ndarray
     pool_start: np.ndarray  # of each specialty, and the end after the last
-    opened: np.ndarray
-    closed: np.ndarray
+    opened_on: np.ndarray
+    closed_on: np.ndarray
     department: np.ndarray
     account: np.ndarray
-    shown: np.ndarray  # whether the feed gives its account
+    shows_account: np.ndarray  # whether the feed gives its account
     reserved: np.ndarray  # practices that never open, unless somebody invents them
 
 
@@ -50,24 +50,24 @@ def open_practices(seed: int, members: int, start: int, end: int, ledger: Ledger
     reserved = reserved[:: max(1, len(reserved) // max(2, members // 20_000))][1:]
     opened[reserved], closes[reserved] = NEVER, False
     return Providers(
-        specialty=specialty, pool_start=np.r_[0, np.cumsum(sizes)], opened=opened,
-        closed=np.where(closes, rng.integers(start + 30, end + 1, count), NEVER),
+        specialty=specialty, pool_start=np.r_[0, np.cumsum(sizes)], opened_on=opened,
+        closed_on=np.where(closes, rng.integers(start + 30, end + 1, count), NEVER),
         department=rng.integers(1, 96, count), account=ledger.open(rng, usual_banks(rng, count)),
-        shown=rng.random(count) < 0.9, reserved=reserved,
+        shows_account=rng.random(count) < 0.9, reserved=reserved,
     )  # fmt: skip
 
 
-def visited(
+def choose_providers(
     rng: np.random.Generator, providers: Providers, member: np.ndarray, family: np.ndarray, day: np.ndarray
 ) -> np.ndarray:
     """A provider for each claim: the member's usual one for seven in ten, another of the trade otherwise."""
     specialty = np.array([FAMILY_SPECIALTY[name] for name in p.FAMILIES])[family]
     start = providers.pool_start[specialty]
     size = providers.pool_start[specialty + 1] - start
-    usual = scattered(member.astype(np.int64) * 16 + specialty, 7) % size.astype(np.uint64)
+    usual = mix64(member.astype(np.int64) * 16 + specialty, 7) % size.astype(np.uint64)
     other = (rng.random(len(member)) * size).astype(np.int64)
     chosen = start + np.where(rng.random(len(member)) < 0.7, usual.astype(np.int64), other)
-    works = (providers.opened[chosen] <= day) & (providers.closed[chosen] > day)
+    works = (providers.opened_on[chosen] <= day) & (providers.closed_on[chosen] > day)
     fallback = start + (np.arange(len(member)) % size)
     practices: np.ndarray = np.where(works, chosen, fallback)
     return practices

@@ -15,7 +15,7 @@ import pytest
 from payeewatch.evaluation.assess import MODEL, QUEUE
 from payeewatch.evaluation.exceedance import LEVELS
 from payeewatch.evaluation.page import page
-from payeewatch.evaluation.summary import paired, summary
+from payeewatch.evaluation.summary import paired_difference, summary
 from tests.conftest import NIGHTS, Home, copy_of
 
 
@@ -24,33 +24,33 @@ def evaluated(trained: Home, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     """The trained home's truth compared with its nights."""
     home = copy_of(trained, tmp_path_factory.mktemp("evaluated"))
     words = ("--truth", str(trained.path.parent / "truth"), "--from", str(NIGHTS[0]), "--to", str(date(2024, 9, 28)))
-    done = home.done("evaluate", *words, "--json")
-    return home, json.loads(done.stdout)
+    result = home.done("evaluate", *words, "--json")
+    return home, json.loads(result.stdout)
 
 
-def tier(told: dict[str, Any]) -> dict[str, Any]:
-    return told["tiers"]["this insurer"]
+def tier(evaluation: dict[str, Any]) -> dict[str, Any]:
+    return evaluation["tiers"]["this insurer"]
 
 
 def test_every_control_stands_beside_the_model(evaluated: tuple[Home, dict[str, Any]]) -> None:
     names = {row["detector"] for row in tier(evaluated[1])["figures"]}
-    wanted = {MODEL, QUEUE, "random", "amount", "rule R0", "rule R1", "scorecard", "isolation forest", "ECOD", "HBOS"}
-    assert wanted <= names
+    expected = {MODEL, QUEUE, "random", "amount", "rule R0", "rule R1", "scorecard", "isolation forest", "ECOD", "HBOS"}
+    assert expected <= names
 
 
 def test_more_reviews_never_find_less(evaluated: tuple[Home, dict[str, Any]]) -> None:
-    told = pd.DataFrame(tier(evaluated[1])["figures"])
-    for name, rows in told[told["detector"] != QUEUE].groupby("detector"):
+    figures = pd.DataFrame(tier(evaluated[1])["figures"])
+    for name, rows in figures[figures["detector"] != QUEUE].groupby("detector"):
         rows = rows.sort_values("capacity")
         assert rows["found"].is_monotonic_increasing, name
         assert (rows["flagged"] <= rows["capacity"] * 6 + 1e-9).all(), name
 
 
 def test_what_is_prevented_and_what_is_lost_is_what_was_at_stake(evaluated: tuple[Home, dict[str, Any]]) -> None:
-    told = tier(evaluated[1])
-    for row in told["figures"]:
+    tier_data = tier(evaluated[1])
+    for row in tier_data["figures"]:
         both = row["prevented_euros"] + row["lost_euros"] if "lost_euros" in row else None
-        assert both is None or both == pytest.approx(told["facts"]["lost_euros_at_stake"])
+        assert both is None or both == pytest.approx(tier_data["facts"]["lost_euros_at_stake"])
 
 
 def test_the_page_stands_alone_and_has_the_figures(evaluated: tuple[Home, dict[str, Any]]) -> None:
@@ -63,24 +63,24 @@ def test_the_page_stands_alone_and_has_the_figures(evaluated: tuple[Home, dict[s
 
 def test_the_evaluation_is_logged(evaluated: tuple[Home, dict[str, Any]]) -> None:
     with sqlite3.connect(evaluated[0].path / "mlflow" / "mlflow.db") as con:
-        found = con.execute(
+        run_count = con.execute(
             "SELECT count(*) FROM runs JOIN experiments USING (experiment_id) WHERE experiments.name = ?",
             ["payeewatch-evaluation"],
         ).fetchone()
-        logged = {name for (name,) in con.execute("SELECT key FROM metrics").fetchall()}
-    assert found == (1,)
-    named = ("scorecard.average_precision", "random.at_1.precision_ceiling", "all.all_segments.share_p0.05")
-    assert {f"this_insurer.{name}" for name in named} <= logged
+        metric_names = {name for (name,) in con.execute("SELECT key FROM metrics").fetchall()}
+    assert run_count == (1,)
+    expected = ("scorecard.average_precision", "random.at_1.precision_ceiling", "all.all_segments.share_p0.05")
+    assert {f"this_insurer.{name}" for name in expected} <= metric_names
 
 
 def test_a_backtest_publishes_nothing(trained: Home, tmp_path: Path) -> None:
     home = copy_of(trained, tmp_path)
-    done = json.loads(
+    backtest = json.loads(
         home.done(
             "backtest", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[0]), "--out", str(tmp_path / "out"), "--json"
         ).stdout
     )
-    assert done["nights"] == 1
+    assert backtest["nights"] == 1
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "backtest.json",
         "flags.parquet",
@@ -91,11 +91,11 @@ def test_a_backtest_publishes_nothing(trained: Home, tmp_path: Path) -> None:
 
 
 def test_own_verdicts_need_no_truth(published: Home, tmp_path: Path) -> None:
-    told = json.loads(published.done("evaluate", "--out", str(tmp_path), "--json").stdout)
-    assert told["nights"] == len(NIGHTS)
-    assert told["queued"] > 0
-    assert told["missed"]["high"] > 0
-    assert told["unknown"]
+    estimates = json.loads(published.done("evaluate", "--out", str(tmp_path), "--json").stdout)
+    assert estimates["nights"] == len(NIGHTS)
+    assert estimates["queued"] > 0
+    assert estimates["missed"]["high"] > 0
+    assert estimates["unknown"]
 
 
 @pytest.mark.parametrize(
@@ -117,9 +117,9 @@ def test_an_unknown_tier_and_a_missing_truth_say_what_is_wrong(published: Home, 
 
 
 def test_differences_are_taken_insurer_by_insurer() -> None:
-    told = paired(pd.Series([1.0, 2.0, 3.0]))
-    assert told["mean"] == 2.0
-    assert told["high"] - 2.0 == pytest.approx(4.302653 / 3**0.5, rel=1e-5)
+    difference = paired_difference(pd.Series([1.0, 2.0, 3.0]))
+    assert difference["mean"] == 2.0
+    assert difference["high"] - 2.0 == pytest.approx(4.302653 / 3**0.5, rel=1e-5)
 
 
 def test_two_insurers_have_means_and_spreads(evaluated: tuple[Home, dict[str, Any]]) -> None:
@@ -133,12 +133,12 @@ def test_two_insurers_have_means_and_spreads(evaluated: tuple[Home, dict[str, An
         "stability": [],
     }  # fmt: skip
     more = other | {"rankings": [row | {"average_precision": 0.4}, less]}
-    told = summary([("hard", 1, other), ("hard", 2, more)])["hard"]
-    model = next(entry for entry in told["rankings"] if entry["detector"] == MODEL)
+    tier_summary = summary([("hard", 1, other), ("hard", 2, more)])["hard"]
+    model = next(entry for entry in tier_summary["rankings"] if entry["detector"] == MODEL)
     assert (model["average_precision"], model["worlds"]) == (pytest.approx(0.3), 2)
-    apart = [entry for entry in told["differences"] if entry["measure"] == "average_precision"]
+    apart = [entry for entry in tier_summary["differences"] if entry["measure"] == "average_precision"]
     assert apart[0]["mean"] == pytest.approx(-0.2)
-    assert "hard" in page({"title": "Two", "command": "x", "tiers": {"hard": told}})
+    assert "hard" in page({"title": "Two", "command": "x", "tiers": {"hard": tier_summary}})
 
 
 def test_segments_stand_by_kind_and_age_and_only_too_many_break_the_word() -> None:
@@ -154,13 +154,13 @@ def test_segments_stand_by_kind_and_age_and_only_too_many_break_the_word() -> No
         for segment in segments
         for level in LEVELS
     ]
-    told = {name: [] for name in ("figures", "rankings", "typologies", "causes", "stability")}
+    empty_parts = {name: [] for name in ("figures", "rankings", "typologies", "causes", "stability")}
     facts = dict.fromkeys(("nights", "units", "frauds", "open_a_night", "capacity", "lost_euros_at_stake"), 0)
     facts |= dict.fromkeys(("cases_without_change", "first", "last", "retrain_days", "review_euros", "triage_days"), 0)
-    shown = page({
+    html = page({
         "title": "x", "command": "x",
-        "tiers": {"clean": summary([("clean", 1, told | {"facts": facts, "calibration": rows})])["clean"]},
+        "tiers": {"clean": summary([("clean", 1, empty_parts | {"facts": facts, "calibration": rows})])["clean"]},
     })  # fmt: skip
-    places = [shown.index(f">{segment}<") for segment in (segments[3], segments[2], segments[0], segments[1])]
+    places = [html.index(f">{segment}<") for segment in (segments[3], segments[2], segments[0], segments[1])]
     assert places == sorted(places)
-    assert shown.count("too many") == len(LEVELS)
+    assert html.count("too many") == len(LEVELS)

@@ -62,9 +62,11 @@ def truth() -> Truth:
     return Truth(units, losses.assign(value_date=pd.to_datetime(losses["value_date"])))
 
 
-def laid(decided: list[tuple[str, datetime]] | None = None) -> Board:
-    known = pd.DataFrame(decided or [], columns=["change_id", "decided_at"]).astype({"decided_at": "datetime64[us]"})
-    return board(rows(), truth(), known, PARAMS)
+def make_board(decided: list[tuple[str, datetime]] | None = None) -> Board:
+    decisions = pd.DataFrame(decided or [], columns=["change_id", "decided_at"]).astype(
+        {"decided_at": "datetime64[us]"}
+    )
+    return board(rows(), truth(), decisions, PARAMS)
 
 
 def flagged(board: Board, nights: np.ndarray) -> dict[str, int]:
@@ -72,71 +74,71 @@ def flagged(board: Board, nights: np.ndarray) -> dict[str, int]:
 
 
 def test_each_night_takes_the_highest_not_flagged_before() -> None:
-    b = laid()
+    b = make_board()
     assert flagged(b, first_flags(b, rows()["score"].to_numpy(), 1)) == {"a": 0, "f": 1, "g": 2}
 
 
 def test_announced_and_derived_changes_of_one_payee_are_flagged_once() -> None:
-    b = laid()
+    b = make_board()
     assert flagged(b, first_flags(b, rows()["score"].to_numpy(), 2)) == {"a": 0, "b": 0, "f": 1, "g": 2}
 
 
 def test_a_capacity_below_one_takes_one_every_few_nights() -> None:
-    b = laid()
+    b = make_board()
     assert flagged(b, first_flags(b, rows()["score"].to_numpy(), 1 / 3)) == {"g": 2}
 
 
 def test_what_a_ranking_never_wants_is_never_flagged() -> None:
-    b = laid()
+    b = make_board()
     ranks = np.where(rows()["change_id"] == "g", 1.0, -np.inf)
     assert flagged(b, first_flags(b, ranks, 5)) == {"g": 2}
 
 
 def test_a_change_decided_by_then_is_not_flagged_and_not_missed() -> None:
-    b = laid([("f", datetime(2024, 8, 30))])
+    b = make_board([("f", datetime(2024, 8, 30))])
     assert "f" not in flagged(b, first_flags(b, rows()["score"].to_numpy(), 5))
     assert [b.names[unit] for unit in b.frauds] == ["g"]
 
 
 def test_a_decision_counts_from_the_night_that_knows_it() -> None:
-    b = laid([("f", datetime(2024, 9, 2, 12))])
+    b = make_board([("f", datetime(2024, 9, 2, 12))])
     assert b.decided[list(b.names).index("f")] == 1
 
 
 def test_only_payments_after_the_flag_and_the_review_are_prevented() -> None:
-    b = laid()
-    found = figures(b, first_flags(b, rows()["score"].to_numpy(), 1), 1, Costs(review_euros=10, triage_days=1))
+    b = make_board()
+    result = figures(b, first_flags(b, rows()["score"].to_numpy(), 1), 1, Costs(review_euros=10, triage_days=1))
     # f: flagged on the 2nd, looked at by the 3rd: 100 is gone, 40 is not; g: flagged on the 3rd, 7 leaves on the 4th
-    assert found.prevented_euros == 40
-    assert found.lost_euros == 100 + 7
-    assert found.net_euros == 40 - 3 * 10
-    assert (found.precision, found.recall) == (pytest.approx(2 / 3), 1.0)
-    assert found.before_first_payment_share == 0.0
-    assert found.days_to_flag == np.median([1, 0])
+    assert result.prevented_euros == 40
+    assert result.lost_euros == 100 + 7
+    assert result.net_euros == 40 - 3 * 10
+    assert (result.precision, result.recall) == (pytest.approx(2 / 3), 1.0)
+    assert result.before_first_payment_share == 0.0
+    assert result.days_to_flag == np.median([1, 0])
 
 
 def test_a_review_that_takes_no_time_prevents_more() -> None:
-    b = laid()
+    b = make_board()
     flags = first_flags(b, rows()["score"].to_numpy(), 1)
     assert figures(b, flags, 1, Costs(triage_days=0)).prevented_euros == 100 + 40 + 7
 
 
 def test_the_ceiling_is_what_the_base_rate_allows_to_as_many_flags() -> None:
-    b = laid()
+    b = make_board()
     for capacity in (1, 2):
-        found = figures(b, first_flags(b, rows()["score"].to_numpy(), capacity), capacity, Costs())
-        assert found.flagged == {1: 3, 2: 4}[capacity]
-        assert found.precision <= found.precision_ceiling == pytest.approx(2 / found.flagged)
+        result = figures(b, first_flags(b, rows()["score"].to_numpy(), capacity), capacity, Costs())
+        assert result.flagged == {1: 3, 2: 4}[capacity]
+        assert result.precision <= result.precision_ceiling == pytest.approx(2 / result.flagged)
 
 
 def test_average_precision_of_a_ranking_by_hand() -> None:
     # best ranks: f 9, g 8, a 5, b 4
-    assert average_precision(laid(), rows()["score"].to_numpy()) == (1.0, 0.5)
-    assert average_precision(laid(), -rows()["score"].to_numpy())[0] == pytest.approx((1 / 1 + 2 / 4) / 2)
+    assert average_precision(make_board(), rows()["score"].to_numpy()) == (1.0, 0.5)
+    assert average_precision(make_board(), -rows()["score"].to_numpy())[0] == pytest.approx((1 / 1 + 2 / 4) / 2)
 
 
 def test_a_ranking_that_says_nothing_has_the_precision_of_chance() -> None:
-    assert average_precision(laid(), np.zeros(len(rows()))) == (0.5, 0.5)
+    assert average_precision(make_board(), np.zeros(len(rows()))) == (0.5, 0.5)
 
 
 def test_shuffled_truth_has_the_precision_of_chance() -> None:
@@ -144,21 +146,21 @@ def test_shuffled_truth_has_the_precision_of_chance() -> None:
     names = [f"c{n:04d}" for n in range(2_000)]
     many = pd.DataFrame({"change_id": names, "as_of": pd.Timestamp("2024-09-01")})
     units = pd.DataFrame({"change_id": names, "unit": names, "cause": "x", "typology": None})
-    told = Truth(units.assign(is_fraud=rng.random(2_000) < 0.05), truth().losses)
+    shuffled_truth = Truth(units.assign(is_fraud=rng.random(2_000) < 0.05), truth().losses)
     nothing = pd.DataFrame({"change_id": [], "decided_at": []}).astype({"decided_at": "datetime64[us]"})
-    precision, prevalence = average_precision(board(many, told, nothing, PARAMS), rng.random(2_000))
+    precision, prevalence = average_precision(board(many, shuffled_truth, nothing, PARAMS), rng.random(2_000))
     assert precision == pytest.approx(prevalence, rel=0.4)
 
 
 def test_counts_by_kind_and_by_cause() -> None:
-    b = laid()
+    b = make_board()
     flags = first_flags(b, rows()["score"].to_numpy(), 1)
     assert by_typology(b, flags) == {"T01": (1, 1), "T15": (1, 1)}
     assert by_cause(b, flags) == {"marriage": (1, 0), "switch": (1, 1)}
 
 
 def test_the_audit_queue_is_not_what_was_flagged() -> None:
-    b = laid()
+    b = make_board()
     flags = pd.DataFrame(
         {
             "change_id": ["D-f", "a", "f"],

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from payeewatch.evaluation.own_outcomes import estimated
+from payeewatch.evaluation.own_outcomes import estimate_outcomes
 from payeewatch.pipeline.night.queues import WhyNot
 
 NIGHT = date(2024, 9, 1)
@@ -27,61 +27,61 @@ def below(*changes: str) -> pd.DataFrame:
 def test_a_miss_stands_for_as_many_as_were_not_drawn() -> None:
     drawn = flags(("a", "review"), ("b", "hold"), ("c", "audit"), ("d", "audit"))
     verdicts = {"a": "confirmed_fraud", "b": "benign", "c": "confirmed_fraud", "d": "benign"}
-    told = estimated(drawn, below(*map(str, range(18))), {NIGHT: 0.1}, verdicts)
-    assert told.missed.value == pytest.approx(10)
-    assert told.recall.value == pytest.approx(1 / 11)
-    assert (told.precision.value, told.audited_confirmed) == (0.5, 1)
+    result = estimate_outcomes(drawn, below(*map(str, range(18))), {NIGHT: 0.1}, verdicts)
+    assert result.missed.value == pytest.approx(10)
+    assert result.recall.value == pytest.approx(1 / 11)
+    assert (result.precision.value, result.audited_confirmed) == (0.5, 1)
 
 
 def test_nothing_found_leaves_an_upper_bound_only() -> None:
-    told = estimated(flags(("a", "review"), ("c", "audit")), below("x"), {NIGHT: 0.5}, {"c": "benign"})
-    assert (told.missed.value, told.missed.low) == (0.0, 0.0)
-    assert told.missed.high > 1
+    result = estimate_outcomes(flags(("a", "review"), ("c", "audit")), below("x"), {NIGHT: 0.5}, {"c": "benign"})
+    assert (result.missed.value, result.missed.low) == (0.0, 0.0)
+    assert result.missed.high > 1
 
 
 def test_undecided_changes_widen_the_bounds_and_not_the_precision() -> None:
-    told = estimated(
+    result = estimate_outcomes(
         flags(("a", "review"), ("b", "review"), ("c", "review"), ("d", "review")), below(), {NIGHT: 0.1},
         {"a": "confirmed_fraud", "b": "benign", "c": "inconclusive"},
     )  # fmt: skip
-    assert told.precision.value == 0.5
-    assert told.precision_bounds == (1 / 4, 3 / 4)
+    assert result.precision.value == 0.5
+    assert result.precision_bounds == (1 / 4, 3 / 4)
 
 
 def test_without_any_audit_decided_nothing_is_said_about_misses() -> None:
-    told = estimated(flags(("a", "review"), ("c", "audit")), below(), {NIGHT: 0.1}, {"a": "confirmed_fraud"})
-    assert np.isnan(told.missed.value)
-    assert told.missed.high == np.inf
+    result = estimate_outcomes(flags(("a", "review"), ("c", "audit")), below(), {NIGHT: 0.1}, {"a": "confirmed_fraud"})
+    assert np.isnan(result.missed.value)
+    assert result.missed.high == np.inf
 
 
 def test_an_audited_change_that_is_queued_later_was_not_missed() -> None:
     both = pd.concat([flags(("a", "audit")), flags(("a", "review"))])
-    told = estimated(both, below(), {NIGHT: 0.1}, {"a": "confirmed_fraud"})
-    assert told.audited == 0
+    result = estimate_outcomes(both, below(), {NIGHT: 0.1}, {"a": "confirmed_fraud"})
+    assert result.audited == 0
 
 
 def test_the_estimate_is_right_on_average_and_its_interval_covers() -> None:
     rng = np.random.default_rng(7)
     nights = [NIGHT + timedelta(days=n) for n in range(20)]
-    bad = {f"c{n}" for n in range(30)}
+    frauds = {f"c{n}" for n in range(30)}
     names = [f"c{n}" for n in range(600)]
     values, covered = [], 0
     for _ in range(60):
-        drawn, draws, stood, left = {}, [], [], list(names)
+        drawn, draws, below_cut, remaining = {}, [], [], list(names)
         for night in nights:
-            taken = set(rng.choice(left, 12, replace=False))
-            drawn[night] = 12 / len(left)
-            draws += [(night, change, "audit", True) for change in taken]
-            out = (set(names) - set(left)) | taken
-            stood += [(night, change, None if change in out else str(WhyNot.FLOOR)) for change in names]
-            left = [change for change in left if change not in taken]
-        told = estimated(
+            sample = set(rng.choice(remaining, 12, replace=False))
+            drawn[night] = 12 / len(remaining)
+            draws += [(night, change, "audit", True) for change in sample]
+            out = (set(names) - set(remaining)) | sample
+            below_cut += [(night, change, None if change in out else str(WhyNot.FLOOR)) for change in names]
+            remaining = [change for change in remaining if change not in sample]
+        result = estimate_outcomes(
             pd.DataFrame(draws, columns=["night", "change_id", "queue", "is_new"]),
-            pd.DataFrame(stood, columns=["night", "change_id", "why_not"]),
+            pd.DataFrame(below_cut, columns=["night", "change_id", "why_not"]),
             drawn,
-            {change: "confirmed_fraud" if change in bad else "benign" for change in names},
+            {change: "confirmed_fraud" if change in frauds else "benign" for change in names},
         )
-        values.append(told.missed.value)
-        covered += told.missed.low <= len(bad) <= told.missed.high
-    assert np.mean(values) == pytest.approx(len(bad), rel=0.15)
+        values.append(result.missed.value)
+        covered += result.missed.low <= len(frauds) <= result.missed.high
+    assert np.mean(values) == pytest.approx(len(frauds), rel=0.15)
     assert covered >= 54

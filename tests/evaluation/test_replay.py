@@ -8,7 +8,7 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from payeewatch.evaluation.replay import Replay, replay, trained_on
+from payeewatch.evaluation.replay import Replay, replay, training_days
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.loading import load_until
 from payeewatch.pipeline.opening import opened
@@ -67,8 +67,8 @@ def test_flags_are_those_the_night_published(replayed: Replay, published: Home, 
 def test_how_many_nights_are_read_together_changes_nothing(home: Home) -> None:
     """With a window of three days: flagged changes leave it while others are read ahead."""
     settings = settings_of(home)
-    observe = replace(settings.params.observe, window_days=3)
-    settings = replace(settings, params=replace(settings.params, observe=observe))
+    observe = settings.params.observe.model_copy(update={"window_days": 3})
+    settings = replace(settings, params=settings.params.model_copy(update={"observe": observe}))
     one, all_of_them = (replay_of(settings, nights_together=many) for many in (1, len(NIGHTS)))
     pd.testing.assert_frame_equal(one.rows, all_of_them.rows)
     pd.testing.assert_frame_equal(one.flags, all_of_them.flags)
@@ -77,9 +77,9 @@ def test_how_many_nights_are_read_together_changes_nothing(home: Home) -> None:
 
 
 def test_models_know_what_was_known_the_day_before_they_serve() -> None:
-    days = trained_on(date(2024, 9, 1), date(2024, 9, 30), 10)
+    days = training_days(date(2024, 9, 1), date(2024, 9, 30), 10)
     assert days == [date(2024, 8, 31), date(2024, 9, 10), date(2024, 9, 20)]
 
 
 def test_a_range_shorter_than_the_schedule_is_trained_for_once() -> None:
-    assert trained_on(date(2024, 9, 1), date(2024, 9, 1), 30) == [date(2024, 8, 31)]
+    assert training_days(date(2024, 9, 1), date(2024, 9, 1), 30) == [date(2024, 8, 31)]

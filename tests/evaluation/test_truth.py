@@ -41,7 +41,7 @@ def con(tmp_path: Path) -> duckdb.DuckDBPyConnection:
     return con
 
 
-def told(folder: Path, **more: object) -> Path:
+def write_truth(folder: Path, **more: object) -> Path:
     frame = pd.DataFrame(
         {
             "change_id": ["X1", "X2"], "payee_id": ["P1", "P2"], "account": [HIS, MULE],
@@ -55,14 +55,14 @@ def told(folder: Path, **more: object) -> Path:
 def test_announced_changes_are_found_by_name_and_derived_ones_by_account(
     con: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
-    units = read_truth(con, told(tmp_path)).units.set_index("change_id")
+    units = read_truth(con, write_truth(tmp_path)).units.set_index("change_id")
     assert units["unit"].to_dict() == {"X1": "X1", "D-1": "X2", "D-2": "D-2"}
     assert units["cause"].to_dict() == {"X1": "switch", "D-1": "T02", "D-2": UNTOLD}
     assert units["is_fraud"].to_dict() == {"X1": False, "D-1": True, "D-2": False}
 
 
 def test_only_what_was_sent_to_the_dishonest_account_is_lost(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
-    losses = read_truth(con, told(tmp_path)).losses
+    losses = read_truth(con, write_truth(tmp_path)).losses
     assert losses[["unit", "cents"]].to_dict("records") == [{"unit": "X2", "cents": 5000}]
 
 
@@ -70,4 +70,4 @@ def test_a_missing_truth_and_one_without_columns_are_told_apart(con: duckdb.Duck
     with pytest.raises(InputMissing):
         read_truth(con, tmp_path)
     with pytest.raises(InputRefused, match="cause"):
-        read_truth(con, told(tmp_path, cause=True))
+        read_truth(con, write_truth(tmp_path, cause=True))

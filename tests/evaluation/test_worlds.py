@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pandas.testing import assert_frame_equal
 
-from payeewatch.evaluation.worlds import World, learned, make
+from payeewatch.evaluation.worlds import World, labelled_frame, make
 from payeewatch.pipeline.home.settings import Settings
 from tests.conftest import Home
 
@@ -24,7 +24,7 @@ def test_a_world_made_again_is_the_same_and_one_that_stands_is_kept_while_the_co
         stood = (world.folder / "learned.parquet").stat().st_mtime_ns
         make(world, ours)
         assert (world.folder / "learned.parquet").stat().st_mtime_ns == stood
-        frame, labels = learned(world)
+        frame, labels = labelled_frame(world)
         frames.append(frame.assign(label=labels))
         keys.append((world.folder / "keys.json").read_text())
     monkeypatch.setattr("payeewatch.evaluation.worlds._code", lambda: "another")

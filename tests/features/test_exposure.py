@@ -1,5 +1,7 @@
 """The breach lists a member is on."""
 
+import pytest
+
 MEMBERS = "member_id household_id\nM1 H1\nM2 H1\nM3 H3"
 EXPOSURES = """
 member_id breach_id match_quality known_at
@@ -35,7 +37,7 @@ M2 L3 exact 0.001 2024-03-01
 """
     lists = LISTS + "L3 ['email'] 2024-03-01\n"
     asked = {"members": MEMBERS, "exposures": exposures, "lists": lists}
-    assert x1("exposure_surprise", **asked) == {"exposure_surprise": 2}
+    assert x1("exposure_surprise", **asked) == pytest.approx({"exposure_surprise": 2})
     everyone = exposures.replace("0.5", "1.0").replace("M1 L2", "M9 L2")
     assert x1("exposure_surprise", **asked | {"exposures": everyone}) == {"exposure_surprise": 0}
 

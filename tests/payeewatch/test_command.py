@@ -46,18 +46,18 @@ def empty(tmp_path: Path) -> Home:
 def only_object(text: str) -> dict[str, object]:
     """The one JSON object that standard output holds."""
     (line,) = text.splitlines()
-    found = json.loads(line)
-    assert isinstance(found, dict)
-    return found
+    answer = json.loads(line)
+    assert isinstance(answer, dict)
+    return answer
 
 
-def refused(home: Home, *words: str, stdin: str | None = None) -> tuple[int, str]:
+def refusal(home: Home, *words: str, stdin: str | None = None) -> tuple[int, str]:
     """Exit code and message of a call that is refused, the same to people and to machines."""
     result = home.run(*words, "--json", stdin=stdin)
-    told = only_object(result.stdout)
-    assert told["exit_code"] == result.exit_code
-    assert str(told["message"]) in result.stderr
-    return result.exit_code, str(told["message"])
+    answer = only_object(result.stdout)
+    assert answer["exit_code"] == result.exit_code
+    assert str(answer["message"]) in result.stderr
+    return result.exit_code, str(answer["message"])
 
 
 # Help
@@ -74,8 +74,8 @@ def test_help_has_the_common_options_and_ends_with_an_example(name: str) -> None
 
 
 def test_help_names_every_command(empty: Home) -> None:
-    shown = empty.done("--help").output
-    assert [name for name in COMMANDS if f"  {name} " not in shown] == []
+    help_text = empty.done("--help").output
+    assert [name for name in COMMANDS if f"  {name} " not in help_text] == []
 
 
 def test_the_version_is_the_packages(empty: Home) -> None:
@@ -104,7 +104,7 @@ def test_the_version_is_the_packages(empty: Home) -> None:
     ids=" ".join,
 )
 def test_a_line_that_is_not_understood_is_usage(empty: Home, words: list[str]) -> None:
-    code, message = refused(empty, *words)
+    code, message = refusal(empty, *words)
     assert code == 2
     assert message
     assert not list((empty.path / "runs").iterdir())
@@ -125,9 +125,9 @@ def test_a_home_that_is_not_named_is_a_setting(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_a_wrong_parameter_is_a_setting(empty: Home) -> None:
-    (empty.path / "params.yaml").write_text("seed: 1\n")
+    (empty.path / "params.yaml").write_text("sead: 1\n")
     for name, *words in (["check"], ["init"], ["ingest", "--until", "2024-05-01"], ["night", "2024-05-01"]):
-        code, message = refused(empty, name, *words)
+        code, message = refusal(empty, name, *words)
         assert code == 10
         assert "params.yaml" in message
 
@@ -137,7 +137,7 @@ def test_a_key_file_that_does_not_fit_is_a_setting(empty: Home, words: list[str]
     empty.key_file.unlink()
     other = Home(empty.path.parent / "other", empty.key_file)
     other.done("init")
-    code, message = refused(empty, *words, stdin=account(1))
+    code, message = refusal(empty, *words, stdin=account(1))
     assert code == 10
     assert "does not fit this lake" in message
 
@@ -147,28 +147,28 @@ def test_a_key_file_that_does_not_fit_is_a_setting(empty: Home, words: list[str]
 
 def test_a_night_without_a_drop_is_missing_input(published: Home, tmp_path: Path) -> None:
     home = copy_of(published, tmp_path)
-    code, message = refused(home, "night", "2024-10-01")
+    code, message = refusal(home, "night", "2024-10-01")
     assert code == 11  # the nights before it are caught up first
     assert "no drop for night 2024-09-30" in message
 
 
 def test_a_feed_without_lists_or_claims_is_missing_input(empty: Home) -> None:
-    code, message = refused(empty, "ingest", "--until", "2024-05-01")
+    code, message = refusal(empty, "ingest", "--until", "2024-05-01")
     assert (code, "claims" in message or "members" in message) == (11, True)
     whole_drop(empty.path, "2024-04-01")
-    code, message = refused(empty, "ingest", "--until", "2024-05-01")
+    code, message = refusal(empty, "ingest", "--until", "2024-05-01")
     assert code == 11
     assert "breach list" in message
 
 
 def test_training_on_an_empty_lake_is_missing_input(empty: Home) -> None:
-    code, message = refused(empty, "train", "--as-of", "2024-05-01")
+    code, message = refusal(empty, "train", "--as-of", "2024-05-01")
     assert code == 11
     assert "payeewatch ingest --until 2024-05-01" in message
 
 
 def test_explaining_before_any_night_is_missing_input(trained: Home, tmp_path: Path) -> None:
-    code, message = refused(copy_of(trained, tmp_path), "explain", "X1")
+    code, message = refusal(copy_of(trained, tmp_path), "explain", "X1")
     assert code == 11
     assert "--as-of" in message
 
@@ -177,7 +177,7 @@ def test_a_list_without_provenance_is_refused(empty: Home) -> None:
     whole_drop(empty.path, "2024-04-01")
     put_list(empty.path / "breaches", "TPO-1", [{"family_name": "Essai"}], source=None)
     for words in (["check"], ["ingest", "--until", "2024-05-01"]):
-        code, message = refused(empty, *words)
+        code, message = refusal(empty, *words)
         assert code == 12
         assert "'source' is missing" in message
 
@@ -189,14 +189,14 @@ def test_a_book_too_small_to_learn_from_has_no_model(empty: Home) -> None:
     whole_drop(empty.path, "2024-04-01")
     put_list(empty.path / "breaches", "TPO-1", [person(1)])
     empty.done("ingest", "--until", "2024-05-01")
-    code, message = refused(empty, "train", "--as-of", "2024-05-01")
+    code, message = refusal(empty, "train", "--as-of", "2024-05-01")
     assert code == 13
     assert "training needs 20" in message
 
 
 @pytest.mark.parametrize("version", ["99", "the best"])
 def test_a_model_nobody_registered_is_none(published: Home, tmp_path: Path, version: str) -> None:
-    code, message = refused(copy_of(published, tmp_path), "night", str(NIGHTS[-1]), "--model", version)
+    code, message = refusal(copy_of(published, tmp_path), "night", str(NIGHTS[-1]), "--model", version)
     assert code == 13
     assert version in message
 
@@ -204,10 +204,10 @@ def test_a_model_nobody_registered_is_none(published: Home, tmp_path: Path, vers
 def test_a_second_command_waits_its_turn(empty: Home) -> None:
     import fcntl
 
-    with (empty.path / "lake" / ".lock").open("a") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with (empty.path / "lake" / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         for words in (["night", "2024-05-01"], ["ingest", "--until", "2024-05-01"], ["train", "--as-of", "2024-05-01"]):
-            assert refused(empty, *words)[0] == 14
+            assert refusal(empty, *words)[0] == 14
         assert empty.run("check").exit_code == 0
 
 
@@ -215,7 +215,7 @@ def test_a_folder_that_cannot_be_made_is_a_store(tmp_path: Path) -> None:
     home = Home(tmp_path / "home", tmp_path / "keys.json")
     home.path.mkdir()
     (home.path / "flags").write_text("a file where the folder should be")
-    code, message = refused(home, "init")
+    code, message = refusal(home, "init")
     assert code == 15
     assert "flags" in message
 
@@ -240,11 +240,11 @@ def test_a_full_disk_stops_the_night_and_leaves_what_stood(published: Home, tmp_
     assert not failed.exists()
 
 
-# A fault of ours: 1
+# Internal error: 1
 
 
 @pytest.mark.parametrize("as_json", [[], ["--json"]])
-def test_a_fault_of_ours_tells_class_and_place_and_never_its_text(
+def test_an_internal_error_shows_class_and_place_and_never_its_text(
     empty: Home, monkeypatch: pytest.MonkeyPatch, as_json: list[str]
 ) -> None:
     def fails(session: object, until: object) -> None:
@@ -278,7 +278,7 @@ def test_an_interruption_says_that_nothing_is_half_done(empty: Home, monkeypatch
         raise KeyboardInterrupt
 
     monkeypatch.setattr("payeewatch.pipeline.loading.ingest", interrupted)
-    code, message = refused(empty, "ingest", "--until", "2024-05-01")
+    code, message = refusal(empty, "ingest", "--until", "2024-05-01")
     assert code == 1
     assert "run the same command again" in message
 
@@ -317,13 +317,13 @@ def test_check_finds_what_ingest_would_refuse_and_writes_nothing(published: Home
 
 
 def test_check_of_one_day_reads_that_day(published: Home) -> None:
-    checked = only_object(published.done("check", "--day", str(NIGHTS[0]), "--json").stdout)["checked"]
-    assert isinstance(checked, list)
-    assert [found["day"] for found in checked if "day" in found] == [str(NIGHTS[0])]
-    assert {found["source"] for found in checked if "day" not in found and "source" in found} == {
+    rows = only_object(published.done("check", "--day", str(NIGHTS[0]), "--json").stdout)["checked"]
+    assert isinstance(rows, list)
+    assert [row["day"] for row in rows if "day" in row] == [str(NIGHTS[0])]
+    assert {row["source"] for row in rows if "day" not in row and "source" in row} == {
         "reference/accounts", "reference/banks", "reference/mergers",
     }  # fmt: skip
-    assert all(found["people"] > 0 for found in checked if "breach_id" in found)
+    assert all(row["people"] > 0 for row in rows if "breach_id" in row)
     assert published.run("check", "--day", "2023-01-01").exit_code == 11
 
 
@@ -356,21 +356,21 @@ def test_training_apart_gives_the_model_of_training_at_once(trained: Home, tmp_p
     measured = only_object(home.done("measure", "--as-of", "2024-09-22", "--out", str(frame), "--json").stdout)
     assert measured["rows"] == len(pd.read_parquet(frame))
     words = ["--as-of", "2024-09-22", "--measured", str(frame), "--save", str(folder)]
-    told = only_object(home.done("train", *words, "--json").stdout)
-    assert (told["version"], told["promoted"]) == ("1", False)  # the very model that stands already
+    answer = only_object(home.done("train", *words, "--json").stdout)
+    assert (answer["version"], answer["promoted"]) == ("1", False)  # the very model that stands already
     assert sorted(path.name for path in folder.iterdir()) == ["metrics.json", "model.skops"]
-    assert refused(home, "train", "--as-of", "2024-09-20", "--measured", str(frame))[0] == 12
+    assert refusal(home, "train", "--as-of", "2024-09-20", "--measured", str(frame))[0] == 12
 
 
 def test_a_night_prints_its_queue_from_the_top_with_reasons(published: Home, tmp_path: Path) -> None:
     home = copy_of(published, tmp_path)
-    shown = home.done("night", str(NIGHTS[-1])).stdout
+    output = home.done("night", str(NIGHTS[-1])).stdout
     flags = pq.read_table(home.path / "flags" / f"{NIGHTS[-1]}.parquet").to_pylist()
-    places = [shown.index(f"change {flag['change_id']} ") for flag in flags[: night.QUEUE_LINES]]
+    places = [output.index(f"change {flag['change_id']} ") for flag in flags[: night.QUEUE_LINES]]
     assert places == sorted(places)
-    assert all(reason["sentence"] in shown for reason in flags[0]["reasons"][:3])
-    assert f"payeewatch explain {flags[0]['change_id']} --home {home.path}" in shown
-    assert str(home.path / "reports" / f"{NIGHTS[-1]}.html") in shown
+    assert all(reason["sentence"] in output for reason in flags[0]["reasons"][:3])
+    assert f"payeewatch explain {flags[0]['change_id']} --home {home.path}" in output
+    assert str(home.path / "reports" / f"{NIGHTS[-1]}.html") in output
 
 
 def test_folders_set_elsewhere_are_used_by_a_night(trained: Home, tmp_path: Path) -> None:
@@ -382,19 +382,19 @@ def test_folders_set_elsewhere_are_used_by_a_night(trained: Home, tmp_path: Path
         "PAYEEWATCH_INBOX_DIR": str(away / "inbox"), "PAYEEWATCH_FLAGS_DIR": str(away / "flags"),
     }  # fmt: skip
     command = [sys.executable, "-m", "payeewatch", "night", str(NIGHTS[0]), "--json"]
-    done = subprocess.run(command, env=os.environ | environ, capture_output=True, text=True, check=True)
-    assert [run["state"] for run in json.loads(done.stdout)["nights"]] == ["published"]  # type: ignore[index]
+    process = subprocess.run(command, env=os.environ | environ, capture_output=True, text=True, check=True)
+    assert [run["state"] for run in json.loads(process.stdout)["nights"]] == ["published"]  # type: ignore[index]
     assert sorted(path.name for path in (away / "flags").iterdir()) == [f"{NIGHTS[0]}.csv", f"{NIGHTS[0]}.parquet"]
     assert not list((home.path / "flags").iterdir())
     assert (home.path / "scores" / f"{NIGHTS[0]}.parquet").exists()
 
 
-@pytest.mark.parametrize(("word", "status", "said"), [("--version", 0, " 0."), ("--no-such", 2, "No such option")])
-def test_a_command_says_all_before_it_ends_at_once(word: str, status: int, said: str) -> None:
+@pytest.mark.parametrize(("word", "status", "expected"), [("--version", 0, " 0."), ("--no-such", 2, "No such option")])
+def test_a_command_says_all_before_it_ends_at_once(word: str, status: int, expected: str) -> None:
     code = "import atexit; from payeewatch.__main__ import run; atexit.register(print, 'last'); run()"
-    done = subprocess.run([sys.executable, "-c", code, word], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (status, "last")
-    assert said in done.stdout + done.stderr
+    process = subprocess.run([sys.executable, "-c", code, word], capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stdout.splitlines()[-1]) == (status, "last")
+    assert expected in process.stdout + process.stderr
 
 
 # Tokens
@@ -412,8 +412,8 @@ def test_a_token_is_the_account_of_the_flags(published: Home) -> None:
     flags = pq.read_table(published.path / "flags" / f"{NIGHTS[-1]}.parquet").to_pylist()
     announced = [flag for flag in flags if not flag["derived"]]
     assert announced
-    asked = "".join(f"{clear[flag['change_id']]}\n" for flag in announced)
-    assert published.run("token", stdin=asked).stdout.split() == [flag["account"] for flag in announced]
+    lines = "".join(f"{clear[flag['change_id']]}\n" for flag in announced)
+    assert published.run("token", stdin=lines).stdout.split() == [flag["account"] for flag in announced]
 
 
 def test_tokens_keep_the_order_of_their_lines_and_a_wrong_line_is_empty(empty: Home) -> None:
@@ -431,11 +431,11 @@ def test_tokens_keep_the_order_of_their_lines_and_a_wrong_line_is_empty(empty: H
 
 def test_bytes_that_are_no_text_are_no_account(empty: Home) -> None:
     environ = {"PAYEEWATCH_HOME": str(empty.path), "PAYEEWATCH_KEY_FILE": str(empty.key_file)}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "payeewatch", "token"], env=os.environ | environ,
         input=b"\xff\xfe\n" + account(1).encode(), capture_output=True, check=True,
     )  # fmt: skip
-    assert [len(line) for line in done.stdout.decode().split("\n")] == [0, 32, 0]
+    assert [len(line) for line in process.stdout.decode().split("\n")] == [0, 32, 0]
 
 
 def test_asking_for_tokens_leaves_no_trace(tmp_path: Path, empty: Home) -> None:

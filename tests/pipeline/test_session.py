@@ -9,10 +9,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from payeewatch.pipeline.home.errors import AnotherNight, SettingsError, StoreError
@@ -20,9 +18,7 @@ from payeewatch.pipeline.home.keys import Keys
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.opening import opened
 from payeewatch.pipeline.session import LOG, log_to_standard_error, progress
-from payeewatch.pipeline.store.lake import SCHEMAS, Load
-
-DAY = date(2024, 5, 1)
+from payeewatch.pipeline.store.lake_format import FORMAT, write_format
 
 
 @pytest.fixture
@@ -114,20 +110,17 @@ def test_a_lake_that_cannot_be_written_is_named(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("writing", [True, False])
-def test_a_lake_of_another_version_is_refused_by_name(settings: Settings, writing: bool) -> None:
+@pytest.mark.parametrize(("number", "advice"), [(FORMAT + 1, "install"), (FORMAT - 1, "run: payeewatch migrate")])
+def test_a_lake_of_another_form_is_refused_unless_it_is_to_be_migrated(
+    settings: Settings, writing: bool, number: int, advice: str
+) -> None:
     with opened(settings) as session:
-        columns = ", ".join(f"NULL AS {name}" for name in SCHEMAS["lists"])
-        path = session.lake.write(session.con, f"SELECT {columns}", "lists", DAY, 1)
-        session.lake.commit(Load(1, "list", DAY, DAY, "B1", "f", files={"lists": [path]}))
-    with opened(settings, writing=writing):
-        pass
-    with duckdb.connect() as con:
-        file = str(settings.folder("lake") / path).replace("'", "''")
-        con.execute(f"COPY (SELECT * EXCLUDE (fields) FROM read_parquet('{file}')) TO '{file}' (FORMAT parquet)")
-    lacking = r"another version .*lists lacks fields"
-    with pytest.raises(StoreError, match=lacking) as refused, opened(settings, writing=writing):
+        write_format(session.lake.root, number)
+    with pytest.raises(StoreError, match=advice) as refused, opened(settings, writing=writing):
         pass
     assert refused.value.exit_code == 15
+    with opened(settings, writing=writing, any_format=True) as session:
+        assert session.lake.format() == number
 
 
 def test_a_stage_adds_its_seconds_and_logs_one_line(settings: Settings, log: pytest.LogCaptureFixture) -> None:

@@ -33,7 +33,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 
 @pytest.fixture(scope="module")
-def found(home: Home) -> dict[str, Figure]:
+def figure_by_name(home: Home) -> dict[str, Figure]:
     return {figure.name: figure for figure in figures(home)}
 
 
@@ -42,22 +42,22 @@ def found(home: Home) -> dict[str, Figure]:
     ["cost", "dental_share", "optical_share", "hearing_share", "change_rate", "accounts_of_one", "accounts_of_two",
      "accounts_of_more", "loss", "payments"],
 )  # fmt: skip
-def test_a_figure_lies_where_the_published_ones_do(found: dict[str, Figure], name: str) -> None:
-    figure = found[name]
+def test_a_figure_lies_where_the_published_ones_do(figure_by_name: dict[str, Figure], name: str) -> None:
+    figure = figure_by_name[name]
     assert figure.fits, f"{figure.sentence}: {figure.value:.2f}, believed {figure.low} to {figure.high}"
 
 
-def test_the_ranges_are_those_of_the_reference(found: dict[str, Figure]) -> None:
-    """As published or first estimated: a world that does not fit is mended, not its range."""
-    assert {name: (found[name].low, found[name].high) for name in PUBLISHED} == PUBLISHED
+def test_the_ranges_are_those_of_the_reference(figure_by_name: dict[str, Figure]) -> None:
+    """As published or first estimated: a world that does not fit is fixed, not its range."""
+    assert {name: (figure_by_name[name].low, figure_by_name[name].high) for name in PUBLISHED} == PUBLISHED
 
 
 def test_accounts_change_most_in_january_and_september() -> None:
     ledger, start, end = Ledger(), 19_000, 19_000 + 4 * 365
     people, payees = settle(1, 2_000, start, end, ledger)
-    made = honest_changes(1, Book(people, payees, ledger, Life(waves=()), start, end), 40.0)
-    ordinary = made.cause != place_of("first_account")
-    a_month = np.bincount(months(made.requested[ordinary] // DAY_SECONDS), minlength=13)
+    changes = honest_changes(1, Book(people, payees, ledger, Life(waves=()), start, end), 40.0)
+    ordinary = changes.cause != place_of("first_account")
+    a_month = np.bincount(months(changes.requested_at[ordinary] // DAY_SECONDS), minlength=13)
     usual = a_month[[3, 4, 5, 6, 10, 11]].mean()
     assert 1.3 < a_month[1] / usual < 1.75
     assert 1.2 < a_month[9] / usual < 1.65

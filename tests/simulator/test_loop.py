@@ -82,5 +82,7 @@ def test_an_honest_change_held_by_mistake_costs_days_not_money(undisturbed: Path
     assert cost.honest_payments_delayed >= 1
     assert cost.honest_days_delayed >= 5
     assert cost.saved == 0
-    held = duckdb.sql(f"SELECT count(*) FROM '{tmp_path}/home/inbox/*/payments*.parquet' WHERE status = 'held'")
-    assert held.fetchall()[0][0] >= 1
+    held_payments = duckdb.sql(
+        f"SELECT count(*) FROM '{tmp_path}/home/inbox/*/payments*.parquet' WHERE status = 'held'"
+    )
+    assert held_payments.fetchall()[0][0] >= 1

@@ -19,27 +19,27 @@ def rows(folder: Path, table: str) -> list[tuple[Any, ...]]:
     return duckdb.sql(f"SELECT * FROM '{folder}/{table}.parquet'").fetchall()
 
 
-def made(folder: Path, tier: str, **size: Any) -> dict[str, int]:
+def simulate(folder: Path, tier: str, **size: Any) -> dict[str, int]:
     small: dict[str, Any] = {"members": 600, "days": 365, "drops": 3, "least_cases": 12} | size
     return simulator.simulate(folder / "home", end=END, truth=folder / "truth", tier=tier, **small)
 
 
 @pytest.mark.parametrize("name", [name for name in TIERS if name != "several"])
 def test_a_tier_is_made_by_its_name(tmp_path: Path, name: str) -> None:
-    counts = made(tmp_path, name)
+    counts = simulate(tmp_path, name)
     assert counts["members"] == 600
     assert (counts["cases"] == 0) == (name == "clean")
     assert len(list((tmp_path / "home" / "inbox").iterdir())) == 4
 
 
 def test_the_issues_tiers_are_all_there() -> None:
-    wanted = {"toy", "standard", "hard", "shift", "clean", "adversarial", "saturated", "several"}
-    assert wanted <= set(TIERS)
+    expected = {"toy", "standard", "hard", "shift", "clean", "adversarial", "saturated", "several"}
+    assert expected <= set(TIERS)
     assert all(tier.sentence.endswith(".") for tier in TIERS.values())
 
 
 def test_several_insurers_share_accounts_and_nothing_else(tmp_path: Path) -> None:
-    made(tmp_path, "several", least_cases=25)
+    simulate(tmp_path, "several", least_cases=25)
     accounts = [
         {row[0] for row in duckdb.sql(f"SELECT account FROM '{folder}/changes.parquet' WHERE is_fraud").fetchall()}
         for folder in sorted((tmp_path / "truth").iterdir())
@@ -54,12 +54,12 @@ def test_several_insurers_share_accounts_and_nothing_else(tmp_path: Path) -> Non
 
 
 def test_in_the_saturated_world_nearly_everybody_is_listed(tmp_path: Path) -> None:
-    made(tmp_path, "saturated")
+    simulate(tmp_path, "saturated")
     assert len({member for _, member in rows(tmp_path / "truth", "listed")}) > 0.95 * 600
 
 
 def test_adversaries_keep_under_the_usual_rules(tmp_path: Path) -> None:
-    made(tmp_path, "adversarial", least_cases=30)
+    simulate(tmp_path, "adversarial", least_cases=30)
     truth = tmp_path / "truth"
     most = duckdb.sql(f"SELECT max(amount) FROM '{truth}/claims.parquet'").fetchall()[0][0]
     shared = duckdb.sql(
@@ -71,7 +71,7 @@ def test_adversaries_keep_under_the_usual_rules(tmp_path: Path) -> None:
 
 
 def test_name_checks_begin_in_the_shifting_world(tmp_path: Path) -> None:
-    made(tmp_path, "shift", members=2_000)
+    simulate(tmp_path, "shift", members=2_000)
     checks = duckdb.sql(
         "SELECT name_check <> 'not_run' AS ran, requested_at < TIMESTAMP '2024-07-01' AS before, count(*) "
         f"FROM '{tmp_path}/home/inbox/*/bank_changes*.parquet' GROUP BY ALL"

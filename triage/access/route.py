@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import get_resolver, reverse
 from django.utils.translation import gettext as say
@@ -18,11 +18,12 @@ from django.views.decorators.http import require_http_methods
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from payeewatch.triage.access.request import Request
 from payeewatch.triage.models import Flag, is_about
 from payeewatch.triage.roles import ANYBODY, Role
 from payeewatch.triage.workspace import home
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def guarded(route: Route) -> View:
 
     @require_http_methods([*route.methods, *(("HEAD",) if "GET" in route.methods else ())])
     @wraps(route.view)
-    def view(request: HttpRequest, **words: Any) -> HttpResponse:
+    def view(request: Request, **words: Any) -> HttpResponseBase:
         if route.roles is not ANYBODY:
             elsewhere = _first(route, request)
             if elsewhere:
@@ -58,7 +59,8 @@ def guarded(route: Route) -> View:
 
 def routes() -> list[Route]:
     """Every route, in the order of urls.py: Django's own table of addresses is the registry."""
-    return [pattern.callback.route for pattern in get_resolver().url_patterns]
+    patterns: Iterable[Any] = get_resolver().url_patterns
+    return [pattern.callback.route for pattern in patterns]
 
 
 def routes_for(user: Any) -> list[Route]:
@@ -81,7 +83,7 @@ def start_of(user: Any) -> str:
     return reverse(next((route.name for route in routes_for(user)), "preferences"))
 
 
-def _first(route: Route, request: HttpRequest) -> HttpResponse | None:
+def _first(route: Route, request: Request) -> HttpResponse | None:
     """Where a user has to go before the route opens, if anywhere.
 
     Raises:
@@ -102,7 +104,7 @@ def _first(route: Route, request: HttpRequest) -> HttpResponse | None:
     return None
 
 
-def _sign_in(request: HttpRequest) -> HttpResponse:
+def _sign_in(request: Request) -> HttpResponse:
     """To the sign-in, and back afterwards to the page; within a page triage.js says so, and what was typed stays."""
     came_from = request.htmx.current_url_abs_path if request.htmx else request.get_full_path()
     if not came_from or came_from == "/" or (request.method != "GET" and not request.htmx):

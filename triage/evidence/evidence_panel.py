@@ -14,6 +14,7 @@ from django.utils.translation import gettext as say
 from django.utils.translation import ngettext
 
 from payeewatch.pipeline.home.codes import WEAK_MATCHES
+from payeewatch.pipeline.home.wording import Measure
 from payeewatch.triage import clock
 from payeewatch.triage.access.pseudonyms import shown, shown_hint
 from payeewatch.triage.evidence import related_flags, svg
@@ -21,7 +22,6 @@ from payeewatch.triage.language import phrases
 from payeewatch.triage.language.labels import (
     AUTH_STRENGTHS,
     CHANNELS,
-    CHECKS,
     FIRST_SEEN_ON,
     KINDS,
     LANES,
@@ -248,12 +248,11 @@ def _told(fact: Fact) -> str:
 
 
 def _reason(given: Body) -> Reason:
-    value, usual = given["value"], given["usual"]
-    now, before = phrases.read_measure(value), phrases.read_measure(usual)
+    _, now, usual = phrases.parts(given) or ("", Measure("unknown"), None)
     pair: SafeString | str = ""
-    if now[1] is not None and before[1] is not None and now[0] == before[0] and given["feature"] not in LEVELS:
-        pair = svg.bars(now[1], before[1])
-    return Reason(phrases.fact(given), phrases.measured(value), phrases.measured(usual) if usual else "", pair)
+    if usual and now.form == usual.form and given["feature"] not in LEVELS:
+        pair = svg.bars(now.number, usual.number) if now.number is not None and usual.number is not None else ""
+    return Reason(phrases.fact(given), phrases.measured(now), phrases.measured(usual) if usual else "", pair)
 
 
 LEVELS = frozenset({"name_check_doubt", "auth_weakness", "best_exposure_match"})
@@ -266,10 +265,10 @@ def _checks(body: Body) -> list[dict[str, str]]:
     given = sorted(body.get("benign_checks") or (), key=lambda each: order.index(each["result"]))
     return [
         {
-            "name": str(CHECKS.get(each["check"], each["check"])),
+            "name": phrases.check(each["check"]),
             "result": each["result"],
             "words": str(RESULTS[each["result"]]),
-            "sentence": phrases.retold(each["sentence"]),
+            "sentence": phrases.message(each),
         }
         for each in given
     ]
@@ -289,7 +288,7 @@ def _exposures(body: Body, run: Body) -> list[dict[str, Any]]:
                 "match": phrases.match(each["match_quality"]),
                 "is_weak": each["match_quality"] in WEAK_MATCHES,
                 "share": phrases.share(of.get("exposed_share")) if of.get("exposed_share") is not None else "",
-                "caveat": phrases.retold(of["sentence"]) if of.get("sentence") else "",
+                "caveat": phrases.message(of) if of.get("sentence") else "",
             }
         )
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.utils.formats import date_format
@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as say
 from django.utils.translation import ngettext
 
+from payeewatch.pipeline.home.charts import text
 from payeewatch.triage.language import phrases
 
 WIDTH, LANE, TOP, FOOT = 640, 38, 20, 22
@@ -85,12 +86,12 @@ def _ground(frame: Frame, floor: float) -> Iterator[str]:
         end = frame.x(min(frame.known, frame.last))
         yield f'<rect class="since" x="{x:.1f}" y="{TOP}" width="{max(end - x, 0):.1f}" height="{floor - TOP}"/>'
         yield f'<line class="at-change" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 4}" y2="{floor}"/>'
-        yield _text(x, 11, say("the change"), "strong", _anchor(x))
+        yield text(x, 11, say("the change"), "strong", _anchor(x))
     if frame.first <= frame.known <= frame.last:
         x = frame.x(frame.known)
         yield f'<line class="at-night" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 4}" y2="{floor}"/>'
         if not frame.change or abs(x - frame.x(frame.change)) > 90:
-            yield _text(x, 11, say("this night"), "label", _anchor(x))
+            yield text(x, 11, say("this night"), "label", _anchor(x))
 
 
 def _ticks(frame: Frame, floor: float) -> Iterator[str]:
@@ -106,7 +107,7 @@ def _ticks(frame: Frame, floor: float) -> Iterator[str]:
     for each, word in zip(at, words, strict=True):
         x = frame.x(each)
         yield f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{floor + 4}"/>'
-        yield _text(x, floor + 16, word, "label", _anchor(x))
+        yield text(x, floor + 16, word, "label", _anchor(x))
 
 
 def _months(frame: Frame, step: int) -> Iterator[datetime]:
@@ -178,11 +179,11 @@ def ring(title: str, own: str, relations: Sequence[tuple[str, str]], ties: Seque
     for tie, y in zip(ties, places, strict=True):
         shapes += [_curve(hub_x + 60, hubs[code], tie_x, y) for code in tie.relations]
     shapes.append(f'<rect class="node own" x="4" y="{height / 2 - 14:.1f}" width="108" height="28" rx="14"/>')
-    shapes.append(_text(58, height / 2 + 4, own, "strong", "middle"))
+    shapes.append(text(58, height / 2 + 4, own, "strong", "middle"))
     for code, name in relations:
         y = hubs[code]
         shapes.append(f'<rect class="node hub" x="{hub_x - 60}" y="{y - 12:.1f}" width="120" height="24" rx="4"/>')
-        shapes.append(_text(hub_x, y + 4, name, "label", "middle"))
+        shapes.append(text(hub_x, y + 4, name, "label", "middle"))
     for tie, y in zip(ties, places, strict=True):
         shapes.append(_tie(tie, tie_x, y))
     return _svg("drawing ring", title, WIDTH, height, shapes)
@@ -197,7 +198,7 @@ def _tie(tie: Tie, x: float, y: float) -> str:
     look = f" is-{tie.look}" if tie.look else ""
     drawn = (
         f'<rect class="node{look}" x="{x}" y="{y - 12:.1f}" width="232" height="24" rx="12"/>'
-        f"{_text(x + 14, y + 4, tie.name, 'strong', 'start')}{_text(x + 220, y + 4, tie.state, 'label', 'end')}"
+        f"{text(x + 14, y + 4, tie.name, 'strong', 'start')}{text(x + 220, y + 4, tie.state, 'label', 'end')}"
     )
     return f'<a href="{escape(tie.address)}">{drawn}</a>' if tie.address else drawn
 
@@ -245,7 +246,3 @@ def frames(change: datetime, facts: Sequence[datetime], known: datetime) -> dict
 def _svg(kind: str, title: str, width: float, height: float, shapes: Sequence[str], role: str = "group") -> SafeString:
     drawn = f'<svg class="{kind}" viewBox="0 0 {width:g} {height:g}" role="{role}" aria-label="{escape(title)}">'
     return mark_safe(f"{drawn}{''.join(shapes)}</svg>")
-
-
-def _text(x: float, y: float, words: str | date, kind: str, anchor: str) -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'

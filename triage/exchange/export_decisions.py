@@ -101,7 +101,7 @@ def _write() -> HandedOver:
 
 
 def _write_outcomes(decided: Iterable[Decision]) -> None:
-    for day, decisions in groupby(decided, key=lambda each: clock.day_of(each.decided_at)):
+    for day, decisions in groupby(decided, key=lambda each: clock.day_of(_decided_at(each))):
         path = home().folder("outcomes") / f"{day}.parquet"
         rows = {row["outcome_id"]: row for row in pq.read_table(path).to_pylist()} if path.exists() else {}
         rows |= {row["outcome_id"]: row for row in map(_outcome, decisions)}
@@ -109,11 +109,16 @@ def _write_outcomes(decided: Iterable[Decision]) -> None:
         write_parquet(path, pa.Table.from_pylist(ordered, schema=OUTCOMES))
 
 
+def _decided_at(decision: Decision) -> datetime:
+    assert decision.decided_at, "only what is decided is handed over"
+    return decision.decided_at
+
+
 def _outcome(decision: Decision) -> Row:
     return {
         "outcome_id": f"R-{decision.step_id}",
         "change_id": decision.change_id,
-        "decided_at": decision.decided_at.astimezone(UTC).replace(tzinfo=None),
+        "decided_at": _decided_at(decision).astimezone(UTC).replace(tzinfo=None),
         "verdict": _told(decision.verdict),
         "reason_code": decision.reason_code or None,
         "source": "reviewer",

@@ -190,7 +190,8 @@ def _renew(flag: Flag, given: Mapping[str, Any], night: Night, ring: tuple[str, 
     for name in FROM_FLAGS:
         setattr(flag, name, given[name])
     flag.night, flag.is_current = night, is_latest
-    flag.headline_reason = given["reasons"][0]["sentence"] if given["reasons"] else ""
+    flag.headline = given["reasons"][0] if given["reasons"] else {}
+    flag.headline_reason = flag.headline.get("sentence", "")
     flag.exposed_on = sorted({each["breach_id"] for each in given["exposures"]})
     flag.ring, flag.ring_size = ring
 

@@ -185,7 +185,7 @@ def _volumes(settings: Settings, night: date) -> tuple[Volume, ...]:
     run = read_run(settings, night) or {}
     history = earlier_runs(settings, night, REFERENCE_NIGHTS)
     names = sorted({name for each in (run, *history[-7:]) for name in each.get("tables", {})})
-    counts = [(name, ("tables", name, "rows_read")) for name in names]
+    counts: list[tuple[str, tuple[str, ...]]] = [(name, ("tables", name, "rows_read")) for name in names]
     counts += [("open_changes", ("changes", "open")), ("new_flags", ("flagged", "new"))]
     return tuple(_volume(name, run, history, path) for name, path in counts)
 

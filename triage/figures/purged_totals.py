@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from decimal import Decimal
@@ -68,14 +68,14 @@ def _of_decisions(flags: Iterable[Flag]) -> Iterator[tuple[Key, int]]:
 
 def _of_holds(flags: Iterable[Flag]) -> Iterator[tuple[Key, int]]:
     months = {flag.pk: flag.first_flagged_on.replace(day=1) for flag in flags}
-    sums: Counter[str] = Counter()
+    sums: dict[str, Decimal] = defaultdict(Decimal)
     for flag_id, amount in Hold.objects.filter(flag__in=months, state=Hold.State.RELEASED).values_list(
         "flag", "amount"
     ):
         sums[flag_id] += amount or Decimal(0)
-    for flag_id, amount in sums.items():
-        if amount >= 1:
-            yield (months[flag_id], Tally.Of.RELEASED, "", ""), one_digit(amount)
+    for flag_id, total in sums.items():
+        if total >= 1:
+            yield (months[flag_id], Tally.Of.RELEASED, "", ""), one_digit(total)
 
 
 def one_digit(amount: Decimal) -> int:

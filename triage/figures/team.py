@@ -154,7 +154,8 @@ def _kept_back(state: Hold.State) -> Decimal:
         known=Sum("holds__amount", filter=in_state), later=Count("holds", filter=in_state & Q(holds__payment_id=""))
     )
     rows = flags.values_list("amount_at_risk", "known", "later")
-    return sum((max(known or 0, at_risk if later else 0) for at_risk, known, later in rows), Decimal(0))
+    nothing = Decimal(0)
+    return sum((max(known or nothing, at_risk if later else nothing) for at_risk, known, later in rows), nothing)
 
 
 LEFT = (0, 7, 30, 90)
@@ -176,7 +177,7 @@ def expiring(today: date, most: int = 8) -> list[dict[str, Any]]:
     holds = Hold.objects.filter(state__in=[Hold.State.HELD, Hold.State.PROPOSED], hold_until__gte=today)
     holds = holds.exclude(payment_id="")
     rows = holds.values("flag_id", "hold_until", "state").annotate(amount=Sum("amount"), rank=F("flag__rank"))
-    return list(rows.order_by("hold_until", "rank")[:most])
+    return [dict(row) for row in rows.order_by("hold_until", "rank")[:most]]
 
 
 def agreement() -> Agreement:
@@ -211,6 +212,7 @@ def workload(now: datetime) -> dict[str, dict[str, int]]:
     counted = rows.annotate(all=Count("pk"), **{name: Count("pk", filter=which) for name, which in kinds.items()})
     found = {}
     for row in counted:
-        free = row["all"] - sum(row[name] for name in kinds)
-        found[row["queue"]] = {"free": free, **{name: row[name] for name in kinds}}
+        many: dict[str, Any] = dict(row)
+        free = many["all"] - sum(many[name] for name in kinds)
+        found[many["queue"]] = {"free": free, **{name: many[name] for name in kinds}}
     return found

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import gettext_noop as later
 from django.utils.translation import pgettext_lazy
 
 LANES = {
@@ -96,32 +98,6 @@ RELATIONS = {
     "same_device": _("same device"),
     "same_actor": _("same agent, broker or program"),
 }
-FIELDS = {
-    "name": _("name"),
-    "birth_date": _("birth date"),
-    "national_id": _("national id"),
-    "insurer": _("insurer"),
-    "guarantees": _("guarantees"),
-    "marital_status": _("marital status"),
-    "email": _("e-mail"),
-    "phone": _("phone"),
-    "address": _("address"),
-    "iban": _("account number"),
-}
-MATCHES = {
-    "exact": _("matched on national id, birth date and birth rank"),
-    "holder": _("matched through the opening-right holder"),
-    "id_only": _("matched on the national id alone, so uncertain"),
-    "probable": _("matched on names and birth date, so uncertain"),
-}
-CHECKS = {
-    "bank_wave": _("A wave between the two banks"),
-    "return_driven": _("A payment that came back"),
-    "life_event": _("A life event in the household"),
-    "mobility_mandate": _("A mobility mandate"),
-    "institution": _("A known institution"),
-    "household_account": _("An account of the household"),
-}
 RESULTS = {
     "yes": pgettext_lazy("an honest explanation was", "found"),
     "no": pgettext_lazy("an honest explanation was", "not found"),
@@ -129,37 +105,12 @@ RESULTS = {
 }
 STATES = {"good": _("Good"), "warn": _("To look at"), "bad": _("Changed much")}
 
-SENTENCES = (
-    later("The old bank is being merged into the new one."),
-    later("There is no earlier account, or its bank is not known."),
-    later("1 change from this old bank to this new one within %(days)s days; usual is %(usual)s."),
-    later("%(many)s changes from this old bank to this new one within %(days)s days; usual is %(usual)s."),
-    later("The change was asked for because a payment came back."),
-    later("Payments to the account before came back: %(many)s, the last on %(day)s."),
-    later("Payments are not in the feed."),
-    later("No payment to the account before is known to have come back."),
-    later("The household is not known."),
-    later("Within 60 days somebody joined, left or died, or the address changed."),
-    later("Nobody joined, left or died within 60 days, and no change of address is known."),
-    later("The new bank sent the change on the member's mandate."),
-    later("The channel of the change is not known."),
-    later("The change did not come as a bank's mobility mandate."),
-    later("The new account is listed as that of: %(payee_type)s."),
-    later("The payee is recorded as: %(payee_type)s."),
-    later("The new account is not on the list of known institutions."),
-    later("Another payee of the same household has the same account."),
-    later("No other payee of the household is known to have this account."),
-    later("Hardly a member (%(share)s) is on this list: it says next to nothing about this book."),
-    later("Nearly all members (%(share)s) are on this list: being on it cannot tell one change from another."),
-    later("no more unusual than the floor"),
-    later("beyond tonight's capacity"),
-    later("decided, and no new evidence since"),
-    later("in the queue too long without a decision"),
-    later("taken over by the announced change"),
-    later("%(many)s %(payee_type)s changes to learn from: they are compared with all changes"),
-    later(
-        "%(many)s changes are too few to hold some back: each is compared with all others, scored in %(parts)s parts "
-        "by models that did not see it"
-    ),
-)
-"""Sentences of the night, which it writes in English, as they are to be said again in the user's language."""
+CAPACITY = "beyond tonight's capacity"
+WHY_NOT: Mapping[str, Any] = {
+    "no more unusual than the floor": _("no more unusual than the floor"),
+    CAPACITY: _("beyond the night's capacity"),
+    "decided, and no new evidence since": _("decided, and no new evidence since"),
+    "in the queue too long without a decision": _("in the queue too long without a decision"),
+    "taken over by the announced change": _("taken over by the announced change"),
+}
+"""Why a change is in no queue, as nights write it -> words."""

@@ -1,28 +1,29 @@
 """What is said to reviewers of a flag: sentences, figures and dates in their language, from frozen evidence alone.
 
-The night says reasons and checks in English. They are said again here from their forms: a reason's value and usual
-value keep the shapes of `pipeline/detector/reasons.py`, so that evidence frozen long ago can be told in any language,
-and what other systems read stays as it is.
+Nights publish codes and numbers, with an English sentence for other systems beside them. Words are made here, from the
+codes, the numbers and the catalogue of translations.
 """
 
 from __future__ import annotations
 
+import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import cache
 from typing import Any
 
 from django import template
 from django.utils import formats, timezone
+from django.utils.text import capfirst
 from django.utils.translation import gettext as say
 from django.utils.translation import ngettext
 
 from payeewatch.pipeline.home import wording
-from payeewatch.pipeline.home.codes import WEAK_MATCHES
-from payeewatch.triage.language.labels import FIELDS, MATCHES, PAYEE_TYPES, SENTENCES
+from payeewatch.pipeline.home.codes import FIELDS, MATCHES, WEAK_MATCHES
+from payeewatch.pipeline.home.wording import Measure
+from payeewatch.triage.language import frozen_english
+from payeewatch.triage.language.labels import PAYEE_TYPES
 
 register = template.Library()
 IDENTITY = frozenset({"name", "birth_date", "national_id"})
@@ -34,7 +35,8 @@ def number(value: float | Decimal | None, digits: int = 0) -> str:
     """`12345` -> `12,345`; nothing known -> a dash."""
     if value is None:
         return "–"  # and Django would cut digits off where we round
-    return str(formats.number_format(round(value, digits), digits, use_l10n=True, force_grouping=True))
+    rounded: Any = round(value, digits)  # of a union, its type is not known
+    return str(formats.number_format(rounded, digits, use_l10n=True, force_grouping=True))
 
 
 @register.filter
@@ -42,13 +44,14 @@ def euros(amount: Decimal | float | None, digits: int = 2) -> str:
     """`1840` -> `€1,840.00`; in French `1 840,00 €`. A filter of every template."""
     if amount is None:
         return "–"
-    sign = "-" if amount < 0 else ""
-    return sign + say("€%(amount)s") % {"amount": number(abs(amount), digits)}
+    size = -amount if amount < 0 else amount
+    return ("-" if amount < 0 else "") + say("€%(amount)s") % {"amount": number(size, digits)}
 
 
 def rough_euros(amount: Decimal | float | None) -> str:
     """Whole euros, from a hundred on: `1840.40` -> `€1,840`."""
-    return euros(amount, 0 if amount is not None and (abs(amount) >= 100 or amount == 0) else 2)
+    is_small = amount is not None and amount != 0 and -100 < amount < 100
+    return euros(amount, 2 if is_small else 0)
 
 
 def share(value: float | None, digits: int = 0) -> str:
@@ -102,53 +105,31 @@ def until(target: date, today: date) -> str:
 
 def one_in(p_value: float | None) -> str:
     """`0.0003` -> `1 in 3,400`, to two digits."""
-    text = wording.one_in(p_value)
-    return say("ordinary") if text == "ordinary" else measured(text)
+    among = wording.seldom(p_value)
+    return "–" if among is None else say("ordinary") if among == 1 else measured(Measure("rarity", among))
 
 
 def rarity(p_value: float | None) -> str:
     """`1 in 3,400 comparable changes`."""
-    text = wording.one_in(p_value)
-    if text == "–":
+    among = wording.seldom(p_value)
+    if among is None:
         return say("could not be compared")
-    if text == "ordinary":
+    if among == 1:
         return say("ordinary among comparable changes")
-    return say("%(one_in)s comparable changes") % {"one_in": measured(text)}
+    return say("%(one_in)s comparable changes") % {"one_in": one_in(p_value)}
 
 
-NUMBER = r"(?P<number>-?[\d,]+(?:\.\d+)?)"
-FORMS = {
-    "eur": re.compile(f"{NUMBER} EUR"),
-    "share": re.compile(f"{NUMBER} %"),
-    "rarity": re.compile(f"1 in {NUMBER}"),
-    "days": re.compile(f"{NUMBER} days?"),
-    "years": re.compile(f"{NUMBER} years?"),
-    "times": re.compile(f"{NUMBER} times"),
-    "number": re.compile(NUMBER),
-}
-"""The shapes in which the night writes a feature's value."""
-
-
-def read_measure(text: str) -> tuple[str, float | None]:
-    """The shape of a written value and its number: `1,840.00 EUR` -> eur, 1840.0; `yes` -> word, None."""
-    for form, pattern in FORMS.items():
-        if found := pattern.fullmatch(text):
-            return form, float(found["number"].replace(",", ""))
-    return "word", None
-
-
-def measured(text: str) -> str:
-    """A feature's value as the night wrote it, in the user's language."""
-    form, value = read_measure(text)
+def measured(given: Measure) -> str:
+    """A feature's value: `€1,840.00`, `3 days`, `1 in 300`, `yes`."""
+    form, value = given.form, given.number
     if value is None:
         words = {"yes": say("yes"), "no": say("no"), "common": say("common"), "unknown": say("not known")}
-        return words.get(text, text)
-    digits = sum(each.isdigit() for each in text.partition(".")[2])
+        return words.get(form, form)
     if form == "eur":
-        return euros(value, digits)
+        return euros(value, given.digits)
     if form == "share":
-        return share(value / 100, digits)
-    shown = number(value, digits)
+        return share(value, given.digits)
+    shown = number(value, given.digits)
     if form == "rarity":
         return say("1 in %(number)s") % {"number": shown}
     if form == "days":
@@ -158,76 +139,83 @@ def measured(text: str) -> str:
     return say("%(number)s times") % {"number": shown} if form == "times" else shown
 
 
+def parts(reason: Body) -> tuple[str, Measure, Measure | None] | None:
+    """What a reason's feature measures (in English), its value and the usual one; None where that is not known."""
+    if not (unit := reason.get("unit")):
+        return frozen_english.reason(reason)
+    usual = reason["usual_number"]
+    now = wording.measure(reason["value_number"], unit)
+    return wording.fact(reason), now, None if usual is None else wording.measure(usual, unit)
+
+
 def fact(reason: Body) -> str:
     """What a reason's feature measures, without its value."""
-    sentence = wording.fact(reason) + "."
+    found = parts(reason)
+    return _fact(found[0]) if found else str(reason["sentence"])
+
+
+def _fact(english: str) -> str:
+    sentence = english + "."
     return say(sentence).removesuffix(".")
 
 
-FINDING = re.compile(r"(?P<fact>.+?)(: (?P<value>.+?))?( \(usually (?P<usual>.+?)\))?\.")
-"""The shape in which the night writes a reason: `New devices: 2 (usually 0).`"""
-
-
-def finding(sentence: str) -> str:
-    """A reason of the night, whole, in the user's language."""
-    found = FINDING.fullmatch(sentence)
+def finding(reason: Body) -> str:
+    """A reason whole: what is measured, its value and the usual one."""
+    found = parts(reason)
     if not found:
-        return sentence
-    told = fact({"sentence": f"{found['fact']}."})
-    if found["value"]:
-        told = say("%(what)s: %(value)s") % {"what": told, "value": measured(found["value"])}
-    if found["usual"] == "not":
+        return str(reason["sentence"])
+    told, now, usual = _fact(found[0]), found[1], found[2]
+    if now.form != "yes":
+        told = say("%(what)s: %(value)s") % {"what": told, "value": measured(now)}
+    if now.form == "yes" and usual and usual.form == "no":
         told += say(" (usually not)")
-    elif found["usual"]:
-        told += say(" (usually %(usual)s)") % {"usual": measured(found["usual"])}
+    elif usual and measured(usual) != measured(now):
+        told += say(" (usually %(usual)s)") % {"usual": measured(usual)}
     return f"{told}."
 
 
-def retold(sentence: str, known: Sequence[str] = SENTENCES) -> str:
-    """A sentence of the night in the user's language; one that is not known stays as it is."""
-    if sentence in known:
-        return say(sentence)
-    for told in known:
-        if "%(" not in told:
-            continue
-        if found := _pattern(told).fullmatch(sentence):
-            return say(told) % {name: _part(name, text) for name, text in found.groupdict().items()}
-    return sentence
+def message(given: Body) -> str:
+    """A sentence of a night, from its `code` and `params`; one whose code is not known stays as it is written."""
+    code, params = given.get("code"), given.get("params") or {}
+    if not code:
+        code, params = frozen_english.message(given["sentence"]) or ("", {})
+    if code not in wording.MESSAGES:
+        return str(given["sentence"])
+    values: Body = json.loads(params) if isinstance(params, str) else params
+    return say(wording.MESSAGES[code]) % {name: _part(name, value) for name, value in values.items()}
 
 
-@cache
-def _pattern(told: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"%\\\((\w+)\\\)s", r"(?P<\1>.+?)", re.escape(told)))
-
-
-def _part(name: str, text: str) -> str:
-    if name == "day":
-        return day(date.fromisoformat(text))
+def _part(name: str, value: Any) -> str:
+    """A number of a message, by its name where its type does not say enough."""
+    if name in ("day", "purge_on"):
+        return day(date.fromisoformat(value))
     if name == "payee_type":
-        return str(PAYEE_TYPES.get(text, text)).lower()
-    return measured(text.replace("%", " %") if name == "share" else text)
-
-
-SEGMENT = re.compile(r"(?P<payee>\w+) (?P<how>announced|derived) (?P<low>\d+)(?:-(?P<high>\d+))?d\+?")
+        return str(PAYEE_TYPES.get(value, value)).lower()
+    if name == "share":
+        return share(value, 1)
+    return value if isinstance(value, str) else number(value, {"usual": 1, "least": 4}.get(name, 0))
 
 
 def segment(code: str) -> tuple[tuple[str, str, int], str]:
-    """A segment's place among the others and its words: `member announced 2-6d` -> Member, announced, 2 to 6 days."""
-    found = SEGMENT.fullmatch(code)
-    if not found:
+    """A segment's place among the others and its words: `member announced 2-6d` -> Member, announced, 2 to 6 days.
+
+    The code is a party, how its changes came to be known, and their age in days.
+    """
+    party, _, rest = code.partition(" ")
+    how, _, age = rest.partition(" ")
+    if not age:
         return (code, "", 0), code
+    low, _, high = age.removesuffix("+").removesuffix("d").partition("-")
     told = {
-        "payee": PAYEE_TYPES.get(found["payee"], found["payee"]),
-        "how": say("announced") if found["how"] == "announced" else say("announced by nobody"),
-        "low": found["low"],
-        "high": found["high"],
+        "payee": PAYEE_TYPES.get(party, party),
+        "how": say("announced") if how == "announced" else say("announced by nobody"),
+        "low": low,
+        "high": high,
     }
     words = (
-        say("%(payee)s, %(how)s, %(low)s to %(high)s days")
-        if found["high"]
-        else say("%(payee)s, %(how)s, from %(low)s days on")
+        say("%(payee)s, %(how)s, %(low)s to %(high)s days") if high else say("%(payee)s, %(how)s, from %(low)s days on")
     )
-    return (found["payee"], found["how"], int(found["low"])), words % told
+    return (party, how, int(low)), words % told
 
 
 def headline(body: Body, derived: bool, night: date) -> str:
@@ -317,9 +305,14 @@ def _exposed(body: Body) -> str:
 
 def fields(names: Sequence[str]) -> str:
     """What a list holds, as a list of words."""
-    return ", ".join(str(FIELDS.get(name, name.replace("_", " "))) for name in names)
+    return ", ".join(say(FIELDS.get(name, name.replace("_", " "))) for name in names)
 
 
 def match(quality: str) -> str:
     """How sure it is that the exposed person is this member."""
-    return str(MATCHES.get(quality, quality))
+    return say(MATCHES[quality]) if quality in MATCHES else quality
+
+
+def check(name: str) -> str:
+    """What an honest explanation is called."""
+    return capfirst(say(wording.HONEST[name])) if name in wording.HONEST else name

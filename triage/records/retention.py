@@ -149,7 +149,7 @@ def _midnight(day: date) -> datetime:
 
 def _count(flags: QuerySet[Flag]) -> dict[str, int]:
     wanted = flags.values("pk")
-    owned = {"decisions": Decision, "notes": Note, "attachments": Attachment, "case_files": CaseFile}
+    owned: dict[str, Any] = {"decisions": Decision, "notes": Note, "attachments": Attachment, "case_files": CaseFile}
     return {"triage/flags": flags.count()} | {
         f"triage/{name}": model.objects.filter(flag__in=wanted).count() for name, model in owned.items()
     }
@@ -195,8 +195,9 @@ def _forget_lists(lists: Collection[str], *, really: bool) -> int:
         if left != flag.exposed_on:
             newest = flag.evidence.order_by("-night", "-pk").first()
             reasons = newest.body.get("reasons") if newest else None
-            told = reasons[0]["sentence"] if reasons else ""
-            Flag.objects.filter(pk=flag.pk).update(exposed_on=left, headline_reason=told)
+            first = reasons[0] if reasons else {}
+            told = {"headline": first, "headline_reason": first.get("sentence", "")}
+            Flag.objects.filter(pk=flag.pk).update(exposed_on=left, **told)
     return many
 
 
@@ -250,8 +251,9 @@ def _scrub_text(names: frozenset[str], own: Collection[str], *, really: bool) ->
             many += 1
             if really:
                 Step.objects.filter(pk=step.pk).update(before=json.loads(mentions.sub(ERASED, told)))
-    for model, field in ((Night, "run"), (Notice, "body")):
-        for row in model.objects.iterator(BATCH):
+    told_in: tuple[tuple[Any, str], ...] = ((Night, "run"), (Notice, "body"))
+    for kind, field in told_in:
+        for row in kind.objects.iterator(BATCH):
             left, gone = without(getattr(row, field), names)
             many += gone
             if gone and really:

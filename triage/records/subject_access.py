@@ -7,9 +7,11 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import F, Q
+from django.utils.translation import gettext_noop as later
 
 from payeewatch.pipeline.home import vault
 from payeewatch.pipeline.home.keys import tombstone_of
+from payeewatch.pipeline.home.wording import sentence
 from payeewatch.triage.models import AuditRecord, Flag
 from payeewatch.triage.records import audit
 from payeewatch.triage.workspace import home, keys
@@ -24,54 +26,58 @@ def held(ids: Mapping[str, Collection[str]], *, originals: bool = False) -> list
     """
     flags = list(_flags(ids).prefetch_related("decisions__by", "decisions__approver", "notes", "holds", "attachments"))
     retention = home().params.retention
-    kept = (
-        f"unjudged {retention.qualify_days} days; not pertinent: deleted at once; pertinent: "
-        f"{retention.closed_days} days after closing"
-    )
+    kept = sentence("kept_flags", qualify=retention.qualify_days, closed=retention.closed_days)
     looked = AuditRecord.objects.filter(flag_id__in=[flag.pk for flag in flags]).order_by("number")
     sections = [
-        _section("Flags under review", "Where work on each flag stands.", kept, map(_flag, flags)),
+        _section(later("Flags under review"), later("Where work on each flag stands."), kept, map(_flag, flags)),
         _section(
-            "Decisions",
-            "What people decided, and in which role.",
+            later("Decisions"),
+            later("What people decided, and in which role."),
             kept,
             (_decision(each) for flag in flags for each in flag.decisions.all()),
         ),
         _section(
-            "Notes",
-            "What reviewers wrote down.",
+            later("Notes"),
+            later("What reviewers wrote down."),
             kept,
-            ({"At": note.at, "Text": note.text} for flag in flags for note in flag.notes.all()),
+            ({later("At"): note.at, later("Text"): note.text} for flag in flags for note in flag.notes.all()),
         ),
         _section(
-            "Files",
-            "Kept with a flag.",
+            later("Files"),
+            later("Kept with a flag."),
             kept,
             (
-                {"Name": each.name, "Size": each.size, "At": each.at}
+                {later("Name"): each.name, later("Size"): each.size, later("At"): each.at}
                 for flag in flags
                 for each in flag.attachments.all()
             ),
         ),
         _section(
-            "Payments held",
-            "Kept back until a person decides or the hold ends.",
+            later("Payments held"),
+            later("Kept back until a person decides or the hold ends."),
             kept,
             (_hold(each) for flag in flags for each in flag.holds.all()),
         ),
         _section(
-            "Who looked",
-            "Every reading of a flag and everything done to it.",
-            "as long as the audit log, which names the flag and never the person",
-            ({"At": row.at, "Role": row.role or "the system", "What": row.action.replace("_", " ")} for row in looked),
+            later("Who looked"),
+            later("Every reading of a flag and everything done to it."),
+            later("as long as the audit log, which names the flag and never the person"),
+            (
+                {
+                    later("At"): row.at,
+                    later("Role"): row.role or later("the system"),
+                    later("What"): row.action.replace("_", " "),
+                }
+                for row in looked
+            ),
         ),
     ]
     if originals:
         sections.append(
             _section(
-                "Originals",
-                "Opened from the vault for this export; the audit log says so.",
-                "as long as the lake names the member, the account or the change",
+                later("Originals"),
+                later("Opened from the vault for this export; the audit log says so."),
+                later("as long as the lake names the member, the account or the change"),
                 _originals(ids),
             )
         )
@@ -79,7 +85,13 @@ def held(ids: Mapping[str, Collection[str]], *, originals: bool = False) -> list
 
 
 def _section(title: str, what: str, kept: str, rows: Iterable[dict[str, Any]]) -> Section:
-    return {"title": title, "what": what, "source": "the reviewers' application", "kept": kept, "rows": list(rows)}
+    return {
+        "title": title,
+        "what": what,
+        "source": later("the reviewers' application"),
+        "kept": kept,
+        "rows": list(rows),
+    }
 
 
 def _originals(ids: Mapping[str, Collection[str]]) -> Iterator[dict[str, Any]]:
@@ -89,7 +101,7 @@ def _originals(ids: Mapping[str, Collection[str]]) -> Iterator[dict[str, Any]]:
     for kind, ref in wanted:
         original = vault.reveal(keys(), home().folder("vault"), kind, ref)
         if original:
-            yield {"Kind": kind, "Of": ref, "Original": original}
+            yield {later("Kind"): kind, later("Of"): ref, later("Original"): original}
 
 
 def record(right: str, ids: Mapping[str, Collection[str]], *, originals: bool) -> int:
@@ -116,33 +128,33 @@ def _flags(ids: Mapping[str, Collection[str]]) -> Any:
 
 def _flag(flag: Flag) -> dict[str, Any]:
     return {
-        "Flag": flag.pk,
-        "Change": flag.change_id,
-        "First flagged on": flag.first_flagged_on,
-        "State": flag.get_state_display(),
-        "Verdict": flag.verdict.replace("_", " "),
-        "Why": flag.headline_reason,
+        later("Flag"): flag.pk,
+        later("Change"): flag.change_id,
+        later("First flagged on"): flag.first_flagged_on,
+        later("State"): flag.get_state_display(),
+        later("Verdict"): flag.verdict.replace("_", " "),
+        later("Why"): flag.headline or {"sentence": flag.headline_reason},
     }
 
 
 def _decision(decision: Any) -> dict[str, Any]:
     return {
-        "At": decision.at,
-        "Kind": decision.get_kind_display(),
-        "State": decision.get_state_display(),
-        "Verdict": decision.verdict.replace("_", " "),
-        "Reason": decision.get_reason_code_display(),
-        "How sure": decision.get_confidence_display(),
-        "By": decision.by.get_role_display(),
-        "Approved by": decision.approver.get_role_display() if decision.approver else "",
-        "Note": decision.note,
+        later("At"): decision.at,
+        later("Kind"): decision.get_kind_display(),
+        later("State"): decision.get_state_display(),
+        later("Verdict"): decision.verdict.replace("_", " "),
+        later("Reason"): decision.get_reason_code_display(),
+        later("How sure"): decision.get_confidence_display(),
+        later("By"): decision.by.get_role_display(),
+        later("Approved by"): decision.approver.get_role_display() if decision.approver else "",
+        later("Note"): decision.note,
     }
 
 
 def _hold(hold: Any) -> dict[str, Any]:
     return {
-        "Payment": hold.payment_id,
-        "Amount": hold.amount,
-        "Until": hold.hold_until,
-        "State": hold.get_state_display(),
+        later("Payment"): hold.payment_id,
+        later("Amount"): hold.amount,
+        later("Until"): hold.hold_until,
+        later("State"): hold.get_state_display(),
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db.models import Count, Min, Q
 from django.http import HttpRequest, HttpResponse
@@ -67,16 +67,16 @@ def text() -> bytes:
     """Everything, in the text format of Prometheus."""
     registry = CollectorRegistry()
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        MultiProcessCollector(registry)
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     else:
         registry.register(SECONDS)
     registry.register(Work())
-    return generate_latest(registry)
+    return bytes(generate_latest(registry))
 
 
 def _gauge(name: str, what: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"payeewatch_{name}", what, value)
 
 
-def _since(at) -> float:
+def _since(at: datetime | None) -> float:
     return (clock.now() - at).total_seconds() if at else 0.0

@@ -10,12 +10,13 @@ from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.views import LoginView, LogoutView
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as say
 from django.views.decorators.debug import sensitive_post_parameters
 
 from payeewatch.triage.access import sessions
+from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route, start_of
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import ANYBODY, EVERYBODY
@@ -34,14 +35,14 @@ class SignIn(LoginView):
         return super().get_context_data(**words) | {"sign_on": settings.OIDC}
 
 
-def locked_out(request: HttpRequest, original: HttpResponse | None, credentials: dict[str, Any]) -> HttpResponse:
+def locked_out(request: Request, original: HttpResponse | None, credentials: dict[str, Any]) -> HttpResponse:
     """Say that there were too many attempts; the same for a name that is nobody's."""
     minutes = round(settings.AXES_COOLOFF_TIME * 60)
     return render(request, "triage/locked_out.html", {"minutes": minutes}, status=429)
 
 
 @sensitive_post_parameters()
-def password(request: HttpRequest) -> HttpResponse:
+def password(request: Request) -> HttpResponse:
     """Change one's own password. Every other session of the user ends."""
     user = request.user
     if not user.has_usable_password():
@@ -60,7 +61,7 @@ def password(request: HttpRequest) -> HttpResponse:
     return render(request, "triage/password.html", {"form": form, "first": user.must_change_password})
 
 
-def end_sessions(request: HttpRequest) -> HttpResponse:
+def end_sessions(request: Request) -> HttpResponse:
     """Sign out everywhere else."""
     sessions.end_all(request.user)
     update_session_auth_hash(request, request.user)

@@ -6,11 +6,12 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as say
 
+from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.models import Flag
 from payeewatch.triage.roles import REVIEWERS
@@ -20,7 +21,7 @@ from payeewatch.triage.work import workflow
 from payeewatch.triage.workspace import home
 
 
-def act(request: HttpRequest, flag_id: str, name: str) -> HttpResponse:
+def act(request: Request, flag_id: str, name: str) -> HttpResponse:
     """Do an action; answer with the flag as it is then, or with why it was refused (409) and all that was sent."""
     if name not in workflow.ACTIONS:
         raise Http404

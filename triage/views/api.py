@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpResponse, JsonResponse
 from django.urls import reverse
 
 from payeewatch.triage.access.api_tokens import NotAdmitted, admit
+from payeewatch.triage.access.request import Request, route_name
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.exchange.openapi import DOCUMENT, FLAG_FIELDS
 from payeewatch.triage.models import ApiToken, Flag, Night
@@ -43,7 +44,7 @@ def read(scope: str, form: type[forms.Form] = forms.Form) -> Callable[[Callable[
 
     def wrap(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
         @wraps(view)
-        def answer(request: HttpRequest, **words: Any) -> HttpResponse:
+        def answer(request: Request, **words: Any) -> HttpResponse:
             try:
                 token = admit(request, scope)
             except NotAdmitted as error:
@@ -52,7 +53,8 @@ def read(scope: str, form: type[forms.Form] = forms.Form) -> Callable[[Callable[
             if unknown := sorted(set(request.GET) - set(query.fields)):
                 return _error(400, f"unknown: {', '.join(unknown)}; there are {', '.join(query.fields) or 'none'}")
             if not query.is_valid():
-                return _error(400, "; ".join(f"{name}: {' '.join(said)}" for name, said in query.errors.items()))
+                errors = {name: " ".join(map(str, each)) for name, each in query.errors.items()}
+                return _error(400, "; ".join(f"{name}: {words}" for name, words in errors.items()))
             asked = {name: value for name, value in query.cleaned_data.items() if value}
             return view(request, token, asked, **words)
 
@@ -62,7 +64,7 @@ def read(scope: str, form: type[forms.Form] = forms.Form) -> Callable[[Callable[
 
 
 @read("flags", FlagsQuery)
-def flags(request: HttpRequest, token: ApiToken, asked: Mapping[str, Any]) -> HttpResponse:
+def flags(request: Request, token: ApiToken, asked: Mapping[str, Any]) -> HttpResponse:
     """Flags by flag_id, a page at a time."""
     found = Flag.objects.filter(**{name: asked[name] for name in ("night", "queue", "state") if name in asked})
     rows = list(found.filter(pk__gt=asked.get("after", "")).order_by("pk").values(*FLAG_FIELDS)[: _size(asked) + 1])
@@ -70,7 +72,7 @@ def flags(request: HttpRequest, token: ApiToken, asked: Mapping[str, Any]) -> Ht
 
 
 @read("flags")
-def flag(request: HttpRequest, token: ApiToken, asked: Mapping[str, Any], flag_id: str) -> HttpResponse:
+def flag(request: Request, token: ApiToken, asked: Mapping[str, Any], flag_id: str) -> HttpResponse:
     """One flag."""
     row = Flag.objects.filter(pk=flag_id).values(*FLAG_FIELDS).first()
     if row is None:
@@ -80,29 +82,29 @@ def flag(request: HttpRequest, token: ApiToken, asked: Mapping[str, Any], flag_i
 
 
 @read("runs", NightsQuery)
-def nights(request: HttpRequest, token: ApiToken, asked: Mapping[str, Any]) -> HttpResponse:
+def nights(request: Request, token: ApiToken, asked: Mapping[str, Any]) -> HttpResponse:
     """Nights with their own accounts, oldest first, a page at a time."""
     found = Night.objects.filter(night__gt=asked["after"]) if "after" in asked else Night.objects.all()
     rows = list(found.order_by("night").values("night", "published_at", "run")[: _size(asked) + 1])
     return _page(request, token, asked, rows, "night")
 
 
-def document(request: HttpRequest) -> HttpResponse:
+def document(request: Request) -> HttpResponse:
     """What there is to read, as OpenAPI."""
     return JsonResponse(DOCUMENT)
 
 
 def _size(asked: Mapping[str, Any]) -> int:
-    return asked.get("size", PAGE)
+    return int(asked.get("size", PAGE))
 
 
 def _page(
-    request: HttpRequest, token: ApiToken, asked: Mapping[str, Any], rows: list[dict[str, Any]], key: str
+    request: Request, token: ApiToken, asked: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], key: str
 ) -> JsonResponse:
     """A page of rows and where the next one is; `rows` may be one longer than the page."""
     more, rows = len(rows) > _size(asked), rows[: _size(asked)]
     plain = {name: str(value) for name, value in asked.items()}
-    name = request.resolver_match.url_name
+    name = route_name(request)
     after = plain | {"after": str(rows[-1][key])} if more else None
     audit.record(None, name.replace("-", "_"), token=token.name, filter=plain, count=len(rows))
     return JsonResponse({"results": rows, "next": f"{reverse(name)}?{urlencode(after)}" if after else None})

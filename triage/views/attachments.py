@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.core.files.uploadedfile import UploadedFile
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as say
 
+from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.models import Attachment, Flag
 from payeewatch.triage.roles import NAMED_READERS, REVIEWERS
@@ -17,20 +19,21 @@ from payeewatch.triage.work import attachments, workflow
 from payeewatch.triage.work.verdicts import is_blind
 
 
-def attach(request: HttpRequest, flag_id: str) -> HttpResponse:
+def attach(request: Request, flag_id: str) -> HttpResponse:
     """Keep a file with a flag."""
     get_object_or_404(Flag, pk=flag_id)
     try:
-        if "file" not in request.FILES:
+        upload = request.FILES.get("file")
+        if not isinstance(upload, UploadedFile):
             raise workflow.Refused(say("Choose a file."))
-        kept = attachments.attach(request.user, flag_id, request.FILES["file"])
+        kept = attachments.attach(request.user, flag_id, upload)
         messages.success(request, say("Attached: %(name)s") % {"name": kept.name})
     except workflow.Refused as refused:
         messages.error(request, str(refused))
     return redirect(reverse("flag", args=[flag_id]) + query(request))
 
 
-def attachment(request: HttpRequest, flag_id: str, pk: int) -> HttpResponse:
+def attachment(request: Request, flag_id: str, pk: int) -> HttpResponse:
     """Give an attachment as a download that no browser shows or runs. It leaves a record."""
     found = get_object_or_404(Attachment.objects.select_related("flag"), pk=pk, flag_id=flag_id)
     if is_blind(found.flag, request.user):

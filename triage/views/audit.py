@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, time, timedelta
+from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from django import forms
 from django.core import signing
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
 
+from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.models import AuditRecord, Note
 from payeewatch.triage.records import audit
@@ -37,7 +39,7 @@ class Wanted(forms.Form):
     before = forms.IntegerField(required=False, min_value=1, widget=forms.HiddenInput)
 
 
-def audit_log(request: HttpRequest) -> HttpResponse:
+def audit_log(request: Request) -> HttpResponse:
     """List records, the latest first. Reading the log leaves a record too."""
     form = Wanted(request.GET)
     wanted = form.cleaned_data if form.is_valid() else {}
@@ -47,7 +49,7 @@ def audit_log(request: HttpRequest) -> HttpResponse:
     rows = list(_records(wanted)[: PAGE + 1])
     notes = Note.objects.in_bulk([row.details.get("note") for row in rows if row.action in WITH_NOTE])
     for row in rows:
-        row.told = " · ".join(
+        row.words = " · ".join(
             f"{name}: {_plain(value)}" for name, value in sorted(row.details.items()) if value not in ("", {})
         )
         row.note = notes.get(row.details.get("note")) if row.action in WITH_NOTE else None
@@ -65,7 +67,7 @@ def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-def check(request: HttpRequest) -> HttpResponse:
+def check(request: Request) -> HttpResponse:
     """Walk the whole chain, a part a request: the page asks for the next until the end. Then say what is wrong."""
     checked = audit.verify(so_far=_so_far(request), most=PART)
     if checked.is_whole:
@@ -76,7 +78,7 @@ def check(request: HttpRequest) -> HttpResponse:
     return render(request, "triage/audit_check.html", context)
 
 
-def _so_far(request: HttpRequest) -> audit.Checked:
+def _so_far(request: Request) -> audit.Checked:
     """Where the walk is, as the part before told the page: signed, and good for an hour."""
     try:
         records, mac, findings = signing.loads(request.POST.get("so_far", ""), salt=SALT, max_age=3600)
@@ -85,7 +87,7 @@ def _so_far(request: HttpRequest) -> audit.Checked:
     return audit.Checked(records, mac, tuple(audit.Finding(*each) for each in findings))
 
 
-def _records(wanted: dict[str, object]) -> QuerySet[AuditRecord]:
+def _records(wanted: dict[str, Any]) -> QuerySet[AuditRecord]:
     rows = AuditRecord.objects.order_by("-number")
     for name, column in (("user", "user"), ("action", "action"), ("flag", "flag_id"), ("before", "number__lt")):
         if wanted.get(name):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as say
 
+from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.models import Flag, is_about
 from payeewatch.triage.records import audit
@@ -16,7 +17,7 @@ from payeewatch.triage.work import case_file
 from payeewatch.triage.work.verdicts import is_blind
 
 
-def download(request: HttpRequest, flag_id: str) -> HttpResponse:
+def download(request: Request, flag_id: str) -> HttpResponse:
     """Send the case file; the locked one, where one was locked. Each download leaves a record."""
     flag = _flag(request, flag_id)
     kept = case_file.locked(flag)
@@ -28,7 +29,7 @@ def download(request: HttpRequest, flag_id: str) -> HttpResponse:
     )
 
 
-def lock(request: HttpRequest, flag_id: str) -> HttpResponse:
+def lock(request: Request, flag_id: str) -> HttpResponse:
     """Lock the case file; its bytes and their hash stay as they are from then on."""
     flag = _flag(request, flag_id)
     try:
@@ -40,14 +41,14 @@ def lock(request: HttpRequest, flag_id: str) -> HttpResponse:
     return redirect("flag", flag_id)
 
 
-def _flag(request: HttpRequest, flag_id: str) -> Flag:
+def _flag(request: Request, flag_id: str) -> Flag:
     flag = get_object_or_404(Flag.objects.select_related("night"), pk=flag_id)
     if is_about(flag, request.user) or is_blind(flag, request.user):
         raise PermissionDenied
     return flag
 
 
-def _purpose(given: object) -> str:
+def _purpose(given: QueryDict) -> str:
     purpose = given.get("purpose", "")
     return purpose if purpose in case_file.PURPOSES else "referral"
 

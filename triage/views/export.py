@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db.models import QuerySet
-from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import FileResponse, StreamingHttpResponse
 from django.utils.translation import gettext as say
 from openpyxl import Workbook
 from openpyxl.cell import WriteOnlyCell
@@ -17,6 +17,7 @@ from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 from payeewatch.pipeline.home.tabular import FORMULA_STARTS, csv_text
 from payeewatch.triage import clock
 from payeewatch.triage.access.pseudonyms import shown, shown_hint
+from payeewatch.triage.access.request import Request, route_name
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.models import Flag, User
 from payeewatch.triage.records import audit
@@ -37,14 +38,14 @@ BATCH = 2000
 EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
-def as_csv(request: HttpRequest) -> HttpResponse:
+def as_csv(request: Request) -> StreamingHttpResponse:
     """The list as CSV, written while it is read."""
     rows = _rows(request)
     lines = (csv_text([[_text(value) for value in row]]) for row in rows)
     return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=_headers("csv"))
 
 
-def as_excel(request: HttpRequest) -> HttpResponse:
+def as_excel(request: Request) -> FileResponse:
     """The list as an Excel workbook."""
     book = Workbook(write_only=True)
     sheet = book.create_sheet(say("Flags"))
@@ -56,13 +57,11 @@ def as_excel(request: HttpRequest) -> HttpResponse:
     return FileResponse(file, content_type=EXCEL, headers=_headers("xlsx"))
 
 
-def _rows(request: HttpRequest) -> Iterator[list[Any]]:
+def _rows(request: Request) -> Iterator[list[Any]]:
     """A heading and the flags of the list, as the user may see them. One record tells of the whole."""
     narrowed = QueueFilter(request.GET, request.user)
     flags = narrowed.qs
-    audit.record(
-        request.user, "export", route=request.resolver_match.url_name, filter=narrowed.told(), count=flags.count()
-    )
+    audit.record(request.user, "export", route=route_name(request), filter=narrowed.told(), count=flags.count())
     return _shown(flags, request.user)
 
 

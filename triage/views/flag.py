@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 
+from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.evidence.evidence_panel import centre
 from payeewatch.triage.models import Flag, Step, is_about
@@ -22,13 +23,13 @@ LAST_STEP = "last-step"
 STORY = Prefetch("steps", Step.objects.select_related("user").defer("before"))
 
 
-def flag(request: HttpRequest, flag_id: str) -> HttpResponse:
+def flag(request: Request, flag_id: str) -> HttpResponse:
     """Show a flag. Looking at one leaves a record."""
     return panes(request, flag_id)
 
 
 def panes(
-    request: HttpRequest,
+    request: Request,
     flag_id: str,
     *,
     acted_on: str = "",

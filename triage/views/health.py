@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from django.db import DatabaseError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpResponse, JsonResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from payeewatch.pipeline.home.runs import published_nights
 from payeewatch.triage import clock
 from payeewatch.triage.access.api_tokens import NotAdmitted, admit
+from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.models import Night
 from payeewatch.triage.records import audit
@@ -17,7 +18,7 @@ from payeewatch.triage.server import metrics
 from payeewatch.triage.workspace import home
 
 
-def health(request: HttpRequest) -> HttpResponse:
+def health(request: Request) -> HttpResponse:
     """200 when database, home and the audit log's end are as they must be, else 503. Holds no data."""
     found = {"home": bool(published_nights(home()))}
     age = None
@@ -31,7 +32,7 @@ def health(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"ok": ok} | found | {"last_night_age_days": age}, status=200 if ok else 503)
 
 
-def measures(request: HttpRequest) -> HttpResponse:
+def measures(request: Request) -> HttpResponse:
     """Prometheus metrics, for a token with the scope health."""
     try:
         admit(request, "health")

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
@@ -18,6 +18,7 @@ from payeewatch.pipeline.home import charts
 from payeewatch.pipeline.home.charts import Band, Part
 from payeewatch.pipeline.home.codes import WEAK_MATCHES
 from payeewatch.triage.access.pseudonyms import shown
+from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.evidence import svg
 from payeewatch.triage.figures import drift
@@ -49,14 +50,14 @@ EUROS = (
 Run = Mapping[str, Any]
 
 
-def nights(request: HttpRequest) -> HttpResponse:
+def nights(request: Request) -> HttpResponse:
     """List the nights, the last one first."""
     page = Paginator(Night.objects.order_by("-night"), PAGE).get_page(request.GET.get("page"))
     rows = [_summary(each) for each in page]
     return render(request, "triage/nights.html", {"page": page, "rows": rows})
 
 
-def night(request: HttpRequest, night: str) -> HttpResponse:
+def night(request: Request, night: str) -> HttpResponse:
     """Show one night's data quality and drift."""
     try:
         on = date.fromisoformat(night)
@@ -69,7 +70,7 @@ def night(request: HttpRequest, night: str) -> HttpResponse:
         "before": Night.objects.filter(night__lt=on).order_by("-night").first(),
         "after": Night.objects.filter(night__gt=on).order_by("night").first(),
         "run": run,
-        "warnings": [phrases.retold(each) for each in run.get("warnings", ())],
+        "warnings": _warnings(run),
         "tables": _tables(run),
         "rules": _rules(run),
         "euros": _euros(run.get("euros", {})),
@@ -84,6 +85,12 @@ def night(request: HttpRequest, night: str) -> HttpResponse:
         "seconds": phrases.number(sum(run.get("seconds", {}).values()), 1),
     }
     return render(request, "triage/night.html", context)
+
+
+def _warnings(run: Run) -> list[str]:
+    written = run.get("warnings", ())
+    codes = run.get("warning_codes") or [None] * len(written)
+    return [phrases.message({"sentence": text} | (coded or {})) for text, coded in zip(written, codes, strict=True)]
 
 
 def _summary(row: Night) -> dict[str, Any]:
@@ -154,11 +161,11 @@ def _list(given: Run) -> dict[str, Any]:
         "sure": sum(many for quality, many in by_quality.items() if quality not in WEAK_MATCHES),
         "unsure": sum(many for quality, many in by_quality.items() if quality in WEAK_MATCHES),
         "lift": "–" if lift is None else phrases.number(lift, 2),
-        "sentence": phrases.retold(given["sentence"]) if given.get("sentence") else "",
+        "sentence": phrases.message(given) if given.get("sentence") else "",
     }
 
 
-def _unscored(given: Run, request: HttpRequest) -> dict[str, Any]:
+def _unscored(given: Run, request: Request) -> dict[str, Any]:
     cents = given.get("planned_cents")
     return {
         "payee": shown(request.user, "payee", given.get("payee_id")),

@@ -15,11 +15,13 @@ from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import SuspiciousOperation, ValidationError
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.utils.translation import gettext as say
 from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 from mozilla_django_oidc.views import OIDCAuthenticationCallbackView, OIDCAuthenticationRequestView
 
+from payeewatch.triage.access.oidc import Provider
+from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route, start_of
 from payeewatch.triage.models import User
 from payeewatch.triage.records import audit
@@ -32,7 +34,7 @@ LEEWAY = 30  # seconds that the provider's clock may differ from ours
 class SignOn(OIDCAuthenticationBackend):
     """Find the user whom the provider vouches for."""
 
-    def authenticate(self, request: HttpRequest | None, **words: Any) -> User | None:
+    def authenticate(self, request: Request | None, **words: Any) -> User | None:
         return super().authenticate(request, **words) if words.get("nonce") else None
 
     def _verify_jws(self, payload: str, key: Any) -> dict[str, Any]:
@@ -40,8 +42,8 @@ class SignOn(OIDCAuthenticationBackend):
             payload,
             key,
             algorithms=[self.OIDC_RP_SIGN_ALGO],
-            audience=settings.OIDC.client_id,
-            issuer=settings.OIDC.issuer,
+            audience=_provider().client_id,
+            issuer=_provider().issuer,
             leeway=LEEWAY,
             options={"require": ["exp", "iat", "sub", "aud", "iss"]},
         )
@@ -57,10 +59,15 @@ class SignOn(OIDCAuthenticationBackend):
         return user if user and user.is_active else None
 
 
+def _provider() -> Provider:
+    assert settings.OIDC, "these addresses are there only with a provider"
+    return settings.OIDC
+
+
 @transaction.atomic
 def _user_of(claims: dict[str, Any]) -> User | None:
     """The user bound to the provider's subject; the first time, the one of that name, who is bound by it."""
-    provider, subject = settings.OIDC, str(claims["sub"])
+    provider, subject = _provider(), str(claims["sub"])
     user = User.objects.filter(subject=subject).first()
     name = str(claims.get(provider.username_claim) or "")
     role = provider.role_of(claims) if provider.role_claim else None
@@ -69,7 +76,7 @@ def _user_of(claims: dict[str, Any]) -> User | None:
     if user is None and name:
         user = User.objects.filter(username=name, subject="").first()
         if user is None and provider.may_create and not User.objects.filter(username=name).exists():
-            user = User(username=name, role=role)
+            user = User(username=name, role=role or "")
             user.set_unusable_password()
             user.full_clean()
             user.save()
@@ -93,7 +100,7 @@ REFUSALS = (SuspiciousOperation, ValidationError, jwt.PyJWTError, requests.Reque
 class Return(OIDCAuthenticationCallbackView):
     """Back from the provider: sign in, or say that it did not work, and nothing more."""
 
-    def get(self, request: HttpRequest) -> HttpResponse:
+    def get(self, request: Request) -> HttpResponse:
         try:
             return super().get(request)
         except REFUSALS as error:

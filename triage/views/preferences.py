@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from django import forms
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
 from django_otp import user_has_device
 
+from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.models import User
 from payeewatch.triage.roles import ANYBODY, EVERYBODY
@@ -25,7 +26,7 @@ class Preferences(forms.ModelForm):
         fields = ("language", "theme")
 
 
-def preferences(request: HttpRequest) -> HttpResponse:
+def preferences(request: Request) -> HttpResponse:
     """Show or change one's own choices."""
     user = request.user
     form = Preferences(request.POST or None, instance=user)
@@ -40,14 +41,14 @@ def preferences(request: HttpRequest) -> HttpResponse:
     return render(request, "triage/preferences.html", context)
 
 
-def language(request: HttpRequest) -> HttpResponse:
+def language(request: Request) -> HttpResponse:
     """Choose the language of the pages before signing in."""
     chosen = request.POST.get("language", "")
     answer = redirect(_next(request, "sign-in"))
     return _remembering(answer, chosen) if chosen in dict(settings.LANGUAGES) else answer
 
 
-def _next(request: HttpRequest, otherwise: str) -> str:
+def _next(request: Request, otherwise: str) -> str:
     wanted = request.POST.get("next", "")
     is_ours = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
     return wanted if is_ours else resolve_url(otherwise)

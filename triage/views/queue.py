@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Count, QuerySet, Value
-from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
+from django.http import HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as say
@@ -19,9 +19,10 @@ from django.utils.translation import ngettext
 
 from payeewatch.triage import clock
 from payeewatch.triage.access.pseudonyms import shown
+from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.language import phrases
-from payeewatch.triage.models import Flag, SavedFilter, User
+from payeewatch.triage.models import LONGEST_QUERY, Flag, SavedFilter, User
 from payeewatch.triage.roles import READERS, REVIEWERS, Role
 from payeewatch.triage.work import actions, workflow
 from payeewatch.triage.work.action_panel import keys
@@ -32,8 +33,8 @@ PAGE = 30
 SOON = 3  # days
 DONE = (Flag.State.CLOSED, Flag.State.PROPOSED, Flag.State.SNOOZED)
 SHOWN = (
-    "flag_id", "version", "state", "queue", "rank", "exposed_on", "amount_at_risk", "headline_reason", "member_id",
-    "payee_id", "first_payment_on", "first_flagged_on", "ring_size", "is_escalated", "claimed_until",
+    "flag_id", "version", "state", "queue", "rank", "exposed_on", "amount_at_risk", "headline", "headline_reason",
+    "member_id", "payee_id", "first_payment_on", "first_flagged_on", "ring_size", "is_escalated", "claimed_until",
     "claimed_by__username",
 )  # fmt: skip
 """What the rows of a list need; a list reads nothing more."""
@@ -75,12 +76,12 @@ FIELDS = ("q", "queue", "state", "amount", "due_by", "older", "exposed", "breach
 """What the sheet of filters shows; the lists stand for the others."""
 
 
-def queue(request: HttpRequest) -> HttpResponse:
+def queue(request: Request) -> HttpResponse:
     """List flags, with none open."""
     return render(request, "triage/queue.html", listing(request))
 
 
-def lists(request: HttpRequest) -> HttpResponse:
+def lists(request: Request) -> HttpResponse:
     """How many flags are on each list, for the menu of lists when it is opened."""
     offered = [each for each in LISTS if request.user.role in each.roles]
     one, *others = (_counted(_of(each, request.user).qs, place) for place, each in enumerate(offered))
@@ -89,13 +90,13 @@ def lists(request: HttpRequest) -> HttpResponse:
     return render(request, "triage/_lists.html", {"lists": lists})
 
 
-def changes(request: HttpRequest) -> HttpResponse:
+def changes(request: Request) -> HttpResponse:
     """What the page's list is now: each flag's version, for the page to mark what changed. It never moves a row."""
     flags = QueueFilter(request.GET, request.user).qs.values_list("flag_id", "version")
     return JsonResponse({"versions": dict(_page(request, flags))})
 
 
-def take(request: HttpRequest) -> HttpResponse:
+def take(request: Request) -> HttpResponse:
     """Take the first free flag, and open it."""
     try:
         step_id = UUID(request.POST["step"])
@@ -108,24 +109,24 @@ def take(request: HttpRequest) -> HttpResponse:
     return redirect(reverse("flag", args=[done.flag.flag_id]) + query(request))
 
 
-def save_filter(request: HttpRequest) -> HttpResponse:
+def save_filter(request: Request) -> HttpResponse:
     """Keep the list as it is narrowed down now under a name; the same name replaces."""
     name, kept = request.POST.get("name", "").strip()[:NAME], QueryDict(request.POST.get("query", "").lstrip("?"))
     own = SavedFilter.objects.filter(user=request.user)
-    if name and len(kept.urlencode()) <= SavedFilter._meta.get_field("query").max_length and own.count() < SAVED:
+    if name and len(kept.urlencode()) <= LONGEST_QUERY and own.count() < SAVED:
         own.update_or_create(user=request.user, name=name, defaults={"query": kept.urlencode()})
     else:
         messages.warning(request, say("A filter needs a name, and you can keep %(many)s of them.") % {"many": SAVED})
     return redirect(f"{reverse('queue')}?{kept.urlencode()}")
 
 
-def delete_filter(request: HttpRequest, pk: int) -> HttpResponse:
+def delete_filter(request: Request, pk: int) -> HttpResponse:
     """Forget a filter of one's own."""
     get_object_or_404(SavedFilter, pk=pk, user=request.user).delete()
     return redirect(reverse("queue") + query(request))
 
 
-def listing(request: HttpRequest) -> dict[str, Any]:
+def listing(request: Request) -> dict[str, Any]:
     """What the left pane shows."""
     narrowed = QueueFilter(request.GET, request.user)
     page = _page(request, narrowed.qs.only(*SHOWN))
@@ -150,7 +151,7 @@ def listing(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def query(request: HttpRequest) -> str:
+def query(request: Request) -> str:
     """The list's part of the address, so that what is opened from it leads back to it."""
     return f"?{request.GET.urlencode()}" if request.GET else ""
 
@@ -213,12 +214,12 @@ def _counted(flags: QuerySet[Flag], place: int) -> QuerySet[Any]:
     )
 
 
-def _chosen(request: HttpRequest) -> List:
+def _chosen(request: Request) -> List:
     """The list whose filter the address has, all of it; the last such list says the most."""
     return [each for each in LISTS if all(request.GET.get(name) == value for name, value in each.chosen.items())][-1]
 
 
-def _page(request: HttpRequest, flags: QuerySet[Flag]) -> Any:
+def _page(request: Request, flags: QuerySet[Flag]) -> Any:
     return Paginator(flags, PAGE).get_page(request.GET.get("page"))
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import logging
 from datetime import datetime, time
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import forms
 from django.db import models, transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
@@ -17,6 +18,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from payeewatch.pipeline.home import vault
 from payeewatch.triage import clock
+from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.identifying import looks_identifying
 from payeewatch.triage.models import AuditRecord, Flag, Note, User
@@ -64,9 +66,10 @@ class Asked(forms.Form):
         help_text=_("Kept with the flag. No name, number or account."),
     )
 
-    def __init__(self, *given: object, flag: Flag) -> None:
-        super().__init__(*given)
-        self.fields["value"].choices = [(value, value.label) for value in revealable(flag)]
+    def __init__(self, *args: Any, flag: Flag) -> None:
+        super().__init__(*args)
+        value: Any = self.fields["value"]
+        value.choices = [(value, value.label) for value in revealable(flag)]
 
     def clean_more(self) -> str:
         more = str(self.cleaned_data["more"]).strip()
@@ -91,7 +94,7 @@ def revealable(flag: Flag) -> dict[Value, tuple[str, str]]:
 
 
 @sensitive_variables("shown")
-def reveal(request: HttpRequest, flag_id: str) -> HttpResponse:
+def reveal(request: Request, flag_id: str) -> HttpResponse:
     """Ask for a value and a reason; show the value, once."""
     flag = get_object_or_404(Flag, pk=flag_id)
     form = Asked(request.POST or None, flag=flag)
@@ -142,7 +145,7 @@ def _original(value: Value, kind: str, ref: str) -> str:
 
 
 @sensitive_variables("shown")
-def _page(request: HttpRequest, flag: Flag, form: Asked, status: int = 200, **shown: object) -> HttpResponse:
+def _page(request: Request, flag: Flag, form: Asked, status: int = 200, **shown: object) -> HttpResponse:
     template = "triage/_reveal.html" if request.htmx else "triage/reveal.html"
     answer = render(request, template, {"flag": flag, "form": form, **shown}, status=status)
     answer["Cache-Control"] = "no-store, private"

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from django.contrib import messages
 from django.db.models import Count, Min, Q, Sum
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -16,6 +16,7 @@ from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.models import OPEN, Flag, is_about
 from payeewatch.triage.roles import READERS, REVIEWERS
@@ -26,7 +27,7 @@ from payeewatch.triage.work.filters import work_list
 MOST = 200  # rings on the page
 
 
-def rings(request: HttpRequest) -> HttpResponse:
+def rings(request: Request) -> HttpResponse:
     """Every ring with open flags, the most euros first."""
     found = work_list(request.user).filter(ring_size__gt=1).select_related(None).order_by().values("ring")
     found = found.annotate(
@@ -40,12 +41,12 @@ def rings(request: HttpRequest) -> HttpResponse:
     return render(request, "triage/rings.html", {"rings": found.order_by("-at_risk", "rank", "ring")[:MOST]})
 
 
-def ring(request: HttpRequest, ring: str) -> HttpResponse:
+def ring(request: Request, ring: str) -> HttpResponse:
     """One ring, named by its smallest flag: its flags, and a decision on those that are selected."""
     return _page(request, ring)
 
 
-def selected(request: HttpRequest) -> HttpResponse:
+def selected(request: Request) -> HttpResponse:
     """Lead from flags selected in the queue to their ring, where they are decided on together."""
     flags = request.GET.getlist("flag")
     rings = set(work_list(request.user).filter(pk__in=flags, ring_size__gt=1).values_list("ring", flat=True))
@@ -55,7 +56,7 @@ def selected(request: HttpRequest) -> HttpResponse:
     return redirect(f"{reverse('ring', args=[rings.pop()])}?{urlencode({'flag': flags}, doseq=True)}")
 
 
-def decide(request: HttpRequest, ring: str) -> HttpResponse:
+def decide(request: Request, ring: str) -> HttpResponse:
     """Say what the decision would do to each selected flag; do it once that is confirmed."""
     name, selected = request.POST.get("action", ""), request.POST.getlist("flag")
     if name not in bulk.IN_BULK or not selected:
@@ -86,7 +87,7 @@ def decide(request: HttpRequest, ring: str) -> HttpResponse:
 
 
 def _page(
-    request: HttpRequest,
+    request: Request,
     ring: str,
     action: workflow.Action | None = None,
     form: workflow.ActionForm | None = None,
@@ -112,7 +113,7 @@ def _page(
         "refused": [each for each in tried if each.refusal],
         "tried": tried,
         "is_filled": is_filled,
-        "told": _told(form) if is_filled else [],
+        "told": _told(form) if form and is_filled else [],
     }
     return render(request, "triage/ring.html", context, status=status)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 
+from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.roles import READERS
 from payeewatch.triage.work import search as searching
 
 
-def search(request: HttpRequest) -> HttpResponse:
+def search(request: Request) -> HttpResponse:
     """Answer about a change, or about the changes of a member or payee, by their number.
 
     It is posted: what people type into such a box, be it a name, stays out of addresses.
@@ -19,7 +20,7 @@ def search(request: HttpRequest) -> HttpResponse:
     return render(request, "triage/search.html", {"answer": searching.search(request.user, asked), "searched": asked})
 
 
-def below_capacity(request: HttpRequest) -> HttpResponse:
+def below_capacity(request: Request) -> HttpResponse:
     """The changes that the last night's capacity left out, the most unusual first."""
     return render(request, "triage/below.html", {"scored": searching.below_capacity(request.user)})
 

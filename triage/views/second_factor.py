@@ -8,7 +8,7 @@ import qrcode
 from django import forms
 from django.contrib import messages
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as say
@@ -20,6 +20,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from qrcode.image.svg import SvgPathImage
 
 from payeewatch.triage.access.passwords import drawn
+from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route, must_verify, start_of
 from payeewatch.triage.models import User
 from payeewatch.triage.records import audit
@@ -42,7 +43,7 @@ class Code(forms.Form):
         return "".join(str(self.cleaned_data["code"]).lower().split())
 
 
-def second_factor(request: HttpRequest) -> HttpResponse:
+def second_factor(request: Request) -> HttpResponse:
     """Ask for a code; somebody who must have a second factor and has none is asked to set one up."""
     user = request.user
     if not user_has_device(user):
@@ -62,7 +63,7 @@ def second_factor(request: HttpRequest) -> HttpResponse:
 
 
 @never_cache
-def set_up(request: HttpRequest) -> HttpResponse:
+def set_up(request: Request) -> HttpResponse:
     """Show a new key as a picture, take a code made with it, and hand out recovery codes, once."""
     user = request.user
     if user_has_device(user):
@@ -84,7 +85,7 @@ def set_up(request: HttpRequest) -> HttpResponse:
 
 
 @never_cache
-def renew_codes(request: HttpRequest) -> HttpResponse:
+def renew_codes(request: Request) -> HttpResponse:
     """Hand out new recovery codes; the old ones are void."""
     if not request.user.is_verified():
         return redirect("second-factor")
@@ -94,7 +95,7 @@ def renew_codes(request: HttpRequest) -> HttpResponse:
     return render(request, "triage/recovery_codes.html", {"codes": codes, "start": start_of(request.user)})
 
 
-def remove(request: HttpRequest) -> HttpResponse:
+def remove(request: Request) -> HttpResponse:
     """Give up one's second factor, to set up another on a new telephone."""
     if not request.user.is_verified():
         return redirect("second-factor")
@@ -111,7 +112,7 @@ def forget_devices(user: User) -> None:
         device.delete()
 
 
-def _verified(request: HttpRequest, device: TOTPDevice | StaticDevice) -> None:
+def _verified(request: Request, device: TOTPDevice | StaticDevice) -> None:
     """The session is another one from here on: what was known of it before is worth nothing."""
     request.session.cycle_key()
     login(request, device)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
+from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
@@ -14,6 +15,7 @@ from payeewatch.pipeline.home import charts
 from payeewatch.pipeline.home.charts import Part
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.triage import clock
+from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.figures import team
 from payeewatch.triage.language import phrases
@@ -36,7 +38,7 @@ WORK = (
 )
 
 
-def page(request: HttpRequest) -> HttpResponse:
+def page(request: Request) -> HttpResponse:
     """Show the team's figures."""
     today, now = clock.today(), clock.now()
     listed = team.days(today)
@@ -69,7 +71,9 @@ def page(request: HttpRequest) -> HttpResponse:
 
 def _by_day(title: str, listed: list[team.Day], which: str) -> str:
     if which == "came":
-        parts = [(QUEUE_COLOURS[queue.value], str(queue.label), (queue.value,)) for queue in Flag.Queue]
+        parts: list[tuple[str, str, tuple[str, ...]]] = [
+            (QUEUE_COLOURS[queue.value], str(queue.label), (queue.value,)) for queue in Flag.Queue
+        ]
     else:
         parts = [(colour, str(words), codes) for colour, words, codes in VERDICTS]
     shown = []
@@ -122,7 +126,7 @@ def _clocks(counts: list[int]) -> str:
     )
 
 
-def _ending(row: Mapping[str, object], today: object) -> dict[str, object]:
+def _ending(row: Mapping[str, Any], today: date) -> dict[str, object]:
     return {
         "flag_id": row["flag_id"],
         "rank": row["rank"],

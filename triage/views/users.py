@@ -11,7 +11,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Exists, OuterRef
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
@@ -21,6 +21,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from payeewatch.triage.access import sessions
 from payeewatch.triage.access.passwords import give_password
+from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.models import User
 from payeewatch.triage.records import audit
@@ -47,7 +48,7 @@ class Person(forms.ModelForm):
             self.fields["role"].disabled = True  # an administrator is unmade by another one
 
 
-def users(request: HttpRequest) -> HttpResponse:
+def users(request: Request) -> HttpResponse:
     """List the users."""
     has_device = TOTPDevice.objects.filter(user=OuterRef("pk"), confirmed=True)
     found = User.objects.annotate(has_device=Exists(has_device)).order_by("-is_active", "username")
@@ -55,7 +56,7 @@ def users(request: HttpRequest) -> HttpResponse:
 
 
 @never_cache
-def new_user(request: HttpRequest) -> HttpResponse:
+def new_user(request: Request) -> HttpResponse:
     """Make a user, and show their first password this once."""
     form = Person(request.POST or None, by=request.user)
     if request.method == "POST" and form.is_valid():
@@ -68,7 +69,7 @@ def new_user(request: HttpRequest) -> HttpResponse:
     return render(request, "triage/user.html", {"form": form})
 
 
-def user(request: HttpRequest, user_id: int) -> HttpResponse:
+def user(request: Request, user_id: int) -> HttpResponse:
     """Show or change what a user is here for. Another role ends their sessions."""
     person = get_object_or_404(User, pk=user_id)
     was = person.role
@@ -93,7 +94,7 @@ def user(request: HttpRequest, user_id: int) -> HttpResponse:
 
 
 @never_cache
-def do_to_user(request: HttpRequest, user_id: int, what: str) -> HttpResponse:
+def do_to_user(request: Request, user_id: int, what: str) -> HttpResponse:
     """Withdraw or give back access, give a new password, unlock, or forget the second factor of a user."""
     person = get_object_or_404(User, pk=user_id)
     if what not in DEEDS:
@@ -144,7 +145,7 @@ DEEDS = {
 }
 
 
-def _show_password(request: HttpRequest, person: User, password: str) -> HttpResponse:
+def _show_password(request: Request, person: User, password: str) -> HttpResponse:
     return render(request, "triage/first_password.html", {"person": person, "password": password})
 
 

@@ -37,7 +37,8 @@ TRIES = 20
 
 @action(_("Take"), help=_("Take the flag for a while, so that two do not work on it."), key="c")
 def claim(doing: Doing) -> Details:
-    return {"until": doing.flag.claimed_until.isoformat()}
+    until = doing.flag.claimed_until
+    return {"until": until.isoformat() if until else None}
 
 
 def take_next(user: User, step_id: UUID) -> Done | None:
@@ -169,7 +170,7 @@ def suppress(doing: Doing, until: date, note: str) -> Details:
 
 @effect(Kind.SUPPRESS)
 def _suppress(doing: Doing, decision: Decision) -> Details:
-    if decision.until <= clock.today():
+    if not decision.until or decision.until <= clock.today():
         raise Refused(say("That day has come already."))
     flag = doing.flag
     flag.state, flag.snoozed_until, flag.woken_by = State.SUPPRESSED, decision.until, ""

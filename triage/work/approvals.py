@@ -112,9 +112,10 @@ class PendingForm(ActionForm):
         super().__init__(*args, **options)
         self.waiting = {str(each.pk): each for each in pending(self.flag)}
         choices = [(pk, f"{each.get_kind_display()}: {each.by}") for pk, each in self.waiting.items()]
-        self.fields["decision"].choices = choices
+        decision: Any = self.fields["decision"]
+        decision.choices = choices
         if len(choices) == 1:
-            self.fields["decision"].widget = forms.HiddenInput()
+            decision.widget = forms.HiddenInput()
             self.fields["decision"].initial = choices[0][0]
 
     def clean_decision(self) -> Decision:

@@ -10,6 +10,7 @@ import os
 import secrets
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import UploadedFile
@@ -36,7 +37,7 @@ MARKUP = (b"<!doctype", b"<html", b"<script", b"<svg", b"<?xml", b"{\\rtf")
 MODE = 0o600
 
 
-def attach(user: User, flag_id: str, upload: UploadedFile) -> Attachment:
+def attach(user: User, flag_id: str, upload: UploadedFile[Any]) -> Attachment:
     """Keep a file with a flag.
 
     Raises:

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import pyarrow.parquet as pq
 from django.db.models import Q
-from django.utils.translation import gettext_lazy as _
 
 from payeewatch.pipeline.home.keys import tombstone_of
+from payeewatch.triage.language.labels import CAPACITY, WHY_NOT
 from payeewatch.triage.models import Flag, Night, User, is_about
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import NAMED_READERS
 from payeewatch.triage.workspace import home, keys
 
 NIGHTS = 7
-CAPACITY = "beyond tonight's capacity"
-WHY_NOT: Mapping[str, Any] = {
-    "no more unusual than the floor": _("no more unusual than the floor"),
-    CAPACITY: _("beyond the night's capacity"),
-    "decided, and no new evidence since": _("decided, and no new evidence since"),
-    "in the queue too long without a decision": _("in the queue too long without a decision"),
-    "taken over by the announced change": _("taken over by the announced change"),
-}
-"""What nights say, for people of both languages."""
 COLUMNS = [
     "night", "change_id", "member_id", "household_id", "payee_id", "account", "segment", "age_days", "score", "p_value",
     "rank_before_cut", "why_not", "flag_id",
@@ -91,7 +81,7 @@ def search(user: User, asked: str) -> Answer:
     nights = list(Night.objects.order_by("-night").values_list("night", flat=True)[:NIGHTS])
     scored = [] if flags or not asked else _scored(user, asked, [c for c in columns if c != "flag_id"], nights)
     if flags or scored:
-        changes = sorted({each.change_id for each in (*flags, *scored)})
+        changes = sorted({flag.change_id for flag in flags} | {row.change_id for row in scored})
         told = [tombstone_of(keys(), "change", change_id) for change_id in changes[:20]]  # the log outlives the change
         audit.record(user, "search", flags[0].flag_id if flags else "", changes=told, many=len(changes))
     return Answer(asked, flags, scored, nights)

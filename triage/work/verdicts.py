@@ -53,7 +53,7 @@ class VerdictForm(ActionForm):
         label=_("How sure"),
         choices=Confidence.choices,
         coerce=int,
-        empty_value=Confidence.FAIR,
+        empty_value=Confidence.FAIR,  # type: ignore[arg-type]  # what is stored, not what was sent
         initial=Confidence.FAIR,
         required=False,
         widget=forms.RadioSelect,
@@ -92,7 +92,8 @@ class DuplicateForm(VerdictForm):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.fields["duplicate_of"].choices = cache(self._others)  # read once, and only if they are shown or checked
+        duplicate_of: Any = self.fields["duplicate_of"]
+        duplicate_of.choices = cache(self._others)  # read once, and only if they are shown or checked
 
     def _others(self) -> list[tuple[str, str]]:
         told = [
@@ -177,7 +178,7 @@ def _close(doing: Doing, decision: Decision) -> Details:
     flag.snoozed_until = flag.snoozed_p_value = flag.snoozed_at_risk = None
     flag.needs_second_look = is_drawn(flag)
     let_go(flag)
-    if decision.verdict == Verdict.DUPLICATE and not _is_let_go(decision.duplicate_of):
+    if decision.duplicate_of and not _is_let_go(decision.duplicate_of):
         return let_out(flag, doing.user, doing.at, held_by=decision.duplicate_of)
     if decision.verdict not in RELEASING | {Verdict.DUPLICATE}:
         return {}

@@ -223,8 +223,9 @@ def _check_free(wanted: Action, flag: Flag, user: User, version: int, at: dateti
 
 def _told(form: ActionForm) -> str:
     """A form's errors in one line, each with the label of its field."""
-    errors = [(form.fields[name].label if name in form.fields else "", each) for name, each in form.errors.items()]
-    return " ".join(f"{label}: {' '.join(each)}" if label else " ".join(each) for label, each in errors)
+    labels = {name: f"{field.label}: " for name, field in form.fields.items() if field.label}
+    errors = {name: " ".join(map(str, each)) for name, each in form.errors.items()}
+    return " ".join(labels.get(name, "") + words for name, words in errors.items())
 
 
 def last_step(flag: Flag) -> Step | None:
@@ -254,7 +255,7 @@ def restore(flag: Flag, before: Mapping[str, Any]) -> None:
 
 def _set(row: Model, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
-        field = row._meta.get_field(name)
+        field: Any = row._meta.get_field(name)
         setattr(row, field.attname, field.to_python(value))
 
 

@@ -52,10 +52,10 @@ def numbers(home: Home) -> list[str]:
     with opened(settings_of(home), writing=False) as session:
         from payeewatch.pipeline.privacy.erase import _own_accounts
 
-        found = data_subject.find(session, MEMBER)
-        accounts = _own_accounts(session, found)
-    keys = [str(key) for name in ("person_key", "id_key", "name_key") for key in found.keys[name]]
-    return [*found.names - set(found.ids["flag"]), *accounts, *keys]
+        subject = data_subject.find(session, MEMBER)
+        accounts = _own_accounts(session, subject)
+    keys = [str(key) for name in ("person_key", "id_key", "name_key") for key in subject.keys[name]]
+    return [*subject.names - set(subject.ids["flag"]), *accounts, *keys]
 
 
 def settings_of(home: Home) -> Settings:
@@ -72,16 +72,16 @@ def test_a_person_is_erased_from_every_file(reviewed_person: Home, tmp_path: Pat
     assert places(home, names) >= {"lake", "flags", "scores", "evidence", "reports", "vault", "triage"}
 
     dry = json.loads(shell(home, "purge", "--until", UNTIL, "--member", MEMBER, "--dry-run", "--json").stdout)
-    done = json.loads(shell(home, "purge", "--until", UNTIL, "--member", MEMBER, "--json").stdout)
+    result = json.loads(shell(home, "purge", "--until", UNTIL, "--member", MEMBER, "--json").stdout)
 
-    assert dry["purged"] == done["purged"]
-    assert done["purged"]["person"]["triage/flags"] == 1
+    assert dry["purged"] == result["purged"]
+    assert result["purged"]["person"]["triage/flags"] == 1
     for folder in WORK:
         assert_absent(home.path / folder, names)
-    assert INPUT_STAYS in done["notes"]
-    told = shell(home, code=VERIFY).stdout
-    assert told.startswith("[[], []] ['change', 'flag', 'member', 'payee']")
-    assert "Called [erased] about [erased]." in told
+    assert INPUT_STAYS in result["notes"]
+    verification = shell(home, code=VERIFY).stdout
+    assert verification.startswith("[[], []] ['change', 'flag', 'member', 'payee']")
+    assert "Called [erased] about [erased]." in verification
     assert not (home.path / "lake" / UNFINISHED).exists()
     assert json.loads(shell(home, "purge", "--until", UNTIL, "--member", MEMBER, "--json").stdout)["purged"] == {
         "person": {}
@@ -113,11 +113,11 @@ def test_an_erasure_cut_short_anywhere_is_finished_by_the_next_command(
 ) -> None:
     home = copy_of(reviewed_person, tmp_path, without=["inbox", "mlflow", "triage"])
     names = numbers(home)
-    left = [writes]
+    remaining_writes = [writes]
 
     def killed(folder: Path) -> None:
-        left[0] -= 1
-        if left[0] == 0:
+        remaining_writes[0] -= 1
+        if remaining_writes[0] == 0:
             raise SystemExit(137)
 
     monkeypatch.setattr(files, "_sync_folder", killed)
@@ -137,27 +137,27 @@ def test_a_purged_list_is_gone_but_for_its_name(reviewed_person: Home, tmp_path:
             f"SELECT breach_id, person_key FROM ({session.lake.scan('people')}) ANTI JOIN"
             f" ({session.lake.scan('members')}) USING (person_key) WHERE person_key IS NOT NULL"
         ).fetchall()
-        listed = session.con.execute(
+        list_sizes = session.con.execute(
             f"SELECT breach_id, count(*) FROM ({session.lake.scan('exposures')}) GROUP BY 1 ORDER BY 2 DESC"
         ).fetchall()
-    gone = listed[0][0]
-    keys = [str(key) for breach_id, key in rows if breach_id == gone][:50]
-    others = {str(key) for breach_id, key in rows if breach_id != gone}
+    list_id = list_sizes[0][0]
+    keys = [str(key) for breach_id, key in rows if breach_id == list_id][:50]
+    others = {str(key) for breach_id, key in rows if breach_id != list_id}
     keys = [key for key in keys if key not in others]
-    shutil.rmtree(home.path / "breaches" / gone)
+    shutil.rmtree(home.path / "breaches" / list_id)
 
-    told = json.loads(shell(home, "purge", "--until", UNTIL, "--json").stdout)
+    result = json.loads(shell(home, "purge", "--until", UNTIL, "--json").stdout)
 
-    assert told["purged"]["lists"].keys() >= {"lake/people files", "lake/exposures", "flags", "scores", "evidence"}
-    assert told["purged"]["lists"]["triage/evidence"]
+    assert result["purged"]["lists"].keys() >= {"lake/people files", "lake/exposures", "flags", "scores", "evidence"}
+    assert result["purged"]["lists"]["triage/evidence"]
     assert keys
     assert_absent(home.path / "lake", keys)
     for folder in ("flags", "scores", "evidence"):
-        assert_absent(home.path / folder, [gone])
-    assert gone not in shell(home, code=SHOWN).stdout
+        assert_absent(home.path / folder, [list_id])
+    assert list_id not in shell(home, code=SHOWN).stdout
     with opened(settings_of(home), writing=False) as session:
         assert session.con.execute(
-            f"SELECT count(*) FROM ({session.lake.scan('exposures')}) WHERE breach_id = '{gone}'"
+            f"SELECT count(*) FROM ({session.lake.scan('exposures')}) WHERE breach_id = '{list_id}'"
         ).fetchall() == [(0,)]
     again = json.loads(shell(home, "purge", "--until", UNTIL, "--json").stdout)
     assert again["purged"] == {}
@@ -166,14 +166,14 @@ def test_a_purged_list_is_gone_but_for_its_name(reviewed_person: Home, tmp_path:
 def test_an_access_export_tells_everything_and_leaves_a_record(reviewed_person: Home, tmp_path: Path) -> None:
     home = copy_of(reviewed_person, tmp_path, without=["inbox", "mlflow"])
     out = tmp_path / "export"
-    told = json.loads(
+    answer = json.loads(
         shell(home, "person", MEMBER, "--right", "access", "--out", str(out), "--with-originals", "--json").stdout
     )
     export = json.loads((out / "access.json").read_text(encoding="utf-8"))
     titles = {section["title"]: section["rows"] for section in export["sections"]}
     assert titles.keys() >= {"Membership", "Claims", "Breach lists", "Flags of each night", "Decisions", "Who looked"}
     assert all(section["kept"] for section in export["sections"])
-    assert len(titles["Membership"]) == told["sections"]["Membership"] >= 1
+    assert len(titles["Membership"]) == answer["sections"]["Membership"] >= 1
     assert titles["Who looked"][0]["Role"] == "reviewer"
     assert any("family_name" in row["Original"] for row in titles["Originals"])
     assert "reviewer" not in json.dumps([row.get("By") for row in titles["Decisions"]]).replace("Reviewer", "")
@@ -196,10 +196,10 @@ def test_an_export_is_written_in_french_for_who_asked(reviewed_person: Home, tmp
     words = ("person", MEMBER, "--right", "access", "--language")
     for language in ("en", "fr"):
         shell(home, *words, language, "--out", str(tmp_path / language))
-    told = {one: json.loads((tmp_path / one / "access.json").read_text(encoding="utf-8")) for one in ("en", "fr")}
-    english, french = (told[one]["sections"] for one in ("en", "fr"))
+    exports = {one: json.loads((tmp_path / one / "access.json").read_text(encoding="utf-8")) for one in ("en", "fr")}
+    english, french = (exports[one]["sections"] for one in ("en", "fr"))
     assert [len(section["rows"]) for section in english][:9] == [len(section["rows"]) for section in french][:9]
-    left = {
+    untranslated = {
         text
         for one, other in zip(english, french, strict=True)
         for name in ("title", "what", "source", "kept")
@@ -211,7 +211,7 @@ def test_an_export_is_written_in_french_for_who_asked(reviewed_person: Home, tmp
         for name in set().union(*(row.keys() for row in one["rows"]))
         & set().union(*(row.keys() for row in other["rows"]))
     }
-    assert left <= {"Notes", "Note", "Source", "Verdict"}
+    assert untranslated <= {"Notes", "Note", "Source", "Verdict"}
     page = (tmp_path / "fr" / "access.html").read_text(encoding="utf-8")
     assert '<html lang="fr">' in page
     assert "n’est conservé" in page or "Conservation" in page
@@ -219,10 +219,10 @@ def test_an_export_is_written_in_french_for_who_asked(reviewed_person: Home, tmp
 
 def test_an_objection_puts_open_flags_before_a_senior(reviewed_person: Home, tmp_path: Path) -> None:
     home = copy_of(reviewed_person, tmp_path, without=["inbox", "mlflow"])
-    told = json.loads(
+    answer = json.loads(
         shell(home, "person", MEMBER, "--right", "objection", "--out", str(tmp_path / "out"), "--json").stdout
     )
-    assert told["escalated"] == 1
+    assert answer["escalated"] == 1
     export = json.loads((tmp_path / "out" / "objection.json").read_text(encoding="utf-8"))
     assert export["what_it_means"] == subject_access.MEANS[subject_access.Right.OBJECTION]
     assert "Originals" not in {section["title"] for section in export["sections"]}
@@ -238,5 +238,5 @@ def test_an_export_inside_the_home_and_an_unknown_member_are_refused(published: 
 def test_the_tombstone_in_sql_is_the_one_in_python(tmp_path: Path) -> None:
     with duckdb.connect() as con:
         tokens.register(con, KEYS)
-        found = con.execute("SELECT tombstone('member', 'M1')").fetchall()[0][0]
-    assert found == tokens.tombstone_of(KEYS, "member", "M1")
+        tombstone = con.execute("SELECT tombstone('member', 'M1')").fetchall()[0][0]
+    assert tombstone == tokens.tombstone_of(KEYS, "member", "M1")

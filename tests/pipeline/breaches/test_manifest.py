@@ -42,6 +42,10 @@ def test_a_list_without_provenance_is_refused(tmp_path: Path, name: str, value: 
         read(tmp_path, **{name: value})
 
 
+def test_a_number_serves_as_text(tmp_path: Path) -> None:
+    assert read(tmp_path, notification_ref=17, source=0).notification_ref == "17"
+
+
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
@@ -54,7 +58,9 @@ def test_a_list_without_provenance_is_refused(tmp_path: Path, name: str, value: 
         ({"fields_exposed": ["name", "passwords"]}, "'fields_exposed' has 'passwords'"),
         ({"fields_exposed": []}, "'fields_exposed' is missing"),
         ({"fields_exposed": "name"}, "'fields_exposed' is missing"),
-        ({"title": None}, "'title' is missing"),
+        ({"known_at": "2" * 50}, f"'known_at' is '{'2' * 40}'; it must be"),
+        ({"title": None}, "'title' is missing; it must be text"),
+        ({"title": {"en": "x"}}, "'title' is missing; it must be text"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_it_must_be(tmp_path: Path, changed: dict[str, object], says: str) -> None:

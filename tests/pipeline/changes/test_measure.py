@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import date
 
 import duckdb
 import numpy as np
-import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
 from payeewatch.features import FEATURES
-from payeewatch.features.measuring import measured
-from payeewatch.pipeline.changes import measure as planning
-from payeewatch.pipeline.changes.measure import IDENTITY, faults, measure, measure_past
-from payeewatch.pipeline.home.errors import PayeeWatchError
+from payeewatch.features.engines.engine import Engine
+from payeewatch.features.engines.plan import PlannedEngine
+from payeewatch.pipeline.changes.measure import IDENTITY, measure, measure_past
 from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params
 from tests.worlds import fill, rows_of
 
@@ -38,8 +35,13 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-def test_one_row_a_change_and_night_and_one_column_a_feature(con):
-    frame = measure(con, PARAMS, [date(2024, 6, 20), date(2024, 6, 11)], ["X3"])
+@pytest.fixture
+def engine(con: duckdb.DuckDBPyConnection) -> Engine:
+    return PlannedEngine(con)
+
+
+def test_one_row_a_change_and_night_and_one_column_a_feature(engine):
+    frame = measure(engine, PARAMS, [date(2024, 6, 20), date(2024, 6, 11)], ["X3"])
     assert list(frame.columns) == [*IDENTITY, *FEATURES]
     pairs = list(zip(frame["change_id"], frame["as_of"].dt.day, frame["party"], frame["age_days"], strict=True))
     assert pairs == [
@@ -50,108 +52,51 @@ def test_one_row_a_change_and_night_and_one_column_a_feature(con):
     assert set(frame[list(FEATURES)].dtypes) == {np.dtype("float64")}
 
 
-def test_measuring_again_gives_the_same_and_leaves_nothing_behind(con):
+def test_measuring_again_gives_the_same_and_leaves_nothing_behind(con, engine):
     before = con.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall()
-    once, again = (measure(con, PARAMS, [date(2024, 6, 20)]) for _ in range(2))
+    once, again = (measure(engine, PARAMS, [date(2024, 6, 20)]) for _ in range(2))
     assert_frame_equal(once, again, check_exact=True)
     assert con.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall() == before
 
 
-def test_the_plan_of_a_night_is_kept_for_the_next_process(con, tmp_path, monkeypatch):
-    """Made by other code, or damaged, it is made anew; a kept one plans nothing."""
-    kept = tmp_path / planning.PLAN
-    planned = []
-    monkeypatch.setattr(planning, "measured", lambda *given: planned.append(1) or measured(*given))
-
-    def in_another_process() -> int:
-        monkeypatch.setattr(planning, "_PLANS", {})
-        planned.clear()
-        planning.prepare(tmp_path, PARAMS.observe.window_days, set())
-        frames.append(measure(con, PARAMS, [date(2024, 6, 20)]))
-        return len(planned)
-
-    frames = []
-    assert in_another_process() == 1
-    whole = kept.read_bytes()
-    assert in_another_process() == 0
-    monkeypatch.setattr(planning.metadata, "version", lambda name: "another")
-    assert in_another_process() == 1
-    monkeypatch.undo()
-    monkeypatch.setattr(planning, "measured", lambda *given: planned.append(1) or measured(*given))
-    for damage in (whole[:-9], b"[]", b"{}"):
-        kept.write_bytes(damage)
-        assert in_another_process() == 1
-        assert json.loads(kept.read_bytes())["made_of"] == json.loads(whole)["made_of"]
-    for frame in frames[1:]:
-        assert_frame_equal(frame, frames[0], check_exact=True)
-
-
-def test_tables_that_tell_when_versions_end_give_the_same(con):
+def test_tables_that_tell_when_versions_end_give_the_same(con, engine):
     rows = "claim_id account received_at known_at\nC1 A1 2024-06-15 2024-06-15\nC1 A2 2024-06-15 2024-06-18"
     fill(con, {"changes": rows_of("changes", CHANGES), "claims": rows_of("claims", rows)})
-    untold = measure(con, PARAMS, [date(2024, 6, 16), date(2024, 6, 20)])
+    untold = measure(engine, PARAMS, [date(2024, 6, 16), date(2024, 6, 20)])
     ends = "lead(known_at) OVER (PARTITION BY claim_id ORDER BY known_at, version)"
     con.execute(f"CREATE OR REPLACE TABLE claims AS SELECT *, {ends} AS superseded_at FROM claims")
-    told = measure(con, PARAMS, [date(2024, 6, 16), date(2024, 6, 20)])
+    told = measure(engine, PARAMS, [date(2024, 6, 16), date(2024, 6, 20)])
     assert_frame_equal(told, untold, check_exact=True)
     assert list(told.query("change_id == 'X1'")["claims_since_change_30d"]) == [1, 0]
 
 
-def test_a_night_ends_with_the_insurers_day(con):
+def test_a_night_ends_with_the_insurers_day(con, engine):
     """A claim of half past eleven in the evening in Paris is of that day; an hour later it is not."""
     late = "claim_id account received_at\nC1 A1 2024-06-15T21:30\nC2 A1 2024-06-15T22:30"
     fill(con, {"changes": rows_of("changes", CHANGES), "claims": rows_of("claims", late)})
-    frame = measure(con, PARAMS, [date(2024, 6, 15), date(2024, 6, 16)]).query("change_id == 'X1'")
+    frame = measure(engine, PARAMS, [date(2024, 6, 15), date(2024, 6, 16)]).query("change_id == 'X1'")
     assert list(frame["claims_since_change_30d"]) == [1, 2]
 
 
-def test_the_past_is_measured_as_each_night_knew_it(con):
-    past = measure_past(con, PARAMS, date(2024, 6, 25))
+def test_the_past_is_measured_as_each_night_knew_it(engine):
+    past = measure_past(engine, PARAMS, date(2024, 6, 25))
     nights = sorted({stamp.date() for stamp in past["as_of"]})
-    as_nights = measure(con, PARAMS, nights)
+    as_nights = measure(engine, PARAMS, nights)
     both = as_nights.merge(past[["change_id", "as_of"]])
     assert_frame_equal(past, both, check_exact=True)
     assert list(past.query("change_id == 'X1'")["age_days"]) == [0, 2, 7]
 
 
-def test_what_became_known_after_the_training_day_does_not_matter(con):
-    before = measure_past(con, PARAMS, date(2024, 6, 25))
+def test_what_became_known_after_the_training_day_does_not_matter(con, engine):
+    before = measure_past(engine, PARAMS, date(2024, 6, 25))
     later = rows_of("changes", CHANGES + "X4 P4 member M4 H4 2024-06-26 2024-06-26\n")
     corrected = [later[0] | {"effective_at": "2024-06-13", "known_at": "2024-06-27", "version": 9}]
     fill(con, {"changes": later + corrected, "claims": rows_of("claims", CLAIMS)})
-    assert_frame_equal(measure_past(con, PARAMS, date(2024, 6, 25)), before, check_exact=True)
+    assert_frame_equal(measure_past(engine, PARAMS, date(2024, 6, 25)), before, check_exact=True)
 
 
-def test_a_night_without_changes_is_an_empty_frame(con):
+def test_a_night_without_changes_is_an_empty_frame(con, engine):
     fill(con, {})
-    frame = measure(con, PARAMS, [date(2024, 6, 20)])
+    frame = measure(engine, PARAMS, [date(2024, 6, 20)])
     assert frame.empty
     assert list(frame.columns) == [*IDENTITY, *FEATURES]
-
-
-@pytest.mark.parametrize(
-    ("column", "value", "fault"),
-    [
-        ("is_first_account", np.nan, "is_first_account: null on 1 rows; it must never be"),
-        ("email_changes_14d", np.nan, "email_changes_14d: null on 1 rows; it must never be"),
-        ("unrecorded_share_since_change", 1.5, "unrecorded_share_since_change: outside 0 to 1 on 1 rows"),
-        ("claims_since_change_30d", -1, "claims_since_change_30d: outside 0 to inf on 1 rows"),
-        ("amount_ratio_30d", np.inf, "amount_ratio_30d: outside -inf to inf on 1 rows"),
-    ],
-)
-def test_a_feature_that_breaks_its_promise_is_named(con, column, value, fault):
-    frame = measure(con, PARAMS, [date(2024, 6, 20)])
-    assert faults(frame) == []
-    frame.loc[0, column] = value
-    assert faults(frame) == [fault]
-
-
-def test_a_change_measured_twice_is_a_fault(con):
-    frame = measure(con, PARAMS, [date(2024, 6, 20)])
-    assert faults(pd.concat([frame, frame])) == ["a change is measured twice as of one night"]
-
-
-def test_a_broken_promise_stops_the_run(con):
-    con.execute("UPDATE changes SET holder_share = 2.5")
-    with pytest.raises(PayeeWatchError, match="holder_names_found_share: outside 0 to 1"):
-        measure(con, PARAMS, [date(2024, 6, 20)])

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from pandas.testing import assert_frame_equal
 
-from payeewatch.pipeline.changes import measure as planning
+from payeewatch.features.engines.plan import PLANS, PlannedEngine
 from payeewatch.pipeline.changes.amounts import amounts
 from payeewatch.pipeline.changes.context import standing
-from payeewatch.pipeline.changes.measure import measure, prepare
+from payeewatch.pipeline.changes.engines import prepare
+from payeewatch.pipeline.changes.measure import measure
 from payeewatch.pipeline.changes.scope import ALSO_READ, focus
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.opening import opened
@@ -136,14 +137,14 @@ def test_the_plan_made_before_a_night_is_loaded_is_the_one_it_follows(
     published: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, largest: int
 ) -> None:
     monkeypatch.setattr(lake_cache, "LARGEST_BYTES", largest)
-    monkeypatch.setattr(planning, "_PLANS", {})
+    PLANS.clear()
     settings = Settings.load(published.path, {"PAYEEWATCH_KEY_FILE": str(published.key_file)})
     with opened(settings, writing=False) as session:
         prepare(tmp_path, settings.params.observe.window_days, session.held.fitting().union(ALSO_READ))
-        monkeypatch.setattr(planning, "measured", None)
+        monkeypatch.setattr("payeewatch.pipeline.changes.measure.measured", None)
         session.held.register()
         with focus(session, [NIGHTS[0]], [], []):
-            assert len(measure(session.con, settings.params, [NIGHTS[0]])) > 20
+            assert len(measure(PlannedEngine(session.con), settings.params, [NIGHTS[0]])) > 20
 
 
 @pytest.mark.parametrize("night", NIGHTS)
@@ -156,7 +157,7 @@ def test_a_night_finds_the_same_in_focus(published: Home, monkeypatch: pytest.Mo
             params, cutoff = session.settings.params, session.settings.params.cutoff(night)
             session.held.register()
             with focus(session, [night], [], []):
-                frame = measure(session.con, params, [night])
+                frame = measure(PlannedEngine(session.con), params, [night])
                 known = standing(session.con, list(frame["change_id"]), cutoff).changes.assign(is_decided=True)
                 euros = amounts(session.con, {cutoff: known}, params.timezone)[cutoff]
             assert len(frame) > 20

@@ -44,6 +44,9 @@ def test_a_reason_says_the_value_and_the_payee_s_own_usual_one() -> None:
         "usual": "60.00 EUR",
         "sentence": "The amount: 1,840.00 EUR (usually 60.00 EUR).",
         "value_number": 1840.0,
+        "usual_number": 60.0,
+        "unit": "EUR",
+        "fact": "The amount.",
     }
 
 

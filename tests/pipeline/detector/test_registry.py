@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
+import subprocess
 from dataclasses import replace
 from datetime import date
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -74,6 +77,19 @@ def test_the_run_says_what_made_the_model(settings: Settings) -> None:
     assert run.data.tags["lake_sequence"] == "7"
     assert run.data.tags["trained_as_of"] == "2024-06-30"
     assert run.data.tags["code_version"].startswith("0.")
+
+
+def test_the_commit_is_said_of_our_own_checkout_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = metadata.version("payeewatch")
+    who = ("-c", "user.name=us", "-c", "user.email=us@example.org")
+    for words in (["init", "--quiet"], [*who, "commit", "--quiet", "--allow-empty", "--message", "first"]):
+        subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
+    monkeypatch.setattr(registry, "__file__", str(tmp_path / "pipeline" / "detector" / "registry.py"))
+    assert re.fullmatch(rf"{re.escape(version)}\+[0-9a-f]{{12}}", registry._code_version())
+    installed = tmp_path / ".venv" / "payeewatch" / "pipeline" / "detector"
+    installed.mkdir(parents=True)
+    monkeypatch.setattr(registry, "__file__", str(installed / "registry.py"))
+    assert registry._code_version() == version
 
 
 def test_mlflow_loads_it_where_pickles_are_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,15 @@ def load(home: Path, **environ: str) -> Settings:
         ("train.ages_days", [True], "'train.ages_days' is"),
         ("ingest.tolerance_overrides", {"claims": 2}, "'ingest.tolerance_overrides' is"),
         ("ingest.tolerance_overrides", {"clams": 0.1}, "'ingest.tolerance_overrides.clams' is not a table; .*claims"),
+        (
+            "ingest.tolerance_overrides",
+            {1: 0.1},
+            "'ingest.tolerance_overrides' is {1: 0.1}; it must be shares",
+        ),
+        ("triage.totp_roles", [1], r"'triage.totp_roles' is \[1\]; it must be a list of roles"),
         ("timezone", 5, "'timezone' is 5"),
+        ("timezone", "Europe", "'timezone' is 'Europe'; it must be an IANA zone name"),
+        ("timezone", "x" * 90, "'timezone' is 'x{40}'; "),
         ("timezone", "Europe/Atlantis", "'timezone' is 'Europe/Atlantis'; it must be an IANA zone name"),
         ("flag", 3, "'flag' must be a mapping"),
         ("flag.capacite", 3, "'flag.capacite' is not a parameter; known here: capacity,"),
@@ -64,9 +72,16 @@ def test_a_wrong_value_says_which_and_what_it_must_be(tmp_path: Path, path: str,
 
 
 @pytest.mark.parametrize("path", ["seed", "flag.floor_p", "holds"])
-def test_a_missing_parameter_is_named(tmp_path: Path, path: str) -> None:
-    with pytest.raises(SettingsError, match=f"'{path}' is missing"):
-        Params.read(params_with(tmp_path, *path.split("."), drop=True))
+def test_what_a_file_leaves_out_has_the_value_that_is_shipped(tmp_path: Path, path: str) -> None:
+    left_out = params_with(tmp_path, *path.split("."), drop=True)
+    assert path.split(".")[-1] not in left_out.read_text(encoding="utf-8")
+    assert Params.read(left_out) == Params.read(DEFAULT_PARAMS)
+
+
+def test_a_file_may_hold_no_more_than_one_value(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("flag: {capacity: 7}\n")
+    shipped = Params.read(DEFAULT_PARAMS).flat()
+    assert Params.read(tmp_path / "params.yaml").flat() == shipped | {"flag.capacity": 7}
 
 
 @pytest.mark.parametrize("raw", [b"seed: [1", b"\xff\xfe\x00", b"- a list", b"", b"seed: !!python/object:os.system x"])
@@ -140,5 +155,5 @@ def test_parameters_are_the_named_file_else_the_homes_else_the_defaults(tmp_path
     assert load(home, PAYEEWATCH_PARAMS=str(params_with(named, "seed", to=1))).params.seed == 1
     params_with(home, "seed", to=2)
     assert load(home).params.seed == 2
-    with pytest.raises(SettingsError, match=r"none\.yaml"):
+    with pytest.raises(SettingsError, match=r"none\.yaml: does not exist"):
         load(home, PAYEEWATCH_PARAMS=str(tmp_path / "none.yaml"))

@@ -1,8 +1,10 @@
-"""The rules: each fires on what it is for, costs what the contract says, and is judged by its table's suite."""
+"""The rules: each fires on what it is for, and costs what the contract says."""
 
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,11 @@ from typing import Any
 import pytest
 
 from payeewatch.pipeline.ingest import checks
-from payeewatch.pipeline.ingest.checks import Severity, judge, rules, suite
+from payeewatch.pipeline.ingest.checks import Severity, rules
 from payeewatch.pipeline.ingest.ingest import check
-from payeewatch.pipeline.pages.checks import PAGE, with_rules
+from payeewatch.pipeline.pages.checks import PAGE, whole
 from payeewatch.pipeline.session import Session
-from payeewatch.pipeline.tables import CLAIMS, DROP_TABLES, MEMBERS, REFERENCE_TABLES
+from payeewatch.pipeline.tables import CLAIMS, DROP_TABLES, MEMBERS
 from tests.inbox import account, good, inbox_session, national_id, put_drop, whole_drop
 
 DAY = "2024-04-01"
@@ -132,37 +134,24 @@ def test_a_derived_change_id_that_is_not_there_yet_is_only_a_warning(session: Se
     assert found == {"change_id_unresolved": (1, "warning")}
 
 
-@pytest.mark.parametrize("table", [*DROP_TABLES.values(), *REFERENCE_TABLES.values()], ids=lambda table: table.name)
-def test_each_table_has_a_suite_with_every_rule(table: Any) -> None:
-    held = {e.meta["rule"]: (e.column, e.meta["severity"]) for e in suite(table).expectations}
-    assert held == {rule.name: (rule.name, str(rule.severity)) for rule in rules(table)}
-
-
-def test_the_suite_gives_each_set_of_failures_its_rules() -> None:
-    wanted = checks.bit(CLAIMS, "cared_on_missing") | checks.bit(CLAIMS, "channel_unlisted")
-    found = judge(CLAIMS, [0, wanted])
+def test_a_set_of_failures_names_its_rules_in_their_order() -> None:
+    wanted = checks.bit(CLAIMS, "channel_unlisted") | checks.bit(CLAIMS, "cared_on_missing")
+    found = checks.broken(CLAIMS, [0, wanted])
     assert found[0] == ()
     assert [rule.name for rule in found[wanted]] == ["cared_on_missing", "channel_unlisted"]
 
 
-def test_verdicts_are_kept_for_the_next_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = checks.bit(CLAIMS, "cared_on_missing") | checks.bit(CLAIMS, "channel_unlisted")
-    found = judge(CLAIMS, [wanted])
-    checks.keep(tmp_path)
-    monkeypatch.setattr(checks, "_JUDGED", {})
-    monkeypatch.setattr(checks, "_validated", None)
-    checks.recall(tmp_path)
-    assert judge(CLAIMS, [wanted]) == found
-
-
-@pytest.mark.parametrize("damage", ["", "[]", '{"suites": "of other rules", "tables": {"claims": {"0": []}}}'])
-def test_verdicts_of_other_suites_are_not_recalled(
-    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(checks, "_JUDGED", {})
-    (tmp_path / checks.VERDICTS).write_text(damage, encoding="utf-8")
-    checks.recall(tmp_path)
-    assert checks._JUDGED == {}
+def test_input_rows_need_no_great_expectations(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from payeewatch.pipeline.ingest.ingest import check;"
+        "from tests.inbox import good, inbox_session, put_drop\n"
+        "with inbox_session(Path(sys.argv[1])) as session:\n"
+        f"    put_drop(session.settings.home, {DAY!r}, members=[good('members', 1, birth_date='January')])\n"
+        "    (facts,) = check(session)\n"
+        "print(*facts['tables']['members']['rules'], 'great_expectations' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", script, str(tmp_path / "home")], capture_output=True, text=True)
+    assert ran.stdout.split() == ["birth_date_unreadable", "False"], ran.stderr
 
 
 def test_every_column_that_cannot_be_null_says_what_its_absence_costs() -> None:
@@ -173,6 +162,6 @@ def test_every_column_that_cannot_be_null_says_what_its_absence_costs() -> None:
             assert column.nullable or named[f"{column.name}_missing"].severity is expected
 
 
-def test_the_page_lists_every_rule() -> None:
+def test_the_page_lists_every_rule_and_promise() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert with_rules(page) == page, "run: python -m payeewatch.pipeline.pages.checks"
+    assert whole(page) == page, "run: python -m payeewatch.pipeline.pages.checks"

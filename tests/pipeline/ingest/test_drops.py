@@ -12,6 +12,7 @@ import pytest
 
 from payeewatch.pipeline.home.errors import InputRefused
 from payeewatch.pipeline.home.runs import run_path
+from payeewatch.pipeline.ingest.adapters import files_of
 from payeewatch.pipeline.ingest.drops import Drop, find_drops, find_verdicts, fingerprint, known_on, news
 from payeewatch.pipeline.ingest.ingest import ingest
 from payeewatch.pipeline.ingest.profile import Export, Profile
@@ -31,7 +32,7 @@ def put_files(inbox: Path, *names: str) -> None:
 
 
 def loaded(drop: Drop, lake_root: Path) -> Load:
-    return Load(1, "drop", drop.day, drop.day, drop.source, fingerprint([*drop.tables["claims"]], lake_root))
+    return Load(1, "drop", drop.day, drop.day, drop.source, fingerprint(files_of(drop.tables), lake_root))
 
 
 def test_drops_are_folders_named_by_a_day_oldest_first(tmp_path: Path) -> None:
@@ -46,7 +47,7 @@ def test_files_belong_to_tables_by_name_and_others_are_told(tmp_path: Path) -> N
     put_files(tmp_path / "2024-04-01", "claims-0002.csv", "claims-0001.csv", "members.ndjson.gz", "claims.txt",
               "claimsold.csv", ".hidden", "payments.parquet")  # fmt: skip
     (drop,) = find_drops(tmp_path, PLAIN, APRIL[0])
-    assert {table: [path.name for path in paths] for table, paths in drop.tables.items()} == {
+    assert {table: [part.files[0].name for part in parts] for table, parts in drop.tables.items()} == {
         "claims": ["claims-0001.csv", "claims-0002.csv"],
         "members": ["members.ndjson.gz"],
         "payments": ["payments.parquet"],
@@ -57,7 +58,7 @@ def test_files_belong_to_tables_by_name_and_others_are_told(tmp_path: Path) -> N
 def test_a_profile_may_name_the_files(tmp_path: Path) -> None:
     put_files(tmp_path / "2024-04-01", "PRESTATIONS_01.csv", "claims.csv")
     (drop,) = find_drops(tmp_path, Profile({"claims": Export(files="PRESTATIONS_*.csv")}), APRIL[0])
-    assert [path.name for path in drop.tables["claims"]] == ["PRESTATIONS_01.csv"]
+    assert [path.name for path in files_of(drop.tables)] == ["PRESTATIONS_01.csv"]
 
 
 def test_news_is_first_next_late_or_changed(tmp_path: Path) -> None:

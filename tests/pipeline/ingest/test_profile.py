@@ -35,6 +35,16 @@ def test_the_environment_names_another_profile(tmp_path: Path) -> None:
     assert Profile.load(settings, {"PAYEEWATCH_PROFILE": str(path)}).of("claims").delimiter == "|"
 
 
+def test_words_for_nothing_may_be_numbers(tmp_path: Path) -> None:
+    assert read(tmp_path, "[claims]\nnulls = [0, 'NULL']\n").of("claims").nulls == ("0", "NULL")
+
+
+def test_a_profile_that_is_named_must_be_there(tmp_path: Path) -> None:
+    settings = Settings.load(tmp_path / "home", {"PAYEEWATCH_KEY_FILE": str(tmp_path / "keys.json")})
+    with pytest.raises(SettingsError, match=r"none\.toml: does not exist"):
+        Profile.load(settings, {"PAYEEWATCH_PROFILE": str(tmp_path / "none.toml")})
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -51,7 +61,11 @@ def test_the_environment_names_another_profile(tmp_path: Path) -> None:
         ('[claims.values.status]\nX = "paid"\n', "text the contract lists"),
         ('[claims.values.colour]\nX = "red"\n', "codes of a column"),
         ('[claims]\nnulls = "NULL"\n', "must be a list"),
-        ("claims = 1\n", "must be a section"),
+        ("[claims]\nvalues = 1\n", "'claims.values' is 1; it must be sections of codes"),
+        ("[claims.values.status]\nX = 1\n", "'claims.values' is {'status': {'X': 1}}; it must be sections of codes"),
+        ('[export]\nencoding = "latin-99"\n', "'export.encoding' is 'latin-99'"),
+        ("export = 1\n", "'export' must be a section"),
+        ("claims = 1\n", "'claims' must be a section"),
         ("[claims", "cannot be read as TOML"),
     ],
 )

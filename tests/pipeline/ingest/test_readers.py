@@ -13,9 +13,15 @@ from typing import Any
 import duckdb
 import pytest
 
+from payeewatch.pipeline.breaches.people import find_people
+from payeewatch.pipeline.home.errors import InputRefused
+from payeewatch.pipeline.ingest import readers
+from payeewatch.pipeline.ingest.adapters import file_part, files_of, parts_of
 from payeewatch.pipeline.ingest.casts import raw, typed
 from payeewatch.pipeline.ingest.profile import Export, Profile
+from payeewatch.pipeline.ingest.readers import READERS, Ndjson, stem, suffixes
 from payeewatch.pipeline.ingest.staging import Limits, Source, Staged, close_staging, open_staging, stage
+from payeewatch.pipeline.pages import inputs
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.tables import CLAIMS, MEMBERS, Column, Kind
 from tests.inbox import csv_text, good, inbox_session
@@ -33,7 +39,8 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
 def read_claims(session: Session, *files: Path, export: Export | None = None) -> tuple[Staged, list[dict[str, Any]]]:
     open_staging(session.con)
     try:
-        staged = stage(session.con, [Source(CLAIMS, files, export or Export())], DAY, LIMITS)[0]
+        source = Source(CLAIMS, [file_part(path) for path in files], export or Export())
+        staged = stage(session.con, [source], DAY, LIMITS)[0]
         frame = session.con.execute(f"SELECT * EXCLUDE (original) FROM {staged.relation} ORDER BY rowid")
         names = [column[0] for column in frame.description]
         return staged, [dict(zip(names, row, strict=True)) for row in frame.fetchall()]
@@ -74,6 +81,51 @@ def test_every_form_gives_the_same_rows(session: Session, tmp_path: Path) -> Non
     assert all(row["failed"] == 0 for row in expected)
     for name in ("claims.csv.gz", "claims.ndjson", "claims.ndjson.gz", *(f"{n}/claims.parquet" for n in range(3))):
         assert read_claims(session, tmp_path / name)[1] == expected, name
+
+
+class Spoken(Ndjson):
+    """Another form of file: the lines of NDJSON, under a suffix of its own."""
+
+    suffixes = (".spoken",)
+
+
+def test_another_form_is_another_reader_and_nothing_else(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "claims.spoken"
+    path.write_text(json.dumps(good("claims")), encoding="utf-8")
+    assert "claims" not in parts_of([path], {"claims": Export()})
+    monkeypatch.setattr(readers, "READERS", (*READERS, Spoken()))
+    assert files_of(parts_of([path], {"claims": Export()})) == {path}
+    assert [row["claim_id"] for row in read_claims(session, path)[1]] == ["C1"]
+    assert find_people(put_people(tmp_path / "TPO-1", "people-0001.spoken")) == [tmp_path / "TPO-1/people-0001.spoken"]
+    assert "`.ndjson.gz`, `.spoken`. A table" in inputs.with_tables("* Formats: `.csv`. A table")
+    with pytest.raises(InputRefused, match=r"people\.ndjson\.gz or people\.spoken$"):
+        find_people(tmp_path)
+
+
+def put_people(folder: Path, name: str) -> Path:
+    folder.mkdir()
+    (folder / name).touch()
+    return folder
+
+
+def test_no_two_readers_share_a_suffix() -> None:
+    assert len(suffixes()) == len(set(suffixes()))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("claims.csv", "claims"),
+        ("claims.csv.gz", "claims"),
+        ("a.b.parquet", "a.b"),
+        ("a.txt", None),
+        ("csv", None),
+    ],
+)
+def test_a_stem_is_the_name_without_the_suffix_of_its_form(name: str, expected: str | None) -> None:
+    assert stem(Path(name)) == expected
 
 
 def test_a_split_table_is_read_in_name_order_whatever_its_columns_order(session: Session, tmp_path: Path) -> None:
@@ -216,5 +268,5 @@ def test_a_birth_date_may_come_as_a_date_or_a_number(session: Session, tmp_path:
                 f" read_csv('{tmp_path / 'members.csv'}', all_varchar = true)) TO '{path}' (FORMAT parquet)"
             )
         open_staging(session.con)
-        staged = stage(session.con, [Source(MEMBERS, [path], Export())], DAY, LIMITS)[0]
+        staged = stage(session.con, [Source(MEMBERS, [file_part(path)], Export())], DAY, LIMITS)[0]
         assert session.con.execute(f"SELECT birth_date, failed FROM {staged.relation}").fetchall() == [("19850117", 0)]

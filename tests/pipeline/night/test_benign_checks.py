@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from payeewatch.pipeline.home.wording import sentence
 from tests.lake_rows import Row, lake_session, put, table
 from tests.pipeline.night.test_evidence import NIGHT, change, evidence
 
@@ -24,7 +26,8 @@ def checked(home: Path, check: str, **rows: list[Row]) -> str:
         (row,) = evidence(session)
         found: dict[str, str] = {item["check"]: item["result"] for item in row["benign_checks"]}
         assert len(found) == len(row["benign_checks"])
-        assert all(item["sentence"].endswith(".") for item in row["benign_checks"])
+        for item in row["benign_checks"]:
+            assert item["sentence"] == sentence(item["code"], **json.loads(item["params"]))
         return found[check]
 
 

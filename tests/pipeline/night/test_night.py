@@ -47,6 +47,13 @@ def test_a_night_by_night_home_publishes_what_a_range_does(published: Home, trai
     assert home.bytes_of(*PUBLISHED, "holds") == published.bytes_of(*PUBLISHED, "holds")
 
 
+def test_a_night_measured_by_spark_publishes_the_same_bytes(published: Home, tmp_path: Path) -> None:
+    home = copy_of(published, tmp_path)
+    answer = home.done("night", str(NIGHTS[-1]), "--engine", "spark")
+    assert '"engine": "spark"' in answer.stderr
+    assert home.bytes_of(*PUBLISHED, "holds") == published.bytes_of(*PUBLISHED, "holds")
+
+
 @pytest.mark.parametrize(("at_once", "spans"), [(2, [2, 1, 1]), (3, [3, 1])])
 def test_nights_measured_together_publish_what_each_alone_does(
     published: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int, spans: list[int]

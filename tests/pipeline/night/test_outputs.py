@@ -21,7 +21,12 @@ from payeewatch.pipeline.night.queues import Queues
 
 NIGHT = date(2024, 5, 10)
 MODEL = ModelName("payeewatch", "3", "run-1")
-REASON = {"feature": "amount", "value": "12", "usual": "3", "sentence": "More than usual", "value_number": 12.0}
+REASON = {
+    "feature": "amount", "value": "12", "usual": "3", "sentence": "More: 12 (usually 3).", "value_number": 12.0,
+    "usual_number": 3.0, "unit": "count", "fact": "More.",
+}  # fmt: skip
+OLDER = {name: REASON[name] for name in ("feature", "value", "usual", "sentence", "value_number")}
+"""As nights published it before they published the unit."""
 EXPOSURE = {"breach_id": "B1", "known_at": date(2024, 2, 1), "fields": ["name"], "match_quality": "exact"}
 
 
@@ -69,6 +74,11 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     for name in "ab":
         write_parquet(tmp_path / name, flags_table(queues(flag_row()), {}, MODEL))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_reasons_of_an_older_night_stay_without_the_later_fields() -> None:
+    kept = flags_table(queues(flag_row(reasons=[OLDER], reassuring=[])), {}, MODEL)
+    assert kept["reasons"].to_pylist() == [[OLDER | {"usual_number": None, "unit": None, "fact": None}]]
 
 
 def test_no_cell_of_the_csv_runs_in_a_spreadsheet(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ def test_every_queue_and_every_reason_to_be_in_none_is_told(word: str) -> None:
     assert f"| {word} |" in PAGE or f"| `{word}` |" in PAGE
 
 
-@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Flag)])
+@pytest.mark.parametrize("name", Flag.model_fields)
 def test_every_parameter_of_the_queues_is_told(name: str) -> None:
     assert f"`flag.{name}`" in PAGE
 

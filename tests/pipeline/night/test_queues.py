@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -23,7 +22,7 @@ NO_AUDIT = {"audit_share": 0.0}
 
 
 def params(**changed: Any) -> Any:
-    return replace(PARAMS, flag=replace(PARAMS.flag, **({"capacity": 10} | NO_AUDIT | changed)))
+    return PARAMS.model_copy(update={"flag": PARAMS.flag.model_copy(update={"capacity": 10} | NO_AUDIT | changed)})
 
 
 def change(change_id: str, p: float | None = 0.01, **more: Any) -> Row:
@@ -90,7 +89,7 @@ SOON = {"next_payment_on": NIGHT + timedelta(days=3), "at_risk_cents": 50_000}
 def test_capacity_is_the_larger_of_its_two_rules() -> None:
     assert capacity(PARAMS.flag, 1000) == 20
     assert capacity(PARAMS.flag, 550_000) == 110
-    assert capacity(replace(PARAMS.flag, capacity=3), 550_000) == 3
+    assert capacity(PARAMS.flag.model_copy(update={"capacity": 3}), 550_000) == 3
 
 
 def test_a_quiet_night_stays_quiet() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -16,7 +15,7 @@ from tests.measured import FACTS, FAST, Fact, measured, small_model, unusual
 
 
 def wanting(**known: object) -> Params:
-    return replace(FAST, train=replace(FAST.train, **known))
+    return FAST.model_copy(update={"train": FAST.train.model_copy(update=known)})
 
 
 TINY = wanting(trees=10)

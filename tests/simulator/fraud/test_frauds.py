@@ -51,7 +51,7 @@ def test_what_is_known_of_a_case_comes_with_the_complaint_not_before(ask: Ask) -
 
 
 def test_numbers_do_not_tell_fraud(ask: Ask) -> None:
-    """Whoever made a claim or a change up, its number lies anywhere among the others."""
+    """The number of an invented claim or change can be anywhere among the others."""
     for table, made_up, key in (
         ("bank_changes", "true_changes WHERE is_fraud", "change_id"), ("claims", "true_claims", "claim_id"),
     ):  # fmt: skip

@@ -36,8 +36,8 @@ def test_most_listed_members_are_found_by_their_national_id(insurer: Path, ask: 
             "WHERE breach_id = 'EMP-1' AND national_id IS NOT NULL"
         )
     ]
-    found = sum(number in ids for number in on_list) / len(on_list)
-    assert 0.96 <= found < 1
+    matches = sum(number in ids for number in on_list) / len(on_list)
+    assert 0.96 <= matches < 1
 
 
 def test_the_contact_list_has_names_and_dates_only(insurer: Path) -> None:

@@ -52,8 +52,8 @@ def test_accounts_are_valid_at_banks_that_do_not_exist() -> None:
     ledger = Ledger()
     rng = stream(1, "accounts")
     ledger.open(rng, np.arange(200) % (FRENCH + len(FOREIGN_BANKS)))
-    ledger.mistyped(rng, np.arange(50))
-    ledger.moved(np.arange(50), 9)
+    ledger.open_mistyped(rng, np.arange(50))
+    ledger.open_at_bank(np.arange(50), 9)
     ibans = ledger.ibans().to_pylist()
     assert all(stdnum.iban.is_valid(iban, check_country=iban[:2] in ("FR", "BE")) for iban in ibans)
     assert {iban[4:9] for iban in ibans if iban.startswith("FR")} == {bank[0] for bank in BANKS}
@@ -62,8 +62,8 @@ def test_accounts_are_valid_at_banks_that_do_not_exist() -> None:
 def test_a_mistyped_account_is_one_digit_away_but_for_its_checks() -> None:
     ledger = Ledger()
     rng = stream(1, "typos")
-    meant = ledger.open(rng, np.zeros(50, int))
-    ledger.mistyped(rng, meant)
+    correct_accounts = ledger.open(rng, np.zeros(50, int))
+    ledger.open_mistyped(rng, correct_accounts)
     ibans = ledger.ibans().to_pylist()
     distances = [
         sum(a != b for a, b in zip(x[4:25], y[4:25], strict=True)) for x, y in zip(ibans[:50], ibans[50:], strict=True)

@@ -6,6 +6,7 @@ import re
 
 import pytest
 from django.urls import reverse
+from django.utils.translation import override
 
 from payeewatch.triage.evidence import evidence_panel, related_flags
 from payeewatch.triage.models import Evidence, Flag, Hold, User
@@ -138,3 +139,27 @@ def test_the_history_tells_what_changed(changed: dict[str, object], told: str) -
     tie = {"payee_id": "P1", "relation": "same_actor", "flag_id": None}
     old = {"p_value": 0.01, "reasons": [], "timeline": [], "exposures": [], "neighbours": [tie]}
     assert evidence_panel._differences(old, old | changed) == [told]
+
+
+LATER_FIELDS = {"usual_number", "unit", "fact", "code", "params"}
+"""What nights publish of a reason or a check since words are made where they are shown."""
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_evidence_frozen_before_there_were_codes_says_the_same(cast: dict[str, User], language: str) -> None:
+    def said(flag: Flag) -> list[object]:
+        told = evidence_panel.centre(flag, cast["reviewer"])
+        reasons = [(each.words, each.value, each.usual) for each in (*told["reasons"], *told["reassuring"])]
+        return [reasons, told["checks"], flag.first_reason]
+
+    with override(language):
+        for flag in Flag.objects.select_related("night"):
+            now, frozen = said(flag), latest(flag)
+            for name in ("reasons", "reassuring", "benign_checks"):
+                frozen.body[name] = [
+                    {field: value for field, value in each.items() if field not in LATER_FIELDS}
+                    for each in frozen.body[name]
+                ]
+            frozen.save()
+            flag.headline = {}
+            assert said(flag) == now

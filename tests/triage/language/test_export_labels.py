@@ -8,8 +8,8 @@ from decimal import Decimal
 import pytest
 from django.utils.translation import override
 
+from payeewatch.pipeline.home.wording import sentence
 from payeewatch.pipeline.privacy import subject_access
-from payeewatch.pipeline.tables import DROP_TABLES
 from payeewatch.triage.language import export_labels
 
 ALIKE = {"Notes", "Source", "Verdict", "rectification"}
@@ -24,28 +24,23 @@ def french(text: str) -> str:
 @pytest.mark.parametrize(
     "text",
     [
-        *subject_access.MEANS.values(), *subject_access.LABELS.values(), *map(str, subject_access.Right),
-        subject_access.BEFORE_SENDING, subject_access.VICTIM,
-        *(each for _table, title, what, _key in subject_access.LAKE for each in (title, what)), subject_access.TOKENS,
-        f"{subject_access.LAKE[0][2]} {subject_access.TOKENS}", "table claims of the insurer's feed",
-        "400 days after the night; a flag's lines go with the flag.",
-        "unjudged 183 days; not pertinent: deleted at once; pertinent: 1826 days after closing",
+        *subject_access.texts(), sentence("from_feed", table="claims"), sentence("kept_nights", days=400),
+        sentence("kept_flags", qualify=183, closed=1826), "Flags under review",
+        "Opened from the vault for this export; the audit log says so.",
     ],
 )  # fmt: skip
 def test_every_text_of_the_export_is_told_in_french(text: str) -> None:
     assert french(text) != text or text in ALIKE
 
 
-def test_every_column_of_the_feed_has_its_french_words() -> None:
-    asked = {table for table, *_ in subject_access.LAKE}
-    columns = [name for table in DROP_TABLES.values() if table.name in asked for name in table.lake_columns]
-    shown = {subject_access._words(name) for name in columns if name not in subject_access.HIDDEN}
-    assert {text for text in shown if french(text) == text} <= ALIKE
+def test_numbers_within_a_text_are_kept() -> None:
+    assert "1\N{NO-BREAK SPACE}826" in french(sentence("kept_flags", qualify=183, closed=1826))
 
 
 @pytest.mark.parametrize(
     ("value", "told"),
     [
+        ("decided, and no new evidence since", "décidé, et sans nouvel élément depuis"),
         (True, "oui"),
         (date(2024, 11, 12), "12 nov. 2024"),
         (datetime(2024, 11, 12, 14, 5), "12 nov. 2024, 14:05"),

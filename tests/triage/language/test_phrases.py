@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import date
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from django.utils.translation import override
 
-from payeewatch.features import FEATURES
+from payeewatch.features.registry import Unit
 from payeewatch.pipeline import tables
 from payeewatch.pipeline.detector.reasons import said
 from payeewatch.pipeline.home import wording
-from payeewatch.pipeline.home.settings import Settings
-from payeewatch.triage.language import feature_labels, labels, phrases
+from payeewatch.pipeline.home.wording import measure
+from payeewatch.pipeline.night.queues import WhyNot
+from payeewatch.triage.language import frozen_english, labels, phrases
 
 NIGHT = date(2024, 11, 25)
 
@@ -73,25 +75,29 @@ def test_the_headline_says_what_the_evidence_holds(given: dict[str, Any], derive
     ("value", "unit", "told"),
     [(6699.39, "EUR", "6 699,39"), (3.0, "surprise", "1 000"), (2.5, "days", "2,5"), (1234.0, "count", "1 234")],
 )
-def test_a_value_written_by_the_night_is_told_in_the_users_language(value: float, unit: str, told: str) -> None:
+def test_a_value_is_told_in_the_users_language(value: float, unit: str, told: str) -> None:
     with override("fr"):
-        plain = phrases.measured(said(value, unit)).replace("\u202f", " ").replace("\u00a0", " ")
+        plain = phrases.measured(measure(value, unit)).replace("\u202f", " ").replace("\u00a0", " ")
     assert told in plain
 
 
-@pytest.mark.parametrize("unit", ["EUR", "count", "days", "share", "yes or no", "ratio", "surprise", "level", "years"])
+UNITS = ["EUR", "count", "days", "share", "yes or no", "ratio", "surprise", "level", "years"]
+
+
+@pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.004, 2.5, 31.0, 12345.6, float("nan")])
 def test_in_english_a_value_stays_as_the_night_wrote_it_but_for_the_euro_sign(value: float, unit: str) -> None:
     if unit == "share" and value > 1:
         return
     written = said(value, unit)
-    told = phrases.measured(written)
     in_words = f"€{written.removesuffix(' EUR')}" if written.endswith(" EUR") else written
-    assert told == {"unknown": "not known"}.get(written, in_words)
+    shown = {"unknown": "not known"}.get(written, in_words)
+    assert phrases.measured(measure(value, unit)) == shown
+    assert phrases.measured(frozen_english.measure(written)) == shown
 
 
-def test_every_feature_has_its_words_and_no_word_lacks_its_feature() -> None:
-    assert set(feature_labels.FEATURES) == {feature.sentence for feature in FEATURES.values()}
+def test_every_unit_of_the_features_has_its_way_of_being_shown() -> None:
+    assert set(UNITS) == set(map(str, Unit))
 
 
 def test_codes_of_the_files_have_words() -> None:
@@ -104,30 +110,29 @@ def test_codes_of_the_files_have_words() -> None:
     assert set(labels.AUTH_STRENGTHS) == set(tables.AUTH_STRENGTHS)
     assert set(labels.NAME_CHECKS) == set(tables.NAME_CHECKS)
     assert set(labels.PAYEE_TYPES) == set(tables.PAYEE_TYPES)
-    assert {code: str(words) for code, words in labels.FIELDS.items()} == wording.FIELDS
-    assert {code: str(words) for code, words in labels.MATCHES.items()} == wording.MATCHES
-    assert set(labels.CHECKS) == set(wording.HONEST)
+    assert set(labels.WHY_NOT) == set(map(str, WhyNot))
 
 
-def test_what_the_night_said_of_honest_explanations_is_said_again(reviewed: Settings) -> None:
-    known = [phrases._pattern(told) for told in labels.SENTENCES]
-    told = [
-        check["sentence"]
-        for path in reviewed.folder("evidence").glob("*.parquet")
-        for row in pq.read_table(path).to_pylist()
-        for check in row["benign_checks"]
-    ]
-    assert told
-    assert [each for each in told if not any(pattern.fullmatch(each) for pattern in known)] == []
+def test_in_english_a_message_stays_as_the_night_wrote_it_but_for_its_figures() -> None:
+    wave = wording.sentence("bank_moves", many=12, days=30, usual=1.5)
+    assert phrases.message({"sentence": wave, **wave.coded}) == wave
+    back = wording.sentence("payments_came_back", payments=2, day="2024-09-03")
+    assert phrases.message({"sentence": back, **back.coded}).endswith("came back: 2, the last on 3 Sep 2024.")
+    few = wording.sentence("covers_hardly_anyone", share=0.004)
+    assert "(0.4 %)" in phrases.message({"sentence": few, **few.coded})
+    unknown = {"sentence": "Something a later night may say.", "code": "of_a_later_night", "params": "{}"}
+    assert phrases.message(unknown) == "Something a later night may say."
 
 
-def test_numbers_within_a_sentence_are_kept() -> None:
-    wave = "12 changes from this old bank to this new one within 30 days; usual is 1.5."
-    assert phrases.retold(wave) == wave
-    assert phrases.retold("Payments to the account before came back: 2, the last on 2024-09-03.").endswith(
-        "3 Sep 2024."
-    )
-    assert phrases.retold("Something a later night may say.") == "Something a later night may say."
+@pytest.mark.parametrize("code", wording.MESSAGES)
+def test_every_message_takes_its_numbers_in_both_languages(code: str) -> None:
+    kinds = {"day": "2024-09-03", "purge_on": "2024-09-03", "share": 0.004, "usual": 1.5, "least": 0.0476}
+    texts = ("payee_type", "breach_id", "file", "folder", "lens", "table")
+    names = re.findall(r"%\((\w+)\)s", wording.MESSAGES[code])
+    made = wording.sentence(code, **{name: kinds.get(name, "claims" if name in texts else 7) for name in names})
+    stored = {"sentence": made, "code": made.code, "params": json.dumps(made.params)}
+    with override("fr"):
+        assert phrases.message(stored) != made
 
 
 @pytest.mark.parametrize(
@@ -158,19 +163,33 @@ def test_french_months_are_told_apart() -> None:
         assert {phrases.day(date(2024, month, 1), year=False) for month in (6, 7)} == {"1 juin", "1 juil."}
 
 
+NEW_DEVICES = {
+    "feature": "devices_enrolled_7d", "value": "2", "usual": "0", "value_number": 2.0, "usual_number": 0.0,
+    "sentence": "New devices enrolled in the 7 days before: 2 (usually 0).", "unit": "count",
+    "fact": "New devices enrolled in the 7 days before.",
+}  # fmt: skip
+DIED = {
+    "feature": "is_dead", "value": "yes", "usual": "no", "value_number": 1.0, "usual_number": 0.0,
+    "sentence": "The member is known to have died (usually not).", "unit": "yes or no",
+    "fact": "The member is known to have died.",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("sentence", "french"),
+    ("reason", "french"),
     [
-        ("New devices enrolled in the 7 days before: 2 (usually 0).",
-         "Nouveaux appareils enregistrés dans les 7 jours précédents : 2 (d’habitude 0)."),
-        ("Rarity of the account's country among the year's changes: 1 in 74 (usually common).",
-         "Rareté du pays du compte parmi les changements de l’année : 1 sur 74 (d’habitude courant)."),
-        ("The member is known to have died (usually not).", "L’assuré est connu comme décédé (d’habitude non)."),
-        ("It is the payee's first account.", "C’est le premier compte du bénéficiaire."),
-        ("Something of an older night", "Something of an older night"),
+        (NEW_DEVICES, "Nouveaux appareils enregistrés dans les 7 jours précédents : 2 (d’habitude 0)."),
+        (DIED, "L’assuré est connu comme décédé (d’habitude non)."),
+        (DIED | {"usual": "", "usual_number": None}, "L’assuré est connu comme décédé."),
+        (NEW_DEVICES | {"usual": "2", "usual_number": 2.0},
+         "Nouveaux appareils enregistrés dans les 7 jours précédents : 2."),
     ],
 )  # fmt: skip
-def test_a_reason_of_the_night_is_told_whole_in_the_users_language(sentence: str, french: str) -> None:
-    assert phrases.finding(sentence) == sentence
+def test_a_reason_is_said_from_its_numbers_and_not_from_its_sentence(reason: dict[str, Any], french: str) -> None:
     with override("fr"):
-        assert phrases.finding(sentence).replace("\N{NO-BREAK SPACE}", " ") == french
+        told = phrases.finding(reason | {"sentence": "of no matter"})
+    assert told.replace("\N{NO-BREAK SPACE}", " ") == french
+
+
+def test_in_english_a_reason_stays_as_the_night_wrote_it() -> None:
+    assert [phrases.finding(each) for each in (NEW_DEVICES, DIED)] == [NEW_DEVICES["sentence"], DIED["sentence"]]

@@ -118,6 +118,7 @@ def test_a_head_made_for_an_earlier_end_is_found(log: Settings) -> None:
 def test_a_head_that_is_none_is_found(log: Settings, content: str) -> None:
     (log.folder("triage") / HEAD).write_text(content)
     assert found() == [0]
+    assert not audit.head_agrees()
 
 
 def test_a_missing_head_is_found(log: Settings) -> None:

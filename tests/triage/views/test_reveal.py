@@ -144,8 +144,8 @@ def test_a_day_has_a_limit_and_the_log_hears_of_it(
     flag: Flag, reviewer: Client, settings, clocked: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     home = settings.PAYEEWATCH
-    triage = replace(home.params.triage, reveals_a_day=2)
-    settings.PAYEEWATCH = replace(home, params=replace(home.params, triage=triage))
+    triage = home.params.triage.model_copy(update={"reveals_a_day": 2})
+    settings.PAYEEWATCH = replace(home, params=home.params.model_copy(update={"triage": triage}))
     answers = [ask(reviewer, flag, "account") for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert ACCOUNT not in answers[2].text

@@ -21,8 +21,8 @@ def demanded(settings, *roles: str) -> None:
     from dataclasses import replace
 
     home = settings.PAYEEWATCH
-    triage = replace(home.params.triage, totp_roles=list(roles))
-    settings.PAYEEWATCH = replace(home, params=replace(home.params, triage=triage))
+    triage = home.params.triage.model_copy(update={"totp_roles": list(roles)})
+    settings.PAYEEWATCH = replace(home, params=home.params.model_copy(update={"triage": triage}))
 
 
 @pytest.fixture

@@ -1,0 +1,180 @@
+"""The plan of a DuckDB measurement: its queries, found before there are rows, then followed side by side.
+
+The queries depend on what is asked and on the columns of the tables, never on their rows. To find them takes a second
+or so; to follow them takes only what they compute.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from payeewatch.features.engines.duckdb import DuckEngine, input_name, kept_name, sql_of
+from payeewatch.features.engines.engine import Frame, Meanwhile, Question
+from payeewatch.features.versions import ENDS, SERIAL, USES
+
+Columns = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+"""Lake tables, and of each the columns that features use, with their SQL types."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The queries of a measurement, each made a table by its number.
+
+    They name tables and never hold rows, so they serve again for every question of the kind. `needs` are, for each
+    query, the numbers of those whose tables it reads; `loads` the numbers of those that read a small table of ours.
+    `changes` and `answer` are the queries that give the changes' ids and the answer.
+    """
+
+    queries: tuple[str, ...]
+    needs: tuple[tuple[int, ...], ...]
+    loads: tuple[int, ...]
+    changes: str
+    answer: str
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Plan:
+        """A plan from what JSON made of its fields.
+
+        Raises:
+            KeyError, TypeError: it is not one.
+        """
+        return cls(
+            tuple(raw["queries"]), tuple(map(tuple, raw["needs"])), tuple(raw["loads"]), raw["changes"], raw["answer"]
+        )
+
+
+PLANS: dict[tuple[Hashable, Columns], Plan] = {}
+"""The plans of this process, by kind of question and columns."""
+
+
+class PlannedEngine(DuckEngine):
+    """A DuckDB engine that answers questions with a kind by plan. The lake tables must not be temporary."""
+
+    def answer(self, question: Question, meanwhile: Meanwhile | None = None) -> pd.DataFrame:
+        """While the last query runs, which keeps one processor busy, `meanwhile` may use the connection."""
+        if question.kind is None:
+            return super().answer(question, meanwhile)
+        plan = plan_of(question, columns_of(self.con))
+        self._follow(plan, question.loads)
+        with ThreadPoolExecutor(1) as thread:
+            answering = thread.submit(self._rows, plan.answer)
+            if meanwhile:
+                meanwhile(self.con.sql(plan.changes).to_arrow_table().column(0).to_pylist())
+            return answering.result()
+
+    def _follow(self, plan: Plan, loads: Sequence[pa.Table]) -> None:
+        """Make the plan's tables, side by side what does not need each other."""
+        self.kept, self.loaded = len(plan.queries), len(loads)
+        for number, rows in enumerate(loads):
+            self.con.register(input_name(number), rows)
+        for number in plan.loads:  # only this connection knows what was registered on it
+            _make(self.con, plan, number)
+        needs = {number: set(needed).difference(plan.loads) for number, needed in enumerate(plan.needs)}
+        in_order({number: needed for number, needed in needs.items() if number not in plan.loads}, self._beside(plan))
+
+    def _beside(self, plan: Plan) -> Callable[[int], None]:
+        def make(number: int) -> None:
+            with self.con.cursor() as own:
+                own.execute("SET TimeZone = 'UTC'")
+                _make(own, plan, number)
+
+        return make
+
+    def _rows(self, query: str) -> pd.DataFrame:
+        with self.con.cursor() as own:
+            own.execute("SET TimeZone = 'UTC'")
+            rows: pd.DataFrame = own.execute(query).df()
+            return rows
+
+
+def _make(con: duckdb.DuckDBPyConnection, plan: Plan, number: int) -> None:
+    con.execute(f"CREATE OR REPLACE TABLE {kept_name(number)} AS {plan.queries[number]}")
+
+
+def in_order(needs: Mapping[int, set[int]], do: Callable[[int], None]) -> None:
+    """Do each once all that it needs is done, as many at a time as there are processors."""
+    sorter = TopologicalSorter(needs)
+    sorter.prepare()
+    doing: dict[Future[None], int] = {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        while sorter.is_active():
+            doing |= {pool.submit(do, number): number for number in sorter.get_ready()}
+            for done in wait(doing, return_when=FIRST_COMPLETED).done:
+                done.result()
+                sorter.done(doing.pop(done))
+
+
+class _Recorder(DuckEngine):
+    """Writes down the queries that are made, and what each of them reads."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+        super().__init__(con)
+        self.queries: list[str] = []
+        self.reads: list[set[str]] = []
+        self.given: list[pa.Table] = []
+        self.loads: list[int] = []
+
+    def load(self, rows: pa.Table) -> Frame:
+        self.given.append(rows)
+        self.loads.append(self.kept)
+        return super().load(rows)
+
+    def make(self, query: str) -> Frame:
+        self.queries.append(query)
+        self.reads.append(set(self.con.get_table_names(query)))
+        return super().make(query)
+
+
+def plan_of(question: Question, columns: Columns) -> Plan:
+    """The plan that answers questions of this kind over tables with those columns, made when first asked for.
+
+    Raises:
+        ValueError: the question has other small tables than it loads.
+    """
+    asked = question.kind, columns
+    if asked not in PLANS:
+        PLANS[asked] = _planned(question, columns)
+    return PLANS[asked]
+
+
+def _planned(question: Question, columns: Columns) -> Plan:
+    with duckdb.connect(config={"threads": 1}) as con:
+        for table, of_table in columns:
+            listed = ", ".join(f'"{name}" {kind}' for name, kind in of_table)
+            con.execute(f'CREATE TABLE "{table}" ({listed})')
+        engine = _Recorder(con)
+        changes, answer = question.build(engine)
+        if engine.given != list(question.loads):
+            raise ValueError(f"{question.kind}: `loads` must be the tables that `build` loads, in that order")
+        numbers = {kept_name(number): number for number in range(engine.kept)}
+        return Plan(
+            queries=tuple(engine.queries),
+            needs=tuple(tuple(sorted(numbers[name] for name in reads & numbers.keys())) for reads in engine.reads),
+            loads=tuple(engine.loads),
+            changes=sql_of(changes.select("change_id").unique()),
+            answer=sql_of(answer),
+        )
+
+
+def columns_of(con: duckdb.DuckDBPyConnection) -> Columns:
+    """The lake tables of a connection."""
+    found: dict[str, dict[str, str]] = {table: {} for table in USES}
+    kinds = con.execute("SELECT table_name, column_name, data_type FROM duckdb_columns()").fetchall()
+    for table, column, kind in kinds:
+        found.get(table, {})[column] = kind
+    return in_use(found)
+
+
+def in_use(tables: Mapping[str, Mapping[str, str]]) -> Columns:
+    """Of tables with their columns and types what features use, in one order, whatever the tables' own."""
+    used = {table: (*use.key, *use.columns, *SERIAL, ENDS) for table, use in USES.items()}
+    return tuple((table, tuple((c, tables[table][c]) for c in used[table] if c in tables[table])) for table in USES)

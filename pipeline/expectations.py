@@ -1,0 +1,182 @@
+"""Great Expectations judges what is measured and what is about to be published, by the promises of each table.
+
+It has a thread of its own, because it takes seconds to load and judges one frame at a time: `start` begins to load it
+beside other work, and every judgement waits for that and sees its failure. It never calls a network, and neither its
+messages nor ours hold a value of a frame.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from payeewatch.pipeline.home.errors import PayeeWatchError
+from payeewatch.pipeline.home.promises import Promise, Promises
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from great_expectations import ExpectationSuite
+
+_THREAD = ThreadPoolExecutor(1, thread_name_prefix="expectations")
+
+WHICH_RULES = {"result_format": "BOOLEAN_ONLY"}
+HOW_MANY_ROWS = {"result_format": "BASIC", "partial_unexpected_count": 0, "exclude_unexpected_values": True}
+
+
+class BrokenPromise(PayeeWatchError):
+    """A table breaks what it promises. The message names table, columns, rules and counts, and no value."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One expectation: the column it is about (of the table as a whole: none), what must hold, and how it is asked."""
+
+    column: str
+    sentence: str
+    expectation: str  # the name of its class
+    arguments: Mapping[str, Any]
+    except_where: tuple[str, str] | None = None  # a column and its value: rows with it are not asked
+
+
+def start() -> Future[Any]:
+    """Begin to load Great Expectations, unless it is loaded; the future is done once it is."""
+    return _THREAD.submit(_batches)
+
+
+def judge(
+    promises: Promises, frame: pd.DataFrame, rows: int | None = None, among: Mapping[str, Collection[Any]] | None = None
+) -> None:
+    """Have a frame judged; see `judging`.
+
+    Raises:
+        BrokenPromise: the frame breaks a promise.
+    """
+    broken = judging(promises, frame, rows, among).result()
+    if broken:
+        raise BrokenPromise(f"{promises.table}: the table breaks its promises: {'; '.join(broken)}")
+
+
+def judging(
+    promises: Promises, frame: pd.DataFrame, rows: int | None = None, among: Mapping[str, Collection[Any]] | None = None
+) -> Future[list[str]]:
+    """The rules that a frame breaks, in words, as soon as they are known.
+
+    Args:
+        rows: how many rows the frame must have.
+        among: columns, and the values that each may have in this frame only.
+    """
+    return _THREAD.submit(_broken, [*rules(promises), *_rules_of_one_frame(rows, among or {})], frame)
+
+
+def rules(promises: Promises) -> list[Rule]:
+    """What is asked of a table, that of its columns first."""
+    names = list(promises.columns)
+    found = [
+        Rule(
+            "", "the columns must be those of the schema, in their order",
+            "ExpectTableColumnsToMatchOrderedList", {"column_list": names},
+        )
+    ]  # fmt: skip
+    for name, promise in promises.columns.items():
+        found += _column_rules(name, promise)
+    found += [_unique(names) for names in promises.unique]
+    return found
+
+
+def _column_rules(name: str, promise: Promise) -> Iterator[Rule]:
+    asked: dict[str, Any] = {"column": name}
+    if promise.nullable_where:
+        sentence = f"must not be null, except for a {promise.nullable_where[1]}"
+        yield Rule(name, sentence, "ExpectColumnValuesToNotBeNull", asked, promise.nullable_where)
+    elif not promise.nullable:
+        yield Rule(name, "must not be null", "ExpectColumnValuesToNotBeNull", asked)
+    if promise.values:
+        sentence = f"must be one of {', '.join(promise.values)}"
+        yield Rule(name, sentence, "ExpectColumnValuesToBeInSet", asked | {"value_set": list(promise.values)})
+    if promise.bounds:
+        bounds = promise.bounds
+        within = {"min_value": bounds.low, "max_value": bounds.high, "strict_min": bounds.is_above_low}
+        yield Rule(name, f"must be {bounds}", "ExpectColumnValuesToBeBetween", asked | within)
+
+
+def _unique(names: tuple[str, ...]) -> Rule:
+    if len(names) == 1:
+        return Rule(names[0], "must come once", "ExpectColumnValuesToBeUnique", {"column": names[0]})
+    return Rule(
+        " and ".join(names), "must come once together", "ExpectCompoundColumnsToBeUnique", {"column_list": list(names)}
+    )
+
+
+def _rules_of_one_frame(rows: int | None, among: Mapping[str, Collection[Any]]) -> Iterator[Rule]:
+    if rows is not None:
+        yield Rule("", f"there must be {rows} rows", "ExpectTableRowCountToEqual", {"value": rows})
+    for name, values in among.items():
+        asked = {"column": name, "value_set": list(values)}
+        yield Rule(name, "must be a value that belongs here", "ExpectColumnValuesToBeInSet", asked)
+
+
+def suite(asked: Sequence[Rule]) -> ExpectationSuite:
+    """The rules as a suite of Great Expectations, each with its place among them in `meta`."""
+    from great_expectations import ExpectationSuite, expectations
+
+    return ExpectationSuite(
+        name="promises",
+        expectations=[
+            getattr(expectations, rule.expectation)(**rule.arguments, meta={"place": place})
+            for place, rule in enumerate(asked)
+        ],
+    )
+
+
+def _broken(asked: Sequence[Rule], frame: pd.DataFrame) -> list[str]:
+    """Its columns first, without which nothing else can be asked; then which rules it breaks; then on how many rows.
+
+    To count takes twice as long as to find out whether there is anything to count.
+    """
+    columns, *others = asked
+    for rules_asked in ([columns], others):
+        broken = [rule for rule, outcome in _outcomes(rules_asked, frame, WHICH_RULES) if not outcome.success]
+        if broken:
+            return [_in_words(rule, outcome.result) for rule, outcome in _outcomes(broken, frame, HOW_MANY_ROWS)]
+    return []
+
+
+def _outcomes(asked: Sequence[Rule], frame: pd.DataFrame, form: Mapping[str, Any]) -> list[tuple[Rule, Any]]:
+    """Each rule with its outcome. One that could not be asked counts as broken.
+
+    Rules that leave out the same rows are asked together, of what is left of the frame.
+    """
+    found = []
+    for where in dict.fromkeys(rule.except_where for rule in asked):
+        together = [rule for rule in asked if rule.except_where == where]
+        rows = frame[frame[where[0]] != where[1]] if where else frame
+        batch = _batches().get_batch(batch_parameters={"dataframe": rows.reset_index(drop=True)})
+        outcomes = {
+            outcome.expectation_config.meta["place"]: outcome
+            for outcome in batch.validate(suite(together), result_format=dict(form)).results
+        }
+        found += [(rule, outcomes[place]) for place, rule in enumerate(together)]
+    return found
+
+
+def _in_words(rule: Rule, result: Mapping[str, Any]) -> str:
+    if not rule.column:
+        return rule.sentence
+    count = result.get("unexpected_count")
+    return f"{rule.column} {rule.sentence} ({f'broken on {count} rows' if count else 'could not be asked'})"
+
+
+@cache
+def _batches() -> Any:
+    """Great Expectations, started once a process and never phoning home."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    import great_expectations as gx
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    source = context.data_sources.add_pandas("frames")
+    return source.add_dataframe_asset("frame").add_batch_definition_whole_dataframe("all")

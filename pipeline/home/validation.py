@@ -1,0 +1,109 @@
+"""Files that people write, against a model of them: one sentence says which value is wrong and what it must be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeVar
+from zoneinfo import ZoneInfo
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from payeewatch.pipeline.home.errors import PayeeWatchError, SettingsError
+
+# no other installed package takes part in the checks; looking for such packages also takes 8 ms at every start
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+
+LONGEST_QUOTE = 40
+
+
+class Section(BaseModel):
+    """Names and values of a file. A field's description is how an error words what the value must be."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+    no_section: ClassVar[str] = "must be a mapping of names to values"
+    no_entry: ClassVar[str] = "is not a parameter; known here"
+    wrong_type: ClassVar[str] = "is {!r}"
+
+
+class Wrong(ValueError):
+    """A fault with a sentence of its own, about a field or an entry `inside` it."""
+
+    def __init__(self, sentence: str, *inside: str) -> None:
+        super().__init__(sentence)
+        self.inside = inside
+
+
+Model = TypeVar("Model", bound=Section)
+
+
+def is_known(look_up: Callable[[str], object]) -> AfterValidator:
+    """The check that a text is a name which `look_up` finds."""
+
+    def check(name: str) -> str:
+        try:
+            look_up(name)
+        except (LookupError, OSError) as error:
+            raise ValueError from error
+        return name
+
+    return AfterValidator(check)
+
+
+Zone = Annotated[str, is_known(ZoneInfo), Field(description="an IANA zone name")]
+
+
+def read(
+    path: Path, form: str, parse: Callable[[str], Any], refusal: type[PayeeWatchError] = SettingsError, where: str = ""
+) -> Any:
+    """What a file holds; `where` names it to people.
+
+    Raises:
+        refusal: no file, or not one of that form.
+    """
+    try:
+        return parse(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise refusal(f"{where or path}: does not exist") from None
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise refusal(f"{where or path}: cannot be read as {form} ({type(error).__name__})") from None
+
+
+def validate(
+    model: type[Model], raw: object, where: str, refusal: type[PayeeWatchError], within: str = "", known: object = None
+) -> Model:
+    """A section as its model. `within` is its name in the file; `known` is what the model's validators ask for.
+
+    Raises:
+        refusal: the first fault, in a sentence that begins with `where`.
+    """
+    try:
+        return model.model_validate(raw, context=known)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+    raise refusal(f"{where}: {_sentence(model, raw, fault, [within] if within else [])}")
+
+
+def _sentence(model: type[Section], value: Any, fault: Any, names: list[str]) -> str:
+    field = None
+    for name in fault["loc"]:
+        if field:
+            break  # an entry of a list or mapping: the error shows the whole
+        names.append(str(name))
+        if name not in model.model_fields:
+            return f"'{'.'.join(names)}' {model.no_entry}: {', '.join(model.model_fields)}"
+        field, value = model.model_fields[name], value.get(name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            model, field = field.annotation, None
+    own = fault.get("ctx", {}).get("error")
+    if isinstance(own, Wrong):
+        return f"'{'.'.join([*names, *own.inside])}' {own}"
+    if not field:
+        return f"'{'.'.join(names) or 'the file'}' {model.no_section}"
+    is_wrong_type = fault["type"].endswith(("_type", "too_short", "missing"))
+    shown = value[:LONGEST_QUOTE] if isinstance(value, str) else value
+    what = "text" if fault["type"] == "string_type" and fault["input"] is value else field.description
+    return f"'{'.'.join(names)}' {(model.wrong_type if is_wrong_type else 'is {!r}').format(shown)}; it must be {what}"

@@ -1,0 +1,90 @@
+"""Adapters: which tables the files of a folder hold, and how the rows of each are read.
+
+Most exports have a file per table. In other formats one file holds many tables: a FHIR bundle, an X12 835, a SEPA
+statement. An adapter takes the files and says {table: parts}; what loads them asks for nothing else.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from payeewatch.pipeline.ingest.batches import Batch
+from payeewatch.pipeline.ingest.profile import Export
+from payeewatch.pipeline.ingest.readers import read, stem
+from payeewatch.pipeline.tables import Table
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of one table that are read together, and the files they come from.
+
+    `batch` gives them as a batch for the connection it gets, which is in use by nobody else. It raises InputRefused for
+    what cannot be read.
+    """
+
+    files: tuple[Path, ...]
+    batch: Callable[[duckdb.DuckDBPyConnection, Table, Export], Batch]
+
+
+Adapter = Callable[[Sequence[Path], Mapping[str, Export]], Mapping[str, Sequence[Part]]]
+"""(files in the order of their names, {table: how it was exported}) -> {table: its parts, in the order of their rows}.
+
+It is asked about every drop of the inbox each night, so it goes by the files' names where these suffice. Files that are
+not its own it leaves out.
+"""
+
+
+def file_part(path: Path) -> Part:
+    """A whole file as a part of one table."""
+    return Part((path,), lambda con, table, export: read(con, table, path, export))
+
+
+def file_per_table(files: Sequence[Path], exports: Mapping[str, Export]) -> dict[str, list[Part]]:
+    """The adapter of files that hold one table each: `claims.csv`, `claims-0002.csv.gz`, or what the profile says."""
+    parts: dict[str, list[Part]] = {}
+    for path in files:
+        table = _table_of(path, exports)
+        if table:
+            parts.setdefault(table, []).append(file_part(path))
+    return parts
+
+
+def _table_of(path: Path, exports: Mapping[str, Export]) -> str | None:
+    named = stem(path)
+    if named is None:
+        return None
+    for table, export in exports.items():
+        if export.files:
+            is_its = fnmatch.fnmatchcase(path.name, export.files)
+        else:
+            is_its = named == table or named.startswith(f"{table}-")
+        if is_its:
+            return table
+    return None
+
+
+ADAPTERS: tuple[Adapter, ...] = (file_per_table,)
+"""In the order in which they are asked: each sees the files that those before it left out."""
+
+
+def parts_of(files: Iterable[Path], exports: Mapping[str, Export]) -> dict[str, tuple[Part, ...]]:
+    """What some files hold: table -> its parts, in the order of their files' names."""
+    tables: dict[str, list[Part]] = {}
+    left = sorted(files)
+    for adapter in ADAPTERS:
+        taken = adapter(left, exports)
+        for table, parts in taken.items():
+            tables.setdefault(table, []).extend(parts)
+        used = files_of(taken)
+        left = [path for path in left if path not in used]
+    return {table: tuple(sorted(tables[table], key=lambda part: part.files)) for table in sorted(tables)}
+
+
+def files_of(tables: Mapping[str, Sequence[Part]]) -> set[Path]:
+    """Every file that tables are read from."""
+    return {path for parts in tables.values() for part in parts for path in part.files}

@@ -1,0 +1,34 @@
+"""From format 0 to 1: lakes made before lakes had a number (decision 0016)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from payeewatch.pipeline.migration.rewrite import Rewrite, committed_files
+from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.sql import text
+
+NAMES = "name_keys"
+AFTER = "unusable, key_version, known_at, version"
+"""The columns that stand behind it."""
+TWO_COLUMNS = "name_keys[1] AS name_key, name_keys[2] AS first_name_key"
+
+
+def two_name_keys(session: Session) -> Iterator[Rewrite]:
+    """The name keys of the people on breach lists become two columns, which were one column of lists."""
+    root = session.lake.root
+    for path in committed_files(root, "people"):
+        if NAMES in _columns(session, root / path):
+            yield Rewrite("lake", path, lambda new, path=path: _write(session, root / path, new))  # type: ignore[misc]
+
+
+def _columns(session: Session, path: Path) -> list[str]:
+    found = session.con.execute(f"SELECT name FROM parquet_schema({text(path)})").fetchall()
+    return [name for (name,) in found]
+
+
+def _write(session: Session, path: Path, new: Path) -> None:
+    rows = f"read_parquet({text(path)}, hive_partitioning = false)"
+    query = f"SELECT * EXCLUDE ({NAMES}, {AFTER}), {TWO_COLUMNS}, {AFTER} FROM {rows}"
+    session.con.execute(f"COPY ({query}) TO {text(new)} (FORMAT parquet)")

@@ -1,0 +1,40 @@
+"""What a step of a migration does to one file, and what steps read to find the files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from payeewatch.pipeline.session import Session
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """A file of the home that gets other content: commit records, tables, the vault, whatever a night wrote.
+
+    `write` puts the whole new content at the path it is given; the file itself is still the old one then.
+    """
+
+    folder: str  # of the home, such as "lake"
+    path: str  # below the folder
+    write: Callable[[Path], object]
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return self.folder, self.path
+
+
+Step = Callable[[Session], Iterator[Rewrite]]
+"""Every file whose form changes from one format to the next. The first line of its docstring says what changes.
+
+It only reads: no file is replaced before all of them are written.
+"""
+
+
+def committed_files(root: Path, table: str) -> list[str]:
+    """Paths, below the lake, of a table's committed files, oldest first. The records may be of any format so far."""
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((root / "loads").glob("*.json"))]
+    removed = {path for record in records for path in record["removed"]}
+    return [path for record in records for path in record["files"].get(table, ()) if path not in removed]

@@ -1,0 +1,75 @@
+"""Writes docs/schemas/, by which editors check files: `python -m payeewatch.pipeline.pages.schemas`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from payeewatch.pipeline.breaches.manifest import Manifest
+from payeewatch.pipeline.home.codes import FIELDS
+from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params
+from payeewatch.pipeline.ingest.profile import OF_ONE_TABLE, TABLES, Export, codes_of
+from payeewatch.pipeline.tables import DROP_TABLES, Table
+
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "schemas"
+
+Schema = dict[str, Any]
+
+
+def schemas() -> dict[str, str]:
+    """The name of each file and its text."""
+    made = {"params": _params(), "profile": _profile(), "manifest": _manifest()}
+    return {f"{name}.schema.json": json.dumps(schema, indent=1) + "\n" for name, schema in made.items()}
+
+
+def _params() -> Schema:
+    """Nothing is required: what a file leaves out has the shipped value, which is the schema's default."""
+    schema = Params.model_json_schema()
+    for section in (schema, *schema["$defs"].values()):
+        del section["required"]
+    for name, value in Params.read(DEFAULT_PARAMS).flat().items():
+        *section, parameter = name.split(".")
+        owner = schema["$defs"][section[0].title()] if section else schema
+        owner["properties"][parameter]["default"] = value
+    schema["$defs"]["Ingest"]["properties"]["tolerance_overrides"]["propertyNames"] = {"enum": [*DROP_TABLES]}
+    return schema
+
+
+def _profile() -> Schema:
+    settings = Export.model_json_schema()["properties"]
+    shared = {name: {"$ref": f"#/$defs/{name}"} for name in settings if name not in OF_ONE_TABLE}
+    tables = {name: shared | {"files": settings["files"]} | _columns(table) for name, table in TABLES.items()}
+    return {
+        "$defs": {name: settings[name] for name in shared},
+        "title": "Profile",
+        **_closed({name: _closed(entries) for name, entries in {"export": shared, **tables}.items()}),
+    }
+
+
+def _columns(table: Table) -> Schema:
+    codes = codes_of(table)
+    listed = {
+        name: _mapping({"enum": list(values)} if values else {"type": "string"}) for name, values in codes.items()
+    }
+    return {"columns": _mapping({"enum": [*codes]}), "values": _closed(listed)}
+
+
+def _mapping(values: Schema) -> Schema:
+    return {"type": "object", "additionalProperties": values}
+
+
+def _closed(entries: Schema) -> Schema:
+    return {"type": "object", "additionalProperties": False, "properties": entries}
+
+
+def _manifest() -> Schema:
+    schema = Manifest.model_json_schema()
+    schema["properties"]["fields_exposed"]["items"] = {"enum": [*FIELDS]}
+    return schema
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for file, text in schemas().items():
+        (FOLDER / file).write_text(text, encoding="utf-8")

@@ -1,0 +1,106 @@
+"""An answer has one row a change asked for, and what cannot be computed is refused by its name, on every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import narwhals as nw
+import pytest
+
+from payeewatch.features import FEATURES
+from payeewatch.features.engines.engine import Refused, WrongAnswer
+from payeewatch.features.formulas import Formula, count
+from payeewatch.features.registry import FAMILIES, Family, Lens, Missing, Suspicious, Unit
+from payeewatch.features.relations import CLAIM
+from payeewatch.features.sources import CHANGE, Relation, Source
+from payeewatch.features.versions import Tables
+from tests.worlds import fill, measure_open, question, rows_of
+
+NIGHT = "2024-06-30"
+
+
+@pytest.fixture(autouse=True)
+def two_changes(con) -> None:
+    fill(con, {"changes": rows_of("changes", "change_id\nX2\nX1")})
+
+
+@contextmanager
+def tried(source: Source, formula: Callable[..., Formula]) -> Iterator[str]:
+    """A feature that is there for as long as the test."""
+
+    def on_trial(row):
+        """A feature on trial."""
+        return formula(row)
+
+    family = Family("payeewatch.features.trial", "A family on trial.", Lens.REQUEST)
+    try:
+        family.feature(source, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO)(on_trial)
+        yield "on_trial"
+    finally:
+        FEATURES.pop("on_trial", None)
+        FAMILIES.pop("trial")
+
+
+def test_meanwhile_is_given_each_change_once(engine):
+    given = []
+    frame = engine().answer(question("2024-06-29", NIGHT, names=("is_first_account",)), given.extend)
+    assert given == ["X1", "X2"]
+    assert list(frame["change_id"]) == ["X1", "X1", "X2", "X2"]
+
+
+def test_an_answer_without_its_rows_is_no_answer(engine):
+    asked = question(NIGHT, names=("is_first_account",))
+
+    def nothing(own):
+        changes, numbers = asked.build(own)
+        return changes, numbers.filter(nw.col("change_id") == "X1")
+
+    with pytest.raises(WrongAnswer, match="measured 1 rows of 2; run it again"):
+        engine().answer(replace(asked, build=nothing))
+
+
+def test_a_formula_that_an_engine_cannot_compute_is_refused_by_its_name(engine):
+    own = engine()
+    refused = pytest.raises(Refused, match=f"on_trial: the engine {own.name} cannot compute its formula")
+    with tried(CHANGE, lambda change: change.channel.cum_sum()) as name, refused:
+        measure_open(own, NIGHT, names=(name,))
+
+
+def test_a_column_that_features_do_not_use_is_refused_with_what_asks_for_it(engine):
+    claim = r"on_trial: it asks for claim__diagnosis, which is not there; .* in USES\['claims'\]"
+    with tried(CLAIM, lambda row: count(row.diagnosis == "x")) as name, pytest.raises(Refused, match=claim):
+        measure_open(engine(), NIGHT, names=(name,))
+    change = r"on_trial: it asks for nationality, which nothing makes; .* in USES\['changes'\]"
+    with tried(CHANGE, lambda row: row.nationality) as name, pytest.raises(Refused, match=change):
+        measure_open(engine(), NIGHT, names=(name,))
+    bad = Relation("bad", "claims", on="payee_id", to="payee_id", columns=lambda row, _: {"is_x": row.act == "x"})
+    relation = r"the relation bad: it asks for bad__act, which is not there"
+    with tried(bad, lambda row: count(row.is_x)) as name, pytest.raises(Refused, match=relation):
+        measure_open(engine(), NIGHT, names=(name,))
+
+
+def test_a_table_or_column_out_of_reach_is_not_read(engine):
+    tables = Tables(engine())
+    with pytest.raises(Refused, match="claims: features do not use care_on, member_id; "):
+        tables.read("claims", ["claim_id", "care_on", "member_id"])
+    with pytest.raises(Refused, match="people: features do not use"):
+        tables.read("people", ["breach_id"])
+
+
+@pytest.mark.parametrize("asked", ["hour", "weekday"])
+def test_a_formula_that_asks_for_a_local_time_is_refused(asked):
+    """An hour in UTC is not the insurer's, and a whole number has none."""
+
+    def local(instant: nw.Expr) -> nw.Expr:
+        return getattr(instant.dt, asked)()
+
+    message = f"it asks for '{asked}' of an instant; instants are microseconds in UTC"
+    with pytest.raises(Refused, match=f"on_trial: {message}"), tried(CHANGE, lambda row: local(row.requested_at)):
+        pass
+    with (
+        pytest.raises(Refused, match=f"on_trial: {message}"),
+        tried(CLAIM, lambda row: count(local(row.received_at) > 20)),
+    ):
+        pass

@@ -1,0 +1,137 @@
+"""`payeewatch migrate` over a whole home: the nights that follow are those of a home that needed no migration."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from payeewatch.__main__ import main
+from payeewatch.pipeline.sql import text
+from payeewatch.pipeline.store.lake_format import FILE, FORMAT, UNFINISHED
+from tests.conftest import NIGHTS, Home, copy_of
+from tests.earlier_lakes import back_to_format_0
+
+NEXT = (str(NIGHTS[-1] + timedelta(days=1)), str(NIGHTS[-1] + timedelta(days=2)))
+PUBLISHED = ("flags", "scores", "evidence", "holds")
+LASTING = (*PUBLISHED, "vault", "runs", "quarantine", "reports")
+
+
+@pytest.fixture(scope="module")
+def todays(published: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """Loaded from nothing, with published nights, a person erased and a list purged. Not to be written to."""
+    home = copy_of(published, tmp_path_factory.mktemp("todays"))
+    flags = pq.read_table(home.path / "flags" / f"{NIGHTS[-1]}.parquet").to_pylist()
+    member = next(flag["member_id"] for flag in flags if flag["member_id"])
+    home.done("purge", "--until", str(NIGHTS[-1]), "--member", member)
+    shutil.rmtree(sorted(path for path in (home.path / "breaches").iterdir() if path.is_dir())[0])
+    home.done("purge", "--until", str(NIGHTS[-1]))
+    kinds = [json.loads(path.read_text())["kind"] for path in sorted((home.path / "lake" / "loads").glob("*.json"))]
+    assert {"erasure", "purge"} <= set(kinds)
+    return home
+
+
+@pytest.fixture
+def earlier(todays: Home, tmp_path: Path) -> Home:
+    """The same home as the version before wrote it."""
+    home = copy_of(todays, tmp_path / "earlier")
+    back_to_format_0(home.path / "lake")
+    return home
+
+
+def people(home: Home) -> list[tuple[object, ...]]:
+    """Every row of the people of breach lists, whatever their order."""
+    files = ", ".join(text(path) for path in sorted((home.path / "lake" / "people").rglob("*.parquet")))
+    with duckdb.connect() as con:
+        return con.execute(f"SELECT * FROM read_parquet([{files}], hive_partitioning = false) ORDER BY ALL").fetchall()
+
+
+def test_a_migrated_home_publishes_the_nights_of_one_that_was_loaded_by_this_version(
+    todays: Home, earlier: Home, tmp_path: Path
+) -> None:
+    told = json.loads(earlier.done("migrate", "--json").stdout)
+    assert (told["format"], told["to"], told["dry_run"]) == (0, FORMAT, False)
+    assert told["steps"][0]["files"] == len(list((earlier.path / "lake" / "people").rglob("*.parquet"))) > 0
+    assert earlier.bytes_of(*LASTING) == todays.bytes_of(*LASTING)
+    assert earlier.bytes_of("lake/loads") == todays.bytes_of("lake/loads")
+    assert people(earlier) == people(todays)
+    assert any(row[6] is not None for row in people(earlier))  # a first given name's key
+
+    nightly = copy_of(todays, tmp_path / "todays")
+    for home in (earlier, nightly):
+        home.done("night", "--from", NEXT[0], "--to", NEXT[1])
+    after = earlier.bytes_of(*PUBLISHED)
+    assert f"flags/{NEXT[1]}.parquet" in after
+    assert after == nightly.bytes_of(*PUBLISHED)
+
+
+def test_a_dry_run_says_what_would_be_done_and_leaves_no_trace(earlier: Home) -> None:
+    before = earlier.bytes_of("lake")
+    said = earlier.done("migrate", "--dry-run").stdout
+    assert f"format  0 -> {FORMAT}" in said
+    assert "bytes of free space needed" in said
+    assert "nothing has been changed" in said
+    assert earlier.bytes_of("lake") == before
+
+
+def test_a_home_of_this_version_needs_no_migration(todays: Home, tmp_path: Path) -> None:
+    home = copy_of(todays, tmp_path)
+    assert "nothing to do" in home.done("migrate").stdout
+    assert json.loads(home.done("migrate", "--json").stdout)["steps"] == []
+
+
+def test_an_empty_home_has_nothing_to_migrate(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home", tmp_path / "keys.json")
+    home.done("init")
+    assert "is empty" in home.done("migrate").stdout
+
+
+OTHERS = sorted(set(main.commands) - {"migrate"})
+
+
+def example(name: str) -> list[str]:
+    """The command line of a command's example, without the home it names."""
+    line = (main.commands[name].help or "").strip().splitlines()[-1]
+    words = line.strip().removeprefix("Example: payeewatch ").split(" < ")[0].split()
+    if "--home" in words:
+        del words[words.index("--home") : words.index("--home") + 2]
+    return words
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Home:
+    home = Home(tmp_path / "home", tmp_path / "keys.json")
+    home.done("init")
+    return home
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_other_command_is_refused_over_a_home_of_another_form(small: Home, name: str) -> None:
+    lake = small.path / "lake"
+    for number, advice in ((FORMAT - 1, "payeewatch migrate"), (FORMAT + 1, "install PayeeWatch 7.0.0")):
+        (lake / FILE).write_text(json.dumps({"format": number, "written_by": "PayeeWatch 7.0.0"}))
+        before = small.bytes_of(".")
+        result = small.run(*example(name), "--json")
+        assert result.exit_code == 15, result.output
+        assert advice in json.loads(result.stdout)["message"]
+        assert small.bytes_of(".") == before
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_other_command_waits_for_a_migration_that_was_begun(small: Home, name: str) -> None:
+    (small.path / "lake" / UNFINISHED).write_text('{"format": 0, "files": null}')
+    result = small.run(*example(name))
+    assert result.exit_code == 15
+    assert "not finished; run: payeewatch migrate" in result.stderr
+
+
+def test_a_migration_of_a_later_version_is_left_to_that_version(small: Home) -> None:
+    (small.path / "lake" / FILE).write_text(json.dumps({"format": FORMAT + 1, "written_by": "PayeeWatch 7.0.0"}))
+    result = small.run("migrate")
+    assert result.exit_code == 15
+    assert "install PayeeWatch 7.0.0" in result.stderr

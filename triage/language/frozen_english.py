@@ -1,0 +1,90 @@
+"""English sentences that nights published before they published codes, read back into codes and numbers.
+
+Evidence is frozen: what was published then is shown as long as it is kept. Nothing made since comes here: a reason has
+its `unit` and its `fact`, any other sentence its `code`. Who rewords a text of `wording.MESSAGES` adds the wording it
+had to EARLIER; the test of this file has every one of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from payeewatch.pipeline.home import wording
+from payeewatch.pipeline.home.wording import Measure
+
+EARLIER: tuple[tuple[str, str], ...] = ()
+"""Wordings that messages had, each with the message's code."""
+
+NUMBER = r"-?[\d,]+(?:\.\d+)?"
+FORMS = {
+    "eur": re.compile(f"(?P<number>{NUMBER}) EUR"),
+    "share": re.compile(f"(?P<number>{NUMBER}) %"),
+    "rarity": re.compile(f"1 in (?P<number>{NUMBER})"),
+    "days": re.compile(f"(?P<number>{NUMBER}) days?"),
+    "years": re.compile(f"(?P<number>{NUMBER}) years?"),
+    "times": re.compile(f"(?P<number>{NUMBER}) times"),
+    "number": re.compile(f"(?P<number>{NUMBER})"),
+}
+"""The shapes in which a night writes a feature's value."""
+
+REASON = re.compile(r"(?P<fact>.+?)(: (?P<value>.+?))?( \(usually (?P<usual>.+?)\))?\.")
+"""The shape in which it writes a reason: `New devices: 2 (usually 0).`"""
+
+COUNTS = frozenset({"many", "days", "usual", "payments", "changes", "parts", "references", "wanted", "verdicts"})
+"""What stands for a number in a message."""
+
+
+def reason(given: Mapping[str, Any]) -> tuple[str, Measure, Measure | None] | None:
+    """What a reason's feature measures (in English), its value and the usual one; None where it is written otherwise.
+
+    Of a flag's first reason the sentence alone was kept.
+    """
+    if "value" in given:
+        usual = given["usual"]
+        return wording.fact(given), measure(given["value"]), measure(usual) if usual else None
+    found = REASON.fullmatch(given["sentence"])
+    if not found:
+        return None
+    usual = {"not": "no"}.get(found["usual"], found["usual"])
+    return found["fact"], measure(found["value"] or "yes"), measure(usual) if usual else None
+
+
+def measure(text: str) -> Measure:
+    """A value as it is written: `1,840.00 EUR` -> eur, 1840.0, 2 decimals; `yes` -> yes."""
+    for form, pattern in FORMS.items():
+        if found := pattern.fullmatch(text):
+            text = found["number"]
+            number = int(text.replace(",", "")) if form == "rarity" else _number(text)
+            return Measure(form, number / 100 if form == "share" else number, len(text.partition(".")[2]))
+    return Measure(text)
+
+
+def message(sentence: str) -> tuple[str, dict[str, Any]] | None:
+    """The code and the numbers of a sentence; None where no message is like that."""
+    for code, pattern in _patterns():
+        if found := pattern.fullmatch(sentence):
+            return code, {name: _typed(name, text) for name, text in found.groupdict().items()}
+    return None
+
+
+@cache
+def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    texts = [*wording.MESSAGES.items(), *((code, text) for text, code in EARLIER)]
+    return tuple((code, re.compile(re.sub(r"%\\\((\w+)\\\)s", _group, re.escape(text)))) for code, text in texts)
+
+
+def _group(place: re.Match[str]) -> str:
+    return f"(?P<{place[1]}>{NUMBER if place[1] in COUNTS else '.+?'})"
+
+
+def _typed(name: str, text: str) -> Any:
+    if name == "share":
+        return _number(text.removesuffix("%")) / 100
+    return _number(text) if name in COUNTS else text
+
+
+def _number(text: str) -> float:
+    return float(text.replace(",", ""))
