@@ -82,6 +82,7 @@ class Table:
     references: tuple[tuple[str, str], ...] = ()  # (column, table) that ought to resolve
     derived: tuple[tuple[str, str, str], ...] = ()  # (lake column, SQL type, meaning)
     lake_key: tuple[str, ...] = ()
+    known_when: str = ""  # the column that says when a row became known, where a row has one version
 
     def column(self, name: str) -> Column:
         return next(c for c in self.columns if c.name == name)
@@ -209,6 +210,7 @@ BANK_CHANGES = Table(
     "bank_changes",
     grain="one row a change of account",
     key="change_id",
+    known_when="requested_at",
     references=(("member_id", "members"),),
     columns=(
         Column("change_id"),
@@ -237,6 +239,7 @@ ACCOUNT_EVENTS = Table(
     "account_events",
     grain="one row an event on a member's web account",
     key="event_id",
+    known_when="occurred_at",
     references=(("member_id", "members"),),
     columns=(
         Column("event_id"),
@@ -291,6 +294,7 @@ OUTCOMES = Table(
     "outcomes",
     grain="one row a decision on a change",
     key="outcome_id",
+    known_when="decided_at",
     references=(("change_id", "bank_changes"),),
     columns=(
         Column("outcome_id"),
@@ -458,7 +462,7 @@ LAKE_TABLES: dict[str, LakeTable] = {
 ENDS = "superseded_at"
 """When the next version of a row became known: on a lake table that is held in memory."""
 
-KNOWN_WHEN = {"bank_changes": "requested_at", "account_events": "occurred_at", "outcomes": "decided_at"}
+KNOWN_WHEN = {name: table.known_when for name, table in DROP_TABLES.items() if table.known_when}
 """Tables whose rows are one version each, known at this instant."""
 
 WRITTEN_ONCE = frozenset({"accounts", "sightings"})

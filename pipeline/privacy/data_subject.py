@@ -16,6 +16,7 @@ import duckdb
 from payeewatch.pipeline.night.queues import flag_id
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
+from payeewatch.pipeline.tables import LAKE_TABLES
 
 TABLES = (
     "members", "claims", "bank_changes", "changes", "account_events", "payments", "outcomes", "exposures", "sightings",
@@ -115,10 +116,13 @@ def find(session: Session, member_id: str) -> Person:
 
 
 def conditions(person: Person) -> dict[str, str]:
-    """Lake table -> SQL of the rows that are the person's, and go whole."""
+    """Lake table -> SQL of the rows that are the person's, and go whole.
+
+    A table that names a member and is not listed here goes by that.
+    """
     member, payees = f"member_id = {text(person.member_id)}", _within("payee_id", person.ids["payee"])
     changes = _within("change_id", person.ids["change"])
-    return {
+    own = {
         "members": member,
         "claims": f"{member} OR {payees}",
         "payments": f"{member} OR {payees}",
@@ -130,6 +134,7 @@ def conditions(person: Person) -> dict[str, str]:
         "exposures": member,
         "people": _on_list(person),
     }
+    return {name: member for name, table in LAKE_TABLES.items() if "member_id" in table.columns} | own
 
 
 def softened(person: Person, table: str) -> str:

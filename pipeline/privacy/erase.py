@@ -26,12 +26,13 @@ from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.lake import Load
 from payeewatch.pipeline.store.tombstones import COLUMNS, ERASURE, Tombstones
+from payeewatch.pipeline.tables import LAKE_TABLES
 
 ACCOUNTS_USED = {
-    "claims": ("account",), "payments": ("account",), "sightings": ("account",), "providers": ("account",),
-    "bank_changes": ("old_account", "new_account"), "changes": ("old_account", "new_account"),
-    "reference_accounts": ("account",),
-}  # fmt: skip
+    name: [column for column in table.columns if column == "account" or column.endswith("_account")]
+    for name, table in LAKE_TABLES.items()
+    if name != "accounts"
+}
 """Where the lake says that somebody has an account."""
 
 UNFINISHED = "erasing.json"

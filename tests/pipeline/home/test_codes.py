@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from payeewatch.features.exposure import QUALITIES
 from payeewatch.pipeline.breaches.match import JOINS
 from payeewatch.pipeline.home.codes import (
@@ -18,10 +21,17 @@ from payeewatch.triage.models import Flag
 from payeewatch.triage.verdict_codes import Verdict
 from payeewatch.triage.work.search import WHY_NOT
 
+ROOT = Path(__file__).resolve().parents[3]
+
 
 def test_every_match_level_is_joined_and_measured() -> None:
     assert list(JOINS) == list(MATCHES)
     assert sorted(QUALITIES, key=QUALITIES.__getitem__, reverse=True) == list(MATCHES)
+
+
+def test_the_page_about_identity_says_what_agrees_at_each_level() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "identity.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert [row for row in rows if row in MATCHES] == list(MATCHES)
 
 
 def test_weak_matches_come_after_the_others() -> None:

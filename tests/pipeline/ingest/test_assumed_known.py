@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from payeewatch.pipeline.ingest.assumed_known import VERSIONS
 from payeewatch.pipeline.ingest.ingest import ingest
 from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.tables import DROP_TABLES
 from tests.inbox import good, inbox_session, rows_of, whole_drop
 
 UNTIL = datetime(2024, 4, 1).date()
@@ -33,6 +35,10 @@ def versions(session: Session, home: Path, table: str, columns: str, *rows: dict
     whole_drop(home, "2024-04-01", **({table: rows} | more))
     ingest(session, UNTIL)
     return rows_of(session, f"SELECT {columns}, known_at FROM {table} ORDER BY known_at, version", table)
+
+
+def test_every_table_says_when_its_rows_are_assumed_to_be_known() -> None:
+    assert VERSIONS.keys() == DROP_TABLES.keys()
 
 
 def test_a_claim_is_received_then_settled_when_its_payment_is_sent(session: Session, home: Path) -> None:

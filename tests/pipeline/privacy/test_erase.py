@@ -12,14 +12,29 @@ from payeewatch.pipeline.home import vault
 from payeewatch.pipeline.ingest.ingest import ingest
 from payeewatch.pipeline.loading import link_and_derive
 from payeewatch.pipeline.privacy import erase
-from payeewatch.pipeline.privacy.data_subject import find
+from payeewatch.pipeline.privacy.data_subject import Person, conditions, find
 from payeewatch.pipeline.privacy.erase import UNFINISHED
+from payeewatch.pipeline.privacy.subject_access import LAKE
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.tombstones import ERASURE, Tombstones
+from payeewatch.pipeline.tables import LAKE_TABLES
 from tests.inbox import good, inbox_session, rows_of, whole_drop
 
 ON = date(2024, 4, 1)
 TABLES = ("members", "claims", "payments", "bank_changes", "account_events", "changes", "sightings", "accounts")
+
+
+def test_no_table_that_names_people_is_left_out_of_their_rights() -> None:
+    nobody = find_nothing("M1")
+    naming = {name for name, table in LAKE_TABLES.items() if {"member_id", "payee_id"} & table.columns.keys()}
+    assert naming <= conditions(nobody).keys()
+    assert naming - {"exposures"} <= {table for table, *_ in LAKE}  # an export tells of exposures list by list
+
+
+def find_nothing(member_id: str) -> Person:
+    """A person of whom the lake has nothing."""
+    keys = ("person_key", "holder_key", "id_key", "name_key")
+    return Person(member_id, {"payee": [], "change": []}, {key: [] for key in keys})
 
 
 def two_people(home: Path) -> None:
