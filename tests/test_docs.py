@@ -57,7 +57,7 @@ def test_the_running_page_has_every_command_and_no_other():
 def test_the_running_page_has_every_folder_and_setting():
     page = read("docs/running.md")
     assert [name for name in FOLDERS if f"`{name}/`" not in page] == []
-    sources = [*(ROOT / "pipeline").glob("*.py"), *(ROOT / "triage").rglob("*.py")]
+    sources = [*(ROOT / "pipeline").rglob("*.py"), *(ROOT / "triage").rglob("*.py")]
     source = "".join(path.read_text(encoding="utf-8") for path in sources)
     variables = set(re.findall(r"PAYEEWATCH_[A-Z]+(?:_[A-Z]+)*", source)) - {"PAYEEWATCH_"}
     variables |= {"DATABASE_URL", *re.findall(r'environ.get\("(PAYEEWATCH_TRIAGE_[A-Z]+)"', read("triage/settings.py"))}
