@@ -58,7 +58,7 @@ def _locked(settings: Settings) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.open("a+", encoding="ascii")
     except OSError as error:
-        raise StoreError(f"{path}: cannot be opened ({error.strerror}); mend the permissions") from error
+        raise StoreError(f"{path}: cannot be opened ({error.strerror}); fix the permissions") from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

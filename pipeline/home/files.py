@@ -95,7 +95,7 @@ def _store_errors(path: Path) -> Iterator[None]:
         # DuckDB and Arrow raise their own classes for a full disk or a folder without write permission
         if isinstance(error, OSError) or "IO" in type(error).__name__:
             raise StoreError(
-                f"{path}: cannot be written ({_why(error)}); free space or mend the permissions"
+                f"{path}: cannot be written ({_why(error)}); free space or fix the permissions"
             ) from error
         raise
 

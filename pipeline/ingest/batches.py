@@ -59,7 +59,7 @@ def cannot_be_read(path: Path, form: str, message: str, place: str = "") -> Inpu
 
 def _cause(form: str, message: str) -> str:
     if "permission denied" in message or "cannot open file" in message:
-        return "permission denied, or it is gone; mend the permissions"
+        return "permission denied, or it is gone; fix the permissions"
     if "gzip" in message or "miniz" in message or "zlib" in message:
         return "the gzip stream is cut short or damaged; send the file again"
     if re.search(r"encod|unicode|utf", message):

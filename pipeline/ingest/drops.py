@@ -90,7 +90,7 @@ def _listed(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())
     except OSError as error:
-        raise InputRefused(f"{folder}: cannot be listed ({error.strerror}); mend the permissions") from error
+        raise InputRefused(f"{folder}: cannot be listed ({error.strerror}); fix the permissions") from error
 
 
 def _day(name: str) -> date | None:

@@ -124,7 +124,7 @@ def _require_readable(path: Path) -> None:
             opened.read(1)
     except OSError as error:
         raise InputRefused(
-            f"{folder_and_name(path)}: cannot be read: {error.strerror}; mend the permissions"
+            f"{folder_and_name(path)}: cannot be read: {error.strerror}; fix the permissions"
         ) from error
 
 
