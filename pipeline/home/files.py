@@ -25,8 +25,8 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
         _sweep(path)
         try:
             write(temporary)
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
             temporary.replace(path)
             _sync_folder(path.parent)
         finally:
@@ -71,10 +71,10 @@ def is_running(process: int) -> bool:
 
 def _sweep(path: Path) -> None:
     """Remove what killed commands left half written beside a file."""
-    for left in path.parent.glob(f".{escape(path.name)}.*.part"):
-        process = left.name.split(".")[-2]
+    for leftover in path.parent.glob(f".{escape(path.name)}.*.part"):
+        process = leftover.name.split(".")[-2]
         if process.isdigit() and not is_running(int(process)):
-            left.unlink(missing_ok=True)
+            leftover.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -94,9 +94,7 @@ def _store_errors(path: Path) -> Iterator[None]:
     except Exception as error:
         # DuckDB and Arrow raise their own classes for a full disk or a folder without write permission
         if isinstance(error, OSError) or "IO" in type(error).__name__:
-            raise StoreError(
-                f"{path}: cannot be written ({_why(error)}); free space or fix the permissions"
-            ) from error
+            raise StoreError(f"{path}: cannot be written ({_why(error)}); free space or fix the permissions") from error
         raise
 
 

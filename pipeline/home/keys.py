@@ -50,7 +50,7 @@ class Keys:
     audit: bytes = field(repr=False)
 
     @classmethod
-    def create(cls, path: Path, drawn: Callable[[int], bytes] = secrets.token_bytes) -> Keys:
+    def create(cls, path: Path, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> Keys:
         """Make a key file that only its owner can read; one that stands already is kept, and loaded.
 
         `drawn` gives so many bytes. Only for synthetic insurers may they be other than secret.
@@ -58,7 +58,7 @@ class Keys:
         Raises:
             SettingsError: the file cannot be made, or the one that stands is refused.
         """
-        token, vault, audit = (b64encode(drawn(KEY_BYTES)).decode() for _ in range(3))
+        token, vault, audit = (b64encode(random_bytes(KEY_BYTES)).decode() for _ in range(3))
         text = json.dumps({"token": {"1": token}, "token_version": 1, "vault": vault, "audit": audit})
         temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:

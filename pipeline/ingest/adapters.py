@@ -55,15 +55,15 @@ def file_per_table(files: Sequence[Path], exports: Mapping[str, Export]) -> dict
 
 
 def _table_of(path: Path, exports: Mapping[str, Export]) -> str | None:
-    named = stem(path)
-    if named is None:
+    file_stem = stem(path)
+    if file_stem is None:
         return None
     for table, export in exports.items():
         if export.files:
-            is_its = fnmatch.fnmatchcase(path.name, export.files)
+            is_match = fnmatch.fnmatchcase(path.name, export.files)
         else:
-            is_its = named == table or named.startswith(f"{table}-")
-        if is_its:
+            is_match = file_stem == table or file_stem.startswith(f"{table}-")
+        if is_match:
             return table
     return None
 
@@ -75,13 +75,13 @@ ADAPTERS: tuple[Adapter, ...] = (file_per_table,)
 def parts_of(files: Iterable[Path], exports: Mapping[str, Export]) -> dict[str, tuple[Part, ...]]:
     """What some files hold: table -> its parts, in the order of their files' names."""
     tables: dict[str, list[Part]] = {}
-    left = sorted(files)
+    remaining = sorted(files)
     for adapter in ADAPTERS:
-        taken = adapter(left, exports)
-        for table, parts in taken.items():
+        matches = adapter(remaining, exports)
+        for table, parts in matches.items():
             tables.setdefault(table, []).extend(parts)
-        used = files_of(taken)
-        left = [path for path in left if path not in used]
+        used = files_of(matches)
+        remaining = [path for path in remaining if path not in used]
     return {table: tuple(sorted(tables[table], key=lambda part: part.files)) for table in sorted(tables)}
 
 

@@ -63,9 +63,9 @@ def rejected(staged: Staged) -> str:
 
 def _verdicts(con: duckdb.DuckDBPyConnection, staged: Staged) -> str:
     """SQL of what each set of failures means: the first broken rule, and all of them in words."""
-    found = con.execute(f"SELECT DISTINCT failed FROM {staged.relation} WHERE {staged.is_rejected}").fetchall()
+    failures = con.execute(f"SELECT DISTINCT failed FROM {staged.relation} WHERE {staged.is_rejected}").fetchall()
     rows = []
-    for failed, broken in checks.judge(staged.table, [row[0] for row in found]).items():
+    for failed, broken in checks.judge(staged.table, [row[0] for row in failures]).items():
         fatal = [rule for rule in broken if rule.severity is Severity.REJECT]
         message = "; ".join(f"{rule.column}: {rule.sentence}" if rule.column else rule.sentence for rule in fatal)
         rows.append(f"({failed}, {text(fatal[0].name)}, {text(fatal[0].column)}, {text(message)})")
@@ -83,31 +83,31 @@ def masked(table: Table, rows: str) -> str:
     columns = (*table.columns, KNOWN_AT)
     plain = [c for c in columns if c.kind not in IDENTITY_KINDS]
     cells = {c.name: f"plain[{place}]" for place, c in enumerate(plain, start=1)}
-    listed = ", ".join(f"{text(c.name)}, {cells.get(c.name) or _masked_cell(c)}" for c in columns)
+    fields = ", ".join(f"{text(c.name)}, {cells.get(c.name) or _masked_cell(c)}" for c in columns)
     # one expression for all plain cells is planned once, and takes DuckDB longer to plan than to run
-    shown = f"list_transform([{', '.join(map(_taken, plain))}], LAMBDA cell: {PLAIN_CELL})"
+    plain_cells = f"list_transform([{', '.join(map(_raw_cell, plain))}], LAMBDA cell: {PLAIN_CELL})"
     return (
         "(SELECT *, CASE WHEN json_exists(original, '$.line')"
         " THEN json_object('line', 'len=' || length(original->>'$.line'))"
-        f" ELSE json_object({listed}) END AS row FROM (SELECT *, {shown} AS plain FROM {rows}))"
+        f" ELSE json_object({fields}) END AS row FROM (SELECT *, {plain_cells} AS plain FROM {rows}))"
     )
 
 
-def _taken(column: Column) -> str:
+def _raw_cell(column: Column) -> str:
     """SQL of a cell, out of the row as it came."""
     return f"(original->>{text('$.' + json.dumps(column.name))})"
 
 
 def _masked_cell(column: Column) -> str:
-    cell = _taken(column)
+    cell = _raw_cell(column)
     shape = f"'len=' || length({cell})"
     if column.kind is not Kind.NAME:
         places = (
             f"list_filter(range(1, least(length({cell}), 64) + 1),"
             f" LAMBDA n: regexp_matches(substr({cell}, n, 1), '\\p{{L}}'))[:{LETTERS_SHOWN}]"
         )
-        said = "CASE WHEN len(found) > 0 THEN ', letters at ' || array_to_string(found, ' ') ELSE '' END"
-        shape += f" || list_transform([{places}], LAMBDA found: {said})[1]"
+        position_text = "CASE WHEN len(found) > 0 THEN ', letters at ' || array_to_string(found, ' ') ELSE '' END"
+        shape += f" || list_transform([{places}], LAMBDA found: {position_text})[1]"
     account = f"canonical_account({cell})"
     token = (
         f"account_token({account})"

@@ -90,7 +90,7 @@ def read(con: duckdb.DuckDBPyConnection, table: Table, path: Path, export: Expor
     reader = _reader(path)
     _require_readable(path)
     theirs = reader.columns(con, path, export)
-    header = _matched(table, theirs, path, export) if theirs is not None else Header((), {}, ())
+    header = _match_header(table, theirs, path, export) if theirs is not None else Header((), {}, ())
     with refusing([path], reader.form):
         forget(con)
         return reader.batch(con, header, path, export)
@@ -120,15 +120,13 @@ def _require_readable(path: Path) -> None:
     try:
         if not path.is_file():
             raise InputRefused(f"{folder_and_name(path)}: is not a file")
-        with path.open("rb") as opened:
-            opened.read(1)
+        with path.open("rb") as file:
+            file.read(1)
     except OSError as error:
-        raise InputRefused(
-            f"{folder_and_name(path)}: cannot be read: {error.strerror}; fix the permissions"
-        ) from error
+        raise InputRefused(f"{folder_and_name(path)}: cannot be read: {error.strerror}; fix the permissions") from error
 
 
-def _matched(table: Table, theirs: tuple[str, ...], path: Path, export: Export) -> Header:
+def _match_header(table: Table, theirs: tuple[str, ...], path: Path, export: Export) -> Header:
     declared = [*table.columns, KNOWN_AT]
     names = {column.name for column in declared}
     ours: dict[str, str] = {}
@@ -157,10 +155,10 @@ class Csv(Reader):
         opener: Callable[..., Any] = gzip.open if path.name.endswith(".gz") else open
         encoding = "utf-8-sig" if DUCKDB_ENCODINGS.get(export.encoding.lower()) == "utf-8" else export.encoding
         try:
-            with opener(path, "rb") as opened:
-                shown = io.TextIOWrapper(opened, encoding=encoding, newline="")
+            with opener(path, "rb") as file:
+                lines = io.TextIOWrapper(file, encoding=encoding, newline="")
                 quoting: dict[str, Any] = {"quotechar": export.quote} if export.quote else {"quoting": csv.QUOTE_NONE}
-                header = next(csv.reader(shown, delimiter=export.delimiter, **quoting), None)
+                header = next(csv.reader(lines, delimiter=export.delimiter, **quoting), None)
         except UnicodeError:
             raise cannot_be_read(path, self.form, "encoding") from None
         except (OSError, EOFError, csv.Error) as error:
@@ -258,8 +256,8 @@ def _native(sql_type: str) -> str:
     return sql_type if sql_type in NATIVE or sql_type.startswith(NATIVE_PREFIXES) else "VARCHAR"
 
 
-def _as(cell: str, sql_type: str, wanted: str) -> str:
-    return cell if sql_type == wanted else f"TRY_CAST({cell} AS {wanted})"
+def _as(cell: str, sql_type: str, target: str) -> str:
+    return cell if sql_type == target else f"TRY_CAST({cell} AS {target})"
 
 
 class Ndjson(Reader):

@@ -98,12 +98,12 @@ class Staged:
     @property
     def is_accepted(self) -> str:
         """SQL: the row goes to the lake."""
-        kept = f"failed & {checks.mask(self.table, Severity.REJECT)} = 0"
-        return f"{kept} AND rowid NOT IN (SELECT row FROM {self.outdone})" if self.rows_duplicate else kept
+        condition = f"failed & {checks.mask(self.table, Severity.REJECT)} = 0"
+        return f"{condition} AND rowid NOT IN (SELECT row FROM {self.outdone})" if self.rows_duplicate else condition
 
     def facts(self) -> dict[str, Any]:
         """What the run record and the quality page say about it."""
-        named = {rule.name: rule for rule in checks.rules(self.table)}
+        rules_by_name = {rule.name: rule for rule in checks.rules(self.table)}
         return {
             "files": list(self.files),
             "rows_read": self.rows_read,
@@ -118,15 +118,19 @@ class Staged:
             "clamped_known": self.clamped_known,
             "extra_columns": list(self.extra_columns),
             "missing_columns": list(self.missing_columns),
-            "checks": len(named),
+            "checks": len(rules_by_name),
             "warnings": {
                 rule: self.broken[rule]
-                for rule in named
-                if self.broken[rule] and named[rule].severity is Severity.WARNING
+                for rule in rules_by_name
+                if self.broken[rule] and rules_by_name[rule].severity is Severity.WARNING
             },
             "rules": {
-                rule: {"rows": self.broken[rule], "severity": str(named[rule].severity), "column": named[rule].column}
-                for rule in named
+                rule: {
+                    "rows": self.broken[rule],
+                    "severity": str(rules_by_name[rule].severity),
+                    "column": rules_by_name[rule].column,
+                }
+                for rule in rules_by_name
                 if self.broken[rule]
             },
         } | ({"cents": self.cents, "amounts_unreadable": self.amounts_unreadable} if self.cents else {})
@@ -169,16 +173,16 @@ def stage(
     """
     for source in sources:
         _create(con, relation(source.table), source.table)
-    seen = _read_together(con, sources, limits)
-    return [_staged(con, source, day, seen[source.table.name], erased) for source in sources]
+    columns_by_table = _read_together(con, sources, limits)
+    return [_stage_table(con, source, day, columns_by_table[source.table.name], erased) for source in sources]
 
 
-def _staged(
-    con: duckdb.DuckDBPyConnection, source: Source, day: date, seen: Sequence[Columns], erased: Tombstones
+def _stage_table(
+    con: duckdb.DuckDBPyConnection, source: Source, day: date, part_columns: Sequence[Columns], erased: Tombstones
 ) -> Staged:
     table = source.table
     staged = Staged(table, day, source.file_names)
-    extra, missing = (set().union(*names) for names in zip(*seen, strict=True))
+    extra, missing = (set().union(*names) for names in zip(*part_columns, strict=True))
     staged.rows_erased = erased.leave_out(con, staged.relation, tuple(c.name for c in table.columns))
     staged.extra_columns, staged.missing_columns = tuple(sorted(extra)), tuple(sorted(missing))
     _count(con, staged)
@@ -209,14 +213,14 @@ def _read_together(
             _create(own, into(*part), source.table)
         return _read_into(own, into(*part), source.table, source.parts[number], source.export, limits)
 
-    seen: dict[str, list[Columns]] = {source.table.name: [] for source in sources}
+    columns_by_table: dict[str, list[Columns]] = {source.table.name: [] for source in sources}
     for part, columns in zip(parts, side_by_side(con, read_one, parts), strict=True):
         source, number = part
         if number:
             con.execute(f"INSERT INTO {relation(source.table)} FROM {into(*part)}")
             con.execute(f"DROP TABLE {into(*part)}")
-        seen[source.table.name].append(columns)
-    return seen
+        columns_by_table[source.table.name].append(columns)
+    return columns_by_table
 
 
 def _read_into(
@@ -266,14 +270,14 @@ def _staging_sql(table: Table, batch: Batch, export: Export, limits: Limits) -> 
         for n, rule in enumerate(checks.rules(table))
         if rule.fails and rule is not checks.UNREADABLE_LINE
     )
-    kept = ", ".join(f"{_softened(table, c.name)} AS {name(c.name)}" for c in columns)
+    staged_cells = ", ".join(f"{_softened(table, c.name)} AS {name(c.name)}" for c in columns)
     cells_of = ", ".join(f"{text(c.name)}, CAST({name('raw_' + c.name)} AS VARCHAR)" for c in columns)
     original = (
         f"CASE WHEN unreadable IS NOT NULL THEN CAST(json_object('line', unreadable) AS VARCHAR)"
         f" WHEN failed & {checks.mask(table, Severity.REJECT)} <> 0 THEN CAST(json_object({cells_of}) AS VARCHAR) END"
     )
     return (
-        f"SELECT {kept}, failed, {original} AS original FROM (SELECT *,"
+        f"SELECT {staged_cells}, failed, {original} AS original FROM (SELECT *,"
         f" CASE WHEN unreadable IS NOT NULL THEN 1 ELSE {bits} END AS failed FROM (SELECT *, {types} FROM"
         f" (SELECT *{accounts} FROM (SELECT {cells}, unreadable FROM ({batch.query})))))"
     )
@@ -346,39 +350,39 @@ def find_duplicates(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:
         f" ON s.{key} = t.k AND s.known_at IS NOT DISTINCT FROM t.at WHERE {staged.is_accepted}) WHERE place > 1"
     )
     amount = name(AMOUNTS[staged.table.name]) if staged.table.name in AMOUNTS else "NULL"
-    found = con.execute(
+    totals = con.execute(
         f"SELECT count(*), CAST(coalesce(sum({amount}), 0) AS BIGINT) FROM {staged.relation}"
         f" WHERE rowid IN (SELECT row FROM {staged.outdone})"
     ).fetchall()[0]
-    staged.rows_duplicate = found[0]
-    _add_warning(staged, checks.DUPLICATE.name, found[0])
+    staged.rows_duplicate = totals[0]
+    _add_warning(staged, checks.DUPLICATE.name, totals[0])
     if staged.cents:
-        staged.cents["duplicate"] += found[1]
-        staged.cents["accepted"] -= found[1]
+        staged.cents["duplicate"] += totals[1]
+        staged.cents["accepted"] -= totals[1]
 
 
-def find_unresolved(con: duckdb.DuckDBPyConnection, staged: Staged, known: Mapping[str, Iterable[str]]) -> None:
+def find_unresolved(con: duckdb.DuckDBPyConnection, staged: Staged, key_queries: Mapping[str, Iterable[str]]) -> None:
     """Count references to rows that are neither in the drop nor in the lake.
 
     `known` gives, for each referenced table, SQL that selects its keys as `key`.
     """
     for column, other in staged.table.references:
-        if other not in known:
+        if other not in key_queries:
             continue
-        keys = " UNION ALL ".join(known[other])
-        found = con.execute(
+        keys = " UNION ALL ".join(key_queries[other])
+        counts = con.execute(
             f"SELECT coalesce(sum(n), 0) FROM (SELECT {name(column)} AS k, count(*) AS n FROM {staged.relation}"
             f" WHERE {name(column)} IS NOT NULL AND {staged.is_accepted} GROUP BY k) seen"
             f" WHERE NOT EXISTS (SELECT 1 FROM ({keys}) known WHERE known.key = seen.k)"
         ).fetchall()[0]
-        _add_warning(staged, f"{column}_unresolved", int(found[0]))
+        _add_warning(staged, f"{column}_unresolved", int(counts[0]))
 
 
 def _add_warning(staged: Staged, rule: str, rows: int) -> None:
     """Count rows that break a rule which needs other rows, once the suite agrees that it is one."""
     if rows:
         broken = checks.judge(staged.table, [checks.bit(staged.table, rule)])
-        staged.broken.update({found.name: rows for verdict in broken.values() for found in verdict})
+        staged.broken.update({broken_rule.name: rows for verdict in broken.values() for broken_rule in verdict})
 
 
 def reconcile(staged: Staged) -> None:

@@ -15,13 +15,13 @@ SECTION = re.compile(r"(<!-- rules: [^\n]*-->\n).*?(<!-- end of rules -->)", re.
 def with_rules(page: str) -> str:
     """The page with its rules section written anew."""
     sections = [
-        *(_section(table, table.name) for table in DROP_TABLES.values()),
-        *(_section(table, f"reference/{table.name}") for table in REFERENCE_TABLES.values()),
+        *(_rules_section(table, table.name) for table in DROP_TABLES.values()),
+        *(_rules_section(table, f"reference/{table.name}") for table in REFERENCE_TABLES.values()),
     ]
-    return SECTION.sub(lambda found: found[1] + "\n" + "\n".join(sections) + "\n" + found[2], page)
+    return SECTION.sub(lambda match: match[1] + "\n" + "\n".join(sections) + "\n" + match[2], page)
 
 
-def _section(table: Table, title: str) -> str:
+def _rules_section(table: Table, title: str) -> str:
     lines = [f"### {title}", "", "| rule | column | what must hold | cost |", "|---|---|---|---|"]
     lines += [
         f"| `{rule.name}` | {f'`{rule.column}`' if rule.column else '–'} | {rule.sentence} | {rule.severity} |"
