@@ -48,7 +48,7 @@ class Part:
 
 
 def nights(title: str, values: Sequence[float], band: Band | None, description: str = "") -> Markup:
-    """Columns, one a night, the last one tonight's; the usual range lies behind them. `said` describes it instead."""
+    """Columns, one per night, tonight's last, with the usual range behind them. `description` replaces the text."""
     height, floor = 96, 92
     top = max([values[-1] * 1.05, (band.high if band else max(values)) * 1.35, 1.0])
     step = WIDTH / max(len(values), 12)
@@ -76,7 +76,7 @@ def nights(title: str, values: Sequence[float], band: Band | None, description: 
 
 
 def histogram(title: str, bins: Sequence[Bin], cut: float | None, cut_label: str = "cut", width: int = 1060) -> Markup:
-    """Columns on a logarithmic height, flagged ones darker, and a dashed step where honest life would put them.
+    """Columns on a logarithmic height, flagged ones darker, and a dashed step where honest changes alone would be.
 
     `cut` is a place on the axis in bins (2.5: the middle of the third).
     """
@@ -135,7 +135,7 @@ def _column(x: float, width: float, floor: float, total: float, flagged: float) 
 
 
 def by_day(title: str, days: Sequence[tuple[str, Sequence[Part]]]) -> Markup:
-    """Stacked columns, one a day, the whole of each above it; parts bottom up."""
+    """Stacked columns, one per day, with their total above; parts from bottom to top."""
     height, top, floor = 190, 24, 162
     most = max((sum(part.amount for part in parts) for _, parts in days), default=0) or 1
     step = WIDTH / max(len(days), 1)
@@ -221,7 +221,7 @@ def shares(title: str, parts: Sequence[Part], width: int = 1060) -> Markup:
 
 
 def rows(title: str, parts: Sequence[Part], whole: float | None = None, name_width: int = 120) -> Markup:
-    """One horizontal bar a part, its amount in words at the end; full width is `whole`, else the longest."""
+    """One horizontal bar per part, its amount in words at the end; the full width is `whole`, or the longest bar."""
     most = whole or max((part.amount for part in parts), default=0) or 1
     width = WIDTH
     room = width - name_width - 80

@@ -17,7 +17,7 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Call `write` on a temporary neighbour of `path`, then put it in place in one step.
 
     Raises:
-        StoreError: the disk is full or the folder cannot be written; whatever stood at `path` still stands.
+        StoreError: the disk is full or the folder cannot be written; the old file at `path`, if any, is still there.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     with _store_errors(path):
@@ -45,7 +45,7 @@ def write_json(path: Path, value: object) -> None:
 
 @contextmanager
 def only_holder(lock: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold a lock file; the kernel drops it with the process. Not to `wait`: whether it was free."""
+    """Hold a lock file, which the kernel frees when the process ends. Without `wait`, yields whether it was free."""
     with _store_errors(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
         file = lock.open("w")
@@ -65,12 +65,12 @@ def is_running(process: int) -> bool:
     except ProcessLookupError:
         return False
     except OSError:
-        pass  # it is somebody else's
+        pass  # another user's process
     return True
 
 
 def _sweep(path: Path) -> None:
-    """Remove what killed commands left half written beside a file."""
+    """Remove half-written neighbours of a file that killed commands left."""
     for leftover in path.parent.glob(f".{escape(path.name)}.*.part"):
         process = leftover.name.split(".")[-2]
         if process.isdigit() and not is_running(int(process)):

@@ -1,4 +1,4 @@
-"""The vault: sealed originals of what reviewers may have to see. Nothing in the pipeline opens it; triage does.
+"""The vault: sealed originals of what reviewers may have to see. Only triage opens it, never the pipeline.
 
     vault/<kind>/drop=<day>/<sequence>.parquet     kind, ref, sealed (12 bytes of nonce, then AES-GCM)
 
@@ -36,7 +36,7 @@ def seal(
 ) -> Path | None:
     """Seal a query's rows (ref, original) as one file of a kind; rows without either are left out.
 
-    Returns the file's path, or None when there was nothing to seal: then no file of that name is left either.
+    Returns the file's path, or None when there was nothing to seal: then there is no file of that name.
 
     Raises:
         StoreError: the vault cannot be written.
@@ -94,7 +94,7 @@ def reveal(keys: Keys, vault: Path, kind: str, ref: str) -> str | None:
 
 
 def purge_quarantined(vault: Path, today: date) -> list[date]:
-    """Take away the originals of rows quarantined more than 30 days before `today`. Returns their days."""
+    """Delete the originals of rows quarantined more than 30 days before `today`. Returns their days."""
     last = today - timedelta(days=QUARANTINE_DAYS)
     days = []
     for folder in sorted((vault / QUARANTINE).glob("drop=*")):
@@ -106,7 +106,7 @@ def purge_quarantined(vault: Path, today: date) -> list[date]:
 
 
 def forget(vault: Path, kind: str, is_gone: Callable[[str], bool], *, really: bool) -> int:
-    """Take away the originals of refs that are gone, in every version; with `really` false, only count them.
+    """Delete the originals of refs that are gone, in every version; with `really` false, only count them.
 
     Raises:
         StoreError: the vault cannot be written.

@@ -1,7 +1,8 @@
-"""When the rows of a first drop were known: its history is one row a key, unrolled here into the versions it had.
+"""When the rows of a first drop were known: one row per key is unrolled here into its versions.
 
-A given `known_at` always wins. What is assumed else: a claim is known when received and settled when its payment is
-sent (else a week later), a payment three business days before it is planned, and so on, one function a table.
+A `known_at` in the data always has priority. Otherwise a claim is assumed known when received, and settled when its
+payment is sent (or a week later); a payment is known three business days before it is planned; and so on, one function
+per table.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ BUSINESS_DAYS_ON = {1: 3, 2: 3, 3: 5, 4: 5, 5: 5, 6: 4, 7: 3}
 
 
 def midnight(day: str, zone: str) -> str:
-    """SQL of the instant a day begins where the insurer is, in UTC."""
+    """SQL of the instant at which a day begins in the insurer's time zone, in UTC."""
     return f"timezone('UTC', timezone('{zone}', CAST({day} AS TIMESTAMP)))"
 
 
 def shifted(day: str, by: dict[int, int], sign: str) -> str:
-    """SQL of the day three business days on or back."""
+    """SQL of the day three business days later (`sign` +) or earlier (-)."""
     cases = " ".join(f"WHEN {weekday} THEN {days}" for weekday, days in by.items())
     return f"({day} {sign} CASE isodow({day}) {cases} END)"
 
 
 def assumed(table: str, rows: str, zone: str, cutoff: datetime, payments: str | None = None) -> str:
-    """SQL of `rows` as versions: `known_at` filled, and `step` telling the versions of a row apart.
+    """SQL of `rows` as versions: `known_at` is filled, and `step` numbers the versions of a row.
 
     `rows` has the table's lake columns and a `known_at` that is null where it must be assumed. `payments`, if the drop
     has any, yields `claim_ids` and `value_date`. Nothing is known later than the drop's own cut-off.
@@ -50,7 +51,7 @@ def _at(column: str) -> Callable[[str, str, str | None], str]:
 
 
 def _claims(rows: str, zone: str, payments: str | None) -> str:
-    """Received at `received_at`; its final status when first paid, else a week after."""
+    """Received at `received_at`; the final status is known when first paid, otherwise a week after."""
     later = f"received_at + INTERVAL {SETTLED_DAYS} DAY"
     paid_at, join = "NULL", ""
     if payments:
@@ -97,7 +98,7 @@ def _payments(rows: str, zone: str, payments: str | None) -> str:
 
 
 def _members(rows: str, zone: str, payments: str | None) -> str:
-    """From joining; `left_on` is known on its date, `died_on` a month after it."""
+    """From the joining date; `left_on` is known on its date, `died_on` a month after it."""
     joined_at, left_at = midnight("joined_on", zone), midnight("left_on", zone)
     died_at = midnight(f"(died_on + {DEATH_KNOWN_DAYS})", zone)
     moments = (
@@ -116,7 +117,7 @@ def _members(rows: str, zone: str, payments: str | None) -> str:
 
 
 def _providers(rows: str, zone: str, payments: str | None) -> str:
-    """From opening; always, when that is not known."""
+    """From the opening date; always, when there is none."""
     opened_at = f"coalesce({midnight('opened_on', zone)}, {ALWAYS})"
     return f"SELECT * REPLACE (coalesce(known_at, {opened_at}) AS known_at), 0 AS step FROM ({rows})"
 
@@ -128,4 +129,4 @@ VERSIONS: dict[str, Callable[[str, str, str | None], str]] = {
     "providers": _providers,
     **{table: _at(column) for table, column in KNOWN_WHEN.items()},
 }
-"""How each table's rows unroll."""
+"""How each table's rows are unrolled into versions."""

@@ -16,7 +16,7 @@ SPACES = text(" \u00a0\u202f\t")
 
 
 def raw(column: Column, cell: str, sql_type: str, export: Export) -> str:
-    """The cell as it came, null words as null and their codes as ours; kept in its own type where it has one."""
+    """The cell as it came, with null words as null and their codes as ours; a cell that is not text keeps its type."""
     if sql_type != "VARCHAR":
         return cell
     words = ("", *export.nulls)
@@ -69,7 +69,7 @@ def _cents(cell: str, plain: str, export: Export) -> str:
             for space in spaces:
                 cell_text = f"replace({cell_text}, {text(space)}, '')"
         if export.decimal != ".":
-            # a point left over is not ours to guess at: 1.234,56 without `thousands` is refused
+            # do not guess what another point means: 1.234,56 without `thousands` is refused
             cell_text = (
                 f"replace(CASE WHEN {cell_text} NOT LIKE '%.%' THEN {cell_text} END, {text(export.decimal)}, '.')"
             )
@@ -114,7 +114,7 @@ def _instant(cell: str, plain: str, export: Export) -> str:
         if "%z" in export.timestamp:
             return f"timezone('UTC', {parsed})"
         return parsed if export.timezone == "UTC" else f"timezone('UTC', {zone.format(parsed)})"
-    # TRY_CAST to TIMESTAMP drops an offset without a word, and the other way is slow: only where there is one
+    # TRY_CAST to TIMESTAMP drops an offset silently, and the other way is slow: only where there is an offset
     tail = f"substr({cell_text}, 17)"
     has_offset = f"(contains({tail}, '+') OR contains({tail}, '-') OR upper(right({cell_text}, 1)) = 'Z')"
     naive = f"TRY_CAST({cell_text} AS TIMESTAMP)"
@@ -142,7 +142,7 @@ def _whole(column: Column, cell: str) -> str:
 
 
 def _enum(column: Column, cell: str) -> str:
-    """The enum value, whatever its case and the spaces around it."""
+    """The enum value; case and spaces around it do not matter."""
     cell_text = f"lower(trim(TRY_CAST({cell} AS VARCHAR), {SPACES}))"
     if all(value == value.lower() for value in column.values):
         return f"CASE WHEN {cell_text} IN ({', '.join(map(text, column.values))}) THEN {cell_text} END"

@@ -154,7 +154,7 @@ def _read_cache(path: Path) -> dict[str, list[object]]:
 
 @lru_cache(maxsize=1)
 def _hashes(path: Path, _written_ns: int, _bytes: int) -> dict[str, list[object]]:
-    """What the file holds; a night asks once a drop of the inbox, and it seldom changes between."""
+    """The content of the file: a night reads it once per drop of the inbox, and it seldom changes in between."""
     raw = json.loads(path.read_text(encoding="utf-8"))
     return raw if isinstance(raw, dict) else {}
 

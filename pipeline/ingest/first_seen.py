@@ -1,4 +1,4 @@
-"""Accounts as they are first seen: the lake's `accounts` and `sightings`, each row written once."""
+"""The first time that each account is seen: the lake's `accounts` and `sightings`, each row written once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIGHTING_COLUMNS = {
     "payments": "payee_id, NULL, member_id, CAST(planned_on AS TIMESTAMP)",
     "providers": "provider_id, 'provider', NULL, known_at",
 }
-"""Where an account is seen beside a payee: payee, its type, whose row it is, when."""
+"""Where an account is seen together with a payee: payee, its type, the member of the row, when."""
 
 
 def write_sightings(session: Session, files: Mapping[str, Sequence[str]], day: date, knowing: Knowing) -> Files:

@@ -87,9 +87,9 @@ def ingest(session: Session, until: date) -> list[Load]:
 
 
 def check(session: Session, day: date | None = None) -> list[dict[str, Any]]:
-    """Read and check drops and verdicts (of one day, or all of them) and say what was found; nothing is written.
+    """Read and check drops and verdicts (of one day, or all of them) and return the findings; nothing is written.
 
-    What would be refused says why under `refused`.
+    For a drop that would be refused, `refused` says why.
     """
     settings, profile, until = session.settings, Profile.load(session.settings), day or date.max - timedelta(days=2)
     checks.recall(session.lake.root)
@@ -224,7 +224,7 @@ def _over_tolerance(session: Session, drop: Drop, tables: Sequence[Staged]) -> s
 
 
 def _count_knowing(session: Session, tables: Sequence[Staged], knowing: Knowing) -> None:
-    """Count rows whose moment of knowledge is assumed (first drop), or given but not to be believed."""
+    """Count rows whose `known_at` is assumed (first drop), or is given but outside the drop's day."""
     for staged in tables:
         beyond = f"known_at > TIMESTAMP '{knowing.cutoff}'"
         if knowing.mode == "next":

@@ -1,6 +1,6 @@
 """Readers: a file of a table -> a batch of raw cells under the table's column names.
 
-A reader only says what a file's columns are called and what SQL yields its rows; `casts` makes them typed. Another form
+A reader only says the names of a file's columns and the SQL of its rows; `casts` makes them typed. Another form
 of file is another object in `READERS`; a format whose file holds many tables is an adapter, see `adapters`.
 """
 
@@ -46,7 +46,7 @@ NATIVE_PREFIXES = ("TIMESTAMP", "DECIMAL")
 
 @dataclass(frozen=True)
 class Header:
-    """What a file's columns are called: ours (their position, or their own name) and the ones nobody reads."""
+    """The names of a file's columns: theirs, ours, and the ones that nobody reads."""
 
     theirs: tuple[str, ...]
     ours: dict[str, str]  # our name -> their name
@@ -54,19 +54,19 @@ class Header:
 
 
 class Reader(ABC):
-    """One form of file: what its columns are called, and the SQL of its rows."""
+    """One form of file: the names of its columns, and the SQL of its rows."""
 
     suffixes: ClassVar[tuple[str, ...]]
     """How the names of its files end."""
 
     @property
     def form(self) -> str:
-        """What messages call it: the first suffix without its point."""
+        """Its name in messages: the first suffix without its point."""
         return self.suffixes[0].removeprefix(".")
 
     @abstractmethod
     def columns(self, con: duckdb.DuckDBPyConnection, path: Path, export: Export) -> tuple[str, ...] | None:
-        """The columns as the file names them; None for a file without rows, which needs none.
+        """The columns as the file names them; None for a file without rows, which needs no columns.
 
         Raises:
             InputRefused: a file that cannot be read.
@@ -74,7 +74,7 @@ class Reader(ABC):
 
     @abstractmethod
     def batch(self, con: duckdb.DuckDBPyConnection, header: Header, path: Path, export: Export) -> Batch:
-        """The file's rows under our names. What it registers on the connection, `forget` must drop.
+        """The file's rows under our names. `forget` must drop what this registers on the connection.
 
         Raises:
             InputRefused: a file that cannot be read.
@@ -226,7 +226,7 @@ def _by_position(header: Header) -> str:
 
 
 class Parquet(Reader):
-    """Typed columns: what has a type of its own keeps it, and the rest is text."""
+    """Typed columns: dates, numbers and booleans keep their type, the rest is text."""
 
     suffixes = (".parquet",)
 
@@ -261,7 +261,7 @@ def _as(cell: str, sql_type: str, target: str) -> str:
 
 
 class Ndjson(Reader):
-    """One JSON object a line; its keys may come in any order."""
+    """One JSON object per line; its keys may come in any order."""
 
     suffixes = (".ndjson", ".ndjson.gz")
 

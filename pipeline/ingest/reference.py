@@ -1,4 +1,4 @@
-"""Load the reference tables: known accounts, banks and bank mergers. They replace the ones loaded before, whole."""
+"""Load the reference tables: known accounts, banks and bank mergers. They replace the tables loaded before."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LIMITS = Limits(datetime(2200, 1, 1), datetime(2200, 1, 1), 0)
 
 
 def load_reference(session: Session, profile: Profile) -> list[Load]:
-    """Load `reference/` when it is not in the lake as it is now.
+    """Load `reference/` when its current content is not in the lake.
 
     Raises:
         InputRefused: a file that cannot be read, or has more bad rows than tolerated.
@@ -72,9 +72,9 @@ def load_reference(session: Session, profile: Profile) -> list[Load]:
 
 
 def check_reference(session: Session) -> list[dict[str, Any]]:
-    """Read `reference/` and say what was found; nothing is loaded or written.
+    """Read `reference/` and return the findings; nothing is loaded or written.
 
-    A table that would be refused says why under `refused`.
+    For a table that would be refused, `refused` says why.
     """
     profile = Profile.load(session.settings)
     results = []
@@ -101,7 +101,7 @@ def _stage_table(session: Session, table: str, parts: Sequence[Part], profile: P
 
 
 def reference_parts(folder: Path, profile: Profile) -> dict[str, tuple[Part, ...]]:
-    """Table -> what holds its rows; the shipped banks where there are none."""
+    """Table -> the parts with its rows; the shipped banks when the insurer sends none."""
     files = list(folder.iterdir()) if folder.is_dir() else []
     tables = parts_of(files, {table: profile.of(f"reference_{table}") for table in REFERENCE_TABLES})
     return dict(sorted(({"banks": (file_part(SHIPPED_BANKS),)} | tables).items()))

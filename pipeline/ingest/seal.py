@@ -39,7 +39,7 @@ def seal_originals(
 
 
 def seal_rejected(session: Session, tables: Sequence[Staged], day: date, sequence: int) -> None:
-    """Seal only the originals of rejected rows: what is left of a drop that is refused."""
+    """Seal only the originals of rejected rows: the only part of a refused drop that is stored."""
     _seal(session, {"quarantine": _rejected_originals(tables, day)}, day, sequence)
 
 

@@ -43,7 +43,7 @@ class Limits:
 
     @classmethod
     def of(cls, cutoff: datetime, max_amount: int) -> Limits:
-        # a day's grace: clocks of several systems and time zones meet in a drop
+        # one day more: a drop has the clocks of several systems and time zones
         return cls(cutoff + timedelta(days=1), cutoff + timedelta(days=FURTHEST_DAYS), max_amount * 100)
 
     def fill(self, condition: str) -> str:
@@ -166,7 +166,7 @@ class Source:
 def stage(
     con: duckdb.DuckDBPyConnection, sources: Sequence[Source], day: date, limits: Limits, erased: Tombstones = NOBODY
 ) -> list[Staged]:
-    """Read, type and check each table's parts into `staging.<table>`; of people who were erased nothing is kept.
+    """Read, type and check each table's parts into `staging.<table>`; rows of erased people are left out.
 
     Raises:
         InputRefused: a file that cannot be read, or that lacks a required column.
@@ -199,8 +199,8 @@ def _read_together(
 ) -> dict[str, list[Columns]]:
     """Read as many parts at once as there are processors, and add a table's rows in the order of its parts.
 
-    Over a single file DuckDB often works with one thread, over a list of them it does not keep their order; and to plan
-    how a small one is read, it takes longer than to read it. Returns what each part of a table says of its columns.
+    DuckDB often reads a single file with one thread, and does not keep the order of a list of files; for a small file,
+    the plan takes longer than the reading. Returns what each part of a table says of its columns.
     """
     parts = [(source, number) for source in sources for number in range(len(source.parts))]
 
@@ -226,7 +226,7 @@ def _read_together(
 def _read_into(
     con: duckdb.DuckDBPyConnection, relation: str, table: Table, part: Part, export: Export, limits: Limits
 ) -> Columns:
-    """Add a part's rows; returns the columns nobody reads, and those of the table that it lacks."""
+    """Add a part's rows. Returns the columns that nobody reads, and those of the table that the part lacks."""
     batch = part.batch(con, table, export)
     with refusing(batch.files, batch.form):
         con.execute(f"INSERT INTO {relation} {_staging_sql(table, batch, export, limits)}")
@@ -248,7 +248,7 @@ def staged_columns(table: Table) -> dict[str, str]:
 
 
 def _staging_sql(table: Table, batch: Batch, export: Export, limits: Limits) -> str:
-    """Five steps, each over the one before: cells, canonical accounts, types, broken rules, staged columns."""
+    """Five steps, each on top of the one before: cells, canonical accounts, types, broken rules, staged columns."""
     columns = (*table.columns, KNOWN_AT)
     cells = ", ".join(
         (raw(c, name(c.name), batch.present[c.name], export) if c.name in batch.present else "CAST(NULL AS VARCHAR)")
@@ -333,7 +333,7 @@ def _count(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:
 
 
 def find_duplicates(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:
-    """Rows that a later row of the same key, and the same known_at where one is given, outdoes."""
+    """Find rows that a later row of the same key (and the same known_at, if there is one) replaces."""
     key, repeated = name(staged.table.key), f"staging.{name(staged.table.name + '_repeated')}"
     con.execute(
         f"CREATE OR REPLACE TABLE {repeated} AS SELECT {key} AS k FROM {staged.relation}"
@@ -364,7 +364,7 @@ def find_duplicates(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:
 def find_unresolved(con: duckdb.DuckDBPyConnection, staged: Staged, key_queries: Mapping[str, Iterable[str]]) -> None:
     """Count references to rows that are neither in the drop nor in the lake.
 
-    `known` gives, for each referenced table, SQL that selects its keys as `key`.
+    `key_queries` has, for each referenced table, SQL that selects its keys as `key`.
     """
     for column, other in staged.table.references:
         if other not in key_queries:
@@ -386,10 +386,10 @@ def _add_warning(staged: Staged, rule: str, rows: int) -> None:
 
 
 def reconcile(staged: Staged) -> None:
-    """Every row and every cent that was read is accepted, rejected or outdone by a later row.
+    """Every row and every cent that was read is accepted, rejected or replaced by a later row.
 
     Raises:
-        AssertionError: a fault of ours; nothing is loaded.
+        AssertionError: internal error; nothing is loaded.
     """
     facts = staged.cents
     assert staged.rows_accepted >= 0, f"{staged.table.name}: rows do not add up"

@@ -36,7 +36,7 @@ DERIVED = {
     },
     "providers": {"department": DEPARTMENT.format("postal_code")},
 }
-"""How the columns that stand for identities are made."""
+"""SQL of the columns that replace identities."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ SECTION = re.compile(r"(<!-- rules: [^\n]*-->\n).*?(<!-- end of rules -->)", re.
 
 
 def with_rules(page: str) -> str:
-    """The page with its rules section written anew."""
+    """The page with its rules section written again."""
     sections = [
         *(_rules_section(table, table.name) for table in DROP_TABLES.values()),
         *(_rules_section(table, f"reference/{table.name}") for table in REFERENCE_TABLES.values()),

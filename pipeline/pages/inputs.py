@@ -29,11 +29,11 @@ WORDS = {
     Kind.BIRTH_DATE: "eight digits; the year is kept",
     Kind.POSTAL_CODE: "postal code; the department is kept",
 }
-"""How a column's kind is said to those who fill it."""
+"""How a column's kind is described to those who fill it."""
 
 
 def with_tables(page: str) -> str:
-    """The page with its formats and its tables section written anew."""
+    """The page with its formats and its tables section written again."""
     sections = [
         *(_table_section(table) for table in DROP_TABLES.values()),
         _table_section(PEOPLE, "breaches/<breach_id>/", "at least one list is required"),

@@ -16,7 +16,7 @@ Facts = Mapping[str, Any]
 """What a drop's load record says under `facts`."""
 
 USUAL_DROPS = 28
-"""What is usual is read off at most this many earlier drops."""
+"""The usual range comes from at most this many earlier drops."""
 SEVERITIES = {
     Severity.REJECT: ("row set aside", "bad"),
     Severity.NULL: ("cell made empty", "warn"),
@@ -168,7 +168,7 @@ def _euros(table: str, facts: Facts) -> dict[str, Any] | None:
 
 
 def _volumes(facts: Facts, history: Sequence[Facts]) -> list[dict[str, Any]]:
-    """Rows read beside those of earlier daily drops; a first drop holds years and is no measure."""
+    """Rows read, with those of earlier daily drops; a first drop holds years, so it is no measure."""
     if facts["mode"] == "first":
         return []
     past = [drop for drop in history if drop["mode"] == "next" and drop["day"] < facts["day"]][-USUAL_DROPS:]

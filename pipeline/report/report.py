@@ -24,7 +24,7 @@ Row = dict[str, Any]
 Run = Mapping[str, Any]
 
 USUAL_NIGHTS = 28
-"""What is usual is read off at most this many earlier nights."""
+"""The usual range comes from at most this many earlier nights."""
 ENOUGH_NIGHTS = 5
 """Fewer nights than this do not make a usual range."""
 RARITY_STEPS = tuple(1 / (head * 10**power) for power in range(6) for head in (1, 3))
@@ -33,7 +33,7 @@ RARITY_STEPS = tuple(1 / (head * 10**power) for power in range(6) for head in (1
 
 @dataclass(frozen=True)
 class Volume:
-    """One count of the night beside its usual range, in words and as a picture."""
+    """One count of the night with its usual range, in words and as a picture."""
 
     name: str
     tonight: int
@@ -45,8 +45,8 @@ class Volume:
 def report(night: date, flags: Any, scores: Any, evidence: Any, run: Run, history: Sequence[Run]) -> str:
     """The page of one night.
 
-    `flags`, `scores` and `evidence` are the night's tables (pandas or Arrow), `run` its own account, `history` the
-    accounts of earlier nights. What is absent from `run` is left out of the page.
+    `flags`, `scores` and `evidence` are the night's tables (pandas or Arrow), `run` its run record, `history` the run
+    records of earlier nights. What is absent from `run` is left out of the page.
     """
     rows = flag_rows(flags, evidence)
     template = environment().get_template("report.html.j2")
@@ -81,7 +81,7 @@ def compile_pages() -> None:
 
 @cache
 def environment() -> Environment:
-    """The templates, compiled once a process; whatever they print is escaped."""
+    """The templates, compiled once per process; everything that they print is escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     templates = Environment(
@@ -208,7 +208,7 @@ DAYS_AHEAD = 7
 
 
 def calendar(night: date, flags: Sequence[Row]) -> Markup | None:
-    """Euros at risk by the day of the next payment, so that the urgent shows."""
+    """Euros at risk by the day of the next payment: the urgent ones come first."""
     days: dict[str, Counter[str]] = {
         wording.short_day(night + timedelta(days=ahead)): Counter() for ahead in range(1, DAYS_AHEAD + 1)
     }
@@ -264,7 +264,7 @@ VOLUMES = (
     ("Changes newly known", ("changes", "new")),
     ("New flags", ("flagged", "new")),
 )
-"""What is counted every night, and where the run's account keeps it."""
+"""What is counted every night, and its place in the run record."""
 
 
 def volumes(night: date, run: Run, history: Sequence[Run]) -> list[Volume]:
@@ -321,7 +321,7 @@ COUNTS = ("rows_read", "rows_accepted", "rows_rejected", "duplicates", "cells_nu
 
 
 def table_rows(run: Run) -> list[Row]:
-    """One row a table read: its counts, its warnings, and whether its rows add up."""
+    """One row per table: its counts, its warnings, and whether its rows add up."""
     rows = []
     for name, facts in (run.get("tables") or {}).items():
         row: Row = {"table": name, "warnings": facts.get("warnings") or {}}
@@ -352,7 +352,7 @@ def euros(run: Run) -> Row | None:
 
 
 def list_rows(run: Run) -> list[Row]:
-    """One row a breach list, with its matches in words."""
+    """One row per breach list, with its matches in words."""
     rows = []
     for item in run.get("lists") or []:
         matches = [
@@ -378,7 +378,7 @@ def lists_picture(run: Run) -> Markup | None:
 
 
 def distribution(scores: Any, flags: Sequence[Row]) -> Markup | None:
-    """How unusual tonight's open changes are, beside what honest life alone would give."""
+    """How unusual tonight's open changes are, compared with honest changes alone."""
     p_values = _numbers(scores, "p_value")
     if not p_values:
         return None
@@ -459,7 +459,7 @@ def _mappings(table: Any) -> list[Row]:
 
 
 def _date(value: date | None) -> date | None:
-    """A day as pandas and Arrow may give it, without its midnight."""
+    """A day from pandas or Arrow, without its midnight."""
     return value.date() if isinstance(value, datetime) else value
 
 
