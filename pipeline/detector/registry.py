@@ -225,7 +225,7 @@ def _store(settings: Settings) -> Iterator[Any]:
     except Exception as error:
         if isinstance(error, OSError) or "OperationalError" in f"{type(error).__name__} {error}":
             raise StoreError(
-                f"{database.parent}: the model store cannot be written; free space or mend the permissions"
+                f"{database.parent}: the model store cannot be written; free space or fix the permissions"
             ) from error
         raise
 

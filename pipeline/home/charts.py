@@ -47,12 +47,12 @@ class Part:
     colour: str
 
 
-def nights(title: str, values: Sequence[float], band: Band | None, said: str = "") -> Markup:
-    """Columns, one a night, the last one tonight's; the usual range lies behind them. `said` describes it instead."""
+def nights(title: str, values: Sequence[float], band: Band | None, description: str = "") -> Markup:
+    """Columns, one per night, tonight's last, with the usual range behind them. `description` replaces the text."""
     height, floor = 96, 92
     top = max([values[-1] * 1.05, (band.high if band else max(values)) * 1.35, 1.0])
     step = WIDTH / max(len(values), 12)
-    left = WIDTH - step * len(values)
+    first_x = WIDTH - step * len(values)
     shapes = []
     if band:
         upper, lower = (floor - floor * min(edge / top, 1) for edge in (band.high, band.low))
@@ -64,24 +64,24 @@ def nights(title: str, values: Sequence[float], band: Band | None, said: str = "
     for position, value in enumerate(values):
         tall = floor * min(value / top, 1)
         colour = "now" if position == len(values) - 1 else "bar-soft"
-        x = left + position * step + step * 0.14
+        x = first_x + position * step + step * 0.14
         shapes.append(
             f'<rect class="{colour}" x="{x:.1f}" y="{floor - tall:.1f}" '
             f'width="{step * 0.72:.1f}" height="{tall:.1f}" rx="1.5"/>'
         )
     shapes.append(f'<line class="axis" x1="0" x2="{WIDTH}" y1="{floor}" y2="{floor}"/>')
     usual = f" Usually between {band.low:,.0f} and {band.high:,.0f}." if band else ""
-    said = said or f"{len(values)} nights; tonight {values[-1]:,.0f}.{usual}"
-    return _svg(title, said, WIDTH, height, shapes)
+    description = description or f"{len(values)} nights; tonight {values[-1]:,.0f}.{usual}"
+    return _svg(title, description, WIDTH, height, shapes)
 
 
 def histogram(title: str, bins: Sequence[Bin], cut: float | None, cut_label: str = "cut", width: int = 1060) -> Markup:
-    """Columns on a logarithmic height, flagged ones darker, and a dashed step where honest life would put them.
+    """Columns on a logarithmic height, flagged ones darker, and a dashed step where honest changes alone would be.
 
     `cut` is a place on the axis in bins (2.5: the middle of the third).
     """
-    left, top, floor = 44, 26, 226
-    step = (width - left) / max(len(bins), 1)
+    left_margin, top, floor = 44, 26, 226
+    step = (width - left_margin) / max(len(bins), 1)
     most = max([2.0, *(b.total for b in bins), *(b.expected for b in bins)])
     decades = math.ceil(math.log10(most + 1))
 
@@ -92,11 +92,11 @@ def histogram(title: str, bins: Sequence[Bin], cut: float | None, cut_label: str
     for power in range(decades + 1):
         y = floor - height_of(10**power if power else 1)
         shapes += [
-            f'<line class="grid-line" x1="{left}" x2="{width}" y1="{y:.1f}" y2="{y:.1f}"/>',
-            text(left - 8, y + 4, f"{10**power:,}", "label", "end"),
+            f'<line class="grid-line" x1="{left_margin}" x2="{width}" y1="{y:.1f}" y2="{y:.1f}"/>',
+            text(left_margin - 8, y + 4, f"{10**power:,}", "label", "end"),
         ]
     for position, item in enumerate(bins):
-        x = left + position * step
+        x = left_margin + position * step
         shapes += _column(x + step * 0.12, step * 0.76, floor, height_of(item.total), height_of(item.flagged))
         y = floor - height_of(item.expected)
         shapes.append(
@@ -105,16 +105,16 @@ def histogram(title: str, bins: Sequence[Bin], cut: float | None, cut_label: str
         if item.total:
             shapes.append(text(x + step / 2, floor - height_of(item.total) - 6, f"{item.total:,}", "strong", "middle"))
         shapes.append(text(x + step / 2, floor + 18, item.label, "label", "middle"))
-    shapes.append(f'<line class="axis" x1="{left}" x2="{width}" y1="{floor}" y2="{floor}"/>')
+    shapes.append(f'<line class="axis" x1="{left_margin}" x2="{width}" y1="{floor}" y2="{floor}"/>')
     if cut is not None:
-        x = left + min(max(cut, 0.0), len(bins)) * step
+        x = left_margin + min(max(cut, 0.0), len(bins)) * step
         anchor, nudge = ("end", -6) if cut > len(bins) / 2 else ("start", 6)
         shapes += [
             f'<line class="cut" x1="{x:.1f}" x2="{x:.1f}" y1="2" y2="{floor}"/>',
             text(x + nudge, 12, cut_label, "cut-label", anchor),
         ]
-    said = "; ".join(f"{b.label}: {b.total:,}, {b.flagged:,} of them in a queue" for b in bins if b.total)
-    return _svg(title, said or "No change was scored.", width, floor + 28, shapes)
+    description = "; ".join(f"{b.label}: {b.total:,}, {b.flagged:,} of them in a queue" for b in bins if b.total)
+    return _svg(title, description or "No change was scored.", width, floor + 28, shapes)
 
 
 def _column(x: float, width: float, floor: float, total: float, flagged: float) -> list[str]:
@@ -133,11 +133,11 @@ def _column(x: float, width: float, floor: float, total: float, flagged: float) 
 
 
 def by_day(title: str, days: Sequence[tuple[str, Sequence[Part]]]) -> Markup:
-    """Stacked columns, one a day, the whole of each above it; parts bottom up."""
+    """Stacked columns, one per day, with their total above; parts from bottom to top."""
     height, top, floor = 190, 24, 162
     most = max((sum(part.amount for part in parts) for _, parts in days), default=0) or 1
     step = WIDTH / max(len(days), 1)
-    shapes, told = [], []
+    shapes, descriptions = [], []
     for position, (label, parts) in enumerate(days):
         middle, y = (position + 0.5) * step, float(floor)
         wide = min(step * 0.62, 54)
@@ -150,10 +150,13 @@ def by_day(title: str, days: Sequence[tuple[str, Sequence[Part]]]) -> Markup:
                     f'height="{max(tall - 1, 1):.1f}" rx="2"/>'
                 )
         whole = f"{sum(part.amount for part in parts):,.0f}"
-        shapes += [text(middle, y - 7, whole, "strong", "middle"), text(middle, floor + 18, label, "label", "middle")]
-        told.append(f"{label}: " + ", ".join(f"{part.name} {part.worded}" for part in parts if part.amount > 0))
+        shapes += [
+            text(middle, y - 7, whole, "strong", "middle"),
+            text(middle, floor + 18, label, "label", "middle"),
+        ]
+        descriptions.append(f"{label}: " + ", ".join(f"{part.name} {part.worded}" for part in parts if part.amount > 0))
     shapes.append(f'<line class="axis" x1="0" x2="{WIDTH}" y1="{floor}" y2="{floor}"/>')
-    return _svg(title, "; ".join(told) or "Nothing is planned.", WIDTH, height, shapes)
+    return _svg(title, "; ".join(descriptions) or "Nothing is planned.", WIDTH, height, shapes)
 
 
 @dataclass(frozen=True)
@@ -166,15 +169,17 @@ class Dot:
     colour: str
 
 
-def dots(title: str, said: str, points: Sequence[Dot], ticks_x: Sequence[tuple[float, str]], name_y: str) -> Markup:
+def dots(
+    title: str, description: str, points: Sequence[Dot], ticks_x: Sequence[tuple[float, str]], name_y: str
+) -> Markup:
     """Numbered points. `x` runs as the ticks do; heights are drawn on a square root, so that small sums show."""
-    height, left, top, floor = 190, 8, 24, 162
+    height, left_margin, top, floor = 190, 8, 24, 162
     far = max([tick for tick, _ in ticks_x] + [point.x for point in points]) or 1
     high = max((point.y for point in points), default=0) or 1
-    room_x, room_y = WIDTH - left - 16, floor - top - 14
+    room_x, room_y = WIDTH - left_margin - 16, floor - top - 14
     shapes = [text(0, 12, f"{name_y}, up to {high:,.0f}", "label", "start")]
     for tick, label in ticks_x:
-        x = left + 8 + room_x * tick / far
+        x = left_margin + 8 + room_x * tick / far
         anchor = "end" if tick == far else "middle" if tick else "start"
         shapes += [
             f'<line class="grid-line" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{floor}"/>',
@@ -182,12 +187,12 @@ def dots(title: str, said: str, points: Sequence[Dot], ticks_x: Sequence[tuple[f
         ]
     shapes.append(f'<line class="axis" x1="0" x2="{WIDTH}" y1="{floor}" y2="{floor}"/>')
     for point in reversed(points):
-        x, y = left + 8 + room_x * point.x / far, floor - 10 - room_y * (max(point.y, 0) / high) ** 0.5
+        x, y = left_margin + 8 + room_x * point.x / far, floor - 10 - room_y * (max(point.y, 0) / high) ** 0.5
         shapes += [
             f'<circle class="dot {point.colour}" cx="{x:.1f}" cy="{y:.1f}" r="9.5"/>',
             text(x, y + 4, point.number, "in-dot", "middle"),
         ]
-    return _svg(title, said, WIDTH, height, shapes)
+    return _svg(title, description, WIDTH, height, shapes)
 
 
 def shares(title: str, parts: Sequence[Part], width: int = 1060) -> Markup:
@@ -203,18 +208,18 @@ def shares(title: str, parts: Sequence[Part], width: int = 1060) -> Markup:
         x += wide
     column = width / max(len(parts), 1)
     for position, part in enumerate(parts):
-        left = position * column
+        column_x = position * column
         shapes += [
-            f'<rect class="{part.colour}" x="{left:.1f}" y="42" width="10" height="10" rx="2"/>',
-            text(left + 17, 51, part.name, "label", "start"),
-            text(left + 17, 69, part.worded, "strong", "start"),
+            f'<rect class="{part.colour}" x="{column_x:.1f}" y="42" width="10" height="10" rx="2"/>',
+            text(column_x + 17, 51, part.name, "label", "start"),
+            text(column_x + 17, 69, part.worded, "strong", "start"),
         ]
-    said = "; ".join(f"{part.name}: {part.worded}" for part in parts)
-    return _svg(title, said, width, 76, shapes)
+    description = "; ".join(f"{part.name}: {part.worded}" for part in parts)
+    return _svg(title, description, width, 76, shapes)
 
 
 def rows(title: str, parts: Sequence[Part], whole: float | None = None, name_width: int = 120) -> Markup:
-    """One horizontal bar a part, its amount in words at the end; full width is `whole`, else the longest."""
+    """One horizontal bar per part, its amount in words at the end; the full width is `whole`, or the longest bar."""
     most = whole or max((part.amount for part in parts), default=0) or 1
     width = WIDTH
     room = width - name_width - 80
@@ -228,16 +233,16 @@ def rows(title: str, parts: Sequence[Part], whole: float | None = None, name_wid
             f'width="{max(long, 1.5):.1f}" height="14" rx="2"/>',
             text(name_width + long + 8, y + 15, part.worded, "strong", "start"),
         ]
-    said = "; ".join(f"{part.name}: {part.worded}" for part in parts)
-    return _svg(title, said or "Nothing to show.", width, max(24 * len(parts), 24), shapes)
+    description = "; ".join(f"{part.name}: {part.worded}" for part in parts)
+    return _svg(title, description or "Nothing to show.", width, max(24 * len(parts), 24), shapes)
 
 
-def _svg(title: str, said: str, width: float, height: float, shapes: Sequence[str]) -> Markup:
+def _svg(title: str, description: str, width: float, height: float, shapes: Sequence[str]) -> Markup:
     from markupsafe import Markup, escape
 
     return Markup(
         f'<svg class="chart" viewBox="0 0 {width:g} {height:g}" role="img">'
-        f"<title>{escape(title)}</title><desc>{escape(said)}</desc>{''.join(shapes)}</svg>"
+        f"<title>{escape(title)}</title><desc>{escape(description)}</desc>{''.join(shapes)}</svg>"
     )
 
 

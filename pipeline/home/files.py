@@ -17,7 +17,7 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Call `write` on a temporary neighbour of `path`, then put it in place in one step.
 
     Raises:
-        StoreError: the disk is full or the folder cannot be written; whatever stood at `path` still stands.
+        StoreError: the disk is full or the folder cannot be written; the old file at `path`, if any, is still there.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     with _store_errors(path):
@@ -25,8 +25,8 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
         _sweep(path)
         try:
             write(temporary)
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
             put_in_place(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -55,9 +55,9 @@ def write_json(path: Path, value: object) -> None:
 
 @contextmanager
 def only_holder(lock: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold a lock file, with the process's number in it; the kernel drops the lock with the process.
+    """Hold a lock file, with the process's number in it; the kernel frees the lock when the process ends.
 
-    Not to `wait`: whether it was free.
+    Without `wait`, yields whether it was free.
     """
     with _store_errors(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -86,16 +86,16 @@ def is_running(process: int) -> bool:
     except ProcessLookupError:
         return False
     except OSError:
-        pass  # it is somebody else's
+        pass  # another user's process
     return True
 
 
 def _sweep(path: Path) -> None:
-    """Remove what killed commands left half written beside a file."""
-    for left in path.parent.glob(f".{escape(path.name)}.*.part"):
-        process = left.name.split(".")[-2]
+    """Remove half-written neighbours of a file that killed commands left."""
+    for leftover in path.parent.glob(f".{escape(path.name)}.*.part"):
+        process = leftover.name.split(".")[-2]
         if process.isdigit() and not is_running(int(process)):
-            left.unlink(missing_ok=True)
+            leftover.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -115,9 +115,7 @@ def _store_errors(path: Path) -> Iterator[None]:
     except Exception as error:
         # DuckDB and Arrow raise their own classes for a full disk or a folder without write permission
         if isinstance(error, OSError) or "IO" in type(error).__name__:
-            raise StoreError(
-                f"{path}: cannot be written ({_why(error)}); free space or mend the permissions"
-            ) from error
+            raise StoreError(f"{path}: cannot be written ({_why(error)}); free space or fix the permissions") from error
         raise
 
 

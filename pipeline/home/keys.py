@@ -39,9 +39,9 @@ PARTICLES = (
 
 @dataclass(frozen=True)
 class Keys:
-    """The three secrets. Where they come from is all that a key service would change: it makes one of these.
+    """The three secrets. A key service would change only where they come from: it would make this object.
 
-    `token` has one key a version; the lake is tokenised with `token_version`.
+    `token` has one key per version; the lake is tokenised with `token_version`.
     """
 
     token: dict[int, bytes] = field(repr=False)
@@ -50,15 +50,15 @@ class Keys:
     audit: bytes = field(repr=False)
 
     @classmethod
-    def create(cls, path: Path, drawn: Callable[[int], bytes] = secrets.token_bytes) -> Keys:
-        """Make a key file that only its owner can read; one that stands already is kept, and loaded.
+    def create(cls, path: Path, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> Keys:
+        """Make a key file that only its owner can read; an existing one is not changed, only loaded.
 
-        `drawn` gives so many bytes. Only for synthetic insurers may they be other than secret.
+        `random_bytes` returns as many bytes as asked. They may be predictable only for synthetic insurers.
 
         Raises:
-            SettingsError: the file cannot be made, or the one that stands is refused.
+            SettingsError: the file cannot be made, or the existing one is refused.
         """
-        token, vault, audit = (b64encode(drawn(KEY_BYTES)).decode() for _ in range(3))
+        token, vault, audit = (b64encode(random_bytes(KEY_BYTES)).decode() for _ in range(3))
         text = json.dumps({"token": {"1": token}, "token_version": 1, "vault": vault, "audit": audit})
         temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
@@ -111,10 +111,10 @@ class Keys:
         return keys
 
     def check(self, lake_root: Path, *, note: bool = True) -> None:
-        """Compare the keys with those the lake was made with; the first time, note them (unless told not to).
+        """Compare the keys with those the lake was made with; the first time, write them down (with `note`).
 
         Raises:
-            SettingsError: another key, or another version of it, made this lake.
+            SettingsError: this lake was made with another key, or another version of it.
         """
         path = lake_root / "key-check.json"
         ours = {
@@ -144,7 +144,7 @@ def register(con: duckdb.DuckDBPyConnection, keys: Keys) -> None:
 
 
 def token_of(keys: Keys, kind: str, text: str) -> str:
-    """What the macro `identity_token` gives, for one value in Python."""
+    """The result of the macro `identity_token`, for one value in Python."""
     return next(tokens_of(keys, kind, [text]))
 
 
@@ -155,7 +155,7 @@ def tokens_of(keys: Keys, kind: str, texts: Iterable[str]) -> Iterator[str]:
 
 
 def tombstone_of(keys: Keys, kind: str, text: str) -> str:
-    """What the macro `tombstone` gives: what is kept of something erased, so that it is recognised if it comes back."""
+    """The result of the macro `tombstone`: the trace of something erased, to recognise it if it comes back."""
     return hmac.digest(keys.audit, f"{kind}|{text}".encode(), "sha256").hex()
 
 

@@ -1,4 +1,4 @@
-"""The vault: sealed originals of what reviewers may have to see. Nothing in the pipeline opens it; triage does.
+"""The vault: sealed originals of what reviewers may have to see. Only triage opens it, never the pipeline.
 
     vault/<kind>/drop=<day>/<sequence>.parquet     kind, ref, sealed (12 bytes of nonce, then AES-GCM)
 
@@ -36,7 +36,7 @@ def seal(
 ) -> Path | None:
     """Seal a query's rows (ref, original) as one file of a kind; rows without either are left out.
 
-    Returns the file's path, or None when there was nothing to seal: then no file of that name is left either.
+    Returns the file's path, or None when there was nothing to seal: then there is no file of that name.
 
     Raises:
         StoreError: the vault cannot be written.
@@ -54,7 +54,7 @@ def seal(
         with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
             for refs, originals in _chunks(con, query):
                 sealed += len(refs)
-                values = _sealed(keys, kind, refs, originals)
+                values = _seal_values(keys, kind, refs, originals)
                 writer.write_table(pa.table([[kind] * len(refs), refs, values], schema=schema))
 
     replace_whole(path, write)
@@ -77,14 +77,14 @@ def reveal(keys: Keys, vault: Path, kind: str, ref: str) -> str | None:
         return None
     with duckdb.connect() as con:
         # the load's number is the file's name: a late drop has an earlier day and a later number
-        found = con.execute(
+        row = con.execute(
             "SELECT sealed FROM read_parquet($1, filename = true, hive_partitioning = false) WHERE ref = $2"
             " ORDER BY parse_filename(filename) DESC, filename DESC LIMIT 1",
             [files, ref],
         ).fetchone()
-    if not found:
+    if not row:
         return None
-    nonce, ciphertext = found[0][:NONCE_BYTES], found[0][NONCE_BYTES:]
+    nonce, ciphertext = row[0][:NONCE_BYTES], row[0][NONCE_BYTES:]
     try:
         return AESGCM(keys.vault).decrypt(nonce, ciphertext, _bound_to(kind, ref)).decode()
     except InvalidTag:
@@ -94,19 +94,19 @@ def reveal(keys: Keys, vault: Path, kind: str, ref: str) -> str | None:
 
 
 def purge_quarantined(vault: Path, today: date) -> list[date]:
-    """Take away the originals of rows quarantined more than 30 days before `today`. Returns their days."""
+    """Delete the originals of rows quarantined more than 30 days before `today`. Returns their days."""
     last = today - timedelta(days=QUARANTINE_DAYS)
-    gone = []
+    days = []
     for folder in sorted((vault / QUARANTINE).glob("drop=*")):
         day = date.fromisoformat(folder.name.removeprefix("drop="))
         if day < last:
             shutil.rmtree(folder)
-            gone.append(day)
-    return gone
+            days.append(day)
+    return days
 
 
 def forget(vault: Path, kind: str, is_gone: Callable[[str], bool], *, really: bool) -> int:
-    """Take away the originals of refs that are gone, in every version; with `really` false, only count them.
+    """Delete the originals of refs that are gone, in every version; with `really` false, only count them.
 
     Raises:
         StoreError: the vault cannot be written.
@@ -117,19 +117,19 @@ def forget(vault: Path, kind: str, is_gone: Callable[[str], bool], *, really: bo
     many = 0
     for path in sorted((vault / kind).glob("drop=*/*.parquet")):
         refs = pq.read_table(path, columns=["ref"]).column(0).to_pylist()
-        kept = [not is_gone(ref) for ref in refs]
-        many += len(kept) - sum(kept)
-        if all(kept) or not really:
+        keep = [not is_gone(ref) for ref in refs]
+        many += len(keep) - sum(keep)
+        if all(keep) or not really:
             continue
-        if any(kept):
-            left = pq.read_table(path).filter(pa.array(kept))
-            replace_whole(path, lambda temporary, left=left: _write(temporary, left))  # type: ignore[misc]
+        if any(keep):
+            remaining = pq.read_table(path).filter(pa.array(keep))
+            replace_whole(path, lambda temporary, remaining=remaining: _write_private(temporary, remaining))  # type: ignore[misc]
         else:
             path.unlink()
     return many
 
 
-def _write(path: Path, table: pa.Table) -> None:
+def _write_private(path: Path, table: pa.Table) -> None:
     import pyarrow.parquet as pq
 
     path.touch(mode=0o600)
@@ -141,22 +141,22 @@ def _folder(vault: Path, kind: str, day: date) -> Path:
 
 
 def _chunks(con: duckdb.DuckDBPyConnection, query: str) -> Iterator[tuple[list[str], list[str]]]:
-    given = con.sql(
+    rows = con.sql(
         f"SELECT CAST(ref AS VARCHAR) AS ref, CAST(original AS VARCHAR) AS original FROM ({query})"
         " WHERE ref IS NOT NULL AND original IS NOT NULL"
     )
-    for batch in given.to_arrow_reader(ROWS_AT_ONCE):
+    for batch in rows.to_arrow_reader(ROWS_AT_ONCE):
         yield batch.column(0).to_pylist(), batch.column(1).to_pylist()
 
 
-def _sealed(keys: Keys, kind: str, refs: list[str], originals: list[str]) -> list[bytes]:
+def _seal_values(keys: Keys, kind: str, refs: list[str], originals: list[str]) -> list[bytes]:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     cipher = AESGCM(keys.vault)
-    drawn = os.urandom(NONCE_BYTES * len(refs))
+    nonces = os.urandom(NONCE_BYTES * len(refs))
     values = []
     for row, (ref, original) in enumerate(zip(refs, originals, strict=True)):
-        nonce = drawn[row * NONCE_BYTES : (row + 1) * NONCE_BYTES]
+        nonce = nonces[row * NONCE_BYTES : (row + 1) * NONCE_BYTES]
         values.append(nonce + cipher.encrypt(nonce, original.encode(), _bound_to(kind, ref)))
     return values
 

@@ -1,7 +1,7 @@
 """Adapters: which tables the files of a folder hold, and how the rows of each are read.
 
 Most exports have a file per table. In other formats one file holds many tables: a FHIR bundle, an X12 835, a SEPA
-statement. An adapter takes the files and says {table: parts}; what loads them asks for nothing else.
+statement. An adapter takes the files and returns {table: parts}; the code that loads them needs nothing else.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from payeewatch.pipeline.tables import Table
 class Part:
     """Rows of one table that are read together, and the files they come from.
 
-    `batch` gives them as a batch for the connection it gets, which is in use by nobody else. It raises InputRefused for
+    `batch` returns them as a batch for the connection that it gets, which nobody else uses. It raises InputRefused for
     what cannot be read.
     """
 
@@ -34,8 +34,8 @@ class Part:
 Adapter = Callable[[Sequence[Path], Mapping[str, Export]], Mapping[str, Sequence[Part]]]
 """(files in the order of their names, {table: how it was exported}) -> {table: its parts, in the order of their rows}.
 
-It is asked about every drop of the inbox each night, so it goes by the files' names where these suffice. Files that are
-not its own it leaves out.
+It is called for every drop of the inbox each night, so it uses only the files' names where these are enough. It leaves
+out files that are not its own.
 """
 
 
@@ -55,33 +55,33 @@ def file_per_table(files: Sequence[Path], exports: Mapping[str, Export]) -> dict
 
 
 def _table_of(path: Path, exports: Mapping[str, Export]) -> str | None:
-    named = stem(path)
-    if named is None:
+    file_stem = stem(path)
+    if file_stem is None:
         return None
     for table, export in exports.items():
         if export.files:
-            is_its = fnmatch.fnmatchcase(path.name, export.files)
+            is_match = fnmatch.fnmatchcase(path.name, export.files)
         else:
-            is_its = named == table or named.startswith(f"{table}-")
-        if is_its:
+            is_match = file_stem == table or file_stem.startswith(f"{table}-")
+        if is_match:
             return table
     return None
 
 
 ADAPTERS: tuple[Adapter, ...] = (file_per_table,)
-"""In the order in which they are asked: each sees the files that those before it left out."""
+"""In the order in which they are called: each gets the files that the ones before it left out."""
 
 
 def parts_of(files: Iterable[Path], exports: Mapping[str, Export]) -> dict[str, tuple[Part, ...]]:
     """What some files hold: table -> its parts, in the order of their files' names."""
     tables: dict[str, list[Part]] = {}
-    left = sorted(files)
+    remaining = sorted(files)
     for adapter in ADAPTERS:
-        taken = adapter(left, exports)
-        for table, parts in taken.items():
+        matches = adapter(remaining, exports)
+        for table, parts in matches.items():
             tables.setdefault(table, []).extend(parts)
-        used = files_of(taken)
-        left = [path for path in left if path not in used]
+        used = files_of(matches)
+        remaining = [path for path in remaining if path not in used]
     return {table: tuple(sorted(tables[table], key=lambda part: part.files)) for table in sorted(tables)}
 
 

@@ -1,7 +1,8 @@
-"""When the rows of a first drop were known: its history is one row a key, unrolled here into the versions it had.
+"""When the rows of a first drop were known: one row per key is unrolled here into its versions.
 
-A given `known_at` always wins. What is assumed else: a claim is known when received and settled when its payment is
-sent (else a week later), a payment three business days before it is planned, and so on, one function a table.
+A `known_at` in the data always has priority. Otherwise a claim is assumed known when received, and settled when its
+payment is sent (or a week later); a payment is known three business days before it is planned; and so on, one function
+per table.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ BUSINESS_DAYS_ON = {1: 3, 2: 3, 3: 5, 4: 5, 5: 5, 6: 4, 7: 3}
 
 
 def midnight(day: str, zone: str) -> str:
-    """SQL of the instant a day begins where the insurer is, in UTC."""
+    """SQL of the instant at which a day begins in the insurer's time zone, in UTC."""
     return f"timezone('UTC', timezone('{zone}', CAST({day} AS TIMESTAMP)))"
 
 
 def shifted(day: str, by: dict[int, int], sign: str) -> str:
-    """SQL of the day three business days on or back."""
+    """SQL of the day three business days later (`sign` +) or earlier (-)."""
     cases = " ".join(f"WHEN {weekday} THEN {days}" for weekday, days in by.items())
     return f"({day} {sign} CASE isodow({day}) {cases} END)"
 
 
 def assumed(table: str, rows: str, zone: str, cutoff: datetime, payments: str | None = None) -> str:
-    """SQL of `rows` as versions: `known_at` filled, and `step` telling the versions of a row apart.
+    """SQL of `rows` as versions: `known_at` is filled, and `step` numbers the versions of a row.
 
     `rows` has the table's lake columns and a `known_at` that is null where it must be assumed. `payments`, if the drop
     has any, yields `claim_ids` and `value_date`. Nothing is known later than the drop's own cut-off.
@@ -50,12 +51,12 @@ def _at(column: str) -> Callable[[str, str, str | None], str]:
 
 
 def _claims(rows: str, zone: str, payments: str | None) -> str:
-    """Received at `received_at`; its final status when first paid, else a week after."""
+    """Received at `received_at`; the final status is known when first paid, otherwise a week after."""
     later = f"received_at + INTERVAL {SETTLED_DAYS} DAY"
-    paid, join = "NULL", ""
+    paid_at, join = "NULL", ""
     if payments:
         # hashes, because fifteen million ids are too many to keep as text
-        paid = midnight("sent.sent_on", zone)
+        paid_at = midnight("sent.sent_on", zone)
         each = f"SELECT value_date, hash(unnest(string_split(claim_ids, '|'))) AS h FROM ({payments})"
         join = (
             " LEFT JOIN (SELECT h, min(value_date) AS sent_on"
@@ -68,22 +69,22 @@ def _claims(rows: str, zone: str, payments: str | None) -> str:
         " coalesce(known_at, CASE WHEN step = 0 OR status = 'received' THEN received_at"
         " ELSE greatest(received_at, settled_at) END) AS known_at)"
         f" FROM (SELECT *, unnest({steps}) AS step FROM"
-        f" (SELECT c.*, coalesce({paid}, {later}) AS settled_at FROM ({rows}) c{join}))"
+        f" (SELECT c.*, coalesce({paid_at}, {later}) AS settled_at FROM ({rows}) c{join}))"
     )
 
 
 def _payments(rows: str, zone: str, payments: str | None) -> str:
     """Planned three business days ahead; sent on its value date; returned three business days after."""
-    planned = midnight(shifted("planned_on", BUSINESS_DAYS_BACK, "-"), zone)
-    sent = midnight("coalesce(value_date, planned_on)", zone)
-    returned = midnight(shifted("coalesce(value_date, planned_on)", BUSINESS_DAYS_ON, "+"), zone)
+    planned_at = midnight(shifted("planned_on", BUSINESS_DAYS_BACK, "-"), zone)
+    sent_at = midnight("coalesce(value_date, planned_on)", zone)
+    returned_at = midnight(shifted("coalesce(value_date, planned_on)", BUSINESS_DAYS_ON, "+"), zone)
     steps = (
         "CASE WHEN known_at IS NOT NULL OR status IN ('planned', 'held') THEN [0]"
         " WHEN status = 'sent' THEN [0, 1] ELSE [0, 1, 2] END"
     )
     assumed_at = (
-        f"CASE WHEN status IN ('planned', 'held') THEN {planned}"
-        f" WHEN step = 0 THEN least({planned}, {sent}) WHEN step = 1 THEN {sent} ELSE {returned} END"
+        f"CASE WHEN status IN ('planned', 'held') THEN {planned_at}"
+        f" WHEN step = 0 THEN least({planned_at}, {sent_at}) WHEN step = 1 THEN {sent_at} ELSE {returned_at} END"
     )
     is_final = "given IS NOT NULL OR status IN ('planned', 'held') OR step = CASE status WHEN 'sent' THEN 1 ELSE 2 END"
     return (
@@ -97,18 +98,18 @@ def _payments(rows: str, zone: str, payments: str | None) -> str:
 
 
 def _members(rows: str, zone: str, payments: str | None) -> str:
-    """From joining; `left_on` is known on its date, `died_on` a month after it."""
-    joined, left = midnight("joined_on", zone), midnight("left_on", zone)
-    died = midnight(f"(died_on + {DEATH_KNOWN_DAYS})", zone)
+    """From the joining date; `left_on` is known on its date, `died_on` a month after it."""
+    joined_at, left_at = midnight("joined_on", zone), midnight("left_on", zone)
+    died_at = midnight(f"(died_on + {DEATH_KNOWN_DAYS})", zone)
     moments = (
-        f"CASE WHEN known_at IS NOT NULL THEN [known_at] ELSE list_sort(list_distinct([{joined}]"
-        f" || CASE WHEN left_on IS NULL THEN [] ELSE [greatest({left}, {joined})] END"
-        f" || CASE WHEN died_on IS NULL THEN [] ELSE [greatest({died}, {joined})] END)) END"
+        f"CASE WHEN known_at IS NOT NULL THEN [known_at] ELSE list_sort(list_distinct([{joined_at}]"
+        f" || CASE WHEN left_on IS NULL THEN [] ELSE [greatest({left_at}, {joined_at})] END"
+        f" || CASE WHEN died_on IS NULL THEN [] ELSE [greatest({died_at}, {joined_at})] END)) END"
     )
     return (
         "SELECT * EXCLUDE (given, moments) REPLACE ("
-        f" CASE WHEN given IS NOT NULL OR {left} <= known_at THEN left_on END AS left_on,"
-        f" CASE WHEN given IS NOT NULL OR {died} <= known_at THEN died_on END AS died_on)"
+        f" CASE WHEN given IS NOT NULL OR {left_at} <= known_at THEN left_on END AS left_on,"
+        f" CASE WHEN given IS NOT NULL OR {died_at} <= known_at THEN died_on END AS died_on)"
         " FROM (SELECT * REPLACE (moments[step + 1] AS known_at) FROM"
         " (SELECT *, known_at AS given, unnest(range(len(moments))) AS step FROM"
         f" (SELECT *, {moments} AS moments FROM ({rows}))))"
@@ -116,9 +117,9 @@ def _members(rows: str, zone: str, payments: str | None) -> str:
 
 
 def _providers(rows: str, zone: str, payments: str | None) -> str:
-    """From opening; always, when that is not known."""
-    opened = f"coalesce({midnight('opened_on', zone)}, {ALWAYS})"
-    return f"SELECT * REPLACE (coalesce(known_at, {opened}) AS known_at), 0 AS step FROM ({rows})"
+    """From the opening date; always, when there is none."""
+    opened_at = f"coalesce({midnight('opened_on', zone)}, {ALWAYS})"
+    return f"SELECT * REPLACE (coalesce(known_at, {opened_at}) AS known_at), 0 AS step FROM ({rows})"
 
 
 VERSIONS: dict[str, Callable[[str, str, str | None], str]] = {
@@ -128,4 +129,4 @@ VERSIONS: dict[str, Callable[[str, str, str | None], str]] = {
     "providers": _providers,
     **{table: _at(column) for table, column in KNOWN_WHEN.items()},
 }
-"""How each table's rows unroll."""
+"""How each table's rows are unrolled into versions."""

@@ -53,13 +53,13 @@ def refusing(paths: Sequence[Path], form: str) -> Iterator[None]:
 
 
 def cannot_be_read(path: Path, form: str, message: str, place: str = "") -> InputRefused:
-    """The refusal of a file, with its cause in our words: an error's own may quote the file."""
+    """The refusal of a file, with its cause in our words: the words of the error may quote the file."""
     return InputRefused(f"{folder_and_name(path)}: cannot be read: {place}{_cause(form, message.lower())}")
 
 
 def _cause(form: str, message: str) -> str:
     if "permission denied" in message or "cannot open file" in message:
-        return "permission denied, or it is gone; mend the permissions"
+        return "permission denied, or it does not exist any more; fix the permissions"
     if "gzip" in message or "miniz" in message or "zlib" in message:
         return "the gzip stream is cut short or damaged; send the file again"
     if re.search(r"encod|unicode|utf", message):
@@ -68,7 +68,7 @@ def _cause(form: str, message: str) -> str:
 
 
 def folder_and_name(path: Path) -> str:
-    """The drop's folder and the file, as people speak of it."""
+    """The drop's folder and the file, as people name them."""
     return f"{path.parent.name}/{path.name}"
 
 
@@ -93,7 +93,7 @@ def rejected_lines(con: duckdb.DuckDBPyConnection, batch: Batch) -> str:
 
 
 def forget(con: duckdb.DuckDBPyConnection) -> None:
-    """Drop what reading a batch leaves behind."""
+    """Drop the tables and views that reading a batch made."""
     con.execute(f"DROP TABLE IF EXISTS {REJECTS}")
     con.execute(f"DROP TABLE IF EXISTS {REJECTS}_scan")
     for view in ("arrow_rows", "arrow_odd"):

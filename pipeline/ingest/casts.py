@@ -16,7 +16,7 @@ SPACES = text(" \u00a0\u202f\t")
 
 
 def raw(column: Column, cell: str, sql_type: str, export: Export) -> str:
-    """The cell as it came, null words as null and their codes as ours; kept in its own type where it has one."""
+    """The cell as it came, with null words as null and their codes as ours; a cell that is not text keeps its type."""
     if sql_type != "VARCHAR":
         return cell
     words = ("", *export.nulls)
@@ -46,33 +46,35 @@ def typed(column: Column, cell: str, sql_type: str, export: Export) -> str:
         case Kind.INT:
             return _whole(column, cell)
         case Kind.ENUM:
-            return _listed(column, cell)
+            return _enum(column, cell)
         case Kind.BIRTH_DATE if plain in {"DATE", "TIMESTAMP"}:
             return f"strftime({cell}, '%Y%m%d')"
         case Kind.TEXT:
             longest = LONGEST_LIST if column.name == "claim_ids" else LONGEST_TEXT
-            shown = f"TRY_CAST({cell} AS VARCHAR)"
-            return f"CASE WHEN length({shown}) <= {longest} THEN {shown} END"
+            cell_text = f"TRY_CAST({cell} AS VARCHAR)"
+            return f"CASE WHEN length({cell_text}) <= {longest} THEN {cell_text} END"
         case _:
-            shown = f"TRY_CAST({cell} AS VARCHAR)"
-            return f"CASE WHEN length({shown}) <= {LONGEST_TEXT} THEN {shown} END"
+            cell_text = f"TRY_CAST({cell} AS VARCHAR)"
+            return f"CASE WHEN length({cell_text}) <= {LONGEST_TEXT} THEN {cell_text} END"
 
 
 def _cents(cell: str, plain: str, export: Export) -> str:
     """Whole cents. More than two decimals are refused, unless they are the noise of a floating-point export."""
     if plain in {"DOUBLE", "FLOAT"}:
         return f"TRY_CAST(round_even(TRY_CAST({cell} AS DOUBLE) * 100, 0) AS BIGINT)"
-    shown = f"trim(CAST({cell} AS VARCHAR), {SPACES})"
+    cell_text = f"trim(CAST({cell} AS VARCHAR), {SPACES})"
     if plain == "VARCHAR":
         if export.thousands:
             spaces = (" ", "\u00a0", "\u202f") if export.thousands in {" ", "\u00a0", "\u202f"} else (export.thousands,)
             for space in spaces:
-                shown = f"replace({shown}, {text(space)}, '')"
+                cell_text = f"replace({cell_text}, {text(space)}, '')"
         if export.decimal != ".":
-            # a point left over is not ours to guess at: 1.234,56 without `thousands` is refused
-            shown = f"replace(CASE WHEN {shown} NOT LIKE '%.%' THEN {shown} END, {text(export.decimal)}, '.')"
-        shown = f"CASE WHEN NOT contains({shown}, '_') THEN {shown} END"  # or DuckDB takes 1_000
-    number = f"TRY_CAST({shown} AS DOUBLE)"
+            # do not guess what another point means: 1.234,56 without `thousands` is refused
+            cell_text = (
+                f"replace(CASE WHEN {cell_text} NOT LIKE '%.%' THEN {cell_text} END, {text(export.decimal)}, '.')"
+            )
+        cell_text = f"CASE WHEN NOT contains({cell_text}, '_') THEN {cell_text} END"  # or DuckDB takes 1_000
+    number = f"TRY_CAST({cell_text} AS DOUBLE)"
     # exact: below 10^13 a double of two decimals, times 100, rounds to the very number of cents
     return (
         f"CASE WHEN abs({number}) < 1e13 AND abs({number} * 100 - round({number} * 100)) < 0.0001"
@@ -91,10 +93,10 @@ def _date(cell: str, plain: str, export: Export) -> str:
         return f"CAST({cell} AS DATE)"
     if plain != "VARCHAR":
         return "CAST(NULL AS DATE)"
-    shown = f"trim({cell}, {SPACES})"
+    cell_text = f"trim({cell}, {SPACES})"
     if export.date:
-        return f"CAST(try_strptime({shown}, {text(export.date)}) AS DATE)"
-    return f"CASE WHEN {_starts_with_digit(shown)} THEN TRY_CAST({shown} AS DATE) END"
+        return f"CAST(try_strptime({cell_text}, {text(export.date)}) AS DATE)"
+    return f"CASE WHEN {_starts_with_digit(cell_text)} THEN TRY_CAST({cell_text} AS DATE) END"
 
 
 def _instant(cell: str, plain: str, export: Export) -> str:
@@ -106,29 +108,29 @@ def _instant(cell: str, plain: str, export: Export) -> str:
         return naive if export.timezone == "UTC" else f"timezone('UTC', {zone.format(naive)})"
     if plain != "VARCHAR":
         return "CAST(NULL AS TIMESTAMP)"
-    shown = f"trim({cell}, {SPACES})"
+    cell_text = f"trim({cell}, {SPACES})"
     if export.timestamp:
-        parsed = f"try_strptime({shown}, {text(export.timestamp)})"
+        parsed = f"try_strptime({cell_text}, {text(export.timestamp)})"
         if "%z" in export.timestamp:
             return f"timezone('UTC', {parsed})"
         return parsed if export.timezone == "UTC" else f"timezone('UTC', {zone.format(parsed)})"
-    # TRY_CAST to TIMESTAMP drops an offset without a word, and the other way is slow: only where there is one
-    tail = f"substr({shown}, 17)"
-    has_offset = f"(contains({tail}, '+') OR contains({tail}, '-') OR upper(right({shown}, 1)) = 'Z')"
-    naive = f"TRY_CAST({shown} AS TIMESTAMP)"
+    # TRY_CAST to TIMESTAMP drops an offset silently, and the other way is slow: only where there is an offset
+    tail = f"substr({cell_text}, 17)"
+    has_offset = f"(contains({tail}, '+') OR contains({tail}, '-') OR upper(right({cell_text}, 1)) = 'Z')"
+    naive = f"TRY_CAST({cell_text} AS TIMESTAMP)"
     if export.timezone != "UTC":
         naive = f"timezone('UTC', {zone.format(naive)})"
     return (
-        f"CASE WHEN {_starts_with_digit(shown)} THEN"
-        f" CASE WHEN {has_offset} THEN timezone('UTC', TRY_CAST({shown} AS TIMESTAMPTZ)) ELSE {naive} END END"
+        f"CASE WHEN {_starts_with_digit(cell_text)} THEN"
+        f" CASE WHEN {has_offset} THEN timezone('UTC', TRY_CAST({cell_text} AS TIMESTAMPTZ)) ELSE {naive} END END"
     )
 
 
 def _bool(cell: str) -> str:
-    shown = f"lower(trim(TRY_CAST({cell} AS VARCHAR)))"
+    cell_text = f"lower(trim(TRY_CAST({cell} AS VARCHAR)))"
     return (
-        f"CASE WHEN {shown} IN ('true', 't', '1', 'yes', 'y') THEN true"
-        f" WHEN {shown} IN ('false', 'f', '0', 'no', 'n') THEN false END"
+        f"CASE WHEN {cell_text} IN ('true', 't', '1', 'yes', 'y') THEN true"
+        f" WHEN {cell_text} IN ('false', 'f', '0', 'no', 'n') THEN false END"
     )
 
 
@@ -139,10 +141,10 @@ def _whole(column: Column, cell: str) -> str:
     return f"CASE WHEN {number} = floor({number}) AND {within} THEN CAST({number} AS INTEGER) END"
 
 
-def _listed(column: Column, cell: str) -> str:
-    """The enum value, whatever its case and the spaces around it."""
-    shown = f"lower(trim(TRY_CAST({cell} AS VARCHAR), {SPACES}))"
+def _enum(column: Column, cell: str) -> str:
+    """The enum value; case and spaces around it do not matter."""
+    cell_text = f"lower(trim(TRY_CAST({cell} AS VARCHAR), {SPACES}))"
     if all(value == value.lower() for value in column.values):
-        return f"CASE WHEN {shown} IN ({', '.join(map(text, column.values))}) THEN {shown} END"
+        return f"CASE WHEN {cell_text} IN ({', '.join(map(text, column.values))}) THEN {cell_text} END"
     cases = " ".join(f"WHEN {text(value.lower())} THEN {text(value)}" for value in column.values)
-    return f"CASE {shown} {cases} END"
+    return f"CASE {cell_text} {cases} END"

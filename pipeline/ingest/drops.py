@@ -59,7 +59,9 @@ def find_drops(inbox: Path, profile: Profile, until: date) -> list[Drop]:
     """
     if not inbox.exists():
         return []
-    days = sorted((day, path) for path in _listed(inbox) if (day := _day(path.name)) and day <= until and path.is_dir())
+    days = sorted(
+        (day, path) for path in _paths_in(inbox) if (day := _day(path.name)) and day <= until and path.is_dir()
+    )
     return [_drop(day, path, profile) for day, path in days]
 
 
@@ -71,26 +73,28 @@ def find_verdicts(outcomes: Path, until: date) -> list[Drop]:
     """
     if not outcomes.exists():
         return []
-    named = [(day, path) for path in _listed(outcomes) if path.suffix == ".parquet" and (day := _day(path.stem))]
+    dated_paths = [
+        (day, path) for path in _paths_in(outcomes) if path.suffix == ".parquet" and (day := _day(path.stem))
+    ]
     return [
         Drop(day, outcomes, {"outcomes": (file_part(path),)}, (), mode=REVIEWED, kind=VERDICTS)
-        for day, path in sorted(named)
+        for day, path in sorted(dated_paths)
         if day <= until
     ]
 
 
-def new_verdicts(found: Sequence[Drop], loads: Sequence[Load], lake_root: Path) -> list[Drop]:
+def new_verdicts(drops: Sequence[Drop], loads: Sequence[Load], lake_root: Path) -> list[Drop]:
     """The verdict files the lake has not seen as they are now, each with its fingerprint."""
     loaded = {load.day: load.fingerprint for load in loads if load.kind == VERDICTS}
-    marked = [fingerprinted(each, lake_root) for each in found]
-    return [each for each in marked if loaded.get(each.day) != each.fingerprint]
+    with_fingerprints = [fingerprinted(each, lake_root) for each in drops]
+    return [each for each in with_fingerprints if loaded.get(each.day) != each.fingerprint]
 
 
-def _listed(folder: Path) -> list[Path]:
+def _paths_in(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())
     except OSError as error:
-        raise InputRefused(f"{folder}: cannot be listed ({error.strerror}); mend the permissions") from error
+        raise InputRefused(f"{folder}: cannot be listed ({error.strerror}); fix the permissions") from error
 
 
 def _day(name: str) -> date | None:
@@ -102,7 +106,7 @@ def _day(name: str) -> date | None:
 
 
 def _drop(day: date, folder: Path, profile: Profile) -> Drop:
-    files = _listed(folder)
+    files = _paths_in(folder)
     tables = parts_of(files, {table: profile.of(table) for table in DROP_TABLES})
     used = files_of(tables)
     others = (path.name for path in files if path not in used)
@@ -121,17 +125,17 @@ def fingerprint(files: Collection[Path], lake_root: Path) -> str:
         InputRefused: a file that cannot be read.
     """
     cache_path = lake_root / FINGERPRINTS
-    cache = _cached(cache_path)
+    cache = _read_cache(cache_path)
     before = dict(cache)
     whole = hashlib.sha256()
     for path in sorted(files, key=lambda path: (path.parent.name, path.name)):
         try:
             stat = path.stat()
             key = f"{path.parent.name}/{path.name}"
-            seen = [stat.st_size, stat.st_mtime_ns]
-            if key not in cache or cache[key][:2] != seen:
-                with path.open("rb") as opened:
-                    cache[key] = [*seen, hashlib.file_digest(opened, "sha256").hexdigest()]
+            size_and_time = [stat.st_size, stat.st_mtime_ns]
+            if key not in cache or cache[key][:2] != size_and_time:
+                with path.open("rb") as file:
+                    cache[key] = [*size_and_time, hashlib.file_digest(file, "sha256").hexdigest()]
         except OSError as error:
             raise InputRefused(f"{path.parent.name}/{path.name}: cannot be read: {error.strerror}") from error
         whole.update(f"{path.name}\0{cache[key][2]}\n".encode())
@@ -140,7 +144,7 @@ def fingerprint(files: Collection[Path], lake_root: Path) -> str:
     return whole.hexdigest()
 
 
-def _cached(path: Path) -> dict[str, list[object]]:
+def _read_cache(path: Path) -> dict[str, list[object]]:
     try:
         stat = path.stat()
         return dict(_hashes(path, stat.st_mtime_ns, stat.st_size))
@@ -150,7 +154,7 @@ def _cached(path: Path) -> dict[str, list[object]]:
 
 @lru_cache(maxsize=1)
 def _hashes(path: Path, _written_ns: int, _bytes: int) -> dict[str, list[object]]:
-    """What the file holds; a night asks once a drop of the inbox, and it seldom changes between."""
+    """The content of the file: a night reads it once per drop of the inbox, and it seldom changes in between."""
     raw = json.loads(path.read_text(encoding="utf-8"))
     return raw if isinstance(raw, dict) else {}
 
@@ -164,10 +168,10 @@ def news(
     """
     loaded = {load.day: load.fingerprint for load in loads if load.kind == DROP}  # the last load of a day counts
     latest = max(loaded, default=None)
-    found = []
+    new_drops = []
     for drop in drops:
-        marked = fingerprinted(drop, lake_root)
-        if loaded.get(drop.day) == marked.fingerprint:
+        current = fingerprinted(drop, lake_root)
+        if loaded.get(drop.day) == current.fingerprint:
             continue
         if drop.day in loaded:
             mode = "changed"
@@ -177,8 +181,8 @@ def news(
             is_next = drop.day > latest and not (last_published and drop.day <= last_published)
             mode = "next" if is_next else "late"
         latest = max(latest or drop.day, drop.day)
-        found.append(replace(marked, mode=mode))
-    return found
+        new_drops.append(replace(current, mode=mode))
+    return new_drops
 
 
 def known_on(drop: Drop, until: date, last_published: date | None) -> date:

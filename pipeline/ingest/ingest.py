@@ -76,40 +76,42 @@ def ingest(session: Session, until: date) -> list[Load]:
         loads.append(_load(session, verdicts, Profile(), known_by.counts_from(session, verdicts.day)))
         rejected = loads[-1].facts["tables"]["outcomes"]["rows_rejected"]
         if rejected:
-            told = {"file": str(verdicts.source), "verdicts": rejected, "folder": str(verdicts.aside)}
-            session.warn(wording.sentence("verdicts_rejected", **told))
-    held = {table for load in lake.loads() if load.kind == DROP for table in load.facts.get("tables", load.files)}
+            facts = {"file": str(verdicts.source), "verdicts": rejected, "folder": str(verdicts.aside)}
+            session.warn(wording.sentence("verdicts_rejected", **facts))
+    loaded_tables = {
+        table for load in lake.loads() if load.kind == DROP for table in load.facts.get("tables", load.files)
+    }
     for table in DROP_TABLES.values():
-        if table.required and table.name not in held:
+        if table.required and table.name not in loaded_tables:
             raise InputMissing(f"{settings.folder('inbox')}: no drop up to {until} holds {table.name}; it is required")
     return loads
 
 
 def check(session: Session, day: date | None = None) -> list[dict[str, Any]]:
-    """Read and check drops and verdicts (of one day, or all of them) and say what was found; nothing is written.
+    """Read and check drops and verdicts (of one day, or all of them) and return the findings; nothing is written.
 
-    What would be refused says why under `refused`.
+    For a drop that would be refused, `refused` says why.
     """
     settings, profile, until = session.settings, Profile.load(session.settings), day or date.max - timedelta(days=2)
     drops = [(drop, profile) for drop in find_drops(settings.folder("inbox"), profile, until)]
     drops += [(verdicts, Profile()) for verdicts in find_verdicts(settings.folder("outcomes"), until)]
-    return [_checked(session, drop, form) for drop, form in drops if day in {None, drop.day}]
+    return [_check_drop(session, drop, form) for drop, form in drops if day in {None, drop.day}]
 
 
-def _checked(session: Session, drop: Drop, profile: Profile) -> dict[str, Any]:
-    named = {"source": drop.source, "day": drop.day.isoformat()}
+def _check_drop(session: Session, drop: Drop, profile: Profile) -> dict[str, Any]:
+    label = {"source": drop.source, "day": drop.day.isoformat()}
     try:
-        with _staged(session, drop, profile) as tables:
-            return named | _facts(session, drop, tables) | {"refused": _over_tolerance(session, drop, tables)}
+        with _stage_drop(session, drop, profile) as tables:
+            return label | _facts(session, drop, tables) | {"refused": _over_tolerance(session, drop, tables)}
     except InputRefused as refusal:
-        return named | {"refused": str(refusal)}
+        return label | {"refused": str(refusal)}
 
 
 def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> Load:
     """Stage, judge and write one drop, then commit it."""
     started = time.perf_counter()
     knowing = _knowing(session, drop, counts_from)
-    with _staged(session, drop, profile) as tables:
+    with _stage_drop(session, drop, profile) as tables:
         folder = session.settings.folder("quarantine") / drop.aside
         for _ in side_by_side(session.con, lambda own, staged: quarantine(own, staged, folder), tables):
             pass
@@ -118,8 +120,10 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
             seal_rejected(session, tables, drop.day, knowing.sequence)
             raise DropRefused(refusal, _facts(session, drop, tables))
         _count_knowing(session, tables, knowing)
-        written = side_by_side(session.con, lambda own, each: _write(session, own, drop, each, tables, knowing), tables)
-        files = {staged.table.name: paths for staged, paths in zip(tables, written, strict=True) if paths}
+        paths_per_table = side_by_side(
+            session.con, lambda own, each: _write_rows(session, own, drop, each, tables, knowing), tables
+        )
+        files = {staged.table.name: paths for staged, paths in zip(tables, paths_per_table, strict=True) if paths}
         files |= write_sightings(session, files, drop.day, knowing)
         files |= write_accounts(session, tables, files, drop.day, knowing)
         seal_originals(session, tables, drop.day, knowing.sequence, files.get("members", []))
@@ -162,7 +166,7 @@ def _knowing(session: Session, drop: Drop, counts_from: date) -> Knowing:
 
 
 @contextmanager
-def _staged(session: Session, drop: Drop, profile: Profile) -> Iterator[list[Staged]]:
+def _stage_drop(session: Session, drop: Drop, profile: Profile) -> Iterator[list[Staged]]:
     """Every table of a drop, staged, checked and reconciled."""
     con, params = session.con, session.settings.params
     limits = Limits.of(params.cutoff(drop.day), params.ingest.max_amount)
@@ -175,11 +179,11 @@ def _staged(session: Session, drop: Drop, profile: Profile) -> Iterator[list[Sta
             if table.name in drop.tables
         ]
         tables = staging.stage(con, sources, drop.day, limits, erased)
-        known = _known_keys(session, tables)
+        key_queries = _known_keys(session, tables)
 
         def look(own: duckdb.DuckDBPyConnection, staged: Staged) -> None:
             staging.find_duplicates(own, staged)
-            staging.find_unresolved(own, staged, known)
+            staging.find_unresolved(own, staged, key_queries)
             staging.reconcile(staged)
 
         for _ in side_by_side(con, look, tables):
@@ -220,20 +224,20 @@ def _over_tolerance(session: Session, drop: Drop, tables: Sequence[Staged]) -> s
 
 
 def _count_knowing(session: Session, tables: Sequence[Staged], knowing: Knowing) -> None:
-    """Count rows whose moment of knowledge is assumed (first drop), or given but not to be believed."""
+    """Count rows whose `known_at` is assumed (first drop), or is given but outside the drop's day."""
     for staged in tables:
         beyond = f"known_at > TIMESTAMP '{knowing.cutoff}'"
         if knowing.mode == "next":
             beyond += f" OR known_at < TIMESTAMP '{knowing.starts}'"
-        found = session.con.execute(
+        counts = session.con.execute(
             f"SELECT count(*) FILTER (WHERE known_at IS NULL), count(*) FILTER (WHERE {beyond})"
             f" FROM {staged.relation} WHERE {staged.is_accepted}"
         ).fetchall()[0]
-        staged.assumed_known = found[0] if knowing.mode == "first" else 0
-        staged.clamped_known = found[1]
+        staged.assumed_known = counts[0] if knowing.mode == "first" else 0
+        staged.clamped_known = counts[1]
 
 
-def _write(
+def _write_rows(
     session: Session,
     con: duckdb.DuckDBPyConnection,
     drop: Drop,
@@ -246,7 +250,7 @@ def _write(
     payments = f"SELECT claim_ids, value_date FROM {paid.relation} WHERE {paid.is_accepted}" if paid else None
     query = lake_rows(staged, knowing, payments)
     if drop.mode in {"changed", REVIEWED}:
-        query = _changed(session, con, drop, staged, query)
+        query = _changed_rows(session, con, drop, staged, query)
     if not staged.rows_accepted - staged.unchanged:
         return []
     if staged.table.name in PAYEE_BY_PAYEE:
@@ -254,7 +258,7 @@ def _write(
     return [session.lake.write(con, query, staged.table.name, drop.day, knowing.sequence)]
 
 
-def _changed(session: Session, con: duckdb.DuckDBPyConnection, drop: Drop, staged: Staged, query: str) -> str:
+def _changed_rows(session: Session, con: duckdb.DuckDBPyConnection, drop: Drop, staged: Staged, query: str) -> str:
     """SQL of the rows that differ from what earlier loads of the same drop ended on."""
     earlier = [load for load in session.lake.loads() if load.kind == drop.kind and load.day == drop.day]
     columns = [name(column) for column in staged.table.lake_columns if column not in LAKE_STAMPS]
@@ -264,8 +268,8 @@ def _changed(session: Session, con: duckdb.DuckDBPyConnection, drop: Drop, stage
     )
     same = " AND ".join(f"n.{column} IS NOT DISTINCT FROM o.{column}" for column in columns)
     changed = f"SELECT n.* FROM ({query}) n WHERE NOT EXISTS (SELECT 1 FROM ({last}) o WHERE {same})"
-    found = con.execute(f"SELECT count(*) FROM ({changed})").fetchall()
-    staged.unchanged = staged.rows_accepted - found[0][0]
+    counts = con.execute(f"SELECT count(*) FROM ({changed})").fetchall()
+    staged.unchanged = staged.rows_accepted - counts[0][0]
     return changed
 
 

@@ -1,4 +1,4 @@
-"""Rejected rows, kept where anyone may read them: identities as token and shape, never as they are.
+"""Rejected rows, where anyone may read them: identities only as token and shape.
 
     quarantine/<night>/<table>.parquet    row, rule, column, message
 
@@ -29,11 +29,11 @@ PLAIN_CELL = (
     f"CASE WHEN regexp_full_match(upper(cell), {text(ACCOUNT_SHAPE)}) THEN to_json('len=' || length(cell))"
     f" ELSE to_json(left(cell, {LONGEST_CELL})) END"
 )
-"""SQL of a cell that is no identity: an account that strayed into it is an account all the same."""
+"""SQL of a cell that is no identity; an account in such a cell is masked all the same."""
 
 
 def quarantine(con: duckdb.DuckDBPyConnection, staged: Staged, folder: Path) -> Path | None:
-    """Write a table's rejected rows; take away what an earlier reading of the drop left when there are none.
+    """Write a table's rejected rows; when there are none, delete the file of an earlier reading of the drop.
 
     Raises:
         StoreError: the folder cannot be written.
@@ -62,10 +62,10 @@ def rejected(staged: Staged) -> str:
 
 
 def _verdicts(con: duckdb.DuckDBPyConnection, staged: Staged) -> str:
-    """SQL of what each set of failures means: the first broken rule, and all of them in words."""
-    found = con.execute(f"SELECT DISTINCT failed FROM {staged.relation} WHERE {staged.is_rejected}").fetchall()
+    """SQL of the meaning of each set of failures: the first broken rule, and all of them in words."""
+    failures = con.execute(f"SELECT DISTINCT failed FROM {staged.relation} WHERE {staged.is_rejected}").fetchall()
     rows = []
-    for failed, broken in checks.broken(staged.table, [row[0] for row in found]).items():
+    for failed, broken in checks.broken(staged.table, [row[0] for row in failures]).items():
         fatal = [rule for rule in broken if rule.severity is Severity.REJECT]
         message = "; ".join(f"{rule.column}: {rule.sentence}" if rule.column else rule.sentence for rule in fatal)
         rows.append(f"({failed}, {text(fatal[0].name)}, {text(fatal[0].column)}, {text(message)})")
@@ -78,36 +78,36 @@ def _verdicts(con: duckdb.DuckDBPyConnection, staged: Staged) -> str:
 def masked(table: Table, rows: str) -> str:
     """SQL of rejected rows with `row`: their JSON without identities; of a line that is no row, its length only.
 
-    `rows` is SQL that has each as it came, as `original`.
+    `rows` is SQL with each row as it came, as `original`.
     """
     columns = (*table.columns, KNOWN_AT)
     plain = [c for c in columns if c.kind not in IDENTITY_KINDS]
     cells = {c.name: f"plain[{place}]" for place, c in enumerate(plain, start=1)}
-    listed = ", ".join(f"{text(c.name)}, {cells.get(c.name) or _masked_cell(c)}" for c in columns)
+    fields = ", ".join(f"{text(c.name)}, {cells.get(c.name) or _masked_cell(c)}" for c in columns)
     # one expression for all plain cells is planned once, and takes DuckDB longer to plan than to run
-    shown = f"list_transform([{', '.join(map(_taken, plain))}], LAMBDA cell: {PLAIN_CELL})"
+    plain_cells = f"list_transform([{', '.join(map(_raw_cell, plain))}], LAMBDA cell: {PLAIN_CELL})"
     return (
         "(SELECT *, CASE WHEN json_exists(original, '$.line')"
         " THEN json_object('line', 'len=' || length(original->>'$.line'))"
-        f" ELSE json_object({listed}) END AS row FROM (SELECT *, {shown} AS plain FROM {rows}))"
+        f" ELSE json_object({fields}) END AS row FROM (SELECT *, {plain_cells} AS plain FROM {rows}))"
     )
 
 
-def _taken(column: Column) -> str:
+def _raw_cell(column: Column) -> str:
     """SQL of a cell, out of the row as it came."""
     return f"(original->>{text('$.' + json.dumps(column.name))})"
 
 
 def _masked_cell(column: Column) -> str:
-    cell = _taken(column)
+    cell = _raw_cell(column)
     shape = f"'len=' || length({cell})"
     if column.kind is not Kind.NAME:
         places = (
             f"list_filter(range(1, least(length({cell}), 64) + 1),"
             f" LAMBDA n: regexp_matches(substr({cell}, n, 1), '\\p{{L}}'))[:{LETTERS_SHOWN}]"
         )
-        said = "CASE WHEN len(found) > 0 THEN ', letters at ' || array_to_string(found, ' ') ELSE '' END"
-        shape += f" || list_transform([{places}], LAMBDA found: {said})[1]"
+        position_text = "CASE WHEN len(places) > 0 THEN ', letters at ' || array_to_string(places, ' ') ELSE '' END"
+        shape += f" || list_transform([{places}], LAMBDA places: {position_text})[1]"
     account = f"canonical_account({cell})"
     token = (
         f"account_token({account})"
@@ -118,7 +118,7 @@ def _masked_cell(column: Column) -> str:
 
 
 def unscored_changes(con: duckdb.DuckDBPyConnection, staged: Staged) -> list[dict[str, Any]]:
-    """Rejected bank changes whose payee can be read: nobody will score them, so somebody must be told."""
+    """Rejected bank changes whose payee can be read: nobody will score them, so they must be reported."""
     if staged.table.name != "bank_changes" or not staged.rows_rejected:
         return []
     rows: Sequence[tuple[Any, ...]] = con.execute(

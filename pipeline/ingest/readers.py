@@ -1,6 +1,6 @@
 """Readers: a file of a table -> a batch of raw cells under the table's column names.
 
-A reader only says what a file's columns are called and what SQL yields its rows; `casts` makes them typed. Another form
+A reader only says the names of a file's columns and the SQL of its rows; `casts` makes them typed. Another form
 of file is another object in `READERS`; a format whose file holds many tables is an adapter, see `adapters`.
 """
 
@@ -46,7 +46,7 @@ NATIVE_PREFIXES = ("TIMESTAMP", "DECIMAL")
 
 @dataclass(frozen=True)
 class Header:
-    """What a file's columns are called: ours (their position, or their own name) and the ones nobody reads."""
+    """The names of a file's columns: theirs, ours, and the ones that nobody reads."""
 
     theirs: tuple[str, ...]
     ours: dict[str, str]  # our name -> their name
@@ -54,19 +54,19 @@ class Header:
 
 
 class Reader(ABC):
-    """One form of file: what its columns are called, and the SQL of its rows."""
+    """One form of file: the names of its columns, and the SQL of its rows."""
 
     suffixes: ClassVar[tuple[str, ...]]
     """How the names of its files end."""
 
     @property
     def form(self) -> str:
-        """What messages call it: the first suffix without its point."""
+        """Its name in messages: the first suffix without its point."""
         return self.suffixes[0].removeprefix(".")
 
     @abstractmethod
     def columns(self, con: duckdb.DuckDBPyConnection, path: Path, export: Export) -> tuple[str, ...] | None:
-        """The columns as the file names them; None for a file without rows, which needs none.
+        """The columns as the file names them; None for a file without rows, which needs no columns.
 
         Raises:
             InputRefused: a file that cannot be read.
@@ -74,7 +74,7 @@ class Reader(ABC):
 
     @abstractmethod
     def batch(self, con: duckdb.DuckDBPyConnection, header: Header, path: Path, export: Export) -> Batch:
-        """The file's rows under our names. What it registers on the connection, `forget` must drop.
+        """The file's rows under our names. `forget` must drop what this registers on the connection.
 
         Raises:
             InputRefused: a file that cannot be read.
@@ -90,7 +90,7 @@ def read(con: duckdb.DuckDBPyConnection, table: Table, path: Path, export: Expor
     reader = _reader(path)
     _require_readable(path)
     theirs = reader.columns(con, path, export)
-    header = _matched(table, theirs, path, export) if theirs is not None else Header((), {}, ())
+    header = _match_header(table, theirs, path, export) if theirs is not None else Header((), {}, ())
     with refusing([path], reader.form):
         forget(con)
         return reader.batch(con, header, path, export)
@@ -120,15 +120,13 @@ def _require_readable(path: Path) -> None:
     try:
         if not path.is_file():
             raise InputRefused(f"{folder_and_name(path)}: is not a file")
-        with path.open("rb") as opened:
-            opened.read(1)
+        with path.open("rb") as file:
+            file.read(1)
     except OSError as error:
-        raise InputRefused(
-            f"{folder_and_name(path)}: cannot be read: {error.strerror}; mend the permissions"
-        ) from error
+        raise InputRefused(f"{folder_and_name(path)}: cannot be read: {error.strerror}; fix the permissions") from error
 
 
-def _matched(table: Table, theirs: tuple[str, ...], path: Path, export: Export) -> Header:
+def _match_header(table: Table, theirs: tuple[str, ...], path: Path, export: Export) -> Header:
     declared = [*table.columns, KNOWN_AT]
     names = {column.name for column in declared}
     ours: dict[str, str] = {}
@@ -157,10 +155,10 @@ class Csv(Reader):
         opener: Callable[..., Any] = gzip.open if path.name.endswith(".gz") else open
         encoding = "utf-8-sig" if DUCKDB_ENCODINGS.get(export.encoding.lower()) == "utf-8" else export.encoding
         try:
-            with opener(path, "rb") as opened:
-                shown = io.TextIOWrapper(opened, encoding=encoding, newline="")
+            with opener(path, "rb") as file:
+                lines = io.TextIOWrapper(file, encoding=encoding, newline="")
                 quoting: dict[str, Any] = {"quotechar": export.quote} if export.quote else {"quoting": csv.QUOTE_NONE}
-                header = next(csv.reader(shown, delimiter=export.delimiter, **quoting), None)
+                header = next(csv.reader(lines, delimiter=export.delimiter, **quoting), None)
         except UnicodeError:
             raise cannot_be_read(path, self.form, "encoding") from None
         except (OSError, EOFError, csv.Error) as error:
@@ -228,7 +226,7 @@ def _by_position(header: Header) -> str:
 
 
 class Parquet(Reader):
-    """Typed columns: what has a type of its own keeps it, and the rest is text."""
+    """Typed columns: dates, numbers and booleans keep their type, the rest is text."""
 
     suffixes = (".parquet",)
 
@@ -258,12 +256,12 @@ def _native(sql_type: str) -> str:
     return sql_type if sql_type in NATIVE or sql_type.startswith(NATIVE_PREFIXES) else "VARCHAR"
 
 
-def _as(cell: str, sql_type: str, wanted: str) -> str:
-    return cell if sql_type == wanted else f"TRY_CAST({cell} AS {wanted})"
+def _as(cell: str, sql_type: str, target: str) -> str:
+    return cell if sql_type == target else f"TRY_CAST({cell} AS {target})"
 
 
 class Ndjson(Reader):
-    """One JSON object a line; its keys may come in any order."""
+    """One JSON object per line; its keys may come in any order."""
 
     suffixes = (".ndjson", ".ndjson.gz")
 

@@ -1,4 +1,4 @@
-"""Load the reference tables: known accounts, banks and bank mergers. They replace the ones loaded before, whole."""
+"""Load the reference tables: known accounts, banks and bank mergers. They replace the tables loaded before."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LIMITS = Limits(datetime(2200, 1, 1), datetime(2200, 1, 1), 0)
 
 
 def load_reference(session: Session, profile: Profile) -> list[Load]:
-    """Load `reference/` when it is not in the lake as it is now.
+    """Load `reference/` when its current content is not in the lake.
 
     Raises:
         InputRefused: a file that cannot be read, or has more bad rows than tolerated.
@@ -45,12 +45,12 @@ def load_reference(session: Session, profile: Profile) -> list[Load]:
     staging.open_staging(session.con)
     try:
         for table, parts in tables.items():
-            staged = _staged(session, table, parts, profile)
+            staged = _stage_table(session, table, parts, profile)
             quarantine(session.con, staged, session.settings.folder("quarantine") / "reference")
             refusal = _over_tolerance(session, staged)
             if refusal:
                 raise InputRefused(refusal)
-            query = _rows(staged, sequence, session.keys.token_version)
+            query = _lake_rows(staged, sequence, session.keys.token_version)
             target = f"reference_{table}"
             files[target] = [lake.write(session.con, query, target, NO_DAY, sequence)]
             facts[target] = staged.facts()
@@ -72,22 +72,22 @@ def load_reference(session: Session, profile: Profile) -> list[Load]:
 
 
 def check_reference(session: Session) -> list[dict[str, Any]]:
-    """Read `reference/` and say what was found; nothing is loaded or written.
+    """Read `reference/` and return the findings; nothing is loaded or written.
 
-    A table that would be refused says why under `refused`.
+    For a table that would be refused, `refused` says why.
     """
     profile = Profile.load(session.settings)
-    found = []
+    results = []
     for table, parts in reference_parts(session.settings.folder("reference"), profile).items():
         if files_of({table: parts}) != {SHIPPED_BANKS}:
-            found.append({"source": f"reference/{table}"} | _checked(session, table, parts, profile))
-    return found
+            results.append({"source": f"reference/{table}"} | _check_table(session, table, parts, profile))
+    return results
 
 
-def _checked(session: Session, table: str, parts: Sequence[Part], profile: Profile) -> dict[str, Any]:
+def _check_table(session: Session, table: str, parts: Sequence[Part], profile: Profile) -> dict[str, Any]:
     staging.open_staging(session.con)
     try:
-        staged = _staged(session, table, parts, profile)
+        staged = _stage_table(session, table, parts, profile)
         return {"tables": {table: staged.facts()}, "refused": _over_tolerance(session, staged)}
     except InputRefused as refusal:
         return {"refused": str(refusal)}
@@ -95,19 +95,19 @@ def _checked(session: Session, table: str, parts: Sequence[Part], profile: Profi
         staging.close_staging(session.con)
 
 
-def _staged(session: Session, table: str, parts: Sequence[Part], profile: Profile) -> Staged:
+def _stage_table(session: Session, table: str, parts: Sequence[Part], profile: Profile) -> Staged:
     export = profile.of(f"reference_{table}")
     return staging.stage(session.con, [Source(REFERENCE_TABLES[table], parts, export)], NO_DAY, LIMITS)[0]
 
 
 def reference_parts(folder: Path, profile: Profile) -> dict[str, tuple[Part, ...]]:
-    """Table -> what holds its rows; the shipped banks where there are none."""
+    """Table -> the parts with its rows; the shipped banks when the insurer sends none."""
     files = list(folder.iterdir()) if folder.is_dir() else []
     tables = parts_of(files, {table: profile.of(f"reference_{table}") for table in REFERENCE_TABLES})
     return dict(sorted(({"banks": (file_part(SHIPPED_BANKS),)} | tables).items()))
 
 
-def _rows(staged: Staged, sequence: int, key_version: int) -> str:
+def _lake_rows(staged: Staged, sequence: int, key_version: int) -> str:
     columns = ", ".join(name(column) for column in staged.table.lake_columns if column not in LAKE_STAMPS)
     return (
         f"SELECT {columns}, {key_version} AS key_version, coalesce(known_at, {ALWAYS}) AS known_at,"

@@ -24,10 +24,10 @@ def seal_originals(
     Raises:
         StoreError: the vault cannot be written.
     """
-    queries = {"quarantine": _rejected(tables, day)}
+    queries = {"quarantine": _rejected_originals(tables, day)}
     for staged in tables:
         if staged.table.name == "members" and member_files:
-            queries["member"] = _members(session, staged, member_files)
+            queries["member"] = _new_members(session, staged, member_files)
         if staged.table.name == "bank_changes":
             queries["holder"] = (
                 f"SELECT change_id AS ref, holder_name AS original FROM {staged.relation}"
@@ -39,8 +39,8 @@ def seal_originals(
 
 
 def seal_rejected(session: Session, tables: Sequence[Staged], day: date, sequence: int) -> None:
-    """Seal only the originals of rejected rows: what is left of a drop that is refused."""
-    _seal(session, {"quarantine": _rejected(tables, day)}, day, sequence)
+    """Seal only the originals of rejected rows: the only part of a refused drop that is stored."""
+    _seal(session, {"quarantine": _rejected_originals(tables, day)}, day, sequence)
 
 
 def _seal(session: Session, queries: dict[str, str], day: date, sequence: int) -> None:
@@ -49,7 +49,7 @@ def _seal(session: Session, queries: dict[str, str], day: date, sequence: int) -
             seal(session.con, session.keys, session.settings.folder("vault"), query, kind, day, sequence)
 
 
-def _rejected(tables: Sequence[Staged], day: date) -> str:
+def _rejected_originals(tables: Sequence[Staged], day: date) -> str:
     return " UNION ALL ".join(
         f"SELECT {text(f'{day}/{staged.table.name}/')} || place AS ref, original FROM {rejected(staged)}"
         for staged in tables
@@ -57,13 +57,13 @@ def _rejected(tables: Sequence[Staged], day: date) -> str:
     )
 
 
-def _members(session: Session, staged: Staged, member_files: Sequence[str]) -> str:
+def _new_members(session: Session, staged: Staged, member_files: Sequence[str]) -> str:
     """Members whose names or national id the lake does not have yet, in any version."""
-    listed = ", ".join(text(str(session.lake.root / path)) for path in member_files)
-    known = session.held.scan("members")
+    paths = ", ".join(text(str(session.lake.root / path)) for path in member_files)
+    existing = session.held.scan("members")
     new = (
-        f"SELECT DISTINCT member_id FROM read_parquet([{listed}], hive_partitioning = false) n WHERE NOT EXISTS"
-        f" (SELECT 1 FROM ({known}) k WHERE k.member_id = n.member_id"
+        f"SELECT DISTINCT member_id FROM read_parquet([{paths}], hive_partitioning = false) n WHERE NOT EXISTS"
+        f" (SELECT 1 FROM ({existing}) k WHERE k.member_id = n.member_id"
         " AND k.name_keys IS NOT DISTINCT FROM n.name_keys AND k.id_key IS NOT DISTINCT FROM n.id_key)"
     )
     cells = ", ".join(f"{text(column)}, {column}" for column in MEMBER_ORIGINALS.split(", "))

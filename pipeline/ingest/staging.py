@@ -43,7 +43,7 @@ class Limits:
 
     @classmethod
     def of(cls, cutoff: datetime, max_amount: int) -> Limits:
-        # a day's grace: clocks of several systems and time zones meet in a drop
+        # one day more: a drop has the clocks of several systems and time zones
         return cls(cutoff + timedelta(days=1), cutoff + timedelta(days=FURTHEST_DAYS), max_amount * 100)
 
     def fill(self, condition: str) -> str:
@@ -98,12 +98,12 @@ class Staged:
     @property
     def is_accepted(self) -> str:
         """SQL: the row goes to the lake."""
-        kept = f"failed & {checks.mask(self.table, Severity.REJECT)} = 0"
-        return f"{kept} AND rowid NOT IN (SELECT row FROM {self.outdone})" if self.rows_duplicate else kept
+        condition = f"failed & {checks.mask(self.table, Severity.REJECT)} = 0"
+        return f"{condition} AND rowid NOT IN (SELECT row FROM {self.outdone})" if self.rows_duplicate else condition
 
     def facts(self) -> dict[str, Any]:
         """What the run record and the quality page say about it."""
-        named = {rule.name: rule for rule in checks.rules(self.table)}
+        rules_by_name = {rule.name: rule for rule in checks.rules(self.table)}
         return {
             "files": list(self.files),
             "rows_read": self.rows_read,
@@ -118,15 +118,19 @@ class Staged:
             "clamped_known": self.clamped_known,
             "extra_columns": list(self.extra_columns),
             "missing_columns": list(self.missing_columns),
-            "checks": len(named),
+            "checks": len(rules_by_name),
             "warnings": {
                 rule: self.broken[rule]
-                for rule in named
-                if self.broken[rule] and named[rule].severity is Severity.WARNING
+                for rule in rules_by_name
+                if self.broken[rule] and rules_by_name[rule].severity is Severity.WARNING
             },
             "rules": {
-                rule: {"rows": self.broken[rule], "severity": str(named[rule].severity), "column": named[rule].column}
-                for rule in named
+                rule: {
+                    "rows": self.broken[rule],
+                    "severity": str(rules_by_name[rule].severity),
+                    "column": rules_by_name[rule].column,
+                }
+                for rule in rules_by_name
                 if self.broken[rule]
             },
         } | ({"cents": self.cents, "amounts_unreadable": self.amounts_unreadable} if self.cents else {})
@@ -162,23 +166,23 @@ class Source:
 def stage(
     con: duckdb.DuckDBPyConnection, sources: Sequence[Source], day: date, limits: Limits, erased: Tombstones = NOBODY
 ) -> list[Staged]:
-    """Read, type and check each table's parts into `staging.<table>`; of people who were erased nothing is kept.
+    """Read, type and check each table's parts into `staging.<table>`; rows of erased people are left out.
 
     Raises:
         InputRefused: a file that cannot be read, or that lacks a required column.
     """
     for source in sources:
         _create(con, relation(source.table), source.table)
-    seen = _read_together(con, sources, limits)
-    return [_staged(con, source, day, seen[source.table.name], erased) for source in sources]
+    columns_by_table = _read_together(con, sources, limits)
+    return [_stage_table(con, source, day, columns_by_table[source.table.name], erased) for source in sources]
 
 
-def _staged(
-    con: duckdb.DuckDBPyConnection, source: Source, day: date, seen: Sequence[Columns], erased: Tombstones
+def _stage_table(
+    con: duckdb.DuckDBPyConnection, source: Source, day: date, part_columns: Sequence[Columns], erased: Tombstones
 ) -> Staged:
     table = source.table
     staged = Staged(table, day, source.file_names)
-    extra, missing = (set().union(*names) for names in zip(*seen, strict=True))
+    extra, missing = (set().union(*names) for names in zip(*part_columns, strict=True))
     staged.rows_erased = erased.leave_out(con, staged.relation, tuple(c.name for c in table.columns))
     staged.extra_columns, staged.missing_columns = tuple(sorted(extra)), tuple(sorted(missing))
     _count(con, staged)
@@ -195,8 +199,8 @@ def _read_together(
 ) -> dict[str, list[Columns]]:
     """Read as many parts at once as there are processors, and add a table's rows in the order of its parts.
 
-    Over a single file DuckDB often works with one thread, over a list of them it does not keep their order; and to plan
-    how a small one is read, it takes longer than to read it. Returns what each part of a table says of its columns.
+    DuckDB often reads a single file with one thread, and does not keep the order of a list of files; for a small file,
+    the plan takes longer than the reading. Returns what each part of a table says of its columns.
     """
     parts = [(source, number) for source in sources for number in range(len(source.parts))]
 
@@ -209,20 +213,20 @@ def _read_together(
             _create(own, into(*part), source.table)
         return _read_into(own, into(*part), source.table, source.parts[number], source.export, limits)
 
-    seen: dict[str, list[Columns]] = {source.table.name: [] for source in sources}
+    columns_by_table: dict[str, list[Columns]] = {source.table.name: [] for source in sources}
     for part, columns in zip(parts, side_by_side(con, read_one, parts), strict=True):
         source, number = part
         if number:
             con.execute(f"INSERT INTO {relation(source.table)} FROM {into(*part)}")
             con.execute(f"DROP TABLE {into(*part)}")
-        seen[source.table.name].append(columns)
-    return seen
+        columns_by_table[source.table.name].append(columns)
+    return columns_by_table
 
 
 def _read_into(
     con: duckdb.DuckDBPyConnection, relation: str, table: Table, part: Part, export: Export, limits: Limits
 ) -> Columns:
-    """Add a part's rows; returns the columns nobody reads, and those of the table that it lacks."""
+    """Add a part's rows. Returns the columns that nobody reads, and those of the table that the part lacks."""
     batch = part.batch(con, table, export)
     with refusing(batch.files, batch.form):
         con.execute(f"INSERT INTO {relation} {_staging_sql(table, batch, export, limits)}")
@@ -244,7 +248,7 @@ def staged_columns(table: Table) -> dict[str, str]:
 
 
 def _staging_sql(table: Table, batch: Batch, export: Export, limits: Limits) -> str:
-    """Five steps, each over the one before: cells, canonical accounts, types, broken rules, staged columns."""
+    """Five steps, each on top of the one before: cells, canonical accounts, types, broken rules, staged columns."""
     columns = (*table.columns, KNOWN_AT)
     cells = ", ".join(
         (raw(c, name(c.name), batch.present[c.name], export) if c.name in batch.present else "CAST(NULL AS VARCHAR)")
@@ -266,14 +270,14 @@ def _staging_sql(table: Table, batch: Batch, export: Export, limits: Limits) -> 
         for n, rule in enumerate(checks.rules(table))
         if rule.fails and rule is not checks.UNREADABLE_LINE
     )
-    kept = ", ".join(f"{_softened(table, c.name)} AS {name(c.name)}" for c in columns)
+    staged_cells = ", ".join(f"{_softened(table, c.name)} AS {name(c.name)}" for c in columns)
     cells_of = ", ".join(f"{text(c.name)}, CAST({name('raw_' + c.name)} AS VARCHAR)" for c in columns)
     original = (
         f"CASE WHEN unreadable IS NOT NULL THEN CAST(json_object('line', unreadable) AS VARCHAR)"
         f" WHEN failed & {checks.mask(table, Severity.REJECT)} <> 0 THEN CAST(json_object({cells_of}) AS VARCHAR) END"
     )
     return (
-        f"SELECT {kept}, failed, {original} AS original FROM (SELECT *,"
+        f"SELECT {staged_cells}, failed, {original} AS original FROM (SELECT *,"
         f" CASE WHEN unreadable IS NOT NULL THEN 1 ELSE {bits} END AS failed FROM (SELECT *, {types} FROM"
         f" (SELECT *{accounts} FROM (SELECT {cells}, unreadable FROM ({batch.query})))))"
     )
@@ -329,7 +333,7 @@ def _count(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:
 
 
 def find_duplicates(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:
-    """Rows that a later row of the same key, and the same known_at where one is given, outdoes."""
+    """Find rows that a later row of the same key (and the same known_at, if there is one) replaces."""
     key, repeated = name(staged.table.key), f"staging.{name(staged.table.name + '_repeated')}"
     con.execute(
         f"CREATE OR REPLACE TABLE {repeated} AS SELECT {key} AS k FROM {staged.relation}"
@@ -346,32 +350,32 @@ def find_duplicates(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:
         f" ON s.{key} = t.k AND s.known_at IS NOT DISTINCT FROM t.at WHERE {staged.is_accepted}) WHERE place > 1"
     )
     amount = name(AMOUNTS[staged.table.name]) if staged.table.name in AMOUNTS else "NULL"
-    found = con.execute(
+    totals = con.execute(
         f"SELECT count(*), CAST(coalesce(sum({amount}), 0) AS BIGINT) FROM {staged.relation}"
         f" WHERE rowid IN (SELECT row FROM {staged.outdone})"
     ).fetchall()[0]
-    staged.rows_duplicate = found[0]
-    _add_warning(staged, checks.DUPLICATE.name, found[0])
+    staged.rows_duplicate = totals[0]
+    _add_warning(staged, checks.DUPLICATE.name, totals[0])
     if staged.cents:
-        staged.cents["duplicate"] += found[1]
-        staged.cents["accepted"] -= found[1]
+        staged.cents["duplicate"] += totals[1]
+        staged.cents["accepted"] -= totals[1]
 
 
-def find_unresolved(con: duckdb.DuckDBPyConnection, staged: Staged, known: Mapping[str, Iterable[str]]) -> None:
+def find_unresolved(con: duckdb.DuckDBPyConnection, staged: Staged, key_queries: Mapping[str, Iterable[str]]) -> None:
     """Count references to rows that are neither in the drop nor in the lake.
 
-    `known` gives, for each referenced table, SQL that selects its keys as `key`.
+    `key_queries` has, for each referenced table, SQL that selects its keys as `key`.
     """
     for column, other in staged.table.references:
-        if other not in known:
+        if other not in key_queries:
             continue
-        keys = " UNION ALL ".join(known[other])
-        found = con.execute(
+        keys = " UNION ALL ".join(key_queries[other])
+        counts = con.execute(
             f"SELECT coalesce(sum(n), 0) FROM (SELECT {name(column)} AS k, count(*) AS n FROM {staged.relation}"
             f" WHERE {name(column)} IS NOT NULL AND {staged.is_accepted} GROUP BY k) seen"
             f" WHERE NOT EXISTS (SELECT 1 FROM ({keys}) known WHERE known.key = seen.k)"
         ).fetchall()[0]
-        _add_warning(staged, f"{column}_unresolved", int(found[0]))
+        _add_warning(staged, f"{column}_unresolved", int(counts[0]))
 
 
 def _add_warning(staged: Staged, rule: str, rows: int) -> None:
@@ -381,7 +385,7 @@ def _add_warning(staged: Staged, rule: str, rows: int) -> None:
 
 
 def reconcile(staged: Staged) -> None:
-    """Every row and every cent that was read is accepted, rejected or outdone by a later row.
+    """Every row and every cent that was read is accepted, rejected or replaced by a later row.
 
     Raises:
         AssertionError: internal error; nothing is loaded.

@@ -36,7 +36,7 @@ DERIVED = {
     },
     "providers": {"department": DEPARTMENT.format("postal_code")},
 }
-"""How the columns that stand for identities are made."""
+"""SQL of the columns that replace identities."""
 
 
 @dataclass(frozen=True)
@@ -57,25 +57,25 @@ def lake_rows(staged: Staged, knowing: Knowing, payments: str | None = None) -> 
 
     `payments` is SQL of the drop's payments (`claim_ids`, `value_date`), for the claims of a first drop.
     """
-    known = _known(f"({tokenised(staged)})", staged, knowing, payments)
+    versions = _with_known_at(f"({tokenised(staged)})", staged, knowing, payments)
     columns = ", ".join(name(column) for column in staged.table.lake_columns if column not in LAKE_STAMPS)
     first = knowing.sequence * VERSION_STEP
     return (
         f"SELECT {columns}, {knowing.key_version} AS key_version, known_at,"
-        f" {first} + place * {STEPS} + step AS version FROM ({known})"
+        f" {first} + place * {STEPS} + step AS version FROM ({versions})"
     )
 
 
 def tokenised(staged: Staged) -> str:
     """SQL of the accepted rows with lake columns, `known_at` as given, and `place`, their position in the drop."""
     table = staged.table
-    kept = [
+    cells = [
         f"{name('token_of_' + c.name)}.token AS {name(c.lake_name)}" if c.kind is Kind.ACCOUNT
         else f"{name(c.name)} AS {name(c.lake_name)}"
         for c in table.columns
         if c.kind in LAKE_TYPES
     ]  # fmt: skip
-    kept += [f"{sql} AS {name(column)}" for column, sql in DERIVED.get(table.name, {}).items()]
+    cells += [f"{sql} AS {name(column)}" for column, sql in DERIVED.get(table.name, {}).items()]
     # an account is on many rows: its token is worked out once
     tokens = "".join(
         f" LEFT JOIN (SELECT account, account_token(account) AS token FROM (SELECT DISTINCT {name(c.name)} AS account"
@@ -85,12 +85,12 @@ def tokenised(staged: Staged) -> str:
         if c.kind is Kind.ACCOUNT
     )
     return (
-        f"SELECT {', '.join(kept)}, known_at, s.rowid AS place FROM {staged.relation} AS s{tokens}"
+        f"SELECT {', '.join(cells)}, known_at, s.rowid AS place FROM {staged.relation} AS s{tokens}"
         f" WHERE {staged.is_accepted.replace('rowid', 's.rowid')}"
     )
 
 
-def _known(rows: str, staged: Staged, knowing: Knowing, payments: str | None) -> str:
+def _with_known_at(rows: str, staged: Staged, knowing: Knowing, payments: str | None) -> str:
     if knowing.mode == "first":
         return assumed_known.assumed(staged.table.name, rows, knowing.zone, knowing.cutoff, payments)
     at = f"TIMESTAMP '{knowing.known_at}'"

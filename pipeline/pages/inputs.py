@@ -29,28 +29,28 @@ WORDS = {
     Kind.BIRTH_DATE: "eight digits; the year is kept",
     Kind.POSTAL_CODE: "postal code; the department is kept",
 }
-"""How a column's kind is said to those who fill it."""
+"""How a column's kind is described to those who fill it."""
 
 
 def with_tables(page: str) -> str:
-    """The page with its formats and its tables section written anew."""
+    """The page with its formats and its tables section written again."""
     sections = [
-        *(_section(table) for table in DROP_TABLES.values()),
-        _section(PEOPLE, "breaches/<breach_id>/", "at least one list is required"),
-        *(_section(table, "reference/") for table in REFERENCE_TABLES.values()),
+        *(_table_section(table) for table in DROP_TABLES.values()),
+        _table_section(PEOPLE, "breaches/<breach_id>/", "at least one list is required"),
+        *(_table_section(table, "reference/") for table in REFERENCE_TABLES.values()),
     ]
     formats = ", ".join(f"`{suffix}`" for suffix in suffixes())
-    page = FORMATS.sub(lambda found: found[1] + formats, page)
-    return SECTION.sub(lambda found: found[1] + "\n" + "\n".join(sections) + "\n" + found[2], page)
+    page = FORMATS.sub(lambda match: match[1] + formats, page)
+    return SECTION.sub(lambda match: match[1] + "\n" + "\n".join(sections) + "\n" + match[2], page)
 
 
-def _section(table: Table, folder: str = "", needed: str = "") -> str:
-    needed = needed or ("required" if table.required else "optional")
+def _table_section(table: Table, folder: str = "", requirement: str = "") -> str:
+    requirement = requirement or ("required" if table.required else "optional")
     key = f", key `{table.key}`" if table.key else ""
     lines = [
         f"### `{folder}{table.name}`",
         "",
-        f"{table.grain[0].upper()}{table.grain[1:]}{key}; {needed}.",
+        f"{table.grain[0].upper()}{table.grain[1:]}{key}; {requirement}.",
         "",
         "| column | holds | may be null | meaning |",
         "|---|---|---|---|",

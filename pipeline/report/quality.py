@@ -16,7 +16,7 @@ Facts = Mapping[str, Any]
 """What a drop's load record says under `facts`."""
 
 USUAL_DROPS = 28
-"""What is usual is read off at most this many earlier drops."""
+"""The usual range comes from at most this many earlier drops."""
 SEVERITIES = {
     Severity.REJECT: ("row set aside", "bad"),
     Severity.NULL: ("cell made empty", "warn"),
@@ -93,10 +93,13 @@ def _drop(facts: Facts, history: Sequence[Facts]) -> dict[str, Any]:
     return {
         "day": facts["day"],
         "mode": facts["mode"],
-        "tables": [{"name": table} | dict(found) | {"adds_up": adds_up(found)} for table, found in tables.items()],
+        "tables": [
+            {"name": table} | dict(table_facts) | {"adds_up": adds_up(table_facts)}
+            for table, table_facts in tables.items()
+        ],
         "shares": _shares(tables),
-        "rules": [row for table, found in tables.items() for row in _rules(table, found)],
-        "euros": [row for table, found in tables.items() if (row := _euros(table, found))],
+        "rules": [row for table, table_facts in tables.items() for row in _rules(table, table_facts)],
+        "euros": [row for table, table_facts in tables.items() if (row := _euros(table, table_facts))],
         "volumes": _volumes(facts, history),
         "notes": _notes(facts),
         "unscored": facts.get("unscored_changes", []),
@@ -104,10 +107,10 @@ def _drop(facts: Facts, history: Sequence[Facts]) -> dict[str, Any]:
     }
 
 
-def adds_up(found: Facts) -> bool:
+def adds_up(facts: Facts) -> bool:
     """Whether every row and every cent that was read is accounted for."""
-    rows = found["rows_read"] == found["rows_accepted"] + found["rows_rejected"] + found["duplicates"]
-    cents = found.get("cents")
+    rows = facts["rows_read"] == facts["rows_accepted"] + facts["rows_rejected"] + facts["duplicates"]
+    cents = facts.get("cents")
     return rows and (not cents or cents["read"] == cents["accepted"] + cents["rejected"] + cents["duplicate"])
 
 
@@ -116,22 +119,22 @@ def _shares(tables: Mapping[str, Facts]) -> Any:
     parts = [
         Part(
             table,
-            found["rows_rejected"] / found["rows_read"],
-            wording.share(found["rows_rejected"] / found["rows_read"]),
+            facts["rows_rejected"] / facts["rows_read"],
+            wording.share(facts["rows_rejected"] / facts["rows_read"]),
             "c-bad",
         )
-        for table, found in tables.items()
-        if found["rows_rejected"]
+        for table, facts in tables.items()
+        if facts["rows_rejected"]
     ]
     return charts.rows("Share of rows set aside, by table", parts) if parts else None
 
 
-def _rules(table: str, found: Facts) -> list[dict[str, Any]]:
+def _rules(table: str, facts: Facts) -> list[dict[str, Any]]:
     """The rules that rows broke, the costliest first."""
-    named = {rule.name: rule for rule in rules(DROP_TABLES[table])}
+    rules_by_name = {rule.name: rule for rule in rules(DROP_TABLES[table])}
     order = list(SEVERITIES)
     rows = []
-    for rule, broken in found["rules"].items():
+    for rule, broken in facts["rules"].items():
         severity = Severity(broken["severity"])
         says, tone = SEVERITIES[severity]
         rows.append(
@@ -139,9 +142,9 @@ def _rules(table: str, found: Facts) -> list[dict[str, Any]]:
                 "table": table,
                 "rule": rule,
                 "column": broken["column"],
-                "sentence": named[rule].sentence if rule in named else "",
+                "sentence": rules_by_name[rule].sentence if rule in rules_by_name else "",
                 "rows": broken["rows"],
-                "share": broken["rows"] / found["rows_read"],
+                "share": broken["rows"] / facts["rows_read"],
                 "cost": says,
                 "tone": tone,
                 "order": order.index(severity),
@@ -150,33 +153,33 @@ def _rules(table: str, found: Facts) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["order"], -row["rows"], row["rule"]))
 
 
-def _euros(table: str, found: Facts) -> dict[str, Any] | None:
+def _euros(table: str, facts: Facts) -> dict[str, Any] | None:
     """Where a table's euros went."""
-    cents = found.get("cents")
+    cents = facts.get("cents")
     if not cents:
         return None
     parts = [Part(words, cents[key], wording.cents(cents[key]), colour) for key, words, colour in EUROS]
     return {
         "table": table,
         "read": cents["read"],
-        "unreadable": found["amounts_unreadable"],
+        "unreadable": facts["amounts_unreadable"],
         "picture": charts.shares(f"Euros of {table} read", parts, charts.WIDTH),
     }
 
 
 def _volumes(facts: Facts, history: Sequence[Facts]) -> list[dict[str, Any]]:
-    """Rows read beside those of earlier daily drops; a first drop holds years and is no measure."""
+    """Rows read, with those of earlier daily drops; a first drop holds years, so it is no measure."""
     if facts["mode"] == "first":
         return []
     past = [drop for drop in history if drop["mode"] == "next" and drop["day"] < facts["day"]][-USUAL_DROPS:]
-    made = []
+    rows = []
     for table in DROP_TABLES:
         before = [drop["tables"].get(table, {}).get("rows_read", 0) for drop in past]
         tonight = facts["tables"].get(table, {}).get("rows_read", 0)
         if not any(before) and not tonight:
             continue
         band = usual(before)
-        made.append(
+        rows.append(
             {
                 "name": table,
                 "tonight": tonight,
@@ -186,7 +189,7 @@ def _volumes(facts: Facts, history: Sequence[Facts]) -> list[dict[str, Any]]:
                 "picture": charts.nights(f"Rows of {table}, by drop", [*before, tonight], band),
             }
         )
-    return made
+    return rows
 
 
 def _notes(facts: Facts) -> list[str]:
@@ -194,15 +197,17 @@ def _notes(facts: Facts) -> list[str]:
     notes = []
     if facts.get("ignored_files"):
         notes.append(f"Files that belong to no table were left alone: {', '.join(facts['ignored_files'])}.")
-    for table, found in facts["tables"].items():
-        if found["extra_columns"]:
-            notes.append(f"{table}: columns nobody reads: {', '.join(found['extra_columns'])}.")
-        if found["missing_columns"]:
-            notes.append(f"{table}: optional columns that were not sent: {', '.join(found['missing_columns'])}.")
-        if found["clamped_known"]:
-            notes.append(f"{table}: {found['clamped_known']:,} known_at outside the drop's day were moved into it.")
-        if found.get("rows_erased"):
-            notes.append(f"{table}: {found['rows_erased']:,} rows of people who were erased were left out.")
-        if found["rows_unchanged"]:
-            notes.append(f"{table}: {found['rows_unchanged']:,} rows came again unchanged.")
+    for table, table_facts in facts["tables"].items():
+        if table_facts["extra_columns"]:
+            notes.append(f"{table}: columns nobody reads: {', '.join(table_facts['extra_columns'])}.")
+        if table_facts["missing_columns"]:
+            notes.append(f"{table}: optional columns that were not sent: {', '.join(table_facts['missing_columns'])}.")
+        if table_facts["clamped_known"]:
+            notes.append(
+                f"{table}: {table_facts['clamped_known']:,} known_at outside the drop's day were moved into it."
+            )
+        if table_facts.get("rows_erased"):
+            notes.append(f"{table}: {table_facts['rows_erased']:,} rows of people who were erased were left out.")
+        if table_facts["rows_unchanged"]:
+            notes.append(f"{table}: {table_facts['rows_unchanged']:,} rows came again unchanged.")
     return notes

@@ -25,7 +25,7 @@ Row = dict[str, Any]
 Run = Mapping[str, Any]
 
 USUAL_NIGHTS = 28
-"""What is usual is read off at most this many earlier nights."""
+"""The usual range comes from at most this many earlier nights."""
 ENOUGH_NIGHTS = 5
 """Fewer nights than this do not make a usual range."""
 RARITY_STEPS = tuple(1 / (head * 10**power) for power in range(6) for head in (1, 3))
@@ -34,7 +34,7 @@ RARITY_STEPS = tuple(1 / (head * 10**power) for power in range(6) for head in (1
 
 @dataclass(frozen=True)
 class Volume:
-    """One count of the night beside its usual range, in words and as a picture."""
+    """One count of the night with its usual range, in words and as a picture."""
 
     name: str
     tonight: int
@@ -46,28 +46,28 @@ class Volume:
 def report(night: date, flags: Any, scores: Any, evidence: Any, run: Run, history: Sequence[Run]) -> str:
     """The page of one night.
 
-    `flags`, `scores` and `evidence` are the night's tables (pandas or Arrow), `run` its own account, `history` the
-    accounts of earlier nights. What is absent from `run` is left out of the page.
+    `flags`, `scores` and `evidence` are the night's tables (pandas or Arrow), `run` its run record, `history` the run
+    records of earlier nights. What is absent from `run` is left out of the page.
     """
-    shown = flagged(flags, evidence)
+    rows = flag_rows(flags, evidence)
     template = environment().get_template("report.html.j2")
     return template.render(
         night=night,
-        flags=shown,
-        listed=[flag for place, flag in enumerate(shown) if flag["has_card"] or place < MOST_LISTED],
-        cards={queue: [f for f in shown if f["queue"] == queue and f["has_card"]] for queue in QUEUES},
-        counts=Counter(flag["queue"] for flag in shown),
-        headline=headline(shown),
+        flags=rows,
+        listed=[flag for place, flag in enumerate(rows) if flag["has_card"] or place < MOST_LISTED],
+        cards={queue: [f for f in rows if f["queue"] == queue and f["has_card"]] for queue in QUEUES},
+        counts=Counter(flag["queue"] for flag in rows),
+        headline=headline(rows),
         run=run,
-        figures=figures(shown),
-        calendar=calendar(night, shown),
-        map=rarity_and_money(shown),
+        figures=figures(rows),
+        calendar=calendar(night, rows),
+        map=rarity_and_money(rows),
         volumes=volumes(night, run, history),
         tables=table_rows(run),
         euros=euros(run),
         lists=list_rows(run),
         lists_picture=lists_picture(run),
-        distribution=distribution(scores, shown),
+        distribution=distribution(scores, rows),
         scored=_length(scores),
         unflagged=unflagged(scores),
         stages=stages(run),
@@ -82,10 +82,10 @@ def compile_pages() -> None:
 
 @cache
 def environment() -> Environment:
-    """The templates, compiled once a process; whatever they print is escaped."""
+    """The templates, compiled once per process; everything that they print is escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    made = Environment(
+    templates = Environment(
         loader=PackageLoader("payeewatch.pipeline.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -98,10 +98,15 @@ def environment() -> Environment:
         wording.rarity, wording.day, wording.long_day, wording.instant, wording.seconds, wording.exposure,
         wording.fact,
     ):  # fmt: skip
-        made.filters[word.__name__] = word
-    made.globals |= {"CREED": wording.CREED, "QUEUES": QUEUES, "counted": wording.counted, "tied": wording.tied}
-    made.globals["checked"] = wording.checked
-    return made
+        templates.filters[word.__name__] = word
+    templates.globals |= {
+        "CREED": wording.CREED,
+        "QUEUES": QUEUES,
+        "counted": wording.counted,
+        "tied": wording.tied,
+    }
+    templates.globals["checked"] = wording.checked
+    return templates
 
 
 NO_EVIDENCE: Row = {"timeline": [], "before": None, "after": None, "neighbours": [], "benign_checks": []}
@@ -113,22 +118,22 @@ MOST_LISTED = 500
 """The table names those with a card and the first by rank, up to so many: nobody reads on, and the page stays light."""
 
 
-def flagged(flags: Any, evidence: Any) -> list[Row]:
+def flag_rows(flags: Any, evidence: Any) -> list[Row]:
     """The queue by rank; a flag that has a card comes with its frozen evidence."""
-    shown = sorted(_rows(flags), key=lambda row: row["rank"])
-    for row in shown:
+    rows = sorted(_mappings(flags), key=lambda row: row["rank"])
+    for row in rows:
         row |= {name: _date(row[name]) for name in ("night", "first_flagged_on", "first_payment_on")}
         row["is_new"] = row["night"] == row["first_flagged_on"]
         row["next_payment_on"] = _next_payment(row)
         row["has_card"] = row["is_new"] or row["queue"] == "hold"
-    room = MOST_CARDS - sum(row["has_card"] for row in shown)
-    for row in [row for row in shown if not row["has_card"]][: max(room, 0)]:
+    room = MOST_CARDS - sum(row["has_card"] for row in rows)
+    for row in [row for row in rows if not row["has_card"]][: max(room, 0)]:
         row["has_card"] = True
-    in_full = [row["flag_id"] for row in shown if row["has_card"]]
+    in_full = [row["flag_id"] for row in rows if row["has_card"]]
     by_flag = {row["flag_id"]: row for row in _evidence_of(in_full, evidence)}
-    for row in shown:
+    for row in rows:
         row["evidence"] = NO_EVIDENCE | by_flag.get(row["flag_id"], {})
-    return shown
+    return rows
 
 
 def _evidence_of(flag_ids: Sequence[str], evidence: Any) -> list[Row]:
@@ -139,8 +144,8 @@ def _evidence_of(flag_ids: Sequence[str], evidence: Any) -> list[Row]:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        return _rows(evidence.filter(pc.is_in(evidence["flag_id"], pa.array(flag_ids, pa.string()))))
-    return _rows(evidence[evidence["flag_id"].isin(list(flag_ids))])
+        return _mappings(evidence.filter(pc.is_in(evidence["flag_id"], pa.array(flag_ids, pa.string()))))
+    return _mappings(evidence[evidence["flag_id"].isin(list(flag_ids))])
 
 
 HEADLINES = {
@@ -156,22 +161,22 @@ def headline(flags: Sequence[Row]) -> str:
         return "A quiet night: no change stands out enough to be put before a reviewer."
     counts = Counter(flag["queue"] for flag in flags)
     new = sum(flag["is_new"] for flag in flags)
-    parts = [f"{counts[queue]} {said}" for queue, said in HEADLINES.items() if counts[queue]]
+    parts = [f"{counts[queue]} {words}" for queue, words in HEADLINES.items() if counts[queue]]
     return f"{wording.counted(len(flags), 'change')} in the queue, {new} of them new tonight: {', '.join(parts)}."
 
 
 def figures(flags: Sequence[Row]) -> list[Row]:
     """The few numbers at the top of the page."""
-    made = []
+    boxes = []
     for queue, label in (("hold", "to hold"), ("review", "to review"), ("audit", "in the audit sample")):
         rows = [flag for flag in flags if flag["queue"] == queue]
         risk = sum((flag["amount_at_risk"] or 0) for flag in rows)
         note = f"{wording.rounded_euros(risk)} at risk" if rows else "none tonight"
-        made.append({"value": str(len(rows)), "label": label, "note": note, "tone": queue})
+        boxes.append({"value": str(len(rows)), "label": label, "note": note, "tone": queue})
     worth = [flag for flag in flags if flag["queue"] != "audit"]
     soon = min((flag["next_payment_on"] for flag in worth if flag["next_payment_on"]), default=None)
     risk, paid = (sum((flag[name] or 0) for flag in worth) for name in ("amount_at_risk", "amount_paid"))
-    made.append(
+    boxes.append(
         {
             "value": wording.rounded_euros(risk),
             "label": "not yet paid, to flagged accounts",
@@ -179,7 +184,7 @@ def figures(flags: Sequence[Row]) -> list[Row]:
             "tone": "",
         }
     )
-    made.append(
+    boxes.append(
         {
             "value": wording.rounded_euros(paid),
             "label": "already paid to them",
@@ -187,7 +192,7 @@ def figures(flags: Sequence[Row]) -> list[Row]:
             "tone": "",
         }
     )
-    return made
+    return boxes
 
 
 def _next_payment(flag: Row) -> date | None:
@@ -204,7 +209,7 @@ DAYS_AHEAD = 7
 
 
 def calendar(night: date, flags: Sequence[Row]) -> Markup | None:
-    """Euros at risk by the day of the next payment, so that the urgent shows."""
+    """Euros at risk by the day of the next payment: the urgent ones come first."""
     days: dict[str, Counter[str]] = {
         wording.short_day(night + timedelta(days=ahead)): Counter() for ahead in range(1, DAYS_AHEAD + 1)
     }
@@ -233,20 +238,22 @@ def calendar(night: date, flags: Sequence[Row]) -> Markup | None:
 
 def rarity_and_money(flags: Sequence[Row]) -> Markup | None:
     """The first flags by how seldom they are and how much is at risk."""
-    placed = [f for f in flags if f["p_value"]][:MOST_DOTS]
-    if not placed:
+    flags_with_rarity = [f for f in flags if f["p_value"]][:MOST_DOTS]
+    if not flags_with_rarity:
         return None
     points = [
         Dot(-math.log10(f["p_value"]), float(f["amount_at_risk"] or 0), str(f["rank"]), COLOURS[f["queue"]])
-        for f in placed
+        for f in flags_with_rarity
     ]
     last = max(math.ceil(max(point.x for point in points)), 1)
     ticks = [(float(power), f"1 in {10**power:,}" if power else "usual") for power in range(last + 1)]
-    told = "; ".join(
+    description = "; ".join(
         f"number {f['rank']}: {wording.one_in(f['p_value'])}, {wording.rounded_euros(f['amount_at_risk'] or 0)}"
-        for f in placed
+        for f in flags_with_rarity
     )
-    return charts.dots("Flags by how seldom they are and the euros at risk", told, points, ticks, "Euros at risk")
+    return charts.dots(
+        "Flags by how seldom they are and the euros at risk", description, points, ticks, "Euros at risk"
+    )
 
 
 VOLUMES = (
@@ -255,13 +262,13 @@ VOLUMES = (
     ("Changes newly known", ("changes", "new")),
     ("New flags", ("flagged", "new")),
 )
-"""What is counted every night, and where the run's account keeps it."""
+"""What is counted every night, and its place in the run record."""
 
 
 def volumes(night: date, run: Run, history: Sequence[Run]) -> list[Volume]:
     """The night's counts beside those of the nights before; the night that loaded the history is no measure."""
     past = [r for r in history if str(r.get("night")) < str(night) and not _loaded_history(r)][-USUAL_NIGHTS:]
-    made = []
+    counts = []
     for name, path in VOLUMES:
         tonight = _at(run, path)
         if tonight is None:
@@ -270,9 +277,9 @@ def volumes(night: date, run: Run, history: Sequence[Run]) -> list[Volume]:
         alike = [value for r, value in before if _is_weekend(r["night"]) == _is_weekend(night)]
         band = usual(alike if len(alike) >= ENOUGH_NIGHTS else [value for _, value in before])
         picture = charts.nights(f"{name}, by night", [*(value for _, value in before), tonight], band)
-        says, tone = _compared(tonight, band)
-        made.append(Volume(name, tonight, says, tone, picture))
-    return made
+        says, tone = _compare(tonight, band)
+        counts.append(Volume(name, tonight, says, tone, picture))
+    return counts
 
 
 def usual(values: Sequence[float]) -> Band | None:
@@ -284,18 +291,18 @@ def usual(values: Sequence[float]) -> Band | None:
     return Band(ranked[math.floor(at)], ranked[len(ranked) // 2], ranked[math.ceil(at * 9)])
 
 
-def _compared(tonight: float, band: Band | None) -> tuple[str, str]:
+def _compare(tonight: float, band: Band | None) -> tuple[str, str]:
     if band is None:
         return "too few earlier nights to say what is usual", ""
-    said = f"usually {band.low:,.0f} to {band.high:,.0f}"
+    usual_range = f"usually {band.low:,.0f} to {band.high:,.0f}"
     if band.low <= tonight <= band.high:
-        return said, "good"
+        return usual_range, "good"
     side = "above" if tonight > band.high else "below"
     # one night in five is outside the range: only one outside by the range's own width is worth a warning
     beyond = max(tonight - band.high, band.low - tonight)
     if beyond > max(band.high - band.low, 1):
-        return f"well {side} the usual ({said})", "warn"
-    return f"{side} the usual ({said})", ""
+        return f"well {side} the usual ({usual_range})", "warn"
+    return f"{side} the usual ({usual_range})", ""
 
 
 def _loaded_history(run: Run) -> bool:
@@ -312,14 +319,14 @@ COUNTS = ("rows_read", "rows_accepted", "rows_rejected", "duplicates", "cells_nu
 
 
 def table_rows(run: Run) -> list[Row]:
-    """One row a table read: its counts, its warnings, and whether its rows add up."""
-    made = []
+    """One row per table: its counts, its warnings, and whether its rows add up."""
+    rows = []
     for name, facts in (run.get("tables") or {}).items():
         row: Row = {"table": name, "warnings": facts.get("warnings") or {}}
         row |= {count: int(facts.get(count) or 0) for count in COUNTS}
         row["adds_up"] = row["rows_read"] == row["rows_accepted"] + row["rows_rejected"] + row["duplicates"]
-        made.append(row)
-    return made
+        rows.append(row)
+    return rows
 
 
 def euros(run: Run) -> Row | None:
@@ -343,16 +350,16 @@ def euros(run: Run) -> Row | None:
 
 
 def list_rows(run: Run) -> list[Row]:
-    """One row a breach list, with its matches in words."""
-    made = []
+    """One row per breach list, with its matches in words."""
+    rows = []
     for item in run.get("lists") or []:
         matches = [
             f"{quality.replace('_', ' ')} {wording.share(many) if isinstance(many, float) else wording.number(many)}"
             for quality, many in (item.get("by_quality") or {}).items()
             if many
         ]
-        made.append({name: item.get(name) for name in LIST_FACTS} | {"matches": ", ".join(matches)})
-    return made
+        rows.append({name: item.get(name) for name in LIST_FACTS} | {"matches": ", ".join(matches)})
+    return rows
 
 
 LIST_FACTS = ("breach_id", "title", "known_at", "people", "exposed_share", "lift", "sentence")
@@ -369,13 +376,13 @@ def lists_picture(run: Run) -> Markup | None:
 
 
 def distribution(scores: Any, flags: Sequence[Row]) -> Markup | None:
-    """How unusual tonight's open changes are, beside what honest life alone would give."""
+    """How unusual tonight's open changes are, compared with honest changes alone."""
     p_values = _numbers(scores, "p_value")
     if not p_values:
         return None
     queued = [f["p_value"] for f in flags if f["queue"] != "audit" and f["p_value"] is not None]
     steps = [edge for edge in RARITY_STEPS if edge >= min(*p_values, 0.02) / 3.4]
-    totals, chosen = _binned(p_values, steps), _binned(queued, steps)
+    totals, chosen = _bin_counts(p_values, steps), _bin_counts(queued, steps)
     bins = []
     for place, high in enumerate(steps):
         low = steps[place + 1] if place + 1 < len(steps) else 0.0
@@ -390,7 +397,7 @@ def distribution(scores: Any, flags: Sequence[Row]) -> Markup | None:
     )
 
 
-def _binned(p_values: Sequence[float], steps: Sequence[float]) -> list[int]:
+def _bin_counts(p_values: Sequence[float], steps: Sequence[float]) -> list[int]:
     """How many p-values reach down to each step and not to the next; steps fall."""
     within = np.searchsorted(np.array(steps[::-1]), np.array(p_values, dtype=np.float64), side="left")
     places = np.maximum(len(steps) - within - 1, 0)
@@ -399,7 +406,7 @@ def _binned(p_values: Sequence[float], steps: Sequence[float]) -> list[int]:
 
 def _place(p_value: float, steps: Sequence[float]) -> float:
     """Where a p-value lies on the histogram's axis, in bins."""
-    place = _binned([p_value], steps).index(1)
+    place = _bin_counts([p_value], steps).index(1)
     high = steps[place]
     low = steps[place + 1] if place + 1 < len(steps) else high / 3.3
     return place + min(math.log(high / max(p_value, 1e-12)) / math.log(high / low), 1.0)
@@ -439,26 +446,26 @@ def _numbers(table: Any, name: str) -> list[float]:
     return [value for value in _column(table, name) if value is not None and not math.isnan(value)]
 
 
-def _rows(table: Any) -> list[Row]:
+def _mappings(table: Any) -> list[Row]:
     """A pandas or Arrow table as plain mappings: no NaN, no NaT, no arrays."""
     if table is None:
         return []
     if hasattr(table, "to_pylist"):
         return list(table.to_pylist())
     rows = table.to_dict("records")
-    return [{name: _plain(value) for name, value in row.items()} for row in rows]
+    return [{name: _plain_value(value) for name, value in row.items()} for row in rows]
 
 
 def _date(value: date | None) -> date | None:
-    """A day as pandas and Arrow may give it, without its midnight."""
+    """A day from pandas or Arrow, without its midnight."""
     return value.date() if isinstance(value, datetime) else value
 
 
-def _plain(value: Any) -> Any:
+def _plain_value(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
+        return {name: _plain_value(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple) or type(value).__name__ == "ndarray":
-        return [_plain(inner) for inner in value]
+        return [_plain_value(inner) for inner in value]
     if value is None or value != value:
         return None
     if hasattr(value, "to_pydatetime"):

@@ -250,7 +250,7 @@ class Lake:
                 _sweep(work.parent)
             work.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"{work}: cannot be made ({error.strerror}); mend the permissions") from error
+            raise StoreError(f"{work}: cannot be made ({error.strerror}); fix the permissions") from error
         con = duckdb.connect(":memory:")
         try:
             con.execute(f"SET temp_directory = {text(work)}")
