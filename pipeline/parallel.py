@@ -1,12 +1,12 @@
-"""Work side by side: as many items at once as there are processors, each with a connection of its own."""
+"""Work in parallel: many items at once, or one thread of work in the background."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -23,6 +23,29 @@ def own_connection(con: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyCo
     with con.cursor() as own:
         own.execute("SET TimeZone = 'UTC'")
         yield own
+
+
+Submit = Callable[..., Future[Any]]
+"""Starts a function with its arguments in the background."""
+
+
+@contextmanager
+def background() -> Iterator[Submit]:
+    """One thread for work beside the caller's own.
+
+    When the block ends, all of it is done, and a failure in it is raised even if nobody asked for the result. A failure
+    of the block itself goes first.
+    """
+    started: list[Future[Any]] = []
+    with ThreadPoolExecutor(1) as thread:
+
+        def submit(work: Callable[..., Any], *args: Any, **options: Any) -> Future[Any]:
+            started.append(thread.submit(work, *args, **options))
+            return started[-1]
+
+        yield submit
+    for each in started:
+        each.result()
 
 
 def side_by_side(

@@ -51,6 +51,7 @@ from payeewatch.pipeline.night.expectations import judge_evidence, judge_flags, 
 from payeewatch.pipeline.night.holds import holds
 from payeewatch.pipeline.night.outputs import ModelName, flags_table, scores_table
 from payeewatch.pipeline.night.queues import EARLIER, Queues, flag
+from payeewatch.pipeline.parallel import background
 from payeewatch.pipeline.report.quality import quality_page
 from payeewatch.pipeline.report.report import compile_pages, report
 from payeewatch.pipeline.session import Session, beside
@@ -161,16 +162,14 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
         for night in nights:
             session.seconds.clear()
             session.warnings.clear()
-            with _recording_failure(session, night), ThreadPoolExecutor(1) as meanwhile:
+            with _recording_failure(session, night), background() as meanwhile:
                 if (ready or ahead) and lists.due(session, night):
                     break
-                reading = meanwhile.submit(_read_model, session, night, options)
+                reading = meanwhile(_read_model, session, night, options)
                 told = session.held.fitting().union(ALSO_READ)
-                meanwhile.submit(compile_pages)
-                meanwhile.submit(expectations.start)  # no two threads import libraries at a time
-                preparing = meanwhile.submit(
-                    prepare, session.lake.root, session.settings.params.observe.window_days, told
-                )
+                meanwhile(compile_pages)
+                meanwhile(expectations.start)  # no two threads import libraries at a time
+                preparing = meanwhile(prepare, session.lake.root, session.settings.params.observe.window_days, told)
                 _require_news(session, night, options)
                 ingest_until(session, night)
                 link_and_derive(session)
@@ -230,15 +229,15 @@ def _publish(session: Session, ready: Ready, together: Together) -> Run:
     seen = together.of(night, flagged)
     payees = session.con.execute(PAYEES, {"cutoff": cutoff}).fetchall()[0][0]
     decided = at_decision(session.con, published_files(settings, "scores"), seen.standing.decisions, settings.params)
-    with ThreadPoolExecutor(1) as meanwhile:  # the connection is its alone
-        counting = meanwhile.submit(_counted, session, night, seen.standing.changes)
+    with background() as meanwhile:  # the connection is its alone
+        counting = meanwhile(_counted, session, night, seen.standing.changes)
         with session.stage("score") as facts:
             scored = seen.scored() if seen.scored else None
             scores = score(seen.frame, ready.model, seen.standing.weakly_matched(), scored=scored)
             scores = scores.assign(age_days=seen.frame["age_days"])
             at_risk = seen.amounts.by_change["at_risk_cents"].sum()
             facts |= {"rows_out": len(scores), "at_risk_cents": int(at_risk)}
-        reading = meanwhile.submit(read_changes, session.con, cutoff)
+        reading = meanwhile(read_changes, session.con, cutoff)
         with session.stage("flag") as facts:
             queues = flag(
                 night, scores, seen.standing, seen.amounts, payees, settings.params, session.keys,
@@ -362,8 +361,8 @@ def _write(
     settings = session.settings
     with session.stage("publish") as facts:
         named = ModelName(model.name, model.version, model.run_id)
-        with ThreadPoolExecutor(1) as meanwhile:  # the connection is this thread's alone meanwhile
-            found = meanwhile.submit(evidence_table, session.con, night, queues, settings.params)
+        with background() as meanwhile:  # the connection is this thread's alone meanwhile
+            found = meanwhile(evidence_table, session.con, night, queues, settings.params)
             chosen = seen.frame[seen.frame["change_id"].isin(queues.change_ids())]
             why = reasons(chosen, model)
             told = dict(zip(why["change_id"], zip(why["reasons"], why["reassuring"], strict=True), strict=True))

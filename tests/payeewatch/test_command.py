@@ -273,6 +273,21 @@ def test_a_night_that_fails_by_a_fault_of_ours_keeps_its_text_too(
     assert not [word for word in CANARY.split() if word in result.output + failed]
 
 
+def test_work_in_the_background_that_fails_stops_the_night(
+    published: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = copy_of(published, tmp_path)
+
+    def fails() -> None:
+        raise ValueError(CANARY)
+
+    monkeypatch.setattr("payeewatch.pipeline.night.night.compile_pages", fails)
+    assert home.run("night", str(AFTER)).exit_code == 1
+    assert not (home.path / "runs" / f"{AFTER}.json").exists()
+    monkeypatch.undo()
+    assert home.run("night", str(AFTER)).exit_code == 0
+
+
 def test_an_interruption_says_that_nothing_is_half_done(empty: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(session: object, until: object) -> None:
         raise KeyboardInterrupt

@@ -1,12 +1,13 @@
-"""Work side by side: connections of one database, alike in what matters."""
+"""Work in parallel: connections of one database, alike in what matters, and failures that are seen."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import duckdb
+import pytest
 
-from payeewatch.pipeline.parallel import own_connection, side_by_side
+from payeewatch.pipeline.parallel import background, own_connection, side_by_side
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,6 +26,30 @@ def test_results_come_in_the_order_of_the_items() -> None:
     with duckdb.connect() as con:
         done = side_by_side(con, lambda own, item: own.execute("SELECT $1 * 2", [item]).fetchall()[0][0], range(20))
         assert list(done) == [item * 2 for item in range(20)]
+
+
+def fails(text: str) -> None:
+    raise ValueError(text)
+
+
+def test_a_failure_in_the_background_is_seen_though_nobody_asks_for_the_result() -> None:
+    with pytest.raises(ValueError, match="unseen"), background() as meanwhile:
+        meanwhile(fails, "unseen")
+
+
+def test_the_failure_of_the_block_goes_first() -> None:
+    def work() -> None:
+        with background() as meanwhile:
+            meanwhile(fails, "second")
+            fails("first")
+
+    with pytest.raises(ValueError, match="first"):
+        work()
+
+
+def test_the_result_of_background_work_can_be_asked_for() -> None:
+    with background() as meanwhile:
+        assert meanwhile(sum, [1, 2]).result() == 3
 
 
 def test_nobody_else_makes_connections_for_threads() -> None:
