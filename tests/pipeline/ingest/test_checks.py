@@ -38,7 +38,10 @@ def broken(session: Session, table: str, *rows: dict[str, Any]) -> dict[str, tup
     others = {other: [good(other)] for _, other in DROP_TABLES[table].references}
     put_drop(session.settings.home, DAY, **(others | {table: rows}))
     (facts,) = check(session)
-    return {rule: (found["rows"], found["severity"]) for rule, found in facts["tables"][table]["rules"].items()}
+    return {
+        rule: (broken_rule["rows"], broken_rule["severity"])
+        for rule, broken_rule in facts["tables"][table]["rules"].items()
+    }
 
 
 def test_a_good_row_breaks_nothing(session: Session) -> None:
@@ -128,31 +131,31 @@ def test_references_resolve_in_the_drop(session: Session) -> None:
 
 
 def test_a_derived_change_id_that_is_not_there_yet_is_only_a_warning(session: Session) -> None:
-    found = broken(session, "outcomes", good("outcomes", change_id="D-00ff00ff00ff00ff"))
-    assert found == {"change_id_unresolved": (1, "warning")}
+    result = broken(session, "outcomes", good("outcomes", change_id="D-00ff00ff00ff00ff"))
+    assert result == {"change_id_unresolved": (1, "warning")}
 
 
 @pytest.mark.parametrize("table", [*DROP_TABLES.values(), *REFERENCE_TABLES.values()], ids=lambda table: table.name)
 def test_each_table_has_a_suite_with_every_rule(table: Any) -> None:
-    held = {e.meta["rule"]: (e.column, e.meta["severity"]) for e in suite(table).expectations}
-    assert held == {rule.name: (rule.name, str(rule.severity)) for rule in rules(table)}
+    in_suite = {e.meta["rule"]: (e.column, e.meta["severity"]) for e in suite(table).expectations}
+    assert in_suite == {rule.name: (rule.name, str(rule.severity)) for rule in rules(table)}
 
 
 def test_the_suite_gives_each_set_of_failures_its_rules() -> None:
-    wanted = checks.bit(CLAIMS, "cared_on_missing") | checks.bit(CLAIMS, "channel_unlisted")
-    found = judge(CLAIMS, [0, wanted])
-    assert found[0] == ()
-    assert [rule.name for rule in found[wanted]] == ["cared_on_missing", "channel_unlisted"]
+    failures = checks.bit(CLAIMS, "cared_on_missing") | checks.bit(CLAIMS, "channel_unlisted")
+    result = judge(CLAIMS, [0, failures])
+    assert result[0] == ()
+    assert [rule.name for rule in result[failures]] == ["cared_on_missing", "channel_unlisted"]
 
 
 def test_verdicts_are_kept_for_the_next_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = checks.bit(CLAIMS, "cared_on_missing") | checks.bit(CLAIMS, "channel_unlisted")
-    found = judge(CLAIMS, [wanted])
+    failures = checks.bit(CLAIMS, "cared_on_missing") | checks.bit(CLAIMS, "channel_unlisted")
+    result = judge(CLAIMS, [failures])
     checks.keep(tmp_path)
     monkeypatch.setattr(checks, "_JUDGED", {})
     monkeypatch.setattr(checks, "_validated", None)
     checks.recall(tmp_path)
-    assert judge(CLAIMS, [wanted]) == found
+    assert judge(CLAIMS, [failures]) == result
 
 
 @pytest.mark.parametrize("damage", ["", "[]", '{"suites": "of other rules", "tables": {"claims": {"0": []}}}'])
