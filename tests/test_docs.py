@@ -62,7 +62,7 @@ def test_the_running_page_has_every_folder_and_setting():
     variables = set(re.findall(r"PAYEEWATCH_[A-Z]+(?:_[A-Z]+)*", source)) - {"PAYEEWATCH_"}
     variables |= {"DATABASE_URL", *re.findall(r'environ.get\("(PAYEEWATCH_TRIAGE_[A-Z]+)"', read("triage/settings.py"))}
     variables |= {oidc.PREFIX + name for name in re.findall(r'PREFIX \+ "([A-Z_]+)"', read("triage/access/oidc.py"))}
-    variables |= {oidc.PREFIX + name for name in ("ISSUER", *oidc.NEEDED)}
+    variables |= {oidc.PREFIX + name for name in ("ISSUER", *oidc.REQUIRED)}
     assert [name for name in sorted(variables) if name not in page] == []
 
 

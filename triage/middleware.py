@@ -56,14 +56,14 @@ class UserChoices:
 def page_context(request: Request) -> dict[str, Any]:
     """What the frame of every page needs; a part of a page that htmx asks for has no frame."""
     user = getattr(request, "user", None)
-    shown = {"theme": "auto", "start": "/", "demo_clock": clock.now() if clock.is_set() else None}
+    context = {"theme": "auto", "start": "/", "demo_clock": clock.now() if clock.is_set() else None}
     if not user or not user.is_authenticated:
-        return shown
-    shown |= {"theme": user.theme, "start": start_of(user)}
+        return context
+    context |= {"theme": user.theme, "start": start_of(user)}
     if not getattr(user, "is_settled", False):
-        return shown
+        return context
     footer = _footer() if user.role in READERS and not request.htmx else None
-    return shown | {"menu": routes_for(user), "footer": footer}
+    return context | {"menu": routes_for(user), "footer": footer}
 
 
 def _footer() -> dict[str, Any] | None:

@@ -63,7 +63,7 @@ INSTALLED_APPS = [
     "csp",
 ]
 MIDDLEWARE = [
-    "payeewatch.triage.server.metrics.Measured",
+    "payeewatch.triage.server.metrics.RequestTimes",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -130,7 +130,7 @@ AXES_DISABLE_ACCESS_LOG = True  # the audit log has it
 AXES_NEVER_LOCKOUT_GET = True  # of GETs only single sign-on fails, and the provider counts that
 OTP_TOTP_ISSUER = "PayeeWatch"
 
-OIDC = Provider.named(os.environ)
+OIDC = Provider.from_environment(os.environ)
 if OIDC:
     AUTHENTICATION_BACKENDS.append("payeewatch.triage.views.oidc.SignOn")
     globals().update(OIDC.settings())

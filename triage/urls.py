@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from django.conf import settings
 from django.urls import path
 
-from payeewatch.triage.access.route import Route, guarded
+from payeewatch.triage.access.route import Route, guard
 from payeewatch.triage.views import (
     account,
     act,
@@ -54,4 +54,4 @@ ROUTES: Sequence[Route] = (
     *(oidc.ROUTES if settings.OIDC else ()),
 )
 
-urlpatterns = [path(route.path, guarded(route), name=route.name) for route in ROUTES]
+urlpatterns = [path(route.path, guard(route), name=route.name) for route in ROUTES]

@@ -33,9 +33,9 @@ PASSWORD = "correct horse battery staple"
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings: None, tmp_path_factory: pytest.TempPathFactory) -> None:
     """SQLite in a file as it is served: in memory, two connections do not wait for each other."""
-    told = connections["default"].settings_dict
-    if told["ENGINE"].endswith("sqlite3"):
-        told["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "triage.sqlite3")
+    database = connections["default"].settings_dict
+    if database["ENGINE"].endswith("sqlite3"):
+        database["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "triage.sqlite3")
 
 
 @dataclass
@@ -96,7 +96,7 @@ def flag_of(member_id: str, **fields: Any) -> Flag:
             "run": {"model": {"name": "payeewatch", "version": "1"}, "tables": {}},
         },
     )
-    given = {
+    defaults = {
         "flag_id": f"F-{int(member_id):016x}",
         "change_id": f"X{member_id}",
         "derived": False,
@@ -117,7 +117,7 @@ def flag_of(member_id: str, **fields: Any) -> Flag:
         "ring": f"F-{int(member_id):016x}",
         "opened_at": MORNING,
     }
-    flag = Flag.objects.create(**given | fields)
+    flag = Flag.objects.create(**defaults | fields)
     lists = ("timeline", "neighbours", "benign_checks", "reasons", "reassuring", "exposures")
     body = {**{name: [] for name in lists}, "before": None, "after": None}
     Evidence.objects.create(flag=flag, night=last.night, digest="", body=body)
@@ -148,9 +148,9 @@ def cast(reviewed: Settings) -> dict[str, User]:
 @pytest.fixture
 def first(cast: dict[str, User]) -> Flag:
     """The first flag that is about a member: the relative's household."""
-    found = Flag.objects.filter(household_id=cast["relative"].household_id, is_current=True).order_by("rank").first()
-    assert found
-    return found
+    flag = Flag.objects.filter(household_id=cast["relative"].household_id, is_current=True).order_by("rank").first()
+    assert flag
+    return flag
 
 
 def signed_in(person: User) -> Client:

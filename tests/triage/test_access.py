@@ -17,7 +17,7 @@ from django.test import Client
 
 from payeewatch.triage import access_docs, middleware, settings, wsgi
 from payeewatch.triage.access import route
-from payeewatch.triage.access.pseudonyms import shown
+from payeewatch.triage.access.pseudonyms import value_for
 from payeewatch.triage.models import AuditRecord, Flag, User
 from payeewatch.triage.roles import ANYBODY, READERS, Role
 from payeewatch.triage.urls import ROUTES
@@ -148,7 +148,7 @@ def _unpacked(content: bytes) -> str:
 
 
 def test_a_pseudonym_is_no_key_to_anything(cast: dict[str, User], first: Flag) -> None:
-    pseudonym = shown(cast["scientist"], "member", first.member_id)
+    pseudonym = value_for(cast["scientist"], "member", first.member_id)
     assert signed_in(cast["reviewer"]).get(f"/flags/{pseudonym}").status_code == 404
 
 

@@ -29,7 +29,7 @@ class NotAdmitted(Exception):
 
 
 def make(name: str, scopes: Iterable[str]) -> str:
-    """A new token for a system; one it had before opens nothing from now on."""
+    """A new token for a system; its earlier token opens nothing any more."""
     token = PREFIX + secrets.token_urlsafe(32)
     scopes = sorted(set(scopes))
     with transaction.atomic():
@@ -42,12 +42,12 @@ def make(name: str, scopes: Iterable[str]) -> str:
 
 
 def revoke(name: str) -> bool:
-    """Whether there was such a token; it opens nothing from now on."""
+    """Revoke a token. Returns whether there was one."""
     with transaction.atomic():
-        found = ApiToken.objects.filter(name=name, revoked_at=None).update(revoked_at=clock.now())
-        if found:
+        count = ApiToken.objects.filter(name=name, revoked_at=None).update(revoked_at=clock.now())
+        if count:
             audit.record(None, "revoke_token", token=name)
-    return bool(found)
+    return bool(count)
 
 
 def admit(request: HttpRequest, scope: str) -> ApiToken:
@@ -56,12 +56,12 @@ def admit(request: HttpRequest, scope: str) -> ApiToken:
     Raises:
         NotAdmitted: no token, an unknown or revoked one (401), one without the scope (403), or too many requests (429).
     """
-    kind, _, given = request.headers.get("Authorization", "").partition(" ")
-    if kind.lower() != "bearer" or not given:
+    kind, _, secret = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not secret:
         raise NotAdmitted(401, "give a token: Authorization: Bearer ...")
     minute = clock.now().replace(second=0, microsecond=0)
     with transaction.atomic():
-        token = ApiToken.objects.select_for_update().filter(digest=_digest(given.strip()), revoked_at=None).first()
+        token = ApiToken.objects.select_for_update().filter(digest=_digest(secret.strip()), revoked_at=None).first()
         if token is None:
             raise NotAdmitted(401, "this token opens nothing")
         token.used = token.used + 1 if token.minute == minute else 1

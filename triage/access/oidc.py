@@ -11,7 +11,7 @@ from payeewatch.pipeline.home.errors import SettingsError
 from payeewatch.triage.roles import Role
 
 PREFIX = "PAYEEWATCH_OIDC_"
-NEEDED = ("AUTHORIZE_URL", "TOKEN_URL", "USERINFO_URL", "KEYS_URL", "CLIENT_ID", "SECRET_FILE")
+REQUIRED = ("AUTHORIZE_URL", "TOKEN_URL", "USERINFO_URL", "KEYS_URL", "CLIENT_ID", "SECRET_FILE")
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,17 @@ class Provider:
     scopes: str = "openid profile"
 
     @classmethod
-    def named(cls, environ: Mapping[str, str]) -> Provider | None:
+    def from_environment(cls, environ: Mapping[str, str]) -> Provider | None:
         """The provider that PAYEEWATCH_OIDC_* name, or None when there is no issuer.
 
         Raises:
             SettingsError: one is missing, the secret cannot be read, or a role is none of ours.
         """
-        given = {name: environ.get(PREFIX + name, "") for name in ("ISSUER", *NEEDED)}
-        if not given["ISSUER"]:
+        values = {name: environ.get(PREFIX + name, "") for name in ("ISSUER", *REQUIRED)}
+        if not values["ISSUER"]:
             return None
-        for name in NEEDED:
-            if not given[name]:
+        for name in REQUIRED:
+            if not values[name]:
                 raise SettingsError(f"{PREFIX}{name} is not set; with {PREFIX}ISSUER, single sign-on needs it")
         if find_spec("mozilla_django_oidc") is None:
             raise SettingsError(f"{PREFIX}ISSUER is set; single sign-on needs the extra: pip install payeewatch[sso]")
@@ -53,13 +53,13 @@ class Provider:
         if may_create and not claim:
             raise SettingsError(f"{PREFIX}CREATE is 1; users it makes get their role from {PREFIX}ROLE_CLAIM: set it")
         return cls(
-            issuer=given["ISSUER"],
-            authorize_url=given["AUTHORIZE_URL"],
-            token_url=given["TOKEN_URL"],
-            userinfo_url=given["USERINFO_URL"],
-            keys_url=given["KEYS_URL"],
-            client_id=given["CLIENT_ID"],
-            secret=_secret(Path(given["SECRET_FILE"])),
+            issuer=values["ISSUER"],
+            authorize_url=values["AUTHORIZE_URL"],
+            token_url=values["TOKEN_URL"],
+            userinfo_url=values["USERINFO_URL"],
+            keys_url=values["KEYS_URL"],
+            client_id=values["CLIENT_ID"],
+            secret=_secret(Path(values["SECRET_FILE"])),
             username_claim=environ.get(PREFIX + "USERNAME_CLAIM") or cls.username_claim,
             role_claim=claim,
             roles=roles,
@@ -85,9 +85,9 @@ class Provider:
 
     def role_of(self, claims: Mapping[str, object]) -> Role | None:
         """The first role, as they are listed, that the role claim gives; it holds one value or a list."""
-        given = claims.get(self.role_claim) or []
-        held = given if isinstance(given, list) else [given]
-        return next((role for value, role in self.roles.items() if value in held), None)
+        claim = claims.get(self.role_claim) or []
+        claim_values = claim if isinstance(claim, list) else [claim]
+        return next((role for value, role in self.roles.items() if value in claim_values), None)
 
 
 def _secret(path: Path) -> str:

@@ -10,14 +10,14 @@ UNMISTAKABLE = "abcdefghjkmnpqrstuvwxyz23456789"
 GROUPS, LETTERS = 4, 5  # of a first password: about 99 bits
 
 
-def drawn(length: int) -> str:
-    """Characters that nobody mistakes for others."""
+def random_characters(length: int) -> str:
+    """Random characters that are not easily confused."""
     return "".join(secrets.choice(UNMISTAKABLE) for _ in range(length))
 
 
 def give_password(person: User) -> str:
-    """Give a user a password to come in with once. Returns it; it is kept nowhere."""
-    password = "-".join(drawn(LETTERS) for _ in range(GROUPS))
+    """Give a user a password to come in with once. Returns it; it is not stored."""
+    password = "-".join(random_characters(LETTERS) for _ in range(GROUPS))
     person.set_password(password)
     person.must_change_password = True
     return password

@@ -1,4 +1,4 @@
-"""What a data scientist sees in place of the insurer's numbers: keyed pseudonyms, other ones for each kind.
+"""What a data scientist sees in place of the insurer's numbers: keyed pseudonyms, different for each kind.
 
 The same value always has the same pseudonym, so that rows can be counted and joined; nobody without the audit key can
 go back. Everybody else sees the value itself.
@@ -20,7 +20,7 @@ HEX_DIGITS = 12
 HINT_PARTS = " · "
 
 
-def shown(user: Any, kind: str, value: str | None) -> str:
+def value_for(user: Any, kind: str, value: str | None) -> str:
     """A value as a user may see it; empty stays empty.
 
     `kind` is what the value is, such as `member`, `household`, `payee`, `account`, `change`, `payment`: one word
@@ -33,7 +33,7 @@ def shown(user: Any, kind: str, value: str | None) -> str:
     return hmac.digest(keys().audit, f"pseudonym|{kind}|{value}".encode(), "sha256").hex()[:HEX_DIGITS]
 
 
-def shown_hint(user: Any, hint: str | None) -> str:
+def hint_for(user: Any, hint: str | None) -> str:
     """An account's hint as a user may see it: country, bank and last four characters, or country and bank alone."""
     if not hint:
         return ""
@@ -46,12 +46,12 @@ def is_named_reader(user: Any) -> bool:
 
 
 @register.simple_tag(takes_context=True, name="shown")
-def shown_tag(context: template.Context, kind: str, value: str | None) -> str:
+def value_tag(context: template.Context, kind: str, value: str | None) -> str:
     """`{% shown "member" flag.member_id %}`: the value as the page's user may see it."""
-    return shown(context["request"].user, kind, value)
+    return value_for(context["request"].user, kind, value)
 
 
 @register.simple_tag(takes_context=True, name="shown_hint")
-def shown_hint_tag(context: template.Context, hint: str | None) -> str:
+def hint_tag(context: template.Context, hint: str | None) -> str:
     """`{% shown_hint flag.account_hint %}`: the hint as the page's user may see it."""
-    return shown_hint(context["request"].user, hint)
+    return hint_for(context["request"].user, hint)

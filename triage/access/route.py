@@ -39,16 +39,16 @@ class Route:
     second_factor: bool = True  # not to be opened before the second factor, where the role must have one
 
 
-def guarded(route: Route) -> View:
-    """The view, behind sign-in, second factor, first password, role, and not about the user's own household."""
+def guard(route: Route) -> View:
+    """The view with its checks: sign-in, second factor, first password, role, and not the user's own household."""
 
     @require_http_methods([*route.methods, *(("HEAD",) if "GET" in route.methods else ())])
     @wraps(route.view)
     def view(request: Request, **words: Any) -> HttpResponseBase:
         if route.roles is not ANYBODY:
-            elsewhere = _first(route, request)
-            if elsewhere:
-                return elsewhere
+            redirection = _page_before(route, request)
+            if redirection:
+                return redirection
             if "flag_id" in words:
                 _refuse_own_household(request.user, words["flag_id"])
         return route.view(request, **words)
@@ -83,7 +83,7 @@ def start_of(user: Any) -> str:
     return reverse(next((route.name for route in routes_for(user)), "preferences"))
 
 
-def _first(route: Route, request: Request) -> HttpResponse | None:
+def _page_before(route: Route, request: Request) -> HttpResponse | None:
     """Where a user has to go before the route opens, if anywhere.
 
     Raises:
@@ -98,7 +98,7 @@ def _first(route: Route, request: Request) -> HttpResponse | None:
         return redirect("second-factor") if route.second_factor else None
     if user.must_change_password:
         return redirect("password") if route.second_factor and route.name != "password" else None
-    user.is_settled = True  # only now there is a menu
+    user.is_settled = True  # from here on there is a menu
     if user.role not in route.roles:
         raise PermissionDenied
     return None
@@ -113,7 +113,7 @@ def _sign_in(request: Request) -> HttpResponse:
 
 
 def _refuse_own_household(user: Any, flag_id: str) -> None:
-    """Nobody sees or works on what is about themselves or their household."""
+    """Nobody sees or works on flags about themselves or their household."""
     if user.member_id or user.household_id:
         flag = Flag.objects.filter(pk=flag_id).only("member_id", "household_id").first()
         if flag and is_about(flag, user):

@@ -1,7 +1,7 @@
 """When a session begins and ends. It is kept in the database, so that ending one ends it wherever its cookie went.
 
-Besides by signing out, it ends when nothing was asked for too long, after a working day in any case, and with the
-password, the role or the access of its user: `User` binds it to these.
+It ends by signing out, after a time without requests, after a working day in any case, and when the password, the role
+or the access of its user changes: `User` binds it to these.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from payeewatch.triage.models import AuditRecord, User
 from payeewatch.triage.records import audit
 from payeewatch.triage.workspace import home
 
-SEEN_EVERY = 60  # seconds: a session is not written anew for each request
+SEEN_EVERY = 60  # seconds: a session is not written again for each request
 
 
 def is_over(session: SessionBase) -> bool:
     """Whether a session has reached one of its limits; if not, note that it was used."""
     limits, now = home().params.triage, clock.now().timestamp()
-    started, seen = session.setdefault("started_at", now), session.setdefault("seen_at", now)
-    if now - seen > limits.idle_minutes * 60 or now - started > limits.session_hours * 3600:
+    started, last_seen = session.setdefault("started_at", now), session.setdefault("seen_at", now)
+    if now - last_seen > limits.idle_minutes * 60 or now - started > limits.session_hours * 3600:
         return True
-    if now - seen >= SEEN_EVERY:
+    if now - last_seen >= SEEN_EVERY:
         session["seen_at"] = now
     return False
 
@@ -43,35 +43,35 @@ def end_all(user: User) -> None:
 
 
 def address(request: HttpRequest) -> str:
-    """Where a request came from: behind a proxy of the insurer's, what that wrote last."""
+    """Where a request came from: behind the insurer's proxy, the last address that it wrote."""
     forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "") if settings.IS_HTTPS else ""
     return forwarded.split(",")[-1].strip() or request.META.get("REMOTE_ADDR", "")
 
 
 @receiver(user_logged_in)
-def _began(request: HttpRequest, user: User, **rest: Any) -> None:
+def _record_sign_in(request: HttpRequest, user: User, **rest: Any) -> None:
     request.session["started_at"] = request.session["seen_at"] = clock.now().timestamp()
     audit.record(user, "sign_in")
 
 
 @receiver(user_logged_out)
-def _ended(request: HttpRequest, user: User | None, **rest: Any) -> None:
+def _record_end(request: HttpRequest, user: User | None, **rest: Any) -> None:
     if user:
         audit.record(user, "session_ended" if getattr(request, "session_is_over", False) else "sign_out")
 
 
 @receiver(user_login_failed)
-def _refused(credentials: dict[str, Any], request: HttpRequest | None = None, **rest: Any) -> None:
+def _record_refusal(credentials: dict[str, Any], request: HttpRequest | None = None, **rest: Any) -> None:
     """The name that was typed is kept only where it is a user's: people type passwords there."""
     if not getattr(request, "axes_locked_out", False):
         audit.record(User.objects.filter(username=credentials.get("username")).first(), "sign_in_refused")
 
 
 @receiver(user_locked_out)
-def _locked_out(username: str | None, **rest: Any) -> None:
-    """Each further attempt says so again; it is recorded once."""
+def _record_lock_out(username: str | None, **rest: Any) -> None:
+    """Every further attempt sends this signal again; it is recorded once."""
     user = User.objects.filter(username=username).first()
     since = clock.now() - timedelta(hours=settings.AXES_COOLOFF_TIME)
-    told = AuditRecord.objects.filter(action="locked_out", user=user.username if user else "", at__gte=since)
-    if not told.exists():
+    records = AuditRecord.objects.filter(action="locked_out", user=user.username if user else "", at__gte=since)
+    if not records.exists():
         audit.record(user, "locked_out")

@@ -16,7 +16,7 @@ from django.utils.translation import ngettext
 from payeewatch.pipeline.home.codes import WEAK_MATCHES
 from payeewatch.pipeline.home.wording import Measure
 from payeewatch.triage import clock
-from payeewatch.triage.access.pseudonyms import shown, shown_hint
+from payeewatch.triage.access.pseudonyms import hint_for, value_for
 from payeewatch.triage.evidence import related_flags, svg
 from payeewatch.triage.language import phrases
 from payeewatch.triage.language.labels import (
@@ -78,8 +78,8 @@ def centre(flag: Flag, user: User) -> dict[str, Any]:
     return {
         "headline": phrases.headline(body, flag.derived, flag.night_id),
         "strip": _strip(flag),
-        "payee": shown(user, "payee", flag.payee_id),
-        "member": shown(user, "member", flag.member_id),
+        "payee": value_for(user, "payee", flag.payee_id),
+        "member": value_for(user, "member", flag.member_id),
         "payee_type": PAYEE_TYPES.get(flag.payee_type, flag.payee_type),
         "change": _change(flag, body, user),
         "sides": _sides(body, user),
@@ -155,7 +155,7 @@ def _change(flag: Flag, body: Body, user: User) -> list[tuple[str, str, str]]:
              {"no_match": "bad", "close_match": "warn", "match": "good"}.get(checked, "")),
         ]  # fmt: skip
         if change["actor_id"]:
-            rows.append((say("Entered by"), shown(user, "actor", change["actor_id"]), ""))
+            rows.append((say("Entered by"), value_for(user, "actor", change["actor_id"]), ""))
         if change["is_known_device"] is not None:
             known = change["is_known_device"]
             rows.append(
@@ -182,7 +182,7 @@ def _sides(body: Body, user: User) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "is_there": bool(account),
-                "hint": shown_hint(user, account.get("hint")) or say("account not described"),
+                "hint": hint_for(user, account.get("hint")) or say("account not described"),
                 "country": account.get("country") or "",
                 "is_other_country": other_country,
                 "bank": account.get("bank_name") or account.get("bank") or "",
@@ -210,7 +210,7 @@ def _facts(body: Body, user: User) -> list[Fact]:
             continue
         is_day = lane in ("payments", "returns", "exposure")
         of = {"claims": "claim", "payments": "payment", "returns": "payment", "change": "change"}.get(lane, "")
-        ids = [shown(user, of, each) if of else each for each in given["ids"] or ()]
+        ids = [value_for(user, of, each) if of else each for each in given["ids"] or ()]
         when = phrases.day(at.date()) if is_day else phrases.instant(at)
         amount = "" if given["amount"] is None else phrases.euros(Decimal(given["amount"]))
         facts.append(Fact(at, when, lane, given["kind"], str(words), amount, ", ".join(ids), len(ids) or 1))

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
-from payeewatch.triage.access.pseudonyms import shown
+from payeewatch.triage.access.pseudonyms import value_for
 from payeewatch.triage.evidence import svg
 from payeewatch.triage.language import phrases
 from payeewatch.triage.language.labels import RELATIONS
@@ -40,7 +40,7 @@ def neighbours(flag: Flag, body: Body, user: User) -> list[dict[str, Any]]:
         by_payee.setdefault(other.payee_id, other)
     for row in tied.values():
         row["flag"] = by_payee.get(row["payee_id"])
-        row["name"] = shown(user, "payee", row["payee_id"])
+        row["name"] = value_for(user, "payee", row["payee_id"])
         row["tied_by"] = ", ".join(str(RELATIONS.get(code, code)) for code in row["relations"])
         row["state"], row["look"] = standing(row["flag"])
     return sorted(tied.values(), key=lambda row: (row["flag"] is None, row["payee_id"]))
@@ -67,7 +67,7 @@ def ring(flag: Flag, neighbours: Sequence[Mapping[str, Any]], user: User) -> Saf
     ]  # fmt: skip
     used = {code for tie in ties for code in tie.relations}
     relations = [(code, str(SHORT_RELATIONS.get(code, name))) for code, name in RELATIONS.items() if code in used]
-    return svg.ring(say("Who is tied to this change"), shown(user, "payee", flag.payee_id), relations, ties)
+    return svg.ring(say("Who is tied to this change"), value_for(user, "payee", flag.payee_id), relations, ties)
 
 
 def earlier(flag: Flag, user: User) -> list[dict[str, Any]]:
@@ -89,7 +89,7 @@ def earlier(flag: Flag, user: User) -> list[dict[str, Any]]:
         ]
         state, look = standing(other)
         found.append(
-            {"flag": other, "name": shown(user, "payee", other.payee_id), "shared": ", ".join(shared),
+            {"flag": other, "name": value_for(user, "payee", other.payee_id), "shared": ", ".join(shared),
              "state": state, "look": look, "on": phrases.day(other.first_flagged_on)}
         )  # fmt: skip
     return found

@@ -1,4 +1,4 @@
-"""What time brings about by itself: nights come, holds and clocks end, snoozes pass, and decisions are handed over."""
+"""What happens with time alone: nights come, holds and clocks end, snoozes pass, and decisions are handed over."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from payeewatch.triage.workspace import home
 
 
 @dataclass(frozen=True)
-class Tidied:
+class TidyResult:
     """What was done."""
 
     published: list[date]
@@ -32,7 +32,7 @@ class Tidied:
     handed_over: HandedOver
 
 
-def tidy() -> Tidied:
+def tidy() -> TidyResult:
     """Bring everything up to date. Safe to call at any time, from any process; leases lapse without it."""
     settings, today = home(), clock.today()
     nights = [publish(settings, night).night for night in unpublished(settings)]
@@ -40,7 +40,7 @@ def tidy() -> Tidied:
     put_off = Flag.objects.filter(state__in=[State.SNOOZED, State.SUPPRESSED], snoozed_until__lte=today)
     oldest = clock.now() - timedelta(days=settings.params.retention.qualify_days)
     overdue = Flag.objects.filter(state__in=OPEN, opened_at__lt=oldest)
-    return Tidied(
+    return TidyResult(
         nights,
         _each(Flag.objects.filter(holds__in=ended), lambda flag: _end_holds(flag, ended)),
         _each(put_off, lambda flag: wake(flag, Flag.WokenBy.DATE_CAME)),
@@ -49,14 +49,14 @@ def tidy() -> Tidied:
     )
 
 
-def _each(found: QuerySet[Flag], do: Callable[[Flag], object]) -> int:
-    """Do something to each flag that is still so when it is its turn; its version goes up."""
+def _each(flags: QuerySet[Flag], do: Callable[[Flag], object]) -> int:
+    """Do something to each flag that still matches at its turn; its version goes up."""
     many = 0
-    for flag_id in sorted(set(found.values_list("pk", flat=True))):
+    for flag_id in sorted(set(flags.values_list("pk", flat=True))):
         with transaction.atomic():
             audit.take_turn()
             flag = Flag.objects.select_for_update().get(pk=flag_id)
-            if found.filter(pk=flag_id).exists():
+            if flags.filter(pk=flag_id).exists():
                 do(flag)
                 flag.version += 1
                 flag.save()
@@ -66,11 +66,11 @@ def _each(found: QuerySet[Flag], do: Callable[[Flag], object]) -> int:
 
 def _end_holds(flag: Flag, ended: QuerySet[Hold]) -> None:
     own = ended.filter(flag=flag)
-    told = sorted((hold.pk, str(hold.hold_until), hold.state) for hold in own)
+    hold_facts = sorted((hold.pk, str(hold.hold_until), hold.state) for hold in own)
     own.update(state=Hold.State.EXPIRED, at=clock.now())
     if not in_effect(flag):
         drop(flag, frozenset({Kind.RELEASE, Kind.EXTEND}), clock.now())
-    audit.record(None, "hold_ended", flag.flag_id, holds=told)
+    audit.record(None, "hold_ended", flag.flag_id, holds=hold_facts)
 
 
 def _expire(flag: Flag) -> None:

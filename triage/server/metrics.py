@@ -1,4 +1,4 @@
-"""What is watched: how long requests take, and how the work stands. Nothing here tells of a person.
+"""The metrics: how long requests take, and the state of the work. They say nothing about a person.
 
 Request times are shared between the server's processes through PROMETHEUS_MULTIPROC_DIR; the rest is counted in the
 database when somebody asks.
@@ -28,7 +28,7 @@ SECONDS = Histogram(
 )
 
 
-class Measured:
+class RequestTimes:
     """Time every request by its route's name."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -43,12 +43,12 @@ class Measured:
 
 
 class Work:
-    """How the work stands, as gauges."""
+    """The state of the work, as gauges."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         flags = GaugeMetricFamily("payeewatch_flags", "Open flags.", labels=["queue", "state"])
-        opened = Flag.objects.filter(state__in=OPEN)
-        for queue, state, many in opened.values_list("queue", "state").annotate(Count("pk")).order_by():
+        open_flags = Flag.objects.filter(state__in=OPEN)
+        for queue, state, many in open_flags.values_list("queue", "state").annotate(Count("pk")).order_by():
             flags.add_metric([queue, state], many)
         yield flags
         now, today = clock.now(), clock.today()

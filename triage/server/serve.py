@@ -29,7 +29,7 @@ LIBC = ctypes.CDLL(None)
 
 
 def serve(host: str, port: int, workers: int) -> None:
-    """Serve until told to stop (SIGTERM, or SIGINT from a terminal): requests under way are answered first.
+    """Serve until a signal to stop (SIGTERM, or SIGINT from a terminal): requests under way are answered first.
 
     Raises:
         SettingsError: the address cannot be listened on.
@@ -66,7 +66,7 @@ def serve(host: str, port: int, workers: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """Within the server's process: be told to stop when the command is gone, even if it was killed."""
+    """In the server's process: get a signal to stop when the command ends, even if it was killed."""
     LIBC.prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
@@ -82,14 +82,14 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def tidy() -> None:
-    """What has to be done without anybody asking."""
+    """Do what needs no request."""
     housekeeping.tidy()
     notices.announce()
     notices.deliver()
 
 
 def keep_house(task: Callable[[], object]) -> None:
-    """Do a task; a fault is told and left to the next time, because the server must not end with it."""
+    """Do a task. An error is only logged, because the server must not end with it; the next run tries again."""
     close_old_connections()
     try:
         task()

@@ -23,7 +23,7 @@ from payeewatch.triage.roles import ANYBODY, EVERYBODY
 
 
 class SignIn(LoginView):
-    """Ask who it is. Why somebody was refused is not told: neither whether the name is one of ours."""
+    """Ask who it is. The page does not say why somebody was refused, nor whether the name is a user's."""
 
     template_name = "triage/sign_in.html"
     redirect_authenticated_user = True
@@ -36,7 +36,7 @@ class SignIn(LoginView):
 
 
 def locked_out(request: Request, original: HttpResponse | None, credentials: dict[str, Any]) -> HttpResponse:
-    """Say that there were too many attempts; the same for a name that is nobody's."""
+    """Say that there were too many attempts; the same for an unknown name."""
     minutes = round(settings.AXES_COOLOFF_TIME * 60)
     return render(request, "triage/locked_out.html", {"minutes": minutes}, status=429)
 

@@ -25,24 +25,26 @@ def act(request: Request, flag_id: str, name: str) -> HttpResponse:
     """Do an action; answer with the flag as it is then, or with why it was refused (409) and all that was sent."""
     if name not in workflow.ACTIONS:
         raise Http404
-    sent = (name, request.POST)
+    form_data = (name, request.POST)
     try:
         step_id, version = UUID(request.POST["step"]), int(request.POST["version"])
     except (KeyError, ValueError):
-        return panes(request, flag_id, refused=say("This form is not complete. Send it again."), bound=sent, status=400)
+        return panes(
+            request, flag_id, refused=say("This form is not complete. Send it again."), bound=form_data, status=400
+        )
     try:
-        done = workflow.perform(name, request.user, flag_id, step_id, version, request.POST)
+        result = workflow.perform(name, request.user, flag_id, step_id, version, request.POST)
     except Flag.DoesNotExist as error:
         raise Http404 from error
     except workflow.Refused as refused:
-        return panes(request, flag_id, refused=str(refused), bound=sent, acted_on=flag_id, status=409)
+        return panes(request, flag_id, refused=str(refused), bound=form_data, acted_on=flag_id, status=409)
     after = request.POST.get("then") or flag_id
     address = reverse("flag", args=[after]) + query(request)
     if request.htmx:
         answer = panes(request, after, acted_on=flag_id, last_step=str(step_id))
         answer["HX-Push-Url"] = address
     else:
-        messages.success(request, f"{done.said} · {flag_id}")
+        messages.success(request, f"{result.said} · {flag_id}")
         answer = redirect(address)
     answer.set_signed_cookie(
         LAST_STEP,

@@ -55,8 +55,8 @@ def read(scope: str, form: type[forms.Form] = forms.Form) -> Callable[[Callable[
             if not query.is_valid():
                 errors = {name: " ".join(map(str, each)) for name, each in query.errors.items()}
                 return _error(400, "; ".join(f"{name}: {words}" for name, words in errors.items()))
-            asked = {name: value for name, value in query.cleaned_data.items() if value}
-            return view(request, token, asked, **words)
+            filters = {name: value for name, value in query.cleaned_data.items() if value}
+            return view(request, token, filters, **words)
 
         return answer
 
@@ -64,15 +64,17 @@ def read(scope: str, form: type[forms.Form] = forms.Form) -> Callable[[Callable[
 
 
 @read("flags", FlagsQuery)
-def flags(request: Request, token: ApiToken, asked: Mapping[str, Any]) -> HttpResponse:
-    """Flags by flag_id, a page at a time."""
-    found = Flag.objects.filter(**{name: asked[name] for name in ("night", "queue", "state") if name in asked})
-    rows = list(found.filter(pk__gt=asked.get("after", "")).order_by("pk").values(*FLAG_FIELDS)[: _size(asked) + 1])
-    return _page(request, token, asked, rows, "flag_id")
+def flags(request: Request, token: ApiToken, filters: Mapping[str, Any]) -> HttpResponse:
+    """Flags by flag_id, one page per request."""
+    matches = Flag.objects.filter(**{name: filters[name] for name in ("night", "queue", "state") if name in filters})
+    rows = list(
+        matches.filter(pk__gt=filters.get("after", "")).order_by("pk").values(*FLAG_FIELDS)[: _size(filters) + 1]
+    )
+    return _page(request, token, filters, rows, "flag_id")
 
 
 @read("flags")
-def flag(request: Request, token: ApiToken, asked: Mapping[str, Any], flag_id: str) -> HttpResponse:
+def flag(request: Request, token: ApiToken, filters: Mapping[str, Any], flag_id: str) -> HttpResponse:
     """One flag."""
     row = Flag.objects.filter(pk=flag_id).values(*FLAG_FIELDS).first()
     if row is None:
@@ -82,31 +84,31 @@ def flag(request: Request, token: ApiToken, asked: Mapping[str, Any], flag_id: s
 
 
 @read("runs", NightsQuery)
-def nights(request: Request, token: ApiToken, asked: Mapping[str, Any]) -> HttpResponse:
-    """Nights with their own accounts, oldest first, a page at a time."""
-    found = Night.objects.filter(night__gt=asked["after"]) if "after" in asked else Night.objects.all()
-    rows = list(found.order_by("night").values("night", "published_at", "run")[: _size(asked) + 1])
-    return _page(request, token, asked, rows, "night")
+def nights(request: Request, token: ApiToken, filters: Mapping[str, Any]) -> HttpResponse:
+    """Nights with their run records, oldest first, one page per request."""
+    matches = Night.objects.filter(night__gt=filters["after"]) if "after" in filters else Night.objects.all()
+    rows = list(matches.order_by("night").values("night", "published_at", "run")[: _size(filters) + 1])
+    return _page(request, token, filters, rows, "night")
 
 
 def document(request: Request) -> HttpResponse:
-    """What there is to read, as OpenAPI."""
+    """The API's description, as OpenAPI."""
     return JsonResponse(DOCUMENT)
 
 
-def _size(asked: Mapping[str, Any]) -> int:
-    return int(asked.get("size", PAGE))
+def _size(filters: Mapping[str, Any]) -> int:
+    return int(filters.get("size", PAGE))
 
 
 def _page(
-    request: Request, token: ApiToken, asked: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], key: str
+    request: Request, token: ApiToken, filters: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], key: str
 ) -> JsonResponse:
     """A page of rows and where the next one is; `rows` may be one longer than the page."""
-    more, rows = len(rows) > _size(asked), rows[: _size(asked)]
-    plain = {name: str(value) for name, value in asked.items()}
+    more, rows = len(rows) > _size(filters), rows[: _size(filters)]
+    filter_texts = {name: str(value) for name, value in filters.items()}
     name = route_name(request)
-    after = plain | {"after": str(rows[-1][key])} if more else None
-    audit.record(None, name.replace("-", "_"), token=token.name, filter=plain, count=len(rows))
+    after = filter_texts | {"after": str(rows[-1][key])} if more else None
+    audit.record(None, name.replace("-", "_"), token=token.name, filter=filter_texts, count=len(rows))
     return JsonResponse({"results": rows, "next": f"{reverse(name)}?{urlencode(after)}" if after else None})
 
 

@@ -26,8 +26,8 @@ def attach(request: Request, flag_id: str) -> HttpResponse:
         upload = request.FILES.get("file")
         if not isinstance(upload, UploadedFile):
             raise workflow.Refused(say("Choose a file."))
-        kept = attachments.attach(request.user, flag_id, upload)
-        messages.success(request, say("Attached: %(name)s") % {"name": kept.name})
+        stored = attachments.attach(request.user, flag_id, upload)
+        messages.success(request, say("Attached: %(name)s") % {"name": stored.name})
     except workflow.Refused as refused:
         messages.error(request, str(refused))
     return redirect(reverse("flag", args=[flag_id]) + query(request))
@@ -35,16 +35,16 @@ def attach(request: Request, flag_id: str) -> HttpResponse:
 
 def attachment(request: Request, flag_id: str, pk: int) -> HttpResponse:
     """Give an attachment as a download that no browser shows or runs. It leaves a record."""
-    found = get_object_or_404(Attachment.objects.select_related("flag"), pk=pk, flag_id=flag_id)
-    if is_blind(found.flag, request.user):
+    row = get_object_or_404(Attachment.objects.select_related("flag"), pk=pk, flag_id=flag_id)
+    if is_blind(row.flag, request.user):
         raise Http404
     try:
-        kept, content = attachments.fetch(request.user, pk)
+        stored, content = attachments.fetch(request.user, pk)
     except workflow.Refused as refused:
         messages.error(request, str(refused))
         return redirect("flag", flag_id)
-    answer = HttpResponse(content, content_type=kept.content_type)
-    answer["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=kept.name)
+    answer = HttpResponse(content, content_type=stored.content_type)
+    answer["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=stored.name)
     answer["X-Content-Type-Options"] = "nosniff"
     answer["Content-Security-Policy"] = "sandbox; default-src 'none'"
     return answer

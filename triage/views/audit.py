@@ -29,7 +29,7 @@ WITH_NOTE = ("reveal", "reveal_refused")
 """Actions whose record names a note, which is read from the flag as long as there is one."""
 
 
-class Wanted(forms.Form):
+class RecordFilter(forms.Form):
     """Which records to list. They are listed backwards, from `before`."""
 
     user = forms.CharField(label=_("User"), required=False, max_length=150)
@@ -41,45 +41,45 @@ class Wanted(forms.Form):
 
 def audit_log(request: Request) -> HttpResponse:
     """List records, the latest first. Reading the log leaves a record too."""
-    form = Wanted(request.GET)
-    wanted = form.cleaned_data if form.is_valid() else {}
-    is_there = _records(wanted).exists()  # what is in no record is not put into one: it may be anything
-    told = {name: str(value) if is_there else "…" for name, value in wanted.items() if value}
-    audit.record(request.user, "read_audit_log", wanted=told)
-    rows = list(_records(wanted)[: PAGE + 1])
+    form = RecordFilter(request.GET)
+    filters = form.cleaned_data if form.is_valid() else {}
+    is_there = _records(filters).exists()  # what is in no record is not put into one: it may be anything
+    filter_texts = {name: str(value) if is_there else "…" for name, value in filters.items() if value}
+    audit.record(request.user, "read_audit_log", wanted=filter_texts)
+    rows = list(_records(filters)[: PAGE + 1])
     notes = Note.objects.in_bulk([row.details.get("note") for row in rows if row.action in WITH_NOTE])
     for row in rows:
         row.words = " · ".join(
-            f"{name}: {_plain(value)}" for name, value in sorted(row.details.items()) if value not in ("", {})
+            f"{name}: {_as_text(value)}" for name, value in sorted(row.details.items()) if value not in ("", {})
         )
         row.note = notes.get(row.details.get("note")) if row.action in WITH_NOTE else None
     context = {
         "form": form,
         "rows": rows[:PAGE],
-        "older": _link(wanted, rows[PAGE - 1].number) if len(rows) > PAGE else "",
-        "newest": _link(wanted, 0) if wanted.get("before") else "",
+        "older": _link(filters, rows[PAGE - 1].number) if len(rows) > PAGE else "",
+        "newest": _link(filters, 0) if filters.get("before") else "",
         "state": audit.state(),
     }
     return render(request, "triage/audit.html", context)
 
 
-def _plain(value: object) -> str:
+def _as_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
 def check(request: Request) -> HttpResponse:
-    """Walk the whole chain, a part a request: the page asks for the next until the end. Then say what is wrong."""
+    """Check the whole chain, one part per request: the page asks for the next until the end. Then say what is wrong."""
     checked = audit.verify(so_far=_so_far(request), most=PART)
     if checked.is_whole:
         audit.record(request.user, "verify_audit_log", records=checked.records, findings=len(checked.findings))
         return render(request, "triage/audit_check.html", {"checked": checked})
-    told = [checked.records, checked.mac, [(each.number, each.what) for each in checked.findings]]
-    context = {"checked": checked, "so_far": signing.dumps(told, salt=SALT), "last": audit.state()["number"]}
+    progress = [checked.records, checked.mac, [(each.number, each.what) for each in checked.findings]]
+    context = {"checked": checked, "so_far": signing.dumps(progress, salt=SALT), "last": audit.state()["number"]}
     return render(request, "triage/audit_check.html", context)
 
 
 def _so_far(request: Request) -> audit.Checked:
-    """Where the walk is, as the part before told the page: signed, and good for an hour."""
+    """How far the check is: signed by the part before, carried by the page, valid for an hour."""
     try:
         records, mac, findings = signing.loads(request.POST.get("so_far", ""), salt=SALT, max_age=3600)
     except signing.BadSignature:
@@ -87,20 +87,20 @@ def _so_far(request: Request) -> audit.Checked:
     return audit.Checked(records, mac, tuple(audit.Finding(*each) for each in findings))
 
 
-def _records(wanted: dict[str, Any]) -> QuerySet[AuditRecord]:
+def _records(filters: dict[str, Any]) -> QuerySet[AuditRecord]:
     rows = AuditRecord.objects.order_by("-number")
     for name, column in (("user", "user"), ("action", "action"), ("flag", "flag_id"), ("before", "number__lt")):
-        if wanted.get(name):
-            rows = rows.filter(**{column: wanted[name]})
-    if wanted.get("day"):
-        start = datetime.combine(wanted["day"], time(), ZoneInfo(home().params.timezone))
+        if filters.get(name):
+            rows = rows.filter(**{column: filters[name]})
+    if filters.get("day"):
+        start = datetime.combine(filters["day"], time(), ZoneInfo(home().params.timezone))
         rows = rows.filter(at__gte=start, at__lt=start + timedelta(days=1))
     return rows
 
 
-def _link(wanted: dict[str, object], before: int) -> str:
-    kept = {name: value for name, value in wanted.items() if value and name != "before"}
-    return "?" + urlencode(kept | ({"before": before} if before else {}))
+def _link(filters: dict[str, object], before: int) -> str:
+    params = {name: value for name, value in filters.items() if value and name != "before"}
+    return "?" + urlencode(params | ({"before": before} if before else {}))
 
 
 ROUTES = (

@@ -1,4 +1,4 @@
-"""A flag's case file: downloaded as it stands, or locked when the flag is closed as fraud or a stopped attempt."""
+"""A flag's case file: downloaded as it is, or locked when the flag is closed as fraud or a stopped attempt."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from payeewatch.triage.work.verdicts import is_blind
 
 
 def download(request: Request, flag_id: str) -> HttpResponse:
-    """Send the case file; the locked one, where one was locked. Each download leaves a record."""
+    """Send the case file: the locked one, if there is one. Each download leaves a record."""
     flag = _flag(request, flag_id)
-    kept = case_file.locked(flag)
-    content = case_file.content_of(kept) if kept else case_file.case_file(flag, request.user, _purpose(request.GET))
-    audit.record(request.user, "case_file", flag_id, locked=bool(kept), digest=kept.digest if kept else "")
-    name = f"{flag_id}.pdf" if kept else f"{flag_id}-draft.pdf"
+    row = case_file.locked(flag)
+    content = case_file.content_of(row) if row else case_file.case_file(flag, request.user, _purpose(request.GET))
+    audit.record(request.user, "case_file", flag_id, locked=bool(row), digest=row.digest if row else "")
+    name = f"{flag_id}.pdf" if row else f"{flag_id}-draft.pdf"
     return HttpResponse(
         content, content_type="application/pdf", headers={"Content-Disposition": f'attachment; filename="{name}"'}
     )
@@ -48,8 +48,8 @@ def _flag(request: Request, flag_id: str) -> Flag:
     return flag
 
 
-def _purpose(given: QueryDict) -> str:
-    purpose = given.get("purpose", "")
+def _purpose(form_data: QueryDict) -> str:
+    purpose = form_data.get("purpose", "")
     return purpose if purpose in case_file.PURPOSES else "referral"
 
 

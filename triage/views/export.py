@@ -1,4 +1,4 @@
-"""A list of flags as a file: CSV, or Excel. What a spreadsheet would run as a formula stays text."""
+"""A list of flags as a file: CSV, or Excel. Text that a spreadsheet would run as a formula stays text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 from payeewatch.pipeline.home.tabular import FORMULA_STARTS, csv_text
 from payeewatch.triage import clock
-from payeewatch.triage.access.pseudonyms import shown, shown_hint
+from payeewatch.triage.access.pseudonyms import hint_for, value_for
 from payeewatch.triage.access.request import Request, route_name
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.models import Flag, User
@@ -40,8 +40,8 @@ EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 def as_csv(request: Request) -> StreamingHttpResponse:
     """The list as CSV, written while it is read."""
-    rows = _rows(request)
-    lines = (csv_text([[_text(value) for value in row]]) for row in rows)
+    rows = _table_rows(request)
+    lines = (csv_text([[_safe_text(value) for value in row]]) for row in rows)
     return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=_headers("csv"))
 
 
@@ -49,7 +49,7 @@ def as_excel(request: Request) -> FileResponse:
     """The list as an Excel workbook."""
     book = Workbook(write_only=True)
     sheet = book.create_sheet(say("Flags"))
-    for row in _rows(request):
+    for row in _table_rows(request):
         sheet.append([_cell(sheet, value) for value in row])
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the answer closes it
     book.save(file)
@@ -57,35 +57,35 @@ def as_excel(request: Request) -> FileResponse:
     return FileResponse(file, content_type=EXCEL, headers=_headers("xlsx"))
 
 
-def _rows(request: Request) -> Iterator[list[Any]]:
-    """A heading and the flags of the list, as the user may see them. One record tells of the whole."""
-    narrowed = QueueFilter(request.GET, request.user)
-    flags = narrowed.qs
-    audit.record(request.user, "export", route=route_name(request), filter=narrowed.told(), count=flags.count())
-    return _shown(flags, request.user)
+def _table_rows(request: Request) -> Iterator[list[Any]]:
+    """A heading and the flags of the list, as the user may see them. One audit record covers the whole export."""
+    queue_filter = QueueFilter(request.GET, request.user)
+    flags = queue_filter.qs
+    audit.record(request.user, "export", route=route_name(request), filter=queue_filter.told(), count=flags.count())
+    return _cells_for(flags, request.user)
 
 
-def _shown(flags: QuerySet[Flag], user: User) -> Iterator[list[Any]]:
+def _cells_for(flags: QuerySet[Flag], user: User) -> Iterator[list[Any]]:
     yield list(COLUMNS)
     for row in flags.values(*COLUMNS).iterator(BATCH):
-        row |= {name: shown(user, kind, row[name]) for name, kind in KINDS.items()}
-        yield list((row | {"account_hint": shown_hint(user, row["account_hint"])}).values())
+        row |= {name: value_for(user, kind, row[name]) for name, kind in KINDS.items()}
+        yield list((row | {"account_hint": hint_for(user, row["account_hint"])}).values())
 
 
-def _text(value: Any) -> str:
+def _safe_text(value: Any) -> str:
     if value is None:
         return ""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else str(value)
 
 
 def _cell(sheet: Any, value: Any) -> Any:
-    """The value as the workbook takes it: a cell of its own, which takes longer, only for what would be a formula."""
+    """The value for the workbook; only what would be a formula gets its own cell object, because that is slow."""
     if not isinstance(value, str):
         return float(value) if isinstance(value, Decimal) else value
-    written = ILLEGAL_CHARACTERS_RE.sub("", value)
-    if not written.startswith("="):
-        return written
-    cell = WriteOnlyCell(sheet, written)
+    text = ILLEGAL_CHARACTERS_RE.sub("", value)
+    if not text.startswith("="):
+        return text
+    cell = WriteOnlyCell(sheet, text)
     cell.data_type = "s"
     return cell
 

@@ -19,7 +19,7 @@ from payeewatch.triage.work.action_panel import Bound, right_pane, undoable
 from payeewatch.triage.work.workflow import PROPOSALS
 
 LAST_STEP = "last-step"
-"""The cookie that names what was done last, while it can be undone."""
+"""The cookie that names the last step, while it can be undone."""
 STORY = Prefetch("steps", Step.objects.select_related("user").defer("before"))
 
 
@@ -39,37 +39,37 @@ def panes(
     status: int = 200,
 ) -> HttpResponse:
     """A flag's two panes: alone for htmx, with the row of the flag that was acted on, and within the page otherwise."""
-    found = get_object_or_404(
+    flag = get_object_or_404(
         Flag.objects.select_related("claimed_by", "night").prefetch_related(
             "holds__by", PROPOSALS, STORY, "steps__notes"
         ),
         pk=flag_id,
     )
-    if is_about(found, request.user):  # the next flag is named by the form, not by the address that is guarded
+    if is_about(flag, request.user):  # the next flag is named by the form, not by the address that is guarded
         raise PermissionDenied
     audit.record(request.user, "view", flag_id)
     is_part = request.htmx and not request.htmx.history_restore_request
     context = {
         **({} if is_part else listing(request)),
-        **right_pane(found, request.user, bound),
-        "centre": centre(found, request.user) | {"case_file": case_file.offered(found, request.user)},
-        "undo": undoable(last_step or request.get_signed_cookie(LAST_STEP, None), request.user, found),
+        **right_pane(flag, request.user, bound),
+        "centre": centre(flag, request.user) | {"case_file": case_file.offered(flag, request.user)},
+        "undo": undoable(last_step or request.get_signed_cookie(LAST_STEP, None), request.user, flag),
         "refused": refused,
         "query": query(request),
     }
     if not is_part:
         context["next_flag"] = _after(context["page"], flag_id)
     elif acted_on:
-        other = found if acted_on == flag_id else Flag.objects.select_related("claimed_by").get(pk=acted_on)
+        other = flag if acted_on == flag_id else Flag.objects.select_related("claimed_by").get(pk=acted_on)
         context["rows"] = [as_row(other, request.user)]
     return render(request, "triage/panes.html" if is_part else "triage/queue.html", context, status=status)
 
 
 def _after(page: list[Flag], flag_id: str) -> str:
-    """The flag that stands below one on the list."""
-    listed = [each.flag_id for each in page]
-    place = listed.index(flag_id) + 1 if flag_id in listed else 0
-    return listed[place] if place < len(listed) else ""
+    """The next flag on the list."""
+    flag_ids = [each.flag_id for each in page]
+    place = flag_ids.index(flag_id) + 1 if flag_id in flag_ids else 0
+    return flag_ids[place] if place < len(flag_ids) else ""
 
 
 ROUTES = (Route("flag", "flags/<str:flag_id>", flag, READERS),)

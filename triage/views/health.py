@@ -20,16 +20,16 @@ from payeewatch.triage.workspace import home
 
 def health(request: Request) -> HttpResponse:
     """200 when database, home and the audit log's end are as they must be, else 503. Holds no data."""
-    found = {"home": bool(published_nights(home()))}
+    checks = {"home": bool(published_nights(home()))}
     age = None
     try:
         last = Night.objects.order_by("-night").values_list("night", flat=True).first()
-        found |= {"database": True, "audit_head": audit.head_agrees()}
+        checks |= {"database": True, "audit_head": audit.head_agrees()}
         age = (clock.today() - last).days if last else None
     except DatabaseError:
-        found |= {"database": False}
-    ok = all(found.values())
-    return JsonResponse({"ok": ok} | found | {"last_night_age_days": age}, status=200 if ok else 503)
+        checks |= {"database": False}
+    ok = all(checks.values())
+    return JsonResponse({"ok": ok} | checks | {"last_night_age_days": age}, status=200 if ok else 503)
 
 
 def measures(request: Request) -> HttpResponse:

@@ -17,7 +17,7 @@ from django.utils.translation import ngettext
 from payeewatch.pipeline.home import charts
 from payeewatch.pipeline.home.charts import Band, Part
 from payeewatch.pipeline.home.codes import WEAK_MATCHES
-from payeewatch.triage.access.pseudonyms import shown
+from payeewatch.triage.access.pseudonyms import value_for
 from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.evidence import svg
@@ -64,7 +64,7 @@ def night(request: Request, night: str) -> HttpResponse:
     except ValueError as error:
         raise Http404 from error
     row = get_object_or_404(Night, pk=on)
-    run, moved = row.run, drift.drift(home(), on)
+    run, night_drift = row.run, drift.drift(home(), on)
     context = {
         "row": _summary(row),
         "before": Night.objects.filter(night__lt=on).order_by("-night").first(),
@@ -77,10 +77,10 @@ def night(request: Request, night: str) -> HttpResponse:
         "unreadable": run.get("euros", {}).get("unreadable_rows", 0),
         "lists": [_list(each) for each in run.get("lists", ())],
         "unscored": [_unscored(each, request) for each in run.get("unscored_changes", ())],
-        "drift": moved,
-        "moved": [_moved(each) for each in moved.moved] if moved else [],
-        "segments": [_segment(each) for each in sorted(moved.segments, key=_place)] if moved else [],
-        "volumes": [_volume(each) for each in moved.volumes] if moved else [],
+        "drift": night_drift,
+        "moved": [_moved(each) for each in night_drift.moved] if night_drift else [],
+        "segments": [_segment(each) for each in sorted(night_drift.segments, key=_place)] if night_drift else [],
+        "volumes": [_volume(each) for each in night_drift.volumes] if night_drift else [],
         "versions": run.get("versions", {}),
         "seconds": phrases.number(sum(run.get("seconds", {}).values()), 1),
     }
@@ -127,105 +127,105 @@ def _tables(run: Run) -> list[dict[str, Any]]:
 
 def _rules(run: Run) -> list[dict[str, Any]]:
     """Every rule that was broken, the most often broken first."""
-    found = [
+    broken_rules = [
         {"table": name, "rule": rule, "rows": rows, "kind": kind}
         for name, facts in run.get("tables", {}).items()
         for kind in ("rejections", "warnings")
         for rule, rows in facts.get(kind, {}).items()
     ]
-    return sorted(found, key=lambda row: (row["kind"], -row["rows"], row["table"], row["rule"]))
+    return sorted(broken_rules, key=lambda row: (row["kind"], -row["rows"], row["table"], row["rule"]))
 
 
-def _euros(told: Run) -> Any:
-    if not told.get("claims_in_cents"):
+def _euros(cents: Run) -> Any:
+    if not cents.get("claims_in_cents"):
         return ""
     parts = []
     for key, name, colour in EUROS:
-        amount = Decimal(told.get(key, 0)) / 100
+        amount = Decimal(cents.get(key, 0)) / 100
         parts.append(Part(str(name), float(amount), phrases.euros(amount), colour))
-    whole = phrases.euros(Decimal(told["claims_in_cents"]) / 100)
+    whole = phrases.euros(Decimal(cents["claims_in_cents"]) / 100)
     return charts.shares(say("Claims of the night: %(whole)s") % {"whole": whole}, parts, width=760)
 
 
-def _list(given: Run) -> dict[str, Any]:
-    share, lift = given.get("exposed_share"), given.get("lift")
-    by_quality = given.get("by_quality", {})
+def _list(breach_list: Run) -> dict[str, Any]:
+    share, lift = breach_list.get("exposed_share"), breach_list.get("lift")
+    by_quality = breach_list.get("by_quality", {})
     return {
-        "title": given["title"],
-        "breach_id": given["breach_id"],
-        "known": phrases.day(phrases.day_of(given["known_at"])),
-        "people": given.get("people", 0),
-        "exposed": given.get("exposed", 0),
+        "title": breach_list["title"],
+        "breach_id": breach_list["breach_id"],
+        "known": phrases.day(phrases.day_of(breach_list["known_at"])),
+        "people": breach_list.get("people", 0),
+        "exposed": breach_list.get("exposed", 0),
         "share": phrases.share(share),
         "bar": round((share or 0) * 100, 1),
         "sure": sum(many for quality, many in by_quality.items() if quality not in WEAK_MATCHES),
         "unsure": sum(many for quality, many in by_quality.items() if quality in WEAK_MATCHES),
         "lift": "–" if lift is None else phrases.number(lift, 2),
-        "sentence": phrases.message(given) if given.get("sentence") else "",
+        "sentence": phrases.message(breach_list) if breach_list.get("sentence") else "",
     }
 
 
-def _unscored(given: Run, request: Request) -> dict[str, Any]:
-    cents = given.get("planned_cents")
+def _unscored(change: Run, request: Request) -> dict[str, Any]:
+    cents = change.get("planned_cents")
     return {
-        "payee": shown(request.user, "payee", given.get("payee_id")),
+        "payee": value_for(request.user, "payee", change.get("payee_id")),
         "amount": phrases.euros(None if cents is None else Decimal(cents) / 100),
     }
 
 
-def _moved(given: drift.Moved) -> dict[str, Any]:
-    look, words = STATES[given.state]
+def _moved(measure: drift.Moved) -> dict[str, Any]:
+    look, words = STATES[measure.state]
     return {
-        "name": MEASURES[given.name],
-        "psi": "–" if given.psi is None else phrases.number(given.psi, 3),
-        "ks": "–" if given.ks is None else phrases.number(given.ks, 3),
-        "missing": phrases.share(given.missing, 1),
-        "missing_before": phrases.share(given.missing_before, 1),
+        "name": MEASURES[measure.name],
+        "psi": "–" if measure.psi is None else phrases.number(measure.psi, 3),
+        "ks": "–" if measure.ks is None else phrases.number(measure.ks, 3),
+        "missing": phrases.share(measure.missing, 1),
+        "missing_before": phrases.share(measure.missing_before, 1),
         "look": look,
         "words": words,
         "drawing": svg.tenths(
-            say("%(name)s: this night beside the reference, by its tenths") % {"name": MEASURES[given.name]},
-            given.shares,
-            given.shares_before,
+            say("%(name)s: this night beside the reference, by its tenths") % {"name": MEASURES[measure.name]},
+            measure.shares,
+            measure.shares_before,
         )
-        if given.shares
+        if measure.shares
         else "",
     }
 
 
-def _place(given: drift.Segment) -> tuple[str, str, int]:
-    return phrases.segment(given.name)[0]
+def _place(segment: drift.Segment) -> tuple[str, str, int]:
+    return phrases.segment(segment.name)[0]
 
 
-def _segment(given: drift.Segment) -> dict[str, Any]:
+def _segment(segment: drift.Segment) -> dict[str, Any]:
     return {
-        "name": phrases.segment(given.name)[1],
-        "changes": given.changes,
-        "usual": phrases.number(given.usual_changes, 1),
-        "flagged": phrases.share(given.flagged),
-        "flagged_before": phrases.share(given.flagged_before),
-        "bars": svg.bars(given.flagged, given.flagged_before),
+        "name": phrases.segment(segment.name)[1],
+        "changes": segment.changes,
+        "usual": phrases.number(segment.usual_changes, 1),
+        "flagged": phrases.share(segment.flagged),
+        "flagged_before": phrases.share(segment.flagged_before),
+        "bars": svg.bars(segment.flagged, segment.flagged_before),
     }
 
 
-def _volume(given: drift.Volume) -> dict[str, Any]:
-    look, words = STATES[given.state]
-    name = str(VOLUMES.get(given.name, given.name))
-    usual = {"low": phrases.number(given.low), "high": phrases.number(given.high)}
-    told = say("usually %(low)s to %(high)s") % usual if given.history else say("no night before")
-    band = Band(given.low, given.middle, given.high) if given.state != "few" else None
-    nights = len(given.history) + 1
-    said = ngettext(
+def _volume(volume: drift.Volume) -> dict[str, Any]:
+    look, words = STATES[volume.state]
+    name = str(VOLUMES.get(volume.name, volume.name))
+    usual = {"low": phrases.number(volume.low), "high": phrases.number(volume.high)}
+    usual_text = say("usually %(low)s to %(high)s") % usual if volume.history else say("no night before")
+    band = Band(volume.low, volume.middle, volume.high) if volume.state != "few" else None
+    nights = len(volume.history) + 1
+    description = ngettext(
         "%(many)s night; this one: %(value)s, %(usual)s", "%(many)s nights; this one: %(value)s, %(usual)s", nights
     )
-    said %= {"many": nights, "value": phrases.number(given.value), "usual": told}
+    description %= {"many": nights, "value": phrases.number(volume.value), "usual": usual_text}
     return {
         "name": name,
-        "value": phrases.number(given.value),
-        "usual": told,
+        "value": phrases.number(volume.value),
+        "usual": usual_text,
         "look": look,
         "words": words,
-        "chart": charts.nights(name, [*given.history, given.value], band, said),
+        "chart": charts.nights(name, [*volume.history, volume.value], band, description),
     }
 
 

@@ -1,7 +1,7 @@
 """Signing in at the insurer's own provider, by OpenID Connect: code flow with state, nonce and PKCE.
 
-What the library leaves open is closed here: the token must be for us, from the issuer and not expired, and what the
-provider says of somebody must be about whom the token is for.
+This adds checks that the library lacks: the token must be for us, from the issuer and not expired, and the provider's
+user information must be about the subject of the token.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ class SignOn(OIDCAuthenticationBackend):
         )
 
     def get_or_create_user(self, access_token: str, id_token: str, payload: dict[str, Any]) -> User | None:
-        told = self.get_userinfo(access_token, id_token, payload)
-        if told.get("sub") != payload["sub"]:
-            raise SuspiciousOperation("the provider told of somebody else")
-        return _user_of(payload | told)
+        user_info = self.get_userinfo(access_token, id_token, payload)
+        if user_info.get("sub") != payload["sub"]:
+            raise SuspiciousOperation("the provider's user information is about somebody else")
+        return _user_of(payload | user_info)
 
     def get_user(self, user_id: int) -> User | None:
         user = super().get_user(user_id)
@@ -94,7 +94,7 @@ def _user_of(claims: dict[str, Any]) -> User | None:
 
 
 REFUSALS = (SuspiciousOperation, ValidationError, jwt.PyJWTError, requests.RequestException, KeyError, ValueError)
-"""What a sign-on can fail with that is no fault of ours."""
+"""Failures of a sign-on that are not internal errors."""
 
 
 class Return(OIDCAuthenticationCallbackView):

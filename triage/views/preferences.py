@@ -49,9 +49,9 @@ def language(request: Request) -> HttpResponse:
 
 
 def _next(request: Request, otherwise: str) -> str:
-    wanted = request.POST.get("next", "")
-    is_ours = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
-    return wanted if is_ours else resolve_url(otherwise)
+    target = request.POST.get("next", "")
+    is_ours = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
+    return target if is_ours else resolve_url(otherwise)
 
 
 def _remembering(answer: HttpResponse, chosen: str) -> HttpResponse:

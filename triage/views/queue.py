@@ -1,4 +1,4 @@
-"""The queue: lists of flags, how a user narrows them down, and what changed on them since."""
+"""The queue: lists of flags, how a user filters them, and what changed on them since."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from payeewatch.triage import clock
-from payeewatch.triage.access.pseudonyms import shown
+from payeewatch.triage.access.pseudonyms import value_for
 from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.language import phrases
@@ -31,15 +31,15 @@ from payeewatch.triage.work.filters import QueueFilter
 PAGE = 30
 """Flags of a list on a page: about what a reviewer decides in a day, and light enough to be drawn beside every flag."""
 SOON = 3  # days
-DONE = (Flag.State.CLOSED, Flag.State.PROPOSED, Flag.State.SNOOZED)
-SHOWN = (
+FINISHED = (Flag.State.CLOSED, Flag.State.PROPOSED, Flag.State.SNOOZED)
+ROW_FIELDS = (
     "flag_id", "version", "state", "queue", "rank", "exposed_on", "amount_at_risk", "headline", "headline_reason",
     "member_id", "payee_id", "first_payment_on", "first_flagged_on", "ring_size", "is_escalated", "claimed_until",
     "claimed_by__username",
 )  # fmt: skip
 """What the rows of a list need; a list reads nothing more."""
 NAME = 60  # letters of a saved filter's name
-SAVED = 20  # filters a user
+MOST_SAVED = 20  # filters a user
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ LISTS = (
 )
 SORTS = (("risk", _("Risk")), ("urgency", _("Urgency")))
 FIELDS = ("q", "queue", "state", "amount", "due_by", "older", "exposed", "breach")
-"""What the sheet of filters shows; the lists stand for the others."""
+"""The fields on the sheet of filters; the lists cover the others."""
 
 
 def queue(request: Request) -> HttpResponse:
@@ -83,10 +83,10 @@ def queue(request: Request) -> HttpResponse:
 
 def lists(request: Request) -> HttpResponse:
     """How many flags are on each list, for the menu of lists when it is opened."""
-    offered = [each for each in LISTS if request.user.role in each.roles]
-    one, *others = (_counted(_of(each, request.user).qs, place) for place, each in enumerate(offered))
+    own_lists = [each for each in LISTS if request.user.role in each.roles]
+    one, *others = (_count_row(_of(each, request.user).qs, place) for place, each in enumerate(own_lists))
     many = dict(one.union(*others, all=True))
-    lists = [(each, many[place]) for place, each in enumerate(offered)]
+    lists = [(each, many[place]) for place, each in enumerate(own_lists)]
     return render(request, "triage/_lists.html", {"lists": lists})
 
 
@@ -102,22 +102,27 @@ def take(request: Request) -> HttpResponse:
         step_id = UUID(request.POST["step"])
     except (KeyError, ValueError):
         return redirect("queue")
-    done = actions.take_next(request.user, step_id)
-    if done is None:
+    result = actions.take_next(request.user, step_id)
+    if result is None:
         messages.info(request, say("Nothing is left to take."))
         return redirect(reverse("queue") + query(request))
-    return redirect(reverse("flag", args=[done.flag.flag_id]) + query(request))
+    return redirect(reverse("flag", args=[result.flag.flag_id]) + query(request))
 
 
 def save_filter(request: Request) -> HttpResponse:
     """Keep the list as it is narrowed down now under a name; the same name replaces."""
-    name, kept = request.POST.get("name", "").strip()[:NAME], QueryDict(request.POST.get("query", "").lstrip("?"))
+    name, saved_query = (
+        request.POST.get("name", "").strip()[:NAME],
+        QueryDict(request.POST.get("query", "").lstrip("?")),
+    )
     own = SavedFilter.objects.filter(user=request.user)
-    if name and len(kept.urlencode()) <= LONGEST_QUERY and own.count() < SAVED:
-        own.update_or_create(user=request.user, name=name, defaults={"query": kept.urlencode()})
+    if name and len(saved_query.urlencode()) <= LONGEST_QUERY and own.count() < MOST_SAVED:
+        own.update_or_create(user=request.user, name=name, defaults={"query": saved_query.urlencode()})
     else:
-        messages.warning(request, say("A filter needs a name, and you can keep %(many)s of them.") % {"many": SAVED})
-    return redirect(f"{reverse('queue')}?{kept.urlencode()}")
+        messages.warning(
+            request, say("A filter needs a name, and you can keep %(many)s of them.") % {"many": MOST_SAVED}
+        )
+    return redirect(f"{reverse('queue')}?{saved_query.urlencode()}")
 
 
 def delete_filter(request: Request, pk: int) -> HttpResponse:
@@ -128,12 +133,12 @@ def delete_filter(request: Request, pk: int) -> HttpResponse:
 
 def listing(request: Request) -> dict[str, Any]:
     """What the left pane shows."""
-    narrowed = QueueFilter(request.GET, request.user)
-    page = _page(request, narrowed.qs.only(*SHOWN))
+    queue_filter = QueueFilter(request.GET, request.user)
+    page = _page(request, queue_filter.qs.only(*ROW_FIELDS))
     for flag in page:
         as_row(flag, request.user, is_blind=request.GET.get("of") == "second_look")
     chosen = _chosen(request)
-    fields = [narrowed.form[name] for name in FIELDS]
+    fields = [queue_filter.form[name] for name in FIELDS]
     return {
         "page": page,
         "lists": [(each, None) for each in LISTS if request.user.role in each.roles],
@@ -157,13 +162,13 @@ def query(request: Request) -> str:
 
 
 def as_row(flag: Flag, user: User, is_blind: bool = False) -> Flag:
-    """A flag with what its row shows beside it. A blind row tells neither rank nor state."""
+    """A flag with what its row shows beside it. A blind row shows neither rank nor state."""
     today = clock.today()
     flag.is_blind = is_blind
-    flag.is_done = flag.state in DONE
+    flag.is_done = flag.state in FINISHED
     flag.holder = workflow.holder(flag, clock.now())
     flag.euros = phrases.euros(flag.amount_at_risk, 0)
-    flag.whose = shown(user, "member", flag.member_id) or shown(user, "payee", flag.payee_id)
+    flag.whose = value_for(user, "member", flag.member_id) or value_for(user, "payee", flag.payee_id)
     days = (flag.first_payment_on - today).days if flag.first_payment_on else -1
     flag.leaves, flag.is_soon = _leaves(days), days < SOON
     flag.age = _age((today - flag.first_flagged_on).days)
@@ -174,17 +179,17 @@ def as_row(flag: Flag, user: User, is_blind: bool = False) -> Flag:
 def _leaves(days: int) -> str:
     if days < 0:
         return ""
-    told = ngettext("leaves in %(days)s day", "leaves in %(days)s days", days) % {"days": days}
-    return told if days else say("leaves today")
+    text = ngettext("leaves in %(days)s day", "leaves in %(days)s days", days) % {"days": days}
+    return text if days else say("leaves today")
 
 
 def _age(days: int) -> str:
-    told = ngettext("%(days)s day old", "%(days)s days old", days) % {"days": days}
-    return told if days else say("new today")
+    text = ngettext("%(days)s day old", "%(days)s days old", days) % {"days": days}
+    return text if days else say("new today")
 
 
 def _chips(flag: Flag, user: User) -> Iterator[tuple[str, str]]:
-    """What stands out about a flag: a look, and words."""
+    """What is special about a flag: a style, and words."""
     if flag.state != Flag.State.NEW and not flag.is_blind:
         yield "", flag.get_state_display()
     if flag.ring_size > 1:
@@ -203,7 +208,7 @@ def _of(each: List, user: User) -> QueueFilter:
     return QueueFilter(chosen, user)
 
 
-def _counted(flags: QuerySet[Flag], place: int) -> QuerySet[Any]:
+def _count_row(flags: QuerySet[Flag], place: int) -> QuerySet[Any]:
     """How many flags a list has, as a row of its place, so that one question asks for all lists."""
     return (
         flags.order_by()

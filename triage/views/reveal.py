@@ -1,4 +1,4 @@
-"""Full values from the vault: one at a time, with a reason, and never before the record of it is kept."""
+"""Full values from the vault: one per request, with a reason, and never before the audit record is stored."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ OF_MEMBER = (Value.FAMILY_NAME, Value.GIVEN_NAMES, Value.BIRTH_NAME, Value.NATIO
 
 
 class Why(models.TextChoices):
-    """What a full value is needed for."""
+    """Why a full value is needed."""
 
     CALL_BACK = "call_back", _("To call the member back")
     BANK_CHECK = "bank_check", _("To ask the bank")
@@ -54,8 +54,8 @@ class Why(models.TextChoices):
     COMPLAINT = "complaint", _("For a complaint or a referral")
 
 
-class Asked(forms.Form):
-    """One value, and why. What is written is a note of the flag and goes with it: the audit log has its number."""
+class RevealForm(forms.Form):
+    """One value, and why. The text is a note of the flag and is deleted with it; the audit log has its number."""
 
     value = forms.ChoiceField(label=_("Value"))
     why = forms.ChoiceField(label=_("Reason"), choices=[("", _("Choose a reason")), *Why.choices])
@@ -83,21 +83,21 @@ class TooMany(Exception):
 
 
 def revealable(flag: Flag) -> dict[Value, tuple[str, str]]:
-    """What of a flag is in the vault: the kind and the ref it is sealed under."""
+    """The values of a flag in the vault: for each, the kind and the ref that it is sealed under."""
     member = dict.fromkeys(OF_MEMBER, ("member", flag.member_id)) if flag.member_id else {}
-    found = {**member, Value.ACCOUNT: ("account", flag.account)}
+    refs = {**member, Value.ACCOUNT: ("account", flag.account)}
     evidence = flag.evidence.order_by("-night", "-pk").first()
     before = (evidence.body.get("before") or {}).get("account") if evidence else None
     if before:
-        found[Value.OLD_ACCOUNT] = ("account", before)
-    return found if flag.derived else {**found, Value.HOLDER: ("holder", flag.change_id)}
+        refs[Value.OLD_ACCOUNT] = ("account", before)
+    return refs if flag.derived else {**refs, Value.HOLDER: ("holder", flag.change_id)}
 
 
-@sensitive_variables("shown")
+@sensitive_variables("original")
 def reveal(request: Request, flag_id: str) -> HttpResponse:
     """Ask for a value and a reason; show the value, once."""
     flag = get_object_or_404(Flag, pk=flag_id)
-    form = Asked(request.POST or None, flag=flag)
+    form = RevealForm(request.POST or None, flag=flag)
     if request.method != "POST" or not form.is_valid():
         return _page(request, flag, form, status=400 if request.method == "POST" else 200)
     value = Value(form.cleaned_data["value"])
@@ -108,9 +108,9 @@ def reveal(request: Request, flag_id: str) -> HttpResponse:
         return _page(request, flag, form, status=429)
     failed = ""
     try:
-        shown = _original(value, *revealable(flag)[value])
-        return _page(request, flag, Asked(flag=flag), value=value, shown=shown, is_missing=not shown)
-    except Exception as error:  # whatever it says may hold the value, so nobody hears it
+        original = _original(value, *revealable(flag)[value])
+        return _page(request, flag, RevealForm(flag=flag), value=value, shown=original, is_missing=not original)
+    except Exception as error:  # its text may have the value, so it is not logged
         failed = type(error).__name__
     LOG.error("reveal of %s for %s failed: %s", value, flag_id, failed)
     form.add_error(None, say("The vault could not be opened. Tell whoever runs PayeeWatch."))
@@ -144,10 +144,10 @@ def _original(value: Value, kind: str, ref: str) -> str:
     return original or ""
 
 
-@sensitive_variables("shown")
-def _page(request: Request, flag: Flag, form: Asked, status: int = 200, **shown: object) -> HttpResponse:
+@sensitive_variables("context")
+def _page(request: Request, flag: Flag, form: RevealForm, status: int = 200, **context: object) -> HttpResponse:
     template = "triage/_reveal.html" if request.htmx else "triage/reveal.html"
-    answer = render(request, template, {"flag": flag, "form": form, **shown}, status=status)
+    answer = render(request, template, {"flag": flag, "form": form, **context}, status=status)
     answer["Cache-Control"] = "no-store, private"
     return answer
 

@@ -29,8 +29,8 @@ MOST = 200  # rings on the page
 
 def rings(request: Request) -> HttpResponse:
     """Every ring with open flags, the most euros first."""
-    found = work_list(request.user).filter(ring_size__gt=1).select_related(None).order_by().values("ring")
-    found = found.annotate(
+    rows = work_list(request.user).filter(ring_size__gt=1).select_related(None).order_by().values("ring")
+    rows = rows.annotate(
         open=Count("pk"),
         size=Min("ring_size"),
         at_risk=Sum("amount_at_risk"),
@@ -38,7 +38,7 @@ def rings(request: Request) -> HttpResponse:
         rank=Min("rank"),
         hold=Count("pk", filter=Q(queue=Flag.Queue.HOLD)),
     )
-    return render(request, "triage/rings.html", {"rings": found.order_by("-at_risk", "rank", "ring")[:MOST]})
+    return render(request, "triage/rings.html", {"rings": rows.order_by("-at_risk", "rank", "ring")[:MOST]})
 
 
 def ring(request: Request, ring: str) -> HttpResponse:
@@ -62,25 +62,25 @@ def decide(request: Request, ring: str) -> HttpResponse:
     if name not in bulk.IN_BULK or not selected:
         messages.warning(request, say("Select flags, and choose what to decide."))
         return redirect("ring", ring)
-    seen = dict(each.partition(":")[::2] for each in selected)
-    tried = [each for each in bulk.bulk_preview(request.user, ring, name) if each.flag.pk in seen]
-    if not tried:
+    version_texts = dict(each.partition(":")[::2] for each in selected)
+    plans = [each for each in bulk.bulk_preview(request.user, ring, name) if each.flag.pk in version_texts]
+    if not plans:
         messages.warning(request, say("None of these flags is open."))
         return redirect("ring", ring)
     action = workflow.ACTIONS[name]
-    form = action.form_for(tried[0].flag, request.POST if "filled" in request.POST else None)
+    form = action.form_for(plans[0].flag, request.POST if "filled" in request.POST else None)
     if not form.is_valid():
-        return _page(request, ring, action, form, tried, status=400 if form.is_bound else 200)
+        return _page(request, ring, action, form, plans, status=400 if form.is_bound else 200)
     try:
-        steps = {each.flag.pk: UUID(request.POST[f"step-{each.flag.pk}"]) for each in tried}
-        versions = {each.flag.pk: int(seen[each.flag.pk]) for each in tried}
+        steps = {each.flag.pk: UUID(request.POST[f"step-{each.flag.pk}"]) for each in plans}
+        versions = {each.flag.pk: int(version_texts[each.flag.pk]) for each in plans}
     except (KeyError, ValueError):
-        return _page(request, ring, action, form, tried)
-    done = bulk.bulk_perform(request.user, ring, name, request.POST, steps, versions)
-    many = sum(not each.refusal for each in done)
-    said = ngettext("%(what)s: %(many)s flag", "%(what)s: %(many)s flags", many)
-    messages.success(request, said % {"many": many, "what": action.label})
-    for each in done:
+        return _page(request, ring, action, form, plans)
+    results = bulk.bulk_perform(request.user, ring, name, request.POST, steps, versions)
+    many = sum(not each.refusal for each in results)
+    message = ngettext("%(what)s: %(many)s flag", "%(what)s: %(many)s flags", many)
+    messages.success(request, message % {"many": many, "what": action.label})
+    for each in results:
         if each.refusal:
             messages.warning(request, f"{each.flag_id}: {each.refusal}")
     return redirect("ring", ring)
@@ -91,11 +91,11 @@ def _page(
     ring: str,
     action: workflow.Action | None = None,
     form: workflow.ActionForm | None = None,
-    tried: Sequence[bulk.Planned] = (),
+    plans: Sequence[bulk.Planned] = (),
     status: int = 200,
 ) -> HttpResponse:
-    found = Flag.objects.filter(ring=ring).select_related("claimed_by").order_by("rank", "flag_id")
-    flags = [as_row(flag, request.user) for flag in found if not is_about(flag, request.user)]
+    rows = Flag.objects.filter(ring=ring).select_related("claimed_by").order_by("rank", "flag_id")
+    flags = [as_row(flag, request.user) for flag in rows if not is_about(flag, request.user)]
     if not flags:
         raise Http404
     is_filled = bool(form and form.is_bound and form.is_valid())
@@ -109,20 +109,20 @@ def _page(
         "choices": [workflow.ACTIONS[name] for name in bulk.IN_BULK] if request.user.role in REVIEWERS else [],
         "action": action,
         "form": form,
-        "ready": [(each.flag, uuid4()) for each in tried if not each.refusal],
-        "refused": [each for each in tried if each.refusal],
-        "tried": tried,
+        "ready": [(each.flag, uuid4()) for each in plans if not each.refusal],
+        "refused": [each for each in plans if each.refusal],
+        "tried": plans,
         "is_filled": is_filled,
-        "told": _told(form) if form and is_filled else [],
+        "told": _in_words(form) if form and is_filled else [],
     }
     return render(request, "triage/ring.html", context, status=status)
 
 
-def _told(form: workflow.ActionForm) -> list[tuple[Any, Any]]:
+def _in_words(form: workflow.ActionForm) -> list[tuple[Any, Any]]:
     """What was chosen and written, in words."""
-    given = [(form[name].field, value) for name, value in form.cleaned_data.items() if value not in ("", None, False)]
-    told = [(field.label, dict(getattr(field, "choices", ())).get(value, value)) for field, value in given]
-    return [(label, say("yes") if value is True else value) for label, value in told]
+    values = [(form[name].field, value) for name, value in form.cleaned_data.items() if value not in ("", None, False)]
+    words = [(field.label, dict(getattr(field, "choices", ())).get(value, value)) for field, value in values]
+    return [(label, say("yes") if value is True else value) for label, value in words]
 
 
 ROUTES = (

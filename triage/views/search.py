@@ -16,8 +16,8 @@ def search(request: Request) -> HttpResponse:
 
     It is posted: what people type into such a box, be it a name, stays out of addresses.
     """
-    asked = request.POST.get("q", "")
-    return render(request, "triage/search.html", {"answer": searching.search(request.user, asked), "searched": asked})
+    number = request.POST.get("q", "")
+    return render(request, "triage/search.html", {"answer": searching.search(request.user, number), "searched": number})
 
 
 def below_capacity(request: Request) -> HttpResponse:

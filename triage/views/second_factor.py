@@ -19,7 +19,7 @@ from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from qrcode.image.svg import SvgPathImage
 
-from payeewatch.triage.access.passwords import drawn
+from payeewatch.triage.access.passwords import random_characters
 from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route, must_verify, start_of
 from payeewatch.triage.models import User
@@ -68,7 +68,7 @@ def set_up(request: Request) -> HttpResponse:
     user = request.user
     if user_has_device(user):
         return redirect("second-factor" if not user.is_verified() else "preferences")
-    device, _made = TOTPDevice.objects.get_or_create(user=user, confirmed=False, defaults={"name": "totp"})
+    device, _is_new = TOTPDevice.objects.get_or_create(user=user, confirmed=False, defaults={"name": "totp"})
     form = Code(request.POST or None)
     if request.method == "POST" and form.is_valid():
         if device.verify_token(form.cleaned_data["code"]):
@@ -80,8 +80,8 @@ def set_up(request: Request) -> HttpResponse:
             _verified(request, device)
             return render(request, "triage/recovery_codes.html", {"codes": codes, "start": start_of(user)})
         form.add_error("code", say("This code is not right, or there were too many attempts. Wait a moment."))
-    shown = {"form": form, "picture": _picture(device.config_url), "key": b32encode(device.bin_key).decode()}
-    return render(request, "triage/set_up_second_factor.html", shown | {"must": must_verify(user)})
+    context = {"form": form, "picture": _picture(device.config_url), "key": b32encode(device.bin_key).decode()}
+    return render(request, "triage/set_up_second_factor.html", context | {"must": must_verify(user)})
 
 
 @never_cache
@@ -113,7 +113,7 @@ def forget_devices(user: User) -> None:
 
 
 def _verified(request: Request, device: TOTPDevice | StaticDevice) -> None:
-    """The session is another one from here on: what was known of it before is worth nothing."""
+    """Start a new session key, so that the old one is worth nothing."""
     request.session.cycle_key()
     login(request, device)
 
@@ -121,7 +121,7 @@ def _verified(request: Request, device: TOTPDevice | StaticDevice) -> None:
 def _new_recovery_codes(user: User) -> list[str]:
     StaticDevice.objects.filter(user=user).delete()
     device = StaticDevice.objects.create(user=user, name="recovery")
-    codes = [drawn(CODE_LENGTH) for _ in range(RECOVERY_CODES)]
+    codes = [random_characters(CODE_LENGTH) for _ in range(RECOVERY_CODES)]
     for code in codes:
         device.token_set.create(token=code)
     return codes

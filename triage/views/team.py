@@ -28,8 +28,8 @@ VERDICTS = (
     ("c-good", _("benign"), ("benign",)),
     ("c-soft", _("other"), ("inconclusive", "duplicate", "data_error")),
 )
-LEFT = (_("overdue"), _("a week"), _("a month"), _("3 months"), _("more"))
-LEFT_COLOURS = ("c-bad", "c-warn", "c-review", "c-soft", "c-soft")
+TIME_LEFT = (_("overdue"), _("a week"), _("a month"), _("3 months"), _("more"))
+TIME_LEFT_COLOURS = ("c-bad", "c-warn", "c-review", "c-soft", "c-soft")
 WORK = (
     ("free", _("nobody's yet"), "c-review"),
     ("taken", _("being worked on"), "c-good"),
@@ -41,15 +41,14 @@ WORK = (
 def page(request: Request) -> HttpResponse:
     """Show the team's figures."""
     today, now = clock.today(), clock.now()
-    listed = team.days(today)
+    days = team.days(today)
     times, money, agreement = team.times(today), team.money(), team.agreement()
     context = {
         "since": phrases.day(team.since(today)),
-        "came": _by_day(say("Flags in, by day and queue"), listed, "came"),
-        "went": _by_day(say("Flags out, by day and verdict"), listed, "went"),
+        "came": _by_day(say("Flags in, by day and queue"), days, "came"),
+        "went": _by_day(say("Flags out, by day and verdict"), days, "went"),
         "days": [
-            {"on": phrases.day(day.on), "came": sum(day.came.values()), "went": sum(day.went.values())}
-            for day in listed
+            {"on": phrases.day(day.on), "came": sum(day.came.values()), "went": sum(day.went.values())} for day in days
         ],
         "precision": [_precision(name, queues, today) for name, queues in _precisions()],
         "times": {
@@ -69,20 +68,20 @@ def page(request: Request) -> HttpResponse:
     return render(request, "triage/team.html", context)
 
 
-def _by_day(title: str, listed: list[team.Day], which: str) -> str:
+def _by_day(title: str, days: list[team.Day], which: str) -> str:
     if which == "came":
         parts: list[tuple[str, str, tuple[str, ...]]] = [
             (QUEUE_COLOURS[queue.value], str(queue.label), (queue.value,)) for queue in Flag.Queue
         ]
     else:
         parts = [(colour, str(words), codes) for colour, words, codes in VERDICTS]
-    shown = []
-    for day in listed:
+    columns = []
+    for day in days:
         counts: Mapping[str, int] = getattr(day, which)
         amounts = [(colour, name, sum(counts.get(code, 0) for code in codes)) for colour, name, codes in parts]
-        label = phrases.day(day.on, year=False) if day.on.toordinal() % 2 == listed[-1].on.toordinal() % 2 else ""
-        shown.append((label, [Part(name, many, phrases.number(many), colour) for colour, name, many in amounts]))
-    return charts.by_day(title, shown)
+        label = phrases.day(day.on, year=False) if day.on.toordinal() % 2 == days[-1].on.toordinal() % 2 else ""
+        columns.append((label, [Part(name, many, phrases.number(many), colour) for colour, name, many in amounts]))
+    return charts.by_day(title, columns)
 
 
 def _precisions() -> list[tuple[str, list[str]]]:
@@ -119,7 +118,7 @@ def _hours(hours: float | None) -> str:
 
 
 def _clocks(counts: list[int]) -> str:
-    rows = zip(LEFT, counts, LEFT_COLOURS, strict=True)
+    rows = zip(TIME_LEFT, counts, TIME_LEFT_COLOURS, strict=True)
     return charts.rows(
         say("Open flags by time left to qualify them"),
         [Part(str(name), many, phrases.number(many), colour) for name, many, colour in rows],
@@ -139,7 +138,7 @@ def _ending(row: Mapping[str, Any], today: date) -> dict[str, object]:
 
 
 def _work(work: Mapping[str, Mapping[str, int]]) -> list[dict[str, object]]:
-    found = []
+    rows = []
     for queue in Flag.Queue:
         counts = work.get(queue.value, {})
         parts = [
@@ -147,8 +146,8 @@ def _work(work: Mapping[str, Mapping[str, int]]) -> list[dict[str, object]]:
             for name, words, colour in WORK
         ]
         title = say("Open flags of the queue %(queue)s") % {"queue": queue.label}
-        found.append({"queue": queue, "all": sum(counts.values()), "chart": charts.shares(title, parts, width=520)})
-    return found
+        rows.append({"queue": queue, "all": sum(counts.values()), "chart": charts.shares(title, parts, width=520)})
+    return rows
 
 
 ROUTES = (Route("team", "team", page, REVIEWERS | {Role.AUDITOR, Role.SCIENTIST}, menu=_("Team")),)

@@ -40,19 +40,19 @@ class Person(forms.ModelForm):
             "member_id": _("If they are insured here: nobody sees or decides what is about their own household."),
         }
 
-    def __init__(self, *given: Any, by: User, **words: Any) -> None:
-        super().__init__(*given, **words)
+    def __init__(self, *args: Any, by: User, **words: Any) -> None:
+        super().__init__(*args, **words)
         if self.instance.pk:
             del self.fields["username"]
         if self.instance == by:
-            self.fields["role"].disabled = True  # an administrator is unmade by another one
+            self.fields["role"].disabled = True  # another administrator must take the role away
 
 
 def users(request: Request) -> HttpResponse:
     """List the users."""
     has_device = TOTPDevice.objects.filter(user=OuterRef("pk"), confirmed=True)
-    found = User.objects.annotate(has_device=Exists(has_device)).order_by("-is_active", "username")
-    return render(request, "triage/users.html", {"users": found})
+    people = User.objects.annotate(has_device=Exists(has_device)).order_by("-is_active", "username")
+    return render(request, "triage/users.html", {"users": people})
 
 
 @never_cache
@@ -78,9 +78,9 @@ def user(request: Request, user_id: int) -> HttpResponse:
         if form.changed_data:
             with transaction.atomic():
                 form.save()
-                told = {"role": person.role, "was": was} if "role" in form.changed_data else {}
+                role_change = {"role": person.role, "was": was} if "role" in form.changed_data else {}
                 changed = [name for name in form.changed_data if name != "role"]
-                audit.record(request.user, "change_user", name=person.username, changed=changed, **told)
+                audit.record(request.user, "change_user", name=person.username, changed=changed, **role_change)
         messages.success(request, say("Saved."))
         return redirect("user", person.pk)
     context = {

@@ -104,8 +104,8 @@ def palettes():
     """The light palette and the dark one over it: name -> hex colour."""
     style = environment().get_template("page.css.j2").render()
     light, dark = re.findall(r":root \{(.*?)\}", style, re.DOTALL)
-    found = [dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block)) for block in (light, dark)]
-    return {"light": found[0], "dark": found[0] | found[1]}
+    colours = [dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block)) for block in (light, dark)]
+    return {"light": colours[0], "dark": colours[0] | colours[1]}
 
 
 def contrast(one, other):
@@ -120,7 +120,7 @@ def contrast(one, other):
     return (high + 0.05) / (low + 0.05)
 
 
-WRITTEN = [
+COLOUR_PAIRS = [
     *((text, ground) for text in ("ink", "muted", "accent") for ground in ("paper", "panel")),
     *((tone, f"{tone}-soft") for tone in ("hold", "review", "audit", "good", "warn", "bad")),
     *(("ink", ground) for ground in ("soft", "accent-soft", "good-soft", "warn-soft", "bad-soft")),
@@ -130,7 +130,7 @@ WRITTEN = [
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(("text", "ground"), WRITTEN)
+@pytest.mark.parametrize(("text", "ground"), COLOUR_PAIRS)
 def test_text_can_be_read_on_its_ground(scheme, text, ground):
     palette = palettes()[scheme]
     assert contrast(palette[text], palette[ground]) >= 4.5

@@ -67,11 +67,11 @@ def test_a_writer_that_fails_leaves_what_stood_and_nothing_else(tmp_path: Path) 
 def test_a_full_disk_leaves_what_stood_and_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_text(path, "before")
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", OVER_THE_LIMIT, str(path)], capture_output=True, text=True, check=True
     ).stdout
-    assert said.startswith(f"15 {path}: cannot be written")
-    assert "free space" in said
+    assert output.startswith(f"15 {path}: cannot be written")
+    assert "free space" in output
     assert path.read_text() == "before"
     assert names(tmp_path) == ["a.txt"]
 

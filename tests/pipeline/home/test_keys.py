@@ -47,16 +47,16 @@ def each(expression: str, values: list[Any]) -> list[Any]:
 
 def test_a_key_file_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
     path = tmp_path / "config" / "keys.json"
-    made = Keys.create(path)
+    keys = Keys.create(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert Keys.create(path) == made == Keys.load(path)
-    assert len({made.token[1], made.vault, made.audit}) == 3
+    assert Keys.create(path) == keys == Keys.load(path)
+    assert len({keys.token[1], keys.vault, keys.audit}) == 3
     assert [p.name for p in path.parent.iterdir()] == ["keys.json"]
 
 
 def test_keys_are_never_printed(tmp_path: Path) -> None:
-    made = Keys.create(tmp_path / "keys.json")
-    assert repr(made) == "Keys(token_version=1)"
+    keys = Keys.create(tmp_path / "keys.json")
+    assert repr(keys) == "Keys(token_version=1)"
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
@@ -115,9 +115,9 @@ def test_a_lake_accepts_the_keys_it_was_made_with_and_no_others(tmp_path: Path) 
 
 def test_the_check_value_tells_nothing_of_the_keys(tmp_path: Path) -> None:
     KEYS.check(tmp_path)
-    kept = (tmp_path / "key-check.json").read_text()
-    assert KEYS.token[1].hex() not in kept
-    assert KEYS.vault.hex() not in kept
+    text = (tmp_path / "key-check.json").read_text()
+    assert KEYS.token[1].hex() not in text
+    assert KEYS.vault.hex() not in text
 
 
 # Tokens
@@ -187,20 +187,21 @@ def accounts(draw: st.DrawFn) -> str:
 @BATCH
 @given(st.lists(accounts(), min_size=5, max_size=12))
 @example(["GB82WEST12345698765432", "FR1420041010050500013M02606", "MT84MALT011000012345MTLCAST001S"])
-def test_right_accounts_are_accounts_and_a_changed_character_is_seen(found: list[str]) -> None:
-    assert all(each("is_account(x)", found))
+def test_right_accounts_are_accounts_and_a_changed_character_is_seen(accounts_drawn: list[str]) -> None:
+    assert all(each("is_account(x)", accounts_drawn))
     following = dict(zip("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", "1234567890BCDEFGHIJKLMNOPQRSTUVWXYZA", strict=True))
-    broken = [a[:-1] + following[a[-1]] for a in found]
+    broken = [a[:-1] + following[a[-1]] for a in accounts_drawn]
     assert not any(each("is_account(x)", broken))
 
 
 @BATCH
 @given(st.lists(accounts(), min_size=5, max_size=12), st.integers(5, 20))
-def test_swapped_neighbours_agree_with_stdnum(found: list[str], place: int) -> None:
-    if max(map(len, found)) <= place + 1:
+def test_swapped_neighbours_agree_with_stdnum(accounts_drawn: list[str], place: int) -> None:
+    if max(map(len, accounts_drawn)) <= place + 1:
         return
     swapped = [
-        a[:place] + a[place + 1 : place + 2] + a[place] + a[place + 2 :] if len(a) > place + 1 else a for a in found
+        a[:place] + a[place + 1 : place + 2] + a[place] + a[place + 2 :] if len(a) > place + 1 else a
+        for a in accounts_drawn
     ]
     expected = [int("".join(str(int(c, 36)) for c in a[4:] + a[:4])) % 97 == 1 for a in swapped]
     assert each("is_account(x)", swapped) == expected
@@ -231,17 +232,17 @@ def test_check_digits_beyond_98_are_not_a_second_spelling_of_an_account() -> Non
 @BATCH
 @given(accounts(), st.lists(st.sampled_from([" ", "-", "\t", "\u00a0", "\u202f"]), min_size=1, max_size=5))
 def test_an_account_is_the_same_however_it_is_spaced_and_cased(account: str, gaps: list[str]) -> None:
-    written = account.lower()
+    raw = account.lower()
     for place, gap in enumerate(gaps):
-        written = written[: place * 4] + gap + written[place * 4 :]
-    assert sql("canonical_account(?)", written) == account
+        raw = raw[: place * 4] + gap + raw[place * 4 :]
+    assert sql("canonical_account(?)", raw) == account
 
 
 def test_lengths_agree_with_the_registry_in_stdnum() -> None:
     for country, row in COUNTRIES.items():
-        known = stdnum_iban._ibandb.info(country + "00")[0][1]
-        if known:
-            structure = re.findall(r"(\d+)!", known["bban"])
+        registry_entry = stdnum_iban._ibandb.info(country + "00")[0][1]
+        if registry_entry:
+            structure = re.findall(r"(\d+)!", registry_entry["bban"])
             assert int(row["length"]) == 4 + sum(map(int, structure)), country
 
 
@@ -278,20 +279,20 @@ def national_ids(draw: st.DrawFn) -> str:
 @BATCH
 @given(st.lists(national_ids(), min_size=10, max_size=40))
 @example(["2550814168025", "190052A004123", "285022B033044"])
-def test_keys_of_national_ids_agree_with_stdnum(found: list[str]) -> None:
-    with_key = [n + stdnum_nir.calc_check_digits(n) for n in found]
-    assert each("canonical_national_id(x)", with_key) == found
-    assert each("canonical_national_id(x)", found) == found
+def test_keys_of_national_ids_agree_with_stdnum(ids: list[str]) -> None:
+    with_key = [n + stdnum_nir.calc_check_digits(n) for n in ids]
+    assert each("canonical_national_id(x)", with_key) == ids
+    assert each("canonical_national_id(x)", ids) == ids
     wrong = [n[:13] + f"{int(n[13:]) % 97 + 1:02d}" for n in with_key]
-    assert each("canonical_national_id(x)", wrong) == [None] * len(found)
+    assert each("canonical_national_id(x)", wrong) == [None] * len(ids)
 
 
 @BATCH
 @given(national_ids())
 def test_a_national_id_is_the_same_with_spaces_dots_and_small_letters(n: str) -> None:
     key = stdnum_nir.calc_check_digits(n)
-    written = f" {n[0]} {n[1:3]}.{n[3:5]} {n[5:7]}\u00a0{n[7:10]} {n[10:13]} {key}".lower()
-    assert sql("canonical_national_id(?)", written) == n
+    raw = f" {n[0]} {n[1:3]}.{n[3:5]} {n[5:7]}\u00a0{n[7:10]} {n[10:13]} {key}".lower()
+    assert sql("canonical_national_id(?)", raw) == n
 
 
 @pytest.mark.parametrize(
@@ -309,7 +310,7 @@ def test_what_is_no_national_id_is_null(wrong: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "canonical", "complete"),
+    ("raw", "canonical", "complete"),
     [
         ("19850117", "19850117", True),
         (" 1985-01-17 ", "19850117", True),
@@ -324,10 +325,10 @@ def test_what_is_no_national_id_is_null(wrong: str) -> None:
         ("", None, None),
     ],
 )
-def test_birth_dates_keep_what_is_known_of_them(written: str, canonical: str | None, complete: bool | None) -> None:
-    assert sql("canonical_birth_date(?)", written) == canonical
-    assert sql("is_complete_birth_date(canonical_birth_date(?))", written) is complete
-    assert (sql("person_key('2850199999001', canonical_birth_date(?))", written) is not None) is bool(complete)
+def test_birth_dates_keep_what_is_known_of_them(raw: str, canonical: str | None, complete: bool | None) -> None:
+    assert sql("canonical_birth_date(?)", raw) == canonical
+    assert sql("is_complete_birth_date(canonical_birth_date(?))", raw) is complete
+    assert (sql("person_key('2850199999001', canonical_birth_date(?))", raw) is not None) is bool(complete)
 
 
 # Names
@@ -346,7 +347,7 @@ def forms(family: str, given_names: str, birth: str | None = None) -> set[int]:
     return set(sql("name_keys(?, ?, ?, ?)", family, given_names, birth, BORN) or [])
 
 
-def listed(family: str, given_names: str) -> int | None:
+def list_key(family: str, given_names: str) -> int | None:
     """The key of a name as a list writes it."""
     key: int | None = sql("name_key(full_name(canonical_name(?), canonical_name(?)), ?)", family, given_names, BORN)
     return key
@@ -358,17 +359,17 @@ def test_a_name_is_its_letters_without_marks_in_upper_case(family: str, given_na
     folded = unicodedata.normalize("NFKD", family).encode("ascii", "ignore").decode().upper()
     assert sql("canonical_name(?)", family) == folded
     assert sql("canonical_name(?)", unicodedata.normalize("NFD", family)) == folded
-    assert listed(family.upper(), given_name) == listed(family, given_name.title())
+    assert list_key(family.upper(), given_name) == list_key(family, given_name.title())
 
 
 @BATCH
 @given(WORDS, WORDS)
 def test_family_and_given_name_may_be_swapped(family: str, given_name: str) -> None:
-    assert listed(given_name, family) in forms(family, given_name)
+    assert list_key(given_name, family) in forms(family, given_name)
 
 
 @pytest.mark.parametrize(
-    ("written", "words"),
+    ("raw", "words"),
     [
         ("de La Tour d’Auvergne", "TOUR AUVERGNE"),
         ("DE LA TOUR D'AUVERGNE", "TOUR AUVERGNE"),
@@ -385,8 +386,8 @@ def test_family_and_given_name_may_be_swapped(family: str, given_name: str) -> N
         ("-", ""),
     ],
 )
-def test_names_lose_marks_particles_and_punctuation(written: str, words: str) -> None:
-    assert sql("canonical_name(?)", written) == words
+def test_names_lose_marks_particles_and_punctuation(raw: str, words: str) -> None:
+    assert sql("canonical_name(?)", raw) == words
 
 
 @pytest.mark.parametrize(
@@ -409,7 +410,7 @@ def test_names_lose_marks_particles_and_punctuation(written: str, words: str) ->
 def test_a_member_is_found_under_every_form_of_the_name(
     member: tuple[str, str, str | None], on_list: tuple[str, str]
 ) -> None:
-    assert listed(*on_list) in forms(*member)
+    assert list_key(*on_list) in forms(*member)
 
 
 @pytest.mark.parametrize(
@@ -423,7 +424,7 @@ def test_a_member_is_found_under_every_form_of_the_name(
     ],
 )
 def test_another_name_is_another_person(member: tuple[str, str, str | None], on_list: tuple[str, str]) -> None:
-    assert listed(*on_list) not in forms(*member)
+    assert list_key(*on_list) not in forms(*member)
 
 
 def test_the_same_name_born_another_day_is_another_person() -> None:
@@ -435,11 +436,11 @@ def test_the_same_name_born_another_day_is_another_person() -> None:
 @BATCH
 @given(st.lists(WORDS, min_size=1, max_size=3), WORDS)
 def test_keys_and_tokens_are_sorted_and_distinct(given_names: list[str], family: str) -> None:
-    for found in (
+    for values in (
         sql("name_keys(?, ?, NULL, ?)", family, " ".join(given_names), BORN),
         sql("name_tokens(?, ?, ?)", family, " ".join(given_names), family),
     ):
-        assert found == sorted(set(found))
+        assert values == sorted(set(values))
 
 
 def test_words_of_a_holder_are_those_of_the_member_without_titles() -> None:
@@ -448,11 +449,11 @@ def test_words_of_a_holder_are_those_of_the_member_without_titles() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "first"),
+    ("raw", "first"),
     [("Anne Marie", "Anne"), ("Jean-Paul Marie", "Jean-Paul"), ("Anne,Marie", "Anne"), (" Anne ", None)],
 )
-def test_the_first_of_several_given_names(written: str, first: str | None) -> None:
-    assert sql("first_given_name(?)", written) == first
+def test_the_first_of_several_given_names(raw: str, first: str | None) -> None:
+    assert sql("first_given_name(?)", raw) == first
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")

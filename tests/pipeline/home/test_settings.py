@@ -23,9 +23,9 @@ def params_with(folder: Path, *path: str, to: Any = None, drop: bool = False) ->
         del inner[path[-1]]
     else:
         inner[path[-1]] = to
-    written = folder / "params.yaml"
-    written.write_text(yaml.safe_dump(raw))
-    return written
+    params_file = folder / "params.yaml"
+    params_file.write_text(yaml.safe_dump(raw))
+    return params_file
 
 
 def load(home: Path, **environ: str) -> Settings:
@@ -64,10 +64,10 @@ def load(home: Path, **environ: str) -> Settings:
     ],
 )
 def test_a_wrong_value_says_which_and_what_it_must_be(tmp_path: Path, path: str, value: Any, says: str) -> None:
-    written = params_with(tmp_path, *path.split("."), to=value)
+    params_file = params_with(tmp_path, *path.split("."), to=value)
     with pytest.raises(SettingsError, match=says) as refused:
-        Params.read(written)
-    assert str(written) in str(refused.value)
+        Params.read(params_file)
+    assert str(params_file) in str(refused.value)
     assert refused.value.exit_code == 10
 
 

@@ -11,7 +11,7 @@ from payeewatch.pipeline.home import wording
 
 
 @pytest.mark.parametrize(
-    ("p_value", "said"),
+    ("p_value", "words"),
     [
         (1.0, "ordinary"),
         (0.41, "ordinary"),
@@ -25,8 +25,8 @@ from payeewatch.pipeline.home import wording
         (0.0, "–"),
     ],
 )
-def test_a_p_value_is_said_in_two_digits(p_value, said):
-    assert wording.one_in(p_value) == said
+def test_a_p_value_is_said_in_two_digits(p_value, words):
+    assert wording.one_in(p_value) == words
 
 
 def test_every_p_value_has_a_sentence():
@@ -42,11 +42,11 @@ def test_money_has_two_places_and_nothing_known_is_a_dash():
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "words"),
     [(0.0, "0 %"), (0.0041, "0.4 %"), (0.56, "56 %"), (0.995, "99.5 %"), (1.0, "100 %"), (float("nan"), "–")],
 )
-def test_a_share_keeps_a_decimal_where_whole_percents_say_nothing(value, said):
-    assert wording.share(value) == said
+def test_a_share_keeps_a_decimal_where_whole_percents_say_nothing(value, words):
+    assert wording.share(value) == words
 
 
 def test_days_are_said_in_english_whatever_the_machine_speaks():

@@ -144,27 +144,27 @@ def test_a_bundle_that_cannot_be_read_is_refused(session: Session, monkeypatch: 
     monkeypatch.setattr(
         adapters, "ADAPTERS", (lambda files, exports: {"claims": [Part((path,), broken) for path in files]},)
     )
-    assert [found["refused"] for found in check(session)] == [
+    assert [report["refused"] for report in check(session)] == [
         "2024-04-01/all.bundle: cannot be read: it is not valid bundle"
     ]
 
 
 def test_a_file_belongs_to_the_adapter_that_is_asked_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[list[str]] = []
+    file_names: list[list[str]] = []
 
     def last(files: Sequence[Path], exports: Mapping[str, Export]) -> dict[str, list[Part]]:
-        seen.append([path.name for path in files])
+        file_names.append([path.name for path in files])
         return {"claims": [file_part(path) for path in files]}
 
     monkeypatch.setattr(adapters, "ADAPTERS", (file_per_table, last, last))
     files = [tmp_path / called for called in ("members.csv", "claims.csv", "other.csv")]
-    found = parts_of(files, EXPORTS)
-    assert seen == [["other.csv"], []]
-    assert {table: [part.files[0].name for part in parts] for table, parts in found.items()} == {
+    tables = parts_of(files, EXPORTS)
+    assert file_names == [["other.csv"], []]
+    assert {table: [part.files[0].name for part in parts] for table, parts in tables.items()} == {
         "claims": ["claims.csv", "other.csv"],
         "members": ["members.csv"],
     }
-    assert files_of(found) == set(files)
+    assert files_of(tables) == set(files)
 
 
 def test_every_suffix_is_a_file_of_its_table() -> None:

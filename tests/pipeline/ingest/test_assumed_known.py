@@ -61,8 +61,8 @@ def test_the_first_of_several_payments_settles_a_claim(session: Session, home: P
         good("payments", 1, claim_ids="C7|C1", value_date="2024-03-20"),
         good("payments", 2, claim_ids="C1", value_date="2024-03-08", planned_on="2024-03-08"),
     ]
-    found = versions(session, home, "claims", "status", good("claims"), payments=payments)
-    assert found[-1] == ("settled", datetime(2024, 3, 7, 23))
+    rows = versions(session, home, "claims", "status", good("claims"), payments=payments)
+    assert rows[-1] == ("settled", datetime(2024, 3, 7, 23))
 
 
 def test_a_claim_still_received_has_one_version(session: Session, home: Path) -> None:
@@ -80,7 +80,7 @@ def test_nothing_of_a_first_drop_is_known_after_it(session: Session, home: Path)
 
 
 @pytest.mark.parametrize(
-    ("planned_on", "known"),
+    ("planned_on", "known_at"),
     [
         ("2024-03-04", datetime(2024, 2, 27, 23)),  # a Monday: Wednesday before
         ("2024-03-06", datetime(2024, 2, 29, 23)),  # a Wednesday: Friday before
@@ -90,10 +90,10 @@ def test_nothing_of_a_first_drop_is_known_after_it(session: Session, home: Path)
     ],
 )
 def test_a_payment_is_known_three_business_days_ahead(
-    session: Session, home: Path, planned_on: str, known: datetime
+    session: Session, home: Path, planned_on: str, known_at: datetime
 ) -> None:
     row = good("payments", planned_on=planned_on, value_date=None, status="held")
-    assert versions(session, home, "payments", "status", row) == [("held", known)]
+    assert versions(session, home, "payments", "status", row) == [("held", known_at)]
 
 
 def test_a_sent_payment_was_planned_first(session: Session, home: Path) -> None:
@@ -131,8 +131,8 @@ def test_a_member_who_stays_has_one_version(session: Session, home: Path) -> Non
 
 
 def test_a_departure_to_come_is_known_by_the_drop(session: Session, home: Path) -> None:
-    found = versions(session, home, "members", "left_on IS NULL", good("members", left_on="2024-06-30"))
-    assert found == [(True, datetime(2019, 12, 31, 23)), (False, CUTOFF)]
+    rows = versions(session, home, "members", "left_on IS NULL", good("members", left_on="2024-06-30"))
+    assert rows == [(True, datetime(2019, 12, 31, 23)), (False, CUTOFF)]
 
 
 def test_a_provider_is_known_from_its_opening_or_always(session: Session, home: Path) -> None:
@@ -144,15 +144,17 @@ def test_a_provider_is_known_from_its_opening_or_always(session: Session, home: 
 
 
 @pytest.mark.parametrize(
-    ("table", "known"),
+    ("table", "known_at"),
     [
         ("bank_changes", datetime(2024, 3, 10, 9)),
         ("account_events", datetime(2024, 3, 9, 8)),
         ("outcomes", datetime(2024, 3, 15, 12)),
     ],
 )
-def test_what_happens_at_an_instant_is_known_at_it(session: Session, home: Path, table: str, known: datetime) -> None:
-    assert versions(session, home, table, "1", good(table)) == [(1, known)]
+def test_what_happens_at_an_instant_is_known_at_it(
+    session: Session, home: Path, table: str, known_at: datetime
+) -> None:
+    assert versions(session, home, table, "1", good(table)) == [(1, known_at)]
 
 
 def test_a_given_known_at_wins_and_a_key_may_have_several(session: Session, home: Path) -> None:
@@ -163,7 +165,7 @@ def test_a_given_known_at_wins_and_a_key_may_have_several(session: Session, home
     ]
     whole_drop(home, "2024-04-01", claims=rows)
     (load,) = [load for load in ingest(session, UNTIL) if load.kind == "drop"]
-    found = rows_of(session, "SELECT status, known_at FROM claims WHERE claim_id = 'C1' ORDER BY known_at", "claims")
-    assert found == [("received", datetime(2024, 3, 3)), ("settled", datetime(2024, 3, 5))]
+    rows = rows_of(session, "SELECT status, known_at FROM claims WHERE claim_id = 'C1' ORDER BY known_at", "claims")
+    assert rows == [("received", datetime(2024, 3, 3)), ("settled", datetime(2024, 3, 5))]
     assert load.facts["assumed_known"]["claims"] == 1
     assert load.facts["tables"]["claims"]["duplicates"] == 0

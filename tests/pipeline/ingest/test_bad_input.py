@@ -169,8 +169,8 @@ def test_a_million_characters_in_a_cell(session: Session, drop: Path) -> None:
     rows = [good("claims", 1, invoice_hash="x" * 1_000_000), good("claims", 2, provider_id="é" * 1_000_000)]
     (drop / "claims.csv").write_text(csv_text(rows), encoding="utf-8")
     ingest(session, DAY)
-    found = rows_of(session, "SELECT DISTINCT invoice_hash, claim_id FROM claims ORDER BY claim_id", "claims")
-    assert found == [(None, "C1"), (None, "C2")]
+    rows = rows_of(session, "SELECT DISTINCT invoice_hash, claim_id FROM claims ORDER BY claim_id", "claims")
+    assert rows == [(None, "C1"), (None, "C2")]
 
 
 def test_formulas_are_only_text_here(session: Session, drop: Path) -> None:

@@ -40,7 +40,10 @@ def broken(session: Session, table: str, *rows: dict[str, Any]) -> dict[str, tup
     others = {other: [good(other)] for _, other in DROP_TABLES[table].references}
     put_drop(session.settings.home, DAY, **(others | {table: rows}))
     (facts,) = check(session)
-    return {rule: (found["rows"], found["severity"]) for rule, found in facts["tables"][table]["rules"].items()}
+    return {
+        rule: (broken_rule["rows"], broken_rule["severity"])
+        for rule, broken_rule in facts["tables"][table]["rules"].items()
+    }
 
 
 def test_a_good_row_breaks_nothing(session: Session) -> None:
@@ -130,8 +133,8 @@ def test_references_resolve_in_the_drop(session: Session) -> None:
 
 
 def test_a_derived_change_id_that_is_not_there_yet_is_only_a_warning(session: Session) -> None:
-    found = broken(session, "outcomes", good("outcomes", change_id="D-00ff00ff00ff00ff"))
-    assert found == {"change_id_unresolved": (1, "warning")}
+    result = broken(session, "outcomes", good("outcomes", change_id="D-00ff00ff00ff00ff"))
+    assert result == {"change_id_unresolved": (1, "warning")}
 
 
 def test_a_set_of_failures_names_its_rules_in_their_order() -> None:

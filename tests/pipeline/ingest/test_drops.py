@@ -76,8 +76,8 @@ def test_news_is_first_next_late_or_changed(tmp_path: Path) -> None:
 def test_a_drop_for_a_night_published_without_it_is_late(tmp_path: Path) -> None:
     put_files(tmp_path / "in", *(f"{day}/claims.csv" for day in APRIL[:4]))
     drops = find_drops(tmp_path / "in", PLAIN, APRIL[3])
-    found = news(drops, [loaded(drops[0], tmp_path)], tmp_path, last_published=APRIL[2])
-    assert [drop.mode for drop in found] == ["late", "late", "next"]
+    new_drops = news(drops, [loaded(drops[0], tmp_path)], tmp_path, last_published=APRIL[2])
+    assert [drop.mode for drop in new_drops] == ["late", "late", "next"]
 
 
 def test_late_and_changed_drops_count_from_a_night_not_yet_published() -> None:
@@ -130,7 +130,7 @@ def published(session: Session, night: date) -> None:
     path.write_text("{}")
 
 
-def known(session: Session) -> list[tuple[Any, ...]]:
+def lake_outcomes(session: Session) -> list[tuple[Any, ...]]:
     return rows_of(session, "SELECT outcome_id, verdict, known_at FROM outcomes ORDER BY known_at, version", "outcomes")
 
 
@@ -141,7 +141,7 @@ def verdict_loads(loads: list[Load]) -> list[Load]:
 def test_verdict_files_are_those_named_by_a_day(tmp_path: Path) -> None:
     put_files(tmp_path, "2024-04-02.parquet", "2024-04-01.parquet", "2024-04-03.parquet", "2024-04-01.csv",
               ".2024-04-01.parquet.12.part", "all.parquet")  # fmt: skip
-    assert [found.day for found in find_verdicts(tmp_path, APRIL[1])] == APRIL[:2]
+    assert [drop.day for drop in find_verdicts(tmp_path, APRIL[1])] == APRIL[:2]
     assert find_verdicts(tmp_path / "none", APRIL[1]) == []
 
 
@@ -151,7 +151,7 @@ def test_a_verdict_is_known_when_it_was_decided(session: Session) -> None:
     assert verdict_loads(ingest(session, APRIL[0])) == []
     (load,) = verdict_loads(ingest(session, APRIL[1]))
     assert (load.mode, load.source, load.known_on) == ("reviewed", "outcomes/2024-04-02.parquet", APRIL[1])
-    assert known(session) == [("O1", "benign", decided)]
+    assert lake_outcomes(session) == [("O1", "benign", decided)]
     assert verdicts_read(session.lake.loads(), APRIL[1]) == [
         {"day": APRIL[1], "fingerprint": load.fingerprint, "rows_read": 1, "rows_accepted": 1, "rows_rejected": 0}
     ]
@@ -163,7 +163,7 @@ def test_a_verdict_decided_the_night_before_is_known_then_unless_that_night_is_p
     published(session, APRIL[0])
     (load,) = verdict_loads(ingest(session, APRIL[1]))
     first_open = session.settings.params.cutoff(APRIL[0]) + timedelta(microseconds=1)
-    assert known(session) == [("O1", "benign", first_open)]
+    assert lake_outcomes(session) == [("O1", "benign", first_open)]
     assert load.known_on == APRIL[1]
 
 
@@ -177,7 +177,7 @@ def test_the_same_file_is_read_once_and_a_changed_one_for_what_changed(session: 
     (load,) = verdict_loads(ingest(session, APRIL[2]))
     assert load.known_on == APRIL[2]
     later = session.settings.params.cutoff(APRIL[1]) + timedelta(microseconds=1)
-    assert known(session) == [("O1", "benign", first["decided_at"]), ("O2", "confirmed_fraud", later)]
+    assert lake_outcomes(session) == [("O1", "benign", first["decided_at"]), ("O2", "confirmed_fraud", later)]
 
 
 def test_verdicts_do_not_make_a_drop_of_their_day_late_or_changed(session: Session) -> None:
@@ -191,7 +191,7 @@ def test_a_verdict_that_cannot_be_used_is_set_aside_and_told(session: Session) -
     put_drop(session.settings.home, "2024-04-02", outcomes=[good("outcomes", 9, verdict="maybe")])
     put_verdicts(session, APRIL[1], verdict(1, datetime(2024, 4, 2, 8)), verdict(2, datetime(2024, 4, 2), verdict="?"))
     ingest(session, APRIL[1])
-    assert [row[0] for row in known(session)] == ["O1"]
+    assert [row[0] for row in lake_outcomes(session)] == ["O1"]
     aside = session.settings.folder("quarantine")
     for folder in ("2024-04-02", "2024-04-02-reviewed"):  # the insurer's own outcomes keep theirs
         assert len(pd.read_parquet(aside / folder / "outcomes.parquet")) == 1
@@ -210,4 +210,4 @@ def test_a_profile_describes_the_insurers_outcomes_and_not_the_reviewers(session
     (session.settings.home / "profile.toml").write_text('[outcomes.columns]\nentscheid = "verdict"\n')
     put_verdicts(session, APRIL[1], verdict(1, datetime(2024, 4, 2, 8)))
     ingest(session, APRIL[1])
-    assert [row[:2] for row in known(session)] == [("O1", "benign")]
+    assert [row[:2] for row in lake_outcomes(session)] == [("O1", "benign")]

@@ -43,7 +43,7 @@ def drops(loads: list[Load]) -> list[Load]:
 
 def statuses(session: Session, claim: str = "C1") -> list[tuple[str, datetime]]:
     query = f"SELECT status, known_at FROM claims WHERE claim_id = '{claim}' ORDER BY known_at, version"
-    return [(status, known) for status, known in rows_of(session, query, "claims")]
+    return [(status, known_at) for status, known_at in rows_of(session, query, "claims")]
 
 
 def test_every_table_reaches_the_lake_tokenised(session: Session, home: Path) -> None:
@@ -59,8 +59,8 @@ def test_every_table_reaches_the_lake_tokenised(session: Session, home: Path) ->
         assert columns == list(SCHEMAS[table])
     token = session.con.execute(f"SELECT account_token('{account(1)}')").fetchall()[0][0]
     assert rows_of(session, "SELECT DISTINCT account, reimbursed_cents FROM claims", "claims") == [(token, 2010)]
-    seen = rows_of(session, f"SELECT country, bank_code, last_four FROM accounts WHERE account = '{token}'", "accounts")
-    assert seen == [("FR", "99001", account(1)[-4:])]
+    rows = rows_of(session, f"SELECT country, bank_code, last_four FROM accounts WHERE account = '{token}'", "accounts")
+    assert rows == [("FR", "99001", account(1)[-4:])]
 
 
 def test_a_members_identity_is_kept_as_keys(session: Session, home: Path) -> None:
@@ -263,21 +263,21 @@ def test_versions_are_unique_and_in_order(session: Session, home: Path) -> None:
     whole_drop(home, "2024-04-01", payments=[good("payments", n, status="returned") for n in range(1, 40)])
     put_drop(home, "2024-04-02", payments=[good("payments", 3)])
     ingest(session, SECOND)
-    found = rows_of(session, "SELECT payment_id, status, version FROM payments ORDER BY version", "payments")
-    assert len({version for _, _, version in found}) == len(found) == 39 * 3 + 1
-    assert found[-1][:2] == ("Y3", "sent")
+    rows = rows_of(session, "SELECT payment_id, status, version FROM payments ORDER BY version", "payments")
+    assert len({version for _, _, version in rows}) == len(rows) == 39 * 3 + 1
+    assert rows[-1][:2] == ("Y3", "sent")
 
 
 def test_the_same_input_gives_the_same_bytes(home: Path, tmp_path: Path) -> None:
     whole_drop(home, "2024-04-01", claims=[good("claims", n) for n in range(1, 300)])
-    seen = []
+    contents = []
     for _ in range(2):
         with inbox_session(home) as session:
             ingest(session, FIRST)
-            seen.append({p.name + p.parts[-3]: p.read_bytes() for p in sorted((home / "lake").rglob("*.parquet"))})
-        (home / "lake" / "loads").rename(tmp_path / f"loads-{len(seen)}")
-    assert len(seen[0]) > 5
-    assert seen[0] == seen[1]
+            contents.append({p.name + p.parts[-3]: p.read_bytes() for p in sorted((home / "lake").rglob("*.parquet"))})
+        (home / "lake" / "loads").rename(tmp_path / f"loads-{len(contents)}")
+    assert len(contents[0]) > 5
+    assert contents[0] == contents[1]
 
 
 def test_an_inbox_without_a_required_table_is_missing_input(session: Session, home: Path) -> None:
@@ -314,7 +314,7 @@ def test_reference_tables_replace_the_ones_before(session: Session, home: Path) 
     assert load.kind == "reference"
     assert rows_of(session, "SELECT bank_code, name FROM reference_banks", "reference_banks") == [("99001", "Banque X")]
     token = session.con.execute(f"SELECT account_token('{account(7)}')").fetchall()[0][0]
-    known = "SELECT account, kind, known_at FROM reference_accounts"
-    assert rows_of(session, known, "reference_accounts") == [(token, "institution", datetime(1900, 1, 1))]
+    query = "SELECT account, kind, known_at FROM reference_accounts"
+    assert rows_of(session, query, "reference_accounts") == [(token, "institution", datetime(1900, 1, 1))]
     assert rows_of(session, "SELECT known_at FROM reference_mergers", "reference_mergers") == [(datetime(2024, 2, 1),)]
     assert ingest(session, FIRST) == []

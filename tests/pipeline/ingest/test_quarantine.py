@@ -25,8 +25,8 @@ def session(tmp_path: Path) -> Iterator[Session]:
 
 def quarantined(session: Session, table: str, day: date = DAY) -> list[dict[str, Any]]:
     path = session.settings.folder("quarantine") / day.isoformat() / f"{table}.parquet"
-    found = session.con.execute(f"SELECT row, rule, \"column\", message FROM '{path}'").fetchall()
-    return [dict(zip(("row", "rule", "column", "message"), row, strict=True)) for row in found]
+    rows = session.con.execute(f"SELECT row, rule, \"column\", message FROM '{path}'").fetchall()
+    return [dict(zip(("row", "rule", "column", "message"), row, strict=True)) for row in rows]
 
 
 def test_a_rejected_row_says_which_rule_and_why(session: Session) -> None:
@@ -49,17 +49,17 @@ def test_identities_are_replaced_by_token_and_shape(session: Session) -> None:
     )
     ingest(session, DAY)
     (row,) = quarantined(session, "members")
-    shown = json.loads(row["row"])
-    assert shown["national_id"]["shape"] == "len=15"
-    assert shown["family_name"]["shape"] == "len=12"
-    assert shown["postal_code"]["shape"] == "len=5"
-    assert shown["birth_name"] is None
-    assert len(shown["birth_date"]["token"]) == 32
+    cells = json.loads(row["row"])
+    assert cells["national_id"]["shape"] == "len=15"
+    assert cells["family_name"]["shape"] == "len=12"
+    assert cells["postal_code"]["shape"] == "len=5"
+    assert cells["birth_name"] is None
+    assert len(cells["birth_date"]["token"]) == 32
     (change,) = quarantined(session, "bank_changes")
-    shown = json.loads(change["row"])
-    assert shown["new_iban"]["shape"] == "len=27, letters at 1 2"
+    cells = json.loads(change["row"])
+    assert cells["new_iban"]["shape"] == "len=27, letters at 1 2"
     token = session.con.execute(f"SELECT account_token('{account(501)}')").fetchall()[0][0]
-    assert shown["new_iban"]["token"] == token
+    assert cells["new_iban"]["token"] == token
     for column in ("national_id", "family_name", "given_names", "birth_date", "postal_code"):
         assert str(member[column]) not in row["row"]
     assert "Dupond" not in change["row"]
@@ -69,8 +69,8 @@ def test_an_account_that_strayed_into_another_column_is_masked_too(session: Sess
     claim = good("claims", invoice_hash=account(3), cared_on=account(4))
     whole_drop(session.settings.home, "2024-04-01", claims=[claim])
     ingest(session, DAY)
-    shown = json.loads(quarantined(session, "claims")[0]["row"])
-    assert (shown["invoice_hash"], shown["cared_on"]) == ("len=27", "len=27")
+    cells = json.loads(quarantined(session, "claims")[0]["row"])
+    assert (cells["invoice_hash"], cells["cared_on"]) == ("len=27", "len=27")
 
 
 def test_long_cells_are_cut(session: Session) -> None:

@@ -32,9 +32,9 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
 
 
 def daily(facts: dict[str, Any], day: str, rows: int) -> dict[str, Any]:
-    found = copy.deepcopy(facts) | {"day": day, "mode": "next"}
-    found["tables"]["claims"]["rows_read"] = rows
-    return found
+    drop = copy.deepcopy(facts) | {"day": day, "mode": "next"}
+    drop["tables"]["claims"]["rows_read"] = rows
+    return drop
 
 
 def test_it_says_what_was_read_and_set_aside(facts: dict[str, Any]) -> None:
@@ -92,7 +92,7 @@ def test_a_count_that_does_not_add_up_shows(facts: dict[str, Any]) -> None:
     lost["tables"]["claims"]["rows_accepted"] -= 1
     cents = copy.deepcopy(facts)
     cents["tables"]["claims"]["cents"]["rejected"] += 1
-    assert all(adds_up(found) for found in facts["tables"].values())
+    assert all(adds_up(drop) for drop in facts["tables"].values())
     assert not adds_up(lost["tables"]["claims"])
     assert not adds_up(cents["tables"]["claims"])
     assert '<span class="chip bad">no</span>' in quality_page(NIGHT, [lost])

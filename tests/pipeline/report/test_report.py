@@ -32,7 +32,7 @@ REASONS = [
 
 
 def flag(rank=1, queue="review", **changed):
-    made = {
+    fields = {
         "night": NIGHT,
         "first_flagged_on": NIGHT,
         "flag_id": f"F-{rank:016x}",
@@ -58,7 +58,7 @@ def flag(rank=1, queue="review", **changed):
         "model_version": "3",
         "run_id": "a" * 32,
     }
-    return made | changed
+    return fields | changed
 
 
 def evidence_of(rank=1):
@@ -72,7 +72,7 @@ def evidence_of(rank=1):
 
 
 def run_of(night=NIGHT, **changed):
-    made = {
+    fields = {
         "night": str(night),
         "state": "published",
         "seconds": {"ingest": 0.8, "measure": 1.2, "score": 0.4},
@@ -90,7 +90,7 @@ def run_of(night=NIGHT, **changed):
         "changes": {"open": 400, "new": 12, "derived": 3},
         "flagged": {"hold": 1, "review": 2, "audit": 1, "new": 4},
     }  # fmt: skip
-    return made | changed
+    return fields | changed
 
 
 def history(nights=20, claims=800):
@@ -115,12 +115,13 @@ def text(html):
 
 
 def test_a_flag_shows_each_reason_once_with_its_value_and_the_usual_one():
-    said = text(page([flag()]))
-    assert "Days to the first claim 3 days usually 41 days" in said
+    page_text = text(page([flag()]))
+    assert "Days to the first claim 3 days usually 41 days" in page_text
     assert (
-        "Reimbursed to the new account in 30 days 1,840.00 EUR The member is known to have died yes usually no" in said
+        "Reimbursed to the new account in 30 days 1,840.00 EUR The member is known to have died yes usually no"
+        in page_text
     )
-    assert "The account holder's name was checked and fits." in said.replace("&#39;", "'")
+    assert "The account holder's name was checked and fits." in page_text.replace("&#39;", "'")
 
 
 def test_a_p_value_is_said_as_one_in_so_many():
@@ -129,15 +130,15 @@ def test_a_p_value_is_said_as_one_in_so_many():
 
 def test_an_exposed_member_is_called_a_victim_and_weak_matches_are_called_uncertain():
     exposure = {"breach_id": "TPO-1", "known_at": date(2024, 2, 7), "fields": ["national_id"]}
-    said = text(page([flag(exposures=[exposure | {"match_quality": "probable"}])]))
-    assert "this member is a victim of a breach" in said
-    assert "On list TPO-1, known since 7 Feb 2024; exposed: national id; matched on names and birth date" in said
-    assert "so uncertain" in said
+    page_text = text(page([flag(exposures=[exposure | {"match_quality": "probable"}])]))
+    assert "this member is a victim of a breach" in page_text
+    assert "On list TPO-1, known since 7 Feb 2024; exposed: national id; matched on names and birth date" in page_text
+    assert "so uncertain" in page_text
 
 
 def test_flags_come_in_rank_order_whatever_their_row_order():
-    said = page([flag(3), flag(1, "hold"), flag(2, "audit")])
-    places = [said.index(f'href="#flag-{rank}"') for rank in (1, 2, 3)]
+    page_text = page([flag(3), flag(1, "hold"), flag(2, "audit")])
+    places = [page_text.index(f'href="#flag-{rank}"') for rank in (1, 2, 3)]
     assert places == sorted(places)
 
 
@@ -146,17 +147,17 @@ def test_an_earlier_flag_says_since_when():
 
 
 def test_the_evidence_of_a_flag_is_on_its_card():
-    said = text(page([flag()], evidence=[evidence_of()]))
-    assert "2 dated facts around the change" in said
-    assert "14 Sep 2024 09:30 change requested" in said
+    page_text = text(page([flag()], evidence=[evidence_of()]))
+    assert "2 dated facts around the change" in page_text
+    assert "14 Sep 2024 09:30 change requested" in page_text
 
 
 def test_a_long_timeline_shows_its_end_and_says_how_long_it_is():
     facts = [{"at": datetime(2024, 8, day), "kind": f"kind_{day}", "amount": None, "ids": []} for day in range(1, 31)]
-    said = text(page([flag()], evidence=[evidence_of() | {"timeline": facts}]))
-    assert "The last 14 of 30 dated facts around the change" in said
-    assert "kind 30" in said
-    assert "kind 16" not in said
+    page_text = text(page([flag()], evidence=[evidence_of() | {"timeline": facts}]))
+    assert "The last 14 of 30 dated facts around the change" in page_text
+    assert "kind 30" in page_text
+    assert "kind 16" not in page_text
 
 
 def test_the_card_says_what_the_account_was_who_shares_it_and_what_was_checked():
@@ -174,12 +175,12 @@ def test_the_card_says_what_the_account_was_who_shares_it_and_what_was_checked()
             {"check": "return_driven", "result": "unknown", "sentence": "Payments are not in the feed."},
         ],
     }
-    said = text(page([flag()], evidence=[evidence]))
-    assert "before: FR · 99003 · …8841, since 2 Mar 2019" in said
-    assert "2 other payees tied to it by account, device; 1 of them flagged." in said
-    assert "What was checked Somebody joined within 60 days." in said
-    assert "Looked for and not found: a wave between the two banks, a known institution." in said
-    assert "Cannot be known: a payment that came back." in said
+    page_text = text(page([flag()], evidence=[evidence]))
+    assert "before: FR · 99003 · …8841, since 2 Mar 2019" in page_text
+    assert "2 other payees tied to it by account, device; 1 of them flagged." in page_text
+    assert "What was checked Somebody joined within 60 days." in page_text
+    assert "Looked for and not found: a wave between the two banks, a known institution." in page_text
+    assert "Cannot be known: a payment that came back." in page_text
 
 
 def test_every_honest_explanation_that_is_looked_for_has_a_name():
@@ -187,9 +188,9 @@ def test_every_honest_explanation_that_is_looked_for_has_a_name():
 
 
 def test_a_payment_that_has_left_is_not_a_next_payment():
-    said = text(page([flag(first_payment_on=NIGHT - timedelta(days=400))]))
-    assert "no payment planned" in said
-    assert "first paid on" in said
+    page_text = text(page([flag(first_payment_on=NIGHT - timedelta(days=400))]))
+    assert "no payment planned" in page_text
+    assert "first paid on" in page_text
 
 
 def test_holds_new_flags_and_the_first_others_have_a_card_and_a_readable_queue_is_all_in_the_table():
@@ -214,8 +215,8 @@ def test_a_queue_too_long_to_read_is_listed_in_part_and_says_where_the_rest_is()
 
 @pytest.mark.parametrize("empty", [pd.DataFrame(), None])
 def test_a_quiet_night_says_so(empty):
-    said = text(report(NIGHT, empty, None, empty, run_of(), []))
-    assert "A quiet night" in said
+    page_text = text(report(NIGHT, empty, None, empty, run_of(), []))
+    assert "A quiet night" in page_text
 
 
 def test_a_run_without_any_fact_still_makes_a_page():
@@ -347,22 +348,22 @@ def test_rows_that_do_not_add_up_are_named():
 
 
 def test_unscored_changes_name_the_payee_and_the_euros():
-    said = text(page([flag()], run=run_of(unscored_changes=[{"payee_id": "P-77", "planned_cents": 31_250}])))
-    assert "1 change could not be scored" in said
-    assert "P-77 312.50 EUR" in said
+    page_text = text(page([flag()], run=run_of(unscored_changes=[{"payee_id": "P-77", "planned_cents": 31_250}])))
+    assert "1 change could not be scored" in page_text
+    assert "P-77 312.50 EUR" in page_text
 
 
 def test_a_list_that_cannot_discriminate_says_its_sentence():
-    told = "Nearly all members are on this list: being on it cannot tell one change from another."
-    lists = [{"breach_id": "TPO-1", "people": 9_000, "exposed_share": 0.99, "lift": 1.0, "sentence": told}]
-    assert told in text(page([flag()], run=run_of(lists=lists)))
+    sentence = "Nearly all members are on this list: being on it cannot tell one change from another."
+    lists = [{"breach_id": "TPO-1", "people": 9_000, "exposed_share": 0.99, "lift": 1.0, "sentence": sentence}]
+    assert sentence in text(page([flag()], run=run_of(lists=lists)))
 
 
 def test_the_histogram_counts_every_scored_change_once():
     p_values = [0.9] * 700 + [0.2] * 240 + [0.02] * 50 + [0.0008] * 9 + [0.0000001]
     html = page([flag(p_value=0.0008)], pd.DataFrame({"p_value": p_values, "why_not": [None] * 1000}))
-    told = re.search(r"Open changes by how seldom.*?</desc>", html, re.DOTALL).group()
-    assert sum(int(n) for n in re.findall(r": (\d+), \d+ of them", told.split("<desc>")[1])) == 1000
+    description = re.search(r"Open changes by how seldom.*?</desc>", html, re.DOTALL).group()
+    assert sum(int(n) for n in re.findall(r": (\d+), \d+ of them", description.split("<desc>")[1])) == 1000
     assert "tonight&#39;s cut: 1 in 1,200" in html
 
 

@@ -15,9 +15,9 @@ from tests.triage.conftest import Clock
 
 
 def refused(token: str, scope: str = "flags") -> int:
-    with pytest.raises(NotAdmitted) as told:
+    with pytest.raises(NotAdmitted) as refusal:
         admit(request(token), scope)
-    return told.value.status
+    return refusal.value.status
 
 
 def request(token: str):
@@ -33,8 +33,8 @@ def test_a_token_opens_its_scopes_alone(reviewed: Settings) -> None:
 
 def test_only_a_hash_is_kept_and_the_log_says_who_was_let_in(reviewed: Settings) -> None:
     token = make("payments", ["flags"])
-    kept = ApiToken.objects.get()
-    assert token not in str(vars(kept))
+    row = ApiToken.objects.get()
+    assert token not in str(vars(row))
     assert AuditRecord.objects.get(action="make_token").details == {"token": "payments", "scopes": ["flags"]}
 
 

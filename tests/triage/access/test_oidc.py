@@ -19,7 +19,7 @@ from django.urls import path
 from payeewatch.pipeline.home.errors import SettingsError
 from payeewatch.triage import urls
 from payeewatch.triage.access.oidc import Provider
-from payeewatch.triage.access.route import guarded
+from payeewatch.triage.access.route import guard
 from payeewatch.triage.models import AuditRecord, User
 from payeewatch.triage.roles import Role
 from payeewatch.triage.views import oidc
@@ -31,18 +31,18 @@ PEOPLE = {
     "newcomer": {"password": "of the provider", "groups": ["fraud-lead"]},
     "outsider": {"password": "of the provider", "groups": ["staff"]},
 }
-urlpatterns = [*urls.urlpatterns, *(path(each.path, guarded(each), name=each.name) for each in oidc.ROUTES)]
+urlpatterns = [*urls.urlpatterns, *(path(each.path, guard(each), name=each.name) for each in oidc.ROUTES)]
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """A provider that runs."""
-    asked = {
+    config = {
         "client_id": "payeewatch", "secret": "a secret between the two", "people": PEOPLE,
         "return_to": "http://testserver/sign-on/return",
     }  # fmt: skip
     with subprocess.Popen(
-        [sys.executable, str(PROVIDER), json.dumps(asked)], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(PROVIDER), json.dumps(config)], stdout=subprocess.PIPE, text=True
     ) as provider:
         yield provider.stdout.readline().strip()
         provider.terminate()
@@ -79,8 +79,8 @@ def at_provider(url: str, name: str) -> str:
     browser.trust_env = False
     page = browser.get(url)
     token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text).group(1)
-    sent = {"username": name, "password": PEOPLE[name]["password"], "csrfmiddlewaretoken": token}
-    answer = browser.post(page.url, sent, allow_redirects=False)
+    form_data = {"username": name, "password": PEOPLE[name]["password"], "csrfmiddlewaretoken": token}
+    answer = browser.post(page.url, form_data, allow_redirects=False)
     while not answer.headers["Location"].startswith("http://testserver/"):
         answer = browser.get(requests.compat.urljoin(answer.url, answer.headers["Location"]), allow_redirects=False)
     return answer.headers["Location"]
@@ -88,8 +88,8 @@ def at_provider(url: str, name: str) -> str:
 
 def sign_on(name: str, client: Client | None = None, alter=lambda url: url, back=lambda url: url) -> Client:
     client = client or Client()
-    asked = client.get("/sign-on")["Location"]
-    client.get(back(at_provider(alter(asked), name)))
+    url = client.get("/sign-on")["Location"]
+    client.get(back(at_provider(alter(url), name)))
     return client
 
 
@@ -111,9 +111,9 @@ def test_somebody_known_signs_in_and_is_bound_to_the_providers_subject(sso) -> N
 
 
 def test_the_request_carries_state_nonce_and_a_hashed_proof_key(sso) -> None:
-    asked = parse_qs(urlsplit(Client().get("/sign-on")["Location"]).query)
-    assert {"state", "nonce", "code_challenge"} <= set(asked)
-    assert asked["code_challenge_method"] == ["S256"]
+    params = parse_qs(urlsplit(Client().get("/sign-on")["Location"]).query)
+    assert {"state", "nonce", "code_challenge"} <= set(params)
+    assert params["code_challenge_method"] == ["S256"]
 
 
 @pytest.mark.parametrize("name", ["nonce", "code_challenge"])
@@ -195,8 +195,8 @@ def test_somebody_in_none_of_the_groups_is_refused(sso) -> None:
 def test_somebody_new_is_made_where_that_is_allowed(sso) -> None:
     sso(role_claim="groups", roles={"fraud-lead": Role.SENIOR}, may_create=True)
     assert is_in(sign_on("newcomer"))
-    made = User.objects.get()
-    assert (made.username, made.role, made.has_usable_password()) == ("newcomer", "senior", False)
+    newcomer = User.objects.get()
+    assert (newcomer.username, newcomer.role, newcomer.has_usable_password()) == ("newcomer", "senior", False)
     assert not is_in(sign_on("outsider"))
 
 
@@ -235,18 +235,18 @@ NAMED = {
 
 
 @pytest.fixture
-def named(tmp_path: Path) -> dict[str, str]:
+def environment(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "secret").write_text("a secret\n")
     return NAMED | {"PAYEEWATCH_OIDC_SECRET_FILE": str(tmp_path / "secret")}
 
 
 def test_without_an_issuer_it_is_off() -> None:
-    assert Provider.named({}) is None
+    assert Provider.from_environment({}) is None
 
 
-def test_the_secret_comes_from_its_file_and_is_not_shown(named: dict[str, str]) -> None:
-    provider = Provider.named(
-        named | {"PAYEEWATCH_OIDC_ROLE_CLAIM": "g", "PAYEEWATCH_OIDC_ROLES": "a=b=senior, c=auditor"}
+def test_the_secret_comes_from_its_file_and_is_not_shown(environment: dict[str, str]) -> None:
+    provider = Provider.from_environment(
+        environment | {"PAYEEWATCH_OIDC_ROLE_CLAIM": "g", "PAYEEWATCH_OIDC_ROLES": "a=b=senior, c=auditor"}
     )
     assert provider.secret == "a secret"
     assert "a secret" not in repr(provider)
@@ -256,9 +256,9 @@ def test_the_secret_comes_from_its_file_and_is_not_shown(named: dict[str, str]) 
 
 
 @pytest.mark.parametrize("name", [name for name in NAMED if not name.endswith("ISSUER")])
-def test_what_is_missing_is_named(named: dict[str, str], name: str) -> None:
+def test_what_is_missing_is_named(environment: dict[str, str], name: str) -> None:
     with pytest.raises(SettingsError, match=name):
-        Provider.named({key: value for key, value in named.items() if key != name})
+        Provider.from_environment({key: value for key, value in environment.items() if key != name})
 
 
 @pytest.mark.parametrize(
@@ -272,6 +272,6 @@ def test_what_is_missing_is_named(named: dict[str, str], name: str) -> None:
     ],
     ids=str,
 )
-def test_what_does_not_fit_is_refused(named: dict[str, str], wrong: dict[str, str]) -> None:
+def test_what_does_not_fit_is_refused(environment: dict[str, str], wrong: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match="PAYEEWATCH_OIDC_"):
-        Provider.named(named | {f"PAYEEWATCH_OIDC_{name}": value for name, value in wrong.items()})
+        Provider.from_environment(environment | {f"PAYEEWATCH_OIDC_{name}": value for name, value in wrong.items()})

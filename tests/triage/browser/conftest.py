@@ -60,14 +60,14 @@ def live_server(django_db_setup: None, live_server: Any) -> Any:
 def visit(browser: Browser, live_server: Any) -> Iterator[Visit]:
     """Opens an address as somebody, in a browser profile of its own. No request may leave for another host."""
     contexts: list[BrowserContext] = []
-    asked: list[str] = []
+    urls: list[str] = []
 
     def open_as(person: User | None, path: str = "/", **options: Any) -> Page:
         context = browser.new_context(
             **{"viewport": DESKTOP, "base_url": live_server.url, "reduced_motion": "reduce", **options}
         )
         context.set_default_timeout(PATIENCE)
-        context.on("request", lambda request: asked.append(request.url))
+        context.on("request", lambda request: urls.append(request.url))
         if person:
             session = signed_in(person).cookies[django.SESSION_COOKIE_NAME].value
             context.add_cookies([{"name": django.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}])
@@ -79,7 +79,7 @@ def visit(browser: Browser, live_server: Any) -> Iterator[Visit]:
     yield open_as
     for context in contexts:
         context.close()
-    assert {urlsplit(url).netloc for url in asked} <= {urlsplit(live_server.url).netloc}
+    assert {urlsplit(url).netloc for url in urls} <= {urlsplit(live_server.url).netloc}
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def picture(tmp_path: Path) -> Callable[[Page, str], None]:
 
 
 @contextmanager
-def answered(page: Page) -> Iterator[None]:
+def wait_for_answer(page: Page) -> Iterator[None]:
     """Waits until the panes show the answer to what is done inside."""
     page.evaluate("document.querySelector('#work').dataset.old = '1'")
     yield

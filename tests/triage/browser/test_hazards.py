@@ -6,7 +6,7 @@ from django.conf import settings as django
 from playwright.sync_api import Page, Route, expect
 
 from payeewatch.triage.models import Decision, Flag, Note, Step, User
-from tests.triage.browser.conftest import Visit, answered
+from tests.triage.browser.conftest import Visit, wait_for_answer
 from tests.triage.conftest import do
 
 
@@ -18,7 +18,7 @@ def open_note(page: Page, text: str) -> None:
 def test_a_key_pressed_twice_acts_once(visit: Visit, cast: dict[str, User], first: Flag) -> None:
     page = visit(cast["reviewer"], f"/flags/{first.flag_id}")
     open_note(page, "Called.")
-    with answered(page):
+    with wait_for_answer(page):
         page.evaluate(
             """() => { for (const each of [1, 2, 3]) document.activeElement.dispatchEvent(
             new KeyboardEvent('keydown', {key: 'Enter', ctrlKey: true, bubbles: true})) }"""
@@ -36,7 +36,7 @@ def test_a_key_does_not_act_on_the_flag_that_is_leaving(visit: Visit, cast: dict
     page.wait_for_selector("body.is-busy")
     for key in "csn":
         page.keyboard.press(key)
-    with answered(page):
+    with wait_for_answer(page):
         waiting[0].continue_()
     assert list(Step.objects.values_list("flag_id", "action")) == [(first.flag_id, "inconclusive")]
 
@@ -86,10 +86,10 @@ def test_of_two_reviewers_one_wins_and_the_other_is_told(visit: Visit, cast: dic
     for page in (one, two):
         page.keyboard.press("i")
         page.keyboard.press("1")
-    with answered(one):
+    with wait_for_answer(one):
         one.keyboard.press("Control+Enter")
     two.locator("#act details[open] textarea").fill("Mine.")
-    with answered(two):
+    with wait_for_answer(two):
         two.keyboard.press("Control+Enter")
     expect(two.locator("#refused")).to_contain_text("reviewer")
     expect(two.locator("#refused")).to_contain_text("Mine.")
@@ -108,7 +108,7 @@ def test_a_lost_connection_keeps_what_was_chosen_and_sent_again_it_is_done_once(
     picture(page, "lost-connection")
     assert page.locator("#note-text").input_value() == "Called the number of 2019."
     page.unroute("**/do/note*")
-    with answered(page):
+    with wait_for_answer(page):
         page.keyboard.press("Control+Enter")
     assert Note.objects.count() == 1
 
@@ -129,12 +129,12 @@ def test_without_javascript_a_form_sent_again_is_done_once(visit: Visit, cast: d
     page = visit(cast["reviewer"], f"/flags/{first.flag_id}", java_script_enabled=False)
     page.locator("#act summary", has_text="Note").click()
     page.locator("#note-text").fill("Called.")
-    with page.expect_request("**/do/note*") as sent:
+    with page.expect_request("**/do/note*") as request:
         page.locator("#act details[open]").get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text(f"Note · {first.flag_id}")).to_be_visible()
     again = page.request.post(
-        sent.value.url,
-        data=sent.value.post_data,
+        request.value.url,
+        data=request.value.post_data,
         headers={"Content-Type": "application/x-www-form-urlencoded", "Referer": page.url},
     )
     assert "Already done." in again.text()

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage.exchange import export_decisions
 from payeewatch.triage.models import AuditRecord, Decision, Flag, User
-from tests.triage.browser.conftest import Visit, answered
+from tests.triage.browser.conftest import Visit, wait_for_answer
 from tests.triage.conftest import PASSWORD, Clock, do, flag_of
 
 
@@ -43,23 +43,23 @@ def test_a_reviewer_clears_ten_flags_with_the_keyboard_alone(visit: Visit, cast:
         press(page, "r")
         expect(page.locator("#act details.is-benign[open]")).to_be_visible()
         press(page, "1", "2")
-        with answered(page):
+        with wait_for_answer(page):
             press(page, "Control+Enter")
         assert page.evaluate("document.activeElement.id") == "headline"
     picture(page, "flag")
     assert Flag.objects.filter(decisions__verdict="benign").count() == 10
-    told = set(Decision.objects.values_list("reason_code", "evidence_kind", "confidence"))
-    assert told == {("B01", "call_back_failed", 2)}
+    decisions = set(Decision.objects.values_list("reason_code", "evidence_kind", "confidence"))
+    assert decisions == {("B01", "call_back_failed", 2)}
 
 
 def test_a_step_is_undone_by_a_key(visit: Visit, cast: dict[str, User], first: Flag, picture) -> None:
     page = visit(cast["reviewer"], f"/flags/{first.flag_id}")
     press(page, "i", "1")
-    with answered(page):
+    with wait_for_answer(page):
         press(page, "Control+Enter")
     expect(page.locator(".toast")).to_be_visible()
     picture(page, "undo")
-    with answered(page):
+    with wait_for_answer(page):
         press(page, "u")
     first.refresh_from_db()
     assert first.state == Flag.State.NEW
@@ -70,27 +70,27 @@ def test_a_senior_approves_and_the_payment_is_held(
 ) -> None:
     page = visit(cast["reviewer"], f"/flags/{first.flag_id}")
     press(page, "h", "Space")
-    with answered(page):
+    with wait_for_answer(page):
         press(page, "Control+Enter")
     page.goto(f"/flags/{first.flag_id}")
     press(page, "f", "1", "4")
-    with answered(page):
+    with wait_for_answer(page):
         press(page, "Control+Enter")
     page.goto(f"/flags/{first.flag_id}?of=to_approve")
     expect(page.get_by_text("You proposed this; somebody else approves it.")).to_be_visible()
     page = visit(cast["senior"], f"/flags/{first.flag_id}?of=to_approve")
     picture(page, "to-approve")
-    with answered(page):
+    with wait_for_answer(page):
         page.get_by_role("button", name="Approve", exact=True).click()
     first.refresh_from_db()
     assert (first.state, first.verdict) == ("closed", "confirmed_fraud")
     clocked.at += timedelta(minutes=1)
     export_decisions.write()
-    (written,) = reviewed.folder("holds").glob("*-reviewed.csv")
-    with written.open(encoding="utf-8", newline="") as file:
+    (path,) = reviewed.folder("holds").glob("*-reviewed.csv")
+    with path.open(encoding="utf-8", newline="") as file:
         assert first.flag_id in {row["flag_id"] for row in csv.DictReader(file)}
-    told = AuditRecord.objects.filter(flag_id=first.flag_id).exclude(action="view").order_by("number")
-    assert list(told.values_list("user", "action")) == [
+    records = AuditRecord.objects.filter(flag_id=first.flag_id).exclude(action="view").order_by("number")
+    assert list(records.values_list("user", "action")) == [
         ("reviewer", "hold"),
         ("reviewer", "confirmed_fraud"),
         ("senior", "approve"),
@@ -102,7 +102,7 @@ def test_a_senior_returns_a_proposal_with_a_reason(visit: Visit, cast: dict[str,
     page = visit(cast["senior"], f"/flags/{first.flag_id}")
     page.locator("#act summary", has_text="Return").click()
     page.get_by_label("Why").first.fill("Call the member first.")
-    with answered(page):
+    with wait_for_answer(page):
         page.locator("#act details[open]").get_by_role("button", name="Save", exact=True).click()
     page = visit(cast["reviewer"], f"/flags/{first.flag_id}")
     expect(page.get_by_text("Call the member first.")).to_be_visible()
@@ -124,10 +124,10 @@ def test_an_administrator_sees_no_flag(visit: Visit, cast: dict[str, User], firs
 def test_a_data_scientist_sees_pseudonyms_alone(visit: Visit, cast: dict[str, User], first: Flag) -> None:
     page = visit(cast["scientist"], f"/flags/{first.flag_id}")
     expect(page.locator("#headline")).to_be_visible()
-    seen = page.content()
+    content = page.content()
     for flag in Flag.objects.filter(is_current=True):
         for number in (flag.member_id, flag.payee_id, flag.change_id):
-            assert not number or number not in seen
+            assert not number or number not in content
 
 
 def test_language_and_colours_are_the_user_s_own(visit: Visit, cast: dict[str, User]) -> None:

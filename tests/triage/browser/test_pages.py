@@ -18,10 +18,10 @@ TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
 def violations(page: Page) -> list[str]:
-    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": TAGS}}).response["violations"]
+    findings = Axe().run(page, options={"runOnly": {"type": "tag", "values": TAGS}}).response["violations"]
     return [
         f"{each['id']}: {node['html'][:120]} {node.get('failureSummary', '')[:160]}"
-        for each in found
+        for each in findings
         for node in each["nodes"]
     ]
 
@@ -67,9 +67,9 @@ def test_pages_off_the_menu_are_accessible_and_fit(visit: Visit, cast: dict[str,
         Flag.objects.filter(pk=flag.pk).update(ring=ties[0].pk, ring_size=2)
     page = visit(cast["senior"], "/queue/below")
     check(page, picture, "below-capacity")
-    for name, asked in {"flagged": first.change_id, "unknown": "X0"}.items():
+    for name, number in {"flagged": first.change_id, "unknown": "X0"}.items():
         page.goto("/search")
-        page.get_by_label("Number", exact=True).fill(asked)
+        page.get_by_label("Number", exact=True).fill(number)
         page.get_by_role("main").get_by_role("button", name="Search").click()
         check(page, picture, f"search-{name}")
     page.goto(f"/rings/{ties[0].pk}")

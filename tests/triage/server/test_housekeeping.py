@@ -7,13 +7,13 @@ from datetime import timedelta
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage.exchange.export_decisions import HandedOver
 from payeewatch.triage.models import AuditRecord, Flag, Night, User
-from payeewatch.triage.server.housekeeping import Tidied, tidy
+from payeewatch.triage.server.housekeeping import TidyResult, tidy
 from tests.triage.conftest import Clock, do
 
 
 def test_nothing_to_do_is_done_again_and_again(cast: dict[str, User]) -> None:
     records = AuditRecord.objects.count()
-    assert tidy() == Tidied([], 0, 0, 0, HandedOver())
+    assert tidy() == TidyResult([], 0, 0, 0, HandedOver())
     assert AuditRecord.objects.count() == records
 
 

@@ -25,9 +25,11 @@ def value(name: str) -> float:
 
 
 def test_open_flags_are_counted_by_queue_and_state(reviewed: Settings) -> None:
-    told = {(each.labels["queue"], each.labels["state"]): each.value for each in samples()["payeewatch_flags"]}
-    assert sum(told.values()) == Flag.objects.filter(state="new").count()
-    assert told["review", "new"] == Flag.objects.filter(state="new", queue="review").count()
+    samples_by_label = {
+        (each.labels["queue"], each.labels["state"]): each.value for each in samples()["payeewatch_flags"]
+    }
+    assert sum(samples_by_label.values()) == Flag.objects.filter(state="new").count()
+    assert samples_by_label["review", "new"] == Flag.objects.filter(state="new", queue="review").count()
 
 
 def test_ages_grow_with_the_clock(reviewed: Settings, clocked: Clock) -> None:
@@ -69,8 +71,8 @@ def test_health_says_that_all_is_well(client: Client, reviewed: Settings, django
     with django_capture_on_commit_callbacks(execute=True):
         api_tokens.make("monitoring", ["health"])
     answer = client.get("/health")
-    told = {"ok": True, "home": True, "database": True, "audit_head": True, "last_night_age_days": 1}
-    assert (answer.status_code, answer.json()) == (200, told)
+    expected = {"ok": True, "home": True, "database": True, "audit_head": True, "last_night_age_days": 1}
+    assert (answer.status_code, answer.json()) == (200, expected)
 
 
 def test_health_says_that_the_logs_end_is_gone(

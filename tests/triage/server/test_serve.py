@@ -64,8 +64,8 @@ def test_it_publishes_answers_and_stops_cleanly(nights_home: Home, tmp_path: Pat
     home, port = copy_of(nights_home, tmp_path, without=["lake"]), free_port()
     with serving(home, port) as server:
         wait_for(lambda: nights_in(home) == len(NIGHTS))
-        code, told = run(home, "triage", "--port", str(port))
-        assert (code, "--port" in told["message"]) == (10, True)
+        code, report = run(home, "triage", "--port", str(port))
+        assert (code, "--port" in report["message"]) == (10, True)
         server.send_signal(number)
         out, _ = server.communicate(timeout=PATIENCE)
     assert (server.returncode, json.loads(out)) == (0, {"stopped": f"127.0.0.1:{port}"})
@@ -81,8 +81,8 @@ def test_a_command_that_is_killed_leaves_no_server_behind(nights_home: Home, tmp
 
 
 def listens(port: int) -> bool:
-    with socket.socket() as asked:
-        return asked.connect_ex(("127.0.0.1", port)) == 0
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_it_never_starts_without_its_keys_or_its_database(nights_home: Home, tmp_path: Path) -> None:

@@ -18,14 +18,14 @@ from payeewatch.triage.models import AuditRecord, Flag, Night
 def called(token: str, path: str) -> tuple[int, dict[str, Any]]:
     """Status and JSON of a call, checked against the document."""
     answer = Client(headers={"Authorization": f"Bearer {token}"}).get(path)
-    told = answer.json()
+    body = answer.json()
     (described,) = [
-        given for address, given in DOCUMENT["paths"].items()
+        operations for address, operations in DOCUMENT["paths"].items()
         if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", address), path.partition("?")[0])
     ]  # fmt: skip
     schema = described["get"]["responses"][str(answer.status_code)]["content"]["application/json"]["schema"]
-    Draft202012Validator(schema | {"components": DOCUMENT["components"]}).validate(told)
-    return answer.status_code, told
+    Draft202012Validator(schema | {"components": DOCUMENT["components"]}).validate(body)
+    return answer.status_code, body
 
 
 @pytest.fixture
@@ -34,24 +34,26 @@ def token(reviewed: Settings) -> str:
 
 
 def test_every_flag_comes_once_page_by_page(token: str) -> None:
-    path, seen = "/api/v1/flags?size=7", []
+    path, flag_ids = "/api/v1/flags?size=7", []
     while path:
         status, page = called(token, path)
         assert status == 200
-        seen += [flag["flag_id"] for flag in page["results"]]
+        flag_ids += [flag["flag_id"] for flag in page["results"]]
         path = page["next"]
-    assert seen == sorted(Flag.objects.values_list("pk", flat=True))
+    assert flag_ids == sorted(Flag.objects.values_list("pk", flat=True))
 
 
 def test_filters_compose_and_stay_on_the_next_page(token: str) -> None:
     night = Night.objects.latest("night").night
-    path, seen = f"/api/v1/flags?night={night}&queue=review&state=new&size=1", []
+    path, flag_ids = f"/api/v1/flags?night={night}&queue=review&state=new&size=1", []
     while path:
         _, page = called(token, path)
-        seen += [flag["flag_id"] for flag in page["results"]]
+        flag_ids += [flag["flag_id"] for flag in page["results"]]
         path = page["next"]
-    assert seen
-    assert set(seen) == set(Flag.objects.filter(night=night, queue="review", state="new").values_list("pk", flat=True))
+    assert flag_ids
+    assert set(flag_ids) == set(
+        Flag.objects.filter(night=night, queue="review", state="new").values_list("pk", flat=True)
+    )
 
 
 def test_one_flag_and_the_nights(token: str) -> None:
@@ -71,9 +73,9 @@ def test_no_account_but_its_token_and_its_hint(token: str) -> None:
 
 @pytest.mark.parametrize("query", ["night=yesterday", "queue=all", "size=501", "size=0", "rank=1"])
 def test_a_filter_that_is_not_understood_is_told(token: str, query: str) -> None:
-    status, told = called(token, f"/api/v1/flags?{query}")
+    status, body = called(token, f"/api/v1/flags?{query}")
     assert status == 400
-    assert query.partition("=")[0] in told["message"]
+    assert query.partition("=")[0] in body["message"]
 
 
 def test_every_read_leaves_a_record_that_names_the_system(token: str) -> None:

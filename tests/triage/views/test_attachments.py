@@ -19,8 +19,8 @@ def attach(person: User, flag: Flag, name: str, content: bytes) -> HttpResponse:
 
 def test_a_file_comes_back_as_a_download_that_nothing_runs(cast: dict[str, User], first: Flag) -> None:
     attach(cast["reviewer"], first, "letter.pdf", PDF)
-    kept = Attachment.objects.get()
-    answer = signed_in(cast["auditor"]).get(f"/flags/{first.flag_id}/attachments/{kept.pk}")
+    row = Attachment.objects.get()
+    answer = signed_in(cast["auditor"]).get(f"/flags/{first.flag_id}/attachments/{row.pk}")
     assert answer.content == PDF
     assert answer["Content-Disposition"] == 'attachment; filename="letter.pdf"'
     assert (answer["Content-Type"], answer["X-Content-Type-Options"]) == ("application/pdf", "nosniff")

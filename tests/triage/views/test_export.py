@@ -23,19 +23,19 @@ def rows(person: User, ending: str, query: str = "") -> list[dict[str, Any]]:
     raw = b"".join(answer.streaming_content)
     if ending == "csv":
         return list(csv.DictReader(io.StringIO(raw.decode(), newline="")))
-    heading, *found = openpyxl.load_workbook(io.BytesIO(raw)).active.iter_rows()
-    return [{name.value: cell.value for name, cell in zip(heading, row, strict=True)} for row in found]
+    heading, *table = openpyxl.load_workbook(io.BytesIO(raw)).active.iter_rows()
+    return [{name.value: cell.value for name, cell in zip(heading, row, strict=True)} for row in table]
 
 
 @pytest.mark.parametrize("ending", ["csv", "xlsx"])
 def test_the_list_is_there_and_one_record_tells_of_it(cast: dict[str, User], ending: str) -> None:
-    found = rows(cast["auditor"], ending, "?queue=review")
-    wanted = work_list(cast["auditor"]).filter(queue="review").order_by("rank", "pk")
-    assert [row["flag_id"] for row in found] == [flag.pk for flag in wanted]
-    assert [row["member_id"] or "" for row in found] == [flag.member_id or "" for flag in wanted]
+    table = rows(cast["auditor"], ending, "?queue=review")
+    expected = work_list(cast["auditor"]).filter(queue="review").order_by("rank", "pk")
+    assert [row["flag_id"] for row in table] == [flag.pk for flag in expected]
+    assert [row["member_id"] or "" for row in table] == [flag.member_id or "" for flag in expected]
     (record,) = AuditRecord.objects.filter(action="export")
     assert record.user == "auditor"
-    assert (record.details["filter"], record.details["count"]) == ({"queue": ["review"]}, len(found))
+    assert (record.details["filter"], record.details["count"]) == ({"queue": ["review"]}, len(table))
 
 
 @pytest.mark.parametrize("ending", ["csv", "xlsx"])
@@ -50,8 +50,8 @@ def test_a_data_scientist_gets_pseudonyms(cast: dict[str, User], ending: str) ->
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_no_cell_runs_in_a_spreadsheet(cast: dict[str, User], first: Flag, formula: str) -> None:
     Flag.objects.filter(pk=first.pk).update(headline_reason=formula)
-    (told,) = [row["headline_reason"] for row in rows(cast["senior"], "csv") if row["flag_id"] == first.pk]
-    assert told == f"'{formula}"
+    (reason,) = [row["headline_reason"] for row in rows(cast["senior"], "csv") if row["flag_id"] == first.pk]
+    assert reason == f"'{formula}"
     answer = signed_in(cast["senior"]).get("/export/flags.xlsx")
     sheet = openpyxl.load_workbook(io.BytesIO(b"".join(answer.streaming_content))).active
     assert "f" not in {cell.data_type for row in sheet.iter_rows() for cell in row}

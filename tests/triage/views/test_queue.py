@@ -27,10 +27,10 @@ def test_an_open_flag_leads_back_to_its_list(cast: dict[str, User], first: Flag)
 def test_a_filter_is_saved_applied_and_deleted_by_its_owner_alone(cast: dict[str, User]) -> None:
     client = signed_in(cast["reviewer"])
     client.post("/queue/filters", {"name": "Big", "query": "?untouched=on&amount_min=1000"})
-    kept = SavedFilter.objects.get(user=cast["reviewer"])
+    saved_filter = SavedFilter.objects.get(user=cast["reviewer"])
     assert b"/?untouched=on&amp;amount_min=1000" in client.get("/").content
-    assert signed_in(cast["second"]).post(f"/queue/filters/{kept.pk}/delete").status_code == 404
-    client.post(f"/queue/filters/{kept.pk}/delete")
+    assert signed_in(cast["second"]).post(f"/queue/filters/{saved_filter.pk}/delete").status_code == 404
+    client.post(f"/queue/filters/{saved_filter.pk}/delete")
     assert not SavedFilter.objects.exists()
 
 

@@ -29,13 +29,17 @@ HOLDER = "Zephirinconnu Tarvingal"
 def flag(house: Settings) -> Flag:
     """A flag whose member, account and holder are sealed in the vault."""
     member = json.dumps({"family_name": CANARY, "given_names": "Ana", "birth_name": None, "national_id": NATIONAL_ID})
-    found = flag_of("00001234")
-    originals = {"member": ("00001234", member), "account": (found.account, ACCOUNT), "holder": ("X00001234", HOLDER)}
+    new_flag = flag_of("00001234")
+    originals = {
+        "member": ("00001234", member),
+        "account": (new_flag.account, ACCOUNT),
+        "holder": ("X00001234", HOLDER),
+    }
     with duckdb.connect() as con:
         for kind, (ref, original) in originals.items():
             con.execute("CREATE OR REPLACE TABLE given AS SELECT $1 AS ref, $2 AS original", [ref, original])
             vault.seal(con, keys(), house.folder("vault"), "FROM given", kind, date(2024, 9, 26), 1)
-    return found
+    return new_flag
 
 
 @pytest.fixture
@@ -64,10 +68,10 @@ def test_one_value_is_shown_and_no_other(flag: Flag, reviewer: Client, value: st
 
 def test_it_leaves_a_record_of_what_and_why_without_the_value(flag: Flag, reviewer: Client) -> None:
     ask(reviewer, flag, "national_id", "complaint", "the police asked")
-    (told,) = reveals()
-    assert (told.user, told.flag_id) == ("reviewer", flag.flag_id)
+    (record,) = reveals()
+    assert (record.user, record.flag_id) == ("reviewer", flag.flag_id)
     note = Note.objects.get(flag=flag)
-    assert told.details == {"value": "national_id", "why": "complaint", "note": note.pk}
+    assert record.details == {"value": "national_id", "why": "complaint", "note": note.pk}
     assert (note.text, note.by.username) == ("the police asked", "reviewer")
     page = signed_in(user(Role.AUDITOR)).get("/audit?action=reveal").text
     assert "the police asked" in page
@@ -76,17 +80,17 @@ def test_it_leaves_a_record_of_what_and_why_without_the_value(flag: Flag, review
 def test_the_record_is_kept_before_the_vault_is_opened(
     flag: Flag, reviewer: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept: list[int] = []
-    monkeypatch.setattr(vault, "reveal", lambda *words: kept.append(len(reveals())) or "")
+    record_counts: list[int] = []
+    monkeypatch.setattr(vault, "reveal", lambda *words: record_counts.append(len(reveals())) or "")
     ask(reviewer, flag, "account")
-    assert kept == [1]
+    assert record_counts == [1]
 
 
-@pytest.mark.parametrize("given", [{"why": ""}, {"why": "curiosity"}, {"value": ""}, {"value": "diagnosis"}])
+@pytest.mark.parametrize("form_data", [{"why": ""}, {"why": "curiosity"}, {"value": ""}, {"value": "diagnosis"}])
 def test_without_a_reason_or_for_anything_else_nothing_is_shown(
-    flag: Flag, reviewer: Client, given: dict[str, str]
+    flag: Flag, reviewer: Client, form_data: dict[str, str]
 ) -> None:
-    answer = ask(reviewer, flag, **{"value": "account", **given})
+    answer = ask(reviewer, flag, **{"value": "account", **form_data})
     assert answer.status_code == 400
     assert ACCOUNT not in answer.text
     assert reveals() == []

@@ -35,10 +35,10 @@ def test_a_dry_run_changes_nothing_and_says_why_not(cast: dict[str, User], ring:
 
 def test_what_is_confirmed_is_done_once_with_a_record_for_each_flag(cast: dict[str, User], ring: list[Flag]) -> None:
     steps = {f"step-{flag.pk}": str(uuid4()) for flag in ring}
-    sent = {**BENIGN, **steps, "flag": [f"{flag.pk}:{flag.version}" for flag in ring]}
+    form_data = {**BENIGN, **steps, "flag": [f"{flag.pk}:{flag.version}" for flag in ring]}
     client = signed_in(cast["reviewer"])
     for _again in range(2):
-        client.post(f"/rings/{ring[0].pk}/decide", sent)
+        client.post(f"/rings/{ring[0].pk}/decide", form_data)
     assert Flag.objects.filter(verdict="benign").count() == 3
     assert AuditRecord.objects.filter(action="benign").count() == 3
 
@@ -56,8 +56,8 @@ def test_an_auditor_sees_a_ring_and_decides_nothing(cast: dict[str, User], ring:
 
 
 def test_what_is_ticked_is_told_as_yes(cast: dict[str, User], ring: list[Flag]) -> None:
-    sent = {"action": "snooze", "filled": "yes", "until_worse": "on", "flag": [flag.pk for flag in ring]}
-    answer = signed_in(cast["reviewer"]).post(f"/rings/{ring[0].pk}/decide", sent)
+    form_data = {"action": "snooze", "filled": "yes", "until_worse": "on", "flag": [flag.pk for flag in ring]}
+    answer = signed_in(cast["reviewer"]).post(f"/rings/{ring[0].pk}/decide", form_data)
     assert ("Until it is more unusual or more is at risk", "yes") in answer.context["told"]
 
 

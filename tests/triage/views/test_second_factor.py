@@ -130,8 +130,8 @@ def test_codes_and_key_stay_in_no_cache_and_no_log(senior: User) -> None:
     client = signed_in(senior)
     assert "no-store" in client.get("/second-factor/new")["Cache-Control"]
     key, codes = set_up(client)
-    told = str(list(AuditRecord.objects.values()))
-    assert not any(each in told for each in (*codes, key.hex()))
+    audit_text = str(list(AuditRecord.objects.values()))
+    assert not any(each in audit_text for each in (*codes, key.hex()))
 
 
 def test_one_can_give_up_ones_own_where_the_role_may_do_without(senior: User) -> None:

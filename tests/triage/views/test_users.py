@@ -46,8 +46,8 @@ def test_another_role_leaves_a_record_and_ends_the_sessions(desk: Client) -> Non
     person = user(Role.REVIEWER)
     theirs = signed_in(person)
     desk.post(f"/users/{person.pk}", {"role": "senior", "member_id": "0001", "household_id": "H0001"})
-    told = AuditRecord.objects.get(action="change_user")
-    assert told.details == {
+    record = AuditRecord.objects.get(action="change_user")
+    assert record.details == {
         "name": "reviewer", "role": "senior", "was": "reviewer", "changed": ["member_id", "household_id"],
     }  # fmt: skip
     assert theirs.get("/").status_code == 302
