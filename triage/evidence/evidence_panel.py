@@ -142,7 +142,7 @@ def _change(flag: Flag, body: Body, user: User) -> list[tuple[str, str, str]]:
     if flag.derived:
         where = FIRST_SEEN_ON.get(change["first_seen_on"], say("not known"))
         rows += [(say("First seen"), f"{phrases.instant(asked)}, {where}" if asked else "–", ""),
-                 (say("Announced"), say("by nobody"), "warn")]  # fmt: skip
+                 (say("Announced"), say("no"), "warn")]  # fmt: skip
     else:
         checked = change["name_check"] or "unknown"
         rows += [

@@ -144,7 +144,7 @@ def _decision(decision: Any) -> dict[str, Any]:
         later("State"): decision.get_state_display(),
         later("Verdict"): decision.verdict.replace("_", " "),
         later("Reason"): decision.get_reason_code_display(),
-        later("How sure"): decision.get_confidence_display(),
+        later("Confidence"): decision.get_confidence_display(),
         later("By"): decision.by.get_role_display(),
         later("Approved by"): decision.approver.get_role_display() if decision.approver else "",
         later("Note"): decision.note,

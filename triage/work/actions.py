@@ -132,7 +132,7 @@ def _write(doing: Doing, text: str) -> None:
 
 
 def _is_escalated(flag: Flag, user: User, at: datetime) -> str:
-    return say("It is before the seniors already.") if flag.is_escalated else ""
+    return say("Already escalated.") if flag.is_escalated else ""
 
 
 @action(_("Escalate"), help=_("Put it before the seniors."), key="e", form=EscalateForm, unless=_is_escalated)

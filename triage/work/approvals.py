@@ -39,7 +39,7 @@ def decide(doing: Doing, kind: Kind, *, alone: bool, **fields: Any) -> Details:
     """Keep a decision; it comes into force now if it may be taken alone, and is put before a senior otherwise."""
     flag = doing.flag
     if any(each.kind == kind for each in pending(flag)):
-        raise Refused(say("The same waits for approval already."))
+        raise Refused(say("A proposal like this is already waiting for approval."))
     decision = Decision(
         flag=flag,
         step=doing.step,

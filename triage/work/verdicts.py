@@ -48,9 +48,9 @@ class VerdictForm(ActionForm):
     """What every verdict asks."""
 
     field_order = ("verdict", "duplicate_of", "reason", "evidence_kind", "confidence", *LOSSES, "note")
-    evidence_kind = Choice(label=_("It rests on"), choices=EvidenceKind.choices, widget=forms.RadioSelect)
+    evidence_kind = Choice(label=_("Evidence"), choices=EvidenceKind.choices, widget=forms.RadioSelect)
     confidence = forms.TypedChoiceField(
-        label=_("How sure"),
+        label=_("Confidence"),
         choices=Confidence.choices,
         coerce=int,
         empty_value=Confidence.FAIR,  # type: ignore[arg-type]  # what is stored, not what was sent
@@ -73,7 +73,7 @@ def _euros(label: Any) -> forms.DecimalField:
 
 class FraudForm(VerdictForm):
     reason = Choice(label=_("Reason"), choices=FraudReason.choices, widget=forms.RadioSelect)
-    loss_paid = _euros(_("Paid, euros (empty: as the feed tells)"))
+    loss_paid = _euros(_("Paid (EUR; empty = amount from the feed)"))
     loss_prevented = _euros(_("Prevented, euros (empty: what is kept back)"))
     loss_recovered = _euros(_("Recovered, euros (empty: none yet)"))
 
@@ -116,7 +116,7 @@ def confirmed_fraud(doing: Doing, **given: Any) -> Details:
     return _judge(doing, Verdict.CONFIRMED_FRAUD, **_with_losses(doing.flag, given))
 
 
-@action(_("Attempt stopped"), help=_("It was one, and no money left. A senior approves."), form=FraudForm)
+@action(_("Attempt stopped"), help=_("It was fraud, and no money left. A senior approves."), form=FraudForm)
 def attempt_stopped(doing: Doing, **given: Any) -> Details:
     return _judge(doing, Verdict.ATTEMPT_STOPPED, **_with_losses(doing.flag, given))
 

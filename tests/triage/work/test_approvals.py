@@ -80,5 +80,5 @@ def test_what_was_proposed_on_other_evidence_is_not_approved(cast: dict[str, Use
 def test_the_same_is_not_proposed_twice(cast: dict[str, User], first: Flag) -> None:
     do(cast["reviewer"], first, "hold", confirm=True)
     do(cast["reviewer"], first, "extend", confirm=True)
-    with pytest.raises(workflow.Refused, match="waits for approval already"):
+    with pytest.raises(workflow.Refused, match="already waiting for approval"):
         do(cast["reviewer"], first, "extend", confirm=True)

@@ -40,7 +40,7 @@ def test_a_verdict_that_accuses_waits_for_a_second_person(cast: dict[str, User],
 
 
 def test_a_verdict_says_what_it_rests_on(cast: dict[str, User], first: Flag) -> None:
-    with pytest.raises(workflow.Refused, match="It rests on: This field is required"):
+    with pytest.raises(workflow.Refused, match="Evidence: This field is required"):
         do(cast["reviewer"], first, "benign", reason="B01")
 
 
