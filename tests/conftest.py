@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import random
 import shutil
 import sys
 import time
@@ -23,6 +24,7 @@ from click.testing import CliRunner, Result
 
 from payeewatch import simulator
 from payeewatch.__main__ import main
+from payeewatch.pipeline.home.keys import Keys
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -70,6 +72,7 @@ def make_home(folder: Path, plant: Callable[[Path], object] = lambda home: None,
 
     simulator.simulate(home.path, members=members, days=300, end=LAST_DROP, seed=5, truth=folder / "truth", form="csv")
     plant(home.path)
+    Keys.create(home.key_file, random.Random(5).randbytes)  # what is drawn by token is the same in every run
     home.done("init")
     home.done("ingest", "--until", str(HISTORY))
     home.done("train", "--as-of", str(HISTORY), "--promote")
