@@ -160,7 +160,7 @@ def test_a_day_has_a_limit_and_the_log_hears_of_it(
 
 
 def test_what_the_vault_does_not_have_is_said(flag: Flag, reviewer: Client) -> None:
-    assert "no such value" in ask(reviewer, flag, "birth_name").text
+    assert "no value here" in ask(reviewer, flag, "birth_name").text
 
 
 def test_a_payee_who_is_no_member_has_no_names_to_reveal(flag: Flag) -> None:

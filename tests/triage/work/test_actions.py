@@ -71,7 +71,7 @@ def test_who_is_asked_is_awaited(cast: dict[str, User], first: Flag, whom: str) 
 def test_a_flag_is_put_before_the_seniors_once(cast: dict[str, User], first: Flag) -> None:
     assert do(cast["reviewer"], first, "escalate", text="Please look").flag.is_escalated
     assert first.notes.get().text == "Please look"
-    with pytest.raises(workflow.Refused, match="already"):
+    with pytest.raises(workflow.Refused, match="Already escalated"):
         do(cast["reviewer"], first, "escalate")
 
 
