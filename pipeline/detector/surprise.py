@@ -104,9 +104,13 @@ def badness(frame: pd.DataFrame, columns: Sequence[Column], rows: Ints | None = 
         applies = of_member if column.is_member_only else np.ones(len(values), dtype=bool)
         unknown = np.isnan(values) & applies
         if np.isinf(values).any():
-            raise ModelError(f"feature {column.feature} is infinite in {int(np.isinf(values).sum())} rows; fix the feature")
+            raise ModelError(
+                f"feature {column.feature} is infinite in {int(np.isinf(values).sum())} rows; fix the feature"
+            )
         if column.missing == "never" and unknown.any():
-            raise ModelError(f"feature {column.feature} is null in {int(unknown.sum())} rows; it may never be; fix the feature")
+            raise ModelError(
+                f"feature {column.feature} is null in {int(unknown.sum())} rows; it may never be; fix the feature"
+            )
         turned = column.sign * (np.where(unknown, 0.0, values) if column.missing == "zero" else values)
         out[:, at] = np.where(applies, unknown if column.indicates_unknown else turned, np.nan)
     return out
