@@ -12,9 +12,9 @@ from payeewatch.pipeline.home.errors import AnotherNight
 from payeewatch.pipeline.home.files import holder, only_holder
 from payeewatch.pipeline.home.keys import Keys
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.pipeline.privacy.erase import UNFINISHED
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.lake import Lake
+from payeewatch.pipeline.store.tombstones import UNFINISHED_ERASURE
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def opened(settings: Settings, *, writing: bool = True, any_format: bool = False
             lake.check()
         tokens.register(con, keys)
         session = Session(settings, keys, lake, con)
-        if not any_format and (lake.root / UNFINISHED).exists():
+        if not any_format and (lake.root / UNFINISHED_ERASURE).exists():
             from payeewatch.pipeline.home.scrub import alone
             from payeewatch.pipeline.privacy.erase import resume
 

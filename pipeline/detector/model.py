@@ -176,6 +176,9 @@ class Model:
         Raises:
             ModelError: it cannot be read, or holds a type that is not trusted.
         """
+        # one by one: in a single deep chain of imports, CPython 3.11 pays .4 s for the end of a stack chunk
+        import scipy.stats  # noqa: F401
+        import sklearn  # noqa: F401
         import skops.io
 
         try:

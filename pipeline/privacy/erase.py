@@ -25,7 +25,7 @@ from payeewatch.pipeline.privacy.redact import withdraw
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.lake import Load
-from payeewatch.pipeline.store.tombstones import COLUMNS, ERASURE, Tombstones
+from payeewatch.pipeline.store.tombstones import COLUMNS, ERASURE, UNFINISHED_ERASURE, Tombstones
 from payeewatch.pipeline.tables import LAKE_TABLES
 
 ACCOUNTS_USED = {
@@ -34,9 +34,6 @@ ACCOUNTS_USED = {
     if name != "accounts"
 }
 """Where the lake says that somebody has an account."""
-
-UNFINISHED = "erasing.json"
-"""Below the lake: a person's erasure that was begun; whoever writes next finishes it."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +175,7 @@ def _values(row: str) -> set[Any]:
 
 
 def _note(settings: Settings) -> Path:
-    return settings.folder("lake") / UNFINISHED
+    return settings.folder("lake") / UNFINISHED_ERASURE
 
 
 def tombstones_of(person: Person, keys: Keys) -> list[str]:

@@ -16,6 +16,8 @@ from payeewatch.pipeline.store.lake import Load
 
 ERASURE = "erasure"
 """The kind of load that records one."""
+UNFINISHED_ERASURE = "erasing.json"
+"""Below the lake: an erasure that was begun; the next command that writes finishes it."""
 COLUMNS = {"member_id": "member", "payee_id": "payee", "change_id": "change"}
 """Columns of drops whose value makes a row an erased person's, and the kind of id they hold."""
 NUMBERS = ("person_key", "id_key", "holder_key")

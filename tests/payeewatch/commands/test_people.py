@@ -16,7 +16,7 @@ from payeewatch.pipeline.home import keys as tokens
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.opening import opened
 from payeewatch.pipeline.privacy import data_subject, subject_access
-from payeewatch.pipeline.privacy.erase import UNFINISHED
+from payeewatch.pipeline.store.tombstones import UNFINISHED_ERASURE
 from tests.canaries import assert_absent, occurrences
 from tests.conftest import NIGHTS, Home, copy_of, make_home
 from tests.forgotten import MEMBER, REVIEW, SHOWN, VERIFY, rename, shell
@@ -82,7 +82,7 @@ def test_a_person_is_erased_from_every_file(reviewed_person: Home, tmp_path: Pat
     verification = shell(home, code=VERIFY).stdout
     assert verification.startswith("[[], []] ['change', 'flag', 'member', 'payee']")
     assert "Called [erased] about [erased]." in verification
-    assert not (home.path / "lake" / UNFINISHED).exists()
+    assert not (home.path / "lake" / UNFINISHED_ERASURE).exists()
     assert json.loads(shell(home, "purge", "--until", UNTIL, "--member", MEMBER, "--json").stdout)["purged"] == {
         "person": {}
     }
@@ -123,7 +123,7 @@ def test_an_erasure_cut_short_anywhere_is_finished_by_the_next_command(
     monkeypatch.setattr(files, "_sync_folder", killed)
     assert home.run("purge", "--until", UNTIL, "--member", MEMBER).exit_code == 137
     monkeypatch.undo()
-    assert (home.path / "lake" / UNFINISHED).exists()
+    assert (home.path / "lake" / UNFINISHED_ERASURE).exists()
     home.done("link")  # any command that writes takes it up
     home.done("purge", "--until", UNTIL)
     for folder in ("lake", "flags", "scores", "evidence", "reports", "vault", "runs", "holds"):

@@ -13,10 +13,9 @@ from payeewatch.pipeline.ingest.ingest import ingest
 from payeewatch.pipeline.loading import link_and_derive
 from payeewatch.pipeline.privacy import erase
 from payeewatch.pipeline.privacy.data_subject import Person, conditions, find
-from payeewatch.pipeline.privacy.erase import UNFINISHED
 from payeewatch.pipeline.privacy.subject_access import LAKE
 from payeewatch.pipeline.session import Session
-from payeewatch.pipeline.store.tombstones import ERASURE, Tombstones
+from payeewatch.pipeline.store.tombstones import ERASURE, UNFINISHED_ERASURE, Tombstones
 from payeewatch.pipeline.tables import LAKE_TABLES
 from tests.inbox import good, inbox_session, rows_of, whole_drop
 
@@ -146,7 +145,7 @@ def test_an_erasure_cut_short_is_finished_from_its_note(tmp_path: Path, monkeypa
     with inbox_session(tmp_path / "home") as session:
         loaded(session)
         erase.begin(session, "M1", ON)  # and then the process dies
-    assert (tmp_path / "home" / "lake" / UNFINISHED).exists()
+    assert (tmp_path / "home" / "lake" / UNFINISHED_ERASURE).exists()
     with inbox_session(tmp_path / "home") as session:
         assert rows_of(session, "SELECT DISTINCT member_id FROM members", *TABLES) == [("M2",)]
         assert "purge again" in session.warnings[0]
