@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 
 from payeewatch.features.engines.plan import PlannedEngine
-from payeewatch.pipeline.changes.batch import Seen, Together
-from payeewatch.pipeline.changes.context import Standing
+from payeewatch.pipeline.changes.batch import NightBatch, NightView
+from payeewatch.pipeline.changes.context import ChangeContext
 from payeewatch.pipeline.changes.expectations import judged
 from payeewatch.pipeline.changes.measure import measure_past
 from payeewatch.pipeline.changes.scope import focus
@@ -129,7 +129,7 @@ def replay(
                 for detector in detectors:
                     detector.learn(past)
             for night in chunk.nights:
-                view = chunk.together.of(night, _flagged_changes(state))
+                view = chunk.batch.of(night, _flagged_changes(state))
                 payees = int(np.searchsorted(payees_since, np.datetime64(params.cutoff(night), "us"), side="right"))
                 night_rows, queues = _night(session, night, trainings[-1].model, view, state, payees, detectors)
                 if observe and night == trainings[-1].as_of + timedelta(days=1):
@@ -154,7 +154,7 @@ class _Chunk:
     """What is read for a few nights; before the first night of a model, also what that model learns from."""
 
     nights: list[date]
-    together: Together
+    batch: NightBatch
     training: tuple[date, pd.DataFrame, dict[str, str]] | None  # its day, measured past and verdicts
 
 
@@ -180,7 +180,7 @@ def _read_ahead(
         for nights, as_of in steps:
             if ahead:
                 chunk = ahead.result()
-            may_be_flagged = {*_flagged_changes(state), *(chunk.together.open_changes() if chunk else ())}
+            may_be_flagged = {*_flagged_changes(state), *(chunk.batch.open_changes() if chunk else ())}
             ahead = reader.submit(_read_chunk, session, nights, as_of, may_be_flagged)
             if chunk:
                 yield chunk
@@ -190,12 +190,12 @@ def _read_ahead(
 
 def _read_chunk(session: Session, nights: list[date], as_of: date | None, flagged: Collection[str]) -> _Chunk:
     if as_of is None:
-        return _Chunk(nights, Together(session, nights, flagged), None)
+        return _Chunk(nights, NightBatch(session, nights, flagged), None)
     with session.stage("measure past") as facts:
         past = judged(measure_past(PlannedEngine(session.con), session.settings.params, as_of))
         facts |= {"as_of": as_of, "rows_out": len(past)}
     verdicts = known_verdicts(session, as_of)
-    return _Chunk(nights, Together(session, nights, flagged), (as_of, past, verdicts))
+    return _Chunk(nights, NightBatch(session, nights, flagged), (as_of, past, verdicts))
 
 
 def _flagged_changes(state: _State) -> list[str]:
@@ -206,26 +206,26 @@ def _night(
     session: Session,
     night: date,
     model: Model,
-    view: Seen,
+    view: NightView,
     state: _State,
     payees: int,
     detectors: Sequence[Detector],
 ) -> tuple[pd.DataFrame, Queues]:
     params = session.settings.params
     with session.stage("score"):
-        scores = score(view.frame, model, view.standing.weakly_matched())
+        scores = score(view.frame, model, view.context.weakly_matched())
     with session.stage("flag"):
         queues = flag(
-            night, scores, view.standing, view.amounts, payees, params, session.keys,
-            state.flags, state.scores, _at_decision(state, view.standing.decisions, params),
+            night, scores, view.context, view.amounts, payees, params, session.keys,
+            state.flags, state.scores, _at_decision(state, view.context.decisions, params),
         )  # fmt: skip
     with session.stage("detectors"):
         rows = _rows(view, scores, detectors)
-    _remember(state, night, scores, view.standing, queues)
+    _remember(state, night, scores, view.context, queues)
     return rows, queues
 
 
-def _rows(view: Seen, scores: pd.DataFrame, detectors: Sequence[Detector]) -> pd.DataFrame:
+def _rows(view: NightView, scores: pd.DataFrame, detectors: Sequence[Detector]) -> pd.DataFrame:
     frame, by_change = view.frame, view.amounts.by_change.set_index("change_id")
     at_risk = by_change["at_risk_cents"].reindex(frame["change_id"]).fillna(0).to_numpy(dtype=np.int64)
     rows = frame[["change_id", "payee_id", "as_of", "party", "derived", "age_days"]].assign(
@@ -248,7 +248,7 @@ def _at_decision(state: _State, decisions: pd.DataFrame, params: Params) -> pd.D
     return pd.DataFrame(rows, columns=["change_id", "decided_p", "decided_account"])
 
 
-def _remember(state: _State, night: date, scores: pd.DataFrame, context: Standing, queues: Queues) -> None:
+def _remember(state: _State, night: date, scores: pd.DataFrame, context: ChangeContext, queues: Queues) -> None:
     accounts = context.changes.set_index("change_id")["new_account"]
     inputs = scores.set_index("change_id")[["p_value"]]
     state.decision_inputs.append(inputs.assign(account=accounts.reindex(inputs.index)))

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import duckdb
 
 Item = TypeVar("Item")
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -48,17 +48,20 @@ def background() -> Iterator[Submit]:
         each.result()
 
 
-def side_by_side(
-    con: duckdb.DuckDBPyConnection, work: Callable[[duckdb.DuckDBPyConnection, Item], Made], items: Iterable[Item]
-) -> Iterator[Made]:
+def in_parallel(
+    con: duckdb.DuckDBPyConnection, work: Callable[[duckdb.DuckDBPyConnection, Item], Result], items: Iterable[Item]
+) -> Iterator[Result]:
     """Do the work for as many items at once as there are processors, and yield what it makes in their order.
 
     Each has its `own_connection`.
     """
 
-    def one(item: Item) -> Made:
+    def one(item: Item) -> Result:
         with own_connection(con) as own:
             return work(own, item)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(one, items)
+
+
+side_by_side = in_parallel

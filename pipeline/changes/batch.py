@@ -1,4 +1,4 @@
-"""Nights seen together: one pass over the lake for several nights, then each by itself as it would have been.
+"""Nights measured together: one pass over the lake for several nights, then each by itself as it would have been.
 
 To measure ten nights takes little longer than to measure two, and as of each night only what it knew is seen.
 """
@@ -16,7 +16,7 @@ import pandas as pd
 from payeewatch.features.engines.engine import Engine
 from payeewatch.features.engines.plan import PlannedEngine
 from payeewatch.pipeline.changes.amounts import Amounts, amounts
-from payeewatch.pipeline.changes.context import Standing, standings
+from payeewatch.pipeline.changes.context import ChangeContext, contexts_by_cutoff
 from payeewatch.pipeline.changes.expectations import broken_promises, judged
 from payeewatch.pipeline.changes.measure import measure
 from payeewatch.pipeline.detector.model import Model
@@ -33,18 +33,18 @@ ORDER BY change_id
 
 
 @dataclass(frozen=True)
-class Seen:
+class NightView:
     """What a night sees: its open changes as measured, and what the queues need to know of them and of those flagged
     before. `scored` waits for what the night's model gives for the frame's rows, where it was asked.
     """
 
     frame: pd.DataFrame
-    standing: Standing
+    context: ChangeContext
     amounts: Amounts
     scored: Callable[[], pd.DataFrame] | None = None
 
 
-class Together:
+class NightBatch:
     """What several nights see of changes, over a lake that is loaded, linked and registered for all of them."""
 
     def __init__(
@@ -66,7 +66,7 @@ class Together:
 
         def look_up(change_ids: list[str]) -> None:
             with session.stage("standing"):
-                self._standing = standings(con, sorted({*change_ids, *flagged}), cutoffs)
+                self._contexts = contexts_by_cutoff(con, sorted({*change_ids, *flagged}), cutoffs)
 
         with session.stage("measure") as told:
             engine = engine or PlannedEngine(con)
@@ -86,7 +86,7 @@ class Together:
                 cutoff: found.changes.assign(
                     is_decided=are_among(found.changes["change_id"], found.decisions["change_id"])
                 )
-                for cutoff, found in self._standing.items()
+                for cutoff, found in self._contexts.items()
             }
             self._amounts = amounts(con, changes, params.timezone)
 
@@ -99,7 +99,7 @@ class Together:
         pending = (texts(euros.pending["change_id"]) for euros in self._amounts.values())
         return set(texts(self._frame["change_id"])[in_window]).union(*pending)
 
-    def of(self, night: date, flagged: Collection[str]) -> Seen:
+    def of(self, night: date, flagged: Collection[str]) -> NightView:
         """What the night alone would have seen: changes in their window, with a payment pending, or flagged before.
 
         All nights were judged at once; when that found something, this one is judged by itself.
@@ -109,7 +109,7 @@ class Together:
         """
         measured, scoring = self._rows(night), self._scoring.get(night)
         cutoff = self._params.cutoff(night)
-        found, euros = self._standing[cutoff], self._amounts[cutoff]
+        found, euros = self._contexts[cutoff], self._amounts[cutoff]
         by_right = are_among(measured["change_id"], {*texts(euros.pending["change_id"]), *flagged})
         in_window = measured["age_days"].to_numpy() <= self._params.observe.window_days
         is_seen = in_window | by_right
@@ -121,9 +121,9 @@ class Together:
         def rows(of: pd.DataFrame) -> pd.DataFrame:
             return of[are_among(of["change_id"], kept)].reset_index(drop=True)
 
-        return Seen(
+        return NightView(
             frame,
-            Standing(rows(found.changes), rows(found.exposures), rows(found.decisions)),
+            ChangeContext(rows(found.changes), rows(found.exposures), rows(found.decisions)),
             Amounts(rows(euros.by_change), rows(euros.pending)),
             (lambda: scoring.result()[is_seen].reset_index(drop=True)) if scoring else None,
         )

@@ -1,4 +1,4 @@
-"""Where each open change stands on a night: whose it is, its accounts, its exposures, and what was decided about it."""
+"""The context of each open change on a night: whose it is, its accounts, its exposures, and its decisions."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ FROM decided AS d JOIN read_parquet([{files}]) AS p ON p.night = d.night AND p.c
 
 
 @dataclass(frozen=True)
-class Standing:
-    """One row a change in `changes`; any number in `exposures` (strongest fact first known first) and one in
+class ChangeContext:
+    """One row per change in `changes`; any number in `exposures` (strongest fact first known first) and one in
     `decisions` (the latest), all as known by the night.
     """
 
@@ -98,21 +98,21 @@ class Standing:
         return set(self.exposures.loc[is_weak, "change_id"].tolist())
 
 
-def standing(con: duckdb.DuckDBPyConnection, change_ids: Sequence[str], cutoff: datetime) -> Standing:
+def change_context(con: duckdb.DuckDBPyConnection, change_ids: Sequence[str], cutoff: datetime) -> ChangeContext:
     """Look up the named changes as known at the cut-off; the connection has views of TABLES."""
-    return standings(con, change_ids, [cutoff])[cutoff]
+    return contexts_by_cutoff(con, change_ids, [cutoff])[cutoff]
 
 
-def standings(
+def contexts_by_cutoff(
     con: duckdb.DuckDBPyConnection, change_ids: Sequence[str], cutoffs: Sequence[datetime]
-) -> dict[datetime, Standing]:
+) -> dict[datetime, ChangeContext]:
     """The same at each of several cut-offs."""
     con.register("standing_asked", pd.DataFrame({"change_id": pd.Series(list(change_ids), dtype="str")}))
     con.register("standing_nights", nights_frame(cutoffs))
     try:
         con.execute(READ_CHANGES.format(known=known_at_cutoff(con, "changes", "standing_nights")))
         parts = zip(*(by_cutoff(_frame(con, query), cutoffs) for query in _queries(con)), strict=True)
-        return {cutoff: Standing(*of_night) for cutoff, of_night in zip(cutoffs, parts, strict=True)}
+        return {cutoff: ChangeContext(*of_night) for cutoff, of_night in zip(cutoffs, parts, strict=True)}
     finally:
         con.execute("DROP TABLE IF EXISTS standing")
         for name in ("standing_asked", "standing_nights"):
@@ -120,7 +120,7 @@ def standings(
 
 
 def _queries(con: duckdb.DuckDBPyConnection) -> tuple[str, str, str]:
-    """SQL of the changes, their exposures and their decisions, over the temporary tables of `standings`."""
+    """SQL of the changes, their exposures and their decisions, over the temporary tables of `contexts_by_cutoff`."""
     nights = "standing_nights"
     banks = known_at_cutoff(con, "reference_banks", nights, columns="cutoff, country, bank_code, name")
     lists, outcomes = known_at_cutoff(con, "lists", nights), known_at_cutoff(con, "outcomes", nights)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from payeewatch.features.engines.plan import PlannedEngine
-from payeewatch.pipeline.changes.context import standing
+from payeewatch.pipeline.changes.context import change_context
 from payeewatch.pipeline.changes.measure import measure
 from payeewatch.pipeline.detector import registry
 from payeewatch.pipeline.detector.reasons import said, usual_values
@@ -31,7 +31,7 @@ def explain(session: Session, change_id: str, as_of: date | None = None) -> dict
     if night is None:
         raise InputMissing(f"{settings.folder('runs')}: no night was published yet; give --as-of D")
     session.held.register()
-    found = standing(session.con, [change_id], settings.params.cutoff(night)).changes
+    found = change_context(session.con, [change_id], settings.params.cutoff(night)).changes
     if found.empty:
         raise InputMissing(
             f"change {change_id!r} was not known on {night}; see docs/outputs.md for how changes are named"

@@ -20,7 +20,7 @@ from payeewatch.pipeline import expectations
 from payeewatch.pipeline.breaches import lists
 from payeewatch.pipeline.breaches.coverage import coverage
 from payeewatch.pipeline.changes.amounts import Amounts
-from payeewatch.pipeline.changes.batch import Seen, Together
+from payeewatch.pipeline.changes.batch import NightBatch, NightView
 from payeewatch.pipeline.changes.context import at_decision
 from payeewatch.pipeline.changes.engines import engine_of, prepare
 from payeewatch.pipeline.changes.scope import ALSO_READ, focus
@@ -196,14 +196,14 @@ def _run_together(session: Session, engine: Engine, loaded: Loaded) -> Iterator[
             with session.stage("hold"):
                 session.held.register(loaded.loads)
             stack.enter_context(focus(session, nights, flagged, unscored))
-            together = Together(session, nights, flagged, [one.model for one in ready], engine)
+            batch = NightBatch(session, nights, flagged, [one.model for one in ready], engine)
         shared = {stage: took / len(ready) for stage, took in session.seconds.items()}
         for one in ready:
             session.seconds.clear()
             session.seconds |= one.seconds | shared
             session.warnings[:] = one.warnings
             with _recording_failure(session, one.night):
-                run = _publish(session, one, together)
+                run = _publish(session, one, batch)
             failed_path(session.settings, one.night).unlink(missing_ok=True)
             yield run
 
@@ -220,27 +220,27 @@ def _recording_failure(session: Session, night: date) -> Iterator[None]:
         raise
 
 
-def _publish(session: Session, ready: Ready, together: Together) -> Run:
+def _publish(session: Session, ready: Ready, batch: NightBatch) -> Run:
     settings, night = session.settings, ready.night
     cutoff = settings.params.cutoff(night)
     before = [n for n in published_nights(settings) if n < night][-1:]
     earlier, earlier_scores = (_earlier(session, folder, before) for folder in ("flags", "scores"))
     flagged = [] if earlier is None else sorted(earlier["change_id"])
-    seen = together.of(night, flagged)
+    view = batch.of(night, flagged)
     payees = session.con.execute(PAYEES, {"cutoff": cutoff}).fetchall()[0][0]
-    decided = at_decision(session.con, published_files(settings, "scores"), seen.standing.decisions, settings.params)
+    decided = at_decision(session.con, published_files(settings, "scores"), view.context.decisions, settings.params)
     with background() as meanwhile:  # the connection is its alone
-        counting = meanwhile(_counted, session, night, seen.standing.changes)
+        counting = meanwhile(_counted, session, night, view.context.changes)
         with session.stage("score") as facts:
-            scored = seen.scored() if seen.scored else None
-            scores = score(seen.frame, ready.model, seen.standing.weakly_matched(), scored=scored)
-            scores = scores.assign(age_days=seen.frame["age_days"])
-            at_risk = seen.amounts.by_change["at_risk_cents"].sum()
+            scored = view.scored() if view.scored else None
+            scores = score(view.frame, ready.model, view.context.weakly_matched(), scored=scored)
+            scores = scores.assign(age_days=view.frame["age_days"])
+            at_risk = view.amounts.by_change["at_risk_cents"].sum()
             facts |= {"rows_out": len(scores), "at_risk_cents": int(at_risk)}
         reading = meanwhile(read_changes, session.con, cutoff)
         with session.stage("flag") as facts:
             queues = flag(
-                night, scores, seen.standing, seen.amounts, payees, settings.params, session.keys,
+                night, scores, view.context, view.amounts, payees, settings.params, session.keys,
                 earlier, earlier_scores, decided,
             )  # fmt: skip
             facts |= {
@@ -250,8 +250,8 @@ def _publish(session: Session, ready: Ready, together: Together) -> Run:
             }
     reading.result()
     known_before = None if earlier_scores is None else set(earlier_scores["change_id"])
-    run = _account(session, ready, seen, scores, queues, known_before, counting.result())
-    return _write(session, night, ready.model, seen, scores, queues, run)
+    run = _account(session, ready, view, scores, queues, known_before, counting.result())
+    return _write(session, night, ready.model, view, scores, queues, run)
 
 
 def _require_news(session: Session, night: date, options: Options) -> None:
@@ -316,7 +316,7 @@ def _counted(session: Session, night: date, changes: pd.DataFrame) -> Run:
 def _account(
     session: Session,
     ready: Ready,
-    seen: Seen,
+    view: NightView,
     scores: pd.DataFrame,
     queues: Queues,
     known_before: set[str] | None,
@@ -328,9 +328,9 @@ def _account(
         "state": "published",
         **counted,
         "changes": {
-            "open": len(seen.frame),
-            "new": None if known_before is None else len(set(seen.frame["change_id"]) - known_before),
-            "derived": int(seen.frame["derived"].sum()),
+            "open": len(view.frame),
+            "new": None if known_before is None else len(set(view.frame["change_id"]) - known_before),
+            "derived": int(view.frame["derived"].sum()),
         },
         "scored": len(scores),
         "flagged": {name: queues.facts[name] for name in ("hold", "review", "audit", "new", "carried_over")},
@@ -348,7 +348,7 @@ def _write(
     session: Session,
     night: date,
     model: Model,
-    seen: Seen,
+    view: NightView,
     scores: pd.DataFrame,
     queues: Queues,
     run: Run,
@@ -363,18 +363,18 @@ def _write(
         named = ModelName(model.name, model.version, model.run_id)
         with background() as meanwhile:  # the connection is this thread's alone meanwhile
             found = meanwhile(evidence_table, session.con, night, queues, settings.params)
-            chosen = seen.frame[seen.frame["change_id"].isin(queues.change_ids())]
+            chosen = view.frame[view.frame["change_id"].isin(queues.change_ids())]
             why = reasons(chosen, model)
             told = dict(zip(why["change_id"], zip(why["reasons"], why["reassuring"], strict=True), strict=True))
             flags = flags_table(queues, told, named)
-            scored = scores_table(night, scores, seen.standing, queues, named)
+            scored = scores_table(night, scores, view.context, queues, named)
             judge_flags(flags, night, len(queues.flags))
-            judge_scores(scored, night, len(seen.frame))
+            judge_scores(scored, night, len(view.frame))
             evidence = found.result()
         judge_evidence(evidence, night, set(flags["flag_id"].to_pylist()))
         write_parquet(settings.folder("scores") / f"{night}.parquet", scored)
         write_parquet(settings.folder("evidence") / f"{night}.parquet", evidence)
-        write_holds(settings.folder("holds") / f"{night}.csv", _proposals(session, night, queues, seen.amounts))
+        write_holds(settings.folder("holds") / f"{night}.csv", _proposals(session, night, queues, view.amounts))
         write_csv(settings.folder("flags") / f"{night}.csv", flags)
         write_parquet(settings.folder("flags") / f"{night}.parquet", flags)
         facts |= {"flags": flags.num_rows}

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from payeewatch.pipeline.changes.context import Standing
+from payeewatch.pipeline.changes.context import ChangeContext
 from payeewatch.pipeline.frames import are_among, texts
 from payeewatch.pipeline.home.published import EXPOSURE, FLAGS_SCHEMA, SCORES_SCHEMA
 from payeewatch.pipeline.home.tabular import euros
@@ -49,9 +49,11 @@ def flags_table(queues: Queues, reasons: Reasons, model: ModelName) -> pa.Table:
     return pa.Table.from_pylist([_only(row, FLAGS_SCHEMA) for row in rows], schema=FLAGS_SCHEMA)
 
 
-def scores_table(night: date, scores: pd.DataFrame, standing: Standing, queues: Queues, model: ModelName) -> pa.Table:
+def scores_table(
+    night: date, scores: pd.DataFrame, context: ChangeContext, queues: Queues, model: ModelName
+) -> pa.Table:
     """Every open change of the night; `scores` has the model's columns and age_days."""
-    rows = scores.merge(standing.changes, on="change_id", validate="one_to_one", suffixes=("", "_standing"))
+    rows = scores.merge(context.changes, on="change_id", validate="one_to_one", suffixes=("", "_context"))
     rows = rows.merge(queues.ranks, on="change_id", validate="one_to_one").sort_values("change_id")
     rows = rows.assign(night=night, account=rows["new_account"], **vars(model))
     columns = {
@@ -59,7 +61,7 @@ def scores_table(night: date, scores: pd.DataFrame, standing: Standing, queues: 
         for name, kind in zip(SCORES_SCHEMA.names, SCORES_SCHEMA.types, strict=True)
         if name != "exposures"
     }
-    columns["exposures"] = _exposures_of(rows["change_id"], standing.exposures)
+    columns["exposures"] = _exposures_of(rows["change_id"], context.exposures)
     return pa.table([columns[name] for name in SCORES_SCHEMA.names], schema=SCORES_SCHEMA)
 
 

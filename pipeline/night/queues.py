@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from payeewatch.pipeline.changes.amounts import Amounts
-from payeewatch.pipeline.changes.context import Standing, exposures_by_change
+from payeewatch.pipeline.changes.context import ChangeContext, exposures_by_change
 from payeewatch.pipeline.frames import Row, are_among, day_of, instant_of, records, texts
 from payeewatch.pipeline.home.codes import Queue, WhyNot
 from payeewatch.pipeline.home.keys import Keys, token_of, tokens_of
@@ -92,7 +92,7 @@ def expected_loss_cents(p_values: Floats, at_risk_cents: npt.NDArray[np.int64], 
 def flag(
     night: date,
     scores: pd.DataFrame,
-    standing: Standing,
+    context: ChangeContext,
     amounts: Amounts,
     payees: int,
     params: Params,
@@ -106,13 +106,13 @@ def flag(
     Args:
         scores: change_id, p_value, score of every open change, and p_value_unexposed where a change has weak matches:
             its p-value without exposures. Without it such a change is not put on hold.
-        standing, amounts: of every change in `scores` and of those flagged earlier.
+        context, amounts: of every change in `scores` and of those flagged earlier.
         payees: how many payees the insurer has, for the capacity.
         earlier, earlier_scores: of the flags and scores of the last published night before this one, what EARLIER
             names.
-        decided: from `standing.at_decision`, for the changes decided already.
+        decided: from `context.at_decision`, for the changes decided already.
     """
-    rows = _joined(scores, standing, amounts, decided)
+    rows = _rule_inputs(scores, context, amounts, decided)
     carried = {} if earlier is None else _carried(rows, earlier, keys)
     facts = _weighed(rows, carried, params.flag)
     left_before = _left_before(earlier_scores)
@@ -129,7 +129,7 @@ def flag(
         _flag_row(night, rank, candidate, by_change[candidate.change_id], carried)
         for rank, candidate in enumerate(in_queue, start=1)
     ]
-    _add_exposures(flags, standing)
+    _add_exposures(flags, context)
     return Queues(flags, _ranks(facts, candidates, params.flag), _counts(candidates, facts, room) | drawn)
 
 
@@ -147,20 +147,22 @@ def _carried(rows: pd.DataFrame, earlier: pd.DataFrame, keys: Keys) -> dict[str,
     return {change_id: before[name] for change_id, name in named.items() if name in before}
 
 
-def _joined(scores: pd.DataFrame, standing: Standing, amounts: Amounts, decided: pd.DataFrame | None) -> pd.DataFrame:
-    """One row a change with all that the rules read, by change_id."""
-    unknown = set(scores["change_id"].tolist()) - set(standing.changes["change_id"].tolist())
+def _rule_inputs(
+    scores: pd.DataFrame, context: ChangeContext, amounts: Amounts, decided: pd.DataFrame | None
+) -> pd.DataFrame:
+    """One row per change with all that the rules read, by change_id."""
+    unknown = set(scores["change_id"].tolist()) - set(context.changes["change_id"].tolist())
     if unknown:
         raise ValueError(f"{len(unknown)} scored changes are not known on the night, such as {min(unknown)}")
-    newest = standing.exposures.groupby("change_id")["matched_at"].max()
+    newest = context.exposures.groupby("change_id")["matched_at"].max()
     parts = [
         scores[[name for name in ("change_id", "score", "p_value", "p_value_unexposed") if name in scores]],
         amounts.by_change,
-        standing.decisions.rename(columns={"known_at": "decision_known_at"}),
+        context.decisions.rename(columns={"known_at": "decision_known_at"}),
         newest.rename("newest_exposure_at").reset_index(),
     ]
     parts += [] if decided is None else [decided]
-    rows = standing.changes.set_index("change_id", drop=False)
+    rows = context.changes.set_index("change_id", drop=False)
     for part in parts:
         rows = rows.join(part.set_index("change_id"), validate="one_to_one")
     for column in ("p_value_unexposed", "decided_p", "decided_account"):
@@ -168,7 +170,7 @@ def _joined(scores: pd.DataFrame, standing: Standing, amounts: Amounts, decided:
             rows[column] = None
     for column in ("at_risk_cents", "paid_cents"):
         rows[column] = rows[column].fillna(0).astype("int64")
-    rows["is_weak"] = are_among(rows.index, standing.weakly_matched())
+    rows["is_weak"] = are_among(rows.index, context.weakly_matched())
     return rows.sort_index()
 
 
@@ -346,9 +348,9 @@ def _flag_row(night: date, rank: int, candidate: Candidate, row: Row, carried: d
     }
 
 
-def _add_exposures(flags: list[Row], standing: Standing) -> None:
+def _add_exposures(flags: list[Row], context: ChangeContext) -> None:
     by_change = exposures_by_change(
-        standing.exposures[standing.exposures["change_id"].isin({f["change_id"] for f in flags})]
+        context.exposures[context.exposures["change_id"].isin({f["change_id"] for f in flags})]
     )
     for row in flags:
         row["exposures"] = by_change.get(row["change_id"], [])

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from payeewatch.pipeline.parallel import background, own_connection, side_by_side
+from payeewatch.pipeline.parallel import background, in_parallel, own_connection
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,7 +24,7 @@ def test_a_threads_own_connection_reads_instants_in_utc_too() -> None:
 
 def test_results_come_in_the_order_of_the_items() -> None:
     with duckdb.connect() as con:
-        done = side_by_side(con, lambda own, item: own.execute("SELECT $1 * 2", [item]).fetchall()[0][0], range(20))
+        done = in_parallel(con, lambda own, item: own.execute("SELECT $1 * 2", [item]).fetchall()[0][0], range(20))
         assert list(done) == [item * 2 for item in range(20)]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from payeewatch.pipeline.changes.batch import Together, _left
+from payeewatch.pipeline.changes.batch import NightBatch, _left
 from tests.lake_rows import lake_session, put
 
 NIGHTS = [date(2024, 5, 30), date(2024, 5, 31), date(2024, 6, 1)]
@@ -48,7 +48,7 @@ def test_of_a_decided_change_the_newest_payment_is_known(tmp_path: Path) -> None
         put(session, "2024-05-29", outcomes=[verdict])
         put(session, "2024-05-30", payments=payments)
         session.held.register()
-        euros = Together(session, NIGHTS[1:2]).of(NIGHTS[1], []).amounts
+        euros = NightBatch(session, NIGHTS[1:2]).of(NIGHTS[1], []).amounts
     assert len(euros.pending) == 2
     newest = euros.by_change.set_index("change_id")["newest_payment_at"]
     assert newest["decided"].date() == date(2024, 5, 30)

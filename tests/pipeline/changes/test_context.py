@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from pandas.testing import assert_frame_equal
 
-from payeewatch.pipeline.changes.context import Standing, at_decision, standing, standings
+from payeewatch.pipeline.changes.context import ChangeContext, at_decision, change_context, contexts_by_cutoff
 from payeewatch.pipeline.frames import are_among
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.lake_cache import Held
@@ -34,15 +34,15 @@ def change(change_id: str, **more: object) -> Row:
     } | more  # fmt: skip
 
 
-def on_night(session: Session, night: str, *change_ids: str) -> Standing:
+def on_night(session: Session, night: str, *change_ids: str) -> ChangeContext:
     """As that night knew it: over files and over held tables, which tell when versions end, alone and among others."""
     cutoff = evening(night)
     others = [cutoff - timedelta(days=days) for days in (3, 1, -1, -4)]
     session.lake.register(session.con)
-    found = standing(session.con, change_ids, cutoff)
-    among = [standings(session.con, change_ids, sorted([cutoff, *others]))[cutoff]]
+    found = change_context(session.con, change_ids, cutoff)
+    among = [contexts_by_cutoff(session.con, change_ids, sorted([cutoff, *others]))[cutoff]]
     Held(session.lake, session.con).register()
-    among.append(standings(session.con, change_ids, sorted([cutoff, *others]))[cutoff])
+    among.append(contexts_by_cutoff(session.con, change_ids, sorted([cutoff, *others]))[cutoff])
     for other in among:
         for name in ("changes", "exposures", "decisions"):
             assert_frame_equal(plain(getattr(found, name)), plain(getattr(other, name)))

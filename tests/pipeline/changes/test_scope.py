@@ -12,7 +12,7 @@ from pandas.testing import assert_frame_equal
 
 from payeewatch.features.engines.plan import PLANS, PlannedEngine
 from payeewatch.pipeline.changes.amounts import amounts
-from payeewatch.pipeline.changes.context import standing
+from payeewatch.pipeline.changes.context import change_context
 from payeewatch.pipeline.changes.engines import prepare
 from payeewatch.pipeline.changes.measure import measure
 from payeewatch.pipeline.changes.scope import ALSO_READ, focus
@@ -158,7 +158,7 @@ def test_a_night_finds_the_same_in_focus(published: Home, monkeypatch: pytest.Mo
             session.held.register()
             with focus(session, [night], [], []):
                 frame = measure(PlannedEngine(session.con), params, [night])
-                known = standing(session.con, list(frame["change_id"]), cutoff).changes.assign(is_decided=True)
+                known = change_context(session.con, list(frame["change_id"]), cutoff).changes.assign(is_decided=True)
                 euros = amounts(session.con, {cutoff: known}, params.timezone)[cutoff]
             assert len(frame) > 20
             found.append((frame, euros.by_change, euros.pending))

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from payeewatch.pipeline.changes.context import exposures_by_change, standing
+from payeewatch.pipeline.changes.context import change_context, exposures_by_change
 from payeewatch.pipeline.home.tabular import write_parquet
 from payeewatch.pipeline.night.evidence import EVIDENCE_SCHEMA, MOST_FACTS, evidence_table, read_changes
 from payeewatch.pipeline.night.queues import Queues
@@ -41,7 +41,7 @@ def evidence(session: Session, *change_ids: str, night: str = NIGHT) -> list[dic
     flags: list[Row] = [
         {"flag_id": f"F-{name}", "change_id": name, "payee_id": f"P{name[1:]}"} for name in change_ids or ("C1",)
     ]
-    known = standing(session.con, [str(row["change_id"]) for row in flags], evening(night))
+    known = change_context(session.con, [str(row["change_id"]) for row in flags], evening(night))
     exposures = exposures_by_change(known.exposures)
     flags = [row | {"exposures": exposures.get(str(row["change_id"]), [])} for row in flags]
     read_changes(session.con, PARAMS.cutoff(date.fromisoformat(night)))

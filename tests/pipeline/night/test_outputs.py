@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from payeewatch.pipeline.changes.context import Standing
+from payeewatch.pipeline.changes.context import ChangeContext
 from payeewatch.pipeline.home.published import FLAGS_SCHEMA, SCORES_SCHEMA
 from payeewatch.pipeline.home.tabular import write_csv, write_parquet
 from payeewatch.pipeline.night.outputs import ModelName, flags_table, scores_table
@@ -110,8 +110,8 @@ def test_scores_hold_every_open_change_with_its_place_and_why_not() -> None:
             "p_value": [0.5, 0.1], "lens_request": [0.1, None], "lens_claims": [None, None], "lens_company": [0.0, 0.1],
         }
     )  # fmt: skip
-    standing = Standing(changes, exposures, pd.DataFrame())
-    table = scores_table(NIGHT, scores, standing, queues(), MODEL)
+    context = ChangeContext(changes, exposures, pd.DataFrame())
+    table = scores_table(NIGHT, scores, context, queues(), MODEL)
     assert table.schema == SCORES_SCHEMA
     first, second = table.to_pylist()
     assert (first["change_id"], first["account"], first["why_not"], first["exposures"]) == ("C1", "a", None, [])

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from payeewatch.pipeline.changes.amounts import Amounts
-from payeewatch.pipeline.changes.context import Standing
+from payeewatch.pipeline.changes.context import ChangeContext
 from payeewatch.pipeline.night.queues import Queue, Queues, WhyNot, capacity, chance, expected_loss_cents, flag, flag_id
 from tests.lake_rows import KEYS, PARAMS, Row
 
@@ -26,7 +26,7 @@ def params(**changed: Any) -> Any:
 
 
 def change(change_id: str, p: float | None = 0.01, **more: Any) -> Row:
-    """One open change: its score, its standing and its amounts in one mapping."""
+    """One open change: its score, its context and its amounts in one mapping."""
     return {
         "change_id": change_id, "p_value": p, "score": 1.0, "origin_id": change_id, "superseded_by": None,
         "at_risk_cents": 0, "next_payment_on": None, "newest_payment_at": None, "matches": [], "matched_at": None,
@@ -65,7 +65,7 @@ def on(night: date, rows: list[Row], earlier: Queues | None = None, set_to: Any 
     return flag(
         night,
         scored[columns],
-        Standing(changes, exposures, decisions),
+        ChangeContext(changes, exposures, decisions),
         Amounts(by_change, pd.DataFrame()),
         payees=1000,
         params=set_to or params(),
@@ -266,7 +266,7 @@ def test_a_score_without_standing_stops_the_night() -> None:
         flag(
             NIGHT,
             pd.DataFrame({"change_id": ["C9"], "p_value": [0.1], "score": [1.0]}),
-            Standing(*(pd.DataFrame({"change_id": []}) for _ in range(3))),
+            ChangeContext(*(pd.DataFrame({"change_id": []}) for _ in range(3))),
             Amounts(pd.DataFrame(), pd.DataFrame()),
             payees=1,
             params=PARAMS,
