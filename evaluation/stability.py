@@ -30,12 +30,12 @@ class Stability:
         """Compare the model in force with the one before it; the first, with models of other seeds."""
         tonight = frame[frame["as_of"] == frame["as_of"].min()].reset_index(drop=True)
         for other in OTHER_SEEDS if self.before is None else ():
-            self._compare("another seed", training, tonight, self._again(training, other))
+            self._compare("another seed", training, tonight, self._retrained(training, other))
         if self.before is not None:
             self._compare("next training", training, tonight, self.before)
         self.before = training.model
 
-    def _again(self, training: Training, added: int) -> Model:
+    def _retrained(self, training: Training, added: int) -> Model:
         """The model that would have been trained with another seed."""
         params = self.session.settings.params
         settings = dataclasses.replace(

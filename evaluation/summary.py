@@ -31,11 +31,11 @@ def _tiers(worlds: Worlds) -> list[str]:
 
 
 def _tier(worlds: Sequence[tuple[int, Mapping[str, Any]]]) -> dict[str, Any]:
-    def together(part: str) -> pd.DataFrame:
+    def all_rows(part: str) -> pd.DataFrame:
         frames = [pd.DataFrame(assessment[part]).assign(seed=seed) for seed, assessment in worlds if assessment[part]]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
-    figures, rankings = together("figures"), together("rankings")
+    figures, rankings = all_rows("figures"), all_rows("rankings")
     facts = [assessment["facts"] for _, assessment in worlds]
     return {
         "seeds": [seed for seed, _ in worlds],
@@ -55,10 +55,10 @@ def _tier(worlds: Sequence[tuple[int, Mapping[str, Any]]]) -> dict[str, Any]:
         "figures": _means(figures, ["detector", "capacity"], MEASURES),
         "rankings": _means(rankings, ["detector"], ("average_precision", "prevalence", "lift")),
         "differences": _differences(figures, ["capacity"]) + _differences(rankings, []),
-        "typologies": _pooled(together("typologies"), "typology"),
-        "causes": _pooled(together("causes"), "cause"),
-        "calibration": _calibration(together("calibration")),
-        "stability": _means(together("stability"), ["kind", "top"], ("jaccard",)),
+        "typologies": _pooled(all_rows("typologies"), "typology"),
+        "causes": _pooled(all_rows("causes"), "cause"),
+        "calibration": _calibration(all_rows("calibration")),
+        "stability": _means(all_rows("stability"), ["kind", "top"], ("jaccard",)),
     }
 
 

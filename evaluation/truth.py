@@ -17,12 +17,12 @@ from payeewatch.pipeline.home.errors import InputMissing, InputRefused
 from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.as_of import last_version
 
-NEEDED = {"change_id", "payee_id", "account", "cause", "is_fraud"}
-UNTOLD = "not in the truth"
+COLUMNS = {"change_id", "payee_id", "account", "cause", "is_fraud"}
+NOT_IN_TRUTH = "not in the truth"
 
-# An announced change is told by its name, a derived one by payee and account; where several fit, the dishonest first.
+# An announced change is found by its id, a derived one by payee and account; of several, the dishonest comes first.
 READ_UNITS = """
-WITH told AS (
+WITH truth AS (
     SELECT change_id AS unit, payee_id, account_token(canonical_account(account)) AS account, cause, is_fraud,
            {typology} AS typology
     FROM read_parquet($path)
@@ -35,11 +35,11 @@ WITH told AS (
     SELECT k.*, t.unit, t.cause, t.is_fraud, t.typology,
            row_number() OVER (
                PARTITION BY k.change_id ORDER BY t.unit = k.change_id DESC, t.is_fraud DESC, t.unit) AS place
-    FROM known AS k LEFT JOIN told AS t
+    FROM known AS k LEFT JOIN truth AS t
       ON t.unit = k.change_id OR (k.derived AND t.payee_id = k.payee_id AND t.account = k.account)
 )
 SELECT change_id, payee_id, account, known_at, coalesce(unit, change_id) AS unit,
-       coalesce(cause, $untold) AS cause, coalesce(is_fraud, false) AS is_fraud, typology
+       coalesce(cause, $not_in_truth) AS cause, coalesce(is_fraud, false) AS is_fraud, typology
 FROM matched WHERE place = 1 ORDER BY change_id
 """
 
@@ -62,7 +62,7 @@ WHERE verdict NOT IN ({", ".join(map(text, UNCLEAR_VERDICTS))}) GROUP BY change_
 
 @dataclass(frozen=True)
 class Truth:
-    """`units`: one row a change of the lake, with its unit, cause, is_fraud, typology. `losses`: one a payment sent."""
+    """`units`: one row per change of the lake: unit, cause, is_fraud, typology. `losses`: one row per payment sent."""
 
     units: pd.DataFrame
     losses: pd.DataFrame
@@ -79,11 +79,11 @@ def read_truth(con: duckdb.DuckDBPyConnection, folder: Path) -> Truth:
     if not path.exists():
         raise InputMissing(f"{path}: there is no truth to compare with; give the folder that simulate --truth wrote")
     columns = {row[0] for row in con.execute("DESCRIBE SELECT * FROM read_parquet($1)", [str(path)]).fetchall()}
-    if not columns >= NEEDED:
-        raise InputRefused(f"{path}: lacks {', '.join(sorted(NEEDED - columns))}")
+    if not columns >= COLUMNS:
+        raise InputRefused(f"{path}: lacks {', '.join(sorted(COLUMNS - columns))}")
     typology = "typology" if "typology" in columns else "CASE WHEN is_fraud THEN cause END"
     query = READ_UNITS.format(typology=typology)
-    units = con.execute(query, {"path": str(path), "untold": UNTOLD}).df()
+    units = con.execute(query, {"path": str(path), "not_in_truth": NOT_IN_TRUTH}).df()
     con.register("units", units)
     try:
         return Truth(units, con.execute(READ_LOSSES).df(), _unchanged(con, folder / "losses.parquet"))
@@ -99,6 +99,6 @@ def _unchanged(con: duckdb.DuckDBPyConnection, path: Path) -> int:
 
 
 def read_decided(con: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """change_id and when the insurer knew that it was decided, whoever decided."""
+    """change_id and when the insurer knew that it was decided, by anyone."""
     rows: pd.DataFrame = con.execute(READ_DECIDED).df()
     return rows

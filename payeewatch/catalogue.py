@@ -15,7 +15,7 @@ from pathlib import Path
 TRIAGE = Path(__file__).parent / "triage"
 FRENCH = "locale/fr/LC_MESSAGES/django.po"
 KEYWORDS = ("say", "later")
-"""The short names that the code gives gettext; xgettext is told of them."""
+"""The short names that the code gives gettext; xgettext gets them as keywords."""
 COLLECTED = "collected_texts.py"
 """The file in which texts from outside `triage/` are put before xgettext, and no longer than that."""
 
@@ -59,11 +59,11 @@ def collect(triage: Path) -> None:
 
 def lacking(catalogue: Path) -> list[str]:
     """The texts of a catalogue without a translation, or with one that is only guessed."""
-    found = []
+    messages = []
     for kind in ("--untranslated", "--only-fuzzy"):
-        listed = subprocess.run(["msgattrib", kind, "--no-wrap", catalogue], check=True, capture_output=True, text=True)
-        found += [line for line in listed.stdout.splitlines() if line.startswith("msgid ") and line != 'msgid ""']
-    return found
+        result = subprocess.run(["msgattrib", kind, "--no-wrap", catalogue], check=True, capture_output=True, text=True)
+        messages += [line for line in result.stdout.splitlines() if line.startswith("msgid ") and line != 'msgid ""']
+    return messages
 
 
 def compiled(catalogue: Path) -> None:

@@ -1,8 +1,8 @@
 """Great Expectations judges what is measured and what is about to be published, by the promises of each table.
 
-It has a thread of its own, because it takes seconds to load and judges one frame at a time: `start` begins to load it
-beside other work, and every judgement waits for that and sees its failure. It never calls a network, and neither its
-messages nor ours hold a value of a frame.
+It has a thread of its own, because it takes seconds to load and judges one frame after the other: `start` begins to
+load it during other work, and every judgement waits for it and fails if loading failed. It never calls a network, and
+neither its messages nor ours hold a value of a frame.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class BrokenPromise(PayeeWatchError):
 
 @dataclass(frozen=True)
 class Rule:
-    """One expectation: the column it is about (of the table as a whole: none), what must hold, and how it is asked."""
+    """One expectation: its column (none if it is about the whole table), what must hold, and how it is checked."""
 
     column: str
     sentence: str
     expectation: str  # the name of its class
     arguments: Mapping[str, Any]
-    except_where: tuple[str, str] | None = None  # a column and its value: rows with it are not asked
+    except_where: tuple[str, str] | None = None  # a column and a value: rows with that value are not checked
 
 
 def start() -> Future[Any]:
@@ -74,34 +74,34 @@ def judging(
 
 
 def rules(promises: Promises) -> list[Rule]:
-    """What is asked of a table, that of its columns first."""
+    """All rules of a table; the one about its columns is the first."""
     names = list(promises.columns)
-    found = [
+    all_rules = [
         Rule(
             "", "the columns must be those of the schema, in their order",
             "ExpectTableColumnsToMatchOrderedList", {"column_list": names},
         )
     ]  # fmt: skip
     for name, promise in promises.columns.items():
-        found += _column_rules(name, promise)
-    found += [_unique(names) for names in promises.unique]
-    return found
+        all_rules += _column_rules(name, promise)
+    all_rules += [_unique(names) for names in promises.unique]
+    return all_rules
 
 
 def _column_rules(name: str, promise: Promise) -> Iterator[Rule]:
-    asked: dict[str, Any] = {"column": name}
+    of_column: dict[str, Any] = {"column": name}
     if promise.nullable_where:
         sentence = f"must not be null, except for a {promise.nullable_where[1]}"
-        yield Rule(name, sentence, "ExpectColumnValuesToNotBeNull", asked, promise.nullable_where)
+        yield Rule(name, sentence, "ExpectColumnValuesToNotBeNull", of_column, promise.nullable_where)
     elif not promise.nullable:
-        yield Rule(name, "must not be null", "ExpectColumnValuesToNotBeNull", asked)
+        yield Rule(name, "must not be null", "ExpectColumnValuesToNotBeNull", of_column)
     if promise.values:
         sentence = f"must be one of {', '.join(promise.values)}"
-        yield Rule(name, sentence, "ExpectColumnValuesToBeInSet", asked | {"value_set": list(promise.values)})
+        yield Rule(name, sentence, "ExpectColumnValuesToBeInSet", of_column | {"value_set": list(promise.values)})
     if promise.bounds:
         bounds = promise.bounds
         within = {"min_value": bounds.low, "max_value": bounds.high, "strict_min": bounds.is_above_low}
-        yield Rule(name, f"must be {bounds}", "ExpectColumnValuesToBeBetween", asked | within)
+        yield Rule(name, f"must be {bounds}", "ExpectColumnValuesToBeBetween", of_column | within)
 
 
 def _unique(names: tuple[str, ...]) -> Rule:
@@ -116,11 +116,11 @@ def _rules_of_one_frame(rows: int | None, among: Mapping[str, Collection[Any]]) 
     if rows is not None:
         yield Rule("", f"there must be {rows} rows", "ExpectTableRowCountToEqual", {"value": rows})
     for name, values in among.items():
-        asked = {"column": name, "value_set": list(values)}
-        yield Rule(name, "must be a value that belongs here", "ExpectColumnValuesToBeInSet", asked)
+        arguments = {"column": name, "value_set": list(values)}
+        yield Rule(name, "must be a value that belongs here", "ExpectColumnValuesToBeInSet", arguments)
 
 
-def suite(asked: Sequence[Rule]) -> ExpectationSuite:
+def suite(rule_list: Sequence[Rule]) -> ExpectationSuite:
     """The rules as a suite of Great Expectations, each with its place among them in `meta`."""
     from great_expectations import ExpectationSuite, expectations
 
@@ -128,40 +128,40 @@ def suite(asked: Sequence[Rule]) -> ExpectationSuite:
         name="promises",
         expectations=[
             getattr(expectations, rule.expectation)(**rule.arguments, meta={"place": place})
-            for place, rule in enumerate(asked)
+            for place, rule in enumerate(rule_list)
         ],
     )
 
 
-def _broken(asked: Sequence[Rule], frame: pd.DataFrame) -> list[str]:
-    """Its columns first, without which nothing else can be asked; then which rules it breaks; then on how many rows.
+def _broken(rule_list: Sequence[Rule], frame: pd.DataFrame) -> list[str]:
+    """The broken rules, with how many rows break each. Without the right columns nothing else can be checked.
 
     To count takes twice as long as to find out whether there is anything to count.
     """
-    columns, *others = asked
-    for rules_asked in ([columns], others):
-        broken = [rule for rule, outcome in _outcomes(rules_asked, frame, WHICH_RULES) if not outcome.success]
+    columns, *others = rule_list
+    for part in ([columns], others):
+        broken = [rule for rule, outcome in _outcomes(part, frame, WHICH_RULES) if not outcome.success]
         if broken:
             return [_in_words(rule, outcome.result) for rule, outcome in _outcomes(broken, frame, HOW_MANY_ROWS)]
     return []
 
 
-def _outcomes(asked: Sequence[Rule], frame: pd.DataFrame, form: Mapping[str, Any]) -> list[tuple[Rule, Any]]:
-    """Each rule with its outcome. One that could not be asked counts as broken.
+def _outcomes(rule_list: Sequence[Rule], frame: pd.DataFrame, form: Mapping[str, Any]) -> list[tuple[Rule, Any]]:
+    """Each rule with its outcome. One that could not be checked counts as broken.
 
-    Rules that leave out the same rows are asked together, of what is left of the frame.
+    Rules that leave out the same rows are checked together, on the remaining rows.
     """
-    found = []
-    for where in dict.fromkeys(rule.except_where for rule in asked):
-        together = [rule for rule in asked if rule.except_where == where]
+    results = []
+    for where in dict.fromkeys(rule.except_where for rule in rule_list):
+        group = [rule for rule in rule_list if rule.except_where == where]
         rows = frame[frame[where[0]] != where[1]] if where else frame
         batch = _batches().get_batch(batch_parameters={"dataframe": rows.reset_index(drop=True)})
         outcomes = {
             outcome.expectation_config.meta["place"]: outcome
-            for outcome in batch.validate(suite(together), result_format=dict(form)).results
+            for outcome in batch.validate(suite(group), result_format=dict(form)).results
         }
-        found += [(rule, outcomes[place]) for place, rule in enumerate(together)]
-    return found
+        results += [(rule, outcomes[place]) for place, rule in enumerate(group)]
+    return results
 
 
 def _in_words(rule: Rule, result: Mapping[str, Any]) -> str:
@@ -173,7 +173,7 @@ def _in_words(rule: Rule, result: Mapping[str, Any]) -> str:
 
 @cache
 def _batches() -> Any:
-    """Great Expectations, started once a process and never phoning home.
+    """Great Expectations, started once per process; it sends nothing to its makers.
 
     Garbage is not collected meanwhile: its import creates none, and the collector takes a third of its time.
     """

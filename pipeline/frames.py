@@ -23,8 +23,8 @@ def by_cutoff(rows: pd.DataFrame, cutoffs: Sequence[datetime]) -> list[pd.DataFr
     """The rows of each cut-off, from rows in the order of their column `cutoff`."""
     instants = rows["cutoff"].to_numpy(dtype="datetime64[us]")
     rows = rows.drop(columns="cutoff")
-    wanted = nights_frame(cutoffs)["cutoff"].to_numpy()
-    starts, ends = (np.searchsorted(instants, wanted, side=side) for side in ("left", "right"))
+    nights = nights_frame(cutoffs)["cutoff"].to_numpy()
+    starts, ends = (np.searchsorted(instants, nights, side=side) for side in ("left", "right"))
     return [rows.iloc[start:end].reset_index(drop=True) for start, end in zip(starts, ends, strict=True)]
 
 
@@ -44,9 +44,9 @@ def _values(column: pd.Series) -> list[Any]:
     return list(column.tolist())
 
 
-def are_among(ids: pd.Series | pd.Index, wanted: Collection[str]) -> NDArray[np.bool_]:
-    """Which ids are wanted: what `isin` says, which takes long for many texts."""
-    among = frozenset(wanted)
+def are_among(ids: pd.Series | pd.Index, choices: Collection[str]) -> NDArray[np.bool_]:
+    """Which ids are among the choices: what `isin` says, which takes long for many texts."""
+    among = frozenset(choices)
     return np.fromiter(map(among.__contains__, texts(ids)), dtype=bool, count=len(ids))
 
 
@@ -56,14 +56,14 @@ def texts(ids: pd.Series | pd.Index) -> NDArray[np.object_]:
 
 
 def day_of(value: Any) -> date | None:
-    """A date from whatever pandas made of it; nothing from a missing one."""
+    """A date from pandas' form of it; None if it is missing."""
     if value is None or pd.isna(value):
         return None
     return value.date() if isinstance(value, datetime) else value  # a pandas Timestamp is a datetime
 
 
 def instant_of(value: Any) -> datetime | None:
-    """An instant likewise."""
+    """An instant from pandas' form of it; None if it is missing."""
     if value is None or pd.isna(value):
         return None
     return value if type(value) is datetime else pd.Timestamp(value).to_pydatetime()

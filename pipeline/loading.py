@@ -42,11 +42,11 @@ def ingest_until(session: Session, until: date) -> list[Load]:
 
 def link_and_derive(session: Session) -> list[Load]:
     """Find out who is on which list, and which changes nobody announced."""
-    made = []
+    loads = []
     with session.stage("link") as facts:
-        made.append(link(session))
-        facts |= made[-1].facts if made[-1] else {}
+        loads.append(link(session))
+        facts |= loads[-1].facts if loads[-1] else {}
     with session.stage("derive") as facts:
-        made.append(derive(session))
-        facts |= made[-1].facts if made[-1] else {}
-    return [load for load in made if load]
+        loads.append(derive(session))
+        facts |= loads[-1].facts if loads[-1] else {}
+    return [load for load in loads if load]

@@ -28,7 +28,7 @@ LOG = logging.getLogger("payeewatch")
 
 @dataclass
 class Session:
-    """One command's work. `seconds` adds up what each stage took; `warnings` what a person should know."""
+    """One command's work. `seconds` adds up what each stage took; `warnings` lists what a person should know."""
 
     settings: Settings
     keys: Keys
@@ -37,7 +37,7 @@ class Session:
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     warned: set[str] = field(default_factory=set)
-    loaded_ahead: date | None = None  # a range's last night that is loaded and stands to be published
+    loaded_ahead: date | None = None  # a range's last night that is loaded and will be published
 
     @cached_property
     def held(self) -> Held:
@@ -64,7 +64,7 @@ class Session:
         LOG.info("%s", json.dumps({"stage": stage} | facts, ensure_ascii=False, default=str))
 
     def warn(self, message: str) -> None:
-        """Tell whoever reads the run record and the report, and once the log."""
+        """Add a warning to the run record and the report, and log it once."""
         if message not in self.warnings:
             self.warnings.append(message)
         if message not in self.warned:
@@ -73,8 +73,8 @@ class Session:
 
 
 @contextmanager
-def beside(session: Session) -> Iterator[Session]:
-    """A second session of the same command, for another thread: a connection and an account of stages of its own."""
+def second_session(session: Session) -> Iterator[Session]:
+    """A second session of the same command, for another thread: with its own connection, seconds and warnings."""
     with session.lake.connect(spill=session.lake.root / WORK / str(os.getpid())) as con:
         tokens.register(con, session.keys)
         yield replace(session, con=con, seconds={}, warnings=[])
@@ -95,7 +95,7 @@ def progress(items: Iterator[Item], total: int, unit: str) -> Iterator[Item]:
 
 
 def log_to_standard_error(level: int = logging.INFO) -> None:
-    """Structured log lines on standard error, one object a line, behind the time and the level."""
+    """Structured log lines on standard error, one object per line, after the time and the level."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
     LOG.handlers[:] = [handler]

@@ -70,7 +70,7 @@ class Column:
 class Table:
     """One input table. `derived` are the lake columns that stand for its identity columns.
 
-    `key` names a row of the input, which has one row a key. `lake_key` are the lake columns that name a row whatever
+    `key` names a row of the input, which has one row per key. `lake_key` are the lake columns that name a row whatever
     its version, where the input has no key of its own.
     """
 
@@ -90,9 +90,9 @@ class Table:
     @property
     def lake_columns(self) -> dict[str, str]:
         """Name -> SQL type of every lake column, in order."""
-        kept = {c.lake_name: LAKE_TYPES[c.kind] for c in self.columns if c.kind in LAKE_TYPES}
+        columns = {c.lake_name: LAKE_TYPES[c.kind] for c in self.columns if c.kind in LAKE_TYPES}
         extra = {name: sql_type for name, sql_type, _ in self.derived}
-        return kept | extra | LAKE_STAMPS
+        return columns | extra | LAKE_STAMPS
 
     @property
     def in_lake(self) -> LakeTable:
@@ -142,7 +142,7 @@ VERDICTS = (*FRAUD_VERDICTS, "benign", *UNCLEAR_VERDICTS, "data_error")
 
 CLAIMS = Table(
     "claims",
-    grain="one row a claim",
+    grain="one row per claim",
     key="claim_id",
     required=True,
     references=(("member_id", "members"), ("provider_id", "providers")),
@@ -168,7 +168,7 @@ CLAIMS = Table(
 
 MEMBERS = Table(
     "members",
-    grain="one row a member",
+    grain="one row per member",
     key="member_id",
     required=True,
     columns=(
@@ -200,7 +200,7 @@ MEMBERS = Table(
         ("person_key", "BIGINT", "keyed: national id + birth date; null unless both are usable and complete"),
         ("holder_key", "BIGINT", "keyed: opening-right holder's national id + birth date; null likewise"),
         ("id_key", "BIGINT", "keyed: the 13 characters of the national id; null when unusable"),
-        ("name_keys", "BIGINT[]", "keyed: canonical full name + birth date, one a form of the name"),
+        ("name_keys", "BIGINT[]", "keyed: canonical full name + birth date, one per form of the name"),
         ("name_tokens", "BIGINT[]", "keyed: each word of the member's names, sorted"),
         ("surname_tokens", "BIGINT[]", "keyed: each word of the family and birth names, sorted"),
     ),
@@ -208,7 +208,7 @@ MEMBERS = Table(
 
 BANK_CHANGES = Table(
     "bank_changes",
-    grain="one row a change of account",
+    grain="one row per change of account",
     key="change_id",
     known_when="requested_at",
     references=(("member_id", "members"),),
@@ -237,7 +237,7 @@ BANK_CHANGES = Table(
 
 ACCOUNT_EVENTS = Table(
     "account_events",
-    grain="one row an event on a member's web account",
+    grain="one row per event on a member's web account",
     key="event_id",
     known_when="occurred_at",
     references=(("member_id", "members"),),
@@ -256,7 +256,7 @@ ACCOUNT_EVENTS = Table(
 
 PAYMENTS = Table(
     "payments",
-    grain="one row a payment",
+    grain="one row per payment",
     key="payment_id",
     references=(("member_id", "members"),),
     columns=(
@@ -275,7 +275,7 @@ PAYMENTS = Table(
 
 PROVIDERS = Table(
     "providers",
-    grain="one row a provider",
+    grain="one row per provider",
     key="provider_id",
     columns=(
         Column("provider_id"),
@@ -292,7 +292,7 @@ PROVIDERS = Table(
 
 OUTCOMES = Table(
     "outcomes",
-    grain="one row a decision on a change",
+    grain="one row per decision on a change",
     key="outcome_id",
     known_when="decided_at",
     references=(("change_id", "bank_changes"),),
@@ -311,7 +311,7 @@ DROP_TABLES = {t.name: t for t in (MEMBERS, PROVIDERS, CLAIMS, BANK_CHANGES, ACC
 
 PEOPLE = Table(
     "people",
-    grain="one row a person on a breach list",
+    grain="one row per person on a breach list",
     key="",
     columns=(
         Column("national_id", Kind.NATIONAL_ID, True),
@@ -331,7 +331,7 @@ PEOPLE = Table(
 
 BANKS = Table(
     "banks",
-    grain="one row a bank code",
+    grain="one row per bank code",
     key="",
     lake_key=("country", "bank_code"),
     columns=(
@@ -344,7 +344,7 @@ BANKS = Table(
 )
 REFERENCE_ACCOUNTS = Table(
     "accounts",
-    grain="one row a known account",
+    grain="one row per known account",
     key="",
     lake_key=("account", "kind", "valid_from"),
     columns=(
@@ -357,7 +357,7 @@ REFERENCE_ACCOUNTS = Table(
 )
 MERGERS = Table(
     "mergers",
-    grain="one row a bank code that moves to another",
+    grain="one row per bank code that moves to another",
     key="",
     lake_key=("old_bank_code", "new_bank_code", "from"),
     columns=(
@@ -372,7 +372,7 @@ REFERENCE_TABLES = {t.name: t for t in (REFERENCE_ACCOUNTS, BANKS, MERGERS)}
 
 DERIVED_TABLES = {
     "accounts": LakeTable(
-        "one row an account, from the drop that first showed it",
+        "one row per account, from the drop that first showed it",
         {
             "account": "VARCHAR",  # keyed token
             "country": "VARCHAR",  # of the IBAN
@@ -383,7 +383,7 @@ DERIVED_TABLES = {
         key=("account",),
     ),
     "sightings": LakeTable(
-        "one row a (payee, account) pair, when first seen on a claim, a payment or a provider's row",
+        "one row per (payee, account) pair, when first seen on a claim, a payment or a provider's row",
         {
             "payee_id": "VARCHAR",
             "account": "VARCHAR",
@@ -396,7 +396,7 @@ DERIVED_TABLES = {
         key=("payee_id", "account"),
     ),
     "changes": LakeTable(
-        "one row a version of a change of account, announced or derived",
+        "one row per version of a change of account, announced or derived",
         {
             "change_id": "VARCHAR",
             "derived": "BOOLEAN",
@@ -422,7 +422,7 @@ DERIVED_TABLES = {
         key=("change_id",),
     ),
     "exposures": LakeTable(
-        "one row a version of (member, breach list): how they match",
+        "one row per version of (member, breach list): how they match",
         {
             "member_id": "VARCHAR",
             "breach_id": "VARCHAR",
@@ -433,7 +433,7 @@ DERIVED_TABLES = {
         key=("member_id", "breach_id"),
     ),
     "lists": LakeTable(
-        "one row a version of a breach list's manifest",
+        "one row per version of a breach list's manifest",
         {
             "breach_id": "VARCHAR",
             "title": "VARCHAR",
@@ -460,7 +460,7 @@ LAKE_TABLES: dict[str, LakeTable] = {
 """Every table of the lake. `pipeline/store/as_of.py` takes from here which rows are versions of one another."""
 
 ENDS = "superseded_at"
-"""When the next version of a row became known: on a lake table that is held in memory."""
+"""When the next version of a row became known: on a lake table that is cached in memory."""
 
 KNOWN_WHEN = {name: table.known_when for name, table in DROP_TABLES.items() if table.known_when}
 """Tables whose rows are one version each, known at this instant."""

@@ -1,4 +1,4 @@
-"""Honest explanations of a change, each looked for and told as found, not found or not to be known."""
+"""Honest explanations of a change, each with its result: yes, no or unknown."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ CREATE OR REPLACE TEMP TABLE known_moves AS
     LEFT JOIN last_accounts AS n ON n.account = c.new_account
 """
 
-LOOK = """
+CHECK_FACTS = """
 WITH moves AS (
     FROM known_moves WHERE announced_at >= (SELECT min(announced_at) FROM shown) - INTERVAL 395 DAY
 ), own AS (
     SELECT s.flag_id, m.* FROM shown AS s JOIN moves AS m USING (change_id)
 ), waves AS (
     SELECT o.flag_id,
-           count(*) FILTER (abs(epoch(m.announced_at) - epoch(o.announced_at)) <= {days} * 86400 / 2) AS together,
+           count(*) FILTER (abs(epoch(m.announced_at) - epoch(o.announced_at)) <= {days} * 86400 / 2) AS in_wave,
            count(*) FILTER (m.announced_at < o.announced_at - INTERVAL {days} DAY) AS earlier
     FROM own AS o JOIN moves AS m ON m.old_bank = o.old_bank AND m.new_bank = o.new_bank
     WHERE o.old_bank <> o.new_bank GROUP BY o.flag_id
@@ -71,7 +71,7 @@ WITH moves AS (
                 abs(date_diff('day', CAST(s.requested_at AS DATE), coalesce(m.left_on, DATE '1900-01-01'))),
                 abs(date_diff('day', CAST(s.requested_at AS DATE), coalesce(m.died_on, DATE '1900-01-01')))) <= 60
     GROUP BY s.flag_id
-), listed AS (
+), institutions AS (
     SELECT s.flag_id, min(r.kind) AS kind FROM shown AS s JOIN reference_accounts AS r ON r.account = s.new_account
     WHERE r.known_at <= $cutoff AND r.kind IN {institutions}
       AND coalesce(r.valid_from, DATE '1900-01-01') <= CAST($cutoff AS DATE)
@@ -81,32 +81,32 @@ WITH moves AS (
       ON o.new_account = s.new_account AND o.payee_id <> s.payee_id AND o.household_id = s.household_id
 )
 SELECT s.flag_id, s.channel, s.payee_type, s.household_id, s.old_account, o.old_bank, o.new_bank,
-       coalesce(w.together, 0) AS together, coalesce(w.earlier, 0) AS earlier, m.flag_id IS NOT NULL AS is_merged,
+       coalesce(w.in_wave, 0) AS in_wave, coalesce(w.earlier, 0) AS earlier, m.flag_id IS NOT NULL AS is_merged,
        coalesce(r.many, 0) AS returns, r.last_on AS returned_on,
        coalesce(a.many, 0) + coalesce(l.many, 0) AS life_events,
        i.kind AS listed_as, k.flag_id IS NOT NULL AS is_kin, (SELECT count(*) > 0 FROM payments) AS has_payments
 FROM shown AS s LEFT JOIN own AS o USING (flag_id) LEFT JOIN waves AS w USING (flag_id)
 LEFT JOIN merged AS m USING (flag_id) LEFT JOIN returned AS r USING (flag_id) LEFT JOIN moved AS a USING (flag_id)
-LEFT JOIN lived AS l USING (flag_id) LEFT JOIN listed AS i USING (flag_id) LEFT JOIN kin AS k USING (flag_id)
+LEFT JOIN lived AS l USING (flag_id) LEFT JOIN institutions AS i USING (flag_id) LEFT JOIN kin AS k USING (flag_id)
 ORDER BY s.flag_id
 """
 
 
 @dataclass(frozen=True)
-class Found:
-    """What one check came to."""
+class CheckResult:
+    """The result of one check."""
 
     check: str
     result: str
     sentence: Sentence
 
     def published(self) -> Row:
-        """As CHECK has it."""
+        """The result with the fields of CHECK."""
         return vars(self) | {"code": self.sentence.code, "params": json.dumps(self.sentence.params, sort_keys=True)}
 
 
 def read_moves(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> None:
-    """Make `known_moves`: from which bank to which each of `known_changes` goes, whichever are flagged."""
+    """Make `known_moves`: from which bank to which each of `known_changes` goes, flagged or not."""
     accounts = known_at_cutoff(con, "accounts", among=("sides", "account"))
     con.execute(READ_MOVES.format(accounts=accounts), {"cutoff": cutoff})
 
@@ -114,68 +114,70 @@ def read_moves(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> None:
 def benign_checks(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> dict[str, list[Row]]:
     """flag_id -> its checks, over the temporary tables that `evidence_table` makes."""
     family = known_at_cutoff(con, "members", among=("kindred", "member_id"))
-    query = LOOK.format(days=WAVE_DAYS, institutions=INSTITUTIONS, family=family)
+    query = CHECK_FACTS.format(days=WAVE_DAYS, institutions=INSTITUTIONS, family=family)
     return {
         row["flag_id"]: [check(row).published() for check in CHECKS]
         for row in records(con.execute(query, {"cutoff": cutoff}).df())
     }
 
 
-def _bank_wave(row: Row) -> Found:
+def _bank_wave(row: Row) -> CheckResult:
     if row["is_merged"]:
-        return Found("bank_wave", "yes", sentence("banks_merge"))
+        return CheckResult("bank_wave", "yes", sentence("banks_merge"))
     if pd.isna(row["old_bank"]) or pd.isna(row["new_bank"]):
-        return Found("bank_wave", "unknown", sentence("bank_not_known"))
-    together, usual = int(row["together"]), float(row["earlier"] * WAVE_DAYS / 365)
-    is_wave = together >= WAVE_LEAST and together >= WAVE_RATIO * usual
-    code = {0: "no_bank_moves", 1: "one_bank_move"}.get(together, "bank_moves")
-    return Found("bank_wave", _yes(is_wave), sentence(code, many=together, days=WAVE_DAYS, usual=usual))
+        return CheckResult("bank_wave", "unknown", sentence("bank_not_known"))
+    in_wave, usual = int(row["in_wave"]), float(row["earlier"] * WAVE_DAYS / 365)
+    is_wave = in_wave >= WAVE_LEAST and in_wave >= WAVE_RATIO * usual
+    code = {0: "no_bank_moves", 1: "one_bank_move"}.get(in_wave, "bank_moves")
+    return CheckResult("bank_wave", _yes_or_no(is_wave), sentence(code, many=in_wave, days=WAVE_DAYS, usual=usual))
 
 
-def _return_driven(row: Row) -> Found:
+def _return_driven(row: Row) -> CheckResult:
     if row["channel"] == "return_driven":
-        return Found("return_driven", "yes", sentence("payment_came_back"))
+        return CheckResult("return_driven", "yes", sentence("payment_came_back"))
     if row["returns"]:
         last = f"{row['returned_on']:%Y-%m-%d}"
-        return Found("return_driven", "yes", sentence("payments_came_back", payments=int(row["returns"]), day=last))
+        return CheckResult(
+            "return_driven", "yes", sentence("payments_came_back", payments=int(row["returns"]), day=last)
+        )
     if not row["has_payments"]:
-        return Found("return_driven", "unknown", sentence("no_payments_sent"))
-    return Found("return_driven", "no", sentence("no_payment_came_back"))
+        return CheckResult("return_driven", "unknown", sentence("no_payments_sent"))
+    return CheckResult("return_driven", "no", sentence("no_payment_came_back"))
 
 
-def _life_event(row: Row) -> Found:
+def _life_event(row: Row) -> CheckResult:
     if pd.isna(row["household_id"]):
-        return Found("life_event", "unknown", sentence("household_not_known"))
+        return CheckResult("life_event", "unknown", sentence("household_not_known"))
     is_found = bool(row["life_events"])
-    return Found("life_event", _yes(is_found), sentence("life_event" if is_found else "no_life_event"))
+    return CheckResult("life_event", _yes_or_no(is_found), sentence("life_event" if is_found else "no_life_event"))
 
 
-def _mobility_mandate(row: Row) -> Found:
+def _mobility_mandate(row: Row) -> CheckResult:
     if row["channel"] == "mobility_mandate":
-        return Found("mobility_mandate", "yes", sentence("mandate"))
+        return CheckResult("mobility_mandate", "yes", sentence("mandate"))
     if row["channel"] == "unknown":
-        return Found("mobility_mandate", "unknown", sentence("channel_not_known"))
-    return Found("mobility_mandate", "no", sentence("no_mandate"))
+        return CheckResult("mobility_mandate", "unknown", sentence("channel_not_known"))
+    return CheckResult("mobility_mandate", "no", sentence("no_mandate"))
 
 
-def _institution(row: Row) -> Found:
+def _institution(row: Row) -> CheckResult:
     if not pd.isna(row["listed_as"]):
-        return Found("institution", "yes", sentence("listed_account", payee_type=row["listed_as"]))
+        return CheckResult("institution", "yes", sentence("listed_account", payee_type=row["listed_as"]))
     if row["payee_type"] in ("institution", "employer", "guardian", "estate"):
-        return Found("institution", "yes", sentence("payee_recorded", payee_type=row["payee_type"]))
-    return Found("institution", "no", sentence("not_listed"))
+        return CheckResult("institution", "yes", sentence("payee_recorded", payee_type=row["payee_type"]))
+    return CheckResult("institution", "no", sentence("not_listed"))
 
 
-def _household_account(row: Row) -> Found:
+def _household_account(row: Row) -> CheckResult:
     if pd.isna(row["household_id"]):
-        return Found("household_account", "unknown", sentence("household_not_known"))
+        return CheckResult("household_account", "unknown", sentence("household_not_known"))
     is_found = bool(row["is_kin"])
     code = "account_of_household" if is_found else "no_account_of_household"
-    return Found("household_account", _yes(is_found), sentence(code))
+    return CheckResult("household_account", _yes_or_no(is_found), sentence(code))
 
 
 CHECKS = (_bank_wave, _return_driven, _life_event, _mobility_mandate, _institution, _household_account)
 
 
-def _yes(holds: bool) -> str:
+def _yes_or_no(holds: bool) -> str:
     return "yes" if holds else "no"

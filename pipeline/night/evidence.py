@@ -1,4 +1,4 @@
-"""What a reviewer needs to judge a flag, frozen as known that night: one row a flag, ids and amounts only."""
+"""What a reviewer needs to judge a flag, frozen as known that night: one row per flag, ids and amounts only."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ EVIDENCE_SCHEMA = pa.schema(
         ("benign_checks", pa.list_(CHECK)),
     ]
 )
-"""evidence/<night>.parquet: one row a flag, by flag_id."""
+"""evidence/<night>.parquet: one row per flag, by flag_id."""
 
 EVIDENCE_PROMISES = promises(
     "evidence",
@@ -79,13 +79,13 @@ EVIDENCE_PROMISES = promises(
     {"before": NULLABLE},  # of a first account
 )
 
-GIVEN = {
+INPUT_SCHEMAS = {
     "flagged": pa.schema(
         [("flag_id", pa.string()), ("change_id", pa.string()), ("payee_id", pa.string()), ("place", pa.int32())]
     ),
     "flagged_exposures": pa.schema([("flag_id", pa.string()), ("breach_id", pa.string()), ("known_on", pa.date32())]),
 }
-TEMPORARY = ("shown", "used", "known_changes", "known_moves", "touched", "shown_claims", "shown_payments")
+TEMPORARY_TABLES = ("shown", "used", "known_changes", "known_moves", "touched", "shown_claims", "shown_payments")
 
 # Every change as known that night, and the flagged ones among them.
 READ_CHANGES = """
@@ -101,7 +101,7 @@ CREATE OR REPLACE TEMP TABLE shown AS
     FROM flagged AS f JOIN known_changes AS c USING (change_id)
 """
 
-# The last version of the rows of shown payees, where the table tells when each version ended.
+# The last version of the rows of shown payees, where the table says when each version ended.
 READ_VISIBLE = """
 CREATE OR REPLACE TEMP TABLE shown_{table} AS
     SELECT {key}, payee_id, account, {takes} FROM {table} SEMI JOIN shown USING (payee_id)
@@ -164,8 +164,8 @@ FROM daily GROUP BY flag_id
 """
 """The lists a member is on come with their own dates, however old."""
 
-# Who has or had the accounts of shown changes, and of which household they are. The member on a provider's claim is
-# the one cared for, not the payee.
+# Who has or had the accounts of shown changes, and their households. The member on a provider's claim is the patient,
+# not the payee.
 READ_USED = """
 CREATE OR REPLACE TEMP TABLE used AS
     WITH sides AS (SELECT DISTINCT unnest([old_account, new_account]) AS account FROM shown), seen AS (
@@ -278,18 +278,18 @@ ORDER BY f.flag_id
 
 
 def read_changes(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> None:
-    """Read what evidence needs of all changes, whichever are flagged; the connection has views of the lake's tables."""
+    """Read what evidence needs of all changes, flagged or not; the connection has views of the lake's tables."""
     con.execute(READ_CHANGES.format(known=known_at_cutoff(con, "changes")), {"cutoff": cutoff})
     read_moves(con, cutoff)
 
 
 def evidence_table(con: duckdb.DuckDBPyConnection, night: date, queues: Queues, params: Params) -> pa.Table:
-    """One row a flag of the night, by flag_id, once `read_changes` was called for its cut-off."""
+    """One row per flag of the night, by flag_id, once `read_changes` was called for its cut-off."""
     cutoff = params.cutoff(night)
-    for name, rows in _given(queues).items():
+    for name, rows in _input_tables(queues).items():
         con.register(name, rows)
     try:
-        _read(con, cutoff)
+        _read_flagged(con, cutoff)
         query = EVIDENCE.format(
             timeline=TIMELINE.format(
                 ids=MOST_IDS,
@@ -303,42 +303,42 @@ def evidence_table(con: duckdb.DuckDBPyConnection, night: date, queues: Queues, 
             changes=CHANGES.format(),
             neighbours=NEIGHBOURS.format(most=MOST_NEIGHBOURS),
         )
-        found = con.sql(query, params={"cutoff": cutoff, "night": night}).to_arrow_table()
+        evidence = con.sql(query, params={"cutoff": cutoff, "night": night}).to_arrow_table()
         checks = benign_checks(con, cutoff)
     finally:
-        for name in GIVEN:
+        for name in INPUT_SCHEMAS:
             con.unregister(name)
-        for name in TEMPORARY:
+        for name in TEMPORARY_TABLES:
             con.execute(f"DROP TABLE IF EXISTS {name}")
-    checked = pa.array([checks.get(flag_id, []) for flag_id in found["flag_id"].to_pylist()], pa.list_(CHECK))
-    return found.append_column("benign_checks", checked).cast(EVIDENCE_SCHEMA).combine_chunks()
+    column = pa.array([checks.get(flag_id, []) for flag_id in evidence["flag_id"].to_pylist()], pa.list_(CHECK))
+    return evidence.append_column("benign_checks", column).cast(EVIDENCE_SCHEMA).combine_chunks()
 
 
-def _given(queues: Queues) -> dict[str, pa.Table]:
-    """What the statements read beside the lake, by GIVEN."""
-    listed = [
+def _input_tables(queues: Queues) -> dict[str, pa.Table]:
+    """The tables that the statements read beside the lake, with INPUT_SCHEMAS."""
+    exposures = [
         {"flag_id": flag["flag_id"], "breach_id": item["breach_id"], "known_on": item["known_at"]}
         for flag in queues.flags
         for item in flag["exposures"]
         if item["known_at"]
     ]
     flags = [{"place": place} | flag for place, flag in enumerate(queues.flags)]
-    rows = (flags, listed)
-    return {n: pa.Table.from_pylist(r, schema) for (n, schema), r in zip(GIVEN.items(), rows, strict=True)}
+    rows = (flags, exposures)
+    return {n: pa.Table.from_pylist(r, schema) for (n, schema), r in zip(INPUT_SCHEMAS.items(), rows, strict=True)}
 
 
-def _read(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> None:
+def _read_flagged(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> None:
     con.execute(READ_SHOWN, {"days": DAYS_BEFORE})
     families = known_at_cutoff(con, "members", columns="member_id, household_id", among=("seen", "member_id"))
     con.execute(READ_USED.format(families=families), {"cutoff": cutoff})
     begins = con.execute("SELECT min(begins_at) FROM shown").fetchall()[0][0] or cutoff
-    given = {"cutoff": cutoff, "begins": begins}
+    params = {"cutoff": cutoff, "begins": begins}
     for table, (when, takes) in LAST.items():
         (key,) = LAKE_TABLES[table].key
         names = {"table": table, "key": key, "when": when, "takes": ", ".join(takes), "last": last_version(table)}
         if has_ends(con, table):
-            con.execute(READ_VISIBLE.format(**names, counts=counts_at("$cutoff")), given)
+            con.execute(READ_VISIBLE.format(**names, counts=counts_at("$cutoff")), params)
             continue
-        con.execute(FIND_TOUCHED.format(**names), given)
+        con.execute(FIND_TOUCHED.format(**names), params)
         first = con.execute("SELECT min(first_at) FROM touched").fetchall()[0][0] or cutoff
-        con.execute(READ_LAST.format(**names), given | {"first": first})
+        con.execute(READ_LAST.format(**names), params | {"first": first})

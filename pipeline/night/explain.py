@@ -31,8 +31,8 @@ def explain(session: Session, change_id: str, as_of: date | None = None) -> dict
     if night is None:
         raise InputMissing(f"{settings.folder('runs')}: no night was published yet; give --as-of D")
     session.held.register()
-    found = change_context(session.con, [change_id], settings.params.cutoff(night)).changes
-    if found.empty:
+    change = change_context(session.con, [change_id], settings.params.cutoff(night)).changes
+    if change.empty:
         raise InputMissing(
             f"change {change_id!r} was not known on {night}; see docs/outputs.md for how changes are named"
         )
@@ -42,13 +42,13 @@ def explain(session: Session, change_id: str, as_of: date | None = None) -> dict
     frame = measure(PlannedEngine(session.con), settings.params, [night], [change_id])
     frame = frame[frame["change_id"] == change_id].reset_index(drop=True)
     answer: dict[str, Any] = {"change_id": change_id, "night": night, "queue": _queue(session, night, change_id)}
-    if found["superseded_by"].notna().iloc[0]:
-        answer["superseded_by"] = found["superseded_by"].iloc[0]
+    if change["superseded_by"].notna().iloc[0]:
+        answer["superseded_by"] = change["superseded_by"].iloc[0]
     if frame.empty:
         return answer | {"features": []}
     scored, added = model.score(frame), model.attribute(frame)
     usual = usual_values(frame, model)
-    answer |= {name: _plain(scored[name].iloc[0]) for name in ("segment", "score", "p_value")}
+    answer |= {name: _json_value(scored[name].iloc[0]) for name in ("segment", "score", "p_value")}
     answer["features"] = [
         {
             "feature": feature.name,
@@ -63,18 +63,18 @@ def explain(session: Session, change_id: str, as_of: date | None = None) -> dict
 
 
 def _queue(session: Session, night: date, change_id: str) -> dict[str, Any]:
-    """Where the published night put the change, or why nowhere."""
+    """The queue and rank of the change on the published night, or why it is in no queue."""
     for folder, columns in (("flags", ["queue", "rank", "flag_id"]), ("scores", ["rank_before_cut", "why_not"])):
         path = session.settings.folder(folder) / f"{night}.parquet"
         if path.exists():
             rows = pd.read_parquet(path, columns=["change_id", *columns], filters=[("change_id", "==", change_id)])
             if len(rows):
-                return {name: _plain(rows[name].iloc[0]) for name in columns}
+                return {name: _json_value(rows[name].iloc[0]) for name in columns}
     return {"why_not": "the night was not published, or the change was not open"}
 
 
-def _plain(value: Any) -> Any:
-    """A cell of a frame as JSON has it."""
+def _json_value(value: Any) -> Any:
+    """A cell of a frame as a JSON value."""
     if pd.isna(value):
         return None
     return value.item() if hasattr(value, "item") else value

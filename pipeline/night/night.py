@@ -1,4 +1,4 @@
-"""A night, end to end: load, measure, score, flag, publish. Again for the same night: the same bytes."""
+"""A night, end to end: load, measure, score, flag, publish. Run again, the same night gives the same bytes."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ from payeewatch.pipeline.night.queues import EARLIER, Queues, flag
 from payeewatch.pipeline.parallel import background
 from payeewatch.pipeline.report.quality import quality_page
 from payeewatch.pipeline.report.report import compile_pages, report
-from payeewatch.pipeline.session import Session, beside
+from payeewatch.pipeline.session import Session, second_session
 from payeewatch.pipeline.store.lake import Load
 
 NIGHTS_AT_ONCE = 15
-"""Nights of a range that are loaded and measured together, at most; twice as many a killed command may have loaded and
-not published."""
+"""Nights of a range that are loaded and measured together, at most; a killed command may leave twice as
+many loaded and not published."""
 ROWS_AT_ONCE = 60_000
 """Changes measured together, about: it bounds the memory."""
 
@@ -79,7 +79,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Ready:
-    """A night whose news is in the lake: the model it is to use, and what the stages took and said so far."""
+    """A night whose news is in the lake: the model it will use, and the seconds and warnings of its stages so far."""
 
     night: date
     model: Model
@@ -100,17 +100,17 @@ def run_nights(session: Session, first: date, last: date, options: Options) -> I
     """Each night of a range in order, and before them the nights missed since the last published one.
 
     A few nights at once are loaded, in order, and measured together; then each is published as it would be alone, whole
-    or not at all: what it publishes replaces what stood for that night, or nothing does.
+    or not at all: what it publishes replaces the earlier publication of that night as a whole, or nothing is replaced.
 
     Raises:
         PayeeWatchError: a night failed, and `runs/<night>.failed.json` says so; those before it are published, those
-            after it are not, and an earlier publication of the night stands.
+            after it are not, and an earlier publication of the night stays.
     """
     nights = nights_to_run(session.settings, first, last)
     with engine_of(session, options.engine) as engine, closing(_spans(session, nights, options)) as spans:
         for span in spans:
             if span.ready:
-                yield from _run_together(session, engine, span)
+                yield from _run_batch(session, engine, span)
             if span.failure:
                 raise span.failure
 
@@ -122,24 +122,24 @@ def _spans(session: Session, nights: Sequence[date], options: Options) -> Genera
     """
     coming = span = list(nights)
     ahead: Future[Loaded] | None = None
-    loader, many = session, _nights_at_once(session.settings, nights[0])
+    loader, batch_size = session, _nights_at_once(session.settings, nights[0])
     with ExitStack() as stack:
         try:
             while coming:
                 loaded = ahead.result() if ahead else None
                 if not (loaded and (loaded.ready or loaded.failure)):
-                    loaded = _load(loader, coming[:many], options)
+                    loaded = _load(loader, coming[:batch_size], options)
                 coming = [] if loaded.failure else coming[len(loaded.ready) :]
-                ahead, many = None, _nights_at_once(session.settings, coming[0]) if coming else 0
-                if many > 1:
+                ahead, batch_size = None, _nights_at_once(session.settings, coming[0]) if coming else 0
+                if batch_size > 1:
                     if loader is session:
-                        loader = stack.enter_context(beside(session))
+                        loader = stack.enter_context(second_session(session))
                         thread = stack.enter_context(ThreadPoolExecutor(1))
-                    span = coming[:many]
+                    span = coming[:batch_size]
                     ahead = thread.submit(_load, loader, span, options, ahead=True)
                 yield loaded
         finally:
-            span.clear()  # the thread ends with the night it is at
+            span.clear()  # the thread stops after the night that it is loading
             session.loaded_ahead = None
 
 
@@ -152,9 +152,9 @@ def _nights_at_once(settings: Settings, night: date) -> int:
 
 
 def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: bool = False) -> Loaded:
-    """Load the news of each night, as if those before it were published; until one fails, and why it did.
+    """Load the news of each night, as if those before it were published. When one fails, stop and return why.
 
-    A purge takes away what the nights before still see: it waits until they are published.
+    A purge deletes what the nights before still need: it waits until they are published.
     """
     ready: list[Ready] = []
     failure = None
@@ -166,10 +166,10 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
                 if (ready or ahead) and lists.due(session, night):
                     break
                 reading = meanwhile(_read_model, session, night, options)
-                told = session.held.fitting().union(ALSO_READ)
+                tables = session.held.fitting().union(ALSO_READ)
                 meanwhile(compile_pages)
-                meanwhile(expectations.start)  # no two threads import libraries at a time
-                preparing = meanwhile(prepare, session.lake.root, session.settings.params.observe.window_days, told)
+                meanwhile(expectations.start)  # one thread imports all libraries, one after the other
+                preparing = meanwhile(prepare, session.lake.root, session.settings.params.observe.window_days, tables)
                 _require_news(session, night, options)
                 ingest_until(session, night)
                 link_and_derive(session)
@@ -182,10 +182,10 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
     return Loaded(ready, session.lake.loads(), failure)
 
 
-def _run_together(session: Session, engine: Engine, loaded: Loaded) -> Iterator[Run]:
-    ready, nights = loaded.ready, [one.night for one in loaded.ready]
+def _run_batch(session: Session, engine: Engine, loaded: Loaded) -> Iterator[Run]:
+    ready, nights = loaded.ready, [each.night for each in loaded.ready]
     before = [n for n in published_nights(session.settings) if n < nights[0]][-1:]
-    earlier = _earlier(session, "flags", before)
+    earlier = _earlier_rows(session, "flags", before)
     flagged = [] if earlier is None else sorted(earlier["change_id"])
     unscored = sorted(
         {p for night in nights for p in run_record.unscored_payees(run_record.drops_of(loaded.loads, night))}
@@ -196,15 +196,15 @@ def _run_together(session: Session, engine: Engine, loaded: Loaded) -> Iterator[
             with session.stage("hold"):
                 session.held.register(loaded.loads)
             stack.enter_context(focus(session, nights, flagged, unscored))
-            batch = NightBatch(session, nights, flagged, [one.model for one in ready], engine)
+            batch = NightBatch(session, nights, flagged, [each.model for each in ready], engine)
         shared = {stage: took / len(ready) for stage, took in session.seconds.items()}
-        for one in ready:
+        for each in ready:
             session.seconds.clear()
-            session.seconds |= one.seconds | shared
-            session.warnings[:] = one.warnings
-            with _recording_failure(session, one.night):
-                run = _publish(session, one, batch)
-            failed_path(session.settings, one.night).unlink(missing_ok=True)
+            session.seconds |= each.seconds | shared
+            session.warnings[:] = each.warnings
+            with _recording_failure(session, each.night):
+                run = _publish(session, each, batch)
+            failed_path(session.settings, each.night).unlink(missing_ok=True)
             yield run
 
 
@@ -224,13 +224,15 @@ def _publish(session: Session, ready: Ready, batch: NightBatch) -> Run:
     settings, night = session.settings, ready.night
     cutoff = settings.params.cutoff(night)
     before = [n for n in published_nights(settings) if n < night][-1:]
-    earlier, earlier_scores = (_earlier(session, folder, before) for folder in ("flags", "scores"))
+    earlier, earlier_scores = (_earlier_rows(session, folder, before) for folder in ("flags", "scores"))
     flagged = [] if earlier is None else sorted(earlier["change_id"])
     view = batch.of(night, flagged)
     payees = session.con.execute(PAYEES, {"cutoff": cutoff}).fetchall()[0][0]
-    decided = at_decision(session.con, published_files(settings, "scores"), view.context.decisions, settings.params)
-    with background() as meanwhile:  # the connection is its alone
-        counting = meanwhile(_counted, session, night, view.context.changes)
+    decision_inputs = at_decision(
+        session.con, published_files(settings, "scores"), view.context.decisions, settings.params
+    )
+    with background() as meanwhile:  # only that thread uses the connection
+        counting = meanwhile(_lake_facts, session, night, view.context.changes)
         with session.stage("score") as facts:
             scored = view.scored() if view.scored else None
             scores = score(view.frame, ready.model, view.context.weakly_matched(), scored=scored)
@@ -241,7 +243,7 @@ def _publish(session: Session, ready: Ready, batch: NightBatch) -> Run:
         with session.stage("flag") as facts:
             queues = flag(
                 night, scores, view.context, view.amounts, payees, settings.params, session.keys,
-                earlier, earlier_scores, decided,
+                earlier, earlier_scores, decision_inputs,
             )  # fmt: skip
             facts |= {
                 "open": queues.facts["open_changes"],
@@ -250,8 +252,8 @@ def _publish(session: Session, ready: Ready, batch: NightBatch) -> Run:
             }
     reading.result()
     known_before = None if earlier_scores is None else set(earlier_scores["change_id"])
-    run = _account(session, ready, view, scores, queues, known_before, counting.result())
-    return _write(session, night, ready.model, view, scores, queues, run)
+    run = _run_facts(session, ready, view, scores, queues, known_before, counting.result())
+    return _write_outputs(session, night, ready.model, view, scores, queues, run)
 
 
 def _require_news(session: Session, night: date, options: Options) -> None:
@@ -286,7 +288,7 @@ def _read_model(session: Session, night: date, options: Options) -> Model:
     return model
 
 
-def _earlier(session: Session, folder: str, nights: Sequence[date]) -> pd.DataFrame | None:
+def _earlier_rows(session: Session, folder: str, nights: Sequence[date]) -> pd.DataFrame | None:
     """The flags or scores of the last night published before."""
     paths = [session.settings.folder(folder) / f"{night}.parquet" for night in nights]
     return pd.read_parquet(paths[0], columns=EARLIER[folder]) if paths and paths[0].exists() else None
@@ -295,8 +297,8 @@ def _earlier(session: Session, folder: str, nights: Sequence[date]) -> pd.DataFr
 PAYEES = "SELECT count(DISTINCT payee_id) FROM sightings WHERE known_at <= $cutoff"
 
 
-def _counted(session: Session, night: date, changes: pd.DataFrame) -> Run:
-    """What of the night's account the lake tells: what was read, and where the euros went."""
+def _lake_facts(session: Session, night: date, changes: pd.DataFrame) -> Run:
+    """The facts of the night's run record that come from the lake: what was read, and where the euros went."""
     loads, cutoff = session.lake.loads(), session.settings.params.cutoff(night)
     drops = run_record.drops_of(loads, night)
     tables = run_record.tables(drops)
@@ -313,20 +315,20 @@ def _counted(session: Session, night: date, changes: pd.DataFrame) -> Run:
         }
 
 
-def _account(
+def _run_facts(
     session: Session,
     ready: Ready,
     view: NightView,
     scores: pd.DataFrame,
     queues: Queues,
     known_before: set[str] | None,
-    counted: Run,
+    lake_facts: Run,
 ) -> Run:
-    """The night's own account: what was read, where the euros went, what was flagged."""
+    """The night's run record: what was read, where the euros went, what was flagged."""
     return {
         "night": ready.night,
         "state": "published",
-        **counted,
+        **lake_facts,
         "changes": {
             "open": len(view.frame),
             "new": None if known_before is None else len(set(view.frame["change_id"]) - known_before),
@@ -337,14 +339,14 @@ def _account(
         "capacity": queues.facts["capacity"],
         "audit_probability": queues.facts["audit_probability"],
         "queues": queues.facts,
-        "model": run_record.described(ready.model),
+        "model": run_record.model_facts(ready.model),
         "warnings": list(session.warnings),
         "warning_codes": [each.coded if isinstance(each, Sentence) else None for each in session.warnings],
         "versions": _versions() | {"key_version": session.keys.token_version},
     }
 
 
-def _write(
+def _write_outputs(
     session: Session,
     night: date,
     model: Model,
@@ -353,24 +355,26 @@ def _write(
     queues: Queues,
     run: Run,
 ) -> Run:
-    """Judge every table, then write every file whole, the account last: it says that the night stands.
+    """Judge every table, then write every file whole, the run record last: it says that the night is published.
 
     Raises:
         BrokenPromise: a table is not what it promises to be; nothing is written.
     """
     settings = session.settings
     with session.stage("publish") as facts:
-        named = ModelName(model.name, model.version, model.run_id)
-        with background() as meanwhile:  # the connection is this thread's alone meanwhile
-            found = meanwhile(evidence_table, session.con, night, queues, settings.params)
-            chosen = view.frame[view.frame["change_id"].isin(queues.change_ids())]
-            why = reasons(chosen, model)
-            told = dict(zip(why["change_id"], zip(why["reasons"], why["reassuring"], strict=True), strict=True))
-            flags = flags_table(queues, told, named)
-            scored = scores_table(night, scores, view.context, queues, named)
+        model_name = ModelName(model.name, model.version, model.run_id)
+        with background() as meanwhile:  # only that thread uses the connection until it ends
+            reading = meanwhile(evidence_table, session.con, night, queues, settings.params)
+            flagged = view.frame[view.frame["change_id"].isin(queues.change_ids())]
+            why = reasons(flagged, model)
+            reasons_by_change = dict(
+                zip(why["change_id"], zip(why["reasons"], why["reassuring"], strict=True), strict=True)
+            )
+            flags = flags_table(queues, reasons_by_change, model_name)
+            scored = scores_table(night, scores, view.context, queues, model_name)
             judge_flags(flags, night, len(queues.flags))
             judge_scores(scored, night, len(view.frame))
-            evidence = found.result()
+            evidence = reading.result()
         judge_evidence(evidence, night, set(flags["flag_id"].to_pylist()))
         write_parquet(settings.folder("scores") / f"{night}.parquet", scored)
         write_parquet(settings.folder("evidence") / f"{night}.parquet", evidence)
@@ -382,7 +386,7 @@ def _write(
         history = earlier_runs(settings, night)
         page = report(night, flags, scored, evidence, run, history)
         write_text(settings.folder("reports") / f"{night}.html", page)
-        write_text(settings.folder("reports") / f"{night}-quality.html", _quality(session, night))
+        write_text(settings.folder("reports") / f"{night}-quality.html", _quality_page(session, night))
     run |= {"seconds": {stage: round(took, 3) for stage, took in session.seconds.items()}}
     write_json(run_path(settings, night), run)
     return run
@@ -396,15 +400,15 @@ def _proposals(session: Session, night: date, queues: Queues, euros: Amounts) ->
     return holds(night, queues, euros.pending, settings.params.holds.business_days, expiries)
 
 
-def _quality(session: Session, night: date, refusal: str = "") -> str:
+def _quality_page(session: Session, night: date, refusal: str = "") -> str:
     drops = [load for load in session.lake.loads() if load.kind == "drop"]
     tonight = [load.facts for load in run_record.drops_of(drops, night)]
     return quality_page(night, tonight, [load.facts for load in drops if load.known_on < night], refusal)
 
 
 def _record_failure(session: Session, night: date, exit_code: int, error: str, message: str) -> None:
-    """Say that the night failed, where a run's account would be; a store that cannot be written has the log only."""
-    account: dict[str, Any] = {
+    """Say that the night failed, where the run record would be; when that cannot be written, only the log says it."""
+    record: dict[str, Any] = {
         "night": night,
         "state": "failed",
         "exit_code": exit_code,
@@ -413,11 +417,13 @@ def _record_failure(session: Session, night: date, exit_code: int, error: str, m
         "seconds": {stage: round(took, 3) for stage, took in session.seconds.items()},
     }
     try:
-        write_json(failed_path(session.settings, night), account)
+        write_json(failed_path(session.settings, night), record)
         if exit_code == InputRefused.exit_code:
-            write_text(session.settings.folder("reports") / f"{night}-quality.html", _quality(session, night, message))
-    except PayeeWatchError as also:
-        session.log("failed", night=night, unrecorded=str(also))
+            write_text(
+                session.settings.folder("reports") / f"{night}-quality.html", _quality_page(session, night, message)
+            )
+    except PayeeWatchError as write_error:
+        session.log("failed", night=night, unrecorded=str(write_error))
 
 
 @cache

@@ -41,12 +41,12 @@ def flags_table(queues: Queues, reasons: Reasons, model: ModelName) -> pa.Table:
             | {
                 "amount_at_risk": euros(row["at_risk_cents"]),
                 "amount_paid": euros(row["paid_cents"]),
-                "reasons": [dict(reason) for reason in _listed(why)],
-                "reassuring": [dict(reason) for reason in _listed(eases)],
+                "reasons": [dict(reason) for reason in _as_list(why)],
+                "reassuring": [dict(reason) for reason in _as_list(eases)],
                 **vars(model),
             }
         )
-    return pa.Table.from_pylist([_only(row, FLAGS_SCHEMA) for row in rows], schema=FLAGS_SCHEMA)
+    return pa.Table.from_pylist([_fields_of(row, FLAGS_SCHEMA) for row in rows], schema=FLAGS_SCHEMA)
 
 
 def scores_table(
@@ -68,24 +68,24 @@ def scores_table(
 def _exposures_of(change_ids: pd.Series, exposures: pd.DataFrame) -> pa.ListArray:
     """The exposures of each change, in their order; the changes are in order of their ids."""
     ids = texts(change_ids)
-    found = exposures[are_among(exposures["change_id"], ids)].sort_values("change_id", kind="stable")
+    matches = exposures[are_among(exposures["change_id"], ids)].sort_values("change_id", kind="stable")
     items = pa.StructArray.from_arrays(
         [
-            pa.array(found["breach_id"], pa.string(), from_pandas=True),
-            pa.array(found["known_at"], from_pandas=True).cast(pa.date32()),
-            pa.array(found["fields"], pa.list_(pa.string())),
-            pa.array(found["match_quality"], pa.string(), from_pandas=True),
+            pa.array(matches["breach_id"], pa.string(), from_pandas=True),
+            pa.array(matches["known_at"], from_pandas=True).cast(pa.date32()),
+            pa.array(matches["fields"], pa.list_(pa.string())),
+            pa.array(matches["match_quality"], pa.string(), from_pandas=True),
         ],
         fields=list(EXPOSURE),
     )
-    firsts = np.searchsorted(texts(found["change_id"]), ids)
-    return pa.ListArray.from_arrays(pa.array([*firsts, len(found)], pa.int32()), items)
+    firsts = np.searchsorted(texts(matches["change_id"]), ids)
+    return pa.ListArray.from_arrays(pa.array([*firsts, len(matches)], pa.int32()), items)
 
 
-def _listed(values: Any) -> list[Any]:
+def _as_list(values: Any) -> list[Any]:
     # a list read back from Parquet through pandas is an array; a missing one is None
     return [] if values is None else list(values)
 
 
-def _only(row: Mapping[str, Any], schema: pa.Schema) -> dict[str, Any]:
+def _fields_of(row: Mapping[str, Any], schema: pa.Schema) -> dict[str, Any]:
     return {name: row[name] for name in schema.names}

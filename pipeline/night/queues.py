@@ -1,4 +1,4 @@
-"""Put a night's open changes into the queues: hold, review and the audit sample. docs/queues.md says why so."""
+"""Put a night's open changes into the queues: hold, review and the audit sample. docs/queues.md gives the reasons."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ EARLIER = {
     "flags": ["flag_id", "change_id", "queue", "first_flagged_on", "p_value", "score", "reasons", "reassuring"],
     "scores": ["change_id", "why_not"],
 }
-"""What is read of the night before, by folder."""
+"""Columns that are read of the night before, by folder."""
 
 
 @dataclass(frozen=True)
 class Queues:
-    """A night's queues. `flags` by rank, one mapping a flag; `ranks` one row a scored change; `facts` for the run."""
+    """A night's queues. `flags`: one mapping per flag, by rank; `ranks`: one row per scored change."""
 
     flags: list[Row]
     ranks: pd.DataFrame  # change_id, rank_before_cut, why_not, flag_id (null unless flagged)
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)  # for the run record
 
     def change_ids(self) -> list[str]:
         return [row["change_id"] for row in self.flags]
@@ -52,7 +52,7 @@ class Candidate:
     may_hold: bool
     is_scored: bool = True
     first_flagged_on: date | None = None
-    was_in: str = ""  # the queue of the night before
+    earlier_queue: str = ""  # the queue of the night before
     queue: Queue | None = None
     why_not: WhyNot | None = None
 
@@ -99,7 +99,7 @@ def flag(
     keys: Keys,
     earlier: pd.DataFrame | None = None,
     earlier_scores: pd.DataFrame | None = None,
-    decided: pd.DataFrame | None = None,
+    decision_inputs: pd.DataFrame | None = None,
 ) -> Queues:
     """Choose and rank a night's flags.
 
@@ -110,27 +110,27 @@ def flag(
         payees: how many payees the insurer has, for the capacity.
         earlier, earlier_scores: of the flags and scores of the last published night before this one, what EARLIER
             names.
-        decided: from `context.at_decision`, for the changes decided already.
+        decision_inputs: from `context.at_decision`, for the changes decided already.
     """
-    rows = _rule_inputs(scores, context, amounts, decided)
-    carried = {} if earlier is None else _carried(rows, earlier, keys)
-    facts = _weighed(rows, carried, params.flag)
-    left_before = _left_before(earlier_scores)
-    in_play = _is_in_play(facts, carried, left_before, params.flag)
-    candidates = _candidates(night, facts[in_play], carried, params, keys)
-    _leave_out(candidates, left_before)
+    rows = _rule_inputs(scores, context, amounts, decision_inputs)
+    earlier_flags = {} if earlier is None else _earlier_flags(rows, earlier, keys)
+    facts = _with_losses(rows, earlier_flags, params.flag)
+    undecided_before = _undecided_before(earlier_scores)
+    in_play = _is_in_play(facts, earlier_flags, undecided_before, params.flag)
+    candidates = _candidates(night, facts[in_play], earlier_flags, params, keys)
+    _keep_out(candidates, undecided_before)
     room = capacity(params.flag, payees)
     audits = min(max(1, round(params.flag.audit_share * room)), room - 1) if params.flag.audit_share else 0
     _choose(candidates, room, audits, params.flag)
-    drawn = _draw_audit(night, candidates, facts[~in_play], audits, params, keys)
-    by_change = {row["change_id"]: row for row in records(facts[facts["change_id"].isin(_queued(candidates))])}
-    in_queue = _ranked([c for c in candidates if c.queue])
+    draw_facts = _draw_audit(night, candidates, facts[~in_play], audits, params, keys)
+    by_change = {row["change_id"]: row for row in records(facts[facts["change_id"].isin(_ids_in_queue(candidates))])}
+    in_queue = _by_rank([c for c in candidates if c.queue])
     flags = [
-        _flag_row(night, rank, candidate, by_change[candidate.change_id], carried)
+        _flag_row(night, rank, candidate, by_change[candidate.change_id], earlier_flags)
         for rank, candidate in enumerate(in_queue, start=1)
     ]
     _add_exposures(flags, context)
-    return Queues(flags, _ranks(facts, candidates, params.flag), _counts(candidates, facts, room) | drawn)
+    return Queues(flags, _ranks(facts, candidates, params.flag), _counts(candidates, facts, room) | draw_facts)
 
 
 def flag_id(keys: Keys, origin_id: str) -> str:
@@ -138,7 +138,7 @@ def flag_id(keys: Keys, origin_id: str) -> str:
     return "F-" + token_of(keys, "flag", origin_id)[:16]
 
 
-def _carried(rows: pd.DataFrame, earlier: pd.DataFrame, keys: Keys) -> dict[str, Row]:
+def _earlier_flags(rows: pd.DataFrame, earlier: pd.DataFrame, keys: Keys) -> dict[str, Row]:
     """change_id -> the flag that it, or the derived change that it took over, had the night before."""
     before = {row["flag_id"]: row for row in records(earlier)}
     flagged = {row["change_id"] for row in before.values()}
@@ -148,7 +148,7 @@ def _carried(rows: pd.DataFrame, earlier: pd.DataFrame, keys: Keys) -> dict[str,
 
 
 def _rule_inputs(
-    scores: pd.DataFrame, context: ChangeContext, amounts: Amounts, decided: pd.DataFrame | None
+    scores: pd.DataFrame, context: ChangeContext, amounts: Amounts, decision_inputs: pd.DataFrame | None
 ) -> pd.DataFrame:
     """One row per change with all that the rules read, by change_id."""
     unknown = set(scores["change_id"].tolist()) - set(context.changes["change_id"].tolist())
@@ -161,7 +161,7 @@ def _rule_inputs(
         context.decisions.rename(columns={"known_at": "decision_known_at"}),
         newest.rename("newest_exposure_at").reset_index(),
     ]
-    parts += [] if decided is None else [decided]
+    parts += [] if decision_inputs is None else [decision_inputs]
     rows = context.changes.set_index("change_id", drop=False)
     for part in parts:
         rows = rows.join(part.set_index("change_id"), validate="one_to_one")
@@ -174,15 +174,15 @@ def _rule_inputs(
     return rows.sort_index()
 
 
-def _weighed(facts: pd.DataFrame, carried: dict[str, Row], params: Flag) -> pd.DataFrame:
+def _with_losses(facts: pd.DataFrame, earlier_flags: dict[str, Row], params: Flag) -> pd.DataFrame:
     """The changes scored tonight or flagged before, by change_id, with the loss expected of each.
 
     One that is no longer scored keeps the score of the night before.
     """
     is_scored = facts["p_value"].notna().to_numpy()
-    before = [carried.get(name) for name in texts(facts["change_id"])]
+    before = [earlier_flags.get(name) for name in texts(facts["change_id"])]
     for name in ("p_value", "score"):
-        last = np.array([np.nan if was is None else was[name] for was in before], dtype=np.float64)
+        last = np.array([np.nan if row is None else row[name] for row in before], dtype=np.float64)
         facts[name] = np.where(is_scored, facts[name].to_numpy(dtype=np.float64), last)
     facts = facts.assign(is_scored=is_scored)[facts["p_value"].notna()]
     losses = expected_loss_cents(facts["p_value"].to_numpy(), facts["at_risk_cents"].to_numpy(), params)
@@ -190,19 +190,21 @@ def _weighed(facts: pd.DataFrame, carried: dict[str, Row], params: Flag) -> pd.D
 
 
 def _is_in_play(
-    facts: pd.DataFrame, carried: dict[str, Row], left_before: set[str], params: Flag
+    facts: pd.DataFrame, earlier_flags: dict[str, Row], undecided_before: set[str], params: Flag
 ) -> npt.NDArray[np.bool_]:
-    """Which changes to look at one by one. All that can be said of the many others is that the floor keeps them out."""
-    has_a_past = facts["superseded_by"].notna() | facts["decided_at"].notna() | are_among(facts["change_id"], carried)
-    in_play = (facts["p_value"] <= params.floor_p) | has_a_past | are_among(facts["change_id"], left_before)
+    """Which changes to look at one by one. The p-value floor keeps the many others out."""
+    has_a_past = (
+        facts["superseded_by"].notna() | facts["decided_at"].notna() | are_among(facts["change_id"], earlier_flags)
+    )
+    in_play = (facts["p_value"] <= params.floor_p) | has_a_past | are_among(facts["change_id"], undecided_before)
     return in_play.to_numpy(dtype=bool)
 
 
 def _candidates(
-    night: date, facts: pd.DataFrame, carried: dict[str, Row], params: Params, keys: Keys
+    night: date, facts: pd.DataFrame, earlier_flags: dict[str, Row], params: Params, keys: Keys
 ) -> list[Candidate]:
-    """The changes with what each may come to."""
-    made = []
+    """The changes as candidates, each with the queue it may enter."""
+    candidates = []
     for row in records(facts):
         candidate = Candidate(
             change_id=row["change_id"],
@@ -213,9 +215,9 @@ def _candidates(
             may_hold=row["is_scored"] and _may_hold(night, row, params.flag),
             is_scored=row["is_scored"],
         )
-        _place(night, candidate, row, carried.get(row["change_id"]), params)
-        made.append(candidate)
-    return made
+        _set_status(night, candidate, row, earlier_flags.get(row["change_id"]), params)
+        candidates.append(candidate)
+    return candidates
 
 
 def _may_hold(night: date, row: Row, params: Flag) -> bool:
@@ -226,9 +228,9 @@ def _may_hold(night: date, row: Row, params: Flag) -> bool:
     return soon and not pd.isna(p_value) and p_value <= params.hold_p
 
 
-def _place(night: date, candidate: Candidate, row: Row, was: Row | None, params: Params) -> None:
+def _set_status(night: date, candidate: Candidate, row: Row, earlier_flag: Row | None, params: Params) -> None:
     """Say whether the change is in the queue already, may enter it, or why not."""
-    first_on = day_of(was["first_flagged_on"]) if was else None
+    first_on = day_of(earlier_flag["first_flagged_on"]) if earlier_flag else None
     decided_at, known_at = instant_of(row["decided_at"]), instant_of(row["decision_known_at"])
     if not pd.isna(row["superseded_by"]):
         candidate.why_not = WhyNot.SUPERSEDED
@@ -236,21 +238,21 @@ def _place(night: date, candidate: Candidate, row: Row, was: Row | None, params:
         if (night - first_on).days >= params.flag.undecided_days:
             candidate.why_not = WhyNot.UNDECIDED
         else:
-            candidate.first_flagged_on, candidate.was_in = first_on, str((was or {})["queue"])
+            candidate.first_flagged_on, candidate.earlier_queue = first_on, str((earlier_flag or {})["queue"])
     elif decided_at and not _has_new_evidence(row, decided_at, params.flag):
         candidate.why_not = WhyNot.DECIDED
     elif candidate.p_value > params.flag.floor_p:
         candidate.why_not = WhyNot.FLOOR
 
 
-def _leave_out(candidates: list[Candidate], left_before: set[str]) -> None:
+def _keep_out(candidates: list[Candidate], undecided_before: set[str]) -> None:
     """A flag that nobody decided in time does not come back as a new one the night after."""
     for candidate in candidates:
-        if candidate.change_id in left_before and candidate.why_not in (None, WhyNot.FLOOR):
+        if candidate.change_id in undecided_before and candidate.why_not in (None, WhyNot.FLOOR):
             candidate.why_not = WhyNot.UNDECIDED
 
 
-def _left_before(earlier_scores: pd.DataFrame | None) -> set[str]:
+def _undecided_before(earlier_scores: pd.DataFrame | None) -> set[str]:
     """The changes that nobody had decided in time the night before."""
     if earlier_scores is None:
         return set()
@@ -270,28 +272,28 @@ def _has_new_evidence(row: Row, decided_at: datetime, params: Flag) -> bool:
 
 def _choose(candidates: list[Candidate], room: int, audits: int, params: Flag) -> None:
     """Give queues: holds first, then review, within the capacity that the audit sample leaves."""
-    left = room - audits
+    free = room - audits
     holds = 0 if not params.hold_share else max(1, math.floor(params.hold_share * room))
-    alive = sorted((c for c in candidates if c.why_not is None), key=Candidate.order)
-    for candidate in alive:
-        if candidate.may_hold and candidate.was_in == Queue.HOLD:
+    eligible = sorted((c for c in candidates if c.why_not is None), key=Candidate.order)
+    for candidate in eligible:
+        if candidate.may_hold and candidate.earlier_queue == Queue.HOLD:
             candidate.queue = Queue.HOLD
-        elif candidate.may_hold and holds and (candidate.was_in or left):
+        elif candidate.may_hold and holds and (candidate.earlier_queue or free):
             candidate.queue = Queue.HOLD
             holds -= 1
-            left -= not candidate.was_in
-    for candidate in alive:
-        if candidate.queue is None and candidate.was_in:
-            candidate.queue = Queue.AUDIT if candidate.was_in == Queue.AUDIT else Queue.REVIEW
-        elif candidate.queue is None and left:
+            free -= not candidate.earlier_queue
+    for candidate in eligible:
+        if candidate.queue is None and candidate.earlier_queue:
+            candidate.queue = Queue.AUDIT if candidate.earlier_queue == Queue.AUDIT else Queue.REVIEW
+        elif candidate.queue is None and free:
             candidate.queue = Queue.REVIEW
-            left -= 1
+            free -= 1
         elif candidate.queue is None:
             candidate.why_not = WhyNot.CAPACITY
 
 
 def _draw_audit(
-    night: date, candidates: list[Candidate], others: pd.DataFrame, many: int, params: Params, keys: Keys
+    night: date, candidates: list[Candidate], others: pd.DataFrame, sample_size: int, params: Params, keys: Keys
 ) -> Row:
     """Draw from below the cut, each with the same known probability, by keyed hash: nobody can foresee whom.
 
@@ -300,7 +302,7 @@ def _draw_audit(
     below = [c.change_id for c in candidates if c.is_scored and c.why_not in (WhyNot.FLOOR, WhyNot.CAPACITY)]
     below += others.index.tolist()
     lots = tokens_of(keys, "audit", (f"{night}|{change_id}" for change_id in below))
-    drawn = [change_id for _, change_id in nsmallest(many, zip(lots, below, strict=True))]
+    drawn = [change_id for _, change_id in nsmallest(sample_size, zip(lots, below, strict=True))]
     candidates += _candidates(night, others[others.index.isin(drawn)], {}, params, keys)
     for candidate in candidates:
         if candidate.change_id in drawn:
@@ -312,19 +314,19 @@ def _draw_audit(
     }
 
 
-def _ranked(flagged: list[Candidate]) -> list[Candidate]:
+def _by_rank(flagged: list[Candidate]) -> list[Candidate]:
     queues = list(Queue)
     return sorted(flagged, key=lambda c: (queues.index(c.queue or Queue.AUDIT), *c.order()))
 
 
-def _queued(candidates: list[Candidate]) -> set[str]:
+def _ids_in_queue(candidates: list[Candidate]) -> set[str]:
     return {candidate.change_id for candidate in candidates if candidate.queue}
 
 
-def _flag_row(night: date, rank: int, candidate: Candidate, row: Row, carried: dict[str, Row]) -> Row:
-    was = carried.get(candidate.change_id, {})
+def _flag_row(night: date, rank: int, candidate: Candidate, row: Row, earlier_flags: dict[str, Row]) -> Row:
+    earlier_flag = earlier_flags.get(candidate.change_id, {})
     first_on = candidate.first_flagged_on or night
-    keep = {} if candidate.is_scored else {name: was.get(name) for name in ("reasons", "reassuring")}
+    keep = {} if candidate.is_scored else {name: earlier_flag.get(name) for name in ("reasons", "reassuring")}
     return {
         "night": night,
         "first_flagged_on": first_on,
@@ -333,7 +335,7 @@ def _flag_row(night: date, rank: int, candidate: Candidate, row: Row, carried: d
         "change_id": candidate.change_id,
         "origin_id": row["origin_id"],
         "derived": bool(row["derived"]),
-        **{name: _known(row[name]) for name in ("member_id", "household_id", "payee_id", "payee_type")},
+        **{name: _or_none(row[name]) for name in ("member_id", "household_id", "payee_id", "payee_type")},
         "account": row["new_account"],
         "account_hint": row["account_hint"],
         "queue": str(candidate.queue),
@@ -362,20 +364,20 @@ def _ranks(facts: pd.DataFrame, candidates: list[Candidate], params: Flag) -> pd
     p_value, loss, score = (scored[name].to_numpy() for name in ("p_value", "loss_cents", "score"))
     change_ids = scored["change_id"].to_numpy()[np.lexsort((-score, -loss, p_value > params.floor_p))].tolist()
     of_change = {c.change_id: c for c in candidates}
-    found = [of_change.get(change_id) for change_id in change_ids]
+    in_order = [of_change.get(change_id) for change_id in change_ids]
     return pd.DataFrame(
         {
             "change_id": change_ids,
             "rank_before_cut": np.arange(1, len(scored) + 1, dtype="int64"),
-            "why_not": [str(WhyNot.FLOOR) if c is None else str(c.why_not) if c.why_not else None for c in found],
-            "flag_id": [c.flag_id if c and c.queue else None for c in found],
+            "why_not": [str(WhyNot.FLOOR) if c is None else str(c.why_not) if c.why_not else None for c in in_order],
+            "flag_id": [c.flag_id if c and c.queue else None for c in in_order],
         }
     )
 
 
 def _counts(candidates: list[Candidate], facts: pd.DataFrame, room: int) -> Row:
     flagged = [c for c in candidates if c.queue]
-    new = [c for c in flagged if not c.was_in]
+    new = [c for c in flagged if not c.earlier_queue]
     return {
         "open_changes": int(facts["is_scored"].sum()),
         "capacity": room,
@@ -389,5 +391,5 @@ def _counts(candidates: list[Candidate], facts: pd.DataFrame, room: int) -> Row:
     }
 
 
-def _known(value: Any) -> Any:
+def _or_none(value: Any) -> Any:
     return None if pd.isna(value) else value

@@ -1,4 +1,4 @@
-"""What a night says of itself in runs/<night>.json. docs/outputs.md describes every key."""
+"""The facts of a night for runs/<night>.json. docs/outputs.md describes every key."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from payeewatch.pipeline.store.tombstones import ERASURE
 Facts = dict[str, Any]
 
 PURGES = (PURGE, ERASURE)
-COUNTED = (
+COUNTS = (
     "rows_read", "rows_accepted", "rows_rejected", "duplicates", "cells_nulled", "cells_unknown", "assumed_known",
     "clamped_known",
 )  # fmt: skip
@@ -31,11 +31,11 @@ def tables(drops: Sequence[Load]) -> dict[str, Facts]:
     Raises:
         PayeeWatchError: rows do not add up.
     """
-    found: dict[str, Facts] = {}
+    rows_by_table: dict[str, Facts] = {}
     for drop in drops:
         for name, facts in drop.facts["tables"].items():
-            row = found.setdefault(name, dict.fromkeys(COUNTED, 0) | {"warnings": {}, "rejections": {}})
-            for key in COUNTED:
+            row = rows_by_table.setdefault(name, dict.fromkeys(COUNTS, 0) | {"warnings": {}, "rejections": {}})
+            for key in COUNTS:
                 row[key] += facts[key]
             for rule, broken in facts["rules"].items():
                 counts = row["warnings" if broken["severity"] == "warning" else "rejections"]
@@ -44,10 +44,10 @@ def tables(drops: Sequence[Load]) -> dict[str, Facts]:
             for key in ("extra_columns", "missing_columns"):
                 if facts[key]:
                     row[key] = sorted({*row.get(key, []), *facts[key]})
-    for name, row in found.items():
+    for name, row in rows_by_table.items():
         if row["rows_read"] != row["rows_accepted"] + row["rows_rejected"] + row["duplicates"]:
             raise PayeeWatchError(f"the rows of {name} do not add up; nothing was published")
-    return found
+    return rows_by_table
 
 
 CLAIMS_BY_SCOPE = """
@@ -76,8 +76,8 @@ def euros(
     Raises:
         PayeeWatchError: the euros do not add up.
     """
-    read = [drop.facts["tables"]["claims"] for drop in drops if "claims" in drop.facts["tables"]]
-    cents = {key: sum(facts["cents"].get(key, 0) for facts in read if "cents" in facts)
+    claims = [drop.facts["tables"]["claims"] for drop in drops if "claims" in drop.facts["tables"]]
+    cents = {key: sum(facts["cents"].get(key, 0) for facts in claims if "cents" in facts)
              for key in ("read", "accepted", "rejected", "duplicate")}  # fmt: skip
     payable, elsewhere = 0, 0
     con.register("open_accounts", open_changes[["payee_id", "new_account"]].drop_duplicates())
@@ -89,20 +89,20 @@ def euros(
                 known=known_at_cutoff(con, "changes"),
                 current=current_account(),
             )
-            found = con.execute(query, {"cutoff": cutoff}).fetchall()[0]
-            payable, elsewhere = payable + found[0], elsewhere + found[1]
+            to_changed, to_others = con.execute(query, {"cutoff": cutoff}).fetchall()[0]
+            payable, elsewhere = payable + to_changed, elsewhere + to_others
     finally:
         con.unregister("open_accounts")
-    again = cents["accepted"] - payable - elsewhere
+    absent_cents = cents["accepted"] - payable - elsewhere
     was_purged = any(load.kind == ERASURE for load in lake.loads())
-    if again and not was_purged and not any(drop.mode == "changed" for drop in drops):
+    if absent_cents and not was_purged and not any(drop.mode == "changed" for drop in drops):
         raise PayeeWatchError("the claimed euros do not add up; nothing was published")
     return {
         "claims_in_cents": cents["read"],
         "payable_to_changed_accounts_cents": payable,
-        "out_of_scope_cents": elsewhere + cents["duplicate"] + again,
+        "out_of_scope_cents": elsewhere + cents["duplicate"] + absent_cents,
         "rejected_cents": cents["rejected"],
-        "unreadable_rows": sum(facts.get("amounts_unreadable", 0) for facts in read),
+        "unreadable_rows": sum(facts.get("amounts_unreadable", 0) for facts in claims),
     }
 
 
@@ -122,14 +122,14 @@ def unscored_payees(drops: Sequence[Load]) -> list[str]:
 
 def unscored_changes(con: duckdb.DuckDBPyConnection, drops: Sequence[Load], cutoff: datetime) -> list[Facts]:
     """Rejected bank changes whose payee could be read, with the euros planned for that payee."""
-    found = [change for drop in drops for change in drop.facts["unscored_changes"]]
+    rejected = [change for drop in drops for change in drop.facts["unscored_changes"]]
     payees = unscored_payees(drops)
     query = PLANNED.format(known=known_at_cutoff(con, "payments", among=("theirs", "payment_id")))
     planned = dict(con.execute(query, {"payees": payees, "cutoff": cutoff}).fetchall()) if payees else {}
-    return [change | {"planned_cents": planned.get(change["payee_id"], 0)} for change in found]
+    return [change | {"planned_cents": planned.get(change["payee_id"], 0)} for change in rejected]
 
 
-def described(model: Model) -> Facts:
+def model_facts(model: Model) -> Facts:
     return {
         "name": model.name,
         "version": model.version,

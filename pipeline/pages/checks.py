@@ -34,7 +34,7 @@ def whole(page: str) -> str:
 
 def _with_list(page: str, name: str, sections: Iterable[str]) -> str:
     place = re.compile(rf"(<!-- {name}: [^\n]*-->\n).*?(<!-- end of {name} -->)", re.DOTALL)
-    return place.sub(lambda found: found[1] + "\n" + "\n".join(sections) + "\n" + found[2], page)
+    return place.sub(lambda match: match[1] + "\n" + "\n".join(sections) + "\n" + match[2], page)
 
 
 def _of_table(table: Table, title: str) -> str:

@@ -19,8 +19,8 @@ Schema = dict[str, Any]
 
 def schemas() -> dict[str, str]:
     """The name of each file and its text."""
-    made = {"params": _params(), "profile": _profile(), "manifest": _manifest()}
-    return {f"{name}.schema.json": json.dumps(schema, indent=1) + "\n" for name, schema in made.items()}
+    by_name = {"params": _params(), "profile": _profile(), "manifest": _manifest()}
+    return {f"{name}.schema.json": json.dumps(schema, indent=1) + "\n" for name, schema in by_name.items()}
 
 
 def _params() -> Schema:
@@ -49,10 +49,10 @@ def _profile() -> Schema:
 
 def _columns(table: Table) -> Schema:
     codes = codes_of(table)
-    listed = {
+    code_values = {
         name: _mapping({"enum": list(values)} if values else {"type": "string"}) for name, values in codes.items()
     }
-    return {"columns": _mapping({"enum": [*codes]}), "values": _closed(listed)}
+    return {"columns": _mapping({"enum": [*codes]}), "values": _closed(code_values)}
 
 
 def _mapping(values: Schema) -> Schema:

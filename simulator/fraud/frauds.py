@@ -250,8 +250,8 @@ def _invoices(scene: _Scene, frauds: Frauds) -> int:
         public = scene.mixed(0.1, 0.4) and not unchanged
         if when <= scene.until:
             _claim(scene, when, one, public)
-        together = not slow and rng.random() < p.INVOICES_TOGETHER
-        when += int(rng.integers(12, 30)) if slow else 0 if together else int(rng.integers(1, 8))
+        same_day = not slow and rng.random() < p.INVOICES_TOGETHER
+        when += int(rng.integers(12, 30)) if slow else 0 if same_day else int(rng.integers(1, 8))
     return when
 
 

@@ -98,8 +98,8 @@ def _when(rng: np.random.Generator, book: Book, factor: float) -> tuple[np.ndarr
         day < np.minimum(payees.left_on[payee], people.died_on[payees.member[payee]])
     )
     # a second change of one payee within a fortnight is dropped
-    again = np.r_[False, (payee[1:] == payee[:-1]) & (day[1:] - day[:-1] < 14)]
-    return payee[stays & ~again], day[stays & ~again]
+    repeated = np.r_[False, (payee[1:] == payee[:-1]) & (day[1:] - day[:-1] < 14)]
+    return payee[stays & ~repeated], day[stays & ~repeated]
 
 
 def _where_to(rng: np.random.Generator, book: Book, cause: np.ndarray, payee: np.ndarray) -> np.ndarray:

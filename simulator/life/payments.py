@@ -18,7 +18,7 @@ from payeewatch.simulator.text import NONE, opaque_ids
 
 REASONS = ("AC04", "AC01", "AC06", "MD07")
 REASON_EDGES = (0.5, 0.77, 0.87)
-USUAL, AGAIN, REFUND = range(3)
+USUAL, REPEAT, REFUND = range(3)
 
 
 @dataclass
@@ -213,5 +213,5 @@ def _repeat_payments(payments: Payments, calendar: Calendar) -> Payments:
     old = payments.rows(back[has_new_account])
     planned = business_day(np.maximum(moved[has_new_account], old.returned_on) + 1, 3)
     repeats = _planned(calendar, old.payee, old.member, old.amount, old.first, old.size, planned)
-    repeats.number = old.number // 3 * 3 + AGAIN
+    repeats.number = old.number // 3 * 3 + REPEAT
     return repeats

@@ -102,9 +102,9 @@ def settle(
     )
     moves = rng.random(len(first)) < p.MOVE_RATE * (end - start) / 365
     moved_on = np.where(moves, rng.integers(start, end + 1, len(first)), NEVER)
-    alone = size == 1
+    single = size == 1
     aged = (end - born[first]) // 365 >= 75
-    care_home = alone & aged & (rng.random(len(first)) < p.CARE_HOME_SHARE * 5)
+    care_home = single & aged & (rng.random(len(first)) < p.CARE_HOME_SHARE * 5)
     guarded = rng.random(members) < p.GUARDIANSHIP_SHARE
     people = People(
         household=household, role=role, sex=sex, born_on=born, incomplete=incomplete,

@@ -9,7 +9,7 @@ import duckdb
 import pandas as pd
 import pytest
 
-from payeewatch.evaluation.truth import UNTOLD, read_truth
+from payeewatch.evaluation.truth import NOT_IN_TRUTH, read_truth
 from payeewatch.pipeline.home import keys
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused
 from payeewatch.pipeline.home.keys import Keys
@@ -57,7 +57,7 @@ def test_announced_changes_are_found_by_name_and_derived_ones_by_account(
 ) -> None:
     units = read_truth(con, write_truth(tmp_path)).units.set_index("change_id")
     assert units["unit"].to_dict() == {"X1": "X1", "D-1": "X2", "D-2": "D-2"}
-    assert units["cause"].to_dict() == {"X1": "switch", "D-1": "T02", "D-2": UNTOLD}
+    assert units["cause"].to_dict() == {"X1": "switch", "D-1": "T02", "D-2": NOT_IN_TRUTH}
     assert units["is_fraud"].to_dict() == {"X1": False, "D-1": True, "D-2": False}
 
 
