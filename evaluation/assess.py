@@ -1,4 +1,4 @@
-"""Assess one insurer: replay its nights with every control beside the model, and compare with the truth."""
+"""Assess one insurer: replay its nights with the model and every control, and compare with the truth."""
 
 from __future__ import annotations
 

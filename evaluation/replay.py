@@ -170,7 +170,7 @@ def _steps(first: date, last: date, retrain_days: int) -> Iterator[tuple[list[da
 def _read_ahead(
     session: Session, steps: Iterable[tuple[list[date], date | None]], state: _State
 ) -> Generator[_Chunk, None, None]:
-    """Each step as read. A thread reads the next step during the work on this one; nobody else may read the lake then.
+    """Each step as read. A thread reads the next step during the work on this one; only it may read the lake then.
 
     It is not known yet which flags the next step keeps, so all changes that this step may flag are measured.
     """

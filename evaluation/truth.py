@@ -70,7 +70,7 @@ class Truth:
 
 
 def read_truth(con: duckdb.DuckDBPyConnection, folder: Path) -> Truth:
-    """Read a synthetic insurer's truth beside the lake registered on the connection.
+    """Read a synthetic insurer's truth; the connection has the lake's tables.
 
     Raises:
         InputMissing, InputRefused: there is none, or it lacks columns.

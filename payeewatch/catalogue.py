@@ -1,7 +1,7 @@
 """The catalogue of French texts, brought up to date from all sources: `make words`.
 
-Texts are taken where they are written: in the code and the templates of `triage/`, and from what the rest of the house
-says and the reviewers' application shows translated: features' sentences, messages of a night, words of the export.
+Texts are taken where they are written: in the code and the templates of `triage/`, and in the rest of the code where
+the reviewers' application shows the text translated: features' sentences, messages of a night, words of the export.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def texts() -> Iterator[str]:
 
 
 def collect(triage: Path) -> None:
-    """Write into the catalogue of that folder what the sources say; translations of what they still say stay.
+    """Write into the catalogue of that folder what the sources say; translations of unchanged texts stay.
 
     Raises:
         CommandError: GNU gettext is missing, or a text cannot be read.
@@ -57,7 +57,7 @@ def collect(triage: Path) -> None:
         collected.unlink()
 
 
-def lacking(catalogue: Path) -> list[str]:
+def untranslated(catalogue: Path) -> list[str]:
     """The texts of a catalogue without a translation, or with one that is only guessed."""
     messages = []
     for kind in ("--untranslated", "--only-fuzzy"):
@@ -66,8 +66,8 @@ def lacking(catalogue: Path) -> list[str]:
     return messages
 
 
-def compiled(catalogue: Path) -> None:
-    """Compile a catalogue beside itself; placeholders are compared."""
+def compile_messages(catalogue: Path) -> None:
+    """Compile a catalogue into its folder; placeholders are compared."""
     subprocess.run(["msgfmt", "--check-format", "-o", catalogue.with_suffix(".mo"), catalogue], check=True)
 
 
@@ -75,8 +75,8 @@ def main() -> int:
     """Collect, say what needs a translation, compile."""
     collect(TRIAGE)
     catalogue = TRIAGE / FRENCH
-    compiled(catalogue)
-    if missing := lacking(catalogue):
+    compile_messages(catalogue)
+    if missing := untranslated(catalogue):
         print(*missing, sep="\n")
         print(f"{catalogue}: translate these texts, take away their `fuzzy`, and run `make words` again")
         return 1

@@ -8,14 +8,11 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from payeewatch.pipeline.home.errors import PayeeWatchError, place
-
-if TYPE_CHECKING:
-    pass
 
 Answer = tuple[Any, list[str]]
 """A command's answer: one JSON object for machines, lines for people."""

@@ -1,4 +1,4 @@
-"""Rows out of pandas frames and back, fast: ids as Python texts, rows as mappings, instants as datetimes."""
+"""Rows out of pandas frames and back, quickly: ids as Python texts, rows as mappings, instants as datetimes."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def load_until(session: Session, until: date) -> list[Load]:
 
     Raises:
         InputMissing: no drop with members and claims, or no breach list.
-        InputRefused: a file, a drop or a list that cannot be taken; what was loaded before it stays.
+        InputRefused: a file, a drop or a list is refused; what was loaded before it stays.
     """
     loads = ingest_until(session, until)
     loads += link_and_derive(session)
@@ -41,7 +41,7 @@ def ingest_until(session: Session, until: date) -> list[Load]:
 
 
 def link_and_derive(session: Session) -> list[Load]:
-    """Find out who is on which list, and which changes nobody announced."""
+    """Find who is on which list, and which changes nobody announced."""
     loads = []
     with session.stage("link") as facts:
         loads.append(link(session))

@@ -1,4 +1,4 @@
-"""Opening a home: its lock, its keys, and an erasure that was begun and not finished."""
+"""Opening a home: its lock, its keys, and an unfinished erasure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from payeewatch.pipeline.store.tombstones import UNFINISHED_ERASURE
 
 @contextmanager
 def opened(settings: Settings, *, writing: bool = True, any_format: bool = False) -> Iterator[Session]:
-    """A session over the home folder; with `writing`, it alone may write, without, it leaves no trace there.
+    """A session over the home folder; with `writing` no other command may write, without it nothing is written there.
 
     With `any_format`, for a migration, the lake may have the form of another version.
 
@@ -38,7 +38,7 @@ def opened(settings: Settings, *, writing: bool = True, any_format: bool = False
             tokens.register(con, keys)
             yield Session(settings, keys, lake, con)
         return
-    with _locked(settings), lake.connect() as con:
+    with _exclusive_lock(settings), lake.connect() as con:
         keys.check(lake.root)
         if not any_format:
             lake.check()
@@ -54,8 +54,8 @@ def opened(settings: Settings, *, writing: bool = True, any_format: bool = False
 
 
 @contextmanager
-def _locked(settings: Settings) -> Iterator[None]:
-    """Hold the home's lock, or say who does."""
+def _exclusive_lock(settings: Settings) -> Iterator[None]:
+    """Take the home's lock, or say which process has it."""
     lock = settings.folder("lake") / ".lock"
     with only_holder(lock, wait=False) as is_free:
         if not is_free:

@@ -16,9 +16,9 @@ Result = TypeVar("Result")
 
 @contextmanager
 def own_connection(con: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection for another thread to the same database, in UTC too: a setting of the one given is not its own.
+    """A connection for another thread to the same database, in UTC too: it does not inherit settings.
 
-    It does not see the temporary tables of the one given.
+    It does not see the temporary tables of the first connection.
     """
     with con.cursor() as own:
         own.execute("SET TimeZone = 'UTC'")
@@ -31,10 +31,10 @@ Submit = Callable[..., Future[Any]]
 
 @contextmanager
 def background() -> Iterator[Submit]:
-    """One thread for work beside the caller's own.
+    """One thread for work in parallel to the caller's own.
 
     When the block ends, all of it is done, and a failure in it is raised even if nobody asked for the result. A failure
-    of the block itself goes first.
+    of the block itself is raised first.
     """
     started: list[Future[Any]] = []
     with ThreadPoolExecutor(1) as thread:
@@ -51,17 +51,17 @@ def background() -> Iterator[Submit]:
 def in_parallel(
     con: duckdb.DuckDBPyConnection, work: Callable[[duckdb.DuckDBPyConnection, Item], Result], items: Iterable[Item]
 ) -> Iterator[Result]:
-    """Do the work for as many items at once as there are processors, and yield what it makes in their order.
+    """Do the work for as many items at once as there are processors, and yield the results in their order.
 
     Each has its `own_connection`.
     """
 
-    def one(item: Item) -> Result:
+    def work_on(item: Item) -> Result:
         with own_connection(con) as own:
             return work(own, item)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(one, items)
+        yield from pool.map(work_on, items)
 
 
 side_by_side = in_parallel

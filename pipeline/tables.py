@@ -1,4 +1,4 @@
-"""Every input table: its grain, columns, types and nulls. Casts, checks, lake schemas and docs come from here."""
+"""Every input table: what one row is, columns, types and nulls. Casts, checks, lake schemas and docs come from here."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One input table. `derived` are the lake columns that stand for its identity columns.
+    """One input table. `derived` are the lake columns that replace its identity columns.
 
-    `key` names a row of the input, which has one row per key. `lake_key` are the lake columns that name a row whatever
-    its version, where the input has no key of its own.
+    `key` names a row of the input, which has one row per key. `lake_key` are the lake columns that name a row in all
+    its versions, where the input has no key of its own.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Table:
     key: str
     columns: tuple[Column, ...]
     required: bool = False
-    references: tuple[tuple[str, str], ...] = ()  # (column, table) that ought to resolve
+    references: tuple[tuple[str, str], ...] = ()  # (column, table): the value should be a key of that table
     derived: tuple[tuple[str, str, str], ...] = ()  # (lake column, SQL type, meaning)
     lake_key: tuple[str, ...] = ()
     known_when: str = ""  # the column that says when a row became known, where a row has one version
@@ -103,7 +103,7 @@ class Table:
 class LakeTable(NamedTuple):
     """A table as the lake keeps it: every version of every row.
 
-    `key` are the columns that name a row whatever its version; a table without one has no versions.
+    `key` are the columns that name a row in all its versions; a table without one has no versions.
     """
 
     grain: str

@@ -34,16 +34,16 @@ def identities(*folders: Path, most: int = 5_000) -> list[str]:
 
     Single words of names are left out when they are short; at most `most` values of each column are looked for.
     """
-    found: dict[str, dict[str, None]] = {}
+    by_column: dict[str, dict[str, None]] = {}
     for folder in folders:
         for path in sorted(folder.rglob("*.csv*")):
             for row in _rows(path):
                 for column in (*NAMES, *NATIONAL_IDS, *ACCOUNTS, *DATES):
                     value = (row.get(column) or "").strip()
-                    kept = found.setdefault(column, {})
-                    if len(value) >= SHORTEST and len(kept) < most:
-                        kept[value] = None
-    return sorted({value for values in found.values() for value in values})
+                    values_of_column = by_column.setdefault(column, {})
+                    if len(value) >= SHORTEST and len(values_of_column) < most:
+                        values_of_column[value] = None
+    return sorted({value for values in by_column.values() for value in values})
 
 
 def plant(inbox: Path, breaches: Path) -> list[str]:
@@ -73,18 +73,18 @@ def plant(inbox: Path, breaches: Path) -> list[str]:
 
 def assert_absent(folder: Path, values: Iterable[str]) -> None:
     """Fail when a value occurs in a file below the folder, in any case and with or without its marks."""
-    found = {f"{where}: {len(value)} characters" for where, value in occurrences(folder, values)}
-    assert not found, f"identities in {sorted(found)}"
+    places = {f"{where}: {len(value)} characters" for where, value in occurrences(folder, values)}
+    assert not places, f"identities in {sorted(places)}"
 
 
 def occurrences(folder: Path, values: Iterable[str]) -> Iterator[tuple[str, str]]:
     """(file, value) for every value that a file below the folder holds."""
-    wanted = {form: value for value in values if value for form in _forms(value)}
+    by_form = {form: value for value in values if value for form in _forms(value)}
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             for where, content in _contents(path.relative_to(folder).as_posix(), path.read_bytes(), path):
-                held = content.lower()
-                yield from ((where, value) for form, value in wanted.items() if form in held)
+                text = content.lower()
+                yield from ((where, value) for form, value in by_form.items() if form in text)
 
 
 def _forms(value: str) -> set[bytes]:

@@ -82,22 +82,22 @@ def make_home(folder: Path, plant: Callable[[Path], object] = lambda home: None,
 @pytest.fixture(scope="session")
 def homes(pytestconfig: pytest.Config) -> Path:
     """Where homes made from these very sources are kept."""
-    told = hashlib.sha256()
+    digest = hashlib.sha256()
     for name in SOURCES:
         files = [ROOT / name] if (ROOT / name).is_file() else sorted((ROOT / name).rglob("*"))
         for path in (file for file in files if file.is_file() and file.suffix != ".pyc"):
-            told.update(path.name.encode() + path.read_bytes())
-    kept = pytestconfig.cache.mkdir("homes")
-    own = kept / told.hexdigest()[:16]
+            digest.update(path.name.encode() + path.read_bytes())
+    homes_folder = pytestconfig.cache.mkdir("homes")
+    own = homes_folder / digest.hexdigest()[:16]
     own.mkdir(exist_ok=True)
     os.utime(own)
-    for other in kept.iterdir():
+    for other in homes_folder.iterdir():
         if other.stat().st_mtime < time.time() - KEPT_SECONDS:
             shutil.rmtree(other, ignore_errors=True)
     return own
 
 
-def made(folder: Path, make: Callable[[Path], object]) -> Home:
+def home_in(folder: Path, make: Callable[[Path], object]) -> Home:
     """The home in a folder, made by the first process that asks for it."""
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -113,7 +113,7 @@ def made(folder: Path, make: Callable[[Path], object]) -> Home:
 @pytest.fixture(scope="session")
 def trained(homes: Path) -> Home:
     """Trained, no night run. Not to be written to: take a copy with `copy_of`."""
-    return made(homes / "trained", make_home)
+    return home_in(homes / "trained", make_home)
 
 
 @pytest.fixture(scope="session")
@@ -123,7 +123,7 @@ def published(trained: Home, homes: Path) -> Home:
     def nights(folder: Path) -> None:
         copy_of(trained, folder).done("night", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[-1]))
 
-    return made(homes / "published", nights)
+    return home_in(homes / "published", nights)
 
 
 @pytest.fixture(scope="session")

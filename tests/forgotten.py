@@ -60,10 +60,10 @@ def shell(home: Home, *words: str, code: str = "") -> subprocess.CompletedProces
         "PAYEEWATCH_HOME": str(home.path), "PAYEEWATCH_KEY_FILE": str(home.key_file),
         "PAYEEWATCH_NOW": "2024-09-26T07:00",
     }  # fmt: skip
-    told = [sys.executable, "-c", code] if code else [sys.executable, "-m", "payeewatch", *words]
-    done = subprocess.run(told, env=environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr + done.stdout
-    return done
+    command = [sys.executable, "-c", code] if code else [sys.executable, "-m", "payeewatch", *words]
+    result = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr + result.stdout
+    return result
 
 
 REVIEW = f'''
@@ -119,7 +119,7 @@ print([list(audit.verify().findings), unpublished(Settings.load())], kinds)
 print("notes", Note.objects.count(), [note.text for note in Note.objects.all()])
 """
 
-SHOWN = """
+SCREEN_TEXTS = """
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.commands.review import start
 start(Settings.load())

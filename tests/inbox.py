@@ -78,11 +78,11 @@ def good(table: str, number: int = 1, **changed: Any) -> Row:
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]], delimiter: str = ",") -> str:
-    shown = io.StringIO()
-    writer = csv.DictWriter(shown, list(rows[0]), delimiter=delimiter, lineterminator="\n")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), delimiter=delimiter, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    return shown.getvalue()
+    return text.getvalue()
 
 
 def put_drop(home: Path, day: str, **tables: Sequence[Mapping[str, Any]]) -> Path:
@@ -114,5 +114,5 @@ def inbox_session(home: Path, **environ: str) -> Iterator[Session]:
 def rows_of(session: Session, query: str, *tables: str) -> list[tuple[Any, ...]]:
     """The answer to a query over lake tables."""
     session.lake.register(session.con, *tables)
-    found: list[tuple[Any, ...]] = session.con.execute(query).fetchall()
-    return found
+    rows: list[tuple[Any, ...]] = session.con.execute(query).fetchall()
+    return rows

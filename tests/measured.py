@@ -32,8 +32,8 @@ class Fact:
     sentence: str = ""
 
     @classmethod
-    def of(cls, family: str, name: str, **known: object) -> Fact:
-        return replace(cls(name, family=family, sentence=f"Number of {name}."), **known)  # type: ignore[arg-type]
+    def of(cls, family: str, name: str, **facts: object) -> Fact:
+        return replace(cls(name, family=family, sentence=f"Number of {name}."), **facts)  # type: ignore[arg-type]
 
 
 FACTS = (
@@ -56,21 +56,21 @@ FAST = SHIPPED.model_copy(update={"train": SMALL})
 
 
 def measured(changes: int, seed: int = 1, provider_share: float = 0.1) -> pd.DataFrame:
-    """Honest changes, one row an age: amounts grow with age, everything else stays."""
+    """Honest changes, one row per age: amounts grow with age, everything else stays."""
     draw = np.random.default_rng(seed)
 
     def spread(values: object) -> np.ndarray:
         return np.repeat(np.asarray(values), len(AGES))
 
     age = np.tile(AGES, changes)
-    asked = np.datetime64(LAST_DAY) - draw.integers(120, 700, changes)
+    requested_on = np.datetime64(LAST_DAY) - draw.integers(120, 700, changes)
     weekly = draw.gamma(0.5, 20.0, changes)
     is_provider = draw.random(changes) < provider_share
     amount = np.round(spread(weekly) * np.sqrt(age) * draw.uniform(0.5, 1.5, changes * len(AGES)), 2)
     columns = {
         "change_id": [f"C{seed}-{number:05d}" for number in spread(range(changes))],
         "payee_id": [f"P{seed}-{number // 2:05d}" for number in spread(range(changes))],
-        "as_of": (spread(asked) + age.astype("timedelta64[D]")).astype("datetime64[us]"),
+        "as_of": (spread(requested_on) + age.astype("timedelta64[D]")).astype("datetime64[us]"),
         "party": np.where(spread(is_provider), "provider", "member").astype(object),
         "derived": spread(draw.random(changes) < 0.2),
         "age_days": age,

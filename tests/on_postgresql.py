@@ -23,9 +23,9 @@ QUICK = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")
 
 def programs() -> Path | None:
     """Where PostgreSQL's programs are; Debian keeps them off the path."""
-    found = shutil.which("initdb")
+    initdb = shutil.which("initdb")
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
-    return Path(found).parent if found else folders[-1] if folders else None
+    return Path(initdb).parent if initdb else folders[-1] if folders else None
 
 
 @contextmanager

@@ -62,6 +62,6 @@ def test_planted_identities_stand_in_the_input(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"{header}\n{header}\n")
     planted = plant(tmp_path / "inbox", tmp_path / "breaches")
-    held = {value for _, value in occurrences(tmp_path, planted)}
-    assert held >= {"Canarivoltigeon", "Canariholderian", "284129999987693", "19841231"}
+    values = {value for _, value in occurrences(tmp_path, planted)}
+    assert values >= {"Canarivoltigeon", "Canariholderian", "284129999987693", "19841231"}
     assert {"Canarivoltigeon", "284129999987693"} <= set(identities(tmp_path / "inbox"))

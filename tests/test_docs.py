@@ -50,8 +50,8 @@ def test_the_runbook_has_every_exit_code_with_its_meaning():
 
 def test_the_running_page_has_every_command_and_no_other():
     cells = first_cells(section("docs/running.md", "Commands"))
-    told = {re.sub("^payeewatch ", "", cell).split()[0] for cell in cells}
-    assert told == set(main.commands)
+    documented = {re.sub("^payeewatch ", "", cell).split()[0] for cell in cells}
+    assert documented == set(main.commands)
 
 
 def test_the_running_page_has_every_folder_and_setting():
@@ -91,10 +91,10 @@ SCHEMAS = [("flags", FLAGS_SCHEMA), ("scores", SCORES_SCHEMA), ("evidence", EVID
 
 @pytest.mark.parametrize(("heading", "schema"), SCHEMAS, ids=[heading for heading, _ in SCHEMAS])
 def test_the_outputs_page_has_the_columns_that_are_written(heading, schema):
-    told = first_cells(section("docs/outputs.md", heading))
+    documented = first_cells(section("docs/outputs.md", heading))
     keys = first_cells(section("docs/outputs.md", "flags"))
-    assert told <= set(schema.names)
-    assert set(schema.names) <= told | keys
+    assert documented <= set(schema.names)
+    assert set(schema.names) <= documented | keys
 
 
 @pytest.mark.parametrize(("heading", "schema"), SCHEMAS, ids=[heading for heading, _ in SCHEMAS])
@@ -125,5 +125,5 @@ def test_every_source_file_that_a_page_names_exists(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_no_page_accuses(page):
-    found = re.findall(r"\b(?:fraudsters?|guilty|suspects?)\b", page.read_text(encoding="utf-8"), re.IGNORECASE)
-    assert found == []
+    words = re.findall(r"\b(?:fraudsters?|guilty|suspects?)\b", page.read_text(encoding="utf-8"), re.IGNORECASE)
+    assert words == []

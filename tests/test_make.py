@@ -28,8 +28,8 @@ def planned(target: str) -> str:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_make_command_of_a_page_is_a_target(page: str) -> None:
-    told = re.findall(r"(?:^|`)make ([a-z]+)", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
-    assert set(told) <= set(TARGETS)
+    targets = re.findall(r"(?:^|`)make ([a-z]+)", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(targets) <= set(TARGETS)
 
 
 def test_the_readme_begins_with_demo_triage_and_test() -> None:
@@ -40,8 +40,8 @@ def test_the_readme_begins_with_demo_triage_and_test() -> None:
 def test_every_target_says_what_it_is_for_and_is_no_file() -> None:
     (phony,) = re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)
     assert set(phony.split()) == set(TARGETS)
-    shown = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert [target for target in TARGETS if f"make {target} " not in shown] == []
+    output = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert [target for target in TARGETS if f"make {target} " not in output] == []
 
 
 @pytest.mark.parametrize("target", [target for target in TARGETS if target != "help"])
@@ -63,8 +63,8 @@ def test_a_user_needs_no_tools_of_development() -> None:
 def test_the_demo_runs_the_commands_of_the_readme_in_their_order() -> None:
     run = re.findall(r"bin/payeewatch ([a-z]+)", planned("demo"))
     assert run == ["simulate", "init", "ingest", "train", "night"]
-    told = re.findall(r"^payeewatch ([a-z]+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert [name for name in told if name in run] == run[1:]
+    commands = re.findall(r"^payeewatch ([a-z]+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert [name for name in commands if name in run] == run[1:]
 
 
 def test_the_application_is_shown_with_a_user_of_each_role_on_the_morning_after_the_demo() -> None:
@@ -125,13 +125,13 @@ def test_reproduced_stages_call_the_commands_of_their_names() -> None:
 
 
 def test_the_evaluation_that_is_reproduced_is_the_one_that_is_reported() -> None:
-    told = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-    asked = next(part["evaluation"] for part in told["vars"] if "evaluation" in part)
-    matrix = told["stages"]["evaluate"]["matrix"]
+    stages_file = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+    chosen = next(part["evaluation"] for part in stages_file["vars"] if "evaluation" in part)
+    matrix = stages_file["stages"]["evaluate"]["matrix"]
     (seeds,) = matrix["seeds"]
     command = (
-        f"payeewatch evaluate --tiers {','.join(matrix['tier'])} --seeds {seeds} --members {asked['members']}"
-        f" --days {asked['days']} --nights {asked['nights']} --cases-factor {asked['cases_factor']} --work worlds"
+        f"payeewatch evaluate --tiers {','.join(matrix['tier'])} --seeds {seeds} --members {chosen['members']}"
+        f" --days {chosen['days']} --nights {chosen['nights']} --cases-factor {chosen['cases_factor']} --work worlds"
     )
     page = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
     assert command in re.sub(r"\\\n\s*", "", page)

@@ -192,32 +192,32 @@ HASHED = {
 @cache
 def imports(path: Path) -> frozenset[str]:
     """Every module a file imports, wherever in it."""
-    found = set()
+    imported = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            imported |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Constant) and str(node.value).endswith(".py"):
             beside = path.parent / str(node.value)  # a library reads it as code
-            found |= {_name(beside)} if beside.exists() and path in FILES.values() else set()
-    return frozenset(found)
+            imported |= {_name(beside)} if beside.exists() and path in FILES.values() else set()
+    return frozenset(imported)
 
 
 def reached(start: Path) -> set[str]:
     """The modules of ours that a test file imports, its fixtures too, and those that they import, and so on."""
     tests = (path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py"))
     ours = FILES | {".".join(path.with_suffix("").parts): ROOT / path for path in tests}
-    found: set[str] = set()
+    reached: set[str] = set()
     waiting = [start, *(folder / "conftest.py" for folder in start.parents if (folder / "conftest.py").exists())]
     while waiting:
         named = imports(waiting.pop())
         named |= {
             parent for name in named for parent in accumulate(name.split("."), lambda above, leaf: f"{above}.{leaf}")
         }
-        waiting += [ours[name] for name in named if name in ours and name not in found]
-        found |= named & ours.keys()
-    return found
+        waiting += [ours[name] for name in named if name in ours and name not in reached]
+        reached |= named & ours.keys()
+    return reached
 
 
 def sources(*rooms: str) -> Iterator[tuple[Path, str]]:
@@ -230,8 +230,8 @@ def sources(*rooms: str) -> Iterator[tuple[Path, str]]:
 def place(name: str) -> str:
     """The file or folder of LAYERS in which a module stands."""
     parts = name.removeprefix("payeewatch.").split(".")
-    found = [".".join(parts[:most]) for most in (2, 1) if ".".join(parts[:most]) in FLOORS]
-    return found[0] if found else "payeewatch"
+    floors = [".".join(parts[:most]) for most in (2, 1) if ".".join(parts[:most]) in FLOORS]
+    return floors[0] if floors else "payeewatch"
 
 
 FLOORS = {each: floor for floor, line in enumerate(LAYERS.strip().splitlines()) for each in line.split()}
@@ -241,14 +241,14 @@ FLOORS = {each: floor for floor, line in enumerate(LAYERS.strip().splitlines()) 
 def arrows(name: str) -> frozenset[str]:
     """The modules of ours that one imports; a package counts where the name imported is its own."""
     path = FILES[name]
-    found = set()
+    imported = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names if alias.name in FILES}
+            imported |= {alias.name for alias in node.names if alias.name in FILES}
         elif isinstance(node, ast.ImportFrom) and node.module in FILES:
             named = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {each if each in FILES else node.module for each in named}
-    return frozenset(found - {name})
+            imported |= {each if each in FILES else node.module for each in named}
+    return frozenset(imported - {name})
 
 
 def test_every_file_has_its_place() -> None:
@@ -308,9 +308,9 @@ def test_the_truth_is_the_simulators_alone() -> None:
 def test_every_module_has_its_test(name: str) -> None:
     *folders, module = name.removeprefix("payeewatch.").split(".")
     own = ROOT.joinpath("tests", *(folders or ["payeewatch"]), f"test_{module}.py")
-    together = [path for prefix, path in TESTED_TOGETHER.items() if name.startswith(prefix)]
-    if together and not own.exists():
-        own = ROOT / "tests" / together[0]
+    folders = [path for prefix, path in TESTED_TOGETHER.items() if name.startswith(prefix)]
+    if folders and not own.exists():
+        own = ROOT / "tests" / folders[0]
     if name in EXERCISED_BY:
         assert not own.exists(), f"{name} has a test file now; take it off the list"
         own = ROOT / "tests" / EXERCISED_BY[name]
@@ -359,9 +359,9 @@ def test_nothing_calls_a_network() -> None:
 
 
 def test_the_command_starts_without_the_heavy_libraries() -> None:
-    shown = "import sys, payeewatch.__main__; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    code = "import sys, payeewatch.__main__; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     loaded = subprocess.run(
-        [sys.executable, "-c", shown], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
     assert "click" in loaded
     assert set(loaded) & HEAVY == set()

@@ -45,8 +45,8 @@ def test_the_package_is_the_only_name_it_takes(contents: set[str]) -> None:
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_file_of_a_room_is_installed(contents: set[str], room: str) -> None:
-    wanted = {f"payeewatch/{room}/{name}" for name in files(ROOT / room)}
-    assert wanted == {name for name in contents if name.startswith(f"payeewatch/{room}/")}
+    expected = {f"payeewatch/{room}/{name}" for name in files(ROOT / room)}
+    assert expected == {name for name in contents if name.startswith(f"payeewatch/{room}/")}
 
 
 def test_the_command_and_its_own_files_are_installed(contents: set[str]) -> None:

@@ -50,7 +50,7 @@ HAPPENED = {"changes": "requested_at", "claims": "received_at", "account_events"
 
 
 def rows_of(name: str, text: str) -> list[Row]:
-    """The rows of a text table: a header line, then one row a line; `-` is null; columns left out have defaults."""
+    """The rows of a text table: a header line, then one row per line; `-` is null; columns left out have defaults."""
     header, *lines = [line.split() for line in text.strip().splitlines()]
     rows = []
     for number, line in enumerate(lines):

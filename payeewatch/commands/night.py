@@ -101,7 +101,7 @@ QUEUE_LINES = 20
 def explain(settings: Settings, change: str, as_of: date | None) -> Answer:
     """Show every feature of one change with its usual value, and why it is or is not in a queue.
 
-    It only reads, and may run beside a night.
+    It only reads, and may run at the same time as a night.
 
     Example: payeewatch explain D-0123456789abcdef --as-of 2024-12-31
     """

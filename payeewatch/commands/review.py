@@ -81,9 +81,9 @@ def triage_user(settings: Settings, name: str, role: str, also: tuple[str, ...],
     start(settings)
     from django.db import transaction
 
-    users = [(name, role), *((one, its) for one, _, its in (each.partition("=") for each in also))]
+    users = [(name, role), *((user, user_role) for user, _, user_role in (each.partition("=") for each in also))]
     with transaction.atomic():
-        results = [_create_or_readmit(one, its, lasting) for one, its in users]
+        results = [_create_or_readmit(user, user_role, lasting) for user, user_role in users]
     answer = results[0] | ({"also": results[1:]} if also else {})
     return answer, [
         f"{each['name']} ({each['role']}) {'made' if each['made'] else 'admitted again'}; "
@@ -153,14 +153,14 @@ def triage_token(settings: Settings, name: str, scopes: str, revoke: bool) -> An
 
 @command("audit")
 @click.argument("what", type=click.Choice(["verify"]))
-@click.option("--noted", default="", metavar="HEAD", help="The head an earlier check told: is it still in the log?")
+@click.option("--noted", default="", metavar="HEAD", help="The head an earlier check printed: is it still in the log?")
 def audit(settings: Settings, what: str, noted: str) -> Answer:
-    """Walk the whole audit log: was anything edited, put in, deleted or cut off? Tells its head, to be noted elsewhere.
+    """Walk the whole audit log: was anything edited, added, deleted or cut off? Prints its head, to be noted elsewhere.
 
     Example: payeewatch audit verify
     """
     if noted and not re.fullmatch("[0-9]+:[0-9a-f]{64}", noted):
-        raise click.UsageError("--noted must be a head as an earlier check told it: <number>:<64 hexadecimal digits>")
+        raise click.UsageError("--noted must be a head that an earlier check printed: <number>:<64 hexadecimal digits>")
     start(settings)
     from payeewatch.triage.records.audit import verify
 

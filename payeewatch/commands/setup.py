@@ -105,7 +105,7 @@ def token(settings: Settings) -> Answer:
 @command("migrate", any_format=True)
 @click.option("--dry-run", is_flag=True, help="Only say what would be done, and how much space it needs.")
 def migrate(settings: Settings, dry_run: bool) -> Answer:
-    """Bring a home that an earlier version wrote to the form of this one. Nothing is loaded or published anew.
+    """Bring a home that an earlier version wrote to the form of this one. Nothing is loaded or published again.
 
     Killed at any moment, it goes on where it stopped when it is run again; no other command runs before that.
 
@@ -122,10 +122,10 @@ def migrate(settings: Settings, dry_run: bool) -> Answer:
     ):
         migration = migrated(session, really=not dry_run)
     answer = asdict(migration) | {"to": FORMAT, "dry_run": dry_run}
-    return answer, _migrated(settings, migration, FORMAT, dry_run=dry_run)
+    return answer, _migration_lines(settings, migration, FORMAT, dry_run=dry_run)
 
 
-def _migrated(settings: Settings, migration: Migration, ours: int, *, dry_run: bool) -> list[str]:
+def _migration_lines(settings: Settings, migration: Migration, ours: int, *, dry_run: bool) -> list[str]:
     if migration.format is None:
         return [f"nothing to do: {settings.folder('lake')} is empty"]
     if not migration.steps:
@@ -135,12 +135,12 @@ def _migrated(settings: Settings, migration: Migration, ours: int, *, dry_run: b
     return [
         f"lake    {settings.folder('lake')}{resumed}",
         f"format  {migration.format} -> {ours}",
-        *(_step(each) for each in migration.steps),
+        *(_step_line(each) for each in migration.steps),
         last,
     ]
 
 
-def _step(step: StepDone) -> str:
+def _step_line(step: StepDone) -> str:
     head = f"step    {step.before} -> {step.after}  {step.does}"
     if step.files is None:
         return f"{head} (files are counted when the step before it is done)"

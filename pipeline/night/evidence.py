@@ -35,7 +35,7 @@ ACCOUNT = pa.struct(
         ("since", pa.timestamp("us")),  # when this payee was first known to have it
         ("first_seen_at", pa.timestamp("us")),  # when anybody was
         ("payees", pa.int32()),  # how many have or had it
-        ("households", pa.int32()),  # of how many households they are; a payee without one counts by itself
+        ("households", pa.int32()),  # the number of their households; a payee without one counts as one
     ]
 )
 CHANGE = pa.struct(
@@ -235,7 +235,7 @@ SELECT s.flag_id, {{
 FROM shown AS s LEFT JOIN earlier AS e USING (flag_id) LEFT JOIN logged_in AS l USING (flag_id)
 LEFT JOIN others AS o USING (flag_id) LEFT JOIN sighted AS g USING (flag_id)
 """
-"""How the change was asked for. A device counts as known when it was used a day before at least."""
+"""How the change was asked for. A device counts as known when it was used at least a day before."""
 
 NEIGHBOURS = """
 WITH related AS (

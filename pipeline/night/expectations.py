@@ -1,4 +1,4 @@
-"""The tables that a night is about to publish, judged by what is declared beside their schemas."""
+"""The tables that a night is about to publish, judged by the promises that are declared with their schemas."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _judge(
 ) -> None:
     judge(promises, _frame(table), rows, among)
     wrong = [have.name for have, want in zip(table.schema, schema, strict=True) if have.type != want.type]
-    if wrong:  # a frame has types of its own, so that Arrow is asked for these
+    if wrong:  # a frame has other types, so these are compared in Arrow
         raise BrokenPromise(f"{promises.table}: the table breaks its promises: other types in {', '.join(wrong)}")
 
 

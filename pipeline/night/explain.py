@@ -1,4 +1,4 @@
-"""Explain: every feature of one change beside its usual value, and why it is or is not in a queue."""
+"""Explain: every feature of one change next to its usual value, and why it is or is not in a queue."""
 
 from __future__ import annotations
 

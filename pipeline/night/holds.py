@@ -1,4 +1,4 @@
-"""Propose to hold the payments of the hold queue: holds/<night>.csv. A night proposes; people hold."""
+"""Propose to hold the payments of the hold queue: holds/<night>.csv. A night proposes a hold; people decide."""
 
 from __future__ import annotations
 

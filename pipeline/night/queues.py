@@ -295,7 +295,7 @@ def _choose(candidates: list[Candidate], room: int, audits: int, params: Flag) -
 def _draw_audit(
     night: date, candidates: list[Candidate], others: pd.DataFrame, sample_size: int, params: Params, keys: Keys
 ) -> Row:
-    """Draw from below the cut, each with the same known probability, by keyed hash: nobody can foresee whom.
+    """Draw from below the cut, each with the same known probability, by keyed hash: nobody can predict which.
 
     Of the others, all of them below it, those drawn become candidates. Returns the facts of the draw.
     """

@@ -168,7 +168,7 @@ def _euros(table: str, facts: Facts) -> dict[str, Any] | None:
 
 
 def _volumes(facts: Facts, history: Sequence[Facts]) -> list[dict[str, Any]]:
-    """Rows read, with those of earlier daily drops; a first drop holds years, so it is no measure."""
+    """Rows read, with those of earlier daily drops; a first drop contains years, so it is not compared."""
     if facts["mode"] == "first":
         return []
     past = [drop for drop in history if drop["mode"] == "next" and drop["day"] < facts["day"]][-USUAL_DROPS:]

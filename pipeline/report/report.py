@@ -115,7 +115,7 @@ NO_EVIDENCE: Row = {"timeline": [], "before": None, "after": None, "neighbours":
 MOST_CARDS = 40
 """Every hold and every new flag has a card; of the others the first by rank, up to so many cards in all."""
 MOST_LISTED = 500
-"""The table names those with a card and the first by rank, up to so many: nobody reads on, and the page stays light."""
+"""The table names those with a card and the first by rank, up to so many, so that the page stays small."""
 
 
 def flag_rows(flags: Any, evidence: Any) -> list[Row]:
@@ -266,16 +266,16 @@ VOLUMES = (
 
 
 def volumes(night: date, run: Run, history: Sequence[Run]) -> list[Volume]:
-    """The night's counts beside those of the nights before; the night that loaded the history is no measure."""
+    """The night's counts with those of the nights before; the night that loaded the history is left out."""
     past = [r for r in history if str(r.get("night")) < str(night) and not _loaded_history(r)][-USUAL_NIGHTS:]
     counts = []
     for name, path in VOLUMES:
-        tonight = _at(run, path)
+        tonight = _count_at(run, path)
         if tonight is None:
             continue
-        before = [(r, value) for r in past if (value := _at(r, path)) is not None]
-        alike = [value for r, value in before if _is_weekend(r["night"]) == _is_weekend(night)]
-        band = usual(alike if len(alike) >= ENOUGH_NIGHTS else [value for _, value in before])
+        before = [(r, value) for r in past if (value := _count_at(r, path)) is not None]
+        same_kind_of_day = [value for r, value in before if _is_weekend(r["night"]) == _is_weekend(night)]
+        band = usual(same_kind_of_day if len(same_kind_of_day) >= ENOUGH_NIGHTS else [value for _, value in before])
         picture = charts.nights(f"{name}, by night", [*(value for _, value in before), tonight], band)
         says, tone = _compare(tonight, band)
         counts.append(Volume(name, tonight, says, tone, picture))
@@ -424,7 +424,7 @@ def stages(run: Run) -> Markup | None:
     return charts.rows("Seconds a stage", parts) if parts else None
 
 
-def _at(run: Run, path: Sequence[str]) -> int | None:
+def _count_at(run: Run, path: Sequence[str]) -> int | None:
     value: Any = run
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None

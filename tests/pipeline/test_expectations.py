@@ -86,8 +86,8 @@ def test_no_value_is_said_anywhere(capfd: pytest.CaptureFixture[str], caplog: py
         )
     assert str(raised.value).startswith("things: the table breaks its promises: ")
     assert "share must be above 0 and at most 1 (could not be asked)" in str(raised.value)
-    said = str(raised.value) + "".join(capfd.readouterr()) + caplog.text
-    assert "secret" not in said
+    output = str(raised.value) + "".join(capfd.readouterr()) + caplog.text
+    assert "secret" not in output
     assert raised.value.exit_code == 1
 
 

@@ -24,8 +24,8 @@ def test_a_threads_own_connection_reads_instants_in_utc_too() -> None:
 
 def test_results_come_in_the_order_of_the_items() -> None:
     with duckdb.connect() as con:
-        done = in_parallel(con, lambda own, item: own.execute("SELECT $1 * 2", [item]).fetchall()[0][0], range(20))
-        assert list(done) == [item * 2 for item in range(20)]
+        results = in_parallel(con, lambda own, item: own.execute("SELECT $1 * 2", [item]).fetchall()[0][0], range(20))
+        assert list(results) == [item * 2 for item in range(20)]
 
 
 def fails(text: str) -> None:

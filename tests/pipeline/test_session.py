@@ -23,9 +23,9 @@ from payeewatch.pipeline.store.lake_format import FORMAT, write_format
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    made = Settings.load(tmp_path / "home", {"PAYEEWATCH_KEY_FILE": str(tmp_path / "keys.json")})
-    Keys.create(made.key_file)
-    return made
+    settings = Settings.load(tmp_path / "home", {"PAYEEWATCH_KEY_FILE": str(tmp_path / "keys.json")})
+    Keys.create(settings.key_file)
+    return settings
 
 
 @pytest.fixture

@@ -53,11 +53,11 @@ def test_no_identity_reaches_the_lake_as_it_is() -> None:
 
 
 def test_references_name_tables_that_come_before() -> None:
-    seen: list[str] = []
+    earlier: list[str] = []
     for table in DROP_TABLES.values():
-        assert {other for _, other in table.references} <= set(seen)
+        assert {other for _, other in table.references} <= set(earlier)
         assert {column for column, _ in table.references} <= {column.name for column in table.columns}
-        seen.append(table.name)
+        earlier.append(table.name)
 
 
 def test_a_key_is_a_column_that_is_never_null() -> None:

@@ -48,7 +48,7 @@ def renewed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @needs_gettext
 def test_every_text_of_the_sources_is_translated(renewed: Path) -> None:
-    assert catalogue.lacking(renewed) == [], TO_DO
+    assert catalogue.untranslated(renewed) == [], TO_DO
 
 
 @needs_gettext
@@ -70,7 +70,7 @@ def test_a_sentence_of_a_registry_is_collected_and_called_for(
     copy = tmp_path / "triage"
     shutil.copytree(renewed.parents[3], copy)
     catalogue.collect(copy)
-    assert catalogue.lacking(copy / catalogue.FRENCH) == ['msgid "A feature that somebody added."']
+    assert catalogue.untranslated(copy / catalogue.FRENCH) == ['msgid "A feature that somebody added."']
     assert not (copy / catalogue.COLLECTED).exists()
 
 

@@ -19,7 +19,7 @@ from payeewatch.pipeline.privacy import data_subject, subject_access
 from payeewatch.pipeline.store.tombstones import UNFINISHED_ERASURE
 from tests.canaries import assert_absent, occurrences
 from tests.conftest import NIGHTS, Home, copy_of, make_home
-from tests.forgotten import MEMBER, REVIEW, SHOWN, VERIFY, rename, shell
+from tests.forgotten import MEMBER, REVIEW, SCREEN_TEXTS, VERIFY, rename, shell
 from tests.lake_rows import KEYS
 
 UNTIL = "2024-09-26"
@@ -154,13 +154,13 @@ def test_a_purged_list_is_gone_but_for_its_name(reviewed_person: Home, tmp_path:
     assert_absent(home.path / "lake", keys)
     for folder in ("flags", "scores", "evidence"):
         assert_absent(home.path / folder, [list_id])
-    assert list_id not in shell(home, code=SHOWN).stdout
+    assert list_id not in shell(home, code=SCREEN_TEXTS).stdout
     with opened(settings_of(home), writing=False) as session:
         assert session.con.execute(
             f"SELECT count(*) FROM ({session.lake.scan('exposures')}) WHERE breach_id = '{list_id}'"
         ).fetchall() == [(0,)]
-    again = json.loads(shell(home, "purge", "--until", UNTIL, "--json").stdout)
-    assert again["purged"] == {}
+    second = json.loads(shell(home, "purge", "--until", UNTIL, "--json").stdout)
+    assert second["purged"] == {}
 
 
 def test_an_access_export_tells_everything_and_leaves_a_record(reviewed_person: Home, tmp_path: Path) -> None:

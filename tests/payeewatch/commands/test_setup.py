@@ -54,9 +54,9 @@ def people(home: Home) -> list[tuple[object, ...]]:
 def test_a_migrated_home_publishes_the_nights_of_one_that_was_loaded_by_this_version(
     todays: Home, earlier: Home, tmp_path: Path
 ) -> None:
-    told = json.loads(earlier.done("migrate", "--json").stdout)
-    assert (told["format"], told["to"], told["dry_run"]) == (0, FORMAT, False)
-    assert told["steps"][0]["files"] == len(list((earlier.path / "lake" / "people").rglob("*.parquet"))) > 0
+    answer = json.loads(earlier.done("migrate", "--json").stdout)
+    assert (answer["format"], answer["to"], answer["dry_run"]) == (0, FORMAT, False)
+    assert answer["steps"][0]["files"] == len(list((earlier.path / "lake" / "people").rglob("*.parquet"))) > 0
     assert earlier.bytes_of(*LASTING) == todays.bytes_of(*LASTING)
     assert earlier.bytes_of("lake/loads") == todays.bytes_of("lake/loads")
     assert people(earlier) == people(todays)
@@ -72,10 +72,10 @@ def test_a_migrated_home_publishes_the_nights_of_one_that_was_loaded_by_this_ver
 
 def test_a_dry_run_says_what_would_be_done_and_leaves_no_trace(earlier: Home) -> None:
     before = earlier.bytes_of("lake")
-    said = earlier.done("migrate", "--dry-run").stdout
-    assert f"format  0 -> {FORMAT}" in said
-    assert "bytes of free space needed" in said
-    assert "nothing has been changed" in said
+    output = earlier.done("migrate", "--dry-run").stdout
+    assert f"format  0 -> {FORMAT}" in output
+    assert "bytes of free space needed" in output
+    assert "nothing has been changed" in output
     assert earlier.bytes_of("lake") == before
 
 

@@ -24,11 +24,11 @@ def checked(home: Path, check: str, **rows: list[Row]) -> str:
     with lake_session(home) as session:
         put(session, NIGHT, **({"changes": [change()]} | rows))
         (row,) = evidence(session)
-        found: dict[str, str] = {item["check"]: item["result"] for item in row["benign_checks"]}
-        assert len(found) == len(row["benign_checks"])
+        results: dict[str, str] = {item["check"]: item["result"] for item in row["benign_checks"]}
+        assert len(results) == len(row["benign_checks"])
         for item in row["benign_checks"]:
             assert item["sentence"] == sentence(item["code"], **json.loads(item["params"]))
-        return found[check]
+        return results[check]
 
 
 def payment(account: str, on: str, status: str = "returned") -> list[Row]:

@@ -41,13 +41,13 @@ def evidence(session: Session, *change_ids: str, night: str = NIGHT) -> list[dic
     flags: list[Row] = [
         {"flag_id": f"F-{name}", "change_id": name, "payee_id": f"P{name[1:]}"} for name in change_ids or ("C1",)
     ]
-    known = change_context(session.con, [str(row["change_id"]) for row in flags], evening(night))
-    exposures = exposures_by_change(known.exposures)
+    context = change_context(session.con, [str(row["change_id"]) for row in flags], evening(night))
+    exposures = exposures_by_change(context.exposures)
     flags = [row | {"exposures": exposures.get(str(row["change_id"]), [])} for row in flags]
     read_changes(session.con, PARAMS.cutoff(date.fromisoformat(night)))
-    made = evidence_table(session.con, date.fromisoformat(night), Queues(flags, pd.DataFrame()), PARAMS)
-    assert made.schema == EVIDENCE_SCHEMA
-    rows: list[dict[str, Any]] = made.to_pylist()
+    table = evidence_table(session.con, date.fromisoformat(night), Queues(flags, pd.DataFrame()), PARAMS)
+    assert table.schema == EVIDENCE_SCHEMA
+    rows: list[dict[str, Any]] = table.to_pylist()
     return rows
 
 
@@ -154,12 +154,12 @@ def test_a_first_account_has_nothing_before_it(session: Session) -> None:
 
 
 def test_it_tells_how_the_change_was_asked_for(session: Session) -> None:
-    asked = {"auth_strength": "otp_sms", "name_check": "no_match", "actor_id": "A9", "device_token": "d"}
+    facts = {"auth_strength": "otp_sms", "name_check": "no_match", "actor_id": "A9", "device_token": "d"}
     put(
         session,
         NIGHT,
         changes=[
-            change(**asked),
+            change(**facts),
             change("C0", new_account="old", old_account="older", requested_at="2023-01-01", effective_at="2023-01-02"),
             change("C9", new_account="older", old_account=None, requested_at="2022-01-01", effective_at="2022-01-01"),
         ],

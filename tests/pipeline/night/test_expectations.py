@@ -95,7 +95,7 @@ def test_a_damaged_table_is_named(published: Home, name: str, damage: Damage, br
 
 
 def damaged(make: Callable[..., pa.Table], damage: Damage) -> Callable[..., pa.Table]:
-    return lambda *given, **named: damage(make(*given, **named))
+    return lambda *args, **named: damage(make(*args, **named))
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,8 @@ def test_a_feature_that_breaks_its_promise_stops_its_own_night_of_a_range(
         return frame.assign(is_first_account=frame["is_first_account"].mask(on_night, np.inf))
 
     measure = batch.measure
-    monkeypatch.setattr(batch, "measure", lambda *given, **named: broken(measure(*given, **named)))
-    monkeypatch.setattr(night, "_nights_at_once", lambda *given: len(NIGHTS))
+    monkeypatch.setattr(batch, "measure", lambda *args, **named: broken(measure(*args, **named)))
+    monkeypatch.setattr(night, "_nights_at_once", lambda *args: len(NIGHTS))
     home = copy_of(trained, tmp_path)
     failed = home.run("night", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[-1]))
     assert failed.exit_code == 1
@@ -158,7 +158,7 @@ def test_training_refuses_a_feature_that_breaks_its_promise(
     from payeewatch.pipeline.training import training
 
     measure = training.measure_past
-    monkeypatch.setattr(training, "measure_past", lambda *given: measure(*given).assign(is_first_account=np.nan))
+    monkeypatch.setattr(training, "measure_past", lambda *args: measure(*args).assign(is_first_account=np.nan))
     home = copy_of(trained, tmp_path)
     failed = home.run("train", "--as-of", str(NIGHTS[0]))
     assert failed.exit_code == 1
@@ -171,12 +171,12 @@ def test_the_queues_of_the_promise_are_those_of_the_night() -> None:
 
 def test_the_outputs_page_says_null_where_the_promise_does() -> None:
     page = (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
-    said = {}
+    nullable_in_docs = {}
     for names, kind in re.findall(r"^\| (`[^|]*) \| ([^|]*) \|", page.split("## holds")[0], re.MULTILINE):
-        said |= dict.fromkeys(re.findall(r"`(\w+)`", names), kind.endswith(", null"))
+        nullable_in_docs |= dict.fromkeys(re.findall(r"`(\w+)`", names), kind.endswith(", null"))
     for promises in (FLAGS_PROMISES, SCORES_PROMISES, EVIDENCE_PROMISES):
-        nullable = {name: promise.nullable for name, promise in promises.columns.items() if name in said}
-        differing = {name for name, null in nullable.items() if null != said[name]}
+        nullable = {name: promise.nullable for name, promise in promises.columns.items() if name in nullable_in_docs}
+        differing = {name for name, null in nullable.items() if null != nullable_in_docs[name]}
         assert differing == {"scores": {"flag_id"}, "evidence": {"before"}}.get(promises.table, set())
     plain = " ".join(page.split())
     assert "`flag_id` is null unless the change is in a queue" in plain

@@ -142,14 +142,14 @@ def test_a_change_that_was_taken_over_names_the_one_that_did(published: Home, tm
 
 def announce(home: Home, derived: pd.Series, day: date) -> None:
     """Let the feed announce, on a day, the change that was derived from an account seen on claims or payments."""
-    seen = pd.concat(
+    accounts = pd.concat(
         [
             pd.read_csv(path, dtype=str)[["payee_id", "iban"]]
             for table in ("claims", "payments")
             for path in sorted((home.path / "inbox").glob(f"*/{table}*.csv"))
         ]
     )
-    ibans = seen[(seen["payee_id"] == derived["payee_id"]) & seen["iban"].notna()]["iban"].unique()
+    ibans = accounts[(accounts["payee_id"] == derived["payee_id"]) & accounts["iban"].notna()]["iban"].unique()
     tokens = home.run("token", stdin="\n".join(ibans)).stdout.split("\n")
     iban = dict(zip(tokens, ibans, strict=False))[derived["account"]]
     columns = next((home.path / "inbox").glob("*/bank_changes*.csv")).read_text().splitlines()[0].split(",")

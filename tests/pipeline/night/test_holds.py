@@ -58,8 +58,8 @@ def test_a_hold_lasts_five_business_days(day: date, until: date) -> None:
 
 def test_a_hold_proposed_again_keeps_its_end_and_a_new_payment_gets_its_own(tmp_path: Path) -> None:
     write(tmp_path / "h.csv", queues(flagged("C1")), PENDING[PENDING["payment_id"] == "p1"])
-    again = holds(date(2024, 5, 13), queues(flagged("C1")), PENDING, 5, read_expiries(tmp_path / "h.csv"))
-    assert {h.payment_id: h.hold_until for h in again} == {
+    repeated = holds(date(2024, 5, 13), queues(flagged("C1")), PENDING, 5, read_expiries(tmp_path / "h.csv"))
+    assert {h.payment_id: h.hold_until for h in repeated} == {
         "p1": date(2024, 5, 17),
         "p2": date(2024, 5, 20),
         "": date(2024, 5, 17),

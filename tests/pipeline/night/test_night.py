@@ -61,21 +61,21 @@ def test_nights_measured_together_publish_what_each_alone_does(
     """A verdict that reaches a later night than it was made, a drop that came late, one that changed and a purge."""
     monkeypatch.setattr("payeewatch.pipeline.night.night.NIGHTS_AT_ONCE", at_once)
     coming = [NIGHTS[-1] + timedelta(days=n) for n in range(1, 5)]
-    together, alone = (copy_of(published, tmp_path / name) for name in ("together", "alone"))
+    in_batch, one_by_one = (copy_of(published, tmp_path / name) for name in ("together", "alone"))
     announced = [f for f in queue_of(published, NIGHTS[-1]).values() if f["queue"] != "audit" and not f["derived"]]
     flag, other = sorted(announced, key=lambda f: f["p_value"])[:2]
-    for home in (together, alone):
+    for home in (in_batch, one_by_one):
         put_verdict(home, coming[2], flag["change_id"], decided_on=coming[0])
         put_payment(home, coming[1], other)
         end_list(home, coming[3])
         (changed,) = (home.path / "inbox" / str(NIGHTS[0])).glob("payments*")
         changed.write_text("".join(changed.read_text().splitlines(keepends=True)[:-1]))
     for night in coming:
-        alone.done("night", str(night))
-    answer = together.done("night", "--from", str(coming[0]), "--to", str(coming[-1]))
-    assert together.bytes_of(*PUBLISHED, "holds") == alone.bytes_of(*PUBLISHED, "holds")
+        one_by_one.done("night", str(night))
+    answer = in_batch.done("night", "--from", str(coming[0]), "--to", str(coming[-1]))
+    assert in_batch.bytes_of(*PUBLISHED, "holds") == one_by_one.bytes_of(*PUBLISHED, "holds")
     assert [int(many) for many in re.findall('"nights": ([0-9]+)', answer.output)] == spans
-    assert [flag["change_id"] in queue_of(together, night) for night in coming] == [True, True, False, False]
+    assert [flag["change_id"] in queue_of(in_batch, night) for night in coming] == [True, True, False, False]
 
 
 @pytest.mark.parametrize("good", [1, 3])
@@ -251,8 +251,8 @@ def test_two_nights_at_once_are_refused(trained: Home, tmp_path: Path) -> None:
     import fcntl
 
     home = copy_of(trained, tmp_path)
-    with (home.path / "lake" / ".lock").open("a") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with (home.path / "lake" / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         refused = home.run("night", str(NIGHTS[0]))
     assert refused.exit_code == 14
     home.done("night", str(NIGHTS[0]))
@@ -288,9 +288,9 @@ def test_a_night_leaves_no_identity_behind(tmp_path: Path) -> None:
         tmp_path, lambda path: planted.extend(canaries.plant(path / "inbox", path / "breaches")), members=400
     )
     night = home.done("night", str(NIGHTS[0]))
-    listed = canaries.identities(home.path / "inbox", home.path / "breaches", most=40)
+    identities = canaries.identities(home.path / "inbox", home.path / "breaches", most=40)
     for folder in ("lake", "mlflow", "quarantine", "flags", "scores", "evidence", "runs", "reports", "holds"):
-        canaries.assert_absent(home.path / folder, planted + [v for v in listed if len(v) > 12])
+        canaries.assert_absent(home.path / folder, planted + [v for v in identities if len(v) > 12])
     assert not [value for value in planted if value.lower() in night.output.lower()]
 
 
@@ -330,9 +330,9 @@ def test_a_reviewed_flag_leaves_the_queue_and_comes_back_on_new_evidence(publish
 
     put_payment(home, later, flag)
     home.done("night", str(later))
-    again = queue_of(home, later)[flag["change_id"]]
-    assert (again["flag_id"], again["first_flagged_on"]) == (flag["flag_id"], later)
-    assert again["amount_at_risk"] >= 1234
+    flag_again = queue_of(home, later)[flag["change_id"]]
+    assert (flag_again["flag_id"], flag_again["first_flagged_on"]) == (flag["flag_id"], later)
+    assert flag_again["amount_at_risk"] >= 1234
 
 
 def queue_of(home: Home, night: date) -> dict[str, dict[str, Any]]:
@@ -342,8 +342,8 @@ def queue_of(home: Home, night: date) -> dict[str, dict[str, Any]]:
 
 def put_verdict(home: Home, day: date, change_id: str, decided_on: date | None = None) -> None:
     """A reviewer's verdict of a morning, the day's if no other is given, exported as the day's file."""
-    made = decided_on or day
-    row = {"outcome_id": "R1", "change_id": change_id, "decided_at": datetime(made.year, made.month, made.day, 8),
+    decision_day = decided_on or day
+    row = {"outcome_id": "R1", "change_id": change_id, "decided_at": datetime.fromisoformat(f"{decision_day}T08"),
            "verdict": "benign", "reason_code": None, "source": "reviewer"}  # fmt: skip
     pq.write_table(pa.Table.from_pylist([row]), home.path / "outcomes" / f"{day}.parquet")
 
@@ -353,8 +353,8 @@ def end_list(home: Home, day: date) -> None:
     manifest = max(home.path.glob("breaches/*/people*"), key=lambda path: path.stat().st_size).with_name(
         "manifest.yaml"
     )
-    told = yaml.safe_load(manifest.read_text())
-    manifest.write_text(yaml.safe_dump(told | {"purge_on": day}))
+    facts = yaml.safe_load(manifest.read_text())
+    manifest.write_text(yaml.safe_dump(facts | {"purge_on": day}))
 
 
 def put_payment(home: Home, day: date, flag: dict[str, Any]) -> None:

@@ -57,10 +57,10 @@ def test_flags_have_the_contracts_columns_and_exact_euros() -> None:
 
 
 def test_a_flag_no_longer_scored_keeps_its_reasons_as_read_back() -> None:
-    kept = flags_table(queues(flag_row(reasons=[REASON], reassuring=None)), {}, MODEL)
-    back = kept.to_pandas()
-    again = flags_table(queues(flag_row(reasons=back["reasons"][0], reassuring=back["reassuring"][0])), {}, MODEL)
-    assert again.equals(kept)
+    first = flags_table(queues(flag_row(reasons=[REASON], reassuring=None)), {}, MODEL)
+    back = first.to_pandas()
+    second = flags_table(queues(flag_row(reasons=back["reasons"][0], reassuring=back["reassuring"][0])), {}, MODEL)
+    assert second.equals(first)
 
 
 def test_a_night_without_flags_still_has_its_columns(tmp_path: Path) -> None:
@@ -77,8 +77,8 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_reasons_of_an_older_night_stay_without_the_later_fields() -> None:
-    kept = flags_table(queues(flag_row(reasons=[OLDER], reassuring=[])), {}, MODEL)
-    assert kept["reasons"].to_pylist() == [[OLDER | {"usual_number": None, "unit": None, "fact": None}]]
+    table = flags_table(queues(flag_row(reasons=[OLDER], reassuring=[])), {}, MODEL)
+    assert table["reasons"].to_pylist() == [[OLDER | {"usual_number": None, "unit": None, "fact": None}]]
 
 
 def test_no_cell_of_the_csv_runs_in_a_spreadsheet(tmp_path: Path) -> None:

@@ -28,5 +28,5 @@ def test_the_likelihood_ratios_on_the_page_are_those_of_the_code() -> None:
     p = np.array([0.05, 0.005, 0.001, 0.0001])
     likely, rate = chance(p, PARAMS.flag.base_rate), PARAMS.flag.base_rate
     ratios = likely / (1 - likely) * (1 - rate) / rate
-    said = " at p = 0.05, ".join((f"{ratios[0]:.1f}", f"{ratios[1]:.0f} at 0.005, {ratios[2]:.0f} at 0.001, "))
-    assert f"{said}{ratios[3]:.0f} at 0.0001" in PAGE
+    words = " at p = 0.05, ".join((f"{ratios[0]:.1f}", f"{ratios[1]:.0f} at 0.005, {ratios[2]:.0f} at 0.001, "))
+    assert f"{words}{ratios[3]:.0f} at 0.0001" in PAGE

@@ -158,8 +158,8 @@ def test_a_weak_match_never_puts_a_change_on_hold_by_itself(match: str) -> None:
         change("one strong, one weak", 0.001, matches=["exact", match], p_value_unexposed=0.3, **SOON),
         change("strong", 0.001, matches=["exact", "holder"], p_value_unexposed=0.3, **SOON),
     ]
-    held = [name for name, queue in queued(on(NIGHT, rows, set_to=params(capacity=40))).items() if queue == "hold"]
-    assert held == ["strong", "unusual without it"]
+    names = [name for name, queue in queued(on(NIGHT, rows, set_to=params(capacity=40))).items() if queue == "hold"]
+    assert names == ["strong", "unusual without it"]
 
 
 def test_a_flag_not_yet_decided_stays_and_is_ranked_with_the_new_ones() -> None:
@@ -175,8 +175,13 @@ def test_a_flag_not_yet_decided_stays_and_is_ranked_with_the_new_ones() -> None:
 
 def test_a_flag_no_longer_scored_keeps_its_score_until_it_is_decided() -> None:
     first = on(NIGHT, [change("C1", 0.01, score=3.5)])
-    (kept,) = on(NIGHT + timedelta(days=1), [change("C1", None), change("C2", None)], first).flags
-    assert (kept["change_id"], kept["score"], kept["p_value"], kept["is_new"]) == ("C1", 3.5, 0.01, False)
+    (carried,) = on(NIGHT + timedelta(days=1), [change("C1", None), change("C2", None)], first).flags
+    assert (carried["change_id"], carried["score"], carried["p_value"], carried["is_new"]) == (
+        "C1",
+        3.5,
+        0.01,
+        False,
+    )
 
 
 def test_a_review_whose_money_is_about_to_leave_goes_on_hold_and_comes_off_again() -> None:
@@ -217,18 +222,18 @@ def test_a_decided_change_comes_back_on_new_evidence_only(evidence: Row, remembe
 
 
 def test_a_change_flagged_again_stays_although_it_was_decided_before() -> None:
-    again = {"decided_at": DECIDED_AT, "newest_payment_at": DECIDED_AT + timedelta(hours=1)}
-    first = on(NIGHT, [change("C1", **again)])
-    second = on(NIGHT + timedelta(days=1), [change("C1", **again)], first)
+    payment = {"decided_at": DECIDED_AT, "newest_payment_at": DECIDED_AT + timedelta(hours=1)}
+    first = on(NIGHT, [change("C1", **payment)])
+    second = on(NIGHT + timedelta(days=1), [change("C1", **payment)], first)
     assert [(r["change_id"], r["is_new"]) for r in second.flags] == [("C1", False)]
 
 
 def test_the_announced_change_takes_over_the_flag_and_its_history() -> None:
     first = on(NIGHT, [change("D-1", 0.01)])
     rows = [change("D-1", None, superseded_by="C1"), change("C1", 0.2, origin_id="D-1")]
-    (taken,) = on(NIGHT + timedelta(days=1), rows, first).flags
-    assert (taken["change_id"], taken["flag_id"]) == ("C1", first.flags[0]["flag_id"])
-    assert (taken["first_flagged_on"], taken["is_new"]) == (NIGHT, False)
+    (flag_row,) = on(NIGHT + timedelta(days=1), rows, first).flags
+    assert (flag_row["change_id"], flag_row["flag_id"]) == ("C1", first.flags[0]["flag_id"])
+    assert (flag_row["first_flagged_on"], flag_row["is_new"]) == (NIGHT, False)
 
 
 def test_a_flag_nobody_decides_leaves_for_good() -> None:
@@ -282,7 +287,7 @@ CHANGES = st.lists(
 @settings(max_examples=30, deadline=None)
 @given(CHANGES, st.integers(1, 12), st.randoms(use_true_random=False))
 def test_every_change_is_ranked_once_whatever_the_order_of_the_rows(
-    made: list[tuple[float, int, bool, bool]], room: int, shuffle: Any
+    drawn_rows: list[tuple[float, int, bool, bool]], room: int, shuffle: Any
 ) -> None:
     rows = [
         change(
@@ -291,7 +296,7 @@ def test_every_change_is_ranked_once_whatever_the_order_of_the_rows(
             **((SOON if soon else {}) | {"at_risk_cents": cents}),
             decided_at=DECIDED_AT if decided else None,
         )
-        for n, (p, cents, soon, decided) in enumerate(made)
+        for n, (p, cents, soon, decided) in enumerate(drawn_rows)
     ]
     set_to = params(capacity=room, audit_share=0.1)
     queues = on(NIGHT, rows, set_to=set_to)

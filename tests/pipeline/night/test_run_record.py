@@ -17,7 +17,7 @@ from payeewatch.pipeline.store.lake import Load
 from tests.lake_rows import Row, evening, lake_session, put
 
 NIGHT = date(2024, 5, 2)
-COUNTS = dict.fromkeys(run_record.COUNTED, 0) | {"rules": {}, "extra_columns": [], "missing_columns": []}
+COUNTS = dict.fromkeys(run_record.COUNTS, 0) | {"rules": {}, "extra_columns": [], "missing_columns": []}
 
 
 @pytest.fixture
@@ -46,20 +46,20 @@ def rule(rows: int, severity: str) -> dict[str, object]:
 def test_rows_are_counted_over_all_drops_of_the_night() -> None:
     one = drop(claims=read(10, rejected=1, rules={"iban_unreadable": rule(1, "reject"), "late": rule(2, "warning")}))
     two = drop(claims=read(5, duplicates=2, rules={"late": rule(3, "warning"), "level_outside": rule(1, "null")}))
-    counted = run_record.tables([one, two])["claims"]
-    assert {name: counted[name] for name in ("rows_read", "rows_accepted", "rows_rejected", "duplicates")} == read(
+    counts = run_record.tables([one, two])["claims"]
+    assert {name: counts[name] for name in ("rows_read", "rows_accepted", "rows_rejected", "duplicates")} == read(
         10 + 5, rejected=1, duplicates=2
     )
-    assert counted["rejections"] == {"iban_unreadable": 1}
-    assert counted["warnings"] == {"late": 2 + 3}
+    assert counts["rejections"] == {"iban_unreadable": 1}
+    assert counts["warnings"] == {"late": 2 + 3}
 
 
 def test_columns_unknown_or_missing_are_named_once() -> None:
     one = drop(claims=read(1, extra_columns=["b", "a"]), members=read(1, missing_columns=["sex"]))
-    counted = run_record.tables([one, drop(claims=read(1, extra_columns=["b", "c"]))])
-    assert counted["claims"]["extra_columns"] == ["a", "b", "c"]
-    assert "extra_columns" not in counted["members"]
-    assert counted["members"]["missing_columns"] == ["sex"]
+    counts = run_record.tables([one, drop(claims=read(1, extra_columns=["b", "c"]))])
+    assert counts["claims"]["extra_columns"] == ["a", "b", "c"]
+    assert "extra_columns" not in counts["members"]
+    assert counts["members"]["missing_columns"] == ["sex"]
 
 
 def test_rows_that_do_not_add_up_stop_the_night() -> None:
@@ -75,18 +75,18 @@ def claim(number: int, cents: int, **more: object) -> Row:
 def euros(session: Session, load: Load, **counts: int) -> dict[str, int]:
     """Euros of one drop in the lake, whose ingest counted `counts`, with P1 moved to A1 an open change."""
     cents = {"read": 0, "accepted": 0, "rejected": 0, "duplicate": 0} | counts
-    told = drop(claims=read(1, cents=cents, amounts_unreadable=2))
-    made = Load(load.sequence, "drop", NIGHT, NIGHT, "d", "f", load.mode, load.files, facts=told.facts)
+    facts_load = drop(claims=read(1, cents=cents, amounts_unreadable=2))
+    load_of_drop = Load(load.sequence, "drop", NIGHT, NIGHT, "d", "f", load.mode, load.files, facts=facts_load.facts)
     changed = pd.DataFrame({"payee_id": ["P1"], "new_account": ["A1"]})
     session.lake.register(session.con)
-    return run_record.euros(session.con, session.lake, [made], changed, evening("2024-05-02"))
+    return run_record.euros(session.con, session.lake, [load_of_drop], changed, evening("2024-05-02"))
 
 
 def test_every_claimed_euro_goes_somewhere(session: Session) -> None:
     claims = [claim(1, 10_00), claim(2, 7_00, account="A2"), claim(3, 3_00, payee_id="P2")]
-    found = euros(session, put(session, "2024-05-02", claims=claims), read=26_00, accepted=20_00, rejected=5_00,
+    sums = euros(session, put(session, "2024-05-02", claims=claims), read=26_00, accepted=20_00, rejected=5_00,
                   duplicate=1_00)  # fmt: skip
-    assert found == {
+    assert sums == {
         "claims_in_cents": 26_00,
         "payable_to_changed_accounts_cents": 10_00,
         "out_of_scope_cents": 7_00 + 3_00 + 1_00,
@@ -100,8 +100,8 @@ def test_a_claim_without_an_account_follows_the_payees_current_one(session: Sess
     before = {"change_id": "X0", "payee_id": "P1", "new_account": "A0", "effective_at": "2023-05-01"}
     put(session, "2024-05-01", changes=[moved, before])
     load = put(session, "2024-05-02", claims=[claim(1, 10_00, account=None), claim(2, 4_00, account="A0")])
-    found = euros(session, load, read=14_00, accepted=14_00)
-    assert (found["payable_to_changed_accounts_cents"], found["out_of_scope_cents"]) == (10_00, 4_00)
+    sums = euros(session, load, read=14_00, accepted=14_00)
+    assert (sums["payable_to_changed_accounts_cents"], sums["out_of_scope_cents"]) == (10_00, 4_00)
 
 
 def test_two_versions_of_a_claim_in_a_first_drop_count_once(session: Session) -> None:
@@ -118,8 +118,8 @@ def test_euros_that_do_not_add_up_stop_the_night(session: Session) -> None:
 def test_rows_a_changed_drop_brings_again_are_out_of_scope(session: Session) -> None:
     load = put(session, "2024-05-02", claims=[claim(1, 10_00)])
     changed = Load(load.sequence, "drop", NIGHT, NIGHT, "d", "f", "changed", load.files)
-    found = euros(session, changed, read=25_00, accepted=25_00)
-    assert (found["payable_to_changed_accounts_cents"], found["out_of_scope_cents"]) == (10_00, 15_00)
+    sums = euros(session, changed, read=25_00, accepted=25_00)
+    assert (sums["payable_to_changed_accounts_cents"], sums["out_of_scope_cents"]) == (10_00, 15_00)
 
 
 def test_a_change_nobody_scored_tells_the_euros_planned_for_its_payee(session: Session) -> None:
@@ -135,8 +135,8 @@ def test_a_change_nobody_scored_tells_the_euros_planned_for_its_payee(session: S
         {"change_id": "B1", "payee_id": "P1", "rules": ["x"]},
         {"change_id": None, "payee_id": "P9", "rules": []},
     ]
-    found = run_record.unscored_changes(session.con, [drop(unscored=unscored)], evening("2024-05-02"))
-    assert [(change["payee_id"], change["planned_cents"]) for change in found] == [("P1", 10_00 + 2_00), ("P9", 0)]
+    changes = run_record.unscored_changes(session.con, [drop(unscored=unscored)], evening("2024-05-02"))
+    assert [(change["payee_id"], change["planned_cents"]) for change in changes] == [("P1", 10_00 + 2_00), ("P9", 0)]
 
 
 def test_a_payment_that_moved_away_is_not_planned_for_the_payee_it_was_for(session: Session) -> None:

@@ -73,8 +73,8 @@ def test_a_lost_day_has_no_folder_and_its_rows_come_the_day_after(tmp_path: Path
 
 def test_a_day_can_come_again(tmp_path: Path) -> None:
     whole = claims(inbox(tmp_path / "one", QUIET))
-    again = claims(inbox(tmp_path / "two", replace(QUIET, resent_days=(3,))))
-    assert set(whole["2024-09-25"]) <= set(again["2024-09-26"])
+    resent = claims(inbox(tmp_path / "two", replace(QUIET, resent_days=(3,))))
+    assert set(whole["2024-09-25"]) <= set(resent["2024-09-26"])
     assert not set(whole["2024-09-25"]) <= set(whole["2024-09-26"])
 
 
