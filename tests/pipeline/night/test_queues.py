@@ -216,8 +216,8 @@ def test_a_decided_change_comes_back_on_new_evidence_only(evidence: Row, remembe
         "matched_at": DECIDED_AT - timedelta(days=1),
     }
     before, after = (pd.DataFrame([{"change_id": "C1"} | as_it_was | more]) for more in ({}, remembered))
-    assert on(NIGHT, [change("C1", 0.01, decided_at=DECIDED_AT, **same)], decided=before).flags == []
-    (back,) = on(NIGHT, [change("C1", 0.01, decided_at=DECIDED_AT, **(same | evidence))], decided=after).flags
+    assert on(NIGHT, [change("C1", 0.01, decided_at=DECIDED_AT, **same)], decision_inputs=before).flags == []
+    (back,) = on(NIGHT, [change("C1", 0.01, decided_at=DECIDED_AT, **(same | evidence))], decision_inputs=after).flags
     assert back["is_new"]
 
 
