@@ -160,7 +160,7 @@ def signed_in(person: User) -> Client:
     return client
 
 
-def do(person: User, flag: Flag, action: str, **data: Any) -> workflow.Done:
+def do(person: User, flag: Flag, action: str, **data: Any) -> workflow.ActionResult:
     """An action as the form of the flag's page sends it; the flag is read anew."""
     flag.refresh_from_db()
     return workflow.perform(action, person, flag.flag_id, uuid4(), flag.version, data)

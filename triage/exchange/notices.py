@@ -83,16 +83,16 @@ def deliver() -> None:
     now = clock.now()
     for notice in Notice.objects.filter(delivered_at=None, next_try_at__lte=now, tries__lt=MAX_TRIES).order_by("pk"):
         wait = min(FIRST_WAIT * 2**notice.tries, LONGEST_WAIT)
-        mine = Notice.objects.filter(pk=notice.pk, tries=notice.tries, delivered_at=None)
-        if not mine.update(tries=F("tries") + 1, next_try_at=now + wait):
+        same_try = Notice.objects.filter(pk=notice.pk, tries=notice.tries, delivered_at=None)
+        if not same_try.update(tries=F("tries") + 1, next_try_at=now + wait):
             continue  # another process sends it
-        told = Notice.objects.filter(pk=notice.pk)
+        row = Notice.objects.filter(pk=notice.pk)
         try:
             SEND[notice.channel](notice.body)
         except (NotDelivered, requests.RequestException, smtplib.SMTPException, OSError) as error:
-            told.update(last_error=str(error) if isinstance(error, NotDelivered) else type(error).__name__)
+            row.update(last_error=str(error) if isinstance(error, NotDelivered) else type(error).__name__)
         else:
-            told.update(delivered_at=clock.now(), last_error="")
+            row.update(delivered_at=clock.now(), last_error="")
 
 
 def sign(secret: bytes, at: int, body: bytes) -> str:

@@ -81,8 +81,8 @@ def over(until: date) -> dict[Clock, QuerySet[Flag]]:
 
 def flags_over(until: date) -> tuple[set[str], set[str]]:
     """The ids of flags whose time is over, and of those that are kept."""
-    gone = {flag_id for flags in over(until).values() for flag_id in flags.values_list("pk", flat=True)}
-    return gone, set(Flag.objects.values_list("pk", flat=True)) - gone
+    over_ids = {flag_id for flags in over(until).values() for flag_id in flags.values_list("pk", flat=True)}
+    return over_ids, set(Flag.objects.values_list("pk", flat=True)) - over_ids
 
 
 def purge(until: date, lists: Collection[str], *, really: bool) -> dict[str, dict[str, int]]:
@@ -105,7 +105,7 @@ def purge(until: date, lists: Collection[str], *, really: bool) -> dict[str, dic
     if really:
         _unlink([*files, *_strays()])
         compact()
-    return {str(name): {table: many for table, many in found.items() if many} for name, found in counts.items()}
+    return {str(name): {table: many for table, many in tables.items() if many} for name, tables in counts.items()}
 
 
 def erase(ids: Mapping[str, Collection[str]], on: date, *, really: bool) -> dict[str, int]:
@@ -148,10 +148,10 @@ def _midnight(day: date) -> datetime:
 
 
 def _count(flags: QuerySet[Flag]) -> dict[str, int]:
-    wanted = flags.values("pk")
+    flag_ids = flags.values("pk")
     owned: dict[str, Any] = {"decisions": Decision, "notes": Note, "attachments": Attachment, "case_files": CaseFile}
     return {"triage/flags": flags.count()} | {
-        f"triage/{name}": model.objects.filter(flag__in=wanted).count() for name, model in owned.items()
+        f"triage/{name}": model.objects.filter(flag__in=flag_ids).count() for name, model in owned.items()
     }
 
 
@@ -159,24 +159,24 @@ def _delete(flags: QuerySet[Flag], why: str, on: date, *, counted: bool = True) 
     """Delete flags, leaving tombstones and the tally. Returns the files that went with them, to unlink on commit."""
     files: list[Path] = []
     rings: set[str] = set()
-    listed = list(flags.order_by("pk").values_list("pk", flat=True))
-    for part in (listed[at : at + PART] for at in range(0, len(listed), PART)):
-        gone = list(flags.filter(pk__in=part).select_for_update())
-        ids = [flag.pk for flag in gone]
+    all_ids = list(flags.order_by("pk").values_list("pk", flat=True))
+    for part in (all_ids[at : at + PART] for at in range(0, len(all_ids), PART)):
+        flags_of_part = list(flags.filter(pk__in=part).select_for_update())
+        ids = [flag.pk for flag in flags_of_part]
         if counted:
-            purged_totals.keep(gone)
+            purged_totals.keep(flags_of_part)
         _bury("flag", ids, why, on)
         files += [
             home().folder("triage") / folder / name
             for model, folder in ((Attachment, "attachments"), (CaseFile, "case-files"))
             for name in model.objects.filter(flag__in=ids).values_list("stored_as", flat=True)
         ]
-        rings |= {flag.ring for flag in gone if flag.ring_size > 1}
+        rings |= {flag.ring for flag in flags_of_part if flag.ring_size > 1}
         Flag.objects.filter(pk__in=ids).delete()
     for ring in sorted(rings):
-        left = sorted(Flag.objects.filter(ring=ring).values_list("pk", flat=True))
-        if left:
-            Flag.objects.filter(pk__in=left).update(ring=left[0], ring_size=len(left))
+        remaining = sorted(Flag.objects.filter(ring=ring).values_list("pk", flat=True))
+        if remaining:
+            Flag.objects.filter(pk__in=remaining).update(ring=remaining[0], ring_size=len(remaining))
     return files
 
 
@@ -267,16 +267,16 @@ def _scrub_text(names: frozenset[str], own: Collection[str], *, really: bool) ->
 
 def _pattern(names: Collection[str]) -> re.Pattern[str]:
     """Any of the names as a word of its own."""
-    listed = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True)) or r"(?!)"
-    return re.compile(rf"(?<![\w-])(?:{listed})(?![\w-])")
+    alternatives = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True)) or r"(?!)"
+    return re.compile(rf"(?<![\w-])(?:{alternatives})(?![\w-])")
 
 
 def _text(value: Any) -> str:
     """Every text of a JSON value, a line each."""
     if isinstance(value, str):
         return value
-    held = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return "\n".join(_text(each) for each in held)
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return "\n".join(_text(each) for each in children)
 
 
 def _unlink(files: Iterable[Path]) -> None:

@@ -20,7 +20,7 @@ from payeewatch.triage.work.verdicts import is_blind
 def download(request: Request, flag_id: str) -> HttpResponse:
     """Send the case file: the locked one, if there is one. Each download leaves a record."""
     flag = _flag(request, flag_id)
-    row = case_file.locked(flag)
+    row = case_file.locked_file(flag)
     content = case_file.content_of(row) if row else case_file.case_file(flag, request.user, _purpose(request.GET))
     audit.record(request.user, "case_file", flag_id, locked=bool(row), digest=row.digest if row else "")
     name = f"{flag_id}.pdf" if row else f"{flag_id}-draft.pdf"

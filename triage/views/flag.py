@@ -52,7 +52,7 @@ def panes(
     context = {
         **({} if is_part else listing(request)),
         **right_pane(flag, request.user, bound),
-        "centre": centre(flag, request.user) | {"case_file": case_file.offered(flag, request.user)},
+        "centre": centre(flag, request.user) | {"case_file": case_file.options_for(flag, request.user)},
         "undo": undoable(last_step or request.get_signed_cookie(LAST_STEP, None), request.user, flag),
         "refused": refused,
         "query": query(request),

@@ -91,7 +91,7 @@ def _page(
     ring: str,
     action: workflow.Action | None = None,
     form: workflow.ActionForm | None = None,
-    plans: Sequence[bulk.Planned] = (),
+    plans: Sequence[bulk.FlagPreview] = (),
     status: int = 200,
 ) -> HttpResponse:
     rows = Flag.objects.filter(ring=ring).select_related("claimed_by").order_by("rank", "flag_id")

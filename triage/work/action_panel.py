@@ -31,14 +31,14 @@ GROUPS = (
 WORK = _("Work")
 """The group of all other actions."""
 ON_THE_TOAST = "undo"
-NO_STORY = frozenset({"claim", "give_back", "undo"})
+NOT_IN_HISTORY = frozenset({"claim", "give_back", "undo"})
 """Actions that the history leaves out."""
 Bound = tuple[str, Mapping[str, Any]]
 """An action that was refused, and what was sent with it."""
 
 
 @dataclass(frozen=True)
-class Told:
+class HistoryEntry:
     """One entry of a flag's history."""
 
     what: str
@@ -51,16 +51,16 @@ class Told:
 def right_pane(flag: Flag, user: User, bound: Bound | None = None) -> dict[str, Any]:
     """What the pane shows. A form that was refused comes back as it was sent."""
     blind = is_blind(flag, user)
-    offered = {each.name: each for each in workflow.allowed(flag, user)}
+    actions = {each.name: each for each in workflow.allowed(flag, user)}
     forms = {
-        name: each.form_for(flag, bound[1] if bound and bound[0] == name else None) for name, each in offered.items()
+        name: each.form_for(flag, bound[1] if bound and bound[0] == name else None) for name, each in actions.items()
     }
     return {
         "flag": flag,
         "holder": workflow.holder(flag, clock.now()),
-        "groups": _grouped({name: (each, forms[name]) for name, each in offered.items()}),
+        "groups": _in_groups({name: (each, forms[name]) for name, each in actions.items()}),
         "step": uuid4(),
-        "kept": _written(bound[1]) if bound and bound[0] not in offered else "",
+        "kept": _free_text(bound[1]) if bound and bound[0] not in actions else "",
         "blind": blind,
         "pending": [] if blind else [(each, [part for part in grounds(each) if part]) for each in pending(flag)],
         "duplicates": [] if blind else list(flag.duplicates.order_by("pk").values_list("pk", flat=True)),
@@ -73,27 +73,27 @@ def right_pane(flag: Flag, user: User, bound: Bound | None = None) -> dict[str, 
     }
 
 
-def history(flag: Flag) -> list[Told]:
+def history(flag: Flag) -> list[HistoryEntry]:
     """What people did to a flag, the latest first; what was undone is left to the audit log."""
-    steps = [step for step in flag.steps.all() if not step.undone_at and step.action not in NO_STORY]
-    told = []
+    steps = [step for step in flag.steps.all() if not step.undone_at and step.action not in NOT_IN_HISTORY]
+    entries = []
     for step in sorted(steps, key=lambda step: -step.version_after):
         label = str(ACTIONS[step.action].label) if step.action in ACTIONS else step.action
         decisions, notes = [each for each in flag.decisions.all() if each.step_id == step.pk], list(step.notes.all())
         more = " · ".join(part for each in decisions for part in _parts(each) if part)
         text = "\n".join([each.note for each in decisions if each.note] + [each.text for each in notes])
-        told.append(Told(label, more, text, step.user, step.at))
-    return told
+        entries.append(HistoryEntry(label, more, text, step.user, step.at))
+    return entries
 
 
-def undoable(step_id: str | None, user: User, shown: Flag) -> dict[str, Any] | None:
+def undoable(step_id: str | None, user: User, flag_on_page: Flag) -> dict[str, Any] | None:
     """A step that the user may still take back, for the toast; mostly it was on the flag that is shown."""
-    step = next((each for each in shown.steps.all() if str(each.pk) == step_id), None)
+    step = next((each for each in flag_on_page.steps.all() if str(each.pk) == step_id), None)
     if step_id and not step:
         step = Step.objects.filter(pk=step_id).select_related("flag").first()
-    if not step or step.user_id != user.pk or step.action in NO_STORY:
+    if not step or step.user_id != user.pk or step.action in NOT_IN_HISTORY:
         return None
-    flag = shown if step.flag_id == shown.pk else step.flag
+    flag = flag_on_page if step.flag_id == flag_on_page.pk else step.flag
     if workflow.why_not(ACTIONS[ON_THE_TOAST], flag, user):
         return None
     return {
@@ -110,11 +110,11 @@ def keys() -> list[tuple[str, Any]]:
     return [(each.key, each.label) for each in ACTIONS.values() if each.key and each.key not in "fr"]
 
 
-def _grouped(offered: Mapping[str, Any]) -> list[tuple[Any, list[Any]]]:
-    placed = {name for _label, names in GROUPS for name in names} | {ON_THE_TOAST}
-    groups = [*GROUPS, (WORK, tuple(name for name in offered if name not in placed))]
-    filled = [(label, [offered[name] for name in names if name in offered]) for label, names in groups]
-    return [(label, deeds) for label, deeds in filled if deeds]
+def _in_groups(actions: Mapping[str, Any]) -> list[tuple[Any, list[Any]]]:
+    in_a_group = {name for _label, names in GROUPS for name in names} | {ON_THE_TOAST}
+    groups = [*GROUPS, (WORK, tuple(name for name in actions if name not in in_a_group))]
+    filled = [(label, [actions[name] for name in names if name in actions]) for label, names in groups]
+    return [(label, members) for label, members in filled if members]
 
 
 def _parts(decision: Decision) -> tuple[str, ...]:
@@ -137,6 +137,6 @@ def grounds(decision: Decision) -> tuple[str, ...]:
     )
 
 
-def _written(sent: Mapping[str, Any]) -> str:
+def _free_text(data: Mapping[str, Any]) -> str:
     """What somebody wrote into a form that is gone now."""
-    return "\n".join(str(sent[name]) for name in ("text", "note", "because") if sent.get(name))
+    return "\n".join(str(data[name]) for name in ("text", "note", "because") if data.get(name))

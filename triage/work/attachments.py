@@ -48,9 +48,9 @@ def attach(user: User, flag_id: str, upload: UploadedFile[Any]) -> Attachment:
     flag = Flag.objects.get(pk=flag_id)
     if user.role not in REVIEWERS or is_about(flag, user):
         raise PermissionDenied
-    most = home().params.triage.attachment_mb
-    if not 0 < (upload.size or 0) <= most * 1024 * 1024:
-        raise Refused(say("A file may have up to %(most)s MB, and must not be empty.") % {"most": most})
+    limit_mb = home().params.triage.attachment_mb
+    if not 0 < (upload.size or 0) <= limit_mb * 1024 * 1024:
+        raise Refused(say("A file may have up to %(most)s MB, and must not be empty.") % {"most": limit_mb})
     content = upload.read()
     kind = kind_of(content)
     if not kind:
@@ -60,7 +60,7 @@ def attach(user: User, flag_id: str, upload: UploadedFile[Any]) -> Attachment:
     _store(stored_as, content)
     try:
         with transaction.atomic():
-            kept = Attachment.objects.create(
+            attachment = Attachment.objects.create(
                 flag=flag,
                 by=user,
                 at=clock.now(),
@@ -70,11 +70,13 @@ def attach(user: User, flag_id: str, upload: UploadedFile[Any]) -> Attachment:
                 size=len(content),
                 digest=digest,
             )
-            audit.record(user, "attach", flag_id, attachment=kept.pk, size=kept.size, type=kind, digest=digest)
+            audit.record(
+                user, "attach", flag_id, attachment=attachment.pk, size=attachment.size, type=kind, digest=digest
+            )
     except BaseException:
         path_of(stored_as).unlink(missing_ok=True)
         raise
-    return kept
+    return attachment
 
 
 def fetch(user: User, attachment_id: int) -> tuple[Attachment, bytes]:
@@ -85,15 +87,15 @@ def fetch(user: User, attachment_id: int) -> tuple[Attachment, bytes]:
         Refused: the file is not what was kept.
         Attachment.DoesNotExist: there is none.
     """
-    kept = Attachment.objects.select_related("flag").get(pk=attachment_id)
-    if user.role not in NAMED_READERS or is_about(kept.flag, user):
+    attachment = Attachment.objects.select_related("flag").get(pk=attachment_id)
+    if user.role not in NAMED_READERS or is_about(attachment.flag, user):
         raise PermissionDenied
-    path = path_of(kept.stored_as)
+    path = path_of(attachment.stored_as)
     content = path.read_bytes() if path.exists() else b""
-    audit.record(user, "download", kept.flag_id, attachment=kept.pk, digest=kept.digest)
-    if hashlib.sha256(content).hexdigest() != kept.digest:
+    audit.record(user, "download", attachment.flag_id, attachment=attachment.pk, digest=attachment.digest)
+    if hashlib.sha256(content).hexdigest() != attachment.digest:
         raise Refused(say("The stored file is missing or was changed. Tell the administrator."))
-    return kept, content
+    return attachment, content
 
 
 def kind_of(content: bytes) -> str:
@@ -112,8 +114,8 @@ def kind_of(content: bytes) -> str:
 def plain_name(name: str) -> str:
     """A name as it was given, without a path and without what cannot be seen."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    seen = "".join(char for char in unicodedata.normalize("NFC", last) if char.isprintable())
-    return seen.strip(". ")[-200:] or "file"
+    printable = "".join(char for char in unicodedata.normalize("NFC", last) if char.isprintable())
+    return printable.strip(". ")[-200:] or "file"
 
 
 def path_of(stored_as: str) -> Path:

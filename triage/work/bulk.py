@@ -21,7 +21,7 @@ that of one flag."""
 
 
 @dataclass(frozen=True)
-class Planned:
+class FlagPreview:
     """A flag of the ring, and why the action would be refused on it; empty: it would be done."""
 
     flag: Flag
@@ -29,24 +29,24 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Performed:
+class FlagResult:
     """A flag of the ring, and what came of it: `refusal` empty when it was done."""
 
     flag_id: str
     refusal: str
 
 
-def bulk_preview(user: User, ring: str, action: str) -> list[Planned]:
+def bulk_preview(user: User, ring: str, action: str) -> list[FlagPreview]:
     """What an action would do to each open flag of a ring. Flags about the user's own household are not shown.
 
     Raises:
         PermissionDenied: the action is not for the user's role, or not for many flags at once.
     """
-    wanted = ACTIONS.get(action)
-    if not wanted or action not in IN_BULK or user.role not in wanted.roles:
+    definition = ACTIONS.get(action)
+    if not definition or action not in IN_BULK or user.role not in definition.roles:
         raise PermissionDenied
     flags = Flag.objects.filter(ring=ring, state__in=OPEN).select_related("claimed_by").order_by("rank", "flag_id")
-    return [Planned(flag, why_not(wanted, flag, user)) for flag in flags if not is_about(flag, user)]
+    return [FlagPreview(flag, why_not(definition, flag, user)) for flag in flags if not is_about(flag, user)]
 
 
 def bulk_perform(
@@ -56,7 +56,7 @@ def bulk_perform(
     data: Mapping[str, Any],
     step_ids: Mapping[str, UUID],
     versions: Mapping[str, int],
-) -> list[Performed]:
+) -> list[FlagResult]:
     """Do an action to the flags of a ring that a preview showed, as they were then: each whole or not at all.
 
     Raises:
@@ -64,15 +64,15 @@ def bulk_perform(
     """
     if action not in IN_BULK or user.role not in ACTIONS[action].roles:
         raise PermissionDenied
-    known = set(Flag.objects.filter(ring=ring, pk__in=step_ids).values_list("pk", flat=True))
-    if known != set(step_ids):
+    in_ring = set(Flag.objects.filter(ring=ring, pk__in=step_ids).values_list("pk", flat=True))
+    if in_ring != set(step_ids):
         raise PermissionDenied
-    done = []
+    results = []
     for flag_id in sorted(step_ids):
         refusal = ""
         try:
             perform(action, user, flag_id, step_ids[flag_id], versions.get(flag_id, 0), data)
         except Refused as refused:
             refusal = str(refused)
-        done.append(Performed(flag_id, refusal))
-    return done
+        results.append(FlagResult(flag_id, refusal))
+    return results

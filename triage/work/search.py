@@ -24,7 +24,7 @@ COLUMNS = [
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredChange:
     """What a night said of a change."""
 
     night: date
@@ -52,9 +52,9 @@ class Answer:
     """What was found: flags first; else what the last night said, or an earlier one. Neither: not an open change -
     unknown, older than the window, or not loaded."""
 
-    asked: str
+    query: str
     flags: list[Flag]
-    scored: list[Scored]
+    scored: list[ScoredChange]
     nights: list[date]  # looked through, the last one first
 
     @property
@@ -66,46 +66,46 @@ class Answer:
         return bool(self.scored) and self.scored[0].night == self.nights[0]
 
 
-def search(user: User, asked: str) -> Answer:
+def search(user: User, query: str) -> Answer:
     """Look for a change by its id or its flag's, or for a member's or a payee's; pseudonyms find nothing.
 
     What is about the user's own household is left out. An answer about somebody leaves a record.
     """
-    asked = asked.strip()[:100]
+    query = query.strip()[:100]
     columns = ["flag_id", *(["change_id", "member_id", "payee_id"] if user.role in NAMED_READERS else [])]
-    wanted = Q()
+    condition = Q()
     for column in columns:
-        wanted |= Q(**{column: asked})
-    found = Flag.objects.filter(wanted).order_by("-night_id", "rank") if asked else []
-    flags = [flag for flag in found if not is_about(flag, user)]
+        condition |= Q(**{column: query})
+    matches = Flag.objects.filter(condition).order_by("-night_id", "rank") if query else []
+    flags = [flag for flag in matches if not is_about(flag, user)]
     nights = list(Night.objects.order_by("-night").values_list("night", flat=True)[:NIGHTS])
-    scored = [] if flags or not asked else _scored(user, asked, [c for c in columns if c != "flag_id"], nights)
+    scored = [] if flags or not query else _scored_changes(user, query, [c for c in columns if c != "flag_id"], nights)
     if flags or scored:
         changes = sorted({flag.change_id for flag in flags} | {row.change_id for row in scored})
-        told = [tombstone_of(keys(), "change", change_id) for change_id in changes[:20]]  # the log outlives the change
-        audit.record(user, "search", flags[0].flag_id if flags else "", changes=told, many=len(changes))
-    return Answer(asked, flags, scored, nights)
+        tokens = [tombstone_of(keys(), "change", change_id) for change_id in changes[:20]]
+        audit.record(user, "search", flags[0].flag_id if flags else "", changes=tokens, many=len(changes))
+    return Answer(query, flags, scored, nights)
 
 
-def below_capacity(user: User, most: int = 200) -> list[Scored]:
+def below_capacity(user: User, most: int = 200) -> list[ScoredChange]:
     """Changes of the last night that would have been flagged had there been room, the first first."""
     last = Night.objects.order_by("-night").values_list("night", flat=True).first()
-    rows = _read(last, [[("why_not", "==", CAPACITY)]]) if last else []
+    rows = _read_scores(last, [[("why_not", "==", CAPACITY)]]) if last else []
     return sorted((row for row in rows if not is_about(row, user)), key=lambda row: row.rank_before_cut)[:most]
 
 
-def _scored(user: User, asked: str, columns: list[str], nights: list[date]) -> list[Scored]:
+def _scored_changes(user: User, query: str, columns: list[str], nights: list[date]) -> list[ScoredChange]:
     if not columns:
         return []
     for night in nights:
-        rows = _read(night, [[(column, "==", asked)] for column in columns])
+        rows = _read_scores(night, [[(column, "==", query)] for column in columns])
         if rows:
             return sorted((row for row in rows if not is_about(row, user)), key=lambda row: row.rank_before_cut)
     return []
 
 
-def _read(night: date, filters: Any) -> list[Scored]:
+def _read_scores(night: date, filters: Any) -> list[ScoredChange]:
     path = home().folder("scores") / f"{night}.parquet"
     if not path.exists():
         return []
-    return [Scored(**row) for row in pq.read_table(path, columns=COLUMNS, filters=filters).to_pylist()]
+    return [ScoredChange(**row) for row in pq.read_table(path, columns=COLUMNS, filters=filters).to_pylist()]

@@ -48,7 +48,7 @@ class Overtaken(Refused):
 
 
 @dataclass(frozen=True)
-class Doing:
+class ActionContext:
     """An action under way: the locked flag, who acts, and when."""
 
     flag: Flag
@@ -58,12 +58,12 @@ class Doing:
 
 
 @dataclass(frozen=True)
-class Done:
+class ActionResult:
     """How an action ended. `again`: it had been done before, and was not done twice."""
 
     flag: Flag
-    said: str
-    again: bool = False
+    message: str
+    is_repeated: bool = False
 
 
 Details = Mapping[str, Any]
@@ -80,11 +80,11 @@ class ActionForm(forms.Form):
         self.flag = flag
 
 
-Unless = Callable[[Flag, User, datetime], Any]
+Blocker = Callable[[Flag, User, datetime], Any]
 """Why somebody cannot do something to a flag now; empty when they can."""
 
 
-def _never(flag: Flag, user: User, at: datetime) -> str:
+def _nothing_blocks(flag: Flag, user: User, at: datetime) -> str:
     return ""
 
 
@@ -101,7 +101,7 @@ class Action:
     form: type[ActionForm]
     key: str  # on the keyboard; empty: none
     claims: bool  # takes the flag for the one who acts, so nobody else may hold it
-    unless: Unless
+    blocked_by: Blocker
 
     @property
     def look(self) -> str:
@@ -126,19 +126,19 @@ def action(
     form: type[ActionForm] = ActionForm,
     key: str = "",
     claims: bool = True,
-    unless: Unless = _never,
+    blocked_by: Blocker = _nothing_blocks,
 ) -> Callable[[Callable[..., Details]], Callable[..., Details]]:
     """Register an action under its function's name. The form's cleaned fields are the function's keywords."""
 
     def register(do: Callable[..., Details]) -> Callable[..., Details]:
         name = do.__name__
-        ACTIONS[name] = Action(name, label, help, do, roles, frozenset(states), form, key, claims, unless)
+        ACTIONS[name] = Action(name, label, help, do, roles, frozenset(states), form, key, claims, blocked_by)
         return do
 
     return register
 
 
-def perform(name: str, user: User, flag_id: str, step_id: UUID, version: int, data: Mapping[str, Any]) -> Done:
+def perform(name: str, user: User, flag_id: str, step_id: UUID, version: int, data: Mapping[str, Any]) -> ActionResult:
     """Do an action to a flag as a user saw it at `version`.
 
     Raises:
@@ -147,8 +147,8 @@ def perform(name: str, user: User, flag_id: str, step_id: UUID, version: int, da
         Overtaken: somebody else has changed or taken the flag meanwhile.
         Flag.DoesNotExist: there is no such flag.
     """
-    wanted = ACTIONS[name]
-    if user.role not in wanted.roles:
+    action = ACTIONS[name]
+    if user.role not in action.roles:
         raise PermissionDenied
     with transaction.atomic():
         audit.take_turn()
@@ -156,25 +156,25 @@ def perform(name: str, user: User, flag_id: str, step_id: UUID, version: int, da
         if is_about(flag, user):
             raise PermissionDenied
         at = clock.now()
-        done = Step.objects.filter(pk=step_id).first()
-        if done:
-            if (done.user_id, done.flag_id, done.action) != (user.pk, flag_id, name):
+        earlier = Step.objects.filter(pk=step_id).first()
+        if earlier:
+            if (earlier.user_id, earlier.flag_id, earlier.action) != (user.pk, flag_id, name):
                 raise Refused(say("This form was already used for something else. Reload the page."))
-            return Done(flag, say("Already done."), again=True)
-        _check_free(wanted, flag, user, version, at)
-        form = wanted.form_for(flag, data)
+            return ActionResult(flag, say("Already done."), is_repeated=True)
+        _check_free(action, flag, user, version, at)
+        form = action.form_for(flag, data)
         if not form.is_valid():
-            raise Refused(_told(form))
+            raise Refused(_error_line(form))
         step = Step.objects.create(
             step_id=step_id, flag=flag, user=user, action=name, at=at, before=_snapshot(flag), version_after=version + 1
         )
-        if wanted.claims:
+        if action.claims:
             flag.claimed_by, flag.claimed_until = user, at + timedelta(minutes=home().params.triage.lease_minutes)
-        details = wanted.do(Doing(flag, user, step, at), **form.cleaned_data)
+        details = action.do(ActionContext(flag, user, step, at), **form.cleaned_data)
         flag.version += 1
         flag.save(update_fields=[*WORK, "version"])
         audit.record(user, name, flag.flag_id, **details)
-    return Done(flag, str(wanted.label))
+    return ActionResult(flag, str(action.label))
 
 
 def holder(flag: Flag, at: datetime) -> User | None:
@@ -182,7 +182,7 @@ def holder(flag: Flag, at: datetime) -> User | None:
     return flag.claimed_by if flag.claimed_until and flag.claimed_until > at else None
 
 
-def let_go(flag: Flag) -> None:
+def release_claim(flag: Flag) -> None:
     """Return a flag to whoever takes it next."""
     flag.claimed_by = flag.claimed_until = None
 
@@ -192,40 +192,40 @@ def allowed(flag: Flag, user: User) -> list[Action]:
     return [each for each in ACTIONS.values() if not why_not(each, flag, user)]
 
 
-def why_not(wanted: Action, flag: Flag, user: User) -> str:
+def why_not(action: Action, flag: Flag, user: User) -> str:
     """Why a user cannot do something to a flag as it stands; empty when they can."""
-    if user.role not in wanted.roles or is_about(flag, user):
+    if user.role not in action.roles or is_about(flag, user):
         return say("You may not do this.")
-    return _hindrance(wanted, flag, user, clock.now())
+    return _blocker_text(action, flag, user, clock.now())
 
 
-def _hindrance(wanted: Action, flag: Flag, user: User, at: datetime) -> str:
-    taken = holder(flag, at)
-    if wanted.claims and taken and taken != user:
-        return say("%(user)s is working on this flag.") % {"user": taken}
-    if flag.state not in wanted.states:
+def _blocker_text(action: Action, flag: Flag, user: User, at: datetime) -> str:
+    claimant = holder(flag, at)
+    if action.claims and claimant and claimant != user:
+        return say("%(user)s is working on this flag.") % {"user": claimant}
+    if flag.state not in action.states:
         return say("This cannot be done to a flag that is: %(state)s.") % {"state": flag.get_state_display()}
-    return str(wanted.unless(flag, user, at))
+    return str(action.blocked_by(flag, user, at))
 
 
-def _check_free(wanted: Action, flag: Flag, user: User, version: int, at: datetime) -> None:
-    taken = holder(flag, at)
-    hindrance = _hindrance(wanted, flag, user, at)
-    if wanted.claims and taken and taken != user:
-        raise Overtaken(hindrance)
+def _check_free(action: Action, flag: Flag, user: User, version: int, at: datetime) -> None:
+    claimant = holder(flag, at)
+    blocker = _blocker_text(action, flag, user, at)
+    if action.claims and claimant and claimant != user:
+        raise Overtaken(blocker)
     if flag.version != version:
         last = last_step(flag)
         who = last.user if last and last.version_after == flag.version else say("A night")
         raise Overtaken(say("%(who)s changed this flag meanwhile. Look at it again.") % {"who": who})
-    if hindrance:
-        raise Refused(hindrance)
+    if blocker:
+        raise Refused(blocker)
 
 
-def _told(form: ActionForm) -> str:
+def _error_line(form: ActionForm) -> str:
     """A form's errors in one line, each with the label of its field."""
     labels = {name: f"{field.label}: " for name, field in form.fields.items() if field.label}
     errors = {name: " ".join(map(str, each)) for name, each in form.errors.items()}
-    return " ".join(labels.get(name, "") + words for name, words in errors.items())
+    return " ".join(labels.get(name, "") + message for name, message in errors.items())
 
 
 def last_step(flag: Flag) -> Step | None:
@@ -235,9 +235,9 @@ def last_step(flag: Flag) -> Step | None:
 
 def _snapshot(flag: Flag) -> dict[str, Any]:
     return {
-        "flag": _plain(model_to_dict(flag, WORK)),
-        "holds": [_plain(model_to_dict(each)) for each in flag.holds.all()],
-        "decisions": [_plain(model_to_dict(each)) for each in flag.decisions.all()],
+        "flag": _json_values(model_to_dict(flag, WORK)),
+        "holds": [_json_values(model_to_dict(each)) for each in flag.holds.all()],
+        "decisions": [_json_values(model_to_dict(each)) for each in flag.decisions.all()],
     }
 
 
@@ -246,11 +246,11 @@ def restore(flag: Flag, before: Mapping[str, Any]) -> None:
     _set(flag, before["flag"])
     flag.holds.exclude(pk__in=[each["id"] for each in before["holds"]]).delete()
     flag.decisions.exclude(pk__in=[each["id"] for each in before["decisions"]]).update(state=Decision.State.UNDONE)
-    for rows, kept in ((flag.holds, before["holds"]), (flag.decisions, before["decisions"])):
-        standing = rows.in_bulk([each["id"] for each in kept])
-        for each in kept:
-            _set(standing[each["id"]], each)
-            standing[each["id"]].save()
+    for rows, snapshots in ((flag.holds, before["holds"]), (flag.decisions, before["decisions"])):
+        row_by_id = rows.in_bulk([each["id"] for each in snapshots])
+        for snapshot in snapshots:
+            _set(row_by_id[snapshot["id"]], snapshot)
+            row_by_id[snapshot["id"]].save()
 
 
 def _set(row: Model, values: Mapping[str, Any]) -> None:
@@ -259,6 +259,6 @@ def _set(row: Model, values: Mapping[str, Any]) -> None:
         setattr(row, field.attname, field.to_python(value))
 
 
-def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _json_values(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Field values as JSON keeps them."""
     return {k: v if isinstance(v, bool | int | float | str | None) else str(v) for k, v in fields.items()}
