@@ -1,7 +1,7 @@
 """Hand over what people decided: holds/<day>-reviewed.csv, releases/<day>.csv and outcomes/<day>.parquet.
 
-A step is handed over when it can no longer be undone. A day's file is replaced whole and loses nothing: what it already
-says stands, unless the same payment was held or released once more that day. Days are the insurer's own.
+A step is handed over when it can no longer be undone. The file of a day is replaced completely and loses nothing: its
+rows stay, unless the same payment was held or released again that day. Days are those of the insurer's time zone.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ OUTCOMES = pa.schema(
         ("source", pa.string()),
     ]
 )
-"""outcomes/<day>.parquet: one row a decision, as docs/input.md says of the table `outcomes`."""
+"""outcomes/<day>.parquet: one row per decision, as docs/input.md describes the table `outcomes`."""
 
 Row = dict[str, Any]
 Key = tuple[str, str]
@@ -47,7 +47,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class HandOverCounts:
-    """What was written: decisions, holds and releases that were not in a file yet."""
+    """How many decisions, holds and releases were written that were not in a file yet."""
 
     verdicts: int = 0
     holds: int = 0
@@ -68,7 +68,7 @@ def write() -> HandOverCounts:
 def _settled_verdicts() -> QuerySet[Decision]:
     return Decision.objects.filter(
         kind=Decision.Kind.VERDICT,
-        state__in=[Decision.State.IN_FORCE, Decision.State.REPLACED],  # one replaced later was in force in its time
+        state__in=[Decision.State.IN_FORCE, Decision.State.REPLACED],  # a replaced verdict was in force before
         decided_at__lt=_undo_deadline(),
         handed_over_at=None,
     )
@@ -80,7 +80,7 @@ def _settled_holds() -> QuerySet[Hold]:
 
 
 def _undo_deadline() -> datetime:
-    """What was done before this can no longer be undone."""
+    """Steps before this instant can no longer be undone."""
     return clock.now() - timedelta(seconds=home().params.triage.undo_seconds)
 
 
@@ -88,7 +88,7 @@ def _undo_deadline() -> datetime:
 def _hand_over() -> HandOverCounts:
     at, verdicts, holds = clock.now(), _settled_verdicts(), _settled_holds()
     ids = {*verdicts.values_list("flag_id", flat=True), *holds.values_list("flag_id", flat=True)}
-    list(Flag.objects.select_for_update().filter(pk__in=ids).order_by("pk"))  # an undo under way ends first
+    list(Flag.objects.select_for_update().filter(pk__in=ids).order_by("pk"))  # waits for an undo that is not finished
     new_decisions, new_holds = list(verdicts.order_by("decided_at", "pk")), list(holds.order_by("at", "pk"))
     _write_outcomes(new_decisions)
     _write_holds(new_holds)
@@ -126,7 +126,7 @@ def _outcome_row(decision: Decision) -> Row:
 
 
 def _outcome_verdict(verdict: str) -> str:
-    """A verdict as the pipeline knows it."""
+    """The verdict in the pipeline's codes, which have no duplicate."""
     return str(Verdict.DATA_ERROR if verdict == Verdict.DUPLICATE else verdict)
 
 

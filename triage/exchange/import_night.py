@@ -1,8 +1,8 @@
-"""Bring a published night before reviewers: its flags, the evidence behind them, and the holds it proposes.
+"""Import a published night into the reviewers' database: its flags, their evidence, and the holds it proposes.
 
-What nights write is read and never changed. The same files are not read again; a night that was run again replaces what
-stood, but the work on a flag stays with it. What a night may do to work: bring a snoozed flag back, let a proposal fall
-that new evidence has overtaken, and put a decided change before people again when the pipeline flags it anew.
+The files of nights are read and never changed. The same files are not read again. A night that was run again replaces
+its earlier rows, but the work on a flag stays. A night may change work in three ways: it wakes a snoozed flag, makes a
+proposal void when there is new evidence, and reopens a decided change that the pipeline flags again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FROM_FLAGS = (
 )  # fmt: skip
 FROZEN_FIELDS = ("reasons", "reassuring", "exposures")
 FACTS = ("timeline", "before", "after", "neighbours", "exposures")
-"""What makes new evidence when it differs. Reasons follow from it, and how they are worded changes with time alone."""
+"""Evidence is new if one of these differs. Reasons follow from them, and their wording changes with time alone."""
 FINISHED = (Flag.State.CLOSED, Flag.State.EXPIRED)
 HOLD_FIELDS = (
     "payee_id", "account", "change_id", "old_change_id", "amount", "hold_until", "state", "by", "is_extended", "at",
@@ -48,7 +48,7 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class PublishResult:
-    """What publishing a night did."""
+    """What the import of a night did."""
 
     night: date
     flags: int
@@ -57,7 +57,7 @@ class PublishResult:
 
 
 def unpublished(settings: Settings) -> list[date]:
-    """Nights whose files differ from what was published here, oldest first."""
+    """Nights whose files differ from what was imported, oldest first."""
     digests = dict(Night.objects.values_list("night", "digest"))
     nights = published_nights(settings)
     nights = [night for night in nights if _files(settings, night)["flags"].exists()]  # others were purged
@@ -65,13 +65,13 @@ def unpublished(settings: Settings) -> list[date]:
 
 
 def adopt(settings: Settings, nights: Iterable[date]) -> None:
-    """Take nights' files as published as they are: a purge rewrote them, and there is nothing new in them."""
+    """Mark the current files of nights as imported: a purge rewrote them, and there is nothing new in them."""
     for night in nights:
         Night.objects.filter(night=night).update(digest=_digest(_files(settings, night)))
 
 
 def publish(settings: Settings, night: date) -> PublishResult:
-    """Publish one night, whole or not at all."""
+    """Import one night, completely or not at all."""
     files = _files(settings, night)
     digest = _digest(files)
     with transaction.atomic(), _without_garbage_collection():
@@ -94,7 +94,7 @@ def publish(settings: Settings, night: date) -> PublishResult:
 
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """A night is a million small objects and no cycles: looking for some again and again takes a third of the time."""
+    """A night is a million small objects without cycles: collecting garbage would take a third of the time."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -110,14 +110,14 @@ def _files(settings: Settings, night: date) -> dict[str, Path]:
 
 
 def _digest(files: Mapping[str, Path]) -> str:
-    """Of the files' bytes; the run's own account tells times, which differ from run to run, so it does not count."""
+    """The digest of the files' bytes, without the run record, whose times differ from run to run."""
     stats = [(files[name], files[name].stat()) for name in ("flags", "evidence", "holds")]
     return _digest_of(tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats))
 
 
 @lru_cache(maxsize=10_000)
 def _digest_of(files: tuple[tuple[Path, int, int], ...]) -> str:
-    """The same, read once for files that have not changed: housekeeping asks about every night, every few seconds."""
+    """The same, cached for files that have not changed: housekeeping checks every night every few seconds."""
     digest = hashlib.sha256()
     for path, *_ in files:
         digest.update(path.read_bytes())
@@ -127,10 +127,10 @@ def _digest_of(files: tuple[tuple[Path, int, int], ...]) -> str:
 def _save(
     flags: list[dict[str, Any]], evidence: Mapping[str, dict[str, Any]], night: Night, is_latest: bool
 ) -> tuple[int, set[str]]:
-    """Add new flags, renew those that stand, freeze evidence that is news.
+    """Add new flags, update existing ones, freeze new evidence.
 
     Returns:
-        how many are new; the flags that were done and came back.
+        how many flags are new; the ids of finished flags that are open again.
     """
     flag_ids = [flag["flag_id"] for flag in flags]
     existing = {flag.flag_id: flag for flag in Flag.objects.select_for_update().filter(pk__in=flag_ids).order_by("pk")}
@@ -143,7 +143,7 @@ def _save(
         values = {name: _as_json(value) for name, value in body.items()}
         flag = existing.get(flag_id) or Flag(flag_id=flag_id, opened_at=clock.now(), version=0)
         if flag.night_id and flag.night_id > night.night:
-            continue  # a later night has told more
+            continue  # a later night is newer
         digest, facts = (
             _hash(_json_object(values)),
             _hash(_json_object({name: values.get(name, "null") for name in FACTS})),
@@ -176,12 +176,12 @@ def _save(
 
 
 def _as_json(value: Any) -> str:
-    """A Parquet value as JSON keeps it: instants and amounts as text."""
+    """A Parquet value as JSON: instants and amounts become text."""
     return json.dumps(value, sort_keys=True, default=lambda v: v.isoformat() if isinstance(v, date) else str(v))
 
 
 def _json_object(values: Mapping[str, str]) -> str:
-    """A JSON object of values that are JSON already."""
+    """A JSON object from values that are JSON texts already."""
     return "{" + ", ".join(f'"{name}": {values[name]}' for name in sorted(values)) + "}"
 
 
@@ -218,7 +218,7 @@ def wake(flag: Flag, why: Flag.WokenBy) -> None:
 
 
 def _reopen(flag: Flag) -> None:
-    """A decided change that the pipeline flags anew is open again. Earlier decisions stay with it."""
+    """Open a decided change again because the pipeline flags it again. Its earlier decisions stay."""
     audit.record(None, "come_back", flag.flag_id, verdict=flag.verdict)
     flag.state, flag.woken_by, flag.opened_at = Flag.State.NEW, Flag.WokenBy.NEW_EVIDENCE, clock.now()
     flag.verdict, flag.closed_at, flag.needs_second_look, flag.is_escalated = "", None, False, False
@@ -227,7 +227,7 @@ def _reopen(flag: Flag) -> None:
 
 
 def _void_proposals(flags: Mapping[str, Flag], returned: Container[str]) -> None:
-    """What was proposed on evidence that has changed since, or before a flag came back, cannot be approved any more."""
+    """Make proposals void whose evidence has changed since, or whose flag was opened again."""
     proposals = Decision.objects.filter(flag__in=flags.keys(), state=Decision.State.PENDING)
     for decision in proposals:
         flag = flags[decision.flag_id]
@@ -241,7 +241,7 @@ def _void_proposals(flags: Mapping[str, Flag], returned: Container[str]) -> None
 
 
 def rings_of(evidence: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, int]]:
-    """Flags tied together by account, device or actor: flag_id -> the smallest flag_id of its ring, and its size."""
+    """Flags that share an account, a device or an actor: flag_id -> the smallest flag_id of its ring, and its size."""
     first = {flag_id: flag_id for flag_id in evidence}
 
     def root(flag_id: str) -> str:
@@ -262,7 +262,7 @@ def rings_of(evidence: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, 
 
 
 def _propose_holds(path: Path, flag_ids: Container[str], returned: Container[str]) -> None:
-    """Holds the night proposes, where nobody has decided about that payment, or not since its flag came back."""
+    """Store the holds that a night proposes, unless somebody decided about the payment since the flag was opened."""
     with path.open(encoding="utf-8", newline="") as file:
         proposed = [row for row in csv.DictReader(file) if row["flag_id"] in flag_ids]
     existing = {
@@ -281,5 +281,5 @@ def _propose_holds(path: Path, flag_ids: Container[str], returned: Container[str
         hold.state, hold.by, hold.is_extended, hold.at = Hold.State.PROPOSED, None, False, clock.now()
     keys = ["flag", "payment_id"]
     for each in saved:
-        each.pk = None  # found again by flag and payment
+        each.pk = None  # the database finds the row by flag and payment
     Hold.objects.bulk_create(saved, BATCH, update_conflicts=True, unique_fields=keys, update_fields=HOLD_FIELDS)

@@ -1,7 +1,8 @@
 """The audit log: a chain in which every record's keyed hash covers the one before it.
 
-An edit, a deletion or an insertion breaks the chain; the head kept beside the database, `triage/audit-head.json` of the
-home, tells a log whose end was cut off. Details never hold a name, an account or a national id.
+An edit, a deletion or an insertion breaks the chain. The head is stored outside the database, in
+`triage/audit-head.json` of the home: it shows when the end of the log was cut off. Details never contain a name, an
+account or a national id.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class ChainCheck:
-    """A walk over the log: its last record so far and that one's MAC, what is wrong, and whether it came to the end."""
+    """The result of a check: the last record so far and its MAC, what is wrong, and whether the end was reached."""
 
     records: int = 0
     mac: str = ""
@@ -49,7 +50,7 @@ class ChainCheck:
 
     @property
     def head(self) -> str:
-        """The end of the log as `verify` takes it, to be noted elsewhere."""
+        """The end of the log in the form that `verify` accepts, to be noted elsewhere."""
         return f"{self.records}:{self.mac}"
 
 
@@ -66,11 +67,11 @@ def take_turn() -> None:
 
 
 def record(user: User | None, action: str, flag_id: str = "", **details: Any) -> AuditRecord:
-    """Add a record. It is kept if, and only if, the transaction around it is.
+    """Add a record. It is stored if, and only if, the surrounding transaction commits.
 
-    `details` must be JSON values; dates are given as text, and a fraction is kept as text.
+    `details` must be JSON values; pass dates as text. Fractions are stored as text.
     """
-    with transaction.atomic(savepoint=False):  # alone it is no part that could fail by itself
+    with transaction.atomic(savepoint=False):  # no savepoint: it cannot fail separately from the caller's transaction
         take_turn()
         last = AuditRecord.objects.order_by("-number").values("number", "mac").first() or {"number": 0, "mac": ""}
         row = AuditRecord(
@@ -91,9 +92,9 @@ def record(user: User | None, action: str, flag_id: str = "", **details: Any) ->
 def verify(noted: str = "", so_far: ChainCheck = NOTHING_YET, most: int | None = None) -> ChainCheck:
     """Walk the chain to its end. No finding: nothing was edited, inserted, deleted or cut off.
 
-    `noted` is the head as an earlier check told it, `<number>:<mac>`: a log and a head that were both put back to an
-    older state are found by it. With `most` records at a time the walk is made in parts, each on from the one before.
-    Of many findings the first are told.
+    `noted` is the head of an earlier check, `<number>:<mac>`: it shows when both log and head were set back to an older
+    state. With `most` the walk is made in parts of so many records, and `so_far` is the result of the part before. At
+    most about `MOST_FINDINGS` findings are returned.
     """
     findings, key = list(so_far.findings), keys().audit
     expected_macs = dict(_noted_head(noted))
@@ -125,7 +126,7 @@ def verify(noted: str = "", so_far: ChainCheck = NOTHING_YET, most: int | None =
 
 
 def state() -> Mapping[str, Any]:
-    """What can be told without walking the chain: its last record, whether the head agrees, and the last check."""
+    """What is known without walking the chain: its last record, whether the head agrees, and the last check."""
     head, last = _read_head(), AuditRecord.objects.order_by("-number").first()
     is_whole = isinstance(head, dict) and last is not None and last.number >= head["number"]
     return {
@@ -143,7 +144,7 @@ def _noted_head(noted: str) -> Iterator[tuple[int, str]]:
 
 
 def head_agrees() -> bool:
-    """Whether the record that was last written is there as it was: a quick look, where `verify` walks the whole log."""
+    """Whether the last record is unchanged: a quick check, while `verify` walks the whole log."""
     head = _read_head()
     if head is None:
         return not AuditRecord.objects.exists()
@@ -159,7 +160,7 @@ def _mac(record: Sequence[Any], before: str, key: bytes) -> str:
 
 
 def _head_seal(number: int, mac: str) -> str:
-    """Of the head: without the key nobody makes a head for an earlier end."""
+    """The keyed hash of the head: without the key nobody can make a head for an earlier end."""
     return hmac.new(keys().audit, f"head|{number}|{mac}".encode(), hashlib.sha256).hexdigest()
 
 
@@ -168,7 +169,7 @@ def _utc(at: datetime) -> str:
 
 
 def _save_head(number: int, mac: str) -> None:
-    """Note the end of the log. If this does not happen any more, the next record's does: a log may be ahead of it."""
+    """Write the end of the log to the head file. After a crash the log may be ahead; the next record repairs that."""
     with only_holder(home().folder("triage") / f".{HEAD}.lock"):
         before = _read_head()
         if not isinstance(before, dict) or before["number"] < number:

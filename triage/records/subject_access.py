@@ -1,4 +1,4 @@
-"""What the reviewers' application holds about one person, and the record of what a person asked for."""
+"""What the reviewers' application stores about one person, and the record of a person's request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Section = dict[str, Any]
 
 
 def sections_of(ids: Mapping[str, Collection[str]], *, originals: bool = False) -> list[Section]:
-    """The person's flags, what was decided about them, and who looked: by role and not by name.
+    """The sections of an export: the person's flags, the decisions about them, and who looked, by role and not by name.
 
     The vault is opened only for `originals`.
     """
@@ -105,7 +105,7 @@ def _originals(ids: Mapping[str, Collection[str]]) -> Iterator[dict[str, Any]]:
 
 
 def record(right: str, ids: Mapping[str, Collection[str]], *, originals: bool) -> int:
-    """Record that a person's right was used; an objection puts their open flags before a senior. Returns how many."""
+    """Record that a person used a right. An objection escalates their open flags; returns how many."""
     (member_id,) = ids["member"]
     with transaction.atomic():
         escalated = 0

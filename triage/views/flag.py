@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.evidence.evidence_panel import centre
-from payeewatch.triage.models import Flag, Step, is_about
+from payeewatch.triage.models import Flag, Step, is_own_household
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import READERS
 from payeewatch.triage.views.queue import as_row, listing, query
@@ -45,7 +45,7 @@ def panes(
         ),
         pk=flag_id,
     )
-    if is_about(flag, request.user):  # the next flag is named by the form, not by the address that is guarded
+    if is_own_household(flag, request.user):  # the next flag is named by the form, not by the address that is guarded
         raise PermissionDenied
     audit.record(request.user, "view", flag_id)
     is_part = request.htmx and not request.htmx.history_restore_request

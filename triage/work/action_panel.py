@@ -1,4 +1,4 @@
-"""The right pane of a flag: what a user may do to it as it stands, what waits, and what was done before."""
+"""The right pane of a flag: what a user may do now, what waits for approval, and what was done before."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.triage import clock
 from payeewatch.triage.access.pseudonyms import is_named_reader
 from payeewatch.triage.language import phrases
-from payeewatch.triage.models import Decision, Flag, Hold, Step, User, is_about
+from payeewatch.triage.models import Decision, Flag, Hold, Step, User, is_own_household
 from payeewatch.triage.roles import REVIEWERS
 from payeewatch.triage.work import workflow
 from payeewatch.triage.work.approvals import pending
@@ -34,7 +34,7 @@ ON_THE_TOAST = "undo"
 NOT_IN_HISTORY = frozenset({"claim", "give_back", "undo"})
 """Actions that the history leaves out."""
 Bound = tuple[str, Mapping[str, Any]]
-"""An action that was refused, and what was sent with it."""
+"""The name of a refused action, and the form data that was sent with it."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class HistoryEntry:
 
 
 def right_pane(flag: Flag, user: User, bound: Bound | None = None) -> dict[str, Any]:
-    """What the pane shows. A form that was refused comes back as it was sent."""
+    """The template context of the pane. A refused form is shown again with what was sent."""
     blind = is_blind(flag, user)
     actions = {each.name: each for each in workflow.allowed(flag, user)}
     forms = {
@@ -68,13 +68,13 @@ def right_pane(flag: Flag, user: User, bound: Bound | None = None) -> dict[str, 
         "history": [] if blind else history(flag),
         "attachments": flag.attachments.select_related("by").order_by("pk"),
         "sees_notes": is_named_reader(user),
-        "is_own": is_about(flag, user),
+        "is_own": is_own_household(flag, user),
         "can_work": user.role in REVIEWERS,
     }
 
 
 def history(flag: Flag) -> list[HistoryEntry]:
-    """What people did to a flag, the latest first; what was undone is left to the audit log."""
+    """What people did to a flag, the latest first. Undone steps are in the audit log only."""
     steps = [step for step in flag.steps.all() if not step.undone_at and step.action not in NOT_IN_HISTORY]
     entries = []
     for step in sorted(steps, key=lambda step: -step.version_after):
@@ -87,7 +87,7 @@ def history(flag: Flag) -> list[HistoryEntry]:
 
 
 def undoable(step_id: str | None, user: User, flag_on_page: Flag) -> dict[str, Any] | None:
-    """A step that the user may still take back, for the toast; mostly it was on the flag that is shown."""
+    """The step that the user may still undo, for the toast. It was usually on the flag that is on the page."""
     step = next((each for each in flag_on_page.steps.all() if str(each.pk) == step_id), None)
     if step_id and not step:
         step = Step.objects.filter(pk=step_id).select_related("flag").first()
@@ -106,7 +106,7 @@ def undoable(step_id: str | None, user: User, flag_on_page: Flag) -> dict[str, A
 
 
 def keys() -> list[tuple[str, Any]]:
-    """The keys of single actions, for the list of keys; verdicts with a reason are told there by themselves."""
+    """The keys of single actions, for the list of keys. That list has its own entries for verdicts with a reason."""
     return [(each.key, each.label) for each in ACTIONS.values() if each.key and each.key not in "fr"]
 
 
@@ -123,7 +123,7 @@ def _parts(decision: Decision) -> tuple[str, ...]:
 
 
 def grounds(decision: Decision) -> tuple[str, ...]:
-    """What a verdict rests on, how sure it is, and what was lost, in words; nothing of other decisions."""
+    """Reason, evidence, confidence and losses of a verdict, in words; empty texts for other decisions."""
     losses = [
         (say("paid %(amount)s"), decision.loss_paid),
         (say("prevented %(amount)s"), decision.loss_prevented),
@@ -138,5 +138,5 @@ def grounds(decision: Decision) -> tuple[str, ...]:
 
 
 def _free_text(data: Mapping[str, Any]) -> str:
-    """What somebody wrote into a form that is gone now."""
+    """What somebody wrote into a form that is not on the page any more."""
     return "\n".join(str(data[name]) for name in ("text", "note", "because") if data.get(name))

@@ -1,4 +1,4 @@
-"""Working a flag, short of a verdict: taking it, putting it off, asking, passing it on, and taking a step back."""
+"""Actions other than verdicts and holds: take, snooze, ask, escalate, note, suppress and undo."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from payeewatch.triage.work.workflow import (
 from payeewatch.triage.workspace import home
 
 TRIES = 20
-"""How many flags that others take at the same moment are passed over."""
+"""How many flags are tried when other users take them at the same moment."""
 
 
 @action(_("Take"), help=_("Take the flag for a while, so that two do not work on it."), key="c")
@@ -42,7 +42,7 @@ def claim(context: ActionContext) -> Details:
 
 
 def take_next(user: User, step_id: UUID) -> ActionResult | None:
-    """Take the first open flag that is free: hold before review before audit. None: there is nothing left."""
+    """Take the first open flag that is free: hold before review before audit. None: no flag is free."""
     earlier = Step.objects.filter(pk=step_id, user=user, action="claim").select_related("flag").first()
     if earlier:
         return ActionResult(earlier.flag, say("Already done."), is_repeated=True)
@@ -69,7 +69,7 @@ def _day_field(label: Any, **options: Any) -> forms.DateField:
 
 
 def _future_day(day: date | None) -> date | None:
-    """A day after today, and within the time in which a flag has to be judged."""
+    """Check that a day is after today, and within the time in which a flag must be judged."""
     today = clock.today()
     last = today + timedelta(days=home().params.retention.qualify_days)
     if day and not today < day <= last:

@@ -1,7 +1,7 @@
-"""Decisions and their second pair of eyes: who may approve them, and what they do once they are in force.
+"""Decisions and their approval: who may approve them, and what they do once they are in force.
 
-A decision that needs nobody else comes into force at once. The others wait; nobody approves their own, and what was
-decided on evidence that has changed since falls.
+A decision that needs no approval comes into force at once. The others wait. Nobody approves their own proposal, and a
+proposal becomes void when the evidence changes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from payeewatch.triage.work.workflow import ActionContext, ActionForm, Details, 
 
 Kind = Decision.Kind
 STOPS_WORK = frozenset({Kind.VERDICT, Kind.SUPPRESS})
-"""Proposals that the flag itself waits for; the others wait beside its work."""
+"""Proposals that stop the work on the flag; beside the others it goes on."""
 
 Effect = Callable[[ActionContext, Decision], Details]
 EFFECTS: dict[Kind, Effect] = {}
@@ -37,7 +37,7 @@ def effect(kind: Kind) -> Callable[[Effect], Effect]:
 
 
 def decide(context: ActionContext, kind: Kind, *, needs_approval: bool, **fields: Any) -> Details:
-    """Keep a decision; it comes into force now if it may be taken alone, and is put before a senior otherwise."""
+    """Store a decision. It comes into force now, or waits for a senior if it needs approval."""
     flag = context.flag
     if any(each.kind == kind for each in pending(flag)):
         raise Refused(say("A proposal like this is already waiting for approval."))
@@ -68,12 +68,12 @@ def pending(flag: Flag) -> list[Decision]:
 
 
 def withdraw_proposals(flag: Flag, kinds: frozenset[Kind], at: datetime) -> None:
-    """Take proposals away that something else has made pointless."""
+    """Withdraw proposals that another decision has made pointless."""
     mark_replaced([each for each in pending(flag) if each.kind in kinds], decided_at=at)
 
 
 def mark_replaced(decisions: Iterable[Decision], **fields: Any) -> None:
-    """Let later decisions stand in the place of some; of none, nothing is asked of the database."""
+    """Mark decisions as replaced by a later one. Without decisions the database is not queried."""
     ids = [each.pk for each in decisions]
     Decision.objects.filter(pk__in=ids).update(state=Decision.State.REPLACED, **fields)
 
@@ -85,7 +85,7 @@ def _come_into_force(context: ActionContext, decision: Decision) -> Details:
 
 
 def _audit_details(decision: Decision) -> dict[str, Any]:
-    """A decision as the audit log tells it."""
+    """A decision as the audit log records it."""
     optional = {
         "verdict": decision.verdict,
         "reason": decision.reason_code,
@@ -103,7 +103,7 @@ def _audit_details(decision: Decision) -> dict[str, Any]:
 
 
 class PendingForm(ActionForm):
-    """Which of the proposals; where there is only one, that one."""
+    """Which proposal; if there is only one, that one."""
 
     is_of_flag = True
 

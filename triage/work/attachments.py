@@ -1,6 +1,7 @@
-"""Files kept with a flag: of few kinds, told by their content and not their name, under a name of ours, out of reach.
+"""Files attached to a flag: few kinds, recognised by their content and not by their name.
 
-They lie below triage/attachments of the home, outside anything that is served, and are only ever sent as downloads.
+They are stored under random names in triage/attachments of the home, outside any folder that is served, and are only
+sent as downloads.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from django.db import transaction
 from django.utils.translation import gettext as say
 
 from payeewatch.triage import clock
-from payeewatch.triage.models import Attachment, Flag, User, is_about
+from payeewatch.triage.models import Attachment, Flag, User, is_own_household
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import NAMED_READERS, REVIEWERS
 from payeewatch.triage.work.workflow import Refused
@@ -31,22 +32,22 @@ SIGNS = {
     b"II*\x00": "image/tiff",
     b"MM\x00*": "image/tiff",
 }
-"""How each kind begins. Plain text is the other kind that is taken."""
+"""The first bytes of each kind. Plain text is accepted too."""
 TEXT = "text/plain"
 MARKUP = (b"<!doctype", b"<html", b"<script", b"<svg", b"<?xml", b"{\\rtf")
 MODE = 0o600
 
 
 def attach(user: User, flag_id: str, upload: UploadedFile[Any]) -> Attachment:
-    """Keep a file with a flag.
+    """Store a file with a flag.
 
     Raises:
         PermissionDenied: the user does not work flags, or the flag is about their household.
-        Refused: too large, empty, or not of a kind that is taken.
+        Refused: too large, empty, or not of an accepted kind.
         Flag.DoesNotExist: there is no such flag.
     """
     flag = Flag.objects.get(pk=flag_id)
-    if user.role not in REVIEWERS or is_about(flag, user):
+    if user.role not in REVIEWERS or is_own_household(flag, user):
         raise PermissionDenied
     limit_mb = home().params.triage.attachment_mb
     if not 0 < (upload.size or 0) <= limit_mb * 1024 * 1024:
@@ -80,15 +81,15 @@ def attach(user: User, flag_id: str, upload: UploadedFile[Any]) -> Attachment:
 
 
 def fetch(user: User, attachment_id: int) -> tuple[Attachment, bytes]:
-    """A kept file, for a download. Reading it leaves a record.
+    """An attached file, for a download. The audit log records it.
 
     Raises:
         PermissionDenied: the user may not read it.
-        Refused: the file is not what was kept.
+        Refused: the file is missing or was changed.
         Attachment.DoesNotExist: there is none.
     """
     attachment = Attachment.objects.select_related("flag").get(pk=attachment_id)
-    if user.role not in NAMED_READERS or is_about(attachment.flag, user):
+    if user.role not in NAMED_READERS or is_own_household(attachment.flag, user):
         raise PermissionDenied
     path = path_of(attachment.stored_as)
     content = path.read_bytes() if path.exists() else b""
@@ -99,7 +100,7 @@ def fetch(user: User, attachment_id: int) -> tuple[Attachment, bytes]:
 
 
 def kind_of(content: bytes) -> str:
-    """The kind of a file by its content; empty when it is none that is taken."""
+    """The kind of a file by its content; empty if the kind is not accepted."""
     for sign, kind in SIGNS.items():
         if content.startswith(sign):
             return kind
@@ -112,14 +113,14 @@ def kind_of(content: bytes) -> str:
 
 
 def plain_name(name: str) -> str:
-    """A name as it was given, without a path and without what cannot be seen."""
+    """The file name as the user sent it, without path and without invisible characters."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
     printable = "".join(char for char in unicodedata.normalize("NFC", last) if char.isprintable())
     return printable.strip(". ")[-200:] or "file"
 
 
 def path_of(stored_as: str) -> Path:
-    """Where a kept file lies."""
+    """The path of an attached file."""
     return home().folder("triage") / "attachments" / stored_as
 
 

@@ -1,4 +1,4 @@
-"""One decision on a whole ring: first what would happen to each flag, then a step and a record for each."""
+"""One action on a whole ring: first a preview for each flag, then one step and one audit record for each."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from uuid import UUID
 from django.core.exceptions import PermissionDenied
 
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
-from payeewatch.triage.models import OPEN, Flag, User, is_about
+from payeewatch.triage.models import OPEN, Flag, User, is_own_household
 from payeewatch.triage.work.workflow import ACTIONS, Refused, perform, why_not
 
 IN_BULK = (
     *FRAUD_VERDICTS, "benign", "inconclusive", "data_error", "hold", "snooze", "ask", "escalate", "suppress", "note",
 )  # fmt: skip
-"""What may be done to a ring at once. A release never is, nor is somebody else's proposal approved so; a duplicate is
-that of one flag."""
+"""What may be done to a whole ring at once. Not releases and approvals; and a duplicate belongs to one other flag."""
 
 
 @dataclass(frozen=True)
 class FlagPreview:
-    """A flag of the ring, and why the action would be refused on it; empty: it would be done."""
+    """A flag of the ring, and why the action would be refused; an empty `refusal`: it would be done."""
 
     flag: Flag
     refusal: str
@@ -30,7 +29,7 @@ class FlagPreview:
 
 @dataclass(frozen=True)
 class FlagResult:
-    """A flag of the ring, and what came of it: `refusal` empty when it was done."""
+    """A flag of the ring, and why the action was refused; an empty `refusal`: it was done."""
 
     flag_id: str
     refusal: str
@@ -46,7 +45,7 @@ def bulk_preview(user: User, ring: str, action: str) -> list[FlagPreview]:
     if not definition or action not in IN_BULK or user.role not in definition.roles:
         raise PermissionDenied
     flags = Flag.objects.filter(ring=ring, state__in=OPEN).select_related("claimed_by").order_by("rank", "flag_id")
-    return [FlagPreview(flag, why_not(definition, flag, user)) for flag in flags if not is_about(flag, user)]
+    return [FlagPreview(flag, why_not(definition, flag, user)) for flag in flags if not is_own_household(flag, user)]
 
 
 def bulk_perform(
@@ -57,7 +56,7 @@ def bulk_perform(
     step_ids: Mapping[str, UUID],
     versions: Mapping[str, int],
 ) -> list[FlagResult]:
-    """Do an action to the flags of a ring that a preview showed, as they were then: each whole or not at all.
+    """Do an action to the flags of a ring at the versions that a preview showed: each completely or not at all.
 
     Raises:
         PermissionDenied: as in a preview, or a flag that is not of the ring.

@@ -1,7 +1,7 @@
-"""A flag's case file as PDF, for a complaint or a referral: in order of time, with as little about people as will do.
+"""The case file of a flag as PDF, for a complaint or a referral, in order of time.
 
-Internal numbers and the account's hint stand for people and accounts; no name, no national id and no account is known
-here. A closed case can be locked: its bytes are then kept, and their hash is in the audit log.
+It says as little about people as possible: internal numbers and the account hint identify people and accounts; names, national ids and accounts are not known here.
+A closed case can be locked: its bytes are then stored, and their hash is in the audit log.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class NotLockable(Exception):
 
 
 def lock(flag: Flag, user: User, purpose: str) -> CaseFile:
-    """Make the case file, keep its bytes, and write their hash into the audit log. Locked once, it stays as it is.
+    """Make the case file, store its bytes, and write their hash into the audit log. A locked file never changes.
 
     Raises:
         NotLockable: the flag is not closed as fraud or a stopped attempt.
@@ -68,7 +68,7 @@ def lock(flag: Flag, user: User, purpose: str) -> CaseFile:
 
 
 def options_for(flag: Flag, user: User) -> dict[str, Any]:
-    """What the flag's page offers a user of it."""
+    """What a user may do with the case file, for the page of the flag."""
     stored = locked_file(flag)
     may_lock = user.role in REVIEWERS and flag.state == Flag.State.CLOSED and flag.verdict in FRAUD_VERDICTS
     return {
@@ -80,13 +80,13 @@ def options_for(flag: Flag, user: User) -> dict[str, Any]:
 
 
 def locked_file(flag: Flag) -> CaseFile | None:
-    """The case file that was locked since the flag was last closed, if one was."""
+    """The case file that was locked after the flag was last closed, if any."""
     since = {"at__gte": flag.closed_at} if flag.closed_at else {}
     return flag.case_files.filter(**since).select_related("by").order_by("-at").first()
 
 
 def content_of(row: CaseFile) -> bytes:
-    """A locked case file as it was.
+    """The bytes of a locked case file.
 
     Raises:
         ValueError: the file is not the one that was locked.
@@ -272,7 +272,7 @@ def _reason_text(reason: Any) -> str:
 
 
 def _heading(words: str) -> list[Any]:
-    """A heading, on the next page where hardly anything would follow it on this one."""
+    """A heading; it moves to the next page if there is little room below it."""
     from reportlab.lib.units import mm
     from reportlab.platypus import CondPageBreak
 

@@ -1,4 +1,4 @@
-"""The flags to work on, and how a reviewer narrows them down. Filters compose."""
+"""The flags to work on, and the filters of the queue. Filters can be combined."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from payeewatch.triage.roles import NAMED_READERS
 from payeewatch.triage.work.workflow import State
 
 TO_TAKE = (State.NEW, State.RETURNED, State.REOPENED)
-"""Open flags that wait for nobody else and for no day."""
+"""States of open flags that wait neither for another person nor for a day."""
 AWAITING = (State.AWAITING_MEMBER, State.AWAITING_BANK)
 SORTS = {
     "risk": ("queue_place", "rank", "flag_id"),
     "urgency": (F("first_payment_on").asc(nulls_last=True), "queue_place", "rank", "flag_id"),
 }
-"""What to look at first: what is most likely lost, or what leaves first."""
+"""What to look at first: the most money at risk, or the earliest payment."""
 
 
 def work_list(user: User) -> QuerySet[Flag]:
@@ -39,19 +39,19 @@ def to_take(user: User) -> QuerySet[Flag]:
 
 
 def to_approve(user: User) -> QuerySet[Flag]:
-    """What waits for somebody else's approval: open flags, and closed ones that somebody wants to open again."""
+    """Flags with a proposal that another user made: open ones, and closed ones that somebody wants to open again."""
     waiting = Decision.objects.filter(flag=OuterRef("pk"), state=Decision.State.PENDING).exclude(by=user)
     return _visible_to(user).filter(Exists(waiting))
 
 
 def for_second_look(user: User) -> QuerySet[Flag]:
-    """Closed flags that were drawn to be judged once more, by somebody who has not judged them."""
+    """Closed flags that were drawn for a second look, and that this user has not judged."""
     own = Decision.objects.filter(Q(by=user) | Q(approver=user), flag=OuterRef("pk"), kind=Decision.Kind.VERDICT)
     return _visible_to(user).filter(~Exists(own), state=State.CLOSED, needs_second_look=True)
 
 
 def next_payment_run() -> date | None:
-    """The next day on which money of an open flag leaves."""
+    """The next day on which a payment of an open flag is made."""
     ahead = Flag.objects.filter(is_current=True, state__in=OPEN, first_payment_on__gte=clock.today())
     return ahead.aggregate(day=Min("first_payment_on"))["day"]
 
@@ -68,7 +68,7 @@ DAY = forms.DateInput({"type": "date"})
 
 
 class Between(RangeWidget):
-    """Two fields, each with a name of its own for who does not see where they stand."""
+    """Two fields, each with its own label for users of screen readers."""
 
     def __init__(self) -> None:
         super().__init__(attrs={"inputmode": "decimal", "size": 8})
@@ -122,19 +122,19 @@ class QueueFilter(filters.FilterSet):
         super().__init__(data, queryset=STARTS.get(data.get("of", ""), work_list)(user))
 
     def for_audit_log(self) -> dict[str, Any]:
-        """The filters as the audit log keeps them: of what somebody typed, only that they did."""
+        """The filters as the audit log stores them: what somebody typed is replaced by an ellipsis."""
         values = self.form.cleaned_data if self.form.is_valid() else {}
         typed = {name for name, each in self.filters.items() if type(each) is filters.CharFilter}
         entries = {name: "…" if name in typed else value for name, value in sorted(values.items()) if value}
         return {name: value if isinstance(value, list | str | bool) else str(value) for name, value in entries.items()}
 
     def filter_queryset(self, queryset: QuerySet[Flag]) -> QuerySet[Flag]:
-        """Narrowed down and sorted."""
+        """Filter and sort."""
         narrowed = super().filter_queryset(queryset)
         return narrowed.order_by(*SORTS[self.form.cleaned_data.get("sort") or "risk"])
 
     def _unchanged(self, flags: QuerySet[Flag], name: str, value: Any) -> QuerySet[Flag]:
-        return flags  # says where to begin or how to sort
+        return flags  # this filter sets the list or the order, which is done elsewhere
 
     def _mine(self, flags: QuerySet[Flag], name: str, value: bool) -> QuerySet[Flag]:
         claimed = Q(claimed_by=self.user, claimed_until__gt=clock.now())
@@ -171,7 +171,7 @@ class QueueFilter(filters.FilterSet):
 
     def _contains(self, flags: QuerySet[Flag], name: str, value: str) -> QuerySet[Flag]:
         condition = Q(flag_id=value)
-        if self.user.role in NAMED_READERS:  # who sees pseudonyms could find out whose they are
+        if self.user.role in NAMED_READERS:  # a user who sees pseudonyms could find out whose they are
             for field in ("change_id", "member_id", "payee_id", "household_id"):
                 condition |= Q(**{f"{field}__icontains": value})
         return flags.filter(condition)

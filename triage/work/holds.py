@@ -1,4 +1,4 @@
-"""Keeping payments back and letting them go. People hold; a hold ends by itself, and is made longer once at most."""
+"""Hold and release payments. People hold; a hold ends by itself, and can be extended once."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from payeewatch.triage.work.workflow import ActionContext, ActionForm, Details, 
 from payeewatch.triage.workspace import home
 
 STATES = WORKABLE | {State.PROPOSED, State.CLOSED}
-"""Money can be kept back or let go beside a proposal, and after a verdict."""
+"""Payments can be held and released beside a proposal, and after a verdict."""
 
 
 class ConfirmForm(ActionForm):
-    """Asks once more."""
+    """Asks for a confirmation."""
 
     confirm = forms.BooleanField(label=_("Yes, I am sure"))
 
@@ -33,25 +33,25 @@ class ReleaseForm(ConfirmForm):
 
 
 def in_effect(flag: Flag) -> list[Hold]:
-    """What keeps money back now: what people held and, where the payment system applies them, what a night proposed."""
+    """The holds that are active: those of people, and those of nights if the payment system applies them."""
     states = {Hold.State.HELD, *([Hold.State.PROPOSED] if home().params.holds.automatic else [])}
     return [hold for hold in flag.holds.all() if hold.state in states]
 
 
 def amount_kept_back(flag: Flag) -> Decimal:
-    """Euros that a release would let go. What is kept back of later payments is at least what is at risk."""
+    """Euros that a release would pay. A hold on later payments counts at least the amount at risk."""
     holds = in_effect(flag)
     total = sum((hold.amount for hold in holds if hold.amount), Decimal(0))
     return max(total, flag.amount_at_risk) if any(not hold.payment_id for hold in holds) else total
 
 
 def needs_second_to_release(flag: Flag) -> bool:
-    """Whether letting go of a flag's holds takes two."""
+    """Whether a release of the flag's holds needs a second person."""
     return amount_kept_back(flag) > home().params.triage.release_alone_up_to
 
 
 def release_holds(flag: Flag, user: User, at: datetime, other: Flag | None = None) -> Details:
-    """Release what is held, and what a night proposed to hold; of a duplicate, what the other flag holds too."""
+    """Release the holds of a flag and its proposals. For a duplicate of `other`: only what `other` holds too."""
     amount = amount_kept_back(flag)
     open_holds = [hold for hold in flag.holds.all() if hold.state in (Hold.State.HELD, Hold.State.PROPOSED)]
     if other:
@@ -63,7 +63,7 @@ def release_holds(flag: Flag, user: User, at: datetime, other: Flag | None = Non
 
 
 def _holdable(flag: Flag) -> Iterable[Hold]:
-    """Proposals, and what was released before its time; what has expired is not held again."""
+    """The holds that a person may set: proposals, and those released before their end; never an expired one."""
     today = clock.today()
     for hold in flag.holds.all():
         if hold.state == Hold.State.PROPOSED or (hold.state == Hold.State.RELEASED and hold.hold_until >= today):
@@ -102,7 +102,7 @@ def hold(context: ActionContext, confirm: bool) -> Details:
     if not flag.holds.filter(payment_id="").exists():
         holds.append(Hold(flag=flag, payee_id=flag.payee_id, account=flag.account, change_id=flag.change_id))
     for each in holds:
-        if each.state != Hold.State.RELEASED:  # held again, it ends when it was to end
+        if each.state != Hold.State.RELEASED:  # a hold that is set again keeps its end date
             each.hold_until = until
         each.state, each.by, each.at, each.handed_over_at = Hold.State.HELD, context.user, context.at, None
         each.save()

@@ -1,4 +1,4 @@
-"""Verdicts: proposed, closing the flag once they are in force, looked at a second time, and opened again."""
+"""Verdicts: propose, close the flag once the verdict is in force, second look, and reopen."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.triage.language import phrases
-from payeewatch.triage.models import Decision, Flag, User, is_about
+from payeewatch.triage.models import Decision, Flag, User, is_own_household
 from payeewatch.triage.roles import REVIEWERS
 from payeewatch.triage.verdict_codes import (
     OTHER_REASONS,
@@ -34,10 +34,10 @@ from payeewatch.triage.work.workflow import ActionContext, ActionForm, Details, 
 from payeewatch.triage.workspace import home, keys
 
 RELEASING = frozenset({Verdict.BENIGN, Verdict.DATA_ERROR, Verdict.INCONCLUSIVE})
-"""Verdicts after which nothing is kept back: nobody works on the flag any more, and nothing was found against it.
+"""Verdicts that release the holds, because nobody works on the flag any more.
 
-After fraud a hold runs to its end or is released by hand; a duplicate's is released where the other flag keeps the same
-money back.
+After fraud a hold runs to its end or is released by hand. The hold of a duplicate is released if the other flag holds
+the same payment.
 """
 MOST_ALIKE = 20
 LOSSES = ("loss_paid", "loss_prevented", "loss_recovered")
@@ -45,7 +45,7 @@ Choice = forms.ChoiceField
 
 
 class VerdictForm(ActionForm):
-    """What every verdict asks."""
+    """The fields of every verdict."""
 
     field_order = ("verdict", "duplicate_of", "reason", "evidence_kind", "confidence", *LOSSES, "note")
     evidence_kind = Choice(label=_("Evidence"), choices=EvidenceKind.choices, widget=forms.RadioSelect)
@@ -53,7 +53,7 @@ class VerdictForm(ActionForm):
         label=_("Confidence"),
         choices=Confidence.choices,
         coerce=int,
-        empty_value=Confidence.FAIR,  # type: ignore[arg-type]  # what is stored, not what was sent
+        empty_value=Confidence.FAIR,  # type: ignore[arg-type]  # the stored value, not the text of the form
         initial=Confidence.FAIR,
         required=False,
         widget=forms.RadioSelect,
@@ -93,7 +93,7 @@ class DuplicateForm(VerdictForm):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         duplicate_of: Any = self.fields["duplicate_of"]
-        duplicate_of.choices = cache(self._others)  # read once, and only if they are shown or checked
+        duplicate_of.choices = cache(self._others)  # one query, and only if the choices are displayed or checked
 
     def _others(self) -> list[tuple[str, str]]:
         choices = [
@@ -134,7 +134,7 @@ def inconclusive(context: ActionContext, **fields: Any) -> Details:
 @action(_("Duplicate"), help=_("Another flag is about the same; what both hold, that one holds."), form=DuplicateForm)
 def duplicate(context: ActionContext, duplicate_of: str, **fields: Any) -> Details:
     other = Flag.objects.get(pk=duplicate_of)
-    if is_about(other, context.user):
+    if is_own_household(other, context.user):
         raise Refused(say("You may not do this."))
     return _judge(context, Verdict.DUPLICATE, reason=DataErrorReason.DUPLICATE, duplicate_of=other, **fields)
 
@@ -145,7 +145,7 @@ def data_error(context: ActionContext, **fields: Any) -> Details:
 
 
 def _with_losses(flag: Flag, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """What a form left empty is what the feed and the holds tell."""
+    """Fill empty losses of a form from the feed and the holds."""
     defaults = {"loss_paid": max(flag.amount_paid, Decimal(0)), "loss_prevented": amount_kept_back(flag)}
     return {**fields, **{name: defaults.get(name, Decimal(0)) for name in LOSSES if fields[name] is None}}
 
@@ -157,14 +157,14 @@ def _judge(context: ActionContext, verdict: Verdict, *, reason: str = "", **fiel
 
 
 def possible_duplicates(flag: Flag) -> QuerySet[Flag]:
-    """Flags that this one may be a duplicate of: of the same change, payee or account, and no duplicates themselves."""
+    """Flags that this one may duplicate: of the same change, payee or account, and no duplicates themselves."""
     same = Q(change_id=flag.change_id) | Q(payee_id=flag.payee_id) | Q(account=flag.account)
     candidates = Flag.objects.filter(same, duplicate_of=None).exclude(pk=flag.pk)
     return candidates.order_by("-first_flagged_on", "rank", "pk")[:MOST_ALIKE]
 
 
 def _is_released(flag: Flag) -> bool:
-    """Whether a flag's money was let go, as that of a duplicate of it may be."""
+    """Whether the verdict of a flag released its holds, so that those of a duplicate may be released."""
     return flag.state == State.CLOSED and flag.verdict in RELEASING
 
 
@@ -187,7 +187,7 @@ def _close(context: ActionContext, decision: Decision) -> Details:
 
 
 def is_drawn(flag: Flag) -> bool:
-    """Whether a closed flag is judged once more: drawn by keyed hash, so that nobody can foresee it."""
+    """Whether a closed flag gets a second look: drawn by keyed hash, so that nobody can predict it."""
     digest = hmac.new(keys().audit, f"second look {flag.flag_id}".encode(), hashlib.sha256).digest()
     return int.from_bytes(digest[:8], "big") < home().params.triage.second_look_share * 2**64
 
@@ -199,7 +199,7 @@ def has_judged(flag: Flag, user: User) -> bool:
 
 
 def is_blind(flag: Flag, user: User) -> bool:
-    """Whether the flag's verdict, notes and history are kept from a reviewer who may be asked for the second look."""
+    """Whether verdict, notes and history are hidden from a reviewer who may give the second look."""
     return flag.needs_second_look and user.role in REVIEWERS and not has_judged(flag, user)
 
 

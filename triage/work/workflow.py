@@ -1,7 +1,8 @@
-"""What people do to flags: one function an action, all under the same rules.
+"""What people do to flags: one function per action, all under the same rules.
 
-An action happens whole or not at all: the flag is locked, the rules are checked, the fields change, one audit record is
-written. Sent twice, it happens once. On a flag somebody else has changed meanwhile it is refused and says who did.
+An action happens completely or not at all: the flag is locked, the rules are checked, the fields change, one audit
+record is written. A form that is sent twice acts once. If somebody else has changed the flag in the meantime, the
+action is refused with a message that names them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from django.utils.translation import gettext as say
 
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.triage import clock
-from payeewatch.triage.models import WORKABLE, Decision, Flag, Step, User, is_about
+from payeewatch.triage.models import WORKABLE, Decision, Flag, Step, User, is_own_household
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import REVIEWERS, Role
 from payeewatch.triage.workspace import home
@@ -32,11 +33,11 @@ WORK = (
     "state", "claimed_by", "claimed_until", "snoozed_until", "snoozed_p_value", "snoozed_at_risk", "woken_by",
     "is_escalated", "closed_at", "verdict", "duplicate_of", "needs_second_look",
 )  # fmt: skip
-"""The fields of a flag that people change, and that undoing gives back."""
+"""The fields of a flag that people change, and that an undo restores."""
 
 
 PROPOSALS = Prefetch("decisions", Decision.objects.select_related("by").order_by("pk"))
-"""What is read with a flag that somebody looks at or works on: once, however many rules ask for it."""
+"""Read together with a flag that somebody looks at or works on: one query, however many rules need it."""
 
 
 class Refused(Exception):
@@ -49,7 +50,7 @@ class Overtaken(Refused):
 
 @dataclass(frozen=True)
 class ActionContext:
-    """An action under way: the locked flag, who acts, and when."""
+    """What an action works with: the locked flag, the user, the step and the time."""
 
     flag: Flag
     user: User
@@ -59,7 +60,7 @@ class ActionContext:
 
 @dataclass(frozen=True)
 class ActionResult:
-    """How an action ended. `again`: it had been done before, and was not done twice."""
+    """The result of an action. `is_repeated`: its form was sent before, so nothing was done this time."""
 
     flag: Flag
     message: str
@@ -67,13 +68,13 @@ class ActionResult:
 
 
 Details = Mapping[str, Any]
-"""What the audit log keeps of an action: codes, ids, dates and amounts, and never what somebody wrote."""
+"""What the audit log stores about an action: codes, ids, dates and amounts, never what somebody wrote."""
 
 
 class ActionForm(forms.Form):
-    """The fields of an action. `flag` is as it stands, for choices that depend on it."""
+    """The fields of an action. `flag` is the flag as it is now, for choices that depend on it."""
 
-    is_of_flag = False  # whether it does, so that its fields are not the same on every page
+    is_of_flag = False  # whether the choices depend on the flag, so that the fields differ from page to page
 
     def __init__(self, flag: Flag, data: Mapping[str, Any] | None = None, **options: Any) -> None:
         super().__init__(data, **options)
@@ -81,7 +82,7 @@ class ActionForm(forms.Form):
 
 
 Blocker = Callable[[Flag, User, datetime], Any]
-"""Why somebody cannot do something to a flag now; empty when they can."""
+"""A function that says why a user cannot act on a flag now; its text is empty if they can."""
 
 
 def _nothing_blocks(flag: Flag, user: User, at: datetime) -> str:
@@ -99,22 +100,22 @@ class Action:
     roles: frozenset[Role]
     states: frozenset[State]
     form: type[ActionForm]
-    key: str  # on the keyboard; empty: none
-    claims: bool  # takes the flag for the one who acts, so nobody else may hold it
+    key: str  # the keyboard key; empty: none
+    claims: bool  # the user who acts takes the flag, so nobody else may have it
     blocked_by: Blocker
 
     @property
     def look(self) -> str:
-        """How its form is drawn: as a verdict of fraud, a benign one, or any other action."""
+        """How the form is drawn: as a verdict of fraud, a benign one, or any other action."""
         return "fraud" if self.name in FRAUD_VERDICTS else "benign" if self.name == "benign" else "plain"
 
     def form_for(self, flag: Flag, data: Mapping[str, Any] | None = None) -> ActionForm:
-        """Its form; ids are unlike those of other actions' forms on the same page."""
+        """The form of the action. Its HTML ids differ from those of other actions on the same page."""
         return self.form(flag, data, auto_id=f"{self.name}-%s")
 
 
 ACTIONS: dict[str, Action] = {}
-"""In the order in which they are offered. `payeewatch.triage.apps` imports the modules that register them."""
+"""In the order of the page. `payeewatch.triage.apps` imports the modules that register them."""
 
 
 def action(
@@ -143,8 +144,8 @@ def perform(name: str, user: User, flag_id: str, step_id: UUID, version: int, da
 
     Raises:
         PermissionDenied: the user's role may not, or the flag is about the user or their household.
-        Refused: it cannot be done as the flag stands, or a field is wrong.
-        Overtaken: somebody else has changed or taken the flag meanwhile.
+        Refused: the flag's state does not allow it, or a field is wrong.
+        Overtaken: somebody else has changed or taken the flag in the meantime.
         Flag.DoesNotExist: there is no such flag.
     """
     action = ACTIONS[name]
@@ -153,7 +154,7 @@ def perform(name: str, user: User, flag_id: str, step_id: UUID, version: int, da
     with transaction.atomic():
         audit.take_turn()
         flag = Flag.objects.select_for_update().prefetch_related("holds", PROPOSALS).get(pk=flag_id)
-        if is_about(flag, user):
+        if is_own_household(flag, user):
             raise PermissionDenied
         at = clock.now()
         earlier = Step.objects.filter(pk=step_id).first()
@@ -178,23 +179,23 @@ def perform(name: str, user: User, flag_id: str, step_id: UUID, version: int, da
 
 
 def holder(flag: Flag, at: datetime) -> User | None:
-    """Who has the flag now: a lease that ran out returns it by itself."""
+    """Who has taken the flag; nobody, once the time of the claim is over."""
     return flag.claimed_by if flag.claimed_until and flag.claimed_until > at else None
 
 
 def release_claim(flag: Flag) -> None:
-    """Return a flag to whoever takes it next."""
+    """Make a flag free for the next user who takes it."""
     flag.claimed_by = flag.claimed_until = None
 
 
 def allowed(flag: Flag, user: User) -> list[Action]:
-    """What a user may do to a flag as it stands, for buttons and keys."""
+    """What a user may do to a flag in its current state, for buttons and keys."""
     return [each for each in ACTIONS.values() if not why_not(each, flag, user)]
 
 
 def why_not(action: Action, flag: Flag, user: User) -> str:
-    """Why a user cannot do something to a flag as it stands; empty when they can."""
-    if user.role not in action.roles or is_about(flag, user):
+    """Why a user cannot do an action in the flag's current state; empty if they can."""
+    if user.role not in action.roles or is_own_household(flag, user):
         return say("You may not do this.")
     return _blocker_text(action, flag, user, clock.now())
 
@@ -222,7 +223,7 @@ def _check_free(action: Action, flag: Flag, user: User, version: int, at: dateti
 
 
 def _error_line(form: ActionForm) -> str:
-    """A form's errors in one line, each with the label of its field."""
+    """The errors of a form in one line, each with the label of its field."""
     labels = {name: f"{field.label}: " for name, field in form.fields.items() if field.label}
     errors = {name: " ".join(map(str, each)) for name, each in form.errors.items()}
     return " ".join(labels.get(name, "") + message for name, message in errors.items())
@@ -242,7 +243,7 @@ def _snapshot(flag: Flag) -> dict[str, Any]:
 
 
 def restore(flag: Flag, before: Mapping[str, Any]) -> None:
-    """Give a flag, its holds and its decisions what a snapshot kept. Holds made since go, decisions are undone."""
+    """Set a flag, its holds and its decisions back to a snapshot: later holds are deleted, later decisions undone."""
     _set(flag, before["flag"])
     flag.holds.exclude(pk__in=[each["id"] for each in before["holds"]]).delete()
     flag.decisions.exclude(pk__in=[each["id"] for each in before["decisions"]]).update(state=Decision.State.UNDONE)
@@ -260,5 +261,5 @@ def _set(row: Model, values: Mapping[str, Any]) -> None:
 
 
 def _json_values(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Field values as JSON keeps them."""
+    """Field values as JSON can store them."""
     return {k: v if isinstance(v, bool | int | float | str | None) else str(v) for k, v in fields.items()}

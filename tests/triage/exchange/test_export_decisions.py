@@ -127,7 +127,7 @@ def test_a_day_says_of_a_payment_what_came_last(
 def test_a_hold_that_ended_by_itself_is_no_release(
     cast: dict[str, User], first: Flag, reviewed: Settings, clocked: Clock
 ) -> None:
-    """Its own row told until when: releases are what people decided. The audit log has the end."""
+    """Its own row has the end date; releases are what people decided. The audit log has the end."""
     first.holds.all().delete()
     do(cast["reviewer"], first, "hold", **YES)
     clocked.at += timedelta(minutes=1)

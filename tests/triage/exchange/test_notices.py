@@ -46,7 +46,7 @@ def running(server: socketserver.BaseServer) -> Iterator[int]:
 
 @pytest.fixture
 def webhook(settings: Any, tmp_path: Path) -> Iterator[Receiver]:
-    """A receiver of webhooks; it answers 200 unless told otherwise."""
+    """A receiver of webhooks; it answers 200 unless `answers` says otherwise."""
     receiver = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -72,7 +72,7 @@ def webhook(settings: Any, tmp_path: Path) -> Iterator[Receiver]:
 
 @pytest.fixture
 def mailbox(settings: Any) -> Iterator[Receiver]:
-    """A mail server that takes one message a connection."""
+    """A mail server that takes one message per connection."""
     receiver = Receiver()
 
     class Handler(socketserver.StreamRequestHandler):

@@ -1,4 +1,4 @@
-"""The audit log tells of every edit, deletion, insertion and cut-off end."""
+"""The audit log shows every edit, deletion, insertion and cut-off end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person is told of the work on their flags, and what is recorded of their asking."""
+"""What a person receives about the work on their flags, and what is recorded of the request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One decision on a ring: told first, then a step and a record for each flag."""
+"""One action on a ring: a preview first, then a step and a record for each flag."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The case file: what it tells, that it names nobody, and that it stays as it was locked."""
+"""The case file: what it contains, that it names nobody, and that it stays as it was locked."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def test_a_hold_asks_once_more(cast: dict[str, User], first: Flag) -> None:
 
 
 def propose(flag: Flag, *amounts: int) -> None:
-    """What a night proposes: a row a payment, and one for later payments."""
+    """What a night proposes: one row per payment, and one for later payments."""
     flag.holds.all().delete()
     for number, amount in enumerate([*amounts, None]):
         flag.holds.create(
