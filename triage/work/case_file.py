@@ -1,7 +1,8 @@
 """The case file of a flag as PDF, for a complaint or a referral, in order of time.
 
-It says as little about people as possible: internal numbers and the account hint identify people and accounts; names, national ids and accounts are not known here.
-A closed case can be locked: its bytes are then stored, and their hash is in the audit log.
+It says as little about people as possible: internal numbers and the account hint identify people and accounts; names,
+national ids and accounts are not known here. A closed case can be locked: its bytes are then stored, and their hash is
+in the audit log.
 """
 
 from __future__ import annotations
