@@ -19,7 +19,7 @@ from payeewatch.triage.workspace import home, keys
 Section = dict[str, Any]
 
 
-def sections_of(ids: Mapping[str, Collection[str]], *, originals: bool = False) -> list[Section]:
+def stored_sections(ids: Mapping[str, Collection[str]], *, originals: bool = False) -> list[Section]:
     """The sections of an export: the person's flags, the decisions about them, and who looked, by role and not by name.
 
     The vault is opened only for `originals`.

@@ -17,7 +17,7 @@ def ids_of(flag: Flag) -> dict[str, list[str]]:
 
 def test_who_looked_is_told_by_role_and_not_by_name(first: Flag, cast: dict[str, User]) -> None:
     do(cast["second"], first, "claim")
-    sections = {section["title"]: section for section in subject_access.sections_of(ids_of(first))}
+    sections = {section["title"]: section for section in subject_access.stored_sections(ids_of(first))}
     assert [row["Role"] for row in sections["Who looked"]["rows"]] == ["reviewer"]
     assert "second" not in str(sections)
     assert all(section["kept"] for section in sections.values())
