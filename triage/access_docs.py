@@ -11,13 +11,13 @@ START, END = "<!-- who may do what: by `make docs` -->\n", "<!-- end of who may 
 
 
 def with_table(page: str) -> str:
-    """The page with its table as the code has it now."""
+    """The page with its table renewed from the code."""
     before, rest = page.split(START)
     return f"{before}{START}{table()}{END}{rest.split(END)[1]}"
 
 
 def table() -> str:
-    """Every address and every action, with a column a role."""
+    """Every address and every action, with one column per role."""
     from payeewatch.triage.roles import ANYBODY, Role
     from payeewatch.triage.urls import ROUTES
     from payeewatch.triage.work.workflow import ACTIONS

@@ -68,7 +68,7 @@ class Night(models.Model):
 
 
 class Flag(models.Model):
-    """A change put before people: what the last night that had it said, and where work on it stands."""
+    """A change that people must review: what the last night published about it, and the state of the work."""
 
     # what a row of the queue shows beside what is stored; `views/queue.as_row` sets it
     is_blind: bool
@@ -215,9 +215,9 @@ class Evidence(models.Model):
 
 
 class Step(models.Model):
-    """One thing a person did to a flag. A form carries its step's id, so that sending it twice does it once.
+    """One thing a person did to a flag. A form contains the id of its step, so that a form sent twice acts once.
 
-    `before` is what the flag's fields were, for undoing.
+    `before` has the earlier values of the flag's fields, for undo.
     """
 
     step_id = models.UUIDField(primary_key=True)
@@ -325,7 +325,7 @@ class Note(models.Model):
 
 
 class Attachment(models.Model):
-    """A file kept with a flag, below triage/attachments of the home, under a name of ours; always a download."""
+    """A file kept with a flag, in triage/attachments of the home, under a random name; always sent as a download."""
 
     flag = models.ForeignKey(Flag, on_delete=models.CASCADE, related_name="attachments")
     by = models.ForeignKey(User, on_delete=models.PROTECT)
@@ -395,9 +395,9 @@ class Tombstone(models.Model):
 
 
 class Tally(models.Model):
-    """What stays of flags that were purged: counts of a month or a day, one coarse property at a time.
+    """What remains of purged flags: counts per month or day, each by one coarse property.
 
-    A row describes no one flag. `payeewatch.triage.figures.purged_totals` makes and reads them.
+    A row describes no single flag. `payeewatch.triage.figures.purged_totals` makes and reads them.
     """
 
     class Of(models.TextChoices):
@@ -405,7 +405,7 @@ class Tally(models.Model):
         AMOUNT = "amount", _("Amount at risk")  # the number of digits of the whole euros
         HOURS = "hours", _("Time to verdict")  # at most so many
         SECOND = "second", _("Second look")  # what it found
-        RELEASED = "released", _("Released")  # its `flags` are euros, rounded to one digit a flag
+        RELEASED = "released", _("Released")  # its `flags` are euros, rounded to one digit per flag
         CAME = "came", _("Flags in")  # by day and queue
         WENT = "went", _("Flags out")  # by day and verdict
 
@@ -422,7 +422,7 @@ class Tally(models.Model):
 
 
 class Notice(models.Model):
-    """A notice of a night on its way to a webhook or by mail: once a channel, tried until it is delivered."""
+    """A notice of a night on its way to a webhook or by mail: one per channel, tried until it is delivered."""
 
     class Channel(models.TextChoices):
         WEBHOOK = "webhook", _("Webhook")
@@ -453,7 +453,7 @@ class ApiToken(models.Model):
     used = models.IntegerField(default=0)  # ... and how many there were in it
 
 
-def is_about(flag: Any, user: User) -> bool:
-    """Whether a flag (or a scored change) is about the user or their household: nobody reviews themselves."""
+def is_own_household(flag: Any, user: User) -> bool:
+    """Whether a flag (or a scored change) is about the user or the user's household: nobody reviews those."""
     own_member = bool(user.member_id) and user.member_id == flag.member_id
     return own_member or (bool(user.household_id) and user.household_id == flag.household_id)

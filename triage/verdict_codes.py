@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Verdict(TextChoices):
-    """What a reviewer found. A duplicate is told to the pipeline as a data error."""
+    """What a reviewer decided. The pipeline receives a duplicate as a data error."""
 
     CONFIRMED_FRAUD = "confirmed_fraud", _("Confirmed fraud")
     ATTEMPT_STOPPED = "attempt_stopped", _("Attempt stopped")

@@ -1,4 +1,4 @@
-"""A database with three published nights and a fixed cast: one user a role, a second reviewer, and a relative."""
+"""A database with three published nights and a fixed cast: one user per role, a second reviewer, and a relative."""
 
 from __future__ import annotations
 
@@ -160,8 +160,8 @@ def signed_in(person: User) -> Client:
     return client
 
 
-def do(person: User, flag: Flag, action: str, **data: Any) -> workflow.Done:
-    """An action as the form of the flag's page sends it; the flag is read anew."""
+def do(person: User, flag: Flag, action: str, **data: Any) -> workflow.ActionResult:
+    """Do an action as the form of the flag's page sends it; the flag is read again first."""
     flag.refresh_from_db()
     return workflow.perform(action, person, flag.flag_id, uuid4(), flag.version, data)
 

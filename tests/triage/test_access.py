@@ -31,8 +31,8 @@ ANY_PART = re.compile(r"<(?:(\w+):)?(\w+)>")
 def address(each: route.Route, flag: Flag, name: str = "claim") -> str:
     """An address of a route: about the flag, and with something of the right shape for whatever else it names."""
 
-    def part(found: re.Match[str]) -> str:
-        kind, word = found.groups()
+    def part(match: re.Match[str]) -> str:
+        kind, word = match.groups()
         return flag.flag_id if word == "flag_id" else name if word == "name" else "1" if kind == "int" else "x"
 
     return "/" + ANY_PART.sub(part, each.path)
@@ -95,8 +95,8 @@ def test_a_flag_that_is_not_there_is_said_not_to_be_there(
 def test_an_action_is_for_its_roles_alone(everybody: dict[Role, User], flag: Flag, each: workflow.Action) -> None:
     act = next(each for each in ROUTES if each.name == "act")
     for role, person in everybody.items():
-        sent = {"step": str(uuid4()), "version": flag.version}
-        status = signed_in(person).post(address(act, flag, each.name), sent).status_code
+        form = {"step": str(uuid4()), "version": flag.version}
+        status = signed_in(person).post(address(act, flag, each.name), form).status_code
         assert (status == 403) == (role not in each.roles), (role, status)
         flag.refresh_from_db()
 
@@ -136,8 +136,8 @@ def test_a_data_scientist_meets_no_number_of_the_insurers(
     text = _unpacked(content) if content.startswith(b"PK") else content.decode()
     flags = [first] if "<str:flag_id>" in each.path else Flag.objects.all()
     for flag in flags:
-        told = [name for name in PERSONAL if getattr(flag, name) and getattr(flag, name) in text]
-        assert told == []
+        names = [name for name in PERSONAL if getattr(flag, name) and getattr(flag, name) in text]
+        assert names == []
         assert flag.account_hint not in text
 
 
@@ -250,9 +250,9 @@ def test_behind_https_the_deployment_check_has_nothing_to_say(tmp_path) -> None:
         "PAYEEWATCH_TRIAGE_HTTPS": "1",
         "DJANGO_SETTINGS_MODULE": "payeewatch.triage.settings",
     }
-    done = subprocess.run([sys.executable, "-c", DEPLOYED], env=environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "__Host-session __Host-csrftoken 31536000"
+    process = subprocess.run([sys.executable, "-c", DEPLOYED], env=environ, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.splitlines()[-1] == "__Host-session __Host-csrftoken 31536000"
 
 
 def test_the_server_finds_the_application() -> None:

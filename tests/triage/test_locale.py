@@ -58,8 +58,8 @@ def test_the_catalogue_has_the_texts_of_the_sources_and_no_other(renewed: Path) 
 
 
 def msgids(path: Path) -> set[str]:
-    listed = gnu("msgattrib", "--no-wrap", "--no-obsolete", path)
-    return set(re.findall(r'^msgid ".+"$', listed, re.MULTILINE))
+    messages = gnu("msgattrib", "--no-wrap", "--no-obsolete", path)
+    return set(re.findall(r'^msgid ".+"$', messages, re.MULTILINE))
 
 
 @needs_gettext
@@ -101,15 +101,15 @@ def english(client: Client, path: str) -> set[str]:
     assert answer.status_code in (200, 302), path  # elsewhere, where it has nothing to show
     if answer.streaming:
         return set()
-    return {found.lower() for found in ENGLISH.findall(UNSPOKEN.sub(" ", answer.text))}
+    return {word.lower() for word in ENGLISH.findall(UNSPOKEN.sub(" ", answer.text))}
 
 
 @pytest.fixture
 def nothing_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """For nights made now: no English sentence is read in order to translate it."""
 
-    def refuse(*given: object) -> None:
-        raise AssertionError(f"an English sentence was read back: {given}")
+    def refuse(*values: object) -> None:
+        raise AssertionError(f"an English sentence was read back: {values}")
 
     monkeypatch.setattr(frozen_english, "reason", refuse)
     monkeypatch.setattr(frozen_english, "message", refuse)
@@ -118,13 +118,13 @@ def nothing_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("nothing_read_back")
 def test_no_french_page_speaks_english(cast: dict[str, User], first: Flag) -> None:
     User.objects.update(language="fr")
-    left = {}
+    english_words = {}
     for route in ROUTES:
         if "GET" not in route.methods or "<" in route.path or route.path.startswith(UNTRANSLATED):
             continue
         who = next((cast[role] for role in map(str, Role) if role in route.roles), None)
         client = signed_in(who) if who else Client(headers={"Accept-Language": "fr"})
-        left[route.path] = english(client, f"/{route.path}")
+        english_words[route.path] = english(client, f"/{route.path}")
     for flag in Flag.objects.all():
-        left[flag.flag_id] = english(signed_in(cast["second"]), f"/flags/{flag.flag_id}")
-    assert {path: words for path, words in left.items() if words} == {}
+        english_words[flag.flag_id] = english(signed_in(cast["second"]), f"/flags/{flag.flag_id}")
+    assert {path: words for path, words in english_words.items() if words} == {}

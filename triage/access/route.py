@@ -19,7 +19,7 @@ from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from payeewatch.triage.access.request import Request
-from payeewatch.triage.models import Flag, is_about
+from payeewatch.triage.models import Flag, is_own_household
 from payeewatch.triage.roles import ANYBODY, Role
 from payeewatch.triage.workspace import home
 
@@ -116,5 +116,5 @@ def _refuse_own_household(user: Any, flag_id: str) -> None:
     """Nobody sees or works on flags about themselves or their household."""
     if user.member_id or user.household_id:
         flag = Flag.objects.filter(pk=flag_id).only("member_id", "household_id").first()
-        if flag and is_about(flag, user):
+        if flag and is_own_household(flag, user):
             raise PermissionDenied

@@ -1,8 +1,8 @@
-"""Bring a published night before reviewers: its flags, the evidence behind them, and the holds it proposes.
+"""Import a published night into the reviewers' database: its flags, their evidence, and the holds it proposes.
 
-What nights write is read and never changed. The same files are not read again; a night that was run again replaces what
-stood, but the work on a flag stays with it. What a night may do to work: bring a snoozed flag back, let a proposal fall
-that new evidence has overtaken, and put a decided change before people again when the pipeline flags it anew.
+The files of nights are read and never changed. The same files are not read again. A night that was run again replaces
+its earlier rows, but the work on a flag stays. A night may change work in three ways: it wakes a snoozed flag, makes a
+proposal void when there is new evidence, and reopens a decided change that the pipeline flags again.
 """
 
 from __future__ import annotations
@@ -36,49 +36,49 @@ FROM_FLAGS = (
     "queue", "rank", "score", "p_value", "amount_at_risk", "amount_paid", "first_payment_on", "first_flagged_on",
     "model", "model_version", "run_id",
 )  # fmt: skip
-FROZEN = ("reasons", "reassuring", "exposures")
+FROZEN_FIELDS = ("reasons", "reassuring", "exposures")
 FACTS = ("timeline", "before", "after", "neighbours", "exposures")
-"""What makes new evidence when it differs. Reasons follow from it, and how they are worded changes with time alone."""
-DONE = (Flag.State.CLOSED, Flag.State.EXPIRED)
-PROPOSED = (
+"""Evidence is new if one of these differs. Reasons follow from them, and their wording changes with time alone."""
+FINISHED = (Flag.State.CLOSED, Flag.State.EXPIRED)
+HOLD_FIELDS = (
     "payee_id", "account", "change_id", "old_change_id", "amount", "hold_until", "state", "by", "is_extended", "at",
 )  # fmt: skip
 BATCH = 500
 
 
 @dataclass(frozen=True)
-class Published:
-    """What publishing a night did."""
+class PublishResult:
+    """What the import of a night did."""
 
     night: date
     flags: int
     new: int
-    again: bool  # the very same files were published before
+    is_repeated: bool  # the very same files were published before
 
 
 def unpublished(settings: Settings) -> list[date]:
-    """Nights whose files differ from what was published here, oldest first."""
-    known = dict(Night.objects.values_list("night", "digest"))
+    """Nights whose files differ from what was imported, oldest first."""
+    digests = dict(Night.objects.values_list("night", "digest"))
     nights = published_nights(settings)
     nights = [night for night in nights if _files(settings, night)["flags"].exists()]  # others were purged
-    return [night for night in nights if known.get(night) != _digest(_files(settings, night))]
+    return [night for night in nights if digests.get(night) != _digest(_files(settings, night))]
 
 
 def adopt(settings: Settings, nights: Iterable[date]) -> None:
-    """Take nights' files as published as they are: a purge rewrote them, and there is nothing new in them."""
+    """Mark the current files of nights as imported: a purge rewrote them, and there is nothing new in them."""
     for night in nights:
         Night.objects.filter(night=night).update(digest=_digest(_files(settings, night)))
 
 
-def publish(settings: Settings, night: date) -> Published:
-    """Publish one night, whole or not at all."""
+def publish(settings: Settings, night: date) -> PublishResult:
+    """Import one night, completely or not at all."""
     files = _files(settings, night)
     digest = _digest(files)
-    with transaction.atomic(), _without_collecting():
+    with transaction.atomic(), _without_garbage_collection():
         audit.take_turn()
         before = Night.objects.select_for_update().filter(night=night).first()
         if before and before.digest == digest:
-            return Published(night, before.flag_set.count(), 0, again=True)
+            return PublishResult(night, before.flag_set.count(), 0, is_repeated=True)
         run = json.loads(files["runs"].read_text(encoding="utf-8"))
         row, _ = Night.objects.update_or_create(
             night=night, defaults={"digest": digest, "published_at": clock.now(), "run": run}
@@ -86,15 +86,15 @@ def publish(settings: Settings, night: date) -> Published:
         is_latest = not Night.objects.filter(night__gt=night).exists()
         flags = pq.read_table(files["flags"]).to_pylist()
         evidence = {each["flag_id"]: each for each in pq.read_table(files["evidence"]).to_pylist()}
-        new, back = _save(flags, evidence, row, is_latest)
-        _propose_holds(files["holds"], {flag["flag_id"] for flag in flags}, back)
+        new, returned = _save(flags, evidence, row, is_latest)
+        _propose_holds(files["holds"], {flag["flag_id"] for flag in flags}, returned)
         audit.record(None, "publish", night=str(night), flags=len(flags), new=new, digest=digest)
-    return Published(night, len(flags), new, again=False)
+    return PublishResult(night, len(flags), new, is_repeated=False)
 
 
 @contextmanager
-def _without_collecting() -> Iterator[None]:
-    """A night is a million small objects and no cycles: looking for some again and again takes a third of the time."""
+def _without_garbage_collection() -> Iterator[None]:
+    """A night is a million small objects without cycles: collecting garbage would take a third of the time."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -110,99 +110,102 @@ def _files(settings: Settings, night: date) -> dict[str, Path]:
 
 
 def _digest(files: Mapping[str, Path]) -> str:
-    """Of the files' bytes; the run's own account tells times, which differ from run to run, so it does not count."""
-    told = [(files[name], files[name].stat()) for name in ("flags", "evidence", "holds")]
-    return _digest_of(tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in told))
+    """The digest of the files' bytes, without the run record, whose times differ from run to run."""
+    stats = [(files[name], files[name].stat()) for name in ("flags", "evidence", "holds")]
+    return _digest_of(tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats))
 
 
 @lru_cache(maxsize=10_000)
 def _digest_of(files: tuple[tuple[Path, int, int], ...]) -> str:
-    """The same, read once for files that have not changed: housekeeping asks about every night, every few seconds."""
-    told = hashlib.sha256()
+    """The same, cached for files that have not changed: housekeeping checks every night every few seconds."""
+    digest = hashlib.sha256()
     for path, *_ in files:
-        told.update(path.read_bytes())
-    return told.hexdigest()
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _save(
     flags: list[dict[str, Any]], evidence: Mapping[str, dict[str, Any]], night: Night, is_latest: bool
 ) -> tuple[int, set[str]]:
-    """Add new flags, renew those that stand, freeze evidence that is news.
+    """Add new flags, update existing ones, freeze new evidence.
 
     Returns:
-        how many are new; the flags that were done and came back.
+        how many flags are new; the ids of finished flags that are open again.
     """
-    wanted = [flag["flag_id"] for flag in flags]
-    standing = {flag.flag_id: flag for flag in Flag.objects.select_for_update().filter(pk__in=wanted).order_by("pk")}
+    flag_ids = [flag["flag_id"] for flag in flags]
+    existing = {flag.flag_id: flag for flag in Flag.objects.select_for_update().filter(pk__in=flag_ids).order_by("pk")}
     rings = rings_of(evidence)
-    saved, frozen, news, back = [], [], [], set()
-    for given in flags:
-        flag_id = given["flag_id"]
-        body = {**evidence.get(flag_id, {}), **{name: given[name] for name in FROZEN}}
+    saved, new_evidence, changed, returned = [], [], [], set()
+    for row in flags:
+        flag_id = row["flag_id"]
+        body = {**evidence.get(flag_id, {}), **{name: row[name] for name in FROZEN_FIELDS}}
         body.pop("night", None)
-        told = {name: _as_json(value) for name, value in body.items()}
-        flag = standing.get(flag_id) or Flag(flag_id=flag_id, opened_at=clock.now(), version=0)
+        values = {name: _as_json(value) for name, value in body.items()}
+        flag = existing.get(flag_id) or Flag(flag_id=flag_id, opened_at=clock.now(), version=0)
         if flag.night_id and flag.night_id > night.night:
-            continue  # a later night has told more
-        digest, facts = _hash(_whole(told)), _hash(_whole({name: told.get(name, "null") for name in FACTS}))
+            continue  # a later night is newer
+        digest, facts = (
+            _hash(_json_object(values)),
+            _hash(_json_object({name: values.get(name, "null") for name in FACTS})),
+        )
         if flag.evidence_digest != digest:
-            told["p_value"] = _as_json(given["p_value"])  # for the history: it alone is no new evidence
-            shown = Cast(Value(_whole(told)), JSONField())  # as it is, not read and written once more
-            frozen.append(Evidence(flag_id=flag_id, night=night.night, digest=digest, body=shown))
+            values["p_value"] = _as_json(row["p_value"])  # for the history: it alone is no new evidence
+            frozen_body = Cast(Value(_json_object(values)), JSONField())  # as it is, not read and written once more
+            new_evidence.append(Evidence(flag_id=flag_id, night=night.night, digest=digest, body=frozen_body))
         if flag.facts_digest != facts:
             flag.version += 1
-            news.append(flag_id)
-        if flag.state in DONE and given["first_flagged_on"] > flag.first_flagged_on:
-            _come_back(flag)
-            back.add(flag_id)
-        elif flag.state == Flag.State.SNOOZED and (why := _why_wake(flag, given, flag.facts_digest != facts)):
+            changed.append(flag_id)
+        if flag.state in FINISHED and row["first_flagged_on"] > flag.first_flagged_on:
+            _reopen(flag)
+            returned.add(flag_id)
+        elif flag.state == Flag.State.SNOOZED and (why := _why_wake(flag, row, flag.facts_digest != facts)):
             wake(flag, why)
             flag.version += 1
         flag.evidence_digest, flag.facts_digest = digest, facts
-        _renew(flag, given, night, rings.get(flag_id, (flag_id, 1)), is_latest)
+        _update_flag(flag, row, night, rings.get(flag_id, (flag_id, 1)), is_latest)
         saved.append(flag)
-    _let_proposals_fall(
-        {flag.flag_id: flag for flag in saved if flag.flag_id in {*news, *back} & standing.keys()}, back
+    _void_proposals(
+        {flag.flag_id: flag for flag in saved if flag.flag_id in {*changed, *returned} & existing.keys()}, returned
     )
     if is_latest:
-        Flag.objects.filter(is_current=True).exclude(pk__in=wanted).update(is_current=False)
+        Flag.objects.filter(is_current=True).exclude(pk__in=flag_ids).update(is_current=False)
     names = [field.name for field in Flag._meta.fields if not (field.primary_key or field.generated)]
     Flag.objects.bulk_create(saved, BATCH, update_conflicts=True, unique_fields=["flag_id"], update_fields=names)
-    Evidence.objects.bulk_create(frozen, BATCH, ignore_conflicts=True)
-    return len(saved) - len(standing.keys() & {flag.flag_id for flag in saved}), back
+    Evidence.objects.bulk_create(new_evidence, BATCH, ignore_conflicts=True)
+    return len(saved) - len(existing.keys() & {flag.flag_id for flag in saved}), returned
 
 
 def _as_json(value: Any) -> str:
-    """A Parquet value as JSON keeps it: instants and amounts as text."""
+    """A Parquet value as JSON: instants and amounts become text."""
     return json.dumps(value, sort_keys=True, default=lambda v: v.isoformat() if isinstance(v, date) else str(v))
 
 
-def _whole(told: Mapping[str, str]) -> str:
-    """A JSON object of values that are JSON already."""
-    return "{" + ", ".join(f'"{name}": {told[name]}' for name in sorted(told)) + "}"
+def _json_object(values: Mapping[str, str]) -> str:
+    """A JSON object from values that are JSON texts already."""
+    return "{" + ", ".join(f'"{name}": {values[name]}' for name in sorted(values)) + "}"
 
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _renew(flag: Flag, given: Mapping[str, Any], night: Night, ring: tuple[str, int], is_latest: bool) -> None:
+def _update_flag(flag: Flag, row: Mapping[str, Any], night: Night, ring: tuple[str, int], is_latest: bool) -> None:
     for name in FROM_FLAGS:
-        setattr(flag, name, given[name])
+        setattr(flag, name, row[name])
     flag.night, flag.is_current = night, is_latest
-    flag.headline = given["reasons"][0] if given["reasons"] else {}
+    flag.headline = row["reasons"][0] if row["reasons"] else {}
     flag.headline_reason = flag.headline.get("sentence", "")
-    flag.exposed_on = sorted({each["breach_id"] for each in given["exposures"]})
+    flag.exposed_on = sorted({each["breach_id"] for each in row["exposures"]})
     flag.ring, flag.ring_size = ring
 
 
-def _why_wake(flag: Flag, given: Mapping[str, Any], is_news: bool) -> Flag.WokenBy | None:
+def _why_wake(flag: Flag, row: Mapping[str, Any], is_news: bool) -> Flag.WokenBy | None:
     """Why a snoozed flag comes back, if it does."""
     if is_news:
         return Flag.WokenBy.NEW_EVIDENCE
-    if flag.snoozed_p_value is not None and given["p_value"] < flag.snoozed_p_value:
+    if flag.snoozed_p_value is not None and row["p_value"] < flag.snoozed_p_value:
         return Flag.WokenBy.MORE_UNUSUAL
-    if flag.snoozed_at_risk is not None and given["amount_at_risk"] > flag.snoozed_at_risk:
+    if flag.snoozed_at_risk is not None and row["amount_at_risk"] > flag.snoozed_at_risk:
         return Flag.WokenBy.MORE_AT_RISK
     return None
 
@@ -214,8 +217,8 @@ def wake(flag: Flag, why: Flag.WokenBy) -> None:
     audit.record(None, "wake", flag.flag_id, why=why)
 
 
-def _come_back(flag: Flag) -> None:
-    """A decided change that the pipeline flags anew is open again. Earlier decisions stay with it."""
+def _reopen(flag: Flag) -> None:
+    """Open a decided change again because the pipeline flags it again. Its earlier decisions stay."""
     audit.record(None, "come_back", flag.flag_id, verdict=flag.verdict)
     flag.state, flag.woken_by, flag.opened_at = Flag.State.NEW, Flag.WokenBy.NEW_EVIDENCE, clock.now()
     flag.verdict, flag.closed_at, flag.needs_second_look, flag.is_escalated = "", None, False, False
@@ -223,12 +226,12 @@ def _come_back(flag: Flag) -> None:
     flag.version += 1
 
 
-def _let_proposals_fall(flags: Mapping[str, Flag], back: Container[str]) -> None:
-    """What was proposed on evidence that has changed since, or before a flag came back, cannot be approved any more."""
-    waiting = Decision.objects.filter(flag__in=flags.keys(), state=Decision.State.PENDING)
-    for decision in waiting:
+def _void_proposals(flags: Mapping[str, Flag], returned: Container[str]) -> None:
+    """Make proposals void whose evidence has changed since, or whose flag was opened again."""
+    proposals = Decision.objects.filter(flag__in=flags.keys(), state=Decision.State.PENDING)
+    for decision in proposals:
         flag = flags[decision.flag_id]
-        if decision.facts_digest == flag.facts_digest and flag.flag_id not in back:
+        if decision.facts_digest == flag.facts_digest and flag.flag_id not in returned:
             continue
         decision.state, decision.decided_at = Decision.State.VOID, clock.now()
         decision.save()
@@ -238,7 +241,7 @@ def _let_proposals_fall(flags: Mapping[str, Flag], back: Container[str]) -> None
 
 
 def rings_of(evidence: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, int]]:
-    """Flags tied together by account, device or actor: flag_id -> the smallest flag_id of its ring, and its size."""
+    """Flags that share an account, a device or an actor: flag_id -> the smallest flag_id of its ring, and its size."""
     first = {flag_id: flag_id for flag_id in evidence}
 
     def root(flag_id: str) -> str:
@@ -258,17 +261,17 @@ def rings_of(evidence: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, 
     return {flag_id: (ring, sizes[ring]) for flag_id, ring in roots.items()}
 
 
-def _propose_holds(path: Path, wanted: Container[str], back: Container[str]) -> None:
-    """Holds the night proposes, where nobody has decided about that payment, or not since its flag came back."""
+def _propose_holds(path: Path, flag_ids: Container[str], returned: Container[str]) -> None:
+    """Store the holds that a night proposes, unless somebody decided about the payment since the flag was opened."""
     with path.open(encoding="utf-8", newline="") as file:
-        proposed = [row for row in csv.DictReader(file) if row["flag_id"] in wanted]
-    standing = {
+        proposed = [row for row in csv.DictReader(file) if row["flag_id"] in flag_ids]
+    existing = {
         (hold.flag_id, hold.payment_id): hold for hold in Hold.objects.filter(flag__in={r["flag_id"] for r in proposed})
     }
     saved = []
     for row in proposed:
-        hold = standing.get((row["flag_id"], row["payment_id"]))
-        if hold and hold.state != Hold.State.PROPOSED and row["flag_id"] not in back:
+        hold = existing.get((row["flag_id"], row["payment_id"]))
+        if hold and hold.state != Hold.State.PROPOSED and row["flag_id"] not in returned:
             continue
         saved.append(hold := hold or Hold(flag_id=row["flag_id"], payment_id=row["payment_id"]))
         for name in ("payee_id", "account", "change_id", "old_change_id"):
@@ -278,5 +281,5 @@ def _propose_holds(path: Path, wanted: Container[str], back: Container[str]) -> 
         hold.state, hold.by, hold.is_extended, hold.at = Hold.State.PROPOSED, None, False, clock.now()
     keys = ["flag", "payment_id"]
     for each in saved:
-        each.pk = None  # found again by flag and payment
-    Hold.objects.bulk_create(saved, BATCH, update_conflicts=True, unique_fields=keys, update_fields=PROPOSED)
+        each.pk = None  # the database finds the row by flag and payment
+    Hold.objects.bulk_create(saved, BATCH, update_conflicts=True, unique_fields=keys, update_fields=HOLD_FIELDS)

@@ -1,7 +1,7 @@
-"""Telling of a night, to a webhook or by mail: off until an address is set, counts and a link only.
+"""Notices of a night, to a webhook or by mail: off until an address is set; counts and a link only.
 
-The one place of PayeeWatch that calls another host. A notice waits in the database until it is delivered; what failed
-is tried again, later each time, and given up after `MAX_TRIES`.
+This is the only place of PayeeWatch that calls another host. A notice waits in the database until it is delivered. A
+failed delivery is tried again, with a longer wait each time, and given up after `MAX_TRIES`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 class NotDelivered(Exception):
-    """What the other side answered."""
+    """The receiver answered with an error."""
 
 
 def channels() -> list[Channel]:
@@ -55,7 +55,7 @@ def channels() -> list[Channel]:
 
 
 def announce() -> None:
-    """Have a notice of the last night sent, once a channel."""
+    """Queue a notice of the last night, once per channel."""
     for channel in channels():
         last = Night.objects.order_by("-night").first()
         if last and not Notice.objects.filter(channel=channel, night=last.night).exists():
@@ -83,16 +83,16 @@ def deliver() -> None:
     now = clock.now()
     for notice in Notice.objects.filter(delivered_at=None, next_try_at__lte=now, tries__lt=MAX_TRIES).order_by("pk"):
         wait = min(FIRST_WAIT * 2**notice.tries, LONGEST_WAIT)
-        mine = Notice.objects.filter(pk=notice.pk, tries=notice.tries, delivered_at=None)
-        if not mine.update(tries=F("tries") + 1, next_try_at=now + wait):
+        same_try = Notice.objects.filter(pk=notice.pk, tries=notice.tries, delivered_at=None)
+        if not same_try.update(tries=F("tries") + 1, next_try_at=now + wait):
             continue  # another process sends it
-        told = Notice.objects.filter(pk=notice.pk)
+        row = Notice.objects.filter(pk=notice.pk)
         try:
             SEND[notice.channel](notice.body)
         except (NotDelivered, requests.RequestException, smtplib.SMTPException, OSError) as error:
-            told.update(last_error=str(error) if isinstance(error, NotDelivered) else type(error).__name__)
+            row.update(last_error=str(error) if isinstance(error, NotDelivered) else type(error).__name__)
         else:
-            told.update(delivered_at=clock.now(), last_error="")
+            row.update(delivered_at=clock.now(), last_error="")
 
 
 def sign(secret: bytes, at: int, body: bytes) -> str:
@@ -107,7 +107,7 @@ def _post(body: dict[str, Any]) -> None:
     answer = requests.post(
         settings.WEBHOOK_URL, raw, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True
     )
-    answer.close()  # what it says is not read
+    answer.close()  # its body is not read
     if not 200 <= answer.status_code < 300:
         raise NotDelivered(f"HTTP {answer.status_code}")
 

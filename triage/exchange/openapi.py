@@ -55,11 +55,11 @@ def _get(summary: str, scope: str, schema: str, parameters: list[dict[str, Any]]
     def answer(description: str, name: str) -> dict[str, Any]:
         return {"description": description, "content": {"application/json": {"schema": _reference(name)}}}
 
-    told = {400: "a filter that is not understood", 404: "there is none"} | {
+    descriptions = {400: "a filter that is not understood", 404: "there is none"} | {
         401: "no token, or one that opens nothing", 403: f"a token without the scope {scope}",
         429: "too many requests in a minute",
     }  # fmt: skip
-    failures = {str(code): answer(told[code], "Error") for code in (*errors, 401, 403, 429)}
+    failures = {str(code): answer(descriptions[code], "Error") for code in (*errors, 401, 403, 429)}
     return {
         "get": {
             "summary": summary, "parameters": parameters, "security": [{"token": []}],

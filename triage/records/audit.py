@@ -1,7 +1,8 @@
 """The audit log: a chain in which every record's keyed hash covers the one before it.
 
-An edit, a deletion or an insertion breaks the chain; the head kept beside the database, `triage/audit-head.json` of the
-home, tells a log whose end was cut off. Details never hold a name, an account or a national id.
+An edit, a deletion or an insertion breaks the chain. The head is stored outside the database, in
+`triage/audit-head.json` of the home: it shows when the end of the log was cut off. Details never contain a name, an
+account or a national id.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Checked:
-    """A walk over the log: its last record so far and that one's MAC, what is wrong, and whether it came to the end."""
+class ChainCheck:
+    """The result of a check: the last record so far and its MAC, what is wrong, and whether the end was reached."""
 
     records: int = 0
     mac: str = ""
@@ -49,11 +50,11 @@ class Checked:
 
     @property
     def head(self) -> str:
-        """The end of the log as `verify` takes it, to be noted elsewhere."""
+        """The end of the log in the form that `verify` accepts, to be noted elsewhere."""
         return f"{self.records}:{self.mac}"
 
 
-NOTHING_YET = Checked()
+NOTHING_YET = ChainCheck()
 
 
 def take_turn() -> None:
@@ -66,11 +67,11 @@ def take_turn() -> None:
 
 
 def record(user: User | None, action: str, flag_id: str = "", **details: Any) -> AuditRecord:
-    """Add a record. It is kept if, and only if, the transaction around it is.
+    """Add a record. It is stored if, and only if, the surrounding transaction commits.
 
-    `details` must be JSON values; dates are given as text, and a fraction is kept as text.
+    `details` must be JSON values; pass dates as text. Fractions are stored as text.
     """
-    with transaction.atomic(savepoint=False):  # alone it is no part that could fail by itself
+    with transaction.atomic(savepoint=False):  # no savepoint: it cannot fail separately from the caller's transaction
         take_turn()
         last = AuditRecord.objects.order_by("-number").values("number", "mac").first() or {"number": 0, "mac": ""}
         row = AuditRecord(
@@ -84,48 +85,48 @@ def record(user: User | None, action: str, flag_id: str = "", **details: Any) ->
         )
         row.mac = _mac([getattr(row, name) for name in RECORD], last["mac"], keys().audit)
         row.save(force_insert=True)
-        transaction.on_commit(lambda: _keep_head(row.number, row.mac))
+        transaction.on_commit(lambda: _save_head(row.number, row.mac))
     return row
 
 
-def verify(noted: str = "", so_far: Checked = NOTHING_YET, most: int | None = None) -> Checked:
+def verify(noted: str = "", so_far: ChainCheck = NOTHING_YET, most: int | None = None) -> ChainCheck:
     """Walk the chain to its end. No finding: nothing was edited, inserted, deleted or cut off.
 
-    `noted` is the head as an earlier check told it, `<number>:<mac>`: a log and a head that were both put back to an
-    older state are found by it. With `most` records at a time the walk is made in parts, each on from the one before.
-    Of many findings the first are told.
+    `noted` is the head of an earlier check, `<number>:<mac>`: it shows when both log and head were set back to an older
+    state. With `most` the walk is made in parts of so many records, and `so_far` is the result of the part before. At
+    most about `MOST_FINDINGS` findings are returned.
     """
     findings, key = list(so_far.findings), keys().audit
-    must_be = dict(_told(noted))
+    expected_macs = dict(_noted_head(noted))
     head = _read_head()
     if isinstance(head, dict):
-        must_be[head["number"]] = head["mac"]
+        expected_macs[head["number"]] = head["mac"]
     elif head and not so_far.records:
         findings.append(head)
-    must_be = {number: mac for number, mac in must_be.items() if number > so_far.records}
-    number, before, many = so_far.records, so_far.mac, 0
+    expected_macs = {number: mac for number, mac in expected_macs.items() if number > so_far.records}
+    number, mac_before, many = so_far.records, so_far.mac, 0
     rows = AuditRecord.objects.filter(number__gt=number).order_by("number").values_list(*RECORD, "mac")[:most]
     for *record, mac in rows.iterator(BATCH):
         many += 1
-        found = []
+        record_findings = []
         if record[0] != number + 1:
-            found.append(Finding(number + 1, f"records {number + 1} to {record[0] - 1} are missing"))
-        elif not hmac.compare_digest(_mac(record, before, key), mac):
-            found.append(Finding(record[0], "was changed or put in, or what stood before it was"))
-        if not hmac.compare_digest(must_be.pop(record[0], mac), mac):
-            found.append(Finding(record[0], "is not the record that was written"))
-        findings += found if len(findings) < MOST_FINDINGS else []
-        number, before = record[0], mac
+            record_findings.append(Finding(number + 1, f"records {number + 1} to {record[0] - 1} are missing"))
+        elif not hmac.compare_digest(_mac(record, mac_before, key), mac):
+            record_findings.append(Finding(record[0], "was changed or put in, or what stood before it was"))
+        if not hmac.compare_digest(expected_macs.pop(record[0], mac), mac):
+            record_findings.append(Finding(record[0], "is not the record that was written"))
+        findings += record_findings if len(findings) < MOST_FINDINGS else []
+        number, mac_before = record[0], mac
     if most and many == most:
-        return Checked(number, before, tuple(findings))
-    findings += [Finding(number + 1, f"the log ends before record {last}, which was written") for last in must_be]
+        return ChainCheck(number, mac_before, tuple(findings))
+    findings += [Finding(number + 1, f"the log ends before record {last}, which was written") for last in expected_macs]
     if not head and number:
         findings.append(Finding(number, f"{HEAD} is missing, so a cut-off end would not be seen"))
-    return Checked(number, before, tuple(findings), is_whole=True)
+    return ChainCheck(number, mac_before, tuple(findings), is_whole=True)
 
 
 def state() -> Mapping[str, Any]:
-    """What can be told without walking the chain: its last record, whether the head agrees, and the last check."""
+    """What is known without walking the chain: its last record, whether the head agrees, and the last check."""
     head, last = _read_head(), AuditRecord.objects.order_by("-number").first()
     is_whole = isinstance(head, dict) and last is not None and last.number >= head["number"]
     return {
@@ -136,14 +137,14 @@ def state() -> Mapping[str, Any]:
     }
 
 
-def _told(noted: str) -> Iterator[tuple[int, str]]:
+def _noted_head(noted: str) -> Iterator[tuple[int, str]]:
     if noted:
         number, _, mac = noted.partition(":")
         yield int(number), mac
 
 
 def head_agrees() -> bool:
-    """Whether the record that was last written is there as it was: a quick look, where `verify` walks the whole log."""
+    """Whether the last record is unchanged: a quick check, while `verify` walks the whole log."""
     head = _read_head()
     if head is None:
         return not AuditRecord.objects.exists()
@@ -158,8 +159,8 @@ def _mac(record: Sequence[Any], before: str, key: bytes) -> str:
     return hmac.digest(key, TEXT.encode([number, _utc(at), *rest, before]).encode(), "sha256").hex()
 
 
-def _seal(number: int, mac: str) -> str:
-    """Of the head: without the key nobody makes a head for an earlier end."""
+def _head_seal(number: int, mac: str) -> str:
+    """The keyed hash of the head: without the key nobody can make a head for an earlier end."""
     return hmac.new(keys().audit, f"head|{number}|{mac}".encode(), hashlib.sha256).hexdigest()
 
 
@@ -167,13 +168,13 @@ def _utc(at: datetime) -> str:
     return f"{at.timestamp():.6f}"
 
 
-def _keep_head(number: int, mac: str) -> None:
-    """Note the end of the log. If this does not happen any more, the next record's does: a log may be ahead of it."""
+def _save_head(number: int, mac: str) -> None:
+    """Write the end of the log to the head file. After a crash the log may be ahead; the next record repairs that."""
     with only_holder(home().folder("triage") / f".{HEAD}.lock"):
         before = _read_head()
         if not isinstance(before, dict) or before["number"] < number:
             temporary = home().folder("triage") / f".{HEAD}.part"
-            temporary.write_text(json.dumps({"number": number, "mac": mac, "seal": _seal(number, mac)}))
+            temporary.write_text(json.dumps({"number": number, "mac": mac, "seal": _head_seal(number, mac)}))
             temporary.replace(home().folder("triage") / HEAD)
 
 
@@ -183,7 +184,7 @@ def _read_head() -> dict[str, Any] | Finding | None:
         return None
     try:
         head = json.loads(path.read_text(encoding="ascii"))
-        is_ours = hmac.compare_digest(head["seal"], _seal(head["number"], head["mac"]))
+        is_valid = hmac.compare_digest(head["seal"], _head_seal(head["number"], head["mac"]))
     except (OSError, ValueError, KeyError, TypeError):
-        is_ours = False
-    return head if is_ours else Finding(0, f"{HEAD} was changed, or made with another key")
+        is_valid = False
+    return head if is_valid else Finding(0, f"{HEAD} was changed, or made with another key")

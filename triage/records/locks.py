@@ -1,4 +1,4 @@
-"""One process at a time, where two would overwrite each other's work."""
+"""Locks between processes that would overwrite each other's work."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from django.db import connection
 
 
 class Turn(IntEnum):
-    """What is done by one process at a time. The numbers are PostgreSQL's names for the locks."""
+    """The locks. The numbers are their keys in PostgreSQL."""
 
     AUDIT = 7_402_817
 
 
 def wait_for(turn: Turn) -> None:
-    """Within a transaction: wait until no other has this turn, and keep it until the end.
+    """Wait until no other transaction has this lock, and keep it until the end of the own transaction.
 
-    SQLite needs none: its transactions here are IMMEDIATE, so there is one writer at a time anyway.
+    SQLite needs no lock: its transactions here are IMMEDIATE, so there is only one writer.
     """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:

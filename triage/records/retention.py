@@ -1,7 +1,7 @@
-"""Retention in the reviewers' database: flags whose time is over, purged lists, and people who are to be forgotten.
+"""Retention in the reviewers' database: flags whose time is over, purged lists, and people who must be erased.
 
-A flag goes with its evidence, steps, decisions, holds, notes, attachments and case files. What stays is a keyed
-tombstone, a tally that describes no one flag, and the audit log, which names flags by their keyed id alone.
+A flag is deleted with its evidence, steps, decisions, holds, notes, attachments and case files. What remains is a keyed
+tombstone, a tally that describes no single flag, and the audit log, which names flags by their keyed id only.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ from payeewatch.triage.verdict_codes import Verdict
 from payeewatch.triage.workspace import home, keys
 
 FOLDERS = ("attachments", "case-files")
-"""Below triage/ of the home: where files kept with flags are."""
+"""The folders in triage/ of the home that contain the files of flags."""
 WRITTEN = ((Note, "text"), (Decision, "note"), (Decision, "returned_because"), (Attachment, "name"))
-"""Where people write what they like about a flag."""
+"""Free text that people write about a flag."""
 ERASED = "[erased]"
-STRAY_AFTER = timedelta(days=1)
+NO_UPLOAD_AFTER = timedelta(days=1)
 BATCH = 500
 PART = 2000
-"""Flags deleted together: some databases take no more ids at once than some ten thousand, and memory is bounded."""
+"""How many flags are deleted together: databases limit the ids in a query, and memory stays bounded."""
 
 
 def over(until: date) -> dict[Clock, QuerySet[Flag]]:
-    """The flags whose time is over, by clock, as `pipeline.home.retention.ends_on` has it of each."""
+    """The flags whose time is over, by clock, by the same rule as `pipeline.home.retention.ends_on`."""
     terms = {verdict: term_of(verdict, home().params.retention) for verdict in ("", *Verdict.values)}
     of = {clock: [verdict for verdict, term in terms.items() if term.clock is clock] for clock in Clock}
     closed = {
@@ -71,7 +71,7 @@ def over(until: date) -> dict[Clock, QuerySet[Flag]]:
         Clock.QUALIFY: Flag.objects.filter(unjudged).exclude(
             state=Flag.State.CLOSED, verdict__in=[*of[Clock.NOT_PERTINENT], *of[Clock.CLOSED]]
         ),
-        # a second look is part of judging, and the pipeline must have the verdict: it has as long as judging has
+        # a second look and the hand-over to the pipeline may take as long as judging
         Clock.NOT_PERTINENT: closed[Clock.NOT_PERTINENT].filter(
             Q(needs_second_look=False) & ~Exists(waiting) | unjudged
         ),
@@ -80,9 +80,9 @@ def over(until: date) -> dict[Clock, QuerySet[Flag]]:
 
 
 def flags_over(until: date) -> tuple[set[str], set[str]]:
-    """The ids of flags whose time is over, and of those that are kept."""
-    gone = {flag_id for flags in over(until).values() for flag_id in flags.values_list("pk", flat=True)}
-    return gone, set(Flag.objects.values_list("pk", flat=True)) - gone
+    """The ids of flags whose time is over, and of those that stay."""
+    over_ids = {flag_id for flags in over(until).values() for flag_id in flags.values_list("pk", flat=True)}
+    return over_ids, set(Flag.objects.values_list("pk", flat=True)) - over_ids
 
 
 def purge(until: date, lists: Collection[str], *, really: bool) -> dict[str, dict[str, int]]:
@@ -103,9 +103,9 @@ def purge(until: date, lists: Collection[str], *, really: bool) -> dict[str, dic
             audit.record(None, "purge", until=str(until), flags={n: c["triage/flags"] for n, c in counts.items()
                                                                  if "triage/flags" in c})  # fmt: skip
     if really:
-        _unlink([*files, *_strays()])
+        _unlink([*files, *_files_without_row()])
         compact()
-    return {str(name): {table: many for table, many in found.items() if many} for name, found in counts.items()}
+    return {str(name): {table: many for table, many in tables.items() if many} for name, tables in counts.items()}
 
 
 def erase(ids: Mapping[str, Collection[str]], on: date, *, really: bool) -> dict[str, int]:
@@ -124,9 +124,9 @@ def erase(ids: Mapping[str, Collection[str]], on: date, *, really: bool) -> dict
         counts["triage/text"] = _scrub_text(names, own, really=really)
         if really:
             for kind in ("member", "payee", "change"):
-                _bury(kind, ids[kind], "erasure", on)
-            told = [tombstone_of(keys(), "member", member) for member in ids["member"]]
-            audit.record(None, "erase_person", person=told[0], flags=counts["triage/flags"])
+                _write_tombstones(kind, ids[kind], "erasure", on)
+            tombstones = [tombstone_of(keys(), "member", member) for member in ids["member"]]
+            audit.record(None, "erase_person", person=tombstones[0], flags=counts["triage/flags"])
     if really:
         _unlink(files)
         compact()
@@ -148,39 +148,39 @@ def _midnight(day: date) -> datetime:
 
 
 def _count(flags: QuerySet[Flag]) -> dict[str, int]:
-    wanted = flags.values("pk")
+    flag_ids = flags.values("pk")
     owned: dict[str, Any] = {"decisions": Decision, "notes": Note, "attachments": Attachment, "case_files": CaseFile}
     return {"triage/flags": flags.count()} | {
-        f"triage/{name}": model.objects.filter(flag__in=wanted).count() for name, model in owned.items()
+        f"triage/{name}": model.objects.filter(flag__in=flag_ids).count() for name, model in owned.items()
     }
 
 
 def _delete(flags: QuerySet[Flag], why: str, on: date, *, counted: bool = True) -> list[Path]:
-    """Delete flags, leaving tombstones and the tally. Returns the files that went with them, to unlink on commit."""
+    """Delete flags, write tombstones and the tally. Returns the files of the flags, to unlink after the commit."""
     files: list[Path] = []
     rings: set[str] = set()
-    listed = list(flags.order_by("pk").values_list("pk", flat=True))
-    for part in (listed[at : at + PART] for at in range(0, len(listed), PART)):
-        gone = list(flags.filter(pk__in=part).select_for_update())
-        ids = [flag.pk for flag in gone]
+    all_ids = list(flags.order_by("pk").values_list("pk", flat=True))
+    for part in (all_ids[at : at + PART] for at in range(0, len(all_ids), PART)):
+        flags_of_part = list(flags.filter(pk__in=part).select_for_update())
+        ids = [flag.pk for flag in flags_of_part]
         if counted:
-            purged_totals.keep(gone)
-        _bury("flag", ids, why, on)
+            purged_totals.keep(flags_of_part)
+        _write_tombstones("flag", ids, why, on)
         files += [
             home().folder("triage") / folder / name
             for model, folder in ((Attachment, "attachments"), (CaseFile, "case-files"))
             for name in model.objects.filter(flag__in=ids).values_list("stored_as", flat=True)
         ]
-        rings |= {flag.ring for flag in gone if flag.ring_size > 1}
+        rings |= {flag.ring for flag in flags_of_part if flag.ring_size > 1}
         Flag.objects.filter(pk__in=ids).delete()
     for ring in sorted(rings):
-        left = sorted(Flag.objects.filter(ring=ring).values_list("pk", flat=True))
-        if left:
-            Flag.objects.filter(pk__in=left).update(ring=left[0], ring_size=len(left))
+        remaining = sorted(Flag.objects.filter(ring=ring).values_list("pk", flat=True))
+        if remaining:
+            Flag.objects.filter(pk__in=remaining).update(ring=remaining[0], ring_size=len(remaining))
     return files
 
 
-def _bury(kind: str, ids: Iterable[str], why: str, on: date) -> None:
+def _write_tombstones(kind: str, ids: Iterable[str], why: str, on: date) -> None:
     stones = [Tombstone(token=tombstone_of(keys(), kind, each), kind=kind, purged_on=on, clock=why) for each in ids]
     Tombstone.objects.bulk_create(stones, BATCH, ignore_conflicts=True)
 
@@ -191,13 +191,13 @@ def _forget_lists(lists: Collection[str], *, really: bool) -> int:
         return 0
     many = _scrub_evidence(Gone(lists=frozenset(lists)), really=really)
     for flag in Flag.objects.exclude(exposed_on=[]).iterator(BATCH) if really else ():
-        left = [breach_id for breach_id in flag.exposed_on if breach_id not in lists]
-        if left != flag.exposed_on:
+        remaining = [breach_id for breach_id in flag.exposed_on if breach_id not in lists]
+        if remaining != flag.exposed_on:
             newest = flag.evidence.order_by("-night", "-pk").first()
             reasons = newest.body.get("reasons") if newest else None
             first = reasons[0] if reasons else {}
-            told = {"headline": first, "headline_reason": first.get("sentence", "")}
-            Flag.objects.filter(pk=flag.pk).update(exposed_on=left, **told)
+            headline = {"headline": first, "headline_reason": first.get("sentence", "")}
+            Flag.objects.filter(pk=flag.pk).update(exposed_on=remaining, **headline)
     return many
 
 
@@ -236,28 +236,28 @@ def _scrub_text(names: frozenset[str], own: Collection[str], *, really: bool) ->
     mentions, many = _pattern(names), 0
     for model, field in WRITTEN:
         for row in model.objects.exclude(**{field: ""}).exclude(flag__in=own).iterator(BATCH):  # those go whole
-            told = getattr(row, field)
-            if mentions.search(told):
+            text = getattr(row, field)
+            if mentions.search(text):
                 many += 1
                 if really:
-                    model.objects.filter(pk=row.pk).update(**{field: mentions.sub(ERASED, told)})
+                    model.objects.filter(pk=row.pk).update(**{field: mentions.sub(ERASED, text)})
     saved = [row.pk for row in SavedFilter.objects.iterator(BATCH) if mentions.search(f"{row.name} {row.query}")]
     many += len(saved)
     if really:
         SavedFilter.objects.filter(pk__in=saved).delete()
     for step in Step.objects.exclude(flag__in=own).iterator(BATCH):  # what a decision said before it was changed
-        told = json.dumps(step.before)
-        if mentions.search(told):
+        text = json.dumps(step.before)
+        if mentions.search(text):
             many += 1
             if really:
-                Step.objects.filter(pk=step.pk).update(before=json.loads(mentions.sub(ERASED, told)))
-    told_in: tuple[tuple[Any, str], ...] = ((Night, "run"), (Notice, "body"))
-    for kind, field in told_in:
+                Step.objects.filter(pk=step.pk).update(before=json.loads(mentions.sub(ERASED, text)))
+    documents: tuple[tuple[Any, str], ...] = ((Night, "run"), (Notice, "body"))
+    for kind, field in documents:
         for row in kind.objects.iterator(BATCH):
-            left, gone = without(getattr(row, field), names)
-            many += gone
-            if gone and really:
-                model.objects.filter(pk=row.pk).update(**{field: left})
+            body, removed = without(getattr(row, field), names)
+            many += removed
+            if removed and really:
+                model.objects.filter(pk=row.pk).update(**{field: body})
     people = User.objects.filter(member_id__in=names)
     many += people.count()
     if really:
@@ -267,16 +267,16 @@ def _scrub_text(names: frozenset[str], own: Collection[str], *, really: bool) ->
 
 def _pattern(names: Collection[str]) -> re.Pattern[str]:
     """Any of the names as a word of its own."""
-    listed = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True)) or r"(?!)"
-    return re.compile(rf"(?<![\w-])(?:{listed})(?![\w-])")
+    alternatives = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True)) or r"(?!)"
+    return re.compile(rf"(?<![\w-])(?:{alternatives})(?![\w-])")
 
 
 def _text(value: Any) -> str:
-    """Every text of a JSON value, a line each."""
+    """Every text of a JSON value, one per line."""
     if isinstance(value, str):
         return value
-    held = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return "\n".join(_text(each) for each in held)
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return "\n".join(_text(each) for each in children)
 
 
 def _unlink(files: Iterable[Path]) -> None:
@@ -284,13 +284,13 @@ def _unlink(files: Iterable[Path]) -> None:
         path.unlink(missing_ok=True)
 
 
-def _strays() -> list[Path]:
-    """Files that no row names, left by a purge that was cut short; a file of today may be an upload under way."""
+def _files_without_row() -> list[Path]:
+    """Files without a row, from an interrupted purge; a file of today may belong to an upload that is not finished."""
     named = {
         *Attachment.objects.values_list("stored_as", flat=True),
         *CaseFile.objects.values_list("stored_as", flat=True),
     }
-    before = (clock.now() - STRAY_AFTER).timestamp()
+    before = (clock.now() - NO_UPLOAD_AFTER).timestamp()
     return [
         path
         for folder in FOLDERS

@@ -1,4 +1,4 @@
-"""What the reviewers' application holds about one person, and the record of what a person asked for."""
+"""What the reviewers' application stores about one person, and the record of a person's request."""
 
 from __future__ import annotations
 
@@ -19,46 +19,46 @@ from payeewatch.triage.workspace import home, keys
 Section = dict[str, Any]
 
 
-def held(ids: Mapping[str, Collection[str]], *, originals: bool = False) -> list[Section]:
-    """The person's flags, what was decided about them, and who looked: by role and not by name.
+def stored_sections(ids: Mapping[str, Collection[str]], *, originals: bool = False) -> list[Section]:
+    """The sections of an export: the person's flags, the decisions about them, and who looked, by role and not by name.
 
     The vault is opened only for `originals`.
     """
     flags = list(_flags(ids).prefetch_related("decisions__by", "decisions__approver", "notes", "holds", "attachments"))
     retention = home().params.retention
-    kept = sentence("kept_flags", qualify=retention.qualify_days, closed=retention.closed_days)
-    looked = AuditRecord.objects.filter(flag_id__in=[flag.pk for flag in flags]).order_by("number")
+    kept_for = sentence("kept_flags", qualify=retention.qualify_days, closed=retention.closed_days)
+    readings = AuditRecord.objects.filter(flag_id__in=[flag.pk for flag in flags]).order_by("number")
     sections = [
-        _section(later("Flags under review"), later("Where work on each flag stands."), kept, map(_flag, flags)),
-        _section(
+        _as_section(later("Flags under review"), later("Where work on each flag stands."), kept_for, map(_flag, flags)),
+        _as_section(
             later("Decisions"),
             later("What people decided, and in which role."),
-            kept,
+            kept_for,
             (_decision(each) for flag in flags for each in flag.decisions.all()),
         ),
-        _section(
+        _as_section(
             later("Notes"),
             later("What reviewers wrote down."),
-            kept,
+            kept_for,
             ({later("At"): note.at, later("Text"): note.text} for flag in flags for note in flag.notes.all()),
         ),
-        _section(
+        _as_section(
             later("Files"),
             later("Kept with a flag."),
-            kept,
+            kept_for,
             (
                 {later("Name"): each.name, later("Size"): each.size, later("At"): each.at}
                 for flag in flags
                 for each in flag.attachments.all()
             ),
         ),
-        _section(
+        _as_section(
             later("Payments held"),
             later("Kept back until a person decides or the hold ends."),
-            kept,
+            kept_for,
             (_hold(each) for flag in flags for each in flag.holds.all()),
         ),
-        _section(
+        _as_section(
             later("Who looked"),
             later("Every reading of a flag and everything done to it."),
             later("as long as the audit log, which names the flag and never the person"),
@@ -68,13 +68,13 @@ def held(ids: Mapping[str, Collection[str]], *, originals: bool = False) -> list
                     later("Role"): row.role or later("the system"),
                     later("What"): row.action.replace("_", " "),
                 }
-                for row in looked
+                for row in readings
             ),
         ),
     ]
     if originals:
         sections.append(
-            _section(
+            _as_section(
                 later("Originals"),
                 later("Opened from the vault for this export; the audit log says so."),
                 later("as long as the lake names the member, the account or the change"),
@@ -84,40 +84,40 @@ def held(ids: Mapping[str, Collection[str]], *, originals: bool = False) -> list
     return sections
 
 
-def _section(title: str, what: str, kept: str, rows: Iterable[dict[str, Any]]) -> Section:
+def _as_section(title: str, what: str, kept_for: str, rows: Iterable[dict[str, Any]]) -> Section:
     return {
         "title": title,
         "what": what,
         "source": later("the reviewers' application"),
-        "kept": kept,
+        "kept": kept_for,
         "rows": list(rows),
     }
 
 
 def _originals(ids: Mapping[str, Collection[str]]) -> Iterator[dict[str, Any]]:
-    wanted = [("member", member) for member in ids["member"]]
-    wanted += [("holder", change) for change in ids["change"]]
-    wanted += [("account", account) for account in ids.get("account", ())]
-    for kind, ref in wanted:
+    references = [("member", member) for member in ids["member"]]
+    references += [("holder", change) for change in ids["change"]]
+    references += [("account", account) for account in ids.get("account", ())]
+    for kind, ref in references:
         original = vault.reveal(keys(), home().folder("vault"), kind, ref)
         if original:
             yield {later("Kind"): kind, later("Of"): ref, later("Original"): original}
 
 
 def record(right: str, ids: Mapping[str, Collection[str]], *, originals: bool) -> int:
-    """Record that a person's right was used; an objection puts their open flags before a senior. Returns how many."""
+    """Record that a person used a right. An objection escalates their open flags; returns how many."""
     (member_id,) = ids["member"]
     with transaction.atomic():
-        raised = 0
+        escalated = 0
         if right == "objection":
-            raised = (
+            escalated = (
                 _flags(ids)
                 .exclude(state__in=[Flag.State.CLOSED, Flag.State.EXPIRED])
                 .update(is_escalated=True, version=F("version") + 1)
             )
         person = tombstone_of(keys(), "member", member_id)
-        audit.record(None, f"right_of_{right}", person=person, with_originals=originals, escalated=raised)
-    return raised
+        audit.record(None, f"right_of_{right}", person=person, with_originals=originals, escalated=escalated)
+    return escalated
 
 
 def _flags(ids: Mapping[str, Collection[str]]) -> Any:

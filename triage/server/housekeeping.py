@@ -11,13 +11,13 @@ from django.db.models import QuerySet
 
 from payeewatch.triage import clock
 from payeewatch.triage.exchange import export_decisions
-from payeewatch.triage.exchange.export_decisions import HandedOver
+from payeewatch.triage.exchange.export_decisions import HandOverCounts
 from payeewatch.triage.exchange.import_night import publish, unpublished, wake
 from payeewatch.triage.models import OPEN, Flag, Hold
 from payeewatch.triage.records import audit
-from payeewatch.triage.work.approvals import Kind, drop
+from payeewatch.triage.work.approvals import Kind, withdraw_proposals
 from payeewatch.triage.work.holds import in_effect
-from payeewatch.triage.work.workflow import State, let_go
+from payeewatch.triage.work.workflow import State, release_claim
 from payeewatch.triage.workspace import home
 
 
@@ -29,7 +29,7 @@ class TidyResult:
     holds_ended: int
     woken: int
     expired: int
-    handed_over: HandedOver
+    handed_over: HandOverCounts
 
 
 def tidy() -> TidyResult:
@@ -69,13 +69,13 @@ def _end_holds(flag: Flag, ended: QuerySet[Hold]) -> None:
     hold_facts = sorted((hold.pk, str(hold.hold_until), hold.state) for hold in own)
     own.update(state=Hold.State.EXPIRED, at=clock.now())
     if not in_effect(flag):
-        drop(flag, frozenset({Kind.RELEASE, Kind.EXTEND}), clock.now())
+        withdraw_proposals(flag, frozenset({Kind.RELEASE, Kind.EXTEND}), clock.now())
     audit.record(None, "hold_ended", flag.flag_id, holds=hold_facts)
 
 
 def _expire(flag: Flag) -> None:
     """The time in which a flag has to be judged is over."""
     audit.record(None, "expire", flag.flag_id, state=flag.state, opened_at=flag.opened_at.isoformat())
-    drop(flag, frozenset(Kind), clock.now())
+    withdraw_proposals(flag, frozenset(Kind), clock.now())
     flag.state, flag.closed_at = State.EXPIRED, clock.now()
-    let_go(flag)
+    release_claim(flag)

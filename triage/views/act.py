@@ -44,7 +44,7 @@ def act(request: Request, flag_id: str, name: str) -> HttpResponse:
         answer = panes(request, after, acted_on=flag_id, last_step=str(step_id))
         answer["HX-Push-Url"] = address
     else:
-        messages.success(request, f"{result.said} · {flag_id}")
+        messages.success(request, f"{result.message} · {flag_id}")
         answer = redirect(address)
     answer.set_signed_cookie(
         LAST_STEP,

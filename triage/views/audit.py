@@ -78,13 +78,13 @@ def check(request: Request) -> HttpResponse:
     return render(request, "triage/audit_check.html", context)
 
 
-def _so_far(request: Request) -> audit.Checked:
+def _so_far(request: Request) -> audit.ChainCheck:
     """How far the check is: signed by the part before, carried by the page, valid for an hour."""
     try:
         records, mac, findings = signing.loads(request.POST.get("so_far", ""), salt=SALT, max_age=3600)
     except signing.BadSignature:
         return audit.NOTHING_YET
-    return audit.Checked(records, mac, tuple(audit.Finding(*each) for each in findings))
+    return audit.ChainCheck(records, mac, tuple(audit.Finding(*each) for each in findings))
 
 
 def _records(filters: dict[str, Any]) -> QuerySet[AuditRecord]:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as say
 
 from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
-from payeewatch.triage.models import Flag, is_about
+from payeewatch.triage.models import Flag, is_own_household
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import REVIEWERS, Role
 from payeewatch.triage.work import case_file
@@ -20,7 +20,7 @@ from payeewatch.triage.work.verdicts import is_blind
 def download(request: Request, flag_id: str) -> HttpResponse:
     """Send the case file: the locked one, if there is one. Each download leaves a record."""
     flag = _flag(request, flag_id)
-    row = case_file.locked(flag)
+    row = case_file.locked_file(flag)
     content = case_file.content_of(row) if row else case_file.case_file(flag, request.user, _purpose(request.GET))
     audit.record(request.user, "case_file", flag_id, locked=bool(row), digest=row.digest if row else "")
     name = f"{flag_id}.pdf" if row else f"{flag_id}-draft.pdf"
@@ -43,7 +43,7 @@ def lock(request: Request, flag_id: str) -> HttpResponse:
 
 def _flag(request: Request, flag_id: str) -> Flag:
     flag = get_object_or_404(Flag.objects.select_related("night"), pk=flag_id)
-    if is_about(flag, request.user) or is_blind(flag, request.user):
+    if is_own_household(flag, request.user) or is_blind(flag, request.user):
         raise PermissionDenied
     return flag
 

@@ -61,7 +61,9 @@ def _table_rows(request: Request) -> Iterator[list[Any]]:
     """A heading and the flags of the list, as the user may see them. One audit record covers the whole export."""
     queue_filter = QueueFilter(request.GET, request.user)
     flags = queue_filter.qs
-    audit.record(request.user, "export", route=route_name(request), filter=queue_filter.told(), count=flags.count())
+    audit.record(
+        request.user, "export", route=route_name(request), filter=queue_filter.for_audit_log(), count=flags.count()
+    )
     return _cells_for(flags, request.user)
 
 

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.evidence.evidence_panel import centre
-from payeewatch.triage.models import Flag, Step, is_about
+from payeewatch.triage.models import Flag, Step, is_own_household
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import READERS
 from payeewatch.triage.views.queue import as_row, listing, query
@@ -45,14 +45,14 @@ def panes(
         ),
         pk=flag_id,
     )
-    if is_about(flag, request.user):  # the next flag is named by the form, not by the address that is guarded
+    if is_own_household(flag, request.user):  # the next flag is named by the form, not by the address that is guarded
         raise PermissionDenied
     audit.record(request.user, "view", flag_id)
     is_part = request.htmx and not request.htmx.history_restore_request
     context = {
         **({} if is_part else listing(request)),
         **right_pane(flag, request.user, bound),
-        "centre": centre(flag, request.user) | {"case_file": case_file.offered(flag, request.user)},
+        "centre": centre(flag, request.user) | {"case_file": case_file.options_for(flag, request.user)},
         "undo": undoable(last_step or request.get_signed_cookie(LAST_STEP, None), request.user, flag),
         "refused": refused,
         "query": query(request),

@@ -18,7 +18,7 @@ from django.utils.translation import ngettext
 
 from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
-from payeewatch.triage.models import OPEN, Flag, is_about
+from payeewatch.triage.models import OPEN, Flag, is_own_household
 from payeewatch.triage.roles import READERS, REVIEWERS
 from payeewatch.triage.views.queue import as_row
 from payeewatch.triage.work import bulk, workflow
@@ -91,11 +91,11 @@ def _page(
     ring: str,
     action: workflow.Action | None = None,
     form: workflow.ActionForm | None = None,
-    plans: Sequence[bulk.Planned] = (),
+    plans: Sequence[bulk.FlagPreview] = (),
     status: int = 200,
 ) -> HttpResponse:
     rows = Flag.objects.filter(ring=ring).select_related("claimed_by").order_by("rank", "flag_id")
-    flags = [as_row(flag, request.user) for flag in rows if not is_about(flag, request.user)]
+    flags = [as_row(flag, request.user) for flag in rows if not is_own_household(flag, request.user)]
     if not flags:
         raise Http404
     is_filled = bool(form and form.is_bound and form.is_valid())

@@ -1,4 +1,4 @@
-"""The right pane of a flag: what a user may do to it as it stands, what waits, and what was done before."""
+"""The right pane of a flag: what a user may do now, what waits for approval, and what was done before."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.triage import clock
 from payeewatch.triage.access.pseudonyms import is_named_reader
 from payeewatch.triage.language import phrases
-from payeewatch.triage.models import Decision, Flag, Hold, Step, User, is_about
+from payeewatch.triage.models import Decision, Flag, Hold, Step, User, is_own_household
 from payeewatch.triage.roles import REVIEWERS
 from payeewatch.triage.work import workflow
 from payeewatch.triage.work.approvals import pending
@@ -31,14 +31,14 @@ GROUPS = (
 WORK = _("Work")
 """The group of all other actions."""
 ON_THE_TOAST = "undo"
-NO_STORY = frozenset({"claim", "give_back", "undo"})
+NOT_IN_HISTORY = frozenset({"claim", "give_back", "undo"})
 """Actions that the history leaves out."""
 Bound = tuple[str, Mapping[str, Any]]
-"""An action that was refused, and what was sent with it."""
+"""The name of a refused action, and the form data that was sent with it."""
 
 
 @dataclass(frozen=True)
-class Told:
+class HistoryEntry:
     """One entry of a flag's history."""
 
     what: str
@@ -49,18 +49,18 @@ class Told:
 
 
 def right_pane(flag: Flag, user: User, bound: Bound | None = None) -> dict[str, Any]:
-    """What the pane shows. A form that was refused comes back as it was sent."""
+    """The template context of the pane. A refused form is shown again with what was sent."""
     blind = is_blind(flag, user)
-    offered = {each.name: each for each in workflow.allowed(flag, user)}
+    actions = {each.name: each for each in workflow.allowed(flag, user)}
     forms = {
-        name: each.form_for(flag, bound[1] if bound and bound[0] == name else None) for name, each in offered.items()
+        name: each.form_for(flag, bound[1] if bound and bound[0] == name else None) for name, each in actions.items()
     }
     return {
         "flag": flag,
         "holder": workflow.holder(flag, clock.now()),
-        "groups": _grouped({name: (each, forms[name]) for name, each in offered.items()}),
+        "groups": _in_groups({name: (each, forms[name]) for name, each in actions.items()}),
         "step": uuid4(),
-        "kept": _written(bound[1]) if bound and bound[0] not in offered else "",
+        "kept": _free_text(bound[1]) if bound and bound[0] not in actions else "",
         "blind": blind,
         "pending": [] if blind else [(each, [part for part in grounds(each) if part]) for each in pending(flag)],
         "duplicates": [] if blind else list(flag.duplicates.order_by("pk").values_list("pk", flat=True)),
@@ -68,32 +68,32 @@ def right_pane(flag: Flag, user: User, bound: Bound | None = None) -> dict[str, 
         "history": [] if blind else history(flag),
         "attachments": flag.attachments.select_related("by").order_by("pk"),
         "sees_notes": is_named_reader(user),
-        "is_own": is_about(flag, user),
+        "is_own": is_own_household(flag, user),
         "can_work": user.role in REVIEWERS,
     }
 
 
-def history(flag: Flag) -> list[Told]:
-    """What people did to a flag, the latest first; what was undone is left to the audit log."""
-    steps = [step for step in flag.steps.all() if not step.undone_at and step.action not in NO_STORY]
-    told = []
+def history(flag: Flag) -> list[HistoryEntry]:
+    """What people did to a flag, the latest first. Undone steps are in the audit log only."""
+    steps = [step for step in flag.steps.all() if not step.undone_at and step.action not in NOT_IN_HISTORY]
+    entries = []
     for step in sorted(steps, key=lambda step: -step.version_after):
         label = str(ACTIONS[step.action].label) if step.action in ACTIONS else step.action
         decisions, notes = [each for each in flag.decisions.all() if each.step_id == step.pk], list(step.notes.all())
         more = " · ".join(part for each in decisions for part in _parts(each) if part)
         text = "\n".join([each.note for each in decisions if each.note] + [each.text for each in notes])
-        told.append(Told(label, more, text, step.user, step.at))
-    return told
+        entries.append(HistoryEntry(label, more, text, step.user, step.at))
+    return entries
 
 
-def undoable(step_id: str | None, user: User, shown: Flag) -> dict[str, Any] | None:
-    """A step that the user may still take back, for the toast; mostly it was on the flag that is shown."""
-    step = next((each for each in shown.steps.all() if str(each.pk) == step_id), None)
+def undoable(step_id: str | None, user: User, flag_on_page: Flag) -> dict[str, Any] | None:
+    """The step that the user may still undo, for the toast. It was usually on the flag that is on the page."""
+    step = next((each for each in flag_on_page.steps.all() if str(each.pk) == step_id), None)
     if step_id and not step:
         step = Step.objects.filter(pk=step_id).select_related("flag").first()
-    if not step or step.user_id != user.pk or step.action in NO_STORY:
+    if not step or step.user_id != user.pk or step.action in NOT_IN_HISTORY:
         return None
-    flag = shown if step.flag_id == shown.pk else step.flag
+    flag = flag_on_page if step.flag_id == flag_on_page.pk else step.flag
     if workflow.why_not(ACTIONS[ON_THE_TOAST], flag, user):
         return None
     return {
@@ -106,15 +106,15 @@ def undoable(step_id: str | None, user: User, shown: Flag) -> dict[str, Any] | N
 
 
 def keys() -> list[tuple[str, Any]]:
-    """The keys of single actions, for the list of keys; verdicts with a reason are told there by themselves."""
+    """The keys of single actions, for the list of keys. That list has its own entries for verdicts with a reason."""
     return [(each.key, each.label) for each in ACTIONS.values() if each.key and each.key not in "fr"]
 
 
-def _grouped(offered: Mapping[str, Any]) -> list[tuple[Any, list[Any]]]:
-    placed = {name for _label, names in GROUPS for name in names} | {ON_THE_TOAST}
-    groups = [*GROUPS, (WORK, tuple(name for name in offered if name not in placed))]
-    filled = [(label, [offered[name] for name in names if name in offered]) for label, names in groups]
-    return [(label, deeds) for label, deeds in filled if deeds]
+def _in_groups(actions: Mapping[str, Any]) -> list[tuple[Any, list[Any]]]:
+    in_a_group = {name for _label, names in GROUPS for name in names} | {ON_THE_TOAST}
+    groups = [*GROUPS, (WORK, tuple(name for name in actions if name not in in_a_group))]
+    filled = [(label, [actions[name] for name in names if name in actions]) for label, names in groups]
+    return [(label, members) for label, members in filled if members]
 
 
 def _parts(decision: Decision) -> tuple[str, ...]:
@@ -123,7 +123,7 @@ def _parts(decision: Decision) -> tuple[str, ...]:
 
 
 def grounds(decision: Decision) -> tuple[str, ...]:
-    """What a verdict rests on, how sure it is, and what was lost, in words; nothing of other decisions."""
+    """Reason, evidence, confidence and losses of a verdict, in words; empty texts for other decisions."""
     losses = [
         (say("paid %(amount)s"), decision.loss_paid),
         (say("prevented %(amount)s"), decision.loss_prevented),
@@ -137,6 +137,6 @@ def grounds(decision: Decision) -> tuple[str, ...]:
     )
 
 
-def _written(sent: Mapping[str, Any]) -> str:
-    """What somebody wrote into a form that is gone now."""
-    return "\n".join(str(sent[name]) for name in ("text", "note", "because") if sent.get(name))
+def _free_text(data: Mapping[str, Any]) -> str:
+    """What somebody wrote into a form that is not on the page any more."""
+    return "\n".join(str(data[name]) for name in ("text", "note", "because") if data.get(name))

@@ -1,4 +1,4 @@
-"""Working a flag, short of a verdict: taking it, putting it off, asking, passing it on, and taking a step back."""
+"""Actions other than verdicts and holds: take, snooze, ask, escalate, note, suppress and undo."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ from payeewatch.triage.models import WORKABLE, Decision, Flag, Note, Step, User
 from payeewatch.triage.work.approvals import Kind, decide, effect
 from payeewatch.triage.work.filters import to_take
 from payeewatch.triage.work.workflow import (
+    ActionContext,
     ActionForm,
+    ActionResult,
     Details,
-    Doing,
-    Done,
     Overtaken,
     Refused,
     State,
     action,
     holder,
     last_step,
-    let_go,
     perform,
+    release_claim,
     restore,
 )
 from payeewatch.triage.workspace import home
 
 TRIES = 20
-"""How many flags that others take at the same moment are passed over."""
+"""How many flags are tried when other users take them at the same moment."""
 
 
 @action(_("Take"), help=_("Take the flag for a while, so that two do not work on it."), key="c")
-def claim(doing: Doing) -> Details:
-    until = doing.flag.claimed_until
+def claim(context: ActionContext) -> Details:
+    until = context.flag.claimed_until
     return {"until": until.isoformat() if until else None}
 
 
-def take_next(user: User, step_id: UUID) -> Done | None:
-    """Take the first open flag that is free: hold before review before audit. None: there is nothing left."""
-    done = Step.objects.filter(pk=step_id, user=user, action="claim").select_related("flag").first()
-    if done:
-        return Done(done.flag, say("Already done."), again=True)
+def take_next(user: User, step_id: UUID) -> ActionResult | None:
+    """Take the first open flag that is free: hold before review before audit. None: no flag is free."""
+    earlier = Step.objects.filter(pk=step_id, user=user, action="claim").select_related("flag").first()
+    if earlier:
+        return ActionResult(earlier.flag, say("Already done."), is_repeated=True)
     for flag_id, version in to_take(user).values_list("flag_id", "version")[:TRIES]:
         try:
             return perform("claim", user, flag_id, step_id, version, {})
@@ -58,18 +58,18 @@ def _not_yours(flag: Flag, user: User, at: datetime) -> str:
     return "" if holder(flag, at) == user else say("You are not working on this flag.")
 
 
-@action(_("Give back"), help=_("Let somebody else take it."), claims=False, unless=_not_yours)
-def give_back(doing: Doing) -> Details:
-    let_go(doing.flag)
+@action(_("Give back"), help=_("Let somebody else take it."), claims=False, blocked_by=_not_yours)
+def give_back(context: ActionContext) -> Details:
+    release_claim(context.flag)
     return {}
 
 
-def _day(label: Any, **options: Any) -> forms.DateField:
+def _day_field(label: Any, **options: Any) -> forms.DateField:
     return forms.DateField(label=label, widget=forms.DateInput({"type": "date"}), **options)
 
 
-def _ahead(day: date | None) -> date | None:
-    """A day after today, and within the time in which a flag has to be judged."""
+def _future_day(day: date | None) -> date | None:
+    """Check that a day is after today, and within the time in which a flag must be judged."""
     today = clock.today()
     last = today + timedelta(days=home().params.retention.qualify_days)
     if day and not today < day <= last:
@@ -78,17 +78,17 @@ def _ahead(day: date | None) -> date | None:
 
 
 class SnoozeForm(ActionForm):
-    until = _day(_("Until"), required=False)
+    until = _day_field(_("Until"), required=False)
     until_worse = forms.BooleanField(label=_("Until it is more unusual or more is at risk"), required=False)
 
     def clean_until(self) -> date | None:
-        return _ahead(self.cleaned_data["until"])
+        return _future_day(self.cleaned_data["until"])
 
     def clean(self) -> dict[str, Any]:
-        given = super().clean() or self.cleaned_data
-        if not self.errors and not given["until"] and not given["until_worse"]:
+        values = super().clean() or self.cleaned_data
+        if not self.errors and not values["until"] and not values["until_worse"]:
             raise forms.ValidationError(say("Choose a day, or until it is worse."))
-        return given
+        return values
 
 
 @action(
@@ -97,12 +97,12 @@ class SnoozeForm(ActionForm):
     key="s",
     form=SnoozeForm,
 )
-def snooze(doing: Doing, until: date | None, until_worse: bool) -> Details:
-    flag = doing.flag
+def snooze(context: ActionContext, until: date | None, until_worse: bool) -> Details:
+    flag = context.flag
     flag.state, flag.snoozed_until, flag.woken_by = State.SNOOZED, until, ""
     flag.snoozed_p_value = flag.p_value if until_worse else None
     flag.snoozed_at_risk = flag.amount_at_risk if until_worse else None
-    let_go(flag)
+    release_claim(flag)
     return {"until": str(until or ""), "until_worse": until_worse}
 
 
@@ -113,9 +113,9 @@ class AskForm(ActionForm):
 
 
 @action(_("Ask"), help=_("Ask the member or the bank, and wait for the answer."), key="v", form=AskForm)
-def ask(doing: Doing, whom: str) -> Details:
-    doing.flag.state = State.AWAITING_MEMBER if whom == "member" else State.AWAITING_BANK
-    let_go(doing.flag)
+def ask(context: ActionContext, whom: str) -> Details:
+    context.flag.state = State.AWAITING_MEMBER if whom == "member" else State.AWAITING_BANK
+    release_claim(context.flag)
     return {"whom": whom}
 
 
@@ -127,35 +127,35 @@ class EscalateForm(ActionForm):
     text = forms.CharField(label=_("Why"), widget=forms.Textarea({"rows": 2}), max_length=4000, required=False)
 
 
-def _write(doing: Doing, text: str) -> None:
-    Note.objects.create(flag=doing.flag, step=doing.step, by=doing.user, at=doing.at, text=text)
+def _add_note(context: ActionContext, text: str) -> None:
+    Note.objects.create(flag=context.flag, step=context.step, by=context.user, at=context.at, text=text)
 
 
-def _is_escalated(flag: Flag, user: User, at: datetime) -> str:
+def _already_escalated(flag: Flag, user: User, at: datetime) -> str:
     return say("Already escalated.") if flag.is_escalated else ""
 
 
-@action(_("Escalate"), help=_("Put it before the seniors."), key="e", form=EscalateForm, unless=_is_escalated)
-def escalate(doing: Doing, text: str) -> Details:
-    doing.flag.is_escalated = True
-    let_go(doing.flag)
+@action(_("Escalate"), help=_("Put it before the seniors."), key="e", form=EscalateForm, blocked_by=_already_escalated)
+def escalate(context: ActionContext, text: str) -> Details:
+    context.flag.is_escalated = True
+    release_claim(context.flag)
     if text:
-        _write(doing, text)
+        _add_note(context, text)
     return {"note": bool(text)}
 
 
 @action(_("Note"), help=_("Write something down."), key="m", states=frozenset(State), form=NoteForm, claims=False)
-def note(doing: Doing, text: str) -> Details:
-    _write(doing, text)
+def note(context: ActionContext, text: str) -> Details:
+    _add_note(context, text)
     return {"length": len(text)}
 
 
 class SuppressForm(ActionForm):
-    until = _day(_("Until"))
+    until = _day_field(_("Until"))
     note = forms.CharField(label=_("Why"), widget=forms.Textarea({"rows": 2}), max_length=2000)
 
     def clean_until(self) -> date | None:
-        return _ahead(self.cleaned_data["until"])
+        return _future_day(self.cleaned_data["until"])
 
 
 @action(
@@ -164,15 +164,15 @@ class SuppressForm(ActionForm):
     states=WORKABLE - {State.SUPPRESSED},
     form=SuppressForm,
 )
-def suppress(doing: Doing, until: date, note: str) -> Details:
-    return decide(doing, Kind.SUPPRESS, alone=False, until=until, note=note)
+def suppress(context: ActionContext, until: date, note: str) -> Details:
+    return decide(context, Kind.SUPPRESS, needs_approval=True, until=until, note=note)
 
 
 @effect(Kind.SUPPRESS)
-def _suppress(doing: Doing, decision: Decision) -> Details:
+def _suppress(context: ActionContext, decision: Decision) -> Details:
     if not decision.until or decision.until <= clock.today():
         raise Refused(say("That day has come already."))
-    flag = doing.flag
+    flag = context.flag
     flag.state, flag.snoozed_until, flag.woken_by = State.SUPPRESSED, decision.until, ""
     flag.snoozed_p_value = flag.snoozed_at_risk = None
     return {}
@@ -195,12 +195,12 @@ def _cannot_undo(flag: Flag, user: User, at: datetime) -> str:
     key="u",
     states=frozenset(State),
     claims=False,
-    unless=_cannot_undo,
+    blocked_by=_cannot_undo,
 )
-def undo(doing: Doing) -> Details:
-    last = doing.flag.steps.exclude(pk=doing.step.pk).order_by("-version_after")[0]
-    restore(doing.flag, last.before)
+def undo(context: ActionContext) -> Details:
+    last = context.flag.steps.exclude(pk=context.step.pk).order_by("-version_after")[0]
+    restore(context.flag, last.before)
     last.notes.all().delete()
-    last.undone_at = doing.at
+    last.undone_at = context.at
     last.save()
     return {"undone": last.action, "step": str(last.pk)}

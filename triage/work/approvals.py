@@ -1,7 +1,7 @@
-"""Decisions and their second pair of eyes: who may approve them, and what they do once they are in force.
+"""Decisions and their approval: who may approve them, and what they do once they are in force.
 
-A decision that needs nobody else comes into force at once. The others wait; nobody approves their own, and what was
-decided on evidence that has changed since falls.
+A decision that needs no approval comes into force at once. The others wait. Nobody approves their own proposal, and a
+proposal becomes void when the evidence changes.
 """
 
 from __future__ import annotations
@@ -16,49 +16,50 @@ from django.utils.translation import gettext_lazy as _
 
 from payeewatch.triage.models import Decision, Flag, User
 from payeewatch.triage.roles import SENIORS
-from payeewatch.triage.work.workflow import ActionForm, Details, Doing, Refused, State, action, let_go
+from payeewatch.triage.work.workflow import ActionContext, ActionForm, Details, Refused, State, action, release_claim
 
 Kind = Decision.Kind
 STOPS_WORK = frozenset({Kind.VERDICT, Kind.SUPPRESS})
-"""Proposals that the flag itself waits for; the others wait beside its work."""
+"""Proposals that stop the work on the flag; beside the others it goes on."""
 
-EFFECTS: dict[Kind, Callable[[Doing, Decision], Details]] = {}
+Effect = Callable[[ActionContext, Decision], Details]
+EFFECTS: dict[Kind, Effect] = {}
 
 
-def effect(kind: Kind) -> Callable[[Callable[[Doing, Decision], Details]], Callable[[Doing, Decision], Details]]:
+def effect(kind: Kind) -> Callable[[Effect], Effect]:
     """Register what a kind of decision does to its flag once it is in force."""
 
-    def register(do: Callable[[Doing, Decision], Details]) -> Callable[[Doing, Decision], Details]:
+    def register(do: Effect) -> Effect:
         EFFECTS[kind] = do
         return do
 
     return register
 
 
-def decide(doing: Doing, kind: Kind, *, alone: bool, **fields: Any) -> Details:
-    """Keep a decision; it comes into force now if it may be taken alone, and is put before a senior otherwise."""
-    flag = doing.flag
+def decide(context: ActionContext, kind: Kind, *, needs_approval: bool, **fields: Any) -> Details:
+    """Store a decision. It comes into force now, or waits for a senior if it needs approval."""
+    flag = context.flag
     if any(each.kind == kind for each in pending(flag)):
         raise Refused(say("A proposal like this is already waiting for approval."))
     decision = Decision(
         flag=flag,
-        step=doing.step,
+        step=context.step,
         kind=kind,
-        by=doing.user,
-        at=doing.at,
+        by=context.user,
+        at=context.at,
         change_id=flag.change_id,
         evidence_digest=flag.evidence_digest,
         facts_digest=flag.facts_digest,
         **fields,
     )
-    if alone:
-        return _come_into_force(doing, decision)
+    if not needs_approval:
+        return _come_into_force(context, decision)
     decision.state = Decision.State.PENDING
     decision.save()
     if kind in STOPS_WORK:
         flag.state = State.PROPOSED
-        let_go(flag)
-    return _named(decision)
+        release_claim(flag)
+    return _audit_details(decision)
 
 
 def pending(flag: Flag) -> list[Decision]:
@@ -66,26 +67,26 @@ def pending(flag: Flag) -> list[Decision]:
     return [each for each in flag.decisions.all() if each.state == Decision.State.PENDING]
 
 
-def drop(flag: Flag, kinds: frozenset[Kind], at: datetime) -> None:
-    """Take proposals away that something else has made pointless."""
-    replace([each for each in pending(flag) if each.kind in kinds], decided_at=at)
+def withdraw_proposals(flag: Flag, kinds: frozenset[Kind], at: datetime) -> None:
+    """Withdraw proposals that another decision has made pointless."""
+    mark_replaced([each for each in pending(flag) if each.kind in kinds], decided_at=at)
 
 
-def replace(decisions: Iterable[Decision], **fields: Any) -> None:
-    """Let later decisions stand in the place of some; of none, nothing is asked of the database."""
-    gone = [each.pk for each in decisions]
-    Decision.objects.filter(pk__in=gone).update(state=Decision.State.REPLACED, **fields)
+def mark_replaced(decisions: Iterable[Decision], **fields: Any) -> None:
+    """Mark decisions as replaced by a later one. Without decisions the database is not queried."""
+    ids = [each.pk for each in decisions]
+    Decision.objects.filter(pk__in=ids).update(state=Decision.State.REPLACED, **fields)
 
 
-def _come_into_force(doing: Doing, decision: Decision) -> Details:
-    decision.state, decision.decided_at = Decision.State.IN_FORCE, doing.at
+def _come_into_force(context: ActionContext, decision: Decision) -> Details:
+    decision.state, decision.decided_at = Decision.State.IN_FORCE, context.at
     decision.save()
-    return {**_named(decision), **EFFECTS[Kind(decision.kind)](doing, decision)}
+    return {**_audit_details(decision), **EFFECTS[Kind(decision.kind)](context, decision)}
 
 
-def _named(decision: Decision) -> dict[str, Any]:
-    """A decision as the audit log tells it."""
-    told = {
+def _audit_details(decision: Decision) -> dict[str, Any]:
+    """A decision as the audit log records it."""
+    optional = {
         "verdict": decision.verdict,
         "reason": decision.reason_code,
         "evidence": decision.evidence_kind,
@@ -97,12 +98,12 @@ def _named(decision: Decision) -> dict[str, Any]:
         "decision": decision.pk,
         "kind": decision.kind,
         "state": decision.state,
-        **{k: v for k, v in told.items() if v},
+        **{k: v for k, v in optional.items() if v},
     }
 
 
 class PendingForm(ActionForm):
-    """Which of the proposals; where there is only one, that one."""
+    """Which proposal; if there is only one, that one."""
 
     is_of_flag = True
 
@@ -110,8 +111,8 @@ class PendingForm(ActionForm):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.waiting = {str(each.pk): each for each in pending(self.flag)}
-        choices = [(pk, f"{each.get_kind_display()}: {each.by}") for pk, each in self.waiting.items()]
+        self.proposals = {str(each.pk): each for each in pending(self.flag)}
+        choices = [(pk, f"{each.get_kind_display()}: {each.by}") for pk, each in self.proposals.items()]
         decision: Any = self.fields["decision"]
         decision.choices = choices
         if len(choices) == 1:
@@ -119,23 +120,23 @@ class PendingForm(ActionForm):
             self.fields["decision"].initial = choices[0][0]
 
     def clean_decision(self) -> Decision:
-        chosen = self.cleaned_data["decision"]
-        if not chosen and len(self.waiting) == 1:
-            return next(iter(self.waiting.values()))
-        if not chosen:
+        choice = self.cleaned_data["decision"]
+        if not choice and len(self.proposals) == 1:
+            return next(iter(self.proposals.values()))
+        if not choice:
             raise forms.ValidationError(say("Choose one."))
-        return self.waiting[chosen]
+        return self.proposals[choice]
 
 
 class ReturnForm(PendingForm):
     because = forms.CharField(label=_("Why"), widget=forms.Textarea({"rows": 2}), max_length=2000)
 
 
-def _nothing_for(flag: Flag, user: User, at: datetime) -> str:
-    waiting = pending(flag)
-    if not waiting:
+def _nothing_to_approve(flag: Flag, user: User, at: datetime) -> str:
+    proposals = pending(flag)
+    if not proposals:
         return say("Nothing waits for approval here.")
-    if all(each.by_id == user.pk for each in waiting):
+    if all(each.by_id == user.pk for each in proposals):
         return say("Nobody approves their own proposal.")
     return ""
 
@@ -147,14 +148,14 @@ def _nothing_for(flag: Flag, user: User, at: datetime) -> str:
     states=frozenset(State),
     form=PendingForm,
     claims=False,
-    unless=_nothing_for,
+    blocked_by=_nothing_to_approve,
 )
-def approve(doing: Doing, decision: Decision) -> Details:
-    _check_other(doing, decision)
-    if decision.facts_digest != doing.flag.facts_digest:
+def approve(context: ActionContext, decision: Decision) -> Details:
+    _check_other(context, decision)
+    if decision.facts_digest != context.flag.facts_digest:
         raise Refused(say("The evidence changed after this was proposed. It has to be proposed anew."))
-    decision.approver = doing.user
-    return {"proposed_by": decision.by.username, **_come_into_force(doing, decision)}
+    decision.approver = context.user
+    return {"proposed_by": decision.by.username, **_come_into_force(context, decision)}
 
 
 @action(
@@ -164,18 +165,18 @@ def approve(doing: Doing, decision: Decision) -> Details:
     states=frozenset(State),
     form=ReturnForm,
     claims=False,
-    unless=_nothing_for,
+    blocked_by=_nothing_to_approve,
 )
-def return_proposal(doing: Doing, decision: Decision, because: str) -> Details:
-    _check_other(doing, decision)
-    decision.state, decision.approver, decision.decided_at = Decision.State.RETURNED, doing.user, doing.at
+def return_proposal(context: ActionContext, decision: Decision, because: str) -> Details:
+    _check_other(context, decision)
+    decision.state, decision.approver, decision.decided_at = Decision.State.RETURNED, context.user, context.at
     decision.returned_because = because
     decision.save()
     if decision.kind in STOPS_WORK:
-        doing.flag.state = State.RETURNED
-    return {"proposed_by": decision.by.username, **_named(decision)}
+        context.flag.state = State.RETURNED
+    return {"proposed_by": decision.by.username, **_audit_details(decision)}
 
 
-def _check_other(doing: Doing, decision: Decision) -> None:
-    if decision.by_id == doing.user.pk:
+def _check_other(context: ActionContext, decision: Decision) -> None:
+    if decision.by_id == context.user.pk:
         raise Refused(say("Nobody approves their own proposal."))

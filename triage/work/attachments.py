@@ -1,6 +1,7 @@
-"""Files kept with a flag: of few kinds, told by their content and not their name, under a name of ours, out of reach.
+"""Files attached to a flag: few kinds, recognised by their content and not by their name.
 
-They lie below triage/attachments of the home, outside anything that is served, and are only ever sent as downloads.
+They are stored under random names in triage/attachments of the home, outside any folder that is served, and are only
+sent as downloads.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from django.db import transaction
 from django.utils.translation import gettext as say
 
 from payeewatch.triage import clock
-from payeewatch.triage.models import Attachment, Flag, User, is_about
+from payeewatch.triage.models import Attachment, Flag, User, is_own_household
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import NAMED_READERS, REVIEWERS
 from payeewatch.triage.work.workflow import Refused
@@ -31,26 +32,26 @@ SIGNS = {
     b"II*\x00": "image/tiff",
     b"MM\x00*": "image/tiff",
 }
-"""How each kind begins. Plain text is the other kind that is taken."""
+"""The first bytes of each kind. Plain text is accepted too."""
 TEXT = "text/plain"
 MARKUP = (b"<!doctype", b"<html", b"<script", b"<svg", b"<?xml", b"{\\rtf")
 MODE = 0o600
 
 
 def attach(user: User, flag_id: str, upload: UploadedFile[Any]) -> Attachment:
-    """Keep a file with a flag.
+    """Store a file with a flag.
 
     Raises:
         PermissionDenied: the user does not work flags, or the flag is about their household.
-        Refused: too large, empty, or not of a kind that is taken.
+        Refused: too large, empty, or not of an accepted kind.
         Flag.DoesNotExist: there is no such flag.
     """
     flag = Flag.objects.get(pk=flag_id)
-    if user.role not in REVIEWERS or is_about(flag, user):
+    if user.role not in REVIEWERS or is_own_household(flag, user):
         raise PermissionDenied
-    most = home().params.triage.attachment_mb
-    if not 0 < (upload.size or 0) <= most * 1024 * 1024:
-        raise Refused(say("A file may have up to %(most)s MB, and must not be empty.") % {"most": most})
+    limit_mb = home().params.triage.attachment_mb
+    if not 0 < (upload.size or 0) <= limit_mb * 1024 * 1024:
+        raise Refused(say("A file may have up to %(most)s MB, and must not be empty.") % {"most": limit_mb})
     content = upload.read()
     kind = kind_of(content)
     if not kind:
@@ -60,7 +61,7 @@ def attach(user: User, flag_id: str, upload: UploadedFile[Any]) -> Attachment:
     _store(stored_as, content)
     try:
         with transaction.atomic():
-            kept = Attachment.objects.create(
+            attachment = Attachment.objects.create(
                 flag=flag,
                 by=user,
                 at=clock.now(),
@@ -70,34 +71,36 @@ def attach(user: User, flag_id: str, upload: UploadedFile[Any]) -> Attachment:
                 size=len(content),
                 digest=digest,
             )
-            audit.record(user, "attach", flag_id, attachment=kept.pk, size=kept.size, type=kind, digest=digest)
+            audit.record(
+                user, "attach", flag_id, attachment=attachment.pk, size=attachment.size, type=kind, digest=digest
+            )
     except BaseException:
         path_of(stored_as).unlink(missing_ok=True)
         raise
-    return kept
+    return attachment
 
 
 def fetch(user: User, attachment_id: int) -> tuple[Attachment, bytes]:
-    """A kept file, for a download. Reading it leaves a record.
+    """An attached file, for a download. The audit log records it.
 
     Raises:
         PermissionDenied: the user may not read it.
-        Refused: the file is not what was kept.
+        Refused: the file is missing or was changed.
         Attachment.DoesNotExist: there is none.
     """
-    kept = Attachment.objects.select_related("flag").get(pk=attachment_id)
-    if user.role not in NAMED_READERS or is_about(kept.flag, user):
+    attachment = Attachment.objects.select_related("flag").get(pk=attachment_id)
+    if user.role not in NAMED_READERS or is_own_household(attachment.flag, user):
         raise PermissionDenied
-    path = path_of(kept.stored_as)
+    path = path_of(attachment.stored_as)
     content = path.read_bytes() if path.exists() else b""
-    audit.record(user, "download", kept.flag_id, attachment=kept.pk, digest=kept.digest)
-    if hashlib.sha256(content).hexdigest() != kept.digest:
+    audit.record(user, "download", attachment.flag_id, attachment=attachment.pk, digest=attachment.digest)
+    if hashlib.sha256(content).hexdigest() != attachment.digest:
         raise Refused(say("The stored file is missing or was changed. Tell the administrator."))
-    return kept, content
+    return attachment, content
 
 
 def kind_of(content: bytes) -> str:
-    """The kind of a file by its content; empty when it is none that is taken."""
+    """The kind of a file by its content; empty if the kind is not accepted."""
     for sign, kind in SIGNS.items():
         if content.startswith(sign):
             return kind
@@ -110,14 +113,14 @@ def kind_of(content: bytes) -> str:
 
 
 def plain_name(name: str) -> str:
-    """A name as it was given, without a path and without what cannot be seen."""
+    """The file name as the user sent it, without path and without invisible characters."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    seen = "".join(char for char in unicodedata.normalize("NFC", last) if char.isprintable())
-    return seen.strip(". ")[-200:] or "file"
+    printable = "".join(char for char in unicodedata.normalize("NFC", last) if char.isprintable())
+    return printable.strip(". ")[-200:] or "file"
 
 
 def path_of(stored_as: str) -> Path:
-    """Where a kept file lies."""
+    """The path of an attached file."""
     return home().folder("triage") / "attachments" / stored_as
 
 

@@ -1,4 +1,4 @@
-"""One decision on a whole ring: first what would happen to each flag, then a step and a record for each."""
+"""One action on a whole ring: first a preview for each flag, then one step and one audit record for each."""
 
 from __future__ import annotations
 
@@ -10,43 +10,42 @@ from uuid import UUID
 from django.core.exceptions import PermissionDenied
 
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
-from payeewatch.triage.models import OPEN, Flag, User, is_about
+from payeewatch.triage.models import OPEN, Flag, User, is_own_household
 from payeewatch.triage.work.workflow import ACTIONS, Refused, perform, why_not
 
 IN_BULK = (
     *FRAUD_VERDICTS, "benign", "inconclusive", "data_error", "hold", "snooze", "ask", "escalate", "suppress", "note",
 )  # fmt: skip
-"""What may be done to a ring at once. A release never is, nor is somebody else's proposal approved so; a duplicate is
-that of one flag."""
+"""What may be done to a whole ring at once. Not releases and approvals; and a duplicate belongs to one other flag."""
 
 
 @dataclass(frozen=True)
-class Planned:
-    """A flag of the ring, and why the action would be refused on it; empty: it would be done."""
+class FlagPreview:
+    """A flag of the ring, and why the action would be refused; an empty `refusal`: it would be done."""
 
     flag: Flag
     refusal: str
 
 
 @dataclass(frozen=True)
-class Performed:
-    """A flag of the ring, and what came of it: `refusal` empty when it was done."""
+class FlagResult:
+    """A flag of the ring, and why the action was refused; an empty `refusal`: it was done."""
 
     flag_id: str
     refusal: str
 
 
-def bulk_preview(user: User, ring: str, action: str) -> list[Planned]:
+def bulk_preview(user: User, ring: str, action: str) -> list[FlagPreview]:
     """What an action would do to each open flag of a ring. Flags about the user's own household are not shown.
 
     Raises:
         PermissionDenied: the action is not for the user's role, or not for many flags at once.
     """
-    wanted = ACTIONS.get(action)
-    if not wanted or action not in IN_BULK or user.role not in wanted.roles:
+    definition = ACTIONS.get(action)
+    if not definition or action not in IN_BULK or user.role not in definition.roles:
         raise PermissionDenied
     flags = Flag.objects.filter(ring=ring, state__in=OPEN).select_related("claimed_by").order_by("rank", "flag_id")
-    return [Planned(flag, why_not(wanted, flag, user)) for flag in flags if not is_about(flag, user)]
+    return [FlagPreview(flag, why_not(definition, flag, user)) for flag in flags if not is_own_household(flag, user)]
 
 
 def bulk_perform(
@@ -56,23 +55,23 @@ def bulk_perform(
     data: Mapping[str, Any],
     step_ids: Mapping[str, UUID],
     versions: Mapping[str, int],
-) -> list[Performed]:
-    """Do an action to the flags of a ring that a preview showed, as they were then: each whole or not at all.
+) -> list[FlagResult]:
+    """Do an action to the flags of a ring at the versions that a preview showed: each completely or not at all.
 
     Raises:
         PermissionDenied: as in a preview, or a flag that is not of the ring.
     """
     if action not in IN_BULK or user.role not in ACTIONS[action].roles:
         raise PermissionDenied
-    known = set(Flag.objects.filter(ring=ring, pk__in=step_ids).values_list("pk", flat=True))
-    if known != set(step_ids):
+    in_ring = set(Flag.objects.filter(ring=ring, pk__in=step_ids).values_list("pk", flat=True))
+    if in_ring != set(step_ids):
         raise PermissionDenied
-    done = []
+    results = []
     for flag_id in sorted(step_ids):
         refusal = ""
         try:
             perform(action, user, flag_id, step_ids[flag_id], versions.get(flag_id, 0), data)
         except Refused as refused:
             refusal = str(refused)
-        done.append(Performed(flag_id, refusal))
-    return done
+        results.append(FlagResult(flag_id, refusal))
+    return results

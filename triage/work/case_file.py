@@ -1,7 +1,8 @@
-"""A flag's case file as PDF, for a complaint or a referral: in order of time, with as little about people as will do.
+"""The case file of a flag as PDF, for a complaint or a referral, in order of time.
 
-Internal numbers and the account's hint stand for people and accounts; no name, no national id and no account is known
-here. A closed case can be locked: its bytes are then kept, and their hash is in the audit log.
+It says as little about people as possible: internal numbers and the account hint identify people and accounts; names,
+national ids and accounts are not known here. A closed case can be locked: its bytes are then stored, and their hash is
+in the audit log.
 """
 
 from __future__ import annotations
@@ -41,16 +42,16 @@ class NotLockable(Exception):
 
 
 def lock(flag: Flag, user: User, purpose: str) -> CaseFile:
-    """Make the case file, keep its bytes, and write their hash into the audit log. Locked once, it stays as it is.
+    """Make the case file, store its bytes, and write their hash into the audit log. A locked file never changes.
 
     Raises:
         NotLockable: the flag is not closed as fraud or a stopped attempt.
     """
     with transaction.atomic():
         Flag.objects.select_for_update().get(pk=flag.pk)
-        kept = locked(flag)
-        if kept:
-            return kept
+        stored = locked_file(flag)
+        if stored:
+            return stored
         if flag.state != Flag.State.CLOSED or flag.verdict not in FRAUD_VERDICTS:
             raise NotLockable
         content = case_file(flag, user, purpose)
@@ -67,26 +68,26 @@ def lock(flag: Flag, user: User, purpose: str) -> CaseFile:
     return row
 
 
-def offered(flag: Flag, user: User) -> dict[str, Any]:
-    """What the flag's page offers a user of it."""
-    kept = locked(flag)
+def options_for(flag: Flag, user: User) -> dict[str, Any]:
+    """What a user may do with the case file, for the page of the flag."""
+    stored = locked_file(flag)
     may_lock = user.role in REVIEWERS and flag.state == Flag.State.CLOSED and flag.verdict in FRAUD_VERDICTS
     return {
         "is_offered": user.role in REVIEWERS | {Role.AUDITOR} and not is_blind(flag, user),
-        "locked": kept,
-        "can_lock": may_lock and not kept,
+        "locked": stored,
+        "can_lock": may_lock and not stored,
         "purposes": list(PURPOSES.items()),
     }
 
 
-def locked(flag: Flag) -> CaseFile | None:
-    """The case file that was locked since the flag was last closed, if one was."""
+def locked_file(flag: Flag) -> CaseFile | None:
+    """The case file that was locked after the flag was last closed, if any."""
     since = {"at__gte": flag.closed_at} if flag.closed_at else {}
     return flag.case_files.filter(**since).select_related("by").order_by("-at").first()
 
 
 def content_of(row: CaseFile) -> bytes:
-    """A locked case file as it was.
+    """The bytes of a locked case file.
 
     Raises:
         ValueError: the file is not the one that was locked.
@@ -110,7 +111,7 @@ def case_file(flag: Flag, user: User, purpose: str) -> bytes:
         file, pagesize=A4, leftMargin=18 * mm, rightMargin=18 * mm, topMargin=20 * mm, bottomMargin=20 * mm,
         title=say("Case file %(flag)s") % {"flag": flag.flag_id}, author="PayeeWatch", invariant=1,
     )  # fmt: skip
-    frame = _framed(flag, at)
+    frame = _page_frame(flag, at)
     document.build(_story(flag, user, purpose, at), onFirstPage=frame, onLaterPages=frame)
     return file.getvalue()
 
@@ -128,12 +129,12 @@ def _fonts() -> None:
     registerFontFamily("Vera", normal="Vera", bold="Vera-Bold", italic="Vera", boldItalic="Vera-Bold")
 
 
-def _framed(flag: Flag, at: datetime) -> Any:
+def _page_frame(flag: Flag, at: datetime) -> Any:
     from reportlab.lib.colors import HexColor
     from reportlab.lib.units import mm
 
-    said = say("Case file %(flag)s, made on %(at)s. Confidential: for the purpose named in it alone.")
-    said %= {"flag": flag.flag_id, "at": phrases.instant(at)}
+    footer = say("Case file %(flag)s, made on %(at)s. Confidential: for the purpose named in it alone.")
+    footer %= {"flag": flag.flag_id, "at": phrases.instant(at)}
 
     def draw(canvas: Any, document: Any) -> None:
         width, _height = document.pagesize
@@ -142,7 +143,7 @@ def _framed(flag: Flag, at: datetime) -> Any:
         canvas.line(18 * mm, 14 * mm, width - 18 * mm, 14 * mm)
         canvas.setFillColor(HexColor(SOFT))
         canvas.setFont("Vera", 7)
-        canvas.drawString(18 * mm, 10 * mm, said)
+        canvas.drawString(18 * mm, 10 * mm, footer)
         canvas.drawRightString(width - 18 * mm, 10 * mm, say("Page %(number)s") % {"number": canvas.getPageNumber()})
         canvas.restoreState()
 
@@ -150,51 +151,51 @@ def _framed(flag: Flag, at: datetime) -> Any:
 
 
 def _story(flag: Flag, user: User, purpose: str, at: datetime) -> list[Any]:
-    told = evidence_panel.centre(flag, user)
-    strip = told["strip"]
+    panel = evidence_panel.centre(flag, user)
+    strip = panel["strip"]
     story = [
-        _text(say("Case file"), "title"),
-        _text(told["headline"], "lead"),
-        _pairs(
+        _paragraph(say("Case file"), "title"),
+        _paragraph(panel["headline"], "lead"),
+        _pair_table(
             [
                 (say("Purpose"), str(PURPOSES[purpose])),
                 (say("Flag"), flag.flag_id),
                 (say("Change"), flag.change_id),
-                (say("Payee"), f"{flag.payee_id} ({told['payee_type']})"),
+                (say("Payee"), f"{flag.payee_id} ({panel['payee_type']})"),
                 (say("Member"), flag.member_id or "–"),
                 (say("New account"), flag.account_hint),
-                (say("Verdict"), _verdict(flag)),
+                (say("Verdict"), _verdict_text(flag)),
                 (say("Made by"), f"{user.username}, {user.get_role_display()}"),
                 (say("Made on"), phrases.instant(at)),
             ]
         ),
-        _text(
+        _paragraph(
             say("A case file tells what is known and who decided what. An unusual change is not an accusation."), "soft"
         ),
         *_heading(say("Facts")),
-        _pairs(
+        _pair_table(
             [
                 (say("How unusual"), strip["rarity"]),
                 (say("At stake"), phrases.euros(flag.amount_at_risk)),
                 (say("Paid since"), phrases.euros(flag.amount_paid)),
-                *((f"{side['name']}", _side(side)) for side in told["sides"]),
-                *((name, value) for name, value, _look in told["change"]),
+                *((f"{side['name']}", _account_text(side)) for side in panel["sides"]),
+                *((name, value) for name, value, _look in panel["change"]),
             ]
         ),
         *_heading(say("What is unusual")),
-        *[_text(_reason(reason), "line") for reason in told["reasons"]],
+        *[_paragraph(_reason_text(reason), "line") for reason in panel["reasons"]],
         *_heading(say("What speaks for an ordinary change")),
-        *[_text(_reason(reason), "line") for reason in told["reassuring"]],
-        *[_text(f"{each['name']} ({each['words']}): {each['sentence']}", "line") for each in told["checks"]],
+        *[_paragraph(_reason_text(reason), "line") for reason in panel["reassuring"]],
+        *[_paragraph(f"{each['name']} ({each['words']}): {each['sentence']}", "line") for each in panel["checks"]],
     ]
-    if told["exposures"]:
+    if panel["exposures"]:
         story += _heading(say("This member is the victim of a breach"))
-        for each in told["exposures"]:
-            known = say("known since %(day)s; exposed: %(fields)s; %(match)s.") % {
+        for each in panel["exposures"]:
+            details = say("known since %(day)s; exposed: %(fields)s; %(match)s.") % {
                 "day": each["known"], "fields": each["fields"], "match": each["match"],
             }  # fmt: skip
-            story.append(_text(f"{each['title']}, {known}", "line"))
-    facts = told["facts"][-MOST_FACTS:]
+            story.append(_paragraph(f"{each['title']}, {details}", "line"))
+    facts = panel["facts"][-MOST_FACTS:]
     story += [
         *_heading(say("Timeline")),
         _table(
@@ -206,24 +207,25 @@ def _story(flag: Flag, user: User, purpose: str, at: datetime) -> list[Any]:
             (38, 95, 36),
         ),
     ]
-    if len(told["facts"]) > MOST_FACTS:
-        said = say("The latest %(shown)s of %(all)s lines.") % {"shown": MOST_FACTS, "all": len(told["facts"])}
-        story.append(_text(said, "soft"))
-    return [*story, *_decided(flag), *_proof(flag, told["frozen_on"])]
+    if len(panel["facts"]) > MOST_FACTS:
+        text = say("The latest %(shown)s of %(all)s lines.") % {"shown": MOST_FACTS, "all": len(panel["facts"])}
+        story.append(_paragraph(text, "soft"))
+    return [*story, *_decision_section(flag), *_proof_section(flag, panel["frozen_on"])]
 
 
-def _decided(flag: Flag) -> list[Any]:
+def _decision_section(flag: Flag) -> list[Any]:
     """What was decided, by whom and when, and by whom it was approved."""
     rows = [
-        [phrases.instant(at), what, who, state] for at, what, who, state in sorted([*_decisions(flag), *_holds(flag)])
+        [phrases.instant(at), what, who, state]
+        for at, what, who, state in sorted([*_decision_rows(flag), *_hold_rows(flag)])
     ]
     heading = _heading(say("Decisions"))
     if not rows:
-        return [*heading, _text(say("Nothing has been decided yet."), "line")]
+        return [*heading, _paragraph(say("Nothing has been decided yet."), "line")]
     return [*heading, _table([say("When"), say("What"), say("Who"), say("State")], rows, (38, 67, 40, 24))]
 
 
-def _decisions(flag: Flag) -> Iterator[tuple[datetime, str, str, str]]:
+def _decision_rows(flag: Flag) -> Iterator[tuple[datetime, str, str, str]]:
     decisions = flag.decisions.exclude(state=Decision.State.UNDONE).select_related("by", "approver")
     for each in decisions:
         who = each.by.username
@@ -235,50 +237,50 @@ def _decisions(flag: Flag) -> Iterator[tuple[datetime, str, str, str]]:
         yield each.decided_at or each.at, what, who, str(each.get_state_display())
 
 
-def _holds(flag: Flag) -> Iterator[tuple[datetime, str, str, str]]:
+def _hold_rows(flag: Flag) -> Iterator[tuple[datetime, str, str, str]]:
     for each in flag.holds.select_related("by"):
-        told = {"day": phrases.day(each.hold_until), "amount": phrases.euros(each.amount)}
-        what = say("Hold until %(day)s, %(amount)s") % told
+        values = {"day": phrases.day(each.hold_until), "amount": phrases.euros(each.amount)}
+        what = say("Hold until %(day)s, %(amount)s") % values
         yield each.at, what, each.by.username if each.by else say("the night"), str(each.get_state_display())
 
 
-def _verdict(flag: Flag) -> str:
+def _verdict_text(flag: Flag) -> str:
     if not flag.verdict:
         return str(flag.get_state_display())
     words = flag.get_verdict_display()
     return f"{words}, {phrases.instant(flag.closed_at)}" if flag.closed_at else str(words)
 
 
-def _proof(flag: Flag, frozen_on: date | None) -> list[Any]:
+def _proof_section(flag: Flag, frozen_on: date | None) -> list[Any]:
     rows = [(say("Evidence as of"), phrases.day(frozen_on) if frozen_on else "–"),
             (say("SHA-256 of the evidence"), flag.evidence_digest),
             (say("Model"), f"{flag.model} {flag.model_version}, {flag.run_id}")]  # fmt: skip
-    said = say("Once locked, the SHA-256 of this document is in the audit log: any other bytes are not this case file.")
-    return [*_heading(say("How to check this file")), _pairs(rows), _text(said, "soft")]
+    text = say("Once locked, the SHA-256 of this document is in the audit log: any other bytes are not this case file.")
+    return [*_heading(say("How to check this file")), _pair_table(rows), _paragraph(text, "soft")]
 
 
-def _side(side: dict[str, Any]) -> str:
+def _account_text(side: dict[str, Any]) -> str:
     if not side["is_there"]:
         return say("no account before")
     used = ", ".join(filter(None, (side["payees"], side["households"])))
-    said = say("%(hint)s; this payee's since %(since)s; first seen here %(first)s; used by %(used)s")
-    return said % {"hint": side["hint"], "since": side["since"], "first": side["first"], "used": used}
+    template = say("%(hint)s; this payee's since %(since)s; first seen here %(first)s; used by %(used)s")
+    return template % {"hint": side["hint"], "since": side["since"], "first": side["first"], "used": used}
 
 
-def _reason(reason: Any) -> str:
+def _reason_text(reason: Any) -> str:
     usual = say(" (usually %(usual)s)") % {"usual": reason.usual} if reason.usual else ""
     return f"{reason.words}: {reason.value}{usual}."
 
 
 def _heading(words: str) -> list[Any]:
-    """A heading, on the next page where hardly anything would follow it on this one."""
+    """A heading; it moves to the next page if there is little room below it."""
     from reportlab.lib.units import mm
     from reportlab.platypus import CondPageBreak
 
-    return [CondPageBreak(40 * mm), _text(words, "heading")]
+    return [CondPageBreak(40 * mm), _paragraph(words, "heading")]
 
 
-def _text(words: str, kind: str) -> Any:
+def _paragraph(words: str, kind: str) -> Any:
     from reportlab.platypus import Paragraph
 
     return Paragraph(escape(words), _styles()[kind])
@@ -303,12 +305,12 @@ def _styles() -> dict[str, Any]:
     }
 
 
-def _pairs(rows: Sequence[tuple[str, str]]) -> Any:
+def _pair_table(rows: Sequence[tuple[str, str]]) -> Any:
     from reportlab.lib.colors import HexColor
     from reportlab.lib.units import mm
     from reportlab.platypus import Table
 
-    cells = [[_text(name, "name"), _text(value, "cell")] for name, value in rows]
+    cells = [[_paragraph(name, "name"), _paragraph(value, "cell")] for name, value in rows]
     style = [("LINEBELOW", (0, 0), (-1, -1), 0.4, HexColor(LINE)), ("VALIGN", (0, 0), (-1, -1), "TOP"),
              ("LEFTPADDING", (0, 0), (0, -1), 0)]  # fmt: skip
     return Table(cells, colWidths=[42 * mm, 127 * mm], style=style, hAlign="LEFT")
@@ -319,7 +321,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[
     from reportlab.lib.units import mm
     from reportlab.platypus import Table
 
-    cells = [[_text(name, "head") for name in head], *[[_text(cell, "cell") for cell in row] for row in rows]]
+    cells = [[_paragraph(name, "head") for name in head], *[[_paragraph(cell, "cell") for cell in row] for row in rows]]
     style = [("BACKGROUND", (0, 0), (-1, 0), HexColor(GROUND)), ("LINEBELOW", (0, 0), (-1, -1), 0.4, HexColor(LINE)),
              ("VALIGN", (0, 0), (-1, -1), "TOP")]  # fmt: skip
     return Table(cells, colWidths=[width * mm for width in widths], style=style, repeatRows=1, hAlign="LEFT")

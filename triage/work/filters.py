@@ -1,4 +1,4 @@
-"""The flags to work on, and how a reviewer narrows them down. Filters compose."""
+"""The flags to work on, and the filters of the queue. Filters can be combined."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from payeewatch.triage.roles import NAMED_READERS
 from payeewatch.triage.work.workflow import State
 
 TO_TAKE = (State.NEW, State.RETURNED, State.REOPENED)
-"""Open flags that wait for nobody else and for no day."""
+"""States of open flags that wait neither for another person nor for a day."""
 AWAITING = (State.AWAITING_MEMBER, State.AWAITING_BANK)
 SORTS = {
     "risk": ("queue_place", "rank", "flag_id"),
     "urgency": (F("first_payment_on").asc(nulls_last=True), "queue_place", "rank", "flag_id"),
 }
-"""What to look at first: what is most likely lost, or what leaves first."""
+"""What to look at first: the most money at risk, or the earliest payment."""
 
 
 def work_list(user: User) -> QuerySet[Flag]:
     """Open flags of the last night, and those on which work has begun; never one about the user's own household."""
-    return _seen_by(user).filter(in_work=True)
+    return _visible_to(user).filter(in_work=True)
 
 
 def to_take(user: User) -> QuerySet[Flag]:
@@ -39,24 +39,24 @@ def to_take(user: User) -> QuerySet[Flag]:
 
 
 def to_approve(user: User) -> QuerySet[Flag]:
-    """What waits for somebody else's approval: open flags, and closed ones that somebody wants to open again."""
+    """Flags with a proposal that another user made: open ones, and closed ones that somebody wants to open again."""
     waiting = Decision.objects.filter(flag=OuterRef("pk"), state=Decision.State.PENDING).exclude(by=user)
-    return _seen_by(user).filter(Exists(waiting))
+    return _visible_to(user).filter(Exists(waiting))
 
 
 def for_second_look(user: User) -> QuerySet[Flag]:
-    """Closed flags that were drawn to be judged once more, by somebody who has not judged them."""
+    """Closed flags that were drawn for a second look, and that this user has not judged."""
     own = Decision.objects.filter(Q(by=user) | Q(approver=user), flag=OuterRef("pk"), kind=Decision.Kind.VERDICT)
-    return _seen_by(user).filter(~Exists(own), state=State.CLOSED, needs_second_look=True)
+    return _visible_to(user).filter(~Exists(own), state=State.CLOSED, needs_second_look=True)
 
 
 def next_payment_run() -> date | None:
-    """The next day on which money of an open flag leaves."""
+    """The next day on which a payment of an open flag is made."""
     ahead = Flag.objects.filter(is_current=True, state__in=OPEN, first_payment_on__gte=clock.today())
     return ahead.aggregate(day=Min("first_payment_on"))["day"]
 
 
-def _seen_by(user: User) -> QuerySet[Flag]:
+def _visible_to(user: User) -> QuerySet[Flag]:
     flags = Flag.objects.select_related("claimed_by")
     if user.member_id:
         flags = flags.exclude(member_id=user.member_id)
@@ -68,7 +68,7 @@ DAY = forms.DateInput({"type": "date"})
 
 
 class Between(RangeWidget):
-    """Two fields, each with a name of its own for who does not see where they stand."""
+    """Two fields, each with its own label for users of screen readers."""
 
     def __init__(self) -> None:
         super().__init__(attrs={"inputmode": "decimal", "size": 8})
@@ -83,7 +83,7 @@ class QueueFilter(filters.FilterSet):
         label=_("Of"),
         choices=[("to_approve", _("To approve")), ("second_look", _("Second look"))],
         empty_label=_("The queue"),
-        method="_as_it_is",
+        method="_unchanged",
     )
     queue = filters.MultipleChoiceFilter(
         label=_("Queue"), choices=Flag.Queue.choices, widget=forms.CheckboxSelectMultiple
@@ -105,12 +105,12 @@ class QueueFilter(filters.FilterSet):
     breach = filters.CharFilter(label=_("Exposed by breach"), method="_breach")
     amount = filters.RangeFilter(label=_("At risk, euros"), field_name="amount_at_risk", widget=Between)
     older = filters.NumberFilter(label=_("Flagged at least so many days ago"), min_value=0, method="_older")
-    q = filters.CharFilter(label=_("Change, member or payee"), method="_text")
+    q = filters.CharFilter(label=_("Change, member or payee"), method="_contains")
     sort = filters.ChoiceFilter(
         label=_("First"),
         choices=[("risk", _("What is most at risk")), ("urgency", _("What leaves first"))],
         empty_label=None,
-        method="_as_it_is",
+        method="_unchanged",
     )
 
     class Meta:
@@ -121,25 +121,25 @@ class QueueFilter(filters.FilterSet):
         self.user = user
         super().__init__(data, queryset=STARTS.get(data.get("of", ""), work_list)(user))
 
-    def told(self) -> dict[str, Any]:
-        """The filters as the audit log keeps them: of what somebody typed, only that they did."""
-        given = self.form.cleaned_data if self.form.is_valid() else {}
+    def for_audit_log(self) -> dict[str, Any]:
+        """The filters as the audit log stores them: what somebody typed is replaced by an ellipsis."""
+        values = self.form.cleaned_data if self.form.is_valid() else {}
         typed = {name for name, each in self.filters.items() if type(each) is filters.CharFilter}
-        told = {name: "…" if name in typed else value for name, value in sorted(given.items()) if value}
-        return {name: value if isinstance(value, list | str | bool) else str(value) for name, value in told.items()}
+        entries = {name: "…" if name in typed else value for name, value in sorted(values.items()) if value}
+        return {name: value if isinstance(value, list | str | bool) else str(value) for name, value in entries.items()}
 
     def filter_queryset(self, queryset: QuerySet[Flag]) -> QuerySet[Flag]:
-        """Narrowed down and sorted."""
+        """Filter and sort."""
         narrowed = super().filter_queryset(queryset)
         return narrowed.order_by(*SORTS[self.form.cleaned_data.get("sort") or "risk"])
 
-    def _as_it_is(self, flags: QuerySet[Flag], name: str, value: Any) -> QuerySet[Flag]:
-        return flags  # says where to begin or how to sort
+    def _unchanged(self, flags: QuerySet[Flag], name: str, value: Any) -> QuerySet[Flag]:
+        return flags  # this filter sets the list or the order, which is done elsewhere
 
     def _mine(self, flags: QuerySet[Flag], name: str, value: bool) -> QuerySet[Flag]:
-        held = Q(claimed_by=self.user, claimed_until__gt=clock.now())
+        claimed = Q(claimed_by=self.user, claimed_until__gt=clock.now())
         own = Step.objects.filter(flag=OuterRef("pk"), user=self.user, undone_at=None).exclude(action="note")
-        return flags.filter(held | (~Q(state=State.NEW) & Exists(own))) if value else flags
+        return flags.filter(claimed | (~Q(state=State.NEW) & Exists(own))) if value else flags
 
     def _before_next_run(self, flags: QuerySet[Flag], name: str, value: bool) -> QuerySet[Flag]:
         if not value:
@@ -169,9 +169,9 @@ class QueueFilter(filters.FilterSet):
     def _older(self, flags: QuerySet[Flag], name: str, value: Any) -> QuerySet[Flag]:
         return flags.filter(first_flagged_on__lte=clock.today() - timedelta(days=min(int(value), 36_500)))
 
-    def _text(self, flags: QuerySet[Flag], name: str, value: str) -> QuerySet[Flag]:
-        wanted = Q(flag_id=value)
-        if self.user.role in NAMED_READERS:  # who sees pseudonyms could find out whose they are
+    def _contains(self, flags: QuerySet[Flag], name: str, value: str) -> QuerySet[Flag]:
+        condition = Q(flag_id=value)
+        if self.user.role in NAMED_READERS:  # a user who sees pseudonyms could find out whose they are
             for field in ("change_id", "member_id", "payee_id", "household_id"):
-                wanted |= Q(**{f"{field}__icontains": value})
-        return flags.filter(wanted)
+                condition |= Q(**{f"{field}__icontains": value})
+        return flags.filter(condition)

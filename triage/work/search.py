@@ -1,4 +1,4 @@
-"""Why is this change not in the queue? Where its flag stands, or what the nights of the last week said of it."""
+"""Why is a change not in the queue? The state of its flag, or how the nights of the last week scored it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from payeewatch.pipeline.home.keys import tombstone_of
 from payeewatch.triage.language.labels import CAPACITY, WHY_NOT
-from payeewatch.triage.models import Flag, Night, User, is_about
+from payeewatch.triage.models import Flag, Night, User, is_own_household
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import NAMED_READERS
 from payeewatch.triage.workspace import home, keys
@@ -24,8 +24,8 @@ COLUMNS = [
 
 
 @dataclass(frozen=True)
-class Scored:
-    """What a night said of a change."""
+class ScoredChange:
+    """How a night scored a change."""
 
     night: date
     change_id: str
@@ -49,13 +49,13 @@ class Scored:
 
 @dataclass(frozen=True)
 class Answer:
-    """What was found: flags first; else what the last night said, or an earlier one. Neither: not an open change -
-    unknown, older than the window, or not loaded."""
+    """The flags of a change; otherwise its score of the last night, or of an earlier one. Neither: it is not an open
+    change: unknown, older than the window, or not loaded."""
 
-    asked: str
+    query: str
     flags: list[Flag]
-    scored: list[Scored]
-    nights: list[date]  # looked through, the last one first
+    scored: list[ScoredChange]
+    nights: list[date]  # those that were searched, the last one first
 
     @property
     def is_found(self) -> bool:
@@ -66,46 +66,46 @@ class Answer:
         return bool(self.scored) and self.scored[0].night == self.nights[0]
 
 
-def search(user: User, asked: str) -> Answer:
-    """Look for a change by its id or its flag's, or for a member's or a payee's; pseudonyms find nothing.
+def search(user: User, query: str) -> Answer:
+    """Find changes by the id of a change, a flag, a member or a payee. Pseudonyms find nothing.
 
-    What is about the user's own household is left out. An answer about somebody leaves a record.
+    Results about the user's own household are left out. The audit log records every search with a result.
     """
-    asked = asked.strip()[:100]
+    query = query.strip()[:100]
     columns = ["flag_id", *(["change_id", "member_id", "payee_id"] if user.role in NAMED_READERS else [])]
-    wanted = Q()
+    condition = Q()
     for column in columns:
-        wanted |= Q(**{column: asked})
-    found = Flag.objects.filter(wanted).order_by("-night_id", "rank") if asked else []
-    flags = [flag for flag in found if not is_about(flag, user)]
+        condition |= Q(**{column: query})
+    matches = Flag.objects.filter(condition).order_by("-night_id", "rank") if query else []
+    flags = [flag for flag in matches if not is_own_household(flag, user)]
     nights = list(Night.objects.order_by("-night").values_list("night", flat=True)[:NIGHTS])
-    scored = [] if flags or not asked else _scored(user, asked, [c for c in columns if c != "flag_id"], nights)
+    scored = [] if flags or not query else _scored_changes(user, query, [c for c in columns if c != "flag_id"], nights)
     if flags or scored:
         changes = sorted({flag.change_id for flag in flags} | {row.change_id for row in scored})
-        told = [tombstone_of(keys(), "change", change_id) for change_id in changes[:20]]  # the log outlives the change
-        audit.record(user, "search", flags[0].flag_id if flags else "", changes=told, many=len(changes))
-    return Answer(asked, flags, scored, nights)
+        tokens = [tombstone_of(keys(), "change", change_id) for change_id in changes[:20]]
+        audit.record(user, "search", flags[0].flag_id if flags else "", changes=tokens, many=len(changes))
+    return Answer(query, flags, scored, nights)
 
 
-def below_capacity(user: User, most: int = 200) -> list[Scored]:
-    """Changes of the last night that would have been flagged had there been room, the first first."""
+def below_capacity(user: User, most: int = 200) -> list[ScoredChange]:
+    """Changes of the last night that were not flagged because the capacity was used up, by rank."""
     last = Night.objects.order_by("-night").values_list("night", flat=True).first()
-    rows = _read(last, [[("why_not", "==", CAPACITY)]]) if last else []
-    return sorted((row for row in rows if not is_about(row, user)), key=lambda row: row.rank_before_cut)[:most]
+    rows = _read_scores(last, [[("why_not", "==", CAPACITY)]]) if last else []
+    return sorted((row for row in rows if not is_own_household(row, user)), key=lambda row: row.rank_before_cut)[:most]
 
 
-def _scored(user: User, asked: str, columns: list[str], nights: list[date]) -> list[Scored]:
+def _scored_changes(user: User, query: str, columns: list[str], nights: list[date]) -> list[ScoredChange]:
     if not columns:
         return []
     for night in nights:
-        rows = _read(night, [[(column, "==", asked)] for column in columns])
+        rows = _read_scores(night, [[(column, "==", query)] for column in columns])
         if rows:
-            return sorted((row for row in rows if not is_about(row, user)), key=lambda row: row.rank_before_cut)
+            return sorted((row for row in rows if not is_own_household(row, user)), key=lambda row: row.rank_before_cut)
     return []
 
 
-def _read(night: date, filters: Any) -> list[Scored]:
+def _read_scores(night: date, filters: Any) -> list[ScoredChange]:
     path = home().folder("scores") / f"{night}.parquet"
     if not path.exists():
         return []
-    return [Scored(**row) for row in pq.read_table(path, columns=COLUMNS, filters=filters).to_pylist()]
+    return [ScoredChange(**row) for row in pq.read_table(path, columns=COLUMNS, filters=filters).to_pylist()]

@@ -1,4 +1,4 @@
-"""Verdicts: proposed, closing the flag once they are in force, looked at a second time, and opened again."""
+"""Verdicts: propose, close the flag once the verdict is in force, second look, and reopen."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.triage.language import phrases
-from payeewatch.triage.models import Decision, Flag, User, is_about
+from payeewatch.triage.models import Decision, Flag, User, is_own_household
 from payeewatch.triage.roles import REVIEWERS
 from payeewatch.triage.verdict_codes import (
     OTHER_REASONS,
@@ -28,16 +28,16 @@ from payeewatch.triage.verdict_codes import (
     FraudReason,
     Verdict,
 )
-from payeewatch.triage.work.approvals import Kind, decide, drop, effect, replace
-from payeewatch.triage.work.holds import amount_kept_back, let_out, needs_second_to_release
-from payeewatch.triage.work.workflow import ActionForm, Details, Doing, Refused, State, action, let_go
+from payeewatch.triage.work.approvals import Kind, decide, effect, mark_replaced, withdraw_proposals
+from payeewatch.triage.work.holds import amount_kept_back, needs_second_to_release, release_holds
+from payeewatch.triage.work.workflow import ActionContext, ActionForm, Details, Refused, State, action, release_claim
 from payeewatch.triage.workspace import home, keys
 
 RELEASING = frozenset({Verdict.BENIGN, Verdict.DATA_ERROR, Verdict.INCONCLUSIVE})
-"""Verdicts after which nothing is kept back: nobody works on the flag any more, and nothing was found against it.
+"""Verdicts that release the holds, because nobody works on the flag any more.
 
-After fraud a hold runs to its end or is released by hand; a duplicate's is released where the other flag keeps the same
-money back.
+After fraud a hold runs to its end or is released by hand. The hold of a duplicate is released if the other flag holds
+the same payment.
 """
 MOST_ALIKE = 20
 LOSSES = ("loss_paid", "loss_prevented", "loss_recovered")
@@ -45,7 +45,7 @@ Choice = forms.ChoiceField
 
 
 class VerdictForm(ActionForm):
-    """What every verdict asks."""
+    """The fields of every verdict."""
 
     field_order = ("verdict", "duplicate_of", "reason", "evidence_kind", "confidence", *LOSSES, "note")
     evidence_kind = Choice(label=_("Evidence"), choices=EvidenceKind.choices, widget=forms.RadioSelect)
@@ -53,7 +53,7 @@ class VerdictForm(ActionForm):
         label=_("Confidence"),
         choices=Confidence.choices,
         coerce=int,
-        empty_value=Confidence.FAIR,  # type: ignore[arg-type]  # what is stored, not what was sent
+        empty_value=Confidence.FAIR,  # type: ignore[arg-type]  # the stored value, not the text of the form
         initial=Confidence.FAIR,
         required=False,
         widget=forms.RadioSelect,
@@ -61,21 +61,21 @@ class VerdictForm(ActionForm):
     note = forms.CharField(label=_("Note"), widget=forms.Textarea({"rows": 2}), max_length=2000, required=False)
 
     def clean(self) -> dict[str, Any]:
-        given = super().clean() or self.cleaned_data
-        if given.get("reason") in OTHER_REASONS and not given.get("note"):
+        fields = super().clean() or self.cleaned_data
+        if fields.get("reason") in OTHER_REASONS and not fields.get("note"):
             self.add_error("note", say("Say in a note what “other” means."))
-        return given
+        return fields
 
 
-def _euros(label: Any) -> forms.DecimalField:
+def _euros_field(label: Any) -> forms.DecimalField:
     return forms.DecimalField(label=label, required=False, min_value=0, max_digits=18, decimal_places=2)
 
 
 class FraudForm(VerdictForm):
     reason = Choice(label=_("Reason"), choices=FraudReason.choices, widget=forms.RadioSelect)
-    loss_paid = _euros(_("Paid (EUR; empty = amount from the feed)"))
-    loss_prevented = _euros(_("Prevented, euros (empty: what is kept back)"))
-    loss_recovered = _euros(_("Recovered, euros (empty: none yet)"))
+    loss_paid = _euros_field(_("Paid (EUR; empty = amount from the feed)"))
+    loss_prevented = _euros_field(_("Prevented, euros (empty: what is kept back)"))
+    loss_recovered = _euros_field(_("Recovered, euros (empty: none yet)"))
 
 
 class BenignForm(VerdictForm):
@@ -93,14 +93,14 @@ class DuplicateForm(VerdictForm):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         duplicate_of: Any = self.fields["duplicate_of"]
-        duplicate_of.choices = cache(self._others)  # read once, and only if they are shown or checked
+        duplicate_of.choices = cache(self._others)  # one query, and only if the choices are displayed or checked
 
     def _others(self) -> list[tuple[str, str]]:
-        told = [
+        choices = [
             (each.pk, f"{each.pk} · {phrases.day(each.first_flagged_on)} · {each.get_state_display()}")
-            for each in alike(self.flag)
+            for each in possible_duplicates(self.flag)
         ]
-        return [("", say("Choose one.")), *told]
+        return [("", say("Choose one.")), *choices]
 
 
 class SecondLookForm(VerdictForm):
@@ -112,84 +112,84 @@ class WhyForm(ActionForm):
 
 
 @action(_("Confirm fraud"), help=_("Propose it, with how; a senior approves."), form=FraudForm, key="f")
-def confirmed_fraud(doing: Doing, **given: Any) -> Details:
-    return _judge(doing, Verdict.CONFIRMED_FRAUD, **_with_losses(doing.flag, given))
+def confirmed_fraud(context: ActionContext, **fields: Any) -> Details:
+    return _judge(context, Verdict.CONFIRMED_FRAUD, **_with_losses(context.flag, fields))
 
 
 @action(_("Attempt stopped"), help=_("It was fraud, and no money left. A senior approves."), form=FraudForm)
-def attempt_stopped(doing: Doing, **given: Any) -> Details:
-    return _judge(doing, Verdict.ATTEMPT_STOPPED, **_with_losses(doing.flag, given))
+def attempt_stopped(context: ActionContext, **fields: Any) -> Details:
+    return _judge(context, Verdict.ATTEMPT_STOPPED, **_with_losses(context.flag, fields))
 
 
 @action(_("Benign"), help=_("An ordinary change: close, and release what is held."), form=BenignForm, key="r")
-def benign(doing: Doing, **given: Any) -> Details:
-    return _judge(doing, Verdict.BENIGN, **given)
+def benign(context: ActionContext, **fields: Any) -> Details:
+    return _judge(context, Verdict.BENIGN, **fields)
 
 
 @action(_("Inconclusive"), help=_("Close without knowing; what is held is released."), form=VerdictForm, key="i")
-def inconclusive(doing: Doing, **given: Any) -> Details:
-    return _judge(doing, Verdict.INCONCLUSIVE, **given)
+def inconclusive(context: ActionContext, **fields: Any) -> Details:
+    return _judge(context, Verdict.INCONCLUSIVE, **fields)
 
 
 @action(_("Duplicate"), help=_("Another flag is about the same; what both hold, that one holds."), form=DuplicateForm)
-def duplicate(doing: Doing, duplicate_of: str, **given: Any) -> Details:
+def duplicate(context: ActionContext, duplicate_of: str, **fields: Any) -> Details:
     other = Flag.objects.get(pk=duplicate_of)
-    if is_about(other, doing.user):
+    if is_own_household(other, context.user):
         raise Refused(say("You may not do this."))
-    return _judge(doing, Verdict.DUPLICATE, reason=DataErrorReason.DUPLICATE, duplicate_of=other, **given)
+    return _judge(context, Verdict.DUPLICATE, reason=DataErrorReason.DUPLICATE, duplicate_of=other, **fields)
 
 
 @action(_("Data error"), help=_("The data were wrong: close, and release what is held."), form=DataErrorForm)
-def data_error(doing: Doing, **given: Any) -> Details:
-    return _judge(doing, Verdict.DATA_ERROR, **given)
+def data_error(context: ActionContext, **fields: Any) -> Details:
+    return _judge(context, Verdict.DATA_ERROR, **fields)
 
 
-def _with_losses(flag: Flag, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What a form left empty is what the feed and the holds tell."""
-    known = {"loss_paid": max(flag.amount_paid, Decimal(0)), "loss_prevented": amount_kept_back(flag)}
-    return {**given, **{name: known.get(name, Decimal(0)) for name in LOSSES if given[name] is None}}
+def _with_losses(flag: Flag, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill empty losses of a form from the feed and the holds."""
+    defaults = {"loss_paid": max(flag.amount_paid, Decimal(0)), "loss_prevented": amount_kept_back(flag)}
+    return {**fields, **{name: defaults.get(name, Decimal(0)) for name in LOSSES if fields[name] is None}}
 
 
-def _judge(doing: Doing, verdict: Verdict, *, reason: str = "", **given: Any) -> Details:
-    lets_go = verdict in RELEASING or (verdict == Verdict.DUPLICATE and _is_let_go(given["duplicate_of"]))
-    two = verdict in FRAUD_VERDICTS or (lets_go and needs_second_to_release(doing.flag))
-    return decide(doing, Kind.VERDICT, alone=not two, verdict=verdict, reason_code=reason, **given)
+def _judge(context: ActionContext, verdict: Verdict, *, reason: str = "", **fields: Any) -> Details:
+    releases = verdict in RELEASING or (verdict == Verdict.DUPLICATE and _is_released(fields["duplicate_of"]))
+    needs_second = verdict in FRAUD_VERDICTS or (releases and needs_second_to_release(context.flag))
+    return decide(context, Kind.VERDICT, needs_approval=needs_second, verdict=verdict, reason_code=reason, **fields)
 
 
-def alike(flag: Flag) -> QuerySet[Flag]:
-    """Flags that this one may be a duplicate of: of the same change, payee or account, and no duplicates themselves."""
+def possible_duplicates(flag: Flag) -> QuerySet[Flag]:
+    """Flags that this one may duplicate: of the same change, payee or account, and no duplicates themselves."""
     same = Q(change_id=flag.change_id) | Q(payee_id=flag.payee_id) | Q(account=flag.account)
-    found = Flag.objects.filter(same, duplicate_of=None).exclude(pk=flag.pk)
-    return found.order_by("-first_flagged_on", "rank", "pk")[:MOST_ALIKE]
+    candidates = Flag.objects.filter(same, duplicate_of=None).exclude(pk=flag.pk)
+    return candidates.order_by("-first_flagged_on", "rank", "pk")[:MOST_ALIKE]
 
 
-def _is_let_go(flag: Flag) -> bool:
-    """Whether a flag's money was let go, as that of a duplicate of it may be."""
+def _is_released(flag: Flag) -> bool:
+    """Whether the verdict of a flag released its holds, so that those of a duplicate may be released."""
     return flag.state == State.CLOSED and flag.verdict in RELEASING
 
 
 @effect(Kind.VERDICT)
-def _close(doing: Doing, decision: Decision) -> Details:
-    flag = doing.flag
+def _close(context: ActionContext, decision: Decision) -> Details:
+    flag = context.flag
     others = [each for each in flag.decisions.all() if each.kind == Kind.VERDICT and each.pk != decision.pk]
-    replace(each for each in others if each.state == Decision.State.IN_FORCE)
-    flag.state, flag.verdict, flag.closed_at = State.CLOSED, decision.verdict, doing.at
+    mark_replaced(each for each in others if each.state == Decision.State.IN_FORCE)
+    flag.state, flag.verdict, flag.closed_at = State.CLOSED, decision.verdict, context.at
     flag.duplicate_of = decision.duplicate_of
     flag.snoozed_until = flag.snoozed_p_value = flag.snoozed_at_risk = None
     flag.needs_second_look = is_drawn(flag)
-    let_go(flag)
-    if decision.duplicate_of and not _is_let_go(decision.duplicate_of):
-        return let_out(flag, doing.user, doing.at, held_by=decision.duplicate_of)
+    release_claim(flag)
+    if decision.duplicate_of and not _is_released(decision.duplicate_of):
+        return release_holds(flag, context.user, context.at, other=decision.duplicate_of)
     if decision.verdict not in RELEASING | {Verdict.DUPLICATE}:
         return {}
-    drop(flag, frozenset({Kind.RELEASE, Kind.EXTEND}), doing.at)
-    return let_out(flag, doing.user, doing.at)
+    withdraw_proposals(flag, frozenset({Kind.RELEASE, Kind.EXTEND}), context.at)
+    return release_holds(flag, context.user, context.at)
 
 
 def is_drawn(flag: Flag) -> bool:
-    """Whether a closed flag is judged once more: drawn by keyed hash, so that nobody can foresee it."""
-    drawn = hmac.new(keys().audit, f"second look {flag.flag_id}".encode(), hashlib.sha256).digest()
-    return int.from_bytes(drawn[:8], "big") < home().params.triage.second_look_share * 2**64
+    """Whether a closed flag gets a second look: drawn by keyed hash, so that nobody can predict it."""
+    digest = hmac.new(keys().audit, f"second look {flag.flag_id}".encode(), hashlib.sha256).digest()
+    return int.from_bytes(digest[:8], "big") < home().params.triage.second_look_share * 2**64
 
 
 def has_judged(flag: Flag, user: User) -> bool:
@@ -199,7 +199,7 @@ def has_judged(flag: Flag, user: User) -> bool:
 
 
 def is_blind(flag: Flag, user: User) -> bool:
-    """Whether the flag's verdict, notes and history are kept from a reviewer who may be asked for the second look."""
+    """Whether verdict, notes and history are hidden from a reviewer who may give the second look."""
     return flag.needs_second_look and user.role in REVIEWERS and not has_judged(flag, user)
 
 
@@ -216,16 +216,16 @@ def _no_second_look(flag: Flag, user: User, at: datetime) -> str:
     help=_("Judge a closed flag without seeing its verdict, which stays as it is."),
     states=frozenset({State.CLOSED}),
     form=SecondLookForm,
-    unless=_no_second_look,
+    blocked_by=_no_second_look,
 )
-def second_look(doing: Doing, **given: Any) -> Details:
-    doing.flag.needs_second_look = False
-    let_go(doing.flag)
-    return decide(doing, Kind.SECOND_LOOK, alone=True, **given)
+def second_look(context: ActionContext, **fields: Any) -> Details:
+    context.flag.needs_second_look = False
+    release_claim(context.flag)
+    return decide(context, Kind.SECOND_LOOK, needs_approval=False, **fields)
 
 
 @effect(Kind.SECOND_LOOK)
-def _keep(doing: Doing, decision: Decision) -> Details:
+def _nothing_to_do(context: ActionContext, decision: Decision) -> Details:
     return {}
 
 
@@ -236,13 +236,13 @@ def _keep(doing: Doing, decision: Decision) -> Details:
     form=WhyForm,
     claims=False,
 )
-def reopen(doing: Doing, note: str) -> Details:
-    return decide(doing, Kind.REOPEN, alone=False, note=note)
+def reopen(context: ActionContext, note: str) -> Details:
+    return decide(context, Kind.REOPEN, needs_approval=True, note=note)
 
 
 @effect(Kind.REOPEN)
-def _open_again(doing: Doing, decision: Decision) -> Details:
-    flag = doing.flag
+def _open_again(context: ActionContext, decision: Decision) -> Details:
+    flag = context.flag
     flag.state, flag.verdict, flag.closed_at, flag.needs_second_look = State.REOPENED, "", None, False
     flag.duplicate_of = None
     return {}

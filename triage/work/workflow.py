@@ -1,7 +1,8 @@
-"""What people do to flags: one function an action, all under the same rules.
+"""What people do to flags: one function per action, all under the same rules.
 
-An action happens whole or not at all: the flag is locked, the rules are checked, the fields change, one audit record is
-written. Sent twice, it happens once. On a flag somebody else has changed meanwhile it is refused and says who did.
+An action happens completely or not at all: the flag is locked, the rules are checked, the fields change, one audit
+record is written. A form that is sent twice acts once. If somebody else has changed the flag in the meantime, the
+action is refused with a message that names them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from django.utils.translation import gettext as say
 
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.triage import clock
-from payeewatch.triage.models import WORKABLE, Decision, Flag, Step, User, is_about
+from payeewatch.triage.models import WORKABLE, Decision, Flag, Step, User, is_own_household
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import REVIEWERS, Role
 from payeewatch.triage.workspace import home
@@ -32,11 +33,11 @@ WORK = (
     "state", "claimed_by", "claimed_until", "snoozed_until", "snoozed_p_value", "snoozed_at_risk", "woken_by",
     "is_escalated", "closed_at", "verdict", "duplicate_of", "needs_second_look",
 )  # fmt: skip
-"""The fields of a flag that people change, and that undoing gives back."""
+"""The fields of a flag that people change, and that an undo restores."""
 
 
 PROPOSALS = Prefetch("decisions", Decision.objects.select_related("by").order_by("pk"))
-"""What is read with a flag that somebody looks at or works on: once, however many rules ask for it."""
+"""Read together with a flag that somebody looks at or works on: one query, however many rules need it."""
 
 
 class Refused(Exception):
@@ -48,8 +49,8 @@ class Overtaken(Refused):
 
 
 @dataclass(frozen=True)
-class Doing:
-    """An action under way: the locked flag, who acts, and when."""
+class ActionContext:
+    """What an action works with: the locked flag, the user, the step and the time."""
 
     flag: Flag
     user: User
@@ -58,33 +59,33 @@ class Doing:
 
 
 @dataclass(frozen=True)
-class Done:
-    """How an action ended. `again`: it had been done before, and was not done twice."""
+class ActionResult:
+    """The result of an action. `is_repeated`: its form was sent before, so nothing was done this time."""
 
     flag: Flag
-    said: str
-    again: bool = False
+    message: str
+    is_repeated: bool = False
 
 
 Details = Mapping[str, Any]
-"""What the audit log keeps of an action: codes, ids, dates and amounts, and never what somebody wrote."""
+"""What the audit log stores about an action: codes, ids, dates and amounts, never what somebody wrote."""
 
 
 class ActionForm(forms.Form):
-    """The fields of an action. `flag` is as it stands, for choices that depend on it."""
+    """The fields of an action. `flag` is the flag as it is now, for choices that depend on it."""
 
-    is_of_flag = False  # whether it does, so that its fields are not the same on every page
+    is_of_flag = False  # whether the choices depend on the flag, so that the fields differ from page to page
 
     def __init__(self, flag: Flag, data: Mapping[str, Any] | None = None, **options: Any) -> None:
         super().__init__(data, **options)
         self.flag = flag
 
 
-Unless = Callable[[Flag, User, datetime], Any]
-"""Why somebody cannot do something to a flag now; empty when they can."""
+Blocker = Callable[[Flag, User, datetime], Any]
+"""A function that says why a user cannot act on a flag now; its text is empty if they can."""
 
 
-def _never(flag: Flag, user: User, at: datetime) -> str:
+def _nothing_blocks(flag: Flag, user: User, at: datetime) -> str:
     return ""
 
 
@@ -99,22 +100,22 @@ class Action:
     roles: frozenset[Role]
     states: frozenset[State]
     form: type[ActionForm]
-    key: str  # on the keyboard; empty: none
-    claims: bool  # takes the flag for the one who acts, so nobody else may hold it
-    unless: Unless
+    key: str  # the keyboard key; empty: none
+    claims: bool  # the user who acts takes the flag, so nobody else may have it
+    blocked_by: Blocker
 
     @property
     def look(self) -> str:
-        """How its form is drawn: as a verdict of fraud, a benign one, or any other action."""
+        """How the form is drawn: as a verdict of fraud, a benign one, or any other action."""
         return "fraud" if self.name in FRAUD_VERDICTS else "benign" if self.name == "benign" else "plain"
 
     def form_for(self, flag: Flag, data: Mapping[str, Any] | None = None) -> ActionForm:
-        """Its form; ids are unlike those of other actions' forms on the same page."""
+        """The form of the action. Its HTML ids differ from those of other actions on the same page."""
         return self.form(flag, data, auto_id=f"{self.name}-%s")
 
 
 ACTIONS: dict[str, Action] = {}
-"""In the order in which they are offered. `payeewatch.triage.apps` imports the modules that register them."""
+"""In the order of the page. `payeewatch.triage.apps` imports the modules that register them."""
 
 
 def action(
@@ -126,106 +127,106 @@ def action(
     form: type[ActionForm] = ActionForm,
     key: str = "",
     claims: bool = True,
-    unless: Unless = _never,
+    blocked_by: Blocker = _nothing_blocks,
 ) -> Callable[[Callable[..., Details]], Callable[..., Details]]:
     """Register an action under its function's name. The form's cleaned fields are the function's keywords."""
 
     def register(do: Callable[..., Details]) -> Callable[..., Details]:
         name = do.__name__
-        ACTIONS[name] = Action(name, label, help, do, roles, frozenset(states), form, key, claims, unless)
+        ACTIONS[name] = Action(name, label, help, do, roles, frozenset(states), form, key, claims, blocked_by)
         return do
 
     return register
 
 
-def perform(name: str, user: User, flag_id: str, step_id: UUID, version: int, data: Mapping[str, Any]) -> Done:
+def perform(name: str, user: User, flag_id: str, step_id: UUID, version: int, data: Mapping[str, Any]) -> ActionResult:
     """Do an action to a flag as a user saw it at `version`.
 
     Raises:
         PermissionDenied: the user's role may not, or the flag is about the user or their household.
-        Refused: it cannot be done as the flag stands, or a field is wrong.
-        Overtaken: somebody else has changed or taken the flag meanwhile.
+        Refused: the flag's state does not allow it, or a field is wrong.
+        Overtaken: somebody else has changed or taken the flag in the meantime.
         Flag.DoesNotExist: there is no such flag.
     """
-    wanted = ACTIONS[name]
-    if user.role not in wanted.roles:
+    action = ACTIONS[name]
+    if user.role not in action.roles:
         raise PermissionDenied
     with transaction.atomic():
         audit.take_turn()
         flag = Flag.objects.select_for_update().prefetch_related("holds", PROPOSALS).get(pk=flag_id)
-        if is_about(flag, user):
+        if is_own_household(flag, user):
             raise PermissionDenied
         at = clock.now()
-        done = Step.objects.filter(pk=step_id).first()
-        if done:
-            if (done.user_id, done.flag_id, done.action) != (user.pk, flag_id, name):
+        earlier = Step.objects.filter(pk=step_id).first()
+        if earlier:
+            if (earlier.user_id, earlier.flag_id, earlier.action) != (user.pk, flag_id, name):
                 raise Refused(say("This form was already used for something else. Reload the page."))
-            return Done(flag, say("Already done."), again=True)
-        _check_free(wanted, flag, user, version, at)
-        form = wanted.form_for(flag, data)
+            return ActionResult(flag, say("Already done."), is_repeated=True)
+        _check_free(action, flag, user, version, at)
+        form = action.form_for(flag, data)
         if not form.is_valid():
-            raise Refused(_told(form))
+            raise Refused(_error_line(form))
         step = Step.objects.create(
             step_id=step_id, flag=flag, user=user, action=name, at=at, before=_snapshot(flag), version_after=version + 1
         )
-        if wanted.claims:
+        if action.claims:
             flag.claimed_by, flag.claimed_until = user, at + timedelta(minutes=home().params.triage.lease_minutes)
-        details = wanted.do(Doing(flag, user, step, at), **form.cleaned_data)
+        details = action.do(ActionContext(flag, user, step, at), **form.cleaned_data)
         flag.version += 1
         flag.save(update_fields=[*WORK, "version"])
         audit.record(user, name, flag.flag_id, **details)
-    return Done(flag, str(wanted.label))
+    return ActionResult(flag, str(action.label))
 
 
 def holder(flag: Flag, at: datetime) -> User | None:
-    """Who has the flag now: a lease that ran out returns it by itself."""
+    """Who has taken the flag; nobody, once the time of the claim is over."""
     return flag.claimed_by if flag.claimed_until and flag.claimed_until > at else None
 
 
-def let_go(flag: Flag) -> None:
-    """Return a flag to whoever takes it next."""
+def release_claim(flag: Flag) -> None:
+    """Make a flag free for the next user who takes it."""
     flag.claimed_by = flag.claimed_until = None
 
 
 def allowed(flag: Flag, user: User) -> list[Action]:
-    """What a user may do to a flag as it stands, for buttons and keys."""
+    """What a user may do to a flag in its current state, for buttons and keys."""
     return [each for each in ACTIONS.values() if not why_not(each, flag, user)]
 
 
-def why_not(wanted: Action, flag: Flag, user: User) -> str:
-    """Why a user cannot do something to a flag as it stands; empty when they can."""
-    if user.role not in wanted.roles or is_about(flag, user):
+def why_not(action: Action, flag: Flag, user: User) -> str:
+    """Why a user cannot do an action in the flag's current state; empty if they can."""
+    if user.role not in action.roles or is_own_household(flag, user):
         return say("You may not do this.")
-    return _hindrance(wanted, flag, user, clock.now())
+    return _blocker_text(action, flag, user, clock.now())
 
 
-def _hindrance(wanted: Action, flag: Flag, user: User, at: datetime) -> str:
-    taken = holder(flag, at)
-    if wanted.claims and taken and taken != user:
-        return say("%(user)s is working on this flag.") % {"user": taken}
-    if flag.state not in wanted.states:
+def _blocker_text(action: Action, flag: Flag, user: User, at: datetime) -> str:
+    claimant = holder(flag, at)
+    if action.claims and claimant and claimant != user:
+        return say("%(user)s is working on this flag.") % {"user": claimant}
+    if flag.state not in action.states:
         return say("This cannot be done to a flag that is: %(state)s.") % {"state": flag.get_state_display()}
-    return str(wanted.unless(flag, user, at))
+    return str(action.blocked_by(flag, user, at))
 
 
-def _check_free(wanted: Action, flag: Flag, user: User, version: int, at: datetime) -> None:
-    taken = holder(flag, at)
-    hindrance = _hindrance(wanted, flag, user, at)
-    if wanted.claims and taken and taken != user:
-        raise Overtaken(hindrance)
+def _check_free(action: Action, flag: Flag, user: User, version: int, at: datetime) -> None:
+    claimant = holder(flag, at)
+    blocker = _blocker_text(action, flag, user, at)
+    if action.claims and claimant and claimant != user:
+        raise Overtaken(blocker)
     if flag.version != version:
         last = last_step(flag)
         who = last.user if last and last.version_after == flag.version else say("A night")
         raise Overtaken(say("%(who)s changed this flag meanwhile. Look at it again.") % {"who": who})
-    if hindrance:
-        raise Refused(hindrance)
+    if blocker:
+        raise Refused(blocker)
 
 
-def _told(form: ActionForm) -> str:
-    """A form's errors in one line, each with the label of its field."""
+def _error_line(form: ActionForm) -> str:
+    """The errors of a form in one line, each with the label of its field."""
     labels = {name: f"{field.label}: " for name, field in form.fields.items() if field.label}
     errors = {name: " ".join(map(str, each)) for name, each in form.errors.items()}
-    return " ".join(labels.get(name, "") + words for name, words in errors.items())
+    return " ".join(labels.get(name, "") + message for name, message in errors.items())
 
 
 def last_step(flag: Flag) -> Step | None:
@@ -235,22 +236,22 @@ def last_step(flag: Flag) -> Step | None:
 
 def _snapshot(flag: Flag) -> dict[str, Any]:
     return {
-        "flag": _plain(model_to_dict(flag, WORK)),
-        "holds": [_plain(model_to_dict(each)) for each in flag.holds.all()],
-        "decisions": [_plain(model_to_dict(each)) for each in flag.decisions.all()],
+        "flag": _json_values(model_to_dict(flag, WORK)),
+        "holds": [_json_values(model_to_dict(each)) for each in flag.holds.all()],
+        "decisions": [_json_values(model_to_dict(each)) for each in flag.decisions.all()],
     }
 
 
 def restore(flag: Flag, before: Mapping[str, Any]) -> None:
-    """Give a flag, its holds and its decisions what a snapshot kept. Holds made since go, decisions are undone."""
+    """Set a flag, its holds and its decisions back to a snapshot: later holds are deleted, later decisions undone."""
     _set(flag, before["flag"])
     flag.holds.exclude(pk__in=[each["id"] for each in before["holds"]]).delete()
     flag.decisions.exclude(pk__in=[each["id"] for each in before["decisions"]]).update(state=Decision.State.UNDONE)
-    for rows, kept in ((flag.holds, before["holds"]), (flag.decisions, before["decisions"])):
-        standing = rows.in_bulk([each["id"] for each in kept])
-        for each in kept:
-            _set(standing[each["id"]], each)
-            standing[each["id"]].save()
+    for rows, snapshots in ((flag.holds, before["holds"]), (flag.decisions, before["decisions"])):
+        row_by_id = rows.in_bulk([each["id"] for each in snapshots])
+        for snapshot in snapshots:
+            _set(row_by_id[snapshot["id"]], snapshot)
+            row_by_id[snapshot["id"]].save()
 
 
 def _set(row: Model, values: Mapping[str, Any]) -> None:
@@ -259,6 +260,6 @@ def _set(row: Model, values: Mapping[str, Any]) -> None:
         setattr(row, field.attname, field.to_python(value))
 
 
-def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Field values as JSON keeps them."""
+def _json_values(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Field values as JSON can store them."""
     return {k: v if isinstance(v, bool | int | float | str | None) else str(v) for k, v in fields.items()}

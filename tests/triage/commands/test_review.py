@@ -34,29 +34,29 @@ def run(home: Home, *words: str, **environ: str) -> tuple[int, dict[str, Any]]:
     """Exit code and the JSON object of a command in a process of its own."""
     named = on_its_own(home) | environ
     command = [sys.executable, "-m", "payeewatch", *words, "--json"]
-    done = subprocess.run(command, env=named, capture_output=True, text=True, check=False)
-    return done.returncode, json.loads(done.stdout)
+    process = subprocess.run(command, env=named, capture_output=True, text=True, check=False)
+    return process.returncode, json.loads(process.stdout)
 
 
 def test_a_first_administrator_is_made_on_a_fresh_database(empty: Home) -> None:
-    code, told = run(empty, "triage-user", "owner", "--role", "administrator")
-    assert (code, told["made"], told["role"]) == (0, True, "administrator")
-    assert len(told["password"]) >= 12
-    code, again = run(empty, "triage-user", "owner", "--role", "administrator")
-    assert (code, again["made"]) == (0, False)
-    assert again["password"] != told["password"]
+    code, answer = run(empty, "triage-user", "owner", "--role", "administrator")
+    assert (code, answer["made"], answer["role"]) == (0, True, "administrator")
+    assert len(answer["password"]) >= 12
+    code, second_answer = run(empty, "triage-user", "owner", "--role", "administrator")
+    assert (code, second_answer["made"]) == (0, False)
+    assert second_answer["password"] != answer["password"]
 
 
 def test_several_users_are_made_at_once_or_none(empty: Home) -> None:
     words = ("triage-user", "chief", "--role", "administrator", "--also", "one=reviewer", "--also")
-    code, told = run(empty, *words, "two=boss")
-    assert (code, "two" in told["message"] or "boss" in told["message"]) == (2, True)
-    code, told = run(empty, *words, "two=senior")
+    code, answer = run(empty, *words, "two=boss")
+    assert (code, "two" in answer["message"] or "boss" in answer["message"]) == (2, True)
+    code, answer = run(empty, *words, "two=senior")
     assert code == 0
-    assert [(each["name"], each["role"], each["made"]) for each in (told, *told["also"])] == [
+    assert [(each["name"], each["role"], each["made"]) for each in (answer, *answer["also"])] == [
         ("chief", "administrator", True), ("one", "reviewer", True), ("two", "senior", True),
     ]  # fmt: skip
-    assert len({each["password"] for each in (told, *told["also"])}) == 3
+    assert len({each["password"] for each in (answer, *answer["also"])}) == 3
 
 
 @pytest.mark.parametrize("words", [["owner", "--role", "boss"], ["a name with spaces", "--role", "senior"], ["owner"]])
@@ -65,9 +65,9 @@ def test_a_user_who_cannot_be_is_usage(empty: Home, words: list[str]) -> None:
 
 
 def test_a_home_that_is_not_there_is_a_setting(tmp_path: Path) -> None:
-    code, told = run(Home(tmp_path / "nowhere", tmp_path / "keys.json"), "triage-user", "owner", "--role", "senior")
+    code, answer = run(Home(tmp_path / "nowhere", tmp_path / "keys.json"), "triage-user", "owner", "--role", "senior")
     assert code == 10
-    assert "payeewatch init" in told["message"]
+    assert "payeewatch init" in answer["message"]
 
 
 def test_a_home_without_its_keys_is_a_setting(empty: Home) -> None:
@@ -77,14 +77,14 @@ def test_a_home_without_its_keys_is_a_setting(empty: Home) -> None:
 
 @pytest.mark.parametrize("database", ["postgresql://nobody:hidden@127.0.0.1:1/triage", "sqlite:////nowhere/db.sqlite3"])
 def test_a_database_out_of_reach_is_a_store(empty: Home, database: str) -> None:
-    code, told = run(empty, "triage-user", "owner", "--role", "senior", DATABASE_URL=database)
+    code, answer = run(empty, "triage-user", "owner", "--role", "senior", DATABASE_URL=database)
     assert code == 15
-    assert "hidden" not in told["message"]
+    assert "hidden" not in answer["message"]
 
 
 def test_a_token_is_made_shown_once_and_revoked(empty: Home) -> None:
-    code, told = run(empty, "triage-token", "payments", "--scopes", "flags,runs")
-    assert (code, told["scopes"], told["token"].startswith("pwt_")) == (0, ["flags", "runs"], True)
+    code, answer = run(empty, "triage-token", "payments", "--scopes", "flags,runs")
+    assert (code, answer["scopes"], answer["token"].startswith("pwt_")) == (0, ["flags", "runs"], True)
     assert run(empty, "triage-token", "payments", "--revoke")[0] == 0
     assert run(empty, "triage-token", "payments", "--revoke")[0] == 2
     assert run(empty, "triage-token", "payments", "--scopes", "everything")[0] == 2
@@ -94,19 +94,19 @@ def test_a_first_password_must_be_changed_unless_it_is_a_demos(empty: Home) -> N
     run(empty, "triage-user", "owner", "--role", "administrator")
     run(empty, "triage-user", "guest", "--role", "reviewer", "--lasting")
     with sqlite3.connect(empty.path / "triage" / "triage.sqlite3") as database:
-        told = dict(database.execute("SELECT username, must_change_password FROM triage_user").fetchall())
-    assert told == {"owner": 1, "guest": 0}
+        must_change = dict(database.execute("SELECT username, must_change_password FROM triage_user").fetchall())
+    assert must_change == {"owner": 1, "guest": 0}
 
 
 def test_verifying_the_audit_log_tells_its_head_and_ends_with_16_when_it_was_changed(empty: Home) -> None:
     run(empty, "triage-user", "owner", "--role", "administrator")
     run(empty, "triage-user", "guest", "--role", "reviewer")
-    code, told = run(empty, "audit", "verify")
-    assert (code, told["records"]) == (0, 2)
-    assert run(empty, "audit", "verify", "--noted", told["head"])[0] == 0
+    code, answer = run(empty, "audit", "verify")
+    assert (code, answer["records"]) == (0, 2)
+    assert run(empty, "audit", "verify", "--noted", answer["head"])[0] == 0
     assert run(empty, "audit", "verify", "--noted", "2:none")[0] == 2
     with sqlite3.connect(empty.path / "triage" / "triage.sqlite3") as database:
         database.execute("DELETE FROM triage_auditrecord WHERE number = 2")
-    code, told = run(empty, "audit", "verify")
-    assert (code, told["error"]) == (16, "AuditBroken")
-    assert "the log ends before record 2" in told["message"]
+    code, answer = run(empty, "audit", "verify")
+    assert (code, answer["error"]) == (16, "AuditBroken")
+    assert "the log ends before record 2" in answer["message"]

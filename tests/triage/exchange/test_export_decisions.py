@@ -19,7 +19,7 @@ from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.privacy import redact
 from payeewatch.triage import workspace
 from payeewatch.triage.exchange import export_decisions
-from payeewatch.triage.exchange.export_decisions import HandedOver
+from payeewatch.triage.exchange.export_decisions import HandOverCounts
 from payeewatch.triage.exchange.import_night import publish, unpublished
 from payeewatch.triage.models import AuditRecord, Flag, User
 from payeewatch.triage.roles import Role
@@ -46,10 +46,10 @@ def test_nothing_is_handed_over_that_can_still_be_undone(
 ) -> None:
     do(cast["reviewer"], first, "inconclusive", evidence_kind="none")
     clocked.at += timedelta(seconds=10)
-    assert export_decisions.write() == HandedOver()
+    assert export_decisions.write() == HandOverCounts()
     clocked.at += timedelta(seconds=1)
-    assert export_decisions.write() == HandedOver(verdicts=1)
-    assert export_decisions.write() == HandedOver()
+    assert export_decisions.write() == HandOverCounts(verdicts=1)
+    assert export_decisions.write() == HandOverCounts()
 
 
 def test_a_verdict_is_a_row_of_its_day(cast: dict[str, User], first: Flag, reviewed: Settings, clocked: Clock) -> None:
@@ -75,7 +75,7 @@ def test_a_proposal_and_what_was_undone_are_no_outcome(cast: dict[str, User], fi
     do(cast["reviewer"], first, "undo")
     do(cast["reviewer"], first, "confirmed_fraud", reason="F01", evidence_kind="document")
     clocked.at += timedelta(minutes=1)
-    assert export_decisions.write() == HandedOver()
+    assert export_decisions.write() == HandOverCounts()
 
 
 def test_every_verdict_of_a_change_stays(
@@ -98,16 +98,16 @@ def test_a_hold_and_its_release_are_told_on_their_days(
     do(cast["reviewer"], first, "hold", **YES)
     clocked.at += timedelta(days=1)
     export_decisions.write()
-    held = reviewed.folder("holds") / "2024-09-26-reviewed.csv"
-    assert tuple(rows(held)[0]) == COLUMNS
-    told = {**dict.fromkeys(COLUMNS, ""), "payee_id": first.payee_id, "account": first.account,
+    holds_file = reviewed.folder("holds") / "2024-09-26-reviewed.csv"
+    assert tuple(rows(holds_file)[0]) == COLUMNS
+    expected = {**dict.fromkeys(COLUMNS, ""), "payee_id": first.payee_id, "account": first.account,
             "change_id": first.change_id, "hold_until": "2024-10-03", "flag_id": first.flag_id}  # fmt: skip
-    assert rows(held) == [told]
+    assert rows(holds_file) == [expected]
     Flag.objects.filter(pk=first.pk).update(amount_at_risk=5)
     do(cast["reviewer"], first, "release", **YES)
     clocked.at += timedelta(minutes=1)
-    assert export_decisions.write() == HandedOver(releases=1)
-    assert rows(reviewed.folder("releases") / "2024-09-27.csv") == rows(held) == [told]
+    assert export_decisions.write() == HandOverCounts(releases=1)
+    assert rows(reviewed.folder("releases") / "2024-09-27.csv") == rows(holds_file) == [expected]
 
 
 def test_a_day_says_of_a_payment_what_came_last(
@@ -115,27 +115,27 @@ def test_a_day_says_of_a_payment_what_came_last(
 ) -> None:
     first.holds.all().delete()
     Flag.objects.filter(pk=first.pk).update(amount_at_risk=5)
-    held, released = (reviewed.folder(name) for name in ("holds", "releases"))
+    holds_folder, releases_folder = (reviewed.folder(name) for name in ("holds", "releases"))
     for action, many in (("hold", (1, 0)), ("release", (0, 1)), ("hold", (1, 0))):
         do(cast["reviewer"], first, action, **YES)
         clocked.at += timedelta(minutes=1)
         export_decisions.write()
-        files = (held / "2024-09-26-reviewed.csv", released / "2024-09-26.csv")
+        files = (holds_folder / "2024-09-26-reviewed.csv", releases_folder / "2024-09-26.csv")
         assert tuple(len(rows(path)) if path.exists() else 0 for path in files) == many
 
 
 def test_a_hold_that_ended_by_itself_is_no_release(
     cast: dict[str, User], first: Flag, reviewed: Settings, clocked: Clock
 ) -> None:
-    """Its own row told until when: releases are what people decided. The audit log has the end."""
+    """Its own row has the end date; releases are what people decided. The audit log has the end."""
     first.holds.all().delete()
     do(cast["reviewer"], first, "hold", **YES)
     clocked.at += timedelta(minutes=1)
     export_decisions.write()
     clocked.at += timedelta(days=8)
     housekeeping.tidy()
-    (told,) = rows(reviewed.folder("holds") / "2024-09-26-reviewed.csv")
-    assert told["hold_until"] == "2024-10-03"
+    (row,) = rows(reviewed.folder("holds") / "2024-09-26-reviewed.csv")
+    assert row["hold_until"] == "2024-10-03"
     assert not list(reviewed.folder("releases").glob("*.csv"))
     assert AuditRecord.objects.filter(action="hold_ended", flag_id=first.pk).exists()
 
@@ -180,10 +180,10 @@ def test_a_purge_and_a_hand_over_of_the_same_day_lose_nothing(
     purging = threading.Thread(target=purge)
     purging.start()
     assert has_read.wait(30)
-    assert export_decisions.write() == HandedOver()  # not now
+    assert export_decisions.write() == HandOverCounts()  # not now
     may_write.set()
     purging.join()
-    assert export_decisions.write() == HandedOver(holds=1)
+    assert export_decisions.write() == HandOverCounts(holds=1)
     assert {row["flag_id"] for row in rows(reviewed.folder("holds") / "2024-09-26-reviewed.csv")} == {other.pk}
 
 
@@ -222,7 +222,7 @@ def test_a_file_that_was_not_marked_is_written_again_to_the_same_bytes(
 def test_a_verdict_is_told_as_the_input_lists_it() -> None:
     from payeewatch.pipeline.tables import VERDICTS
 
-    assert {export_decisions._told(each) for each in Verdict} == set(VERDICTS)
+    assert {export_decisions._outcome_verdict(each) for each in Verdict} == set(VERDICTS)
 
 
 @pytest.mark.django_db

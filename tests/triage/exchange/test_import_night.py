@@ -61,7 +61,7 @@ def test_every_flag_of_the_last_night_is_there_with_its_evidence(reviewed: Setti
 def test_publishing_again_changes_nothing(reviewed: Settings) -> None:
     before = (Flag.objects.count(), Evidence.objects.count(), Hold.objects.count())
     assert unpublished(reviewed) == []
-    assert publish(reviewed, Night.objects.latest("night").night).again
+    assert publish(reviewed, Night.objects.latest("night").night).is_repeated
     assert (Flag.objects.count(), Evidence.objects.count(), Hold.objects.count()) == before
 
 
@@ -86,9 +86,9 @@ def test_new_evidence_is_frozen_beside_the_old_and_a_proposal_on_the_old_falls(
     decision = first.decisions.get()
     assert (first.state, first.woken_by, decision.state) == ("new", "new_evidence", "void")
     assert AuditRecord.objects.get(action="void").details["decision"] == decision.pk
-    seen = first.evidence.get(digest=decision.evidence_digest).body["timeline"]
-    now = first.evidence.get(digest=first.evidence_digest).body["timeline"]
-    assert len(now) == len(seen) + 1
+    timeline_before = first.evidence.get(digest=decision.evidence_digest).body["timeline"]
+    timeline_now = first.evidence.get(digest=first.evidence_digest).body["timeline"]
+    assert len(timeline_now) == len(timeline_before) + 1
 
 
 def test_a_form_of_before_the_night_is_refused(cast: dict[str, User], first: Flag, reviewed: Settings) -> None:
@@ -157,9 +157,9 @@ def test_a_decided_change_flagged_anew_is_new_and_keeps_its_decisions(
     assert (first.state, first.verdict, first.closed_at, first.opened_at) == ("new", "", None, clocked.at)
     assert first.decisions.get().state == "in_force"
     assert first.holds.get().state == "proposed"
-    again = only(first, first_flagged_on=NEXT, is_new=True)
+    same_again = only(first, first_flagged_on=NEXT, is_new=True)
     do(cast["reviewer"], first, "inconclusive", evidence_kind="none")
-    night_after(reviewed, again, nothing)  # run again, it found less
+    night_after(reviewed, same_again, nothing)  # run again, it found less
     first.refresh_from_db()
     assert first.state == "closed"
 

@@ -46,7 +46,7 @@ def running(server: socketserver.BaseServer) -> Iterator[int]:
 
 @pytest.fixture
 def webhook(settings: Any, tmp_path: Path) -> Iterator[Receiver]:
-    """A receiver of webhooks; it answers 200 unless told otherwise."""
+    """A receiver of webhooks; it answers 200 unless `answers` says otherwise."""
     receiver = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -72,7 +72,7 @@ def webhook(settings: Any, tmp_path: Path) -> Iterator[Receiver]:
 
 @pytest.fixture
 def mailbox(settings: Any) -> Iterator[Receiver]:
-    """A mail server that takes one message a connection."""
+    """A mail server that takes one message per connection."""
     receiver = Receiver()
 
     class Handler(socketserver.StreamRequestHandler):
@@ -112,13 +112,13 @@ def test_the_last_night_is_told_once_in_counts_and_a_link(reviewed: Settings, we
     at = int(header.split(",")[0].removeprefix("t="))
     assert header == sign(SECRET, at, raw)
     assert abs(at - time.time()) < 60
-    told, last = json.loads(raw), Night.objects.latest("night")
-    assert told["night"] == str(last.night)
-    assert sum(told["queues"].values()) == Flag.objects.filter(is_current=True, night=last).count()
-    assert told["link"] == "https://triage.example/"
+    notice_body, last = json.loads(raw), Night.objects.latest("night")
+    assert notice_body["night"] == str(last.night)
+    assert sum(notice_body["queues"].values()) == Flag.objects.filter(is_current=True, night=last).count()
+    assert notice_body["link"] == "https://triage.example/"
     for flag in Flag.objects.all():
         assert not [
-            each for each in (flag.pk, flag.member_id, flag.payee_id, flag.account) if each and each in str(told)
+            each for each in (flag.pk, flag.member_id, flag.payee_id, flag.account) if each and each in str(notice_body)
         ]
 
 

@@ -1,4 +1,4 @@
-"""The audit log tells of every edit, deletion, insertion and cut-off end."""
+"""The audit log shows every edit, deletion, insertion and cut-off end."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def log(house: Settings, django_capture_on_commit_callbacks) -> Settings:
     return house
 
 
-def found() -> list[int]:
+def findings() -> list[int]:
     return [finding.number for finding in audit.verify().findings]
 
 
@@ -53,38 +53,38 @@ def test_an_empty_log_has_nothing_to_tell(house: Settings) -> None:
 )
 def test_an_edit_is_found(log: Settings, column: str, value: object) -> None:
     AuditRecord.objects.filter(number=3).update(**{column: value})
-    assert found()[0] == 3
+    assert findings()[0] == 3
 
 
 def test_another_time_is_found(log: Settings) -> None:
     row = AuditRecord.objects.get(number=3)
     AuditRecord.objects.filter(number=3).update(at=row.at + timedelta(microseconds=1))
-    assert found() == [3]
+    assert findings() == [3]
 
 
 def test_a_deletion_is_found(log: Settings) -> None:
     AuditRecord.objects.filter(number=3).delete()
-    assert found() == [3]
+    assert findings() == [3]
 
 
 def test_a_deletion_with_the_rest_renumbered_is_found(log: Settings) -> None:
     AuditRecord.objects.filter(number=3).delete()
     for number in (4, 5):
         AuditRecord.objects.filter(number=number).update(number=number - 1)
-    assert 3 in found()
+    assert 3 in findings()
 
 
 @pytest.mark.parametrize("cut", [1, 3, 5])
 def test_a_cut_off_end_is_found(log: Settings, cut: int) -> None:
     AuditRecord.objects.filter(number__gt=5 - cut).delete()
-    assert found() == [6 - cut]
+    assert findings() == [6 - cut]
 
 
 def test_a_record_put_in_at_the_end_is_found(log: Settings) -> None:
     last = AuditRecord.objects.get(number=5)
     last.number, last.user = 6, "somebody"
     last.save(force_insert=True)
-    assert found() == [6]
+    assert findings() == [6]
 
 
 def test_two_records_exchanged_are_found(log: Settings) -> None:
@@ -92,18 +92,18 @@ def test_two_records_exchanged_are_found(log: Settings) -> None:
     second.number, fourth.number = 4, 2
     second.save()
     fourth.save()
-    assert found()[0] == 2
+    assert findings()[0] == 2
 
 
 def test_a_chain_made_anew_with_another_key_is_found(log: Settings) -> None:
     before = ""
     for row in AuditRecord.objects.order_by("number"):
         row.user = "somebody"
-        told = [row.number, audit._utc(row.at), row.user, row.role, row.action, row.flag_id, row.details, before]
-        text = json.dumps(told, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        record = [row.number, audit._utc(row.at), row.user, row.role, row.action, row.flag_id, row.details, before]
+        text = json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         row.mac = before = hmac.new(b"another key", text.encode(), hashlib.sha256).hexdigest()
         row.save()
-    assert found()[0] == 1
+    assert findings()[0] == 1
 
 
 def test_a_head_made_for_an_earlier_end_is_found(log: Settings) -> None:
@@ -117,13 +117,13 @@ def test_a_head_made_for_an_earlier_end_is_found(log: Settings) -> None:
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"number": 5}'])
 def test_a_head_that_is_none_is_found(log: Settings, content: str) -> None:
     (log.folder("triage") / HEAD).write_text(content)
-    assert found() == [0]
+    assert findings() == [0]
     assert not audit.head_agrees()
 
 
 def test_a_missing_head_is_found(log: Settings) -> None:
     (log.folder("triage") / HEAD).unlink()
-    assert found() == [5]
+    assert findings() == [5]
 
 
 def test_an_older_log_and_head_put_back_are_found_by_the_head_that_was_noted(
@@ -136,7 +136,7 @@ def test_an_older_log_and_head_put_back_are_found_by_the_head_that_was_noted(
     noted = audit.verify().head
     AuditRecord.objects.filter(number=6).delete()
     head.write_text(old)
-    assert found() == []
+    assert findings() == []
     assert [finding.number for finding in audit.verify(noted).findings] == [6]
 
 
@@ -150,11 +150,11 @@ def test_a_head_that_was_noted_stays_good_as_the_log_grows(log: Settings, django
 def test_a_crash_before_the_head_was_written_is_no_finding(log: Settings) -> None:
     audit.record(None, "view", "F-6")  # its head is written on commit, which does not come here
     assert json.loads((log.folder("triage") / HEAD).read_text())["number"] == 5
-    assert found() == []
+    assert findings() == []
 
 
 def test_a_slower_writer_does_not_turn_the_head_back(log: Settings) -> None:
-    audit._keep_head(4, AuditRecord.objects.get(number=4).mac)
+    audit._save_head(4, AuditRecord.objects.get(number=4).mac)
     assert json.loads((log.folder("triage") / HEAD).read_text())["number"] == 5
 
 
@@ -169,7 +169,7 @@ def test_fractions_are_kept_the_same_by_every_database(log: Settings) -> None:
     row = audit.record(None, "view", p_value=0.1 + 0.2, large=1e22, nested={"values": [1.5, 2, "é"]})
     row.refresh_from_db()
     assert row.details == {"p_value": "0.30000000000000004", "large": "1e+22", "nested": {"values": ["1.5", 2, "é"]}}
-    assert found() == []
+    assert findings() == []
 
 
 WRITER = """
@@ -200,8 +200,8 @@ def test_writers_at_once_leave_no_gap_and_do_not_wait_for_each_other(tmp_path: P
     named = {"PAYEEWATCH_HOME": str(home.path), "PAYEEWATCH_KEY_FILE": str(home.key_file)}
     environ = os.environ | named | {"DJANGO_SETTINGS_MODULE": "payeewatch.triage.settings"}
     payeewatch = [sys.executable, "-m", "payeewatch"]
-    made = [*payeewatch, "triage-user", "somebody", "--role", "auditor"]
-    subprocess.run(made, env=environ, check=True, capture_output=True)
+    add_user = [*payeewatch, "triage-user", "somebody", "--role", "auditor"]
+    subprocess.run(add_user, env=environ, check=True, capture_output=True)
     writers = [
         subprocess.Popen(
             [sys.executable, "-c", WRITER, way], env=environ, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -215,9 +215,9 @@ def test_writers_at_once_leave_no_gap_and_do_not_wait_for_each_other(tmp_path: P
         writer.stdin.flush()
     assert [writer.wait(120) for writer in writers] == [0] * 5
     checked = subprocess.run([*payeewatch, "audit", "verify", "--json"], env=environ, check=True, capture_output=True)
-    told = json.loads(checked.stdout)
-    assert told["records"] == 1 + 5 * 20
-    assert json.loads((home.path / "triage" / HEAD).read_text())["number"] == told["records"]
+    answer = json.loads(checked.stdout)
+    assert answer["records"] == 1 + 5 * 20
+    assert json.loads((home.path / "triage" / HEAD).read_text())["number"] == answer["records"]
 
 
 def test_an_auditor_finds_records_by_user_action_flag_and_day(log: Settings, clocked: Clock) -> None:

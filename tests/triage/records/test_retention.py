@@ -56,9 +56,9 @@ def test_flags_go_when_the_common_clock_says(reviewed: Settings, first: Flag, cl
         flags.append(flag)
     Flag.objects.all().delete()
     Flag.objects.bulk_create(flags)
-    gone, left = retention.flags_over(until)
-    assert gone == OVER
-    assert left == {case.name for case in CASES} - OVER
+    over, others = retention.flags_over(until)
+    assert over == OVER
+    assert others == {case.name for case in CASES} - OVER
 
 
 def test_what_is_not_pertinent_goes_the_day_after_it_closed(first: Flag, cast: dict[str, User], clocked: Any) -> None:
@@ -69,7 +69,7 @@ def test_what_is_not_pertinent_goes_the_day_after_it_closed(first: Flag, cast: d
     assert purge(clocked, days=1)["not_pertinent"]["triage/flags"] == 1
     assert not Flag.objects.filter(pk=first.pk).exists()
     assert Tombstone.objects.get(kind="flag").clock == "not_pertinent"
-    assert [found for found in audit.verify().findings if found.what.startswith("was changed")] == []
+    assert [finding for finding in audit.verify().findings if finding.what.startswith("was changed")] == []
 
 
 def test_a_second_look_is_waited_for(first: Flag, clocked: Any) -> None:
@@ -128,22 +128,24 @@ def test_all_that_hangs_on_a_flag_goes_with_it(
 
 def test_many_flags_go_in_parts_as_they_would_at_once(cast: dict[str, User], clocked: Any) -> None:
     one, two, *_ = flags = Flag.objects.order_by("pk")
-    left = flags[len(flags) - 1]
+    last = flags[len(flags) - 1]
     for flag in flags[: len(flags) - 1]:
         close(flag, "benign", clocked)
-    Flag.objects.filter(pk__in=[one.pk, two.pk, left.pk]).update(ring=one.pk, ring_size=3)
-    seen = []
+    Flag.objects.filter(pk__in=[one.pk, two.pk, last.pk]).update(ring=one.pk, ring_size=3)
+    outcomes = []
     for part in (1000, 2):
         with pytest.MonkeyPatch.context() as patched, transaction.atomic():
             patched.setattr(retention, "PART", part)
             assert purge(clocked)["not_pertinent"]["triage/flags"] == len(flags) - 1
-            left.refresh_from_db()
+            last.refresh_from_db()
             tallied = sorted(Tally.objects.values_list("period", "of", "value", "verdict", "flags"))
-            seen.append((tallied, sorted(Tombstone.objects.values_list("token")), left.ring == left.pk, left.ring_size))
+            outcomes.append(
+                (tallied, sorted(Tombstone.objects.values_list("token")), last.ring == last.pk, last.ring_size)
+            )
             transaction.set_rollback(True)
     assert len(flags) > 5
-    assert seen[0] == seen[1]
-    assert seen[0][2:] == (True, 1)
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0][2:] == (True, 1)
 
 
 def test_a_purge_takes_its_turn_at_the_log_before_it_locks_a_flag(
@@ -171,10 +173,10 @@ def test_the_tally_counts_on_and_names_no_flag(first: Flag, clocked: Any) -> Non
 def test_a_purged_list_leaves_frozen_evidence_and_the_chip(reviewed: Settings, clocked: Any) -> None:
     flag = Flag.objects.exclude(exposed_on=[]).first()
     assert flag
-    gone = flag.exposed_on[0]
-    assert retention.purge(clocked.at.date(), {gone}, really=True)["lists"]["triage/evidence"]
-    assert not any(gone in each.exposed_on for each in Flag.objects.all())
-    assert not any(gone in str(each.body) for each in Evidence.objects.all())
+    breach_id = flag.exposed_on[0]
+    assert retention.purge(clocked.at.date(), {breach_id}, really=True)["lists"]["triage/evidence"]
+    assert not any(breach_id in each.exposed_on for each in Flag.objects.all())
+    assert not any(breach_id in str(each.body) for each in Evidence.objects.all())
 
 
 def test_a_person_is_forgotten_and_the_log_stays_whole(first: Flag, cast: dict[str, User], clocked: Any) -> None:
@@ -195,7 +197,7 @@ def test_a_person_is_forgotten_and_the_log_stays_whole(first: Flag, cast: dict[s
     assert Evidence.objects.get(pk=body.pk).body["neighbours"] == []
     assert str(first.member_id) not in str(list(AuditRecord.objects.values_list("details", flat=True)))
     assert set(Tombstone.objects.values_list("kind", flat=True)) == {"flag", "member", "payee", "change"}
-    assert [found for found in audit.verify().findings if found.what.startswith("was changed")] == []
+    assert [finding for finding in audit.verify().findings if finding.what.startswith("was changed")] == []
 
 
 CANARY = "Zephirinconnu"
@@ -205,8 +207,8 @@ def test_what_somebody_wrote_anywhere_is_gone_after_a_purge_and_the_log_stays_wh
     first: Flag, cast: dict[str, User], clocked: Any
 ) -> None:
     browser, flag = signed_in(cast["senior"]), f"/flags/{first.pk}"
-    asked = {"value": "account", "why": "complaint", "more": f"for {CANARY}"}
-    assert browser.post(f"{flag}/reveal", asked).status_code == 200
+    form = {"value": "account", "why": "complaint", "more": f"for {CANARY}"}
+    assert browser.post(f"{flag}/reveal", form).status_code == 200
     for address in (f"/?q={CANARY}&breach={CANARY}&{CANARY}=1", f"/search?q={CANARY}"):
         assert browser.get(address).status_code == 200
     b"".join(browser.get(f"/export/flags.csv?q={CANARY}&breach={CANARY}&{CANARY}=1&queue=review").streaming_content)
@@ -223,7 +225,7 @@ def test_what_somebody_wrote_anywhere_is_gone_after_a_purge_and_the_log_stays_wh
     Flag.objects.filter(pk=first.pk).update(needs_second_look=False)
     assert purge(clocked)["not_pertinent"]["triage/flags"] == 1
     assert [text[:200] for text in everything() if CANARY in text] == []
-    assert [found for found in audit.verify().findings if found.what.startswith("was changed")] == []
+    assert [finding for finding in audit.verify().findings if finding.what.startswith("was changed")] == []
 
 
 def test_the_log_names_no_payment_and_no_change(first: Flag, cast: dict[str, User], clocked: Any) -> None:
@@ -236,9 +238,9 @@ def test_the_log_names_no_payment_and_no_change(first: Flag, cast: dict[str, Use
     clocked.at += timedelta(days=9)
     housekeeping.tidy()
     search(cast["senior"], flag.change_id)
-    told = str(list(AuditRecord.objects.values_list("details", flat=True)))
+    details = str(list(AuditRecord.objects.values_list("details", flat=True)))
     assert [
-        each for each in (flag.change_id, *flag.holds.values_list("payment_id", flat=True)) if each and each in told
+        each for each in (flag.change_id, *flag.holds.values_list("payment_id", flat=True)) if each and each in details
     ] == []
 
 
@@ -251,9 +253,9 @@ def test_names_that_stay_for_good_look_like_nobodys_number(house: Settings) -> N
 def everything() -> list[str]:
     """Every row of the application's tables, as text; what axes counts of sign-ins goes by its own clock."""
     with connection.cursor() as cursor:
-        found = []
+        rows = []
         for table in connection.introspection.table_names(cursor):
             if table.startswith("triage_"):
                 cursor.execute(f'SELECT * FROM "{table}"')
-                found += [str(row) for row in cursor.fetchall()]
-    return found
+                rows += [str(row) for row in cursor.fetchall()]
+    return rows

@@ -1,4 +1,4 @@
-"""What a person is told of the work on their flags, and what is recorded of their asking."""
+"""What a person receives about the work on their flags, and what is recorded of the request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def ids_of(flag: Flag) -> dict[str, list[str]]:
 
 def test_who_looked_is_told_by_role_and_not_by_name(first: Flag, cast: dict[str, User]) -> None:
     do(cast["second"], first, "claim")
-    sections = {section["title"]: section for section in subject_access.held(ids_of(first))}
+    sections = {section["title"]: section for section in subject_access.stored_sections(ids_of(first))}
     assert [row["Role"] for row in sections["Who looked"]["rows"]] == ["reviewer"]
     assert "second" not in str(sections)
     assert all(section["kept"] for section in sections.values())
@@ -31,7 +31,7 @@ def test_an_objection_escalates_open_flags_and_names_nobody_in_the_log(first: Fl
     assert last
     assert last.action == "right_of_objection"
     assert str(first.member_id) not in str(last.details)
-    assert [found for found in audit.verify().findings if found.what.startswith("was changed")] == []
+    assert [finding for finding in audit.verify().findings if finding.what.startswith("was changed")] == []
 
 
 def test_access_changes_no_flag(first: Flag, cast: dict[str, User]) -> None:

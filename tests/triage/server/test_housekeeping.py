@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.triage.exchange.export_decisions import HandedOver
+from payeewatch.triage.exchange.export_decisions import HandOverCounts
 from payeewatch.triage.models import AuditRecord, Flag, Night, User
 from payeewatch.triage.server.housekeeping import TidyResult, tidy
 from tests.triage.conftest import Clock, do
@@ -13,7 +13,7 @@ from tests.triage.conftest import Clock, do
 
 def test_nothing_to_do_is_done_again_and_again(cast: dict[str, User]) -> None:
     records = AuditRecord.objects.count()
-    assert tidy() == TidyResult([], 0, 0, 0, HandedOver())
+    assert tidy() == TidyResult([], 0, 0, 0, HandOverCounts())
     assert AuditRecord.objects.count() == records
 
 

@@ -16,13 +16,13 @@ from tests.triage.conftest import do, signed_in
 
 def names(flag: Flag, person: User) -> set[str]:
     return {
-        action.name for _label, offered in action_panel.right_pane(flag, person)["groups"] for action, _form in offered
+        action.name for _label, actions in action_panel.right_pane(flag, person)["groups"] for action, _form in actions
     }
 
 
 def send(client: Client, flag: Flag, action: str, **data: str):
-    sent = {"step": str(uuid4()), "version": str(flag.version), **data}
-    return client.post(f"/flags/{flag.flag_id}/do/{action}", sent)
+    form = {"step": str(uuid4()), "version": str(flag.version), **data}
+    return client.post(f"/flags/{flag.flag_id}/do/{action}", form)
 
 
 def test_it_offers_what_the_role_may_do_and_undo_only_on_the_toast(cast: dict[str, User], first: Flag) -> None:
@@ -88,5 +88,5 @@ def test_what_somebody_wrote_is_not_lost_when_another_was_faster(cast: dict[str,
 
 def test_the_page_for_reviewers_tells_every_key(cast: dict[str, User], first: Flag) -> None:
     dialog = render_to_string("triage/_keys.html", {"can_work": True, "keys": action_panel.keys()})
-    told = section("docs/reviewing.md", "By keyboard alone")
-    assert first_cells(told) == set(re.findall(r"<kbd>(.+?)</kbd>", dialog))
+    page = section("docs/reviewing.md", "By keyboard alone")
+    assert first_cells(page) == set(re.findall(r"<kbd>(.+?)</kbd>", dialog))

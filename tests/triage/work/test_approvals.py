@@ -23,8 +23,8 @@ def test_a_fraud_is_closed_by_a_second_person_alone(cast: dict[str, User], first
     assert (flag.state, flag.verdict) == ("closed", "confirmed_fraud")
     decision = flag.decisions.get()
     assert (decision.state, decision.by, decision.approver) == ("in_force", cast["reviewer"], cast["senior"])
-    told = AuditRecord.objects.filter(action="approve").get().details
-    assert (told["proposed_by"], told["reason"]) == ("reviewer", "F02")
+    details = AuditRecord.objects.filter(action="approve").get().details
+    assert (details["proposed_by"], details["reason"]) == ("reviewer", "F02")
 
 
 def test_nobody_approves_their_own_proposal(cast: dict[str, User], first: Flag) -> None:

@@ -21,14 +21,14 @@ def upload(content: bytes = PDF, name: str = "statement.pdf") -> SimpleUploadedF
 def test_a_file_lies_under_a_name_of_ours_for_nobody_else(
     cast: dict[str, User], first: Flag, reviewed: Settings
 ) -> None:
-    kept = attach(cast["reviewer"], first.flag_id, upload())
-    path = path_of(kept.stored_as)
+    attachment = attach(cast["reviewer"], first.flag_id, upload())
+    path = path_of(attachment.stored_as)
     assert path.parent == reviewed.folder("triage") / "attachments"
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (PDF, 0o600)
     assert "statement" not in str(path)
-    told = AuditRecord.objects.get(action="attach").details
-    assert told["digest"] == kept.digest
-    assert "statement" not in str(told)
+    details = AuditRecord.objects.get(action="attach").details
+    assert details["digest"] == attachment.digest
+    assert "statement" not in str(details)
 
 
 @pytest.mark.parametrize(
@@ -63,21 +63,21 @@ def test_too_large_and_empty_are_refused(cast: dict[str, User], first: Flag, siz
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("name", "expected"),
     [("../../etc/passwd", "passwd"), ("C:\\x\\bill.pdf", "bill.pdf"), ("a\r\nb.pdf", "ab.pdf"), ("..", "file"),
      ("\u202efdp.exe", "fdp.exe")],
 )  # fmt: skip
-def test_a_name_keeps_what_can_be_seen(given: str, kept: str) -> None:
-    assert plain_name(given) == kept
+def test_a_name_keeps_what_can_be_seen(name: str, expected: str) -> None:
+    assert plain_name(name) == expected
 
 
 def test_who_may_read_gets_it_and_leaves_a_record(cast: dict[str, User], first: Flag) -> None:
-    kept = attach(cast["reviewer"], first.flag_id, upload())
-    assert fetch(cast["auditor"], kept.pk) == (kept, PDF)
+    attachment = attach(cast["reviewer"], first.flag_id, upload())
+    assert fetch(cast["auditor"], attachment.pk) == (attachment, PDF)
     assert AuditRecord.objects.get(action="download").user == "auditor"
     for name in ("scientist", "administrator", "relative"):
         with pytest.raises(PermissionDenied):
-            fetch(cast[name], kept.pk)
+            fetch(cast[name], attachment.pk)
 
 
 def test_who_does_not_work_flags_attaches_nothing(cast: dict[str, User], first: Flag) -> None:
@@ -88,7 +88,7 @@ def test_who_does_not_work_flags_attaches_nothing(cast: dict[str, User], first: 
 
 
 def test_a_stored_file_that_was_changed_is_not_handed_out(cast: dict[str, User], first: Flag) -> None:
-    kept = attach(cast["reviewer"], first.flag_id, upload())
-    path_of(kept.stored_as).write_bytes(b"%PDF- something else")
+    attachment = attach(cast["reviewer"], first.flag_id, upload())
+    path_of(attachment.stored_as).write_bytes(b"%PDF- something else")
     with pytest.raises(workflow.Refused, match="was changed"):
-        fetch(cast["reviewer"], kept.pk)
+        fetch(cast["reviewer"], attachment.pk)

@@ -1,4 +1,4 @@
-"""One decision on a ring: told first, then a step and a record for each flag."""
+"""One action on a ring: a preview first, then a step and a record for each flag."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def test_a_preview_tells_what_would_be_refused_and_does_nothing(cast: dict[str, 
 
 def test_each_flag_gets_its_own_step_and_record(cast: dict[str, User], ring: list[Flag]) -> None:
     steps, versions = {flag.pk: uuid4() for flag in ring}, {flag.pk: flag.version for flag in ring}
-    done = bulk_perform(cast["reviewer"], "R", "benign", BENIGN, steps, versions)
-    refused = {each.flag_id: each.refusal for each in done if each.refusal}
+    results = bulk_perform(cast["reviewer"], "R", "benign", BENIGN, steps, versions)
+    refused = {each.flag_id: each.refusal for each in results if each.refusal}
     assert refused == {ring[1].pk: "second is working on this flag."}
     assert Flag.objects.filter(ring="R", state="closed").count() == 2
     assert AuditRecord.objects.filter(action="benign").count() == 2
-    again = bulk_perform(cast["reviewer"], "R", "benign", BENIGN, steps, versions)
-    assert (again, AuditRecord.objects.filter(action="benign").count()) == (done, 2)
+    second_results = bulk_perform(cast["reviewer"], "R", "benign", BENIGN, steps, versions)
+    assert (second_results, AuditRecord.objects.filter(action="benign").count()) == (results, 2)
 
 
 def test_a_flag_that_changed_since_the_preview_is_left(cast: dict[str, User], ring: list[Flag]) -> None:
     steps, versions = {ring[0].pk: uuid4()}, {ring[0].pk: ring[0].version}
     do(cast["second"], ring[0], "note", text="Look")
-    (left,) = bulk_perform(cast["reviewer"], "R", "benign", BENIGN, steps, versions)
-    assert "second changed this flag meanwhile" in left.refusal
+    (result,) = bulk_perform(cast["reviewer"], "R", "benign", BENIGN, steps, versions)
+    assert "second changed this flag meanwhile" in result.refusal
 
 
 @pytest.mark.parametrize(("name", "action"), [("auditor", "benign"), ("senior", "approve"), ("reviewer", "release")])

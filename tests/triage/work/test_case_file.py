@@ -1,4 +1,4 @@
-"""The case file: what it tells, that it names nobody, and that it stays as it was locked."""
+"""The case file: what it contains, that it names nobody, and that it stays as it was locked."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def closed_as_fraud(cast: dict[str, User], flag: Flag) -> Flag:
 
 
 def test_it_tells_facts_timeline_decisions_and_how_to_check_it(cast: dict[str, User], first: Flag) -> None:
-    told = text(case_file.case_file(closed_as_fraud(cast, first), cast["reviewer"], "complaint"))
+    content = text(case_file.case_file(closed_as_fraud(cast, first), cast["reviewer"], "complaint"))
     for words in (
         first.flag_id,
         first.change_id,
@@ -44,8 +44,8 @@ def test_it_tells_facts_timeline_decisions_and_how_to_check_it(cast: dict[str, U
         "reviewer, approved by senior",
         "Account takeover",
     ):
-        assert words in told
-    assert first.evidence_digest in told
+        assert words in content
+    assert first.evidence_digest in content
 
 
 def test_it_is_told_in_french_with_accents_and_embedded_fonts(cast: dict[str, User], first: Flag) -> None:
@@ -62,19 +62,19 @@ def test_it_is_told_in_french_with_accents_and_embedded_fonts(cast: dict[str, Us
 def test_it_names_nobody(cast: dict[str, User], published: Home) -> None:
     named = identities(published.path / "inbox")
     for flag in Flag.objects.select_related("night")[:5]:
-        told = text(case_file.case_file(flag, cast["reviewer"], "referral"))
-        assert [canary for canary in named if canary in told] == []
+        content = text(case_file.case_file(flag, cast["reviewer"], "referral"))
+        assert [canary for canary in named if canary in content] == []
 
 
 def test_a_locked_file_keeps_its_bytes_and_its_hash_is_in_the_audit_log(cast: dict[str, User], first: Flag) -> None:
     flag = closed_as_fraud(cast, first)
     client = signed_in(cast["senior"])
     client.post(reverse("lock-case-file", args=[flag.flag_id]), {"purpose": "complaint"})
-    kept = case_file.locked(flag)
-    assert kept
-    assert AuditRecord.objects.get(action="lock_case_file").details["digest"] == kept.digest
-    once, again = (client.get(reverse("case-file", args=[flag.flag_id])).content for _ in range(2))
-    assert once == again == case_file.content_of(kept)
+    locked = case_file.locked_file(flag)
+    assert locked
+    assert AuditRecord.objects.get(action="lock_case_file").details["digest"] == locked.digest
+    first_bytes, second = (client.get(reverse("case-file", args=[flag.flag_id])).content for _ in range(2))
+    assert first_bytes == second == case_file.content_of(locked)
     client.post(reverse("lock-case-file", args=[flag.flag_id]), {"purpose": "referral"})
     assert flag.case_files.count() == 1
 
@@ -82,13 +82,13 @@ def test_a_locked_file_keeps_its_bytes_and_its_hash_is_in_the_audit_log(cast: di
 def test_a_locked_file_that_was_tampered_with_is_not_handed_out(
     cast: dict[str, User], first: Flag, reviewed: Settings
 ) -> None:
-    kept = case_file.lock(closed_as_fraud(cast, first), cast["senior"], "complaint")
-    path = reviewed.folder("triage") / case_file.FOLDER / kept.stored_as
+    locked = case_file.lock(closed_as_fraud(cast, first), cast["senior"], "complaint")
+    path = reviewed.folder("triage") / case_file.FOLDER / locked.stored_as
     assert stat.S_IMODE(path.stat().st_mode) == 0o400
     path.chmod(0o600)
     path.write_bytes(b"other")
     with pytest.raises(ValueError, match="not the bytes that were locked"):
-        case_file.content_of(kept)
+        case_file.content_of(locked)
 
 
 def test_an_open_flags_file_cannot_be_locked_but_downloaded(cast: dict[str, User], first: Flag) -> None:

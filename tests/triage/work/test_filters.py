@@ -27,40 +27,40 @@ def test_what_waits_is_not_taken(cast: dict[str, User], first: Flag) -> None:
         assert first not in to_take(cast["reviewer"])
 
 
-def found(person: User, **given: object) -> list[str]:
-    narrowed = QueueFilter(QueryDict(urlencode(given)), person)
-    assert narrowed.is_valid(), narrowed.errors
-    return [flag.flag_id for flag in narrowed.qs]
+def flag_ids(person: User, **query: object) -> list[str]:
+    queue_filter = QueueFilter(QueryDict(urlencode(query)), person)
+    assert queue_filter.is_valid(), queue_filter.errors
+    return [flag.flag_id for flag in queue_filter.qs]
 
 
 def test_filters_compose(cast: dict[str, User], first: Flag) -> None:
     me = cast["reviewer"]
     do(me, first, "ask", whom="bank")
-    assert found(me, awaiting="on") == found(me, mine="on") == [first.flag_id]
-    assert found(me, awaiting="on", queue="audit" if first.queue != "audit" else "hold") == []
-    assert first.flag_id not in found(me, untouched="on")
-    assert len(found(me)) == work_list(me).count()
+    assert flag_ids(me, awaiting="on") == flag_ids(me, mine="on") == [first.flag_id]
+    assert flag_ids(me, awaiting="on", queue="audit" if first.queue != "audit" else "hold") == []
+    assert first.flag_id not in flag_ids(me, untouched="on")
+    assert len(flag_ids(me)) == work_list(me).count()
 
 
 def test_what_one_has_taken_is_mine_while_the_lease_lasts(cast: dict[str, User], first: Flag, clocked: Clock) -> None:
     do(cast["reviewer"], first, "claim")
-    assert found(cast["reviewer"], mine="on") == [first.flag_id]
+    assert flag_ids(cast["reviewer"], mine="on") == [first.flag_id]
     clocked.at += timedelta(minutes=21)
-    assert found(cast["reviewer"], mine="on") == []
+    assert flag_ids(cast["reviewer"], mine="on") == []
 
 
 def test_what_waits_for_approval_waits_for_others(cast: dict[str, User], first: Flag) -> None:
     do(cast["reviewer"], first, "inconclusive", evidence_kind="none")
     do(cast["reviewer"], first, "reopen", note="New facts")
-    assert found(cast["senior"], of="to_approve") == [first.flag_id]
-    assert found(cast["reviewer"], of="to_approve") == []
+    assert flag_ids(cast["senior"], of="to_approve") == [first.flag_id]
+    assert flag_ids(cast["reviewer"], of="to_approve") == []
 
 
 def test_a_second_look_is_offered_to_others(cast: dict[str, User], first: Flag) -> None:
     do(cast["reviewer"], first, "inconclusive", evidence_kind="none")
     Flag.objects.filter(pk=first.pk).update(needs_second_look=True)
-    assert found(cast["second"], of="second_look") == [first.flag_id]
-    assert found(cast["reviewer"], of="second_look") == []
+    assert flag_ids(cast["second"], of="second_look") == [first.flag_id]
+    assert flag_ids(cast["reviewer"], of="second_look") == []
 
 
 def test_risk_and_urgency_are_two_orders(cast: dict[str, User]) -> None:
@@ -68,11 +68,11 @@ def test_risk_and_urgency_are_two_orders(cast: dict[str, User]) -> None:
     Flag.objects.exclude(pk__in=[one.pk, two.pk, three.pk]).update(state="closed")
     for flag, day, queue in ((one, None, "audit"), (two, "2024-10-05", "hold"), (three, "2024-09-28", "review")):
         Flag.objects.filter(pk=flag.pk).update(first_payment_on=day, queue=queue)
-    assert found(cast["reviewer"]) == found(cast["reviewer"], sort="risk") == [two.pk, three.pk, one.pk]
-    assert found(cast["reviewer"], sort="urgency") == [three.pk, two.pk, one.pk]
+    assert flag_ids(cast["reviewer"]) == flag_ids(cast["reviewer"], sort="risk") == [two.pk, three.pk, one.pk]
+    assert flag_ids(cast["reviewer"], sort="urgency") == [three.pk, two.pk, one.pk]
     assert next_payment_run() == date(2024, 9, 28)
-    assert found(cast["reviewer"], due="on") == [three.pk]
-    assert found(cast["reviewer"], due_by="2024-10-05") == [two.pk, three.pk]
+    assert flag_ids(cast["reviewer"], due="on") == [three.pk]
+    assert flag_ids(cast["reviewer"], due_by="2024-10-05") == [two.pk, three.pk]
 
 
 def test_amount_age_exposure_and_rings_narrow_down(cast: dict[str, User], first: Flag) -> None:
@@ -81,17 +81,25 @@ def test_amount_age_exposure_and_rings_narrow_down(cast: dict[str, User], first:
         amount_at_risk=50, exposed_on=["TPO-1"], ring_size=2, ring="R", first_flagged_on="2024-09-01", is_escalated=True
     )
     me, only = cast["reviewer"], [first.flag_id]
-    assert found(me, amount_min=50, amount_max=50) == found(me, breach="TPO-1") == found(me, exposed="on") == only
-    assert found(me, rings="on") == found(me, ring="R") == found(me, older=25) == found(me, escalated="on") == only
-    assert found(me, breach="TPO") == found(me, older=26) == []
+    assert (
+        flag_ids(me, amount_min=50, amount_max=50) == flag_ids(me, breach="TPO-1") == flag_ids(me, exposed="on") == only
+    )
+    assert (
+        flag_ids(me, rings="on")
+        == flag_ids(me, ring="R")
+        == flag_ids(me, older=25)
+        == flag_ids(me, escalated="on")
+        == only
+    )
+    assert flag_ids(me, breach="TPO") == flag_ids(me, older=26) == []
 
 
 def test_text_finds_numbers_for_those_who_see_them(cast: dict[str, User], first: Flag) -> None:
     for text in (first.change_id, first.member_id, first.payee_id):
-        assert first.flag_id in found(cast["reviewer"], q=text)
-        assert found(cast["scientist"], q=text) == []
+        assert first.flag_id in flag_ids(cast["reviewer"], q=text)
+        assert flag_ids(cast["scientist"], q=text) == []
 
 
 def test_nobody_lists_their_own_household(cast: dict[str, User], first: Flag) -> None:
-    assert first.flag_id not in found(cast["relative"])
-    assert first.flag_id in found(cast["reviewer"])
+    assert first.flag_id not in flag_ids(cast["relative"])
+    assert first.flag_id in flag_ids(cast["reviewer"])

@@ -23,7 +23,7 @@ def test_a_hold_asks_once_more(cast: dict[str, User], first: Flag) -> None:
 
 
 def propose(flag: Flag, *amounts: int) -> None:
-    """What a night proposes: a row a payment, and one for later payments."""
+    """What a night proposes: one row per payment, and one for later payments."""
     flag.holds.all().delete()
     for number, amount in enumerate([*amounts, None]):
         flag.holds.create(
@@ -35,8 +35,8 @@ def propose(flag: Flag, *amounts: int) -> None:
 def test_what_the_night_proposed_is_held_for_five_business_days(cast: dict[str, User], first: Flag) -> None:
     propose(first, 80, 20)
     do(cast["reviewer"], first, "hold", **YES)
-    kept = [("", None), ("Y0", 80), ("Y1", 20)]
-    assert list(first.holds.order_by("payment_id").values_list("payment_id", "amount")) == kept
+    expected = [("", None), ("Y0", 80), ("Y1", 20)]
+    assert list(first.holds.order_by("payment_id").values_list("payment_id", "amount")) == expected
     assert set(first.holds.values_list("state", "hold_until", "by")) == {
         ("held", THURSDAY_PLUS_FIVE, cast["reviewer"].pk)
     }
@@ -57,8 +57,8 @@ def test_what_a_release_lets_go_is_at_least_what_is_at_risk(cast: dict[str, User
 def test_without_a_proposal_later_payments_are_held(cast: dict[str, User], first: Flag) -> None:
     first.holds.all().delete()
     do(cast["reviewer"], first, "hold", **YES)
-    held = first.holds.get()
-    assert (held.payment_id, held.account, held.amount) == ("", first.account, None)
+    hold = first.holds.get()
+    assert (hold.payment_id, hold.account, hold.amount) == ("", first.account, None)
     with pytest.raises(workflow.Refused, match="Nothing is left to hold"):
         do(cast["reviewer"], first, "hold", **YES)
 

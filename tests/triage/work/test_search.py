@@ -34,11 +34,11 @@ def test_a_flagged_change_is_answered_with_its_flag(cast: dict[str, User], first
 def test_an_unflagged_change_is_answered_with_why_not(cast: dict[str, User], scores: pd.DataFrame) -> None:
     row = scores[scores["why_not"].notna() & ~scores["change_id"].isin(Flag.objects.values_list("change_id"))].iloc[0]
     answer = search(cast["auditor"], row["change_id"])
-    (found,) = answer.scored
-    assert (found.why_not, found.rank_before_cut, found.p_value) == (
+    (scored,) = answer.scored
+    assert (scored.why_not, scored.rank_before_cut, scored.p_value) == (
         row["why_not"], row["rank_before_cut"], row["p_value"],
     )  # fmt: skip
-    assert found.why == row["why_not"]
+    assert scored.why == row["why_not"]
     assert answer.is_of_last_night
 
 
@@ -56,15 +56,15 @@ def test_a_change_no_longer_scored_is_looked_for_in_earlier_nights(
 
 
 def test_what_nobody_scored_is_not_an_open_change(cast: dict[str, User]) -> None:
-    for asked in ("X0", "", "  "):
-        assert not search(cast["reviewer"], asked).is_found
+    for query in ("X0", "", "  "):
+        assert not search(cast["reviewer"], query).is_found
     assert not AuditRecord.objects.filter(action="search").exists()
 
 
 def test_a_members_changes_are_found_by_who_sees_numbers(cast: dict[str, User], first: Flag) -> None:
     assert first in search(cast["senior"], first.member_id).flags
-    for asked in (first.member_id, first.payee_id, first.change_id):
-        assert not search(cast["scientist"], asked).is_found
+    for query in (first.member_id, first.payee_id, first.change_id):
+        assert not search(cast["scientist"], query).is_found
     assert search(cast["scientist"], first.flag_id).flags == [first]
 
 
@@ -86,9 +86,9 @@ def test_what_capacity_left_out_is_listed_by_rank(
     cast: dict[str, User], scores: pd.DataFrame, reviewed: Settings
 ) -> None:
     path = reviewed.folder("scores") / f"{Night.objects.latest('night').night}.parquet"
-    left = scores.assign(why_not=[module.CAPACITY if n < 3 else w for n, w in enumerate(scores["why_not"])])
-    pq.write_table(pa.Table.from_pandas(left, preserve_index=False), path)
-    expected = sorted(left.loc[left["why_not"] == module.CAPACITY, "rank_before_cut"])
+    changed = scores.assign(why_not=[module.CAPACITY if n < 3 else w for n, w in enumerate(scores["why_not"])])
+    pq.write_table(pa.Table.from_pandas(changed, preserve_index=False), path)
+    expected = sorted(changed.loc[changed["why_not"] == module.CAPACITY, "rank_before_cut"])
     assert [row.rank_before_cut for row in below_capacity(cast["reviewer"])] == expected
 
 

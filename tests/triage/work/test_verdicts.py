@@ -18,7 +18,7 @@ BENIGN = {"reason": "B01", "evidence_kind": "document"}
 
 
 @pytest.mark.parametrize(
-    ("verdict", "given"),
+    ("verdict", "fields"),
     [
         ("benign", {"reason": "B04"}),
         ("inconclusive", {}),
@@ -26,9 +26,9 @@ BENIGN = {"reason": "B01", "evidence_kind": "document"}
     ],
 )
 def test_a_verdict_that_accuses_nobody_closes_at_once(
-    cast: dict[str, User], first: Flag, verdict: str, given: dict[str, str]
+    cast: dict[str, User], first: Flag, verdict: str, fields: dict[str, str]
 ) -> None:
-    flag = do(cast["reviewer"], first, verdict, evidence_kind="none", **given).flag
+    flag = do(cast["reviewer"], first, verdict, evidence_kind="none", **fields).flag
     assert (flag.state, flag.verdict, flag.claimed_by) == ("closed", verdict, None)
     assert flag.decisions.get().state == "in_force"
 
@@ -86,8 +86,8 @@ def test_codes_are_those_of_the_reference() -> None:
 
 
 def test_no_label_accuses() -> None:
-    told = [str(each.label) + str(each.help) for each in workflow.ACTIONS.values()]
-    assert not [text for text in told if re.search("fraudster|guilty|suspect", text, re.IGNORECASE)]
+    labels = [str(each.label) + str(each.help) for each in workflow.ACTIONS.values()]
+    assert not [text for text in labels if re.search("fraudster|guilty|suspect", text, re.IGNORECASE)]
 
 
 @pytest.fixture
@@ -135,11 +135,11 @@ def test_a_closed_flag_opens_again_with_approval(cast: dict[str, User], first: F
 @pytest.fixture
 def other(first: Flag) -> Flag:
     """Another flag of the same payee, and not about the relative's household."""
-    found = Flag.objects.exclude(pk=first.pk).exclude(household_id=first.household_id).filter(is_current=True).first()
-    assert found
-    found.payee_id = first.payee_id
-    found.save()
-    return found
+    flag = Flag.objects.exclude(pk=first.pk).exclude(household_id=first.household_id).filter(is_current=True).first()
+    assert flag
+    flag.payee_id = first.payee_id
+    flag.save()
+    return flag
 
 
 def test_a_duplicate_names_the_flag_that_stays_and_both_lead_to_each_other(
@@ -167,15 +167,15 @@ def test_a_duplicate_has_the_change_the_payee_or_the_account_of_the_other(
     stranger = Flag.objects.exclude(pk__in=[first.pk, other.pk]).filter(is_current=True).first()
     assert stranger
     Flag.objects.filter(pk=stranger.pk).update(payee_id="P0", account="a0", change_id="X0")
-    for given in (stranger.pk, other.pk, "F-0000000000000000"):
+    for flag_id in (stranger.pk, other.pk, "F-0000000000000000"):
         with pytest.raises(workflow.Refused, match="Of which flag"):
-            do(cast["reviewer"], other, "duplicate", evidence_kind="none", duplicate_of=given)
+            do(cast["reviewer"], other, "duplicate", evidence_kind="none", duplicate_of=flag_id)
     do(cast["reviewer"], other, "duplicate", evidence_kind="none", duplicate_of=first.pk)
     with pytest.raises(workflow.Refused, match="Of which flag"):  # a duplicate stands for nothing itself
         do(cast["second"], first, "duplicate", evidence_kind="none", duplicate_of=other.pk)
 
 
-def held(flag: Flag, *payments: str) -> None:
+def hold_payments(flag: Flag, *payments: str) -> None:
     for payment in payments:
         Hold.objects.update_or_create(
             flag=flag, payment_id=payment,
@@ -188,8 +188,8 @@ def test_of_a_duplicate_is_released_what_the_other_flag_holds_too(
     cast: dict[str, User], first: Flag, other: Flag
 ) -> None:
     Hold.objects.all().delete()
-    held(first, "Y1")
-    held(other, "Y1", "Y2")
+    hold_payments(first, "Y1")
+    hold_payments(other, "Y1", "Y2")
     do(cast["reviewer"], other, "duplicate", evidence_kind="none", duplicate_of=first.pk)
     assert dict(other.holds.values_list("payment_id", "state")) == {"Y1": "released", "Y2": "held"}
     assert first.holds.get().state == "held"
@@ -199,7 +199,7 @@ def test_of_a_duplicate_is_released_all_when_the_others_money_was_let_go(
     cast: dict[str, User], first: Flag, other: Flag
 ) -> None:
     Hold.objects.all().delete()
-    held(other, "Y1")
+    hold_payments(other, "Y1")
     Flag.objects.filter(pk=first.pk).update(amount_at_risk=5)
     do(cast["second"], first, "benign", **BENIGN)
     do(cast["reviewer"], other, "duplicate", evidence_kind="none", duplicate_of=first.pk)
@@ -208,23 +208,23 @@ def test_of_a_duplicate_is_released_all_when_the_others_money_was_let_go(
 
 def test_what_cannot_be_known_keeps_nothing_back(cast: dict[str, User], first: Flag) -> None:
     Hold.objects.all().delete()
-    held(first, "Y1")
+    hold_payments(first, "Y1")
     do(cast["reviewer"], first, "inconclusive", evidence_kind="call_back_failed")
     assert first.holds.get().state == "released"
 
 
 def test_a_verdict_of_fraud_says_how_sure_and_what_was_lost(cast: dict[str, User], first: Flag) -> None:
     Hold.objects.all().delete()
-    held(first, "Y1")
+    hold_payments(first, "Y1")
     Flag.objects.filter(pk=first.pk).update(amount_paid=7)
-    given = {"reason": "F01", "evidence_kind": "document", "confidence": "3", "loss_recovered": "2.50"}
-    do(cast["reviewer"], first, "confirmed_fraud", **given)
+    form = {"reason": "F01", "evidence_kind": "document", "confidence": "3", "loss_recovered": "2.50"}
+    do(cast["reviewer"], first, "confirmed_fraud", **form)
     decision = first.decisions.get()
-    told = (decision.confidence, decision.loss_paid, decision.loss_prevented, decision.loss_recovered)
-    assert told == (3, 7, 10, Decimal("2.50"))
+    losses = (decision.confidence, decision.loss_paid, decision.loss_prevented, decision.loss_recovered)
+    assert losses == (3, 7, 10, Decimal("2.50"))
     with pytest.raises(workflow.Refused, match="Prevented"):
         do(cast["second"], Flag.objects.exclude(pk=first.pk).filter(is_current=True)[0], "attempt_stopped",
-           **given | {"loss_prevented": "-1"})  # fmt: skip
+           **form | {"loss_prevented": "-1"})  # fmt: skip
     page = signed_in(cast["senior"]).get(f"/flags/{first.pk}").text
     assert "Account takeover · Document · Sure · paid €7.00 · prevented €10.00 · recovered €2.50" in page
 

@@ -19,8 +19,8 @@ from tests.triage.conftest import Clock, do, signed_in
 def test_a_form_sent_twice_is_done_once(cast: dict[str, User], first: Flag) -> None:
     step = uuid4()
     workflow.perform("claim", cast["reviewer"], first.flag_id, step, first.version, {})
-    again = workflow.perform("claim", cast["reviewer"], first.flag_id, step, first.version, {})
-    assert again.again
+    second = workflow.perform("claim", cast["reviewer"], first.flag_id, step, first.version, {})
+    assert second.is_repeated
     assert AuditRecord.objects.filter(action="claim").count() == 1
 
 
@@ -65,9 +65,9 @@ def test_a_refused_action_leaves_nothing(cast: dict[str, User], first: Flag) -> 
 
 
 def test_what_is_offered_is_what_can_be_done(cast: dict[str, User], first: Flag) -> None:
-    offered = {each.name for each in workflow.allowed(first, cast["reviewer"])}
-    assert {"claim", "benign", "confirmed_fraud", "hold", "snooze", "ask", "note"} <= offered
-    assert not offered & {"approve", "give_back", "undo", "release", "extend", "reopen", "second_look"}
+    names = {each.name for each in workflow.allowed(first, cast["reviewer"])}
+    assert {"claim", "benign", "confirmed_fraud", "hold", "snooze", "ask", "note"} <= names
+    assert not names & {"approve", "give_back", "undo", "release", "extend", "reopen", "second_look"}
     assert workflow.allowed(first, cast["auditor"]) == workflow.allowed(first, cast["scientist"]) == []
 
 
@@ -105,10 +105,10 @@ def test_of_two_who_act_at_once_one_wins(cast: dict[str, User], first: Flag) -> 
         return "done"
 
     with ThreadPoolExecutor(2) as threads:
-        told = list(threads.map(act, ("reviewer", "second")))
+        answers = list(threads.map(act, ("reviewer", "second")))
     first.refresh_from_db()
     winner = first.claimed_by.username
-    assert sorted(told) == sorted(["done", f"{winner} is working on this flag."])
+    assert sorted(answers) == sorted(["done", f"{winner} is working on this flag."])
     assert AuditRecord.objects.filter(action="claim").count() == 1
 
 
@@ -119,7 +119,7 @@ def test_a_key_pressed_twice_at_once_acts_once(cast: dict[str, User], first: Fla
     def press(_: int) -> bool:
         start.wait()
         try:
-            return workflow.perform("claim", cast["reviewer"], first.flag_id, step, first.version, {}).again
+            return workflow.perform("claim", cast["reviewer"], first.flag_id, step, first.version, {}).is_repeated
         finally:
             connection.close()
 
