@@ -36,7 +36,7 @@ def measure(settings: Settings, as_of: date, out: Path, engine: str) -> Answer:
     return {"rows": len(frame), "changes": changes}, [f"{len(frame):,} rows of {changes:,} changes in {out}"]
 
 
-@command("train")
+@command("train", waits=True)
 @click.option("--as-of", type=DAY, required=True, help="The day whose knowledge counts.")
 @click.option("--promote", is_flag=True, help="Make it the champion, which nights use.")
 @click.option("--measured", type=click.Path(path_type=Path), help="A frame from `payeewatch measure`.")
