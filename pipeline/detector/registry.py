@@ -177,6 +177,17 @@ def _database(settings: Settings) -> Path:
     return settings.folder("mlflow") / "mlflow.db"
 
 
+def store_address(settings: Settings) -> str:
+    """The store of runs and models, as MLflow names it.
+
+    Raises:
+        ModelError: there is none yet.
+    """
+    if not _database(settings).exists():
+        raise ModelError(f"{_database(settings)}: there is no model yet; run payeewatch train --as-of D --promote")
+    return f"sqlite:///{_database(settings)}"
+
+
 def _registered(settings: Settings, which: str) -> tuple[str, str, str]:
     """Version, run and logged model that an alias or a version number stands for.
 
