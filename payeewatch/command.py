@@ -17,8 +17,8 @@ from payeewatch.pipeline.home.errors import AnotherNight, PayeeWatchError, place
 if TYPE_CHECKING:
     from payeewatch.pipeline.home.settings import Settings
 
-Answer = tuple[Any, list[str]]
-"""A command's answer: one JSON object for machines, lines for people."""
+Answer = tuple[Any, list[str]] | tuple[Any, list[str], int]
+"""A command's answer: one JSON object for machines, lines for people, and the exit code where it is not 0."""
 
 
 class Day(click.ParamType[date]):
@@ -92,7 +92,6 @@ def command(
         @main.command(name)
         @click.option("--home", type=click.Path(path_type=Path), help="The folder that holds everything.")
         @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-        @(wait_option if waits else lambda same: same)
         @wraps(function)
         def run(home: Path | None, as_json: bool, wait: bool = False, **options: Any) -> None:
             from payeewatch.pipeline.home.settings import Settings
@@ -104,7 +103,7 @@ def command(
                 settings = Settings.load(home)
                 if not any_format:
                     Lake(settings.folder("lake")).check()
-                answer, lines = _when_free(settings, function, options) if wait else function(settings, **options)
+                result = _when_free(settings, function, options) if wait else function(settings, **options)
             except click.UsageError:
                 raise
             except PayeeWatchError as error:
@@ -114,9 +113,11 @@ def command(
             except Exception as error:
                 # an unexpected exception's own text may quote a row; its class and place may not
                 _fail(error, 1, f"internal error: {place(error)}", as_json)
+            answer, lines, *exit_code = result
             click.echo(json.dumps(answer, ensure_ascii=False, default=str) if as_json else "\n".join(lines))
+            sys.exit(exit_code[0] if exit_code else 0)
 
-        return run
+        return wait_option(run) if waits else run
 
     return register
 

@@ -35,7 +35,16 @@ def test_the_pages_are_served_and_nobody_is_called(trained: Home, tmp_path: Path
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environ = {name: value for name, value in os.environ.items() if name not in {"CI", "PYTEST_CURRENT_TEST"}}
-    words = [sys.executable, "-m", "payeewatch", "mlflow", "--port", str(port), "--home", str(copy_of(trained, tmp_path).path)]
+    words = [
+        sys.executable,
+        "-m",
+        "payeewatch",
+        "mlflow",
+        "--port",
+        str(port),
+        "--home",
+        str(copy_of(trained, tmp_path).path),
+    ]
     with subprocess.Popen(
         words, env=environ | {"PYTHONPATH": str(tmp_path)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         start_new_session=True,
