@@ -456,12 +456,7 @@ def database_driver_is_installed(settings: Settings) -> Iterator[str]:
 def sqlite_is_whole(settings: Settings) -> Iterator[str]:
     database = settings.folder("triage") / "triage.sqlite3"
     if database.exists() and not os.environ.get("DATABASE_URL"):
-        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as con:
-            yield from (
-                f"{database}: SQLite finds damage"
-                for (answer,) in con.execute("PRAGMA quick_check(1)")
-                if answer != "ok"
-            )
+        yield from _damage(database)
 
 
 @check("The head of the audit log is beside the database.", "Keep both as they are, and see docs/access.md", 16)

@@ -154,7 +154,7 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
     "champion_is_recent": (_today_is(date(2026, 1, 1)), "days ago"),
     "last_night_is_in_time": (_today_is(TODAY + timedelta(days=5)), "5 days behind"),
     "no_night_failed": (_failed_night, "exit 12, claims.csv is cut"),
-    "last_night_had_no_warning": (lambda home, _: _warnings_are(home, ["claims: 3 rows, 120 usually"]), "claims: 3 rows, 120 usually"),
+    "last_night_had_no_warning": (lambda home, _: _warnings_are(home, ["claims: 3 rows"]), "claims: 3 rows"),
     "published_nights_are_complete": (_remove("scores/*.parquet"), "is missing"),
     "drops_arrive": (_today_is(TODAY + timedelta(days=30)), "days ago"),
     "lists_are_there": (_remove("breaches/*"), "manifest.yaml is missing"),
