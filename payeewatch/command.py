@@ -5,31 +5,36 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import date, timedelta
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from payeewatch.pipeline.home.errors import PayeeWatchError, place
+from payeewatch.pipeline.home.errors import AnotherNight, PayeeWatchError, place
 
-Answer = tuple[Any, list[str]]
-"""A command's answer: one JSON object for machines, lines for people."""
+if TYPE_CHECKING:
+    from payeewatch.pipeline.home.settings import Settings
+
+Answer = tuple[Any, list[str]] | tuple[Any, list[str], int]
+"""A command's answer: one JSON object for machines, lines for people, and the exit code where it is not 0."""
 
 
 class Day(click.ParamType[date]):
-    """A day as 2024-12-31."""
+    """A day as 2024-12-31, or `today` or `yesterday` by this machine's clock."""
 
     name = "day"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
         if isinstance(value, date):
             return value
+        if value in {"today", "yesterday"}:
+            return date.today() - timedelta(days=value == "yesterday")
         try:
             return date.fromisoformat(value)
         except ValueError:
-            self.fail(f"{value!r} is not a day; write it as 2024-12-31", param, ctx)
+            self.fail(f"{value!r} is not a day; write it as 2024-12-31, today or yesterday", param, ctx)
 
 
 DAY = Day()
@@ -42,6 +47,8 @@ engine_option = click.option(
     help="What measures: DuckDB in this process, or the Spark of PAYEEWATCH_SPARK_REMOTE.",
 )
 """For commands that measure."""
+wait_option = click.option("--wait", is_flag=True, help="Wait while another command writes in the same home.")
+"""Without it, such a command ends with exit code 14."""
 
 
 class Commands(click.Group):
@@ -72,10 +79,13 @@ def main() -> None:
     """
 
 
-def command(name: str, *, any_format: bool = False) -> Callable[[Callable[..., Answer]], click.Command]:
+def command(
+    name: str, *, any_format: bool = False, waits: bool = False
+) -> Callable[[Callable[..., Answer]], click.Command]:
     """Register a command that takes --home and --json, prints its answer and ends with its error's exit code.
 
-    Unless it works with `any_format`, it is refused over a home whose stores have the form of another version.
+    Unless it works with `any_format`, it is refused over a home whose stores have the form of another version. One that
+    `waits` takes --wait, for another command that writes in the same home.
     """
 
     def register(function: Callable[..., Answer]) -> click.Command:
@@ -83,7 +93,7 @@ def command(name: str, *, any_format: bool = False) -> Callable[[Callable[..., A
         @click.option("--home", type=click.Path(path_type=Path), help="The folder that holds everything.")
         @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
         @wraps(function)
-        def run(home: Path | None, as_json: bool, **options: Any) -> None:
+        def run(home: Path | None, as_json: bool, wait: bool = False, **options: Any) -> None:
             from payeewatch.pipeline.home.settings import Settings
             from payeewatch.pipeline.session import log_to_standard_error
             from payeewatch.pipeline.store.lake import Lake
@@ -93,7 +103,7 @@ def command(name: str, *, any_format: bool = False) -> Callable[[Callable[..., A
                 settings = Settings.load(home)
                 if not any_format:
                     Lake(settings.folder("lake")).check()
-                answer, lines = function(settings, **options)
+                result = _when_free(settings, function, options) if wait else function(settings, **options)
             except click.UsageError:
                 raise
             except PayeeWatchError as error:
@@ -103,11 +113,24 @@ def command(name: str, *, any_format: bool = False) -> Callable[[Callable[..., A
             except Exception as error:
                 # an unexpected exception's own text may quote a row; its class and place may not
                 _fail(error, 1, f"internal error: {place(error)}", as_json)
+            answer, lines, *exit_code = result
             click.echo(json.dumps(answer, ensure_ascii=False, default=str) if as_json else "\n".join(lines))
+            sys.exit(exit_code[0] if exit_code else 0)
 
-        return run
+        return wait_option(run) if waits else run
 
     return register
+
+
+def _when_free(settings: Settings, function: Callable[..., Answer], options: dict[str, Any]) -> Answer:
+    """Run a command as soon as no other command writes in the home."""
+    from payeewatch.pipeline.opening import wait_until_free
+
+    while True:
+        try:
+            return function(settings, **options)
+        except AnotherNight:  # raised before anything was read or written
+            wait_until_free(settings)
 
 
 def _fail(error: BaseException, exit_code: int, message: str, as_json: bool) -> None:

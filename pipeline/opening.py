@@ -56,7 +56,7 @@ def opened(settings: Settings, *, writing: bool = True, any_format: bool = False
 @contextmanager
 def _exclusive_lock(settings: Settings) -> Iterator[None]:
     """Take the home's lock, or say which process has it."""
-    lock = settings.folder("lake") / ".lock"
+    lock = _lock(settings)
     with only_holder(lock, wait=False) as is_free:
         if not is_free:
             raise AnotherNight(
@@ -64,3 +64,13 @@ def _exclusive_lock(settings: Settings) -> Iterator[None]:
                 "wait for it to end, its lock goes with it"
             )
         yield
+
+
+def wait_until_free(settings: Settings) -> None:
+    """Return as soon as no other command is writing in the home."""
+    with only_holder(_lock(settings)):
+        pass
+
+
+def _lock(settings: Settings) -> Path:
+    return settings.folder("lake") / ".lock"

@@ -67,6 +67,7 @@ LAYERS = """
     pipeline.night
     pipeline.privacy pipeline.pages
     pipeline.opening
+    pipeline.oncall
     triage.roles triage.identifying triage.verdict_codes triage.workspace triage.formats
     triage.clock triage.language
     triage.models

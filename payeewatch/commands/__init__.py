@@ -1,13 +1,15 @@
 """The verbs of `payeewatch`. Importing a module registers its commands.
 
-setup (init, check, token, migrate), load (ingest, link), model (measure, train), night (night, explain), evaluate
-(backtest, evaluate, simulate), people (purge, person), review (triage, triage-user, triage-token, audit).
+setup (init, check, token, migrate), load (ingest, link), model (measure, train, mlflow), night (night, explain),
+evaluate (backtest, evaluate, simulate), oncall (status, doctor), people (purge, person), review (triage, triage-user,
+triage-token, audit).
 """
 
 from payeewatch.commands import evaluate as evaluate
 from payeewatch.commands import load as load
 from payeewatch.commands import model as model
 from payeewatch.commands import night as night
+from payeewatch.commands import oncall as oncall
 from payeewatch.commands import people as people
 from payeewatch.commands import review as review
 from payeewatch.commands import setup as setup

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from payeewatch.pipeline.home.settings import Settings
 
 
-@command("ingest")
+@command("ingest", waits=True)
 @click.option("--until", type=DAY, required=True, help="The last day to load.")
 def ingest(settings: Settings, until: date) -> Answer:
     """Load every drop up to a day that is not in the lake yet, and the breach lists known by then.
@@ -33,7 +33,7 @@ def ingest(settings: Settings, until: date) -> Answer:
     ] or ["nothing new"]
 
 
-@command("link")
+@command("link", waits=True)
 def link(settings: Settings) -> Answer:
     """Find who is on which breach list, and which changes nobody announced, over all that is loaded.
 

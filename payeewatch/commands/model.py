@@ -1,4 +1,4 @@
-"""Commands that make a model: `measure`, `train`.
+"""Commands that make a model, `measure` and `train`, and the one that shows them, `mlflow`.
 
 Stages are imported when a command runs, so that --help answers at once.
 """
@@ -36,7 +36,7 @@ def measure(settings: Settings, as_of: date, out: Path, engine: str) -> Answer:
     return {"rows": len(frame), "changes": changes}, [f"{len(frame):,} rows of {changes:,} changes in {out}"]
 
 
-@command("train")
+@command("train", waits=True)
 @click.option("--as-of", type=DAY, required=True, help="The day whose knowledge counts.")
 @click.option("--promote", is_flag=True, help="Make it the champion, which nights use.")
 @click.option("--measured", type=click.Path(path_type=Path), help="A frame from `payeewatch measure`.")
@@ -75,3 +75,24 @@ def train(settings: Settings, as_of: date, promote: bool, measured: Path | None,
         f"learned from {model.facts['changes']:,} changes",
         *(f"  note: {warning}" for warning in warnings),
     ]
+
+
+@command("mlflow")
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
+def mlflow(settings: Settings, port: int) -> Answer:
+    """Serve MLflow's pages of the home's runs and models on this machine, until stopped; they call nobody.
+
+    Example: payeewatch mlflow --port 5000
+    """
+    import subprocess
+    import sys
+    from os import environ
+
+    from payeewatch.pipeline.detector.registry import QUIET, store_address
+
+    address = store_address(settings)
+    words = ["ui", "--backend-store-uri", address, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    ended = subprocess.run([sys.executable, "-m", "mlflow", *words], env=environ | QUIET, check=False)
+    if ended.returncode > 0:
+        raise click.ClickException(f"MLflow ended with {ended.returncode}; its own message is above")
+    return {"stopped": port}, ["stopped"]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from payeewatch.pipeline.home.settings import Settings
 
 
-@command("night")
+@command("night", waits=True)
 @click.argument("day", type=DAY, required=False)
 @click.option("--from", "first", type=DAY, help="The first night of a range.")
 @click.option("--to", "last", type=DAY, help="The last night of a range.")

@@ -24,7 +24,7 @@ NO_TRIAGE = "there is no reviewers' database here: nothing to do in it"
 INPUT_STAYS = "inbox/, breaches/ and reference/ are the insurer's own and are not touched; empty what is loaded"
 
 
-@command("purge")
+@command("purge", waits=True)
 @click.option("--until", type=DAY, required=True, help="The day whose clocks count.")
 @click.option("--member", help="Instead: erase this one person, after an objection or a request that was upheld.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go, and what is due soon.")

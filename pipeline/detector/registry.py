@@ -112,6 +112,21 @@ def version_of(settings: Settings, which: str = CHAMPION) -> str:
     return _registered(settings, which)[0]
 
 
+def trained_as_of(settings: Settings, which: str = CHAMPION) -> date:
+    """The day as of which the model of an alias or a version number was trained, read without MLflow.
+
+    Raises:
+        ModelError: there is none.
+    """
+    version, _, _ = _registered(settings, which)
+    query = "SELECT value FROM model_version_tags WHERE name = ? AND version = ? AND key = 'trained_as_of'"
+    with closing(sqlite3.connect(f"{_database(settings).as_uri()}?mode=ro", uri=True)) as con:
+        row = con.execute(query, [NAME, int(version)]).fetchone()
+    if row is None:
+        raise ModelError(f"model {NAME} version {version} does not say when it was trained; train again")
+    return date.fromisoformat(row[0])
+
+
 def check(model: Model, night: date, allow_hindsight: bool = False) -> None:
     """Refuse a model that knows more than the night did.
 
@@ -175,6 +190,17 @@ def _trained_before(settings: Settings, day: date) -> list[tuple[str, str, str]]
 
 def _database(settings: Settings) -> Path:
     return settings.folder("mlflow") / "mlflow.db"
+
+
+def store_address(settings: Settings) -> str:
+    """The store of runs and models, as MLflow names it.
+
+    Raises:
+        ModelError: there is none yet.
+    """
+    if not _database(settings).exists():
+        raise ModelError(f"{_database(settings)}: there is no model yet; run payeewatch train --as-of D --promote")
+    return f"sqlite:///{_database(settings)}"
 
 
 def _registered(settings: Settings, which: str) -> tuple[str, str, str]:

@@ -74,6 +74,18 @@ def only_holder(lock: Path, *, wait: bool = True) -> Iterator[bool]:
             yield True
 
 
+def is_locked(lock: Path) -> bool:
+    """Whether a process holds a lock file; nothing is written to it."""
+    try:
+        with lock.open(encoding="ascii") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def holder(lock: Path) -> str:
     """The number of the process that holds a lock file, as far as it says."""
     return lock.read_text(encoding="ascii")[:20].strip() or "unknown"

@@ -24,6 +24,12 @@ def failed_path(settings: Settings, night: date) -> Path:
     return settings.folder("runs") / f"{night}.failed.json"
 
 
+def failures(settings: Settings) -> dict[date, Path]:
+    """Night -> the record of its failure, of the nights that were not published since, oldest first."""
+    paths = sorted(settings.folder("runs").glob("*.failed.json"))
+    return {date.fromisoformat(path.name[:10]): path for path in paths if NIGHT.fullmatch(path.name.split(".")[0])}
+
+
 def published_files(settings: Settings, folder: str) -> dict[date, Path]:
     """Night -> its file in a folder of what nights publish (flags, scores, evidence, runs), oldest first.
 

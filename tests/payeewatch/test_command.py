@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from payeewatch.__main__ import main
+from payeewatch.command import DAY, Answer, _when_free
 from payeewatch.commands import night
+from payeewatch.pipeline.home.errors import AnotherNight
+from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.session import LOG
 from tests.breach_lists import person, put_list
 from tests.conftest import NIGHTS, Home, copy_of
@@ -58,6 +61,33 @@ def refusal(home: Home, *words: str, stdin: str | None = None) -> tuple[int, str
     assert answer["exit_code"] == result.exit_code
     assert str(answer["message"]) in result.stderr
     return result.exit_code, str(answer["message"])
+
+
+def test_a_command_that_waits_runs_once_the_home_is_free(empty: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = [AnotherNight("another command is writing here"), AnotherNight("and another one")]
+    waits = []
+
+    def load(settings: Settings, until: date) -> Answer:
+        if busy:
+            raise busy.pop()
+        return {"loads": []}, ["nothing new"]
+
+    monkeypatch.setattr("payeewatch.pipeline.opening.wait_until_free", waits.append)
+    answer = _when_free(Settings.load(empty.path), load, {"until": AFTER})
+    assert answer == ({"loads": []}, ["nothing new"])
+    assert len(waits) == 2
+
+
+@pytest.mark.parametrize("name", ["ingest", "link", "night", "purge", "train"])
+def test_a_command_that_writes_for_long_can_wait(name: str) -> None:
+    assert "--wait" in {word for option in main.commands[name].params for word in option.opts}
+
+
+@pytest.mark.parametrize(("word", "days"), [("today", 0), ("yesterday", 1)])
+def test_a_day_can_be_said_by_the_machines_clock(word: str, days: int) -> None:
+    before = date.today()
+    day = DAY.convert(word, None, None)
+    assert day in {before - timedelta(days=days), date.today() - timedelta(days=days)}
 
 
 # Help

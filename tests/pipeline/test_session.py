@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 from payeewatch.pipeline.home.errors import AnotherNight, SettingsError, StoreError
 from payeewatch.pipeline.home.keys import Keys
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.pipeline.opening import opened
+from payeewatch.pipeline.opening import opened, wait_until_free
 from payeewatch.pipeline.session import LOG, log_to_standard_error, progress
 from payeewatch.pipeline.store.lake_format import FORMAT, write_format
 
@@ -65,6 +66,16 @@ def test_a_second_writer_is_refused_with_the_first_ones_process(
     assert refused.value.exit_code == 14
     with opened(settings, writing=False) as reader:
         assert reader.con.execute("SELECT account_token('X') IS NOT NULL").fetchall() == [(True,)]
+
+
+def test_waiting_ends_when_the_other_writer_does(settings: Settings, writer: subprocess.Popen[str]) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(wait_until_free, settings)
+        assert not waiting.done()
+        writer.communicate("\n")
+        waiting.result(timeout=60)
+    with opened(settings):
+        pass
 
 
 def test_the_lock_of_a_killed_process_goes_with_it(settings: Settings, writer: subprocess.Popen[str]) -> None:
