@@ -1,7 +1,7 @@
-"""How long flags, quarantine and notices are kept. Each clock is written here; docs/privacy.md says why.
+"""How long flags, quarantine and notices are stored. Every retention clock is here; docs/privacy.md says why.
 
-The pipeline's files and the reviewers' database are purged apart, and both ask here. How many days is a parameter where
-the insurer decides it, `retention.*` of params.yaml.
+The pipeline's files and the reviewers' database are purged separately, and both use this module. Where the insurer
+decides the number of days, it is a parameter: `retention.*` of params.yaml.
 """
 
 from __future__ import annotations

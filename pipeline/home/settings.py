@@ -1,4 +1,4 @@
-"""Where things are (environment) and what is tuned (params.yaml)."""
+"""Where files are (environment), and the parameters (params.yaml)."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def _flatten(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, obje
 
 @dataclass(frozen=True)
 class Settings:
-    """Where everything is, and the parameters. `folder("inbox")` and its like give the paths."""
+    """Where everything is, and the parameters. `folder("inbox")` and so on give the paths."""
 
     home: Path
     key_file: Path
