@@ -147,7 +147,7 @@ class Params(Section):
         return dict(_flatten("", self.model_dump()))
 
     def cutoff(self, day: date) -> datetime:
-        """The last microsecond of a day of the insurer's, in naive UTC."""
+        """The last microsecond of a day in the insurer's time zone, in naive UTC."""
         midnight = datetime.combine(day + timedelta(days=1), time(), tzinfo=ZoneInfo(self.timezone))
         return midnight.astimezone(ZoneInfo("UTC")).replace(tzinfo=None) - timedelta(microseconds=1)
 

@@ -1,4 +1,4 @@
-"""Tables as files: Parquet and CSV, written whole; cells that a spreadsheet would run are escaped."""
+"""Tables as files: Parquet and CSV, written whole; cells that a spreadsheet would run as formulas are escaped."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def number(value: float | None) -> str:
 
 
 def share(value: float | None) -> str:
-    """`0.123` -> `12 %`, with a decimal where whole percents say nothing: `0.004` -> `0.4 %`."""
+    """`0.123` -> `12 %`, with a decimal where whole percents are too coarse: `0.004` -> `0.4 %`."""
     if value is None or math.isnan(value):
         return "–"
     return f"{value * 100:.{_digits_of_share(value)}f} %"
@@ -233,7 +233,7 @@ MESSAGES = {
     "covers_nearly_all": (
         "Nearly all members (%(share)s) are on this list: being on it cannot tell one change from another."
     ),
-    # what a person should know of a night
+    # what a person should know about a night
     "list_has_ended": "breaches/%(breach_id)s: purge_on, %(purge_on)s, has come; delete the folder",
     "verdicts_rejected": "%(file)s: %(verdicts)s verdicts cannot be used; see quarantine/%(folder)s/",
     "erasure_cut_short": (

@@ -34,7 +34,7 @@ def value_for(user: Any, kind: str, value: str | None) -> str:
 
 
 def hint_for(user: Any, hint: str | None) -> str:
-    """An account's hint as a user may see it: country, bank and last four characters, or country and bank alone."""
+    """An account's hint as a user may see it: country, bank and last four characters, or only country and bank."""
     if not hint:
         return ""
     return hint if is_named_reader(user) else HINT_PARTS.join(hint.split(HINT_PARTS)[:-1])

@@ -62,7 +62,7 @@ def _record_end(request: HttpRequest, user: User | None, **rest: Any) -> None:
 
 @receiver(user_login_failed)
 def _record_refusal(credentials: dict[str, Any], request: HttpRequest | None = None, **rest: Any) -> None:
-    """The name that was typed is kept only where it is a user's: people type passwords there."""
+    """The name that was typed is recorded only if it is a user's, because people type passwords there."""
     if not getattr(request, "axes_locked_out", False):
         audit.record(User.objects.filter(username=credentials.get("username")).first(), "sign_in_refused")
 

@@ -74,7 +74,7 @@ def _end_holds(flag: Flag, ended_holds: QuerySet[Hold]) -> None:
 
 
 def _expire(flag: Flag) -> None:
-    """The time in which a flag has to be judged is over."""
+    """Expire a flag whose time to be judged is over."""
     audit.record(None, "expire", flag.flag_id, state=flag.state, opened_at=flag.opened_at.isoformat())
     drop(flag, frozenset(Kind), clock.now())
     flag.state, flag.closed_at = State.EXPIRED, clock.now()

@@ -1,4 +1,4 @@
-"""The second factor: a code of an authenticator application, or one of the recovery codes kept on paper."""
+"""The second factor: a code of an authenticator application, or one of the recovery codes on paper."""
 
 from __future__ import annotations
 

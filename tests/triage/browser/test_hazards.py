@@ -1,4 +1,4 @@
-"""What goes wrong at a desk: two hands on one flag, a lost connection, a key too many, a form sent twice."""
+"""What goes wrong while working: two users on one flag, a lost connection, a wrong key, a form sent twice."""
 
 from __future__ import annotations
 

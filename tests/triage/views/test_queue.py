@@ -1,4 +1,4 @@
-"""The left pane: lists, filters that are kept, and what changed."""
+"""The left pane: lists, saved filters, and what changed."""
 
 from __future__ import annotations
 
