@@ -205,7 +205,9 @@ def person(settings: Settings, member: str, right: str, out: Path, language: str
         sections: list[dict[str, Any]] = subject_access.held(session, subject)
     with export_labels.override(language):
         sections += reviewing.stored_sections(subject.ids, originals=with_originals)
-        other = subject_access.Tongue(language, export_labels.word, export_labels.value, export_labels.told)
+        other = subject_access.Tongue(
+            language, export_labels.word, export_labels.value, export_labels.translate_section
+        )
         tongue = subject_access.ENGLISH if language == "en" else other
         paths = subject_access.write(out, subject_access.Right(right), subject, clock.today(), sections, tongue)
     answer: dict[str, Any] = {"files": paths, "sections": {each["title"]: len(each["rows"]) for each in sections}}

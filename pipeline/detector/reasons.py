@@ -95,7 +95,7 @@ def usual_values(frame: pd.DataFrame, model: Model, features: Sequence[Told] | N
 @lru_cache(maxsize=100_000)
 def said(value: float, unit: str) -> str:
     """A feature's number as a reviewer reads it: `1,840.00 EUR`, `3 days`, `yes`, `12 %`, `1 in 300`."""
-    return wording.measured(wording.measure(value, unit))
+    return wording.measure_text(wording.measure(value, unit))
 
 
 def _strongest(ranked: Sequence[int], features: Sequence[Told]) -> list[int]:

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 WIDTH = 500
-"""Of half a page, in units that are pixels when nothing is scaled."""
+"""The width of half a page, in units that are pixels when nothing is scaled."""
 
 
 @dataclass(frozen=True)
 class Band:
-    """What is usual: the middle of past values and the range most of them fall in."""
+    """What is usual: the middle of past values and the range that contains most of them."""
 
     low: float
     middle: float
@@ -29,7 +29,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Bin:
-    """One column of a histogram: how many fall in it, how many of those are flagged, how many were to be expected."""
+    """One column of a histogram: how many are in it, how many of those are flagged, and how many are expected."""
 
     label: str
     total: int

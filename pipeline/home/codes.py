@@ -1,6 +1,6 @@
-"""Codes that are published, in their order and with their words. Whoever needs one takes it from here.
+"""Codes that are published, in their order and with their words, in this one place.
 
-The codes of input columns are declared with the tables; what several of them mean together is passed on from there.
+The codes of input columns are declared with the tables; groups of them are imported from there.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from payeewatch.pipeline.tables import UNCLEAR_VERDICTS as UNCLEAR_VERDICTS
 
 
 class Queue(StrEnum):
-    """The queues, the one to look at first first."""
+    """The queues, the most urgent first."""
 
     HOLD = "hold"
     REVIEW = "review"
@@ -39,7 +39,7 @@ class WhyNot(StrEnum):
 
 
 class MatchLevel(NamedTuple):
-    """How a member was matched with a person on a breach list; `words` say how sure that is.
+    """How a member was matched with a person on a breach list; `words` say how certain that is.
 
     A weak match never places a change in the hold queue by itself.
     """
@@ -58,7 +58,7 @@ MATCH_LEVELS = (
 """Best first. `pipeline/breaches/match.py` says what joins at each level."""
 
 MATCHES = {level.code: level.words for level in MATCH_LEVELS}
-"""Match quality -> how sure it is that the exposed person is this member."""
+"""Match quality -> how certain it is that the exposed person is this member."""
 
 WEAK_MATCHES = frozenset(level.code for level in MATCH_LEVELS if level.is_weak)
 

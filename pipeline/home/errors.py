@@ -1,4 +1,4 @@
-"""What can go wrong, one exit code a class. The runbook in docs/running.md lists them; a test compares."""
+"""The errors of PayeeWatch, one exit code per class. The runbook in docs/running.md lists them; a test compares."""
 
 from pathlib import Path
 

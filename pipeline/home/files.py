@@ -14,7 +14,7 @@ from payeewatch.pipeline.home.errors import StoreError
 
 
 def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write` on a temporary neighbour of `path`, then put it in place in one step.
+    """Call `write` with a temporary file in the folder of `path`, then rename that to `path` in one step.
 
     Raises:
         StoreError: the disk is full or the folder cannot be written; the old file at `path`, if any, is still there.
@@ -32,14 +32,14 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def put_in_place(written: Path, path: Path) -> None:
-    """Rename a file that was written whole beside `path` to `path`, in one step.
+def put_in_place(whole_file: Path, path: Path) -> None:
+    """Rename a file that was written whole in the same folder to `path`, in one step.
 
     Raises:
         StoreError: the folder cannot be written.
     """
     with _store_errors(path):
-        written.replace(path)
+        whole_file.replace(path)
         _sync_folder(path.parent)
 
 
@@ -55,7 +55,7 @@ def write_json(path: Path, value: object) -> None:
 
 @contextmanager
 def only_holder(lock: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold a lock file, with the process's number in it; the kernel frees the lock when the process ends.
+    """Lock a file, and write the process's number into it; the kernel frees the lock when the process ends.
 
     Without `wait`, yields whether it was free.
     """
@@ -87,7 +87,7 @@ def is_locked(lock: Path) -> bool:
 
 
 def holder(lock: Path) -> str:
-    """The number of the process that holds a lock file, as far as it says."""
+    """The number of the process that has a lock file, if the file contains one."""
     return lock.read_text(encoding="ascii")[:20].strip() or "unknown"
 
 
@@ -103,7 +103,7 @@ def is_running(process: int) -> bool:
 
 
 def _sweep(path: Path) -> None:
-    """Remove half-written neighbours of a file that killed commands left."""
+    """Remove the incomplete temporary files of a path that killed commands left."""
     for leftover in path.parent.glob(f".{escape(path.name)}.*.part"):
         process = leftover.name.split(".")[-2]
         if process.isdigit() and not is_running(int(process)):

@@ -1,4 +1,4 @@
-"""The files of holds: one row a payment kept back, or one for later payments of a payee to an account."""
+"""The files of holds: one row per payment to hold, or one for later payments of a payee to an account."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ SATURDAY = 5
 
 @dataclass(frozen=True)
 class Hold:
-    """One proposal. An empty payment_id stands for later payments of the payee to the account."""
+    """One proposal. An empty payment_id means later payments of the payee to the account."""
 
     payment_id: str
     payee_id: str
     account: str  # token
     change_id: str
-    old_change_id: str  # the derived change that this one took over, whose hold it continues
+    old_change_id: str  # the derived change that this change replaced, whose hold it continues
     amount: str  # decimal euros; empty without a payment
     hold_until: date
     flag_id: str
@@ -31,20 +31,20 @@ COLUMNS = tuple(field.name for field in fields(Hold))
 
 
 def add_business_days(day: date, many: int) -> date:
-    """The day that is so many Mondays to Fridays later: Friday plus one is Monday."""
+    """The day that is `many` Mondays to Fridays later: Friday plus one is Monday."""
     while many:
         day += timedelta(days=1)
         many -= day.weekday() < SATURDAY
     return day
 
 
-def write_holds(path: Path, proposed: list[Hold]) -> None:
+def write_holds(path: Path, proposals: list[Hold]) -> None:
     """Write the proposals as the payment system reads them: identifiers exactly as in the feed."""
-    write_text(path, csv_text([COLUMNS, *([str(value) for value in astuple(hold)] for hold in proposed)]))
+    write_text(path, csv_text([COLUMNS, *([str(value) for value in astuple(hold)] for hold in proposals)]))
 
 
 def read_expiries(path: Path) -> dict[tuple[str, str], date]:
-    """Until when an earlier night's file holds what; empty when there is no such file."""
+    """(flag, payment) -> the last day of its hold in an earlier night's file; empty when there is no such file."""
     if not path.exists():
         return {}
     with path.open(encoding="utf-8", newline="") as file:

@@ -1,4 +1,4 @@
-"""Keys, and the keyed tokens that stand for identities: HMAC-SHA-256, never a plain hash.
+"""Keys, and the keyed tokens that replace identities: HMAC-SHA-256, never a plain hash.
 
 The canonical forms are SQL (`pipeline/home/data/canonical.sql`), specified in docs/identity.md.
 """
@@ -34,12 +34,12 @@ PARTICLES = (
     "LE", "LES", "LO", "TEN", "TER", "VAN", "VOM", "VON", "Y", "ZU", "ZUM", "ZUR",
     "ET", "M", "MLLE", "MME", "MR", "MRS", "OU",
 )  # fmt: skip
-"""Words that do not tell people apart: articles and prepositions of names, and titles before a holder's name."""
+"""Words that do not distinguish people: articles and prepositions of names, and titles before a holder's name."""
 
 
 @dataclass(frozen=True)
 class Keys:
-    """The three secrets. A key service would change only where they come from: it would make this object.
+    """The three secrets. With a key service, only the origin of this object would change.
 
     `token` has one key per version; the lake is tokenised with `token_version`.
     """
@@ -102,7 +102,7 @@ class Keys:
             token = {int(version): _key(encoded) for version, encoded in raw["token"].items()}
             keys = cls(token, int(raw["token_version"]), _key(raw["vault"]), _key(raw["audit"]))
         except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
-            # the cause would print what the file holds
+            # the cause would print the file's content
             raise SettingsError(
                 f"{path}: is not a key file; it must hold token, token_version, vault and audit as init writes them"
             ) from None
@@ -111,26 +111,28 @@ class Keys:
         return keys
 
     def check(self, lake_root: Path, *, note: bool = True) -> None:
-        """Compare the keys with those the lake was made with; the first time, write them down (with `note`).
+        """Compare the keys with those the lake was made with; the first time, note them in the lake (with `note`).
 
         Raises:
             SettingsError: this lake was made with another key, or another version of it.
         """
         path = lake_root / "key-check.json"
-        ours = {
+        check_values = {
             "token_version": self.token_version,
             "token": _check_value(self.token[self.token_version]),
             "vault": _check_value(self.vault),
         }
         if not path.exists():
             if note:
-                write_json(path, ours)
+                write_json(path, check_values)
             return
         try:
-            theirs = json.loads(path.read_text(encoding="utf-8"))
+            stored = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise SettingsError(f"{path}: cannot be read ({type(error).__name__}); restore it") from error
-        wrong = [name for name in ours if not isinstance(theirs, dict) or theirs.get(name) != ours[name]]
+        wrong = [
+            name for name in check_values if not isinstance(stored, dict) or stored.get(name) != check_values[name]
+        ]
         if wrong:
             raise SettingsError(
                 f"{path}: the key file's {' and '.join(wrong)} does not fit this lake; set PAYEEWATCH_KEY_FILE to the "

@@ -1,4 +1,4 @@
-"""What a table promises, declared beside its schema; `payeewatch.pipeline.expectations` has it judged."""
+"""What a table promises, declared next to its schema; `payeewatch.pipeline.expectations` checks it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LARGEST = sys.float_info.max
 
 @dataclass(frozen=True)
 class Bounds:
-    """Between which finite numbers a value lies, both included; `is_above_low`: the lower one is not."""
+    """Between which finite numbers a value lies, both included; with `is_above_low`, the lower one is excluded."""
 
     low: float = -LARGEST
     high: float = LARGEST
@@ -29,7 +29,7 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Promise:
-    """What every value of a column keeps. A column that declares nothing is never null."""
+    """What every value of a column satisfies. A column that declares nothing is never null."""
 
     nullable: bool = False
     nullable_where: tuple[str, str] | None = None  # a column and its value: rows with it may be null
@@ -42,7 +42,7 @@ NULLABLE = Promise(nullable=True)
 
 @dataclass(frozen=True)
 class Promises:
-    """What a table keeps: its columns, in order, and the sets of columns of which no two rows have the same values."""
+    """What a table promises: its columns, in order, and the sets of columns whose values no two rows share."""
 
     table: str
     columns: Mapping[str, Promise]
@@ -50,15 +50,15 @@ class Promises:
 
 
 def promises(
-    table: str, names: Iterable[str], unique: tuple[tuple[str, ...], ...], said: Mapping[str, Promise]
+    table: str, names: Iterable[str], unique: tuple[tuple[str, ...], ...], declarations: Mapping[str, Promise]
 ) -> Promises:
-    """The promises of a table with these columns; those that `said` does not name are never null.
+    """The promises of a table with these columns; those that `declarations` does not name are never null.
 
     Raises:
-        ValueError: `said` or `unique` names a column that the table does not have.
+        ValueError: `declarations` or `unique` names a column that the table does not have.
     """
-    columns = {name: said.get(name, Promise()) for name in names}
-    unknown = {*said, *(name for names in unique for name in names)} - columns.keys()
+    columns = {name: declarations.get(name, Promise()) for name in names}
+    unknown = {*declarations, *(name for names in unique for name in names)} - columns.keys()
     if unknown:
         raise ValueError(f"{table}: has no column {', '.join(sorted(unknown))}")
     return Promises(table, columns, unique)

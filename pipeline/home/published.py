@@ -23,7 +23,7 @@ REASON = pa.struct(
         ("fact", pa.string()),  # what the feature measures, in English
     ]
 )
-"""A reason: in English, and as numbers and a unit from which any language can be made."""
+"""A reason: in English, and as numbers and a unit from which the sentence can be made in any language."""
 
 
 EXPOSURE = pa.struct(
@@ -77,7 +77,7 @@ FLAGS_SCHEMA = pa.schema(
         *MODEL,
     ]
 )
-"""flags/<night>.parquet: one row a flag, by rank."""
+"""flags/<night>.parquet: one row per flag, by rank."""
 
 FLAGS_PROMISES = promises(
     "flags",
@@ -114,7 +114,7 @@ SCORES_SCHEMA = pa.schema(
         *MODEL,
     ]
 )
-"""scores/<night>.parquet: one row an open change, by change_id."""
+"""scores/<night>.parquet: one row per open change, by change_id."""
 
 SCORES_PROMISES = promises(
     "scores",

@@ -1,7 +1,7 @@
-"""How long flags, quarantine and notices are kept. Each clock is written here; docs/privacy.md says why.
+"""How long flags, quarantine and notices are stored. Every retention clock is here; docs/privacy.md says why.
 
-The pipeline's files and the reviewers' database are purged apart, and both ask here. How many days is a parameter where
-the insurer decides it, `retention.*` of params.yaml.
+The pipeline's files and the reviewers' database are purged separately, and both use this module. Where the insurer
+decides the number of days, it is a parameter: `retention.*` of params.yaml.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Clock(StrEnum):
 
 
 class Term(NamedTuple):
-    """For how many days a flag is kept: of QUALIFY since it was first flagged, of the others since the decision."""
+    """How many days a flag is stored: with QUALIFY since it was first flagged, with the others since the decision."""
 
     clock: Clock
     days: int
@@ -39,7 +39,7 @@ class Term(NamedTuple):
 
 
 def term_of(verdict: str | None, retention: Retention) -> Term:
-    """How long a flag of this verdict is kept; without a verdict, one that nobody judged."""
+    """How long a flag of this verdict is stored; without a verdict, one that nobody judged."""
     if verdict in FRAUD_VERDICTS:
         return Term(Clock.CLOSED, retention.closed_days)
     if not verdict or verdict in UNCLEAR_VERDICTS:

@@ -1,4 +1,4 @@
-"""The nights' own accounts: runs/<night>.json, and runs/<night>.failed.json for a night that did not end well."""
+"""The nights' run records: runs/<night>.json, and runs/<night>.failed.json for a night that failed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from payeewatch.pipeline.home.settings import Settings
 
 NIGHT = re.compile(r"\d{4}-\d{2}-\d{2}")
 Run = dict[str, Any]
-"""What runs/<night>.json holds; docs/outputs.md describes it."""
+"""What runs/<night>.json contains; docs/outputs.md describes it."""
 
 
 def run_path(settings: Settings, night: date) -> Path:
@@ -33,7 +33,7 @@ def failures(settings: Settings) -> dict[date, Path]:
 def published_files(settings: Settings, folder: str) -> dict[date, Path]:
     """Night -> its file in a folder of what nights publish (flags, scores, evidence, runs), oldest first.
 
-    Files of another name beside them, such as `2024-09-23.failed.json`, are no night's.
+    Files with other names there, such as `2024-09-23.failed.json`, are left out.
     """
     suffix = "json" if folder == "runs" else "parquet"
     paths = sorted(path for path in settings.folder(folder).glob(f"*.{suffix}") if NIGHT.fullmatch(path.stem))
@@ -41,7 +41,7 @@ def published_files(settings: Settings, folder: str) -> dict[date, Path]:
 
 
 def published_nights(settings: Settings) -> list[date]:
-    """Every night whose account stands, oldest first."""
+    """Every night that has a run record, oldest first."""
     return list(published_files(settings, "runs"))
 
 
@@ -56,7 +56,7 @@ def read_run(settings: Settings, night: date) -> Run | None:
 
 
 def earlier_runs(settings: Settings, night: date, most: int = 60) -> list[Run]:
-    """The accounts of the nights before this one, oldest first."""
+    """The run records of the nights before this one, oldest first."""
     nights = [n for n in published_nights(settings) if n < night][-most:]
     return [run for n in nights if (run := read_run(settings, n))]
 
@@ -68,8 +68,8 @@ def write_failure(settings: Settings, night: date, run: Run) -> None:
 def nights_to_run(settings: Settings, first: date, last: date) -> list[date]:
     """The nights a command runs, in order.
 
-    A night already published runs again alone. A later one first catches up the nights since the last published.
-    The first night ever run stands alone.
+    A published night runs again without any other. Before a later night, the nights since the last published one run.
+    The first night of a home runs without any other.
     """
     latest = last_published(settings)
     if latest is not None and first > latest:

@@ -1,4 +1,4 @@
-"""Where things are (environment) and what is tuned (params.yaml)."""
+"""Where files are (environment), and the parameters (params.yaml)."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class Params(Section):
         return dict(_flatten("", self.model_dump()))
 
     def cutoff(self, day: date) -> datetime:
-        """The last microsecond of a day of the insurer's, in naive UTC."""
+        """The last microsecond of a day in the insurer's time zone, in naive UTC."""
         midnight = datetime.combine(day + timedelta(days=1), time(), tzinfo=ZoneInfo(self.timezone))
         return midnight.astimezone(ZoneInfo("UTC")).replace(tzinfo=None) - timedelta(microseconds=1)
 
@@ -162,7 +162,7 @@ def _flatten(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, obje
 
 @dataclass(frozen=True)
 class Settings:
-    """Where everything is, and the parameters. `folder("inbox")` and its like give the paths."""
+    """Where everything is, and the parameters. `folder("inbox")` and so on give the paths."""
 
     home: Path
     key_file: Path

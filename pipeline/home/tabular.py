@@ -1,4 +1,4 @@
-"""Tables as files: Parquet and CSV, written whole; cells that a spreadsheet would run are escaped."""
+"""Tables as files: Parquet and CSV, written whole; cells that a spreadsheet would run as formulas are escaped."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ AS_JSON = json.JSONEncoder(ensure_ascii=False, default=str)
 
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""A text cell that begins so would be run by a spreadsheet."""
+"""A spreadsheet would run a text cell that begins with one of these."""
 
 
 def euros(cents: int | None) -> Decimal | None:
-    """Cents inside, decimal euros outside: `1999` -> `19.99`."""
+    """Cents of the lake as decimal euros of published files: `1999` -> `19.99`."""
     return None if cents is None else Decimal(cents).scaleb(-2)
 
 

@@ -1,4 +1,4 @@
-"""Files that people write, against a model of them: one sentence says which value is wrong and what it must be."""
+"""Check files that people write against a model: one sentence says which value is wrong and what it must be."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Section(BaseModel):
 
 
 class Wrong(ValueError):
-    """A fault with a sentence of its own, about a field or an entry `inside` it."""
+    """An error with its own sentence, about a field or an entry `inside` it."""
 
     def __init__(self, sentence: str, *inside: str) -> None:
         super().__init__(sentence)
@@ -59,7 +59,7 @@ Zone = Annotated[str, is_known(ZoneInfo), Field(description="an IANA zone name")
 def read(
     path: Path, form: str, parse: Callable[[str], Any], refusal: type[PayeeWatchError] = SettingsError, where: str = ""
 ) -> Any:
-    """What a file holds; `where` names it to people.
+    """What a file contains; `where` is its name in errors.
 
     Raises:
         refusal: no file, or not one of that form.
@@ -73,23 +73,28 @@ def read(
 
 
 def validate(
-    model: type[Model], raw: object, where: str, refusal: type[PayeeWatchError], within: str = "", known: object = None
+    model: type[Model],
+    raw: object,
+    where: str,
+    refusal: type[PayeeWatchError],
+    within: str = "",
+    context: object = None,
 ) -> Model:
-    """A section as its model. `within` is its name in the file; `known` is what the model's validators ask for.
+    """A section as its model. `within` is its name in the file; `context` is what the model's validators ask for.
 
     Raises:
-        refusal: the first fault, in a sentence that begins with `where`.
+        refusal: the first error, in a sentence that begins with `where`.
     """
     try:
-        return model.model_validate(raw, context=known)
+        return model.model_validate(raw, context=context)
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-    raise refusal(f"{where}: {_sentence(model, raw, fault, [within] if within else [])}")
+        problem = error.errors(include_url=False)[0]
+    raise refusal(f"{where}: {_sentence(model, raw, problem, [within] if within else [])}")
 
 
-def _sentence(model: type[Section], value: Any, fault: Any, names: list[str]) -> str:
+def _sentence(model: type[Section], value: Any, problem: Any, names: list[str]) -> str:
     field = None
-    for name in fault["loc"]:
+    for name in problem["loc"]:
         if field:
             break  # an entry of a list or mapping: the error shows the whole
         names.append(str(name))
@@ -98,12 +103,12 @@ def _sentence(model: type[Section], value: Any, fault: Any, names: list[str]) ->
         field, value = model.model_fields[name], value.get(name)
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             model, field = field.annotation, None
-    own = fault.get("ctx", {}).get("error")
+    own = problem.get("ctx", {}).get("error")
     if isinstance(own, Wrong):
         return f"'{'.'.join([*names, *own.inside])}' {own}"
     if not field:
         return f"'{'.'.join(names) or 'the file'}' {model.no_section}"
-    is_wrong_type = fault["type"].endswith(("_type", "too_short", "missing"))
-    shown = value[:LONGEST_QUOTE] if isinstance(value, str) else value
-    what = "text" if fault["type"] == "string_type" and fault["input"] is value else field.description
-    return f"'{'.'.join(names)}' {(model.wrong_type if is_wrong_type else 'is {!r}').format(shown)}; it must be {what}"
+    is_wrong_type = problem["type"].endswith(("_type", "too_short", "missing"))
+    quote = value[:LONGEST_QUOTE] if isinstance(value, str) else value
+    what = "text" if problem["type"] == "string_type" and problem["input"] is value else field.description
+    return f"'{'.'.join(names)}' {(model.wrong_type if is_wrong_type else 'is {!r}').format(quote)}; it must be {what}"

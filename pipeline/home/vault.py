@@ -1,10 +1,10 @@
-"""The vault: sealed originals of what reviewers may have to see. Only triage opens it, never the pipeline.
+"""The vault: sealed originals of what reviewers may need to see. Only triage opens it, never the pipeline.
 
     vault/<kind>/drop=<day>/<sequence>.parquet     kind, ref, sealed (12 bytes of nonce, then AES-GCM)
 
 Kinds are `member` (ref: member_id), `account` (ref: token), `holder` (ref: change_id) and `quarantine`
-(ref: `<night>/<table>/<row>`). Kind and ref are sealed in with the original: a sealed value moved to another row
-does not open.
+(ref: `<night>/<table>/<row>`). Kind and ref are sealed together with the original: a sealed value that was moved to
+another row does not open.
 """
 
 from __future__ import annotations

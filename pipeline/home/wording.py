@@ -1,4 +1,4 @@
-"""How numbers, dates and findings are said to people, the same on every page.
+"""How numbers, dates and findings are worded for people, the same on every page.
 
 An unusual change is not an accusation, and an exposed member is a victim: every sentence here keeps to that.
 """
@@ -21,7 +21,7 @@ WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 
 
 def euros(amount: Decimal | float | None) -> str:
-    """`1840` -> `1,840.00 EUR`; nothing known -> a dash."""
+    """`1840` -> `1,840.00 EUR`; None -> a dash."""
     return "–" if amount is None else f"{amount:,.2f} EUR"
 
 
@@ -36,17 +36,17 @@ def cents(amount: int | None) -> str:
 
 
 def rounded_euros(amount: Decimal | float) -> str:
-    """Euros where cents would only distract: `1840.40` -> `1,840 EUR`."""
+    """Whole euros, where cents are not needed: `1840.40` -> `1,840 EUR`."""
     return f"{amount:,.0f} EUR"
 
 
 def number(value: float | None) -> str:
-    """`12345` -> `12,345`; nothing known -> a dash."""
+    """`12345` -> `12,345`; None -> a dash."""
     return "–" if value is None else f"{value:,.0f}"
 
 
 def share(value: float | None) -> str:
-    """`0.123` -> `12 %`, with a decimal where whole percents say nothing: `0.004` -> `0.4 %`."""
+    """`0.123` -> `12 %`, with a decimal where whole percents are too coarse: `0.004` -> `0.4 %`."""
     if value is None or math.isnan(value):
         return "–"
     return f"{value * 100:.{_digits_of_share(value)}f} %"
@@ -56,7 +56,7 @@ def _digits_of_share(value: float) -> int:
     return 1 if 0 < value * 100 < 2 or 98 < value * 100 < 100 else 0
 
 
-def seldom(p_value: float | None) -> int | None:
+def one_among(p_value: float | None) -> int | None:
     """`0.0004` -> `2500`, to two digits: one of so many honest changes is this unusual; 1: ordinary; None: unknown."""
     if p_value is None or math.isnan(p_value) or p_value <= 0:
         return None
@@ -68,23 +68,23 @@ def seldom(p_value: float | None) -> int | None:
 
 
 def one_in(p_value: float | None) -> str:
-    """`0.0004` -> `1 in 2,500`: how seldom an honest change is at least this unusual."""
-    among = seldom(p_value)
+    """`0.0004` -> `1 in 2,500`: how rarely an honest change is at least this unusual."""
+    among = one_among(p_value)
     return "–" if among is None else "ordinary" if among == 1 else f"1 in {among:,}"
 
 
 def rarity(p_value: float | None) -> str:
     """The same as a sentence."""
-    said = one_in(p_value)
-    if said == "–":
+    frequency = one_in(p_value)
+    if frequency == "–":
         return "It could not be compared with other changes."
-    if said == "ordinary":
+    if frequency == "ordinary":
         return "Comparable honest changes are often at least this unusual."
-    return f"About {said} comparable honest changes is at least this unusual."
+    return f"About {frequency} comparable honest changes is at least this unusual."
 
 
 def day(value: date | str | None) -> str:
-    """`2024-09-03` -> `3 Sep 2024`, whatever the machine's language."""
+    """`2024-09-03` -> `3 Sep 2024`, in English on every machine."""
     value = _as_date(value)
     return "–" if value is None else f"{value.day} {MONTHS[value.month - 1]} {value.year}"
 
@@ -109,18 +109,18 @@ def seconds(value: float) -> str:
     return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s" if value >= 1 else f"{value:.2f} s"
 
 
-def counted(number_of: int, one: str, many: str | None = None) -> str:
+def count_text(number_of: int, one: str, many: str | None = None) -> str:
     """`1 change`, `3 changes`, `no changes`."""
     return f"{f'{number_of:,}' if number_of else 'no'} {one if number_of == 1 else many or one + 's'}"
 
 
 def exposure(item: Mapping[str, Any]) -> str:
-    """One exposure of a member, said as something that happened to them."""
+    """One exposure of a member, worded as something that happened to them."""
     fields = [FIELDS.get(name, name.replace("_", " ")) for name in item.get("fields") or ()]
-    taken = f"; exposed: {', '.join(fields)}" if fields else ""
+    fields_text = f"; exposed: {', '.join(fields)}" if fields else ""
     quality = item.get("match_quality")
-    match = f"; {MATCHES[quality]}" if quality in MATCHES else ""
-    return f"On list {item.get('breach_id')}, known since {day(item.get('known_at'))}{taken}{match}."
+    match_text = f"; {MATCHES[quality]}" if quality in MATCHES else ""
+    return f"On list {item.get('breach_id')}, known since {day(item.get('known_at'))}{fields_text}{match_text}."
 
 
 @dataclass(frozen=True)
@@ -144,45 +144,45 @@ def measure(value: float | None, unit: str) -> Measure:
     if kind == "share":
         return Measure("share", value, _digits_of_share(value))
     if kind == "surprise":
-        among = None if value < math.log10(3) else seldom(10.0**-value)
+        among = None if value < math.log10(3) else one_among(10.0**-value)
         return Measure("common") if among is None else Measure("rarity", among)
     digits = 0 if float(value).is_integer() or abs(value) >= 100 else 1
     form = {"days": "days", "years": "years", "ratio": "times"}.get(kind, "number")
     return Measure(form, value, digits)
 
 
-def measured(shown: Measure) -> str:
+def measure_text(item: Measure) -> str:
     """The same in English: `1,840.00 EUR`, `3 days`, `yes`, `12 %`, `1 in 300`."""
-    if shown.number is None:
-        return shown.form
-    if shown.form == "share":
-        return share(shown.number)
-    if shown.form == "rarity":
-        return f"1 in {shown.number:,}"  # an integer, however large
-    text = f"{shown.number:,.{shown.digits}f}"
-    if shown.form in ("days", "years"):
-        return f"{text} {shown.form.removesuffix('s') if shown.number == 1 else shown.form}"
-    return {"eur": f"{text} EUR", "times": f"{text} times"}.get(shown.form, text)
+    if item.number is None:
+        return item.form
+    if item.form == "share":
+        return share(item.number)
+    if item.form == "rarity":
+        return f"1 in {item.number:,}"  # an integer, however large
+    text = f"{item.number:,.{item.digits}f}"
+    if item.form in ("days", "years"):
+        return f"{text} {item.form.removesuffix('s') if item.number == 1 else item.form}"
+    return {"eur": f"{text} EUR", "times": f"{text} times"}.get(item.form, text)
 
 
 def fact(reason: Mapping[str, Any]) -> str:
-    """What a reason's feature measures, where the value and the usual one are shown beside it."""
+    """What a reason's feature measures, for places that show the value and the usual one next to it."""
     if reason.get("fact"):
         return str(reason["fact"]).removesuffix(".")
-    value, usual = reason.get("value"), reason.get("usual")  # of a night that did not publish the fact
+    value, usual = reason.get("value"), reason.get("usual")  # the row of a night that did not publish the fact
     for tail in (f": {value} (usually {usual}).", f": {value}.", " (usually not).", "."):
         if str(reason["sentence"]).endswith(tail):
             return str(reason["sentence"]).removesuffix(tail)
     return str(reason["sentence"])
 
 
-def tied(neighbours: Sequence[Mapping[str, Any]]) -> str:
-    """Who else the account, the device or the actor belongs to, counted: one payee may be tied in several ways."""
+def ties_sentence(neighbours: Sequence[Mapping[str, Any]]) -> str:
+    """How many other payees share the account, the device or the actor: one payee may be tied in several ways."""
     relations = sorted({str(item.get("relation")).removeprefix("same_").replace("_", " ") for item in neighbours})
     payees = {item.get("payee_id") for item in neighbours}
-    flagged = {item.get("payee_id") for item in neighbours if item.get("flag_id")}
-    also = f"; {len(flagged)} of them flagged" if flagged else ""
-    return f"{counted(len(payees), 'other payee')} tied to it by {', '.join(relations)}{also}."
+    flagged_payees = {item.get("payee_id") for item in neighbours if item.get("flag_id")}
+    flagged_text = f"; {len(flagged_payees)} of them flagged" if flagged_payees else ""
+    return f"{count_text(len(payees), 'other payee')} tied to it by {', '.join(relations)}{flagged_text}."
 
 
 HONEST = {
@@ -196,14 +196,14 @@ HONEST = {
 """What each check looks for."""
 
 
-def checked(checks: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What was found in full sentences; what was not found, and what cannot be known, in a line each."""
-    said = [str(item["sentence"]) for item in checks if item.get("result") == "yes" and item.get("sentence")]
+def check_sentences(checks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Full sentences for what was found; one line for what was not found, and one for what cannot be known."""
+    sentences = [str(item["sentence"]) for item in checks if item.get("result") == "yes" and item.get("sentence")]
     for result, intro in (("no", "Looked for and not found"), ("unknown", "Cannot be known")):
         names = [str(item.get("check")) for item in checks if item.get("result") == result]
         if names:
-            said.append(f"{intro}: {', '.join(HONEST.get(name, name.replace('_', ' ')) for name in names)}.")
-    return said
+            sentences.append(f"{intro}: {', '.join(HONEST.get(name, name.replace('_', ' ')) for name in names)}.")
+    return sentences
 
 
 MESSAGES = {
@@ -233,7 +233,7 @@ MESSAGES = {
     "covers_nearly_all": (
         "Nearly all members (%(share)s) are on this list: being on it cannot tell one change from another."
     ),
-    # what a person should know of a night
+    # what a person should know about a night
     "list_has_ended": "breaches/%(breach_id)s: purge_on, %(purge_on)s, has come; delete the folder",
     "verdicts_rejected": "%(file)s: %(verdicts)s verdicts cannot be used; see quarantine/%(folder)s/",
     "erasure_cut_short": (
@@ -261,31 +261,31 @@ MESSAGES = {
         "unjudged %(qualify)s days; not pertinent: deleted at once; pertinent: %(closed)s days after closing"
     ),
 }  # fmt: skip
-"""Code -> what it says in English. What is published holds the code and its numbers beside the sentence, so that it can
-be said in any language; `make words` puts the sentences into the catalogue of translations."""
+"""Code -> what it says in English. What is published contains the code and its numbers next to the sentence, so that it
+can be translated into any language; `make words` puts the sentences into the catalogue of translations."""
 
-IN_ENGLISH = {"many": "{:,}", "usual": "{:.1f}", "share": "{:.1%}", "least": "{:.4f}"}
-"""How a number of a message is written, by its name, where not as it is."""
+PARAM_FORMATS = {"many": "{:,}", "usual": "{:.1f}", "share": "{:.1%}", "least": "{:.4f}"}
+"""The name of a number in a message -> how it is written, where not simply as text."""
 
 
 class Sentence(str):
-    """A sentence in English that keeps the code and the numbers it was made of."""
+    """A sentence in English, with the code and the numbers that it was made from."""
 
     code: str
     params: dict[str, Any]
 
     @property
     def coded(self) -> dict[str, Any]:
-        """The code and the numbers as JSON holds them."""
+        """The code and the numbers, for JSON."""
         return {"code": self.code, "params": self.params}
 
 
 def sentence(code: str, **params: Any) -> Sentence:
     """The message of that code in English. Dates among the numbers are given as ISO text."""
-    shown = {name: IN_ENGLISH.get(name, "{}").format(value) for name, value in params.items()}
-    made = Sentence(MESSAGES[code] % shown)
-    made.code, made.params = code, params
-    return made
+    texts = {name: PARAM_FORMATS.get(name, "{}").format(value) for name, value in params.items()}
+    message = Sentence(MESSAGES[code] % texts)
+    message.code, message.params = code, params
+    return message
 
 
 def _as_date(value: date | str | None) -> date | None:

@@ -57,7 +57,7 @@ def headline(drops: Sequence[Facts]) -> str:
         return "Nothing new was sent."
     aside = f"{rejected:,} set aside ({wording.share(rejected / read)})" if rejected else "none set aside"
     days = "" if len(drops) == 1 else f" from {len(drops)} drops"
-    return f"{wording.counted(read, 'row')} read{days}, {aside}."
+    return f"{wording.count_text(read, 'row')} read{days}, {aside}."
 
 
 def figures(drops: Sequence[Facts]) -> list[dict[str, str]]:

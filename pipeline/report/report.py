@@ -102,10 +102,10 @@ def environment() -> Environment:
     templates.globals |= {
         "CREED": wording.CREED,
         "QUEUES": QUEUES,
-        "counted": wording.counted,
-        "tied": wording.tied,
+        "counted": wording.count_text,
+        "tied": wording.ties_sentence,
     }
-    templates.globals["checked"] = wording.checked
+    templates.globals["checked"] = wording.check_sentences
     return templates
 
 
@@ -162,7 +162,7 @@ def headline(flags: Sequence[Row]) -> str:
     counts = Counter(flag["queue"] for flag in flags)
     new = sum(flag["is_new"] for flag in flags)
     parts = [f"{counts[queue]} {words}" for queue, words in HEADLINES.items() if counts[queue]]
-    return f"{wording.counted(len(flags), 'change')} in the queue, {new} of them new tonight: {', '.join(parts)}."
+    return f"{wording.count_text(len(flags), 'change')} in the queue, {new} of them new tonight: {', '.join(parts)}."
 
 
 def figures(flags: Sequence[Row]) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Tokens with which other systems read: made by a command, kept as keyed hashes, limited by scope and by rate."""
+"""Tokens with which other systems read: made by a command, stored as keyed hashes, limited by scope and by rate."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from payeewatch.triage.records import audit
 from payeewatch.triage.workspace import keys
 
 SCOPES = ("flags", "runs", "health")
-A_MINUTE = 120
-"""Requests a token may make in a minute."""
+REQUESTS_PER_MINUTE = 120
+"""The most requests per minute of one token."""
 PREFIX = "pwt_"  # so that a token in the wrong place can be recognised
 
 
 class NotAdmitted(Exception):
-    """A request whose token does not open what it asks for; `status` is the HTTP answer."""
+    """A request whose token does not permit what it asks for; `status` is the HTTP answer."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -29,7 +29,7 @@ class NotAdmitted(Exception):
 
 
 def make(name: str, scopes: Iterable[str]) -> str:
-    """A new token for a system; its earlier token opens nothing any more."""
+    """Make a new token for a system; its earlier token stops working."""
     token = PREFIX + secrets.token_urlsafe(32)
     scopes = sorted(set(scopes))
     with transaction.atomic():
@@ -67,8 +67,8 @@ def admit(request: HttpRequest, scope: str) -> ApiToken:
         token.used = token.used + 1 if token.minute == minute else 1
         token.minute = minute
         token.save(update_fields=["minute", "used"])
-    if token.used > A_MINUTE:
-        raise NotAdmitted(429, f"at most {A_MINUTE} requests a minute")
+    if token.used > REQUESTS_PER_MINUTE:
+        raise NotAdmitted(429, f"at most {REQUESTS_PER_MINUTE} requests a minute")
     if scope not in token.scopes:
         raise NotAdmitted(403, f"this token does not have the scope {scope}")
     return token

@@ -1,4 +1,4 @@
-"""Single sign-on by OpenID Connect, off without an issuer: what the environment says of the insurer's provider."""
+"""Single sign-on by OpenID Connect, off without an issuer: the insurer's provider, as the environment describes it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Provider:
         """The provider that PAYEEWATCH_OIDC_* name, or None when there is no issuer.
 
         Raises:
-            SettingsError: one is missing, the secret cannot be read, or a role is none of ours.
+            SettingsError: one is missing, the secret cannot be read, or a role does not exist.
         """
         values = {name: environ.get(PREFIX + name, "") for name in ("ISSUER", *REQUIRED)}
         if not values["ISSUER"]:
@@ -68,7 +68,7 @@ class Provider:
         )
 
     def settings(self) -> dict[str, object]:
-        """Django's settings for the library that speaks the protocol."""
+        """Django's settings for the library that implements the protocol."""
         return {
             "OIDC_OP_AUTHORIZATION_ENDPOINT": self.authorize_url,
             "OIDC_OP_TOKEN_ENDPOINT": self.token_url,
@@ -84,7 +84,7 @@ class Provider:
         }
 
     def role_of(self, claims: Mapping[str, object]) -> Role | None:
-        """The first role, as they are listed, that the role claim gives; it holds one value or a list."""
+        """The first role, in the order of `roles`, that the role claim names; the claim is one value or a list."""
         claim = claims.get(self.role_claim) or []
         claim_values = claim if isinstance(claim, list) else [claim]
         return next((role for value, role in self.roles.items() if value in claim_values), None)

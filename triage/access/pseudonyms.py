@@ -1,7 +1,7 @@
 """What a data scientist sees in place of the insurer's numbers: keyed pseudonyms, different for each kind.
 
-The same value always has the same pseudonym, so that rows can be counted and joined; nobody without the audit key can
-go back. Everybody else sees the value itself.
+The same value always has the same pseudonym, so that rows can be counted and joined; without the audit key, nobody can
+get the value from it. All other users see the value itself.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HINT_PARTS = " · "
 def value_for(user: Any, kind: str, value: str | None) -> str:
     """A value as a user may see it; empty stays empty.
 
-    `kind` is what the value is, such as `member`, `household`, `payee`, `account`, `change`, `payment`: one word
+    `kind` is what the value is, such as `member`, `household`, `payee`, `account`, `change`, `payment`: the same word
     everywhere, because the pseudonym depends on it.
     """
     if not value:
@@ -34,7 +34,7 @@ def value_for(user: Any, kind: str, value: str | None) -> str:
 
 
 def hint_for(user: Any, hint: str | None) -> str:
-    """An account's hint as a user may see it: country, bank and last four characters, or country and bank alone."""
+    """An account's hint as a user may see it: country, bank and last four characters, or only country and bank."""
     if not hint:
         return ""
     return hint if is_named_reader(user) else HINT_PARTS.join(hint.split(HINT_PARTS)[:-1])

@@ -9,14 +9,14 @@ from payeewatch.triage.models import User
 
 
 class Request(HttpRequest):
-    """A request of somebody who is signed in: `access/route.py` sees to it before a view is called."""
+    """A request of a user who is signed in: `access/route.py` checks this before a view is called."""
 
-    user: User  # Django's may be nobody
+    user: User  # Django's may be an anonymous user
     htmx: HtmxDetails
-    session_is_over: bool  # only where it is: `middleware.SessionLimits` sets it
+    session_is_over: bool  # set only if it is over, by `middleware.SessionLimits`
 
 
 def route_name(request: HttpRequest) -> str:
-    """The name of the route that a request came by."""
+    """The name of a request's route."""
     match = request.resolver_match
     return str(match.url_name) if match else ""

@@ -36,7 +36,7 @@ class Route:
     roles: frozenset[Role]
     methods: tuple[str, ...] = ("GET",)
     menu: Any = ""
-    second_factor: bool = True  # not to be opened before the second factor, where the role must have one
+    second_factor: bool = True  # opens only after the second factor, where the role must have one
 
 
 def guard(route: Route) -> View:
@@ -44,14 +44,14 @@ def guard(route: Route) -> View:
 
     @require_http_methods([*route.methods, *(("HEAD",) if "GET" in route.methods else ())])
     @wraps(route.view)
-    def view(request: Request, **words: Any) -> HttpResponseBase:
+    def view(request: Request, **params: Any) -> HttpResponseBase:
         if route.roles is not ANYBODY:
             redirection = _page_before(route, request)
             if redirection:
                 return redirection
-            if "flag_id" in words:
-                _refuse_own_household(request.user, words["flag_id"])
-        return route.view(request, **words)
+            if "flag_id" in params:
+                _refuse_own_household(request.user, params["flag_id"])
+        return route.view(request, **params)
 
     view.route = route  # type: ignore[attr-defined]
     return view
@@ -72,22 +72,22 @@ def must_verify(user: Any) -> bool:
     """Whether a user has to show a second factor: the role demands it, or they have set one up."""
     if user.role in home().params.triage.totp_roles:
         return True
-    codes, paper = (
+    totp_devices, code_lists = (
         model.objects.filter(user=user, confirmed=True).values("pk") for model in (TOTPDevice, StaticDevice)
     )
-    return bool(codes.union(paper, all=True).exists())
+    return bool(totp_devices.union(code_lists, all=True).exists())
 
 
 def start_of(user: Any) -> str:
-    """The address a user starts at: the first in their menu, or their own choices."""
+    """The address where a user starts: the first in their menu, or their preferences."""
     return reverse(next((route.name for route in routes_for(user)), "preferences"))
 
 
 def _page_before(route: Route, request: Request) -> HttpResponse | None:
-    """Where a user has to go before the route opens, if anywhere.
+    """The page that a user must open before the route, if any.
 
     Raises:
-        PermissionDenied: it does not open for the user's role.
+        PermissionDenied: the route is not for the user's role.
     """
     user = request.user
     if not user.is_authenticated:
@@ -105,7 +105,7 @@ def _page_before(route: Route, request: Request) -> HttpResponse | None:
 
 
 def _sign_in(request: Request) -> HttpResponse:
-    """To the sign-in, and back afterwards to the page; within a page triage.js says so, and what was typed stays."""
+    """Lead to the sign-in, then back to the page. Within a page triage.js says so, and what was typed remains."""
     came_from = request.htmx.current_url_abs_path if request.htmx else request.get_full_path()
     if not came_from or came_from == "/" or (request.method != "GET" and not request.htmx):
         return redirect("sign-in")  # the first page of a role is not the same for all

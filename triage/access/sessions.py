@@ -1,7 +1,7 @@
-"""When a session begins and ends. It is kept in the database, so that ending one ends it wherever its cookie went.
+"""When a session begins and ends. It is stored in the database, so that ending one ends all copies of its cookie.
 
 It ends by signing out, after a time without requests, after a working day in any case, and when the password, the role
-or the access of its user changes: `User` binds it to these.
+or the access of its user changes: `User` connects it with these.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from payeewatch.triage.models import AuditRecord, User
 from payeewatch.triage.records import audit
 from payeewatch.triage.workspace import home
 
-SEEN_EVERY = 60  # seconds: a session is not written again for each request
+WRITE_EVERY = 60  # seconds: a session is not written again for each request
 
 
 def is_over(session: SessionBase) -> bool:
@@ -31,7 +31,7 @@ def is_over(session: SessionBase) -> bool:
     started, last_seen = session.setdefault("started_at", now), session.setdefault("seen_at", now)
     if now - last_seen > limits.idle_minutes * 60 or now - started > limits.session_hours * 3600:
         return True
-    if now - last_seen >= SEEN_EVERY:
+    if now - last_seen >= WRITE_EVERY:
         session["seen_at"] = now
     return False
 
@@ -62,7 +62,7 @@ def _record_end(request: HttpRequest, user: User | None, **rest: Any) -> None:
 
 @receiver(user_login_failed)
 def _record_refusal(credentials: dict[str, Any], request: HttpRequest | None = None, **rest: Any) -> None:
-    """The name that was typed is kept only where it is a user's: people type passwords there."""
+    """The name that was typed is recorded only if it is a user's, because people type passwords there."""
     if not getattr(request, "axes_locked_out", False):
         audit.record(User.objects.filter(username=credentials.get("username")).first(), "sign_in_refused")
 

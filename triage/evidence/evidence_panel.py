@@ -1,4 +1,4 @@
-"""What the centre pane shows of a flag: its frozen evidence in the user's words, and what is known here beside it."""
+"""What the centre pane shows of a flag: its frozen evidence in the user's language, and what the application knows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from payeewatch.triage.models import Evidence, Flag, Hold, User
 Body = Mapping[str, Any]
 MOST_HISTORY = 10
 ALWAYS = ("change", "claims", "payments")
-"""Lanes that are drawn even when empty: that nothing happened is news too."""
+"""Lanes that are drawn even when empty: that nothing happened is information too."""
 LOOKS = {
     "claims_to_new_account": "mark", "payment_sent_to_new_account": "mark", "payment_planned_to_new_account": "open",
     "payment_held_to_new_account": "open", "payment_planned": "open-soft", "payment_held": "open-soft",
@@ -61,7 +61,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Reason:
-    """One reason: what was measured, its value and the usual one, and the two as bars where they are sizes."""
+    """One reason: what was measured, its value and the usual one, and both as bars where they are sizes."""
 
     words: str
     value: str
@@ -71,8 +71,8 @@ class Reason:
 
 def centre(flag: Flag, user: User) -> dict[str, Any]:
     """Everything `_centre.html` shows."""
-    frozen = _frozen(flag)
-    body: Body = frozen[0].body if frozen else {}
+    evidence_rows = _evidence_rows(flag)
+    body: Body = evidence_rows[0].body if evidence_rows else {}
     neighbours = related_flags.neighbours(flag, body, user)
     facts = _facts(body, user)
     return {
@@ -92,8 +92,8 @@ def centre(flag: Flag, user: User) -> dict[str, Any]:
         "ring": related_flags.ring(flag, neighbours, user),
         "exposures": _exposures(body, flag.night.run),
         "earlier": related_flags.earlier(flag, user),
-        "history": _history(frozen),
-        "frozen_on": frozen[0].night if frozen else None,
+        "history": _history(evidence_rows),
+        "frozen_on": evidence_rows[0].night if evidence_rows else None,
     }
 
 
@@ -113,7 +113,7 @@ def _strip(flag: Flag) -> dict[str, Any]:
 
 
 def _hold(flag: Flag, today: date) -> dict[str, Any]:
-    """The hold that counts most: one in force, else a proposed one, else the last there was."""
+    """The hold that matters most: one in force, otherwise a proposed one, otherwise the last one."""
     order = [Hold.State.HELD, Hold.State.PROPOSED, Hold.State.EXPIRED, Hold.State.RELEASED]
     holds = sorted(flag.holds.all(), key=lambda hold: (order.index(Hold.State(hold.state)), -hold.pk))
     if not holds:
@@ -133,33 +133,37 @@ def _hold(flag: Flag, today: date) -> dict[str, Any]:
 
 
 def _change(flag: Flag, body: Body, user: User) -> list[tuple[str, str, str]]:
-    """How the change was asked for: name, value, and a look where the value stands out."""
+    """How the change was asked for: name, value, and a look where the value is remarkable."""
     change = body.get("change") or {}
     if not change:
         return []
-    asked, effect = phrases.moment(change["requested_at"]), phrases.moment(change["effective_at"])
+    requested_at, effective_at = phrases.moment(change["requested_at"]), phrases.moment(change["effective_at"])
     rows = []
     if flag.derived:
         where = FIRST_SEEN_ON.get(change["first_seen_on"], say("not known"))
-        rows += [(say("First seen"), f"{phrases.instant(asked)}, {where}" if asked else "–", ""),
+        rows += [(say("First seen"), f"{phrases.instant(requested_at)}, {where}" if requested_at else "–", ""),
                  (say("Announced"), say("no"), "warn")]  # fmt: skip
     else:
-        checked = change["name_check"] or "unknown"
+        name_check = change["name_check"] or "unknown"
         rows += [
-            (say("Asked for"), phrases.instant(asked) if asked else "–", ""),
-            (say("Takes effect"), phrases.day(phrases.day_of(change["effective_at"])) if effect else "–", ""),
+            (say("Asked for"), phrases.instant(requested_at) if requested_at else "–", ""),
+            (say("Takes effect"), phrases.day(phrases.day_of(change["effective_at"])) if effective_at else "–", ""),
             (say("Channel"), str(CHANNELS.get(change["channel"], change["channel"])), ""),
             (say("Authentication"), str(AUTH_STRENGTHS.get(change["auth_strength"] or "unknown", "–")),
              "warn" if change["auth_strength"] in ("none", "knowledge", "otp_email") else ""),
-            (say("Holder's name"), str(NAME_CHECKS.get(checked, checked)),
-             {"no_match": "bad", "close_match": "warn", "match": "good"}.get(checked, "")),
+            (say("Holder's name"), str(NAME_CHECKS.get(name_check, name_check)),
+             {"no_match": "bad", "close_match": "warn", "match": "good"}.get(name_check, "")),
         ]  # fmt: skip
         if change["actor_id"]:
             rows.append((say("Entered by"), value_for(user, "actor", change["actor_id"]), ""))
         if change["is_known_device"] is not None:
-            known = change["is_known_device"]
+            is_known = change["is_known_device"]
             rows.append(
-                (say("Device"), say("used before") if known else say("never seen before"), "" if known else "warn")
+                (
+                    say("Device"),
+                    say("used before") if is_known else say("never seen before"),
+                    "" if is_known else "warn",
+                )
             )
     if change["is_first_account"]:
         rows.append((say("Change before"), say("none: the first account"), ""))
@@ -170,15 +174,15 @@ def _change(flag: Flag, body: Body, user: User) -> list[tuple[str, str, str]]:
 
 
 def _sides(body: Body, user: User) -> list[dict[str, Any]]:
-    named = (("before", say("Before")), ("after", say("After")))
-    found = []
+    names = (("before", say("Before")), ("after", say("After")))
+    sides = []
     before, after = body.get("before") or {}, body.get("after") or {}
-    for side, name in named:
+    for side, name in names:
         account = body.get(side) or {}
         since, first = phrases.day_of(account.get("since")), phrases.day_of(account.get("first_seen_at"))
         other_country = side == "after" and before.get("country") and before["country"] != after.get("country")
         payees, households = (account.get("payees") or 0), account.get("households")
-        found.append(
+        sides.append(
             {
                 "name": name,
                 "is_there": bool(account),
@@ -198,71 +202,77 @@ def _sides(body: Body, user: User) -> list[dict[str, Any]]:
                 "is_shared": (households or 0) > 1,
             }
         )  # fmt: skip
-    return found
+    return sides
 
 
 def _facts(body: Body, user: User) -> list[Fact]:
     facts = []
-    for given in body.get("timeline") or ():
-        lane, words = KINDS.get(given["kind"], ("contact", given["kind"].replace("_", " ")))
-        at = phrases.moment(given["at"])
+    for entry in body.get("timeline") or ():
+        lane, words = KINDS.get(entry["kind"], ("contact", entry["kind"].replace("_", " ")))
+        at = phrases.moment(entry["at"])
         if at is None:
             continue
         is_day = lane in ("payments", "returns", "exposure")
         of = {"claims": "claim", "payments": "payment", "returns": "payment", "change": "change"}.get(lane, "")
-        ids = [value_for(user, of, each) if of else each for each in given["ids"] or ()]
+        ids = [value_for(user, of, each) if of else each for each in entry["ids"] or ()]
         when = phrases.day(at.date()) if is_day else phrases.instant(at)
-        amount = "" if given["amount"] is None else phrases.euros(Decimal(given["amount"]))
-        facts.append(Fact(at, when, lane, given["kind"], str(words), amount, ", ".join(ids), len(ids) or 1))
+        amount = "" if entry["amount"] is None else phrases.euros(Decimal(entry["amount"]))
+        facts.append(Fact(at, when, lane, entry["kind"], str(words), amount, ", ".join(ids), len(ids) or 1))
     return facts
 
 
 def _timelines(flag: Flag, body: Body, facts: Sequence[Fact]) -> list[tuple[str, str, SafeString]]:
-    """The drawing once a zoom: its name, its words, itself."""
+    """One drawing per zoom: the zoom's name, its words, the drawing."""
     if not facts:
         return []
     amounts = [None if f["amount"] is None else Decimal(f["amount"]) for f in body["timeline"]]
     marks = [
         svg.Mark(
-            f.at, f.lane, f.kind, LOOKS.get(f.kind, CONTACT if f.lane == "contact" else "soft"), _told(f), a, f.many
+            f.at,
+            f.lane,
+            f.kind,
+            LOOKS.get(f.kind, CONTACT if f.lane == "contact" else "soft"),
+            _mark_title(f),
+            a,
+            f.many,
         )
         for f, a in zip(facts, amounts, strict=True)
     ]
-    asked = phrases.moment((body.get("change") or {}).get("requested_at"))
-    change = asked or next((f.at for f in reversed(facts) if f.lane == "change"), facts[-1].at)
-    known = datetime.combine(flag.night_id, time(23, 59), tzinfo=get_current_timezone())
-    used = {f.lane for f in facts}
-    lanes = [(lane, str(name)) for lane, name in LANES.items() if lane in used or lane in ALWAYS]
+    requested_at = phrases.moment((body.get("change") or {}).get("requested_at"))
+    change = requested_at or next((f.at for f in reversed(facts) if f.lane == "change"), facts[-1].at)
+    night_end = datetime.combine(flag.night_id, time(23, 59), tzinfo=get_current_timezone())
+    used_lanes = {f.lane for f in facts}
+    lanes = [(lane, str(name)) for lane, name in LANES.items() if lane in used_lanes or lane in ALWAYS]
     words = {"30": say("30 days"), "90": say("90 days"), "all": say("Everything")}
     title = say("Timeline: what happened around the change; the table below says the same")
-    made = []
-    for zoom, (first, last) in svg.frames(change, [f.at for f in facts], known).items():
-        frame = svg.Frame(first, last, change, known)
-        made.append((zoom, words[zoom], svg.timeline(title, marks, lanes, frame)))
-    return made
+    timelines = []
+    for zoom, (first, last) in svg.frames(change, [f.at for f in facts], night_end).items():
+        frame = svg.Frame(first, last, change, night_end)
+        timelines.append((zoom, words[zoom], svg.timeline(title, marks, lanes, frame)))
+    return timelines
 
 
-def _told(fact: Fact) -> str:
+def _mark_title(fact: Fact) -> str:
     many = f" ({fact.many})" if fact.many > 1 else ""
     return f"{fact.shown_at}: {fact.words}{many}{', ' if fact.amount else ''}{fact.amount}"
 
 
-def _reason(given: Body) -> Reason:
-    _, now, usual = phrases.parts(given) or ("", Measure("unknown"), None)
+def _reason(reason: Body) -> Reason:
+    _, now, usual = phrases.parts(reason) or ("", Measure("unknown"), None)
     pair: SafeString | str = ""
-    if usual and now.form == usual.form and given["feature"] not in LEVELS:
+    if usual and now.form == usual.form and reason["feature"] not in LEVELS:
         pair = svg.bars(now.number, usual.number) if now.number is not None and usual.number is not None else ""
-    return Reason(phrases.fact(given), phrases.measured(now), phrases.measured(usual) if usual else "", pair)
+    return Reason(phrases.fact(reason), phrases.measure_text(now), phrases.measure_text(usual) if usual else "", pair)
 
 
 LEVELS = frozenset({"name_check_doubt", "auth_weakness", "best_exposure_match"})
-"""Steps of a scale: drawn as sizes they would lie."""
+"""Steps of a scale: bars would show them as sizes, which is wrong."""
 
 
 def _checks(body: Body) -> list[dict[str, str]]:
-    """What was found comes first."""
+    """The honest explanations; those that were found come first."""
     order = ("yes", "no", "unknown")
-    given = sorted(body.get("benign_checks") or (), key=lambda each: order.index(each["result"]))
+    checks = sorted(body.get("benign_checks") or (), key=lambda each: order.index(each["result"]))
     return [
         {
             "name": phrases.check(each["check"]),
@@ -270,17 +280,17 @@ def _checks(body: Body) -> list[dict[str, str]]:
             "words": str(RESULTS[each["result"]]),
             "sentence": phrases.message(each),
         }
-        for each in given
+        for each in checks
     ]
 
 
 def _exposures(body: Body, run: Body) -> list[dict[str, Any]]:
-    """What happened to the member, by list, the latest first."""
+    """What happened to the member, one entry per list, the latest first."""
     lists = {each["breach_id"]: each for each in run.get("lists", ())}
-    found = []
+    exposures = []
     for each in sorted(body.get("exposures") or (), key=lambda one: one["known_at"] or "", reverse=True):
         of = lists.get(each["breach_id"], {})
-        found.append(
+        exposures.append(
             {
                 "title": of.get("title") or each["breach_id"],
                 "known": phrases.day(phrases.day_of(each["known_at"])),
@@ -291,48 +301,52 @@ def _exposures(body: Body, run: Body) -> list[dict[str, Any]]:
                 "caveat": phrases.message(of) if of.get("sentence") else "",
             }
         )
-    return found
+    return exposures
 
 
-def _frozen(flag: Flag) -> list[Evidence]:
-    """What was frozen of a flag, the latest first; before all, what stands: a night run again may bring it back."""
+def _evidence_rows(flag: Flag) -> list[Evidence]:
+    """A flag's frozen evidence: the row in force, then the latest first. A night run again may restore an old row."""
     rows = flag.evidence.order_by("-night", "-pk")[: MOST_HISTORY + 1]
     return sorted(rows, key=lambda row: row.digest != flag.evidence_digest)
 
 
 def _history(rows: Sequence[Evidence]) -> list[dict[str, Any]]:
     """The nights on which the evidence changed, the latest first, and what changed."""
-    found = []
+    entries = []
     for row, before in zip(rows, [*rows[1:], None], strict=True):
         changes = _differences(before.body, row.body) if before else [say("First evidence.")]
-        found.append({"night": phrases.day(row.night), "changes": changes, "digest": row.digest})
-    return found[:MOST_HISTORY]
+        entries.append({"night": phrases.day(row.night), "changes": changes, "digest": row.digest})
+    return entries[:MOST_HISTORY]
 
 
 def _differences(old: Body, new: Body) -> list[str]:
-    said = []
+    sentences = []
     if (p := (old.get("p_value"), new.get("p_value"))) and all(p) and phrases.one_in(p[0]) != phrases.one_in(p[1]):
-        said.append(
+        sentences.append(
             say("Rarity went from %(old)s to %(new)s.") % {"old": phrases.one_in(p[0]), "new": phrases.one_in(p[1])}
         )
     had, has = ({r["feature"]: r for r in body.get("reasons", ())} for body in (old, new))
-    said += [say("New reason: %(reason)s.") % {"reason": phrases.fact(has[f])} for f in has if f not in had]
-    said += [say("No longer a reason: %(reason)s.") % {"reason": phrases.fact(had[f])} for f in had if f not in has]
-    facts, exposures, tied = (_more(old, new, name) for name in ("timeline", "exposures", "neighbours"))
+    sentences += [say("New reason: %(reason)s.") % {"reason": phrases.fact(has[f])} for f in has if f not in had]
+    sentences += [
+        say("No longer a reason: %(reason)s.") % {"reason": phrases.fact(had[f])} for f in had if f not in has
+    ]
+    facts, exposures, ties = (_more(old, new, name) for name in ("timeline", "exposures", "neighbours"))
     if facts:
-        said.append(
+        sentences.append(
             ngettext("%(many)s more fact in the timeline.", "%(many)s more facts in the timeline.", facts)
             % {"many": facts}
         )
     if exposures:
-        said.append(ngettext("%(many)s new exposure.", "%(many)s new exposures.", exposures) % {"many": exposures})
-    if tied:
-        said.append(ngettext("%(many)s more tie to others.", "%(many)s more ties to others.", tied) % {"many": tied})
-    return said or [say("Amounts or wording only.")]
+        sentences.append(ngettext("%(many)s new exposure.", "%(many)s new exposures.", exposures) % {"many": exposures})
+    if ties:
+        sentences.append(
+            ngettext("%(many)s more tie to others.", "%(many)s more ties to others.", ties) % {"many": ties}
+        )
+    return sentences or [say("Amounts or wording only.")]
 
 
 def _more(old: Body, new: Body, name: str) -> int:
-    """How many of `new` were not in `old`. That a neighbour was flagged meanwhile is not a new tie."""
+    """How many of `new` were not in `old`. A neighbour that was flagged since then is not a new tie."""
     before, after = (
         [{k: v for k, v in each.items() if k != "flag_id"} for each in body.get(name) or ()] for body in (old, new)
     )

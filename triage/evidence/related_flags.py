@@ -1,4 +1,4 @@
-"""Whom a flag is tied to: by account, device or agent, and by earlier flags on the same member, payee or account."""
+"""To whom a flag is tied: by account, device or agent, and by earlier flags on the same member, payee or account."""
 
 from __future__ import annotations
 
@@ -20,34 +20,35 @@ from payeewatch.triage.models import Flag, User
 
 Body = Mapping[str, Any]
 MOST_DRAWN = 12
-"""Of a ring; the table has all."""
+"""The most neighbours that a ring shows; the table has all."""
 MOST_EARLIER = 10
 LOOKS = {"benign": "good", **dict.fromkeys(FRAUD_VERDICTS, "bad")}
 SHORT_RELATIONS = {"same_actor": _("same agent")}
 
 
 def neighbours(flag: Flag, body: Body, user: User) -> list[dict[str, Any]]:
-    """Who is tied to the change, once each, with all that ties them and where their flag stands now."""
-    tied: dict[str, dict[str, Any]] = {}
+    """Who is tied to the change, one row per payee, with all that ties them and the present state of their flag."""
+    rows: dict[str, dict[str, Any]] = {}
     for each in body.get("neighbours") or ():
-        row = tied.setdefault(each["payee_id"], {"payee_id": each["payee_id"], "relations": [], "flag_id": None})
+        row = rows.setdefault(each["payee_id"], {"payee_id": each["payee_id"], "relations": [], "flag_id": None})
         row["relations"].append(each["relation"])
         row["flag_id"] = row["flag_id"] or each["flag_id"]
-    asked = Q(payee_id__in=tied) | Q(flag_id__in=[row["flag_id"] for row in tied.values() if row["flag_id"]])
-    flags = Flag.objects.filter(asked).exclude(pk=flag.pk).order_by("-is_current", "rank") if tied else ()
+    flag_ids = [row["flag_id"] for row in rows.values() if row["flag_id"]]
+    is_related = Q(payee_id__in=rows) | Q(flag_id__in=flag_ids)
+    flags = Flag.objects.filter(is_related).exclude(pk=flag.pk).order_by("-is_current", "rank") if rows else ()
     by_payee: dict[str, Flag] = {}
     for other in flags:
         by_payee.setdefault(other.payee_id, other)
-    for row in tied.values():
+    for row in rows.values():
         row["flag"] = by_payee.get(row["payee_id"])
         row["name"] = value_for(user, "payee", row["payee_id"])
         row["tied_by"] = ", ".join(str(RELATIONS.get(code, code)) for code in row["relations"])
-        row["state"], row["look"] = standing(row["flag"])
-    return sorted(tied.values(), key=lambda row: (row["flag"] is None, row["payee_id"]))
+        row["state"], row["look"] = state_and_look(row["flag"])
+    return sorted(rows.values(), key=lambda row: (row["flag"] is None, row["payee_id"]))
 
 
-def standing(flag: Flag | None) -> tuple[str, str]:
-    """Where a flag stands, in words and as a look: its verdict once there is one."""
+def state_and_look(flag: Flag | None) -> tuple[str, str]:
+    """The state of a flag, in words and as a look: its verdict as soon as there is one."""
     if flag is None:
         return say("not flagged"), ""
     if flag.state == Flag.State.CLOSED and flag.verdict:
@@ -76,7 +77,7 @@ def earlier(flag: Flag, user: User) -> list[dict[str, Any]]:
     if flag.member_id:
         same |= Q(member_id=flag.member_id)
     others = Flag.objects.filter(same).exclude(pk=flag.pk).order_by("-first_flagged_on", "rank")[:MOST_EARLIER]
-    found = []
+    rows = []
     for other in others:
         shared = [
             words
@@ -87,9 +88,9 @@ def earlier(flag: Flag, user: User) -> list[dict[str, Any]]:
             )
             if holds
         ]
-        state, look = standing(other)
-        found.append(
+        state, look = state_and_look(other)
+        rows.append(
             {"flag": other, "name": value_for(user, "payee", other.payee_id), "shared": ", ".join(shared),
              "state": state, "look": look, "on": phrases.day(other.first_flagged_on)}
         )  # fmt: skip
-    return found
+    return rows

@@ -1,6 +1,6 @@
-"""A flag's pictures as inline SVG: its timeline, the ring around its account, and a value beside the usual one.
+"""A flag's pictures as inline SVG: its timeline, the ring around its account, and a value next to the usual one.
 
-They need no script, follow light and dark through the classes of `evidence.css`, and stand beside a table that says the
+They need no script, follow light and dark through the classes of `evidence.css`, and are next to a table that says the
 same; every text is escaped.
 """
 
@@ -21,7 +21,7 @@ from payeewatch.pipeline.home.charts import text
 from payeewatch.triage.language import phrases
 
 WIDTH, LANE, TOP, FOOT = 640, 38, 20, 22
-LEFT, RIGHT = 8, 632
+LEFT_EDGE, RIGHT_EDGE = 8, 632
 APART = 6
 """Facts of one kind closer than this are drawn as one."""
 SMALL, LARGE = 3.2, 10.0
@@ -30,33 +30,33 @@ SMALL, LARGE = 3.2, 10.0
 
 @dataclass(frozen=True)
 class Mark:
-    """One fact to be drawn. `look` is a class; `told` is what a pointer reads."""
+    """One fact to be drawn. `look` is a class; `title` is shown under the pointer."""
 
     at: datetime
     lane: str
     kind: str
     look: str
-    told: str
+    title: str
     amount: Decimal | None = None
     many: int = 1
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What part of time is drawn, and the instants marked in it: the change, and how far the night knows."""
+    """Which part of time is drawn, and its marked instants: the change, and the night's end, where knowledge ends."""
 
     first: datetime
     last: datetime
     change: datetime | None
-    known: datetime
+    night_end: datetime
 
     def x(self, at: datetime) -> float:
-        return LEFT + (RIGHT - LEFT) * ((at - self.first) / (self.last - self.first))
+        return LEFT_EDGE + (RIGHT_EDGE - LEFT_EDGE) * ((at - self.first) / (self.last - self.first))
 
 
 def timeline(title: str, marks: Sequence[Mark], lanes: Sequence[tuple[str, str]], frame: Frame) -> SafeString:
-    """Every fact of the frame on one axis, a row a lane; the area of a circle is its amount."""
-    shown = [mark for mark in marks if frame.first <= mark.at <= frame.last]
+    """Every fact of the frame on one axis, one row per lane; the area of a circle is its amount."""
+    visible = [mark for mark in marks if frame.first <= mark.at <= frame.last]
     height = TOP + LANE * len(lanes) + FOOT
     floor = TOP + LANE * len(lanes)
     most = max((mark.amount for mark in marks if mark.amount), default=Decimal(1))
@@ -65,13 +65,13 @@ def timeline(title: str, marks: Sequence[Mark], lanes: Sequence[tuple[str, str]]
         y = TOP + LANE * position
         shapes += [
             f'<line class="grid" x1="0" x2="{WIDTH}" y1="{y + LANE}" y2="{y + LANE}"/>',
-            f'<text class="label" x="{LEFT}" y="{y + 13}">{escape(_named(name, lane, marks, frame))}</text>',
+            f'<text class="label" x="{LEFT_EDGE}" y="{y + 13}">{escape(_lane_title(name, lane, marks, frame))}</text>',
         ]
-        shapes += [_shape(mark, frame, y + 24, most) for mark in _merged(shown, lane, frame)]
+        shapes += [_shape(mark, frame, y + 24, most) for mark in _marks_without_overlap(visible, lane, frame)]
     return _svg("drawing timeline", title, WIDTH, height, shapes)
 
 
-def _named(name: str, lane: str, marks: Sequence[Mark], frame: Frame) -> str:
+def _lane_title(name: str, lane: str, marks: Sequence[Mark], frame: Frame) -> str:
     """A lane's name, and how many of its facts lie outside the frame."""
     earlier = sum(mark.lane == lane and mark.at < frame.first for mark in marks)
     later = sum(mark.lane == lane and mark.at > frame.last for mark in marks)
@@ -83,12 +83,12 @@ def _named(name: str, lane: str, marks: Sequence[Mark], frame: Frame) -> str:
 def _ground(frame: Frame, floor: float) -> Iterator[str]:
     if frame.change and frame.first <= frame.change <= frame.last:
         x = frame.x(frame.change)
-        end = frame.x(min(frame.known, frame.last))
+        end = frame.x(min(frame.night_end, frame.last))
         yield f'<rect class="since" x="{x:.1f}" y="{TOP}" width="{max(end - x, 0):.1f}" height="{floor - TOP}"/>'
         yield f'<line class="at-change" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 4}" y2="{floor}"/>'
         yield text(x, 11, say("the change"), "strong", _anchor(x))
-    if frame.first <= frame.known <= frame.last:
-        x = frame.x(frame.known)
+    if frame.first <= frame.night_end <= frame.last:
+        x = frame.x(frame.night_end)
         yield f'<line class="at-night" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 4}" y2="{floor}"/>'
         if not frame.change or abs(x - frame.x(frame.change)) > 90:
             yield text(x, 11, say("this night"), "label", _anchor(x))
@@ -122,42 +122,40 @@ def _anchor(x: float) -> str:
     return "start" if x < 40 else "end" if x > WIDTH - 40 else "middle"
 
 
-def _merged(marks: Sequence[Mark], lane: str, frame: Frame) -> list[Mark]:
-    """The lane's marks; those that would lie on each other are drawn as one, with what the first says and how many."""
-    done: dict[str, list[Mark]] = {}
+def _marks_without_overlap(marks: Sequence[Mark], lane: str, frame: Frame) -> list[Mark]:
+    """The lane's marks; those that would hide each other become one, with all titles and the sum."""
+    marks_by_kind: dict[str, list[Mark]] = {}
     for mark in sorted((m for m in marks if m.lane == lane), key=lambda m: m.at):
-        of_kind = done.setdefault(mark.kind, [])
+        of_kind = marks_by_kind.setdefault(mark.kind, [])
         if of_kind and frame.x(mark.at) - frame.x(of_kind[-1].at) < APART:
             last = of_kind[-1]
             amount = (
                 (last.amount or 0) + (mark.amount or 0) if last.amount is not None or mark.amount is not None else None
             )
             of_kind[-1] = replace(last, amount=None if amount is None else Decimal(amount), many=last.many + mark.many)
-            of_kind[-1] = replace(of_kind[-1], told=f"{last.told}\n{mark.told}")
+            of_kind[-1] = replace(of_kind[-1], title=f"{last.title}\n{mark.title}")
         else:
             of_kind.append(mark)
-    return [mark for of_kind in done.values() for mark in of_kind]
+    return [mark for of_kind in marks_by_kind.values() for mark in of_kind]
 
 
 def _shape(mark: Mark, frame: Frame, y: float, most: Decimal) -> str:
-    x, told = frame.x(mark.at), f"<title>{escape(mark.told)}</title>"
+    x, tag = frame.x(mark.at), f"<title>{escape(mark.title)}</title>"
     if mark.lane in ("contact", "change"):
         size = 5.5 if mark.lane == "change" else 4.5
         corners = f"M{x:.1f} {y - size:g}l{size:g} {size:g}-{size:g} {size:g}-{size:g}-{size:g}z"
-        return f'<path class="{mark.look}" d="{corners}">{told}</path>'
+        return f'<path class="{mark.look}" d="{corners}">{tag}</path>'
     if mark.lane == "exposure":
-        return (
-            f'<rect class="{mark.look}" x="{x - 4.5:.1f}" y="{y - 4.5:g}" width="9" height="9" rx="1.5">{told}</rect>'
-        )
+        return f'<rect class="{mark.look}" x="{x - 4.5:.1f}" y="{y - 4.5:g}" width="9" height="9" rx="1.5">{tag}</rect>'
     radius = SMALL
     if mark.amount:
         radius += (LARGE - SMALL) * float(min(mark.amount / most, Decimal(1))) ** 0.5
-    return f'<circle class="{mark.look}" cx="{x:.1f}" cy="{y:g}" r="{radius:.1f}">{told}</circle>'
+    return f'<circle class="{mark.look}" cx="{x:.1f}" cy="{y:g}" r="{radius:.1f}">{tag}</circle>'
 
 
 @dataclass(frozen=True)
 class Tie:
-    """One payee tied to the flagged one: how, and where their own flag stands."""
+    """One payee tied to the flagged one: how, and the state of their own flag."""
 
     name: str
     relations: tuple[str, ...]
@@ -196,23 +194,23 @@ def _curve(x1: float, y1: float, x2: float, y2: float) -> str:
 
 def _tie(tie: Tie, x: float, y: float) -> str:
     look = f" is-{tie.look}" if tie.look else ""
-    drawn = (
+    shapes = (
         f'<rect class="node{look}" x="{x}" y="{y - 12:.1f}" width="232" height="24" rx="12"/>'
         f"{text(x + 14, y + 4, tie.name, 'strong', 'start')}{text(x + 220, y + 4, tie.state, 'label', 'end')}"
     )
-    return f'<a href="{escape(tie.address)}">{drawn}</a>' if tie.address else drawn
+    return f'<a href="{escape(tie.address)}">{shapes}</a>' if tie.address else shapes
 
 
 def bars(now: float, usual: float | None) -> SafeString:
-    """A value above the usual one, as two bars on one scale; their numbers stand beside it."""
+    """A value above the usual one, as two bars on one scale; the page writes their numbers next to them."""
     most = max(now, usual or 0) or 1
     shapes = [f'<rect class="now" x="0" y="1" width="{max(96 * now / most, 1.5):.1f}" height="6" rx="1.5"/>']
     if usual is not None:
         shapes.append(
             f'<rect class="usual" x="0" y="9" width="{max(96 * usual / most, 1.5):.1f}" height="4" rx="1.5"/>'
         )
-    drawn = f'<svg class="bars" viewBox="0 0 96 14" width="96" height="14" aria-hidden="true">{"".join(shapes)}</svg>'
-    return mark_safe(drawn)
+    picture = f'<svg class="bars" viewBox="0 0 96 14" width="96" height="14" aria-hidden="true">{"".join(shapes)}</svg>'
+    return mark_safe(picture)
 
 
 def tenths(title: str, now: Sequence[float], before: Sequence[float]) -> SafeString:
@@ -231,18 +229,18 @@ def tenths(title: str, now: Sequence[float], before: Sequence[float]) -> SafeStr
     return _svg("chart tenths", title, width, height, shapes, role="img")
 
 
-def frames(change: datetime, facts: Sequence[datetime], known: datetime) -> dict[str, tuple[datetime, datetime]]:
-    """The zooms: 30 and 90 days around the change, never past what the night knows or plans; and everything."""
-    first, last = min([change, *facts]), max([known, *facts])
+def frames(change: datetime, facts: Sequence[datetime], night_end: datetime) -> dict[str, tuple[datetime, datetime]]:
+    """The zooms: 30 and 90 days around the change, never after what the night knows or plans; and everything."""
+    first, last = min([change, *facts]), max([night_end, *facts])
     margin = timedelta(days=1)
-    found = {}
+    zooms = {}
     for days in (30, 90):
         around = timedelta(days=days)
-        found[str(days)] = (change - around, max(min(change + around, last), change + margin * 7) + margin)
-    found["all"] = (first - (last - first) * 0.02 - margin, last + (last - first) * 0.02 + margin)
-    return found
+        zooms[str(days)] = (change - around, max(min(change + around, last), change + margin * 7) + margin)
+    zooms["all"] = (first - (last - first) * 0.02 - margin, last + (last - first) * 0.02 + margin)
+    return zooms
 
 
 def _svg(kind: str, title: str, width: float, height: float, shapes: Sequence[str], role: str = "group") -> SafeString:
-    drawn = f'<svg class="{kind}" viewBox="0 0 {width:g} {height:g}" role="{role}" aria-label="{escape(title)}">'
-    return mark_safe(f"{drawn}{''.join(shapes)}</svg>")
+    start_tag = f'<svg class="{kind}" viewBox="0 0 {width:g} {height:g}" role="{role}" aria-label="{escape(title)}">'
+    return mark_safe(f"{start_tag}{''.join(shapes)}</svg>")

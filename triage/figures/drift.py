@@ -1,8 +1,8 @@
-"""How a night's scores differ from those of the nights before, from what nights published alone.
+"""How a night's scores differ from those of the nights before, computed only from what the nights published.
 
 Scores are compared by the population stability index (PSI) over the reference's tenths and by the largest distance
 between the two distributions (Kolmogorov-Smirnov, KS). A change stays open for months, so nights overlap: these are
-measures of how far, not tests.
+measures of distance, not tests.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 REFERENCE_NIGHTS = 28
 LEAST_NIGHTS = 3
 LEAST_ROWS = 50
-"""Fewer values cannot tell drift from chance."""
+"""With fewer values, drift cannot be distinguished from chance."""
 BINS = 10
 PSI_WARN, PSI_BAD = 0.1, 0.25
-"""The customary limits: below the first nothing moved, above the second much did."""
-READ = (
+"""The customary limits: below the first, nothing has moved; above the second, much has."""
+READ_COLUMNS = (
     "change_id",
     "score",
     "p_value",
@@ -39,13 +39,13 @@ READ = (
     "flag_id",
     "model_version",
 )
-MEASURED = ("score", "p_value", "lens_request", "lens_claims", "lens_company")
+MEASURED_COLUMNS = ("score", "p_value", "lens_request", "lens_claims", "lens_company")
 USUAL_SHARE = (0.05, 0.95)
 
 
 @dataclass(frozen=True)
-class Moved:
-    """One measured column: how far it moved, how much of it is missing. `psi` and `ks` are None when too few."""
+class ColumnDrift:
+    """How far one measured column moved, and how much of it is missing. `psi` and `ks` are None with too few values."""
 
     name: str
     psi: float | None
@@ -66,7 +66,7 @@ class Moved:
 
 @dataclass(frozen=True)
 class Segment:
-    """One segment of changes: how many, and how often they are flagged, beside the reference."""
+    """One segment of changes: how many there are and how often they are flagged, with the same of the reference."""
 
     name: str
     changes: int
@@ -77,7 +77,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Volume:
-    """A count of the night beside the same count of the nights before; `low` to `high` is where most of those lie."""
+    """A count of the night, and the same count of the nights before; most of those lie from `low` to `high`."""
 
     name: str
     value: float
@@ -93,47 +93,47 @@ class Volume:
 
 @dataclass(frozen=True)
 class Drift:
-    """All of it, and which nights it was compared with."""
+    """How a night differs from its reference, and which nights that reference is."""
 
     reference: tuple[date, ...]
-    moved: tuple[Moved, ...]
+    columns: tuple[ColumnDrift, ...]
     segments: tuple[Segment, ...]
     volumes: tuple[Volume, ...]
     other_model: bool  # the reference was scored by another version, so scores differ for that reason too
 
 
 def drift(settings: Settings, night: date) -> Drift | None:
-    """How a night differs from those before; None when its scores are not there, or none came before."""
+    """How a night differs from those before; None when it has no scores, or no night came before."""
     files = published_files(settings, "scores")
     before = [each for each in files if each < night][-REFERENCE_NIGHTS:]
     if night not in files or not before:
         return None
-    read = [files[each] for each in (*before, night)]
-    moved, segments, other_model = _scores(tuple((str(path), path.stat().st_mtime_ns) for path in read))
-    return Drift(tuple(before), moved, segments, _volumes(settings, night), other_model)
+    night_files = [files[each] for each in (*before, night)]
+    columns, segments, other_model = _scores(tuple((str(path), path.stat().st_mtime_ns) for path in night_files))
+    return Drift(tuple(before), columns, segments, _volumes(settings, night), other_model)
 
 
 @lru_cache(maxsize=64)
-def _scores(files: tuple[tuple[str, int], ...]) -> tuple[tuple[Moved, ...], tuple[Segment, ...], bool]:
-    """The last file's night beside the others, kept for as long as the files stay the same."""
+def _scores(files: tuple[tuple[str, int], ...]) -> tuple[tuple[ColumnDrift, ...], tuple[Segment, ...], bool]:
+    """The last file's night compared with the others; cached for as long as the files stay the same."""
     import pandas as pd
     import pyarrow.parquet as pq
 
-    frames = [pq.read_table(path, columns=list(READ)).to_pandas() for path, _ in files]
+    frames = [pq.read_table(path, columns=list(READ_COLUMNS)).to_pandas() for path, _ in files]
     own, reference = frames[-1], pd.concat(frames[:-1], ignore_index=True)
-    moved = tuple(_moved(name, own[name], reference[name]) for name in MEASURED)
+    columns = tuple(_column_drift(name, own[name], reference[name]) for name in MEASURED_COLUMNS)
     other_model = set(reference["model_version"]) != set(own["model_version"])
-    return moved, _segments(own, reference, len(files) - 1), other_model
+    return columns, _segments(own, reference, len(files) - 1), other_model
 
 
-def _moved(name: str, own: Any, reference: Any) -> Moved:
+def _column_drift(name: str, own: Any, reference: Any) -> ColumnDrift:
     values, before = own.dropna().to_numpy(float), reference.dropna().to_numpy(float)
     gaps = (_missing(own), _missing(reference))
     if len(values) < LEAST_ROWS or len(before) < LEAST_ROWS:
-        return Moved(name, None, None, *gaps, len(values), len(before), (), ())
+        return ColumnDrift(name, None, None, *gaps, len(values), len(before), (), ())
     edges = _edges(before)
     now, then = _shares(values, edges), _shares(before, edges)
-    return Moved(name, psi(now, then), ks(values, before), *gaps, len(values), len(before), now, then)
+    return ColumnDrift(name, psi(now, then), ks(values, before), *gaps, len(values), len(before), now, then)
 
 
 def _missing(column: Any) -> float:
@@ -173,12 +173,14 @@ def ks(values: np.ndarray, before: np.ndarray) -> float:
 
 
 def _segments(own: Any, reference: Any, nights: int) -> tuple[Segment, ...]:
-    found = []
+    segments = []
     for name in sorted({*own["segment"].dropna(), *reference["segment"].dropna()}):
-        now, then = own[own["segment"] == name], reference[reference["segment"] == name]
-        flagged, before = (float(rows["flag_id"].notna().mean()) if len(rows) else 0.0 for rows in (now, then))
-        found.append(Segment(str(name), len(now), len(then) / nights, flagged, before))
-    return tuple(found)
+        own_rows, reference_rows = own[own["segment"] == name], reference[reference["segment"] == name]
+        own_share, reference_share = (
+            float(rows["flag_id"].notna().mean()) if len(rows) else 0.0 for rows in (own_rows, reference_rows)
+        )
+        segments.append(Segment(str(name), len(own_rows), len(reference_rows) / nights, own_share, reference_share))
+    return tuple(segments)
 
 
 def _volumes(settings: Settings, night: date) -> tuple[Volume, ...]:
@@ -193,8 +195,8 @@ def _volumes(settings: Settings, night: date) -> tuple[Volume, ...]:
 def _volume(name: str, run: Any, history: Sequence[Any], path: Sequence[str]) -> Volume:
     values = [_at(each, path) for each in history]
     before = sorted(values)
-    edges = [before[min(int(share * len(before)), len(before) - 1)] if before else 0.0 for share in USUAL_SHARE]
-    return Volume(name, _at(run, path), tuple(values), edges[0], median(before) if before else 0.0, edges[1])
+    limits = [before[min(int(share * len(before)), len(before) - 1)] if before else 0.0 for share in USUAL_SHARE]
+    return Volume(name, _at(run, path), tuple(values), limits[0], median(before) if before else 0.0, limits[1])
 
 
 def _at(run: Any, path: Sequence[str]) -> float:

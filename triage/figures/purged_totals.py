@@ -1,4 +1,4 @@
-"""What stays of purged flags: counts that describe no one flag, so that the team's figures keep the honest ones."""
+"""What remains of purged flags: counts that describe no single flag, so that the team's figures still include them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ Key = tuple[date, Tally.Of, str, str]
 
 def keep(flags: Sequence[Flag]) -> None:
     """Count flags that are about to be deleted."""
-    counted: Counter[Key] = Counter()
+    counts: Counter[Key] = Counter()
     for key, many in (*_of_flags(flags), *_of_decisions(flags), *_of_holds(flags)):
-        counted[key] += many
-    for (period, of, value, verdict), many in sorted(counted.items()):
-        row, made = Tally.objects.get_or_create(
+        counts[key] += many
+    for (period, of, value, verdict), many in sorted(counts.items()):
+        row, is_new = Tally.objects.get_or_create(
             period=period, of=of, value=value, verdict=verdict, defaults={"flags": many}
         )
-        if not made:
+        if not is_new:
             Tally.objects.filter(pk=row.pk).update(flags=F("flags") + many)
 
 
-def kept(of: Tally.Of, since: date = date.min) -> list[tuple[date, str, str, int]]:
+def counts_of(of: Tally.Of, since: date = date.min) -> list[tuple[date, str, str, int]]:
     """Counts of one kind: period, value, verdict, how many."""
     return list(Tally.objects.filter(of=of, period__gte=since).values_list("period", "value", "verdict", "flags"))
 
@@ -60,10 +60,10 @@ def _of_decisions(flags: Iterable[Flag]) -> Iterator[tuple[Key, int]]:
     second = Decision.objects.filter(
         flag__in=first, kind=Decision.Kind.SECOND_LOOK, state=Decision.State.IN_FORCE
     ).values_list("flag_id", "verdict")
-    for flag_id, found in second:
+    for flag_id, second_verdict in second:
         flag = first[flag_id]
         if flag.verdict:
-            yield (flag.first_flagged_on.replace(day=1), Tally.Of.SECOND, found, flag.verdict), 1
+            yield (flag.first_flagged_on.replace(day=1), Tally.Of.SECOND, second_verdict, flag.verdict), 1
 
 
 def _of_holds(flags: Iterable[Flag]) -> Iterator[tuple[Key, int]]:
@@ -79,5 +79,5 @@ def _of_holds(flags: Iterable[Flag]) -> Iterator[tuple[Key, int]]:
 
 
 def one_digit(amount: Decimal) -> int:
-    """Euros so coarse that they are nobody's: `1840` -> `2000`."""
+    """Euros rounded to one digit, so that they point to no person: `1840` -> `2000`."""
     return int(round(amount, 1 - len(str(int(amount)))))

@@ -1,6 +1,6 @@
-"""How the team's work goes: figures of flags, holds and verdicts together, and never of one person.
+"""How the team's work goes: figures of all flags, holds and verdicts, and never of one person.
 
-Flags that were purged count by what `payeewatch.triage.figures.purged_totals` kept of them.
+Flags that were purged count too, through the totals in `payeewatch.triage.figures.purged_totals`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from payeewatch.triage.models import Decision, Flag, Hold, Tally
 from payeewatch.triage.workspace import home
 
 DAYS = 14
-"""Of flags in and out."""
+"""The days for which flags in and out are shown."""
 WINDOW = 90
 """Days over which verdicts are counted, and the rest of the month before them."""
 ENOUGH_FOR_TENTHS = 10
-JUDGED = (*FRAUD_VERDICTS, "benign", "inconclusive")
+CHANGE_VERDICTS = (*FRAUD_VERDICTS, "benign", "inconclusive")
 """Verdicts about the change; a duplicate or a data error says nothing about how well flags are chosen."""
 Z = 1.96
 OPEN = ~Q(state__in=[Flag.State.CLOSED, Flag.State.EXPIRED])
@@ -35,7 +35,7 @@ OPEN = ~Q(state__in=[Flag.State.CLOSED, Flag.State.EXPIRED])
 
 @dataclass(frozen=True)
 class Share:
-    """So many of so many, with the Wilson interval that holds the true share 95 times in 100."""
+    """`hits` of `of`, with the Wilson interval that contains the true share 95 times in 100."""
 
     hits: int
     of: int
@@ -56,7 +56,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of flags judged twice: how many alike, and Cohen's kappa, which leaves out what chance alone would bring."""
+    """Of flags judged twice: how many got the same verdict, and Cohen's kappa, which leaves out agreement by chance."""
 
     alike: int
     of: int
@@ -82,7 +82,7 @@ class Times:
 
 
 def since(today: date) -> date:
-    """From when on flags count: the first day of a month, because of purged flags only the month is known."""
+    """The day from which flags count: the first of a month, because only the month of a purged flag is known."""
     return (today - timedelta(days=WINDOW)).replace(day=1)
 
 
@@ -92,35 +92,35 @@ def days(today: date) -> list[Day]:
     night = first - timedelta(days=1)  # a night's flags are the next day's work
     came: dict[date, Counter[str]] = {}
     rows = Flag.objects.filter(first_flagged_on__gte=night).values_list("first_flagged_on", "queue")
-    purged = [(on, queue, many) for on, queue, _, many in purged_totals.kept(Tally.Of.CAME, night)]
+    purged = [(on, queue, many) for on, queue, _, many in purged_totals.counts_of(Tally.Of.CAME, night)]
     for on, queue, many in (*rows.annotate(many=Count("pk")), *purged):
         came.setdefault(on + timedelta(days=1), Counter())[queue] += many
     went: dict[date, Counter[str]] = {}
     closed = Flag.objects.filter(state=Flag.State.CLOSED, closed_at__date__gte=first)
-    standing = closed.annotate(on=TruncDate("closed_at")).values_list("on", "verdict").annotate(many=Count("pk"))
-    purged = [(on, verdict, many) for on, _, verdict, many in purged_totals.kept(Tally.Of.WENT, first)]
-    for on, verdict, many in (*standing, *purged):
+    stored = closed.annotate(on=TruncDate("closed_at")).values_list("on", "verdict").annotate(many=Count("pk"))
+    purged = [(on, verdict, many) for on, _, verdict, many in purged_totals.counts_of(Tally.Of.WENT, first)]
+    for on, verdict, many in (*stored, *purged):
         went.setdefault(on, Counter())[verdict] += many
-    listed = [first + timedelta(days=n) for n in range(DAYS)]
-    return [Day(on, came.get(on, Counter()), went.get(on, Counter())) for on in listed]
+    dates = [first + timedelta(days=n) for n in range(DAYS)]
+    return [Day(on, came.get(on, Counter()), went.get(on, Counter())) for on in dates]
 
 
 def precision(today: date, queues: Sequence[str]) -> Share:
     """Of the flags of these queues judged lately, how many were fraud or a stopped attempt."""
-    judged = Flag.objects.filter(
-        state=Flag.State.CLOSED, first_flagged_on__gte=since(today), queue__in=queues, verdict__in=JUDGED
+    judged_flags = Flag.objects.filter(
+        state=Flag.State.CLOSED, first_flagged_on__gte=since(today), queue__in=queues, verdict__in=CHANGE_VERDICTS
     )
-    counted = Counter(dict(judged.values_list("verdict").annotate(many=Count("pk"))))
-    for _, queue, verdict, many in purged_totals.kept(Tally.Of.QUEUE, since(today)):
-        if queue in queues and verdict in JUDGED:
-            counted[verdict] += many
-    return Share(sum(counted[verdict] for verdict in FRAUD_VERDICTS), counted.total())
+    counts = Counter(dict(judged_flags.values_list("verdict").annotate(many=Count("pk"))))
+    for _, queue, verdict, many in purged_totals.counts_of(Tally.Of.QUEUE, since(today)):
+        if queue in queues and verdict in CHANGE_VERDICTS:
+            counts[verdict] += many
+    return Share(sum(counts[verdict] for verdict in FRAUD_VERDICTS), counts.total())
 
 
 def times(today: date) -> Times:
     closed = Flag.objects.filter(state=Flag.State.CLOSED, first_flagged_on__gte=since(today), closed_at__isnull=False)
     hours = [purged_totals.hours_of(flag) for flag in closed.only("opened_at", "closed_at")]
-    for _, at_most, _, many in purged_totals.kept(Tally.Of.HOURS, since(today)):
+    for _, at_most, _, many in purged_totals.counts_of(Tally.Of.HOURS, since(today)):
         hours += [float(at_most)] * many
     hours.sort()
     if len(hours) < ENOUGH_FOR_TENTHS:
@@ -132,48 +132,55 @@ def times(today: date) -> Times:
 def money() -> dict[str, Decimal]:
     """Euros: held now, proposed, released, and what verdicts of fraud or a stopped attempt say was lost or not."""
     released = Hold.objects.filter(state=Hold.State.RELEASED).aggregate(sum=Sum("amount"))["sum"] or Decimal(0)
-    judged = Decision.objects.filter(
+    verdicts = Decision.objects.filter(
         kind=Decision.Kind.VERDICT,
         state=Decision.State.IN_FORCE,
         verdict__in=FRAUD_VERDICTS,
         flag__state=Flag.State.CLOSED,
     )
-    losses = judged.aggregate(prevented=Sum("loss_prevented"), paid=Sum("loss_paid"), recovered=Sum("loss_recovered"))
+    losses = verdicts.aggregate(prevented=Sum("loss_prevented"), paid=Sum("loss_paid"), recovered=Sum("loss_recovered"))
     return {
         "held": _kept_back(Hold.State.HELD),
         "proposed": _kept_back(Hold.State.PROPOSED),
-        "released": released + sum(many for *_, many in purged_totals.kept(Tally.Of.RELEASED)),
+        "released": released + sum(many for *_, many in purged_totals.counts_of(Tally.Of.RELEASED)),
         **{name: amount or Decimal(0) for name, amount in losses.items()},
     }
 
 
 def _kept_back(state: Hold.State) -> Decimal:
-    """Euros of flags with holds in a state: of later payments, at least what is at risk."""
+    """Euros of flags with holds in a state; a hold on later payments counts as at least the amount at risk."""
     in_state = Q(holds__state=state)
     flags = Flag.objects.filter(in_state).annotate(
-        known=Sum("holds__amount", filter=in_state), later=Count("holds", filter=in_state & Q(holds__payment_id=""))
+        hold_amount=Sum("holds__amount", filter=in_state),
+        later_holds=Count("holds", filter=in_state & Q(holds__payment_id="")),
     )
-    rows = flags.values_list("amount_at_risk", "known", "later")
+    rows = flags.values_list("amount_at_risk", "hold_amount", "later_holds")
     nothing = Decimal(0)
-    return sum((max(known or nothing, at_risk if later else nothing) for at_risk, known, later in rows), nothing)
+    return sum(
+        (
+            max(hold_amount or nothing, at_risk if later_holds else nothing)
+            for at_risk, hold_amount, later_holds in rows
+        ),
+        nothing,
+    )
 
 
-LEFT = (0, 7, 30, 90)
-"""Days left to qualify a flag, cut here: overdue, a week, a month, three months, more."""
+DAYS_LEFT_LIMITS = (0, 7, 30, 90)
+"""Limits between classes of days left to qualify a flag: overdue, a week, a month, three months, more."""
 
 
 def clocks(today: date) -> list[int]:
     """Open flags by the days left until they must be qualified or deleted, soonest first."""
     days = home().params.retention.qualify_days
-    counts = [0] * (len(LEFT) + 1)
+    counts = [0] * (len(DAYS_LEFT_LIMITS) + 1)
     for flagged_on, many in Flag.objects.filter(OPEN).values_list("first_flagged_on").annotate(many=Count("pk")):
-        left = (flagged_on + timedelta(days=days) - today).days
-        counts[sum(left > edge for edge in LEFT)] += many
+        days_left = (flagged_on + timedelta(days=days) - today).days
+        counts[sum(days_left > edge for edge in DAYS_LEFT_LIMITS)] += many
     return counts
 
 
 def expiring(today: date, most: int = 8) -> list[dict[str, Any]]:
-    """Holds in force or proposed that end soonest, a row a flag."""
+    """Holds in force or proposed that end soonest, one row per flag."""
     holds = Hold.objects.filter(state__in=[Hold.State.HELD, Hold.State.PROPOSED], hold_until__gte=today)
     holds = holds.exclude(payment_id="")
     rows = holds.values("flag_id", "hold_until", "state").annotate(amount=Sum("amount"), rank=F("flag__rank"))
@@ -181,20 +188,20 @@ def expiring(today: date, most: int = 8) -> list[dict[str, Any]]:
 
 
 def agreement() -> Agreement:
-    """Verdicts of second looks beside the verdicts they were a second look at."""
-    second = Decision.objects.filter(kind=Decision.Kind.SECOND_LOOK, state=Decision.State.IN_FORCE)
-    pairs = [(own, given) for own, given in second.values_list("flag__verdict", "verdict") if own]
-    for _, given, own, many in purged_totals.kept(Tally.Of.SECOND):
-        pairs += [(own, given)] * many
-    return agreed([(_sort(own), _sort(given)) for own, given in pairs])
+    """How often the verdict of a second look agrees with the first verdict."""
+    second_looks = Decision.objects.filter(kind=Decision.Kind.SECOND_LOOK, state=Decision.State.IN_FORCE)
+    pairs = [(first, second) for first, second in second_looks.values_list("flag__verdict", "verdict") if first]
+    for _, second, first, many in purged_totals.counts_of(Tally.Of.SECOND):
+        pairs += [(first, second)] * many
+    return agreement_of([(_sort(first), _sort(second)) for first, second in pairs])
 
 
 def _sort(verdict: str) -> str:
-    """What two reviewers should agree on: whether it was fraud, honest, or cannot be told."""
+    """What two reviewers should agree on: whether it was fraud, honest, or cannot be decided."""
     return "fraud" if verdict in FRAUD_VERDICTS else verdict
 
 
-def agreed(pairs: Sequence[tuple[str, str]]) -> Agreement:
+def agreement_of(pairs: Sequence[tuple[str, str]]) -> Agreement:
     alike, of = sum(one == other for one, other in pairs), len(pairs)
     if not of:
         return Agreement(0, 0, None)
@@ -206,13 +213,13 @@ def agreed(pairs: Sequence[tuple[str, str]]) -> Agreement:
 def workload(now: datetime) -> dict[str, dict[str, int]]:
     """Open flags of the last night by queue: waiting for somebody, being worked on, waiting elsewhere, to approve."""
     waiting = Q(state__in=[Flag.State.AWAITING_MEMBER, Flag.State.AWAITING_BANK, Flag.State.SNOOZED])
-    taken = Q(claimed_until__gt=now) & ~waiting & ~Q(state=Flag.State.PROPOSED)
-    kinds = {"taken": taken, "elsewhere": waiting, "to_approve": Q(state=Flag.State.PROPOSED)}
+    in_progress = Q(claimed_until__gt=now) & ~waiting & ~Q(state=Flag.State.PROPOSED)
+    kinds = {"taken": in_progress, "elsewhere": waiting, "to_approve": Q(state=Flag.State.PROPOSED)}
     rows = Flag.objects.filter(OPEN, is_current=True).values("queue")
-    counted = rows.annotate(all=Count("pk"), **{name: Count("pk", filter=which) for name, which in kinds.items()})
-    found = {}
-    for row in counted:
+    queue_counts = rows.annotate(all=Count("pk"), **{name: Count("pk", filter=which) for name, which in kinds.items()})
+    by_queue = {}
+    for row in queue_counts:
         many: dict[str, Any] = dict(row)
         free = many["all"] - sum(many[name] for name in kinds)
-        found[many["queue"]] = {"free": free, **{name: many[name] for name in kinds}}
-    return found
+        by_queue[many["queue"]] = {"free": free, **{name: many[name] for name in kinds}}
+    return by_queue

@@ -1,6 +1,6 @@
-"""The export about one person in the user's language: what `payeewatch person` says in English, said again.
+"""The export about one person in the user's language: a translation of what `payeewatch person` says in English.
 
-A section's texts are looked up, its values are said by their kind: days, amounts, codes, and the night's sentences.
+A section's texts are looked up; its values are worded by their kind: days, amounts, codes, and the night's sentences.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from django.utils.translation import override
 from payeewatch.pipeline.home.wording import Sentence
 from payeewatch.triage.language import labels, phrases
 
-__all__ = ["override", "told", "value", "word"]
+__all__ = ["override", "translate_section", "value", "word"]
 
 CODES: Mapping[str, Any] = {
     **labels.CHANNELS, **labels.AUTH_STRENGTHS, **labels.NAME_CHECKS, **labels.PAYEE_TYPES,
@@ -40,9 +40,9 @@ CODES: Mapping[str, Any] = {
 }  # fmt: skip
 
 
-def told(section: Mapping[str, Any]) -> dict[str, Any]:
-    """A section as people of the active language read it."""
-    rows = [{word(name): value(held) for name, held in row.items()} for row in section["rows"]]
+def translate_section(section: Mapping[str, Any]) -> dict[str, Any]:
+    """A section in the active language."""
+    rows = [{word(name): value(content) for name, content in row.items()} for row in section["rows"]]
     return {name: word(section[name]) for name in ("title", "what", "source", "kept")} | {"rows": rows}
 
 
@@ -51,29 +51,33 @@ def word(text: str) -> str:
     return phrases.message(text.coded) if isinstance(text, Sentence) else say(text)
 
 
-def value(held: Any) -> Any:
+def value(content: Any) -> Any:
     """A value by its kind."""
-    if isinstance(held, bool):
-        return say("yes") if held else say("no")
-    if isinstance(held, datetime):
-        return phrases.instant(held) if timezone.is_aware(held) else formats.date_format(held, "SHORT_DATETIME_FORMAT")
-    if isinstance(held, date):
-        return phrases.day(held)
-    if isinstance(held, Decimal):
-        return phrases.number(held, 2)
-    if isinstance(held, Mapping):
-        return exposure(held) if "breach_id" in held else phrases.finding(held)
-    if isinstance(held, list | tuple):
-        return " ".join(str(value(each)) for each in held)
-    return str(CODES[held]) if isinstance(held, str) and held in CODES else held
+    if isinstance(content, bool):
+        return say("yes") if content else say("no")
+    if isinstance(content, datetime):
+        return (
+            phrases.instant(content)
+            if timezone.is_aware(content)
+            else formats.date_format(content, "SHORT_DATETIME_FORMAT")
+        )
+    if isinstance(content, date):
+        return phrases.day(content)
+    if isinstance(content, Decimal):
+        return phrases.number(content, 2)
+    if isinstance(content, Mapping):
+        return exposure(content) if "breach_id" in content else phrases.finding(content)
+    if isinstance(content, list | tuple):
+        return " ".join(str(value(each)) for each in content)
+    return str(CODES[content]) if isinstance(content, str) and content in CODES else content
 
 
-def exposure(given: Mapping[str, Any]) -> str:
+def exposure(row: Mapping[str, Any]) -> str:
     """That the person is on a list, as something that happened to them."""
-    known = say("%(title)s, known since %(day)s; exposed: %(fields)s; %(match)s.") % {
-        "title": given["breach_id"],
-        "day": phrases.day(given["known_at"]),
-        "fields": phrases.fields(given["fields"] or ()),
-        "match": phrases.match(given["match_quality"]),
+    sentence = say("%(title)s, known since %(day)s; exposed: %(fields)s; %(match)s.") % {
+        "title": row["breach_id"],
+        "day": phrases.day(row["known_at"]),
+        "fields": phrases.fields(row["fields"] or ()),
+        "match": phrases.match(row["match_quality"]),
     }
-    return f"{say('This person is a victim: their data were taken from somebody else.')} {known}"
+    return f"{say('This person is a victim: their data were taken from somebody else.')} {sentence}"

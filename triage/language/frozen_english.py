@@ -1,8 +1,8 @@
-"""English sentences that nights published before they published codes, read back into codes and numbers.
+"""English sentences that nights published before they published codes, converted back into codes and numbers.
 
-Evidence is frozen: what was published then is shown as long as it is kept. Nothing made since comes here: a reason has
-its `unit` and its `fact`, any other sentence its `code`. Who rewords a text of `wording.MESSAGES` adds the wording it
-had to EARLIER; the test of this file has every one of them.
+Evidence is frozen: what was published then is shown as long as it is stored. Newer evidence does not come here: a
+reason has its `unit` and its `fact`, any other sentence its `code`. If you reword a text of `wording.MESSAGES`, add the
+old wording to EARLIER; the test of this file has every one of them.
 """
 
 from __future__ import annotations
@@ -34,39 +34,39 @@ REASON = re.compile(r"(?P<fact>.+?)(: (?P<value>.+?))?( \(usually (?P<usual>.+?)
 """The shape in which it writes a reason: `New devices: 2 (usually 0).`"""
 
 COUNTS = frozenset({"many", "days", "usual", "payments", "changes", "parts", "references", "wanted", "verdicts"})
-"""What stands for a number in a message."""
+"""The placeholders of a message that are numbers."""
 
 
-def reason(given: Mapping[str, Any]) -> tuple[str, Measure, Measure | None] | None:
-    """What a reason's feature measures (in English), its value and the usual one; None where it is written otherwise.
+def reason(body: Mapping[str, Any]) -> tuple[str, Measure, Measure | None] | None:
+    """What a reason's feature measures (in English), its value and the usual one; None where it has another form.
 
-    Of a flag's first reason the sentence alone was kept.
+    Of a flag's first reason, only the sentence was stored.
     """
-    if "value" in given:
-        usual = given["usual"]
-        return wording.fact(given), measure(given["value"]), measure(usual) if usual else None
-    found = REASON.fullmatch(given["sentence"])
-    if not found:
+    if "value" in body:
+        usual = body["usual"]
+        return wording.fact(body), measure(body["value"]), measure(usual) if usual else None
+    match = REASON.fullmatch(body["sentence"])
+    if not match:
         return None
-    usual = {"not": "no"}.get(found["usual"], found["usual"])
-    return found["fact"], measure(found["value"] or "yes"), measure(usual) if usual else None
+    usual = {"not": "no"}.get(match["usual"], match["usual"])
+    return match["fact"], measure(match["value"] or "yes"), measure(usual) if usual else None
 
 
 def measure(text: str) -> Measure:
     """A value as it is written: `1,840.00 EUR` -> eur, 1840.0, 2 decimals; `yes` -> yes."""
     for form, pattern in FORMS.items():
-        if found := pattern.fullmatch(text):
-            text = found["number"]
+        if match := pattern.fullmatch(text):
+            text = match["number"]
             number = int(text.replace(",", "")) if form == "rarity" else _number(text)
             return Measure(form, number / 100 if form == "share" else number, len(text.partition(".")[2]))
     return Measure(text)
 
 
 def message(sentence: str) -> tuple[str, dict[str, Any]] | None:
-    """The code and the numbers of a sentence; None where no message is like that."""
+    """The code and the numbers of a sentence; None where no message has that form."""
     for code, pattern in _patterns():
-        if found := pattern.fullmatch(sentence):
-            return code, {name: _typed(name, text) for name, text in found.groupdict().items()}
+        if match := pattern.fullmatch(sentence):
+            return code, {name: _typed(name, text) for name, text in match.groupdict().items()}
     return None
 
 

@@ -45,7 +45,7 @@ KINDS = {
     "payment_returned_to_new_account": ("returns", _("Payment to the new account came back")),
     "exposure_known": ("exposure", _("Breach list known")),
 }
-"""What a timeline tells -> its lane and its words."""
+"""A kind of fact in a timeline -> its lane and its words."""
 
 CHANNELS = {
     "portal": _("web portal"),

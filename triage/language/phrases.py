@@ -1,6 +1,6 @@
-"""What is said to reviewers of a flag: sentences, figures and dates in their language, from frozen evidence alone.
+"""What reviewers read about a flag: sentences, figures and dates in their language, from frozen evidence only.
 
-Nights publish codes and numbers, with an English sentence for other systems beside them. Words are made here, from the
+Nights publish codes and numbers, together with an English sentence for other systems. The words are made here, from the
 codes, the numbers and the catalogue of translations.
 """
 
@@ -32,7 +32,7 @@ Body = Mapping[str, Any]
 
 
 def number(value: float | Decimal | None, digits: int = 0) -> str:
-    """`12345` -> `12,345`; nothing known -> a dash."""
+    """`12345` -> `12,345`; None -> a dash."""
     if value is None:
         return "–"  # and Django would cut digits off where we round
     rounded: Any = round(value, digits)  # of a union, its type is not known
@@ -60,7 +60,7 @@ def share(value: float | None, digits: int = 0) -> str:
 
 
 def day(value: date | None, year: bool = True) -> str:
-    """`12 Nov 2024`, or `12 Nov` where the year goes without saying."""
+    """`12 Nov 2024`, or `12 Nov` where the year is clear."""
     if value is None:
         return "–"
     pattern = str(formats.get_format("SHORT_DATE_FORMAT"))
@@ -84,7 +84,7 @@ def day_of(text: str | None) -> date | None:
 
 
 def span(days: float) -> str:
-    """`2200` -> `6 years`: as people say it."""
+    """`2200` -> `6 years`: in the unit that people use."""
     days = max(0, round(days))
     if days < 60:
         return ngettext("%(many)s day", "%(many)s days", days) % {"many": number(days)}
@@ -105,13 +105,13 @@ def until(target: date, today: date) -> str:
 
 def one_in(p_value: float | None) -> str:
     """`0.0003` -> `1 in 3,400`, to two digits."""
-    among = wording.seldom(p_value)
-    return "–" if among is None else say("ordinary") if among == 1 else measured(Measure("rarity", among))
+    among = wording.one_among(p_value)
+    return "–" if among is None else say("ordinary") if among == 1 else measure_text(Measure("rarity", among))
 
 
 def rarity(p_value: float | None) -> str:
     """`1 in 3,400 comparable changes`."""
-    among = wording.seldom(p_value)
+    among = wording.one_among(p_value)
     if among is None:
         return say("could not be compared")
     if among == 1:
@@ -119,24 +119,24 @@ def rarity(p_value: float | None) -> str:
     return say("%(one_in)s comparable changes") % {"one_in": one_in(p_value)}
 
 
-def measured(given: Measure) -> str:
+def measure_text(measure: Measure) -> str:
     """A feature's value: `€1,840.00`, `3 days`, `1 in 300`, `yes`."""
-    form, value = given.form, given.number
+    form, value = measure.form, measure.number
     if value is None:
         words = {"yes": say("yes"), "no": say("no"), "common": say("common"), "unknown": say("not known")}
         return words.get(form, form)
     if form == "eur":
-        return euros(value, given.digits)
+        return euros(value, measure.digits)
     if form == "share":
-        return share(value, given.digits)
-    shown = number(value, given.digits)
+        return share(value, measure.digits)
+    figure = number(value, measure.digits)
     if form == "rarity":
-        return say("1 in %(number)s") % {"number": shown}
+        return say("1 in %(number)s") % {"number": figure}
     if form == "days":
-        return ngettext("%(many)s day", "%(many)s days", 1 if value == 1 else 2) % {"many": shown}
+        return ngettext("%(many)s day", "%(many)s days", 1 if value == 1 else 2) % {"many": figure}
     if form == "years":
-        return ngettext("%(many)s year", "%(many)s years", 1 if value == 1 else 2) % {"many": shown}
-    return say("%(number)s times") % {"number": shown} if form == "times" else shown
+        return ngettext("%(many)s year", "%(many)s years", 1 if value == 1 else 2) % {"many": figure}
+    return say("%(number)s times") % {"number": figure} if form == "times" else figure
 
 
 def parts(reason: Body) -> tuple[str, Measure, Measure | None] | None:
@@ -150,43 +150,43 @@ def parts(reason: Body) -> tuple[str, Measure, Measure | None] | None:
 
 def fact(reason: Body) -> str:
     """What a reason's feature measures, without its value."""
-    found = parts(reason)
-    return _fact(found[0]) if found else str(reason["sentence"])
+    reason_parts = parts(reason)
+    return _translate_fact(reason_parts[0]) if reason_parts else str(reason["sentence"])
 
 
-def _fact(english: str) -> str:
+def _translate_fact(english: str) -> str:
     sentence = english + "."
     return say(sentence).removesuffix(".")
 
 
 def finding(reason: Body) -> str:
-    """A reason whole: what is measured, its value and the usual one."""
-    found = parts(reason)
-    if not found:
+    """A whole reason: what is measured, its value and the usual one."""
+    reason_parts = parts(reason)
+    if not reason_parts:
         return str(reason["sentence"])
-    told, now, usual = _fact(found[0]), found[1], found[2]
+    sentence, now, usual = _translate_fact(reason_parts[0]), reason_parts[1], reason_parts[2]
     if now.form != "yes":
-        told = say("%(what)s: %(value)s") % {"what": told, "value": measured(now)}
+        sentence = say("%(what)s: %(value)s") % {"what": sentence, "value": measure_text(now)}
     if now.form == "yes" and usual and usual.form == "no":
-        told += say(" (usually not)")
-    elif usual and measured(usual) != measured(now):
-        told += say(" (usually %(usual)s)") % {"usual": measured(usual)}
-    return f"{told}."
+        sentence += say(" (usually not)")
+    elif usual and measure_text(usual) != measure_text(now):
+        sentence += say(" (usually %(usual)s)") % {"usual": measure_text(usual)}
+    return f"{sentence}."
 
 
-def message(given: Body) -> str:
+def message(body: Body) -> str:
     """A sentence of a night, from its `code` and `params`; one whose code is not known stays as it is written."""
-    code, params = given.get("code"), given.get("params") or {}
+    code, params = body.get("code"), body.get("params") or {}
     if not code:
-        code, params = frozen_english.message(given["sentence"]) or ("", {})
+        code, params = frozen_english.message(body["sentence"]) or ("", {})
     if code not in wording.MESSAGES:
-        return str(given["sentence"])
+        return str(body["sentence"])
     values: Body = json.loads(params) if isinstance(params, str) else params
-    return say(wording.MESSAGES[code]) % {name: _part(name, value) for name, value in values.items()}
+    return say(wording.MESSAGES[code]) % {name: _param_text(name, value) for name, value in values.items()}
 
 
-def _part(name: str, value: Any) -> str:
-    """A number of a message, by its name where its type does not say enough."""
+def _param_text(name: str, value: Any) -> str:
+    """A number of a message, worded by its name where its type is not enough."""
     if name in ("day", "purge_on"):
         return day(date.fromisoformat(value))
     if name == "payee_type":
@@ -197,7 +197,7 @@ def _part(name: str, value: Any) -> str:
 
 
 def segment(code: str) -> tuple[tuple[str, str, int], str]:
-    """A segment's place among the others and its words: `member announced 2-6d` -> Member, announced, 2 to 6 days.
+    """A segment's position among the others and its words: `member announced 2-6d` -> Member, announced, 2 to 6 days.
 
     The code is a party, how its changes came to be known, and their age in days.
     """
@@ -206,7 +206,7 @@ def segment(code: str) -> tuple[tuple[str, str, int], str]:
     if not age:
         return (code, "", 0), code
     low, _, high = age.removesuffix("+").removesuffix("d").partition("-")
-    told = {
+    params = {
         "payee": PAYEE_TYPES.get(party, party),
         "how": say("announced") if how == "announced" else say("announced by nobody"),
         "low": low,
@@ -215,40 +215,45 @@ def segment(code: str) -> tuple[tuple[str, str, int], str]:
     words = (
         say("%(payee)s, %(how)s, %(low)s to %(high)s days") if high else say("%(payee)s, %(how)s, from %(low)s days on")
     )
-    return (party, how, int(low)), words % told
+    return (party, how, int(low)), words % params
 
 
 def headline(body: Body, derived: bool, night: date) -> str:
     """What happened, in one sentence: the change, the money, the account, the exposure."""
-    clauses = [_changed(body, derived, night), _paid(body, night), _account(body), _exposed(body)]
-    said = "; ".join(clause for clause in clauses if clause)
-    return f"{said[:1].upper()}{said[1:].removesuffix('.')}." if said else ""
+    clauses = [
+        _change_clause(body, derived, night),
+        _payment_clause(body, night),
+        _account_clause(body),
+        _exposure_clause(body),
+    ]
+    sentence = "; ".join(clause for clause in clauses if clause)
+    return f"{sentence[:1].upper()}{sentence[1:].removesuffix('.')}." if sentence else ""
 
 
-def _changed(body: Body, derived: bool, night: date) -> str:
+def _change_clause(body: Body, derived: bool, night: date) -> str:
     change, facts = body.get("change") or {}, body.get("timeline") or []
-    asked = change.get("requested_at") or next((f["at"] for f in reversed(facts) if _is_change(f)), None)
-    on = day_of(asked)
+    requested_at = change.get("requested_at") or next((f["at"] for f in reversed(facts) if _is_change(f)), None)
+    on = day_of(requested_at)
     if on is None:
         return ""
-    told = {"day": _near(on, night)}
+    params = {"day": _short_day(on, night)}
     if derived:
         if change.get("first_seen_on") == "payments":
-            return say("account first seen on a payment of %(day)s, announced by nobody") % told
-        return say("account first seen on a claim of %(day)s, announced by nobody") % told
+            return say("account first seen on a payment of %(day)s, announced by nobody") % params
+        return say("account first seen on a claim of %(day)s, announced by nobody") % params
     if change.get("is_first_account") or (not change and body.get("before") is None):
-        return say("first account, given on %(day)s") % told
+        return say("first account, given on %(day)s") % params
     before, since = day_of(change.get("changed_before_at")), day_of((body.get("before") or {}).get("since"))
     if before:
-        told["span"] = span((on - before).days)
-        return say("account changed on %(day)s, %(span)s after the change before") % told
+        params["span"] = span((on - before).days)
+        return say("account changed on %(day)s, %(span)s after the change before") % params
     if since and since < on:
-        told["span"] = span((on - since).days)
-        return say("account changed on %(day)s, for the first time in %(span)s") % told
-    return say("account changed on %(day)s") % told
+        params["span"] = span((on - since).days)
+        return say("account changed on %(day)s, for the first time in %(span)s") % params
+    return say("account changed on %(day)s") % params
 
 
-def _near(on: date | None, night: date) -> str:
+def _short_day(on: date | None, night: date) -> str:
     """A day, with its year where it is not the night's."""
     return day(on, on is not None and on.year != night.year)
 
@@ -257,7 +262,7 @@ def _is_change(fact: Body) -> bool:
     return fact["kind"] in ("change_requested", "account_first_seen")
 
 
-def _paid(body: Body, night: date) -> str:
+def _payment_clause(body: Body, night: date) -> str:
     facts = [f for f in body.get("timeline") or [] if f["kind"].startswith("payment_") and f["kind"].endswith(TO_NEW)]
     for status, clause in (
         ("sent", say("first payment %(amount)s on %(day)s")),
@@ -268,51 +273,51 @@ def _paid(body: Body, night: date) -> str:
         first = next((f for f in facts if f["kind"] == f"payment_{status}{TO_NEW}"), None)
         if first:
             on = day_of(first["at"][:10])
-            told = {"amount": rough_euros(Decimal(first["amount"] or 0)), "day": _near(on, night)}
-            return clause % told
+            params = {"amount": rough_euros(Decimal(first["amount"] or 0)), "day": _short_day(on, night)}
+            return clause % params
     return say("nothing paid to it yet")
 
 
-def _account(body: Body) -> str:
+def _account_clause(body: Body) -> str:
     change, after = body.get("change") or {}, body.get("after") or {}
     payees = change.get("other_payees", max(0, (after.get("payees") or 0) - 1))
     households = change.get("other_households", 0)
-    asked, since = day_of(change.get("requested_at")), day_of(after.get("since"))
-    if not payees and asked and since and since < asked:
+    requested_on, since = day_of(change.get("requested_at")), day_of(after.get("since"))
+    if not payees and requested_on and since and since < requested_on:
         return say("account the payee already had in %(month)s") % {"month": formats.date_format(since, "F Y")}
     if not payees:
         return say("account unknown to the portfolio")
     if households:
-        told = ngettext(
+        text = ngettext(
             "account shared with %(many)s other household", "account shared with %(many)s other households", households
         )
-        return told % {"many": number(households)}
+        return text % {"many": number(households)}
     return say("account shared within the household")
 
 
-def _exposed(body: Body) -> str:
+def _exposure_clause(body: Body) -> str:
     exposures = sorted(body.get("exposures") or [], key=lambda each: each["known_at"] or "")
     if not exposures:
         return ""
     last = exposures[-1]
-    told = {"month": formats.date_format(date.fromisoformat(last["known_at"]), "F Y")}
+    params = {"month": formats.date_format(date.fromisoformat(last["known_at"]), "F Y")}
     if last["match_quality"] in WEAK_MATCHES:
-        return say("identity perhaps exposed in %(month)s") % told
+        return say("identity perhaps exposed in %(month)s") % params
     if IDENTITY & set(last["fields"] or ()):
-        return say("identity exposed in %(month)s") % told
-    return say("personal data exposed in %(month)s") % told
+        return say("identity exposed in %(month)s") % params
+    return say("personal data exposed in %(month)s") % params
 
 
 def fields(names: Sequence[str]) -> str:
-    """What a list holds, as a list of words."""
+    """What a breach list contains, as a list of words."""
     return ", ".join(say(FIELDS.get(name, name.replace("_", " "))) for name in names)
 
 
 def match(quality: str) -> str:
-    """How sure it is that the exposed person is this member."""
+    """How certain it is that the exposed person is this member."""
     return say(MATCHES[quality]) if quality in MATCHES else quality
 
 
 def check(name: str) -> str:
-    """What an honest explanation is called."""
+    """The name of an honest explanation."""
     return capfirst(say(wording.HONEST[name])) if name in wording.HONEST else name

@@ -1,7 +1,7 @@
-"""The metrics: how long requests take, and the state of the work. They say nothing about a person.
+"""The metrics: how long requests take, and the state of the work. They contain nothing about a person.
 
 Request times are shared between the server's processes through PROMETHEUS_MULTIPROC_DIR; the rest is counted in the
-database when somebody asks.
+database at each request.
 """
 
 from __future__ import annotations

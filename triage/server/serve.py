@@ -1,4 +1,4 @@
-"""Serving: gunicorn in a process of its own, and housekeeping in the command's, so that neither slows the other."""
+"""Serving: gunicorn in its own process, and housekeeping in the command's process, so that neither slows the other."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LIBC = ctypes.CDLL(None)
 
 
 def serve(host: str, port: int, workers: int) -> None:
-    """Serve until a signal to stop (SIGTERM, or SIGINT from a terminal): requests under way are answered first.
+    """Serve until a signal to stop (SIGTERM, or SIGINT from a terminal): requests in progress are answered first.
 
     Raises:
         SettingsError: the address cannot be listened on.
@@ -38,19 +38,19 @@ def serve(host: str, port: int, workers: int) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with _listening(host, port) as listener, TemporaryDirectory(prefix="payeewatch-") as measured:
+    with _open_listener(host, port) as listener, TemporaryDirectory(prefix="payeewatch-") as metrics_folder:
         server = subprocess.Popen(
             [
                 sys.executable, "-m", "gunicorn", "payeewatch.triage.wsgi",
                 "--bind", f"fd://{listener.fileno()}", "--workers", str(workers),
                 "--worker-class", "gthread", "--threads", str(THREADS),
-                "--preload",  # one clock for all workers, and a fault at import ends the server at once
+                "--preload",  # one clock for all workers, and an error at import ends the server at once
                 "--graceful-timeout", str(STOP_SECONDS), "--log-level", "warning", "--no-control-socket",
             ],
             pass_fds=[listener.fileno()],
-            start_new_session=True,  # a terminal's Ctrl+C reaches this process alone, which then stops the server
+            start_new_session=True,  # a terminal's Ctrl+C reaches only this process, which then stops the server
             preexec_fn=_end_with_parent if sys.platform == "linux" else None,
-            env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": measured},
+            env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": metrics_folder},
         )  # fmt: skip
         LOG.info("%s", json.dumps({"stage": "triage", "address": f"http://{host}:{port}", "workers": workers}))
         try:
@@ -70,7 +70,7 @@ def _end_with_parent() -> None:
     LIBC.prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _open_listener(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=128)
@@ -82,7 +82,7 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def tidy() -> None:
-    """Do what needs no request."""
+    """Do the work that needs no request."""
     housekeeping.tidy()
     notices.announce()
     notices.deliver()

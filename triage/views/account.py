@@ -23,7 +23,7 @@ from payeewatch.triage.roles import ANYBODY, EVERYBODY
 
 
 class SignIn(LoginView):
-    """Ask who it is. The page does not say why somebody was refused, nor whether the name is a user's."""
+    """Ask who the user is. The page does not say why a sign-in was refused, nor whether the name exists."""
 
     template_name = "triage/sign_in.html"
     redirect_authenticated_user = True
@@ -46,7 +46,7 @@ def password(request: Request) -> HttpResponse:
     """Change one's own password. Every other session of the user ends."""
     user = request.user
     if not user.has_usable_password():
-        raise PermissionDenied  # comes by single sign-on alone
+        raise PermissionDenied  # signs in only through single sign-on
     form = PasswordChangeForm(user, request.POST or None)
     if request.method == "POST" and form.is_valid():
         if form.cleaned_data["old_password"] == form.cleaned_data["new_password1"]:

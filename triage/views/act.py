@@ -22,7 +22,7 @@ from payeewatch.triage.workspace import home
 
 
 def act(request: Request, flag_id: str, name: str) -> HttpResponse:
-    """Do an action; answer with the flag as it is then, or with why it was refused (409) and all that was sent."""
+    """Do an action; answer with the flag after it, or with the reason of a refusal (409) and the form as sent."""
     if name not in workflow.ACTIONS:
         raise Http404
     form_data = (name, request.POST)
@@ -30,14 +30,14 @@ def act(request: Request, flag_id: str, name: str) -> HttpResponse:
         step_id, version = UUID(request.POST["step"]), int(request.POST["version"])
     except (KeyError, ValueError):
         return panes(
-            request, flag_id, refused=say("This form is not complete. Send it again."), bound=form_data, status=400
+            request, flag_id, refusal=say("This form is not complete. Send it again."), bound=form_data, status=400
         )
     try:
         result = workflow.perform(name, request.user, flag_id, step_id, version, request.POST)
     except Flag.DoesNotExist as error:
         raise Http404 from error
-    except workflow.Refused as refused:
-        return panes(request, flag_id, refused=str(refused), bound=form_data, acted_on=flag_id, status=409)
+    except workflow.Refused as refusal:
+        return panes(request, flag_id, refusal=str(refusal), bound=form_data, acted_on=flag_id, status=409)
     after = request.POST.get("then") or flag_id
     address = reverse("flag", args=[after]) + query(request)
     if request.htmx:

@@ -20,7 +20,7 @@ from payeewatch.triage.work.verdicts import is_blind
 
 
 def attach(request: Request, flag_id: str) -> HttpResponse:
-    """Keep a file with a flag."""
+    """Store a file with a flag."""
     get_object_or_404(Flag, pk=flag_id)
     try:
         upload = request.FILES.get("file")
@@ -28,20 +28,20 @@ def attach(request: Request, flag_id: str) -> HttpResponse:
             raise workflow.Refused(say("Choose a file."))
         stored = attachments.attach(request.user, flag_id, upload)
         messages.success(request, say("Attached: %(name)s") % {"name": stored.name})
-    except workflow.Refused as refused:
-        messages.error(request, str(refused))
+    except workflow.Refused as error:
+        messages.error(request, str(error))
     return redirect(reverse("flag", args=[flag_id]) + query(request))
 
 
 def attachment(request: Request, flag_id: str, pk: int) -> HttpResponse:
-    """Give an attachment as a download that no browser shows or runs. It leaves a record."""
+    """Send an attachment as a download that no browser shows or runs. It leaves a record."""
     row = get_object_or_404(Attachment.objects.select_related("flag"), pk=pk, flag_id=flag_id)
     if is_blind(row.flag, request.user):
         raise Http404
     try:
         stored, content = attachments.fetch(request.user, pk)
-    except workflow.Refused as refused:
-        messages.error(request, str(refused))
+    except workflow.Refused as error:
+        messages.error(request, str(error))
         return redirect("flag", flag_id)
     answer = HttpResponse(content, content_type=stored.content_type)
     answer["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=stored.name)

@@ -43,7 +43,7 @@ def audit_log(request: Request) -> HttpResponse:
     """List records, the latest first. Reading the log leaves a record too."""
     form = RecordFilter(request.GET)
     filters = form.cleaned_data if form.is_valid() else {}
-    is_there = _records(filters).exists()  # what is in no record is not put into one: it may be anything
+    is_there = _records(filters).exists()  # a text that is in no record is not written into one: it may be anything
     filter_texts = {name: str(value) if is_there else "…" for name, value in filters.items() if value}
     audit.record(request.user, "read_audit_log", wanted=filter_texts)
     rows = list(_records(filters)[: PAGE + 1])
@@ -69,12 +69,12 @@ def _as_text(value: object) -> str:
 
 def check(request: Request) -> HttpResponse:
     """Check the whole chain, one part per request: the page asks for the next until the end. Then say what is wrong."""
-    checked = audit.verify(so_far=_so_far(request), most=PART)
-    if checked.is_whole:
-        audit.record(request.user, "verify_audit_log", records=checked.records, findings=len(checked.findings))
-        return render(request, "triage/audit_check.html", {"checked": checked})
-    progress = [checked.records, checked.mac, [(each.number, each.what) for each in checked.findings]]
-    context = {"checked": checked, "so_far": signing.dumps(progress, salt=SALT), "last": audit.state()["number"]}
+    result = audit.verify(so_far=_so_far(request), most=PART)
+    if result.is_whole:
+        audit.record(request.user, "verify_audit_log", records=result.records, findings=len(result.findings))
+        return render(request, "triage/audit_check.html", {"checked": result})
+    progress = [result.records, result.mac, [(each.number, each.what) for each in result.findings]]
+    context = {"checked": result, "so_far": signing.dumps(progress, salt=SALT), "last": audit.state()["number"]}
     return render(request, "triage/audit_check.html", context)
 
 

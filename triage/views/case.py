@@ -1,4 +1,4 @@
-"""A flag's case file: downloaded as it is, or locked when the flag is closed as fraud or a stopped attempt."""
+"""A flag's case file: downloaded as a draft, or locked when the flag is closed as fraud or a stopped attempt."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def download(request: Request, flag_id: str) -> HttpResponse:
 
 
 def lock(request: Request, flag_id: str) -> HttpResponse:
-    """Lock the case file; its bytes and their hash stay as they are from then on."""
+    """Lock the case file; from then on its bytes and their hash never change."""
     flag = _flag(request, flag_id)
     try:
         row = case_file.lock(flag, request.user, _purpose(request.POST))

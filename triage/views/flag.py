@@ -34,18 +34,19 @@ def panes(
     *,
     acted_on: str = "",
     last_step: str = "",
-    refused: str = "",
+    refusal: str = "",
     bound: Bound | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    """A flag's two panes: alone for htmx, with the row of the flag that was acted on, and within the page otherwise."""
+    """A flag's two panes: only they for htmx, with the row of the flag that was acted on; otherwise the whole page."""
     flag = get_object_or_404(
         Flag.objects.select_related("claimed_by", "night").prefetch_related(
             "holds__by", PROPOSALS, STORY, "steps__notes"
         ),
         pk=flag_id,
     )
-    if is_own_household(flag, request.user):  # the next flag is named by the form, not by the address that is guarded
+    # the next flag is named by the form, not by the address that is guarded
+    if is_own_household(flag, request.user):
         raise PermissionDenied
     audit.record(request.user, "view", flag_id)
     is_part = request.htmx and not request.htmx.history_restore_request
@@ -54,18 +55,18 @@ def panes(
         **right_pane(flag, request.user, bound),
         "centre": centre(flag, request.user) | {"case_file": case_file.options_for(flag, request.user)},
         "undo": undoable(last_step or request.get_signed_cookie(LAST_STEP, None), request.user, flag),
-        "refused": refused,
+        "refused": refusal,
         "query": query(request),
     }
     if not is_part:
-        context["next_flag"] = _after(context["page"], flag_id)
+        context["next_flag"] = _next_flag_id(context["page"], flag_id)
     elif acted_on:
         other = flag if acted_on == flag_id else Flag.objects.select_related("claimed_by").get(pk=acted_on)
         context["rows"] = [as_row(other, request.user)]
     return render(request, "triage/panes.html" if is_part else "triage/queue.html", context, status=status)
 
 
-def _after(page: list[Flag], flag_id: str) -> str:
+def _next_flag_id(page: list[Flag], flag_id: str) -> str:
     """The next flag on the list."""
     flag_ids = [each.flag_id for each in page]
     place = flag_ids.index(flag_id) + 1 if flag_id in flag_ids else 0

@@ -19,7 +19,7 @@ from payeewatch.triage.workspace import home
 
 
 def health(request: Request) -> HttpResponse:
-    """200 when database, home and the audit log's end are as they must be, else 503. Holds no data."""
+    """200 when database, home and the audit log's end are as they must be, else 503. It contains no data."""
     checks = {"home": bool(published_nights(home()))}
     age = None
     try:

@@ -78,8 +78,10 @@ def night(request: Request, night: str) -> HttpResponse:
         "lists": [_list(each) for each in run.get("lists", ())],
         "unscored": [_unscored(each, request) for each in run.get("unscored_changes", ())],
         "drift": night_drift,
-        "moved": [_moved(each) for each in night_drift.moved] if night_drift else [],
-        "segments": [_segment(each) for each in sorted(night_drift.segments, key=_place)] if night_drift else [],
+        "moved": [_column_row(each) for each in night_drift.columns] if night_drift else [],
+        "segments": [_segment(each) for each in sorted(night_drift.segments, key=_segment_order)]
+        if night_drift
+        else [],
         "volumes": [_volume(each) for each in night_drift.volumes] if night_drift else [],
         "versions": run.get("versions", {}),
         "seconds": phrases.number(sum(run.get("seconds", {}).values()), 1),
@@ -88,9 +90,9 @@ def night(request: Request, night: str) -> HttpResponse:
 
 
 def _warnings(run: Run) -> list[str]:
-    written = run.get("warnings", ())
-    codes = run.get("warning_codes") or [None] * len(written)
-    return [phrases.message({"sentence": text} | (coded or {})) for text, coded in zip(written, codes, strict=True)]
+    sentences = run.get("warnings", ())
+    codes = run.get("warning_codes") or [None] * len(sentences)
+    return [phrases.message({"sentence": text} | (code or {})) for text, code in zip(sentences, codes, strict=True)]
 
 
 def _summary(row: Night) -> dict[str, Any]:
@@ -173,27 +175,27 @@ def _unscored(change: Run, request: Request) -> dict[str, Any]:
     }
 
 
-def _moved(measure: drift.Moved) -> dict[str, Any]:
-    look, words = STATES[measure.state]
+def _column_row(column: drift.ColumnDrift) -> dict[str, Any]:
+    look, words = STATES[column.state]
     return {
-        "name": MEASURES[measure.name],
-        "psi": "–" if measure.psi is None else phrases.number(measure.psi, 3),
-        "ks": "–" if measure.ks is None else phrases.number(measure.ks, 3),
-        "missing": phrases.share(measure.missing, 1),
-        "missing_before": phrases.share(measure.missing_before, 1),
+        "name": MEASURES[column.name],
+        "psi": "–" if column.psi is None else phrases.number(column.psi, 3),
+        "ks": "–" if column.ks is None else phrases.number(column.ks, 3),
+        "missing": phrases.share(column.missing, 1),
+        "missing_before": phrases.share(column.missing_before, 1),
         "look": look,
         "words": words,
         "drawing": svg.tenths(
-            say("%(name)s: this night beside the reference, by its tenths") % {"name": MEASURES[measure.name]},
-            measure.shares,
-            measure.shares_before,
+            say("%(name)s: this night beside the reference, by its tenths") % {"name": MEASURES[column.name]},
+            column.shares,
+            column.shares_before,
         )
-        if measure.shares
+        if column.shares
         else "",
     }
 
 
-def _place(segment: drift.Segment) -> tuple[str, str, int]:
+def _segment_order(segment: drift.Segment) -> tuple[str, str, int]:
     return phrases.segment(segment.name)[0]
 
 

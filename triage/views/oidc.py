@@ -1,7 +1,7 @@
 """Signing in at the insurer's own provider, by OpenID Connect: code flow with state, nonce and PKCE.
 
-This adds checks that the library lacks: the token must be for us, from the issuer and not expired, and the provider's
-user information must be about the subject of the token.
+This adds checks that the library lacks: the token must be for this application, from the issuer and not expired, and
+the provider's user information must be about the subject of the token.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from payeewatch.triage.records import audit
 from payeewatch.triage.roles import ANYBODY
 
 LOG = logging.getLogger(__name__)
-LEEWAY = 30  # seconds that the provider's clock may differ from ours
+LEEWAY = 30  # seconds that the provider's clock may differ from this machine's
 
 
 class SignOn(OIDCAuthenticationBackend):
-    """Find the user whom the provider vouches for."""
+    """Find the user whom the provider has identified."""
 
     def authenticate(self, request: Request | None, **words: Any) -> User | None:
         return super().authenticate(request, **words) if words.get("nonce") else None
@@ -60,13 +60,13 @@ class SignOn(OIDCAuthenticationBackend):
 
 
 def _provider() -> Provider:
-    assert settings.OIDC, "these addresses are there only with a provider"
+    assert settings.OIDC, "these addresses exist only with a provider"
     return settings.OIDC
 
 
 @transaction.atomic
 def _user_of(claims: dict[str, Any]) -> User | None:
-    """The user bound to the provider's subject; the first time, the one of that name, who is bound by it."""
+    """The user bound to the provider's subject; the first time, the user of that name, who is then bound to it."""
     provider, subject = _provider(), str(claims["sub"])
     user = User.objects.filter(subject=subject).first()
     name = str(claims.get(provider.username_claim) or "")
@@ -98,7 +98,7 @@ REFUSALS = (SuspiciousOperation, ValidationError, jwt.PyJWTError, requests.Reque
 
 
 class Return(OIDCAuthenticationCallbackView):
-    """Back from the provider: sign in, or say that it did not work, and nothing more."""
+    """Back from the provider: sign in, or say only that it did not work."""
 
     def get(self, request: Request) -> HttpResponse:
         try:

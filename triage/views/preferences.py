@@ -32,7 +32,7 @@ def preferences(request: Request) -> HttpResponse:
     form = Preferences(request.POST or None, instance=user)
     if request.method == "POST" and form.is_valid():
         user.save(update_fields=form.Meta.fields)
-        return _remembering(redirect(_next(request, "preferences")), user.language)
+        return _with_language_cookie(redirect(_next(request, "preferences")), user.language)
     context = {
         "form": form,
         "has_device": user_has_device(user),
@@ -43,20 +43,20 @@ def preferences(request: Request) -> HttpResponse:
 
 def language(request: Request) -> HttpResponse:
     """Choose the language of the pages before signing in."""
-    chosen = request.POST.get("language", "")
+    code = request.POST.get("language", "")
     answer = redirect(_next(request, "sign-in"))
-    return _remembering(answer, chosen) if chosen in dict(settings.LANGUAGES) else answer
+    return _with_language_cookie(answer, code) if code in dict(settings.LANGUAGES) else answer
 
 
-def _next(request: Request, otherwise: str) -> str:
+def _next(request: Request, default: str) -> str:
     target = request.POST.get("next", "")
-    is_ours = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
-    return target if is_ours else resolve_url(otherwise)
+    is_own_page = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
+    return target if is_own_page else resolve_url(default)
 
 
-def _remembering(answer: HttpResponse, chosen: str) -> HttpResponse:
+def _with_language_cookie(answer: HttpResponse, code: str) -> HttpResponse:
     answer.set_cookie(
-        settings.LANGUAGE_COOKIE_NAME, chosen, max_age=YEAR, secure=settings.IS_HTTPS, httponly=True, samesite="Lax"
+        settings.LANGUAGE_COOKIE_NAME, code, max_age=YEAR, secure=settings.IS_HTTPS, httponly=True, samesite="Lax"
     )
     return answer
 

@@ -29,7 +29,7 @@ from payeewatch.triage.work.action_panel import keys
 from payeewatch.triage.work.filters import QueueFilter
 
 PAGE = 30
-"""Flags of a list on a page: about what a reviewer decides in a day, and light enough to be drawn beside every flag."""
+"""Flags of a list on a page: about what a reviewer decides in a day, and few enough to be drawn with every flag."""
 SOON = 3  # days
 FINISHED = (Flag.State.CLOSED, Flag.State.PROPOSED, Flag.State.SNOOZED)
 ROW_FIELDS = (
@@ -39,7 +39,7 @@ ROW_FIELDS = (
 )  # fmt: skip
 """What the rows of a list need; a list reads nothing more."""
 NAME = 60  # letters of a saved filter's name
-MOST_SAVED = 20  # filters a user
+MOST_SAVED = 20  # filters per user
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,15 @@ class List:
     """A list as the menu offers it: a filter under a name."""
 
     label: Any
-    chosen: Mapping[str, str]
+    params: Mapping[str, str]
     roles: frozenset[Role] = READERS
 
     @property
     def query(self) -> str:
-        """Its part of the address."""
-        chosen = QueryDict(mutable=True)
-        chosen.update(self.chosen)
-        return f"?{chosen.urlencode()}" if self.chosen else ""
+        """The part of the address that names the list."""
+        params = QueryDict(mutable=True)
+        params.update(self.params)
+        return f"?{params.urlencode()}" if self.params else ""
 
 
 LISTS = (
@@ -84,7 +84,7 @@ def queue(request: Request) -> HttpResponse:
 def lists(request: Request) -> HttpResponse:
     """How many flags are on each list, for the menu of lists when it is opened."""
     own_lists = [each for each in LISTS if request.user.role in each.roles]
-    one, *others = (_count_row(_of(each, request.user).qs, place) for place, each in enumerate(own_lists))
+    one, *others = (_count_row(_filter_of(each, request.user).qs, place) for place, each in enumerate(own_lists))
     many = dict(one.union(*others, all=True))
     lists = [(each, many[place]) for place, each in enumerate(own_lists)]
     return render(request, "triage/_lists.html", {"lists": lists})
@@ -110,7 +110,7 @@ def take(request: Request) -> HttpResponse:
 
 
 def save_filter(request: Request) -> HttpResponse:
-    """Keep the list as it is narrowed down now under a name; the same name replaces."""
+    """Save the present filters under a name; an existing filter of that name is replaced."""
     name, saved_query = (
         request.POST.get("name", "").strip()[:NAME],
         QueryDict(request.POST.get("query", "").lstrip("?")),
@@ -126,7 +126,7 @@ def save_filter(request: Request) -> HttpResponse:
 
 
 def delete_filter(request: Request, pk: int) -> HttpResponse:
-    """Forget a filter of one's own."""
+    """Delete one of the user's own filters."""
     get_object_or_404(SavedFilter, pk=pk, user=request.user).delete()
     return redirect(reverse("queue") + query(request))
 
@@ -137,16 +137,16 @@ def listing(request: Request) -> dict[str, Any]:
     page = _page(request, queue_filter.qs.only(*ROW_FIELDS))
     for flag in page:
         as_row(flag, request.user, is_blind=request.GET.get("of") == "second_look")
-    chosen = _chosen(request)
+    chosen_list = _chosen_list(request)
     fields = [queue_filter.form[name] for name in FIELDS]
     return {
         "page": page,
         "lists": [(each, None) for each in LISTS if request.user.role in each.roles],
-        "chosen": chosen,
+        "chosen": chosen_list,
         "sort": request.GET.get("sort", "risk"),
         "sorts": SORTS,
         "fields": fields,
-        "carried": [(name, value) for name, value in chosen.chosen.items() if name not in FIELDS],
+        "carried": [(name, value) for name, value in chosen_list.params.items() if name not in FIELDS],
         "narrowed": sum(1 for field in fields if field.data not in (None, "", False, [], [None, None], ["", ""])),
         "saved": SavedFilter.objects.filter(user=request.user).order_by("name"),
         "query": query(request),
@@ -157,12 +157,12 @@ def listing(request: Request) -> dict[str, Any]:
 
 
 def query(request: Request) -> str:
-    """The list's part of the address, so that what is opened from it leads back to it."""
+    """The list's part of the address, so that a flag opened from the list leads back to it."""
     return f"?{request.GET.urlencode()}" if request.GET else ""
 
 
 def as_row(flag: Flag, user: User, is_blind: bool = False) -> Flag:
-    """A flag with what its row shows beside it. A blind row shows neither rank nor state."""
+    """A flag, with what its row shows as further attributes. A blind row shows neither rank nor state."""
     today = clock.today()
     flag.is_blind = is_blind
     flag.is_done = flag.state in FINISHED
@@ -202,14 +202,14 @@ def _chips(flag: Flag, user: User) -> Iterator[tuple[str, str]]:
         yield "", str(flag.holder)
 
 
-def _of(each: List, user: User) -> QueueFilter:
-    chosen = QueryDict(mutable=True)
-    chosen.update(each.chosen)
-    return QueueFilter(chosen, user)
+def _filter_of(each: List, user: User) -> QueueFilter:
+    params = QueryDict(mutable=True)
+    params.update(each.params)
+    return QueueFilter(params, user)
 
 
 def _count_row(flags: QuerySet[Flag], place: int) -> QuerySet[Any]:
-    """How many flags a list has, as a row of its place, so that one question asks for all lists."""
+    """How many flags a list has, as a row of its place, so that one query counts all lists."""
     return (
         flags.order_by()
         .annotate(place=Value(place))
@@ -219,9 +219,9 @@ def _count_row(flags: QuerySet[Flag], place: int) -> QuerySet[Any]:
     )
 
 
-def _chosen(request: Request) -> List:
-    """The list whose filter the address has, all of it; the last such list says the most."""
-    return [each for each in LISTS if all(request.GET.get(name) == value for name, value in each.chosen.items())][-1]
+def _chosen_list(request: Request) -> List:
+    """The list whose whole filter is in the address; of several, the last, which is the most specific."""
+    return [each for each in LISTS if all(request.GET.get(name) == value for name, value in each.params.items())][-1]
 
 
 def _page(request: Request, flags: QuerySet[Flag]) -> Any:

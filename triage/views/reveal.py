@@ -1,4 +1,4 @@
-"""Full values from the vault: one per request, with a reason, and never before the audit record is stored."""
+"""Full values from the vault: one per request, with a reason, and only after the audit record is stored."""
 
 from __future__ import annotations
 
@@ -79,11 +79,11 @@ class RevealForm(forms.Form):
 
 
 class TooMany(Exception):
-    """The user has revealed as many values today as one may."""
+    """The user has revealed as many values today as one user may."""
 
 
 def revealable(flag: Flag) -> dict[Value, tuple[str, str]]:
-    """The values of a flag in the vault: for each, the kind and the ref that it is sealed under."""
+    """The values of a flag in the vault: for each, the kind and the ref under which it is sealed."""
     member = dict.fromkeys(OF_MEMBER, ("member", flag.member_id)) if flag.member_id else {}
     refs = {**member, Value.ACCOUNT: ("account", flag.account)}
     evidence = flag.evidence.order_by("-night", "-pk").first()
@@ -106,13 +106,13 @@ def reveal(request: Request, flag_id: str) -> HttpResponse:
     except TooMany:
         form.add_error(None, say("You have revealed as many values today as one user may. Ask a colleague."))
         return _page(request, flag, form, status=429)
-    failed = ""
+    error_class = ""
     try:
         original = _original(value, *revealable(flag)[value])
         return _page(request, flag, RevealForm(flag=flag), value=value, shown=original, is_missing=not original)
     except Exception as error:  # its text may have the value, so it is not logged
-        failed = type(error).__name__
-    LOG.error("reveal of %s for %s failed: %s", value, flag_id, failed)
+        error_class = type(error).__name__
+    LOG.error("reveal of %s for %s failed: %s", value, flag_id, error_class)
     form.add_error(None, say("The vault could not be opened. Tell whoever runs PayeeWatch."))
     return _page(request, flag, form, status=500)
 

@@ -111,9 +111,9 @@ def _page(
         "form": form,
         "ready": [(each.flag, uuid4()) for each in plans if not each.refusal],
         "refused": [each for each in plans if each.refusal],
-        "tried": plans,
+        "plans": plans,
         "is_filled": is_filled,
-        "told": _in_words(form) if form and is_filled else [],
+        "answers": _in_words(form) if form and is_filled else [],
     }
     return render(request, "triage/ring.html", context, status=status)
 

@@ -1,4 +1,4 @@
-"""Why is this change not in the queue? And what would have been in it, had there been room."""
+"""Why a change is not in the queue, and which changes a larger capacity would have put there."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from payeewatch.triage.work import search as searching
 def search(request: Request) -> HttpResponse:
     """Answer about a change, or about the changes of a member or payee, by their number.
 
-    It is posted: what people type into such a box, be it a name, stays out of addresses.
+    It is posted, because people may type anything into such a box, even a name, and that must not be in an address.
     """
     number = request.POST.get("q", "")
     return render(request, "triage/search.html", {"answer": searching.search(request.user, number), "searched": number})
 
 
 def below_capacity(request: Request) -> HttpResponse:
-    """The changes that the last night's capacity left out, the most unusual first."""
+    """The changes beyond the last night's capacity, the most unusual first."""
     return render(request, "triage/below.html", {"scored": searching.below_capacity(request.user)})
 
 

@@ -1,4 +1,4 @@
-"""The second factor: a code of an authenticator application, or one of the recovery codes kept on paper."""
+"""The second factor: a code of an authenticator application, or one of the recovery codes on paper."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Code(forms.Form):
 
 
 def second_factor(request: Request) -> HttpResponse:
-    """Ask for a code; somebody who must have a second factor and has none is asked to set one up."""
+    """Ask for a code; a user who must have a second factor and has none is asked to set one up."""
     user = request.user
     if not user_has_device(user):
         return redirect("set-up-second-factor" if must_verify(user) else start_of(user))
@@ -54,7 +54,7 @@ def second_factor(request: Request) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         device = match_token(user, form.cleaned_data["code"])
         if device:
-            _verified(request, device)
+            _renew_session(request, device)
             audit.record(user, "second_factor", recovery=isinstance(device, StaticDevice))
             return redirect(start_of(user))
         audit.record(user, "second_factor_refused")
@@ -77,7 +77,7 @@ def set_up(request: Request) -> HttpResponse:
                 device.save()
                 codes = _new_recovery_codes(user)
                 audit.record(user, "set_up_second_factor")
-            _verified(request, device)
+            _renew_session(request, device)
             return render(request, "triage/recovery_codes.html", {"codes": codes, "start": start_of(user)})
         form.add_error("code", say("This code is not right, or there were too many attempts. Wait a moment."))
     context = {"form": form, "picture": _picture(device.config_url), "key": b32encode(device.bin_key).decode()}
@@ -86,7 +86,7 @@ def set_up(request: Request) -> HttpResponse:
 
 @never_cache
 def renew_codes(request: Request) -> HttpResponse:
-    """Hand out new recovery codes; the old ones are void."""
+    """Hand out new recovery codes; the old ones no longer work."""
     if not request.user.is_verified():
         return redirect("second-factor")
     with transaction.atomic():
@@ -96,7 +96,7 @@ def renew_codes(request: Request) -> HttpResponse:
 
 
 def remove(request: Request) -> HttpResponse:
-    """Give up one's second factor, to set up another on a new telephone."""
+    """Remove one's second factor, to set up another on a new telephone."""
     if not request.user.is_verified():
         return redirect("second-factor")
     with transaction.atomic():
@@ -107,13 +107,13 @@ def remove(request: Request) -> HttpResponse:
 
 
 def forget_devices(user: User) -> None:
-    """Take away every device of a user, recovery codes and half-made ones too."""
+    """Delete every device of a user, also recovery codes and devices that are not confirmed."""
     for device in list(devices_for_user(user, confirmed=None)):
         device.delete()
 
 
-def _verified(request: Request, device: TOTPDevice | StaticDevice) -> None:
-    """Start a new session key, so that the old one is worth nothing."""
+def _renew_session(request: Request, device: TOTPDevice | StaticDevice) -> None:
+    """Give the session a new key, so that the old one no longer works."""
     request.session.cycle_key()
     login(request, device)
 
@@ -129,7 +129,7 @@ def _new_recovery_codes(user: User) -> list[str]:
 
 def _picture(text: str) -> str:
     image = qrcode.make(text, image_factory=SvgPathImage, box_size=8, border=2)
-    return mark_safe(image.to_string(encoding="unicode"))  # made by the library from our own text
+    return mark_safe(image.to_string(encoding="unicode"))  # made by the library from the application's own text
 
 
 ROUTES = (

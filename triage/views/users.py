@@ -1,4 +1,4 @@
-"""The users, for administrators: who they are, what they are here for, and how they get in. No flag is shown here."""
+"""The users, for administrators: who they are, their roles, and how they sign in. No flag is shown here."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from payeewatch.triage.views.second_factor import forget_devices
 
 
 class Person(forms.ModelForm):
-    """What an administrator says of a user."""
+    """What an administrator decides about a user."""
 
     class Meta:
         model = User
@@ -40,8 +40,8 @@ class Person(forms.ModelForm):
             "member_id": _("If they are insured here: nobody sees or decides what is about their own household."),
         }
 
-    def __init__(self, *args: Any, by: User, **words: Any) -> None:
-        super().__init__(*args, **words)
+    def __init__(self, *args: Any, by: User, **options: Any) -> None:
+        super().__init__(*args, **options)
         if self.instance.pk:
             del self.fields["username"]
         if self.instance == by:
@@ -57,7 +57,7 @@ def users(request: Request) -> HttpResponse:
 
 @never_cache
 def new_user(request: Request) -> HttpResponse:
-    """Make a user, and show their first password this once."""
+    """Make a user, and show their first password, only once."""
     form = Person(request.POST or None, by=request.user)
     if request.method == "POST" and form.is_valid():
         with transaction.atomic():
@@ -70,17 +70,17 @@ def new_user(request: Request) -> HttpResponse:
 
 
 def user(request: Request, user_id: int) -> HttpResponse:
-    """Show or change what a user is here for. Another role ends their sessions."""
+    """Show or change a user's role and household. Another role ends their sessions."""
     person = get_object_or_404(User, pk=user_id)
-    was = person.role
+    old_role = person.role
     form = Person(request.POST or None, instance=person, by=request.user)
     if request.method == "POST" and form.is_valid():
         if form.changed_data:
             with transaction.atomic():
                 form.save()
-                role_change = {"role": person.role, "was": was} if "role" in form.changed_data else {}
-                changed = [name for name in form.changed_data if name != "role"]
-                audit.record(request.user, "change_user", name=person.username, changed=changed, **role_change)
+                role_change = {"role": person.role, "was": old_role} if "role" in form.changed_data else {}
+                changed_fields = [name for name in form.changed_data if name != "role"]
+                audit.record(request.user, "change_user", name=person.username, changed=changed_fields, **role_change)
         messages.success(request, say("Saved."))
         return redirect("user", person.pk)
     context = {
@@ -97,12 +97,12 @@ def user(request: Request, user_id: int) -> HttpResponse:
 def do_to_user(request: Request, user_id: int, what: str) -> HttpResponse:
     """Withdraw or give back access, give a new password, unlock, or forget the second factor of a user."""
     person = get_object_or_404(User, pk=user_id)
-    if what not in DEEDS:
+    if what not in USER_ACTIONS:
         raise Http404
     if person == request.user:
         raise PermissionDenied  # two administrators: nobody locks out the last one, or resets their own factor
     with transaction.atomic():
-        password = DEEDS[what](person)
+        password = USER_ACTIONS[what](person)
         audit.record(request.user, what.replace("-", "_"), name=person.username)
     if password:
         return _show_password(request, person, password)
@@ -136,7 +136,7 @@ def _reset_second_factor(person: User) -> None:
     sessions.end_all(person)
 
 
-DEEDS = {
+USER_ACTIONS = {
     "withdraw-user": _withdraw,
     "admit-user": _admit,
     "new-password": _new_password,

@@ -78,15 +78,15 @@ def test_a_whole_is_cut_in_proportion():
     assert bar == pytest.approx(300 - 1.5)
 
 
-def test_rows_can_be_held_against_a_whole():
+def test_rows_can_be_compared_with_a_whole():
     half, full = Part("a", 0.5, "50 %", "bar"), Part("b", 1.0, "100 %", "bar")
     shorter, longer = widths(charts.rows("Shares", [half, full], whole=1.0), "bar")
-    alone = widths(charts.rows("Shares", [half], whole=1.0), "bar")[0]
+    only = widths(charts.rows("Shares", [half], whole=1.0), "bar")[0]
     assert longer == pytest.approx(2 * shorter, rel=0.01)
-    assert alone == shorter
+    assert only == shorter
 
 
-def test_a_histogram_tells_its_counts_and_its_cut():
+def test_a_histogram_shows_its_counts_and_its_cut():
     svg = PICTURES["histogram"]
     assert "1 in 10: 9, 1 of them in a queue" in svg
     assert 'class="cut"' in svg

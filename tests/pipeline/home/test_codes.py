@@ -1,4 +1,4 @@
-"""Codes stand in one place: whoever needs the same ones in another form has all of them."""
+"""Codes are in one place: every other form of the same codes has all of them."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def sql(expression: str, *values: object) -> Any:
 
 
 def each(expression: str, values: list[Any]) -> list[Any]:
-    """The expression over `x`, once a value, in one query."""
+    """The expression over `x`, once per value, in one query."""
     rows = CON.execute(
         f"SELECT {expression} FROM (SELECT unnest($1::VARCHAR[]) AS x, unnest(range(len($1))) AS n) ORDER BY n",
         [values],
@@ -318,7 +318,7 @@ def test_what_is_no_national_id_is_null(wrong: str) -> None:
         ("19500600", "19500600", False),
         ("19503100", "19503100", False),
         ("19504212", "19504212", False),
-        ("19500230", "19500230", True),  # a day that never was, as it is written everywhere
+        ("19500230", "19500230", True),  # a day that does not exist, in its usual form
         ("17/01/1985", None, None),
         ("1985117", None, None),
         ("00000000", None, None),

@@ -1,4 +1,4 @@
-"""A promise is declared once, beside the schema, and says in words what it is."""
+"""A promise is declared once, next to the schema, and says in words what it is."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ def test_a_column_that_is_not_named_is_never_null() -> None:
     assert not declared.columns["id"].nullable
 
 
-@pytest.mark.parametrize(("unique", "said"), [((("size",),), {}), ((), {"size": NULLABLE})])
-def test_a_promise_of_no_column_is_refused(unique: tuple[tuple[str, ...], ...], said: dict[str, Promise]) -> None:
+@pytest.mark.parametrize(("unique", "declarations"), [((("size",),), {}), ((), {"size": NULLABLE})])
+def test_a_promise_of_no_column_is_refused(
+    unique: tuple[tuple[str, ...], ...], declarations: dict[str, Promise]
+) -> None:
     with pytest.raises(ValueError, match="things: has no column size"):
-        promises("things", ["id"], unique, said)
+        promises("things", ["id"], unique, declarations)
 
 
 def test_bounds_say_what_they_are() -> None:
-    said = [str(bounds) for bounds in (Bounds(), Bounds(0), Bounds(0, 1), Bounds(0, 1, is_above_low=True))]
-    assert said == ["finite", "0 or more, and finite", "from 0 to 1", "above 0 and at most 1"]
+    texts = [str(bounds) for bounds in (Bounds(), Bounds(0), Bounds(0, 1), Bounds(0, 1, is_above_low=True))]
+    assert texts == ["finite", "0 or more, and finite", "from 0 to 1", "above 0 and at most 1"]

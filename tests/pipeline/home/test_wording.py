@@ -1,4 +1,4 @@
-"""How numbers and findings are said to people."""
+"""How numbers and findings are worded for people."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_share_keeps_a_decimal_where_whole_percents_say_nothing(value, words):
     assert wording.share(value) == words
 
 
-def test_days_are_said_in_english_whatever_the_machine_speaks():
+def test_days_are_said_in_english_on_every_machine():
     assert wording.day(date(2024, 9, 3)) == wording.day("2024-09-03") == "3 Sep 2024"
     assert wording.day(datetime(2024, 9, 3, 14, 5)) == "3 Sep 2024"
     assert wording.instant(datetime(2024, 9, 3, 14, 5)) == "3 Sep 2024 14:05"
@@ -70,7 +70,7 @@ def test_an_exposure_is_said_as_something_that_happened_to_the_member():
 
 
 def test_ones_and_nothing_are_counted_as_people_do():
-    assert [wording.counted(n, "change") for n in (0, 1, 2_400)] == ["no changes", "1 change", "2,400 changes"]
+    assert [wording.count_text(n, "change") for n in (0, 1, 2_400)] == ["no changes", "1 change", "2,400 changes"]
 
 
 @pytest.mark.parametrize(

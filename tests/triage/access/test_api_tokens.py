@@ -51,7 +51,7 @@ def test_a_revoked_or_replaced_token_opens_nothing(reviewed: Settings) -> None:
 def test_too_many_requests_in_a_minute_are_put_off(
     reviewed: Settings, clocked: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api_tokens, "A_MINUTE", 3)
+    monkeypatch.setattr(api_tokens, "REQUESTS_PER_MINUTE", 3)
     token = make("payments", ["flags"])
     for _ in range(3):
         admit(request(token), "flags")

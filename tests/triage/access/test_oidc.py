@@ -156,7 +156,7 @@ def test_a_wrong_secret_is_refused(sso) -> None:
     assert not is_in(sign_on("reviewer"))
 
 
-def test_a_provider_out_of_reach_is_told_plainly(sso) -> None:
+def test_a_provider_out_of_reach_is_reported_plainly(sso) -> None:
     user(Role.REVIEWER)
     sso(token_url="http://127.0.0.1:1/o/token/")
     client = sign_on("reviewer")

@@ -39,13 +39,13 @@ def test_signing_in_leads_to_the_first_page_of_the_role(reviewer: User) -> None:
     assert actions() == ["sign_in", "sign_in"]
 
 
-def test_a_wrong_password_and_an_unknown_name_are_told_the_same(reviewer: User) -> None:
+def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(reviewer: User) -> None:
     wrong, unknown = sign_in("reviewer", "not it"), sign_in("nobody", "not it")
     assert wrong.context["form"].errors == unknown.context["form"].errors
     assert wrong.status_code == unknown.status_code == 200
 
 
-def test_a_user_withdrawn_is_told_no_more_than_a_stranger(reviewer: User) -> None:
+def test_a_user_withdrawn_learns_no_more_than_a_stranger(reviewer: User) -> None:
     User.objects.update(is_active=False)
     assert sign_in("reviewer", PASSWORD).context["form"].errors == sign_in("nobody", "x").context["form"].errors
 

@@ -58,7 +58,7 @@ def live_server(django_db_setup: None, live_server: Any) -> Any:
 
 @pytest.fixture
 def visit(browser: Browser, live_server: Any) -> Iterator[Visit]:
-    """Opens an address as somebody, in a browser profile of its own. No request may leave for another host."""
+    """Opens an address as somebody, in its own browser profile. No request may leave for another host."""
     contexts: list[BrowserContext] = []
     urls: list[str] = []
 

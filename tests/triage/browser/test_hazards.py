@@ -1,4 +1,4 @@
-"""What goes wrong at a desk: two hands on one flag, a lost connection, a key too many, a form sent twice."""
+"""What goes wrong while working: two users on one flag, a lost connection, a wrong key, a form sent twice."""
 
 from __future__ import annotations
 
@@ -132,12 +132,12 @@ def test_without_javascript_a_form_sent_again_is_done_once(visit: Visit, cast: d
     with page.expect_request("**/do/note*") as request:
         page.locator("#act details[open]").get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text(f"Note · {first.flag_id}")).to_be_visible()
-    again = page.request.post(
+    second_answer = page.request.post(
         request.value.url,
         data=request.value.post_data,
         headers={"Content-Type": "application/x-www-form-urlencoded", "Referer": page.url},
     )
-    assert "Already done." in again.text()
+    assert "Already done." in second_answer.text()
     assert Note.objects.count() == 1
 
 

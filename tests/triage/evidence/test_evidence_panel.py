@@ -1,4 +1,4 @@
-"""The centre pane: frozen evidence in words, and whom it is tied to."""
+"""The centre pane: frozen evidence in words, and to whom it is tied."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from payeewatch.triage.models import Evidence, Flag, Hold, User
 from tests.triage.conftest import signed_in
 
 
-def shown(flag: Flag, user: User) -> str:
+def page_of(flag: Flag, user: User) -> str:
     answer = signed_in(user).get(reverse("flag", args=[flag.flag_id]))
     assert answer.status_code == 200
     return answer.content.decode()
 
 
 def latest(flag: Flag) -> Evidence:
-    found = flag.evidence.order_by("-night").first()
-    assert found
-    return found
+    row = flag.evidence.order_by("-night").first()
+    assert row
+    return row
 
 
 def test_every_flag_can_be_shown(cast: dict[str, User]) -> None:
     for flag in Flag.objects.select_related("night"):
-        told = evidence_panel.centre(flag, cast["reviewer"])
-        assert told["headline"].endswith(".")
-        assert len(told["facts"]) == len(latest(flag).body["timeline"])
-        assert [zoom for zoom, _, _ in told["timelines"]] == ["30", "90", "all"]
+        panel = evidence_panel.centre(flag, cast["reviewer"])
+        assert panel["headline"].endswith(".")
+        assert len(panel["facts"]) == len(latest(flag).body["timeline"])
+        assert [zoom for zoom, _, _ in panel["timelines"]] == ["30", "90", "all"]
 
 
 def test_the_page_has_headline_strip_and_a_table_beside_each_picture(cast: dict[str, User], first: Flag) -> None:
-    page = shown(first, cast["reviewer"])
+    page = page_of(first, cast["reviewer"])
     assert evidence_panel.centre(first, cast["reviewer"])["headline"].replace("'", "&#x27;") in page
     assert page.count('<svg class="drawing timeline"') == 3
     assert page.count('<tr><td class="nowrap">') == len(latest(first).body["timeline"])
 
 
 def test_the_page_has_no_style_or_script_of_its_own(cast: dict[str, User], first: Flag) -> None:
-    page = shown(first, cast["reviewer"])
+    page = page_of(first, cast["reviewer"])
     assert not re.search(r"<[^>]+ style=", page)
     assert not re.search(r"<script(?![^>]+src=)", page)
 
@@ -50,7 +50,7 @@ def test_a_data_scientist_sees_no_number_of_the_insurer(cast: dict[str, User]) -
     tied = [flag for flag in Flag.objects.exclude(member_id=None) if latest(flag).body["neighbours"]][:3]
     assert tied
     for flag in tied:
-        page = shown(flag, cast["scientist"])
+        page = page_of(flag, cast["scientist"])
         numbers = {flag.member_id, flag.payee_id, flag.change_id, flag.account}
         numbers |= {each["payee_id"] for each in latest(flag).body["neighbours"]}
         kinds = ("claim", "payment", "change")
@@ -61,7 +61,7 @@ def test_a_data_scientist_sees_no_number_of_the_insurer(cast: dict[str, User]) -
 
 def test_an_exposed_member_is_called_a_victim(cast: dict[str, User]) -> None:
     exposed = next(flag for flag in Flag.objects.select_related("night") if flag.exposed_on)
-    page = shown(exposed, cast["reviewer"])
+    page = page_of(exposed, cast["reviewer"])
     assert "This member is the victim of a breach" in page
     assert not re.search(r"fraudster|guilty|suspect", page, re.IGNORECASE)
 
@@ -79,7 +79,9 @@ def test_of_a_hold_the_one_in_force_counts(cast: dict[str, User], first: Flag) -
     }  # fmt: skip
 
 
-def test_neighbours_are_told_once_with_all_that_ties_them_and_their_verdict(cast: dict[str, User], first: Flag) -> None:
+def test_neighbours_are_shown_once_with_all_that_ties_them_and_their_verdict(
+    cast: dict[str, User], first: Flag
+) -> None:
     other = Flag.objects.exclude(pk=first.pk).exclude(payee_id=first.payee_id).first()
     assert other
     Flag.objects.filter(pk=other.pk).update(state="closed", verdict="benign")
@@ -97,7 +99,7 @@ def test_neighbours_are_told_once_with_all_that_ties_them_and_their_verdict(cast
     ]
 
 
-def test_the_ring_does_not_tell_the_verdict_of_the_flag_itself(cast: dict[str, User], first: Flag) -> None:
+def test_the_ring_does_not_show_the_verdict_of_the_flag_itself(cast: dict[str, User], first: Flag) -> None:
     other = Flag.objects.exclude(pk=first.pk).exclude(payee_id=first.payee_id).first()
     assert other
     body = {
@@ -107,28 +109,28 @@ def test_the_ring_does_not_tell_the_verdict_of_the_flag_itself(cast: dict[str, U
         ]
     }
 
-    def drawn() -> str:
+    def picture() -> str:
         first.refresh_from_db()
         return str(related_flags.ring(first, related_flags.neighbours(first, body, cast["second"]), cast["second"]))
 
-    before = drawn()
+    before = picture()
     Flag.objects.filter(pk=first.pk).update(state="closed", verdict="confirmed_fraud", needs_second_look=True)
-    assert drawn() == before
+    assert picture() == before
 
 
 def test_other_flags_on_the_same_account_are_listed(cast: dict[str, User], first: Flag) -> None:
-    def listed() -> set[tuple[str, str]]:
+    def others() -> set[tuple[str, str]]:
         return {(row["flag"].pk, str(row["shared"])) for row in related_flags.earlier(first, cast["reviewer"])}
 
-    before = listed()
+    before = others()
     other = Flag.objects.exclude(pk__in=[first.pk, *(pk for pk, _shared in before)]).first()
     assert other
     Flag.objects.filter(pk=other.pk).update(account=first.account)
-    assert listed() == before | {(other.pk, "same account")}
+    assert others() == before | {(other.pk, "same account")}
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "sentence"),
     [
         ({"p_value": 0.0001}, "Rarity went from 1 in 100 to 1 in 10,000."),
         ({"reasons": [{"feature": "is_member_dead", "sentence": "The member is known to have died.", "value": "yes",
@@ -137,26 +139,26 @@ def test_other_flags_on_the_same_account_are_listed(cast: dict[str, User], first
         ({"neighbours": [{"payee_id": "P1", "relation": "same_actor", "flag_id": "F-1"}]}, "Amounts or wording only."),
     ],
 )  # fmt: skip
-def test_the_history_tells_what_changed(changed: dict[str, object], told: str) -> None:
+def test_the_history_says_what_changed(changed: dict[str, object], sentence: str) -> None:
     tie = {"payee_id": "P1", "relation": "same_actor", "flag_id": None}
     old = {"p_value": 0.01, "reasons": [], "timeline": [], "exposures": [], "neighbours": [tie]}
-    assert evidence_panel._differences(old, old | changed) == [told]
+    assert evidence_panel._differences(old, old | changed) == [sentence]
 
 
 LATER_FIELDS = {"usual_number", "unit", "fact", "code", "params"}
-"""What nights publish of a reason or a check since words are made where they are shown."""
+"""Fields of a reason or a check that nights publish since the application words them."""
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
 def test_evidence_frozen_before_there_were_codes_says_the_same(cast: dict[str, User], language: str) -> None:
-    def said(flag: Flag) -> list[object]:
-        told = evidence_panel.centre(flag, cast["reviewer"])
-        reasons = [(each.words, each.value, each.usual) for each in (*told["reasons"], *told["reassuring"])]
-        return [reasons, told["checks"], flag.first_reason]
+    def texts(flag: Flag) -> list[object]:
+        panel = evidence_panel.centre(flag, cast["reviewer"])
+        reasons = [(each.words, each.value, each.usual) for each in (*panel["reasons"], *panel["reassuring"])]
+        return [reasons, panel["checks"], flag.first_reason]
 
     with override(language):
         for flag in Flag.objects.select_related("night"):
-            now, frozen = said(flag), latest(flag)
+            now, frozen = texts(flag), latest(flag)
             for name in ("reasons", "reassuring", "benign_checks"):
                 frozen.body[name] = [
                     {field: value for field, value in each.items() if field not in LATER_FIELDS}
@@ -164,4 +166,4 @@ def test_evidence_frozen_before_there_were_codes_says_the_same(cast: dict[str, U
                 ]
             frozen.save()
             flag.headline = {}
-            assert said(flag) == now
+            assert texts(flag) == now

@@ -10,59 +10,59 @@ from xml.etree import ElementTree
 from payeewatch.triage.evidence.svg import Frame, Mark, Tie, bars, frames, ring, tenths, timeline
 
 CHANGE = datetime(2024, 5, 1, tzinfo=UTC)
-KNOWN = CHANGE + timedelta(days=20)
+NIGHT_END = CHANGE + timedelta(days=20)
 LANES = [("claims", "Claims"), ("payments", "Payments")]
 
 
-def mark(days: float, lane: str = "claims", amount: int | None = 10, told: str = "told") -> Mark:
+def mark(days: float, lane: str = "claims", amount: int | None = 10, title: str = "title") -> Mark:
     of = None if amount is None else Decimal(amount)
-    return Mark(CHANGE + timedelta(days=days), lane, f"{lane}_kind", "mark", told, of)
+    return Mark(CHANGE + timedelta(days=days), lane, f"{lane}_kind", "mark", title, of)
 
 
-def drawn(*marks: Mark, days: int = 30) -> ElementTree.Element:
-    frame = Frame(CHANGE - timedelta(days=days), CHANGE + timedelta(days=days), CHANGE, KNOWN)
+def picture_of(*marks: Mark, days: int = 30) -> ElementTree.Element:
+    frame = Frame(CHANGE - timedelta(days=days), CHANGE + timedelta(days=days), CHANGE, NIGHT_END)
     return ElementTree.fromstring(timeline("Timeline", marks, LANES, frame))
 
 
 def test_facts_lie_in_order_of_time_and_larger_amounts_are_larger() -> None:
-    first, second = drawn(mark(-10, amount=5), mark(10, amount=500)).findall("circle")
+    first, second = picture_of(mark(-10, amount=5), mark(10, amount=500)).findall("circle")
     assert float(first.attrib["cx"]) < 320 < float(second.attrib["cx"])
     assert float(first.attrib["r"]) < float(second.attrib["r"])
 
 
-def test_facts_of_a_kind_that_would_hide_each_other_are_drawn_as_one_that_tells_both() -> None:
-    (circle,) = drawn(mark(1, told="one"), mark(1.2, told="other")).findall("circle")
+def test_facts_of_a_kind_that_would_hide_each_other_are_drawn_as_one_that_names_both() -> None:
+    (circle,) = picture_of(mark(1, title="one"), mark(1.2, title="other")).findall("circle")
     assert circle.findtext("title") == "one\nother"
 
 
-def test_a_lane_tells_how_many_of_its_facts_are_outside() -> None:
-    texts = [text.text for text in drawn(mark(-40), mark(-50), mark(5), mark(35, "payments")).iter("text")]
+def test_a_lane_says_how_many_of_its_facts_are_outside() -> None:
+    texts = [text.text for text in picture_of(mark(-40), mark(-50), mark(5), mark(35, "payments")).iter("text")]
     assert "Claims · 2 earlier" in texts
     assert "Payments · 1 later" in texts
 
 
 def test_texts_cannot_break_out_of_the_picture() -> None:
-    wicked = '<script>"&'
-    assert wicked not in timeline(
-        wicked, [mark(1, told=wicked)], [("claims", wicked)], Frame(CHANGE, KNOWN, None, KNOWN)
+    hostile = '<script>"&'
+    assert hostile not in timeline(
+        hostile, [mark(1, title=hostile)], [("claims", hostile)], Frame(CHANGE, NIGHT_END, None, NIGHT_END)
     )
-    assert wicked not in ring(
-        wicked, wicked, [("same_account", wicked)], [Tie(wicked, ("same_account",), wicked, "", wicked)]
+    assert hostile not in ring(
+        hostile, hostile, [("same_account", hostile)], [Tie(hostile, ("same_account",), hostile, "", hostile)]
     )
 
 
 def test_a_long_time_has_a_handful_of_ticks() -> None:
     for days in (20, 80, 400, 1500):
         labels = [
-            t for t in drawn(days=days).iter("text") if t.attrib["class"] == "label" and float(t.attrib["y"]) > 100
+            t for t in picture_of(days=days).iter("text") if t.attrib["class"] == "label" and float(t.attrib["y"]) > 100
         ]
         assert 2 <= len(labels) <= 18
 
 
 def test_zooms_lie_around_the_change_and_end_with_what_is_known() -> None:
-    zooms = frames(CHANGE, [CHANGE - timedelta(days=400)], KNOWN)
+    zooms = frames(CHANGE, [CHANGE - timedelta(days=400)], NIGHT_END)
     assert zooms["30"][0] == CHANGE - timedelta(days=30)
-    assert KNOWN < zooms["90"][1] < KNOWN + timedelta(days=3)
+    assert NIGHT_END < zooms["90"][1] < NIGHT_END + timedelta(days=3)
     assert zooms["all"][0] < CHANGE - timedelta(days=400)
 
 

@@ -18,12 +18,12 @@ from tests.triage.conftest import signed_in
 
 
 def write(folder: Path, night: str, shift: float = 0.0, rows: int = 400, model: str = "1", gaps: int = 0) -> None:
-    drawn = np.random.default_rng(int(night[-2:])).normal(shift, 1, rows)
-    columns = {name: pa.array(drawn) for name in ("score", "p_value", "lens_request", "lens_company")}
-    columns["lens_claims"] = pa.array([None] * gaps + drawn[gaps:].tolist())
+    values = np.random.default_rng(int(night[-2:])).normal(shift, 1, rows)
+    columns = {name: pa.array(values) for name in ("score", "p_value", "lens_request", "lens_company")}
+    columns["lens_claims"] = pa.array([None] * gaps + values[gaps:].tolist())
     names = {"change_id": [f"C{n}" for n in range(rows)], "segment": ["one"] * rows, "model_version": [model] * rows}
-    flagged = pa.array(["F" if n < rows * (0.1 + shift / 10) else None for n in range(rows)], pa.string())
-    pq.write_table(pa.table(columns | names | {"flag_id": flagged}), folder / f"{night}.parquet")
+    flag_ids = pa.array(["F" if n < rows * (0.1 + shift / 10) else None for n in range(rows)], pa.string())
+    pq.write_table(pa.table(columns | names | {"flag_id": flag_ids}), folder / f"{night}.parquet")
 
 
 @pytest.fixture
@@ -36,42 +36,42 @@ def scored(reviewed: Settings) -> Settings:
 
 
 def state_of(settings: Settings) -> str:
-    found = drift(settings, date(2024, 8, 20))
-    assert found
-    return found.moved[0].state
+    result = drift(settings, date(2024, 8, 20))
+    assert result
+    return result.columns[0].state
 
 
 def test_nothing_moves_where_nothing_moved(scored: Settings) -> None:
-    found = drift(scored, date(2024, 8, 19))
-    assert found
-    assert {each.name: each.state for each in found.moved}["score"] == "good"
-    assert len(found.reference) == 9
-    assert not found.other_model
+    result = drift(scored, date(2024, 8, 19))
+    assert result
+    assert {each.name: each.state for each in result.columns}["score"] == "good"
+    assert len(result.reference) == 9
+    assert not result.other_model
 
 
-def test_scores_that_moved_by_half_their_spread_are_told(scored: Settings) -> None:
+def test_scores_that_moved_by_half_their_spread_are_shown(scored: Settings) -> None:
     write(scored.folder("scores"), "2024-08-20", shift=1.0, gaps=40)
-    found = drift(scored, date(2024, 8, 20))
-    assert found
-    moved = {each.name: each for each in found.moved}
-    assert moved["score"].state == "bad"
-    assert (moved["score"].ks or 0) > 0.3
-    assert moved["lens_claims"].missing == 0.1
-    assert (found.segments[0].flagged, found.segments[0].flagged_before) == (0.2, 0.1)
+    result = drift(scored, date(2024, 8, 20))
+    assert result
+    columns = {each.name: each for each in result.columns}
+    assert columns["score"].state == "bad"
+    assert (columns["score"].ks or 0) > 0.3
+    assert columns["lens_claims"].missing == 0.1
+    assert (result.segments[0].flagged, result.segments[0].flagged_before) == (0.2, 0.1)
 
 
-def test_another_model_version_is_told(scored: Settings) -> None:
+def test_another_model_version_is_shown(scored: Settings) -> None:
     write(scored.folder("scores"), "2024-08-20", model="2")
-    found = drift(scored, date(2024, 8, 20))
-    assert found
-    assert found.other_model
+    result = drift(scored, date(2024, 8, 20))
+    assert result
+    assert result.other_model
 
 
-def test_too_few_scores_tell_nothing(scored: Settings) -> None:
+def test_too_few_scores_say_nothing(scored: Settings) -> None:
     write(scored.folder("scores"), "2024-08-20", rows=20)
-    found = drift(scored, date(2024, 8, 20))
-    assert found
-    assert {(each.psi, each.state) for each in found.moved} == {(None, "few")}
+    result = drift(scored, date(2024, 8, 20))
+    assert result
+    assert {(each.psi, each.state) for each in result.columns} == {(None, "few")}
 
 
 def test_a_night_rewritten_is_measured_again(scored: Settings) -> None:
@@ -93,7 +93,7 @@ def test_measures_are_those_of_the_textbook() -> None:
     assert ks(np.array([1.0, 2.0]), np.array([3.0, 4.0])) == 1
 
 
-def test_the_nights_pages_tell_what_was_read_and_refused(cast: dict[str, User]) -> None:
+def test_the_nights_pages_show_what_was_read_and_refused(cast: dict[str, User]) -> None:
     client = signed_in(cast["auditor"])
     assert client.get(reverse("nights")).status_code == 200
     for night in Night.objects.all():

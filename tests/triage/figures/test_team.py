@@ -43,8 +43,8 @@ def test_the_interval_is_wilsons() -> None:
 def test_the_median_time_is_from_opening_to_verdict(cast: dict[str, User]) -> None:
     for flag, hours in zip(Flag.objects.all(), (1, 3, 8), strict=False):
         close(flag, "benign", hours)
-    found = team.times(clock.today())
-    assert (found.closed, found.median) == (3, 3)
+    times = team.times(clock.today())
+    assert (times.closed, times.median) == (3, 3)
 
 
 def test_flags_go_in_the_morning_after_their_night_and_out_when_closed(cast: dict[str, User]) -> None:
@@ -120,18 +120,18 @@ def test_what_was_purged_still_counts(cast: dict[str, User], first: Flag, clocke
 
 
 @pytest.mark.parametrize(
-    ("hours", "told"), [(0.01, "1 min"), (0.5, "30 min"), (2.0, "2.0 h"), (30.0, "30 h"), (72, "3 days")]
+    ("hours", "text"), [(0.01, "1 min"), (0.5, "30 min"), (2.0, "2.0 h"), (30.0, "30 h"), (72, "3 days")]
 )
-def test_times_are_told_in_what_people_count(hours: float, told: str) -> None:
-    assert page_of_team._hours(hours) == told
+def test_times_are_worded_in_the_units_that_people_use(hours: float, text: str) -> None:
+    assert page_of_team._hours(hours) == text
 
 
-@pytest.mark.parametrize(("many", "is_told"), [(1, False), (9, False), (10, True)])
-def test_nine_in_ten_are_told_of_ten_or_more(cast: dict[str, User], many: int, is_told: bool) -> None:
+@pytest.mark.parametrize(("many", "is_shown"), [(1, False), (9, False), (10, True)])
+def test_nine_in_ten_are_shown_for_ten_or_more(cast: dict[str, User], many: int, is_shown: bool) -> None:
     for number in range(many):
         close(flag_of(str(90_000 + number)), "benign")
     page = signed_in(cast["auditor"]).get(reverse("team")).text
-    assert ("9 in 10 within" in page) is is_told
+    assert ("9 in 10 within" in page) is is_shown
     assert "within –" not in page
 
 
@@ -146,10 +146,10 @@ def test_agreement_leaves_out_what_chance_would_bring() -> None:
     pairs = (
         [("fraud", "fraud")] * 20 + [("benign", "benign")] * 15 + [("fraud", "benign")] * 5 + [("benign", "fraud")] * 10
     )
-    found = team.agreed(pairs)  # the textbook's example: 0.4
-    assert (found.alike, found.of, found.kappa) == (35, 50, pytest.approx(0.4))
-    assert team.agreed([("benign", "benign")]).kappa is None
-    assert team.agreed([]).of == 0
+    result = team.agreement_of(pairs)  # the textbook's example: 0.4
+    assert (result.alike, result.of, result.kappa) == (35, 50, pytest.approx(0.4))
+    assert team.agreement_of([("benign", "benign")]).kappa is None
+    assert team.agreement_of([]).of == 0
 
 
 def test_work_is_counted_by_queue_and_never_by_person(cast: dict[str, User], first: Flag) -> None:

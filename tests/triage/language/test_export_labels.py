@@ -12,7 +12,7 @@ from payeewatch.pipeline.home.wording import sentence
 from payeewatch.pipeline.privacy import subject_access
 from payeewatch.triage.language import export_labels
 
-ALIKE = {"Notes", "Source", "Verdict", "rectification"}
+SAME_IN_BOTH = {"Notes", "Source", "Verdict", "rectification"}
 """Words that are the same in both languages."""
 
 
@@ -29,8 +29,8 @@ def french(text: str) -> str:
         "Opened from the vault for this export; the audit log says so.",
     ],
 )  # fmt: skip
-def test_every_text_of_the_export_is_told_in_french(text: str) -> None:
-    assert french(text) != text or text in ALIKE
+def test_every_text_of_the_export_is_translated_into_french(text: str) -> None:
+    assert french(text) != text or text in SAME_IN_BOTH
 
 
 def test_numbers_within_a_text_are_kept() -> None:
@@ -38,7 +38,7 @@ def test_numbers_within_a_text_are_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "expected"),
     [
         ("decided, and no new evidence since", "décidé, et sans nouvel élément depuis"),
         (True, "oui"),
@@ -52,17 +52,17 @@ def test_numbers_within_a_text_are_kept() -> None:
         (None, None),
     ],
 )
-def test_a_value_is_told_by_its_kind(value: object, told: object) -> None:
+def test_a_value_is_worded_by_its_kind(value: object, expected: object) -> None:
     with override("fr"):
-        found = export_labels.value(value)
+        result = export_labels.value(value)
     plain = (
-        found.replace("\u202f", " ").replace("\u00a0", " ").replace(" à ", ", ") if isinstance(found, str) else found
+        result.replace("\u202f", " ").replace("\u00a0", " ").replace(" à ", ", ") if isinstance(result, str) else result
     )
-    assert plain == told
+    assert plain == expected
 
 
-def test_an_exposed_person_is_told_to_be_a_victim() -> None:
-    given = {"breach_id": "B1", "known_at": date(2024, 1, 30), "fields": ["name"], "match_quality": "exact"}
+def test_an_exposed_person_is_called_a_victim() -> None:
+    exposure = {"breach_id": "B1", "known_at": date(2024, 1, 30), "fields": ["name"], "match_quality": "exact"}
     with override("fr"):
-        assert "victime" in export_labels.value(given)
-    assert subject_access._plain(given).startswith(subject_access.VICTIM)
+        assert "victime" in export_labels.value(exposure)
+    assert subject_access._plain(exposure).startswith(subject_access.VICTIM)

@@ -42,9 +42,9 @@ SENTENCES = [
 
 @pytest.mark.parametrize("sentence", SENTENCES)
 def test_a_sentence_is_read_back_into_the_code_it_has_now(sentence: str) -> None:
-    found = frozen_english.message(sentence)
-    assert found, f"{sentence!r} was reworded: add its wording to frozen_english.EARLIER"
-    code, params = found
+    message = frozen_english.message(sentence)
+    assert message, f"{sentence!r} was reworded: add its wording to frozen_english.EARLIER"
+    code, params = message
     if code not in {code for _, code in frozen_english.EARLIER}:
         whole = {name: int(value) if value == round(value) and name != "usual" else value
                  for name, value in params.items() if not isinstance(value, str)}  # fmt: skip
@@ -70,9 +70,9 @@ def test_what_is_not_known_stays_as_it_is() -> None:
         ("It is the payee's first account.", "yes", "", "C’est le premier compte du bénéficiaire."),
     ],
 )  # fmt: skip
-def test_a_reason_is_said_from_what_was_kept_of_it(sentence: str, value: str, usual: str, french: str) -> None:
+def test_a_reason_is_worded_from_what_was_stored_of_it(sentence: str, value: str, usual: str, french: str) -> None:
     whole: dict[str, Any] = {"feature": "f", "value": value, "usual": usual, "sentence": sentence}
-    for kept in (whole, {"sentence": sentence}):
-        assert phrases.finding(kept) == sentence
+    for reason in (whole, {"sentence": sentence}):
+        assert phrases.finding(reason) == sentence
         with override("fr"):
-            assert phrases.finding(kept).replace("\N{NO-BREAK SPACE}", " ") == french
+            assert phrases.finding(reason).replace("\N{NO-BREAK SPACE}", " ") == french

@@ -44,7 +44,7 @@ def changed(**more: Any) -> dict[str, Any]:
     return body(change=body()["change"] | more)
 
 
-def test_the_headline_tells_change_money_account_and_exposure() -> None:
+def test_the_headline_names_change_money_account_and_exposure() -> None:
     assert phrases.headline(body(), False, NIGHT) == (
         "Account changed on 12 Nov, for the first time in 6 years; first payment €1,840 on 20 Nov; "
         "account unknown to the portfolio; identity exposed in January 2024."
@@ -52,7 +52,7 @@ def test_the_headline_tells_change_money_account_and_exposure() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "derived", "told"),
+    ("evidence", "derived", "expected"),
     [
         (changed(changed_before_at="2024-08-12T00:00:00"), False, "3 months after the change before"),
         (changed(is_first_account=True), False, "First account, given on 12 Nov"),
@@ -67,18 +67,18 @@ def test_the_headline_tells_change_money_account_and_exposure() -> None:
         ({}, False, "Nothing paid to it yet; account unknown to the portfolio."),
     ],
 )
-def test_the_headline_says_what_the_evidence_holds(given: dict[str, Any], derived: bool, told: str) -> None:
-    assert told in phrases.headline(given, derived, NIGHT)
+def test_the_headline_says_what_the_evidence_contains(evidence: dict[str, Any], derived: bool, expected: str) -> None:
+    assert expected in phrases.headline(evidence, derived, NIGHT)
 
 
 @pytest.mark.parametrize(
-    ("value", "unit", "told"),
+    ("value", "unit", "expected"),
     [(6699.39, "EUR", "6 699,39"), (3.0, "surprise", "1 000"), (2.5, "days", "2,5"), (1234.0, "count", "1 234")],
 )
-def test_a_value_is_told_in_the_users_language(value: float, unit: str, told: str) -> None:
+def test_a_value_is_worded_in_the_users_language(value: float, unit: str, expected: str) -> None:
     with override("fr"):
-        plain = phrases.measured(measure(value, unit)).replace("\u202f", " ").replace("\u00a0", " ")
-    assert told in plain
+        plain = phrases.measure_text(measure(value, unit)).replace("\u202f", " ").replace("\u00a0", " ")
+    assert expected in plain
 
 
 UNITS = ["EUR", "count", "days", "share", "yes or no", "ratio", "surprise", "level", "years"]
@@ -91,9 +91,9 @@ def test_in_english_a_value_stays_as_the_night_wrote_it_but_for_the_euro_sign(va
         return
     written = said(value, unit)
     in_words = f"€{written.removesuffix(' EUR')}" if written.endswith(" EUR") else written
-    shown = {"unknown": "not known"}.get(written, in_words)
-    assert phrases.measured(measure(value, unit)) == shown
-    assert phrases.measured(frozen_english.measure(written)) == shown
+    expected = {"unknown": "not known"}.get(written, in_words)
+    assert phrases.measure_text(measure(value, unit)) == expected
+    assert phrases.measure_text(frozen_english.measure(written)) == expected
 
 
 def test_every_unit_of_the_features_has_its_way_of_being_shown() -> None:
@@ -129,18 +129,18 @@ def test_every_message_takes_its_numbers_in_both_languages(code: str) -> None:
     kinds = {"day": "2024-09-03", "purge_on": "2024-09-03", "share": 0.004, "usual": 1.5, "least": 0.0476}
     texts = ("payee_type", "breach_id", "file", "folder", "lens", "table")
     names = re.findall(r"%\((\w+)\)s", wording.MESSAGES[code])
-    made = wording.sentence(code, **{name: kinds.get(name, "claims" if name in texts else 7) for name in names})
-    stored = {"sentence": made, "code": made.code, "params": json.dumps(made.params)}
+    sentence = wording.sentence(code, **{name: kinds.get(name, "claims" if name in texts else 7) for name in names})
+    stored = {"sentence": sentence, "code": sentence.code, "params": json.dumps(sentence.params)}
     with override("fr"):
-        assert phrases.message(stored) != made
+        assert phrases.message(stored) != sentence
 
 
 @pytest.mark.parametrize(
-    ("days", "told"),
+    ("days", "text"),
     [(0, "0 days"), (1, "1 day"), (59, "59 days"), (92, "3 months"), (729, "24 months"), (2200, "6 years")],
 )
-def test_spans_are_told_as_people_do(days: int, told: str) -> None:
-    assert phrases.span(days) == told
+def test_spans_are_worded_as_people_do(days: int, text: str) -> None:
+    assert phrases.span(days) == text
 
 
 def test_rarity_is_one_in_so_many() -> None:
@@ -149,7 +149,7 @@ def test_rarity_is_one_in_so_many() -> None:
     assert phrases.rarity(None) == "could not be compared"
 
 
-def test_segments_are_told_in_words_and_sorted_by_age() -> None:
+def test_segments_are_worded_and_sorted_by_age() -> None:
     codes = ["member announced 120d+", "member announced 2-6d", "all"]
     assert [phrases.segment(code)[1] for code in sorted(codes, key=lambda code: phrases.segment(code)[0])] == [
         "all",
@@ -158,7 +158,7 @@ def test_segments_are_told_in_words_and_sorted_by_age() -> None:
     ]
 
 
-def test_french_months_are_told_apart() -> None:
+def test_french_months_can_be_distinguished() -> None:
     with override("fr"):
         assert {phrases.day(date(2024, month, 1), year=False) for month in (6, 7)} == {"1 juin", "1 juil."}
 
@@ -185,10 +185,10 @@ DIED = {
          "Nouveaux appareils enregistrés dans les 7 jours précédents : 2."),
     ],
 )  # fmt: skip
-def test_a_reason_is_said_from_its_numbers_and_not_from_its_sentence(reason: dict[str, Any], french: str) -> None:
+def test_a_reason_is_worded_from_its_numbers_and_not_from_its_sentence(reason: dict[str, Any], french: str) -> None:
     with override("fr"):
-        told = phrases.finding(reason | {"sentence": "of no matter"})
-    assert told.replace("\N{NO-BREAK SPACE}", " ") == french
+        text = phrases.finding(reason | {"sentence": "of no matter"})
+    assert text.replace("\N{NO-BREAK SPACE}", " ") == french
 
 
 def test_in_english_a_reason_stays_as_the_night_wrote_it() -> None:

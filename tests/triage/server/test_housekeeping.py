@@ -1,4 +1,4 @@
-"""What time brings about by itself."""
+"""What happens only because time passes."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def free_port() -> int:
 
 @contextmanager
 def serving(home: Home, port: int) -> Iterator[subprocess.Popen[str]]:
-    """The command in a process of its own, answering."""
+    """The command in its own process, when it answers requests."""
     words = [sys.executable, "-m", "payeewatch", "triage", "--port", str(port), "--json"]
     with subprocess.Popen(words, env=on_its_own(home), stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -92,7 +92,7 @@ def test_it_never_starts_without_its_keys_or_its_database(nights_home: Home, tmp
     assert run(home, "triage")[0] == 10
 
 
-def test_a_fault_in_housekeeping_is_told_by_its_place_and_does_not_end_the_server(caplog, db: None) -> None:
+def test_an_error_in_housekeeping_is_logged_with_its_place_and_does_not_end_the_server(caplog, db: None) -> None:
     def fails() -> None:
         raise ValueError("a row")
 

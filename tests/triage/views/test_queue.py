@@ -1,4 +1,4 @@
-"""The left pane: lists, filters that are kept, and what changed."""
+"""The left pane: lists, saved filters, and what changed."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def test_what_changed_is_told_by_version(cast: dict[str, User], first: Flag) -> 
 
 def test_taking_the_next_opens_it_and_sent_twice_takes_one(cast: dict[str, User]) -> None:
     client, step = signed_in(cast["reviewer"]), str(uuid4())
-    places = {client.post("/queue/next", {"step": step})["Location"] for _again in range(2)}
+    places = {client.post("/queue/next", {"step": step})["Location"] for _request in range(2)}
     assert len(places) == 1
     assert Flag.objects.filter(claimed_by=cast["reviewer"]).count() == 1
 
 
-def test_a_blind_row_tells_neither_rank_nor_verdict(cast: dict[str, User], first: Flag) -> None:
+def test_a_blind_row_shows_neither_rank_nor_verdict(cast: dict[str, User], first: Flag) -> None:
     do(cast["reviewer"], first, "inconclusive", evidence_kind="none")
     Flag.objects.filter(pk=first.pk).update(needs_second_look=True)
     (row,) = signed_in(cast["second"]).get("/?of=second_look").context["page"]

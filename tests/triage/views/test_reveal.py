@@ -1,4 +1,4 @@
-"""Full values from the vault: one at a time, with a reason, after the record, never in a log."""
+"""Full values from the vault: one per request, with a reason, after the record, never in a log."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def test_a_dry_run_changes_nothing_and_says_why_not(cast: dict[str, User], ring:
         f"/rings/{ring[0].pk}/decide", {**BENIGN, "flag": [flag.pk for flag in ring]}
     )
     assert {flag.pk for flag, _step in answer.context["ready"]} == {ring[0].pk, ring[2].pk}
-    assert ("Reason", "Joint or household account") in answer.context["told"]
+    assert ("Reason", "Joint or household account") in answer.context["answers"]
     assert "second is working on this flag." in answer.content.decode()
     assert not Flag.objects.filter(state="closed").exists()
 
@@ -37,7 +37,7 @@ def test_what_is_confirmed_is_done_once_with_a_record_for_each_flag(cast: dict[s
     steps = {f"step-{flag.pk}": str(uuid4()) for flag in ring}
     form_data = {**BENIGN, **steps, "flag": [f"{flag.pk}:{flag.version}" for flag in ring]}
     client = signed_in(cast["reviewer"])
-    for _again in range(2):
+    for _request in range(2):
         client.post(f"/rings/{ring[0].pk}/decide", form_data)
     assert Flag.objects.filter(verdict="benign").count() == 3
     assert AuditRecord.objects.filter(action="benign").count() == 3
@@ -55,10 +55,10 @@ def test_an_auditor_sees_a_ring_and_decides_nothing(cast: dict[str, User], ring:
     assert client.get(f"/rings/{ring[0].pk}").context["choices"] == []
 
 
-def test_what_is_ticked_is_told_as_yes(cast: dict[str, User], ring: list[Flag]) -> None:
+def test_what_is_ticked_is_shown_as_yes(cast: dict[str, User], ring: list[Flag]) -> None:
     form_data = {"action": "snooze", "filled": "yes", "until_worse": "on", "flag": [flag.pk for flag in ring]}
     answer = signed_in(cast["reviewer"]).post(f"/rings/{ring[0].pk}/decide", form_data)
-    assert ("Until it is more unusual or more is at risk", "yes") in answer.context["told"]
+    assert ("Until it is more unusual or more is at risk", "yes") in answer.context["answers"]
 
 
 def test_details_of_the_audit_log_are_read_without_marks(cast: dict[str, User], ring: list[Flag]) -> None:

@@ -68,12 +68,12 @@ def test_other_roles_may_do_without(senior: User, settings) -> None:
 
 def test_once_set_up_it_is_asked_at_each_sign_in(senior: User) -> None:
     key, _ = set_up(signed_in(senior))
-    again = signed_in(senior)
-    assert again.get("/")["Location"] == "/second-factor"
-    before = again.cookies["session"].value
-    assert again.post("/second-factor", {"code": code(key)})["Location"] == "/"
-    assert again.cookies["session"].value != before
-    assert again.get("/").status_code == 200
+    client = signed_in(senior)
+    assert client.get("/")["Location"] == "/second-factor"
+    before = client.cookies["session"].value
+    assert client.post("/second-factor", {"code": code(key)})["Location"] == "/"
+    assert client.cookies["session"].value != before
+    assert client.get("/").status_code == 200
 
 
 def test_a_session_taken_before_the_second_factor_is_worth_nothing_after_it(senior: User) -> None:
