@@ -120,7 +120,7 @@ def migrate(settings: Settings, dry_run: bool) -> Answer:
         opened(settings, writing=not dry_run, any_format=True) as session,
         nullcontext() if dry_run else alone(settings),
     ):
-        migration = migrated(session, really=not dry_run)
+        migration = migrated(session, dry_run=dry_run)
     answer = asdict(migration) | {"to": FORMAT, "dry_run": dry_run}
     return answer, _migrated(settings, migration, FORMAT, dry_run=dry_run)
 

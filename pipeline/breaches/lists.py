@@ -117,11 +117,11 @@ def purge_due(session: Session, until: date) -> list[Load]:
     return [_purge(session, load, until, mark) for load, mark in due(session, until)]
 
 
-def forget_exposures(session: Session, breach_ids: Collection[str], *, really: bool) -> int:
+def forget_exposures(session: Session, breach_ids: Collection[str], *, dry_run: bool) -> int:
     """Take every version of who was on some lists out of the lake. Returns how many rows go."""
     listed = ", ".join(text(breach_id) for breach_id in sorted(breach_ids)) or "NULL"
-    many = session.lake.forget(session.con, "exposures", f"breach_id IN ({listed})", really=really)
-    if many and really:
+    many = session.lake.forget(session.con, "exposures", f"breach_id IN ({listed})", dry_run=dry_run)
+    if many and not dry_run:
         session.held.forget()
     return many
 
@@ -217,7 +217,7 @@ def _over_tolerance(session: Session, breach_id: str, counts: Counts) -> str | N
 def _purge(session: Session, load: Load, until: date, mark: str) -> Load:
     """Take a list's people, and every exposure, out of the lake; what is left is that it was here, and when it went."""
     lake, sequence = session.lake, session.lake.next_sequence()
-    forget_exposures(session, {load.source}, really=True)
+    forget_exposures(session, {load.source}, dry_run=False)
     known_on = counts_from(session, until)
     manifest = Manifest.told(load.facts)
     version = _write_version(

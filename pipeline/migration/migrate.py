@@ -67,8 +67,8 @@ class Migration:
     steps: list[StepDone]
 
 
-def migrate(session: Session, *, really: bool, steps: Sequence[Step] = STEPS) -> Migration:
-    """Take every step that the home's format still needs; with `really` false, only say which.
+def migrate(session: Session, *, dry_run: bool, steps: Sequence[Step] = STEPS) -> Migration:
+    """Take every step that the home's format still needs; with `dry_run`, only say which.
 
     Raises:
         StoreError: a later version wrote the lake, there is too little space, or a store cannot be written.
@@ -79,7 +79,7 @@ def migrate(session: Session, *, really: bool, steps: Sequence[Step] = STEPS) ->
         return Migration(None, False, [])
     refuse_later(session.lake.root, found)
     todo = list(enumerate(steps))[found:]
-    if really:
+    if not dry_run:
         done = [_take(session, number, step) for number, step in todo]
     else:
         done = [_plan(session, number, step, is_next=number == found) for number, step in todo]

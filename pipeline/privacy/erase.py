@@ -77,21 +77,21 @@ def begin(session: Session, member_id: str, on: date) -> Erasure:
     return erasure
 
 
-def erase(session: Session, erasure: Erasure, *, really: bool) -> dict[str, int]:
-    """Rewrite every store without the person. Returns rows by store; with `really` false nothing is written."""
+def erase(session: Session, erasure: Erasure, *, dry_run: bool) -> dict[str, int]:
+    """Rewrite every store without the person. Returns rows by store; with `dry_run` nothing is written."""
     settings = session.settings
     accounts = _own_accounts(session, erasure.person)
-    counts = _from_lake(session, erasure.person, accounts, really=really)
+    counts = _from_lake(session, erasure.person, accounts, dry_run=dry_run)
     gone = replace(erasure.gone, ids=erasure.gone.ids | accounts)
-    counts |= withdraw(settings, gone, erasure.on, really=really).rows
-    counts["quarantine"], refs = _from_quarantine(settings.folder("quarantine"), gone.ids, really=really)
+    counts |= withdraw(settings, gone, erasure.on, dry_run=dry_run).rows
+    counts["quarantine"], refs = _from_quarantine(settings.folder("quarantine"), gone.ids, dry_run=dry_run)
     for kind, ids in {
         "member": {erasure.person.member_id},
         "holder": set(erasure.person.ids["change"]),
         "account": set(accounts),
         "quarantine": refs,
     }.items():
-        counts[f"vault/{kind}"] = vault.forget(settings.folder("vault"), kind, ids.__contains__, really=really)
+        counts[f"vault/{kind}"] = vault.forget(settings.folder("vault"), kind, ids.__contains__, dry_run=dry_run)
     return {store: many for store, many in counts.items() if many}
 
 
@@ -104,7 +104,7 @@ def resume(session: Session) -> None:
     """Finish in the pipeline's stores what was cut short; the note stays for the reviewers' database."""
     erasure = pending(session.settings)
     if erasure:
-        erase(session, begin(session, erasure.person.member_id, erasure.on), really=True)
+        erase(session, begin(session, erasure.person.member_id, erasure.on), dry_run=False)
         session.warn(wording.sentence("erasure_cut_short"))
 
 
@@ -130,25 +130,25 @@ def _own_accounts(session: Session, person: Person) -> frozenset[str]:
     return frozenset(person.ids["account"]) - {row[0] for row in others}
 
 
-def _from_lake(session: Session, person: Person, accounts: frozenset[str], *, really: bool) -> dict[str, int]:
+def _from_lake(session: Session, person: Person, accounts: frozenset[str], *, dry_run: bool) -> dict[str, int]:
     counts = {}
     listed = ", ".join(text(account) for account in sorted(accounts)) or "NULL"
     for table, goes in (conditions(person) | {"accounts": f"account IN ({listed})"}).items():
         counts[f"lake/{table}"] = session.lake.forget(
-            session.con, table, goes, really=really, changes=touches(person, table), to=softened(person, table)
+            session.con, table, goes, dry_run=dry_run, changes=touches(person, table), to=softened(person, table)
         )
     for path in sorted((session.lake.root / "loads").glob("*.json")):
         record, many = without(json.loads(path.read_text(encoding="utf-8")), person.names)
-        if many and really:
+        if many and not dry_run:
             write_json(path, record)
         counts["lake/loads"] = counts.get("lake/loads", 0) + many
-    if really:
+    if not dry_run:
         session.lake.forget_read()
         session.held.forget()
     return counts
 
 
-def _from_quarantine(folder: Path, ids: frozenset[str], *, really: bool) -> tuple[int, set[str]]:
+def _from_quarantine(folder: Path, ids: frozenset[str], *, dry_run: bool) -> tuple[int, set[str]]:
     """Blank the person's rejected rows, so that the others keep their places; the sealed originals' refs."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -164,7 +164,7 @@ def _from_quarantine(folder: Path, ids: frozenset[str], *, really: bool) -> tupl
         refs |= {f"{path.parent.name.removesuffix('-reviewed')}/{path.stem}/{place}" for place in hit}
         for place in hit:
             rows[place] |= {"row": "{}", "message": "erased"}
-        if really:
+        if not dry_run:
             blanked = pa.Table.from_pylist(rows, schema=table.schema)
             replace_whole(path, lambda temporary, blanked=blanked: pq.write_table(blanked, temporary))  # type: ignore[misc]
     return many, refs

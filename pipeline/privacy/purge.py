@@ -59,7 +59,7 @@ class Purged:
 
 
 def purge(
-    session: Session, until: date, *, really: bool, over: Collection[str] = (), kept: Collection[str] = ()
+    session: Session, until: date, *, dry_run: bool, over: Collection[str] = (), kept: Collection[str] = ()
 ) -> Purged:
     """Apply every clock of the pipeline's stores.
 
@@ -67,18 +67,18 @@ def purge(
     know, the insurer's own outcomes decide.
     """
     found = Purged()
-    _lists(session, until, found, really=really)
+    _lists(session, until, found, dry_run=dry_run)
     flags = frozenset(over) | over_by_outcomes(session, until) - frozenset(kept)
-    for store, many in withdraw(session.settings, Gone(flags=flags), until, really=really).rows.items():
+    for store, many in withdraw(session.settings, Gone(flags=flags), until, dry_run=dry_run).rows.items():
         found.add("flags", store, many)
-    _outcomes(session, until, found, really=really)
-    _nights(session.settings, until, found, really=really)
-    _quarantine(session.settings, until, found, really=really)
-    _vault(session, found, really=really)
-    _models(session.settings, until, found, really=really)
+    _outcomes(session, until, found, dry_run=dry_run)
+    _nights(session.settings, until, found, dry_run=dry_run)
+    _quarantine(session.settings, until, found, dry_run=dry_run)
+    _vault(session, found, dry_run=dry_run)
+    _models(session.settings, until, found, dry_run=dry_run)
     for path in session.lake.strays():
         found.add("strays", "lake", 1)
-        if really:
+        if not dry_run:
             path.unlink()
     return found
 
@@ -110,29 +110,29 @@ def gone_lists(session: Session, until: date) -> tuple[list[str], frozenset[str]
     return ended, frozenset(ended) | {load.source for load in standing.values() if load.kind == PURGE}
 
 
-def _lists(session: Session, until: date, found: Purged, *, really: bool) -> None:
+def _lists(session: Session, until: date, found: Purged, *, dry_run: bool) -> None:
     """Lists whose folder or time is gone: their people, every version of who was on them, and what was said of it."""
     ended, gone = gone_lists(session, until)
     for breach_id in ended:
         found.add("lists", "lake/people files", len(lists.people_files(session.lake.loads(), breach_id)))
-    found.add("lists", "lake/exposures", lists.forget_exposures(session, gone, really=really))
-    if really:
+    found.add("lists", "lake/exposures", lists.forget_exposures(session, gone, dry_run=dry_run))
+    if not dry_run:
         lists.purge_due(session, until)
-    for store, many in withdraw(session.settings, Gone(lists=gone), until, really=really).rows.items():
+    for store, many in withdraw(session.settings, Gone(lists=gone), until, dry_run=dry_run).rows.items():
         found.add("lists", store, many)
 
 
-def _outcomes(session: Session, until: date, found: Purged, *, really: bool) -> None:
+def _outcomes(session: Session, until: date, found: Purged, *, dry_run: bool) -> None:
     """A pertinent verdict goes with its flag, any other when its change is observed no more: it would come back."""
     params = session.settings.params
     listed = ", ".join(map(text, FRAUD_VERDICTS))
     closed, observed = params.retention.closed_days, params.observe.window_days
     kept_days = f"CASE WHEN verdict IN ({listed}) THEN {closed} ELSE {observed} END"
     goes = f"CAST(decided_at AS DATE) + {kept_days} <= DATE '{until}'"
-    found.add("outcomes", "lake/outcomes", session.lake.forget(session.con, "outcomes", goes, really=really))
+    found.add("outcomes", "lake/outcomes", session.lake.forget(session.con, "outcomes", goes, dry_run=dry_run))
 
 
-def _nights(settings: Settings, until: date, found: Purged, *, really: bool) -> None:
+def _nights(settings: Settings, until: date, found: Purged, *, dry_run: bool) -> None:
     """Files of nights and days whose time is over; never those of the last night. Runs hold counts and stay."""
     last = until - timedelta(days=settings.params.retention.nights_days)
     newest = max(published_nights(settings), default=date.max)
@@ -141,26 +141,26 @@ def _nights(settings: Settings, until: date, found: Purged, *, really: bool) -> 
             day = _day(path)
             if day and day < min(last, newest):
                 found.add("nights", folder, 1)
-                if really:
+                if not dry_run:
                     path.unlink() if path.is_file() else shutil.rmtree(path)
 
 
-def _quarantine(settings: Settings, until: date, found: Purged, *, really: bool) -> None:
+def _quarantine(settings: Settings, until: date, found: Purged, *, dry_run: bool) -> None:
     last = until - timedelta(days=QUARANTINE_DAYS)
     for path in sorted(settings.folder("quarantine").glob("*")):
         day = _day(path)
         if day and day < last:
             found.add("quarantine", "quarantine", len(list(path.iterdir())))
-            if really:
+            if not dry_run:
                 shutil.rmtree(path)
     for folder in sorted((settings.folder("vault") / vault.QUARANTINE).glob("drop=*")):
         if date.fromisoformat(folder.name.removeprefix("drop=")) < last:
             found.add("quarantine", "vault/quarantine", len(list(folder.iterdir())))
-    if really:
+    if not dry_run:
         vault.purge_quarantined(settings.folder("vault"), until)
 
 
-def _vault(session: Session, found: Purged, *, really: bool) -> None:
+def _vault(session: Session, found: Purged, *, dry_run: bool) -> None:
     """Originals of members, accounts and holders that the lake does not know any more."""
     scan, con = session.lake.scan, session.con
     for kind, needed in {
@@ -172,15 +172,15 @@ def _vault(session: Session, found: Purged, *, really: bool) -> None:
         if not (folder / kind).exists():
             continue
         known = {row[0] for row in con.execute(needed).fetchall()}
-        gone = vault.forget(folder, kind, lambda ref, known=known: ref not in known, really=really)  # type: ignore[misc]
+        gone = vault.forget(folder, kind, lambda ref, known=known: ref not in known, dry_run=dry_run)  # type: ignore[misc]
         found.add("vault", f"vault/{kind}", gone)
 
 
-def _models(settings: Settings, until: date, found: Purged, *, really: bool) -> None:
+def _models(settings: Settings, until: date, found: Purged, *, dry_run: bool) -> None:
     last = until - timedelta(days=settings.params.retention.models_days)
     runs = [read_run(settings, night) for night in published_nights(settings) if night >= last]
     used = {str(run["model"]["version"]) for run in runs if run}
-    found.add("models", "mlflow", registry.purge(settings, last, used, really=really))
+    found.add("models", "mlflow", registry.purge(settings, last, used, dry_run=dry_run))
 
 
 def _day(path: Path) -> date | None:

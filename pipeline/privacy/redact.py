@@ -37,26 +37,26 @@ class Counts:
             self.nights.add(date.fromisoformat(day))
 
 
-def withdraw(settings: Settings, gone: Gone, on: date, *, really: bool) -> Counts:
-    """Take what is gone out of every published file; with `really` false, only count it."""
+def withdraw(settings: Settings, gone: Gone, on: date, *, dry_run: bool) -> Counts:
+    """Take what is gone out of every published file; with `dry_run`, only count it."""
     counts = Counts()
     if not gone:
         return counts
     for folder in PUBLISHED:
         for path in _nights(settings.folder(folder), "*.parquet"):
-            if many := _from_parquet(path, folder, gone, really=really):
+            if many := _from_parquet(path, folder, gone, dry_run=dry_run):
                 counts.add(folder, path, many)
     for folder in PAPERS:
         for path in _nights(settings.folder(folder), "*.csv"):
-            if many := _from_csv(path, gone, really=really):
+            if many := _from_csv(path, gone, dry_run=dry_run):
                 counts.add(folder, path, many)
     for path in sorted(settings.folder("runs").glob("*.json")):
-        if many := _from_json(path, gone.ids, really=really):
+        if many := _from_json(path, gone.ids, dry_run=dry_run):
             counts.add("runs", path, many)
-    if really:
+    if not dry_run:
         for night in sorted(counts.nights):
             _note(settings, night, on)
-    counts.rows |= {"reports": pages(settings, gone, counts.nights, really=really)}
+    counts.rows |= {"reports": pages(settings, gone, counts.nights, dry_run=dry_run)}
     return counts
 
 
@@ -64,7 +64,7 @@ def _nights(folder: Path, pattern: str) -> list[Path]:
     return sorted(path for path in folder.glob(pattern) if path.name[:4].isdigit())
 
 
-def _from_parquet(path: Path, folder: str, gone: Gone, *, really: bool) -> int:
+def _from_parquet(path: Path, folder: str, gone: Gone, *, dry_run: bool) -> int:
     """Rows that went or changed."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -77,7 +77,7 @@ def _from_parquet(path: Path, folder: str, gone: Gone, *, really: bool) -> int:
     rows = table.to_pylist()
     kept = [scrub_row(row, gone, folder) for row in rows]
     many = len([True for was, now in zip(rows, kept, strict=True) if was != now])
-    if many and really:
+    if many and not dry_run:
         made = pa.Table.from_pylist([row for row in kept if row is not None], schema=table.schema)
         beside = path.with_suffix(".csv")
         if beside.exists():
@@ -106,21 +106,21 @@ def _mentions(table: Any, gone: Gone) -> bool:
     return any(within(chunk) for column in table.columns for chunk in column.chunks)
 
 
-def _from_csv(path: Path, gone: Gone, *, really: bool) -> int:
+def _from_csv(path: Path, gone: Gone, *, dry_run: bool) -> int:
     from payeewatch.pipeline.home.tabular import csv_text
 
     header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8")))
     kept = [row for row in rows if not (gone.ids | gone.flags) & set(row)]
-    if len(kept) < len(rows) and really:
+    if len(kept) < len(rows) and not dry_run:
         write_text(path, csv_text([header, *kept]))
     return len(rows) - len(kept)
 
 
-def _from_json(path: Path, ids: frozenset[str], *, really: bool) -> int:
+def _from_json(path: Path, ids: frozenset[str], *, dry_run: bool) -> int:
     """Entries of a record's lists that name somebody."""
     before = json.loads(path.read_text(encoding="utf-8"))
     after, many = without(before, ids)
-    if many and really:
+    if many and not dry_run:
         write_json(path, after)
     return many
 
@@ -134,7 +134,7 @@ def _note(settings: Settings, night: date, on: date) -> None:
             write_json(path, run | {"purged_on": [*run.get("purged_on", []), str(on)]})
 
 
-def pages(settings: Settings, gone: Gone, nights: set[date], *, really: bool) -> int:
+def pages(settings: Settings, gone: Gone, nights: set[date], *, dry_run: bool) -> int:
     """Draw the pages of changed nights anew; take away whatever else below reports/ names what is gone."""
     many = 0
     wanted = [each.encode() for each in sorted(gone.ids | gone.flags)]  # a list's coverage is a count, and stays
@@ -142,11 +142,11 @@ def pages(settings: Settings, gone: Gone, nights: set[date], *, really: bool) ->
         held = path.read_bytes()
         if path.suffix == ".html" and path.stem in {str(night) for night in nights}:
             many += 1
-            if really:
+            if not dry_run:
                 _draw(settings, date.fromisoformat(path.stem), path)
         elif not path.name.startswith("purge-") and any(each in held for each in wanted):
             many += 1
-            if really:
+            if not dry_run:
                 path.unlink()
     return many
 

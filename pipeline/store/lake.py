@@ -128,7 +128,7 @@ class Lake:
         table: str,
         goes: str,
         *,
-        really: bool,
+        dry_run: bool,
         changes: str = "false",
         to: str = "*",
     ) -> int:
@@ -136,7 +136,7 @@ class Lake:
 
         `goes` and `changes` are SQL conditions, `to` a column list. Each file is replaced whole, under its name, so the
         commits stand as they are; doing it again finishes what was cut short. Returns how many rows go or change; with
-        `really` false nothing is written.
+        `dry_run` nothing is written.
         """
         files = self.files(table)
         if not files:
@@ -156,7 +156,7 @@ class Lake:
                 lambda temporary: con.execute(f"COPY ({rows}) TO {text(temporary)} {PARQUET}"),
             )
 
-        for path, _ in found if really else ():
+        for path, _ in () if dry_run else found:
             keep(Path(path))
         return sum(many for _, many in found)
 

@@ -42,7 +42,7 @@ def test_every_person_has_the_keys_it_had(session: Session) -> None:
     before = people(session)
     back_to_format_0(session.lake.root)
     assert "name_keys" in people(session)[0]
-    migrate(session, really=True)
+    migrate(session, dry_run=False)
     assert people(session) == before
     assert list(people(session)[0]) == list(SCHEMAS["people"])
 

@@ -69,7 +69,7 @@ def erased(session: Session, member: str = "M1") -> dict[str, int]:
     erase.begin(session, member, ON)
     pending = erase.pending(session.settings)
     assert pending
-    counts = erase.erase(session, pending, really=True)
+    counts = erase.erase(session, pending, dry_run=False)
     erase.finish(session.settings)
     return counts
 

@@ -74,26 +74,26 @@ def test_counting_changes_nothing_and_purging_again_finds_nothing(session: Sessi
     flagged(session, "2024-01-15", benign=date(2024, 1, 15))
     put(session, "2025-08-31", outcomes=[decided("benign", "benign", "2025-08-15")])
     before = sorted((path, path.read_bytes()) for path in session.settings.home.rglob("*") if path.is_file())
-    counted = purge.purge(session, UNTIL, really=False).clocks
+    counted = purge.purge(session, UNTIL, dry_run=True).clocks
     assert sorted((path, path.read_bytes()) for path in session.settings.home.rglob("*") if path.is_file()) == before
     assert counted["nights"] == {"flags": 1}
     assert counted["flags"]["flags"] == 2
-    assert purge.purge(session, UNTIL, really=True).clocks == counted
-    assert purge.purge(session, UNTIL, really=True).clocks == {}
+    assert purge.purge(session, UNTIL, dry_run=False).clocks == counted
+    assert purge.purge(session, UNTIL, dry_run=False).clocks == {}
     left = pq.read_table(session.settings.folder("flags") / "2025-08-31.parquet").to_pylist()
     assert [row["flag_id"] for row in left] == ["kept"]
 
 
 def test_the_reviewers_database_decides_about_the_flags_it_knows(session: Session) -> None:
     flagged(session, "2025-08-31", old=date(2025, 1, 1), new=date(2025, 8, 1))
-    clocks = purge.purge(session, UNTIL, really=False, over={"new"}, kept={"old"}).clocks
+    clocks = purge.purge(session, UNTIL, dry_run=True, over={"new"}, kept={"old"}).clocks
     assert clocks["flags"]["flags"] == 1
 
 
 def test_the_last_night_stays_however_old(session: Session) -> None:
     flagged(session, "2023-01-01", f=date(2023, 1, 1))
     flagged(session, "2023-01-02", f=date(2025, 9, 1))
-    assert purge.purge(session, UNTIL, really=True).clocks["nights"] == {"flags": 1}
+    assert purge.purge(session, UNTIL, dry_run=False).clocks["nights"] == {"flags": 1}
     assert (session.settings.folder("flags") / "2023-01-02.parquet").exists()
 
 
@@ -103,7 +103,7 @@ def test_quarantine_goes_after_thirty_days_with_its_originals(session: Session) 
         (session.settings.folder("quarantine") / day / "claims.parquet").write_bytes(b"")
     rows = "SELECT '2025-08-01/claims/0' AS ref, 'x' AS original"
     vault.seal(session.con, KEYS, session.settings.folder("vault"), rows, "quarantine", date(2025, 8, 1), 1)
-    assert purge.purge(session, UNTIL, really=True).clocks["quarantine"] == {"quarantine": 2, "vault/quarantine": 1}
+    assert purge.purge(session, UNTIL, dry_run=False).clocks["quarantine"] == {"quarantine": 2, "vault/quarantine": 1}
     assert [path.name for path in session.settings.folder("quarantine").iterdir()] == ["2025-08-02"]
 
 
@@ -113,7 +113,7 @@ def test_originals_nobody_needs_go(session: Session) -> None:
     for kind, refs in {"member": ("M1", "M2"), "account": ("A1", "A2"), "holder": ("B1",)}.items():
         rows = " UNION ALL ".join(f"SELECT '{ref}' AS ref, 'x' AS original" for ref in refs)
         vault.seal(session.con, KEYS, folder, rows, kind, UNTIL, 1)
-    assert purge.purge(session, UNTIL, really=True).clocks["vault"] == {
+    assert purge.purge(session, UNTIL, dry_run=False).clocks["vault"] == {
         "vault/member": 1, "vault/account": 1, "vault/holder": 1,
     }  # fmt: skip
     assert vault.reveal(KEYS, folder, "account", "A1") == "x"
@@ -125,17 +125,17 @@ def test_verdicts_stay_while_their_change_may_come_back(session: Session) -> Non
         decided("old", "benign", "2025-02-01"), decided("new", "benign", "2025-08-01"),
         decided("fraud", "confirmed_fraud", "2022-02-01"),
     ])  # fmt: skip
-    assert purge.purge(session, UNTIL, really=True).clocks["outcomes"] == {"lake/outcomes": 1}
+    assert purge.purge(session, UNTIL, dry_run=False).clocks["outcomes"] == {"lake/outcomes": 1}
     left = session.con.execute(f"SELECT change_id FROM ({session.lake.scan('outcomes')}) ORDER BY 1").fetchall()
     assert left == [("fraud",), ("new",)]
 
 
 def test_the_models_of_kept_nights_stay(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[date, set[str]]] = []
-    monkeypatch.setattr(registry, "purge", lambda settings, last, used, *, really: asked.append((last, used)) or 2)
+    monkeypatch.setattr(registry, "purge", lambda settings, last, used, *, dry_run: asked.append((last, used)) or 2)
     flagged(session, "2025-08-31", f=date(2025, 8, 31))
     write_json(session.settings.folder("runs") / "2023-01-01.json", {"model": {"version": "7"}})
-    assert purge.purge(session, UNTIL, really=False).clocks["models"] == {"mlflow": 2}
+    assert purge.purge(session, UNTIL, dry_run=True).clocks["models"] == {"mlflow": 2}
     assert asked == [(date(2023, 6, 24), {"1"})]  # 800 days before; the night of version 7 is older
 
 
@@ -143,5 +143,5 @@ def test_files_that_no_commit_names_go(session: Session) -> None:
     stray = session.lake.root / "people" / "drop=2024-01-01" / "00000099-0.parquet"
     stray.parent.mkdir(parents=True)
     stray.write_bytes(b"tokens of a list that was taken away")
-    assert purge.purge(session, UNTIL, really=True).clocks["strays"] == {"lake": 1}
+    assert purge.purge(session, UNTIL, dry_run=False).clocks["strays"] == {"lake": 1}
     assert not stray.exists()

@@ -174,7 +174,7 @@ def test_a_purge_and_a_hand_over_of_the_same_day_lose_nothing(
 
     def purge() -> None:
         with alone(reviewed):
-            redact.withdraw(reviewed, Gone(flags=frozenset({first.pk})), date(2024, 9, 26), really=True)
+            redact.withdraw(reviewed, Gone(flags=frozenset({first.pk})), date(2024, 9, 26), dry_run=False)
 
     monkeypatch.setattr(redact, "write_text", slow)
     purging = threading.Thread(target=purge)

@@ -40,8 +40,8 @@ def close(flag: Flag, verdict: str, clocked: Any, days_ago: int = 1) -> None:
     )
 
 
-def purge(clocked: Any, days: int = 0, *, really: bool = True) -> dict[str, dict[str, int]]:
-    return retention.purge(clocked.at.date() + timedelta(days=days), (), really=really)
+def purge(clocked: Any, days: int = 0, *, dry_run: bool = False) -> dict[str, dict[str, int]]:
+    return retention.purge(clocked.at.date() + timedelta(days=days), (), dry_run=dry_run)
 
 
 def test_flags_go_when_the_common_clock_says(reviewed: Settings, first: Flag, clocked: Any) -> None:
@@ -64,7 +64,7 @@ def test_flags_go_when_the_common_clock_says(reviewed: Settings, first: Flag, cl
 def test_what_is_not_pertinent_goes_the_day_after_it_closed(first: Flag, cast: dict[str, User], clocked: Any) -> None:
     close(first, "benign", clocked, days_ago=0)
     assert purge(clocked).get("not_pertinent") == {}
-    assert purge(clocked, days=1, really=False)["not_pertinent"]["triage/flags"] == 1
+    assert purge(clocked, days=1, dry_run=True)["not_pertinent"]["triage/flags"] == 1
     assert Flag.objects.filter(pk=first.pk).exists()
     assert purge(clocked, days=1)["not_pertinent"]["triage/flags"] == 1
     assert not Flag.objects.filter(pk=first.pk).exists()
@@ -152,7 +152,7 @@ def test_a_purge_takes_its_turn_at_the_log_before_it_locks_a_flag(
     close(first, "benign", clocked)
     there = []
     monkeypatch.setattr(audit, "take_turn", lambda: there.append(Flag.objects.filter(pk=first.pk).exists()))
-    purge(clocked, really=False)
+    purge(clocked, dry_run=True)
     assert there == []
     purge(clocked)
     assert there[0]
@@ -172,7 +172,7 @@ def test_a_purged_list_leaves_frozen_evidence_and_the_chip(reviewed: Settings, c
     flag = Flag.objects.exclude(exposed_on=[]).first()
     assert flag
     gone = flag.exposed_on[0]
-    assert retention.purge(clocked.at.date(), {gone}, really=True)["lists"]["triage/evidence"]
+    assert retention.purge(clocked.at.date(), {gone}, dry_run=False)["lists"]["triage/evidence"]
     assert not any(gone in each.exposed_on for each in Flag.objects.all())
     assert not any(gone in str(each.body) for each in Evidence.objects.all())
 
@@ -188,8 +188,8 @@ def test_a_person_is_forgotten_and_the_log_stays_whole(first: Flag, cast: dict[s
     body.body["neighbours"] = [{"payee_id": first.payee_id, "relation": "same_account", "flag_id": first.pk}]
     body.save()
     ids = {"member": [first.member_id], "change": [first.change_id], "payee": [first.payee_id], "flag": [first.pk]}
-    dry = retention.erase(ids, clocked.at.date(), really=False)
-    assert retention.erase(ids, clocked.at.date(), really=True) == dry
+    dry = retention.erase(ids, clocked.at.date(), dry_run=True)
+    assert retention.erase(ids, clocked.at.date(), dry_run=False) == dry
     assert not Flag.objects.filter(member_id=first.member_id).exists()
     assert Note.objects.get().text == "like [erased], and [erased]."
     assert Evidence.objects.get(pk=body.pk).body["neighbours"] == []
