@@ -460,7 +460,7 @@ LAKE_TABLES: dict[str, LakeTable] = {
 """Every table of the lake. `pipeline/store/as_of.py` takes from here which rows are versions of one another."""
 
 ENDS = "superseded_at"
-"""When the next version of a row became known: on a lake table that is held in memory."""
+"""When the next version of a row became known: on a lake table that is cached in memory."""
 
 KNOWN_WHEN = {name: table.known_when for name, table in DROP_TABLES.items() if table.known_when}
 """Tables whose rows are one version each, known at this instant."""

@@ -122,7 +122,7 @@ def forget_exposures(session: Session, breach_ids: Collection[str], *, dry_run: 
     listed = ", ".join(text(breach_id) for breach_id in sorted(breach_ids)) or "NULL"
     many = session.lake.forget(session.con, "exposures", f"breach_id IN ({listed})", dry_run=dry_run)
     if many and not dry_run:
-        session.held.forget()
+        session.lake_cache.clear()
     return many
 
 

@@ -62,7 +62,7 @@ def link(session: Session) -> Load | None:
     renewed = {load.source for load in news if load.kind == PURGE or "people" in load.files}
     if not has_new_members and not renewed:
         return None
-    session.held.register(loads, with_ends=False)
+    session.lake_cache.register(loads, with_ends=False)
     try:
         _stage_lists(session, loads, renewed)
         _stage_members(con, through, everyone=bool(renewed))

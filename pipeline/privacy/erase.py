@@ -144,7 +144,7 @@ def _from_lake(session: Session, person: Person, accounts: frozenset[str], *, dr
         counts["lake/loads"] = counts.get("lake/loads", 0) + many
     if not dry_run:
         session.lake.forget_read()
-        session.held.forget()
+        session.lake_cache.clear()
     return counts
 
 

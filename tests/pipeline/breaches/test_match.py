@@ -294,7 +294,7 @@ def test_coverage_counts_the_book_and_the_changes(session: Session) -> None:
     put(session, BEGIN, changes=[{"change_id": f"C{n}", "member_id": f"M{n}"} for n in (1, 2, 3, 8)])
     put_people(session, *(person(n) for n in range(4)), person(4, national_id=None, holder_national_id=None))
     link(session)
-    session.held.register()
+    session.lake_cache.register()
     (told,) = coverage(session, date(2024, 3, 1), ["C1", "C2", "C3", "C8"])
     assert told["by_quality"] == {"exact": 4, "probable": 1}
     assert (told["people"], told["exposed"], told["exposed_share"]) == (5, 5, 5 / 10)
@@ -307,7 +307,7 @@ def test_coverage_leaves_out_members_who_left_and_lists_not_yet_known(session: S
     put_members(session, M2=person(2))
     put_people(session, person(1))
     link(session)
-    session.held.register()
+    session.lake_cache.register()
     assert coverage(session, date(2024, 1, 31), []) == []
     (told,) = coverage(session, date(2024, 2, 20), [])
     assert (told["exposed"], told["exposed_share"], told["lift"]) == (0, 0.0, None)
@@ -321,7 +321,7 @@ def test_coverage_says_when_exposure_cannot_discriminate(session: Session, expos
     put_members(session, **members)
     put_people(session, person(0))
     link(session)
-    session.held.register()
+    session.lake_cache.register()
     (told,) = coverage(session, date(2024, 3, 1), [])
     assert (told["sentence"] or "").startswith(says or "")
     assert (told["sentence"] is None) == (says is None)
