@@ -34,7 +34,7 @@ def purge(settings: Settings, until: date, member: str | None, dry_run: bool) ->
     Example: payeewatch purge --until 2024-12-31 --dry-run
     """
     from payeewatch.pipeline.home.errors import InputMissing
-    from payeewatch.pipeline.home.scrub import alone
+    from payeewatch.pipeline.home.scrub import exclusive_lock
     from payeewatch.pipeline.opening import opened
 
     if not (settings.folder("lake") / "loads").is_dir():
@@ -44,7 +44,7 @@ def purge(settings: Settings, until: date, member: str | None, dry_run: bool) ->
         from payeewatch.commands.review import start
 
         start(settings)
-    with opened(settings, writing=not dry_run) as session, nullcontext() if dry_run else alone(settings):
+    with opened(settings, writing=not dry_run) as session, nullcontext() if dry_run else exclusive_lock(settings):
         if member:
             clocks = {"person": _erase(session, member, until, has_triage, dry_run=dry_run)}
             soon: Clocks = {}

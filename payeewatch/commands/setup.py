@@ -111,14 +111,14 @@ def migrate(settings: Settings, dry_run: bool) -> Answer:
 
     Example: payeewatch migrate --dry-run
     """
-    from payeewatch.pipeline.home.scrub import alone
+    from payeewatch.pipeline.home.scrub import exclusive_lock
     from payeewatch.pipeline.migration.migrate import migrate as migrated
     from payeewatch.pipeline.opening import opened
     from payeewatch.pipeline.store.lake_format import FORMAT
 
     with (
         opened(settings, writing=not dry_run, any_format=True) as session,
-        nullcontext() if dry_run else alone(settings),
+        nullcontext() if dry_run else exclusive_lock(settings),
     ):
         migration = migrated(session, dry_run=dry_run)
     answer = asdict(migration) | {"to": FORMAT, "dry_run": dry_run}

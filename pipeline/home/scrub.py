@@ -15,7 +15,7 @@ OF_FLAGS = frozenset({"flags", "evidence", "holds", "releases"})
 
 
 @dataclass(frozen=True)
-class Gone:
+class Removal:
     """What is to go: `ids` of a person and `lists` wherever they stand, `flags` with all that is theirs."""
 
     ids: frozenset[str] = frozenset()
@@ -30,7 +30,7 @@ class Gone:
         return bool(self.ids or self.flags or self.lists)
 
 
-def alone(settings: Settings, *, wait: bool = True) -> AbstractContextManager[bool]:
+def exclusive_lock(settings: Settings, *, wait: bool = True) -> AbstractContextManager[bool]:
     """Be the only one who rewrites holds/, releases/ and outcomes/: a purge, or the reviewers' hand-over.
 
     It is taken before the reviewers' database is written, and kept until that is done.
@@ -38,7 +38,7 @@ def alone(settings: Settings, *, wait: bool = True) -> AbstractContextManager[bo
     return only_holder(settings.folder("releases") / ".lock", wait=wait)
 
 
-def scrub(value: Any, gone: Gone) -> Any:
+def scrub(value: Any, gone: Removal) -> Any:
     """A nested value without its entries about what is gone.
 
     A mapping that names it goes from its list; elsewhere it becomes null. A mapping whose own list lost entries goes
@@ -64,7 +64,7 @@ def scrub(value: Any, gone: Gone) -> Any:
     return made | {"amount": None} if lost and "amount" in made else made
 
 
-def scrub_row(row: Mapping[str, Any], gone: Gone, folder: str) -> dict[str, Any] | None:
+def scrub_row(row: Mapping[str, Any], gone: Removal, folder: str) -> dict[str, Any] | None:
     """A published row without what is gone; None when the row itself goes."""
     if any(isinstance(each, str) and each in gone.ids for each in row.values()):
         return None

@@ -17,7 +17,7 @@ from typing import Any
 from payeewatch.pipeline.home import vault, wording
 from payeewatch.pipeline.home.files import replace_whole, write_json
 from payeewatch.pipeline.home.keys import Keys, tombstone_of
-from payeewatch.pipeline.home.scrub import Gone, without
+from payeewatch.pipeline.home.scrub import Removal, without
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.known_by import counts_from
 from payeewatch.pipeline.privacy.data_subject import Person, conditions, find, softened, touches
@@ -44,8 +44,8 @@ class Erasure:
     on: date
 
     @property
-    def gone(self) -> Gone:
-        return Gone(ids=self.person.names)
+    def gone(self) -> Removal:
+        return Removal(ids=self.person.names)
 
 
 def pending(settings: Settings) -> Erasure | None:

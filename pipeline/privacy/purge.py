@@ -19,7 +19,7 @@ from payeewatch.pipeline.home import vault
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.pipeline.home.retention import QUARANTINE_DAYS, ends_on
 from payeewatch.pipeline.home.runs import published_files, published_nights, read_run
-from payeewatch.pipeline.home.scrub import Gone
+from payeewatch.pipeline.home.scrub import Removal
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.privacy.erase import used_accounts
 from payeewatch.pipeline.privacy.redact import withdraw
@@ -69,7 +69,7 @@ def purge(
     found = Purged()
     _lists(session, until, found, dry_run=dry_run)
     flags = frozenset(over) | over_by_outcomes(session, until) - frozenset(kept)
-    for store, many in withdraw(session.settings, Gone(flags=flags), until, dry_run=dry_run).rows.items():
+    for store, many in withdraw(session.settings, Removal(flags=flags), until, dry_run=dry_run).rows.items():
         found.add("flags", store, many)
     _outcomes(session, until, found, dry_run=dry_run)
     _nights(session.settings, until, found, dry_run=dry_run)
@@ -118,7 +118,7 @@ def _lists(session: Session, until: date, found: Purged, *, dry_run: bool) -> No
     found.add("lists", "lake/exposures", lists.forget_exposures(session, gone, dry_run=dry_run))
     if not dry_run:
         lists.purge_due(session, until)
-    for store, many in withdraw(session.settings, Gone(lists=gone), until, dry_run=dry_run).rows.items():
+    for store, many in withdraw(session.settings, Removal(lists=gone), until, dry_run=dry_run).rows.items():
         found.add("lists", store, many)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from payeewatch.pipeline.home.files import write_json, write_text
-from payeewatch.pipeline.home.scrub import Gone, scrub_row, without
+from payeewatch.pipeline.home.scrub import Removal, scrub_row, without
 from payeewatch.pipeline.home.settings import Settings
 
 PUBLISHED = ("flags", "scores", "evidence", "outcomes")
@@ -37,7 +37,7 @@ class Counts:
             self.nights.add(date.fromisoformat(day))
 
 
-def withdraw(settings: Settings, gone: Gone, on: date, *, dry_run: bool) -> Counts:
+def withdraw(settings: Settings, gone: Removal, on: date, *, dry_run: bool) -> Counts:
     """Take what is gone out of every published file; with `dry_run`, only count it."""
     counts = Counts()
     if not gone:
@@ -64,7 +64,7 @@ def _nights(folder: Path, pattern: str) -> list[Path]:
     return sorted(path for path in folder.glob(pattern) if path.name[:4].isdigit())
 
 
-def _from_parquet(path: Path, folder: str, gone: Gone, *, dry_run: bool) -> int:
+def _from_parquet(path: Path, folder: str, gone: Removal, *, dry_run: bool) -> int:
     """Rows that went or changed."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -86,7 +86,7 @@ def _from_parquet(path: Path, folder: str, gone: Gone, *, dry_run: bool) -> int:
     return many
 
 
-def _mentions(table: Any, gone: Gone) -> bool:
+def _mentions(table: Any, gone: Removal) -> bool:
     """Whether any text in a table, however deep, is something that is gone."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -106,7 +106,7 @@ def _mentions(table: Any, gone: Gone) -> bool:
     return any(within(chunk) for column in table.columns for chunk in column.chunks)
 
 
-def _from_csv(path: Path, gone: Gone, *, dry_run: bool) -> int:
+def _from_csv(path: Path, gone: Removal, *, dry_run: bool) -> int:
     from payeewatch.pipeline.home.tabular import csv_text
 
     header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8")))
@@ -134,7 +134,7 @@ def _note(settings: Settings, night: date, on: date) -> None:
             write_json(path, run | {"purged_on": [*run.get("purged_on", []), str(on)]})
 
 
-def pages(settings: Settings, gone: Gone, nights: set[date], *, dry_run: bool) -> int:
+def pages(settings: Settings, gone: Removal, nights: set[date], *, dry_run: bool) -> int:
     """Draw the pages of changed nights anew; take away whatever else below reports/ names what is gone."""
     many = 0
     wanted = [each.encode() for each in sorted(gone.ids | gone.flags)]  # a list's coverage is a count, and stays

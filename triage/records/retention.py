@@ -19,7 +19,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from payeewatch.pipeline.home.keys import tombstone_of
 from payeewatch.pipeline.home.retention import DELIVERED_DAYS, Clock, term_of
-from payeewatch.pipeline.home.scrub import Gone, scrub_row, without
+from payeewatch.pipeline.home.scrub import Removal, scrub_row, without
 from payeewatch.triage import clock
 from payeewatch.triage.figures import purged_totals
 from payeewatch.triage.models import (
@@ -120,11 +120,11 @@ def erase(ids: Mapping[str, Collection[str]], on: date, *, dry_run: bool) -> dic
         )  # fmt: skip
         counts, own = _count(flags), set(flags.values_list("pk", flat=True))
         files = [] if dry_run else _delete(flags, "erasure", on, counted=False)
-        counts["triage/evidence"] = _scrub_evidence(Gone(ids=names), own, dry_run=dry_run)
+        counts["triage/evidence"] = _scrub_evidence(Removal(ids=names), own, dry_run=dry_run)
         counts["triage/text"] = _scrub_text(names, own, dry_run=dry_run)
         if not dry_run:
             for kind in ("member", "payee", "change"):
-                _bury(kind, ids[kind], "erasure", on)
+                _write_tombstones(kind, ids[kind], "erasure", on)
             told = [tombstone_of(keys(), "member", member) for member in ids["member"]]
             audit.record(None, "erase_person", person=told[0], flags=counts["triage/flags"])
     if not dry_run:
@@ -165,7 +165,7 @@ def _delete(flags: QuerySet[Flag], why: str, on: date, *, counted: bool = True) 
         ids = [flag.pk for flag in gone]
         if counted:
             purged_totals.keep(gone)
-        _bury("flag", ids, why, on)
+        _write_tombstones("flag", ids, why, on)
         files += [
             home().folder("triage") / folder / name
             for model, folder in ((Attachment, "attachments"), (CaseFile, "case-files"))
@@ -180,7 +180,7 @@ def _delete(flags: QuerySet[Flag], why: str, on: date, *, counted: bool = True) 
     return files
 
 
-def _bury(kind: str, ids: Iterable[str], why: str, on: date) -> None:
+def _write_tombstones(kind: str, ids: Iterable[str], why: str, on: date) -> None:
     stones = [Tombstone(token=tombstone_of(keys(), kind, each), kind=kind, purged_on=on, clock=why) for each in ids]
     Tombstone.objects.bulk_create(stones, BATCH, ignore_conflicts=True)
 
@@ -189,7 +189,7 @@ def _forget_lists(lists: Collection[str], *, dry_run: bool) -> int:
     """Take purged lists out of frozen evidence and off the flags."""
     if not lists:
         return 0
-    many = _scrub_evidence(Gone(lists=frozenset(lists)), dry_run=dry_run)
+    many = _scrub_evidence(Removal(lists=frozenset(lists)), dry_run=dry_run)
     for flag in () if dry_run else Flag.objects.exclude(exposed_on=[]).iterator(BATCH):
         left = [breach_id for breach_id in flag.exposed_on if breach_id not in lists]
         if left != flag.exposed_on:
@@ -217,7 +217,7 @@ def _forget_notices(*, dry_run: bool) -> int:
     return many
 
 
-def _scrub_evidence(gone: Gone, own: Collection[str] = (), *, dry_run: bool) -> int:
+def _scrub_evidence(gone: Removal, own: Collection[str] = (), *, dry_run: bool) -> int:
     many = 0
     mentions = _pattern(gone.entries)
     for row in Evidence.objects.exclude(flag__in=own).iterator(BATCH):

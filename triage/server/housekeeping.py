@@ -17,7 +17,7 @@ from payeewatch.triage.models import OPEN, Flag, Hold
 from payeewatch.triage.records import audit
 from payeewatch.triage.work.approvals import Kind, drop
 from payeewatch.triage.work.holds import in_effect
-from payeewatch.triage.work.workflow import State, let_go
+from payeewatch.triage.work.workflow import State, release_claim
 from payeewatch.triage.workspace import home
 
 
@@ -78,4 +78,4 @@ def _expire(flag: Flag) -> None:
     audit.record(None, "expire", flag.flag_id, state=flag.state, opened_at=flag.opened_at.isoformat())
     drop(flag, frozenset(Kind), clock.now())
     flag.state, flag.closed_at = State.EXPIRED, clock.now()
-    let_go(flag)
+    release_claim(flag)

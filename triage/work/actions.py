@@ -25,8 +25,8 @@ from payeewatch.triage.work.workflow import (
     action,
     holder,
     last_step,
-    let_go,
     perform,
+    release_claim,
     restore,
 )
 from payeewatch.triage.workspace import home
@@ -60,7 +60,7 @@ def _not_yours(flag: Flag, user: User, at: datetime) -> str:
 
 @action(_("Give back"), help=_("Let somebody else take it."), claims=False, unless=_not_yours)
 def give_back(doing: Doing) -> Details:
-    let_go(doing.flag)
+    release_claim(doing.flag)
     return {}
 
 
@@ -102,7 +102,7 @@ def snooze(doing: Doing, until: date | None, until_worse: bool) -> Details:
     flag.state, flag.snoozed_until, flag.woken_by = State.SNOOZED, until, ""
     flag.snoozed_p_value = flag.p_value if until_worse else None
     flag.snoozed_at_risk = flag.amount_at_risk if until_worse else None
-    let_go(flag)
+    release_claim(flag)
     return {"until": str(until or ""), "until_worse": until_worse}
 
 
@@ -115,7 +115,7 @@ class AskForm(ActionForm):
 @action(_("Ask"), help=_("Ask the member or the bank, and wait for the answer."), key="v", form=AskForm)
 def ask(doing: Doing, whom: str) -> Details:
     doing.flag.state = State.AWAITING_MEMBER if whom == "member" else State.AWAITING_BANK
-    let_go(doing.flag)
+    release_claim(doing.flag)
     return {"whom": whom}
 
 
@@ -138,7 +138,7 @@ def _is_escalated(flag: Flag, user: User, at: datetime) -> str:
 @action(_("Escalate"), help=_("Put it before the seniors."), key="e", form=EscalateForm, unless=_is_escalated)
 def escalate(doing: Doing, text: str) -> Details:
     doing.flag.is_escalated = True
-    let_go(doing.flag)
+    release_claim(doing.flag)
     if text:
         _write(doing, text)
     return {"note": bool(text)}

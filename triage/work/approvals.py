@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from payeewatch.triage.models import Decision, Flag, User
 from payeewatch.triage.roles import SENIORS
-from payeewatch.triage.work.workflow import ActionForm, Details, Doing, Refused, State, action, let_go
+from payeewatch.triage.work.workflow import ActionForm, Details, Doing, Refused, State, action, release_claim
 
 Kind = Decision.Kind
 STOPS_WORK = frozenset({Kind.VERDICT, Kind.SUPPRESS})
@@ -57,7 +57,7 @@ def decide(doing: Doing, kind: Kind, *, alone: bool, **fields: Any) -> Details:
     decision.save()
     if kind in STOPS_WORK:
         flag.state = State.PROPOSED
-        let_go(flag)
+        release_claim(flag)
     return _named(decision)
 
 

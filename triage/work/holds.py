@@ -50,7 +50,7 @@ def needs_second_to_release(flag: Flag) -> bool:
     return amount_kept_back(flag) > home().params.triage.release_alone_up_to
 
 
-def let_out(flag: Flag, user: User, at: datetime, held_by: Flag | None = None) -> Details:
+def release_holds(flag: Flag, user: User, at: datetime, held_by: Flag | None = None) -> Details:
     """Release what is held, and what a night proposed to hold; of a duplicate, what the other flag holds too."""
     amount = amount_kept_back(flag)
     standing = [hold for hold in flag.holds.all() if hold.state in (Hold.State.HELD, Hold.State.PROPOSED)]
@@ -124,7 +124,7 @@ def release(doing: Doing, confirm: bool, note: str) -> Details:
 def _release(doing: Doing, decision: Decision) -> Details:
     if not in_effect(doing.flag):
         raise Refused(say("Nothing is held any more."))
-    return let_out(doing.flag, doing.user, doing.at)
+    return release_holds(doing.flag, doing.user, doing.at)
 
 
 @action(

@@ -29,8 +29,8 @@ from payeewatch.triage.verdict_codes import (
     Verdict,
 )
 from payeewatch.triage.work.approvals import Kind, decide, drop, effect, replace
-from payeewatch.triage.work.holds import amount_kept_back, let_out, needs_second_to_release
-from payeewatch.triage.work.workflow import ActionForm, Details, Doing, Refused, State, action, let_go
+from payeewatch.triage.work.holds import amount_kept_back, needs_second_to_release, release_holds
+from payeewatch.triage.work.workflow import ActionForm, Details, Doing, Refused, State, action, release_claim
 from payeewatch.triage.workspace import home, keys
 
 RELEASING = frozenset({Verdict.BENIGN, Verdict.DATA_ERROR, Verdict.INCONCLUSIVE})
@@ -177,13 +177,13 @@ def _close(doing: Doing, decision: Decision) -> Details:
     flag.duplicate_of = decision.duplicate_of
     flag.snoozed_until = flag.snoozed_p_value = flag.snoozed_at_risk = None
     flag.needs_second_look = is_drawn(flag)
-    let_go(flag)
+    release_claim(flag)
     if decision.duplicate_of and not _is_let_go(decision.duplicate_of):
-        return let_out(flag, doing.user, doing.at, held_by=decision.duplicate_of)
+        return release_holds(flag, doing.user, doing.at, held_by=decision.duplicate_of)
     if decision.verdict not in RELEASING | {Verdict.DUPLICATE}:
         return {}
     drop(flag, frozenset({Kind.RELEASE, Kind.EXTEND}), doing.at)
-    return let_out(flag, doing.user, doing.at)
+    return release_holds(flag, doing.user, doing.at)
 
 
 def is_drawn(flag: Flag) -> bool:
@@ -220,7 +220,7 @@ def _no_second_look(flag: Flag, user: User, at: datetime) -> str:
 )
 def second_look(doing: Doing, **given: Any) -> Details:
     doing.flag.needs_second_look = False
-    let_go(doing.flag)
+    release_claim(doing.flag)
     return decide(doing, Kind.SECOND_LOOK, alone=True, **given)
 
 

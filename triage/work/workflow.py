@@ -182,7 +182,7 @@ def holder(flag: Flag, at: datetime) -> User | None:
     return flag.claimed_by if flag.claimed_until and flag.claimed_until > at else None
 
 
-def let_go(flag: Flag) -> None:
+def release_claim(flag: Flag) -> None:
     """Return a flag to whoever takes it next."""
     flag.claimed_by = flag.claimed_until = None
 

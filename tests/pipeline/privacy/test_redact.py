@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import pytest
 
-from payeewatch.pipeline.home.scrub import WITHDRAWN, Gone, scrub, scrub_row, without
+from payeewatch.pipeline.home.scrub import WITHDRAWN, Removal, scrub, scrub_row, without
 
-PERSON = Gone(ids=frozenset({"C1", "P1"}))
+PERSON = Removal(ids=frozenset({"C1", "P1"}))
 
 
 def test_a_row_about_the_person_goes() -> None:
@@ -40,7 +40,7 @@ def test_an_account_that_names_the_person_is_empty() -> None:
 
 
 def test_a_flag_whose_time_is_over_leaves_its_change_scored() -> None:
-    gone = Gone(flags=frozenset({"F1"}))
+    gone = Removal(flags=frozenset({"F1"}))
     assert scrub_row({"flag_id": "F1"}, gone, "flags") is None
     assert scrub_row({"flag_id": "F1"}, gone, "evidence") is None
     assert scrub_row({"flag_id": "F1", "why_not": None}, gone, "scores") == {"flag_id": None, "why_not": WITHDRAWN}
@@ -54,7 +54,7 @@ def test_a_purged_list_takes_the_reasons_that_tell_of_it() -> None:
         "reasons": [{"feature": "exposure_surprise"}, {"feature": "change_hour"}],
         "timeline": [{"kind": "exposure_known", "ids": ["TPO-1"], "amount": None}],
     }
-    assert scrub_row(row, Gone(lists=frozenset({"TPO-1"})), "flags") == {
+    assert scrub_row(row, Removal(lists=frozenset({"TPO-1"})), "flags") == {
         "exposures": [{"breach_id": "EMP-1"}], "reasons": [{"feature": "change_hour"}], "timeline": [],
     }  # fmt: skip
 
