@@ -73,21 +73,21 @@ SOON_DAYS = 30
 
 def _clocks(session: Session, until: date, has_triage: bool, *, dry_run: bool) -> Clocks:
     """Apply every clock, the files first, so that deleted flags cannot return to the database from a file."""
-    from payeewatch.pipeline.privacy.purge import gone_lists
+    from payeewatch.pipeline.privacy.purge import find_withdrawn_lists
     from payeewatch.pipeline.privacy.purge import purge as purge_files
 
-    flags_over_time: set[str] = set()
+    expired_flags: set[str] = set()
     kept_flags: set[str] = set()
     stale: set[date] = set()
     if has_triage:
         from payeewatch.triage.exchange import import_night
         from payeewatch.triage.records import retention
 
-        flags_over_time, kept_flags = retention.flags_over(until)
+        expired_flags, kept_flags = retention.flags_over(until)
         stale = set(import_night.unpublished(session.settings))
-    clocks = purge_files(session, until, dry_run=dry_run, over=flags_over_time, kept=kept_flags).clocks
+    clocks = purge_files(session, until, dry_run=dry_run, expired_flags=expired_flags, kept_flags=kept_flags).clocks
     if has_triage:
-        _, withdrawn_lists = gone_lists(session, until)
+        _, withdrawn_lists = find_withdrawn_lists(session, until)
         for clock, tables in retention.purge(until, withdrawn_lists, dry_run=dry_run).items():
             for table, many in tables.items():
                 clocks.setdefault(clock, {})[table] = many
@@ -202,12 +202,14 @@ def person(settings: Settings, member: str, right: str, out: Path, language: str
         if not subject.is_known:
             raise InputMissing(f"member {member}: nothing is held about this number; check it")
         escalated = reviewing.record(right, subject.ids, originals=with_originals)
-        sections: list[dict[str, Any]] = subject_access.held(session, subject)
+        sections: list[dict[str, Any]] = subject_access.stored_sections(session, subject)
     with export_labels.override(language):
         sections += reviewing.held(subject.ids, originals=with_originals)
-        other = subject_access.Tongue(language, export_labels.word, export_labels.value, export_labels.told)
-        tongue = subject_access.ENGLISH if language == "en" else other
-        paths = subject_access.write(out, subject_access.Right(right), subject, clock.today(), sections, tongue)
+        other = subject_access.ExportLanguage(language, export_labels.word, export_labels.value, export_labels.told)
+        export_language = subject_access.ENGLISH if language == "en" else other
+        paths = subject_access.write(
+            out, subject_access.Right(right), subject, clock.today(), sections, export_language
+        )
     answer: dict[str, Any] = {"files": paths, "sections": {each["title"]: len(each["rows"]) for each in sections}}
     lines = [f"{title:<32} {rows:>7,} entries" for title, rows in answer["sections"].items()]
     if right == "objection":

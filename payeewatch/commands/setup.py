@@ -17,7 +17,7 @@ from payeewatch.command import DAY, Answer, command
 
 if TYPE_CHECKING:
     from payeewatch.pipeline.home.settings import Settings
-    from payeewatch.pipeline.migration.migrate import Migration, StepDone
+    from payeewatch.pipeline.migration.migrate import Migration, StepResult
 
 
 @command("init")
@@ -140,7 +140,7 @@ def _migrated(settings: Settings, migration: Migration, ours: int, *, dry_run: b
     ]
 
 
-def _step(step: StepDone) -> str:
+def _step(step: StepResult) -> str:
     head = f"step    {step.before} -> {step.after}  {step.does}"
     if step.files is None:
         return f"{head} (files are counted when the step before it is done)"

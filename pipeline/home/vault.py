@@ -105,8 +105,8 @@ def purge_quarantined(vault: Path, today: date) -> list[date]:
     return days
 
 
-def forget(vault: Path, kind: str, is_gone: Callable[[str], bool], *, dry_run: bool) -> int:
-    """Delete the originals of refs that are gone, in every version; with `dry_run`, only count them.
+def delete_originals(vault: Path, kind: str, is_gone: Callable[[str], bool], *, dry_run: bool) -> int:
+    """Delete the originals whose ref `is_gone`, in every version; with `dry_run`, only count them.
 
     Raises:
         StoreError: the vault cannot be written.

@@ -28,7 +28,7 @@ def test_a_manifest_is_read_whole(tmp_path: Path) -> None:
 
 def test_a_manifest_comes_back_from_its_facts(tmp_path: Path) -> None:
     found = read(tmp_path)
-    assert Manifest.told(found.facts()) == found
+    assert Manifest.from_facts(found.facts()) == found
 
 
 def test_a_timestamp_stands_for_its_day_and_unknown_entries_do_no_harm(tmp_path: Path) -> None:

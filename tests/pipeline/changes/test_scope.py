@@ -52,7 +52,7 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
     with lake_session(tmp_path) as opened_one:
         first = put(opened_one, "2024-05-01", changes=table(CHANGES), claims=table(CLAIMS), payments=table(PAYMENTS))
         opened_one.lake.commit(replace(first, facts={"keys_once": list(request.param)}))
-        opened_one.lake.forget_read()
+        opened_one.lake.reload()
         put(
             opened_one,
             "2024-05-02",
@@ -79,11 +79,11 @@ def test_versions_that_a_load_made_of_one_row_end_one_another(session: Session) 
     """Of a row that a later load brings again, the last of them ends when that is known."""
     known = [evening(f"2024-04-{day}") for day in (20, 25, 28)]
     session.lake.root.joinpath("loads").rename(session.lake.root / "before")
-    session.lake.forget_read()
+    session.lake.reload()
     rows = [{"claim_id": claim, "payee_id": "P1", "known_at": at} for claim in ("C1", "C2") for at in known]
     first = put(session, "2024-05-01", changes=table(CHANGES), claims=rows)
     session.lake.commit(replace(first, facts={"keys_once": ["claims"]}))
-    session.lake.forget_read()
+    session.lake.reload()
     put(session, "2024-05-02", claims=table("claim_id payee_id\nC2 P1\nC3 P1"))
     session.lake_cache.register()
     again = evening("2024-05-02")

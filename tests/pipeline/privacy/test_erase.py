@@ -12,7 +12,7 @@ from payeewatch.pipeline.home import vault
 from payeewatch.pipeline.ingest.ingest import ingest
 from payeewatch.pipeline.loading import link_and_derive
 from payeewatch.pipeline.privacy import erase
-from payeewatch.pipeline.privacy.data_subject import Person, conditions, find
+from payeewatch.pipeline.privacy.data_subject import Person, delete_conditions, find
 from payeewatch.pipeline.privacy.subject_access import LAKE
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.tombstones import ERASURE, UNFINISHED_ERASURE, Tombstones
@@ -26,7 +26,7 @@ TABLES = ("members", "claims", "payments", "bank_changes", "account_events", "ch
 def test_no_table_that_names_people_is_left_out_of_their_rights() -> None:
     nobody = find_nothing("M1")
     naming = {name for name, table in LAKE_TABLES.items() if {"member_id", "payee_id"} & table.columns.keys()}
-    assert naming <= conditions(nobody).keys()
+    assert naming <= delete_conditions(nobody).keys()
     assert naming - {"exposures"} <= {table for table, *_ in LAKE}  # an export tells of exposures list by list
 
 

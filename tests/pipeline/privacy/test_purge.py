@@ -55,7 +55,7 @@ def test_flags_go_by_what_was_decided_about_them(session: Session) -> None:
         "today": ("benign", "2025-09-01"), "again": ("benign", "2025-08-15"),
     }  # fmt: skip
     put(session, "2025-08-31", outcomes=[decided(name, verdict, on) for name, (verdict, on) in verdicts.items()])
-    assert purge.over_by_outcomes(session, UNTIL) == {"unjudged_old", "benign", "old_fraud"}
+    assert purge.find_expired_flags(session, UNTIL) == {"unjudged_old", "benign", "old_fraud"}
 
 
 def test_flags_go_when_the_common_clock_says(session: Session) -> None:
@@ -66,7 +66,7 @@ def test_flags_go_when_the_common_clock_says(session: Session) -> None:
         row = decided(case.name, case.verdict, str(UNTIL))
         outcomes.append(row | {"decided_at": local.astimezone(UTC).replace(tzinfo=None)})
     put(session, "2025-08-31", outcomes=outcomes)
-    assert purge.over_by_outcomes(session, UNTIL) == OVER
+    assert purge.find_expired_flags(session, UNTIL) == OVER
 
 
 def test_counting_changes_nothing_and_purging_again_finds_nothing(session: Session) -> None:
@@ -86,7 +86,7 @@ def test_counting_changes_nothing_and_purging_again_finds_nothing(session: Sessi
 
 def test_the_reviewers_database_decides_about_the_flags_it_knows(session: Session) -> None:
     flagged(session, "2025-08-31", old=date(2025, 1, 1), new=date(2025, 8, 1))
-    clocks = purge.purge(session, UNTIL, dry_run=True, over={"new"}, kept={"old"}).clocks
+    clocks = purge.purge(session, UNTIL, dry_run=True, expired_flags={"new"}, kept_flags={"old"}).clocks
     assert clocks["flags"]["flags"] == 1
 
 

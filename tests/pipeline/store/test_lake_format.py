@@ -110,7 +110,7 @@ def test_a_lake_of_a_form_that_never_had_a_number_is_refused_by_its_columns(unnu
             rows = f"read_parquet({text(path)}, hive_partitioning = false)"
             con.execute(f"CREATE TABLE old AS SELECT * EXCLUDE (fields) FROM {rows}")
             con.execute(f"COPY old TO {text(path)} (FORMAT parquet)")
-    with pytest.raises(StoreError, match=r"says no format number .*lists lacks fields.*history anew") as refused:
+    with pytest.raises(StoreError, match=r"has no format number, .*lists lacks fields.*history again") as refused:
         unnumbered.lake.check()
     assert refused.value.exit_code == 15
 

@@ -65,4 +65,4 @@ def test_an_exposed_person_is_told_to_be_a_victim() -> None:
     given = {"breach_id": "B1", "known_at": date(2024, 1, 30), "fields": ["name"], "match_quality": "exact"}
     with override("fr"):
         assert "victime" in export_labels.value(given)
-    assert subject_access._plain(given).startswith(subject_access.VICTIM)
+    assert subject_access._english_value(given).startswith(subject_access.VICTIM)
