@@ -19,7 +19,7 @@ KEYS = Keys({1: b"k" * 32}, 1, b"v" * 32, b"a" * 32)
 
 
 def table(text: str) -> list[Row]:
-    """Rows of a text table: a header line, then one row a line; `-` is null, other cells stay text."""
+    """Rows of a text table: a header line, then one row per line; `-` is null, other cells stay text."""
     header, *lines = [line.split() for line in text.strip().splitlines()]
     return [{name: None if cell == "-" else cell for name, cell in zip(header, line, strict=True)} for line in lines]
 
@@ -38,16 +38,18 @@ def put(session: Session, day: str, kind: str = "drop", **rows: list[Row]) -> Lo
     """Commit one load. A row without known_at is known at the end of the day."""
     on, sequence, position = date.fromisoformat(day), session.lake.next_sequence(), 0
     files = {}
-    for name, given in rows.items():
+    for name, table_rows in rows.items():
         con = session.con
         con.execute(
             "CREATE OR REPLACE TEMP TABLE put_rows (" + ", ".join(f'"{c}" {t}' for c, t in SCHEMAS[name].items()) + ")"
         )
-        for row in given:
+        for row in table_rows:
             position += 1
             full: Row = {"key_version": 1, "known_at": PARAMS.cutoff(on), "version": sequence * VERSION_STEP + position}
             full |= row
-            names, marks = (", ".join(f"{left}{column}{right}" for column in full) for left, right in ('""', ("$", "")))
+            names, marks = (
+                ", ".join(f"{before}{column}{after}" for column in full) for before, after in ('""', ("$", ""))
+            )
             con.execute(f"INSERT INTO put_rows ({names}) VALUES ({marks})", full)
         files[name] = [session.lake.write(con, "SELECT * FROM put_rows", name, on, sequence)]
     load = Load(sequence, kind, on, on, day, "", files=files)

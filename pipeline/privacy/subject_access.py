@@ -179,11 +179,11 @@ def _exposures(session: Session, person: Person) -> Section:
     ).fetchall()
     entries = [
         {
-            IN_WORDS: {"breach_id": breach, "known_at": known, "fields": fields, "match_quality": quality},
+            IN_WORDS: {"breach_id": breach, "known_at": known_at, "fields": fields, "match_quality": quality},
             LIST: title,
             KEPT_UNTIL: purge_on,
         }
-        for breach, known, quality, fields, title, purge_on in rows
+        for breach, known_at, quality, fields, title, purge_on in rows
         if quality
     ]
     return _section(*LISTS, entries)

@@ -19,8 +19,8 @@ from payeewatch.pipeline.privacy import data_subject, subject_access
 from payeewatch.pipeline.store.tombstones import UNFINISHED_ERASURE
 from tests.canaries import assert_absent, occurrences
 from tests.conftest import NIGHTS, Home, copy_of, make_home
-from tests.forgotten import MEMBER, REVIEW, SHOWN, VERIFY, rename, shell
 from tests.lake_rows import KEYS
+from tests.traceable_person import MEMBER, PUBLISHED_EVIDENCE, REVIEW, VERIFY, rename, shell
 
 UNTIL = "2024-09-26"
 WORK = ("lake", "vault", "mlflow", "quarantine", "flags", "scores", "evidence", "runs", "reports", "holds", "releases",
@@ -154,7 +154,7 @@ def test_a_purged_list_is_gone_but_for_its_name(reviewed_person: Home, tmp_path:
     assert_absent(home.path / "lake", keys)
     for folder in ("flags", "scores", "evidence"):
         assert_absent(home.path / folder, [list_id])
-    assert list_id not in shell(home, code=SHOWN).stdout
+    assert list_id not in shell(home, code=PUBLISHED_EVIDENCE).stdout
     with opened(settings_of(home), writing=False) as session:
         assert session.con.execute(
             f"SELECT count(*) FROM ({session.lake.scan('exposures')}) WHERE breach_id = '{list_id}'"
