@@ -59,7 +59,7 @@ def compare(work: Path, members: int) -> int:
     differing = 0
     with opened(settings) as session:
         load_until(session, END)
-        session.held.register()
+        session.lake_cache.register()
         measures: dict[str, Callable[[Engine], pd.DataFrame]] = {
             "a night": lambda engine: measure(engine, settings.params, [END]),
             "the past": lambda engine: measure_past(engine, settings.params, END),

@@ -24,7 +24,7 @@ def load_until(session: Session, until: date) -> list[Load]:
     """
     loads = ingest_until(session, until)
     loads += link_and_derive(session)
-    session.held.register()
+    session.lake_cache.register()
     return loads
 
 

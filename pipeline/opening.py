@@ -45,10 +45,10 @@ def opened(settings: Settings, *, writing: bool = True, any_format: bool = False
         tokens.register(con, keys)
         session = Session(settings, keys, lake, con)
         if not any_format and (lake.root / UNFINISHED_ERASURE).exists():
-            from payeewatch.pipeline.home.scrub import alone
+            from payeewatch.pipeline.home.scrub import exclusive_lock
             from payeewatch.pipeline.privacy.erase import resume
 
-            with alone(settings):
+            with exclusive_lock(settings):
                 resume(session)
         yield session
 

@@ -21,7 +21,7 @@ from payeewatch.pipeline.home.keys import Keys
 from payeewatch.pipeline.home.runs import last_published
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.store.lake import WORK, Lake
-from payeewatch.pipeline.store.lake_cache import Held
+from payeewatch.pipeline.store.lake_cache import LakeCache
 
 LOG = logging.getLogger("payeewatch")
 
@@ -40,9 +40,9 @@ class Session:
     loaded_ahead: date | None = None  # a range's last night that is loaded and will be published
 
     @cached_property
-    def held(self) -> Held:
+    def lake_cache(self) -> LakeCache:
         """The lake tables kept in memory."""
-        return Held(self.lake, self.con)
+        return LakeCache(self.lake, self.con)
 
     def last_published(self) -> date | None:
         """The last night that nothing learned now may change: it is published, or loaded in order to be."""

@@ -1,4 +1,4 @@
-"""Lakes of earlier formats, made of one that today's code wrote: what a migration changes, changed back."""
+"""Lakes of earlier formats, made from a lake of today's code: what a migration changes is changed back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STAMPS = "unusable, key_version, known_at, version"
 
 
 def back_to_format_0(root: Path) -> None:
-    """The people of breach lists with one column of name keys, as they were written until 2026-11-26; no number."""
+    """Store the name keys of people in one column, as until 2026-11-26, and delete the format number."""
     names = (
         "CASE WHEN first_name_key IS NOT NULL THEN [name_key, first_name_key]"
         " WHEN name_key IS NOT NULL THEN [name_key] END AS name_keys"

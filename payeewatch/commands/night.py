@@ -51,7 +51,7 @@ def night(
     from payeewatch.pipeline.opening import opened
     from payeewatch.pipeline.session import progress
 
-    with opened(settings) as session, session.held.reading_ahead():
+    with opened(settings) as session, session.lake_cache.reading_ahead():
         from payeewatch.pipeline.night.night import Options, run_nights  # imported while the lake is read
 
         nights = run_nights(session, first, last, Options(model, no_news, allow_hindsight, engine))

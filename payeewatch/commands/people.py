@@ -34,7 +34,7 @@ def purge(settings: Settings, until: date, member: str | None, dry_run: bool) ->
     Example: payeewatch purge --until 2024-12-31 --dry-run
     """
     from payeewatch.pipeline.home.errors import InputMissing
-    from payeewatch.pipeline.home.scrub import alone
+    from payeewatch.pipeline.home.scrub import exclusive_lock
     from payeewatch.pipeline.opening import opened
 
     if not (settings.folder("lake") / "loads").is_dir():
@@ -44,15 +44,15 @@ def purge(settings: Settings, until: date, member: str | None, dry_run: bool) ->
         from payeewatch.commands.review import start
 
         start(settings)
-    with opened(settings, writing=not dry_run) as session, nullcontext() if dry_run else alone(settings):
+    with opened(settings, writing=not dry_run) as session, nullcontext() if dry_run else exclusive_lock(settings):
         if member:
-            clocks = {"person": _erase(session, member, until, has_triage, really=not dry_run)}
+            clocks = {"person": _erase(session, member, until, has_triage, dry_run=dry_run)}
             soon: Clocks = {}
         else:
             if not dry_run:
                 _finish_erasure(session, has_triage)
-            clocks = _clocks(session, until, has_triage, really=not dry_run)
-            later = _clocks(session, until + timedelta(days=SOON_DAYS), has_triage, really=False)
+            clocks = _clocks(session, until, has_triage, dry_run=dry_run)
+            later = _clocks(session, until + timedelta(days=SOON_DAYS), has_triage, dry_run=True)
             soon = _difference(later, clocks if dry_run else {})
         warnings = [*session.warnings, INPUT_STAYS, *([] if has_triage else [NO_TRIAGE])]
     answer = {
@@ -71,39 +71,39 @@ def purge(settings: Settings, until: date, member: str | None, dry_run: bool) ->
 SOON_DAYS = 30
 
 
-def _clocks(session: Session, until: date, has_triage: bool, *, really: bool) -> Clocks:
+def _clocks(session: Session, until: date, has_triage: bool, *, dry_run: bool) -> Clocks:
     """Apply every clock, the files first, so that deleted flags cannot return to the database from a file."""
-    from payeewatch.pipeline.privacy.purge import gone_lists
+    from payeewatch.pipeline.privacy.purge import find_withdrawn_lists
     from payeewatch.pipeline.privacy.purge import purge as purge_files
 
-    flags_over_time: set[str] = set()
+    expired_flags: set[str] = set()
     kept_flags: set[str] = set()
     stale: set[date] = set()
     if has_triage:
         from payeewatch.triage.exchange import import_night
         from payeewatch.triage.records import retention
 
-        flags_over_time, kept_flags = retention.flags_over(until)
+        expired_flags, kept_flags = retention.flags_over(until)
         stale = set(import_night.unpublished(session.settings))
-    clocks = purge_files(session, until, really=really, over=flags_over_time, kept=kept_flags).clocks
+    clocks = purge_files(session, until, dry_run=dry_run, expired_flags=expired_flags, kept_flags=kept_flags).clocks
     if has_triage:
-        _, withdrawn_lists = gone_lists(session, until)
-        for clock, tables in retention.purge(until, withdrawn_lists, really=really).items():
+        _, withdrawn_lists = find_withdrawn_lists(session, until)
+        for clock, tables in retention.purge(until, withdrawn_lists, dry_run=dry_run).items():
             for table, many in tables.items():
                 clocks.setdefault(clock, {})[table] = many
-        if really:
+        if not dry_run:
             import_night.adopt(session.settings, set(import_night.unpublished(session.settings)) - stale)
     return clocks
 
 
-def _erase(session: Session, member: str, until: date, has_triage: bool, *, really: bool) -> dict[str, int]:
+def _erase(session: Session, member: str, until: date, has_triage: bool, *, dry_run: bool) -> dict[str, int]:
     from payeewatch.pipeline.privacy import erase
     from payeewatch.pipeline.privacy.data_subject import find
 
-    if not really:
+    if dry_run:
         erasure = erase.Erasure(find(session, member), until)
-        counts = erase.erase(session, erasure, really=False)
-        return counts | (_erase_in_triage(erasure.person.ids, until, really=False) if has_triage else {})
+        counts = erase.erase(session, erasure, dry_run=True)
+        return counts | (_erase_in_triage(erasure.person.ids, until, dry_run=True) if has_triage else {})
     _finish_erasure(session, has_triage)
     erase.begin(session, member, until)
     return _finish_erasure(session, has_triage)
@@ -121,19 +121,19 @@ def _finish_erasure(session: Session, has_triage: bool) -> dict[str, int]:
         from payeewatch.triage.exchange import import_night
 
         stale = set(import_night.unpublished(session.settings))
-    counts = erase.erase(session, erasure, really=True)
+    counts = erase.erase(session, erasure, dry_run=False)
     if has_triage:
-        counts |= _erase_in_triage(erasure.person.ids, erasure.on, really=True)
+        counts |= _erase_in_triage(erasure.person.ids, erasure.on, dry_run=False)
         import_night.adopt(session.settings, set(import_night.unpublished(session.settings)) - stale)
     erase.finish(session.settings)
     session.warnings.clear()
     return counts
 
 
-def _erase_in_triage(ids: Mapping[str, list[str]], on: date, *, really: bool) -> dict[str, int]:
+def _erase_in_triage(ids: Mapping[str, list[str]], on: date, *, dry_run: bool) -> dict[str, int]:
     from payeewatch.triage.records import retention
 
-    counts: dict[str, int] = retention.erase(ids, on, really=really)
+    counts: dict[str, int] = retention.erase(ids, on, dry_run=dry_run)
     return counts
 
 
@@ -202,10 +202,10 @@ def person(settings: Settings, member: str, right: str, out: Path, language: str
         if not subject.is_known:
             raise InputMissing(f"member {member}: nothing is held about this number; check it")
         escalated = reviewing.record(right, subject.ids, originals=with_originals)
-        sections: list[dict[str, Any]] = subject_access.held(session, subject)
+        sections: list[dict[str, Any]] = subject_access.stored_sections(session, subject)
     with export_labels.override(language):
         sections += reviewing.stored_sections(subject.ids, originals=with_originals)
-        other = subject_access.Tongue(
+        other = subject_access.ExportLanguage(
             language, export_labels.word, export_labels.value, export_labels.translate_section
         )
         tongue = subject_access.ENGLISH if language == "en" else other

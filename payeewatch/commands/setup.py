@@ -17,7 +17,7 @@ from payeewatch.command import DAY, Answer, command
 
 if TYPE_CHECKING:
     from payeewatch.pipeline.home.settings import Settings
-    from payeewatch.pipeline.migration.migrate import Migration, StepDone
+    from payeewatch.pipeline.migration.migrate import Migration, StepResult
 
 
 @command("init")
@@ -111,16 +111,16 @@ def migrate(settings: Settings, dry_run: bool) -> Answer:
 
     Example: payeewatch migrate --dry-run
     """
-    from payeewatch.pipeline.home.scrub import alone
+    from payeewatch.pipeline.home.scrub import exclusive_lock
     from payeewatch.pipeline.migration.migrate import migrate as migrated
     from payeewatch.pipeline.opening import opened
     from payeewatch.pipeline.store.lake_format import FORMAT
 
     with (
         opened(settings, writing=not dry_run, any_format=True) as session,
-        nullcontext() if dry_run else alone(settings),
+        nullcontext() if dry_run else exclusive_lock(settings),
     ):
-        migration = migrated(session, really=not dry_run)
+        migration = migrated(session, dry_run=dry_run)
     answer = asdict(migration) | {"to": FORMAT, "dry_run": dry_run}
     return answer, _migration_lines(settings, migration, FORMAT, dry_run=dry_run)
 
@@ -140,7 +140,7 @@ def _migration_lines(settings: Settings, migration: Migration, ours: int, *, dry
     ]
 
 
-def _step_line(step: StepDone) -> str:
+def _step_line(step: StepResult) -> str:
     head = f"step    {step.before} -> {step.after}  {step.does}"
     if step.files is None:
         return f"{head} (files are counted when the step before it is done)"

@@ -15,24 +15,24 @@ from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.as_of import known_at_cutoff
 
 ENOUGH_MEMBERS = 100
-"""Fewer do not tell what share of the book a list covers."""
+"""With fewer, the share of the book that a list covers is not measurable."""
 
 
 def coverage(session: Session, as_of: date, change_ids: Sequence[str]) -> list[dict[str, Any]]:
-    """For each list known that night: whom it covers, and whether being on it tells these changes from the book.
+    """For each list known that night: whom it covers, and whether being on it sets these changes apart from the book.
 
-    One mapping a list: breach_id, title, known_at, people, exposed_share (of the members insured that night),
-    by_quality (members), changes_exposed_share, lift (the one share over the other; null without either), and a
-    sentence where exposure cannot discriminate, else null, with its code and params. The connection has views of the
-    lake's tables.
+    One mapping per list: breach_id, title, known_at, people, exposed_share (of the members insured that night),
+    by_quality (members), changes_exposed_share, lift (the share of the changes divided by that of the members; null
+    without either), and a sentence where exposure cannot discriminate, else null, with its code and params. The
+    connection has views of the lake's tables.
     """
     con, params = session.con, session.settings.params
-    given = {"cutoff": params.cutoff(as_of)}
+    values = {"cutoff": params.cutoff(as_of)}
     con.execute(
         "CREATE OR REPLACE TEMP TABLE link_current AS FROM"
         f" ({known_at_cutoff(con, 'exposures', columns='member_id, breach_id, match_quality')})"
         " WHERE match_quality IS NOT NULL",
-        given,
+        values,
     )
     book = (
         f"(SELECT member_id FROM ({known_at_cutoff(con, 'members', columns='member_id, left_on, died_on')})"
@@ -42,19 +42,19 @@ def coverage(session: Session, as_of: date, change_ids: Sequence[str]) -> list[d
         f"(SELECT member_id FROM ({known_at_cutoff(con, 'changes', columns='change_id, member_id')})"
         " WHERE member_id IS NOT NULL AND change_id IN (SELECT unnest($change_ids::VARCHAR[])))"
     )
-    among_members = _shares(con, book, given)
-    among_changes = _shares(con, changes, given | {"change_ids": list(change_ids)})
-    known = known_at_cutoff(con, "lists", columns="breach_id, title, list_known_on, people_count, is_purged")
+    among_members = _shares(con, book, values)
+    among_changes = _shares(con, changes, values | {"change_ids": list(change_ids)})
+    known_lists = known_at_cutoff(con, "lists", columns="breach_id, title, list_known_on, people_count, is_purged")
     lists = con.execute(
-        f"SELECT * EXCLUDE (is_purged) FROM ({known}) WHERE NOT is_purged ORDER BY breach_id",
-        given,
+        f"SELECT * EXCLUDE (is_purged) FROM ({known_lists}) WHERE NOT is_purged ORDER BY breach_id",
+        values,
     ).fetchall()
     con.execute("DROP TABLE link_current")
-    told = []
+    result = []
     for breach_id, title, known_on, people in lists:
         by_quality, share = among_members(breach_id)
         _, changes_share = among_changes(breach_id)
-        told.append({
+        result.append({
             "breach_id": breach_id, "title": title, "known_at": known_on.isoformat(), "people": people,
             "exposed": sum(by_quality.values()), "exposed_share": share, "by_quality": by_quality,
             "changes_exposed_share": changes_share,
@@ -62,23 +62,23 @@ def coverage(session: Session, as_of: date, change_ids: Sequence[str]) -> list[d
             "sentence": (caveat := _cannot_tell(share, params.link)),
             **(caveat.coded if caveat else {"code": None, "params": {}}),
         })  # fmt: skip
-    return told
+    return result
 
 
 def _shares(
-    con: duckdb.DuckDBPyConnection, among: str, given: dict[str, Any]
+    con: duckdb.DuckDBPyConnection, among: str, values: dict[str, Any]
 ) -> Callable[[str], tuple[dict[str, int], float | None]]:
     """For a list: how many of `among`'s rows are exposed by each quality, and their share."""
-    counted = con.execute(
+    counts = con.execute(
         f"WITH among AS MATERIALIZED {among} SELECT NULL, NULL, count(*) FROM among UNION ALL"
         " SELECT breach_id, match_quality, count(*) FROM among JOIN link_current USING (member_id) GROUP BY ALL",
-        given,
+        values,
     ).fetchall()
-    total = next(many for each, _, many in counted if each is None)
+    total = next(many for each, _, many in counts if each is None)
 
     def of(breach_id: str) -> tuple[dict[str, int], float | None]:
-        found = {quality: many for each, quality, many in counted if each == breach_id}
-        by_quality = {quality: found[quality] for quality in MATCHES if quality in found}
+        members = {quality: many for each, quality, many in counts if each == breach_id}
+        by_quality = {quality: members[quality] for quality in MATCHES if quality in members}
         return by_quality, sum(by_quality.values()) / total if total else None
 
     return of

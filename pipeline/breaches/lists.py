@@ -1,4 +1,4 @@
-"""Load the breach lists: provenance first, people as tokens, versions when a list is replaced, purges when it goes."""
+"""Load the breach lists: provenance first, people as tokens, versions when a list is replaced, purges when it ends."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.lake import PURGE, VERSION_STEP, Load
 
-GONE = "gone"
-"""The fingerprint that a purge leaves when the list's folder was taken away: the folder may come back."""
+FOLDER_REMOVED = "gone"
+"""The fingerprint of a purge when the list's folder was removed: the folder may come back."""
 
 
 @dataclass(frozen=True)
 class BreachList:
-    """One folder below breaches/, its manifest checked."""
+    """One folder below breaches/, with its valid manifest."""
 
     manifest: Manifest
     folder: Path
@@ -48,21 +48,21 @@ def find_lists(breaches: Path) -> list[BreachList]:
 
 
 def check_lists(session: Session) -> list[dict[str, Any]]:
-    """Read every list and say what was found; nothing is loaded or written.
+    """Read every list and report what it contains; nothing is loaded or written.
 
     A list that would be refused says why under `refused`.
     """
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     for folder in _folders(session.settings.folder("breaches")):
         try:
             Manifest.read(folder)
             counts = count_people(session.con, find_people(folder))
             refused = _over_tolerance(session, folder.name, counts)
-            told = {"people": counts.rows, "rejected": counts.rejected, "nulled": counts.nulled, "refused": refused}
-            found.append({"breach_id": folder.name} | told)
+            facts = {"people": counts.rows, "rejected": counts.rejected, "nulled": counts.nulled, "refused": refused}
+            results.append({"breach_id": folder.name} | facts)
         except InputRefused as refusal:
-            found.append({"breach_id": folder.name, "refused": str(refusal)})
-    return found
+            results.append({"breach_id": folder.name, "refused": str(refusal)})
+    return results
 
 
 def _folders(breaches: Path) -> list[Path]:
@@ -72,57 +72,57 @@ def _folders(breaches: Path) -> list[Path]:
 
 
 def load_lists(session: Session, until: date) -> list[Load]:
-    """Load each list known by `until` that is new or replaced; purge those whose folder or time is gone.
+    """Load each list known by `until` that is new or replaced; purge the withdrawn ones.
 
     Raises:
-        InputMissing: there is no list, and never was.
+        InputMissing: there is no list, and there never was one.
         InputRefused: a list without provenance, an unreadable one, or one with too many unusable rows.
     """
     settings, lake = session.settings, session.lake
-    found = {each.breach_id: each for each in find_lists(settings.folder("breaches"))}
-    standing = standing_lists(lake.loads())
-    if not found and not standing:
+    breach_lists = {each.breach_id: each for each in find_lists(settings.folder("breaches"))}
+    last_loads = last_load_of_each_list(lake.loads())
+    if not breach_lists and not last_loads:
         raise InputMissing(
             f"{settings.folder('breaches')}: holds no breach list; required: at least one list, "
             "a folder with manifest.yaml and people.csv"
         )
     loads = purge_due(session, until)
-    for each in found.values():
+    for each in breach_lists.values():
         if each.manifest.purge_on <= until:
             ends = each.manifest.purge_on.isoformat()
             session.warn(wording.sentence("list_has_ended", breach_id=each.breach_id, purge_on=ends))
         elif each.manifest.known_at <= until:
-            loads += _load_if_new(session, each, standing.get(each.breach_id), until)
+            loads += _load_if_new(session, each, last_loads.get(each.breach_id), until)
     return loads
 
 
-def standing_lists(loads: Sequence[Load]) -> dict[str, Load]:
-    """For each list ever loaded, the load that says how it stands: of kind list, or purge."""
+def last_load_of_each_list(loads: Sequence[Load]) -> dict[str, Load]:
+    """breach_id -> the last load of the list, of kind list or purge."""
     return {load.source: load for load in loads if load.kind in {"list", PURGE}}
 
 
 def due(session: Session, until: date) -> list[tuple[Load, str]]:
-    """The lists in the lake whose folder or time is gone, and the fingerprint that their purge leaves."""
-    found = {folder.name for folder in _folders(session.settings.folder("breaches"))}
-    in_lake = [load for load in standing_lists(session.lake.loads()).values() if load.kind == "list"]
+    """The lists in the lake that are withdrawn (no folder, or time over), and the fingerprint of their purge."""
+    folders = {folder.name for folder in _folders(session.settings.folder("breaches"))}
+    in_lake = [load for load in last_load_of_each_list(session.lake.loads()).values() if load.kind == "list"]
     return [
-        (load, load.fingerprint if load.source in found else GONE)
+        (load, load.fingerprint if load.source in folders else FOLDER_REMOVED)
         for load in in_lake
-        if load.source not in found or date.fromisoformat(load.facts["purge_on"]) <= until
+        if load.source not in folders or date.fromisoformat(load.facts["purge_on"]) <= until
     ]
 
 
 def purge_due(session: Session, until: date) -> list[Load]:
-    """Purge the lists whose folder or time is gone."""
+    """Purge the lists that are withdrawn."""
     return [_purge(session, load, until, mark) for load, mark in due(session, until)]
 
 
-def forget_exposures(session: Session, breach_ids: Collection[str], *, really: bool) -> int:
-    """Take every version of who was on some lists out of the lake. Returns how many rows go."""
-    listed = ", ".join(text(breach_id) for breach_id in sorted(breach_ids)) or "NULL"
-    many = session.lake.forget(session.con, "exposures", f"breach_id IN ({listed})", really=really)
-    if many and really:
-        session.held.forget()
+def delete_exposures(session: Session, breach_ids: Collection[str], *, dry_run: bool) -> int:
+    """Delete every version of who was on some lists from the lake. Returns how many rows."""
+    ids = ", ".join(text(breach_id) for breach_id in sorted(breach_ids)) or "NULL"
+    many = session.lake.rewrite(session.con, "exposures", delete_where=f"breach_id IN ({ids})", dry_run=dry_run)
+    if many and not dry_run:
+        session.lake_cache.clear()
     return many
 
 
@@ -138,13 +138,13 @@ def people_files(loads: Sequence[Load], breach_id: str) -> list[str]:
     ]
 
 
-def _load_if_new(session: Session, each: BreachList, stands: Load | None, until: date) -> list[Load]:
+def _load_if_new(session: Session, each: BreachList, last_load: Load | None, until: date) -> list[Load]:
     people = fingerprint(each.files, session.lake.root)
     whole = f"{people}:{_manifest_mark(each.manifest)}"
-    if stands and stands.fingerprint == whole:
+    if last_load and last_load.fingerprint == whole:
         return []
-    same_people = stands is not None and stands.kind == "list" and stands.fingerprint.startswith(people)
-    return [_load(session, each, whole, stands.facts["people"] if stands and same_people else None, until)]
+    same_people = last_load is not None and last_load.kind == "list" and last_load.fingerprint.startswith(people)
+    return [_load(session, each, whole, last_load.facts["people"] if last_load and same_people else None, until)]
 
 
 def _manifest_mark(manifest: Manifest) -> str:
@@ -152,7 +152,7 @@ def _manifest_mark(manifest: Manifest) -> str:
 
 
 def _load(session: Session, each: BreachList, mark: str, people: dict[str, int] | None, until: date) -> Load:
-    """Write a list's manifest, and its people unless they stand already; commit both at once."""
+    """Write a list's manifest, and its people unless they are in the lake already; commit both at once."""
     lake, manifest = session.lake, each.manifest
     sequence = lake.next_sequence()
     known_on = counts_from(session, manifest.known_at)
@@ -183,20 +183,20 @@ def _load(session: Session, each: BreachList, mark: str, people: dict[str, int] 
 def _write_people(
     session: Session, each: BreachList, until: date, sequence: int, known_at: datetime
 ) -> tuple[list[str], Counts]:
-    """Write the people; those without a usable key go to quarantine, whether the list is taken or refused."""
+    """Write the people; those without a usable key go to quarantine, whether the list is accepted or refused."""
     rejected_people.begin(session.con)
     try:
-        written, counts = write_people(session, each.breach_id, each.files, each.manifest.known_at, sequence, known_at)
+        paths, counts = write_people(session, each.breach_id, each.files, each.manifest.known_at, sequence, known_at)
         if counts.rejected:
             rejected_people.quarantine_people(session, each.breach_id, until, sequence)
     finally:
         rejected_people.end(session.con)
     refusal = _over_tolerance(session, each.breach_id, counts)
     if refusal:
-        for path in written:
+        for path in paths:
             (session.lake.root / path).unlink(missing_ok=True)
         raise InputRefused(refusal)
-    return written, counts
+    return paths, counts
 
 
 def _over_tolerance(session: Session, breach_id: str, counts: Counts) -> str | None:
@@ -215,11 +215,11 @@ def _over_tolerance(session: Session, breach_id: str, counts: Counts) -> str | N
 
 
 def _purge(session: Session, load: Load, until: date, mark: str) -> Load:
-    """Take a list's people, and every exposure, out of the lake; what is left is that it was here, and when it went."""
+    """Delete a list's people and every exposure from the lake; the record stays that it was here, and until when."""
     lake, sequence = session.lake, session.lake.next_sequence()
-    forget_exposures(session, {load.source}, really=True)
+    delete_exposures(session, {load.source}, dry_run=False)
     known_on = counts_from(session, until)
-    manifest = Manifest.told(load.facts)
+    manifest = Manifest.from_facts(load.facts)
     version = _write_version(
         session, manifest, sequence, midnight(session.settings, known_on), load.facts["people"]["rows"], is_purged=True
     )

@@ -1,4 +1,4 @@
-"""A breach list's manifest: who was exposed by whom, when and with what, and when the list is to go."""
+"""A breach list's manifest: who was exposed by whom, when and with what, and when the list must be purged."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Exposed = Annotated[
 
 
 class Manifest(Section):
-    """breaches/<breach_id>/manifest.yaml, checked."""
+    """breaches/<breach_id>/manifest.yaml, valid."""
 
     model_config = ConfigDict(extra="ignore")
     wrong_type: ClassVar[str] = "is missing"
@@ -95,8 +95,8 @@ class Manifest(Section):
         return manifest
 
     @classmethod
-    def told(cls, facts: dict[str, Any]) -> Manifest:
-        """The manifest that `facts` wrote down."""
+    def from_facts(cls, facts: dict[str, Any]) -> Manifest:
+        """The manifest of which `facts` is the record."""
         return cls.model_validate(facts)
 
     def facts(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 A member's *state* is a version of its row that changed its identity, or the moment another birth rank made one of
 its keys ambiguous. Each state meets each list; what a (member, list) pair is worth changes at the later of the two
-becoming known. Only pairs that changed are written.
+becoming known. Only pairs that change are written.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import datetime
 import duckdb
 
 from payeewatch.pipeline.breaches.coverage import ENOUGH_MEMBERS
-from payeewatch.pipeline.breaches.lists import people_files, standing_lists
+from payeewatch.pipeline.breaches.lists import last_load_of_each_list, people_files
 from payeewatch.pipeline.home.codes import MATCHES
 from payeewatch.pipeline.known_by import counts_from, midnight
 from payeewatch.pipeline.session import Session
@@ -24,7 +24,6 @@ from payeewatch.pipeline.store.lake import PURGE, VERSION_STEP, Lake, Load
 
 IDENTITY = "birth_rank, person_key, holder_key, id_key, name_keys"
 WORK_TABLES = ("members", "states", "lists", "matches", "current", "changed", "shares")
-
 
 JOINS = {
     # a null birth rank on the list matches any, where the book knows one rank only under that key
@@ -59,13 +58,13 @@ def link(session: Session) -> Load | None:
     through = int(before[-1].facts["through"]) if before else 0
     news = [load for load in loads if load.sequence > through]
     has_new_members = any("members" in load.files for load in news)
-    renewed = {load.source for load in news if load.kind == PURGE or "people" in load.files}
-    if not has_new_members and not renewed:
+    renewed_lists = {load.source for load in news if load.kind == PURGE or "people" in load.files}
+    if not has_new_members and not renewed_lists:
         return None
-    session.held.register(loads, with_ends=False)
+    session.lake_cache.register(loads, with_ends=False)
     try:
-        _stage_lists(session, loads, renewed)
-        _stage_members(con, through, everyone=bool(renewed))
+        _stage_lists(session, loads, renewed_lists)
+        _stage_members(con, through, everyone=bool(renewed_lists))
         _stage_states(con, through)
         _stage_matches(con, lake, loads)
         _stage_current(con)
@@ -78,34 +77,34 @@ def link(session: Session) -> Load | None:
                 con.execute(f"DROP TABLE IF EXISTS link_{table}")
 
 
-def _stage_lists(session: Session, loads: Sequence[Load], renewed: set[str]) -> None:
-    """`link_lists`: one row a list, from when it counts, and whether it is new or replaced."""
+def _stage_lists(session: Session, loads: Sequence[Load], renewed_lists: set[str]) -> None:
+    """`link_lists`: one row per list, from when it counts, and whether it is new or replaced."""
     con = session.con
     con.execute(
         "CREATE OR REPLACE TEMP TABLE link_lists"
         " (breach_id VARCHAR, from_at TIMESTAMP, is_renewed BOOLEAN, is_purged BOOLEAN)"
     )
-    for breach_id, stands in standing_lists(loads).items():
-        brought = [load for load in loads if load.source == breach_id and "people" in load.files]
-        since = stands if stands.kind == PURGE else brought[-1]
+    for breach_id, last_load in last_load_of_each_list(loads).items():
+        people_loads = [load for load in loads if load.source == breach_id and "people" in load.files]
+        since = last_load if last_load.kind == PURGE else people_loads[-1]
         from_at = midnight(session.settings, since.known_on)
         con.execute(
             "INSERT INTO link_lists VALUES (?, ?, ?, ?)",
-            [breach_id, max(from_at, _not_before(session)), breach_id in renewed, stands.kind == PURGE],
+            [breach_id, max(from_at, _not_before(session)), breach_id in renewed_lists, last_load.kind == PURGE],
         )
 
 
 def _not_before(session: Session) -> datetime:
-    """Nothing found now changes a night already published."""
+    """Matches that are new now do not change a night that is already published."""
     published = session.last_published()
     return midnight(session.settings, counts_from(session, published)) if published else datetime.min
 
 
 def _stage_members(con: duckdb.DuckDBPyConnection, through: int, *, everyone: bool) -> None:
-    """`link_members`: every version of the members to look at.
+    """`link_members`: every version of the members to match.
 
-    Without a new list those are the new ones, whoever shares a key with them, and whoever shares a key with those:
-    a key's uniqueness is judged over all who have it.
+    Without a new list those are the new members, all who share a key with them, and all who share a key with those:
+    whether a key is unique depends on all who have it.
     """
     among = ""
     if not everyone:
@@ -130,7 +129,7 @@ def _stage_members(con: duckdb.DuckDBPyConnection, through: int, *, everyone: bo
 
 
 def _stage_states(con: duckdb.DuckDBPyConnection, through: int) -> None:
-    """`link_states`: one row a member and moment its identity, or its keys' uniqueness, changed."""
+    """`link_states`: one row per member and moment at which its identity, or its keys' uniqueness, changed."""
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE link_states AS
         WITH person_shared AS ({_shared_from("person_key")}),
@@ -164,7 +163,7 @@ def _stage_states(con: duckdb.DuckDBPyConnection, through: int) -> None:
 
 
 def _shared_from(key: str) -> str:
-    """SQL of the keys that stand for several birth ranks: since when, and the row that made it so."""
+    """SQL of the keys that have several birth ranks: since when, and the row that caused it."""
     return f"""
         SELECT key, shared_at, version FROM (
             SELECT {key} AS key, birth_rank, min(known_at) AS shared_at,
@@ -179,16 +178,18 @@ def _shared_from(key: str) -> str:
 
 
 def _stage_matches(con: duckdb.DuckDBPyConnection, lake: Lake, loads: Sequence[Load]) -> None:
-    """`link_matches`: the best level of each state on each list that is to be looked at."""
+    """`link_matches`: the best level of each state on each list to match."""
     con.execute("CREATE OR REPLACE TEMP TABLE link_matches (state BIGINT, breach_id VARCHAR, level TINYINT)")
     lists = con.execute("SELECT breach_id, is_renewed FROM link_lists WHERE NOT is_purged ORDER BY 1").fetchall()
-    for renewed, states in ((True, "link_states"), (False, "(FROM link_states WHERE is_new)")):
-        paths = [p for breach_id, is_renewed in lists if is_renewed == renewed for p in people_files(loads, breach_id)]
+    for is_for_renewed, states in ((True, "link_states"), (False, "(FROM link_states WHERE is_new)")):
+        paths = [
+            p for breach_id, is_renewed in lists if is_renewed == is_for_renewed for p in people_files(loads, breach_id)
+        ]
         if not paths:
             continue
-        listed = ", ".join(text(str(lake.root / path)) for path in paths)
-        people = f"read_parquet([{listed}], hive_partitioning = false)"
-        found = " UNION ALL ".join(
+        path_list = ", ".join(text(str(lake.root / path)) for path in paths)
+        people = f"read_parquet([{path_list}], hive_partitioning = false)"
+        pairs = " UNION ALL ".join(
             f"SELECT s.state, p.breach_id, {place} AS level FROM {join}"
             for place, level in enumerate(MATCHES, 1)
             for join in JOINS[level]
@@ -196,12 +197,12 @@ def _stage_matches(con: duckdb.DuckDBPyConnection, lake: Lake, loads: Sequence[L
         con.execute(
             f"INSERT INTO link_matches WITH people AS NOT MATERIALIZED (FROM {people}),"
             f" states AS NOT MATERIALIZED (FROM {states})"
-            f" SELECT state, breach_id, min(level) FROM ({found}) GROUP BY ALL"
+            f" SELECT state, breach_id, min(level) FROM ({pairs}) GROUP BY ALL"
         )
 
 
 def _stage_current(con: duckdb.DuckDBPyConnection) -> None:
-    """`link_current`: how the pairs that are looked at stand in the lake."""
+    """`link_current`: the quality that the pairs to match have in the lake."""
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE link_current AS
         SELECT e.member_id, e.breach_id, e.match_quality FROM exposures e
@@ -212,7 +213,7 @@ def _stage_current(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _stage_changed(con: duckdb.DuckDBPyConnection) -> None:
-    """`link_changed`: when each pair's quality becomes another than it was."""
+    """`link_changed`: when each pair's quality changes."""
     names = "[" + ", ".join(map(text, MATCHES)) + "]"
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE link_changed AS
@@ -248,8 +249,8 @@ def _stage_changed(con: duckdb.DuckDBPyConnection) -> None:
 def _stage_shares(session: Session, loads: Sequence[Load]) -> None:
     """`link_shares`: the share of the book that each list covered when it came to be known.
 
-    It is told once a list version and kept, so that no night learns from it how the book grew later. A list that is
-    older than nearly all members is measured on those of the first drop.
+    It is computed once per list version and stored, so that it never shows a night how the book grew later. A
+    list that is older than nearly all members is measured on those of the first drop.
     """
     days = [load.day for load in loads if load.kind == "drop"]
     session.con.execute(
@@ -262,18 +263,18 @@ def _stage_shares(session: Session, loads: Sequence[Load]) -> None:
             FROM link_lists l JOIN link_states s ON s.known_at <= greatest(l.from_at, $first)
             LEFT JOIN link_matches m ON m.state = s.state AND m.breach_id = l.breach_id
             WHERE l.is_renewed AND NOT l.is_purged GROUP BY l.breach_id, s.member_id
-        ), counted AS (
+        ), counts AS (
             SELECT breach_id, count_if(is_old) AS known_then, count_if(was_listed) AS listed_then,
                 count(*) AS known, count_if(is_listed) AS listed
             FROM members GROUP BY breach_id
-        ), told AS (
+        ), stored AS (
             SELECT breach_id, arg_max(list_share, version) AS list_share
             FROM exposures WHERE list_share IS NOT NULL GROUP BY breach_id
         )
         SELECT breach_id,
             coalesce(CASE WHEN known_then >= {ENOUGH_MEMBERS} THEN (listed_then + 1) / (known_then + 1)
                           ELSE (listed + 1) / (known + 1) END, t.list_share, 1.0) AS list_share
-        FROM link_lists LEFT JOIN counted USING (breach_id) LEFT JOIN told AS t USING (breach_id)
+        FROM link_lists LEFT JOIN counts USING (breach_id) LEFT JOIN stored AS t USING (breach_id)
         """,
         {"first": session.settings.params.cutoff(min(days)) if days else datetime.min},
     )
@@ -284,11 +285,11 @@ def _write(session: Session, loads: Sequence[Load]) -> Load:
     sequence = lake.next_sequence()
     last = max((load for load in loads if load.kind != "link"), key=lambda load: load.sequence)
     day = max((load.day for load in loads if load.kind == "drop"), default=last.day)
-    counted = con.execute(
+    counts = con.execute(
         "SELECT coalesce(match_quality, 'ended'), count(*) FROM link_changed GROUP BY ALL ORDER BY ALL"
     ).fetchall()
     files: dict[str, list[str]] = {}
-    if counted:
+    if counts:
         query = (
             f"SELECT c.*, CASE WHEN match_quality IS NOT NULL THEN list_share END AS list_share,"
             f" {session.keys.token_version} AS key_version,"
@@ -304,7 +305,7 @@ def _write(session: Session, loads: Sequence[Load]) -> Load:
         source="link",
         fingerprint="",
         files=files,
-        facts={"through": last.sequence, "changed": dict(counted)},
+        facts={"through": last.sequence, "changed": dict(counts)},
     )
     lake.commit(load)
     return load

@@ -1,4 +1,4 @@
-"""The people on a breach list, as keyed tokens: one pass over the file, nothing of it kept but keys."""
+"""The people on a breach list, as keyed tokens: one pass over the file, and only keys are stored."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ UNUSABLE = {"national_id": 1, "holder_national_id": 2, "birth_date": 4}
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of a list's rows. `nulled` counts identifiers without use, `rejected` rows left without any."""
+    """What became of a list's rows. `nulled` counts unusable identifiers, `rejected` rows without any usable one."""
 
     rows: int
     rejected: int
-    malformed: int  # lines that are no rows; they count as rejected too
+    malformed: int  # lines that are no rows; they also count as rejected
     nulled: dict[str, int]
 
 
@@ -41,11 +41,11 @@ def find_people(folder: Path) -> list[Path]:
     Raises:
         InputRefused: none.
     """
-    found = sorted(path for path in folder.glob("people*") if path.is_file() and _is_people(path))
-    if not found:
+    files = sorted(path for path in folder.glob("people*") if path.is_file() and _is_people(path))
+    if not files:
         expected = " or ".join(f"people{suffix}" for suffix in suffixes())
         raise InputRefused(f"breaches/{folder.name}: has no people file; expected {expected}")
-    return found
+    return files
 
 
 def write_people(
@@ -53,37 +53,38 @@ def write_people(
 ) -> tuple[list[str], Counts]:
     """Write a list's people as `people` files of the lake. Returns their paths and what became of the rows.
 
-    A row without a usable key is written empty, so that the counts can be read back from the lake; what it held
-    is collected for the quarantine.
+    A row without a usable key is written empty, so that the counts can be read back from the lake; what it
+    contained is collected for the quarantine.
 
     Raises:
         InputRefused: a file that cannot be read.
         StoreError: the lake cannot be written.
     """
-    con, written, malformed = session.con, [], 0
-    erased = Tombstones.of(session.lake.loads())
+    con, malformed = session.con, 0
+    written_paths: list[str] = []
+    tombstones = Tombstones.of(session.lake.loads())
     stamps = {
         "breach_id": text(breach_id),
         "key_version": str(session.keys.token_version),
         "known_at": f"TIMESTAMP '{known_at}'",
         "version": str(sequence * VERSION_STEP),
     }
-    con.execute("SET preserve_insertion_order = false")  # the order of people means nothing, and keeping it costs
+    con.execute("SET preserve_insertion_order = false")  # the order of people means nothing, and preserving it is slow
     try:
         for part, path in enumerate(files):
             batch = _read(con, path)
             relative = f"people/drop={day}/{sequence:08d}-{part}.parquet"
-            _copy(con, session.lake.root / relative, erased.people(_keyed(batch, stamps)), batch)
-            written.append(relative)
+            _copy(con, session.lake.root / relative, tombstones.people(_keyed(batch, stamps)), batch)
+            written_paths.append(relative)
             malformed += (odd := _malformed(con, batch))
-            if odd or _count(con, _written([session.lake.root / relative]), 0).rejected:
+            if odd or _count(con, _scan([session.lake.root / relative]), 0).rejected:
                 con.execute("SET preserve_insertion_order = true")
                 rejected_people.collect(con, batch)
                 con.execute("SET preserve_insertion_order = false")
     finally:
         forget(con)
         con.execute("SET preserve_insertion_order = true")
-    return written, _count(con, _written([session.lake.root / path for path in written]), malformed)
+    return written_paths, _count(con, _scan([session.lake.root / path for path in written_paths]), malformed)
 
 
 def count_people(con: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> Counts:
@@ -92,21 +93,21 @@ def count_people(con: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> Count
     Raises:
         InputRefused: a file that cannot be read.
     """
-    found = []
+    file_counts = []
     try:
         for path in files:
             batch = _read(con, path)
             with refusing(batch.files, batch.form):
                 counts = _count(con, _keyed(batch, {}), 0)
             odd = _malformed(con, batch)
-            found.append(Counts(counts.rows + odd, counts.rejected + odd, odd, counts.nulled))
+            file_counts.append(Counts(counts.rows + odd, counts.rejected + odd, odd, counts.nulled))
     finally:
         forget(con)
     return Counts(
-        sum(each.rows for each in found),
-        sum(each.rejected for each in found),
-        sum(each.malformed for each in found),
-        {name: sum(each.nulled[name] for each in found) for name in UNUSABLE},
+        sum(each.rows for each in file_counts),
+        sum(each.rejected for each in file_counts),
+        sum(each.malformed for each in file_counts),
+        {name: sum(each.nulled[name] for each in file_counts) for name in UNUSABLE},
     )
 
 
@@ -127,7 +128,7 @@ def _copy(con: duckdb.DuckDBPyConnection, path: Path, query: str, batch: Batch) 
     columns = ", ".join(f'CAST("{name}" AS {kind}) AS "{name}"' for name, kind in SCHEMAS["people"].items())
 
     def write(temporary: Path) -> None:
-        # snappy, for keys do not compress and reading them back is what every night does
+        # snappy: keys do not compress, and every night reads them
         command = f"COPY (SELECT {columns} FROM ({query})) TO {text(str(temporary))} (FORMAT parquet)"
         with refusing(batch.files, batch.form):
             try:
@@ -142,24 +143,24 @@ def _copy(con: duckdb.DuckDBPyConnection, path: Path, query: str, batch: Batch) 
 
 def _malformed(con: duckdb.DuckDBPyConnection, batch: Batch) -> int:
     """Lines that were no rows; an unclosed quote swallows several."""
-    found = con.execute(
+    row = con.execute(
         f"SELECT coalesce(sum(1 + length(line) - length(replace(rtrim(line, chr(10)), chr(10), ''))), 0)"
         f" FROM ({rejected_lines(con, batch)})"
     ).fetchone()
-    return int(found[0]) if found else 0
+    return int(row[0]) if row else 0
 
 
 def _keyed(batch: Batch, stamps: dict[str, str]) -> str:
-    """SQL of a batch's rows as keys. One step a level, so that nothing is worked out twice."""
+    """SQL of a batch's rows as keys. One step per level, so that nothing is computed twice."""
     cells = ", ".join(
         f"CAST({column.name} AS VARCHAR) AS {column.name}"
         if column.name in batch.present
         else f"CAST(NULL AS VARCHAR) AS {column.name}"
         for column in PEOPLE.columns
     )
-    stamped = "".join(f"{value} AS {name}, " for name, value in stamps.items())
+    stamp_columns = "".join(f"{value} AS {name}, " for name, value in stamps.items())
     return f"""
-    SELECT {stamped}birth_rank, person_key, id_key, unusable,
+    SELECT {stamp_columns}birth_rank, person_key, id_key, unusable,
         CASE WHEN holder_is_own THEN person_key ELSE holder_key END AS holder_key, name_key, first_name_key
     FROM (
         SELECT birth_rank, unusable, holder_is_own, id_key(id13) AS id_key, person_key(id13, birth8) AS person_key,
@@ -192,15 +193,15 @@ def _keyed(batch: Batch, stamps: dict[str, str]) -> str:
 
 
 def _count(con: duckdb.DuckDBPyConnection, people: str, malformed: int) -> Counts:
-    """Count what SQL yields as people."""
+    """Count the people that a query returns."""
     bits = ", ".join(f"count(*) FILTER (unusable & {bit} <> 0)" for bit in UNUSABLE.values())
-    found = con.execute(
+    totals = con.execute(
         "SELECT count(*), count(*) FILTER (person_key IS NULL AND holder_key IS NULL AND id_key IS NULL"
         f" AND name_key IS NULL AND first_name_key IS NULL), {bits} FROM ({people})"
     ).fetchall()
-    rows, empty, *nulled = found[0]
+    rows, empty, *nulled = totals[0]
     return Counts(rows + malformed, empty + malformed, malformed, dict(zip(UNUSABLE, nulled, strict=True)))
 
 
-def _written(paths: Sequence[Path]) -> str:
+def _scan(paths: Sequence[Path]) -> str:
     return f"FROM read_parquet([{', '.join(text(str(path)) for path in paths)}], hive_partitioning = false)"

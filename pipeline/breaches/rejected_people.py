@@ -1,4 +1,4 @@
-"""People on a list who cannot be found by anything: kept masked in quarantine, their originals sealed.
+"""People on a list without any usable key: their rows go masked to quarantine, and their originals are sealed.
 
 quarantine/<night>/people.parquet    row, rule, column, message
 vault/quarantine/...                 ref `<night>/people/<breach_id>/<n>`; the message says list and n
@@ -46,22 +46,22 @@ def collect(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
 
 
 def end(con: duckdb.DuckDBPyConnection) -> None:
-    """Forget the rows in clear."""
+    """Delete the rows in clear."""
     con.execute("DROP TABLE IF EXISTS people_rejected")
 
 
 def quarantine_people(session: Session, breach_id: str, night: date, sequence: int) -> None:
-    """Write what was collected beside the other lists' of that night, in place of what this list left before.
+    """Write the collected rows beside those of the other lists of that night; they replace earlier rows of this list.
 
     Raises:
         StoreError: the quarantine or the vault cannot be written.
     """
     con, path = session.con, session.settings.folder("quarantine") / night.isoformat() / "people.parquet"
-    numbered = "(SELECT row_number() OVER (ORDER BY rowid) AS n, original FROM people_rejected)"
+    numbered_rows = "(SELECT row_number() OVER (ORDER BY rowid) AS n, original FROM people_rejected)"
     query = (
         f"SELECT row, {text(RULE)} AS rule, CAST(NULL AS VARCHAR) AS column,"
         f" {text(f'{breach_id}, rejected row ')} || n || {text(f': {WHY}')} AS message"
-        f" FROM {masked(PEOPLE, numbered)} ORDER BY n"
+        f" FROM {masked(PEOPLE, numbered_rows)} ORDER BY n"
     )
     if path.exists():
         others = (
@@ -69,7 +69,7 @@ def quarantine_people(session: Session, breach_id: str, night: date, sequence: i
         )
         query = f"{others} UNION ALL FROM ({query})"
     replace_whole(path, lambda temporary: _copy(con, query, temporary))
-    refs = f"SELECT {text(f'{night}/people/{breach_id}/')} || n AS ref, original FROM {numbered}"
+    refs = f"SELECT {text(f'{night}/people/{breach_id}/')} || n AS ref, original FROM {numbered_rows}"
     seal(con, session.keys, session.settings.folder("vault"), refs, QUARANTINE, night, sequence)
 
 

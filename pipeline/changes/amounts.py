@@ -177,7 +177,7 @@ def amounts(
     """Euros on each cut-off's changes, as known then.
 
     `changes` have the columns ASKED; the connection has views of the lake's changes, and of its claims and payments as
-    held or narrowed: with the ends of their versions.
+    cached or restricted to payees: with the ends of their versions.
     """
     cutoffs = list(changes)
     asked = [rows[list(ASKED)].assign(cutoff=pd.Timestamp(cutoff)) for cutoff, rows in changes.items()]

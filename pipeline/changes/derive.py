@@ -203,7 +203,7 @@ def derive(session: Session) -> Load | None:
     fresh = [load for load in loads if load.sequence > last and {"bank_changes", "sightings"} & load.files.keys()]
     if not fresh:
         return None
-    session.held.register(loads, with_ends=False)
+    session.lake_cache.register(loads, with_ends=False)
     try:
         _compute(session, loads, fresh)
         return _commit(session, loads, fresh)
@@ -236,7 +236,7 @@ def _compute(session: Session, loads: list[Load], fresh: list[Load]) -> None:
 def _told(session: Session) -> str:
     """SQL of the payees whose claims are read."""
     payees = session.con.execute(f"FROM told_by_claims ORDER BY payee_id LIMIT {FEW_PAYEES + 1}").fetchall()
-    if "claims" in session.held.files or not 0 < len(payees) <= FEW_PAYEES:
+    if "claims" in session.lake_cache.files or not 0 < len(payees) <= FEW_PAYEES:
         return "FROM told_by_claims"
     return ", ".join(text(payee) for (payee,) in payees)
 

@@ -71,7 +71,7 @@ def _files(session: Session, folder: Path) -> Callable[[str], list[str]]:
     """The Parquet files of a lake table as the session has it registered: of an empty one a file without rows."""
 
     def files(table: str) -> list[str]:
-        found = session.held.viewed[table]
+        found = session.lake_cache.view_files[table]
         if not found:
             empty = folder / f"{table}.parquet"
             session.con.execute(f"COPY ({session.lake.scan(table, [])}) TO {text(empty)} (FORMAT parquet)")

@@ -45,7 +45,7 @@ def focus(session: Session, nights: Sequence[date], changes: Sequence[str], paye
     from payeewatch.features.versions import USES
 
     con, params = session.con, session.settings.params
-    wide = [table for table in ALSO_READ if len(nights) > 1 or table not in session.held.files]
+    wide = [table for table in ALSO_READ if len(nights) > 1 or table not in session.lake_cache.files]
     if not wide:
         yield
         return
@@ -58,10 +58,10 @@ def focus(session: Session, nights: Sequence[date], changes: Sequence[str], paye
             since = first - timedelta(days=params.observe.window_days + 1)
             con.execute(FIND_PAYEES, {"first": first, "cutoff": cutoff, "since": since})
             for table in wide:
-                session.held.narrow(table, "focus_payees", [*USES[table].columns, *ALSO_READ[table]])
+                session.lake_cache.restrict_to_payees(table, "focus_payees", [*USES[table].columns, *ALSO_READ[table]])
         yield
     finally:
         for name in given:
             con.unregister(name)
         con.execute("DROP TABLE IF EXISTS focus_payees")
-        session.held.widen()
+        session.lake_cache.end_restriction()

@@ -141,7 +141,7 @@ def check(model: Model, night: date, allow_hindsight: bool = False) -> None:
         )
 
 
-def purge(settings: Settings, before: date, used: Collection[str], *, really: bool) -> int:
+def purge(settings: Settings, before: date, used: Collection[str], *, dry_run: bool) -> int:
     """Take away models trained before a day, with their runs and artefacts. Returns how many.
 
     The champion, the challenger and the versions in `used` stay.
@@ -150,7 +150,7 @@ def purge(settings: Settings, before: date, used: Collection[str], *, really: bo
         StoreError: the store cannot be written.
     """
     old = [found for found in _trained_before(settings, before) if found[0] not in used]
-    if not (old and really):
+    if dry_run or not old:
         return len(old)
     with _store(settings) as client:
         store = client._tracking_client.store

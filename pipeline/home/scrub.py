@@ -1,4 +1,4 @@
-"""What a purge takes out of published rows and answers, and the lock that a purge and the reviewers' files share."""
+"""What a purge removes from published rows and answers, and the lock that a purge and the reviewers' files share."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from payeewatch.pipeline.home.files import only_holder
 from payeewatch.pipeline.home.settings import Settings
 
 OF_FLAGS = frozenset({"flags", "evidence", "holds", "releases"})
-"""Where a row is a flag's: it goes with the flag."""
+"""Folders whose rows belong to a flag: they are deleted with it."""
 
 
 @dataclass(frozen=True)
-class Gone:
-    """What is to go: `ids` of a person and `lists` wherever they stand, `flags` with all that is theirs."""
+class Removal:
+    """What to remove: `ids` of a person and `lists` wherever they are named, `flags` with all that belongs to them."""
 
     ids: frozenset[str] = frozenset()
     flags: frozenset[str] = frozenset()
@@ -30,57 +30,58 @@ class Gone:
         return bool(self.ids or self.flags or self.lists)
 
 
-def alone(settings: Settings, *, wait: bool = True) -> AbstractContextManager[bool]:
-    """Be the only one who rewrites holds/, releases/ and outcomes/: a purge, or the reviewers' hand-over.
+def exclusive_lock(settings: Settings, *, wait: bool = True) -> AbstractContextManager[bool]:
+    """Lock holds/, releases/ and outcomes/ for the only one who rewrites them: a purge, or the reviewers' hand-over.
 
-    It is taken before the reviewers' database is written, and kept until that is done.
+    Take it before the reviewers' database is written, and keep it until that is done.
     """
     return only_holder(settings.folder("releases") / ".lock", wait=wait)
 
 
-def scrub(value: Any, gone: Gone) -> Any:
-    """A nested value without its entries about what is gone.
+def scrub(value: Any, removal: Removal) -> Any:
+    """A nested value without its entries about what is removed.
 
-    A mapping that names it goes from its list; elsewhere it becomes null. A mapping whose own list lost entries goes
-    when nothing is left of them, and loses its amount otherwise, which was the sum over all of them.
+    A mapping that names it is deleted from its list; elsewhere it becomes null. A mapping whose own list lost entries
+    is deleted when no entry remains; otherwise it loses its amount, which was the sum over all of them.
     """
     if isinstance(value, list):
-        kept = [each if each is None or isinstance(each, str) else scrub(each, gone) for each in value]
+        new_values = [each if each is None or isinstance(each, str) else scrub(each, removal) for each in value]
         return [
             now
-            for was, now in zip(value, kept, strict=True)
-            if not (isinstance(now, str) and now in gone.entries) and (now is not None or was is None)
+            for was, now in zip(value, new_values, strict=True)
+            if not (isinstance(now, str) and now in removal.entries) and (now is not None or was is None)
         ]
     if not isinstance(value, Mapping):
         return value
-    if any(isinstance(each, str) and each in gone.entries for each in value.values()):
+    if any(isinstance(each, str) and each in removal.entries for each in value.values()):
         return None
-    made: dict[str, Any] = {
-        name: None if isinstance(was, str) and was in gone.flags else scrub(was, gone) for name, was in value.items()
+    result: dict[str, Any] = {
+        name: None if isinstance(was, str) and was in removal.flags else scrub(was, removal)
+        for name, was in value.items()
     }
-    lost = [name for name, was in value.items() if isinstance(was, list) and len(made[name]) < len(was)]
-    if "ids" in lost and not made["ids"]:
+    lost = [name for name, was in value.items() if isinstance(was, list) and len(result[name]) < len(was)]
+    if "ids" in lost and not result["ids"]:
         return None
-    return made | {"amount": None} if lost and "amount" in made else made
+    return result | {"amount": None} if lost and "amount" in result else result
 
 
-def scrub_row(row: Mapping[str, Any], gone: Gone, folder: str) -> dict[str, Any] | None:
-    """A published row without what is gone; None when the row itself goes."""
-    if any(isinstance(each, str) and each in gone.ids for each in row.values()):
+def scrub_row(row: Mapping[str, Any], removal: Removal, folder: str) -> dict[str, Any] | None:
+    """A published row without what is removed; None when the row itself is deleted."""
+    if any(isinstance(each, str) and each in removal.ids for each in row.values()):
         return None
-    if folder in OF_FLAGS and row.get("flag_id") in gone.flags:
+    if folder in OF_FLAGS and row.get("flag_id") in removal.flags:
         return None
-    made = dict(row)
+    result = dict(row)
     for name, each in row.items():
-        if isinstance(each, str) and each in gone.flags:
-            made |= {name: None, "why_not": WITHDRAWN} if "why_not" in row else {name: None}
+        if isinstance(each, str) and each in removal.flags:
+            result |= {name: None, "why_not": WITHDRAWN} if "why_not" in row else {name: None}
         elif isinstance(each, list | Mapping):
-            made[name] = scrub(each, gone)
-    if gone.lists and len(made.get("exposures") or ()) < len(row.get("exposures") or ()):
+            result[name] = scrub(each, removal)
+    if removal.lists and len(result.get("exposures") or ()) < len(row.get("exposures") or ()):
         for name in ("reasons", "reassuring"):
-            if made.get(name):
-                made[name] = [reason for reason in made[name] if reason["feature"] not in _exposure_features()]
-    return made
+            if result.get(name):
+                result[name] = [reason for reason in result[name] if reason["feature"] not in _exposure_features()]
+    return result
 
 
 def _exposure_features() -> set[str]:
@@ -91,14 +92,14 @@ def _exposure_features() -> set[str]:
 
 
 def without(value: Any, ids: frozenset[str]) -> tuple[Any, int]:
-    """A JSON value without the entries of its lists that name one of the ids, and how many went."""
+    """A JSON value without the entries of its lists that name one of the ids, and how many were removed."""
     if isinstance(value, list):
-        kept = [each for each in value if not _names(each, ids)]
-        pairs = [without(each, ids) for each in kept]
-        return [pair[0] for pair in pairs], len(value) - len(kept) + sum(pair[1] for pair in pairs)
+        remaining = [each for each in value if not _names(each, ids)]
+        pairs = [without(each, ids) for each in remaining]
+        return [pair[0] for pair in pairs], len(value) - len(remaining) + sum(pair[1] for pair in pairs)
     if isinstance(value, dict):
-        found = {name: without(each, ids) for name, each in value.items()}
-        return {name: pair[0] for name, pair in found.items()}, sum(pair[1] for pair in found.values())
+        results = {name: without(each, ids) for name, each in value.items()}
+        return {name: pair[0] for name, pair in results.items()}, sum(pair[1] for pair in results.values())
     return value, 0
 
 
@@ -107,7 +108,7 @@ def _texts(value: Mapping[str, Any]) -> set[str]:
 
 
 WITHDRAWN = "its flag was purged"
-"""`why_not` of a scored change whose flag is gone."""
+"""`why_not` of a scored change whose flag was purged."""
 
 
 def _names(value: Any, ids: frozenset[str]) -> bool:

@@ -105,8 +105,8 @@ def purge_quarantined(vault: Path, today: date) -> list[date]:
     return days
 
 
-def forget(vault: Path, kind: str, is_gone: Callable[[str], bool], *, really: bool) -> int:
-    """Delete the originals of refs that are gone, in every version; with `really` false, only count them.
+def delete_originals(vault: Path, kind: str, is_gone: Callable[[str], bool], *, dry_run: bool) -> int:
+    """Delete the originals whose ref `is_gone`, in every version; with `dry_run`, only count them.
 
     Raises:
         StoreError: the vault cannot be written.
@@ -119,7 +119,7 @@ def forget(vault: Path, kind: str, is_gone: Callable[[str], bool], *, really: bo
         refs = pq.read_table(path, columns=["ref"]).column(0).to_pylist()
         keep = [not is_gone(ref) for ref in refs]
         many += len(keep) - sum(keep)
-        if all(keep) or not really:
+        if all(keep) or dry_run:
             continue
         if any(keep):
             remaining = pq.read_table(path).filter(pa.array(keep))

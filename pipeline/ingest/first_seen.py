@@ -41,7 +41,7 @@ def write_sightings(session: Session, files: Mapping[str, Sequence[str]], day: d
         " s(payee_id, payee_type, member_id, seen_at, account, known_at, version, tab)"
         " GROUP BY payee_id, account"
     )
-    existing = session.held.scan("sightings")
+    existing = session.lake_cache.scan("sightings")
     con.execute(
         "CREATE OR REPLACE TABLE staging.new_pairs AS SELECT * FROM staging.pairs p WHERE NOT EXISTS"
         f" (SELECT 1 FROM ({existing}) k WHERE k.payee_id = p.payee_id AND k.account = p.account)"
@@ -68,7 +68,7 @@ def write_accounts(
     ]
     if not queries:
         return {}
-    existing = session.held.scan("accounts")
+    existing = session.lake_cache.scan("accounts")
     session.con.execute(
         "CREATE OR REPLACE TABLE staging.new_accounts AS SELECT * FROM"
         f" (SELECT iban, account_token(iban) AS account FROM"

@@ -197,8 +197,8 @@ def _known_keys(session: Session, tables: Sequence[Staged]) -> dict[str, list[st
     """For each table that others refer to: SQL of its keys, in the lake and in the drop."""
     keys: dict[str, list[str]] = {}
     for table in (DROP_TABLES[other] for t in DROP_TABLES.values() for _, other in t.references):
-        keys[table.name] = [f"SELECT {name(table.key)} AS key FROM ({session.held.scan(table.name)})"]
-    keys["bank_changes"].append(f"SELECT change_id AS key FROM ({session.held.scan('changes')})")
+        keys[table.name] = [f"SELECT {name(table.key)} AS key FROM ({session.lake_cache.scan(table.name)})"]
+    keys["bank_changes"].append(f"SELECT change_id AS key FROM ({session.lake_cache.scan('changes')})")
     for staged in tables:
         if staged.table.name in keys:
             keys[staged.table.name].append(f"SELECT {name(staged.table.key)} AS key FROM {staged.relation}")

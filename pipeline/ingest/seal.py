@@ -60,7 +60,7 @@ def _rejected_originals(tables: Sequence[Staged], day: date) -> str:
 def _new_members(session: Session, staged: Staged, member_files: Sequence[str]) -> str:
     """Members whose names or national id the lake does not have yet, in any version."""
     paths = ", ".join(text(str(session.lake.root / path)) for path in member_files)
-    existing = session.held.scan("members")
+    existing = session.lake_cache.scan("members")
     new = (
         f"SELECT DISTINCT member_id FROM read_parquet([{paths}], hive_partitioning = false) n WHERE NOT EXISTS"
         f" (SELECT 1 FROM ({existing}) k WHERE k.member_id = n.member_id"

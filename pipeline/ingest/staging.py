@@ -22,7 +22,7 @@ from payeewatch.pipeline.ingest.checks import Severity
 from payeewatch.pipeline.ingest.profile import Export
 from payeewatch.pipeline.parallel import side_by_side
 from payeewatch.pipeline.sql import name, text
-from payeewatch.pipeline.store.tombstones import NOBODY, Tombstones
+from payeewatch.pipeline.store.tombstones import NO_TOMBSTONES, Tombstones
 from payeewatch.pipeline.tables import KNOWN_AT, LAKE_TYPES, Kind, Table
 
 AMOUNTS = {"claims": "reimbursed_amount", "payments": "amount"}
@@ -164,7 +164,11 @@ class Source:
 
 
 def stage(
-    con: duckdb.DuckDBPyConnection, sources: Sequence[Source], day: date, limits: Limits, erased: Tombstones = NOBODY
+    con: duckdb.DuckDBPyConnection,
+    sources: Sequence[Source],
+    day: date,
+    limits: Limits,
+    erased: Tombstones = NO_TOMBSTONES,
 ) -> list[Staged]:
     """Read, type and check each table's parts into `staging.<table>`; rows of erased people are left out.
 
@@ -183,7 +187,7 @@ def _stage_table(
     table = source.table
     staged = Staged(table, day, source.file_names)
     extra, missing = (set().union(*names) for names in zip(*part_columns, strict=True))
-    staged.rows_erased = erased.leave_out(con, staged.relation, tuple(c.name for c in table.columns))
+    staged.rows_erased = erased.delete_erased(con, staged.relation, tuple(c.name for c in table.columns))
     staged.extra_columns, staged.missing_columns = tuple(sorted(extra)), tuple(sorted(missing))
     _count(con, staged)
     return staged

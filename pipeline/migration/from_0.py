@@ -11,7 +11,7 @@ from payeewatch.pipeline.sql import text
 
 NAMES = "name_keys"
 AFTER = "unusable, key_version, known_at, version"
-"""The columns that stand behind it."""
+"""The columns that follow it."""
 TWO_COLUMNS = "name_keys[1] AS name_key, name_keys[2] AS first_name_key"
 
 
@@ -24,8 +24,8 @@ def two_name_keys(session: Session) -> Iterator[Rewrite]:
 
 
 def _columns(session: Session, path: Path) -> list[str]:
-    found = session.con.execute(f"SELECT name FROM parquet_schema({text(path)})").fetchall()
-    return [name for (name,) in found]
+    rows = session.con.execute(f"SELECT name FROM parquet_schema({text(path)})").fetchall()
+    return [name for (name,) in rows]
 
 
 def _write(session: Session, path: Path, new: Path) -> None:

@@ -12,9 +12,9 @@ from payeewatch.pipeline.session import Session
 
 @dataclass(frozen=True)
 class Rewrite:
-    """A file of the home that gets other content: commit records, tables, the vault, whatever a night wrote.
+    """A file of the home that gets other content: commit records, tables, the vault, everything that a night wrote.
 
-    `write` puts the whole new content at the path it is given; the file itself is still the old one then.
+    `write` writes the whole new content to its argument, a path; the file itself is still the old one then.
     """
 
     folder: str  # of the home, such as "lake"
@@ -34,7 +34,7 @@ It only reads: no file is replaced before all of them are written.
 
 
 def committed_files(root: Path, table: str) -> list[str]:
-    """Paths, below the lake, of a table's committed files, oldest first. The records may be of any format so far."""
+    """Paths, below the lake, of a table's committed files, oldest first. The records may have any format so far."""
     records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((root / "loads").glob("*.json"))]
     removed = {path for record in records for path in record["removed"]}
     return [path for record in records for path in record["files"].get(table, ()) if path not in removed]

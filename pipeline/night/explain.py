@@ -30,7 +30,7 @@ def explain(session: Session, change_id: str, as_of: date | None = None) -> dict
     night = as_of or last_published(settings)
     if night is None:
         raise InputMissing(f"{settings.folder('runs')}: no night was published yet; give --as-of D")
-    session.held.register()
+    session.lake_cache.register()
     change = change_context(session.con, [change_id], settings.params.cutoff(night)).changes
     if change.empty:
         raise InputMissing(

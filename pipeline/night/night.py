@@ -166,7 +166,7 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
                 if (ready or ahead) and lists.due(session, night):
                     break
                 reading = meanwhile(_read_model, session, night, options)
-                tables = session.held.fitting().union(ALSO_READ)
+                tables = session.lake_cache.small_tables().union(ALSO_READ)
                 meanwhile(compile_pages)
                 meanwhile(expectations.start)  # one thread imports all libraries, one after the other
                 preparing = meanwhile(prepare, session.lake.root, session.settings.params.observe.window_days, tables)
@@ -194,7 +194,7 @@ def _run_batch(session: Session, engine: Engine, loaded: Loaded) -> Iterator[Run
     with ExitStack() as stack:
         with _recording_failure(session, nights[0]):
             with session.stage("hold"):
-                session.held.register(loaded.loads)
+                session.lake_cache.register(loaded.loads)
             stack.enter_context(focus(session, nights, flagged, unscored))
             batch = NightBatch(session, nights, flagged, [each.model for each in ready], engine)
         shared = {stage: took / len(ready) for stage, took in session.seconds.items()}

@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 
 import yaml
 
-from payeewatch.pipeline.breaches.lists import standing_lists
+from payeewatch.pipeline.breaches.lists import last_load_of_each_list
 from payeewatch.pipeline.breaches.manifest import Manifest
 from payeewatch.pipeline.detector import registry
 from payeewatch.pipeline.home.errors import PayeeWatchError, place
@@ -418,7 +418,7 @@ def no_list_ends_soon(settings: Settings) -> Iterator[str]:
 
 def _ends(settings: Settings) -> dict[str, date]:
     """breach_id -> purge_on of the lists in force."""
-    loads = standing_lists(Lake(settings.folder("lake")).loads()).values()
+    loads = last_load_of_each_list(Lake(settings.folder("lake")).loads()).values()
     ends = {load.source: date.fromisoformat(load.facts["purge_on"]) for load in loads if load.kind == "list"}
     return {breach_id: end for breach_id, end in sorted(ends.items()) if end > _today(settings)}
 

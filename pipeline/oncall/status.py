@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from payeewatch.pipeline.breaches.lists import standing_lists
+from payeewatch.pipeline.breaches.lists import last_load_of_each_list
 from payeewatch.pipeline.detector import registry
 from payeewatch.pipeline.home.errors import ModelError
 from payeewatch.pipeline.home.files import holder, is_locked
@@ -133,7 +133,7 @@ def _champion_trained_as_of(settings: Settings) -> date | None:
 
 
 def _lists_in_force(settings: Settings, today: date) -> dict[str, date]:
-    loads = standing_lists(Lake(settings.folder("lake")).loads()).values()
+    loads = last_load_of_each_list(Lake(settings.folder("lake")).loads()).values()
     ends = {load.source: date.fromisoformat(load.facts["purge_on"]) for load in loads if load.kind == "list"}
     return {breach_id: end for breach_id, end in sorted(ends.items()) if end > today}
 

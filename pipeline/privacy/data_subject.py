@@ -1,7 +1,7 @@
-"""Everything in the lake that is one person: the ids that are theirs alone, and the rows that name them.
+"""Everything in the lake about one person: the ids that belong only to them, and the rows that name them.
 
-A payee is the person's own when it is paid for their household alone, and is theirs by an announced or derived change
-or because the person is its policyholder. An institution's or a provider's payee is nobody's own.
+A payee is the person's own when it is paid only for their household, and belongs to them by an announced or derived
+change or because the person is its policyholder. An institution's or a provider's payee is nobody's own.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ IDS = {
     " UNION SELECT account FROM claims WHERE payee_id IN (FROM person_payees)"
     " UNION SELECT account FROM payments WHERE payee_id IN (FROM person_payees)",
 }
-"""Kind of id -> SQL of the person's own. Accounts may be others' too."""
+"""Kind of id -> SQL of the person's own. Other people may use the same accounts."""
 
 KEYS = {
     "person_key": "SELECT person_key FROM members WHERE member_id = $member",
@@ -79,7 +79,7 @@ KEYS = {
 
 @dataclass(frozen=True)
 class Person:
-    """One person's ids by kind (with `member` and `flag`), and the keys under which breach lists hold them."""
+    """One person's ids by kind (with `member` and `flag`), and the keys by which breach lists find them."""
 
     member_id: str
     ids: dict[str, list[str]] = field(default_factory=dict)
@@ -92,33 +92,33 @@ class Person:
 
     @property
     def is_known(self) -> bool:
-        """Whether the lake holds anything of them."""
+        """Whether the lake contains anything about them."""
         return any(values for kind, values in self.ids.items() if kind != "member") or any(self.keys.values())
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
-    def told(cls, raw: Mapping[str, Any]) -> Person:
+    def from_dict(cls, raw: Mapping[str, Any]) -> Person:
         return cls(str(raw["member_id"]), dict(raw["ids"]), dict(raw["keys"]))
 
 
 def find(session: Session, member_id: str) -> Person:
-    """Who a member is to the lake, in every version of every row."""
+    """The ids and keys of a member, from every version of every row of the lake."""
     con = session.con
     session.lake.register(con, *TABLES)
     con.execute(OWN_PAYEES, {"member": member_id})
-    ids = {kind: _listed(con, query, member_id) for kind, query in IDS.items()}
-    keys = {kind: _listed(con, query, member_id) for kind, query in KEYS.items()}
+    ids = {kind: _sorted_values(con, query, member_id) for kind, query in IDS.items()}
+    keys = {kind: _sorted_values(con, query, member_id) for kind, query in KEYS.items()}
     ids["member"] = [member_id]
     ids["flag"] = sorted(flag_id(session.keys, change) for change in ids["change"])
     return Person(member_id, ids, keys)
 
 
-def conditions(person: Person) -> dict[str, str]:
-    """Lake table -> SQL of the rows that are the person's, and go whole.
+def delete_conditions(person: Person) -> dict[str, str]:
+    """Lake table -> SQL condition of the rows that belong to the person and are deleted.
 
-    A table that names a member and is not listed here goes by that.
+    Of a table that has a `member_id` and is not named here, the rows with that member are deleted.
     """
     member, payees = f"member_id = {text(person.member_id)}", _within("payee_id", person.ids["payee"])
     changes = _within("change_id", person.ids["change"])
@@ -137,7 +137,7 @@ def conditions(person: Person) -> dict[str, str]:
     return {name: member for name, table in LAKE_TABLES.items() if "member_id" in table.columns} | own
 
 
-def softened(person: Person, table: str) -> str:
+def anonymised_columns(person: Person, table: str) -> str:
     """SQL of the columns of the rows that stay, without the person: `* REPLACE (...)`."""
     own = text(person.member_id)
     others = {
@@ -155,37 +155,37 @@ def softened(person: Person, table: str) -> str:
     return "* REPLACE (" + ", ".join(f"{sql} AS {column}" for column, sql in others.items()) + ")" if others else "*"
 
 
-def touches(person: Person, table: str) -> str:
-    """SQL of the rows that stay, but name the person."""
+def anonymise_condition(person: Person, table: str) -> str:
+    """SQL condition of the rows that stay, but name the person."""
     if table in {"bank_changes", "changes", "sightings"}:
         return f"member_id = {text(person.member_id)}"
     if table == "payments" and person.ids["claim"]:
-        listed = ", ".join(text(claim) for claim in person.ids["claim"])
-        return f"list_has_any(string_split(claim_ids, '|'), [{listed}])"
+        claims = ", ".join(text(claim) for claim in person.ids["claim"])
+        return f"list_has_any(string_split(claim_ids, '|'), [{claims}])"
     return "false"
 
 
 def _on_list(person: Person) -> str:
-    """A list's row under one of the person's numbers; by name alone only where it has no number."""
+    """SQL condition of a list's rows with one of the person's numbers; rows without a number are found by name."""
     numbers = [
         _within(column, [str(key) for key in person.keys[column]], quoted=False)
         for column in ("person_key", "id_key", "holder_key")
     ]
-    named = [
+    names = [
         _within(column, [str(key) for key in person.keys["name_key"]], quoted=False)
         for column in ("name_key", "first_name_key")
     ]
     nameless = "person_key IS NULL AND id_key IS NULL AND holder_key IS NULL"
-    return f"{' OR '.join(numbers)} OR ({nameless} AND ({' OR '.join(named)}))"
+    return f"{' OR '.join(numbers)} OR ({nameless} AND ({' OR '.join(names)}))"
 
 
 def _within(column: str, values: list[str], *, quoted: bool = True) -> str:
     if not values:
         return "false"
-    listed = ", ".join(text(value) if quoted else re.sub(r"[^-0-9]", "", value) for value in values)
-    return f"coalesce({column} IN ({listed}), false)"
+    value_list = ", ".join(text(value) if quoted else re.sub(r"[^-0-9]", "", value) for value in values)
+    return f"coalesce({column} IN ({value_list}), false)"
 
 
-def _listed(con: duckdb.DuckDBPyConnection, query: str, member_id: str) -> list[Any]:
-    given = {"member": member_id} if "$member" in query else {}
-    return sorted({row[0] for row in con.execute(query, given).fetchall() if row[0] is not None})
+def _sorted_values(con: duckdb.DuckDBPyConnection, query: str, member_id: str) -> list[Any]:
+    params = {"member": member_id} if "$member" in query else {}
+    return sorted({row[0] for row in con.execute(query, params).fetchall() if row[0] is not None})

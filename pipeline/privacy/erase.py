@@ -1,8 +1,8 @@
-"""Erase one person: out of the lake in every version, what nights published, quarantine and vault.
+"""Erase one person from the lake (every version), from what nights published, from quarantine and vault.
 
-What is to go is noted first, in `lake/erasing.json`, with the tombstones committed beside it; every store is then
-rewritten file by file. A run that was cut short is finished by the next command that writes here, from that note. The
-note goes last, when the reviewers' database has forgotten the person too.
+What will be erased is noted first, in `lake/erasing.json`, and the tombstones are committed; then every store is
+rewritten file by file. If a run is interrupted, the next command that writes here finishes it from that note. The note
+is deleted last, when the person is erased from the reviewers' database too.
 """
 
 from __future__ import annotations
@@ -17,10 +17,16 @@ from typing import Any
 from payeewatch.pipeline.home import vault, wording
 from payeewatch.pipeline.home.files import replace_whole, write_json
 from payeewatch.pipeline.home.keys import Keys, tombstone_of
-from payeewatch.pipeline.home.scrub import Gone, without
+from payeewatch.pipeline.home.scrub import Removal, without
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.known_by import counts_from
-from payeewatch.pipeline.privacy.data_subject import Person, conditions, find, softened, touches
+from payeewatch.pipeline.privacy.data_subject import (
+    Person,
+    anonymise_condition,
+    anonymised_columns,
+    delete_conditions,
+    find,
+)
 from payeewatch.pipeline.privacy.redact import withdraw
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
@@ -33,32 +39,32 @@ ACCOUNTS_USED = {
     for name, table in LAKE_TABLES.items()
     if name != "accounts"
 }
-"""Where the lake says that somebody has an account."""
+"""Lake table -> the columns in which somebody has an account."""
 
 
 @dataclass(frozen=True)
 class Erasure:
-    """One person's erasure under way, and the day it counts for."""
+    """The erasure of one person, and the day it counts for."""
 
     person: Person
     on: date
 
     @property
-    def gone(self) -> Gone:
-        return Gone(ids=self.person.names)
+    def removal(self) -> Removal:
+        return Removal(ids=self.person.names)
 
 
 def pending(settings: Settings) -> Erasure | None:
-    """The erasure that was begun and not finished."""
+    """The erasure that was started and not finished."""
     path = _note(settings)
     if not path.exists():
         return None
     raw = json.loads(path.read_text(encoding="utf-8"))
-    return Erasure(Person.told(raw["person"]), date.fromisoformat(raw["on"]))
+    return Erasure(Person.from_dict(raw["person"]), date.fromisoformat(raw["on"]))
 
 
 def begin(session: Session, member_id: str, on: date) -> Erasure:
-    """Note what is to go, and commit its tombstones; one under way is taken up where it stopped."""
+    """Note what will be erased, and commit its tombstones; an unfinished erasure continues where it stopped."""
     erasure = pending(session.settings) or Erasure(find(session, member_id), on)
     write_json(_note(session.settings), asdict(erasure))
     tombstones = tombstones_of(erasure.person, session.keys)
@@ -77,34 +83,36 @@ def begin(session: Session, member_id: str, on: date) -> Erasure:
     return erasure
 
 
-def erase(session: Session, erasure: Erasure, *, really: bool) -> dict[str, int]:
-    """Rewrite every store without the person. Returns rows by store; with `really` false nothing is written."""
+def erase(session: Session, erasure: Erasure, *, dry_run: bool) -> dict[str, int]:
+    """Rewrite every store without the person. Returns rows by store; with `dry_run` nothing is written."""
     settings = session.settings
     accounts = _own_accounts(session, erasure.person)
-    counts = _from_lake(session, erasure.person, accounts, really=really)
-    gone = replace(erasure.gone, ids=erasure.gone.ids | accounts)
-    counts |= withdraw(settings, gone, erasure.on, really=really).rows
-    counts["quarantine"], refs = _from_quarantine(settings.folder("quarantine"), gone.ids, really=really)
+    counts = _from_lake(session, erasure.person, accounts, dry_run=dry_run)
+    removal = replace(erasure.removal, ids=erasure.removal.ids | accounts)
+    counts |= withdraw(settings, removal, erasure.on, dry_run=dry_run).rows
+    counts["quarantine"], refs = _from_quarantine(settings.folder("quarantine"), removal.ids, dry_run=dry_run)
     for kind, ids in {
         "member": {erasure.person.member_id},
         "holder": set(erasure.person.ids["change"]),
         "account": set(accounts),
         "quarantine": refs,
     }.items():
-        counts[f"vault/{kind}"] = vault.forget(settings.folder("vault"), kind, ids.__contains__, really=really)
+        counts[f"vault/{kind}"] = vault.delete_originals(
+            settings.folder("vault"), kind, ids.__contains__, dry_run=dry_run
+        )
     return {store: many for store, many in counts.items() if many}
 
 
 def finish(settings: Settings) -> None:
-    """Take the note away: nothing is left that says who was erased."""
+    """Delete the note: nothing remains that says who was erased."""
     _note(settings).unlink(missing_ok=True)
 
 
 def resume(session: Session) -> None:
-    """Finish in the pipeline's stores what was cut short; the note stays for the reviewers' database."""
+    """Finish an interrupted erasure in the pipeline's stores; the note stays for the reviewers' database."""
     erasure = pending(session.settings)
     if erasure:
-        erase(session, begin(session, erasure.person.member_id, erasure.on), really=True)
+        erase(session, begin(session, erasure.person.member_id, erasure.on), dry_run=False)
         session.warn(wording.sentence("erasure_cut_short"))
 
 
@@ -123,33 +131,41 @@ def _own_accounts(session: Session, person: Person) -> frozenset[str]:
     """The person's accounts that nobody else uses."""
     if not person.ids["account"]:
         return frozenset()
-    listed = ", ".join(text(account) for account in person.ids["account"])
+    ids = ", ".join(text(account) for account in person.ids["account"])
     others = session.con.execute(
-        f"SELECT account FROM ({used_accounts(session, conditions(person))}) WHERE account IN ({listed})"
+        f"SELECT account FROM ({used_accounts(session, delete_conditions(person))}) WHERE account IN ({ids})"
     ).fetchall()
     return frozenset(person.ids["account"]) - {row[0] for row in others}
 
 
-def _from_lake(session: Session, person: Person, accounts: frozenset[str], *, really: bool) -> dict[str, int]:
+def _from_lake(session: Session, person: Person, accounts: frozenset[str], *, dry_run: bool) -> dict[str, int]:
     counts = {}
-    listed = ", ".join(text(account) for account in sorted(accounts)) or "NULL"
-    for table, goes in (conditions(person) | {"accounts": f"account IN ({listed})"}).items():
-        counts[f"lake/{table}"] = session.lake.forget(
-            session.con, table, goes, really=really, changes=touches(person, table), to=softened(person, table)
+    ids = ", ".join(text(account) for account in sorted(accounts)) or "NULL"
+    for table, delete_where in (delete_conditions(person) | {"accounts": f"account IN ({ids})"}).items():
+        counts[f"lake/{table}"] = session.lake.rewrite(
+            session.con,
+            table,
+            delete_where=delete_where,
+            update_where=anonymise_condition(person, table),
+            columns=anonymised_columns(person, table),
+            dry_run=dry_run,
         )
     for path in sorted((session.lake.root / "loads").glob("*.json")):
         record, many = without(json.loads(path.read_text(encoding="utf-8")), person.names)
-        if many and really:
+        if many and not dry_run:
             write_json(path, record)
         counts["lake/loads"] = counts.get("lake/loads", 0) + many
-    if really:
-        session.lake.forget_read()
-        session.held.forget()
+    if not dry_run:
+        session.lake.reload()
+        session.lake_cache.clear()
     return counts
 
 
-def _from_quarantine(folder: Path, ids: frozenset[str], *, really: bool) -> tuple[int, set[str]]:
-    """Blank the person's rejected rows, so that the others keep their places; the sealed originals' refs."""
+def _from_quarantine(folder: Path, ids: frozenset[str], *, dry_run: bool) -> tuple[int, set[str]]:
+    """Blank the person's rejected rows, so that the others keep their positions.
+
+    Returns how many rows, and the refs of their sealed originals.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -157,20 +173,20 @@ def _from_quarantine(folder: Path, ids: frozenset[str], *, really: bool) -> tupl
     for path in sorted(folder.glob("*/*.parquet")):
         table = pq.read_table(path)
         rows = table.to_pylist()
-        hit = [place for place, row in enumerate(rows) if ids & _values(row["row"])]
-        if not hit:
+        positions = [position for position, row in enumerate(rows) if ids & _text_values(row["row"])]
+        if not positions:
             continue
-        many += len(hit)
-        refs |= {f"{path.parent.name.removesuffix('-reviewed')}/{path.stem}/{place}" for place in hit}
-        for place in hit:
-            rows[place] |= {"row": "{}", "message": "erased"}
-        if really:
-            blanked = pa.Table.from_pylist(rows, schema=table.schema)
-            replace_whole(path, lambda temporary, blanked=blanked: pq.write_table(blanked, temporary))  # type: ignore[misc]
+        many += len(positions)
+        refs |= {f"{path.parent.name.removesuffix('-reviewed')}/{path.stem}/{position}" for position in positions}
+        for position in positions:
+            rows[position] |= {"row": "{}", "message": "erased"}
+        if not dry_run:
+            blank_table = pa.Table.from_pylist(rows, schema=table.schema)
+            replace_whole(path, lambda temporary, table=blank_table: pq.write_table(table, temporary))  # type: ignore[misc]
     return many, refs
 
 
-def _values(row: str) -> set[Any]:
+def _text_values(row: str) -> set[Any]:
     return {value for value in json.loads(row).values() if isinstance(value, str)}
 
 
@@ -179,8 +195,8 @@ def _note(settings: Settings) -> Path:
 
 
 def tombstones_of(person: Person, keys: Keys) -> list[str]:
-    """The tombstones of one person: of their ids but for accounts, and of the keys by which lists would find them."""
+    """The tombstones of one person: of their ids except accounts, and of the keys by which lists would find them."""
     ids = {kind: values for kind, values in person.ids.items() if kind in {*COLUMNS.values(), "claim"}}
-    named = [(kind, value) for kind, values in ids.items() for value in values]
-    named += [(kind, str(value)) for kind, values in person.keys.items() for value in values]
-    return sorted(tombstone_of(keys, kind, value) for kind, value in named)
+    pairs = [(kind, value) for kind, values in ids.items() for value in values]
+    pairs += [(kind, str(value)) for kind, values in person.keys.items() for value in values]
+    return sorted(tombstone_of(keys, kind, value) for kind, value in pairs)

@@ -1,7 +1,7 @@
 """Apply the retention clocks as of a day: what nights wrote, breach lists, quarantine, vault, models.
 
-Each clock takes away what its time is over for and counts it by store; told not to, it only counts. All of it may be
-done again at any time. docs/privacy.md says which clock is what.
+Each clock deletes the data whose retention time is over and counts it by store; a dry run only counts. All of it can be
+repeated at any time. docs/privacy.md explains each clock.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from payeewatch.pipeline.home import vault
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.pipeline.home.retention import QUARANTINE_DAYS, ends_on
 from payeewatch.pipeline.home.runs import published_files, published_nights, read_run
-from payeewatch.pipeline.home.scrub import Gone
+from payeewatch.pipeline.home.scrub import Removal
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.privacy.erase import used_accounts
 from payeewatch.pipeline.privacy.redact import withdraw
@@ -30,13 +30,13 @@ from payeewatch.pipeline.store.lake import PURGE
 
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 SOON_DAYS = 30
-WRITTEN = ("flags", "scores", "evidence", "reports", "holds", "releases", "outcomes")
+OUTPUT_FOLDERS = ("flags", "scores", "evidence", "reports", "holds", "releases", "outcomes")
 """Folders of what nights, and reviewers on a day, wrote."""
 
 LAST_FLAGGED = """
 SELECT flag_id, change_id, max(first_flagged_on) AS flagged_on FROM read_parquet([{files}]) GROUP BY ALL
 """
-JUDGED = """
+LAST_DECISIONS = """
 WITH flagged AS ({flagged}), known AS (SELECT * FROM ({outcomes}) {last_version}), decided AS (
     SELECT change_id, verdict, CAST(timezone($zone, timezone('UTC', decided_at)) AS DATE) AS decided_on
     FROM known {last_decision}
@@ -47,8 +47,8 @@ LEFT JOIN decided ON decided.change_id = flagged.change_id AND decided_on >= fla
 
 
 @dataclass
-class Purged:
-    """What went, or would go: clock -> store -> how many (rows, or files where the store is a folder)."""
+class PurgeCounts:
+    """What was deleted, or would be: clock -> store -> how many (rows, or files where the store is a folder)."""
 
     clocks: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -59,37 +59,42 @@ class Purged:
 
 
 def purge(
-    session: Session, until: date, *, really: bool, over: Collection[str] = (), kept: Collection[str] = ()
-) -> Purged:
+    session: Session,
+    until: date,
+    *,
+    dry_run: bool,
+    expired_flags: Collection[str] = (),
+    kept_flags: Collection[str] = (),
+) -> PurgeCounts:
     """Apply every clock of the pipeline's stores.
 
-    `over` are flags whose time the reviewers' database says is over, `kept` those it keeps; of flags that it does not
-    know, the insurer's own outcomes decide.
+    `expired_flags` are flags whose time is over according to the reviewers' database, `kept_flags` the others that it
+    has; for flags that it does not know, the insurer's own outcomes decide.
     """
-    found = Purged()
-    _lists(session, until, found, really=really)
-    flags = frozenset(over) | over_by_outcomes(session, until) - frozenset(kept)
-    for store, many in withdraw(session.settings, Gone(flags=flags), until, really=really).rows.items():
-        found.add("flags", store, many)
-    _outcomes(session, until, found, really=really)
-    _nights(session.settings, until, found, really=really)
-    _quarantine(session.settings, until, found, really=really)
-    _vault(session, found, really=really)
-    _models(session.settings, until, found, really=really)
+    counts = PurgeCounts()
+    _lists(session, until, counts, dry_run=dry_run)
+    flags = frozenset(expired_flags) | find_expired_flags(session, until) - frozenset(kept_flags)
+    for store, many in withdraw(session.settings, Removal(flags=flags), until, dry_run=dry_run).rows.items():
+        counts.add("flags", store, many)
+    _outcomes(session, until, counts, dry_run=dry_run)
+    _nights(session.settings, until, counts, dry_run=dry_run)
+    _quarantine(session.settings, until, counts, dry_run=dry_run)
+    _vault(session, counts, dry_run=dry_run)
+    _models(session.settings, until, counts, dry_run=dry_run)
     for path in session.lake.strays():
-        found.add("strays", "lake", 1)
-        if really:
+        counts.add("strays", "lake", 1)
+        if not dry_run:
             path.unlink()
-    return found
+    return counts
 
 
-def over_by_outcomes(session: Session, until: date) -> frozenset[str]:
-    """Published flags whose time is over as far as the lake's outcomes tell."""
+def find_expired_flags(session: Session, until: date) -> frozenset[str]:
+    """Published flags whose time is over according to the lake's outcomes."""
     params = session.settings.params
     files = published_files(session.settings, "flags")
     if not files:
         return frozenset()
-    query = JUDGED.format(
+    query = LAST_DECISIONS.format(
         flagged=LAST_FLAGGED.format(files=", ".join(map(text, files.values()))),
         outcomes=session.lake.scan("outcomes"),
         last_version=last_version("outcomes"),
@@ -103,67 +108,71 @@ def over_by_outcomes(session: Session, until: date) -> frozenset[str]:
     )
 
 
-def gone_lists(session: Session, until: date) -> tuple[list[str], frozenset[str]]:
-    """The lists in the lake whose folder or time is gone; and those together with all that were purged."""
-    standing = lists.standing_lists(session.lake.loads())
-    ended = [load.source for load, _ in lists.due(session, until)]
-    return ended, frozenset(ended) | {load.source for load in standing.values() if load.kind == PURGE}
+def find_withdrawn_lists(session: Session, until: date) -> tuple[list[str], frozenset[str]]:
+    """The withdrawn lists that are still in the lake; and those together with all that were purged."""
+    last_loads = lists.last_load_of_each_list(session.lake.loads())
+    due = [load.source for load, _ in lists.due(session, until)]
+    return due, frozenset(due) | {load.source for load in last_loads.values() if load.kind == PURGE}
 
 
-def _lists(session: Session, until: date, found: Purged, *, really: bool) -> None:
-    """Lists whose folder or time is gone: their people, every version of who was on them, and what was said of it."""
-    ended, gone = gone_lists(session, until)
-    for breach_id in ended:
-        found.add("lists", "lake/people files", len(lists.people_files(session.lake.loads(), breach_id)))
-    found.add("lists", "lake/exposures", lists.forget_exposures(session, gone, really=really))
-    if really:
+def _lists(session: Session, until: date, counts: PurgeCounts, *, dry_run: bool) -> None:
+    """Withdrawn lists: their people, every version of who was on them, and what nights published about it."""
+    due, withdrawn_lists = find_withdrawn_lists(session, until)
+    for breach_id in due:
+        counts.add("lists", "lake/people files", len(lists.people_files(session.lake.loads(), breach_id)))
+    counts.add("lists", "lake/exposures", lists.delete_exposures(session, withdrawn_lists, dry_run=dry_run))
+    if not dry_run:
         lists.purge_due(session, until)
-    for store, many in withdraw(session.settings, Gone(lists=gone), until, really=really).rows.items():
-        found.add("lists", store, many)
+    for store, many in withdraw(session.settings, Removal(lists=withdrawn_lists), until, dry_run=dry_run).rows.items():
+        counts.add("lists", store, many)
 
 
-def _outcomes(session: Session, until: date, found: Purged, *, really: bool) -> None:
-    """A pertinent verdict goes with its flag, any other when its change is observed no more: it would come back."""
+def _outcomes(session: Session, until: date, counts: PurgeCounts, *, dry_run: bool) -> None:
+    """A pertinent verdict goes with its flag, any other when its change is observed no more: the flag would return."""
     params = session.settings.params
-    listed = ", ".join(map(text, FRAUD_VERDICTS))
+    fraud_verdicts = ", ".join(map(text, FRAUD_VERDICTS))
     closed, observed = params.retention.closed_days, params.observe.window_days
-    kept_days = f"CASE WHEN verdict IN ({listed}) THEN {closed} ELSE {observed} END"
-    goes = f"CAST(decided_at AS DATE) + {kept_days} <= DATE '{until}'"
-    found.add("outcomes", "lake/outcomes", session.lake.forget(session.con, "outcomes", goes, really=really))
+    kept_days = f"CASE WHEN verdict IN ({fraud_verdicts}) THEN {closed} ELSE {observed} END"
+    is_expired = f"CAST(decided_at AS DATE) + {kept_days} <= DATE '{until}'"
+    counts.add(
+        "outcomes",
+        "lake/outcomes",
+        session.lake.rewrite(session.con, "outcomes", delete_where=is_expired, dry_run=dry_run),
+    )
 
 
-def _nights(settings: Settings, until: date, found: Purged, *, really: bool) -> None:
+def _nights(settings: Settings, until: date, counts: PurgeCounts, *, dry_run: bool) -> None:
     """Files of nights and days whose time is over; never those of the last night. Runs hold counts and stay."""
     last = until - timedelta(days=settings.params.retention.nights_days)
     newest = max(published_nights(settings), default=date.max)
-    for folder in WRITTEN:
+    for folder in OUTPUT_FOLDERS:
         for path in sorted(settings.folder(folder).glob("*")):
             day = _day(path)
             if day and day < min(last, newest):
-                found.add("nights", folder, 1)
-                if really:
+                counts.add("nights", folder, 1)
+                if not dry_run:
                     path.unlink() if path.is_file() else shutil.rmtree(path)
 
 
-def _quarantine(settings: Settings, until: date, found: Purged, *, really: bool) -> None:
+def _quarantine(settings: Settings, until: date, counts: PurgeCounts, *, dry_run: bool) -> None:
     last = until - timedelta(days=QUARANTINE_DAYS)
     for path in sorted(settings.folder("quarantine").glob("*")):
         day = _day(path)
         if day and day < last:
-            found.add("quarantine", "quarantine", len(list(path.iterdir())))
-            if really:
+            counts.add("quarantine", "quarantine", len(list(path.iterdir())))
+            if not dry_run:
                 shutil.rmtree(path)
     for folder in sorted((settings.folder("vault") / vault.QUARANTINE).glob("drop=*")):
         if date.fromisoformat(folder.name.removeprefix("drop=")) < last:
-            found.add("quarantine", "vault/quarantine", len(list(folder.iterdir())))
-    if really:
+            counts.add("quarantine", "vault/quarantine", len(list(folder.iterdir())))
+    if not dry_run:
         vault.purge_quarantined(settings.folder("vault"), until)
 
 
-def _vault(session: Session, found: Purged, *, really: bool) -> None:
-    """Originals of members, accounts and holders that the lake does not know any more."""
+def _vault(session: Session, counts: PurgeCounts, *, dry_run: bool) -> None:
+    """Originals of members, accounts and holders that are not in the lake any more."""
     scan, con = session.lake.scan, session.con
-    for kind, needed in {
+    for kind, query in {
         "member": f"SELECT DISTINCT member_id FROM ({scan('members')})",
         "holder": f"SELECT DISTINCT change_id FROM ({scan('bank_changes')})",
         "account": used_accounts(session, {}),
@@ -171,19 +180,19 @@ def _vault(session: Session, found: Purged, *, really: bool) -> None:
         folder = session.settings.folder("vault")
         if not (folder / kind).exists():
             continue
-        known = {row[0] for row in con.execute(needed).fetchall()}
-        gone = vault.forget(folder, kind, lambda ref, known=known: ref not in known, really=really)  # type: ignore[misc]
-        found.add("vault", f"vault/{kind}", gone)
+        refs = {row[0] for row in con.execute(query).fetchall()}
+        many = vault.delete_originals(folder, kind, lambda ref, refs=refs: ref not in refs, dry_run=dry_run)  # type: ignore[misc]
+        counts.add("vault", f"vault/{kind}", many)
 
 
-def _models(settings: Settings, until: date, found: Purged, *, really: bool) -> None:
+def _models(settings: Settings, until: date, counts: PurgeCounts, *, dry_run: bool) -> None:
     last = until - timedelta(days=settings.params.retention.models_days)
     runs = [read_run(settings, night) for night in published_nights(settings) if night >= last]
     used = {str(run["model"]["version"]) for run in runs if run}
-    found.add("models", "mlflow", registry.purge(settings, last, used, really=really))
+    counts.add("models", "mlflow", registry.purge(settings, last, used, dry_run=dry_run))
 
 
 def _day(path: Path) -> date | None:
     """The day in the name of a night's file, such as `2024-09-23-quality.html`."""
-    named = DAY.match(path.name)
-    return date.fromisoformat(named[0]) if named else None
+    match = DAY.match(path.name)
+    return date.fromisoformat(match[0]) if match else None

@@ -1,6 +1,6 @@
-"""Take back what nights published: rows and entries about a person, about flags whose time is over, about a list.
+"""Remove from what nights published the rows and entries about a person, expired flags or a withdrawn list.
 
-Files are rewritten one by one, whole or not at all, so that doing it again finishes what was cut short.
+Files are rewritten one by one, each completely or not at all, so that a second run finishes an interrupted one.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from payeewatch.pipeline.home.files import write_json, write_text
-from payeewatch.pipeline.home.scrub import Gone, scrub_row, without
+from payeewatch.pipeline.home.scrub import Removal, scrub_row, without
 from payeewatch.pipeline.home.settings import Settings
 
-PUBLISHED = ("flags", "scores", "evidence", "outcomes")
+PARQUET_FOLDERS = ("flags", "scores", "evidence", "outcomes")
 """Folders of nights' Parquet files."""
-PAPERS = ("holds", "releases")
+CSV_FOLDERS = ("holds", "releases")
 """Folders of nights' CSV files."""
 
 
 @dataclass
 class Counts:
-    """What a withdrawal took, or would take: rows by folder, and the nights whose files it changed."""
+    """What a withdrawal removed, or would remove: rows by folder, and the nights whose files it changed."""
 
     rows: dict[str, int] = field(default_factory=dict)
     nights: set[date] = field(default_factory=set)
@@ -33,30 +33,30 @@ class Counts:
     def add(self, folder: str, path: Path, many: int) -> None:
         self.rows[folder] = self.rows.get(folder, 0) + many
         day = path.stem[:10]
-        if folder in (*PUBLISHED, *PAPERS):
+        if folder in (*PARQUET_FOLDERS, *CSV_FOLDERS):
             self.nights.add(date.fromisoformat(day))
 
 
-def withdraw(settings: Settings, gone: Gone, on: date, *, really: bool) -> Counts:
-    """Take what is gone out of every published file; with `really` false, only count it."""
+def withdraw(settings: Settings, removal: Removal, on: date, *, dry_run: bool) -> Counts:
+    """Apply the removal to every published file; with `dry_run`, only count."""
     counts = Counts()
-    if not gone:
+    if not removal:
         return counts
-    for folder in PUBLISHED:
+    for folder in PARQUET_FOLDERS:
         for path in _nights(settings.folder(folder), "*.parquet"):
-            if many := _from_parquet(path, folder, gone, really=really):
+            if many := _from_parquet(path, folder, removal, dry_run=dry_run):
                 counts.add(folder, path, many)
-    for folder in PAPERS:
+    for folder in CSV_FOLDERS:
         for path in _nights(settings.folder(folder), "*.csv"):
-            if many := _from_csv(path, gone, really=really):
+            if many := _from_csv(path, removal, dry_run=dry_run):
                 counts.add(folder, path, many)
     for path in sorted(settings.folder("runs").glob("*.json")):
-        if many := _from_json(path, gone.ids, really=really):
+        if many := _from_json(path, removal.ids, dry_run=dry_run):
             counts.add("runs", path, many)
-    if really:
+    if not dry_run:
         for night in sorted(counts.nights):
             _note(settings, night, on)
-    counts.rows |= {"reports": pages(settings, gone, counts.nights, really=really)}
+    counts.rows |= {"reports": _rewrite_reports(settings, removal, counts.nights, dry_run=dry_run)}
     return counts
 
 
@@ -64,39 +64,39 @@ def _nights(folder: Path, pattern: str) -> list[Path]:
     return sorted(path for path in folder.glob(pattern) if path.name[:4].isdigit())
 
 
-def _from_parquet(path: Path, folder: str, gone: Gone, *, really: bool) -> int:
-    """Rows that went or changed."""
+def _from_parquet(path: Path, folder: str, removal: Removal, *, dry_run: bool) -> int:
+    """Returns how many rows were deleted or changed."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from payeewatch.pipeline.home.tabular import write_csv, write_parquet
 
     table = pq.read_table(path)
-    if not _mentions(table, gone):
+    if not _mentions(table, removal):
         return 0
     rows = table.to_pylist()
-    kept = [scrub_row(row, gone, folder) for row in rows]
-    many = len([True for was, now in zip(rows, kept, strict=True) if was != now])
-    if many and really:
-        made = pa.Table.from_pylist([row for row in kept if row is not None], schema=table.schema)
+    new_rows = [scrub_row(row, removal, folder) for row in rows]
+    many = len([True for was, now in zip(rows, new_rows, strict=True) if was != now])
+    if many and not dry_run:
+        new_table = pa.Table.from_pylist([row for row in new_rows if row is not None], schema=table.schema)
         beside = path.with_suffix(".csv")
         if beside.exists():
-            write_csv(beside, made)
-        write_parquet(path, made)
+            write_csv(beside, new_table)
+        write_parquet(path, new_table)
     return many
 
 
-def _mentions(table: Any, gone: Gone) -> bool:
-    """Whether any text in a table, however deep, is something that is gone."""
+def _mentions(table: Any, removal: Removal) -> bool:
+    """Whether any text in a table, at any depth, is to be removed."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    wanted = pa.array(sorted(gone.entries | gone.flags), pa.string())
+    entries = pa.array(sorted(removal.entries | removal.flags), pa.string())
 
     def within(array: Any) -> bool:
         kind = array.type
         if pa.types.is_string(kind):
-            return bool(pc.any(pc.is_in(array, wanted)).as_py())
+            return bool(pc.any(pc.is_in(array, entries)).as_py())
         if pa.types.is_list(kind):
             return within(array.flatten())
         if pa.types.is_struct(kind):
@@ -106,27 +106,27 @@ def _mentions(table: Any, gone: Gone) -> bool:
     return any(within(chunk) for column in table.columns for chunk in column.chunks)
 
 
-def _from_csv(path: Path, gone: Gone, *, really: bool) -> int:
+def _from_csv(path: Path, removal: Removal, *, dry_run: bool) -> int:
     from payeewatch.pipeline.home.tabular import csv_text
 
     header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8")))
-    kept = [row for row in rows if not (gone.ids | gone.flags) & set(row)]
-    if len(kept) < len(rows) and really:
-        write_text(path, csv_text([header, *kept]))
-    return len(rows) - len(kept)
+    remaining = [row for row in rows if not (removal.ids | removal.flags) & set(row)]
+    if len(remaining) < len(rows) and not dry_run:
+        write_text(path, csv_text([header, *remaining]))
+    return len(rows) - len(remaining)
 
 
-def _from_json(path: Path, ids: frozenset[str], *, really: bool) -> int:
-    """Entries of a record's lists that name somebody."""
+def _from_json(path: Path, ids: frozenset[str], *, dry_run: bool) -> int:
+    """Delete the entries of a record's lists that name somebody. Returns how many."""
     before = json.loads(path.read_text(encoding="utf-8"))
     after, many = without(before, ids)
-    if many and really:
+    if many and not dry_run:
         write_json(path, after)
     return many
 
 
 def _note(settings: Settings, night: date, on: date) -> None:
-    """Say in a night's account that what it published was purged since."""
+    """Note in a night's run record that what it published was purged since."""
     path = settings.folder("runs") / f"{night}.json"
     if path.exists():
         run = json.loads(path.read_text(encoding="utf-8"))
@@ -134,25 +134,25 @@ def _note(settings: Settings, night: date, on: date) -> None:
             write_json(path, run | {"purged_on": [*run.get("purged_on", []), str(on)]})
 
 
-def pages(settings: Settings, gone: Gone, nights: set[date], *, really: bool) -> int:
-    """Draw the pages of changed nights anew; take away whatever else below reports/ names what is gone."""
+def _rewrite_reports(settings: Settings, removal: Removal, nights: set[date], *, dry_run: bool) -> int:
+    """Render the pages of changed nights again; delete every other report that names something to remove."""
     many = 0
-    wanted = [each.encode() for each in sorted(gone.ids | gone.flags)]  # a list's coverage is a count, and stays
+    entries = [each.encode() for each in sorted(removal.ids | removal.flags)]  # a list's coverage is a count, and stays
     for path in sorted(path for path in settings.folder("reports").rglob("*") if path.is_file()):
-        held = path.read_bytes()
+        content = path.read_bytes()
         if path.suffix == ".html" and path.stem in {str(night) for night in nights}:
             many += 1
-            if really:
-                _draw(settings, date.fromisoformat(path.stem), path)
-        elif not path.name.startswith("purge-") and any(each in held for each in wanted):
+            if not dry_run:
+                _render_page(settings, date.fromisoformat(path.stem), path)
+        elif not path.name.startswith("purge-") and any(each in content for each in entries):
             many += 1
-            if really:
+            if not dry_run:
                 path.unlink()
     return many
 
 
-def _draw(settings: Settings, night: date, path: Path) -> None:
-    """The night's page from what is published now; none where that cannot be drawn any more."""
+def _render_page(settings: Settings, night: date, path: Path) -> None:
+    """Render the night's page from what is published now; delete it where that is not possible any more."""
     import pyarrow.parquet as pq
 
     from payeewatch.pipeline.home.runs import earlier_runs, read_run
@@ -163,7 +163,7 @@ def _draw(settings: Settings, night: date, path: Path) -> None:
             pq.read_table(settings.folder(folder) / f"{night}.parquet") for folder in ("flags", "scores", "evidence")
         )
         page = report(night, flags, scores, evidence, read_run(settings, night) or {}, earlier_runs(settings, night))
-    except (KeyError, OSError):  # a night of an older version: better no page than a page that tells too much
+    except (KeyError, OSError):  # a night of an older version: better no page than a page that shows too much
         path.unlink()
     else:
         write_text(path, page)

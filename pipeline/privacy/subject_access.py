@@ -19,7 +19,7 @@ from payeewatch.pipeline.home.files import replace_whole
 from payeewatch.pipeline.home.runs import published_files
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.home.wording import sentence
-from payeewatch.pipeline.privacy.data_subject import Person, conditions
+from payeewatch.pipeline.privacy.data_subject import Person, delete_conditions
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.tables import DERIVED_TABLES, DROP_TABLES
 
@@ -69,7 +69,7 @@ HIDDEN = {
     "person_key", "holder_key", "id_key", "name_keys", "name_tokens", "surname_tokens", "holder_tokens", "key_version",
     "version",
 }  # fmt: skip
-"""Keyed tokens: they say nothing to anybody, and are only told to exist."""
+"""Keyed tokens: they mean nothing to people; the export only says that they exist."""
 LABELS = {"member": "Member", "from": "From", "kept": "Kept", "as_of": "As of", "nothing": "Nothing is held."}
 VICTIM = "This person is a victim: their data were taken from somebody else."
 FEED = "As long as the insurer keeps it: PayeeWatch has no clock of its own for what the feed holds."
@@ -83,11 +83,11 @@ LISTS = (
 SCORES = ("Scores of each night", "How unusual each open change was. Nothing is decided by a score.", WORKED_OUT)
 FLAGS = ("Flags of each night", "A change put before a reviewer, and why in words.", WORKED_OUT)
 IN_WORDS, LIST, KEPT_UNTIL = "In words", "List", "Kept until"
-SHOWN = {
+PUBLISHED_COLUMNS = {
     "scores": ("night", "change_id", "p_value", "why_not"),
     "flags": ("night", "flag_id", "queue", "amount_at_risk", "reasons", "reassuring"),
 }
-"""What is shown of published nights, by folder."""
+"""Folder of published nights -> the columns that the export shows."""
 
 
 def texts() -> Iterator[str]:
@@ -97,21 +97,23 @@ def texts() -> Iterator[str]:
     for table, title, what, _ in LAKE:
         columns = DROP_TABLES[table].lake_columns if table in DROP_TABLES else DERIVED_TABLES[table][1]
         yield from (title, what, *(_words(name) for name in columns if name not in HIDDEN))
-    yield from (_words(name) for columns in SHOWN.values() for name in columns)
+    yield from (_words(name) for columns in PUBLISHED_COLUMNS.values() for name in columns)
 
 
-def held(session: Session, person: Person) -> list[Section]:
-    """Everything in the pipeline's stores but the originals: nothing here opens the vault."""
+def stored_sections(session: Session, person: Person) -> list[Section]:
+    """Everything in the pipeline's stores except the originals: nothing here opens the vault."""
     settings, con = session.settings, session.con
     retention = settings.params.retention
     sections = []
     for table, title, what, _ in LAKE:
-        query = f"SELECT * FROM ({session.lake.scan(table)}) WHERE coalesce({conditions(person)[table]}, false)"
-        found = con.execute(f"{query} ORDER BY known_at, version")
-        names = [column[0] for column in found.description or ()]
-        rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
-        shown = [{_words(n): _held(n, v) for n, v in row.items() if n not in HIDDEN and v is not None} for row in rows]
-        sections.append(_section(title, what, sentence("from_feed", table=table), FEED, shown))
+        query = f"SELECT * FROM ({session.lake.scan(table)}) WHERE coalesce({delete_conditions(person)[table]}, false)"
+        result = con.execute(f"{query} ORDER BY known_at, version")
+        names = [column[0] for column in result.description or ()]
+        rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        entries = [
+            {_words(n): _in_euros(n, v) for n, v in row.items() if n not in HIDDEN and v is not None} for row in rows
+        ]
+        sections.append(_section(title, what, sentence("from_feed", table=table), FEED, entries))
     nights = sentence("kept_nights", days=retention.nights_days)
     flags = sentence("kept_flags", qualify=retention.qualify_days, closed=retention.closed_days)
     sections += [
@@ -123,44 +125,49 @@ def held(session: Session, person: Person) -> list[Section]:
 
 
 @dataclass(frozen=True)
-class Tongue:
-    """The language of an export: how its texts are said, its values, and a section whole."""
+class ExportLanguage:
+    """The language of an export: how to translate a text, a value, and a whole section."""
 
     code: str
     word: Callable[[str], str]
     value: Callable[[Any], Any]
-    told: Callable[[Section], Section]
+    section: Callable[[Section], Section]
 
 
 def write(
-    out: Path, right: Right, person: Person, on: date, sections: Sequence[Section], tongue: Tongue | None = None
+    out: Path,
+    right: Right,
+    person: Person,
+    on: date,
+    sections: Sequence[Section],
+    language: ExportLanguage | None = None,
 ) -> list[Path]:
-    """Write the export as JSON and as a page, readable by their owner alone; in English, or in another tongue."""
+    """Write the export as JSON and as a page, readable by their owner only; in English, or in another language."""
     from payeewatch.pipeline.report.report import environment
 
-    tongue = tongue or ENGLISH
-    told = {
-        "member_id": person.member_id, "right": tongue.word(str(right)), "on": tongue.value(on),
-        "what_it_means": tongue.word(MEANS[right]), "before_sending": tongue.word(BEFORE_SENDING),
-        "sections": [tongue.told(section) for section in sections],
+    language = language or ENGLISH
+    content = {
+        "member_id": person.member_id, "right": language.word(str(right)), "on": language.value(on),
+        "what_it_means": language.word(MEANS[right]), "before_sending": language.word(BEFORE_SENDING),
+        "sections": [language.section(section) for section in sections],
     }  # fmt: skip
-    labels = {name: tongue.word(words) for name, words in LABELS.items()}
-    page = environment().get_template("person.html.j2").render(**told, language=tongue.code, label=labels)
+    labels = {name: language.word(words) for name, words in LABELS.items()}
+    page = environment().get_template("person.html.j2").render(**content, language=language.code, label=labels)
     paths = [out / f"{right}.json", out / f"{right}.html"]
     for path, text in zip(
-        paths, (json.dumps(told, indent=2, ensure_ascii=False, default=str) + "\n", page), strict=True
+        paths, (json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n", page), strict=True
     ):
-        replace_whole(path, lambda temporary, text=text: _private(temporary, text))  # type: ignore[misc]
+        replace_whole(path, lambda temporary, text=text: _write_private(temporary, text))  # type: ignore[misc]
     return paths
 
 
-def _private(path: Path, text: str) -> None:
+def _write_private(path: Path, text: str) -> None:
     path.touch(mode=0o600)
     path.write_text(text, encoding="utf-8")
 
 
-def _section(title: str, what: str, source: str, kept: str, rows: list[dict[str, Any]]) -> Section:
-    return {"title": title, "what": what, "source": source, "kept": kept, "rows": rows}
+def _section(title: str, what: str, source: str, kept_until: str, rows: list[dict[str, Any]]) -> Section:
+    return {"title": title, "what": what, "source": source, "kept": kept_until, "rows": rows}
 
 
 def _exposures(session: Session, person: Person) -> Section:
@@ -168,18 +175,18 @@ def _exposures(session: Session, person: Person) -> Section:
         f"SELECT e.breach_id, min(e.known_at), arg_max(e.match_quality, e.version), arg_max(l.fields, l.version),"
         f" arg_max(l.title, l.version), max(l.purge_on) FROM ({session.lake.scan('exposures')}) e"
         f" LEFT JOIN ({session.lake.scan('lists')}) l USING (breach_id)"
-        f" WHERE {conditions(person)['exposures']} GROUP BY e.breach_id ORDER BY 1"
+        f" WHERE {delete_conditions(person)['exposures']} GROUP BY e.breach_id ORDER BY 1"
     ).fetchall()
-    told = [
+    entries = [
         {
-            IN_WORDS: {"breach_id": breach, "known_at": known, "fields": fields, "match_quality": quality},
+            IN_WORDS: {"breach_id": breach, "known_at": known_at, "fields": fields, "match_quality": quality},
             LIST: title,
             KEPT_UNTIL: purge_on,
         }
-        for breach, known, quality, fields, title, purge_on in rows
+        for breach, known_at, quality, fields, title, purge_on in rows
         if quality
     ]
-    return _section(*LISTS, told)
+    return _section(*LISTS, entries)
 
 
 def _published(settings: Settings, folder: str, person: Person) -> list[dict[str, Any]]:
@@ -191,15 +198,15 @@ def _published(settings: Settings, folder: str, person: Person) -> list[dict[str
         table = pq.read_table(path)
         mine = table.filter(
             pc.or_kleene(
-                pc.is_in(table["change_id"], _texts(person.ids["change"])),
+                pc.is_in(table["change_id"], _text_array(person.ids["change"])),
                 pc.fill_null(pc.equal(table["member_id"], person.member_id), False),
             )
         )
-        rows += [{_words(n): row[n] for n in SHOWN[folder] if row[n]} for row in mine.to_pylist()]
+        rows += [{_words(n): row[n] for n in PUBLISHED_COLUMNS[folder] if row[n]} for row in mine.to_pylist()]
     return rows
 
 
-def _texts(values: Sequence[str]) -> Any:
+def _text_array(values: Sequence[str]) -> Any:
     import pyarrow as pa
 
     return pa.array(values, pa.string())
@@ -210,12 +217,12 @@ def _words(name: str) -> str:
     return "Amount (EUR)" if name == "cents" else name.replace("_", " ").capitalize().replace(" cents", " (EUR)")
 
 
-def _held(name: str, value: Any) -> Any:
+def _in_euros(name: str, value: Any) -> Any:
     return Decimal(value).scaleb(-2) if name.endswith("cents") else value
 
 
-def _plain(value: Any) -> Any:
-    """A value as it is read in English."""
+def _english_value(value: Any) -> Any:
+    """A value in English words."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Decimal):
@@ -225,12 +232,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return f"{VICTIM} {wording.exposure(value)}" if "breach_id" in value else str(value["sentence"])
     if isinstance(value, list | tuple):
-        return " ".join(str(_plain(each)) for each in value)
+        return " ".join(str(_english_value(each)) for each in value)
     return value
 
 
-def _in_english(section: Section) -> Section:
-    return section | {"rows": [{name: _plain(value) for name, value in row.items()} for row in section["rows"]]}
+def _english_section(section: Section) -> Section:
+    return section | {"rows": [{name: _english_value(value) for name, value in row.items()} for row in section["rows"]]}
 
 
-ENGLISH = Tongue("en", str, _plain, _in_english)
+ENGLISH = ExportLanguage("en", str, _english_value, _english_section)

@@ -1,6 +1,6 @@
-"""Which version of a row counts: the last one known at a cut-off. The SQL of it is written here and nowhere else.
+"""Which version of a row counts: the last one known at a cut-off. Its SQL is only written here.
 
-A lake table keeps every version of a row; `pipeline/tables.py` declares which columns say that two versions are of one
+A lake table keeps every version of a row; `pipeline/tables.py` declares by which columns two versions belong to one
 row. `features/versions.py` says the same for features, as an expression.
 """
 
@@ -24,10 +24,10 @@ def known_at_cutoff(
 ) -> str:
     """SQL of the version of each row that counts at `$cutoff`.
 
-    With `nights`, a table with the column `cutoff`: at each of its cut-offs, which stands beside the row.
+    With `nights`, a table with the column `cutoff`: at each of its cut-offs; the result has the column `cutoff` too.
     `among` is a relation and a column: only rows whose value in the column is in the relation too.
 
-    A table held in memory knows when each version ended; of any other the versions are compared.
+    A table that is cached in memory has the end of each version; for any other table the versions are compared.
 
     Raises:
         ValueError: the rows of the table have no versions, or versions of one row may differ in the column of `among`.
@@ -41,7 +41,7 @@ def known_at_cutoff(
 
 
 def has_ends(con: duckdb.DuckDBPyConnection, table: str) -> bool:
-    """Whether the table knows when each version ended: a table that is held in memory, or narrowed, does."""
+    """Whether the table has the end of each version: a table that is cached, or restricted to payees, does."""
     return ENDS in con.table(table).columns
 
 
@@ -59,20 +59,20 @@ def counts_between(first: str, last: str, of: str = "") -> str:
 def last_version(table: str, *per: str, of: str = "") -> str:
     """The end of a query: of the versions of a row that it lists, only the last.
 
-    `per` are further columns, each of whose values has a last version of its own; `of` is the table's alias.
-    The query itself must leave out what is not known yet.
+    `per` are more columns: each of their values has its own last version. `of` is the alias of the table.
+    The query itself must exclude what is not known yet.
     """
     return f"QUALIFY {version_age(table, *per, of=of)} = 1"
 
 
 def version_age(table: str, *per: str, of: str = "") -> str:
     """1 for the last version of a row, 2 for the one before, and so on: for a query that needs all of them."""
-    return _place([*per, *_key(table, of)], newest_first(of))
+    return _row_number([*per, *_key(table, of)], newest_first(of))
 
 
 def first_version(table: str, *per: str) -> str:
-    """The end of a query: of each row only the version known first. It counts where a table writes rows once."""
-    return f"QUALIFY {_place([*per, *_key(table)], 'known_at, version')} = 1"
+    """The end of a query: of each row only the version known first. Used for tables that write each row once."""
+    return f"QUALIFY {_row_number([*per, *_key(table)], 'known_at, version')} = 1"
 
 
 def last_known(*key: str, of: str = "", then: str = "") -> str:
@@ -80,18 +80,18 @@ def last_known(*key: str, of: str = "", then: str = "") -> str:
 
     `then` decides between rows that carry the same version.
     """
-    return f"QUALIFY {_place(key, newest_first(of) + (then and f', {then}'))} = 1"
+    return f"QUALIFY {_row_number(key, newest_first(of) + (then and f', {then}'))} = 1"
 
 
 def last_decision(*per: str, of: str = "") -> str:
-    """The end of a query over known outcomes: the one decided last, whenever it became known."""
+    """The end of a query over known outcomes: the one decided last, no matter when it became known."""
     at = _prefix(of)
-    return f"QUALIFY {_place(per, f'{at}decided_at DESC, {at}known_at DESC, {at}outcome_id DESC')} = 1"
+    return f"QUALIFY {_row_number(per, f'{at}decided_at DESC, {at}known_at DESC, {at}outcome_id DESC')} = 1"
 
 
 def current_account(*per: str) -> str:
-    """The end of a query over known changes: each payee's one that takes effect last, and so its account."""
-    return f"QUALIFY {_place([*per, 'payee_id'], f'effective_at DESC, {newest_first()}, change_id DESC')} = 1"
+    """The end of a query over known changes: for each payee the change that takes effect last, and so its account."""
+    return f"QUALIFY {_row_number([*per, 'payee_id'], f'effective_at DESC, {newest_first()}, change_id DESC')} = 1"
 
 
 def newest_first(of: str = "") -> str:
@@ -99,7 +99,7 @@ def newest_first(of: str = "") -> str:
     return f"{_prefix(of)}known_at DESC, {_prefix(of)}version DESC"
 
 
-def _place(key: Sequence[str], order: str) -> str:
+def _row_number(key: Sequence[str], order: str) -> str:
     return f"row_number() OVER (PARTITION BY {', '.join(key)} ORDER BY {order})"
 
 

@@ -41,11 +41,11 @@ from payeewatch.pipeline.tables import LAKE_TABLES
 WORK = ".work"
 """Below the lake: where connections spill."""
 PURGE = "purge"
-"""The kind of load that takes a list away: unlike others, it rewrites files under their names."""
+"""The kind of load that deletes a list: unlike others, it rewrites files under the same names."""
 VERSION_STEP = 2**32
 """`version` of a lake row = load sequence * VERSION_STEP + position in the load."""
 NAME_KEYS = {"people": {"name_key", "first_name_key"}}
-"""What the lake of BEFORE_NUMBERS lacks."""
+"""The columns that a lake of format BEFORE_NUMBERS lacks."""
 PARQUET = "(FORMAT parquet, COMPRESSION lz4, PARQUET_VERSION V2)"
 """Half again the size of zstd, and read in half the time: a night reads every claim and payment."""
 
@@ -58,8 +58,8 @@ class Load:
     """One commit. `kind` is drop, verdicts, list, reference, link, derive, purge (of a list) or erasure (of a person);
     `day` the drop's or the list's.
 
-    `known_on` is the night from which its rows count when that is not their own business: a late or changed drop
-    is loaded as known on `known_on`, never in a night already published.
+    `known_on` is the night from which its rows count when the rows do not say it: a late or changed drop is
+    loaded as known on `known_on`, never in a night already published.
     """
 
     sequence: int
@@ -70,28 +70,28 @@ class Load:
     fingerprint: str
     mode: str = ""  # of a drop: first, next, late or changed; of verdicts: reviewed
     files: dict[str, list[str]] = field(default_factory=dict)  # table -> paths below the lake
-    removed: list[str] = field(default_factory=list)  # paths of earlier loads that this one takes away
+    removed: list[str] = field(default_factory=list)  # paths of earlier loads that this one deletes
     facts: dict[str, Any] = field(default_factory=dict)  # counts and euros, for runs/<night>.json
 
 
 @dataclass(frozen=True)
 class Lake:
-    """The folder, and what is committed in it."""
+    """The lake's folder, and what is committed in it."""
 
     root: Path
-    _read: dict[str, Load] = field(default_factory=dict, init=False, repr=False, compare=False)  # never rewritten
+    _read_loads: dict[str, Load] = field(default_factory=dict, init=False, repr=False, compare=False)  # never rewritten
 
     def loads(self) -> list[Load]:
-        """Every commit, oldest first. Each is read once: a range of nights asks many times."""
+        """Every commit, oldest first. Each file is read once: a range of nights asks many times."""
         names = self._records()
         for name in names:
-            if name not in self._read:
-                self._read[name] = _load_of(self.root / "loads" / name)
-        return [self._read[name] for name in names]
+            if name not in self._read_loads:
+                self._read_loads[name] = _load_of(self.root / "loads" / name)
+        return [self._read_loads[name] for name in names]
 
-    def forget_read(self) -> None:
-        """Read the commits anew: an erasure rewrites what they quote."""
-        self._read.clear()
+    def reload(self) -> None:
+        """Read the commits again when next asked: an erasure rewrites names in them."""
+        self._read_loads.clear()
 
     def next_sequence(self) -> int:
         names = self._records()
@@ -115,55 +115,58 @@ class Lake:
         return relative
 
     def commit(self, load: Load) -> None:
-        """Make a load count, in one step; then drop the files it takes away."""
+        """Make a load count, in one step; then delete the files that it removes."""
         if not (self.root / FORMAT_FILE).exists():
             write_format(self.root)
         write_json(self.root / "loads" / f"{load.sequence:08d}.json", dataclasses.asdict(load))
         for path in load.removed:
             (self.root / path).unlink(missing_ok=True)
 
-    def forget(
+    def rewrite(
         self,
         con: duckdb.DuckDBPyConnection,
         table: str,
-        goes: str,
         *,
-        really: bool,
-        changes: str = "false",
-        to: str = "*",
+        delete_where: str,
+        update_where: str = "false",
+        columns: str = "*",
+        dry_run: bool,
     ) -> int:
-        """Take rows out of a table's files, in every version, and put others as `to` in their place.
+        """Delete rows from a table's files, in every version, and update others.
 
-        `goes` and `changes` are SQL conditions, `to` a column list. Each file is replaced whole, under its name, so the
-        commits stand as they are; doing it again finishes what was cut short. Returns how many rows go or change; with
-        `really` false nothing is written.
+        `delete_where` and `update_where` are SQL conditions. `columns` is the SQL column list of the rows that stay; it
+        must leave rows that `update_where` does not name as they are. Each file is replaced whole, under its name, so
+        the commits do not change; a second run finishes an interrupted one. Returns how many rows are deleted or
+        updated; with `dry_run` nothing is written.
         """
         files = self.files(table)
         if not files:
             return 0
-        listed = ", ".join(map(text, files))
-        found = con.execute(
-            f"SELECT filename, count(*) FROM read_parquet([{listed}], hive_partitioning = false, filename = true)"
-            f" WHERE coalesce({goes}, false) OR coalesce({changes}, false) GROUP BY filename ORDER BY filename"
+        file_list = ", ".join(map(text, files))
+        matches = con.execute(
+            f"SELECT filename, count(*) FROM read_parquet([{file_list}], hive_partitioning = false, filename = true)"
+            f" WHERE coalesce({delete_where}, false) OR coalesce({update_where}, false)"
+            " GROUP BY filename ORDER BY filename"
         ).fetchall()
-        columns = ", ".join(f'CAST("{name}" AS {kind}) AS "{name}"' for name, kind in SCHEMAS[table].items())
+        typed_columns = ", ".join(f'CAST("{name}" AS {kind}) AS "{name}"' for name, kind in SCHEMAS[table].items())
 
-        def keep(path: Path) -> None:
-            given = f"read_parquet({text(path)}, hive_partitioning = false)"
-            rows = f"SELECT {columns} FROM (SELECT {to} FROM {given} WHERE NOT coalesce({goes}, false))"
+        def rewrite_file(path: Path) -> None:
+            rows = f"read_parquet({text(path)}, hive_partitioning = false)"
+            remaining = f"SELECT {columns} FROM {rows} WHERE NOT coalesce({delete_where}, false)"
+            query = f"SELECT {typed_columns} FROM ({remaining})"
             replace_whole(
                 path,
-                lambda temporary: con.execute(f"COPY ({rows}) TO {text(temporary)} {PARQUET}"),
+                lambda temporary: con.execute(f"COPY ({query}) TO {text(temporary)} {PARQUET}"),
             )
 
-        for path, _ in found if really else ():
-            keep(Path(path))
-        return sum(many for _, many in found)
+        for path, _ in () if dry_run else matches:
+            rewrite_file(Path(path))
+        return sum(many for _, many in matches)
 
     def strays(self) -> list[Path]:
-        """Files of tables that no commit names, or that one took away: what killed commands left."""
-        kept = {Path(path) for table in SCHEMAS for path in self.files(table)}
-        return [path for path in sorted(self.root.glob("*/drop=*/*")) if path not in kept]
+        """Files of tables that no commit names, or that one removed: left by commands that were killed."""
+        committed = {Path(path) for table in SCHEMAS for path in self.files(table)}
+        return [path for path in sorted(self.root.glob("*/drop=*/*")) if path not in committed]
 
     def files(self, table: str, loads: Sequence[Load] | None = None) -> list[str]:
         """Absolute paths of a table's committed files, oldest load first."""
@@ -172,55 +175,55 @@ class Lake:
         return [f"{self.root}/{p}" for load in loads for p in load.files.get(table, ()) if p not in removed]
 
     def check(self) -> None:
-        """Refuse a lake whose form is not the one that this version reads and writes.
+        """Refuse a lake whose format is not the one that this version reads and writes.
 
         Raises:
-            StoreError: an earlier form, a later one, or a migration that is not finished.
+            StoreError: an earlier format, a later one, or a migration that is not finished.
         """
         refuse_unfinished(self.root)
-        found = self.format()
-        if found is not None:
-            refuse_later(self.root, found)
-            refuse_earlier(self.root, found)
+        number = self.format()
+        if number is not None:
+            refuse_later(self.root, number)
+            refuse_earlier(self.root, number)
 
     def format(self) -> int | None:
-        """The number of the lake's form; None while nothing is committed.
+        """The number of the lake's format; None while nothing is committed.
 
         Raises:
-            StoreError: the lake says no number, and its columns are those of no form that has one.
+            StoreError: the lake has no format number, and its columns match no known format.
         """
-        said = read_format(self.root)
-        if said:
-            return said.format
+        lake_format = read_format(self.root)
+        if lake_format:
+            return lake_format.format
         if not self._records():
             return None
-        lacking = self._lacking()
-        if not lacking:
+        missing = self._missing_columns()
+        if not missing:
             return FORMAT
-        if lacking == NAME_KEYS:
+        if missing == NAME_KEYS:
             return BEFORE_NUMBERS
-        named = "; ".join(f"{table} lacks {', '.join(sorted(columns))}" for table, columns in sorted(lacking.items()))
+        details = "; ".join(f"{table} lacks {', '.join(sorted(columns))}" for table, columns in sorted(missing.items()))
         raise StoreError(
-            f"{self.root}: says no format number and has none of the forms that can be migrated ({named}); "
-            "restore the lake from your backup, or load the history anew, into an empty home"
+            f"{self.root}: has no format number, and its columns match no format that can be migrated ({details}); "
+            "restore the lake from your backup, or load the history again, into an empty home"
         )
 
-    def _lacking(self) -> dict[str, set[str]]:
+    def _missing_columns(self) -> dict[str, set[str]]:
         """Table -> columns of SCHEMAS that its oldest file lacks."""
         oldest = {files[0]: table for table in SCHEMAS if (files := self.files(table))}
         if not oldest:
             return {}
-        lacking = {table: set(SCHEMAS[table]) for table in oldest.values()}
+        missing = {table: set(SCHEMAS[table]) for table in oldest.values()}
         with duckdb.connect() as con:
             query = f"SELECT file_name, name FROM parquet_schema([{', '.join(map(text, oldest))}])"
             for path, name in con.execute(query).fetchall():
-                lacking[oldest[path]].discard(name)
-        return {table: columns for table, columns in lacking.items() if columns}
+                missing[oldest[path]].discard(name)
+        return {table: columns for table, columns in missing.items() if columns}
 
     def register(self, con: duckdb.DuckDBPyConnection, *tables: str, loads: Sequence[Load] | None = None) -> None:
-        """Make a view of each table (all of them if none is named): every version of every row.
+        """Make a view of each table (of all tables if none is named): every version of every row.
 
-        A view is named as its table. With `loads`, only what those loads committed.
+        A view has the name of its table. With `loads`, only what those loads committed.
         """
         loads = self.loads() if loads is None else loads
         for table in tables or SCHEMAS:
@@ -230,8 +233,8 @@ class Lake:
         """The SQL that reads a table's committed rows."""
         paths = self.files(table, loads)
         if paths:
-            listed = ", ".join(map(text, paths))
-            return f"SELECT * FROM read_parquet([{listed}], hive_partitioning = false)"
+            path_list = ", ".join(map(text, paths))
+            return f"SELECT * FROM read_parquet([{path_list}], hive_partitioning = false)"
         nulls = ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind in SCHEMAS[table].items())
         return f"SELECT {nulls} WHERE false"
 
@@ -254,8 +257,8 @@ class Lake:
         con = duckdb.connect(":memory:")
         try:
             con.execute(f"SET temp_directory = {text(work)}")
-            # staged rows are in clear and may spill; the key lives and dies with the connection, so the module that
-            # DuckDB ships, not certified for files that last, is enough
+            # staged rows are in clear and may spill; the key exists only as long as the connection, so the module of
+            # DuckDB, which is not certified for files that last, is enough
             con.execute("SET force_mbedtls_unsafe = 'true'")
             con.execute("SET temp_file_encryption = true")
             con.execute(f"SET memory_limit = '{memory}'")
@@ -273,9 +276,9 @@ class Lake:
 
 def _sweep(folder: Path) -> None:
     """Remove what killed commands spilled."""
-    for left in folder.iterdir() if folder.is_dir() else ():
-        if left.name.isdigit() and not is_running(int(left.name)):
-            shutil.rmtree(left, ignore_errors=True)
+    for work in folder.iterdir() if folder.is_dir() else ():
+        if work.name.isdigit() and not is_running(int(work.name)):
+            shutil.rmtree(work, ignore_errors=True)
 
 
 def _load_of(path: Path) -> Load:

@@ -1,9 +1,9 @@
-"""The number of the form in which a home's stores are written, and what refuses a form that this version cannot read.
+"""The number of the format in which a home's stores are written, and the checks that refuse any other format.
 
     lake/format.json       format: the number; written_by: the PayeeWatch version, for people
-    lake/migrating.json    a migration that was begun and is not finished
+    lake/migrating.json    a migration that was started and is not finished
 
-A lake without the first file was written before there were numbers: its columns tell which form it has.
+A lake without the first file was written before formats had numbers: its columns show which format it has.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from payeewatch.pipeline.home.errors import StoreError
 from payeewatch.pipeline.home.files import write_json
 
 FORMAT = 1
-"""The form that this version writes. Whoever changes a store's form raises it, and adds the step that leads there."""
+"""The format that this version writes. If you change the format of a store, raise it and add the migration step."""
 BEFORE_NUMBERS = 0
 """A breach list's person has its name keys as one list `name_keys`, and not as two columns."""
 FILE = "format.json"
@@ -33,7 +33,7 @@ class LakeFormat:
 
 
 def read_format(root: Path) -> LakeFormat | None:
-    """The form that a lake says it has; None when it says nothing.
+    """The format that a lake says it has; None when it says nothing.
 
     Raises:
         StoreError: the file cannot be read.
@@ -47,12 +47,12 @@ def read_format(root: Path) -> LakeFormat | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"{path}: cannot be read ({type(error).__name__}); it must hold format and written_by; "
-            "mend its permissions, or restore it from your backup"
+            "fix its permissions, or restore it from your backup"
         ) from error
 
 
 def write_format(root: Path, number: int = FORMAT) -> None:
-    """Say which form the lake has."""
+    """Write which format the lake has."""
     write_json(root / FILE, asdict(LakeFormat(number, this_version())))
 
 
@@ -60,39 +60,39 @@ def this_version() -> str:
     return f"PayeeWatch {version('payeewatch')}"
 
 
-def refuse_later(root: Path, found: int) -> None:
-    """Refuse a form that only a later version knows.
+def refuse_later(root: Path, number: int) -> None:
+    """Refuse a format that only a later version knows.
 
     Raises:
-        StoreError: it is one.
+        StoreError: the format is later than ours.
     """
-    if found > FORMAT:
-        said = read_format(root)
-        writer = said.written_by if said else "a later version"
+    if number > FORMAT:
+        lake_format = read_format(root)
+        writer = lake_format.written_by if lake_format else "a later version"
         raise StoreError(
-            f"{root}: has format {found}, written by {writer}; this is {this_version()}, which reads formats up to "
+            f"{root}: has format {number}, written by {writer}; this is {this_version()}, which reads formats up to "
             f"{FORMAT}: install {writer} or a later version"
         )
 
 
 def refuse_unfinished(root: Path) -> None:
-    """Refuse a lake whose migration was begun and is not finished.
+    """Refuse a lake whose migration was started and is not finished.
 
     Raises:
-        StoreError: it is not.
+        StoreError: it is not finished.
     """
     if (root / UNFINISHED).exists():
         raise StoreError(f"{root}: a migration was begun and is not finished; run: payeewatch migrate")
 
 
-def refuse_earlier(root: Path, found: int) -> None:
-    """Refuse a form that has to be migrated first.
+def refuse_earlier(root: Path, number: int) -> None:
+    """Refuse a format that must be migrated first.
 
     Raises:
-        StoreError: it has.
+        StoreError: the format is earlier than ours.
     """
-    if found < FORMAT:
+    if number < FORMAT:
         raise StoreError(
-            f"{root}: has format {found}, written by an earlier version of PayeeWatch; this version writes format "
+            f"{root}: has format {number}, written by an earlier version of PayeeWatch; this version writes format "
             f"{FORMAT}; run: payeewatch migrate"
         )

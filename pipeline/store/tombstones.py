@@ -1,6 +1,6 @@
-"""What stays of a person who was erased: keyed hashes of their ids, so that sending them again changes nothing.
+"""What stays of an erased person: keyed hashes of their ids, so that data that is sent again is ignored.
 
-They stand in the commit records of erasures and are made with the audit key: neither the lake nor the token key tells
+They are in the commit records of erasures and are made with the audit key: neither the lake nor the token key shows
 whose they are.
 """
 
@@ -17,12 +17,12 @@ from payeewatch.pipeline.store.lake import Load
 ERASURE = "erasure"
 """The kind of load that records one."""
 UNFINISHED_ERASURE = "erasing.json"
-"""Below the lake: an erasure that was begun; the next command that writes finishes it."""
+"""Below the lake: an erasure that was started; the next command that writes finishes it."""
 COLUMNS = {"member_id": "member", "payee_id": "payee", "change_id": "change"}
-"""Columns of drops whose value makes a row an erased person's, and the kind of id they hold."""
+"""Columns of drops that say whose a row is, and the kind of id that they contain."""
 NUMBERS = ("person_key", "id_key", "holder_key")
 NAMES = ("name_key", "first_name_key")
-"""Columns of a breach list's people that are somebody's number."""
+"""Columns of a breach list's people: keys of numbers, keys of names."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,19 @@ class Tombstones:
     def of(cls, loads: Iterable[Load]) -> Tombstones:
         return cls(frozenset(t for load in loads if load.kind == ERASURE for t in load.facts["tombstones"]))
 
-    def leave_out(self, con: duckdb.DuckDBPyConnection, rows: str, columns: Sequence[str]) -> int:
-        """Delete erased people's rows from a staged table, and their claims from others' payments; counts the rows."""
+    def delete_erased(self, con: duckdb.DuckDBPyConnection, rows: str, columns: Sequence[str]) -> int:
+        """Delete erased people's rows from a staged table, and their claims from others' payments.
+
+        Returns how many rows are deleted.
+        """
         if not self.tokens:
             return 0
         many = 0
         for column in [column for column in COLUMNS if column in columns]:
             ids = f"SELECT DISTINCT {name(column)} AS id FROM {rows} WHERE {name(column)} IS NOT NULL"
             erased = f"SELECT id FROM ({ids}) WHERE {self._has(text(COLUMNS[column]), 'id')}"
-            found = con.execute(f"DELETE FROM {rows} WHERE {name(column)} IN ({erased})").fetchall()
-            many += int(found[0][0])
+            deleted_rows = con.execute(f"DELETE FROM {rows} WHERE {name(column)} IN ({erased})").fetchall()
+            many += int(deleted_rows[0][0])
         if "claim_ids" in columns:
             is_erased = self._has("'claim'", "c")
             con.execute(
@@ -68,4 +71,4 @@ class Tombstones:
         return f"coalesce(tombstone({kind}, {value}) IN ({tokens}), false)"
 
 
-NOBODY = Tombstones()
+NO_TOMBSTONES = Tombstones()

@@ -43,7 +43,7 @@ def measured_past(session: Session, as_of: date, engine: str = "duckdb") -> pd.D
     expectations.start()
     with engine_of(session, engine) as measuring:
         link_and_derive(session)
-        session.held.register()
+        session.lake_cache.register()
         with session.stage("measure") as facts:
             frame = measure_past(measuring, session.settings.params, as_of)
             facts |= {"rows_out": len(frame), "changes": int(frame["change_id"].nunique()), "engine": engine}
@@ -53,7 +53,7 @@ def measured_past(session: Session, as_of: date, engine: str = "duckdb") -> pd.D
 
 def known_verdicts(session: Session, as_of: date) -> dict[str, str]:
     """change_id -> the last verdict on it, as known by a day."""
-    session.held.register()
+    session.lake_cache.register()
     return verdicts_at(session.con, session.settings.params.cutoff(as_of))
 
 

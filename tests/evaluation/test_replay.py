@@ -34,7 +34,7 @@ def settings_of(home: Home) -> Settings:
 def replay_of(settings: Settings, nights_together: int) -> Replay:
     with opened(settings, writing=False) as session, pytest.MonkeyPatch.context() as patch:
         patch.setattr("payeewatch.evaluation.replay.CHUNK_NIGHTS", nights_together)
-        session.held.register()
+        session.lake_cache.register()
         return replay(session, NIGHTS[0], NIGHTS[-1], retrain_days=30)
 
 

@@ -21,7 +21,7 @@ from django.db.models import QuerySet
 
 from payeewatch.pipeline.home.files import write_text
 from payeewatch.pipeline.home.holds import COLUMNS
-from payeewatch.pipeline.home.scrub import alone
+from payeewatch.pipeline.home.scrub import exclusive_lock
 from payeewatch.pipeline.home.tabular import csv_text, write_parquet
 from payeewatch.triage import clock
 from payeewatch.triage.models import Decision, Flag, Hold
@@ -61,7 +61,7 @@ def write() -> HandOverCounts:
     """
     if not (_settled_verdicts().exists() or _settled_holds().exists()):
         return HandOverCounts()
-    with alone(home(), wait=False) as is_free:
+    with exclusive_lock(home(), wait=False) as is_free:
         return _hand_over() if is_free else HandOverCounts()
 
 

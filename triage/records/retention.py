@@ -19,7 +19,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from payeewatch.pipeline.home.keys import tombstone_of
 from payeewatch.pipeline.home.retention import DELIVERED_DAYS, Clock, term_of
-from payeewatch.pipeline.home.scrub import Gone, scrub_row, without
+from payeewatch.pipeline.home.scrub import Removal, scrub_row, without
 from payeewatch.triage import clock
 from payeewatch.triage.figures import purged_totals
 from payeewatch.triage.models import (
@@ -85,49 +85,49 @@ def flags_over(until: date) -> tuple[set[str], set[str]]:
     return over_ids, set(Flag.objects.values_list("pk", flat=True)) - over_ids
 
 
-def purge(until: date, lists: Collection[str], *, really: bool) -> dict[str, dict[str, int]]:
-    """Apply the clocks, and forget purged lists. Returns clock -> table -> rows; not `really`: nothing changes."""
+def purge(until: date, lists: Collection[str], *, dry_run: bool) -> dict[str, dict[str, int]]:
+    """Apply the clocks, and forget purged lists. Returns clock -> table -> rows; with `dry_run` nothing changes."""
     counts: dict[str, dict[str, int]] = {}
     with transaction.atomic():
-        if really:
+        if not dry_run:
             audit.take_turn()
         files: list[Path] = []
         for name, flags in over(until).items():
             counts[name] = _count(flags)
-            if really:
+            if not dry_run:
                 files += _delete(flags, name, until)
-        counts["lists"] = {"triage/evidence": _forget_lists(lists, really=really)}
-        counts["nights"] = {"triage/nights": _forget_nights(until, really=really)}
-        counts["notices"] = {"triage/notices": _forget_notices(really=really)}
-        if really:
+        counts["lists"] = {"triage/evidence": _forget_lists(lists, dry_run=dry_run)}
+        counts["nights"] = {"triage/nights": _forget_nights(until, dry_run=dry_run)}
+        counts["notices"] = {"triage/notices": _forget_notices(dry_run=dry_run)}
+        if not dry_run:
             audit.record(None, "purge", until=str(until), flags={n: c["triage/flags"] for n, c in counts.items()
                                                                  if "triage/flags" in c})  # fmt: skip
-    if really:
+    if not dry_run:
         _unlink([*files, *_files_without_row()])
         compact()
     return {str(name): {table: many for table, many in tables.items() if many} for name, tables in counts.items()}
 
 
-def erase(ids: Mapping[str, Collection[str]], on: date, *, really: bool) -> dict[str, int]:
+def erase(ids: Mapping[str, Collection[str]], on: date, *, dry_run: bool) -> dict[str, int]:
     """Forget one person: their flags, and every mention in what is about others. Returns rows by table."""
     names = frozenset(value for kind, values in ids.items() for value in values if kind != "account")
     with transaction.atomic():
-        if really:
+        if not dry_run:
             audit.take_turn()
         flags = Flag.objects.filter(
             Q(member_id__in=ids["member"]) | Q(change_id__in=ids["change"]) | Q(payee_id__in=ids["payee"])
             | Q(pk__in=ids["flag"])
         )  # fmt: skip
         counts, own = _count(flags), set(flags.values_list("pk", flat=True))
-        files = _delete(flags, "erasure", on, counted=False) if really else []
-        counts["triage/evidence"] = _scrub_evidence(Gone(ids=names), own, really=really)
-        counts["triage/text"] = _scrub_text(names, own, really=really)
-        if really:
+        files = [] if dry_run else _delete(flags, "erasure", on, counted=False)
+        counts["triage/evidence"] = _scrub_evidence(Removal(ids=names), own, dry_run=dry_run)
+        counts["triage/text"] = _scrub_text(names, own, dry_run=dry_run)
+        if not dry_run:
             for kind in ("member", "payee", "change"):
                 _write_tombstones(kind, ids[kind], "erasure", on)
             tombstones = [tombstone_of(keys(), "member", member) for member in ids["member"]]
             audit.record(None, "erase_person", person=tombstones[0], flags=counts["triage/flags"])
-    if really:
+    if not dry_run:
         _unlink(files)
         compact()
     return {table: many for table, many in counts.items() if many}
@@ -185,12 +185,12 @@ def _write_tombstones(kind: str, ids: Iterable[str], why: str, on: date) -> None
     Tombstone.objects.bulk_create(stones, BATCH, ignore_conflicts=True)
 
 
-def _forget_lists(lists: Collection[str], *, really: bool) -> int:
+def _forget_lists(lists: Collection[str], *, dry_run: bool) -> int:
     """Take purged lists out of frozen evidence and off the flags."""
     if not lists:
         return 0
-    many = _scrub_evidence(Gone(lists=frozenset(lists)), really=really)
-    for flag in Flag.objects.exclude(exposed_on=[]).iterator(BATCH) if really else ():
+    many = _scrub_evidence(Removal(lists=frozenset(lists)), dry_run=dry_run)
+    for flag in Flag.objects.exclude(exposed_on=[]).iterator(BATCH) if not dry_run else ():
         remaining = [breach_id for breach_id in flag.exposed_on if breach_id not in lists]
         if remaining != flag.exposed_on:
             newest = flag.evidence.order_by("-night", "-pk").first()
@@ -201,23 +201,23 @@ def _forget_lists(lists: Collection[str], *, really: bool) -> int:
     return many
 
 
-def _forget_nights(until: date, *, really: bool) -> int:
+def _forget_nights(until: date, *, dry_run: bool) -> int:
     old = Night.objects.filter(night__lt=until - timedelta(days=home().params.retention.nights_days), flag=None)
     many = old.count()
-    if really:
+    if not dry_run:
         old.delete()
     return many
 
 
-def _forget_notices(*, really: bool) -> int:
+def _forget_notices(*, dry_run: bool) -> int:
     old = Notice.objects.filter(delivered_at__lt=clock.now() - timedelta(days=DELIVERED_DAYS))
     many = old.count()
-    if really:
+    if not dry_run:
         old.delete()
     return many
 
 
-def _scrub_evidence(gone: Gone, own: Collection[str] = (), *, really: bool) -> int:
+def _scrub_evidence(gone: Removal, own: Collection[str] = (), *, dry_run: bool) -> int:
     many = 0
     mentions = _pattern(gone.entries)
     for row in Evidence.objects.exclude(flag__in=own).iterator(BATCH):
@@ -226,12 +226,12 @@ def _scrub_evidence(gone: Gone, own: Collection[str] = (), *, really: bool) -> i
         body = scrub_row(row.body, gone, "evidence") or {}
         if body != row.body:
             many += 1
-            if really:
+            if not dry_run:
                 Evidence.objects.filter(pk=row.pk).update(body=body)
     return many
 
 
-def _scrub_text(names: frozenset[str], own: Collection[str], *, really: bool) -> int:
+def _scrub_text(names: frozenset[str], own: Collection[str], *, dry_run: bool) -> int:
     """Mentions in what people wrote, in notices, nights' accounts and users' own numbers; a filter goes whole."""
     mentions, many = _pattern(names), 0
     for model, field in WRITTEN:
@@ -239,28 +239,28 @@ def _scrub_text(names: frozenset[str], own: Collection[str], *, really: bool) ->
             text = getattr(row, field)
             if mentions.search(text):
                 many += 1
-                if really:
+                if not dry_run:
                     model.objects.filter(pk=row.pk).update(**{field: mentions.sub(ERASED, text)})
     saved = [row.pk for row in SavedFilter.objects.iterator(BATCH) if mentions.search(f"{row.name} {row.query}")]
     many += len(saved)
-    if really:
+    if not dry_run:
         SavedFilter.objects.filter(pk__in=saved).delete()
     for step in Step.objects.exclude(flag__in=own).iterator(BATCH):  # what a decision said before it was changed
         text = json.dumps(step.before)
         if mentions.search(text):
             many += 1
-            if really:
+            if not dry_run:
                 Step.objects.filter(pk=step.pk).update(before=json.loads(mentions.sub(ERASED, text)))
     documents: tuple[tuple[Any, str], ...] = ((Night, "run"), (Notice, "body"))
     for kind, field in documents:
         for row in kind.objects.iterator(BATCH):
             body, removed = without(getattr(row, field), names)
             many += removed
-            if removed and really:
-                model.objects.filter(pk=row.pk).update(**{field: body})
+            if removed and not dry_run:
+                kind.objects.filter(pk=row.pk).update(**{field: body})
     people = User.objects.filter(member_id__in=names)
     many += people.count()
-    if really:
+    if not dry_run:
         people.update(member_id="", household_id="")
     return many
 

@@ -19,8 +19,8 @@ from payeewatch.pipeline.privacy import data_subject, subject_access
 from payeewatch.pipeline.store.tombstones import UNFINISHED_ERASURE
 from tests.canaries import assert_absent, occurrences
 from tests.conftest import NIGHTS, Home, copy_of, make_home
-from tests.forgotten import MEMBER, REVIEW, SCREEN_TEXTS, VERIFY, rename, shell
 from tests.lake_rows import KEYS
+from tests.traceable_person import MEMBER, REVIEW, SCREEN_TEXTS, VERIFY, rename, shell
 
 UNTIL = "2024-09-26"
 WORK = ("lake", "vault", "mlflow", "quarantine", "flags", "scores", "evidence", "runs", "reports", "holds", "releases",

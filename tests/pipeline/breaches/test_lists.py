@@ -34,8 +34,8 @@ def breaches(session: Session) -> Path:
     return session.settings.folder("breaches")
 
 
-def load(session: Session, people: list[Person], form: str = "people.csv", **changed: object) -> list[Load]:
-    put_list(breaches(session), "TPO-1", people, form, **changed)
+def load(session: Session, people: list[Person], form: str = "people.csv", **changes: object) -> list[Load]:
+    put_list(breaches(session), "TPO-1", people, form, **changes)
     return load_lists(session, UNTIL)
 
 
@@ -67,8 +67,8 @@ def test_every_form_gives_the_same_keys(session: Session, form: str) -> None:
 def test_a_list_split_over_files_is_one_list(session: Session) -> None:
     folder = put_list(breaches(session), "TPO-1", [person(1)], "people-0001.csv")
     (folder / "people-0002.csv").write_bytes(as_csv([person(2), person(3)]))
-    (made,) = load_lists(session, UNTIL)
-    assert made.facts["people"]["rows"] == 3
+    (commit,) = load_lists(session, UNTIL)
+    assert commit.facts["people"]["rows"] == 3
 
 
 def test_missing_columns_are_tolerated_while_one_identifies(session: Session) -> None:
@@ -107,8 +107,8 @@ def test_an_incomplete_birth_date_leaves_the_national_id_alone(session: Session)
 def test_a_wrong_check_digit_nulls_the_identifier_and_is_counted(session: Session) -> None:
     wrong = person(1)["national_id"][:13] + "00"
     people = [person(n) for n in range(2, 8)]
-    (made,) = load(session, [*people, person(1, national_id=wrong, holder_national_id=wrong)])
-    assert made.facts["people"] == {
+    (commit,) = load(session, [*people, person(1, national_id=wrong, holder_national_id=wrong)])
+    assert commit.facts["people"] == {
         "rows": 7, "rejected": 0, "malformed": 0,
         "nulled": {"national_id": 1, "holder_national_id": 0, "birth_date": 0},
     }  # fmt: skip
@@ -116,8 +116,8 @@ def test_a_wrong_check_digit_nulls_the_identifier_and_is_counted(session: Sessio
 
 def test_a_row_is_rejected_only_without_any_usable_key(session: Session) -> None:
     nobody = dict.fromkeys(COLUMNS)
-    (made,) = load(session, [*(person(n) for n in range(8)), nobody, nobody | {"family_name": "Essai"}])
-    assert made.facts["people"]["rejected"] == 2
+    (commit,) = load(session, [*(person(n) for n in range(8)), nobody, nobody | {"family_name": "Essai"}])
+    assert commit.facts["people"]["rejected"] == 2
 
 
 def test_two_given_names_give_a_second_key(session: Session) -> None:
@@ -206,8 +206,8 @@ def test_what_is_no_parquet_is_refused(session: Session) -> None:
 
 def test_lines_that_are_no_rows_count_as_rejected(session: Session) -> None:
     raw(session, as_csv([person(n) for n in range(9)]) + b"one,two\n")
-    (made,) = load_lists(session, UNTIL)
-    assert (made.facts["people"]["rows"], made.facts["people"]["malformed"]) == (10, 1)
+    (commit,) = load_lists(session, UNTIL)
+    assert (commit.facts["people"]["rows"], commit.facts["people"]["malformed"]) == (10, 1)
 
 
 def test_an_unclosed_quote_cannot_swallow_a_list_unseen(session: Session) -> None:
@@ -232,7 +232,7 @@ def test_a_lake_that_cannot_be_written_is_a_store_error_not_a_bad_list(session: 
         load(session, [person(1)])
 
 
-def test_a_check_tells_what_loading_would_and_writes_nothing(session: Session) -> None:
+def test_a_check_says_what_loading_would_and_writes_nothing(session: Session) -> None:
     put_list(breaches(session), "EMP-1", [person(1)], source=None)
     put_list(breaches(session), "TEL-1", [dict.fromkeys(COLUMNS), person(1)])
     put_list(breaches(session), "TPO-1", [*(person(n) for n in range(8)), dict.fromkeys(COLUMNS)])
@@ -266,13 +266,13 @@ def test_a_list_learned_late_never_alters_a_published_night(session: Session) ->
     runs.mkdir()
     (runs / "2024-02-10.json").write_text("{}")
     put_list(breaches(session), "TPO-1", [person(1)])
-    (made,) = load_lists(session, date(2024, 2, 10))
-    assert made.known_on == date(2024, 2, 11)
+    (commit,) = load_lists(session, date(2024, 2, 10))
+    assert commit.known_on == date(2024, 2, 11)
     ((known_at,),) = ask(session, "SELECT known_at FROM lists")
     assert known_at > evening("2024-02-10")
 
 
-def test_a_replaced_list_takes_the_earlier_people_away(session: Session) -> None:
+def test_a_replaced_list_removes_the_earlier_people(session: Session) -> None:
     (first,) = load(session, [person(1), person(2)])
     (second,) = load(session, [person(3)])
     assert second.removed == first.files["people"]
@@ -290,7 +290,7 @@ def test_a_manifest_that_changes_alone_keeps_the_people(session: Session) -> Non
     assert ask(session, "SELECT count(*) FROM people") == [(1,)]
 
 
-def test_a_list_whose_folder_is_gone_is_purged_and_may_come_back(session: Session) -> None:
+def test_a_list_without_its_folder_is_purged_and_may_come_back(session: Session) -> None:
     load(session, [person(1)])
     folder = breaches(session) / "TPO-1"
     folder.rename(session.settings.home / "away")
@@ -300,10 +300,10 @@ def test_a_list_whose_folder_is_gone_is_purged_and_may_come_back(session: Sessio
     assert ask(session, "SELECT is_purged FROM lists ORDER BY version") == [(False,), (True,)]
     assert load_lists(session, UNTIL) == []
     (session.settings.home / "away").rename(folder)
-    assert [made.kind for made in load_lists(session, UNTIL)] == ["list"]
+    assert [commit.kind for commit in load_lists(session, UNTIL)] == ["list"]
 
 
-def test_a_list_whose_time_has_come_is_purged_and_stays_so(session: Session) -> None:
+def test_a_list_whose_time_is_over_is_purged_and_stays_purged(session: Session) -> None:
     load(session, [person(1)], purge_on="2024-03-01")
     (purge,) = load_lists(session, date(2024, 3, 1))
     assert purge.kind == "purge"
@@ -314,8 +314,8 @@ def test_a_list_whose_time_has_come_is_purged_and_stays_so(session: Session) -> 
 
 
 def test_provenance_is_kept_with_the_load(session: Session) -> None:
-    (made,) = load(session, [person(1)])
-    assert (made.facts["source"], made.facts["notification_ref"]) == ("notified processor", "ART33-1")
+    (commit,) = load(session, [person(1)])
+    assert (commit.facts["source"], commit.facts["notification_ref"]) == ("notified processor", "ART33-1")
 
 
 def test_a_killed_load_leaves_nothing_that_counts(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,22 +13,26 @@ from payeewatch.pipeline.home.errors import InputRefused
 from tests.breach_lists import manifest
 
 
-def read(tmp_path: Path, **changed: object) -> Manifest:
+def read(tmp_path: Path, **changes: object) -> Manifest:
     folder = tmp_path / "TPO-1"
     folder.mkdir(exist_ok=True)
-    (folder / "manifest.yaml").write_text(yaml.safe_dump(manifest("TPO-1", **changed)))
+    (folder / "manifest.yaml").write_text(yaml.safe_dump(manifest("TPO-1", **changes)))
     return Manifest.read(folder)
 
 
 def test_a_manifest_is_read_whole(tmp_path: Path) -> None:
-    found = read(tmp_path)
-    assert (found.breach_id, found.notification_ref, found.known_at) == ("TPO-1", "ART33-1", date(2024, 2, 1))
-    assert found.fields_exposed == ("name", "birth_date", "national_id")
+    loaded_manifest = read(tmp_path)
+    assert (loaded_manifest.breach_id, loaded_manifest.notification_ref, loaded_manifest.known_at) == (
+        "TPO-1",
+        "ART33-1",
+        date(2024, 2, 1),
+    )
+    assert loaded_manifest.fields_exposed == ("name", "birth_date", "national_id")
 
 
 def test_a_manifest_comes_back_from_its_facts(tmp_path: Path) -> None:
-    found = read(tmp_path)
-    assert Manifest.told(found.facts()) == found
+    loaded_manifest = read(tmp_path)
+    assert Manifest.from_facts(loaded_manifest.facts()) == loaded_manifest
 
 
 def test_a_timestamp_stands_for_its_day_and_unknown_entries_do_no_harm(tmp_path: Path) -> None:
@@ -47,7 +51,7 @@ def test_a_number_serves_as_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "says"),
+    ("changes", "says"),
     [
         ({"breach_id": "TPO-2"}, "'breach_id' is 'TPO-2'; it must be the folder's name, 'TPO-1'"),
         ({"known_at": "01/02/2024"}, "'known_at' is '01/02/2024'; it must be a date such as 2024-02-01"),
@@ -63,9 +67,9 @@ def test_a_number_serves_as_text(tmp_path: Path) -> None:
         ({"title": {"en": "x"}}, "'title' is missing; it must be text"),
     ],
 )
-def test_a_wrong_value_is_named_with_what_it_must_be(tmp_path: Path, changed: dict[str, object], says: str) -> None:
+def test_a_wrong_value_is_named_with_what_it_must_be(tmp_path: Path, changes: dict[str, object], says: str) -> None:
     with pytest.raises(InputRefused) as refused:
-        read(tmp_path, **changed)
+        read(tmp_path, **changes)
     assert says in str(refused.value)
 
 

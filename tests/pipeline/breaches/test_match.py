@@ -34,26 +34,26 @@ def put_members(session: Session, day: str = BEGIN, left_on: str | None = None, 
     con, lake, sequence = session.con, session.lake, session.lake.next_sequence()
     rows = [{"member_id": member_id, "birth_name": None} | p for member_id, p in people.items()]
     con.register("clear", pa.Table.from_pylist(rows))
-    keyed = """
+    key_query = """
         SELECT *, person_key(own, born) AS person_key, person_key(holder, born) AS holder_key, id_key(own) AS id_key,
             name_keys(family_name, given_names, CAST(birth_name AS VARCHAR), born) AS name_keys
         FROM (SELECT *, canonical_national_id(CAST(national_id AS VARCHAR)) AS own,
             canonical_national_id(CAST(holder_national_id AS VARCHAR)) AS holder,
             canonical_birth_date(birth_date) AS born FROM clear)"""
-    given = {"known_at": f"TIMESTAMP '{evening(day)}'", "version": f"{sequence * VERSION_STEP} + row_number() OVER ()",
+    stamps = {"known_at": f"TIMESTAMP '{evening(day)}'", "version": f"{sequence * VERSION_STEP} + row_number() OVER ()",
              "left_on": f"CAST({repr(left_on) if left_on else 'NULL'} AS DATE)", "key_version": "1"}  # fmt: skip
-    taken = {"member_id", "birth_rank", "person_key", "holder_key", "id_key", "name_keys"}
-    cells = ", ".join(f"{given.get(c, c if c in taken else 'NULL')} AS {c}" for c in SCHEMAS["members"])
+    copied_columns = {"member_id", "birth_rank", "person_key", "holder_key", "id_key", "name_keys"}
+    cells = ", ".join(f"{stamps.get(c, c if c in copied_columns else 'NULL')} AS {c}" for c in SCHEMAS["members"])
     on = date.fromisoformat(day)
-    files = [lake.write(con, f"SELECT {cells} FROM ({keyed})", "members", on, sequence)]
+    files = [lake.write(con, f"SELECT {cells} FROM ({key_query})", "members", on, sequence)]
     con.unregister("clear")
     lake.commit(Load(sequence, "drop", on, on, day, "", files={"members": files}))
 
 
 def put_people(
-    session: Session, *people: Person, breach_id: str = "TPO-1", until: str = LEARNED, **changed: object
+    session: Session, *people: Person, breach_id: str = "TPO-1", until: str = LEARNED, **changes: object
 ) -> None:
-    put_list(session.settings.folder("breaches"), breach_id, list(people), **changed)
+    put_list(session.settings.folder("breaches"), breach_id, list(people), **changes)
     load_lists(session, date.fromisoformat(until))
 
 
@@ -181,9 +181,9 @@ def test_a_member_sent_again_unchanged_adds_nothing(session: Session) -> None:
     put_people(session, person(1))
     link(session)
     put_members(session, "2024-03-01", M1=person(1))
-    made = link(session)
-    assert made is not None
-    assert made.files == {}
+    load = link(session)
+    assert load is not None
+    assert load.files == {}
 
 
 def test_nothing_new_needs_no_load(session: Session) -> None:
@@ -212,8 +212,8 @@ def published(session: Session, night: str) -> None:
 
 def test_a_list_keeps_the_share_of_the_book_it_covered_when_it_became_known(session: Session) -> None:
     def shares() -> list[float]:
-        found = session.con.execute(f"SELECT DISTINCT list_share FROM ({session.lake.scan('exposures')})").fetchall()
-        return [row[0] for row in found]
+        rows = session.con.execute(f"SELECT DISTINCT list_share FROM ({session.lake.scan('exposures')})").fetchall()
+        return [row[0] for row in rows]
 
     book = {f"M{n}": person(n, family_name="Essai" + "abcdefghijklmno"[n // 10] * 2) for n in range(150)}
     put_members(session, **book)
@@ -244,8 +244,8 @@ def test_a_purged_list_leaves_no_exposure_in_any_version_and_others_stay(session
     load_lists(session, date(2024, 3, 1))
     link(session)
     assert exposures(session, "2024-02-29") == exposures(session, "2024-03-01") == {("M1", "TPO-1"): "exact"}
-    left = session.con.execute(f"SELECT DISTINCT breach_id FROM ({session.lake.scan('exposures')})").fetchall()
-    assert left == [("TPO-1",)]
+    remaining = session.con.execute(f"SELECT DISTINCT breach_id FROM ({session.lake.scan('exposures')})").fetchall()
+    assert remaining == [("TPO-1",)]
     put_members(session, "2024-03-02", M2=person(1))
     link(session)
     assert exposures(session) == {("M1", "TPO-1"): "exact", ("M2", "TPO-1"): "exact"}
@@ -294,12 +294,12 @@ def test_coverage_counts_the_book_and_the_changes(session: Session) -> None:
     put(session, BEGIN, changes=[{"change_id": f"C{n}", "member_id": f"M{n}"} for n in (1, 2, 3, 8)])
     put_people(session, *(person(n) for n in range(4)), person(4, national_id=None, holder_national_id=None))
     link(session)
-    session.held.register()
-    (told,) = coverage(session, date(2024, 3, 1), ["C1", "C2", "C3", "C8"])
-    assert told["by_quality"] == {"exact": 4, "probable": 1}
-    assert (told["people"], told["exposed"], told["exposed_share"]) == (5, 5, 5 / 10)
-    assert told["lift"] == (3 / 4) / (5 / 10)
-    assert told["sentence"] is None
+    session.lake_cache.register()
+    (of_list,) = coverage(session, date(2024, 3, 1), ["C1", "C2", "C3", "C8"])
+    assert of_list["by_quality"] == {"exact": 4, "probable": 1}
+    assert (of_list["people"], of_list["exposed"], of_list["exposed_share"]) == (5, 5, 5 / 10)
+    assert of_list["lift"] == (3 / 4) / (5 / 10)
+    assert of_list["sentence"] is None
 
 
 def test_coverage_leaves_out_members_who_left_and_lists_not_yet_known(session: Session) -> None:
@@ -307,10 +307,10 @@ def test_coverage_leaves_out_members_who_left_and_lists_not_yet_known(session: S
     put_members(session, M2=person(2))
     put_people(session, person(1))
     link(session)
-    session.held.register()
+    session.lake_cache.register()
     assert coverage(session, date(2024, 1, 31), []) == []
-    (told,) = coverage(session, date(2024, 2, 20), [])
-    assert (told["exposed"], told["exposed_share"], told["lift"]) == (0, 0.0, None)
+    (of_list,) = coverage(session, date(2024, 2, 20), [])
+    assert (of_list["exposed"], of_list["exposed_share"], of_list["lift"]) == (0, 0.0, None)
 
 
 @pytest.mark.parametrize(
@@ -321,10 +321,10 @@ def test_coverage_says_when_exposure_cannot_discriminate(session: Session, expos
     put_members(session, **members)
     put_people(session, person(0))
     link(session)
-    session.held.register()
-    (told,) = coverage(session, date(2024, 3, 1), [])
-    assert (told["sentence"] or "").startswith(says or "")
-    assert (told["sentence"] is None) == (says is None)
+    session.lake_cache.register()
+    (of_list,) = coverage(session, date(2024, 3, 1), [])
+    assert (of_list["sentence"] or "").startswith(says or "")
+    assert (of_list["sentence"] is None) == (says is None)
 
 
 # Ordinary recording errors
@@ -334,7 +334,7 @@ SURNAMES = (
     "Van Den Berg", "Saint-Pierre", "Müller", "Œuvrard", "Petit", "Roux", "El Amrani", "Mac Carthy", "Fauré",
     "Bernard", "Thomas",
 )  # fmt: skip
-GIVEN = (
+GIVEN_NAMES = (
     "Zoé",
     "Anne",
     "Jean-Paul",
@@ -357,8 +357,10 @@ def without_marks(text: str) -> str:
 
 
 def without_particles(text: str) -> str:
-    kept = [w for w in text.replace("'", " ").split() if w.lower() not in {"de", "la", "le", "d", "van", "den", "el"}]
-    return " ".join(kept)
+    name_parts = [
+        w for w in text.replace("'", " ").split() if w.lower() not in {"de", "la", "le", "d", "van", "den", "el"}
+    ]
+    return " ".join(name_parts)
 
 
 ERRORS: tuple[Callable[[Person, Person], Person], ...] = (
@@ -374,7 +376,7 @@ ERRORS: tuple[Callable[[Person, Person], Person], ...] = (
 
 
 def somebody(draw: random.Random, serial: int) -> Person:
-    given_names = draw.sample(GIVEN, draw.choice((1, 1, 2)))
+    given_names = draw.sample(GIVEN_NAMES, draw.choice((1, 1, 2)))
     born = f"{draw.randint(1940, 2005)}{draw.randint(1, 12):02d}{draw.randint(1, 28):02d}"
     own = national_id(serial, f"99{draw.randint(100, 999)}")
     return person(serial) | {
@@ -386,12 +388,12 @@ def somebody(draw: random.Random, serial: int) -> Person:
 
 def recorded(draw: random.Random, member: Person) -> Person:
     """The member as another organisation wrote it down: up to two ordinary errors, and identifiers often missing."""
-    found = {name: member[name] for name in person(0)}
+    copy = {name: member[name] for name in person(0)}
     for error in draw.sample(ERRORS, draw.choice((0, 1, 1, 2))):
-        found = error(found, member)
+        copy = error(copy, member)
     if draw.random() < 0.7:
-        found |= {"national_id": None, "holder_national_id": None}
-    return found
+        copy |= {"national_id": None, "holder_national_id": None}
+    return copy
 
 
 def look_alike(draw: random.Random, member: Person) -> Person:
@@ -400,20 +402,20 @@ def look_alike(draw: random.Random, member: Person) -> Person:
     if draw.random() < 0.5:
         return other | {"birth_date": f"{int(member['birth_date']) // 10000 - 1}{member['birth_date'][4:]}"}
     used = set(member["given_names"].replace("-", " ").split())
-    return other | {"given_names": draw.choice([n for n in GIVEN if not used & set(n.split("-"))])}
+    return other | {"given_names": draw.choice([n for n in GIVEN_NAMES if not used & set(n.split("-"))])}
 
 
 def test_ordinary_recording_errors_cost_little(session: Session) -> None:
     draw = random.Random(7)
     members = {f"M{n}": somebody(draw, n) for n in range(1200)}
-    listed = [m for m in members if draw.random() < 0.5]
-    people: list[Any] = [recorded(draw, members[m]) for m in listed]
+    exposed = [m for m in members if draw.random() < 0.5]
+    people: list[Any] = [recorded(draw, members[m]) for m in exposed]
     people += [look_alike(draw, m) for m in members.values()]
     people += [somebody(draw, n) for n in range(5000, 6000)]
     put_members(session, **members)
     put_people(session, *draw.sample(people, len(people)))
     link(session)
-    found = {member_id for member_id, _ in exposures(session)}
-    right = found & set(listed)
-    assert len(right) / len(found) >= 0.995
-    assert len(right) / len(listed) >= 0.97
+    matches = {member_id for member_id, _ in exposures(session)}
+    right = matches & set(exposed)
+    assert len(right) / len(matches) >= 0.995
+    assert len(right) / len(exposed) >= 0.97

@@ -13,7 +13,7 @@ from pandas.testing import assert_frame_equal
 
 from payeewatch.pipeline.changes.amounts import Amounts, amounts
 from payeewatch.pipeline.session import Session
-from payeewatch.pipeline.store.lake_cache import Held
+from payeewatch.pipeline.store.lake_cache import LakeCache
 from tests.lake_rows import Row, evening, lake_session, put, table
 
 NIGHT = "2024-05-10"
@@ -34,7 +34,7 @@ def change(change_id: str = "C1", account: str = "new", at: str = "2024-05-01 10
 
 def on_night(session: Session, night: str = NIGHT) -> Amounts:
     """As that night knew it, alone and among others."""
-    Held(session.lake, session.con).register()
+    LakeCache(session.lake, session.con).register()
     cutoff = evening(night)
     others = [cutoff - timedelta(days=days) for days in (3, 1, -1, -4)]
     alone = on_nights(session, [cutoff])[cutoff]

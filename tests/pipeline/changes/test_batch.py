@@ -47,7 +47,7 @@ def test_of_a_decided_change_the_newest_payment_is_known(tmp_path: Path) -> None
         put(session, "2024-05-28", changes=changes)
         put(session, "2024-05-29", outcomes=[verdict])
         put(session, "2024-05-30", payments=payments)
-        session.held.register()
+        session.lake_cache.register()
         euros = NightBatch(session, NIGHTS[1:2]).of(NIGHTS[1], []).amounts
     assert len(euros.pending) == 2
     newest = euros.by_change.set_index("change_id")["newest_payment_at"]

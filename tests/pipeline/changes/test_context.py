@@ -16,7 +16,7 @@ from pandas.testing import assert_frame_equal
 from payeewatch.pipeline.changes.context import ChangeContext, at_decision, change_context, contexts_by_cutoff
 from payeewatch.pipeline.frames import are_among
 from payeewatch.pipeline.session import Session
-from payeewatch.pipeline.store.lake_cache import Held
+from payeewatch.pipeline.store.lake_cache import LakeCache
 from tests.lake_rows import PARAMS, Row, evening, lake_session, put
 
 
@@ -41,7 +41,7 @@ def on_night(session: Session, night: str, *change_ids: str) -> ChangeContext:
     session.lake.register(session.con)
     found = change_context(session.con, change_ids, cutoff)
     among = [contexts_by_cutoff(session.con, change_ids, sorted([cutoff, *others]))[cutoff]]
-    Held(session.lake, session.con).register()
+    LakeCache(session.lake, session.con).register()
     among.append(contexts_by_cutoff(session.con, change_ids, sorted([cutoff, *others]))[cutoff])
     for other in among:
         for name in ("changes", "exposures", "decisions"):

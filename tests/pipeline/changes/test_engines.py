@@ -41,7 +41,7 @@ def session(tmp_path: Path) -> Iterator[Session]:
         put(opened_one, "2024-06-12", changes=[row | {"derived": False} for row in table(CHANGES)])
         put(opened_one, "2024-06-15", claims=table(CLAIMS))
         put(opened_one, "2024-06-18", claims=table(CLAIMS.replace("5000", "7000")))
-        opened_one.held.register()
+        opened_one.lake_cache.register()
         yield opened_one
 
 
@@ -66,7 +66,7 @@ def test_spark_measures_the_same_lake_to_the_last_bit(session: Session) -> None:
 
 
 def test_spark_sees_the_loads_that_the_session_has_registered(session: Session) -> None:
-    session.held.register(session.lake.loads()[:2])
+    session.lake_cache.register(session.lake.loads()[:2])
     with engine_of(session, "spark") as engine:
         frame = measure(engine, PARAMS, [NIGHT]).set_index("change_id")
     assert frame.loc["X1", "amount_since_change_30d"] == 50

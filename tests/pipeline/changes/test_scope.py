@@ -52,14 +52,14 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
     with lake_session(tmp_path) as opened_one:
         first = put(opened_one, "2024-05-01", changes=table(CHANGES), claims=table(CLAIMS), payments=table(PAYMENTS))
         opened_one.lake.commit(replace(first, facts={"keys_once": list(request.param)}))
-        opened_one.lake.forget_read()
+        opened_one.lake.reload()
         put(
             opened_one,
             "2024-05-02",
             claims=table("claim_id payee_id\nleaves P9\ncomes P1"),
             payments=table("payment_id payee_id account status\ngone P3 new3 sent"),
         )
-        opened_one.held.register()
+        opened_one.lake_cache.register()
         yield opened_one
 
 
@@ -79,13 +79,13 @@ def test_versions_that_a_load_made_of_one_row_end_one_another(session: Session) 
     """Of a row that a later load brings again, the last of them ends when that is known."""
     known = [evening(f"2024-04-{day}") for day in (20, 25, 28)]
     session.lake.root.joinpath("loads").rename(session.lake.root / "before")
-    session.lake.forget_read()
+    session.lake.reload()
     rows = [{"claim_id": claim, "payee_id": "P1", "known_at": at} for claim in ("C1", "C2") for at in known]
     first = put(session, "2024-05-01", changes=table(CHANGES), claims=rows)
     session.lake.commit(replace(first, facts={"keys_once": ["claims"]}))
-    session.lake.forget_read()
+    session.lake.reload()
     put(session, "2024-05-02", claims=table("claim_id payee_id\nC2 P1\nC3 P1"))
-    session.held.register()
+    session.lake_cache.register()
     again = evening("2024-05-02")
     with focus(session, [NIGHT], [], []):
         assert seen(session, "claim_id", "claims") == [
@@ -96,7 +96,7 @@ def test_versions_that_a_load_made_of_one_row_end_one_another(session: Session) 
 
 def test_a_row_that_moved_in_the_first_load_is_seen_to_move_too(session: Session) -> None:
     put(session, "2024-05-03", claims=[{"claim_id": "other", "payee_id": "P1", "known_at": evening("2024-04-30")}])
-    session.held.register()
+    session.lake_cache.register()
     with focus(session, [NIGHT], [], []):
         assert ("other", "P1", evening("2024-05-01")) in seen(session, "claim_id", "claims")
 
@@ -120,7 +120,7 @@ def test_a_payment_that_waits_on_any_of_several_nights_counts(session: Session) 
         ]  # fmt: skip
     put(session, "2024-05-05", payments=table("payment_id payee_id account status\nnew P3 new3 planned"))
     put(session, "2024-05-06", payments=table("payment_id payee_id account status\nnew P3 new3 sent"))
-    session.held.register()
+    session.lake_cache.register()
     with focus(session, [date(2024, 5, 4), NIGHT], [], []):
         assert ("new", "P3", None) in seen(session, "payment_id", "payments")
 
@@ -140,9 +140,9 @@ def test_the_plan_made_before_a_night_is_loaded_is_the_one_it_follows(
     PLANS.clear()
     settings = Settings.load(published.path, {"PAYEEWATCH_KEY_FILE": str(published.key_file)})
     with opened(settings, writing=False) as session:
-        prepare(tmp_path, settings.params.observe.window_days, session.held.fitting().union(ALSO_READ))
+        prepare(tmp_path, settings.params.observe.window_days, session.lake_cache.small_tables().union(ALSO_READ))
         monkeypatch.setattr("payeewatch.pipeline.changes.measure.measured", None)
-        session.held.register()
+        session.lake_cache.register()
         with focus(session, [NIGHTS[0]], [], []):
             assert len(measure(PlannedEngine(session.con), settings.params, [NIGHTS[0]])) > 20
 
@@ -155,7 +155,7 @@ def test_a_night_finds_the_same_in_focus(published: Home, monkeypatch: pytest.Mo
         monkeypatch.setattr(lake_cache, "LARGEST_BYTES", largest)
         with opened(settings, writing=False) as session:
             params, cutoff = session.settings.params, session.settings.params.cutoff(night)
-            session.held.register()
+            session.lake_cache.register()
             with focus(session, [night], [], []):
                 frame = measure(PlannedEngine(session.con), params, [night])
                 known = change_context(session.con, list(frame["change_id"]), cutoff).changes.assign(is_decided=True)

@@ -133,11 +133,11 @@ def test_a_purged_model_leaves_no_file_and_no_line_and_the_others_stay(tmp_path:
     }  # fmt: skip
     gone = models["2"]
     before = {path for path in home.folder("mlflow").rglob("*") if path.is_file()}
-    assert registry.purge(home, date(2025, 1, 1), {"3"}, really=False) == 1
+    assert registry.purge(home, date(2025, 1, 1), {"3"}, dry_run=True) == 1
     assert {path for path in home.folder("mlflow").rglob("*") if path.is_file()} == before
 
-    assert registry.purge(home, date(2024, 1, 31), {"3"}, really=True) == 0  # trained that day: not before it
-    assert registry.purge(home, date(2025, 1, 1), {"3"}, really=True) == 1
+    assert registry.purge(home, date(2024, 1, 31), {"3"}, dry_run=False) == 0  # trained that day: not before it
+    assert registry.purge(home, date(2025, 1, 1), {"3"}, dry_run=False) == 1
 
     assert_absent(home.folder("mlflow"), [gone.run_id, "2024-01-31"])
     artifacts = home.folder("mlflow") / "artifacts"
@@ -147,7 +147,7 @@ def test_a_purged_model_leaves_no_file_and_no_line_and_the_others_stay(tmp_path:
         assert registry.load(home, which).version == version
     with pytest.raises(ModelError):
         registry.load(home, "2")
-    assert registry.purge(home, date(2025, 1, 1), {"3"}, really=True) == 0
+    assert registry.purge(home, date(2025, 1, 1), {"3"}, dry_run=False) == 0
 
 
 @pytest.mark.parametrize("which", ["champion", "99", "someone"])

@@ -42,12 +42,12 @@ def test_every_person_has_the_keys_it_had(session: Session) -> None:
     before = people(session)
     back_to_format_0(session.lake.root)
     assert "name_keys" in people(session)[0]
-    migrate(session, really=True)
+    migrate(session, dry_run=False)
     assert people(session) == before
     assert list(people(session)[0]) == list(SCHEMAS["people"])
 
 
-def test_a_purged_lists_people_and_what_no_commit_names_are_left_alone(session: Session) -> None:
+def test_a_purged_lists_people_and_what_no_commit_names_are_not_changed(session: Session) -> None:
     purged = put(session, DAY, kind="list", people=PEOPLE)
     put(session, DAY, kind="list", people=[{"breach_id": "B2", "name_key": 7}])
     session.lake.write(session.con, session.lake.scan("people"), "people", purged.day, 4)

@@ -93,35 +93,35 @@ class Kill:
     def __init__(self, patch: pytest.MonkeyPatch, at: int | None) -> None:
         self.count, self.at = 0, at
         for name in ("replace", "unlink"):
-            patch.setattr(Path, name, self._counted(getattr(Path, name)))
+            patch.setattr(Path, name, self._count_calls(getattr(Path, name)))
 
-    def _counted(self, real: Callable[..., object]) -> Callable[..., object]:
-        def call(path: Path, *words: object, **named: object) -> object:
+    def _count_calls(self, real: Callable[..., object]) -> Callable[..., object]:
+        def call(path: Path, *args: object, **kwargs: object) -> object:
             self.count += 1
             if self.count == self.at:
                 raise Killed
-            return real(path, *words, **named)
+            return real(path, *args, **kwargs)
 
         return call
 
 
 def is_killed(session: Session, at: int, steps: Sequence[Step] = TWO_STEPS) -> bool:
-    """Migrate until the change number `at`; whether it came so far."""
+    """Migrate until the change number `at`; returns whether the run was killed."""
     with pytest.MonkeyPatch.context() as patch:
         Kill(patch, at)
         try:
-            migrate(session, really=True, steps=steps)
+            migrate(session, dry_run=False, steps=steps)
         except Killed:
             return True
     return False
 
 
 def undisturbed(old_home: Path, folder: Path) -> tuple[dict[str, bytes], int]:
-    """What a migration gives, and in how many changes of the folder."""
+    """The files after a migration, and in how many changes of the folder."""
     shutil.copytree(old_home, folder)
     with lake_session(folder) as session, pytest.MonkeyPatch.context() as patch:
         kill = Kill(patch, None)
-        migrate(session, really=True, steps=TWO_STEPS)
+        migrate(session, dry_run=False, steps=TWO_STEPS)
     return contents(folder), kill.count
 
 
@@ -136,7 +136,7 @@ def test_killed_at_any_moment_and_run_again_it_ends_as_if_undisturbed(old_home: 
             assert is_killed(session, at)
             with pytest.raises(StoreError, match="run: payeewatch migrate"):
                 session.lake.check()
-            migrate(session, really=True, steps=TWO_STEPS)
+            migrate(session, dry_run=False, steps=TWO_STEPS)
         assert contents(home) == expected, at
 
 
@@ -155,29 +155,29 @@ import os, sys
 from pathlib import Path
 from payeewatch.pipeline.migration.migrate import migrate
 from tests.lake_rows import lake_session
-real, left = Path.replace, [int(sys.argv[2])]
+real, remaining = Path.replace, [int(sys.argv[2])]
 def replace(path, target):
-    left[0] -= 1
-    if left[0] < 0:
+    remaining[0] -= 1
+    if remaining[0] < 0:
         os._exit(137)
     return real(path, target)
 Path.replace = replace
 with lake_session(Path(sys.argv[1])) as session:
-    migrate(session, really=True)
+    migrate(session, dry_run=False)
 """
 
 
-@pytest.mark.parametrize("done", [2, 5])
+@pytest.mark.parametrize("replacements", [2, 5])
 def test_a_process_that_is_killed_leaves_nothing_that_the_next_does_not_finish(
-    old_home: Path, tmp_path: Path, done: int
+    old_home: Path, tmp_path: Path, replacements: int
 ) -> None:
     for name in ("killed", "undisturbed"):
         shutil.copytree(old_home, tmp_path / name)
-    killed = subprocess.run([sys.executable, "-c", PROCESS, str(tmp_path / "killed"), str(done)], check=False)
-    assert killed.returncode == 137
+    process = subprocess.run([sys.executable, "-c", PROCESS, str(tmp_path / "killed"), str(replacements)], check=False)
+    assert process.returncode == 137
     for name in ("killed", "undisturbed"):
         with lake_session(tmp_path / name) as session:
-            assert migrate(session, really=True).is_resumed is (name == "killed")
+            assert migrate(session, dry_run=False).is_resumed is (name == "killed")
     assert contents(tmp_path / "killed") == contents(tmp_path / "undisturbed")
 
 
@@ -193,9 +193,9 @@ def test_every_commit_record_is_rewritten_once_and_says_what_it_said(old_home: P
     assert after[f"vault/{VAULT}"] == b"2sealed"
     assert (tmp_path / "home" / "vault" / VAULT).stat().st_mode & 0o777 == 0o600
     assert set(after) - set(before) == {"lake/format.json"}
-    said = read_format(tmp_path / "home" / "lake")
-    assert said is not None
-    assert said.format == 2
+    lake_format_now = read_format(tmp_path / "home" / "lake")
+    assert lake_format_now is not None
+    assert lake_format_now.format == 2
 
 
 def test_there_is_a_step_from_every_format() -> None:
@@ -212,40 +212,40 @@ def session(old_home: Path, tmp_path: Path) -> Iterator[Session]:
 
 def test_a_dry_run_counts_and_changes_nothing(session: Session) -> None:
     before = contents(session.settings.home)
-    planned = migrate(session, really=False, steps=TWO_STEPS)
+    planned = migrate(session, dry_run=True, steps=TWO_STEPS)
     assert contents(session.settings.home) == before
     assert [(step.before, step.after, step.files) for step in planned.steps] == [(0, 1, 2), (1, 2, None)]
     (first, _) = planned.steps
     assert first.needed_bytes is not None
     assert first.bytes is not None
     assert first.needed_bytes >= first.bytes > 0
-    done = migrate(session, really=True)
-    assert [(step.before, step.after, step.files) for step in done.steps] == [(0, 1, 2)]
+    result = migrate(session, dry_run=False)
+    assert [(step.before, step.after, step.files) for step in result.steps] == [(0, 1, 2)]
 
 
 def test_a_lake_of_this_format_needs_nothing(session: Session) -> None:
-    migrate(session, really=True)
+    migrate(session, dry_run=False)
     before = contents(session.settings.home)
-    again = migrate(session, really=True)
-    assert (again.format, again.steps) == (FORMAT, [])
+    second = migrate(session, dry_run=False)
+    assert (second.format, second.steps) == (FORMAT, [])
     assert contents(session.settings.home) == before
 
 
 def test_without_a_lake_there_is_nothing_to_migrate(tmp_path: Path) -> None:
     with lake_session(tmp_path / "home") as session:
-        assert migrate(session, really=True).format is None
+        assert migrate(session, dry_run=False).format is None
 
 
 def test_a_lake_of_a_later_version_is_not_migrated(session: Session) -> None:
     lake_format.write_format(session.lake.root, FORMAT + 1)
     with pytest.raises(StoreError, match="install"):
-        migrate(session, really=True)
+        migrate(session, dry_run=False)
 
 
 def test_a_note_of_a_migration_that_says_nothing_is_refused(session: Session) -> None:
     (session.lake.root / UNFINISHED).write_text("{}")
     with pytest.raises(StoreError, match=r"migrating\.json: cannot be read .*restore the home"):
-        migrate(session, really=True)
+        migrate(session, dry_run=False)
 
 
 def test_too_little_space_is_said_before_anything_is_written(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,21 +253,21 @@ def test_too_little_space_is_said_before_anything_is_written(session: Session, m
     free = shutil.disk_usage(session.lake.root)._replace(free=10)
     monkeypatch.setattr(migrating.shutil, "disk_usage", lambda _: free)
     with pytest.raises(StoreError, match=r"needs [\d,]+ bytes of free space .* there are 10;"):
-        migrate(session, really=True)
+        migrate(session, dry_run=False)
     assert contents(session.settings.home) == before
 
 
 def killed_while_writing(session: Session) -> None:
-    """Kill it when the first new file stands beside its old one."""
+    """Kill it when the first new file exists beside its old one."""
     assert is_killed(session, 4, STEPS)
     assert len(list(session.lake.root.rglob(".*.migrated"))) == 1
 
 
-def test_an_earlier_version_that_erased_somebody_meanwhile_is_heard(session: Session) -> None:
+def test_an_earlier_version_that_erased_somebody_meanwhile_is_respected(session: Session) -> None:
     killed_while_writing(session)
     first, second = (session.lake.root / path for path in committed_files(session.lake.root, "people"))
     shutil.copyfile(second, first)  # as if the only row of the first had been another person's
-    migrate(session, really=True)
+    migrate(session, dry_run=False)
     rows = session.con.execute(session.lake.scan("people")).fetchall()
     assert [row[0] for row in rows] == ["B2", "B2"]
 
@@ -278,6 +278,6 @@ def test_a_list_that_an_earlier_version_purged_meanwhile_leaves_no_copy(session:
     record = session.lake.root / "loads" / "00000003.json"
     purged = committed_files(session.lake.root, "people")[0]
     write_json(record, json.loads(record.read_text()) | {"removed": [purged]})
-    migrate(session, really=True)
+    migrate(session, dry_run=False)
     assert not written.exists()
     assert not (session.lake.root / UNFINISHED).exists()

@@ -143,7 +143,10 @@ def test_a_payment_that_moved_away_is_not_planned_for_the_payee_it_was_for(sessi
     put(session, "2024-05-01", payments=[{"payment_id": "Y1", "payee_id": "P1", "cents": 10_00, "status": "planned"}])
     put(session, "2024-05-02", payments=[{"payment_id": "Y1", "payee_id": "P2", "cents": 10_00, "status": "planned"}])
     unscored = [{"change_id": "B1", "payee_id": "P1", "rules": ["x"]}]
-    for register in (session.lake.register, lambda _: session.held.register()):  # from files, and held in memory
+    for register in (
+        session.lake.register,
+        lambda _: session.lake_cache.register(),
+    ):  # from files, and cached in memory
         register(session.con)
         planned = [
             run_record.unscored_changes(session.con, [drop(unscored=unscored)], evening(day))[0]["planned_cents"]

@@ -12,7 +12,7 @@ from payeewatch.pipeline.home import vault
 from payeewatch.pipeline.ingest.ingest import ingest
 from payeewatch.pipeline.loading import link_and_derive
 from payeewatch.pipeline.privacy import erase
-from payeewatch.pipeline.privacy.data_subject import Person, conditions, find
+from payeewatch.pipeline.privacy.data_subject import Person, delete_conditions, find
 from payeewatch.pipeline.privacy.subject_access import LAKE
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.tombstones import ERASURE, UNFINISHED_ERASURE, Tombstones
@@ -26,8 +26,8 @@ TABLES = ("members", "claims", "payments", "bank_changes", "account_events", "ch
 def test_no_table_that_names_people_is_left_out_of_their_rights() -> None:
     nobody = find_nothing("M1")
     naming = {name for name, table in LAKE_TABLES.items() if {"member_id", "payee_id"} & table.columns.keys()}
-    assert naming <= conditions(nobody).keys()
-    assert naming - {"exposures"} <= {table for table, *_ in LAKE}  # an export tells of exposures list by list
+    assert naming <= delete_conditions(nobody).keys()
+    assert naming - {"exposures"} <= {table for table, *_ in LAKE}  # an export names exposures list by list
 
 
 def find_nothing(member_id: str) -> Person:
@@ -60,16 +60,16 @@ def two_people(home: Path) -> None:
     )  # fmt: skip
 
 
-def loaded(session: Session) -> None:
+def load(session: Session) -> None:
     ingest(session, date(2024, 3, 20))
     link_and_derive(session)
 
 
-def erased(session: Session, member: str = "M1") -> dict[str, int]:
+def erase_person(session: Session, member: str = "M1") -> dict[str, int]:
     erase.begin(session, member, ON)
     pending = erase.pending(session.settings)
     assert pending
-    counts = erase.erase(session, pending, really=True)
+    counts = erase.erase(session, pending, dry_run=False)
     erase.finish(session.settings)
     return counts
 
@@ -77,7 +77,7 @@ def erased(session: Session, member: str = "M1") -> dict[str, int]:
 def test_who_a_person_is(tmp_path: Path) -> None:
     two_people(tmp_path / "home")
     with inbox_session(tmp_path / "home") as session:
-        loaded(session)
+        load(session)
         person = find(session, "M1")
         assert person.ids["payee"] == ["P1"]
         assert person.ids["change"] == ["B1"]
@@ -88,8 +88,8 @@ def test_who_a_person_is(tmp_path: Path) -> None:
 def test_the_persons_rows_go_and_others_keep_theirs(tmp_path: Path) -> None:
     two_people(tmp_path / "home")
     with inbox_session(tmp_path / "home") as session:
-        loaded(session)
-        counts = erased(session)
+        load(session)
+        counts = erase_person(session)
         assert counts["quarantine"] == counts["vault/quarantine"] == 1
         assert rows_of(session, "SELECT DISTINCT member_id FROM members", *TABLES) == [("M2",)]
         assert rows_of(session, "SELECT DISTINCT claim_id FROM claims ORDER BY 1", *TABLES) == [("C2",), ("C4",)]
@@ -107,19 +107,19 @@ def test_sending_the_rows_again_does_not_bring_the_person_back(tmp_path: Path) -
     home = tmp_path / "home"
     two_people(home)
     with inbox_session(home) as session:
-        loaded(session)
-        erased(session)
+        load(session)
+        erase_person(session)
         tombstones = Tombstones.of(session.lake.loads()).tokens
         assert tombstones
         assert "M1" not in json.dumps([load.facts for load in session.lake.loads() if load.kind == ERASURE])
         two_people(home)
         (home / "inbox" / "2024-03-20").rename(home / "inbox" / "2024-03-21")
-        (load,) = [load for load in ingest(session, date(2024, 3, 21)) if load.kind == "drop"]
-        assert load.facts["tables"]["members"]["rows_erased"] == 1
-        assert load.facts["tables"]["members"]["rows_read"] == 1
+        (drop,) = [each for each in ingest(session, date(2024, 3, 21)) if each.kind == "drop"]
+        assert drop.facts["tables"]["members"]["rows_erased"] == 1
+        assert drop.facts["tables"]["members"]["rows_read"] == 1
         assert rows_of(session, "SELECT DISTINCT member_id FROM members", *TABLES) == [("M2",)]
         assert rows_of(session, "SELECT count(*) FROM payments WHERE contains(claim_ids, 'C3')", *TABLES) == [(0,)]
-        assert erased(session) == {}
+        assert erase_person(session) == {}
         assert Tombstones.of(session.lake.loads()).tokens == tombstones
 
 
@@ -134,8 +134,8 @@ def test_a_shared_payee_stays_without_the_person(tmp_path: Path) -> None:
         payments=[good("payments", 2)],
     )
     with inbox_session(tmp_path / "home") as session:
-        loaded(session)
-        erased(session)
+        load(session)
+        erase_person(session)
         assert rows_of(session, "SELECT change_id, member_id FROM bank_changes", *TABLES) == [("B1", None)]
         assert rows_of(session, "SELECT DISTINCT member_id, household_id FROM changes", *TABLES) == [(None, None)]
 
@@ -143,7 +143,7 @@ def test_a_shared_payee_stays_without_the_person(tmp_path: Path) -> None:
 def test_an_erasure_cut_short_is_finished_from_its_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     two_people(tmp_path / "home")
     with inbox_session(tmp_path / "home") as session:
-        loaded(session)
+        load(session)
         erase.begin(session, "M1", ON)  # and then the process dies
     assert (tmp_path / "home" / "lake" / UNFINISHED_ERASURE).exists()
     with inbox_session(tmp_path / "home") as session:

@@ -29,7 +29,7 @@ def session(tmp_path: Path) -> Iterator[Session]:
         yield opened
 
 
-def flagged(session: Session, night: str, **flags: date) -> None:
+def put_flags(session: Session, night: str, **flags: date) -> None:
     """A night's flags, by flag_id (its change is named alike), and when each was first flagged."""
     path = session.settings.folder("flags") / f"{night}.parquet"
     path.parent.mkdir(exist_ok=True)
@@ -38,13 +38,13 @@ def flagged(session: Session, night: str, **flags: date) -> None:
     write_json(session.settings.folder("runs") / f"{night}.json", {"model": {"version": "1"}})
 
 
-def decided(change_id: str, verdict: str, on: str) -> dict[str, object]:
+def outcome(change_id: str, verdict: str, on: str) -> dict[str, object]:
     at = datetime.fromisoformat(f"{on}T10:00")
     return {"outcome_id": change_id, "change_id": change_id, "verdict": verdict, "decided_at": at}
 
 
 def test_flags_go_by_what_was_decided_about_them(session: Session) -> None:
-    flagged(
+    put_flags(
         session, "2025-08-31", unjudged_old=date(2025, 1, 1), unjudged=date(2025, 8, 1), benign=date(2025, 8, 1),
         fraud=date(2021, 1, 1), old_fraud=date(2020, 1, 1), unclear=date(2025, 8, 1), today=date(2025, 8, 1),
         again=date(2025, 8, 20),
@@ -54,46 +54,46 @@ def test_flags_go_by_what_was_decided_about_them(session: Session) -> None:
         "old_fraud": ("confirmed_fraud", "2020-08-30"), "unclear": ("inconclusive", "2025-08-15"),
         "today": ("benign", "2025-09-01"), "again": ("benign", "2025-08-15"),
     }  # fmt: skip
-    put(session, "2025-08-31", outcomes=[decided(name, verdict, on) for name, (verdict, on) in verdicts.items()])
-    assert purge.over_by_outcomes(session, UNTIL) == {"unjudged_old", "benign", "old_fraud"}
+    put(session, "2025-08-31", outcomes=[outcome(name, verdict, on) for name, (verdict, on) in verdicts.items()])
+    assert purge.find_expired_flags(session, UNTIL) == {"unjudged_old", "benign", "old_fraud"}
 
 
 def test_flags_go_when_the_common_clock_says(session: Session) -> None:
     zone, outcomes = ZoneInfo(session.settings.params.timezone), []
-    flagged(session, "2025-08-31", **{case.name: UNTIL - timedelta(days=case.flagged) for case in CASES})
+    put_flags(session, "2025-08-31", **{case.name: UNTIL - timedelta(days=case.flagged) for case in CASES})
     for case in (case for case in CASES if case.decided is not None):
         local = datetime.fromisoformat(f"{UNTIL - timedelta(days=case.decided or 0)}T{case.at}").replace(tzinfo=zone)
-        row = decided(case.name, case.verdict, str(UNTIL))
+        row = outcome(case.name, case.verdict, str(UNTIL))
         outcomes.append(row | {"decided_at": local.astimezone(UTC).replace(tzinfo=None)})
     put(session, "2025-08-31", outcomes=outcomes)
-    assert purge.over_by_outcomes(session, UNTIL) == OVER
+    assert purge.find_expired_flags(session, UNTIL) == OVER
 
 
-def test_counting_changes_nothing_and_purging_again_finds_nothing(session: Session) -> None:
-    flagged(session, "2025-08-31", benign=date(2025, 8, 1), kept=date(2025, 8, 1))
-    flagged(session, "2024-01-15", benign=date(2024, 1, 15))
-    put(session, "2025-08-31", outcomes=[decided("benign", "benign", "2025-08-15")])
+def test_a_dry_run_changes_nothing_and_a_second_purge_finds_nothing(session: Session) -> None:
+    put_flags(session, "2025-08-31", benign=date(2025, 8, 1), kept=date(2025, 8, 1))
+    put_flags(session, "2024-01-15", benign=date(2024, 1, 15))
+    put(session, "2025-08-31", outcomes=[outcome("benign", "benign", "2025-08-15")])
     before = sorted((path, path.read_bytes()) for path in session.settings.home.rglob("*") if path.is_file())
-    counted = purge.purge(session, UNTIL, really=False).clocks
+    dry_counts = purge.purge(session, UNTIL, dry_run=True).clocks
     assert sorted((path, path.read_bytes()) for path in session.settings.home.rglob("*") if path.is_file()) == before
-    assert counted["nights"] == {"flags": 1}
-    assert counted["flags"]["flags"] == 2
-    assert purge.purge(session, UNTIL, really=True).clocks == counted
-    assert purge.purge(session, UNTIL, really=True).clocks == {}
-    left = pq.read_table(session.settings.folder("flags") / "2025-08-31.parquet").to_pylist()
-    assert [row["flag_id"] for row in left] == ["kept"]
+    assert dry_counts["nights"] == {"flags": 1}
+    assert dry_counts["flags"]["flags"] == 2
+    assert purge.purge(session, UNTIL, dry_run=False).clocks == dry_counts
+    assert purge.purge(session, UNTIL, dry_run=False).clocks == {}
+    remaining = pq.read_table(session.settings.folder("flags") / "2025-08-31.parquet").to_pylist()
+    assert [row["flag_id"] for row in remaining] == ["kept"]
 
 
 def test_the_reviewers_database_decides_about_the_flags_it_knows(session: Session) -> None:
-    flagged(session, "2025-08-31", old=date(2025, 1, 1), new=date(2025, 8, 1))
-    clocks = purge.purge(session, UNTIL, really=False, over={"new"}, kept={"old"}).clocks
+    put_flags(session, "2025-08-31", old=date(2025, 1, 1), new=date(2025, 8, 1))
+    clocks = purge.purge(session, UNTIL, dry_run=True, expired_flags={"new"}, kept_flags={"old"}).clocks
     assert clocks["flags"]["flags"] == 1
 
 
 def test_the_last_night_stays_however_old(session: Session) -> None:
-    flagged(session, "2023-01-01", f=date(2023, 1, 1))
-    flagged(session, "2023-01-02", f=date(2025, 9, 1))
-    assert purge.purge(session, UNTIL, really=True).clocks["nights"] == {"flags": 1}
+    put_flags(session, "2023-01-01", f=date(2023, 1, 1))
+    put_flags(session, "2023-01-02", f=date(2025, 9, 1))
+    assert purge.purge(session, UNTIL, dry_run=False).clocks["nights"] == {"flags": 1}
     assert (session.settings.folder("flags") / "2023-01-02.parquet").exists()
 
 
@@ -103,17 +103,17 @@ def test_quarantine_goes_after_thirty_days_with_its_originals(session: Session) 
         (session.settings.folder("quarantine") / day / "claims.parquet").write_bytes(b"")
     rows = "SELECT '2025-08-01/claims/0' AS ref, 'x' AS original"
     vault.seal(session.con, KEYS, session.settings.folder("vault"), rows, "quarantine", date(2025, 8, 1), 1)
-    assert purge.purge(session, UNTIL, really=True).clocks["quarantine"] == {"quarantine": 2, "vault/quarantine": 1}
+    assert purge.purge(session, UNTIL, dry_run=False).clocks["quarantine"] == {"quarantine": 2, "vault/quarantine": 1}
     assert [path.name for path in session.settings.folder("quarantine").iterdir()] == ["2025-08-02"]
 
 
-def test_originals_nobody_needs_go(session: Session) -> None:
+def test_originals_that_nobody_needs_are_deleted(session: Session) -> None:
     put(session, "2025-08-31", members=[{"member_id": "M1"}], sightings=[{"payee_id": "P1", "account": "A1"}])
     folder = session.settings.folder("vault")
     for kind, refs in {"member": ("M1", "M2"), "account": ("A1", "A2"), "holder": ("B1",)}.items():
         rows = " UNION ALL ".join(f"SELECT '{ref}' AS ref, 'x' AS original" for ref in refs)
         vault.seal(session.con, KEYS, folder, rows, kind, UNTIL, 1)
-    assert purge.purge(session, UNTIL, really=True).clocks["vault"] == {
+    assert purge.purge(session, UNTIL, dry_run=False).clocks["vault"] == {
         "vault/member": 1, "vault/account": 1, "vault/holder": 1,
     }  # fmt: skip
     assert vault.reveal(KEYS, folder, "account", "A1") == "x"
@@ -122,26 +122,26 @@ def test_originals_nobody_needs_go(session: Session) -> None:
 
 def test_verdicts_stay_while_their_change_may_come_back(session: Session) -> None:
     put(session, "2025-08-31", outcomes=[
-        decided("old", "benign", "2025-02-01"), decided("new", "benign", "2025-08-01"),
-        decided("fraud", "confirmed_fraud", "2022-02-01"),
+        outcome("old", "benign", "2025-02-01"), outcome("new", "benign", "2025-08-01"),
+        outcome("fraud", "confirmed_fraud", "2022-02-01"),
     ])  # fmt: skip
-    assert purge.purge(session, UNTIL, really=True).clocks["outcomes"] == {"lake/outcomes": 1}
-    left = session.con.execute(f"SELECT change_id FROM ({session.lake.scan('outcomes')}) ORDER BY 1").fetchall()
-    assert left == [("fraud",), ("new",)]
+    assert purge.purge(session, UNTIL, dry_run=False).clocks["outcomes"] == {"lake/outcomes": 1}
+    remaining = session.con.execute(f"SELECT change_id FROM ({session.lake.scan('outcomes')}) ORDER BY 1").fetchall()
+    assert remaining == [("fraud",), ("new",)]
 
 
 def test_the_models_of_kept_nights_stay(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[date, set[str]]] = []
-    monkeypatch.setattr(registry, "purge", lambda settings, last, used, *, really: asked.append((last, used)) or 2)
-    flagged(session, "2025-08-31", f=date(2025, 8, 31))
+    calls: list[tuple[date, set[str]]] = []
+    monkeypatch.setattr(registry, "purge", lambda settings, last, used, *, dry_run: calls.append((last, used)) or 2)
+    put_flags(session, "2025-08-31", f=date(2025, 8, 31))
     write_json(session.settings.folder("runs") / "2023-01-01.json", {"model": {"version": "7"}})
-    assert purge.purge(session, UNTIL, really=False).clocks["models"] == {"mlflow": 2}
-    assert asked == [(date(2023, 6, 24), {"1"})]  # 800 days before; the night of version 7 is older
+    assert purge.purge(session, UNTIL, dry_run=True).clocks["models"] == {"mlflow": 2}
+    assert calls == [(date(2023, 6, 24), {"1"})]  # 800 days before; the night of version 7 is older
 
 
 def test_files_that_no_commit_names_go(session: Session) -> None:
     stray = session.lake.root / "people" / "drop=2024-01-01" / "00000099-0.parquet"
     stray.parent.mkdir(parents=True)
-    stray.write_bytes(b"tokens of a list that was taken away")
-    assert purge.purge(session, UNTIL, really=True).clocks["strays"] == {"lake": 1}
+    stray.write_bytes(b"tokens of a list that was deleted")
+    assert purge.purge(session, UNTIL, dry_run=False).clocks["strays"] == {"lake": 1}
     assert not stray.exists()

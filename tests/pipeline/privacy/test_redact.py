@@ -1,4 +1,4 @@
-"""What was published is taken back: rows, entries of lists, and what only names them."""
+"""What was published is removed: rows, entries of lists, and what only names them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import pytest
 
-from payeewatch.pipeline.home.scrub import WITHDRAWN, Gone, scrub, scrub_row, without
+from payeewatch.pipeline.home.scrub import WITHDRAWN, Removal, scrub, scrub_row, without
 
-PERSON = Gone(ids=frozenset({"C1", "P1"}))
+PERSON = Removal(ids=frozenset({"C1", "P1"}))
 
 
 def test_a_row_about_the_person_goes() -> None:
@@ -17,7 +17,7 @@ def test_a_row_about_the_person_goes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("entries", "left"),
+    ("entries", "remaining"),
     [
         ([{"payee_id": "P1", "relation": "same_account"}, {"payee_id": "P2"}], [{"payee_id": "P2"}]),
         ([{"kind": "claims", "ids": ["C1"], "amount": Decimal(3)}], []),
@@ -29,8 +29,8 @@ def test_a_row_about_the_person_goes() -> None:
         ([None, {"at": None}], [None, {"at": None}]),
     ],
 )
-def test_entries_that_name_the_person_go_and_sums_over_them(entries: list[object], left: list[object]) -> None:
-    assert scrub(entries, PERSON) == left
+def test_entries_that_name_the_person_go_and_sums_over_them(entries: list[object], remaining: list[object]) -> None:
+    assert scrub(entries, PERSON) == remaining
 
 
 def test_an_account_that_names_the_person_is_empty() -> None:
@@ -40,12 +40,15 @@ def test_an_account_that_names_the_person_is_empty() -> None:
 
 
 def test_a_flag_whose_time_is_over_leaves_its_change_scored() -> None:
-    gone = Gone(flags=frozenset({"F1"}))
-    assert scrub_row({"flag_id": "F1"}, gone, "flags") is None
-    assert scrub_row({"flag_id": "F1"}, gone, "evidence") is None
-    assert scrub_row({"flag_id": "F1", "why_not": None}, gone, "scores") == {"flag_id": None, "why_not": WITHDRAWN}
+    removal = Removal(flags=frozenset({"F1"}))
+    assert scrub_row({"flag_id": "F1"}, removal, "flags") is None
+    assert scrub_row({"flag_id": "F1"}, removal, "evidence") is None
+    assert scrub_row({"flag_id": "F1", "why_not": None}, removal, "scores") == {"flag_id": None, "why_not": WITHDRAWN}
     other = {"flag_id": "F2", "neighbours": [{"payee_id": "P", "flag_id": "F1"}]}
-    assert scrub_row(other, gone, "evidence") == {"flag_id": "F2", "neighbours": [{"payee_id": "P", "flag_id": None}]}
+    assert scrub_row(other, removal, "evidence") == {
+        "flag_id": "F2",
+        "neighbours": [{"payee_id": "P", "flag_id": None}],
+    }
 
 
 def test_a_purged_list_takes_the_reasons_that_tell_of_it() -> None:
@@ -54,7 +57,7 @@ def test_a_purged_list_takes_the_reasons_that_tell_of_it() -> None:
         "reasons": [{"feature": "exposure_surprise"}, {"feature": "change_hour"}],
         "timeline": [{"kind": "exposure_known", "ids": ["TPO-1"], "amount": None}],
     }
-    assert scrub_row(row, Gone(lists=frozenset({"TPO-1"})), "flags") == {
+    assert scrub_row(row, Removal(lists=frozenset({"TPO-1"})), "flags") == {
         "exposures": [{"breach_id": "EMP-1"}], "reasons": [{"feature": "change_hour"}], "timeline": [],
     }  # fmt: skip
 

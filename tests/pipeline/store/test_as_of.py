@@ -19,7 +19,7 @@ from payeewatch.pipeline.tables import ENDS, LAKE_TABLES, WRITTEN_ONCE
 
 ROOT = Path(__file__).resolve().parents[3]
 BEGIN = datetime(2024, 3, 1)
-VERSIONED = [table for table, declared in LAKE_TABLES.items() if declared.key]
+VERSIONED = [table for table, lake_table in LAKE_TABLES.items() if lake_table.key]
 
 
 class Version(NamedTuple):
@@ -42,8 +42,11 @@ def instant(at: int) -> datetime:
 def plainly(versions: Sequence[Version], cutoff: int, table: str) -> set[Version]:
     """Of each row the version known last by the cut-off; of a table that writes rows once, the one known first."""
     pick = min if table in WRITTEN_ONCE else max
-    known = [each for each in versions if each.at <= cutoff]
-    return {pick((e for e in known if e.row == row), key=lambda e: (e.at, e.version)) for row in {e.row for e in known}}
+    known_versions = [each for each in versions if each.at <= cutoff]
+    return {
+        pick((e for e in known_versions if e.row == row), key=lambda e: (e.at, e.version))
+        for row in {e.row for e in known_versions}
+    }
 
 
 def ends(versions: Sequence[Version], of: Version) -> datetime | None:
@@ -53,17 +56,17 @@ def ends(versions: Sequence[Version], of: Version) -> datetime | None:
 
 def fill(con: duckdb.DuckDBPyConnection, table: str, versions: Sequence[Version], *, with_ends: bool) -> None:
     """Make the lake table; each column of its key is made from `row`."""
-    declared = LAKE_TABLES[table]
-    columns = [f"{name(column)} {kind}" for column, kind in declared.columns.items()]
+    lake_table = LAKE_TABLES[table]
+    columns = [f"{name(column)} {kind}" for column, kind in lake_table.columns.items()]
     columns += [f"{ENDS} TIMESTAMP"] if with_ends else []
     con.execute(f"CREATE OR REPLACE TABLE {name(table)} ({', '.join(columns)})")
     for each in versions:
         row: dict[str, object] = {"known_at": instant(each.at), "version": each.version}
-        for column in declared.key:
-            row[column] = instant(each.row).date() if declared.columns[column] == "DATE" else str(each.row)
+        for column in lake_table.key:
+            row[column] = instant(each.row).date() if lake_table.columns[column] == "DATE" else str(each.row)
         row |= {ENDS: ends(versions, each)} if with_ends else {}
-        listed = ", ".join(map(name, row))
-        con.execute(f"INSERT INTO {name(table)} ({listed}) VALUES ({', '.join('?' * len(row))})", [*row.values()])
+        column_list = ", ".join(map(name, row))
+        con.execute(f"INSERT INTO {name(table)} ({column_list}) VALUES ({', '.join('?' * len(row))})", [*row.values()])
 
 
 def counting(con: duckdb.DuckDBPyConnection, table: str, cutoff: int) -> set[int]:
@@ -114,12 +117,12 @@ def test_rows_are_looked_for_by_what_all_their_versions_have(
 ) -> None:
     with duckdb.connect() as con:
         fill(con, "payments", versions, with_ends=with_ends)
-        con.execute("CREATE TABLE asked AS FROM (VALUES ('1'), ('3')) AS t(payment_id)")
-        query = known_at_cutoff(con, "payments", columns="version", among=("asked", "payment_id"))
-        found = {number for (number,) in con.execute(query, {"cutoff": instant(cutoff)}).fetchall()}
-        assert found == {each.version for each in plainly(versions, cutoff, "payments") if each.row in (1, 3)}
+        con.execute("CREATE TABLE wanted_payments AS FROM (VALUES ('1'), ('3')) AS t(payment_id)")
+        query = known_at_cutoff(con, "payments", columns="version", among=("wanted_payments", "payment_id"))
+        result = {number for (number,) in con.execute(query, {"cutoff": instant(cutoff)}).fetchall()}
+        assert result == {each.version for each in plainly(versions, cutoff, "payments") if each.row in (1, 3)}
         with pytest.raises(ValueError, match=r"payments\.payee_id may differ between versions of a row"):
-            known_at_cutoff(con, "payments", among=("asked", "payee_id"))
+            known_at_cutoff(con, "payments", among=("wanted_payments", "payee_id"))
 
 
 def test_a_table_whose_rows_have_no_versions_is_refused() -> None:
@@ -136,9 +139,9 @@ def test_versions_are_numbered_from_the_last() -> None:
 
 def test_the_last_decision_is_the_one_decided_last() -> None:
     rows = "(VALUES ('C1', 'O1', 2, 1), ('C1', 'O2', 1, 3), ('C2', 'O3', 1, 1), ('C2', 'O4', 1, 1))"
-    told = f"SELECT outcome_id FROM {rows} AS t(change_id, outcome_id, decided_at, known_at)"
+    query = f"SELECT outcome_id FROM {rows} AS t(change_id, outcome_id, decided_at, known_at)"
     with duckdb.connect() as con:
-        assert sorted(con.execute(f"{told} {last_decision('change_id')}").fetchall()) == [("O1",), ("O4",)]
+        assert sorted(con.execute(f"{query} {last_decision('change_id')}").fetchall()) == [("O1",), ("O4",)]
 
 
 def test_money_goes_where_the_change_that_takes_effect_last_says() -> None:

@@ -26,15 +26,15 @@ def session(tmp_path: Path) -> Iterator[Session]:
 
 
 def write(session: Session, sequence: int, rows: str = "SELECT 'B1' AS breach_id") -> str:
-    filled = ", ".join("rows." + n if n == "breach_id" else f"NULL AS {n}" for n in SCHEMAS["lists"])
-    return session.lake.write(session.con, f"SELECT {filled} FROM ({rows}) rows", "lists", DAY, sequence)
+    cells = ", ".join("rows." + n if n == "breach_id" else f"NULL AS {n}" for n in SCHEMAS["lists"])
+    return session.lake.write(session.con, f"SELECT {cells} FROM ({rows}) rows", "lists", DAY, sequence)
 
 
 def load(sequence: int, *paths: str, removed: tuple[str, ...] = ()) -> Load:
     return Load(sequence, "list", DAY, DAY, "B1", "f", files={"lists": list(paths)}, removed=list(removed))
 
 
-def listed(session: Session) -> list[str]:
+def breach_ids(session: Session) -> list[str]:
     session.lake.register(session.con, "lists")
     return [row[0] for row in session.con.execute("SELECT breach_id FROM lists ORDER BY ALL").fetchall()]
 
@@ -42,35 +42,35 @@ def listed(session: Session) -> list[str]:
 def test_a_file_that_is_not_committed_is_not_in_the_lake(session: Session) -> None:
     path = write(session, 1)
     assert (session.lake.root / path).exists()
-    assert listed(session) == []
+    assert breach_ids(session) == []
     session.lake.commit(load(1, path))
-    assert listed(session) == ["B1"]
+    assert breach_ids(session) == ["B1"]
 
 
 def test_a_killed_load_is_overwritten_by_the_next(session: Session) -> None:
     killed = write(session, session.lake.next_sequence())
-    again = write(session, session.lake.next_sequence(), "SELECT 'B2' AS breach_id")
-    assert again == killed
-    session.lake.commit(load(1, again))
-    assert listed(session) == ["B2"]
+    second = write(session, session.lake.next_sequence(), "SELECT 'B2' AS breach_id")
+    assert second == killed
+    session.lake.commit(load(1, second))
+    assert breach_ids(session) == ["B2"]
     assert session.lake.next_sequence() == 2
 
 
-def test_a_load_takes_away_the_files_of_an_earlier_one(session: Session) -> None:
+def test_a_load_removes_the_files_of_an_earlier_one(session: Session) -> None:
     first = write(session, 1)
     session.lake.commit(load(1, first))
     second = write(session, 2, "SELECT 'B2' AS breach_id")
     session.lake.commit(load(2, second, removed=(first,)))
-    assert listed(session) == ["B2"]
+    assert breach_ids(session) == ["B2"]
     assert not (session.lake.root / first).exists()
 
 
-def test_a_file_whose_removal_was_cut_short_is_gone_all_the_same(session: Session) -> None:
+def test_a_file_whose_removal_was_interrupted_does_not_count(session: Session) -> None:
     first = write(session, 1)
     session.lake.commit(load(1, first))
     session.lake.commit(load(2, removed=(first,)))
     write(session, 1)  # as if the process had ended between the commit and the removal
-    assert listed(session) == []
+    assert breach_ids(session) == []
 
 
 def test_a_table_without_files_has_its_columns_and_no_row(session: Session) -> None:
@@ -96,7 +96,7 @@ def test_rows_are_cast_to_their_declared_types(session: Session) -> None:
 
 def test_a_reader_sees_only_commits_that_were_there_when_it_asked(session: Session) -> None:
     put(session, "2024-05-01", lists=[{"breach_id": "B1"}])
-    assert listed(session) == ["B1"]
+    assert breach_ids(session) == ["B1"]
     with Lake(session.lake.root).connect(memory="100MB", threads=1, spill=session.lake.root.parent) as reader:
         session.lake.register(reader, "lists")
         put(session, "2024-05-02", lists=[{"breach_id": "B2"}])
@@ -106,16 +106,16 @@ def test_a_reader_sees_only_commits_that_were_there_when_it_asked(session: Sessi
 
 
 def test_a_load_reads_back_as_it_was_committed(session: Session) -> None:
-    made = Load(1, "drop", DAY, date(2024, 5, 2), "2024-05-01", "f", "late", {"lists": ["a"]}, ["b"], {"rows": 3})
-    session.lake.commit(made)
-    assert session.lake.loads() == [made]
+    one_load = Load(1, "drop", DAY, date(2024, 5, 2), "2024-05-01", "f", "late", {"lists": ["a"]}, ["b"], {"rows": 3})
+    session.lake.commit(one_load)
+    assert session.lake.loads() == [one_load]
 
 
 def test_a_connection_leaves_nothing_and_clears_what_killed_ones_spilled(tmp_path: Path) -> None:
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
     work = tmp_path / "lake" / ".work"
-    (work / str(ended.pid)).mkdir(parents=True)
+    (work / str(process.pid)).mkdir(parents=True)
     (work / str(os.getppid())).mkdir()
     with Lake(tmp_path / "lake").connect() as con:
         assert con.execute("SELECT 1").fetchall() == [(1,)]

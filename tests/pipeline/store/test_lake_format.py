@@ -1,4 +1,4 @@
-"""The number of the lake's form: written with the first commit, and what is refused because of it."""
+"""The number of the lake's format: written with the first commit, and what is refused because of it."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ def unnumbered(session: Session) -> Session:
     return session
 
 
-def test_a_lakes_form_changes_only_with_its_number() -> None:
-    written = {table: " ".join(columns) for table, columns in SCHEMAS.items()}
-    known = {table: " ".join([columns, *STAMPS]) for table, columns in FORMS[FORMAT].items() if table in SCHEMAS}
-    assert written == known, "raise FORMAT, add the step of the migration, and a form here"
+def test_a_lakes_format_changes_only_with_its_number() -> None:
+    columns_now = {table: " ".join(columns) for table, columns in SCHEMAS.items()}
+    expected = {table: " ".join([columns, *STAMPS]) for table, columns in FORMS[FORMAT].items() if table in SCHEMAS}
+    assert columns_now == expected, "raise FORMAT, add the step of the migration, and a form here"
     assert [each.name for each in dataclasses.fields(Load)] == FORMS[FORMAT]["loads/*.json"].split()
 
 
@@ -75,13 +75,13 @@ def test_the_first_commit_says_the_number_and_who_wrote_it(session: Session) -> 
     assert session.lake.format() is None
     session.lake.check()
     put(session, "2024-05-01", lists=[{"breach_id": "B1"}])
-    said = json.loads((session.lake.root / FILE).read_text())
-    assert said["format"] == FORMAT
-    assert said["written_by"].startswith("PayeeWatch ")
+    content = json.loads((session.lake.root / FILE).read_text())
+    assert content["format"] == FORMAT
+    assert content["written_by"].startswith("PayeeWatch ")
     session.lake.check()
 
 
-def test_a_later_commit_leaves_the_number_alone(session: Session) -> None:
+def test_a_later_commit_does_not_change_the_number(session: Session) -> None:
     write_format(session.lake.root, 1)
     before = (session.lake.root / FILE).stat().st_mtime_ns
     put(session, "2024-05-01", lists=[{"breach_id": "B1"}])
@@ -104,13 +104,13 @@ def test_a_lake_of_name_keys_in_one_column_is_to_be_migrated(session: Session) -
         session.lake.check()
 
 
-def test_a_lake_of_a_form_that_never_had_a_number_is_refused_by_its_columns(unnumbered: Session) -> None:
+def test_a_lake_of_a_format_that_never_had_a_number_is_refused_by_its_columns(unnumbered: Session) -> None:
     with duckdb.connect() as con:
         for path in map(Path, unnumbered.lake.files("lists")):
             rows = f"read_parquet({text(path)}, hive_partitioning = false)"
             con.execute(f"CREATE TABLE old AS SELECT * EXCLUDE (fields) FROM {rows}")
             con.execute(f"COPY old TO {text(path)} (FORMAT parquet)")
-    with pytest.raises(StoreError, match=r"says no format number .*lists lacks fields.*history anew") as refused:
+    with pytest.raises(StoreError, match=r"has no format number, .*lists lacks fields.*history again") as refused:
         unnumbered.lake.check()
     assert refused.value.exit_code == 15
 
@@ -128,9 +128,9 @@ def test_a_migration_that_is_not_finished_is_named_first(session: Session) -> No
         session.lake.check()
 
 
-@pytest.mark.parametrize("said", ["", "[]", '{"format": "new"}', '{"format": 1}', "null"])
-def test_a_format_file_that_says_no_number_is_refused(session: Session, said: str) -> None:
-    (session.lake.root / FILE).write_text(said)
+@pytest.mark.parametrize("content", ["", "[]", '{"format": "new"}', '{"format": 1}', "null"])
+def test_a_format_file_that_says_no_number_is_refused(session: Session, content: str) -> None:
+    (session.lake.root / FILE).write_text(content)
     with pytest.raises(StoreError, match=r"format\.json: cannot be read .*restore it"):
         session.lake.check()
 

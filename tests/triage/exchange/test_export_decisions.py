@@ -14,7 +14,7 @@ import pytest
 
 from payeewatch.pipeline.home.files import write_text
 from payeewatch.pipeline.home.holds import COLUMNS
-from payeewatch.pipeline.home.scrub import Gone, alone
+from payeewatch.pipeline.home.scrub import Removal, exclusive_lock
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.privacy import redact
 from payeewatch.triage import workspace
@@ -173,8 +173,8 @@ def test_a_purge_and_a_hand_over_of_the_same_day_lose_nothing(
         write_text(path, text)
 
     def purge() -> None:
-        with alone(reviewed):
-            redact.withdraw(reviewed, Gone(flags=frozenset({first.pk})), date(2024, 9, 26), really=True)
+        with exclusive_lock(reviewed):
+            redact.withdraw(reviewed, Removal(flags=frozenset({first.pk})), date(2024, 9, 26), dry_run=False)
 
     monkeypatch.setattr(redact, "write_text", slow)
     purging = threading.Thread(target=purge)
@@ -193,17 +193,17 @@ def test_the_lock_of_another_process_is_respected_and_goes_with_it(tmp_path: Pat
 import sys
 from pathlib import Path
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.pipeline.home.scrub import alone
-with alone(Settings.load(Path({str(tmp_path)!r}), {{}})):
+from payeewatch.pipeline.home.scrub import exclusive_lock
+with exclusive_lock(Settings.load(Path({str(tmp_path)!r}), {{}})):
     print("held", flush=True)
     sys.stdin.readline()
 """
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout.readline() == b"held\n"
-        with alone(settings, wait=False) as is_free:
+        with exclusive_lock(settings, wait=False) as is_free:
             assert not is_free
         holder.kill()
-        with alone(settings) as is_free:
+        with exclusive_lock(settings) as is_free:
             assert is_free
 
 

@@ -112,7 +112,7 @@ def test_what_was_purged_still_counts(cast: dict[str, User], first: Flag, clocke
 
     before = figures()
     assert before[:2] == ((1, 3), 4)
-    retention.purge(clock.today() + timedelta(days=1), (), really=True)
+    retention.purge(clock.today() + timedelta(days=1), (), dry_run=False)
     assert set(Flag.objects.filter(pk__in=[flag.pk for flag in flags])) == {flags[3]}
     assert figures() == before
     assert team.money()["released"] == 2000  # to one digit

@@ -65,4 +65,4 @@ def test_an_exposed_person_is_called_a_victim() -> None:
     exposure = {"breach_id": "B1", "known_at": date(2024, 1, 30), "fields": ["name"], "match_quality": "exact"}
     with override("fr"):
         assert "victime" in export_labels.value(exposure)
-    assert subject_access._plain(exposure).startswith(subject_access.VICTIM)
+    assert subject_access._english_value(exposure).startswith(subject_access.VICTIM)

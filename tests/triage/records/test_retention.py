@@ -19,6 +19,7 @@ from payeewatch.triage.models import (  # fmt: skip
     Evidence,
     Flag,
     Hold,
+    Night,
     Note,
     Step,
     Tally,
@@ -40,8 +41,8 @@ def close(flag: Flag, verdict: str, clocked: Any, days_ago: int = 1) -> None:
     )
 
 
-def purge(clocked: Any, days: int = 0, *, really: bool = True) -> dict[str, dict[str, int]]:
-    return retention.purge(clocked.at.date() + timedelta(days=days), (), really=really)
+def purge(clocked: Any, days: int = 0, *, dry_run: bool = False) -> dict[str, dict[str, int]]:
+    return retention.purge(clocked.at.date() + timedelta(days=days), (), dry_run=dry_run)
 
 
 def test_flags_go_when_the_common_clock_says(reviewed: Settings, first: Flag, clocked: Any) -> None:
@@ -64,7 +65,7 @@ def test_flags_go_when_the_common_clock_says(reviewed: Settings, first: Flag, cl
 def test_what_is_not_pertinent_goes_the_day_after_it_closed(first: Flag, cast: dict[str, User], clocked: Any) -> None:
     close(first, "benign", clocked, days_ago=0)
     assert purge(clocked).get("not_pertinent") == {}
-    assert purge(clocked, days=1, really=False)["not_pertinent"]["triage/flags"] == 1
+    assert purge(clocked, days=1, dry_run=True)["not_pertinent"]["triage/flags"] == 1
     assert Flag.objects.filter(pk=first.pk).exists()
     assert purge(clocked, days=1)["not_pertinent"]["triage/flags"] == 1
     assert not Flag.objects.filter(pk=first.pk).exists()
@@ -154,7 +155,7 @@ def test_a_purge_takes_its_turn_at_the_log_before_it_locks_a_flag(
     close(first, "benign", clocked)
     there = []
     monkeypatch.setattr(audit, "take_turn", lambda: there.append(Flag.objects.filter(pk=first.pk).exists()))
-    purge(clocked, really=False)
+    purge(clocked, dry_run=True)
     assert there == []
     purge(clocked)
     assert there[0]
@@ -174,7 +175,7 @@ def test_a_purged_list_leaves_frozen_evidence_and_the_chip(reviewed: Settings, c
     flag = Flag.objects.exclude(exposed_on=[]).first()
     assert flag
     breach_id = flag.exposed_on[0]
-    assert retention.purge(clocked.at.date(), {breach_id}, really=True)["lists"]["triage/evidence"]
+    assert retention.purge(clocked.at.date(), {breach_id}, dry_run=False)["lists"]["triage/evidence"]
     assert not any(breach_id in each.exposed_on for each in Flag.objects.all())
     assert not any(breach_id in str(each.body) for each in Evidence.objects.all())
 
@@ -190,14 +191,25 @@ def test_a_person_is_forgotten_and_the_log_stays_whole(first: Flag, cast: dict[s
     body.body["neighbours"] = [{"payee_id": first.payee_id, "relation": "same_account", "flag_id": first.pk}]
     body.save()
     ids = {"member": [first.member_id], "change": [first.change_id], "payee": [first.payee_id], "flag": [first.pk]}
-    dry = retention.erase(ids, clocked.at.date(), really=False)
-    assert retention.erase(ids, clocked.at.date(), really=True) == dry
+    dry = retention.erase(ids, clocked.at.date(), dry_run=True)
+    assert retention.erase(ids, clocked.at.date(), dry_run=False) == dry
     assert not Flag.objects.filter(member_id=first.member_id).exists()
     assert Note.objects.get().text == "like [erased], and [erased]."
     assert Evidence.objects.get(pk=body.pk).body["neighbours"] == []
     assert str(first.member_id) not in str(list(AuditRecord.objects.values_list("details", flat=True)))
     assert set(Tombstone.objects.values_list("kind", flat=True)) == {"flag", "member", "payee", "change"}
     assert [finding for finding in audit.verify().findings if finding.what.startswith("was changed")] == []
+
+
+def test_a_person_leaves_the_run_record_of_a_night_and_other_people_stay(first: Flag, clocked: Any) -> None:
+    night = Night.objects.order_by("night").last()
+    assert night
+    unscored = [{"change_id": "C-1", "payee_id": first.payee_id}, {"change_id": "C-2", "payee_id": "another"}]
+    Night.objects.filter(pk=night.pk).update(run=night.run | {"unscored_changes": unscored})
+    ids = {"member": [first.member_id], "change": [first.change_id], "payee": [first.payee_id], "flag": [first.pk]}
+    retention.erase(ids, clocked.at.date(), dry_run=False)
+    night.refresh_from_db()
+    assert night.run["unscored_changes"] == unscored[1:]
 
 
 CANARY = "Zephirinconnu"

@@ -1,4 +1,7 @@
-"""One person whose every number is unmistakable, in a whole insurer's files; and a script that works on their flags."""
+"""One person with unique numbers in the files of an insurer, so that every trace of them can be found.
+
+And scripts that work on their flags.
+"""
 
 from __future__ import annotations
 
@@ -18,21 +21,21 @@ MEMBER = "MCANARY0000"
 
 
 def rename(home: Path, member_id: str) -> dict[str, str]:
-    """Give a member, their payees, changes, claims, events and payments numbers found nowhere else. Old -> new."""
+    """Give a member, their payees, changes, claims, events and payments unique numbers. Returns old -> new number."""
     names: dict[str, str] = {member_id: MEMBER}
 
-    def give(row: dict[str, str], *columns: str) -> None:
+    def give_number(row: dict[str, str], *columns: str) -> None:
         for column in columns:
             if row.get(column) and row[column] not in names:
                 names[row[column]] = f"{KINDS[column]}{len(names):04d}"
 
-    for row in _all(home, "bank_changes"):
+    for row in _rows_of_table(home, "bank_changes"):
         if row["member_id"] == member_id:
-            give(row, "payee_id", "change_id")
+            give_number(row, "payee_id", "change_id")
     for table in ("claims", "payments", "account_events"):
-        for row in _all(home, table):
+        for row in _rows_of_table(home, table):
             if row.get("member_id") == member_id:
-                give(row, *(column for column in ("claim_id", "payment_id", "event_id") if column in row))
+                give_number(row, *(column for column in ("claim_id", "payment_id", "event_id") if column in row))
     for path in sorted(home.glob("inbox/*/*.csv")):
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
         for row in rows:
@@ -46,13 +49,13 @@ def rename(home: Path, member_id: str) -> dict[str, str]:
     return names
 
 
-def _all(home: Path, table: str) -> Iterator[dict[str, str]]:
+def _rows_of_table(home: Path, table: str) -> Iterator[dict[str, str]]:
     for path in sorted(home.glob(f"inbox/*/{table}*.csv")):
         yield from csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
 
 
 def shell(home: Home, *words: str, code: str = "") -> subprocess.CompletedProcess[str]:
-    """The command, or Python, in a process of its own, as cron runs it: with a database of its own, too."""
+    """Run the command, or Python code, in its own process as cron does, and with its own database."""
     environ = {
         name: value for name, value in os.environ.items() if not name.startswith(("PAYEEWATCH", "DJANGO", "DATABASE"))
     }
@@ -92,9 +95,9 @@ for flag in (own, other):
     Note.objects.create(flag=flag, by=user, at=at, text="Called {MEMBER} about {{}}.".format(own.change_id))
     Decision.objects.create(flag=flag, step=step, kind="verdict", state="pending", by=user, at=at, evidence_digest="",
                             verdict="benign", note="{MEMBER}")
-    stored = settings.folder("triage") / "attachments" / flag.flag_id
-    stored.parent.mkdir(exist_ok=True)
-    stored.write_text("of {MEMBER}" if flag == own else "of somebody else")
+    path = settings.folder("triage") / "attachments" / flag.flag_id
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("of {MEMBER}" if flag == own else "of somebody else")
     Attachment.objects.create(flag=flag, by=user, at=at, name="{MEMBER} call.txt", stored_as=flag.flag_id,
                               content_type="text/plain", size=1, digest="")
     audit.record(user, "read", flag.flag_id)
