@@ -14,8 +14,8 @@ The numbers that are measured about each change, as of a night. Every number use
 cut-off. *Before*, *since* and *after* refer to the change: a window before it ends when the change is requested; a
 window after it begins then, or when the change takes effect. Amounts are in euros, times in days.
 
-**Counts against**: *high* or *low* says which values make a change unusual; *context* is a feature that explains a change
-and never counts against it.
+**Counts against**: *high* or *low* says which values make a change unusual; *context* means that the feature explains
+a change and never counts against it.
 **When missing**: *0* means that a missing value counts as 0; *unknown* means that it stays empty; *never* means that a
 missing value stops the run. A feature for members only is empty for a provider's change.
 """

@@ -118,7 +118,7 @@ def _aggregates(tables: Tables, relation: Relation, spine: Frame, features: list
 
 
 def _whole_numbers(name: str, how: How) -> nw.Expr:
-    """Sums as whole numbers; and distinct values without null, which n_unique counts: here the rows outside the mask."""
+    """Whole sums; and distinct values without the null that n_unique counts: here the rows outside the mask."""
     if how is How.DISTINCT:
         return (nw.col(name) - nw.col(f"{name}__null")).cast(nw.Int64).alias(name)
     return nw.col(name).cast(nw.Int64) if how is How.SUM else nw.col(name)
@@ -201,7 +201,7 @@ def _small(number: int) -> nw.Expr:
 
 
 def _with_nulls_settled(feature: Feature, number: nw.Expr | None = None) -> nw.Expr:
-    """The number with its nulls settled: 0 if a missing value counts as 0, null for a provider if it is of members only."""
+    """The number with its nulls settled: 0 where a missing value counts as 0, null where a provider has none."""
     number = nw.col(feature.name) if number is None else number
     is_zero_when_empty = isinstance(feature.formula, Aggregate) and feature.formula.is_zero_when_empty
     if is_zero_when_empty or feature.missing is Missing.ZERO:

@@ -84,7 +84,7 @@ class Relation:
             raise Refused(f"{who}: it asks for {', '.join(missing)}, which is not there; {reach(self.table)}")
 
     def joined_once(self, tables: Tables, spine: Frame) -> Frame:
-        """The joined rows; without the spine's columns they are stored once, and those many columns are joined again."""
+        """The joined rows, computed once; the spine's many columns are not stored with them but joined again."""
         return spine.join(self.joined_columns(tables, spine), on="row", how="inner")
 
     def joined_columns(self, tables: Tables, spine: Frame) -> Frame:

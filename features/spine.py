@@ -51,14 +51,14 @@ def open_changes(tables: Tables, nights: Sequence[Night], window_days: int, extr
     pending = _pending(tables, changes, window_days)
     is_open = (nw.col("age_days") <= window_days) | ~nw.coalesce("is_pending", "is_named").is_null()
     pairs = changes.join(pending, on=["change_id", "cutoff_at"], how="left").join(named, on="change_id", how="left")
-    return _finished(tables, pairs.filter(is_open).drop("is_pending", "is_named"))
+    return _spine_of(tables, pairs.filter(is_open).drop("is_pending", "is_named"))
 
 
 def named_changes(tables: Tables, nights: Sequence[Night], names_of: Sequence[str]) -> Frame:
     """The named changes on each night that knows them, open or not."""
     instants = tables.engine.load(calendar(nights)).select("as_of", "cutoff_at")
     named = all_changes(tables).join(tables.engine.load(names(names_of)), on="change_id", how="semi")
-    return _finished(tables, _as_known(named.join(instants, how="cross")))
+    return _spine_of(tables, _as_known(named.join(instants, how="cross")))
 
 
 def learning_changes(
@@ -90,7 +90,7 @@ def learning_changes(
     within = _as_known(changes.join(due, on="change_id", how="inner")).filter(nw.col("age_days") <= window_days)
     waiting = _first_waiting(tables, changes, days, instants, [window_days + age for age in past_window_days])
     past = _as_known(changes.join(waiting, on="change_id", how="inner"))
-    return _finished(tables, nw.concat([within, past]))
+    return _spine_of(tables, nw.concat([within, past]))
 
 
 def _first_waiting(tables: Tables, changes: Frame, days: Frame, instants: Frame, ages_days: Sequence[int]) -> Frame:
@@ -161,7 +161,7 @@ def _waiting_payments(tables: Tables, changes: Frame) -> Frame:
     return payments.select("payee_id", "known_at", "superseded_at", new_account=nw.col("account"))
 
 
-def _finished(tables: Tables, pairs: Frame) -> Frame:
+def _spine_of(tables: Tables, pairs: Frame) -> Frame:
     """The spine with row numbers and the columns by which sources are joined to their tables."""
     spine = pairs.drop("superseded_at", "superseded_by", "version").with_row_index(
         "row", order_by=["change_id", "cutoff_at"]

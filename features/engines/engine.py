@@ -37,8 +37,8 @@ class Question:
     """Which changes to measure, and how.
 
     `build` gives two frames: a `change_id` for each row of the answer, and the answer. `loads` are the small tables
-    that `build` passes to `Engine.load`, in that order. Two questions of one `kind` differ in those rows only; a question
-    without a kind is asked once.
+    that `build` passes to `Engine.load`, in that order. Two questions of one `kind` differ in those rows only; a
+    question without a kind is asked once.
     """
 
     build: Callable[[Engine], tuple[Frame, Frame]]
@@ -57,7 +57,7 @@ class Engine(ABC):
 
     @abstractmethod
     def read(self, table: str, columns: Sequence[str]) -> Frame:
-        """All versions of a lake table's rows, instants and dates as microseconds; columns that it lacks are left out."""
+        """All versions of a table's rows, instants and dates as microseconds; columns that it lacks are left out."""
 
     @abstractmethod
     def load(self, rows: pa.Table) -> Frame:

@@ -29,9 +29,9 @@ Columns = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 class Plan:
     """The queries of a measurement; the result of each is a table with its number.
 
-    They name tables and never have rows, so they can be used again for every question of the kind. `needs` are, for each
-    query, the numbers of those whose tables it reads; `loads` the numbers of those that read a small table of this process.
-    `changes` and `answer` are the queries for the changes' ids and for the answer.
+    They name tables and never have rows, so they can be used again for every question of the kind. `needs` are, for
+    each query, the numbers of those whose tables it reads; `loads` are the numbers of those that read a small table of
+    this process. `changes` and `answer` are the queries for the changes' ids and for the answer.
     """
 
     queries: tuple[str, ...]
@@ -142,11 +142,11 @@ def plan_of(question: Question, columns: Columns) -> Plan:
     """
     key = question.kind, columns
     if key not in PLANS:
-        PLANS[key] = _planned(question, columns)
+        PLANS[key] = _make_plan(question, columns)
     return PLANS[key]
 
 
-def _planned(question: Question, columns: Columns) -> Plan:
+def _make_plan(question: Question, columns: Columns) -> Plan:
     with duckdb.connect(config={"threads": 1}) as con:
         for table, of_table in columns:
             columns_sql = ", ".join(f'"{name}" {kind}' for name, kind in of_table)

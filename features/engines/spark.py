@@ -40,7 +40,7 @@ class NoSpark(Exception):
 
 
 @contextmanager
-def connected(remote: str) -> Iterator[SparkSession]:
+def connect(remote: str) -> Iterator[SparkSession]:
     """A session with the Spark at an address such as `sc://host:15002`, or LOCAL.
 
     Raises:

@@ -1,6 +1,6 @@
 """What is at risk on each open change, what was already paid, and which payments will be sent next.
 
-All as known by each of some nights, in whole cents: planned and held payments to the new account, claims that will follow
+In whole cents, as known by each of some nights: planned and held payments to the new account, claims that will follow
 them, and money already sent less what came back. Each claim counts once, though a re-issued payment repeats it.
 """
 
@@ -86,12 +86,12 @@ CREATE OR REPLACE TEMP TABLE amount_counted AS
         SELECT cutoff, version, CAST(coalesce(sum(cents), 0) AS BIGINT) AS repeated_cents,
                count(*) = any_value(claims_named) AS is_whole
         FROM amount_repeats JOIN names USING (version) LEFT JOIN worth USING (cutoff, claim_id) GROUP BY cutoff, version
-    ), visible AS (
+    ), known AS (
         SELECT n.cutoff, payment_id, version, payee_id, account, cents, planned_on, value_date, status
         FROM amount_versions AS v JOIN amount_nights AS n ON {AT_NIGHT}
     )
-    SELECT visible.*, CASE WHEN is_whole THEN 0 ELSE greatest(cents - coalesce(repeated_cents, 0), 0) END AS counted_cents
-    FROM visible LEFT JOIN less USING (cutoff, version)
+    SELECT known.*, CASE WHEN is_whole THEN 0 ELSE greatest(cents - coalesce(repeated_cents, 0), 0) END AS counted_cents
+    FROM known LEFT JOIN less USING (cutoff, version)
 """
 
 READ_UNPAID_CLAIMS = f"""

@@ -17,7 +17,7 @@ from payeewatch.features.engines.engine import Engine
 from payeewatch.features.engines.plan import PlannedEngine
 from payeewatch.pipeline.changes.amounts import Amounts, amounts
 from payeewatch.pipeline.changes.context import Standing, standings
-from payeewatch.pipeline.changes.expectations import broken_promises, judged
+from payeewatch.pipeline.changes.expectations import broken_promises, check_promises
 from payeewatch.pipeline.changes.measure import measure
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.frames import are_among, texts
@@ -57,8 +57,8 @@ class Together:
     ) -> None:
         """Measure every night; `flagged` are the changes that the night before the first one carries over.
 
-        With `models`, one per night, the measured rows are scored while the rest is looked up, and after that. `engine` is the
-        one that measures; by default DuckDB.
+        With `models`, one per night, the measured rows are scored while the rest is looked up, and after that.
+        `engine` measures; by default DuckDB.
         """
         con, params = session.con, session.settings.params
         self._params = params
@@ -70,7 +70,7 @@ class Together:
 
         with session.stage("measure") as facts:
             engine = engine or PlannedEngine(con)
-            frame = _measured(engine, con, params, nights, flagged, look_up)
+            frame = _measure_all(engine, con, params, nights, flagged, look_up)
             facts |= {"nights": len(nights), "rows_out": len(frame), "engine": engine.name}
         self._frame = frame
         self._broken = broken_promises(frame)
@@ -115,7 +115,7 @@ class Together:
         is_seen = in_window | by_right
         frame = measured[is_seen].reset_index(drop=True)
         if self._broken.result():
-            judged(frame)
+            check_promises(frame)
         change_ids = {*texts(frame["change_id"]), *flagged}
 
         def rows(of: pd.DataFrame) -> pd.DataFrame:
@@ -129,7 +129,7 @@ class Together:
         )
 
 
-def _measured(
+def _measure_all(
     engine: Engine,
     con: duckdb.DuckDBPyConnection,
     params: Params,

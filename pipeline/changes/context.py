@@ -1,4 +1,4 @@
-"""What is known about each open change on a night: whose it is, its accounts, its exposures, and what was decided about it."""
+"""The context of each open change on a night: whose it is, its accounts, its exposures, and the decisions about it."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def _spark(session: Session) -> Iterator[Engine]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # it warns about pandas 3, which is not used here
-            from payeewatch.features.engines.spark import LOCAL, NoSpark, SparkEngine, connected
+            from payeewatch.features.engines.spark import LOCAL, NoSpark, SparkEngine, connect
     except ImportError as error:
         raise SettingsError(
             f"--engine spark: {(error.name or 'pyspark').partition('.')[0]} is not installed;"
@@ -60,7 +60,7 @@ def _spark(session: Session) -> Iterator[Engine]:
     work.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="spark-", dir=work) as folder:
         try:
-            with connected(remote) as spark:
+            with connect(remote) as spark:
                 yield SparkEngine(spark, _files(session, Path(folder)), Path(folder))
         except NoSpark as error:
             # after the first `;` an address may hold a password

@@ -50,7 +50,7 @@ def broken_promises(frame: pd.DataFrame) -> Future[list[str]]:
     return judging(measured_promises(), frame)
 
 
-def judged(frame: pd.DataFrame) -> pd.DataFrame:
+def check_promises(frame: pd.DataFrame) -> pd.DataFrame:
     """The measured frame, if it keeps its promises.
 
     Raises:

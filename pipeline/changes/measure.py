@@ -37,8 +37,8 @@ def measure(
     With `only_extra`, only the named ones. `meanwhile` is called with the ids of the changes, before the numbers are
     complete: with the DuckDB of a night, while they are joined into one frame.
 
-    One row per (change_id, as_of), in that order: IDENTITY, then one float64 column per feature (NaN: unknown). `payeewatch.
-    pipeline.changes.expectations` checks whether the numbers keep the promises of the features.
+    One row per (change_id, as_of), in that order: IDENTITY, then one float64 column per feature (NaN: unknown).
+    `payeewatch.pipeline.changes.expectations` checks whether the numbers keep the promises of the features.
 
     Raises:
         PayeeWatchError: the engine cannot compute a feature.

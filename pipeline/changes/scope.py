@@ -1,4 +1,4 @@
-"""Focus: if a lake is too large to cache, or if several nights are measured in one pass, only the claims and payments of
+"""Focus: if a lake is too large to cache, or several nights are measured in one pass, only the claims and payments of
 the nights' own payees are read, and once.
 
 They are the payees of changes that may be open, of changes flagged before, and of changes that could not be scored.

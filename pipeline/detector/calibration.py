@@ -1,8 +1,8 @@
 """From unusual to how unusual: tail maps that make scores comparable, and p-values against changes that were set aside.
 
-This module does not depend on how a score is computed. A p-value is (1 + references at least as unusual) / (n + 1), over honest
-changes that the forests never saw: on changes that are exchangeable with them it is valid whatever the score is, and
-however the lenses depend on each other.
+This module does not depend on how a score is computed. A p-value is (1 + references at least as unusual) / (n + 1),
+over honest changes that the forests never saw: for changes that are exchangeable with them it is valid for any score,
+and for lenses that depend on each other in any way.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Ages:
         return np.array([age > self.window_days for age in self.days], dtype=bool)
 
     def around(self, ages: Ints) -> tuple[Ints, Ints, Floats]:
-        """The bands below and above each age, and the weight (0-1) of the one above: 0 at the age below, 1 at the age above."""
+        """The bands below and above each age, and the weight of the one above, from 0 at the age below to 1."""
         days = np.asarray(self.days, dtype=np.int64)
         past, within = np.flatnonzero(self.is_past), np.flatnonzero(~self.is_past)
         is_past = (ages > self.window_days) & bool(len(past))
@@ -69,7 +69,7 @@ class Ages:
         return np.where(weight < 0.5, below, above)
 
     def alike(self, bands: Ints, band: int, fewest: int) -> NDArray[np.bool_]:
-        """The rows that an age learns from: its own; if these are fewer than `fewest`, those of its side of the window."""
+        """The rows that an age learns from: its own, or if these are too few, those of its side of the window."""
         own: NDArray[np.bool_] = bands == band
         if own.sum() >= fewest:
             return own
@@ -141,7 +141,7 @@ class References:
 
 @dataclass(frozen=True)
 class Cell:
-    """What a segment at an age is compared with: sorted scores, the changes that they belong to, and how widely they were pooled."""
+    """What a segment at an age is compared with: sorted scores, their changes, and how widely they were pooled."""
 
     scores: Floats
     changes: Ints
@@ -171,8 +171,8 @@ def change_keys(change_ids: Iterable[str], seed: int) -> Ints:
 
 
 def cells(references: References, parties: Sequence[str], ages: Ages, fewest: int, most: int) -> dict[str, Cell]:
-    """The cell of every segment and band. A cell with fewer than `fewest` references is pooled with wider ones; each change
-    counts once there, and all segments are moved to one level.
+    """The cell of every segment and band. One with fewer than `fewest` references is pooled with wider ones;
+    there each change counts once, and all segments are moved to one level.
 
     Cells are never pooled across the window's end: a change past it has a payment pending, one within it mostly not.
     """
@@ -219,7 +219,7 @@ def _at_level_of_segment(pooled: References, party: str, derived: bool) -> Refer
 
 
 def _moved_to_level(scores: Floats, like: Floats) -> Floats:
-    """Scores moved to the median of others; if both are many enough, the spread above the median becomes theirs, too."""
+    """Scores moved to the median of others; if both are enough, the spread above the median becomes theirs, too."""
     ours, theirs = _spread(scores), _spread(like)
     are_enough = min(len(scores), len(like)) >= FEWEST_SPREAD and ours > 0 and theirs > 0
     stretch = theirs / ours if are_enough else 1.0

@@ -85,7 +85,7 @@ class Forest:
 
         A single is above a threshold just when it is above the largest single that is not.
         """
-        return [(self.column[nodes], _rounded_down(self.threshold[nodes])) for nodes in self._nodes[:-1]]
+        return [(self.column[nodes], _round_down(self.threshold[nodes])) for nodes in self._nodes[:-1]]
 
     @cached_property
     def paths(self) -> list[Floats]:
@@ -181,7 +181,7 @@ def _unsplit_path(counts: Floats) -> Floats:
     return np.where(counts <= 1, 0.0, np.where(counts == 2, 1.0, 2 * harmonic - 2 * (beyond - 1) / beyond))
 
 
-def _rounded_down(numbers: Floats) -> Singles:
+def _round_down(numbers: Floats) -> Singles:
     """The largest single at or below each number."""
     singles = numbers.astype(np.float32)
     return np.where(singles > numbers, np.nextafter(singles, np.float32(-np.inf)), singles)

@@ -1,4 +1,4 @@
-"""The detector as an object: it scores changes, and says how seldom an honest one scores as high, and which features cause it.
+"""The detector as an object: it scores changes, and says how seldom an honest one scores as high, and why.
 
     value -> surprise of its tail -> lens: isolation forest + total surprise -> its tail -> sum = score -> p-value
 
@@ -54,7 +54,7 @@ class Model:
     ) -> pd.DataFrame:
         """Score every row of a measured frame, in its order.
 
-        With `without`, as if the surprise of the named features were 0: the score without them. Lenses that have none of
+        With `without`, as if the surprise of the named features were 0: the score without them. Lenses without any of
         them are copied from `scored`, the scores of these rows with all features.
 
         Returns:

@@ -67,7 +67,7 @@ def reasons(frame: pd.DataFrame, model: Model, features: Sequence[ReasonFeature]
     accuses = np.where(surprise > 0, added, 0.0)
     honest = np.column_stack([_speaks_for(f, values[:, at], safe[:, at]) for at, f in enumerate(features)])
     accusing, reassuring = [], []
-    ranked, eased = _ranked(accuses), _ranked(honest)
+    ranked, eased = _ranks(accuses), _ranks(honest)
     for row in range(len(frame)):
         strong = _strongest(ranked[row], features)
         calm = [at for at in eased[row] if at not in strong][:MOST_REASSURING]
@@ -80,7 +80,7 @@ def reasons(frame: pd.DataFrame, model: Model, features: Sequence[ReasonFeature]
 
 
 def usual_values(frame: pd.DataFrame, model: Model, features: Sequence[ReasonFeature] | None = None) -> pd.DataFrame:
-    """What each feature usually is: the payee's own value if there is one, otherwise the median of comparable changes."""
+    """The usual value of each feature: the payee's own if there is one, otherwise the median of comparable changes."""
     if features is None:
         from payeewatch.features import FEATURES
 
@@ -109,7 +109,7 @@ def _strongest(ranked: Sequence[int], features: Sequence[ReasonFeature]) -> list
     return chosen
 
 
-def _ranked(strengths: Floats) -> list[list[int]]:
+def _ranks(strengths: Floats) -> list[list[int]]:
     """For each row, the positions of its positive strengths, strongest first, then in the features' order."""
     order = np.argsort(-strengths, axis=1, kind="stable")
     counts = (strengths > 0).sum(axis=1)

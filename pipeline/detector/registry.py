@@ -91,7 +91,7 @@ def load(settings: Settings, which: str = CHAMPION) -> Model:
     Raises:
         ModelError: there is none, or it cannot be read.
     """
-    version, run_id, model_id = _registered(settings, which)
+    version, run_id, model_id = _registration(settings, which)
     # below the home as it is now, wherever it was when the model was logged
     path = settings.folder("mlflow") / "artifacts" / "models" / model_id / "artifacts" / "artifacts" / FILE
     return _read(path, version, run_id, path.stat().st_mtime_ns if path.exists() else None)
@@ -109,7 +109,7 @@ def version_of(settings: Settings, which: str = CHAMPION) -> str:
     Raises:
         ModelError: there is none.
     """
-    return _registered(settings, which)[0]
+    return _registration(settings, which)[0]
 
 
 def check(model: Model, night: date, allow_hindsight: bool = False) -> None:
@@ -177,7 +177,7 @@ def _database(settings: Settings) -> Path:
     return settings.folder("mlflow") / "mlflow.db"
 
 
-def _registered(settings: Settings, which: str) -> tuple[str, str, str]:
+def _registration(settings: Settings, which: str) -> tuple[str, str, str]:
     """Version, run and logged model of an alias or a version number.
 
     Read with SQLite alone: importing MLflow and opening its store takes longer than a small night.

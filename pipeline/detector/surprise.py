@@ -60,7 +60,7 @@ class Column:
 
 
 def columns_of(features: Iterable[DetectorFeature], frame: pd.DataFrame) -> tuple[Column, ...]:
-    """The forests' inputs: every feature that may count against a change, and an indicator for a feature that some rows lack."""
+    """The forests' inputs: every feature that may count against a change, and an indicator if some rows lack it."""
     columns = []
     for feature in features:
         suspicious, missing = str(feature.suspicious).lower(), str(feature.missing).lower()
@@ -121,8 +121,8 @@ class Tails:
     """Tables from badness to surprise, one per (age band, column), one after another in one array.
 
     Table number `band * columns + column` lies at `starts[number]` up to `starts[number + 1]`. Each of its
-    `surprises` counts for a badness up to the knot at the same position; the last one for all values beyond. A column with a `usual`
-    (NaN elsewhere) is -log10 P already: what exceeds the usual surprises, up to `most`.
+    `surprises` counts for a badness up to the knot at the same position; the last one for all values beyond. A column
+    with a `usual` (NaN elsewhere) is -log10 P already: the part above the usual is the surprise, up to `most`.
     """
 
     starts: Ints
@@ -171,7 +171,7 @@ class Tails:
             results = np.empty(inputs.shape)
             for at, usual in enumerate(self.usual):
                 if np.isnan(usual):
-                    ends = [self._learned(int(band), at, inputs[at]) for band in (low[begin], high[begin])]
+                    ends = [self._table_surprises(int(band), at, inputs[at]) for band in (low[begin], high[begin])]
                 else:
                     ends = [np.clip(inputs[at] - usual, 0.0, self.most)] * 2
                 results[at] = (1 - up) * ends[0] + up * ends[1]
@@ -179,7 +179,7 @@ class Tails:
             out[rows] = results.T
         return out
 
-    def _learned(self, band: int, column: int, values: Floats) -> Floats:
+    def _table_surprises(self, band: int, column: int, values: Floats) -> Floats:
         number = band * self.n_columns + column
         table = slice(self.starts[number], self.starts[number + 1])
         return self.surprises[table].take(np.searchsorted(self.knots[table], values, side="left"), mode="clip")

@@ -43,7 +43,7 @@ from payeewatch.pipeline.home.settings import Params
 from payeewatch.pipeline.home.wording import sentence
 
 FOLDS = 5
-"""If there are too few changes to set some aside, they are scored in this many parts, each by a model that never saw it."""
+"""If changes are too few to set some aside, they are scored in this many parts, each by a model that never saw it."""
 FEWEST_IN_BAND = 50
 """An age with fewer changes takes its tails and maps from all ages."""
 MOST_FITTED = 20_000
@@ -135,7 +135,7 @@ def train(
     columns, safe_columns = columns_of(features, frame.iloc[usable]), safe_columns_of(features)
     sample = _sample(frame, usable, ages, columns, params.seed)
     fitter = Fitter(columns, safe_columns, ages, features, params)
-    groups, references, warnings = _fitted_and_referred(sample, fitter, as_of)
+    groups, references, warnings = _groups_and_references(sample, fitter, as_of)
     learned_cells = cells(references, PARTIES, ages, params.train.reference_min, MOST_REFERENCES)
     warnings += _short(learned_cells, ages, params.train.reference_min)
     return Model(
@@ -227,7 +227,9 @@ class Fitter:
         return Lens(columns, varying, forest, weight, maps)
 
 
-def _fitted_and_referred(sample: Sample, fitter: Fitter, as_of: date) -> tuple[dict[str, Group], References, list[str]]:
+def _groups_and_references(
+    sample: Sample, fitter: Fitter, as_of: date
+) -> tuple[dict[str, Group], References, list[str]]:
     """The groups, and references that they never saw."""
     train = fitter.params.train
     held_back = sample.payee_draw < train.holdout_share
@@ -244,7 +246,7 @@ def _fitted_and_referred(sample: Sample, fitter: Fitter, as_of: date) -> tuple[d
             for fold in np.unique(folds)
             if (folds != fold).any()
         ]
-    references, nights = _joined(scored)
+    references, nights = _concatenate(scored)
     since = np.datetime64(as_of - timedelta(days=train.recent_days))
     recent = references.rows(nights >= since)
     if recent.n_changes < min(train.reference_min, references.n_changes):
@@ -265,7 +267,7 @@ def _references(sample: Sample, groups: dict[str, Group]) -> tuple[References, N
     return references, sample.column("as_of").to_numpy(dtype="datetime64[us]")
 
 
-def _joined(scored: Sequence[tuple[References, NDArray[Any]]]) -> tuple[References, NDArray[Any]]:
+def _concatenate(scored: Sequence[tuple[References, NDArray[Any]]]) -> tuple[References, NDArray[Any]]:
     parts = [references for references, _ in scored]
     return (
         References(
@@ -296,7 +298,7 @@ def _sample(frame: pd.DataFrame, usable: Ints, ages: Ages, columns: Sequence[Col
     ).sort_values(["change", "band", "off", "as_of"], kind="stable")
     chosen = candidates[~candidates.duplicated(["change", "band"])].index.to_numpy()
     payees = usable_rows["payee_id"].iloc[chosen]
-    draws = {payee: _drawn(seed, payee) for payee in payees.unique()}
+    draws = {payee: _draw(seed, payee) for payee in payees.unique()}
     at = usable[chosen]
     return Sample(
         frame=frame,
@@ -310,7 +312,7 @@ def _sample(frame: pd.DataFrame, usable: Ints, ages: Ages, columns: Sequence[Col
     )
 
 
-def _drawn(seed: int, payee_id: str) -> float:
+def _draw(seed: int, payee_id: str) -> float:
     """A number from 0 to 1 drawn by hash: the same for the same payee in every frame."""
     digest = hashlib.blake2b(f"{seed}:payee:{payee_id}".encode(), digest_size=6).digest()
     return int.from_bytes(digest) / 2**48
@@ -363,7 +365,7 @@ def _metrics(
 
 
 def _calibration(sample: Sample, references: References, ages: Ages, params: Params) -> dict[str, float]:
-    """How correct the p-values of the latest references are, compared with the earlier ones only. One row per change."""
+    """How correct p-values of the latest references are, compared with the earlier ones. One row per change."""
     frame = pd.DataFrame({"change": sample.change, "as_of": sample.column("as_of").to_numpy()})
     first_seen = frame.groupby("change")["as_of"].min()
     by_first_night = first_seen[np.unique(references.change)].sort_values(kind="stable")
@@ -373,7 +375,7 @@ def _calibration(sample: Sample, references: References, ages: Ages, params: Par
         return {}
     earlier = cells(references.rows(~is_latest), PARTIES, ages, params.train.reference_min, MOST_REFERENCES)
     later = references.rows(is_latest)
-    one = later.rows(later.band == _drawn_bands(later))
+    one = later.rows(later.band == _draw_bands(later))
     p_values = np.array(
         [
             earlier[cell_name(party, bool(derived), int(band))].p_values(one.score[[at]], one.change[[at]])[0][0]
@@ -387,7 +389,7 @@ def _calibration(sample: Sample, references: References, ages: Ages, params: Par
     }
 
 
-def _drawn_bands(references: References) -> Ints:
+def _draw_bands(references: References) -> Ints:
     """For each row, the one band at which its change is checked; changes spread evenly over the bands they have."""
     frame = pd.DataFrame({"change": references.change, "band": references.band})
     counts = frame.groupby("change")["band"].transform("size").to_numpy()

@@ -11,7 +11,7 @@ import pandas as pd
 
 from payeewatch.pipeline import expectations
 from payeewatch.pipeline.changes.engines import engine_of
-from payeewatch.pipeline.changes.expectations import judged
+from payeewatch.pipeline.changes.expectations import check_promises
 from payeewatch.pipeline.changes.measure import measure_past
 from payeewatch.pipeline.detector import registry
 from payeewatch.pipeline.detector.model import Model
@@ -48,7 +48,7 @@ def measured_past(session: Session, as_of: date, engine: str = "duckdb") -> pd.D
             frame = measure_past(measuring, session.settings.params, as_of)
             facts |= {"rows_out": len(frame), "changes": int(frame["change_id"].nunique()), "engine": engine}
     with session.stage("judge"):
-        return judged(frame)
+        return check_promises(frame)
 
 
 def known_verdicts(session: Session, as_of: date) -> dict[str, str]:
