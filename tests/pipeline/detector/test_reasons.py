@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from payeewatch.pipeline.detector.reasons import EXPLAINING, MOST_OF_A_FAMILY, reasons, number_text
+from payeewatch.pipeline.detector.reasons import EXPLAINING, MOST_OF_A_FAMILY, number_text, reasons
 from tests.measured import FACTS, measured, small_model, unusual
 
 REASON_FACTS = tuple(replace(fact, sentence=f"The {fact.name.replace('_', ' ')}.") for fact in FACTS)
