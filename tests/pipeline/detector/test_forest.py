@@ -67,11 +67,11 @@ def test_a_forest_of_rows_that_do_not_differ_has_one_leaf_a_tree() -> None:
 
 def test_a_row_at_a_threshold_goes_left_and_the_next_single_goes_right() -> None:
     thresholds = np.random.default_rng(1).exponential(1, 1000)
-    rounded = forest_module._rounded_down(thresholds)
+    rounded = forest_module._round_down(thresholds)
     assert rounded.dtype == np.float32
     near = np.stack([np.nextafter(rounded, np.float32(-1)), rounded, np.nextafter(rounded, np.float32(np.inf))])
     assert ((near > rounded) == (near.astype(np.float64) > thresholds)).all()
-    assert forest_module._rounded_down(np.array([0.25, np.inf])).tolist() == [0.25, np.inf]
+    assert forest_module._round_down(np.array([0.25, np.inf])).tolist() == [0.25, np.inf]
 
 
 def test_packing_loses_nothing(grown: IForest) -> None:
