@@ -142,7 +142,7 @@ def test_the_plan_made_before_a_night_is_loaded_is_the_one_it_follows(
     settings = Settings.load(published.path, {"PAYEEWATCH_KEY_FILE": str(published.key_file)})
     with opened(settings, writing=False) as session:
         prepare(tmp_path, settings.params.observe.window_days, session.held.fitting().union(ALSO_READ))
-        monkeypatch.setattr("payeewatch.pipeline.changes.measure.measured", None)
+        monkeypatch.setattr("payeewatch.pipeline.changes.measure.measure_features", None)
         session.held.register()
         with focus(session, [NIGHTS[0]], [], []):
             assert len(measure(PlannedEngine(session.con), settings.params, [NIGHTS[0]])) > 20
