@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from payeewatch.pipeline import expectations
-from payeewatch.pipeline.changes.expectations import judged
+from payeewatch.pipeline.changes.expectations import check_promises
 from payeewatch.pipeline.night.expectations import judge_evidence, judge_flags, judge_scores
 
 
@@ -35,7 +35,7 @@ def main() -> None:
     print(f"{'step':<22}{'rows':>9}{'seconds':>9}{'cpu s':>8}")
     _timed("load", 0, lambda: expectations.start().result())
     for _ in range(2):  # the first time, more is loaded
-        _timed("measured changes", len(frame), lambda: judged(frame))
+        _timed("measured changes", len(frame), lambda: check_promises(frame))
         _timed("flags", len(flags), lambda: judge_flags(flags, night, len(flags)))
         _timed("scores", len(scores), lambda: judge_scores(scores, night, len(scores)))
         _timed("evidence", len(evidence), lambda: judge_evidence(evidence, night, set(flags["flag_id"].to_pylist())))

@@ -66,8 +66,8 @@ def compare(work: Path, members: int) -> int:
         }
         for what, by in measures.items():
             expected = timed(session, "duckdb", what, by)
-            found = timed(session, "spark", what, by)
-            differing += told_apart(expected, found)
+            result = timed(session, "spark", what, by)
+            differing += count_differences(expected, result)
     return differing
 
 
@@ -79,14 +79,14 @@ def timed(session: Session, name: str, what: str, by: Callable[[Engine], pd.Data
     return frame
 
 
-def told_apart(expected: pd.DataFrame, found: pd.DataFrame) -> int:
+def count_differences(expected: pd.DataFrame, result: pd.DataFrame) -> int:
     """Print how many values differ, and of which features; give the number of those that differ by much."""
-    if list(expected["change_id"]) != list(found["change_id"]):
+    if list(expected["change_id"]) != list(result["change_id"]):
         print("  other changes are measured")
         return len(expected)
-    left, right = (frame[list(FEATURES)].to_numpy(dtype=np.float64) for frame in (expected, found))
-    differ = ~((left == right) | (np.isnan(left) & np.isnan(right)))
-    by_much = ~np.isclose(left, right, rtol=1e-9, atol=0, equal_nan=True)
+    ours, theirs = (frame[list(FEATURES)].to_numpy(dtype=np.float64) for frame in (expected, result))
+    differ = ~((ours == theirs) | (np.isnan(ours) & np.isnan(theirs)))
+    by_much = ~np.isclose(ours, theirs, rtol=1e-9, atol=0, equal_nan=True)
     of = [name for name, any_differ in zip(FEATURES, differ.any(axis=0), strict=True) if any_differ]
     print(f"  {differ.sum():,} of {differ.size:,} values differ {of or ''}, {by_much.sum():,} by more than a billionth")
     return int(by_much.sum())

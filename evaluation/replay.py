@@ -21,7 +21,7 @@ import pandas as pd
 from payeewatch.features.engines.plan import PlannedEngine
 from payeewatch.pipeline.changes.batch import NightBatch, NightView
 from payeewatch.pipeline.changes.context import ChangeContext
-from payeewatch.pipeline.changes.expectations import judged
+from payeewatch.pipeline.changes.expectations import check_promises
 from payeewatch.pipeline.changes.measure import measure_past
 from payeewatch.pipeline.changes.scope import focus
 from payeewatch.pipeline.detector.model import Model
@@ -192,7 +192,7 @@ def _read_chunk(session: Session, nights: list[date], as_of: date | None, flagge
     if as_of is None:
         return _Chunk(nights, NightBatch(session, nights, flagged), None)
     with session.stage("measure past") as facts:
-        past = judged(measure_past(PlannedEngine(session.con), session.settings.params, as_of))
+        past = check_promises(measure_past(PlannedEngine(session.con), session.settings.params, as_of))
         facts |= {"as_of": as_of, "rows_out": len(past)}
     verdicts = known_verdicts(session, as_of)
     return _Chunk(nights, NightBatch(session, nights, flagged), (as_of, past, verdicts))

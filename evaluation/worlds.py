@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from payeewatch.evaluation.truth import Truth, read_truth
 from payeewatch.features.engines.plan import PlannedEngine
-from payeewatch.pipeline.changes.expectations import judged
+from payeewatch.pipeline.changes.expectations import check_promises
 from payeewatch.pipeline.changes.measure import measure_past
 from payeewatch.pipeline.home.files import write_json
 from payeewatch.pipeline.home.keys import Keys
@@ -91,7 +91,7 @@ def make(world: World, ours: Settings) -> None:
     # set-aside changes and the audit sample are drawn by token: fixed keys make a world's figures reproducible
     Keys.create(world.folder / "keys.json", random.Random(f"{world.tier} {world.seed}").randbytes)
     with open_world(world, ours) as (session, truth):
-        frame = judged(measure_past(PlannedEngine(session.con), session.settings.params, world.end))
+        frame = check_promises(measure_past(PlannedEngine(session.con), session.settings.params, world.end))
         fraud = truth.units.set_index("change_id")["is_fraud"].reindex(frame["change_id"]).fillna(False)
         save_frame(frame.assign(is_fraud=fraud.to_numpy(dtype=bool)), world.folder / "learned.parquet")
     write_json(note, world.describe())

@@ -20,52 +20,52 @@ EXPOSURE = Relation(
 )  # fmt: skip
 """Which members of the household are on which list."""
 
-LISTED = Relation(
-    "listed", "lists", on="breach_id", to="exposure__breach_id", through=EXPOSURE,
-    columns=lambda listed, change: {
-        "counts": ~EXPOSURE.row.match_quality.is_null() & ~listed.is_purged.fill_null(False),
+BREACH_LIST = Relation(
+    "breach_list", "lists", on="breach_id", to="exposure__breach_id", through=EXPOSURE,
+    columns=lambda breach_list, change: {
+        "counts": ~EXPOSURE.row.match_quality.is_null() & ~breach_list.is_purged.fill_null(False),
     },
 )  # fmt: skip
 """The lists themselves, as known and not purged."""
 
 
-def _of_member(listed: Row) -> Expr:
-    return listed.counts & MEMBER.row.is_own
+def _of_member(breach_list: Row) -> Expr:
+    return breach_list.counts & MEMBER.row.is_own
 
 
-def _shows(listed: Row, *fields: str) -> Expr:
-    """Whether a list holds any of the fields."""
-    first, *others = (listed.fields.list.contains(field).fill_null(False) for field in fields)
-    shown = first
+def _shows(breach_list: Row, *fields: str) -> Expr:
+    """Whether a list has any of the fields."""
+    first, *others = (breach_list.fields.list.contains(field).fill_null(False) for field in fields)
+    has_field = first
     for other in others:
-        shown = shown | other
-    return shown
+        has_field = has_field | other
+    return has_field
 
 
 # Exposure counts by how rare it is in this book: where half the members are on a list, being on it says little, and a
 # list that becomes known one night must not make half the book look unusual.
-@family.feature(LISTED, unit=Unit.SURPRISE, suspicious=Suspicious.HIGH, missing=Missing.ZERO, member_only=True)
-def exposure_surprise(listed: Row) -> Aggregate:
+@family.feature(BREACH_LIST, unit=Unit.SURPRISE, suspicious=Suspicious.HIGH, missing=Missing.ZERO, member_only=True)
+def exposure_surprise(breach_list: Row) -> Aggregate:
     """Rarity among all members of being on the rarest breach list that the member is on."""
-    return largest(-EXPOSURE.row.list_share.log(10), where=_of_member(listed))
+    return largest(-EXPOSURE.row.list_share.log(10), where=_of_member(breach_list))
 
 
-@family.feature(LISTED, unit=Unit.COUNT, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, member_only=True)
-def breach_lists(listed: Row) -> Aggregate:
+@family.feature(BREACH_LIST, unit=Unit.COUNT, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, member_only=True)
+def breach_lists(breach_list: Row) -> Aggregate:
     """Breach lists that the member is on."""
-    return distinct(EXPOSURE.row.breach_id, where=_of_member(listed))
+    return distinct(EXPOSURE.row.breach_id, where=_of_member(breach_list))
 
 
-@family.feature(LISTED, unit=Unit.LEVEL, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, member_only=True)
-def best_exposure_match(listed: Row) -> Aggregate:
+@family.feature(BREACH_LIST, unit=Unit.LEVEL, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, member_only=True)
+def best_exposure_match(breach_list: Row) -> Aggregate:
     """How surely the member is on a list, from 0 (on none) to 4 (same number, birth date and rank)."""
-    return largest(EXPOSURE.row.quality, where=_of_member(listed))
+    return largest(EXPOSURE.row.quality, where=_of_member(breach_list))
 
 
-@family.part(LISTED)
-def exposure_known_on(listed: Row) -> Aggregate:
+@family.part(BREACH_LIST)
+def exposure_known_on(breach_list: Row) -> Aggregate:
     """When the first list with the member on it was notified."""
-    return smallest(listed.list_known_on, where=_of_member(listed))
+    return smallest(breach_list.list_known_on, where=_of_member(breach_list))
 
 
 @family.feature(CHANGE, unit=Unit.DAYS, suspicious=Suspicious.CONTEXT, missing=Missing.UNKNOWN, member_only=True)
@@ -74,16 +74,16 @@ def exposure_known_days(change: Row) -> Expr:
     return ((change.cutoff_at - change.exposure_known_on) / DAY).clip(lower_bound=0)
 
 
-@family.part(LISTED)
-def identity_lists(listed: Row) -> Aggregate:
+@family.part(BREACH_LIST)
+def identity_lists(breach_list: Row) -> Aggregate:
     """Lists with the member's national id."""
-    return count(_of_member(listed) & _shows(listed, "national_id"))
+    return count(_of_member(breach_list) & _shows(breach_list, "national_id"))
 
 
-@family.part(LISTED)
-def contact_lists(listed: Row) -> Aggregate:
+@family.part(BREACH_LIST)
+def contact_lists(breach_list: Row) -> Aggregate:
     """Lists with the member's e-mail address or telephone number."""
-    return count(_of_member(listed) & _shows(listed, "email", "phone"))
+    return count(_of_member(breach_list) & _shows(breach_list, "email", "phone"))
 
 
 @family.feature(CHANGE, unit=Unit.YESNO, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, member_only=True)
@@ -92,7 +92,7 @@ def has_identity_and_contact_exposed(change: Row) -> Expr:
     return yes_no((change.identity_lists > 0) & (change.contact_lists > 0))
 
 
-@family.feature(LISTED, unit=Unit.COUNT, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, member_only=True)
-def exposed_relatives(listed: Row) -> Aggregate:
+@family.feature(BREACH_LIST, unit=Unit.COUNT, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, member_only=True)
+def exposed_relatives(breach_list: Row) -> Aggregate:
     """Other members of the household on a breach list."""
-    return distinct(MEMBER.row.member_id, where=listed.counts & ~MEMBER.row.is_own)
+    return distinct(MEMBER.row.member_id, where=breach_list.counts & ~MEMBER.row.is_own)

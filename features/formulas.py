@@ -14,17 +14,17 @@ from payeewatch.features.engines.engine import Refused
 class Row:
     """A relation's columns by name: `claim.amount` is the expression for that column.
 
-    `asked` remembers the columns a formula used, so that formulas run after what they are made of.
+    `columns_used` has the columns that a formula used, so that formulas run after the numbers they are made of.
     """
 
     def __init__(self, prefix: str = "") -> None:
         self._prefix = prefix
-        self.asked: set[str] = set()
+        self.columns_used: set[str] = set()
 
     def __getattr__(self, name: str) -> nw.Expr:
         if name.startswith("__"):
             raise AttributeError(name)
-        self.asked.add(self._prefix + name)
+        self.columns_used.add(self._prefix + name)
         return nw.col(self._prefix + name)
 
 
@@ -39,7 +39,7 @@ class How(StrEnum):
 
 @dataclass(frozen=True)
 class Aggregate:
-    """One number a spine row, over the relation's rows where the mask holds. Sums and counts of nothing are 0."""
+    """One number per spine row, over the relation's rows where the mask is true. Sums and counts of no rows are 0."""
 
     how: How
     value: nw.Expr
@@ -62,17 +62,17 @@ Formula = Aggregate | Between | nw.Expr
 
 
 def refuse_hours(name: str, formula: object) -> None:
-    """Refuse a formula that asks an instant for its hour, its weekday or the like.
+    """Refuse a formula that uses the hour, the weekday or a similar part of an instant.
 
-    Instants are microseconds in UTC, and an insurer's evening in Paris is another hour, and may be another day, there.
+    Instants are microseconds in UTC: an insurer's evening in Paris is another hour in UTC, and may be another day.
 
     Raises:
-        Refused: it asks for one.
+        Refused: the formula uses such a part.
     """
-    asked = re.search(r"\.dt\.(\w+)\(", repr(formula))
-    if asked:
+    call = re.search(r"\.dt\.(\w+)\(", repr(formula))
+    if call:
         raise Refused(
-            f"{name}: it asks for {asked[1]!r} of an instant; instants are microseconds in UTC, without the insurer's"
+            f"{name}: it asks for {call[1]!r} of an instant; instants are microseconds in UTC, without the insurer's"
             " hours and weekdays: compare instants and count in days, as in (a - b) / DAY"
         )
 
@@ -98,18 +98,18 @@ def distinct(value: nw.Expr, where: nw.Expr | None = None) -> Aggregate:
 
 
 def if_else(condition: nw.Expr, then: nw.Expr | float | None, otherwise: nw.Expr | float | None = None) -> nw.Expr:
-    """`then` where the condition holds, `otherwise` where it does not, null where it is unknown."""
+    """`then` where the condition is true, `otherwise` where it is false, null where it is unknown."""
     chosen = nw.when(condition).then(_expr(then))
     return nw.when(~condition.is_null()).then(chosen.otherwise(_expr(otherwise)))
 
 
 def yes_no(condition: nw.Expr) -> nw.Expr:
-    """1 where the condition holds, 0 where it does not, null where it is unknown."""
+    """1 where the condition is true, 0 where it is false, null where it is unknown."""
     return if_else(condition, 1.0, 0.0)
 
 
 def level(column: nw.Expr, levels: dict[str, float]) -> nw.Expr:
-    """The number a code stands for; null for a code that says nothing."""
+    """The number of a code; null for a code without a number."""
     number = nw.lit(None, nw.Float64)
     for code, value in levels.items():
         number = nw.when(column == code).then(nw.lit(value)).otherwise(number)
@@ -117,7 +117,7 @@ def level(column: nw.Expr, levels: dict[str, float]) -> nw.Expr:
 
 
 def ratio(above: nw.Expr, below: nw.Expr) -> nw.Expr:
-    """One number over another, null when there is nothing to divide by."""
+    """One number divided by another; null if the other is not positive."""
     return nw.when(below > 0).then(above / below)
 
 

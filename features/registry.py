@@ -1,4 +1,4 @@
-"""Every feature and what is known about it. Columns, checks, docs and the reviewers' sentences come from here."""
+"""Every feature and its description. Columns, checks, docs and the reviewers' sentences come from here."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def _formula(function: FeatureFunction, source: Source) -> tuple[Formula, frozen
     row = Row(source.prefix)
     formula = function(row)
     refuse_hours(function.__name__, formula)
-    return formula, frozenset(row.asked)
+    return formula, frozenset(row.columns_used)
 
 
 def _first_line(doc: str | None, name: str) -> str:

@@ -1,4 +1,4 @@
-"""The relations that several families use, each with the columns that say where a row stands towards the change."""
+"""The relations that several families use, each with the columns that compare a row with the change."""
 
 from __future__ import annotations
 

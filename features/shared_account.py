@@ -33,23 +33,23 @@ def _reference_accounts(tables: Tables, spine: Frame, values: Frame) -> Frame:
 
 KNOWN_ACCOUNT = Relation(
     "known_account", "reference_accounts", on="account", to="new_account", rows=_reference_accounts,
-    columns=lambda known, change: {
-        "is_valid": (known.valid_from.fill_null(0) <= change.cutoff_at)
-        & (known.valid_to.fill_null(NEVER) >= change.effective_at)
+    columns=lambda account, change: {
+        "is_valid": (account.valid_from.fill_null(0) <= change.cutoff_at)
+        & (account.valid_to.fill_null(NEVER) >= change.effective_at)
     },
 )  # fmt: skip
 """What the reference of known accounts says of the new account."""
 
 
 def _own_surnames(tables: Tables, spine: Frame, values: Frame) -> Frame:
-    """The surnames of the change's household, one row a word of a member."""
-    members = MEMBER.alone(tables, spine)
+    """The surnames of the change's household, one row per word of a member."""
+    members = MEMBER.joined_columns(tables, spine)
     named = {name: MEMBER.prefix + name for name in ("known_at", "superseded_at")}
     return members.select("row", word=MEMBER.row.surname_tokens, **named).explode("word")
 
 
 def _account_surnames(tables: Tables, spine: Frame, values: Frame) -> Frame:
-    """The surnames of the households tied to an account that several are, each from when tie and name were known."""
+    """The surnames of households tied to an account that has several, each from when both tie and name were known."""
     everybody = links_of(tables, spine)
     ends = everybody.group_by("account").agg(first=nw.col("party_id").min(), last=nw.col("party_id").max())
     shared = everybody.join(ends.filter(nw.col("first") != nw.col("last")), on="account", how="semi")
@@ -57,8 +57,8 @@ def _account_surnames(tables: Tables, spine: Frame, values: Frame) -> Frame:
     parties = links.select(household_id="party_id")
     rows = tables.touching("members", "household_id", parties, "account parties", ["household_id", "surname_tokens"])
     names = rows.select(party_id="household_id", named_at="known_at", word="surname_tokens").explode("word")
-    found = links.join(names, on="party_id", how="inner").filter(~nw.col("word").is_null())
-    return found.select(
+    words = links.join(names, on="party_id", how="inner").filter(~nw.col("word").is_null())
+    return words.select(
         "party_id",
         account_word=_account_word(nw.col("account"), nw.col("word")),
         known_at=nw.max_horizontal("known_at", "named_at"),
@@ -96,15 +96,15 @@ def namesake_households(namesake: Row) -> Aggregate:
 
 
 @family.part(KNOWN_ACCOUNT)
-def known_account_lines(known: Row) -> Aggregate:
+def known_account_lines(account: Row) -> Aggregate:
     """Lines that say whose the account is."""
-    return count(known.is_valid & (known.kind != "blocked"))
+    return count(account.is_valid & (account.kind != "blocked"))
 
 
 @family.part(KNOWN_ACCOUNT)
-def blocked_account_lines(known: Row) -> Aggregate:
+def blocked_account_lines(account: Row) -> Aggregate:
     """Lines that say the account is blocked."""
-    return count(known.is_valid & (known.kind == "blocked"))
+    return count(account.is_valid & (account.kind == "blocked"))
 
 
 @family.feature(CHANGE, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO)

@@ -1,7 +1,7 @@
-"""The spine: which changes are measured as of which nights, one row a (change, night).
+"""The spine: which changes are measured as of which nights, one row per (change, night).
 
 `open_changes` is a night's spine, or many nights' at once; `learning_changes` is every past change at several ages.
-Whatever the spine, the same code measures it.
+The same code measures every spine.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from payeewatch.features.engines.engine import DAY, Frame
 from payeewatch.features.versions import NEVER, SERIAL, Tables, first_versions, visible
 
 WAVE_DAYS = 15
-"""A surge between two banks is looked for until this long after a change became known."""
+"""A surge of changes between two banks is looked for during this time after a change became known."""
 
 
 BANK_MOVE = nw.concat_str("old_bank", "new_bank", separator=">")
-"""From which bank to which."""
+"""The bank that a change leaves and the bank that it goes to."""
 
 PARTY = nw.coalesce("household_id", "payee_id")
-"""Whose change it is: the household's, or the payee's own when it has none."""
+"""The party of a change: the household, or the payee if it has none."""
 
 EVERY = nw.lit("every change")
-"""One key for all changes, to count them all."""
+"""One key for all changes, to count all of them."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,18 @@ def open_changes(tables: Tables, nights: Sequence[Night], window_days: int, extr
     """
     instants = tables.engine.load(calendar(nights)).select("as_of", "cutoff_at")
     named = tables.engine.load(names(extra)).with_columns(is_named=nw.lit(True))
-    known = tables.engine.keep(_as_known(all_changes(tables).join(instants, how="cross")))
-    pending = _pending(tables, known, window_days)
+    changes = tables.engine.keep(_as_known(all_changes(tables).join(instants, how="cross")))
+    pending = _pending(tables, changes, window_days)
     is_open = (nw.col("age_days") <= window_days) | ~nw.coalesce("is_pending", "is_named").is_null()
-    pairs = known.join(pending, on=["change_id", "cutoff_at"], how="left").join(named, on="change_id", how="left")
-    return _finished(tables, pairs.filter(is_open).drop("is_pending", "is_named"))
+    pairs = changes.join(pending, on=["change_id", "cutoff_at"], how="left").join(named, on="change_id", how="left")
+    return _spine_of(tables, pairs.filter(is_open).drop("is_pending", "is_named"))
 
 
 def named_changes(tables: Tables, nights: Sequence[Night], names_of: Sequence[str]) -> Frame:
     """The named changes on each night that knows them, open or not."""
     instants = tables.engine.load(calendar(nights)).select("as_of", "cutoff_at")
     named = all_changes(tables).join(tables.engine.load(names(names_of)), on="change_id", how="semi")
-    return _finished(tables, _as_known(named.join(instants, how="cross")))
+    return _spine_of(tables, _as_known(named.join(instants, how="cross")))
 
 
 def learning_changes(
@@ -69,12 +69,12 @@ def learning_changes(
     window_days: int,
     past_window_days: Sequence[int],
 ) -> Frame:
-    """Every change on nights of its life from `since` on, each a night on which it was open.
+    """Every change on nights of its life from `since` on, each night one on which it was open.
 
     Within its window: the night it became known, and those `ages_days` after it took effect. Past it: the first night
     with a payment to it pending, from each of `past_window_days` after the window's end until the next of them. A night
-    before the change was known is left out. `nights` must begin well before `since`: a change is aged from the night
-    it took effect on.
+    before the change was known is left out. `nights` must begin well before `since`: the age of a
+    change counts from the night on which it took effect.
     """
     days = tables.engine.load(calendar(nights))
     last = max(_microseconds(night.cutoff_at) for night in nights)
@@ -90,11 +90,11 @@ def learning_changes(
     within = _as_known(changes.join(due, on="change_id", how="inner")).filter(nw.col("age_days") <= window_days)
     waiting = _first_waiting(tables, changes, days, instants, [window_days + age for age in past_window_days])
     past = _as_known(changes.join(waiting, on="change_id", how="inner"))
-    return _finished(tables, nw.concat([within, past]))
+    return _spine_of(tables, nw.concat([within, past]))
 
 
 def _first_waiting(tables: Tables, changes: Frame, days: Frame, instants: Frame, ages_days: Sequence[int]) -> Frame:
-    """(change_id, as_of, cutoff_at): the first night from each age until the next that sees a payment waiting."""
+    """(change_id, as_of, cutoff_at): from each age until the next, the first night that sees a waiting payment."""
     spans = {"from_age": sorted(ages_days), "to_age": [*sorted(ages_days)[1:], *[NEVER // DAY][: len(ages_days)]]}
     ages = tables.engine.load(pa.table({name: pa.array(ages, pa.int64()) for name, ages in spans.items()}))
     payments = _waiting_payments(tables, changes).rename({"known_at": "planned_at", "superseded_at": "leaves_at"})
@@ -106,9 +106,11 @@ def _first_waiting(tables: Tables, changes: Frame, days: Frame, instants: Frame,
     pairs = pairs.with_columns(begins_at=begins).filter(nw.col("begins_at") < nw.col("leaves_at"))
     nights = _night_of("begins_at", pairs, days).rename({"instant": "begins_at"})
     nights = nights.join(instants, on="day", how="inner").drop("day")
-    seen = _as_known(pairs.join(nights, on=["change_id", "begins_at"], how="inner"))
-    seen = seen.filter((nw.col("cutoff_at") < nw.col("leaves_at")) & (nw.col("age_days") < nw.col("to_age")))
-    first = seen.group_by("change_id", "from_age").agg(nw.col("as_of").min(), nw.col("cutoff_at").min())
+    visible_pairs = _as_known(pairs.join(nights, on=["change_id", "begins_at"], how="inner"))
+    visible_pairs = visible_pairs.filter(
+        (nw.col("cutoff_at") < nw.col("leaves_at")) & (nw.col("age_days") < nw.col("to_age"))
+    )
+    first = visible_pairs.group_by("change_id", "from_age").agg(nw.col("as_of").min(), nw.col("cutoff_at").min())
     return first.drop("from_age").unique()
 
 
@@ -132,35 +134,35 @@ def _with_banks(tables: Tables, changes: Frame) -> Frame:
 
 
 def _as_known(pairs: Frame) -> Frame:
-    """Each change as its night knew it, unless another has superseded it by then."""
-    known = pairs.filter(visible(nw.col("cutoff_at")) & nw.col("superseded_by").is_null())
+    """Each change as its night knew it, unless another change had superseded it by then."""
+    visible_pairs = pairs.filter(visible(nw.col("cutoff_at")) & nw.col("superseded_by").is_null())
     age = (nw.col("cutoff_at") - nw.col("effective_at")) // DAY
-    return known.with_columns(age_days=nw.max_horizontal(age, nw.lit(0)))
+    return visible_pairs.with_columns(age_days=nw.max_horizontal(age, nw.lit(0)))
 
 
-def _pending(tables: Tables, known: Frame, window_days: int) -> Frame:
-    """(change_id, cutoff_at) of the changes past their window with a payment waiting to go to their new account.
+def _pending(tables: Tables, changes: Frame, window_days: int) -> Frame:
+    """(change_id, cutoff_at) of the changes past their window with a payment waiting for their new account.
 
-    The payments are those of every payee, which are also those of the spine's: they are read once.
+    The payments are those of every payee in the spine, so they are read once.
     """
-    payments = _waiting_payments(tables, known)
-    old = known.filter(nw.col("age_days") > window_days)
-    left = old.select("change_id", "payee_id", "new_account", "cutoff_at")
-    paid = left.join(payments, on=["payee_id", "new_account"], how="inner").filter(visible(nw.col("cutoff_at")))
+    payments = _waiting_payments(tables, changes)
+    old = changes.filter(nw.col("age_days") > window_days)
+    pairs = old.select("change_id", "payee_id", "new_account", "cutoff_at")
+    paid = pairs.join(payments, on=["payee_id", "new_account"], how="inner").filter(visible(nw.col("cutoff_at")))
     return paid.select("change_id", "cutoff_at").unique().with_columns(is_pending=nw.lit(True))
 
 
 def _waiting_payments(tables: Tables, changes: Frame) -> Frame:
-    """Payments not yet sent to payees of the changes: from when each is known until it is known to be otherwise."""
-    payments = tables.told("payments")
+    """Payments not yet sent to payees of the changes: from when each is known until its next version is known."""
+    payments = tables.with_stored_ends("payments")
     if payments is None:
         payments = tables.touching("payments", "payee_id", changes, "spine.payee_id")
     payments = payments.filter(nw.col("status").is_in(["planned", "held"]))
     return payments.select("payee_id", "known_at", "superseded_at", new_account=nw.col("account"))
 
 
-def _finished(tables: Tables, pairs: Frame) -> Frame:
-    """The spine with row numbers and the columns by which sources reach their tables."""
+def _spine_of(tables: Tables, pairs: Frame) -> Frame:
+    """The spine with row numbers and the columns by which sources are joined to their tables."""
     spine = pairs.drop("superseded_at", "superseded_by", "version").with_row_index(
         "row", order_by=["change_id", "cutoff_at"]
     )
@@ -193,17 +195,17 @@ def _with_neighbours(tables: Tables, spine: Frame) -> Frame:
 def _night_of(column: str, changes: Frame, days: Frame) -> Frame:
     """(change_id, instant, day) of the nights on which an instant of the changes fell."""
     near = [days.with_columns(utc_day=nw.col("day") + shift) for shift in (-1, 0, 1)]
-    found = (
+    candidates = (
         changes.select("change_id", instant=column)
         .with_columns(utc_day=nw.col("instant") // DAY)
         .join(nw.concat(near), on="utc_day", how="inner")
     )
     inside = (nw.col("opens_at") <= nw.col("instant")) & (nw.col("instant") <= nw.col("cutoff_at"))
-    return found.filter(inside).select("change_id", "instant", "day").unique()
+    return candidates.filter(inside).select("change_id", "instant", "day").unique()
 
 
 def calendar(nights: Sequence[Night]) -> pa.Table:
-    """One row a night: its date (as microseconds and as days since 1970), first and last instants."""
+    """One row per night: its date (as microseconds and as days since 1970), first and last instants."""
     as_of = [_microseconds(datetime.combine(night.as_of, time())) for night in nights]
     columns = {
         "as_of": as_of,

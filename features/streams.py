@@ -23,7 +23,7 @@ def _changes_by(key: str, own: str) -> Callable[[Tables, Frame], Frame]:
 
 
 def _first_known(rows: Frame, keys: Frame) -> Frame:
-    """One event a (key, own), at the first instant it was known."""
+    """One event per (key, own), at the first instant it was known."""
     rows = rows.filter(~nw.col("key").is_null() & ~nw.col("own").is_null())
     return rows.join(keys, on="key", how="semi").group_by("key", "own").agg(at=nw.col("known_at").min())
 
@@ -40,14 +40,14 @@ def links_of(tables: Tables, spine: Frame) -> Frame:
 def _links(tables: Tables, accounts: Frame) -> Frame:
     changes = all_changes(tables).select("payee_id", "party_id", "known_at", account="new_account")
     changes = changes.join(accounts, on="account", how="semi")
-    seen = tables.touching("sightings", "account", accounts, "spine.new_account")
+    sightings = tables.touching("sightings", "account", accounts, "spine.new_account")
     is_members = ~nw.col("member_id").is_null() & (nw.col("payee_type").fill_null("") != "provider")
-    of_members = seen.filter(is_members)
+    of_members = sightings.filter(is_members)
     members = tables.touching("members", "member_id", of_members, "sightings.member_id", ["household_id"])
     homes = first_versions(members, ["member_id"]).select("member_id", party_id="household_id", home_at="known_at")
     of_members = of_members.join(homes, on="member_id", how="inner")
     of_members = of_members.with_columns(known_at=nw.max_horizontal("known_at", "home_at"))
-    of_others = seen.filter(~is_members).with_columns(party_id=nw.col("payee_id"))
+    of_others = sightings.filter(~is_members).with_columns(party_id=nw.col("payee_id"))
     columns = ("account", "payee_id", "party_id", "known_at")
     return nw.concat([rows.select(*columns) for rows in (changes, of_members, of_others)])
 

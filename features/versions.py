@@ -1,7 +1,7 @@
-"""Which version of a row counts as of a night.
+"""Which version of a row is valid as of a night.
 
 The lake keeps every version of a row. A version is visible from when it became known until the next version of its
-key did, so one comparison, `known_at <= cutoff < superseded_at`, is the guard for any number of nights at once.
+key did, so one comparison, `known_at <= cutoff < superseded_at`, is enough for any number of nights.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ SERIAL = ("known_at", "version")
 """The order of a row's versions."""
 
 ENDS = "superseded_at"
-"""When the next version of a row became known. A lake table may tell it; otherwise it is worked out."""
+"""When the next version of a row became known. A lake table may have it as a column; otherwise it is computed."""
 
 
 def reach(table: str) -> str:
     """What to do about a column that features do not use."""
-    return f"a column of the lake that a feature needs must stand in USES[{table!r}], features/versions.py"
+    return f"a column of the lake that a feature needs must be in USES[{table!r}], features/versions.py"
 
 
 def with_lifetimes(rows: Frame, key: Sequence[str]) -> Frame:
@@ -78,37 +78,37 @@ def with_lifetimes(rows: Frame, key: Sequence[str]) -> Frame:
 
 
 def first_versions(rows: Frame, key: Sequence[str]) -> Frame:
-    """Only the version of each row that was known first: later ones change nothing."""
+    """Only the version of each row that was known first: later versions do not matter."""
     before = nw.col("known_at").shift(1).over(*key, order_by=SERIAL)
     return rows.with_columns(known_before=before).filter(nw.col("known_before").is_null()).drop("known_before")
 
 
 def visible(instant: nw.Expr, prefix: str = "") -> nw.Expr:
-    """Whether a version is the one that counted at an instant."""
+    """Whether a version was the valid one at an instant."""
     return (nw.col(f"{prefix}known_at") <= instant) & (instant < nw.col(f"{prefix}superseded_at"))
 
 
 @dataclass
 class Tables:
-    """The lake tables of one measurement, each computed once and cut down to what the spine touches."""
+    """The lake tables of one measurement, each computed once and reduced to the rows that the spine needs."""
 
     engine: Engine
-    made: dict[object, Frame] = field(default_factory=dict)
+    frames: dict[object, Frame] = field(default_factory=dict)
 
     def once(self, name: object, build: Callable[[], Frame]) -> Frame:
-        """The frame of that name, computed when first asked for."""
-        if name not in self.made:
-            self.made[name] = self.engine.keep(build())
-        return self.made[name]
+        """The frame of that name, computed on first use."""
+        if name not in self.frames:
+            self.frames[name] = self.engine.keep(build())
+        return self.frames[name]
 
     def whole(self, table: str) -> Frame:
         """All versions of a small table's rows, with lifetimes."""
         return self.once(table, lambda: self._with_lifetimes(table, self._versions(table)))
 
-    def told(self, table: str) -> Frame | None:
-        """All versions of a table's rows with lifetimes, not computed but where they are used, if the table tells them.
+    def with_stored_ends(self, table: str) -> Frame | None:
+        """All versions of a table's rows with lifetimes, if the table has them as a column. They are not stored.
 
-        What only joins these rows by a value that ever counted needs no others, and so no `touching`.
+        A join to these rows by a value that was ever valid needs no other rows, and so no `touching`.
         """
         rows = self._versions(table)
         return self._with_lifetimes(table, rows) if ENDS in rows.collect_schema().names() else None
@@ -116,27 +116,27 @@ class Tables:
     def touching(self, table: str, on: str, values: Frame, reach: str, columns: Sequence[str] | None = None) -> Frame:
         """All versions, with lifetimes, of the rows that ever had one of `values` (a frame with the column `on`).
 
-        Beside what names a row they have `columns`, or all that features use.
+        In addition to the key they have `columns`, or all columns that features use.
 
-        A row that moves away (a claim whose payee is corrected) must be seen to move: so first the keys that ever
-        touched, then every version of those keys. `reach` names the values: asked again by that name, the rows are
-        not computed again.
+        A row may move away (a claim whose payee is corrected), and its later versions must be seen: so first the keys
+        that ever had a value, then every version of those keys. `reach` names the values: the rows of one name are
+        computed once.
         """
         key = USES[table].key
 
         def build() -> Frame:
             rows = self._versions(table, columns)
-            wanted = values.select(on).filter(~nw.col(on).is_null())
+            keys = values.select(on).filter(~nw.col(on).is_null())
             if ENDS in rows.collect_schema().names():
-                return self._with_lifetimes(table, rows.join(wanted, on=on, how="semi"))
+                return self._with_lifetimes(table, rows.join(keys, on=on, how="semi"))
             if on not in key:
-                wanted = self.engine.keep(rows.join(wanted, on=on, how="semi").select(*key))
-            return self._with_lifetimes(table, rows.join(wanted, on=[on] if on in key else list(key), how="semi"))
+                keys = self.engine.keep(rows.join(keys, on=on, how="semi").select(*key))
+            return self._with_lifetimes(table, rows.join(keys, on=[on] if on in key else list(key), how="semi"))
 
         return self.once((table, reach), build)
 
     def read(self, table: str, columns: Sequence[str]) -> Frame:
-        """All versions of a table's rows: those of the columns that the table has.
+        """All versions of a table's rows: only the columns that the table has.
 
         Raises:
             Refused: a table or a column that features do not use.
@@ -148,7 +148,7 @@ class Tables:
         return self.engine.read(table, columns)
 
     def _versions(self, table: str, columns: Sequence[str] | None = None) -> Frame:
-        """The columns in use; and the ends of versions, where the table tells them."""
+        """The columns in use; and the ends of versions, if the table has them."""
         use = USES[table]
         return self.read(table, [*use.key, *(use.columns if columns is None else columns), *SERIAL, ENDS])
 

@@ -129,9 +129,9 @@ def published(trained: Home, homes: Path) -> Home:
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     """A Spark in this process, one for all tests."""
-    from payeewatch.features.engines.spark import LOCAL, connected
+    from payeewatch.features.engines.spark import LOCAL, connect
 
-    with connected(LOCAL) as session:
+    with connect(LOCAL) as session:
         yield session
 
 

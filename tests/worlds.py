@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 from payeewatch.features.engines.engine import Engine, Frame, Question
 from payeewatch.features.engines.pandas import PandasEngine
 from payeewatch.features.engines.spark import SparkEngine
-from payeewatch.features.measuring import measured
+from payeewatch.features.measuring import measure_features
 from payeewatch.features.spine import Night, calendar, open_changes
 from payeewatch.features.spine import names as changes_named
 from payeewatch.features.versions import USES, Tables
@@ -108,7 +108,7 @@ def question(*days: str, names: tuple[str, ...] = (), extra: tuple[str, ...] = (
     def build(engine: Engine) -> tuple[Frame, Frame]:
         tables = Tables(engine)
         spine = open_changes(tables, nights, 180, extra)
-        return spine, measured(tables, spine, names)
+        return spine, measure_features(tables, spine, names)
 
     return Question(build, (calendar(nights), changes_named(extra)), ("tests", *names))
 

@@ -13,25 +13,25 @@ from payeewatch.features.engines.engine import Engine, Frame
 
 
 class DuckEngine(Engine):
-    """Makes each frame that is kept a temporary table."""
+    """Stores each frame of `keep` as a temporary table."""
 
     name = "duckdb"
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self.con = con
-        self.kept = 0
-        self.loaded = 0
+        self.frame_count = 0
+        self.input_count = 0
 
     def read(self, table: str, columns: Sequence[str]) -> Frame:
         kinds = {name: kind for name, kind, *_ in self.con.execute(f'DESCRIBE "{table}"').fetchall()}
-        listed = ", ".join(_in_microseconds(name, kinds[name]) for name in columns if name in kinds)
-        frame: Frame = nw.from_native(self.con.sql(f'SELECT {listed} FROM "{table}"'))
+        columns_sql = ", ".join(_in_microseconds(name, kinds[name]) for name in columns if name in kinds)
+        frame: Frame = nw.from_native(self.con.sql(f'SELECT {columns_sql} FROM "{table}"'))
         return frame
 
     def load(self, rows: pa.Table) -> Frame:
-        name = input_name(self.loaded)
+        name = input_table(self.input_count)
         self.con.register(name, rows)
-        self.loaded += 1
+        self.input_count += 1
         return self.make(f"SELECT * FROM {name}")
 
     def keep(self, frame: Frame) -> Frame:
@@ -39,14 +39,14 @@ class DuckEngine(Engine):
 
     def make(self, query: str) -> Frame:
         """The rows of a query, as a temporary table."""
-        name = kept_name(self.kept)
-        self.kept += 1
+        name = frame_table(self.frame_count)
+        self.frame_count += 1
         self.con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
         frame: Frame = nw.from_native(self.con.table(name))
         return frame
 
     def beside(self, spine: Frame, numbers: Sequence[Frame]) -> Frame:
-        # One statement: DuckDB binds a chain of lazy joins anew at every link.
+        # One statement: DuckDB binds a chain of lazy joins again at every join.
         joins = [f"LEFT JOIN ({sql_of(frame)}) USING (row)" for frame in numbers]
         frame: Frame = nw.from_native(self.con.sql(f"SELECT * FROM ({sql_of(spine)}) {' '.join(joins)}"))
         return frame
@@ -56,20 +56,20 @@ class DuckEngine(Engine):
         return rows
 
     def forget(self) -> None:
-        for number in range(self.kept):
-            self.con.execute(f"DROP TABLE IF EXISTS {kept_name(number)}")
-        for number in range(self.loaded):
-            self.con.unregister(input_name(number))
-        self.kept = self.loaded = 0
+        for number in range(self.frame_count):
+            self.con.execute(f"DROP TABLE IF EXISTS {frame_table(number)}")
+        for number in range(self.input_count):
+            self.con.unregister(input_table(number))
+        self.frame_count = self.input_count = 0
 
 
-def kept_name(number: int) -> str:
-    """The table of the frame that was kept as that number."""
+def frame_table(number: int) -> str:
+    """The name of the table that has the frame with that number."""
     return f"measured_{number}"
 
 
-def input_name(number: int) -> str:
-    """The name under which a connection knows a small table of ours."""
+def input_table(number: int) -> str:
+    """The name under which a small table of this process is registered on a connection."""
     return f"measured_input_{number}"
 
 

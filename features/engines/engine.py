@@ -1,9 +1,9 @@
-"""What a measurement asks of whatever computes it.
+"""What a measurement needs from the engine that computes it.
 
 Features, relations and the spine are narwhals expressions over lazy frames. An engine reads lake tables into such
 frames, computes them, and gives the result as pandas.
 
-Inside, every instant and date is a whole number of microseconds since 1970 (UTC): whole numbers compare alike on
+Inside, every instant and date is a whole number of microseconds since 1970 (UTC): whole numbers compare equally on
 every engine, instants of two types do not.
 """
 
@@ -25,11 +25,11 @@ DAY = 86_400_000_000
 
 
 class Refused(ValueError):
-    """A formula or a column that is not computed. The message names it and says what to do."""
+    """A formula or a column that cannot be computed. The message names it and says what to do."""
 
 
 class WrongAnswer(Exception):
-    """An engine failed, or its answer cannot be whole. The message says what to do."""
+    """An engine failed, or its answer is not complete. The message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Question:
     """Which changes to measure, and how.
 
     `build` gives two frames: a `change_id` for each row of the answer, and the answer. `loads` are the small tables
-    that it gives to `Engine.load`, in that order. Two questions of one `kind` differ in those rows only; a question
-    without a kind is asked once.
+    that `build` passes to `Engine.load`, in that order. Two questions of one `kind` differ in those rows only; a
+    question without a kind is asked once.
     """
 
     build: Callable[[Engine], tuple[Frame, Frame]]
@@ -47,25 +47,25 @@ class Question:
 
 
 Meanwhile = Callable[[list[str]], None]
-"""Called with the ids of the changes, each once, while or before their numbers are computed."""
+"""Is called with the ids of the changes, each once, before or while their numbers are computed."""
 
 
 class Engine(ABC):
-    """Reads tables, computes frames and answers questions; one question at a time."""
+    """Reads tables, computes frames and answers questions, one after another."""
 
     name: ClassVar[str]
 
     @abstractmethod
     def read(self, table: str, columns: Sequence[str]) -> Frame:
-        """All versions of a lake table's rows, instants and dates as microseconds: those of the columns that it has."""
+        """All versions of a table's rows, instants and dates as microseconds; columns that it lacks are left out."""
 
     @abstractmethod
     def load(self, rows: pa.Table) -> Frame:
-        """A small table of ours."""
+        """A frame of a small table of this process."""
 
     @abstractmethod
     def keep(self, frame: Frame) -> Frame:
-        """The frame computed once, to be read many times."""
+        """The frame, computed once and stored, to be read many times."""
 
     @abstractmethod
     def collect(self, frame: Frame) -> pd.DataFrame:
@@ -73,14 +73,14 @@ class Engine(ABC):
 
     @abstractmethod
     def forget(self) -> None:
-        """Drop what was kept and loaded."""
+        """Drop what `keep` and `load` stored."""
 
     def beside(self, spine: Frame, numbers: Sequence[Frame]) -> Frame:
-        """The spine with the columns of frames that have one line a spine `row`, or none; to be read once."""
+        """The spine with the columns of frames that have at most one line per spine `row`; to be read once."""
         return reduce(lambda wide, frame: wide.join(frame, on="row", how="left"), numbers, spine)
 
     def answer(self, question: Question, meanwhile: Meanwhile | None = None) -> pd.DataFrame:
-        """What a question asks for.
+        """The rows that a question asks for.
 
         Raises:
             Refused: a formula or a column that cannot be computed.

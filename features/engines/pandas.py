@@ -1,4 +1,4 @@
-"""Measures on data frames in memory, one a lake table: for tests, notebooks and small samples."""
+"""Measures on data frames in memory, one per lake table: for tests, notebooks and small samples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from payeewatch.features.engines.engine import Engine, Frame
 
 
 class PandasEngine(Engine):
-    """Keeps nothing outside the frames themselves."""
+    """Stores nothing outside the frames themselves."""
 
     name = "pandas"
 
@@ -39,4 +39,4 @@ class PandasEngine(Engine):
         return rows
 
     def forget(self) -> None:
-        """Nothing was kept."""
+        """There is nothing to drop."""

@@ -1,7 +1,7 @@
-"""The plan of a DuckDB measurement: its queries, found before there are rows, then followed side by side.
+"""The plan of a DuckDB measurement: its queries, planned before there are rows, then run in parallel.
 
-The queries depend on what is asked and on the columns of the tables, never on their rows. To find them takes a second
-or so; to follow them takes only what they compute.
+The queries depend on the question and on the columns of the tables, never on their rows. Planning takes about a
+second; running them takes only the time that they compute.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from payeewatch.features.engines.duckdb import DuckEngine, input_name, kept_name, sql_of
+from payeewatch.features.engines.duckdb import DuckEngine, frame_table, input_table, sql_of
 from payeewatch.features.engines.engine import Frame, Meanwhile, Question
 from payeewatch.features.versions import ENDS, SERIAL, USES
 
@@ -27,11 +27,11 @@ Columns = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 
 @dataclass(frozen=True)
 class Plan:
-    """The queries of a measurement, each made a table by its number.
+    """The queries of a measurement; the result of each is a table with its number.
 
-    They name tables and never hold rows, so they serve again for every question of the kind. `needs` are, for each
-    query, the numbers of those whose tables it reads; `loads` the numbers of those that read a small table of ours.
-    `changes` and `answer` are the queries that give the changes' ids and the answer.
+    They name tables and never have rows, so they can be used again for every question of the kind. `needs` are, for
+    each query, the numbers of those whose tables it reads; `loads` are the numbers of those that read a small table of
+    this process. `changes` and `answer` are the queries for the changes' ids and for the answer.
     """
 
     queries: tuple[str, ...]
@@ -42,10 +42,10 @@ class Plan:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Plan:
-        """A plan from what JSON made of its fields.
+        """A plan from its fields as JSON.
 
         Raises:
-            KeyError, TypeError: it is not one.
+            KeyError, TypeError: the fields are not those of a plan.
         """
         return cls(
             tuple(raw["queries"]), tuple(map(tuple, raw["needs"])), tuple(raw["loads"]), raw["changes"], raw["answer"]
@@ -72,14 +72,14 @@ class PlannedEngine(DuckEngine):
             return answering.result()
 
     def _follow(self, plan: Plan, loads: Sequence[pa.Table]) -> None:
-        """Make the plan's tables, side by side what does not need each other."""
-        self.kept, self.loaded = len(plan.queries), len(loads)
+        """Make the plan's tables; those that do not need each other in parallel."""
+        self.frame_count, self.input_count = len(plan.queries), len(loads)
         for number, rows in enumerate(loads):
-            self.con.register(input_name(number), rows)
-        for number in plan.loads:  # only this connection knows what was registered on it
+            self.con.register(input_table(number), rows)
+        for number in plan.loads:  # only this connection has what was registered on it
             _make(self.con, plan, number)
-        needs = {number: set(needed).difference(plan.loads) for number, needed in enumerate(plan.needs)}
-        in_order({number: needed for number, needed in needs.items() if number not in plan.loads}, self._beside(plan))
+        needs = {number: set(numbers).difference(plan.loads) for number, numbers in enumerate(plan.needs)}
+        in_order({number: numbers for number, numbers in needs.items() if number not in plan.loads}, self._beside(plan))
 
     def _beside(self, plan: Plan) -> Callable[[int], None]:
         def make(number: int) -> None:
@@ -97,35 +97,35 @@ class PlannedEngine(DuckEngine):
 
 
 def _make(con: duckdb.DuckDBPyConnection, plan: Plan, number: int) -> None:
-    con.execute(f"CREATE OR REPLACE TABLE {kept_name(number)} AS {plan.queries[number]}")
+    con.execute(f"CREATE OR REPLACE TABLE {frame_table(number)} AS {plan.queries[number]}")
 
 
 def in_order(needs: Mapping[int, set[int]], do: Callable[[int], None]) -> None:
-    """Do each once all that it needs is done, as many at a time as there are processors."""
+    """Do each task when all that it needs is done, in as many threads as there are processors."""
     sorter = TopologicalSorter(needs)
     sorter.prepare()
-    doing: dict[Future[None], int] = {}
+    tasks: dict[Future[None], int] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while sorter.is_active():
-            doing |= {pool.submit(do, number): number for number in sorter.get_ready()}
-            for done in wait(doing, return_when=FIRST_COMPLETED).done:
-                done.result()
-                sorter.done(doing.pop(done))
+            tasks |= {pool.submit(do, number): number for number in sorter.get_ready()}
+            for task in wait(tasks, return_when=FIRST_COMPLETED).done:
+                task.result()
+                sorter.done(tasks.pop(task))
 
 
 class _Recorder(DuckEngine):
-    """Writes down the queries that are made, and what each of them reads."""
+    """Records the queries that are run, and the tables that each of them reads."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         super().__init__(con)
         self.queries: list[str] = []
         self.reads: list[set[str]] = []
-        self.given: list[pa.Table] = []
+        self.inputs: list[pa.Table] = []
         self.loads: list[int] = []
 
     def load(self, rows: pa.Table) -> Frame:
-        self.given.append(rows)
-        self.loads.append(self.kept)
+        self.inputs.append(rows)
+        self.loads.append(self.frame_count)
         return super().load(rows)
 
     def make(self, query: str) -> Frame:
@@ -135,27 +135,27 @@ class _Recorder(DuckEngine):
 
 
 def plan_of(question: Question, columns: Columns) -> Plan:
-    """The plan that answers questions of this kind over tables with those columns, made when first asked for.
+    """The plan that answers questions of this kind over tables with those columns, made on first use.
 
     Raises:
         ValueError: the question has other small tables than it loads.
     """
-    asked = question.kind, columns
-    if asked not in PLANS:
-        PLANS[asked] = _planned(question, columns)
-    return PLANS[asked]
+    key = question.kind, columns
+    if key not in PLANS:
+        PLANS[key] = _make_plan(question, columns)
+    return PLANS[key]
 
 
-def _planned(question: Question, columns: Columns) -> Plan:
+def _make_plan(question: Question, columns: Columns) -> Plan:
     with duckdb.connect(config={"threads": 1}) as con:
         for table, of_table in columns:
-            listed = ", ".join(f'"{name}" {kind}' for name, kind in of_table)
-            con.execute(f'CREATE TABLE "{table}" ({listed})')
+            columns_sql = ", ".join(f'"{name}" {kind}' for name, kind in of_table)
+            con.execute(f'CREATE TABLE "{table}" ({columns_sql})')
         engine = _Recorder(con)
         changes, answer = question.build(engine)
-        if engine.given != list(question.loads):
+        if engine.inputs != list(question.loads):
             raise ValueError(f"{question.kind}: `loads` must be the tables that `build` loads, in that order")
-        numbers = {kept_name(number): number for number in range(engine.kept)}
+        numbers = {frame_table(number): number for number in range(engine.frame_count)}
         return Plan(
             queries=tuple(engine.queries),
             needs=tuple(tuple(sorted(numbers[name] for name in reads & numbers.keys())) for reads in engine.reads),
@@ -167,14 +167,14 @@ def _planned(question: Question, columns: Columns) -> Plan:
 
 def columns_of(con: duckdb.DuckDBPyConnection) -> Columns:
     """The lake tables of a connection."""
-    found: dict[str, dict[str, str]] = {table: {} for table in USES}
+    tables: dict[str, dict[str, str]] = {table: {} for table in USES}
     kinds = con.execute("SELECT table_name, column_name, data_type FROM duckdb_columns()").fetchall()
     for table, column, kind in kinds:
-        found.get(table, {})[column] = kind
-    return in_use(found)
+        tables.get(table, {})[column] = kind
+    return in_use(tables)
 
 
 def in_use(tables: Mapping[str, Mapping[str, str]]) -> Columns:
-    """Of tables with their columns and types what features use, in one order, whatever the tables' own."""
+    """The columns that features use, with their types, in an order that does not depend on the tables."""
     used = {table: (*use.key, *use.columns, *SERIAL, ENDS) for table, use in USES.items()}
     return tuple((table, tuple((c, tables[table][c]) for c in used[table] if c in tables[table])) for table in USES)

@@ -1,7 +1,7 @@
 """Measures on a Spark that reads the lake's own files: on a cluster by Spark Connect, or on this machine.
 
-What is computed once is written as Parquet into the folder of the run. This process and Spark must see the same files
-under the same paths; the rows of each file are counted on both sides, so a Spark that sees others is found out.
+A frame that is stored is written as Parquet into the folder of the run. This process and Spark must see the same files
+under the same paths; the rows of each file are counted on both sides, so a Spark that sees other files is refused.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from payeewatch.features.engines.spark_functions import agreed_functions
 LOCAL = "local"
 """In place of an address: a Spark of this machine, started for the run."""
 TRIES = 4
-"""How often an address is tried that does not answer: some five seconds."""
+"""How often an address that does not answer is tried: about five seconds."""
 
 
 class NoSpark(Exception):
@@ -40,7 +40,7 @@ class NoSpark(Exception):
 
 
 @contextmanager
-def connected(remote: str) -> Iterator[SparkSession]:
+def connect(remote: str) -> Iterator[SparkSession]:
     """A session with the Spark at an address such as `sc://host:15002`, or LOCAL.
 
     Raises:
@@ -89,27 +89,27 @@ def _session(address: str) -> SparkSession:
         return spark
     except (PySparkException, RpcError) as error:
         raise NoSpark(
-            f"no Spark Connect server answers there ({type(error).__name__}); start it, or mend the address"
+            f"no Spark Connect server answers there ({type(error).__name__}); start it, or fix the address"
         ) from error
 
 
 def _greet(spark: SparkSession) -> None:
-    """The first call, with few tries: by itself Spark would wait ten minutes for a server that is not there."""
+    """The first call, with few tries: by default Spark waits ten minutes for a server that is not there."""
     policies = spark.client.get_retry_policies()
     spark.client.set_retry_policies([DefaultPolicy(max_retries=TRIES)])
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what it warns of, it raises as well
+            warnings.simplefilter("ignore")  # it raises what it warns about
             spark.conf.get("spark.sql.session.timeZone")
     except (PySparkException, RpcError):
-        spark.release_session_on_close = False  # there is nobody to ask
+        spark.release_session_on_close = False  # no server is there
         spark.stop()
         raise
     spark.client.set_retry_policies(policies)
 
 
 class SparkEngine(Engine):
-    """Reads of each lake table the files that `files` names, at least one; `folder` is the run's own."""
+    """Reads the files of each lake table that `files` names, at least one; `folder` belongs to the run alone."""
 
     name = "spark"
 
@@ -118,12 +118,12 @@ class SparkEngine(Engine):
         self.files = files
         self.folder = folder
         self.tables: dict[str, DataFrame] = {}
-        self.kept: list[Path] = []
+        self.paths: list[Path] = []
 
     def read(self, table: str, columns: Sequence[str]) -> Frame:
         if table not in self.tables:
             files = [Path(path) for path in self.files(table)]
-            with _told():
+            with _without_values():
                 self.tables[table] = _whole(self.spark.read.parquet(*map(str, files)), files)
         rows = self.tables[table]
         kinds = dict(rows.dtypes)
@@ -132,33 +132,33 @@ class SparkEngine(Engine):
     def load(self, rows: pa.Table) -> Frame:
         path = self._new(".parquet")
         pq.write_table(rows, path)
-        with _told():
+        with _without_values():
             return _frame(_whole(self.spark.read.parquet(str(path)), [path]))
 
     def keep(self, frame: Frame) -> Frame:
         path, rows = self._new(), nw.to_native(frame)
-        with _told():
+        with _without_values():
             rows.write.parquet(str(path))
             written = self.spark.read.schema(rows.schema).parquet(str(path))
             return _frame(_whole(written, sorted(path.glob("*.parquet"))))
 
     def collect(self, frame: Frame) -> pd.DataFrame:
-        with _told():
+        with _without_values():
             rows: pd.DataFrame = nw.to_native(frame).toArrow().to_pandas()
             return rows
 
     def forget(self) -> None:
-        for path in self.kept:
+        for path in self.paths:
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-        self.kept.clear()
+        self.paths.clear()
         self.tables.clear()
 
     def _new(self, suffix: str = "") -> Path:
-        self.kept.append(self.folder / f"measured-{len(self.kept)}{suffix}")
-        return self.kept[-1]
+        self.paths.append(self.folder / f"measured-{len(self.paths)}{suffix}")
+        return self.paths[-1]
 
 
 def _whole(rows: DataFrame, files: Sequence[Path]) -> DataFrame:
@@ -178,8 +178,8 @@ def _rows_in(files: Sequence[Path]) -> int:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """What Spark says of a failure may quote a row: only what kind it is goes on."""
+def _without_values() -> Iterator[None]:
+    """Replace Spark's message, which may have values of a row, by the kind of the error."""
     try:
         yield
     except (PySparkException, RpcError) as error:

@@ -1,8 +1,8 @@
-"""Two functions that narwhals calls and Spark servers differ in, replaced by ones that all of them compute alike.
+"""Two functions that narwhals calls and that differ between Spark servers, replaced by ones that are the same on all.
 
 * `try_divide` of fractions is refused by some servers, and of whole numbers gives whole numbers there.
 * `log` is the natural logarithm; narwhals divides two of them for a logarithm to the base 10, where DuckDB has one
-  function for it: the last digit differs, and a value that equals one learned from no longer does.
+  function for it: the last digit differs, and a value that was equal to a learned one no longer is.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What is at risk on each open change, what was already paid, and which payments are about to leave.
+"""What is at risk on each open change, what was already paid, and which payments will be sent next.
 
-As known by each of some nights, in whole cents: planned and held payments to the new account, claims that will follow
+In whole cents, as known by each of some nights: planned and held payments to the new account, claims that will follow
 them, and money already sent less what came back. Each claim counts once, though a re-issued payment repeats it.
 """
 
@@ -25,13 +25,13 @@ LIVE = "('planned', 'held', 'sent')"
 PENDING = "('planned', 'held')"
 UNPAID = "('received', 'pended')"
 
-ASKED = ("change_id", "payee_id", "new_account", "requested_at", "effective_at", "is_decided")
+CHANGE_COLUMNS = ("change_id", "payee_id", "new_account", "requested_at", "effective_at", "is_decided")
 
 # Where a claim without an account goes: the payee's account once every change known by then has taken effect.
 READ_PAIRS = """
 CREATE OR REPLACE TEMP TABLE amount_pairs AS
     WITH latest AS (
-        SELECT cutoff, payee_id, new_account FROM ({known}) SEMI JOIN amount_open USING (cutoff, payee_id)
+        SELECT cutoff, payee_id, new_account FROM ({known_changes}) SEMI JOIN amount_open USING (cutoff, payee_id)
         WHERE superseded_by IS NULL
         {last}
     )
@@ -41,7 +41,7 @@ CREATE OR REPLACE TEMP TABLE amount_pairs AS
 
 AT_NIGHT = counts_at("n.cutoff", of="v")
 
-# What nights share is worked out once; only then each night is asked which versions it knew.
+# What nights share is computed once; only then are the versions that each night knew selected.
 READ_PAYMENTS = f"""
 CREATE OR REPLACE TEMP TABLE amount_versions AS
     SELECT payment_id, version, payee_id, account, cents, planned_on, value_date, status, claim_ids, known_at,
@@ -55,18 +55,18 @@ NAMES = "unnest(list_distinct([trim(name) FOR name IN string_split(claim_ids, '|
 
 NAME_CLAIMS = f"""
 CREATE OR REPLACE TEMP TABLE amount_named AS
-    SELECT version, claim_id, hash(payee_id, account, status = 'sent', claim_id) AS place
+    SELECT version, claim_id, hash(payee_id, account, status = 'sent', claim_id) AS claim_key
     FROM (SELECT version, payee_id, account, status, {NAMES} FROM amount_versions WHERE {NAMED})
 """
 
 # A claim named by several payments to one account counts in the last of them, among those pending and those sent apart.
-# Few are: only of those that several versions name in one place, the payments are looked at.
+# These are few: payments are read only for claims that several versions name under one key.
 FIND_REPEATS = f"""
 CREATE OR REPLACE TEMP TABLE amount_repeats AS
     WITH several AS (
-        SELECT place FROM amount_named GROUP BY place HAVING min(version) < max(version)
+        SELECT claim_key FROM amount_named GROUP BY claim_key HAVING min(version) < max(version)
     ), named AS (
-        SELECT version, claim_id FROM amount_named SEMI JOIN several USING (place)
+        SELECT version, claim_id FROM amount_named SEMI JOIN several USING (claim_key)
     )
     SELECT cutoff, payment_id, version, claim_id
     FROM named JOIN amount_versions AS v USING (version) JOIN amount_nights AS n ON {AT_NIGHT}
@@ -86,12 +86,12 @@ CREATE OR REPLACE TEMP TABLE amount_counted AS
         SELECT cutoff, version, CAST(coalesce(sum(cents), 0) AS BIGINT) AS repeated_cents,
                count(*) = any_value(claims_named) AS is_whole
         FROM amount_repeats JOIN names USING (version) LEFT JOIN worth USING (cutoff, claim_id) GROUP BY cutoff, version
-    ), seen AS (
+    ), known AS (
         SELECT n.cutoff, payment_id, version, payee_id, account, cents, planned_on, value_date, status
         FROM amount_versions AS v JOIN amount_nights AS n ON {AT_NIGHT}
     )
-    SELECT seen.*, CASE WHEN is_whole THEN 0 ELSE greatest(cents - coalesce(repeated_cents, 0), 0) END AS counted_cents
-    FROM seen LEFT JOIN less USING (cutoff, version)
+    SELECT known.*, CASE WHEN is_whole THEN 0 ELSE greatest(cents - coalesce(repeated_cents, 0), 0) END AS counted_cents
+    FROM known LEFT JOIN less USING (cutoff, version)
 """
 
 READ_UNPAID_CLAIMS = f"""
@@ -161,10 +161,10 @@ WHERE p.status IN {PENDING} ORDER BY o.cutoff, o.change_id, p.planned_on, p.paym
 
 @dataclass(frozen=True)
 class Amounts:
-    """`by_change`: one row a change: at_risk_cents, paid_cents, first_payment_on, next_payment_on; and of a decided one
-    newest_payment_at: when the last payment to its new account first became known.
+    """`by_change`: one row per change: at_risk_cents, paid_cents, first_payment_on, next_payment_on; and, for a decided
+    change, newest_payment_at: when the last payment to its new account first became known.
 
-    `pending`: one row a (change, planned or held payment to its new account): payment_id, cents, planned_on.
+    `pending`: one row per (change, planned or held payment to its new account): payment_id, cents, planned_on.
     """
 
     by_change: pd.DataFrame
@@ -176,17 +176,17 @@ def amounts(
 ) -> dict[datetime, Amounts]:
     """Euros on each cut-off's changes, as known then.
 
-    `changes` have the columns ASKED; the connection has views of the lake's changes, and of its claims and payments as
-    cached or restricted to payees: with the ends of their versions.
+    `changes` have the CHANGE_COLUMNS; the connection has views of the lake's changes, and of its claims and payments
+    as cached or narrowed: with the ends of their versions.
     """
     cutoffs = list(changes)
-    asked = [rows[list(ASKED)].assign(cutoff=pd.Timestamp(cutoff)) for cutoff, rows in changes.items()]
-    con.register("amount_given", pd.concat(asked, ignore_index=True))
+    frames = [rows[list(CHANGE_COLUMNS)].assign(cutoff=pd.Timestamp(cutoff)) for cutoff, rows in changes.items()]
+    con.register("amount_changes", pd.concat(frames, ignore_index=True))
     con.register("amount_nights", nights_frame(cutoffs))
     try:
-        con.execute("CREATE OR REPLACE TEMP TABLE amount_open AS SELECT * FROM amount_given")
-        known = known_at_cutoff(con, "changes", "amount_nights")
-        con.execute(READ_PAIRS.format(known=known, last=current_account("cutoff")))
+        con.execute("CREATE OR REPLACE TEMP TABLE amount_open AS SELECT * FROM amount_changes")
+        known_sql = known_at_cutoff(con, "changes", "amount_nights")
+        con.execute(READ_PAIRS.format(known_changes=known_sql, last=current_account("cutoff")))
         con.execute(READ_PAYMENTS, {"first": min(cutoffs), "last": max(cutoffs)})
         for statement in (NAME_CLAIMS, FIND_REPEATS, COUNT_ONCE, READ_UNPAID_CLAIMS):
             con.execute(statement)
@@ -194,7 +194,7 @@ def amounts(
         pending = by_cutoff(con.execute(LIST_PENDING).df(), cutoffs)
         return {cutoff: Amounts(*both) for cutoff, *both in zip(cutoffs, by_change, pending, strict=True)}
     finally:
-        for name in ("amount_given", "amount_nights"):
+        for name in ("amount_changes", "amount_nights"):
             con.unregister(name)
         for name in TEMPORARY:
             con.execute(f"DROP TABLE IF EXISTS {name}")

@@ -1,6 +1,6 @@
 """Nights measured together: one pass over the lake for several nights, then each by itself as it would have been.
 
-To measure ten nights takes little longer than to measure two, and as of each night only what it knew is seen.
+Measuring ten nights takes little longer than measuring two. Each night uses only what was known on it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from payeewatch.features.engines.engine import Engine
 from payeewatch.features.engines.plan import PlannedEngine
 from payeewatch.pipeline.changes.amounts import Amounts, amounts
 from payeewatch.pipeline.changes.context import ChangeContext, contexts_by_cutoff
-from payeewatch.pipeline.changes.expectations import broken_promises, judged
+from payeewatch.pipeline.changes.expectations import broken_promises, check_promises
 from payeewatch.pipeline.changes.measure import measure
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.frames import are_among, texts
@@ -55,10 +55,10 @@ class NightBatch:
         models: Sequence[Model] = (),
         engine: Engine | None = None,
     ) -> None:
-        """Measure every night; `flagged` are those the night before the first carries over.
+        """Measure every night; `flagged` are the changes that the night before the first one carries over.
 
-        With `models`, one a night, what was measured is scored while the rest is looked up, and on. `engine` measures;
-        DuckDB when none is given.
+        With `models`, one per night, the measured rows are scored while the rest is looked up, and after that.
+        `engine` measures; by default DuckDB.
         """
         con, params = session.con, session.settings.params
         self._params = params
@@ -68,10 +68,10 @@ class NightBatch:
             with session.stage("standing"):
                 self._contexts = contexts_by_cutoff(con, sorted({*change_ids, *flagged}), cutoffs)
 
-        with session.stage("measure") as told:
+        with session.stage("measure") as facts:
             engine = engine or PlannedEngine(con)
-            frame = _measured(engine, con, params, nights, flagged, look_up)
-            told |= {"nights": len(nights), "rows_out": len(frame), "engine": engine.name}
+            frame = _measure_all(engine, con, params, nights, flagged, look_up)
+            facts |= {"nights": len(nights), "rows_out": len(frame), "engine": engine.name}
         self._frame = frame
         self._broken = broken_promises(frame)
         self._measured = dict(list(frame.groupby("as_of")))
@@ -83,10 +83,10 @@ class NightBatch:
         meanwhile.shutdown(wait=False)  # it ends with its work
         with session.stage("amounts"):
             changes = {
-                cutoff: found.changes.assign(
-                    is_decided=are_among(found.changes["change_id"], found.decisions["change_id"])
+                cutoff: context.changes.assign(
+                    is_decided=are_among(context.changes["change_id"], context.decisions["change_id"])
                 )
-                for cutoff, found in self._contexts.items()
+                for cutoff, context in self._contexts.items()
             }
             self._amounts = amounts(con, changes, params.timezone)
 
@@ -102,34 +102,34 @@ class NightBatch:
     def of(self, night: date, flagged: Collection[str]) -> NightView:
         """What the night alone would have seen: changes in their window, with a payment pending, or flagged before.
 
-        All nights were judged at once; when that found something, this one is judged by itself.
+        All nights are checked at once; if that check finds something, this night is checked by itself.
 
         Raises:
-            BrokenPromise: a feature broke what it promises, on a change that the night sees.
+            BrokenPromise: a feature of a change that the night sees breaks its promise.
         """
         measured, scoring = self._rows(night), self._scoring.get(night)
         cutoff = self._params.cutoff(night)
-        found, euros = self._contexts[cutoff], self._amounts[cutoff]
+        context, euros = self._contexts[cutoff], self._amounts[cutoff]
         by_right = are_among(measured["change_id"], {*texts(euros.pending["change_id"]), *flagged})
         in_window = measured["age_days"].to_numpy() <= self._params.observe.window_days
         is_seen = in_window | by_right
         frame = measured[is_seen].reset_index(drop=True)
         if self._broken.result():
-            judged(frame)
-        kept = {*texts(frame["change_id"]), *flagged}
+            check_promises(frame)
+        change_ids = {*texts(frame["change_id"]), *flagged}
 
         def rows(of: pd.DataFrame) -> pd.DataFrame:
-            return of[are_among(of["change_id"], kept)].reset_index(drop=True)
+            return of[are_among(of["change_id"], change_ids)].reset_index(drop=True)
 
         return NightView(
             frame,
-            ChangeContext(rows(found.changes), rows(found.exposures), rows(found.decisions)),
+            ChangeContext(rows(context.changes), rows(context.exposures), rows(context.decisions)),
             Amounts(rows(euros.by_change), rows(euros.pending)),
             (lambda: scoring.result()[is_seen].reset_index(drop=True)) if scoring else None,
         )
 
 
-def _measured(
+def _measure_all(
     engine: Engine,
     con: duckdb.DuckDBPyConnection,
     params: Params,
@@ -137,31 +137,31 @@ def _measured(
     flagged: Collection[str],
     look_up: Callable[[list[str]], None],
 ) -> pd.DataFrame:
-    """All that is open or flagged on any of the nights, and some more, by change_id and night.
+    """All changes that are open or flagged on any of the nights, and some more, ordered by change_id and night.
 
-    `look_up` is called with all changes found, while they are measured.
+    `look_up` is called with the ids of all these changes, while they are measured.
     """
     also = _closing(con, params, nights) if len(nights) > 1 else []
     frame = measure(engine, params, nights, sorted({*also, *flagged}), meanwhile=look_up)
-    left = _left(frame, nights)
-    if not left:
+    missing = _open_on_some(frame, nights)
+    if not missing:
         return frame
-    rows = measure(engine, params, nights, left, only_extra=True)
+    rows = measure(engine, params, nights, missing, only_extra=True)
     both = pd.concat([frame, rows], ignore_index=True).drop_duplicates(["change_id", "as_of"])
     return both.sort_values(["change_id", "as_of"], ignore_index=True)
 
 
 def _closing(con: duckdb.DuckDBPyConnection, params: Params, nights: Sequence[date]) -> list[str]:
-    """The changes whose window ends within these nights: once flagged, they are measured on."""
+    """The changes whose window ends within these nights: once flagged, they are measured further."""
     window = {"first": nights[0], "last": nights[-1], "window": params.observe.window_days}
     return [row[0] for row in con.execute(CLOSING, window).fetchall()]
 
 
-def _left(frame: pd.DataFrame, nights: Sequence[date]) -> list[str]:
-    """The changes that are not open on every night from their first on: once flagged, they are measured on all of them.
+def _open_on_some(frame: pd.DataFrame, nights: Sequence[date]) -> list[str]:
+    """The changes that are not open on every night after their first: once flagged, they are measured on all of them.
 
-    Such as one past its window whose payment has left, even if the next one comes before the last night.
+    An example is a change past its window whose payment was sent, even if another comes before the last night.
     """
-    seen = frame.groupby("change_id")["as_of"].agg(["min", "size"])
-    coming = len(nights) - pd.DatetimeIndex(list(nights)).searchsorted(seen["min"])
-    return sorted(seen.index[seen["size"] < coming])
+    nights_open = frame.groupby("change_id")["as_of"].agg(["min", "size"])
+    coming = len(nights) - pd.DatetimeIndex(list(nights)).searchsorted(nights_open["min"])
+    return sorted(nights_open.index[nights_open["size"] < coming])

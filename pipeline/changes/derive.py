@@ -1,7 +1,7 @@
-"""Make the table of changes: those announced, and those that only show as an account never announced.
+"""Make the table of changes: those announced, and those seen only as an account that nobody announced.
 
-Whatever is worked out for a change (whose it is, what the household is called, which account came before) uses
-what was known at the end of the insurer's day on which the change became known: the first night that can see it.
+All that is computed for a change (whose it is, the names in the household, the account before it) uses what was known
+at the end of the insurer's day on which the change became known: the first night that can see it.
 So loading a year at once or day by day gives the same changes.
 """
 
@@ -16,7 +16,7 @@ from payeewatch.pipeline.store.lake import SCHEMAS, Lake, Load
 BEGIN_QUANTILE = 0.001
 
 TEMPORARY = (
-    "new_announced", "new_sighted", "paid_accounts", "new_derived", "told_by_claims", "telling_claims", "payee_types",
+    "new_announced", "new_sighted", "paid_accounts", "new_derived", "payees_to_read", "payee_claims", "payee_types",
     "unowned", "new_changes", "owned_by", "in_household", "resolved", "superseding", "derived_output",
 )  # fmt: skip
 
@@ -74,15 +74,15 @@ CREATE OR REPLACE TEMP TABLE new_derived AS
     WHERE b.payee_id IS NOT NULL OR s.seen_at > CAST($begin AS TIMESTAMP) + to_days($after_days)
 """
 
-# Claims are many: those of payees that claims tell something about are read once. From files, those of few payees by
-# name: a file tells from which payee to which each of its parts goes, and most parts are not read.
-FIND_TOLD = """
-CREATE OR REPLACE TEMP TABLE told_by_claims AS
+# Claims are many: only those of payees that claims say something about are read, and once. From files, if the payees
+# are few, by their names: a file says which range of payees each of its parts has, and most parts are not read.
+FIND_PAYEES = """
+CREATE OR REPLACE TEMP TABLE payees_to_read AS
     SELECT payee_id FROM new_derived UNION SELECT payee_id FROM new_announced WHERE member_id IS NULL
 """
 FEW_PAYEES = 1_000
 READ_CLAIMS = """
-CREATE OR REPLACE TEMP TABLE telling_claims AS
+CREATE OR REPLACE TEMP TABLE payee_claims AS
     SELECT claim_id, payee_id, member_id, payee_type, known_at, version FROM claims WHERE payee_id IN ({payees})
 """
 
@@ -90,15 +90,15 @@ CREATE OR REPLACE TEMP TABLE telling_claims AS
 FIND_TYPES = f"""
 CREATE OR REPLACE TEMP TABLE payee_types AS
     WITH untyped AS (SELECT payee_id, account, known_by FROM new_derived WHERE payee_type IS NULL),
-    told AS (
+    types AS (
         SELECT u.payee_id, u.account, c.payee_type, c.known_at, c.version
-        FROM untyped AS u JOIN telling_claims AS c ON c.payee_id = u.payee_id AND c.known_at <= u.known_by
+        FROM untyped AS u JOIN payee_claims AS c ON c.payee_id = u.payee_id AND c.known_at <= u.known_by
         UNION ALL
         SELECT u.payee_id, u.account, s.payee_type, s.known_at, s.version
         FROM untyped AS u JOIN sightings AS s ON s.payee_id = u.payee_id AND s.known_at <= u.known_by
         WHERE s.payee_type IS NOT NULL
     )
-    SELECT payee_id, account, payee_type FROM told
+    SELECT payee_id, account, payee_type FROM types
     {last_known("payee_id", "account", then="payee_type")}
 """
 
@@ -126,7 +126,7 @@ CREATE OR REPLACE TEMP TABLE unowned AS
 CREATE OR REPLACE TEMP TABLE owned_by AS
     WITH paid_for AS (
         SELECT u.row, u.known_by, c.member_id, count(DISTINCT c.claim_id) AS claims
-        FROM unowned AS u JOIN telling_claims AS c ON c.payee_id = u.payee_id AND c.known_at <= u.known_by
+        FROM unowned AS u JOIN payee_claims AS c ON c.payee_id = u.payee_id AND c.known_at <= u.known_by
         GROUP BY ALL
         UNION ALL
         SELECT row, known_by, seen_member_id, 0 FROM unowned WHERE seen_member_id IS NOT NULL
@@ -196,7 +196,7 @@ CREATE OR REPLACE TEMP TABLE derived_output AS
 
 
 def derive(session: Session) -> Load | None:
-    """Append to the lake's `changes` what the loads since the last derivation brought; None if they brought nothing."""
+    """Append to the lake's `changes` the changes of the loads since the last derivation; None if there are none."""
     lake, con = session.lake, session.con
     loads = lake.loads()
     last = max((load.sequence for load in loads if load.kind == "derive"), default=0)
@@ -225,24 +225,24 @@ def _compute(session: Session, loads: list[Load], fresh: list[Load]) -> None:
     )
     con.execute(READ_PAID_ACCOUNTS)
     con.execute(DERIVE_NEW, {"begin": _data_begin(session, loads), "after_days": params.observe.derived_after_days})
-    con.execute(FIND_TOLD)
-    con.execute(READ_CLAIMS.format(payees=_told(session)))
+    con.execute(FIND_PAYEES)
+    con.execute(READ_CLAIMS.format(payees=_payees_sql(session)))
     for statement in (FIND_TYPES, UNITE, FIND_HOUSEHOLDS, FIND_MEMBERS, RESOLVE):
         con.execute(statement)
     con.execute(SUPERSEDE.format(columns=columns), {"within_days": params.observe.announced_within_days})
     con.execute(UNITE_OUTPUT.format(columns=columns))
 
 
-def _told(session: Session) -> str:
+def _payees_sql(session: Session) -> str:
     """SQL of the payees whose claims are read."""
-    payees = session.con.execute(f"FROM told_by_claims ORDER BY payee_id LIMIT {FEW_PAYEES + 1}").fetchall()
+    payees = session.con.execute(f"FROM payees_to_read ORDER BY payee_id LIMIT {FEW_PAYEES + 1}").fetchall()
     if "claims" in session.lake_cache.files or not 0 < len(payees) <= FEW_PAYEES:
-        return "FROM told_by_claims"
+        return "FROM payees_to_read"
     return ", ".join(text(payee) for (payee,) in payees)
 
 
 def _data_begin(session: Session, loads: list[Load]) -> object:
-    """When the claims and payments begin, told from the first load that shows any, so that it never moves."""
+    """When the claims and payments begin, according to the first load that has any, so that it never changes."""
     for load in loads:
         if "sightings" in load.files:
             begin = session.con.execute(

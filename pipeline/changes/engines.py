@@ -27,15 +27,15 @@ from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.lake import SCHEMAS, WORK
 
 PLAN = "plan.json"
-"""Below the lake: the plan of an ordinary night. To make it takes a second."""
+"""A file in the lake's folder: the plan of an ordinary night. Making a plan takes a second."""
 SPARK_REMOTE = "PAYEEWATCH_SPARK_REMOTE"
 
 
 def engine_of(session: Session, name: str = "duckdb") -> AbstractContextManager[Engine]:
-    """The engine of that name, over what the session has registered whenever it is asked.
+    """The engine of that name, over what the session has registered at the time of each question.
 
     Raises:
-        SettingsError: what Spark needs is not installed, or nothing answers at its address.
+        SettingsError: Spark is not installed, or does not answer at its address.
     """
     return ENGINES[name](session)
 
@@ -48,8 +48,8 @@ def _duckdb(session: Session) -> AbstractContextManager[Engine]:
 def _spark(session: Session) -> Iterator[Engine]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # it warns of pandas 3, which it is not given here
-            from payeewatch.features.engines.spark import LOCAL, NoSpark, SparkEngine, connected
+            warnings.simplefilter("ignore", FutureWarning)  # it warns about pandas 3, which is not used here
+            from payeewatch.features.engines.spark import LOCAL, NoSpark, SparkEngine, connect
     except ImportError as error:
         raise SettingsError(
             f"--engine spark: {(error.name or 'pyspark').partition('.')[0]} is not installed;"
@@ -60,7 +60,7 @@ def _spark(session: Session) -> Iterator[Engine]:
     work.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="spark-", dir=work) as folder:
         try:
-            with connected(remote) as spark:
+            with connect(remote) as spark:
                 yield SparkEngine(spark, _files(session, Path(folder)), Path(folder))
         except NoSpark as error:
             # after the first `;` an address may hold a password
@@ -68,15 +68,15 @@ def _spark(session: Session) -> Iterator[Engine]:
 
 
 def _files(session: Session, folder: Path) -> Callable[[str], list[str]]:
-    """The Parquet files of a lake table as the session has it registered: of an empty one a file without rows."""
+    """The Parquet files of a lake table as the session has registered it; for an empty table, a file without rows."""
 
     def files(table: str) -> list[str]:
-        found = session.lake_cache.view_files[table]
-        if not found:
+        paths = session.lake_cache.view_files[table]
+        if not paths:
             empty = folder / f"{table}.parquet"
             session.con.execute(f"COPY ({session.lake.scan(table, [])}) TO {text(empty)} (FORMAT parquet)")
             return [str(empty)]
-        return found
+        return paths
 
     return files
 
@@ -84,33 +84,35 @@ def _files(session: Session, folder: Path) -> Callable[[str], list[str]]:
 ENGINES: Mapping[str, Callable[[Session], AbstractContextManager[Engine]]] = {"duckdb": _duckdb, "spark": _spark}
 
 
-def prepare(lake: Path, window_days: int, told: Collection[str]) -> None:
-    """Plan the measuring of nights on a lake that need not be loaded yet, or take over the plan the same code made.
+def prepare(lake: Path, window_days: int, tables_with_ends: Collection[str]) -> None:
+    """Plan how nights are measured, before the lake is loaded; or use the stored plan, if this code made it.
 
-    `told` are the tables that will tell when their versions end.
+    `tables_with_ends` are the tables that will have the ends of their versions as a column.
 
     Raises:
         StoreError: the lake cannot be written.
     """
-    columns = in_use({table: SCHEMAS[table] | ({ENDS: "TIMESTAMP"} if table in told else {}) for table in USES})
+    columns = in_use(
+        {table: SCHEMAS[table] | ({ENDS: "TIMESTAMP"} if table in tables_with_ends else {}) for table in USES}
+    )
     some_night = Night(date(2000, 1, 1), datetime(2000, 1, 1), datetime(2000, 1, 1))
     question = measure.question_of([some_night], window_days)
-    asked = question.kind, columns
-    if asked in PLANS:
+    key = question.kind, columns
+    if key in PLANS:
         return
-    made_of = _made_of(window_days, columns)
+    digest = _plan_digest(window_days, columns)
     with suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads((lake / PLAN).read_text(encoding="utf-8"))
-        if kept.pop("made_of") == made_of:
-            PLANS[asked] = Plan.from_json(kept)
+        stored = json.loads((lake / PLAN).read_text(encoding="utf-8"))
+        if stored.pop("made_of") == digest:
+            PLANS[key] = Plan.from_json(stored)
             return
-    write_json(lake / PLAN, {"made_of": made_of, **dataclasses.asdict(plan_of(question, columns))})
+    write_json(lake / PLAN, {"made_of": digest, **dataclasses.asdict(plan_of(question, columns))})
 
 
-def _made_of(window_days: int, columns: Columns) -> str:
-    """A digest of all that a plan follows from: code, what it is written with, and what is asked."""
+def _plan_digest(window_days: int, columns: Columns) -> str:
+    """A digest of all that a plan depends on: the code, the libraries that it uses, and the question."""
     versions = metadata.version("duckdb"), metadata.version("narwhals")
-    told = hashlib.sha256(repr((versions, window_days, columns)).encode())
+    digest = hashlib.sha256(repr((versions, window_days, columns)).encode())
     for path in (Path(measure.__file__), *sorted(Path(features.__file__).parent.rglob("*.py"))):
-        told.update(path.read_bytes())
-    return told.hexdigest()
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -23,7 +23,7 @@ BOUNDS = {
     Unit.LEVEL: Bounds(0),
     Unit.YEARS: Bounds(0),
 }
-"""Between which numbers a feature of each unit lies."""
+"""The smallest and the largest number that a feature of each unit may have."""
 
 MEMBER, PROVIDER = "member", "provider"
 
@@ -36,25 +36,25 @@ def _promise(feature: Feature) -> Promise:
 
 def measured_promises() -> Promises:
     """The promises of a measured frame, of the features registered now."""
-    said = {
+    by_column = {
         "party": Promise(values=(MEMBER, PROVIDER)),
         "age_days": Promise(bounds=Bounds(0)),
         "channel": NULLABLE,  # of a change that nobody announced
         **{name: _promise(feature) for name, feature in FEATURES.items()},
     }
-    return promises("measured changes", [*IDENTITY, *FEATURES], (("change_id", "as_of"),), said)
+    return promises("measured changes", [*IDENTITY, *FEATURES], (("change_id", "as_of"),), by_column)
 
 
 def broken_promises(frame: pd.DataFrame) -> Future[list[str]]:
-    """The promises that a measured frame breaks, in words, as soon as they are known."""
+    """The promises that a measured frame breaks, as text, when the check is complete."""
     return judging(measured_promises(), frame)
 
 
-def judged(frame: pd.DataFrame) -> pd.DataFrame:
-    """The measured frame, once it is judged.
+def check_promises(frame: pd.DataFrame) -> pd.DataFrame:
+    """The measured frame, if it keeps its promises.
 
     Raises:
-        BrokenPromise: a feature broke what it promises.
+        BrokenPromise: a feature breaks its promise.
     """
     judge(measured_promises(), frame)
     return frame

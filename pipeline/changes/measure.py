@@ -13,7 +13,7 @@ import pandas as pd
 
 from payeewatch.features import FEATURES
 from payeewatch.features.engines.engine import Engine, Frame, Question, Refused, WrongAnswer
-from payeewatch.features.measuring import measured
+from payeewatch.features.measuring import measure_features
 from payeewatch.features.spine import Night, calendar, learning_changes, named_changes, names, open_changes
 from payeewatch.features.versions import Tables
 from payeewatch.pipeline.home.errors import PayeeWatchError
@@ -34,32 +34,32 @@ def measure(
 ) -> pd.DataFrame:
     """Every change open on each night, and the changes named in `extra`, as that night knew them.
 
-    With `only_extra`, the named ones alone. `meanwhile` is called with the ids of the changes, before the numbers are
-    there: with the DuckDB of a night, while they are put side by side.
+    With `only_extra`, only the named ones. `meanwhile` is called with the ids of the changes, before the numbers are
+    complete: with the DuckDB of a night, while they are joined into one frame.
 
-    One row per (change_id, as_of), in that order: IDENTITY, then one float64 column per feature (NaN: unknown). Whether
-    the numbers keep what the features promise is for `payeewatch.pipeline.changes.expectations` to say.
+    One row per (change_id, as_of), in that order: IDENTITY, then one float64 column per feature (NaN: unknown).
+    `payeewatch.pipeline.changes.expectations` checks whether the numbers keep the promises of the features.
 
     Raises:
         PayeeWatchError: the engine cannot compute a feature.
     """
-    wanted = [_night(params, day) for day in nights]
-    question = question_of(wanted, params.observe.window_days, extra, only_extra=only_extra)
-    with _answering(engine):
-        return _typed(engine.answer(question, meanwhile))
+    spine_nights = [_night(params, day) for day in nights]
+    question = question_of(spine_nights, params.observe.window_days, extra, only_extra=only_extra)
+    with _engine_errors(engine):
+        return _with_types(engine.answer(question, meanwhile))
 
 
 def question_of(
     nights: Sequence[Night], window_days: int, extra: Sequence[str] = (), *, only_extra: bool = False
 ) -> Question:
-    """The changes of some nights and their features. Of one kind are those of one window, whatever the nights."""
+    """The changes of some nights and their features. All questions with the same window have the same kind."""
 
     def find(tables: Tables) -> Frame:
         if only_extra:
             return named_changes(tables, nights, extra)
         return open_changes(tables, nights, window_days, extra)
 
-    return Question(_built(find), (calendar(nights), names(extra)), ("nights", window_days, only_extra))
+    return Question(_builder(find), (calendar(nights), names(extra)), ("nights", window_days, only_extra))
 
 
 def measure_past(engine: Engine, params: Params, as_of: date) -> pd.DataFrame:
@@ -67,7 +67,7 @@ def measure_past(engine: Engine, params: Params, as_of: date) -> pd.DataFrame:
 
     The ages are `train.ages_days` and, past the window, `train.past_window_days` with a payment pending.
 
-    The same columns and order as `measure`, over the last `train.history_days`.
+    The columns and the order are those of `measure`, over the last `train.history_days`.
 
     Raises:
         PayeeWatchError: the engine cannot compute a feature.
@@ -82,24 +82,24 @@ def measure_past(engine: Engine, params: Params, as_of: date) -> pd.DataFrame:
         window = params.observe.window_days
         return learning_changes(tables, nights, train.ages_days, since, window, train.past_window_days)
 
-    with _answering(engine):
-        return _typed(engine.answer(Question(_built(find))))
+    with _engine_errors(engine):
+        return _with_types(engine.answer(Question(_builder(find))))
 
 
-def _built(find: Callable[[Tables], Frame]) -> Callable[[Engine], tuple[Frame, Frame]]:
-    """What a question builds: the spine that `find` gives, and its features."""
+def _builder(find: Callable[[Tables], Frame]) -> Callable[[Engine], tuple[Frame, Frame]]:
+    """The `build` of a question: the spine from `find`, and its features."""
 
     def build(engine: Engine) -> tuple[Frame, Frame]:
         tables = Tables(engine)
         spine = find(tables)
-        return spine, measured(tables, spine)
+        return spine, measure_features(tables, spine)
 
     return build
 
 
 @contextmanager
-def _answering(engine: Engine) -> Iterator[None]:
-    """What the engine refuses is ours to tell; what it kept is dropped."""
+def _engine_errors(engine: Engine) -> Iterator[None]:
+    """Raise an engine's errors as PayeeWatchError; at the end, drop what the engine stored."""
     try:
         yield
     except (Refused, WrongAnswer) as error:
@@ -108,7 +108,7 @@ def _answering(engine: Engine) -> Iterator[None]:
         engine.forget()
 
 
-def _typed(rows: pd.DataFrame) -> pd.DataFrame:
+def _with_types(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(
         as_of=pd.to_datetime(rows["as_of"], unit="us").astype("datetime64[us]"),
         party=rows["is_provider"].map({True: "provider", False: "member"}).astype(str),

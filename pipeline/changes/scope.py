@@ -1,5 +1,5 @@
-"""Focus: on a lake too large to hold, and wherever several nights are measured together, the claims and payments of
-the nights' own payees are read once.
+"""Focus: if a lake is too large to cache, or several nights are measured in one pass, only the claims and payments of
+the nights' own payees are read, and once.
 
 They are the payees of changes that may be open, of changes flagged before, and of changes that could not be scored.
 """
@@ -15,7 +15,7 @@ import pandas as pd
 from payeewatch.pipeline.session import Session
 
 ALSO_READ: dict[str, tuple[str, ...]] = {"claims": (), "payments": ("value_date", "claim_ids")}
-"""The tables, and the columns that a night reads of them beside those that features use."""
+"""The tables, and the columns that a night reads of them in addition to those that features use."""
 
 # Rather too many payees than too few: every version of a change counts, and so does a payment that moved elsewhere, or
 # that left at the very instant at which it was planned.
@@ -38,9 +38,9 @@ CREATE OR REPLACE TEMP TABLE focus_payees AS
 
 @contextmanager
 def focus(session: Session, nights: Sequence[date], changes: Sequence[str], payees: Sequence[str]) -> Iterator[None]:
-    """Within it, claims and payments hold only what the nights' payees, and those of the named changes, ever touched.
+    """Within it, claims and payments have only the rows of the nights' payees and of the named changes' payees.
 
-    Nothing else may be asked of them there. For a single night, tables held whole stay whole.
+    No other rows may be read within it. For a single night, tables that are cached whole stay whole.
     """
     from payeewatch.features.versions import USES
 
@@ -49,8 +49,8 @@ def focus(session: Session, nights: Sequence[date], changes: Sequence[str], paye
     if not wide:
         yield
         return
-    given = {"focus_changes": ("change_id", changes), "focus_named": ("payee_id", payees)}
-    for name, (column, values) in given.items():
+    filters = {"focus_changes": ("change_id", changes), "focus_named": ("payee_id", payees)}
+    for name, (column, values) in filters.items():
         con.register(name, pd.DataFrame({column: pd.Series(list(values), dtype="str")}))
     try:
         with session.stage("focus"):
@@ -61,7 +61,7 @@ def focus(session: Session, nights: Sequence[date], changes: Sequence[str], paye
                 session.lake_cache.restrict_to_payees(table, "focus_payees", [*USES[table].columns, *ALSO_READ[table]])
         yield
     finally:
-        for name in given:
+        for name in filters:
             con.unregister(name)
         con.execute("DROP TABLE IF EXISTS focus_payees")
         session.lake_cache.end_restriction()

@@ -1,8 +1,8 @@
-"""From unusual to how unusual: tail maps that make scores comparable, and p-values against held-back changes.
+"""From unusual to how unusual: tail maps that make scores comparable, and p-values against changes that were set aside.
 
-Nothing here knows what a score is made of. A p-value is (1 + references at least as unusual) / (n + 1), over honest
-changes that the forests never saw: on changes that are exchangeable with them it is valid whatever the score is, and
-however the lenses depend on each other.
+This module does not depend on how a score is computed. A p-value is (1 + references at least as unusual) / (n + 1),
+over honest changes that the forests never saw: for changes that are exchangeable with them it is valid for any score,
+and for lenses that depend on each other in any way.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from payeewatch.pipeline.detector.surprise import Floats, Ints
 
 TAIL_SHARE = 0.05
-"""Above this share of the rows a map goes on as an exponential: beyond the last row it still tells 10 from 20."""
+"""Above this share of the rows a map continues as an exponential: beyond the last row, 10 and 20 still differ."""
 KNOTS = 256
 FEWEST_SPREAD = 50
-"""References of a segment that tell how far its scores spread; fewer tell their level only."""
+"""The fewest references of a segment that say how far its scores spread; fewer say only their level."""
 FOREVER = 10**6
 """Days; a window without an end."""
 
@@ -31,7 +31,7 @@ FOREVER = 10**6
 class Ages:
     """The ages (days) that training measured changes at; every change lies at or between two of them.
 
-    Beyond its window a change is open only while a payment to it is pending, so those ages are a side of their own:
+    Beyond its window a change is open only while a payment to it is pending, so those ages are a separate side:
     nothing is compared, pooled or interpolated across the window's end.
     """
 
@@ -45,11 +45,11 @@ class Ages:
 
     @property
     def is_past(self) -> NDArray[np.bool_]:
-        """By band: whether it lies beyond the window."""
+        """For each band, whether it lies beyond the window."""
         return np.array([age > self.window_days for age in self.days], dtype=bool)
 
     def around(self, ages: Ints) -> tuple[Ints, Ints, Floats]:
-        """The bands below and above each age, and how far (0-1) it lies towards the one above."""
+        """The bands below and above each age, and the weight of the one above, from 0 at the age below to 1."""
         days = np.asarray(self.days, dtype=np.int64)
         past, within = np.flatnonzero(self.is_past), np.flatnonzero(~self.is_past)
         is_past = (ages > self.window_days) & bool(len(past))
@@ -61,15 +61,15 @@ class Ages:
         # one table, so that an age has one logarithm to the last bit whatever else is scored
         logs = np.log1p(np.arange(days[-1] + 1))
         span = logs[days[above]] - logs[days[below]]
-        way = np.divide(logs[ages] - logs[days[below]], span, out=np.zeros(len(ages)), where=span > 0)
-        return below.astype(np.int64), above.astype(np.int64), way
+        weight = np.divide(logs[ages] - logs[days[below]], span, out=np.zeros(len(ages)), where=span > 0)
+        return below.astype(np.int64), above.astype(np.int64), weight
 
     def nearest(self, ages: Ints) -> Ints:
-        below, above, way = self.around(ages)
-        return np.where(way < 0.5, below, above)
+        below, above, weight = self.around(ages)
+        return np.where(weight < 0.5, below, above)
 
     def alike(self, bands: Ints, band: int, fewest: int) -> NDArray[np.bool_]:
-        """The rows an age learns from: its own; where they are fewer than `fewest`, those of its side of the window."""
+        """The rows that an age learns from: its own, or if these are too few, those of its side of the window."""
         own: NDArray[np.bool_] = bands == band
         if own.sum() >= fewest:
             return own
@@ -77,7 +77,7 @@ class Ages:
         return side if side.sum() >= fewest else np.ones(len(bands), dtype=bool)
 
     def label(self, band: int) -> str:
-        """`7-20d`; the last one `120d+`; beyond the window `181-269d pending`."""
+        """`7-20d`; the last band `120d+`; beyond the window `181-269d pending`."""
         first, past = self.days[band], " pending" if self.is_past[band] else ""
         if band + 1 == len(self.days):
             return f"{first}d+{past}"
@@ -100,12 +100,12 @@ class TailMap:
         Rows that hardly differ (claims on the day of a change) must not make every later difference enormous: the
         exponential beyond them is no steeper than `least_scale` says.
         """
-        known = np.sort(scores)
-        n = len(known)
-        unique, first = np.unique(known, return_index=True)
+        ordered_scores = np.sort(scores)
+        n = len(ordered_scores)
+        unique, first = np.unique(ordered_scores, return_index=True)
         tails = -np.log10((n - first + 1) / (n + 1))
         body = min(int(np.searchsorted(first, n - max(1, round(TAIL_SHARE * n)), side="right")) - 1, len(unique) - 1)
-        excess = known[known > unique[body]] - unique[body]
+        excess = ordered_scores[ordered_scores > unique[body]] - unique[body]
         scale = max(float(excess.mean()) if len(excess) else 0.0, least_scale) * np.log(10)
         keep = np.unique(np.linspace(0, body, min(KNOTS, body + 1)).round().astype(np.int64))
         return cls(unique[keep], tails[keep], float(scale))
@@ -121,7 +121,7 @@ class TailMap:
 
 @dataclass(frozen=True)
 class References:
-    """Held-back changes, by their keys, with their scores: one row a (change, band)."""
+    """Changes that were set aside, by their keys, with their scores: one row per (change, band)."""
 
     change: Ints
     party: NDArray[np.object_]
@@ -141,7 +141,7 @@ class References:
 
 @dataclass(frozen=True)
 class Cell:
-    """What a segment at an age is compared with: sorted scores, whose they are, and from how far they were pooled."""
+    """What a segment at an age is compared with: sorted scores, their changes, and how widely they were pooled."""
 
     scores: Floats
     changes: Ints
@@ -165,16 +165,16 @@ class Cell:
 
 
 def change_keys(change_ids: Iterable[str], seed: int) -> Ints:
-    """A number for each change, drawn by hash: the same whatever else is there, in an order that means nothing."""
+    """A number for each change, drawn by hash: it does not depend on other changes, and its order means nothing."""
     digests = (hashlib.blake2b(f"{seed}:change:{name}".encode(), digest_size=8).digest() for name in change_ids)
     return np.array([int.from_bytes(digest) >> 1 for digest in digests], dtype=np.int64)
 
 
 def cells(references: References, parties: Sequence[str], ages: Ages, fewest: int, most: int) -> dict[str, Cell]:
-    """The cell of every segment and band. One with under `fewest` references pools upward, a change counting once,
-    and segments at one level.
+    """The cell of every segment and band. One with fewer than `fewest` references is pooled with wider ones;
+    there each change counts once, and all segments are moved to one level.
 
-    Never across the window's end: a change past it has a payment pending, and those within it mostly have not.
+    Cells are never pooled across the window's end: a change past it has a payment pending, one within it mostly not.
     """
     out = {}
     sides = {past: references.rows(ages.is_past[references.band] == past) for past in (False, True)}
@@ -196,15 +196,15 @@ def _cell(references: References, party: str, derived: bool, band: int, fewest: 
     for pooled_from, chosen in wider.items():
         near = _nearest_age(references.rows(chosen), band)
         if len(near.score) >= fewest:
-            return _sorted(_at_level_of(near, party, derived), most, pooled_from)
-    return _sorted(_at_level_of(_nearest_age(references, band), party, derived), most, "all")
+            return _cell_of(_at_level_of_segment(near, party, derived), most, pooled_from)
+    return _cell_of(_at_level_of_segment(_nearest_age(references, band), party, derived), most, "all")
 
 
-def _at_level_of(pooled: References, party: str, derived: bool) -> References:
-    """Several segments as if they were one: the scores of each moved, and stretched, to the level of that one's.
+def _at_level_of_segment(pooled: References, party: str, derived: bool) -> References:
+    """Several segments as if they were one segment: the scores of each are moved and stretched to that one's level.
 
     Segments differ in level: the usual provider scores like an unusual member, and compared with members as they are,
-    every provider would be unusual. A segment without references is taken to be like its party, or like all.
+    every provider would be unusual. A segment without references takes the level of its party, or of all.
     """
     of_party = pooled.party == party
     own = of_party & (pooled.derived == derived)
@@ -214,34 +214,34 @@ def _at_level_of(pooled: References, party: str, derived: bool) -> References:
         for is_derived in (False, True):
             segment = (pooled.party == other) & (pooled.derived == is_derived)
             if segment.any():
-                score[segment] = _levelled(pooled.score[segment], pooled.score[alike])
+                score[segment] = _moved_to_level(pooled.score[segment], pooled.score[alike])
     return replace(pooled, score=score)
 
 
-def _levelled(scores: Floats, like: Floats) -> Floats:
-    """Scores moved to the median of others; where both are enough to tell, spread above it as the others are, too."""
+def _moved_to_level(scores: Floats, like: Floats) -> Floats:
+    """Scores moved to the median of others; if both are enough, the spread above the median becomes theirs, too."""
     ours, theirs = _spread(scores), _spread(like)
-    can_tell = min(len(scores), len(like)) >= FEWEST_SPREAD and ours > 0 and theirs > 0
-    stretch = theirs / ours if can_tell else 1.0
+    are_enough = min(len(scores), len(like)) >= FEWEST_SPREAD and ours > 0 and theirs > 0
+    stretch = theirs / ours if are_enough else 1.0
     levelled: Floats = np.median(like) + stretch * (scores - np.median(scores))
     return levelled
 
 
 def _spread(scores: Floats) -> float:
-    """By how much scores above the median exceed it, on average: for tails, which are like exponentials, the scale."""
+    """How much the scores above the median exceed it on average: the scale, as tails are similar to exponentials."""
     from_median = scores - np.median(scores)
     above = from_median > 0
     return float(from_median[above].mean()) if above.any() else 0.0
 
 
-def _sorted(references: References, most: int, pooled_from: str) -> Cell:
+def _cell_of(references: References, most: int, pooled_from: str) -> Cell:
     score, change = references.score[:most], references.change[:most]
     order = np.lexsort((change, score))
     return Cell(score[order], change[order], pooled_from)
 
 
 def _nearest_age(references: References, band: int) -> References:
-    """One row a change, that of the age nearest to the band's, in the order of the changes' keys."""
+    """One row per change, the one whose age is nearest to the band's, in the order of the changes' keys."""
     order = np.lexsort((references.band, np.abs(references.band - band), references.change))
     first = np.ones(len(order), dtype=bool)
     first[1:] = references.change[order][1:] != references.change[order][:-1]
@@ -253,5 +253,5 @@ def excess(p_values: Floats) -> float:
 
     One side of the Kolmogorov-Smirnov distance. The other only says that changes are tied, which makes p-values larger.
     """
-    known = np.sort(p_values)
-    return float(max(0.0, np.max((np.arange(len(known)) + 1) / len(known) - known)))
+    levels = np.sort(p_values)
+    return float(max(0.0, np.max((np.arange(len(levels)) + 1) / len(levels) - levels)))

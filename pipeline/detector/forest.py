@@ -1,6 +1,6 @@
-"""An isolation forest, grown by PyOD and kept as plain arrays: path lengths, and what each column did to them.
+"""An isolation forest, grown by PyOD and stored as plain arrays: path lengths, and how each column changes them.
 
-PyOD grows the forest; scoring walks the same trees. Kept as arrays a forest loads without running any pickled code,
+PyOD grows the forest; scoring walks the same trees. As arrays, a forest loads without running any pickled code,
 does not depend on the scikit-learn that reads it, and sums in one order: a row's path length is the same double
 whatever other rows are scored with it and on however many threads.
 """
@@ -23,9 +23,9 @@ from payeewatch.pipeline.detector.surprise import Floats, Ints
 Singles = NDArray[np.float32]
 
 CHUNK_ROWS = 256
-"""Rows that walk the trees together: few enough that what they touch stays in the processor's cache."""
+"""Rows that walk the trees in one step: few enough that their data stays in the processor's cache."""
 CONTAMINATION = 0.01
-"""PyOD asks for it to set a threshold of its own, which nothing here reads."""
+"""PyOD requires it for its own threshold, which this code does not use."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Forest:
 
     roots: Ints
     column: Ints  # split on, 0 at a leaf
-    threshold: Floats  # at most this goes left; infinite at a leaf
+    threshold: Floats  # values up to this one go left; infinite at a leaf
     children: Ints  # of node i: at 2i the left one, at 2i + 1 the right one; a leaf is its own child
     path: Floats  # expected path length of what reaches the node; of a leaf, its path length
     depth: int
@@ -45,26 +45,29 @@ class Forest:
         from pyod.models.iforest import IForest
 
         samples = min(samples, len(rows))
-        grown = IForest(trees, max_samples=samples, contamination=CONTAMINATION, random_state=seed, n_jobs=1)
-        return cls.of(grown.fit(rows))
+        forest = IForest(trees, max_samples=samples, contamination=CONTAMINATION, random_state=seed, n_jobs=1)
+        return cls.of(forest.fit(rows))
 
     @classmethod
-    def of(cls, grown: Any) -> Forest:
+    def of(cls, fitted_forest: Any) -> Forest:
         """The arrays of a fitted pyod.models.iforest.IForest."""
-        trees = [estimator.tree_ for estimator in grown.estimators_]
+        trees = [estimator.tree_ for estimator in fitted_forest.estimators_]
         roots = np.concatenate([[0], np.cumsum([tree.node_count for tree in trees])]).astype(np.int64)
         first = np.repeat(roots[:-1], np.diff(roots))
         own = np.arange(roots[-1])
-        left = np.concatenate([tree.children_left for tree in trees])
-        right = np.concatenate([tree.children_right for tree in trees])
-        is_leaf = left < 0
+        left_child = np.concatenate([tree.children_left for tree in trees])
+        right_child = np.concatenate([tree.children_right for tree in trees])
+        is_leaf = left_child < 0
         # a tree may see only some of the columns: its split numbers are positions among those
         split = np.concatenate(
-            [seen[np.maximum(tree.feature, 0)] for tree, seen in zip(trees, grown.estimators_features_, strict=True)]
+            [
+                tree_columns[np.maximum(tree.feature, 0)]
+                for tree, tree_columns in zip(trees, fitted_forest.estimators_features_, strict=True)
+            ]
         )
         children = np.empty(2 * len(own), dtype=np.int64)
-        children[0::2] = np.where(is_leaf, own, left + first)
-        children[1::2] = np.where(is_leaf, own, right + first)
+        children[0::2] = np.where(is_leaf, own, left_child + first)
+        children[1::2] = np.where(is_leaf, own, right_child + first)
         counts = np.concatenate([tree.n_node_samples for tree in trees]).astype(np.float64)
         path, depth = _expected_paths(roots[:-1], children, is_leaf, counts)
         threshold = np.where(is_leaf, np.inf, np.concatenate([tree.threshold for tree in trees]))
@@ -77,16 +80,16 @@ class Forest:
 
     @cached_property
     def levels(self) -> list[tuple[Ints, Singles]]:
-        """(column, threshold) of what lies at each depth, tree by tree and from left to right, with every place taken:
-        below place i lie 2i and 2i + 1, so no child need be looked up. Below a leaf everything goes left.
+        """(column, threshold) of the nodes at each depth, tree by tree and from left to right, with no gaps: below
+        position i are 2i and 2i + 1, so children need not be looked up. Below a leaf everything goes left.
 
         A single is above a threshold just when it is above the largest single that is not.
         """
-        return [(self.column[nodes], _rounded_down(self.threshold[nodes])) for nodes in self._nodes[:-1]]
+        return [(self.column[nodes], _round_down(self.threshold[nodes])) for nodes in self._nodes[:-1]]
 
     @cached_property
     def paths(self) -> list[Floats]:
-        """The expected path length at each depth, likewise; the last one holds those of the leaves."""
+        """The expected path length at each depth, in the same order; the last one is that of the leaves."""
         return [self.path[nodes] for nodes in self._nodes]
 
     @cached_property
@@ -101,15 +104,15 @@ class Forest:
         return _in_chunks(self._path_lengths, rows)
 
     def contributions(self, rows: Floats) -> Floats:
-        """Rows by columns: what splits on each column took off the expected path length.
+        """Rows by columns: by how much the splits on each column shorten the expected path.
 
         Exact and additive: `base - contributions.sum(axis=1)` is the path length.
         """
         return _in_chunks(self._contributions, rows)
 
     def _path_lengths(self, rows: Singles) -> Floats:
-        for place in self._ways(rows):
-            leaf = place
+        for position in self._positions(rows):
+            leaf = position
         total = np.zeros(len(rows))
         for of_tree in self.paths[-1].take(leaf).reshape(len(self.roots), len(rows)):
             total += of_tree  # tree by tree: numpy's own sum has no fixed order
@@ -117,26 +120,26 @@ class Forest:
 
     def _contributions(self, rows: Singles) -> Floats:
         shape = (len(self.roots), self.depth, len(rows))  # tree by tree, down each tree
-        cells, taken_off = np.empty(shape, dtype=np.int64), np.empty(shape)
+        cells, decreases = np.empty(shape, dtype=np.int64), np.empty(shape)
         offsets = np.arange(len(rows)) * rows.shape[1]
-        for step, (place, below) in enumerate(pairwise(self._ways(rows))):
-            column, lost = self.levels[step][0], self.paths[step].take(place) - self.paths[step + 1].take(below)
-            cells[:, step] = column.take(place).reshape(shape[::2]) + offsets
-            taken_off[:, step] = lost.reshape(shape[::2])
+        for step, (position, below) in enumerate(pairwise(self._positions(rows))):
+            column, decrease = self.levels[step][0], self.paths[step].take(position) - self.paths[step + 1].take(below)
+            cells[:, step] = column.take(position).reshape(shape[::2]) + offsets
+            decreases[:, step] = decrease.reshape(shape[::2])
         # adds in the order given, unlike a sum over an axis
-        total = np.bincount(cells.ravel(), taken_off.ravel(), minlength=rows.size)
+        total = np.bincount(cells.ravel(), decreases.ravel(), minlength=rows.size)
         return total.reshape(rows.shape) / len(self.roots)
 
-    def _ways(self, rows: Singles) -> Iterator[Ints]:
-        """The places that the rows reach in every tree, tree by tree: the roots, then each time one step down."""
-        place = np.repeat(np.arange(len(self.roots)), len(rows))
+    def _positions(self, rows: Singles) -> Iterator[Ints]:
+        """The positions of the rows in every tree, tree by tree: at the roots, then one step further down each time."""
+        position = np.repeat(np.arange(len(self.roots)), len(rows))
         offsets = np.tile(np.arange(len(rows)) * rows.shape[1], len(self.roots))
         flat = rows.ravel()
-        yield place
+        yield position
         for column, threshold in self.levels:
-            goes_right = flat.take(offsets + column.take(place)) > threshold.take(place)
-            place = 2 * place + goes_right
-            yield place
+            goes_right = flat.take(offsets + column.take(position)) > threshold.take(position)
+            position = 2 * position + goes_right
+            yield position
 
     def packed(self) -> dict[str, Any]:
         return {
@@ -166,26 +169,26 @@ def _expected_paths(roots: Ints, children: Ints, is_leaf: NDArray[np.bool_], cou
     path = np.where(is_leaf, depths + _unsplit_path(counts), 0.0)
     for level in reversed(levels):
         inner = level[~is_leaf[level]]
-        left, right = children[2 * inner], children[2 * inner + 1]
-        path[inner] = (counts[left] * path[left] + counts[right] * path[right]) / counts[inner]
+        left_child, right_child = children[2 * inner], children[2 * inner + 1]
+        path[inner] = (counts[left_child] * path[left_child] + counts[right_child] * path[right_child]) / counts[inner]
     return path, len(levels) - 1
 
 
 def _unsplit_path(counts: Floats) -> Floats:
-    """Expected further path in a leaf that still holds several rows: that of a failed search in a binary tree."""
+    """Expected further path in a leaf that still has several rows: that of a failed search in a binary tree."""
     beyond = np.maximum(counts, 3.0)
     harmonic = np.log(beyond - 1) + np.euler_gamma
     return np.where(counts <= 1, 0.0, np.where(counts == 2, 1.0, 2 * harmonic - 2 * (beyond - 1) / beyond))
 
 
-def _rounded_down(numbers: Floats) -> Singles:
+def _round_down(numbers: Floats) -> Singles:
     """The largest single at or below each number."""
     singles = numbers.astype(np.float32)
     return np.where(singles > numbers, np.nextafter(singles, np.float32(-np.inf)), singles)
 
 
 def _in_chunks(work: Callable[[Singles], Floats], rows: Floats) -> Floats:
-    """What `work` makes of each row; many surprise alike, and rows that are the same walk the trees once."""
+    """The result of `work` for each row. Many rows are equal, and equal rows walk the trees once."""
     singles = np.ascontiguousarray(rows, dtype=np.float32)  # as the trees were grown
     whole = singles.view(np.dtype((np.void, singles.itemsize * singles.shape[1]))).ravel()
     _, first, which = np.unique(whole, return_index=True, return_inverse=True)

@@ -17,19 +17,19 @@ LENSES = ("request", "claims", "company")
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where rows lie between the ages that were learned from."""
+class AgeWeights:
+    """For each row, the learned ages below and above its own, and the weight of the one above."""
 
     below: Ints
     above: Ints
-    way: Floats
+    weight: Floats
 
     def between(self, below: Floats, above: Floats) -> Floats:
-        way = self.way if below.ndim == 1 else self.way[:, None]
-        return (1 - way) * below + way * above
+        weight = self.weight if below.ndim == 1 else self.weight[:, None]
+        return (1 - weight) * below + weight * above
 
-    def rows(self, chosen: Any) -> Place:
-        return Place(self.below[chosen], self.above[chosen], self.way[chosen])
+    def rows(self, chosen: Any) -> AgeWeights:
+        return AgeWeights(self.below[chosen], self.above[chosen], self.weight[chosen])
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,15 @@ class Lens:
     """One isolation forest and its features.
 
     Its raw score is the forest's shortness of path plus `weight` times the total gravity of its surprises. A forest
-    alone cannot tell apart what lies beyond the rows it was grown on, nor use a column that never varied there; the
-    total does both.
+    alone cannot distinguish values beyond the rows it was grown on, and cannot use a column that never varied there;
+    the total does both.
     """
 
     columns: Ints  # positions among the model's columns
     varying: Ints  # those of them that the forest was grown on
     forest: Forest
     weight: float
-    maps: tuple[TailMap, ...]  # one a band
+    maps: tuple[TailMap, ...]  # one per band
 
     @property
     def base(self) -> float:
@@ -64,16 +64,16 @@ class Lens:
         out[:, self.varying] += self.forest.contributions(surprises[:, self.varying])
         return out
 
-    def tails(self, raw: Floats, place: Place) -> Floats:
+    def tails(self, raw: Floats, weights: AgeWeights) -> Floats:
         """Raw scores as -log10 of the share of comparable changes that reach them."""
         ends = []
-        for bands in (place.below, place.above):
+        for bands in (weights.below, weights.above):
             end = np.zeros(len(raw))
             for band in np.unique(bands):
                 rows = bands == band
                 end[rows] = self.maps[int(band)](raw[rows])
             ends.append(end)
-        return place.between(ends[0], ends[1])
+        return weights.between(ends[0], ends[1])
 
     def packed(self) -> dict[str, Any]:
         return {
@@ -92,7 +92,7 @@ class Lens:
 
 @dataclass(frozen=True)
 class Group:
-    """What was learned from the changes of one kind of payee, or of all where that kind has too few."""
+    """All that was learned from the changes of one party, or of all parties if that one has too few."""
 
     tails: Tails
     safe_tails: Tails  # the other side: how remarkably ordinary a value is
@@ -100,11 +100,11 @@ class Group:
     lenses: dict[str, Lens]
     absent: dict[str, str]  # lens -> why it is
 
-    def lens_tails(self, surprises: Floats, place: Place) -> Floats:
+    def lens_tails(self, surprises: Floats, weights: AgeWeights) -> Floats:
         """Rows by LENSES; null where a lens is absent."""
         out = np.full((len(surprises), len(LENSES)), np.nan)
         for name, lens in self.lenses.items():
-            out[:, LENSES.index(name)] = lens.tails(lens.raw(surprises), place)
+            out[:, LENSES.index(name)] = lens.tails(lens.raw(surprises), weights)
         return out
 
     def packed(self) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""The detector as an object: scores changes, says how seldom an honest one scores as high, and what made it so.
+"""The detector as an object: it scores changes, and says how seldom an honest one scores as high, and why.
 
     value -> surprise of its tail -> lens: isolation forest + total surprise -> its tail -> sum = score -> p-value
 
-`payeewatch.pipeline.training.fit` makes one. docs/model.md explains every step.
+`payeewatch.pipeline.training.fit` trains one. docs/model.md explains every step.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from payeewatch.pipeline.detector.calibration import Ages, Cell, cell_name, change_keys
-from payeewatch.pipeline.detector.lens import LENSES, PARTIES, Group, Place, total
-from payeewatch.pipeline.detector.surprise import Column, Floats, Ints, Measured, Tails, badness
+from payeewatch.pipeline.detector.lens import LENSES, PARTIES, AgeWeights, Group, total
+from payeewatch.pipeline.detector.surprise import Column, DetectorFeature, Floats, Ints, Tails, badness
 from payeewatch.pipeline.home.errors import ModelError
 from payeewatch.pipeline.home.files import replace_whole
 from payeewatch.pipeline.home.wording import Sentence, sentence
 
 KEYS = ("change_id", "as_of")
-NEEDED = (*KEYS, "party", "derived", "age_days")
+REQUIRED_COLUMNS = (*KEYS, "party", "derived", "age_days")
 TRUSTED: tuple[str, ...] = ()
-"""Types beyond numbers, text, lists, mappings and numpy arrays that a saved model may hold: none."""
+"""Types that a saved model may have in addition to numbers, text, lists, mappings and numpy arrays: none."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,14 @@ class Model:
     ) -> pd.DataFrame:
         """Score every row of a measured frame, in its order.
 
-        With `without`, as if the named features did not surprise: what would be left of the score without them. Lenses
-        that none of them belongs to say the same as in `scored`, what is given for these rows with all features.
+        With `without`, as if the surprise of the named features were 0: the score without them. Lenses without any of
+        them are copied from `scored`, the scores of these rows with all features.
 
         Returns:
             change_id, as_of, segment, score, p_value, references (n of the p-value), lens_request, lens_claims and
             lens_company (-log10 of the lens's own tail; null where it is absent).
         """
-        surprises, place = self._surprises(frame, without)
+        surprises, weights = self._surprises(frame, without)
         party = frame["party"].to_numpy(dtype=object)
         derived = frame["derived"].to_numpy(dtype=bool)
         lenses = np.full((len(frame), len(LENSES)), np.nan)
@@ -71,21 +71,21 @@ class Model:
         left_out = [at for at, column in enumerate(self.columns) if column.feature in without]
         for kind, group in self.groups.items():
             rows = np.flatnonzero(party == kind)
-            of_kind, there = surprises[rows], place.rows(rows)
-            segment[rows] = self._segments(kind)[derived[rows].astype(np.int64), there.below]
+            of_kind, row_weights = surprises[rows], weights.rows(rows)
+            segment[rows] = self._segments(kind)[derived[rows].astype(np.int64), row_weights.below]
             for name, lens in group.lenses.items():
                 if scored is None or np.isin(lens.columns, left_out).any():
-                    lenses[rows, LENSES.index(name)] = lens.tails(lens.raw(of_kind), there)
+                    lenses[rows, LENSES.index(name)] = lens.tails(lens.raw(of_kind), row_weights)
         score = total(lenses, range(len(LENSES)))
-        p_value, references = self._p_values(frame["change_id"].to_numpy(dtype=object), party, derived, place, score)
+        p_value, references = self._p_values(frame["change_id"].to_numpy(dtype=object), party, derived, weights, score)
         columns = {name: frame[name].to_numpy() for name in KEYS}
         columns |= {"segment": segment, "score": score, "p_value": p_value, "references": references}
         columns |= {f"lens_{name}": lenses[:, at] for at, name in enumerate(LENSES)}
         return pd.DataFrame(columns, index=frame.index)
 
     def attribute(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """What each feature adds to each row's score: one column a feature, and `base`; together they are the score."""
-        surprises, place = self._surprises(frame, ())
+        """What each feature adds to each row's score: one column per feature, and `base`; their sum is the score."""
+        surprises, weights = self._surprises(frame, ())
         party = frame["party"].to_numpy(dtype=object)
         by_column = np.zeros(surprises.shape)
         base = np.zeros(len(frame))
@@ -94,9 +94,9 @@ class Model:
             for lens in group.lenses.values():
                 contributions = lens.contributions(surprises[rows])
                 moved = total(contributions, range(contributions.shape[1]))
-                start = lens.tails(np.full(len(rows), lens.base), place.rows(rows))
-                end = lens.tails(lens.base + moved, place.rows(rows))
-                # the map bends; over the way this row went, every feature is given the same slope
+                start = lens.tails(np.full(len(rows), lens.base), weights.rows(rows))
+                end = lens.tails(lens.base + moved, weights.rows(rows))
+                # the map is not linear; between this row's start and end, every feature gets the same slope
                 slope = np.divide(end - start, moved, out=np.zeros(len(rows)), where=np.abs(moved) > 1e-9)
                 by_column[rows] += contributions * slope[:, None]
                 base[rows] += np.where(np.abs(moved) > 1e-9, start, end)
@@ -107,7 +107,7 @@ class Model:
         return pd.DataFrame(added, index=frame.index, columns=names).assign(base=base)
 
     def surprises(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """How far out each feature lies on its suspicious side, or how seldom it is unknown: one column a feature."""
+        """How far out each feature lies on its suspicious side, or how seldom it is unknown: one column per feature."""
         names = [record["name"] for record in self.features]
         by_column = self._surprises(frame, ())[0]
         farthest = np.zeros((len(frame), len(names)))
@@ -118,11 +118,11 @@ class Model:
 
     def safe_surprises(self, frame: pd.DataFrame) -> pd.DataFrame:
         """How far out each feature lies on its safe side (a CONTEXT feature: on its high side)."""
-        found = self._by_group(frame, self.safe_columns, "safe_tails")
-        return pd.DataFrame(found, index=frame.index, columns=[column.feature for column in self.safe_columns])
+        surprises = self._by_group(frame, self.safe_columns, "safe_tails")
+        return pd.DataFrame(surprises, index=frame.index, columns=[column.feature for column in self.safe_columns])
 
     def usual(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The median of each feature among comparable changes, a row for each row of the frame."""
+        """The median of each feature among comparable changes, one row for each row of the frame."""
         nearest = self.ages.nearest(self._ages(frame))
         party = frame["party"].to_numpy(dtype=object)
         out = np.full((len(frame), len(self.features)), np.nan)
@@ -131,8 +131,8 @@ class Model:
             out[rows] = group.usual[nearest[rows]]
         return pd.DataFrame(out, index=frame.index, columns=[record["name"] for record in self.features])
 
-    def check_features(self, features: Sequence[Measured]) -> None:
-        """Refuse to be used with features other than those the model was trained on.
+    def check_features(self, features: Sequence[DetectorFeature]) -> None:
+        """Refuse features other than those that the model was trained on.
 
         Raises:
             ModelError: naming the difference.
@@ -149,15 +149,15 @@ class Model:
             if ours[name][key] != theirs[name][key]
         ]
         if differences:
-            said = "; ".join(differences[:5]) + ("; ..." if len(differences) > 5 else "")
+            text = "; ".join(differences[:5]) + ("; ..." if len(differences) > 5 else "")
             raise ModelError(
-                f"{self._called()} was trained on other features than this version measures: {said}; "
+                f"{self._label()} was trained on other features than this version measures: {text}; "
                 "run payeewatch train --as-of D --promote"
             )
 
     @property
     def fingerprint(self) -> str:
-        """Equal for models that learned the same as of the same day: a digest of all of it."""
+        """A digest of the whole model: equal for models that learned the same as of the same day."""
         digest = hashlib.sha256()
         for part in _parts(_packed(self) | {"metrics": {}, "warnings": []}):
             digest.update(part)
@@ -174,7 +174,7 @@ class Model:
         """Read a skops file; nothing in it is executed.
 
         Raises:
-            ModelError: it cannot be read, or holds a type that is not trusted.
+            ModelError: it cannot be read, or has a type that is not trusted.
         """
         # one by one: in a single deep chain of imports, CPython 3.11 pays .4 s for the end of a stack chunk
         import scipy.stats  # noqa: F401
@@ -186,51 +186,53 @@ class Model:
         except Exception as error:  # a damaged archive fails in as many ways as it has parts
             raise ModelError(f"{path.name}: not a model this version can read ({type(error).__name__})") from error
 
-    def _called(self) -> str:
+    def _label(self) -> str:
         return f"model {self.name} version {self.version}" if self.version else "the model"
 
     def _ages(self, frame: pd.DataFrame) -> Ints:
-        missing = [name for name in (*NEEDED, *(record["name"] for record in self.features)) if name not in frame]
+        missing = [
+            name for name in (*REQUIRED_COLUMNS, *(record["name"] for record in self.features)) if name not in frame
+        ]
         if missing:
-            raise ModelError(f"{self._called()} needs columns that were not measured: {', '.join(missing)}")
+            raise ModelError(f"{self._label()} needs columns that were not measured: {', '.join(missing)}")
         unknown = sorted(set(frame["party"].unique().astype(str)) - set(self.groups))
         if unknown:
             raise ModelError(f"'party' is {unknown[0]!r}; it must be one of {', '.join(PARTIES)}")
         return frame["age_days"].to_numpy(dtype=np.int64)
 
-    def _surprises(self, frame: pd.DataFrame, without: Sequence[str]) -> tuple[Floats, Place]:
-        place = Place(*self.ages.around(self._ages(frame)))
+    def _surprises(self, frame: pd.DataFrame, without: Sequence[str]) -> tuple[Floats, AgeWeights]:
+        weights = AgeWeights(*self.ages.around(self._ages(frame)))
         surprises = self._by_group(frame, self.columns, "tails")
         for at, column in enumerate(self.columns):
             if column.feature in without:
                 surprises[:, at] = 0.0
-        return surprises, place
+        return surprises, weights
 
     def _by_group(self, frame: pd.DataFrame, columns: Sequence[Column], tails: str) -> Floats:
-        place = Place(*self.ages.around(self._ages(frame)))
+        weights = AgeWeights(*self.ages.around(self._ages(frame)))
         values = badness(frame, columns)
         party = frame["party"].to_numpy(dtype=object)
         out = np.zeros(values.shape)
         for kind, group in self.groups.items():
             rows = np.flatnonzero(party == kind)
             learned: Tails = getattr(group, tails)
-            there = place.rows(rows)
-            out[rows] = learned.between(values[rows], there.below, there.above, there.way)
+            row_weights = weights.rows(rows)
+            out[rows] = learned.between(values[rows], row_weights.below, row_weights.above, row_weights.weight)
         return out
 
     def _segments(self, party: str) -> NDArray[np.object_]:
-        """What a party's segments are called: announced and derived, by band."""
+        """The names of a party's segments: announced and derived, by band."""
         labels = [self.ages.label(band) for band in range(len(self.ages.days))]
         named = [[f"{party} {kind} {label}" for label in labels] for kind in ("announced", "derived")]
         return np.array(named, dtype=object)
 
     def _p_values(
-        self, change_ids: Iterable[str], party: Any, derived: Any, place: Place, score: Floats
+        self, change_ids: Iterable[str], party: Any, derived: Any, weights: AgeWeights, score: Floats
     ) -> tuple[Floats, Ints]:
         changes = change_keys(change_ids, self.facts["seed"])
         ends = []
         counts = np.zeros(len(score), dtype=np.int64)
-        for bands in (place.below, np.where(place.way > 0, place.above, place.below)):
+        for bands in (weights.below, np.where(weights.weight > 0, weights.above, weights.below)):
             end = np.ones(len(score))
             for kind in self.groups:
                 for is_derived in (False, True):
@@ -241,11 +243,11 @@ class Model:
                         end[rows], n = cell.p_values(score[rows], changes[rows])
                         counts[rows] = np.maximum(counts[rows], n)
             ends.append(end)
-        return place.between(ends[0], ends[1]), counts
+        return weights.between(ends[0], ends[1]), counts
 
 
-def record_of(feature: Measured) -> dict[str, str]:
-    """What of a feature a model depends on."""
+def record_of(feature: DetectorFeature) -> dict[str, str]:
+    """The properties of a feature that a model depends on."""
     return {
         "name": feature.name,
         "suspicious": str(feature.suspicious).lower(),
@@ -256,7 +258,7 @@ def record_of(feature: Measured) -> dict[str, str]:
 
 
 def _packed(model: Model) -> dict[str, Any]:
-    """The model as mappings, lists, numbers, text and arrays; a group that two parties share is kept once."""
+    """The model as mappings, lists, numbers, text and arrays; a group that two parties share is stored once."""
     shared = {id(group): party for party, group in reversed(model.groups.items())}
     return {
         "features": list(model.features),
@@ -291,9 +293,9 @@ def _unpacked(raw: dict[str, Any]) -> Model:
     )
 
 
-def _warning(kept: str | dict[str, Any]) -> str:
-    """A warning as it was kept: a code and its numbers; only text in models of earlier versions."""
-    return kept if isinstance(kept, str) else sentence(kept["code"], **kept["params"])
+def _warning(stored: str | dict[str, Any]) -> str:
+    """A stored warning as text: it is a code and its numbers; in models of earlier versions, only text."""
+    return stored if isinstance(stored, str) else sentence(stored["code"], **stored["params"])
 
 
 def _parts(value: Any) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""The model as MLflow keeps it: code that reads a skops file, so that loading it runs nothing that was pickled."""
+"""The model as MLflow stores it: code that reads a skops file, so that loading it runs no pickled code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from payeewatch.pipeline.detector.model import Model
 
 
 class ScoringModel(PythonModel):  # type: ignore[misc]
-    """Scores a measured frame; `mlflow.pyfunc.load_model(...).predict(frame)` gives what `Model.score` gives."""
+    """Scores a measured frame; `mlflow.pyfunc.load_model(...).predict(frame)` returns the same as `Model.score`."""
 
     def load_context(self, context: Any) -> None:
         self.model = Model.load(Path(context.artifacts["model"]))

@@ -1,4 +1,4 @@
-"""Reasons: what made a change's score, in sentences, and what speaks for an honest change."""
+"""Reasons: which features caused a change's score, in sentences, and which suggest an honest change."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from payeewatch.pipeline.detector.model import KEYS, Model
-from payeewatch.pipeline.detector.surprise import Floats, Measured
+from payeewatch.pipeline.detector.surprise import DetectorFeature, Floats
 from payeewatch.pipeline.home import wording
 
 MOST_REASONS = 5
 MOST_REASSURING = 3
 MOST_OF_A_FAMILY = 2
-"""Five ways of saying that much was claimed would hide who asked for the change."""
+"""Five sentences that all say that much was claimed would hide who asked for the change."""
 
 EXPLAINING = {
     "is_mobility_mandate": 1.0,
@@ -31,12 +31,12 @@ EXPLAINING = {
 }
 """CONTEXT features that explain a change honestly, from this value on."""
 
-EXPLAINS = 10.0  # an explanation goes before any fact that is merely ordinary
+EXPLAINS = 10.0  # an explanation comes before any fact that is only ordinary
 LEAST_RARITY = 0.3  # of a number on its safe side, to be worth a line: twice as far out as the median
 
 
-class Told(Measured, Protocol):
-    """What of a feature is told to reviewers; payeewatch.features.registry.Feature has it."""
+class ReasonFeature(DetectorFeature, Protocol):
+    """The properties of a feature that reviewers see; payeewatch.features.registry.Feature has them."""
 
     @property
     def sentence(self) -> str: ...
@@ -48,11 +48,11 @@ class Told(Measured, Protocol):
     def usual(self) -> str | None: ...
 
 
-def reasons(frame: pd.DataFrame, model: Model, features: Sequence[Told] | None = None) -> pd.DataFrame:
+def reasons(frame: pd.DataFrame, model: Model, features: Sequence[ReasonFeature] | None = None) -> pd.DataFrame:
     """The reasons behind each row's score, in the frame's order.
 
     Returns:
-        change_id, as_of, reasons and reassuring: lists of mappings with the fields of REASON; strongest first.
+        change_id, as_of, reasons and reassuring: lists of mappings with the fields of REASON, strongest first.
     """
     if features is None:
         from payeewatch.features import FEATURES
@@ -67,20 +67,20 @@ def reasons(frame: pd.DataFrame, model: Model, features: Sequence[Told] | None =
     accuses = np.where(surprise > 0, added, 0.0)
     honest = np.column_stack([_speaks_for(f, values[:, at], safe[:, at]) for at, f in enumerate(features)])
     accusing, reassuring = [], []
-    ranked, eased = _ranked(accuses), _ranked(honest)
+    ranked, eased = _ranks(accuses), _ranks(honest)
     for row in range(len(frame)):
         strong = _strongest(ranked[row], features)
         calm = [at for at in eased[row] if at not in strong][:MOST_REASSURING]
-        accusing.append([_told(features[at], values[row, at], usual[row, at]) for at in strong])
-        reassuring.append([_told(features[at], values[row, at], usual[row, at]) for at in calm])
+        accusing.append([_reason(features[at], values[row, at], usual[row, at]) for at in strong])
+        reassuring.append([_reason(features[at], values[row, at], usual[row, at]) for at in calm])
     columns = {name: frame[name].to_numpy() for name in KEYS}
     return pd.DataFrame(
         columns | {"reasons": pd.Series(accusing, dtype=object), "reassuring": pd.Series(reassuring, dtype=object)}
     ).set_index(frame.index)
 
 
-def usual_values(frame: pd.DataFrame, model: Model, features: Sequence[Told] | None = None) -> pd.DataFrame:
-    """What each feature usually is: the payee's own value where there is one, else the median of comparable changes."""
+def usual_values(frame: pd.DataFrame, model: Model, features: Sequence[ReasonFeature] | None = None) -> pd.DataFrame:
+    """The usual value of each feature: the payee's own if there is one, otherwise the median of comparable changes."""
     if features is None:
         from payeewatch.features import FEATURES
 
@@ -93,12 +93,12 @@ def usual_values(frame: pd.DataFrame, model: Model, features: Sequence[Told] | N
 
 
 @lru_cache(maxsize=100_000)
-def said(value: float, unit: str) -> str:
+def number_text(value: float, unit: str) -> str:
     """A feature's number as a reviewer reads it: `1,840.00 EUR`, `3 days`, `yes`, `12 %`, `1 in 300`."""
     return wording.measure_text(wording.measure(value, unit))
 
 
-def _strongest(ranked: Sequence[int], features: Sequence[Told]) -> list[int]:
+def _strongest(ranked: Sequence[int], features: Sequence[ReasonFeature]) -> list[int]:
     of_family: dict[str, int] = {}
     chosen: list[int] = []
     for at in ranked:
@@ -109,15 +109,15 @@ def _strongest(ranked: Sequence[int], features: Sequence[Told]) -> list[int]:
     return chosen
 
 
-def _ranked(strengths: Floats) -> list[list[int]]:
-    """Of each row, the positions of what is positive, strongest first, then in the features' order."""
+def _ranks(strengths: Floats) -> list[list[int]]:
+    """For each row, the positions of its positive strengths, strongest first, then in the features' order."""
     order = np.argsort(-strengths, axis=1, kind="stable")
     counts = (strengths > 0).sum(axis=1)
     return [row[:count].tolist() for row, count in zip(order, counts, strict=True)]
 
 
-def _speaks_for(feature: Told, values: Floats, safe: Floats) -> Floats:
-    """How strongly each row's value speaks for an honest change; 0 when it says nothing."""
+def _speaks_for(feature: ReasonFeature, values: Floats, safe: Floats) -> Floats:
+    """How strongly each row's value suggests an honest change; 0 if it does not."""
     kind, unit = str(feature.suspicious).lower(), str(feature.unit).lower()
     if kind == "context":
         least = EXPLAINING.get(feature.name)
@@ -131,9 +131,9 @@ def _speaks_for(feature: Told, values: Floats, safe: Floats) -> Floats:
     return np.where(np.isnan(values), 0.0, strength)
 
 
-def _told(feature: Told, value: float, usual: float) -> Mapping[str, Any]:
+def _reason(feature: ReasonFeature, value: float, usual: float) -> Mapping[str, Any]:
     unit = str(feature.unit)
-    now, before = said(value, unit), "" if math.isnan(usual) else said(usual, unit)
+    now, before = number_text(value, unit), "" if math.isnan(usual) else number_text(usual, unit)
     return {
         "feature": feature.name,
         "value": now,

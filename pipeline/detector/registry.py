@@ -1,4 +1,4 @@
-"""Models kept in MLflow: logged, registered, given an alias, loaded again. Nothing here touches a network."""
+"""Models stored in MLflow: log, register, set an alias, load again. No network is used."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from payeewatch.pipeline.home.errors import ModelError, StoreError
 from payeewatch.pipeline.home.settings import Settings
 
 NAME = "payeewatch"
-"""Of the experiment and of the registered model."""
+"""The name of the experiment and of the registered model."""
 CHAMPION, CHALLENGER = "champion", "challenger"
 FILE = "model.skops"
 MOST_METRICS = 1000
-"""That MLflow takes at once."""
+"""The most that MLflow accepts in one call."""
 REQUIRED = ("payeewatch", "mlflow", "numpy", "pandas", "scikit-learn", "skops")
-"""What loading the model needs, at the versions that made it."""
+"""The packages that loading the model needs, at the versions that trained it."""
 
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -44,7 +44,7 @@ QUIET = {
 def register(settings: Settings, model: Model, *, promote: bool, data: Mapping[str, object]) -> Model:
     """Log a model with its parameters, metrics and versions, and register it; with `promote`, as the champion.
 
-    A model that is registered already, to the last bit, keeps its version.
+    A model that is already registered, equal to the last bit, keeps its version.
 
     Args:
         data: what it was trained on, such as the lake's last load and its fingerprint; tags of run and version.
@@ -54,7 +54,7 @@ def register(settings: Settings, model: Model, *, promote: bool, data: Mapping[s
     """
     with _store(settings) as client:
         _experiment(client, settings)
-        version = _same(client, model) or _logged(client, settings, model, data)
+        version = _existing_version(client, model) or _log_model(client, settings, model, data)
         if promote:
             client.set_registered_model_alias(NAME, CHAMPION, version.version)
         aliases = client.get_registered_model(NAME).aliases
@@ -62,11 +62,11 @@ def register(settings: Settings, model: Model, *, promote: bool, data: Mapping[s
             client.delete_registered_model_alias(NAME, CHALLENGER)
         if not promote and aliases.get(CHAMPION) != version.version:
             client.set_registered_model_alias(NAME, CHALLENGER, version.version)
-        return _named(model, version)
+        return _with_version(model, version)
 
 
 def log_run(settings: Settings, experiment: str, name: str, metrics: Mapping[str, float], files: Sequence[Path]) -> str:
-    """Log a run that makes no model, such as an evaluation, with the parameters in force. Returns its id.
+    """Log a run that trains no model, such as an evaluation, with the parameters in force. Returns its id.
 
     Raises:
         StoreError: the store cannot be written.
@@ -91,7 +91,7 @@ def load(settings: Settings, which: str = CHAMPION) -> Model:
     Raises:
         ModelError: there is none, or it cannot be read.
     """
-    version, run_id, model_id = _registered(settings, which)
+    version, run_id, model_id = _registration(settings, which)
     # below the home as it is now, wherever it was when the model was logged
     path = settings.folder("mlflow") / "artifacts" / "models" / model_id / "artifacts" / "artifacts" / FILE
     return _read(path, version, run_id, path.stat().st_mtime_ns if path.exists() else None)
@@ -109,7 +109,7 @@ def version_of(settings: Settings, which: str = CHAMPION) -> str:
     Raises:
         ModelError: there is none.
     """
-    return _registered(settings, which)[0]
+    return _registration(settings, which)[0]
 
 
 def trained_as_of(settings: Settings, which: str = CHAMPION) -> date:
@@ -118,7 +118,7 @@ def trained_as_of(settings: Settings, which: str = CHAMPION) -> date:
     Raises:
         ModelError: there is none.
     """
-    version, _, _ = _registered(settings, which)
+    version, _, _ = _registration(settings, which)
     query = "SELECT value FROM model_version_tags WHERE name = ? AND version = ? AND key = 'trained_as_of'"
     with closing(sqlite3.connect(f"{_database(settings).as_uri()}?mode=ro", uri=True)) as con:
         row = con.execute(query, [NAME, int(version)]).fetchone()
@@ -142,14 +142,14 @@ def check(model: Model, night: date, allow_hindsight: bool = False) -> None:
 
 
 def purge(settings: Settings, before: date, used: Collection[str], *, dry_run: bool) -> int:
-    """Take away models trained before a day, with their runs and artefacts. Returns how many.
+    """Delete models trained before a day, with their runs and artefacts. Returns how many.
 
     The champion, the challenger and the versions in `used` stay.
 
     Raises:
         StoreError: the store cannot be written.
     """
-    old = [found for found in _trained_before(settings, before) if found[0] not in used]
+    old = [entry for entry in _trained_before(settings, before) if entry[0] not in used]
     if dry_run or not old:
         return len(old)
     with _store(settings) as client:
@@ -164,7 +164,7 @@ def purge(settings: Settings, before: date, used: Collection[str], *, dry_run: b
             store._hard_delete_run(run_id)
         store.engine.dispose()
     with closing(sqlite3.connect(_database(settings))) as con:
-        for table in ("model_version_tags", "model_versions"):  # MLflow keeps a line that says deleted, with the run
+        for table in ("model_version_tags", "model_versions"):  # MLflow keeps a row marked as deleted, with the run
             con.executemany(f"DELETE FROM {table} WHERE name = ? AND version = ?", [(NAME, each[0]) for each in old])
         con.executemany("DELETE FROM inputs WHERE source_id = ? OR destination_id = ?", [(r, m) for _, r, m in old])
         con.commit()
@@ -203,8 +203,8 @@ def store_address(settings: Settings) -> str:
     return f"sqlite:///{_database(settings)}"
 
 
-def _registered(settings: Settings, which: str) -> tuple[str, str, str]:
-    """Version, run and logged model that an alias or a version number stands for.
+def _registration(settings: Settings, which: str) -> tuple[str, str, str]:
+    """Version, run and logged model of an alias or a version number.
 
     Read with SQLite alone: importing MLflow and opening its store takes longer than a small night.
     """
@@ -212,7 +212,7 @@ def _registered(settings: Settings, which: str) -> tuple[str, str, str]:
     database = _database(settings)
     if not database.exists():
         raise missing
-    wanted = (
+    condition = (
         "version = ?"
         if which.isdigit()
         else ("version = (SELECT version FROM registered_model_aliases a WHERE a.name = m.name AND alias = ?)")
@@ -220,7 +220,7 @@ def _registered(settings: Settings, which: str) -> tuple[str, str, str]:
     try:
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as con:
             row = con.execute(
-                f"SELECT version, run_id, source FROM model_versions m WHERE name = '{NAME}' AND {wanted}",
+                f"SELECT version, run_id, source FROM model_versions m WHERE name = '{NAME}' AND {condition}",
                 [int(which) if which.isdigit() else which],
             ).fetchone()
     except sqlite3.Error as error:
@@ -232,7 +232,7 @@ def _registered(settings: Settings, which: str) -> tuple[str, str, str]:
 
 @contextmanager
 def _store(settings: Settings) -> Iterator[Any]:
-    """An MLflow client over the home's own database, with MLflow's chatter off."""
+    """An MLflow client over the home's own database, without MLflow's log messages."""
     os.environ.update(QUIET)
     database = _database(settings)
     try:
@@ -271,16 +271,16 @@ def _silent(*names: str) -> Iterator[None]:
 
 def _experiment(client: Any, settings: Settings, name: str = NAME) -> str:
     artifacts = (settings.folder("mlflow") / "artifacts").as_uri()
-    found = client.get_experiment_by_name(name)
-    if not found:
+    experiment = client.get_experiment_by_name(name)
+    if not experiment:
         return str(client.create_experiment(name, artifacts))
-    if found.artifact_location != artifacts:
-        _follow_the_home(_database(settings), found.artifact_location, artifacts)
-    return str(found.experiment_id)
+    if experiment.artifact_location != artifacts:
+        _follow_the_home(_database(settings), experiment.artifact_location, artifacts)
+    return str(experiment.experiment_id)
 
 
 def _follow_the_home(database: Path, before: str, now: str) -> None:
-    """MLflow notes where artifacts lie as whole paths; a home that was moved or restored elsewhere takes them along."""
+    """MLflow stores absolute paths of artifacts; after a home was moved or restored elsewhere, they are updated."""
     columns = (("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"))
     with closing(sqlite3.connect(database)) as con, con:
         for table, column in columns:
@@ -290,12 +290,12 @@ def _follow_the_home(database: Path, before: str, now: str) -> None:
             )
 
 
-def _same(client: Any, model: Model) -> Any | None:
-    found = client.search_model_versions(f"name = '{NAME}' and tags.fingerprint = '{model.fingerprint}'")
-    return max(found, key=lambda version: int(version.version), default=None)
+def _existing_version(client: Any, model: Model) -> Any | None:
+    versions = client.search_model_versions(f"name = '{NAME}' and tags.fingerprint = '{model.fingerprint}'")
+    return max(versions, key=lambda version: int(version.version), default=None)
 
 
-def _logged(client: Any, settings: Settings, model: Model, data: Mapping[str, object]) -> Any:
+def _log_model(client: Any, settings: Settings, model: Model, data: Mapping[str, object]) -> Any:
     """Log the run and register its model. Returns the new version."""
     import mlflow
 
@@ -310,7 +310,7 @@ def _logged(client: Any, settings: Settings, model: Model, data: Mapping[str, ob
         mlflow.set_tags(tags)
         mlflow.log_dict({"features": list(model.features)}, "features.json")
         mlflow.log_dict(
-            {"facts": model.facts, "warnings": list(model.warnings), "absent": _absent(model)}, "facts.json"
+            {"facts": model.facts, "warnings": list(model.warnings), "absent": _absent_lenses(model)}, "facts.json"
         )
         with tempfile.TemporaryDirectory(dir=_database(settings).parent) as folder:
             model.save(Path(folder) / FILE)
@@ -327,11 +327,11 @@ def _logged(client: Any, settings: Settings, model: Model, data: Mapping[str, ob
     return client.create_model_version(NAME, logged.model_uri, run.info.run_id, tags=tags, model_id=logged.model_id)
 
 
-def _named(model: Model, version: Any) -> Model:
+def _with_version(model: Model, version: Any) -> Model:
     return dataclasses.replace(model, name=NAME, version=str(version.version), run_id=str(version.run_id))
 
 
-def _absent(model: Model) -> dict[str, dict[str, str]]:
+def _absent_lenses(model: Model) -> dict[str, dict[str, str]]:
     return {party: group.absent for party, group in model.groups.items()}
 
 

@@ -12,7 +12,7 @@ from payeewatch.pipeline.frames import are_among
 from payeewatch.pipeline.home.errors import PayeeWatchError
 
 EXPOSURE = "exposure"
-"""The family of features that a breach list makes."""
+"""The family of features that come from breach lists."""
 
 
 def score(
@@ -26,12 +26,12 @@ def score(
 
     Args:
         weak: change_ids whose member is on a list by weak matches only (`WEAK_MATCHES`).
-        exposure_features: features that a breach list makes; by default the registry's family `exposure`.
-        scored: what `Model.score` gives for the frame, where it was asked before.
+        exposure_features: features that come from breach lists; by default the registry's family `exposure`.
+        scored: the result of `Model.score` for the frame, if it was computed before.
 
     Returns:
-        What `Model.score` gives, and `p_value_unexposed`: the p-value had the weak matches not counted. It equals
-        `p_value` where there are none, and is what the hold queue goes by.
+        The result of `Model.score`, and `p_value_unexposed`: the p-value if the weak matches did not count. It equals
+        `p_value` if there are none, and the hold queue uses it.
     """
     if frame.duplicated(list(KEYS)).any():
         raise PayeeWatchError(f"{int(frame.duplicated(list(KEYS)).sum())} changes were measured twice for one night")
@@ -40,8 +40,9 @@ def score(
     is_weak = are_among(frame["change_id"], weak)
     if is_weak.any():
         names = _exposure_features() if exposure_features is None else tuple(exposure_features)
-        left = model.score(frame[is_weak], without=names, scored=scored[is_weak])["p_value"].to_numpy()
-        without[is_weak] = np.maximum(without[is_weak], left)  # what is taken away never makes a change more unusual
+        p_values = model.score(frame[is_weak], without=names, scored=scored[is_weak])["p_value"].to_numpy()
+        # without a match, a change is never more unusual than with it
+        without[is_weak] = np.maximum(without[is_weak], p_values)
     scored["p_value_unexposed"] = without
     if not np.isfinite(scored["score"]).all() or not scored["p_value"].between(0, 1, inclusive="right").all():
         raise PayeeWatchError("a change was not scored; the model is damaged")

@@ -1,12 +1,12 @@
 """Tails: how far out on its suspicious side a value lies among comparable changes.
 
-The surprise of a value x is -log10 of 2 P(X >= x), ties counted whole, and 0 on the safe side of the median. The
+The surprise of a value x is -log10 of 2 P(X >= x), where ties count fully, and 0 on the safe side of the median. The
 probability is (k + 1) / (n + 1) over the n changes of the same party and age that the model learned from, so that a
 surprise never exceeds what n changes can support.
 
-A feature whose unit is a surprise says itself how rare it was among what was known that night. It is taken at its
-word, less what is usual: learned once, the tail of a bank that grows or of a list that becomes known would be wrong
-every night after.
+The value of a feature whose unit is a surprise already says how rare it was among what was known that night. It is
+used as it is, less the usual value: a tail that was learned once would be wrong later for a bank that grows or a list
+that becomes known.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ STEP = 0.005
 """Neighbouring values whose surprises differ by less share one entry of the table."""
 
 
-class Measured(Protocol):
-    """What the detector needs to know of a feature; payeewatch.features.registry.Feature has it."""
+class DetectorFeature(Protocol):
+    """The properties of a feature that the detector needs; payeewatch.features.registry.Feature has them."""
 
     @property
     def name(self) -> str: ...
@@ -55,12 +55,12 @@ class Column:
     sign: float
     missing: str
     indicates_unknown: bool = False
-    is_member_only: bool = False  # of a provider's change it is not unknown: there is nothing to know
+    is_member_only: bool = False  # for a provider's change it is not unknown: the feature does not apply
     is_stated: bool = False  # its value is a surprise already
 
 
-def columns_of(features: Iterable[Measured], frame: pd.DataFrame) -> tuple[Column, ...]:
-    """The forests' inputs: every feature that may accuse, and an indicator where nulls are neither all nor none."""
+def columns_of(features: Iterable[DetectorFeature], frame: pd.DataFrame) -> tuple[Column, ...]:
+    """The forests' inputs: every feature that may count against a change, and an indicator if some rows lack it."""
     columns = []
     for feature in features:
         suspicious, missing = str(feature.suspicious).lower(), str(feature.missing).lower()
@@ -75,8 +75,8 @@ def columns_of(features: Iterable[Measured], frame: pd.DataFrame) -> tuple[Colum
     return tuple(columns)
 
 
-def safe_columns_of(features: Iterable[Measured]) -> tuple[Column, ...]:
-    """Every feature turned so that high is what an honest change would show; CONTEXT features as they are."""
+def safe_columns_of(features: Iterable[DetectorFeature]) -> tuple[Column, ...]:
+    """Every feature turned so that a high value suggests an honest change; CONTEXT features as they are."""
     return tuple(
         Column(
             feature.name,
@@ -118,11 +118,11 @@ def badness(frame: pd.DataFrame, columns: Sequence[Column], rows: Ints | None = 
 
 @dataclass(frozen=True)
 class Tails:
-    """Tables from badness to surprise, one a (age band, column), laid end to end.
+    """Tables from badness to surprise, one per (age band, column), one after another in one array.
 
-    Table number `band * columns + column` lies at `starts[number]` up to `starts[number + 1]`. Its `surprises` count
-    for a badness up to the `knots` beside them; the last one counts for anything beyond. A column with a `usual`
-    (NaN elsewhere) is -log10 P already: what exceeds the usual surprises, up to `most`.
+    Table number `band * columns + column` lies at `starts[number]` up to `starts[number + 1]`. Each of its
+    `surprises` counts for a badness up to the knot at the same position; the last one for all values beyond. A column
+    with a `usual` (NaN elsewhere) is -log10 P already: the part above the usual is the surprise, up to `most`.
     """
 
     starts: Ints
@@ -138,8 +138,8 @@ class Tails:
     ) -> Tails:
         """Learn from rows by columns of badness; `bands` says, for each age band, which rows it learns from.
 
-        `changes` numbers each row's change: a change measured at several ages supports no more surprise than one.
-        Without `columns` no value is taken at its word.
+        `changes` is the number of each row's change: a change measured at several ages supports no more surprise than
+        one measured once. Without `columns`, no value is used as a surprise.
         """
         n_changes = len(np.unique(changes))
         tables = []
@@ -159,27 +159,27 @@ class Tails:
         """Rows by columns of surprise, each row by its band's tables; unknown values do not surprise."""
         return self.between(values, bands, bands, np.zeros(len(bands)))
 
-    def between(self, values: Floats, below: Ints, above: Ints, way: Floats) -> Floats:
-        """The same between the tables of two bands, `way` (0-1) towards the one above."""
+    def between(self, values: Floats, below: Ints, above: Ints, weight: Floats) -> Floats:
+        """The same between the tables of two bands, `weight` (0-1) towards the one above."""
         out = np.zeros(values.shape)
-        order = np.lexsort((above, below))  # bands by bands, and there column by column: numbers that lie side by side
-        low, high, way = below[order], above[order], way[order]
+        order = np.lexsort((above, below))  # by bands, then column by column: neighbours in memory
+        low, high, weight = below[order], above[order], weight[order]
         begins = np.flatnonzero(np.append(True, (low[1:] != low[:-1]) | (high[1:] != high[:-1]))[: len(order)])
         for begin, end in pairwise([*begins, len(order)]):
-            rows, up = order[begin:end], way[begin:end]
-            asked = np.ascontiguousarray(values[rows].T)
-            found = np.empty(asked.shape)
+            rows, up = order[begin:end], weight[begin:end]
+            inputs = np.ascontiguousarray(values[rows].T)
+            results = np.empty(inputs.shape)
             for at, usual in enumerate(self.usual):
                 if np.isnan(usual):
-                    ends = [self._learned(int(band), at, asked[at]) for band in (low[begin], high[begin])]
+                    ends = [self._table_surprises(int(band), at, inputs[at]) for band in (low[begin], high[begin])]
                 else:
-                    ends = [np.clip(asked[at] - usual, 0.0, self.most)] * 2
-                found[at] = (1 - up) * ends[0] + up * ends[1]
-            found[np.isnan(asked)] = 0.0
-            out[rows] = found.T
+                    ends = [np.clip(inputs[at] - usual, 0.0, self.most)] * 2
+                results[at] = (1 - up) * ends[0] + up * ends[1]
+            results[np.isnan(inputs)] = 0.0
+            out[rows] = results.T
         return out
 
-    def _learned(self, band: int, column: int, values: Floats) -> Floats:
+    def _table_surprises(self, band: int, column: int, values: Floats) -> Floats:
         number = band * self.n_columns + column
         table = slice(self.starts[number], self.starts[number + 1])
         return self.surprises[table].take(np.searchsorted(self.knots[table], values, side="left"), mode="clip")
@@ -196,22 +196,22 @@ class Tails:
 
 
 def _usual(values: Floats, columns: Sequence[Column]) -> Floats:
-    """The median of each column that states its surprise, at least that of one in two."""
+    """The median of each column whose value is a surprise already, at least log10(2): one change in two."""
     usual = np.full(values.shape[1], np.nan)
     for at, column in enumerate(columns):
         if column.is_stated:
-            known = values[~np.isnan(values[:, at]), at]
-            usual[at] = max(np.log10(2), float(np.median(known)) if len(known) else 0.0)
+            numbers = values[~np.isnan(values[:, at]), at]
+            usual[at] = max(np.log10(2), float(np.median(numbers)) if len(numbers) else 0.0)
     return usual
 
 
 def _table(values: Floats, n_changes: int) -> tuple[Floats, Floats]:
     """Knots and surprises of one column; the last knot is infinite."""
-    known = np.sort(values[~np.isnan(values)])
-    n = len(known)
+    numbers = np.sort(values[~np.isnan(values)])
+    n = len(numbers)
     if n == 0:
         return np.array([np.inf]), np.array([0.0])
-    knots, first = np.unique(known, return_index=True)
+    knots, first = np.unique(numbers, return_index=True)
     share = (n - first + 1) / (n + 1)
     beyond = max(0.0, -np.log10(2 / (min(n, n_changes) + 1)))
     surprises = np.clip(-np.log10(2 * share), 0.0, beyond)

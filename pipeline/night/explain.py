@@ -11,7 +11,7 @@ from payeewatch.features.engines.plan import PlannedEngine
 from payeewatch.pipeline.changes.context import change_context
 from payeewatch.pipeline.changes.measure import measure
 from payeewatch.pipeline.detector import registry
-from payeewatch.pipeline.detector.reasons import said, usual_values
+from payeewatch.pipeline.detector.reasons import number_text, usual_values
 from payeewatch.pipeline.home.errors import InputMissing
 from payeewatch.pipeline.home.runs import last_published, read_run
 from payeewatch.pipeline.session import Session
@@ -52,8 +52,8 @@ def explain(session: Session, change_id: str, as_of: date | None = None) -> dict
     answer["features"] = [
         {
             "feature": feature.name,
-            "value": said(frame[feature.name].iloc[0], feature.unit),
-            "usual": said(usual[feature.name].iloc[0], feature.unit),
+            "value": number_text(frame[feature.name].iloc[0], feature.unit),
+            "usual": number_text(usual[feature.name].iloc[0], feature.unit),
             "adds": round(float(added[feature.name].iloc[0]), 4),
             "sentence": feature.sentence,
         }

@@ -25,13 +25,13 @@ from payeewatch.pipeline.detector.calibration import (
     excess,
 )
 from payeewatch.pipeline.detector.forest import Forest
-from payeewatch.pipeline.detector.lens import LENSES, PARTIES, Group, Lens, Place, gravity, total
-from payeewatch.pipeline.detector.model import NEEDED, Model, record_of
+from payeewatch.pipeline.detector.lens import LENSES, PARTIES, AgeWeights, Group, Lens, gravity, total
+from payeewatch.pipeline.detector.model import REQUIRED_COLUMNS, Model, record_of
 from payeewatch.pipeline.detector.surprise import (
     Column,
+    DetectorFeature,
     Floats,
     Ints,
-    Measured,
     Tails,
     badness,
     columns_of,
@@ -43,25 +43,25 @@ from payeewatch.pipeline.home.settings import Params
 from payeewatch.pipeline.home.wording import sentence
 
 FOLDS = 5
-"""A book too small to hold changes back is scored in this many parts, each by a model that never saw it."""
+"""If changes are too few to set some aside, they are scored in this many parts, each by a model that never saw it."""
 FEWEST_IN_BAND = 50
 """An age with fewer changes takes its tails and maps from all ages."""
 MOST_FITTED = 20_000
-"""Changes a forest and its maps are fitted on; more make them slower, not better."""
+"""Changes that a forest and its maps are fitted on; more of them cost time and improve nothing."""
 MOST_REFERENCES = 20_000
 NO_FEATURES, NO_DIFFERENCE = "it has no features", "none of its features differs between changes"
 ABSENT = {NO_FEATURES: "lens_without_features", NO_DIFFERENCE: "lens_without_difference"}
-"""Why a lens is absent, as the model keeps it -> the warning's code."""
+"""Why a lens is absent, as the model stores it -> the warning's code."""
 LEAST_SCALE_SHARE = 0.1
-"""Of the spread of a lens's scores over all ages: the least that a power of ten may be at one age."""
+"""The least share of the spread of a lens's scores over all ages that a power of ten may be at one age."""
 NO_SPREAD = 1e-9
 LATEST_SHARE = 0.2
-"""Of the references, tested against the others: how well p-values hold on changes later than those compared with."""
+"""The share of the references that is tested against the earlier ones: are p-values right for later changes?"""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Measured rows as arrays: one row a (change, age band), in the order of the changes' keys.
+    """Measured rows as arrays: one row per (change, age band), in the order of the changes' keys.
 
     All samples share one frame: a million members' changes measured at every age are a gigabyte.
     """
@@ -70,10 +70,10 @@ class Sample:
     at: Ints  # where in the frame the rows are
     values: Floats  # badness of the model's columns
     party: NDArray[np.object_]
-    place: Place
+    weights: AgeWeights
     band: Ints  # the nearest one
     change: Ints  # its key, drawn by hash
-    payee_draw: Floats  # 0-1, drawn by hash: which payees are held back
+    payee_draw: Floats  # 0-1, drawn by hash: which payees are set aside
 
     def rows(self, chosen: NDArray[np.bool_]) -> Sample:
         return Sample(
@@ -81,7 +81,7 @@ class Sample:
             self.at[chosen],
             self.values[chosen],
             self.party[chosen],
-            self.place.rows(chosen),
+            self.weights.rows(chosen),
             self.band[chosen],
             self.change[chosen],
             self.payee_draw[chosen],
@@ -101,14 +101,14 @@ def train(
     labels: Mapping[str, str] | None = None,
     *,
     as_of: date | None = None,
-    features: Sequence[Measured] | None = None,
+    features: Sequence[DetectorFeature] | None = None,
 ) -> Model:
     """Fit the detector on a measured frame of past changes at several ages.
 
     Args:
         labels: change_id -> verdict. A change without one is unlabelled, not clean.
         as_of: the day whose knowledge the frame holds; by default its last as_of.
-        features: by default every registered feature.
+        features: by default, every registered feature.
 
     Raises:
         ModelError: fewer than `train.min_changes` changes, or no feature tells them apart.
@@ -117,7 +117,9 @@ def train(
         from payeewatch.features import FEATURES
 
         features = tuple(FEATURES.values())
-    missing = [name for name in (*NEEDED, "payee_id", *(feature.name for feature in features)) if name not in frame]
+    missing = [
+        name for name in (*REQUIRED_COLUMNS, "payee_id", *(feature.name for feature in features)) if name not in frame
+    ]
     if missing:
         raise ModelError(f"training needs columns that were not measured: {', '.join(missing)}")
     as_of = as_of or (frame["as_of"].max().date() if len(frame) else None)
@@ -133,7 +135,7 @@ def train(
     columns, safe_columns = columns_of(features, frame.iloc[usable]), safe_columns_of(features)
     sample = _sample(frame, usable, ages, columns, params.seed)
     fitter = Fitter(columns, safe_columns, ages, features, params)
-    groups, references, warnings = _fitted_and_referred(sample, fitter, as_of)
+    groups, references, warnings = _groups_and_references(sample, fitter, as_of)
     learned_cells = cells(references, PARTIES, ages, params.train.reference_min, MOST_REFERENCES)
     warnings += _short(learned_cells, ages, params.train.reference_min)
     return Model(
@@ -162,11 +164,11 @@ class Fitter:
     columns: tuple[Column, ...]
     safe_columns: tuple[Column, ...]
     ages: Ages
-    features: Sequence[Measured]
+    features: Sequence[DetectorFeature]
     params: Params
 
     def fit(self, sample: Sample) -> tuple[dict[str, Group], list[str]]:
-        """A group for each party; one with too few changes, or no lens, takes that of all."""
+        """A group for each party; a party with too few changes, or without a lens, gets the group of all."""
         groups: dict[str, Group] = {}
         warnings: list[str] = []
         everyone: Group | None = None
@@ -194,7 +196,7 @@ class Fitter:
         usual = _medians(sample.frame, [sample.at[rows] for rows in alike], self.features)
         fitted = sample.rows(sample.change <= np.unique(sample.change)[:MOST_FITTED][-1])
         surprises = tails.surprise(fitted.values, fitted.band)
-        # a forest would learn anew how rare a list or a bank is, from a past that did not know it
+        # otherwise a forest would learn again how rare a list or a bank is, from a past that did not know it
         is_learned = np.array([not column.is_stated for column in self.columns], dtype=bool)
         lenses: dict[str, Lens] = {}
         absent: dict[str, str] = {}
@@ -215,22 +217,24 @@ class Fitter:
         seed = (self.params.seed + zlib.crc32(name.encode())) % 2**31
         forest = Forest.grow(surprises[:MOST_FITTED, varying], train.trees, train.samples_per_tree, seed)
         paths = forest.path_lengths(surprises[:, varying])
-        # neither the forest nor the total drowns the other
+        # so that the forest and the total have the same influence
         pull = total(gravity(surprises), columns)
         spread = float(pull.std())
         weight = float(paths.std()) / spread if spread > NO_SPREAD else 1.0
-        raw = weight * pull - paths  # as Lens.raw has it
+        raw = weight * pull - paths  # as in Lens.raw
         least_scale = LEAST_SCALE_SHARE * max(float(raw.std()), NO_SPREAD)
         maps = tuple(TailMap.learn(raw[rows], least_scale) for rows in self._alike(bands))
         return Lens(columns, varying, forest, weight, maps)
 
 
-def _fitted_and_referred(sample: Sample, fitter: Fitter, as_of: date) -> tuple[dict[str, Group], References, list[str]]:
+def _groups_and_references(
+    sample: Sample, fitter: Fitter, as_of: date
+) -> tuple[dict[str, Group], References, list[str]]:
     """The groups, and references that they never saw."""
     train = fitter.params.train
     held_back = sample.payee_draw < train.holdout_share
-    n_held = sample.rows(held_back).n_changes
-    if n_held >= 2 * train.reference_min:
+    n_held_back = sample.rows(held_back).n_changes
+    if n_held_back >= 2 * train.reference_min:
         groups, warnings = fitter.fit(sample.rows(~held_back))
         scored = [_references(sample.rows(held_back), groups)]
     else:
@@ -242,9 +246,9 @@ def _fitted_and_referred(sample: Sample, fitter: Fitter, as_of: date) -> tuple[d
             for fold in np.unique(folds)
             if (folds != fold).any()
         ]
-    references, seen = _joined(scored)
+    references, nights = _concatenate(scored)
     since = np.datetime64(as_of - timedelta(days=train.recent_days))
-    recent = references.rows(seen >= since)
+    recent = references.rows(nights >= since)
     if recent.n_changes < min(train.reference_min, references.n_changes):
         warnings.append(sentence("few_recent", changes=recent.n_changes, days=train.recent_days))
         recent = references
@@ -255,15 +259,15 @@ def _references(sample: Sample, groups: dict[str, Group]) -> tuple[References, N
     score = np.zeros(len(sample.band))
     for party, group in groups.items():
         rows = np.flatnonzero(sample.party == party)
-        place = sample.place.rows(rows)
-        surprises = group.tails.between(sample.values[rows], place.below, place.above, place.way)
-        score[rows] = total(group.lens_tails(surprises, place), range(len(LENSES)))
+        weights = sample.weights.rows(rows)
+        surprises = group.tails.between(sample.values[rows], weights.below, weights.above, weights.weight)
+        score[rows] = total(group.lens_tails(surprises, weights), range(len(LENSES)))
     derived = sample.column("derived").to_numpy(dtype=bool)
     references = References(sample.change, sample.party, derived, sample.band, score)
     return references, sample.column("as_of").to_numpy(dtype="datetime64[us]")
 
 
-def _joined(scored: Sequence[tuple[References, NDArray[Any]]]) -> tuple[References, NDArray[Any]]:
+def _concatenate(scored: Sequence[tuple[References, NDArray[Any]]]) -> tuple[References, NDArray[Any]]:
     parts = [references for references, _ in scored]
     return (
         References(
@@ -273,62 +277,62 @@ def _joined(scored: Sequence[tuple[References, NDArray[Any]]]) -> tuple[Referenc
             np.concatenate([part.band for part in parts]),
             np.concatenate([part.score for part in parts]),
         ),
-        np.concatenate([seen for _, seen in scored]),
+        np.concatenate([nights for _, nights in scored]),
     )
 
 
 def _sample(frame: pd.DataFrame, usable: Ints, ages: Ages, columns: Sequence[Column], seed: int) -> Sample:
-    """The usable rows as arrays, one row a (change, band): the one measured nearest to the band's age."""
-    told = frame[["change_id", "payee_id", "age_days", "as_of"]].iloc[usable]
-    ids = told["change_id"].unique()
+    """The usable rows as arrays, one row per (change, band): the one measured nearest to the band's age."""
+    usable_rows = frame[["change_id", "payee_id", "age_days", "as_of"]].iloc[usable]
+    ids = usable_rows["change_id"].unique()
     keys = dict(zip(ids, change_keys(ids, seed), strict=True))
-    age = told["age_days"].to_numpy(dtype=np.int64)
+    age = usable_rows["age_days"].to_numpy(dtype=np.int64)
     band = ages.nearest(age)
-    placed = pd.DataFrame(
+    candidates = pd.DataFrame(
         {
-            "change": told["change_id"].map(keys).to_numpy(),
+            "change": usable_rows["change_id"].map(keys).to_numpy(),
             "band": band,
             "off": np.abs(age - np.asarray(ages.days)[band]),
-            "as_of": told["as_of"].to_numpy(),
+            "as_of": usable_rows["as_of"].to_numpy(),
         }
     ).sort_values(["change", "band", "off", "as_of"], kind="stable")
-    chosen = placed[~placed.duplicated(["change", "band"])].index.to_numpy()
-    payees = told["payee_id"].iloc[chosen]
-    draws = {payee: _drawn(seed, payee) for payee in payees.unique()}
+    chosen = candidates[~candidates.duplicated(["change", "band"])].index.to_numpy()
+    payees = usable_rows["payee_id"].iloc[chosen]
+    draws = {payee: _draw(seed, payee) for payee in payees.unique()}
     at = usable[chosen]
     return Sample(
         frame=frame,
         at=at,
         values=badness(frame, columns, at),
         party=frame["party"].iloc[at].to_numpy(dtype=object),
-        place=Place(*ages.around(age[chosen])),
+        weights=AgeWeights(*ages.around(age[chosen])),
         band=band[chosen],
-        change=placed["change"].loc[chosen].to_numpy(dtype=np.int64),
+        change=candidates["change"].loc[chosen].to_numpy(dtype=np.int64),
         payee_draw=payees.map(draws).to_numpy(dtype=np.float64),
     )
 
 
-def _drawn(seed: int, payee_id: str) -> float:
-    """A number from 0 to 1 drawn by hash: the same for the same payee, whatever else is in the frame."""
+def _draw(seed: int, payee_id: str) -> float:
+    """A number from 0 to 1 drawn by hash: the same for the same payee in every frame."""
     digest = hashlib.blake2b(f"{seed}:payee:{payee_id}".encode(), digest_size=6).digest()
     return int.from_bytes(digest) / 2**48
 
 
-def _medians(frame: pd.DataFrame, rows: Sequence[Ints], features: Sequence[Measured]) -> Floats:
-    """Of each set of rows the median of each feature; null where it is never known."""
+def _medians(frame: pd.DataFrame, rows: Sequence[Ints], features: Sequence[DetectorFeature]) -> Floats:
+    """The median of each feature over each set of rows; null if it is never known."""
     out = np.full((len(rows), len(features)), np.nan)
     for at, feature in enumerate(features):
         values = frame[feature.name].to_numpy(dtype=np.float64)
         for number, of_rows in enumerate(rows):
-            known = values[of_rows]
-            known = known[~np.isnan(known)]
-            if len(known):
-                out[number, at] = np.median(known)
+            numbers = values[of_rows]
+            numbers = numbers[~np.isnan(numbers)]
+            if len(numbers):
+                out[number, at] = np.median(numbers)
     return out
 
 
 def _short(learned: Mapping[str, Cell], ages: Ages, fewest: int) -> list[str]:
-    """A warning where even pooling all changes, within or past the window, gives few references."""
+    """A warning if even all changes within, or past, the window give few references."""
     warnings: list[str] = []
     for past, code in ((False, "few_references"), (True, "few_references_past")):
         bands = np.flatnonzero(ages.is_past == past)
@@ -361,17 +365,17 @@ def _metrics(
 
 
 def _calibration(sample: Sample, references: References, ages: Ages, params: Params) -> dict[str, float]:
-    """How p-values do on the latest references when compared with the earlier ones only. One row a change."""
+    """How correct p-values of the latest references are, compared with the earlier ones. One row per change."""
     frame = pd.DataFrame({"change": sample.change, "as_of": sample.column("as_of").to_numpy()})
     first_seen = frame.groupby("change")["as_of"].min()
-    known = first_seen[np.unique(references.change)].sort_values(kind="stable")
-    latest = known.index[math.ceil(len(known) * (1 - LATEST_SHARE)) :].to_numpy()
+    by_first_night = first_seen[np.unique(references.change)].sort_values(kind="stable")
+    latest = by_first_night.index[math.ceil(len(by_first_night) * (1 - LATEST_SHARE)) :].to_numpy()
     is_latest = np.isin(references.change, latest)
     if is_latest.all() or not is_latest.any():
         return {}
     earlier = cells(references.rows(~is_latest), PARTIES, ages, params.train.reference_min, MOST_REFERENCES)
     later = references.rows(is_latest)
-    one = later.rows(later.band == _drawn_bands(later))
+    one = later.rows(later.band == _draw_bands(later))
     p_values = np.array(
         [
             earlier[cell_name(party, bool(derived), int(band))].p_values(one.score[[at]], one.change[[at]])[0][0]
@@ -385,8 +389,8 @@ def _calibration(sample: Sample, references: References, ages: Ages, params: Par
     }
 
 
-def _drawn_bands(references: References) -> Ints:
-    """For each row, the one band its change is checked at: spread over those it has."""
+def _draw_bands(references: References) -> Ints:
+    """For each row, the one band at which its change is checked; changes spread evenly over the bands they have."""
     frame = pd.DataFrame({"change": references.change, "band": references.band})
     counts = frame.groupby("change")["band"].transform("size").to_numpy()
     position = frame.groupby("change").cumcount().to_numpy()

@@ -1,4 +1,4 @@
-"""What `payeewatch train` does around `train`: what was known on a day, its verdicts, and the registry."""
+"""The parts of `payeewatch train` around `train`: the changes known on a day, their verdicts, and the registry."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from payeewatch.pipeline import expectations
 from payeewatch.pipeline.changes.engines import engine_of
-from payeewatch.pipeline.changes.expectations import judged
+from payeewatch.pipeline.changes.expectations import check_promises
 from payeewatch.pipeline.changes.measure import measure_past
 from payeewatch.pipeline.detector import registry
 from payeewatch.pipeline.detector.model import Model
@@ -35,8 +35,8 @@ def measured_past(session: Session, as_of: date, engine: str = "duckdb") -> pd.D
 
     Raises:
         InputMissing: the lake is empty.
-        SettingsError: there is no such engine here.
-        BrokenPromise: a feature broke what it promises.
+        SettingsError: this engine is not available here.
+        BrokenPromise: a feature breaks its promise.
     """
     if not any(load.kind == "drop" for load in session.lake.loads()):
         raise InputMissing(f"{session.lake.root}: the lake is empty; run payeewatch ingest --until {as_of} first")
@@ -48,7 +48,7 @@ def measured_past(session: Session, as_of: date, engine: str = "duckdb") -> pd.D
             frame = measure_past(measuring, session.settings.params, as_of)
             facts |= {"rows_out": len(frame), "changes": int(frame["change_id"].nunique()), "engine": engine}
     with session.stage("judge"):
-        return judged(frame)
+        return check_promises(frame)
 
 
 def known_verdicts(session: Session, as_of: date) -> dict[str, str]:
@@ -64,14 +64,14 @@ def verdicts_at(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> dict[str, s
 
 
 def fit(session: Session, as_of: date, frame: pd.DataFrame, verdicts: Mapping[str, str]) -> Model:
-    """Train on a measured frame and the verdicts known by a day. The lake is not asked.
+    """Train on a measured frame and the verdicts known by a day. The lake is not read.
 
     Raises:
         InputRefused: the frame knows more than the day did.
         ModelError: too few changes to learn from.
     """
     if len(frame) and frame["as_of"].max() > pd.Timestamp(as_of):
-        raise InputRefused(f"the measured frame goes to {frame['as_of'].max():%Y-%m-%d}, after {as_of}; measure anew")
+        raise InputRefused(f"the measured frame goes to {frame['as_of'].max():%Y-%m-%d}, after {as_of}; measure again")
     with session.stage("train") as facts:
         model = train(frame, session.settings.params, verdicts, as_of=as_of)
         facts |= {"changes": model.facts["changes"], "set_aside": model.facts["set_aside"]}
@@ -81,7 +81,7 @@ def fit(session: Session, as_of: date, frame: pd.DataFrame, verdicts: Mapping[st
 
 
 def register(session: Session, model: Model, *, promote: bool) -> Model:
-    """Log and register a model; the same model again keeps its version."""
+    """Log and register a model; a model that is already registered keeps its version."""
     last = session.lake.loads()[-1]
     with session.stage("register") as facts:
         data = {"lake_sequence": last.sequence, "lake_fingerprint": last.fingerprint}
@@ -109,6 +109,6 @@ def read_frame(path: Path) -> pd.DataFrame:
 
 
 def save_model(model: Model, folder: Path) -> None:
-    """The model and its metrics as two files. The same model has the same fingerprint, if not the same bytes."""
+    """The model and its metrics as two files. Equal models have equal fingerprints; the bytes may differ."""
     model.save(folder / MODEL_FILE)
     write_json(folder / METRICS_FILE, model.metrics | {"changes": model.facts["changes"]})

@@ -44,10 +44,10 @@ def measure(con: duckdb.DuckDBPyConnection, engine: Callable[[], Engine]) -> Cal
     """
 
     def run(*names: str, as_of: str = "2024-06-30", **tables: str) -> dict[str, Measured]:
-        given = {table: rows_of(table, text) for table, text in tables.items()}
-        given.setdefault("changes", rows_of("changes", "change_id\nX1"))
-        given.setdefault("members", rows_of("members", "member_id\nM1"))
-        fill(con, given)
+        rows = {table: rows_of(table, text) for table, text in tables.items()}
+        rows.setdefault("changes", rows_of("changes", "change_id\nX1"))
+        rows.setdefault("members", rows_of("members", "member_id\nM1"))
+        fill(con, rows)
         return _by_change(measure_open(engine(), as_of, names=names), names)
 
     return run
@@ -56,7 +56,7 @@ def measure(con: duckdb.DuckDBPyConnection, engine: Callable[[], Engine]) -> Cal
 @pytest.fixture
 def x1(measure: Callable[..., dict[str, Measured]]) -> Callable[..., Measured]:
     """`measure`, of the change X1 alone."""
-    return lambda *names, **given: measure(*names, **given)["X1"]
+    return lambda *names, **tables: measure(*names, **tables)["X1"]
 
 
 def _by_change(frame: pd.DataFrame, names: tuple[str, ...]) -> dict[str, Measured]:

@@ -36,15 +36,15 @@ M1 L2 exact 0.01 2024-03-01
 M2 L3 exact 0.001 2024-03-01
 """
     lists = LISTS + "L3 ['email'] 2024-03-01\n"
-    asked = {"members": MEMBERS, "exposures": exposures, "lists": lists}
-    assert x1("exposure_surprise", **asked) == pytest.approx({"exposure_surprise": 2})
+    tables = {"members": MEMBERS, "exposures": exposures, "lists": lists}
+    assert x1("exposure_surprise", **tables) == pytest.approx({"exposure_surprise": 2})
     everyone = exposures.replace("0.5", "1.0").replace("M1 L2", "M9 L2")
-    assert x1("exposure_surprise", **asked | {"exposures": everyone}) == {"exposure_surprise": 0}
+    assert x1("exposure_surprise", **tables | {"exposures": everyone}) == {"exposure_surprise": 0}
 
 
 def test_a_match_counts_as_the_night_knew_it(x1):
-    given = {"members": MEMBERS, "exposures": EXPOSURES, "lists": LISTS}
-    assert x1("best_exposure_match", as_of="2024-06-14", **given) == {"best_exposure_match": 2}
+    tables = {"members": MEMBERS, "exposures": EXPOSURES, "lists": LISTS}
+    assert x1("best_exposure_match", as_of="2024-06-14", **tables) == {"best_exposure_match": 2}
 
 
 def test_days_known_run_from_the_first_list(x1):

@@ -44,7 +44,7 @@ def one_row(rng: random.Random, table: str, number: int) -> Row:
     payee_id, member_id, is_provider = f"P{crowd}{payee}", f"M{crowd}{member}", payee == 3
     channels = ["portal", "paper", "mobility_mandate", "return_driven"]
     day = instant(rng)
-    made: dict[str, Row] = {
+    rows: dict[str, Row] = {
         "changes": {
             "change_id": f"X{number % 80}", "derived": rng.random() < 0.2, "payee_id": payee_id,
             "payee_type": "provider" if is_provider else "member",
@@ -98,7 +98,7 @@ def one_row(rng: random.Random, table: str, number: int) -> Row:
         "reference_accounts": {"account": account, "kind": rng.choice(["institution", "blocked"])},
         "reference_mergers": {"old_bank_code": "1", "new_bank_code": "2"},
     }  # fmt: skip
-    row = made[table]
+    row = rows[table]
     return row | {"known_at": max(day, instant(rng)), "version": number, "key_version": 1}
 
 
@@ -142,8 +142,8 @@ def test_the_future_never_changes_the_past(measured_world, seed):
     for table in USES:
         for number in range(8):
             later = one_row(rng, table, number)
-            known = CUTOFF + timedelta(microseconds=1 + rng.randrange(10**12))
-            tables[table].append(later | {"known_at": known, "version": 1000 + number})
+            known_at = CUTOFF + timedelta(microseconds=1 + rng.randrange(10**12))
+            tables[table].append(later | {"known_at": known_at, "version": 1000 + number})
     assert_frame_equal(measured_world(tables), before)
 
 
@@ -163,10 +163,10 @@ def test_row_order_and_repeated_versions_change_nothing(measured_world, seed):
 @few_worlds
 def test_many_nights_in_one_pass_equal_one_by_one(measured_world, seed):
     tables = world(seed)
-    together = measured_world(tables)
+    one_run = measured_world(tables)
     apart = pd.concat([measured_world(tables, day) for day in NIGHTS])
     in_order = apart.sort_values(["change_id", "as_of"]).reset_index(drop=True)
-    assert_frame_equal(together, in_order, check_dtype=False)
+    assert_frame_equal(one_run, in_order, check_dtype=False)
 
 
 def test_a_change_that_has_a_streams_key_is_among_its_events():
@@ -181,10 +181,10 @@ def test_a_change_that_has_a_streams_key_is_among_its_events():
             tables = Tables(engine)
             spine = open_changes(tables, [night(day) for day in NIGHTS], 180)
             for stream in streams:
-                asked = spine.filter(~nw.col(stream.key).is_null()).select(key=stream.key, own=stream.own)
-                asked_of[stream] += len(engine.collect(asked))
+                questions = spine.filter(~nw.col(stream.key).is_null()).select(key=stream.key, own=stream.own)
+                asked_of[stream] += len(engine.collect(questions))
                 events = stream.events(tables, spine).select("key", "own")
-                assert engine.collect(asked.join(events, on=["key", "own"], how="anti")).empty, stream.name
+                assert engine.collect(questions.join(events, on=["key", "own"], how="anti")).empty, stream.name
     assert all(asked_of[stream] for stream in streams)
 
 
@@ -195,8 +195,8 @@ def test_every_open_change_is_measured_exactly_once(measured_world, seed):
     tables = world(seed)
 
     def last_known(table: str, key: str) -> list[Row]:
-        known = [row for row in tables[table] if row["known_at"] <= CUTOFF]
-        return list({row[key]: row for row in sorted(known, key=lambda r: (r["known_at"], r["version"]))}.values())
+        visible = [row for row in tables[table] if row["known_at"] <= CUTOFF]
+        return list({row[key]: row for row in sorted(visible, key=lambda r: (r["known_at"], r["version"]))}.values())
 
     payments = [p for p in last_known("payments", "payment_id") if p["status"] in ("planned", "held")]
     waiting = {(payment["payee_id"], payment["account"]) for payment in payments}
@@ -216,12 +216,12 @@ def test_every_engine_gives_the_same_value_of_every_feature(measured_world, con,
     planned = measured_world(tables)
     fill(con, tables)
     own = engine()
-    found = measure_open(own, *NIGHTS)
+    result = measure_open(own, *NIGHTS)
     assert len(planned) > 0
     is_exact = own.name != "pandas"
-    values = found[list(FEATURES)].astype("float64")
+    values = result[list(FEATURES)].astype("float64")
     assert_frame_equal(values, planned[list(FEATURES)], check_exact=is_exact, **({} if is_exact else {"rtol": 1e-12}))
-    assert list(found["change_id"]) == list(planned["change_id"])
+    assert list(result["change_id"]) == list(planned["change_id"])
 
 
 def test_random_worlds_reach_every_feature(measured_world):

@@ -48,13 +48,13 @@ def test_usual_values_are_context_in_the_same_unit():
 
 
 def test_context_never_accuses_and_every_lens_has_something_to_see():
-    seen = {feature.lens for feature in FEATURES.values() if feature.suspicious is not Suspicious.CONTEXT}
-    assert seen == set(Lens)
+    lenses = {feature.lens for feature in FEATURES.values() if feature.suspicious is not Suspicious.CONTEXT}
+    assert lenses == set(Lens)
 
 
 def test_every_part_is_used():
-    asked = set().union(*(feature.asks for feature in (FEATURES | PARTS).values()))
-    assert set(PARTS) <= asked
+    columns = set().union(*(feature.asks for feature in (FEATURES | PARTS).values()))
+    assert set(PARTS) <= columns
 
 
 def test_sentences_are_short_and_never_accuse():
@@ -65,7 +65,7 @@ def test_sentences_are_short_and_never_accuse():
 
 def test_a_feature_without_a_sentence_or_with_a_name_taken_is_refused():
     family = Family("payeewatch.features.change", features.change.__doc__, Lens.REQUEST)
-    known = {"unit": Unit.COUNT, "suspicious": Suspicious.HIGH, "missing": Missing.ZERO}
+    facts = {"unit": Unit.COUNT, "suspicious": Suspicious.HIGH, "missing": Missing.ZERO}
 
     def nameless(change):
         return change.age_days
@@ -75,9 +75,9 @@ def test_a_feature_without_a_sentence_or_with_a_name_taken_is_refused():
         return change.age_days
 
     with pytest.raises(ValueError, match="nameless: its docstring must begin with a sentence"):
-        family.feature(CHANGE, **known)(nameless)
+        family.feature(CHANGE, **facts)(nameless)
     with pytest.raises(ValueError, match="a feature is_first_account exists already"):
-        family.feature(CHANGE, **known)(is_first_account)
+        family.feature(CHANGE, **facts)(is_first_account)
     assert "nameless" not in FEATURES
 
 

@@ -28,9 +28,9 @@ P6 A1 M6 2024-02-01
 
 def test_households_on_the_account_are_those_of_changes_and_sightings(x1):
     """H2, H3, H4 and the payee R1 are others; M5 is of the same household; nobody knows M6."""
-    given = {"changes": CHANGES, "members": MEMBERS, "sightings": SIGHTINGS}
+    tables = {"changes": CHANGES, "members": MEMBERS, "sightings": SIGHTINGS}
     names = ("other_households_on_account", "unrelated_households_on_account")
-    assert x1(*names, **given) == {names[0]: 4, names[1]: 4 - 1}
+    assert x1(*names, **tables) == {names[0]: 4, names[1]: 4 - 1}
 
 
 def test_whoever_a_provider_cared_for_is_not_on_its_account(x1):

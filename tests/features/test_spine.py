@@ -110,8 +110,8 @@ def test_past_its_window_a_change_is_learned_on_the_first_night_of_each_age_with
     Y5 A1 2024-09-01 planned 2024-08-29
     Y6 A1 2024-09-11 planned 2024-09-09
     """
-    found = spine_of(learning("2024-09-30", [0], "2024-01-01", (1, 20, 60)), changes=OLD, payments=payments)
-    assert found == [
+    rows = spine_of(learning("2024-09-30", [0], "2024-01-01", (1, 20, 60)), changes=OLD, payments=payments)
+    assert rows == [
         ("X1", "2024-01-01", 0),
         ("X1", "2024-06-30", 181),
         ("X1", "2024-08-10", 222),
@@ -124,8 +124,8 @@ def test_learning_takes_the_waiting_payments_that_a_night_would_have(spine_of):
     payments = "payment_id account planned_on status known_at\nY1 A1 2024-08-05 planned 2024-08-03\n"
     payments += "Y1 A1 2024-08-05 sent 2024-08-03T12:00\nY2 A1 2024-08-20 planned 2024-08-18"
     late = OLD.replace("2024-01-01 2024-01-01 2024-01-01", "2024-01-01 2024-01-01 2024-08-19")
-    asked = learning("2024-09-30", [0, 185], "2024-01-01", (1,))
-    assert spine_of(asked, changes=late, payments=payments) == [("X1", "2024-08-19", 231)]
+    question = learning("2024-09-30", [0, 185], "2024-01-01", (1,))
+    assert spine_of(question, changes=late, payments=payments) == [("X1", "2024-08-19", 231)]
     assert spine_of(learning("2024-08-18", [0], "2024-01-01", (1,)), changes=late, payments=payments) == []
     assert spine_of(tonight("2024-08-19"), changes=late, payments=payments) == [("X1", "2024-08-19", 231)]
 

@@ -27,7 +27,7 @@ def two_changes(con) -> None:
 
 
 @contextmanager
-def tried(source: Source, formula: Callable[..., Formula]) -> Iterator[str]:
+def trial_feature(source: Source, formula: Callable[..., Formula]) -> Iterator[str]:
     """A feature that is there for as long as the test."""
 
     def on_trial(row):
@@ -44,40 +44,40 @@ def tried(source: Source, formula: Callable[..., Formula]) -> Iterator[str]:
 
 
 def test_meanwhile_is_given_each_change_once(engine):
-    given = []
-    frame = engine().answer(question("2024-06-29", NIGHT, names=("is_first_account",)), given.extend)
-    assert given == ["X1", "X2"]
+    change_ids = []
+    frame = engine().answer(question("2024-06-29", NIGHT, names=("is_first_account",)), change_ids.extend)
+    assert change_ids == ["X1", "X2"]
     assert list(frame["change_id"]) == ["X1", "X1", "X2", "X2"]
 
 
 def test_an_answer_without_its_rows_is_no_answer(engine):
-    asked = question(NIGHT, names=("is_first_account",))
+    one_question = question(NIGHT, names=("is_first_account",))
 
     def nothing(own):
-        changes, numbers = asked.build(own)
+        changes, numbers = one_question.build(own)
         return changes, numbers.filter(nw.col("change_id") == "X1")
 
     with pytest.raises(WrongAnswer, match="measured 1 rows of 2; run it again"):
-        engine().answer(replace(asked, build=nothing))
+        engine().answer(replace(one_question, build=nothing))
 
 
 def test_a_formula_that_an_engine_cannot_compute_is_refused_by_its_name(engine):
     own = engine()
     refused = pytest.raises(Refused, match=f"on_trial: the engine {own.name} cannot compute its formula")
-    with tried(CHANGE, lambda change: change.channel.cum_sum()) as name, refused:
+    with trial_feature(CHANGE, lambda change: change.channel.cum_sum()) as name, refused:
         measure_open(own, NIGHT, names=(name,))
 
 
 def test_a_column_that_features_do_not_use_is_refused_with_what_asks_for_it(engine):
     claim = r"on_trial: it asks for claim__diagnosis, which is not there; .* in USES\['claims'\]"
-    with tried(CLAIM, lambda row: count(row.diagnosis == "x")) as name, pytest.raises(Refused, match=claim):
+    with trial_feature(CLAIM, lambda row: count(row.diagnosis == "x")) as name, pytest.raises(Refused, match=claim):
         measure_open(engine(), NIGHT, names=(name,))
     change = r"on_trial: it asks for nationality, which nothing makes; .* in USES\['changes'\]"
-    with tried(CHANGE, lambda row: row.nationality) as name, pytest.raises(Refused, match=change):
+    with trial_feature(CHANGE, lambda row: row.nationality) as name, pytest.raises(Refused, match=change):
         measure_open(engine(), NIGHT, names=(name,))
     bad = Relation("bad", "claims", on="payee_id", to="payee_id", columns=lambda row, _: {"is_x": row.act == "x"})
     relation = r"the relation bad: it asks for bad__act, which is not there"
-    with tried(bad, lambda row: count(row.is_x)) as name, pytest.raises(Refused, match=relation):
+    with trial_feature(bad, lambda row: count(row.is_x)) as name, pytest.raises(Refused, match=relation):
         measure_open(engine(), NIGHT, names=(name,))
 
 
@@ -89,18 +89,21 @@ def test_a_table_or_column_out_of_reach_is_not_read(engine):
         tables.read("people", ["breach_id"])
 
 
-@pytest.mark.parametrize("asked", ["hour", "weekday"])
-def test_a_formula_that_asks_for_a_local_time_is_refused(asked):
+@pytest.mark.parametrize("part", ["hour", "weekday"])
+def test_a_formula_that_asks_for_a_local_time_is_refused(part):
     """An hour in UTC is not the insurer's, and a whole number has none."""
 
     def local(instant: nw.Expr) -> nw.Expr:
-        return getattr(instant.dt, asked)()
+        return getattr(instant.dt, part)()
 
-    message = f"it asks for '{asked}' of an instant; instants are microseconds in UTC"
-    with pytest.raises(Refused, match=f"on_trial: {message}"), tried(CHANGE, lambda row: local(row.requested_at)):
+    message = f"it asks for '{part}' of an instant; instants are microseconds in UTC"
+    with (
+        pytest.raises(Refused, match=f"on_trial: {message}"),
+        trial_feature(CHANGE, lambda row: local(row.requested_at)),
+    ):
         pass
     with (
         pytest.raises(Refused, match=f"on_trial: {message}"),
-        tried(CLAIM, lambda row: count(local(row.received_at) > 20)),
+        trial_feature(CLAIM, lambda row: count(local(row.received_at) > 20)),
     ):
         pass

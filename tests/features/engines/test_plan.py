@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from pandas.testing import assert_frame_equal
 
-from payeewatch.features.engines.duckdb import DuckEngine, kept_name
+from payeewatch.features.engines.duckdb import DuckEngine, frame_table
 from payeewatch.features.engines.plan import Plan, PlannedEngine, columns_of, in_order, plan_of
 from tests.worlds import fill, measure_open, question, rows_of
 
@@ -27,7 +27,7 @@ def plan(con) -> Plan:
 
 def test_a_plan_knows_what_each_query_reads(plan):
     for query, needs in zip(plan.queries, plan.needs, strict=True):
-        assert [n for n in range(len(plan.queries)) if f'"{kept_name(n)}"' in query] == list(needs)
+        assert [n for n in range(len(plan.queries)) if f'"{frame_table(n)}"' in query] == list(needs)
     assert plan.loads == (0, 1)
     assert max(map(len, plan.needs)) > 1
 
@@ -57,27 +57,27 @@ def test_a_question_must_name_what_it_loads(con):
 
 
 def test_each_is_done_once_after_all_that_it_needs():
-    done: list[int] = []
+    order: list[int] = []
     lock = threading.Lock()
 
     def do(number: int) -> None:
         time.sleep(0.002 * (5 - number))
         with lock:
-            assert NEEDS[number] <= set(done)
-            done.append(number)
+            assert NEEDS[number] <= set(order)
+            order.append(number)
 
     in_order(NEEDS, do)
-    assert sorted(done) == sorted(NEEDS)
+    assert sorted(order) == sorted(NEEDS)
 
 
 def test_what_fails_is_raised_and_nothing_that_needs_it_is_done():
-    done: list[int] = []
+    order: list[int] = []
 
     def do(number: int) -> None:
         if number == 1:
             raise ValueError("one")
-        done.append(number)
+        order.append(number)
 
     with pytest.raises(ValueError, match="one"):
         in_order(NEEDS, do)
-    assert 3 not in done
+    assert 3 not in order

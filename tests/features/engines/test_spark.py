@@ -12,7 +12,7 @@ import pytest
 
 from payeewatch.features.engines import spark as on_spark
 from payeewatch.features.engines.engine import DAY, WrongAnswer
-from payeewatch.features.engines.spark import NoSpark, SparkEngine, connected
+from payeewatch.features.engines.spark import NoSpark, SparkEngine, connect
 
 FILES = ("one", "two")
 
@@ -40,16 +40,16 @@ def test_instants_and_days_are_read_as_microseconds(engine, tmp_path):
 
 
 def test_what_is_kept_is_in_the_runs_folder_until_it_is_forgotten(engine, tmp_path):
-    kept = engine.keep(numbers(engine, [1, 2, 3]).filter(nw.col("n") > 1))
-    assert sorted(engine.collect(kept)["n"]) == [2, 3]
+    stored = engine.keep(numbers(engine, [1, 2, 3]).filter(nw.col("n") > 1))
+    assert sorted(engine.collect(stored)["n"]) == [2, 3]
     assert len(list(tmp_path.iterdir())) == 2
     engine.forget()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_frame_without_rows_is_kept_with_its_columns(engine):
-    kept = engine.keep(numbers(engine, [1]).filter(nw.col("n") > 1))
-    assert engine.collect(kept).to_dict("list") == {"n": []}
+    stored = engine.keep(numbers(engine, [1]).filter(nw.col("n") > 1))
+    assert engine.collect(stored).to_dict("list") == {"n": []}
 
 
 def test_a_spark_that_sees_other_rows_than_this_machine_is_found_out(engine, tmp_path, monkeypatch):
@@ -61,29 +61,29 @@ def test_a_spark_that_sees_other_rows_than_this_machine_is_found_out(engine, tmp
 
 def test_what_spark_says_of_a_failure_quotes_no_row(engine):
     frame = engine.load(pa.table({"n": ["of a person"]})).with_columns(nw.col("n").cast(nw.Int64))
-    with pytest.raises(WrongAnswer, match="the engine spark failed") as told:
+    with pytest.raises(WrongAnswer, match="the engine spark failed") as caught:
         engine.collect(frame)
-    assert "person" not in str(told.value)
+    assert "person" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("above", "below"), [(7.5, 2.0), (1.0, 3.0), (-7.0, 2.0)])
 def test_division_and_logarithm_are_duckdbs_to_the_last_bit(engine, above, below):
     frame = engine.load(pa.table({"a": [above], "b": [below], "c": [3]}))
-    found = engine.collect(frame.select(x=nw.col("a") / nw.col("b"), y=nw.col("c") / 7, z=nw.col("b").log(10)))
+    result = engine.collect(frame.select(x=nw.col("a") / nw.col("b"), y=nw.col("c") / 7, z=nw.col("b").log(10)))
     expected = duckdb.sql(f"SELECT {above}::DOUBLE / {below}, 3 / 7, log10({below}::DOUBLE)").fetchall()[0]
-    assert tuple(found.iloc[0]) == expected
+    assert tuple(result.iloc[0]) == expected
 
 
 def test_nothing_else_writes_with_our_functions(spark):
     from pyspark.sql.connect import functions
 
     within = functions.log
-    with connected(on_spark.LOCAL):
+    with connect(on_spark.LOCAL):
         assert functions.log is functions.log10
     assert functions.log is within
 
 
 def test_without_a_spark_of_this_machine_an_address_is_asked_for(monkeypatch):
     monkeypatch.setattr(on_spark, "find_spec", lambda name: None)
-    with pytest.raises(NoSpark, match=r"such as sc://spark\.example\.org:15002"), connected(on_spark.LOCAL):
+    with pytest.raises(NoSpark, match=r"such as sc://spark\.example\.org:15002"), connect(on_spark.LOCAL):
         pass

@@ -37,11 +37,11 @@ def on_night(session: Session, night: str = NIGHT) -> Amounts:
     LakeCache(session.lake, session.con).register()
     cutoff = evening(night)
     others = [cutoff - timedelta(days=days) for days in (3, 1, -1, -4)]
-    alone = on_nights(session, [cutoff])[cutoff]
+    single = on_nights(session, [cutoff])[cutoff]
     among = on_nights(session, sorted([cutoff, *others]))[cutoff]
-    assert_frame_equal(alone.by_change, among.by_change, check_exact=True)
-    assert_frame_equal(alone.pending, among.pending, check_exact=True, check_dtype=False)
-    return alone
+    assert_frame_equal(single.by_change, among.by_change, check_exact=True)
+    assert_frame_equal(single.pending, among.pending, check_exact=True, check_dtype=False)
+    return single
 
 
 def on_nights(session: Session, cutoffs: list[datetime]) -> dict[datetime, Amounts]:
@@ -56,8 +56,8 @@ def on_nights(session: Session, cutoffs: list[datetime]) -> dict[datetime, Amoun
     return amounts(session.con, changes, "Europe/Paris")
 
 
-def facts(found: Amounts, change_id: str = "C1") -> dict[str, Any]:
-    row = found.by_change.set_index("change_id").loc[change_id]
+def facts(of_night: Amounts, change_id: str = "C1") -> dict[str, Any]:
+    row = of_night.by_change.set_index("change_id").loc[change_id]
     return {name: None if pd.isna(value) else value for name, value in row.items()}
 
 
@@ -102,12 +102,12 @@ def test_pending_payments_are_at_risk_and_their_claims_count_no_second_time(sess
         """
     )
     put(session, "2024-05-05", claims=table(CLAIMS), payments=payments, changes=[change()])
-    found = on_night(session)
-    row = facts(found)
+    of_night = on_night(session)
+    row = facts(of_night)
     assert row["at_risk_cents"] == 1000 + 500 + 200
     assert row["first_payment_on"].date() == row["next_payment_on"].date() == date(2024, 5, 13)
-    assert found.pending["payment_id"].tolist() == ["p2", "p1"]
-    assert found.pending["cents"].tolist() == [500, 1000]
+    assert of_night.pending["payment_id"].tolist() == ["p2", "p1"]
+    assert of_night.pending["cents"].tolist() == [500, 1000]
 
 
 def test_a_claim_that_a_payment_takes_to_another_account_is_not_at_risk_here(session: Session) -> None:

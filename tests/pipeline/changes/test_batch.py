@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from payeewatch.pipeline.changes.batch import NightBatch, _left
+from payeewatch.pipeline.changes.batch import NightBatch, _open_on_some
 from tests.lake_rows import lake_session, put
 
 NIGHTS = [date(2024, 5, 30), date(2024, 5, 31), date(2024, 6, 1)]
@@ -18,7 +18,7 @@ def test_a_change_that_is_not_open_on_some_night_is_measured_there_too() -> None
     open_on = {"always": NIGHTS, "between": [NIGHTS[0], NIGHTS[2]], "later": NIGHTS[1:], "over": NIGHTS[:1]}
     rows = [(change_id, pd.Timestamp(night)) for change_id, nights in open_on.items() for night in nights]
     frame = pd.DataFrame(rows, columns=["change_id", "as_of"])
-    assert _left(frame, NIGHTS) == ["between", "over"]
+    assert _open_on_some(frame, NIGHTS) == ["between", "over"]
 
 
 def test_of_a_decided_change_the_newest_payment_is_known(tmp_path: Path) -> None:

@@ -39,14 +39,14 @@ def on_night(session: Session, night: str, *change_ids: str) -> ChangeContext:
     cutoff = evening(night)
     others = [cutoff - timedelta(days=days) for days in (3, 1, -1, -4)]
     session.lake.register(session.con)
-    found = change_context(session.con, change_ids, cutoff)
+    result = change_context(session.con, change_ids, cutoff)
     among = [contexts_by_cutoff(session.con, change_ids, sorted([cutoff, *others]))[cutoff]]
     LakeCache(session.lake, session.con).register()
     among.append(contexts_by_cutoff(session.con, change_ids, sorted([cutoff, *others]))[cutoff])
     for other in among:
         for name in ("changes", "exposures", "decisions"):
-            assert_frame_equal(plain(getattr(found, name)), plain(getattr(other, name)))
-    return found
+            assert_frame_equal(plain(getattr(result, name)), plain(getattr(other, name)))
+    return result
 
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
@@ -136,15 +136,15 @@ def test_what_a_change_was_at_its_decision_is_read_from_the_last_night_before(se
         scores[night] = tmp_path / f"{night}.parquet"
         pq.write_table(pa.table(rows), scores[night])
     decisions = pd.DataFrame({"change_id": ["C1", "C2"], "decided_at": [datetime(2024, 5, 3, 9), datetime(2023, 1, 1)]})
-    found = at_decision(session.con, scores, decisions, PARAMS)
-    assert found.to_dict("records") == [{"change_id": "C1", "decided_p": 0.2, "decided_account": "a1"}]
+    result = at_decision(session.con, scores, decisions, PARAMS)
+    assert result.to_dict("records") == [{"change_id": "C1", "decided_p": 0.2, "decided_account": "a1"}]
     assert at_decision(session.con, scores, decisions[1:], PARAMS).empty
 
 
-@pytest.mark.parametrize("wanted", [set(), {"b"}, ["b", "d", "b"], {"a": 1, "c": 2}])
-def test_ids_are_among_the_wanted_as_isin_says(wanted: Collection[str]) -> None:
+@pytest.mark.parametrize("names", [set(), {"b"}, ["b", "d", "b"], {"a": 1, "c": 2}])
+def test_ids_are_among_the_wanted_as_isin_says(names: Collection[str]) -> None:
     ids = pd.Series(["a", "b", None, "c", "b"], dtype="str")
-    assert are_among(ids, wanted).tolist() == ids.isin(list(wanted)).tolist()
+    assert are_among(ids, names).tolist() == ids.isin(list(names)).tolist()
 
 
 def test_nothing_asked_gives_nothing(session: Session) -> None:

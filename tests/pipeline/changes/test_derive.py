@@ -28,7 +28,7 @@ def session(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.
         yield opened
 
 
-def seen(payee: str, account: str, at: str, **more: object) -> Row:
+def sighting(payee: str, account: str, at: str, **more: object) -> Row:
     return {
         "payee_id": payee, "account": account, "payee_type": "member", "seen_at": at, "known_at": at,
         "seen_on_table": "claims",
@@ -50,7 +50,7 @@ def paid(claim: str, member_id: str, payee: str, known_at: str = BEGIN) -> Row:
     return {"claim_id": claim, "member_id": member_id, "payee_id": payee, "known_at": known_at}
 
 
-ALREADY = [seen("P0", "a0", BEGIN), seen("P1", "a1", BEGIN)]
+ALREADY = [sighting("P0", "a0", BEGIN), sighting("P1", "a1", BEGIN)]
 
 
 def changes(session: Session, *columns: str, night: str = "2030-01-01") -> list[tuple[object, ...]]:
@@ -86,7 +86,7 @@ def test_nothing_new_makes_no_load(session: Session) -> None:
 
 
 def test_an_account_never_announced_is_a_derived_change(session: Session) -> None:
-    put(session, "2024-05-01", sightings=[*ALREADY, seen("P1", "a2", "2024-03-01 08:00")])
+    put(session, "2024-05-01", sightings=[*ALREADY, sighting("P1", "a2", "2024-03-01 08:00")])
     derive(session)
     columns = ("derived", "payee_id", "old_account", "new_account", "channel", "name_check", "auth_strength")
     assert changes(session, *columns) == [(True, "P1", "a1", "a2", "unknown", "not_run", None)]
@@ -104,7 +104,7 @@ def test_an_account_announced_before_it_is_seen_is_no_derived_change(session: Se
     put(
         session,
         "2024-05-01",
-        sightings=[*ALREADY, seen("P1", "a2", "2024-03-05")],
+        sightings=[*ALREADY, sighting("P1", "a2", "2024-03-05")],
         bank_changes=[announced("C1", "P1", old, new, "2024-03-01")],
     )
     derive(session)
@@ -115,7 +115,7 @@ def test_an_announcement_of_the_same_day_comes_in_time(session: Session) -> None
     put(
         session,
         "2024-05-01",
-        sightings=[*ALREADY, seen("P1", "a2", "2024-03-05 08:00")],
+        sightings=[*ALREADY, sighting("P1", "a2", "2024-03-05 08:00")],
         bank_changes=[announced("C1", "P1", "a1", "a2", "2024-03-05 18:00")],
     )
     derive(session)
@@ -126,7 +126,7 @@ def test_an_announcement_to_another_payee_does_not_count(session: Session) -> No
     put(
         session,
         "2024-05-01",
-        sightings=[*ALREADY, seen("P1", "a2", "2024-03-05")],
+        sightings=[*ALREADY, sighting("P1", "a2", "2024-03-05")],
         bank_changes=[announced("C1", "P0", "a0", "a2", "2024-03-01")],
     )
     derive(session)
@@ -135,14 +135,16 @@ def test_an_announcement_to_another_payee_does_not_count(session: Session) -> No
 
 @pytest.mark.parametrize(("first_seen", "derived"), [("2024-03-30", False), ("2024-04-02", True)])
 def test_a_first_account_is_news_only_for_a_payee_newly_paid(session: Session, first_seen: str, derived: bool) -> None:
-    put(session, "2024-06-01", sightings=[*ALREADY, seen("P9", "a9", first_seen)])
+    put(session, "2024-06-01", sightings=[*ALREADY, sighting("P9", "a9", first_seen)])
     derive(session)
     assert changes(session, "payee_id", "old_account") == ([("P9", None)] if derived else [])
 
 
 def test_a_providers_row_may_show_the_change(session: Session) -> None:
-    row = seen("PR1", "b2", "1999-01-01", payee_type="provider", seen_on_table="providers", known_at="2024-06-01 20:00")
-    first = seen("PR1", "b1", "1999-01-01", payee_type="provider", seen_on_table="providers", known_at="1999-01-01")
+    row = sighting(
+        "PR1", "b2", "1999-01-01", payee_type="provider", seen_on_table="providers", known_at="2024-06-01 20:00"
+    )
+    first = sighting("PR1", "b1", "1999-01-01", payee_type="provider", seen_on_table="providers", known_at="1999-01-01")
     put(session, "2024-06-01", sightings=[*ALREADY, first, row])
     derive(session)
     columns = ("payee_id", "old_account", "new_account", "requested_at::VARCHAR", "member_id", "household_id")
@@ -150,14 +152,14 @@ def test_a_providers_row_may_show_the_change(session: Session) -> None:
 
 
 def test_one_mistyped_year_does_not_make_everybody_new(session: Session) -> None:
-    many = [seen(f"P{n}", f"x{n}", "2024-04-15") for n in range(2000)]
-    put(session, "2024-06-01", sightings=[seen("P", "a", "1924-01-01"), *many])
+    many = [sighting(f"P{n}", f"x{n}", "2024-04-15") for n in range(2000)]
+    put(session, "2024-06-01", sightings=[sighting("P", "a", "1924-01-01"), *many])
     derive(session)
     assert changes(session, "payee_id") == []
 
 
 def test_a_planned_payment_is_a_change_from_the_day_it_is_known(session: Session) -> None:
-    planned = seen("P1", "a2", "2024-05-20", known_at="2024-05-15 21:00", seen_on_table="payments")
+    planned = sighting("P1", "a2", "2024-05-20", known_at="2024-05-15 21:00", seen_on_table="payments")
     put(session, "2024-05-15", sightings=[*ALREADY, planned])
     derive(session)
     assert changes(session, "requested_at::VARCHAR") == [("2024-05-15 21:00:00",)]
@@ -167,7 +169,7 @@ def test_the_account_before_is_the_one_in_effect_then(session: Session) -> None:
     put(
         session,
         "2024-06-01",
-        sightings=[*ALREADY, seen("P1", "a9", "2024-05-01")],
+        sightings=[*ALREADY, sighting("P1", "a9", "2024-05-01")],
         bank_changes=[
             announced("C1", "P1", "a1", "a2", "2024-02-01"),
             announced("C2", "P1", "a2", "a3", "2024-04-20", effective_at="2024-05-20"),
@@ -181,7 +183,7 @@ def test_the_account_before_is_the_one_in_effect_then(session: Session) -> None:
 def test_an_announcement_within_thirty_days_takes_over(
     session: Session, announced_on: str, taken_over: str | None
 ) -> None:
-    put(session, "2024-03-01", sightings=[*ALREADY, seen("P1", "a2", "2024-03-01")])
+    put(session, "2024-03-01", sightings=[*ALREADY, sighting("P1", "a2", "2024-03-01")])
     derive(session)
     put(session, announced_on, bank_changes=[announced("C1", "P1", "a1", "a2", "2024-02-20", known_at=announced_on)])
     derive(session)
@@ -191,7 +193,7 @@ def test_an_announcement_within_thirty_days_takes_over(
 
 
 def test_an_announcement_loaded_after_the_same_nights_derivation_still_takes_over(session: Session) -> None:
-    put(session, "2024-03-01", sightings=[*ALREADY, seen("P1", "a2", "2024-03-01", known_at=evening("2024-03-01"))])
+    put(session, "2024-03-01", sightings=[*ALREADY, sighting("P1", "a2", "2024-03-01", known_at=evening("2024-03-01"))])
     derive(session)
     late = announced("C1", "P1", "a1", "a2", "2024-02-20", known_at=evening("2024-03-01"))
     put(session, "2024-02-20", bank_changes=[late])
@@ -223,7 +225,7 @@ def test_a_derived_change_without_claims_belongs_to_the_member_that_showed_it(se
         session,
         "2024-05-01",
         members=[member("M1", "H1"), member("M2", "H1", "spouse")],
-        sightings=[*ALREADY, seen("P1", "a2", "2024-03-01", member_id="M2", seen_on_table="payments")],
+        sightings=[*ALREADY, sighting("P1", "a2", "2024-03-01", member_id="M2", seen_on_table="payments")],
     )
     derive(session)
     assert changes(session, "member_id", "household_id") == [("M1", "H1")]
@@ -288,10 +290,10 @@ def test_loading_at_once_or_drop_by_drop_gives_the_same_changes(
                 rows["bank_changes"].append(announced(f"C{position}", payee, other, account, at))
             elif (payee, account) not in pairs:
                 pairs.add((payee, account))
-                rows["sightings"].append(seen(payee, account, at))
+                rows["sightings"].append(sighting(payee, account, at))
                 rows["claims"].append(paid(f"c{position}", f"M{position % 3}", payee, at))
                 rows["members"].append(member(f"M{position % 3}", f"H{position % 2}", known_at=at))
-        drops.append((str(day), {name: given for name, given in rows.items() if given}))
+        drops.append((str(day), {table: part for table, part in rows.items() if part}))
 
     def load(stepwise: bool) -> list[list[tuple[object, ...]]]:
         with lake_session(tmp_path_factory.mktemp("lake")) as session:

@@ -14,7 +14,7 @@ from pandas.testing import assert_frame_equal
 
 from payeewatch.__main__ import main
 from payeewatch.features.engines.plan import PLANS, PlannedEngine
-from payeewatch.features.measuring import measured
+from payeewatch.features.measuring import measure_features
 from payeewatch.pipeline.changes import engines
 from payeewatch.pipeline.changes import measure as measuring
 from payeewatch.pipeline.changes.engines import ENGINES, SPARK_REMOTE, engine_of
@@ -85,9 +85,9 @@ def test_an_address_without_a_spark_is_named_without_its_password(
 ) -> None:
     monkeypatch.setattr("payeewatch.features.engines.spark.TRIES", 0)
     monkeypatch.setenv(SPARK_REMOTE, "sc://127.0.0.1:1/;token=secret")
-    with pytest.raises(SettingsError, match=r"PAYEEWATCH_SPARK_REMOTE is 'sc://127\.0\.0\.1:1/': no Spark") as told:
+    with pytest.raises(SettingsError, match=r"PAYEEWATCH_SPARK_REMOTE is 'sc://127\.0\.0\.1:1/': no Spark") as caught:
         engine_of(session, "spark").__enter__()
-    assert "secret" not in str(told.value)
+    assert "secret" not in str(caught.value)
 
 
 @pytest.fixture
@@ -100,9 +100,9 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
 
 def test_the_plan_of_a_night_is_kept_for_the_next_process(con, tmp_path, monkeypatch):
     """Made by other code, or damaged, it is made anew; a kept one plans nothing."""
-    kept = tmp_path / engines.PLAN
+    plan_file = tmp_path / engines.PLAN
     planned = []
-    monkeypatch.setattr(measuring, "measured", lambda *given: planned.append(1) or measured(*given))
+    monkeypatch.setattr(measuring, "measure_features", lambda *values: planned.append(1) or measure_features(*values))
 
     def in_another_process() -> int:
         PLANS.clear()
@@ -113,15 +113,15 @@ def test_the_plan_of_a_night_is_kept_for_the_next_process(con, tmp_path, monkeyp
 
     frames = []
     assert in_another_process() == 1
-    whole = kept.read_bytes()
+    whole = plan_file.read_bytes()
     assert in_another_process() == 0
     monkeypatch.setattr(engines.metadata, "version", lambda name: "another")
     assert in_another_process() == 1
     monkeypatch.undo()
-    monkeypatch.setattr(measuring, "measured", lambda *given: planned.append(1) or measured(*given))
+    monkeypatch.setattr(measuring, "measure_features", lambda *values: planned.append(1) or measure_features(*values))
     for damage in (whole[:-9], b"[]", b"{}"):
-        kept.write_bytes(damage)
+        plan_file.write_bytes(damage)
         assert in_another_process() == 1
-        assert json.loads(kept.read_bytes())["made_of"] == json.loads(whole)["made_of"]
+        assert json.loads(plan_file.read_bytes())["made_of"] == json.loads(whole)["made_of"]
     for frame in frames[1:]:
         assert_frame_equal(frame, frames[0], check_exact=True)

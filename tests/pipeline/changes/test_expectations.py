@@ -13,7 +13,7 @@ import pytest
 from payeewatch.features import FEATURES
 from payeewatch.features.engines.plan import PlannedEngine
 from payeewatch.features.registry import Missing, Unit
-from payeewatch.pipeline.changes.expectations import BOUNDS, broken_promises, judged, measured_promises
+from payeewatch.pipeline.changes.expectations import BOUNDS, broken_promises, check_promises, measured_promises
 from payeewatch.pipeline.changes.measure import measure
 from payeewatch.pipeline.expectations import BrokenPromise
 from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params
@@ -42,7 +42,7 @@ def frame(con: duckdb.DuckDBPyConnection) -> pd.DataFrame:
 
 def test_what_was_measured_keeps_its_promises(frame: pd.DataFrame) -> None:
     assert set(frame["party"]) == {"member", "provider"}
-    assert judged(frame) is frame
+    assert check_promises(frame) is frame
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_change_measured_twice_breaks_a_promise(frame: pd.DataFrame) -> None:
 def test_a_broken_promise_is_a_fault_of_ours(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("UPDATE changes SET holder_share = 2.5")
     with pytest.raises(BrokenPromise, match=r"^measured changes: .* holder_names_found_share must be from 0 to 1"):
-        judged(measure(PlannedEngine(con), PARAMS, [date(2024, 6, 20)]))
+        check_promises(measure(PlannedEngine(con), PARAMS, [date(2024, 6, 20)]))
 
 
 def test_every_unit_has_bounds_and_every_feature_a_promise() -> None:

@@ -54,20 +54,20 @@ def test_one_row_a_change_and_night_and_one_column_a_feature(engine):
 
 def test_measuring_again_gives_the_same_and_leaves_nothing_behind(con, engine):
     before = con.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall()
-    once, again = (measure(engine, PARAMS, [date(2024, 6, 20)]) for _ in range(2))
-    assert_frame_equal(once, again, check_exact=True)
+    once, repeated = (measure(engine, PARAMS, [date(2024, 6, 20)]) for _ in range(2))
+    assert_frame_equal(once, repeated, check_exact=True)
     assert con.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall() == before
 
 
 def test_tables_that_tell_when_versions_end_give_the_same(con, engine):
     rows = "claim_id account received_at known_at\nC1 A1 2024-06-15 2024-06-15\nC1 A2 2024-06-15 2024-06-18"
     fill(con, {"changes": rows_of("changes", CHANGES), "claims": rows_of("claims", rows)})
-    untold = measure(engine, PARAMS, [date(2024, 6, 16), date(2024, 6, 20)])
+    without_ends = measure(engine, PARAMS, [date(2024, 6, 16), date(2024, 6, 20)])
     ends = "lead(known_at) OVER (PARTITION BY claim_id ORDER BY known_at, version)"
     con.execute(f"CREATE OR REPLACE TABLE claims AS SELECT *, {ends} AS superseded_at FROM claims")
-    told = measure(engine, PARAMS, [date(2024, 6, 16), date(2024, 6, 20)])
-    assert_frame_equal(told, untold, check_exact=True)
-    assert list(told.query("change_id == 'X1'")["claims_since_change_30d"]) == [1, 0]
+    with_ends = measure(engine, PARAMS, [date(2024, 6, 16), date(2024, 6, 20)])
+    assert_frame_equal(with_ends, without_ends, check_exact=True)
+    assert list(with_ends.query("change_id == 'X1'")["claims_since_change_30d"]) == [1, 0]
 
 
 def test_a_night_ends_with_the_insurers_day(con, engine):

@@ -63,34 +63,35 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
         yield opened_one
 
 
-def seen(session: Session, key: str, rows: str) -> list[tuple[object, ...]]:
+def versions(session: Session, key: str, rows: str) -> list[tuple[object, ...]]:
     return session.con.execute(f"SELECT {key}, payee_id, superseded_at FROM {rows} ORDER BY ALL").fetchall()
 
 
 def test_a_row_that_moved_is_seen_to_move(session: Session) -> None:
     moved = evening("2024-05-02")
     with focus(session, [NIGHT], [], []):
-        assert seen(session, "claim_id", "claims") == [
+        assert versions(session, "claim_id", "claims") == [
             ("comes", "P1", None), ("leaves", "P1", moved), ("leaves", "P9", None), ("stays", "P1", None)
         ]  # fmt: skip
 
 
 def test_versions_that_a_load_made_of_one_row_end_one_another(session: Session) -> None:
     """Of a row that a later load brings again, the last of them ends when that is known."""
-    known = [evening(f"2024-04-{day}") for day in (20, 25, 28)]
+    instants = [evening(f"2024-04-{day}") for day in (20, 25, 28)]
     session.lake.root.joinpath("loads").rename(session.lake.root / "before")
-    session.lake.reload()
-    rows = [{"claim_id": claim, "payee_id": "P1", "known_at": at} for claim in ("C1", "C2") for at in known]
+    session.lake.forget_read()
+    rows = [{"claim_id": claim, "payee_id": "P1", "known_at": at} for claim in ("C1", "C2") for at in instants]
     first = put(session, "2024-05-01", changes=table(CHANGES), claims=rows)
     session.lake.commit(replace(first, facts={"keys_once": ["claims"]}))
     session.lake.reload()
     put(session, "2024-05-02", claims=table("claim_id payee_id\nC2 P1\nC3 P1"))
     session.lake_cache.register()
-    again = evening("2024-05-02")
+    later = evening("2024-05-02")
     with focus(session, [NIGHT], [], []):
-        assert seen(session, "claim_id", "claims") == [
-            ("C1", "P1", known[1]), ("C1", "P1", known[2]), ("C1", "P1", None),
-            ("C2", "P1", known[1]), ("C2", "P1", known[2]), ("C2", "P1", again), ("C2", "P1", None), ("C3", "P1", None),
+        assert versions(session, "claim_id", "claims") == [
+            ("C1", "P1", instants[1]), ("C1", "P1", instants[2]), ("C1", "P1", None),
+            ("C2", "P1", instants[1]), ("C2", "P1", instants[2]), ("C2", "P1", later), ("C2", "P1", None),
+            ("C3", "P1", None),
         ]  # fmt: skip
 
 
@@ -98,31 +99,31 @@ def test_a_row_that_moved_in_the_first_load_is_seen_to_move_too(session: Session
     put(session, "2024-05-03", claims=[{"claim_id": "other", "payee_id": "P1", "known_at": evening("2024-04-30")}])
     session.lake_cache.register()
     with focus(session, [NIGHT], [], []):
-        assert ("other", "P1", evening("2024-05-01")) in seen(session, "claim_id", "claims")
+        assert ("other", "P1", evening("2024-05-01")) in versions(session, "claim_id", "claims")
 
 
 def test_the_payee_of_an_old_change_is_looked_at_while_a_payment_waits(session: Session) -> None:
     with focus(session, [NIGHT], [], []):
-        assert seen(session, "payment_id", "payments") == [("waits", "P2", None)]
+        assert versions(session, "payment_id", "payments") == [("waits", "P2", None)]
 
 
 def test_payees_and_changes_may_be_named(session: Session) -> None:
     with focus(session, [NIGHT], ["X3"], ["P9"]):
-        claims = {claim for claim, *_ in seen(session, "claim_id", "claims")}
+        claims = {claim for claim, *_ in versions(session, "claim_id", "claims")}
     assert claims == {"stays", "leaves", "comes", "old", "other"}
 
 
 def test_a_payment_that_waits_on_any_of_several_nights_counts(session: Session) -> None:
     before = date(2024, 5, 1)
     with focus(session, [before, NIGHT], [], []):
-        assert seen(session, "payment_id", "payments") == [
+        assert versions(session, "payment_id", "payments") == [
             ("gone", "P3", evening("2024-05-02")), ("gone", "P3", None), ("waits", "P2", None)
         ]  # fmt: skip
     put(session, "2024-05-05", payments=table("payment_id payee_id account status\nnew P3 new3 planned"))
     put(session, "2024-05-06", payments=table("payment_id payee_id account status\nnew P3 new3 sent"))
     session.lake_cache.register()
     with focus(session, [date(2024, 5, 4), NIGHT], [], []):
-        assert ("new", "P3", None) in seen(session, "payment_id", "payments")
+        assert ("new", "P3", None) in versions(session, "payment_id", "payments")
 
 
 def test_afterwards_every_row_is_there_again(session: Session) -> None:
@@ -141,7 +142,7 @@ def test_the_plan_made_before_a_night_is_loaded_is_the_one_it_follows(
     settings = Settings.load(published.path, {"PAYEEWATCH_KEY_FILE": str(published.key_file)})
     with opened(settings, writing=False) as session:
         prepare(tmp_path, settings.params.observe.window_days, session.lake_cache.small_tables().union(ALSO_READ))
-        monkeypatch.setattr("payeewatch.pipeline.changes.measure.measured", None)
+        monkeypatch.setattr("payeewatch.pipeline.changes.measure.measure_features", None)
         session.lake_cache.register()
         with focus(session, [NIGHTS[0]], [], []):
             assert len(measure(PlannedEngine(session.con), settings.params, [NIGHTS[0]])) > 20
@@ -150,7 +151,7 @@ def test_the_plan_made_before_a_night_is_loaded_is_the_one_it_follows(
 @pytest.mark.parametrize("night", NIGHTS)
 def test_a_night_finds_the_same_in_focus(published: Home, monkeypatch: pytest.MonkeyPatch, night: date) -> None:
     settings = Settings.load(published.path, {"PAYEEWATCH_KEY_FILE": str(published.key_file)})
-    found = []
+    results = []
     for largest in (lake_cache.LARGEST_BYTES, 0):
         monkeypatch.setattr(lake_cache, "LARGEST_BYTES", largest)
         with opened(settings, writing=False) as session:
@@ -158,9 +159,9 @@ def test_a_night_finds_the_same_in_focus(published: Home, monkeypatch: pytest.Mo
             session.lake_cache.register()
             with focus(session, [night], [], []):
                 frame = measure(PlannedEngine(session.con), params, [night])
-                known = change_context(session.con, list(frame["change_id"]), cutoff).changes.assign(is_decided=True)
-                euros = amounts(session.con, {cutoff: known}, params.timezone)[cutoff]
+                changes = change_context(session.con, list(frame["change_id"]), cutoff).changes.assign(is_decided=True)
+                euros = amounts(session.con, {cutoff: changes}, params.timezone)[cutoff]
             assert len(frame) > 20
-            found.append((frame, euros.by_change, euros.pending))
-    for whole, focused in zip(*found, strict=True):
+            results.append((frame, euros.by_change, euros.pending))
+    for whole, focused in zip(*results, strict=True):
         assert_frame_equal(whole, focused, check_exact=True)

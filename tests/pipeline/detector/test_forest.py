@@ -21,40 +21,42 @@ def grown() -> IForest:
 
 
 def test_path_lengths_order_and_score_rows_as_pyod_does(grown: IForest) -> None:
-    asked = rows(500, seed=2)
+    points = rows(500, seed=2)
     longest = 2 * (np.log(255) + np.euler_gamma) - 2 * 255 / 256
-    score = 2 ** -(Forest.of(grown).path_lengths(asked) / longest)
-    assert score == pytest.approx(grown.decision_function(asked) - grown.offset_, abs=1e-12)
+    score = 2 ** -(Forest.of(grown).path_lengths(points) / longest)
+    assert score == pytest.approx(grown.decision_function(points) - grown.offset_, abs=1e-12)
 
 
 def test_trees_that_see_some_of_the_columns_are_read_rightly() -> None:
-    seen = IForest(20, max_samples=128, max_features=3, contamination=0.01, random_state=1).fit(rows(500))
-    asked = rows(50, seed=2)
-    ours = Forest.of(seen).path_lengths(asked)
-    assert (np.argsort(-ours) == np.argsort(seen.decision_function(asked))).all()
+    partial = IForest(20, max_samples=128, max_features=3, contamination=0.01, random_state=1).fit(rows(500))
+    points = rows(50, seed=2)
+    ours = Forest.of(partial).path_lengths(points)
+    assert (np.argsort(-ours) == np.argsort(partial.decision_function(points))).all()
 
 
 def test_contributions_add_up_to_the_path_length(grown: IForest) -> None:
-    forest, asked = Forest.of(grown), rows(200, seed=2)
-    assert forest.base - forest.contributions(asked).sum(axis=1) == pytest.approx(forest.path_lengths(asked), abs=1e-9)
+    forest, points = Forest.of(grown), rows(200, seed=2)
+    assert forest.base - forest.contributions(points).sum(axis=1) == pytest.approx(
+        forest.path_lengths(points), abs=1e-9
+    )
 
 
 def test_contributions_agree_with_shap(grown: IForest) -> None:
     shap = pytest.importorskip("shap")
-    forest, asked = Forest.of(grown), rows(100, seed=2)
+    forest, points = Forest.of(grown), rows(100, seed=2)
     # SHAP explains the path length as it counts it: the two totals differ by a constant factor at most
-    theirs = -shap.TreeExplainer(grown.detector_).shap_values(asked)
-    ours = forest.contributions(asked)
+    theirs = -shap.TreeExplainer(grown.detector_).shap_values(points)
+    ours = forest.contributions(points)
     assert ours.sum(axis=1) == pytest.approx(theirs.sum(axis=1), rel=0.02, abs=0.02)
     assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.9
 
 
 def test_a_row_scores_the_same_whatever_is_scored_with_it(grown: IForest, monkeypatch: pytest.MonkeyPatch) -> None:
-    forest, asked = Forest.of(grown), rows(1000, seed=2)
-    together = forest.path_lengths(asked)
+    forest, points = Forest.of(grown), rows(1000, seed=2)
+    lengths = forest.path_lengths(points)
     monkeypatch.setattr(forest_module, "CHUNK_ROWS", 64)
-    assert (forest.path_lengths(asked) == together).all()
-    assert (forest.path_lengths(asked[::-3]) == together[::-3]).all()
+    assert (forest.path_lengths(points) == lengths).all()
+    assert (forest.path_lengths(points[::-3]) == lengths[::-3]).all()
 
 
 def test_a_forest_of_rows_that_do_not_differ_has_one_leaf_a_tree() -> None:
@@ -65,13 +67,13 @@ def test_a_forest_of_rows_that_do_not_differ_has_one_leaf_a_tree() -> None:
 
 def test_a_row_at_a_threshold_goes_left_and_the_next_single_goes_right() -> None:
     thresholds = np.random.default_rng(1).exponential(1, 1000)
-    rounded = forest_module._rounded_down(thresholds)
+    rounded = forest_module._round_down(thresholds)
     assert rounded.dtype == np.float32
     near = np.stack([np.nextafter(rounded, np.float32(-1)), rounded, np.nextafter(rounded, np.float32(np.inf))])
     assert ((near > rounded) == (near.astype(np.float64) > thresholds)).all()
-    assert forest_module._rounded_down(np.array([0.25, np.inf])).tolist() == [0.25, np.inf]
+    assert forest_module._round_down(np.array([0.25, np.inf])).tolist() == [0.25, np.inf]
 
 
 def test_packing_loses_nothing(grown: IForest) -> None:
-    forest, asked = Forest.of(grown), rows(100, seed=2)
-    assert (Forest.unpacked(forest.packed()).path_lengths(asked) == forest.path_lengths(asked)).all()
+    forest, points = Forest.of(grown), rows(100, seed=2)
+    assert (Forest.unpacked(forest.packed()).path_lengths(points) == forest.path_lengths(points)).all()

@@ -33,8 +33,8 @@ def test_an_empty_night_scores_nothing() -> None:
 @given(st.lists(st.integers(0, 239), min_size=1, max_size=40, unique=True))
 def test_a_score_depends_on_no_other_row(chosen: list[int]) -> None:
     frame = measured(40, seed=2)
-    alone = small_model().score(frame.iloc[chosen])
-    assert alone.equals(small_model().score(frame).iloc[chosen])
+    subset = small_model().score(frame.iloc[chosen])
+    assert subset.equals(small_model().score(frame).iloc[chosen])
 
 
 def test_unusual_changes_score_higher_and_have_smaller_p_values() -> None:
@@ -102,9 +102,11 @@ def test_without_a_feature_it_does_not_count() -> None:
     assert small_model().score(frame, without=["households"]).equals(small_model().score(calm))
     scored = small_model().score(frame)
     assert small_model().score(frame, without=["households"], scored=scored).equals(small_model().score(calm))
-    told = small_model().score(frame, without=["households"], scored=scored.assign(lens_claims=7.0, lens_company=7.0))
-    assert (told["lens_claims"] == 7).all()
-    assert (told["lens_company"] < 7).all()
+    without_households = small_model().score(
+        frame, without=["households"], scored=scored.assign(lens_claims=7.0, lens_company=7.0)
+    )
+    assert (without_households["lens_claims"] == 7).all()
+    assert (without_households["lens_company"] < 7).all()
 
 
 def test_lenses_add_up_to_the_score() -> None:

@@ -9,31 +9,31 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from payeewatch.pipeline.detector.reasons import EXPLAINING, MOST_OF_A_FAMILY, reasons, said
+from payeewatch.pipeline.detector.reasons import EXPLAINING, MOST_OF_A_FAMILY, number_text, reasons
 from tests.measured import FACTS, measured, small_model, unusual
 
-SHOWN = tuple(replace(fact, sentence=f"The {fact.name.replace('_', ' ')}.") for fact in FACTS)
+REASON_FACTS = tuple(replace(fact, sentence=f"The {fact.name.replace('_', ' ')}.") for fact in FACTS)
 
 
-def told(frame: pd.DataFrame) -> pd.DataFrame:
-    return reasons(frame, small_model(), SHOWN)
+def reasons_of(frame: pd.DataFrame) -> pd.DataFrame:
+    return reasons(frame, small_model(), REASON_FACTS)
 
 
-def calm(**known: float) -> pd.DataFrame:
+def calm(**values: float) -> pd.DataFrame:
     frame = measured(30, seed=2, provider_share=0.0).query("age_days == 7").head(1)
     honest = {"changes_before": 0, "name_doubt": 0, "is_abroad": 0, "breach_lists": 0, "member_days": 2100}
     honest |= {"amount": 0, "largest": 0, "claims": 0, "households": 0, "payees_lately": 0, "is_mobility_mandate": 0}
-    return frame.assign(**{name: float(value) for name, value in (honest | {"usual_amount": 60.0} | known).items()})
+    return frame.assign(**{name: float(value) for name, value in (honest | {"usual_amount": 60.0} | values).items()})
 
 
 def only(frame: pd.DataFrame, column: str = "reasons") -> list[dict[str, object]]:
-    found: list[dict[str, object]] = told(frame)[column].iloc[0]
-    return found
+    named_reasons: list[dict[str, object]] = reasons_of(frame)[column].iloc[0]
+    return named_reasons
 
 
 def test_the_strongest_reason_comes_first() -> None:
-    found = only(calm(households=9, changes_before=1))
-    assert [reason["feature"] for reason in found] == ["households", "changes_before"]
+    named_reasons = only(calm(households=9, changes_before=1))
+    assert [reason["feature"] for reason in named_reasons] == ["households", "changes_before"]
 
 
 def test_a_reason_says_the_value_and_the_payee_s_own_usual_one() -> None:
@@ -67,30 +67,30 @@ def test_being_unknown_can_be_a_reason_and_is_told_as_unknown() -> None:
 
 def test_an_ordinary_change_has_no_reasons_and_lists_are_never_null() -> None:
     assert only(calm()) == []
-    assert told(measured(30, seed=2))[["reasons", "reassuring"]].notna().all(axis=None)
+    assert reasons_of(measured(30, seed=2))[["reasons", "reassuring"]].notna().all(axis=None)
 
 
 def test_one_family_does_not_crowd_out_the_others() -> None:
-    found = [reason["feature"] for reason in only(unusual(calm()).assign(payees_lately=1.0))]
-    assert len([name for name in found if name in {"amount", "largest", "claims"}]) == MOST_OF_A_FAMILY
-    assert {"households", "is_abroad"} <= set(found)
-    assert len(found) == 5
+    named_reasons = [reason["feature"] for reason in only(unusual(calm()).assign(payees_lately=1.0))]
+    assert len([name for name in named_reasons if name in {"amount", "largest", "claims"}]) == MOST_OF_A_FAMILY
+    assert {"households", "is_abroad"} <= set(named_reasons)
+    assert len(named_reasons) == 5
 
 
 def test_an_explanation_reassures_before_anything_else() -> None:
-    found = only(calm(is_mobility_mandate=1, member_days=3990), "reassuring")
-    assert [reason["feature"] for reason in found][:2] == ["is_mobility_mandate", "member_days"]
+    named_reasons = only(calm(is_mobility_mandate=1, member_days=3990), "reassuring")
+    assert [reason["feature"] for reason in named_reasons][:2] == ["is_mobility_mandate", "member_days"]
 
 
 def test_what_is_merely_ordinary_does_not_reassure() -> None:
-    found = only(calm(amount=3, largest=2, name_doubt=1), "reassuring")
-    assert [reason["feature"] for reason in found] == []
+    named_reasons = only(calm(amount=3, largest=2, name_doubt=1), "reassuring")
+    assert [reason["feature"] for reason in named_reasons] == []
 
 
 def test_reasons_do_not_depend_on_the_other_rows() -> None:
     frame = unusual(measured(30, seed=2))
-    together = told(frame)
-    assert told(frame.iloc[[7]])["reasons"].iloc[0] == together["reasons"].iloc[7]
+    all_rows = reasons_of(frame)
+    assert reasons_of(frame.iloc[[7]])["reasons"].iloc[0] == all_rows["reasons"].iloc[7]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_reasons_do_not_depend_on_the_other_rows() -> None:
     ],
 )
 def test_numbers_are_said_as_their_unit(value: float, unit: str, words: str) -> None:
-    assert said(value, unit) == words
+    assert number_text(value, unit) == words
 
 
 def test_every_explanation_is_a_context_feature() -> None:

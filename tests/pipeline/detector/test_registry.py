@@ -131,7 +131,7 @@ def test_a_purged_model_leaves_no_file_and_no_line_and_the_others_stay(tmp_path:
         )
         for version, day in days.items()
     }  # fmt: skip
-    gone = models["2"]
+    outdated = models["2"]
     before = {path for path in home.folder("mlflow").rglob("*") if path.is_file()}
     assert registry.purge(home, date(2025, 1, 1), {"3"}, dry_run=True) == 1
     assert {path for path in home.folder("mlflow").rglob("*") if path.is_file()} == before
@@ -139,10 +139,10 @@ def test_a_purged_model_leaves_no_file_and_no_line_and_the_others_stay(tmp_path:
     assert registry.purge(home, date(2024, 1, 31), {"3"}, dry_run=False) == 0  # trained that day: not before it
     assert registry.purge(home, date(2025, 1, 1), {"3"}, dry_run=False) == 1
 
-    assert_absent(home.folder("mlflow"), [gone.run_id, "2024-01-31"])
+    assert_absent(home.folder("mlflow"), [outdated.run_id, "2024-01-31"])
     artifacts = home.folder("mlflow") / "artifacts"
     assert len(list((artifacts / "models").iterdir())) == 3
-    assert not (artifacts / gone.run_id).exists()
+    assert not (artifacts / outdated.run_id).exists()
     for which, version in {"champion": "1", "challenger": "4", "3": "3"}.items():
         assert registry.load(home, which).version == version
     with pytest.raises(ModelError):

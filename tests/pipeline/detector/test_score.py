@@ -36,8 +36,8 @@ def test_what_was_scored_before_is_taken_as_it_is() -> None:
     frame, model = exposed(), small_model()
     before = model.score(frame)
     weak = [frame["change_id"].iloc[0]]
-    told = score(frame, model, weak, exposure_features=["breach_lists"], scored=before.copy())
-    assert_frame_equal(told, score(frame, model, weak, exposure_features=["breach_lists"]), check_exact=True)
+    rescored = score(frame, model, weak, exposure_features=["breach_lists"], scored=before.copy())
+    assert_frame_equal(rescored, score(frame, model, weak, exposure_features=["breach_lists"]), check_exact=True)
 
 
 def test_a_change_measured_twice_for_a_night_is_a_fault() -> None:

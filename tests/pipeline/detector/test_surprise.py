@@ -13,12 +13,12 @@ from tests.measured import FACTS, Fact, measured
 ONE_BAND = np.zeros(9, dtype=np.int64)
 
 
-def surprise_of(learned: list[float], asked: list[float]) -> list[float]:
+def surprise_of(learned: list[float], values: list[float]) -> list[float]:
     rows = np.array(learned)[:, None]
     n = len(learned)
     tails = Tails.learn(rows, np.arange(n), [np.full(n, True)])
-    found = tails.surprise(np.array(asked)[:, None], np.zeros(len(asked), dtype=np.int64))
-    return [float(number) for number in found[:, 0]]
+    surprises = tails.surprise(np.array(values)[:, None], np.zeros(len(values), dtype=np.int64))
+    return [float(number) for number in surprises[:, 0]]
 
 
 def test_the_safe_side_is_flat() -> None:
@@ -34,32 +34,32 @@ def test_a_feature_that_states_its_surprise_is_taken_at_its_word() -> None:
     columns = [Column("bank_surprise", "request", 1.0, "unknown", is_stated=True)]
     rows = np.zeros((99, 1))
     tails = Tails.learn(rows, np.arange(99), [np.full(99, True)], columns)
-    asked = np.array([[0.0], [np.log10(2)], [1.0], [9.0], [np.nan]])
-    found = tails.surprise(asked, np.zeros(5, dtype=np.int64))[:, 0]
+    values = np.array([[0.0], [np.log10(2)], [1.0], [9.0], [np.nan]])
+    surprises = tails.surprise(values, np.zeros(5, dtype=np.int64))[:, 0]
     # half of all others surprises nobody; no more than 99 changes support
-    assert found == pytest.approx([0, 0, 1 - np.log10(2), np.log10(100 / 2), 0])
+    assert surprises == pytest.approx([0, 0, 1 - np.log10(2), np.log10(100 / 2), 0])
 
 
 def test_a_stated_surprise_counts_from_what_is_usual() -> None:
     columns = [Column("bank_surprise", "request", 1.0, "unknown", is_stated=True)]
     bands = np.zeros(99, dtype=np.int64)
     tails = Tails.learn(np.full((99, 1), 0.9), np.arange(99), [np.full(99, True)], columns)
-    found = tails.surprise(np.array([[0.4], [0.9], [1.5]]), bands[:3])[:, 0]
-    assert found == pytest.approx([0, 0, 0.6])
+    surprises = tails.surprise(np.array([[0.4], [0.9], [1.5]]), bands[:3])[:, 0]
+    assert surprises == pytest.approx([0, 0, 0.6])
 
 
 def test_a_list_that_becomes_known_does_not_make_half_the_book_unusual() -> None:
-    stated, counted = (
+    stated, count = (
         Fact.of("exposure", name, unit=unit) for name, unit in (("rarity", "surprise"), ("lists", "count"))
     )
     frame = measured(40).assign(rarity=0.0, lists=0.0)
-    columns = columns_of([stated, counted], frame)
+    columns = columns_of([stated, count], frame)
     bands = np.zeros(len(frame), dtype=np.int64)
     tails = Tails.learn(badness(frame, columns), np.arange(len(frame)), [np.full(len(frame), True)], columns)
     later = frame.assign(rarity=-np.log10(0.5), lists=1.0)
-    found = tails.surprise(badness(later, columns), bands)
-    assert found[:, 0].max() == pytest.approx(0)
-    assert found[:, 1].min() > 1
+    surprises = tails.surprise(badness(later, columns), bands)
+    assert surprises[:, 0].max() == pytest.approx(0)
+    assert surprises[:, 1].min() > 1
 
 
 def test_between_two_values_the_higher_one_counts() -> None:
@@ -87,11 +87,11 @@ def test_nothing_known_at_all_never_surprises() -> None:
 def test_surprise_rises_with_the_value() -> None:
     draw = np.random.default_rng(3)
     learned = draw.exponential(10, 5000)
-    asked = np.sort(draw.exponential(15, 500))
-    found = surprise_of(list(learned), list(asked))
-    assert all(np.diff(found) >= 0)
-    true = np.maximum(0, asked / 10 / np.log(10) - np.log10(2))
-    assert np.abs(found - true)[asked < 30].max() < 0.05 + STEP
+    values = np.sort(draw.exponential(15, 500))
+    surprises = surprise_of(list(learned), list(values))
+    assert all(np.diff(surprises) >= 0)
+    true = np.maximum(0, values / 10 / np.log(10) - np.log10(2))
+    assert np.abs(surprises - true)[values < 30].max() < 0.05 + STEP
 
 
 def test_each_age_has_its_own_tails() -> None:
@@ -143,12 +143,12 @@ def test_between_two_ages_a_surprise_is_between_theirs() -> None:
     columns = [Column("a", "request", 1.0, "unknown"), Column("b", "request", 1.0, "unknown", is_stated=True)]
     columns.append(Column("c", "request", 1.0, "unknown"))
     tails = Tails.learn(learned, np.arange(600), [bands == band for band in range(3)], columns)
-    asked = draw.exponential(15, (200, 3))
-    asked[::7, 0], asked[::5, 1] = np.nan, np.nan
-    below, way = draw.integers(0, 3, 200), draw.random(200)
+    values = draw.exponential(15, (200, 3))
+    values[::7, 0], values[::5, 1] = np.nan, np.nan
+    below, weight = draw.integers(0, 3, 200), draw.random(200)
     above = np.minimum(below + 1, 2)
-    low, high = tails.surprise(asked, below), tails.surprise(asked, above)
-    found = tails.between(asked, below, above, way)
-    assert np.array_equal(found, (1 - way)[:, None] * low + way[:, None] * high)
-    assert (found[::7, 0] == 0).all()
-    assert found[:, 0].max() > 1
+    low, high = tails.surprise(values, below), tails.surprise(values, above)
+    surprises = tails.between(values, below, above, weight)
+    assert np.array_equal(surprises, (1 - weight)[:, None] * low + weight[:, None] * high)
+    assert (surprises[::7, 0] == 0).all()
+    assert surprises[:, 0].max() > 1

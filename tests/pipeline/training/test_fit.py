@@ -14,8 +14,8 @@ from payeewatch.pipeline.training.fit import train
 from tests.measured import FACTS, FAST, Fact, measured, small_model, unusual
 
 
-def wanting(**known: object) -> Params:
-    return FAST.model_copy(update={"train": FAST.train.model_copy(update=known)})
+def wanting(**train_params: object) -> Params:
+    return FAST.model_copy(update={"train": FAST.train.model_copy(update=train_params)})
 
 
 TINY = wanting(trees=10)
@@ -51,10 +51,10 @@ def test_confirmed_fraud_is_neither_learned_from_nor_compared_with() -> None:
     odd = unusual(measured(30, seed=7))
     labels = dict.fromkeys(odd["change_id"].unique(), "confirmed_fraud") | {frame["change_id"].iloc[0]: "benign"}
     mixed = pd.concat([frame, odd], ignore_index=True)
-    told = train(mixed, TINY, labels, features=FACTS)
+    labelled = train(mixed, TINY, labels, features=FACTS)
     clean = train(frame, TINY, features=FACTS, as_of=mixed["as_of"].max().date())
-    assert told.facts["set_aside"] == 30
-    assert told.score(frame).equals(clean.score(frame))
+    assert labelled.facts["set_aside"] == 30
+    assert labelled.score(frame).equals(clean.score(frame))
 
 
 def test_a_party_with_few_changes_is_compared_with_all() -> None:
@@ -99,15 +99,15 @@ def test_a_list_that_few_references_could_know_makes_no_change_on_it_rare() -> N
     """A list with a quarter of all members: known to the last tenth of the past, and to every night after."""
     facts = (*FACTS, Fact.of("exposure", "rarity", unit="surprise", is_member_only=True))
 
-    def listed(frame: pd.DataFrame, known_from: pd.Timestamp) -> pd.DataFrame:
+    def with_list(frame: pd.DataFrame, known_from: pd.Timestamp) -> pd.DataFrame:
         is_on = (frame["payee_id"].str[-1].astype(int) % 4 == 0) & (frame["as_of"] >= known_from)
         rarity = np.where(is_on, -np.log10(0.25), 0.0)
         return frame.assign(rarity=np.where(frame["party"] == "provider", np.nan, rarity))
 
     past, new = measured(900), measured(1500, seed=2)
-    model = train(listed(past, past["as_of"].quantile(0.9)), wanting(trees=30), features=facts)
+    model = train(with_list(past, past["as_of"].quantile(0.9)), wanting(trees=30), features=facts)
     shares = [
-        (model.score(listed(new, known_from))["p_value"] <= 0.5).mean()
+        (model.score(with_list(new, known_from))["p_value"] <= 0.5).mean()
         for known_from in (new["as_of"].min(), new["as_of"].max() + pd.Timedelta(days=1))
     ]
     assert shares[0] - shares[1] < 0.03
@@ -149,11 +149,11 @@ def test_p_values_hold_past_the_window_where_every_change_has_money_about_to_lea
 
 def test_changes_past_the_window_leave_those_within_it_alone() -> None:
     frame, day = measured(900), date(2024, 9, 30)
-    alone = train(frame, wanting(trees=10), features=FACTS, as_of=day)
+    within = train(frame, wanting(trees=10), features=FACTS, as_of=day)
     both = pd.concat([frame, waiting(frame)], ignore_index=True)
     beside = train(both, wanting(trees=10), features=FACTS, as_of=day)
     for name in ("member/announced/0", "member/derived/5"):
-        assert set(beside.cells[name].changes) == set(alone.cells[name].changes)
+        assert set(beside.cells[name].changes) == set(within.cells[name].changes)
 
 
 def test_a_book_without_changes_past_the_window_calls_none_of_them_unusual() -> None:

@@ -30,16 +30,16 @@ def session(tmp_path: Path) -> Iterator[Session]:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def verdicts(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The verdicts that training is given; the fitting itself has its own tests."""
-    told: dict[str, str] = {}
+    labels: dict[str, str] = {}
 
     def fitted(frame: pd.DataFrame, params: Params, verdicts: dict[str, str], *, as_of: date) -> Model:
-        told.update(verdicts)
+        labels.update(verdicts)
         return replace(small_model(), warnings=("few references",))
 
     monkeypatch.setattr(training, "train", fitted)
-    return told
+    return labels
 
 
 def outcome(number: int, decided: str, verdict: str, change: str = "X1", **more: object) -> Row:
@@ -69,13 +69,13 @@ def test_what_was_learned_later_does_not_count(session: Session) -> None:
     assert known_verdicts(session, LAST_DAY) == {"X1": "benign"}
 
 
-def test_the_models_warnings_become_the_sessions(session: Session, asked: dict[str, str]) -> None:
+def test_the_models_warnings_become_the_sessions(session: Session, verdicts: dict[str, str]) -> None:
     fit(session, LAST_DAY, FRAME, {"X1": "benign"})
-    assert asked == {"X1": "benign"}
+    assert verdicts == {"X1": "benign"}
     assert session.warnings == ["few references"]
 
 
-def test_a_frame_that_knows_more_than_the_day_is_refused(session: Session, asked: dict[str, str]) -> None:
+def test_a_frame_that_knows_more_than_the_day_is_refused(session: Session, verdicts: dict[str, str]) -> None:
     latest = FRAME["as_of"].max().date()
     fit(session, latest, FRAME, {})
     with pytest.raises(InputRefused, match=f"goes to {latest}, after {latest - timedelta(days=1)}"):

@@ -12,7 +12,7 @@ from django.utils.translation import override
 
 from payeewatch.features.registry import Unit
 from payeewatch.pipeline import tables
-from payeewatch.pipeline.detector.reasons import said
+from payeewatch.pipeline.detector.reasons import number_text
 from payeewatch.pipeline.home import wording
 from payeewatch.pipeline.home.wording import measure
 from payeewatch.pipeline.night.queues import WhyNot
@@ -89,7 +89,7 @@ UNITS = ["EUR", "count", "days", "share", "yes or no", "ratio", "surprise", "lev
 def test_in_english_a_value_stays_as_the_night_wrote_it_but_for_the_euro_sign(value: float, unit: str) -> None:
     if unit == "share" and value > 1:
         return
-    written = said(value, unit)
+    written = number_text(value, unit)
     in_words = f"€{written.removesuffix(' EUR')}" if written.endswith(" EUR") else written
     expected = {"unknown": "not known"}.get(written, in_words)
     assert phrases.measure_text(measure(value, unit)) == expected
