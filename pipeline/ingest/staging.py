@@ -1,7 +1,7 @@
 """Stage one table of a drop: read its parts, type every cell, and say which rules each row breaks.
 
-The staged rows live in a private in-memory database whose spill is encrypted. Identity columns are still in clear
-there; what leaves it is tokenised (`rows`), masked (`quarantine`) or sealed (`vault`).
+The staged rows are in a private in-memory database; what it writes to disk for lack of memory is encrypted. Identity
+columns are still readable there. What leaves it is tokenised (`tokenise`), masked (`quarantine`) or sealed (`seal`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ AMOUNTS = {"claims": "reimbursed_amount", "payments": "amount"}
 Columns = tuple[set[str], set[str]]
 """Of a part: the columns nobody reads, and those of its table that it lacks."""
 FURTHEST_DAYS = 3653
-"""How far after the drop's day a date is believed."""
+"""A date more than this many days after the drop's day is not believed."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Staged:
     assumed_known: int = 0
     clamped_known: int = 0
     unchanged: int = 0
-    keys_repeated: int = 0  # that several accepted rows have, whenever those were known
+    keys_repeated: int = 0  # keys that several accepted rows have, known at the same instant or not
     rows_erased: int = 0  # of people who were erased; they are not among the rows read
 
     @property
@@ -83,7 +83,7 @@ class Staged:
 
     @property
     def outdone(self) -> str:
-        """The table of the positions of rows that a later row outdoes."""
+        """The table of the positions of rows that a later row replaces."""
         return f"staging.{name(self.table.name + '_outdone')}"
 
     @property
@@ -204,7 +204,7 @@ def _read_together(
     """Read as many parts at once as there are processors, and add a table's rows in the order of its parts.
 
     DuckDB often reads a single file with one thread, and does not keep the order of a list of files; for a small file,
-    the plan takes longer than the reading. Returns what each part of a table says of its columns.
+    the plan takes longer than the reading. Returns, for each table, the `Columns` of its parts.
     """
     parts = [(source, number) for source in sources for number in range(len(source.parts))]
 
@@ -301,7 +301,7 @@ def _canonical(kind: Kind, column: str, cell: str) -> str:
 
 
 def _softened(table: Table, column: str) -> str:
-    """The typed cell with the costs that keep the row applied: null, or "unknown"."""
+    """The typed cell; null or "unknown" if it breaks a rule that changes the cell and keeps the row."""
     cell = name("is_" + column)
     costs = [(1 << n, rule) for n, rule in enumerate(checks.rules(table)) if rule.column == column]
     nulled = sum(bit for bit, rule in costs if rule.severity is Severity.NULL)
@@ -312,7 +312,7 @@ def _softened(table: Table, column: str) -> str:
 
 
 def _count(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:
-    """Judge the staged rows, group by group."""
+    """Count the staged rows, in groups that break the same rules."""
     amount = name(AMOUNTS[staged.table.name]) if staged.table.name in AMOUNTS else "NULL"
     groups = con.execute(
         f"SELECT failed, count(*), CAST(coalesce(sum({amount}), 0) AS BIGINT), count({amount})"
