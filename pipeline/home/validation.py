@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 from zoneinfo import ZoneInfo
@@ -73,9 +73,16 @@ def read(
 
 
 def validate(
-    model: type[Model], raw: object, where: str, refusal: type[PayeeWatchError], within: str = "", known: object = None
+    model: type[Model],
+    raw: object,
+    where: str | Callable[[Sequence[str]], str],
+    refusal: type[PayeeWatchError],
+    within: str = "",
+    known: object = None,
 ) -> Model:
     """A section as its model. `within` is its name in the file; `known` is what the model's validators ask for.
+
+    `where` names the file, or the place in it of an entry whose names it gets, outermost first.
 
     Raises:
         refusal: the first fault, in a sentence that begins with `where`.
@@ -84,11 +91,13 @@ def validate(
         return model.model_validate(raw, context=known)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-    raise refusal(f"{where}: {_sentence(model, raw, fault, [within] if within else [])}")
+    names = [within] if within else []
+    sentence = _sentence(model, raw, fault, names)
+    raise refusal(f"{where if isinstance(where, str) else where(names)}: {sentence}")
 
 
 def _sentence(model: type[Section], value: Any, fault: Any, names: list[str]) -> str:
-    field = None
+    field, outside = None, len(names)
     for name in fault["loc"]:
         if field:
             break  # an entry of a list or mapping: the error shows the whole
@@ -100,7 +109,9 @@ def _sentence(model: type[Section], value: Any, fault: Any, names: list[str]) ->
             model, field = field.annotation, None
     own = fault.get("ctx", {}).get("error")
     if isinstance(own, Wrong):
-        return f"'{'.'.join([*names, *own.inside])}' {own}"
+        entries = fault["loc"][len(names) - outside :]
+        names.extend([*(name for name in entries if isinstance(name, str)), *own.inside])
+        return f"'{'.'.join(names)}' {own}"
     if not field:
         return f"'{'.'.join(names) or 'the file'}' {model.no_section}"
     is_wrong_type = fault["type"].endswith(("_type", "too_short", "missing"))

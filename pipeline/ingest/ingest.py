@@ -139,6 +139,8 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
             facts=_facts(session, drop, tables),
         )
     session.lake.commit(load)
+    for look in (look for staged in tables for look in staged.looks):
+        session.warn(look)
     session.log(
         drop.kind,
         day=drop.day,
@@ -169,7 +171,7 @@ def _knowing(session: Session, drop: Drop, counts_from: date) -> Knowing:
 def _stage_drop(session: Session, drop: Drop, profile: Profile) -> Iterator[list[Staged]]:
     """Every table of a drop, staged, checked and reconciled."""
     con, params = session.con, session.settings.params
-    limits = Limits.of(params.cutoff(drop.day), params.ingest.max_amount)
+    limits = Limits.of(params.cutoff(drop.day), params.ingest.max_amount, params.timezone)
     erased = Tombstones.of(session.lake.loads())
     staging.open_staging(con)
     try:

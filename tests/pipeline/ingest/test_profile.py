@@ -59,7 +59,7 @@ def test_a_profile_that_is_named_must_be_there(tmp_path: Path) -> None:
         ('[claims.columns]\nNUM = "claim_number"\n', "it must be one of claim_id"),
         ('[claims.columns]\nA = "claim_id"\nB = "claim_id"\n', "twice"),
         ('[claims.values.status]\nX = "paid"\n', "text the contract lists"),
-        ('[claims.values.colour]\nX = "red"\n', "codes of a column"),
+        ('[claims.values.colour]\nX = "red"\n', "codes of a column that holds codes"),
         ('[claims]\nnulls = "NULL"\n', "must be a list"),
         ("[claims]\nvalues = 1\n", "'claims.values' is 1; it must be sections of codes"),
         ("[claims.values.status]\nX = 1\n", "'claims.values' is {'status': {'X': 1}}; it must be sections of codes"),
