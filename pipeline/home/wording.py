@@ -235,7 +235,9 @@ MESSAGES = {
     ),
     # what a person should know of a night
     "list_has_ended": "breaches/%(breach_id)s: purge_on, %(purge_on)s, has come; delete the folder",
-    "codes_fell_back": "%(table)s.%(column)s: %(rows)s rows have a code that the source profile does not list: %(codes)s",
+    "codes_fell_back": (
+        "%(table)s.%(column)s: %(rows)s rows have a code that the source profile does not list: %(codes)s"
+    ),
     "ids_repaired": (
         "%(table)s.%(column)s: %(rows)s ids were unknown as written, and are read as the one known id that differs in "
         "leading zeros, blanks or a trailing .0"

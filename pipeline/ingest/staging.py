@@ -380,7 +380,7 @@ def _unlisted(table: Table) -> str:
 def _codes_where(cells: Iterable[tuple[str, str, str]]) -> str:
     """SQL of a map of the columns whose condition is true to their short codes; null when there is none."""
     entries = [
-        f"CASE WHEN {condition} THEN {{'column': {text(column)}, 'code': {CODE.format(cell=f'CAST({cell} AS VARCHAR)')}}} END"
+        f"CASE WHEN {condition} THEN {{'column': {text(column)}, 'code': {CODE.format(cell=f'{cell}::VARCHAR')}}} END"
         for column, cell, condition in cells
     ]
     if not entries:
@@ -467,7 +467,7 @@ def find_duplicates(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:
 
 
 def find_unresolved(con: duckdb.DuckDBPyConnection, staged: Staged, key_queries: Mapping[str, Iterable[str]]) -> None:
-    """Count references to rows that are neither in the drop nor in the lake; ids that differ in padding are read as one.
+    """Count references to rows that are neither in the drop nor in the lake; repair those that differ in padding.
 
     `key_queries` has, for each referenced table, SQL that selects its keys as `key`.
     """
