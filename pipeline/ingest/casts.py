@@ -236,9 +236,14 @@ def _is_zoned(plain: str) -> bool:
 def _as_utc(cell: str, plain: str, export: Export) -> str:
     """A timestamp of any precision, or a date, as a naive one in UTC."""
     if _is_zoned(plain):
-        return f"timezone('UTC', CAST({cell} AS TIMESTAMPTZ))"
-    naive = cell if plain == "TIMESTAMP" else f"CAST({cell} AS TIMESTAMP)"
+        return _microseconds(cell, plain) if plain.endswith("_NS") else f"timezone('UTC', CAST({cell} AS TIMESTAMPTZ))"
+    naive = cell if plain == "TIMESTAMP" else _microseconds(cell, plain)
     return naive if export.timezone == "UTC" else f"timezone('UTC', timezone({text(export.timezone)}, {naive}))"
+
+
+def _microseconds(cell: str, plain: str) -> str:
+    """Nanoseconds are cut: DuckDB's cast would round them, and into the next day."""
+    return f"make_timestamp(epoch_ns({cell}) // 1000)" if plain.endswith("_NS") else f"CAST({cell} AS TIMESTAMP)"
 
 
 def _day_of(cell: str, plain: str, export: Export, zone: str) -> str:
@@ -246,7 +251,8 @@ def _day_of(cell: str, plain: str, export: Export, zone: str) -> str:
     local = f"CAST(timezone({text(zone)}, timezone('UTC', {_as_utc(cell, plain, export)})) AS DATE)"
     if _is_zoned(plain):
         return local
-    return f"CASE WHEN CAST({cell} AS TIMESTAMP) = CAST({cell} AS DATE) THEN CAST({cell} AS DATE) ELSE {local} END"
+    naive = _microseconds(cell, plain)
+    return f"CASE WHEN {naive} = CAST({naive} AS DATE) THEN CAST({naive} AS DATE) ELSE {local} END"
 
 
 def _with_parts(cell_text: str, expression: str) -> str:
