@@ -38,11 +38,11 @@ PARTICLES = (
 """Words that do not tell people apart: articles and prepositions of names, and titles before a holder's name."""
 
 OTHER_FORMS = (
-    (0xAA, 0xBA), (0x17F, 0x17F), (0x2B0, 0x2E3), (0x1D2C, 0x1DBB), (0x2070, 0x2188),
+    (0xAA, 0xBA), (0x17F, 0x17F), (0x2B0, 0x2E3), (0x1D2C, 0x1DBB), (0x2070, 0x2188), (0x2460, 0x24EA),
     (0x2C7C, 0x2C7D), (0xA7F2, 0xA7F4), (0xFF10, 0xFF5A), (0x107A5, 0x107A5), (0x1D400, 0x1D7FF),
     (0x1FBF0, 0x1FBF9),
 )  # fmt: skip
-"""Where Unicode has other forms of letters and digits: raised, lowered, full width, mathematical."""
+"""Where Unicode has other forms of letters and digits: raised, lowered, circled, full width, mathematical."""
 
 
 @dataclass(frozen=True)
