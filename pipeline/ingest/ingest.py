@@ -46,6 +46,9 @@ DAY = timedelta(days=1)
 PAYEE_BY_PAYEE = ("claims", "payments")
 """Tables too large to hold are written so: payees and accounts repeat from row to row, which is read far faster."""
 
+KEYS_KEPT = ("members", "providers")
+"""Tables of people and practices: a key that differs from a known one in padding alone is the known one."""
+
 
 class DropRefused(InputRefused):
     """A drop with more bad rows than tolerated. `facts` says what was found, as a load's would."""
@@ -181,6 +184,10 @@ def _stage_drop(session: Session, drop: Drop, profile: Profile) -> Iterator[list
             if table.name in drop.tables
         ]
         tables = staging.stage(con, sources, drop.day, limits, erased)
+        for staged in tables:
+            if staged.table.name in KEYS_KEPT:
+                key = f"SELECT {name(staged.table.key)} AS key FROM ({session.held.scan(staged.table.name)})"
+                staging.repair_keys(con, staged, key)
         key_queries = _known_keys(session, tables)
 
         def look(own: duckdb.DuckDBPyConnection, staged: Staged) -> None:
@@ -201,6 +208,9 @@ def _known_keys(session: Session, tables: Sequence[Staged]) -> dict[str, list[st
     for table in (DROP_TABLES[other] for t in DROP_TABLES.values() for _, other in t.references):
         keys[table.name] = [f"SELECT {name(table.key)} AS key FROM ({session.held.scan(table.name)})"]
     keys["bank_changes"].append(f"SELECT change_id AS key FROM ({session.held.scan('changes')})")
+    keys["payees"] = [
+        f"SELECT payee_id AS key FROM ({session.held.scan(table)})" for table in ("sightings", "bank_changes")
+    ]
     for staged in tables:
         if staged.table.name in keys:
             keys[staged.table.name].append(f"SELECT {name(staged.table.key)} AS key FROM {staged.relation}")

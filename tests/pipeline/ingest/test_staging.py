@@ -131,6 +131,22 @@ def test_an_id_is_compared_with_the_lake_too(session: Session) -> None:
     assert load.facts["tables"]["claims"]["ids_repaired"] == {"member_id": 1}
 
 
+def test_members_that_a_spreadsheet_renumbered_are_the_known_ones(session: Session) -> None:
+    members = [good("members", n, member_id=member) for n, member in enumerate(("0012", "0013", "13"), start=1)]
+    facts_of(session, "members", *members, claims=[good("claims", 1, member_id="0012", payee_id="0077")])
+    again = [good("members", n, member_id=member) for n, member in enumerate(("12", "013", "14", "014"), start=1)]
+    claims = [good("claims", 2, member_id="12", payee_id="77"), good("claims", 3, member_id="14", payee_id="78")]
+    put_drop(session.settings.home, "2024-04-02", members=again, claims=claims)
+    (load,) = ingest(session, date(2024, 4, 2))
+    tables = load.facts["tables"]
+    assert tables["members"]["ids_repaired"] == {"member_id": 1}
+    assert tables["claims"]["ids_repaired"] == {"member_id": 1, "payee_id": 1}
+    ids = rows_of(session, "SELECT DISTINCT member_id FROM members ORDER BY 1", "members")
+    assert [member for (member,) in ids] == ["0012", "0013", "013", "014", "13", "14"]
+    read = rows_of(session, "SELECT DISTINCT claim_id, member_id, payee_id FROM claims ORDER BY 1", "claims")
+    assert read == [("C1", "0012", "0077"), ("C2", "0012", "0077"), ("C3", "14", "78")]
+
+
 def test_a_check_says_all_of_it_too(session: Session) -> None:
     whole_drop(session.settings.home, "2024-04-01", claims=[good("claims", 1, member_id="M1.0", channel="FAX")])
     (result,) = check(session)
