@@ -105,7 +105,9 @@ def _check_drop(session: Session, drop: Drop, profile: Profile) -> dict[str, Any
     label = {"source": drop.source, "day": drop.day.isoformat()}
     try:
         with _stage_drop(session, drop, profile) as tables:
-            return label | _facts(session, drop, tables) | {"refused": _over_tolerance(session, drop, tables)}
+            looks = [look for staged in tables for look in staged.looks]
+            result = {"looks": looks, "refused": _over_tolerance(session, drop, tables)}
+            return label | _facts(session, drop, tables) | result
     except InputRefused as refusal:
         return label | {"refused": str(refusal)}
 
