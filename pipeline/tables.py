@@ -325,7 +325,12 @@ PEOPLE = Table(
         *(d for d in MEMBERS.derived if d[0] in {"person_key", "holder_key", "id_key"}),
         ("name_key", "BIGINT", "keyed: canonical full name + birth date"),
         ("first_name_key", "BIGINT", "the same with the first given name alone, where there are others"),
-        ("unusable", "TINYINT", "what was given but cannot be used, in bits: 1 national id, 2 holder's, 4 birth date"),
+        (
+            "unusable",
+            "TINYINT",
+            "in bits, what was given but cannot be used: 1 national id, 2 holder's, 4 birth date, 8 birth rank;"
+            " what was given: 16 holder's national id, 32 birth date",
+        ),
     ),
 )
 
