@@ -12,7 +12,7 @@ import duckdb
 from payeewatch.pipeline.breaches import rejected_people
 from payeewatch.pipeline.home.errors import InputRefused
 from payeewatch.pipeline.home.files import replace_whole
-from payeewatch.pipeline.ingest.batches import Batch, folder_and_name, forget, refusing, rejected_lines
+from payeewatch.pipeline.ingest.batches import Batch, folder_and_name, forget, rejected_lines
 from payeewatch.pipeline.ingest.profile import Export
 from payeewatch.pipeline.ingest.readers import read, stem, suffixes
 from payeewatch.pipeline.session import Session
@@ -96,7 +96,7 @@ def count_people(con: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> Count
     try:
         for path in files:
             batch = _read(con, path)
-            with refusing(batch.files, batch.form):
+            with batch.refusing():
                 counts = _count(con, _keyed(batch, {}), 0)
             odd = _malformed(con, batch)
             found.append(Counts(counts.rows + odd, counts.rejected + odd, odd, counts.nulled))
@@ -129,7 +129,7 @@ def _copy(con: duckdb.DuckDBPyConnection, path: Path, query: str, batch: Batch) 
     def write(temporary: Path) -> None:
         # snappy, for keys do not compress and reading them back is what every night does
         command = f"COPY (SELECT {columns} FROM ({query})) TO {text(str(temporary))} (FORMAT parquet)"
-        with refusing(batch.files, batch.form):
+        with batch.refusing():
             try:
                 con.execute(command)
             except duckdb.IOException as error:

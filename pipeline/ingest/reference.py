@@ -12,7 +12,7 @@ from payeewatch.pipeline.ingest import staging
 from payeewatch.pipeline.ingest.adapters import Part, file_part, files_of, parts_of
 from payeewatch.pipeline.ingest.assumed_known import ALWAYS
 from payeewatch.pipeline.ingest.drops import fingerprint
-from payeewatch.pipeline.ingest.profile import Profile
+from payeewatch.pipeline.ingest.profile import Export, Profile
 from payeewatch.pipeline.ingest.quarantine import quarantine
 from payeewatch.pipeline.ingest.staging import Limits, Source, Staged
 from payeewatch.pipeline.ingest.tokenise import tokenised
@@ -79,7 +79,7 @@ def check_reference(session: Session) -> list[dict[str, Any]]:
     profile = Profile.load(session.settings)
     results = []
     for table, parts in reference_parts(session.settings.folder("reference"), profile).items():
-        if files_of({table: parts}) != {SHIPPED_BANKS}:
+        if not _is_shipped(parts):
             results.append({"source": f"reference/{table}"} | _check_table(session, table, parts, profile))
     return results
 
@@ -96,8 +96,13 @@ def _check_table(session: Session, table: str, parts: Sequence[Part], profile: P
 
 
 def _stage_table(session: Session, table: str, parts: Sequence[Part], profile: Profile) -> Staged:
-    export = profile.of(f"reference_{table}")
+    export = Export() if _is_shipped(parts) else profile.of(f"reference_{table}")
     return staging.stage(session.con, [Source(REFERENCE_TABLES[table], parts, export)], NO_DAY, LIMITS)[0]
+
+
+def _is_shipped(parts: Sequence[Part]) -> bool:
+    """Whether they are ours, which are written as the contract says whatever the insurer's profile says."""
+    return files_of({"banks": parts}) == {SHIPPED_BANKS}
 
 
 def reference_parts(folder: Path, profile: Profile) -> dict[str, tuple[Part, ...]]:

@@ -16,7 +16,7 @@ import duckdb
 
 from payeewatch.pipeline.ingest import checks
 from payeewatch.pipeline.ingest.adapters import Part
-from payeewatch.pipeline.ingest.batches import NO_LINES, Batch, forget, refusing, rejected_lines
+from payeewatch.pipeline.ingest.batches import NO_LINES, Batch, forget, rejected_lines
 from payeewatch.pipeline.ingest.casts import raw, typed
 from payeewatch.pipeline.ingest.checks import Severity
 from payeewatch.pipeline.ingest.profile import Export
@@ -228,7 +228,7 @@ def _read_into(
 ) -> Columns:
     """Add a part's rows. Returns the columns that nobody reads, and those of the table that the part lacks."""
     batch = part.batch(con, table, export)
-    with refusing(batch.files, batch.form):
+    with batch.refusing():
         con.execute(f"INSERT INTO {relation} {_staging_sql(table, batch, export, limits)}")
         lines = rejected_lines(con, batch)
         if lines != NO_LINES:
