@@ -28,7 +28,8 @@ class Batch:
     """Rows of one table in their order, and the files they come from; messages call these by `form`: csv, parquet.
 
     `query` yields the `present` columns (name -> SQL type) and `unreadable`: the text of a line that is no row, else
-    null. With `has_rejects`, DuckDB puts lines that do not have the header's number of cells into REJECTS.
+    null. With `has_rejects`, DuckDB puts lines that do not have the header's number of cells into REJECTS; other
+    readers say where theirs are in `odd_lines`, SQL that yields them as `line`.
     """
 
     files: tuple[Path, ...]
@@ -38,6 +39,7 @@ class Batch:
     extra: tuple[str, ...] = ()
     has_rejects: bool = False
     encoding: str = UTF_8
+    odd_lines: str = NO_LINES
 
     def refusing(self) -> AbstractContextManager[None]:
         """See `refusing`, for what reads the batch."""
@@ -91,7 +93,7 @@ def rejected_lines(con: duckdb.DuckDBPyConnection, batch: Batch) -> str:
         InputRefused: a line was not in the expected encoding, so the file as a whole is not to be trusted.
     """
     if not batch.has_rejects or not con.execute(f"SELECT count(*) FROM {REJECTS}").fetchall()[0][0]:
-        return NO_LINES
+        return batch.odd_lines
     wrong = con.execute(
         f"SELECT file_path, min(line) FROM {REJECTS} JOIN {REJECTS}_scan USING (scan_id, file_id)"
         " WHERE error_type = 'INVALID ENCODING' GROUP BY file_path ORDER BY file_path"
@@ -107,11 +109,8 @@ def rejected_lines(con: duckdb.DuckDBPyConnection, batch: Batch) -> str:
 
 def count_rejects(con: duckdb.DuckDBPyConnection, batch: Batch) -> int:
     """How many records were no row, once the batch has been read."""
-    if not batch.has_rejects:
-        return 0
-    return int(
-        con.execute(f"SELECT count(*) FROM (SELECT DISTINCT scan_id, file_id, line FROM {REJECTS})").fetchall()[0][0]
-    )
+    odd = f"SELECT DISTINCT scan_id, file_id, line FROM {REJECTS}" if batch.has_rejects else batch.odd_lines
+    return int(con.execute(f"SELECT count(*) FROM ({odd})").fetchall()[0][0])
 
 
 def forget(con: duckdb.DuckDBPyConnection) -> None:

@@ -245,9 +245,9 @@ class Csv(Reader):
         )
         return self._of(header, path, query, export, has_rejects=True)
 
-    def _of(self, header: Header, path: Path, query: str, export: Export, has_rejects: bool = False) -> Batch:
+    def _of(self, header: Header, path: Path, query: str, export: Export, **lines: Any) -> Batch:
         types = dict.fromkeys(header.ours, "VARCHAR")
-        return Batch((path,), self.form, query, types, header.extra, has_rejects, _encoding(export))
+        return Batch((path,), self.form, query, types, header.extra, encoding=_encoding(export), **lines)
 
     def _by_arrow(
         self, con: duckdb.DuckDBPyConnection, header: Header, path: Path, export: Export, head: Head
@@ -283,12 +283,8 @@ class Csv(Reader):
             raise _NotParsed from None
         con.register("arrow_rows", rows)
         con.register("arrow_odd", pa.table({"line": pa.array(odd, pa.string())}))
-        nulls = ", ".join(f"NULL AS {name(our)}" for our in header.ours)
-        query = (
-            f"SELECT {_by_position(header)}, CAST(NULL AS VARCHAR) AS unreadable FROM arrow_rows"
-            f" UNION ALL SELECT {nulls}, line FROM arrow_odd"
-        )
-        return self._of(header, path, query, export)
+        query = f"SELECT {_by_position(header)}, CAST(NULL AS VARCHAR) AS unreadable FROM arrow_rows"
+        return self._of(header, path, query, export, odd_lines="SELECT line FROM arrow_odd")
 
     def _by_line(self, con: duckdb.DuckDBPyConnection, header: Header, path: Path, export: Export) -> Batch:
         """For a file with stray quotation marks. Its rows wait in a table of the connection, which may spill."""
@@ -307,7 +303,9 @@ class Csv(Reader):
 
         with self._text(path, export) as (head, lines):
             in_chunks(Rows(lines, len(head.names), export.delimiter, export.quote), ROWS_AT_ONCE, add)
-        return self._of(header, path, f"SELECT * FROM {BY_LINE}", export)
+        query = f"SELECT * FROM {BY_LINE} WHERE unreadable IS NULL"
+        odd_lines = f"SELECT unreadable AS line FROM {BY_LINE} WHERE unreadable IS NOT NULL"
+        return self._of(header, path, query, export, odd_lines=odd_lines)
 
     def _tally(self, path: Path, export: Export) -> tuple[int, int, bool]:
         """What is in a file when it is read line by line: rows, lines that are none, whether the last is one."""
