@@ -171,6 +171,7 @@ def _stage_drop(session: Session, drop: Drop, profile: Profile) -> Iterator[list
     con, params = session.con, session.settings.params
     limits = Limits.of(params.cutoff(drop.day), params.ingest.max_amount)
     erased = Tombstones.of(session.lake.loads())
+    drop.require_readable()
     staging.open_staging(con)
     try:
         sources = [
