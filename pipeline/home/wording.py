@@ -236,6 +236,9 @@ MESSAGES = {
     # what a person should know of a night
     "list_has_ended": "breaches/%(breach_id)s: purge_on, %(purge_on)s, has come; delete the folder",
     "verdicts_rejected": "%(file)s: %(verdicts)s verdicts cannot be used; see quarantine/%(folder)s/",
+    "table_all_rejected": (
+        "drop of %(day)s: nothing of %(table)s can be used; %(rows)s rejected (%(rules)s); see quarantine/%(day)s/"
+    ),
     "erasure_cut_short": (
         "an erasure was cut short: run payeewatch purge again to finish it in the reviewers' database"
     ),

@@ -16,6 +16,7 @@ from payeewatch.pipeline.ingest.profile import Export, Profile
 from payeewatch.pipeline.ingest.quarantine import quarantine
 from payeewatch.pipeline.ingest.staging import Limits, Source, Staged
 from payeewatch.pipeline.ingest.tokenise import tokenised
+from payeewatch.pipeline.ingest.tolerance import over_tolerance
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import name
 from payeewatch.pipeline.store.lake import VERSION_STEP, Load
@@ -49,7 +50,7 @@ def load_reference(session: Session, profile: Profile) -> list[Load]:
             quarantine(session.con, staged, session.settings.folder("quarantine") / "reference")
             refusal = _over_tolerance(session, staged)
             if refusal:
-                raise InputRefused(refusal)
+                raise InputRefused(f"{refusal}; see quarantine/reference/{table}.parquet")
             query = _lake_rows(staged, sequence, session.keys.token_version)
             target = f"reference_{table}"
             files[target] = [lake.write(session.con, query, target, NO_DAY, sequence)]
@@ -122,10 +123,5 @@ def _lake_rows(staged: Staged, sequence: int, key_version: int) -> str:
 
 def _over_tolerance(session: Session, staged: Staged) -> str | None:
     """Why the table is refused, in one sentence; None when it is not."""
-    params = session.settings.params.ingest
-    if staged.rows_rejected <= max(params.tolerance_share * staged.rows_read, params.tolerance_rows):
-        return None
-    return (
-        f"reference/{staged.table.name}: {staged.rows_rejected:,} of {staged.rows_read:,} rows are rejected;"
-        f" see quarantine/reference/{staged.table.name}.parquet"
-    )
+    cause = over_tolerance(session.con, staged, session.settings.params.ingest)
+    return f"reference: {cause}" if cause else None

@@ -76,6 +76,7 @@ class Staged:
     unchanged: int = 0
     keys_repeated: int = 0  # that several accepted rows have, whenever those were known
     rows_erased: int = 0  # of people who were erased; they are not among the rows read
+    codes_unlisted: dict[str, dict[str, int]] = field(default_factory=dict)  # column -> code -> rows
 
     @property
     def relation(self) -> str:

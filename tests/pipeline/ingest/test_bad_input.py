@@ -164,13 +164,15 @@ def test_more_bad_rows_than_tolerated_stop_the_night_with_all_that_was_found(ses
     with pytest.raises(DropRefused) as refusal:
         ingest(session, DAY)
     assert refusal.value.facts["tables"]["claims"]["rows_rejected"] == 51
-    assert [facts["refused"] for facts in check(session)] == [str(refusal.value)]
+    (facts,) = check(session)
+    assert facts["refused"] == str(refusal.value).split("; see quarantine/")[0]  # a check writes none
+    assert facts["tables"]["claims"]["rows_rejected"] == 51
 
 
 def test_bad_rows_within_the_tolerance_do_not(session: Session, drop: Path) -> None:
-    few = many(50, cared_on="?")  # all of them, but not more than 50
+    few = many(25, cared_on="?") + many(25)  # half of them, but not more than that and not more than 50
     (drop / "claims.csv").write_text(csv_text(few), encoding="utf-8")
-    assert [load.facts["tables"]["claims"]["rows_accepted"] for load in ingest(session, DAY)[1:]] == [0]
+    assert [load.facts["tables"]["claims"]["rows_accepted"] for load in ingest(session, DAY)[1:]] == [25]
     share = [good("claims", n, cared_on="?" if n <= 60 else "2024-03-01") for n in range(1, 6001)]  # one in a hundred
     (drop / "claims.csv").write_text(csv_text(share), encoding="utf-8")
     (load,) = [load for load in ingest(session, DAY) if load.kind == "drop"]
