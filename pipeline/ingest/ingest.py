@@ -119,8 +119,8 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
         refusal = _over_tolerance(session, drop, tables)
         if refusal:
             seal_rejected(session, tables, drop.day, knowing.sequence)
-            where = f"see quarantine/{drop.aside}/, and nothing of it is loaded"
-            raise DropRefused(f"{refusal}; {where}", _facts(session, drop, tables))
+            where = f"see quarantine/{drop.aside}/, and " if any(staged.rows_rejected for staged in tables) else ""
+            raise DropRefused(f"{refusal}; {where}nothing of it is loaded", _facts(session, drop, tables))
         _count_knowing(session, tables, knowing)
         paths_per_table = side_by_side(
             session.con, lambda own, each: _write_rows(session, own, drop, each, tables, knowing), tables
