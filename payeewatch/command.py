@@ -143,4 +143,6 @@ def _fail(error: BaseException, exit_code: int, message: str, as_json: bool) -> 
 def _print_json_error(error: BaseException, message: str, exit_code: int) -> None:
     """Print an error as the one JSON object on standard output."""
     kind = type(error).__name__
-    click.echo(json.dumps({"error": kind, "message": message, "exit_code": exit_code}, ensure_ascii=False))
+    details = dict(error.details) if isinstance(error, PayeeWatchError) else {}
+    answer = {"error": kind, "message": message, "exit_code": exit_code} | details
+    click.echo(json.dumps(answer, ensure_ascii=False, default=str))

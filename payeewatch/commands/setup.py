@@ -66,7 +66,9 @@ def check(settings: Settings, day: date | None) -> Answer:
     refused = [each for each in results if each.get("refused")]
     lines = [_check_line(each) for each in results] or ["nothing to check: inbox/ and breaches/ are empty"]
     if refused:
-        raise InputRefused("\n".join([f"{len(refused)} of {len(results)} refused", *lines]))
+        refusal = InputRefused("\n".join([f"{len(refused)} of {len(results)} refused", *lines]))
+        refusal.details = {"checked": results}
+        raise refusal
     return {"checked": results}, lines
 
 
@@ -77,7 +79,9 @@ def _check_line(result: dict[str, Any]) -> str:
     tables = result.get("tables", {})
     read = sum(table["rows_read"] for table in tables.values()) if tables else result.get("people", 0)
     rejected = sum(table["rows_rejected"] for table in tables.values()) if tables else result.get("rejected", 0)
-    return "\n  ".join([f"{name}  {read:,} rows, {rejected:,} to be rejected", *result.get("looks", ())])
+    unread = f"; not read: {', '.join(result['ignored_files'])}" if result.get("ignored_files") else ""
+    line = f"{name}  {read:,} rows, {rejected:,} to be rejected{unread}"
+    return "\n  ".join([line, *result.get("looks", ())])
 
 
 @command("token")

@@ -12,7 +12,7 @@ import duckdb
 from payeewatch.pipeline.breaches import rejected_people
 from payeewatch.pipeline.home.errors import InputRefused
 from payeewatch.pipeline.home.files import replace_whole
-from payeewatch.pipeline.ingest.batches import Batch, folder_and_name, forget, refusing, rejected_lines
+from payeewatch.pipeline.ingest.batches import Batch, folder_and_name, forget, rejected_lines
 from payeewatch.pipeline.ingest.casts import default, raw, typed
 from payeewatch.pipeline.ingest.profile import Export
 from payeewatch.pipeline.ingest.readers import read, stem, suffixes
@@ -117,7 +117,7 @@ def count_people(con: duckdb.DuckDBPyConnection, files: Sequence[Path], form: Fo
     try:
         for path in files:
             batch = _read(con, path, form)
-            with refusing(batch.files, batch.form):
+            with batch.refusing():
                 counts = _count(con, _keyed(batch, {}), 0)
             odd = _malformed(con, batch)
             file_counts.append(
@@ -178,7 +178,7 @@ def _copy(con: duckdb.DuckDBPyConnection, path: Path, query: str, batch: Batch) 
     def write(temporary: Path) -> None:
         # snappy: keys do not compress, and every night reads them
         command = f"COPY (SELECT {columns} FROM ({query})) TO {text(str(temporary))} (FORMAT parquet)"
-        with refusing(batch.files, batch.form):
+        with batch.refusing():
             try:
                 con.execute(command)
             except duckdb.IOException as error:

@@ -1,6 +1,9 @@
 """The errors of PayeeWatch, one exit code per class. The runbook in docs/running.md lists them; a test compares."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 
 class PayeeWatchError(Exception):
@@ -8,6 +11,8 @@ class PayeeWatchError(Exception):
 
     exit_code = 1
     meaning = "internal error"
+    details: Mapping[str, Any] = MappingProxyType({})
+    """What machines are told beside the message."""
 
 
 class SettingsError(PayeeWatchError):

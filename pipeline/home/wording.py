@@ -246,6 +246,9 @@ MESSAGES = {
         "breaches/%(breach_id)s: the manifest says that %(field)s was exposed, but the people file has no %(columns)s"
     ),
     "verdicts_rejected": "%(file)s: %(verdicts)s verdicts cannot be used; see quarantine/%(folder)s/",
+    "table_all_rejected": (
+        "drop of %(day)s: nothing of %(table)s can be used; %(rows)s rejected (%(rules)s); see quarantine/%(day)s/"
+    ),
     "erasure_cut_short": (
         "an erasure was cut short: run payeewatch purge again to finish it in the reviewers' database"
     ),

@@ -30,7 +30,8 @@ from payeewatch.pipeline.ingest.reference import load_reference
 from payeewatch.pipeline.ingest.seal import seal_originals, seal_rejected
 from payeewatch.pipeline.ingest.staging import Limits, Source, Staged
 from payeewatch.pipeline.ingest.tokenise import Knowing, lake_rows
-from payeewatch.pipeline.parallel import side_by_side
+from payeewatch.pipeline.ingest.tolerance import looks, over_tolerance
+from payeewatch.pipeline.parallel import in_parallel
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import name
 from payeewatch.pipeline.store.as_of import last_version
@@ -118,14 +119,15 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
     knowing = _knowing(session, drop, counts_from)
     with _stage_drop(session, drop, profile) as tables:
         folder = session.settings.folder("quarantine") / drop.aside
-        for _ in side_by_side(session.con, lambda own, staged: quarantine(own, staged, folder), tables):
+        for _ in in_parallel(session.con, lambda own, staged: quarantine(own, staged, folder), tables):
             pass
         refusal = _over_tolerance(session, drop, tables)
         if refusal:
             seal_rejected(session, tables, drop.day, knowing.sequence)
-            raise DropRefused(refusal, _facts(session, drop, tables))
+            where = f"see quarantine/{drop.aside}/, and " if any(staged.rows_rejected for staged in tables) else ""
+            raise DropRefused(f"{refusal}; {where}nothing of it is loaded", _facts(session, drop, tables))
         _count_knowing(session, tables, knowing)
-        paths_per_table = side_by_side(
+        paths_per_table = in_parallel(
             session.con, lambda own, each: _write_rows(session, own, drop, each, tables, knowing), tables
         )
         files = {staged.table.name: paths for staged, paths in zip(tables, paths_per_table, strict=True) if paths}
@@ -143,6 +145,8 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
             files=files,
             facts=_facts(session, drop, tables),
         )
+        for look in [look for staged in tables if drop.kind == DROP for look in looks(staged)]:
+            session.warn(look)
     session.lake.commit(load)
     for look in (look for staged in tables for look in staged.looks):
         session.warn(look)
@@ -178,6 +182,7 @@ def _stage_drop(session: Session, drop: Drop, profile: Profile) -> Iterator[list
     con, params = session.con, session.settings.params
     limits = Limits.of(params.cutoff(drop.day), params.ingest.max_amount, params.timezone)
     erased = Tombstones.of(session.lake.loads())
+    drop.require_readable()
     staging.open_staging(con)
     try:
         sources = [
@@ -197,7 +202,7 @@ def _stage_drop(session: Session, drop: Drop, profile: Profile) -> Iterator[list
             staging.find_unresolved(own, staged, key_queries)
             staging.reconcile(staged)
 
-        for _ in side_by_side(con, look, tables):
+        for _ in in_parallel(con, look, tables):
             pass
         yield tables
     finally:
@@ -222,19 +227,9 @@ def _known_keys(session: Session, tables: Sequence[Staged]) -> dict[str, list[st
 def _over_tolerance(session: Session, drop: Drop, tables: Sequence[Staged]) -> str | None:
     """Why the drop is refused, in one sentence; None when it is not."""
     params = session.settings.params.ingest
-    over = []
-    for staged in tables:
-        share = params.tolerance_overrides.get(staged.table.name, params.tolerance_share)
-        if staged.rows_rejected > share * staged.rows_read and staged.rows_rejected > params.tolerance_rows:
-            rules = ", ".join(f"{rule} {rows:,}" for rule, rows in staged.broken.most_common(3))
-            over.append(
-                f"{staged.rows_rejected:,} of {staged.rows_read:,} rows of {staged.table.name} are rejected ({rules}),"
-                f" more than {share:.2%} and {params.tolerance_rows:,} rows"
-            )
-    if not over:
-        return None
+    causes = [cause for staged in tables if (cause := over_tolerance(session.con, staged, params))]
     what = f"drop {drop.day}" if drop.kind == DROP else drop.source
-    return f"{what}: {'; '.join(over)}; see quarantine/{drop.aside}/, and nothing of it is loaded"
+    return f"{what}: {'; '.join(causes)}" if causes else None
 
 
 def _count_knowing(session: Session, tables: Sequence[Staged], knowing: Knowing) -> None:

@@ -17,11 +17,11 @@ import duckdb
 from payeewatch.pipeline.home.wording import Sentence, sentence
 from payeewatch.pipeline.ingest import checks
 from payeewatch.pipeline.ingest.adapters import Part
-from payeewatch.pipeline.ingest.batches import NO_LINES, Batch, forget, refusing, rejected_lines
+from payeewatch.pipeline.ingest.batches import NO_LINES, Batch, forget, rejected_lines
 from payeewatch.pipeline.ingest.casts import default, fell_back, is_negative, raw, typed
 from payeewatch.pipeline.ingest.checks import Severity
 from payeewatch.pipeline.ingest.profile import REST, SWITCHED, Export
-from payeewatch.pipeline.parallel import side_by_side
+from payeewatch.pipeline.parallel import in_parallel
 from payeewatch.pipeline.sql import name, text
 from payeewatch.pipeline.store.tombstones import NO_TOMBSTONES, Tombstones
 from payeewatch.pipeline.tables import KNOWN_AT, LAKE_TYPES, Column, Kind, Table
@@ -279,7 +279,7 @@ def _read_together(
         return _read_into(own, into(*part), source.table, source.parts[number], source.export, limits)
 
     columns_by_table: dict[str, list[Columns]] = {source.table.name: [] for source in sources}
-    for part, columns in zip(parts, side_by_side(con, read_one, parts), strict=True):
+    for part, columns in zip(parts, in_parallel(con, read_one, parts), strict=True):
         source, number = part
         if number:
             con.execute(f"INSERT INTO {relation(source.table)} FROM {into(*part)}")
@@ -293,7 +293,7 @@ def _read_into(
 ) -> Columns:
     """Add a part's rows. Returns the columns that nobody reads, and those of the table that the part lacks."""
     batch = part.batch(con, table, export)
-    with refusing(batch.files, batch.form):
+    with batch.refusing():
         con.execute(f"INSERT INTO {relation} {_staging_sql(table, batch, export, limits)}")
         lines = rejected_lines(con, batch)
         if lines != NO_LINES:
