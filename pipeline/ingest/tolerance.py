@@ -92,8 +92,8 @@ def _cells(con: duckdb.DuckDBPyConnection, staged: Staged, rule: Rule) -> tuple[
 
 
 def _codes(staged: Staged, rule: Rule) -> str:
-    """The unlisted codes that were met in a column of codes, the commonest first; nothing for other rules."""
+    """The unlisted codes of a column, each with its rows, the commonest first; nothing for other rules."""
     codes = staged.codes_unlisted.get(rule.column, {}) if rule.name.endswith("unlisted") else {}
     named = sorted(codes.items(), key=lambda code: (-code[1], code[0]))
-    met = [f"{code} {rows:,}{' rows' * (not place)}" for place, (code, rows) in enumerate(named[:CODES])]
-    return f": {', '.join(met)}{', ...' * (len(named) > CODES)}" if met else ""
+    met = [f"{code} {rows:,}" for code, rows in named[:CODES]]
+    return f" [{', '.join(met)}{', ...' * (len(named) > CODES)}]" if met else ""
