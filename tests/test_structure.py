@@ -56,7 +56,7 @@ LAYERS = """
     pipeline.store pipeline.expectations
     pipeline.session
     pipeline.migration
-    pipeline.known_by
+    pipeline.known_by pipeline.feeds
     pipeline.ingest
     pipeline.breaches
     pipeline.report

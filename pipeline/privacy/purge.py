@@ -104,14 +104,15 @@ def over_by_outcomes(session: Session, until: date) -> frozenset[str]:
 
 
 def gone_lists(session: Session, until: date) -> tuple[list[str], frozenset[str]]:
-    """The lists in the lake whose folder or time is gone; and those together with all that were purged."""
+    """The lists in the lake whose time is over; and those together with all that were purged."""
     standing = lists.standing_lists(session.lake.loads())
     ended = [load.source for load, _ in lists.due(session, until)]
     return ended, frozenset(ended) | {load.source for load in standing.values() if load.kind == PURGE}
 
 
 def _lists(session: Session, until: date, found: Purged, *, really: bool) -> None:
-    """Lists whose folder or time is gone: their people, every version of who was on them, and what was said of it."""
+    """Lists whose time is over: their people, every version of who was on them, and what was said of it."""
+    lists.require_lists(session, until)
     ended, gone = gone_lists(session, until)
     for breach_id in ended:
         found.add("lists", "lake/people files", len(lists.people_files(session.lake.loads(), breach_id)))
