@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
-from statistics import median
+from math import prod
+from statistics import fmean, median
 
 from payeewatch.pipeline.feeds.calendar import is_compared, is_working_day
 from payeewatch.pipeline.feeds.measures import Measured
@@ -167,8 +168,9 @@ class Watch:
         if not is_compared(self.params.calendar, self.day):
             return
         if self.tonight.rows:
-            yield from self._rows()
-            found = [*self._shares(), *self._levels()]
+            rows = list(self._rows())
+            yield from rows
+            found = [each for each in (*self._shares(), *self._levels()) if not rows or _kind(each[1]) not in OF_MIX]
             columns = {_column(label): (distance, label, words) for distance, label, words in sorted(found)}
             yield from (words for _, _, words in columns.values())
         else:
@@ -178,17 +180,18 @@ class Watch:
         rows, usual = self.tonight.rows, self.usual_rows()
         if len(usual) >= FROM:
             middle = median(usual)
-            is_material = rows <= MUCH_LESS * middle or rows >= MUCH_MORE * middle
-            if is_material and abs(count_distance(rows, usual)) >= FAR:
+            ever = max(measured.rows for _, measured in self.drops)
+            is_more = rows >= MUCH_MORE * middle and (middle >= FEW or rows > ever)
+            if (is_more or rows <= MUCH_LESS * middle) and abs(count_distance(rows, usual)) >= FAR:
                 yield sentence("feed_rows", table=self.table.name, rows=rows, typical=round(middle))
         elif self._of_weekday():
             middle = median(self._of_weekday())
             if rows <= MUCH_LESS * middle and count_distance(rows, self._of_weekday()) <= -FAR:
                 yield sentence("feed_rows", table=self.table.name, rows=rows, typical=round(middle))
 
-    def _of_weekday(self, day: date | None = None) -> list[int]:
-        """The history's rows of the dates of a weekday; its last dates are not complete yet."""
-        weekday = (day or self.day).weekday()
+    def _of_weekday(self) -> list[int]:
+        """The history's rows of the dates of the weekday."""
+        weekday = self.day.weekday()
         dates = {date.fromisoformat(text): rows for text, rows in self.history.by_date.items()}
         return [
             rows
@@ -203,23 +206,21 @@ class Watch:
             if measured.rows:
                 break
             run.append(when)
-        before = [(when, measured.rows) for when, measured in self.drops if when < run[-1]][-RATE_DROPS:]
-        chance = 1.0
-        for day in run:
-            of_weekday = [rows for when, rows in before if when.weekday() == day.weekday()][-DROPS:]
-            if len(of_weekday) < FROM:
-                of_weekday += self._of_weekday(day)
-            chance *= chance_of_none(of_weekday)
+        counts = {date.fromisoformat(text): rows for text, rows in self.history.by_date.items()}
+        counts = {when: rows for when, rows in counts.items() if is_compared(self.params.calendar, when)}
+        counts |= {when: measured.rows for when, measured in self.drops if when < run[-1]}
+        before = sorted(counts.items())[-RATE_DROPS:]
+        chance = prod(_chance_of_none(day.weekday(), before) for day in run)
         if chance <= CHANCE_OF_NONE:
             if len(run) > 1:
                 yield sentence("feed_empty_days", table=self.table.name, days=len(run))
             else:
-                usual = [rows for rows in of_weekday if rows]
+                usual = [rows for when, rows in before if rows and when.weekday() == self.day.weekday()]
                 yield sentence("feed_rows", table=self.table.name, rows=0, typical=round(median(usual)))
 
     def _shares(self) -> Iterator[tuple[float, str, Sentence]]:
         for label, share in self.tonight.shares.items():
-            kind = label.split(" ", 1)[0]
+            kind = _kind(label)
             if kind not in LEAST_SHARE or not share[1]:
                 continue
             for now, references, unknown in self._references(label, share):
@@ -229,13 +230,15 @@ class Watch:
                     continue
                 if abs(difference) >= least * (1 + bool(unknown)):
                     distance = abs(share_distance(now, references, unknown))
-                    if distance >= FAR:
+                    if distance >= FAR and not (unknown and self._came_before(label, now)):
                         yield distance, label, _share_sentence(self.table.name, label, now[0] / now[1], usual)
                         break
 
     def _references(self, label: str, share: Share) -> Iterator[tuple[Share, list[Share], float]]:
         """What is compared with what: tonight alone, and where it has few rows, together with the drops before."""
-        before = [(when, m.shares[label]) for when, m in self.drops if m.rows and label in m.shares]
+        before = [
+            (when, m.shares[label]) for when, m in self.drops if label in m.shares and self._is_of_size(m.shares[label][1])
+        ]
         windows = [0] if share[1] >= FEW else [0, *range(1, min(WINDOW_DROPS, len(before)) + 1)]
         for size in windows:
             cut = len(before) - size
@@ -247,10 +250,21 @@ class Watch:
             if whole >= FEW:
                 return
 
+    def _came_before(self, label: str, share: Share) -> bool:
+        """Whether a drop since the first was so too; said of it once, it is how daily drops are."""
+        before = [m.shares[label] for _, m in self.drops if label in m.shares and m.shares[label][1]]
+        return any(abs(share_distance(share, [each])) < FAR / 2 for each in before)
+
+    def _is_of_size(self, rows: int) -> bool:
+        """Whether a number is of so many rows as tonight's, about: large drops are often of another kind."""
+        return bool(rows) and (max(rows, self.tonight.rows) < FEW or 1 / ALIKE <= rows / self.tonight.rows <= ALIKE)
+
     def _usual_shares(self, label: str, before: Sequence[tuple[date, Share]]) -> tuple[list[Share], float]:
         of_weekday = [s for when, s in before if when.weekday() == self.day.weekday() and s[1] >= FEW][-DROPS:]
         if len(of_weekday) >= FROM:
             return of_weekday, 0.0
+        if _kind(label) in OF_MIX and self.tonight.rows >= FEW:
+            return [], 0.0
         groups = pooled([s for _, s in before])
         if len(groups) >= FROM:
             return groups, 0.0
@@ -261,11 +275,13 @@ class Watch:
 
     def _levels(self) -> Iterator[tuple[float, str, Sentence]]:
         for label, (level, rows) in self.tonight.levels.items():
-            kind = label.split(" ", 1)[0]
+            kind = _kind(label)
             if rows < FEW or kind not in LEAST_LEVEL:
                 continue
             before = [
-                (when, m.levels[label][0]) for when, m in self.drops if label in m.levels and m.levels[label][1] >= FEW
+                (when, m.levels[label][0])
+                for when, m in self.drops
+                if label in m.levels and m.levels[label][1] >= FEW and self._is_of_size(m.levels[label][1])
             ]
             references = [value for when, value in before if when.weekday() == self.day.weekday()][-DROPS:]
             if len(references) < FROM:
@@ -283,8 +299,27 @@ class Watch:
             yield sentence("feed_without_usual", table=self.table.name)
 
 
+OF_MIX = {"value", "known", "distinct", "before", "seen"}
+"""Kinds of share that differ from weekday to weekday, and with the number of rows."""
+ALIKE = 4
+"""Times as many rows at which drops are no longer of one size."""
 BOTH_WAYS = {"null", "distinct", "value", "large", "zero", "before", "padded", "seen"}
 """Kinds of share of which too small a one is odd too."""
+
+
+def _chance_of_none(weekday: int, before: Sequence[tuple[date, int]]) -> float:
+    """How probable an empty day of a weekday is: by its own counts, and by all of weekdays that are as busy."""
+    by_weekday: dict[int, list[int]] = {}
+    for when, rows in before:
+        by_weekday.setdefault(when.weekday(), []).append(rows)
+    own = by_weekday.get(weekday, [])
+    if len(own) < FROM:
+        return 1.0
+    if median(own) >= FEW:
+        return chance_of_none(own[-DROPS:])
+    busy = [counts for counts in by_weekday.values() if 2 * fmean(counts) >= fmean(own)]
+    alike = [rows for counts in busy for rows in counts]
+    return max(chance_of_none(own[-DROPS:]), (alike.count(0) + 1) / (len(alike) + 2))
 
 
 def judge(day: date, tonight: Mapping[str, Measured], past: Sequence[Past], params: Params) -> Findings:
@@ -300,13 +335,17 @@ def judge(day: date, tonight: Mapping[str, Measured], past: Sequence[Past], para
     return findings
 
 
+def _kind(label: str) -> str:
+    return label.split(" ", 1)[0]
+
+
 def _column(label: str) -> str:
     kind, rest = label.split(" ", 1)
     return rest.split("=")[0] if kind != "distinct" or rest != "keys" else "keys"
 
 
 def _share_sentence(table: str, label: str, share: float, usual: float) -> Sentence:
-    kind = label.split(" ", 1)[0]
+    kind = _kind(label)
     shares = {"share": round(share, 4), "usually": round(usual, 4)}
     if kind in WHOLE_ROWS:
         return sentence(f"feed_{kind}", table=table, **shares)
