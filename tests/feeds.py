@@ -18,7 +18,7 @@ from tests.breach_lists import person, put_list
 from tests.inbox import Row, account, good, put_drop
 
 FIRST = date(2024, 1, 7)
-WEEKS, LOADED_DAYS = 9, 10
+WEEKS, LOADED_DAYS = 9, 16
 TONIGHT = FIRST + timedelta(days=1 + 7 * WEEKS)  # a Monday, far from every holiday
 MEMBERS, PROVIDERS = 300, 20
 DAILY = {"members": 2, "claims": 80, "bank_changes": 4, "account_events": 40, "payments": 60}
@@ -92,15 +92,21 @@ def _row(table: str, day: date, rng: random.Random, number: str, sent: bool) -> 
 
 
 def fill(home: Path) -> None:
-    """The home with its first drop, ten days of drops and two breach lists, loaded; and records of weeks before."""
-    put_drop(home, str(FIRST), **first_drop())
+    """The home with its first drop, some days of drops and two breach lists, loaded; and records of weeks before."""
+    load_days(home, FIRST, LOADED_DAYS)
+    with session_of(home) as session:
+        _remember_weeks(session)
+
+
+def load_days(home: Path, first: date, days: int) -> None:
+    """A first drop, and those of the last days before tonight, loaded; and two breach lists."""
+    put_drop(home, str(first), **first_drop(first))
     put_list(home / "breaches", "TPO-1", [person(n) for n in range(50)], known_at="2024-01-02")
     put_list(home / "breaches", "TEL-1", [person(n) for n in range(9)], known_at="2024-01-02")
-    for ago in range(LOADED_DAYS, 0, -1):
+    for ago in range(days, 0, -1):
         put_drop(home, str(TONIGHT - timedelta(days=ago)), **daily_drop(TONIGHT - timedelta(days=ago)))
     with session_of(home) as session:
         ingest_until(session, TONIGHT - timedelta(days=1))
-        _remember_weeks(session)
 
 
 def _remember_weeks(session: Session) -> None:

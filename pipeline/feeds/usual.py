@@ -6,12 +6,14 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
-FAR = 6.0
+FAR = 5.0
 """A distance from which on a number is unlike its usual."""
 FEW = 30
 """Rows of which fewer are pooled with those of the drops before."""
-OF_HISTORY = 0.15
-"""How much a share of the first drop's rows may differ, on its scale, from that of a day's rows."""
+OF_OTHER_DAYS = 0.15
+"""How much a share of a day's rows may differ, on its scale, from that of other weekdays or of a history."""
+IN_CLUMPS = 0.3
+"""How much one of few rows may: they come together, such as the members of one employer."""
 
 Share = tuple[int, int]
 """How many of how many rows."""

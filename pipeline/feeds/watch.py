@@ -14,7 +14,8 @@ from payeewatch.pipeline.feeds.measures import Measured
 from payeewatch.pipeline.feeds.usual import (
     FAR,
     FEW,
-    OF_HISTORY,
+    IN_CLUMPS,
+    OF_OTHER_DAYS,
     Share,
     chance_of_none,
     count_distance,
@@ -228,7 +229,7 @@ class Watch:
                 difference, least = now[0] / now[1] - usual, LEAST_SHARE[kind]
                 if kind not in BOTH_WAYS and difference < 0:
                     continue
-                if abs(difference) >= least * (1 + bool(unknown)):
+                if abs(difference) >= least * (UNSURE if unknown else 1):
                     distance = abs(share_distance(now, references, unknown))
                     if distance >= FAR and not (unknown and self._came_before(label, now)):
                         yield distance, label, _share_sentence(self.table.name, label, now[0] / now[1], usual)
@@ -252,26 +253,25 @@ class Watch:
 
     def _came_before(self, label: str, share: Share) -> bool:
         """Whether a drop since the first was so too; said of it once, it is how daily drops are."""
-        before = [m.shares[label] for _, m in self.drops if label in m.shares and m.shares[label][1]]
+        before = pooled([m.shares[label] for _, m in self.drops if label in m.shares])
         return any(abs(share_distance(share, [each])) < FAR / 2 for each in before)
 
     def _is_of_size(self, rows: int) -> bool:
         """Whether a number is of so many rows as tonight's, about: large drops are often of another kind."""
-        return bool(rows) and (max(rows, self.tonight.rows) < FEW or 1 / ALIKE <= rows / self.tonight.rows <= ALIKE)
+        return 0 < rows < FEW or 1 / ALIKE <= rows / self.tonight.rows <= ALIKE
 
     def _usual_shares(self, label: str, before: Sequence[tuple[date, Share]]) -> tuple[list[Share], float]:
         of_weekday = [s for when, s in before if when.weekday() == self.day.weekday() and s[1] >= FEW][-DROPS:]
         if len(of_weekday) >= FROM:
             return of_weekday, 0.0
-        if _kind(label) in OF_MIX and self.tonight.rows >= FEW:
-            return [], 0.0
+        is_comparable = self.tonight.rows < FEW or _kind(label) not in OF_MIX
         groups = pooled([s for _, s in before])
-        if len(groups) >= FROM:
-            return groups, 0.0
+        if len(groups) >= FROM and is_comparable:
+            return groups, IN_CLUMPS if self.tonight.rows < FEW else OF_OTHER_DAYS
         known = self.history.shares.get(label)
         if known and known[1] >= FEW:
-            return [known], OF_HISTORY
-        return ([PRIORS[label]], OF_HISTORY) if label in PRIORS else ([], 0.0)
+            return [known], OF_OTHER_DAYS
+        return ([PRIORS[label]], OF_OTHER_DAYS) if label in PRIORS else ([], 0.0)
 
     def _levels(self) -> Iterator[tuple[float, str, Sentence]]:
         for label, (level, rows) in self.tonight.levels.items():
@@ -286,9 +286,14 @@ class Watch:
             references = [value for when, value in before if when.weekday() == self.day.weekday()][-DROPS:]
             if len(references) < FROM:
                 references = [value for _, value in before][-DROPS:]
+            least = LEAST_LEVEL[kind]
             if len(references) < FROM:
-                continue
-            least, usual = LEAST_LEVEL[kind], median(references)
+                if kind != "median" or label not in self.history.levels:
+                    continue
+                references, least = [self.history.levels[label][0]], UNSURE * least
+                if any(abs(level - value) < least for _, value in before):
+                    continue
+            usual = median(references)
             distance = abs(level_distance(level, references, least))
             if abs(level - usual) >= least and distance >= FAR:
                 yield distance, label, _level_sentence(self.table.name, label, level, usual)
@@ -301,6 +306,8 @@ class Watch:
 
 OF_MIX = {"value", "known", "distinct", "before", "seen"}
 """Kinds of share that differ from weekday to weekday, and with the number of rows."""
+UNSURE = 1.5
+"""Times the least difference where what is compared is not of the weekday."""
 ALIKE = 4
 """Times as many rows at which drops are no longer of one size."""
 BOTH_WAYS = {"null", "distinct", "value", "large", "zero", "before", "padded", "seen"}
