@@ -271,7 +271,8 @@ class Watch:
         known = self.history.shares.get(label)
         if known and known[1] >= FEW:
             return [known], OF_OTHER_DAYS
-        return ([PRIORS[label]], OF_OTHER_DAYS) if label in PRIORS else ([], 0.0)
+        is_new = sum(bool(measured.rows) for _, measured in self.drops) < DROPS
+        return ([PRIORS[label]], OF_OTHER_DAYS) if is_new and label in PRIORS else ([], 0.0)
 
     def _levels(self) -> Iterator[tuple[float, str, Sentence]]:
         for label, (level, rows) in self.tonight.levels.items():
