@@ -38,15 +38,12 @@ class Day(click.ParamType[date]):
 DAY = Day()
 
 
-
 class Accepted(click.ParamType[tuple[date, str]]):
     """A day and a reason, as 2024-12-31:REASON."""
 
     name = "day:reason"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[date, str]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[date, str]:
         if isinstance(value, tuple):
             return value
         day, _, reason = str(value).partition(":")

@@ -63,7 +63,9 @@ def _rows(table: str, day: date, rng: random.Random, *, sent: bool = False) -> l
 
 def _row(table: str, day: date, rng: random.Random, number: str, sent: bool) -> Row:
     who = rng.randint(1, MEMBERS)
-    at = (datetime.combine(day, datetime.min.time()) + timedelta(hours=rng.uniform(8, 17))).isoformat(timespec="seconds")
+    at = (datetime.combine(day, datetime.min.time()) + timedelta(hours=rng.uniform(8, 17))).isoformat(
+        timespec="seconds"
+    )
     member, payee = _id("M", who), f"P{who}"
     euros = f"{rng.uniform(10, 90):.2f}"
     cells: Row = {
@@ -111,7 +113,9 @@ def load_days(home: Path, first: date, days: int) -> None:
 
 def _remember_weeks(session: Session) -> None:
     """Commit records of the days between: a drop's usual comes from records alone, so they need no rows."""
-    of_weekday = {load.day.weekday(): load for load in session.lake.loads() if load.kind == "drop" and load.day != FIRST}
+    of_weekday = {
+        load.day.weekday(): load for load in session.lake.loads() if load.kind == "drop" and load.day != FIRST
+    }
     days = [FIRST + timedelta(days=n) for n in range(1, (TONIGHT - FIRST).days - LOADED_DAYS)]
     for day in days:
         load = of_weekday[day.weekday()]

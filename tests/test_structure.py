@@ -119,6 +119,8 @@ EXERCISED_BY = {
     "payeewatch.features.sources": "features/test_measuring.py",
     "payeewatch.features.streams": "features/test_measuring.py",
     "payeewatch.features.versions": "features/test_measuring.py",
+    "payeewatch.pipeline.feeds.measures": "pipeline/feeds/test_watch.py",
+    "payeewatch.pipeline.ingest.feeds": "pipeline/feeds/test_watch.py",
     "payeewatch.pipeline.ingest.batches": "pipeline/ingest/test_bad_input.py",
     "payeewatch.pipeline.ingest.casts": "pipeline/ingest/test_readers.py",
     "payeewatch.pipeline.pages.checks": "pipeline/ingest/test_checks.py",

@@ -47,5 +47,7 @@ def lists(settings: Settings, action: str | None, breach_id: str | None, reason:
         for load in in_force
     ]
     lines = [f"{breach_id} is withdrawn"] if action else []
-    lines += [f"{row['breach_id']:<16} {row['people']:>9,} people  until {row['purge_on']}  {row['title']}" for row in rows]
+    lines += [
+        f"{row['breach_id']:<16} {row['people']:>9,} people  until {row['purge_on']}  {row['title']}" for row in rows
+    ]
     return {"on": on, "withdrawn": breach_id if action else None, "lists": rows}, lines or ["no list is in force"]

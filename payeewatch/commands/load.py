@@ -32,9 +32,9 @@ def ingest(settings: Settings, until: date, accepts: tuple[tuple[date, str], ...
         loads = ingest_until(session, until)
         warnings = list(session.warnings)
     answer = {"loads": [{"kind": load.kind, "source": load.source, "mode": load.mode} for load in loads]}
-    return answer | {"warnings": warnings}, [
-        f"{load.kind:<9} {load.source}  {load.mode}" for load in loads
-    ] or ["nothing new"]
+    return answer | {"warnings": warnings}, [f"{load.kind:<9} {load.source}  {load.mode}" for load in loads] or [
+        "nothing new"
+    ]
 
 
 @command("link")

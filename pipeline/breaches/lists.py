@@ -240,7 +240,7 @@ def _load(session: Session, each: BreachList, mark: str, people: dict[str, int] 
         files["people"], counts = _write_people(session, each, until, sequence, known_at)
         people = dataclasses.asdict(counts)
     files["lists"] = [_write_version(session, manifest, sequence, known_at, people["rows"], is_purged=False)]
-    looks = _looks(session, each, mark, people)
+    looks = [*_looks(session, each, mark, people), *_lacking(session, manifest, files.get("people", ()))]
     load = Load(
         sequence=sequence,
         kind="list",
@@ -269,6 +269,22 @@ def _looks(session: Session, each: BreachList, mark: str, people: dict[str, Any]
     if is_older or (any(same_people) and not same_people[-1]):
         looks.append(wording.sentence("list_older", breach_id=each.breach_id))
     return looks
+
+
+def _lacking(session: Session, manifest: Manifest, paths: Sequence[str]) -> list[wording.Sentence]:
+    """What the manifest says was exposed of people, and nobody on the list has."""
+    if not paths:
+        return []
+    files = ", ".join(text(str(session.lake.root / path)) for path in paths)
+    counts = (
+        f"count(id_key), count(name_key), count(person_key) FROM read_parquet([{files}], hive_partitioning = false)"
+    )
+    ids, names, dated = session.con.execute(f"SELECT {counts}").fetchall()[0]
+    lacking = {"national_id"} if not ids else set()
+    if not names:  # a name counts together with a birth date only
+        lacking.add("name" if dated else "birth_date")
+    fields = [field for field in manifest.fields_exposed if field in lacking]
+    return [wording.sentence("list_lacks_field", breach_id=manifest.breach_id, field=field) for field in fields]
 
 
 def _write_people(

@@ -96,7 +96,7 @@ def measure(con: duckdb.DuckDBPyConnection, staging: Staging, earlier: Earlier |
     if staging.is_history and staging.table.name in HAPPENED:
         since = staging.day - timedelta(days=HISTORY_DAYS)
         rows += f" AND {name(HAPPENED[staging.table.name])} > DATE '{since}'"
-    row = con.execute(f"SELECT count(*) AS \"rows\", {columns} {rows}").fetchall()[0]
+    row = con.execute(f'SELECT count(*) AS "rows", {columns} {rows}').fetchall()[0]
     values = dict(zip(("rows", *wanted), row, strict=True))
     many = int(values.pop("rows"))
     shares = {label: (int(values[label]), many) for label in wanted if not label.startswith(LEVELS)}
@@ -171,15 +171,15 @@ def _over_rows(staging: Staging, many: int) -> dict[str, tuple[int, int]]:
     return shares | {f"unresolved {column}": (rows, of) for column, rows in staging.unresolved.items()}
 
 
-def _again(
-    con: duckdb.DuckDBPyConnection, staging: Staging, earlier: Earlier, many: int
-) -> dict[str, tuple[int, int]]:
+def _again(con: duckdb.DuckDBPyConnection, staging: Staging, earlier: Earlier, many: int) -> dict[str, tuple[int, int]]:
     """Of the accepted rows: how many have a key or a payee that came before, and how many came before as they are."""
     key = name(staging.table.key)
     compared = [c for c in staging.table.columns if c.kind not in IDENTITY_KINDS and c.name != staging.table.key]
     same = " AND ".join(f"s.{name(c.name)} IS NOT DISTINCT FROM e.{name(c.lake_name)}" for c in compared)
     rows = f"(SELECT * FROM {staging.relation} WHERE {staging.is_accepted}) s"
-    last = f"SELECT * FROM ({earlier.query}) SEMI JOIN {staging.relation} USING ({key}) {last_version(staging.table.name)}"
+    last = (
+        f"SELECT * FROM ({earlier.query}) SEMI JOIN {staging.relation} USING ({key}) {last_version(staging.table.name)}"
+    )
     again, unchanged = con.execute(
         f"SELECT count(*), count(*) FILTER ({same}) FROM {rows} JOIN ({last}) e ON e.{key} = s.{key}"
     ).fetchall()[0]

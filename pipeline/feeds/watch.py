@@ -238,7 +238,9 @@ class Watch:
     def _references(self, label: str, share: Share) -> Iterator[tuple[Share, list[Share], float]]:
         """What is compared with what: tonight alone, and where it has few rows, together with the drops before."""
         before = [
-            (when, m.shares[label]) for when, m in self.drops if label in m.shares and self._is_of_size(m.shares[label][1])
+            (when, m.shares[label])
+            for when, m in self.drops
+            if label in m.shares and self._is_of_size(m.shares[label][1])
         ]
         windows = [0] if share[1] >= FEW else [0, *range(1, min(WINDOW_DROPS, len(before)) + 1)]
         for size in windows:
@@ -371,4 +373,3 @@ def _level_sentence(table: str, label: str, level: float, usual: float) -> Sente
     if kind == "median":
         return sentence("feed_median", table=table, column=column, times=f"{10 ** (level - usual):.2g}")
     return sentence(f"feed_{kind}", table=table, column=column, days=round(level), typical=round(usual))
-
