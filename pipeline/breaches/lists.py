@@ -92,8 +92,8 @@ def require_lists(session: Session, until: date) -> None:
     reason = session.accepts.get(until)
     if not reason:
         raise InputMissing(
-            f"{breaches}: {'holds no breach list' if breaches.is_dir() else 'does not exist'}, but the lake has lists in"
-            f" force: {', '.join(in_force)}; is it mounted? Nothing is withdrawn. To run a night on the lists of the"
+            f"{breaches}: {'holds no breach list' if breaches.is_dir() else 'does not exist'}, but the lake has lists"
+            f" in force: {', '.join(in_force)}; is it mounted? Nothing is withdrawn. To run a night on the lists of the"
             f" lake: --accept {until}:REASON. To take one out: payeewatch lists withdraw ID"
         )
     session.warn(wording.sentence("lists_accepted", reason=reason))

@@ -1,7 +1,7 @@
 """What is measured of each table of a drop while it is staged: a few queries of aggregates, numbers out.
 
-A measure's name is its kind and what it is of: `null iban`, `age received_at`. Of shares the record keeps how many of how
-many, of levels a number; nothing of an identity column but counts leaves the staged rows.
+A measure's name is its kind and what it is of: `null iban`, `age received_at`. Of shares the record keeps how many of
+how many, of levels a number; nothing of an identity column but counts leaves the staged rows.
 """
 
 from __future__ import annotations

@@ -42,8 +42,8 @@ CHANCE_OF_EMPTY = 1e-6
 MUCH_LESS, MUCH_MORE = 0.6, 5 / 3
 """Times its usual at which a count is material."""
 LEAST_SHARE = {
-    "null": 0.1, "unknown": 0.1, "unresolved": 0.05, "rejected": 0.02, "repeated": 0.05, "unchanged": 0.2, "known": 0.25,
-    "distinct": 0.25, "value": 0.35, "large": 0.15, "zero": 0.15, "old": 0.15, "ahead": 0.15, "before": 0.12,
+    "null": 0.1, "unknown": 0.1, "unresolved": 0.05, "rejected": 0.02, "repeated": 0.05, "unchanged": 0.2,
+    "known": 0.25, "distinct": 0.25, "value": 0.35, "large": 0.15, "zero": 0.15, "old": 0.15, "ahead": 0.15, "before": 0.12,
     "padded": 0.3, "seen": 0.35,
 }  # fmt: skip
 """Kind of share -> the least difference that is material."""
@@ -126,7 +126,7 @@ class Watch:
             yield sentence("feed_declared_absent", table=self.table.name)
         elif self.is_expected(self.day):
             usual = median(self.usual_rows())
-            if not rows and self._always_comes() or self.table.required and rows <= usual / 10:
+            if (not rows and self._always_comes()) or (self.table.required and rows <= usual / 10):
                 yield sentence("feed_rows", table=self.table.name, rows=rows, typical=round(usual))
 
     def _always_comes(self) -> bool:

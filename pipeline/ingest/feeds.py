@@ -100,7 +100,8 @@ def _measured(session: Session, drop: Drop, tables: Sequence[Staged]) -> dict[st
         unresolved = {column: staged.broken[f"{column}_unresolved"] for column, _ in staged.table.references}
         staging = Staging(
             staged.table, staged.relation, staged.is_accepted, drop.day, starts, staged.rows_read,
-            staged.rows_rejected, staged.rows_duplicate, unresolved, staged.missing_columns, is_history=drop.mode == "first",
+            staged.rows_rejected, staged.rows_duplicate, unresolved, staged.missing_columns,
+            is_history=drop.mode == "first",
         )  # fmt: skip
         return measure(con, staging, _earlier(session, drop, staged, loads))
 
