@@ -39,6 +39,30 @@ class Day(click.ParamType[date]):
 
 DAY = Day()
 
+
+class Accepted(click.ParamType[tuple[date, str]]):
+    """A day and a reason, as 2024-12-31:REASON."""
+
+    name = "day:reason"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[date, str]:
+        if isinstance(value, tuple):
+            return value
+        day, _, reason = str(value).partition(":")
+        if not reason.strip():
+            self.fail(f"{value!r} has no reason; write it as 2024-12-31:REASON", param, ctx)
+        return DAY.convert(day, param, ctx), reason.strip()
+
+
+accept_option = click.option(
+    "--accept",
+    "accepts",
+    type=Accepted(),
+    multiple=True,
+    help="Let one drop through although a feed is unlike its usual, or a night without its breach lists; recorded.",
+)
+"""For commands that load drops."""
+
 engine_option = click.option(
     "--engine",
     type=click.Choice(["duckdb", "spark"]),

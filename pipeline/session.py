@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -37,6 +37,8 @@ class Session:
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     warned: set[str] = field(default_factory=set)
+    states: list[str] = field(default_factory=list)  # what is so every night
+    accepts: Mapping[date, str] = field(default_factory=dict)  # day -> why it is let through what stops it
     loaded_ahead: date | None = None  # a range's last night that is loaded and will be published
 
     @cached_property
@@ -63,6 +65,11 @@ class Session:
         """One structured line: ids, counts and euros only."""
         LOG.info("%s", json.dumps({"stage": stage} | facts, ensure_ascii=False, default=str))
 
+    def state(self, message: str) -> None:
+        """Note what is so every night: the run record keeps it, and nobody is warned."""
+        if message not in self.states:
+            self.states.append(message)
+
     def warn(self, message: str) -> None:
         """Add a warning to the run record and the report, and log it once."""
         if message not in self.warnings:
@@ -77,7 +84,7 @@ def second_session(session: Session) -> Iterator[Session]:
     """A second session of the same command, for another thread: with its own connection, seconds and warnings."""
     with session.lake.connect(spill=session.lake.root / WORK / str(os.getpid())) as con:
         tokens.register(con, session.keys)
-        yield replace(session, con=con, seconds={}, warnings=[])
+        yield replace(session, con=con, seconds={}, warnings=[], states=[])
 
 
 Item = TypeVar("Item")

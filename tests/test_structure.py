@@ -57,7 +57,7 @@ LAYERS = """
     pipeline.store pipeline.expectations
     pipeline.session
     pipeline.migration
-    pipeline.known_by
+    pipeline.known_by pipeline.feeds
     pipeline.ingest
     pipeline.breaches
     pipeline.report
@@ -121,6 +121,8 @@ EXERCISED_BY = {
     "payeewatch.features.sources": "features/test_measuring.py",
     "payeewatch.features.streams": "features/test_measuring.py",
     "payeewatch.features.versions": "features/test_measuring.py",
+    "payeewatch.pipeline.feeds.measures": "pipeline/feeds/test_watch.py",
+    "payeewatch.pipeline.ingest.feeds": "pipeline/feeds/test_watch.py",
     "payeewatch.pipeline.ingest.batches": "pipeline/ingest/test_bad_input.py",
     "payeewatch.pipeline.pages.checks": "pipeline/ingest/test_checks.py",
     "payeewatch.pipeline.home.errors": "test_docs.py",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from payeewatch.command import DAY, Answer, command, engine_option
+from payeewatch.command import DAY, Answer, accept_option, command, engine_option
 
 if TYPE_CHECKING:
     from payeewatch.pipeline.home.settings import Settings
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--no-news", is_flag=True, help="Run although there is no drop for the night.")
 @click.option("--model", help="A version, `champion` or `challenger`; default: the night's own, else the champion.")
 @click.option("--allow-hindsight", is_flag=True, help="Accept a model that knows more than the night did.")
+@accept_option
 @engine_option
 def night(
     settings: Settings,
@@ -32,6 +33,7 @@ def night(
     no_news: bool,
     model: str | None,
     allow_hindsight: bool,
+    accepts: tuple[tuple[date, str], ...],
     engine: str,
 ) -> Answer:
     """Run a night, or each of a range in order: ingest, link, measure, score, flag, publish.
@@ -54,6 +56,7 @@ def night(
     with opened(settings) as session, session.lake_cache.reading_ahead():
         from payeewatch.pipeline.night.night import Options, run_nights  # imported while the lake is read
 
+        session.accepts = dict(accepts)
         nights = run_nights(session, first, last, Options(model, no_news, allow_hindsight, engine))
         runs = list(progress(nights, len(nights_to_run(settings, first, last)), "night"))
     return {"nights": [_brief(run) for run in runs]}, _queue_lines(settings, last, runs)

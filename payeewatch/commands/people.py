@@ -73,7 +73,7 @@ SOON_DAYS = 30
 
 def _clocks(session: Session, until: date, has_triage: bool, *, dry_run: bool) -> Clocks:
     """Apply every clock, the files first, so that deleted flags cannot return to the database from a file."""
-    from payeewatch.pipeline.privacy.purge import find_withdrawn_lists
+    from payeewatch.pipeline.privacy.purge import find_ended_lists
     from payeewatch.pipeline.privacy.purge import purge as purge_files
 
     expired_flags: set[str] = set()
@@ -87,7 +87,7 @@ def _clocks(session: Session, until: date, has_triage: bool, *, dry_run: bool) -
         stale = set(import_night.unpublished(session.settings))
     clocks = purge_files(session, until, dry_run=dry_run, expired_flags=expired_flags, kept_flags=kept_flags).clocks
     if has_triage:
-        _, withdrawn_lists = find_withdrawn_lists(session, until)
+        _, withdrawn_lists = find_ended_lists(session, until)
         for clock, tables in retention.purge(until, withdrawn_lists, dry_run=dry_run).items():
             for table, many in tables.items():
                 clocks.setdefault(clock, {})[table] = many

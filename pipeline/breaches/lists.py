@@ -25,6 +25,7 @@ from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.lake import PURGE, VERSION_STEP, Load
 from payeewatch.pipeline.tables import PEOPLE
 
+MANIFEST = "manifest.yaml"
 EXPOSED_COLUMNS = {
     "name": ("family_name", "given_names"),
     "birth_date": ("birth_date",),
@@ -36,7 +37,7 @@ MUST_BE = {
     for column in PEOPLE.columns
 }
 FOLDER_REMOVED = "gone"
-"""The fingerprint of a purge when the list's folder was removed: the folder may come back."""
+"""The fingerprint of a purge of a list whose folder was not there: the folder may come back."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def find_lists(breaches: Path, form: Form) -> list[BreachList]:
     """
     return [
         BreachList(Manifest.read(folder), folder, tuple(find_people(folder, form.export.files)))
-        for folder in _folders(breaches)
+        for folder in _complete(breaches)
     ]
 
 
@@ -71,7 +72,7 @@ def check_lists(session: Session) -> list[dict[str, Any]]:
     """
     results: list[dict[str, Any]] = []
     form = form_of_lists(session)
-    for folder in _folders(session.settings.folder("breaches")):
+    for folder in _complete(session.settings.folder("breaches")):
         try:
             manifest = Manifest.read(folder)
             counts = count_people(session.con, find_people(folder, form.export.files), form)
@@ -95,14 +96,49 @@ def _folders(breaches: Path) -> list[Path]:
     return sorted(path for path in breaches.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def load_lists(session: Session, until: date) -> list[Load]:
-    """Load each list known by `until` that is new or replaced; purge the withdrawn ones.
+def _complete(breaches: Path) -> list[Path]:
+    """The folders of lists; one without a manifest is still being filled, or no list."""
+    return [folder for folder in _folders(breaches) if (folder / MANIFEST).exists()]
+
+
+def require_lists(session: Session, until: date) -> None:
+    """Refuse to go on without breaches/ while lists in the lake are in force, unless the night was accepted so.
 
     Raises:
-        InputMissing: there is no list, and there never was one.
+        InputMissing: breaches/ is missing, not mounted or empty; nothing is withdrawn.
+    """
+    breaches = session.settings.folder("breaches")
+    if _complete(breaches):
+        return
+    in_force = [load.source for load in lists_in_force(session, until)]
+    if not in_force:
+        return
+    reason = session.accepts.get(until)
+    if not reason:
+        raise InputMissing(
+            f"{breaches}: {'holds no breach list' if breaches.is_dir() else 'does not exist'}, but the lake has lists"
+            f" in force: {', '.join(in_force)}; is it mounted? Nothing is withdrawn. To run a night on the lists of the"
+            f" lake: --accept {until}:REASON. To take one out: payeewatch lists withdraw ID"
+        )
+    session.warn(wording.sentence("lists_accepted", reason=reason))
+
+
+def lists_in_force(session: Session, until: date) -> list[Load]:
+    """The lists of the lake that are not withdrawn and whose time is not over."""
+    over = {load.sequence for load, _ in due(session, until)}
+    loads = last_load_of_each_list(session.lake.loads()).values()
+    return [load for load in loads if load.kind == "list" and load.sequence not in over]
+
+
+def load_lists(session: Session, until: date) -> list[Load]:
+    """Load each list known by `until` that is new or replaced; purge those whose time is over.
+
+    Raises:
+        InputMissing: there is no list, and there never was one, or breaches/ is missing while lists are in force.
         InputRefused: a list without provenance, an unreadable one, or one with too many unusable rows.
     """
     settings, lake = session.settings, session.lake
+    require_lists(session, until)
     form = form_of_lists(session)
     breach_lists = {each.breach_id: each for each in find_lists(settings.folder("breaches"), form)}
     last_loads = last_load_of_each_list(lake.loads())
@@ -111,6 +147,7 @@ def load_lists(session: Session, until: date) -> list[Load]:
             f"{settings.folder('breaches')}: holds no breach list; required: at least one list, "
             "a folder with manifest.yaml and people.csv"
         )
+    _look_at_folders(session, until)
     loads = purge_due(session, until)
     for each in breach_lists.values():
         if each.manifest.purge_on <= until:
@@ -126,19 +163,60 @@ def last_load_of_each_list(loads: Sequence[Load]) -> dict[str, Load]:
     return {load.source: load for load in loads if load.kind in {"list", PURGE}}
 
 
+def _look_at_folders(session: Session, until: date) -> None:
+    """Warn of lists in force without a folder, and of folders without a manifest."""
+    breaches = session.settings.folder("breaches")
+    complete = {folder.name for folder in _complete(breaches)}
+    in_force = {load.source: load for load in lists_in_force(session, until)}
+    for breach_id in sorted(in_force.keys() - complete):
+        ends = in_force[breach_id].facts["purge_on"]
+        session.warn(wording.sentence("list_folder_gone", breach_id=breach_id, purge_on=ends))
+    for folder in _folders(breaches):
+        if folder.name not in complete | in_force.keys():
+            session.warn(wording.sentence("list_without_manifest", breach_id=folder.name))
+
+
 def due(session: Session, until: date) -> list[tuple[Load, str]]:
-    """The lists in the lake that are withdrawn (no folder, or time over), and the fingerprint of their purge."""
-    folders = {folder.name for folder in _folders(session.settings.folder("breaches"))}
+    """The lists in the lake whose time is over, and the fingerprint that their purge leaves.
+
+    The manifest in the folder says when, if it is there: a `purge_on` that was shortened counts at once.
+
+    Raises:
+        InputRefused: a manifest that cannot be read.
+    """
+    manifests = {folder.name: Manifest.read(folder) for folder in _complete(session.settings.folder("breaches"))}
+
+    def purge_on(load: Load) -> date:
+        manifest = manifests.get(load.source)
+        return manifest.purge_on if manifest else date.fromisoformat(load.facts["purge_on"])
+
     in_lake = [load for load in last_load_of_each_list(session.lake.loads()).values() if load.kind == "list"]
     return [
-        (load, load.fingerprint if load.source in folders else FOLDER_REMOVED)
+        (load, load.fingerprint if load.source in manifests else FOLDER_REMOVED)
         for load in in_lake
-        if load.source not in folders or date.fromisoformat(load.facts["purge_on"]) <= until
+        if purge_on(load) <= until
     ]
 
 
+def withdraw_list(session: Session, breach_id: str, day: date, reason: str) -> Load:
+    """Take a list in force out of the lake before its time, and keep the reason.
+
+    Its folder, while it stands as it is, does not bring the list back.
+
+    Raises:
+        InputMissing: no list of that name is in force.
+    """
+    in_force = {load.source: load for load in lists_in_force(session, day)}
+    if breach_id not in in_force:
+        known = ", ".join(sorted(in_force)) or "none"
+        raise InputMissing(f"{breach_id}: no list in force has this breach_id; in force: {known}")
+    load = in_force[breach_id]
+    stays = breach_id in {folder.name for folder in _complete(session.settings.folder("breaches"))}
+    return _purge(session, load, day, load.fingerprint if stays else FOLDER_REMOVED, reason)
+
+
 def purge_due(session: Session, until: date) -> list[Load]:
-    """Purge the lists that are withdrawn."""
+    """Purge the lists whose time is over."""
     return [_purge(session, load, until, mark) for load, mark in due(session, until)]
 
 
@@ -194,6 +272,7 @@ def _load(
         files["people"], counts = _write_people(session, each, form, until, sequence, known_at)
         people, looks = dataclasses.asdict(counts), _fields_lacking(manifest, counts)
     files["lists"] = [_write_version(session, manifest, sequence, known_at, people["rows"], is_purged=False)]
+    looks += _looks(session, each, mark, people)
     load = Load(
         sequence=sequence,
         kind="list",
@@ -203,13 +282,25 @@ def _load(
         fingerprint=mark,
         files=files,
         removed=removed,
-        facts={"people": people} | manifest.facts(),
+        facts={"people": people} | manifest.facts() | {"feed": {"looks": [look.coded for look in looks]}},
     )
     lake.commit(load)
-    for look in looks:
-        session.warn(look)
     session.log("list", breach_id=each.breach_id, people=people["rows"], rejected=people["rejected"])
     return load
+
+
+def _looks(session: Session, each: BreachList, mark: str, people: dict[str, Any]) -> list[wording.Sentence]:
+    """What is odd about a list beside the copies of it before."""
+    before = [load for load in session.lake.loads() if load.kind == "list" and load.source == each.breach_id]
+    looks = []
+    if before and people["rows"] < before[-1].facts["people"]["rows"]:
+        counts = {"rows": people["rows"], "typical": before[-1].facts["people"]["rows"]}
+        looks.append(wording.sentence("list_shrinks", breach_id=each.breach_id, **counts))
+    same_people = [load.fingerprint.split(":")[0] == mark.split(":")[0] for load in before]
+    is_older = before and each.manifest.known_at < date.fromisoformat(before[-1].facts["known_at"])
+    if is_older or (any(same_people) and not same_people[-1]):
+        looks.append(wording.sentence("list_older", breach_id=each.breach_id))
+    return looks
 
 
 def _write_people(
@@ -271,7 +362,7 @@ def _fields_lacking(manifest: Manifest, counts: Counts) -> list[Sentence]:
     ]
 
 
-def _purge(session: Session, load: Load, until: date, mark: str) -> Load:
+def _purge(session: Session, load: Load, until: date, mark: str, reason: str = "") -> Load:
     """Delete a list's people and every exposure from the lake; the record stays that it was here, and until when."""
     lake, sequence = session.lake, session.lake.next_sequence()
     delete_exposures(session, {load.source}, dry_run=False)
@@ -289,7 +380,7 @@ def _purge(session: Session, load: Load, until: date, mark: str) -> Load:
         fingerprint=mark,
         files={"lists": [version]},
         removed=people_files(lake.loads(), load.source),
-        facts=load.facts,
+        facts=load.facts | ({"withdrawn": reason} if reason else {}),
     )
     lake.commit(purge)
     session.log(PURGE, breach_id=load.source, people=load.facts["people"]["rows"])

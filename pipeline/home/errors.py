@@ -50,6 +50,11 @@ class AuditBroken(PayeeWatchError):
     meaning = "the audit log is not as it was written"
 
 
+class FeedUnusual(PayeeWatchError):
+    exit_code = 17
+    meaning = "a feed is unlike its usual"
+
+
 def place(error: BaseException) -> str:
     """Class, file and line of an exception, without its text."""
     frame = error.__traceback__

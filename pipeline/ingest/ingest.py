@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from payeewatch.pipeline import known_by
 from payeewatch.pipeline.home import wording
-from payeewatch.pipeline.home.errors import InputMissing, InputRefused
+from payeewatch.pipeline.home.errors import FeedUnusual, InputMissing, InputRefused
 from payeewatch.pipeline.home.vault import purge_quarantined
 from payeewatch.pipeline.ingest import staging
 from payeewatch.pipeline.ingest.drops import (
@@ -23,6 +23,7 @@ from payeewatch.pipeline.ingest.drops import (
     new_verdicts,
     news,
 )
+from payeewatch.pipeline.ingest.feeds import refuse_unusual, watch
 from payeewatch.pipeline.ingest.first_seen import write_accounts, write_sightings
 from payeewatch.pipeline.ingest.profile import Profile
 from payeewatch.pipeline.ingest.quarantine import quarantine, unscored_changes
@@ -30,7 +31,7 @@ from payeewatch.pipeline.ingest.reference import load_reference
 from payeewatch.pipeline.ingest.seal import seal_originals, seal_rejected
 from payeewatch.pipeline.ingest.staging import Limits, Source, Staged
 from payeewatch.pipeline.ingest.tokenise import Knowing, lake_rows
-from payeewatch.pipeline.ingest.tolerance import looks, over_tolerance
+from payeewatch.pipeline.ingest.tolerance import over_tolerance
 from payeewatch.pipeline.parallel import in_parallel
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import name
@@ -68,6 +69,7 @@ def ingest(session: Session, until: date) -> list[Load]:
     Raises:
         InputMissing: the lake is still without claims or members.
         InputRefused: a drop that cannot be read, or has more bad rows than tolerated; those before it are loaded.
+        FeedUnusual: a drop of which a feed is unlike its usual, likewise.
     """
     settings, lake = session.settings, session.lake
     profile = Profile.load(settings)
@@ -106,10 +108,11 @@ def _check_drop(session: Session, drop: Drop, profile: Profile) -> dict[str, Any
     label = {"source": drop.source, "day": drop.day.isoformat()}
     try:
         with _stage_drop(session, drop, profile) as tables:
-            looks = [look for staged in tables for look in staged.looks]
-            result = {"looks": looks, "refused": _over_tolerance(session, drop, tables)}
-            return label | _facts(session, drop, tables) | result
-    except InputRefused as refusal:
+            feed, refused = watch(session, drop, tables), _over_tolerance(session, drop, tables)
+            if not refused:
+                refuse_unusual(feed, drop, session.accepts)
+            return label | _facts(session, drop, tables) | {"looks": list(feed.looks), "refused": refused}
+    except (InputRefused, FeedUnusual) as refusal:
         return label | {"refused": str(refusal)}
 
 
@@ -126,6 +129,8 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
             seal_rejected(session, tables, drop.day, knowing.sequence)
             where = f"see quarantine/{drop.aside}/, and " if any(staged.rows_rejected for staged in tables) else ""
             raise DropRefused(f"{refusal}; {where}nothing of it is loaded", _facts(session, drop, tables))
+        feed = watch(session, drop, tables)
+        refuse_unusual(feed, drop, session.accepts)
         _count_knowing(session, tables, knowing)
         paths_per_table = in_parallel(
             session.con, lambda own, each: _write_rows(session, own, drop, each, tables, knowing), tables
@@ -143,13 +148,9 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
             fingerprint=drop.fingerprint,
             mode=drop.mode,
             files=files,
-            facts=_facts(session, drop, tables),
+            facts=_facts(session, drop, tables) | ({"feed": feed.facts()} if drop.kind == DROP else {}),
         )
-        for look in [look for staged in tables if drop.kind == DROP for look in looks(staged)]:
-            session.warn(look)
     session.lake.commit(load)
-    for look in (look for staged in tables for look in staged.looks):
-        session.warn(look)
     session.log(
         drop.kind,
         day=drop.day,

@@ -28,7 +28,8 @@ from payeewatch.pipeline.detector import registry
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.detector.reasons import reasons
 from payeewatch.pipeline.detector.score import score
-from payeewatch.pipeline.home.errors import InputMissing, InputRefused, PayeeWatchError
+from payeewatch.pipeline.feeds.calendar import is_closed
+from payeewatch.pipeline.home.errors import FeedUnusual, InputMissing, InputRefused, PayeeWatchError
 from payeewatch.pipeline.home.files import write_json, write_text
 from payeewatch.pipeline.home.holds import Hold, read_expiries, write_holds
 from payeewatch.pipeline.home.runs import (
@@ -86,6 +87,7 @@ class Ready:
     model: Model
     seconds: dict[str, float]
     warnings: list[str]
+    states: list[str]
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,7 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
         for night in nights:
             session.seconds.clear()
             session.warnings.clear()
+            session.states.clear()
             with _recording_failure(session, night), background() as meanwhile:
                 if (ready or ahead) and lists.due(session, night):
                     break
@@ -176,7 +179,7 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
                 link_and_derive(session)
                 model = _model(session, night, options, reading)
                 preparing.result()
-            ready.append(Ready(night, model, dict(session.seconds), list(session.warnings)))
+            ready.append(Ready(night, model, dict(session.seconds), list(session.warnings), list(session.states)))
             session.loaded_ahead = night
     except Exception as error:
         failure = error
@@ -203,6 +206,7 @@ def _run_batch(session: Session, engine: Engine, loaded: Loaded) -> Iterator[Run
             session.seconds.clear()
             session.seconds |= each.seconds | shared
             session.warnings[:] = each.warnings
+            session.states[:] = each.states
             with _recording_failure(session, each.night):
                 run = _publish(session, each, batch)
             failed_path(session.settings, each.night).unlink(missing_ok=True)
@@ -260,7 +264,8 @@ def _publish(session: Session, ready: Ready, batch: NightBatch) -> Run:
 def _require_news(session: Session, night: date, options: Options) -> None:
     folder = session.settings.folder("inbox") / night.isoformat()
     loaded = any(load.kind == "drop" and load.day == night for load in session.lake.loads())
-    if not (options.no_news or loaded or folder.is_dir()):
+    is_closed_day = is_closed(session.settings.params.calendar, night)
+    if not (options.no_news or loaded or folder.is_dir() or is_closed_day):
         raise InputMissing(f"{folder}: no drop for night {night}; wait for it, or run with --no-news if none will come")
 
 
@@ -270,7 +275,7 @@ def _model(session: Session, night: date, options: Options, reading: Future[Mode
         registry.check(model, night, options.allow_hindsight)
         facts |= {"version": model.version, "trained_as_of": model.facts["trained_as_of"]}
     for warning in model.warnings:
-        session.warn(warning)
+        session.state(warning)
     return model
 
 
@@ -342,9 +347,16 @@ def _run_facts(
         "queues": queues.facts,
         "model": run_record.model_facts(ready.model),
         "warnings": list(session.warnings),
-        "warning_codes": [each.coded if isinstance(each, Sentence) else None for each in session.warnings],
+        "warning_codes": _codes(session.warnings),
+        "states": list(session.states),
+        "state_codes": _codes(session.states),
+        "accepted": session.accepts.get(ready.night, ""),
         "versions": _versions() | {"key_version": session.keys.token_version},
     }
+
+
+def _codes(messages: Sequence[str]) -> list[dict[str, Any] | None]:
+    return [each.coded if isinstance(each, Sentence) else None for each in messages]
 
 
 def _write_outputs(
@@ -419,7 +431,7 @@ def _record_failure(session: Session, night: date, exit_code: int, error: str, m
     }
     try:
         write_json(failed_path(session.settings, night), record)
-        if exit_code == InputRefused.exit_code:
+        if exit_code in (InputRefused.exit_code, FeedUnusual.exit_code):
             write_text(
                 session.settings.folder("reports") / f"{night}-quality.html", _quality_page(session, night, message)
             )

@@ -191,7 +191,7 @@ def _param_text(name: str, value: Any) -> str:
         return day(date.fromisoformat(value))
     if name == "payee_type":
         return str(PAYEE_TYPES.get(value, value)).lower()
-    if name == "share":
+    if name in ("share", "usually"):
         return share(value, 1)
     return value if isinstance(value, str) else number(value, {"usual": 1, "least": 4}.get(name, 0))
 

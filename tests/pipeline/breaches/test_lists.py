@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from payeewatch.pipeline.breaches.lists import check_lists, load_lists
+from payeewatch.pipeline.breaches.lists import check_lists, lists_in_force, load_lists, withdraw_list
 from payeewatch.pipeline.home import vault
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused, StoreError
 from payeewatch.pipeline.session import Session
@@ -389,17 +389,75 @@ def test_a_manifest_that_changes_alone_keeps_the_people(session: Session) -> Non
     assert ask(session, "SELECT count(*) FROM people") == [(1,)]
 
 
-def test_a_list_without_its_folder_is_purged_and_may_come_back(session: Session) -> None:
+def test_a_list_whose_folder_is_gone_stays_in_force_with_a_warning(session: Session) -> None:
     load(session, [person(1)])
-    folder = breaches(session) / "TPO-1"
-    folder.rename(session.settings.home / "away")
-    (purge,) = load_lists(session, UNTIL)
-    assert purge.kind == "purge"
+    put_list(breaches(session), "TEL-1", [person(2)])
+    load_lists(session, UNTIL)
+    (breaches(session) / "TPO-1").rename(session.settings.home / "away")
+    assert load_lists(session, UNTIL) == []
+    assert [load.source for load in lists_in_force(session, UNTIL)] == ["TPO-1", "TEL-1"]
+    assert [each.code for each in session.warnings] == ["list_folder_gone"]
+    assert "breaches/TPO-1 is gone" in session.warnings[0]
+
+
+@pytest.mark.parametrize("state", ["missing", "empty", "not mounted"])
+def test_without_any_list_folder_nothing_is_withdrawn(session: Session, state: str) -> None:
+    load(session, [person(1)])
+    breaches(session).rename(session.settings.home / "away")
+    if state != "missing":
+        (breaches(session) / ("lost+found" if state == "not mounted" else "")).mkdir(parents=True)
+    with pytest.raises(InputMissing, match="TPO-1; is it mounted"):
+        load_lists(session, UNTIL)
+    assert ask(session, "SELECT count(*) FROM people") == [(1,)]
+    session.accepts = {UNTIL: "the share is down"}
+    assert load_lists(session, UNTIL) == []
+    assert "the share is down" in session.warnings[0]
+    over = date(2029, 2, 1)  # its purge_on: there is nothing left to miss
+    assert [each.kind for each in load_lists(session, over)] == ["purge"]
+
+
+def test_a_folder_without_a_manifest_is_left_out_with_a_warning(session: Session) -> None:
+    (breaches(session) / "NEW-1").mkdir(parents=True)
+    assert [each.source for each in load(session, [person(1)])] == ["TPO-1"]
+    assert [each.code for each in session.warnings] == ["list_without_manifest"]
+
+
+def test_a_withdrawn_list_is_gone_and_its_folder_does_not_bring_it_back(session: Session) -> None:
+    load(session, [person(1)])
+    purge = withdraw_list(session, "TPO-1", UNTIL, "sent by mistake")
+    assert (purge.kind, purge.facts["withdrawn"]) == ("purge", "sent by mistake")
     assert not list((session.lake.root / "people").rglob("*.parquet"))
     assert ask(session, "SELECT is_purged FROM lists ORDER BY version") == [(False,), (True,)]
     assert load_lists(session, UNTIL) == []
-    (session.settings.home / "away").rename(folder)
-    assert [commit.kind for commit in load_lists(session, UNTIL)] == ["list"]
+    with pytest.raises(InputMissing, match="in force: none"):
+        withdraw_list(session, "TPO-1", UNTIL, "again")
+
+
+def test_a_list_withdrawn_without_its_folder_may_come_back(session: Session) -> None:
+    load(session, [person(1)])
+    (breaches(session) / "TPO-1").rename(session.settings.home / "away")
+    withdraw_list(session, "TPO-1", UNTIL, "sent by mistake")
+    (session.settings.home / "away").rename(breaches(session) / "TPO-1")
+    assert [each.kind for each in load_lists(session, UNTIL)] == ["list"]
+
+
+def test_a_shortened_purge_on_counts_at_once(session: Session) -> None:
+    load(session, [person(1)])
+    assert [each.kind for each in load(session, [person(1)], purge_on=str(UNTIL))] == ["purge"]
+    assert ask(session, "SELECT count(*) FROM people") == [(0,)]
+
+
+def test_a_smaller_and_an_older_copy_of_a_list_are_looks(session: Session) -> None:
+    assert codes(load(session, [person(1)])) == []
+    assert codes(load(session, [person(1), person(2), person(3)])) == []
+    assert codes(load(session, [person(1), person(2)])) == ["list_shrinks"]
+    assert codes(load(session, [person(1), person(2), person(3)])) == ["list_older"]
+    assert codes(load(session, [person(n) for n in range(4)], known_at="2024-01-20")) == ["list_older"]
+
+
+def codes(loads: list[Load]) -> list[str]:
+    (commit,) = loads
+    return [look["code"] for look in commit.facts["feed"]["looks"]]
 
 
 def test_a_list_whose_time_is_over_is_purged_and_stays_purged(session: Session) -> None:

@@ -88,7 +88,7 @@ def test_a_refusal_names_the_codes_that_are_not_listed(session: Session) -> None
     session.con.execute(f"CREATE TABLE {staged.relation} AS SELECT 0 AS failed, 'x' AS care_family WHERE false")
     says = over_tolerance(session.con, staged, session.settings.params.ingest)
     assert says == (
-        "11 of 12 rows of claims are rejected (care_family_unlisted 11: PH4 9 rows, KIN 2), more than 50% and at least"
+        "11 of 12 rows of claims are rejected (care_family_unlisted 11 [PH4 9, KIN 2]), more than 50% and at least"
         " 5 rows"
     )
 
