@@ -19,6 +19,7 @@ from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.lake import Load
 from tests.breach_lists import COLUMNS, Person, as_csv, person, put_list
 from tests.canaries import assert_absent
+from tests.inbox import looks_of
 from tests.lake_rows import KEYS, evening, lake_session
 
 UNTIL = date(2024, 2, 2)
@@ -248,12 +249,12 @@ def test_a_field_that_was_exposed_but_is_not_on_the_list_is_a_look(session: Sess
     (folder / "people.csv").write_bytes(as_csv([person(1)], columns))
     load_lists(session, UNTIL)
     says = f"breaches/TPO-1: the manifest says that {field} was exposed, but the people file has no {missing}"
-    assert session.warnings == [says] == check_lists(session)[0]["looks"]
+    assert looks_of(session) == [says] == check_lists(session)[0]["looks"]
 
 
 def test_an_empty_column_is_no_field_either(session: Session) -> None:
     load(session, [person(n, birth_date=None) for n in range(3)])
-    assert len(session.warnings) == 1
+    assert len(looks_of(session)) == 1
 
 
 def test_no_list_at_all_is_input_missing(session: Session) -> None:

@@ -141,7 +141,7 @@ DEATHS = [
     drop("keys counted from one again", lambda t: [r.update(claim_id=o["claim_id"]) for r, o in zip(
         t["claims"], daily_drop(TONIGHT - timedelta(days=3))["claims"], strict=False)],
          "of the keys came in the drops before"),
-    drop("a channel nobody knows", each("claims", channel=to("X1")), "claims, column channel", "'unknown'"),
+    drop("a channel nobody knows", each("claims", channel=to("X1")), "claims.channel", "[X1 ", code=12),
     drop("one status for all", each("payments", status=to("held")), "payments, column status"),
     drop("one kind of event", each("account_events", kind=to("login_failed")), "account_events, column kind"),
     drop("another time zone", each("claims", received_at=moved("received_at", hours=-6)), "claims, column received_at"),
@@ -156,7 +156,7 @@ DEATHS = [
     drop("members' ids unreadable", lambda t: t.update(members=[
         row | {"national_id": "2.85019E+14"}
         for n in range(100, 120) for row in daily_drop(TONIGHT - timedelta(days=n))["members"]]),
-         "members, column national_id"),
+         "members.national_id", code=12),
     lists("lists not mounted", shutil.rmtree, "TPO-1", "is it mounted", code=11),
     lists("lists empty", lambda b: [shutil.rmtree(f) for f in b.iterdir()], "TPO-1", "is it mounted", code=11),
     lists("one list gone", lambda b: shutil.rmtree(b / "TPO-1"), "breaches/TPO-1 is gone"),

@@ -19,7 +19,7 @@ from payeewatch.pipeline.ingest.profile import Export, Profile
 from payeewatch.pipeline.night.run_record import verdicts_read
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.lake import Load
-from tests.inbox import good, inbox_session, put_drop, rows_of, whole_drop
+from tests.inbox import good, inbox_session, looks_of, put_drop, rows_of, whole_drop
 
 PLAIN = Profile()
 APRIL = [date(2024, 4, day) for day in range(1, 30)]
@@ -253,9 +253,11 @@ def test_a_verdict_that_cannot_be_used_is_set_aside_and_told(session: Session) -
     aside = session.settings.folder("quarantine")
     for folder in ("2024-04-02", "2024-04-02-reviewed"):  # the insurer's own outcomes keep theirs
         assert len(pd.read_parquet(aside / folder / "outcomes.parquet")) == 1
-    assert session.warnings == [
+    assert looks_of(session) == [
         "drop of 2024-04-02: nothing of outcomes can be used; 1 rejected (verdict_unlisted 1 [maybe 1]);"
         " see quarantine/2024-04-02/",
+    ]
+    assert session.warnings == [
         "outcomes/2024-04-02.parquet: 1 verdicts cannot be used; see quarantine/2024-04-02-reviewed/",
     ]
 

@@ -12,7 +12,7 @@ import pytest
 from payeewatch.pipeline.home.errors import InputRefused
 from payeewatch.pipeline.ingest.ingest import check, ingest
 from payeewatch.pipeline.session import Session
-from tests.inbox import Row, csv_text, good, inbox_session, put_drop, rows_of, whole_drop
+from tests.inbox import Row, csv_text, good, inbox_session, looks_of, put_drop, rows_of, whole_drop
 
 DAY = date(2024, 4, 1)
 
@@ -79,7 +79,7 @@ def test_codes_that_fall_back_are_named_and_counted(session: Session) -> None:
     facts = facts_of(session, "claims", *rows)
     assert facts["codes_fell_back"] == {"care_family": {"PH4": 2, "(long)": 1, "KIN": 1}}
     assert "claims.care_family: 4 rows have a code that the source profile does not list: PH4 2, (long) 1, KIN 1" in (
-        session.warnings
+        looks_of(session)
     )
     read = rows_of(session, "SELECT DISTINCT care_family FROM claims ORDER BY 1", "claims")
     assert read == [("dental",), ("optical",), ("other",)]
@@ -121,7 +121,7 @@ def test_an_id_that_differs_from_one_known_id_in_padding_is_that_one(session: Se
     assert facts["warnings"]["member_id_unresolved"] == 2  # 080 may be two members; 9 is nobody
     read = rows_of(session, "SELECT DISTINCT claim_id, member_id FROM claims ORDER BY 1", "claims")
     assert [member for _, member in read] == ["007", "007", "007", "007", "080", "80", "9"]
-    assert any(str(warning).startswith("claims.member_id: 4 ids were unknown") for warning in session.warnings)
+    assert any(look.startswith("claims.member_id: 4 ids were unknown") for look in looks_of(session))
 
 
 def test_an_id_is_compared_with_the_lake_too(session: Session) -> None:

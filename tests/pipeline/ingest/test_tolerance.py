@@ -14,7 +14,7 @@ from payeewatch.pipeline.ingest.staging import Staged
 from payeewatch.pipeline.ingest.tolerance import looks, over_tolerance
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.tables import CLAIMS
-from tests.inbox import good, inbox_session, whole_drop
+from tests.inbox import good, inbox_session, looks_of, whole_drop
 
 DAY = date(2024, 4, 1)
 
@@ -56,7 +56,7 @@ def test_all_rows_of_a_table_though_few_are_a_look(session: Session) -> None:
         "drop of 2024-04-01: nothing of bank_changes can be used; 4 rejected (new_iban_wrong 4);"
         " see quarantine/2024-04-01/"
     )
-    assert [str(warning) for warning in session.warnings] == [says]
+    assert looks_of(session) == [says]
 
 
 @pytest.mark.parametrize(("bad", "fine", "is_refused"), [(4, 0, False), (5, 4, True), (5, 5, False)])
