@@ -235,6 +235,8 @@ MESSAGES = {
     ),
     # what a person should know about a night
     "list_has_ended": "breaches/%(breach_id)s: purge_on, %(purge_on)s, has come; delete the folder",
+    "no_list_in_force": "No breach list is in force: nobody counts as exposed.",
+    "nobody_exposed": "No member is on a breach list that is in force: nobody counts as exposed.",
     "verdicts_rejected": "%(file)s: %(verdicts)s verdicts cannot be used; see quarantine/%(folder)s/",
     "erasure_cut_short": (
         "an erasure was cut short: run payeewatch purge again to finish it in the reviewers' database"

@@ -28,6 +28,7 @@ from payeewatch.pipeline.detector import registry
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.detector.reasons import reasons
 from payeewatch.pipeline.detector.score import score
+from payeewatch.pipeline.home import wording
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused, PayeeWatchError
 from payeewatch.pipeline.home.files import write_json, write_text
 from payeewatch.pipeline.home.holds import Hold, read_expiries, write_holds
@@ -252,6 +253,8 @@ def _publish(session: Session, ready: Ready, batch: NightBatch) -> Run:
             }
     reading.result()
     known_before = None if earlier_scores is None else set(earlier_scores["change_id"])
+    if view.context.exposures.empty and not any(each["exposed"] for each in counting.result()["lists"]):
+        session.warn(wording.sentence("nobody_exposed" if counting.result()["lists"] else "no_list_in_force"))
     run = _run_facts(session, ready, view, scores, queues, known_before, counting.result())
     return _write_outputs(session, night, ready.model, view, scores, queues, run)
 
