@@ -94,7 +94,9 @@ def learning_changes(
     )
     due = nw.concat([_night_of("announced_at", changes, days).drop("instant"), aged]).unique()
     due = due.join(instants, on="day", how="inner").drop("day")
-    within = _as_known(changes.join(due, on="change_id", how="inner"), window_days).filter(nw.col("age_days") <= window_days)
+    within = _as_known(changes.join(due, on="change_id", how="inner"), window_days).filter(
+        nw.col("age_days") <= window_days
+    )
     waiting = _first_waiting(tables, changes, days, instants, window_days, past_window_days)
     past = _as_known(changes.join(waiting, on="change_id", how="inner"), window_days)
     return _spine_of(tables, nw.concat([within, past]))
@@ -142,7 +144,9 @@ def _with_banks(tables: Tables, changes: Frame) -> Frame:
     for side in ("new", "old"):
         named = {name: f"{side}_{name}" for name in ("account", "country", "bank_code", "bank")}
         changes = changes.join(accounts.rename(named), on=f"{side}_account", how="left")
-    return changes.with_columns(bank_move=BANK_MOVE, every=EVERY, party_id=PARTY, begun_at=BEGUN_AT, aged_from=AGED_FROM)
+    return changes.with_columns(
+        bank_move=BANK_MOVE, every=EVERY, party_id=PARTY, begun_at=BEGUN_AT, aged_from=AGED_FROM
+    )
 
 
 def _as_known(pairs: Frame, window_days: int) -> Frame:
