@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
+import secrets
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -28,7 +29,9 @@ LOG = logging.getLogger("payeewatch")
 
 @dataclass
 class Session:
-    """One command's work. `seconds` adds up what each stage took; `warnings` lists what a person should know."""
+    """One command's work. `seconds` adds up what each stage took; `warnings` lists what a person should know, and
+    `states` what is so every night until something is done about it.
+    """
 
     settings: Settings
     keys: Keys
@@ -36,7 +39,9 @@ class Session:
     con: duckdb.DuckDBPyConnection
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    states: list[str] = field(default_factory=list)
     warned: set[str] = field(default_factory=set)
+    night: date | None = None  # the night being run, for the log
     loaded_ahead: date | None = None  # a range's last night that is loaded and will be published
 
     @cached_property
@@ -61,7 +66,7 @@ class Session:
 
     def log(self, stage: str, **facts: object) -> None:
         """One structured line: ids, counts and euros only."""
-        LOG.info("%s", json.dumps({"stage": stage} | facts, ensure_ascii=False, default=str))
+        self._write(logging.INFO, {"stage": stage} | facts)
 
     def warn(self, message: str) -> None:
         """Add a warning to the run record and the report, and log it once."""
@@ -69,7 +74,18 @@ class Session:
             self.warnings.append(message)
         if message not in self.warned:
             self.warned.add(message)
-            LOG.warning("%s", json.dumps({"warning": message}, ensure_ascii=False))
+            self._write(logging.WARNING, {"warning": message})
+
+    def state(self, message: str) -> None:
+        """Add a state to the run record, and log it once."""
+        if message not in self.states:
+            self.states.append(message)
+        if message not in self.warned:
+            self.warned.add(message)
+            self._write(logging.INFO, {"state": message})
+
+    def _write(self, level: int, facts: dict[str, object]) -> None:
+        LOG.log(level, "%s", json.dumps({"night": self.night} | facts, ensure_ascii=False, default=str))
 
 
 @contextmanager
@@ -77,7 +93,7 @@ def second_session(session: Session) -> Iterator[Session]:
     """A second session of the same command, for another thread: with its own connection, seconds and warnings."""
     with session.lake.connect(spill=session.lake.root / WORK / str(os.getpid())) as con:
         tokens.register(con, session.keys)
-        yield replace(session, con=con, seconds={}, warnings=[])
+        yield replace(session, con=con, seconds={}, warnings=[], states=[])
 
 
 Item = TypeVar("Item")
@@ -94,10 +110,30 @@ def progress(items: Iterator[Item], total: int, unit: str) -> Iterator[Item]:
     yield from tqdm(items, total=total, unit=unit)
 
 
+class JsonLines(logging.Formatter):
+    """One JSON object per line: time (UTC), level, stage, night, run, and the facts of the message."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.run = secrets.token_hex(6)
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = record.getMessage()
+        facts = json.loads(message) if message.startswith("{") else {"message": message}
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "stage": facts.pop("stage", None),
+            "night": facts.pop("night", None),
+            "run": self.run,
+        }
+        return json.dumps(line | facts, ensure_ascii=False)
+
+
 def log_to_standard_error(level: int = logging.INFO) -> None:
-    """Structured log lines on standard error, one object per line, after the time and the level."""
+    """Structured log lines on standard error; `run` in them is the same in every line of a command."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    handler.setFormatter(JsonLines())
     LOG.handlers[:] = [handler]
     LOG.setLevel(level)
     LOG.propagate = False

@@ -60,7 +60,7 @@ def night(
 
 
 def _brief(run: dict[str, Any]) -> dict[str, Any]:
-    return {key: run[key] for key in ("night", "state", "flagged", "scored", "seconds", "model", "warnings")}
+    return {key: run[key] for key in ("night", "state", "flagged", "scored", "seconds", "model", "warnings", "states")}
 
 
 def _queue_lines(settings: Settings, night: date, runs: list[dict[str, Any]]) -> list[str]:

@@ -7,12 +7,13 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import cache
 from importlib import metadata
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from payeewatch.features.engines.engine import Engine
@@ -29,8 +30,8 @@ from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.detector.reasons import reasons
 from payeewatch.pipeline.detector.score import score
 from payeewatch.pipeline.home import wording
-from payeewatch.pipeline.home.errors import InputMissing, InputRefused, PayeeWatchError
-from payeewatch.pipeline.home.files import write_json, write_text
+from payeewatch.pipeline.home.errors import InputMissing, InputRefused, PayeeWatchError, place, with_facts
+from payeewatch.pipeline.home.files import cannot_be_read, write_json, write_text
 from payeewatch.pipeline.home.holds import Hold, read_expiries, write_holds
 from payeewatch.pipeline.home.runs import (
     Run,
@@ -80,12 +81,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Ready:
-    """A night whose news is in the lake: the model it will use, and the seconds and warnings of its stages so far."""
+    """A night whose news is in the lake: the model it will use, and what its stages so far took and said."""
 
     night: date
     model: Model
     seconds: dict[str, float]
     warnings: list[str]
+    states: list[str]
+    started_at: datetime
 
 
 @dataclass(frozen=True)
@@ -161,8 +164,11 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
     failure = None
     try:
         for night in nights:
+            started_at = datetime.now(UTC)
+            session.night = night
             session.seconds.clear()
             session.warnings.clear()
+            session.states.clear()
             with _recording_failure(session, night), background() as meanwhile:
                 if (ready or ahead) and lists.due(session, night):
                     break
@@ -176,7 +182,8 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
                 link_and_derive(session)
                 model = _model(session, night, options, reading)
                 preparing.result()
-            ready.append(Ready(night, model, dict(session.seconds), list(session.warnings)))
+            said = list(session.warnings), list(session.states)
+            ready.append(Ready(night, model, dict(session.seconds), *said, started_at))
             session.loaded_ahead = night
     except Exception as error:
         failure = error
@@ -192,6 +199,7 @@ def _run_batch(session: Session, engine: Engine, loaded: Loaded) -> Iterator[Run
         {p for night in nights for p in run_record.unscored_payees(run_record.drops_of(loaded.loads, night))}
     )
     session.seconds.clear()
+    session.night = nights[0]
     with ExitStack() as stack:
         with _recording_failure(session, nights[0]):
             with session.stage("hold"):
@@ -202,7 +210,8 @@ def _run_batch(session: Session, engine: Engine, loaded: Loaded) -> Iterator[Run
         for each in ready:
             session.seconds.clear()
             session.seconds |= each.seconds | shared
-            session.warnings[:] = each.warnings
+            session.night = each.night
+            session.warnings[:], session.states[:] = each.warnings, each.states
             with _recording_failure(session, each.night):
                 run = _publish(session, each, batch)
             failed_path(session.settings, each.night).unlink(missing_ok=True)
@@ -213,12 +222,19 @@ def _run_batch(session: Session, engine: Engine, loaded: Loaded) -> Iterator[Run
 def _recording_failure(session: Session, night: date) -> Iterator[None]:
     try:
         yield
-    except PayeeWatchError as error:
-        _record_failure(session, night, error.exit_code, type(error).__name__, str(error))
-        raise
     except Exception as error:
-        _record_failure(session, night, 1, type(error).__name__, "internal error; the log names its place")
-        raise
+        try:
+            session.lake.refuse_damage(error)
+        except PayeeWatchError as damage:
+            damage.__cause__ = error
+            cause: Exception = damage
+        else:
+            cause = error
+        with_facts(cause, night=night)
+        is_ours = isinstance(cause, PayeeWatchError)
+        message = str(cause) if is_ours else f"internal error: {place(cause)}"
+        _record_failure(session, night, getattr(cause, "exit_code", 1), type(cause).__name__, message)
+        raise cause from cause.__cause__
 
 
 def _publish(session: Session, ready: Ready, batch: NightBatch) -> Run:
@@ -271,8 +287,8 @@ def _model(session: Session, night: date, options: Options, reading: Future[Mode
         model = reading.result()
         registry.check(model, night, options.allow_hindsight)
         facts |= {"version": model.version, "trained_as_of": model.facts["trained_as_of"]}
-    for warning in model.warnings:
-        session.warn(warning)
+    for each in model.warnings:  # so every night until the next training
+        session.state(each)
     return model
 
 
@@ -294,7 +310,12 @@ def _read_model(session: Session, night: date, options: Options) -> Model:
 def _earlier_rows(session: Session, folder: str, nights: Sequence[date]) -> pd.DataFrame | None:
     """The flags or scores of the last night published before."""
     paths = [session.settings.folder(folder) / f"{night}.parquet" for night in nights]
-    return pd.read_parquet(paths[0], columns=EARLIER[folder]) if paths and paths[0].exists() else None
+    if not paths or not paths[0].exists():
+        return None
+    try:
+        return pd.read_parquet(paths[0], columns=EARLIER[folder])
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise cannot_be_read(paths[0], error) from error
 
 
 PAYEES = "SELECT count(DISTINCT payee_id) FROM sightings WHERE known_at <= $cutoff"
@@ -344,9 +365,17 @@ def _run_facts(
         "queues": queues.facts,
         "model": run_record.model_facts(ready.model),
         "warnings": list(session.warnings),
-        "warning_codes": [each.coded if isinstance(each, Sentence) else None for each in session.warnings],
+        "warning_codes": _codes(session.warnings),
+        "states": list(session.states),
+        "state_codes": _codes(session.states),
+        "started_at": ready.started_at.isoformat(timespec="seconds"),
         "versions": _versions() | {"key_version": session.keys.token_version},
     }
+
+
+def _codes(sentences: Sequence[str]) -> list[dict[str, Any] | None]:
+    """The code and the numbers of each sentence, for screens in other languages."""
+    return [each.coded if isinstance(each, Sentence) else None for each in sentences]
 
 
 def _write_outputs(
@@ -390,6 +419,7 @@ def _write_outputs(
         page = report(night, flags, scored, evidence, run, history)
         write_text(settings.folder("reports") / f"{night}.html", page)
         write_text(settings.folder("reports") / f"{night}-quality.html", _quality_page(session, night))
+    run |= {"ended_at": datetime.now(UTC).isoformat(timespec="seconds")}
     run |= {"seconds": {stage: round(took, 3) for stage, took in session.seconds.items()}}
     write_json(run_path(settings, night), run)
     return run
@@ -417,6 +447,7 @@ def _record_failure(session: Session, night: date, exit_code: int, error: str, m
         "exit_code": exit_code,
         "error": error,
         "message": message,
+        "failed_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": {stage: round(took, 3) for stage, took in session.seconds.items()},
     }
     try:
