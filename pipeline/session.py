@@ -19,7 +19,7 @@ import duckdb
 
 from payeewatch.pipeline.home import keys as tokens
 from payeewatch.pipeline.home.keys import Keys
-from payeewatch.pipeline.home.runs import last_published
+from payeewatch.pipeline.home.runs import published_nights
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.store.lake import WORK, Lake
 from payeewatch.pipeline.store.lake_cache import LakeCache
@@ -42,6 +42,7 @@ class Session:
     states: list[str] = field(default_factory=list)
     warned: set[str] = field(default_factory=set)
     night: date | None = None  # the night being run, for the log
+    redone: date | None = None  # the published night that is run again as if it were not published
     loaded_ahead: date | None = None  # a range's last night that is loaded and will be published
 
     @cached_property
@@ -51,8 +52,8 @@ class Session:
 
     def last_published(self) -> date | None:
         """The last night that nothing learned now may change: it is published, or loaded in order to be."""
-        nights = [night for night in (last_published(self.settings), self.loaded_ahead) if night]
-        return max(nights, default=None)
+        published = [night for night in published_nights(self.settings) if night != self.redone]
+        return max([*published[-1:], *([self.loaded_ahead] if self.loaded_ahead else [])], default=None)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[dict[str, Any]]:

@@ -235,6 +235,9 @@ MESSAGES = {
     ),
     # what a person should know about a night
     "list_has_ended": "breaches/%(breach_id)s: purge_on, %(purge_on)s, has come; delete the folder",
+    "drop_changed": "Drop %(day)s changed after it was read: what is new in it counts from night %(night)s.",
+    "drop_late": "Drop %(day)s came late: it counts from night %(night)s.",
+    "night_redone": "The night was run again with --redo, with its drop as it was then.",
     "no_list_in_force": "No breach list is in force: nobody counts as exposed.",
     "nobody_exposed": "No member is on a breach list that is in force: nobody counts as exposed.",
     "verdicts_rejected": "%(file)s: %(verdicts)s verdicts cannot be used; see quarantine/%(folder)s/",

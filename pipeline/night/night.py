@@ -6,7 +6,7 @@ import platform
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cache
 from importlib import metadata
@@ -71,12 +71,16 @@ class Options:
     """How to run.
 
     `model` names a version or alias to use instead of the champion or the recorded version, `engine` what measures.
+    `no_news` counts for the nights that were named, not for those caught up before them. With `redo`, what the last
+    night's drop is now counts as that night's own.
     """
 
     model: str | None = None
     no_news: bool = False
+    redo: bool = False
     allow_hindsight: bool = False
     engine: str = "duckdb"
+    named_from: date = date.min  # the first night that was named
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,8 @@ def run_nights(session: Session, first: date, last: date, options: Options) -> I
             after it are not, and an earlier publication of the night stays.
     """
     nights = nights_to_run(session.settings, first, last)
+    session.redone = first if options.redo else None
+    options = replace(options, named_from=first)
     with engine_of(session, options.engine) as engine, closing(_spans(session, nights, options)) as spans:
         for span in spans:
             if span.ready:
@@ -178,6 +184,8 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
                 meanwhile(expectations.start)  # one thread imports all libraries, one after the other
                 preparing = meanwhile(prepare, session.lake.root, session.settings.params.observe.window_days, tables)
                 _require_news(session, night, options)
+                if options.redo:
+                    session.warn(wording.sentence("night_redone"))
                 ingest_until(session, night)
                 link_and_derive(session)
                 model = _model(session, night, options, reading)
@@ -278,8 +286,14 @@ def _publish(session: Session, ready: Ready, batch: NightBatch) -> Run:
 def _require_news(session: Session, night: date, options: Options) -> None:
     folder = session.settings.folder("inbox") / night.isoformat()
     loaded = any(load.kind == "drop" and load.day == night for load in session.lake.loads())
-    if not (options.no_news or loaded or folder.is_dir()):
-        raise InputMissing(f"{folder}: no drop for night {night}; wait for it, or run with --no-news if none will come")
+    if loaded or folder.is_dir() or (options.no_news and night >= options.named_from):
+        return
+    if options.no_news:
+        raise InputMissing(
+            f"{folder}: no drop for night {night}, which runs before {options.named_from}; --no-news counts for "
+            f"the nights that you name: run payeewatch night {night} --no-news if none will come"
+        )
+    raise InputMissing(f"{folder}: no drop for night {night}; wait for it, or run with --no-news if none will come")
 
 
 def _model(session: Session, night: date, options: Options, reading: Future[Model]) -> Model:
