@@ -26,6 +26,8 @@ NAME = "payeewatch"
 """The name of the experiment and of the registered model."""
 CHAMPION, CHALLENGER = "champion", "challenger"
 FILE = "model.skops"
+WAIT_SECONDS = 10
+"""How long to wait for a store that another process has locked."""
 MOST_METRICS = 1000
 """The most that MLflow accepts in one call."""
 REQUIRED = ("payeewatch", "mlflow", "numpy", "pandas", "scikit-learn", "skops")
@@ -236,7 +238,7 @@ def _reading(database: Path) -> Iterator[sqlite3.Connection]:
         ModelError: it is not a store that this version can read.
     """
     try:
-        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as con:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=WAIT_SECONDS)) as con:
             yield con
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
