@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from payeewatch.pipeline.home.errors import AnotherNight, PayeeWatchError, place
+from payeewatch.pipeline.home.errors import AnotherNight, PayeeWatchError, facts_of, place
 
 if TYPE_CHECKING:
     from payeewatch.pipeline.home.settings import Settings
@@ -166,7 +166,12 @@ def _fail(error: BaseException, exit_code: int, message: str, as_json: bool) -> 
 
 def _print_json_error(error: BaseException, message: str, exit_code: int) -> None:
     """Print an error as the one JSON object on standard output."""
-    kind = type(error).__name__
     details = dict(error.details) if isinstance(error, PayeeWatchError) else {}
-    answer = {"error": kind, "message": message, "exit_code": exit_code} | details
-    click.echo(json.dumps(answer, ensure_ascii=False, default=str))
+    answer = {
+        "error": type(error).__name__,
+        "message": message,
+        "exit_code": exit_code,
+        "night": None,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    click.echo(json.dumps(answer | details | facts_of(error), ensure_ascii=False, default=str))

@@ -10,6 +10,7 @@ from payeewatch.pipeline.breaches.match import link
 from payeewatch.pipeline.changes.derive import derive
 from payeewatch.pipeline.home import wording
 from payeewatch.pipeline.home.vault import purge_quarantined
+from payeewatch.pipeline.ingest.drops import DROP
 from payeewatch.pipeline.ingest.ingest import ingest
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.lake import Load
@@ -36,6 +37,7 @@ def ingest_until(session: Session, until: date) -> list[Load]:
     with session.stage("ingest") as facts:
         loads = ingest(session, until)
         facts |= {"until": until, "loads": len(loads)}
+    _say_what_counts_later(session, loads)
     with session.stage("lists") as facts:
         lists = load_lists(session, until)
         facts |= {"loads": len(lists)}
@@ -54,6 +56,18 @@ def _say_what_is_unusual(session: Session, news: Sequence[Load], night: date) ->
                 session.warn(wording.of_code(look))
             for state in watched.get("states", ()):
                 session.state(wording.of_code(state))
+
+
+def _say_what_counts_later(session: Session, loads: Sequence[Load]) -> None:
+    """Say which drops came, or changed, after their night was published, and from which night they count."""
+    for load in loads:
+        if load.kind == DROP and load.mode in LATER and load.day < load.known_on:
+            days = {"day": load.day.isoformat(), "night": load.known_on.isoformat()}
+            session.warn(wording.sentence(LATER[load.mode], **days))
+
+
+LATER = {"changed": "drop_changed", "late": "drop_late"}
+"""The mode of a drop -> what is said of it."""
 
 
 def link_and_derive(session: Session) -> list[Load]:

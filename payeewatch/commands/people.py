@@ -39,7 +39,7 @@ def purge(settings: Settings, until: date, member: str | None, dry_run: bool) ->
 
     if not (settings.folder("lake") / "loads").is_dir():
         raise InputMissing(f"{settings.folder('lake')}: the lake is empty; there is nothing to purge")
-    has_triage = _has_triage(settings)
+    has_triage = has_triage_database(settings)
     if has_triage:
         from payeewatch.commands.review import start
 
@@ -169,7 +169,7 @@ def _keep_report(settings: Settings, until: date, text: str, *, dry_run: bool, i
     write_text(settings.folder("reports") / f"purge-{until}{ending}.txt", text)
 
 
-def _has_triage(settings: Settings) -> bool:
+def has_triage_database(settings: Settings) -> bool:
     return bool(os.environ.get("DATABASE_URL")) or (settings.folder("triage") / "triage.sqlite3").exists()
 
 

@@ -26,6 +26,8 @@ NAME = "payeewatch"
 """The name of the experiment and of the registered model."""
 CHAMPION, CHALLENGER = "champion", "challenger"
 FILE = "model.skops"
+WAIT_SECONDS = 10
+"""How long to wait for a store that another process has locked."""
 MOST_METRICS = 1000
 """The most that MLflow accepts in one call."""
 REQUIRED = ("payeewatch", "mlflow", "numpy", "pandas", "scikit-learn", "skops")
@@ -120,7 +122,7 @@ def trained_as_of(settings: Settings, which: str = CHAMPION) -> date:
     """
     version, _, _ = _registration(settings, which)
     query = "SELECT value FROM model_version_tags WHERE name = ? AND version = ? AND key = 'trained_as_of'"
-    with closing(sqlite3.connect(f"{_database(settings).as_uri()}?mode=ro", uri=True)) as con:
+    with _reading(_database(settings)) as con:
         row = con.execute(query, [NAME, int(version)]).fetchone()
     if row is None:
         raise ModelError(f"model {NAME} version {version} does not say when it was trained; train again")
@@ -177,7 +179,7 @@ def _trained_before(settings: Settings, day: date) -> list[tuple[str, str, str]]
     database = _database(settings)
     if not database.exists():
         return []
-    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as con:
+    with _reading(database) as con:
         rows = con.execute(
             "SELECT m.version, m.run_id, m.source FROM model_versions m JOIN model_version_tags t"
             " ON t.name = m.name AND t.version = m.version AND t.key = 'trained_as_of' WHERE m.name = ? AND t.value < ?"
@@ -217,17 +219,43 @@ def _registration(settings: Settings, which: str) -> tuple[str, str, str]:
         if which.isdigit()
         else ("version = (SELECT version FROM registered_model_aliases a WHERE a.name = m.name AND alias = ?)")
     )
-    try:
-        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as con:
-            row = con.execute(
-                f"SELECT version, run_id, source FROM model_versions m WHERE name = '{NAME}' AND {condition}",
-                [int(which) if which.isdigit() else which],
-            ).fetchone()
-    except sqlite3.Error as error:
-        raise ModelError(f"{database}: not a model store this version can read ({type(error).__name__})") from error
+    with _reading(database) as con:
+        row = con.execute(
+            f"SELECT version, run_id, source FROM model_versions m WHERE name = '{NAME}' AND {condition}",
+            [int(which) if which.isdigit() else which],
+        ).fetchone()
     if row is None:
         raise missing
     return str(row[0]), str(row[1]), str(row[2]).removeprefix("models:/")
+
+
+@contextmanager
+def _reading(database: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to the store that only reads.
+
+    Raises:
+        StoreError: another process has locked it, or the file cannot be opened.
+        ModelError: it is not a store that this version can read.
+    """
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=WAIT_SECONDS)) as con:
+            yield con
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise _locked(database) from error
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
+            raise StoreError(f"{database}: cannot be opened; fix its permissions") from error
+        raise ModelError(
+            f"{database}: not a model store this version can read ({type(error).__name__}); restore it from the last "
+            "backup, or train again"
+        ) from error
+
+
+def _locked(database: Path) -> StoreError:
+    return StoreError(
+        f"{database}: is locked by another process, such as a training or payeewatch mlflow; "
+        "run the same command again when that has ended"
+    )
 
 
 @contextmanager
@@ -250,6 +278,8 @@ def _store(settings: Settings) -> Iterator[Any]:
                 mlflow.set_tracking_uri(before)
     except Exception as error:
         if isinstance(error, OSError) or "OperationalError" in f"{type(error).__name__} {error}":
+            if "database is locked" in str(error):
+                raise _locked(database) from error
             raise StoreError(
                 f"{database.parent}: the model store cannot be written; free space or fix the permissions"
             ) from error

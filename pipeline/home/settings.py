@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -228,6 +228,12 @@ class Settings:
             if key_file.is_relative_to(holder):
                 raise SettingsError(f"PAYEEWATCH_KEY_FILE is {key_file}; it must lie outside the data, {holder}")
         return cls(home, key_file, Params.read(params_path), params_path, folders)
+
+    def today(self) -> date:
+        """The insurer's day of now, or of PAYEEWATCH_NOW, with which demos over past nights start their clock."""
+        start = os.environ.get("PAYEEWATCH_NOW")
+        now = datetime.fromisoformat(start).replace(tzinfo=UTC) if start else datetime.now(UTC)
+        return now.astimezone(ZoneInfo(self.params.timezone)).date()
 
     def folder(self, name: str) -> Path:
         return self.folders[name]

@@ -245,6 +245,11 @@ MESSAGES = {
     "list_lacks_field": (
         "breaches/%(breach_id)s: the manifest says that %(field)s was exposed, but the people file has no %(columns)s"
     ),
+    "drop_changed": "Drop %(day)s changed after it was read: what is new in it counts from night %(night)s.",
+    "drop_late": "Drop %(day)s came late: it counts from night %(night)s.",
+    "night_redone": "The night was run again with --redo, with its drop as it was then.",
+    "no_list_in_force": "No breach list is in force: nobody counts as exposed.",
+    "nobody_exposed": "No member is on a breach list that is in force: nobody counts as exposed.",
     "verdicts_rejected": "%(file)s: %(verdicts)s verdicts cannot be used; see quarantine/%(folder)s/",
     "table_all_rejected": (
         "drop of %(day)s: nothing of %(table)s can be used; %(rows)s rejected (%(rules)s); see quarantine/%(day)s/"

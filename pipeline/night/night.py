@@ -6,13 +6,14 @@ import platform
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from functools import cache
 from importlib import metadata
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from payeewatch.features.engines.engine import Engine
@@ -29,8 +30,16 @@ from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.detector.reasons import reasons
 from payeewatch.pipeline.detector.score import score
 from payeewatch.pipeline.feeds.calendar import is_closed
-from payeewatch.pipeline.home.errors import FeedUnusual, InputMissing, InputRefused, PayeeWatchError
-from payeewatch.pipeline.home.files import write_json, write_text
+from payeewatch.pipeline.home import wording
+from payeewatch.pipeline.home.errors import (
+    FeedUnusual,
+    InputMissing,
+    InputRefused,
+    PayeeWatchError,
+    place,
+    with_facts,
+)
+from payeewatch.pipeline.home.files import cannot_be_read, write_json, write_text
 from payeewatch.pipeline.home.holds import Hold, read_expiries, write_holds
 from payeewatch.pipeline.home.runs import (
     Run,
@@ -69,25 +78,29 @@ ROWS_AT_ONCE = 60_000
 class Options:
     """How to run.
 
-    `model` is a version or alias to use instead of the champion or the recorded version. `engine` is the name of the
-    engine that measures.
+    `model` names a version or alias to use instead of the champion or the recorded version, `engine` what measures.
+    `no_news` counts for the nights that were named, not for those caught up before them. With `redo`, what the last
+    night's drop is now counts as that night's own.
     """
 
     model: str | None = None
     no_news: bool = False
+    redo: bool = False
     allow_hindsight: bool = False
     engine: str = "duckdb"
+    named_from: date = date.min  # the first night that was named
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A night whose news is in the lake: the model it will use, and the seconds and warnings of its stages so far."""
+    """A night whose news is in the lake: the model it will use, and what its stages so far took and said."""
 
     night: date
     model: Model
     seconds: dict[str, float]
     warnings: list[str]
     states: list[str]
+    started_at: datetime
 
 
 @dataclass(frozen=True)
@@ -110,6 +123,8 @@ def run_nights(session: Session, first: date, last: date, options: Options) -> I
             after it are not, and an earlier publication of the night stays.
     """
     nights = nights_to_run(session.settings, first, last)
+    session.redone = first if options.redo else None
+    options = replace(options, named_from=first)
     with engine_of(session, options.engine) as engine, closing(_spans(session, nights, options)) as spans:
         for span in spans:
             if span.ready:
@@ -163,6 +178,8 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
     failure = None
     try:
         for night in nights:
+            started_at = datetime.now(UTC)
+            session.night = night
             session.seconds.clear()
             session.warnings.clear()
             session.states.clear()
@@ -175,11 +192,14 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
                 meanwhile(expectations.start)  # one thread imports all libraries, one after the other
                 preparing = meanwhile(prepare, session.lake.root, session.settings.params.observe.window_days, tables)
                 _require_news(session, night, options)
+                if options.redo:
+                    session.warn(wording.sentence("night_redone"))
                 ingest_until(session, night)
                 link_and_derive(session)
                 model = _model(session, night, options, reading)
                 preparing.result()
-            ready.append(Ready(night, model, dict(session.seconds), list(session.warnings), list(session.states)))
+            messages = list(session.warnings), list(session.states)
+            ready.append(Ready(night, model, dict(session.seconds), *messages, started_at))
             session.loaded_ahead = night
     except Exception as error:
         failure = error
@@ -195,6 +215,7 @@ def _run_batch(session: Session, engine: Engine, loaded: Loaded) -> Iterator[Run
         {p for night in nights for p in run_record.unscored_payees(run_record.drops_of(loaded.loads, night))}
     )
     session.seconds.clear()
+    session.night = nights[0]
     with ExitStack() as stack:
         with _recording_failure(session, nights[0]):
             with session.stage("hold"):
@@ -205,8 +226,8 @@ def _run_batch(session: Session, engine: Engine, loaded: Loaded) -> Iterator[Run
         for each in ready:
             session.seconds.clear()
             session.seconds |= each.seconds | shared
-            session.warnings[:] = each.warnings
-            session.states[:] = each.states
+            session.night = each.night
+            session.warnings[:], session.states[:] = each.warnings, each.states
             with _recording_failure(session, each.night):
                 run = _publish(session, each, batch)
             failed_path(session.settings, each.night).unlink(missing_ok=True)
@@ -217,12 +238,19 @@ def _run_batch(session: Session, engine: Engine, loaded: Loaded) -> Iterator[Run
 def _recording_failure(session: Session, night: date) -> Iterator[None]:
     try:
         yield
-    except PayeeWatchError as error:
-        _record_failure(session, night, error.exit_code, type(error).__name__, str(error))
-        raise
     except Exception as error:
-        _record_failure(session, night, 1, type(error).__name__, "internal error; the log names its place")
-        raise
+        try:
+            session.lake.refuse_damage(error)
+        except PayeeWatchError as damage:
+            damage.__cause__ = error
+            cause: Exception = damage
+        else:
+            cause = error
+        with_facts(cause, night=night)
+        is_ours = isinstance(cause, PayeeWatchError)
+        message = str(cause) if is_ours else f"internal error: {place(cause)}"
+        _record_failure(session, night, getattr(cause, "exit_code", 1), type(cause).__name__, message)
+        raise cause from cause.__cause__
 
 
 def _publish(session: Session, ready: Ready, batch: NightBatch) -> Run:
@@ -257,6 +285,8 @@ def _publish(session: Session, ready: Ready, batch: NightBatch) -> Run:
             }
     reading.result()
     known_before = None if earlier_scores is None else set(earlier_scores["change_id"])
+    if view.context.exposures.empty and not any(each["exposed"] for each in counting.result()["lists"]):
+        session.warn(wording.sentence("nobody_exposed" if counting.result()["lists"] else "no_list_in_force"))
     run = _run_facts(session, ready, view, scores, queues, known_before, counting.result())
     return _write_outputs(session, night, ready.model, view, scores, queues, run)
 
@@ -265,8 +295,14 @@ def _require_news(session: Session, night: date, options: Options) -> None:
     folder = session.settings.folder("inbox") / night.isoformat()
     loaded = any(load.kind == "drop" and load.day == night for load in session.lake.loads())
     is_closed_day = is_closed(session.settings.params.calendar, night)
-    if not (options.no_news or loaded or folder.is_dir() or is_closed_day):
-        raise InputMissing(f"{folder}: no drop for night {night}; wait for it, or run with --no-news if none will come")
+    if loaded or is_closed_day or folder.is_dir() or (options.no_news and night >= options.named_from):
+        return
+    if options.no_news:
+        raise InputMissing(
+            f"{folder}: no drop for night {night}, which runs before {options.named_from}; --no-news counts for "
+            f"the nights that you name: run payeewatch night {night} --no-news if none will come"
+        )
+    raise InputMissing(f"{folder}: no drop for night {night}; wait for it, or run with --no-news if none will come")
 
 
 def _model(session: Session, night: date, options: Options, reading: Future[Model]) -> Model:
@@ -297,7 +333,12 @@ def _read_model(session: Session, night: date, options: Options) -> Model:
 def _earlier_rows(session: Session, folder: str, nights: Sequence[date]) -> pd.DataFrame | None:
     """The flags or scores of the last night published before."""
     paths = [session.settings.folder(folder) / f"{night}.parquet" for night in nights]
-    return pd.read_parquet(paths[0], columns=EARLIER[folder]) if paths and paths[0].exists() else None
+    if not paths or not paths[0].exists():
+        return None
+    try:
+        return pd.read_parquet(paths[0], columns=EARLIER[folder])
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise cannot_be_read(paths[0], error) from error
 
 
 PAYEES = "SELECT count(DISTINCT payee_id) FROM sightings WHERE known_at <= $cutoff"
@@ -351,12 +392,14 @@ def _run_facts(
         "states": list(session.states),
         "state_codes": _codes(session.states),
         "accepted": session.accepts.get(ready.night, ""),
+        "started_at": ready.started_at.isoformat(timespec="seconds"),
         "versions": _versions() | {"key_version": session.keys.token_version},
     }
 
 
-def _codes(messages: Sequence[str]) -> list[dict[str, Any] | None]:
-    return [each.coded if isinstance(each, Sentence) else None for each in messages]
+def _codes(sentences: Sequence[str]) -> list[dict[str, Any] | None]:
+    """The code and the numbers of each sentence, for screens in other languages."""
+    return [each.coded if isinstance(each, Sentence) else None for each in sentences]
 
 
 def _write_outputs(
@@ -400,6 +443,7 @@ def _write_outputs(
         page = report(night, flags, scored, evidence, run, history)
         write_text(settings.folder("reports") / f"{night}.html", page)
         write_text(settings.folder("reports") / f"{night}-quality.html", _quality_page(session, night))
+    run |= {"ended_at": datetime.now(UTC).isoformat(timespec="seconds")}
     run |= {"seconds": {stage: round(took, 3) for stage, took in session.seconds.items()}}
     write_json(run_path(settings, night), run)
     return run
@@ -427,6 +471,7 @@ def _record_failure(session: Session, night: date, exit_code: int, error: str, m
         "exit_code": exit_code,
         "error": error,
         "message": message,
+        "failed_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": {stage: round(took, 3) for stage, took in session.seconds.items()},
     }
     try:

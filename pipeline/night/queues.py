@@ -367,7 +367,7 @@ def _ranks(facts: pd.DataFrame, candidates: list[Candidate], params: Flag) -> pd
     in_order = [of_change.get(change_id) for change_id in change_ids]
     return pd.DataFrame(
         {
-            "change_id": change_ids,
+            "change_id": pd.Series(change_ids, dtype="str"),  # text, even where there is none
             "rank_before_cut": np.arange(1, len(scored) + 1, dtype="int64"),
             "why_not": [str(WhyNot.FLOOR) if c is None else str(c.why_not) if c.why_not else None for c in in_order],
             "flag_id": [c.flag_id if c and c.queue else None for c in in_order],

@@ -28,7 +28,7 @@ from django.db.models.functions import Cast
 from payeewatch.pipeline.home.runs import published_nights
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage import clock
-from payeewatch.triage.models import Decision, Evidence, Flag, Hold, Night
+from payeewatch.triage.models import Decision, Evidence, Flag, Hold, Night, Step
 from payeewatch.triage.records import audit
 
 FROM_FLAGS = (
@@ -62,6 +62,12 @@ def unpublished(settings: Settings) -> list[date]:
     nights = published_nights(settings)
     nights = [night for night in nights if _files(settings, night)["flags"].exists()]  # others were purged
     return [night for night in nights if digests.get(night) != _digest(_files(settings, night))]
+
+
+def steps_since(night: date) -> int:
+    """How many steps reviewers took on the flags of a night since it was imported."""
+    row = Night.objects.filter(night=night).first()
+    return Step.objects.filter(flag__night=row, at__gte=row.published_at).count() if row else 0
 
 
 def adopt(settings: Settings, nights: Iterable[date]) -> None:
