@@ -56,7 +56,7 @@ def read_holds(path: Path) -> list[Hold]:
         return []
     with path.open(encoding="utf-8", newline="") as file:
         return [
-            replace(Hold(**{name: row[name] for name in COLUMNS}), hold_until=_day(row["hold_until"]))
+            Hold(**{name: row[name] for name in COLUMNS} | {"hold_until": _day(row["hold_until"])})  # type: ignore[arg-type]
             for row in csv.DictReader(file)
         ]
 
