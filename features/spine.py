@@ -42,8 +42,8 @@ class Night:
 def open_changes(tables: Tables, nights: Sequence[Night], window_days: int, extra: Sequence[str] = ()) -> Frame:
     """Every change open on each night.
 
-    Open is a change that is known, not superseded, and in effect for at most `window_days` or with a payment to its
-    new account pending; and, whatever its age, a change named in `extra` (flagged and not yet decided).
+    A change is open if it is known and not superseded, and either took effect at most `window_days` ago or has a
+    payment to its new account pending. A change named in `extra` (flagged and not yet decided) is open at any age.
     """
     instants = tables.engine.load(calendar(nights)).select("as_of", "cutoff_at")
     named = tables.engine.load(names(extra)).with_columns(is_named=nw.lit(True))
@@ -69,12 +69,12 @@ def learning_changes(
     window_days: int,
     past_window_days: Sequence[int],
 ) -> Frame:
-    """Every change on nights of its life from `since` on, each night one on which it was open.
+    """Every past change on some of the nights from `since` on, only nights on which it was open.
 
-    Within its window: the night it became known, and those `ages_days` after it took effect. Past it: the first night
-    with a payment to it pending, from each of `past_window_days` after the window's end until the next of them. A night
-    before the change was known is left out. `nights` must begin well before `since`: the age of a
-    change counts from the night on which it took effect.
+    Within its window, these are the night on which it became known and the nights `ages_days` after it took effect.
+    Past the window, each of `past_window_days` after its end begins a span that ends at the next one: the night is the
+    first of the span that sees a payment to the change pending. A night before the change was known is left out.
+    `nights` must begin well before `since`: the age of a change counts from the night on which it took effect.
     """
     days = tables.engine.load(calendar(nights))
     last = max(_microseconds(night.cutoff_at) for night in nights)
@@ -115,7 +115,7 @@ def _first_waiting(tables: Tables, changes: Frame, days: Frame, instants: Frame,
 
 
 def all_changes(tables: Tables) -> Frame:
-    """Every version of every change, with what it may be counted by and when the change first became known."""
+    """Every version of every change, with the columns to count changes by, and when the change first became known."""
     return tables.once("changes with banks", lambda: _with_banks(tables, tables.whole("changes")))
 
 
@@ -176,7 +176,7 @@ def _spine_of(tables: Tables, pairs: Frame) -> Frame:
 
 
 def _with_neighbours(tables: Tables, spine: Frame) -> Frame:
-    """Add when the payee's change before this one took effect, and when the next one does, as known by then."""
+    """Add when the payee's change before this one took effect and when the next one does, as the night knew it."""
     others = all_changes(tables).select(
         "payee_id", "known_at", "superseded_at", "superseded_by", other_id="change_id", other_at="effective_at"
     )

@@ -77,7 +77,7 @@ def _check_line(result: dict[str, Any]) -> str:
     tables = result.get("tables", {})
     read = sum(table["rows_read"] for table in tables.values()) if tables else result.get("people", 0)
     rejected = sum(table["rows_rejected"] for table in tables.values()) if tables else result.get("rejected", 0)
-    return f"{name}  {read:,} rows, {rejected:,} to be rejected"
+    return "\n  ".join([f"{name}  {read:,} rows, {rejected:,} to be rejected", *result.get("looks", ())])
 
 
 @command("token")

@@ -12,15 +12,29 @@ from typing import Any
 
 from payeewatch.pipeline.breaches import rejected_people
 from payeewatch.pipeline.breaches.manifest import Manifest
-from payeewatch.pipeline.breaches.people import Counts, count_people, find_people, write_people
+from payeewatch.pipeline.breaches.people import Counts, Form, count_people, find_people, write_people
 from payeewatch.pipeline.home import wording
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused
+from payeewatch.pipeline.home.wording import Sentence
+from payeewatch.pipeline.ingest.checks import FORMS
 from payeewatch.pipeline.ingest.drops import fingerprint
+from payeewatch.pipeline.ingest.profile import Export, Profile
 from payeewatch.pipeline.known_by import counts_from, midnight
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.lake import PURGE, VERSION_STEP, Load
+from payeewatch.pipeline.tables import PEOPLE
 
+EXPOSED_COLUMNS = {
+    "name": ("family_name", "given_names"),
+    "birth_date": ("birth_date",),
+    "national_id": ("national_id",),
+}
+"""What a manifest calls exposed -> the columns of people that hold it."""
+MUST_BE = {
+    column.name: FORMS.get(column.kind, f"must be a whole number from {column.low} to {column.high}")
+    for column in PEOPLE.columns
+}
 FOLDER_REMOVED = "gone"
 """The fingerprint of a purge when the list's folder was removed: the folder may come back."""
 
@@ -38,13 +52,16 @@ class BreachList:
         return self.manifest.breach_id
 
 
-def find_lists(breaches: Path) -> list[BreachList]:
+def find_lists(breaches: Path, form: Form) -> list[BreachList]:
     """Every list below the breaches folder, by breach_id.
 
     Raises:
         InputRefused: a manifest that is missing, unreadable, without provenance or wrong; a list without people.
     """
-    return [BreachList(Manifest.read(folder), folder, tuple(find_people(folder))) for folder in _folders(breaches)]
+    return [
+        BreachList(Manifest.read(folder), folder, tuple(find_people(folder, form.export.files)))
+        for folder in _folders(breaches)
+    ]
 
 
 def check_lists(session: Session) -> list[dict[str, Any]]:
@@ -53,16 +70,23 @@ def check_lists(session: Session) -> list[dict[str, Any]]:
     A list that would be refused says why under `refused`.
     """
     results: list[dict[str, Any]] = []
+    form = form_of_lists(session)
     for folder in _folders(session.settings.folder("breaches")):
         try:
-            Manifest.read(folder)
-            counts = count_people(session.con, find_people(folder))
+            manifest = Manifest.read(folder)
+            counts = count_people(session.con, find_people(folder, form.export.files), form)
             refused = _over_tolerance(session, folder.name, counts)
             facts = {"people": counts.rows, "rejected": counts.rejected, "nulled": counts.nulled, "refused": refused}
+            facts["looks"] = _fields_lacking(manifest, counts)
             results.append({"breach_id": folder.name} | facts)
         except InputRefused as refusal:
             results.append({"breach_id": folder.name, "refused": str(refusal)})
     return results
+
+
+def form_of_lists(session: Session) -> Form:
+    """How the lists are written: the section `[people]` of the source profile."""
+    return Form(Profile.load(session.settings).of("people"), session.settings.params.timezone)
 
 
 def _folders(breaches: Path) -> list[Path]:
@@ -79,7 +103,8 @@ def load_lists(session: Session, until: date) -> list[Load]:
         InputRefused: a list without provenance, an unreadable one, or one with too many unusable rows.
     """
     settings, lake = session.settings, session.lake
-    breach_lists = {each.breach_id: each for each in find_lists(settings.folder("breaches"))}
+    form = form_of_lists(session)
+    breach_lists = {each.breach_id: each for each in find_lists(settings.folder("breaches"), form)}
     last_loads = last_load_of_each_list(lake.loads())
     if not breach_lists and not last_loads:
         raise InputMissing(
@@ -92,7 +117,7 @@ def load_lists(session: Session, until: date) -> list[Load]:
             ends = each.manifest.purge_on.isoformat()
             session.warn(wording.sentence("list_has_ended", breach_id=each.breach_id, purge_on=ends))
         elif each.manifest.known_at <= until:
-            loads += _load_if_new(session, each, last_loads.get(each.breach_id), until)
+            loads += _load_if_new(session, each, form, last_loads.get(each.breach_id), until)
     return loads
 
 
@@ -138,31 +163,36 @@ def people_files(loads: Sequence[Load], breach_id: str) -> list[str]:
     ]
 
 
-def _load_if_new(session: Session, each: BreachList, last_load: Load | None, until: date) -> list[Load]:
+def _load_if_new(session: Session, each: BreachList, form: Form, last_load: Load | None, until: date) -> list[Load]:
     people = fingerprint(each.files, session.lake.root)
+    if form.export != Export():  # another description of the same file gives other people
+        people += f"-{hashlib.sha256(form.export.model_dump_json().encode()).hexdigest()}"
     whole = f"{people}:{_manifest_mark(each.manifest)}"
     if last_load and last_load.fingerprint == whole:
         return []
-    same_people = last_load is not None and last_load.kind == "list" and last_load.fingerprint.startswith(people)
-    return [_load(session, each, whole, last_load.facts["people"] if last_load and same_people else None, until)]
+    same_people = last_load is not None and last_load.kind == "list" and last_load.fingerprint.startswith(f"{people}:")
+    return [_load(session, each, form, whole, last_load.facts["people"] if last_load and same_people else None, until)]
 
 
 def _manifest_mark(manifest: Manifest) -> str:
     return hashlib.sha256(repr(manifest).encode()).hexdigest()
 
 
-def _load(session: Session, each: BreachList, mark: str, people: dict[str, int] | None, until: date) -> Load:
-    """Write a list's manifest, and its people unless they are in the lake already; commit both at once."""
+def _load(
+    session: Session, each: BreachList, form: Form, mark: str, people: dict[str, Any] | None, until: date
+) -> Load:
+    """Write a list's manifest, and its people unless they stand already; commit both at once."""
     lake, manifest = session.lake, each.manifest
     sequence = lake.next_sequence()
     known_on = counts_from(session, manifest.known_at)
     known_at = midnight(session.settings, known_on)
     files: dict[str, list[str]] = {}
     removed: list[str] = []
+    looks: list[Sentence] = []
     if people is None:
         removed = people_files(lake.loads(), each.breach_id)
-        files["people"], counts = _write_people(session, each, until, sequence, known_at)
-        people = dataclasses.asdict(counts)
+        files["people"], counts = _write_people(session, each, form, until, sequence, known_at)
+        people, looks = dataclasses.asdict(counts), _fields_lacking(manifest, counts)
     files["lists"] = [_write_version(session, manifest, sequence, known_at, people["rows"], is_purged=False)]
     load = Load(
         sequence=sequence,
@@ -176,17 +206,20 @@ def _load(session: Session, each: BreachList, mark: str, people: dict[str, int] 
         facts={"people": people} | manifest.facts(),
     )
     lake.commit(load)
+    for look in looks:
+        session.warn(look)
     session.log("list", breach_id=each.breach_id, people=people["rows"], rejected=people["rejected"])
     return load
 
 
 def _write_people(
-    session: Session, each: BreachList, until: date, sequence: int, known_at: datetime
+    session: Session, each: BreachList, form: Form, until: date, sequence: int, known_at: datetime
 ) -> tuple[list[str], Counts]:
     """Write the people; those without a usable key go to quarantine, whether the list is accepted or refused."""
     rejected_people.begin(session.con)
     try:
-        paths, counts = write_people(session, each.breach_id, each.files, each.manifest.known_at, sequence, known_at)
+        day = each.manifest.known_at
+        paths, counts = write_people(session, each.breach_id, each.files, form, day, sequence, known_at)
         if counts.rejected:
             rejected_people.quarantine_people(session, each.breach_id, until, sequence)
     finally:
@@ -204,6 +237,16 @@ def _over_tolerance(session: Session, breach_id: str, counts: Counts) -> str | N
     tolerated = session.settings.params.ingest.people_tolerance_share
     if not counts.rows:
         return f"breaches/{breach_id}: the people file holds nobody; send it again"
+    unusable = [name for name, rows in counts.nulled.items() if rows > tolerated * counts.filled[name]]
+    if unusable:
+        columns = "; ".join(
+            f"{name} in {counts.nulled[name]:,} of the {counts.filled[name]:,} rows that fill it ({MUST_BE[name]})"
+            for name in unusable
+        )
+        return (
+            f"breaches/{breach_id}: more than {tolerated:.0%} unusable: {columns}; "
+            "describe their form in the source profile under [people], or send the list again"
+        )
     if counts.rejected <= tolerated * counts.rows:
         return None
     nulled = ", ".join(f"{count:,} {name}" for name, count in counts.nulled.items())
@@ -212,6 +255,20 @@ def _over_tolerance(session: Session, breach_id: str, counts: Counts) -> str | N
         f"{tolerated:.0%} (unusable: {nulled}; {counts.malformed:,} lines are no rows); "
         "send the list again, or raise 'ingest.people_tolerance_share'"
     )
+
+
+def _fields_lacking(manifest: Manifest, counts: Counts) -> list[Sentence]:
+    """A look for each field that was exposed by the manifest's word, and that nobody on the list has."""
+    lacking = {
+        field: [name for name in columns if name not in counts.columns or counts.filled.get(name) == 0]
+        for field, columns in EXPOSED_COLUMNS.items()
+        if field in manifest.fields_exposed
+    }
+    return [
+        wording.sentence("list_lacks_field", breach_id=manifest.breach_id, field=field, columns=", ".join(names))
+        for field, names in lacking.items()
+        if names
+    ]
 
 
 def _purge(session: Session, load: Load, until: date, mark: str) -> Load:

@@ -47,7 +47,7 @@ def register(settings: Settings, model: Model, *, promote: bool, data: Mapping[s
     A model that is already registered, equal to the last bit, keeps its version.
 
     Args:
-        data: what it was trained on, such as the lake's last load and its fingerprint; tags of run and version.
+        data: what it was trained on, such as the lake's last load and its fingerprint; tags of the run and the version.
 
     Raises:
         StoreError: the store cannot be written.
@@ -92,14 +92,14 @@ def load(settings: Settings, which: str = CHAMPION) -> Model:
         ModelError: there is none, or it cannot be read.
     """
     version, run_id, model_id = _registration(settings, which)
-    # below the home as it is now, wherever it was when the model was logged
+    # the home may have been moved since the model was logged
     path = settings.folder("mlflow") / "artifacts" / "models" / model_id / "artifacts" / "artifacts" / FILE
     return _read(path, version, run_id, path.stat().st_mtime_ns if path.exists() else None)
 
 
 @lru_cache(maxsize=4)
 def _read(path: Path, version: str, run_id: str, written: int | None) -> Model:
-    """A model from its file, read once a process for as long as the file is the one that was `written` then."""
+    """A model from its file, read once per process until the file changes; `written` is the time of its last change."""
     return dataclasses.replace(Model.load(path), name=NAME, version=version, run_id=run_id)
 
 
@@ -336,7 +336,7 @@ def _absent_lenses(model: Model) -> dict[str, dict[str, str]]:
 
 
 def _code_version() -> str:
-    """The package's version, and the commit where it runs from its own checkout, not installed inside another."""
+    """The package's version; and the commit, if it runs from its own checkout and is not installed inside another."""
     version = metadata.version("payeewatch")
     checkout = Path(__file__).resolve().parents[2]
     if not (checkout / ".git").exists():

@@ -13,6 +13,7 @@ import json
 import os
 import secrets
 import stat
+import unicodedata
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -35,6 +36,13 @@ PARTICLES = (
     "ET", "M", "MLLE", "MME", "MR", "MRS", "OU",
 )  # fmt: skip
 """Words that do not distinguish people: articles and prepositions of names, and titles before a holder's name."""
+
+OTHER_FORMS = (
+    (0xAA, 0xBA), (0x17F, 0x17F), (0x2B0, 0x2E3), (0x1D2C, 0x1DBB), (0x2070, 0x2188), (0x2460, 0x24EA),
+    (0x2C7C, 0x2C7D), (0xA7F2, 0xA7F4), (0xFF10, 0xFF5A), (0x107A5, 0x107A5), (0x1D400, 0x1D7FF),
+    (0x1FBF0, 0x1FBF9),
+)  # fmt: skip
+"""Where Unicode has other forms of letters and digits: raised, lowered, circled, full width, mathematical."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +194,7 @@ def _plain_sql() -> str:
     digits = "account"
     for letter in range(ord("A"), ord("Z") + 1):
         digits = f"replace({digits}, '{chr(letter)}', '{letter - 55}')"
+    forms = _other_forms()
     with (DATA / "ibans.csv").open(encoding="ascii", newline="") as file:
         ibans = "".join(
             f";{row['country']}{int(row['length']):02d}{int(row['bank_start']):02d}{int(row['bank_length']):02d}"
@@ -197,4 +206,13 @@ def _plain_sql() -> str:
         .replace("@LETTERS_TO_DIGITS@", digits)
         .replace("@IBANS@", ibans)
         .replace("@PARTICLES@", "|".join(PARTICLES))
+        .replace("@OTHER_FORMS@", "".join(forms))
+        .replace("@THEIR_PLAIN_FORMS@", "".join(forms.values()))
     )
+
+
+def _other_forms() -> dict[str, str]:
+    """Every character that Unicode calls another form of one ASCII letter or digit -> that one."""
+    codes = (code for first, last in OTHER_FORMS for code in range(first, last + 1))
+    forms = {chr(code): unicodedata.normalize("NFKC", chr(code)) for code in codes}
+    return {form: plain for form, plain in forms.items() if len(plain) == 1 and plain.isascii() and plain.isalnum()}

@@ -235,6 +235,16 @@ MESSAGES = {
     ),
     # what a person should know about a night
     "list_has_ended": "breaches/%(breach_id)s: purge_on, %(purge_on)s, has come; delete the folder",
+    "codes_fell_back": (
+        "%(table)s.%(column)s: %(rows)s rows have a code that the source profile does not list: %(codes)s"
+    ),
+    "ids_repaired": (
+        "%(table)s.%(column)s: %(rows)s ids were unknown as written, and are read as the one known id that differs in "
+        "leading zeros, blanks or a trailing .0"
+    ),
+    "list_lacks_field": (
+        "breaches/%(breach_id)s: the manifest says that %(field)s was exposed, but the people file has no %(columns)s"
+    ),
     "verdicts_rejected": "%(file)s: %(verdicts)s verdicts cannot be used; see quarantine/%(folder)s/",
     "erasure_cut_short": (
         "an erasure was cut short: run payeewatch purge again to finish it in the reviewers' database"
@@ -264,7 +274,7 @@ MESSAGES = {
 """Code -> what it says in English. What is published contains the code and its numbers next to the sentence, so that it
 can be translated into any language; `make words` puts the sentences into the catalogue of translations."""
 
-PARAM_FORMATS = {"many": "{:,}", "usual": "{:.1f}", "share": "{:.1%}", "least": "{:.4f}"}
+PARAM_FORMATS = {"many": "{:,}", "rows": "{:,}", "usual": "{:.1f}", "share": "{:.1%}", "least": "{:.4f}"}
 """The name of a number in a message -> how it is written, where not simply as text."""
 
 

@@ -46,6 +46,9 @@ DAY = timedelta(days=1)
 PAYEE_BY_PAYEE = ("claims", "payments")
 """Tables too large to hold are written so: payees and accounts repeat from row to row, which is read far faster."""
 
+KEYS_KEPT = ("members", "providers")
+"""Tables of people and practices: a key that differs from a known one in padding alone is the known one."""
+
 
 class DropRefused(InputRefused):
     """A drop with more bad rows than tolerated. `facts` says what was found, as a load's would."""
@@ -102,7 +105,9 @@ def _check_drop(session: Session, drop: Drop, profile: Profile) -> dict[str, Any
     label = {"source": drop.source, "day": drop.day.isoformat()}
     try:
         with _stage_drop(session, drop, profile) as tables:
-            return label | _facts(session, drop, tables) | {"refused": _over_tolerance(session, drop, tables)}
+            looks = [look for staged in tables for look in staged.looks]
+            result = {"looks": looks, "refused": _over_tolerance(session, drop, tables)}
+            return label | _facts(session, drop, tables) | result
     except InputRefused as refusal:
         return label | {"refused": str(refusal)}
 
@@ -139,6 +144,8 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
             facts=_facts(session, drop, tables),
         )
     session.lake.commit(load)
+    for look in (look for staged in tables for look in staged.looks):
+        session.warn(look)
     session.log(
         drop.kind,
         day=drop.day,
@@ -169,7 +176,7 @@ def _knowing(session: Session, drop: Drop, counts_from: date) -> Knowing:
 def _stage_drop(session: Session, drop: Drop, profile: Profile) -> Iterator[list[Staged]]:
     """Every table of a drop, staged, checked and reconciled."""
     con, params = session.con, session.settings.params
-    limits = Limits.of(params.cutoff(drop.day), params.ingest.max_amount)
+    limits = Limits.of(params.cutoff(drop.day), params.ingest.max_amount, params.timezone)
     erased = Tombstones.of(session.lake.loads())
     staging.open_staging(con)
     try:
@@ -179,6 +186,10 @@ def _stage_drop(session: Session, drop: Drop, profile: Profile) -> Iterator[list
             if table.name in drop.tables
         ]
         tables = staging.stage(con, sources, drop.day, limits, erased)
+        for staged in tables:
+            if staged.table.name in KEYS_KEPT:
+                key = f"SELECT {name(staged.table.key)} AS key FROM ({session.lake_cache.scan(staged.table.name)})"
+                staging.repair_keys(con, staged, key)
         key_queries = _known_keys(session, tables)
 
         def look(own: duckdb.DuckDBPyConnection, staged: Staged) -> None:
@@ -199,6 +210,9 @@ def _known_keys(session: Session, tables: Sequence[Staged]) -> dict[str, list[st
     for table in (DROP_TABLES[other] for t in DROP_TABLES.values() for _, other in t.references):
         keys[table.name] = [f"SELECT {name(table.key)} AS key FROM ({session.lake_cache.scan(table.name)})"]
     keys["bank_changes"].append(f"SELECT change_id AS key FROM ({session.lake_cache.scan('changes')})")
+    keys["payees"] = [
+        f"SELECT payee_id AS key FROM ({session.lake_cache.scan(table)})" for table in ("sightings", "bank_changes")
+    ]
     for staged in tables:
         if staged.table.name in keys:
             keys[staged.table.name].append(f"SELECT {name(staged.table.key)} AS key FROM {staged.relation}")

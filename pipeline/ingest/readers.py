@@ -131,16 +131,17 @@ def _match_header(table: Table, theirs: tuple[str, ...], path: Path, export: Exp
     names = {column.name for column in declared}
     ours: dict[str, str] = {}
     for their in theirs:
-        our = export.columns.get(their.strip(), their.strip())
-        if our in names and our in ours:
-            raise InputRefused(f"{folder_and_name(path)}: has the column {our} twice")
-        if our in names:
-            ours[our] = their
-    missing = [c.name for c in declared if not c.nullable and c.name not in ours]
+        for our in export.ours(their):
+            if our in names and our in ours:
+                raise InputRefused(f"{folder_and_name(path)}: has the column {our} twice")
+            if our in names:
+                ours[our] = their
+    missing = [c.name for c in declared if not (c.nullable or c.name in ours or c.name in export.defaults)]
     if missing:
         raise InputRefused(
             f"{folder_and_name(path)}: lacks the required column{'s' * (len(missing) > 1)} {', '.join(missing)}; "
-            "add them, or name theirs in the source profile"
+            f"add them, or name theirs in the source profile under [{table.name}.columns], or the value they always "
+            f"have under [{table.name}.defaults]"
         )
     return Header(theirs, ours, tuple(t for t in theirs if t not in ours.values()))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,8 @@ def _check_table(session: Session, table: str, parts: Sequence[Part], profile: P
 
 def _stage_table(session: Session, table: str, parts: Sequence[Part], profile: Profile) -> Staged:
     export = profile.of(f"reference_{table}")
-    return staging.stage(session.con, [Source(REFERENCE_TABLES[table], parts, export)], NO_DAY, LIMITS)[0]
+    limits = replace(LIMITS, zone=session.settings.params.timezone)
+    return staging.stage(session.con, [Source(REFERENCE_TABLES[table], parts, export)], NO_DAY, limits)[0]
 
 
 def reference_parts(folder: Path, profile: Profile) -> dict[str, tuple[Part, ...]]:

@@ -1,4 +1,4 @@
-"""A night, end to end: load, measure, score, flag, publish. Run again, the same night gives the same bytes."""
+"""A night, from end to end: load, measure, score, flag, publish. A night that is run again gives the same bytes."""
 
 from __future__ import annotations
 
@@ -61,14 +61,15 @@ NIGHTS_AT_ONCE = 15
 """Nights of a range that are loaded and measured together, at most; a killed command may leave twice as
 many loaded and not published."""
 ROWS_AT_ONCE = 60_000
-"""Changes measured together, about: it bounds the memory."""
+"""About how many changes are measured together; it limits the memory."""
 
 
 @dataclass(frozen=True)
 class Options:
     """How to run.
 
-    `model` names a version or alias to use instead of the champion or the recorded version, `engine` what measures.
+    `model` is a version or alias to use instead of the champion or the recorded version. `engine` is the name of the
+    engine that measures.
     """
 
     model: str | None = None
@@ -89,7 +90,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Loaded:
-    """Nights that are ready, the lake's commits once they were, and what stopped the next one, if anything did."""
+    """Nights that are ready, the lake's commits up to then, and the error that stopped the next night, if any."""
 
     ready: list[Ready]
     loads: list[Load]
@@ -99,8 +100,8 @@ class Loaded:
 def run_nights(session: Session, first: date, last: date, options: Options) -> Iterator[Run]:
     """Each night of a range in order, and before them the nights missed since the last published one.
 
-    A few nights at once are loaded, in order, and measured together; then each is published as it would be alone, whole
-    or not at all: what it publishes replaces the earlier publication of that night as a whole, or nothing is replaced.
+    A few nights are loaded, in order, and measured together. Then each is published as if it had run alone: all of its
+    files replace those of its earlier publication, or none does.
 
     Raises:
         PayeeWatchError: a night failed, and `runs/<night>.failed.json` says so; those before it are published, those
@@ -116,9 +117,9 @@ def run_nights(session: Session, first: date, last: date, options: Options) -> I
 
 
 def _spans(session: Session, nights: Sequence[date], options: Options) -> Generator[Loaded, None, None]:
-    """The nights loaded, as many at once as fit into memory.
+    """The nights once they are loaded, in batches of as many as fit into memory.
 
-    Where that is more than one, a thread of its own loads them while those before are measured and published.
+    If a batch has more than one night, another thread loads it while the batch before is measured and published.
     """
     coming = span = list(nights)
     ahead: Future[Loaded] | None = None
@@ -144,7 +145,7 @@ def _spans(session: Session, nights: Sequence[date], options: Options) -> Genera
 
 
 def _nights_at_once(settings: Settings, night: date) -> int:
-    """As many as fit into memory, by the number of changes that were open last."""
+    """How many nights fit into memory, by the number of changes that were open on the last one."""
     before = [n for n in published_nights(settings) if n < night][-1:]
     paths = [settings.folder("scores") / f"{n}.parquet" for n in before]
     rows = [pq.read_metadata(path).num_rows for path in paths if path.exists()]
@@ -276,7 +277,7 @@ def _model(session: Session, night: date, options: Options, reading: Future[Mode
 def _read_model(session: Session, night: date, options: Options) -> Model:
     """The model asked for; for a night published before, the one it used; else the champion.
 
-    A version is read once a process; an alias may move, so it is looked up every time.
+    A version is read once per process; an alias may move, so it is looked up every time.
     """
     from payeewatch.features.registry import FEATURES
 
@@ -407,7 +408,7 @@ def _quality_page(session: Session, night: date, refusal: str = "") -> str:
 
 
 def _record_failure(session: Session, night: date, exit_code: int, error: str, message: str) -> None:
-    """Say that the night failed, where the run record would be; when that cannot be written, only the log says it."""
+    """Write that the night failed, beside the run records. If that cannot be written, only the log says it."""
     record: dict[str, Any] = {
         "night": night,
         "state": "failed",

@@ -29,7 +29,6 @@ from payeewatch.pipeline.store.as_of import last_decision, last_version
 from payeewatch.pipeline.store.lake import PURGE
 
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-SOON_DAYS = 30
 OUTPUT_FOLDERS = ("flags", "scores", "evidence", "reports", "holds", "releases", "outcomes")
 """Folders of what nights, and reviewers on a day, wrote."""
 

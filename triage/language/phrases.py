@@ -34,8 +34,8 @@ Body = Mapping[str, Any]
 def number(value: float | Decimal | None, digits: int = 0) -> str:
     """`12345` -> `12,345`; None -> a dash."""
     if value is None:
-        return "–"  # and Django would cut digits off where we round
-    rounded: Any = round(value, digits)  # of a union, its type is not known
+        return "–"
+    rounded: Any = round(value, digits)  # Django would cut digits off; the type of a rounded union is not known
     return str(formats.number_format(rounded, digits, use_l10n=True, force_grouping=True))
 
 
@@ -49,7 +49,7 @@ def euros(amount: Decimal | float | None, digits: int = 2) -> str:
 
 
 def rough_euros(amount: Decimal | float | None) -> str:
-    """Whole euros, from a hundred on: `1840.40` -> `€1,840`."""
+    """Whole euros for amounts of a hundred or more: `1840.40` -> `€1,840`."""
     is_small = amount is not None and amount != 0 and -100 < amount < 100
     return euros(amount, 2 if is_small else 0)
 
@@ -186,7 +186,7 @@ def message(body: Body) -> str:
 
 
 def _param_text(name: str, value: Any) -> str:
-    """A number of a message, worded by its name where its type is not enough."""
+    """A value of a message as text; its name decides how, where its type does not."""
     if name in ("day", "purge_on"):
         return day(date.fromisoformat(value))
     if name == "payee_type":
@@ -254,7 +254,7 @@ def _change_clause(body: Body, derived: bool, night: date) -> str:
 
 
 def _short_day(on: date | None, night: date) -> str:
-    """A day, with its year where it is not the night's."""
+    """A day, with its year if that is not the year of the night."""
     return day(on, on is not None and on.year != night.year)
 
 
