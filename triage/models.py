@@ -229,6 +229,9 @@ class Step(models.Model):
     version_after = models.IntegerField()
     undone_at = models.DateTimeField(null=True)
 
+    class Meta:
+        indexes = [models.Index(fields=["at"], name="step_at")]  # noqa: RUF012
+
 
 class Decision(models.Model):
     """What somebody decided about a flag. If it needs an approval, it is pending until somebody else approves it."""

@@ -83,9 +83,10 @@ def _proposals(night: date) -> list[Hold]:
 def _settled() -> Iterator[models.Hold]:
     """All holds as they were before the steps that can still be undone."""
     recent: dict[str, Step] = {}
+    holds = list(models.Hold.objects.filter(state__in=[State.HELD, State.PROPOSED]))  # first: whose step is then seen
     for step in Step.objects.filter(at__gte=undo_deadline()).order_by("at", "version_after"):
         recent.setdefault(step.flag_id, step)
-    yield from models.Hold.objects.filter(state__in=[State.HELD, State.PROPOSED]).exclude(flag__in=recent)
+    yield from (hold for hold in holds if hold.flag_id not in recent)
     for step in recent.values():
         yield from map(_from_snapshot, step.before["holds"])
 

@@ -38,12 +38,24 @@ class TidyResult:
 
 
 def tidy() -> TidyResult:
-    """Bring everything up to date. Safe to call at any time, from any process; leases lapse without it."""
-    settings, today = home(), clock.today()
-    nights = [publish(settings, night).night for night in unpublished(settings)]
+    """Bring everything up to date. Safe to call at any time, from any process; leases lapse without it.
+
+    A night that cannot be published stops neither the ends of holds nor their hand-over.
+    """
+    settings, nights = home(), []
+    try:
+        nights += [publish(settings, night).night for night in unpublished(settings)]
+    finally:
+        result = _do_what_is_due(nights)
+    return result
+
+
+def _do_what_is_due(nights: list[date]) -> TidyResult:
+    """End, renew, wake and hand over what has to be by now."""
+    today = clock.today()
     ended_holds = Hold.objects.filter(state__in=[Hold.State.PROPOSED, Hold.State.HELD], hold_until__lt=today)
     paused_flags = Flag.objects.filter(state__in=[State.SNOOZED, State.SUPPRESSED], snoozed_until__lte=today)
-    oldest = clock.now() - timedelta(days=settings.params.retention.qualify_days)
+    oldest = clock.now() - timedelta(days=home().params.retention.qualify_days)
     overdue_flags = Flag.objects.filter(state__in=OPEN, opened_at__lt=oldest)
     _each(holds.flags_to_block(), _block)
     _each(holds.flags_to_unblock(), _unblock)
