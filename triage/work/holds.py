@@ -29,7 +29,7 @@ STATES = WORKABLE | {State.PROPOSED, State.CLOSED}
 """Payments can be held and released beside a proposal, and after a verdict."""
 RENEWALS = 2
 """How often a hold is renewed while a fraud waits for its approval."""
-ITSELF_OR_ORIGINAL = ("pk", "duplicate_of", "duplicate_of__duplicate_of")
+ITSELF, ORIGINALS = ("pk",), ("duplicate_of", "duplicate_of__duplicate_of")
 """A duplicate's holds stand behind what is decided about the flag that it duplicates."""
 
 
@@ -67,24 +67,21 @@ def is_blocking(flag: Flag) -> bool:
     return any(each.kind == Kind.VERDICT and each.verdict in FRAUD_VERDICTS for each in in_force)
 
 
-def _behind(decisions: QuerySet[Decision]) -> Q:
+def _behind(decisions: QuerySet[Decision], paths: Iterable[str] = (*ITSELF, *ORIGINALS)) -> Q:
     """Flags that have one of the decisions, or duplicate a flag that has."""
-    return Q(*(Exists(decisions.filter(flag=OuterRef(path))) for path in ITSELF_OR_ORIGINAL), _connector=Q.OR)
+    return Q(*(Exists(decisions.filter(flag=OuterRef(path))) for path in paths), _connector=Q.OR)
 
 
 def _behind_confirmed() -> Q:
     frauds = Decision.objects.filter(kind=Kind.VERDICT, state=Decision.State.IN_FORCE, verdict__in=FRAUD_VERDICTS)
-    return _behind(frauds.exclude(Exists(_put_right().filter(flag=OuterRef("flag")))))
+    put_right = Decision.objects.filter(flag=OuterRef("flag"), kind=Kind.PUT_RIGHT, state=Decision.State.IN_FORCE)
+    settled = put_right.filter(decided_at__lt=undo_deadline())  # an undo gives back the flag's own holds alone
+    return _behind(frauds.exclude(Exists(put_right)), ITSELF) | _behind(frauds.exclude(Exists(settled)), ORIGINALS)
 
 
 def _behind_proposed() -> Q:
     pending = Decision.objects.filter(kind=Kind.VERDICT, state=Decision.State.PENDING, verdict__in=FRAUD_VERDICTS)
     return _behind(pending)
-
-
-def _put_right() -> QuerySet[Decision]:
-    """Accounts put right, by steps that can no longer be undone."""
-    return Decision.objects.filter(kind=Kind.PUT_RIGHT, state=Decision.State.IN_FORCE, decided_at__lt=undo_deadline())
 
 
 def is_waiting(flag: Flag) -> bool:
@@ -125,10 +122,14 @@ def block(flag: Flag, user: User | None, at: datetime) -> Details:
 
 
 def unblock(flag: Flag, at: datetime) -> Details:
-    """Give holds without end a new end, as no confirmed fraud is behind them; release them if it was put right."""
+    """Give holds without end a new end, as no confirmed fraud is behind them.
+
+    Those of a duplicate are released if the account of its original was put right.
+    """
     rows = flag.holds.filter(state=Hold.State.HELD, hold_until=None)
     many = [hold.pk for hold in rows]
-    if Flag.objects.filter(_behind(_put_right()), pk=flag.pk).exists():
+    put_right = Decision.objects.filter(kind=Kind.PUT_RIGHT, state=Decision.State.IN_FORCE)
+    if Flag.objects.filter(_behind(put_right, ORIGINALS), pk=flag.pk).exists():
         rows.update(state=Hold.State.RELEASED, at=at, handed_over_at=None)
         return {"released": many}
     until = add_business_days(clock.today(), home().params.holds.business_days)

@@ -211,6 +211,16 @@ def test_who_may_not_release_puts_nothing_right(own: dict[str, User], role: Role
         do(own[str(role)], flag, "put_right", **YES)
 
 
+def test_a_hold_right_after_the_account_was_put_right_is_an_ordinary_one(own: dict[str, User], clocked: Clock) -> None:
+    flag = flag_of("00001234")
+    confirm(own, flag)
+    do(own["reviewer"], flag, "put_right", **YES)
+    do(own["reviewer"], flag, "hold", **YES)
+    for seconds in (1, 20):
+        later(clocked, seconds=seconds)
+        assert states(flag) == {("held", THURSDAY_PLUS_FIVE)}
+
+
 def test_a_large_amount_is_put_right_by_two(own: dict[str, User]) -> None:
     flag = flag_of("00001234", amount_at_risk=2001)
     do(own["reviewer"], flag, "hold", **YES)
@@ -449,33 +459,15 @@ def test_two_servers_renew_once_and_end_once(own: dict[str, User], clocked: Cloc
     assert states(flag) == {("held", date(2024, 10, 10))}
 
 
-DEEDS = ("hold", "fraud", "approve", "return", "reopen", "benign", "put_right", "undo", "release", "extend", 1, 7, 40)
+DEEDS = (
+    "hold", "confirm", "fraud", "approve", "return", "reopen", "benign", "put_right", "undo", "release", "extend",
+    1, 7, 40,
+)  # fmt: skip
 """Actions, and days that pass."""
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-@given(
-    data.lists(
-        data.sampled_from(
-            [
-                "hold",
-                "fraud",
-                "approve",
-                "return",
-                "reopen",
-                "benign",
-                "put_right",
-                "undo",
-                "release",
-                "extend",
-                1,
-                7,
-                40,
-            ]
-        ),
-        max_size=14,
-    )
-)
+@given(data.lists(data.sampled_from(DEEDS), max_size=14))
 def test_whatever_happens_a_confirmed_fraud_stays_held_and_nothing_else_does(
     own: dict[str, User], clocked: Clock, deeds: list[str | int]
 ) -> None:
@@ -487,6 +479,9 @@ def test_whatever_happens_a_confirmed_fraud_stays_held_and_nothing_else_does(
         was_blocking = is_blocking(read_again(flag))
         if isinstance(deed, int):
             later(clocked, days=deed)
+        elif deed == "confirm":
+            with suppress(workflow.Refused):
+                confirm(own, flag)
         else:
             with suppress(workflow.Refused):
                 do(own[WHO.get(deed, "reviewer")], flag, ACTION.get(deed, deed), **FORM.get(deed, {}))
