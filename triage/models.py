@@ -229,6 +229,9 @@ class Step(models.Model):
     version_after = models.IntegerField()
     undone_at = models.DateTimeField(null=True)
 
+    class Meta:
+        indexes = [models.Index(fields=["at"], name="step_at")]  # noqa: RUF012
+
 
 class Decision(models.Model):
     """What somebody decided about a flag. If it needs an approval, it is pending until somebody else approves it."""
@@ -239,6 +242,7 @@ class Decision(models.Model):
         EXTEND = "extend", _("Longer hold")
         SUPPRESS = "suppress", _("Suppression")
         REOPEN = "reopen", _("Reopening")
+        PUT_RIGHT = "put_right", _("Account put right")
         SECOND_LOOK = "second_look", _("Second look")
 
     class State(models.TextChoices):
@@ -298,11 +302,12 @@ class Hold(models.Model):
     change_id = models.CharField(max_length=100)
     old_change_id = models.CharField(max_length=100, blank=True)
     amount = models.DecimalField(max_digits=18, decimal_places=2, null=True)
-    hold_until = models.DateField()
+    hold_until = models.DateField(null=True)  # its last day; none while it stands behind a confirmed fraud
     state = models.CharField(max_length=10, choices=State)
     by = models.ForeignKey(User, null=True, on_delete=models.PROTECT)
     at = models.DateTimeField()
     is_extended = models.BooleanField(default=False)
+    renewals = models.SmallIntegerField(default=0)  # how often it was renewed while a fraud waited for approval
     handed_over_at = models.DateTimeField(null=True)  # when it was written, as it stands, into holds/ or releases/
 
     class Meta:
@@ -422,13 +427,18 @@ class Tally(models.Model):
 
 
 class Notice(models.Model):
-    """A notice of a night on its way to a webhook or by mail: one per channel, tried until it is delivered."""
+    """A notice on its way to a webhook or by mail, one per channel, tried until it is delivered.
+
+    It tells of a night, or of holds that were renewed or ended while a fraud waited for approval: `night` is then the
+    day of that.
+    """
 
     class Channel(models.TextChoices):
         WEBHOOK = "webhook", _("Webhook")
         MAIL = "mail", _("Mail")
 
     channel = models.CharField(max_length=10, choices=Channel)
+    kind = models.CharField(max_length=20, default="night")  # as in its body
     night = models.DateField()
     body = models.JSONField()
     made_at = models.DateTimeField()
@@ -438,7 +448,11 @@ class Notice(models.Model):
     last_error = models.CharField(max_length=200, blank=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["channel", "night"], name="one_notice_a_night")]  # noqa: RUF012
+        constraints = [  # noqa: RUF012
+            models.UniqueConstraint(
+                fields=["channel", "night"], condition=models.Q(kind="night"), name="one_notice_a_night"
+            )
+        ]
 
 
 class ApiToken(models.Model):

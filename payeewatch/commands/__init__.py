@@ -2,7 +2,7 @@
 
 setup (init, check, token, migrate), load (ingest, link), lists (lists), model (measure, train, mlflow), night (night,
 explain), evaluate (backtest, evaluate, simulate), oncall (status, doctor), people (purge, person), review (triage,
-triage-user, triage-token, audit).
+triage-user, triage-token, holds, audit).
 """
 
 from payeewatch.commands import evaluate as evaluate

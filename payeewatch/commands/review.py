@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import asdict
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from payeewatch.command import Answer, command
+from payeewatch.command import DAY, Answer, command
 from payeewatch.pipeline.home.errors import AuditBroken, SettingsError, StoreError
 
 if TYPE_CHECKING:
@@ -149,6 +151,27 @@ def triage_token(settings: Settings, name: str, scopes: str, revoke: bool) -> An
     return {"name": name, "scopes": chosen_scopes, "token": token}, [
         f"{name} ({', '.join(chosen_scopes)}); shown this once: {token}"
     ]
+
+
+@command("holds")
+@click.option("--on", type=DAY, metavar="D", help="The day, such as 2024-12-31; the insurer's own today if not given.")
+def holds(settings: Settings, on: date | None) -> Answer:
+    """Print what people hold on a day, in the form of holds/current.csv, which says it of now.
+
+    Example: payeewatch holds --on 2024-12-31
+    """
+    start(settings)
+    from payeewatch.pipeline.home.holds import holds_text
+    from payeewatch.triage import clock
+    from payeewatch.triage.exchange.current_holds import first_day, holds_on
+
+    day = on or clock.today()
+    if day < first_day():
+        raise click.UsageError(
+            f"--on {day}: decisions of days before {first_day()} are purged; name that day or a later one"
+        )
+    rows = holds_on(day)
+    return {"on": day, "holds": [asdict(row) for row in rows]}, holds_text(rows).splitlines()
 
 
 @command("audit")

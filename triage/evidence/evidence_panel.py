@@ -119,15 +119,18 @@ def _hold(flag: Flag, today: date) -> dict[str, Any]:
     if not holds:
         return {"words": say("No hold"), "until": "", "look": ""}
     hold = holds[0]
-    ends = hold.state in (Hold.State.HELD, Hold.State.PROPOSED)
-    when = {
-        "day": phrases.day(hold.hold_until, hold.hold_until.year != today.year),
-        "in": phrases.until(hold.hold_until, today),
-    }
+    until = ""
+    if hold.state in (Hold.State.HELD, Hold.State.PROPOSED):
+        until = say("until the account is put right")
+        if hold.hold_until:
+            until = say("until %(day)s, %(in)s") % {
+                "day": phrases.day(hold.hold_until, hold.hold_until.year != today.year),
+                "in": phrases.until(hold.hold_until, today),
+            }
     look = {"held": "bad", "proposed": "warn"}.get(hold.state, "")
     return {
         "words": hold.get_state_display(),
-        "until": say("until %(day)s, %(in)s") % when if ends else "",
+        "until": until,
         "look": look,
     }
 

@@ -41,7 +41,8 @@ FACTS = ("timeline", "before", "after", "neighbours", "exposures")
 """Evidence is new if one of these differs. Reasons follow from them, and their wording changes with time alone."""
 FINISHED = (Flag.State.CLOSED, Flag.State.EXPIRED)
 HOLD_FIELDS = (
-    "payee_id", "account", "change_id", "old_change_id", "amount", "hold_until", "state", "by", "is_extended", "at",
+    "payee_id", "account", "change_id", "old_change_id", "amount", "hold_until", "state", "by", "is_extended",
+    "renewals", "at",
 )  # fmt: skip
 BATCH = 500
 
@@ -279,12 +280,15 @@ def _propose_holds(path: Path, flag_ids: Container[str], returned: Container[str
         hold = existing.get((row["flag_id"], row["payment_id"]))
         if hold and hold.state != Hold.State.PROPOSED and row["flag_id"] not in returned:
             continue
+        if hold and hold.state == Hold.State.HELD and not hold.hold_until:
+            continue  # a confirmed fraud: it stays held until people decide otherwise
         saved.append(hold := hold or Hold(flag_id=row["flag_id"], payment_id=row["payment_id"]))
         for name in ("payee_id", "account", "change_id", "old_change_id"):
             setattr(hold, name, row[name])
         hold.amount = Decimal(row["amount"]) if row["amount"] else None
         hold.hold_until = date.fromisoformat(row["hold_until"])
         hold.state, hold.by, hold.is_extended, hold.at = Hold.State.PROPOSED, None, False, clock.now()
+        hold.renewals = 0
     keys = ["flag", "payment_id"]
     for each in saved:
         each.pk = None  # the database finds the row by flag and payment

@@ -197,6 +197,27 @@ def test_the_announced_change_takes_over_the_flag_of_the_derived_one(
     assert (first.change_id, first.derived, first.notes.count()) == ("X-new", False, 1)
 
 
+def test_a_confirmed_fraud_flagged_anew_stays_held_without_end(
+    cast: dict[str, User], first: Flag, reviewed: Settings, clocked: Clock
+) -> None:
+    first.holds.all().delete()
+    do(cast["reviewer"], first, "hold", confirm=True)
+    do(cast["reviewer"], first, "confirmed_fraud", reason="F02", evidence_kind="bank_check")
+    do(cast["senior"], first, "approve")
+    clocked.at += timedelta(days=1)
+    (reviewed.folder("holds") / f"{NEXT}.csv").write_text(
+        "payment_id,payee_id,account,change_id,old_change_id,amount,hold_until,flag_id\n"
+        f",{first.payee_id},{first.account},{first.change_id},,,2024-10-03,{first.flag_id}\n"
+        f"Y9,{first.payee_id},{first.account},{first.change_id},,5.00,2024-10-03,{first.flag_id}\n"
+    )
+    night_after(reviewed, only(first, first_flagged_on=NEXT, is_new=True), one_more_fact(first))
+    first.refresh_from_db()
+    assert first.state == "new"
+    assert set(first.holds.values_list("payment_id", "state", "hold_until")) == {
+        ("", "held", None), ("Y9", "proposed", date(2024, 10, 3)),
+    }  # fmt: skip
+
+
 def test_what_a_person_held_is_not_proposed_again(cast: dict[str, User], first: Flag, reviewed: Settings) -> None:
     first.holds.all().delete()
     do(cast["reviewer"], first, "hold", confirm=True)

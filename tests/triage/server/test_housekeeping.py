@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+from pyarrow import ArrowInvalid
+
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage.exchange.export_decisions import HandOverCounts
 from payeewatch.triage.models import AuditRecord, Flag, Night, User
@@ -69,3 +72,16 @@ def test_what_was_decided_is_handed_over(cast: dict[str, User], first: Flag, clo
     do(cast["reviewer"], first, "inconclusive", evidence_kind="none")
     clocked.at += timedelta(minutes=1)
     assert tidy().handed_over.verdicts == 1
+
+
+def test_a_night_that_cannot_be_published_stops_no_hold_file(
+    cast: dict[str, User], first: Flag, reviewed: Settings, clocked: Clock
+) -> None:
+    do(cast["reviewer"], first, "hold", confirm=True)
+    clocked.at += timedelta(minutes=1)
+    night = Night.objects.latest("night").night
+    (reviewed.folder("flags") / f"{night}.parquet").write_bytes(b"no Parquet")
+    with pytest.raises(ArrowInvalid):
+        tidy()
+    assert first.flag_id in (reviewed.folder("holds") / "current.csv").read_text()
+    assert (reviewed.folder("holds") / "2024-09-26-reviewed.csv").exists()
