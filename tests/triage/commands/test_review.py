@@ -110,3 +110,24 @@ def test_verifying_the_audit_log_tells_its_head_and_ends_with_16_when_it_was_cha
     code, answer = run(empty, "audit", "verify")
     assert (code, answer["error"]) == (16, "AuditBroken")
     assert "the log ends before record 2" in answer["message"]
+
+
+def test_a_break_of_the_audit_log_ends_with_16_until_an_operator_accepts_it(empty: Home) -> None:
+    accept = ("audit", "accept-break", "--reason")
+    run(empty, "triage-user", "owner", "--role", "administrator")
+    assert run(empty, *accept, "nothing is broken")[0] == 2
+    run(empty, "triage-user", "guest", "--role", "reviewer")
+    with sqlite3.connect(empty.path / "triage" / "triage.sqlite3") as database:
+        database.execute("DELETE FROM triage_auditrecord WHERE number = 2")
+    for name in ("one", "two", "three"):
+        assert run(empty, "triage-user", name, "--role", "reviewer")[0] == 0
+    assert run(empty, "audit", "verify")[0] == 16
+    for reason in ("", "FR76 3000 6000 0112 3456 7890 189", "x" * 201):
+        assert run(empty, *accept, reason)[0] == 2
+    assert run(empty, "audit", "verify", "--reason", "none")[0] == 2
+    assert run(empty, *accept, "Backup of Monday restored") == (
+        0, {"accepted": [3], "reason": "Backup of Monday restored"},
+    )  # fmt: skip
+    code, answer = run(empty, "audit", "verify")
+    assert (code, answer["records"], len(answer["accepted_breaks"])) == (0, 7, 1)
+    assert "Backup of Monday restored" in answer["accepted_breaks"][0]
