@@ -20,6 +20,9 @@ from payeewatch.triage.language import phrases
 from payeewatch.triage.roles import Role
 from payeewatch.triage.verdict_codes import ALL_REASONS, Confidence, EvidenceKind, Verdict
 
+LONGEST_ID = 1000
+"""The longest of the insurer's own numbers, as the data contract has it."""
+
 
 class User(AbstractUser):
     """Somebody who signs in. `member_id` and `household_id` are their own, where they are insured here."""
@@ -34,8 +37,8 @@ class User(AbstractUser):
         _("language"), max_length=2, choices=[("en", "English"), ("fr", "Français")], default="en"
     )
     theme = models.CharField(_("theme"), max_length=5, choices=Theme, default=Theme.AUTO)
-    member_id = models.CharField(_("own member number"), max_length=100, blank=True)
-    household_id = models.CharField(_("own household number"), max_length=100, blank=True)
+    member_id = models.CharField(_("own member number"), max_length=LONGEST_ID, blank=True)
+    household_id = models.CharField(_("own household number"), max_length=LONGEST_ID, blank=True)
     must_change_password = models.BooleanField(default=False)
     subject = models.CharField(max_length=255, blank=True)  # who they are to the single sign-on, once they came by it
     sessions_ended = models.IntegerField(default=0)  # goes up to end every session of theirs
@@ -105,11 +108,11 @@ class Flag(models.Model):
         DATE_CAME = "date_came", _("The date came")
 
     flag_id = models.CharField(primary_key=True, max_length=40)
-    change_id = models.CharField(max_length=100, db_index=True)
+    change_id = models.CharField(max_length=LONGEST_ID, db_index=True)
     derived = models.BooleanField()
-    member_id = models.CharField(max_length=100, null=True, db_index=True)
-    household_id = models.CharField(max_length=100, null=True)
-    payee_id = models.CharField(max_length=100, db_index=True)
+    member_id = models.CharField(max_length=LONGEST_ID, null=True, db_index=True)
+    household_id = models.CharField(max_length=LONGEST_ID, null=True)
+    payee_id = models.CharField(max_length=LONGEST_ID, db_index=True)
     payee_type = models.CharField(max_length=20)
     account = models.CharField(max_length=100, db_index=True)
     account_hint = models.CharField(max_length=200)
@@ -255,7 +258,9 @@ class Decision(models.Model):
     state = models.CharField(max_length=10, choices=State)
     by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="decisions")
     at = models.DateTimeField()
-    change_id = models.CharField(max_length=100)  # the flag's then: an announced change may take over a derived one
+    change_id = models.CharField(
+        max_length=LONGEST_ID
+    )  # the flag's then: an announced change may take over a derived one
     evidence_digest = models.CharField(max_length=64)  # what was seen
     facts_digest = models.CharField(max_length=64)  # it falls when these change
     verdict = models.CharField(max_length=20, blank=True, choices=Verdict)
@@ -292,11 +297,11 @@ class Hold(models.Model):
         EXPIRED = "expired", _("Expired")
 
     flag = models.ForeignKey(Flag, on_delete=models.CASCADE, related_name="holds")
-    payment_id = models.CharField(max_length=100, blank=True)
-    payee_id = models.CharField(max_length=100)
+    payment_id = models.CharField(max_length=LONGEST_ID, blank=True)
+    payee_id = models.CharField(max_length=LONGEST_ID)
     account = models.CharField(max_length=100)
-    change_id = models.CharField(max_length=100)
-    old_change_id = models.CharField(max_length=100, blank=True)
+    change_id = models.CharField(max_length=LONGEST_ID)
+    old_change_id = models.CharField(max_length=LONGEST_ID, blank=True)
     amount = models.DecimalField(max_digits=18, decimal_places=2, null=True)
     hold_until = models.DateField()
     state = models.CharField(max_length=10, choices=State)
@@ -422,13 +427,20 @@ class Tally(models.Model):
 
 
 class Notice(models.Model):
-    """A notice of a night on its way to a webhook or by mail: one per channel, tried until it is delivered."""
+    """A notice of a night on its way to a webhook or by mail: one of a kind per channel, tried until delivered."""
 
     class Channel(models.TextChoices):
         WEBHOOK = "webhook", _("Webhook")
         MAIL = "mail", _("Mail")
 
+    class Kind(models.TextChoices):
+        NIGHT = "night"
+        FAILED = "failed_night"
+        LATE = "late_night"
+        NOT_IMPORTED = "night_not_imported"
+
     channel = models.CharField(max_length=10, choices=Channel)
+    kind = models.CharField(max_length=20, choices=Kind, default=Kind.NIGHT)
     night = models.DateField()
     body = models.JSONField()
     made_at = models.DateTimeField()
@@ -438,7 +450,7 @@ class Notice(models.Model):
     last_error = models.CharField(max_length=200, blank=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["channel", "night"], name="one_notice_a_night")]  # noqa: RUF012
+        constraints = [models.UniqueConstraint(fields=["channel", "kind", "night"], name="one_notice_of_a_kind")]  # noqa: RUF012
 
 
 class ApiToken(models.Model):

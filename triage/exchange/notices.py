@@ -10,9 +10,10 @@ import hmac
 import json
 import smtplib
 import time
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ from django.utils.translation import gettext as say
 
 from payeewatch.pipeline.home.errors import SettingsError
 from payeewatch.triage import clock
+from payeewatch.triage.exchange.night_state import night_state
 from payeewatch.triage.language import phrases
 from payeewatch.triage.models import Flag, Night, Notice
 
@@ -55,12 +57,32 @@ def channels() -> list[Channel]:
 
 
 def announce() -> None:
-    """Queue a notice of the last night, once per channel."""
+    """Queue notices once per channel: of the last night, and of each night that failed, is late or is not imported."""
     for channel in channels():
-        last = Night.objects.order_by("-night").first()
-        if last and not Notice.objects.filter(channel=channel, night=last.night).exists():
-            now = clock.now()
-            Notice.objects.create(channel=channel, night=last.night, body=digest(last), made_at=now, next_try_at=now)
+        for kind, night, body in _due_notices():
+            if not Notice.objects.filter(channel=channel, kind=kind, night=night).exists():
+                now = clock.now()
+                Notice.objects.create(
+                    channel=channel, kind=kind, night=night, body=body(), made_at=now, next_try_at=now
+                )
+
+
+def _due_notices() -> Iterator[tuple[Notice.Kind, date, Callable[[], dict[str, Any]]]]:
+    """Kind, night and body of what people must know now. A night that failed is not told as late as well."""
+    if last := Night.objects.order_by("-night").first():
+        yield Notice.Kind.NIGHT, last.night, partial(digest, last)
+    state = night_state()
+    for night, code in state.failed.items():
+        yield Notice.Kind.FAILED, night, partial(_trouble, Notice.Kind.FAILED, night, exit_code=code)
+    for night in state.late[-1:]:  # each has its day as the latest
+        if night not in state.failed:
+            yield Notice.Kind.LATE, night, partial(_trouble, Notice.Kind.LATE, night)
+    for night, error in state.not_imported.items():
+        yield Notice.Kind.NOT_IMPORTED, night, partial(_trouble, Notice.Kind.NOT_IMPORTED, night, error=error)
+
+
+def _trouble(kind: Notice.Kind, night: date, **facts: Any) -> dict[str, Any]:
+    return {"kind": str(kind), "night": str(night), **facts, "link": f"{settings.ADDRESS}/" if settings.ADDRESS else ""}
 
 
 def digest(night: Night) -> dict[str, Any]:
@@ -68,7 +90,7 @@ def digest(night: Night) -> dict[str, Any]:
     flags = Flag.objects.filter(night=night, is_current=True)
     by_queue = dict(flags.values_list("queue").annotate(Count("pk")).order_by())
     return {
-        "kind": "night",
+        "kind": str(Notice.Kind.NIGHT),
         "night": str(night.night),
         "published_at": night.published_at.isoformat(),
         "queues": {queue: by_queue.get(queue, 0) for queue in Flag.Queue.values},
@@ -113,6 +135,10 @@ def _post(body: dict[str, Any]) -> None:
 
 
 def _mail(body: dict[str, Any]) -> None:
+    if body["kind"] != Notice.Kind.NIGHT:
+        sentence = phrases.night_trouble(body["kind"], body)
+        send_mail(f"PayeeWatch: {sentence}", f"{sentence}\n{body['link']}", None, settings.MAIL_TO)
+        return
     queues = {str(Flag.Queue(queue).label): many for queue, many in body["queues"].items()}
     lines = [
         *(f"{label}: {many}" for label, many in queues.items()),

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from payeewatch.triage import clock
 from payeewatch.triage.exchange import export_decisions
 from payeewatch.triage.exchange.export_decisions import HandOverCounts
-from payeewatch.triage.exchange.import_night import publish, unpublished, wake
+from payeewatch.triage.exchange.import_night import publish_all, wake
 from payeewatch.triage.models import OPEN, Flag, Hold
 from payeewatch.triage.records import audit
 from payeewatch.triage.work.approvals import Kind, withdraw_proposals
@@ -35,7 +35,7 @@ class TidyResult:
 def tidy() -> TidyResult:
     """Bring everything up to date. Safe to call at any time, from any process; leases lapse without it."""
     settings, today = home(), clock.today()
-    nights = [publish(settings, night).night for night in unpublished(settings)]
+    nights = publish_all(settings)
     ended_holds = Hold.objects.filter(state__in=[Hold.State.PROPOSED, Hold.State.HELD], hold_until__lt=today)
     paused_flags = Flag.objects.filter(state__in=[State.SNOOZED, State.SUPPRESSED], snoozed_until__lte=today)
     oldest = clock.now() - timedelta(days=settings.params.retention.qualify_days)
