@@ -126,10 +126,10 @@ def _create_or_readmit(name: str, role: str, lasting: bool) -> dict[str, Any]:
 
 @command("triage-token")
 @click.argument("name")
-@click.option("--scopes", default="", help="What it may read: flags, runs, health; several with commas.")
+@click.option("--scopes", default="", help="What it may do: flags, runs, health, tokens; several with commas.")
 @click.option("--revoke", is_flag=True, help="Instead: the system's token opens nothing from now on.")
 def triage_token(settings: Settings, name: str, scopes: str, revoke: bool) -> Answer:
-    """Make a token with which another system reads the API or the metrics, and print it. An older one is replaced.
+    """Make a token with which another system uses the API or reads the metrics, and print it. It replaces an older one.
 
     Example: payeewatch triage-token payments --scopes flags,runs
     """
