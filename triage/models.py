@@ -20,6 +20,9 @@ from payeewatch.triage.language import phrases
 from payeewatch.triage.roles import Role
 from payeewatch.triage.verdict_codes import ALL_REASONS, Confidence, EvidenceKind, Verdict
 
+LONGEST_ID = 1000
+"""The longest of the insurer's own numbers, as the data contract has it."""
+
 
 class User(AbstractUser):
     """Somebody who signs in. `member_id` and `household_id` are the user's own numbers, if the user is insured here."""
@@ -34,8 +37,8 @@ class User(AbstractUser):
         _("language"), max_length=2, choices=[("en", "English"), ("fr", "Français")], default="en"
     )
     theme = models.CharField(_("theme"), max_length=5, choices=Theme, default=Theme.AUTO)
-    member_id = models.CharField(_("own member number"), max_length=100, blank=True)
-    household_id = models.CharField(_("own household number"), max_length=100, blank=True)
+    member_id = models.CharField(_("own member number"), max_length=LONGEST_ID, blank=True)
+    household_id = models.CharField(_("own household number"), max_length=LONGEST_ID, blank=True)
     must_change_password = models.BooleanField(default=False)
     subject = models.CharField(max_length=255, blank=True)  # the user's id at the single sign-on, once it was used
     sessions_ended = models.IntegerField(default=0)  # raised to end all sessions of the user
@@ -105,11 +108,11 @@ class Flag(models.Model):
         DATE_CAME = "date_came", _("The date came")
 
     flag_id = models.CharField(primary_key=True, max_length=40)
-    change_id = models.CharField(max_length=100, db_index=True)
+    change_id = models.CharField(max_length=LONGEST_ID, db_index=True)
     derived = models.BooleanField()
-    member_id = models.CharField(max_length=100, null=True, db_index=True)
-    household_id = models.CharField(max_length=100, null=True)
-    payee_id = models.CharField(max_length=100, db_index=True)
+    member_id = models.CharField(max_length=LONGEST_ID, null=True, db_index=True)
+    household_id = models.CharField(max_length=LONGEST_ID, null=True)
+    payee_id = models.CharField(max_length=LONGEST_ID, db_index=True)
     payee_type = models.CharField(max_length=20)
     account = models.CharField(max_length=100, db_index=True)
     account_hint = models.CharField(max_length=200)
@@ -259,7 +262,7 @@ class Decision(models.Model):
     state = models.CharField(max_length=10, choices=State)
     by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="decisions")
     at = models.DateTimeField()
-    change_id = models.CharField(max_length=100)  # at that time: an announced one may replace a derived one
+    change_id = models.CharField(max_length=LONGEST_ID)  # at that time: an announced one may replace a derived one
     evidence_digest = models.CharField(max_length=64)  # of what the person saw
     facts_digest = models.CharField(max_length=64)  # when this changes, the decision becomes void
     verdict = models.CharField(max_length=20, blank=True, choices=Verdict)
@@ -296,11 +299,11 @@ class Hold(models.Model):
         EXPIRED = "expired", _("Expired")
 
     flag = models.ForeignKey(Flag, on_delete=models.CASCADE, related_name="holds")
-    payment_id = models.CharField(max_length=100, blank=True)
-    payee_id = models.CharField(max_length=100)
+    payment_id = models.CharField(max_length=LONGEST_ID, blank=True)
+    payee_id = models.CharField(max_length=LONGEST_ID)
     account = models.CharField(max_length=100)
-    change_id = models.CharField(max_length=100)
-    old_change_id = models.CharField(max_length=100, blank=True)
+    change_id = models.CharField(max_length=LONGEST_ID)
+    old_change_id = models.CharField(max_length=LONGEST_ID, blank=True)
     amount = models.DecimalField(max_digits=18, decimal_places=2, null=True)
     hold_until = models.DateField(null=True)  # its last day; none while it stands behind a confirmed fraud
     state = models.CharField(max_length=10, choices=State)
@@ -437,8 +440,16 @@ class Notice(models.Model):
         WEBHOOK = "webhook", _("Webhook")
         MAIL = "mail", _("Mail")
 
+    class Kind(models.TextChoices):
+        NIGHT = "night"
+        FAILED = "failed_night"
+        LATE = "late_night"
+        NOT_IMPORTED = "night_not_imported"
+        HOLDS_RENEWED = "holds_renewed"
+        HOLDS_ENDED = "holds_ended"
+
     channel = models.CharField(max_length=10, choices=Channel)
-    kind = models.CharField(max_length=20, default="night")  # as in its body
+    kind = models.CharField(max_length=20, choices=Kind, default=Kind.NIGHT)
     night = models.DateField()
     body = models.JSONField()
     made_at = models.DateTimeField()
@@ -450,7 +461,9 @@ class Notice(models.Model):
     class Meta:
         constraints = [  # noqa: RUF012
             models.UniqueConstraint(
-                fields=["channel", "night"], condition=models.Q(kind="night"), name="one_notice_a_night"
+                fields=["channel", "kind", "night"],
+                condition=~models.Q(kind__startswith="holds_"),  # of holds, several may be sent on one day
+                name="one_notice_of_a_kind",
             )
         ]
 

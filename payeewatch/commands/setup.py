@@ -93,16 +93,12 @@ def token(settings: Settings) -> Answer:
 
     Example: payeewatch token < accounts.txt > tokens.txt
     """
+    from payeewatch.pipeline.home.keys import tokens_of_accounts
     from payeewatch.pipeline.opening import opened
 
     accounts = [line.decode("utf-8", "replace").strip() for line in sys.stdin.buffer]
     with opened(settings, writing=False) as session:
-        rows = session.con.execute(
-            "SELECT CASE WHEN is_account(canonical_account(a)) THEN account_token(canonical_account(a)) END "
-            "FROM (SELECT unnest($1::VARCHAR[]) AS a, unnest(range(len($1))) AS n) ORDER BY n",
-            [accounts],
-        ).fetchall()
-    tokens = [row[0] or "" for row in rows]
+        tokens = [token or "" for token in tokens_of_accounts(session.con, accounts)]
     return {"tokens": tokens, "key_version": session.keys.token_version}, tokens
 
 

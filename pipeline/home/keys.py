@@ -15,7 +15,7 @@ import secrets
 import stat
 import unicodedata
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -151,6 +151,16 @@ class Keys:
 def register(con: duckdb.DuckDBPyConnection, keys: Keys) -> None:
     """Install the macros of canonical.sql, keyed, in a private in-memory database."""
     con.execute(_keyed_sql(keys.token[keys.token_version], keys.audit))
+
+
+def tokens_of_accounts(con: duckdb.DuckDBPyConnection, accounts: Sequence[str | None]) -> list[str | None]:
+    """The token of each account, in order; None for what is no account. The connection has the macros."""
+    rows = con.execute(
+        "SELECT CASE WHEN is_account(canonical_account(a)) THEN account_token(canonical_account(a)) END "
+        "FROM (SELECT unnest($1::VARCHAR[]) AS a, unnest(range(len($1))) AS n) ORDER BY n",
+        [accounts],
+    )
+    return [token for (token,) in rows.fetchall()]
 
 
 def token_of(keys: Keys, kind: str, text: str) -> str:

@@ -11,6 +11,7 @@ import csv
 import gc
 import hashlib
 import json
+import logging
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,12 +26,15 @@ from django.db import transaction
 from django.db.models import JSONField, Value
 from django.db.models.functions import Cast
 
+from payeewatch.pipeline.home.errors import place
 from payeewatch.pipeline.home.runs import published_nights
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage import clock
+from payeewatch.triage.exchange.night_state import note_not_imported
 from payeewatch.triage.models import Decision, Evidence, Flag, Hold, Night, Step
 from payeewatch.triage.records import audit
 
+LOG = logging.getLogger("payeewatch")
 FROM_FLAGS = (
     "flag_id", "change_id", "derived", "member_id", "household_id", "payee_id", "payee_type", "account", "account_hint",
     "queue", "rank", "score", "p_value", "amount_at_risk", "amount_paid", "first_payment_on", "first_flagged_on",
@@ -97,6 +101,19 @@ def publish(settings: Settings, night: date) -> PublishResult:
         _propose_holds(files["holds"], {flag["flag_id"] for flag in flags}, returned)
         audit.record(None, "publish", night=str(night), flags=len(flags), new=new, digest=digest)
     return PublishResult(night, len(flags), new, is_repeated=False)
+
+
+def publish_all(settings: Settings) -> list[date]:
+    """Import every night that is not imported yet. One that cannot be is noted and told, and stops nothing else."""
+    published, errors = [], {}
+    for night in unpublished(settings):
+        try:
+            published.append(publish(settings, night).night)
+        except Exception as error:
+            errors[night] = type(error).__name__  # its text may quote a row
+            LOG.error("%s", json.dumps({"stage": "import", "night": str(night), "error": place(error)}))
+    note_not_imported(errors)
+    return published
 
 
 @contextmanager

@@ -10,9 +10,10 @@ import hmac
 import json
 import smtplib
 import time
-from collections.abc import Callable, Collection
-from datetime import timedelta
+from collections.abc import Callable, Collection, Iterator
+from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ from django.utils.translation import gettext as say
 
 from payeewatch.pipeline.home.errors import SettingsError
 from payeewatch.triage import clock
+from payeewatch.triage.exchange.night_state import night_state
 from payeewatch.triage.language import phrases
 from payeewatch.triage.models import Flag, Hold, Night, Notice
 
@@ -33,7 +35,7 @@ MAX_TRIES = 12
 FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=1), timedelta(hours=6)
 TIMEOUT_SECONDS = 10
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-NIGHT, RENEWED, ENDED = "night", "holds_renewed", "holds_ended"
+RENEWED, ENDED = Notice.Kind.HOLDS_RENEWED, Notice.Kind.HOLDS_ENDED
 """The kinds of notices. Holds are renewed while a fraud waits for approval, and end if nobody approves it in time."""
 
 
@@ -61,12 +63,32 @@ def _channels_set() -> list[Channel]:
 
 
 def announce() -> None:
-    """Queue a notice of the last night, once per channel."""
+    """Queue notices once per channel: of the last night, and of each night that failed, is late or is not imported."""
     for channel in channels():
-        last = Night.objects.order_by("-night").first()
-        if last and not Notice.objects.filter(channel=channel, kind=NIGHT, night=last.night).exists():
-            now = clock.now()
-            Notice.objects.create(channel=channel, night=last.night, body=digest(last), made_at=now, next_try_at=now)
+        for kind, night, body in _due_notices():
+            if not Notice.objects.filter(channel=channel, kind=kind, night=night).exists():
+                now = clock.now()
+                Notice.objects.create(
+                    channel=channel, kind=kind, night=night, body=body(), made_at=now, next_try_at=now
+                )
+
+
+def _due_notices() -> Iterator[tuple[Notice.Kind, date, Callable[[], dict[str, Any]]]]:
+    """Kind, night and body of what people must know now. A night that failed is not told as late as well."""
+    if last := Night.objects.order_by("-night").first():
+        yield Notice.Kind.NIGHT, last.night, partial(digest, last)
+    state = night_state()
+    for night, code in state.failed.items():
+        yield Notice.Kind.FAILED, night, partial(_trouble, Notice.Kind.FAILED, night, exit_code=code)
+    for night in state.late[-1:]:  # each has its day as the latest
+        if night not in state.failed:
+            yield Notice.Kind.LATE, night, partial(_trouble, Notice.Kind.LATE, night)
+    for night, error in state.not_imported.items():
+        yield Notice.Kind.NOT_IMPORTED, night, partial(_trouble, Notice.Kind.NOT_IMPORTED, night, error=error)
+
+
+def _trouble(kind: Notice.Kind, night: date, **facts: Any) -> dict[str, Any]:
+    return {"kind": str(kind), "night": str(night), **facts, "link": f"{settings.ADDRESS}/" if settings.ADDRESS else ""}
 
 
 def tell_of_holds(kind: str, holds: Collection[Hold]) -> None:
@@ -100,7 +122,7 @@ def digest(night: Night) -> dict[str, Any]:
     flags = Flag.objects.filter(night=night, is_current=True)
     by_queue = dict(flags.values_list("queue").annotate(Count("pk")).order_by())
     return {
-        "kind": NIGHT,
+        "kind": str(Notice.Kind.NIGHT),
         "night": str(night.night),
         "published_at": night.published_at.isoformat(),
         "queues": {queue: by_queue.get(queue, 0) for queue in Flag.Queue.values},
@@ -146,7 +168,14 @@ def _post(body: dict[str, Any]) -> None:
 
 
 def _mail(body: dict[str, Any]) -> None:
-    subject, lines = _of_night(body) if body["kind"] == NIGHT else _of_holds(body)
+    kind = Notice.Kind(body["kind"])
+    if kind is Notice.Kind.NIGHT:
+        subject, lines = _of_night(body)
+    elif kind in (RENEWED, ENDED):
+        subject, lines = _of_holds(body)
+    else:
+        sentence = phrases.night_trouble(kind, body)
+        subject, lines = f"PayeeWatch: {sentence}", [sentence]
     send_mail(subject, "\n".join([*lines, body["link"]]), None, settings.MAIL_TO)
 
 

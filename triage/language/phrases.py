@@ -185,6 +185,16 @@ def message(body: Body) -> str:
     return say(wording.MESSAGES[code]) % {name: _param_text(name, value) for name, value in values.items()}
 
 
+def night_trouble(kind: str, body: Body) -> str:
+    """What is wrong with a night: it failed, is late, or could not be imported."""
+    sentence = {
+        "failed_night": say("The night of %(night)s failed (exit %(exit_code)s). What you see is older."),
+        "late_night": say("The night of %(night)s is late. What you see is older."),
+        "night_not_imported": say("The night of %(night)s was published but cannot be shown here (%(error)s)."),
+    }[kind]
+    return sentence % {**body, "night": day(date.fromisoformat(body["night"]))}
+
+
 def _param_text(name: str, value: Any) -> str:
     """A value of a message as text; its name decides how, where its type does not."""
     if name in ("day", "purge_on"):

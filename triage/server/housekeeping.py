@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from payeewatch.triage import clock
 from payeewatch.triage.exchange import current_holds, export_decisions, notices
 from payeewatch.triage.exchange.export_decisions import HandOverCounts
-from payeewatch.triage.exchange.import_night import publish, unpublished, wake
+from payeewatch.triage.exchange.import_night import publish_all, wake
 from payeewatch.triage.models import OPEN, Flag, Hold
 from payeewatch.triage.records import audit
 from payeewatch.triage.work import holds
@@ -42,12 +42,7 @@ def tidy() -> TidyResult:
 
     A night that cannot be published stops neither the ends of holds nor their hand-over.
     """
-    settings, nights = home(), []
-    try:
-        nights += [publish(settings, night).night for night in unpublished(settings)]
-    finally:
-        result = _do_what_is_due(nights)
-    return result
+    return _do_what_is_due(publish_all(home()))
 
 
 def _do_what_is_due(nights: list[date]) -> TidyResult:

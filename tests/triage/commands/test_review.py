@@ -127,3 +127,24 @@ def test_what_is_held_on_a_day_is_printed_in_the_form_of_the_current_holds(empty
     command = [sys.executable, "-m", "payeewatch", "holds", "--on", "2024-10-03"]
     printed = subprocess.run(command, env=on_its_own(empty) | at, capture_output=True, text=True, check=True).stdout
     assert printed == f"{','.join(COLUMNS)}\n{row}\n"
+
+
+def test_a_break_of_the_audit_log_ends_with_16_until_an_operator_accepts_it(empty: Home) -> None:
+    accept = ("audit", "accept-break", "--reason")
+    run(empty, "triage-user", "owner", "--role", "administrator")
+    assert run(empty, *accept, "nothing is broken")[0] == 2
+    run(empty, "triage-user", "guest", "--role", "reviewer")
+    with sqlite3.connect(empty.path / "triage" / "triage.sqlite3") as database:
+        database.execute("DELETE FROM triage_auditrecord WHERE number = 2")
+    for name in ("one", "two", "three"):
+        assert run(empty, "triage-user", name, "--role", "reviewer")[0] == 0
+    assert run(empty, "audit", "verify")[0] == 16
+    for reason in ("", "FR76 3000 6000 0112 3456 7890 189", "x" * 201):
+        assert run(empty, *accept, reason)[0] == 2
+    assert run(empty, "audit", "verify", "--reason", "none")[0] == 2
+    assert run(empty, *accept, "Backup of Monday restored") == (
+        0, {"accepted": [3], "reason": "Backup of Monday restored"},
+    )  # fmt: skip
+    code, answer = run(empty, "audit", "verify")
+    assert (code, answer["records"], len(answer["accepted_breaks"])) == (0, 7, 1)
+    assert "Backup of Monday restored" in answer["accepted_breaks"][0]

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 
 from payeewatch.pipeline.home.errors import SettingsError
+from payeewatch.pipeline.home.runs import write_failure
 from payeewatch.pipeline.home.settings import Settings
+from payeewatch.triage.exchange.night_state import note_not_imported
 from payeewatch.triage.exchange.notices import MAX_TRIES, RENEWED, announce, channels, deliver, sign, tell_of_holds
 from payeewatch.triage.models import Flag, Hold, Night, Notice
 from payeewatch.triage.roles import Role
@@ -242,3 +244,36 @@ def test_holds_are_renewed_though_the_address_of_notices_cannot_be_used(
     held_while_a_fraud_waits("00001234")
     clocked.at += timedelta(days=7)
     assert tidy().holds_renewed == 1
+
+
+def test_failed_and_late_nights_are_told_once_each_and_the_night_itself_still_comes(
+    reviewed: Settings, webhook: Receiver, clocked: Clock
+) -> None:
+    def told() -> list[tuple[str, str]]:
+        announce()
+        deliver()
+        bodies = [json.loads(raw) for _, raw in webhook.got]
+        webhook.got.clear()
+        return [(body["kind"], body["night"]) for body in bodies]
+
+    assert told() == [("night", "2024-09-25")]
+    write_failure(reviewed, date(2024, 9, 26), {"exit_code": 12, "message": "of a person"})
+    assert told() == [("failed_night", "2024-09-26")]
+    clocked.at += timedelta(days=1)
+    assert told() == []  # it is late too, and told already
+    clocked.at += timedelta(days=1)
+    assert told() == [("late_night", "2024-09-27")]
+    note_not_imported({date(2024, 9, 25): "DataError"})
+    assert told() == [("night_not_imported", "2024-09-25")]
+    assert told() == []
+    Night.objects.create(night=date(2024, 9, 26), digest="", published_at=clocked.at, run={})
+    assert told() == [("night", "2024-09-26")]
+    assert "person" not in str(list(Notice.objects.values("body")))
+
+
+def test_a_mail_says_that_a_night_failed(reviewed: Settings, mailbox: Receiver) -> None:
+    write_failure(reviewed, date(2024, 9, 26), {"exit_code": 17})
+    Notice.objects.all().delete()
+    announce()
+    deliver()
+    assert any("failed (exit 17)" in message.decode() for _, message in mailbox.got)
