@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pytest
-from pyarrow import ArrowInvalid
-
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage.exchange.export_decisions import HandOverCounts
 from payeewatch.triage.models import AuditRecord, Flag, Night, User
@@ -81,7 +78,6 @@ def test_a_night_that_cannot_be_published_stops_no_hold_file(
     clocked.at += timedelta(minutes=1)
     night = Night.objects.latest("night").night
     (reviewed.folder("flags") / f"{night}.parquet").write_bytes(b"no Parquet")
-    with pytest.raises(ArrowInvalid):
-        tidy()
+    tidy()
     assert first.flag_id in (reviewed.folder("holds") / "current.csv").read_text()
     assert (reviewed.folder("holds") / "2024-09-26-reviewed.csv").exists()
