@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from tests.conftest import NIGHTS, Home, copy_of
+from tests.conftest import HISTORY, NIGHTS, Home, copy_of
 from tests.inbox import good, put_drop, whole_drop
 
 FIRST = date(2024, 9, 23)
@@ -87,8 +87,17 @@ def test_a_nearly_empty_home_has_ordinary_nights(small: Home, book: str, listed:
 
 
 def end(home: Home) -> None:
-    for path in home.path.glob("breaches/*/manifest.yaml"):
-        path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"purge_on": NIGHTS[0]}))
+    """The history is loaded with its lists in force, whose time is up on the first night."""
+    for path in sorted(home.path.glob("breaches/*/manifest.yaml")):
+        facts = yaml.safe_load(path.read_text())
+        if date.fromisoformat(str(facts["known_at"])) < NIGHTS[0]:
+            path.write_text(yaml.safe_dump(facts | {"purge_on": NIGHTS[0]}))
+        else:
+            shutil.rmtree(path.parent)
+    for folder in ("lake", "vault"):
+        shutil.rmtree(home.path / folder)
+    home.done("init")
+    home.done("ingest", "--until", str(HISTORY))
 
 
 def name_nobody(home: Home) -> None:
@@ -112,7 +121,7 @@ def test_a_night_on_which_nobody_is_exposed_is_an_ordinary_night(
     home.done("night", "--from", str(NIGHTS[1]), "--to", str(NIGHTS[2]))
     for night in NIGHTS:
         scores = pq.read_table(home.path / "scores" / f"{night}.parquet")
-        assert scores.num_rows > 100
+        assert scores.num_rows > 50
         assert {len(each) for each in scores["exposures"].to_pylist()} == {0}
         assert code in [coded["code"] for coded in run_of(home, night)["warning_codes"] if coded]
 
