@@ -353,7 +353,7 @@ def _fields_lacking(manifest: Manifest, counts: Counts) -> list[Sentence]:
     lacking = {
         field: [name for name in columns if name not in counts.columns or counts.filled.get(name) == 0]
         for field, columns in EXPOSED_COLUMNS.items()
-        if field in manifest.fields_exposed
+        if field in manifest.fields_exposed and counts.rows
     }
     return [
         wording.sentence("list_lacks_field", breach_id=manifest.breach_id, field=field, columns=", ".join(names))

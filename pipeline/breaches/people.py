@@ -12,10 +12,12 @@ import duckdb
 from payeewatch.pipeline.breaches import rejected_people
 from payeewatch.pipeline.home.errors import InputRefused
 from payeewatch.pipeline.home.files import replace_whole
+from payeewatch.pipeline.ingest.adapters import files_of, in_number_order, parts_of
 from payeewatch.pipeline.ingest.batches import Batch, folder_and_name, forget, rejected_lines
 from payeewatch.pipeline.ingest.casts import default, raw, typed
+from payeewatch.pipeline.ingest.drops import is_in_transfer
 from payeewatch.pipeline.ingest.profile import Export
-from payeewatch.pipeline.ingest.readers import read, stem, suffixes
+from payeewatch.pipeline.ingest.readers import read, suffixes
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.lake import SCHEMAS, VERSION_STEP
@@ -52,13 +54,20 @@ class Form:
 
 
 def find_people(folder: Path, pattern: str = "") -> list[Path]:
-    """The people files of a list's folder: people.csv and its like, split as people-0001.csv, or named by a pattern.
+    """The people files of a list's folder, called as those of any table: people.csv, its parts, or by a pattern.
 
     Raises:
-        InputRefused: none.
+        InputRefused: none, or one that is still in transfer.
     """
-    candidates = [path for path in folder.glob(pattern or "people*") if path.is_file() and stem(path) is not None]
-    files = sorted(path for path in candidates if pattern or _is_people(path))
+    exports = {PEOPLE.name: Export(files=pattern)}
+    paths = [path for path in folder.iterdir() if path.is_file()]
+    in_transfer = [path.name for path in sorted(paths) if is_in_transfer(path, exports)]
+    if in_transfer:
+        raise InputRefused(
+            f"breaches/{folder.name}: is not complete: {', '.join(in_transfer)} is still in transfer, by its name; run"
+            " again when the files have their own names, or delete what was left behind"
+        )
+    files = sorted(files_of(parts_of(paths, exports)), key=in_number_order)
     if not files:
         expected = pattern or " or ".join(f"people{suffix}" for suffix in suffixes())
         raise InputRefused(f"breaches/{folder.name}: has no people file; expected {expected}")
@@ -164,12 +173,6 @@ def _cell(column: Column, batch: Batch, form: Form) -> str:
     if column.kind is Kind.BIRTH_DATE:
         return typed(column, cell, sql_type, form.export, form.zone)
     return f"CAST({cell} AS VARCHAR)"
-
-
-def _is_people(path: Path) -> bool:
-    """Its name is `people` or `people-0001`, and it is one that can be read."""
-    name = stem(path) or ""
-    return name == "people" or (name.startswith("people-") and name.removeprefix("people-").isdigit())
 
 
 def _copy(con: duckdb.DuckDBPyConnection, path: Path, query: str, batch: Batch) -> None:

@@ -132,7 +132,7 @@ def _day(name: str) -> date | None:
 def _drop(day: date, folder: Path, profile: Profile) -> Drop:
     exports = {table: profile.of(table) for table in DROP_TABLES}
     paths = _paths_in(folder)
-    in_transfer = [path for path in paths if _is_in_transfer(path, exports)]
+    in_transfer = [path for path in paths if is_in_transfer(path, exports)]
     tables = parts_of([path for path in paths if path not in in_transfer], exports)
     used = files_of(tables)
     others = [path for path in paths if path not in used and not path.name.startswith(".")]
@@ -140,7 +140,7 @@ def _drop(day: date, folder: Path, profile: Profile) -> Drop:
     return Drop(day, folder, tables, ignored, in_transfer=tuple(path.name for path in in_transfer))
 
 
-def _is_in_transfer(path: Path, exports: Mapping[str, Export]) -> bool:
+def is_in_transfer(path: Path, exports: Mapping[str, Export]) -> bool:
     """Whether a file's name says that it is not complete: by its ending, or a table's file that is hidden."""
     name = path.name.lower()
     is_hidden = name.startswith(".") and is_called_as_a_table(name[1:], exports) and not name.endswith(EDITORS)

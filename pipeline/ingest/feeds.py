@@ -54,9 +54,9 @@ def watch(session: Session, drop: Drop, tables: Sequence[Staged]) -> Feed:
     """Measure a staged drop and compare it with the drops before."""
     measured = _measured(session, drop, tables)
     notes = [look for staged in tables for look in (*tolerance.looks(staged), *staged.looks)]
-    if drop.kind != DROP or drop.mode == "first":
-        return Feed(measured, Findings(), notes=notes)
     loads = session.lake.loads()
+    if drop.kind != DROP or drop.mode == "first":
+        return Feed(measured, Findings(), notes=[*notes, *_files_unread(drop, loads)])
     findings = judge(drop.day, measured, past(loads, drop.day), session.settings.params)
     return Feed(measured, findings, notes=[*notes, *_notes(session, drop, tables, findings, loads)])
 
@@ -124,10 +124,7 @@ def _notes(
     session: Session, drop: Drop, tables: Sequence[Staged], findings: Findings, loads: Sequence[Load]
 ) -> list[Sentence]:
     """What a person should know that is no number."""
-    notes, calendar = [], session.settings.params.calendar
-    if drop.ignored and not is_usual(drop.ignored, loads):
-        files = ", ".join(drop.ignored[:3]) + (", ..." if len(drop.ignored) > 3 else "")
-        notes.append(sentence("feed_files_unread", day=drop.day.isoformat(), files=files))
+    notes, calendar = _files_unread(drop, loads), session.settings.params.calendar
     rows = any(staged.rows_read for staged in tables)
     if not rows and is_compared(calendar, drop.day) and not is_closed(calendar, drop.day) and not findings.looks:
         notes.append(sentence("feed_empty_drop", day=drop.day.isoformat()))
@@ -136,6 +133,14 @@ def _notes(
         for column in sorted(here & _columns_before(staged.table.name, here, loads)):
             notes.append(sentence("feed_column_absent", table=staged.table.name, column=column))
     return notes
+
+
+def _files_unread(drop: Drop, loads: Sequence[Load]) -> list[Sentence]:
+    """A look at the files that were left alone, unless as many were before."""
+    if not drop.ignored or is_usual(drop.ignored, loads):
+        return []
+    files = ", ".join(drop.ignored[:3]) + (", ..." if len(drop.ignored) > 3 else "")
+    return [sentence("feed_files_unread", day=drop.day.isoformat(), files=files)]
 
 
 def is_usual(files: Sequence[str], loads: Sequence[Load]) -> bool:

@@ -38,7 +38,7 @@ from payeewatch.pipeline.tables import KNOWN_AT, Column, Kind, Table
 ROOM = f"max_line_size = {LONGEST_LINE}, buffer_size = {LONGEST_LINE}"
 """Without a size of its own, each of DuckDB's buffers takes sixteen times the longest line."""
 SAMPLE_LINES = 1_000
-"""Lines of an NDJSON file that are looked at to learn how it writes its keys, and which of them nobody reads."""
+"""Lines of an NDJSON file that are looked at to learn whether they are objects at all."""
 ROWS_AT_ONCE = 20_000
 """Rows that are in memory at a time, of a file that is read line by line."""
 DUCKDB_ENCODINGS = {"utf-8": "utf-8", "utf_8": "utf-8", "utf8": "utf-8", "utf-8-sig": "utf-8"} | dict.fromkeys(
@@ -452,23 +452,20 @@ class Ndjson(Reader):
     suffixes = (".ndjson", ".ndjson.gz")
 
     def columns(self, con: duckdb.DuckDBPyConnection, table: Table, path: Path, export: Export) -> tuple[str, ...]:
-        """The keys of the first lines, sorted, and those declared that may come later; a required one must be there."""
+        """The keys of all lines, sorted, and those declared that no line has and that may be null."""
         found = _scan(path, self.form)
         if found.is_blank:
             raise InputRefused(f"{folder_and_name(path)}: is empty; leave the file out when there is no news")
-        keys = self._keys(con, path, f"LIMIT {SAMPLE_LINES}")
         self._require_objects(con, path)
         self._require_whole(path, found)
+        keys = self._keys(con, path)
+        absent = (column for column in (*table.columns, KNOWN_AT) if not _named(column.name, keys, export))
         theirs = {our: their for their, names in export.columns.items() for our in names}
-        expected = {column: theirs.get(column.name, column.name) for column in (*table.columns, KNOWN_AT)}
-        later = [column for column, key in expected.items() if key not in keys]
-        if any(not column.nullable or _named(column.name, keys, export) for column in later):
-            keys = self._keys(con, path)
-        absent = (expected[c] for c in later if c.nullable and not _named(c.name, keys, export))
-        return tuple(dict.fromkeys((*keys, *absent)))
+        nulls = (theirs.get(c.name, c.name) for c in absent if c.nullable and c.name not in export.defaults)
+        return tuple(dict.fromkeys((*keys, *nulls)))
 
-    def _keys(self, con: duckdb.DuckDBPyConnection, path: Path, limit: str = "") -> tuple[str, ...]:
-        lines = f"(SELECT line FROM {_lines(path, 'ignore_errors = true')} {limit})"
+    def _keys(self, con: duckdb.DuckDBPyConnection, path: Path) -> tuple[str, ...]:
+        lines = _lines(path, "ignore_errors = true")
         with refusing([path], self.form, ALWAYS_UTF_8):
             rows = con.execute(
                 f"SELECT key FROM (SELECT DISTINCT unnest(keys) AS key FROM (SELECT DISTINCT json_keys(line) AS keys"

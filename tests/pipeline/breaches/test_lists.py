@@ -72,6 +72,22 @@ def test_a_list_split_over_files_is_one_list(session: Session) -> None:
     assert commit.facts["people"]["rows"] == 3
 
 
+@pytest.mark.parametrize("name", ["PEOPLE-2.CSV", "people_2.csv", "people (2).csv"])
+def test_a_list_has_its_parts_by_the_names_that_parts_of_any_table_have(session: Session, name: str) -> None:
+    folder = put_list(breaches(session), "TPO-1", [person(1)])
+    (folder / name).write_bytes(as_csv([person(2), person(3)]))
+    (commit,) = load_lists(session, UNTIL)
+    assert commit.facts["people"]["rows"] == 3
+
+
+@pytest.mark.parametrize("name", ["people-2.csv.filepart", ".people-2.csv"])
+def test_a_list_with_a_part_in_transfer_is_not_complete(session: Session, name: str) -> None:
+    folder = put_list(breaches(session), "TPO-1", [person(1)])
+    (folder / name).write_bytes(as_csv([person(2)]))
+    with pytest.raises(InputRefused, match=f"breaches/TPO-1: is not complete: {name} is still in transfer"):
+        load_lists(session, UNTIL)
+
+
 def test_missing_columns_are_tolerated_while_one_identifies(session: Session) -> None:
     folder = put_list(breaches(session), "TPO-1", [])
     (folder / "people.csv").write_bytes(as_csv([person(1)], ("family_name", "given_names", "birth_date", "email")))
@@ -275,6 +291,12 @@ def test_a_list_without_people_is_refused(session: Session) -> None:
 def test_an_empty_list_is_refused(session: Session) -> None:
     with pytest.raises(InputRefused, match="holds nobody"):
         load(session, [])
+
+
+def test_a_list_that_holds_nobody_is_not_said_to_lack_fields(session: Session) -> None:
+    put_list(breaches(session), "TPO-1", [])
+    (finding,) = check_lists(session)
+    assert ("holds nobody" in finding["refused"], finding["looks"]) == (True, [])
 
 
 def raw(session: Session, content: bytes, name: str = "people.csv") -> None:

@@ -19,7 +19,7 @@ from payeewatch.pipeline.ingest.profile import Profile
 from payeewatch.pipeline.ingest.reference import check_reference, load_reference
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.lake import SCHEMAS, Load
-from tests.inbox import account, csv_text, good, inbox_session, national_id, put_drop, rows_of, whole_drop
+from tests.inbox import account, csv_text, good, inbox_session, looks_of, national_id, put_drop, rows_of, whole_drop
 
 FIRST, SECOND, THIRD = date(2024, 4, 1), date(2024, 4, 2), date(2024, 4, 3)
 
@@ -197,6 +197,15 @@ def test_folders_and_files_that_are_nobodys_are_left_alone(session: Session, hom
     (home / "inbox" / "old").mkdir()
     (load,) = drops(ingest(session, FIRST))
     assert load.facts["ignored_files"] == ["notes.txt"]
+
+
+def test_a_first_drop_tells_of_the_files_that_nobody_read_as_check_does(session: Session, home: Path) -> None:
+    folder = whole_drop(home, "2024-04-01")
+    (folder / "bank_changes-2.xlsx").write_bytes(b"x")
+    look = "drop of 2024-04-01: nobody reads bank_changes-2.xlsx; see the names of tables in docs/input.md"
+    assert [str(each) for each in check(session)[0]["looks"]] == [look]
+    ingest(session, FIRST)
+    assert looks_of(session) == [look]
 
 
 def test_a_given_known_at_stays_within_the_drops_day(session: Session, home: Path) -> None:

@@ -235,6 +235,24 @@ def test_a_key_that_first_comes_late_is_read(session: Session, tmp_path: Path, s
     assert (read[-1]["invoice_hash"], read[-1]["iban"] is not None) == ("late", True)
 
 
+@pytest.mark.parametrize("late", ["HASH", "hash", "Invoice_Hash"])
+def test_a_late_key_may_be_spelled_unlike_the_profile_and_the_first_lines(
+    session: Session, tmp_path: Path, late: str
+) -> None:
+    rows = [good("claims", number) for number in range(1_200)] + [good("claims", 1_200) | {late: "late"}]
+    export = Export(columns={"Hash": "invoice_hash"} if late.lower() == "hash" else {})
+    (_, read) = read_claims(session, as_ndjson(tmp_path / "claims.ndjson", rows), export=export)
+    assert read[-1]["invoice_hash"] == "late"
+
+
+def test_a_key_that_no_line_has_takes_its_default(session: Session, tmp_path: Path) -> None:
+    export = Export(defaults={"provider_id": "PR7"})
+    _, read = read_claims(
+        session, as_ndjson(tmp_path / "claims.ndjson", [good("claims", provider_id=None)]), export=export
+    )
+    assert read[0]["provider_id"] == "PR7"
+
+
 def test_a_late_key_has_the_name_that_the_profile_says(session: Session, tmp_path: Path) -> None:
     rows = [good("claims", number) for number in range(1_200)] + [good("claims", 1_200, HASH="late")]
     path = as_ndjson(tmp_path / "claims.ndjson", rows)
