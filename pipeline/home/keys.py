@@ -13,6 +13,7 @@ import json
 import os
 import secrets
 import stat
+import unicodedata
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -35,6 +36,26 @@ PARTICLES = (
     "ET", "M", "MLLE", "MME", "MR", "MRS", "OU",
 )  # fmt: skip
 """Words that do not distinguish people: articles and prepositions of names, and titles before a holder's name."""
+TITLES = (
+    "MONSIEUR", "MADAME", "MADEMOISELLE", "MESSIEURS", "MESDAMES", "MESDEMOISELLES", "MM", "MMES", "MLLES", "MELLE",
+    "MLE", "MISS", "HERR", "FRAU",
+)  # fmt: skip
+"""Titles written out. They say nothing wherever they stand."""
+FIRST_TITLES = ("DOCTEUR", "DR", "MAITRE", "ME", "PR", "PROFESSEUR")
+"""Titles that are names as well: they are titles only at the beginning, before other words."""
+BETWEEN = (
+    "NEE?", "EPOUSEE?", "EPOUX", "EPSE", "EPX", "EP", "VEUVE", "VEUF", "VVE", "DIVORCEE?", "MARIEE?", "FEMME", "FME",
+    "DITE?", "ALIAS", "NJF", "NOM (?:DE )?(?:JEUNE FILLE|NAISSANCE)", "(?:NOM )?D?.?USAGE",
+)  # fmt: skip
+"""Words between two surnames of one person, as regular expressions."""
+LOOK_ALIKES = (
+    ("АВЕКМНОРСТУХІЇЈЅԚԜҮӀ", "ABEKMHOPCTYXIIJSQWYI"),
+    ("авекмнорстухіїјѕԛԝү", "ABEKMHOPCTYXIIJSQWY"),
+    ("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "ABEZHIKMNOPTYX"),
+    ("αικνορτυχγ", "AIKVOPTUXY"),
+    ("\u02b9\u02bb\u02bc\u02bd\u02be\u02bf\u02c8\u02ca\u02cb\ua78b\ua78c", "'" * 11),
+)
+"""Cyrillic and Greek letters, and the Latin letters that look the same; letters that look like apostrophes."""
 
 
 @dataclass(frozen=True)
@@ -191,10 +212,24 @@ def _plain_sql() -> str:
             f";{row['country']}{int(row['length']):02d}{int(row['bank_start']):02d}{int(row['bank_length']):02d}"
             for row in csv.DictReader(file)
         )
+    look_alikes = (*LOOK_ALIKES, *_compatible())
     return (
         (DATA / "canonical.sql")
         .read_text(encoding="utf-8")
         .replace("@LETTERS_TO_DIGITS@", digits)
         .replace("@IBANS@", ibans)
         .replace("@PARTICLES@", "|".join(PARTICLES))
+        .replace("@TITLES@", "|".join(TITLES))
+        .replace("@FIRST_TITLES@", "|".join(FIRST_TITLES))
+        .replace("@BETWEEN@", "|".join(BETWEEN))
+        .replace("@LOOK_ALIKES@", "".join(odd for odd, _ in look_alikes).replace("'", "''"))
+        .replace("@LATIN@", "".join(latin for _, latin in look_alikes).replace("'", "''"))
     )
+
+
+def _compatible() -> Iterator[tuple[str, str]]:
+    """Every other form of a Latin letter or digit that Unicode knows, full-width or bold, and the letter or digit."""
+    for code in range(0x180, 0x1FC00):
+        letter = unicodedata.normalize("NFKC", chr(code))
+        if letter != chr(code) and len(letter) == 1 and letter.isascii() and letter.isalnum():
+            yield chr(code), letter

