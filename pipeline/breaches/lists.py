@@ -15,6 +15,7 @@ from payeewatch.pipeline.breaches.manifest import Manifest
 from payeewatch.pipeline.breaches.people import Counts, count_people, find_people, write_people
 from payeewatch.pipeline.home import wording
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused
+from payeewatch.pipeline.home.keys import NAME_FORMS
 from payeewatch.pipeline.ingest.drops import fingerprint
 from payeewatch.pipeline.known_by import counts_from, midnight
 from payeewatch.pipeline.session import Session
@@ -101,6 +102,11 @@ def last_load_of_each_list(loads: Sequence[Load]) -> dict[str, Load]:
     return {load.source: load for load in loads if load.kind in {"list", PURGE}}
 
 
+def has_name_forms(load: Load) -> bool:
+    """Whether the names of a load have every form that this version knows."""
+    return bool(load.facts.get("name_forms", 1) >= NAME_FORMS)
+
+
 def due(session: Session, until: date) -> list[tuple[Load, str]]:
     """The lists in the lake that are withdrawn (no folder, or time over), and the fingerprint of their purge."""
     folders = {folder.name for folder in _folders(session.settings.folder("breaches"))}
@@ -141,9 +147,11 @@ def people_files(loads: Sequence[Load], breach_id: str) -> list[str]:
 def _load_if_new(session: Session, each: BreachList, last_load: Load | None, until: date) -> list[Load]:
     people = fingerprint(each.files, session.lake.root)
     whole = f"{people}:{_manifest_mark(each.manifest)}"
-    if last_load and last_load.fingerprint == whole:
+    has_forms = last_load is None or last_load.kind == PURGE or has_name_forms(last_load)
+    if last_load and last_load.fingerprint == whole and has_forms:
         return []
     same_people = last_load is not None and last_load.kind == "list" and last_load.fingerprint.startswith(people)
+    same_people = same_people and has_forms
     return [_load(session, each, whole, last_load.facts["people"] if last_load and same_people else None, until)]
 
 
@@ -173,7 +181,7 @@ def _load(session: Session, each: BreachList, mark: str, people: dict[str, int] 
         fingerprint=mark,
         files=files,
         removed=removed,
-        facts={"people": people} | manifest.facts(),
+        facts={"people": people, "name_forms": NAME_FORMS} | manifest.facts(),
     )
     lake.commit(load)
     session.log("list", breach_id=each.breach_id, people=people["rows"], rejected=people["rejected"])

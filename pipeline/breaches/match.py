@@ -14,7 +14,7 @@ from datetime import datetime
 import duckdb
 
 from payeewatch.pipeline.breaches.coverage import ENOUGH_MEMBERS
-from payeewatch.pipeline.breaches.lists import last_load_of_each_list, people_files
+from payeewatch.pipeline.breaches.lists import has_name_forms, last_load_of_each_list, people_files
 from payeewatch.pipeline.home.codes import MATCHES
 from payeewatch.pipeline.known_by import counts_from, midnight
 from payeewatch.pipeline.session import Session
@@ -305,7 +305,33 @@ def _write(session: Session, loads: Sequence[Load]) -> Load:
         source="link",
         fingerprint="",
         files=files,
-        facts={"through": last.sequence, "changed": dict(counts)},
+        facts={
+            "through": last.sequence,
+            "changed": dict(counts),
+            "earlier_name_forms": {
+                "members": _members_with_earlier_forms(con, loads),
+                "people": _people_with_earlier_forms(loads),
+            },
+        },
     )
     lake.commit(load)
     return load
+
+
+def _members_with_earlier_forms(con: duckdb.DuckDBPyConnection, loads: Sequence[Load]) -> int:
+    """Members whose row was read by a version that knew fewer forms of names: they match on the forms of then."""
+    earlier = [load.sequence for load in loads if "members" in load.files and not has_name_forms(load)]
+    if not earlier:
+        return 0
+    row = con.execute(
+        "SELECT count(*) FROM (SELECT max(version) AS version FROM members GROUP BY member_id)"
+        f" WHERE version // {VERSION_STEP} IN (SELECT unnest($1::BIGINT[]))",
+        [earlier],
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _people_with_earlier_forms(loads: Sequence[Load]) -> int:
+    """The same of people on lists: those whose files are gone are not read again."""
+    lists = (load for load in last_load_of_each_list(loads).values() if load.kind != PURGE)
+    return sum(load.facts["people"]["rows"] for load in lists if "people" in load.facts and not has_name_forms(load))

@@ -30,6 +30,10 @@ DATA = Path(__file__).parent / "data"
 KEY_BYTES = 32
 BLOCK_BYTES = 64  # of SHA-256
 
+NAME_FORMS = 2
+"""The number of the forms of names below. Each load of members or people notes it: a list that was read with an earlier
+number is read again while its files are there. Forms are only ever added, so that earlier keys still match."""
+
 PARTICLES = (
     "D", "DA", "DAL", "DAS", "DE", "DEL", "DELLA", "DEN", "DER", "DES", "DI", "DO", "DOS", "DU", "EL", "L", "LA",
     "LE", "LES", "LO", "TEN", "TER", "VAN", "VOM", "VON", "Y", "ZU", "ZUM", "ZUR",

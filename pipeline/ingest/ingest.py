@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from payeewatch.pipeline import known_by
 from payeewatch.pipeline.home import wording
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused
+from payeewatch.pipeline.home.keys import NAME_FORMS
 from payeewatch.pipeline.home.vault import purge_quarantined
 from payeewatch.pipeline.ingest import staging
 from payeewatch.pipeline.ingest.drops import (
@@ -136,7 +137,7 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
             fingerprint=drop.fingerprint,
             mode=drop.mode,
             files=files,
-            facts=_facts(session, drop, tables),
+            facts=_facts(session, drop, tables) | {"name_forms": NAME_FORMS},
         )
     session.lake.commit(load)
     session.log(

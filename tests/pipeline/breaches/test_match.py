@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -121,6 +122,33 @@ def test_a_woman_is_found_by_either_name_in_every_wording(session: Session, word
     eva = person(1, **NAMELESS, family_name="Durand", given_names="Eva", birth_name="Martin")
     listed = {name: cell for name, cell in eva.items() if name != "birth_name"} | {"family_name": wording}
     assert quality(session, eva, listed) == "probable"
+
+
+def forget_forms(session: Session, load: Load) -> None:
+    """Rewrite a load as an earlier version recorded it: without the number of its forms of names."""
+    (path,) = (session.lake.root / "loads").glob(f"{load.sequence:0>8}*.json")
+    record = json.loads(path.read_text())
+    del record["facts"]["name_forms"]
+    path.write_text(json.dumps(record))
+
+
+def test_a_list_of_an_earlier_version_is_read_again_and_counted_while_it_is_gone(session: Session) -> None:
+    put_members(session, M1=person(1))
+    put_list(session.settings.folder("breaches"), "TPO-1", [person(1), person(2)])
+    (first,) = load_lists(session, date.fromisoformat(LEARNED))
+    forget_forms(session, first)
+    linked = link(session)
+    assert linked is not None
+    assert linked.facts["earlier_name_forms"] == {"members": 1, "people": 2}
+    before = exposures(session)
+    (again,) = load_lists(session, date.fromisoformat(LEARNED))
+    assert again.files["people"] != first.files["people"]
+    assert again.removed == first.files["people"]
+    assert load_lists(session, date.fromisoformat(LEARNED)) == []
+    linked = link(session)
+    assert linked is not None
+    assert linked.facts["earlier_name_forms"] == {"members": 1, "people": 0}  # no drop of these members says its forms
+    assert exposures(session) == before == {("M1", "TPO-1"): "exact"}
 
 
 def test_a_pair_keeps_its_best_level(session: Session) -> None:
