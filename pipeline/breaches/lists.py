@@ -20,7 +20,7 @@ from payeewatch.pipeline.ingest.drops import fingerprint
 from payeewatch.pipeline.known_by import counts_from, midnight
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
-from payeewatch.pipeline.store.lake import PURGE, VERSION_STEP, Load
+from payeewatch.pipeline.store.lake import PURGE, VERSION_STEP, Load, has_name_forms
 
 FOLDER_REMOVED = "gone"
 """The fingerprint of a purge when the list's folder was removed: the folder may come back."""
@@ -100,11 +100,6 @@ def load_lists(session: Session, until: date) -> list[Load]:
 def last_load_of_each_list(loads: Sequence[Load]) -> dict[str, Load]:
     """breach_id -> the last load of the list, of kind list or purge."""
     return {load.source: load for load in loads if load.kind in {"list", PURGE}}
-
-
-def has_name_forms(load: Load) -> bool:
-    """Whether the names of a load have every form that this version knows."""
-    return bool(load.facts.get("name_forms", 1) >= NAME_FORMS)
 
 
 def due(session: Session, until: date) -> list[tuple[Load, str]]:

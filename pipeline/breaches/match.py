@@ -14,13 +14,13 @@ from datetime import datetime
 import duckdb
 
 from payeewatch.pipeline.breaches.coverage import ENOUGH_MEMBERS
-from payeewatch.pipeline.breaches.lists import has_name_forms, last_load_of_each_list, people_files
+from payeewatch.pipeline.breaches.lists import last_load_of_each_list, people_files
 from payeewatch.pipeline.home.codes import MATCHES
 from payeewatch.pipeline.known_by import counts_from, midnight
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.as_of import last_version
-from payeewatch.pipeline.store.lake import PURGE, VERSION_STEP, Lake, Load
+from payeewatch.pipeline.store.lake import FORMS, PURGE, VERSION_STEP, Lake, Load, has_name_forms
 
 IDENTITY = "birth_rank, person_key, holder_key, id_key, name_keys"
 WORK_TABLES = ("members", "states", "lists", "matches", "current", "changed", "shares")
@@ -59,6 +59,8 @@ def link(session: Session) -> Load | None:
     news = [load for load in loads if load.sequence > through]
     has_new_members = any("members" in load.files for load in news)
     renewed_lists = {load.source for load in news if load.kind == PURGE or "people" in load.files}
+    if any(load.kind == FORMS for load in news):
+        renewed_lists |= set(last_load_of_each_list(loads))
     if not has_new_members and not renewed_lists:
         return None
     session.lake_cache.register(loads, with_ends=False)
@@ -320,7 +322,9 @@ def _write(session: Session, loads: Sequence[Load]) -> Load:
 
 def _members_with_earlier_forms(con: duckdb.DuckDBPyConnection, loads: Sequence[Load]) -> int:
     """Members whose row was read by a version that knew fewer forms of names: they match on the forms of then."""
-    earlier = [load.sequence for load in loads if "members" in load.files and not has_name_forms(load)]
+    renewed = {sequence for load in loads if load.kind == FORMS for sequence in load.facts["renewed"]}
+    with_members = (load for load in loads if "members" in load.files and load.sequence not in renewed)
+    earlier = [load.sequence for load in with_members if not has_name_forms(load)]
     if not earlier:
         return 0
     row = con.execute(
