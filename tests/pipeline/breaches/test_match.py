@@ -17,7 +17,7 @@ from payeewatch.pipeline.breaches.coverage import coverage
 from payeewatch.pipeline.breaches.lists import load_lists
 from payeewatch.pipeline.breaches.match import link
 from payeewatch.pipeline.session import Session
-from payeewatch.pipeline.store.lake import SCHEMAS, VERSION_STEP, Load
+from payeewatch.pipeline.store.lake import FORMS, SCHEMAS, VERSION_STEP, Load
 from tests.breach_lists import Person, national_id, person, put_list
 from tests.lake_rows import evening, lake_session, put
 
@@ -149,6 +149,19 @@ def test_a_list_of_an_earlier_version_is_read_again_and_counted_while_it_is_gone
     assert linked is not None
     assert linked.facts["earlier_name_forms"] == {"members": 1, "people": 0}  # no drop of these members says its forms
     assert exposures(session) == before == {("M1", "TPO-1"): "exact"}
+
+
+def test_everybody_is_linked_again_when_members_got_new_forms(session: Session) -> None:
+    put_members(session, M1=person(1, **NAMELESS, family_name="Durand"))
+    put_people(session, person(1, **NAMELESS, family_name="Moreau"))
+    link(session)
+    assert link(session) is None
+    on = date.fromisoformat(LEARNED)
+    facts = {"renewed": [1], "rows": 1}
+    session.lake.commit(Load(session.lake.next_sequence(), FORMS, on, on, FORMS, "", facts=facts))
+    linked = link(session)
+    assert linked is not None
+    assert linked.facts["earlier_name_forms"] == {"members": 0, "people": 0}
 
 
 def test_a_pair_keeps_its_best_level(session: Session) -> None:
