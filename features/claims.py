@@ -13,7 +13,7 @@ from payeewatch.features.sources import CHANGE
 family = Family(__name__, __doc__, Lens.CLAIMS)
 
 NEAR_CEILING = 0.9
-"""A claim from this share of the remaining ceiling up is fitted to it."""
+"""A claim of at least this share of the remaining ceiling counts as fitted to it."""
 
 
 @family.part(CLAIM)

@@ -99,7 +99,8 @@ def _name_failures(engine: Engine, frame: Frame, columns: Mapping[str, nw.Expr])
 def _aggregates(tables: Tables, relation: Relation, spine: Frame, features: list[Feature], *, is_kept: bool) -> Frame:
     """(row, one column per feature) of a relation's features.
 
-    First mask into columns, then aggregate simply, then finish: complex aggregations are slow on pandas.
+    First it masks values into columns, then makes simple aggregates, then finishes them: complex aggregations are slow
+    on pandas.
     """
     aggregates = {f.name: f.formula for f in features if isinstance(f.formula, Aggregate)}
     uniques = [name for name, aggregate in aggregates.items() if aggregate.how is How.DISTINCT]
@@ -118,7 +119,7 @@ def _aggregates(tables: Tables, relation: Relation, spine: Frame, features: list
 
 
 def _whole_numbers(name: str, how: How) -> nw.Expr:
-    """Whole sums; and distinct values without the null that n_unique counts: here the rows outside the mask."""
+    """Sums as whole numbers; distinct values without null, which n_unique counts: rows outside the mask are null."""
     if how is How.DISTINCT:
         return (nw.col(name) - nw.col(f"{name}__null")).cast(nw.Int64).alias(name)
     return nw.col(name).cast(nw.Int64) if how is How.SUM else nw.col(name)
@@ -132,9 +133,10 @@ def _counts(by_stream: Mapping[Stream, list[Feature]], tables: Tables, spine: Fr
     """(row, one column per feature) of all streams' features.
 
     Events up to an instant are counted with one running sum over events and questions, key by key in order of time.
-    Each count is two questions, at its two ends, so what earlier keys add to both cancels out; events come before
-    questions of the same instant. A change's own event is found by its key and subtracted. One pass is enough for all
-    streams: the keys of all streams are numbered, and numbers are sorted much faster than texts.
+    Each count asks two questions, one at each of its ends, and subtracts the answers: what earlier keys add to both
+    answers cancels out. Events come before questions of the same instant. A change's own event is found by its key and
+    subtracted. One pass is enough for all streams: the keys of all streams are numbered, and numbers are sorted much
+    faster than texts.
     """
     streams = list(by_stream)
     events = [

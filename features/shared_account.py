@@ -22,11 +22,11 @@ from payeewatch.features.versions import NEVER, Tables
 family = Family(__name__, __doc__, Lens.COMPANY)
 
 EVER = nw.lit(-NEVER)
-"""Before any instant: a provider's account may have been known always, which the lake writes as 1900."""
+"""Before any instant. A provider's account that was always known has the year 1900 in the lake."""
 
 
 def _reference_accounts(tables: Tables, spine: Frame, values: Frame) -> Frame:
-    """Known accounts. Every line counts from when it is known on."""
+    """Known accounts. A line counts from the time when it became known."""
     rows = tables.read("reference_accounts", ("account", "kind", "known_at", "valid_from", "valid_to"))
     return rows.with_columns(superseded_at=nw.lit(NEVER))
 

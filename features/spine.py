@@ -26,6 +26,13 @@ BANK_MOVE = nw.concat_str("old_bank", "new_bank", separator=">")
 PARTY = nw.coalesce("household_id", "payee_id")
 """The party of a change: the household, or the payee if it has none."""
 
+LATE_DAYS = 4
+"""News may come this late, over a long weekend, and the age of a change still counts from its effect."""
+BEGUN_AT = nw.max_horizontal("announced_at", "requested_at", "effective_at")
+"""From when the window of a change counts: it is known, was asked for and is in effect."""
+AGED_FROM = nw.max_horizontal("effective_at", BEGUN_AT - LATE_DAYS * DAY)
+"""From when its age counts. Whoever asks may write any day of effect: this makes a change no older than its news."""
+
 EVERY = nw.lit("every change")
 """One key for all changes, to count all of them."""
 
@@ -42,23 +49,23 @@ class Night:
 def open_changes(tables: Tables, nights: Sequence[Night], window_days: int, extra: Sequence[str] = ()) -> Frame:
     """Every change open on each night.
 
-    Open is a change that is known, not superseded, and in effect for at most `window_days` or with a payment to its
-    new account pending; and, whatever its age, a change named in `extra` (flagged and not yet decided).
+    A change is open if it is known and not superseded, and is at most `window_days` old or has a payment to its new
+    account pending. A change named in `extra` (flagged and not yet decided) is open at any age.
     """
     instants = tables.engine.load(calendar(nights)).select("as_of", "cutoff_at")
     named = tables.engine.load(names(extra)).with_columns(is_named=nw.lit(True))
-    changes = tables.engine.keep(_as_known(all_changes(tables).join(instants, how="cross")))
+    changes = tables.engine.keep(_as_known(all_changes(tables).join(instants, how="cross"), window_days))
     pending = _pending(tables, changes, window_days)
     is_open = (nw.col("age_days") <= window_days) | ~nw.coalesce("is_pending", "is_named").is_null()
     pairs = changes.join(pending, on=["change_id", "cutoff_at"], how="left").join(named, on="change_id", how="left")
     return _spine_of(tables, pairs.filter(is_open).drop("is_pending", "is_named"))
 
 
-def named_changes(tables: Tables, nights: Sequence[Night], names_of: Sequence[str]) -> Frame:
+def named_changes(tables: Tables, nights: Sequence[Night], window_days: int, names_of: Sequence[str]) -> Frame:
     """The named changes on each night that knows them, open or not."""
     instants = tables.engine.load(calendar(nights)).select("as_of", "cutoff_at")
     named = all_changes(tables).join(tables.engine.load(names(names_of)), on="change_id", how="semi")
-    return _spine_of(tables, _as_known(named.join(instants, how="cross")))
+    return _spine_of(tables, _as_known(named.join(instants, how="cross"), window_days))
 
 
 def learning_changes(
@@ -69,44 +76,51 @@ def learning_changes(
     window_days: int,
     past_window_days: Sequence[int],
 ) -> Frame:
-    """Every change on nights of its life from `since` on, each night one on which it was open.
+    """Every past change on some of the nights from `since` on, only nights on which it was open.
 
-    Within its window: the night it became known, and those `ages_days` after it took effect. Past it: the first night
-    with a payment to it pending, from each of `past_window_days` after the window's end until the next of them. A night
-    before the change was known is left out. `nights` must begin well before `since`: the age of a
-    change counts from the night on which it took effect.
+    Within its window, these are the night on which it became known and the nights at `ages_days` of age. Past the
+    window, each of `past_window_days` after its end begins a span that ends at the next one: the night is the first of
+    the span that sees a payment to the change pending. A night before the change was known is left out. `nights` must
+    begin well before `since`: the age of a change counts from the night on which it began.
     """
     days = tables.engine.load(calendar(nights))
     last = max(_microseconds(night.cutoff_at) for night in nights)
     changes = all_changes(tables).filter(nw.col("known_at") <= last)
     ages = tables.engine.load(pa.table({"age": pa.array(ages_days, pa.int64())}))
-    aged = _night_of("effective_at", changes, days).join(ages, how="cross")
+    aged = _night_of("aged_from", changes, days).join(ages, how="cross")
     aged = aged.select("change_id", day=nw.col("day") + nw.col("age"))
     instants = days.select("day", "as_of", "cutoff_at").filter(
         nw.col("as_of") >= _microseconds(datetime.combine(since, time()))
     )
     due = nw.concat([_night_of("announced_at", changes, days).drop("instant"), aged]).unique()
     due = due.join(instants, on="day", how="inner").drop("day")
-    within = _as_known(changes.join(due, on="change_id", how="inner")).filter(nw.col("age_days") <= window_days)
-    waiting = _first_waiting(tables, changes, days, instants, [window_days + age for age in past_window_days])
-    past = _as_known(changes.join(waiting, on="change_id", how="inner"))
+    within = _as_known(changes.join(due, on="change_id", how="inner"), window_days).filter(
+        nw.col("age_days") <= window_days
+    )
+    waiting = _first_waiting(tables, changes, days, instants, window_days, past_window_days)
+    past = _as_known(changes.join(waiting, on="change_id", how="inner"), window_days)
     return _spine_of(tables, nw.concat([within, past]))
 
 
-def _first_waiting(tables: Tables, changes: Frame, days: Frame, instants: Frame, ages_days: Sequence[int]) -> Frame:
-    """(change_id, as_of, cutoff_at): from each age until the next, the first night that sees a waiting payment."""
+def _first_waiting(
+    tables: Tables, changes: Frame, days: Frame, instants: Frame, window_days: int, past_window_days: Sequence[int]
+) -> Frame:
+    """(change_id, as_of, cutoff_at): from each age past the window until the next, the first night that sees a waiting
+    payment.
+    """
+    ages_days = [window_days + age for age in past_window_days]
     spans = {"from_age": sorted(ages_days), "to_age": [*sorted(ages_days)[1:], *[NEVER // DAY][: len(ages_days)]]}
     ages = tables.engine.load(pa.table({name: pa.array(ages, pa.int64()) for name, ages in spans.items()}))
     payments = _waiting_payments(tables, changes).rename({"known_at": "planned_at", "superseded_at": "leaves_at"})
     pairs = changes.select(
-        "change_id", "payee_id", "new_account", "effective_at", *SERIAL, "superseded_at", "superseded_by"
+        "change_id", "payee_id", "new_account", "begun_at", "aged_from", *SERIAL, "superseded_at", "superseded_by"
     )
     pairs = pairs.join(payments, on=["payee_id", "new_account"], how="inner").join(ages, how="cross")
-    begins = nw.max_horizontal("known_at", "planned_at", nw.col("effective_at") + nw.col("from_age") * DAY)
+    begins = nw.max_horizontal("known_at", "planned_at", nw.col("begun_at") + nw.col("from_age") * DAY)
     pairs = pairs.with_columns(begins_at=begins).filter(nw.col("begins_at") < nw.col("leaves_at"))
     nights = _night_of("begins_at", pairs, days).rename({"instant": "begins_at"})
     nights = nights.join(instants, on="day", how="inner").drop("day")
-    visible_pairs = _as_known(pairs.join(nights, on=["change_id", "begins_at"], how="inner"))
+    visible_pairs = _as_known(pairs.join(nights, on=["change_id", "begins_at"], how="inner"), window_days)
     visible_pairs = visible_pairs.filter(
         (nw.col("cutoff_at") < nw.col("leaves_at")) & (nw.col("age_days") < nw.col("to_age"))
     )
@@ -115,7 +129,7 @@ def _first_waiting(tables: Tables, changes: Frame, days: Frame, instants: Frame,
 
 
 def all_changes(tables: Tables) -> Frame:
-    """Every version of every change, with what it may be counted by and when the change first became known."""
+    """Every version of every change, with the columns to count changes by, and when the change first became known."""
     return tables.once("changes with banks", lambda: _with_banks(tables, tables.whole("changes")))
 
 
@@ -130,14 +144,21 @@ def _with_banks(tables: Tables, changes: Frame) -> Frame:
     for side in ("new", "old"):
         named = {name: f"{side}_{name}" for name in ("account", "country", "bank_code", "bank")}
         changes = changes.join(accounts.rename(named), on=f"{side}_account", how="left")
-    return changes.with_columns(bank_move=BANK_MOVE, every=EVERY, party_id=PARTY)
+    return changes.with_columns(
+        bank_move=BANK_MOVE, every=EVERY, party_id=PARTY, begun_at=BEGUN_AT, aged_from=AGED_FROM
+    )
 
 
-def _as_known(pairs: Frame) -> Frame:
-    """Each change as its night knew it, unless another change had superseded it by then."""
+def _as_known(pairs: Frame, window_days: int) -> Frame:
+    """Each change as its night knew it, unless another change had superseded it by then.
+
+    Its age is at most `window_days` until its window has ended.
+    """
     visible_pairs = pairs.filter(visible(nw.col("cutoff_at")) & nw.col("superseded_by").is_null())
-    age = (nw.col("cutoff_at") - nw.col("effective_at")) // DAY
-    return visible_pairs.with_columns(age_days=nw.max_horizontal(age, nw.lit(0)))
+    age = nw.max_horizontal((nw.col("cutoff_at") - nw.col("aged_from")) // DAY, nw.lit(0))
+    in_window = (nw.col("cutoff_at") - nw.col("begun_at")) // DAY <= window_days
+    most = nw.when(in_window).then(nw.lit(window_days)).otherwise(age)
+    return visible_pairs.with_columns(age_days=nw.min_horizontal(age, most))
 
 
 def _pending(tables: Tables, changes: Frame, window_days: int) -> Frame:
@@ -163,7 +184,7 @@ def _waiting_payments(tables: Tables, changes: Frame) -> Frame:
 
 def _spine_of(tables: Tables, pairs: Frame) -> Frame:
     """The spine with row numbers and the columns by which sources are joined to their tables."""
-    spine = pairs.drop("superseded_at", "superseded_by", "version").with_row_index(
+    spine = pairs.drop("superseded_at", "superseded_by", "version", "begun_at", "aged_from").with_row_index(
         "row", order_by=["change_id", "cutoff_at"]
     )
     spine = spine.with_columns(
@@ -176,7 +197,7 @@ def _spine_of(tables: Tables, pairs: Frame) -> Frame:
 
 
 def _with_neighbours(tables: Tables, spine: Frame) -> Frame:
-    """Add when the payee's change before this one took effect, and when the next one does, as known by then."""
+    """Add when the payee's change before this one took effect and when the next one does, as the night knew it."""
     others = all_changes(tables).select(
         "payee_id", "known_at", "superseded_at", "superseded_by", other_id="change_id", other_at="effective_at"
     )

@@ -19,7 +19,7 @@ NEVER = 2**62
 
 @dataclass(frozen=True)
 class Use:
-    """What features use of a lake table: the columns that name a row, whatever its version, and further ones."""
+    """What features use of a lake table: the columns that identify a row in all its versions, and other columns."""
 
     key: tuple[str, ...]
     columns: tuple[str, ...] = ()
@@ -108,7 +108,7 @@ class Tables:
     def with_stored_ends(self, table: str) -> Frame | None:
         """All versions of a table's rows with lifetimes, if the table has them as a column. They are not stored.
 
-        A join to these rows by a value that was ever valid needs no other rows, and so no `touching`.
+        Each row has its own end, so a join to these rows by any value needs no later versions, and so no `touching`.
         """
         rows = self._versions(table)
         return self._with_lifetimes(table, rows) if ENDS in rows.collect_schema().names() else None
@@ -118,9 +118,9 @@ class Tables:
 
         In addition to the key they have `columns`, or all columns that features use.
 
-        A row may move away (a claim whose payee is corrected), and its later versions must be seen: so first the keys
-        that ever had a value, then every version of those keys. `reach` names the values: the rows of one name are
-        computed once.
+        A row may get another value later (a claim whose payee is corrected), and its later versions must be seen. So
+        this finds first the keys that ever had one of the values, then every version of those keys. `reach` is a name
+        for the values: rows asked for under the same name are computed once.
         """
         key = USES[table].key
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from payeewatch.pipeline.home.errors import AnotherNight, PayeeWatchError, place
+from payeewatch.pipeline.home.errors import AnotherNight, PayeeWatchError, facts_of, place
 
 if TYPE_CHECKING:
     from payeewatch.pipeline.home.settings import Settings
@@ -38,6 +38,30 @@ class Day(click.ParamType[date]):
 
 
 DAY = Day()
+
+
+class Accepted(click.ParamType[tuple[date, str]]):
+    """A day and a reason, as 2024-12-31:REASON."""
+
+    name = "day:reason"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[date, str]:
+        if isinstance(value, tuple):
+            return value
+        day, _, reason = str(value).partition(":")
+        if not reason.strip():
+            self.fail(f"{value!r} has no reason; write it as 2024-12-31:REASON", param, ctx)
+        return DAY.convert(day, param, ctx), reason.strip()
+
+
+accept_option = click.option(
+    "--accept",
+    "accepts",
+    type=Accepted(),
+    multiple=True,
+    help="Let one drop through although a feed is unlike its usual, or a night without its breach lists; recorded.",
+)
+"""For commands that load drops."""
 
 engine_option = click.option(
     "--engine",
@@ -142,5 +166,12 @@ def _fail(error: BaseException, exit_code: int, message: str, as_json: bool) -> 
 
 def _print_json_error(error: BaseException, message: str, exit_code: int) -> None:
     """Print an error as the one JSON object on standard output."""
-    kind = type(error).__name__
-    click.echo(json.dumps({"error": kind, "message": message, "exit_code": exit_code}, ensure_ascii=False))
+    details = dict(error.details) if isinstance(error, PayeeWatchError) else {}
+    answer = {
+        "error": type(error).__name__,
+        "message": message,
+        "exit_code": exit_code,
+        "night": None,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    click.echo(json.dumps(answer | details | facts_of(error), ensure_ascii=False, default=str))

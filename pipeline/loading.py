@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 from payeewatch.pipeline.breaches.lists import load_lists
 from payeewatch.pipeline.breaches.match import link
 from payeewatch.pipeline.changes.derive import derive
+from payeewatch.pipeline.home import wording
 from payeewatch.pipeline.home.vault import purge_quarantined
+from payeewatch.pipeline.ingest.drops import DROP
 from payeewatch.pipeline.ingest.ingest import ingest
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.lake import Load
@@ -21,6 +24,7 @@ def load_until(session: Session, until: date) -> list[Load]:
     Raises:
         InputMissing: no drop with members and claims, or no breach list.
         InputRefused: a file, a drop or a list is refused; what was loaded before it stays.
+        FeedUnusual: a feed of a drop is unlike its usual, likewise.
     """
     loads = ingest_until(session, until)
     loads += link_and_derive(session)
@@ -33,11 +37,37 @@ def ingest_until(session: Session, until: date) -> list[Load]:
     with session.stage("ingest") as facts:
         loads = ingest(session, until)
         facts |= {"until": until, "loads": len(loads)}
+    _say_what_counts_later(session, loads)
     with session.stage("lists") as facts:
         lists = load_lists(session, until)
         facts |= {"loads": len(lists)}
     purge_quarantined(session.settings.folder("vault"), until)
+    _say_what_is_unusual(session, loads + lists, until)
     return loads + lists
+
+
+def _say_what_is_unusual(session: Session, news: Sequence[Load], night: date) -> None:
+    """Warn of what is kept with the loads that are new or count from this night on, so that each run of it does."""
+    sequences = {load.sequence for load in news}
+    for load in session.lake.loads():
+        if load.sequence in sequences or load.known_on == night:
+            watched = load.facts.get("feed", {})
+            for look in watched.get("looks", ()):
+                session.warn(wording.of_code(look))
+            for state in watched.get("states", ()):
+                session.state(wording.of_code(state))
+
+
+def _say_what_counts_later(session: Session, loads: Sequence[Load]) -> None:
+    """Say which drops came, or changed, after their night was published, and from which night they count."""
+    for load in loads:
+        if load.kind == DROP and load.mode in LATER and load.day < load.known_on:
+            days = {"day": load.day.isoformat(), "night": load.known_on.isoformat()}
+            session.warn(wording.sentence(LATER[load.mode], **days))
+
+
+LATER = {"changed": "drop_changed", "late": "drop_late"}
+"""The mode of a drop -> what is said of it."""
 
 
 def link_and_derive(session: Session) -> list[Load]:

@@ -26,7 +26,7 @@ def opened(settings: Settings, *, writing: bool = True, any_format: bool = False
     Raises:
         SettingsError: no key file, or one that does not fit the lake.
         AnotherNight: another command is writing.
-        StoreError: the lake cannot be written, or has the form of another version.
+        StoreError: the lake cannot be written, is damaged, or has the form of another version.
     """
     keys = Keys.load(settings.key_file)
     lake = Lake(settings.folder("lake"))
@@ -35,13 +35,16 @@ def opened(settings: Settings, *, writing: bool = True, any_format: bool = False
         with TemporaryDirectory(prefix="payeewatch-") as spill, lake.connect(spill=Path(spill)) as con:
             if not any_format:
                 lake.check()
+                lake.refuse_missing()
             tokens.register(con, keys)
-            yield Session(settings, keys, lake, con)
+            with _naming_damage(lake):
+                yield Session(settings, keys, lake, con)
         return
     with _exclusive_lock(settings), lake.connect() as con:
         keys.check(lake.root)
         if not any_format:
             lake.check()
+            lake.refuse_missing()
         tokens.register(con, keys)
         session = Session(settings, keys, lake, con)
         if not any_format and (lake.root / UNFINISHED_ERASURE).exists():
@@ -50,7 +53,18 @@ def opened(settings: Settings, *, writing: bool = True, any_format: bool = False
 
             with exclusive_lock(settings):
                 resume(session)
-        yield session
+        with _naming_damage(lake):
+            yield session
+
+
+@contextmanager
+def _naming_damage(lake: Lake) -> Iterator[None]:
+    """Name the lake's file where a failure comes from one that is gone or damaged."""
+    try:
+        yield
+    except Exception as error:
+        lake.refuse_damage(error)
+        raise
 
 
 @contextmanager

@@ -62,6 +62,3 @@ def in_parallel(
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(work_on, items)
-
-
-side_by_side = in_parallel

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Kind(StrEnum):
-    """What a column holds, and so how it is read, checked and kept."""
+    """What a column contains. It decides how the column is read, checked and stored."""
 
     TEXT = "text"
     ENUM = "enum"
@@ -43,8 +43,8 @@ LAKE_TYPES = {
 class Column:
     """One column of an input table.
 
-    `values` lists an enum; an unlisted value becomes "unknown" where that is listed and
-    `falls_back` is true, is nulled where the column is nullable, and rejects the row otherwise.
+    `values` lists the values of an enum. Any other value becomes "unknown" if that is listed and `falls_back` is true.
+    Otherwise it becomes null if the column is nullable, and rejects the row if not.
     """
 
     name: str
@@ -70,8 +70,8 @@ class Column:
 class Table:
     """One input table. `derived` are the lake columns that replace its identity columns.
 
-    `key` names a row of the input, which has one row per key. `lake_key` are the lake columns that name a row in all
-    its versions, where the input has no key of its own.
+    `key` identifies a row of the input, which has one row per key. `lake_key` are the lake columns that identify a row
+    in all its versions, if the input has no key of its own.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Table:
     references: tuple[tuple[str, str], ...] = ()  # (column, table): the value should be a key of that table
     derived: tuple[tuple[str, str, str], ...] = ()  # (lake column, SQL type, meaning)
     lake_key: tuple[str, ...] = ()
-    known_when: str = ""  # the column that says when a row became known, where a row has one version
+    known_when: str = ""  # if a row has one version only: the column that says when it became known
 
     def column(self, name: str) -> Column:
         return next(c for c in self.columns if c.name == name)
@@ -96,14 +96,14 @@ class Table:
 
     @property
     def in_lake(self) -> LakeTable:
-        """The table as the lake keeps it."""
+        """The table as the lake stores it."""
         return LakeTable(self.grain, self.lake_columns, self.lake_key or ((self.key,) if self.key else ()))
 
 
 class LakeTable(NamedTuple):
-    """A table as the lake keeps it: every version of every row.
+    """A table as the lake stores it: every version of every row.
 
-    `key` are the columns that name a row in all its versions; a table without one has no versions.
+    `key` are the columns that identify a row in all its versions; a table without one has no versions.
     """
 
     grain: str
@@ -112,8 +112,8 @@ class LakeTable(NamedTuple):
 
 
 LAKE_STAMPS = {"key_version": "TINYINT", "known_at": "TIMESTAMP", "version": "BIGINT"}
-"""On every lake row: the token key's version; when the insurer knew this version of the row (UTC);
-and the order of versions known at the same instant (load sequence * 2^32 + row in the drop)."""
+"""Columns of every lake row: the version of the token key; when this version of the row became known (UTC); and the
+order of versions known at the same instant (load sequence * 2^32 + row in the drop)."""
 
 KNOWN_AT = Column("known_at", Kind.INSTANT, True, "when this version of the row became known")
 """Any table may carry it."""
@@ -137,7 +137,7 @@ EVENT_KINDS = (
 FRAUD_VERDICTS = ("confirmed_fraud", "attempt_stopped")
 """Verdicts that mean fraud, whether or not money was lost."""
 UNCLEAR_VERDICTS = ("inconclusive",)
-"""Verdicts that settle nothing."""
+"""Verdicts that leave open whether it was fraud."""
 VERDICTS = (*FRAUD_VERDICTS, "benign", *UNCLEAR_VERDICTS, "data_error")
 
 CLAIMS = Table(
@@ -325,7 +325,12 @@ PEOPLE = Table(
         *(d for d in MEMBERS.derived if d[0] in {"person_key", "holder_key", "id_key"}),
         ("name_key", "BIGINT", "keyed: canonical full name + birth date"),
         ("first_name_key", "BIGINT", "the same with the first given name alone, where there are others"),
-        ("unusable", "TINYINT", "what was given but cannot be used, in bits: 1 national id, 2 holder's, 4 birth date"),
+        (
+            "unusable",
+            "TINYINT",
+            "in bits, what was given but cannot be used: 1 national id, 2 holder's, 4 birth date, 8 birth rank;"
+            " what was given: 16 holder's national id, 32 birth date",
+        ),
     ),
 )
 
@@ -414,9 +419,9 @@ DERIVED_TABLES = {
             "name_check": "VARCHAR",
             "device_token": "VARCHAR",
             "document_hash": "VARCHAR",
-            "holder_share": "DOUBLE",  # of the holder's words found in the household's names; null unknown
+            "holder_share": "DOUBLE",  # share of the holder's names that are names of the household; null if unknown
             "account_distance": "SMALLINT",
-            "superseded_by": "VARCHAR",  # the announced change that took over a derived one, else null
+            "superseded_by": "VARCHAR",  # of a derived change: the announced one that took it over; else null
         }
         | LAKE_STAMPS,
         key=("change_id",),
@@ -427,7 +432,7 @@ DERIVED_TABLES = {
             "member_id": "VARCHAR",
             "breach_id": "VARCHAR",
             "match_quality": "VARCHAR",  # a level of pipeline/home/codes.py; null: no longer matched
-            "list_share": "DOUBLE",  # of the members known when the list came to be, how many it covers
+            "list_share": "DOUBLE",  # share of members on the list, of those known when the list became known
         }
         | LAKE_STAMPS,
         key=("member_id", "breach_id"),
@@ -460,10 +465,10 @@ LAKE_TABLES: dict[str, LakeTable] = {
 """Every table of the lake. `pipeline/store/as_of.py` takes from here which rows are versions of one another."""
 
 ENDS = "superseded_at"
-"""When the next version of a row became known: on a lake table that is cached in memory."""
+"""A column of lake tables that are cached in memory: when the next version of a row became known."""
 
 KNOWN_WHEN = {name: table.known_when for name, table in DROP_TABLES.items() if table.known_when}
-"""Tables whose rows are one version each, known at this instant."""
+"""Table -> the column that says when a row became known, for tables whose rows have one version each."""
 
 WRITTEN_ONCE = frozenset({"accounts", "sightings"})
-"""Lake tables that get a row when it is first seen and never another version of it."""
+"""Lake tables whose rows are written when they are first seen, and never get another version."""

@@ -68,6 +68,7 @@ def write_insurer(company: Company, out: Path, truth: Path) -> dict[str, int]:
     inbox = open_inbox(company, insurer, out)
     for day in range(company.first, company.last + 1):
         inbox.write(day)
+    inbox.note_quiet_day(out / "params.yaml")
     write_lists_and_reference(company, insurer, out)
     write_truth(truth, company.seed, insurer, company.members_by_list, frauds.cases, company.last)
     outside_people = _outside_people(company)

@@ -11,6 +11,7 @@ from typing import Any
 
 from payeewatch.pipeline.home.keys import Keys
 from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.home.wording import of_code
 from payeewatch.pipeline.opening import opened
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.tables import DROP_TABLES
@@ -116,3 +117,9 @@ def rows_of(session: Session, query: str, *tables: str) -> list[tuple[Any, ...]]
     session.lake.register(session.con, *tables)
     rows: list[tuple[Any, ...]] = session.con.execute(query).fetchall()
     return rows
+
+
+def looks_of(session: Session) -> list[str]:
+    """What is odd about the drops and lists in the lake, as their load records keep it, oldest first."""
+    loads = session.lake.loads()
+    return [str(of_code(look)) for load in loads for look in load.facts.get("feed", {}).get("looks", ())]

@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import median
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("features", "pipeline", "simulator", "triage", "evaluation")
@@ -56,7 +57,7 @@ LAYERS = """
     pipeline.store pipeline.expectations
     pipeline.session
     pipeline.migration
-    pipeline.known_by
+    pipeline.known_by pipeline.feeds
     pipeline.ingest
     pipeline.breaches
     pipeline.report
@@ -120,8 +121,9 @@ EXERCISED_BY = {
     "payeewatch.features.sources": "features/test_measuring.py",
     "payeewatch.features.streams": "features/test_measuring.py",
     "payeewatch.features.versions": "features/test_measuring.py",
+    "payeewatch.pipeline.feeds.measures": "pipeline/feeds/test_watch.py",
+    "payeewatch.pipeline.ingest.feeds": "pipeline/feeds/test_watch.py",
     "payeewatch.pipeline.ingest.batches": "pipeline/ingest/test_bad_input.py",
-    "payeewatch.pipeline.ingest.casts": "pipeline/ingest/test_readers.py",
     "payeewatch.pipeline.pages.checks": "pipeline/ingest/test_checks.py",
     "payeewatch.pipeline.home.errors": "test_docs.py",
     "payeewatch.pipeline.pages.inputs": "test_docs.py",
@@ -136,7 +138,6 @@ EXERCISED_BY = {
     "payeewatch.pipeline.ingest.first_seen": "pipeline/ingest/test_ingest.py",
     "payeewatch.pipeline.privacy.data_subject": "pipeline/privacy/test_erase.py",
     "payeewatch.pipeline.privacy.subject_access": "payeewatch/commands/test_people.py",
-    "payeewatch.pipeline.ingest.staging": "pipeline/ingest/test_bad_input.py",
     "payeewatch.triage.access_docs": "triage/test_access.py",
     "payeewatch.pipeline.store.tombstones": "pipeline/privacy/test_erase.py",
     "payeewatch.triage.apps": "triage/work/test_actions.py",
@@ -219,6 +220,21 @@ def reached(start: Path) -> set[str]:
         waiting += [ours[name] for name in named if name in ours and name not in reached]
         reached |= named & ours.keys()
     return reached
+
+
+def loaded_with(*names: str) -> set[str]:
+    """The wings, and files of no wing, that importing some modules imports: what their results depend on."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name in FILES and name not in found:
+            found.add(name)
+            for node in ast.parse(FILES[name].read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    paths = {FILES[name].relative_to(ROOT) for name in found if name in MODULES}
+    return {str(Path(*path.parts[:2])) if path.parts[0] == "pipeline" else path.parts[0] for path in paths}
 
 
 def sources(*rooms: str) -> Iterator[tuple[Path, str]]:
@@ -379,3 +395,19 @@ def test_help_answers_at_once() -> None:
 
     # a busy machine slows the interpreter's own start as well
     assert seconds("-m", "payeewatch", "--help") < max(0.3, 8 * seconds("-c", "pass"))
+
+
+@pytest.mark.parametrize(
+    ("stage", "modules"),
+    {
+        "ingest": ["payeewatch.pipeline.loading"],
+        "link": ["payeewatch.pipeline.loading"],
+        "measure": ["payeewatch.pipeline.training.training"],
+        "train": ["payeewatch.pipeline.training.training"],
+        "evaluate": ["payeewatch.evaluation.evaluate", "payeewatch.simulator.insurer"],
+    }.items(),
+)
+def test_a_reproduced_stage_depends_on_the_wings_that_it_imports(stage: str, modules: list[str]) -> None:
+    deps = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]["deps"]
+    code = {path for path in deps if not path.startswith(("demo/", "dvc-home/"))}
+    assert code == loaded_with(*modules, "payeewatch.pipeline.opening") - {"payeewatch"}

@@ -13,6 +13,8 @@ from payeewatch.triage import clock
 from payeewatch.triage.access import sessions
 from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import routes_for, start_of
+from payeewatch.triage.exchange.night_state import night_state
+from payeewatch.triage.language import phrases
 from payeewatch.triage.models import Night
 from payeewatch.triage.roles import READERS
 
@@ -63,7 +65,19 @@ def page_context(request: Request) -> dict[str, Any]:
     if not getattr(user, "is_settled", False):
         return context
     footer = _footer() if user.role in READERS and not request.htmx else None
-    return context | {"menu": routes_for(user), "footer": footer}
+    troubles = [] if request.htmx else _troubles()
+    return context | {"menu": routes_for(user), "footer": footer, "troubles": troubles}
+
+
+def _troubles() -> list[str]:
+    """What is wrong with the nights, on every page: the latest that failed, is late, or could not be imported."""
+    state = night_state()
+    facts = state.facts()
+    sentences = [phrases.night_trouble("failed_night", each) for each in facts["failed_nights"][-1:]] + [
+        phrases.night_trouble("night_not_imported", each) for each in facts["nights_not_imported"]
+    ]
+    late = [night for night in state.late if night not in state.failed]
+    return sentences + [phrases.night_trouble("late_night", {"night": str(night)}) for night in late[:1]]
 
 
 def _footer() -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
-"""What the application keeps: nights and their flags as published, and what people did about them.
+"""What the application stores: nights and their flags as published, and what people did about them.
 
-Internal numbers (member, household, payee) are exactly the feed's; accounts are keyed tokens with a hint. Originals are
-in the vault alone.
+Internal numbers (member, household, payee) are exactly those of the feed; accounts are keyed tokens with a hint.
+Originals are only in the vault.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ from payeewatch.triage.language import phrases
 from payeewatch.triage.roles import Role
 from payeewatch.triage.verdict_codes import ALL_REASONS, Confidence, EvidenceKind, Verdict
 
+LONGEST_ID = 1000
+"""The longest of the insurer's own numbers, as the data contract has it."""
+
 
 class User(AbstractUser):
-    """Somebody who signs in. `member_id` and `household_id` are their own, where they are insured here."""
+    """Somebody who signs in. `member_id` and `household_id` are the user's own numbers, if the user is insured here."""
 
     class Theme(models.TextChoices):
         AUTO = "auto", _("As the device")
@@ -34,26 +37,26 @@ class User(AbstractUser):
         _("language"), max_length=2, choices=[("en", "English"), ("fr", "Français")], default="en"
     )
     theme = models.CharField(_("theme"), max_length=5, choices=Theme, default=Theme.AUTO)
-    member_id = models.CharField(_("own member number"), max_length=100, blank=True)
-    household_id = models.CharField(_("own household number"), max_length=100, blank=True)
+    member_id = models.CharField(_("own member number"), max_length=LONGEST_ID, blank=True)
+    household_id = models.CharField(_("own household number"), max_length=LONGEST_ID, blank=True)
     must_change_password = models.BooleanField(default=False)
-    subject = models.CharField(max_length=255, blank=True)  # who they are to the single sign-on, once they came by it
-    sessions_ended = models.IntegerField(default=0)  # goes up to end every session of theirs
+    subject = models.CharField(max_length=255, blank=True)  # the user's id at the single sign-on, once it was used
+    sessions_ended = models.IntegerField(default=0)  # raised to end all sessions of the user
 
-    is_settled = False  # whether this request passed every gate before the menu; `access/route.py` sets it
+    is_settled = False  # whether this request passed all checks before the menu; `access/route.py` sets it
     is_verified: Callable[[], bool]  # by the second factor; django_otp's middleware sets it
 
     def __str__(self) -> str:
         return self.username
 
     def clean(self) -> None:
-        """A name is in the audit log for good."""
+        """Refuse a name that looks like an identity: the audit log stores names for ever."""
         super().clean()
         if looks_identifying(self.username):
             raise ValidationError({"username": _("This looks like an account or a national id. Take another name.")})
 
     def _get_session_auth_hash(self, secret: Any = None) -> str:
-        """A session is good for one password, one role and until it is ended: Django compares this on each request."""
+        """A session is valid for one password and one role, until it is ended. Django compares this on each request."""
         bound_to = f"{self.password}|{self.role}|{self.sessions_ended}"
         return salted_hmac("triage.User.session", bound_to, secret=secret, algorithm="sha256").hexdigest()
 
@@ -70,7 +73,7 @@ class Night(models.Model):
 class Flag(models.Model):
     """A change that people must review: what the last night published about it, and the state of the work."""
 
-    # what a row of the queue shows beside what is stored; `views/queue.as_row` sets it
+    # not stored: what a row of the queue shows in addition; `as_row` of `views/queue.py` sets it
     is_blind: bool
     is_done: bool
     is_soon: bool
@@ -105,11 +108,11 @@ class Flag(models.Model):
         DATE_CAME = "date_came", _("The date came")
 
     flag_id = models.CharField(primary_key=True, max_length=40)
-    change_id = models.CharField(max_length=100, db_index=True)
+    change_id = models.CharField(max_length=LONGEST_ID, db_index=True)
     derived = models.BooleanField()
-    member_id = models.CharField(max_length=100, null=True, db_index=True)
-    household_id = models.CharField(max_length=100, null=True)
-    payee_id = models.CharField(max_length=100, db_index=True)
+    member_id = models.CharField(max_length=LONGEST_ID, null=True, db_index=True)
+    household_id = models.CharField(max_length=LONGEST_ID, null=True)
+    payee_id = models.CharField(max_length=LONGEST_ID, db_index=True)
     payee_type = models.CharField(max_length=20)
     account = models.CharField(max_length=100, db_index=True)
     account_hint = models.CharField(max_length=200)
@@ -121,24 +124,24 @@ class Flag(models.Model):
     amount_paid = models.DecimalField(max_digits=18, decimal_places=2)
     first_payment_on = models.DateField(null=True)
     first_flagged_on = models.DateField()
-    night = models.ForeignKey(Night, on_delete=models.PROTECT)  # the last that had it
+    night = models.ForeignKey(Night, on_delete=models.PROTECT)  # the last night that had the flag
     is_current = models.BooleanField(default=True)  # in the queue of the last night
     model = models.CharField(max_length=100)
     model_version = models.CharField(max_length=50)
     run_id = models.CharField(max_length=64)
     headline = models.JSONField(default=dict)  # the strongest reason as published
     headline_reason = models.TextField(blank=True)  # its sentence
-    exposed_on = models.JSONField(default=list)  # breach ids, for the chip
-    ring = models.CharField(max_length=40, db_index=True)  # the smallest flag_id of those tied together
+    exposed_on = models.JSONField(default=list)  # ids of the breach lists that the member is on
+    ring = models.CharField(max_length=40, db_index=True)  # of the flags tied together: the smallest flag_id
     ring_size = models.IntegerField(default=1)
     evidence_digest = models.CharField(max_length=64)  # of all that is shown
-    facts_digest = models.CharField(max_length=64)  # of what happened alone: when it differs, there is new evidence
+    facts_digest = models.CharField(max_length=64)  # of what happened only: when it changes, there is new evidence
 
     state = models.CharField(max_length=20, choices=State, default=State.NEW, db_index=True)
     claimed_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="claimed")
     claimed_until = models.DateTimeField(null=True)
     snoozed_until = models.DateField(null=True)  # or suppressed until
-    snoozed_p_value = models.FloatField(null=True)  # what it has to be worse than, when snoozed until worse
+    snoozed_p_value = models.FloatField(null=True)  # when snoozed until more unusual: a smaller p-value wakes it
     snoozed_at_risk = models.DecimalField(max_digits=18, decimal_places=2, null=True)
     woken_by = models.CharField(max_length=20, blank=True, choices=WokenBy)  # why it came back
     is_escalated = models.BooleanField(default=False)
@@ -149,7 +152,7 @@ class Flag(models.Model):
         "self", null=True, on_delete=models.SET_NULL, related_name="duplicates", db_index=False
     )
     needs_second_look = models.BooleanField(default=False)
-    version = models.IntegerField(default=1)  # goes up with every change anybody makes
+    version = models.IntegerField(default=1)  # counts every change that anybody makes
 
     queue_place = models.GeneratedField(  # the first queue first
         expression=models.Case(
@@ -158,7 +161,7 @@ class Flag(models.Model):
         output_field=models.SmallIntegerField(),
         db_persist=True,
     )
-    in_work = models.GeneratedField(  # open, and of the last night or begun
+    in_work = models.GeneratedField(  # open; and of the last night, or work on it has begun
         expression=models.Case(
             models.When(state__in=(State.CLOSED, State.EXPIRED), then=False),
             models.When(is_current=False, state=State.NEW, then=False),
@@ -229,9 +232,12 @@ class Step(models.Model):
     version_after = models.IntegerField()
     undone_at = models.DateTimeField(null=True)
 
+    class Meta:
+        indexes = [models.Index(fields=["at"], name="step_at")]  # noqa: RUF012
+
 
 class Decision(models.Model):
-    """What somebody decided about a flag; with four eyes it is pending until somebody else approves it."""
+    """What somebody decided about a flag. If it needs an approval, it is pending until somebody else approves it."""
 
     class Kind(models.TextChoices):
         VERDICT = "verdict", _("Verdict")
@@ -239,6 +245,7 @@ class Decision(models.Model):
         EXTEND = "extend", _("Longer hold")
         SUPPRESS = "suppress", _("Suppression")
         REOPEN = "reopen", _("Reopening")
+        PUT_RIGHT = "put_right", _("Account put right")
         SECOND_LOOK = "second_look", _("Second look")
 
     class State(models.TextChoices):
@@ -255,9 +262,9 @@ class Decision(models.Model):
     state = models.CharField(max_length=10, choices=State)
     by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="decisions")
     at = models.DateTimeField()
-    change_id = models.CharField(max_length=100)  # the flag's then: an announced change may take over a derived one
-    evidence_digest = models.CharField(max_length=64)  # what was seen
-    facts_digest = models.CharField(max_length=64)  # it falls when these change
+    change_id = models.CharField(max_length=LONGEST_ID)  # at that time: an announced one may replace a derived one
+    evidence_digest = models.CharField(max_length=64)  # of what the person saw
+    facts_digest = models.CharField(max_length=64)  # when this changes, the decision becomes void
     verdict = models.CharField(max_length=20, blank=True, choices=Verdict)
     reason_code = models.CharField(max_length=10, blank=True, choices=ALL_REASONS)
     evidence_kind = models.CharField(max_length=30, blank=True, choices=EvidenceKind)
@@ -269,7 +276,7 @@ class Decision(models.Model):
     until = models.DateField(null=True)  # of a suppression or a longer hold
     note = models.TextField(blank=True)
     approver = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="approvals")
-    decided_at = models.DateTimeField(null=True)  # when it came into force, was returned or fell
+    decided_at = models.DateTimeField(null=True)  # when it came into force, was returned or became void
     returned_because = models.TextField(blank=True)
     handed_over_at = models.DateTimeField(null=True)  # when it was written into outcomes/
 
@@ -283,7 +290,7 @@ class Decision(models.Model):
 
 
 class Hold(models.Model):
-    """A payment kept back, or later payments of the payee to the account where `payment_id` is empty."""
+    """A hold of one payment; if `payment_id` is empty, of all later payments of the payee to the account."""
 
     class State(models.TextChoices):
         PROPOSED = "proposed", _("Proposed by the night")
@@ -292,17 +299,18 @@ class Hold(models.Model):
         EXPIRED = "expired", _("Expired")
 
     flag = models.ForeignKey(Flag, on_delete=models.CASCADE, related_name="holds")
-    payment_id = models.CharField(max_length=100, blank=True)
-    payee_id = models.CharField(max_length=100)
+    payment_id = models.CharField(max_length=LONGEST_ID, blank=True)
+    payee_id = models.CharField(max_length=LONGEST_ID)
     account = models.CharField(max_length=100)
-    change_id = models.CharField(max_length=100)
-    old_change_id = models.CharField(max_length=100, blank=True)
+    change_id = models.CharField(max_length=LONGEST_ID)
+    old_change_id = models.CharField(max_length=LONGEST_ID, blank=True)
     amount = models.DecimalField(max_digits=18, decimal_places=2, null=True)
-    hold_until = models.DateField()
+    hold_until = models.DateField(null=True)  # its last day; none while it stands behind a confirmed fraud
     state = models.CharField(max_length=10, choices=State)
     by = models.ForeignKey(User, null=True, on_delete=models.PROTECT)
     at = models.DateTimeField()
     is_extended = models.BooleanField(default=False)
+    renewals = models.SmallIntegerField(default=0)  # how often it was renewed while a fraud waited for approval
     handed_over_at = models.DateTimeField(null=True)  # when it was written, as it stands, into holds/ or releases/
 
     class Meta:
@@ -325,7 +333,7 @@ class Note(models.Model):
 
 
 class Attachment(models.Model):
-    """A file kept with a flag, in triage/attachments of the home, under a random name; always sent as a download."""
+    """A file about a flag, in triage/attachments of the home, under a random name; always sent as a download."""
 
     flag = models.ForeignKey(Flag, on_delete=models.CASCADE, related_name="attachments")
     by = models.ForeignKey(User, on_delete=models.PROTECT)
@@ -338,7 +346,7 @@ class Attachment(models.Model):
 
 
 class CaseFile(models.Model):
-    """A flag's case file as PDF, locked when the flag closed: its bytes' hash is in the audit log too."""
+    """A flag's case file as PDF, locked after the flag was closed: the hash of its bytes is also in the audit log."""
 
     flag = models.ForeignKey(Flag, on_delete=models.CASCADE, related_name="case_files")
     at = models.DateTimeField()
@@ -364,13 +372,13 @@ class SavedFilter(models.Model):
 class AuditRecord(models.Model):
     """One link of the audit log: who saw or did what. Rows are only added, by `records/audit.py`."""
 
-    # what a row of the log's page shows beside what is stored; `views/audit.audit_log` sets it
+    # not stored: what the log's page shows in addition; `audit_log` of `views/audit.py` sets it
     words: str
     note: Note | None
 
     number = models.BigIntegerField(primary_key=True)
     at = models.DateTimeField()
-    user = models.CharField(max_length=150)  # as it was then; users may go, the log stays
+    user = models.CharField(max_length=150)  # the name at that time; a user may be deleted, the log stays
     role = models.CharField(max_length=20)
     action = models.CharField(max_length=40)
     flag_id = models.CharField(max_length=40, blank=True, db_index=True)
@@ -409,7 +417,7 @@ class Tally(models.Model):
         CAME = "came", _("Flags in")  # by day and queue
         WENT = "went", _("Flags out")  # by day and verdict
 
-    period = models.DateField()  # the first day of the month that first flagged; of CAME and WENT the day itself
+    period = models.DateField()  # first day of the month in which they were first flagged; for CAME and WENT the day
     of = models.CharField(max_length=10, choices=Of)
     value = models.CharField(max_length=20, blank=True)
     verdict = models.CharField(max_length=20, blank=True)  # empty: nobody judged in time
@@ -422,13 +430,26 @@ class Tally(models.Model):
 
 
 class Notice(models.Model):
-    """A notice of a night on its way to a webhook or by mail: one per channel, tried until it is delivered."""
+    """A notice on its way to a webhook or by mail, one per channel, tried until it is delivered.
+
+    It tells of a night, or of holds that were renewed or ended while a fraud waited for approval: `night` is then the
+    day of that.
+    """
 
     class Channel(models.TextChoices):
         WEBHOOK = "webhook", _("Webhook")
         MAIL = "mail", _("Mail")
 
+    class Kind(models.TextChoices):
+        NIGHT = "night"
+        FAILED = "failed_night"
+        LATE = "late_night"
+        NOT_IMPORTED = "night_not_imported"
+        HOLDS_RENEWED = "holds_renewed"
+        HOLDS_ENDED = "holds_ended"
+
     channel = models.CharField(max_length=10, choices=Channel)
+    kind = models.CharField(max_length=20, choices=Kind, default=Kind.NIGHT)
     night = models.DateField()
     body = models.JSONField()
     made_at = models.DateTimeField()
@@ -438,19 +459,25 @@ class Notice(models.Model):
     last_error = models.CharField(max_length=200, blank=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["channel", "night"], name="one_notice_a_night")]  # noqa: RUF012
+        constraints = [  # noqa: RUF012
+            models.UniqueConstraint(
+                fields=["channel", "kind", "night"],
+                condition=~models.Q(kind__startswith="holds_"),  # of holds, several may be sent on one day
+                name="one_notice_of_a_kind",
+            )
+        ]
 
 
 class ApiToken(models.Model):
-    """A system that may read. The token itself is shown once, when it is made; only its keyed hash is kept."""
+    """A system that may read. The token itself is shown once, when it is made; only its keyed hash is stored."""
 
     name = models.CharField(max_length=60, unique=True)
     digest = models.CharField(max_length=64, unique=True)
     scopes = models.JSONField()
     made_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True)
-    minute = models.DateTimeField(null=True)  # of the last request ...
-    used = models.IntegerField(default=0)  # ... and how many there were in it
+    minute = models.DateTimeField(null=True)  # the minute of the last request
+    used = models.IntegerField(default=0)  # how many requests there were in that minute
 
 
 def is_own_household(flag: Any, user: User) -> bool:

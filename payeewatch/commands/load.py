@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from payeewatch.command import DAY, Answer, command
+from payeewatch.command import DAY, Answer, accept_option, command
 
 if TYPE_CHECKING:
     from payeewatch.pipeline.home.settings import Settings
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 @command("ingest", waits=True)
 @click.option("--until", type=DAY, required=True, help="The last day to load.")
-def ingest(settings: Settings, until: date) -> Answer:
+@accept_option
+def ingest(settings: Settings, until: date, accepts: tuple[tuple[date, str], ...]) -> Answer:
     """Load every drop up to a day that is not in the lake yet, and the breach lists known by then.
 
     Example: payeewatch ingest --until 2024-12-31
@@ -27,10 +28,13 @@ def ingest(settings: Settings, until: date) -> Answer:
     from payeewatch.pipeline.opening import opened
 
     with opened(settings) as session:
+        session.accepts = dict(accepts)
         loads = ingest_until(session, until)
-    return {"loads": [{"kind": load.kind, "source": load.source, "mode": load.mode} for load in loads]}, [
-        f"{load.kind:<9} {load.source}  {load.mode}" for load in loads
-    ] or ["nothing new"]
+        warnings = list(session.warnings)
+    answer = {"loads": [{"kind": load.kind, "source": load.source, "mode": load.mode} for load in loads]}
+    return answer | {"warnings": warnings}, [f"{load.kind:<9} {load.source}  {load.mode}" for load in loads] or [
+        "nothing new"
+    ]
 
 
 @command("link", waits=True)

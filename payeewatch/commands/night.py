@@ -10,19 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from payeewatch.command import DAY, Answer, command, engine_option
+from payeewatch.command import DAY, Answer, accept_option, command, engine_option
 
 if TYPE_CHECKING:
     from payeewatch.pipeline.home.settings import Settings
+    from payeewatch.pipeline.session import Session
 
 
 @command("night", waits=True)
 @click.argument("day", type=DAY, required=False)
 @click.option("--from", "first", type=DAY, help="The first night of a range.")
 @click.option("--to", "last", type=DAY, help="The last night of a range.")
-@click.option("--no-news", is_flag=True, help="Run although there is no drop for the night.")
+@click.option("--no-news", is_flag=True, help="Run although there is no drop for the night that you name.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done; write nothing.")
+@click.option("--redo", is_flag=True, help="Read the last night's drop as it is now; only while nobody worked on it.")
+@click.option("--future", is_flag=True, help="Accept a night after today.")
 @click.option("--model", help="A version, `champion` or `challenger`; default: the night's own, else the champion.")
 @click.option("--allow-hindsight", is_flag=True, help="Accept a model that knows more than the night did.")
+@accept_option
 @engine_option
 def night(
     settings: Settings,
@@ -30,8 +35,12 @@ def night(
     first: date | None,
     last: date | None,
     no_news: bool,
+    dry_run: bool,
+    redo: bool,
+    future: bool,
     model: str | None,
     allow_hindsight: bool,
+    accepts: tuple[tuple[date, str], ...],
     engine: str,
 ) -> Answer:
     """Run a night, or each of a range in order: ingest, link, measure, score, flag, publish.
@@ -47,20 +56,96 @@ def night(
     assert last
     if first > last:
         raise click.UsageError(f"--from {first} is after --to {last}")
+    if last > settings.today() and not future:
+        raise click.UsageError(
+            f"night {last} is after today, {settings.today()}: it would hide every drop until then; write an earlier "
+            "day, or add --future"
+        )
+    if redo and first != last:
+        raise click.UsageError("--redo is for one night, the last one published")
+    work = _work_since(settings, first) if redo else None
+    from payeewatch.pipeline.home.errors import with_facts
     from payeewatch.pipeline.home.runs import nights_to_run
     from payeewatch.pipeline.opening import opened
     from payeewatch.pipeline.session import progress
 
+    if dry_run:
+        with opened(settings, writing=False) as session:
+            _require_redo(session, first, work, redo)
+            return _plan(session, first, last, no_news, redo, model)
+    runs: list[dict[str, Any]] = []
     with opened(settings) as session, session.lake_cache.reading_ahead():
         from payeewatch.pipeline.night.night import Options, run_nights  # imported while the lake is read
 
-        nights = run_nights(session, first, last, Options(model, no_news, allow_hindsight, engine))
-        runs = list(progress(nights, len(nights_to_run(settings, first, last)), "night"))
+        session.accepts = dict(accepts)
+        _require_redo(session, first, work, redo)
+        options = Options(model, no_news, redo, allow_hindsight, engine)
+        try:
+            for run in progress(
+                run_nights(session, first, last, options), len(nights_to_run(settings, first, last)), "night"
+            ):
+                runs.append(run)
+        except BaseException as error:
+            with_facts(error, nights=[_brief(run) for run in runs])
+            raise
     return {"nights": [_brief(run) for run in runs]}, _queue_lines(settings, last, runs)
 
 
+def _work_since(settings: Settings, night: date) -> str | None:
+    """What reviewers did about a night's flags, as their database says it; None if nothing, or there is none."""
+    from payeewatch.commands.people import has_triage_database
+
+    if not has_triage_database(settings):
+        return None
+    from payeewatch.commands.review import start
+
+    start(settings)
+    from payeewatch.triage.exchange.import_night import steps_since
+
+    many = steps_since(night)
+    return f"{many} steps on its flags" if many else None
+
+
+def _require_redo(session: Session, night: date, work: str | None, redo: bool) -> None:
+    from payeewatch.pipeline.night.plan import why_not_redo
+
+    if not redo:
+        return
+    why_not = why_not_redo(session, night) or (
+        f"reviewers have worked on night {night} ({work}): what changed counts from the next night" if work else None
+    )
+    if why_not:
+        raise click.UsageError(f"--redo is not possible: {why_not}")
+    session.redone = night
+
+
+def _plan(session: Session, first: date, last: date, no_news: bool, redo: bool, model: str | None) -> Answer:
+    """What would be done, and exit code 11 where a drop is missing."""
+    from dataclasses import asdict
+
+    from payeewatch.pipeline.home.errors import InputMissing
+    from payeewatch.pipeline.night.plan import MISSING, planned_nights
+
+    nights = planned_nights(session, first, last, no_news=no_news, model=model)
+    lines = []
+    for each in nights:
+        drops = ", ".join(f"{day} ({mode})" for day, mode in each.drops.items()) or "nothing new"
+        rows = "?" if each.rows is None else f"{each.rows:,}"
+        minutes = "?" if each.seconds is None else f"{each.seconds / 60:.1f}"
+        lines.append(
+            f"{each.night}  {'again' if each.is_again else 'new'}, its drop: {each.own_drop}, reads: {drops}, "
+            f"model version {each.model}, about {rows} rows and {minutes} minutes"
+        )
+        if each.own_drop == MISSING:
+            lines.append(f"            it would stop here: no drop for night {each.night}")
+            break
+    is_missing = any(each.own_drop == MISSING for each in nights)
+    answer = {"dry_run": True, "redo": redo, "nights": [asdict(each) for each in nights]}
+    return answer, lines, InputMissing.exit_code if is_missing else 0
+
+
 def _brief(run: dict[str, Any]) -> dict[str, Any]:
-    return {key: run[key] for key in ("night", "state", "flagged", "scored", "seconds", "model", "warnings")}
+    return {key: run[key] for key in ("night", "state", "flagged", "scored", "seconds", "model", "warnings", "states")}
 
 
 def _queue_lines(settings: Settings, night: date, runs: list[dict[str, Any]]) -> list[str]:

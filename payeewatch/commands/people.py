@@ -39,7 +39,7 @@ def purge(settings: Settings, until: date, member: str | None, dry_run: bool) ->
 
     if not (settings.folder("lake") / "loads").is_dir():
         raise InputMissing(f"{settings.folder('lake')}: the lake is empty; there is nothing to purge")
-    has_triage = _has_triage(settings)
+    has_triage = has_triage_database(settings)
     if has_triage:
         from payeewatch.commands.review import start
 
@@ -73,7 +73,7 @@ SOON_DAYS = 30
 
 def _clocks(session: Session, until: date, has_triage: bool, *, dry_run: bool) -> Clocks:
     """Apply every clock, the files first, so that deleted flags cannot return to the database from a file."""
-    from payeewatch.pipeline.privacy.purge import find_withdrawn_lists
+    from payeewatch.pipeline.privacy.purge import find_ended_lists
     from payeewatch.pipeline.privacy.purge import purge as purge_files
 
     expired_flags: set[str] = set()
@@ -87,7 +87,7 @@ def _clocks(session: Session, until: date, has_triage: bool, *, dry_run: bool) -
         stale = set(import_night.unpublished(session.settings))
     clocks = purge_files(session, until, dry_run=dry_run, expired_flags=expired_flags, kept_flags=kept_flags).clocks
     if has_triage:
-        _, withdrawn_lists = find_withdrawn_lists(session, until)
+        _, withdrawn_lists = find_ended_lists(session, until)
         for clock, tables in retention.purge(until, withdrawn_lists, dry_run=dry_run).items():
             for table, many in tables.items():
                 clocks.setdefault(clock, {})[table] = many
@@ -169,7 +169,7 @@ def _keep_report(settings: Settings, until: date, text: str, *, dry_run: bool, i
     write_text(settings.folder("reports") / f"purge-{until}{ending}.txt", text)
 
 
-def _has_triage(settings: Settings) -> bool:
+def has_triage_database(settings: Settings) -> bool:
     return bool(os.environ.get("DATABASE_URL")) or (settings.folder("triage") / "triage.sqlite3").exists()
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import asdict
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from payeewatch.command import Answer, command
+from payeewatch.command import DAY, Answer, command
 from payeewatch.pipeline.home.errors import AuditBroken, SettingsError, StoreError
 
 if TYPE_CHECKING:
     from payeewatch.pipeline.home.settings import Settings
 
 SHOWN_FINDINGS = 5
+LONGEST_REASON = 200
 
 
 def start(settings: Settings) -> None:
@@ -125,10 +128,10 @@ def _create_or_readmit(name: str, role: str, lasting: bool) -> dict[str, Any]:
 
 @command("triage-token")
 @click.argument("name")
-@click.option("--scopes", default="", help="What it may read: flags, runs, health; several with commas.")
+@click.option("--scopes", default="", help="What it may do: flags, runs, health, tokens; several with commas.")
 @click.option("--revoke", is_flag=True, help="Instead: the system's token opens nothing from now on.")
 def triage_token(settings: Settings, name: str, scopes: str, revoke: bool) -> Answer:
-    """Make a token with which another system reads the API or the metrics, and print it. An older one is replaced.
+    """Make a token with which another system uses the API or reads the metrics, and print it. It replaces an older one.
 
     Example: payeewatch triage-token payments --scopes flags,runs
     """
@@ -151,24 +154,83 @@ def triage_token(settings: Settings, name: str, scopes: str, revoke: bool) -> An
     ]
 
 
+@command("holds")
+@click.option("--on", type=DAY, metavar="D", help="The day, such as 2024-12-31; the insurer's own today if not given.")
+def holds(settings: Settings, on: date | None) -> Answer:
+    """Print what people hold on a day, in the form of holds/current.csv, which says it of now.
+
+    Example: payeewatch holds --on 2024-12-31
+    """
+    start(settings)
+    from payeewatch.pipeline.home.holds import holds_text
+    from payeewatch.triage import clock
+    from payeewatch.triage.exchange.current_holds import first_day, holds_on
+
+    day = on or clock.today()
+    if day < first_day():
+        raise click.UsageError(
+            f"--on {day}: decisions of days before {first_day()} are purged; name that day or a later one"
+        )
+    rows = holds_on(day)
+    return {"on": day, "holds": [asdict(row) for row in rows]}, holds_text(rows).splitlines()
+
+
 @command("audit")
-@click.argument("what", type=click.Choice(["verify"]))
+@click.argument("what", type=click.Choice(["verify", "accept-break"]))
 @click.option("--noted", default="", metavar="HEAD", help="The head an earlier check printed: is it still in the log?")
-def audit(settings: Settings, what: str, noted: str) -> Answer:
+@click.option("--reason", default="", metavar="TEXT", help="Of accept-break: why; it stays in the log for good.")
+def audit(settings: Settings, what: str, noted: str, reason: str) -> Answer:
     """Walk the whole audit log: was anything edited, added, deleted or cut off? Prints its head, to be noted elsewhere.
+
+    `accept-break` records that you know why the end of the log did not fit its head, such as a restored backup. Until
+    then `verify` ends with 16 and the health page answers 503.
 
     Example: payeewatch audit verify
     """
     if noted and not re.fullmatch("[0-9]+:[0-9a-f]{64}", noted):
         raise click.UsageError("--noted must be a head that an earlier check printed: <number>:<64 hexadecimal digits>")
+    if (what == "accept-break") != bool(reason):
+        raise click.UsageError("accept-break needs --reason TEXT, and verify takes none")
     start(settings)
+    return _accept_break(reason) if what == "accept-break" else _verify(noted)
+
+
+def _accept_break(reason: str) -> Answer:
+    """Accept the open breaks of the audit log.
+
+    Raises:
+        click.UsageError: no break is open, or the reason is too long or looks like somebody's number.
+    """
+    from payeewatch.triage.identifying import looks_identifying
+    from payeewatch.triage.records.audit import accept_breaks
+
+    if len(reason) > LONGEST_REASON or looks_identifying(reason):
+        raise click.UsageError(
+            f"--reason is in the audit log for good: at most {LONGEST_REASON} characters, without an account or a "
+            "national id"
+        )
+    breaks = accept_breaks(reason)
+    if not breaks:
+        raise click.UsageError("the audit log has no open break; payeewatch audit verify says what is wrong with it")
+    numbers = ", ".join(map(str, breaks))
+    return {"accepted": breaks, "reason": reason}, [f"accepted: the break named by record {numbers}"]
+
+
+def _verify(noted: str) -> Answer:
+    """Check the whole chain.
+
+    Raises:
+        AuditBroken: something is wrong with it.
+    """
     from payeewatch.triage.records.audit import verify
 
     check = verify(noted)
+    accepted = [f"record {each.number}: {each.what}" for each in check.accepted]
     if check.findings:
         findings = "; ".join(f"record {each.number}: {each.what}" for each in check.findings[:SHOWN_FINDINGS])
         raise AuditBroken(f"{len(check.findings)} findings in {check.records} records: {findings}")
-    return {"records": check.records, "head": check.head}, [
-        f"{check.records} records, all as they were written",
-        f"head {check.head}",
+    lines = [f"up to record {check.records}, all are as they were written", f"head {check.head}"]
+    return {"records": check.records, "head": check.head, "accepted_breaks": accepted}, [
+        *lines,
+        *(f"accepted break: {each}" for each in accepted),
     ]

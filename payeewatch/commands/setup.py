@@ -66,7 +66,9 @@ def check(settings: Settings, day: date | None) -> Answer:
     refused = [each for each in results if each.get("refused")]
     lines = [_check_line(each) for each in results] or ["nothing to check: inbox/ and breaches/ are empty"]
     if refused:
-        raise InputRefused("\n".join([f"{len(refused)} of {len(results)} refused", *lines]))
+        refusal = InputRefused("\n".join([f"{len(refused)} of {len(results)} refused", *lines]))
+        refusal.details = {"checked": results}
+        raise refusal
     return {"checked": results}, lines
 
 
@@ -77,7 +79,9 @@ def _check_line(result: dict[str, Any]) -> str:
     tables = result.get("tables", {})
     read = sum(table["rows_read"] for table in tables.values()) if tables else result.get("people", 0)
     rejected = sum(table["rows_rejected"] for table in tables.values()) if tables else result.get("rejected", 0)
-    return f"{name}  {read:,} rows, {rejected:,} to be rejected"
+    unread = f"; not read: {', '.join(result['ignored_files'])}" if result.get("ignored_files") else ""
+    line = f"{name}  {read:,} rows, {rejected:,} to be rejected{unread}"
+    return "\n  ".join([line, *result.get("looks", ())])
 
 
 @command("token")
@@ -89,16 +93,12 @@ def token(settings: Settings) -> Answer:
 
     Example: payeewatch token < accounts.txt > tokens.txt
     """
+    from payeewatch.pipeline.home.keys import tokens_of_accounts
     from payeewatch.pipeline.opening import opened
 
     accounts = [line.decode("utf-8", "replace").strip() for line in sys.stdin.buffer]
     with opened(settings, writing=False) as session:
-        rows = session.con.execute(
-            "SELECT CASE WHEN is_account(canonical_account(a)) THEN account_token(canonical_account(a)) END "
-            "FROM (SELECT unnest($1::VARCHAR[]) AS a, unnest(range(len($1))) AS n) ORDER BY n",
-            [accounts],
-        ).fetchall()
-    tokens = [row[0] or "" for row in rows]
+        tokens = [token or "" for token in tokens_of_accounts(session.con, accounts)]
     return {"tokens": tokens, "key_version": session.keys.token_version}, tokens
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -12,44 +12,61 @@ import duckdb
 from payeewatch.pipeline.breaches import rejected_people
 from payeewatch.pipeline.home.errors import InputRefused
 from payeewatch.pipeline.home.files import replace_whole
-from payeewatch.pipeline.ingest.batches import Batch, folder_and_name, forget, refusing, rejected_lines
+from payeewatch.pipeline.ingest.batches import Batch, folder_and_name, forget, rejected_lines
+from payeewatch.pipeline.ingest.casts import default, raw, typed
 from payeewatch.pipeline.ingest.profile import Export
 from payeewatch.pipeline.ingest.readers import read, stem, suffixes
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.lake import SCHEMAS, VERSION_STEP
 from payeewatch.pipeline.store.tombstones import Tombstones
-from payeewatch.pipeline.tables import PEOPLE
+from payeewatch.pipeline.tables import PEOPLE, Column, Kind
 
 IDENTIFYING = ("national_id", "holder_national_id", "family_name")
-UNUSABLE = {"national_id": 1, "holder_national_id": 2, "birth_date": 4}
+UNUSABLE = {"national_id": 1, "holder_national_id": 2, "birth_date": 4, "birth_rank": 8}
+FILLED = {"holder_national_id": 16, "birth_date": 32}
+"""Bits of `unusable`; what else is filled can be seen from the row's keys."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of a list's rows. `nulled` counts unusable identifiers, `rejected` rows without any usable one."""
+    """What became of a list's rows. `rejected` counts rows without any usable identifier.
+
+    `filled` counts the rows that fill a column, `nulled` those whose cell is without use; `columns` are in the files.
+    """
 
     rows: int
     rejected: int
     malformed: int  # lines that are no rows; they also count as rejected
     nulled: dict[str, int]
+    filled: dict[str, int]
+    columns: tuple[str, ...] = ()
 
 
-def find_people(folder: Path) -> list[Path]:
-    """The people files of a list's folder: people.csv and its like, or split as people-0001.csv.
+@dataclass(frozen=True)
+class Form:
+    """How the lists are written, and the insurer's time zone."""
+
+    export: Export
+    zone: str
+
+
+def find_people(folder: Path, pattern: str = "") -> list[Path]:
+    """The people files of a list's folder: people.csv and its like, split as people-0001.csv, or named by a pattern.
 
     Raises:
         InputRefused: none.
     """
-    files = sorted(path for path in folder.glob("people*") if path.is_file() and _is_people(path))
+    candidates = [path for path in folder.glob(pattern or "people*") if path.is_file() and stem(path) is not None]
+    files = sorted(path for path in candidates if pattern or _is_people(path))
     if not files:
-        expected = " or ".join(f"people{suffix}" for suffix in suffixes())
+        expected = pattern or " or ".join(f"people{suffix}" for suffix in suffixes())
         raise InputRefused(f"breaches/{folder.name}: has no people file; expected {expected}")
     return files
 
 
 def write_people(
-    session: Session, breach_id: str, files: Sequence[Path], day: date, sequence: int, known_at: datetime
+    session: Session, breach_id: str, files: Sequence[Path], form: Form, day: date, sequence: int, known_at: datetime
 ) -> tuple[list[str], Counts]:
     """Write a list's people as `people` files of the lake. Returns their paths and what became of the rows.
 
@@ -62,6 +79,7 @@ def write_people(
     """
     con, malformed = session.con, 0
     written_paths: list[str] = []
+    columns: set[str] = set()
     tombstones = Tombstones.of(session.lake.loads())
     stamps = {
         "breach_id": text(breach_id),
@@ -72,7 +90,8 @@ def write_people(
     con.execute("SET preserve_insertion_order = false")  # the order of people means nothing, and preserving it is slow
     try:
         for part, path in enumerate(files):
-            batch = _read(con, path)
+            batch = _read(con, path, form)
+            columns.update(batch.present)
             relative = f"people/drop={day}/{sequence:08d}-{part}.parquet"
             people = tombstones.people(_one_row_per_name(tombstones.people(_keyed(batch, stamps)), stamps))
             _copy(con, session.lake.root / relative, people, batch)
@@ -85,10 +104,11 @@ def write_people(
     finally:
         forget(con)
         con.execute("SET preserve_insertion_order = true")
-    return written_paths, _count(con, _scan([session.lake.root / path for path in written_paths]), malformed)
+    counts = _count(con, _scan([session.lake.root / path for path in written_paths]), malformed)
+    return written_paths, replace(counts, columns=tuple(sorted(columns)))
 
 
-def count_people(con: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> Counts:
+def count_people(con: duckdb.DuckDBPyConnection, files: Sequence[Path], form: Form) -> Counts:
     """What would become of a list's rows; nothing is written.
 
     Raises:
@@ -97,11 +117,19 @@ def count_people(con: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> Count
     file_counts = []
     try:
         for path in files:
-            batch = _read(con, path)
-            with refusing(batch.files, batch.form):
+            batch = _read(con, path, form)
+            with batch.refusing():
                 counts = _count(con, _keyed(batch, {}), 0)
             odd = _malformed(con, batch)
-            file_counts.append(Counts(counts.rows + odd, counts.rejected + odd, odd, counts.nulled))
+            file_counts.append(
+                replace(
+                    counts,
+                    rows=counts.rows + odd,
+                    rejected=counts.rejected + odd,
+                    malformed=odd,
+                    columns=tuple(batch.present),
+                )
+            )
     finally:
         forget(con)
     return Counts(
@@ -109,14 +137,34 @@ def count_people(con: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> Count
         sum(each.rejected for each in file_counts),
         sum(each.malformed for each in file_counts),
         {name: sum(each.nulled[name] for each in file_counts) for name in UNUSABLE},
+        {name: sum(each.filled[name] for each in file_counts) for name in UNUSABLE},
+        tuple(sorted({name for each in file_counts for name in each.columns})),
     )
 
 
-def _read(con: duckdb.DuckDBPyConnection, path: Path) -> Batch:
-    batch = read(con, PEOPLE, path, Export())
+def _read(con: duckdb.DuckDBPyConnection, path: Path, form: Form) -> Batch:
+    """A file's rows with their cells as text in the contract's own form."""
+    batch = read(con, PEOPLE, path, form.export)
     if not set(IDENTIFYING) & set(batch.present):
-        raise InputRefused(f"{folder_and_name(path)}: identifies nobody; it must have one of {', '.join(IDENTIFYING)}")
-    return batch
+        raise InputRefused(
+            f"{folder_and_name(path)}: identifies nobody; it must have one of {', '.join(IDENTIFYING)}: add it, or name"
+            " theirs in the source profile under [people.columns]"
+        )
+    columns = [column for column in PEOPLE.columns if column.name in {*batch.present, *form.export.defaults}]
+    cells = ", ".join(f"{_cell(column, batch, form)} AS {column.name}" for column in columns)
+    query = f"SELECT {cells}, unreadable FROM ({batch.query})"
+    return replace(batch, query=query, present={column.name: "VARCHAR" for column in columns})
+
+
+def _cell(column: Column, batch: Batch, form: Form) -> str:
+    if column.name not in batch.present:
+        return default(column, form.export)
+    cell, sql_type = column.name, batch.present[column.name]
+    if form.export.nulls or column.name in form.export.values:
+        cell = f"({raw(column, cell, sql_type, form.export)})"
+    if column.kind is Kind.BIRTH_DATE:
+        return typed(column, cell, sql_type, form.export, form.zone)
+    return f"CAST({cell} AS VARCHAR)"
 
 
 def _is_people(path: Path) -> bool:
@@ -131,7 +179,7 @@ def _copy(con: duckdb.DuckDBPyConnection, path: Path, query: str, batch: Batch) 
     def write(temporary: Path) -> None:
         # snappy: keys do not compress, and every night reads them
         command = f"COPY (SELECT {columns} FROM ({query})) TO {text(str(temporary))} (FORMAT parquet)"
-        with refusing(batch.files, batch.form):
+        with batch.refusing():
             try:
                 con.execute(command)
             except duckdb.IOException as error:
@@ -178,7 +226,10 @@ def _keyed(batch: Batch, stamps: dict[str, str]) -> str:
                 CAST(id_given AND id13 IS NULL AS TINYINT) * {UNUSABLE["national_id"]}
                 + CAST(holder_given AND NOT holder_is_own AND holder13 IS NULL AS TINYINT)
                 * {UNUSABLE["holder_national_id"]}
-                + CAST(birth_given AND birth8 IS NULL AS TINYINT) * {UNUSABLE["birth_date"]} AS unusable
+                + CAST(birth_given AND birth8 IS NULL AS TINYINT) * {UNUSABLE["birth_date"]}
+                + CAST(rank_given AND birth_rank IS NULL AS TINYINT) * {UNUSABLE["birth_rank"]}
+                + CAST(holder_given AND NOT holder_is_own AS TINYINT) * {FILLED["holder_national_id"]}
+                + CAST(birth_given AS TINYINT) * {FILLED["birth_date"]} AS unusable
             FROM (
                 SELECT family_name, given_names,
                     canonical_national_id(national_id) AS id13, coalesce(trim(national_id) <> '', false) AS id_given,
@@ -189,6 +240,7 @@ def _keyed(batch: Batch, stamps: dict[str, str]) -> str:
                     canonical_birth_date(birth_date) AS birth8, coalesce(trim(birth_date) <> '', false) AS birth_given,
                     CASE WHEN TRY_CAST(birth_rank AS INTEGER) BETWEEN 1 AND 9
                          THEN TRY_CAST(birth_rank AS INTEGER) END AS birth_rank,
+                    coalesce(trim(birth_rank) <> '', false) AS rank_given,
                     canonical_name(family_name) AS surname, canonical_name(given_names) AS given,
                     canonical_name(first_given_name(given_names)) AS first_given
                 FROM (SELECT {cells} FROM ({batch.query}))
@@ -209,13 +261,17 @@ def _one_row_per_name(people: str, stamps: dict[str, str]) -> str:
 
 def _count(con: duckdb.DuckDBPyConnection, people: str, malformed: int) -> Counts:
     """Count the people that a query returns; rows of other forms of a name are no people."""
-    bits = ", ".join(f"count(*) FILTER (unusable & {bit} <> 0)" for bit in UNUSABLE.values())
+    bits = ", ".join(f"count(*) FILTER (unusable & {bit} <> 0)" for bit in (*UNUSABLE.values(), *FILLED.values()))
     totals = con.execute(
         "SELECT count(*), count(*) FILTER (person_key IS NULL AND holder_key IS NULL AND id_key IS NULL"
-        f" AND name_key IS NULL AND first_name_key IS NULL), {bits} FROM ({people}) WHERE unusable IS NOT NULL"
+        f" AND name_key IS NULL AND first_name_key IS NULL), count(id_key), count(birth_rank), {bits} FROM ({people})"
+        " WHERE unusable IS NOT NULL"
     ).fetchall()
-    rows, empty, *nulled = totals[0]
-    return Counts(rows + malformed, empty + malformed, malformed, dict(zip(UNUSABLE, nulled, strict=True)))
+    rows, empty, ids, ranks, *counts = totals[0]
+    nulled = dict(zip(UNUSABLE, counts, strict=False))
+    filled = dict(zip(FILLED, counts[len(UNUSABLE) :], strict=True))
+    filled |= {"national_id": ids + nulled["national_id"], "birth_rank": ranks + nulled["birth_rank"]}
+    return Counts(rows + malformed, empty + malformed, malformed, nulled, {name: filled[name] for name in UNUSABLE})
 
 
 def _scan(paths: Sequence[Path]) -> str:

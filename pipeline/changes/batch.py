@@ -25,11 +25,16 @@ from payeewatch.pipeline.home.settings import Params
 from payeewatch.pipeline.session import Session
 
 CLOSING = """
-SELECT DISTINCT change_id FROM changes
-WHERE effective_at > CAST($first AS TIMESTAMP) - to_days($window + 2)
-  AND effective_at <= CAST($last AS TIMESTAMP) - to_days($window - 1)
+WITH begun AS (
+    SELECT change_id, greatest(requested_at, effective_at, min(known_at) OVER (PARTITION BY change_id)) AS begun_at
+    FROM changes
+)
+SELECT DISTINCT change_id FROM begun
+WHERE begun_at > CAST($first AS TIMESTAMP) - to_days($window + 2)
+  AND begun_at <= CAST($last AS TIMESTAMP) - to_days($window - 2)
 ORDER BY change_id
 """
+"""A superset: `features/spine.py` says from when exactly the age of a change counts."""
 
 
 @dataclass(frozen=True)

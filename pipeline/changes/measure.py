@@ -56,7 +56,7 @@ def question_of(
 
     def find(tables: Tables) -> Frame:
         if only_extra:
-            return named_changes(tables, nights, extra)
+            return named_changes(tables, nights, window_days, extra)
         return open_changes(tables, nights, window_days, extra)
 
     return Question(_builder(find), (calendar(nights), names(extra)), ("nights", window_days, only_extra))

@@ -22,7 +22,8 @@ ALSO_READ: dict[str, tuple[str, ...]] = {"claims": (), "payments": ("value_date"
 FIND_PAYEES = """
 CREATE OR REPLACE TEMP TABLE focus_payees AS
     WITH sure AS (
-        SELECT payee_id FROM changes WHERE effective_at >= $since OR change_id IN (FROM focus_changes)
+        SELECT payee_id FROM changes
+        WHERE greatest(requested_at, effective_at, known_at) >= $since OR change_id IN (FROM focus_changes)
         UNION SELECT payee_id FROM focus_named
     ), past AS (
         SELECT DISTINCT payee_id FROM changes ANTI JOIN sure USING (payee_id) WHERE known_at <= $cutoff

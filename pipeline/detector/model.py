@@ -183,8 +183,10 @@ class Model:
 
         try:
             return _unpacked(skops.io.load(path, trusted=list(TRUSTED)))
+        except FileNotFoundError as error:
+            raise ModelError(f"{path}: is gone; restore it from the last backup, or train again") from error
         except Exception as error:  # a damaged archive fails in as many ways as it has parts
-            raise ModelError(f"{path.name}: not a model this version can read ({type(error).__name__})") from error
+            raise ModelError(f"{path}: not a model this version can read ({type(error).__name__})") from error
 
     def _label(self) -> str:
         return f"model {self.name} version {self.version}" if self.version else "the model"

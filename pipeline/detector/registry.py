@@ -26,6 +26,8 @@ NAME = "payeewatch"
 """The name of the experiment and of the registered model."""
 CHAMPION, CHALLENGER = "champion", "challenger"
 FILE = "model.skops"
+WAIT_SECONDS = 10
+"""How long to wait for a store that another process has locked."""
 MOST_METRICS = 1000
 """The most that MLflow accepts in one call."""
 REQUIRED = ("payeewatch", "mlflow", "numpy", "pandas", "scikit-learn", "skops")
@@ -47,7 +49,7 @@ def register(settings: Settings, model: Model, *, promote: bool, data: Mapping[s
     A model that is already registered, equal to the last bit, keeps its version.
 
     Args:
-        data: what it was trained on, such as the lake's last load and its fingerprint; tags of run and version.
+        data: what it was trained on, such as the lake's last load and its fingerprint; tags of the run and the version.
 
     Raises:
         StoreError: the store cannot be written.
@@ -92,14 +94,14 @@ def load(settings: Settings, which: str = CHAMPION) -> Model:
         ModelError: there is none, or it cannot be read.
     """
     version, run_id, model_id = _registration(settings, which)
-    # below the home as it is now, wherever it was when the model was logged
+    # the home may have been moved since the model was logged
     path = settings.folder("mlflow") / "artifacts" / "models" / model_id / "artifacts" / "artifacts" / FILE
     return _read(path, version, run_id, path.stat().st_mtime_ns if path.exists() else None)
 
 
 @lru_cache(maxsize=4)
 def _read(path: Path, version: str, run_id: str, written: int | None) -> Model:
-    """A model from its file, read once a process for as long as the file is the one that was `written` then."""
+    """A model from its file, read once per process until the file changes; `written` is the time of its last change."""
     return dataclasses.replace(Model.load(path), name=NAME, version=version, run_id=run_id)
 
 
@@ -120,7 +122,7 @@ def trained_as_of(settings: Settings, which: str = CHAMPION) -> date:
     """
     version, _, _ = _registration(settings, which)
     query = "SELECT value FROM model_version_tags WHERE name = ? AND version = ? AND key = 'trained_as_of'"
-    with closing(sqlite3.connect(f"{_database(settings).as_uri()}?mode=ro", uri=True)) as con:
+    with _reading(_database(settings)) as con:
         row = con.execute(query, [NAME, int(version)]).fetchone()
     if row is None:
         raise ModelError(f"model {NAME} version {version} does not say when it was trained; train again")
@@ -177,7 +179,7 @@ def _trained_before(settings: Settings, day: date) -> list[tuple[str, str, str]]
     database = _database(settings)
     if not database.exists():
         return []
-    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as con:
+    with _reading(database) as con:
         rows = con.execute(
             "SELECT m.version, m.run_id, m.source FROM model_versions m JOIN model_version_tags t"
             " ON t.name = m.name AND t.version = m.version AND t.key = 'trained_as_of' WHERE m.name = ? AND t.value < ?"
@@ -217,17 +219,43 @@ def _registration(settings: Settings, which: str) -> tuple[str, str, str]:
         if which.isdigit()
         else ("version = (SELECT version FROM registered_model_aliases a WHERE a.name = m.name AND alias = ?)")
     )
-    try:
-        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as con:
-            row = con.execute(
-                f"SELECT version, run_id, source FROM model_versions m WHERE name = '{NAME}' AND {condition}",
-                [int(which) if which.isdigit() else which],
-            ).fetchone()
-    except sqlite3.Error as error:
-        raise ModelError(f"{database}: not a model store this version can read ({type(error).__name__})") from error
+    with _reading(database) as con:
+        row = con.execute(
+            f"SELECT version, run_id, source FROM model_versions m WHERE name = '{NAME}' AND {condition}",
+            [int(which) if which.isdigit() else which],
+        ).fetchone()
     if row is None:
         raise missing
     return str(row[0]), str(row[1]), str(row[2]).removeprefix("models:/")
+
+
+@contextmanager
+def _reading(database: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to the store that only reads.
+
+    Raises:
+        StoreError: another process has locked it, or the file cannot be opened.
+        ModelError: it is not a store that this version can read.
+    """
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=WAIT_SECONDS)) as con:
+            yield con
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise _locked(database) from error
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
+            raise StoreError(f"{database}: cannot be opened; fix its permissions") from error
+        raise ModelError(
+            f"{database}: not a model store this version can read ({type(error).__name__}); restore it from the last "
+            "backup, or train again"
+        ) from error
+
+
+def _locked(database: Path) -> StoreError:
+    return StoreError(
+        f"{database}: is locked by another process, such as a training or payeewatch mlflow; "
+        "run the same command again when that has ended"
+    )
 
 
 @contextmanager
@@ -250,6 +278,8 @@ def _store(settings: Settings) -> Iterator[Any]:
                 mlflow.set_tracking_uri(before)
     except Exception as error:
         if isinstance(error, OSError) or "OperationalError" in f"{type(error).__name__} {error}":
+            if "database is locked" in str(error):
+                raise _locked(database) from error
             raise StoreError(
                 f"{database.parent}: the model store cannot be written; free space or fix the permissions"
             ) from error
@@ -336,7 +366,7 @@ def _absent_lenses(model: Model) -> dict[str, dict[str, str]]:
 
 
 def _code_version() -> str:
-    """The package's version, and the commit where it runs from its own checkout, not installed inside another."""
+    """The package's version; and the commit, if it runs from its own checkout and is not installed inside another."""
     version = metadata.version("payeewatch")
     checkout = Path(__file__).resolve().parents[2]
     if not (checkout / ".git").exists():

@@ -1,6 +1,11 @@
 """The errors of PayeeWatch, one exit code per class. The runbook in docs/running.md lists them; a test compares."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Any
 
 
 class PayeeWatchError(Exception):
@@ -8,6 +13,8 @@ class PayeeWatchError(Exception):
 
     exit_code = 1
     meaning = "internal error"
+    details: Mapping[str, Any] = MappingProxyType({})
+    """What machines are told beside the message."""
 
 
 class SettingsError(PayeeWatchError):
@@ -37,7 +44,7 @@ class AnotherNight(PayeeWatchError):
 
 class StoreError(PayeeWatchError):
     exit_code = 15
-    meaning = "a store cannot be written"
+    meaning = "a store cannot be written, or is damaged"
 
 
 class AuditBroken(PayeeWatchError):
@@ -45,10 +52,40 @@ class AuditBroken(PayeeWatchError):
     meaning = "the audit log is not as it was written"
 
 
+class FeedUnusual(PayeeWatchError):
+    exit_code = 17
+    meaning = "a feed is unlike its usual"
+
+
 def place(error: BaseException) -> str:
-    """Class, file and line of an exception, without its text."""
-    frame = error.__traceback__
-    while frame and frame.tb_next:
+    """Class, file and line of an exception, without its text: the last line of ours, and the library's behind it."""
+    frames = list(_frames(error.__traceback__))
+    own = [frame for frame in frames if str(frame.tb_frame.f_globals.get("__name__")).startswith(PACKAGE)]
+    if not frames:
+        return f"{type(error).__name__} at unknown place"
+    last = own[-1] if own else frames[-1]
+    behind = "" if last is frames[-1] else f" (raised in {_line(frames[-1])})"
+    return f"{type(error).__name__} at {_line(last)}{behind}"
+
+
+PACKAGE = "payeewatch."
+
+
+def _frames(frame: TracebackType | None) -> Iterator[TracebackType]:
+    while frame:
+        yield frame
         frame = frame.tb_next
-    where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "unknown place"
-    return f"{type(error).__name__} at {where}"
+
+
+def _line(frame: TracebackType) -> str:
+    return f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}"
+
+
+def with_facts(error: BaseException, **facts: object) -> None:
+    """Add facts to an exception, for the error object of `--json`; what was added before stays."""
+    error.__dict__["facts"] = facts | facts_of(error)
+
+
+def facts_of(error: BaseException) -> dict[str, Any]:
+    """The facts that were added to an exception."""
+    return dict(error.__dict__.get("facts", {}))

@@ -131,5 +131,14 @@ def _store_errors(path: Path) -> Iterator[None]:
         raise
 
 
+def cannot_be_read(path: Path, error: Exception) -> StoreError:
+    """What to raise for a file of a store that is gone, cut off or unreadable."""
+    if isinstance(error, FileNotFoundError):
+        return StoreError(f"{path}: is gone; restore it from the last backup")
+    if isinstance(error, PermissionError):
+        return StoreError(f"{path}: cannot be read ({_why(error)}); fix its permissions")
+    return StoreError(f"{path}: is damaged ({_why(error)}); restore it from the last backup")
+
+
 def _why(error: Exception) -> str:
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__

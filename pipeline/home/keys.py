@@ -15,7 +15,7 @@ import secrets
 import stat
 import unicodedata
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -60,6 +60,13 @@ LOOK_ALIKES = (
     ("\u02b9\u02bb\u02bc\u02bd\u02be\u02bf\u02c8\u02ca\u02cb\ua78b\ua78c", "'" * 11),
 )
 """Cyrillic and Greek letters, and the Latin letters that look the same; letters that look like apostrophes."""
+
+OTHER_FORMS = (
+    (0xAA, 0xBA), (0x17F, 0x17F), (0x2B0, 0x2E3), (0x1D2C, 0x1DBB), (0x2070, 0x2188), (0x2460, 0x24EA),
+    (0x2C7C, 0x2C7D), (0xA7F2, 0xA7F4), (0xFF10, 0xFF5A), (0x107A5, 0x107A5), (0x1D400, 0x1D7FF),
+    (0x1FBF0, 0x1FBF9),
+)  # fmt: skip
+"""Where Unicode has other forms of letters and digits: raised, lowered, circled, full width, mathematical."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +177,16 @@ def register(con: duckdb.DuckDBPyConnection, keys: Keys) -> None:
     con.execute(_keyed_sql(keys.token[keys.token_version], keys.audit))
 
 
+def tokens_of_accounts(con: duckdb.DuckDBPyConnection, accounts: Sequence[str | None]) -> list[str | None]:
+    """The token of each account, in order; None for what is no account. The connection has the macros."""
+    rows = con.execute(
+        "SELECT CASE WHEN is_account(canonical_account(a)) THEN account_token(canonical_account(a)) END "
+        "FROM (SELECT unnest($1::VARCHAR[]) AS a, unnest(range(len($1))) AS n) ORDER BY n",
+        [accounts],
+    )
+    return [token for (token,) in rows.fetchall()]
+
+
 def token_of(keys: Keys, kind: str, text: str) -> str:
     """The result of the macro `identity_token`, for one value in Python."""
     return next(tokens_of(keys, kind, [text]))
@@ -211,12 +228,13 @@ def _plain_sql() -> str:
     digits = "account"
     for letter in range(ord("A"), ord("Z") + 1):
         digits = f"replace({digits}, '{chr(letter)}', '{letter - 55}')"
+    forms = _other_forms()
     with (DATA / "ibans.csv").open(encoding="ascii", newline="") as file:
         ibans = "".join(
             f";{row['country']}{int(row['length']):02d}{int(row['bank_start']):02d}{int(row['bank_length']):02d}"
             for row in csv.DictReader(file)
         )
-    look_alikes = (*LOOK_ALIKES, *_compatible())
+    look_alikes = (*LOOK_ALIKES, *forms.items())
     return (
         (DATA / "canonical.sql")
         .read_text(encoding="utf-8")
@@ -228,12 +246,13 @@ def _plain_sql() -> str:
         .replace("@BETWEEN@", "|".join(BETWEEN))
         .replace("@LOOK_ALIKES@", "".join(odd for odd, _ in look_alikes).replace("'", "''"))
         .replace("@LATIN@", "".join(latin for _, latin in look_alikes).replace("'", "''"))
+        .replace("@OTHER_FORMS@", "".join(forms))
+        .replace("@THEIR_PLAIN_FORMS@", "".join(forms.values()))
     )
 
 
-def _compatible() -> Iterator[tuple[str, str]]:
-    """Every other form of a Latin letter or digit that Unicode knows, full-width or bold, and the letter or digit."""
-    for code in range(0x180, 0x1FC00):
-        letter = unicodedata.normalize("NFKC", chr(code))
-        if letter != chr(code) and len(letter) == 1 and letter.isascii() and letter.isalnum():
-            yield chr(code), letter
+def _other_forms() -> dict[str, str]:
+    """Every character that Unicode calls another form of one ASCII letter or digit -> that one."""
+    codes = (code for first, last in OTHER_FORMS for code in range(first, last + 1))
+    forms = {chr(code): unicodedata.normalize("NFKC", chr(code)) for code in codes}
+    return {form: plain for form, plain in forms.items() if len(plain) == 1 and plain.isascii() and plain.isalnum()}

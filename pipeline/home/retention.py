@@ -1,7 +1,8 @@
-"""How long flags, quarantine and notices are stored. Every retention clock is here; docs/privacy.md says why.
+"""How long flags, quarantine and notices are stored, with the reasons in docs/privacy.md.
 
 The pipeline's files and the reviewers' database are purged separately, and both use this module. Where the insurer
-decides the number of days, it is a parameter: `retention.*` of params.yaml.
+decides the number of days, it is a parameter, `retention.*` of params.yaml; the clocks of nights, models and verdicts
+need nothing else, and are applied in `pipeline/privacy/purge.py`.
 """
 
 from __future__ import annotations

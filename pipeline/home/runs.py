@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from payeewatch.pipeline.home.files import write_json
+from payeewatch.pipeline.home.files import cannot_be_read, write_json
 from payeewatch.pipeline.home.settings import Settings
 
 NIGHT = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -51,8 +51,19 @@ def last_published(settings: Settings) -> date | None:
 
 
 def read_run(settings: Settings, night: date) -> Run | None:
+    """The record of a published night; None if the night is not published.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
     path = run_path(settings, night)
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        run: Run = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise cannot_be_read(path, error) from error
+    return run
 
 
 def earlier_runs(settings: Settings, night: date, most: int = 60) -> list[Run]:

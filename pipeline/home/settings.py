@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -50,6 +50,30 @@ class Ingest(Section):
             if table not in DROP_TABLES:
                 raise Wrong(f"is not a table; known: {', '.join(DROP_TABLES)}", table)
         return shares
+
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+
+
+class Calendar(Section):
+    """The days on which feeds rest; pipeline/feeds/calendar.py works them out."""
+
+    holidays: Annotated[list[Literal["france", "target"]], Field(description="a list of france, target")]
+    closed: Annotated[list[str], Field(description="a list of days such as 2024-12-24")]
+    weekly: Annotated[list[Weekday], Field(description=f"a list of {', '.join(WEEKDAYS)}")]
+
+    @field_validator("closed", mode="before")
+    @classmethod
+    def _are_days(cls, days: object) -> object:
+        if not isinstance(days, list):
+            return days
+        for day in days:
+            try:
+                date.fromisoformat(str(day))
+            except ValueError:
+                raise Wrong(f"has {str(day)[:40]!r}; it must be a list of days such as 2024-12-24") from None
+        return [str(day) for day in days]
 
 
 class Link(Section):
@@ -120,6 +144,8 @@ class Params(Section):
     seed: Annotated[int, Field(ge=0, le=2**31 - 1, description="a whole number from 0")]
     timezone: Zone
     ingest: Ingest
+    calendar: Calendar
+    feeds: Annotated[list[str], Field(description="a list of tables")]
     link: Link
     observe: Observe
     train: Train
@@ -127,6 +153,14 @@ class Params(Section):
     holds: Holds
     triage: Triage
     retention: Retention
+
+    @field_validator("feeds")
+    @classmethod
+    def _are_tables(cls, tables: list[str]) -> list[str]:
+        for table in tables:
+            if table not in DROP_TABLES:
+                raise Wrong(f"has {table!r}, which is not a table; known: {', '.join(DROP_TABLES)}")
+        return tables
 
     @classmethod
     def read(cls, path: Path) -> Params:
@@ -194,6 +228,12 @@ class Settings:
             if key_file.is_relative_to(holder):
                 raise SettingsError(f"PAYEEWATCH_KEY_FILE is {key_file}; it must lie outside the data, {holder}")
         return cls(home, key_file, Params.read(params_path), params_path, folders)
+
+    def today(self) -> date:
+        """The insurer's day of now, or of PAYEEWATCH_NOW, with which demos over past nights start their clock."""
+        start = os.environ.get("PAYEEWATCH_NOW")
+        now = datetime.fromisoformat(start).replace(tzinfo=UTC) if start else datetime.now(UTC)
+        return now.astimezone(ZoneInfo(self.params.timezone)).date()
 
     def folder(self, name: str) -> Path:
         return self.folders[name]

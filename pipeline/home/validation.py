@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 from zoneinfo import ZoneInfo
@@ -75,12 +75,14 @@ def read(
 def validate(
     model: type[Model],
     raw: object,
-    where: str,
+    where: str | Callable[[Sequence[str]], str],
     refusal: type[PayeeWatchError],
     within: str = "",
     context: object = None,
 ) -> Model:
     """A section as its model. `within` is its name in the file; `context` is what the model's validators ask for.
+
+    `where` names the file, or the place in it of an entry whose names it gets, outermost first.
 
     Raises:
         refusal: the first error, in a sentence that begins with `where`.
@@ -89,11 +91,13 @@ def validate(
         return model.model_validate(raw, context=context)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-    raise refusal(f"{where}: {_sentence(model, raw, problem, [within] if within else [])}")
+    names = [within] if within else []
+    sentence = _sentence(model, raw, problem, names)
+    raise refusal(f"{where if isinstance(where, str) else where(names)}: {sentence}")
 
 
 def _sentence(model: type[Section], value: Any, problem: Any, names: list[str]) -> str:
-    field = None
+    field, outside = None, len(names)
     for name in problem["loc"]:
         if field:
             break  # an entry of a list or mapping: the error shows the whole
@@ -105,7 +109,9 @@ def _sentence(model: type[Section], value: Any, problem: Any, names: list[str]) 
             model, field = field.annotation, None
     own = problem.get("ctx", {}).get("error")
     if isinstance(own, Wrong):
-        return f"'{'.'.join([*names, *own.inside])}' {own}"
+        entries = problem["loc"][len(names) - outside :]
+        names.extend([*(name for name in entries if isinstance(name, str)), *own.inside])
+        return f"'{'.'.join(names)}' {own}"
     if not field:
         return f"'{'.'.join(names) or 'the file'}' {model.no_section}"
     is_wrong_type = problem["type"].endswith(("_type", "too_short", "missing"))

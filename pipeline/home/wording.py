@@ -235,7 +235,25 @@ MESSAGES = {
     ),
     # what a person should know about a night
     "list_has_ended": "breaches/%(breach_id)s: purge_on, %(purge_on)s, has come; delete the folder",
+    "codes_fell_back": (
+        "%(table)s.%(column)s: %(rows)s rows have a code that the source profile does not list: %(codes)s"
+    ),
+    "ids_repaired": (
+        "%(table)s.%(column)s: %(rows)s ids were unknown as written, and are read as the one known id that differs in "
+        "leading zeros, blanks or a trailing .0"
+    ),
+    "list_lacks_field": (
+        "breaches/%(breach_id)s: the manifest says that %(field)s was exposed, but the people file has no %(columns)s"
+    ),
+    "drop_changed": "Drop %(day)s changed after it was read: what is new in it counts from night %(night)s.",
+    "drop_late": "Drop %(day)s came late: it counts from night %(night)s.",
+    "night_redone": "The night was run again with --redo, with its drop as it was then.",
+    "no_list_in_force": "No breach list is in force: nobody counts as exposed.",
+    "nobody_exposed": "No member is on a breach list that is in force: nobody counts as exposed.",
     "verdicts_rejected": "%(file)s: %(verdicts)s verdicts cannot be used; see quarantine/%(folder)s/",
+    "table_all_rejected": (
+        "drop of %(day)s: nothing of %(table)s can be used; %(rows)s rejected (%(rules)s); see quarantine/%(day)s/"
+    ),
     "erasure_cut_short": (
         "an erasure was cut short: run payeewatch purge again to finish it in the reviewers' database"
     ),
@@ -254,6 +272,49 @@ MESSAGES = {
         "%(references)s references past %(days)s days with a payment pending, %(wanted)s wanted: no p-value can be "
         "below %(least)s"
     ),
+    # a feed unlike its usual: pipeline/feeds/watch.py
+    "feed_rows": "%(table)s: %(rows)s rows; usual is %(typical)s",
+    "feed_declared_absent": "%(table)s: no rows, but 'feeds' in params.yaml says that it comes every working day",
+    "feed_empty_days": "%(table)s: no rows in %(days)s drops in a row; chance would do this less than once a year",
+    "feed_empty_drop": "the drop of %(day)s is empty, and the day is not in the calendar",
+    "feed_files_unread": "drop of %(day)s: nobody reads %(files)s; see the names of tables in docs/input.md",
+    "feed_column_absent": "%(table)s, column %(column)s: the file does not have it; earlier ones had",
+    "feed_null": "%(table)s, column %(column)s: %(share)s of the rows are empty; usual is %(usually)s",
+    "feed_unknown": "%(table)s, column %(column)s: %(share)s of the rows are 'unknown'; usual is %(usually)s",
+    "feed_unresolved": (
+        "%(table)s, column %(column)s: %(share)s of the ids are not known here; usual is %(usually)s"
+    ),
+    "feed_rejected": "%(table)s: %(share)s of the rows are rejected; usual is %(usually)s",
+    "feed_repeated": "%(table)s: %(share)s of the rows repeat a key of the same drop; usual is %(usually)s",
+    "feed_unchanged": "%(table)s: %(share)s of the rows came before exactly so; usual is %(usually)s",
+    "feed_known": "%(table)s: %(share)s of the keys came in the drops before; usual is %(usually)s",
+    "feed_distinct": "%(table)s, %(column)s: %(share)s of the rows have a different one; usual is %(usually)s",
+    "feed_value": (
+        "%(table)s, column %(column)s: %(share)s of the rows have the value %(value)s; usual is %(usually)s"
+    ),
+    "feed_large": "%(table)s, column %(column)s: %(share)s of the amounts are over 1,000 EUR; usual is %(usually)s",
+    "feed_zero": "%(table)s, column %(column)s: %(share)s of the amounts are zero; usual is %(usually)s",
+    "feed_old": "%(table)s, column %(column)s: %(share)s are older than 60 days; usual is %(usually)s",
+    "feed_ahead": "%(table)s, column %(column)s: %(share)s lie more than 60 days ahead; usual is %(usually)s",
+    "feed_before": "%(table)s, column %(column)s: %(share)s are before %(before)s o'clock; usual is %(usually)s",
+    "feed_seen": "%(table)s, column %(column)s: %(share)s of the ids came in the drops before; usual is %(usually)s",
+    "feed_padded": (
+        "%(table)s, column %(column)s: %(share)s of the ids begin with a zero or end in .0; usual is %(usually)s"
+    ),
+    "feed_median": "%(table)s, column %(column)s: the middle amount is %(times)s times its usual",
+    "feed_age": "%(table)s, column %(column)s: the middle row is %(days)s days old; usual is %(typical)s",
+    "feed_newest": "%(table)s, column %(column)s: the newest row is %(days)s days old; usual is %(typical)s",
+    "feed_without_usual": "%(table)s: too few drops to say what is usual",
+    "feed_accepted": "drop of %(day)s: let through although a feed is unlike its usual: %(reason)s",
+    # breach lists that are not as they were
+    "lists_accepted": "no breach list in breaches/: the night uses those that are known: %(reason)s",
+    "list_folder_gone": (
+        "breaches/%(breach_id)s is gone; the list stays in force until %(purge_on)s, or until "
+        "payeewatch lists withdraw %(breach_id)s"
+    ),
+    "list_without_manifest": "breaches/%(breach_id)s: has no manifest.yaml yet; it is left out",
+    "list_shrinks": "breaches/%(breach_id)s: %(rows)s people; the copy before had %(typical)s",
+    "list_older": "breaches/%(breach_id)s: an older copy of the list has replaced a newer one",
     # the export about one person
     "from_feed": "table %(table)s of the insurer's feed",
     "kept_nights": "%(days)s days after the night; a flag's lines go with the flag.",
@@ -264,7 +325,14 @@ MESSAGES = {
 """Code -> what it says in English. What is published contains the code and its numbers next to the sentence, so that it
 can be translated into any language; `make words` puts the sentences into the catalogue of translations."""
 
-PARAM_FORMATS = {"many": "{:,}", "usual": "{:.1f}", "share": "{:.1%}", "least": "{:.4f}"}
+PARAM_FORMATS = {
+    "many": "{:,}",
+    "rows": "{:,}",
+    "usual": "{:.1f}",
+    "share": "{:.1%}",
+    "usually": "{:.1%}",
+    "least": "{:.4f}",
+}
 """The name of a number in a message -> how it is written, where not simply as text."""
 
 
@@ -286,6 +354,11 @@ def sentence(code: str, **params: Any) -> Sentence:
     message = Sentence(MESSAGES[code] % texts)
     message.code, message.params = code, params
     return message
+
+
+def of_code(coded: Mapping[str, Any]) -> Sentence:
+    """The message that `Sentence.coded` wrote down."""
+    return sentence(coded["code"], **coded["params"])
 
 
 def _as_date(value: date | str | None) -> date | None:

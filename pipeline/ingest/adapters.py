@@ -7,6 +7,7 @@ statement. An adapter takes the files and returns {table: parts}; the code that 
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,10 @@ from payeewatch.pipeline.ingest.batches import Batch
 from payeewatch.pipeline.ingest.profile import Export
 from payeewatch.pipeline.ingest.readers import read, stem
 from payeewatch.pipeline.tables import Table
+
+PART = re.compile(r"-.*|[_. ]*\(?\d[\d_-]*\)?", re.DOTALL)
+"""What may stand behind a table's name in the name of one of its parts: `-0001`, `-2024-12-31`, `_2`, ` (1)`."""
+SEPARATORS = "-_. ()"
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class Part:
 
 
 Adapter = Callable[[Sequence[Path], Mapping[str, Export]], Mapping[str, Sequence[Part]]]
-"""(files in the order of their names, {table: how it was exported}) -> {table: its parts, in the order of their rows}.
+"""(files in the order of their numbers, {table: how it was exported}) -> {table: its parts, in their order}.
 
 It is called for every drop of the inbox each night, so it uses only the files' names where these are enough. It leaves
 out files that are not its own.
@@ -45,7 +50,7 @@ def file_part(path: Path) -> Part:
 
 
 def file_per_table(files: Sequence[Path], exports: Mapping[str, Export]) -> dict[str, list[Part]]:
-    """The adapter of files that hold one table each: `claims.csv`, `claims-0002.csv.gz`, or what the profile says."""
+    """The adapter of files that hold one table each: `claims.csv`, `CLAIMS_2.CSV.gz`, or what the profile says."""
     parts: dict[str, list[Part]] = {}
     for path in files:
         table = _table_of(path, exports)
@@ -58,14 +63,26 @@ def _table_of(path: Path, exports: Mapping[str, Export]) -> str | None:
     file_stem = stem(path)
     if file_stem is None:
         return None
-    for table, export in exports.items():
-        if export.files:
-            is_match = fnmatch.fnmatchcase(path.name, export.files)
-        else:
-            is_match = file_stem == table or file_stem.startswith(f"{table}-")
-        if is_match:
-            return table
-    return None
+    return next((table for table, export in exports.items() if _is_of(path, file_stem.lower(), table, export)), None)
+
+
+def _is_of(path: Path, file_stem: str, table: str, export: Export) -> bool:
+    """Whether a file is one of a table, by its name in any case."""
+    if export.files:
+        return fnmatch.fnmatchcase(path.name.lower(), export.files.lower())
+    return file_stem.startswith(table) and PART.fullmatch(file_stem[len(table) :] or "-") is not None
+
+
+def is_called_as_a_table(name: str, exports: Mapping[str, Export]) -> bool:
+    """Whether a name begins as those of a table's files do, whatever follows."""
+    beginnings = (re.split(r"[*?\[]", export.files)[0] or table for table, export in exports.items())
+    return name.lower().startswith(tuple(beginning.lower() for beginning in beginnings))
+
+
+def in_number_order(path: Path) -> tuple[list[str | int], str]:
+    """The key by which files are sorted: `claims` before `claims-2`, and that before `claims-0010`."""
+    words = re.split(r"(\d+)", (stem(path) or path.name).lower())
+    return [int(word) if place % 2 else word.strip(SEPARATORS) for place, word in enumerate(words)], path.name
 
 
 ADAPTERS: tuple[Adapter, ...] = (file_per_table,)
@@ -73,16 +90,20 @@ ADAPTERS: tuple[Adapter, ...] = (file_per_table,)
 
 
 def parts_of(files: Iterable[Path], exports: Mapping[str, Export]) -> dict[str, tuple[Part, ...]]:
-    """What some files hold: table -> its parts, in the order of their files' names."""
+    """What some files hold: table -> its parts, in the order of their files' numbers."""
     tables: dict[str, list[Part]] = {}
-    remaining = sorted(files)
+    remaining = sorted(files, key=in_number_order)
     for adapter in ADAPTERS:
         matches = adapter(remaining, exports)
         for table, parts in matches.items():
             tables.setdefault(table, []).extend(parts)
         used = files_of(matches)
         remaining = [path for path in remaining if path not in used]
-    return {table: tuple(sorted(tables[table], key=lambda part: part.files)) for table in sorted(tables)}
+    return {table: tuple(sorted(tables[table], key=_first_file)) for table in sorted(tables)}
+
+
+def _first_file(part: Part) -> tuple[list[str | int], str]:
+    return in_number_order(part.files[0])
 
 
 def files_of(tables: Mapping[str, Sequence[Part]]) -> set[Path]:

@@ -48,12 +48,12 @@ FORMS = {
     Kind.TEXT: "must be text of at most 1,000 characters",
     Kind.BOOL: "must be true or false",
     Kind.MONEY: "must be an amount in euros with at most two decimals",
-    Kind.DATE: "must be a date such as 2024-12-31",
-    Kind.INSTANT: "must be a timestamp such as 2024-12-31T23:59:59",
+    Kind.DATE: "must be a date such as 2024-12-31, or of the source profile's form",
+    Kind.INSTANT: "must be a timestamp such as 2024-12-31T23:59:59, or of the source profile's form",
     Kind.ACCOUNT: "must be an IBAN with the right length and check digits",
     Kind.NATIONAL_ID: "must be 13 characters, or 15 with the right key",
     Kind.NAME: "must be text of at most 1,000 characters",
-    Kind.BIRTH_DATE: "must be eight digits, YYYYMMDD",
+    Kind.BIRTH_DATE: "must be eight digits, YYYYMMDD, or of the source profile's form",
     Kind.POSTAL_CODE: "must be text of at most 1,000 characters",
 }
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
@@ -15,8 +15,9 @@ from pathlib import Path
 
 from payeewatch.pipeline.home.errors import InputRefused
 from payeewatch.pipeline.home.files import write_json
-from payeewatch.pipeline.ingest.adapters import Part, file_part, files_of, parts_of
-from payeewatch.pipeline.ingest.profile import Profile
+from payeewatch.pipeline.ingest.adapters import Part, file_part, files_of, is_called_as_a_table, parts_of
+from payeewatch.pipeline.ingest.profile import Export, Profile
+from payeewatch.pipeline.ingest.readers import suffixes
 from payeewatch.pipeline.store.lake import Load
 from payeewatch.pipeline.tables import DROP_TABLES
 
@@ -26,6 +27,11 @@ DROP, VERDICTS = "drop", "verdicts"
 """The kinds of load that come from a day's files: of the inbox, and of the reviewers."""
 REVIEWED = "reviewed"
 """The mode of a reviewers' file, however often it comes."""
+IN_TRANSFER = (".filepart", ".part", ".partial", ".tmp", ".temp", ".crdownload", ".download")
+"""How programs that transfer files end the names of those that are not complete yet."""
+EDITORS = (".swp", ".swo")
+"""How editors end the names of hidden files that they keep beside one that is open."""
+NAMED_IN_A_MESSAGE = 5
 
 
 @dataclass(frozen=True)
@@ -35,10 +41,28 @@ class Drop:
     day: date
     folder: Path
     tables: dict[str, tuple[Part, ...]]
-    ignored: tuple[str, ...]  # names of files that are nobody's
+    ignored: tuple[str, ...]  # names of files that are nobody's, and of folders, with / behind them
     fingerprint: str = ""
     mode: str = "next"
     kind: str = DROP
+    in_transfer: tuple[str, ...] = ()  # names of files that are not complete yet
+
+    def require_readable(self) -> None:
+        """Refuse a drop that is not complete, or that holds something of which nothing can be read.
+
+        Raises:
+            InputRefused: files are in transfer, or none is a table's.
+        """
+        if self.in_transfer:
+            raise InputRefused(
+                f"drop {self.day}: is not complete: {_listed(self.in_transfer)} is still in transfer, by its name;"
+                " run again when the files have their own names, or delete what was left behind"
+            )
+        if self.ignored and not self.tables:
+            raise InputRefused(
+                f"drop {self.day}: holds {_listed(self.ignored)}, and nothing of it can be read; files lie in the"
+                f" folder itself and are called claims.csv ({', '.join(suffixes())}), or as the source profile says"
+            )
 
     @property
     def source(self) -> str:
@@ -106,11 +130,25 @@ def _day(name: str) -> date | None:
 
 
 def _drop(day: date, folder: Path, profile: Profile) -> Drop:
-    files = _paths_in(folder)
-    tables = parts_of(files, {table: profile.of(table) for table in DROP_TABLES})
+    exports = {table: profile.of(table) for table in DROP_TABLES}
+    paths = _paths_in(folder)
+    in_transfer = [path for path in paths if _is_in_transfer(path, exports)]
+    tables = parts_of([path for path in paths if path not in in_transfer], exports)
     used = files_of(tables)
-    others = (path.name for path in files if path not in used)
-    return Drop(day, folder, tables, tuple(name for name in others if not name.startswith(".")))
+    others = [path for path in paths if path not in used and not path.name.startswith(".")]
+    ignored = tuple(f"{path.name}/" if path.is_dir() else path.name for path in others)
+    return Drop(day, folder, tables, ignored, in_transfer=tuple(path.name for path in in_transfer))
+
+
+def _is_in_transfer(path: Path, exports: Mapping[str, Export]) -> bool:
+    """Whether a file's name says that it is not complete: by its ending, or a table's file that is hidden."""
+    name = path.name.lower()
+    is_hidden = name.startswith(".") and is_called_as_a_table(name[1:], exports) and not name.endswith(EDITORS)
+    return (is_hidden or name.endswith(IN_TRANSFER)) and path.is_file()
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED_IN_A_MESSAGE]) + (", ..." if len(names) > NAMED_IN_A_MESSAGE else "")
 
 
 def fingerprinted(drop: Drop, lake_root: Path) -> Drop:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from payeewatch.pipeline import known_by
 from payeewatch.pipeline.home import wording
-from payeewatch.pipeline.home.errors import InputMissing, InputRefused
+from payeewatch.pipeline.home.errors import FeedUnusual, InputMissing, InputRefused
 from payeewatch.pipeline.home.files import replace_whole
 from payeewatch.pipeline.home.keys import NAME_FORMS
 from payeewatch.pipeline.home.vault import purge_quarantined
@@ -27,6 +27,7 @@ from payeewatch.pipeline.ingest.drops import (
     new_verdicts,
     news,
 )
+from payeewatch.pipeline.ingest.feeds import refuse_unusual, watch
 from payeewatch.pipeline.ingest.first_seen import write_accounts, write_sightings
 from payeewatch.pipeline.ingest.profile import Profile
 from payeewatch.pipeline.ingest.quarantine import quarantine, unscored_changes
@@ -34,7 +35,8 @@ from payeewatch.pipeline.ingest.reference import load_reference
 from payeewatch.pipeline.ingest.seal import seal_originals, seal_rejected
 from payeewatch.pipeline.ingest.staging import Limits, Source, Staged
 from payeewatch.pipeline.ingest.tokenise import Knowing, lake_rows, tokenised
-from payeewatch.pipeline.parallel import side_by_side
+from payeewatch.pipeline.ingest.tolerance import over_tolerance
+from payeewatch.pipeline.parallel import in_parallel
 from payeewatch.pipeline.session import Session, progress
 from payeewatch.pipeline.sql import name, text
 from payeewatch.pipeline.store.as_of import last_version
@@ -49,6 +51,9 @@ DAY = timedelta(days=1)
 
 PAYEE_BY_PAYEE = ("claims", "payments")
 """Tables too large to hold are written so: payees and accounts repeat from row to row, which is read far faster."""
+
+KEYS_KEPT = ("members", "providers")
+"""Tables of people and practices: a key that differs from a known one in padding alone is the known one."""
 
 
 class DropRefused(InputRefused):
@@ -68,6 +73,7 @@ def ingest(session: Session, until: date) -> list[Load]:
     Raises:
         InputMissing: the lake is still without claims or members.
         InputRefused: a drop that cannot be read, or has more bad rows than tolerated; those before it are loaded.
+        FeedUnusual: a drop of which a feed is unlike its usual, likewise.
     """
     settings, lake = session.settings, session.lake
     profile = Profile.load(settings)
@@ -107,8 +113,11 @@ def _check_drop(session: Session, drop: Drop, profile: Profile) -> dict[str, Any
     label = {"source": drop.source, "day": drop.day.isoformat()}
     try:
         with _stage_drop(session, drop, profile) as tables:
-            return label | _facts(session, drop, tables) | {"refused": _over_tolerance(session, drop, tables)}
-    except InputRefused as refusal:
+            feed, refused = watch(session, drop, tables), _over_tolerance(session, drop, tables)
+            if not refused:
+                refuse_unusual(feed, drop, session.accepts)
+            return label | _facts(session, drop, tables) | {"looks": list(feed.looks), "refused": refused}
+    except (InputRefused, FeedUnusual) as refusal:
         return label | {"refused": str(refusal)}
 
 
@@ -118,14 +127,17 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
     knowing = _knowing(session, drop, counts_from)
     with _stage_drop(session, drop, profile) as tables:
         folder = session.settings.folder("quarantine") / drop.aside
-        for _ in side_by_side(session.con, lambda own, staged: quarantine(own, staged, folder), tables):
+        for _ in in_parallel(session.con, lambda own, staged: quarantine(own, staged, folder), tables):
             pass
         refusal = _over_tolerance(session, drop, tables)
         if refusal:
             seal_rejected(session, tables, drop.day, knowing.sequence)
-            raise DropRefused(refusal, _facts(session, drop, tables))
+            where = f"see quarantine/{drop.aside}/, and " if any(staged.rows_rejected for staged in tables) else ""
+            raise DropRefused(f"{refusal}; {where}nothing of it is loaded", _facts(session, drop, tables))
+        feed = watch(session, drop, tables)
+        refuse_unusual(feed, drop, session.accepts)
         _count_knowing(session, tables, knowing)
-        paths_per_table = side_by_side(
+        paths_per_table = in_parallel(
             session.con, lambda own, each: _write_rows(session, own, drop, each, tables, knowing), tables
         )
         files = {staged.table.name: paths for staged, paths in zip(tables, paths_per_table, strict=True) if paths}
@@ -141,7 +153,9 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
             fingerprint=drop.fingerprint,
             mode=drop.mode,
             files=files,
-            facts=_facts(session, drop, tables) | {"name_forms": NAME_FORMS},
+            facts=_facts(session, drop, tables)
+            | {"name_forms": NAME_FORMS}
+            | ({"feed": feed.facts()} if drop.kind == DROP else {}),
         )
     session.lake.commit(load)
     session.log(
@@ -174,8 +188,9 @@ def _knowing(session: Session, drop: Drop, counts_from: date) -> Knowing:
 def _stage_drop(session: Session, drop: Drop, profile: Profile) -> Iterator[list[Staged]]:
     """Every table of a drop, staged, checked and reconciled."""
     con, params = session.con, session.settings.params
-    limits = Limits.of(params.cutoff(drop.day), params.ingest.max_amount)
+    limits = Limits.of(params.cutoff(drop.day), params.ingest.max_amount, params.timezone)
     erased = Tombstones.of(session.lake.loads())
+    drop.require_readable()
     staging.open_staging(con)
     try:
         sources = [
@@ -184,6 +199,10 @@ def _stage_drop(session: Session, drop: Drop, profile: Profile) -> Iterator[list
             if table.name in drop.tables
         ]
         tables = staging.stage(con, sources, drop.day, limits, erased)
+        for staged in tables:
+            if staged.table.name in KEYS_KEPT:
+                key = f"SELECT {name(staged.table.key)} AS key FROM ({session.lake_cache.scan(staged.table.name)})"
+                staging.repair_keys(con, staged, key)
         key_queries = _known_keys(session, tables)
 
         def look(own: duckdb.DuckDBPyConnection, staged: Staged) -> None:
@@ -191,7 +210,7 @@ def _stage_drop(session: Session, drop: Drop, profile: Profile) -> Iterator[list
             staging.find_unresolved(own, staged, key_queries)
             staging.reconcile(staged)
 
-        for _ in side_by_side(con, look, tables):
+        for _ in in_parallel(con, look, tables):
             pass
         yield tables
     finally:
@@ -204,6 +223,9 @@ def _known_keys(session: Session, tables: Sequence[Staged]) -> dict[str, list[st
     for table in (DROP_TABLES[other] for t in DROP_TABLES.values() for _, other in t.references):
         keys[table.name] = [f"SELECT {name(table.key)} AS key FROM ({session.lake_cache.scan(table.name)})"]
     keys["bank_changes"].append(f"SELECT change_id AS key FROM ({session.lake_cache.scan('changes')})")
+    keys["payees"] = [
+        f"SELECT payee_id AS key FROM ({session.lake_cache.scan(table)})" for table in ("sightings", "bank_changes")
+    ]
     for staged in tables:
         if staged.table.name in keys:
             keys[staged.table.name].append(f"SELECT {name(staged.table.key)} AS key FROM {staged.relation}")
@@ -213,19 +235,9 @@ def _known_keys(session: Session, tables: Sequence[Staged]) -> dict[str, list[st
 def _over_tolerance(session: Session, drop: Drop, tables: Sequence[Staged]) -> str | None:
     """Why the drop is refused, in one sentence; None when it is not."""
     params = session.settings.params.ingest
-    over = []
-    for staged in tables:
-        share = params.tolerance_overrides.get(staged.table.name, params.tolerance_share)
-        if staged.rows_rejected > share * staged.rows_read and staged.rows_rejected > params.tolerance_rows:
-            rules = ", ".join(f"{rule} {rows:,}" for rule, rows in staged.broken.most_common(3))
-            over.append(
-                f"{staged.rows_rejected:,} of {staged.rows_read:,} rows of {staged.table.name} are rejected ({rules}),"
-                f" more than {share:.2%} and {params.tolerance_rows:,} rows"
-            )
-    if not over:
-        return None
+    causes = [cause for staged in tables if (cause := over_tolerance(session.con, staged, params))]
     what = f"drop {drop.day}" if drop.kind == DROP else drop.source
-    return f"{what}: {'; '.join(over)}; see quarantine/{drop.aside}/, and nothing of it is loaded"
+    return f"{what}: {'; '.join(causes)}" if causes else None
 
 
 def _count_knowing(session: Session, tables: Sequence[Staged], knowing: Knowing) -> None:

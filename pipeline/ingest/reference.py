@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from payeewatch.pipeline.ingest import staging
 from payeewatch.pipeline.ingest.adapters import Part, file_part, files_of, parts_of
 from payeewatch.pipeline.ingest.assumed_known import ALWAYS
 from payeewatch.pipeline.ingest.drops import fingerprint
-from payeewatch.pipeline.ingest.profile import Profile
+from payeewatch.pipeline.ingest.profile import Export, Profile
 from payeewatch.pipeline.ingest.quarantine import quarantine
 from payeewatch.pipeline.ingest.staging import Limits, Source, Staged
 from payeewatch.pipeline.ingest.tokenise import tokenised
+from payeewatch.pipeline.ingest.tolerance import over_tolerance
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import name
 from payeewatch.pipeline.store.lake import VERSION_STEP, Load
@@ -49,7 +51,7 @@ def load_reference(session: Session, profile: Profile) -> list[Load]:
             quarantine(session.con, staged, session.settings.folder("quarantine") / "reference")
             refusal = _over_tolerance(session, staged)
             if refusal:
-                raise InputRefused(refusal)
+                raise InputRefused(f"{refusal}; see quarantine/reference/{table}.parquet")
             query = _lake_rows(staged, sequence, session.keys.token_version)
             target = f"reference_{table}"
             files[target] = [lake.write(session.con, query, target, NO_DAY, sequence)]
@@ -79,7 +81,7 @@ def check_reference(session: Session) -> list[dict[str, Any]]:
     profile = Profile.load(session.settings)
     results = []
     for table, parts in reference_parts(session.settings.folder("reference"), profile).items():
-        if files_of({table: parts}) != {SHIPPED_BANKS}:
+        if not _is_shipped(parts):
             results.append({"source": f"reference/{table}"} | _check_table(session, table, parts, profile))
     return results
 
@@ -96,8 +98,14 @@ def _check_table(session: Session, table: str, parts: Sequence[Part], profile: P
 
 
 def _stage_table(session: Session, table: str, parts: Sequence[Part], profile: Profile) -> Staged:
-    export = profile.of(f"reference_{table}")
-    return staging.stage(session.con, [Source(REFERENCE_TABLES[table], parts, export)], NO_DAY, LIMITS)[0]
+    export = Export() if _is_shipped(parts) else profile.of(f"reference_{table}")
+    limits = replace(LIMITS, zone=session.settings.params.timezone)
+    return staging.stage(session.con, [Source(REFERENCE_TABLES[table], parts, export)], NO_DAY, limits)[0]
+
+
+def _is_shipped(parts: Sequence[Part]) -> bool:
+    """Whether they are ours, which are written as the contract says whatever the insurer's profile says."""
+    return files_of({"banks": parts}) == {SHIPPED_BANKS}
 
 
 def reference_parts(folder: Path, profile: Profile) -> dict[str, tuple[Part, ...]]:
@@ -117,10 +125,5 @@ def _lake_rows(staged: Staged, sequence: int, key_version: int) -> str:
 
 def _over_tolerance(session: Session, staged: Staged) -> str | None:
     """Why the table is refused, in one sentence; None when it is not."""
-    params = session.settings.params.ingest
-    if staged.rows_rejected <= max(params.tolerance_share * staged.rows_read, params.tolerance_rows):
-        return None
-    return (
-        f"reference/{staged.table.name}: {staged.rows_rejected:,} of {staged.rows_read:,} rows are rejected;"
-        f" see quarantine/reference/{staged.table.name}.parquet"
-    )
+    cause = over_tolerance(session.con, staged, session.settings.params.ingest)
+    return f"reference: {cause}" if cause else None

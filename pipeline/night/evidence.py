@@ -1,4 +1,4 @@
-"""What a reviewer needs to judge a flag, frozen as known that night: one row per flag, ids and amounts only."""
+"""What a reviewer needs to judge a flag, frozen as the night knew it: one row per flag, ids and amounts only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from payeewatch.pipeline.tables import LAKE_TABLES
 DAYS_BEFORE = 90
 """How far before the change its timeline begins."""
 MOST_FACTS = 400
-"""A timeline keeps its latest facts; an institution's would have no end."""
+"""A timeline has at most so many facts, the latest ones: that of an institution would be far too long."""
 MOST_IDS = 50
 MOST_NEIGHBOURS = 50
 
@@ -33,7 +33,7 @@ ACCOUNT = pa.struct(
         ("bank", pa.string()),
         ("bank_name", pa.string()),
         ("since", pa.timestamp("us")),  # when this payee was first known to have it
-        ("first_seen_at", pa.timestamp("us")),  # when anybody was
+        ("first_seen_at", pa.timestamp("us")),  # when anybody was first known to have it
         ("payees", pa.int32()),  # how many have or had it
         ("households", pa.int32()),  # the number of their households; a payee without one counts as one
     ]
@@ -162,7 +162,7 @@ SELECT flag_id, list({{'at': happened_at, 'kind': kind, 'amount': CAST(cents * 0
                      ORDER BY happened_at, kind, ids) AS timeline
 FROM daily GROUP BY flag_id
 """
-"""The lists a member is on come with their own dates, however old."""
+"""The lists that a member is on are shown with their own dates, even if these are before `begins_at`."""
 
 # Who has or had the accounts of shown changes, and their households. The member on a provider's claim is the patient,
 # not the payee.

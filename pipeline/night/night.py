@@ -1,4 +1,4 @@
-"""A night, end to end: load, measure, score, flag, publish. Run again, the same night gives the same bytes."""
+"""A night, from end to end: load, measure, score, flag, publish. A night that is run again gives the same bytes."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import platform
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from functools import cache
 from importlib import metadata
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from payeewatch.features.engines.engine import Engine
@@ -28,8 +29,17 @@ from payeewatch.pipeline.detector import registry
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.detector.reasons import reasons
 from payeewatch.pipeline.detector.score import score
-from payeewatch.pipeline.home.errors import InputMissing, InputRefused, PayeeWatchError
-from payeewatch.pipeline.home.files import write_json, write_text
+from payeewatch.pipeline.feeds.calendar import is_closed
+from payeewatch.pipeline.home import wording
+from payeewatch.pipeline.home.errors import (
+    FeedUnusual,
+    InputMissing,
+    InputRefused,
+    PayeeWatchError,
+    place,
+    with_facts,
+)
+from payeewatch.pipeline.home.files import cannot_be_read, write_json, write_text
 from payeewatch.pipeline.home.holds import Hold, read_expiries, write_holds
 from payeewatch.pipeline.home.runs import (
     Run,
@@ -61,7 +71,7 @@ NIGHTS_AT_ONCE = 15
 """Nights of a range that are loaded and measured together, at most; a killed command may leave twice as
 many loaded and not published."""
 ROWS_AT_ONCE = 60_000
-"""Changes measured together, about: it bounds the memory."""
+"""About how many changes are measured together; it limits the memory."""
 
 
 @dataclass(frozen=True)
@@ -69,27 +79,33 @@ class Options:
     """How to run.
 
     `model` names a version or alias to use instead of the champion or the recorded version, `engine` what measures.
+    `no_news` counts for the nights that were named, not for those caught up before them. With `redo`, what the last
+    night's drop is now counts as that night's own.
     """
 
     model: str | None = None
     no_news: bool = False
+    redo: bool = False
     allow_hindsight: bool = False
     engine: str = "duckdb"
+    named_from: date = date.min  # the first night that was named
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A night whose news is in the lake: the model it will use, and the seconds and warnings of its stages so far."""
+    """A night whose news is in the lake: the model it will use, and what its stages so far took and said."""
 
     night: date
     model: Model
     seconds: dict[str, float]
     warnings: list[str]
+    states: list[str]
+    started_at: datetime
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """Nights that are ready, the lake's commits once they were, and what stopped the next one, if anything did."""
+    """Nights that are ready, the lake's commits up to then, and the error that stopped the next night, if any."""
 
     ready: list[Ready]
     loads: list[Load]
@@ -99,14 +115,16 @@ class Loaded:
 def run_nights(session: Session, first: date, last: date, options: Options) -> Iterator[Run]:
     """Each night of a range in order, and before them the nights missed since the last published one.
 
-    A few nights at once are loaded, in order, and measured together; then each is published as it would be alone, whole
-    or not at all: what it publishes replaces the earlier publication of that night as a whole, or nothing is replaced.
+    A few nights are loaded, in order, and measured together. Then each is published as if it had run alone: all of its
+    files replace those of its earlier publication, or none does.
 
     Raises:
         PayeeWatchError: a night failed, and `runs/<night>.failed.json` says so; those before it are published, those
             after it are not, and an earlier publication of the night stays.
     """
     nights = nights_to_run(session.settings, first, last)
+    session.redone = first if options.redo else None
+    options = replace(options, named_from=first)
     with engine_of(session, options.engine) as engine, closing(_spans(session, nights, options)) as spans:
         for span in spans:
             if span.ready:
@@ -116,9 +134,9 @@ def run_nights(session: Session, first: date, last: date, options: Options) -> I
 
 
 def _spans(session: Session, nights: Sequence[date], options: Options) -> Generator[Loaded, None, None]:
-    """The nights loaded, as many at once as fit into memory.
+    """The nights once they are loaded, in batches of as many as fit into memory.
 
-    Where that is more than one, a thread of its own loads them while those before are measured and published.
+    If a batch has more than one night, another thread loads it while the batch before is measured and published.
     """
     coming = span = list(nights)
     ahead: Future[Loaded] | None = None
@@ -144,7 +162,7 @@ def _spans(session: Session, nights: Sequence[date], options: Options) -> Genera
 
 
 def _nights_at_once(settings: Settings, night: date) -> int:
-    """As many as fit into memory, by the number of changes that were open last."""
+    """How many nights fit into memory, by the number of changes that were open on the last one."""
     before = [n for n in published_nights(settings) if n < night][-1:]
     paths = [settings.folder("scores") / f"{n}.parquet" for n in before]
     rows = [pq.read_metadata(path).num_rows for path in paths if path.exists()]
@@ -160,8 +178,11 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
     failure = None
     try:
         for night in nights:
+            started_at = datetime.now(UTC)
+            session.night = night
             session.seconds.clear()
             session.warnings.clear()
+            session.states.clear()
             with _recording_failure(session, night), background() as meanwhile:
                 if (ready or ahead) and lists.due(session, night):
                     break
@@ -171,11 +192,14 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
                 meanwhile(expectations.start)  # one thread imports all libraries, one after the other
                 preparing = meanwhile(prepare, session.lake.root, session.settings.params.observe.window_days, tables)
                 _require_news(session, night, options)
+                if options.redo:
+                    session.warn(wording.sentence("night_redone"))
                 ingest_until(session, night)
                 link_and_derive(session)
                 model = _model(session, night, options, reading)
                 preparing.result()
-            ready.append(Ready(night, model, dict(session.seconds), list(session.warnings)))
+            messages = list(session.warnings), list(session.states)
+            ready.append(Ready(night, model, dict(session.seconds), *messages, started_at))
             session.loaded_ahead = night
     except Exception as error:
         failure = error
@@ -191,6 +215,7 @@ def _run_batch(session: Session, engine: Engine, loaded: Loaded) -> Iterator[Run
         {p for night in nights for p in run_record.unscored_payees(run_record.drops_of(loaded.loads, night))}
     )
     session.seconds.clear()
+    session.night = nights[0]
     with ExitStack() as stack:
         with _recording_failure(session, nights[0]):
             with session.stage("hold"):
@@ -201,7 +226,8 @@ def _run_batch(session: Session, engine: Engine, loaded: Loaded) -> Iterator[Run
         for each in ready:
             session.seconds.clear()
             session.seconds |= each.seconds | shared
-            session.warnings[:] = each.warnings
+            session.night = each.night
+            session.warnings[:], session.states[:] = each.warnings, each.states
             with _recording_failure(session, each.night):
                 run = _publish(session, each, batch)
             failed_path(session.settings, each.night).unlink(missing_ok=True)
@@ -212,12 +238,19 @@ def _run_batch(session: Session, engine: Engine, loaded: Loaded) -> Iterator[Run
 def _recording_failure(session: Session, night: date) -> Iterator[None]:
     try:
         yield
-    except PayeeWatchError as error:
-        _record_failure(session, night, error.exit_code, type(error).__name__, str(error))
-        raise
     except Exception as error:
-        _record_failure(session, night, 1, type(error).__name__, "internal error; the log names its place")
-        raise
+        try:
+            session.lake.refuse_damage(error)
+        except PayeeWatchError as damage:
+            damage.__cause__ = error
+            cause: Exception = damage
+        else:
+            cause = error
+        with_facts(cause, night=night)
+        is_ours = isinstance(cause, PayeeWatchError)
+        message = str(cause) if is_ours else f"internal error: {place(cause)}"
+        _record_failure(session, night, getattr(cause, "exit_code", 1), type(cause).__name__, message)
+        raise cause from cause.__cause__
 
 
 def _publish(session: Session, ready: Ready, batch: NightBatch) -> Run:
@@ -252,6 +285,8 @@ def _publish(session: Session, ready: Ready, batch: NightBatch) -> Run:
             }
     reading.result()
     known_before = None if earlier_scores is None else set(earlier_scores["change_id"])
+    if view.context.exposures.empty and not any(each["exposed"] for each in counting.result()["lists"]):
+        session.warn(wording.sentence("nobody_exposed" if counting.result()["lists"] else "no_list_in_force"))
     run = _run_facts(session, ready, view, scores, queues, known_before, counting.result())
     return _write_outputs(session, night, ready.model, view, scores, queues, run)
 
@@ -259,8 +294,15 @@ def _publish(session: Session, ready: Ready, batch: NightBatch) -> Run:
 def _require_news(session: Session, night: date, options: Options) -> None:
     folder = session.settings.folder("inbox") / night.isoformat()
     loaded = any(load.kind == "drop" and load.day == night for load in session.lake.loads())
-    if not (options.no_news or loaded or folder.is_dir()):
-        raise InputMissing(f"{folder}: no drop for night {night}; wait for it, or run with --no-news if none will come")
+    is_closed_day = is_closed(session.settings.params.calendar, night)
+    if loaded or is_closed_day or folder.is_dir() or (options.no_news and night >= options.named_from):
+        return
+    if options.no_news:
+        raise InputMissing(
+            f"{folder}: no drop for night {night}, which runs before {options.named_from}; --no-news counts for "
+            f"the nights that you name: run payeewatch night {night} --no-news if none will come"
+        )
+    raise InputMissing(f"{folder}: no drop for night {night}; wait for it, or run with --no-news if none will come")
 
 
 def _model(session: Session, night: date, options: Options, reading: Future[Model]) -> Model:
@@ -269,14 +311,14 @@ def _model(session: Session, night: date, options: Options, reading: Future[Mode
         registry.check(model, night, options.allow_hindsight)
         facts |= {"version": model.version, "trained_as_of": model.facts["trained_as_of"]}
     for warning in model.warnings:
-        session.warn(warning)
+        session.state(warning)
     return model
 
 
 def _read_model(session: Session, night: date, options: Options) -> Model:
     """The model asked for; for a night published before, the one it used; else the champion.
 
-    A version is read once a process; an alias may move, so it is looked up every time.
+    A version is read once per process; an alias may move, so it is looked up every time.
     """
     from payeewatch.features.registry import FEATURES
 
@@ -291,7 +333,12 @@ def _read_model(session: Session, night: date, options: Options) -> Model:
 def _earlier_rows(session: Session, folder: str, nights: Sequence[date]) -> pd.DataFrame | None:
     """The flags or scores of the last night published before."""
     paths = [session.settings.folder(folder) / f"{night}.parquet" for night in nights]
-    return pd.read_parquet(paths[0], columns=EARLIER[folder]) if paths and paths[0].exists() else None
+    if not paths or not paths[0].exists():
+        return None
+    try:
+        return pd.read_parquet(paths[0], columns=EARLIER[folder])
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise cannot_be_read(paths[0], error) from error
 
 
 PAYEES = "SELECT count(DISTINCT payee_id) FROM sightings WHERE known_at <= $cutoff"
@@ -341,9 +388,18 @@ def _run_facts(
         "queues": queues.facts,
         "model": run_record.model_facts(ready.model),
         "warnings": list(session.warnings),
-        "warning_codes": [each.coded if isinstance(each, Sentence) else None for each in session.warnings],
+        "warning_codes": _codes(session.warnings),
+        "states": list(session.states),
+        "state_codes": _codes(session.states),
+        "accepted": session.accepts.get(ready.night, ""),
+        "started_at": ready.started_at.isoformat(timespec="seconds"),
         "versions": _versions() | {"key_version": session.keys.token_version},
     }
+
+
+def _codes(sentences: Sequence[str]) -> list[dict[str, Any] | None]:
+    """The code and the numbers of each sentence, for screens in other languages."""
+    return [each.coded if isinstance(each, Sentence) else None for each in sentences]
 
 
 def _write_outputs(
@@ -387,6 +443,7 @@ def _write_outputs(
         page = report(night, flags, scored, evidence, run, history)
         write_text(settings.folder("reports") / f"{night}.html", page)
         write_text(settings.folder("reports") / f"{night}-quality.html", _quality_page(session, night))
+    run |= {"ended_at": datetime.now(UTC).isoformat(timespec="seconds")}
     run |= {"seconds": {stage: round(took, 3) for stage, took in session.seconds.items()}}
     write_json(run_path(settings, night), run)
     return run
@@ -407,18 +464,19 @@ def _quality_page(session: Session, night: date, refusal: str = "") -> str:
 
 
 def _record_failure(session: Session, night: date, exit_code: int, error: str, message: str) -> None:
-    """Say that the night failed, where the run record would be; when that cannot be written, only the log says it."""
+    """Write that the night failed, beside the run records. If that cannot be written, only the log says it."""
     record: dict[str, Any] = {
         "night": night,
         "state": "failed",
         "exit_code": exit_code,
         "error": error,
         "message": message,
+        "failed_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": {stage: round(took, 3) for stage, took in session.seconds.items()},
     }
     try:
         write_json(failed_path(session.settings, night), record)
-        if exit_code == InputRefused.exit_code:
+        if exit_code in (InputRefused.exit_code, FeedUnusual.exit_code):
             write_text(
                 session.settings.folder("reports") / f"{night}-quality.html", _quality_page(session, night, message)
             )

@@ -69,12 +69,13 @@ def _exposures_of(change_ids: pd.Series, exposures: pd.DataFrame) -> pa.ListArra
     """The exposures of each change, in their order; the changes are in order of their ids."""
     ids = texts(change_ids)
     matches = exposures[are_among(exposures["change_id"], ids)].sort_values("change_id", kind="stable")
+    # from Python's own objects: of a text column of pandas without rows, Arrow makes an array in chunks
     items = pa.StructArray.from_arrays(
         [
-            pa.array(matches["breach_id"], pa.string(), from_pandas=True),
-            pa.array(matches["known_at"], from_pandas=True).cast(pa.date32()),
-            pa.array(matches["fields"], pa.list_(pa.string())),
-            pa.array(matches["match_quality"], pa.string(), from_pandas=True),
+            pa.array(texts(matches["breach_id"]), pa.string(), from_pandas=True),
+            pa.array(matches["known_at"].to_numpy("datetime64[us]")).cast(pa.date32()),
+            pa.array(texts(matches["fields"]), pa.list_(pa.string())),
+            pa.array(texts(matches["match_quality"]), pa.string(), from_pandas=True),
         ],
         fields=list(EXPOSURE),
     )

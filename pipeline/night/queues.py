@@ -25,7 +25,7 @@ EARLIER = {
     "flags": ["flag_id", "change_id", "queue", "first_flagged_on", "p_value", "score", "reasons", "reassuring"],
     "scores": ["change_id", "why_not"],
 }
-"""Columns that are read of the night before, by folder."""
+"""Folder -> the columns that are read from the night before."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ def chance(p_values: Floats, base_rate: float) -> Floats:
 
 
 def expected_loss_cents(p_values: Floats, at_risk_cents: npt.NDArray[np.int64], params: Flag) -> npt.NDArray[np.int64]:
-    """Cents that are lost, on average, if nobody looks: what can still be stopped, times the chance that it must be.
+    """Cents lost on average if nobody reviews: what can still be stopped, times the chance that it is not honest.
 
-    Money already paid is not counted: looking does not bring it back.
+    Money already paid is not counted: a review does not bring it back.
     """
     loss = at_risk_cents + params.usual_loss * 100
     return np.rint(chance(p_values, params.base_rate) * loss).astype(np.int64)
@@ -108,8 +108,8 @@ def flag(
             its p-value without exposures. Without it such a change is not put on hold.
         context, amounts: of every change in `scores` and of those flagged earlier.
         payees: how many payees the insurer has, for the capacity.
-        earlier, earlier_scores: of the flags and scores of the last published night before this one, what EARLIER
-            names.
+        earlier, earlier_scores: the flags and scores of the last published night before this one, with the columns
+            in EARLIER.
         decision_inputs: from `context.at_decision`, for the changes decided already.
     """
     rows = _rule_inputs(scores, context, amounts, decision_inputs)
@@ -134,7 +134,7 @@ def flag(
 
 
 def flag_id(keys: Keys, origin_id: str) -> str:
-    """A flag's name: of the change, or of the derived change that it took over, so that they share one flag."""
+    """The id of a change's flag. It is made of the derived change that it took over, if any: both share one flag."""
     return "F-" + token_of(keys, "flag", origin_id)[:16]
 
 
@@ -192,7 +192,7 @@ def _with_losses(facts: pd.DataFrame, earlier_flags: dict[str, Row], params: Fla
 def _is_in_play(
     facts: pd.DataFrame, earlier_flags: dict[str, Row], undecided_before: set[str], params: Flag
 ) -> npt.NDArray[np.bool_]:
-    """Which changes to look at one by one. The p-value floor keeps the many others out."""
+    """Which changes to examine one by one: those that pass the p-value floor, and those with a past."""
     has_a_past = (
         facts["superseded_by"].notna() | facts["decided_at"].notna() | are_among(facts["change_id"], earlier_flags)
     )
@@ -221,7 +221,7 @@ def _candidates(
 
 
 def _may_hold(night: date, row: Row, params: Flag) -> bool:
-    """Whether money leaves soon and the change is unusual enough, without what a weak match may have added."""
+    """Whether money leaves soon and the change is unusual enough, even without its exposures if a match is weak."""
     leaves = day_of(row["next_payment_on"])
     p_value = row["p_value_unexposed"] if row["is_weak"] else row["p_value"]
     soon = leaves is not None and leaves <= night + timedelta(days=params.hold_within_days)
@@ -297,7 +297,7 @@ def _draw_audit(
 ) -> Row:
     """Draw from below the cut, each with the same known probability, by keyed hash: nobody can predict which.
 
-    Of the others, all of them below it, those drawn become candidates. Returns the facts of the draw.
+    `others` are all below the cut; those of them that are drawn become candidates. Returns the facts of the draw.
     """
     below = [c.change_id for c in candidates if c.is_scored and c.why_not in (WhyNot.FLOOR, WhyNot.CAPACITY)]
     below += others.index.tolist()
@@ -367,7 +367,7 @@ def _ranks(facts: pd.DataFrame, candidates: list[Candidate], params: Flag) -> pd
     in_order = [of_change.get(change_id) for change_id in change_ids]
     return pd.DataFrame(
         {
-            "change_id": change_ids,
+            "change_id": pd.Series(change_ids, dtype="str"),  # text, even where there is none
             "rank_before_cut": np.arange(1, len(scored) + 1, dtype="int64"),
             "why_not": [str(WhyNot.FLOOR) if c is None else str(c.why_not) if c.why_not else None for c in in_order],
             "flag_id": [c.flag_id if c and c.queue else None for c in in_order],

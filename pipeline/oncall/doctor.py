@@ -1,7 +1,8 @@
 """Checks of a deployment, each with its remedy: `payeewatch doctor`.
 
-A check is one function: settings in, the problems found out, each in words that name a file, a value or a number. It
-reads only. A check that cannot be made counts as failed, with the error's class; one failure never hides another.
+A check is one function. It gets the settings and yields one sentence for each problem that it finds, which names a
+file, a value or a number. It only reads. A check that cannot be made counts as failed, with the error's class; one
+failure never hides another.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from payeewatch.pipeline.store.lake_format import read_format
 from payeewatch.pipeline.store.tombstones import UNFINISHED_ERASURE
 
 NIGHTS_OF_SPACE = 30
-"""Disk space is short when it would not hold as many nights as this, by the size of the last one."""
+"""The disk must have room for this many nights of the size of the last one."""
 LEAST_FREE_BYTES = 2 * 10**9
 MODEL_AGE_DAYS = 100
 """Models are trained again every three months."""
@@ -48,9 +49,9 @@ LOOK = 0
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that must hold. `problems` says where it does not.
+    """One thing that must be true. `problems` says where it is not.
 
-    `exit_code` is that of the error it prevents; 0 where a person should look, and nothing fails.
+    `exit_code` is that of the error which the check prevents; 0 if nothing fails and a person should only look.
     """
 
     name: str
@@ -62,7 +63,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Result:
-    """A check that was made, and what it found; nothing when all is well."""
+    """A check that was made, and the problems that it found; none when all is well."""
 
     check: Check
     problems: tuple[str, ...]
@@ -73,7 +74,7 @@ CHECKS: list[Check] = []
 
 
 def check(sentence: str, remedy: str, exit_code: int) -> Callable[[Callable[[Settings], Iterable[str]]], Check]:
-    """Declare a check. Its name is the function's, its code that of the error which it prevents."""
+    """Declare a check. Its name is that of the function, its exit code that of the error which it prevents."""
 
     def declare(function: Callable[[Settings], Iterable[str]]) -> Check:
         declared = Check(function.__name__, sentence, remedy, exit_code, function)

@@ -9,8 +9,17 @@ from typing import Any
 from payeewatch.pipeline.breaches.manifest import Manifest
 from payeewatch.pipeline.home.codes import FIELDS
 from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params
-from payeewatch.pipeline.ingest.profile import OF_ONE_TABLE, TABLES, Export, codes_of
-from payeewatch.pipeline.tables import DROP_TABLES, Table
+from payeewatch.pipeline.ingest.profile import (
+    CODED,
+    DATED,
+    OF_ONE_TABLE,
+    TABLES,
+    Export,
+    codes_of,
+    columns_of,
+    meanings_of_a_minus,
+)
+from payeewatch.pipeline.tables import DROP_TABLES, Column, Kind, Table
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "schemas"
 
@@ -39,7 +48,8 @@ def _params() -> Schema:
 def _profile() -> Schema:
     settings = Export.model_json_schema()["properties"]
     shared = {name: {"$ref": f"#/$defs/{name}"} for name in settings if name not in OF_ONE_TABLE}
-    tables = {name: shared | {"files": settings["files"]} | _columns(table) for name, table in TABLES.items()}
+    form = {"$ref": "#/$defs/date"}
+    tables = {name: shared | {"files": settings["files"]} | _columns(table, form) for name, table in TABLES.items()}
     return {
         "$defs": {name: settings[name] for name in shared},
         "title": "Profile",
@@ -47,12 +57,22 @@ def _profile() -> Schema:
     }
 
 
-def _columns(table: Table) -> Schema:
-    codes = codes_of(table)
-    code_values = {
-        name: _mapping({"enum": list(values)} if values else {"type": "string"}) for name, values in codes.items()
+def _columns(table: Table, form: Schema) -> Schema:
+    ours = {"enum": [column.name for column in columns_of(table)]}
+    codes = {column.name: _code(column) for column in columns_of(table) if column.kind in CODED}
+    amounts = [column.name for column in table.columns if column.kind is Kind.MONEY]
+    return {
+        "columns": _mapping({"anyOf": [ours, {"type": "array", "items": ours}]}),
+        "forms": _closed({column.name: form for column in columns_of(table) if column.kind in DATED}),
+        "signs": _closed({name: {"enum": [*meanings_of_a_minus(table)]} for name in amounts}),
+        "defaults": _closed(codes),
+        "values": _closed({name: _mapping(code) for name, code in codes.items()}),
     }
-    return {"columns": _mapping({"enum": [*codes]}), "values": _closed(code_values)}
+
+
+def _code(column: Column) -> Schema:
+    codes = codes_of(column)
+    return {"enum": [*codes]} if codes else {"type": "string"}
 
 
 def _mapping(values: Schema) -> Schema:

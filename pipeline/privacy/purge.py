@@ -29,7 +29,6 @@ from payeewatch.pipeline.store.as_of import last_decision, last_version
 from payeewatch.pipeline.store.lake import PURGE
 
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-SOON_DAYS = 30
 OUTPUT_FOLDERS = ("flags", "scores", "evidence", "reports", "holds", "releases", "outcomes")
 """Folders of what nights, and reviewers on a day, wrote."""
 
@@ -108,16 +107,17 @@ def find_expired_flags(session: Session, until: date) -> frozenset[str]:
     )
 
 
-def find_withdrawn_lists(session: Session, until: date) -> tuple[list[str], frozenset[str]]:
-    """The withdrawn lists that are still in the lake; and those together with all that were purged."""
+def find_ended_lists(session: Session, until: date) -> tuple[list[str], frozenset[str]]:
+    """The lists in the lake whose time is over; and those together with all that were purged."""
     last_loads = lists.last_load_of_each_list(session.lake.loads())
     due = [load.source for load, _ in lists.due(session, until)]
     return due, frozenset(due) | {load.source for load in last_loads.values() if load.kind == PURGE}
 
 
 def _lists(session: Session, until: date, counts: PurgeCounts, *, dry_run: bool) -> None:
-    """Withdrawn lists: their people, every version of who was on them, and what nights published about it."""
-    due, withdrawn_lists = find_withdrawn_lists(session, until)
+    """Lists whose time is over, and those withdrawn: their people, who was on them, and what nights published of it."""
+    lists.require_lists(session, until)
+    due, withdrawn_lists = find_ended_lists(session, until)
     for breach_id in due:
         counts.add("lists", "lake/people files", len(lists.people_files(session.lake.loads(), breach_id)))
     counts.add("lists", "lake/exposures", lists.delete_exposures(session, withdrawn_lists, dry_run=dry_run))

@@ -19,8 +19,10 @@ from payeewatch.pipeline.home.settings import Settings
 
 PARQUET_FOLDERS = ("flags", "scores", "evidence", "outcomes")
 """Folders of nights' Parquet files."""
-CSV_FOLDERS = ("holds", "releases")
-"""Folders of nights' CSV files."""
+CSV_FOLDERS = ("holds", "releases", "outcomes")
+"""Folders of CSV files of nights, and of what reviewers decided on a day."""
+CURRENT_HOLDS = "current.csv"
+"""In holds/: what people hold now. The application writes it again when it runs."""
 
 
 @dataclass
@@ -50,6 +52,9 @@ def withdraw(settings: Settings, removal: Removal, on: date, *, dry_run: bool) -
         for path in _nights(settings.folder(folder), "*.csv"):
             if many := _from_csv(path, removal, dry_run=dry_run):
                 counts.add(folder, path, many)
+    current = settings.folder("holds") / CURRENT_HOLDS
+    if current.exists() and (many := _from_csv(current, removal, dry_run=dry_run)):
+        counts.rows["holds"] = counts.rows.get("holds", 0) + many
     for path in sorted(settings.folder("runs").glob("*.json")):
         if many := _from_json(path, removal.ids, dry_run=dry_run):
             counts.add("runs", path, many)

@@ -113,9 +113,9 @@ NO_EVIDENCE: Row = {"timeline": [], "before": None, "after": None, "neighbours":
 
 
 MOST_CARDS = 40
-"""Every hold and every new flag has a card; of the others the first by rank, up to so many cards in all."""
+"""Every hold and every new flag has a card. Others get one by rank, until the page has this many cards."""
 MOST_LISTED = 500
-"""The table names those with a card and the first by rank, up to so many, so that the page stays small."""
+"""The table lists the flags with a card and, by rank, the first flags up to this place: the page stays small."""
 
 
 def flag_rows(flags: Any, evidence: Any) -> list[Row]:
@@ -137,7 +137,7 @@ def flag_rows(flags: Any, evidence: Any) -> list[Row]:
 
 
 def _evidence_of(flag_ids: Sequence[str], evidence: Any) -> list[Row]:
-    """The rows of these flags: turning all of a night's evidence into mappings takes longer than writing the page."""
+    """The evidence of these flags only: to convert all of a night's evidence takes longer than to write the page."""
     if evidence is None or not len(evidence):
         return []
     if hasattr(evidence, "to_pylist"):
@@ -196,7 +196,7 @@ def figures(flags: Sequence[Row]) -> list[Row]:
 
 
 def _next_payment(flag: Row) -> date | None:
-    """The day the next payment leaves; a flag without one carries the day of the first that left."""
+    """The day on which the next payment leaves. If none is to leave, `first_payment_on` is in the past: None."""
     leaves: date | None = flag["first_payment_on"]
     return leaves if leaves and leaves >= flag["night"] else None
 
@@ -205,7 +205,7 @@ COLOURS = {"hold": "c-hold", "review": "c-review", "audit": "c-audit"}
 MOST_DOTS = 40
 """More than this many dots hide each other."""
 DAYS_AHEAD = 7
-"""The calendar names this many days; what leaves later is one column."""
+"""The calendar has a column for each of this many days; all payments that leave later share one column."""
 
 
 def calendar(night: date, flags: Sequence[Row]) -> Markup | None:
@@ -237,7 +237,7 @@ def calendar(night: date, flags: Sequence[Row]) -> Markup | None:
 
 
 def rarity_and_money(flags: Sequence[Row]) -> Markup | None:
-    """The first flags by how seldom they are and how much is at risk."""
+    """The first flags as dots: how rare each is, and how much money is at risk."""
     flags_with_rarity = [f for f in flags if f["p_value"]][:MOST_DOTS]
     if not flags_with_rarity:
         return None
@@ -283,7 +283,7 @@ def volumes(night: date, run: Run, history: Sequence[Run]) -> list[Volume]:
 
 
 def usual(values: Sequence[float]) -> Band | None:
-    """The middle of past values and the range of the middle eight in ten; None where they are too few."""
+    """The median of past values and the range of the middle 80 % of them; None if there are too few."""
     if len(values) < ENOUGH_NIGHTS:
         return None
     ranked = sorted(values)
@@ -298,7 +298,7 @@ def _compare(tonight: float, band: Band | None) -> tuple[str, str]:
     if band.low <= tonight <= band.high:
         return usual_range, "good"
     side = "above" if tonight > band.high else "below"
-    # one night in five is outside the range: only one outside by the range's own width is worth a warning
+    # one night in five is outside the range: warn only if the distance to the range is more than its width
     beyond = max(tonight - band.high, band.low - tonight)
     if beyond > max(band.high - band.low, 1):
         return f"well {side} the usual ({usual_range})", "warn"
@@ -306,7 +306,7 @@ def _compare(tonight: float, band: Band | None) -> tuple[str, str]:
 
 
 def _loaded_history(run: Run) -> bool:
-    """Whether the night read several drops, or the first one: its counts are not a night's."""
+    """Whether the night read several drops, or the first one: then its counts are not those of one night."""
     drops = run.get("drops") or []
     return len(drops) > 1 or any(isinstance(drop, Mapping) and drop.get("mode") == "first" for drop in drops)
 
@@ -366,7 +366,7 @@ LIST_FACTS = ("breach_id", "title", "known_at", "people", "exposed_share", "lift
 
 
 def lists_picture(run: Run) -> Markup | None:
-    """How much of the book each list covers."""
+    """What share of the members each list covers."""
     parts = [
         Part(item["breach_id"], item["exposed_share"], wording.share(item["exposed_share"]), "bar")
         for item in list_rows(run)
@@ -398,7 +398,7 @@ def distribution(scores: Any, flags: Sequence[Row]) -> Markup | None:
 
 
 def _bin_counts(p_values: Sequence[float], steps: Sequence[float]) -> list[int]:
-    """How many p-values reach down to each step and not to the next; steps fall."""
+    """How many p-values are at most each step and above the next one; the steps go from high to low."""
     within = np.searchsorted(np.array(steps[::-1]), np.array(p_values, dtype=np.float64), side="left")
     places = np.maximum(len(steps) - within - 1, 0)
     return [int(count) for count in np.bincount(places, minlength=len(steps))]
@@ -413,7 +413,7 @@ def _place(p_value: float, steps: Sequence[float]) -> float:
 
 
 def unflagged(scores: Any) -> list[tuple[str, int]]:
-    """Why the other open changes are in no queue, commonest first."""
+    """Why the other open changes are in no queue, the most common reason first."""
     counts = Counter(reason for reason in _column(scores, "why_not") if isinstance(reason, str) and reason)
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:8]
 
@@ -457,7 +457,7 @@ def _mappings(table: Any) -> list[Row]:
 
 
 def _date(value: date | None) -> date | None:
-    """A day from pandas or Arrow, without its midnight."""
+    """A day from pandas or Arrow as a date, without the time of day."""
     return value.date() if isinstance(value, datetime) else value
 
 

@@ -14,7 +14,7 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
@@ -22,9 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from payeewatch.pipeline.home.errors import StoreError
-from payeewatch.pipeline.home.files import is_running, replace_whole, write_json
+from payeewatch.pipeline.home.files import cannot_be_read, is_running, replace_whole, write_json
 from payeewatch.pipeline.home.keys import NAME_FORMS
 from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.lake_format import (
@@ -90,12 +92,53 @@ class Lake:
     _read_loads: dict[str, Load] = field(default_factory=dict, init=False, repr=False, compare=False)  # never rewritten
 
     def loads(self) -> list[Load]:
-        """Every commit, oldest first. Each file is read once: a range of nights asks many times."""
+        """Every commit, oldest first. Each file is read once: a range of nights asks many times.
+
+        Raises:
+            StoreError: one of them is gone or cannot be read.
+        """
         names = self._records()
+        if names and int(Path(names[-1]).stem) != len(names):
+            self._refuse_gap(names)
         for name in names:
             if name not in self._read_loads:
                 self._read_loads[name] = _load_of(self.root / "loads" / name)
         return [self._read_loads[name] for name in names]
+
+    def _refuse_gap(self, names: Sequence[str]) -> None:
+        expected = (f"{number:08d}.json" for number in range(1, int(Path(names[-1]).stem)))
+        for name in expected:
+            if name not in names:
+                path = self.root / "loads" / name
+                raise StoreError(f"{path}: is gone, and later commits are there; restore it from the last backup")
+
+    def refuse_missing(self) -> None:
+        """Refuse a lake of which a committed file is gone, whether or not somebody is going to read it.
+
+        Raises:
+            StoreError: with the file's name and the remedy.
+        """
+        loads = self.loads()
+        for table in SCHEMAS:
+            for path in self.files(table, loads):
+                _try_to_read(Path(path), os.stat)
+
+    def refuse_damage(self, error: BaseException) -> None:
+        """Raise a StoreError if a failure comes from a file of the lake that is gone, cut off or unreadable.
+
+        To be called with any failure: where it may come from a file, each committed file is looked at, first how it
+        ends, then all of it.
+
+        Raises:
+            StoreError: with the file's name and the remedy.
+        """
+        if not _may_be_damage(error):
+            return
+        paths = [Path(path) for table in SCHEMAS for path in self.files(table)]
+        for path in paths:
+            _try_to_read(path, lambda path: pq.read_metadata(path))
+        for path in paths:
+            _try_to_read(path, _read_whole)
 
     def reload(self) -> None:
         """Read the commits again when next asked: an erasure rewrites names in them."""
@@ -205,7 +248,11 @@ class Lake:
             return lake_format.format
         if not self._records():
             return None
-        missing = self._missing_columns()
+        try:
+            missing = self._missing_columns()
+        except duckdb.Error as error:
+            self.refuse_damage(error)
+            raise
         if not missing:
             return FORMAT
         if missing == NAME_KEYS:
@@ -290,6 +337,31 @@ def _sweep(folder: Path) -> None:
 
 
 def _load_of(path: Path) -> Load:
-    raw = json.loads(path.read_text(encoding="utf-8"))
-    raw["day"], raw["known_on"] = date.fromisoformat(raw["day"]), date.fromisoformat(raw["known_on"])
-    return Load(**raw)
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw["day"], raw["known_on"] = date.fromisoformat(raw["day"]), date.fromisoformat(raw["known_on"])
+        return Load(**raw)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise cannot_be_read(path, error) from error
+
+
+def _may_be_damage(error: BaseException | None) -> bool:
+    """Whether a library that reads files raised it, whatever was raised because of it."""
+    while error:
+        if isinstance(error, duckdb.Error | pa.ArrowException | OSError):
+            return True
+        error = error.__cause__
+    return False
+
+
+def _try_to_read(path: Path, read: Callable[[Path], object]) -> None:
+    try:
+        read(path)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise cannot_be_read(path, error) from error
+
+
+def _read_whole(path: Path) -> None:
+    with pq.ParquetFile(path) as file:
+        for _ in file.iter_batches():
+            pass

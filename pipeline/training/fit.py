@@ -43,7 +43,7 @@ from payeewatch.pipeline.home.settings import Params
 from payeewatch.pipeline.home.wording import sentence
 
 FOLDS = 5
-"""If changes are too few to set some aside, they are scored in this many parts, each by a model that never saw it."""
+"""With too few changes to set some aside, they are scored in this many parts, each by a model fitted without it."""
 FEWEST_IN_BAND = 50
 """An age with fewer changes takes its tails and maps from all ages."""
 MOST_FITTED = 20_000
@@ -53,7 +53,7 @@ NO_FEATURES, NO_DIFFERENCE = "it has no features", "none of its features differs
 ABSENT = {NO_FEATURES: "lens_without_features", NO_DIFFERENCE: "lens_without_difference"}
 """Why a lens is absent, as the model stores it -> the warning's code."""
 LEAST_SCALE_SHARE = 0.1
-"""The least share of the spread of a lens's scores over all ages that a power of ten may be at one age."""
+"""At one age, a power of ten is at least this share of the spread of the lens's scores over all ages."""
 NO_SPREAD = 1e-9
 LATEST_SHARE = 0.2
 """The share of the references that is tested against the earlier ones: are p-values right for later changes?"""
@@ -107,7 +107,7 @@ def train(
 
     Args:
         labels: change_id -> verdict. A change without one is unlabelled, not clean.
-        as_of: the day whose knowledge the frame holds; by default its last as_of.
+        as_of: the day whose knowledge the frame contains; by default its last as_of.
         features: by default, every registered feature.
 
     Raises:
@@ -230,7 +230,7 @@ class Fitter:
 def _groups_and_references(
     sample: Sample, fitter: Fitter, as_of: date
 ) -> tuple[dict[str, Group], References, list[str]]:
-    """The groups, and references that they never saw."""
+    """The fitted groups, and references that they were not fitted on."""
     train = fitter.params.train
     held_back = sample.payee_draw < train.holdout_share
     n_held_back = sample.rows(held_back).n_changes
@@ -332,7 +332,7 @@ def _medians(frame: pd.DataFrame, rows: Sequence[Ints], features: Sequence[Detec
 
 
 def _short(learned: Mapping[str, Cell], ages: Ages, fewest: int) -> list[str]:
-    """A warning if even all changes within, or past, the window give few references."""
+    """A warning if there are few references within, or past, the window, even where they are pooled most widely."""
     warnings: list[str] = []
     for past, code in ((False, "few_references"), (True, "few_references_past")):
         bands = np.flatnonzero(ages.is_past == past)

@@ -56,6 +56,11 @@ class Inbox:
                 _break_one(folder, table, day)
         self._before = day
 
+    def note_quiet_day(self, params: Path) -> None:
+        """Put the day without rows into the calendar of the insurer's parameters."""
+        if self._quiet != NEVER and not params.exists():
+            params.write_text(f"calendar:\n  closed: [{np.datetime64(self._quiet, 'D')}]  # a Sunday without rows\n")
+
     def _rows(self, table: str, days: list[np.ndarray], day: int) -> np.ndarray:
         """The rows of a drop, including rows that are sent again."""
         if day == self._first:

@@ -51,6 +51,29 @@ def test_a_change_is_open_from_when_it_is_known_until_its_window_ends(spine_of):
     assert spine_of(tonight("2024-06-30"), changes=changes) == open_ones
 
 
+def test_whoever_asks_cannot_take_a_change_out_of_its_window_or_make_it_look_old(spine_of):
+    """Neither a day of effect nor a request far in the past counts against when the change became known."""
+    changes = """
+    change_id requested_at effective_at known_at
+    X1 2024-06-10 2024-06-10 2024-06-10
+    X2 2024-06-10 2024-03-01 2024-06-10
+    X3 2024-06-10 1970-01-01 2024-06-10
+    X4 1970-01-01 1970-01-01 2024-06-10
+    X5 2024-06-06 2024-06-06 2024-06-10
+    """
+    ages = {change: age for change, _, age in spine_of(tonight("2024-06-10"), changes=changes)}
+    assert ages == {"X1": 0, "X2": 4, "X3": 4, "X4": 4, "X5": 4}
+    last = {change: age for change, _, age in spine_of(tonight("2024-12-07"), changes=changes)}
+    assert last == dict.fromkeys(ages, 180)
+    assert spine_of(tonight("2024-12-08"), changes=changes) == []
+
+
+def test_a_change_that_takes_effect_before_it_is_asked_for_is_in_its_window_from_the_request(spine_of):
+    changes = "change_id requested_at effective_at known_at\nX1 2024-06-10 2024-01-01 2024-06-01"
+    assert spine_of(tonight("2024-12-07"), changes=changes) == [("X1", "2024-12-07", 180)]
+    assert spine_of(tonight("2024-12-08"), changes=changes) == []
+
+
 @pytest.mark.parametrize(("status", "expected"), [("planned", 1), ("held", 1), ("sent", 0)])
 def test_an_old_change_stays_open_while_a_payment_to_it_waits(spine_of, status, expected):
     changes = "change_id requested_at effective_at\nX1 2023-01-01 2023-01-01"
@@ -72,7 +95,7 @@ def test_a_derived_change_closes_when_its_announcement_is_known(spine_of):
     X1 false - 2024-06-20
     """
     assert spine_of(tonight("2024-06-19"), changes=changes) == [("D-1", "2024-06-19", 9)]
-    assert spine_of(tonight("2024-06-20"), changes=changes) == [("X1", "2024-06-20", 10)]
+    assert spine_of(tonight("2024-06-20"), changes=changes) == [("X1", "2024-06-20", 4)]
 
 
 def test_learning_sees_the_night_a_change_is_known_and_nights_at_each_age(spine_of):
@@ -125,9 +148,9 @@ def test_learning_takes_the_waiting_payments_that_a_night_would_have(spine_of):
     payments += "Y1 A1 2024-08-05 sent 2024-08-03T12:00\nY2 A1 2024-08-20 planned 2024-08-18"
     late = OLD.replace("2024-01-01 2024-01-01 2024-01-01", "2024-01-01 2024-01-01 2024-08-19")
     question = learning("2024-09-30", [0, 185], "2024-01-01", (1,))
-    assert spine_of(question, changes=late, payments=payments) == [("X1", "2024-08-19", 231)]
+    assert spine_of(question, changes=late, payments=payments) == [("X1", "2024-08-19", 4)]
     assert spine_of(learning("2024-08-18", [0], "2024-01-01", (1,)), changes=late, payments=payments) == []
-    assert spine_of(tonight("2024-08-19"), changes=late, payments=payments) == [("X1", "2024-08-19", 231)]
+    assert spine_of(tonight("2024-08-19"), changes=late, payments=payments) == [("X1", "2024-08-19", 4)]
 
 
 def test_a_night_past_the_window_without_a_payment_waiting_is_not_learned_from(spine_of):

@@ -283,7 +283,8 @@ def test_an_internal_error_shows_class_and_place_and_never_its_text(
     monkeypatch.setattr("payeewatch.pipeline.loading.ingest", fails)
     result = empty.run("ingest", "--until", "2024-05-01", *as_json)
     assert result.exit_code == 1
-    assert "RuntimeError at test_command.py:" in result.output
+    assert "RuntimeError at loading.py:" in result.output
+    assert "(raised in test_command.py:" in result.output
     assert not [word for word in CANARY.split() if word in result.output]
     assert bool(result.stdout) == bool(as_json)
 

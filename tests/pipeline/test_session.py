@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -155,7 +156,38 @@ def test_a_warning_is_logged_once_and_told_in_every_nights_record(
         session.warnings.clear()  # the next night begins
         session.warn("few references")
         assert session.warnings == ["few references"]
-    assert [record.message for record in log.records] == ['{"warning": "few references"}']
+    assert [json.loads(record.message)["warning"] for record in log.records] == ["few references"]
+
+
+def test_a_state_is_no_warning(settings: Settings, log: pytest.LogCaptureFixture) -> None:
+    with opened(settings) as session:
+        session.state("few references")
+        session.state("few references")
+        assert (session.states, session.warnings) == (["few references"], [])
+    assert [record.levelname for record in log.records] == ["INFO"]
+
+
+def test_a_log_line_is_one_json_object_with_time_level_stage_night_and_run(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log_to_standard_error()
+    try:
+        with opened(settings) as session:
+            session.log("ingest", rows=3)
+            session.night = date(2024, 5, 1)
+            session.warn("few references")
+            LOG.info("a line of another module")
+        first, second, third = map(json.loads, capsys.readouterr().err.splitlines())
+    finally:
+        LOG.handlers.clear()
+        LOG.setLevel(logging.NOTSET)
+    for line in (first, second, third):
+        assert {"time", "level", "stage", "night", "run"} <= line.keys()
+        assert datetime.fromisoformat(line["time"]).utcoffset() == timedelta(0)
+    assert len({line["run"] for line in (first, second, third)}) == 1
+    assert (first["level"], first["stage"], first["night"], first["rows"]) == ("INFO", "ingest", None, 3)
+    assert (second["level"], second["night"], second["warning"]) == ("WARNING", "2024-05-01", "few references")
+    assert third["message"] == "a line of another module"
 
 
 def test_without_a_terminal_there_is_no_bar(capsys: pytest.CaptureFixture[str]) -> None:

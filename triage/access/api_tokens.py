@@ -14,7 +14,7 @@ from payeewatch.triage.models import ApiToken
 from payeewatch.triage.records import audit
 from payeewatch.triage.workspace import keys
 
-SCOPES = ("flags", "runs", "health")
+SCOPES = ("flags", "runs", "health", "tokens")
 REQUESTS_PER_MINUTE = 120
 """The most requests per minute of one token."""
 PREFIX = "pwt_"  # so that a token in the wrong place can be recognised

@@ -61,7 +61,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Reason:
-    """One reason: what was measured, its value and the usual one, and both as bars where they are sizes."""
+    """One reason: what was measured, its value and the usual value, and both as bars if they can be compared."""
 
     words: str
     value: str
@@ -113,27 +113,30 @@ def _strip(flag: Flag) -> dict[str, Any]:
 
 
 def _hold(flag: Flag, today: date) -> dict[str, Any]:
-    """The hold that matters most: one in force, otherwise a proposed one, otherwise the last one."""
+    """The most important hold: one in force, otherwise a proposed one, otherwise the last one."""
     order = [Hold.State.HELD, Hold.State.PROPOSED, Hold.State.EXPIRED, Hold.State.RELEASED]
     holds = sorted(flag.holds.all(), key=lambda hold: (order.index(Hold.State(hold.state)), -hold.pk))
     if not holds:
         return {"words": say("No hold"), "until": "", "look": ""}
     hold = holds[0]
-    ends = hold.state in (Hold.State.HELD, Hold.State.PROPOSED)
-    when = {
-        "day": phrases.day(hold.hold_until, hold.hold_until.year != today.year),
-        "in": phrases.until(hold.hold_until, today),
-    }
+    until = ""
+    if hold.state in (Hold.State.HELD, Hold.State.PROPOSED):
+        until = say("until the account is put right")
+        if hold.hold_until:
+            until = say("until %(day)s, %(in)s") % {
+                "day": phrases.day(hold.hold_until, hold.hold_until.year != today.year),
+                "in": phrases.until(hold.hold_until, today),
+            }
     look = {"held": "bad", "proposed": "warn"}.get(hold.state, "")
     return {
         "words": hold.get_state_display(),
-        "until": say("until %(day)s, %(in)s") % when if ends else "",
+        "until": until,
         "look": look,
     }
 
 
 def _change(flag: Flag, body: Body, user: User) -> list[tuple[str, str, str]]:
-    """How the change was asked for: name, value, and a look where the value is remarkable."""
+    """How the change was asked for: name, value, and a style where the value is remarkable."""
     change = body.get("change") or {}
     if not change:
         return []

@@ -1,4 +1,5 @@
-"""Hand over what people decided: holds/<day>-reviewed.csv, releases/<day>.csv and outcomes/<day>.parquet.
+"""Hand over what people decided: holds/<day>-reviewed.csv, releases/<day>.csv, outcomes/<day>.parquet and
+outcomes/<day>-put-right.csv.
 
 A step is handed over when it can no longer be undone. The file of a day is replaced completely and loses nothing: its
 rows stay, unless the same payment was held or released again that day. Days are those of the insurer's time zone.
@@ -17,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import F, Q, QuerySet
 
 from payeewatch.pipeline.home.files import write_text
 from payeewatch.pipeline.home.holds import COLUMNS
@@ -41,6 +42,9 @@ OUTCOMES = pa.schema(
 )
 """outcomes/<day>.parquet: one row per decision, as docs/input.md describes the table `outcomes`."""
 
+PUT_RIGHT = ("change_id", "payee_id", "account", "put_right_at")
+"""outcomes/<day>-put-right.csv: one row per account that was put right; `put_right_at` is in UTC."""
+
 Row = dict[str, Any]
 Key = tuple[str, str]
 
@@ -52,6 +56,7 @@ class HandOverCounts:
     verdicts: int = 0
     holds: int = 0
     releases: int = 0
+    put_right: int = 0
 
 
 def write() -> HandOverCounts:
@@ -59,43 +64,51 @@ def write() -> HandOverCounts:
 
     Nothing is written while a purge rewrites the same files: the next call does it.
     """
-    if not (_settled_verdicts().exists() or _settled_holds().exists()):
+    if not (_settled_decisions().exists() or _settled_holds().exists()):
         return HandOverCounts()
     with exclusive_lock(home(), wait=False) as is_free:
         return _hand_over() if is_free else HandOverCounts()
 
 
-def _settled_verdicts() -> QuerySet[Decision]:
+def _settled_decisions() -> QuerySet[Decision]:
+    """Verdicts, and accounts put right, that are or were in force; a proposal that was withdrawn never was."""
+    was_in_force = Q(state=Decision.State.REPLACED) & (Q(approver__isnull=False) | Q(decided_at=F("at")))
     return Decision.objects.filter(
-        kind=Decision.Kind.VERDICT,
-        state__in=[Decision.State.IN_FORCE, Decision.State.REPLACED],  # a replaced verdict was in force before
-        decided_at__lt=_undo_deadline(),
+        Q(state=Decision.State.IN_FORCE) | was_in_force,
+        kind__in=[Decision.Kind.VERDICT, Decision.Kind.PUT_RIGHT],
+        decided_at__lt=undo_deadline(),
         handed_over_at=None,
     )
 
 
 def _settled_holds() -> QuerySet[Hold]:
     states = [Hold.State.HELD, Hold.State.RELEASED]
-    return Hold.objects.filter(state__in=states, at__lt=_undo_deadline(), handed_over_at=None)
+    return Hold.objects.filter(state__in=states, at__lt=undo_deadline(), handed_over_at=None)
 
 
-def _undo_deadline() -> datetime:
+def undo_deadline() -> datetime:
     """Steps before this instant can no longer be undone."""
     return clock.now() - timedelta(seconds=home().params.triage.undo_seconds)
 
 
 @transaction.atomic
 def _hand_over() -> HandOverCounts:
-    at, verdicts, holds = clock.now(), _settled_verdicts(), _settled_holds()
-    ids = {*verdicts.values_list("flag_id", flat=True), *holds.values_list("flag_id", flat=True)}
+    at, decisions, holds = clock.now(), _settled_decisions(), _settled_holds()
+    ids = {*decisions.values_list("flag_id", flat=True), *holds.values_list("flag_id", flat=True)}
     list(Flag.objects.select_for_update().filter(pk__in=ids).order_by("pk"))  # waits for an undo that is not finished
-    new_decisions, new_holds = list(verdicts.order_by("decided_at", "pk")), list(holds.order_by("at", "pk"))
-    _write_outcomes(new_decisions)
+    new_decisions, new_holds = (
+        list(decisions.select_related("flag").order_by("decided_at", "pk")),
+        list(holds.order_by("at", "pk")),
+    )
+    verdicts = [each for each in new_decisions if each.kind == Decision.Kind.VERDICT]
+    corrections = [each for each in new_decisions if each.kind == Decision.Kind.PUT_RIGHT]
+    _write_outcomes(verdicts)
+    _write_put_right(corrections)
     _write_holds(new_holds)
     Decision.objects.filter(pk__in=[each.pk for each in new_decisions]).update(handed_over_at=at)
     Hold.objects.filter(pk__in=[each.pk for each in new_holds]).update(handed_over_at=at)
     held_count = sum(each.state == Hold.State.HELD for each in new_holds)
-    counts = HandOverCounts(len(new_decisions), held_count, len(new_holds) - held_count)
+    counts = HandOverCounts(len(verdicts), held_count, len(new_holds) - held_count, len(corrections))
     audit.record(None, "hand_over", **vars(counts))
     return counts
 
@@ -107,6 +120,18 @@ def _write_outcomes(new_decisions: Iterable[Decision]) -> None:
         rows |= {row["outcome_id"]: row for row in map(_outcome_row, decisions)}
         ordered = sorted(rows.values(), key=lambda row: (row["decided_at"], row["outcome_id"]))
         write_parquet(path, pa.Table.from_pylist(ordered, schema=OUTCOMES))
+
+
+def _write_put_right(corrections: Iterable[Decision]) -> None:
+    for day, decisions in groupby(corrections, key=lambda each: clock.day_of(_decided_at(each))):
+        path = home().folder("outcomes") / f"{day}-put-right.csv"
+        rows = {tuple(row[name] for name in PUT_RIGHT) for row in _read_csv(path)} | set(map(_put_right_row, decisions))
+        write_text(path, csv_text([PUT_RIGHT, *sorted(rows, key=lambda row: (row[-1], row))]))
+
+
+def _put_right_row(decision: Decision) -> tuple[str, ...]:
+    at = _decided_at(decision).astimezone(UTC).isoformat(timespec="seconds")
+    return decision.change_id, decision.flag.payee_id, decision.flag.account, at
 
 
 def _decided_at(decision: Decision) -> datetime:
@@ -152,7 +177,10 @@ def _hold_files(day: date) -> Mapping[str, Path]:
 
 def _hold_row(hold: Hold) -> Row:
     amount = "" if hold.amount is None else f"{hold.amount:.2f}"
-    return {name: str(getattr(hold, name)) for name in COLUMNS} | {"amount": amount}
+    return {name: str(getattr(hold, name)) for name in COLUMNS} | {
+        "amount": amount,
+        "hold_until": str(hold.hold_until or ""),
+    }
 
 
 def _key(row: Mapping[str, str]) -> Key:

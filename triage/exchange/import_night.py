@@ -11,6 +11,7 @@ import csv
 import gc
 import hashlib
 import json
+import logging
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,12 +26,15 @@ from django.db import transaction
 from django.db.models import JSONField, Value
 from django.db.models.functions import Cast
 
+from payeewatch.pipeline.home.errors import place
 from payeewatch.pipeline.home.runs import published_nights
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage import clock
-from payeewatch.triage.models import Decision, Evidence, Flag, Hold, Night
+from payeewatch.triage.exchange.night_state import note_not_imported
+from payeewatch.triage.models import Decision, Evidence, Flag, Hold, Night, Step
 from payeewatch.triage.records import audit
 
+LOG = logging.getLogger("payeewatch")
 FROM_FLAGS = (
     "flag_id", "change_id", "derived", "member_id", "household_id", "payee_id", "payee_type", "account", "account_hint",
     "queue", "rank", "score", "p_value", "amount_at_risk", "amount_paid", "first_payment_on", "first_flagged_on",
@@ -41,7 +45,8 @@ FACTS = ("timeline", "before", "after", "neighbours", "exposures")
 """Evidence is new if one of these differs. Reasons follow from them, and their wording changes with time alone."""
 FINISHED = (Flag.State.CLOSED, Flag.State.EXPIRED)
 HOLD_FIELDS = (
-    "payee_id", "account", "change_id", "old_change_id", "amount", "hold_until", "state", "by", "is_extended", "at",
+    "payee_id", "account", "change_id", "old_change_id", "amount", "hold_until", "state", "by", "is_extended",
+    "renewals", "at",
 )  # fmt: skip
 BATCH = 500
 
@@ -62,6 +67,12 @@ def unpublished(settings: Settings) -> list[date]:
     nights = published_nights(settings)
     nights = [night for night in nights if _files(settings, night)["flags"].exists()]  # others were purged
     return [night for night in nights if digests.get(night) != _digest(_files(settings, night))]
+
+
+def steps_since(night: date) -> int:
+    """How many steps reviewers took on the flags of a night since it was imported."""
+    row = Night.objects.filter(night=night).first()
+    return Step.objects.filter(flag__night=row, at__gte=row.published_at).count() if row else 0
 
 
 def adopt(settings: Settings, nights: Iterable[date]) -> None:
@@ -90,6 +101,19 @@ def publish(settings: Settings, night: date) -> PublishResult:
         _propose_holds(files["holds"], {flag["flag_id"] for flag in flags}, returned)
         audit.record(None, "publish", night=str(night), flags=len(flags), new=new, digest=digest)
     return PublishResult(night, len(flags), new, is_repeated=False)
+
+
+def publish_all(settings: Settings) -> list[date]:
+    """Import every night that is not imported yet. One that cannot be is noted and told, and stops nothing else."""
+    published, errors = [], {}
+    for night in unpublished(settings):
+        try:
+            published.append(publish(settings, night).night)
+        except Exception as error:
+            errors[night] = type(error).__name__  # its text may quote a row
+            LOG.error("%s", json.dumps({"stage": "import", "night": str(night), "error": place(error)}))
+    note_not_imported(errors)
+    return published
 
 
 @contextmanager
@@ -273,12 +297,15 @@ def _propose_holds(path: Path, flag_ids: Container[str], returned: Container[str
         hold = existing.get((row["flag_id"], row["payment_id"]))
         if hold and hold.state != Hold.State.PROPOSED and row["flag_id"] not in returned:
             continue
+        if hold and hold.state == Hold.State.HELD and not hold.hold_until:
+            continue  # a confirmed fraud: it stays held until people decide otherwise
         saved.append(hold := hold or Hold(flag_id=row["flag_id"], payment_id=row["payment_id"]))
         for name in ("payee_id", "account", "change_id", "old_change_id"):
             setattr(hold, name, row[name])
         hold.amount = Decimal(row["amount"]) if row["amount"] else None
         hold.hold_until = date.fromisoformat(row["hold_until"])
         hold.state, hold.by, hold.is_extended, hold.at = Hold.State.PROPOSED, None, False, clock.now()
+        hold.renewals = 0
     keys = ["flag", "payment_id"]
     for each in saved:
         each.pk = None  # the database finds the row by flag and payment

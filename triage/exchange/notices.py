@@ -1,4 +1,4 @@
-"""Notices of a night, to a webhook or by mail: off until an address is set; counts and a link only.
+"""Notices of a night and of holds, to a webhook or by mail: off until an address is set; counts and a link only.
 
 This is the only place of PayeeWatch that calls another host. A notice waits in the database until it is delivered. A
 failed delivery is tried again, with a longer wait each time, and given up after `MAX_TRIES`.
@@ -10,9 +10,10 @@ import hmac
 import json
 import smtplib
 import time
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Collection, Iterator
+from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,14 +26,17 @@ from django.utils.translation import gettext as say
 
 from payeewatch.pipeline.home.errors import SettingsError
 from payeewatch.triage import clock
+from payeewatch.triage.exchange.night_state import night_state
 from payeewatch.triage.language import phrases
-from payeewatch.triage.models import Flag, Night, Notice
+from payeewatch.triage.models import Flag, Hold, Night, Notice
 
 Channel = Notice.Channel
 MAX_TRIES = 12
 FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=1), timedelta(hours=6)
 TIMEOUT_SECONDS = 10
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+RENEWED, ENDED = Notice.Kind.HOLDS_RENEWED, Notice.Kind.HOLDS_ENDED
+"""The kinds of notices. Holds are renewed while a fraud waits for approval, and end if nobody approves it in time."""
 
 
 class NotDelivered(Exception):
@@ -51,16 +55,66 @@ def channels() -> list[Channel]:
             raise SettingsError("PAYEEWATCH_WEBHOOK_URL must begin with https:// (http:// on this machine alone)")
         if not settings.WEBHOOK_SECRET_FILE or not Path(settings.WEBHOOK_SECRET_FILE).is_file():
             raise SettingsError("PAYEEWATCH_WEBHOOK_SECRET_FILE must name a file with the secret that signs notices")
+    return _channels_set()
+
+
+def _channels_set() -> list[Channel]:
     return [Channel.WEBHOOK] * bool(settings.WEBHOOK_URL) + [Channel.MAIL] * bool(settings.MAIL_TO)
 
 
 def announce() -> None:
-    """Queue a notice of the last night, once per channel."""
+    """Queue notices once per channel: of the last night, and of each night that failed, is late or is not imported."""
     for channel in channels():
-        last = Night.objects.order_by("-night").first()
-        if last and not Notice.objects.filter(channel=channel, night=last.night).exists():
-            now = clock.now()
-            Notice.objects.create(channel=channel, night=last.night, body=digest(last), made_at=now, next_try_at=now)
+        for kind, night, body in _due_notices():
+            if not Notice.objects.filter(channel=channel, kind=kind, night=night).exists():
+                now = clock.now()
+                Notice.objects.create(
+                    channel=channel, kind=kind, night=night, body=body(), made_at=now, next_try_at=now
+                )
+
+
+def _due_notices() -> Iterator[tuple[Notice.Kind, date, Callable[[], dict[str, Any]]]]:
+    """Kind, night and body of what people must know now. A night that failed is not told as late as well."""
+    if last := Night.objects.order_by("-night").first():
+        yield Notice.Kind.NIGHT, last.night, partial(digest, last)
+    state = night_state()
+    for night, code in state.failed.items():
+        yield Notice.Kind.FAILED, night, partial(_trouble, Notice.Kind.FAILED, night, exit_code=code)
+    for night in state.late[-1:]:  # each has its day as the latest
+        if night not in state.failed:
+            yield Notice.Kind.LATE, night, partial(_trouble, Notice.Kind.LATE, night)
+    for night, error in state.not_imported.items():
+        yield Notice.Kind.NOT_IMPORTED, night, partial(_trouble, Notice.Kind.NOT_IMPORTED, night, error=error)
+
+
+def _trouble(kind: Notice.Kind, night: date, **facts: Any) -> dict[str, Any]:
+    return {"kind": str(kind), "night": str(night), **facts, "link": f"{settings.ADDRESS}/" if settings.ADDRESS else ""}
+
+
+def tell_of_holds(kind: str, holds: Collection[Hold]) -> None:
+    """Queue a notice of holds of one flag, once per channel; one of the same day that waits tells of them too.
+
+    Call it in the transaction that changes the holds, so that neither is without the other.
+    """
+    now, day = clock.now(), clock.today()
+    amount = sum((hold.amount for hold in holds if hold.amount), Decimal(0))
+    for channel in _channels_set():
+        notices = Notice.objects.select_for_update().filter(channel=channel, kind=kind, night=day, tries=0)
+        notice = notices.first() or Notice(channel=channel, kind=kind, night=day, made_at=now, next_try_at=now)
+        earlier = notice.body or {"flags": 0, "holds": 0, "amount": "0"}
+        notice.body = {
+            "kind": kind,
+            "day": str(day),
+            "flags": earlier["flags"] + 1,
+            "holds": earlier["holds"] + len(holds),
+            "amount": str(Decimal(earlier["amount"]) + amount),
+            "link": _link(),
+        }
+        notice.save()
+
+
+def _link() -> str:
+    return f"{settings.ADDRESS}/" if settings.ADDRESS else ""
 
 
 def digest(night: Night) -> dict[str, Any]:
@@ -68,13 +122,13 @@ def digest(night: Night) -> dict[str, Any]:
     flags = Flag.objects.filter(night=night, is_current=True)
     by_queue = dict(flags.values_list("queue").annotate(Count("pk")).order_by())
     return {
-        "kind": "night",
+        "kind": str(Notice.Kind.NIGHT),
         "night": str(night.night),
         "published_at": night.published_at.isoformat(),
         "queues": {queue: by_queue.get(queue, 0) for queue in Flag.Queue.values},
         "new": flags.filter(first_flagged_on=night.night).count(),
         "amount_at_risk": str(flags.aggregate(euros=Sum("amount_at_risk"))["euros"] or 0),
-        "link": f"{settings.ADDRESS}/" if settings.ADDRESS else "",
+        "link": _link(),
     }
 
 
@@ -87,6 +141,7 @@ def deliver() -> None:
         if not same_try.update(tries=F("tries") + 1, next_try_at=now + wait):
             continue  # another process sends it
         row = Notice.objects.filter(pk=notice.pk)
+        notice.refresh_from_db()  # until now, more could be added to it
         try:
             SEND[notice.channel](notice.body)
         except (NotDelivered, requests.RequestException, smtplib.SMTPException, OSError) as error:
@@ -113,15 +168,39 @@ def _post(body: dict[str, Any]) -> None:
 
 
 def _mail(body: dict[str, Any]) -> None:
+    kind = Notice.Kind(body["kind"])
+    if kind is Notice.Kind.NIGHT:
+        subject, lines = _of_night(body)
+    elif kind in (RENEWED, ENDED):
+        subject, lines = _of_holds(body)
+    else:
+        sentence = phrases.night_trouble(kind, body)
+        subject, lines = f"PayeeWatch: {sentence}", [sentence]
+    send_mail(subject, "\n".join([*lines, body["link"]]), None, settings.MAIL_TO)
+
+
+def _of_holds(body: dict[str, Any]) -> tuple[str, list[str]]:
+    """Subject and lines of a mail about holds."""
+    if body["kind"] == RENEWED:
+        subject = say("PayeeWatch: holds renewed, because a fraud waits for approval")
+    else:
+        subject = say("PayeeWatch: holds ENDED while a fraud waits for approval")
+    return subject, [
+        say("Day: %(day)s") % {"day": body["day"]},
+        say("Flags to approve: %(many)s") % {"many": body["flags"]},
+        say("Holds: %(many)s") % {"many": body["holds"]},
+        say("Planned payments: %(amount)s") % {"amount": phrases.euros(Decimal(body["amount"]))},
+    ]
+
+
+def _of_night(body: dict[str, Any]) -> tuple[str, list[str]]:
+    """Subject and lines of a mail about a night."""
     queues = {str(Flag.Queue(queue).label): many for queue, many in body["queues"].items()}
-    lines = [
+    return say("PayeeWatch: the night of %(night)s") % {"night": body["night"]}, [
         *(f"{label}: {many}" for label, many in queues.items()),
         say("New: %(many)s") % {"many": body["new"]},
         say("At risk: %(amount)s") % {"amount": phrases.euros(Decimal(body["amount_at_risk"]))},
-        body["link"],
     ]
-    subject = say("PayeeWatch: the night of %(night)s") % {"night": body["night"]}
-    send_mail(subject, "\n".join(lines), None, settings.MAIL_TO)
 
 
 SEND: dict[str, Callable[[dict[str, Any]], None]] = {Channel.WEBHOOK: _post, Channel.MAIL: _mail}

@@ -1,9 +1,10 @@
-"""The read API as an OpenAPI document. A test compares real answers with it."""
+"""The API as an OpenAPI document. A test compares real answers with it."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from payeewatch.triage.exchange.account_tokens import MOST_ACCOUNTS
 from payeewatch.triage.models import Flag
 
 TEXT = {"type": "string"}
@@ -55,7 +56,7 @@ def _get(summary: str, scope: str, schema: str, parameters: list[dict[str, Any]]
     def answer(description: str, name: str) -> dict[str, Any]:
         return {"description": description, "content": {"application/json": {"schema": _reference(name)}}}
 
-    descriptions = {400: "a filter that is not understood", 404: "there is none"} | {
+    descriptions = {400: "not understood", 404: "there is none", 500: "internal error", 503: "a wrong key file"} | {
         401: "no token, or one that opens nothing", 403: f"a token without the scope {scope}",
         429: "too many requests in a minute",
     }  # fmt: skip
@@ -66,6 +67,15 @@ def _get(summary: str, scope: str, schema: str, parameters: list[dict[str, Any]]
             "responses": {"200": answer(summary, schema)} | failures,
         }
     }  # fmt: skip
+
+
+def _post_accounts() -> dict[str, Any]:
+    """The operation that answers accounts with their tokens."""
+    operation = _get("Tokens of accounts, in order", "tokens", "Tokens", [], 400, 500, 503)["get"]
+    accounts = {"type": "array", "maxItems": MOST_ACCOUNTS, "items": {}}
+    body = {"required": True, "content": {"application/json": {"schema": accounts}}}
+    about = "Accounts as people write them. They are not kept, logged or answered with. What is no account gives null."
+    return {"post": operation | {"description": about, "requestBody": body}}
 
 
 SIZE = _query("size", WHOLE | {"minimum": 1, "maximum": 500, "default": 100}, "how many at most")
@@ -92,6 +102,8 @@ DOCUMENT: dict[str, Any] = {
             "Nights with their own accounts, oldest first", "runs", "Nights",
             [_query("after", DAY, "behind this night"), SIZE], 400,
         ),
+        "/api/v1/tokens": _post_accounts(),
+        "/api/tokens": _post_accounts(),
     },
     "components": {
         "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
@@ -100,6 +112,7 @@ DOCUMENT: dict[str, Any] = {
             "Flags": _page_of("Flag"),
             "Night": _object({"night": DAY, "published_at": INSTANT, "run": {"type": "object"}}),
             "Nights": _page_of("Night"),
+            "Tokens": _object({"tokens": {"type": "array", "items": _or_null(TEXT)}, "key_version": WHOLE}),
             "Error": _object({"message": TEXT}),
         },
     },

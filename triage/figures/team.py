@@ -14,7 +14,7 @@ from math import sqrt
 from statistics import median, quantiles
 from typing import Any
 
-from django.db.models import Count, F, Q, Sum
+from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, Sum
 from django.db.models.functions import TruncDate
 
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
@@ -180,11 +180,30 @@ def clocks(today: date) -> list[int]:
 
 
 def expiring(today: date, most: int = 8) -> list[dict[str, Any]]:
-    """Holds in force or proposed that end soonest, one row per flag."""
+    """Holds in force or proposed that end soonest, one row per flag; `amount` is null for later payments alone."""
     holds = Hold.objects.filter(state__in=[Hold.State.HELD, Hold.State.PROPOSED], hold_until__gte=today)
-    holds = holds.exclude(payment_id="")
     rows = holds.values("flag_id", "hold_until", "state").annotate(amount=Sum("amount"), rank=F("flag__rank"))
     return [dict(row) for row in rows.order_by("hold_until", "rank")[:most]]
+
+
+def blocked() -> list[dict[str, Any]]:
+    """Holds without end, longest first, one row per flag: its account is still to be put right."""
+    holds = Hold.objects.filter(state=Hold.State.HELD, hold_until=None)
+    rows = holds.values("flag_id").annotate(amount=Sum("amount"), since=Min("at"), rank=F("flag__rank"))
+    return [dict(row) for row in rows.order_by("since", "flag_id")]
+
+
+def ended_in_vain() -> list[dict[str, Any]]:
+    """Holds that were renewed and ended while a fraud still waits for its approval, one row per flag."""
+    proposals = Decision.objects.filter(
+        flag=OuterRef("flag"),
+        kind=Decision.Kind.VERDICT,
+        state=Decision.State.PENDING,
+        verdict__in=FRAUD_VERDICTS,
+    )
+    holds = Hold.objects.filter(Exists(proposals), state=Hold.State.EXPIRED, renewals__gt=0)
+    rows = holds.values("flag_id").annotate(amount=Sum("amount"), on=Max("hold_until"), rank=F("flag__rank"))
+    return [dict(row) for row in rows.order_by("on", "flag_id")]
 
 
 def agreement() -> Agreement:

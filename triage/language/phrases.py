@@ -34,8 +34,8 @@ Body = Mapping[str, Any]
 def number(value: float | Decimal | None, digits: int = 0) -> str:
     """`12345` -> `12,345`; None -> a dash."""
     if value is None:
-        return "–"  # and Django would cut digits off where we round
-    rounded: Any = round(value, digits)  # of a union, its type is not known
+        return "–"
+    rounded: Any = round(value, digits)  # Django would cut digits off; the type of a rounded union is not known
     return str(formats.number_format(rounded, digits, use_l10n=True, force_grouping=True))
 
 
@@ -49,7 +49,7 @@ def euros(amount: Decimal | float | None, digits: int = 2) -> str:
 
 
 def rough_euros(amount: Decimal | float | None) -> str:
-    """Whole euros, from a hundred on: `1840.40` -> `€1,840`."""
+    """Whole euros for amounts of a hundred or more: `1840.40` -> `€1,840`."""
     is_small = amount is not None and amount != 0 and -100 < amount < 100
     return euros(amount, 2 if is_small else 0)
 
@@ -185,13 +185,23 @@ def message(body: Body) -> str:
     return say(wording.MESSAGES[code]) % {name: _param_text(name, value) for name, value in values.items()}
 
 
+def night_trouble(kind: str, body: Body) -> str:
+    """What is wrong with a night: it failed, is late, or could not be imported."""
+    sentence = {
+        "failed_night": say("The night of %(night)s failed (exit %(exit_code)s). What you see is older."),
+        "late_night": say("The night of %(night)s is late. What you see is older."),
+        "night_not_imported": say("The night of %(night)s was published but cannot be shown here (%(error)s)."),
+    }[kind]
+    return sentence % {**body, "night": day(date.fromisoformat(body["night"]))}
+
+
 def _param_text(name: str, value: Any) -> str:
-    """A number of a message, worded by its name where its type is not enough."""
+    """A value of a message as text; its name decides how, where its type does not."""
     if name in ("day", "purge_on"):
         return day(date.fromisoformat(value))
     if name == "payee_type":
         return str(PAYEE_TYPES.get(value, value)).lower()
-    if name == "share":
+    if name in ("share", "usually"):
         return share(value, 1)
     return value if isinstance(value, str) else number(value, {"usual": 1, "least": 4}.get(name, 0))
 
@@ -254,7 +264,7 @@ def _change_clause(body: Body, derived: bool, night: date) -> str:
 
 
 def _short_day(on: date | None, night: date) -> str:
-    """A day, with its year where it is not the night's."""
+    """A day, with its year if that is not the year of the night."""
     return day(on, on is not None and on.year != night.year)
 
 

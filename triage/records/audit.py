@@ -3,6 +3,10 @@
 An edit, a deletion or an insertion breaks the chain. The head is stored outside the database, in
 `triage/audit-head.json` of the home: it shows when the end of the log was cut off. Details never contain a name, an
 account or a national id.
+
+Before a record is added, the last record and the head are compared. Where they do not fit together, the log is broken
+there: the head's file is set aside as it is, and a new segment of the log begins with a record that names the break.
+Work goes on in the new segment. `verify` and the health page report the break until an operator accepts it.
 """
 
 from __future__ import annotations
@@ -10,25 +14,43 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from django.db import transaction
 
-from payeewatch.pipeline.home.files import only_holder
+from payeewatch.pipeline.home.files import only_holder, put_in_place
 from payeewatch.triage import clock
-from payeewatch.triage.models import AuditRecord, User
+from payeewatch.triage.models import ApiToken, AuditRecord, Night, Step, User
 from payeewatch.triage.records.locks import Turn, wait_for
 from payeewatch.triage.workspace import home, keys
 
+LOG = logging.getLogger("payeewatch")
 HEAD = "audit-head.json"
+BREAK, ACCEPT = "audit_break", "accept_audit_break"
+"""The actions of the record that names a break, and of the one by which an operator accepts breaks."""
 BATCH = 10_000
 MOST_FINDINGS = 1000
 RECORD = ("number", "at", "user", "role", "action", "flag_id", "details")
 """What a record's MAC covers, besides the MAC before it."""
 TEXT = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+MISSING, GARBLED, AHEAD, OTHER, WIPED = "missing", "garbled", "ahead", "other", "wiped"
+CAUSES = {
+    MISSING: f"{HEAD} was missing, so that a cut-off end would not have been seen",
+    GARBLED: f"{HEAD} was changed, or made with another key",
+    AHEAD: "the log ended before the record that its head names",
+    OTHER: "the record that the head names was not in the log",
+    WIPED: "the log was empty and without a head, while the database held work",
+}
+"""Why a log is broken -> the same in words."""
+WORK = (Night, Step, ApiToken)
+"""Each row of these is stored together with a record of its own."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +63,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class ChainCheck:
-    """The result of a check: the last record so far and its MAC, what is wrong, and whether the end was reached."""
+    """The result of a check: the last record so far and its MAC, what is wrong, and whether the end was reached.
+
+    `accepted` are breaks that an operator accepted: they are reported, and are no findings.
+    """
 
     records: int = 0
     mac: str = ""
     findings: tuple[Finding, ...] = ()
     is_whole: bool = False
+    accepted: tuple[Finding, ...] = ()
 
     @property
     def head(self) -> str:
@@ -55,6 +81,30 @@ class ChainCheck:
 
 
 NOTHING_YET = ChainCheck()
+
+
+@dataclass(frozen=True)
+class End:
+    """A record's number and MAC: where the log ends."""
+
+    number: int = 0
+    mac: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.number}:{self.mac}"
+
+
+@dataclass(frozen=True)
+class Head:
+    """The head's file: the end of the log that it names, and the breaks that nobody accepted yet.
+
+    `fault` says that the file is missing or garbled; `digest` is of its bytes, and empty without a file.
+    """
+
+    end: End = End()
+    breaks: tuple[int, ...] = ()
+    digest: str = ""
+    fault: str = ""
 
 
 def take_turn() -> None:
@@ -73,20 +123,31 @@ def record(user: User | None, action: str, flag_id: str = "", **details: Any) ->
     """
     with transaction.atomic(savepoint=False):  # no savepoint: it cannot fail separately from the caller's transaction
         take_turn()
-        last = AuditRecord.objects.order_by("-number").values("number", "mac").first() or {"number": 0, "mac": ""}
-        row = AuditRecord(
-            number=last["number"] + 1,
-            at=clock.now(),
-            user=user.username if user else "",
-            role=user.role if user else "",
-            action=action,
-            flag_id=flag_id,
-            details=json.loads(json.dumps(details), parse_float=str),  # databases write fractions in their own ways
-        )
-        row.mac = _mac([getattr(row, name) for name in RECORD], last["mac"], keys().audit)
-        row.save(force_insert=True)
-        transaction.on_commit(lambda: _save_head(row.number, row.mac))
+        last, head, is_broken = _compared()
+        breaks = open_breaks(head.breaks) if head.breaks or is_broken else []
+        row = _add(last, user, action, flag_id, details)
+        if action == ACCEPT:
+            breaks = [number for number in breaks if number not in row.details["breaks"]]
+        broken = head.digest if is_broken else None
+        transaction.on_commit(lambda: _save_head(End(row.number, row.mac), breaks, broken))
     return row
+
+
+def accept_breaks(reason: str) -> list[int]:
+    """Record that an operator accepts every open break, and why. Returns their numbers; none is open: no record."""
+    with transaction.atomic():
+        take_turn()
+        _, head, _ = _compared()
+        breaks = open_breaks(head.breaks)
+        if breaks:
+            record(None, ACCEPT, breaks=breaks, reason=reason)
+    return breaks
+
+
+def open_breaks(noted: Iterable[int] = ()) -> list[int]:
+    """The numbers of the breaks that nobody accepted: those in the log, and those that the head still names."""
+    in_log = AuditRecord.objects.filter(action=BREAK).values_list("number", flat=True)
+    return sorted({*noted, *in_log} - _accepted_breaks().keys())
 
 
 def verify(noted: str = "", so_far: ChainCheck = NOTHING_YET, most: int | None = None) -> ChainCheck:
@@ -96,61 +157,168 @@ def verify(noted: str = "", so_far: ChainCheck = NOTHING_YET, most: int | None =
     state. With `most` the walk is made in parts of so many records, and `so_far` is the result of the part before. At
     most about `MOST_FINDINGS` findings are returned.
     """
-    findings, key = list(so_far.findings), keys().audit
-    expected_macs = dict(_noted_head(noted))
-    head = _read_head()
-    if isinstance(head, dict):
-        expected_macs[head["number"]] = head["mac"]
-    elif head and not so_far.records:
-        findings.append(head)
-    expected_macs = {number: mac for number, mac in expected_macs.items() if number > so_far.records}
-    number, mac_before, many = so_far.records, so_far.mac, 0
-    rows = AuditRecord.objects.filter(number__gt=number).order_by("number").values_list(*RECORD, "mac")[:most]
+    findings, accepted, head = list(so_far.findings), list(so_far.accepted), _read_head()
+    if head.fault == GARBLED and not so_far.records:
+        findings.append(Finding(0, CAUSES[GARBLED]))
+    expected_ends = {end for end in (*_noted_ends(noted), head.end) if end.number > so_far.records}
+    last, many, accepted_breaks = End(so_far.records, so_far.mac), 0, _accepted_breaks()
+    rows = AuditRecord.objects.filter(number__gt=last.number).order_by("number").values_list(*RECORD, "mac")[:most]
     for *record, mac in rows.iterator(BATCH):
         many += 1
-        record_findings = []
-        if record[0] != number + 1:
-            record_findings.append(Finding(number + 1, f"records {number + 1} to {record[0] - 1} are missing"))
-        elif not hmac.compare_digest(_mac(record, mac_before, key), mac):
-            record_findings.append(Finding(record[0], "was changed or put in, or what stood before it was"))
-        if not hmac.compare_digest(expected_macs.pop(record[0], mac), mac):
-            record_findings.append(Finding(record[0], "is not the record that was written"))
+        end = End(record[0], mac)
+        expected_macs = [each.mac for each in expected_ends if each.number == end.number]
+        record_findings = [*_chain_findings(record, mac, last)]
+        if any(not hmac.compare_digest(each, mac) for each in expected_macs):
+            record_findings.append(Finding(end.number, "is not the record that was written"))
+        if record[RECORD.index("action")] == BREAK:
+            finding = Finding(end.number, _break_text(record[-1], accepted_breaks.get(end.number)))
+            (accepted if end.number in accepted_breaks else record_findings).append(finding)
         findings += record_findings if len(findings) < MOST_FINDINGS else []
-        number, mac_before = record[0], mac
+        expected_ends -= {each for each in expected_ends if each.number == end.number}
+        last = end
     if most and many == most:
-        return ChainCheck(number, mac_before, tuple(findings))
-    findings += [Finding(number + 1, f"the log ends before record {last}, which was written") for last in expected_macs]
-    if not head and number:
-        findings.append(Finding(number, f"{HEAD} is missing, so a cut-off end would not be seen"))
-    return ChainCheck(number, mac_before, tuple(findings), is_whole=True)
+        return ChainCheck(last.number, last.mac, tuple(findings), accepted=tuple(accepted))
+    findings += _end_findings(last, head, expected_ends)
+    return ChainCheck(last.number, last.mac, tuple(findings), is_whole=True, accepted=tuple(accepted))
 
 
 def state() -> Mapping[str, Any]:
     """What is known without walking the chain: its last record, whether the head agrees, and the last check."""
-    head, last = _read_head(), AuditRecord.objects.order_by("-number").first()
-    is_whole = isinstance(head, dict) and last is not None and last.number >= head["number"]
+    last = AuditRecord.objects.order_by("-number").first()
     return {
         "number": last.number if last else 0,
         "at": last.at if last else None,
-        "is_whole": is_whole,
+        "is_whole": last is not None and head_agrees(),
         "checked": AuditRecord.objects.filter(action="verify_audit_log").order_by("-number").first(),
     }
 
 
-def _noted_head(noted: str) -> Iterator[tuple[int, str]]:
+def head_agrees() -> bool:
+    """Whether the end of the log is as written, and no break is open: quick, while `verify` walks the whole log."""
+    head = _read_head()  # before the log, which may only get longer
+    last = _last_end()
+    if not last.number and head.fault == MISSING:
+        return not _holds_work()
+    return not _cause_of_break(last, head) and not (head.breaks and open_breaks(head.breaks))
+
+
+def _last_end() -> End:
+    row = AuditRecord.objects.order_by("-number").values("number", "mac").first()
+    return End(**row) if row else End()
+
+
+def _add(last: End, user: User | None, action: str, flag_id: str, details: Mapping[str, Any], number: int = 0) -> Any:
+    """Add a record behind the last one; `number`, if given, leaves a gap before it."""
+    row = AuditRecord(
+        number=number or last.number + 1,
+        at=clock.now(),
+        user=user.username if user else "",
+        role=user.role if user else "",
+        action=action,
+        flag_id=flag_id,
+        details=json.loads(json.dumps(details), parse_float=str),  # databases write fractions in their own ways
+    )
+    row.mac = _mac([getattr(row, name) for name in RECORD], last.mac, keys().audit)
+    row.save(force_insert=True)
+    return row
+
+
+def _cause_of_break(last: End, head: Head) -> str:
+    """Why the end of the log does not fit its head; empty if it does. The log may be ahead: the head follows it."""
+    if head.fault == MISSING and not last.number:
+        return WIPED if any(model.objects.count() > 1 for model in WORK) else ""  # one may be the one being written
+    if head.fault:
+        return head.fault
+    if head.end.number > last.number:
+        return AHEAD
+    if head.end in (last, End()):
+        return ""
+    is_in_log = AuditRecord.objects.filter(number=head.end.number, mac=head.end.mac).exists()
+    return "" if is_in_log else OTHER
+
+
+def _compared() -> tuple[End, Head, bool]:
+    """The last record, the head, and whether they do not fit together: then the last record names the break."""
+    last, head = _last_end(), _read_head()
+    if not _cause_of_break(last, head) and head.fault != MISSING:
+        return last, head, False
+    with _head_lock():
+        head = _read_head()  # another process may have replaced it
+        cause = _cause_of_break(last, head)
+        if cause:
+            last = _begin_segment(last, head, cause)
+        elif head.fault == MISSING:  # before the first record ever: from its commit on, a missing head is a break
+            _write_head(End())
+    return last, head, bool(cause)
+
+
+def _begin_segment(last: End, head: Head, cause: str) -> End:
+    """Add the record that names a break, unless it is there already: after a crash the broken head is still in place.
+
+    Its number is above every number that the log ever had, so that no record can be taken for one that was cut off.
+    """
+    named = AuditRecord.objects.filter(action=BREAK).order_by("-number").first()
+    if named and named.details.get("file") == head.digest and not _aside(named.number).exists():
+        return last
+    details = {"cause": cause, "after": last.number, "head": str(head.end), "file": head.digest}
+    row = _add(last, None, BREAK, "", details, number=max(last.number, head.end.number) + 1)
+    LOG.error("%s", json.dumps({"stage": "audit", "break": row.number, "cause": cause}))
+    return End(row.number, row.mac)
+
+
+def _accepted_breaks() -> dict[int, AuditRecord]:
+    """Break -> the record by which an operator accepted it. One that was put in without the key accepts nothing."""
+    rows = AuditRecord.objects.filter(action=ACCEPT)
+    return {number: row for row in rows if _is_genuine(row) for number in row.details["breaks"]}
+
+
+def _is_genuine(row: AuditRecord) -> bool:
+    before = AuditRecord.objects.filter(number__lt=row.number).order_by("-number").values_list("mac", flat=True).first()
+    mac = _mac([getattr(row, name) for name in RECORD], before or "", keys().audit)
+    return hmac.compare_digest(mac, row.mac)
+
+
+def _chain_findings(record: Sequence[Any], mac: str, last: End) -> Iterator[Finding]:
+    """What is wrong with a record as the one behind `last`. Only a break that says so may leave a gap before it."""
+    number, action, details = record[0], record[RECORD.index("action")], record[-1]
+    is_break = action == BREAK and details.get("after") == last.number
+    if number != last.number + 1 and not is_break:
+        yield Finding(last.number + 1, f"records {last.number + 1} to {number - 1} are missing")
+    elif not hmac.compare_digest(_mac(record, last.mac, keys().audit), mac):
+        yield Finding(number, "was changed or put in, or what stood before it was")
+
+
+def _end_findings(last: End, head: Head, missing_ends: Collection[End]) -> Iterator[Finding]:
+    """What is wrong at the end of the log: ends that were written and not met, and a head that is not there."""
+    for number in sorted({end.number for end in missing_ends}):
+        if number > last.number:
+            yield Finding(last.number + 1, f"the log ends before record {number}, which was written")
+        else:
+            yield Finding(number, f"record {number}, which was written, is not in the log")
+    if head.fault == MISSING and last.number:
+        yield Finding(last.number, f"{HEAD} is missing, so a cut-off end would not be seen")
+    if head.fault == MISSING and not last.number and _holds_work():
+        yield Finding(0, CAUSES[WIPED])
+
+
+def _break_text(details: Mapping[str, Any], acceptance: AuditRecord | None) -> str:
+    head_number = str(details.get("head", "")).partition(":")[0]
+    named = f"; the head named record {head_number}" if head_number not in ("", "0") else ""
+    cause = CAUSES.get(str(details.get("cause")), "it does not say why")
+    text = f"the log was broken behind record {details.get('after')}: {cause}{named}; a new segment begins here"
+    if acceptance:
+        text += f"; accepted on {clock.day_of(acceptance.at)}: {acceptance.details['reason']}"
+    return text
+
+
+def _holds_work() -> bool:
+    return any(model.objects.exists() for model in (*WORK, User))
+
+
+def _noted_ends(noted: str) -> Iterator[End]:
     if noted:
         number, _, mac = noted.partition(":")
-        yield int(number), mac
-
-
-def head_agrees() -> bool:
-    """Whether the last record is unchanged: a quick check, while `verify` walks the whole log."""
-    head = _read_head()
-    if head is None:
-        return not AuditRecord.objects.exists()
-    if isinstance(head, Finding):
-        return False
-    return AuditRecord.objects.filter(number=head["number"], mac=head["mac"]).exists()
+        yield End(int(number), mac)
 
 
 def _mac(record: Sequence[Any], before: str, key: bytes) -> str:
@@ -159,32 +327,71 @@ def _mac(record: Sequence[Any], before: str, key: bytes) -> str:
     return hmac.digest(key, TEXT.encode([number, _utc(at), *rest, before]).encode(), "sha256").hex()
 
 
-def _head_seal(number: int, mac: str) -> str:
+def _head_seal(end: End, breaks: Sequence[int]) -> str:
     """The keyed hash of the head: without the key nobody can make a head for an earlier end."""
-    return hmac.new(keys().audit, f"head|{number}|{mac}".encode(), hashlib.sha256).hexdigest()
+    text = f"head|{end.number}|{end.mac}" + (f"|{TEXT.encode(list(breaks))}" if breaks else "")
+    return hmac.new(keys().audit, text.encode(), hashlib.sha256).hexdigest()
 
 
 def _utc(at: datetime) -> str:
     return f"{at.timestamp():.6f}"
 
 
-def _save_head(number: int, mac: str) -> None:
-    """Write the end of the log to the head file. After a crash the log may be ahead; the next record repairs that."""
-    with only_holder(home().folder("triage") / f".{HEAD}.lock"):
+def _head_path() -> Path:
+    return home().folder("triage") / HEAD
+
+
+def _aside(number: int) -> Path:
+    """Where the head that a break's record names is kept as it was; an empty file if there was none."""
+    return home().folder("triage") / f"audit-head-before-{number}.json"
+
+
+def _save_head(end: End, breaks: Sequence[int] = (), broken: str | None = None) -> None:
+    """Write the end of the log to the head file. After a crash the log may be ahead; the next record repairs that.
+
+    A head is replaced by a later one only. One with the digest `broken` is first set aside, as the break's record says.
+    Any other that is not valid stays: the next record names it.
+    """
+    with _head_lock():
         before = _read_head()
-        if not isinstance(before, dict) or before["number"] < number:
-            temporary = home().folder("triage") / f".{HEAD}.part"
-            temporary.write_text(json.dumps({"number": number, "mac": mac, "seal": _head_seal(number, mac)}))
-            temporary.replace(home().folder("triage") / HEAD)
+        if broken is not None and before.digest == broken:
+            _set_aside(AuditRecord.objects.filter(action=BREAK).order_by("-number").values_list("number", flat=True)[0])
+        elif before.fault or before.end.number >= end.number:
+            return
+        _write_head(end, breaks)
 
 
-def _read_head() -> dict[str, Any] | Finding | None:
-    path = home().folder("triage") / HEAD
-    if not path.exists():
-        return None
+def _head_lock() -> AbstractContextManager[bool]:
+    return only_holder(home().folder("triage") / f".{HEAD}.lock")
+
+
+def _write_head(end: End, breaks: Sequence[int] = ()) -> None:
+    facts = {"number": end.number, "mac": end.mac, "seal": _head_seal(end, breaks)}
+    temporary = home().folder("triage") / f".{HEAD}.part"
+    temporary.write_text(json.dumps(facts | ({"breaks": list(breaks)} if breaks else {})), encoding="ascii")
+    temporary.replace(_head_path())
+
+
+def _set_aside(number: int) -> None:
+    if _head_path().exists():
+        put_in_place(_head_path(), _aside(number))
+    else:
+        _aside(number).touch()
+
+
+def _read_head() -> Head:
     try:
-        head = json.loads(path.read_text(encoding="ascii"))
-        is_valid = hmac.compare_digest(head["seal"], _head_seal(head["number"], head["mac"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        content = _head_path().read_bytes()
+    except FileNotFoundError:
+        return Head(fault=MISSING)
+    except (IsADirectoryError, PermissionError):
+        return Head(digest="unreadable", fault=GARBLED)
+    digest = hashlib.sha256(content).hexdigest()
+    try:
+        facts = json.loads(content)
+        end, breaks = End(facts["number"], facts["mac"]), facts.get("breaks", [])
+        is_valid = type(end.number) is int and isinstance(breaks, list)
+        is_valid = is_valid and hmac.compare_digest(facts["seal"], _head_seal(end, breaks))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         is_valid = False
-    return head if is_valid else Finding(0, f"{HEAD} was changed, or made with another key")
+    return Head(end, tuple(breaks), digest) if is_valid else Head(digest=digest, fault=GARBLED)

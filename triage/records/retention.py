@@ -28,6 +28,7 @@ from payeewatch.triage.models import (
     Decision,
     Evidence,
     Flag,
+    Hold,
     Night,
     Note,
     Notice,
@@ -52,7 +53,10 @@ PART = 2000
 
 
 def over(until: date) -> dict[Clock, QuerySet[Flag]]:
-    """The flags whose time is over, by clock, by the same rule as `pipeline.home.retention.ends_on`."""
+    """The flags whose time is over, by clock, by the same rule as `pipeline.home.retention.ends_on`.
+
+    A flag waits while people hold its payments: a purge unblocks no account.
+    """
     terms = {verdict: term_of(verdict, home().params.retention) for verdict in ("", *Verdict.values)}
     of = {clock: [verdict for verdict, term in terms.items() if term.clock is clock] for clock in Clock}
     closed = {
@@ -67,7 +71,7 @@ def over(until: date) -> dict[Clock, QuerySet[Flag]]:
     waiting = Decision.objects.filter(
         flag=OuterRef("pk"), kind=Decision.Kind.VERDICT, state=Decision.State.IN_FORCE, handed_over_at=None
     )
-    return {
+    flags = {
         Clock.QUALIFY: Flag.objects.filter(unjudged).exclude(
             state=Flag.State.CLOSED, verdict__in=[*of[Clock.NOT_PERTINENT], *of[Clock.CLOSED]]
         ),
@@ -77,6 +81,8 @@ def over(until: date) -> dict[Clock, QuerySet[Flag]]:
         ),
         Clock.CLOSED: closed[Clock.CLOSED],
     }
+    held = Hold.objects.filter(flag=OuterRef("pk"), state=Hold.State.HELD)
+    return {name: each.exclude(Exists(held)) for name, each in flags.items()}
 
 
 def flags_over(until: date) -> tuple[set[str], set[str]]:
@@ -119,6 +125,7 @@ def erase(ids: Mapping[str, Collection[str]], on: date, *, dry_run: bool) -> dic
             | Q(pk__in=ids["flag"])
         )  # fmt: skip
         counts, own = _count(flags), set(flags.values_list("pk", flat=True))
+        counts["triage/holds in force"] = Hold.objects.filter(flag__in=own, state=Hold.State.HELD).count()
         files = [] if dry_run else _delete(flags, "erasure", on, counted=False)
         counts["triage/evidence"] = _scrub_evidence(Removal(ids=names), own, dry_run=dry_run)
         counts["triage/text"] = _scrub_text(names, own, dry_run=dry_run)

@@ -1,4 +1,7 @@
-"""What happens only because time passes: nights come, holds, clocks and snoozes end, and decisions are handed over."""
+"""What happens only because time passes: nights come, holds, clocks and snoozes end, decisions are handed over.
+
+A hold behind a confirmed fraud has no end, and one whose fraud waits for approval is renewed before it ends.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,12 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from payeewatch.triage import clock
-from payeewatch.triage.exchange import export_decisions
+from payeewatch.triage.exchange import current_holds, export_decisions, notices
 from payeewatch.triage.exchange.export_decisions import HandOverCounts
-from payeewatch.triage.exchange.import_night import publish, unpublished, wake
+from payeewatch.triage.exchange.import_night import publish_all, wake
 from payeewatch.triage.models import OPEN, Flag, Hold
 from payeewatch.triage.records import audit
+from payeewatch.triage.work import holds
 from payeewatch.triage.work.approvals import Kind, withdraw_proposals
 from payeewatch.triage.work.holds import in_effect
 from payeewatch.triage.work.workflow import State, release_claim
@@ -30,23 +34,37 @@ class TidyResult:
     woken: int
     expired: int
     handed_over: HandOverCounts
+    holds_renewed: int = 0
 
 
 def tidy() -> TidyResult:
-    """Bring everything up to date. Safe to call at any time, from any process; leases lapse without it."""
-    settings, today = home(), clock.today()
-    nights = [publish(settings, night).night for night in unpublished(settings)]
+    """Bring everything up to date. Safe to call at any time, from any process; leases lapse without it.
+
+    A night that cannot be published stops neither the ends of holds nor their hand-over.
+    """
+    return _do_what_is_due(publish_all(home()))
+
+
+def _do_what_is_due(nights: list[date]) -> TidyResult:
+    """End, renew, wake and hand over what has to be by now."""
+    today = clock.today()
     ended_holds = Hold.objects.filter(state__in=[Hold.State.PROPOSED, Hold.State.HELD], hold_until__lt=today)
     paused_flags = Flag.objects.filter(state__in=[State.SNOOZED, State.SUPPRESSED], snoozed_until__lte=today)
-    oldest = clock.now() - timedelta(days=settings.params.retention.qualify_days)
+    oldest = clock.now() - timedelta(days=home().params.retention.qualify_days)
     overdue_flags = Flag.objects.filter(state__in=OPEN, opened_at__lt=oldest)
-    return TidyResult(
+    _each(holds.flags_to_block(), _block)
+    _each(holds.flags_to_unblock(), _unblock)
+    renewed = _each(holds.flags_to_renew(), _renew)
+    result = TidyResult(
         nights,
         _each(Flag.objects.filter(holds__in=ended_holds), lambda flag: _end_holds(flag, ended_holds)),
         _each(paused_flags, lambda flag: wake(flag, Flag.WokenBy.DATE_CAME)),
         _each(overdue_flags, _expire),
         export_decisions.write(),
+        renewed,
     )
+    current_holds.write()
+    return result
 
 
 def _each(flags: QuerySet[Flag], act: Callable[[Flag], object]) -> int:
@@ -64,13 +82,33 @@ def _each(flags: QuerySet[Flag], act: Callable[[Flag], object]) -> int:
     return many
 
 
+def _block(flag: Flag) -> None:
+    audit.record(None, "hold_blocked", flag.flag_id, **holds.block(flag, None, clock.now()))
+
+
+def _unblock(flag: Flag) -> None:
+    audit.record(None, "hold_unblocked", flag.flag_id, **holds.unblock(flag, clock.now()))
+
+
+def _renew(flag: Flag) -> None:
+    """Renew the holds of a flag until they end after today, or cannot be renewed any more; each time with a notice."""
+    while renewed := holds.renew(flag, clock.now()):
+        facts = [(hold.pk, str(hold.hold_until), hold.renewals) for hold in renewed]
+        audit.record(None, "hold_renewed", flag.flag_id, holds=facts)
+        notices.tell_of_holds(notices.RENEWED, renewed)
+
+
 def _end_holds(flag: Flag, ended_holds: QuerySet[Hold]) -> None:
     own_holds = ended_holds.filter(flag=flag)
     hold_facts = sorted((hold.pk, str(hold.hold_until), hold.state) for hold in own_holds)
+    active_states = holds.states_in_effect()
+    in_vain = [hold for hold in own_holds if hold.state in active_states] if holds.is_waiting(flag) else []
     own_holds.update(state=Hold.State.EXPIRED, at=clock.now())
+    if in_vain:
+        notices.tell_of_holds(notices.ENDED, in_vain)
     if not in_effect(flag):
         withdraw_proposals(flag, frozenset({Kind.RELEASE, Kind.EXTEND}), clock.now())
-    audit.record(None, "hold_ended", flag.flag_id, holds=hold_facts)
+    audit.record(None, "hold_ended", flag.flag_id, holds=hold_facts, **({"fraud_waits": True} if in_vain else {}))
 
 
 def _expire(flag: Flag) -> None:

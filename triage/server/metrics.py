@@ -7,9 +7,10 @@ database at each request.
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from django.db.models import Count, Min, Q
 from django.http import HttpRequest, HttpResponse
@@ -17,8 +18,12 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from payeewatch.pipeline.home.runs import read_run
 from payeewatch.triage import clock
+from payeewatch.triage.exchange.night_state import night_state
 from payeewatch.triage.models import OPEN, Flag, Hold, Night, Notice
+from payeewatch.triage.records import audit
+from payeewatch.triage.workspace import home
 
 SECONDS = Histogram(
     "payeewatch_request_seconds",
@@ -59,6 +64,8 @@ class Work:
         yield _gauge("holds_ending", "Holds that end by tomorrow.", ending)
         last = Night.objects.order_by("-night").values_list("night", flat=True).first()
         yield _gauge("last_night_age_days", "Days since the last night published.", (today - last).days if last else -1)
+        yield from _nights()
+        yield _gauge("audit_log_ok", "1: the end of the audit log is as written.", audit.head_agrees())
         pending = Notice.objects.filter(delivered_at=None).count()
         yield _gauge("notices_pending", "Notices not delivered yet.", pending)
 
@@ -72,6 +79,24 @@ def text() -> bytes:
         registry.register(SECONDS)
     registry.register(Work())
     return bytes(generate_latest(registry))
+
+
+def _nights() -> Iterator[GaugeMetricFamily]:
+    """The nights that need somebody, what the last one rejected and warned of, its model's age, and the disk."""
+    state = night_state()
+    yield _gauge("failed_nights", "Nights that failed and were not published since.", len(state.failed))
+    yield _gauge("late_nights", "Nights that are late.", len(state.late))
+    yield _gauge("nights_not_imported", "Published nights that could not be imported.", len(state.not_imported))
+    run = (read_run(home(), state.last) if state.last else None) or {}
+    rejected = GaugeMetricFamily("payeewatch_rows_rejected", "Rows the last night rejected.", labels=["table"])
+    for table, counts in run.get("tables", {}).items():
+        rejected.add_metric([table], counts["rows_rejected"])
+    yield rejected
+    yield _gauge("last_night_warnings", "Warnings of the last night.", len(run.get("warnings", ())))
+    trained = run.get("model", {}).get("trained_as_of")
+    age = (clock.today() - date.fromisoformat(trained)).days if trained else -1
+    yield _gauge("model_age_days", "Days since the last knowledge of the last night's model.", age)
+    yield _gauge("disk_free_bytes", "Free space where the home is.", shutil.disk_usage(home().home).free)
 
 
 def _gauge(name: str, what: str, value: float) -> GaugeMetricFamily:

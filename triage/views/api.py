@@ -1,24 +1,34 @@
-"""The read API for other systems, version 1: JSON, by token, every read with its record in the audit log."""
+"""The API for other systems, version 1: JSON, by token, every call with its record in the audit log.
+
+It changes nothing. What is posted are accounts whose tokens the payment system needs.
+"""
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpResponse, JsonResponse
 from django.urls import reverse
+from django.views.decorators.csrf import csrf_exempt
 
+from payeewatch.pipeline.home.errors import SettingsError
 from payeewatch.triage.access.api_tokens import NotAdmitted, admit
 from payeewatch.triage.access.request import Request, route_name
 from payeewatch.triage.access.route import Route
+from payeewatch.triage.exchange.account_tokens import NotAccounts, NotComputed, account_tokens, accounts_in
 from payeewatch.triage.exchange.openapi import DOCUMENT, FLAG_FIELDS
 from payeewatch.triage.models import ApiToken, Flag, Night
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import ANYBODY
 
+LOG = logging.getLogger("payeewatch")
 PAGE, LARGEST_PAGE = 100, 500
 
 
@@ -91,6 +101,29 @@ def nights(request: Request, token: ApiToken, filters: Mapping[str, Any]) -> Htt
     return _page(request, token, filters, rows, "night")
 
 
+@csrf_exempt  # a token is asked for, and no cookie
+def account_tokens_of(request: Request) -> HttpResponse:
+    """The tokens of the accounts in the body, in order. Neither the record nor an error says anything of them."""
+    try:
+        token = admit(request, "tokens")
+    except NotAdmitted as error:
+        return _error(error.status, str(error))
+    if request.GET:
+        return _error(400, "accounts are given in the body, never in the address")
+    try:
+        items = accounts_in(request.body)
+        tokens, key_version = account_tokens(items)
+    except (NotAccounts, RequestDataTooBig) as error:
+        return _error(400, str(error) if isinstance(error, NotAccounts) else "the body is too large")
+    except SettingsError:
+        return _error(503, "the key file of the application is not the one of this home")
+    except NotComputed as error:
+        LOG.error("%s", json.dumps({"stage": "api_tokens", "error": str(error)}))
+        return _error(500, "internal error; the log names its class")
+    audit.record(None, "api_tokens", token=token.name, count=len(tokens), wrong=tokens.count(None))
+    return JsonResponse({"tokens": tokens, "key_version": key_version}, headers={"Cache-Control": "no-store"})
+
+
 def document(request: Request) -> HttpResponse:
     """The API's description, as OpenAPI."""
     return JsonResponse(DOCUMENT)
@@ -120,5 +153,7 @@ ROUTES = (
     Route("api-flags", "api/v1/flags", flags, ANYBODY),
     Route("api-flag", "api/v1/flags/<str:flag_id>", flag, ANYBODY),
     Route("api-nights", "api/v1/nights", nights, ANYBODY),
+    Route("api-tokens", "api/v1/tokens", account_tokens_of, ANYBODY, ("POST",)),
+    Route("api-tokens-alias", "api/tokens", account_tokens_of, ANYBODY, ("POST",)),
     Route("api-document", "api/v1/openapi.json", document, ANYBODY),
 )

@@ -73,7 +73,8 @@ def check(request: Request) -> HttpResponse:
     if result.is_whole:
         audit.record(request.user, "verify_audit_log", records=result.records, findings=len(result.findings))
         return render(request, "triage/audit_check.html", {"checked": result})
-    progress = [result.records, result.mac, [(each.number, each.what) for each in result.findings]]
+    findings, accepted = ([(each.number, each.what) for each in few] for few in (result.findings, result.accepted))
+    progress = [result.records, result.mac, findings, accepted]
     context = {"checked": result, "so_far": signing.dumps(progress, salt=SALT), "last": audit.state()["number"]}
     return render(request, "triage/audit_check.html", context)
 
@@ -81,10 +82,11 @@ def check(request: Request) -> HttpResponse:
 def _so_far(request: Request) -> audit.ChainCheck:
     """How far the check is: signed by the part before, carried by the page, valid for an hour."""
     try:
-        records, mac, findings = signing.loads(request.POST.get("so_far", ""), salt=SALT, max_age=3600)
+        records, mac, *findings = signing.loads(request.POST.get("so_far", ""), salt=SALT, max_age=3600)
     except signing.BadSignature:
         return audit.NOTHING_YET
-    return audit.ChainCheck(records, mac, tuple(audit.Finding(*each) for each in findings))
+    wrong, accepted = (tuple(audit.Finding(*each) for each in few) for few in findings)
+    return audit.ChainCheck(records, mac, wrong, accepted=accepted)
 
 
 def _records(filters: dict[str, Any]) -> QuerySet[AuditRecord]:

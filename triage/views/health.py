@@ -11,6 +11,7 @@ from payeewatch.triage import clock
 from payeewatch.triage.access.api_tokens import NotAdmitted, admit
 from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
+from payeewatch.triage.exchange.night_state import night_state
 from payeewatch.triage.models import Night
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import ANYBODY
@@ -19,7 +20,11 @@ from payeewatch.triage.workspace import home
 
 
 def health(request: Request) -> HttpResponse:
-    """200 when database, home and the audit log's end are as they must be, else 503. It contains no data."""
+    """200 when database, home and the audit log's end are as they must be, else 503. It contains no data.
+
+    `ok` is also false when a night failed, is late or could not be imported: the application works, and somebody has
+    to look.
+    """
     checks = {"home": bool(published_nights(home()))}
     age = None
     try:
@@ -28,8 +33,9 @@ def health(request: Request) -> HttpResponse:
         age = (clock.today() - last).days if last else None
     except DatabaseError:
         checks |= {"database": False}
-    ok = all(checks.values())
-    return JsonResponse({"ok": ok} | checks | {"last_night_age_days": age}, status=200 if ok else 503)
+    works, nights = all(checks.values()), night_state().facts()
+    answer = {"ok": works and nights["nights"]} | checks | {"last_night_age_days": age} | nights
+    return JsonResponse(answer, status=200 if works else 503)
 
 
 def measures(request: Request) -> HttpResponse:

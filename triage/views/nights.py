@@ -90,8 +90,9 @@ def night(request: Request, night: str) -> HttpResponse:
 
 
 def _warnings(run: Run) -> list[str]:
-    sentences = run.get("warnings", ())
-    codes = run.get("warning_codes") or [None] * len(sentences)
+    """The warnings of a night, and what is so every night."""
+    sentences = [*run.get("warnings", ()), *run.get("states", ())]
+    codes = [*run.get("warning_codes", ()), *run.get("state_codes", ())] or [None] * len(sentences)
     return [phrases.message({"sentence": text} | (code or {})) for text, code in zip(sentences, codes, strict=True)]
 
 

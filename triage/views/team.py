@@ -59,6 +59,8 @@ def page(request: Request) -> HttpResponse:
         "money": {name: phrases.rough_euros(amount) for name, amount in money.items()},
         "clocks": _clocks(team.clocks(today)),
         "expiring": [_ending(row, today) for row in team.expiring(today)],
+        "blocked": [_with_day(row, clock.day_of(row["since"])) for row in team.blocked()],
+        "ended_in_vain": [_with_day(row, row["on"]) for row in team.ended_in_vain()],
         "agreement": agreement,
         "kappa": None if agreement.kappa is None else phrases.number(agreement.kappa, 2),
         "work": _work(team.workload(now)),
@@ -135,6 +137,10 @@ def _ending(row: Mapping[str, Any], today: date) -> dict[str, object]:
         "amount": phrases.euros(row["amount"]),
         "is_soon": (row["hold_until"] - today).days <= 1,
     }
+
+
+def _with_day(row: Mapping[str, Any], on: date) -> dict[str, object]:
+    return {**row, "day": phrases.day(on), "amount": phrases.euros(row["amount"])}
 
 
 def _work(work: Mapping[str, Mapping[str, int]]) -> list[dict[str, object]]:

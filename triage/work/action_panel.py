@@ -17,7 +17,7 @@ from payeewatch.triage.access.pseudonyms import is_named_reader
 from payeewatch.triage.language import phrases
 from payeewatch.triage.models import Decision, Flag, Hold, Step, User, is_own_household
 from payeewatch.triage.roles import REVIEWERS
-from payeewatch.triage.work import workflow
+from payeewatch.triage.work import holds, workflow
 from payeewatch.triage.work.approvals import pending
 from payeewatch.triage.work.verdicts import is_blind
 from payeewatch.triage.work.workflow import ACTIONS
@@ -26,10 +26,12 @@ from payeewatch.triage.workspace import home
 GROUPS = (
     (_("Decide"), ("approve", "return_proposal", "second_look")),
     (_("Verdict"), ("benign", *FRAUD_VERDICTS, "inconclusive", "duplicate", "data_error")),
-    (_("Payments"), ("hold", "release", "extend")),
+    (_("Payments"), ("hold", "release", "extend", "put_right")),
 )
 WORK = _("Work")
 """The group of all other actions."""
+TELLS_OF_FRAUD = frozenset({"put_right"})
+"""Actions that are offered after a fraud alone: somebody who judges without seeing the verdict does not see them."""
 ON_THE_TOAST = "undo"
 NOT_IN_HISTORY = frozenset({"claim", "give_back", "undo"})
 """Actions that the history leaves out."""
@@ -51,7 +53,7 @@ class HistoryEntry:
 def right_pane(flag: Flag, user: User, bound: Bound | None = None) -> dict[str, Any]:
     """The template context of the pane. A refused form is shown again with what was sent."""
     blind = is_blind(flag, user)
-    actions = {each.name: each for each in workflow.allowed(flag, user)}
+    actions = {each.name: each for each in workflow.allowed(flag, user) if not (blind and each.name in TELLS_OF_FRAUD)}
     forms = {
         name: each.form_for(flag, bound[1] if bound and bound[0] == name else None) for name, each in actions.items()
     }
@@ -65,6 +67,7 @@ def right_pane(flag: Flag, user: User, bound: Bound | None = None) -> dict[str, 
         "pending": [] if blind else [(each, [part for part in grounds(each) if part]) for each in pending(flag)],
         "duplicates": [] if blind else list(flag.duplicates.order_by("pk").values_list("pk", flat=True)),
         "holds": [hold for hold in flag.holds.all() if hold.state != Hold.State.EXPIRED],
+        "hold_warning": "" if blind else holds.warning(flag),
         "history": [] if blind else history(flag),
         "attachments": flag.attachments.select_related("by").order_by("pk"),
         "sees_notes": is_named_reader(user),

@@ -239,8 +239,9 @@ def _decision_rows(flag: Flag) -> Iterator[tuple[datetime, str, str, str]]:
 
 def _hold_rows(flag: Flag) -> Iterator[tuple[datetime, str, str, str]]:
     for each in flag.holds.select_related("by"):
-        values = {"day": phrases.day(each.hold_until), "amount": phrases.euros(each.amount)}
-        what = say("Hold until %(day)s, %(amount)s") % values
+        values = {"day": phrases.day(each.hold_until) if each.hold_until else "", "amount": phrases.euros(each.amount)}
+        words = say("Hold until %(day)s, %(amount)s") if each.hold_until else say("Hold without end, %(amount)s")
+        what = words % values
         yield each.at, what, each.by.username if each.by else say("the night"), str(each.get_state_display())
 
 

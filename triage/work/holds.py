@@ -1,4 +1,8 @@
-"""Hold and release payments. People hold; a hold ends by itself, and can be extended once."""
+"""Hold and release payments. People hold; a hold ends by itself, and can be extended once.
+
+While a fraud waits for its approval, its holds are renewed `RENEWALS` times. Behind a confirmed fraud a hold has no
+end: it lasts until the account is put right, or until the fraud is decided otherwise.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,26 @@ from datetime import datetime
 from decimal import Decimal
 
 from django import forms
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.pipeline.home.holds import add_business_days
 from payeewatch.triage import clock
+from payeewatch.triage.exchange.export_decisions import undo_deadline
+from payeewatch.triage.language import phrases
 from payeewatch.triage.models import WORKABLE, Decision, Flag, Hold, User
-from payeewatch.triage.work.approvals import Kind, decide, effect
+from payeewatch.triage.work.approvals import Kind, decide, effect, pending
 from payeewatch.triage.work.workflow import ActionContext, ActionForm, Details, Refused, State, action
 from payeewatch.triage.workspace import home
 
 STATES = WORKABLE | {State.PROPOSED, State.CLOSED}
 """Payments can be held and released beside a proposal, and after a verdict."""
+RENEWALS = 2
+"""How often a hold is renewed while a fraud waits for its approval."""
+ITSELF, ORIGINALS = ("pk",), ("duplicate_of", "duplicate_of__duplicate_of")
+"""A duplicate's holds stand behind what is decided about the flag that it duplicates."""
 
 
 class ConfirmForm(ActionForm):
@@ -32,10 +43,130 @@ class ReleaseForm(ConfirmForm):
     note = forms.CharField(label=_("Why"), widget=forms.Textarea({"rows": 2}), max_length=2000, required=False)
 
 
+class PutRightForm(ActionForm):
+    confirm = forms.BooleanField(label=_("The payee's right account is in place again"))
+    note = forms.CharField(label=_("How"), widget=forms.Textarea({"rows": 2}), max_length=2000, required=False)
+
+
+def states_in_effect() -> set[Hold.State]:
+    """The states of active holds: those of people, and those of nights if the payment system applies them."""
+    return {Hold.State.HELD, *([Hold.State.PROPOSED] if home().params.holds.automatic else [])}
+
+
 def in_effect(flag: Flag) -> list[Hold]:
-    """The holds that are active: those of people, and those of nights if the payment system applies them."""
-    states = {Hold.State.HELD, *([Hold.State.PROPOSED] if home().params.holds.automatic else [])}
+    """The active holds of a flag."""
+    states = states_in_effect()
     return [hold for hold in flag.holds.all() if hold.state in states]
+
+
+def is_blocking(flag: Flag) -> bool:
+    """Whether a fraud is confirmed on the flag, and its account is not put right: its holds have no end."""
+    in_force = [each for each in flag.decisions.all() if each.state == Decision.State.IN_FORCE]
+    if any(each.kind == Kind.PUT_RIGHT for each in in_force):
+        return False
+    return any(each.kind == Kind.VERDICT and each.verdict in FRAUD_VERDICTS for each in in_force)
+
+
+def _behind(decisions: QuerySet[Decision], paths: Iterable[str] = (*ITSELF, *ORIGINALS)) -> Q:
+    """Flags that have one of the decisions, or duplicate a flag that has."""
+    return Q(*(Exists(decisions.filter(flag=OuterRef(path))) for path in paths), _connector=Q.OR)
+
+
+def _behind_confirmed() -> Q:
+    frauds = Decision.objects.filter(kind=Kind.VERDICT, state=Decision.State.IN_FORCE, verdict__in=FRAUD_VERDICTS)
+    put_right = Decision.objects.filter(flag=OuterRef("flag"), kind=Kind.PUT_RIGHT, state=Decision.State.IN_FORCE)
+    settled = put_right.filter(decided_at__lt=undo_deadline())  # an undo gives back the flag's own holds alone
+    return _behind(frauds.exclude(Exists(put_right)), ITSELF) | _behind(frauds.exclude(Exists(settled)), ORIGINALS)
+
+
+def _behind_proposed() -> Q:
+    pending = Decision.objects.filter(kind=Kind.VERDICT, state=Decision.State.PENDING, verdict__in=FRAUD_VERDICTS)
+    return _behind(pending)
+
+
+def is_waiting(flag: Flag) -> bool:
+    """Whether a fraud waits for its approval behind the holds of a flag."""
+    return Flag.objects.filter(_behind_proposed(), pk=flag.pk).exists()
+
+
+def flags_to_block() -> QuerySet[Flag]:
+    """Flags whose holds still have an end, though they stand behind a confirmed fraud."""
+    return Flag.objects.filter(_behind_confirmed(), holds__state=Hold.State.HELD, holds__hold_until__isnull=False)
+
+
+def flags_to_unblock() -> QuerySet[Flag]:
+    """Flags whose holds have no end, though no confirmed fraud is behind them any more."""
+    return Flag.objects.filter(~_behind_confirmed(), holds__state=Hold.State.HELD, holds__hold_until__isnull=True)
+
+
+def flags_to_renew() -> QuerySet[Flag]:
+    """Flags whose holds end today or have ended, while a fraud waits for its approval."""
+    return Flag.objects.filter(
+        ~_behind_confirmed(),
+        _behind_proposed(),
+        holds__state__in=states_in_effect(),
+        holds__hold_until__lte=clock.today(),
+        holds__renewals__lt=RENEWALS,
+    )
+
+
+def block(flag: Flag, user: User | None, at: datetime) -> Details:
+    """Take the end off the active holds of a flag, and hold again what ended while its fraud waited for approval."""
+    waited = [hold for hold in flag.holds.all() if hold.state == Hold.State.EXPIRED and hold.renewals]
+    holds = [hold for hold in (*in_effect(flag), *waited) if hold.state != Hold.State.HELD or hold.hold_until]
+    for each in holds:
+        each.state, each.hold_until, each.by = Hold.State.HELD, None, each.by or user
+        each.at, each.handed_over_at = at, None
+        each.save()
+    return {"blocked": [each.pk for each in holds]} if holds else {}
+
+
+def unblock(flag: Flag, at: datetime) -> Details:
+    """Give holds without end a new end, as no confirmed fraud is behind them.
+
+    Those of a duplicate are released if the account of its original was put right.
+    """
+    rows = flag.holds.filter(state=Hold.State.HELD, hold_until=None)
+    many = [hold.pk for hold in rows]
+    put_right = Decision.objects.filter(kind=Kind.PUT_RIGHT, state=Decision.State.IN_FORCE)
+    if Flag.objects.filter(_behind(put_right, ORIGINALS), pk=flag.pk).exists():
+        rows.update(state=Hold.State.RELEASED, at=at, handed_over_at=None)
+        return {"released": many}
+    until = add_business_days(clock.today(), home().params.holds.business_days)
+    rows.update(hold_until=until, at=at, handed_over_at=None)
+    return {"holds": many, "until": str(until)}
+
+
+def renew(flag: Flag, at: datetime) -> list[Hold]:
+    """Renew the active holds of a flag whose fraud waits, once each, if they end today or have ended."""
+    today = clock.today()
+    due = [
+        hold for hold in in_effect(flag) if hold.renewals < RENEWALS and hold.hold_until and hold.hold_until <= today
+    ]
+    proposal = Decision.objects.filter(flag=flag, kind=Kind.VERDICT, state=Decision.State.PENDING).first()
+    for each in due:
+        assert each.hold_until, "a hold without end is not renewed"
+        if each.state == Hold.State.PROPOSED:  # from here on it is the reviewer's, who proposed the fraud
+            each.state, each.by = Hold.State.HELD, proposal.by if proposal else None
+        each.hold_until = add_business_days(each.hold_until, home().params.holds.business_days)
+        each.renewals, each.at, each.handed_over_at = each.renewals + 1, at, None
+        each.save()
+    return due
+
+
+def warning(flag: Flag) -> str:
+    """What a reviewer must know about a fraud behind which nothing is held."""
+    if in_effect(flag):
+        return ""
+    if is_blocking(flag):
+        return say("A fraud is confirmed here, and nothing is held: payments to the account leave.")
+    ended = [hold.hold_until for hold in flag.holds.all() if hold.state == Hold.State.EXPIRED and hold.renewals]
+    days = [day for day in ended if day]
+    if days and any(each.kind == Kind.VERDICT for each in pending(flag)):
+        return say(
+            "Its hold was renewed twice, and ended on %(day)s before this was approved: payments to the account leave."
+        ) % {"day": phrases.day(max(days))}
+    return ""
 
 
 def amount_kept_back(flag: Flag) -> Decimal:
@@ -63,10 +194,11 @@ def release_holds(flag: Flag, user: User, at: datetime, other: Flag | None = Non
 
 
 def _holdable(flag: Flag) -> Iterable[Hold]:
-    """The holds that a person may set: proposals, and those released before their end; never an expired one."""
-    today = clock.today()
+    """What a person may hold: proposals, and what was released before its end; after a fraud also what has ended."""
+    today, is_fraud = clock.today(), is_blocking(flag)
     for hold in flag.holds.all():
-        if hold.state == Hold.State.PROPOSED or (hold.state == Hold.State.RELEASED and hold.hold_until >= today):
+        is_over = hold.state == Hold.State.EXPIRED or bool(hold.hold_until and hold.hold_until < today)
+        if hold.state == Hold.State.PROPOSED or (hold.state != Hold.State.HELD and (is_fraud or not is_over)):
             yield hold
 
 
@@ -79,11 +211,15 @@ def _nothing_to_hold(flag: Flag, user: User, at: datetime) -> str:
 
 
 def _nothing_held(flag: Flag, user: User, at: datetime) -> str:
+    if is_blocking(flag):
+        return say(
+            "A fraud is confirmed: the hold ends when the account is put right, or the fraud is decided otherwise."
+        )
     return "" if in_effect(flag) else say("Nothing is held.")
 
 
 def _not_extensible(flag: Flag, user: User, at: datetime) -> str:
-    if not any(hold.state == Hold.State.HELD and not hold.is_extended for hold in flag.holds.all()):
+    if not any(hold.state == Hold.State.HELD and hold.hold_until and not hold.is_extended for hold in flag.holds.all()):
         return say("Nothing is held that could be held longer; a hold is made longer once.")
     return ""
 
@@ -98,15 +234,18 @@ def _not_extensible(flag: Flag, user: User, at: datetime) -> str:
 )
 def hold(context: ActionContext, confirm: bool) -> Details:
     flag, until = context.flag, add_business_days(clock.today(), home().params.holds.business_days)
-    holds = list(_holdable(flag))
+    has_end, holds = not is_blocking(flag), list(_holdable(flag))
     if not flag.holds.filter(payment_id="").exists():
         holds.append(Hold(flag=flag, payee_id=flag.payee_id, account=flag.account, change_id=flag.change_id))
     for each in holds:
-        if each.state != Hold.State.RELEASED:  # a hold that is set again keeps its end date
+        if each.state != Hold.State.RELEASED or not each.hold_until:  # a hold that is set again keeps its end date
             each.hold_until = until
+        if not has_end:
+            each.hold_until = None
         each.state, each.by, each.at, each.handed_over_at = Hold.State.HELD, context.user, context.at, None
         each.save()
-    return {"holds": [each.pk for each in holds], "until": str(max(each.hold_until for each in holds))}
+    ends = [each.hold_until for each in holds if each.hold_until]
+    return {"holds": [each.pk for each in holds], "until": str(max(ends)) if ends else ""}
 
 
 @action(
@@ -136,16 +275,38 @@ def _release(context: ActionContext, decision: Decision) -> Details:
 )
 def extend(context: ActionContext, confirm: bool, note: str) -> Details:
     extensible = context.flag.holds.filter(state=Hold.State.HELD, is_extended=False)
-    latest = max(hold.hold_until for hold in extensible)
+    latest = max(hold.hold_until for hold in extensible if hold.hold_until)
     until = add_business_days(latest, home().params.holds.business_days)
     return decide(context, Kind.EXTEND, needs_approval=True, until=until, note=note)
 
 
 @effect(Kind.EXTEND)
 def _extend(context: ActionContext, decision: Decision) -> Details:
-    many = context.flag.holds.filter(state=Hold.State.HELD, is_extended=False).update(
-        hold_until=decision.until, is_extended=True, by=context.user, at=context.at, handed_over_at=None
-    )
+    rows = context.flag.holds.filter(state=Hold.State.HELD, is_extended=False, hold_until__lt=decision.until)
+    many = rows.update(hold_until=decision.until, is_extended=True, by=context.user, at=context.at, handed_over_at=None)
     if not many:
         raise Refused(say("Nothing is held any more."))
     return {"extended": many}
+
+
+def _nothing_to_put_right(flag: Flag, user: User, at: datetime) -> str:
+    return "" if is_blocking(flag) else say("No fraud is confirmed here whose account is still to be put right.")
+
+
+@action(
+    _("Account put right"),
+    help=_(
+        "The payee's right account is in place again: what is held is released. A large amount needs a second person."
+    ),
+    states=frozenset(State),
+    form=PutRightForm,
+    claims=False,
+    blocked_by=_nothing_to_put_right,
+)
+def put_right(context: ActionContext, confirm: bool, note: str) -> Details:
+    return decide(context, Kind.PUT_RIGHT, needs_approval=needs_second_to_release(context.flag), note=note)
+
+
+@effect(Kind.PUT_RIGHT)
+def _put_right_now(context: ActionContext, decision: Decision) -> Details:
+    return release_holds(context.flag, context.user, context.at)

@@ -29,15 +29,15 @@ from payeewatch.triage.verdict_codes import (
     Verdict,
 )
 from payeewatch.triage.work.approvals import Kind, decide, effect, mark_replaced, withdraw_proposals
-from payeewatch.triage.work.holds import amount_kept_back, needs_second_to_release, release_holds
+from payeewatch.triage.work.holds import amount_kept_back, block, needs_second_to_release, release_holds
 from payeewatch.triage.work.workflow import ActionContext, ActionForm, Details, Refused, State, action, release_claim
 from payeewatch.triage.workspace import home, keys
 
 RELEASING = frozenset({Verdict.BENIGN, Verdict.DATA_ERROR, Verdict.INCONCLUSIVE})
 """Verdicts that release the holds, because nobody works on the flag any more.
 
-After fraud a hold runs to its end or is released by hand. The hold of a duplicate is released if the other flag holds
-the same payment.
+Behind a fraud a hold has no end, until the account is put right. The hold of a duplicate is released if the other flag
+holds the same payment.
 """
 MOST_ALIKE = 20
 LOSSES = ("loss_paid", "loss_prevented", "loss_recovered")
@@ -173,6 +173,8 @@ def _close(context: ActionContext, decision: Decision) -> Details:
     flag = context.flag
     others = [each for each in flag.decisions.all() if each.kind == Kind.VERDICT and each.pk != decision.pk]
     mark_replaced(each for each in others if each.state == Decision.State.IN_FORCE)
+    corrections = [each for each in flag.decisions.all() if each.kind == Kind.PUT_RIGHT]
+    mark_replaced(each for each in corrections if each.state == Decision.State.IN_FORCE)
     flag.state, flag.verdict, flag.closed_at = State.CLOSED, decision.verdict, context.at
     flag.duplicate_of = decision.duplicate_of
     flag.snoozed_until = flag.snoozed_p_value = flag.snoozed_at_risk = None
@@ -180,9 +182,9 @@ def _close(context: ActionContext, decision: Decision) -> Details:
     release_claim(flag)
     if decision.duplicate_of and not _is_released(decision.duplicate_of):
         return release_holds(flag, context.user, context.at, other=decision.duplicate_of)
-    if decision.verdict not in RELEASING | {Verdict.DUPLICATE}:
-        return {}
-    withdraw_proposals(flag, frozenset({Kind.RELEASE, Kind.EXTEND}), context.at)
+    withdraw_proposals(flag, frozenset({Kind.RELEASE, Kind.EXTEND, Kind.PUT_RIGHT}), context.at)
+    if decision.verdict in FRAUD_VERDICTS:
+        return block(flag, context.user, context.at)
     return release_holds(flag, context.user, context.at)
 
 

@@ -18,10 +18,31 @@ CREATE OR REPLACE MACRO identity_token(kind, original) AS left(pw_hmac(kind || '
 CREATE OR REPLACE MACRO tombstone(kind, original) AS
     sha256(unhex('@AUDIT_OUTER_PAD@') || unhex(sha256(unhex('@AUDIT_INNER_PAD@') || encode(kind || '|' || original))));
 
+-- Numbers as people paste them -----------------------------------------------------------------------------
+
+-- Letters and digits in upper case, nothing else: no spaces, marks, quotes or invisible characters. What Unicode calls
+-- another form of a plain letter or digit (NFKC: full width, mathematical) is that one; @OTHER_FORMS@ lists them.
+-- Other letters stay, so that what has one of them is never taken for an account.
+CREATE OR REPLACE MACRO pw_plain(letters) AS
+    CASE WHEN strlen(letters) = length(letters) THEN letters
+    ELSE translate(letters, '@OTHER_FORMS@', '@THEIR_PLAIN_FORMS@') END;
+
+CREATE OR REPLACE MACRO pw_compact(original) AS
+    CASE
+        WHEN regexp_full_match(original, '[0-9A-Za-z]*') THEN upper(original)
+        WHEN regexp_full_match(original, '[0-9A-Za-z ]*') THEN upper(replace(original, ' ', ''))
+        ELSE upper(list_transform(
+            [regexp_replace(original, '[^\p{L}\p{N}]+|[\x{115F}\x{1160}\x{3164}\x{FFA0}]+', '', 'g')],
+            LAMBDA letters: pw_plain(letters)
+        )[1])
+    END;
+
 -- Accounts -------------------------------------------------------------------------------------------------
 
-CREATE OR REPLACE MACRO canonical_account(original) AS
-    nullif(upper(translate(original, ' -' || chr(9) || chr(160) || chr(8239), '')), '');
+CREATE OR REPLACE MACRO pw_after_iban(compact) AS
+    CASE WHEN starts_with(compact, 'IBAN') THEN substr(compact, 5) ELSE compact END;
+
+CREATE OR REPLACE MACRO canonical_account(original) AS nullif(pw_after_iban(pw_compact(original)), '');
 
 CREATE OR REPLACE MACRO account_country(account) AS left(account, 2);
 
@@ -69,9 +90,6 @@ CREATE OR REPLACE MACRO account_token(account) AS identity_token('account', acco
 
 -- National ids and birth dates -----------------------------------------------------------------------------
 
-CREATE OR REPLACE MACRO pw_compact(original) AS
-    upper(translate(original, ' .-' || chr(9) || chr(160) || chr(8239), ''));
-
 CREATE OR REPLACE MACRO national_id_key(id13) AS
     lpad(CAST(97 - TRY_CAST(
         replace(replace(id13, '2A', '19'), '2B', '18') AS BIGINT
@@ -87,13 +105,21 @@ CREATE OR REPLACE MACRO pw_checked_national_id(compact) AS
         WHEN length(compact) = 13 OR substr(compact, 14) = national_id_key(left(compact, 13)) THEN left(compact, 13)
     END;
 
-CREATE OR REPLACE MACRO canonical_national_id(original) AS pw_checked_national_id(pw_compact(original));
+-- A spreadsheet writes a number with `.0`.
+CREATE OR REPLACE MACRO pw_whole(original) AS regexp_replace(original, '[.]0$', '');
+
+CREATE OR REPLACE MACRO canonical_national_id(original) AS
+    pw_checked_national_id(pw_compact(CASE WHEN ends_with(original, '.0') THEN pw_whole(original) ELSE original END));
 
 CREATE OR REPLACE MACRO canonical_birth_date(original) AS
     CASE
         WHEN regexp_full_match(trim(original), '(?:18|19|20)[0-9]{6}') THEN trim(original)
-        WHEN regexp_full_match(trim(original), '(?:18|19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}')
-        THEN replace(trim(original), '-', '')
+        WHEN regexp_full_match(trim(original), '(?:18|19|20)[0-9]{6}[.]0') THEN pw_whole(trim(original))
+        WHEN regexp_full_match(trim(original), '(?:18|19|20)[0-9]{2}([-/.][0-9]{1,2}){2}')
+        THEN list_transform(
+            [regexp_split_to_array(trim(original), '[-/.]')],
+            LAMBDA p: p[1] || lpad(p[2], 2, '0') || lpad(p[3], 2, '0')
+        )[1]
     END;
 
 CREATE OR REPLACE MACRO is_complete_birth_date(birth8) AS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -29,7 +28,8 @@ def todays(published: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
     flags = pq.read_table(home.path / "flags" / f"{NIGHTS[-1]}.parquet").to_pylist()
     member = next(flag["member_id"] for flag in flags if flag["member_id"])
     home.done("purge", "--until", str(NIGHTS[-1]), "--member", member)
-    shutil.rmtree(sorted(path for path in (home.path / "breaches").iterdir() if path.is_dir())[0])
+    first_list = sorted(path for path in (home.path / "breaches").iterdir() if path.is_dir())[0].name
+    home.done("lists", "withdraw", first_list, "--reason", "sent by mistake")
     home.done("purge", "--until", str(NIGHTS[-1]))
     kinds = [json.loads(path.read_text())["kind"] for path in sorted((home.path / "lake" / "loads").glob("*.json"))]
     assert {"erasure", "purge"} <= set(kinds)
@@ -91,7 +91,7 @@ def test_an_empty_home_has_nothing_to_migrate(tmp_path: Path) -> None:
     assert "is empty" in home.done("migrate").stdout
 
 
-OTHERS = sorted(set(main.commands) - {"migrate"})
+OTHERS = sorted(set(main.commands) - {"doctor", "migrate", "status"})
 
 
 def example(name: str) -> list[str]:

@@ -6,19 +6,20 @@ import gzip
 import json
 import os
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from payeewatch.pipeline.breaches.lists import check_lists, load_lists
+from payeewatch.pipeline.breaches.lists import check_lists, lists_in_force, load_lists, withdraw_list
 from payeewatch.pipeline.home import vault
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused, StoreError
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.lake import Load
 from tests.breach_lists import COLUMNS, Person, as_csv, person, put_list
 from tests.canaries import assert_absent
+from tests.inbox import looks_of
 from tests.lake_rows import KEYS, evening, lake_session
 
 UNTIL = date(2024, 2, 2)
@@ -120,7 +121,9 @@ def test_a_wrong_check_digit_nulls_the_identifier_and_is_counted(session: Sessio
     (commit,) = load(session, [*people, person(1, national_id=wrong, holder_national_id=wrong)])
     assert commit.facts["people"] == {
         "rows": 7, "rejected": 0, "malformed": 0,
-        "nulled": {"national_id": 1, "holder_national_id": 0, "birth_date": 0},
+        "nulled": {"national_id": 1, "holder_national_id": 0, "birth_date": 0, "birth_rank": 0},
+        "filled": {"national_id": 7, "holder_national_id": 0, "birth_date": 7, "birth_rank": 7},
+        "columns": tuple(sorted(COLUMNS)),
     }  # fmt: skip
 
 
@@ -165,6 +168,103 @@ def test_more_unusable_rows_than_tolerated_refuse_the_list(session: Session) -> 
     assert "Secret" not in str(refused.value)
     assert not list((session.lake.root / "people").rglob("*.parquet"))
     assert session.lake.loads() == []
+
+
+def french(people: list[Person]) -> str:
+    """The people as a spreadsheet in France exports them."""
+    day = "{birth_date:%d/%m/%Y}"
+    rows = [
+        f"{p['national_id']};{p['family_name'].upper()};{p['given_names']};"
+        + day.format(birth_date=datetime.strptime(p["birth_date"], "%Y%m%d"))
+        for p in people
+    ]
+    return "\r\n".join(["NIR;Nom de naissance;Prénoms;Né(e) le", *rows, ""])
+
+
+FRENCH = """
+[people]
+delimiter = ";"
+encoding = "windows-1252"
+date = "%d/%m/%Y"
+[people.columns]
+"nir" = "national_id"
+"NOM DE NAISSANCE" = "family_name"
+"Prénoms" = "given_names"
+"Né(e) le" = "birth_date"
+[people.defaults]
+birth_rank = "1"
+"""
+
+
+def test_a_list_from_a_french_spreadsheet_is_described_in_the_profile(session: Session) -> None:
+    people = [person(1), person(2)]
+    load(session, people)
+    expected = [(*row[:1], None, *row[2:]) for row in keys(session)]
+    (session.settings.home / "profile.toml").write_text(f'[export]\ndecimal = ","\n{FRENCH}', encoding="utf-8")
+    folder = put_list(breaches(session), "TPO-1", people)
+    (folder / "people.csv").write_bytes(french(people).encode("windows-1252"))
+    assert [check["refused"] for check in check_lists(session)] == [None]
+    load_lists(session, UNTIL)
+    assert keys(session) == expected
+
+
+def test_what_the_insurer_exports_says_nothing_of_lists(session: Session) -> None:
+    (session.settings.home / "profile.toml").write_text('[export]\ndelimiter = ";"\ndate = "%d/%m/%Y"\n')
+    (made,) = load(session, [person(1)])
+    assert made.facts["people"]["nulled"]["birth_date"] == 0
+
+
+def test_another_description_of_the_lists_reads_them_again(session: Session) -> None:
+    load(session, [person(1)])
+    assert load_lists(session, UNTIL) == []
+    profile = session.settings.home / "profile.toml"
+    profile.write_text("[people.columns]\nfamily_name = 'given_names'\ngiven_names = 'family_name'\n")
+    assert len(load_lists(session, UNTIL)) == 1
+    assert load_lists(session, UNTIL) == []
+    profile.unlink()
+    assert len(load_lists(session, UNTIL)) == 1
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "says"),
+    [
+        ("birth_date", "17/01/1985", "birth_date in 3 of the 10 rows that fill it .must be eight digits"),
+        ("birth_date", "31064", "birth_date in 3 of the 10 rows that fill it .must be eight digits"),
+        ("national_id", "2.85E+14", "national_id in 3 of the 10 rows that fill it .must be 13 characters"),
+        ("holder_national_id", "X-1", "holder_national_id in 3 of the 3 rows that fill it .must be 13 characters"),
+        ("birth_rank", "premier", "birth_rank in 3 of the 10 rows that fill it .must be a whole number from 1 to 9"),
+    ],
+)
+def test_a_column_of_another_form_refuses_the_list(session: Session, column: str, cell: str, says: str) -> None:
+    people = [*(person(n) for n in range(7)), *(person(n, **{column: cell}) for n in range(7, 10))]
+    with pytest.raises(InputRefused, match=rf"breaches/TPO-1: more than 20% unusable: {says}.*\[people\]") as refused:
+        load(session, people)
+    assert cell not in str(refused.value)
+    assert session.lake.loads() == []
+    assert says.split(" ")[0] in check_lists(session)[0]["refused"]
+
+
+def test_a_column_with_few_unusable_cells_does_not(session: Session) -> None:
+    people = [*(person(n) for n in range(8)), *(person(n, birth_date="17/01/1985") for n in range(8, 10))]
+    assert load(session, people)[0].facts["people"]["nulled"]["birth_date"] == 2
+
+
+@pytest.mark.parametrize(
+    ("missing", "field"),
+    [("national_id", "national_id"), ("birth_date", "birth_date"), ("given_names", "name")],
+)
+def test_a_field_that_was_exposed_but_is_not_on_the_list_is_a_look(session: Session, missing: str, field: str) -> None:
+    folder = put_list(breaches(session), "TPO-1", [person(1)])
+    columns = tuple(column for column in COLUMNS if column != missing)
+    (folder / "people.csv").write_bytes(as_csv([person(1)], columns))
+    load_lists(session, UNTIL)
+    says = f"breaches/TPO-1: the manifest says that {field} was exposed, but the people file has no {missing}"
+    assert looks_of(session) == [says] == check_lists(session)[0]["looks"]
+
+
+def test_an_empty_column_is_no_field_either(session: Session) -> None:
+    load(session, [person(n, birth_date=None) for n in range(3)])
+    assert len(looks_of(session)) == 1
 
 
 def test_no_list_at_all_is_input_missing(session: Session) -> None:
@@ -220,12 +320,12 @@ def test_lines_that_are_no_rows_count_as_rejected(session: Session) -> None:
     assert (commit.facts["people"]["rows"], commit.facts["people"]["malformed"]) == (10, 1)
 
 
-def test_an_unclosed_quote_cannot_swallow_a_list_unseen(session: Session) -> None:
+def test_an_unclosed_quote_costs_its_own_line_and_no_other(session: Session) -> None:
     people = as_csv([person(n) for n in range(100)]).split(b"\n")
     people[50] = b'"' + people[50]
     raw(session, b"\n".join(people))
-    with pytest.raises(InputRefused):
-        load_lists(session, UNTIL)
+    (load,) = load_lists(session, UNTIL)
+    assert (load.facts["people"]["rows"], load.facts["people"]["malformed"]) == (100, 1)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
@@ -300,17 +400,75 @@ def test_a_manifest_that_changes_alone_keeps_the_people(session: Session) -> Non
     assert ask(session, "SELECT count(*) FROM people") == [(1,)]
 
 
-def test_a_list_without_its_folder_is_purged_and_may_come_back(session: Session) -> None:
+def test_a_list_whose_folder_is_gone_stays_in_force_with_a_warning(session: Session) -> None:
     load(session, [person(1)])
-    folder = breaches(session) / "TPO-1"
-    folder.rename(session.settings.home / "away")
-    (purge,) = load_lists(session, UNTIL)
-    assert purge.kind == "purge"
+    put_list(breaches(session), "TEL-1", [person(2)])
+    load_lists(session, UNTIL)
+    (breaches(session) / "TPO-1").rename(session.settings.home / "away")
+    assert load_lists(session, UNTIL) == []
+    assert [load.source for load in lists_in_force(session, UNTIL)] == ["TPO-1", "TEL-1"]
+    assert [each.code for each in session.warnings] == ["list_folder_gone"]
+    assert "breaches/TPO-1 is gone" in session.warnings[0]
+
+
+@pytest.mark.parametrize("state", ["missing", "empty", "not mounted"])
+def test_without_any_list_folder_nothing_is_withdrawn(session: Session, state: str) -> None:
+    load(session, [person(1)])
+    breaches(session).rename(session.settings.home / "away")
+    if state != "missing":
+        (breaches(session) / ("lost+found" if state == "not mounted" else "")).mkdir(parents=True)
+    with pytest.raises(InputMissing, match="TPO-1; is it mounted"):
+        load_lists(session, UNTIL)
+    assert ask(session, "SELECT count(*) FROM people") == [(1,)]
+    session.accepts = {UNTIL: "the share is down"}
+    assert load_lists(session, UNTIL) == []
+    assert "the share is down" in session.warnings[0]
+    over = date(2029, 2, 1)  # its purge_on: there is nothing left to miss
+    assert [each.kind for each in load_lists(session, over)] == ["purge"]
+
+
+def test_a_folder_without_a_manifest_is_left_out_with_a_warning(session: Session) -> None:
+    (breaches(session) / "NEW-1").mkdir(parents=True)
+    assert [each.source for each in load(session, [person(1)])] == ["TPO-1"]
+    assert [each.code for each in session.warnings] == ["list_without_manifest"]
+
+
+def test_a_withdrawn_list_is_gone_and_its_folder_does_not_bring_it_back(session: Session) -> None:
+    load(session, [person(1)])
+    purge = withdraw_list(session, "TPO-1", UNTIL, "sent by mistake")
+    assert (purge.kind, purge.facts["withdrawn"]) == ("purge", "sent by mistake")
     assert not list((session.lake.root / "people").rglob("*.parquet"))
     assert ask(session, "SELECT is_purged FROM lists ORDER BY version") == [(False,), (True,)]
     assert load_lists(session, UNTIL) == []
-    (session.settings.home / "away").rename(folder)
-    assert [commit.kind for commit in load_lists(session, UNTIL)] == ["list"]
+    with pytest.raises(InputMissing, match="in force: none"):
+        withdraw_list(session, "TPO-1", UNTIL, "again")
+
+
+def test_a_list_withdrawn_without_its_folder_may_come_back(session: Session) -> None:
+    load(session, [person(1)])
+    (breaches(session) / "TPO-1").rename(session.settings.home / "away")
+    withdraw_list(session, "TPO-1", UNTIL, "sent by mistake")
+    (session.settings.home / "away").rename(breaches(session) / "TPO-1")
+    assert [each.kind for each in load_lists(session, UNTIL)] == ["list"]
+
+
+def test_a_shortened_purge_on_counts_at_once(session: Session) -> None:
+    load(session, [person(1)])
+    assert [each.kind for each in load(session, [person(1)], purge_on=str(UNTIL))] == ["purge"]
+    assert ask(session, "SELECT count(*) FROM people") == [(0,)]
+
+
+def test_a_smaller_and_an_older_copy_of_a_list_are_looks(session: Session) -> None:
+    assert codes(load(session, [person(1)])) == []
+    assert codes(load(session, [person(1), person(2), person(3)])) == []
+    assert codes(load(session, [person(1), person(2)])) == ["list_shrinks"]
+    assert codes(load(session, [person(1), person(2), person(3)])) == ["list_older"]
+    assert codes(load(session, [person(n) for n in range(4)], known_at="2024-01-20")) == ["list_older"]
+
+
+def codes(loads: list[Load]) -> list[str]:
+    (commit,) = loads
+    return [look["code"] for look in commit.facts["feed"]["looks"]]
 
 
 def test_a_list_whose_time_is_over_is_purged_and_stays_purged(session: Session) -> None:
@@ -343,5 +501,5 @@ def test_a_killed_load_leaves_nothing_that_counts(session: Session, monkeypatch:
 
 def test_no_identity_reaches_the_lake(session: Session) -> None:
     someone = person(1, family_name="Canarisson", given_names="Zébulon", birth_date="19850217")
-    load(session, [someone, person(2, national_id="canari 2", family_name=None)])
+    load(session, [someone, *(person(n) for n in range(3, 8)), person(2, national_id="canari 2", family_name=None)])
     assert_absent(session.settings.folder("lake"), [*(str(someone[c]) for c in COLUMNS[:5]), "canari 2"])

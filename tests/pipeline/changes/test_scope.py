@@ -25,10 +25,10 @@ from tests.lake_rows import evening, lake_session, put, table
 
 NIGHT = date(2024, 5, 10)
 CHANGES = """
-change_id  payee_id  new_account  effective_at  derived
-X1         P1        new1         2024-05-01    false
-X2         P2        new2         2022-05-01    false
-X3         P3        new3         2022-05-01    false
+change_id  payee_id  new_account  effective_at  known_at    derived
+X1         P1        new1         2024-05-01    2024-05-01  false
+X2         P2        new2         2022-05-01    2022-05-01  false
+X3         P3        new3         2022-05-01    2022-05-01  false
 """
 CLAIMS = """
 claim_id  payee_id
@@ -79,7 +79,7 @@ def test_versions_that_a_load_made_of_one_row_end_one_another(session: Session) 
     """Of a row that a later load brings again, the last of them ends when that is known."""
     instants = [evening(f"2024-04-{day}") for day in (20, 25, 28)]
     session.lake.root.joinpath("loads").rename(session.lake.root / "before")
-    session.lake.forget_read()
+    session.lake.reload()
     rows = [{"claim_id": claim, "payee_id": "P1", "known_at": at} for claim in ("C1", "C2") for at in instants]
     first = put(session, "2024-05-01", changes=table(CHANGES), claims=rows)
     session.lake.commit(replace(first, facts={"keys_once": ["claims"]}))
@@ -105,6 +105,14 @@ def test_a_row_that_moved_in_the_first_load_is_seen_to_move_too(session: Session
 def test_the_payee_of_an_old_change_is_looked_at_while_a_payment_waits(session: Session) -> None:
     with focus(session, [NIGHT], [], []):
         assert versions(session, "payment_id", "payments") == [("waits", "P2", None)]
+
+
+def test_the_payee_of_a_change_that_takes_effect_long_before_it_is_known_is_looked_at(session: Session) -> None:
+    columns = "change_id payee_id new_account requested_at effective_at known_at derived"
+    put(session, "2024-05-03", changes=table(f"{columns}\nX4 P9 new4 2021-01-01 2021-01-01 2024-05-03 false"))
+    session.lake_cache.register()
+    with focus(session, [NIGHT], [], []):
+        assert ("other", "P9", None) in versions(session, "claim_id", "claims")
 
 
 def test_payees_and_changes_may_be_named(session: Session) -> None:

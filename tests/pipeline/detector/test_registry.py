@@ -6,7 +6,9 @@ import os
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from importlib import metadata
@@ -179,3 +181,23 @@ def test_a_store_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (settings.folder("mlflow") / "mlflow.db").write_text("not a database at all")
     with pytest.raises(ModelError, match="not a model store"):
         registry.load(settings)
+
+
+def test_a_store_that_is_locked_says_so(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(settings.folder("mlflow"), tmp_path / "home" / "mlflow")
+    home = home_settings(tmp_path / "home")
+    monkeypatch.setattr("payeewatch.pipeline.detector.registry.WAIT_SECONDS", 0)
+    with closing(sqlite3.connect(home.folder("mlflow") / "mlflow.db")) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError, match="locked by another process"):
+            registry.version_of(home)
+        other.rollback()
+
+
+def test_a_model_without_its_file_names_the_path(settings: Settings, tmp_path: Path) -> None:
+    shutil.copytree(settings.folder("mlflow"), tmp_path / "home" / "mlflow")
+    home = home_settings(tmp_path / "home")
+    shutil.rmtree(home.folder("mlflow") / "artifacts")
+    with pytest.raises(ModelError, match=r"mlflow/artifacts/.*model\.skops: is gone; restore"):
+        registry.load(home)

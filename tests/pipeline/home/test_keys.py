@@ -239,6 +239,39 @@ def test_an_account_is_the_same_however_it_is_spaced_and_cased(account: str, gap
     assert sql("canonical_account(?)", raw) == account
 
 
+WIDE = {ord(plain): ord(plain) + 0xFEE0 for plain in "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"}
+
+
+@pytest.mark.parametrize(
+    "paste",
+    [
+        "IBAN {}", "IBAN: {}", "iban:\u00a0{}", "\u200b{}", "\ufeff{}", "\u202a{}\u202c", "{}\n", "\r\n{}",
+        "'{}'", '"{}"',
+        "«\u202f{} »",
+        "\u3164{}", "{}.", "\u2060{}\u00ad",
+    ],
+)  # fmt: skip
+def test_an_account_loses_all_that_people_paste_around_it(paste: str) -> None:
+    account = iban("FR", "99001000000000000050100")
+    parts = [account[n : n + 4] for n in range(0, len(account), 4)]
+    for gap in ("", " ", "\u2009", "\u2007", ".", "\u2011", "\u3000"):
+        assert sql("canonical_account(?)", paste.format(gap.join(parts))) == account
+    assert sql("canonical_account(?)", paste.format(account.translate(WIDE))) == account
+
+
+def test_a_letter_that_only_looks_like_another_is_not_taken_for_it() -> None:
+    account = iban("FR", "99001000000000000050100")
+    assert not sql("is_account(canonical_account(?))", account.replace("F", "\u03dc"))
+    assert sql("canonical_account('IBAN: ')") is None
+
+
+def test_every_other_form_of_a_letter_or_digit_is_known() -> None:
+    other = {chr(n): unicodedata.normalize("NFKC", chr(n)) for n in range(0x80, 0x110000)}
+    words = {form: plain for form, plain in other.items() if unicodedata.category(form)[0] in "LN"}
+    expected = {form: plain for form, plain in words.items() if re.fullmatch("[0-9A-Za-z]", plain)}
+    assert each("pw_compact(x)", list(expected)) == [plain.upper() for plain in expected.values()]
+
+
 def test_lengths_agree_with_the_registry_in_stdnum() -> None:
     for country, row in COUNTRIES.items():
         registry_entry = stdnum_iban._ibandb.info(country + "00")[0][1]
@@ -294,6 +327,7 @@ def test_a_national_id_is_the_same_with_spaces_dots_and_small_letters(n: str) ->
     key = stdnum_nir.calc_check_digits(n)
     raw = f" {n[0]} {n[1:3]}.{n[3:5]} {n[5:7]}\u00a0{n[7:10]} {n[10:13]} {key}".lower()
     assert sql("canonical_national_id(?)", raw) == n
+    assert sql("canonical_national_id(?)", f"{n}{key}.0" if n.isdigit() else n) == n
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from payeewatch.pipeline.ingest.profile import Export, Profile
 from payeewatch.pipeline.night.run_record import verdicts_read
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.lake import Load
-from tests.inbox import good, inbox_session, put_drop, rows_of, whole_drop
+from tests.inbox import good, inbox_session, looks_of, put_drop, rows_of, whole_drop
 
 PLAIN = Profile()
 APRIL = [date(2024, 4, day) for day in range(1, 30)]
@@ -53,6 +53,64 @@ def test_files_belong_to_tables_by_name_and_others_are_told(tmp_path: Path) -> N
         "payments": ["payments.parquet"],
     }
     assert set(drop.ignored) == {"claims.txt", "claimsold.csv"}
+
+
+@pytest.mark.parametrize(
+    ("name", "is_claims"),
+    [
+        ("CLAIMS.CSV", True), ("Claims-2.csv.GZ", True), ("claims_2.csv", True), ("claims2.parquet", True),
+        ("claims (1).csv", True), ("claims_2024-04-01.ndjson", True), ("claims-late.csv", True),
+        ("claimsold.csv", False), ("claims_of_march.csv", False), ("claims.xlsx", False), ("claims.jsonl", False),
+    ],
+)  # fmt: skip
+def test_a_tables_files_are_known_by_their_names(tmp_path: Path, name: str, is_claims: bool) -> None:
+    put_files(tmp_path / "2024-04-01", name, "members.csv")
+    (drop,) = find_drops(tmp_path, PLAIN, APRIL[0])
+    assert ("claims" in drop.tables) is is_claims
+    assert drop.ignored == (() if is_claims else (name,))
+
+
+@pytest.mark.parametrize(
+    ("export", "names"),
+    [
+        (Export(), ["claims.csv", "claims-2.csv", "claims-0003.csv.gz", "claims_4.ndjson", "CLAIMS-10.parquet"]),
+        (Export(files="PREST*"), ["PREST.csv", "PREST_2.csv", "prest_0010.csv", "PREST_0010_2.csv", "PREST_11.csv"]),
+    ],
+)
+def test_parts_are_read_in_the_order_of_their_numbers(tmp_path: Path, export: Export, names: list[str]) -> None:
+    put_files(tmp_path / "2024-04-01", *names)
+    (drop,) = find_drops(tmp_path, Profile({"claims": export}), APRIL[0])
+    assert [part.files[0].name for part in drop.tables["claims"]] == names
+
+
+@pytest.mark.parametrize("name", ["claims.csv.filepart", "claims.part", "x.TMP", ".claims.csv.Xa3f1", ".PREST_1.csv.k"])
+def test_a_file_in_transfer_means_the_drop_is_not_complete(tmp_path: Path, name: str) -> None:
+    put_files(tmp_path / "2024-04-01", name, "members.csv", ".DS_Store", ".keep")
+    (drop,) = find_drops(tmp_path, Profile({"payments": Export(files="PREST_*.csv")}), APRIL[0])
+    assert (drop.in_transfer, set(drop.tables)) == ((name,), {"members"})
+    with pytest.raises(InputRefused, match=f"drop 2024-04-01: is not complete: {name} is still in transfer"):
+        drop.require_readable()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("export/claims.csv", "export/"), ("claims.xlsx", "claims.xlsx"), ("DECOMPTES.csv", "DECOMPTES")]
+)
+def test_a_drop_of_which_nothing_can_be_read_is_refused(tmp_path: Path, name: str, says: str) -> None:
+    put_files(tmp_path / "2024-04-01", name)
+    (drop,) = find_drops(tmp_path, PLAIN, APRIL[0])
+    with pytest.raises(InputRefused, match=f"drop 2024-04-01: holds {says}.*nothing of it can be read"):
+        drop.require_readable()
+    put_files(tmp_path / "2024-04-01", "members.csv")
+    (drop,) = find_drops(tmp_path, PLAIN, APRIL[0])
+    drop.require_readable()
+    assert drop.ignored[0].startswith(says)
+
+
+def test_an_empty_drop_and_one_of_hidden_files_are_no_news(tmp_path: Path) -> None:
+    put_files(tmp_path / "2024-04-01", ".DS_Store")
+    (drop,) = find_drops(tmp_path, PLAIN, APRIL[0])
+    drop.require_readable()
+    assert (drop.tables, drop.ignored) == ({}, ())
 
 
 def test_a_profile_may_name_the_files(tmp_path: Path) -> None:
@@ -195,8 +253,12 @@ def test_a_verdict_that_cannot_be_used_is_set_aside_and_told(session: Session) -
     aside = session.settings.folder("quarantine")
     for folder in ("2024-04-02", "2024-04-02-reviewed"):  # the insurer's own outcomes keep theirs
         assert len(pd.read_parquet(aside / folder / "outcomes.parquet")) == 1
+    assert looks_of(session) == [
+        "drop of 2024-04-02: nothing of outcomes can be used; 1 rejected (verdict_unlisted 1 [maybe 1]);"
+        " see quarantine/2024-04-02/",
+    ]
     assert session.warnings == [
-        "outcomes/2024-04-02.parquet: 1 verdicts cannot be used; see quarantine/2024-04-02-reviewed/"
+        "outcomes/2024-04-02.parquet: 1 verdicts cannot be used; see quarantine/2024-04-02-reviewed/",
     ]
 
 

@@ -15,6 +15,8 @@ from payeewatch.pipeline.home.errors import InputMissing
 from payeewatch.pipeline.home.files import write_json
 from payeewatch.pipeline.home.vault import reveal
 from payeewatch.pipeline.ingest.ingest import check, ingest
+from payeewatch.pipeline.ingest.profile import Profile
+from payeewatch.pipeline.ingest.reference import check_reference, load_reference
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.lake import SCHEMAS, VERSION_STEP, Load
 from tests.inbox import account, csv_text, good, inbox_session, national_id, put_drop, rows_of, whole_drop
@@ -296,6 +298,15 @@ def test_checking_writes_nothing(session: Session, home: Path) -> None:
     assert facts["tables"]["claims"]["rows_rejected"] == 1
     assert sorted(home.rglob("*")) == before
     assert check(session, SECOND) == []
+
+
+@pytest.mark.parametrize("export", ['delimiter = ";"', 'encoding = "latin-1"', 'encoding = "windows-1252"'])
+def test_a_profile_does_not_describe_the_banks_we_ship(session: Session, home: Path, export: str) -> None:
+    (home / "profile.toml").write_text(f"[export]\n{export}\n")
+    load_reference(session, Profile.load(session.settings))
+    (names,) = rows_of(session, "SELECT count(*) FROM reference_banks WHERE name LIKE '%Épargne%'", "reference_banks")
+    assert names[0] > 0
+    assert check_reference(session) == []
 
 
 def test_reference_tables_replace_the_ones_before(session: Session, home: Path) -> None:

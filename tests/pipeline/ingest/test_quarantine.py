@@ -35,7 +35,7 @@ def test_a_rejected_row_says_which_rule_and_why(session: Session) -> None:
     (row,) = quarantined(session, "claims")
     assert (row["rule"], row["column"]) == ("cared_on_unreadable", "cared_on")
     assert row["message"] == (
-        "cared_on: must be a date such as 2024-12-31; "
+        "cared_on: must be a date such as 2024-12-31, or of the source profile's form; "
         "status: must be one of received, pended, settled, rejected, reversed"
     )
     assert json.loads(row["row"])["cared_on"] == "someday"

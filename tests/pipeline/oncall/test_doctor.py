@@ -142,7 +142,7 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
     "lake_has_this_form": (_write("lake/format.json", '{"format": 99, "written_by": "99.0"}'), "99"),
     "lake_names_its_form": (_remove("lake/format.json"), "format.json is missing"),
     "lake_files_are_there": (_remove("lake/claims/*/*.parquet"), "is named by a commit, and missing"),
-    "lake_commits_are_complete": (_remove("lake/loads/00000002.json"), "the record of load 2 is missing"),
+    "lake_commits_are_complete": (_remove("lake/loads/00000002.json"), "00000002.json: is gone"),
     "lake_files_can_be_opened": (_cut("lake/claims/*/*.parquet"), "is no Parquet file any more"),
     "no_erasure_is_unfinished": (_write("lake/erasing.json", "{}"), "begun and not finished"),
     "no_migration_is_unfinished": (_write("lake/migrating.json", "{}"), "begun and not finished"),

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
+from payeewatch.pipeline.home.files import write_text
 from payeewatch.pipeline.home.scrub import WITHDRAWN, Removal, scrub, scrub_row, without
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.privacy.redact import withdraw
 
 PERSON = Removal(ids=frozenset({"C1", "P1"}))
 
@@ -65,3 +70,16 @@ def test_a_purged_list_takes_the_reasons_that_tell_of_it() -> None:
 def test_a_record_loses_the_entries_that_name_somebody() -> None:
     run = {"unscored_changes": [{"payee_id": "P1"}, {"payee_id": "P2"}], "night": "2024-09-23"}
     assert without(run, frozenset({"P1"})) == ({"unscored_changes": [{"payee_id": "P2"}], "night": "2024-09-23"}, 1)
+
+
+def test_holds_of_now_and_accounts_put_right_forget_the_person(tmp_path: Path) -> None:
+    settings = Settings.load(tmp_path, {})
+    current = settings.folder("holds") / "current.csv"
+    put_right = settings.folder("outcomes") / "2024-09-27-put-right.csv"
+    for path in (current, put_right):
+        write_text(path, "change_id,payee_id\nC1,P1\nC2,P2\n")
+    counts = withdraw(settings, PERSON, date(2024, 10, 1), dry_run=True)
+    assert (counts.rows["holds"], counts.rows["outcomes"]) == (1, 1)
+    assert "P1" in current.read_text()
+    withdraw(settings, PERSON, date(2024, 10, 1), dry_run=False)
+    assert current.read_text() == put_right.read_text() == "change_id,payee_id\nC2,P2\n"

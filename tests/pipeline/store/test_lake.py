@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from payeewatch.pipeline.home.errors import StoreError
@@ -134,3 +135,55 @@ def test_more_rows_than_memory_spill_encrypted(tmp_path: Path) -> None:
     with Lake(tmp_path / "lake").connect(memory="80MB", threads=1) as con:
         assert con.execute(query).fetchall() == [(2_500_000,)]
         assert con.execute("SELECT current_setting('temp_file_encryption')").fetchall() == [(True,)]
+
+
+def gone(path: Path) -> None:
+    path.unlink()
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def overwritten_inside(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + b"U" * 60 + content[64:])
+
+
+@pytest.mark.parametrize("damage", [gone, cut, emptied, overwritten_inside])
+def test_a_damaged_file_is_named_with_its_remedy(session: Session, damage: Callable[[Path], None]) -> None:
+    paths = [write(session, number) for number in (1, 2)]
+    for number, path in enumerate(paths, start=1):
+        session.lake.commit(load(number, path))
+    damage(session.lake.root / paths[1])
+    with pytest.raises(duckdb.Error) as failure:
+        session.con.execute(f"CREATE TABLE read AS {session.lake.scan('lists')}")
+    with pytest.raises(StoreError, match=f"{paths[1]}.*restore it from the last backup") as refused:
+        session.lake.refuse_damage(failure.value)
+    assert refused.value.exit_code == 15
+
+
+def test_a_failure_that_no_file_causes_stays_what_it_is(session: Session) -> None:
+    session.lake.commit(load(1, write(session, 1)))
+    for failure in (ValueError("ours"), duckdb.BinderException("ours"), StoreError("another")):
+        session.lake.refuse_damage(failure)
+
+
+@pytest.mark.parametrize("damage", [cut, emptied])
+def test_a_damaged_commit_is_named(session: Session, damage: Callable[[Path], None]) -> None:
+    session.lake.commit(load(1, write(session, 1)))
+    damage(session.lake.root / "loads" / "00000001.json")
+    with pytest.raises(StoreError, match=r"00000001\.json: is damaged.*restore"):
+        Lake(session.lake.root).loads()
+
+
+def test_a_commit_that_is_gone_is_named(session: Session) -> None:
+    for number in (1, 2, 3):
+        session.lake.commit(load(number, write(session, number)))
+    (session.lake.root / "loads" / "00000002.json").unlink()
+    with pytest.raises(StoreError, match=r"00000002\.json: is gone"):
+        Lake(session.lake.root).loads()

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from payeewatch.commands import review  # noqa: F401 - what this file is about
+from payeewatch.pipeline.home.holds import COLUMNS
 from tests.conftest import Home
 
 
@@ -110,3 +111,40 @@ def test_verifying_the_audit_log_tells_its_head_and_ends_with_16_when_it_was_cha
     code, answer = run(empty, "audit", "verify")
     assert (code, answer["error"]) == (16, "AuditBroken")
     assert "the log ends before record 2" in answer["message"]
+
+
+def test_what_is_held_on_a_day_is_printed_in_the_form_of_the_current_holds(empty: Home) -> None:
+    row = "Y1,P1,abcd,X1,,80.00,2024-10-03,F-1"
+    holds = empty.path / "holds"
+    holds.mkdir(exist_ok=True)
+    (holds / "2024-09-26-reviewed.csv").write_text(f"{','.join(COLUMNS)}\n{row}\n")
+    at = {"PAYEEWATCH_NOW": "2024-10-10T07:00"}
+    code, answer = run(empty, "holds", "--on", "2024-09-30", **at)
+    assert (code, answer["on"], [tuple(each) for each in answer["holds"]]) == (0, "2024-09-30", [COLUMNS])
+    assert (answer["holds"][0]["payment_id"], answer["holds"][0]["hold_until"]) == ("Y1", "2024-10-03")
+    assert run(empty, "holds", **at) == (0, {"on": "2024-10-10", "holds": []})
+    assert run(empty, "holds", "--on", "2022-01-01", **at)[0] == 2
+    command = [sys.executable, "-m", "payeewatch", "holds", "--on", "2024-10-03"]
+    printed = subprocess.run(command, env=on_its_own(empty) | at, capture_output=True, text=True, check=True).stdout
+    assert printed == f"{','.join(COLUMNS)}\n{row}\n"
+
+
+def test_a_break_of_the_audit_log_ends_with_16_until_an_operator_accepts_it(empty: Home) -> None:
+    accept = ("audit", "accept-break", "--reason")
+    run(empty, "triage-user", "owner", "--role", "administrator")
+    assert run(empty, *accept, "nothing is broken")[0] == 2
+    run(empty, "triage-user", "guest", "--role", "reviewer")
+    with sqlite3.connect(empty.path / "triage" / "triage.sqlite3") as database:
+        database.execute("DELETE FROM triage_auditrecord WHERE number = 2")
+    for name in ("one", "two", "three"):
+        assert run(empty, "triage-user", name, "--role", "reviewer")[0] == 0
+    assert run(empty, "audit", "verify")[0] == 16
+    for reason in ("", "FR76 3000 6000 0112 3456 7890 189", "x" * 201):
+        assert run(empty, *accept, reason)[0] == 2
+    assert run(empty, "audit", "verify", "--reason", "none")[0] == 2
+    assert run(empty, *accept, "Backup of Monday restored") == (
+        0, {"accepted": [3], "reason": "Backup of Monday restored"},
+    )  # fmt: skip
+    code, answer = run(empty, "audit", "verify")
+    assert (code, answer["records"], len(answer["accepted_breaks"])) == (0, 7, 1)
+    assert "Backup of Monday restored" in answer["accepted_breaks"][0]

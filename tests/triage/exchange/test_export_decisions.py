@@ -246,3 +246,55 @@ def test_a_decided_change_leaves_the_queue_of_the_next_night(
     publish(settings.PAYEEWATCH, night)
     flag.refresh_from_db()
     assert (flag.is_current, flag.state) == (False, "closed")
+
+
+@pytest.fixture
+def blocked(house: Settings, clocked: Clock) -> Flag:
+    """A flag whose account is blocked by a confirmed fraud, in a home without nights."""
+    reviewer, senior, flag = user(Role.REVIEWER), user(Role.SENIOR), flag_of("00001234")
+    do(reviewer, flag, "hold", **YES)
+    clocked.at += timedelta(minutes=1)
+    export_decisions.write()
+    do(reviewer, flag, "confirmed_fraud", reason="F02", evidence_kind="bank_check")
+    do(senior, flag, "approve")
+    clocked.at += timedelta(days=1)
+    export_decisions.write()
+    return flag
+
+
+def test_a_hold_without_end_is_written_again_on_the_day_of_its_approval(blocked: Flag, house: Settings) -> None:
+    (row,) = rows(house.folder("holds") / "2024-09-26-reviewed.csv")
+    assert (row["hold_until"], row["flag_id"]) == ("", blocked.flag_id)
+
+
+def test_an_account_put_right_is_a_row_of_its_day_and_a_release(blocked: Flag, house: Settings, clocked: Clock) -> None:
+    do(User.objects.get(role=Role.REVIEWER), blocked, "put_right", **YES)
+    assert export_decisions.write() == HandOverCounts()
+    clocked.at += timedelta(minutes=1)
+    assert export_decisions.write() == HandOverCounts(releases=1, put_right=1)
+    path = house.folder("outcomes") / "2024-09-27-put-right.csv"
+    assert path.read_text() == (
+        "change_id,payee_id,account,put_right_at\n"
+        f"{blocked.change_id},{blocked.payee_id},{blocked.account},2024-09-27T07:01:00+00:00\n"
+    )
+    (release,) = rows(house.folder("releases") / "2024-09-27.csv")
+    assert (release["payment_id"], release["hold_until"]) == ("", "")
+    before = path.read_bytes()
+    blocked.decisions.update(handed_over_at=None)
+    assert export_decisions.write().put_right == 1
+    assert path.read_bytes() == before
+
+
+def test_an_account_put_right_that_was_undone_is_in_no_file(blocked: Flag, house: Settings, clocked: Clock) -> None:
+    do(User.objects.get(role=Role.REVIEWER), blocked, "put_right", **YES)
+    do(User.objects.get(role=Role.REVIEWER), blocked, "undo")
+    clocked.at += timedelta(minutes=1)
+    assert export_decisions.write() == HandOverCounts()
+
+
+def test_a_proposal_that_nobody_approved_in_time_is_no_outcome(house: Settings, clocked: Clock) -> None:
+    do(user(Role.REVIEWER), flag_of("00001234"), "confirmed_fraud", reason="F01", evidence_kind="document")
+    clocked.at += timedelta(days=200)
+    assert housekeeping.tidy().expired == 1
+    clocked.at += timedelta(days=1)
+    assert housekeeping.tidy().handed_over == HandOverCounts()

@@ -11,9 +11,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from django.db import connection
 
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.triage.exchange.import_night import publish, unpublished
+from payeewatch.triage.exchange.import_night import publish, publish_all, unpublished
+from payeewatch.triage.exchange.night_state import night_state
 from payeewatch.triage.models import AuditRecord, Evidence, Flag, Hold, Night, User
 from tests.triage.conftest import Clock, do
 
@@ -197,6 +199,27 @@ def test_the_announced_change_takes_over_the_flag_of_the_derived_one(
     assert (first.change_id, first.derived, first.notes.count()) == ("X-new", False, 1)
 
 
+def test_a_confirmed_fraud_flagged_anew_stays_held_without_end(
+    cast: dict[str, User], first: Flag, reviewed: Settings, clocked: Clock
+) -> None:
+    first.holds.all().delete()
+    do(cast["reviewer"], first, "hold", confirm=True)
+    do(cast["reviewer"], first, "confirmed_fraud", reason="F02", evidence_kind="bank_check")
+    do(cast["senior"], first, "approve")
+    clocked.at += timedelta(days=1)
+    (reviewed.folder("holds") / f"{NEXT}.csv").write_text(
+        "payment_id,payee_id,account,change_id,old_change_id,amount,hold_until,flag_id\n"
+        f",{first.payee_id},{first.account},{first.change_id},,,2024-10-03,{first.flag_id}\n"
+        f"Y9,{first.payee_id},{first.account},{first.change_id},,5.00,2024-10-03,{first.flag_id}\n"
+    )
+    night_after(reviewed, only(first, first_flagged_on=NEXT, is_new=True), one_more_fact(first))
+    first.refresh_from_db()
+    assert first.state == "new"
+    assert set(first.holds.values_list("payment_id", "state", "hold_until")) == {
+        ("", "held", None), ("Y9", "proposed", date(2024, 10, 3)),
+    }  # fmt: skip
+
+
 def test_what_a_person_held_is_not_proposed_again(cast: dict[str, User], first: Flag, reviewed: Settings) -> None:
     first.holds.all().delete()
     do(cast["reviewer"], first, "hold", confirm=True)
@@ -215,3 +238,46 @@ def test_a_night_whose_files_were_replaced_is_to_be_published_again(reviewed: Se
     assert unpublished(reviewed) == []
     pd.read_parquet(path).to_parquet(path, compression="gzip")
     assert unpublished(reviewed) == [last]
+
+
+@pytest.mark.parametrize("letter", ["f", "é"])
+def test_ids_as_long_as_the_contract_allows_are_published(first: Flag, reviewed: Settings, letter: str) -> None:
+    """On PostgreSQL as on SQLite: SHA-512 pseudonyms have 128 characters."""
+    long_ids = {name: f"{name}-".ljust(1000, letter) for name in ("member_id", "household_id", "payee_id", "change_id")}
+    header = "payment_id,payee_id,account,change_id,old_change_id,amount,hold_until,flag_id\n"
+    values = [long_ids["payee_id"], first.account, long_ids["change_id"], "o".ljust(1000, letter), "1.00", "2024-10-03"]
+    row = ",".join(["p".ljust(1000, letter), *values, first.flag_id])
+    (reviewed.folder("holds") / f"{NEXT}.csv").write_text(header + row + "\n", encoding="utf-8")
+    night_after(reviewed, only(first, **long_ids), nothing)
+    first.refresh_from_db()
+    assert {name: getattr(first, name) for name in long_ids} == long_ids
+    assert first.holds.filter(payee_id=long_ids["payee_id"], payment_id__startswith="p").exists()
+
+
+def test_a_night_that_cannot_be_imported_is_told_and_stops_no_other(first: Flag, reviewed: Settings) -> None:
+    """It may be PostgreSQL that refuses a value; here a file of the night is damaged."""
+    for of in (NEXT, NEXT + timedelta(days=1)):
+        night_after(reviewed, nothing, nothing, of=of)
+    Night.objects.filter(night__gte=NEXT).update(digest="of other files")
+    evidence = reviewed.folder("evidence") / f"{NEXT}.parquet"
+    whole = evidence.read_bytes()
+    evidence.write_bytes(whole[:100])
+    assert publish_all(reviewed) == [NEXT + timedelta(days=1)]
+    assert night_state().not_imported == {NEXT: "ArrowInvalid"}
+    evidence.write_bytes(whole)
+    assert publish_all(reviewed) == [NEXT]
+    assert night_state().not_imported == {}
+
+
+def test_a_value_that_the_database_refuses_is_told_by_its_class(first: Flag, reviewed: Settings) -> None:
+    night_after(reviewed, nothing, nothing)
+    Night.objects.filter(night=NEXT).update(digest="of other files")
+    flags = reviewed.folder("flags") / f"{NEXT}.parquet"
+    table = pq.read_table(flags)
+    rows = [{**row, "payee_id": "P\x000"} for row in table.to_pylist()]
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), flags)
+    published = publish_all(reviewed)
+    if connection.vendor == "postgresql":
+        assert (published, night_state().not_imported) == ([], {NEXT: "DataError"})
+    else:
+        assert published == [NEXT]

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,14 @@ from typing import Any
 import pytest
 
 from payeewatch.pipeline.home.errors import SettingsError
+from payeewatch.pipeline.home.runs import write_failure
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.triage.exchange.notices import MAX_TRIES, announce, channels, deliver, sign
-from payeewatch.triage.models import Flag, Night, Notice
-from tests.triage.conftest import Clock
+from payeewatch.triage.exchange.night_state import note_not_imported
+from payeewatch.triage.exchange.notices import MAX_TRIES, RENEWED, announce, channels, deliver, sign, tell_of_holds
+from payeewatch.triage.models import Flag, Hold, Night, Notice
+from payeewatch.triage.roles import Role
+from payeewatch.triage.server.housekeeping import tidy
+from tests.triage.conftest import MORNING, Clock, do, flag_of, user
 
 SECRET = b"a secret of the receiver's"
 
@@ -180,3 +184,96 @@ def test_a_webhook_is_never_unsigned(settings: Any, webhook: Receiver) -> None:
     settings.WEBHOOK_SECRET_FILE = ""
     with pytest.raises(SettingsError, match="SECRET_FILE"):
         channels()
+
+
+def held_while_a_fraud_waits(*members: str) -> None:
+    reviewer = user(Role.REVIEWER)
+    for member in members:
+        flag = flag_of(member)
+        do(reviewer, flag, "hold", confirm=True)
+        flag.holds.create(
+            payment_id="Y1", amount=40, payee_id=flag.payee_id, account=flag.account, change_id=flag.change_id,
+            hold_until=flag.holds.get().hold_until, state="held", at=MORNING,
+        )  # fmt: skip
+        do(reviewer, flag, "confirmed_fraud", reason="F02", evidence_kind="bank_check")
+
+
+def test_holds_of_proposed_frauds_are_told_of_when_they_are_renewed_and_when_they_end(
+    house: Settings, webhook: Receiver, clocked: Clock
+) -> None:
+    held_while_a_fraud_waits("00001234", "00005678")
+    kinds = []
+    for days in (7, 7, 7, 1, 1):
+        clocked.at += timedelta(days=days)
+        tidy()
+        tidy()
+        deliver()
+        bodies = [json.loads(body) for _, body in webhook.got[len(kinds) :]]
+        kinds += [body["kind"] for body in bodies]
+        for body in bodies:
+            assert (body["flags"], body["holds"], body["amount"]) == (2, 4, "80.00")
+            assert "F-" not in str(body)  # counts and a link alone
+    assert kinds == ["holds_renewed", "holds_renewed", "holds_ended"]
+
+
+def test_a_notice_that_was_sent_is_not_added_to(house: Settings, webhook: Receiver, clocked: Clock) -> None:
+    held_while_a_fraud_waits("00001234")
+    clocked.at += timedelta(days=7)
+    tidy()
+    deliver()
+    tell_of_holds(RENEWED, Hold.objects.filter(payment_id="Y1"))
+    deliver()
+    assert [json.loads(body)["holds"] for _, body in webhook.got] == [2, 1]
+
+
+def test_a_mail_says_that_holds_ended(house: Settings, settings: Any, clocked: Clock, mailoutbox: list[Any]) -> None:
+    settings.MAIL_TO = ["office@example.org"]
+    held_while_a_fraud_waits("00001234")
+    clocked.at += timedelta(days=60)
+    tidy()
+    deliver()
+    assert [("ENDED" in mail.subject, "Holds: 2" in mail.body or "Holds: 4" in mail.body) for mail in mailoutbox] == [
+        (False, True), (True, True),
+    ]  # fmt: skip
+
+
+def test_holds_are_renewed_though_the_address_of_notices_cannot_be_used(
+    house: Settings, settings: Any, clocked: Clock
+) -> None:
+    settings.WEBHOOK_URL = "http://example.org/without-secret"
+    held_while_a_fraud_waits("00001234")
+    clocked.at += timedelta(days=7)
+    assert tidy().holds_renewed == 1
+
+
+def test_failed_and_late_nights_are_told_once_each_and_the_night_itself_still_comes(
+    reviewed: Settings, webhook: Receiver, clocked: Clock
+) -> None:
+    def told() -> list[tuple[str, str]]:
+        announce()
+        deliver()
+        bodies = [json.loads(raw) for _, raw in webhook.got]
+        webhook.got.clear()
+        return [(body["kind"], body["night"]) for body in bodies]
+
+    assert told() == [("night", "2024-09-25")]
+    write_failure(reviewed, date(2024, 9, 26), {"exit_code": 12, "message": "of a person"})
+    assert told() == [("failed_night", "2024-09-26")]
+    clocked.at += timedelta(days=1)
+    assert told() == []  # it is late too, and told already
+    clocked.at += timedelta(days=1)
+    assert told() == [("late_night", "2024-09-27")]
+    note_not_imported({date(2024, 9, 25): "DataError"})
+    assert told() == [("night_not_imported", "2024-09-25")]
+    assert told() == []
+    Night.objects.create(night=date(2024, 9, 26), digest="", published_at=clocked.at, run={})
+    assert told() == [("night", "2024-09-26")]
+    assert "person" not in str(list(Notice.objects.values("body")))
+
+
+def test_a_mail_says_that_a_night_failed(reviewed: Settings, mailbox: Receiver) -> None:
+    write_failure(reviewed, date(2024, 9, 26), {"exit_code": 17})
+    Notice.objects.all().delete()
+    announce()
+    deliver()
+    assert any("failed (exit 17)" in message.decode() for _, message in mailbox.got)

@@ -13,6 +13,7 @@ from payeewatch.triage import clock
 from payeewatch.triage.figures import team
 from payeewatch.triage.models import Decision, Flag, Hold, Step, User
 from payeewatch.triage.records import retention
+from payeewatch.triage.server import housekeeping
 from payeewatch.triage.views import team as page_of_team
 from tests.triage.conftest import MORNING, Clock, do, flag_of, signed_in
 
@@ -159,3 +160,32 @@ def test_work_is_counted_by_queue_and_never_by_person(cast: dict[str, User], fir
     assert work[first.queue]["taken"] == 1
     assert sum(sum(counts.values()) for counts in work.values()) == Flag.objects.filter(is_current=True).count()
     assert "a-name-of-its-own" not in signed_in(cast["auditor"]).get(reverse("team")).content.decode()
+
+
+def test_the_page_tells_of_blocked_accounts_and_of_holds_that_ended_too_early(
+    cast: dict[str, User], first: Flag, clocked: Clock
+) -> None:
+    Hold.objects.all().delete()
+    for each in (first, other := Flag.objects.exclude(pk=first.pk).filter(is_current=True)[0]):
+        do(cast["reviewer"], each, "hold", confirm=True)
+        do(cast["reviewer"], each, "confirmed_fraud", reason="F02", evidence_kind="bank_check")
+    do(cast["senior"], first, "approve")
+    clocked.at += timedelta(days=60)
+    housekeeping.tidy()
+    assert [row["flag_id"] for row in team.blocked()] == [first.pk]
+    assert [row["flag_id"] for row in team.ended_in_vain()] == [other.pk]
+    page = signed_in(cast["reviewer"]).get(reverse("team")).content.decode()
+    assert "Blocked until the account is put right: 1" in page
+    assert "Holds that ended while a fraud waits for approval: 1" in page
+    assert "No hold is in force" not in page
+    pane = signed_in(cast["reviewer"]).get(reverse("flag", args=[other.pk])).content.decode()
+    assert "before this was approved" in pane
+    pane = signed_in(cast["reviewer"]).get(reverse("flag", args=[first.pk])).content.decode()
+    assert "until the account is put right" in pane
+    assert "Account put right" in pane
+
+
+def test_a_hold_on_later_payments_alone_is_about_to_end_too(cast: dict[str, User], first: Flag, clocked: Clock) -> None:
+    Hold.objects.all().delete()
+    do(cast["reviewer"], first, "hold", confirm=True)
+    assert [row["flag_id"] for row in team.expiring(clock.today())] == [first.pk]

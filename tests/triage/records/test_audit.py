@@ -8,13 +8,16 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import transaction
 
 from payeewatch.pipeline.home.settings import Settings
+from payeewatch.triage import workspace
 from payeewatch.triage.models import AuditRecord
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import Role
@@ -34,8 +37,42 @@ def log(house: Settings, django_capture_on_commit_callbacks) -> Settings:
     return house
 
 
+@pytest.fixture
+def add(django_capture_on_commit_callbacks) -> Callable[..., None]:
+    """Add so many records as ordinary use does: committed, and the head with them."""
+
+    def add(many: int = 1) -> None:
+        for _ in range(many):
+            with django_capture_on_commit_callbacks(execute=True):
+                audit.record(None, "view", "F-1")
+
+    return add
+
+
 def findings() -> list[int]:
     return [finding.number for finding in audit.verify().findings]
+
+
+def whats() -> str:
+    return " | ".join(finding.what for finding in audit.verify().findings)
+
+
+def head_of(home: Settings) -> dict[str, Any]:
+    return json.loads((home.folder("triage") / HEAD).read_text())
+
+
+def cut(last: int) -> None:
+    """What the administrator of the database can do, without the key and without a file."""
+    AuditRecord.objects.filter(number__gt=last).delete()
+
+
+def chained_again(key: bytes, where: Callable[[AuditRecord], object]) -> None:
+    """Change records, and compute the whole chain again with a key."""
+    before = ""
+    for row in AuditRecord.objects.order_by("number"):
+        where(row)
+        row.mac = before = audit._mac([getattr(row, name) for name in audit.RECORD], before, key)
+        row.save()
 
 
 def test_a_log_left_alone_has_nothing_to_tell(log: Settings) -> None:
@@ -154,8 +191,216 @@ def test_a_crash_before_the_head_was_written_is_no_finding(log: Settings) -> Non
 
 
 def test_a_slower_writer_does_not_turn_the_head_back(log: Settings) -> None:
-    audit._save_head(4, AuditRecord.objects.get(number=4).mac)
+    audit._save_head(audit.End(4, AuditRecord.objects.get(number=4).mac))
     assert json.loads((log.folder("triage") / HEAD).read_text())["number"] == 5
+
+
+def test_a_cut_off_end_is_never_hidden_by_ordinary_use(log: Settings, add: Callable[..., None]) -> None:
+    cut(2)
+    assert not audit.head_agrees()
+    add(12)
+    assert findings() == [6]
+    assert "behind record 2: the log ended before the record that its head names; the head named record 5" in whats()
+    assert not audit.head_agrees()
+    assert list(AuditRecord.objects.order_by("number").values_list("number", flat=True)) == [1, 2, *range(6, 19)]
+    assert head_of(log)["number"] == 18
+
+
+@pytest.mark.parametrize(
+    "content", [b"x", b"", b"{}", b"[" * 100_000, b"\xff", b'{"number": "5", "mac": "", "seal": ""}']
+)
+def test_a_garbled_head_is_set_aside_as_it_is(log: Settings, add: Callable[..., None], content: bytes) -> None:
+    cut(1)
+    (log.folder("triage") / HEAD).write_bytes(content)
+    add(3)
+    assert findings() == [2]
+    assert not audit.head_agrees()
+    assert (log.folder("triage") / "audit-head-before-2.json").read_bytes() == content
+    assert AuditRecord.objects.get(number=2).details["file"] == hashlib.sha256(content).hexdigest()
+
+
+def test_a_number_written_as_text_is_no_head(log: Settings) -> None:
+    head = head_of(log)
+    (log.folder("triage") / HEAD).write_text(json.dumps(head | {"number": str(head["number"])}))
+    assert findings() == [0]
+    assert not audit.head_agrees()
+
+
+def test_a_folder_in_place_of_the_head_does_not_stop_the_work(log: Settings, add: Callable[..., None]) -> None:
+    (log.folder("triage") / HEAD).unlink()
+    (log.folder("triage") / HEAD).mkdir()
+    add(2)
+    assert (findings(), head_of(log)["number"]) == ([6], 8)
+
+
+def test_a_head_that_was_deleted_is_told_for_good(log: Settings, add: Callable[..., None]) -> None:
+    (log.folder("triage") / HEAD).unlink()
+    add(3)
+    assert (findings(), head_of(log)["number"]) == ([6], 9)
+    (log.folder("triage") / HEAD).unlink()
+    add()
+    assert findings() == [6, 10]
+
+
+def test_a_head_of_another_key_is_a_break(log: Settings, add: Callable[..., None]) -> None:
+    mac = AuditRecord.objects.get(number=2).mac
+    seal = hmac.new(b"another key", f"head|2|{mac}".encode(), hashlib.sha256).hexdigest()
+    (log.folder("triage") / HEAD).write_text(json.dumps({"number": 2, "mac": mac, "seal": seal}))
+    cut(2)
+    add(2)
+    assert findings() == [3]
+
+
+def test_a_record_in_the_place_of_the_one_that_the_head_names_is_a_break(
+    log: Settings, add: Callable[..., None]
+) -> None:
+    AuditRecord.objects.filter(number=5).update(mac="0" * 64)
+    add(2)
+    assert findings() == [5, 6]
+
+
+def test_an_end_cut_off_twice_is_told_twice(log: Settings, add: Callable[..., None]) -> None:
+    cut(2)
+    add(3)
+    cut(2)  # the break's own record goes too
+    assert not audit.head_agrees()
+    add(3)
+    assert findings() == [10]
+    assert "the head named record 9" in whats()
+    assert not audit.head_agrees()
+    AuditRecord.objects.filter(number=10).delete()
+    assert not audit.head_agrees()
+
+
+def test_a_break_whose_record_was_taken_out_stays_open(log: Settings, add: Callable[..., None]) -> None:
+    cut(2)
+    add(3)
+    AuditRecord.objects.filter(number=6).delete()
+    add(3)
+    assert not audit.head_agrees()
+    assert findings()
+
+
+def test_after_a_crash_before_the_head_was_set_aside_the_break_is_named_once(
+    log: Settings, add: Callable[..., None]
+) -> None:
+    cut(2)
+    audit.record(None, "view")  # its head is not written
+    audit.record(None, "view")
+    assert AuditRecord.objects.filter(action="audit_break").count() == 1
+    assert not audit.head_agrees()
+    add()
+    assert (findings(), head_of(log)["number"]) == ([6], 9)
+    assert json.loads((log.folder("triage") / "audit-head-before-6.json").read_text())["number"] == 5
+
+
+def test_a_head_that_is_put_back_after_it_was_set_aside_is_another_break(
+    log: Settings, add: Callable[..., None]
+) -> None:
+    cut(2)
+    add(5)
+    old = (log.folder("triage") / "audit-head-before-6.json").read_bytes()
+    cut(7)
+    (log.folder("triage") / HEAD).write_bytes(old)
+    add()
+    assert findings() == [6, 8]
+
+
+def test_a_break_that_was_rolled_back_is_named_by_the_next_record(log: Settings, add: Callable[..., None]) -> None:
+    cut(2)
+    with transaction.atomic():
+        audit.record(None, "claim", "F-1")
+        transaction.set_rollback(True)
+    assert (findings(), head_of(log)["number"]) == ([3], 5)
+    add()
+    assert findings() == [6]
+
+
+def test_an_operator_accepts_a_break_for_a_reason_and_it_is_still_told(
+    log: Settings, add: Callable[..., None], django_capture_on_commit_callbacks
+) -> None:
+    cut(2)
+    add(2)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert audit.accept_breaks("Backup of Monday restored, ticket 12") == [6]
+    add(2)
+    checked = audit.verify()
+    assert (checked.findings, [each.number for each in checked.accepted]) == ((), [6])
+    assert checked.accepted[0].what.endswith("accepted on 2024-09-26: Backup of Monday restored, ticket 12")
+    assert audit.head_agrees()
+    assert audit.accept_breaks("again") == []
+
+
+def test_a_break_is_accepted_before_anything_else_was_written(
+    log: Settings, django_capture_on_commit_callbacks
+) -> None:
+    cut(2)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert audit.accept_breaks("Backup restored") == [6]
+    assert (findings(), audit.head_agrees()) == ([], True)
+
+
+def test_what_happens_after_an_acceptance_is_found_again(
+    log: Settings, add: Callable[..., None], django_capture_on_commit_callbacks
+) -> None:
+    cut(2)
+    with django_capture_on_commit_callbacks(execute=True):
+        audit.accept_breaks("Backup restored")
+    add(3)
+    cut(9)
+    add()
+    assert (findings(), audit.head_agrees()) == ([11], False)
+
+
+def test_an_acceptance_without_the_key_accepts_nothing(log: Settings, add: Callable[..., None]) -> None:
+    cut(2)
+    add(2)
+    last = AuditRecord.objects.get(number=8)
+    forged = {"breaks": [6], "reason": "none"}
+    AuditRecord.objects.filter(pk=last.pk).update(action="accept_audit_break", details=forged)
+    assert not audit.head_agrees()
+    assert 6 in findings()
+    add()
+    assert not audit.head_agrees()
+
+
+@pytest.mark.parametrize("noted_number", [5, 3])
+def test_a_log_rewritten_with_the_key_is_found_by_the_head_that_was_noted(log: Settings, noted_number: int) -> None:
+    """Even when the present head names a record of the same number: it never takes the place of the noted one."""
+    noted = f"{noted_number}:{AuditRecord.objects.get(number=noted_number).mac}"
+    key = workspace.keys().audit
+    chained_again(key, lambda row: setattr(row, "user", "somebody"))
+    audit._write_head(audit._last_end())
+    assert findings() == []
+    assert [finding.number for finding in audit.verify(noted).findings] == [noted_number]
+
+
+def test_a_noted_record_in_an_accepted_gap_is_still_missing(
+    log: Settings, add: Callable[..., None], django_capture_on_commit_callbacks
+) -> None:
+    noted = f"4:{AuditRecord.objects.get(number=4).mac}"
+    cut(2)
+    with django_capture_on_commit_callbacks(execute=True):
+        audit.accept_breaks("Backup restored")
+    assert [finding.what for finding in audit.verify(noted).findings] == [
+        "record 4, which was written, is not in the log"
+    ]
+
+
+def test_a_log_wiped_with_its_head_is_found_by_the_work_that_is_left(reviewed: Settings, add: Callable) -> None:
+    add()
+    AuditRecord.objects.all().delete()
+    (reviewed.folder("triage") / HEAD).unlink()
+    assert (findings(), audit.head_agrees()) == ([0], False)
+    add(3)
+    assert (findings(), audit.head_agrees()) == ([1], False)
+    assert "the log was empty and without a head, while the database held work" in whats()
+
+
+def test_a_crash_before_the_first_head_is_no_break(house: Settings, add: Callable[..., None]) -> None:
+    audit.record(None, "view")  # its head is not written
+    add(2)
+    assert (findings(), audit.head_agrees()) == ([], True)
 
 
 def test_what_is_rolled_back_leaves_no_record(log: Settings) -> None:
@@ -193,8 +438,19 @@ for _ in range(20):
 """
 
 
+CUT = """
+import django
+django.setup()
+from payeewatch.triage.models import AuditRecord
+AuditRecord.objects.filter(number__gt=1).delete()
+"""
+
+
 def test_writers_at_once_leave_no_gap_and_do_not_wait_for_each_other(tmp_path: Path) -> None:
-    """Processes of their own, some of which lock a row before they write the log and some after."""
+    """Processes of their own, some of which lock a row before they write the log and some after.
+
+    When the log was cut off before, they name the break once.
+    """
     home = Home(tmp_path / "home", tmp_path / "keys.json")
     home.done("init")
     named = {"PAYEEWATCH_HOME": str(home.path), "PAYEEWATCH_KEY_FILE": str(home.key_file)}
@@ -202,22 +458,36 @@ def test_writers_at_once_leave_no_gap_and_do_not_wait_for_each_other(tmp_path: P
     payeewatch = [sys.executable, "-m", "payeewatch"]
     add_user = [*payeewatch, "triage-user", "somebody", "--role", "auditor"]
     subprocess.run(add_user, env=environ, check=True, capture_output=True)
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITER, way], env=environ, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        for way in ("alone", "before", "after", "before", "after")
-    ]
-    for writer in writers:
-        assert writer.stdout.readline() == "ready\n"
-    for writer in writers:
-        writer.stdin.write("go\n")
-        writer.stdin.flush()
-    assert [writer.wait(120) for writer in writers] == [0] * 5
-    checked = subprocess.run([*payeewatch, "audit", "verify", "--json"], env=environ, check=True, capture_output=True)
-    answer = json.loads(checked.stdout)
-    assert answer["records"] == 1 + 5 * 20
-    assert json.loads((home.path / "triage" / HEAD).read_text())["number"] == answer["records"]
+
+    def after_writing() -> tuple[int, dict[str, Any], int]:
+        """Exit code and answer of a check after 100 records, and the number that the head names."""
+        writers = [
+            subprocess.Popen(
+                [sys.executable, "-c", WRITER, way],
+                env=environ,
+                text=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+            for way in ("alone", "before", "after", "before", "after")
+        ]
+        for writer in writers:
+            assert writer.stdout.readline() == "ready\n"
+        for writer in writers:
+            writer.stdin.write("go\n")
+            writer.stdin.flush()
+        assert [writer.wait(120) for writer in writers] == [0] * 5
+        verify = [*payeewatch, "audit", "verify", "--json"]
+        checked = subprocess.run(verify, env=environ, check=False, capture_output=True)
+        number = json.loads((home.path / "triage" / HEAD).read_text())["number"]
+        return checked.returncode, json.loads(checked.stdout), number
+
+    code, answer, head_number = after_writing()
+    assert (code, answer["records"], head_number) == (0, 101, 101)
+    subprocess.run([sys.executable, "-c", CUT], env=environ, check=True)
+    code, answer, head_number = after_writing()
+    assert (code, head_number) == (16, 101 + 1 + 100)
+    assert answer["message"].startswith("1 findings in 202 records: record 102: the log was broken behind record 1")
 
 
 def test_an_auditor_finds_records_by_user_action_flag_and_day(log: Settings, clocked: Clock) -> None:

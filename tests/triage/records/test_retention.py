@@ -271,3 +271,22 @@ def everything() -> list[str]:
                 cursor.execute(f'SELECT * FROM "{table}"')
                 rows += [str(row) for row in cursor.fetchall()]
     return rows
+
+
+def test_a_purge_unblocks_no_account(first: Flag, cast: dict[str, User], clocked: Any) -> None:
+    do(cast["reviewer"], first, "hold", confirm=True)
+    do(cast["reviewer"], first, "confirmed_fraud", reason="F02", evidence_kind="bank_check")
+    do(cast["senior"], first, "approve")
+    Flag.objects.filter(pk=first.pk).update(amount_at_risk=10)
+    assert purge(clocked, days=1826)["closed"] == {}
+    expired, stays = retention.flags_over(clocked.at.date() + timedelta(days=1826))
+    assert (first.pk in expired, first.pk in stays) == (False, True)
+    do(cast["reviewer"], first, "put_right", confirm=True)
+    assert purge(clocked, days=1826)["closed"]["triage/flags"] == 1
+
+
+def test_an_erasure_counts_the_holds_that_it_ends(first: Flag, cast: dict[str, User], clocked: Any) -> None:
+    do(cast["reviewer"], first, "hold", confirm=True)
+    ids = {"member": [first.member_id], "change": [], "payee": [], "flag": [], "account": []}
+    many = first.holds.filter(state="held").count()
+    assert retention.erase(ids, clocked.at.date(), dry_run=True)["triage/holds in force"] == many > 0

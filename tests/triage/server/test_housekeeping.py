@@ -69,3 +69,15 @@ def test_what_was_decided_is_handed_over(cast: dict[str, User], first: Flag, clo
     do(cast["reviewer"], first, "inconclusive", evidence_kind="none")
     clocked.at += timedelta(minutes=1)
     assert tidy().handed_over.verdicts == 1
+
+
+def test_a_night_that_cannot_be_published_stops_no_hold_file(
+    cast: dict[str, User], first: Flag, reviewed: Settings, clocked: Clock
+) -> None:
+    do(cast["reviewer"], first, "hold", confirm=True)
+    clocked.at += timedelta(minutes=1)
+    night = Night.objects.latest("night").night
+    (reviewed.folder("flags") / f"{night}.parquet").write_bytes(b"no Parquet")
+    tidy()
+    assert first.flag_id in (reviewed.folder("holds") / "current.csv").read_text()
+    assert (reviewed.folder("holds") / "2024-09-26-reviewed.csv").exists()

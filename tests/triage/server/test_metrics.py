@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import json
+from datetime import date, timedelta
 
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
+from payeewatch.pipeline.home.runs import write_failure
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage.access import api_tokens
+from payeewatch.triage.exchange.night_state import note_not_imported
 from payeewatch.triage.models import AuditRecord, Flag, Hold
 from payeewatch.triage.server import metrics
 from tests.triage.conftest import Clock
@@ -50,6 +53,24 @@ def test_holds_that_end_by_tomorrow_are_counted(reviewed: Settings, clocked: Clo
     assert value("holds_ending") == 1
 
 
+def test_the_nights_the_model_the_disk_and_the_audit_log_are_measured(reviewed: Settings, clocked: Clock) -> None:
+    run = json.loads((reviewed.folder("runs") / "2024-09-25.json").read_text())
+    assert value("last_night_warnings") == len(run["warnings"])
+    by_table = {each.labels["table"]: each.value for each in samples()["payeewatch_rows_rejected"]}
+    assert by_table == {name: table["rows_rejected"] for name, table in run["tables"].items()}
+    trained = date.fromisoformat(run["model"]["trained_as_of"])
+    assert value("model_age_days") == (clocked.at.date() - trained).days
+    assert value("disk_free_bytes") > 0
+    assert (value("failed_nights"), value("late_nights"), value("nights_not_imported")) == (0, 0, 0)
+    assert value("audit_log_ok") == 1
+    write_failure(reviewed, date(2024, 9, 26), {"exit_code": 17})
+    note_not_imported({date(2024, 9, 25): "DataError"})
+    clocked.at += timedelta(days=2)
+    (reviewed.folder("triage") / "audit-head.json").write_text("x")
+    assert (value("failed_nights"), value("late_nights"), value("nights_not_imported")) == (1, 2, 1)
+    assert value("audit_log_ok") == 0
+
+
 def test_requests_are_timed_by_route_and_never_by_address(client: Client, reviewed: Settings) -> None:
     client.get("/sign-in?next=/flags/F-1")
     labels = {tuple(sorted(each.labels)) for each in samples()["payeewatch_request_seconds"]}
@@ -71,7 +92,10 @@ def test_health_says_that_all_is_well(client: Client, reviewed: Settings, django
     with django_capture_on_commit_callbacks(execute=True):
         api_tokens.make("monitoring", ["health"])
     answer = client.get("/health")
-    expected = {"ok": True, "home": True, "database": True, "audit_head": True, "last_night_age_days": 1}
+    expected = {
+        "ok": True, "home": True, "database": True, "audit_head": True, "last_night_age_days": 1,
+        "nights": True, "late_nights": 0, "failed_nights": [], "nights_not_imported": [],
+    }  # fmt: skip
     assert (answer.status_code, answer.json()) == (200, expected)
 
 

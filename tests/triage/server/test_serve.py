@@ -97,5 +97,6 @@ def test_an_error_in_housekeeping_is_logged_with_its_place_and_does_not_end_the_
         raise ValueError("a row")
 
     keep_house(fails)
-    assert "ValueError at test_serve.py" in caplog.text
+    assert "ValueError at serve.py" in caplog.text
+    assert "raised in test_serve.py" in caplog.text
     assert "a row" not in caplog.text
