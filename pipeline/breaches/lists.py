@@ -15,6 +15,7 @@ from payeewatch.pipeline.breaches.manifest import Manifest
 from payeewatch.pipeline.breaches.people import Counts, Form, count_people, find_people, write_people
 from payeewatch.pipeline.home import wording
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused
+from payeewatch.pipeline.home.keys import NAME_FORMS
 from payeewatch.pipeline.home.wording import Sentence
 from payeewatch.pipeline.ingest.checks import FORMS
 from payeewatch.pipeline.ingest.drops import fingerprint
@@ -22,7 +23,7 @@ from payeewatch.pipeline.ingest.profile import Export, Profile
 from payeewatch.pipeline.known_by import counts_from, midnight
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
-from payeewatch.pipeline.store.lake import PURGE, VERSION_STEP, Load
+from payeewatch.pipeline.store.lake import PURGE, VERSION_STEP, Load, has_name_forms
 from payeewatch.pipeline.tables import PEOPLE
 
 MANIFEST = "manifest.yaml"
@@ -246,9 +247,11 @@ def _load_if_new(session: Session, each: BreachList, form: Form, last_load: Load
     if form.export != Export():  # another description of the same file gives other people
         people += f"-{hashlib.sha256(form.export.model_dump_json().encode()).hexdigest()}"
     whole = f"{people}:{_manifest_mark(each.manifest)}"
-    if last_load and last_load.fingerprint == whole:
+    has_forms = last_load is None or last_load.kind == PURGE or has_name_forms(last_load)
+    if last_load and last_load.fingerprint == whole and has_forms:
         return []
     same_people = last_load is not None and last_load.kind == "list" and last_load.fingerprint.startswith(f"{people}:")
+    same_people = same_people and has_forms
     return [_load(session, each, form, whole, last_load.facts["people"] if last_load and same_people else None, until)]
 
 
@@ -282,7 +285,9 @@ def _load(
         fingerprint=mark,
         files=files,
         removed=removed,
-        facts={"people": people} | manifest.facts() | {"feed": {"looks": [look.coded for look in looks]}},
+        facts={"people": people, "name_forms": NAME_FORMS}
+        | manifest.facts()
+        | {"feed": {"looks": [look.coded for look in looks]}},
     )
     lake.commit(load)
     session.log("list", breach_id=each.breach_id, people=people["rows"], rejected=people["rejected"])

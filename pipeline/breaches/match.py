@@ -20,7 +20,7 @@ from payeewatch.pipeline.known_by import counts_from, midnight
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.as_of import last_version
-from payeewatch.pipeline.store.lake import PURGE, VERSION_STEP, Lake, Load
+from payeewatch.pipeline.store.lake import FORMS, PURGE, VERSION_STEP, Lake, Load, has_name_forms
 
 IDENTITY = "birth_rank, person_key, holder_key, id_key, name_keys"
 WORK_TABLES = ("members", "states", "lists", "matches", "current", "changed", "shares")
@@ -59,6 +59,8 @@ def link(session: Session) -> Load | None:
     news = [load for load in loads if load.sequence > through]
     has_new_members = any("members" in load.files for load in news)
     renewed_lists = {load.source for load in news if load.kind == PURGE or "people" in load.files}
+    if any(load.kind == FORMS for load in news):
+        renewed_lists |= set(last_load_of_each_list(loads))
     if not has_new_members and not renewed_lists:
         return None
     session.lake_cache.register(loads, with_ends=False)
@@ -305,7 +307,35 @@ def _write(session: Session, loads: Sequence[Load]) -> Load:
         source="link",
         fingerprint="",
         files=files,
-        facts={"through": last.sequence, "changed": dict(counts)},
+        facts={
+            "through": last.sequence,
+            "changed": dict(counts),
+            "earlier_name_forms": {
+                "members": _members_with_earlier_forms(con, loads),
+                "people": _people_with_earlier_forms(loads),
+            },
+        },
     )
     lake.commit(load)
     return load
+
+
+def _members_with_earlier_forms(con: duckdb.DuckDBPyConnection, loads: Sequence[Load]) -> int:
+    """Members whose row was read by a version that knew fewer forms of names: they match on the forms of then."""
+    renewed = {sequence for load in loads if load.kind == FORMS for sequence in load.facts["renewed"]}
+    with_members = (load for load in loads if "members" in load.files and load.sequence not in renewed)
+    earlier = [load.sequence for load in with_members if not has_name_forms(load)]
+    if not earlier:
+        return 0
+    row = con.execute(
+        "SELECT count(*) FROM (SELECT max(version) AS version FROM members GROUP BY member_id)"
+        f" WHERE version // {VERSION_STEP} IN (SELECT unnest($1::BIGINT[]))",
+        [earlier],
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _people_with_earlier_forms(loads: Sequence[Load]) -> int:
+    """The same of people on lists: those whose files are gone are not read again."""
+    lists = (load for load in last_load_of_each_list(loads).values() if load.kind != PURGE)
+    return sum(load.facts["people"]["rows"] for load in lists if "people" in load.facts and not has_name_forms(load))

@@ -102,7 +102,8 @@ def write_people(
             batch = _read(con, path, form)
             columns.update(batch.present)
             relative = f"people/drop={day}/{sequence:08d}-{part}.parquet"
-            _copy(con, session.lake.root / relative, tombstones.people(_keyed(batch, stamps)), batch)
+            people = tombstones.people(_one_row_per_name(tombstones.people(_keyed(batch, stamps)), stamps))
+            _copy(con, session.lake.root / relative, people, batch)
             written_paths.append(relative)
             malformed += (odd := _malformed(con, batch))
             if odd or _count(con, _scan([session.lake.root / relative]), 0).rejected:
@@ -212,16 +213,19 @@ def _keyed(batch: Batch, stamps: dict[str, str]) -> str:
     stamp_columns = "".join(f"{value} AS {name}, " for name, value in stamps.items())
     return f"""
     SELECT {stamp_columns}birth_rank, person_key, id_key, unusable,
-        CASE WHEN holder_is_own THEN person_key ELSE holder_key END AS holder_key, name_key, first_name_key
+        CASE WHEN holder_is_own THEN person_key ELSE holder_key END AS holder_key, name_key, first_name_key,
+        other_name_keys(family_name, given_names, name, first_name, birth8) AS other_name_keys
     FROM (
-        SELECT birth_rank, unusable, holder_is_own, id_key(id13) AS id_key, person_key(id13, birth8) AS person_key,
+        SELECT family_name, given_names, name, first_name, birth8, birth_rank, unusable, holder_is_own,
+            id_key(id13) AS id_key, person_key(id13, birth8) AS person_key,
             person_key(holder13, birth8) AS holder_key,
-            CASE WHEN is_complete THEN name_key(full_name(surname, given), birth8) END AS name_key,
-            CASE WHEN is_complete THEN name_key(full_name(surname, first_given), birth8) END AS first_name_key
+            CASE WHEN is_complete THEN name_key(name, birth8) END AS name_key,
+            CASE WHEN is_complete THEN name_key(first_name, birth8) END AS first_name_key
         FROM (
-            SELECT id13, CASE WHEN NOT holder_is_own THEN holder13 END AS holder13, holder_is_own, birth8,
+            SELECT family_name, given_names, id13,
+                CASE WHEN NOT holder_is_own THEN holder13 END AS holder13, holder_is_own, birth8,
                 is_complete_birth_date(birth8) AS is_complete, birth_rank,
-                surname, given, nullif(first_given, given) AS first_given,
+                full_name(surname, given) AS name, full_name(surname, nullif(first_given, given)) AS first_name,
                 CAST(id_given AND id13 IS NULL AS TINYINT) * {UNUSABLE["national_id"]}
                 + CAST(holder_given AND NOT holder_is_own AND holder13 IS NULL AS TINYINT)
                 * {UNUSABLE["holder_national_id"]}
@@ -230,7 +234,8 @@ def _keyed(batch: Batch, stamps: dict[str, str]) -> str:
                 + CAST(holder_given AND NOT holder_is_own AS TINYINT) * {FILLED["holder_national_id"]}
                 + CAST(birth_given AS TINYINT) * {FILLED["birth_date"]} AS unusable
             FROM (
-                SELECT canonical_national_id(national_id) AS id13, coalesce(trim(national_id) <> '', false) AS id_given,
+                SELECT family_name, given_names,
+                    canonical_national_id(national_id) AS id13, coalesce(trim(national_id) <> '', false) AS id_given,
                     coalesce(holder_national_id = national_id, false) AS holder_is_own,
                     CASE WHEN holder_national_id IS DISTINCT FROM national_id
                          THEN canonical_national_id(holder_national_id) END AS holder13,
@@ -247,12 +252,23 @@ def _keyed(batch: Batch, stamps: dict[str, str]) -> str:
     )"""
 
 
+def _one_row_per_name(people: str, stamps: dict[str, str]) -> str:
+    """SQL of people, each followed by a row per other form of the name, which has only this key and no `unusable`."""
+    facts = [column for column in SCHEMAS["people"] if column not in {*stamps, "name_key"}]
+    cells = "".join(f", CASE WHEN other IS NULL THEN {column} END AS {column}" for column in facts)
+    return (
+        f"SELECT {', '.join(stamps)}, coalesce(other, name_key) AS name_key{cells}"
+        f" FROM (SELECT *, unnest(list_concat([CAST(NULL AS BIGINT)], other_name_keys)) AS other FROM ({people}))"
+    )
+
+
 def _count(con: duckdb.DuckDBPyConnection, people: str, malformed: int) -> Counts:
-    """Count the people that a query returns."""
+    """Count the people that a query returns; rows of other forms of a name are no people."""
     bits = ", ".join(f"count(*) FILTER (unusable & {bit} <> 0)" for bit in (*UNUSABLE.values(), *FILLED.values()))
     totals = con.execute(
         "SELECT count(*), count(*) FILTER (person_key IS NULL AND holder_key IS NULL AND id_key IS NULL"
         f" AND name_key IS NULL AND first_name_key IS NULL), count(id_key), count(birth_rank), {bits} FROM ({people})"
+        " WHERE unusable IS NOT NULL"
     ).fetchall()
     rows, empty, ids, ranks, *counts = totals[0]
     nulled = dict(zip(UNUSABLE, counts, strict=False))

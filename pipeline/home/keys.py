@@ -30,12 +30,36 @@ DATA = Path(__file__).parent / "data"
 KEY_BYTES = 32
 BLOCK_BYTES = 64  # of SHA-256
 
+NAME_FORMS = 2
+"""The number of the forms of names below. Each load of members or people notes it: a list that was read with an earlier
+number is read again while its files are there. Forms are only ever added, so that earlier keys still match."""
+
 PARTICLES = (
     "D", "DA", "DAL", "DAS", "DE", "DEL", "DELLA", "DEN", "DER", "DES", "DI", "DO", "DOS", "DU", "EL", "L", "LA",
     "LE", "LES", "LO", "TEN", "TER", "VAN", "VOM", "VON", "Y", "ZU", "ZUM", "ZUR",
     "ET", "M", "MLLE", "MME", "MR", "MRS", "OU",
 )  # fmt: skip
 """Words that do not distinguish people: articles and prepositions of names, and titles before a holder's name."""
+TITLES = (
+    "MONSIEUR", "MADAME", "MADEMOISELLE", "MESSIEURS", "MESDAMES", "MESDEMOISELLES", "MM", "MMES", "MLLES", "MELLE",
+    "MLE", "MISS", "HERR", "FRAU",
+)  # fmt: skip
+"""Titles written out. They say nothing wherever they stand."""
+FIRST_TITLES = ("DOCTEUR", "DR", "MAITRE", "ME", "PR", "PROFESSEUR")
+"""Titles that are names as well: they are titles only at the beginning, before other words."""
+BETWEEN = (
+    "NEE?", "EPOUSEE?", "EPOUX", "EPSE", "EPX", "EP", "VEUVE", "VEUF", "VVE", "DIVORCEE?", "MARIEE?", "FEMME", "FME",
+    "DITE?", "ALIAS", "NJF", "NOM (?:DE )?(?:JEUNE FILLE|NAISSANCE)", "(?:NOM )?D?.?USAGE",
+)  # fmt: skip
+"""Words between two surnames of one person, as regular expressions."""
+LOOK_ALIKES = (
+    ("АВЕКМНОРСТУХІЇЈЅԚԜҮӀ", "ABEKMHOPCTYXIIJSQWYI"),
+    ("авекмнорстухіїјѕԛԝү", "ABEKMHOPCTYXIIJSQWY"),
+    ("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "ABEZHIKMNOPTYX"),
+    ("αικνορτυχγ", "AIKVOPTUXY"),
+    ("\u02b9\u02bb\u02bc\u02bd\u02be\u02bf\u02c8\u02ca\u02cb\ua78b\ua78c", "'" * 11),
+)
+"""Cyrillic and Greek letters, and the Latin letters that look the same; letters that look like apostrophes."""
 
 OTHER_FORMS = (
     (0xAA, 0xBA), (0x17F, 0x17F), (0x2B0, 0x2E3), (0x1D2C, 0x1DBB), (0x2070, 0x2188), (0x2460, 0x24EA),
@@ -210,12 +234,18 @@ def _plain_sql() -> str:
             f";{row['country']}{int(row['length']):02d}{int(row['bank_start']):02d}{int(row['bank_length']):02d}"
             for row in csv.DictReader(file)
         )
+    look_alikes = (*LOOK_ALIKES, *forms.items())
     return (
         (DATA / "canonical.sql")
         .read_text(encoding="utf-8")
         .replace("@LETTERS_TO_DIGITS@", digits)
         .replace("@IBANS@", ibans)
         .replace("@PARTICLES@", "|".join(PARTICLES))
+        .replace("@TITLES@", "|".join(TITLES))
+        .replace("@FIRST_TITLES@", "|".join(FIRST_TITLES))
+        .replace("@BETWEEN@", "|".join(BETWEEN))
+        .replace("@LOOK_ALIKES@", "".join(odd for odd, _ in look_alikes).replace("'", "''"))
+        .replace("@LATIN@", "".join(latin for _, latin in look_alikes).replace("'", "''"))
         .replace("@OTHER_FORMS@", "".join(forms))
         .replace("@THEIR_PLAIN_FORMS@", "".join(forms.values()))
     )

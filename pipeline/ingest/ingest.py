@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from payeewatch.pipeline import known_by
 from payeewatch.pipeline.home import wording
 from payeewatch.pipeline.home.errors import FeedUnusual, InputMissing, InputRefused
+from payeewatch.pipeline.home.files import replace_whole
+from payeewatch.pipeline.home.keys import NAME_FORMS
 from payeewatch.pipeline.home.vault import purge_quarantined
 from payeewatch.pipeline.ingest import staging
 from payeewatch.pipeline.ingest.drops import (
@@ -30,13 +34,13 @@ from payeewatch.pipeline.ingest.quarantine import quarantine, unscored_changes
 from payeewatch.pipeline.ingest.reference import load_reference
 from payeewatch.pipeline.ingest.seal import seal_originals, seal_rejected
 from payeewatch.pipeline.ingest.staging import Limits, Source, Staged
-from payeewatch.pipeline.ingest.tokenise import Knowing, lake_rows
+from payeewatch.pipeline.ingest.tokenise import Knowing, lake_rows, tokenised
 from payeewatch.pipeline.ingest.tolerance import over_tolerance
 from payeewatch.pipeline.parallel import in_parallel
-from payeewatch.pipeline.session import Session
-from payeewatch.pipeline.sql import name
+from payeewatch.pipeline.session import Session, progress
+from payeewatch.pipeline.sql import name, text
 from payeewatch.pipeline.store.as_of import last_version
-from payeewatch.pipeline.store.lake import Load
+from payeewatch.pipeline.store.lake import FORMS, PARQUET, SCHEMAS, Load, has_name_forms
 from payeewatch.pipeline.store.tombstones import Tombstones
 from payeewatch.pipeline.tables import DROP_TABLES, LAKE_STAMPS
 
@@ -76,7 +80,8 @@ def ingest(session: Session, until: date) -> list[Load]:
     purge_quarantined(settings.folder("vault"), until)
     loads = load_reference(session, profile)
     published = session.last_published()
-    for drop in news(find_drops(settings.folder("inbox"), profile, until), lake.loads(), lake.root, published):
+    drops = find_drops(settings.folder("inbox"), profile, until)
+    for drop in news(drops, lake.loads(), lake.root, published):
         loads.append(_load(session, drop, profile, known_on(drop, until, published)))
     for verdicts in new_verdicts(find_verdicts(settings.folder("outcomes"), until), lake.loads(), lake.root):
         loads.append(_load(session, verdicts, Profile(), known_by.counts_from(session, verdicts.day)))
@@ -90,7 +95,7 @@ def ingest(session: Session, until: date) -> list[Load]:
     for table in DROP_TABLES.values():
         if table.required and table.name not in loaded_tables:
             raise InputMissing(f"{settings.folder('inbox')}: no drop up to {until} holds {table.name}; it is required")
-    return loads
+    return loads + _renew_names(session, drops, profile)
 
 
 def check(session: Session, day: date | None = None) -> list[dict[str, Any]]:
@@ -148,7 +153,9 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
             fingerprint=drop.fingerprint,
             mode=drop.mode,
             files=files,
-            facts=_facts(session, drop, tables) | ({"feed": feed.facts()} if drop.kind == DROP else {}),
+            facts=_facts(session, drop, tables)
+            | {"name_forms": NAME_FORMS}
+            | ({"feed": feed.facts()} if drop.kind == DROP else {}),
         )
     session.lake.commit(load)
     session.log(
@@ -295,3 +302,64 @@ def _facts(session: Session, drop: Drop, tables: Sequence[Staged]) -> dict[str, 
         "unscored_changes": unscored,
         "keys_once": [staged.table.name for staged in tables if not staged.keys_repeated],
     }
+
+
+def _renew_names(session: Session, drops: Sequence[Drop], profile: Profile) -> list[Load]:
+    """Give members that an earlier version read the forms of names it did not know, from drops that are still there.
+
+    Only name keys and name tokens change, in place, and only of rows whose drop still says the same name and birth
+    date: forms are only ever added, so the new keys include the old ones.
+    """
+    lake = session.lake
+    loads = lake.loads()
+    renewed = {sequence for load in loads if load.kind == FORMS for sequence in load.facts["renewed"]}
+    by_day = {drop.day: drop for drop in drops if "members" in drop.tables}
+    todo = [
+        load for load in loads
+        if load.kind == DROP and "members" in load.files and not has_name_forms(load)
+        and load.sequence not in renewed and load.day in by_day
+    ]  # fmt: skip
+    rows: dict[int, int] = {}
+    for load in progress(iter(todo), len(todo), "drop") if todo else ():
+        drop = replace(by_day[load.day], tables={"members": by_day[load.day].tables["members"]})
+        # a drop that cannot be read any more is as good as gone: its members keep the keys that they have
+        with suppress(InputRefused), _stage_drop(session, drop, profile) as (staged,):
+            paths = [lake.root / path for path in load.files["members"]]
+            rows[load.sequence] = sum(_renew_file(session, path, tokenised(staged)) for path in paths)
+    if not rows:
+        return []
+    session.lake_cache.clear()
+    last = loads[-1]
+    facts = {"renewed": list(rows), "rows": sum(rows.values()), "name_forms": NAME_FORMS}
+    record = Load(lake.next_sequence(), FORMS, last.day, last.known_on, FORMS, "", facts=facts)
+    lake.commit(record)
+    session.log(FORMS, drops=len(rows), rows=facts["rows"])
+    return [record]
+
+
+def _renew_file(session: Session, path: Path, members: str) -> int:
+    """Write the name keys and tokens of `members`, SQL of keyed rows, to the rows of a file; returns to how many."""
+    con = session.con
+    names = ("name_keys", "name_tokens")
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE renewed AS
+        SELECT o.version, {", ".join(f"n.{column}" for column in names)}
+        FROM read_parquet({text(path)}, hive_partitioning = false) o JOIN ({members}) n
+            ON n.member_id = o.member_id AND n.id_key IS NOT DISTINCT FROM o.id_key
+            AND {" AND ".join(f"list_has_all(coalesce(n.{c}, []), coalesce(o.{c}, []))" for c in names)}
+        QUALIFY row_number() OVER (PARTITION BY o.version ORDER BY n.place) = 1"""
+    )
+    columns = ", ".join(
+        f"CASE WHEN n.version IS NULL THEN o.{column} ELSE n.{column} END AS {column}" if column in names
+        else f"o.{column}"
+        for column in SCHEMAS["members"]
+    )  # fmt: skip
+    query = (
+        f"SELECT {columns} FROM read_parquet({text(path)}, hive_partitioning = false) o"
+        " LEFT JOIN renewed n ON n.version = o.version ORDER BY o.file_row_number"
+    ).replace("hive_partitioning = false)", "hive_partitioning = false, file_row_number = true)")
+    replace_whole(path, lambda temporary: con.execute(f"COPY ({query}) TO {text(temporary)} {PARQUET}"))
+    rows = con.execute("SELECT count(*) FROM renewed").fetchall()[0][0]
+    con.execute("DROP TABLE renewed")
+    return int(rows)

@@ -24,11 +24,11 @@ DERIVED = {
         "holder_key": "person_key(holder_national_id, birth_date)",
         "id_key": "id_key(national_id)",
         "name_keys": "name_keys(family_name, given_names, birth_name, birth_date)",
-        "name_tokens": "name_tokens(family_name, given_names, birth_name)",
+        "name_tokens": "member_tokens(family_name, given_names, birth_name)",
         "surname_tokens": "name_tokens(family_name, birth_name, NULL)",
     },
     "bank_changes": {
-        "holder_tokens": "name_tokens(holder_name, NULL, NULL)",
+        "holder_tokens": "holder_tokens(holder_name)",
         "account_distance": (
             "CASE WHEN length(old_iban) = length(new_iban) THEN hamming(old_iban, new_iban)"
             " ELSE levenshtein(old_iban, new_iban) END"

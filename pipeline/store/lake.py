@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 
 from payeewatch.pipeline.home.errors import StoreError
 from payeewatch.pipeline.home.files import cannot_be_read, is_running, replace_whole, write_json
+from payeewatch.pipeline.home.keys import NAME_FORMS
 from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.lake_format import (
     BEFORE_NUMBERS,
@@ -42,6 +43,8 @@ from payeewatch.pipeline.tables import LAKE_TABLES
 
 WORK = ".work"
 """Below the lake: where connections spill."""
+FORMS = "forms"
+"""The kind of load that says which drops were read again for forms of names that they lacked."""
 PURGE = "purge"
 """The kind of load that deletes a list: unlike others, it rewrites files under the same names."""
 VERSION_STEP = 2**32
@@ -57,8 +60,8 @@ SCHEMAS = {name: table.columns for name, table in LAKE_TABLES.items()}
 
 @dataclass(frozen=True)
 class Load:
-    """One commit. `kind` is drop, verdicts, list, reference, link, derive, purge (of a list) or erasure (of a person);
-    `day` the drop's or the list's.
+    """One commit. `kind` is drop, verdicts, list, reference, link, derive, purge (of a list), erasure (of a person) or
+    forms (of names); `day` the drop's or the list's.
 
     `known_on` is the night from which its rows count when the rows do not say it: a late or changed drop is
     loaded as known on `known_on`, never in a night already published.
@@ -74,6 +77,11 @@ class Load:
     files: dict[str, list[str]] = field(default_factory=dict)  # table -> paths below the lake
     removed: list[str] = field(default_factory=list)  # paths of earlier loads that this one deletes
     facts: dict[str, Any] = field(default_factory=dict)  # counts and euros, for runs/<night>.json
+
+
+def has_name_forms(load: Load) -> bool:
+    """Whether the names of a load have every form that this version knows."""
+    return bool(load.facts.get("name_forms", 1) >= NAME_FORMS)
 
 
 @dataclass(frozen=True)

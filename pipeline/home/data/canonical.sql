@@ -132,14 +132,32 @@ CREATE OR REPLACE MACRO id_key(id13) AS pw_key64('id:' || id13);
 
 -- Names ----------------------------------------------------------------------------------------------------
 
--- Upper case, no marks, ligatures spelt out. Text that is plain ASCII already takes the short way.
-CREATE OR REPLACE MACRO pw_folded(original) AS
-    CASE WHEN strlen(original) = length(original) THEN upper(original)
-    ELSE upper(strip_accents(translate(
+-- Upper case, no marks, ligatures spelt out.
+CREATE OR REPLACE MACRO pw_folded_latin(original) AS
+    upper(strip_accents(translate(
         replace(replace(replace(replace(replace(replace(upper(original),
             'Œ', 'OE'), 'Æ', 'AE'), 'ẞ', 'SS'), 'Þ', 'TH'), 'ﬁ', 'FI'), 'ﬂ', 'FL'),
         'ØŁĐÐĦŦıŊ' || chr(173) || chr(8203) || chr(8204) || chr(8205) || chr(65279), 'OLDDHTIN'
-    ))) END;
+    )));
+
+CREATE OR REPLACE MACRO pw_visible(original) AS
+    regexp_replace(original, '[\p{Cf}\x{34F}\x{FE00}-\x{FE0F}]+', '', 'g');
+
+-- Letters of other alphabets and styles as the Latin letters that they look like, unless the text is really in
+-- another alphabet: then some letters look like no Latin ones.
+CREATE OR REPLACE MACRO pw_latin(original) AS
+    list_transform(
+        [replace(replace(replace(translate(pw_visible(original), '@LOOK_ALIKES@', '@LATIN@'),
+            'ﬀ', 'ff'), 'ﬃ', 'ffi'), 'ﬄ', 'ffl')],
+        LAMBDA latin: CASE WHEN regexp_matches(latin, '[\p{Greek}\p{Cyrillic}]') THEN pw_visible(original)
+            ELSE latin END
+    )[1];
+
+-- Text that is plain ASCII takes the short way, and only text with characters of other alphabets takes the long one.
+CREATE OR REPLACE MACRO pw_folded(original) AS
+    CASE WHEN strlen(original) = length(original) THEN upper(original)
+    WHEN regexp_matches(original, '[^\x{00}-\x{17F}\x{300}-\x{333}’]') THEN pw_folded_latin(pw_latin(original))
+    ELSE pw_folded_latin(original) END;
 
 CREATE OR REPLACE MACRO pw_spaced(folded) AS
     ' ' || trim(regexp_replace(folded, '[^\p{L}\p{N}]+', ' ', 'g')) || ' ';
@@ -172,32 +190,81 @@ CREATE OR REPLACE MACRO first_given_name(given) AS
 
 -- As one word, the way some systems write it: "Le Goff" as LEGOFF, "Dupont-Durand" as DUPONTDURAND.
 CREATE OR REPLACE MACRO pw_glued(original) AS
-    CASE WHEN regexp_matches(original, '[\s''’-]')
+    CASE WHEN regexp_matches(original, '[^\p{L}\p{N}]')
     THEN regexp_replace(pw_folded(original), '[^\p{L}\p{N}]+', '', 'g') END;
 
+-- A canonical name without titles and words such as EPOUSE; a name that is nothing else keeps them.
+CREATE OR REPLACE MACRO pw_bare(canonical) AS
+    CASE WHEN NOT contains(canonical, ' ') THEN canonical
+    ELSE coalesce(nullif(trim(regexp_replace(
+        regexp_replace(' ' || canonical || ' ', '^(?: (?:@TITLES@|@FIRST_TITLES@))+ ', ' '),
+        ' (?:(?:@TITLES@|@BETWEEN@) )+', ' ', 'g'
+    )), ''), canonical) END;
+
+CREATE OR REPLACE MACRO bare_name(original) AS pw_bare(canonical_name(original));
+
+-- The surnames of a text that has several: "MARTIN épouse DURAND", "Durand (Martin)".
+CREATE OR REPLACE MACRO pw_pieces(original) AS
+    CASE WHEN regexp_matches(original, '[(/,;]') OR regexp_matches(canonical_name(original), ' (?:@BETWEEN@) ')
+    THEN list_filter(
+        list_transform(
+            string_split(regexp_replace(
+                pw_folded(original), '[(),;/|]+|[^\p{L}\p{N}]+(?:@BETWEEN@)[^\p{L}\p{N}]+', '|', 'g'
+            ), '|'),
+            LAMBDA piece: bare_name(piece)
+        ), LAMBDA piece: piece <> ''
+    ) END;
+
+-- MUELLER as MULLER, which is also how MÜLLER is folded. Not QUENTIN, ROUET, SAMUEL.
+CREATE OR REPLACE MACRO pw_without_umlauts(canonical) AS
+    regexp_replace(canonical, '(^|[^AEIOUYQ])([AOU])E([BCDFGHJKLMNPQRSTVWXZ]+[A-Z])', '\1\2\3', 'g');
+
+-- MÜLLER as MUELLER.
+CREATE OR REPLACE MACRO pw_spelt_umlauts(original) AS
+    CASE WHEN regexp_matches(original, '[ÄÖÜäöü]|[AOUaou]\x{308}') THEN
+        canonical_name(regexp_replace(nfc_normalize(upper(original)), '[ÄÖÜ]', '\0E', 'g')) END;
+
+CREATE OR REPLACE MACRO pw_with_both(surnames, family, birth_name) AS
+    CASE WHEN birth_name IS NULL THEN surnames
+    ELSE list_concat(surnames, [trim(canonical_name(family) || ' ' || canonical_name(birth_name)),
+        trim(bare_name(family) || ' ' || bare_name(birth_name))]) END;
+
+-- Every form of one surname field.
+CREATE OR REPLACE MACRO pw_forms(surname) AS
+    list_concat([canonical_name(surname), pw_glued(surname), bare_name(surname)], pw_pieces(surname));
+
 CREATE OR REPLACE MACRO pw_surnames(family, birth_name) AS
-    CASE WHEN birth_name IS NULL THEN [canonical_name(family), pw_glued(family)]
-    ELSE [
-        canonical_name(family), canonical_name(birth_name), pw_glued(family), pw_glued(birth_name),
-        trim(canonical_name(family) || ' ' || canonical_name(birth_name))
-    ] END;
+    pw_with_both(
+        CASE WHEN birth_name IS NULL THEN pw_forms(family)
+        ELSE list_concat(pw_forms(family), pw_forms(birth_name)) END,
+        family, birth_name
+    );
+
+-- Without the titles before it: "Mme Anne Marie" as "Anne Marie".
+CREATE OR REPLACE MACRO untitled(given) AS
+    regexp_replace(given, '(?i)^[^\p{L}]*(?:(?:@TITLES@|@FIRST_TITLES@|M|MME|MLLE|MR|MRS)[.\s]+)+([^\s.])', '\1');
 
 CREATE OR REPLACE MACRO pw_givens(given) AS
     CASE WHEN NOT regexp_matches(given, '[\s,;-]') THEN [canonical_name(given)]
     ELSE list_concat(
-        [canonical_name(given), canonical_name(replace(given, '-', ''))],
-        list_transform(string_split(regexp_replace(given, '[\s,;]+', ' ', 'g'), ' '), LAMBDA g: canonical_name(g))
+        [canonical_name(given), canonical_name(replace(given, '-', '')), bare_name(given)],
+        list_transform(
+            string_split(regexp_replace(untitled(given), '[\s,;]+', ' ', 'g'), ' '), LAMBDA g: canonical_name(g)
+        )
     ) END;
 
 -- Again a "let".
 CREATE OR REPLACE MACRO pw_not_empty(entries) AS
     list_transform([entries], LAMBDA e: CASE WHEN len(e) > 0 THEN e END)[1];
 
-CREATE OR REPLACE MACRO pw_full_names(family, given, birth_name) AS
+-- The full names of every surname with every given name; also with umlauts as one letter.
+CREATE OR REPLACE MACRO pw_full_names(surnames, givens) AS
     list_transform(
-        [{'surnames': pw_surnames(family, birth_name), 'givens': pw_givens(given)}],
+        [{'surnames': list_distinct(surnames), 'givens': list_distinct(givens)}],
         LAMBDA r: list_filter(list_distinct(flatten(list_transform(
-            r.surnames, LAMBDA s: list_transform(r.givens, LAMBDA g: full_name(s, g))
+            r.surnames, LAMBDA s: flatten(list_transform(r.givens, LAMBDA g: [
+                full_name(s, g), full_name(pw_without_umlauts(s), pw_without_umlauts(g))
+            ]))
         ))), LAMBDA name: name IS NOT NULL)
     )[1];
 
@@ -205,16 +272,51 @@ CREATE OR REPLACE MACRO pw_full_names(family, given, birth_name) AS
 CREATE OR REPLACE MACRO name_keys(family, given, birth_name, birth8) AS
     CASE WHEN is_complete_birth_date(birth8) THEN
         pw_not_empty(list_sort(list_transform(
-            pw_full_names(family, given, birth_name), LAMBDA name: name_key(name, birth8)
+            pw_full_names(pw_surnames(family, birth_name), pw_givens(given)), LAMBDA name: name_key(name, birth8)
         )))
     END;
 
+-- Of a person on a list: the forms besides two, the name as written and with the first given name; null when there are
+-- none, as for most people.
+CREATE OR REPLACE MACRO other_name_keys(family, given, name, first_name, birth8) AS
+    CASE WHEN is_complete_birth_date(birth8)
+        AND regexp_matches(family || '|' || given, '[^A-Za-zÀ-ÖØ-öø-ÿ|]|[AOUaou][Ee][A-Za-z]{2}') THEN
+        pw_not_empty(list_sort(list_transform(
+            list_filter(
+                pw_full_names(pw_forms(family), [
+                    canonical_name(given), bare_name(given), canonical_name(replace(given, '-', '')),
+                    canonical_name(first_given_name(untitled(given)))
+                ]),
+                LAMBDA other: other IS DISTINCT FROM name AND other IS DISTINCT FROM first_name
+            ),
+            LAMBDA other: name_key(other, birth8)
+        )))
+    END;
+
+-- The words of a name as they are, with umlauts as one letter and as two, and the name as one word.
+CREATE OR REPLACE MACRO pw_spellings(original) AS
+    list_transform([canonical_name(original)], LAMBDA name: pw_words(
+        concat_ws(' ', name, pw_glued(original)), pw_without_umlauts(name),
+        concat_ws(' ', pw_spelt_umlauts(original), regexp_replace(name, '\b([B-DF-HJ-NP-TV-XZ]*[AOU])([B-DF-HJ-NP-TV-XZ])', '\1E\2', 'g'))
+    ))[1];
+
+CREATE OR REPLACE MACRO pw_word_tokens(words) AS
+    pw_not_empty(list_sort(list_transform(
+        list_filter(list_distinct(words), LAMBDA w: w <> ''), LAMBDA w: pw_key64('word:' || w)
+    )));
+
+CREATE OR REPLACE MACRO pw_words(a, b, c) AS string_split(concat_ws(' ', a, b, c), ' ');
+
 -- Each word of up to three names, keyed.
 CREATE OR REPLACE MACRO name_tokens(a, b, c) AS
-    pw_not_empty(list_sort(list_transform(
-        list_filter(
-            list_distinct(string_split(concat_ws(' ', canonical_name(a), canonical_name(b), canonical_name(c)), ' ')),
-            LAMBDA w: w <> ''
-        ),
-        LAMBDA w: pw_key64('word:' || w)
-    )));
+    pw_word_tokens(pw_words(canonical_name(a), canonical_name(b), canonical_name(c)));
+
+-- Each word of a holder's name that says who it is.
+CREATE OR REPLACE MACRO holder_tokens(original) AS pw_word_tokens(string_split(bare_name(original), ' '));
+
+-- Each word of a member's names in every spelling that a holder's name may have: MÜLLER, MUELLER and MULLER are the
+-- same, whichever of them the member's row has.
+CREATE OR REPLACE MACRO member_tokens(family, given, birth_name) AS
+    pw_word_tokens(list_concat(
+        list_concat(pw_spellings(family), pw_spellings(birth_name)), pw_spellings(given)
+    ));

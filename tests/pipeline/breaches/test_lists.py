@@ -105,6 +105,16 @@ def test_columns_that_identify_nobody_are_refused(session: Session) -> None:
         load_lists(session, UNTIL)
 
 
+def test_other_forms_of_a_name_are_rows_that_are_nobody(session: Session) -> None:
+    (commit,) = load(session, [person(1), person(2, family_name="MARTIN EPOUSE DURAND")])
+    assert (commit.facts["people"]["rows"], commit.facts["people"]["rejected"]) == (2, 0)
+    ((many,),) = ask(session, "SELECT people_count FROM lists")
+    others = ask(session, "SELECT person_key, holder_key, id_key, birth_rank FROM people WHERE unusable IS NULL")
+    assert many == 2
+    assert len(others) > 1
+    assert set(others) == {(None, None, None, None)}
+
+
 def test_a_childs_row_has_the_holders_key_and_none_of_its_own(session: Session) -> None:
     load(session, [person(1, national_id=None, birth_date="20150301")])
     ((person_key, holder_key, id_key, name_key, _, _),) = keys(session)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from payeewatch.pipeline.breaches.coverage import coverage
 from payeewatch.pipeline.breaches.lists import load_lists
 from payeewatch.pipeline.breaches.match import link
 from payeewatch.pipeline.session import Session
-from payeewatch.pipeline.store.lake import SCHEMAS, VERSION_STEP, Load
+from payeewatch.pipeline.store.lake import FORMS, SCHEMAS, VERSION_STEP, Load
 from tests.breach_lists import Person, national_id, person, put_list
 from tests.lake_rows import evening, lake_session, put
 
@@ -105,6 +106,62 @@ def test_the_cascade_gives_the_best_level(
     session: Session, member: Person, on_list: Person, expected: str | None
 ) -> None:
     assert quality(session, member, on_list) == expected
+
+
+NAMELESS = {"national_id": None, "holder_national_id": None}
+
+
+@pytest.mark.parametrize(
+    "wording",
+    [
+        "DURAND", "MARTIN EPOUSE DURAND", "MARTIN EP DURAND", "DURAND NEE MARTIN", "MARTIN VEUVE DURAND",
+        "MADAME DURAND", "DURAND (MARTIN)",
+    ],
+)  # fmt: skip
+def test_a_woman_is_found_by_either_name_in_every_wording(session: Session, wording: str) -> None:
+    eva = person(1, **NAMELESS, family_name="Durand", given_names="Eva", birth_name="Martin")
+    listed = {name: cell for name, cell in eva.items() if name != "birth_name"} | {"family_name": wording}
+    assert quality(session, eva, listed) == "probable"
+
+
+def forget_forms(session: Session, load: Load) -> None:
+    """Rewrite a load as an earlier version recorded it: without the number of its forms of names."""
+    (path,) = (session.lake.root / "loads").glob(f"{load.sequence:0>8}*.json")
+    record = json.loads(path.read_text())
+    del record["facts"]["name_forms"]
+    path.write_text(json.dumps(record))
+
+
+def test_a_list_of_an_earlier_version_is_read_again_and_counted_while_it_is_gone(session: Session) -> None:
+    put_members(session, M1=person(1))
+    put_list(session.settings.folder("breaches"), "TPO-1", [person(1), person(2)])
+    (first,) = load_lists(session, date.fromisoformat(LEARNED))
+    forget_forms(session, first)
+    linked = link(session)
+    assert linked is not None
+    assert linked.facts["earlier_name_forms"] == {"members": 1, "people": 2}
+    before = exposures(session)
+    (again,) = load_lists(session, date.fromisoformat(LEARNED))
+    assert again.files["people"] != first.files["people"]
+    assert again.removed == first.files["people"]
+    assert load_lists(session, date.fromisoformat(LEARNED)) == []
+    linked = link(session)
+    assert linked is not None
+    assert linked.facts["earlier_name_forms"] == {"members": 1, "people": 0}  # no drop of these members says its forms
+    assert exposures(session) == before == {("M1", "TPO-1"): "exact"}
+
+
+def test_everybody_is_linked_again_when_members_got_new_forms(session: Session) -> None:
+    put_members(session, M1=person(1, **NAMELESS, family_name="Durand"))
+    put_people(session, person(1, **NAMELESS, family_name="Moreau"))
+    link(session)
+    assert link(session) is None
+    on = date.fromisoformat(LEARNED)
+    facts = {"renewed": [1], "rows": 1}
+    session.lake.commit(Load(session.lake.next_sequence(), FORMS, on, on, FORMS, "", facts=facts))
+    linked = link(session)
+    assert linked is not None
+    assert linked.facts["earlier_name_forms"] == {"members": 0, "people": 0}
 
 
 def test_a_pair_keeps_its_best_level(session: Session) -> None:

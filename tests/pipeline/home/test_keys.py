@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import itertools
 import json
 import os
 import re
@@ -478,7 +479,7 @@ def test_keys_and_tokens_are_sorted_and_distinct(given_names: list[str], family:
 
 
 def test_words_of_a_holder_are_those_of_the_member_without_titles() -> None:
-    holder = set(sql("name_tokens('M. OU MME ZOE DUPOND', NULL, NULL)"))
+    holder = set(sql("holder_tokens('M. OU MME ZOE DUPOND')"))
     assert holder == set(sql("name_tokens('Dupond', 'Zoé', NULL)"))
 
 
@@ -497,3 +498,93 @@ def test_an_unreadable_key_file_is_a_settings_error(tmp_path: Path) -> None:
     path.chmod(0)
     with pytest.raises(SettingsError, match="cannot be read"):
         Keys.load(path)
+
+
+def on_list(family: str, given_names: str) -> set[int]:
+    """Every key of a person on a list."""
+    others = sql(
+        "other_name_keys($1, $2, full_name(canonical_name($1), canonical_name($2)), NULL, $3)",
+        family,
+        given_names,
+        BORN,
+    )
+    return {key for key in (list_key(family, given_names), *(others or [])) if key is not None}
+
+
+WORDINGS = [
+    "DURAND", "MARTIN EPOUSE DURAND", "MARTIN EP DURAND", "MARTIN ép. DURAND", "Martin épouse Durand",
+    "DURAND NEE MARTIN", "Durand née Martin", "DURAND NE MARTIN", "MARTIN VEUVE DURAND", "MARTIN VVE DURAND",
+    "MADAME DURAND", "MADEMOISELLE MARTIN", "Mme Durand née Martin", "DURAND (MARTIN)", "DURAND (née MARTIN)",
+    "Dr DURAND", "DURAND-MARTIN", "DURAND/MARTIN", "DURAND NOM DE NAISSANCE MARTIN", "MARTIN NOM D'USAGE DURAND",
+    "DURAND divorcée MARTIN", "ＤＵＲＡＮＤ", "DUR\u0410ND", "DU\u2060RAND", "𝐃𝐔𝐑𝐀𝐍𝐃",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wording", WORDINGS)
+def test_usage_and_birth_name_are_found_in_every_wording(wording: str) -> None:
+    assert on_list(wording, "EVA") & forms("Durand", "Eva", "Martin")
+    assert on_list("DURAND", "EVA") & forms(wording, "Eva", "Durand")
+
+
+@pytest.mark.parametrize("wording", [w for w in WORDINGS if "EP" in w.upper() or "ÉP" in w.upper()])
+def test_one_of_two_surnames_is_enough_on_either_side(wording: str) -> None:
+    for surname in ("Durand", "Martin"):
+        assert on_list(wording, "EVA") & forms(surname, "Eva")
+        assert on_list(surname, "EVA") & forms(wording, "Eva")
+
+
+SAME_NAMES = [
+    ("Müller", "MUELLER", "MULLER", "MU\u0308LLER"),
+    ("Straße", "STRASSE"),
+    ("Lebœuf", "LEBOEUF"),
+    ("d'Arvor", "D’ARVOR", "D ARVOR", "D\u02bcARVOR", "D´ARVOR", "d`Arvor"),
+    ("Dupond-Essai", "DUPOND ESSAI", "DUPOND\u2011ESSAI"),
+    ("Le Goff", "LE\u00a0GOFF", "Le Ｇoff"),
+    ("Raffin", "RAﬃN"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), [pair for same in SAME_NAMES for pair in itertools.product(same, repeat=2)])
+def test_spellings_of_one_name_are_one_name_on_both_sides(one: str, other: str) -> None:
+    assert on_list(one, "EVA") & forms(other, "Eva")
+    assert set(sql("holder_tokens(?)", f"MADAME {one} EVA")) <= set(sql("member_tokens(?, 'Eva', NULL)", other))
+
+
+@pytest.mark.parametrize(("one", "other"), [("LE GOFF", "LEGOFF"), ("LEGOFF", "LE GOFF")])
+def test_a_particle_may_be_written_with_the_name(one: str, other: str) -> None:
+    assert on_list(one, "EVA") & forms(other, "Eva")
+
+
+def test_a_title_before_a_given_name_is_none() -> None:
+    assert on_list("DURAND", "MME EVA MARIE") & forms("Durand", "Eva")
+    assert on_list("DURAND", "EVA") & forms("Durand", "Madame Eva")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("DURAND NEE MARTIN", "MOREAU"), ("QUENTIN", "QUNTIN"), ("MULLER", "MILLER"), ("NEE", "EP")]
+)
+def test_other_names_stay_others(one: str, other: str) -> None:
+    assert not on_list(one, "EVA") & forms(other, "Eva")
+
+
+@BATCH
+@given(WORDS, WORDS, WORDS)
+def test_every_key_of_the_plain_forms_is_there_as_before(family: str, given_name: str, birth: str) -> None:
+    plain = {list_key(surname, given_name) for surname in (family, birth, f"{family} {birth}")}
+    assert plain <= forms(family, given_name, birth)
+
+
+@pytest.mark.parametrize(
+    "holder",
+    [
+        "MONSIEUR EVA DURAND", "MADAME DURAND", "M. OU MME DURAND", "MADAME EVA DURAND NEE MARTIN", "DR EVA DURAND",
+        "MLLE MARTIN EVA", "MADAME OU MONSIEUR DURAND", "MARTIN EPOUSE DURAND", "ME EVA DURAND", "MM DURAND",
+    ],
+)  # fmt: skip
+def test_titles_and_words_between_names_say_nothing_about_a_holder(holder: str) -> None:
+    assert set(sql("holder_tokens(?)", holder)) <= set(sql("member_tokens('Durand', 'Eva', 'Martin')"))
+
+
+@pytest.mark.parametrize("name", ["MAITRE", "JEAN MAITRE", "NEE", "Dit", "MONSIEUR"])
+def test_a_title_that_is_a_name_is_kept(name: str) -> None:
+    assert len(sql("holder_tokens(?)", name)) == len(name.split())
