@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def lists(settings: Settings, action: str | None, breach_id: str | None, reason: str, day: date | None) -> Answer:
     """Show the breach lists in force; or take one out of the lake: its people, and who was on it.
 
-    Example: payeewatch lists withdraw TPO-1 --reason "sent by mistake"
+    Example: payeewatch lists withdraw TPO-1 --reason duplicate
     """
     if action and not (breach_id and reason.strip()):
         raise click.UsageError("name the list and a reason: payeewatch lists withdraw ID --reason REASON")

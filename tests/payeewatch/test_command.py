@@ -123,7 +123,7 @@ def test_the_version_is_the_packages(empty: Home) -> None:
         ["night", "--from", "2024-05-01"],
         ["night", "--to", "2024-05-01"],
         ["night", "--from", "2024-05-02", "--to", "2024-05-01"],
-        ["night", "yesterday"],
+        ["night", "someday"],
         ["ingest"],
         ["ingest", "--until", "31/12/2024"],
         ["train", "--as-of", "2024-02-30"],

@@ -73,11 +73,21 @@ def message(sentence: str) -> tuple[str, dict[str, Any]] | None:
 @cache
 def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
     texts = [*wording.MESSAGES.items(), *((code, text) for text, code in EARLIER)]
-    return tuple((code, re.compile(re.sub(r"%\\\((\w+)\\\)s", _group, re.escape(text)))) for code, text in texts)
+    return tuple((code, _pattern(text)) for code, text in texts)
 
 
-def _group(place: re.Match[str]) -> str:
-    return f"(?P<{place[1]}>{NUMBER if place[1] in COUNTS else '.+?'})"
+def _pattern(text: str) -> re.Pattern[str]:
+    """What a message looks like with its placeholders filled in: one that comes twice has the same text twice."""
+    names: set[str] = set()
+
+    def group(place: re.Match[str]) -> str:
+        name = place[1]
+        if name in names:
+            return f"(?P={name})"
+        names.add(name)
+        return f"(?P<{name}>{NUMBER if name in COUNTS else '.+?'})"
+
+    return re.compile(re.sub(r"%\\\((\w+)\\\)s", group, re.escape(text)))
 
 
 def _typed(name: str, text: str) -> Any:

@@ -52,7 +52,7 @@ def test_the_pages_are_served_and_nobody_is_called(trained: Home, tmp_path: Path
         assert server.stdout
         try:
             for line in server.stdout:
-                if "startup complete" in line:
+                if "Uvicorn running on" in line:
                     break
             with urlopen(f"http://127.0.0.1:{port}/") as page:
                 assert page.status == 200

@@ -50,7 +50,7 @@ def small(trained: Home, tmp_path: Path) -> Home:
     return home
 
 
-NOBODY = "2990199999999" + "84"
+NOBODY = "2990199999999" + "29"
 SOMEBODY = str(MEMBERS[0]["national_id"])
 BOOKS: dict[str, dict[str, list[dict[str, Any]]]] = {
     "members and one claim": {"members": MEMBERS, "claims": [good("claims", iban=None)]},
