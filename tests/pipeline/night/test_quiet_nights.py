@@ -100,11 +100,18 @@ def end(home: Home) -> None:
     home.done("ingest", "--until", str(HISTORY))
 
 
+def withdraw_all(home: Home) -> None:
+    for each in json.loads(home.run("lists", "--json", "--on", str(HISTORY)).stdout)["lists"]:
+        home.done("lists", "withdraw", each["breach_id"], "--reason", "test", "--on", str(HISTORY))
+
+
 def name_nobody(home: Home) -> None:
+    withdraw_all(home)
     put_list(home, NOBODY)
 
 
 def replace_by_none_in_force(home: Home) -> None:
+    withdraw_all(home)
     put_list(home, SOMEBODY, purge_on=NIGHTS[0])
 
 
