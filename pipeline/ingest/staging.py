@@ -40,7 +40,7 @@ CODE = (
 )
 """A cell of a column of codes; what is longer, or has six digits in a row, is no code and is not quoted."""
 MOST_CODES = 20
-"""How many codes of a column are named, the most frequent first."""
+"""How many unlisted codes a column may have for them to be named."""
 FURTHEST_DAYS = 3653
 """A date more than this many days after the drop's day is not believed."""
 
@@ -240,18 +240,21 @@ def _stage_table(
 
 
 def _codes(con: duckdb.DuckDBPyConnection, staged: Staged, fact: str) -> dict[str, dict[str, int]]:
-    """Column -> code -> rows that have it, the most frequent codes first."""
+    """Column -> code -> rows that have it, the most frequent codes first.
+
+    A column with more than MOST_CODES of them holds no codes but text, which may be names: nothing of it is quoted.
+    """
     rows = con.execute(
         f"SELECT c.column, c.code, count(*) FROM (SELECT unnest({fact}) AS c FROM {staged.relation}"
         f" WHERE {fact} IS NOT NULL) GROUP BY ALL ORDER BY 1, 3 DESC, 2"
     ).fetchall()
     codes: dict[str, dict[str, int]] = {}
     for column, code, count in rows:
-        if len(codes.setdefault(column, {})) < MOST_CODES:
-            codes[column][code] = count
-        else:
-            codes[column]["(others)"] = codes[column].get("(others)", 0) + count
-    return codes
+        codes.setdefault(column, {})[code] = count
+    return {
+        column: counts if len(counts) <= MOST_CODES else {"(many different)": sum(counts.values())}
+        for column, counts in codes.items()
+    }
 
 
 def _create(con: duckdb.DuckDBPyConnection, relation: str, table: Table) -> None:

@@ -96,6 +96,15 @@ def test_a_shifted_row_with_a_name_in_it_is_not_quoted(session: Session) -> None
     assert facts["codes_unlisted"] == {"name_check": {"M9": 1}}
 
 
+def test_a_column_of_text_where_codes_belong_is_counted_and_not_quoted(session: Session) -> None:
+    names = [f"Dupond{chr(ord('a') + n)}" for n in range(21)]
+    rows = [good("claims", n, channel=name) for n, name in enumerate(names, start=1)]
+    rows += [good("claims", n) for n in range(100, 150)]
+    facts = facts_of(session, "claims", *rows)
+    assert facts["codes_unlisted"] == {"channel": {"(many different)": 21}}
+    assert "Dupond" not in str(session.lake.loads())
+
+
 def test_one_column_of_theirs_may_be_two_of_ours(session: Session) -> None:
     describe(session, '[payments.columns]\n"Date Pmt" = ["planned_on", "value_date"]\n')
     payment = without(good("payments"), "planned_on", "value_date") | {"DATE  PMT": "2024-03-08"}
