@@ -17,9 +17,23 @@ class Row:
     `columns_used` has the columns that a formula used, so that formulas run after the numbers they are made of.
     """
 
-    def __init__(self, prefix: str = "") -> None:
+    def __init__(self, prefix: str = "", zone: str | None = None) -> None:
         self._prefix = prefix
+        self._zone = zone
         self.columns_used: set[str] = set()
+
+    @property
+    def zone(self) -> str:
+        """The insurer's time zone, for `features/local_time.py`.
+
+        Raises:
+            Refused: the row is not one that the formula got as an argument.
+        """
+        if self._zone is None:
+            raise Refused(
+                f"{self._prefix}zone: only the rows that a formula gets know the time zone; take it from one of them"
+            )
+        return self._zone
 
     def __getattr__(self, name: str) -> nw.Expr:
         if name.startswith("__"):
@@ -62,7 +76,7 @@ Formula = Aggregate | Between | nw.Expr
 
 
 def refuse_hours(name: str, formula: object) -> None:
-    """Refuse a formula that uses the hour, the weekday or a similar part of an instant.
+    """Refuse a formula that uses the hour, the weekday or a similar part of an instant without a time zone.
 
     Instants are microseconds in UTC: an insurer's evening in Paris is another hour in UTC, and may be another day.
 
@@ -73,7 +87,8 @@ def refuse_hours(name: str, formula: object) -> None:
     if call:
         raise Refused(
             f"{name}: it asks for {call[1]!r} of an instant; instants are microseconds in UTC, without the insurer's"
-            " hours and weekdays: compare instants and count in days, as in (a - b) / DAY"
+            " hours and weekdays: use local_hour, local_weekday or local_date of features/local_time.py, or count in"
+            " days, as in (a - b) / DAY"
         )
 
 

@@ -27,7 +27,7 @@ def measure_features(tables: Tables, spine: Frame, names: Collection[str] = ()) 
     Raises:
         Refused: a formula uses a column that does not exist, or an expression that the engine cannot compute.
     """
-    features = _with_parts(names or FEATURES)
+    features = [feature.in_zone(tables.zone) for feature in _with_parts(names or FEATURES)]
     by_source: dict[Source, list[Feature]] = {CHANGE: []}
     for feature in features:
         by_source.setdefault(feature.source, []).append(feature)

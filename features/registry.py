@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from payeewatch.features.formulas import Formula, Row, refuse_hours
@@ -48,6 +48,9 @@ class Lens(StrEnum):
     COMPANY = "company"  # whom else the account is tied to
 
 
+FeatureFunction = Callable[..., Formula]
+
+
 @dataclass(frozen=True)
 class Feature:
     """One documented number about a change as of a night. `is_part` is a number others are made of, never shown."""
@@ -60,11 +63,16 @@ class Feature:
     lens: Lens
     family: str
     source: Source
-    formula: Formula
+    function: FeatureFunction
+    formula: Formula  # in UTC, until `in_zone`
     asks: frozenset[str]  # columns its formula uses
     usual: str | None = None  # the CONTEXT feature that holds the payee's own usual value
     is_member_only: bool = False  # null for a provider's change
     is_part: bool = False
+
+    def in_zone(self, zone: str) -> Feature:
+        """The same feature with the hours, weekdays and dates of a time zone."""
+        return replace(self, formula=self.function(Row(self.source.prefix, zone)))
 
 
 FEATURES: dict[str, Feature] = {}
@@ -75,8 +83,6 @@ PARTS: dict[str, Feature] = {}
 
 FAMILIES: dict[str, str] = {}
 """Family -> what it measures, in order."""
-
-FeatureFunction = Callable[..., Formula]
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,7 @@ class Family:
             formula, asks = _formula(function, source)
             FEATURES[name] = Feature(
                 name, _first_line(function.__doc__, name), unit, suspicious, missing, lens or self.lens, self.name,
-                source, formula, asks, usual, member_only,
+                source, function, formula, asks, usual, member_only,
             )  # fmt: skip
             return function
 
@@ -130,7 +136,7 @@ class Family:
             formula, asks = _formula(function, source)
             PARTS[name] = Feature(
                 name, _first_line(function.__doc__, name), Unit.COUNT, Suspicious.CONTEXT, Missing.UNKNOWN, self.lens,
-                self.name, source, formula, asks, is_part=True,
+                self.name, source, function, formula, asks, is_part=True,
             )  # fmt: skip
             return function
 
@@ -138,7 +144,7 @@ class Family:
 
 
 def _formula(function: FeatureFunction, source: Source) -> tuple[Formula, frozenset[str]]:
-    row = Row(source.prefix)
+    row = Row(source.prefix, "UTC")
     formula = function(row)
     refuse_hours(function.__name__, formula)
     return formula, frozenset(row.columns_used)

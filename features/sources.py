@@ -68,10 +68,11 @@ class Relation:
         is_visible = visible(nw.col(self.at), self.prefix)
         if self.happened:
             is_visible = is_visible & (nw.col(named[self.happened]) <= nw.col("cutoff_at"))
-        return frame.filter(is_visible).select(nw.all(), **self._further(set(frame.collect_schema().names())))
+        further = self._further(set(frame.collect_schema().names()), tables.zone)
+        return frame.filter(is_visible).select(nw.all(), **further)
 
-    def _further(self, columns: set[str]) -> dict[str, nw.Expr]:
-        row, change = Row(self.prefix), Row()
+    def _further(self, columns: set[str], zone: str) -> dict[str, nw.Expr]:
+        row, change = Row(self.prefix, zone), Row(zone=zone)
         further = {self.prefix + name: expr for name, expr in self.columns(row, change).items()}
         refuse_hours(self.name, further)
         self.require(f"the relation {self.name}", row.columns_used | change.columns_used, columns)

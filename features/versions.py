@@ -90,9 +90,13 @@ def visible(instant: nw.Expr, prefix: str = "") -> nw.Expr:
 
 @dataclass
 class Tables:
-    """The lake tables of one measurement, each computed once and reduced to the rows that the spine needs."""
+    """The lake tables of one measurement, each computed once and reduced to the rows that the spine needs.
+
+    `zone` is the time zone of the hours, weekdays and dates that features ask for.
+    """
 
     engine: Engine
+    zone: str
     frames: dict[object, Frame] = field(default_factory=dict)
 
     def once(self, name: object, build: Callable[[], Frame]) -> Frame:

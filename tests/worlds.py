@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from tempfile import mkdtemp
@@ -11,10 +13,15 @@ import pandas as pd
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
+from payeewatch.features import FEATURES
 from payeewatch.features.engines.engine import Engine, Frame, Question
 from payeewatch.features.engines.pandas import PandasEngine
 from payeewatch.features.engines.spark import SparkEngine
+from payeewatch.features.formulas import Formula
+from payeewatch.features.formulas import Row as FormulaRow
 from payeewatch.features.measuring import measure_features
+from payeewatch.features.registry import FAMILIES, Family, Lens, Missing, Suspicious, Unit
+from payeewatch.features.sources import Source
 from payeewatch.features.spine import Night, calendar, open_changes
 from payeewatch.features.spine import names as changes_named
 from payeewatch.features.versions import USES, Tables
@@ -106,7 +113,7 @@ def question(*days: str, names: tuple[str, ...] = (), extra: tuple[str, ...] = (
     nights = [night(day) for day in days]
 
     def build(engine: Engine) -> tuple[Frame, Frame]:
-        tables = Tables(engine)
+        tables = Tables(engine, "UTC")
         spine = open_changes(tables, nights, 180, extra)
         return spine, measure_features(tables, spine, names)
 
@@ -118,3 +125,21 @@ def measure_open(engine: Engine, *days: str, names: tuple[str, ...] = (), extra:
     frame = engine.answer(question(*days, names=names, extra=extra))
     engine.forget()
     return frame
+
+
+@contextmanager
+def trial_feature(source: Source, formula: Callable[..., Formula], name: str = "on_trial") -> Iterator[str]:
+    """A feature that is there for as long as the test."""
+
+    def function(row: FormulaRow) -> Formula:
+        """A feature on trial."""
+        return formula(row)
+
+    function.__name__ = name
+    family = Family("payeewatch.features.trial", "A family on trial.", Lens.REQUEST)
+    try:
+        family.feature(source, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO)(function)
+        yield name
+    finally:
+        FEATURES.pop(name, None)
+        FAMILIES.pop("trial", None)

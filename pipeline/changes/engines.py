@@ -17,11 +17,13 @@ from tempfile import TemporaryDirectory
 from payeewatch import features
 from payeewatch.features.engines.engine import Engine
 from payeewatch.features.engines.plan import PLANS, Columns, Plan, PlannedEngine, in_use, plan_of
+from payeewatch.features.local_time import spans_of
 from payeewatch.features.spine import Night
 from payeewatch.features.versions import ENDS, USES
 from payeewatch.pipeline.changes import measure
 from payeewatch.pipeline.home.errors import SettingsError
 from payeewatch.pipeline.home.files import write_json
+from payeewatch.pipeline.home.settings import Params
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.lake import SCHEMAS, WORK
@@ -84,7 +86,7 @@ def _files(session: Session, folder: Path) -> Callable[[str], list[str]]:
 ENGINES: Mapping[str, Callable[[Session], AbstractContextManager[Engine]]] = {"duckdb": _duckdb, "spark": _spark}
 
 
-def prepare(lake: Path, window_days: int, tables_with_ends: Collection[str]) -> None:
+def prepare(lake: Path, params: Params, tables_with_ends: Collection[str]) -> None:
     """Plan how nights are measured, before the lake is loaded; or use the stored plan, if this code made it.
 
     `tables_with_ends` are the tables that will have the ends of their versions as a column.
@@ -96,11 +98,11 @@ def prepare(lake: Path, window_days: int, tables_with_ends: Collection[str]) -> 
         {table: SCHEMAS[table] | ({ENDS: "TIMESTAMP"} if table in tables_with_ends else {}) for table in USES}
     )
     some_night = Night(date(2000, 1, 1), datetime(2000, 1, 1), datetime(2000, 1, 1))
-    question = measure.question_of([some_night], window_days)
+    question = measure.question_of([some_night], params)
     key = question.kind, columns
     if key in PLANS:
         return
-    digest = _plan_digest(window_days, columns)
+    digest = _plan_digest(params, columns)
     with suppress(OSError, ValueError, KeyError, TypeError):
         stored = json.loads((lake / PLAN).read_text(encoding="utf-8"))
         if stored.pop("made_of") == digest:
@@ -109,10 +111,14 @@ def prepare(lake: Path, window_days: int, tables_with_ends: Collection[str]) -> 
     write_json(lake / PLAN, {"made_of": digest, **dataclasses.asdict(plan_of(question, columns))})
 
 
-def _plan_digest(window_days: int, columns: Columns) -> str:
-    """A digest of all that a plan depends on: the code, the libraries that it uses, and the question."""
+def _plan_digest(params: Params, columns: Columns) -> str:
+    """A digest of all that a plan depends on: the code, the libraries that it uses, and the question.
+
+    The offsets of the time zone are part of it: a government may change them, and then only the machine's data change.
+    """
     versions = metadata.version("duckdb"), metadata.version("narwhals")
-    digest = hashlib.sha256(repr((versions, window_days, columns)).encode())
+    made_of = versions, params.observe.window_days, spans_of(params.timezone), columns
+    digest = hashlib.sha256(repr(made_of).encode())
     for path in (Path(measure.__file__), *sorted(Path(features.__file__).parent.rglob("*.py"))):
         digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -44,22 +44,24 @@ def measure(
         PayeeWatchError: the engine cannot compute a feature.
     """
     spine_nights = [_night(params, day) for day in nights]
-    question = question_of(spine_nights, params.observe.window_days, extra, only_extra=only_extra)
+    question = question_of(spine_nights, params, extra, only_extra=only_extra)
     with _engine_errors(engine):
         return _with_types(engine.answer(question, meanwhile))
 
 
 def question_of(
-    nights: Sequence[Night], window_days: int, extra: Sequence[str] = (), *, only_extra: bool = False
+    nights: Sequence[Night], params: Params, extra: Sequence[str] = (), *, only_extra: bool = False
 ) -> Question:
-    """The changes of some nights and their features. All questions with the same window have the same kind."""
+    """The changes of some nights and their features. Questions of one window and one time zone have the same kind."""
+    window_days = params.observe.window_days
 
     def find(tables: Tables) -> Frame:
         if only_extra:
             return named_changes(tables, nights, window_days, extra)
         return open_changes(tables, nights, window_days, extra)
 
-    return Question(_builder(find), (calendar(nights), names(extra)), ("nights", window_days, only_extra))
+    kind = "nights", window_days, params.timezone, only_extra
+    return Question(_builder(find, params), (calendar(nights), names(extra)), kind)
 
 
 def measure_past(engine: Engine, params: Params, as_of: date) -> pd.DataFrame:
@@ -83,14 +85,14 @@ def measure_past(engine: Engine, params: Params, as_of: date) -> pd.DataFrame:
         return learning_changes(tables, nights, train.ages_days, since, window, train.past_window_days)
 
     with _engine_errors(engine):
-        return _with_types(engine.answer(Question(_builder(find))))
+        return _with_types(engine.answer(Question(_builder(find, params))))
 
 
-def _builder(find: Callable[[Tables], Frame]) -> Callable[[Engine], tuple[Frame, Frame]]:
+def _builder(find: Callable[[Tables], Frame], params: Params) -> Callable[[Engine], tuple[Frame, Frame]]:
     """The `build` of a question: the spine from `find`, and its features."""
 
     def build(engine: Engine) -> tuple[Frame, Frame]:
-        tables = Tables(engine)
+        tables = Tables(engine, params.timezone)
         spine = find(tables)
         return spine, measure_features(tables, spine)
 

@@ -190,7 +190,7 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
                 tables = session.lake_cache.small_tables().union(ALSO_READ)
                 meanwhile(compile_pages)
                 meanwhile(expectations.start)  # one thread imports all libraries, one after the other
-                preparing = meanwhile(prepare, session.lake.root, session.settings.params.observe.window_days, tables)
+                preparing = meanwhile(prepare, session.lake.root, session.settings.params, tables)
                 _require_news(session, night, options)
                 if options.redo:
                     session.warn(wording.sentence("night_redone"))

@@ -178,7 +178,7 @@ def test_a_change_that_has_a_streams_key_is_among_its_events():
             con.execute("SET TimeZone = 'UTC'")
             fill(con, world(seed))
             engine = DuckEngine(con)
-            tables = Tables(engine)
+            tables = Tables(engine, "UTC")
             spine = open_changes(tables, [night(day) for day in NIGHTS], 180)
             for stream in streams:
                 questions = spine.filter(~nw.col(stream.key).is_null()).select(key=stream.key, own=stream.own)

@@ -23,7 +23,7 @@ def spine_of(con: duckdb.DuckDBPyConnection, engine: Callable[[], Engine]) -> Ca
     def run(spine: Callable[[Tables], object], **tables: str) -> Pairs:
         fill(con, {name: rows_of(name, text) for name, text in tables.items()})
         own = engine()
-        rows = own.collect(spine(Tables(own)).sort("row"))
+        rows = own.collect(spine(Tables(own, "UTC")).sort("row"))
         days = [str(date(1970, 1, 1) + timedelta(microseconds=int(instant))) for instant in rows["as_of"]]
         return list(zip(rows["change_id"], days, rows["age_days"], strict=True))
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import narwhals as nw
 import pytest
 
-from payeewatch.features import FEATURES
 from payeewatch.features.engines.engine import Refused, WrongAnswer
-from payeewatch.features.formulas import Formula, count
-from payeewatch.features.registry import FAMILIES, Family, Lens, Missing, Suspicious, Unit
+from payeewatch.features.formulas import count
+from payeewatch.features.local_time import local_hour
 from payeewatch.features.relations import CLAIM
-from payeewatch.features.sources import CHANGE, Relation, Source
+from payeewatch.features.sources import CHANGE, Relation
 from payeewatch.features.versions import Tables
-from tests.worlds import fill, measure_open, question, rows_of
+from tests.worlds import fill, measure_open, question, rows_of, trial_feature
 
 NIGHT = "2024-06-30"
 
@@ -24,23 +21,6 @@ NIGHT = "2024-06-30"
 @pytest.fixture(autouse=True)
 def two_changes(con) -> None:
     fill(con, {"changes": rows_of("changes", "change_id\nX2\nX1")})
-
-
-@contextmanager
-def trial_feature(source: Source, formula: Callable[..., Formula]) -> Iterator[str]:
-    """A feature that is there for as long as the test."""
-
-    def on_trial(row):
-        """A feature on trial."""
-        return formula(row)
-
-    family = Family("payeewatch.features.trial", "A family on trial.", Lens.REQUEST)
-    try:
-        family.feature(source, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO)(on_trial)
-        yield "on_trial"
-    finally:
-        FEATURES.pop("on_trial", None)
-        FAMILIES.pop("trial")
 
 
 def test_meanwhile_is_given_each_change_once(engine):
@@ -82,7 +62,7 @@ def test_a_column_that_features_do_not_use_is_refused_with_what_asks_for_it(engi
 
 
 def test_a_table_or_column_out_of_reach_is_not_read(engine):
-    tables = Tables(engine())
+    tables = Tables(engine(), "UTC")
     with pytest.raises(Refused, match="claims: features do not use care_on, member_id; "):
         tables.read("claims", ["claim_id", "care_on", "member_id"])
     with pytest.raises(Refused, match="people: features do not use"):
@@ -90,13 +70,15 @@ def test_a_table_or_column_out_of_reach_is_not_read(engine):
 
 
 @pytest.mark.parametrize("part", ["hour", "weekday"])
-def test_a_formula_that_asks_for_a_local_time_is_refused(part):
+def test_a_formula_that_asks_for_a_part_of_an_instant_without_a_zone_is_refused(part):
     """An hour in UTC is not the insurer's, and a whole number has none."""
 
     def local(instant: nw.Expr) -> nw.Expr:
         return getattr(instant.dt, part)()
 
-    message = f"it asks for '{part}' of an instant; instants are microseconds in UTC"
+    message = (
+        f"it asks for '{part}' of an instant; instants are microseconds in UTC, .* use local_hour, local_weekday or"
+    )
     with (
         pytest.raises(Refused, match=f"on_trial: {message}"),
         trial_feature(CHANGE, lambda row: local(row.requested_at)),
@@ -106,4 +88,11 @@ def test_a_formula_that_asks_for_a_local_time_is_refused(part):
         pytest.raises(Refused, match=f"on_trial: {message}"),
         trial_feature(CLAIM, lambda row: count(local(row.received_at) > 20)),
     ):
+        pass
+
+
+def test_a_row_that_a_formula_did_not_get_has_no_zone():
+    """The zone is known when measuring; such a row is made before."""
+    refused = pytest.raises(Refused, match="claim__zone: only the rows that a formula gets know the time zone")
+    with refused, trial_feature(CHANGE, lambda row: local_hour(row.requested_at, CLAIM.row.zone)):
         pass

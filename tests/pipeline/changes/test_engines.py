@@ -99,7 +99,7 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def test_the_plan_of_a_night_is_kept_for_the_next_process(con, tmp_path, monkeypatch):
-    """Made by other code, or damaged, it is made anew; a kept one plans nothing."""
+    """Made by other code, for other offsets of the zone, or damaged, it is made anew; a kept one plans nothing."""
     plan_file = tmp_path / engines.PLAN
     planned = []
     monkeypatch.setattr(measuring, "measure_features", lambda *values: planned.append(1) or measure_features(*values))
@@ -107,7 +107,7 @@ def test_the_plan_of_a_night_is_kept_for_the_next_process(con, tmp_path, monkeyp
     def in_another_process() -> int:
         PLANS.clear()
         planned.clear()
-        engines.prepare(tmp_path, PARAMS.observe.window_days, set())
+        engines.prepare(tmp_path, PARAMS, set())
         frames.append(measure(PlannedEngine(con), PARAMS, [date(2024, 6, 20)]))
         return len(planned)
 
@@ -116,6 +116,8 @@ def test_the_plan_of_a_night_is_kept_for_the_next_process(con, tmp_path, monkeyp
     whole = plan_file.read_bytes()
     assert in_another_process() == 0
     monkeypatch.setattr(engines.metadata, "version", lambda name: "another")
+    assert in_another_process() == 1
+    monkeypatch.setattr(engines, "spans_of", lambda zone: {0: [(0, 1)]})
     assert in_another_process() == 1
     monkeypatch.undo()
     monkeypatch.setattr(measuring, "measure_features", lambda *values: planned.append(1) or measure_features(*values))

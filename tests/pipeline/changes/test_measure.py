@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import date
 
 import duckdb
@@ -13,9 +14,13 @@ from pandas.testing import assert_frame_equal
 from payeewatch.features import FEATURES
 from payeewatch.features.engines.engine import Engine
 from payeewatch.features.engines.plan import PlannedEngine
+from payeewatch.features.formulas import count, yes_no
+from payeewatch.features.local_time import local_date, local_hour, local_weekday
+from payeewatch.features.relations import CLAIM
+from payeewatch.features.sources import CHANGE, Relation
 from payeewatch.pipeline.changes.measure import IDENTITY, measure, measure_past
 from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params
-from tests.worlds import fill, rows_of
+from tests.worlds import fill, pandas_engine, rows_of, spark_engine, trial_feature
 
 PARAMS = Params.read(DEFAULT_PARAMS)
 CHANGES = """
@@ -76,6 +81,52 @@ def test_a_night_ends_with_the_insurers_day(con, engine):
     fill(con, {"changes": rows_of("changes", CHANGES), "claims": rows_of("claims", late)})
     frame = measure(engine, PARAMS, [date(2024, 6, 15), date(2024, 6, 16)]).query("change_id == 'X1'")
     assert list(frame["claims_since_change_30d"]) == [1, 2]
+
+
+SAME_DAY = Relation(
+    "same_day", "claims", on="payee_id", to="payee_id",
+    columns=lambda claim, change: {
+        "is_same": local_date(claim.received_at, claim.zone) == local_date(change.requested_at, change.zone)
+    },
+)  # fmt: skip
+LOCAL_FEATURES = {
+    "local_hour": (CHANGE, lambda change: local_hour(change.requested_at, change.zone), {"Europe/Paris": 0, "UTC": 23}),
+    "was_at_night": (
+        CHANGE,
+        lambda change: yes_no(local_hour(change.requested_at, change.zone) < 6),
+        {"Europe/Paris": 1, "UTC": 0},
+    ),
+    "weekend_claims": (
+        CLAIM,
+        lambda claim: count(local_weekday(claim.received_at, claim.zone) >= 6),
+        {"Europe/Paris": 2, "UTC": 3},
+    ),
+    "claims_of_that_day": (SAME_DAY, lambda claim: count(claim.is_same), {"Europe/Paris": 2, "UTC": 0}),
+}
+"""A source, a formula, and its number for the change and the claims below in each time zone."""
+
+
+@pytest.fixture(params=["duckdb", "pandas", "spark"])
+def each_engine(request: pytest.FixtureRequest, con, tmp_path) -> Callable[[], Engine]:
+    if request.param == "spark":
+        spark = request.getfixturevalue("spark")
+        return lambda: spark_engine(spark, con, tmp_path)
+    return lambda: PlannedEngine(con) if request.param == "duckdb" else pandas_engine(con)
+
+
+def test_features_of_local_time_are_in_the_insurers_zone(con, each_engine, monkeypatch):
+    """The night of Saturday to Sunday on which clocks go forward in Paris; the claims are of that Sunday and Monday."""
+    monkeypatch.setattr("payeewatch.features.engines.plan.PLANS", {})  # no other test may follow a plan with these
+    change = "change_id requested_at effective_at\nX1 2024-03-30T23:30 2024-03-30T23:30"
+    claims = "claim_id account received_at\nC1 A1 2024-03-31T00:30\nC2 A1 2024-03-31T21:59\nC3 A1 2024-03-31T22:00"
+    fill(con, {"changes": rows_of("changes", change), "claims": rows_of("claims", claims)})
+    with ExitStack() as features:
+        for name, (source, formula, _) in LOCAL_FEATURES.items():
+            features.enter_context(trial_feature(source, formula, name))
+        for zone in ("Europe/Paris", "UTC"):
+            params = PARAMS.model_copy(update={"timezone": zone})
+            (found,) = measure(each_engine(), params, [date(2024, 4, 5)])[list(LOCAL_FEATURES)].to_dict("records")
+            assert found == {name: expected[zone] for name, (_, _, expected) in LOCAL_FEATURES.items()}
 
 
 def test_the_past_is_measured_as_each_night_knew_it(engine):

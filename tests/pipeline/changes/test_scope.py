@@ -149,7 +149,7 @@ def test_the_plan_made_before_a_night_is_loaded_is_the_one_it_follows(
     PLANS.clear()
     settings = Settings.load(published.path, {"PAYEEWATCH_KEY_FILE": str(published.key_file)})
     with opened(settings, writing=False) as session:
-        prepare(tmp_path, settings.params.observe.window_days, session.lake_cache.small_tables().union(ALSO_READ))
+        prepare(tmp_path, settings.params, session.lake_cache.small_tables().union(ALSO_READ))
         monkeypatch.setattr("payeewatch.pipeline.changes.measure.measure_features", None)
         session.lake_cache.register()
         with focus(session, [NIGHTS[0]], [], []):
