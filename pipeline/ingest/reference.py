@@ -15,9 +15,10 @@ from payeewatch.pipeline.ingest.assumed_known import ALWAYS
 from payeewatch.pipeline.ingest.drops import fingerprint
 from payeewatch.pipeline.ingest.profile import Export, Profile
 from payeewatch.pipeline.ingest.quarantine import quarantine
-from payeewatch.pipeline.ingest.staging import Limits, Source, Staged
+from payeewatch.pipeline.ingest.staging import Source, Staged
 from payeewatch.pipeline.ingest.tokenise import tokenised
 from payeewatch.pipeline.ingest.tolerance import over_tolerance
+from payeewatch.pipeline.ingest.typed_rows import Limits
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import name
 from payeewatch.pipeline.store.lake import VERSION_STEP, Load
