@@ -34,6 +34,7 @@ from payeewatch.pipeline.ingest.quarantine import quarantine, unscored_changes
 from payeewatch.pipeline.ingest.reference import load_reference
 from payeewatch.pipeline.ingest.seal import seal_originals, seal_rejected
 from payeewatch.pipeline.ingest.staging import Source, Staged
+from payeewatch.pipeline.ingest.standing import with_known_values
 from payeewatch.pipeline.ingest.tokenise import Knowing, lake_rows, tokenised
 from payeewatch.pipeline.ingest.tolerance import over_tolerance
 from payeewatch.pipeline.ingest.typed_rows import Limits
@@ -266,7 +267,8 @@ def _write_rows(
     """Write a table's accepted rows to the lake; of a changed drop, only those that changed."""
     paid = next((t for t in tables if t.table.name == "payments"), None)
     payments = f"SELECT claim_ids, value_date FROM {paid.relation} WHERE {paid.is_accepted}" if paid else None
-    query = lake_rows(staged, knowing, payments)
+    rows = with_known_values(session, drop, staged, tokenised(staged))
+    query = lake_rows(staged, rows, knowing, payments)
     if drop.mode in {"changed", REVIEWED}:
         query = _changed_rows(session, con, drop, staged, query)
     if not staged.rows_accepted - staged.unchanged:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 
@@ -21,7 +21,7 @@ from payeewatch.pipeline.ingest.batches import NO_LINES, forget, rejected_lines
 from payeewatch.pipeline.ingest.checks import Severity
 from payeewatch.pipeline.ingest.codes_met import count_codes
 from payeewatch.pipeline.ingest.profile import REST, Export
-from payeewatch.pipeline.ingest.typed_rows import Limits, staged_columns, staging_sql
+from payeewatch.pipeline.ingest.typed_rows import Limits, lacking, staged_columns, staging_sql
 from payeewatch.pipeline.parallel import in_parallel
 from payeewatch.pipeline.sql import name
 from payeewatch.pipeline.store.tombstones import NO_TOMBSTONES, Tombstones
@@ -29,8 +29,14 @@ from payeewatch.pipeline.tables import Table
 
 AMOUNTS = {"claims": "reimbursed_amount", "payments": "amount"}
 """The euros of a table that are reconciled."""
-Columns = tuple[set[str], set[str]]
-"""Of a part: the columns nobody reads, and those of its table that it lacks."""
+
+
+class Columns(NamedTuple):
+    """Of a part: the columns nobody reads, those of its table that it lacks, and of which it says nothing at all."""
+
+    extra: set[str]
+    missing: set[str]
+    lacking: set[str]
 
 
 @dataclass
@@ -47,7 +53,9 @@ class Staged:
     cells_nulled: int = 0
     cells_unknown: int = 0
     extra_columns: tuple[str, ...] = ()
-    missing_columns: tuple[str, ...] = ()
+    missing_columns: tuple[str, ...] = ()  # of some file or of all
+    partly_missing_columns: tuple[str, ...] = ()  # ... and another file has it
+    lacking_columns: tuple[str, ...] = ()  # of some file: they may be null, and no profile gives them a value
     cents: dict[str, int] = field(default_factory=dict)  # read, accepted, rejected, duplicate
     amounts_unreadable: int = 0
     assumed_known: int = 0
@@ -124,8 +132,8 @@ class Staged:
             }
             | ({"cents": self.cents, "amounts_unreadable": self.amounts_unreadable} if self.cents else {})
             | {
-                fact: entries
-                for fact in ("codes_unlisted", "codes_fell_back", "ids_repaired")
+                fact: entries if isinstance(entries, dict) else list(entries)
+                for fact in ("partly_missing_columns", "codes_unlisted", "codes_fell_back", "ids_repaired")
                 if (entries := getattr(self, fact))
             }
         )
@@ -199,9 +207,11 @@ def _stage_table(
 ) -> Staged:
     table = source.table
     staged = Staged(table, day, source.file_names)
-    extra, missing = (set().union(*names) for names in zip(*part_columns, strict=True))
+    extra, missing, silent = (set().union(*names) for names in zip(*part_columns, strict=True))
     staged.rows_erased = erased.delete_erased(con, staged.relation, tuple(c.name for c in table.columns))
     staged.extra_columns, staged.missing_columns = tuple(sorted(extra)), tuple(sorted(missing))
+    nowhere = set.intersection(*(columns.missing for columns in part_columns))
+    staged.partly_missing_columns, staged.lacking_columns = tuple(sorted(missing - nowhere)), tuple(sorted(silent))
     _count(con, staged)
     if staged.broken:
         staged.codes_unlisted = count_codes(con, staged.relation, "unlisted")
@@ -259,7 +269,7 @@ def _read_into(
             )
     forget(con)
     missing = {c.name for c in table.columns if c.name not in batch.present} if batch.present else set()
-    return set(batch.extra), missing
+    return Columns(set(batch.extra), missing, set(lacking(table, batch, export)))
 
 
 def _count(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:

@@ -43,7 +43,21 @@ class Limits:
 def staged_columns(table: Table) -> dict[str, str]:
     """Columns of a staged table: typed, identity columns in their canonical form."""
     columns = {column.name: LAKE_TYPES.get(column.kind, "VARCHAR") for column in (*table.columns, KNOWN_AT)}
-    return columns | {"failed": "BIGINT", "original": "VARCHAR", "unlisted": CODES, "fallbacks": CODES}
+    return columns | {
+        "failed": "BIGINT", "original": "VARCHAR", "unlisted": CODES, "fallbacks": CODES, "lacks": "BIGINT",
+    }  # fmt: skip
+
+
+def lack_bits(table: Table) -> dict[str, int]:
+    """The bit of each column that may be null in a row's `lacks`: the columns that its file does not have."""
+    return {column.name: 1 << n for n, column in enumerate(table.columns) if column.nullable}
+
+
+def lacking(table: Table, batch: Batch, export: Export) -> list[str]:
+    """The columns that may be null, of which a batch says nothing and to which the profile gives no value."""
+    if not batch.present:  # it has no rows, only lines that are none
+        return []
+    return [column for column in lack_bits(table) if column not in {*batch.present, *export.defaults}]
 
 
 def staging_sql(table: Table, batch: Batch, export: Export, limits: Limits) -> str:
@@ -75,13 +89,14 @@ def staging_sql(table: Table, batch: Batch, export: Export, limits: Limits) -> s
     )
     staged_cells = ", ".join(f"{_softened(table, c.name)} AS {name(c.name)}" for c in columns)
     cells_of = ", ".join(f"{text(c.name)}, CAST({name('raw_' + c.name)} AS VARCHAR)" for c in columns)
+    lacks = sum(lack_bits(table)[column] for column in lacking(table, batch, export))
     original = (
         f"CASE WHEN unreadable IS NOT NULL THEN CAST(json_object('line', unreadable) AS VARCHAR)"
         f" WHEN failed & {checks.mask(table, Severity.REJECT)} <> 0 THEN CAST(json_object({cells_of}) AS VARCHAR) END"
     )
     return (
-        f"SELECT {staged_cells}, failed, {original} AS original, {unlisted(table)} AS unlisted, fallbacks"
-        f" FROM (SELECT *, CASE WHEN unreadable IS NOT NULL THEN 1 ELSE {bits} END AS failed"
+        f"SELECT {staged_cells}, failed, {original} AS original, {unlisted(table)} AS unlisted, fallbacks,"
+        f" {lacks} AS lacks FROM (SELECT *, CASE WHEN unreadable IS NOT NULL THEN 1 ELSE {bits} END AS failed"
         f" FROM (SELECT *, {types} FROM (SELECT *{accounts} FROM"
         f" (SELECT {cells}, {fallbacks} AS fallbacks, unreadable FROM ({batch.query})))))"
     )
