@@ -48,6 +48,19 @@ def test_a_negative_amount_is_a_reversal_where_the_profile_says_so(session: Sess
     assert claims == [("C2", 2010)]
 
 
+def test_a_reversal_may_have_its_minus_behind_or_brackets_around(session: Session) -> None:
+    describe(session, '[claims.signs]\nreimbursed_amount = "reversed"\n')
+    written = [good("claims", n, reimbursed_amount=cell) for n, cell in enumerate(("20.10-", "(20.10)"), start=1)]
+    facts = facts_of(session, "claims", *written)
+    assert (facts["rows_rejected"], facts["cents"]["accepted"]) == (0, 4020)
+    assert rows_of(session, "SELECT count(*) FROM claims WHERE status = 'reversed'", "claims") == [(2,)]
+
+
+def test_a_negative_amount_without_a_meaning_is_rejected(session: Session) -> None:
+    facts = facts_of(session, "claims", good("claims", 1, reimbursed_amount="(20.10)"), good("claims", 2))
+    assert facts["rules"]["reimbursed_amount_negative"]["rows"] == 1
+
+
 def test_a_column_that_a_system_does_not_have_gets_a_value(session: Session) -> None:
     changes = without(good("bank_changes"), "channel", "name_check")
     with pytest.raises(InputRefused, match=r"lacks the required columns channel, name_check; .*bank_changes.defaults"):
