@@ -135,6 +135,7 @@ EXERCISED_BY = {
     "payeewatch.pipeline.detector.pyfunc_model": "pipeline/detector/test_registry.py",
     "payeewatch.pipeline.ingest.reference": "pipeline/ingest/test_ingest.py",
     "payeewatch.pipeline.ingest.seal": "pipeline/ingest/test_ingest.py",
+    "payeewatch.pipeline.ingest.unread": "pipeline/ingest/test_ingest.py",
     "payeewatch.pipeline.ingest.typed_rows": "pipeline/ingest/test_staging.py",
     "payeewatch.pipeline.ingest.formats.reader": "pipeline/ingest/test_readers.py",
     "payeewatch.pipeline.ingest.first_seen": "pipeline/ingest/test_ingest.py",
