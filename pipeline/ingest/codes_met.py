@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 
 import duckdb
 
@@ -21,6 +23,12 @@ CODE = (
 """A cell of a column of codes; what is longer, or has six digits in a row, is no code and is not quoted."""
 MOST_CODES = 20
 """How many unlisted codes a column may have for them to be named."""
+LONG, MANY, NOT_QUOTED = "(long)", "(many different)", "(not quoted)"
+"""What stands for texts that are counted only."""
+LIKE_A_CODE = re.compile(r"[A-Za-z]{0,4}[-_./]?\d{1,3}[A-Za-z]?")
+"""A number of up to three digits, with few letters: M9, PH4, A-12."""
+NEAR = 0.8
+"""From 0 to 1: how much of a text a listed code must be for the text to be a misspelling of it."""
 
 
 def unlisted(table: Table) -> str:
@@ -49,19 +57,39 @@ def codes_where(cells: Iterable[tuple[str, str, str]]) -> str:
     return f"nullif(list_filter([{', '.join(entries)}], LAMBDA entry: entry IS NOT NULL), [])"
 
 
-def count_codes(con: duckdb.DuckDBPyConnection, relation: str, fact: str) -> dict[str, dict[str, int]]:
-    """Of a staged table's `unlisted` or `fallbacks`: column -> code -> its rows, the most frequent first.
-
-    A column with more than MOST_CODES of them holds no codes but text, which may be names: nothing of it is quoted.
-    """
+def count_codes(con: duckdb.DuckDBPyConnection, relation: str, fact: str, table: Table) -> dict[str, dict[str, int]]:
+    """Of a staged table's `unlisted` or `fallbacks`: column -> code -> its rows, the most frequent first."""
     rows = con.execute(
         f"SELECT c.column, c.code, count(*) FROM (SELECT unnest({fact}) AS c FROM {relation}"
         f" WHERE {fact} IS NOT NULL) GROUP BY ALL ORDER BY 1, 3 DESC, 2"
     ).fetchall()
-    codes: dict[str, dict[str, int]] = {}
+    texts: dict[str, dict[str, int]] = {}
     for column, code, count in rows:
-        codes.setdefault(column, {})[code] = count
-    return {
-        column: counts if len(counts) <= MOST_CODES else {"(many different)": sum(counts.values())}
-        for column, counts in codes.items()
-    }
+        texts.setdefault(column, {})[code] = count
+    return {column: quotable(counts, table.column(column).values) for column, counts in texts.items()}
+
+
+def quotable(counts: Mapping[str, int], listed: Sequence[str] = ()) -> dict[str, int]:
+    """The texts of a column where codes belong, those that may be a name as NOT_QUOTED.
+
+    A column with more than MOST_CODES texts holds no codes, and nothing of it is quoted. Of others, a text is quoted
+    that is written like a code or is nearly a listed one; and one that comes again and is not written like a name,
+    where at least half of the rows have such a text.
+    """
+    if len(counts) > MOST_CODES:
+        return {MANY: sum(counts.values())}
+    sure = {code for code in counts if code == LONG or LIKE_A_CODE.fullmatch(code) or _is_near(code, listed)}
+    again = {code for code, rows in counts.items() if rows > 1 and not _is_like_a_name(code)} | sure
+    codes = again if 2 * sum(counts[code] for code in again) >= sum(counts.values()) else sure
+    quoted = {code: rows for code, rows in counts.items() if code in codes}
+    others = sum(counts.values()) - sum(quoted.values())
+    return quoted | ({NOT_QUOTED: others} if others else {})
+
+
+def _is_like_a_name(code: str) -> bool:
+    """Whether each of its words begins with a capital: Dupond, Jean-Paul."""
+    return code.istitle() and not code.isupper()
+
+
+def _is_near(code: str, listed: Sequence[str]) -> bool:
+    return bool(get_close_matches(code.lower(), listed, n=1, cutoff=NEAR))

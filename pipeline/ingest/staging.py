@@ -214,9 +214,9 @@ def _stage_table(
     staged.partly_missing_columns, staged.lacking_columns = tuple(sorted(missing - nowhere)), tuple(sorted(silent))
     _count(con, staged)
     if staged.broken:
-        staged.codes_unlisted = count_codes(con, staged.relation, "unlisted")
+        staged.codes_unlisted = count_codes(con, staged.relation, "unlisted", staged.table)
     if any(REST in codes for codes in source.export.values.values()):
-        staged.codes_fell_back = count_codes(con, staged.relation, "fallbacks")
+        staged.codes_fell_back = count_codes(con, staged.relation, "fallbacks", staged.table)
     return staged
 
 
