@@ -21,7 +21,7 @@ from payeewatch.pipeline.ingest.batches import NO_LINES, forget, rejected_lines
 from payeewatch.pipeline.ingest.checks import Severity
 from payeewatch.pipeline.ingest.codes_met import count_codes
 from payeewatch.pipeline.ingest.profile import REST, Export
-from payeewatch.pipeline.ingest.typed_rows import Limits, lacking, staged_columns, staging_sql
+from payeewatch.pipeline.ingest.typed_rows import Limits, lack_bits, lacking, staged_columns, staging_sql
 from payeewatch.pipeline.parallel import in_parallel
 from payeewatch.pipeline.sql import name
 from payeewatch.pipeline.store.tombstones import NO_TOMBSTONES, Tombstones
@@ -212,12 +212,26 @@ def _stage_table(
     staged.extra_columns, staged.missing_columns = tuple(sorted(extra)), tuple(sorted(missing))
     nowhere = set.intersection(*(columns.missing for columns in part_columns))
     staged.partly_missing_columns, staged.lacking_columns = tuple(sorted(missing - nowhere)), tuple(sorted(silent))
+    for column in sorted(silent & (missing - nowhere)):
+        _take_from_earlier_file(con, staged, column)
     _count(con, staged)
     if staged.broken:
         staged.codes_unlisted = count_codes(con, staged.relation, "unlisted", staged.table)
     if any(REST in codes for codes in source.export.values.values()):
         staged.codes_fell_back = count_codes(con, staged.relation, "fallbacks", staged.table)
     return staged
+
+
+def _take_from_earlier_file(con: duckdb.DuckDBPyConnection, staged: Staged, column: str) -> None:
+    """Give rows whose file lacks a column what a row of the same key in an earlier file of the drop says of it."""
+    key, cell, bit = name(staged.table.key), name(column), lack_bits(staged.table)[column]
+    said = f"CASE WHEN lacks & {bit} = 0 AND NOT ({staged.is_rejected}) THEN {{'cell': {cell}}} END"
+    con.execute(
+        f"UPDATE {staged.relation} AS s SET {cell} = e.said.cell, lacks = lacks & ~{bit}::BIGINT FROM"
+        f" (SELECT rowid AS place, last_value({said} IGNORE NULLS) OVER (PARTITION BY {key} ORDER BY rowid) AS said"
+        f" FROM {staged.relation} WHERE {key} IS NOT NULL) e"
+        f" WHERE e.place = s.rowid AND lacks & {bit} <> 0 AND e.said IS NOT NULL"
+    )
 
 
 def _create(con: duckdb.DuckDBPyConnection, relation: str, table: Table) -> None:

@@ -95,6 +95,17 @@ def test_of_several_files_each_says_what_it_has(session: Session) -> None:
     assert versions(session, "residence, broker_id", key="M2") == [("home", "BR1"), ("care_home", "BR1")]
 
 
+def test_a_later_file_without_a_column_leaves_what_an_earlier_file_of_the_drop_says(session: Session) -> None:
+    folder = put_drop(session.settings.home, SECOND, members=members(1, 2, broker_id="BR7"))
+    lacking = without(members(2, 4, residence="care_home"), "broker_id", "national_id")
+    (folder / "members-2.csv").write_text(csv_text(lacking), encoding="utf-8")
+    (folder / "members-3.csv").write_text(csv_text(members(4, broker_id="BR8")), encoding="utf-8")
+    (folder / "members-4.csv").write_text(csv_text(without(members(4), "broker_id")), encoding="utf-8")
+    load(session, SECOND)
+    assert versions(session, "residence, broker_id, id_key IS NULL", key="M2")[1:] == [("care_home", "BR7", False)]
+    assert versions(session, "residence, broker_id", key="M4") == [("home", "BR8")]
+
+
 def test_a_column_that_one_of_two_files_had_is_known_later(session: Session) -> None:
     folder = put_drop(session.settings.home, SECOND, claims=[good("claims", 2, invoice_hash="h2")])
     (folder / "claims-2.csv").write_text(csv_text(without([good("claims", 3)], "invoice_hash")), encoding="utf-8")
