@@ -6,12 +6,14 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from payeewatch.pipeline.home.keys import Keys
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.home.wording import of_code
+from payeewatch.pipeline.ingest.ingest import ingest
 from payeewatch.pipeline.opening import opened
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.tables import DROP_TABLES
@@ -123,3 +125,15 @@ def looks_of(session: Session) -> list[str]:
     """What is odd about the drops and lists in the lake, as their load records keep it, oldest first."""
     loads = session.lake.loads()
     return [str(of_code(look)) for load in loads for look in load.facts.get("feed", {}).get("looks", ())]
+
+
+def describe(session: Session, profile: str) -> None:
+    (session.settings.home / "profile.toml").write_text(profile, encoding="utf-8")
+
+
+def facts_of(session: Session, table: str, *rows: Row, day: str = "2024-04-01", **others: Any) -> dict[str, Any]:
+    """What a load says of a table of a whole drop with these rows."""
+    whole_drop(session.settings.home, day, **{table: rows}, **others)
+    load = [load for load in ingest(session, date.fromisoformat(day)) if load.kind == "drop"][-1]
+    facts: dict[str, Any] = load.facts["tables"][table]
+    return facts

@@ -20,6 +20,7 @@ from payeewatch.pipeline.home.wording import Sentence
 from payeewatch.pipeline.ingest.checks import FORMS
 from payeewatch.pipeline.ingest.drops import fingerprint
 from payeewatch.pipeline.ingest.profile import Export, Profile
+from payeewatch.pipeline.ingest.unread import UNREAD, say_what_is_unread, unread_looks, unread_names
 from payeewatch.pipeline.known_by import counts_from, midnight
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
@@ -53,6 +54,11 @@ class BreachList:
     def breach_id(self) -> str:
         return self.manifest.breach_id
 
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """The names of what else is in the folder."""
+        return unread_names(self.folder.iterdir(), {self.folder / MANIFEST, *self.files})
+
 
 def find_lists(breaches: Path, form: Form) -> list[BreachList]:
     """Every list below the breaches folder, by breach_id.
@@ -75,11 +81,11 @@ def check_lists(session: Session) -> list[dict[str, Any]]:
     form = form_of_lists(session)
     for folder in _complete(session.settings.folder("breaches")):
         try:
-            manifest = Manifest.read(folder)
-            counts = count_people(session.con, find_people(folder, form.export.files), form)
+            each = BreachList(Manifest.read(folder), folder, tuple(find_people(folder, form.export.files)))
+            counts = count_people(session.con, each.files, form)
             refused = _over_tolerance(session, folder.name, counts)
             facts = {"people": counts.rows, "rejected": counts.rejected, "nulled": counts.nulled, "refused": refused}
-            facts["looks"] = _fields_lacking(manifest, counts)
+            facts["looks"] = _fields_lacking(each.manifest, counts) + unread_looks(_label(each), each.unread)
             results.append({"breach_id": folder.name} | facts)
         except InputRefused as refusal:
             results.append({"breach_id": folder.name, "refused": str(refusal)})
@@ -249,10 +255,17 @@ def _load_if_new(session: Session, each: BreachList, form: Form, last_load: Load
     whole = f"{people}:{_manifest_mark(each.manifest)}"
     has_forms = last_load is None or last_load.kind == PURGE or has_name_forms(last_load)
     if last_load and last_load.fingerprint == whole and has_forms:
+        if last_load.kind == "list":
+            say_what_is_unread(session, _label(each), each.unread, last_load)
         return []
     same_people = last_load is not None and last_load.kind == "list" and last_load.fingerprint.startswith(f"{people}:")
     same_people = same_people and has_forms
     return [_load(session, each, form, whole, last_load.facts["people"] if last_load and same_people else None, until)]
+
+
+def _label(each: BreachList) -> str:
+    """A list's folder, as messages call it."""
+    return f"breaches/{each.breach_id}"
 
 
 def _manifest_mark(manifest: Manifest) -> str:
@@ -285,7 +298,7 @@ def _load(
         fingerprint=mark,
         files=files,
         removed=removed,
-        facts={"people": people, "name_forms": NAME_FORMS}
+        facts={"people": people, "name_forms": NAME_FORMS, UNREAD: list(each.unread)}
         | manifest.facts()
         | {"feed": {"looks": [look.coded for look in looks]}},
     )
@@ -297,7 +310,7 @@ def _load(
 def _looks(session: Session, each: BreachList, mark: str, people: dict[str, Any]) -> list[wording.Sentence]:
     """What is odd about a list beside the copies of it before."""
     before = [load for load in session.lake.loads() if load.kind == "list" and load.source == each.breach_id]
-    looks = []
+    looks = unread_looks(_label(each), each.unread, before[-1] if before else None)
     if before and people["rows"] < before[-1].facts["people"]["rows"]:
         counts = {"rows": people["rows"], "typical": before[-1].facts["people"]["rows"]}
         looks.append(wording.sentence("list_shrinks", breach_id=each.breach_id, **counts))

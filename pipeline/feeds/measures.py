@@ -174,8 +174,9 @@ def _over_rows(staging: Staging, many: int) -> dict[str, tuple[int, int]]:
 def _again(con: duckdb.DuckDBPyConnection, staging: Staging, earlier: Earlier, many: int) -> dict[str, tuple[int, int]]:
     """Of the accepted rows: how many have a key or a payee that came before, and how many came before as they are."""
     key = name(staging.table.key)
-    compared = [c for c in staging.table.columns if c.kind not in IDENTITY_KINDS and c.name != staging.table.key]
-    same = " AND ".join(f"s.{name(c.name)} IS NOT DISTINCT FROM e.{name(c.lake_name)}" for c in compared)
+    skipped = {staging.table.key, *staging.missing}
+    compared = [c for c in staging.table.columns if c.kind not in IDENTITY_KINDS and c.name not in skipped]
+    same = " AND ".join(f"s.{name(c.name)} IS NOT DISTINCT FROM e.{name(c.lake_name)}" for c in compared) or "true"
     rows = f"(SELECT * FROM {staging.relation} WHERE {staging.is_accepted}) s"
     last = (
         f"SELECT * FROM ({earlier.query}) SEMI JOIN {staging.relation} USING ({key}) {last_version(staging.table.name)}"

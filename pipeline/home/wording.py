@@ -278,7 +278,10 @@ MESSAGES = {
     "feed_empty_days": "%(table)s: no rows in %(days)s drops in a row; chance would do this less than once a year",
     "feed_empty_drop": "the drop of %(day)s is empty, and the day is not in the calendar",
     "feed_files_unread": "drop of %(day)s: nobody reads %(files)s; see the names of tables in docs/input.md",
-    "feed_column_absent": "%(table)s, column %(column)s: the file does not have it; earlier ones had",
+    "files_unread": "%(folder)s: nobody reads %(files)s; see the names of files in docs/input.md",
+    "feed_column_absent": (
+        "%(table)s, column %(column)s: the file does not have it; earlier ones had: known values stand"
+    ),
     "feed_null": "%(table)s, column %(column)s: %(share)s of the rows are empty; usual is %(usually)s",
     "feed_unknown": "%(table)s, column %(column)s: %(share)s of the rows are 'unknown'; usual is %(usually)s",
     "feed_unresolved": (

@@ -20,6 +20,10 @@ LONGEST_LIST = 1_000_000
 SPACES = text(" \u00a0\u202f\t")
 """What people call a space: plain, no-break, narrow no-break, tab."""
 
+_SPACE, _MINUS, _AMOUNT = "[ \u00a0\u202f\t]*", "[-\u2010-\u2015\u2212\ufe63\uff0d]", "([0-9.,].*?)"
+MINUS = f"{_MINUS}{_SPACE}{_AMOUNT}|{_AMOUNT}{_SPACE}{_MINUS}|[(]{_SPACE}{_AMOUNT}{_SPACE}[)]"
+"""How people and spreadsheets write a negative amount: -20.10, - 20.10, \u221220.10, 20.10-, (20.10)."""
+
 PLAIN_DATE = "[0-9]{4}[-/ ][0-9]{1,2}[-/ ][0-9]{1,2}"
 PLAIN_INSTANT = PLAIN_DATE + "(?:[T ] *[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.][0-9]*)?)?)?"
 """What DuckDB's own cast reads to its end."""
@@ -122,19 +126,30 @@ def is_negative(column: Column, cell: str, sql_type: str, export: Export) -> str
 
 
 def _cents(cell: str, plain: str, export: Export) -> str:
-    """Whole cents. More than two decimals are refused, unless they are the noise of a floating-point export."""
+    """Whole cents; an amount is negative however its minus is written."""
     if plain in {"DOUBLE", "FLOAT"}:
         return f"TRY_CAST(round_even(TRY_CAST({cell} AS DOUBLE) * 100, 0) AS BIGINT)"
     cell_text = f"trim(CAST({cell} AS VARCHAR), {SPACES})"
-    if plain == "VARCHAR":
-        if export.thousands:
-            cell_text = _without_thousands(cell_text, export)
-        if export.decimal != ".":
-            # do not guess what another point means: 1.234,56 without `thousands` is refused
-            cell_text = (
-                f"replace(CASE WHEN {cell_text} NOT LIKE '%.%' THEN {cell_text} END, {text(export.decimal)}, '.')"
-            )
-        cell_text = f"CASE WHEN NOT contains({cell_text}, '_') THEN {cell_text} END"  # or DuckDB takes 1_000
+    if plain != "VARCHAR":
+        return _cents_of_text(cell_text)
+    minus = text(f"^(?:{MINUS})$")
+    without = _with_point(f"regexp_replace({cell_text}, {minus}, '\\1\\2\\3')", export)
+    negative = f"CASE WHEN regexp_matches({cell_text}, {minus}) THEN -({_cents_of_text(without)}) END"
+    return f"coalesce({_cents_of_text(_with_point(cell_text, export))}, {negative})"  # few are read twice
+
+
+def _with_point(cell_text: str, export: Export) -> str:
+    """An amount as DuckDB reads it, with a decimal point alone."""
+    if export.thousands:
+        cell_text = _without_thousands(cell_text, export)
+    if export.decimal != ".":
+        # do not guess what another point means: 1.234,56 without `thousands` is refused
+        cell_text = f"replace(CASE WHEN {cell_text} NOT LIKE '%.%' THEN {cell_text} END, {text(export.decimal)}, '.')"
+    return f"CASE WHEN NOT contains({cell_text}, '_') THEN {cell_text} END"  # or DuckDB takes 1_000
+
+
+def _cents_of_text(cell_text: str) -> str:
+    """Whole cents. More than two decimals are refused, unless they are the noise of a floating-point export."""
     number = f"TRY_CAST({cell_text} AS DOUBLE)"
     # exact: below 10^13 a double of two decimals, times 100, rounds to the very number of cents
     return (

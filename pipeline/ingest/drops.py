@@ -18,6 +18,7 @@ from payeewatch.pipeline.home.files import write_json
 from payeewatch.pipeline.ingest.adapters import Part, file_part, files_of, is_called_as_a_table, parts_of
 from payeewatch.pipeline.ingest.profile import Export, Profile
 from payeewatch.pipeline.ingest.readers import suffixes
+from payeewatch.pipeline.ingest.unread import unread_names
 from payeewatch.pipeline.store.lake import Load
 from payeewatch.pipeline.tables import DROP_TABLES
 
@@ -135,9 +136,7 @@ def _drop(day: date, folder: Path, profile: Profile) -> Drop:
     in_transfer = [path for path in paths if is_in_transfer(path, exports)]
     tables = parts_of([path for path in paths if path not in in_transfer], exports)
     used = files_of(tables)
-    others = [path for path in paths if path not in used and not path.name.startswith(".")]
-    ignored = tuple(f"{path.name}/" if path.is_dir() else path.name for path in others)
-    return Drop(day, folder, tables, ignored, in_transfer=tuple(path.name for path in in_transfer))
+    return Drop(day, folder, tables, unread_names(paths, used), in_transfer=tuple(path.name for path in in_transfer))
 
 
 def is_in_transfer(path: Path, exports: Mapping[str, Export]) -> bool:

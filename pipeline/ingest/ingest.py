@@ -16,7 +16,7 @@ from payeewatch.pipeline.home.errors import FeedUnusual, InputMissing, InputRefu
 from payeewatch.pipeline.home.files import replace_whole
 from payeewatch.pipeline.home.keys import NAME_FORMS
 from payeewatch.pipeline.home.vault import purge_quarantined
-from payeewatch.pipeline.ingest import staging
+from payeewatch.pipeline.ingest import ids, staging
 from payeewatch.pipeline.ingest.drops import (
     DROP,
     REVIEWED,
@@ -33,9 +33,11 @@ from payeewatch.pipeline.ingest.profile import Profile
 from payeewatch.pipeline.ingest.quarantine import quarantine, unscored_changes
 from payeewatch.pipeline.ingest.reference import load_reference
 from payeewatch.pipeline.ingest.seal import seal_originals, seal_rejected
-from payeewatch.pipeline.ingest.staging import Limits, Source, Staged
+from payeewatch.pipeline.ingest.staging import Source, Staged
+from payeewatch.pipeline.ingest.standing import with_known_values
 from payeewatch.pipeline.ingest.tokenise import Knowing, lake_rows, tokenised
 from payeewatch.pipeline.ingest.tolerance import over_tolerance
+from payeewatch.pipeline.ingest.typed_rows import Limits
 from payeewatch.pipeline.parallel import in_parallel
 from payeewatch.pipeline.session import Session, progress
 from payeewatch.pipeline.sql import name, text
@@ -202,12 +204,12 @@ def _stage_drop(session: Session, drop: Drop, profile: Profile) -> Iterator[list
         for staged in tables:
             if staged.table.name in KEYS_KEPT:
                 key = f"SELECT {name(staged.table.key)} AS key FROM ({session.lake_cache.scan(staged.table.name)})"
-                staging.repair_keys(con, staged, key)
+                ids.repair_keys(con, staged, key)
         key_queries = _known_keys(session, tables)
 
         def look(own: duckdb.DuckDBPyConnection, staged: Staged) -> None:
             staging.find_duplicates(own, staged)
-            staging.find_unresolved(own, staged, key_queries)
+            ids.find_unresolved(own, staged, key_queries)
             staging.reconcile(staged)
 
         for _ in in_parallel(con, look, tables):
@@ -265,7 +267,8 @@ def _write_rows(
     """Write a table's accepted rows to the lake; of a changed drop, only those that changed."""
     paid = next((t for t in tables if t.table.name == "payments"), None)
     payments = f"SELECT claim_ids, value_date FROM {paid.relation} WHERE {paid.is_accepted}" if paid else None
-    query = lake_rows(staged, knowing, payments)
+    rows = with_known_values(session, drop, staged, tokenised(staged))
+    query = lake_rows(staged, rows, knowing, payments)
     if drop.mode in {"changed", REVIEWED}:
         query = _changed_rows(session, con, drop, staged, query)
     if not staged.rows_accepted - staged.unchanged:

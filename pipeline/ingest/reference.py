@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
@@ -15,9 +15,11 @@ from payeewatch.pipeline.ingest.assumed_known import ALWAYS
 from payeewatch.pipeline.ingest.drops import fingerprint
 from payeewatch.pipeline.ingest.profile import Export, Profile
 from payeewatch.pipeline.ingest.quarantine import quarantine
-from payeewatch.pipeline.ingest.staging import Limits, Source, Staged
+from payeewatch.pipeline.ingest.staging import Source, Staged
 from payeewatch.pipeline.ingest.tokenise import tokenised
 from payeewatch.pipeline.ingest.tolerance import over_tolerance
+from payeewatch.pipeline.ingest.typed_rows import Limits
+from payeewatch.pipeline.ingest.unread import UNREAD, say_what_is_unread, unread_looks, unread_names
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import name
 from payeewatch.pipeline.store.lake import VERSION_STEP, Load
@@ -36,11 +38,13 @@ def load_reference(session: Session, profile: Profile) -> list[Load]:
     Raises:
         InputRefused: a file that cannot be read, or has more bad rows than tolerated.
     """
-    lake = session.lake
-    tables = reference_parts(session.settings.folder("reference"), profile)
+    lake, folder = session.lake, session.settings.folder("reference")
+    tables = reference_parts(folder, profile)
+    unread = _unread(folder, tables)
     mark = fingerprint(files_of(tables), lake.root)
     earlier = [load for load in lake.loads() if load.kind == "reference"]
     if earlier and earlier[-1].fingerprint == mark:
+        say_what_is_unread(session, "reference", unread, earlier[-1])
         return []
     sequence = lake.next_sequence()
     files, facts = {}, {}
@@ -58,6 +62,7 @@ def load_reference(session: Session, profile: Profile) -> list[Load]:
             facts[target] = staged.facts()
     finally:
         staging.close_staging(session.con)
+    looks = unread_looks("reference", unread, earlier[-1] if earlier else None)
     load = Load(
         sequence=sequence,
         kind="reference",
@@ -67,7 +72,7 @@ def load_reference(session: Session, profile: Profile) -> list[Load]:
         fingerprint=mark,
         files=files,
         removed=[path for load in earlier[-1:] for paths in load.files.values() for path in paths],
-        facts={"tables": facts},
+        facts={"tables": facts, UNREAD: list(unread), "feed": {"looks": [look.coded for look in looks]}},
     )
     lake.commit(load)
     return [load]
@@ -78,9 +83,11 @@ def check_reference(session: Session) -> list[dict[str, Any]]:
 
     For a table that would be refused, `refused` says why.
     """
-    profile = Profile.load(session.settings)
-    results = []
-    for table, parts in reference_parts(session.settings.folder("reference"), profile).items():
+    profile, folder = Profile.load(session.settings), session.settings.folder("reference")
+    tables = reference_parts(folder, profile)
+    looks = unread_looks("reference", _unread(folder, tables))
+    results: list[dict[str, Any]] = [{"source": "reference", "looks": looks}] if looks else []
+    for table, parts in tables.items():
         if not _is_shipped(parts):
             results.append({"source": f"reference/{table}"} | _check_table(session, table, parts, profile))
     return results
@@ -113,6 +120,11 @@ def reference_parts(folder: Path, profile: Profile) -> dict[str, tuple[Part, ...
     files = list(folder.iterdir()) if folder.is_dir() else []
     tables = parts_of(files, {table: profile.of(f"reference_{table}") for table in REFERENCE_TABLES})
     return dict(sorted(({"banks": (file_part(SHIPPED_BANKS),)} | tables).items()))
+
+
+def _unread(folder: Path, tables: Mapping[str, Sequence[Part]]) -> tuple[str, ...]:
+    """The names of what is in `reference/` and no table's."""
+    return unread_names(folder.iterdir() if folder.is_dir() else (), files_of(tables))
 
 
 def _lake_rows(staged: Staged, sequence: int, key_version: int) -> str:

@@ -7,64 +7,36 @@ columns are still readable there. What leaves it is tokenised (`tokenise`), mask
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
-from typing import Any
+from datetime import date
+from typing import Any, NamedTuple
 
 import duckdb
 
 from payeewatch.pipeline.home.wording import Sentence, sentence
 from payeewatch.pipeline.ingest import checks
 from payeewatch.pipeline.ingest.adapters import Part
-from payeewatch.pipeline.ingest.batches import NO_LINES, Batch, forget, rejected_lines
-from payeewatch.pipeline.ingest.casts import default, fell_back, is_negative, raw, typed
+from payeewatch.pipeline.ingest.batches import NO_LINES, forget, rejected_lines
 from payeewatch.pipeline.ingest.checks import Severity
-from payeewatch.pipeline.ingest.profile import REST, SWITCHED, Export
+from payeewatch.pipeline.ingest.codes_met import count_codes
+from payeewatch.pipeline.ingest.profile import REST, Export
+from payeewatch.pipeline.ingest.typed_rows import Limits, lack_bits, lacking, staged_columns, staging_sql
 from payeewatch.pipeline.parallel import in_parallel
-from payeewatch.pipeline.sql import name, text
+from payeewatch.pipeline.sql import name
 from payeewatch.pipeline.store.tombstones import NO_TOMBSTONES, Tombstones
-from payeewatch.pipeline.tables import KNOWN_AT, LAKE_TYPES, Column, Kind, Table
+from payeewatch.pipeline.tables import Table
 
 AMOUNTS = {"claims": "reimbursed_amount", "payments": "amount"}
 """The euros of a table that are reconciled."""
-Columns = tuple[set[str], set[str]]
-"""Of a part: the columns nobody reads, and those of its table that it lacks."""
-CODES = 'STRUCT("column" VARCHAR, code VARCHAR)[]'
-NO_CODES = f"CAST(NULL AS {CODES})"
-"""Codes of a row that need a name: the columns and what is in them."""
-LONGEST_CODE = 16
-CODE = (
-    f"CASE WHEN length(trim({{cell}})) <= {LONGEST_CODE} AND NOT regexp_matches({{cell}}, '[0-9]{{{{6}}}}')"
-    " THEN trim({cell}) ELSE '(long)' END"
-)
-"""A cell of a column of codes; what is longer, or has six digits in a row, is no code and is not quoted."""
-MOST_CODES = 20
-"""How many unlisted codes a column may have for them to be named."""
-FURTHEST_DAYS = 3653
-"""A date more than this many days after the drop's day is not believed."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a drop's day and the parameters say about its values."""
+class Columns(NamedTuple):
+    """Of a part: the columns nobody reads, those of its table that it lacks, and of which it says nothing at all."""
 
-    latest: datetime
-    furthest: datetime
-    most_cents: int
-    zone: str = "UTC"  # the insurer's own: an instant in a date column is a day there
-
-    @classmethod
-    def of(cls, cutoff: datetime, max_amount: int, zone: str = "UTC") -> Limits:
-        # one day more: a drop has the clocks of several systems and time zones
-        return cls(cutoff + timedelta(days=1), cutoff + timedelta(days=FURTHEST_DAYS), max_amount * 100, zone)
-
-    def fill(self, condition: str) -> str:
-        return (
-            condition.replace(":latest", f"TIMESTAMP '{self.latest}'")
-            .replace(":furthest", f"TIMESTAMP '{self.furthest}'")
-            .replace(":most", str(self.most_cents))
-        )
+    extra: set[str]
+    missing: set[str]
+    lacking: set[str]
 
 
 @dataclass
@@ -81,7 +53,9 @@ class Staged:
     cells_nulled: int = 0
     cells_unknown: int = 0
     extra_columns: tuple[str, ...] = ()
-    missing_columns: tuple[str, ...] = ()
+    missing_columns: tuple[str, ...] = ()  # of some file or of all
+    partly_missing_columns: tuple[str, ...] = ()  # ... and another file has it
+    lacking_columns: tuple[str, ...] = ()  # of some file: they may be null, and no profile gives them a value
     cents: dict[str, int] = field(default_factory=dict)  # read, accepted, rejected, duplicate
     amounts_unreadable: int = 0
     assumed_known: int = 0
@@ -116,6 +90,11 @@ class Staged:
         """SQL: the row goes to the lake."""
         condition = f"failed & {checks.mask(self.table, Severity.REJECT)} = 0"
         return f"{condition} AND rowid NOT IN (SELECT row FROM {self.outdone})" if self.rows_duplicate else condition
+
+    def add_warning(self, rule: str, rows: int) -> None:
+        """Count rows that break a rule which needs other rows."""
+        if rows:
+            self.broken[rule] += rows
 
     def facts(self) -> dict[str, Any]:
         """What the run record and the quality page say about it."""
@@ -153,8 +132,8 @@ class Staged:
             }
             | ({"cents": self.cents, "amounts_unreadable": self.amounts_unreadable} if self.cents else {})
             | {
-                fact: entries
-                for fact in ("codes_unlisted", "codes_fell_back", "ids_repaired")
+                fact: entries if isinstance(entries, dict) else list(entries)
+                for fact in ("partly_missing_columns", "codes_unlisted", "codes_fell_back", "ids_repaired")
                 if (entries := getattr(self, fact))
             }
         )
@@ -228,33 +207,31 @@ def _stage_table(
 ) -> Staged:
     table = source.table
     staged = Staged(table, day, source.file_names)
-    extra, missing = (set().union(*names) for names in zip(*part_columns, strict=True))
+    extra, missing, silent = (set().union(*names) for names in zip(*part_columns, strict=True))
     staged.rows_erased = erased.delete_erased(con, staged.relation, tuple(c.name for c in table.columns))
     staged.extra_columns, staged.missing_columns = tuple(sorted(extra)), tuple(sorted(missing))
+    nowhere = set.intersection(*(columns.missing for columns in part_columns))
+    staged.partly_missing_columns, staged.lacking_columns = tuple(sorted(missing - nowhere)), tuple(sorted(silent))
+    for column in sorted(silent & (missing - nowhere)):
+        _take_from_earlier_file(con, staged, column)
     _count(con, staged)
     if staged.broken:
-        staged.codes_unlisted = _codes(con, staged, "unlisted")
+        staged.codes_unlisted = count_codes(con, staged.relation, "unlisted", staged.table)
     if any(REST in codes for codes in source.export.values.values()):
-        staged.codes_fell_back = _codes(con, staged, "fallbacks")
+        staged.codes_fell_back = count_codes(con, staged.relation, "fallbacks", staged.table)
     return staged
 
 
-def _codes(con: duckdb.DuckDBPyConnection, staged: Staged, fact: str) -> dict[str, dict[str, int]]:
-    """Column -> code -> rows that have it, the most frequent codes first.
-
-    A column with more than MOST_CODES of them holds no codes but text, which may be names: nothing of it is quoted.
-    """
-    rows = con.execute(
-        f"SELECT c.column, c.code, count(*) FROM (SELECT unnest({fact}) AS c FROM {staged.relation}"
-        f" WHERE {fact} IS NOT NULL) GROUP BY ALL ORDER BY 1, 3 DESC, 2"
-    ).fetchall()
-    codes: dict[str, dict[str, int]] = {}
-    for column, code, count in rows:
-        codes.setdefault(column, {})[code] = count
-    return {
-        column: counts if len(counts) <= MOST_CODES else {"(many different)": sum(counts.values())}
-        for column, counts in codes.items()
-    }
+def _take_from_earlier_file(con: duckdb.DuckDBPyConnection, staged: Staged, column: str) -> None:
+    """Give rows whose file lacks a column what a row of the same key in an earlier file of the drop says of it."""
+    key, cell, bit = name(staged.table.key), name(column), lack_bits(staged.table)[column]
+    said = f"CASE WHEN lacks & {bit} = 0 AND NOT ({staged.is_rejected}) THEN {{'cell': {cell}}} END"
+    con.execute(
+        f"UPDATE {staged.relation} AS s SET {cell} = e.said.cell, lacks = lacks & ~{bit}::BIGINT FROM"
+        f" (SELECT rowid AS place, last_value({said} IGNORE NULLS) OVER (PARTITION BY {key} ORDER BY rowid) AS said"
+        f" FROM {staged.relation} WHERE {key} IS NOT NULL) e"
+        f" WHERE e.place = s.rowid AND lacks & {bit} <> 0 AND e.said IS NOT NULL"
+    )
 
 
 def _create(con: duckdb.DuckDBPyConnection, relation: str, table: Table) -> None:
@@ -297,7 +274,7 @@ def _read_into(
     """Add a part's rows. Returns the columns that nobody reads, and those of the table that the part lacks."""
     batch = part.batch(con, table, export)
     with batch.refusing():
-        con.execute(f"INSERT INTO {relation} {_staging_sql(table, batch, export, limits)}")
+        con.execute(f"INSERT INTO {relation} {staging_sql(table, batch, export, limits)}")
         lines = rejected_lines(con, batch)
         if lines != NO_LINES:
             con.execute(
@@ -306,117 +283,7 @@ def _read_into(
             )
     forget(con)
     missing = {c.name for c in table.columns if c.name not in batch.present} if batch.present else set()
-    return set(batch.extra), missing
-
-
-def staged_columns(table: Table) -> dict[str, str]:
-    """Columns of a staged table: typed, identity columns in their canonical form."""
-    columns = {column.name: LAKE_TYPES.get(column.kind, "VARCHAR") for column in (*table.columns, KNOWN_AT)}
-    return columns | {"failed": "BIGINT", "original": "VARCHAR", "unlisted": CODES, "fallbacks": CODES}
-
-
-def _staging_sql(table: Table, batch: Batch, export: Export, limits: Limits) -> str:
-    """Five steps, each on top of the one before: cells, canonical accounts, types, broken rules, staged columns."""
-    columns = (*table.columns, KNOWN_AT)
-    cells = ", ".join(
-        (raw(c, name(c.name), batch.present[c.name], export) if c.name in batch.present else default(c, export))
-        + f" AS {name('raw_' + c.name)}"
-        for c in columns
-    )
-    fallbacks = _codes_where(
-        (c.name, name(c.name), condition)
-        for c in columns
-        if c.name in batch.present and (condition := fell_back(c, name(c.name), batch.present[c.name], export))
-    )
-    accounts = "".join(
-        f", canonical_account(CAST({name('raw_' + c.name)} AS VARCHAR)) AS {name('can_' + c.name)}"
-        for c in columns
-        if c.kind is Kind.ACCOUNT
-    )
-    types = ", ".join(
-        f"{_canonical(c.kind, c.name, _typed(table, c, batch, export, limits.zone))} AS {name('is_' + c.name)}"
-        for c in columns
-    )
-    bits = " + ".join(
-        f"CASE WHEN {limits.fill(rule.fails)} THEN {1 << n} ELSE 0 END"
-        for n, rule in enumerate(checks.rules(table))
-        if rule.fails and rule is not checks.UNREADABLE_LINE
-    )
-    staged_cells = ", ".join(f"{_softened(table, c.name)} AS {name(c.name)}" for c in columns)
-    cells_of = ", ".join(f"{text(c.name)}, CAST({name('raw_' + c.name)} AS VARCHAR)" for c in columns)
-    original = (
-        f"CASE WHEN unreadable IS NOT NULL THEN CAST(json_object('line', unreadable) AS VARCHAR)"
-        f" WHEN failed & {checks.mask(table, Severity.REJECT)} <> 0 THEN CAST(json_object({cells_of}) AS VARCHAR) END"
-    )
-    return (
-        f"SELECT {staged_cells}, failed, {original} AS original, {_unlisted(table)} AS unlisted, fallbacks"
-        f" FROM (SELECT *, CASE WHEN unreadable IS NOT NULL THEN 1 ELSE {bits} END AS failed"
-        f" FROM (SELECT *, {types} FROM (SELECT *{accounts} FROM"
-        f" (SELECT {cells}, {fallbacks} AS fallbacks, unreadable FROM ({batch.query})))))"
-    )
-
-
-def _typed(table: Table, column: Column, batch: Batch, export: Export, zone: str) -> str:
-    """SQL of a cell in its column's type; the status is what the signs of the row's amounts say, if they say one."""
-    cell = typed(column, name("raw_" + column.name), batch.present.get(column.name, "VARCHAR"), export, zone)
-    if column.name != "status":
-        return cell
-    meanings = " ".join(
-        f"WHEN {is_negative(table.column(c), name('raw_' + c), batch.present[c], export)} THEN {text(meaning)}"
-        for c, meaning in export.signs.items()
-        if meaning != SWITCHED and c in batch.present
-    )
-    return f"CASE {meanings} ELSE {cell} END" if meanings else cell
-
-
-def _unlisted(table: Table) -> str:
-    """SQL of the codes of a row that the contract does not list, in the order of the columns of codes; else null.
-
-    Where a table has names, a row with several of them is left out: its cells may be shifted.
-    """
-    coded = {rule.column: 1 << n for n, rule in enumerate(checks.rules(table)) if rule.name.endswith("_unlisted")}
-    if not coded:
-        return NO_CODES
-    codes = _codes_where((c, name("raw_" + c), f"failed & {bit} <> 0") for c, bit in coded.items())
-    broken = f"failed & {sum(coded.values())} <> 0 AND unreadable IS NULL"
-    if any(column.kind is Kind.NAME for column in table.columns):
-        broken += f" AND bit_count(failed & {sum(coded.values())}) = 1"
-    return f"CASE WHEN {broken} THEN {codes} END"
-
-
-def _codes_where(cells: Iterable[tuple[str, str, str]]) -> str:
-    """SQL of a map of the columns whose condition is true to their short codes; null when there is none."""
-    entries = [
-        f"CASE WHEN {condition} THEN {{'column': {text(column)}, 'code': {CODE.format(cell=f'{cell}::VARCHAR')}}} END"
-        for column, cell, condition in cells
-    ]
-    if not entries:
-        return NO_CODES
-    return f"nullif(list_filter([{', '.join(entries)}], LAMBDA entry: entry IS NOT NULL), [])"
-
-
-def _canonical(kind: Kind, column: str, cell: str) -> str:
-    match kind:
-        case Kind.ACCOUNT:
-            canonical = name("can_" + column)
-            return f"CASE WHEN is_account({canonical}) THEN {canonical} END"
-        case Kind.NATIONAL_ID:
-            return f"canonical_national_id({cell})"
-        case Kind.BIRTH_DATE:
-            return f"canonical_birth_date({cell})"
-        case _:
-            return cell
-
-
-def _softened(table: Table, column: str) -> str:
-    """The typed cell; null or "unknown" if it breaks a rule that changes the cell and keeps the row."""
-    cell = name("is_" + column)
-    costs = [(1 << n, rule) for n, rule in enumerate(checks.rules(table)) if rule.column == column]
-    nulled = sum(bit for bit, rule in costs if rule.severity is Severity.NULL)
-    unknown = sum(bit for bit, rule in costs if rule.severity is Severity.UNKNOWN)
-    if unknown:
-        return f"CASE WHEN failed & {unknown} <> 0 THEN 'unknown' ELSE {cell} END"
-    return f"CASE WHEN failed & {nulled} = 0 THEN {cell} END" if nulled else cell
+    return Columns(set(batch.extra), missing, set(lacking(table, batch, export)))
 
 
 def _count(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:
@@ -467,95 +334,10 @@ def find_duplicates(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:
         f" WHERE rowid IN (SELECT row FROM {staged.outdone})"
     ).fetchall()[0]
     staged.rows_duplicate = totals[0]
-    _add_warning(staged, checks.DUPLICATE.name, totals[0])
+    staged.add_warning(checks.DUPLICATE.name, totals[0])
     if staged.cents:
         staged.cents["duplicate"] += totals[1]
         staged.cents["accepted"] -= totals[1]
-
-
-def find_unresolved(con: duckdb.DuckDBPyConnection, staged: Staged, key_queries: Mapping[str, Iterable[str]]) -> None:
-    """Count references to rows that are neither in the drop nor in the lake; repair those that differ in padding.
-
-    `key_queries` has, for each referenced table, SQL that selects its keys as `key`; `payees` are those of the lake.
-    """
-    for column, other in staged.table.references:
-        if other not in key_queries:
-            continue
-        keys = " UNION ALL ".join(key_queries[other])
-        rows = _find_unknown(con, staged, column, keys)
-        repaired = _repair(con, staged, column, keys) if rows else 0
-        _add_warning(staged, f"{column}_unresolved", rows - repaired)
-    if any(column.name == "payee_id" for column in staged.table.columns) and "payees" in key_queries:
-        payees = " UNION ALL ".join(key_queries["payees"])
-        # a payee may also be a member or provider who is paid for the first time
-        known = [payees, *key_queries.get("members", ()), *key_queries.get("providers", ())]
-        if _any(con, payees) and _find_unknown(con, staged, "payee_id", " UNION ALL ".join(known)):
-            _repair(con, staged, "payee_id", payees)
-
-
-def repair_keys(con: duckdb.DuckDBPyConnection, staged: Staged, keys: str) -> None:
-    """Read each key that the lake does not know as the one it knows that differs in padding alone.
-
-    `keys` is SQL of the lake's keys as `key`. Keys of the drop that differ so from one another stay as they are.
-    """
-    key = staged.table.key
-    if not (_any(con, keys) and _find_unknown(con, staged, key, keys)):
-        return
-    own = f"SELECT DISTINCT {name(key)} AS key FROM {staged.relation} WHERE {name(key)} IS NOT NULL"
-    alone = f"SELECT {BARE.format(id='key')} AS bare FROM ({own}) GROUP BY bare HAVING count(*) = 1"
-    _repair(con, staged, key, keys, f"WHERE bare IN ({alone})")
-
-
-BARE = "ltrim(regexp_replace(trim({id}, ' ' || chr(9) || chr(160) || chr(8239)), '[.]0$', ''), '0')"
-"""SQL of an id without its padding: blanks, leading zeros, and the `.0` of a spreadsheet."""
-
-
-def _find_unknown(con: duckdb.DuckDBPyConnection, staged: Staged, column: str, keys: str) -> int:
-    """Put the ids of a column that are not among the keys into `_unknown`, and count the rows that have them."""
-    unknown = _of(staged, column, "unknown")
-    con.execute(
-        f"CREATE OR REPLACE TABLE {unknown} AS FROM (SELECT {name(column)} AS k, count(*) AS n"
-        f" FROM {staged.relation} WHERE {name(column)} IS NOT NULL AND {staged.is_accepted} GROUP BY k) seen"
-        f" WHERE NOT EXISTS (SELECT 1 FROM ({keys}) known WHERE known.key = seen.k)"
-    )
-    return _sum(con, unknown)
-
-
-def _repair(con: duckdb.DuckDBPyConnection, staged: Staged, column: str, keys: str, where: str = "") -> int:
-    """Write each unknown id as the one key that differs in padding alone. Returns the rows changed."""
-    unknown, known_as = _of(staged, column, "unknown"), _of(staged, column, "known_as")
-    con.execute(
-        f"CREATE OR REPLACE TABLE {known_as} AS SELECT k, any_value(n) AS n, min(key) AS key FROM ("
-        f"SELECT k, n, {BARE.format(id='k')} AS bare FROM {unknown}) JOIN (SELECT key, {BARE.format(id='key')} AS bare"
-        f" FROM ({keys})) USING (bare) {where} GROUP BY k HAVING count(DISTINCT key) = 1"
-    )
-    rows = _sum(con, known_as)
-    if rows:
-        con.execute(
-            f"UPDATE {staged.relation} SET {name(column)} = key FROM {known_as}"
-            f" WHERE {name(column)} = k AND {staged.is_accepted}"
-        )
-        staged.ids_repaired[column] = rows
-    return rows
-
-
-def _of(staged: Staged, column: str, what: str) -> str:
-    """The name of a table beside the staged one."""
-    return f"staging.{name(f'{staged.table.name}_{column}_{what}')}"
-
-
-def _any(con: duckdb.DuckDBPyConnection, keys: str) -> bool:
-    return bool(con.execute(f"SELECT 1 FROM ({keys}) LIMIT 1").fetchall())
-
-
-def _sum(con: duckdb.DuckDBPyConnection, ids: str) -> int:
-    return int(con.execute(f"SELECT CAST(coalesce(sum(n), 0) AS BIGINT) FROM {ids}").fetchall()[0][0])
-
-
-def _add_warning(staged: Staged, rule: str, rows: int) -> None:
-    """Count rows that break a rule which needs other rows."""
-    if rows:
-        staged.broken[rule] += rows
 
 
 def reconcile(staged: Staged) -> None:

@@ -52,12 +52,12 @@ class Knowing:
     key_version: int
 
 
-def lake_rows(staged: Staged, knowing: Knowing, payments: str | None = None) -> str:
-    """SQL of a staged table's accepted rows as lake rows.
+def lake_rows(staged: Staged, rows: str, knowing: Knowing, payments: str | None = None) -> str:
+    """SQL of a staged table's `tokenised` rows as lake rows.
 
     `payments` is SQL of the drop's payments (`claim_ids`, `value_date`), for the claims of a first drop.
     """
-    versions = _with_known_at(f"({tokenised(staged)})", staged, knowing, payments)
+    versions = _with_known_at(f"({rows})", staged, knowing, payments)
     columns = ", ".join(name(column) for column in staged.table.lake_columns if column not in LAKE_STAMPS)
     first = knowing.sequence * VERSION_STEP
     return (

@@ -525,3 +525,37 @@ def test_no_identity_reaches_the_lake(session: Session) -> None:
     someone = person(1, family_name="Canarisson", given_names="Zébulon", birth_date="19850217")
     load(session, [someone, *(person(n) for n in range(3, 8)), person(2, national_id="canari 2", family_name=None)])
     assert_absent(session.settings.folder("lake"), [*(str(someone[c]) for c in COLUMNS[:5]), "canari 2"])
+
+
+# Files of which nothing is read
+
+
+def test_what_nobody_reads_in_a_list_is_said_once_and_is_then_a_state(session: Session) -> None:
+    folder = put_list(breaches(session), "TPO-1", [person(1)])
+    for name in ("people_v2.csv", "people.xlsx", ".hidden"):
+        (folder / name).touch()
+    (folder / "old").mkdir()
+    load_lists(session, UNTIL)
+    said = "breaches/TPO-1: nobody reads old/, people.xlsx, people_v2.csv; see the names of files in docs/input.md"
+    assert looks_of(session) == [said]
+    assert check_lists(session)[0]["looks"] == [said]
+    load_lists(session, UNTIL)
+    assert (session.warnings, session.states) == ([], [said])
+
+
+def test_a_file_that_nobody_reads_is_said_although_the_list_is_in_the_lake(session: Session) -> None:
+    load(session, [person(1)])
+    (breaches(session) / "TPO-1" / "people_v2.csv").touch()
+    load_lists(session, UNTIL)
+    assert [each.split(";")[0] for each in session.warnings] == ["breaches/TPO-1: nobody reads people_v2.csv"]
+
+
+def test_a_people_file_in_another_case_is_read(session: Session) -> None:
+    load(session, [person(1)], "People.CSV")
+    assert ask(session, "SELECT count(*) FROM people") == [(1,)]
+    assert looks_of(session) == []
+
+
+def test_a_list_with_unread_files_alone_is_refused(session: Session) -> None:
+    with pytest.raises(InputRefused, match="breaches/TPO-1: has no people file"):
+        load(session, [person(1)], "people_v2.csv")

@@ -162,3 +162,27 @@ def test_an_amount_may_have_the_opposite_sign(con: duckdb.DuckDBPyConnection) ->
     assert cast(con, Kind.MONEY, "20.10", signs={"cell": "switched"}) == -2010
     assert cast(con, Kind.MONEY, "-20.10", signs={"cell": "reversed"}) == 2010
     assert cast(con, Kind.MONEY, "20.10", signs={"cell": "reversed"}) == 2010
+
+
+@pytest.mark.parametrize(
+    ("cell", "cents"),
+    [
+        ("20.10-", -2010), ("20.10 -", -2010), ("(20.10)", -2010), ("( 20.10 )", -2010), ("- 20.10", -2010),
+        ("\u221220.10", -2010), ("\u2212\u00a020.10", -2010), ("\u201320.10", -2010), ("(.5)", -50), ("-20.10", -2010),
+        ("(-20.10)", None), ("-20.10-", None), ("--20.10", None), ("-+20.10", None), ("(20.10", None), ("20.10)", None),
+        ("()", None), ("-", None), ("(12.345)", None), ("20.10+", None), ("20-10", None), ("(nan)", None),
+        ("1_0-", None),
+    ],
+)  # fmt: skip
+def test_an_amount_is_negative_however_its_minus_is_written(
+    con: duckdb.DuckDBPyConnection, cell: str, cents: int | None
+) -> None:
+    assert cast(con, Kind.MONEY, cell) == cents
+    french = {"decimal": ",", "thousands": " "}
+    assert cast(con, Kind.MONEY, cell.replace(".", ","), **french) == cents
+
+
+def test_a_minus_and_thousands_marks_go_together(con: duckdb.DuckDBPyConnection) -> None:
+    for cell in ("(1.234,56)", "1.234,56-", "- 1.234,56"):
+        assert cast(con, Kind.MONEY, cell, decimal=",", thousands=".") == -123456
+    assert cast(con, Kind.MONEY, "(12.34,56)", decimal=",", thousands=".") is None

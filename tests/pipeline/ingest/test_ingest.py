@@ -318,6 +318,24 @@ def test_a_profile_does_not_describe_the_banks_we_ship(session: Session, home: P
     assert check_reference(session) == []
 
 
+def test_what_nobody_reads_beside_the_reference_tables_is_said(session: Session, home: Path) -> None:
+    (home / "reference").mkdir()
+    mergers = "old_bank_code,new_bank_code,from,to\n99001,99002,2024-01-01,\n"
+    (home / "reference" / "MERGERS.CSV").write_text(mergers)  # read in any case
+    (home / "reference" / "acounts.csv").touch()
+    profile = Profile()
+    (load,) = load_reference(session, profile)
+    assert set(load.files) == {"reference_banks", "reference_mergers"}
+    assert looks_of(session) == [
+        "reference: nobody reads acounts.csv; see the names of files in docs/input.md",
+    ]
+    assert [str(look) for look in check_reference(session)[0]["looks"]] == looks_of(session)
+    (home / "reference" / "banques.xlsx").touch()
+    assert load_reference(session, profile) == []
+    assert [each.split(";")[0] for each in session.warnings] == ["reference: nobody reads banques.xlsx"]
+    assert [each.split(";")[0] for each in session.states] == ["reference: nobody reads acounts.csv"]
+
+
 def test_reference_tables_replace_the_ones_before(session: Session, home: Path) -> None:
     whole_drop(home, "2024-04-01")
     ingest(session, FIRST)

@@ -11,48 +11,27 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from payeewatch.pipeline.breaches.people import find_people
 from payeewatch.pipeline.home.errors import InputRefused
 from payeewatch.pipeline.ingest import readers
-from payeewatch.pipeline.ingest.adapters import file_part, files_of, parts_of
+from payeewatch.pipeline.ingest.adapters import files_of, parts_of
 from payeewatch.pipeline.ingest.casts import raw, typed
+from payeewatch.pipeline.ingest.formats.ndjson_files import Ndjson
 from payeewatch.pipeline.ingest.profile import Export, Profile
-from payeewatch.pipeline.ingest.readers import READERS, Ndjson, stem, suffixes
-from payeewatch.pipeline.ingest.staging import Limits, Source, Staged, close_staging, open_staging, stage
+from payeewatch.pipeline.ingest.readers import READERS, stem, suffixes
 from payeewatch.pipeline.pages import inputs
 from payeewatch.pipeline.session import Session
-from payeewatch.pipeline.tables import CLAIMS, MEMBERS, Column, Kind
+from payeewatch.pipeline.tables import Column, Kind
 from tests.inbox import csv_text, good, inbox_session
-
-LIMITS = Limits.of(datetime(2024, 4, 1), 1_000_000)
-DAY = date(2024, 4, 1)
+from tests.staged_claims import claims, read_claims
 
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     with inbox_session(tmp_path_factory.mktemp("reading") / "home") as opened:
         yield opened
-
-
-def read_claims(session: Session, *files: Path, export: Export | None = None) -> tuple[Staged, list[dict[str, Any]]]:
-    open_staging(session.con)
-    try:
-        source = Source(CLAIMS, [file_part(path) for path in files], export or Export())
-        staged = stage(session.con, [source], DAY, LIMITS)[0]
-        frame = session.con.execute(f"SELECT * EXCLUDE (original) FROM {staged.relation} ORDER BY rowid")
-        names = [column[0] for column in frame.description]
-        return staged, [dict(zip(names, row, strict=True)) for row in frame.fetchall()]
-    finally:
-        close_staging(session.con)
-
-
-def claims(count: int = 2) -> list[dict[str, Any]]:
-    return [good("claims", number, ceiling_left_amount="7.5") for number in range(1, count + 1)]
 
 
 def as_parquet(path: Path, money: str, instant: str) -> None:
@@ -147,66 +126,6 @@ def test_many_files_stay_in_order(session: Session, tmp_path: Path) -> None:
     assert [row["claim_id"] for row in rows] == [f"C{number}" for number in range(1, 31)]
 
 
-def test_cells_may_hold_quotes_delimiters_and_line_ends(session: Session, tmp_path: Path) -> None:
-    odd = 'a "b", c\nd'
-    (tmp_path / "claims.csv").write_text("\ufeff" + csv_text([good("claims", claim_id=odd)]), encoding="utf-8")
-    assert read_claims(session, tmp_path / "claims.csv")[1][0]["claim_id"] == odd
-
-
-ENCODINGS = ("utf-8", "latin-1", "windows-1252")
-
-
-def swallowing(count: int, *places: int) -> str:
-    """Claims without quoting, whose invoice hash begins with a quotation mark in some lines."""
-    lines = csv_text([good("claims", number, invoice_hash="ab") for number in range(count)]).splitlines()
-    for place in places:
-        lines[place] = lines[place].removesuffix("ab") + '"ab'
-    return "\n".join(lines) + "\n"
-
-
-@pytest.mark.parametrize("encoding", ENCODINGS)
-@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
-def test_a_stray_quote_costs_its_own_line_and_no_other(
-    session: Session, tmp_path: Path, encoding: str, ending: str
-) -> None:
-    packed = gzip.compress if ending == ".csv.gz" else bytes
-    for places, rejected in (((3,), 1), ((3, 390), 2), ((399,), 1), ((3, 4), 2)):
-        (tmp_path / f"claims{ending}").write_bytes(packed(swallowing(400, *places).encode(encoding)))
-        staged, rows = read_claims(session, tmp_path / f"claims{ending}", export=Export(encoding=encoding))
-        assert (staged.rows_read, staged.broken["unreadable_line"]) == (400, rejected)
-        assert {row["claim_id"] for row in rows if not row["failed"]} == {
-            f"C{number}" for number in range(400) if number + 1 not in places
-        }
-
-
-def test_lines_between_two_stray_quotes_are_rows(session: Session, tmp_path: Path) -> None:
-    lines = csv_text([good("claims", number) for number in range(400)]).splitlines()
-    lines[3], lines[390] = lines[3].replace("consultation", '"consultation'), lines[390].replace("noemie", 'noemie"')
-    (tmp_path / "claims.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    staged, _ = read_claims(session, tmp_path / "claims.csv")
-    assert (staged.rows_read, staged.broken) == (400, {"unreadable_line": 1, "channel_unlisted": 1})
-
-
-@pytest.mark.parametrize("encoding", ENCODINGS)
-def test_cells_of_several_lines_are_honest(session: Session, tmp_path: Path, encoding: str) -> None:
-    rows = [good("claims", n, comment=f'one, "{n}"\n\ntwo\n' if n % 3 else "") for n in range(1, 60)]
-    (tmp_path / "claims.csv").write_bytes(csv_text(rows).encode(encoding))
-    staged, read = read_claims(session, tmp_path / "claims.csv", export=Export(encoding=encoding))
-    assert (staged.rows_read, staged.broken) == (59, {})
-    assert [row["claim_id"] for row in read] == [f"C{n}" for n in range(1, 60)]
-
-
-def test_what_a_spreadsheet_puts_before_a_header_is_left_aside(session: Session, tmp_path: Path) -> None:
-    text = csv_text(claims())
-    for encoding in ENCODINGS:
-        for before in ("\n \r\n", "sep=,\n", '"SEP=,"\r\n', *(["\ufeff\ufeff"] if encoding == "utf-8" else [])):
-            (tmp_path / "claims.csv").write_bytes((before + text).encode(encoding))
-            staged, _ = read_claims(session, tmp_path / "claims.csv", export=Export(encoding=encoding))
-            assert (staged.rows_read, staged.broken) == (2, {}), before
-    (tmp_path / "claims.csv").write_text("sep=;\n" + csv_text(claims(), delimiter=";"), encoding="utf-8")
-    assert read_claims(session, tmp_path / "claims.csv")[0].broken == {}
-
-
 def test_headers_may_be_in_any_case(session: Session, tmp_path: Path) -> None:
     text = csv_text([{key.upper(): cell for key, cell in row.items()} for row in claims()])
     (tmp_path / "claims.csv").write_text(text.replace("CLAIM_ID", "NO_DECOMPTE"), encoding="utf-8")
@@ -218,63 +137,6 @@ def test_headers_may_be_in_any_case(session: Session, tmp_path: Path) -> None:
     (tmp_path / "claims.csv").write_text(text.replace("STATUS", "STATUS,Status"), encoding="utf-8")
     with pytest.raises(InputRefused, match="has the column status twice"):
         read_claims(session, tmp_path / "claims.csv")
-
-
-def as_ndjson(path: Path, rows: list[dict[str, Any]]) -> Path:
-    lines = (json.dumps({key: cell for key, cell in row.items() if cell is not None}) + "\n" for row in rows)
-    path.write_text("".join(lines), encoding="utf-8")
-    return path
-
-
-@pytest.mark.parametrize("spelled", [str.lower, str.upper])
-def test_a_key_that_first_comes_late_is_read(session: Session, tmp_path: Path, spelled: Any) -> None:
-    rows = [good("claims", number, iban=None) for number in range(1_200)] + [good("claims", 1_200, invoice_hash="late")]
-    path = as_ndjson(tmp_path / "claims.ndjson", [{spelled(key): cell for key, cell in row.items()} for row in rows])
-    staged, read = read_claims(session, path)
-    assert (staged.broken, staged.missing_columns) == ({}, ())
-    assert (read[-1]["invoice_hash"], read[-1]["iban"] is not None) == ("late", True)
-
-
-@pytest.mark.parametrize("late", ["HASH", "hash", "Invoice_Hash"])
-def test_a_late_key_may_be_spelled_unlike_the_profile_and_the_first_lines(
-    session: Session, tmp_path: Path, late: str
-) -> None:
-    rows = [good("claims", number) for number in range(1_200)] + [good("claims", 1_200) | {late: "late"}]
-    export = Export(columns={"Hash": "invoice_hash"} if late.lower() == "hash" else {})
-    (_, read) = read_claims(session, as_ndjson(tmp_path / "claims.ndjson", rows), export=export)
-    assert read[-1]["invoice_hash"] == "late"
-
-
-def test_a_key_that_no_line_has_takes_its_default(session: Session, tmp_path: Path) -> None:
-    export = Export(defaults={"provider_id": "PR7"})
-    _, read = read_claims(
-        session, as_ndjson(tmp_path / "claims.ndjson", [good("claims", provider_id=None)]), export=export
-    )
-    assert read[0]["provider_id"] == "PR7"
-
-
-def test_a_late_key_has_the_name_that_the_profile_says(session: Session, tmp_path: Path) -> None:
-    rows = [good("claims", number) for number in range(1_200)] + [good("claims", 1_200, HASH="late")]
-    path = as_ndjson(tmp_path / "claims.ndjson", rows)
-    assert read_claims(session, path, export=Export(columns={"HASH": "invoice_hash"}))[1][-1]["invoice_hash"] == "late"
-
-
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        ("", "is empty"),
-        ("\n\n", "is empty"),
-        (json.dumps([good("claims")]), "is a JSON array; ndjson has one JSON object a line"),
-        (json.dumps([good("claims")], indent=1), "is a JSON array"),
-        ((json.dumps(good("claims")) + ",\n") * 3, "has lines that end in a comma"),
-        (json.dumps(good("claims"), indent=1), "has lines that are no JSON objects"),
-        ('"a"\n1\n', "has lines that are no JSON objects"),
-    ],
-)
-def test_what_is_no_ndjson_is_called_what_it_is(session: Session, tmp_path: Path, content: str, says: str) -> None:
-    (tmp_path / "claims.ndjson").write_text(content, encoding="utf-8")
-    with pytest.raises(InputRefused, match=says):
-        read_claims(session, tmp_path / "claims.ndjson")
 
 
 def test_the_encoding_that_was_expected_is_named(session: Session, tmp_path: Path) -> None:
@@ -295,22 +157,12 @@ def test_the_encoding_that_was_expected_is_named(session: Session, tmp_path: Pat
         read_claims(session, tmp_path / "claims.ndjson", export=Export(encoding="latin-1"))
 
 
-def test_leading_zeros_stay(session: Session, tmp_path: Path) -> None:
-    (tmp_path / "claims.csv").write_text(csv_text([good("claims", claim_id="007")]), encoding="utf-8")
-    assert read_claims(session, tmp_path / "claims.csv")[1][0]["claim_id"] == "007"
-
-
 def test_columns_that_are_absent_or_unknown_are_named(session: Session, tmp_path: Path) -> None:
     row = good("claims", colour="red")
     del row["invoice_hash"]
     (tmp_path / "claims.csv").write_text(csv_text([row]), encoding="utf-8")
     staged, _ = read_claims(session, tmp_path / "claims.csv")
     assert (staged.extra_columns, staged.missing_columns) == (("colour",), ("invoice_hash",))
-
-
-def test_a_header_alone_is_no_rows(session: Session, tmp_path: Path) -> None:
-    (tmp_path / "claims.csv").write_text(csv_text(claims()).splitlines()[0] + "\n", encoding="utf-8")
-    assert read_claims(session, tmp_path / "claims.csv")[0].rows_read == 0
 
 
 def example(form: str) -> str:
@@ -401,76 +253,3 @@ def test_a_timestamp_without_offset_is_in_the_profiles_zone(session: Session) ->
 )  # fmt: skip
 def test_other_kinds_hold_what_they_declare(session: Session, kind: Kind, cell: str, value: object) -> None:
     assert cast(session, kind, cell) == value
-
-
-def typed_claims(**columns: pa.Array) -> pa.Table:
-    """Two claims in the types that pandas and Arrow write, some columns changed."""
-    frame = pd.DataFrame(claims()).astype({"billed_amount": float, "reimbursed_amount": float})
-    frame["cared_on"] = pd.to_datetime(frame["cared_on"]).dt.date
-    frame["received_at"] = pd.to_datetime(frame["received_at"])
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    for name, values in columns.items():
-        table = table.set_column(table.schema.get_field_index(name), name, values)
-    return table
-
-
-RECEIVED = [datetime(2024, 3, 2, 10)] * 2
-
-
-@pytest.mark.parametrize(
-    ("column", "values", "cell"),
-    [
-        *(
-            ("received_at", pa.array(RECEIVED, pa.timestamp(unit, zone)), datetime(2024, 3, 2, 10))
-            for unit in ("ms", "us", "ns")
-            for zone in (None, "UTC")
-        ),
-        ("received_at", pa.array([date(2024, 3, 2)] * 2, pa.date32()), datetime(2024, 3, 2)),
-        ("cared_on", pa.array([datetime(2024, 3, 1)] * 2, pa.timestamp("ns")), date(2024, 3, 1)),
-        ("cared_on", pa.array([date(2024, 3, 1)] * 2, pa.date64()), date(2024, 3, 1)),
-        ("claim_id", pa.array(["07", "08"], pa.large_string()), "07"),
-        ("claim_id", pa.array(["07", "08"]).dictionary_encode(), "07"),
-        ("claim_id", pa.array([b"07", b"08"], pa.binary()), "07"),
-        ("claim_id", pa.array([7, 8], pa.int64()), "7"),
-        ("claim_id", pa.array([1234.0, 8.0], pa.float64()), "1234"),
-        ("claim_id", pa.array([1.5, 8.0], pa.float64()), "1.5"),
-        ("provider_id", pa.array([None, None], pa.null()), None),
-        ("care_family", pa.array(["optical", "optical"]).dictionary_encode(), "optical"),
-        ("billed_amount", pa.array([Decimal("50.0000"), None], pa.decimal128(30, 4)), 5000),
-        ("has_public_record", pa.array([1, 0], pa.int8()), True),
-    ],
-)
-def test_parquet_of_any_common_writer_is_read(
-    session: Session, tmp_path: Path, column: str, values: pa.Array, cell: object
-) -> None:
-    pq.write_table(typed_claims(**{column: values}), tmp_path / "claims.parquet")
-    _, rows = read_claims(session, tmp_path / "claims.parquet")
-    assert rows[0][column] == cell
-    assert rows[0]["failed"] == 0
-
-
-def test_a_column_of_structures_is_refused_by_name(session: Session, tmp_path: Path) -> None:
-    for values, says in (
-        (pa.array([{"a": 1}] * 2), "claim_id must hold text, numbers or dates; now it is struct"),
-        (pa.array([[1]] * 2), r"claim_id must hold text, numbers or dates; now it is bigint\[\]"),
-    ):
-        pq.write_table(typed_claims(claim_id=values), tmp_path / "claims.parquet")
-        with pytest.raises(InputRefused, match=says):
-            read_claims(session, tmp_path / "claims.parquet")
-
-
-def test_a_birth_date_may_come_as_a_date_or_a_number(session: Session, tmp_path: Path) -> None:
-    for sql_type, cell in (
-        ("DATE", "1985-01-17"), ("INTEGER", "19850117"), ("VARCHAR", "19850117"), ("DOUBLE", "19850117"),
-        ("TIMESTAMP", "1985-01-17"), ("TIMESTAMP_NS", "1985-01-17"),
-    ):  # fmt: skip
-        (tmp_path / "members.csv").write_text(csv_text([good("members", birth_date=cell)]), encoding="utf-8")
-        path = tmp_path / f"members-{sql_type}.parquet"
-        with duckdb.connect() as con:
-            con.execute(
-                f"COPY (SELECT * REPLACE (birth_date::{sql_type} AS birth_date) FROM"
-                f" read_csv('{tmp_path / 'members.csv'}', all_varchar = true)) TO '{path}' (FORMAT parquet)"
-            )
-        open_staging(session.con)
-        staged = stage(session.con, [Source(MEMBERS, [file_part(path)], Export())], DAY, LIMITS)[0]
-        assert session.con.execute(f"SELECT birth_date, failed FROM {staged.relation}").fetchall() == [("19850117", 0)]

@@ -1,0 +1,116 @@
+"""NDJSON: one JSON object per line, with keys in any order."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import duckdb
+
+from payeewatch.pipeline.home.errors import InputRefused
+from payeewatch.pipeline.ingest.batches import (
+    ALWAYS_UTF_8,
+    STORE_REJECTS,
+    Batch,
+    cannot_be_read,
+    folder_and_name,
+    refusing,
+)
+from payeewatch.pipeline.ingest.formats.reader import ROOM, Header, Reader, named, scan_or_refuse
+from payeewatch.pipeline.ingest.lines import Scan
+from payeewatch.pipeline.ingest.profile import Export
+from payeewatch.pipeline.sql import name, text
+from payeewatch.pipeline.tables import KNOWN_AT, Table
+
+SAMPLE_LINES = 1_000
+"""Lines of an NDJSON file that are looked at to learn whether they are objects at all."""
+IS_OBJECT = "CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE false END"
+
+
+class Ndjson(Reader):
+    """One JSON object per line, in UTF-8; its keys may come in any order, and a key may be absent."""
+
+    suffixes = (".ndjson", ".ndjson.gz")
+
+    def columns(self, con: duckdb.DuckDBPyConnection, table: Table, path: Path, export: Export) -> tuple[str, ...]:
+        """The keys of all lines, sorted, and those declared that no line has and that may be null."""
+        found = scan_or_refuse(path, self.form)
+        if found.is_blank:
+            raise InputRefused(f"{folder_and_name(path)}: is empty; leave the file out when there is no news")
+        self._require_objects(con, path)
+        self._require_whole(path, found)
+        keys = self._keys(con, path)
+        absent = (column for column in (*table.columns, KNOWN_AT) if not named(column.name, keys, export))
+        theirs = {our: their for their, names in export.columns.items() for our in names}
+        nulls = (theirs.get(c.name, c.name) for c in absent if c.nullable and c.name not in export.defaults)
+        return tuple(dict.fromkeys((*keys, *nulls)))
+
+    def _keys(self, con: duckdb.DuckDBPyConnection, path: Path) -> tuple[str, ...]:
+        lines = _lines(path, "ignore_errors = true")
+        with refusing([path], self.form, ALWAYS_UTF_8):
+            rows = con.execute(
+                f"SELECT key FROM (SELECT DISTINCT unnest(keys) AS key FROM (SELECT DISTINCT json_keys(line) AS keys"
+                f" FROM {lines} WHERE {IS_OBJECT})) ORDER BY key"
+            ).fetchall()
+        return tuple(row[0] for row in rows)
+
+    def _require_objects(self, con: duckdb.DuckDBPyConnection, path: Path) -> None:
+        """Say what the lines are when most of the first are no objects."""
+        lines = f"(SELECT line FROM {_lines(path, 'ignore_errors = true')} LIMIT {SAMPLE_LINES})"
+        with refusing([path], self.form, ALWAYS_UTF_8):
+            objects, others, line = con.execute(
+                f"SELECT count(*) FILTER ({IS_OBJECT}), count(*) FILTER (NOT {IS_OBJECT}),"
+                f" any_value(trim(line)) FILTER (NOT {IS_OBJECT}) FROM {lines} WHERE trim(line) <> ''"
+            ).fetchall()[0]
+        if not objects and not others:
+            raise cannot_be_read(path, self.form, "encoding", encoding=ALWAYS_UTF_8)
+        if others > objects:
+            raise InputRefused(
+                f"{folder_and_name(path)}: {_what_is(line)}; {self.form} has one JSON object a line, without brackets"
+                " around the lines or commas behind them"
+            )
+
+    def _require_whole(self, path: Path, found: Scan) -> None:
+        """Refuse a file whose last line was cut off: it lacks its line end, and is no JSON."""
+        if found.tail.strip() and not _is_json(found.tail.decode("utf-8", "replace")):
+            raise InputRefused(
+                f"{folder_and_name(path)}: is not complete: its last line has no line end, and is no JSON object;"
+                " send the whole file, or write it under another name and rename it when it is complete"
+            )
+
+    def batch(self, con: duckdb.DuckDBPyConnection, header: Header, path: Path, export: Export) -> Batch:
+        keys = [f'$."{their}"' for their in header.ours.values()]
+        picked = ", ".join(f"cells[{n}] AS {name(our)}" for n, our in enumerate(header.ours, start=1))
+        query = (
+            f"SELECT {picked}, unreadable FROM (SELECT CASE WHEN {IS_OBJECT} THEN"
+            f" json_extract_string(line, [{', '.join(map(text, keys))}]::VARCHAR[]) END AS cells,"
+            f" CASE WHEN NOT {IS_OBJECT} THEN line END AS unreadable"
+            f" FROM {_lines(path, STORE_REJECTS)} WHERE trim(line) <> '')"
+        )
+        types = dict.fromkeys(header.ours, "VARCHAR")
+        return Batch((path,), self.form, query, types, header.extra, True, ALWAYS_UTF_8)
+
+
+def _is_json(line: str) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
+
+
+def _what_is(line: str) -> str:
+    """What a file is whose lines are no objects, by one of them."""
+    if line.startswith("["):
+        return "is a JSON array"
+    if line.endswith(",") and _is_json(line.rstrip(", ")):
+        return "has lines that end in a comma"
+    return "has lines that are no JSON objects"
+
+
+def _lines(path: Path, rejects: str) -> str:
+    """Whole lines as text: a unit separator cannot occur in valid JSON, so no line is ever split."""
+    return (
+        f"read_csv({text(str(path))}, columns = {{'line': 'VARCHAR'}}, header = false, auto_detect = false,"
+        f" delim = chr(31), quote = '', escape = '', {ROOM}, {rejects})"
+    )

@@ -1,0 +1,81 @@
+"""Codes that a person should see are quoted and counted; a text that may be a name is only counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from payeewatch.pipeline.ingest.codes_met import quotable
+from payeewatch.pipeline.ingest.ingest import DropRefused
+from payeewatch.pipeline.session import Session
+from tests.inbox import describe, facts_of, good, inbox_session, looks_of, rows_of
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    with inbox_session(tmp_path / "home") as opened:
+        yield opened
+
+
+def test_codes_that_fall_back_are_named_and_counted(session: Session) -> None:
+    describe(session, '[claims.values.care_family]\nOPT = "optical"\n"*" = "other"\n')
+    families = ["OPT", "PH4", "PH4", "KIN", "dental", "x" * 30]
+    rows = [good("claims", n, care_family=family) for n, family in enumerate(families, start=1)]
+    facts = facts_of(session, "claims", *rows)
+    assert facts["codes_fell_back"] == {"care_family": {"PH4": 2, "(long)": 1, "(not quoted)": 1}}
+    assert (
+        "claims.care_family: 4 rows have a code that the source profile does not list: PH4 2, (long) 1, (not quoted) 1"
+        in (looks_of(session))
+    )
+    read = rows_of(session, "SELECT DISTINCT care_family FROM claims ORDER BY 1", "claims")
+    assert read == [("dental",), ("optical",), ("other",)]
+
+
+def test_codes_that_nobody_lists_are_named(session: Session) -> None:
+    rows = [good("claims", n, channel=channel) for n, channel in enumerate(("FAX", "FAX", "285019999900164"), start=1)]
+    assert facts_of(session, "claims", *rows)["codes_unlisted"] == {"channel": {"FAX": 2, "(long)": 1}}
+
+
+def test_a_shifted_row_with_a_name_in_it_is_not_quoted(session: Session) -> None:
+    shifted = good("bank_changes", channel="Dupond", name_check="portal")
+    facts = facts_of(session, "bank_changes", shifted, good("bank_changes", 2, name_check="M9"))
+    assert facts["codes_unlisted"] == {"name_check": {"M9": 1}}
+
+
+def test_a_column_of_text_where_codes_belong_is_counted_and_not_quoted(session: Session) -> None:
+    names = [f"Dupond{chr(ord('a') + n)}" for n in range(21)]
+    rows = [good("claims", n, channel=name) for n, name in enumerate(names, start=1)]
+    rows += [good("claims", n) for n in range(100, 150)]
+    facts = facts_of(session, "claims", *rows)
+    assert facts["codes_unlisted"] == {"channel": {"(many different)": 21}}
+    assert "Dupond" not in str(session.lake.loads())
+
+
+@pytest.mark.parametrize(
+    ("counts", "quoted"),
+    [
+        ({"FAX": 2, "(long)": 1}, {"FAX": 2, "(long)": 1}),
+        ({"FAX": 1}, {"(not quoted)": 1}),
+        ({"M9": 1, "12": 1, "A-3b": 1}, {"M9": 1, "12": 1, "A-3b": 1}),
+        ({"TIERS PAYANT": 9, "X": 2, "DUPOND": 1}, {"TIERS PAYANT": 9, "X": 2, "(not quoted)": 1}),
+        ({"Portal": 1, "moblie": 1, "3rd party": 1}, {"Portal": 1, "moblie": 1, "(not quoted)": 1}),
+        ({"Dupond": 3, "Jean-Paul": 2, "D'Essai": 2, "Zoé": 2}, {"(not quoted)": 9}),
+        ({"MARTIN": 2, "DUPOND": 1, "ROUX": 1, "PETIT": 1}, {"(not quoted)": 5}),
+        ({"jean.dupond85": 1, "dupond85": 1, "75011": 1, "0601020304": 1}, {"(not quoted)": 4}),
+        (dict.fromkeys(map(str, range(21)), 5), {"(many different)": 105}),
+    ],
+)
+def test_a_text_that_may_be_a_name_is_counted_and_not_quoted(counts: dict[str, int], quoted: dict[str, int]) -> None:
+    assert quotable(counts, ("portal", "mobile", "third_party")) == quoted
+
+
+def test_a_small_column_of_names_is_counted_and_not_quoted(session: Session) -> None:
+    names = ("Dupond", "Essai", "Dupond", "Martin", "DURAND", "petit")
+    rows = [good("claims", n, channel=name) for n, name in enumerate(names, start=1)]
+    with pytest.raises(DropRefused) as refusal:
+        facts_of(session, "claims", *rows)
+    assert "claims.channel are unusable [(not quoted) 6]" in str(refusal.value)
+    assert refusal.value.facts["tables"]["claims"]["codes_unlisted"] == {"channel": {"(not quoted)": 6}}
+    assert not any(name in f"{refusal.value} {refusal.value.facts}" for name in names)
