@@ -307,7 +307,7 @@ MESSAGES = {
     "feed_without_usual": "%(table)s: too few drops to say what is usual",
     "feed_accepted": "drop of %(day)s: let through although a feed is unlike its usual: %(reason)s",
     # breach lists that are not as they were
-    "lists_accepted": "no breach list in breaches/: the night uses those that are known: %(reason)s",
+    "lists_accepted": "no breach list in breaches/: those that are known stay in force: %(reason)s",
     "list_folder_gone": (
         "breaches/%(breach_id)s is gone; the list stays in force until %(purge_on)s, or until "
         "payeewatch lists withdraw %(breach_id)s"
