@@ -15,8 +15,8 @@ from payeewatch.pipeline.home.runs import Run, earlier_runs, nights_to_run, publ
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.ingest.drops import DROP, FINGERPRINTS, Drop, find_drops, news
 from payeewatch.pipeline.ingest.profile import Profile
+from payeewatch.pipeline.loading import drop_gone, undo_since
 from payeewatch.pipeline.session import Session
-from payeewatch.pipeline.store.lake import Load
 
 IN_LAKE, MISSING, NO_NEWS = "in the lake", "missing", "no news"
 """What may be said of a night's own drop, other than how it comes."""
@@ -97,20 +97,9 @@ def _seconds(run: Run) -> float | None:
 
 
 def begin_redo(session: Session, night: date) -> None:
-    """Let the last night run as if it had not: it counts as not published, and what it read and derived as not loaded.
-
-    Nothing is written before its drop is read and judged again.
-    """
+    """Let the last night run as if it had not: it is not published, and what it read and derived is not loaded."""
     session.redone = night
-    session.lake.undo(_undone_by_redo(session, night))
-
-
-def _undone_by_redo(session: Session, night: date) -> list[Load]:
-    """The drops that count from a night on, and what was linked and derived since."""
-    loads = session.lake.loads()
-    drops = [load for load in loads if load.kind == DROP and load.known_on >= night]
-    after = [load for load in loads if load.kind in ("link", "derive") and drops and load.sequence > drops[0].sequence]
-    return drops + after
+    undo_since(session, night)
 
 
 def why_not_redo(session: Session, night: date) -> str | None:
@@ -125,9 +114,8 @@ def why_not_redo(session: Session, night: date) -> str | None:
     later = [load.known_on for load in drops if load.known_on > night]
     if later:
         return f"the changed drop {night} was read already, and counts from night {max(later)}"
-    for load in _undone_by_redo(session, night):
-        if load.kind == DROP and not (settings.folder("inbox") / load.source).is_dir():
-            return f"drop {load.source} would be read again, and is not in {settings.folder('inbox')} any more"
+    if gone := drop_gone(session, night):
+        return f"drop {gone} would be read again, and is not in {settings.folder('inbox')} any more"
     if worked := _worked_on(settings, night):
         return f"reviewers have worked since it was published ({worked}): what changed counts from the next night"
     return None
