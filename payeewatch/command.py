@@ -59,9 +59,9 @@ accept_option = click.option(
     "accepts",
     type=Accepted(),
     multiple=True,
-    help="Let one drop through although a feed is unlike its usual, or a night without its breach lists; recorded.",
+    help="Let one drop through although a feed is unlike its usual, or a day without its breach lists; recorded.",
 )
-"""For commands that load drops."""
+"""For commands that load drops or need breach lists."""
 
 engine_option = click.option(
     "--engine",

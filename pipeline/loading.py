@@ -70,6 +70,31 @@ LATER = {"changed": "drop_changed", "late": "drop_late"}
 """The mode of a drop -> what is said of it."""
 
 
+def undo_since(session: Session, night: date) -> list[Load]:
+    """Let the drops that count from a night on, and what was linked and derived since, count no more.
+
+    It is written with the next drop that is committed, and nothing changes if none is. Returns what is undone.
+    """
+    undone = loads_since(session, night)
+    session.lake.undo(undone)
+    return undone
+
+
+def loads_since(session: Session, night: date) -> list[Load]:
+    """The drops that count from a night on, and what was linked and derived since."""
+    loads = session.lake.loads()
+    drops = [load for load in loads if load.kind == DROP and load.known_on >= night]
+    after = [load for load in loads if load.kind in ("link", "derive") and drops and load.sequence > drops[0].sequence]
+    return drops + after
+
+
+def drop_gone(session: Session, night: date) -> str | None:
+    """A drop that counts from a night on and could not be read again: it is not in the inbox any more."""
+    inbox = session.settings.folder("inbox")
+    drops = (load.source for load in loads_since(session, night) if load.kind == DROP)
+    return next((source for source in drops if not (inbox / source).is_dir()), None)
+
+
 def link_and_derive(session: Session) -> list[Load]:
     """Find who is on which list, and which changes nobody announced."""
     loads = []

@@ -155,6 +155,15 @@ def test_the_services_of_the_compose_file_fit_together() -> None:
     assert all(set(secret) == {"file"} for secret in compose["secrets"].values())
 
 
+def test_the_container_answers_its_own_health_check() -> None:
+    compose = yaml.safe_load((DEPLOY / "container" / "compose.yaml").read_text(encoding="utf-8"))
+    application = compose["services"]["application"]
+    (address,) = re.findall(r"http://([^:/]+):(\d+)/health", " ".join(application["healthcheck"]["test"]))
+    hosts = application["environment"]["PAYEEWATCH_TRIAGE_HOSTS"].split(",")
+    assert address[0] in hosts
+    assert address[1] == application["command"][-1]
+
+
 def test_the_airflow_dag_parses_and_calls_the_night_before_the_purge(monkeypatch: pytest.MonkeyPatch) -> None:
     dags: dict[str, list[Any]] = {}
     order: list[tuple[str, str]] = []

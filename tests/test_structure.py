@@ -183,6 +183,7 @@ HASHED = {
     "payeewatch.pipeline.detector.model",
     "payeewatch.pipeline.home.keys",
     "payeewatch.pipeline.ingest.drops",
+    "payeewatch.pipeline.ingest.profile_changes",
     "payeewatch.pipeline.training.fit",
     "payeewatch.triage.exchange.import_night",
     "payeewatch.triage.records.audit",

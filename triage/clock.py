@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
-from zoneinfo import ZoneInfo
 
 from payeewatch.triage.workspace import home
 
@@ -28,7 +27,7 @@ def today() -> date:
 
 def day_of(at: datetime) -> date:
     """The insurer's day of an instant."""
-    return at.astimezone(ZoneInfo(home().params.timezone)).date()
+    return home().params.day_of(at)
 
 
 def is_set() -> bool:

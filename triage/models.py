@@ -432,8 +432,8 @@ class Tally(models.Model):
 class Notice(models.Model):
     """A notice on its way to a webhook or by mail, one per channel, tried until it is delivered.
 
-    It tells of a night, or of holds that were renewed or ended while a fraud waited for approval: `night` is then the
-    day of that.
+    It tells of a night, of its warnings, or of holds that were renewed or ended while a fraud waited for approval:
+    `night` is then the day of that.
     """
 
     class Channel(models.TextChoices):
@@ -445,6 +445,7 @@ class Notice(models.Model):
         FAILED = "failed_night"
         LATE = "late_night"
         NOT_IMPORTED = "night_not_imported"
+        LOOKS = "night_looks"
         HOLDS_RENEWED = "holds_renewed"
         HOLDS_ENDED = "holds_ended"
 

@@ -14,12 +14,16 @@ from payeewatch.command import DAY, Answer, accept_option, command
 
 if TYPE_CHECKING:
     from payeewatch.pipeline.home.settings import Settings
+    from payeewatch.pipeline.session import Session
 
 
 @command("ingest", waits=True)
 @click.option("--until", type=DAY, required=True, help="The last day to load.")
+@click.option(
+    "--again", is_flag=True, help="Read all drops again, as the source profile is now; before the first night."
+)
 @accept_option
-def ingest(settings: Settings, until: date, accepts: tuple[tuple[date, str], ...]) -> Answer:
+def ingest(settings: Settings, until: date, again: bool, accepts: tuple[tuple[date, str], ...]) -> Answer:
     """Load every drop up to a day that is not in the lake yet, and the breach lists known by then.
 
     Example: payeewatch ingest --until 2024-12-31
@@ -29,12 +33,28 @@ def ingest(settings: Settings, until: date, accepts: tuple[tuple[date, str], ...
 
     with opened(settings) as session:
         session.accepts = dict(accepts)
+        if again:
+            _begin_again(session)
         loads = ingest_until(session, until)
         warnings = list(session.warnings)
     answer = {"loads": [{"kind": load.kind, "source": load.source, "mode": load.mode} for load in loads]}
     return answer | {"warnings": warnings}, [f"{load.kind:<9} {load.source}  {load.mode}" for load in loads] or [
         "nothing new"
     ]
+
+
+def _begin_again(session: Session) -> None:
+    """Let no drop that is loaded count any more; they are read again."""
+    from payeewatch.pipeline.loading import drop_gone, undo_since
+
+    if published := session.last_published():
+        raise click.UsageError(
+            f"--again is for a home without nights, and night {published} is published; see docs/running.md, "
+            '"A source profile that changed"'
+        )
+    if gone := drop_gone(session, date.min):
+        raise click.UsageError(f"--again would read drop {gone} again, and it is not in the inbox any more")
+    undo_since(session, date.min)
 
 
 @command("link", waits=True)

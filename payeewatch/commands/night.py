@@ -79,7 +79,7 @@ def night(
 
         session.accepts = dict(accepts)
         _require_redo(session, first, work, redo)
-        options = Options(model, no_news, redo, allow_hindsight, engine)
+        options = Options(model, no_news, allow_hindsight, engine)
         try:
             for run in progress(
                 run_nights(session, first, last, options), len(nights_to_run(settings, first, last)), "night"
@@ -107,7 +107,7 @@ def _work_since(settings: Settings, night: date) -> str | None:
 
 
 def _require_redo(session: Session, night: date, work: str | None, redo: bool) -> None:
-    from payeewatch.pipeline.night.plan import why_not_redo
+    from payeewatch.pipeline.night.plan import begin_redo, why_not_redo
 
     if not redo:
         return
@@ -116,7 +116,7 @@ def _require_redo(session: Session, night: date, work: str | None, redo: bool) -
     )
     if why_not:
         raise click.UsageError(f"--redo is not possible: {why_not}")
-    session.redone = night
+    begin_redo(session, night)
 
 
 def _plan(session: Session, first: date, last: date, no_news: bool, redo: bool, model: str | None) -> Answer:

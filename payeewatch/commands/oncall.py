@@ -21,13 +21,10 @@ def status(settings: Settings) -> Answer:
 
     Example: payeewatch status --json
     """
-    from datetime import datetime
-    from zoneinfo import ZoneInfo
-
     from payeewatch.pipeline.oncall.status import lines
     from payeewatch.pipeline.oncall.status import status as status_of
 
-    state = status_of(settings, datetime.now(ZoneInfo(settings.params.timezone)).date())
+    state = status_of(settings, settings.now())
     return state.facts(), list(lines(state))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from payeewatch.command import DAY, Answer, command
+from payeewatch.command import DAY, Answer, accept_option, command
 
 if TYPE_CHECKING:
     from payeewatch.pipeline.home.settings import Settings
@@ -28,7 +28,10 @@ INPUT_STAYS = "inbox/, breaches/ and reference/ are the insurer's own and are no
 @click.option("--until", type=DAY, required=True, help="The day whose clocks count.")
 @click.option("--member", help="Instead: erase this one person, after an objection or a request that was upheld.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go, and what is due soon.")
-def purge(settings: Settings, until: date, member: str | None, dry_run: bool) -> Answer:
+@accept_option
+def purge(
+    settings: Settings, until: date, member: str | None, dry_run: bool, accepts: tuple[tuple[date, str], ...]
+) -> Answer:
     """Delete what its time is over for, in every store; or erase one person. Nothing brings it back.
 
     Example: payeewatch purge --until 2024-12-31 --dry-run
@@ -45,6 +48,7 @@ def purge(settings: Settings, until: date, member: str | None, dry_run: bool) ->
 
         start(settings)
     with opened(settings, writing=not dry_run) as session, nullcontext() if dry_run else exclusive_lock(settings):
+        session.accepts = _with_soon(dict(accepts), until)
         if member:
             clocks = {"person": _erase(session, member, until, has_triage, dry_run=dry_run)}
             soon: Clocks = {}
@@ -52,7 +56,7 @@ def purge(settings: Settings, until: date, member: str | None, dry_run: bool) ->
             if not dry_run:
                 _finish_erasure(session, has_triage)
             clocks = _clocks(session, until, has_triage, dry_run=dry_run)
-            later = _clocks(session, until + timedelta(days=SOON_DAYS), has_triage, dry_run=True)
+            later = _clocks(session, _soon(until), has_triage, dry_run=True)
             soon = _difference(later, clocks if dry_run else {})
         warnings = [*session.warnings, INPUT_STAYS, *([] if has_triage else [NO_TRIAGE])]
     answer = {
@@ -69,6 +73,16 @@ def purge(settings: Settings, until: date, member: str | None, dry_run: bool) ->
 
 
 SOON_DAYS = 30
+
+
+def _soon(until: date) -> date:
+    """The day up to which a purge says what is due next."""
+    return until + timedelta(days=SOON_DAYS)
+
+
+def _with_soon(accepts: dict[date, str], until: date) -> dict[date, str]:
+    """What was accepted for the day of a purge counts for what it says of the days after, too."""
+    return accepts | {_soon(until): accepts[until]} if until in accepts else accepts
 
 
 def _clocks(session: Session, until: date, has_triage: bool, *, dry_run: bool) -> Clocks:

@@ -124,7 +124,7 @@ def require_lists(session: Session, until: date) -> None:
     if not reason:
         raise InputMissing(
             f"{breaches}: {'holds no breach list' if breaches.is_dir() else 'does not exist'}, but the lake has lists"
-            f" in force: {', '.join(in_force)}; is it mounted? Nothing is withdrawn. To run a night on the lists of the"
+            f" in force: {', '.join(in_force)}; is it mounted? Nothing is withdrawn. To go on with the lists of the"
             f" lake: --accept {until}:REASON. To take one out: payeewatch lists withdraw ID"
         )
     session.warn(wording.sentence("lists_accepted", reason=reason))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from payeewatch.pipeline.home.files import cannot_be_read, write_json
-from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.home.settings import Params, Settings
 
 NIGHT = re.compile(r"\d{4}-\d{2}-\d{2}")
 Run = dict[str, Any]
@@ -50,6 +50,18 @@ def last_published(settings: Settings) -> date | None:
     return nights[-1] if nights else None
 
 
+def late_nights(params: Params, last: date | None, now: datetime) -> list[date]:
+    """The nights after the last published one that are late at an instant: it is the one rule of what is late.
+
+    A night is due when its day has ended, and late `nights.late_after_hours` after that. Without a published night
+    none is late.
+    """
+    if last is None:
+        return []
+    latest = params.day_of(now - timedelta(hours=params.nights.late_after_hours)) - timedelta(days=1)
+    return [last + timedelta(days=n) for n in range(1, (latest - last).days + 1)]
+
+
 def read_run(settings: Settings, night: date) -> Run | None:
     """The record of a published night; None if the night is not published.
 
@@ -64,6 +76,24 @@ def read_run(settings: Settings, night: date) -> Run | None:
     except (OSError, ValueError) as error:
         raise cannot_be_read(path, error) from error
     return run
+
+
+ABOUT = ("table", "column", "breach_id", "day")
+"""The parameters of a warning that say what it is about. Others may be values of the feed."""
+
+
+def looks(run: Run) -> list[dict[str, str]]:
+    """What the warnings of a night are about, with no value of the feed: for monitoring and notices.
+
+    `kind` is a warning's code, or "other"; beside it stand those of ABOUT that it has.
+    """
+    codes = run.get("warning_codes") or [None] * len(run.get("warnings", ()))
+    found = []
+    for coded in codes:
+        params = coded["params"] if coded else {}
+        about = {name: str(params[name]) for name in ABOUT if name in params}
+        found.append({"kind": coded["code"] if coded else "other"} | about)
+    return found
 
 
 def earlier_runs(settings: Settings, night: date, most: int = 60) -> list[Run]:

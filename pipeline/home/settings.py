@@ -119,6 +119,10 @@ class Holds(Section):
     business_days: Annotated[int, Field(ge=1, le=60, description="a positive number of business days")]
 
 
+class Nights(Section):
+    late_after_hours: Annotated[int, Field(ge=0, le=168, description="a number of hours, at most a week")]
+
+
 class Triage(Section):
     lease_minutes: Minutes
     undo_seconds: Annotated[int, Field(ge=0, le=600, description="a number of seconds")]
@@ -151,6 +155,7 @@ class Params(Section):
     train: Train
     flag: Flag
     holds: Holds
+    nights: Nights
     triage: Triage
     retention: Retention
 
@@ -179,6 +184,10 @@ class Params(Section):
     def flat(self) -> dict[str, object]:
         """Dotted names and values, as MLflow logs them."""
         return dict(_flatten("", self.model_dump()))
+
+    def day_of(self, at: datetime) -> date:
+        """The insurer's day of an instant, which must have a zone."""
+        return at.astimezone(ZoneInfo(self.timezone)).date()
 
     def cutoff(self, day: date) -> datetime:
         """The last microsecond of a day in the insurer's time zone, in naive UTC."""
@@ -229,11 +238,14 @@ class Settings:
                 raise SettingsError(f"PAYEEWATCH_KEY_FILE is {key_file}; it must lie outside the data, {holder}")
         return cls(home, key_file, Params.read(params_path), params_path, folders)
 
-    def today(self) -> date:
-        """The insurer's day of now, or of PAYEEWATCH_NOW, with which demos over past nights start their clock."""
+    def now(self) -> datetime:
+        """This instant in UTC, or PAYEEWATCH_NOW, with which demos over past nights start their clock."""
         start = os.environ.get("PAYEEWATCH_NOW")
-        now = datetime.fromisoformat(start).replace(tzinfo=UTC) if start else datetime.now(UTC)
-        return now.astimezone(ZoneInfo(self.params.timezone)).date()
+        return datetime.fromisoformat(start).replace(tzinfo=UTC) if start else datetime.now(UTC)
+
+    def today(self) -> date:
+        """The insurer's day of now."""
+        return self.params.day_of(self.now())
 
     def folder(self, name: str) -> Path:
         return self.folders[name]

@@ -308,9 +308,14 @@ MESSAGES = {
     "feed_age": "%(table)s, column %(column)s: the middle row is %(days)s days old; usual is %(typical)s",
     "feed_newest": "%(table)s, column %(column)s: the newest row is %(days)s days old; usual is %(typical)s",
     "feed_without_usual": "%(table)s: too few drops to say what is usual",
+    "profile_changed": (
+        "%(table)s: the source profile has changed since the drop of %(day)s was read; loaded drops are not read "
+        "again: see docs/running.md"
+    ),
+    "read_with_other_profile": "%(table)s: read with another source profile: %(many)s drops, the last of %(day)s",
     "feed_accepted": "drop of %(day)s: let through although a feed is unlike its usual: %(reason)s",
     # breach lists that are not as they were
-    "lists_accepted": "no breach list in breaches/: the night uses those that are known: %(reason)s",
+    "lists_accepted": "no breach list in breaches/: those that are known stay in force: %(reason)s",
     "list_folder_gone": (
         "breaches/%(breach_id)s is gone; the list stays in force until %(purge_on)s, or until "
         "payeewatch lists withdraw %(breach_id)s"

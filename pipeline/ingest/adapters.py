@@ -21,6 +21,8 @@ from payeewatch.pipeline.tables import Table
 
 PART = re.compile(r"-.*|[_. ]*\(?\d[\d_-]*\)?", re.DOTALL)
 """What may stand behind a table's name in the name of one of its parts: `-0001`, `-2024-12-31`, `_2`, ` (1)`."""
+ENDING = re.compile(r"\.[^.*?\[\]]+$")
+"""The end of a pattern that says how the files' names end: `.txt`, `.gz`; not `.*`."""
 SEPARATORS = "-_. ()"
 
 
@@ -60,17 +62,21 @@ def file_per_table(files: Sequence[Path], exports: Mapping[str, Export]) -> dict
 
 
 def _table_of(path: Path, exports: Mapping[str, Export]) -> str | None:
+    return next((table for table, export in exports.items() if _is_of(path, table, export)), None)
+
+
+def _is_of(path: Path, table: str, export: Export) -> bool:
+    """Whether a file is one of a table, by its name in any case.
+
+    Its ending is one that a reader reads, or one that the profile's pattern spells out, such as `*.txt`.
+    """
     file_stem = stem(path)
-    if file_stem is None:
-        return None
-    return next((table for table, export in exports.items() if _is_of(path, file_stem.lower(), table, export)), None)
-
-
-def _is_of(path: Path, file_stem: str, table: str, export: Export) -> bool:
-    """Whether a file is one of a table, by its name in any case."""
     if export.files:
-        return fnmatch.fnmatchcase(path.name.lower(), export.files.lower())
-    return file_stem.startswith(table) and PART.fullmatch(file_stem[len(table) :] or "-") is not None
+        names_ending = bool(ENDING.search(export.files))
+        return (file_stem is not None or names_ending) and fnmatch.fnmatchcase(path.name.lower(), export.files.lower())
+    if file_stem is None or not file_stem.lower().startswith(table):
+        return False
+    return PART.fullmatch(file_stem[len(table) :] or "-") is not None
 
 
 def is_called_as_a_table(name: str, exports: Mapping[str, Export]) -> bool:

@@ -16,7 +16,7 @@ from payeewatch.pipeline.home.errors import FeedUnusual, InputMissing, InputRefu
 from payeewatch.pipeline.home.files import replace_whole
 from payeewatch.pipeline.home.keys import NAME_FORMS
 from payeewatch.pipeline.home.vault import purge_quarantined
-from payeewatch.pipeline.ingest import ids, staging
+from payeewatch.pipeline.ingest import ids, profile_changes, staging
 from payeewatch.pipeline.ingest.drops import (
     DROP,
     REVIEWED,
@@ -138,6 +138,10 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
             raise DropRefused(f"{refusal}; {where}nothing of it is loaded", _facts(session, drop, tables))
         feed = watch(session, drop, tables)
         refuse_unusual(feed, drop, session.accepts)
+        marks = profile_changes.marks(profile, list(drop.tables)) if drop.kind == DROP else {}
+        told = profile_changes.changes(marks, session.lake.loads())
+        feed.notes += told.looks
+        feed.findings.states += told.states
         _count_knowing(session, tables, knowing)
         paths_per_table = in_parallel(
             session.con, lambda own, each: _write_rows(session, own, drop, each, tables, knowing), tables
@@ -156,7 +160,7 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
             mode=drop.mode,
             files=files,
             facts=_facts(session, drop, tables)
-            | {"name_forms": NAME_FORMS}
+            | {"name_forms": NAME_FORMS, profile_changes.FACT: marks}
             | ({"feed": feed.facts()} if drop.kind == DROP else {}),
         )
     session.lake.commit(load)

@@ -56,7 +56,8 @@ def _suffix(path: Path) -> str:
 
 def _reader(path: Path) -> Reader:
     suffix = _suffix(path)
-    return next(reader for reader in READERS if suffix in reader.suffixes)
+    # a file of another ending is here because a source profile names it: it is text
+    return next((reader for reader in READERS if suffix in reader.suffixes), READERS[0])
 
 
 def _require_readable(path: Path) -> None:

@@ -79,13 +79,11 @@ class Options:
     """How to run.
 
     `model` names a version or alias to use instead of the champion or the recorded version, `engine` what measures.
-    `no_news` counts for the nights that were named, not for those caught up before them. With `redo`, what the last
-    night's drop is now counts as that night's own.
+    `no_news` counts for the nights that were named, not for those caught up before them.
     """
 
     model: str | None = None
     no_news: bool = False
-    redo: bool = False
     allow_hindsight: bool = False
     engine: str = "duckdb"
     named_from: date = date.min  # the first night that was named
@@ -123,7 +121,6 @@ def run_nights(session: Session, first: date, last: date, options: Options) -> I
             after it are not, and an earlier publication of the night stays.
     """
     nights = nights_to_run(session.settings, first, last)
-    session.redone = first if options.redo else None
     options = replace(options, named_from=first)
     with engine_of(session, options.engine) as engine, closing(_spans(session, nights, options)) as spans:
         for span in spans:
@@ -192,7 +189,7 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
                 meanwhile(expectations.start)  # one thread imports all libraries, one after the other
                 preparing = meanwhile(prepare, session.lake.root, session.settings.params, tables)
                 _require_news(session, night, options)
-                if options.redo:
+                if session.redone:
                     session.warn(wording.sentence("night_redone"))
                 ingest_until(session, night)
                 link_and_derive(session)

@@ -15,6 +15,7 @@ from payeewatch.pipeline.home.runs import Run, earlier_runs, nights_to_run, publ
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.ingest.drops import DROP, FINGERPRINTS, Drop, find_drops, news
 from payeewatch.pipeline.ingest.profile import Profile
+from payeewatch.pipeline.loading import drop_gone, undo_since
 from payeewatch.pipeline.session import Session
 
 IN_LAKE, MISSING, NO_NEWS = "in the lake", "missing", "no news"
@@ -95,6 +96,12 @@ def _seconds(run: Run) -> float | None:
     return sum(run["seconds"].values()) if run.get("seconds") else None
 
 
+def begin_redo(session: Session, night: date) -> None:
+    """Let the last night run as if it had not: it is not published, and what it read and derived is not loaded."""
+    session.redone = night
+    undo_since(session, night)
+
+
 def why_not_redo(session: Session, night: date) -> str | None:
     """Why a night cannot be run again with what its drop is now, as its files say it; None if it can."""
     settings = session.settings
@@ -107,6 +114,8 @@ def why_not_redo(session: Session, night: date) -> str | None:
     later = [load.known_on for load in drops if load.known_on > night]
     if later:
         return f"the changed drop {night} was read already, and counts from night {max(later)}"
+    if gone := drop_gone(session, night):
+        return f"drop {gone} would be read again, and is not in {settings.folder('inbox')} any more"
     if worked := _worked_on(settings, night):
         return f"reviewers have worked since it was published ({worked}): what changed counts from the next night"
     return None

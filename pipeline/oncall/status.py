@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import date, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from payeewatch.pipeline.breaches.lists import last_load_of_each_list
 from payeewatch.pipeline.detector import registry
 from payeewatch.pipeline.home.errors import ModelError
 from payeewatch.pipeline.home.files import holder, is_locked
-from payeewatch.pipeline.home.runs import failures, last_published, read_run
+from payeewatch.pipeline.home.runs import failures, last_published, late_nights, read_run
 from payeewatch.pipeline.home.settings import FOLDERS, Settings
 from payeewatch.pipeline.store.lake import Lake
 
@@ -34,11 +34,11 @@ class Failure:
 
 @dataclass(frozen=True)
 class Status:
-    """The state of a home on a day of the insurer's. `late_nights` counts the nights due since the last published."""
+    """The state of a home at an instant. `late_nights` are those of which `late_nights` of home/runs.py says so."""
 
     today: date
     last_night: date | None
-    late_nights: int
+    late_nights: tuple[date, ...]
     failures: tuple[Failure, ...]
     running_process: str | None
     warnings: tuple[str, ...]
@@ -56,14 +56,12 @@ class Status:
         return not (self.late_nights or self.failures or self.warnings)
 
     def facts(self) -> dict[str, Any]:
-        return asdict(self) | {"is_well": self.is_well}
+        return asdict(self) | {"late_nights": len(self.late_nights), "is_well": self.is_well}
 
 
-def status(settings: Settings, today: date) -> Status:
-    """The state of a home, as its files say it on a day of the insurer's.
-
-    A night is due once its day has ended.
-    """
+def status(settings: Settings, now: datetime) -> Status:
+    """The state of a home, as its files say it at an instant."""
+    today = settings.params.day_of(now)
     last = last_published(settings)
     run = (read_run(settings, last) if last else None) or {}
     model = run.get("model") or {}
@@ -71,7 +69,7 @@ def status(settings: Settings, today: date) -> Status:
     return Status(
         today=today,
         last_night=last,
-        late_nights=max(0, (today - last).days - 1) if last else 0,
+        late_nights=tuple(late_nights(settings.params, last, now)),
         failures=tuple(_failures(settings)),
         running_process=_running(settings),
         warnings=tuple(run.get("warnings", ())),
@@ -89,9 +87,9 @@ def lines(status: Status) -> Iterator[str]:
     """The state in words, the most urgent first."""
     for failure in status.failures:
         yield f"FAILED    {failure.night}: exit {failure.exit_code}, {failure.message}"
-    if status.late_nights and status.last_night:
-        first = status.last_night + timedelta(days=1)
-        yield f"LATE      {first} is not published: {status.late_nights} nights are due; run payeewatch night D"
+    if late := status.late_nights:
+        many = f"{len(late)} nights are late" if len(late) > 1 else "it is late"
+        yield f"LATE      {late[0]} is not published: {many}; run payeewatch night {late[-1]}"
     if status.last_night is None:
         yield "no night is published yet"
     else:

@@ -76,6 +76,7 @@ class Load:
     mode: str = ""  # of a drop: first, next, late or changed; of verdicts: reviewed
     files: dict[str, list[str]] = field(default_factory=dict)  # table -> paths below the lake
     removed: list[str] = field(default_factory=list)  # paths of earlier loads that this one deletes
+    undoes: list[int] = field(default_factory=list)  # sequences of earlier loads that do not count from then on
     facts: dict[str, Any] = field(default_factory=dict)  # counts and euros, for runs/<night>.json
 
 
@@ -90,9 +91,10 @@ class Lake:
 
     root: Path
     _read_loads: dict[str, Load] = field(default_factory=dict, init=False, repr=False, compare=False)  # never rewritten
+    _undone: list[Load] = field(default_factory=list, init=False, repr=False, compare=False)  # by the next drop
 
     def loads(self) -> list[Load]:
-        """Every commit, oldest first. Each file is read once: a range of nights asks many times.
+        """Every commit that counts, oldest first. Each file is read once: a range of nights asks many times.
 
         Raises:
             StoreError: one of them is gone or cannot be read.
@@ -103,7 +105,16 @@ class Lake:
         for name in names:
             if name not in self._read_loads:
                 self._read_loads[name] = _load_of(self.root / "loads" / name)
-        return [self._read_loads[name] for name in names]
+        loads = [self._read_loads[name] for name in names]
+        undone = {number for load in loads for number in load.undoes} | {load.sequence for load in self._undone}
+        return [load for load in loads if load.sequence not in undone]
+
+    def undo(self, loads: Sequence[Load]) -> None:
+        """Let some loads not count from now on: for this process, and for all once the next drop is committed.
+
+        The commit of that drop names them and deletes their files. If none is committed, the lake stays as it is.
+        """
+        self._undone[:] = loads
 
     def _refuse_gap(self, names: Sequence[str]) -> None:
         expected = (f"{number:08d}.json" for number in range(1, int(Path(names[-1]).stem)))
@@ -167,6 +178,10 @@ class Lake:
 
     def commit(self, load: Load) -> None:
         """Make a load count, in one step; then delete the files that it removes."""
+        if self._undone and load.kind == "drop":
+            undone, files = [each.sequence for each in self._undone], _paths(self._undone)
+            load = dataclasses.replace(load, undoes=undone, removed=[*load.removed, *files])
+            self._undone.clear()
         if not (self.root / FORMAT_FILE).exists():
             write_format(self.root)
         write_json(self.root / "loads" / f"{load.sequence:08d}.json", dataclasses.asdict(load))
@@ -334,6 +349,10 @@ def _sweep(folder: Path) -> None:
     for work in folder.iterdir() if folder.is_dir() else ():
         if work.name.isdigit() and not is_running(int(work.name)):
             shutil.rmtree(work, ignore_errors=True)
+
+
+def _paths(loads: Sequence[Load]) -> list[str]:
+    return [path for load in loads for paths in load.files.values() for path in paths]
 
 
 def _load_of(path: Path) -> Load:

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from payeewatch.pipeline.home.files import write_json
-from payeewatch.pipeline.home.runs import failures, last_published
+from payeewatch.pipeline.home.runs import failures, last_published, late_nights
 from payeewatch.triage import clock
 from payeewatch.triage.workspace import home
 
 NOT_IMPORTED = "nights-not-imported.json"
-GRACE = timedelta(hours=6)
-"""A night is due when its day has ended, and late when it is not published so long after that."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,9 @@ def night_state() -> NightState:
     """The state of the nights at this instant."""
     runs, triage = home().folder("runs"), home().folder("triage") / NOT_IMPORTED
     last, failed = _of_runs(runs, _changed_at(runs))
-    return NightState(last, tuple(_late(last)), failed, _not_imported(triage, _changed_at(triage)))
+    return NightState(
+        last, tuple(late_nights(home().params, last, clock.now())), failed, _not_imported(triage, _changed_at(triage))
+    )
 
 
 def note_not_imported(errors: dict[date, str]) -> None:
@@ -59,14 +59,6 @@ def note_not_imported(errors: dict[date, str]) -> None:
     path = home().folder("triage") / NOT_IMPORTED
     if errors != _not_imported(path, _changed_at(path)):
         write_json(path, {str(night): error for night, error in sorted(errors.items())})
-
-
-def _late(last: date | None) -> list[date]:
-    """The nights after the last published one whose day ended long enough ago."""
-    if last is None:
-        return []
-    latest = clock.day_of(clock.now() - GRACE) - timedelta(days=1)
-    return [last + timedelta(days=n) for n in range(1, (latest - last).days + 1)]
 
 
 def _changed_at(path: Path) -> int:

@@ -25,6 +25,7 @@ from django.db.models import Count, F, Sum
 from django.utils.translation import gettext as say
 
 from payeewatch.pipeline.home.errors import SettingsError
+from payeewatch.pipeline.home.runs import looks
 from payeewatch.triage import clock
 from payeewatch.triage.exchange.night_state import night_state
 from payeewatch.triage.language import phrases
@@ -34,6 +35,8 @@ Channel = Notice.Channel
 MAX_TRIES = 12
 FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=1), timedelta(hours=6)
 TIMEOUT_SECONDS = 10
+NIGHTS_WITH_LOOKS, LOOKS_WITHIN = 7, timedelta(days=1)
+"""Warnings are told of at most so many nights, imported within this time: not of a history that is imported at once."""
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 RENEWED, ENDED = Notice.Kind.HOLDS_RENEWED, Notice.Kind.HOLDS_ENDED
 """The kinds of notices. Holds are renewed while a fraud waits for approval, and end if nobody approves it in time."""
@@ -63,7 +66,7 @@ def _channels_set() -> list[Channel]:
 
 
 def announce() -> None:
-    """Queue notices once per channel: of the last night, and of each night that failed, is late or is not imported."""
+    """Queue notices once per channel: of the last night, and of each that warns, failed, is late or is not imported."""
     for channel in channels():
         for kind, night, body in _due_notices():
             if not Notice.objects.filter(channel=channel, kind=kind, night=night).exists():
@@ -77,6 +80,10 @@ def _due_notices() -> Iterator[tuple[Notice.Kind, date, Callable[[], dict[str, A
     """Kind, night and body of what people must know now. A night that failed is not told as late as well."""
     if last := Night.objects.order_by("-night").first():
         yield Notice.Kind.NIGHT, last.night, partial(digest, last)
+    just_imported = Night.objects.filter(published_at__gte=clock.now() - LOOKS_WITHIN).order_by("-night")
+    for night, run in just_imported.values_list("night", "run")[:NIGHTS_WITH_LOOKS]:
+        if found := looks(run):
+            yield Notice.Kind.LOOKS, night, partial(_trouble, Notice.Kind.LOOKS, night, looks=found)
     state = night_state()
     for night, code in state.failed.items():
         yield Notice.Kind.FAILED, night, partial(_trouble, Notice.Kind.FAILED, night, exit_code=code)
@@ -175,7 +182,7 @@ def _mail(body: dict[str, Any]) -> None:
         subject, lines = _of_holds(body)
     else:
         sentence = phrases.night_trouble(kind, body)
-        subject, lines = f"PayeeWatch: {sentence}", [sentence]
+        subject, lines = f"PayeeWatch: {sentence}", [sentence, *map(_of_look, body.get("looks", ()))]
     send_mail(subject, "\n".join([*lines, body["link"]]), None, settings.MAIL_TO)
 
 
@@ -191,6 +198,11 @@ def _of_holds(body: dict[str, Any]) -> tuple[str, list[str]]:
         say("Holds: %(many)s") % {"many": body["holds"]},
         say("Planned payments: %(amount)s") % {"amount": phrases.euros(Decimal(body["amount"]))},
     ]
+
+
+def _of_look(look: dict[str, str]) -> str:
+    """A line of a mail: the kind of a warning, and what it is about."""
+    return f"{look['kind']}: {', '.join(text for name, text in look.items() if name != 'kind')}".removesuffix(": ")
 
 
 def _of_night(body: dict[str, Any]) -> tuple[str, list[str]]:

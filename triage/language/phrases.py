@@ -186,13 +186,14 @@ def message(body: Body) -> str:
 
 
 def night_trouble(kind: str, body: Body) -> str:
-    """What is wrong with a night: it failed, is late, or could not be imported."""
+    """What is wrong with a night: it failed, is late, could not be imported, or warns."""
     sentence = {
         "failed_night": say("The night of %(night)s failed (exit %(exit_code)s). What you see is older."),
         "late_night": say("The night of %(night)s is late. What you see is older."),
         "night_not_imported": say("The night of %(night)s was published but cannot be shown here (%(error)s)."),
+        "night_looks": say("Warnings of the night of %(night)s to look at: %(many)s."),
     }[kind]
-    return sentence % {**body, "night": day(date.fromisoformat(body["night"]))}
+    return sentence % {**body, "night": day(date.fromisoformat(body["night"])), "many": len(body.get("looks", ()))}
 
 
 def _param_text(name: str, value: Any) -> str:

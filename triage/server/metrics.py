@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 
@@ -18,7 +19,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from payeewatch.pipeline.home.runs import read_run
+from payeewatch.pipeline.home.runs import looks, read_run
 from payeewatch.triage import clock
 from payeewatch.triage.exchange.night_state import night_state
 from payeewatch.triage.models import OPEN, Flag, Hold, Night, Notice
@@ -93,6 +94,10 @@ def _nights() -> Iterator[GaugeMetricFamily]:
         rejected.add_metric([table], counts["rows_rejected"])
     yield rejected
     yield _gauge("last_night_warnings", "Warnings of the last night.", len(run.get("warnings", ())))
+    kinds = GaugeMetricFamily("payeewatch_last_night_looks", "Warnings of the last night by kind.", labels=["kind"])
+    for kind, many in Counter(look["kind"] for look in looks(run)).items():
+        kinds.add_metric([kind], many)
+    yield kinds
     trained = run.get("model", {}).get("trained_as_of")
     age = (clock.today() - date.fromisoformat(trained)).days if trained else -1
     yield _gauge("model_age_days", "Days since the last knowledge of the last night's model.", age)

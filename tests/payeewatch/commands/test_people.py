@@ -242,3 +242,18 @@ def test_the_tombstone_in_sql_is_the_one_in_python(tmp_path: Path) -> None:
         tokens.register(con, KEYS)
         tombstone = con.execute("SELECT tombstone('member', 'M1')").fetchall()[0][0]
     assert tombstone == tokens.tombstone_of(KEYS, "member", "M1")
+
+
+def test_a_purge_without_breaches_is_accepted_with_a_reason_that_its_report_keeps(
+    published: Home, tmp_path: Path
+) -> None:
+    home = copy_of(published, tmp_path)
+    shutil.rmtree(home.path / "breaches")
+    refused = home.run("purge", "--until", UNTIL)
+    assert refused.exit_code == 11
+    assert f"--accept {UNTIL}:REASON" in refused.stderr
+    assert home.run("purge", "--until", UNTIL, "--accept", "2024-09-25:another day").exit_code == 11
+    done = json.loads(home.run("purge", "--until", UNTIL, "--accept", f"{UNTIL}:the share is moved", "--json").stdout)
+    assert "lists" not in done["purged"]
+    assert any("stay in force: the share is moved" in note for note in done["notes"])
+    assert "the share is moved" in (home.path / "reports" / f"purge-{UNTIL}.txt").read_text()

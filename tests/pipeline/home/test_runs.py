@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,8 @@ from payeewatch.pipeline.home.runs import (
     earlier_runs,
     failed_path,
     last_published,
+    late_nights,
+    looks,
     nights_to_run,
     published_files,
     published_nights,
@@ -70,6 +72,40 @@ def test_failures_and_foreign_files_are_no_published_nights(settings: Settings) 
     assert published_nights(settings) == may(1, 2)
     assert last_published(settings) == date(2024, 5, 2)
     assert json.loads(failed_path(settings, date(2024, 5, 3)).read_text()) == {"state": "failed"}
+
+
+@pytest.mark.parametrize(
+    ("hours", "at", "late"),
+    [
+        (6, datetime(2024, 9, 21, 3, 59), []),  # 05:59 in Paris: it may still run
+        (6, datetime(2024, 9, 21, 4), [20]),
+        (6, datetime(2024, 9, 22, 4), [20, 21]),
+        (0, datetime(2024, 9, 20, 21, 59), []),  # its day has not ended
+        (0, datetime(2024, 9, 20, 22), [20]),
+        (30, datetime(2024, 9, 22, 3, 59), []),
+    ],
+)
+def test_a_night_is_late_so_many_hours_after_the_end_of_its_day(hours: int, at: datetime, late: list[int]) -> None:
+    shipped = Params.read(DEFAULT_PARAMS)
+    params = shipped.model_copy(update={"nights": shipped.nights.model_copy(update={"late_after_hours": hours})})
+    expected = [date(2024, 9, day) for day in late]
+    assert late_nights(params, date(2024, 9, 19), at.replace(tzinfo=UTC)) == expected
+
+
+def test_what_a_night_warns_of_is_told_without_values_of_the_feed() -> None:
+    feed = {"code": "feed_value", "params": {"table": "claims", "column": "channel", "value": "Zoé", "share": 0.4}}
+    gone = {"code": "list_folder_gone", "params": {"breach_id": "TPO-1", "purge_on": "2026-01-01"}}
+    assert looks({"warnings": ["", "", ""], "warning_codes": [feed, gone, None]}) == [
+        {"kind": "feed_value", "table": "claims", "column": "channel"},
+        {"kind": "list_folder_gone", "breach_id": "TPO-1"},
+        {"kind": "other"},
+    ]
+    assert looks({"warnings": ["of a night of an earlier version"]}) == [{"kind": "other"}]
+    assert looks({"warnings": []}) == []
+
+
+def test_before_the_first_night_none_is_late() -> None:
+    assert late_nights(Params.read(DEFAULT_PARAMS), None, datetime(2024, 9, 21, tzinfo=UTC)) == []
 
 
 def test_the_first_night_ever_stands_alone(settings: Settings) -> None:

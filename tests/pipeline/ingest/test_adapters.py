@@ -23,7 +23,7 @@ from payeewatch.pipeline.ingest.readers import suffixes
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import name, text
 from payeewatch.pipeline.store.lake import Load
-from payeewatch.pipeline.tables import Table
+from payeewatch.pipeline.tables import REFERENCE_TABLES, Table
 from tests.inbox import good, inbox_session, put_drop, rows_of, whole_drop
 
 FIRST, SECOND = date(2024, 4, 1), date(2024, 4, 2)
@@ -170,3 +170,26 @@ def test_a_file_belongs_to_the_adapter_that_is_asked_first(tmp_path: Path, monke
 def test_every_suffix_is_a_file_of_its_table() -> None:
     files = [Path(f"claims{suffix}") for suffix in suffixes()]
     assert files_of(file_per_table([*files, Path("claims"), Path("claims.zip")], EXPORTS)) == set(files)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "files"),
+    [
+        ("fdec*.txt", {"FDEC1.TXT"}),
+        ("fdec*.dat.gz", {"fdec2.dat.gz"}),
+        ("fdec*", {"fdec3.csv"}),  # the endings that a reader reads, not `.md5`
+        ("fdec*.*", {"fdec3.csv"}),
+    ],
+)
+def test_a_profile_may_spell_out_an_ending_of_its_own(pattern: str, files: set[str]) -> None:
+    folder = [Path(each) for each in ("FDEC1.TXT", "fdec2.dat.gz", "fdec3.csv", "fdec3.csv.md5", "claims.csv")]
+    assert {path.name for path in files_of(file_per_table(folder, {"claims": Export(files=pattern)}))} == files
+
+
+def test_a_file_of_an_ending_of_the_profile_is_read_as_csv(tmp_path: Path) -> None:
+    (tmp_path / "fban.txt").write_text("country\tbank_code\tname\tkind\nFR\t30004\tBanque\tbank\n")
+    export = Export(files="fban*.txt", delimiter="\t")
+    (part,) = parts_of(tmp_path.iterdir(), {"banks": export})["banks"]
+    with duckdb.connect() as con:
+        batch = part.batch(con, REFERENCE_TABLES["banks"], export)
+        assert con.execute(f"SELECT count(*) FROM ({batch.query})").fetchall() == [(1,)]

@@ -9,7 +9,8 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
+import numpy as np
+import pandas as pd
 import pytest
 
 from tests.conftest import NIGHTS, Home, copy_of
@@ -138,19 +139,67 @@ def test_the_last_night_is_redone_with_its_repaired_drop(trained: Home, publishe
     home.done("night", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[-1]))
     earlier = {path: raw for path, raw in home.bytes_of(*OUTPUTS).items() if str(NIGHTS[-1]) not in path}
     repair(whole)
-    assert told(home, "night", str(NIGHTS[-1]), "--redo", "--dry-run")["nights"][0]["own_drop"] == "changed"
+    assert told(home, "night", str(NIGHTS[-1]), "--redo", "--dry-run")["nights"][0]["own_drop"] == "next"
     home.done("night", str(NIGHTS[-1]), "--redo")
     after = home.bytes_of(*OUTPUTS)
     assert earlier.items() <= after.items()
-    assert [drop["mode"] for drop in run_of(home, NIGHTS[-1])["drops"]] == ["next", "changed"]
+    assert [drop["mode"] for drop in run_of(home, NIGHTS[-1])["drops"]] == ["next"]
     assert "night_redone" in [coded["code"] for coded in codes(home, NIGHTS[-1])]
-    ours, theirs = (
-        pq.read_table(
-            each.path / "flags" / f"{NIGHTS[-1]}.parquet", columns=["change_id", "amount_at_risk"]
-        ).to_pylist()
-        for each in (home, published)
-    )
-    assert ours == theirs
+    assert outputs_of(home, NIGHTS[-1]) == outputs_of(published, NIGHTS[-1])
+
+
+def mix_up_accounts(home: Home, night: date) -> dict[Path, bytes]:
+    """Give each claim and payment of a drop the account of the row before; returns what the files held."""
+    before = {}
+    for path in sorted((home.path / "inbox" / str(night)).glob("*.csv")):
+        if path.name.startswith(("claims", "payments")):
+            before[path] = path.read_bytes()
+            rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+            rows["iban"] = np.roll(rows["iban"], 1)
+            rows.to_csv(path, index=False)
+    assert before
+    return before
+
+
+def outputs_of(home: Home, night: date) -> dict[str, bytes]:
+    return {path: raw for path, raw in home.bytes_of(*OUTPUTS).items() if str(night) in path}
+
+
+def test_a_redone_night_and_those_after_it_are_as_if_the_right_drop_had_been_read_first(
+    trained: Home, published: Home, tmp_path: Path
+) -> None:
+    home, right = copy_of(trained, tmp_path), copy_of(published, tmp_path / "right")
+    repaired = mix_up_accounts(home, NIGHTS[-1])
+    home.done("night", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[-1]))
+    assert outputs_of(home, NIGHTS[-1]) != outputs_of(right, NIGHTS[-1])
+    derived_by_mistake = set((home.path / "lake" / "changes").rglob("*.parquet"))
+    repair(repaired)
+    home.done("night", str(NIGHTS[-1]), "--redo")
+    assert outputs_of(home, NIGHTS[-1]) == outputs_of(right, NIGHTS[-1])
+    assert not derived_by_mistake <= set((home.path / "lake" / "changes").rglob("*.parquet"))
+    for each in (home, right):
+        each.done("night", str(NEXT))
+    assert outputs_of(home, NEXT) == outputs_of(right, NEXT)
+
+
+def test_a_redone_night_whose_drop_is_refused_leaves_the_lake_as_it_was(published: Home, tmp_path: Path) -> None:
+    home = copy_of(published, tmp_path)
+    before = home.bytes_of("lake/loads", *OUTPUTS)
+    (path,) = (home.path / "inbox" / str(NIGHTS[-1])).glob("claims*")
+    whole = path.read_bytes()
+    path.write_text("claim_id,member_id\nC1,M1\n")
+    told(home, "night", str(NIGHTS[-1]), "--redo", code=12)
+    assert home.bytes_of("lake/loads", *OUTPUTS) == before
+    repair({path: whole})
+    home.done("night", str(NEXT))
+    assert "drop_changed" not in [coded["code"] for coded in codes(home, NEXT)]
+
+
+def test_a_night_whose_drop_is_gone_is_not_redone(published: Home, tmp_path: Path) -> None:
+    home = copy_of(published, tmp_path)
+    shutil.rmtree(home.path / "inbox" / str(NIGHTS[-1]))
+    refused = told(home, "night", str(NIGHTS[-1]), "--redo", code=2)
+    assert f"drop {NIGHTS[-1]} would be read again" in refused["message"]
 
 
 def test_a_night_that_is_not_the_last_one_is_not_redone(published: Home, tmp_path: Path) -> None:

@@ -24,12 +24,17 @@ Damage = Callable[[Path, pytest.MonkeyPatch], object]
 Usage = namedtuple("Usage", "total used free")
 
 
+def set_day(monkeypatch: pytest.MonkeyPatch, day: date) -> None:
+    """It is noon of a day."""
+    monkeypatch.setenv("PAYEEWATCH_NOW", f"{day}T10:00")
+
+
 @pytest.fixture
 def home(published: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """A published home on the day after its last night, that only its owner reads."""
-    monkeypatch.setattr(doctor, "_today", lambda settings: TODAY)
     for name in [name for name in os.environ if name.startswith(("PAYEEWATCH_", "DATABASE_URL"))]:
         monkeypatch.delenv(name)
+    set_day(monkeypatch, TODAY)
     home = copy_of(published, tmp_path)
     home.path.chmod(0o700)
     (home.path / "triage").mkdir(exist_ok=True)
@@ -74,7 +79,7 @@ def _set(name: str, value: str) -> Damage:
 
 
 def _today_is(day: date) -> Damage:
-    return lambda home, monkeypatch: monkeypatch.setattr(doctor, "_today", lambda settings: day)
+    return lambda home, monkeypatch: set_day(monkeypatch, day)
 
 
 def _other_keys(home: Path, _: pytest.MonkeyPatch) -> None:
@@ -99,7 +104,7 @@ def _sqlite_without_head(home: Path, _: pytest.MonkeyPatch) -> None:
 
 def _list_ends(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ends = max(doctor._ends(settings_of(Home(home, home.parent / "keys.json"))).values())
-    monkeypatch.setattr(doctor, "_today", lambda settings: ends - timedelta(days=1))
+    set_day(monkeypatch, ends - timedelta(days=1))
 
 
 def _old_package(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +157,7 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
     "model_store_is_read": (_no_database("mlflow/mlflow.db"), "mlflow.db"),
     "champion_is_read": (_remove("mlflow/artifacts"), "model"),
     "champion_is_recent": (_today_is(date(2026, 1, 1)), "days ago"),
-    "last_night_is_in_time": (_today_is(TODAY + timedelta(days=5)), "5 days behind"),
+    "last_night_is_in_time": (_today_is(TODAY + timedelta(days=5)), f"late: {TODAY} to {TODAY + timedelta(days=4)}"),
     "no_night_failed": (_failed_night, "exit 12, claims.csv is cut"),
     "last_night_had_no_warning": (lambda home, _: _warnings_are(home, ["claims: 3 rows"]), "claims: 3 rows"),
     "published_nights_are_complete": (_remove("scores/*.parquet"), "is missing"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,10 @@ from tests.conftest import NIGHTS, Home, copy_of
 LAST = NIGHTS[-1]
 
 
+def noon(day: date) -> datetime:
+    return datetime.combine(day, time(12), UTC)
+
+
 @pytest.fixture
 def home(published: Home, tmp_path: Path) -> Home:
     return copy_of(published, tmp_path)
@@ -26,41 +30,48 @@ def settings(home: Home) -> Settings:
     return Settings.load(home.path, {"PAYEEWATCH_KEY_FILE": str(home.key_file)})
 
 
-def test_the_last_night_is_due_until_the_end_of_the_next_day(settings: Settings) -> None:
-    state = status(settings, LAST + timedelta(days=1))
-    assert (state.last_night, state.late_nights, state.failures) == (LAST, 0, ())
+def test_the_next_night_is_not_late_before_its_day_has_ended(settings: Settings) -> None:
+    state = status(settings, noon(LAST + timedelta(days=1)))
+    assert (state.last_night, state.late_nights, state.failures) == (LAST, (), ())
     assert state.model_version == "1"
     assert state.model_age_days == (LAST + timedelta(days=1) - state.model_trained_as_of).days  # type: ignore[operator]
     assert state.lists
     assert state.flagged["review"] + state.flagged["hold"] > 0
 
 
-def test_nights_that_are_due_are_late_and_the_first_is_named(settings: Settings) -> None:
-    state = status(settings, LAST + timedelta(days=4))
-    assert state.late_nights == 3
+def test_late_nights_are_counted_and_the_first_is_named(settings: Settings) -> None:
+    state = status(settings, noon(LAST + timedelta(days=4)))
+    assert state.late_nights == tuple(LAST + timedelta(days=n) for n in (1, 2, 3))
     assert not state.is_well
-    assert any(f"{LAST + timedelta(days=1)} is not published: 3 nights are due" in line for line in lines(state))
+    first, last = LAST + timedelta(days=1), LAST + timedelta(days=3)
+    assert next(lines(state)) == f"LATE      {first} is not published: 3 nights are late; run payeewatch night {last}"
+
+
+def test_a_night_is_late_as_many_hours_after_its_day_as_the_health_page_says(settings: Settings) -> None:
+    after_midnight = datetime.combine(LAST + timedelta(days=1), time(23), UTC)  # 01:00 in Paris
+    assert not status(settings, after_midnight).late_nights
+    assert status(settings, after_midnight + timedelta(hours=5)).late_nights == (LAST + timedelta(days=1),)
 
 
 def test_a_failed_night_comes_first(settings: Settings) -> None:
     night = LAST + timedelta(days=1)
     path = settings.folder("runs") / f"{night}.failed.json"
     path.write_text(json.dumps({"exit_code": 12, "message": "claims.csv is cut short"}))
-    state = status(settings, LAST + timedelta(days=2))
+    state = status(settings, noon(LAST + timedelta(days=2)))
     assert state.failures == (Failure(night, 12, "claims.csv is cut short"),)
     assert next(lines(state)) == f"FAILED    {night}: exit 12, claims.csv is cut short"
 
 
 def test_a_failure_record_that_cannot_be_read_is_a_failure(settings: Settings) -> None:
     (settings.folder("runs") / f"{LAST + timedelta(days=1)}.failed.json").write_text("{")
-    (failure,) = status(settings, LAST + timedelta(days=2)).failures
+    (failure,) = status(settings, noon(LAST + timedelta(days=2))).failures
     assert failure.exit_code == 15
 
 
 def test_a_command_that_is_writing_is_shown_and_not_disturbed(settings: Settings) -> None:
-    assert status(settings, LAST).running_process is None
+    assert status(settings, noon(LAST)).running_process is None
     with only_holder(settings.folder("lake") / ".lock"):
-        assert status(settings, LAST).running_process is not None
+        assert status(settings, noon(LAST)).running_process is not None
 
 
 def test_a_home_without_a_night_says_what_to_do(tmp_path: Path) -> None:

@@ -57,6 +57,21 @@ def test_a_killed_load_is_overwritten_by_the_next(session: Session) -> None:
     assert session.lake.next_sequence() == 2
 
 
+def test_a_load_is_undone_once_the_next_drop_is_committed(session: Session) -> None:
+    lake = session.lake
+    wrong, right = write(session, 1), write(session, 2, "SELECT 'B2' AS breach_id")
+    lake.commit(load(1, wrong))
+    lake.undo(lake.loads())
+    assert lake.loads() == []
+    assert [each.sequence for each in Lake(lake.root).loads()] == [1]  # nothing is written yet
+    lake.commit(Load(2, "drop", DAY, DAY, "d", "f", files={"lists": [right]}))
+    for each in (lake, Lake(lake.root)):
+        assert [load.sequence for load in each.loads()] == [2]
+    assert breach_ids(session) == ["B2"]
+    assert not (lake.root / wrong).exists()
+    assert lake.next_sequence() == 3
+
+
 def test_a_load_removes_the_files_of_an_earlier_one(session: Session) -> None:
     first = write(session, 1)
     session.lake.commit(load(1, first))

@@ -277,3 +277,53 @@ def test_a_mail_says_that_a_night_failed(reviewed: Settings, mailbox: Receiver) 
     announce()
     deliver()
     assert any("failed (exit 17)" in message.decode() for _, message in mailbox.got)
+
+
+LOOKS = [
+    {"code": "feed_null", "params": {"table": "claims", "column": "iban", "share": 0.5, "usually": 0.1}},
+    {"code": "list_shrinks", "params": {"breach_id": "TPO-1", "rows": 4, "typical": 90}},
+]
+
+
+def night_that_warns(night: date, at: Any) -> Night:
+    run = {"warnings": ["claims, column iban", "TPO-1"], "warning_codes": LOOKS}
+    return Night.objects.create(night=night, digest="", published_at=at, run=run)
+
+
+def test_a_night_with_warnings_is_told_once_by_webhook(house: Settings, webhook: Receiver, clocked: Clock) -> None:
+    night_that_warns(date(2024, 9, 26), clocked.at)
+    for _ in range(2):
+        announce()
+        deliver()
+    (body,) = [json.loads(raw) for _, raw in webhook.got if b"night_looks" in raw]
+    assert body == {
+        "kind": "night_looks",
+        "night": "2024-09-26",
+        "looks": [
+            {"kind": "feed_null", "table": "claims", "column": "iban"},
+            {"kind": "list_shrinks", "breach_id": "TPO-1"},
+        ],
+        "link": "https://triage.example/",
+    }
+
+
+def test_a_mail_names_the_tables_columns_and_lists_that_a_night_warns_of(
+    house: Settings, mailbox: Receiver, clocked: Clock
+) -> None:
+    night_that_warns(date(2024, 9, 26), clocked.at)
+    announce()
+    deliver()
+    mail = next(text for _, raw in mailbox.got if "to look at: 2" in (text := raw.decode()))
+    assert "feed_null: claims, iban" in mail
+    assert "list_shrinks: TPO-1" in mail
+
+
+def test_the_warnings_of_a_history_imported_at_once_are_not_all_told(
+    house: Settings, webhook: Receiver, clocked: Clock
+) -> None:
+    for day in range(1, 20):
+        night_that_warns(date(2024, 9, day), clocked.at)
+    night_that_warns(date(2024, 9, 20), clocked.at - timedelta(days=2))
+    announce()
+    told = Notice.objects.filter(kind=Notice.Kind.LOOKS).order_by("night").values_list("night", flat=True)
+    assert list(told) == [date(2024, 9, day) for day in range(13, 20)]

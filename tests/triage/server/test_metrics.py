@@ -71,6 +71,15 @@ def test_the_nights_the_model_the_disk_and_the_audit_log_are_measured(reviewed: 
     assert value("audit_log_ok") == 0
 
 
+def test_the_warnings_of_the_last_night_are_counted_by_kind(reviewed: Settings) -> None:
+    path = reviewed.folder("runs") / "2024-09-25.json"
+    null = {"code": "feed_null", "params": {"table": "claims"}}
+    run = json.loads(path.read_text()) | {"warnings": ["", "", ""], "warning_codes": [null, null, None]}
+    path.write_text(json.dumps(run))
+    by_kind = {each.labels["kind"]: each.value for each in samples()["payeewatch_last_night_looks"]}
+    assert by_kind == {"feed_null": 2, "other": 1}
+
+
 def test_requests_are_timed_by_route_and_never_by_address(client: Client, reviewed: Settings) -> None:
     client.get("/sign-in?next=/flags/F-1")
     labels = {tuple(sorted(each.labels)) for each in samples()["payeewatch_request_seconds"]}
