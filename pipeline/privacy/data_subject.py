@@ -133,6 +133,7 @@ def delete_conditions(person: Person) -> dict[str, str]:
         "outcomes": changes,
         "exposures": member,
         "people": _on_list(person),
+        "people_spellings": _within("name_key", [str(key) for key in person.keys["name_key"]], quoted=False),
     }
     return {name: member for name, table in LAKE_TABLES.items() if "member_id" in table.columns} | own
 

@@ -293,6 +293,48 @@ CREATE OR REPLACE MACRO other_name_keys(family, given, name, first_name, birth8)
         )))
     END;
 
+-- What has to agree at each level of SPELLINGS in pipeline/home/keys.py, in that order, so that one error is tolerated:
+-- consonants, or a part of the name, with the birth date; or the names with a part of the birth date.
+CREATE OR REPLACE MACRO pw_consonants(canonical) AS nullif(translate(canonical, 'AEIOUYHW ', ''), '');
+
+-- Null unless both are there; least and greatest alone skip nulls.
+CREATE OR REPLACE MACRO pw_unordered(one, other) AS
+    CASE WHEN one <= other THEN one || '|' || other WHEN one > other THEN other || '|' || one END;
+
+CREATE OR REPLACE MACRO pw_spellings_of(surname, given, name, birth8) AS [
+    pw_unordered(pw_consonants(surname), pw_consonants(given)) || '|' || birth8,
+    name || '|' || left(birth8, 4) || pw_unordered(substr(birth8, 5, 2), right(birth8, 2)),
+    name || '|' || left(birth8, 6),
+    surname || '|' || left(given, 1) || '|' || birth8,
+    left(surname, 1) || '|' || given || '|' || birth8,
+    pw_unordered(left(surname, 2), left(given, 2)) || '|' || birth8,
+    surname || '|' || birth8,
+    given || '|' || birth8
+];
+
+-- Of a person on a list: one key per level, null where there is nothing to compare: one of the two names is enough for
+-- the last levels. Of several given names the first counts.
+CREATE OR REPLACE MACRO spelling_keys(family, given, birth8) AS
+    CASE WHEN is_complete_birth_date(birth8) THEN
+        list_transform(
+            [{
+                'surname': nullif(bare_name(family), ''),
+                'given': nullif(canonical_name(coalesce(first_given_name(given), given)), '')
+            }],
+            LAMBDA r: CASE WHEN coalesce(r.surname, r.given) IS NOT NULL THEN list_transform(
+                pw_spellings_of(r.surname, r.given, full_name(r.surname, r.given), birth8),
+                LAMBDA spelling, level: pw_key64('spelling' || level || ':' || spelling)
+            ) END
+        )[1]
+    END;
+
+-- Of a member: those of the family name and of the birth name, sorted; the level shows on the list's side.
+CREATE OR REPLACE MACRO member_spelling_keys(family, given, birth_name, birth8) AS
+    pw_not_empty(list_sort(list_filter(list_distinct(list_concat(
+        spelling_keys(family, given, birth8),
+        CASE WHEN birth_name <> '' THEN spelling_keys(birth_name, given, birth8) END
+    )), LAMBDA key: key IS NOT NULL)));
+
 -- The words of a name as they are, with umlauts as one letter and as two, and the name as one word.
 CREATE OR REPLACE MACRO pw_spellings(original) AS
     list_transform([canonical_name(original)], LAMBDA name: pw_words(
