@@ -113,7 +113,8 @@ def write_people(
             if _has_rows(con, f"({_scan([people])}) WHERE unusable IS NOT NULL AND {WITHOUT_NUMBER}"):
                 spelt = f"SELECT {', '.join(stamps)}, name_key, spelling_keys AS keys FROM ({keyed})"
                 spelt += f" WHERE spelling_keys IS NOT NULL AND {WITHOUT_NUMBER}"
-                _copy(con, session.lake.root / "people_spellings" / file, "people_spellings", spelt, batch)
+                path_of_spelt = session.lake.root / "people_spellings" / file
+                _copy(con, path_of_spelt, "people_spellings", tombstones.spellings(spelt), batch)
                 written["people_spellings"].append(f"people_spellings/{file}")
             malformed += (odd := _malformed(con, batch))
             if odd or _count(con, _scan([people]), 0).rejected:
@@ -268,9 +269,10 @@ def _one_row_per_name(people: str, stamps: dict[str, str]) -> str:
     """SQL of people, each followed by a row per other form of the name, which has only this key and no `unusable`."""
     facts = [column for column in SCHEMAS["people"] if column not in {*stamps, "name_key"}]
     cells = "".join(f", CASE WHEN other IS NULL THEN {column} END AS {column}" for column in facts)
+    other = "unnest(list_concat([CAST(NULL AS BIGINT)], other_name_keys)) AS other"
     return (
         f"SELECT {', '.join(stamps)}, coalesce(other, name_key) AS name_key{cells}"
-        f" FROM (SELECT {', '.join([*stamps, 'name_key', *facts])}, unnest(list_concat([CAST(NULL AS BIGINT)], other_name_keys)) AS other FROM ({people}))"
+        f" FROM (SELECT {', '.join([*stamps, 'name_key', *facts])}, {other} FROM ({people}))"
     )
 
 

@@ -10,6 +10,7 @@ a list and kept with the link.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +25,53 @@ MOST_BY_CHANCE = 0.005
 """Share of a list's matches by name that may be there by chance."""
 MOST_BY_CHANCE_OF_A_LEVEL = 0.05
 """The same of what one level adds."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Pairs that agree at a level: those that are new, and those beside a pair that agrees as written.
+
+    Of the latter, the person or the member is certainly somebody else.
+    """
+
+    found: int = 0
+    beside_people: int = 0
+    beside_members: int = 0
+
+    def __add__(self, other: Counted) -> Counted:
+        return Counted(
+            self.found + other.found,
+            self.beside_people + other.beside_people,
+            self.beside_members + other.beside_members,
+        )
+
+
+@dataclass(frozen=True)
+class Compared:
+    """How many rows of the list and how many members are compared; of both, those that agree as written with one."""
+
+    people: int
+    certain_people: int
+    members: int
+    certain_members: int
+
+    def by_chance(self, counted: Counted) -> float:
+        """How many pairs are somebody else's, by what is seen beside those who agree as written.
+
+        A list may name people several times: as many rows beside a member as repeat the name as written may be
+        the member again.
+        """
+        if not self.certain_people:
+            return 0.0
+        others = counted.beside_people / self.certain_people * self.people
+        repeated = self.certain_people / self.certain_members - 1
+        look_alikes = max(0.0, counted.beside_members / self.certain_members - repeated)
+        return others + look_alikes * (self.members - self.certain_members)
+
+    def unseen(self) -> float:
+        """How many more there may be although none is seen: as if it were half a pair. All, if nobody is certain."""
+        return 0.5 / self.certain_people * self.people if self.certain_people else float(self.people)
+
 
 Models = dict[str, dict[str, Any]]
 """breach_id -> people compared, certain (found as written), by_name, and per level: found, by_chance, counts."""
@@ -94,45 +142,57 @@ def _measured(session: Session, breach_id: str, paths: Sequence[str], first: dat
         "SELECT max(greatest(from_at, $first)) FROM link_lists WHERE breach_id = $breach_id",
         {"first": first, "breach_id": breach_id},
     ).fetchall()[0]
-    (members,) = con.execute("SELECT count(*) FROM link_states WHERE known_at <= $1", [known]).fetchall()[0]
+    (members,) = con.execute(
+        "SELECT count(DISTINCT member_id) FROM link_states WHERE known_at <= $1", [known]
+    ).fetchall()[0]
     if not members:
         return None
-    (people,) = con.execute(f"SELECT count(*) FROM {_scan(session, paths)}").fetchall()[0]
-    rows = con.execute(
+    con.execute(
         """
+        CREATE OR REPLACE TEMP TABLE link_agreeing AS
         WITH pairs AS (
-            SELECT person, member_id, bit_or(agreeing) AS agreeing FROM link_pairs JOIN link_states USING (state)
-            WHERE known_at <= $1 GROUP BY ALL
-        ), marked AS (SELECT *, max(agreeing & 1) OVER (PARTITION BY person) = 1 AS is_certain FROM pairs)
-        SELECT agreeing, count(*), count(*) FILTER (is_certain), count(DISTINCT person) FILTER (agreeing & 1 = 1)
-        FROM marked GROUP BY agreeing
-        """,
-        [known],
-    ).fetchall()
-    certain = sum(persons for *_, persons in rows)
-    found = {agreeing: (pairs, others) for agreeing, pairs, others, _ in rows}
-    return {"people": people, "certain": certain, "levels": _judged(found, people, certain)}
+            SELECT person, member_id, bit_or(agreeing) AS agreeing,
+                bool_or(state IN (SELECT state FROM link_matches WHERE breach_id = $2)) AS is_matched
+            FROM link_pairs JOIN link_states USING (state) WHERE known_at <= $1 GROUP BY ALL
+        )
+        SELECT *, max(agreeing & 1) OVER (PARTITION BY person) = 1 AS is_person_certain,
+            max(agreeing & 1) OVER (PARTITION BY member_id) = 1 AS is_member_certain
+        FROM pairs""",
+        [known, breach_id],
+    )
+    certain_people = "SELECT person FROM link_agreeing WHERE agreeing & 1 = 1"
+    scan = _scan(session, paths)
+    (people, certain_rows) = con.execute(
+        f"SELECT count(*), count(*) FILTER (name_key IN ({certain_people})) FROM {scan}"
+    ).fetchall()[0]
+    (certain_members, matched) = con.execute(
+        "SELECT count(DISTINCT member_id) FILTER (is_member_certain), count(*) FILTER (is_matched AND agreeing & 1 = 1)"
+        " FROM link_agreeing"
+    ).fetchall()[0]
+    rows = con.execute("""
+        SELECT agreeing, count(*) FILTER (NOT is_matched), count(*) FILTER (is_person_certain),
+            count(*) FILTER (is_member_certain) FROM link_agreeing GROUP BY agreeing""").fetchall()
+    book = Compared(people, certain_rows, members, certain_members)
+    found = {agreeing: Counted(*counts) for agreeing, *counts in rows}
+    return asdict(book) | {"levels": _judged(book, matched, found)}
 
 
-def _judged(found: dict[int, tuple[int, int]], people: int, certain: int) -> dict[str, dict[str, Any]]:
+def _judged(compared: Compared, matched: int, found: dict[int, Counted]) -> dict[str, dict[str, Any]]:
     """Level -> what it adds to those before it that count, what chance gives of that, and whether it counts.
 
-    `found` is, in bits, the levels at which pairs agree -> such pairs, and those of them with a person who is certain.
+    `matched` pairs agree as written. `found` is, in bits, the levels at which pairs agree -> how many such pairs.
     """
-    total_others, counting, levels = 0, 1, {}
-    total = sum(pairs for agreeing, (pairs, _) in found.items() if agreeing & 1)
+    total, total_by_chance, counting, levels = matched, compared.unseen(), 1, {}
     for level, spelling in enumerate(SPELLINGS, 1):
         added = [counts for agreeing, counts in found.items() if agreeing >> level & 1 and not agreeing & counting]
-        pairs, others = sum(pairs for pairs, _ in added), sum(others for _, others in added)
-        by_chance, total_by_chance = (
-            (other_pairs + 0.5) / certain * people if certain else float(people)
-            for other_pairs in (others, total_others + others)
-        )
-        counts = by_chance <= MOST_BY_CHANCE_OF_A_LEVEL * pairs
-        counts = counts and total_by_chance <= MOST_BY_CHANCE * (total + pairs)
+        counted = sum(added, Counted())
+        seen = compared.by_chance(counted)
+        by_chance = seen + compared.unseen()
+        counts = by_chance <= MOST_BY_CHANCE_OF_A_LEVEL * counted.found
+        counts = counts and total_by_chance + seen <= MOST_BY_CHANCE * (total + counted.found)
         if counts:
-            total, total_others, counting = total + pairs, total_others + others, counting | 1 << level
-        levels[spelling] = {"found": pairs, "by_chance": round(by_chance, 1), "counts": counts}
+            total, total_by_chance, counting = total + counted.found, total_by_chance + seen, counting | 1 << level
+        levels[spelling] = {"found": counted.found, "by_chance": round(by_chance, 1), "counts": counts}
     return levels
 
 

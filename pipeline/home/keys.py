@@ -31,8 +31,9 @@ KEY_BYTES = 32
 BLOCK_BYTES = 64  # of SHA-256
 
 NAME_FORMS = 3
-"""The number of the forms of names, and of the spellings, below. Each load of members or people notes it: a list that was read with an earlier
-number is read again while its files are there. Forms are only ever added, so that earlier keys still match."""
+"""The number of the forms of names, and of the spellings, below. Each load of members or people notes it: a list that
+was read with an earlier number is read again while its files are there. Forms are only ever added, so that earlier keys
+still match."""
 
 SPELLINGS = (
     "consonants of both names, birth date",
