@@ -125,8 +125,8 @@ def write_people(
         forget(con)
         con.execute("SET preserve_insertion_order = true")
     counts = _count(con, _scan([session.lake.root / path for path in written["people"]]), malformed)
-    files = {table: paths for table, paths in written.items() if paths}
-    return files, replace(counts, columns=tuple(sorted(columns)))
+    written = {table: paths for table, paths in written.items() if paths}
+    return written, replace(counts, columns=tuple(sorted(columns)))
 
 
 def count_people(con: duckdb.DuckDBPyConnection, files: Sequence[Path], form: Form) -> Counts:
@@ -227,9 +227,10 @@ def _keyed(batch: Batch, stamps: dict[str, str]) -> str:
     SELECT {stamp_columns}birth_rank, person_key, id_key, unusable,
         CASE WHEN holder_is_own THEN person_key ELSE holder_key END AS holder_key, name_key, first_name_key,
         other_name_keys(family_name, given_names, name, first_name, birth8) AS other_name_keys,
-        spelling_keys(family_name, given_names, birth8) AS spelling_keys
+        spelling_keys(spelling_surname, spelling_given, birth8) AS spelling_keys
     FROM (
         SELECT family_name, given_names, name, first_name, birth8, birth_rank, unusable, holder_is_own,
+            spelling_surname(family_name) AS spelling_surname, spelling_given(given_names) AS spelling_given,
             id_key(id13) AS id_key, person_key(id13, birth8) AS person_key,
             person_key(holder13, birth8) AS holder_key,
             CASE WHEN is_complete THEN name_key(name, birth8) END AS name_key,

@@ -12,14 +12,25 @@ from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.lake import SCHEMAS, VERSION_STEP
 
 TABLE = "member_spellings"
-KEYS = "member_spelling_keys(family_name, given_names, birth_name, birth_date)"
+
+
+def keys_of(members: str) -> str:
+    """SQL of `keys` and `place` of members in clear, `place` being their position. A step for each level of calls."""
+    return f"""
+        SELECT place, joined_spelling_keys(
+            spelling_keys(surname, given, birth_date),
+            CASE WHEN birth_surname IS DISTINCT FROM surname THEN spelling_keys(birth_surname, given, birth_date) END
+        ) AS keys FROM (
+            SELECT place, spelling_surname(family_name) AS surname, spelling_surname(birth_name) AS birth_surname,
+                spelling_given(given_names) AS given, birth_date FROM ({members})
+        )"""
 
 
 def spellings_of(staged: Staged, members: str) -> str:
     """SQL of the spellings of `members`, SQL of lake rows with `place`, their position among the staged rows."""
     return f"""
         SELECT m.member_id, s.keys, m.key_version, m.known_at, m.version FROM ({members}) m
-        JOIN (SELECT rowid AS place, {KEYS} AS keys FROM {staged.relation}) s USING (place)
+        JOIN ({keys_of(f"SELECT rowid AS place, * FROM {staged.relation}")}) s USING (place)
         WHERE s.keys IS NOT NULL"""
 
 

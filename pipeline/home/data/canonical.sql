@@ -312,28 +312,24 @@ CREATE OR REPLACE MACRO pw_spellings_of(surname, given, name, birth8) AS [
     given || '|' || birth8
 ];
 
--- Of a person on a list: one key per level, null where there is nothing to compare: one of the two names is enough for
--- the last levels. Of several given names the first counts.
-CREATE OR REPLACE MACRO spelling_keys(family, given, birth8) AS
-    CASE WHEN is_complete_birth_date(birth8) THEN
-        list_transform(
-            [{
-                'surname': nullif(bare_name(family), ''),
-                'given': nullif(canonical_name(coalesce(first_given_name(given), given)), '')
-            }],
-            LAMBDA r: CASE WHEN coalesce(r.surname, r.given) IS NOT NULL THEN list_transform(
-                pw_spellings_of(r.surname, r.given, full_name(r.surname, r.given), birth8),
-                LAMBDA spelling, level: pw_key64('spelling' || level || ':' || spelling)
-            ) END
-        )[1]
-    END;
+-- The names that are compared, or null. Of several given names the first counts.
+CREATE OR REPLACE MACRO spelling_surname(family) AS nullif(bare_name(family), '');
 
--- Of a member: those of the family name and of the birth name, sorted; the level shows on the list's side.
-CREATE OR REPLACE MACRO member_spelling_keys(family, given, birth_name, birth8) AS
-    pw_not_empty(list_sort(list_filter(list_distinct(list_concat(
-        spelling_keys(family, given, birth8),
-        CASE WHEN birth_name <> '' THEN spelling_keys(birth_name, given, birth8) END
-    )), LAMBDA key: key IS NOT NULL)));
+CREATE OR REPLACE MACRO spelling_given(given) AS nullif(canonical_name(coalesce(first_given_name(given), given)), '');
+
+-- Of names as the two macros above give them: one key per level, null where there is nothing to compare. One of the two
+-- names is enough for the last levels. Give it columns: as they are mentioned often, calls would be worked out as often.
+CREATE OR REPLACE MACRO spelling_keys(surname, given, birth8) AS
+    CASE WHEN coalesce(surname, given) IS NOT NULL AND is_complete_birth_date(birth8) THEN list_transform(
+        pw_spellings_of(surname, given, full_name(surname, given), birth8),
+        LAMBDA spelling, level: pw_key64('spelling' || level || ':' || spelling)
+    ) END;
+
+-- Of a member: the keys of the family name and of the birth name, sorted; the level shows on the list's side.
+CREATE OR REPLACE MACRO joined_spelling_keys(of_family, of_birth_name) AS
+    pw_not_empty(list_sort(list_filter(
+        list_distinct(list_concat(of_family, of_birth_name)), LAMBDA key: key IS NOT NULL
+    )));
 
 -- The words of a name as they are, with umlauts as one letter and as two, and the name as one word.
 CREATE OR REPLACE MACRO pw_spellings(original) AS

@@ -17,6 +17,7 @@ from payeewatch.pipeline.breaches.coverage import coverage
 from payeewatch.pipeline.breaches.lists import load_lists
 from payeewatch.pipeline.breaches.match import link
 from payeewatch.pipeline.home.keys import NAME_FORMS, SPELLINGS
+from payeewatch.pipeline.ingest.spellings import keys_of
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.lake import FORMS, SCHEMAS, VERSION_STEP, Load
 from tests.breach_lists import Person, national_id, person, put_list
@@ -48,10 +49,11 @@ def put_members(session: Session, day: str = BEGIN, left_on: str | None = None, 
     cells = ", ".join(f"{stamps.get(c, c if c in copied_columns else 'NULL')} AS {c}" for c in SCHEMAS["members"])
     on = date.fromisoformat(day)
     files = [lake.write(con, f"SELECT {cells} FROM ({key_query})", "members", on, sequence)]
+    as_text = "born AS birth_date, CAST(birth_name AS VARCHAR) AS birth_name"
     spellings = f"""
-        SELECT member_id, member_spelling_keys(family_name, given_names, CAST(birth_name AS VARCHAR), born) AS keys,
-            {stamps["key_version"]} AS key_version, {stamps["known_at"]} AS known_at, {stamps["version"]} AS version
-        FROM ({key_query})"""
+        SELECT place AS member_id, keys, {stamps["key_version"]} AS key_version, {stamps["known_at"]} AS known_at,
+            {stamps["version"]} AS version
+        FROM ({keys_of(f"SELECT * REPLACE ({as_text}), member_id AS place FROM ({key_query})")})"""
     spelling_files = [lake.write(con, spellings, "member_spellings", on, sequence)]
     con.unregister("clear")
     of_drop = {"members": files, "member_spellings": spelling_files}
