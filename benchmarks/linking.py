@@ -113,7 +113,7 @@ def _report(con: duckdb.DuckDBPyConnection, name: str, levels: dict[str, dict[st
         WITH spelt AS (
             SELECT p.*, spelling_keys(spelling_surname(family_name), spelling_given(given_names), birth_date) AS keys,
                 full_name(canonical_name(family_name), canonical_name(given_names)) AS name
-            FROM persons p WHERE NOT is_member
+            FROM persons p WHERE NOT is_member AND is_complete_birth_date(birth_date)
         ), people AS (
             SELECT place, unnest(list_concat(list_select(keys, $counting), list_concat(
                 [name_key(name, birth_date)], other_name_keys(family_name, given_names, name, NULL, birth_date)

@@ -112,7 +112,7 @@ def write_people(
             written["people"].append(f"people/{file}")
             if _has_rows(con, f"({_scan([people])}) WHERE unusable IS NOT NULL AND {WITHOUT_NUMBER}"):
                 spelt = f"SELECT {', '.join(stamps)}, name_key, spelling_keys AS keys FROM ({keyed})"
-                spelt += f" WHERE spelling_keys IS NOT NULL AND {WITHOUT_NUMBER}"
+                spelt += " WHERE is_spelt"
                 path_of_spelt = session.lake.root / "people_spellings" / file
                 _copy(con, path_of_spelt, "people_spellings", tombstones.spellings(spelt), batch)
                 written["people_spellings"].append(f"people_spellings/{file}")
@@ -227,9 +227,11 @@ def _keyed(batch: Batch, stamps: dict[str, str]) -> str:
     SELECT {stamp_columns}birth_rank, person_key, id_key, unusable,
         CASE WHEN holder_is_own THEN person_key ELSE holder_key END AS holder_key, name_key, first_name_key,
         other_name_keys(family_name, given_names, name, first_name, birth8) AS other_name_keys,
-        spelling_keys(spelling_surname, spelling_given, birth8) AS spelling_keys
+        spelling_keys(spelling_surname, spelling_given, birth8) AS spelling_keys, is_spelt
     FROM (
         SELECT family_name, given_names, name, first_name, birth8, birth_rank, unusable, holder_is_own,
+            -- by what costs little: the condition is worked out apart from the keys
+            is_complete AND id13 IS NULL AND holder13 IS NULL AS is_spelt,
             spelling_surname(family_name) AS spelling_surname, spelling_given(given_names) AS spelling_given,
             id_key(id13) AS id_key, person_key(id13, birth8) AS person_key,
             person_key(holder13, birth8) AS holder_key,

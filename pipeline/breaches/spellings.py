@@ -163,7 +163,7 @@ def _measured(session: Session, breach_id: str, paths: Sequence[str], first: dat
     certain_people = "SELECT person FROM link_agreeing WHERE agreeing & 1 = 1"
     scan = _scan(session, paths)
     (people, certain_rows) = con.execute(
-        f"SELECT count(*), count(*) FILTER (name_key IN ({certain_people})) FROM {scan}"
+        f"SELECT count(keys), count(*) FILTER (name_key IN ({certain_people})) FROM {scan}"
     ).fetchall()[0]
     (certain_members, matched) = con.execute(
         "SELECT count(DISTINCT member_id) FILTER (is_member_certain), count(*) FILTER (is_matched AND agreeing & 1 = 1)"

@@ -23,6 +23,7 @@ def keys_of(members: str) -> str:
         ) AS keys FROM (
             SELECT place, spelling_surname(family_name) AS surname, spelling_surname(birth_name) AS birth_surname,
                 spelling_given(given_names) AS given, birth_date FROM ({members})
+            WHERE is_complete_birth_date(birth_date)
         )"""
 
 

@@ -317,13 +317,13 @@ CREATE OR REPLACE MACRO spelling_surname(family) AS nullif(bare_name(family), ''
 
 CREATE OR REPLACE MACRO spelling_given(given) AS nullif(canonical_name(coalesce(first_given_name(given), given)), '');
 
--- Of names as the two macros above give them: one key per level, null where there is nothing to compare. One of the two
--- names is enough for the last levels. Give it columns: as they are mentioned often, calls would be worked out as often.
+-- Of names as the two macros above give them, and a complete birth date: one key per level, null where there is nothing to
+-- compare. One of the two names is enough for the last levels. Give it columns: as they are mentioned often, calls would be worked out as often.
 CREATE OR REPLACE MACRO spelling_keys(surname, given, birth8) AS
-    CASE WHEN coalesce(surname, given) IS NOT NULL AND is_complete_birth_date(birth8) THEN list_transform(
+    list_transform(
         pw_spellings_of(surname, given, full_name(surname, given), birth8),
         LAMBDA spelling, level: pw_key64('spelling' || level || ':' || spelling)
-    ) END;
+    );
 
 -- Of a member: the keys of the family name and of the birth name, sorted; the level shows on the list's side.
 CREATE OR REPLACE MACRO joined_spelling_keys(of_family, of_birth_name) AS
