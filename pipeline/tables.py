@@ -461,6 +461,25 @@ LAKE_TABLES: dict[str, LakeTable] = {
     **{f"reference_{name}": table.in_lake for name, table in REFERENCE_TABLES.items()},
     **DERIVED_TABLES,
     "people": LakeTable(PEOPLE.grain, {"breach_id": "VARCHAR"} | PEOPLE.lake_columns, ()),
+    "people_spellings": LakeTable(
+        "one row per person on a breach list with a name and a birth date, but no usable number",
+        {
+            "breach_id": "VARCHAR",
+            "name_key": "BIGINT",  # as in people; null where one of the two names is missing
+            "keys": "BIGINT[]",  # keyed: what agrees at each level of SPELLINGS, in that order
+        }
+        | LAKE_STAMPS,
+        (),
+    ),
+    "member_spellings": LakeTable(
+        "one row per version of a member; `version` is that of the row of members",
+        {
+            "member_id": "VARCHAR",
+            "keys": "BIGINT[]",  # keyed: what agrees at the levels of SPELLINGS, sorted
+        }
+        | LAKE_STAMPS,
+        (),
+    ),
 }
 """Every table of the lake. `pipeline/store/as_of.py` takes from here which rows are versions of one another."""
 

@@ -112,6 +112,8 @@ EXERCISED_BY = {
     "payeewatch.pipeline.sql": "pipeline/store/test_lake.py",
     "payeewatch.pipeline.frames": "pipeline/changes/test_context.py",
     "payeewatch.pipeline.breaches.coverage": "pipeline/breaches/test_match.py",
+    "payeewatch.pipeline.breaches.spellings": "pipeline/breaches/test_match.py",
+    "payeewatch.pipeline.ingest.spellings": "pipeline/ingest/test_ingest.py",
     "payeewatch.features.engines.duckdb": "features/test_measuring.py",
     "payeewatch.features.engines.pandas": "features/test_measuring.py",
     "payeewatch.features.engines.spark_functions": "features/engines/test_spark.py",

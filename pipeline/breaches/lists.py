@@ -38,6 +38,7 @@ MUST_BE = {
     column.name: FORMS.get(column.kind, f"must be a whole number from {column.low} to {column.high}")
     for column in PEOPLE.columns
 }
+PEOPLE_TABLES = ("people", "people_spellings")
 FOLDER_REMOVED = "gone"
 """The fingerprint of a purge of a list whose folder was not there: the folder may come back."""
 
@@ -236,14 +237,15 @@ def delete_exposures(session: Session, breach_ids: Collection[str], *, dry_run: 
     return many
 
 
-def people_files(loads: Sequence[Load], breach_id: str) -> list[str]:
-    """Paths, below the lake, of the people files that a list has now."""
+def people_files(loads: Sequence[Load], breach_id: str, tables: Sequence[str] = PEOPLE_TABLES) -> list[str]:
+    """Paths, below the lake, of the files of people, and of their spellings, that a list has now."""
     removed = {path for load in loads for path in load.removed}
     return [
         path
         for load in loads
         if load.source == breach_id
-        for path in load.files.get("people", ())
+        for table in tables
+        for path in load.files.get(table, ())
         if path not in removed
     ]
 
@@ -285,7 +287,8 @@ def _load(
     looks: list[Sentence] = []
     if people is None:
         removed = people_files(lake.loads(), each.breach_id)
-        files["people"], counts = _write_people(session, each, form, until, sequence, known_at)
+        people_by_table, counts = _write_people(session, each, form, until, sequence, known_at)
+        files |= people_by_table
         people, looks = dataclasses.asdict(counts), _fields_lacking(manifest, counts)
     files["lists"] = [_write_version(session, manifest, sequence, known_at, people["rows"], is_purged=False)]
     looks += _looks(session, each, mark, people)
@@ -323,22 +326,22 @@ def _looks(session: Session, each: BreachList, mark: str, people: dict[str, Any]
 
 def _write_people(
     session: Session, each: BreachList, form: Form, until: date, sequence: int, known_at: datetime
-) -> tuple[list[str], Counts]:
+) -> tuple[dict[str, list[str]], Counts]:
     """Write the people; those without a usable key go to quarantine, whether the list is accepted or refused."""
     rejected_people.begin(session.con)
     try:
         day = each.manifest.known_at
-        paths, counts = write_people(session, each.breach_id, each.files, form, day, sequence, known_at)
+        files, counts = write_people(session, each.breach_id, each.files, form, day, sequence, known_at)
         if counts.rejected:
             rejected_people.quarantine_people(session, each.breach_id, until, sequence)
     finally:
         rejected_people.end(session.con)
     refusal = _over_tolerance(session, each.breach_id, counts)
     if refusal:
-        for path in paths:
+        for path in (path for paths in files.values() for path in paths):
             (session.lake.root / path).unlink(missing_ok=True)
         raise InputRefused(refusal)
-    return paths, counts
+    return files, counts
 
 
 def _over_tolerance(session: Session, breach_id: str, counts: Counts) -> str | None:

@@ -15,15 +15,24 @@ import duckdb
 
 from payeewatch.pipeline.breaches.coverage import ENOUGH_MEMBERS
 from payeewatch.pipeline.breaches.lists import last_load_of_each_list, people_files
+from payeewatch.pipeline.breaches.spellings import Models, add_spelling_matches
 from payeewatch.pipeline.home.codes import MATCHES
 from payeewatch.pipeline.known_by import counts_from, midnight
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.as_of import last_version
-from payeewatch.pipeline.store.lake import FORMS, PURGE, VERSION_STEP, Lake, Load, has_name_forms
+from payeewatch.pipeline.store.lake import (
+    FORMS,
+    PURGE,
+    VERSION_STEP,
+    Lake,
+    Load,
+    has_name_forms,
+    renewed_loads,
+)
 
 IDENTITY = "birth_rank, person_key, holder_key, id_key, name_keys"
-WORK_TABLES = ("members", "states", "lists", "matches", "current", "changed", "shares")
+WORK_TABLES = ("members", "states", "lists", "matches", "pairs", "current", "changed", "shares")
 
 JOINS = {
     # a null birth rank on the list matches any, where the book knows one rank only under that key
@@ -69,10 +78,11 @@ def link(session: Session) -> Load | None:
         _stage_members(con, through, everyone=bool(renewed_lists))
         _stage_states(con, through)
         _stage_matches(con, lake, loads)
+        models = add_spelling_matches(session, loads, _first_cutoff(session, loads))
         _stage_current(con)
         _stage_changed(con)
         _stage_shares(session, loads)
-        return _write(session, loads)
+        return _write(session, loads, models)
     finally:
         for table in WORK_TABLES:
             with suppress(duckdb.Error):
@@ -185,8 +195,9 @@ def _stage_matches(con: duckdb.DuckDBPyConnection, lake: Lake, loads: Sequence[L
     lists = con.execute("SELECT breach_id, is_renewed FROM link_lists WHERE NOT is_purged ORDER BY 1").fetchall()
     for is_for_renewed, states in ((True, "link_states"), (False, "(FROM link_states WHERE is_new)")):
         paths = [
-            p for breach_id, is_renewed in lists if is_renewed == is_for_renewed for p in people_files(loads, breach_id)
-        ]
+            path for breach_id, is_renewed in lists if is_renewed == is_for_renewed
+            for path in people_files(loads, breach_id, ["people"])
+        ]  # fmt: skip
         if not paths:
             continue
         path_list = ", ".join(text(str(lake.root / path)) for path in paths)
@@ -254,7 +265,6 @@ def _stage_shares(session: Session, loads: Sequence[Load]) -> None:
     It is computed once per list version and stored, so that it never shows a night how the book grew later. A
     list that is older than nearly all members is measured on those of the first drop.
     """
-    days = [load.day for load in loads if load.kind == "drop"]
     session.con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE link_shares AS
@@ -278,11 +288,17 @@ def _stage_shares(session: Session, loads: Sequence[Load]) -> None:
                           ELSE (listed + 1) / (known + 1) END, t.list_share, 1.0) AS list_share
         FROM link_lists LEFT JOIN counts USING (breach_id) LEFT JOIN stored AS t USING (breach_id)
         """,
-        {"first": session.settings.params.cutoff(min(days)) if days else datetime.min},
+        {"first": _first_cutoff(session, loads)},
     )
 
 
-def _write(session: Session, loads: Sequence[Load]) -> Load:
+def _first_cutoff(session: Session, loads: Sequence[Load]) -> datetime:
+    """When the members of the first drop are known."""
+    days = [load.day for load in loads if load.kind == "drop"]
+    return session.settings.params.cutoff(min(days)) if days else datetime.min
+
+
+def _write(session: Session, loads: Sequence[Load], models: Models) -> Load:
     con, lake = session.con, session.lake
     sequence = lake.next_sequence()
     last = max((load for load in loads if load.kind != "link"), key=lambda load: load.sequence)
@@ -310,6 +326,7 @@ def _write(session: Session, loads: Sequence[Load]) -> Load:
         facts={
             "through": last.sequence,
             "changed": dict(counts),
+            "spellings": models,
             "earlier_name_forms": {
                 "members": _members_with_earlier_forms(con, loads),
                 "people": _people_with_earlier_forms(loads),
@@ -322,7 +339,7 @@ def _write(session: Session, loads: Sequence[Load]) -> Load:
 
 def _members_with_earlier_forms(con: duckdb.DuckDBPyConnection, loads: Sequence[Load]) -> int:
     """Members whose row was read by a version that knew fewer forms of names: they match on the forms of then."""
-    renewed = {sequence for load in loads if load.kind == FORMS for sequence in load.facts["renewed"]}
+    renewed = renewed_loads(loads)
     with_members = (load for load in loads if "members" in load.files and load.sequence not in renewed)
     earlier = [load.sequence for load in with_members if not has_name_forms(load)]
     if not earlier:

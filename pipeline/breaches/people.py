@@ -28,6 +28,8 @@ IDENTIFYING = ("national_id", "holder_national_id", "family_name")
 UNUSABLE = {"national_id": 1, "holder_national_id": 2, "birth_date": 4, "birth_rank": 8}
 FILLED = {"holder_national_id": 16, "birth_date": 32}
 """Bits of `unusable`; what else is filled can be seen from the row's keys."""
+WITHOUT_NUMBER = "person_key IS NULL AND id_key IS NULL AND holder_key IS NULL"
+"""SQL condition of the people whom only a name finds: only their spellings are compared."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,10 @@ def find_people(folder: Path, pattern: str = "") -> list[Path]:
 
 def write_people(
     session: Session, breach_id: str, files: Sequence[Path], form: Form, day: date, sequence: int, known_at: datetime
-) -> tuple[list[str], Counts]:
-    """Write a list's people as `people` files of the lake. Returns their paths and what became of the rows.
+) -> tuple[dict[str, list[str]], Counts]:
+    """Write a list's people, and the spellings of those without a number, as files of the lake.
+
+    Returns the paths by table, and what became of the rows.
 
     A row without a usable key is written empty, so that the counts can be read back from the lake; what it
     contained is collected for the quarantine.
@@ -87,7 +91,7 @@ def write_people(
         StoreError: the lake cannot be written.
     """
     con, malformed = session.con, 0
-    written_paths: list[str] = []
+    written: dict[str, list[str]] = {"people": [], "people_spellings": []}
     columns: set[str] = set()
     tombstones = Tombstones.of(session.lake.loads())
     stamps = {
@@ -101,20 +105,28 @@ def write_people(
         for part, path in enumerate(files):
             batch = _read(con, path, form)
             columns.update(batch.present)
-            relative = f"people/drop={day}/{sequence:08d}-{part}.parquet"
-            people = tombstones.people(_one_row_per_name(tombstones.people(_keyed(batch, stamps)), stamps))
-            _copy(con, session.lake.root / relative, people, batch)
-            written_paths.append(relative)
+            file = f"drop={day}/{sequence:08d}-{part}.parquet"
+            keyed = tombstones.people(_keyed(batch, stamps))
+            people = session.lake.root / "people" / file
+            _copy(con, people, "people", tombstones.people(_one_row_per_name(keyed, stamps)), batch)
+            written["people"].append(f"people/{file}")
+            if _has_rows(con, f"({_scan([people])}) WHERE unusable IS NOT NULL AND {WITHOUT_NUMBER}"):
+                spelt = f"SELECT {', '.join(stamps)}, name_key, spelling_keys AS keys FROM ({keyed})"
+                spelt += " WHERE is_spelt"
+                path_of_spelt = session.lake.root / "people_spellings" / file
+                _copy(con, path_of_spelt, "people_spellings", tombstones.spellings(spelt), batch)
+                written["people_spellings"].append(f"people_spellings/{file}")
             malformed += (odd := _malformed(con, batch))
-            if odd or _count(con, _scan([session.lake.root / relative]), 0).rejected:
+            if odd or _count(con, _scan([people]), 0).rejected:
                 con.execute("SET preserve_insertion_order = true")
                 rejected_people.collect(con, batch)
                 con.execute("SET preserve_insertion_order = false")
     finally:
         forget(con)
         con.execute("SET preserve_insertion_order = true")
-    counts = _count(con, _scan([session.lake.root / path for path in written_paths]), malformed)
-    return written_paths, replace(counts, columns=tuple(sorted(columns)))
+    counts = _count(con, _scan([session.lake.root / path for path in written["people"]]), malformed)
+    written = {table: paths for table, paths in written.items() if paths}
+    return written, replace(counts, columns=tuple(sorted(columns)))
 
 
 def count_people(con: duckdb.DuckDBPyConnection, files: Sequence[Path], form: Form) -> Counts:
@@ -176,8 +188,8 @@ def _cell(column: Column, batch: Batch, form: Form) -> str:
     return f"CAST({cell} AS VARCHAR)"
 
 
-def _copy(con: duckdb.DuckDBPyConnection, path: Path, query: str, batch: Batch) -> None:
-    columns = ", ".join(f'CAST("{name}" AS {kind}) AS "{name}"' for name, kind in SCHEMAS["people"].items())
+def _copy(con: duckdb.DuckDBPyConnection, path: Path, table: str, query: str, batch: Batch) -> None:
+    columns = ", ".join(f'CAST("{name}" AS {kind}) AS "{name}"' for name, kind in SCHEMAS[table].items())
 
     def write(temporary: Path) -> None:
         # snappy: keys do not compress, and every night reads them
@@ -214,9 +226,13 @@ def _keyed(batch: Batch, stamps: dict[str, str]) -> str:
     return f"""
     SELECT {stamp_columns}birth_rank, person_key, id_key, unusable,
         CASE WHEN holder_is_own THEN person_key ELSE holder_key END AS holder_key, name_key, first_name_key,
-        other_name_keys(family_name, given_names, name, first_name, birth8) AS other_name_keys
+        other_name_keys(family_name, given_names, name, first_name, birth8) AS other_name_keys,
+        spelling_keys(spelling_surname, spelling_given, birth8) AS spelling_keys, is_spelt
     FROM (
         SELECT family_name, given_names, name, first_name, birth8, birth_rank, unusable, holder_is_own,
+            -- by what costs little: the condition is worked out apart from the keys
+            is_complete AND id13 IS NULL AND holder13 IS NULL AS is_spelt,
+            spelling_surname(family_name) AS spelling_surname, spelling_given(given_names) AS spelling_given,
             id_key(id13) AS id_key, person_key(id13, birth8) AS person_key,
             person_key(holder13, birth8) AS holder_key,
             CASE WHEN is_complete THEN name_key(name, birth8) END AS name_key,
@@ -256,9 +272,10 @@ def _one_row_per_name(people: str, stamps: dict[str, str]) -> str:
     """SQL of people, each followed by a row per other form of the name, which has only this key and no `unusable`."""
     facts = [column for column in SCHEMAS["people"] if column not in {*stamps, "name_key"}]
     cells = "".join(f", CASE WHEN other IS NULL THEN {column} END AS {column}" for column in facts)
+    other = "unnest(list_concat([CAST(NULL AS BIGINT)], other_name_keys)) AS other"
     return (
         f"SELECT {', '.join(stamps)}, coalesce(other, name_key) AS name_key{cells}"
-        f" FROM (SELECT *, unnest(list_concat([CAST(NULL AS BIGINT)], other_name_keys)) AS other FROM ({people}))"
+        f" FROM (SELECT {', '.join([*stamps, 'name_key', *facts])}, {other} FROM ({people}))"
     )
 
 
@@ -275,6 +292,10 @@ def _count(con: duckdb.DuckDBPyConnection, people: str, malformed: int) -> Count
     filled = dict(zip(FILLED, counts[len(UNUSABLE) :], strict=True))
     filled |= {"national_id": ids + nulled["national_id"], "birth_rank": ranks + nulled["birth_rank"]}
     return Counts(rows + malformed, empty + malformed, malformed, nulled, {name: filled[name] for name in UNUSABLE})
+
+
+def _has_rows(con: duckdb.DuckDBPyConnection, rows: str) -> bool:
+    return bool(con.execute(f"SELECT 1 FROM {rows} LIMIT 1").fetchall())
 
 
 def _scan(paths: Sequence[Path]) -> str:

@@ -30,9 +30,23 @@ DATA = Path(__file__).parent / "data"
 KEY_BYTES = 32
 BLOCK_BYTES = 64  # of SHA-256
 
-NAME_FORMS = 2
-"""The number of the forms of names below. Each load of members or people notes it: a list that was read with an earlier
-number is read again while its files are there. Forms are only ever added, so that earlier keys still match."""
+NAME_FORMS = 3
+"""The number of the forms of names, and of the spellings, below. Each load of members or people notes it: a list that
+was read with an earlier number is read again while its files are there. Forms are only ever added, so that earlier keys
+still match."""
+
+SPELLINGS = (
+    "consonants of both names, birth date",
+    "both names, birth date with day and month exchanged",
+    "both names, year and month",
+    "surname, initial, birth date",
+    "given name, initial of the surname, birth date",
+    "two letters of each name, birth date",
+    "surname, birth date",
+    "given name, birth date",
+)
+"""What agrees where a spelling or a birth date has an error, the strictest level first. `canonical.sql` has the keys in
+this order; a new level comes last, and raises NAME_FORMS."""
 
 PARTICLES = (
     "D", "DA", "DAL", "DAS", "DE", "DEL", "DELLA", "DEN", "DER", "DES", "DI", "DO", "DOS", "DU", "EL", "L", "LA",

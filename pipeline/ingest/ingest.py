@@ -33,6 +33,7 @@ from payeewatch.pipeline.ingest.profile import Profile
 from payeewatch.pipeline.ingest.quarantine import quarantine, unscored_changes
 from payeewatch.pipeline.ingest.reference import load_reference
 from payeewatch.pipeline.ingest.seal import seal_originals, seal_rejected
+from payeewatch.pipeline.ingest.spellings import begin_renewal, renew_spellings, spellings_of, write_spellings
 from payeewatch.pipeline.ingest.staging import Source, Staged
 from payeewatch.pipeline.ingest.standing import with_known_values
 from payeewatch.pipeline.ingest.tokenise import Knowing, lake_rows, tokenised
@@ -42,7 +43,7 @@ from payeewatch.pipeline.parallel import in_parallel
 from payeewatch.pipeline.session import Session, progress
 from payeewatch.pipeline.sql import name, text
 from payeewatch.pipeline.store.as_of import last_version
-from payeewatch.pipeline.store.lake import FORMS, PARQUET, SCHEMAS, Load, has_name_forms
+from payeewatch.pipeline.store.lake import FORMS, PARQUET, SCHEMAS, Load, has_name_forms, renewed_loads
 from payeewatch.pipeline.store.tombstones import Tombstones
 from payeewatch.pipeline.tables import DROP_TABLES, LAKE_STAMPS
 
@@ -149,6 +150,7 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
         files = {staged.table.name: paths for staged, paths in zip(tables, paths_per_table, strict=True) if paths}
         files |= write_sightings(session, files, drop.day, knowing)
         files |= write_accounts(session, tables, files, drop.day, knowing)
+        files |= write_spellings(session, tables, files, drop.day, knowing.sequence)
         seal_originals(session, tables, drop.day, knowing.sequence, files.get("members", []))
         load = Load(
             sequence=knowing.sequence,
@@ -315,44 +317,52 @@ def _renew_names(session: Session, drops: Sequence[Drop], profile: Profile) -> l
     """Give members that an earlier version read the forms of names it did not know, from drops that are still there.
 
     Only name keys and name tokens change, in place, and only of rows whose drop still says the same name and birth
-    date: forms are only ever added, so the new keys include the old ones.
+    date: forms are only ever added, so the new keys include the old ones. Their spellings are written anew.
     """
     lake = session.lake
     loads = lake.loads()
-    renewed = {sequence for load in loads if load.kind == FORMS for sequence in load.facts["renewed"]}
+    renewed = renewed_loads(loads)
     by_day = {drop.day: drop for drop in drops if "members" in drop.tables}
     todo = [
         load for load in loads
         if load.kind == DROP and "members" in load.files and not has_name_forms(load)
         and load.sequence not in renewed and load.day in by_day
     ]  # fmt: skip
+    if not todo:
+        return []
     rows: dict[int, int] = {}
-    for load in progress(iter(todo), len(todo), "drop") if todo else ():
+    begin_renewal(session)
+    for load in progress(iter(todo), len(todo), "drop"):
         drop = replace(by_day[load.day], tables={"members": by_day[load.day].tables["members"]})
         # a drop that cannot be read any more is as good as gone: its members keep the keys that they have
         with suppress(InputRefused), _stage_drop(session, drop, profile) as (staged,):
             paths = [lake.root / path for path in load.files["members"]]
-            rows[load.sequence] = sum(_renew_file(session, path, tokenised(staged)) for path in paths)
+            rows[load.sequence] = sum(_renew_file(session, path, staged) for path in paths)
     if not rows:
         return []
     session.lake_cache.clear()
     last = loads[-1]
     facts = {"renewed": list(rows), "rows": sum(rows.values()), "name_forms": NAME_FORMS}
-    record = Load(lake.next_sequence(), FORMS, last.day, last.known_on, FORMS, "", facts=facts)
+    sequence = lake.next_sequence()
+    files = renew_spellings(session, last.day, sequence)
+    record = Load(sequence, FORMS, last.day, last.known_on, FORMS, "", files=files, facts=facts)
     lake.commit(record)
     session.log(FORMS, drops=len(rows), rows=facts["rows"])
     return [record]
 
 
-def _renew_file(session: Session, path: Path, members: str) -> int:
-    """Write the name keys and tokens of `members`, SQL of keyed rows, to the rows of a file; returns to how many."""
+def _renew_file(session: Session, path: Path, staged: Staged) -> int:
+    """Write the name keys and tokens of staged members to the rows of a file; returns to how many.
+
+    Their spellings are collected.
+    """
     con = session.con
     names = ("name_keys", "name_tokens")
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE renewed AS
-        SELECT o.version, {", ".join(f"n.{column}" for column in names)}
-        FROM read_parquet({text(path)}, hive_partitioning = false) o JOIN ({members}) n
+        SELECT o.version, n.place, {", ".join(f"n.{column}" for column in names)}
+        FROM read_parquet({text(path)}, hive_partitioning = false) o JOIN ({tokenised(staged)}) n
             ON n.member_id = o.member_id AND n.id_key IS NOT DISTINCT FROM o.id_key
             AND {" AND ".join(f"list_has_all(coalesce(n.{c}, []), coalesce(o.{c}, []))" for c in names)}
         QUALIFY row_number() OVER (PARTITION BY o.version ORDER BY n.place) = 1"""
@@ -368,5 +378,7 @@ def _renew_file(session: Session, path: Path, members: str) -> int:
     ).replace("hive_partitioning = false)", "hive_partitioning = false, file_row_number = true)")
     replace_whole(path, lambda temporary: con.execute(f"COPY ({query}) TO {text(temporary)} {PARQUET}"))
     rows = con.execute("SELECT count(*) FROM renewed").fetchall()[0][0]
+    members = f"SELECT * FROM read_parquet({text(path)}, hive_partitioning = false) JOIN renewed USING (version)"
+    con.execute(f"INSERT INTO renewed_spellings {spellings_of(staged, members)}")
     con.execute("DROP TABLE renewed")
     return int(rows)

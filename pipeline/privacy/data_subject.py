@@ -20,6 +20,7 @@ from payeewatch.pipeline.tables import LAKE_TABLES
 
 TABLES = (
     "members", "claims", "bank_changes", "changes", "account_events", "payments", "outcomes", "exposures", "sightings",
+    "member_spellings",
 )  # fmt: skip
 
 OWN_PAYEES = """
@@ -73,6 +74,7 @@ KEYS = {
     "holder_key": "SELECT holder_key FROM members WHERE member_id = $member",
     "id_key": "SELECT id_key FROM members WHERE member_id = $member",
     "name_key": "SELECT unnest(name_keys) FROM members WHERE member_id = $member",
+    "spelling_key": "SELECT unnest(keys) FROM member_spellings WHERE member_id = $member",
 }
 """The keyed identities by which a breach list finds the person."""
 
@@ -133,6 +135,7 @@ def delete_conditions(person: Person) -> dict[str, str]:
         "outcomes": changes,
         "exposures": member,
         "people": _on_list(person),
+        "people_spellings": _is_spelt(person),
     }
     return {name: member for name, table in LAKE_TABLES.items() if "member_id" in table.columns} | own
 
@@ -177,6 +180,13 @@ def _on_list(person: Person) -> str:
     ]
     nameless = "person_key IS NULL AND id_key IS NULL AND holder_key IS NULL"
     return f"{' OR '.join(numbers)} OR ({nameless} AND ({' OR '.join(names)}))"
+
+
+def _is_spelt(person: Person) -> str:
+    """The same of spellings. A row with one of the two names is the person's if that name and the birth date are."""
+    name = _within("name_key", [str(key) for key in person.keys["name_key"]], quoted=False)
+    keys = ", ".join(map(str, person.keys.get("spelling_key", [])))
+    return f"{name} OR (name_key IS NULL AND list_has_any(keys, CAST([{keys}] AS BIGINT[])))"
 
 
 def _within(column: str, values: list[str], *, quoted: bool = True) -> str:

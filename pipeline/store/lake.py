@@ -14,7 +14,7 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
@@ -83,6 +83,13 @@ class Load:
 def has_name_forms(load: Load) -> bool:
     """Whether the names of a load have every form that this version knows."""
     return bool(load.facts.get("name_forms", 1) >= NAME_FORMS)
+
+
+def renewed_loads(loads: Iterable[Load]) -> set[int]:
+    """The numbers of the loads whose members got every form that this version knows after they were loaded."""
+    return {
+        sequence for load in loads if load.kind == FORMS and has_name_forms(load) for sequence in load.facts["renewed"]
+    }
 
 
 @dataclass(frozen=True)

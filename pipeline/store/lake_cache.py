@@ -22,7 +22,7 @@ from payeewatch.pipeline.tables import KNOWN_WHEN, LAKE_TABLES, WRITTEN_ONCE
 LARGEST_BYTES = 96 * 2**20
 """The largest total size of the files of a cached table; in memory it takes about seven times as much."""
 
-SELDOM_READ = frozenset({"people", "providers", "outcomes"})
+SELDOM_READ = frozenset({"people", "people_spellings", "member_spellings", "providers", "outcomes"})
 """Tables that are not cached, however small."""
 
 # A later row of the same key ends a version, whichever file it came from: so compare every version of the keys of new

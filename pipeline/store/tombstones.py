@@ -66,6 +66,16 @@ class Tombstones:
         by_name = " OR ".join(self._has(text("name_key"), f"CAST({key} AS VARCHAR)") for key in NAMES)
         return f"SELECT * FROM ({rows}) WHERE NOT coalesce({by_number} OR ({nameless} AND ({by_name})), false)"
 
+    def spellings(self, rows: str) -> str:
+        """SQL of rows of `people_spellings` without those with one name only that is an erased person's."""
+        if not self.tokens:
+            return rows
+        is_erased = self._has(text("spelling_key"), "CAST(key AS VARCHAR)")
+        return (
+            f"SELECT * FROM ({rows}) WHERE name_key IS NOT NULL"
+            f" OR len(list_filter(keys, LAMBDA key: key IS NOT NULL AND {is_erased})) = 0"
+        )
+
     def _has(self, kind: str, value: str) -> str:
         tokens = ", ".join(text(token) for token in sorted(self.tokens))
         return f"coalesce(tombstone({kind}, {value}) IN ({tokens}), false)"

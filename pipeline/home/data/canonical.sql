@@ -293,6 +293,44 @@ CREATE OR REPLACE MACRO other_name_keys(family, given, name, first_name, birth8)
         )))
     END;
 
+-- What has to agree at each level of SPELLINGS in pipeline/home/keys.py, in that order, so that one error is tolerated:
+-- consonants, or a part of the name, with the birth date; or the names with a part of the birth date.
+CREATE OR REPLACE MACRO pw_consonants(canonical) AS nullif(translate(canonical, 'AEIOUYHW ', ''), '');
+
+-- Null unless both are there; least and greatest alone skip nulls.
+CREATE OR REPLACE MACRO pw_unordered(one, other) AS
+    CASE WHEN one <= other THEN one || '|' || other WHEN one > other THEN other || '|' || one END;
+
+CREATE OR REPLACE MACRO pw_spellings_of(surname, given, name, birth8) AS [
+    pw_unordered(pw_consonants(surname), pw_consonants(given)) || '|' || birth8,
+    name || '|' || left(birth8, 4) || pw_unordered(substr(birth8, 5, 2), right(birth8, 2)),
+    name || '|' || left(birth8, 6),
+    surname || '|' || left(given, 1) || '|' || birth8,
+    left(surname, 1) || '|' || given || '|' || birth8,
+    pw_unordered(left(surname, 2), left(given, 2)) || '|' || birth8,
+    surname || '|' || birth8,
+    given || '|' || birth8
+];
+
+-- The names that are compared, or null. Of several given names the first counts.
+CREATE OR REPLACE MACRO spelling_surname(family) AS nullif(bare_name(family), '');
+
+CREATE OR REPLACE MACRO spelling_given(given) AS nullif(canonical_name(coalesce(first_given_name(given), given)), '');
+
+-- Of names as the two macros above give them, and a complete birth date: one key per level, null where there is nothing to
+-- compare. One of the two names is enough for the last levels. Give it columns: as they are mentioned often, calls would be worked out as often.
+CREATE OR REPLACE MACRO spelling_keys(surname, given, birth8) AS
+    list_transform(
+        pw_spellings_of(surname, given, full_name(surname, given), birth8),
+        LAMBDA spelling, level: pw_key64('spelling' || level || ':' || spelling)
+    );
+
+-- Of a member: the keys of the family name and of the birth name, sorted; the level shows on the list's side.
+CREATE OR REPLACE MACRO joined_spelling_keys(of_family, of_birth_name) AS
+    pw_not_empty(list_sort(list_filter(
+        list_distinct(list_concat(of_family, of_birth_name)), LAMBDA key: key IS NOT NULL
+    )));
+
 -- The words of a name as they are, with umlauts as one letter and as two, and the name as one word.
 CREATE OR REPLACE MACRO pw_spellings(original) AS
     list_transform([canonical_name(original)], LAMBDA name: pw_words(

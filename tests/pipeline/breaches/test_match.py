@@ -16,6 +16,8 @@ import pytest
 from payeewatch.pipeline.breaches.coverage import coverage
 from payeewatch.pipeline.breaches.lists import load_lists
 from payeewatch.pipeline.breaches.match import link
+from payeewatch.pipeline.home.keys import NAME_FORMS, SPELLINGS
+from payeewatch.pipeline.ingest.spellings import keys_of
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.lake import FORMS, SCHEMAS, VERSION_STEP, Load
 from tests.breach_lists import Person, national_id, person, put_list
@@ -47,8 +49,15 @@ def put_members(session: Session, day: str = BEGIN, left_on: str | None = None, 
     cells = ", ".join(f"{stamps.get(c, c if c in copied_columns else 'NULL')} AS {c}" for c in SCHEMAS["members"])
     on = date.fromisoformat(day)
     files = [lake.write(con, f"SELECT {cells} FROM ({key_query})", "members", on, sequence)]
+    as_text = "born AS birth_date, CAST(birth_name AS VARCHAR) AS birth_name"
+    spellings = f"""
+        SELECT place AS member_id, keys, {stamps["key_version"]} AS key_version, {stamps["known_at"]} AS known_at,
+            {stamps["version"]} AS version
+        FROM ({keys_of(f"SELECT * REPLACE ({as_text}), member_id AS place FROM ({key_query})")})"""
+    spelling_files = [lake.write(con, spellings, "member_spellings", on, sequence)]
     con.unregister("clear")
-    lake.commit(Load(sequence, "drop", on, on, day, "", files={"members": files}))
+    of_drop = {"members": files, "member_spellings": spelling_files}
+    lake.commit(Load(sequence, "drop", on, on, day, "", files=of_drop))
 
 
 def put_people(
@@ -157,7 +166,7 @@ def test_everybody_is_linked_again_when_members_got_new_forms(session: Session) 
     link(session)
     assert link(session) is None
     on = date.fromisoformat(LEARNED)
-    facts = {"renewed": [1], "rows": 1}
+    facts = {"renewed": [1], "rows": 1, "name_forms": NAME_FORMS}
     session.lake.commit(Load(session.lake.next_sequence(), FORMS, on, on, FORMS, "", facts=facts))
     linked = link(session)
     assert linked is not None
@@ -382,6 +391,135 @@ def test_coverage_says_when_exposure_cannot_discriminate(session: Session, expos
     (of_list,) = coverage(session, date(2024, 3, 1), [])
     assert (of_list["sentence"] or "").startswith(says or "")
     assert (of_list["sentence"] is None) == (says is None)
+
+
+# Errors in names and birth dates
+
+SYLLABLES = [f"{consonant}{vowel}" for consonant in "bcdfgjklmnprstvz" for vowel in "aeiou"]
+
+
+def of_many_names(serial: int) -> Person:
+    """One of a book in which names and birth dates are rarely shared."""
+    draw = random.Random(serial)
+    family_name, given_names = ("".join(draw.choices(SYLLABLES, k=3)).title() for _ in range(2))
+    born = f"{draw.randint(1930, 2009)}{draw.randint(1, 12):02d}{draw.randint(1, 12):02d}"
+    return person(serial, **NAMELESS, family_name=family_name, given_names=given_names, birth_date=born)
+
+
+def misspelt(member: Person) -> Person:
+    return member | {"family_name": member["family_name"][:-1] + "é" * 2}
+
+
+def measured(load: Load | None, breach_id: str = "TPO-1") -> dict[str, Any]:
+    assert load is not None
+    return dict(load.facts["spellings"][breach_id])
+
+
+BOOK = {f"M{n}": of_many_names(n) for n in range(300)}
+LISTED = [*(of_many_names(n) for n in range(200)), *(misspelt(of_many_names(n)) for n in range(200, 240))]
+
+
+def test_a_misspelt_name_is_found_where_chance_finds_nobody(session: Session) -> None:
+    put_members(session, **BOOK)
+    put_people(session, *LISTED, *(of_many_names(n) for n in range(1000, 1200)))
+    model = measured(link(session))
+    assert exposures(session) == {(f"M{n}", "TPO-1"): "probable" for n in range(240)}
+    assert (model["people"], model["certain_people"], model["certain_members"]) == (440, 200, 200)
+    assert model["levels"][SPELLINGS[0]] == {"found": 40, "by_chance": 1.1, "counts": True}
+    assert model["levels"][SPELLINGS[1]]["counts"] is False
+
+
+@pytest.mark.parametrize(
+    ("level", "error"),
+    list(enumerate([
+        lambda p: misspelt(p),
+        lambda p: p | {"birth_date": p["birth_date"][:4] + p["birth_date"][6:] + p["birth_date"][4:6]},
+        lambda p: p | {"birth_date": p["birth_date"][:6] + "28"},
+        lambda p: p | {"given_names": p["given_names"][0] + "xqx"},
+        lambda p: p | {"family_name": p["family_name"][0] + "xqx"},
+        lambda p: p | {name: p[name][:2] + "xqx" for name in ("family_name", "given_names")},
+        lambda p: p | {"given_names": None},
+        lambda p: p | {"family_name": None},
+    ])),
+)  # fmt: skip
+def test_each_level_tolerates_its_error(session: Session, level: int, error: Callable[[Person], Person]) -> None:
+    put_members(session, **BOOK)
+    put_people(session, *LISTED[:200], *(error(of_many_names(n)) for n in range(200, 240)))
+    levels = measured(link(session))["levels"]
+    assert [name for name, each in levels.items() if each["counts"]] == [SPELLINGS[level]]
+    assert levels[SPELLINGS[level]]["found"] >= 35  # where day and month are the same, nothing is exchanged
+    assert set(exposures(session)) == {(f"M{n}", "TPO-1") for n in range(240)}
+
+
+def test_look_alikes_on_a_list_are_not_taken_for_misspelt_members(session: Session) -> None:
+    """Others of the same surname and birth date, beside members who are certain and beside members who are not."""
+    look_alikes = [each | {"given_names": f"Xq{each['given_names']}"} for each in BOOK.values()]
+    put_members(session, **BOOK)
+    put_people(session, *LISTED[:200], *look_alikes)
+    model = measured(link(session))
+    assert model["levels"]["surname, birth date"]["found"] == 100
+    assert model["levels"]["surname, birth date"]["counts"] is False
+    assert len(exposures(session)) == 200
+
+
+def test_a_list_may_name_people_several_times(session: Session) -> None:
+    put_members(session, **BOOK)
+    put_people(session, *LISTED[:200], *LISTED[:200], *(misspelt(of_many_names(n)) for n in range(150, 240)))
+    assert measured(link(session))["levels"][SPELLINGS[0]]["counts"] is True
+    assert len(exposures(session)) == 240
+
+
+def test_a_twin_of_somebody_listed_is_not_exposed(session: Session) -> None:
+    """Twins share surname and birth date: so many are seen beside people who are certain that the level is left out."""
+    twins = {f"T{n}": each | {"given_names": f"Zo{each['given_names']}"} for n, each in enumerate(BOOK.values())}
+    put_members(session, **BOOK, **twins)
+    put_people(session, *LISTED)
+    model = measured(link(session))
+    assert model["levels"]["surname, birth date"]["counts"] is False
+    assert {member_id[0] for member_id, _ in exposures(session)} == {"M"}
+
+
+def test_a_small_book_tolerates_no_error(session: Session) -> None:
+    assert quality(session, BOOK["M1"], misspelt(BOOK["M1"])) is None
+
+
+def test_a_person_with_a_number_is_not_compared_by_spelling(session: Session) -> None:
+    put_members(session, **BOOK)
+    put_people(session, *LISTED[:200], *(each | {"national_id": national_id(n)} for n, each in enumerate(LISTED[200:])))
+    assert measured(link(session))["people"] == 200
+    assert len(exposures(session)) == 200
+
+
+def test_which_levels_count_is_decided_once_for_a_version_of_a_list(session: Session) -> None:
+    put_members(session, **BOOK)
+    put_people(session, *LISTED, misspelt(of_many_names(900)))
+    decided = measured(link(session))
+    twins = {f"T{n}": BOOK[f"M{n}"] | {"family_name": f"{BOOK[f'M{n}']['family_name']}a"} for n in range(200)}
+    put_members(session, "2024-03-01", M900=of_many_names(900), **twins)
+    later = link(session)
+    assert later is not None
+    assert later.facts["spellings"] == {}
+    assert exposures(session)["M900", "TPO-1"] == "probable"
+    put_people(session, *LISTED, until="2024-03-02")
+    assert measured(link(session)) != decided
+
+
+@pytest.mark.parametrize("is_list_first", [True, False])
+def test_the_same_errors_are_tolerated_whichever_side_comes_first(session: Session, is_list_first: bool) -> None:
+    steps: list[Callable[[], None]] = [lambda: put_members(session, **BOOK), lambda: put_people(session, *LISTED)]
+    for step in reversed(steps) if is_list_first else steps:
+        step()
+        link(session)
+    assert len(exposures(session)) == 240
+
+
+def test_a_purged_list_leaves_no_spelling(session: Session) -> None:
+    put_members(session, **BOOK)
+    put_people(session, *LISTED, purge_on="2024-03-01")
+    link(session)
+    assert session.lake.files("people_spellings")
+    load_lists(session, date(2024, 3, 1))
+    assert not list((session.lake.root / "people_spellings").rglob("*.parquet"))
 
 
 # Ordinary recording errors

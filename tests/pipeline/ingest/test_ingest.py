@@ -54,7 +54,7 @@ def test_every_table_reaches_the_lake_tokenised(session: Session, home: Path) ->
     assert load.mode == "first"
     assert set(load.files) == {
         "members", "providers", "claims", "bank_changes", "account_events", "payments", "outcomes", "sightings",
-        "accounts",
+        "accounts", "member_spellings",
     }  # fmt: skip
     for table in load.files:
         columns = [row[0] for row in rows_of(session, f'DESCRIBE "{table}"', table)]
@@ -385,8 +385,14 @@ def test_members_of_an_earlier_version_get_new_forms_while_their_drop_is_there(s
     everything = rows_of(session, "SELECT * FROM members ORDER BY version", "members")
     as_an_earlier_version(session, load)
     assert rows_of(session, "SELECT * FROM members ORDER BY version", "members") != everything
+    spellings = "SELECT member_id, keys, version FROM member_spellings ORDER BY version"
+    written = [*load.files["member_spellings"]]
+    before = rows_of(session, spellings, "member_spellings")
     (again,) = ingest(session, FIRST)
     assert (again.kind, again.facts["renewed"], again.facts["rows"]) == ("forms", [load.sequence], 3)
+    assert again.files["member_spellings"] != written
+    assert [each[0] for each in before] == ["M1", "M2"]  # the birth date of M3 is incomplete
+    assert rows_of(session, spellings, "member_spellings")[::2] == before
     assert rows_of(session, "SELECT * FROM members ORDER BY version", "members") == everything
     assert ingest(session, FIRST) == []
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from payeewatch.pipeline.breaches.lists import load_lists
 from payeewatch.pipeline.home import vault
 from payeewatch.pipeline.ingest.ingest import ingest
 from payeewatch.pipeline.loading import link_and_derive
@@ -17,6 +18,7 @@ from payeewatch.pipeline.privacy.subject_access import LAKE
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.tombstones import ERASURE, UNFINISHED_ERASURE, Tombstones
 from payeewatch.pipeline.tables import LAKE_TABLES
+from tests.breach_lists import put_list
 from tests.inbox import good, inbox_session, rows_of, whole_drop
 
 ON = date(2024, 4, 1)
@@ -27,7 +29,8 @@ def test_no_table_that_names_people_is_left_out_of_their_rights() -> None:
     nobody = find_nothing("M1")
     naming = {name for name, table in LAKE_TABLES.items() if {"member_id", "payee_id"} & table.columns.keys()}
     assert naming <= delete_conditions(nobody).keys()
-    assert naming - {"exposures"} <= {table for table, *_ in LAKE}  # an export names exposures list by list
+    # an export names exposures list by list, and has no keys
+    assert naming - {"exposures", "member_spellings"} <= {table for table, *_ in LAKE}
 
 
 def find_nothing(member_id: str) -> Person:
@@ -121,6 +124,27 @@ def test_sending_the_rows_again_does_not_bring_the_person_back(tmp_path: Path) -
         assert rows_of(session, "SELECT count(*) FROM payments WHERE contains(claim_ids, 'C3')", *TABLES) == [(0,)]
         assert erase_person(session) == {}
         assert Tombstones.of(session.lake.loads()).tokens == tombstones
+
+
+def test_rows_of_a_list_that_only_a_name_finds_go_and_do_not_come_back(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    two_people(home)
+    own, other = (good("members", number) for number in (1, 2))
+    nameless = {"national_id": None, "holder_national_id": None, "birth_rank": None}
+    columns = ("family_name", "given_names", "birth_date")
+    rows = [{c: each[c] for c in columns} | nameless for each in (own, other | {"family_name": "Autrenom"})]
+    rows += [row | {"given_names": None} for row in rows] + [rows[1] | {"given_names": "Autre"}] * 6
+    put_list(home / "breaches", "TPO-1", rows)
+    with inbox_session(home) as session:
+        load(session)
+        load_lists(session, ON)
+        count = "SELECT count(*), count(name_key) FROM people_spellings"
+        assert rows_of(session, count, "people_spellings") == [(10, 8)]
+        assert erase_person(session)["lake/people_spellings"] == 2
+        assert rows_of(session, count, "people_spellings") == [(8, 7)]
+        put_list(home / "breaches", "TPO-1", [*rows, rows[-1]])
+        load_lists(session, ON)
+        assert rows_of(session, count, "people_spellings") == [(9, 8)]
 
 
 def test_a_shared_payee_stays_without_the_person(tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ FORMS = {
         "outcomes": "outcome_id change_id decided_at verdict reason_code source",
         "payments": "payment_id payee_id member_id account cents claim_ids planned_on value_date status return_reason",
         "people": "breach_id birth_rank person_key holder_key id_key name_key first_name_key unusable",
+        "people_spellings": "breach_id name_key keys",  # added later: lakes without these two are of the same format
+        "member_spellings": "member_id keys",
         "providers": "provider_id finess rpps specialty opened_on closed_on account department",
         "reference_accounts": "account kind label valid_from valid_to",
         "reference_banks": "country bank_code name group kind",
