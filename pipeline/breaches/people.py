@@ -13,11 +13,11 @@ from payeewatch.pipeline.breaches import rejected_people
 from payeewatch.pipeline.home.errors import InputRefused
 from payeewatch.pipeline.home.files import replace_whole
 from payeewatch.pipeline.ingest.adapters import files_of, in_number_order, parts_of
-from payeewatch.pipeline.ingest.batches import Batch, folder_and_name, forget, rejected_lines
 from payeewatch.pipeline.ingest.casts import default, raw, typed
 from payeewatch.pipeline.ingest.drops import is_in_transfer
+from payeewatch.pipeline.ingest.formats.batches import Batch, folder_and_name, forget, rejected_lines
+from payeewatch.pipeline.ingest.formats.readers import read, suffixes
 from payeewatch.pipeline.ingest.profile import Export
-from payeewatch.pipeline.ingest.readers import read, suffixes
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.lake import SCHEMAS, VERSION_STEP

@@ -13,7 +13,7 @@ import duckdb
 
 from payeewatch.pipeline.home.files import replace_whole
 from payeewatch.pipeline.home.vault import QUARANTINE, seal
-from payeewatch.pipeline.ingest.batches import Batch, rejected_lines
+from payeewatch.pipeline.ingest.formats.batches import Batch, rejected_lines
 from payeewatch.pipeline.ingest.quarantine import masked
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import duckdb
 
-from payeewatch.pipeline.ingest.batches import Batch
+from payeewatch.pipeline.ingest.formats.batches import Batch
+from payeewatch.pipeline.ingest.formats.readers import read, stem
 from payeewatch.pipeline.ingest.profile import Export
-from payeewatch.pipeline.ingest.readers import read, stem
 from payeewatch.pipeline.tables import Table
 
 PART = re.compile(r"-.*|[_. ]*\(?\d[\d_-]*\)?", re.DOTALL)

@@ -16,8 +16,8 @@ from pathlib import Path
 from payeewatch.pipeline.home.errors import InputRefused
 from payeewatch.pipeline.home.files import write_json
 from payeewatch.pipeline.ingest.adapters import Part, file_part, files_of, is_called_as_a_table, parts_of
+from payeewatch.pipeline.ingest.formats.readers import suffixes
 from payeewatch.pipeline.ingest.profile import Export, Profile
-from payeewatch.pipeline.ingest.readers import suffixes
 from payeewatch.pipeline.ingest.unread import unread_names
 from payeewatch.pipeline.store.lake import Load
 from payeewatch.pipeline.tables import DROP_TABLES

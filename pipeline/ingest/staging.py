@@ -17,9 +17,9 @@ import duckdb
 from payeewatch.pipeline.home.wording import Sentence, sentence
 from payeewatch.pipeline.ingest import checks
 from payeewatch.pipeline.ingest.adapters import Part
-from payeewatch.pipeline.ingest.batches import NO_LINES, forget, rejected_lines
 from payeewatch.pipeline.ingest.checks import Severity
 from payeewatch.pipeline.ingest.codes_met import count_codes
+from payeewatch.pipeline.ingest.formats.batches import NO_LINES, forget, rejected_lines
 from payeewatch.pipeline.ingest.profile import REST, Export
 from payeewatch.pipeline.ingest.typed_rows import Limits, lack_bits, lacking, staged_columns, staging_sql
 from payeewatch.pipeline.parallel import in_parallel

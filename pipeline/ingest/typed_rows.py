@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from payeewatch.pipeline.ingest import checks
-from payeewatch.pipeline.ingest.batches import Batch
 from payeewatch.pipeline.ingest.casts import default, fell_back, is_negative, raw, typed
 from payeewatch.pipeline.ingest.checks import Severity
 from payeewatch.pipeline.ingest.codes_met import CODES, codes_where, unlisted
+from payeewatch.pipeline.ingest.formats.batches import Batch
 from payeewatch.pipeline.ingest.profile import SWITCHED, Export
 from payeewatch.pipeline.sql import name, text
 from payeewatch.pipeline.tables import KNOWN_AT, LAKE_TYPES, Column, Kind, Table

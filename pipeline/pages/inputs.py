@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from payeewatch.pipeline.ingest.readers import suffixes
+from payeewatch.pipeline.ingest.formats.readers import suffixes
 from payeewatch.pipeline.tables import DROP_TABLES, PEOPLE, REFERENCE_TABLES, Column, Kind, Table
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "input.md"

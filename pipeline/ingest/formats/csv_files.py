@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 from payeewatch.pipeline.home.errors import InputRefused
-from payeewatch.pipeline.ingest.batches import (
+from payeewatch.pipeline.ingest.formats.batches import (
     BY_LINE,
     STORE_REJECTS,
     Batch,
@@ -22,8 +22,8 @@ from payeewatch.pipeline.ingest.batches import (
     folder_and_name,
     forget,
 )
+from payeewatch.pipeline.ingest.formats.lines import LONGEST_LINE, CutShort, Row, Rows, Scan, in_chunks, tally, text_of
 from payeewatch.pipeline.ingest.formats.reader import ROOM, Header, Reader, scan_or_refuse
-from payeewatch.pipeline.ingest.lines import LONGEST_LINE, CutShort, Row, Rows, Scan, in_chunks, tally, text_of
 from payeewatch.pipeline.ingest.profile import Export
 from payeewatch.pipeline.sql import name, text
 from payeewatch.pipeline.tables import Table

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from payeewatch.pipeline.home.errors import InputRefused
-from payeewatch.pipeline.ingest.batches import (
+from payeewatch.pipeline.ingest.formats.batches import (
     ALWAYS_UTF_8,
     STORE_REJECTS,
     Batch,
@@ -16,8 +16,8 @@ from payeewatch.pipeline.ingest.batches import (
     folder_and_name,
     refusing,
 )
+from payeewatch.pipeline.ingest.formats.lines import Scan
 from payeewatch.pipeline.ingest.formats.reader import ROOM, Header, Reader, named, scan_or_refuse
-from payeewatch.pipeline.ingest.lines import Scan
 from payeewatch.pipeline.ingest.profile import Export
 from payeewatch.pipeline.sql import name, text
 from payeewatch.pipeline.tables import KNOWN_AT, Table

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 
 from payeewatch.pipeline.home.errors import InputRefused
-from payeewatch.pipeline.ingest.batches import Batch, folder_and_name, refusing
+from payeewatch.pipeline.ingest.formats.batches import Batch, folder_and_name, refusing
 from payeewatch.pipeline.ingest.formats.reader import Header, Reader
 from payeewatch.pipeline.ingest.profile import Export
 from payeewatch.pipeline.sql import name, text

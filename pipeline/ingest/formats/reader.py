@@ -10,8 +10,8 @@ from typing import ClassVar
 
 import duckdb
 
-from payeewatch.pipeline.ingest.batches import Batch, cannot_be_read
-from payeewatch.pipeline.ingest.lines import LONGEST_LINE, CutShort, Scan, scan
+from payeewatch.pipeline.ingest.formats.batches import Batch, cannot_be_read
+from payeewatch.pipeline.ingest.formats.lines import LONGEST_LINE, CutShort, Scan, scan
 from payeewatch.pipeline.ingest.profile import Export
 from payeewatch.pipeline.tables import KNOWN_AT, Column, Table
 

@@ -15,11 +15,11 @@ import pytest
 from payeewatch.pipeline.home.errors import InputRefused
 from payeewatch.pipeline.ingest import adapters
 from payeewatch.pipeline.ingest.adapters import Part, file_part, file_per_table, files_of, parts_of
-from payeewatch.pipeline.ingest.batches import Batch
 from payeewatch.pipeline.ingest.drops import find_drops
+from payeewatch.pipeline.ingest.formats.batches import Batch
+from payeewatch.pipeline.ingest.formats.readers import suffixes
 from payeewatch.pipeline.ingest.ingest import check, ingest
 from payeewatch.pipeline.ingest.profile import Export, Profile
-from payeewatch.pipeline.ingest.readers import suffixes
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import name, text
 from payeewatch.pipeline.store.lake import Load

@@ -15,12 +15,12 @@ import pytest
 
 from payeewatch.pipeline.breaches.people import find_people
 from payeewatch.pipeline.home.errors import InputRefused
-from payeewatch.pipeline.ingest import readers
 from payeewatch.pipeline.ingest.adapters import files_of, parts_of
 from payeewatch.pipeline.ingest.casts import raw, typed
+from payeewatch.pipeline.ingest.formats import readers
 from payeewatch.pipeline.ingest.formats.ndjson_files import Ndjson
+from payeewatch.pipeline.ingest.formats.readers import READERS, stem, suffixes
 from payeewatch.pipeline.ingest.profile import Export, Profile
-from payeewatch.pipeline.ingest.readers import READERS, stem, suffixes
 from payeewatch.pipeline.pages import inputs
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.tables import Column, Kind
@@ -167,7 +167,7 @@ def test_columns_that_are_absent_or_unknown_are_named(session: Session, tmp_path
 
 def example(form: str) -> str:
     """The worked example of docs/source-profiles.md, which must hold what it says."""
-    page = Path(__file__).parents[3] / "docs" / "source-profiles.md"
+    page = Path(__file__).parents[4] / "docs" / "source-profiles.md"
     return page.read_text(encoding="utf-8").split(f"```{form}\n")[1].split("```")[0]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from payeewatch.pipeline.home.errors import InputRefused
-from payeewatch.pipeline.ingest.batches import Batch, folder_and_name, forget, refusing
+from payeewatch.pipeline.ingest.formats.batches import Batch, folder_and_name, forget, refusing
 from payeewatch.pipeline.ingest.formats.csv_files import Csv
 from payeewatch.pipeline.ingest.formats.ndjson_files import Ndjson
 from payeewatch.pipeline.ingest.formats.parquet_files import Parquet

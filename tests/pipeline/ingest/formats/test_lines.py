@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from payeewatch.pipeline.ingest.lines import CutShort, Row, Rows, scan, tally
+from payeewatch.pipeline.ingest.formats.lines import CutShort, Row, Rows, scan, tally
 
 
 def rows_of(text: str, width: int = 3, delimiter: str = ",") -> list[list[str] | str]:
