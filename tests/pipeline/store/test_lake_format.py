@@ -45,7 +45,7 @@ FORMS = {
         "reference_banks": "country bank_code name group kind",
         "reference_mergers": "old_bank_code new_bank_code from to",
         "sightings": "payee_id account payee_type member_id seen_at seen_on_table",
-        "loads/*.json": "sequence kind day known_on source fingerprint mode files removed facts",
+        "loads/*.json": "sequence kind day known_on source fingerprint mode files removed undoes facts",
     }
 }
 """Format -> table -> columns before the stamps, as lakes of that format hold them. A line here is never edited."""
