@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from payeewatch.features.definition import definition
 from payeewatch.features.formulas import Formula, Row, refuse_hours
 from payeewatch.features.sources import Source
 
@@ -65,6 +66,11 @@ class Feature:
     usual: str | None = None  # the CONTEXT feature that holds the payee's own usual value
     is_member_only: bool = False  # null for a provider's change
     is_part: bool = False
+
+    @property
+    def definition(self) -> str:
+        """A digest of what is measured: a model serves as long as its features are measured as when it was trained."""
+        return definition(self, PARTS | FEATURES)
 
 
 FEATURES: dict[str, Feature] = {}

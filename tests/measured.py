@@ -30,6 +30,7 @@ class Fact:
     is_member_only: bool = False
     family: str = ""
     sentence: str = ""
+    definition: str = "as in the frame"
 
     @classmethod
     def of(cls, family: str, name: str, **facts: object) -> Fact:

@@ -174,6 +174,7 @@ BY_ADDRESS = ("payeewatch.triage.views.", "payeewatch.triage.formats.")
 """What tests reach by an address or a language, without importing it."""
 
 HASHED = {
+    "payeewatch.features.definition",
     "payeewatch.pipeline.breaches.lists",
     "payeewatch.pipeline.changes.engines",
     "payeewatch.pipeline.detector.calibration",

@@ -132,26 +132,22 @@ class Model:
         return pd.DataFrame(out, index=frame.index, columns=[record["name"] for record in self.features])
 
     def check_features(self, features: Sequence[DetectorFeature]) -> None:
-        """Refuse features other than those that the model was trained on.
+        """Refuse to work without the features that the model was trained on, or with others under their names.
+
+        What else is measured does not matter.
 
         Raises:
             ModelError: naming the difference.
         """
-        ours = {record["name"]: record for record in self.features}
-        theirs = {record["name"]: record for record in map(record_of, features)}
-        differences = [f"{name} is new" for name in theirs if name not in ours]
-        differences += [f"{name} is gone" for name in ours if name not in theirs]
-        differences += [
-            f"{name} was {key} {ours[name][key]}, is {theirs[name][key]}"
-            for name in ours
-            if name in theirs
-            for key in ours[name]
-            if ours[name][key] != theirs[name][key]
-        ]
+        measured = {feature.name: record_of(feature) for feature in features}
+        differences = []
+        for ours in self.features:
+            theirs = measured.get(ours["name"])
+            differences += [f"{ours['name']} is gone"] if theirs is None else _differences(ours, theirs)
         if differences:
             text = "; ".join(differences[:5]) + ("; ..." if len(differences) > 5 else "")
             raise ModelError(
-                f"{self._label()} was trained on other features than this version measures: {text}; "
+                f"{self._label()} was trained on features that this version does not measure as then: {text}; "
                 "run payeewatch train --as-of D --promote"
             )
 
@@ -256,7 +252,19 @@ def record_of(feature: DetectorFeature) -> dict[str, str]:
         "missing": str(feature.missing).lower(),
         "lens": str(feature.lens),
         "payees": "members" if feature.is_member_only else "all",
+        "definition": feature.definition,
     }
+
+
+def _differences(ours: dict[str, str], theirs: dict[str, str]) -> list[str]:
+    """What differs between two records of a feature; records of earlier versions have no definition."""
+    name = ours["name"]
+    different = [key for key in ours if ours[key] != theirs[key] and key != "definition"]
+    if different:
+        return [f"{name} was {key} {ours[key]}, is {theirs[key]}" for key in different]
+    return (
+        [f"{name} has another formula"] if ours.get("definition", theirs["definition"]) != theirs["definition"] else []
+    )
 
 
 def _packed(model: Model) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class ReasonFeature(DetectorFeature, Protocol):
 
 
 def reasons(frame: pd.DataFrame, model: Model, features: Sequence[ReasonFeature] | None = None) -> pd.DataFrame:
-    """The reasons behind each row's score, in the frame's order.
+    """The reasons behind each row's score, in the frame's order. Features that the model does not know are no reason.
 
     Returns:
         change_id, as_of, reasons and reassuring: lists of mappings with the fields of REASON, strongest first.
@@ -58,6 +58,8 @@ def reasons(frame: pd.DataFrame, model: Model, features: Sequence[ReasonFeature]
         from payeewatch.features import FEATURES
 
         features = tuple(FEATURES.values())
+    known = {record["name"] for record in model.features}
+    features = [feature for feature in features if feature.name in known]
     names = [feature.name for feature in features]
     added = model.attribute(frame)[names].to_numpy()
     surprise = model.surprises(frame)[names].to_numpy()
@@ -85,7 +87,7 @@ def usual_values(frame: pd.DataFrame, model: Model, features: Sequence[ReasonFea
         from payeewatch.features import FEATURES
 
         features = tuple(FEATURES.values())
-    usual = model.usual(frame)
+    usual = model.usual(frame).reindex(columns=[feature.name for feature in features])
     for feature in features:
         if feature.usual:
             usual[feature.name] = frame[feature.usual].astype("float64").fillna(usual[feature.name])

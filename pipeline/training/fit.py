@@ -137,7 +137,7 @@ def train(
     fitter = Fitter(columns, safe_columns, ages, features, params)
     groups, references, warnings = _groups_and_references(sample, fitter, as_of)
     learned_cells = cells(references, PARTIES, ages, params.train.reference_min, MOST_REFERENCES)
-    warnings += _short(learned_cells, ages, params.train.reference_min)
+    warnings += _short(learned_cells, ages, params.train.reference_min) + _silent(frame, usable, features)
     return Model(
         features=tuple(record_of(feature) for feature in features),
         columns=columns,
@@ -342,6 +342,21 @@ def _short(learned: Mapping[str, Cell], ages: Ages, fewest: int) -> list[str]:
             days = {"days": ages.window_days} if past else {}
             warnings.append(sentence(code, references=n, wanted=fewest, least=1 / (n + 1), **days))
     return warnings
+
+
+def _silent(frame: pd.DataFrame, usable: Ints, features: Sequence[DetectorFeature]) -> list[str]:
+    """Which features tell no two changes apart: that feed may be missing, or the formula wrong."""
+    silent: dict[str, list[str]] = {"features_without_values": [], "features_without_difference": []}
+    is_member = frame["party"].iloc[usable].to_numpy() == "member"
+    for feature in features:
+        values = frame[feature.name].iloc[usable].to_numpy(dtype=np.float64)
+        values = values[is_member] if feature.is_member_only else values
+        known = values[~np.isnan(values)]
+        if not len(known):
+            silent["features_without_values"].append(feature.name)
+        elif known.min() == known.max() and len(known) == len(values):
+            silent["features_without_difference"].append(feature.name)
+    return [sentence(code, features=", ".join(names)) for code, names in silent.items() if names]
 
 
 def _metrics(

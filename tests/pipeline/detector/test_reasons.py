@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from payeewatch.pipeline.detector.reasons import EXPLAINING, MOST_OF_A_FAMILY, number_text, reasons
-from tests.measured import FACTS, measured, small_model, unusual
+from tests.measured import FACTS, Fact, measured, small_model, unusual
 
 REASON_FACTS = tuple(replace(fact, sentence=f"The {fact.name.replace('_', ' ')}.") for fact in FACTS)
 
@@ -85,6 +85,12 @@ def test_an_explanation_reassures_before_anything_else() -> None:
 def test_what_is_merely_ordinary_does_not_reassure() -> None:
     named_reasons = only(calm(amount=3, largest=2, name_doubt=1), "reassuring")
     assert [reason["feature"] for reason in named_reasons] == []
+
+
+def test_a_feature_that_is_newer_than_the_model_is_no_reason() -> None:
+    newer = (*REASON_FACTS, Fact.of("change", "age_doubt"))
+    named_reasons = reasons(calm(households=9, age_doubt=9), small_model(), newer)["reasons"].iloc[0]
+    assert [reason["feature"] for reason in named_reasons] == ["households"]
 
 
 def test_reasons_do_not_depend_on_the_other_rows() -> None:
