@@ -32,6 +32,7 @@ EXPLAINING = {
 """CONTEXT features that explain a change honestly, from this value on."""
 
 EXPLAINS = 10.0  # an explanation comes before any fact that is only ordinary
+LEAST_POINTS = 0.05  # of a model with weights, to be worth a line: a twentieth more or less likely
 LEAST_RARITY = 0.3  # of a number on its safe side, to be worth a line: twice as far out as the median
 
 
@@ -68,6 +69,11 @@ def reasons(frame: pd.DataFrame, model: Model, features: Sequence[ReasonFeature]
     usual = usual_values(frame, model, features)[names].to_numpy()
     accuses = np.where(surprise > 0, added, 0.0)
     honest = np.column_stack([_speaks_for(f, values[:, at], safe[:, at]) for at, f in enumerate(features)])
+    if model.weights:
+        is_context = np.array([str(feature.suspicious).lower() == "context" for feature in features])
+        is_different = ~np.isnan(values) & np.where(is_context, values != usual, surprise > 0)
+        accuses = np.where(is_different & (added >= LEAST_POINTS), added, 0.0)
+        honest = np.where((honest > 0) & (added <= -LEAST_POINTS), -added, 0.0)
     accusing, reassuring = [], []
     ranked, eased = _ranks(accuses), _ranks(honest)
     for row in range(len(frame)):
