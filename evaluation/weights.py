@@ -222,15 +222,11 @@ def _shape(name: str, reading: str, splits: Sequence[tuple[float, float, float, 
 
 
 def _rounded_shape(shape: Shape) -> Shape:
-    edges, first = np.unique(np.round(shape.edges, DECIMALS)[::-1], return_index=True)  # the last of equal ones
-    points = np.round(np.append(shape.points[:-1][::-1][first], shape.points[-1]), DECIMALS) + 0.0
+    edges, first = np.unique(np.round(shape.edges, DECIMALS), return_index=True)
+    points = np.round([*shape.points[first], shape.points[-1]], DECIMALS) + 0.0  # no -0.0
     differs = points[1:] != points[:-1]
-    return replace(
-        shape,
-        edges=edges[differs],
-        points=np.append(points[0], points[1:][differs]),
-        unknown=round(shape.unknown, DECIMALS) + 0.0,
-    )
+    unknown = round(shape.unknown, DECIMALS) + 0.0
+    return replace(shape, edges=edges[differs], points=np.append(points[0], points[1:][differs]), unknown=unknown)
 
 
 if __name__ == "__main__":
