@@ -14,6 +14,7 @@ import multiprocessing
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from importlib import metadata
@@ -40,6 +41,8 @@ MEMBERS, DAYS = 8_000, 420
 PROCESSES = 2
 STUMPS, LEARNING_RATE, LEAST_ROWS = 400, 0.08, 100
 DECIMALS = 4
+MOST_FAILED = 0.1
+"""With a larger share of insurers that cannot be measured, nothing is learned from the others."""
 LEAST_POINTS = 0.005
 """A shape that is never worth more, either way, is left out."""
 
@@ -63,7 +66,7 @@ class Table:
         rows = pd.DataFrame({"world": self.world, "change": self.change})
         of_change = rows.groupby(["world", "change"])["change"].transform("size")
         of_world = rows.groupby("world")["change"].transform("nunique")
-        weights = (1 / (of_change * of_world)).to_numpy(dtype=np.float64)
+        weights: Floats = (1 / (of_change * of_world)).to_numpy(dtype=np.float64)
         return weights / weights.mean()
 
 
@@ -77,7 +80,9 @@ def main(worlds: int, seed: int, members: int, out: Path, work: Path) -> None:
     seeds = range(seed, seed + worlds)
     failed = dict(measured_worlds(seeds, members, work))
     for number, why in sorted(failed.items()):
-        click.echo(f"insurer {number} cannot be simulated ({why}); it is left out", err=True)
+        click.echo(f"insurer {number} cannot be measured ({why}); it is left out", err=True)
+    if len(failed) > MOST_FAILED * worlds:
+        raise click.ClickException(f"{len(failed)} of {worlds} insurers cannot be measured; correct the simulator")
     table = read_tables([work / f"{number}" / "readings.parquet" for number in seeds if number not in failed])
     weights = learned(table, seed)
     record = {
@@ -100,8 +105,10 @@ def measured_worlds(seeds: Sequence[int], members: int, work: Path) -> Iterator[
         of_seed = {pool.submit(measure_world, seed, members, work): seed for seed in seeds}
         for future in progress(as_completed(of_seed), len(of_seed), "insurer"):
             error = future.exception()
+            if isinstance(error, BrokenProcessPool):  # not this insurer's fault: memory ran out, or somebody ended it
+                raise error
             if error is not None:
-                yield of_seed[future], type(error).__name__
+                yield of_seed[future], f"{type(error).__name__}: {error}"
 
 
 def measure_world(seed: int, members: int, work: Path) -> None:

@@ -339,9 +339,9 @@ def _log_model(client: Any, settings: Settings, model: Model, data: Mapping[str,
         mlflow.log_metrics(model.metrics)
         mlflow.set_tags(tags)
         mlflow.log_dict({"features": list(model.features)}, "features.json")
-        mlflow.log_dict(
-            {"facts": model.facts, "warnings": list(model.warnings), "absent": _absent_lenses(model)}, "facts.json"
-        )
+        learned_from = model.weights.record if model.weights else {}
+        facts = {"facts": model.facts, "warnings": list(model.warnings), "absent": _absent_lenses(model)}
+        mlflow.log_dict(facts | {"weights": learned_from}, "facts.json")
         with tempfile.TemporaryDirectory(dir=_database(settings).parent) as folder:
             model.save(Path(folder) / FILE)
             logged = mlflow.pyfunc.log_model(

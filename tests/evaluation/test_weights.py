@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from click.testing import CliRunner, Result
 
 from payeewatch.evaluation.weights import (
     Table,
     boosted,
     centred,
     learned,
+    main,
     measure_world,
     read_tables,
     rounded,
@@ -104,6 +107,44 @@ def test_written_weights_read_back_and_are_one_shape_a_line(tmp_path: Path) -> N
     assert Weights.read(tmp_path / "weights.json").plain() == weights.plain()
     lines = (tmp_path / "weights.json").read_text().splitlines()
     assert sum('"points"' in line for line in lines) == len(weights.shapes)
+
+
+def written_readings(monkeypatch: pytest.MonkeyPatch, failing: int) -> None:
+    """In place of simulated insurers: four parts of the table, of which the first ones fail."""
+
+    def write_tables(seeds: range, members: int, work: Path) -> Iterator[tuple[int, str]]:
+        for number, seed in enumerate(seeds):
+            rows = TABLE.world == number
+            columns = dict(zip((" ".join(each) for each in READINGS), TABLE.values[rows].T, strict=True))
+            labels = {"world": seed, "change_id": TABLE.change[rows], "is_fraud": TABLE.is_fraud[rows]}
+            (work / f"{seed}").mkdir()
+            pd.DataFrame(labels | columns).to_parquet(work / f"{seed}" / "readings.parquet")
+        yield from ((seed, "IndexError: an index past its end") for seed in list(seeds)[:failing])
+
+    monkeypatch.setattr("payeewatch.evaluation.weights.measured_worlds", write_tables)
+
+
+def ask(tmp_path: Path) -> Result:
+    options = ["--worlds", "4", "--seed", "7", "--out", str(tmp_path / "weights.json"), "--work", str(tmp_path)]
+    return CliRunner().invoke(main, options)
+
+
+def test_the_command_writes_weights_and_what_they_were_learned_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written_readings(monkeypatch, failing=0)
+    assert ask(tmp_path).exit_code == 0
+    weights = Weights.read(tmp_path / "weights.json")
+    assert weights.record.items() >= {"insurers": 4, "first": 7, "left_out": [], "changes": 2000, "rows": 4000}.items()
+    assert [shape.plain() for shape in weights.shapes] == [shape.plain() for shape in learned(TABLE, 7).shapes]
+
+
+def test_too_many_insurers_that_cannot_be_measured_stop_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written_readings(monkeypatch, failing=1)
+    answer = ask(tmp_path)
+    assert answer.exit_code == 1
+    assert "insurer 7 cannot be measured (IndexError: an index past its end)" in answer.output
+    assert not (tmp_path / "weights.json").exists()
 
 
 def test_a_world_is_measured_once_while_the_code_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,6 +79,26 @@ def test_what_features_add_and_the_base_are_the_score() -> None:
     assert added.sum(axis=1).to_numpy() == pytest.approx(weighed_model().score(frame)["score"].to_numpy(), abs=1e-9)
 
 
+def test_an_empty_night_scores_nothing() -> None:
+    empty = measured(5).iloc[:0]
+    assert weighed_model().score(empty).empty
+    assert weighed_model().attribute(empty).empty
+
+
+def test_an_absent_lens_is_worth_what_is_unknown() -> None:
+    silent = {"households": 0.0, "payees_lately": 0.0}
+    shapes = [replace(each, unknown=0.5) if each.name == "company" else each for each in WEIGHTS.shapes]
+    weights = replace(WEIGHTS, shapes=tuple(shapes))
+    model = train(measured(300).assign(**silent), FAST, features=FACTS, weights=weights)
+    assert model.groups["member"].absent == {"company": "none of its features differs between changes"}
+    frame = mixed()
+    score = model.score(frame)["score"].to_numpy()
+    assert model.attribute(frame).sum(axis=1).to_numpy() == pytest.approx(score, abs=1e-9)
+    nothing = replace(weights, shapes=tuple(each for each in shapes if each.name != "company"))
+    without = train(measured(300).assign(**silent), FAST, features=FACTS, weights=nothing).score(frame)["score"]
+    assert score == pytest.approx(without.to_numpy() + 0.5)
+
+
 def test_what_is_usual_here_adds_nothing_on_average() -> None:
     model = weighed_model()
     assert model.weights
