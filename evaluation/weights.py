@@ -66,8 +66,9 @@ class Table:
         rows = pd.DataFrame({"world": self.world, "change": self.change})
         of_change = rows.groupby(["world", "change"])["change"].transform("size")
         of_world = rows.groupby("world")["change"].transform("nunique")
-        weights: Floats = (1 / (of_change * of_world)).to_numpy(dtype=np.float64)
-        return weights / weights.mean()
+        each = 1 / (of_change * of_world).to_numpy(dtype=np.float64)
+        weights: Floats = each / each.mean()
+        return weights
 
 
 @click.command(help=__doc__)
