@@ -73,6 +73,8 @@ class Fraud:
     never_found: float = 0.15  # slow ones: 0.35
     shared_mules: int = 0  # the seed of a pool that several insurers suffer from; 0: none
     wait_days: tuple[float, float] = (9.0, 25.0)  # median until the first invoice: clumsy, and how much longer careful
+    recorded: tuple[float, float] = (0.1, 0.4)  # of invoices seem to have a public record: clumsy, careful
+    authenticated: float = 0.0  # of changes pass the checks that the channel's own members pass
     fitted: float = 0.6  # of invoices are made to fit what the guarantee still allows
     online_banks: tuple[float, float] = (0.62, 0.28)  # of mule accounts: clumsy, careful; likewise below
     foreign_banks: tuple[float, float] = (0.12, 0.02)

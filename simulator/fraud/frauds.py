@@ -23,7 +23,16 @@ import numpy as np
 from payeewatch.simulator import parameters as p
 from payeewatch.simulator.chance import DAY_SECONDS, NEVER, business_day, daytime, pick, stream
 from payeewatch.simulator.fraud.campaigns import CHANGES_ACCOUNT, STOPS, Case, Crime
-from payeewatch.simulator.life.changes import AUTHS, CAUSES, CHANNELS, NAME_CHECKS, OTHER_NAME, OWN_NAME, Changes
+from payeewatch.simulator.life.changes import (
+    AUTHS,
+    CAUSES,
+    CHANNELS,
+    NAME_CHECKS,
+    OTHER_NAME,
+    OWN_NAME,
+    PROOFS,
+    Changes,
+)
 from payeewatch.simulator.life.claims import FAMILIES, MOBILE, NOEMIE, PORTAL, REJECTED, SETTLED, THIRD_PARTY, Claims
 from payeewatch.simulator.life.events import DEVICE, EMAIL, FAILED, LOGIN, MFA, PHONE, RESET, Events
 from payeewatch.simulator.population.people import CHILD
@@ -171,6 +180,8 @@ def _change(scene: _Scene) -> None:
     if since != p.ALWAYS_CHECKED and case.day < scene.crime.book.end - since:
         check = NAME_CHECKS.index("not_run")
     auth = {"portal": "otp_email", "mobile": "otp_sms", "call_centre": "knowledge"}.get(channel, "none")
+    if fraud.authenticated and channel in PROOFS and rng.random() < fraud.authenticated:
+        auth = AUTHS[int(pick(rng, PROOFS[channel], 1)[0])]
     staffed = channel in ("call_centre", "paper", "back_office", "broker")
     anybody = int(rng.integers(0, 40))
     effective = requested + int(rng.integers(600, DAY_SECONDS))
@@ -255,7 +266,7 @@ def _invoices(scene: _Scene, frauds: Frauds) -> int:
     when = case.day + wait
     for _ in range(count):
         one = copied if case.copied else _invoice(scene, rng)
-        public = scene.mixed(0.1, 0.4) and not unchanged
+        public = scene.mixed(*fraud.recorded) and not unchanged
         if when <= scene.until:
             _claim(scene, when, one, public)
         same_day = not slow and rng.random() < p.INVOICES_TOGETHER
