@@ -86,13 +86,15 @@ def make(world: World, ours: Settings) -> None:
         return
     shutil.rmtree(world.folder, ignore_errors=True)
     from payeewatch import simulator
-    from payeewatch.simulator.draws import drawn_insurer
+    from payeewatch.simulator.draws import Draw, draw, figures_of
 
-    simulator.simulate(
-        world.folder / "home", members=world.members, days=world.days, end=world.end, seed=world.seed,
-        truth=world.folder / "truth", tier=drawn_insurer(world.seed) if world.tier == DRAWN else world.tier,
-        drops=DROPS, form="parquet", cases_factor=world.cases_factor,
-    )  # fmt: skip
+    drawn = draw(world.seed) if world.tier == DRAWN else Draw(world.tier)
+    with figures_of(drawn):
+        simulator.simulate(
+            world.folder / "home", members=world.members, days=world.days, end=world.end, seed=world.seed,
+            truth=world.folder / "truth", tier=drawn.tier, drops=1 if world.tier == DRAWN else DROPS, form="parquet",
+            cases_factor=world.cases_factor,
+        )  # fmt: skip
     # set-aside changes and the audit sample are drawn by token: fixed keys make a world's figures reproducible
     Keys.create(world.folder / "keys.json", random.Random(f"{world.tier} {world.seed}").randbytes)
     with open_world(world, ours) as (session, truth):
