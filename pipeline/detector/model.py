@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,18 +19,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from payeewatch.pipeline.detector import model_file
 from payeewatch.pipeline.detector.calibration import Ages, Cell, cell_name, change_keys
 from payeewatch.pipeline.detector.evidence import LENS, Reader, Reading, Weights
 from payeewatch.pipeline.detector.lens import LENSES, PARTIES, AgeWeights, Group, total
 from payeewatch.pipeline.detector.surprise import Column, DetectorFeature, Floats, Ints, Tails, badness
 from payeewatch.pipeline.home.errors import ModelError
-from payeewatch.pipeline.home.files import replace_whole
 from payeewatch.pipeline.home.wording import Sentence, sentence
 
 KEYS = ("change_id", "as_of")
 REQUIRED_COLUMNS = (*KEYS, "party", "derived", "age_days")
-TRUSTED: tuple[str, ...] = ()
-"""Types that a saved model may have in addition to numbers, text, lists, mappings and numpy arrays: none."""
 
 
 @dataclass(frozen=True)
@@ -207,25 +204,18 @@ class Model:
         return digest.hexdigest()
 
     def save(self, path: Path) -> None:
-        """Write the model as a skops file of numbers, text and arrays."""
-        import skops.io
-
-        replace_whole(path, lambda temporary: skops.io.dump(_packed(self), temporary, compression=zipfile.ZIP_DEFLATED))
+        """Write the model as a file of numbers, text and arrays."""
+        model_file.write(_packed(self), path)
 
     @classmethod
     def load(cls, path: Path) -> Model:
-        """Read a skops file; nothing in it is executed.
+        """Read a model's file; nothing in it is executed.
 
         Raises:
-            ModelError: it cannot be read, or has a type that is not trusted.
+            ModelError: it cannot be read, or is not a model.
         """
-        # one by one: in a single deep chain of imports, CPython 3.11 pays .4 s for the end of a stack chunk
-        import scipy.stats  # noqa: F401
-        import sklearn  # noqa: F401
-        import skops.io
-
         try:
-            return _unpacked(skops.io.load(path, trusted=list(TRUSTED)))
+            return _unpacked(model_file.read(path))
         except FileNotFoundError as error:
             raise ModelError(f"{path}: is gone; restore it from the last backup, or train again") from error
         except Exception as error:  # a damaged archive fails in as many ways as it has parts

@@ -44,4 +44,4 @@ def test_every_draw_can_be_made(tmp_path: Path, seed: int) -> None:
         counts = simulator.simulate(
             tmp_path, members=400, days=200, seed=seed, tier=drawn.tier, drops=1, form="parquet", cases_factor=4.0
         )
-    assert counts["claims"] and counts["changes"] and counts["cases"]
+    assert min(counts["claims"], counts["changes"], counts["cases"]) > 0

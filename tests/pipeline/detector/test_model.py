@@ -116,8 +116,8 @@ def test_lenses_add_up_to_the_score() -> None:
 
 
 def test_a_saved_model_scores_the_same_to_the_last_bit(tmp_path: Path) -> None:
-    small_model().save(tmp_path / "model.skops")
-    loaded = Model.load(tmp_path / "model.skops")
+    small_model().save(tmp_path / "model.npz")
+    loaded = Model.load(tmp_path / "model.npz")
     frame = measured(60, seed=2)
     assert loaded.score(frame).equals(small_model().score(frame))
     assert loaded.fingerprint == small_model().fingerprint
@@ -125,10 +125,10 @@ def test_a_saved_model_scores_the_same_to_the_last_bit(tmp_path: Path) -> None:
 
 
 def test_a_damaged_file_is_no_model(tmp_path: Path) -> None:
-    path = tmp_path / "model.skops"
+    path = tmp_path / "model.npz"
     small_model().save(path)
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(ModelError, match=r"model.skops: not a model"):
+    with pytest.raises(ModelError, match=r"model.npz: not a model"):
         Model.load(path)
 
 
