@@ -114,8 +114,9 @@ def _assessment(
 def _by_loss(rows: pd.DataFrame, session: Session) -> np.ndarray:
     """The order within the queues, without their floor: expected loss, then score."""
     losses = expected_loss_cents(
-        rows["p_value"].to_numpy(), rows["at_risk_cents"].to_numpy(), session.settings.params.flag
-    )
+        rows["p_value"].to_numpy(), rows["at_risk_cents"].to_numpy(), session.settings.params.flag,
+        rows["chance"].to_numpy(),
+    )  # fmt: skip
     return losses + rows["score"].to_numpy() / 1e6
 
 

@@ -232,6 +232,7 @@ def _rows(view: NightView, scores: pd.DataFrame, detectors: Sequence[Detector]) 
         **{name: scores[name].to_numpy() for name in ("segment", "score", "p_value", "lens_request")},
         lens_claims=scores["lens_claims"].to_numpy(),
         lens_company=scores["lens_company"].to_numpy(),
+        chance=scores["chance"].to_numpy(),
         at_risk_cents=at_risk,
     )
     return rows.assign(**{detector.name: detector.rank(frame, at_risk) for detector in detectors})

@@ -34,6 +34,9 @@ from payeewatch.pipeline.training.training import read_frame, save_frame
 DROPS = 8
 """Daily drops after the history. Nights are replayed within the history too, which is loaded as it became known."""
 
+DRAWN = "drawn"
+"""In place of a tier: the insurer of `payeewatch.simulator.draws` with the world's seed."""
+
 CODE_FOLDERS = ("evaluation", "features", "pipeline", "simulator")
 
 
@@ -56,11 +59,11 @@ class World:
 
     def describe(self) -> dict[str, Any]:
         """Its parameters, and the code that created it."""
-        return {name: str(value) for name, value in vars(self).items() if name != "folder"} | {"code": _code()}
+        return {name: str(value) for name, value in vars(self).items() if name != "folder"} | {"code": code_digest()}
 
 
 @cache
-def _code() -> str:
+def code_digest() -> str:
     """A digest of the code that creates, loads and measures a world: a world of other code is created again."""
     digest = hashlib.sha256()
     for package in CODE_FOLDERS:
@@ -83,11 +86,15 @@ def make(world: World, ours: Settings) -> None:
         return
     shutil.rmtree(world.folder, ignore_errors=True)
     from payeewatch import simulator
+    from payeewatch.simulator.draws import Draw, draw, figures_of
 
-    simulator.simulate(
-        world.folder / "home", members=world.members, days=world.days, end=world.end, seed=world.seed,
-        truth=world.folder / "truth", tier=world.tier, drops=DROPS, form="parquet", cases_factor=world.cases_factor,
-    )  # fmt: skip
+    drawn = draw(world.seed) if world.tier == DRAWN else Draw(world.tier)
+    with figures_of(drawn):
+        simulator.simulate(
+            world.folder / "home", members=world.members, days=world.days, end=world.end, seed=world.seed,
+            truth=world.folder / "truth", tier=drawn.tier, drops=1 if world.tier == DRAWN else DROPS, form="parquet",
+            cases_factor=world.cases_factor,
+        )  # fmt: skip
     # set-aside changes and the audit sample are drawn by token: fixed keys make a world's figures reproducible
     Keys.create(world.folder / "keys.json", random.Random(f"{world.tier} {world.seed}").randbytes)
     with open_world(world, ours) as (session, truth):

@@ -15,7 +15,8 @@ cut-off. *Before*, *since* and *after* refer to the change: a window before it e
 window after it begins then, or when the change takes effect. Amounts are in euros, times in days.
 
 **Counts against**: *high* or *low* says which values make a change unusual; *context* means that the feature explains
-a change and never counts against it.
+a change and never makes it unusual. How much a value counts for or against a change in the score, on either side, is
+another question, and the [weights](model.md#what-evidence-is-worth) answer it.
 **When missing**: *0* means that a missing value counts as 0; *unknown* means that it stays empty; *never* means that a
 missing value stops the run. A feature for members only is empty for a provider's change.
 """

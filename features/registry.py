@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from payeewatch.features.definition import definition
 from payeewatch.features.formulas import Formula, Row, refuse_hours
 from payeewatch.features.sources import Source
 
@@ -73,6 +74,11 @@ class Feature:
     def in_zone(self, zone: str) -> Feature:
         """The same feature with the hours, weekdays and dates of a time zone."""
         return replace(self, formula=self.function(Row(self.source.prefix, zone)))
+
+    @property
+    def definition(self) -> str:
+        """A digest of what is measured: a model serves as long as its features are measured as when it was trained."""
+        return definition(self, PARTS | FEATURES)
 
 
 FEATURES: dict[str, Feature] = {}

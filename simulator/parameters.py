@@ -51,6 +51,8 @@ class Life:
     resets: tuple[Reset, ...] = ()
     name_check: tuple[float, ...] = (0.88, 0.06, 0.02, 0.03, 0.01)  # match, close, none, not possible, not run
     name_checked_from: int = ALWAYS_CHECKED  # days before the end; before it every check is not_run
+    noticed: float = 0.0  # of changes: the member looks at the account because much money is on its way
+    digital_starts: float = 0.0  # of changes on the portal or the application: the web account is days old
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,20 @@ class Fraud:
     amount_at_most: int = 0  # euros a claim; 0: no bound
     never_found: float = 0.15  # slow ones: 0.35
     shared_mules: int = 0  # the seed of a pool that several insurers suffer from; 0: none
+    wait_days: tuple[float, float] = (9.0, 25.0)  # median until the first invoice: clumsy, and how much longer careful
+    recorded: tuple[float, float] = (0.1, 0.4)  # of invoices seem to have a public record: clumsy, careful
+    authenticated: float = 0.0  # of changes pass the checks that the channel's own members pass
+    fitted: float = 0.6  # of invoices are made to fit what the guarantee still allows
+    online_banks: tuple[float, float] = (0.62, 0.28)  # of mule accounts: clumsy, careful; likewise below
+    foreign_banks: tuple[float, float] = (0.12, 0.02)
+    own_device: tuple[float, float] = (0.15, 0.70)
+    new_password: tuple[float, float] = (0.65, 0.20)
+    new_contact: tuple[float, float] = (0.45, 0.08)
+    named: tuple[float, float] = (0.25, 0.80)  # the account is in the victim's name, as far as a check can tell
+    channels: tuple[float, ...] = (0.60, 0.22, 0.13, 0.05)  # portal, mobile, call_centre, paper
+    effect_days: tuple[float, ...] = ()  # shares of 0, 1, 2, 3 days until it takes effect; none: within a day
+    apart: float = 0.0  # of victims of a ring or an insider have an account of their own
+    one_branch: float = 0.0  # of campaigns open their accounts at one branch
     probing: float = 1.0  # waves of failed logins after a list is out (T19); 0: none
     least_cases: bool = True  # whether the size's least number of cases holds here
 
@@ -207,6 +223,7 @@ RETURN_RATE = 0.0008  # of member payments without a bank change behind it
 # Changes of account -------------------------------------------------------------------------------------
 CHANGE_AGES = (1.7, 1.25, 0.9, 0.6)  # 16-25, 26-40, 41-65, 66 and over
 CHANGE_MONTHS = {1: 1.5, 9: 1.4, 8: 0.7}  # renewals in January, students in September
+EFFECT_DAYS = (0.55, 0.25, 0.12, 0.08)  # shares of 0, 1, 2, 3 days until a change takes effect; estimate
 UNANNOUNCED_SHARE = 0.02  # of changes reach the payments but no feed; estimate
 PROVIDER_CHANGE_RATE = 0.03
 MERGER_SHARE = 0.45  # of the old bank's customers who moved by themselves

@@ -50,7 +50,10 @@ class Company:
         self.people, self.payees = settle(seed, size.members, self.start, self.last, ledger, world.life)
         self.providers = open_practices(seed, size.members, self.start, self.last, ledger)
         book = Book(self.people, self.payees, ledger, world.life, self.start, self.last)
-        honest = honest_changes(seed, book, size.change_factor)
+        self.claims = honest_claims(
+            seed, self.people, self.payees, self.providers, size.claims_a_year, self.start, self.last
+        )
+        honest = honest_changes(seed, book, size.change_factor, self.claims)
         of_providers = provider_changes(
             seed, self.providers.account, len(self.payees.member), ledger, self.start, self.last
         )
@@ -60,10 +63,7 @@ class Company:
             unchecked = every.requested_at // DAY_SECONDS < self.last - since
             every.name_check = np.where(unchecked, NAME_CHECKS.index("not_run"), every.name_check)
         self.honest = number_by_time(every.rows(np.flatnonzero(every.requested_at // DAY_SECONDS <= self.last)))
-        self.claims = honest_claims(
-            seed, self.people, self.payees, self.providers, size.claims_a_year, self.start, self.last
-        )
-        self.events = honest_events(seed, self.payees, self.honest, self.start, self.last, world.life.resets)
+        self.events = honest_events(seed, self.payees, self.honest, self.start, self.last, world.life)
         self.members_by_list = listed_members(seed, self.people, world.lists, self.payees.reserved)
         self.refunds = premium_refunds(seed, self.payees, self.start, self.last)
         exposed = self.members_by_list[world.lists[0].breach_id][self.payees.member]

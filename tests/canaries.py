@@ -4,7 +4,7 @@
     ... run nights ...
     assert_absent(home / "lake", planted)
 
-The search reads every file below a folder, and inside what is packed: gzip, zip (a skops model), Parquet, SQLite.
+The search reads every file below a folder, and inside what is packed: gzip, zip (a model), Parquet, SQLite.
 """
 
 from __future__ import annotations

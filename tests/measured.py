@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
+from payeewatch.pipeline.detector.evidence import LENS, SURPRISE, VALUE, Shape, Weights
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params
 from payeewatch.pipeline.training.fit import train
@@ -30,6 +31,7 @@ class Fact:
     is_member_only: bool = False
     family: str = ""
     sentence: str = ""
+    definition: str = "as in the frame"
 
     @classmethod
     def of(cls, family: str, name: str, **facts: object) -> Fact:
@@ -101,3 +103,30 @@ def unusual(frame: pd.DataFrame) -> pd.DataFrame:
 def small_model() -> Model:
     """Trained on 900 changes; the same one for every test."""
     return train(measured(900), FAST, features=FACTS, as_of=LAST_DAY)
+
+
+def shape(name: str, reading: str, edges: list[float], points: list[float], unknown: float = 0.0) -> Shape:
+    return Shape(name, reading, np.array(edges, dtype=np.float64), np.array(points, dtype=np.float64), unknown)
+
+
+WEIGHTS = Weights(
+    shapes=(
+        shape("name_doubt", VALUE, [0.5, 2.5], [-0.5, 0.25, 2.0], unknown=0.125),
+        shape("households", SURPRISE, [0.0, 1.0], [-0.25, 0.0, 3.0]),
+        shape("amount", SURPRISE, [-1.0, 0.5, 1.5], [-0.5, 0.0, 1.0, 1.5]),
+        shape("breach_lists", SURPRISE, [0.5], [0.0, 0.75], unknown=-0.0625),
+        shape("member_days", SURPRISE, [0.0], [-0.5, 0.5], unknown=1.0),
+        shape("is_mobility_mandate", VALUE, [0.5], [0.125, -2.0]),
+        shape("usual_amount", SURPRISE, [0.3], [0.0, -0.25]),
+        shape("request", LENS, [0.5, 1.5], [-0.5, 0.25, 1.0]),
+        shape("company", LENS, [0.25, 1.0], [-0.25, 0.5, 1.25]),
+    ),
+    base=-4.0,
+)
+"""What facts of the small world are worth, made up: every kind of reading, and one lens without a shape."""
+
+
+@cache
+def weighed_model() -> Model:
+    """As `small_model`, with weights."""
+    return train(measured(900), FAST, features=FACTS, as_of=LAST_DAY, weights=WEIGHTS)

@@ -121,7 +121,7 @@ def test_reproduced_stages_call_the_commands_of_their_names() -> None:
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     for name, stage in stages.items():
         commands = stage["cmd"] if isinstance(stage["cmd"], list) else [stage["cmd"]]
-        assert any(re.search(rf"payeewatch {name}\b", command) for command in commands)
+        assert any(re.search(rf"payeewatch(?: |\.evaluation\.){name}\b", command) for command in commands)
 
 
 def test_the_evaluation_that_is_reproduced_is_the_one_that_is_reported() -> None:

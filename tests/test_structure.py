@@ -179,6 +179,7 @@ BY_ADDRESS = ("payeewatch.triage.views.", "payeewatch.triage.formats.")
 """What tests reach by an address or a language, without importing it."""
 
 HASHED = {
+    "payeewatch.features.definition",
     "payeewatch.pipeline.breaches.lists",
     "payeewatch.pipeline.changes.engines",
     "payeewatch.pipeline.detector.calibration",
@@ -411,9 +412,12 @@ def test_help_answers_at_once() -> None:
         "measure": ["payeewatch.pipeline.training.training"],
         "train": ["payeewatch.pipeline.training.training"],
         "evaluate": ["payeewatch.evaluation.evaluate", "payeewatch.simulator.insurer"],
+        "weights": ["payeewatch.evaluation.weights", "payeewatch.simulator.insurer"],
     }.items(),
 )
 def test_a_reproduced_stage_depends_on_the_wings_that_it_imports(stage: str, modules: list[str]) -> None:
     deps = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]["deps"]
     code = {path for path in deps if not path.startswith(("demo/", "dvc-home/"))}
+    # named one by one where the weights themselves must not count: the stage makes them
+    code = {"pipeline/detector" if path.startswith("pipeline/detector/") else path for path in code}
     assert code == loaded_with(*modules, "payeewatch.pipeline.opening") - {"payeewatch"}

@@ -1,6 +1,7 @@
 """The detector as an object: it scores changes, and says how seldom an honest one scores as high, and why.
 
-    value -> surprise of its tail -> lens: isolation forest + total surprise -> its tail -> sum = score -> p-value
+    value -> surprise of its tail -> lens: isolation forest + total surprise -> its tail
+    value, surprise and tails -> points, as the weights say -> sum = score -> p-value
 
 `payeewatch.pipeline.training.fit` trains one. docs/model.md explains every step.
 """
@@ -9,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,17 +19,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from payeewatch.pipeline.detector import model_file
 from payeewatch.pipeline.detector.calibration import Ages, Cell, cell_name, change_keys
+from payeewatch.pipeline.detector.evidence import LENS, Reader, Reading, Weights
 from payeewatch.pipeline.detector.lens import LENSES, PARTIES, AgeWeights, Group, total
 from payeewatch.pipeline.detector.surprise import Column, DetectorFeature, Floats, Ints, Tails, badness
 from payeewatch.pipeline.home.errors import ModelError
-from payeewatch.pipeline.home.files import replace_whole
 from payeewatch.pipeline.home.wording import Sentence, sentence
 
 KEYS = ("change_id", "as_of")
 REQUIRED_COLUMNS = (*KEYS, "party", "derived", "age_days")
-TRUSTED: tuple[str, ...] = ()
-"""Types that a saved model may have in addition to numbers, text, lists, mappings and numpy arrays: none."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,7 @@ class Model:
     facts: dict[str, Any]  # trained_as_of, known_until, seed, changes, ...
     metrics: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    weights: Weights | None = None  # without them, the score is the sum of the lenses' tails
     name: str = ""
     version: str = ""
     run_id: str = ""
@@ -54,12 +54,13 @@ class Model:
     ) -> pd.DataFrame:
         """Score every row of a measured frame, in its order.
 
-        With `without`, as if the surprise of the named features were 0: the score without them. Lenses without any of
-        them are copied from `scored`, the scores of these rows with all features.
+        With `without`, as if the surprise of the named features were 0 and their values those of nothing: the score
+        without them. Lenses without any of them are copied from `scored`, the scores of these rows with all features.
 
         Returns:
             change_id, as_of, segment, score, p_value, references (n of the p-value), lens_request, lens_claims and
-            lens_company (-log10 of the lens's own tail; null where it is absent).
+            lens_company (-log10 of the lens's own tail; null where it is absent), forest (the sum of those), and
+            chance (that it is dishonest; null if the model has no weights).
         """
         surprises, weights = self._surprises(frame, without)
         party = frame["party"].to_numpy(dtype=object)
@@ -76,35 +77,66 @@ class Model:
             for name, lens in group.lenses.items():
                 if scored is None or np.isin(lens.columns, left_out).any():
                     lenses[rows, LENSES.index(name)] = lens.tails(lens.raw(of_kind), row_weights)
-        score = total(lenses, range(len(LENSES)))
+        forest = score = total(lenses, range(len(LENSES)))
+        chance = np.full(len(frame), np.nan)
+        if self.weights:
+            score = self.weights.score(self._points(self.weights, frame, surprises, weights, lenses, without))
+            chance = self.weights.chance(score)
         p_value, references = self._p_values(frame["change_id"].to_numpy(dtype=object), party, derived, weights, score)
         columns = {name: frame[name].to_numpy() for name in KEYS}
         columns |= {"segment": segment, "score": score, "p_value": p_value, "references": references}
         columns |= {f"lens_{name}": lenses[:, at] for at, name in enumerate(LENSES)}
-        return pd.DataFrame(columns, index=frame.index)
+        return pd.DataFrame(columns | {"forest": forest, "chance": chance}, index=frame.index)
 
     def attribute(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """What each feature adds to each row's score: one column per feature, and `base`; their sum is the score."""
-        surprises, weights = self._surprises(frame, ())
+        """What each feature adds to each row's score: one column per feature, and `base`; their sum is the score.
+
+        With weights, a feature adds its points less what they usually are here, and its part of the lenses' points.
+        """
+        surprises, ages = self._surprises(frame, ())
         party = frame["party"].to_numpy(dtype=object)
         by_column = np.zeros(surprises.shape)
         base = np.zeros(len(frame))
         for kind, group in self.groups.items():
             rows = np.flatnonzero(party == kind)
-            for lens in group.lenses.values():
-                contributions = lens.contributions(surprises[rows])
-                moved = total(contributions, range(contributions.shape[1]))
-                start = lens.tails(np.full(len(rows), lens.base), weights.rows(rows))
-                end = lens.tails(lens.base + moved, weights.rows(rows))
-                # the map is not linear; between this row's start and end, every feature gets the same slope
-                slope = np.divide(end - start, moved, out=np.zeros(len(rows)), where=np.abs(moved) > 1e-9)
-                by_column[rows] += contributions * slope[:, None]
-                base[rows] += np.where(np.abs(moved) > 1e-9, start, end)
+            for name in LENSES:
+                parts, start = self._parts_of_lens(name, group, surprises[rows], ages.rows(rows))
+                by_column[rows] += parts
+                base[rows] += start
         names = [record["name"] for record in self.features]
         added = np.zeros((len(frame), len(names)))
         for at, column in enumerate(self.columns):
             added[:, names.index(column.feature)] += by_column[:, at]
+        if self.weights:
+            base += self.weights.base
+            points = self._points(self.weights, frame, surprises, ages, np.full((len(frame), len(LENSES)), np.nan), ())
+            for at, shape in enumerate(self.weights.shapes):
+                if shape.reading != LENS:
+                    added[:, names.index(shape.name)] += points[:, at] - self.weights.usual[at]
+                    base += self.weights.usual[at]
         return pd.DataFrame(added, index=frame.index, columns=names).assign(base=base)
+
+    def _parts_of_lens(self, name: str, group: Group, surprises: Floats, ages: AgeWeights) -> tuple[Floats, Floats]:
+        """What each column adds through a lens, and the lens's own start; together, what the lens counts for."""
+        lens = group.lenses.get(name)
+        if lens is None:
+            absent = np.full(len(surprises), np.nan)
+            return np.zeros(surprises.shape), self.weights.of_lens(name, absent) if self.weights else np.zeros(
+                len(absent)
+            )
+        contributions = lens.contributions(surprises)
+        moved = total(contributions, range(contributions.shape[1]))
+        start = lens.tails(np.full(len(surprises), lens.base), ages)
+        if self.weights:
+            # raw, because near an edge the last bit of a sum in another order is a step
+            ends = (start, lens.tails(lens.raw(surprises), ages))
+            start, end = (self.weights.of_lens(name, tails) for tails in ends)
+            parts = _parts_of_step(contributions, end - start)
+            return parts, np.where(parts.any(axis=1), start, end)
+        end = lens.tails(lens.base + moved, ages)
+        # the map is not linear; between this row's start and end, every feature gets the same slope
+        slope = np.divide(end - start, moved, out=np.zeros(len(moved)), where=np.abs(moved) > 1e-9)
+        return contributions * slope[:, None], np.where(np.abs(moved) > 1e-9, start, end)
 
     def surprises(self, frame: pd.DataFrame) -> pd.DataFrame:
         """How far out each feature lies on its suspicious side, or how seldom it is unknown: one column per feature."""
@@ -121,6 +153,18 @@ class Model:
         surprises = self._by_group(frame, self.safe_columns, "safe_tails")
         return pd.DataFrame(surprises, index=frame.index, columns=[column.feature for column in self.safe_columns])
 
+    def readings(self, frame: pd.DataFrame, readings: Sequence[Reading]) -> Floats:
+        """Rows by readings: what shapes are learned from. NaN is unknown."""
+        surprises, ages = self._surprises(frame, ())
+        lenses = self.score(frame)[[f"lens_{name}" for name in LENSES]].to_numpy(dtype=np.float64)
+        reader = Reader(tuple(readings), self.columns, self.safe_columns)
+        party = frame["party"].to_numpy(dtype=object)
+        out = np.full((len(frame), len(readings)), np.nan)
+        for kind, group in self.groups.items():
+            rows = np.flatnonzero(party == kind)
+            out[rows] = reader.read(frame, rows, group, ages.rows(rows), surprises[rows], lenses[rows])
+        return out
+
     def usual(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The median of each feature among comparable changes, one row for each row of the frame."""
         nearest = self.ages.nearest(self._ages(frame))
@@ -132,26 +176,22 @@ class Model:
         return pd.DataFrame(out, index=frame.index, columns=[record["name"] for record in self.features])
 
     def check_features(self, features: Sequence[DetectorFeature]) -> None:
-        """Refuse features other than those that the model was trained on.
+        """Refuse to work without the features that the model was trained on, or with others under their names.
+
+        What else is measured does not matter.
 
         Raises:
             ModelError: naming the difference.
         """
-        ours = {record["name"]: record for record in self.features}
-        theirs = {record["name"]: record for record in map(record_of, features)}
-        differences = [f"{name} is new" for name in theirs if name not in ours]
-        differences += [f"{name} is gone" for name in ours if name not in theirs]
-        differences += [
-            f"{name} was {key} {ours[name][key]}, is {theirs[name][key]}"
-            for name in ours
-            if name in theirs
-            for key in ours[name]
-            if ours[name][key] != theirs[name][key]
-        ]
+        measured = {feature.name: record_of(feature) for feature in features}
+        differences = []
+        for ours in self.features:
+            theirs = measured.get(ours["name"])
+            differences += [f"{ours['name']} is gone"] if theirs is None else _differences(ours, theirs)
         if differences:
             text = "; ".join(differences[:5]) + ("; ..." if len(differences) > 5 else "")
             raise ModelError(
-                f"{self._label()} was trained on other features than this version measures: {text}; "
+                f"{self._label()} was trained on features that this version does not measure as then: {text}; "
                 "run payeewatch train --as-of D --promote"
             )
 
@@ -164,25 +204,18 @@ class Model:
         return digest.hexdigest()
 
     def save(self, path: Path) -> None:
-        """Write the model as a skops file of numbers, text and arrays."""
-        import skops.io
-
-        replace_whole(path, lambda temporary: skops.io.dump(_packed(self), temporary, compression=zipfile.ZIP_DEFLATED))
+        """Write the model as a file of numbers, text and arrays."""
+        model_file.write(_packed(self), path)
 
     @classmethod
     def load(cls, path: Path) -> Model:
-        """Read a skops file; nothing in it is executed.
+        """Read a model's file; nothing in it is executed.
 
         Raises:
-            ModelError: it cannot be read, or has a type that is not trusted.
+            ModelError: it cannot be read, or is not a model.
         """
-        # one by one: in a single deep chain of imports, CPython 3.11 pays .4 s for the end of a stack chunk
-        import scipy.stats  # noqa: F401
-        import sklearn  # noqa: F401
-        import skops.io
-
         try:
-            return _unpacked(skops.io.load(path, trusted=list(TRUSTED)))
+            return _unpacked(model_file.read(path))
         except FileNotFoundError as error:
             raise ModelError(f"{path}: is gone; restore it from the last backup, or train again") from error
         except Exception as error:  # a damaged archive fails in as many ways as it has parts
@@ -222,6 +255,25 @@ class Model:
             out[rows] = learned.between(values[rows], row_weights.below, row_weights.above, row_weights.weight)
         return out
 
+    def _points(
+        self,
+        weights: Weights,
+        frame: pd.DataFrame,
+        surprises: Floats,
+        ages: AgeWeights,
+        lenses: Floats,
+        without: Sequence[str],
+    ) -> Floats:
+        """Rows by shapes: what each piece of evidence is worth."""
+        reader = Reader(weights.readings, self.columns, self.safe_columns)
+        party = frame["party"].to_numpy(dtype=object)
+        out = np.zeros((len(frame), len(weights.shapes)))
+        for kind, group in self.groups.items():
+            rows = np.flatnonzero(party == kind)
+            readings = reader.read(frame, rows, group, ages.rows(rows), surprises[rows], lenses[rows], without)
+            out[rows] = weights.points(readings)
+        return out
+
     def _segments(self, party: str) -> NDArray[np.object_]:
         """The names of a party's segments: announced and derived, by band."""
         labels = [self.ages.label(band) for band in range(len(self.ages.days))]
@@ -256,7 +308,30 @@ def record_of(feature: DetectorFeature) -> dict[str, str]:
         "missing": str(feature.missing).lower(),
         "lens": str(feature.lens),
         "payees": "members" if feature.is_member_only else "all",
+        "definition": feature.definition,
     }
+
+
+def _differences(ours: dict[str, str], theirs: dict[str, str]) -> list[str]:
+    """What differs between two records of a feature; records of earlier versions have no definition."""
+    name = ours["name"]
+    different = [key for key in ours if ours[key] != theirs[key] and key != "definition"]
+    if different:
+        return [f"{name} was {key} {ours[key]}, is {theirs[key]}" for key in different]
+    return (
+        [f"{name} has another formula"] if ours.get("definition", theirs["definition"]) != theirs["definition"] else []
+    )
+
+
+def _parts_of_step(contributions: Floats, step: Floats) -> Floats:
+    """Rows by columns: each row's step, divided among the contributions of its own direction, in their proportions.
+
+    A shape of steps has no slope: near an edge, one slope for all would give each feature many times the step.
+    """
+    directed = np.clip(contributions * np.sign(step)[:, None], 0.0, None)
+    sums = total(directed, range(directed.shape[1]))
+    share = np.divide(step, sums, out=np.zeros(len(step)), where=sums > 0)
+    return directed * share[:, None]
 
 
 def _packed(model: Model) -> dict[str, Any]:
@@ -277,7 +352,7 @@ def _packed(model: Model) -> dict[str, Any]:
         "facts": model.facts,
         "metrics": model.metrics,
         "warnings": [each.coded if isinstance(each, Sentence) else each for each in model.warnings],
-    }
+    } | ({"weights": model.weights.packed()} if model.weights else {})
 
 
 def _unpacked(raw: dict[str, Any]) -> Model:
@@ -292,6 +367,7 @@ def _unpacked(raw: dict[str, Any]) -> Model:
         facts=raw["facts"],
         metrics=raw["metrics"],
         warnings=tuple(_warning(each) for each in raw["warnings"]),
+        weights=Weights.unpacked(raw["weights"]) if "weights" in raw else None,
     )
 
 

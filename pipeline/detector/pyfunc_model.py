@@ -1,4 +1,4 @@
-"""The model as MLflow stores it: code that reads a skops file, so that loading it runs no pickled code."""
+"""The model as MLflow stores it: code that reads a model's file, so that loading it runs no pickled code."""
 
 from __future__ import annotations
 

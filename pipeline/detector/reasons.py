@@ -32,6 +32,7 @@ EXPLAINING = {
 """CONTEXT features that explain a change honestly, from this value on."""
 
 EXPLAINS = 10.0  # an explanation comes before any fact that is only ordinary
+LEAST_POINTS = 0.05  # of a model with weights, to be worth a line: a twentieth more or less likely
 LEAST_RARITY = 0.3  # of a number on its safe side, to be worth a line: twice as far out as the median
 
 
@@ -49,7 +50,7 @@ class ReasonFeature(DetectorFeature, Protocol):
 
 
 def reasons(frame: pd.DataFrame, model: Model, features: Sequence[ReasonFeature] | None = None) -> pd.DataFrame:
-    """The reasons behind each row's score, in the frame's order.
+    """The reasons behind each row's score, in the frame's order. Features that the model does not know are no reason.
 
     Returns:
         change_id, as_of, reasons and reassuring: lists of mappings with the fields of REASON, strongest first.
@@ -58,6 +59,8 @@ def reasons(frame: pd.DataFrame, model: Model, features: Sequence[ReasonFeature]
         from payeewatch.features import FEATURES
 
         features = tuple(FEATURES.values())
+    known = {record["name"] for record in model.features}
+    features = [feature for feature in features if feature.name in known]
     names = [feature.name for feature in features]
     added = model.attribute(frame)[names].to_numpy()
     surprise = model.surprises(frame)[names].to_numpy()
@@ -66,6 +69,11 @@ def reasons(frame: pd.DataFrame, model: Model, features: Sequence[ReasonFeature]
     usual = usual_values(frame, model, features)[names].to_numpy()
     accuses = np.where(surprise > 0, added, 0.0)
     honest = np.column_stack([_speaks_for(f, values[:, at], safe[:, at]) for at, f in enumerate(features)])
+    if model.weights:
+        is_context = np.array([str(feature.suspicious).lower() == "context" for feature in features])
+        is_different = ~np.isnan(values) & np.where(is_context, values != usual, surprise > 0)
+        accuses = np.where(is_different & (added >= LEAST_POINTS), added, 0.0)
+        honest = np.where((honest > 0) & (added <= -LEAST_POINTS), -added, 0.0)
     accusing, reassuring = [], []
     ranked, eased = _ranks(accuses), _ranks(honest)
     for row in range(len(frame)):
@@ -85,7 +93,7 @@ def usual_values(frame: pd.DataFrame, model: Model, features: Sequence[ReasonFea
         from payeewatch.features import FEATURES
 
         features = tuple(FEATURES.values())
-    usual = model.usual(frame)
+    usual = model.usual(frame).reindex(columns=[feature.name for feature in features])
     for feature in features:
         if feature.usual:
             usual[feature.name] = frame[feature.usual].astype("float64").fillna(usual[feature.name])

@@ -18,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from payeewatch.pipeline.detector import model_file
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.home.errors import ModelError, StoreError
 from payeewatch.pipeline.home.settings import Settings
@@ -25,12 +26,11 @@ from payeewatch.pipeline.home.settings import Settings
 NAME = "payeewatch"
 """The name of the experiment and of the registered model."""
 CHAMPION, CHALLENGER = "champion", "challenger"
-FILE = "model.skops"
 WAIT_SECONDS = 10
 """How long to wait for a store that another process has locked."""
 MOST_METRICS = 1000
 """The most that MLflow accepts in one call."""
-REQUIRED = ("payeewatch", "mlflow", "numpy", "pandas", "scikit-learn", "skops")
+REQUIRED = ("payeewatch", "mlflow", "numpy", "pandas", "scikit-learn")
 """The packages that loading the model needs, at the versions that trained it."""
 
 QUIET = {
@@ -95,7 +95,9 @@ def load(settings: Settings, which: str = CHAMPION) -> Model:
     """
     version, run_id, model_id = _registration(settings, which)
     # the home may have been moved since the model was logged
-    path = settings.folder("mlflow") / "artifacts" / "models" / model_id / "artifacts" / "artifacts" / FILE
+    folder = settings.folder("mlflow") / "artifacts" / "models" / model_id / "artifacts" / "artifacts"
+    earlier = folder / model_file.EARLIER_NAME
+    path = earlier if earlier.exists() else folder / model_file.NAME
     return _read(path, version, run_id, path.stat().st_mtime_ns if path.exists() else None)
 
 
@@ -339,15 +341,15 @@ def _log_model(client: Any, settings: Settings, model: Model, data: Mapping[str,
         mlflow.log_metrics(model.metrics)
         mlflow.set_tags(tags)
         mlflow.log_dict({"features": list(model.features)}, "features.json")
-        mlflow.log_dict(
-            {"facts": model.facts, "warnings": list(model.warnings), "absent": _absent_lenses(model)}, "facts.json"
-        )
+        learned_from = model.weights.record if model.weights else {}
+        facts = {"facts": model.facts, "warnings": list(model.warnings), "absent": _absent_lenses(model)}
+        mlflow.log_dict(facts | {"weights": learned_from}, "facts.json")
         with tempfile.TemporaryDirectory(dir=_database(settings).parent) as folder:
-            model.save(Path(folder) / FILE)
+            model.save(Path(folder) / model_file.NAME)
             logged = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-                artifacts={"model": str(Path(folder) / FILE)},
+                artifacts={"model": str(Path(folder) / model_file.NAME)},
                 pip_requirements=[f"{name}=={metadata.version(name)}" for name in REQUIRED],
             )
     try:

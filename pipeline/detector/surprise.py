@@ -44,6 +44,8 @@ class DetectorFeature(Protocol):
     def lens(self) -> str: ...
     @property
     def is_member_only(self) -> bool: ...
+    @property
+    def definition(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -159,8 +161,14 @@ class Tails:
         """Rows by columns of surprise, each row by its band's tables; unknown values do not surprise."""
         return self.between(values, bands, bands, np.zeros(len(bands)))
 
-    def between(self, values: Floats, below: Ints, above: Ints, weight: Floats) -> Floats:
-        """The same between the tables of two bands, `weight` (0-1) towards the one above."""
+    def between(
+        self, values: Floats, below: Ints, above: Ints, weight: Floats, columns: Sequence[int] | None = None
+    ) -> Floats:
+        """The same between the tables of two bands, `weight` (0-1) towards the one above.
+
+        With `columns`, the values are those of these columns only.
+        """
+        columns = range(self.n_columns) if columns is None else columns
         out = np.zeros(values.shape)
         order = np.lexsort((above, below))  # by bands, then column by column: neighbours in memory
         low, high, weight = below[order], above[order], weight[order]
@@ -169,9 +177,10 @@ class Tails:
             rows, up = order[begin:end], weight[begin:end]
             inputs = np.ascontiguousarray(values[rows].T)
             results = np.empty(inputs.shape)
-            for at, usual in enumerate(self.usual):
+            for at, column in enumerate(columns):
+                usual = self.usual[column]
                 if np.isnan(usual):
-                    ends = [self._table_surprises(int(band), at, inputs[at]) for band in (low[begin], high[begin])]
+                    ends = [self._table_surprises(int(band), column, inputs[at]) for band in (low[begin], high[begin])]
                 else:
                     ends = [np.clip(inputs[at] - usual, 0.0, self.most)] * 2
                 results[at] = (1 - up) * ends[0] + up * ends[1]

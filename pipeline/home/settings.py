@@ -104,6 +104,8 @@ class Flag(Section):
     capacity_min: Changes
     capacity_per_10k_payees: Annotated[float, Field(ge=0, le=10_000, description="changes a night per 10,000 payees")]
     floor_p: Probability
+    floor_score: Annotated[float | None, Field(ge=-100, le=100, description="log-odds from -100 to 100")]
+    forest_share: Annotated[float, Field(ge=0, le=0.5, description="a share from 0 to 0.5")]
     hold_p: Probability
     hold_share: Share
     hold_within_days: Annotated[int, Field(ge=0, le=365, description="a number of days")]

@@ -261,6 +261,11 @@ MESSAGES = {
     "lens_without_difference": (
         "%(payee_type)s changes: lens %(lens)s is absent: none of its features differs between changes"
     ),
+    "features_without_values": "nothing is known in any change of: %(features)s",
+    "features_without_difference": "every change has the same value of: %(features)s",
+    "weights_left_out": (
+        "their formulas changed after the weights were learned, so they count only through the forests: %(features)s"
+    ),
     "few_of_party": "%(changes)s %(payee_type)s changes to learn from: they are compared with all changes",
     "few_changes": (
         "%(changes)s changes are too few to hold some back: each is compared with all others, "

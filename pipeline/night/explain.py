@@ -46,7 +46,8 @@ def explain(session: Session, change_id: str, as_of: date | None = None) -> dict
         answer["superseded_by"] = change["superseded_by"].iloc[0]
     if frame.empty:
         return answer | {"features": []}
-    scored, added = model.score(frame), model.attribute(frame)
+    # a feature that is newer than the model adds nothing
+    scored, added = model.score(frame), model.attribute(frame).reindex(columns=[*FEATURES], fill_value=0.0)
     usual = usual_values(frame, model)
     answer |= {name: _json_value(scored[name].iloc[0]) for name in ("segment", "score", "p_value")}
     answer["features"] = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from heapq import nsmallest
@@ -20,6 +21,12 @@ from payeewatch.pipeline.home.keys import Keys, token_of, tokens_of
 from payeewatch.pipeline.home.settings import Flag, Params
 
 Floats = npt.NDArray[np.float64]
+
+SCORED = ("score", "p_value", "p_value_unexposed", "chance", "forest")
+"""What the queues read of a change's scores."""
+
+LEAST_ROOM = 10
+"""From this capacity on, at least one place goes by the forests alone."""
 
 EARLIER = {
     "flags": ["flag_id", "change_id", "queue", "first_flagged_on", "p_value", "score", "reasons", "reassuring"],
@@ -50,6 +57,8 @@ class Candidate:
     score: float
     loss_cents: int  # expected, see expected_loss_cents
     may_hold: bool
+    passes_floor: bool  # the p-value's, or the score's
+    forest: float = -math.inf  # how unusual the forests find it, where the score has weights; see forest_places
     is_scored: bool = True
     first_flagged_on: date | None = None
     earlier_queue: str = ""  # the queue of the night before
@@ -59,12 +68,25 @@ class Candidate:
     def order(self) -> tuple[int, float, str]:
         return (-self.loss_cents, -self.score, self.change_id)
 
+    def forest_order(self) -> tuple[float, str]:
+        return (-self.forest, self.change_id)
+
 
 def capacity(params: Flag, payees: int) -> int:
     """How many new flags a night may make: as set, or by the number of payees."""
     if params.capacity is not None:
         return params.capacity
     return max(params.capacity_min, math.floor(params.capacity_per_10k_payees * payees / 10_000))
+
+
+def forest_places(params: Flag, room: int, *, has_weights: bool) -> int:
+    """How many of a night's new places go by the forests alone: kinds of fraud that nobody simulated have no weights.
+
+    Without weights, the score itself goes by the forests.
+    """
+    if not has_weights or not params.forest_share:
+        return 0
+    return max(math.floor(params.forest_share * room), 1 if room >= LEAST_ROOM else 0)
 
 
 def chance(p_values: Floats, base_rate: float) -> Floats:
@@ -80,13 +102,18 @@ def chance(p_values: Floats, base_rate: float) -> Floats:
     return likely
 
 
-def expected_loss_cents(p_values: Floats, at_risk_cents: npt.NDArray[np.int64], params: Flag) -> npt.NDArray[np.int64]:
+def expected_loss_cents(
+    p_values: Floats, at_risk_cents: npt.NDArray[np.int64], params: Flag, chances: Floats | None = None
+) -> npt.NDArray[np.int64]:
     """Cents lost on average if nobody reviews: what can still be stopped, times the chance that it is not honest.
 
+    `chances` are the model's own, by its weights; where there are none (null), the p-value says the chance.
     Money already paid is not counted: a review does not bring it back.
     """
     loss = at_risk_cents + params.usual_loss * 100
-    return np.rint(chance(p_values, params.base_rate) * loss).astype(np.int64)
+    likely = chance(p_values, params.base_rate)
+    likely = likely if chances is None else np.where(np.isnan(chances), likely, chances)
+    return np.rint(likely * loss).astype(np.int64)
 
 
 def flag(
@@ -105,7 +132,8 @@ def flag(
 
     Args:
         scores: change_id, p_value, score of every open change, and p_value_unexposed where a change has weak matches:
-            its p-value without exposures. Without it such a change is not put on hold.
+            its p-value without exposures. Without it such a change is not put on hold. If the model has weights, also
+            chance and forest.
         context, amounts: of every change in `scores` and of those flagged earlier.
         payees: how many payees the insurer has, for the capacity.
         earlier, earlier_scores: the flags and scores of the last published night before this one, with the columns
@@ -116,15 +144,16 @@ def flag(
     earlier_flags = {} if earlier is None else _earlier_flags(rows, earlier, keys)
     facts = _with_losses(rows, earlier_flags, params.flag)
     undecided_before = _undecided_before(earlier_scores)
-    in_play = _is_in_play(facts, earlier_flags, undecided_before, params.flag)
+    in_play = _is_in_play(facts, earlier_flags, undecided_before)
     candidates = _candidates(night, facts[in_play], earlier_flags, params, keys)
     _keep_out(candidates, undecided_before)
     room = capacity(params.flag, payees)
+    by_forest = forest_places(params.flag, room, has_weights=bool(facts["chance"].notna().any()))
     audits = min(max(1, round(params.flag.audit_share * room)), room - 1) if params.flag.audit_share else 0
-    _choose(candidates, room, audits, params.flag)
+    _choose(candidates, room, audits, by_forest, params.flag)
     draw_facts = _draw_audit(night, candidates, facts[~in_play], audits, params, keys)
     by_change = {row["change_id"]: row for row in records(facts[facts["change_id"].isin(_ids_in_queue(candidates))])}
-    in_queue = _by_rank([c for c in candidates if c.queue])
+    in_queue = _by_rank([c for c in candidates if c.queue], params.flag)
     flags = [
         _flag_row(night, rank, candidate, by_change[candidate.change_id], earlier_flags)
         for rank, candidate in enumerate(in_queue, start=1)
@@ -156,7 +185,7 @@ def _rule_inputs(
         raise ValueError(f"{len(unknown)} scored changes are not known on the night, such as {min(unknown)}")
     newest = context.exposures.groupby("change_id")["matched_at"].max()
     parts = [
-        scores[[name for name in ("change_id", "score", "p_value", "p_value_unexposed") if name in scores]],
+        scores[[name for name in ("change_id", *SCORED) if name in scores]],
         amounts.by_change,
         context.decisions.rename(columns={"known_at": "decision_known_at"}),
         newest.rename("newest_exposure_at").reset_index(),
@@ -168,6 +197,8 @@ def _rule_inputs(
     for column in ("p_value_unexposed", "decided_p", "decided_account"):
         if column not in rows:
             rows[column] = None
+    for column in ("chance", "forest"):
+        rows[column] = rows[column].astype("float64") if column in rows else np.nan
     for column in ("at_risk_cents", "paid_cents"):
         rows[column] = rows[column].fillna(0).astype("int64")
     rows["is_weak"] = are_among(rows.index, context.weakly_matched())
@@ -175,7 +206,7 @@ def _rule_inputs(
 
 
 def _with_losses(facts: pd.DataFrame, earlier_flags: dict[str, Row], params: Flag) -> pd.DataFrame:
-    """The changes scored tonight or flagged before, by change_id, with the loss expected of each.
+    """The changes scored tonight or flagged before, by change_id, with the loss expected of each and what it may pass.
 
     One that is no longer scored keeps the score of the night before.
     """
@@ -185,18 +216,21 @@ def _with_losses(facts: pd.DataFrame, earlier_flags: dict[str, Row], params: Fla
         last = np.array([np.nan if row is None else row[name] for row in before], dtype=np.float64)
         facts[name] = np.where(is_scored, facts[name].to_numpy(dtype=np.float64), last)
     facts = facts.assign(is_scored=is_scored)[facts["p_value"].notna()]
-    losses = expected_loss_cents(facts["p_value"].to_numpy(), facts["at_risk_cents"].to_numpy(), params)
-    return facts.assign(loss_cents=losses)
+    p_value, chances = facts["p_value"].to_numpy(), facts["chance"].to_numpy()
+    losses = expected_loss_cents(p_value, facts["at_risk_cents"].to_numpy(), params, chances)
+    by_score = params.floor_score is not None and (facts["score"] >= params.floor_score) & facts["chance"].notna()
+    facts = facts.assign(loss_cents=losses, passes_floor=(p_value <= params.floor_p) | by_score)
+    return facts.assign(forest=facts["forest"].where(facts["chance"].notna() & (p_value <= params.floor_p), -np.inf))
 
 
 def _is_in_play(
-    facts: pd.DataFrame, earlier_flags: dict[str, Row], undecided_before: set[str], params: Flag
+    facts: pd.DataFrame, earlier_flags: dict[str, Row], undecided_before: set[str]
 ) -> npt.NDArray[np.bool_]:
-    """Which changes to examine one by one: those that pass the p-value floor, and those with a past."""
+    """Which changes to examine one by one: those that pass a floor, and those with a past."""
     has_a_past = (
         facts["superseded_by"].notna() | facts["decided_at"].notna() | are_among(facts["change_id"], earlier_flags)
     )
-    in_play = (facts["p_value"] <= params.floor_p) | has_a_past | are_among(facts["change_id"], undecided_before)
+    in_play = facts["passes_floor"] | has_a_past | are_among(facts["change_id"], undecided_before)
     return in_play.to_numpy(dtype=bool)
 
 
@@ -213,6 +247,8 @@ def _candidates(
             score=row["score"],
             loss_cents=row["loss_cents"],
             may_hold=row["is_scored"] and _may_hold(night, row, params.flag),
+            passes_floor=row["passes_floor"],
+            forest=row["forest"],
             is_scored=row["is_scored"],
         )
         _set_status(night, candidate, row, earlier_flags.get(row["change_id"]), params)
@@ -241,7 +277,7 @@ def _set_status(night: date, candidate: Candidate, row: Row, earlier_flag: Row |
             candidate.first_flagged_on, candidate.earlier_queue = first_on, str((earlier_flag or {})["queue"])
     elif decided_at and not _has_new_evidence(row, decided_at, params.flag):
         candidate.why_not = WhyNot.DECIDED
-    elif candidate.p_value > params.flag.floor_p:
+    elif not candidate.passes_floor:
         candidate.why_not = WhyNot.FLOOR
 
 
@@ -270,8 +306,11 @@ def _has_new_evidence(row: Row, decided_at: datetime, params: Flag) -> bool:
     )
 
 
-def _choose(candidates: list[Candidate], room: int, audits: int, params: Flag) -> None:
-    """Give queues: holds first, then review, within the capacity that the audit sample leaves."""
+def _choose(candidates: list[Candidate], room: int, audits: int, by_forest: int, params: Flag) -> None:
+    """Give queues: holds first, then review, within the capacity that the audit sample leaves.
+
+    The last `by_forest` places go to the changes that the forests find most unusual, of those not chosen before.
+    """
     free = room - audits
     holds = 0 if not params.hold_share else max(1, math.floor(params.hold_share * room))
     eligible = sorted((c for c in candidates if c.why_not is None), key=Candidate.order)
@@ -285,10 +324,16 @@ def _choose(candidates: list[Candidate], room: int, audits: int, params: Flag) -
     for candidate in eligible:
         if candidate.queue is None and candidate.earlier_queue:
             candidate.queue = Queue.AUDIT if candidate.earlier_queue == Queue.AUDIT else Queue.REVIEW
-        elif candidate.queue is None and free:
-            candidate.queue = Queue.REVIEW
-            free -= 1
-        elif candidate.queue is None:
+    new = [c for c in eligible if c.queue is None]
+    first = new[: max(free - by_forest, 0)]
+    others = sorted((c for c in new[len(first) :] if c.forest > -math.inf), key=Candidate.forest_order)
+    unusual = others[: min(by_forest, free)]
+    chosen = {c.change_id for c in (*first, *unusual)}
+    rest = [c for c in new if c.change_id not in chosen]
+    for candidate in (*first, *unusual, *rest[: free - len(chosen)]):
+        candidate.queue = Queue.REVIEW
+    for candidate in new:
+        if candidate.queue is None:
             candidate.why_not = WhyNot.CAPACITY
 
 
@@ -314,9 +359,28 @@ def _draw_audit(
     }
 
 
-def _by_rank(flagged: list[Candidate]) -> list[Candidate]:
-    queues = list(Queue)
-    return sorted(flagged, key=lambda c: (queues.index(c.queue or Queue.AUDIT), *c.order()))
+def _by_rank(flagged: list[Candidate], params: Flag) -> list[Candidate]:
+    ranked = []
+    for queue in Queue:
+        of_queue = sorted((c for c in flagged if c.queue is queue), key=Candidate.order)
+        places = interleaved([c.forest for c in of_queue], params) if queue is Queue.REVIEW else range(len(of_queue))
+        ranked += [of_queue[place] for place in places]
+    return ranked
+
+
+def interleaved(forest: Sequence[float], params: Flag) -> list[int]:
+    """The positions of an order, with every (1 / `forest_share`)-th place given to the most unusual of those still to
+    come, as the forests see it. Those at minus infinity stay where they are."""
+    unusual = sorted((at for at in range(len(forest)) if forest[at] > -math.inf), key=lambda at: -forest[at])
+    every = round(1 / params.forest_share) if params.forest_share else 0
+    if not unusual or not every:
+        return list(range(len(forest)))
+    by_loss, by_forest = iter(range(len(forest))), iter(unusual)
+    placed: dict[int, None] = {}
+    for place in range(1, len(forest) + 1):
+        following = [by_forest, by_loss] if place % every == 0 else [by_loss]
+        placed[next(at for order in following for at in order if at not in placed)] = None
+    return list(placed)
 
 
 def _ids_in_queue(candidates: list[Candidate]) -> set[str]:
@@ -359,10 +423,16 @@ def _add_exposures(flags: list[Row], context: ChangeContext) -> None:
 
 
 def _ranks(facts: pd.DataFrame, candidates: list[Candidate], params: Flag) -> pd.DataFrame:
-    """Where every scored change stood before the cut: those past the floor first, then by expected loss."""
+    """Where every scored change stood before the cut: those that pass a floor first, then by expected loss.
+
+    Those that pass are interleaved with what the forests find most unusual, as the review queue is.
+    """
     scored = facts[facts["is_scored"]]
-    p_value, loss, score = (scored[name].to_numpy() for name in ("p_value", "loss_cents", "score"))
-    change_ids = scored["change_id"].to_numpy()[np.lexsort((-score, -loss, p_value > params.floor_p))].tolist()
+    passes, loss, score = (scored[name].to_numpy() for name in ("passes_floor", "loss_cents", "score"))
+    order = np.lexsort((-score, -loss, ~passes))
+    first = order[: int(passes.sum())]
+    order[: len(first)] = first[interleaved(scored["forest"].to_numpy()[first].tolist(), params)]
+    change_ids = scored["change_id"].to_numpy()[order].tolist()
     of_change = {c.change_id: c for c in candidates}
     in_order = [of_change.get(change_id) for change_id in change_ids]
     return pd.DataFrame(

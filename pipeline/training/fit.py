@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from payeewatch.pipeline.detector.calibration import (
     change_keys,
     excess,
 )
+from payeewatch.pipeline.detector.evidence import Reader, Weights, shipped
 from payeewatch.pipeline.detector.forest import Forest
 from payeewatch.pipeline.detector.lens import LENSES, PARTIES, AgeWeights, Group, Lens, gravity, total
 from payeewatch.pipeline.detector.model import REQUIRED_COLUMNS, Model, record_of
@@ -49,6 +50,8 @@ FEWEST_IN_BAND = 50
 MOST_FITTED = 20_000
 """Changes that a forest and its maps are fitted on; more of them cost time and improve nothing."""
 MOST_REFERENCES = 20_000
+ROWS_AT_ONCE = 20_000
+"""Rows of references that are read together; it limits the memory."""
 NO_FEATURES, NO_DIFFERENCE = "it has no features", "none of its features differs between changes"
 ABSENT = {NO_FEATURES: "lens_without_features", NO_DIFFERENCE: "lens_without_difference"}
 """Why a lens is absent, as the model stores it -> the warning's code."""
@@ -102,6 +105,7 @@ def train(
     *,
     as_of: date | None = None,
     features: Sequence[DetectorFeature] | None = None,
+    weights: Weights | Literal["none"] | None = None,
 ) -> Model:
     """Fit the detector on a measured frame of past changes at several ages.
 
@@ -109,6 +113,8 @@ def train(
         labels: change_id -> verdict. A change without one is unlabelled, not clean.
         as_of: the day whose knowledge the frame contains; by default its last as_of.
         features: by default, every registered feature.
+        weights: what evidence is worth; by default, the weights that are shipped. With `none`, the score is the sum of
+            the lenses' tails.
 
     Raises:
         ModelError: fewer than `train.min_changes` changes, or no feature tells them apart.
@@ -134,10 +140,13 @@ def train(
     ages = Ages.of(params.train.ages_days, params.observe.window_days, params.train.past_window_days)
     columns, safe_columns = columns_of(features, frame.iloc[usable]), safe_columns_of(features)
     sample = _sample(frame, usable, ages, columns, params.seed)
-    fitter = Fitter(columns, safe_columns, ages, features, params)
-    groups, references, warnings = _groups_and_references(sample, fitter, as_of)
+    fitting, changed = (None, []) if weights == "none" else (weights or shipped()).fitting(features)
+    fitter = Fitter(columns, safe_columns, ages, features, params, fitting)
+    groups, references, usual, warnings = _groups_and_references(sample, fitter, as_of)
+    if changed:
+        warnings.append(sentence("weights_left_out", features=", ".join(changed)))
     learned_cells = cells(references, PARTIES, ages, params.train.reference_min, MOST_REFERENCES)
-    warnings += _short(learned_cells, ages, params.train.reference_min)
+    warnings += _short(learned_cells, ages, params.train.reference_min) + _silent(frame, usable, features)
     return Model(
         features=tuple(record_of(feature) for feature in features),
         columns=columns,
@@ -154,6 +163,7 @@ def train(
         },
         metrics=_metrics(sample, groups, learned_cells, references, ages, params),
         warnings=tuple(warnings),
+        weights=fitting.at_home(usual, references.score, params.flag.base_rate) if fitting else None,
     )
 
 
@@ -166,6 +176,7 @@ class Fitter:
     ages: Ages
     features: Sequence[DetectorFeature]
     params: Params
+    weights: Weights | None
 
     def fit(self, sample: Sample) -> tuple[dict[str, Group], list[str]]:
         """A group for each party; a party with too few changes, or without a lens, gets the group of all."""
@@ -229,42 +240,55 @@ class Fitter:
 
 def _groups_and_references(
     sample: Sample, fitter: Fitter, as_of: date
-) -> tuple[dict[str, Group], References, list[str]]:
-    """The fitted groups, and references that they were not fitted on."""
+) -> tuple[dict[str, Group], References, Floats, list[str]]:
+    """The fitted groups, recent references that they were not fitted on, and the mean points of each shape on all."""
     train = fitter.params.train
     held_back = sample.payee_draw < train.holdout_share
     n_held_back = sample.rows(held_back).n_changes
     if n_held_back >= 2 * train.reference_min:
         groups, warnings = fitter.fit(sample.rows(~held_back))
-        scored = [_references(sample.rows(held_back), groups)]
+        scored = [_references(sample.rows(held_back), groups, fitter)]
     else:
         groups, warnings = fitter.fit(sample)
         warnings.append(sentence("few_changes", changes=sample.n_changes, parts=FOLDS))
         folds = np.minimum((sample.payee_draw * FOLDS).astype(np.int64), FOLDS - 1)
         scored = [
-            _references(sample.rows(folds == fold), fitter.fit(sample.rows(folds != fold))[0])
+            _references(sample.rows(folds == fold), fitter.fit(sample.rows(folds != fold))[0], fitter)
             for fold in np.unique(folds)
             if (folds != fold).any()
         ]
-    references, nights = _concatenate(scored)
+    references, nights = _concatenate([(found, at) for found, at, _ in scored])
+    usual = total(np.column_stack([points for _, _, points in scored]), range(len(scored))) / max(len(nights), 1)
     since = np.datetime64(as_of - timedelta(days=train.recent_days))
     recent = references.rows(nights >= since)
     if recent.n_changes < min(train.reference_min, references.n_changes):
         warnings.append(sentence("few_recent", changes=recent.n_changes, days=train.recent_days))
         recent = references
-    return groups, recent, warnings
+    return groups, recent, usual, warnings
 
 
-def _references(sample: Sample, groups: dict[str, Group]) -> tuple[References, NDArray[Any]]:
+def _references(sample: Sample, groups: dict[str, Group], fitter: Fitter) -> tuple[References, NDArray[Any], Floats]:
+    """The rows as references, their nights, and the sum of each shape's points over them."""
     score = np.zeros(len(sample.band))
+    weights = fitter.weights
+    summed = np.zeros(len(weights.shapes) if weights else 0)
     for party, group in groups.items():
-        rows = np.flatnonzero(sample.party == party)
-        weights = sample.weights.rows(rows)
-        surprises = group.tails.between(sample.values[rows], weights.below, weights.above, weights.weight)
-        score[rows] = total(group.lens_tails(surprises, weights), range(len(LENSES)))
+        of_party = np.flatnonzero(sample.party == party)
+        for first in range(0, len(of_party), ROWS_AT_ONCE):
+            rows = of_party[first : first + ROWS_AT_ONCE]
+            ages = sample.weights.rows(rows)
+            surprises = group.tails.between(sample.values[rows], ages.below, ages.above, ages.weight)
+            lenses = group.lens_tails(surprises, ages)
+            if weights is None:
+                score[rows] = total(lenses, range(len(LENSES)))
+                continue
+            reader = Reader(weights.readings, fitter.columns, fitter.safe_columns)
+            points = weights.points(reader.read(sample.frame, sample.at[rows], group, ages, surprises, lenses))
+            score[rows] = weights.score(points)
+            summed += np.cumsum(points, axis=0)[-1]  # row by row: a sum in numpy's own order may differ in the last bit
     derived = sample.column("derived").to_numpy(dtype=bool)
     references = References(sample.change, sample.party, derived, sample.band, score)
-    return references, sample.column("as_of").to_numpy(dtype="datetime64[us]")
+    return references, sample.column("as_of").to_numpy(dtype="datetime64[us]"), summed
 
 
 def _concatenate(scored: Sequence[tuple[References, NDArray[Any]]]) -> tuple[References, NDArray[Any]]:
@@ -342,6 +366,21 @@ def _short(learned: Mapping[str, Cell], ages: Ages, fewest: int) -> list[str]:
             days = {"days": ages.window_days} if past else {}
             warnings.append(sentence(code, references=n, wanted=fewest, least=1 / (n + 1), **days))
     return warnings
+
+
+def _silent(frame: pd.DataFrame, usable: Ints, features: Sequence[DetectorFeature]) -> list[str]:
+    """Which features tell no two changes apart: that feed may be missing, or the formula wrong."""
+    silent: dict[str, list[str]] = {"features_without_values": [], "features_without_difference": []}
+    is_member = frame["party"].iloc[usable].to_numpy() == "member"
+    for feature in features:
+        values = frame[feature.name].iloc[usable].to_numpy(dtype=np.float64)
+        values = values[is_member] if feature.is_member_only else values
+        known = values[~np.isnan(values)]
+        if not len(known):
+            silent["features_without_values"].append(feature.name)
+        elif known.min() == known.max() and len(known) == len(values):
+            silent["features_without_difference"].append(feature.name)
+    return [sentence(code, features=", ".join(names)) for code, names in silent.items() if names]
 
 
 def _metrics(

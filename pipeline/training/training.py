@@ -13,7 +13,7 @@ from payeewatch.pipeline import expectations
 from payeewatch.pipeline.changes.engines import engine_of
 from payeewatch.pipeline.changes.expectations import check_promises
 from payeewatch.pipeline.changes.measure import measure_past
-from payeewatch.pipeline.detector import registry
+from payeewatch.pipeline.detector import model_file, registry
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused
 from payeewatch.pipeline.home.files import replace_whole, write_json
@@ -22,7 +22,7 @@ from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.as_of import known_at_cutoff, last_decision
 from payeewatch.pipeline.training.fit import train
 
-MODEL_FILE, METRICS_FILE = "model.skops", "metrics.json"
+METRICS_FILE = "metrics.json"
 
 VERDICTS = """
 SELECT change_id, verdict FROM ({known}) WHERE decided_at <= $cutoff {last}
@@ -110,5 +110,5 @@ def read_frame(path: Path) -> pd.DataFrame:
 
 def save_model(model: Model, folder: Path) -> None:
     """The model and its metrics as two files. Equal models have equal fingerprints; the bytes may differ."""
-    model.save(folder / MODEL_FILE)
+    model.save(folder / model_file.NAME)
     write_json(folder / METRICS_FILE, model.metrics | {"changes": model.facts["changes"]})

@@ -22,6 +22,7 @@ from payeewatch.simulator.text import NONE
 RINGS = ("T02", "T08")
 BATCHES = ("T13",)
 STOPS, CHANGES_ACCOUNT, GROWS_CAREFUL = range(3)
+SMALL_BANKS = 4  # places 6 to 9 of BANKS
 REACTIONS = (0.6, 0.25, 0.15)  # of a campaign of which a case was blocked; estimates
 
 
@@ -127,6 +128,7 @@ def _campaign(crime: Crime, campaign: int, kind: str, day: int, largest: int, so
     victim_count = min(int(rng.integers(*size, endpoint=True)), largest)
     day, victims, provider = _victims(crime, rng, kind, victim_count, day)
     shared = kind in ("T02", "T13") or rng.random() < fraud.pooled
+    branch = int(rng.integers(1, 90_000)) if fraud.one_branch and rng.random() < fraud.one_branch else NONE
     other = _mule(crime, rng, stealth, day)
     device, network = 2 * 10**8 + int(rng.integers(0, 10**8)), int(rng.integers(9000, 9100))
     actor = int(rng.integers(0, 40)) if rng.random() < 0.5 else 1000 + int(rng.integers(0, 4))
@@ -134,7 +136,8 @@ def _campaign(crime: Crime, campaign: int, kind: str, day: int, largest: int, so
     cases: list[Case] = []
     for payee in victims:
         spread = int(rng.integers(0, 6)) if len(victims) > 1 else 0
-        account = _from_pool(crime, rng, stealth, day) if shared else _mule(crime, rng, stealth, day)
+        own = not shared or (fraud.apart > 0 and bool(rng.random() < fraud.apart))
+        account = _mule(crime, rng, stealth, day, branch) if own else _from_pool(crime, rng, stealth, day)
         cases.append(
             Case(
                 so_far + len(cases), campaign, kind, int(payee), min(day + spread, crime.book.end - 1), stealth,
@@ -233,13 +236,16 @@ def _from_pool(crime: Crime, rng: np.random.Generator, stealth: float, day: int)
     return account
 
 
-def _mule(crime: Crime, rng: np.random.Generator, stealth: float, day: int) -> int:
-    """An account opened for the purpose, until its bank closes it."""
+def _mule(crime: Crime, rng: np.random.Generator, stealth: float, day: int, branch: int = NONE) -> int:
+    """An account opened for the purpose, until its bank closes it; at one branch where the campaign has one."""
+    fraud = crime.fraud
     bank = usual_banks(rng, 1)
-    if rng.random() < 0.62 * (1 - stealth) + 0.28 * stealth:
+    if branch != NONE:
+        bank = np.array([branch % SMALL_BANKS + 6])
+    elif rng.random() < fraud.online_banks[0] * (1 - stealth) + fraud.online_banks[1] * stealth:
         bank = neobanks(rng, 1)
-    elif rng.random() < 0.12 * (1 - stealth) + 0.02 * stealth:
+    elif rng.random() < fraud.foreign_banks[0] * (1 - stealth) + fraud.foreign_banks[1] * stealth:
         bank = foreign_banks(rng, 1)
-    account = int(crime.book.ledger.open(rng, bank)[0])
+    account = int(crime.book.ledger.open(rng, bank, branch)[0])
     crime.closing_days[account] = day + 10 + int(rng.exponential(crime.fraud.mule_days))
     return account

@@ -23,7 +23,16 @@ import numpy as np
 from payeewatch.simulator import parameters as p
 from payeewatch.simulator.chance import DAY_SECONDS, NEVER, business_day, daytime, pick, stream
 from payeewatch.simulator.fraud.campaigns import CHANGES_ACCOUNT, STOPS, Case, Crime
-from payeewatch.simulator.life.changes import AUTHS, CAUSES, CHANNELS, NAME_CHECKS, OTHER_NAME, OWN_NAME, Changes
+from payeewatch.simulator.life.changes import (
+    AUTHS,
+    CAUSES,
+    CHANNELS,
+    NAME_CHECKS,
+    OTHER_NAME,
+    OWN_NAME,
+    PROOFS,
+    Changes,
+)
 from payeewatch.simulator.life.claims import FAMILIES, MOBILE, NOEMIE, PORTAL, REJECTED, SETTLED, THIRD_PARTY, Claims
 from payeewatch.simulator.life.events import DEVICE, EMAIL, FAILED, LOGIN, MFA, PHONE, RESET, Events
 from payeewatch.simulator.population.people import CHILD
@@ -155,25 +164,31 @@ def _change(scene: _Scene) -> None:
     requested = case.day * DAY_SECONDS + int(rng.integers(7 * 3600, 19 * 3600))
     if case.kind == "T13":  # at hours when nobody else is there
         requested = case.day * DAY_SECONDS + int(rng.choice([5, 19, 20])) * 3600 + int(rng.integers(0, 3600))
-    own_device = scene.mixed(0.15, 0.70)
+    fraud = scene.crime.fraud
+    own_device = scene.mixed(*fraud.own_device)
     device = _own_device(scene) if own_device else case.device
     channel = _channel(scene)
     if channel in ("portal", "mobile"):
         _break_in(scene, requested, device, channel == "mobile")
-    elif case.kind not in ("T11", "T13", "T18") and scene.mixed(0.45, 0.08):
+    elif case.kind not in ("T11", "T13", "T18") and scene.mixed(*fraud.new_contact):
         scene.contact_first = True
         _event(scene, case.payee, requested - int(rng.integers(0, 14 * DAY_SECONDS)), PHONE, NONE, 3000, False)
-    named = scene.mixed(0.25, 0.80)
+    named = scene.mixed(*fraud.named)
     other = str(rng.choice(["close_match", "no_match", "not_possible", "not_run"], p=(0.1, 0.4, 0.3, 0.2)))
     check = NAME_CHECKS.index("match" if named else other)
     since = scene.crime.world.life.name_checked_from
     if since != p.ALWAYS_CHECKED and case.day < scene.crime.book.end - since:
         check = NAME_CHECKS.index("not_run")
     auth = {"portal": "otp_email", "mobile": "otp_sms", "call_centre": "knowledge"}.get(channel, "none")
+    if fraud.authenticated and channel in PROOFS and rng.random() < fraud.authenticated:
+        auth = AUTHS[int(pick(rng, PROOFS[channel], 1)[0])]
     staffed = channel in ("call_centre", "paper", "back_office", "broker")
     anybody = int(rng.integers(0, 40))
+    effective = requested + int(rng.integers(600, DAY_SECONDS))
+    if fraud.effect_days:
+        effective += (int(pick(rng, fraud.effect_days, 1)[0]) * DAY_SECONDS) - (effective - requested) * 7 // 8
     scene.changes.append({
-        "payee": case.payee, "requested_at": requested, "effective_at": requested + int(rng.integers(600, DAY_SECONDS)),
+        "payee": case.payee, "requested_at": requested, "effective_at": effective,
         "account": case.account, "cause": CAUSES.index(case.kind), "channel": CHANNELS.index(channel),
         "actor": case.actor if case.kind == "T13" else anybody if staffed else NONE, "auth": AUTHS.index(auth),
         "name_check": check, "device": device if channel in ("portal", "mobile") else NONE,
@@ -185,7 +200,7 @@ def _change(scene: _Scene) -> None:
 
 
 def _channel(scene: _Scene) -> str:
-    usual = ("portal", "mobile", "call_centre", "paper")[int(pick(scene.rng, (0.60, 0.22, 0.13, 0.05), 1)[0])]
+    usual = ("portal", "mobile", "call_centre", "paper")[int(pick(scene.rng, scene.crime.fraud.channels, 1)[0])]
     if scene.case.kind == "T13":
         return "back_office" if scene.case.actor < 1000 else "broker"
     return {"T11": "email", "T14": "paper", "T16": "paper", "T18": "portal"}.get(scene.case.kind, usual)
@@ -195,13 +210,14 @@ def _break_in(scene: _Scene, requested: int, device: int, mobile: bool) -> None:
     case, rng = scene.case, scene.rng
     at = requested - int(rng.integers(120, 2400))
     steps = [LOGIN]
-    if scene.mixed(0.65, 0.2):
+    fraud = scene.crime.fraud
+    if scene.mixed(*fraud.new_password):
         steps.append(RESET)
     if device != _own_device(scene):
         steps.append(DEVICE)
     if rng.random() < 0.15:
         steps.append(MFA)
-    if scene.mixed(0.45, 0.08):
+    if scene.mixed(*fraud.new_contact):
         scene.contact_first = True
         steps.append(EMAIL if rng.random() < 0.5 else PHONE)
     for place, kind in enumerate(steps):
@@ -239,7 +255,10 @@ def _invoices(scene: _Scene, frauds: Frauds) -> int:
     """Made-up invoices after a wait. Returns the day of the last."""
     rng, case, fraud = scene.rng, scene.case, scene.crime.fraud
     slow, unchanged = case.kind == "T15", case.kind in UNCHANGED
-    wait = int(np.clip(rng.lognormal(np.log(9 + 25 * case.stealth), 0.9), 1, 150)) + fraud.wait_at_least
+    wait = (
+        int(np.clip(rng.lognormal(np.log(fraud.wait_days[0] + fraud.wait_days[1] * case.stealth), 0.9), 1, 150))
+        + fraud.wait_at_least
+    )
     wait = int(rng.integers(45, 150)) if slow else 0 if unchanged else wait
     wait = int(rng.integers(50, 110)) if case.kind == "T18" else wait
     count = int(rng.integers(4, 11)) if slow else 1 + min(int(rng.poisson(1.2)), 3)
@@ -247,7 +266,7 @@ def _invoices(scene: _Scene, frauds: Frauds) -> int:
     when = case.day + wait
     for _ in range(count):
         one = copied if case.copied else _invoice(scene, rng)
-        public = scene.mixed(0.1, 0.4) and not unchanged
+        public = scene.mixed(*fraud.recorded) and not unchanged
         if when <= scene.until:
             _claim(scene, when, one, public)
         same_day = not slow and rng.random() < p.INVOICES_TOGETHER
@@ -327,7 +346,7 @@ def _invoice(scene: _Scene, rng: np.random.Generator) -> dict[str, Any]:
         amount = float(rng.uniform(40, 90))
     if fraud.amount_at_most:
         amount = min(amount, fraud.amount_at_most * float(rng.uniform(0.8, 1)))
-    fit = rng.uniform(0.92, 1) if rng.random() < 0.6 else rng.uniform(0.2, 0.8)
+    fit = rng.uniform(0.92, 1) if rng.random() < fraud.fitted else rng.uniform(0.2, 0.8)
     return {"family": family, "amount": int(amount * 100), "fit": fit}
 
 

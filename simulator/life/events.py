@@ -41,7 +41,7 @@ class Events:
 
 
 def honest_events(
-    seed: int, payees: Payees, changes: Changes, start: int, end: int, resets: tuple[p.Reset, ...] = ()
+    seed: int, payees: Payees, changes: Changes, start: int, end: int, life: p.Life | None = None
 ) -> Events:
     """Everyday logins, events around honest changes of account, and password resets for everybody."""
     rng = stream(seed, "events")
@@ -52,8 +52,11 @@ def honest_events(
     kind = rng.choice(9, len(payee), p=(0.80, 0.06, 0.05, 0.04, 0.01, 0.015, 0.015, 0.01, 0))
     here = (at // 86_400 >= payees.joined_on[payee]) & (at // 86_400 < payees.left_on[payee])
     everyday = _events(rng, payees, payee[here], at[here], kind[here], payees.device[payee[here]])
-    forced = [_reset_campaign(stream(seed, f"reset {i}"), payees, reset, end) for i, reset in enumerate(resets)]
-    events = Events.concat([everyday, _events_around_changes(rng, payees, changes), *forced])
+    life = life or p.Life()
+    forced = [_reset_campaign(stream(seed, f"reset {i}"), payees, reset, end) for i, reset in enumerate(life.resets)]
+    around = _events_around_changes(rng, payees, changes)
+    starts = _digital_starts(stream(seed, "digital starts"), payees, changes, life.digital_starts)
+    events = Events.concat([everyday, around, *starts, *forced])
     order = np.argsort(events.at, kind="stable")
     events = events.rows(order[events.at[order] >= start * DAY_SECONDS])
     events.number = np.arange(len(events.at))
@@ -67,6 +70,22 @@ def _reset_campaign(rng: np.random.Generator, payees: Payees, reset: p.Reset, en
     payee = np.flatnonzero(here & (rng.random(len(payees.has_web)) < reset.share))
     at = daytime(rng, begins + rng.integers(0, reset.lasts, len(payee)))
     return _events(rng, payees, payee, at, np.full(len(payee), RESET), payees.device[payee])
+
+
+def _digital_starts(rng: np.random.Generator, payees: Payees, changes: Changes, share: float) -> list[Events]:
+    """Members who sign up, enrol a device, confirm how to reach them and then set their account, within days."""
+    if not share:
+        return []
+    online = np.flatnonzero((changes.channel <= 1) & (changes.payee < len(payees.member)))
+    rows = online[rng.random(len(online)) < share]
+    payee, at = changes.payee[rows], changes.requested_at[rows] - rng.integers(900, 6 * 86_400, len(rows))
+    parts = []
+    for kind, chance in ((CREATED, 1.0), (DEVICE, 0.8), (EMAIL, 0.4), (PHONE, 0.4)):
+        does = rng.random(len(rows)) < chance
+        later = at[does] + rng.integers(10, 600, int(does.sum()))
+        device = np.where(changes.device[rows] == NONE, payees.device[payee], changes.device[rows])[does]
+        parts.append(_events(rng, payees, payee[does], later, np.full(int(does.sum()), kind), device))
+    return parts
 
 
 def _events_around_changes(rng: np.random.Generator, payees: Payees, changes: Changes) -> Events:

@@ -19,10 +19,12 @@ from payeewatch.simulator.life.changes import (
     Changes,
     place_of,
 )
+from payeewatch.simulator.life.claims import Claims
 from payeewatch.simulator.population.accounts import Ledger, foreign_banks, neobanks, usual_banks
 from payeewatch.simulator.population.people import SPOUSE, Payees, People
 from payeewatch.simulator.text import NONE
 
+LARGE_CENTS = 150_00
 USUAL = np.array([CHANNELS.index(name) for name in p.CHANNELS])
 SHARED = [place_of(cause) for cause in ("marriage", "institution", "guardian", "divorce", "separation")]
 
@@ -39,10 +41,12 @@ class Book:
     end: int
 
 
-def honest_changes(seed: int, book: Book, factor: float) -> Changes:
+def honest_changes(seed: int, book: Book, factor: float, claims: Claims | None = None) -> Changes:
     """What members do with their accounts in ordinary life, and waves of one bank's customers to another."""
     rng = stream(seed, "honest changes")
     payee, day = _when(rng, book, factor)
+    if claims and book.life.noticed:
+        day = _near_large_claims(stream(seed, "noticed"), book, claims, payee, day)
     cause = np.array([place_of(name) for name in book.life.causes])[pick(rng, book.life.causes, len(payee))]
     ordinary = _make_changes(rng, book, payee, day, cause, _where_to(rng, book, cause, payee))
     parts = [ordinary, _typo_fixes(rng, book, ordinary), _first_accounts(rng, book), _separations(rng, book)]
@@ -102,6 +106,21 @@ def _when(rng: np.random.Generator, book: Book, factor: float) -> tuple[np.ndarr
     return payee[stays & ~repeated], day[stays & ~repeated]
 
 
+def _near_large_claims(
+    rng: np.random.Generator, book: Book, claims: Claims, payee: np.ndarray, day: np.ndarray
+) -> np.ndarray:
+    """Some payees change their account in the weeks around a large claim: they look at it because money is coming."""
+    own = np.flatnonzero((claims.payee < len(book.payees.member)) & (claims.reimbursed_cents >= LARGE_CENTS))
+    order = own[rng.permutation(len(own))]
+    claim_of = np.full(len(book.payees.member), NONE)
+    claim_of[claims.payee[order]] = order
+    claim = claim_of[payee]
+    moved = (claim != NONE) & (rng.random(len(payee)) < book.life.noticed)
+    near = claims.received_at[np.maximum(claim, 0)] // DAY_SECONDS + rng.integers(-25, 10, len(payee))
+    inside = (near > np.maximum(book.start + 5, book.payees.joined_on[payee] + 20)) & (near <= book.end)
+    return np.where(moved & inside & (near < book.payees.left_on[payee]), near, day)
+
+
 def _where_to(rng: np.random.Generator, book: Book, cause: np.ndarray, payee: np.ndarray) -> np.ndarray:
     count, payees = len(cause), book.payees
     banks = usual_banks(rng, count)
@@ -134,7 +153,7 @@ def _make_changes(
     shared = np.isin(cause, SHARED)
     check = np.where(shared, pick(rng, p.NAME_CHECK_SHARED, count), pick(rng, book.life.name_check, count))
     requested = daytime(rng, day)
-    lag = pick(rng, (0.55, 0.25, 0.12, 0.08), count) * DAY_SECONDS + rng.integers(600, 3 * 3600, count)
+    lag = pick(rng, p.EFFECT_DAYS, count) * DAY_SECONDS + rng.integers(600, 3 * 3600, count)
     papers = np.isin(channel, [CHANNELS.index(c) for c in ("paper", "email", "branch", "portal")])
     couple = shared | (rng.random(count) < 0.08)
     holder = np.where(cause == place_of("institution"), NONE, np.where(couple, COUPLE_NAME, OWN_NAME))

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from payeewatch.simulator import parameters as p
 from payeewatch.simulator.chance import pick
-from payeewatch.simulator.text import digits
+from payeewatch.simulator.text import NONE, digits
 
 FRENCH = len(p.BANKS)
 NEOBANKS = tuple(place for place, bank in enumerate(p.BANKS) if bank[3] in ("neobank", "emi"))
@@ -29,9 +29,12 @@ class Ledger:
         """The same accounts, to which others can be added apart."""
         return Ledger(self.banks.copy(), self.branches.copy(), self.numbers.copy(), self.count)
 
-    def open(self, rng: np.random.Generator, banks: np.ndarray) -> np.ndarray:
-        """New accounts at the given banks (places in BANKS, then FOREIGN_BANKS)."""
-        return self._add(banks, rng.integers(1, 90_000, len(banks)), rng.integers(10**6, 10**10, len(banks)))
+    def open(self, rng: np.random.Generator, banks: np.ndarray, branch: int = NONE) -> np.ndarray:
+        """New accounts at the given banks (places in BANKS, then FOREIGN_BANKS), at any branch or at one."""
+        branches = rng.integers(1, 90_000, len(banks))
+        if branch != NONE:
+            branches[:] = branch
+        return self._add(banks, branches, rng.integers(10**6, 10**10, len(banks)))
 
     def open_mistyped(self, rng: np.random.Generator, accounts: np.ndarray) -> np.ndarray:
         """Open accounts that differ in one digit from the given ones, with valid check digits."""

@@ -27,7 +27,7 @@ def test_a_world_made_again_is_the_same_and_one_that_stands_is_kept_while_the_co
         frame, labels = labelled_frame(world)
         frames.append(frame.assign(label=labels))
         keys.append((world.folder / "keys.json").read_text())
-    monkeypatch.setattr("payeewatch.evaluation.worlds._code", lambda: "another")
+    monkeypatch.setattr("payeewatch.evaluation.worlds.code_digest", lambda: "another")
     make(world, ours)
     assert (world.folder / "learned.parquet").stat().st_mtime_ns > stood
     assert len(frames[0]) > 50

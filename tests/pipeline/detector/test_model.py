@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.home.errors import ModelError
-from tests.measured import FACTS, FAST, measured, small_model, unusual
+from tests.measured import FACTS, FAST, Fact, measured, small_model, unusual
 
 
 def test_every_row_is_scored_once_in_the_frame_s_order() -> None:
@@ -116,8 +116,8 @@ def test_lenses_add_up_to_the_score() -> None:
 
 
 def test_a_saved_model_scores_the_same_to_the_last_bit(tmp_path: Path) -> None:
-    small_model().save(tmp_path / "model.skops")
-    loaded = Model.load(tmp_path / "model.skops")
+    small_model().save(tmp_path / "model.npz")
+    loaded = Model.load(tmp_path / "model.npz")
     frame = measured(60, seed=2)
     assert loaded.score(frame).equals(small_model().score(frame))
     assert loaded.fingerprint == small_model().fingerprint
@@ -125,10 +125,10 @@ def test_a_saved_model_scores_the_same_to_the_last_bit(tmp_path: Path) -> None:
 
 
 def test_a_damaged_file_is_no_model(tmp_path: Path) -> None:
-    path = tmp_path / "model.skops"
+    path = tmp_path / "model.npz"
     small_model().save(path)
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(ModelError, match=r"model.skops: not a model"):
+    with pytest.raises(ModelError, match=r"model.npz: not a model"):
         Model.load(path)
 
 
@@ -146,12 +146,25 @@ def test_the_code_s_own_features_fit() -> None:
     small_model().check_features(FACTS)
 
 
+def test_a_feature_that_is_newer_than_the_model_changes_nothing() -> None:
+    newer = [Fact("age_doubt"), *FACTS]
+    frame = measured(5, seed=2)
+    small_model().check_features(newer)
+    assert small_model().score(frame.assign(age_doubt=9.0)).equals(small_model().score(frame))
+
+
 def test_a_difference_in_features_is_named() -> None:
-    changed = [replace(FACTS[0], suspicious="low"), *FACTS[2:], replace(FACTS[1], name="age_doubt")]
+    changed = [replace(FACTS[0], suspicious="low"), replace(FACTS[2], definition="otherwise"), *FACTS[3:]]
     with pytest.raises(ModelError) as refused:
         small_model().check_features(changed)
-    assert "age_doubt is new; name_doubt is gone; changes_before was suspicious high, is low" in str(refused.value)
+    named = "changes_before was suspicious high, is low; name_doubt is gone; is_abroad has another formula; run"
+    assert named in str(refused.value)
     assert refused.value.exit_code == 13
+
+
+def test_a_model_that_was_saved_without_definitions_still_serves() -> None:
+    records = tuple({key: text for key, text in each.items() if key != "definition"} for each in small_model().features)
+    replace(small_model(), features=records).check_features(FACTS)
 
 
 def test_seeds_give_reproducible_models() -> None:

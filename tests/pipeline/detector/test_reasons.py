@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from payeewatch.pipeline.detector.reasons import EXPLAINING, MOST_OF_A_FAMILY, number_text, reasons
-from tests.measured import FACTS, measured, small_model, unusual
+from tests.measured import FACTS, Fact, measured, small_model, unusual, weighed_model
 
 REASON_FACTS = tuple(replace(fact, sentence=f"The {fact.name.replace('_', ' ')}.") for fact in FACTS)
 
@@ -85,6 +85,48 @@ def test_an_explanation_reassures_before_anything_else() -> None:
 def test_what_is_merely_ordinary_does_not_reassure() -> None:
     named_reasons = only(calm(amount=3, largest=2, name_doubt=1), "reassuring")
     assert [reason["feature"] for reason in named_reasons] == []
+
+
+def test_a_feature_that_is_newer_than_the_model_is_no_reason() -> None:
+    newer = (*REASON_FACTS, Fact.of("change", "age_doubt"))
+    named_reasons = reasons(calm(households=9, age_doubt=9), small_model(), newer)["reasons"].iloc[0]
+    assert [reason["feature"] for reason in named_reasons] == ["households"]
+
+
+def weighed_reasons(frame: pd.DataFrame, column: str = "reasons") -> list[str]:
+    return [reason["feature"] for reason in reasons(frame, weighed_model(), REASON_FACTS)[column].iloc[0]]
+
+
+def test_with_weights_a_reason_adds_points() -> None:
+    frame = unusual(calm()).assign(payees_lately=1.0, member_days=np.nan)
+    added = weighed_model().attribute(frame).iloc[0]
+    named_reasons = weighed_reasons(frame)
+    assert named_reasons[0] == "households"
+    assert all(added[name] > 0 for name in named_reasons)
+    assert added[named_reasons].is_monotonic_decreasing
+    assert added["member_days"] > 0.5
+    assert "member_days" not in named_reasons  # unknown: it adds points, but is nothing to read
+
+
+def test_with_weights_what_adds_nothing_is_no_reason_however_unusual() -> None:
+    frame = calm(claims=40, largest=9000)  # only the lens without a shape sees them
+    assert {str(reason["feature"]) for reason in only(frame)} >= {"claims", "largest"}
+    assert not {"claims", "largest"} & set(weighed_reasons(frame))
+
+
+def test_with_weights_what_takes_points_away_reassures_the_most_first() -> None:
+    frame = calm(is_mobility_mandate=1, member_days=3990)
+    added = weighed_model().attribute(frame).iloc[0]
+    named_reasons = weighed_reasons(frame, "reassuring")
+    assert named_reasons[0] == "is_mobility_mandate"
+    assert len(named_reasons) == 3
+    assert (added[named_reasons] < 0).all()
+    assert added[named_reasons].is_monotonic_increasing
+
+
+def test_with_weights_a_value_that_is_the_usual_one_is_no_reason() -> None:
+    assert "is_mobility_mandate" not in weighed_reasons(calm())
+    assert weighed_model().attribute(calm())["is_mobility_mandate"].iloc[0] > 0.05
 
 
 def test_reasons_do_not_depend_on_the_other_rows() -> None:

@@ -199,5 +199,5 @@ def test_a_model_without_its_file_names_the_path(settings: Settings, tmp_path: P
     shutil.copytree(settings.folder("mlflow"), tmp_path / "home" / "mlflow")
     home = home_settings(tmp_path / "home")
     shutil.rmtree(home.folder("mlflow") / "artifacts")
-    with pytest.raises(ModelError, match=r"mlflow/artifacts/.*model\.skops: is gone; restore"):
+    with pytest.raises(ModelError, match=r"mlflow/artifacts/.*model\.npz: is gone; restore"):
         registry.load(home)

@@ -13,7 +13,19 @@ from hypothesis import strategies as st
 
 from payeewatch.pipeline.changes.amounts import Amounts
 from payeewatch.pipeline.changes.context import ChangeContext
-from payeewatch.pipeline.night.queues import Queue, Queues, WhyNot, capacity, chance, expected_loss_cents, flag, flag_id
+from payeewatch.pipeline.night.queues import (
+    SCORED,
+    Queue,
+    Queues,
+    WhyNot,
+    capacity,
+    chance,
+    expected_loss_cents,
+    flag,
+    flag_id,
+    forest_places,
+    interleaved,
+)
 from tests.lake_rows import KEYS, PARAMS, Row
 
 NIGHT = date(2024, 5, 10)
@@ -61,7 +73,7 @@ def on(night: date, rows: list[Row], earlier: Queues | None = None, set_to: Any 
     money = frame[["change_id", "at_risk_cents", "next_payment_on", "newest_payment_at"]]
     by_change = money.assign(paid_cents=0, first_payment_on=money["next_payment_on"])
     scored = frame[frame["p_value"].notna()]
-    columns = [c for c in ("change_id", "score", "p_value", "p_value_unexposed") if c in scored]
+    columns = [c for c in ("change_id", *SCORED) if c in scored]
     return flag(
         night,
         scored[columns],
@@ -132,6 +144,93 @@ def test_more_unusual_or_more_money_never_ranks_lower(p: float, q: float, few: i
     low, high = expected_loss_cents(np.array([p, p]), np.array([few, more]), PARAMS.flag)
     assert rare >= common
     assert high >= low
+
+
+def weighed(
+    change_id: str, chance: float, p: float = 0.01, score: float = 0.0, forest: float = 1.0, **more: Any
+) -> Row:
+    """An open change that a model with weights scored."""
+    return change(change_id, p, chance=chance, score=score, forest=forest, **more)
+
+
+def test_with_weights_the_chance_comes_from_the_score() -> None:
+    rows = [
+        weighed("likely", 0.3, 0.04),
+        weighed("rare", 0.01, 0.0005),
+        weighed("rare and large", 0.01, 0.04, at_risk_cents=10**7),
+    ]
+    queues = on(NIGHT, rows)
+    assert [row["change_id"] for row in queues.flags] == ["rare and large", "likely", "rare"]
+    assert queues.ranks["change_id"].tolist() == ["rare and large", "likely", "rare"]
+    without = [{name: row[name] for name in row if name not in ("chance", "forest")} for row in rows]
+    assert [row["change_id"] for row in on(NIGHT, without).flags] == ["rare and large", "rare", "likely"]
+
+
+def test_a_flag_of_the_night_before_that_is_no_longer_scored_has_the_chance_of_its_p_value() -> None:
+    first = on(NIGHT, [weighed("C1", 0.9, 0.01)])
+    rows = [change("C1", None), weighed("C2", 0.1, 0.01)]
+    assert [row["change_id"] for row in on(NIGHT + timedelta(days=1), rows, first).flags] == ["C2", "C1"]
+
+
+def test_a_score_from_the_floor_on_is_reviewed_whatever_its_p_value() -> None:
+    rows = [
+        weighed("decides alone", 0.2, 0.4, score=2.0),
+        weighed("below", 0.1, 0.4, score=1.9),
+        weighed("rare", 0.01, 0.05),
+    ]
+    queues = on(NIGHT, rows, set_to=params(floor_score=2.0))
+    assert [row["change_id"] for row in queues.flags] == ["decides alone", "rare"]
+    assert why_not(queues, "below") == WhyNot.FLOOR
+    assert queues.ranks["change_id"].tolist() == ["decides alone", "rare", "below"]
+    assert queued(on(NIGHT, rows)) == {"rare": "review"}
+
+
+def test_without_weights_no_score_reaches_the_floor_of_scores() -> None:
+    assert on(NIGHT, [change("C1", 0.4, score=99.0)], set_to=params(floor_score=2.0)).flags == []
+
+
+def test_a_share_of_the_places_goes_by_the_forests_alone() -> None:
+    rows = [weighed(f"C{n:02}", 0.5 - n / 100, forest=1.0) for n in range(20)]
+    rows += [weighed("odd", 0.001, 0.04, forest=9.0), weighed("odd but beyond the floor", 0.001, 0.06, forest=99.0)]
+    chosen = list(queued(on(NIGHT, rows)))
+    assert chosen == [*(f"C{n:02}" for n in range(9)), "odd"]
+    assert "odd" not in queued(on(NIGHT, rows, set_to=params(forest_share=0.0)))
+
+
+def test_a_place_that_the_forests_do_not_use_is_not_lost() -> None:
+    rows = [weighed(f"C{n:02}", 0.5 - n / 100, 0.4, score=5.0) for n in range(20)]
+    assert len(on(NIGHT, rows, set_to=params(floor_score=2.0)).flags) == 10
+
+
+def test_the_forests_have_at_least_one_place_of_ten_and_none_where_the_score_is_theirs() -> None:
+    flag_params = PARAMS.flag.model_copy(update={"forest_share": 0.1})
+    assert [forest_places(flag_params, room, has_weights=True) for room in (1, 9, 10, 19, 20, 110)] == [
+        0,
+        0,
+        1,
+        1,
+        2,
+        11,
+    ]
+    assert forest_places(flag_params, 110, has_weights=False) == 0
+    tiny = flag_params.model_copy(update={"forest_share": 0.01})
+    assert forest_places(tiny, 10, has_weights=True) == 1
+
+
+def test_every_tenth_place_of_the_ranking_is_the_forests() -> None:
+    rows = [weighed(f"C{n:02}", 0.5 - n / 100, forest=float(n)) for n in range(25)]
+    queues = on(NIGHT, rows, set_to=params(capacity=30))
+    expected = [*range(9), 24, *range(9, 18), 23, *range(18, 23)]
+    assert [row["change_id"] for row in queues.flags] == [f"C{n:02}" for n in expected]
+    assert queues.ranks["change_id"].tolist() == [f"C{n:02}" for n in expected]
+
+
+@given(st.lists(st.one_of(st.just(-np.inf), st.floats(0, 9)), max_size=40))
+def test_interleaving_loses_nothing_and_moves_only_what_the_forests_know(forest: list[float]) -> None:
+    places = interleaved(forest, PARAMS.flag)
+    assert sorted(places) == list(range(len(forest)))
+    unknown = [at for at in places if forest[at] == -np.inf]
+    assert unknown == sorted(unknown)
 
 
 def test_a_hold_needs_a_small_p_value_and_money_about_to_leave() -> None:

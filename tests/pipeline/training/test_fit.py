@@ -46,6 +46,14 @@ def test_no_changes_at_all_are_refused_likewise() -> None:
         train(measured(20).iloc[:0], TINY, features=FACTS)
 
 
+def test_features_that_tell_no_two_changes_apart_are_named() -> None:
+    frame = measured(60).assign(breach_lists=np.nan, member_days=np.nan, is_mobility_mandate=0.0)
+    warnings = train(frame, TINY, features=FACTS).warnings
+    assert "nothing is known in any change of: breach_lists, member_days" in warnings
+    assert "every change has the same value of: is_mobility_mandate" in warnings
+    assert not any("features" in each.code for each in train(measured(60), TINY, features=FACTS).warnings)
+
+
 def test_confirmed_fraud_is_neither_learned_from_nor_compared_with() -> None:
     frame = measured(150)
     odd = unusual(measured(30, seed=7))

@@ -103,6 +103,6 @@ def test_a_frame_that_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
 def test_a_model_is_saved_with_its_metrics(tmp_path: Path) -> None:
     model = small_model()
     save_model(model, tmp_path / "model")
-    assert Model.load(tmp_path / "model" / "model.skops").fingerprint == model.fingerprint
+    assert Model.load(tmp_path / "model" / "model.npz").fingerprint == model.fingerprint
     metrics = json.loads((tmp_path / "model" / "metrics.json").read_text())
     assert metrics == model.metrics | {"changes": model.facts["changes"]}

@@ -1,0 +1,47 @@
+"""Drawn insurers: each number is another one, and always the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from payeewatch import simulator
+from payeewatch.simulator import parameters as p
+from payeewatch.simulator.draws import draw, figures_of
+from payeewatch.simulator.tiers import Tier
+
+
+def test_a_number_is_always_the_same_insurer_and_no_two_are_alike() -> None:
+    assert draw(7) == draw(7)
+    assert draw(7).tier != draw(8).tier
+    assert draw(7).figures != draw(8).figures
+
+
+def test_figures_count_while_the_insurer_is_made_and_no_longer() -> None:
+    usual = p.JOIN_RATE
+    with figures_of(draw(7)):
+        assert p.JOIN_RATE == draw(7).figures["JOIN_RATE"] != usual
+    assert usual == p.JOIN_RATE
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_shares_are_shares(seed: int) -> None:
+    drawn = draw(seed)
+    assert isinstance(drawn.tier, Tier)
+    life, fraud = drawn.tier.world.life, drawn.tier.world.fraud
+    assert sum(life.name_check) == pytest.approx(1)
+    assert sum(life.causes.values()) == pytest.approx(sum(p.CAUSES.values()))
+    assert sum(fraud.channels) == pytest.approx(1)
+    assert sum(bank[4] for bank in drawn.figures["BANKS"]) == pytest.approx(1)
+    assert p.RING_SIZE[0] >= 2 <= drawn.figures["RING_SIZE"][0] <= drawn.figures["RING_SIZE"][1]
+
+
+@pytest.mark.parametrize("seed", range(1, 13))
+def test_every_draw_can_be_made(tmp_path: Path, seed: int) -> None:
+    drawn = draw(seed)
+    with figures_of(drawn):
+        counts = simulator.simulate(
+            tmp_path, members=400, days=200, seed=seed, tier=drawn.tier, drops=1, form="parquet", cases_factor=4.0
+        )
+    assert min(counts["claims"], counts["changes"], counts["cases"]) > 0
