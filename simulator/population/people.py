@@ -83,7 +83,7 @@ def settle(
 ) -> tuple[People, Payees]:
     """Members in households, with their contracts and first accounts; a few entries stay empty, see `reserved`."""
     rng = stream(seed, "people")
-    members += max(6, members // 2_000)
+    insured, members = members, members + max(6, members // 2_000)
     household, first, size = _households(rng, members)
     role, sex, born, holder = _family(rng, household, first, size, end)
     adult = role != CHILD
@@ -91,6 +91,8 @@ def settle(
     month = np.where(incomplete, rng.integers(50, 100, members), months(born))
     ids = member_ids(sex, years(born), month, rng.random(members) < p.CORSICA_SHARE)
     family, birth_name = _surnames(rng, household, first, role, sex, members)
+    # those in reserve have no names of their own in the vocabulary
+    family, birth_name = (np.minimum(each, surname_count(insured) - 1) for each in (family, birth_name))
     women = len(names.given_names(seed)[0]) // 2
     given_name = names.popular(rng, women, members) + sex * women
     second = names.popular(rng, women, members) + sex * women

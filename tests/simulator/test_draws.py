@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from payeewatch import simulator
 from payeewatch.simulator import parameters as p
 from payeewatch.simulator.draws import draw, figures_of
 from payeewatch.simulator.tiers import Tier
+from payeewatch.simulator.world import Company
 
 
 def test_a_number_is_always_the_same_insurer_and_no_two_are_alike() -> None:
@@ -37,7 +40,7 @@ def test_shares_are_shares(seed: int) -> None:
     assert p.RING_SIZE[0] >= 2 <= drawn.figures["RING_SIZE"][0] <= drawn.figures["RING_SIZE"][1]
 
 
-@pytest.mark.parametrize("seed", range(1, 13))
+@pytest.mark.parametrize("seed", [*range(1, 11), 19, 22])
 def test_every_draw_can_be_made(tmp_path: Path, seed: int) -> None:
     drawn = draw(seed)
     with figures_of(drawn):
@@ -45,3 +48,12 @@ def test_every_draw_can_be_made(tmp_path: Path, seed: int) -> None:
             tmp_path, members=400, days=200, seed=seed, tier=drawn.tier, drops=1, form="parquet", cases_factor=4.0
         )
     assert min(counts["claims"], counts["changes"], counts["cases"]) > 0
+
+
+def test_every_family_name_is_in_the_vocabulary() -> None:
+    drawn = draw(19)  # with 8,000 members, this one once had a name beyond the last
+    assert isinstance(drawn.tier, Tier)
+    with figures_of(drawn):
+        size = replace(drawn.tier.size, members=8_000, days=40, drops=1)
+        company = Company(19, size, drawn.tier.world, date(2024, 9, 29))
+    assert company.people.family.max() < company.vocabulary.surname_count
