@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,9 @@ SURPRISE, VALUE, LENS = "surprise", "value", "lens"
 
 READ_AS_VALUES = ("yes or no", "level", "share")
 """Units whose values mean the same at every insurer."""
+
+EXPOSURE = "exposure"
+"""The family of features that come from breach lists."""
 
 Reading = tuple[str, str]
 """A feature's name (or a lens's), and how it is read."""
@@ -224,10 +227,23 @@ def shipped() -> Weights:
     return Weights.read(SHIPPED)
 
 
-def readings_of(features: Iterable[DetectorFeature]) -> tuple[Reading, ...]:
-    """Every reading that can have a shape: how far out a feature lies, and values that mean the same anywhere."""
+class EvidenceFeature(DetectorFeature, Protocol):
+    """The properties of a feature that decide how it is read; payeewatch.features.registry.Feature has them."""
+
+    @property
+    def family(self) -> str: ...
+
+
+def readings_of(features: Iterable[EvidenceFeature]) -> tuple[Reading, ...]:
+    """Every reading that can have a shape: how far out a feature lies, and values that mean the same anywhere.
+
+    What breach lists say counts through the forests alone, which have its bounded surprise: a list that becomes known
+    between two trainings would give points to everybody on it, which the references do not have.
+    """
     readings = []
     for feature in features:
+        if feature.family == EXPOSURE:
+            continue
         readings.append((feature.name, SURPRISE))
         if str(feature.unit).lower() in READ_AS_VALUES or str(feature.suspicious).lower() == "context":
             readings.append((feature.name, VALUE))

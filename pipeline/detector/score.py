@@ -7,12 +7,10 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 
+from payeewatch.pipeline.detector.evidence import EXPOSURE
 from payeewatch.pipeline.detector.model import KEYS, Model
 from payeewatch.pipeline.frames import are_among
 from payeewatch.pipeline.home.errors import PayeeWatchError
-
-EXPOSURE = "exposure"
-"""The family of features that come from breach lists."""
 
 
 def score(

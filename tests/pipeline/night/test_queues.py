@@ -182,7 +182,7 @@ def test_a_score_from_the_floor_on_is_reviewed_whatever_its_p_value() -> None:
     assert [row["change_id"] for row in queues.flags] == ["decides alone", "rare"]
     assert why_not(queues, "below") == WhyNot.FLOOR
     assert queues.ranks["change_id"].tolist() == ["decides alone", "rare", "below"]
-    assert queued(on(NIGHT, rows)) == {"rare": "review"}
+    assert queued(on(NIGHT, rows, set_to=params(floor_score=None))) == {"rare": "review"}
 
 
 def test_without_weights_no_score_reaches_the_floor_of_scores() -> None:
