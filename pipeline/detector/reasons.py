@@ -71,7 +71,7 @@ def reasons(frame: pd.DataFrame, model: Model, features: Sequence[ReasonFeature]
     honest = np.column_stack([_speaks_for(f, values[:, at], safe[:, at]) for at, f in enumerate(features)])
     if model.weights:
         is_context = np.array([str(feature.suspicious).lower() == "context" for feature in features])
-        is_different = ~np.isnan(values) & np.where(is_context, values != usual, surprise > 0)
+        is_different = ~np.isnan(values) & np.where(is_context, safe >= LEAST_RARITY, surprise > 0)
         accuses = np.where(is_different & (added >= LEAST_POINTS), added, 0.0)
         honest = np.where((honest > 0) & (added <= -LEAST_POINTS), -added, 0.0)
     accusing, reassuring = [], []

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from payeewatch.pipeline.detector.evidence import VALUE
+from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.detector.reasons import EXPLAINING, MOST_OF_A_FAMILY, number_text, reasons
-from tests.measured import FACTS, Fact, measured, small_model, unusual, weighed_model
+from tests.measured import FACTS, Fact, measured, shape, small_model, unusual, weighed_model
 
 REASON_FACTS = tuple(replace(fact, sentence=f"The {fact.name.replace('_', ' ')}.") for fact in FACTS)
 
@@ -127,6 +129,23 @@ def test_with_weights_what_takes_points_away_reassures_the_most_first() -> None:
 def test_with_weights_a_value_that_is_the_usual_one_is_no_reason() -> None:
     assert "is_mobility_mandate" not in weighed_reasons(calm())
     assert weighed_model().attribute(calm())["is_mobility_mandate"].iloc[0] > 0.05
+
+
+def test_with_weights_a_context_value_near_the_usual_is_no_reason() -> None:
+    model = weighed_model()
+    assert model.weights
+    worth = shape("usual_amount", VALUE, [1.0], [0.0, 1.0])
+    weights = replace(model.weights, shapes=(*model.weights.shapes, worth), usual=(*model.weights.usual, 0.5))
+    model = replace(model, weights=weights)
+    usual = model.usual(calm())["usual_amount"].iloc[0]
+    near, far = (calm(usual_amount=usual * times) for times in (1.02, 50))
+    assert model.attribute(near)["usual_amount"].iloc[0] > 0.05
+    assert "usual_amount" not in names_of(near, model)
+    assert "usual_amount" in names_of(far, model)
+
+
+def names_of(frame: pd.DataFrame, model: Model) -> list[str]:
+    return [reason["feature"] for reason in reasons(frame, model, REASON_FACTS)["reasons"].iloc[0]]
 
 
 def test_reasons_do_not_depend_on_the_other_rows() -> None:
