@@ -158,7 +158,7 @@ def _measure(table: Table, home: Path, scale: Scale, nights: int | None) -> None
     table.process("help", min((payeewatch(home, "--help") for _ in range(5)), key=lambda result: result.seconds))
     payeewatch(home, "init")
     lists = home.with_name("breaches")
-    _set_aside(home / "breaches", lists)
+    _move_lists_away(home / "breaches", lists)
     table.process("history", payeewatch(home, "ingest", "--until", str(first)), _bound_rows("history", home))
     for folder in sorted(lists.iterdir()):
         shutil.move(folder, home / "breaches" / folder.name)
@@ -186,7 +186,7 @@ def _measure(table: Table, home: Path, scale: Scale, nights: int | None) -> None
         table.add(f"  a night of {count}", result.seconds / count)
 
 
-def _set_aside(breaches: Path, lists: Path) -> None:
+def _move_lists_away(breaches: Path, lists: Path) -> None:
     """Leave one list of one person, so that the history is loaded without the lists."""
     shutil.move(breaches, lists)
     target = breaches / "ONE-0"

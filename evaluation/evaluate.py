@@ -15,7 +15,7 @@ from payeewatch.evaluation.replay import Detector
 from payeewatch.evaluation.summary import Worlds, summary
 from payeewatch.evaluation.truth import read_truth
 from payeewatch.evaluation.worlds import World, known_tiers, labelled_frame, make, open_world
-from payeewatch.pipeline.detector import registry
+from payeewatch.pipeline.detector import model_registry
 from payeewatch.pipeline.home.errors import InputMissing
 from payeewatch.pipeline.home.files import write_json, write_text
 from payeewatch.pipeline.home.settings import Settings
@@ -72,7 +72,7 @@ def report(settings: Settings, out: Path, worlds: Worlds, title: str, command: s
     write_text(files[0], page(report_data))
     write_json(files[1], report_data)
     metrics = {name: value for tier, part in tiers.items() for name, value in _metrics(tier, part)}
-    registry.log_run(settings, EXPERIMENT, title, metrics, files)
+    model_registry.log_run(settings, EXPERIMENT, title, metrics, files)
     return report_data
 
 

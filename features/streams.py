@@ -31,7 +31,7 @@ def _first_known(rows: Frame, keys: Frame) -> Frame:
 def links_of(tables: Tables, spine: Frame) -> Frame:
     """(account, payee_id, party_id, known_at): every payee tied to a new account of the spine, by change or sighting.
 
-    A party is a household, or a payee that has none. A member's sighting counts once the member is known; the member on
+    `party_id` is the household, or the payee if it has none. A member's sighting counts once the member is known; the member on
     a provider's claim is the one cared for, and has nothing to do with the account.
     """
     return tables.once("account links", lambda: _links(tables, spine.select(account="new_account")))

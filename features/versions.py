@@ -62,7 +62,7 @@ USES: dict[str, Use] = {
 SERIAL = ("known_at", "version")
 """The order of a row's versions."""
 
-ENDS = "superseded_at"
+SUPERSEDED_AT = "superseded_at"
 """When the next version of a row became known. A lake table may have it as a column; otherwise it is computed."""
 
 
@@ -115,7 +115,7 @@ class Tables:
         Each row has its own end, so a join to these rows by any value needs no later versions, and so no `touching`.
         """
         rows = self._versions(table)
-        return self._with_lifetimes(table, rows) if ENDS in rows.collect_schema().names() else None
+        return self._with_lifetimes(table, rows) if SUPERSEDED_AT in rows.collect_schema().names() else None
 
     def touching(self, table: str, on: str, values: Frame, reach: str, columns: Sequence[str] | None = None) -> Frame:
         """All versions, with lifetimes, of the rows that ever had one of `values` (a frame with the column `on`).
@@ -131,7 +131,7 @@ class Tables:
         def build() -> Frame:
             rows = self._versions(table, columns)
             keys = values.select(on).filter(~nw.col(on).is_null())
-            if ENDS in rows.collect_schema().names():
+            if SUPERSEDED_AT in rows.collect_schema().names():
                 return self._with_lifetimes(table, rows.join(keys, on=on, how="semi"))
             if on not in key:
                 keys = self.engine.keep(rows.join(keys, on=on, how="semi").select(*key))
@@ -146,7 +146,7 @@ class Tables:
             Refused: a table or a column that features do not use.
         """
         use = USES.get(table, Use(()))
-        beyond = [name for name in columns if name not in (*use.key, *use.columns, *SERIAL, ENDS)]
+        beyond = [name for name in columns if name not in (*use.key, *use.columns, *SERIAL, SUPERSEDED_AT)]
         if beyond or table not in USES:
             raise Refused(f"{table}: features do not use {', '.join(beyond) or 'it'}; {reach(table)}")
         return self.engine.read(table, columns)
@@ -154,9 +154,9 @@ class Tables:
     def _versions(self, table: str, columns: Sequence[str] | None = None) -> Frame:
         """The columns in use; and the ends of versions, if the table has them."""
         use = USES[table]
-        return self.read(table, [*use.key, *(use.columns if columns is None else columns), *SERIAL, ENDS])
+        return self.read(table, [*use.key, *(use.columns if columns is None else columns), *SERIAL, SUPERSEDED_AT])
 
     def _with_lifetimes(self, table: str, rows: Frame) -> Frame:
-        if ENDS in rows.collect_schema().names():
-            return rows.with_columns(nw.col(ENDS).fill_null(NEVER))
+        if SUPERSEDED_AT in rows.collect_schema().names():
+            return rows.with_columns(nw.col(SUPERSEDED_AT).fill_null(NEVER))
         return with_lifetimes(rows, USES[table].key)

@@ -483,7 +483,7 @@ LAKE_TABLES: dict[str, LakeTable] = {
 }
 """Every table of the lake. `pipeline/store/as_of.py` takes from here which rows are versions of one another."""
 
-ENDS = "superseded_at"
+SUPERSEDED_AT = "superseded_at"
 """A column of lake tables that are cached in memory: when the next version of a row became known."""
 
 KNOWN_WHEN = {name: table.known_when for name, table in DROP_TABLES.items() if table.known_when}

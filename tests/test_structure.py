@@ -103,7 +103,7 @@ ONE_ROOM = "payeewatch.pipeline.home"
 
 EXERCISED_BY = {
     "payeewatch.pipeline.home.scrub": "pipeline/privacy/test_redact.py",
-    "payeewatch.pipeline.home.holds": "pipeline/night/test_holds.py",
+    "payeewatch.pipeline.home.hold_files": "pipeline/night/test_holds.py",
     "payeewatch.pipeline.home.published": "pipeline/night/test_outputs.py",
     "payeewatch.pipeline.home.tabular": "pipeline/night/test_outputs.py",
     "payeewatch.pipeline.opening": "pipeline/test_session.py",

@@ -128,5 +128,5 @@ from payeewatch.commands.review import start
 start(Settings.load())
 from payeewatch.triage.models import Evidence, Flag
 print(list(Evidence.objects.values_list("body", flat=True)))
-print(list(Flag.objects.values_list("exposed_on", "headline", "headline_reason")))
+print(list(Flag.objects.values_list("breach_ids", "headline", "headline_reason")))
 """

@@ -131,7 +131,7 @@ class Flag(models.Model):
     run_id = models.CharField(max_length=64)
     headline = models.JSONField(default=dict)  # the strongest reason as published
     headline_reason = models.TextField(blank=True)  # its sentence
-    exposed_on = models.JSONField(default=list)  # ids of the breach lists that the member is on
+    breach_ids = models.JSONField(default=list)  # ids of the breach lists that the member is on
     ring = models.CharField(max_length=40, db_index=True)  # of the flags tied together: the smallest flag_id
     ring_size = models.IntegerField(default=1)
     evidence_digest = models.CharField(max_length=64)  # of all that is shown

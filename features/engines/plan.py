@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from payeewatch.features.engines.duckdb import DuckEngine, frame_table, input_table, sql_of
 from payeewatch.features.engines.engine import Frame, Meanwhile, Question
-from payeewatch.features.versions import ENDS, SERIAL, USES
+from payeewatch.features.versions import SERIAL, SUPERSEDED_AT, USES
 
 Columns = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 """Lake tables, and of each the columns that features use, with their SQL types."""
@@ -176,5 +176,5 @@ def columns_of(con: duckdb.DuckDBPyConnection) -> Columns:
 
 def in_use(tables: Mapping[str, Mapping[str, str]]) -> Columns:
     """The columns that features use, with their types, in an order that does not depend on the tables."""
-    used = {table: (*use.key, *use.columns, *SERIAL, ENDS) for table, use in USES.items()}
+    used = {table: (*use.key, *use.columns, *SERIAL, SUPERSEDED_AT) for table, use in USES.items()}
     return tuple((table, tuple((c, tables[table][c]) for c in used[table] if c in tables[table])) for table in USES)

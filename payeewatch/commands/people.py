@@ -95,14 +95,14 @@ def _clocks(session: Session, until: date, has_triage: bool, *, dry_run: bool) -
     stale: set[date] = set()
     if has_triage:
         from payeewatch.triage.exchange import import_night
-        from payeewatch.triage.records import retention
+        from payeewatch.triage.records import erasure
 
-        expired_flags, kept_flags = retention.flags_over(until)
+        expired_flags, kept_flags = erasure.flags_over(until)
         stale = set(import_night.unpublished(session.settings))
     clocks = purge_files(session, until, dry_run=dry_run, expired_flags=expired_flags, kept_flags=kept_flags).clocks
     if has_triage:
         _, withdrawn_lists = find_ended_lists(session, until)
-        for clock, tables in retention.purge(until, withdrawn_lists, dry_run=dry_run).items():
+        for clock, tables in erasure.purge(until, withdrawn_lists, dry_run=dry_run).items():
             for table, many in tables.items():
                 clocks.setdefault(clock, {})[table] = many
         if not dry_run:
@@ -145,9 +145,9 @@ def _finish_erasure(session: Session, has_triage: bool) -> dict[str, int]:
 
 
 def _erase_in_triage(ids: Mapping[str, list[str]], on: date, *, dry_run: bool) -> dict[str, int]:
-    from payeewatch.triage.records import retention
+    from payeewatch.triage.records import erasure
 
-    counts: dict[str, int] = retention.erase(ids, on, dry_run=dry_run)
+    counts: dict[str, int] = erasure.erase(ids, on, dry_run=dry_run)
     return counts
 
 

@@ -162,7 +162,7 @@ def holds(settings: Settings, on: date | None) -> Answer:
     Example: payeewatch holds --on 2024-12-31
     """
     start(settings)
-    from payeewatch.pipeline.home.holds import holds_text
+    from payeewatch.pipeline.home.hold_files import holds_text
     from payeewatch.triage import clock
     from payeewatch.triage.exchange.current_holds import first_day, holds_on
 

@@ -70,7 +70,7 @@ class NightBatch:
         cutoffs = [params.cutoff(night) for night in nights]
 
         def look_up(change_ids: list[str]) -> None:
-            with session.stage("standing"):
+            with session.stage("context"):
                 self._contexts = contexts_by_cutoff(con, sorted({*change_ids, *flagged}), cutoffs)
 
         with session.stage("measure") as facts:

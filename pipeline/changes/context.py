@@ -23,19 +23,19 @@ TABLES = ("changes", "accounts", "reference_banks", "exposures", "lists", "outco
 
 # The derived changes that announced ones took over are looked for among all changes: they are few.
 READ_CHANGES = """
-CREATE OR REPLACE TEMP TABLE standing AS
+CREATE OR REPLACE TEMP TABLE context_changes AS
     WITH known AS ({known}), taken_over AS (
         SELECT cutoff, superseded_by AS change_id, min(change_id) AS origin_id FROM known
         WHERE superseded_by IS NOT NULL GROUP BY ALL
     )
     SELECT k.cutoff, k.change_id, derived, member_id, household_id, payee_id, payee_type, requested_at, effective_at,
            old_account, new_account, superseded_by, coalesce(t.origin_id, k.change_id) AS origin_id
-    FROM known AS k SEMI JOIN standing_asked USING (change_id) LEFT JOIN taken_over AS t USING (cutoff, change_id)
+    FROM known AS k SEMI JOIN context_asked USING (change_id) LEFT JOIN taken_over AS t USING (cutoff, change_id)
 """
 
 LIST_CHANGES = """
 WITH banks AS ({banks}), touched AS (
-    SELECT * FROM accounts SEMI JOIN standing ON accounts.account = standing.new_account
+    SELECT * FROM accounts SEMI JOIN context_changes ON accounts.account = context_changes.new_account
     {first}
 )
 SELECT s.cutoff, s.change_id, s.origin_id, s.derived, s.member_id, s.household_id, s.payee_id, s.payee_type,
@@ -43,7 +43,7 @@ SELECT s.cutoff, s.change_id, s.origin_id, s.derived, s.member_id, s.household_i
        CASE WHEN a.account IS NULL THEN 'unknown account'
             ELSE concat_ws(' · ', a.country, concat_ws(' ', a.bank_code, b.name), '…' || a.last_four) END
            AS account_hint
-FROM standing AS s LEFT JOIN touched AS a ON a.account = s.new_account AND a.known_at <= s.cutoff
+FROM context_changes AS s LEFT JOIN touched AS a ON a.account = s.new_account AND a.known_at <= s.cutoff
 LEFT JOIN banks AS b ON b.cutoff = s.cutoff AND b.country = a.country AND b.bank_code = a.bank_code
 ORDER BY s.cutoff, s.change_id
 """
@@ -54,11 +54,11 @@ WITH known_lists AS ({lists}), matched AS (
            min(known_at) FILTER (match_quality IS NOT NULL) OVER (PARTITION BY cutoff, member_id, breach_id)
                AS matched_at,
            {age} AS age
-    FROM exposures SEMI JOIN standing USING (member_id) JOIN standing_nights ON known_at <= cutoff
+    FROM exposures SEMI JOIN context_changes USING (member_id) JOIN context_nights ON known_at <= cutoff
 )
 SELECT s.cutoff, s.change_id, m.breach_id, l.list_known_on AS known_at, coalesce(l.fields, []) AS fields,
        m.match_quality, m.matched_at
-FROM standing AS s JOIN matched AS m USING (cutoff, member_id) JOIN known_lists AS l USING (cutoff, breach_id)
+FROM context_changes AS s JOIN matched AS m USING (cutoff, member_id) JOIN known_lists AS l USING (cutoff, breach_id)
 WHERE m.age = 1 AND m.match_quality IS NOT NULL AND NOT coalesce(l.is_purged, false)
 ORDER BY s.cutoff, s.change_id, l.list_known_on, m.breach_id
 """
@@ -66,8 +66,8 @@ ORDER BY s.cutoff, s.change_id, l.list_known_on, m.breach_id
 # A decision about a derived change holds for the announced one that took it over.
 LIST_DECISIONS = """
 WITH known AS ({known}), decided_for AS (
-    SELECT cutoff, change_id, change_id AS decided_id FROM standing
-    UNION SELECT cutoff, change_id, origin_id FROM standing
+    SELECT cutoff, change_id, change_id AS decided_id FROM context_changes
+    UNION SELECT cutoff, change_id, origin_id FROM context_changes
 )
 SELECT s.cutoff, s.change_id, k.decided_at, k.known_at, k.verdict
 FROM decided_for AS s JOIN known AS k ON k.cutoff = s.cutoff AND k.change_id = s.decided_id
@@ -107,21 +107,21 @@ def contexts_by_cutoff(
     con: duckdb.DuckDBPyConnection, change_ids: Sequence[str], cutoffs: Sequence[datetime]
 ) -> dict[datetime, ChangeContext]:
     """The same at each of several cut-offs."""
-    con.register("standing_asked", pd.DataFrame({"change_id": pd.Series(list(change_ids), dtype="str")}))
-    con.register("standing_nights", nights_frame(cutoffs))
+    con.register("context_asked", pd.DataFrame({"change_id": pd.Series(list(change_ids), dtype="str")}))
+    con.register("context_nights", nights_frame(cutoffs))
     try:
-        con.execute(READ_CHANGES.format(known=known_at_cutoff(con, "changes", "standing_nights")))
+        con.execute(READ_CHANGES.format(known=known_at_cutoff(con, "changes", "context_nights")))
         parts = zip(*(by_cutoff(_frame(con, query), cutoffs) for query in _queries(con)), strict=True)
         return {cutoff: ChangeContext(*of_night) for cutoff, of_night in zip(cutoffs, parts, strict=True)}
     finally:
-        con.execute("DROP TABLE IF EXISTS standing")
-        for name in ("standing_asked", "standing_nights"):
+        con.execute("DROP TABLE IF EXISTS context_changes")
+        for name in ("context_asked", "context_nights"):
             con.unregister(name)
 
 
 def _queries(con: duckdb.DuckDBPyConnection) -> tuple[str, str, str]:
     """SQL of the changes, their exposures and their decisions, over the temporary tables of `contexts_by_cutoff`."""
-    nights = "standing_nights"
+    nights = "context_nights"
     banks = known_at_cutoff(con, "reference_banks", nights, columns="cutoff, country, bank_code, name")
     lists, outcomes = known_at_cutoff(con, "lists", nights), known_at_cutoff(con, "outcomes", nights)
     return (

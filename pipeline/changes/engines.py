@@ -19,7 +19,7 @@ from payeewatch.features.engines.engine import Engine
 from payeewatch.features.engines.plan import PLANS, Columns, Plan, PlannedEngine, in_use, plan_of
 from payeewatch.features.local_time import spans_of
 from payeewatch.features.spine import Night
-from payeewatch.features.versions import ENDS, USES
+from payeewatch.features.versions import SUPERSEDED_AT, USES
 from payeewatch.pipeline.changes import measure
 from payeewatch.pipeline.home.errors import SettingsError
 from payeewatch.pipeline.home.files import write_json
@@ -95,7 +95,7 @@ def prepare(lake: Path, params: Params, tables_with_ends: Collection[str]) -> No
         StoreError: the lake cannot be written.
     """
     columns = in_use(
-        {table: SCHEMAS[table] | ({ENDS: "TIMESTAMP"} if table in tables_with_ends else {}) for table in USES}
+        {table: SCHEMAS[table] | ({SUPERSEDED_AT: "TIMESTAMP"} if table in tables_with_ends else {}) for table in USES}
     )
     some_night = Night(date(2000, 1, 1), datetime(2000, 1, 1), datetime(2000, 1, 1))
     question = measure.question_of([some_night], params)

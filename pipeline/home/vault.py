@@ -21,7 +21,7 @@ import duckdb
 from payeewatch.pipeline.home.errors import SettingsError
 from payeewatch.pipeline.home.files import replace_whole
 from payeewatch.pipeline.home.keys import Keys
-from payeewatch.pipeline.home.retention import QUARANTINE_DAYS
+from payeewatch.pipeline.home.retention_periods import QUARANTINE_DAYS
 
 if TYPE_CHECKING:
     import pyarrow as pa

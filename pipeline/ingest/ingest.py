@@ -29,13 +29,13 @@ from payeewatch.pipeline.ingest.drops import (
 )
 from payeewatch.pipeline.ingest.feeds import refuse_unusual, watch
 from payeewatch.pipeline.ingest.first_seen import write_accounts, write_sightings
+from payeewatch.pipeline.ingest.known_values import with_known_values
 from payeewatch.pipeline.ingest.profile import Profile
 from payeewatch.pipeline.ingest.quarantine import quarantine, unscored_changes
 from payeewatch.pipeline.ingest.reference import load_reference
 from payeewatch.pipeline.ingest.seal import seal_originals, seal_rejected
 from payeewatch.pipeline.ingest.spellings import begin_renewal, renew_spellings, spellings_of, write_spellings
 from payeewatch.pipeline.ingest.staging import Source, Staged
-from payeewatch.pipeline.ingest.standing import with_known_values
 from payeewatch.pipeline.ingest.tokenise import Knowing, lake_rows, tokenised
 from payeewatch.pipeline.ingest.tolerance import over_tolerance
 from payeewatch.pipeline.ingest.typed_rows import Limits

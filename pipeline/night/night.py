@@ -25,7 +25,7 @@ from payeewatch.pipeline.changes.batch import NightBatch, NightView
 from payeewatch.pipeline.changes.context import at_decision
 from payeewatch.pipeline.changes.engines import engine_of, prepare
 from payeewatch.pipeline.changes.scope import ALSO_READ, focus
-from payeewatch.pipeline.detector import registry
+from payeewatch.pipeline.detector import model_registry
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.detector.reasons import reasons
 from payeewatch.pipeline.detector.score import score
@@ -40,7 +40,7 @@ from payeewatch.pipeline.home.errors import (
     with_facts,
 )
 from payeewatch.pipeline.home.files import cannot_be_read, write_json, write_text
-from payeewatch.pipeline.home.holds import Hold, read_expiries, write_holds
+from payeewatch.pipeline.home.hold_files import Hold, read_expiries, write_holds
 from payeewatch.pipeline.home.runs import (
     Run,
     earlier_runs,
@@ -58,7 +58,7 @@ from payeewatch.pipeline.loading import ingest_until, link_and_derive
 from payeewatch.pipeline.night import run_record
 from payeewatch.pipeline.night.evidence import evidence_table, read_changes
 from payeewatch.pipeline.night.expectations import judge_evidence, judge_flags, judge_scores
-from payeewatch.pipeline.night.holds import holds
+from payeewatch.pipeline.night.hold_proposals import holds
 from payeewatch.pipeline.night.outputs import ModelName, flags_table, scores_table
 from payeewatch.pipeline.night.queues import EARLIER, Queues, flag
 from payeewatch.pipeline.parallel import background
@@ -305,7 +305,7 @@ def _require_news(session: Session, night: date, options: Options) -> None:
 def _model(session: Session, night: date, options: Options, reading: Future[Model]) -> Model:
     with session.stage("model") as facts:
         model = reading.result()
-        registry.check(model, night, options.allow_hindsight)
+        model_registry.check(model, night, options.allow_hindsight)
         facts |= {"version": model.version, "trained_as_of": model.facts["trained_as_of"]}
     for warning in model.warnings:
         session.state(warning)
@@ -320,9 +320,9 @@ def _read_model(session: Session, night: date, options: Options) -> Model:
     from payeewatch.features.registry import FEATURES
 
     published = read_run(session.settings, night)
-    which = options.model or (published["model"]["version"] if published else registry.CHAMPION)
-    version = registry.version_of(session.settings, which)
-    model = registry.load(session.settings, version)
+    which = options.model or (published["model"]["version"] if published else model_registry.CHAMPION)
+    version = model_registry.version_of(session.settings, which)
+    model = model_registry.load(session.settings, version)
     model.check_features(tuple(FEATURES.values()))
     return model
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from payeewatch.pipeline.detector import registry
+from payeewatch.pipeline.detector import model_registry
 from payeewatch.pipeline.home.runs import Run, earlier_runs, nights_to_run, published_nights, read_run, run_path
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.ingest.drops import DROP, FINGERPRINTS, Drop, find_drops, news
@@ -58,13 +58,13 @@ def planned_nights(
         again = read_run(settings, night)
         mode = next((drop.mode for drop in drops if drop.day == night), None)
         absent = NO_NEWS if no_news and night >= first else MISSING
-        which = model or (again["model"]["version"] if again else registry.CHAMPION)
+        which = model or (again["model"]["version"] if again else model_registry.CHAMPION)
         planned.append(
             PlannedNight(
                 night,
                 mode or (IN_LAKE if night in loaded else absent),
                 by_night.get(night, {}),
-                registry.version_of(settings, which),
+                model_registry.version_of(settings, which),
                 again is not None,
                 None if rows is None else int(rows),
                 None if seconds is None else round(seconds, 1),

@@ -24,7 +24,7 @@ import yaml
 
 from payeewatch.pipeline.breaches.lists import last_load_of_each_list
 from payeewatch.pipeline.breaches.manifest import Manifest
-from payeewatch.pipeline.detector import registry
+from payeewatch.pipeline.detector import model_registry
 from payeewatch.pipeline.home.errors import PayeeWatchError, place
 from payeewatch.pipeline.home.files import is_running
 from payeewatch.pipeline.home.keys import Keys
@@ -309,7 +309,7 @@ def _damage(database: Path) -> Iterator[str]:
 
 @check("There is a champion, and its file can be read.", "payeewatch train --as-of D --promote", 13)
 def champion_is_read(settings: Settings) -> Iterator[str]:
-    registry.load(settings)
+    model_registry.load(settings)
     return iter(())
 
 
@@ -317,13 +317,13 @@ def champion_is_read(settings: Settings) -> Iterator[str]:
 def champion_fits(settings: Settings) -> Iterator[str]:
     from payeewatch.features.registry import FEATURES
 
-    registry.load(settings).check_features(tuple(FEATURES.values()))
+    model_registry.load(settings).check_features(tuple(FEATURES.values()))
     return iter(())
 
 
 @check("The champion is not old.", "Train again, compare, promote: see docs/retraining.md", LOOK)
 def champion_is_recent(settings: Settings) -> Iterator[str]:
-    age = (settings.today() - registry.trained_as_of(settings)).days
+    age = (settings.today() - model_registry.trained_as_of(settings)).days
     if age > MODEL_AGE_DAYS:
         yield f"it was trained {age} days ago"
 

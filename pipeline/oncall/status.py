@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from payeewatch.pipeline.breaches.lists import last_load_of_each_list
-from payeewatch.pipeline.detector import registry
+from payeewatch.pipeline.detector import model_registry
 from payeewatch.pipeline.home.errors import ModelError
 from payeewatch.pipeline.home.files import holder, is_locked
 from payeewatch.pipeline.home.runs import failures, last_published, late_nights, read_run
@@ -125,7 +125,7 @@ def _running(settings: Settings) -> str | None:
 
 def _champion_trained_as_of(settings: Settings) -> date | None:
     try:
-        return registry.trained_as_of(settings)
+        return model_registry.trained_as_of(settings)
     except ModelError:
         return None
 

@@ -14,10 +14,10 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from payeewatch.pipeline.breaches import lists
-from payeewatch.pipeline.detector import registry
+from payeewatch.pipeline.detector import model_registry
 from payeewatch.pipeline.home import vault
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
-from payeewatch.pipeline.home.retention import QUARANTINE_DAYS, ends_on
+from payeewatch.pipeline.home.retention_periods import QUARANTINE_DAYS, ends_on
 from payeewatch.pipeline.home.runs import published_files, published_nights, read_run
 from payeewatch.pipeline.home.scrub import Removal
 from payeewatch.pipeline.home.settings import Settings
@@ -189,7 +189,7 @@ def _models(settings: Settings, until: date, counts: PurgeCounts, *, dry_run: bo
     last = until - timedelta(days=settings.params.retention.models_days)
     runs = [read_run(settings, night) for night in published_nights(settings) if night >= last]
     used = {str(run["model"]["version"]) for run in runs if run}
-    counts.add("models", "mlflow", registry.purge(settings, last, used, dry_run=dry_run))
+    counts.add("models", "mlflow", model_registry.purge(settings, last, used, dry_run=dry_run))
 
 
 def _day(path: Path) -> date | None:

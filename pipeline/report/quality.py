@@ -1,4 +1,4 @@
-"""The quality page: what was read, what was set aside and why, as one self-contained HTML page. Facts in, text out."""
+"""The quality page: what was read, what was rejected and why, as one self-contained HTML page. Facts in, text out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Facts = Mapping[str, Any]
 USUAL_DROPS = 28
 """The usual range comes from at most this many earlier drops."""
 SEVERITIES = {
-    Severity.REJECT: ("row set aside", "bad"),
+    Severity.REJECT: ("row rejected", "bad"),
     Severity.NULL: ("cell made empty", "warn"),
     Severity.UNKNOWN: ("cell made “unknown”", "warn"),
     Severity.WARNING: ("noted, row kept", ""),
@@ -55,9 +55,9 @@ def headline(drops: Sequence[Facts]) -> str:
     read, rejected = _total(drops, "rows_read"), _total(drops, "rows_rejected")
     if not read:
         return "Nothing new was sent."
-    aside = f"{rejected:,} set aside ({wording.share(rejected / read)})" if rejected else "none set aside"
+    rejects = f"{rejected:,} rejected ({wording.share(rejected / read)})" if rejected else "none rejected"
     days = "" if len(drops) == 1 else f" from {len(drops)} drops"
-    return f"{wording.count_text(read, 'row')} read{days}, {aside}."
+    return f"{wording.count_text(read, 'row')} read{days}, {rejects}."
 
 
 def figures(drops: Sequence[Facts]) -> list[dict[str, str]]:
@@ -68,10 +68,10 @@ def figures(drops: Sequence[Facts]) -> list[dict[str, str]]:
     unscored = sum(len(drop.get("unscored_changes", ())) for drop in drops)
     return [
         _figure(_total(drops, "rows_read"), "rows read", "in every table"),
-        _figure(rejected, "rows set aside", "kept in quarantine", bad=bool(rejected)),
+        _figure(rejected, "rows rejected", "kept in quarantine", bad=bool(rejected)),
         _figure(cells, "cells made empty or unknown", "their rows are kept"),
         _figure(warned, "warnings", "rows kept as they are"),
-        _figure(unscored, "unscored changes", "bank changes set aside", bad=bool(unscored)),
+        _figure(unscored, "unscored changes", "bank changes without a score", bad=bool(unscored)),
     ]
 
 
@@ -115,7 +115,7 @@ def adds_up(facts: Facts) -> bool:
 
 
 def _shares(tables: Mapping[str, Facts]) -> Any:
-    """How much of each table was set aside."""
+    """How much of each table was rejected."""
     parts = [
         Part(
             table,
@@ -126,7 +126,7 @@ def _shares(tables: Mapping[str, Facts]) -> Any:
         for table, facts in tables.items()
         if facts["rows_rejected"]
     ]
-    return charts.rows("Share of rows set aside, by table", parts) if parts else None
+    return charts.rows("Share of rows rejected, by table", parts) if parts else None
 
 
 def _rules(table: str, facts: Facts) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import duckdb
 
 from payeewatch.pipeline.sql import name
-from payeewatch.pipeline.tables import ENDS, KNOWN_WHEN, LAKE_TABLES, WRITTEN_ONCE
+from payeewatch.pipeline.tables import KNOWN_WHEN, LAKE_TABLES, SUPERSEDED_AT, WRITTEN_ONCE
 
 
 def known_at_cutoff(
@@ -42,7 +42,7 @@ def known_at_cutoff(
 
 def has_ends(con: duckdb.DuckDBPyConnection, table: str) -> bool:
     """Whether the table has the end of each version: a table that is cached, or restricted to payees, does."""
-    return ENDS in con.table(table).columns
+    return SUPERSEDED_AT in con.table(table).columns
 
 
 def counts_at(cutoff: str, of: str = "") -> str:
@@ -53,7 +53,7 @@ def counts_at(cutoff: str, of: str = "") -> str:
 def counts_between(first: str, last: str, of: str = "") -> str:
     """The condition that a version counts at some moment between the two, for a table that `has_ends`."""
     at = _prefix(of)
-    return f"{at}known_at <= {last} AND ({at}{ENDS} IS NULL OR {at}{ENDS} > {first})"
+    return f"{at}known_at <= {last} AND ({at}{SUPERSEDED_AT} IS NULL OR {at}{SUPERSEDED_AT} > {first})"
 
 
 def last_version(table: str, *per: str, of: str = "") -> str:

@@ -159,7 +159,7 @@ def train(
             "known_until": as_of.isoformat(),
             "seed": params.seed,
             "changes": n_changes,
-            "set_aside": len(dishonest & set(frame["change_id"])),
+            "left_out": len(dishonest & set(frame["change_id"])),
         },
         metrics=_metrics(sample, groups, learned_cells, references, ages, params),
         warnings=tuple(warnings),

@@ -13,7 +13,7 @@ from payeewatch.pipeline import expectations
 from payeewatch.pipeline.changes.engines import engine_of
 from payeewatch.pipeline.changes.expectations import check_promises
 from payeewatch.pipeline.changes.measure import measure_past
-from payeewatch.pipeline.detector import model_file, registry
+from payeewatch.pipeline.detector import model_file, model_registry
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused
 from payeewatch.pipeline.home.files import replace_whole, write_json
@@ -74,7 +74,7 @@ def fit(session: Session, as_of: date, frame: pd.DataFrame, verdicts: Mapping[st
         raise InputRefused(f"the measured frame goes to {frame['as_of'].max():%Y-%m-%d}, after {as_of}; measure again")
     with session.stage("train") as facts:
         model = train(frame, session.settings.params, verdicts, as_of=as_of)
-        facts |= {"changes": model.facts["changes"], "set_aside": model.facts["set_aside"]}
+        facts |= {"changes": model.facts["changes"], "left_out": model.facts["left_out"]}
     for warning in model.warnings:
         session.warn(warning)
     return model
@@ -85,7 +85,7 @@ def register(session: Session, model: Model, *, promote: bool) -> Model:
     last = session.lake.loads()[-1]
     with session.stage("register") as facts:
         data = {"lake_sequence": last.sequence, "lake_fingerprint": last.fingerprint}
-        registered = registry.register(session.settings, model, promote=promote, data=data)
+        registered = model_registry.register(session.settings, model, promote=promote, data=data)
         facts |= {"version": registered.version, "promoted": promote}
     return registered
 

@@ -12,7 +12,7 @@ from payeewatch.features import FEATURES
 from payeewatch.features.docs import page
 from payeewatch.features.registry import FAMILIES, PARTS, Family, Lens, Missing, Suspicious, Unit
 from payeewatch.features.sources import CHANGE
-from payeewatch.features.versions import ENDS, USES
+from payeewatch.features.versions import SUPERSEDED_AT, USES
 from payeewatch.pipeline import tables
 from payeewatch.pipeline.store.lake import SCHEMAS
 from payeewatch.pipeline.tables import LAKE_TABLES
@@ -85,7 +85,7 @@ def test_the_columns_features_use_are_the_lakes():
     for table, use in USES.items():
         assert set(use.key) | set(use.columns) <= set(SCHEMAS[table]), table
         assert use.key == LAKE_TABLES[table].key
-    assert ENDS == tables.ENDS
+    assert SUPERSEDED_AT == tables.SUPERSEDED_AT
 
 
 def test_features_import_nothing_of_ours():

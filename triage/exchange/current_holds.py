@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from payeewatch.pipeline.home.files import write_text
-from payeewatch.pipeline.home.holds import Hold, holds_text, read_holds
+from payeewatch.pipeline.home.hold_files import Hold, holds_text, read_holds
 from payeewatch.pipeline.home.scrub import exclusive_lock
 from payeewatch.triage import clock, models
 from payeewatch.triage.exchange.export_decisions import undo_deadline

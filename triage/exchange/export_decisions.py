@@ -21,7 +21,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from payeewatch.pipeline.home.files import write_text
-from payeewatch.pipeline.home.holds import COLUMNS
+from payeewatch.pipeline.home.hold_files import COLUMNS
 from payeewatch.pipeline.home.scrub import exclusive_lock
 from payeewatch.pipeline.home.tabular import csv_text, write_parquet
 from payeewatch.triage import clock

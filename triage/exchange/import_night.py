@@ -219,7 +219,7 @@ def _update_flag(flag: Flag, row: Mapping[str, Any], night: Night, ring: tuple[s
     flag.night, flag.is_current = night, is_latest
     flag.headline = row["reasons"][0] if row["reasons"] else {}
     flag.headline_reason = flag.headline.get("sentence", "")
-    flag.exposed_on = sorted({each["breach_id"] for each in row["exposures"]})
+    flag.breach_ids = sorted({each["breach_id"] for each in row["exposures"]})
     flag.ring, flag.ring_size = ring
 
 

@@ -5,7 +5,7 @@ An edit, a deletion or an insertion breaks the chain. The head is stored outside
 account or a national id.
 
 Before a record is added, the last record and the head are compared. Where they do not fit together, the log is broken
-there: the head's file is set aside as it is, and a new segment of the log begins with a record that names the break.
+there: the head's file is kept as it is under another name, and a new segment of the log begins with a record that names the break.
 Work goes on in the new segment. `verify` and the health page report the break until an operator accepts it.
 """
 
@@ -349,13 +349,15 @@ def _aside(number: int) -> Path:
 def _save_head(end: End, breaks: Sequence[int] = (), broken: str | None = None) -> None:
     """Write the end of the log to the head file. After a crash the log may be ahead; the next record repairs that.
 
-    A head is replaced by a later one only. One with the digest `broken` is first set aside, as the break's record says.
+    A head is replaced by a later one only. One with the digest `broken` is first kept under another name, as the break's record says.
     Any other that is not valid stays: the next record names it.
     """
     with _head_lock():
         before = _read_head()
         if broken is not None and before.digest == broken:
-            _set_aside(AuditRecord.objects.filter(action=BREAK).order_by("-number").values_list("number", flat=True)[0])
+            _keep_broken_head(
+                AuditRecord.objects.filter(action=BREAK).order_by("-number").values_list("number", flat=True)[0]
+            )
         elif before.fault or before.end.number >= end.number:
             return
         _write_head(end, breaks)
@@ -372,7 +374,7 @@ def _write_head(end: End, breaks: Sequence[int] = ()) -> None:
     temporary.replace(_head_path())
 
 
-def _set_aside(number: int) -> None:
+def _keep_broken_head(number: int) -> None:
     if _head_path().exists():
         put_in_place(_head_path(), _aside(number))
     else:

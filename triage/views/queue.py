@@ -33,7 +33,7 @@ PAGE = 30
 SOON = 3  # days
 FINISHED = (Flag.State.CLOSED, Flag.State.PROPOSED, Flag.State.SNOOZED)
 ROW_FIELDS = (
-    "flag_id", "version", "state", "queue", "rank", "exposed_on", "amount_at_risk", "headline", "headline_reason",
+    "flag_id", "version", "state", "queue", "rank", "breach_ids", "amount_at_risk", "headline", "headline_reason",
     "member_id", "payee_id", "first_payment_on", "first_flagged_on", "ring_size", "is_escalated", "claimed_until",
     "claimed_by__username",
 )  # fmt: skip

@@ -161,10 +161,10 @@ class QueueFilter(filters.FilterSet):
         return flags.filter(is_escalated=True) if value else flags
 
     def _exposed(self, flags: QuerySet[Flag], name: str, value: bool) -> QuerySet[Flag]:
-        return flags.exclude(exposed_on=[]) if value else flags
+        return flags.exclude(breach_ids=[]) if value else flags
 
     def _breach(self, flags: QuerySet[Flag], name: str, value: str) -> QuerySet[Flag]:
-        return flags.filter(exposed_on__icontains=f'"{value}"')
+        return flags.filter(breach_ids__icontains=f'"{value}"')
 
     def _older(self, flags: QuerySet[Flag], name: str, value: Any) -> QuerySet[Flag]:
         return flags.filter(first_flagged_on__lte=clock.today() - timedelta(days=min(int(value), 36_500)))

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
-from payeewatch.pipeline.home.holds import add_business_days
+from payeewatch.pipeline.home.hold_files import add_business_days
 from payeewatch.triage import clock
 from payeewatch.triage.exchange.export_decisions import undo_deadline
 from payeewatch.triage.language import phrases

@@ -245,7 +245,7 @@ def test_verdicts_do_not_make_a_drop_of_their_day_late_or_changed(session: Sessi
     assert ingest(session, APRIL[1]) == []
 
 
-def test_a_verdict_that_cannot_be_used_is_set_aside_and_told(session: Session) -> None:
+def test_a_verdict_that_cannot_be_used_is_rejected_and_reported(session: Session) -> None:
     put_drop(session.settings.home, "2024-04-02", outcomes=[good("outcomes", 9, verdict="maybe")])
     put_verdicts(session, APRIL[1], verdict(1, datetime(2024, 4, 2, 8)), verdict(2, datetime(2024, 4, 2), verdict="?"))
     ingest(session, APRIL[1])

@@ -365,7 +365,7 @@ def test_a_capacity_of_one_goes_to_review() -> None:
     assert queued(queues) == {"C1": "review"}
 
 
-def test_a_score_without_standing_stops_the_night() -> None:
+def test_a_score_without_a_context_stops_the_night() -> None:
     with pytest.raises(ValueError, match="such as C9"):
         flag(
             NIGHT,

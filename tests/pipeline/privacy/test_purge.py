@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from payeewatch.pipeline.detector import registry
+from payeewatch.pipeline.detector import model_registry
 from payeewatch.pipeline.home import vault
 from payeewatch.pipeline.home.files import write_json
 from payeewatch.pipeline.privacy import purge
@@ -132,7 +132,9 @@ def test_verdicts_stay_while_their_change_may_come_back(session: Session) -> Non
 
 def test_the_models_of_kept_nights_stay(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[date, set[str]]] = []
-    monkeypatch.setattr(registry, "purge", lambda settings, last, used, *, dry_run: calls.append((last, used)) or 2)
+    monkeypatch.setattr(
+        model_registry, "purge", lambda settings, last, used, *, dry_run: calls.append((last, used)) or 2
+    )
     put_flags(session, "2025-08-31", f=date(2025, 8, 31))
     write_json(session.settings.folder("runs") / "2023-01-01.json", {"model": {"version": "7"}})
     assert purge.purge(session, UNTIL, dry_run=True).clocks["models"] == {"mlflow": 2}

@@ -37,13 +37,13 @@ def daily(facts: dict[str, Any], day: str, rows: int) -> dict[str, Any]:
     return drop
 
 
-def test_it_says_what_was_read_and_set_aside(facts: dict[str, Any]) -> None:
+def test_it_says_what_was_read_and_rejected(facts: dict[str, Any]) -> None:
     page = quality_page(NIGHT, [facts])
-    assert "15 rows read, 2 set aside" in page
+    assert "15 rows read, 2 rejected" in page
     assert "must be a date such as 2024-12-31" in page
     assert "cell made “unknown”" in page
     assert "201.00 EUR" in re.sub(r"\s", " ", page)
-    assert "1 bank change</strong>" in page or "1 bank change set aside" in page
+    assert "1 bank change</strong>" in page or "1 bank change without a score" in page
     assert "assumed" in page
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from payeewatch.pipeline.sql import name
 from payeewatch.pipeline.store.as_of import current_account, known_at_cutoff, last_decision, last_version, version_age
-from payeewatch.pipeline.tables import ENDS, LAKE_TABLES, WRITTEN_ONCE
+from payeewatch.pipeline.tables import LAKE_TABLES, SUPERSEDED_AT, WRITTEN_ONCE
 
 ROOT = Path(__file__).resolve().parents[3]
 BEGIN = datetime(2024, 3, 1)
@@ -58,13 +58,13 @@ def fill(con: duckdb.DuckDBPyConnection, table: str, versions: Sequence[Version]
     """Make the lake table; each column of its key is made from `row`."""
     lake_table = LAKE_TABLES[table]
     columns = [f"{name(column)} {kind}" for column, kind in lake_table.columns.items()]
-    columns += [f"{ENDS} TIMESTAMP"] if with_ends else []
+    columns += [f"{SUPERSEDED_AT} TIMESTAMP"] if with_ends else []
     con.execute(f"CREATE OR REPLACE TABLE {name(table)} ({', '.join(columns)})")
     for each in versions:
         row: dict[str, object] = {"known_at": instant(each.at), "version": each.version}
         for column in lake_table.key:
             row[column] = instant(each.row).date() if lake_table.columns[column] == "DATE" else str(each.row)
-        row |= {ENDS: ends(versions, each)} if with_ends else {}
+        row |= {SUPERSEDED_AT: ends(versions, each)} if with_ends else {}
         column_list = ", ".join(map(name, row))
         con.execute(f"INSERT INTO {name(table)} ({column_list}) VALUES ({', '.join('?' * len(row))})", [*row.values()])
 
@@ -156,5 +156,8 @@ def test_the_rule_is_written_in_one_file() -> None:
     rule = re.compile(r"known_at DESC[\w ]*,\s*(?:\w+\.)?version DESC|superseded_at IS NULL OR")
     rooms = ("pipeline", "evaluation", "features", "payeewatch/commands", "notebooks")
     files = [p for room in rooms for p in (ROOT / room).rglob("*") if p.suffix in {".py", ".sql", ".ipynb"}]
-    of_braces = (p.read_text(encoding="utf-8").replace("{_prefix(of)}", "").replace("{at}{ENDS}", ENDS) for p in files)
+    of_braces = (
+        p.read_text(encoding="utf-8").replace("{_prefix(of)}", "").replace("{at}{SUPERSEDED_AT}", SUPERSEDED_AT)
+        for p in files
+    )
     assert [p.name for p, text in zip(files, of_braces, strict=True) if rule.search(text)] == ["as_of.py"]

@@ -61,7 +61,7 @@ def test_confirmed_fraud_is_neither_learned_from_nor_compared_with() -> None:
     mixed = pd.concat([frame, odd], ignore_index=True)
     labelled = train(mixed, TINY, labels, features=FACTS)
     clean = train(frame, TINY, features=FACTS, as_of=mixed["as_of"].max().date())
-    assert labelled.facts["set_aside"] == 30
+    assert labelled.facts["left_out"] == 30
     assert labelled.score(frame).equals(clean.score(frame))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from payeewatch.commands import review  # noqa: F401 - what this file is about
-from payeewatch.pipeline.home.holds import COLUMNS
+from payeewatch.pipeline.home.hold_files import COLUMNS
 from tests.conftest import Home
 
 

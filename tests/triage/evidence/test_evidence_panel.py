@@ -60,7 +60,7 @@ def test_a_data_scientist_sees_no_number_of_the_insurer(cast: dict[str, User]) -
 
 
 def test_an_exposed_member_is_called_a_victim(cast: dict[str, User]) -> None:
-    exposed = next(flag for flag in Flag.objects.select_related("night") if flag.exposed_on)
+    exposed = next(flag for flag in Flag.objects.select_related("night") if flag.breach_ids)
     page = page_of(exposed, cast["reviewer"])
     assert "This member is the victim of a breach" in page
     assert not re.search(r"fraudster|guilty|suspect", page, re.IGNORECASE)

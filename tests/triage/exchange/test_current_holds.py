@@ -8,7 +8,7 @@ from datetime import date, timedelta
 import pytest
 
 from payeewatch.pipeline.home.files import write_text
-from payeewatch.pipeline.home.holds import COLUMNS, holds_text
+from payeewatch.pipeline.home.hold_files import COLUMNS, holds_text
 from payeewatch.pipeline.home.scrub import exclusive_lock
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage.exchange import current_holds

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from payeewatch.pipeline.home.files import write_text
-from payeewatch.pipeline.home.holds import COLUMNS
+from payeewatch.pipeline.home.hold_files import COLUMNS
 from payeewatch.pipeline.home.scrub import Removal, exclusive_lock
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.privacy import redact

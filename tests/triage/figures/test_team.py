@@ -12,7 +12,7 @@ from django.urls import reverse
 from payeewatch.triage import clock
 from payeewatch.triage.figures import team
 from payeewatch.triage.models import Decision, Flag, Hold, Step, User
-from payeewatch.triage.records import retention
+from payeewatch.triage.records import erasure
 from payeewatch.triage.server import housekeeping
 from payeewatch.triage.views import team as page_of_team
 from tests.triage.conftest import MORNING, Clock, do, flag_of, signed_in
@@ -113,7 +113,7 @@ def test_what_was_purged_still_counts(cast: dict[str, User], first: Flag, clocke
 
     before = figures()
     assert before[:2] == ((1, 3), 4)
-    retention.purge(clock.today() + timedelta(days=1), (), dry_run=False)
+    erasure.purge(clock.today() + timedelta(days=1), (), dry_run=False)
     assert set(Flag.objects.filter(pk__in=[flag.pk for flag in flags])) == {flags[3]}
     assert figures() == before
     assert team.money()["released"] == 2000  # to one digit

@@ -209,7 +209,7 @@ def test_a_cut_off_end_is_never_hidden_by_ordinary_use(log: Settings, add: Calla
 @pytest.mark.parametrize(
     "content", [b"x", b"", b"{}", b"[" * 100_000, b"\xff", b'{"number": "5", "mac": "", "seal": ""}']
 )
-def test_a_garbled_head_is_set_aside_as_it_is(log: Settings, add: Callable[..., None], content: bytes) -> None:
+def test_a_garbled_head_is_kept_as_it_is(log: Settings, add: Callable[..., None], content: bytes) -> None:
     cut(1)
     (log.folder("triage") / HEAD).write_bytes(content)
     add(3)
@@ -281,7 +281,7 @@ def test_a_break_whose_record_was_taken_out_stays_open(log: Settings, add: Calla
     assert findings()
 
 
-def test_after_a_crash_before_the_head_was_set_aside_the_break_is_named_once(
+def test_after_a_crash_before_the_head_was_kept_the_break_is_named_once(
     log: Settings, add: Callable[..., None]
 ) -> None:
     cut(2)
@@ -294,7 +294,7 @@ def test_after_a_crash_before_the_head_was_set_aside_the_break_is_named_once(
     assert json.loads((log.folder("triage") / "audit-head-before-6.json").read_text())["number"] == 5
 
 
-def test_a_head_that_is_put_back_after_it_was_set_aside_is_another_break(
+def test_a_head_that_is_put_back_after_it_was_replaced_is_another_break(
     log: Settings, add: Callable[..., None]
 ) -> None:
     cut(2)

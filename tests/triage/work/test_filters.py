@@ -76,9 +76,9 @@ def test_risk_and_urgency_are_two_orders(cast: dict[str, User]) -> None:
 
 
 def test_amount_age_exposure_and_rings_narrow_down(cast: dict[str, User], first: Flag) -> None:
-    Flag.objects.update(amount_at_risk=1, exposed_on=[], ring_size=1)
+    Flag.objects.update(amount_at_risk=1, breach_ids=[], ring_size=1)
     Flag.objects.filter(pk=first.pk).update(
-        amount_at_risk=50, exposed_on=["TPO-1"], ring_size=2, ring="R", first_flagged_on="2024-09-01", is_escalated=True
+        amount_at_risk=50, breach_ids=["TPO-1"], ring_size=2, ring="R", first_flagged_on="2024-09-01", is_escalated=True
     )
     me, only = cast["reviewer"], [first.flag_id]
     assert (

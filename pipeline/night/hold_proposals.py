@@ -9,7 +9,7 @@ import pandas as pd
 
 from payeewatch.pipeline.frames import records
 from payeewatch.pipeline.home.codes import Queue
-from payeewatch.pipeline.home.holds import Hold, add_business_days
+from payeewatch.pipeline.home.hold_files import Hold, add_business_days
 from payeewatch.pipeline.home.tabular import euros
 from payeewatch.pipeline.night.queues import Queues
 

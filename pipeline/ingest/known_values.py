@@ -57,7 +57,7 @@ def columns_had(table: Table, loads: Iterable[Load]) -> set[str]:
 def _filled(staged: Staged, columns: Collection[str], rows: str, known: str) -> str:
     key, bits = name(staged.table.key), lack_bits(staged.table)
     is_lacking = f"lacks & {sum(bits[column] for column in columns)} <> 0"
-    cells = list(_standing_cells(staged.table, columns))
+    cells = list(_known_cells(staged.table, columns))
     names = ", ".join(name(cell) for cell in staged.table.lake_columns if cell not in LAKE_STAMPS)
     last = (
         f"SELECT {names} FROM ({known}) SEMI JOIN"
@@ -75,7 +75,7 @@ def _filled(staged: Staged, columns: Collection[str], rows: str, known: str) -> 
     )
 
 
-def _standing_cells(table: Table, columns: Collection[str]) -> Iterator[tuple[str, str, int]]:
+def _known_cells(table: Table, columns: Collection[str]) -> Iterator[tuple[str, str, int]]:
     """The lake columns that hold some columns, or are made of them: name, SQL type, and the bits of what it is of."""
     bits, sources = lack_bits(table), DERIVED.get(table.name, {})
     held = {c.lake_name: {c.name} for c in table.columns if c.kind in LAKE_TYPES}

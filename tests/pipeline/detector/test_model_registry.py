@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from payeewatch.pipeline.detector import registry
+from payeewatch.pipeline.detector import model_registry
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.home.errors import ModelError, StoreError
 from payeewatch.pipeline.home.settings import Settings
@@ -38,25 +38,25 @@ def other_model() -> Model:
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A home where one model was registered and promoted, then another registered."""
     home = home_settings(tmp_path_factory.mktemp("store") / "home")
-    registry.register(home, small_model(), promote=True, data=DATA)
-    registry.register(home, other_model(), promote=False, data=DATA)
+    model_registry.register(home, small_model(), promote=True, data=DATA)
+    model_registry.register(home, other_model(), promote=False, data=DATA)
     return home
 
 
 def test_the_champion_scores_as_the_model_that_was_registered(settings: Settings) -> None:
-    champion = registry.load(settings)
+    champion = model_registry.load(settings)
     assert (champion.name, champion.version, len(champion.run_id)) == ("payeewatch", "1", 32)
     assert champion.score(measured(20, seed=2)).equals(small_model().score(measured(20, seed=2)))
 
 
 def test_a_model_that_was_not_promoted_is_the_challenger(settings: Settings) -> None:
-    assert registry.load(settings, "challenger").version == "2"
-    assert registry.load(settings, "2").facts["trained_as_of"] == "2024-07-31"
-    assert registry.version_of(settings) == "1"
+    assert model_registry.load(settings, "challenger").version == "2"
+    assert model_registry.load(settings, "2").facts["trained_as_of"] == "2024-07-31"
+    assert model_registry.version_of(settings) == "1"
 
 
 def test_the_same_model_again_keeps_its_version(settings: Settings) -> None:
-    assert registry.register(settings, small_model(), promote=True, data=DATA).version == "1"
+    assert model_registry.register(settings, small_model(), promote=True, data=DATA).version == "1"
 
 
 def test_mlflow_knows_what_we_read_without_it(settings: Settings) -> None:
@@ -65,7 +65,7 @@ def test_mlflow_knows_what_we_read_without_it(settings: Settings) -> None:
     uri = f"sqlite:///{settings.folder('mlflow') / 'mlflow.db'}"
     client = mlflow.MlflowClient(uri, uri)
     champion = client.get_model_version_by_alias("payeewatch", "champion")
-    ours = registry.load(settings)
+    ours = model_registry.load(settings)
     assert (str(champion.version), champion.run_id) == (ours.version, ours.run_id)
 
 
@@ -73,7 +73,7 @@ def test_the_run_says_what_made_the_model(settings: Settings) -> None:
     import mlflow
 
     uri = f"sqlite:///{settings.folder('mlflow') / 'mlflow.db'}"
-    run = mlflow.MlflowClient(uri, uri).get_run(registry.load(settings).run_id)
+    run = mlflow.MlflowClient(uri, uri).get_run(model_registry.load(settings).run_id)
     assert run.data.params["train.trees"] == str(settings.params.train.trees)
     assert run.data.metrics["changes"] == 900
     assert run.data.tags["lake_sequence"] == "7"
@@ -86,12 +86,12 @@ def test_the_commit_is_said_of_our_own_checkout_only(tmp_path: Path, monkeypatch
     who = ("-c", "user.name=us", "-c", "user.email=us@example.org")
     for words in (["init", "--quiet"], [*who, "commit", "--quiet", "--allow-empty", "--message", "first"]):
         subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
-    monkeypatch.setattr(registry, "__file__", str(tmp_path / "pipeline" / "detector" / "registry.py"))
-    assert re.fullmatch(rf"{re.escape(version)}\+[0-9a-f]{{12}}", registry._code_version())
+    monkeypatch.setattr(model_registry, "__file__", str(tmp_path / "pipeline" / "detector" / "model_registry.py"))
+    assert re.fullmatch(rf"{re.escape(version)}\+[0-9a-f]{{12}}", model_registry._code_version())
     installed = tmp_path / ".venv" / "payeewatch" / "pipeline" / "detector"
     installed.mkdir(parents=True)
-    monkeypatch.setattr(registry, "__file__", str(installed / "registry.py"))
-    assert registry._code_version() == version
+    monkeypatch.setattr(model_registry, "__file__", str(installed / "model_registry.py"))
+    assert model_registry._code_version() == version
 
 
 def test_mlflow_loads_it_where_pickles_are_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +109,7 @@ def test_a_home_that_was_moved_keeps_its_models(settings: Settings, tmp_path: Pa
     shutil.copytree(settings.home, tmp_path / "elsewhere")
     shutil.move(settings.folder("mlflow"), settings.folder("mlflow").with_name("away"))
     try:
-        assert registry.load(home_settings(tmp_path / "elsewhere")).version == "1"
+        assert model_registry.load(home_settings(tmp_path / "elsewhere")).version == "1"
     finally:
         shutil.move(settings.folder("mlflow").with_name("away"), settings.folder("mlflow"))
 
@@ -119,7 +119,7 @@ def test_nothing_phones_home(settings: Settings, monkeypatch: pytest.MonkeyPatch
         raise AssertionError("a connection was opened")
 
     monkeypatch.setattr(socket.socket, "connect", refused)
-    registry.register(settings, other_model(), promote=False, data=DATA)
+    model_registry.register(settings, other_model(), promote=False, data=DATA)
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
 
 
@@ -127,7 +127,7 @@ def test_a_purged_model_leaves_no_file_and_no_line_and_the_others_stay(tmp_path:
     home = home_settings(tmp_path / "home")
     days = {"1": "2024-06-30", "2": "2024-01-31", "3": "2024-02-29", "4": "2024-07-31"}
     models = {
-        version: registry.register(
+        version: model_registry.register(
             home, replace(small_model(), facts=small_model().facts | {"trained_as_of": day}), promote=version == "1",
             data={"lake_sequence": int(version), "lake_fingerprint": version},
         )
@@ -135,36 +135,36 @@ def test_a_purged_model_leaves_no_file_and_no_line_and_the_others_stay(tmp_path:
     }  # fmt: skip
     outdated = models["2"]
     before = {path for path in home.folder("mlflow").rglob("*") if path.is_file()}
-    assert registry.purge(home, date(2025, 1, 1), {"3"}, dry_run=True) == 1
+    assert model_registry.purge(home, date(2025, 1, 1), {"3"}, dry_run=True) == 1
     assert {path for path in home.folder("mlflow").rglob("*") if path.is_file()} == before
 
-    assert registry.purge(home, date(2024, 1, 31), {"3"}, dry_run=False) == 0  # trained that day: not before it
-    assert registry.purge(home, date(2025, 1, 1), {"3"}, dry_run=False) == 1
+    assert model_registry.purge(home, date(2024, 1, 31), {"3"}, dry_run=False) == 0  # trained that day: not before it
+    assert model_registry.purge(home, date(2025, 1, 1), {"3"}, dry_run=False) == 1
 
     assert_absent(home.folder("mlflow"), [outdated.run_id, "2024-01-31"])
     artifacts = home.folder("mlflow") / "artifacts"
     assert len(list((artifacts / "models").iterdir())) == 3
     assert not (artifacts / outdated.run_id).exists()
     for which, version in {"champion": "1", "challenger": "4", "3": "3"}.items():
-        assert registry.load(home, which).version == version
+        assert model_registry.load(home, which).version == version
     with pytest.raises(ModelError):
-        registry.load(home, "2")
-    assert registry.purge(home, date(2025, 1, 1), {"3"}, dry_run=False) == 0
+        model_registry.load(home, "2")
+    assert model_registry.purge(home, date(2025, 1, 1), {"3"}, dry_run=False) == 0
 
 
 @pytest.mark.parametrize("which", ["champion", "99", "someone"])
 def test_no_model_says_what_to_run(settings: Settings, tmp_path: Path, which: str) -> None:
     with pytest.raises(ModelError, match="run payeewatch train --as-of D --promote") as refused:
-        registry.load(settings if which != "champion" else home_settings(tmp_path / "new"), which)
+        model_registry.load(settings if which != "champion" else home_settings(tmp_path / "new"), which)
     assert refused.value.exit_code == 13
     assert not (tmp_path / "new").exists()
 
 
 def test_a_model_that_knows_more_than_the_night_is_refused() -> None:
-    registry.check(small_model(), date(2024, 6, 30))
-    registry.check(small_model(), date(2024, 6, 29), allow_hindsight=True)
+    model_registry.check(small_model(), date(2024, 6, 30))
+    model_registry.check(small_model(), date(2024, 6, 29), allow_hindsight=True)
     with pytest.raises(ModelError, match="known on 2024-06-30, after night 2024-06-29"):
-        registry.check(small_model(), date(2024, 6, 29))
+        model_registry.check(small_model(), date(2024, 6, 29))
 
 
 def test_a_store_that_cannot_be_written_is_a_store_error(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_store_that_cannot_be_written_is_a_store_error(tmp_path: Path) -> None
     settings.home.mkdir()
     settings.folder("mlflow").write_text("a file where the folder should be")
     with pytest.raises(StoreError, match="cannot be written"):
-        registry.register(settings, small_model(), promote=True, data=DATA)
+        model_registry.register(settings, small_model(), promote=True, data=DATA)
 
 
 def test_a_store_that_is_no_database_is_refused(tmp_path: Path) -> None:
@@ -180,18 +180,18 @@ def test_a_store_that_is_no_database_is_refused(tmp_path: Path) -> None:
     settings.folder("mlflow").mkdir(parents=True)
     (settings.folder("mlflow") / "mlflow.db").write_text("not a database at all")
     with pytest.raises(ModelError, match="not a model store"):
-        registry.load(settings)
+        model_registry.load(settings)
 
 
 def test_a_store_that_is_locked_says_so(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(settings.folder("mlflow"), tmp_path / "home" / "mlflow")
     home = home_settings(tmp_path / "home")
-    monkeypatch.setattr("payeewatch.pipeline.detector.registry.WAIT_SECONDS", 0)
+    monkeypatch.setattr("payeewatch.pipeline.detector.model_registry.WAIT_SECONDS", 0)
     with closing(sqlite3.connect(home.folder("mlflow") / "mlflow.db")) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StoreError, match="locked by another process"):
-            registry.version_of(home)
+            model_registry.version_of(home)
         other.rollback()
 
 
@@ -200,4 +200,4 @@ def test_a_model_without_its_file_names_the_path(settings: Settings, tmp_path: P
     home = home_settings(tmp_path / "home")
     shutil.rmtree(home.folder("mlflow") / "artifacts")
     with pytest.raises(ModelError, match=r"mlflow/artifacts/.*model\.npz: is gone; restore"):
-        registry.load(home)
+        model_registry.load(home)

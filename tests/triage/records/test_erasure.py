@@ -26,7 +26,7 @@ from payeewatch.triage.models import (  # fmt: skip
     Tombstone,
     User,
 )
-from payeewatch.triage.records import audit, retention
+from payeewatch.triage.records import audit, erasure
 from payeewatch.triage.server import housekeeping
 from payeewatch.triage.work.search import search
 from tests.retention_cases import CASES, OVER
@@ -42,7 +42,7 @@ def close(flag: Flag, verdict: str, clocked: Any, days_ago: int = 1) -> None:
 
 
 def purge(clocked: Any, days: int = 0, *, dry_run: bool = False) -> dict[str, dict[str, int]]:
-    return retention.purge(clocked.at.date() + timedelta(days=days), (), dry_run=dry_run)
+    return erasure.purge(clocked.at.date() + timedelta(days=days), (), dry_run=dry_run)
 
 
 def test_flags_go_when_the_common_clock_says(reviewed: Settings, first: Flag, clocked: Any) -> None:
@@ -57,7 +57,7 @@ def test_flags_go_when_the_common_clock_says(reviewed: Settings, first: Flag, cl
         flags.append(flag)
     Flag.objects.all().delete()
     Flag.objects.bulk_create(flags)
-    over, others = retention.flags_over(until)
+    over, others = erasure.flags_over(until)
     assert over == OVER
     assert others == {case.name for case in CASES} - OVER
 
@@ -172,11 +172,11 @@ def test_the_tally_counts_on_and_names_no_flag(first: Flag, clocked: Any) -> Non
 
 
 def test_a_purged_list_leaves_frozen_evidence_and_the_chip(reviewed: Settings, clocked: Any) -> None:
-    flag = Flag.objects.exclude(exposed_on=[]).first()
+    flag = Flag.objects.exclude(breach_ids=[]).first()
     assert flag
-    breach_id = flag.exposed_on[0]
-    assert retention.purge(clocked.at.date(), {breach_id}, dry_run=False)["lists"]["triage/evidence"]
-    assert not any(breach_id in each.exposed_on for each in Flag.objects.all())
+    breach_id = flag.breach_ids[0]
+    assert erasure.purge(clocked.at.date(), {breach_id}, dry_run=False)["lists"]["triage/evidence"]
+    assert not any(breach_id in each.breach_ids for each in Flag.objects.all())
     assert not any(breach_id in str(each.body) for each in Evidence.objects.all())
 
 
@@ -191,8 +191,8 @@ def test_a_person_is_forgotten_and_the_log_stays_whole(first: Flag, cast: dict[s
     body.body["neighbours"] = [{"payee_id": first.payee_id, "relation": "same_account", "flag_id": first.pk}]
     body.save()
     ids = {"member": [first.member_id], "change": [first.change_id], "payee": [first.payee_id], "flag": [first.pk]}
-    dry = retention.erase(ids, clocked.at.date(), dry_run=True)
-    assert retention.erase(ids, clocked.at.date(), dry_run=False) == dry
+    dry = erasure.erase(ids, clocked.at.date(), dry_run=True)
+    assert erasure.erase(ids, clocked.at.date(), dry_run=False) == dry
     assert not Flag.objects.filter(member_id=first.member_id).exists()
     assert Note.objects.get().text == "like [erased], and [erased]."
     assert Evidence.objects.get(pk=body.pk).body["neighbours"] == []
@@ -207,7 +207,7 @@ def test_a_person_leaves_the_run_record_of_a_night_and_other_people_stay(first: 
     unscored = [{"change_id": "C-1", "payee_id": first.payee_id}, {"change_id": "C-2", "payee_id": "another"}]
     Night.objects.filter(pk=night.pk).update(run=night.run | {"unscored_changes": unscored})
     ids = {"member": [first.member_id], "change": [first.change_id], "payee": [first.payee_id], "flag": [first.pk]}
-    retention.erase(ids, clocked.at.date(), dry_run=False)
+    erasure.erase(ids, clocked.at.date(), dry_run=False)
     night.refresh_from_db()
     assert night.run["unscored_changes"] == unscored[1:]
 
@@ -279,7 +279,7 @@ def test_a_purge_unblocks_no_account(first: Flag, cast: dict[str, User], clocked
     do(cast["senior"], first, "approve")
     Flag.objects.filter(pk=first.pk).update(amount_at_risk=10)
     assert purge(clocked, days=1826)["closed"] == {}
-    expired, stays = retention.flags_over(clocked.at.date() + timedelta(days=1826))
+    expired, stays = erasure.flags_over(clocked.at.date() + timedelta(days=1826))
     assert (first.pk in expired, first.pk in stays) == (False, True)
     do(cast["reviewer"], first, "put_right", confirm=True)
     assert purge(clocked, days=1826)["closed"]["triage/flags"] == 1
@@ -289,4 +289,4 @@ def test_an_erasure_counts_the_holds_that_it_ends(first: Flag, cast: dict[str, U
     do(cast["reviewer"], first, "hold", confirm=True)
     ids = {"member": [first.member_id], "change": [], "payee": [], "flag": [], "account": []}
     many = first.holds.filter(state="held").count()
-    assert retention.erase(ids, clocked.at.date(), dry_run=True)["triage/holds in force"] == many > 0
+    assert erasure.erase(ids, clocked.at.date(), dry_run=True)["triage/holds in force"] == many > 0

@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from payeewatch.pipeline.home.holds import COLUMNS, add_business_days, read_expiries, write_holds
-from payeewatch.pipeline.night.holds import holds
+from payeewatch.pipeline.home.hold_files import COLUMNS, add_business_days, read_expiries, write_holds
+from payeewatch.pipeline.night.hold_proposals import holds
 from payeewatch.pipeline.night.queues import Queues
 from tests.lake_rows import Row
 

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from payeewatch.pipeline.home.retention import Clock, ends_on, term_of
+from payeewatch.pipeline.home.retention_periods import Clock, ends_on, term_of
 from payeewatch.pipeline.tables import VERDICTS
 from tests.lake_rows import PARAMS
 from tests.retention_cases import CASES, Case

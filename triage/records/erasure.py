@@ -18,7 +18,7 @@ from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from payeewatch.pipeline.home.keys import tombstone_of
-from payeewatch.pipeline.home.retention import DELIVERED_DAYS, Clock, term_of
+from payeewatch.pipeline.home.retention_periods import DELIVERED_DAYS, Clock, term_of
 from payeewatch.pipeline.home.scrub import Removal, scrub_row, without
 from payeewatch.triage import clock
 from payeewatch.triage.figures import purged_totals
@@ -53,7 +53,7 @@ PART = 2000
 
 
 def over(until: date) -> dict[Clock, QuerySet[Flag]]:
-    """The flags whose time is over, by clock, by the same rule as `pipeline.home.retention.ends_on`.
+    """The flags whose time is over, by clock, by the same rule as `pipeline.home.retention_periods.ends_on`.
 
     A flag waits while people hold its payments: a purge unblocks no account.
     """
@@ -197,14 +197,14 @@ def _forget_lists(lists: Collection[str], *, dry_run: bool) -> int:
     if not lists:
         return 0
     many = _scrub_evidence(Removal(lists=frozenset(lists)), dry_run=dry_run)
-    for flag in Flag.objects.exclude(exposed_on=[]).iterator(BATCH) if not dry_run else ():
-        remaining = [breach_id for breach_id in flag.exposed_on if breach_id not in lists]
-        if remaining != flag.exposed_on:
+    for flag in Flag.objects.exclude(breach_ids=[]).iterator(BATCH) if not dry_run else ():
+        remaining = [breach_id for breach_id in flag.breach_ids if breach_id not in lists]
+        if remaining != flag.breach_ids:
             newest = flag.evidence.order_by("-night", "-pk").first()
             reasons = newest.body.get("reasons") if newest else None
             first = reasons[0] if reasons else {}
             headline = {"headline": first, "headline_reason": first.get("sentence", "")}
-            Flag.objects.filter(pk=flag.pk).update(exposed_on=remaining, **headline)
+            Flag.objects.filter(pk=flag.pk).update(breach_ids=remaining, **headline)
     return many
 
 
