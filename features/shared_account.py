@@ -11,9 +11,9 @@ from payeewatch.features.registry import Family, Lens, Missing, Suspicious, Unit
 from payeewatch.features.relations import MEMBER
 from payeewatch.features.sources import CHANGE, Relation
 from payeewatch.features.streams import (
-    PARTIES_OF_ACCOUNT,
-    PARTIES_OF_DEVICE,
-    PARTIES_OF_DOCUMENT,
+    OWNERS_OF_ACCOUNT,
+    OWNERS_OF_DEVICE,
+    OWNERS_OF_DOCUMENT,
     PAYEES_OF_ACCOUNT,
     links_of,
 )
@@ -51,15 +51,15 @@ def _own_surnames(tables: Tables, spine: Frame, values: Frame) -> Frame:
 def _account_surnames(tables: Tables, spine: Frame, values: Frame) -> Frame:
     """The surnames of households tied to an account that has several, each from when both tie and name were known."""
     everybody = links_of(tables, spine)
-    ends = everybody.group_by("account").agg(first=nw.col("party_id").min(), last=nw.col("party_id").max())
+    ends = everybody.group_by("account").agg(first=nw.col("owner_id").min(), last=nw.col("owner_id").max())
     shared = everybody.join(ends.filter(nw.col("first") != nw.col("last")), on="account", how="semi")
     links = tables.once("shared account links", lambda: shared)
-    parties = links.select(household_id="party_id")
-    rows = tables.touching("members", "household_id", parties, "account parties", ["household_id", "surname_tokens"])
-    names = rows.select(party_id="household_id", named_at="known_at", word="surname_tokens").explode("word")
-    words = links.join(names, on="party_id", how="inner").filter(~nw.col("word").is_null())
+    owners = links.select(household_id="owner_id")
+    rows = tables.touching("members", "household_id", owners, "account owners", ["household_id", "surname_tokens"])
+    names = rows.select(owner_id="household_id", named_at="known_at", word="surname_tokens").explode("word")
+    words = links.join(names, on="owner_id", how="inner").filter(~nw.col("word").is_null())
     return words.select(
-        "party_id",
+        "owner_id",
         account_word=_account_word(nw.col("account"), nw.col("word")),
         known_at=nw.max_horizontal("known_at", "named_at"),
         superseded_at=nw.lit(NEVER),
@@ -78,12 +78,12 @@ OWN_SURNAME = Relation(
 
 NAMESAKE = Relation(
     "namesake", "members", on="account_word", to="own_surname__account_word", rows=_account_surnames,
-    through=OWN_SURNAME, columns=lambda other, change: {"is_other": other.party_id != change.party_id},
+    through=OWN_SURNAME, columns=lambda other, change: {"is_other": other.owner_id != change.owner_id},
 )  # fmt: skip
 """Households on the new account that share a surname with the change's."""
 
 
-@family.feature(PARTIES_OF_ACCOUNT, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO)
+@family.feature(OWNERS_OF_ACCOUNT, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO)
 def other_households_on_account(change: Row) -> Between:
     """Other households, or payees without one, ever tied to the new account."""
     return Between(EVER, change.cutoff_at)
@@ -92,7 +92,7 @@ def other_households_on_account(change: Row) -> Between:
 @family.part(NAMESAKE)
 def namesake_households(namesake: Row) -> Aggregate:
     """Other households on the account that share a surname."""
-    return distinct(namesake.party_id, where=namesake.is_other)
+    return distinct(namesake.owner_id, where=namesake.is_other)
 
 
 @family.part(KNOWN_ACCOUNT)
@@ -133,13 +133,13 @@ def new_payees_on_account_14d(change: Row) -> Between:
     return Between(change.announced_at - 14 * DAY, until)
 
 
-@family.feature(PARTIES_OF_DEVICE, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN)
+@family.feature(OWNERS_OF_DEVICE, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN)
 def other_households_on_device(change: Row) -> Between:
     """Other households whose account was changed from the same device."""
     return Between(EVER, change.cutoff_at)
 
 
-@family.feature(PARTIES_OF_DOCUMENT, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN)
+@family.feature(OWNERS_OF_DOCUMENT, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN)
 def other_households_on_document(change: Row) -> Between:
     """Other households whose account was changed on the same document."""
     return Between(EVER, change.cutoff_at)

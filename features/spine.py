@@ -23,7 +23,7 @@ WAVE_DAYS = 15
 BANK_MOVE = nw.concat_str("old_bank", "new_bank", separator=">")
 """The bank that a change leaves and the bank that it goes to."""
 
-HOUSEHOLD_OR_PAYEE = nw.coalesce("household_id", "payee_id")
+OWNER = nw.coalesce("household_id", "payee_id")
 """The household of a change, or the payee if it has none."""
 
 LATE_DAYS = 4
@@ -145,7 +145,7 @@ def _with_banks(tables: Tables, changes: Frame) -> Frame:
         named = {name: f"{side}_{name}" for name in ("account", "country", "bank_code", "bank")}
         changes = changes.join(accounts.rename(named), on=f"{side}_account", how="left")
     return changes.with_columns(
-        bank_move=BANK_MOVE, every=EVERY, party_id=HOUSEHOLD_OR_PAYEE, begun_at=BEGUN_AT, aged_from=AGED_FROM
+        bank_move=BANK_MOVE, every=EVERY, owner_id=OWNER, begun_at=BEGUN_AT, aged_from=AGED_FROM
     )
 
 

@@ -29,26 +29,26 @@ def _first_known(rows: Frame, keys: Frame) -> Frame:
 
 
 def links_of(tables: Tables, spine: Frame) -> Frame:
-    """(account, payee_id, party_id, known_at): every payee tied to a new account of the spine, by change or sighting.
+    """(account, payee_id, owner_id, known_at): every payee tied to a new account of the spine.
 
-    `party_id` is the household, or the payee if it has none. A member's sighting counts once the member is known; the member on
-    a provider's claim is the one cared for, and has nothing to do with the account.
+    An owner is a household, or a payee that has none. Ties are changes and sightings. A member's sighting counts once
+    the member is known; the member on a provider's claim is the one cared for, and has nothing to do with the account.
     """
     return tables.once("account links", lambda: _links(tables, spine.select(account="new_account")))
 
 
 def _links(tables: Tables, accounts: Frame) -> Frame:
-    changes = all_changes(tables).select("payee_id", "party_id", "known_at", account="new_account")
+    changes = all_changes(tables).select("payee_id", "owner_id", "known_at", account="new_account")
     changes = changes.join(accounts, on="account", how="semi")
     sightings = tables.touching("sightings", "account", accounts, "spine.new_account")
     is_members = ~nw.col("member_id").is_null() & (nw.col("payee_type").fill_null("") != "provider")
     of_members = sightings.filter(is_members)
     members = tables.touching("members", "member_id", of_members, "sightings.member_id", ["household_id"])
-    homes = first_versions(members, ["member_id"]).select("member_id", party_id="household_id", home_at="known_at")
+    homes = first_versions(members, ["member_id"]).select("member_id", owner_id="household_id", home_at="known_at")
     of_members = of_members.join(homes, on="member_id", how="inner")
     of_members = of_members.with_columns(known_at=nw.max_horizontal("known_at", "home_at"))
-    of_others = sightings.filter(~is_members).with_columns(party_id=nw.col("payee_id"))
-    columns = ("account", "payee_id", "party_id", "known_at")
+    of_others = sightings.filter(~is_members).with_columns(owner_id=nw.col("payee_id"))
+    columns = ("account", "payee_id", "owner_id", "known_at")
     return nw.concat([rows.select(*columns) for rows in (changes, of_members, of_others)])
 
 
@@ -68,10 +68,10 @@ CHANGES_BY_ACTOR = Stream("by_actor", "actor_id", "change_id", _changes_by("acto
 CHANGES_BY_BANK = Stream("by_bank", "new_bank", "change_id", _changes_by("new_bank", "change_id"))
 CHANGES_BY_COUNTRY = Stream("by_country", "new_country", "change_id", _changes_by("new_country", "change_id"))
 CHANGES_BY_BANK_MOVE = Stream("by_bank_move", "bank_move", "change_id", _changes_by("bank_move", "change_id"))
-PARTIES_OF_DEVICE = Stream("device", "device_token", "party_id", _changes_by("device_token", "party_id"))
-PARTIES_OF_DOCUMENT = Stream("document", "document_hash", "party_id", _changes_by("document_hash", "party_id"))
+OWNERS_OF_DEVICE = Stream("device", "device_token", "owner_id", _changes_by("device_token", "owner_id"))
+OWNERS_OF_DOCUMENT = Stream("document", "document_hash", "owner_id", _changes_by("document_hash", "owner_id"))
 PAYEES_OF_ACCOUNT = Stream("account_payees", "new_account", "payee_id", _linked("payee_id"))
-PARTIES_OF_ACCOUNT = Stream("account_parties", "new_account", "party_id", _linked("party_id"))
+OWNERS_OF_ACCOUNT = Stream("account_owners", "new_account", "owner_id", _linked("owner_id"))
 
 
 def share_surprise(part: nw.Expr, whole: nw.Expr) -> nw.Expr:

@@ -5,7 +5,8 @@ An edit, a deletion or an insertion breaks the chain. The head is stored outside
 account or a national id.
 
 Before a record is added, the last record and the head are compared. Where they do not fit together, the log is broken
-there: the head's file is kept as it is under another name, and a new segment of the log begins with a record that names the break.
+there: the head's file is kept under another name, and a new segment of the log begins with a record that names the
+break.
 Work goes on in the new segment. `verify` and the health page report the break until an operator accepts it.
 """
 
@@ -349,8 +350,8 @@ def _aside(number: int) -> Path:
 def _save_head(end: End, breaks: Sequence[int] = (), broken: str | None = None) -> None:
     """Write the end of the log to the head file. After a crash the log may be ahead; the next record repairs that.
 
-    A head is replaced by a later one only. One with the digest `broken` is first kept under another name, as the break's record says.
-    Any other that is not valid stays: the next record names it.
+    A head is replaced by a later one only. One with the digest `broken` is first kept under another name, which the
+    break's record tells. Any other that is not valid stays: the next record names it.
     """
     with _head_lock():
         before = _read_head()

@@ -136,7 +136,7 @@ def test_many_flags_go_in_parts_as_they_would_at_once(cast: dict[str, User], clo
     outcomes = []
     for part in (1000, 2):
         with pytest.MonkeyPatch.context() as patched, transaction.atomic():
-            patched.setattr(retention, "PART", part)
+            patched.setattr(erasure, "PART", part)
             assert purge(clocked)["not_pertinent"]["triage/flags"] == len(flags) - 1
             last.refresh_from_db()
             tallied = sorted(Tally.objects.values_list("period", "of", "value", "verdict", "flags"))
