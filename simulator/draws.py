@@ -21,6 +21,20 @@ CASES_PER_10K = 60.0
 TYPES = p.TYPES | {"T13": 2 * p.TYPES["T13"], "T05": 1.5 * p.TYPES["T05"], "T16": 2 * p.TYPES["T16"]}
 """Kinds that small shares would hardly ever show."""
 WAVE_TARGETS = (9, 10, p.SCATTERED)
+ABSENT = {
+    ("account_events",): 0.15,
+    ("bank_changes.device_token", "account_events.device_token"): 0.2,
+    ("bank_changes.auth_strength",): 0.3,
+    ("bank_changes.holder_name",): 0.25,
+    ("bank_changes.actor_id",): 0.15,
+    ("bank_changes.document_hash",): 0.2,
+    ("bank_changes.name_check",): 0.15,
+    ("claims.iban",): 0.2,
+    ("claims.ceiling_left_amount",): 0.3,
+    ("claims.invoice_hash",): 0.2,
+    ("outcomes",): 0.2,
+}
+"""What an insurer may not have, and how many have none of it; estimates."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +61,7 @@ def figures_of(drawn: Draw) -> Iterator[None]:
 def draw(seed: int) -> Draw:
     """The insurer of a seed."""
     rng = np.random.default_rng([seed, 77])
-    world = p.World(life=_life(rng), fraud=_fraud(rng), lists=_lists(rng))
+    world = p.World(life=_life(rng), fraud=_fraud(rng), feed=_feed(rng), lists=_lists(rng))
     return Draw(Tier(f"drawn {seed}", "drawn wide", world=world), _figures(rng))
 
 
@@ -112,8 +126,15 @@ def _fraud(rng: np.random.Generator) -> p.Fraud:
         effect_days=_shares_of(rng, p.EFFECT_DAYS, 0.4),
         apart=_even(rng, 0.0, 0.4),
         one_branch=_even(rng, 0.0, 0.3),
+        unannounced=_even(rng, 0.0, 0.4) if rng.random() < 0.5 else 0.0,
         probing=_ratio(rng, 0.2, 3),
     )
+
+
+def _feed(rng: np.random.Generator) -> p.Feed:
+    luck = rng.random(len(ABSENT))
+    absent = [names for (names, share), each in zip(ABSENT.items(), luck, strict=True) if each < share]
+    return p.Feed(absent=tuple(name for names in absent for name in names))
 
 
 def _lists(rng: np.random.Generator) -> tuple[p.Breach, ...]:

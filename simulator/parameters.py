@@ -86,6 +86,7 @@ class Fraud:
     effect_days: tuple[float, ...] = ()  # shares of 0, 1, 2, 3 days until it takes effect; none: within a day
     apart: float = 0.0  # of victims of a ring or an insider have an account of their own
     one_branch: float = 0.0  # of campaigns open their accounts at one branch
+    unannounced: float = 0.0  # of changes reach the payment system past the log of changes
     probing: float = 1.0  # waves of failed logins after a list is out (T19); 0: none
     least_cases: bool = True  # whether the size's least number of cases holds here
 
@@ -102,6 +103,7 @@ class Feed:
     lost_days: tuple[int, ...] = ()  # days before the end without a folder; the next drop brings their rows
     empty_sunday: bool = True
     resent_days: tuple[int, ...] = ()  # days before the end on which all rows of the day before come again
+    absent: tuple[str, ...] = ()  # tables, and columns as table.column, that the insurer does not have
 
 
 @dataclass(frozen=True)

@@ -194,9 +194,18 @@ def _change(scene: _Scene) -> None:
         "name_check": check, "device": device if channel in ("portal", "mobile") else NONE,
         "document": int(rng.integers(0, 10**12)) if channel in ("portal", "paper", "email") else NONE,
         "holder": OWN_NAME if named or rng.random() < 0.5 else OTHER_NAME,
-        "is_announced": case.kind != "T14" or rng.random() < 0.5, "campaign": case.campaign,
+        "is_announced": _is_announced(scene), "campaign": case.campaign,
         "reported_on": requested // DAY_SECONDS, "number": -(case.number * 4 + 1),
     })  # fmt: skip
+
+
+def _is_announced(scene: _Scene) -> bool:
+    """Whether the log of changes has it. No insider or practice needs to go past it."""
+    rng, case = scene.rng, scene.case
+    past_the_log = scene.crime.fraud.unannounced
+    if case.kind == "T14":
+        return bool(rng.random() < 0.5)
+    return not (past_the_log and case.kind not in ("T11", "T18") and rng.random() < past_the_log)
 
 
 def _channel(scene: _Scene) -> str:

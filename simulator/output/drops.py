@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from payeewatch.simulator import parameters as p
 from payeewatch.simulator.chance import NEVER, luck
@@ -51,7 +52,9 @@ class Inbox:
         extension = forms[(day - self._first) % len(forms)]
         for table, days in self._news.items():
             rows = self._rows(table, days, day)
-            _write_table(self._insurer, folder, table, rows, day, extension)
+            if feed and table in feed.absent:
+                continue
+            _write_table(self._insurer, folder, table, rows, day, extension, feed.absent if feed else ())
             if feed and feed.broken_rows and extension == "csv" and table in BROKEN:
                 _break_one(folder, table, day)
         self._before = day
@@ -88,15 +91,26 @@ class Inbox:
         return [np.where(late, days[0] + 1 + numbers % 6, days[0]), *days[1:]]
 
 
-def _write_table(insurer: Insurer, folder: Path, table: str, rows: np.ndarray, day: int, extension: str) -> None:
-    """One table of a drop; a big one in several files, none at all without rows."""
+def _write_table(
+    insurer: Insurer, folder: Path, table: str, rows: np.ndarray, day: int, extension: str, absent: Sequence[str]
+) -> None:
+    """One table of a drop; a big one in several files, none at all without rows. What is absent is null."""
     parts = [rows[start : start + PART_ROWS] for start in range(0, len(rows), PART_ROWS)]
     if table == "claims" and 20_000 < len(rows) <= PART_ROWS:
         parts = np.array_split(rows, 2)
     for number, part in enumerate(parts, 1):
         name = table if len(parts) == 1 else f"{table}-{number:04d}"
         with TableFile(folder / f"{name}.{extension}") as file:
-            file.write(insurer.table(table, part, day))
+            file.write(_without(insurer.table(table, part, day), table, absent))
+
+
+def _without(rows: pa.Table, table: str, absent: Sequence[str]) -> pa.Table:
+    """The rows with nothing in the columns that the insurer does not have: null, and no check of a name was run."""
+    for place, column in enumerate(rows.schema):
+        if f"{table}.{column.name}" in absent:
+            empty = pa.scalar("not_run" if column.name == "name_check" else None, pa.string())
+            rows = rows.set_column(place, column.name, pa.repeat(empty, len(rows)).cast(column.type))
+    return rows
 
 
 def _between(days: list[np.ndarray], after: int, until: int) -> np.ndarray:
