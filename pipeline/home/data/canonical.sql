@@ -276,22 +276,32 @@ CREATE OR REPLACE MACRO name_keys(family, given, birth_name, birth8) AS
         )))
     END;
 
+-- What decides it at a low price, as lists are long: a family name of plain letters without a spelt umlaut, and given
+-- names that are also ASCII words without a title, have no other forms.
+CREATE OR REPLACE MACRO pw_may_have_other_forms(family, given) AS
+    regexp_matches(family, '[^A-Za-zÀ-ÖØ-öø-ÿ]|[AOUaou][Ee][A-Za-z]{2}')
+    OR regexp_matches(given, '[^A-Za-zÀ-ÖØ-öø-ÿ\s]|[AOUaou][Ee][A-Za-z]{2}')
+    OR (regexp_matches(given, '\s') AND (strlen(given) <> length(given) OR regexp_matches(
+        given, '(?i)(?:^|\s)(?:@TITLES@|@FIRST_TITLES@|M|MME|MLLE|MR|MRS|@BETWEEN@)(?:\s|$)'
+    )));
+
 -- Of a person on a list: the forms besides two, the name as written and with the first given name; null when there are
 -- none, as for most people.
 CREATE OR REPLACE MACRO other_name_keys(family, given, name, first_name, birth8) AS
-    CASE WHEN is_complete_birth_date(birth8)
-        AND regexp_matches(family || '|' || given, '[^A-Za-zÀ-ÖØ-öø-ÿ|]|[AOUaou][Ee][A-Za-z]{2}') THEN
-        pw_not_empty(list_sort(list_transform(
-            list_filter(
-                pw_full_names(pw_forms(family), [
-                    canonical_name(given), bare_name(given), canonical_name(replace(given, '-', '')),
-                    canonical_name(first_given_name(untitled(given)))
-                ]),
-                LAMBDA other: other IS DISTINCT FROM name AND other IS DISTINCT FROM first_name
-            ),
-            LAMBDA other: name_key(other, birth8)
-        )))
-    END;
+    CASE WHEN is_complete_birth_date(birth8) AND pw_may_have_other_forms(family, given)
+    THEN pw_other_name_keys(family, given, name, first_name, birth8) END;
+
+CREATE OR REPLACE MACRO pw_other_name_keys(family, given, name, first_name, birth8) AS
+    pw_not_empty(list_sort(list_transform(
+        list_filter(
+            pw_full_names(pw_forms(family), [
+                canonical_name(given), bare_name(given), canonical_name(replace(given, '-', '')),
+                canonical_name(first_given_name(untitled(given)))
+            ]),
+            LAMBDA other: other IS DISTINCT FROM name AND other IS DISTINCT FROM first_name
+        ),
+        LAMBDA other: name_key(other, birth8)
+    )));
 
 -- What has to agree at each level of SPELLINGS in pipeline/home/keys.py, in that order, so that one error is tolerated:
 -- consonants, or a part of the name, with the birth date; or the names with a part of the birth date.
