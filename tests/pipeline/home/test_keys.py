@@ -592,7 +592,8 @@ def test_a_title_that_is_a_name_is_kept(name: str) -> None:
 
 NAME_WORDS = (
     "DURAND", "Martin", "de", "LE", "Goff", "Müller", "MUELLER", "Mme", "M.", "DR", "née", "EPOUSE", "Jean-Paul",
-    "Anne", "MARIE", "D'Arc", "Maître", "MISS", "Élodie", "ROUET", "(Martin)", "NOM", "USAGE", "M", "VVE", "QUENTIN", "",
+    "Anne", "MARIE", "D'Arc", "Maître", "MISS", "Élodie", "ROUET", "(Martin)", "NOM", "USAGE", "M", "VVE", "QUENTIN",
+    "",
 )  # fmt: skip
 written_names = st.lists(st.tuples(st.sampled_from(NAME_WORDS), st.sampled_from(" \t-/,")), min_size=1, max_size=4).map(
     lambda parts: "".join(word + separator for word, separator in parts[:-1]) + parts[-1][0]
