@@ -7,7 +7,7 @@ from narwhals import Expr, coalesce, lit
 from payeewatch.features.engines.engine import DAY
 from payeewatch.features.formulas import Aggregate, Row, count, distinct, largest, ratio, total
 from payeewatch.features.registry import Family, Lens, Missing, Suspicious, Unit
-from payeewatch.features.relations import CLAIM
+from payeewatch.features.relations import CLAIM, LATE_CARE
 from payeewatch.features.sources import CHANGE
 
 family = Family(__name__, __doc__, Lens.CLAIMS)
@@ -123,6 +123,12 @@ def fitted_unrecorded_claims_since_change(claim: Row) -> Aggregate:
     """Claims since the change without a public record that take nine tenths or more of the remaining ceiling."""
     is_fitted = (claim.ceiling_left_cents > 0) & (claim.reimbursed_cents >= NEAR_CEILING * claim.ceiling_left_cents)
     return count(claim.is_since & ~claim.has_public_record & is_fitted)
+
+
+@family.feature(LATE_CARE, unit=Unit.EUR, suspicious=Suspicious.HIGH, missing=Missing.ZERO, member_only=True)
+def amount_after_death_since_change(claim: Row) -> Aggregate:
+    """Reimbursed to the new account since the change for care dated after the patient's death."""
+    return total(claim.reimbursed_cents, where=claim.is_since & claim.is_late)
 
 
 @family.part(CLAIM)

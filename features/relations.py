@@ -8,7 +8,7 @@ from payeewatch.features.engines.engine import DAY, Frame
 from payeewatch.features.formulas import Row
 from payeewatch.features.sources import Relation
 from payeewatch.features.spine import all_changes
-from payeewatch.features.versions import Tables
+from payeewatch.features.versions import SERIAL, Tables
 
 
 def _claim_columns(claim: Row, change: Row) -> dict[str, nw.Expr]:
@@ -29,6 +29,31 @@ def _claim_columns(claim: Row, change: Row) -> dict[str, nw.Expr]:
 
 CLAIM = Relation("claim", "claims", on="payee_id", to="payee_id", columns=_claim_columns, happened="received_at")
 """Claims paid or payable to the payee."""
+
+
+def _members_who_died(tables: Tables, spine: Frame, households: Frame) -> Frame:
+    """The versions of the households' members that say when somebody died."""
+    rows = tables.touching("members", "household_id", households, "spine.household_id")
+    return rows.select("member_id", "household_id", "died_on", *SERIAL, "superseded_at").filter(
+        ~nw.col("died_on").is_null()
+    )
+
+
+DEAD_MEMBER = Relation("dead", "members", on="household_id", to="household_id", rows=_members_who_died)
+"""The members of the change's household who are known to have died."""
+
+
+def _late_care_columns(claim: Row, change: Row) -> dict[str, nw.Expr]:
+    is_payees = claim.payee_id == change.payee_id
+    is_late = claim.cared_on > DEAD_MEMBER.row.died_on
+    return _claim_columns(claim, change) | {"is_late": is_payees & is_late}
+
+
+LATE_CARE = Relation(
+    "late_care", "claims", on="member_id", to="dead__member_id", through=DEAD_MEMBER, columns=_late_care_columns,
+    happened="received_at",
+)  # fmt: skip
+"""Claims for members who have died, paid or payable to anybody; late if the care is dated after the death."""
 
 CLAIM_THEN = Relation("claim_then", "claims", on="payee_id", to="payee_id", at="asked_at")
 """The same, as they were known when the change was asked for."""

@@ -145,25 +145,25 @@ def other_households_on_document(change: Row) -> Between:
     return Between(EVER, change.cutoff_at)
 
 
-def _first_links(tables: Tables, spine: Frame, accounts: Frame) -> Frame:
-    """(account, known_at): when an account was first tied to anybody."""
-    firsts = links_of(tables, spine).group_by("account").agg(known_at=nw.col("known_at").min())
-    return firsts.with_columns(superseded_at=nw.lit(NEVER))
+def _own_links(tables: Tables, spine: Frame, values: Frame) -> Frame:
+    """(account_of_owner, known_at): when an account was first tied to a household, or to a payee without one."""
+    links = links_of(tables, spine).with_columns(account_of_owner=nw.concat_str("account", "owner_id", separator=":"))
+    firsts = links.join(values, on="account_of_owner", how="semi").group_by("account_of_owner")
+    return firsts.agg(known_at=nw.col("known_at").min()).with_columns(superseded_at=nw.lit(NEVER))
 
 
-FIRST_LINK = Relation("first_link", "sightings", on="account", to="new_account", rows=_first_links)
-"""When the new account was first seen here."""
+OWN_LINK = Relation("own_link", "sightings", on="account_of_owner", to="account_of_owner", rows=_own_links)
+"""When the new account was first seen as the household's own."""
 
 
-@family.part(FIRST_LINK)
-def account_known_at(link: Row) -> Aggregate:
-    """When the account was first tied to anybody."""
+@family.part(OWN_LINK)
+def own_account_known_at(link: Row) -> Aggregate:
+    """When the account was first tied to the household."""
     return smallest(link.known_at)
 
 
 @family.feature(CHANGE, unit=Unit.DAYS, suspicious=Suspicious.CONTEXT, missing=Missing.UNKNOWN)
-def account_known_days(change: Row) -> Expr:
-    """Days the account had been known here, under any payee, before the change; unknown when it always was."""
-    return if_else(
-        change.account_known_at > 0, ((change.announced_at - change.account_known_at) / DAY).clip(lower_bound=0)
-    )
+def own_account_known_days(change: Row) -> Expr:
+    """Days the account had been known as this household's before the change; unknown when it always was."""
+    known_days = (change.announced_at - change.own_account_known_at) / DAY
+    return if_else(change.own_account_known_at > 0, known_days.clip(lower_bound=0))

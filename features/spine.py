@@ -25,6 +25,8 @@ BANK_MOVE = nw.concat_str("old_bank", "new_bank", separator=">")
 
 OWNER = nw.coalesce("household_id", "payee_id")
 """The household of a change, or the payee if it has none."""
+ACCOUNT_OF_OWNER = nw.concat_str("new_account", OWNER, separator=":")
+"""The new account and whose it becomes."""
 
 LATE_DAYS = 4
 """News may come this late, over a long weekend, and the age of a change still counts from its effect."""
@@ -145,7 +147,12 @@ def _with_banks(tables: Tables, changes: Frame) -> Frame:
         named = {name: f"{side}_{name}" for name in ("account", "country", "bank_code", "bank")}
         changes = changes.join(accounts.rename(named), on=f"{side}_account", how="left")
     return changes.with_columns(
-        bank_move=BANK_MOVE, every=EVERY, owner_id=OWNER, begun_at=BEGUN_AT, aged_from=AGED_FROM
+        bank_move=BANK_MOVE,
+        every=EVERY,
+        owner_id=OWNER,
+        account_of_owner=ACCOUNT_OF_OWNER,
+        begun_at=BEGUN_AT,
+        aged_from=AGED_FROM,
     )
 
 

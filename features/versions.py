@@ -29,8 +29,8 @@ USES: dict[str, Use] = {
     "claims": Use(
         ("claim_id",),
         (
-            "payee_id", "account", "provider_id", "care_family", "received_at", "has_public_record",
-            "reimbursed_cents", "ceiling_left_cents", "status",
+            "payee_id", "member_id", "account", "provider_id", "care_family", "cared_on", "received_at",
+            "has_public_record", "reimbursed_cents", "ceiling_left_cents", "status",
         ),
     ),
     "payments": Use(

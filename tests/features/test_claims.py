@@ -72,3 +72,24 @@ def test_a_claim_moved_to_another_payee_leaves(x1):
     name = "claims_since_change_30d"
     assert x1(name, claims=claims, as_of="2024-06-19") == {name: 1}
     assert x1(name, claims=claims, as_of="2024-06-20") == {name: 0}
+
+
+def test_care_after_death_counts_once_the_death_is_known(x1):
+    changes = "change_id household_id\nX1 H1"
+    members = """
+    member_id household_id died_on known_at
+    M1 H1 - 2020-01-01
+    M1 H1 2024-06-01 2024-06-20
+    M2 H1 - 2020-01-01
+    """
+    claims = """
+    claim_id member_id cared_on received_at account reimbursed_cents
+    C1 M1 2024-06-05 2024-06-15 A1 30000
+    C2 M1 2024-05-31 2024-06-15 A1 1000
+    C3 M2 2024-06-05 2024-06-15 A1 500
+    C4 M1 2024-06-05 2024-06-15 A9 200
+    """
+    world = {"changes": changes, "members": members, "claims": claims}
+    name = "amount_after_death_since_change"
+    assert x1(name, as_of="2024-06-19", **world) == {name: 0}
+    assert x1(name, as_of="2024-06-21", **world) == {name: 300}

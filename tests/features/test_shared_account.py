@@ -76,10 +76,17 @@ def test_a_known_institutions_account_is_nobodys_secret(x1, kind, institution, b
 
 def test_an_account_known_always_counts_and_has_no_age(x1):
     sightings = "payee_id account member_id known_at\nR1 A1 - 1900-01-01"
-    expected = {"other_households_on_account": 1, "account_known_days": None}
-    assert x1(*expected, sightings=sightings) == expected
+    assert x1("other_households_on_account", sightings=sightings) == {"other_households_on_account": 1}
+    changes = "change_id payee_id payee_type member_id household_id\nX1 R1 provider - -"
+    expected = {"own_account_known_days": None}
+    assert x1(*expected, changes=changes, sightings=sightings) == expected
 
 
-def test_how_long_the_account_had_been_known(x1):
-    changes = "change_id payee_id requested_at\nX1 P1 2024-06-10\nX2 P2 2024-05-31"
-    assert x1("account_known_days", changes=changes) == {"account_known_days": 10}
+@pytest.mark.parametrize(("household", "days"), [("H1", 10), ("H2", 0)])
+def test_how_long_the_account_had_been_known_as_the_households(x1, household, days):
+    changes = f"""
+    change_id payee_id member_id household_id requested_at
+    X1 P1 M1 H1 2024-06-10
+    X2 P2 M2 {household} 2024-05-31
+    """
+    assert x1("own_account_known_days", changes=changes, members=MEMBERS) == {"own_account_known_days": days}
