@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
 from typing import Any
 
+import duckdb
+import pytest
+
+from payeewatch import simulator
+from payeewatch.simulator.parameters import World
+from payeewatch.simulator.tiers import TIERS
+
 Ask = Callable[[str], list[tuple[Any, ...]]]
+END = date(2024, 9, 29)
 
 
 def test_there_are_as_many_cases_as_asked_for(ask: Ask) -> None:
@@ -71,3 +82,18 @@ def test_old_accounts_chain_to_the_ones_before(ask: Ask) -> None:
         "WHERE place > 1 AND old_iban IS DISTINCT FROM earlier"
     )
     assert broken[0][0] == 0
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_some_fraudsters_go_past_the_log_of_changes(tmp_path: Path, share: float) -> None:
+    """What a practice asks for by letter is always logged."""
+    fraud = replace(TIERS["demo"].world.fraud, unannounced=share, types={"T01": 0.5, "T11": 0.5})
+    tier = replace(TIERS["demo"], world=World(fraud=fraud))
+    simulator.simulate(
+        tmp_path, members=1_500, days=200, end=END, tier=tier, form="parquet", least_cases=12, truth=tmp_path / "apart"
+    )
+    changes = f"'{tmp_path}/apart/changes.parquet'"
+    rows = duckdb.sql(
+        f"SELECT cause, bool_or(announced) FROM {changes} WHERE is_fraud GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    assert rows == [("T01", share == 0), ("T11", True)]

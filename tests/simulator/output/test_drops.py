@@ -87,3 +87,16 @@ def test_changes_can_be_told_weeks_after_they_took_effect(tmp_path: Path) -> Non
         "WHERE came > DATE '2024-08-31' AND came - asked BETWEEN 3 AND 32"
     ).fetchall()
     assert late[0][0] > 3
+
+
+def test_what_the_insurer_does_not_have_is_missing_or_empty(tmp_path: Path) -> None:
+    absent = ("account_events", "bank_changes.device_token", "bank_changes.name_check", "claims.iban")
+    folder = inbox(tmp_path, replace(QUIET, absent=absent))
+    assert not list(folder.glob("*/account_events*"))
+    assert duckdb.sql(
+        "SELECT count(device_token), count(document_hash) > 0, min(name_check), max(name_check) "
+        f"FROM read_csv('{folder}/*/bank_changes*.csv', all_varchar = true)"
+    ).fetchall() == [(0, True, "not_run", "not_run")]
+    assert duckdb.sql(
+        f"SELECT count(iban), count(payee_id) > 0 FROM read_csv('{folder}/*/claims*.csv', all_varchar = true)"
+    ).fetchall() == [(0, True)]
