@@ -103,7 +103,7 @@ ONE_ROOM = "payeewatch.pipeline.home"
 
 EXERCISED_BY = {
     "payeewatch.pipeline.home.scrub": "pipeline/privacy/test_redact.py",
-    "payeewatch.pipeline.home.hold_files": "pipeline/night/test_holds.py",
+    "payeewatch.pipeline.home.hold_files": "pipeline/night/test_hold_proposals.py",
     "payeewatch.pipeline.home.published": "pipeline/night/test_outputs.py",
     "payeewatch.pipeline.home.tabular": "pipeline/night/test_outputs.py",
     "payeewatch.pipeline.opening": "pipeline/test_session.py",
@@ -134,7 +134,7 @@ EXERCISED_BY = {
     "payeewatch.pipeline.loading": "pipeline/night/test_night.py",
     "payeewatch.pipeline.breaches.people": "pipeline/breaches/test_lists.py",
     "payeewatch.pipeline.breaches.rejected_people": "pipeline/breaches/test_lists.py",
-    "payeewatch.pipeline.detector.pyfunc_model": "pipeline/detector/test_registry.py",
+    "payeewatch.pipeline.detector.pyfunc_model": "pipeline/detector/test_model_registry.py",
     "payeewatch.pipeline.ingest.reference": "pipeline/ingest/test_ingest.py",
     "payeewatch.pipeline.ingest.seal": "pipeline/ingest/test_ingest.py",
     "payeewatch.pipeline.ingest.unread": "pipeline/ingest/test_ingest.py",

@@ -71,7 +71,7 @@ def figures(drops: Sequence[Facts]) -> list[dict[str, str]]:
         _figure(rejected, "rows rejected", "kept in quarantine", bad=bool(rejected)),
         _figure(cells, "cells made empty or unknown", "their rows are kept"),
         _figure(warned, "warnings", "rows kept as they are"),
-        _figure(unscored, "unscored changes", "bank changes without a score", bad=bool(unscored)),
+        _figure(unscored, "unscored changes", "bank changes rejected", bad=bool(unscored)),
     ]
 
 

@@ -43,7 +43,7 @@ def test_it_says_what_was_read_and_rejected(facts: dict[str, Any]) -> None:
     assert "must be a date such as 2024-12-31" in page
     assert "cell made “unknown”" in page
     assert "201.00 EUR" in re.sub(r"\s", " ", page)
-    assert "1 bank change</strong>" in page or "1 bank change without a score" in page
+    assert "1 bank change</strong>" in page or "1 bank change rejected" in page
     assert "assumed" in page
 
 
