@@ -48,7 +48,7 @@ MERGER = Relation(
 """Announced mergers that the change's old bank takes part in."""
 
 
-@family.feature(CHANGE, unit=Unit.YESNO, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN)
+@family.feature(CHANGE, unit=Unit.YESNO, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN, topic="country")
 def is_in_another_country(change: Row) -> Expr:
     """The new account is in another country than the old one."""
     return yes_no(change.new_country != change.old_country)
@@ -60,7 +60,7 @@ def changes_to_country_year(change: Row) -> Between:
     return Between(change.announced_at - 365 * DAY, change.announced_at)
 
 
-@family.feature(CHANGE, unit=Unit.SURPRISE, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN)
+@family.feature(CHANGE, unit=Unit.SURPRISE, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN, topic="country")
 def country_surprise(change: Row) -> Expr:
     """Rarity of the account's country among the year's changes."""
     return share_surprise(change.changes_to_country_year, change.changes_year)
@@ -72,7 +72,7 @@ def changes_to_bank_year(change: Row) -> Between:
     return Between(change.announced_at - 365 * DAY, change.announced_at)
 
 
-@family.feature(CHANGE, unit=Unit.SURPRISE, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN)
+@family.feature(CHANGE, unit=Unit.SURPRISE, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN, topic="bank")
 def bank_surprise(change: Row) -> Expr:
     """Rarity of the account's bank among the year's changes."""
     return share_surprise(change.changes_to_bank_year, change.changes_year)
@@ -96,7 +96,7 @@ def treasury_new_banks(bank: Row) -> Aggregate:
     return count(bank.kind == "treasury")
 
 
-@family.feature(CHANGE, unit=Unit.YESNO, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN)
+@family.feature(CHANGE, unit=Unit.YESNO, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN, topic="bank")
 def is_online_bank(change: Row) -> Expr:
     """The account is with an online bank or a payment institution."""
     return if_else(change.known_new_banks > 0, yes_no(change.online_new_banks > 0))
@@ -126,13 +126,15 @@ def announced_mergers(merger: Row) -> Aggregate:
     return count(merger.fits)
 
 
-@family.feature(CHANGE, unit=Unit.YESNO, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO)
+@family.feature(CHANGE, unit=Unit.YESNO, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, topic="bank move")
 def is_announced_merger(change: Row) -> Expr:
     """The old bank's accounts are known to move to the new bank."""
     return yes_no(change.announced_mergers > 0)
 
 
-@family.feature(CHANGES_BY_BANK_MOVE, unit=Unit.COUNT, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO)
+@family.feature(
+    CHANGES_BY_BANK_MOVE, unit=Unit.COUNT, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, topic="bank move"
+)
 def same_bank_moves_30d(change: Row) -> Between:
     """Other changes from the same old bank to the same new bank in 30 days."""
     return Between(change.wave_at - 30 * DAY, change.wave_at)
@@ -144,7 +146,7 @@ def same_bank_moves_year(change: Row) -> Between:
     return Between(change.wave_at - 365 * DAY, change.wave_at - 30 * DAY)
 
 
-@family.feature(CHANGE, unit=Unit.RATIO, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO)
+@family.feature(CHANGE, unit=Unit.RATIO, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, topic="bank move")
 def bank_wave(change: Row) -> Expr:
     """How far the moves between these two banks exceed their usual number, in standard deviations."""
     usual = change.same_bank_moves_year * (30 / 335)

@@ -13,26 +13,30 @@ from payeewatch.features.sources import CHANGE
 family = Family(__name__, __doc__, Lens.REQUEST)
 
 
-@family.feature(CHANGE, unit=Unit.YESNO, suspicious=Suspicious.CONTEXT, missing=Missing.NEVER)
+@family.feature(CHANGE, unit=Unit.YESNO, suspicious=Suspicious.CONTEXT, missing=Missing.NEVER, topic="first account")
 def is_first_account(change: Row) -> Expr:
     """It is the payee's first account."""
     return if_else(change.old_account.is_null(), 1.0, 0.0)
 
 
-@family.feature(CHANGE, unit=Unit.YESNO, suspicious=Suspicious.HIGH, missing=Missing.NEVER)
+@family.feature(CHANGE, unit=Unit.YESNO, suspicious=Suspicious.HIGH, missing=Missing.NEVER, topic="first account")
 def was_never_announced(change: Row) -> Expr:
     """Nobody announced the account; it was first seen on a claim or a payment."""
     return yes_no(change.derived)
 
 
-@family.feature(OTHER_CHANGE, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO)
+@family.feature(
+    OTHER_CHANGE, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO, topic="earlier changes"
+)
 def changes_before_90d(other: Row) -> Aggregate:
     """Other changes of the payee's account in the 90 days before."""
     return count(other.is_before & (other.before_days < 90))
 
 
 # While a lake is young, a year's count grows with it: tonight's changes would look more unusual than earlier ones.
-@family.feature(OTHER_CHANGE, unit=Unit.COUNT, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO)
+@family.feature(
+    OTHER_CHANGE, unit=Unit.COUNT, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, topic="earlier changes"
+)
 def changes_before_365d(other: Row) -> Aggregate:
     """Other changes of the payee's account in the 365 days before."""
     return count(other.is_before & (other.before_days < 365))
@@ -56,7 +60,7 @@ def earlier_changes_to_account(other: Row) -> Aggregate:
     return count(other.is_before & other.is_to_new)
 
 
-@family.feature(CHANGE, unit=Unit.YESNO, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO)
+@family.feature(CHANGE, unit=Unit.YESNO, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, topic="own account")
 def is_return_to_earlier_account(change: Row) -> Expr:
     """The payee had been paid to this account before."""
     return yes_no(change.earlier_changes_to_account > 0)

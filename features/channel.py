@@ -36,7 +36,7 @@ def earlier_changes_by_channel(other: Row) -> Aggregate:
     return count(other.is_before & other.is_same_channel)
 
 
-@family.feature(CHANGE, unit=Unit.YESNO, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN)
+@family.feature(CHANGE, unit=Unit.YESNO, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN, topic="channel")
 def is_new_channel(change: Row) -> Expr:
     """The payee never used this channel for a change before."""
     return if_else(change.earlier_changes > 0, yes_no(change.earlier_changes_by_channel == 0))
@@ -54,7 +54,7 @@ def changes_by_channel_year(change: Row) -> Between:
     return Between(change.announced_at - 365 * DAY, change.announced_at)
 
 
-@family.feature(CHANGE, unit=Unit.SURPRISE, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN)
+@family.feature(CHANGE, unit=Unit.SURPRISE, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN, topic="channel")
 def channel_surprise(change: Row) -> Expr:
     """Rarity of the channel among the year's changes."""
     return share_surprise(change.changes_by_channel_year, change.changes_year)
@@ -66,13 +66,15 @@ def is_mobility_mandate(change: Row) -> Expr:
     return yes_no(change.channel == "mobility_mandate")
 
 
-@family.feature(CHANGE, unit=Unit.YESNO, suspicious=Suspicious.CONTEXT, missing=Missing.NEVER)
+@family.feature(CHANGE, unit=Unit.YESNO, suspicious=Suspicious.CONTEXT, missing=Missing.NEVER, topic="returns")
 def is_return_driven(change: Row) -> Expr:
     """The change puts right an account that sent a payment back."""
     return yes_no(change.channel == "return_driven")
 
 
-@family.feature(CHANGES_BY_ACTOR, unit=Unit.COUNT, suspicious=Suspicious.CONTEXT, missing=Missing.UNKNOWN)
+@family.feature(
+    CHANGES_BY_ACTOR, unit=Unit.COUNT, suspicious=Suspicious.CONTEXT, missing=Missing.UNKNOWN, topic="actor"
+)
 def actor_changes_1d(change: Row) -> Between:
     """Other changes entered by the same agent, broker or program within a day of this one."""
     return Between(change.announced_at - DAY, min_horizontal(change.announced_at + DAY, change.cutoff_at))
@@ -84,13 +86,13 @@ def actor_changes_before_90d(change: Row) -> Between:
     return Between(change.announced_at - 91 * DAY, change.announced_at - DAY)
 
 
-@family.feature(CHANGE, unit=Unit.COUNT, suspicious=Suspicious.CONTEXT, missing=Missing.UNKNOWN)
+@family.feature(CHANGE, unit=Unit.COUNT, suspicious=Suspicious.CONTEXT, missing=Missing.UNKNOWN, topic="actor")
 def usual_actor_changes_1d(change: Row) -> Expr:
     """Changes a day by the same agent, broker or program in the 90 days before."""
     return change.actor_changes_before_90d / 90
 
 
-@family.feature(CHANGE, unit=Unit.RATIO, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN)
+@family.feature(CHANGE, unit=Unit.RATIO, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN, topic="actor")
 def actor_volume_ratio(change: Row) -> Expr:
     """How many times their usual number of changes the agent, broker or program entered within a day."""
     return ratio(change.actor_changes_1d + 1, change.usual_actor_changes_1d + 1)

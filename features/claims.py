@@ -34,64 +34,78 @@ def history_days(change: Row) -> Expr:
     return coalesce((change.requested_at - change.joined_at) / DAY, lit(365.0)).clip(30, 365)
 
 
-@family.feature(CHANGE, unit=Unit.EUR, suspicious=Suspicious.CONTEXT, missing=Missing.NEVER)
+@family.feature(CHANGE, unit=Unit.EUR, suspicious=Suspicious.CONTEXT, missing=Missing.NEVER, topic="usual claims")
 def usual_amount_30d(change: Row) -> Expr:
     """Usually reimbursed to the payee in 30 days, over the year before."""
     return change.amount_before_365d * 30 / change.history_days
 
 
-@family.feature(CHANGE, unit=Unit.COUNT, suspicious=Suspicious.CONTEXT, missing=Missing.NEVER)
+@family.feature(CHANGE, unit=Unit.COUNT, suspicious=Suspicious.CONTEXT, missing=Missing.NEVER, topic="usual claims")
 def usual_claims_30d(change: Row) -> Expr:
     """The payee's usual number of claims in 30 days, over the year before."""
     return change.claims_before_365d * 30 / change.history_days
 
 
-@family.feature(CLAIM, unit=Unit.EUR, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO)
+@family.feature(CLAIM, unit=Unit.EUR, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, topic="usual claims")
 def largest_claim_before_365d(claim: Row) -> Aggregate:
     """The payee's largest claim in the year before."""
     return largest(claim.reimbursed_cents, where=claim.is_before & (claim.before_days < 365))
 
 
-@family.feature(CLAIM, unit=Unit.EUR, suspicious=Suspicious.HIGH, missing=Missing.ZERO, usual="usual_amount_30d")
+@family.feature(
+    CLAIM, unit=Unit.EUR, suspicious=Suspicious.HIGH, missing=Missing.ZERO, usual="usual_amount_30d", topic="amount"
+)
 def amount_since_change_30d(claim: Row) -> Aggregate:
     """Reimbursed to the new account in the 30 days after the change."""
     return total(claim.reimbursed_cents, where=claim.is_since & (claim.since_days < 30))
 
 
-@family.feature(CLAIM, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO, usual="usual_claims_30d")
+@family.feature(
+    CLAIM, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO, usual="usual_claims_30d", topic="amount"
+)
 def claims_since_change_30d(claim: Row) -> Aggregate:
     """Claims to the new account in the 30 days after the change."""
     return count(claim.is_since & (claim.since_days < 30))
 
 
-@family.feature(CLAIM, unit=Unit.EUR, suspicious=Suspicious.HIGH, missing=Missing.ZERO)
+@family.feature(CLAIM, unit=Unit.EUR, suspicious=Suspicious.HIGH, missing=Missing.ZERO, topic="amount")
 def amount_since_change(claim: Row) -> Aggregate:
     """Reimbursed to the new account since the change."""
     return total(claim.reimbursed_cents, where=claim.is_since)
 
 
-@family.feature(CHANGE, unit=Unit.RATIO, suspicious=Suspicious.HIGH, missing=Missing.NEVER)
+@family.feature(CHANGE, unit=Unit.RATIO, suspicious=Suspicious.HIGH, missing=Missing.NEVER, topic="amount")
 def amount_ratio_30d(change: Row) -> Expr:
     """How many times the usual 30 days' amount was reimbursed in the 30 days after the change."""
     return change.amount_since_change_30d / (change.usual_amount_30d + 1_00)
 
 
 @family.feature(
-    CLAIM, unit=Unit.EUR, suspicious=Suspicious.HIGH, missing=Missing.ZERO, usual="largest_claim_before_365d"
+    CLAIM,
+    unit=Unit.EUR,
+    suspicious=Suspicious.HIGH,
+    missing=Missing.ZERO,
+    usual="largest_claim_before_365d",
+    topic="amount",
 )
 def largest_claim_since_change(claim: Row) -> Aggregate:
     """The largest claim to the new account since the change."""
     return largest(claim.reimbursed_cents, where=claim.is_since)
 
 
-@family.feature(CLAIM, unit=Unit.EUR, suspicious=Suspicious.HIGH, missing=Missing.ZERO)
+@family.feature(CLAIM, unit=Unit.EUR, suspicious=Suspicious.HIGH, missing=Missing.ZERO, topic="unrecorded")
 def unrecorded_amount_since_change(claim: Row) -> Aggregate:
     """Reimbursed since the change for care that the public scheme has no record of."""
     return total(claim.reimbursed_cents, where=claim.is_since & ~claim.has_public_record)
 
 
 @family.feature(
-    CHANGE, unit=Unit.SHARE, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN, usual="usual_unrecorded_share"
+    CHANGE,
+    unit=Unit.SHARE,
+    suspicious=Suspicious.HIGH,
+    missing=Missing.UNKNOWN,
+    usual="usual_unrecorded_share",
+    topic="unrecorded",
 )
 def unrecorded_share_since_change(change: Row) -> Expr:
     """Share of the euros since the change without a record of the public scheme."""
@@ -105,27 +119,29 @@ def unrecorded_amount_before_365d(claim: Row) -> Aggregate:
     return total(claim.reimbursed_cents, where=is_past_year & ~claim.has_public_record)
 
 
-@family.feature(CHANGE, unit=Unit.SHARE, suspicious=Suspicious.CONTEXT, missing=Missing.UNKNOWN)
+@family.feature(CHANGE, unit=Unit.SHARE, suspicious=Suspicious.CONTEXT, missing=Missing.UNKNOWN, topic="unrecorded")
 def usual_unrecorded_share(change: Row) -> Expr:
     """Share of the payee's euros in the year before without a record of the public scheme."""
     return ratio(change.unrecorded_amount_before_365d, change.amount_before_365d)
 
 
-@family.feature(CLAIM, unit=Unit.SHARE, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN)
+@family.feature(CLAIM, unit=Unit.SHARE, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN, topic="ceiling")
 def ceiling_fit_since_change(claim: Row) -> Aggregate:
     """Largest share of what a guarantee still allowed that one claim since the change took."""
     fit = ratio(claim.reimbursed_cents, claim.ceiling_left_cents).clip(0, 1)
     return largest(fit, where=claim.is_since)
 
 
-@family.feature(CLAIM, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO)
+@family.feature(CLAIM, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO, topic="ceiling")
 def fitted_unrecorded_claims_since_change(claim: Row) -> Aggregate:
     """Claims since the change without a public record that take nine tenths or more of the remaining ceiling."""
     is_fitted = (claim.ceiling_left_cents > 0) & (claim.reimbursed_cents >= NEAR_CEILING * claim.ceiling_left_cents)
     return count(claim.is_since & ~claim.has_public_record & is_fitted)
 
 
-@family.feature(LATE_CARE, unit=Unit.EUR, suspicious=Suspicious.HIGH, missing=Missing.ZERO, member_only=True)
+@family.feature(
+    LATE_CARE, unit=Unit.EUR, suspicious=Suspicious.HIGH, missing=Missing.ZERO, member_only=True, topic="death"
+)
 def amount_after_death_since_change(claim: Row) -> Aggregate:
     """Reimbursed to the new account since the change for care dated after the patient's death."""
     return total(claim.reimbursed_cents, where=claim.is_since & claim.is_late)
@@ -143,7 +159,9 @@ def care_families_ever(claim: Row) -> Aggregate:
     return distinct(claim.care_family, where=claim.is_before | claim.is_since)
 
 
-@family.feature(CHANGE, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO, member_only=True)
+@family.feature(
+    CHANGE, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO, member_only=True, topic="new care"
+)
 def new_care_families_since_change(change: Row) -> Expr:
     """Kinds of care claimed since the change that the payee never claimed before."""
     return change.care_families_ever - change.care_families_before
@@ -161,7 +179,9 @@ def providers_ever(claim: Row) -> Aggregate:
     return distinct(claim.provider_id, where=claim.is_before | claim.is_since)
 
 
-@family.feature(CHANGE, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO, member_only=True)
+@family.feature(
+    CHANGE, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO, member_only=True, topic="new care"
+)
 def new_providers_since_change(change: Row) -> Expr:
     """Providers on claims since the change that the payee never saw before."""
     return change.providers_ever - change.providers_before

@@ -19,10 +19,11 @@ a change and never makes it unusual. How much a value counts for or against a ch
 another question, and the [weights](model.md#what-evidence-is-worth) answer it.
 **When missing**: *0* means that a missing value counts as 0; *unknown* means that it stays empty; *never* means that a
 missing value stops the run. A feature for members only is empty for a provider's change.
+**Topic**: features of one topic say one thing; of each topic, a flag shows one reason.
 """
 HEADER = (
-    "| feature | what it is | unit | counts against | when missing | lens | usual |",
-    "|---|---|---|---|---|---|---|",
+    "| feature | what it is | unit | counts against | when missing | lens | usual | topic |",
+    "|---|---|---|---|---|---|---|---|",
 )
 AGAINST = {Suspicious.HIGH: "high", Suspicious.LOW: "low", Suspicious.CONTEXT: "context"}
 MISSING = {Missing.ZERO: "0", Missing.UNKNOWN: "unknown", Missing.NEVER: "never"}
@@ -35,10 +36,7 @@ def page() -> str:
 
 def _section(family: str, about: str) -> str:
     lines = [_line(feature) for feature in FEATURES.values() if feature.family == family]
-    header = (
-        "| feature | what it is | unit | counts against | when missing | lens | usual |\n|---|---|---|---|---|---|---|"
-    )
-    return "\n".join([f"## {family}", "", about, "", header, *lines, ""])
+    return "\n".join([f"## {family}", "", about, "", *HEADER, *lines, ""])
 
 
 def _line(feature: Feature) -> str:
@@ -51,6 +49,7 @@ def _line(feature: Feature) -> str:
         MISSING[feature.missing],
         feature.lens.value,
         f"`{feature.usual}`" if feature.usual else "",
+        feature.topic,
     )
     return "| " + " | ".join(cells) + " |"
 

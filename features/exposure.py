@@ -44,19 +44,40 @@ def _shows(breach_list: Row, *fields: str) -> Expr:
 
 # Exposure counts by how rare it is in this book: where half the members are on a list, being on it says little, and a
 # list that becomes known one night must not make half the book look unusual.
-@family.feature(BREACH_LIST, unit=Unit.SURPRISE, suspicious=Suspicious.HIGH, missing=Missing.ZERO, member_only=True)
+@family.feature(
+    BREACH_LIST,
+    unit=Unit.SURPRISE,
+    suspicious=Suspicious.HIGH,
+    missing=Missing.ZERO,
+    member_only=True,
+    topic="exposure",
+)
 def exposure_surprise(breach_list: Row) -> Aggregate:
     """Rarity among all members of being on the rarest breach list that the member is on."""
     return largest(-EXPOSURE.row.list_share.log(10), where=_of_member(breach_list))
 
 
-@family.feature(BREACH_LIST, unit=Unit.COUNT, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, member_only=True)
+@family.feature(
+    BREACH_LIST,
+    unit=Unit.COUNT,
+    suspicious=Suspicious.CONTEXT,
+    missing=Missing.ZERO,
+    member_only=True,
+    topic="exposure",
+)
 def breach_lists(breach_list: Row) -> Aggregate:
     """Breach lists that the member is on."""
     return distinct(EXPOSURE.row.breach_id, where=_of_member(breach_list))
 
 
-@family.feature(BREACH_LIST, unit=Unit.LEVEL, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, member_only=True)
+@family.feature(
+    BREACH_LIST,
+    unit=Unit.LEVEL,
+    suspicious=Suspicious.CONTEXT,
+    missing=Missing.ZERO,
+    member_only=True,
+    topic="exposure",
+)
 def best_exposure_match(breach_list: Row) -> Aggregate:
     """How surely the member is on a list, from 0 (on none) to 4 (same number, birth date and rank)."""
     return largest(EXPOSURE.row.quality, where=_of_member(breach_list))
@@ -68,7 +89,9 @@ def exposure_known_on(breach_list: Row) -> Aggregate:
     return smallest(breach_list.list_known_on, where=_of_member(breach_list))
 
 
-@family.feature(CHANGE, unit=Unit.DAYS, suspicious=Suspicious.CONTEXT, missing=Missing.UNKNOWN, member_only=True)
+@family.feature(
+    CHANGE, unit=Unit.DAYS, suspicious=Suspicious.CONTEXT, missing=Missing.UNKNOWN, member_only=True, topic="exposure"
+)
 def exposure_known_days(change: Row) -> Expr:
     """Days since the first breach list with the member on it was notified."""
     return ((change.cutoff_at - change.exposure_known_on) / DAY).clip(lower_bound=0)
@@ -86,13 +109,22 @@ def contact_lists(breach_list: Row) -> Aggregate:
     return count(_of_member(breach_list) & _shows(breach_list, "email", "phone"))
 
 
-@family.feature(CHANGE, unit=Unit.YESNO, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, member_only=True)
+@family.feature(
+    CHANGE, unit=Unit.YESNO, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, member_only=True, topic="exposure"
+)
 def has_identity_and_contact_exposed(change: Row) -> Expr:
     """Lists hold both the member's national id and a way to reach or impersonate the member."""
     return yes_no((change.identity_lists > 0) & (change.contact_lists > 0))
 
 
-@family.feature(BREACH_LIST, unit=Unit.COUNT, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, member_only=True)
+@family.feature(
+    BREACH_LIST,
+    unit=Unit.COUNT,
+    suspicious=Suspicious.CONTEXT,
+    missing=Missing.ZERO,
+    member_only=True,
+    topic="exposure",
+)
 def exposed_relatives(breach_list: Row) -> Aggregate:
     """Other members of the household on a breach list."""
     return distinct(MEMBER.row.member_id, where=breach_list.counts & ~MEMBER.row.is_own)

@@ -41,7 +41,7 @@ def payments_before_365d(payment: Row) -> Aggregate:
     return count(is_past_year & (payment.status == "sent"))
 
 
-@family.feature(CHANGE, unit=Unit.EUR, suspicious=Suspicious.CONTEXT, missing=Missing.UNKNOWN)
+@family.feature(CHANGE, unit=Unit.EUR, suspicious=Suspicious.CONTEXT, missing=Missing.UNKNOWN, topic="usual claims")
 def usual_payment_amount(change: Row) -> Expr:
     """Mean payment to the payee in the year before."""
     return ratio(change.paid_before_365d_cents, change.payments_before_365d)
@@ -49,14 +49,16 @@ def usual_payment_amount(change: Row) -> Expr:
 
 @family.feature(
     CHANGE, unit=Unit.EUR, suspicious=Suspicious.HIGH, missing=Missing.ZERO, usual="usual_payment_amount",
-    lens=Lens.REQUEST,
+    lens=Lens.REQUEST, topic="pending",
 )  # fmt: skip
 def pending_amount_at_change(change: Row) -> Expr:
     """Waiting to be paid to the payee when the change was asked for."""
     return max_horizontal(change.planned_then_cents, change.unsettled_then_cents)
 
 
-@family.feature(CHANGE, unit=Unit.RATIO, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN, lens=Lens.REQUEST)
+@family.feature(
+    CHANGE, unit=Unit.RATIO, suspicious=Suspicious.HIGH, missing=Missing.UNKNOWN, lens=Lens.REQUEST, topic="pending"
+)
 def pending_ratio_at_change(change: Row) -> Expr:
     """How many times the payee's mean payment was waiting when the change was asked for."""
     return ratio(change.pending_amount_at_change, change.usual_payment_amount)
@@ -68,14 +70,16 @@ def planned_amount(payment: Row) -> Aggregate:
     return total(payment.cents, where=payment.is_waiting & payment.is_to_new)
 
 
-@family.feature(PAYMENT, unit=Unit.EUR, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO)
+@family.feature(PAYMENT, unit=Unit.EUR, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, topic="amount")
 def paid_amount_since_change(payment: Row) -> Aggregate:
     """Sent to the new account since the change."""
     is_sent = (payment.status == "sent") & payment.is_to_new & (payment.before_days < 0)
     return total(payment.cents, where=is_sent)
 
 
-@family.feature(PAYMENT, unit=Unit.COUNT, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, lens=Lens.REQUEST)
+@family.feature(
+    PAYMENT, unit=Unit.COUNT, suspicious=Suspicious.CONTEXT, missing=Missing.ZERO, lens=Lens.REQUEST, topic="returns"
+)
 def returns_before_180d(payment: Row) -> Aggregate:
     """Payments that the old account sent back as wrong or closed in the 180 days before."""
     is_recent = (payment.before_days >= 0) & (payment.before_days < 180)

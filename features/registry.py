@@ -69,6 +69,7 @@ class Feature:
     asks: frozenset[str]  # columns its formula uses
     usual: str | None = None  # the CONTEXT feature that holds the payee's own usual value
     is_member_only: bool = False  # null for a provider's change
+    topic: str = ""  # features of one topic say one thing, so only one of them is shown as a reason; "": its own
     is_part: bool = False
 
     def in_zone(self, zone: str) -> Feature:
@@ -116,6 +117,7 @@ class Family:
         usual: str | None = None,
         member_only: bool = False,
         lens: Lens | None = None,
+        topic: str = "",
     ) -> Callable[[FeatureFunction], FeatureFunction]:
         """Register a feature. Its name is the function's, its sentence the first line of the docstring."""
 
@@ -126,7 +128,7 @@ class Family:
             formula, asks = _formula(function, source)
             FEATURES[name] = Feature(
                 name, _first_line(function.__doc__, name), unit, suspicious, missing, lens or self.lens, self.name,
-                source, function, formula, asks, usual, member_only,
+                source, function, formula, asks, usual, member_only, topic,
             )  # fmt: skip
             return function
 

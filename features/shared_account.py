@@ -83,7 +83,9 @@ NAMESAKE = Relation(
 """Households on the new account that share a surname with the change's."""
 
 
-@family.feature(OWNERS_OF_ACCOUNT, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO)
+@family.feature(
+    OWNERS_OF_ACCOUNT, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO, topic="shared account"
+)
 def other_households_on_account(change: Row) -> Between:
     """Other households, or payees without one, ever tied to the new account."""
     return Between(EVER, change.cutoff_at)
@@ -107,7 +109,7 @@ def blocked_account_lines(account: Row) -> Aggregate:
     return count(account.is_valid & (account.kind == "blocked"))
 
 
-@family.feature(CHANGE, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO)
+@family.feature(CHANGE, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO, topic="shared account")
 def unrelated_households_on_account(change: Row) -> Expr:
     """Other households on the new account that share no surname, unless the account is a known institution's."""
     unrelated = change.other_households_on_account - change.namesake_households
@@ -126,7 +128,9 @@ def is_blocked_account(change: Row) -> Expr:
     return yes_no(change.blocked_account_lines > 0)
 
 
-@family.feature(PAYEES_OF_ACCOUNT, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO)
+@family.feature(
+    PAYEES_OF_ACCOUNT, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO, topic="shared account"
+)
 def new_payees_on_account_14d(change: Row) -> Between:
     """Other payees newly tied to the account within 14 days of the change."""
     until = nw.min_horizontal(change.announced_at + 14 * DAY, change.cutoff_at)
@@ -162,7 +166,7 @@ def own_account_known_at(link: Row) -> Aggregate:
     return smallest(link.known_at)
 
 
-@family.feature(CHANGE, unit=Unit.DAYS, suspicious=Suspicious.CONTEXT, missing=Missing.UNKNOWN)
+@family.feature(CHANGE, unit=Unit.DAYS, suspicious=Suspicious.CONTEXT, missing=Missing.UNKNOWN, topic="own account")
 def own_account_known_days(change: Row) -> Expr:
     """Days the account had been known as this household's before the change; unknown when it always was."""
     known_days = (change.announced_at - change.own_account_known_at) / DAY

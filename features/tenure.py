@@ -61,7 +61,9 @@ def dead_members(member: Row) -> Aggregate:
     return count(member.is_own & ~member.died_on.is_null())
 
 
-@family.feature(CHANGE, unit=Unit.YESNO, suspicious=Suspicious.HIGH, missing=Missing.ZERO, member_only=True)
+@family.feature(
+    CHANGE, unit=Unit.YESNO, suspicious=Suspicious.HIGH, missing=Missing.ZERO, member_only=True, topic="death"
+)
 def is_member_dead(change: Row) -> Expr:
     """The member is known to have died."""
     return yes_no(change.dead_members > 0)

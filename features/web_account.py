@@ -22,13 +22,17 @@ def _within(event: Row, kind: str, days: int) -> Aggregate:
     return count((event.kind == kind) & (event.before_days >= 0) & (event.before_days < days))
 
 
-@family.feature(WEB_EVENT, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO, member_only=True)
+@family.feature(
+    WEB_EVENT, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO, member_only=True, topic="contact"
+)
 def email_changes_14d(event: Row) -> Aggregate:
     """Changes of e-mail address in the 14 days before."""
     return _within(event, "email_changed", 14)
 
 
-@family.feature(WEB_EVENT, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO, member_only=True)
+@family.feature(
+    WEB_EVENT, unit=Unit.COUNT, suspicious=Suspicious.HIGH, missing=Missing.ZERO, member_only=True, topic="contact"
+)
 def phone_changes_14d(event: Row) -> Aggregate:
     """Changes of telephone number in the 14 days before."""
     return _within(event, "phone_changed", 14)
@@ -52,7 +56,9 @@ def phone_changes_30d(event: Row) -> Aggregate:
     return _within(event, "phone_changed", 30)
 
 
-@family.feature(CHANGE, unit=Unit.YESNO, suspicious=Suspicious.HIGH, missing=Missing.ZERO, member_only=True)
+@family.feature(
+    CHANGE, unit=Unit.YESNO, suspicious=Suspicious.HIGH, missing=Missing.ZERO, member_only=True, topic="contact"
+)
 def has_new_email_and_phone_30d(change: Row) -> Expr:
     """Both e-mail address and telephone number changed in the 30 days before."""
     return yes_no((change.email_changes_30d > 0) & (change.phone_changes_30d > 0))

@@ -32,6 +32,7 @@ class Fact:
     family: str = ""
     sentence: str = ""
     definition: str = "as in the frame"
+    topic: str = ""
 
     @classmethod
     def of(cls, family: str, name: str, **facts: object) -> Fact:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from payeewatch.pipeline.home import wording
 MOST_REASONS = 5
 MOST_REASSURING = 3
 MOST_OF_A_FAMILY = 2
-"""Five sentences that all say that much was claimed would hide who asked for the change."""
+"""Five sentences about claims would hide who asked for the change."""
 
 EXPLAINING = {
     "is_mobility_mandate": 1.0,
@@ -47,6 +47,8 @@ class ReasonFeature(DetectorFeature, Protocol):
     def family(self) -> str: ...
     @property
     def usual(self) -> str | None: ...
+    @property
+    def topic(self) -> str: ...
 
 
 def reasons(frame: pd.DataFrame, model: Model, features: Sequence[ReasonFeature] | None = None) -> pd.DataFrame:
@@ -67,20 +69,26 @@ def reasons(frame: pd.DataFrame, model: Model, features: Sequence[ReasonFeature]
     safe = model.safe_surprises(frame)[names].to_numpy()
     values = frame[names].to_numpy(dtype=np.float64)
     usual = usual_values(frame, model, features)[names].to_numpy()
+    topics = _topics(features)
+    points = _points_of_topics(added, topics)
     accuses = np.where(surprise > 0, added, 0.0)
     honest = np.column_stack([_speaks_for(f, values[:, at], safe[:, at]) for at, f in enumerate(features)])
     if model.weights:
         is_context = np.array([str(feature.suspicious).lower() == "context" for feature in features])
         is_different = ~np.isnan(values) & np.where(is_context, safe >= LEAST_RARITY, surprise > 0)
-        accuses = np.where(is_different & (added >= LEAST_POINTS), added, 0.0)
-        honest = np.where((honest > 0) & (added <= -LEAST_POINTS), -added, 0.0)
+        tells = np.abs(points) >= LEAST_POINTS
+        accuses = np.where(is_different & tells & (added > 0), points.clip(min=0), 0.0)
+        honest = np.where((honest > 0) & tells & (added < 0), -points.clip(max=0), 0.0)
+    accuses, honest = _one_of_a_topic(accuses, added, topics), _one_of_a_topic(honest, -added, topics)
     accusing, reassuring = [], []
     ranked, eased = _ranks(accuses), _ranks(honest)
     for row in range(len(frame)):
         strong = _strongest(ranked[row], features)
         calm = [at for at in eased[row] if at not in strong][:MOST_REASSURING]
-        accusing.append([_reason(features[at], values[row, at], usual[row, at]) for at in strong])
-        reassuring.append([_reason(features[at], values[row, at], usual[row, at]) for at in calm])
+        for chosen, out in ((strong, accusing), (calm, reassuring)):
+            out.append([_reason(features[at], values[row, at], usual[row, at]) for at in chosen])
+            for reason, at in zip(out[-1], chosen, strict=True):
+                reason["points"] = float(points[row, at]) if model.weights else None
     columns = {name: frame[name].to_numpy() for name in KEYS}
     return pd.DataFrame(
         columns | {"reasons": pd.Series(accusing, dtype=object), "reassuring": pd.Series(reassuring, dtype=object)}
@@ -104,6 +112,33 @@ def usual_values(frame: pd.DataFrame, model: Model, features: Sequence[ReasonFea
 def number_text(value: float, unit: str) -> str:
     """A feature's number as a reviewer reads it: `1,840.00 EUR`, `3 days`, `yes`, `12 %`, `1 in 300`."""
     return wording.measure_text(wording.measure(value, unit))
+
+
+def _topics(features: Sequence[ReasonFeature]) -> list[list[int]]:
+    """The positions of the features of each topic."""
+    topics: dict[str, list[int]] = {}
+    for at, feature in enumerate(features):
+        topics.setdefault(feature.topic or feature.name, []).append(at)
+    return list(topics.values())
+
+
+def _points_of_topics(added: Floats, topics: Sequence[Sequence[int]]) -> Floats:
+    """For each row and feature, what all features of its topic add together."""
+    points = np.empty(added.shape)
+    for topic in topics:
+        points[:, topic] = added[:, topic].sum(axis=1, keepdims=True)
+    return points
+
+
+def _one_of_a_topic(strengths: Floats, added: Floats, topics: Sequence[Sequence[int]]) -> Floats:
+    """The same strengths, but 0 for all features of a topic save the one, of those with a strength, that adds most."""
+    out = np.zeros(strengths.shape)
+    rows = np.arange(len(strengths))
+    for topic in topics:
+        adds = np.where(strengths[:, topic] > 0, added[:, topic], -np.inf)
+        best = np.asarray(topic)[adds.argmax(axis=1)]
+        out[rows, best] = strengths[rows, best]
+    return out
 
 
 def _strongest(ranked: Sequence[int], features: Sequence[ReasonFeature]) -> list[int]:
@@ -139,7 +174,7 @@ def _speaks_for(feature: ReasonFeature, values: Floats, safe: Floats) -> Floats:
     return np.where(np.isnan(values), 0.0, strength)
 
 
-def _reason(feature: ReasonFeature, value: float, usual: float) -> Mapping[str, Any]:
+def _reason(feature: ReasonFeature, value: float, usual: float) -> dict[str, Any]:
     unit = str(feature.unit)
     now, before = number_text(value, unit), "" if math.isnan(usual) else number_text(usual, unit)
     return {
@@ -151,6 +186,8 @@ def _reason(feature: ReasonFeature, value: float, usual: float) -> Mapping[str, 
         "usual_number": None if math.isnan(usual) else float(usual),
         "unit": unit,
         "fact": feature.sentence,
+        "points": None,
+        "place_without": None,
     }
 
 

@@ -21,6 +21,8 @@ REASON = pa.struct(
         ("usual_number", pa.float64()),
         ("unit", pa.string()),
         ("fact", pa.string()),  # what the feature measures, in English
+        ("points", pa.float64()),  # what all features of its topic add to the score
+        ("place_without", pa.int32()),  # where the change would stand without them, among the night's open changes
     ]
 )
 """A reason: in English, and as numbers and a unit from which the sentence can be made in any language."""

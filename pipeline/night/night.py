@@ -60,6 +60,7 @@ from payeewatch.pipeline.night.evidence import evidence_table, read_changes
 from payeewatch.pipeline.night.expectations import judge_evidence, judge_flags, judge_scores
 from payeewatch.pipeline.night.hold_proposals import holds
 from payeewatch.pipeline.night.outputs import ModelName, flags_table, scores_table
+from payeewatch.pipeline.night.places import add_places
 from payeewatch.pipeline.night.queues import EARLIER, Queues, flag
 from payeewatch.pipeline.parallel import background
 from payeewatch.pipeline.report.quality import quality_page
@@ -420,6 +421,7 @@ def _write_outputs(
             reading = meanwhile(evidence_table, session.con, night, queues, settings.params)
             flagged = view.frame[view.frame["change_id"].isin(queues.change_ids())]
             why = reasons(flagged, model)
+            add_places(why, queues, model.weights, settings.params.flag)
             reasons_by_change = dict(
                 zip(why["change_id"], zip(why["reasons"], why["reassuring"], strict=True), strict=True)
             )

@@ -42,6 +42,7 @@ class Queues:
     flags: list[Row]
     ranks: pd.DataFrame  # change_id, rank_before_cut, why_not, flag_id (null unless flagged)
     facts: dict[str, Any] = field(default_factory=dict)  # for the run record
+    losses: pd.Series = field(default_factory=pd.Series)  # cents expected, of each scored change by its id
 
     def change_ids(self) -> list[str]:
         return [row["change_id"] for row in self.flags]
@@ -159,7 +160,9 @@ def flag(
         for rank, candidate in enumerate(in_queue, start=1)
     ]
     _add_exposures(flags, context)
-    return Queues(flags, _ranks(facts, candidates, params.flag), _counts(candidates, facts, room) | draw_facts)
+    losses = facts.loc[facts["is_scored"]].set_index("change_id")["loss_cents"]
+    counts = _counts(candidates, facts, room) | draw_facts
+    return Queues(flags, _ranks(facts, candidates, params.flag), counts, losses)
 
 
 def flag_id(keys: Keys, origin_id: str) -> str:

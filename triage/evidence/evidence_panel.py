@@ -61,12 +61,18 @@ class Fact:
 
 @dataclass(frozen=True)
 class Reason:
-    """One reason: what was measured, its value and the usual value, and both as bars if they can be compared."""
+    """One reason: what was measured, its value and the usual value, and both as bars if they can be compared.
+
+    `weight` is how many times likelier or less likely than usual it makes a dishonest change, in words; `place` is
+    where the flag would stand without it.
+    """
 
     words: str
     value: str
     usual: str
     bars: SafeString | str
+    weight: str
+    place: str
 
 
 def centre(flag: Flag, user: User) -> dict[str, Any]:
@@ -265,7 +271,14 @@ def _reason(reason: Body) -> Reason:
     pair: SafeString | str = ""
     if usual and now.form == usual.form and reason["feature"] not in LEVELS:
         pair = svg.bars(now.number, usual.number) if now.number is not None and usual.number is not None else ""
-    return Reason(phrases.fact(reason), phrases.measure_text(now), phrases.measure_text(usual) if usual else "", pair)
+    return Reason(
+        phrases.fact(reason),
+        phrases.measure_text(now),
+        phrases.measure_text(usual) if usual else "",
+        pair,
+        phrases.weight(reason.get("points")),
+        phrases.number(place, 0) if (place := reason.get("place_without")) else "",
+    )
 
 
 LEVELS = frozenset({"name_check_doubt", "auth_weakness", "best_exposure_match"})

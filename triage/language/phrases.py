@@ -148,6 +148,25 @@ def parts(reason: Body) -> tuple[str, Measure, Measure | None] | None:
     return wording.fact(reason), now, None if usual is None else wording.measure(usual, unit)
 
 
+LEAST_TIMES = 1.1
+"""A factor nearer to 1 is not worth a word."""
+MOST_POINTS = 7.0
+"""In log-odds, about a thousand times: beyond it, a figure says no more."""
+
+
+def weight(points: float | None) -> str:
+    """How much a reason counts: `×3` makes a dishonest change three times likelier, `÷3` three times less likely.
+
+    `points` are log-odds; None is of a night before they were published.
+    """
+    if points is None:
+        return ""
+    times = math.exp(min(abs(points), MOST_POINTS))
+    if times < LEAST_TIMES:
+        return ""
+    return f"{'×' if points > 0 else '÷'}{number(times, 0 if times >= 10 else 1)}"
+
+
 def fact(reason: Body) -> str:
     """What a reason's feature measures, without its value."""
     reason_parts = parts(reason)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,6 +51,8 @@ def test_a_reason_says_the_value_and_the_payee_s_own_usual_one() -> None:
         "usual_number": 60.0,
         "unit": "EUR",
         "fact": "The amount.",
+        "points": None,
+        "place_without": None,
     }
 
 
@@ -142,6 +146,26 @@ def test_with_weights_a_context_value_near_the_usual_is_no_reason() -> None:
     assert model.attribute(near)["usual_amount"].iloc[0] > 0.05
     assert "usual_amount" not in names_of(near, model)
     assert "usual_amount" in names_of(far, model)
+
+
+def test_features_of_one_topic_are_one_reason_with_the_points_of_all() -> None:
+    frame = unusual(calm()).assign(payees_lately=1.0)
+    together = tuple(
+        replace(fact, topic="company") if fact.name in {"households", "payees_lately"} else fact
+        for fact in REASON_FACTS
+    )
+    apart = {reason["feature"]: reason["points"] for reason in _reasons(frame, REASON_FACTS)}
+    assert {"households", "payees_lately"} <= set(apart)
+    added = weighed_model().attribute(frame).iloc[0]
+    assert apart["households"] == pytest.approx(added["households"])
+    first = _reasons(frame, together)[0]
+    assert first["feature"] == "households"
+    assert first["points"] == pytest.approx(added["households"] + added["payees_lately"])
+    assert "payees_lately" not in [reason["feature"] for reason in _reasons(frame, together)]
+
+
+def _reasons(frame: pd.DataFrame, facts: Sequence[Fact]) -> list[dict[str, Any]]:
+    return list(reasons(frame, weighed_model(), facts)["reasons"].iloc[0])
 
 
 def names_of(frame: pd.DataFrame, model: Model) -> list[str]:

@@ -23,7 +23,7 @@ NIGHT = date(2024, 5, 10)
 MODEL = ModelName("payeewatch", "3", "run-1")
 REASON = {
     "feature": "amount", "value": "12", "usual": "3", "sentence": "More: 12 (usually 3).", "value_number": 12.0,
-    "usual_number": 3.0, "unit": "count", "fact": "More.",
+    "usual_number": 3.0, "unit": "count", "fact": "More.", "points": 1.5, "place_without": 9,
 }  # fmt: skip
 OLDER = {name: REASON[name] for name in ("feature", "value", "usual", "sentence", "value_number")}
 """As nights published it before they published the unit."""
@@ -78,7 +78,7 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
 
 def test_reasons_of_an_older_night_stay_without_the_later_fields() -> None:
     table = flags_table(queues(flag_row(reasons=[OLDER], reassuring=[])), {}, MODEL)
-    assert table["reasons"].to_pylist() == [[OLDER | {"usual_number": None, "unit": None, "fact": None}]]
+    assert table["reasons"].to_pylist() == [[dict.fromkeys(REASON) | OLDER]]
 
 
 def test_no_cell_of_the_csv_runs_in_a_spreadsheet(tmp_path: Path) -> None:
