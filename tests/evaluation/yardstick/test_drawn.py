@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
 import pytest
 
+from payeewatch import simulator
 from payeewatch.evaluation.yardstick.drawn import END, Wanted, drawn_insurer, refuse_learned
 from payeewatch.evaluation.yardstick.insurer import CORRECTION, DRAWN, Insurer, Truth
 from payeewatch.pipeline.detector.evidence import shipped
 from payeewatch.pipeline.home.errors import InputRefused
 
-WANTED = Wanted(members=800, days=300, nights=40, sample_members=600, cases_factor=12)
+WANTED = Wanted(members=800, days=300, nights=40, cases_factor=12)
 SEED = 1009
 
 
@@ -80,16 +82,23 @@ def test_only_dishonest_changes_have_a_kind_and_only_honest_ones_a_cause(truth: 
     assert CORRECTION not in set(changes.loc[changes["is_fraud"], "benign_cause"])
 
 
-def test_its_sample_is_of_the_same_kind_and_of_other_people(insurer: Insurer) -> None:
-    sample = insurer.sample
-    assert sample is not None
-    assert sample.dishonest()
-    theirs, ours = (rows(each, "members")["birth_date"].iloc[:300].to_numpy() for each in (sample, insurer))
-    assert (theirs == ours).mean() < 0.1
+def test_its_sample_is_drawn_likewise_of_other_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    simulate, made = simulator.simulate, []
+
+    def watched(out: Path, **words: Any) -> dict[str, int]:
+        made.append((out.name, words["tier"], words["seed"]))
+        return simulate(out, **words)
+
+    monkeypatch.setattr(simulator, "simulate", watched)
+    insurer = drawn_insurer(tmp_path / "drawn", SEED, replace(WANTED, members=100, nights=2, sample_members=100))
+    (_, tier, seed), (name, sample_tier, sample_seed) = made
+    assert insurer.sample == Insurer(tmp_path / "drawn" / "sample", DRAWN)
+    assert (name, sample_tier) == ("sample", tier)
+    assert sample_seed != seed == SEED
 
 
 def test_one_that_stands_is_kept_and_another_size_is_another(insurer: Insurer, tmp_path: Path) -> None:
-    wanted = replace(WANTED, members=100, nights=2, sample_members=0)
+    wanted = replace(WANTED, members=100, nights=2)
     path = drawn_insurer(tmp_path / "drawn", SEED, wanted).folder / "truth" / "changes.parquet"
     written = path.stat().st_mtime_ns
     drawn_insurer(tmp_path / "drawn", SEED, wanted)
