@@ -46,7 +46,6 @@ FROM read_parquet($changes) AS c LEFT JOIN announced AS a USING (change_id)
 LEFT JOIN shown AS s ON a.day IS NULL AND s.payee_id = c.payee_id AND s.account = c.account
 LEFT JOIN read_parquet($losses) AS l USING (change_id)
 WHERE coalesce(a.day, s.day) IS NOT NULL
-  AND NOT (a.day IS NULL AND NOT is_fraud AND cause = 'first_account')
 """
 
 WRITE_PAYMENTS = """

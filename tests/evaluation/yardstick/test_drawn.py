@@ -69,6 +69,7 @@ def test_payments_are_those_to_a_dishonest_account(insurer: Insurer, truth: Trut
     assert len(paid) == len(truth.payments) > 0
     assert paid["payee_id"].tolist() == fraud["payee_id"].reindex(paid["change_id"]).tolist()
     assert [float(amount) for amount in paid["amount_sent"]] == paid["amount"].tolist()
+    assert paid["value_date"].tolist() == paid["value_date_sent"].fillna(paid["planned_on"]).tolist()
     first = truth.payments.groupby("change_id")["value_date"].min()
     assert fraud["first_fraud_value_date"].dropna().to_dict() == first.to_dict()
 
