@@ -27,6 +27,7 @@ from payeewatch.evaluation.yardstick.comparison import (
     Measured,
     likeness,
     same_order,
+    spread,
 )
 from payeewatch.evaluation.yardstick.drawn import Wanted, drawn_insurer, refuse_learned
 from payeewatch.evaluation.yardstick.figures import (
@@ -142,11 +143,10 @@ def _figure_rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
     for insurer in comparison.insurers:
         for (detector, nights, reviews, measure), figure in insurer.figures.items():
             if (reviews, measure) in MEASURED and not np.isnan(figure[0]):
-                drawn = figure[1:][~np.isnan(figure[1:])]
                 yield {
                     "row": f"{insurer.name} {detector}", "insurer": insurer.name, "detector": detector,
                     "nights": nights, "reviews": reviews, "measure": measure, "figure": float(figure[0]),
-                    "se": float(drawn.std()) if len(drawn) and drawn.std() > 0 else None,
+                    "se": spread(figure[1:]),
                 }  # fmt: skip
 
 

@@ -56,12 +56,12 @@ class Comparison:
             figures = self.figures_of((detector, nights, reviews, measure))
             if figures:
                 once = np.array([figure[0] for figure in figures.values()])
-                rest = (once.sum() - once) / (len(once) - 1) if len(once) > 1 else once
+                rest = (once.sum() - once) / (len(once) - 1) if len(once) > 1 else np.full(1, np.nan)
                 yield {
                     "detector": detector, "nights": nights, "reviews": reviews, "measure": measure,
                     "insurers": len(once), "mean": float(once.mean()), "se": standard_error(list(figures.values())),
-                    "lowest_without_one": float(rest.min()), "highest_without_one": float(rest.max()),
-                    "without": dict(zip(figures, rest.tolist(), strict=True)),
+                    "lowest_without_one": known(rest.min()), "highest_without_one": known(rest.max()),
+                    "without": {name: known(mean) for name, mean in zip(figures, rest, strict=True)},
                 }  # fmt: skip
 
     def differences(self) -> Iterator[dict[str, Any]]:
@@ -129,9 +129,18 @@ def same_order(rows: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def standard_error(figures: Sequence[Floats]) -> float | None:
-    """The standard error of a mean over insurers; none where one of the figures has no draws."""
-    drawn = means_drawn(figures)
-    return float(drawn.std()) if len(drawn) else None
+    """The standard error of a mean over insurers; none where nothing is left to chance."""
+    return spread(means_drawn(figures))
+
+
+def spread(drawn: Floats) -> float | None:
+    """The standard deviation of draws; none without draws, and of a figure that is the same in all of them."""
+    drawn = drawn[~np.isnan(drawn)]
+    return float(drawn.std()) if len(drawn) and np.ptp(drawn) > 0 else None
+
+
+def known(number: float) -> float | None:
+    return None if np.isnan(number) else float(number)
 
 
 def interval(figures: Sequence[Floats]) -> tuple[float | None, float | None]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from payeewatch.evaluation.yardstick.comparison import CHANCED, MEASURED, NIGHTS
-from payeewatch.evaluation.yardstick.figures import PER_100K, RATE
+from payeewatch.evaluation.yardstick.figures import ALL, PER_100K, RATE, SECOND_HALF
 from payeewatch.evaluation.yardstick.insurer import DRAWN, FOREIGN
 from payeewatch.evaluation.yardstick.nights import CONTROLS_RUN, PRODUCT
 
 Facts = Mapping[str, Any]
+NIGHTS_IN_WORDS = {ALL: "all nights", SECOND_HALF: "second half of the nights"}
 TITLES = {FOREIGN: "Foreign insurers", DRAWN: "Drawn insurers of our own"}
 UNKNOWN = "–"
 
@@ -57,37 +58,38 @@ def page(report: Facts) -> str:
 
 
 def _of_origin(title: str, part: Facts) -> Iterator[Table]:
+    several = [row for row in part["means"] if row["insurers"] > 1]
     for nights in NIGHTS:
         yield Table(
-            f"{title}: means, {nights} nights",
+            f"{title}: means, {NIGHTS_IN_WORDS[nights]}",
             "± is the standard error over insurers and their changes.",
             ["", *map(_name, MEASURED)],
             _rows(part["means"], "detector", nights, MEASURED, _mean),
         )
     for nights in NIGHTS:
         yield Table(
-            f"{title}: {PRODUCT} minus control, {nights} nights",
+            f"{title}: {PRODUCT} minus control, {NIGHTS_IN_WORDS[nights]}",
             "Insurer by insurer, with a 95 % interval of the mean. One that holds 0 shows no difference.",
             ["", *map(_name, CHANCED)],
             _rows(part["differences"], "control", nights, CHANCED, _difference),
         )
     for nights in NIGHTS:
         yield Table(
-            f"{title}: the way from the scorecard to boosting with full labels, {nights} nights",
+            f"{title}: the way from the scorecard to boosting with full labels, {NIGHTS_IN_WORDS[nights]}",
             "The share of it that the product goes, from the means in brackets.",
             ["", *map(_name, CHANCED)],
             _rows(part["way"], "from", nights, CHANCED, _way),
         )
     for nights in NIGHTS:
         yield Table(
-            f"{title}: means when one insurer is left out, {nights} nights",
+            f"{title}: means when one insurer is left out, {NIGHTS_IN_WORDS[nights]}",
             "The lowest and the highest.",
             ["", *map(_name, MEASURED)],
-            _rows(part["means"], "detector", nights, MEASURED, _without_one),
+            _rows(several, "detector", nights, MEASURED, _without_one),
         )
     for nights in NIGHTS:
         yield Table(
-            f"{title}: each insurer, {nights} nights",
+            f"{title}: each insurer, {NIGHTS_IN_WORDS[nights]}",
             "± is the standard error over the insurer's changes.",
             ["", *map(_name, MEASURED)],
             _rows(part["figures"], "row", nights, MEASURED, _figure),
@@ -145,7 +147,7 @@ def _likeness(rows: Sequence[Facts], same_order: bool) -> Table:
         f"Mean average precision where dishonest changes weigh as if they were {RATE:.0%}. The order is {order}.",
         ["", "ours", "foreign", "difference", "standard error", "allowed", "like foreign"],
         [
-            [row["control"], *map(_three, (row["ours"], row["foreign"])), f"{row['difference']:+.3f}",
+            [row["control"], *map(_three, (row["ours"], row["foreign"])), _signed(row["difference"]),
              *map(_three, (row["se"], row["allowed"])), "yes" if row["is_like"] else "no"]
             for row in rows
         ],
@@ -166,7 +168,7 @@ def _figure(row: Facts) -> str:
 
 
 def _difference(row: Facts) -> str:
-    return f"{row['mean']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
+    return f"{_signed(row['mean'])} ({_signed(row['low'])} to {_signed(row['high'])})"
 
 
 def _way(row: Facts) -> str:
@@ -175,7 +177,11 @@ def _way(row: Facts) -> str:
 
 
 def _without_one(row: Facts) -> str:
-    return f"{row['lowest_without_one']:.3f} to {row['highest_without_one']:.3f}"
+    return f"{_three(row['lowest_without_one'])} to {_three(row['highest_without_one'])}"
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 3) + 0.0:+.3f}"  # no -0.000
 
 
 def _three(value: float | None) -> str:

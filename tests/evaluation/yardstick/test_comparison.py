@@ -14,6 +14,7 @@ from payeewatch.evaluation.yardstick.comparison import (
     likeness,
     means_drawn,
     same_order,
+    spread,
     standard_error,
 )
 from payeewatch.evaluation.yardstick.figures import ALL
@@ -40,6 +41,12 @@ def test_means_leave_one_out_and_an_insurer_without_a_figure_is_not_counted() ->
     assert (row["insurers"], row["mean"]) == (3, pytest.approx(0.5))
     assert (row["lowest_without_one"], row["highest_without_one"]) == (pytest.approx(0.3), pytest.approx(0.65))
     assert row["without"]["c"] == pytest.approx(0.3)
+
+
+def test_one_insurer_has_no_mean_without_one_and_a_figure_without_chance_no_error() -> None:
+    (row,) = Comparison([insurer("a", payeewatch=0.5)]).means()
+    assert (row["lowest_without_one"], row["without"], row["se"]) == (None, {"a": None}, None)
+    assert spread(np.array([0.3, np.nan, 0.5])) == pytest.approx(0.1)
 
 
 def test_differences_are_taken_insurer_by_insurer() -> None:

@@ -14,7 +14,14 @@ AP: dict[str, Any] = {"nights": ALL, "reviews": None, "measure": "ap"}
 
 
 def report() -> dict[str, Any]:
-    mean = AP | {"detector": PRODUCT, "mean": 0.5, "se": 0.04, "lowest_without_one": 0.4, "highest_without_one": 0.6}
+    mean = AP | {
+        "detector": PRODUCT,
+        "insurers": 2,
+        "mean": 0.5,
+        "se": 0.04,
+        "lowest_without_one": 0.4,
+        "highest_without_one": 0.6,
+    }
     return {
         "command": "python -m payeewatch.evaluation.foreign FOLDER --out DIR",
         "origins": {FOREIGN: {
@@ -44,6 +51,12 @@ def test_every_part_has_its_table_and_nights_without_figures_have_none() -> None
     assert by_title["found by kind of fraud, all nights"].rows[0][:3] == ["ring", "7", "2"]
     assert by_title["flags and p-values"].rows[0][1:6] == ["90", "9", "1.25", "5.0%", "–"]
     assert by_title["Controls on ours beside foreign insurers"].rows[0][-1] == "no"
+
+
+def test_with_one_insurer_none_can_be_left_out() -> None:
+    facts = report()
+    facts["origins"][FOREIGN]["means"][0] |= {"insurers": 1, "lowest_without_one": None}
+    assert not [table for table in tables(facts) if "left out" in table.title]
 
 
 def test_text_stands_in_columns() -> None:
