@@ -146,7 +146,7 @@ def recognised(rows: pd.DataFrame, truth: Truth, hints: Mapping[str, str]) -> pd
     silent = truth.changes.loc[
         truth.changes["silent"].astype(bool), ["change_id", "payee_id", "account_hint", "known_on"]
     ]
-    if silent.empty:
+    if silent.empty or rows.empty:
         return rows
     derived = rows.loc[rows["derived"].fillna(False).astype(bool), ["change_id", "payee_id", "night"]]
     silent = silent.rename(columns={"change_id": "true_id"})

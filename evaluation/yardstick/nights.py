@@ -30,7 +30,7 @@ from payeewatch.pipeline.changes.measure import measure_past
 from payeewatch.pipeline.home.errors import PayeeWatchError
 from payeewatch.pipeline.home.files import write_json
 from payeewatch.pipeline.home.keys import Keys
-from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.home.settings import Params, Settings
 from payeewatch.pipeline.loading import load_until
 from payeewatch.pipeline.opening import opened
 from payeewatch.pipeline.session import Session
@@ -105,12 +105,15 @@ def rank_with_controls(insurer: Insurer, home: Path) -> pd.DataFrame:
     with opened(_settings(home)) as session:
         load_until(session, last)
         rows = replay(session, first, last, (last - first).days + 1, detectors).rows
-        decided = read_decided(session.con).set_index("change_id")["decided_at"]
-        cutoff = session.settings.params.cutoff
-    cutoffs = rows["as_of"].map({night: cutoff(night.date()) for night in rows["as_of"].unique()})
-    is_decided = rows["change_id"].map(decided) <= cutoffs
-    rows = rows[~rows["derived"] & ~is_decided]
+        rows = rows[~rows["derived"] & ~are_decided(rows, read_decided(session.con), session.settings.params)]
     return rows[["change_id", *(each.name for each in detectors)]].assign(night=rows["as_of"])
+
+
+def are_decided(rows: pd.DataFrame, decided: pd.DataFrame, params: Params) -> pd.Series:
+    """Whether the insurer knew of a decision about each row's change (change_id) on its night (as_of)."""
+    decided_at = decided.set_index("change_id")["decided_at"].reindex(rows["change_id"]).to_numpy("datetime64[us]")
+    cutoffs = {night: params.cutoff(night.date()) for night in rows["as_of"].unique()}
+    return pd.Series(decided_at <= rows["as_of"].map(cutoffs).to_numpy("datetime64[us]"), rows.index)
 
 
 def boosting(sample: Insurer, work: Path) -> Supervised:
@@ -140,12 +143,12 @@ def rankings(insurer: Insurer, truth: Truth, work: Path) -> list[Ranking]:
 def read_nights(folder: Path) -> pd.DataFrame:
     """The published files of all nights, one after another."""
     columns = ["change_id", "payee_id", "derived", "rank", "queue", "account_hint", "score", "p_value"]
-    frames = []
+    frames = [pd.DataFrame(columns=columns).assign(night=pd.Series(dtype="datetime64[us]"))]
     for path in sorted(folder.glob("*.parquet")):
         frame = pd.read_parquet(path)
         if len(frame):
             frames.append(frame[[name for name in columns if name in frame]].assign(night=pd.Timestamp(path.stem)))
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*columns, "night"])
+    return pd.concat(frames[1:] or frames, ignore_index=True)
 
 
 def named(detector: Detector, name: str) -> Detector:

@@ -22,7 +22,7 @@ def written(folder: Path) -> Insurer:
     facts = {"first_scored": "2024-09-02", "last_scored": "2024-09-05", "member_payees": 10}
     (folder / "truth" / "world.json").write_text(json.dumps(facts))
     days = ("known_on", "revealed_on", "first_fraud_value_date")
-    row = dict.fromkeys(CHANGES, "X1") | {"is_fraud": True} | dict.fromkeys(days, "2024-09-03")
+    row = dict.fromkeys(CHANGES, "X1") | {"is_fraud": True, "in_score_period": True} | dict.fromkeys(days, "2024-09-03")
     pd.DataFrame([row]).to_parquet(folder / "truth" / "changes.parquet")
     pd.DataFrame({"change_id": ["X1"], "amount": [10.0], "value_date": ["2024-09-04"]}).to_parquet(
         folder / "truth" / "fraud_payments.parquet"
