@@ -33,7 +33,6 @@ from payeewatch.pipeline.home.keys import Keys
 from payeewatch.pipeline.home.settings import Params, Settings
 from payeewatch.pipeline.loading import load_until
 from payeewatch.pipeline.opening import opened
-from payeewatch.pipeline.session import Session
 
 PRODUCT = "payeewatch"
 EUROS, SCORECARD, FOREST, BOOSTING = "euros alone", "scorecard", "PyOD default forest", "boosting, full labels"
@@ -117,16 +116,17 @@ def are_decided(rows: pd.DataFrame, decided: pd.DataFrame, params: Params) -> pd
 
 
 def boosting(sample: Insurer, work: Path) -> Supervised:
-    """Boosting with the labels of every past change of a larger sample of the insurer."""
+    """Boosting with the labels of every announced past change of a larger sample of the insurer."""
     home = work / "sample"
     sample.give(home)
     Keys.create(work / "keys.json", random.Random(sample.folder.parent.name).randbytes)
     last = max(date.fromisoformat(path.name) for path in (home / "inbox").iterdir() if path.is_dir())
     with opened(_settings(home)) as session:
         load_until(session, last)
-        frame = _measured(session, last).dropna(axis="columns", how="all")  # boosting refuses a column without values
+        past = check_promises(measure_past(PlannedEngine(session.con), session.settings.params, last))
     shutil.rmtree(home)
-    return Supervised([frame], [frame["change_id"].isin(sample.dishonest()).to_numpy()], SEED)
+    announced = past[~past["derived"]].dropna(axis="columns", how="all")  # boosting refuses a column without values
+    return Supervised([announced], [announced["change_id"].isin(sample.dishonest()).to_numpy()], SEED)
 
 
 def rankings(insurer: Insurer, truth: Truth, work: Path) -> list[Ranking]:
@@ -162,10 +162,6 @@ def _control(rows: pd.DataFrame, name: str) -> Ranking:
     rows = rows.loc[np.isfinite(rows[name]), ["change_id", "night", name]].rename(columns={name: "score"})
     rows = rows.sort_values(["night", "score", "change_id"], ascending=[True, False, True], kind="stable")
     return Ranking(name, rows.assign(rank=rows.groupby("night").cumcount() + 1), rows)
-
-
-def _measured(session: Session, last: date) -> pd.DataFrame:
-    return check_promises(measure_past(PlannedEngine(session.con), session.settings.params, last))
 
 
 def _is_noted(path: Path, note: dict[str, str]) -> bool:
