@@ -93,9 +93,10 @@ def publish(home: Path, first: date, last: date) -> None:
 
 
 def rank_with_controls(insurer: Insurer, home: Path) -> pd.DataFrame:
-    """change_id, night and one column per control, for the announced changes that were open and not decided.
+    """change_id, night and one column per control, for announced changes in their window that were not decided.
 
-    The controls learn once, from the changes that the product was trained on.
+    The controls learn once, from the changes that the product was trained on. Past its window, a change is open as long
+    as a payment to it is pending; such changes are many and old, and would use up the reviews of the controls.
     """
     first, last = insurer.scored_nights()
     detectors: list[Detector] = [named(Euros(), EUROS), Scorecard(), Outliers(FOREST, "iforest", SEED)]
@@ -104,7 +105,10 @@ def rank_with_controls(insurer: Insurer, home: Path) -> pd.DataFrame:
     with opened(_settings(home)) as session:
         load_until(session, last)
         rows = replay(session, first, last, (last - first).days + 1, detectors).rows
-        rows = rows[~rows["derived"] & ~are_decided(rows, read_decided(session.con), session.settings.params)]
+        params, decided = session.settings.params, read_decided(session.con)
+    rows = rows[
+        ~rows["derived"] & (rows["age_days"] <= params.observe.window_days) & ~are_decided(rows, decided, params)
+    ]
     return rows[["change_id", *(each.name for each in detectors)]].assign(night=rows["as_of"])
 
 
