@@ -25,6 +25,7 @@ MEASURED = [(None, "ap"), *product(PER_100K, ("precision", "recall", "euros", "b
 REFERENCE = "reference: "
 """Before the name of a control whose figures somebody else measured."""
 CONFIDENCE = 0.95
+ROUNDING = 1e-12
 LIKE = 0.08
 """Mean average precision by which a control on ours and on foreign insurers may differ, or two standard errors."""
 
@@ -136,7 +137,7 @@ def standard_error(figures: Sequence[Floats]) -> float | None:
 def spread(drawn: Floats) -> float | None:
     """The standard deviation of draws; none without draws, and of a figure that is the same in all of them."""
     drawn = drawn[~np.isnan(drawn)]
-    return float(drawn.std()) if len(drawn) and np.ptp(drawn) > 0 else None
+    return float(drawn.std()) if len(drawn) and np.ptp(drawn) > ROUNDING else None
 
 
 def known(number: float) -> float | None:

@@ -47,6 +47,7 @@ def test_one_insurer_has_no_mean_without_one_and_a_figure_without_chance_no_erro
     (row,) = Comparison([insurer("a", payeewatch=0.5)]).means()
     assert (row["lowest_without_one"], row["without"], row["se"]) == (None, {"a": None}, None)
     assert spread(np.array([0.3, np.nan, 0.5])) == pytest.approx(0.1)
+    assert spread(np.array([0.1 + 0.2, 0.3])) is None
 
 
 def test_differences_are_taken_insurer_by_insurer() -> None:
