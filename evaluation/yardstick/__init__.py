@@ -1,0 +1,1 @@
+"""The product and its controls on the same nights of insurers whose truth is known."""
