@@ -213,7 +213,7 @@ def _night(
 ) -> tuple[pd.DataFrame, Queues]:
     params = session.settings.params
     with session.stage("score"):
-        scores = score(view.frame, model, view.context.weakly_matched())
+        scores = score(view.frame, model, view.context.weakly_matched()).assign(age_days=view.frame["age_days"])
     with session.stage("flag"):
         queues = flag(
             night, scores, view.context, view.amounts, payees, params, session.keys,

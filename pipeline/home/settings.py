@@ -114,6 +114,9 @@ class Flag(Section):
     undecided_days: Days
     base_rate: Annotated[float, Field(ge=1e-9, le=0.5, description="a share above 0, at most 0.5")]
     usual_loss: Euros
+    reported_median_days: Annotated[float, Field(gt=0, le=3650, description="a number of days above 0")]
+    reported_p90_days: Annotated[float, Field(gt=0, le=36500, description="a number of days above the median")]
+    never_reported: Share
 
 
 class Holds(Section):

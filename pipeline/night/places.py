@@ -33,4 +33,5 @@ def add_places(why: pd.DataFrame, queues: Queues, weights: Weights | None, param
 def _loss_without(flag: dict[str, Any], points: float, weights: Weights, params: Flag) -> int:
     chance = weights.chance(np.array([flag["score"] - points]))
     at_risk = np.array([flag["at_risk_cents"]], dtype=np.int64)
-    return int(expected_loss_cents(np.array([flag["p_value"]]), at_risk, params, chance)[0])
+    age = np.array([flag["age_days"]], dtype=np.float64)
+    return int(expected_loss_cents(np.array([flag["p_value"]]), at_risk, params, chance, age)[0])

@@ -22,8 +22,11 @@ from payeewatch.pipeline.home.settings import Flag, Params
 
 Floats = npt.NDArray[np.float64]
 
-SCORED = ("score", "p_value", "p_value_unexposed", "chance", "forest")
+SCORED = ("score", "p_value", "p_value_unexposed", "chance", "forest", "age_days")
 """What the queues read of a change's scores."""
+
+NORMAL_P90 = 1.2815515655446004
+"""The 90th percentile of the normal distribution, in standard deviations."""
 
 LEAST_ROOM = 10
 """From this capacity on, at least one place goes by the forests alone."""
@@ -103,18 +106,36 @@ def chance(p_values: Floats, base_rate: float) -> Floats:
     return likely
 
 
+def unreported(ages_days: Floats, params: Flag) -> Floats:
+    """The share of frauds that nobody has reported at an age: victims miss their money, and complain.
+
+    The delay is lognormal, with the median and the 90th percentile of `params`.
+    """
+    spread = math.log(params.reported_p90_days / params.reported_median_days) / NORMAL_P90
+    deviations = np.log(np.maximum(ages_days, 1e-9) / params.reported_median_days) / spread
+    reported = np.array([math.erfc(-each / math.sqrt(2)) / 2 for each in deviations.ravel()])
+    still: Floats = 1 - (1 - params.never_reported) * reported.reshape(deviations.shape)
+    return still
+
+
 def expected_loss_cents(
-    p_values: Floats, at_risk_cents: npt.NDArray[np.int64], params: Flag, chances: Floats | None = None
+    p_values: Floats,
+    at_risk_cents: npt.NDArray[np.int64],
+    params: Flag,
+    chances: Floats | None = None,
+    ages_days: Floats | None = None,
 ) -> npt.NDArray[np.int64]:
     """Cents lost on average if nobody reviews: what can still be stopped, times the chance that it is not honest.
 
-    `chances` are the model's own, by its weights; where there are none (null), the p-value says the chance.
-    Money already paid is not counted: a review does not bring it back.
+    `chances` are the model's own, by its weights; where there are none (null), the p-value says the chance. Of a change
+    that is `ages_days` old and that nobody complained about, both the odds and the further loss are less: most frauds
+    would have been reported. Money already paid is not counted: a review does not bring it back.
     """
-    loss = at_risk_cents + params.usual_loss * 100
     likely = chance(p_values, params.base_rate)
     likely = likely if chances is None else np.where(np.isnan(chances), likely, chances)
-    return np.rint(likely * loss).astype(np.int64)
+    still = np.ones(len(p_values)) if ages_days is None else unreported(ages_days, params)
+    likely = likely * still / (1 - likely + likely * still)
+    return np.rint(likely * (at_risk_cents + params.usual_loss * 100 * still)).astype(np.int64)
 
 
 def flag(
@@ -132,9 +153,9 @@ def flag(
     """Choose and rank a night's flags.
 
     Args:
-        scores: change_id, p_value, score of every open change, and p_value_unexposed where a change has weak matches:
-            its p-value without exposures. Without it such a change is not put on hold. If the model has weights, also
-            chance and forest.
+        scores: change_id, p_value, score and age_days of every open change, and p_value_unexposed where a change has
+            weak matches: its p-value without exposures. Without it such a change is not put on hold. If the model has
+            weights, also chance and forest.
         context, amounts: of every change in `scores` and of those flagged earlier.
         payees: how many payees the insurer has, for the capacity.
         earlier, earlier_scores: the flags and scores of the last published night before this one, with the columns
@@ -200,8 +221,9 @@ def _rule_inputs(
     for column in ("p_value_unexposed", "decided_p", "decided_account"):
         if column not in rows:
             rows[column] = None
-    for column in ("chance", "forest"):
+    for column in ("chance", "forest", "age_days"):
         rows[column] = rows[column].astype("float64") if column in rows else np.nan
+    rows["age_days"] = rows["age_days"].fillna(np.inf)  # what is no longer scored is past its window
     for column in ("at_risk_cents", "paid_cents"):
         rows[column] = rows[column].fillna(0).astype("int64")
     rows["is_weak"] = are_among(rows.index, context.weakly_matched())
@@ -220,7 +242,8 @@ def _with_losses(facts: pd.DataFrame, earlier_flags: dict[str, Row], params: Fla
         facts[name] = np.where(is_scored, facts[name].to_numpy(dtype=np.float64), last)
     facts = facts.assign(is_scored=is_scored)[facts["p_value"].notna()]
     p_value, chances = facts["p_value"].to_numpy(), facts["chance"].to_numpy()
-    losses = expected_loss_cents(p_value, facts["at_risk_cents"].to_numpy(), params, chances)
+    ages = facts["age_days"].to_numpy()
+    losses = expected_loss_cents(p_value, facts["at_risk_cents"].to_numpy(), params, chances, ages)
     by_score = params.floor_score is not None and (facts["score"] >= params.floor_score) & facts["chance"].notna()
     facts = facts.assign(loss_cents=losses, passes_floor=(p_value <= params.floor_p) | by_score)
     return facts.assign(forest=facts["forest"].where(facts["chance"].notna() & (p_value <= params.floor_p), -np.inf))
@@ -409,6 +432,7 @@ def _flag_row(night: date, rank: int, candidate: Candidate, row: Row, earlier_fl
         "rank": rank,
         "score": candidate.score,
         "p_value": candidate.p_value,
+        "age_days": row["age_days"],
         "at_risk_cents": int(row["at_risk_cents"]),
         "paid_cents": int(row["paid_cents"]),
         "first_payment_on": day_of(row["first_payment_on"]),

@@ -20,7 +20,7 @@ def queues() -> Queues:
     scores = np.array(list(SCORES.values()))
     at_risk = np.zeros(len(scores), dtype=np.int64)
     cents = expected_loss_cents(np.full(len(scores), 0.01), at_risk, FLAG, WEIGHTS.chance(scores))
-    flag = {"change_id": "A", "score": SCORES["A"], "p_value": 0.01, "at_risk_cents": 0}
+    flag = {"change_id": "A", "score": SCORES["A"], "p_value": 0.01, "at_risk_cents": 0, "age_days": 0.0}
     return Queues([flag], pd.DataFrame(), losses=pd.Series(cents, index=list(SCORES)))
 
 

@@ -25,6 +25,7 @@ from payeewatch.pipeline.night.queues import (
     flag_id,
     forest_places,
     interleaved,
+    unreported,
 )
 from tests.lake_rows import KEYS, PARAMS, Row
 
@@ -116,6 +117,20 @@ def test_new_flags_stay_within_the_capacity_and_ties_break_by_change_id() -> Non
     assert [(r["rank"], r["change_id"], r["is_new"]) for r in queues.flags] == [(1, "C1", True), (2, "C2", True)]
     assert why_not(queues, "C3") == WhyNot.CAPACITY
     assert queues.ranks["rank_before_cut"].tolist() == [1, 2, 3]
+
+
+def test_the_older_an_unreported_change_the_less_is_lost() -> None:
+    flag = PARAMS.flag
+    ages = np.array([0.0, flag.reported_median_days, flag.reported_p90_days, np.inf])
+    never = flag.never_reported
+    assert unreported(ages, flag) == pytest.approx([1, never + (1 - never) * 0.5, never + (1 - never) * 0.1, never])
+    same = np.full(len(ages), 0.01)
+    losses = expected_loss_cents(same, np.full(len(ages), 100_00), flag, None, ages)
+    assert losses[0] == expected_loss_cents(same[:1], np.array([100_00]), flag)[0]
+    assert (np.diff(losses) < 0).all()
+    odds = 0.5 / (1 - 0.5) * never
+    likely = expected_loss_cents(same[:1], np.array([100_00]), flag, np.array([0.5]), ages[-1:])[0]
+    assert likely == round(odds / (1 + odds) * (100_00 + never * flag.usual_loss * 100))
 
 
 def test_review_is_ranked_by_expected_loss() -> None:
