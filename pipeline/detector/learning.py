@@ -1,0 +1,174 @@
+"""Learn from verdicts: a bounded correction of what evidence is worth, by groups of evidence and by segment.
+
+The champion's score is a base plus the points of each shape. Verdicts say that one kind of evidence is worth more here
+than where it was learned, and another less. So each group of shapes gets a multiplier, 1 where nothing is known, and
+each segment an offset, 0 where nothing is known. They are the most likely ones under the verdicts and a normal prior
+around 1 and 0, within fixed bounds. The score stays a sum, so reasons stay exact. docs/model.md explains it.
+
+Nothing here reads a lake or a model: rows come as arrays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from payeewatch.pipeline.detector.evidence import SEGMENTS
+from payeewatch.pipeline.detector.surprise import Floats, Ints
+from payeewatch.pipeline.home.settings import Learn
+
+Bools = NDArray[np.bool_]
+
+DECIMALS = 4
+"""Of multipliers and offsets, as in the file of weights: the last bits of a solver say nothing."""
+LEVEL_SPREAD = 3.0
+"""How far, in log-odds, the share of frauds among what was judged may lie from the base rate; it moves no score."""
+NOBODY = -1
+"""The number of a reviewer where nobody says who judged."""
+MOST_STEPS = 100
+NO_STEP = 1e-10
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Changes with a verdict: one row each, as its night knew it when it was judged."""
+
+    change: Ints  # its key
+    points: Floats  # rows by groups: the champion's points, summed by group
+    score: Floats  # the champion's
+    segment: Ints  # position in SEGMENTS
+    is_fraud: Bools
+    weight: Floats
+    week: Ints  # any number that differs between weeks
+    reviewer: Ints  # likewise; negative where nobody says who judged
+
+    def rows(self, chosen: Bools | Ints) -> Judged:
+        return Judged(**{name: values[chosen] for name, values in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What a group's points are multiplied by, and what is added in a segment."""
+
+    multipliers: Floats
+    offsets: Floats
+    level: float = 0.0  # how much more frequent fraud is among what was judged; it moves no score
+
+    @classmethod
+    def none(cls, groups: int) -> Correction:
+        return cls(np.ones(groups), np.zeros(len(SEGMENTS)))
+
+    def log_odds(self, judged: Judged, usual: Floats, offset: float) -> Floats:
+        """Of fraud, for each judged change."""
+        moved = (judged.points - usual) @ (self.multipliers - 1) + self.offsets[judged.segment]
+        log_odds: Floats = judged.score + offset + moved + self.level
+        return log_odds
+
+    def at_bound(self, bounds: Learn) -> Bools:
+        """The groups that verdicts would move further than the bound lets them."""
+        return (self.multipliers <= bounds.least) | (self.multipliers >= bounds.most)
+
+
+def correction(judged: Judged, usual: Floats, offset: float, bounds: Learn) -> Correction:
+    """The most likely correction under the verdicts, the prior and the bounds. Rows may be in any order.
+
+    Args:
+        usual: by group, the mean points of the references. Multipliers act on what differs from it, so that the mean
+            score of the references stays what it was.
+        offset: of the champion: what turns its scores into log-odds.
+    """
+    judged = judged.rows(np.argsort(judged.change, kind="stable"))
+    groups = judged.points.shape[1]
+    if not len(judged.change):
+        return Correction.none(groups)
+    inputs = np.column_stack(
+        [judged.points - usual, judged.segment[:, None] == np.arange(len(SEGMENTS)), np.ones(len(judged.change))]
+    )
+    spread = np.r_[np.full(groups, bounds.spread), np.full(len(SEGMENTS), bounds.segment_spread), LEVEL_SPREAD]
+    least = np.r_[np.full(groups, bounds.least - 1), np.full(len(SEGMENTS), -bounds.segment_most), -np.inf]
+    most = np.r_[np.full(groups, bounds.most - 1), np.full(len(SEGMENTS), bounds.segment_most), np.inf]
+    weight = capped(judged, bounds)
+    moved = _most_likely(inputs, judged.score + offset, judged.is_fraud, weight, spread, least, most).round(DECIMALS)
+    return Correction(1 + moved[:groups], moved[groups:-1], float(moved[-1]))
+
+
+def without_own(judged: Judged, usual: Floats, offset: float, bounds: Learn, parts: int) -> list[Correction]:
+    """A correction for each part of the judged changes, learned from the other parts; see `part_of`.
+
+    A reference that was judged is scored by the one that its own verdict did not move.
+    """
+    part = part_of(judged.change, parts)
+    return [correction(judged.rows(part != at), usual, offset, bounds) for at in range(parts)]
+
+
+def loss(judged: Judged, usual: Floats, offset: float, by_part: list[Correction]) -> float:
+    """The mean loss of the judged changes, each by the correction of its part, as by `without_own`."""
+    log_odds = np.zeros(len(judged.change))
+    part = part_of(judged.change, len(by_part))
+    for at, one in enumerate(by_part):
+        log_odds[part == at] = one.log_odds(judged.rows(part == at), usual, offset)
+    y = judged.is_fraud.astype(np.float64)
+    return float((np.logaddexp(0, log_odds) - y * log_odds).mean()) if len(y) else 0.0
+
+
+def part_of(changes: Ints, parts: int) -> Ints:
+    """The part of each change, by its key, which was drawn by hash."""
+    part: Ints = changes % parts
+    return part
+
+
+def capped(judged: Judged, bounds: Learn) -> Floats:
+    """The rows' weights, less where a week or a reviewer would have more than its share of all that is known.
+
+    What was known before any verdict counts too, so that the first week does not decide alone.
+    """
+    weight = judged.weight.astype(np.float64)
+    known = np.where(judged.reviewer >= 0, judged.reviewer, -1 - np.arange(len(weight)))  # nobody named: each alone
+    for of in (judged.week, known):
+        weight = _capped(weight, np.unique(of, return_inverse=True)[1], bounds.most_share, bounds.prior_verdicts)
+    return weight
+
+
+def _capped(weight: Floats, group: Ints, share: float, before: float) -> Floats:
+    """Weights lowered so that no group has more than its share of the sum of all weights and `before`."""
+    sums = np.bincount(group, weight)
+    total = before + sums.sum()
+    for _ in range(MOST_STEPS):
+        total, last = before + np.minimum(sums, share * total).sum(), total
+        if last - total < NO_STEP:
+            break
+    scale = np.divide(share * total, sums, out=np.ones(len(sums)), where=sums > share * total)
+    lowered: Floats = weight * scale[group]
+    return lowered
+
+
+def _most_likely(
+    inputs: Floats, start: Floats, is_fraud: Bools, weight: Floats, spread: Floats, least: Floats, most: Floats
+) -> Floats:
+    """The minimum of a logistic loss and a normal prior around 0 within a box: convex, so there is one.
+
+    Newton's steps over the inputs that are not held at a bound, each halved until the loss falls.
+    """
+    y = is_fraud.astype(np.float64)
+
+    def loss(at: Floats) -> float:
+        log_odds = start + inputs @ at
+        return float((weight * (np.logaddexp(0, log_odds) - y * log_odds)).sum() + ((at / spread) ** 2).sum() / 2)
+
+    at = np.zeros(inputs.shape[1])
+    for _ in range(MOST_STEPS):
+        likely = 1 / (1 + np.exp(-np.clip(start + inputs @ at, -700, 700)))
+        slope = inputs.T @ (weight * (likely - y)) + at / spread**2
+        is_held = ((at <= least) & (slope > 0)) | ((at >= most) & (slope < 0))
+        free = np.flatnonzero(~is_held)
+        bend = (inputs[:, free].T * (weight * likely * (1 - likely))) @ inputs[:, free] + np.diag(1 / spread[free] ** 2)
+        step = np.zeros(len(at))
+        step[free] = -np.linalg.solve(bend, slope[free])
+        while loss(to := np.clip(at + step, least, most)) > loss(at) and np.abs(step).max() > NO_STEP:
+            step /= 2
+        if np.abs(to - at).max() < NO_STEP:
+            break
+        at = to
+    return at

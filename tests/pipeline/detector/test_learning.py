@@ -1,0 +1,158 @@
+"""Learning from verdicts moves what they speak of, within its bounds, and nobody alone moves it far."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from payeewatch.pipeline.detector.learning import (
+    NOBODY,
+    Correction,
+    Judged,
+    capped,
+    correction,
+    loss,
+    part_of,
+    without_own,
+)
+from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params
+
+BOUNDS = Params.read(DEFAULT_PARAMS).learn
+FREE = BOUNDS.model_copy(update={"least": 0.1, "most": 10.0, "spread": 10.0, "segment_spread": 10.0, "segment_most": 10.0})
+GROUPS = 6
+USUAL = np.zeros(GROUPS)
+
+
+def judged(changes: int, worth: list[float], seed: int = 1, weeks: int = 20) -> Judged:
+    """Changes of six groups of evidence, each worth so many times what the champion says; verdicts are right."""
+    draw = np.random.default_rng(seed)
+    points = draw.normal(0, 1.5, (changes, GROUPS))
+    log_odds = -1 + points @ np.array(worth)
+    return Judged(
+        change=draw.permutation(changes).astype(np.int64),
+        points=points,
+        score=points.sum(axis=1) - 1,
+        segment=draw.integers(0, 3, changes),
+        is_fraud=draw.random(changes) < 1 / (1 + np.exp(-log_odds)),
+        weight=np.ones(changes),
+        week=np.sort(draw.integers(0, weeks, changes)),
+        reviewer=np.full(changes, NOBODY),
+    )
+
+
+def test_with_no_verdict_nothing_moves() -> None:
+    nothing = correction(judged(0, [1.0] * GROUPS), USUAL, 0.0, BOUNDS)
+    assert nothing.multipliers.tolist() == [1.0] * GROUPS
+    assert nothing.offsets.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_evidence_that_is_worth_more_here_counts_more_and_what_is_worth_less_counts_less() -> None:
+    learned = correction(judged(4000, [1.6, 0.6, 1.0, 1.0, 1.0, 1.0]), USUAL, 0.0, FREE)
+    assert learned.multipliers == pytest.approx([1.6, 0.6, 1.0, 1.0, 1.0, 1.0], abs=0.15)
+
+
+def test_a_segment_in_which_fraud_is_rarer_is_lowered() -> None:
+    rows = judged(4000, [1.0] * GROUPS)
+    rows = replace(rows, is_fraud=rows.is_fraud & (rows.segment != 2))
+    offsets = correction(rows, USUAL, 0.0, BOUNDS).offsets
+    assert offsets[2] == -BOUNDS.segment_most
+    assert offsets[0] > offsets[2] < offsets[1]
+
+
+def test_a_multiplier_stops_at_its_bound_and_says_so() -> None:
+    learned = correction(judged(4000, [5.0, -1.0, 1.0, 1.0, 1.0, 1.0]), USUAL, 0.0, BOUNDS)
+    assert learned.multipliers[:2].tolist() == [BOUNDS.most, BOUNDS.least]
+    assert learned.at_bound(BOUNDS).tolist() == [True, True, False, False, False, False]
+
+
+def test_few_verdicts_move_little() -> None:
+    few = correction(judged(5, [3.0] * GROUPS), USUAL, 0.0, BOUNDS)
+    assert np.abs(few.multipliers - 1).max() < 0.5
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_the_order_of_the_verdicts_changes_nothing(order: object) -> None:
+    rows = judged(60, [2.0, 0.5, 1.0, 1.0, 1.0, 1.0])
+    mixed = list(range(60))
+    order.shuffle(mixed)  # type: ignore[attr-defined]
+    here, there = (correction(each, USUAL, 0.0, BOUNDS) for each in (rows, rows.rows(np.array(mixed))))
+    assert np.array_equal(here.multipliers, there.multipliers)
+    assert np.array_equal(here.offsets, there.offsets)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=60), st.floats(0.05, 1))
+def test_no_week_and_no_reviewer_has_more_than_its_share(weeks: list[int], share: float) -> None:
+    rows = judged(len(weeks), [1.0] * GROUPS)
+    rows = replace(rows, week=np.array(weeks), reviewer=np.array(weeks[::-1]) - 1)
+    bounds = BOUNDS.model_copy(update={"most_share": share})
+    weight = capped(rows, bounds)
+    assert (weight <= rows.weight + 1e-9).all()
+    for of in (rows.week, rows.reviewer):
+        known = of >= 0 if of is rows.reviewer else of >= -1
+        sums = np.bincount(of[known] + 1, weight[known])
+        assert sums.max(initial=0) <= share * (bounds.prior_verdicts + rows.weight.sum()) + 1e-6
+
+
+def test_where_every_week_has_its_share_nothing_is_lowered() -> None:
+    rows = judged(100, [1.0] * GROUPS)
+    assert capped(rows, BOUNDS).tolist() == [1.0] * 100
+
+
+def test_verdicts_of_one_part_do_not_move_its_own_correction() -> None:
+    rows = judged(100, [1.0] * GROUPS)
+    own = part_of(rows.change, 5) == 2
+    before = without_own(rows, USUAL, 0.0, BOUNDS, 5)
+    after = without_own(replace(rows, is_fraud=rows.is_fraud ^ own), USUAL, 0.0, BOUNDS, 5)
+    assert np.array_equal(before[2].multipliers, after[2].multipliers)
+    assert not np.array_equal(before[1].multipliers, after[1].multipliers)
+
+
+def test_what_was_learned_explains_other_verdicts_better() -> None:
+    rows = judged(800, [1.8, 0.6, 1.0, 1.0, 1.0, 1.0])
+    learned = without_own(rows, USUAL, 0.0, BOUNDS, 5)
+    assert loss(rows, USUAL, 0.0, learned) < loss(rows, USUAL, 0.0, [Correction.none(GROUPS)] * 5) - 0.02
+
+
+WRONG_SHARE = 0.2
+
+
+@pytest.mark.parametrize("kind", range(3))
+@pytest.mark.parametrize("is_hostile", [False, True], ids=["wrong", "hostile"])
+def test_wrong_and_hostile_verdicts_silence_no_kind_of_fraud(kind: int, is_hostile: bool) -> None:
+    """Each kind of fraud shows in two groups of evidence. A fifth of all verdicts is wrong: at random, or so that as
+    many frauds as possible of one kind are called honest. Of that kind at most .05 fewer are found than with right ones.
+    """
+    draw = np.random.default_rng(7)
+    rows, kinds = _with_kinds(1500, draw, frauds=0.12)
+    many = round(WRONG_SHARE * len(rows.change))
+    of_kind = np.flatnonzero(rows.is_fraud & (kinds == kind))
+    chosen = of_kind[:many] if is_hostile else draw.permutation(len(rows.change))[:many]
+    wrong = replace(rows, is_fraud=np.where(np.isin(np.arange(len(kinds)), chosen), ~rows.is_fraud, rows.is_fraud))
+    later, later_kinds = _with_kinds(20_000, draw, frauds=0.02)
+    with_right, with_wrong = (correction(each, USUAL, 0.0, BOUNDS) for each in (rows, wrong))
+    recall = [_recall(later, later_kinds == kind, each) for each in (with_right, with_wrong)]
+    assert recall[0] > 0.5
+    assert recall[1] >= recall[0] - 0.05
+
+
+def _with_kinds(changes: int, draw: np.random.Generator, frauds: float) -> tuple[Judged, np.ndarray]:
+    rows = judged(changes, [1.0] * GROUPS)
+    is_fraud = draw.random(changes) < frauds
+    kinds = draw.integers(0, 3, changes)
+    points = draw.normal(0, 1.0, (changes, GROUPS))
+    for kind in range(3):
+        points[:, 2 * kind : 2 * kind + 2] += 1.8 * (is_fraud & (kinds == kind))[:, None]
+    return replace(rows, points=points, score=points.sum(axis=1) - 3, is_fraud=is_fraud), kinds
+
+
+def _recall(rows: Judged, is_kind: np.ndarray, learned: Correction) -> float:
+    """The share of the frauds of a kind among the 4 % with the highest scores."""
+    scores = learned.log_odds(rows, USUAL, 0.0)
+    is_high = scores >= np.quantile(scores, 0.96)
+    return float(is_high[rows.is_fraud & is_kind].mean())
