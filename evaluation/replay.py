@@ -30,7 +30,7 @@ from payeewatch.pipeline.home.codes import Queue
 from payeewatch.pipeline.home.settings import Params
 from payeewatch.pipeline.night.queues import Queues, flag
 from payeewatch.pipeline.session import Session
-from payeewatch.pipeline.training.correct import Verdicts, corrected, families
+from payeewatch.pipeline.training.correct import Verdicts, corrected
 from payeewatch.pipeline.training.training import fit, known_verdicts
 
 CHUNK_NIGHTS = 15
@@ -241,15 +241,13 @@ def _night(
     return rows, queues
 
 
-def _remember_verdicts(
-    state: _State, night: date, frame: pd.DataFrame, queues: Queues, judge: Judge
-) -> bool:
+def _remember_verdicts(state: _State, night: date, frame: pd.DataFrame, queues: Queues, judge: Judge) -> bool:
     """Keep what the judged changes were like on the night before. Returns whether there are any."""
     new = [row["change_id"] for row in queues.flags if row["is_new"] and row["queue"] != Queue.AUDIT]
     verdicts = judge(night, new)
     rows = frame[frame["change_id"].isin(list(verdicts))]
     rows = rows.assign(is_fraud=rows["change_id"].map(dict(verdicts)).astype(bool), known_on=night + timedelta(days=1))
-    state.judged |= {change_id: row for change_id, row in rows.groupby("change_id")}
+    state.judged |= {str(change_id): row for change_id, row in rows.groupby("change_id")}
     return len(rows) > 0
 
 
@@ -259,7 +257,7 @@ def _corrected(session: Session, training: Training, state: _State) -> Model:
         return training.model
     rows = pd.concat(state.judged.values(), ignore_index=True)
     verdicts = Verdicts.of(training.model, rows, np.ones(len(rows)))
-    return corrected(training.model, verdicts, families(), session.settings.params)[0]
+    return corrected(training.model, verdicts, session.settings.params)[0]
 
 
 def _rows(view: NightView, scores: pd.DataFrame, detectors: Sequence[Detector]) -> pd.DataFrame:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 @command("learn", waits=True)
 @click.option("--as-of", type=DAY, help="The day whose verdicts count; default: the last published night.")
-@click.option("--undo", is_flag=True, help="Take back the newest update; verdicts that only it had learned count no more.")
+@click.option(
+    "--undo", is_flag=True, help="Take back the newest update; verdicts that only it had learned count no more."
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be moved; write nothing.")
 def learn(settings: Settings, as_of: date | None, undo: bool, dry_run: bool) -> Answer:
     """Correct the champion by the verdicts known on a day, within fixed bounds; it counts from the next night.
@@ -58,7 +60,9 @@ def _facts(update: Update) -> dict[str, Any]:
 
 
 def _lines(update: Update) -> list[str]:
-    left_out = [f"  {update.n_left_out:,} verdicts of updates that were taken back do not count"] if update.n_left_out else []
+    left_out = (
+        [f"  {update.n_left_out:,} verdicts of updates that were taken back do not count"] if update.n_left_out else []
+    )
     if not update.learned:
         return [f"no new verdict was known on {update.as_of}; nothing is changed", *left_out]
     learned, label = update.learned, f"version {update.version}" if update.version else "nothing is written: it"
@@ -68,7 +72,7 @@ def _lines(update: Update) -> list[str]:
         f"({learned.counts['frauds']:,} frauds) known on {update.as_of}; it counts from the next night",
         *(f"  {name}: {by:.2f} times" for name, by in moved if round(by, 2) != 1),
         *(f"  {name}: {by:+.2f}" for name, by in learned.offsets.items() if round(by, 2)),
-        f"  mean loss on verdicts that it did not learn from: {learned.loss_before:.3f} before, {learned.loss_after:.3f} after",
+        f"  mean loss on verdicts not learned from: {learned.loss_before:.3f} before, {learned.loss_after:.3f} after",
         *(
             f"  note: {name} stops at the bound, verdicts ask for more; to go on, train and promote, or change learn.*"
             for name in learned.at_bound

@@ -38,7 +38,7 @@ Reading = tuple[str, str]
 """A feature's name (or a lens's), and how it is read."""
 
 SEGMENTS = ("member announced", "member derived", "provider")
-"""Kinds of changes that verdicts may move as a whole: honest ones of them may be more or less rare than evidence says."""
+"""Kinds of changes that verdicts may move as a whole: fraud in them may be rarer or not than the evidence says."""
 
 UNKNOWN = 255
 """The number of the step that an unknown reading has."""

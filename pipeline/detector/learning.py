@@ -1,9 +1,10 @@
 """Learn from verdicts: a bounded correction of what evidence is worth, by groups of evidence and by segment.
 
 The champion's score is a base plus the points of each shape. Verdicts say that one kind of evidence is worth more here
-than where it was learned, and another less. So each group of shapes gets a multiplier, 1 where nothing is known, and
+than where it was learned, and another less. So each feature's points get a multiplier, 1 where nothing is known, and
 each segment an offset, 0 where nothing is known. They are the most likely ones under the verdicts and a normal prior
-around 1 and 0, within fixed bounds. The score stays a sum, so reasons stay exact. docs/model.md explains it.
+around 1 and 0, within fixed bounds. Changes that nobody reviewed are not clean; a few of them, as many as
+`learn.prior_verdicts`, stand for all the others, so that a list of frauds alone teaches little. The score stays a sum, so reasons stay exact. docs/model.md explains it.
 
 Nothing here reads a lake or a model: rows come as arrays.
 """
@@ -11,6 +12,7 @@ Nothing here reads a lake or a model: rows come as arrays.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,7 @@ LEVEL_SPREAD = 3.0
 """How far, in log-odds, the share of frauds among what was judged may lie from the base rate; it moves no score."""
 NOBODY = -1
 """The number of a reviewer where nobody says who judged."""
+MOST_UNJUDGED = 2_000
 MOST_STEPS = 100
 NO_STEP = 1e-10
 
@@ -49,12 +52,32 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class Unjudged:
+    """Changes of which nearly all are honest: the references. Columns as those of `Judged`."""
+
+    points: Floats
+    score: Floats
+    segment: Ints
+
+    @cached_property
+    def usual(self) -> Floats:
+        """By group, the mean points. Multipliers act on what differs from it: the mean score stays what it is."""
+        mean: Floats = self.points.mean(axis=0)
+        return mean
+
+    def some(self) -> Unjudged:
+        """About MOST_UNJUDGED of them, evenly spread."""
+        every = max(1, len(self.score) // MOST_UNJUDGED)
+        return Unjudged(**{name: getattr(self, name)[::every] for name in ("points", "score", "segment")})
+
+
+@dataclass(frozen=True)
 class Correction:
     """What a group's points are multiplied by, and what is added in a segment."""
 
     multipliers: Floats
     offsets: Floats
-    level: float = 0.0  # how much more frequent fraud is among what was judged; it moves no score
+    level: float = 0.0  # how much more frequent fraud is among what was learned from; it moves no score
 
     @classmethod
     def none(cls, groups: int) -> Correction:
@@ -71,36 +94,38 @@ class Correction:
         return (self.multipliers <= bounds.least) | (self.multipliers >= bounds.most)
 
 
-def correction(judged: Judged, usual: Floats, offset: float, bounds: Learn) -> Correction:
-    """The most likely correction under the verdicts, the prior and the bounds. Rows may be in any order.
+def correction(judged: Judged, unjudged: Unjudged, offset: float, bounds: Learn) -> Correction:
+    """The most likely correction under the verdicts, the prior and the bounds. Judged rows may be in any order.
 
     Args:
-        usual: by group, the mean points of the references. Multipliers act on what differs from it, so that the mean
-            score of the references stays what it was.
         offset: of the champion: what turns its scores into log-odds.
     """
     judged = judged.rows(np.argsort(judged.change, kind="stable"))
     groups = judged.points.shape[1]
     if not len(judged.change):
         return Correction.none(groups)
-    inputs = np.column_stack(
-        [judged.points - usual, judged.segment[:, None] == np.arange(len(SEGMENTS)), np.ones(len(judged.change))]
-    )
+    few = unjudged.some()
+    points = np.concatenate([judged.points, few.points]) - unjudged.usual
+    segment = np.concatenate([judged.segment, few.segment])
+    inputs = np.column_stack([points, segment[:, None] == np.arange(len(SEGMENTS)), np.ones(len(segment))])
+    start = np.concatenate([judged.score, few.score]) + offset
+    is_fraud = np.concatenate([judged.is_fraud, np.zeros(len(few.score), dtype=bool)])
+    each = bounds.prior_verdicts / max(len(few.score), 1)
+    weight = np.concatenate([capped(judged, bounds), np.full(len(few.score), each)])
     spread = np.r_[np.full(groups, bounds.spread), np.full(len(SEGMENTS), bounds.segment_spread), LEVEL_SPREAD]
     least = np.r_[np.full(groups, bounds.least - 1), np.full(len(SEGMENTS), -bounds.segment_most), -np.inf]
     most = np.r_[np.full(groups, bounds.most - 1), np.full(len(SEGMENTS), bounds.segment_most), np.inf]
-    weight = capped(judged, bounds)
-    moved = _most_likely(inputs, judged.score + offset, judged.is_fraud, weight, spread, least, most).round(DECIMALS)
+    moved = _most_likely(inputs, start, is_fraud, weight, spread, least, most).round(DECIMALS)
     return Correction(1 + moved[:groups], moved[groups:-1], float(moved[-1]))
 
 
-def without_own(judged: Judged, usual: Floats, offset: float, bounds: Learn, parts: int) -> list[Correction]:
+def without_own(judged: Judged, unjudged: Unjudged, offset: float, bounds: Learn, parts: int) -> list[Correction]:
     """A correction for each part of the judged changes, learned from the other parts; see `part_of`.
 
     A reference that was judged is scored by the one that its own verdict did not move.
     """
     part = part_of(judged.change, parts)
-    return [correction(judged.rows(part != at), usual, offset, bounds) for at in range(parts)]
+    return [correction(judged.rows(part != at), unjudged, offset, bounds) for at in range(parts)]
 
 
 def loss(judged: Judged, usual: Floats, offset: float, by_part: list[Correction]) -> float:

@@ -301,7 +301,7 @@ def _has_new_evidence(row: Row, decided_at: datetime, params: Flag) -> bool:
     The two p-values are of the champion without what it learned from verdicts.
     """
     account, p_value = row["decided_account"], row["decided_p"]
-    p_now = row["p_value"] if pd.isna(row["p_value_uncorrected"]) else row["p_value_uncorrected"]
+    p_now: float = row["p_value"] if pd.isna(row["p_value_uncorrected"]) else row["p_value_uncorrected"]
     later = (instant_of(row["newest_payment_at"]), instant_of(row["newest_exposure_at"]))
     return (
         (not pd.isna(account) and account != row["new_account"])

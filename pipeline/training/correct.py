@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,10 +10,11 @@ import pandas as pd
 from payeewatch.pipeline.detector.calibration import Cell, References, cells, change_keys
 from payeewatch.pipeline.detector.evidence import LENS, SEGMENTS, Steps, Weights, offset, segment_of
 from payeewatch.pipeline.detector.learning import (
+    NOBODY,
     Bools,
     Correction,
-    NOBODY,
     Judged,
+    Unjudged,
     correction,
     loss,
     part_of,
@@ -65,8 +65,8 @@ class Verdicts:
 class Learned:
     """What an update moved, and how well the verdicts agree with the champion and with what was learned from others.
 
-    `loss_before` and `loss_after` are the mean loss in log-odds of the judged changes, each by a correction that its own
-    verdict did not move: where the second is not the smaller one, the verdicts taught nothing that holds.
+    `loss_before` and `loss_after` are the mean logistic loss of the judged changes, each by a correction that its own
+    verdict did not move. Where the second is not the smaller one, the verdicts taught nothing that holds.
     """
 
     multipliers: dict[str, float]  # by group of evidence
@@ -88,13 +88,8 @@ class Learned:
         }
 
 
-def corrected(
-    champion: Model, verdicts: Verdicts, family_of: Mapping[str, str], params: Params
-) -> tuple[Model, Learned]:
+def corrected(champion: Model, verdicts: Verdicts, params: Params) -> tuple[Model, Learned]:
     """The champion with its weights corrected by verdicts, and its references scored by the corrected weights.
-
-    Args:
-        family_of: feature -> the family whose evidence is moved together. Each lens is a group of its own.
 
     Raises:
         ModelError: the champion has no weights or was read without its references.
@@ -102,17 +97,18 @@ def corrected(
     weights, references = champion.weights, champion.references
     if weights is None or references is None:
         raise ModelError("only a model with weights and references can learn from verdicts; train again")
-    names, group = groups_of(weights, family_of)
+    names, group = groups_of(weights)
     references = references.rows(~np.isin(references.change, verdicts.change[verdicts.is_fraud]))
-    points = by_group(weights.points(references.steps), group)
-    usual, segment = points.mean(axis=0), segment_of(references.party, references.derived)
+    segment = segment_of(references.party, references.derived)
+    points = weights.points(references.steps)
+    unjudged = Unjudged(by_group(points, group), weights.score(points, segment), segment)
     judged = _judged(verdicts, weights, group)
-    whole = correction(judged, usual, weights.offset, params.learn)
-    others = without_own(judged, usual, weights.offset, params.learn, PARTS)
+    whole = correction(judged, unjudged, weights.offset, params.learn)
+    others = without_own(judged, unjudged, weights.offset, params.learn, PARTS)
     shares = np.bincount(segment, minlength=len(SEGMENTS)) / len(segment)
 
     def weights_of(one: Correction) -> Weights:
-        base = weights.base + float(usual @ (1 - one.multipliers)) - float(shares @ one.offsets)
+        base = weights.base + float(unjudged.usual @ (1 - one.multipliers)) - float(shares @ one.offsets)
         return weights.corrected(one.multipliers[group], one.offsets, base)
 
     moved = weights_of(whole)
@@ -131,30 +127,21 @@ def corrected(
     )
     at_bound = whole.at_bound(params.learn)
     still = params.learn.model_copy(update={"least": 1.0, "most": 1.0, "segment_most": 0.0})
+    unmoved = without_own(judged, unjudged, weights.offset, still, PARTS)
     return model, Learned(
         multipliers=dict(zip(names, whole.multipliers.tolist(), strict=True)),
         offsets=dict(zip(SEGMENTS, whole.offsets.tolist(), strict=True)),
         at_bound=tuple(name for name, is_at in zip(names, at_bound, strict=True) if is_at),
         counts={"verdicts": len(verdicts.change), "frauds": int(verdicts.is_fraud.sum())},
-        loss_before=loss(judged, usual, weights.offset, without_own(judged, usual, weights.offset, still, PARTS)),
-        loss_after=loss(judged, usual, weights.offset, others),
+        loss_before=loss(judged, unjudged.usual, weights.offset, unmoved),
+        loss_after=loss(judged, unjudged.usual, weights.offset, others),
     )
 
 
-def families() -> dict[str, str]:
-    """Feature -> its family."""
-    from payeewatch.features import FEATURES
-
-    return {name: str(feature.family) for name, feature in FEATURES.items()}
-
-
-def groups_of(weights: Weights, family_of: Mapping[str, str]) -> tuple[tuple[str, ...], Ints]:
-    """The names of the groups of evidence, and the group of each shape."""
-    named = [
-        f"lens_{shape.name}" if shape.reading == LENS else family_of.get(shape.name, shape.name)
-        for shape in weights.shapes
-    ]
-    names = tuple(sorted(set(named)))
+def groups_of(weights: Weights) -> tuple[tuple[str, ...], Ints]:
+    """The names of the groups of evidence, and the group of each shape: a feature's shapes are one, a lens is one."""
+    named = [f"lens_{shape.name}" if shape.reading == LENS else shape.name for shape in weights.shapes]
+    names = tuple(dict.fromkeys(named))
     return names, np.array([names.index(name) for name in named], dtype=np.int64)
 
 

@@ -26,7 +26,7 @@ from payeewatch.pipeline.loading import link_and_derive
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.as_of import known_at_cutoff, last_decision
-from payeewatch.pipeline.training.correct import Learned, Verdicts, corrected, families
+from payeewatch.pipeline.training.correct import Learned, Verdicts, corrected
 
 HONEST_VERDICT = "benign"
 
@@ -83,7 +83,7 @@ def learn(session: Session, as_of: date, *, dry_run: bool = False) -> Update:
     if not (judged["known_on"] > since).any():
         return Update(champion.version, as_of, None, None, n_left_out)
     with session.stage("learn") as facts:
-        model, learned = corrected(champion, _as_judged(session, champion, judged), families(), settings.params)
+        model, learned = corrected(champion, _as_judged(session, champion, judged), settings.params)
         facts |= learned.counts
     model = model.known_until(as_of)
     if not dry_run:

@@ -13,6 +13,7 @@ from payeewatch.pipeline.detector.learning import (
     NOBODY,
     Correction,
     Judged,
+    Unjudged,
     capped,
     correction,
     loss,
@@ -22,9 +23,10 @@ from payeewatch.pipeline.detector.learning import (
 from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params
 
 BOUNDS = Params.read(DEFAULT_PARAMS).learn
-FREE = BOUNDS.model_copy(update={"least": 0.1, "most": 10.0, "spread": 10.0, "segment_spread": 10.0, "segment_most": 10.0})
+FREE = BOUNDS.model_copy(
+    update={"least": 0.1, "most": 10.0, "spread": 10.0, "segment_spread": 10.0, "segment_most": 10.0}
+)
 GROUPS = 6
-USUAL = np.zeros(GROUPS)
 
 
 def judged(changes: int, worth: list[float], seed: int = 1, weeks: int = 20) -> Judged:
@@ -44,33 +46,43 @@ def judged(changes: int, worth: list[float], seed: int = 1, weeks: int = 20) -> 
     )
 
 
+def unjudged(changes: int = 1000) -> Unjudged:
+    """Honest changes: what evidence says of them is below what is usual among those that are reviewed."""
+    points = np.random.default_rng(3).normal(0, 1.0, (changes, GROUPS))
+    points -= points.mean(axis=0)
+    return Unjudged(points, points.sum(axis=1) - 1, np.arange(changes) % 3)
+
+
+OTHERS = unjudged()
+
+
 def test_with_no_verdict_nothing_moves() -> None:
-    nothing = correction(judged(0, [1.0] * GROUPS), USUAL, 0.0, BOUNDS)
+    nothing = correction(judged(0, [1.0] * GROUPS), OTHERS, 0.0, BOUNDS)
     assert nothing.multipliers.tolist() == [1.0] * GROUPS
     assert nothing.offsets.tolist() == [0.0, 0.0, 0.0]
 
 
 def test_evidence_that_is_worth_more_here_counts_more_and_what_is_worth_less_counts_less() -> None:
-    learned = correction(judged(4000, [1.6, 0.6, 1.0, 1.0, 1.0, 1.0]), USUAL, 0.0, FREE)
+    learned = correction(judged(4000, [1.6, 0.6, 1.0, 1.0, 1.0, 1.0]), OTHERS, 0.0, FREE)
     assert learned.multipliers == pytest.approx([1.6, 0.6, 1.0, 1.0, 1.0, 1.0], abs=0.15)
 
 
 def test_a_segment_in_which_fraud_is_rarer_is_lowered() -> None:
     rows = judged(4000, [1.0] * GROUPS)
     rows = replace(rows, is_fraud=rows.is_fraud & (rows.segment != 2))
-    offsets = correction(rows, USUAL, 0.0, BOUNDS).offsets
+    offsets = correction(rows, OTHERS, 0.0, BOUNDS).offsets
     assert offsets[2] == -BOUNDS.segment_most
     assert offsets[0] > offsets[2] < offsets[1]
 
 
 def test_a_multiplier_stops_at_its_bound_and_says_so() -> None:
-    learned = correction(judged(4000, [5.0, -1.0, 1.0, 1.0, 1.0, 1.0]), USUAL, 0.0, BOUNDS)
+    learned = correction(judged(4000, [9.0, -1.0, 1.0, 1.0, 1.0, 1.0]), OTHERS, 0.0, BOUNDS)
     assert learned.multipliers[:2].tolist() == [BOUNDS.most, BOUNDS.least]
     assert learned.at_bound(BOUNDS).tolist() == [True, True, False, False, False, False]
 
 
 def test_few_verdicts_move_little() -> None:
-    few = correction(judged(5, [3.0] * GROUPS), USUAL, 0.0, BOUNDS)
+    few = correction(judged(5, [3.0] * GROUPS), OTHERS, 0.0, BOUNDS)
     assert np.abs(few.multipliers - 1).max() < 0.5
 
 
@@ -80,7 +92,7 @@ def test_the_order_of_the_verdicts_changes_nothing(order: object) -> None:
     rows = judged(60, [2.0, 0.5, 1.0, 1.0, 1.0, 1.0])
     mixed = list(range(60))
     order.shuffle(mixed)  # type: ignore[attr-defined]
-    here, there = (correction(each, USUAL, 0.0, BOUNDS) for each in (rows, rows.rows(np.array(mixed))))
+    here, there = (correction(each, OTHERS, 0.0, BOUNDS) for each in (rows, rows.rows(np.array(mixed))))
     assert np.array_equal(here.multipliers, there.multipliers)
     assert np.array_equal(here.offsets, there.offsets)
 
@@ -107,16 +119,16 @@ def test_where_every_week_has_its_share_nothing_is_lowered() -> None:
 def test_verdicts_of_one_part_do_not_move_its_own_correction() -> None:
     rows = judged(100, [1.0] * GROUPS)
     own = part_of(rows.change, 5) == 2
-    before = without_own(rows, USUAL, 0.0, BOUNDS, 5)
-    after = without_own(replace(rows, is_fraud=rows.is_fraud ^ own), USUAL, 0.0, BOUNDS, 5)
+    before = without_own(rows, OTHERS, 0.0, BOUNDS, 5)
+    after = without_own(replace(rows, is_fraud=rows.is_fraud ^ own), OTHERS, 0.0, BOUNDS, 5)
     assert np.array_equal(before[2].multipliers, after[2].multipliers)
     assert not np.array_equal(before[1].multipliers, after[1].multipliers)
 
 
 def test_what_was_learned_explains_other_verdicts_better() -> None:
     rows = judged(800, [1.8, 0.6, 1.0, 1.0, 1.0, 1.0])
-    learned = without_own(rows, USUAL, 0.0, BOUNDS, 5)
-    assert loss(rows, USUAL, 0.0, learned) < loss(rows, USUAL, 0.0, [Correction.none(GROUPS)] * 5) - 0.02
+    learned = without_own(rows, OTHERS, 0.0, BOUNDS, 5)
+    assert loss(rows, OTHERS.usual, 0.0, learned) < loss(rows, OTHERS.usual, 0.0, [Correction.none(GROUPS)] * 5) - 0.02
 
 
 WRONG_SHARE = 0.2
@@ -126,7 +138,7 @@ WRONG_SHARE = 0.2
 @pytest.mark.parametrize("is_hostile", [False, True], ids=["wrong", "hostile"])
 def test_wrong_and_hostile_verdicts_silence_no_kind_of_fraud(kind: int, is_hostile: bool) -> None:
     """Each kind of fraud shows in two groups of evidence. A fifth of all verdicts is wrong: at random, or so that as
-    many frauds as possible of one kind are called honest. Of that kind at most .05 fewer are found than with right ones.
+    many frauds as possible of one kind are called honest. Of that kind at most .05 fewer are found then.
     """
     draw = np.random.default_rng(7)
     rows, kinds = _with_kinds(1500, draw, frauds=0.12)
@@ -135,7 +147,7 @@ def test_wrong_and_hostile_verdicts_silence_no_kind_of_fraud(kind: int, is_hosti
     chosen = of_kind[:many] if is_hostile else draw.permutation(len(rows.change))[:many]
     wrong = replace(rows, is_fraud=np.where(np.isin(np.arange(len(kinds)), chosen), ~rows.is_fraud, rows.is_fraud))
     later, later_kinds = _with_kinds(20_000, draw, frauds=0.02)
-    with_right, with_wrong = (correction(each, USUAL, 0.0, BOUNDS) for each in (rows, wrong))
+    with_right, with_wrong = (correction(each, OTHERS, 0.0, BOUNDS) for each in (rows, wrong))
     recall = [_recall(later, later_kinds == kind, each) for each in (with_right, with_wrong)]
     assert recall[0] > 0.5
     assert recall[1] >= recall[0] - 0.05
@@ -153,6 +165,6 @@ def _with_kinds(changes: int, draw: np.random.Generator, frauds: float) -> tuple
 
 def _recall(rows: Judged, is_kind: np.ndarray, learned: Correction) -> float:
     """The share of the frauds of a kind among the 4 % with the highest scores."""
-    scores = learned.log_odds(rows, USUAL, 0.0)
+    scores = learned.log_odds(rows, OTHERS.usual, 0.0)
     is_high = scores >= np.quantile(scores, 0.96)
     return float(is_high[rows.is_fraud & is_kind].mean())

@@ -10,13 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from payeewatch.pipeline.detector.evidence import SURPRISE
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.home.errors import ModelError
-from payeewatch.pipeline.training.correct import Learned, Verdicts, corrected, families, groups_of
+from payeewatch.pipeline.training.correct import Learned, Verdicts, corrected, groups_of
 from payeewatch.pipeline.training.fit import train
-from tests.measured import FACTS, FAST, LAST_DAY, WEIGHTS, measured, unusual, weighed_model
-
-FAMILIES = {fact.name: fact.family for fact in FACTS}
+from tests.measured import FACTS, FAST, LAST_DAY, WEIGHTS, measured, shape, unusual, weighed_model
 
 
 def judged(frame: pd.DataFrame, is_fraud: object) -> pd.DataFrame:
@@ -35,7 +34,7 @@ def some_verdicts(model: Model) -> Verdicts:
 
 
 def learn(model: Model, verdicts: Verdicts) -> tuple[Model, Learned]:
-    return corrected(replace(model, name="payeewatch", version="7"), verdicts, FAMILIES, FAST)
+    return corrected(replace(model, name="payeewatch", version="7"), verdicts, FAST)
 
 
 @pytest.fixture(scope="module")
@@ -47,15 +46,16 @@ def test_evidence_that_misled_counts_less_and_evidence_that_was_right_counts_mor
     learned: tuple[Model, Learned],
 ) -> None:
     _, moved = learned
-    assert moved.multipliers["change"] < 1 < moved.multipliers["company"]
-    assert moved.multipliers.keys() == {"change", "company", "claims", "exposure", "tenure", "channel", "lens_company", "lens_request"}
+    assert moved.multipliers["name_doubt"] < 1 < moved.multipliers["households"]
+    assert set(moved.multipliers) == {*(each.name for each in WEIGHTS.shapes[:-2]), "lens_request", "lens_company"}
     assert moved.counts == {"verdicts": 80, "frauds": 20}
 
 
-def test_each_lens_and_each_family_is_one_group() -> None:
-    names, group = groups_of(WEIGHTS, FAMILIES)
-    assert [names[at] for at in group[-2:]] == ["lens_request", "lens_company"]
-    assert names[group[0]] == "change"
+def test_a_feature_s_shapes_are_one_group_and_each_lens_is_one() -> None:
+    twice = replace(WEIGHTS, shapes=(*WEIGHTS.shapes, shape("name_doubt", SURPRISE, [0.5], [0.0, 1.0])))
+    names, group = groups_of(twice)
+    assert [names[at] for at in group[-3:]] == ["lens_request", "lens_company", "name_doubt"]
+    assert group[0] == group[-1]
 
 
 def test_what_features_add_is_still_exactly_the_score(learned: tuple[Model, Learned]) -> None:
@@ -146,11 +146,6 @@ def test_on_an_insurer_without_fraud_p_values_stay_honest_after_verdicts(seed: i
     p_values = model.score(judged(coming, False))["p_value"]
     assert 0.03 <= (p_values <= 0.05).mean() <= 0.07
     assert 0.002 <= (p_values <= 0.01).mean() <= 0.018
-
-
-def test_every_feature_has_a_family() -> None:
-    assert set(families().values()) <= {str(family) for family in families().values()}
-    assert len(set(families().values())) > 5
 
 
 def test_the_day_it_knows_is_the_day_of_the_verdicts() -> None:
