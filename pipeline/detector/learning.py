@@ -1,10 +1,12 @@
-"""Learn from verdicts: a bounded correction of what evidence is worth, by groups of evidence and by segment.
+"""Learn from verdicts: a bounded correction of what evidence is worth, by feature and by segment.
 
 The champion's score is a base plus the points of each shape. Verdicts say that one kind of evidence is worth more here
 than where it was learned, and another less. So each feature's points get a multiplier, 1 where nothing is known, and
 each segment an offset, 0 where nothing is known. They are the most likely ones under the verdicts and a normal prior
-around 1 and 0, within fixed bounds. Changes that nobody reviewed are not clean; a few of them, as many as
-`learn.prior_verdicts`, stand for all the others, so that a list of frauds alone teaches little. The score stays a sum, so reasons stay exact. docs/model.md explains it.
+around 1 and 0, within fixed bounds. The score stays a sum, so reasons stay exact. docs/model.md explains it.
+
+Changes that nobody reviewed are not clean. They count a little, together as much as `learn.prior_verdicts` honest ones:
+a list of frauds alone does not say what sets them apart.
 
 Nothing here reads a lake or a model: rows come as arrays.
 """
@@ -29,9 +31,10 @@ LEVEL_SPREAD = 3.0
 """How far, in log-odds, the share of frauds among what was judged may lie from the base rate; it moves no score."""
 NOBODY = -1
 """The number of a reviewer where nobody says who judged."""
-MOST_UNJUDGED = 2_000
+MOST_UNJUDGED = 500
 MOST_STEPS = 100
-NO_STEP = 1e-10
+NO_STEP = 1e-7
+"""A step of a solver that is as good as none: far less than is kept by DECIMALS."""
 
 
 @dataclass(frozen=True)
@@ -95,28 +98,30 @@ class Correction:
 
 
 def correction(judged: Judged, unjudged: Unjudged, offset: float, bounds: Learn) -> Correction:
-    """The most likely correction under the verdicts, the prior and the bounds. Judged rows may be in any order.
+    """The correction that the verdicts agree on. Judged rows may be in any order.
+
+    It is the most likely one under the verdicts, the prior and the bounds; and where it would be nearer to no correction
+    without the verdicts of some week, or of some reviewer, it is that. So nobody alone moves a score away from the
+    champion's.
 
     Args:
         offset: of the champion: what turns its scores into log-odds.
     """
-    judged = judged.rows(np.argsort(judged.change, kind="stable"))
     groups = judged.points.shape[1]
     if not len(judged.change):
         return Correction.none(groups)
-    few = unjudged.some()
-    points = np.concatenate([judged.points, few.points]) - unjudged.usual
-    segment = np.concatenate([judged.segment, few.segment])
-    inputs = np.column_stack([points, segment[:, None] == np.arange(len(SEGMENTS)), np.ones(len(segment))])
-    start = np.concatenate([judged.score, few.score]) + offset
-    is_fraud = np.concatenate([judged.is_fraud, np.zeros(len(few.score), dtype=bool)])
-    each = bounds.prior_verdicts / max(len(few.score), 1)
-    weight = np.concatenate([capped(judged, bounds), np.full(len(few.score), each)])
-    spread = np.r_[np.full(groups, bounds.spread), np.full(len(SEGMENTS), bounds.segment_spread), LEVEL_SPREAD]
-    least = np.r_[np.full(groups, bounds.least - 1), np.full(len(SEGMENTS), -bounds.segment_most), -np.inf]
-    most = np.r_[np.full(groups, bounds.most - 1), np.full(len(SEGMENTS), bounds.segment_most), np.inf]
-    moved = _most_likely(inputs, start, is_fraud, weight, spread, least, most).round(DECIMALS)
-    return Correction(1 + moved[:groups], moved[groups:-1], float(moved[-1]))
+    judged = judged.rows(np.argsort(judged.change, kind="stable"))
+    problem = _Problem(judged, unjudged.some(), unjudged.usual, offset, bounds)
+    whole = problem.most_likely(np.ones(len(judged.change), dtype=bool))
+    agreed = whole.copy()
+    for of in (judged.week, judged.reviewer):
+        for one in np.unique(of[of >= 0]):
+            without = problem.most_likely(of != one, whole)
+            agreed = np.where(np.sign(agreed) == np.sign(without), np.minimum(abs(agreed), abs(without)), 0) * np.sign(
+                agreed
+            )
+    agreed = agreed.round(DECIMALS)
+    return Correction(1 + agreed[:groups], agreed[groups:-1], float(whole[-1]))
 
 
 def without_own(judged: Judged, unjudged: Unjudged, offset: float, bounds: Learn, parts: int) -> list[Correction]:
@@ -169,31 +174,50 @@ def _capped(weight: Floats, group: Ints, share: float, before: float) -> Floats:
     return lowered
 
 
-def _most_likely(
-    inputs: Floats, start: Floats, is_fraud: Bools, weight: Floats, spread: Floats, least: Floats, most: Floats
-) -> Floats:
-    """The minimum of a logistic loss and a normal prior around 0 within a box: convex, so there is one.
+class _Problem:
+    """Which multipliers and offsets are the most likely ones: a logistic loss and a normal prior, within a box."""
 
-    Newton's steps over the inputs that are not held at a bound, each halved until the loss falls.
-    """
-    y = is_fraud.astype(np.float64)
+    def __init__(self, judged: Judged, few: Unjudged, usual: Floats, offset: float, bounds: Learn) -> None:
+        points = np.concatenate([judged.points, few.points]) - usual
+        segment = np.concatenate([judged.segment, few.segment])
+        groups, segments, level = points.shape[1], len(SEGMENTS), np.ones(len(segment))
+        self._judged, self._bounds = judged, bounds
+        self._inputs = np.column_stack([points, segment[:, None] == np.arange(segments), level])
+        self._start = np.concatenate([judged.score, few.score]) + offset
+        self._y = np.concatenate([judged.is_fraud, np.zeros(len(few.score), dtype=bool)]).astype(np.float64)
+        self._others = np.full(len(few.score), bounds.prior_verdicts / max(len(few.score), 1))
+        self._spread = np.repeat([bounds.spread, bounds.segment_spread, LEVEL_SPREAD], [groups, segments, 1])
+        self._least = np.repeat([bounds.least - 1, -bounds.segment_most, -np.inf], [groups, segments, 1])
+        self._most = np.repeat([bounds.most - 1, bounds.segment_most, np.inf], [groups, segments, 1])
 
-    def loss(at: Floats) -> float:
-        log_odds = start + inputs @ at
-        return float((weight * (np.logaddexp(0, log_odds) - y * log_odds)).sum() + ((at / spread) ** 2).sum() / 2)
+    def most_likely(self, counts: Bools, at: Floats | None = None) -> Floats:
+        """The solution for the judged rows that count: multipliers less 1, offsets and level. It is convex, so there is
+        one, whatever is tried first (`at`).
 
-    at = np.zeros(inputs.shape[1])
-    for _ in range(MOST_STEPS):
-        likely = 1 / (1 + np.exp(-np.clip(start + inputs @ at, -700, 700)))
-        slope = inputs.T @ (weight * (likely - y)) + at / spread**2
-        is_held = ((at <= least) & (slope > 0)) | ((at >= most) & (slope < 0))
-        free = np.flatnonzero(~is_held)
-        bend = (inputs[:, free].T * (weight * likely * (1 - likely))) @ inputs[:, free] + np.diag(1 / spread[free] ** 2)
-        step = np.zeros(len(at))
-        step[free] = -np.linalg.solve(bend, slope[free])
-        while loss(to := np.clip(at + step, least, most)) > loss(at) and np.abs(step).max() > NO_STEP:
-            step /= 2
-        if np.abs(to - at).max() < NO_STEP:
-            break
-        at = to
-    return at
+        Newton's steps over the inputs that are not held at a bound, each halved until the loss falls.
+        """
+        weight = np.zeros(len(counts))
+        weight[counts] = capped(self._judged.rows(counts), self._bounds)
+        weight = np.concatenate([weight, self._others])
+        at = np.zeros(self._inputs.shape[1]) if at is None else at
+        for _ in range(MOST_STEPS):
+            likely = 1 / (1 + np.exp(-np.clip(self._start + self._inputs @ at, -700, 700)))
+            slope = self._inputs.T @ (weight * (likely - self._y)) + at / self._spread**2
+            is_held = ((at <= self._least) & (slope > 0)) | ((at >= self._most) & (slope < 0))
+            free = np.flatnonzero(~is_held)
+            bend = (self._inputs[:, free].T * (weight * likely * (1 - likely))) @ self._inputs[:, free]
+            step = np.zeros(len(at))
+            step[free] = -np.linalg.solve(bend + np.diag(1 / self._spread[free] ** 2), slope[free])
+            before, after = self._loss(at, weight), np.clip(at + step, self._least, self._most)
+            while self._loss(after, weight) > before and np.abs(step).max() > NO_STEP:
+                step /= 2
+                after = np.clip(at + step, self._least, self._most)
+            if np.abs(after - at).max() < NO_STEP:
+                break
+            at = after
+        return at
+
+    def _loss(self, at: Floats, weight: Floats) -> float:
+        log_odds = self._start + self._inputs @ at
+        loss = weight * (np.logaddexp(0, log_odds) - self._y * log_odds)
+        return float(loss.sum() + ((at / self._spread) ** 2).sum() / 2)
