@@ -78,7 +78,7 @@ ORDER BY s.cutoff, s.change_id
 
 AT_DECISION = """
 WITH published AS (
-    SELECT NULL::DOUBLE AS p_value_uncorrected LIMIT 0
+    SELECT NULL::DOUBLE AS p_value_uncorrected WHERE false
     UNION ALL BY NAME SELECT * FROM read_parquet([{files}], union_by_name = true)
 )
 SELECT d.change_id, coalesce(p.p_value_uncorrected, p.p_value) AS decided_p, p.account AS decided_account

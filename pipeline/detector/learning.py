@@ -100,9 +100,8 @@ class Correction:
 def correction(judged: Judged, unjudged: Unjudged, offset: float, bounds: Learn) -> Correction:
     """The correction that the verdicts agree on. Judged rows may be in any order.
 
-    It is the most likely one under the verdicts, the prior and the bounds; and where it would be nearer to no correction
-    without the verdicts of some week, or of some reviewer, it is that. So nobody alone moves a score away from the
-    champion's.
+    It is the most likely one under the verdicts, the prior and the bounds. Where it would be nearer to no correction
+    without the verdicts of some week, or of some reviewer, it is that: nobody alone moves a multiplier away from 1.
 
     Args:
         offset: of the champion: what turns its scores into log-odds.
@@ -116,10 +115,9 @@ def correction(judged: Judged, unjudged: Unjudged, offset: float, bounds: Learn)
     agreed = whole.copy()
     for of in (judged.week, judged.reviewer):
         for one in np.unique(of[of >= 0]):
-            without = problem.most_likely(of != one, whole)
-            agreed = np.where(np.sign(agreed) == np.sign(without), np.minimum(abs(agreed), abs(without)), 0) * np.sign(
-                agreed
-            )
+            without = problem.most_likely(of != one, whole) if (of != one).any() else np.zeros(len(whole))
+            is_agreed = np.sign(agreed) == np.sign(without)
+            agreed = np.where(is_agreed, np.sign(agreed) * np.minimum(np.abs(agreed), np.abs(without)), 0.0)
     agreed = agreed.round(DECIMALS)
     return Correction(1 + agreed[:groups], agreed[groups:-1], float(whole[-1]))
 
