@@ -53,8 +53,8 @@ class Detector(Protocol):
 
 
 Judge = Callable[[date, Sequence[str]], Mapping[str, bool]]
-"""From a night and its new flags (without the audit sample) to verdicts that are known the next night: change_id -> is
-it fraud. They may be about any change that is open."""
+"""From a night and its new flags (without the audit sample) to the verdicts that become known the next night: change_id
+-> is it fraud. They may be about any change. As with `payeewatch learn`, they count from the night after that."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,7 @@ class _State:
     decision_inputs: list[pd.DataFrame] = field(default_factory=list)  # by night: change_id -> p_value, account
     judged: dict[str, pd.DataFrame] = field(default_factory=dict)  # change_id -> its row when it was judged
     model: Model | None = None  # of the next night: the champion as corrected by then
+    coming: dict[str, pd.DataFrame] = field(default_factory=dict)  # the same, with verdicts known the next night
 
 
 def training_days(first: date, last: date, retrain_days: int) -> list[date]:
@@ -146,8 +147,8 @@ def replay(
                 payees = int(np.searchsorted(payees_since, np.datetime64(params.cutoff(night), "us"), side="right"))
                 model = state.model or trainings[-1].model
                 night_rows, queues = _night(session, night, model, view, state, payees, detectors)
-                if judge and _remember_verdicts(state, night, view.frame, queues, judge):
-                    state.model = _corrected(session, trainings[-1], state)
+                if judge:
+                    _learn(session, night, trainings[-1], view.frame, state, queues, judge)
                 if observe and night == trainings[-1].as_of + timedelta(days=1):
                     observe(trainings[-1], view.frame)
                 rows.append(night_rows)
@@ -241,14 +242,28 @@ def _night(
     return rows, queues
 
 
-def _remember_verdicts(state: _State, night: date, frame: pd.DataFrame, queues: Queues, judge: Judge) -> bool:
-    """Keep what the judged changes were like on the night before. Returns whether there are any."""
+def _learn(
+    session: Session,
+    night: date,
+    training: Training,
+    frame: pd.DataFrame,
+    state: _State,
+    queues: Queues,
+    judge: Judge,
+) -> None:
+    """After a night: learn from the verdicts known on it; keep those of the next one, and what their changes are like.
+
+    A change that is not open is not measured: its verdict is not learned from.
+    """
+    if state.coming:
+        state.judged |= state.coming
+        with session.stage("learn"):
+            state.model = _corrected(session, training, state)
     new = [row["change_id"] for row in queues.flags if row["is_new"] and row["queue"] != Queue.AUDIT]
-    verdicts = judge(night, new)
+    verdicts = dict(judge(night, new))
     rows = frame[frame["change_id"].isin(list(verdicts))]
-    rows = rows.assign(is_fraud=rows["change_id"].map(dict(verdicts)).astype(bool), known_on=night + timedelta(days=1))
-    state.judged |= {str(change_id): row for change_id, row in rows.groupby("change_id")}
-    return len(rows) > 0
+    rows = rows.assign(is_fraud=rows["change_id"].map(verdicts).astype(bool), known_on=night + timedelta(days=1))
+    state.coming = {str(change_id): row for change_id, row in rows.groupby("change_id")}
 
 
 def _corrected(session: Session, training: Training, state: _State) -> Model:
