@@ -73,6 +73,7 @@ def _lines(update: Update) -> list[str]:
         *(f"  {name}: {by:.2f} times" for name, by in moved if round(by, 2) != 1),
         *(f"  {name}: {by:+.2f}" for name, by in learned.offsets.items() if round(by, 2)),
         f"  mean loss on verdicts not learned from: {learned.loss_before:.3f} before, {learned.loss_after:.3f} after",
+        *(["  so what they taught does not hold for other changes: nothing is moved"] if not learned.holds else []),
         *(
             f"  note: {name} stops at the bound, verdicts ask for more; to go on, train and promote, or change learn.*"
             for name in learned.at_bound

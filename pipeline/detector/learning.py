@@ -13,7 +13,8 @@ Nothing here reads a lake or a model: rows come as arrays.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -32,6 +33,8 @@ LEVEL_SPREAD = 3.0
 NOBODY = -1
 """The number of a reviewer where nobody says who judged."""
 MOST_UNJUDGED = 500
+PARTS = 5
+"""What was learned is tried on each part of the verdicts after learning from the others."""
 MOST_STEPS = 100
 NO_STEP = 1e-7
 """A step of a solver that is as good as none: far less than is kept by DECIMALS."""
@@ -86,10 +89,10 @@ class Correction:
     def none(cls, groups: int) -> Correction:
         return cls(np.ones(groups), np.zeros(len(SEGMENTS)))
 
-    def log_odds(self, judged: Judged, usual: Floats, offset: float) -> Floats:
-        """Of fraud, for each judged change."""
-        moved = (judged.points - usual) @ (self.multipliers - 1) + self.offsets[judged.segment]
-        log_odds: Floats = judged.score + offset + moved + self.level
+    def log_odds(self, changes: Judged | Unjudged, usual: Floats, offset: float) -> Floats:
+        """Of fraud, for each change."""
+        moved = (changes.points - usual) @ (self.multipliers - 1) + self.offsets[changes.segment]
+        log_odds: Floats = changes.score + offset + moved + self.level
         return log_odds
 
     def at_bound(self, bounds: Learn) -> Bools:
@@ -122,29 +125,63 @@ def correction(judged: Judged, unjudged: Unjudged, offset: float, bounds: Learn)
     return Correction(1 + agreed[:groups], agreed[groups:-1], float(whole[-1]))
 
 
-def without_own(judged: Judged, unjudged: Unjudged, offset: float, bounds: Learn, parts: int) -> list[Correction]:
+@dataclass(frozen=True)
+class Lesson:
+    """What verdicts taught: the correction, and for each part of the judged changes the one that its own verdicts did
+    not move. By these, `loss_after` is the mean logistic loss; `loss_before` is that of the champion.
+
+    Where the loss did not fall, what was learned does not hold for other changes: then nothing is corrected.
+    """
+
+    whole: Correction
+    others: tuple[Correction, ...]
+    loss_before: float
+    loss_after: float
+
+    @property
+    def holds(self) -> bool:
+        return self.loss_after < self.loss_before
+
+
+def lesson(judged: Judged, unjudged: Unjudged, offset: float, bounds: Learn) -> Lesson:
+    """Learn from verdicts; see `correction` for the arguments."""
+    still = bounds.model_copy(update={"least": 1.0, "most": 1.0, "segment_most": 0.0})  # only the level is learned
+    before, after = (without_own(judged, unjudged, offset, each) for each in (still, bounds))
+    losses = [_loss(judged, unjudged.some(), unjudged.usual, offset, bounds, each) for each in (before, after)]
+    learned = Lesson(correction(judged, unjudged, offset, bounds), tuple(after), *losses)
+    if learned.holds:
+        return learned
+    nothing = Correction.none(judged.points.shape[1])
+    return replace(learned, whole=nothing, others=(nothing,) * PARTS)
+
+
+def without_own(judged: Judged, unjudged: Unjudged, offset: float, bounds: Learn) -> list[Correction]:
     """A correction for each part of the judged changes, learned from the other parts; see `part_of`.
 
     A reference that was judged is scored by the one that its own verdict did not move.
     """
-    part = part_of(judged.change, parts)
-    return [correction(judged.rows(part != at), unjudged, offset, bounds) for at in range(parts)]
+    part = part_of(judged.change)
+    return [correction(judged.rows(part != at), unjudged, offset, bounds) for at in range(PARTS)]
 
 
-def loss(judged: Judged, usual: Floats, offset: float, by_part: list[Correction]) -> float:
-    """The mean loss of the judged changes, each by the correction of its part, as by `without_own`."""
-    log_odds = np.zeros(len(judged.change))
-    part = part_of(judged.change, len(by_part))
-    for at, one in enumerate(by_part):
-        log_odds[part == at] = one.log_odds(judged.rows(part == at), usual, offset)
-    y = judged.is_fraud.astype(np.float64)
-    return float((np.logaddexp(0, log_odds) - y * log_odds).mean()) if len(y) else 0.0
-
-
-def part_of(changes: Ints, parts: int) -> Ints:
+def part_of(changes: Ints) -> Ints:
     """The part of each change, by its key, which was drawn by hash."""
-    part: Ints = changes % parts
+    part: Ints = changes % PARTS
     return part
+
+
+def _loss(
+    judged: Judged, few: Unjudged, usual: Floats, offset: float, bounds: Learn, by_part: Sequence[Correction]
+) -> float:
+    """The mean loss, each judged change by the correction of its part; unjudged ones count as when it was learned."""
+    part = part_of(judged.change)
+    total, weight = 0.0, judged.weight.sum() + bounds.prior_verdicts
+    for at, one in enumerate(by_part):
+        own = judged.rows(part == at)
+        signs = np.where(own.is_fraud, -1.0, 1.0)
+        total += float((own.weight * np.logaddexp(0, signs * one.log_odds(own, usual, offset))).sum())
+        total += bounds.prior_verdicts / PARTS * float(np.logaddexp(0, one.log_odds(few, usual, offset)).mean())
+    return total / float(weight)
 
 
 def capped(judged: Judged, bounds: Learn) -> Floats:

@@ -9,26 +9,13 @@ import pandas as pd
 
 from payeewatch.pipeline.detector.calibration import Cell, References, cells, change_keys
 from payeewatch.pipeline.detector.evidence import LENS, SEGMENTS, Steps, Weights, offset, segment_of
-from payeewatch.pipeline.detector.learning import (
-    NOBODY,
-    Bools,
-    Correction,
-    Judged,
-    Unjudged,
-    correction,
-    loss,
-    part_of,
-    without_own,
-)
+from payeewatch.pipeline.detector.learning import NOBODY, Bools, Correction, Judged, Unjudged, lesson, part_of
 from payeewatch.pipeline.detector.lens import PARTIES
 from payeewatch.pipeline.detector.model import Model, Uncorrected
 from payeewatch.pipeline.detector.surprise import Floats, Ints
 from payeewatch.pipeline.home.errors import ModelError
 from payeewatch.pipeline.home.settings import Params
 from payeewatch.pipeline.training.fit import MOST_REFERENCES
-
-PARTS = 5
-"""A reference with a verdict is scored by weights learned from the other parts of the verdicts."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +50,7 @@ class Verdicts:
 
 @dataclass(frozen=True)
 class Learned:
-    """What an update moved, and how well the verdicts agree with the champion and with what was learned from others.
-
-    `loss_before` and `loss_after` are the mean logistic loss of the judged changes, each by a correction that its own
-    verdict did not move. Where the second is not the smaller one, the verdicts taught nothing that holds.
-    """
+    """What an update moved. The losses are those of a `Lesson`: where the second is no smaller, it moved nothing."""
 
     multipliers: dict[str, float]  # by group of evidence
     offsets: dict[str, float]  # by segment
@@ -75,6 +58,10 @@ class Learned:
     counts: dict[str, int]  # verdicts, frauds
     loss_before: float
     loss_after: float
+
+    @property
+    def holds(self) -> bool:
+        return self.loss_after < self.loss_before
 
     def metrics(self) -> dict[str, float]:
         """The figures as MLflow has them."""
@@ -103,18 +90,17 @@ def corrected(champion: Model, verdicts: Verdicts, params: Params) -> tuple[Mode
     points = weights.points(references.steps)
     unjudged = Unjudged(by_group(points, group), weights.score(points, segment), segment)
     judged = _judged(verdicts, weights, group)
-    whole = correction(judged, unjudged, weights.offset, params.learn)
-    others = without_own(judged, unjudged, weights.offset, params.learn, PARTS)
+    learned = lesson(judged, unjudged, weights.offset, params.learn)
     shares = np.bincount(segment, minlength=len(SEGMENTS)) / len(segment)
 
     def weights_of(one: Correction) -> Weights:
         base = weights.base + float(unjudged.usual @ (1 - one.multipliers)) - float(shares @ one.offsets)
         return weights.corrected(one.multipliers[group], one.offsets, base)
 
-    moved = weights_of(whole)
+    moved = weights_of(learned.whole)
     score = moved.score(moved.points(references.steps), segment)
-    part = np.where(np.isin(references.change, verdicts.change), part_of(references.change, PARTS), -1)
-    for at, other in enumerate(others):
+    part = np.where(np.isin(references.change, verdicts.change), part_of(references.change), -1)
+    for at, other in enumerate(learned.others):
         of_others, own = weights_of(other), part == at
         score[own] = of_others.score(of_others.points(references.steps[own]), segment[own])
     moved = replace(moved, offset=offset(score, params.flag.base_rate))
@@ -125,16 +111,14 @@ def corrected(champion: Model, verdicts: Verdicts, params: Params) -> tuple[Mode
         uncorrected=Uncorrected(champion.version, weights, champion.cells),
         references=None,
     )
-    at_bound = whole.at_bound(params.learn)
-    still = params.learn.model_copy(update={"least": 1.0, "most": 1.0, "segment_most": 0.0})
-    unmoved = without_own(judged, unjudged, weights.offset, still, PARTS)
+    at_bound = learned.whole.at_bound(params.learn)
     return model, Learned(
-        multipliers=dict(zip(names, whole.multipliers.tolist(), strict=True)),
-        offsets=dict(zip(SEGMENTS, whole.offsets.tolist(), strict=True)),
+        multipliers=dict(zip(names, learned.whole.multipliers.tolist(), strict=True)),
+        offsets=dict(zip(SEGMENTS, learned.whole.offsets.tolist(), strict=True)),
         at_bound=tuple(name for name, is_at in zip(names, at_bound, strict=True) if is_at),
         counts={"verdicts": len(verdicts.change), "frauds": int(verdicts.is_fraud.sum())},
-        loss_before=loss(judged, unjudged.usual, weights.offset, unmoved),
-        loss_after=loss(judged, unjudged.usual, weights.offset, others),
+        loss_before=learned.loss_before,
+        loss_after=learned.loss_after,
     )
 
 

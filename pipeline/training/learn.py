@@ -39,8 +39,8 @@ SELECT change_id, min(first_flagged_on) AS night FROM read_parquet([{files}]) SE
 WHERE queue = '{audit}' GROUP BY change_id
 """
 
-NIGHTS_AT_ONCE = 31
-"""Judged changes are measured on all nights of such a span in one pass: few passes, and few rows too many."""
+CHANGES_AT_ONCE = 100
+"""So many judged changes are measured in one pass, each on the nights of all: few passes, and not too many rows."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def _as_judged(session: Session, champion: Model, judged: pd.DataFrame) -> Verdi
 
 def _measured(session: Session, judged: pd.DataFrame) -> pd.DataFrame:
     """The features of each judged change on its night."""
-    spans = [day.toordinal() // NIGHTS_AT_ONCE for day in judged["night"]]
+    judged = judged.sort_values(["night", "change_id"])
     frames = [
         measure(
             PlannedEngine(session.con),
@@ -165,7 +165,7 @@ def _measured(session: Session, judged: pd.DataFrame) -> pd.DataFrame:
             sorted(part["change_id"]),
             only_extra=True,
         )
-        for _, part in judged.groupby(spans)
+        for part in (judged.iloc[at : at + CHANGES_AT_ONCE] for at in range(0, len(judged), CHANGES_AT_ONCE))
     ]
     frame = pd.concat(frames, ignore_index=True)
     return frame.assign(night=pd.Series(frame["as_of"].dt.date, dtype=object))

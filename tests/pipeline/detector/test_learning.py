@@ -17,7 +17,7 @@ from payeewatch.pipeline.detector.learning import (
     Unjudged,
     capped,
     correction,
-    loss,
+    lesson,
     part_of,
     without_own,
 )
@@ -123,17 +123,25 @@ def test_where_every_week_has_its_share_nothing_is_lowered() -> None:
 
 def test_verdicts_of_one_part_do_not_move_its_own_correction() -> None:
     rows = judged(100, [1.0] * GROUPS)
-    own = part_of(rows.change, 5) == 2
-    before = without_own(rows, OTHERS, 0.0, BOUNDS, 5)
-    after = without_own(replace(rows, is_fraud=rows.is_fraud ^ own), OTHERS, 0.0, BOUNDS, 5)
+    own = part_of(rows.change) == 2
+    before = without_own(rows, OTHERS, 0.0, BOUNDS)
+    after = without_own(replace(rows, is_fraud=rows.is_fraud ^ own), OTHERS, 0.0, BOUNDS)
     assert np.array_equal(before[2].multipliers, after[2].multipliers)
     assert not np.array_equal(before[1].multipliers, after[1].multipliers)
 
 
 def test_what_was_learned_explains_other_verdicts_better() -> None:
-    rows = judged(800, [1.8, 0.6, 1.0, 1.0, 1.0, 1.0])
-    learned = without_own(rows, OTHERS, 0.0, BOUNDS, 5)
-    assert loss(rows, OTHERS.usual, 0.0, learned) < loss(rows, OTHERS.usual, 0.0, [Correction.none(GROUPS)] * 5) - 0.02
+    learned = lesson(judged(800, [1.8, 0.6, 1.0, 1.0, 1.0, 1.0]), OTHERS, 0.0, BOUNDS)
+    assert learned.holds
+    assert learned.loss_after < learned.loss_before - 0.02
+    assert learned.whole.multipliers[0] > 1.3
+
+
+def test_what_explains_other_verdicts_no_better_corrects_nothing() -> None:
+    learned = lesson(judged(60, [1.0] * GROUPS, seed=4), OTHERS, 0.0, BOUNDS)  # the champion is right
+    assert not learned.holds
+    for each in (learned.whole, *learned.others):
+        assert each.multipliers.tolist() == [1.0] * GROUPS
 
 
 WRONG_SHARE = 0.2
