@@ -6,15 +6,21 @@ import json
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from payeewatch.pipeline.detector import model_registry
 from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.training.learn import judged_changes
 from tests.conftest import NIGHTS, Home, copy_of
+from tests.lake_rows import evening, lake_session, put
 
 NEXT = NIGHTS[-1] + timedelta(days=1)
 AFTER = NEXT + timedelta(days=1)
@@ -118,6 +124,41 @@ def test_a_verdict_known_later_changes_nothing(decided: Home, learned: Home, tmp
     home.done("learn", "--as-of", str(NEXT))
     ours, theirs = (model_registry.load(settings_of(each), "learned") for each in (home, learned))
     assert ours.fingerprint == theirs.fingerprint
+
+
+DAYS = [f"2024-06-{day:02d}" for day in range(1, 11)]
+VERDICTS = st.tuples(
+    st.integers(0, 5),  # the decision: a later row of the same one corrects it
+    st.sampled_from(["X1", "X2", "X3"]),
+    st.sampled_from(["confirmed_fraud", "benign", "inconclusive", "data_error", "attempt_stopped"]),
+    st.integers(0, 9),
+    st.integers(0, 4),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(VERDICTS, max_size=12), st.integers(0, 9))
+def test_verdicts_known_later_never_change_what_is_learned_from(
+    verdicts: list[tuple[int, str, str, int, int]], last: int
+) -> None:
+    """Known by then, for any decisions and corrections: the rows to learn from are the same without what came later."""
+    known = sorted(verdicts, key=lambda each: each[3] + each[4])
+    as_of = date.fromisoformat(DAYS[last])
+    found = []
+    for until in (last, len(DAYS) + 4):
+        with TemporaryDirectory() as folder, lake_session(Path(folder) / "home") as session:
+            put(session, "2024-05-01", outcomes=[])
+            for number, change_id, verdict, decided, late in known:
+                if decided + late <= until:
+                    day = date(2024, 6, 1) + timedelta(days=decided + late)
+                    row = {"outcome_id": f"O{number}", "change_id": change_id, "verdict": verdict}
+                    at = evening(DAYS[decided]) - timedelta(hours=12)
+                    put(session, str(day), outcomes=[row | {"decided_at": at}])
+            session.lake_cache.register()
+            found.append(judged_changes(session, as_of))
+    pd.testing.assert_frame_equal(*found)
+    assert found[0]["known_on"].le(as_of).all() if len(found[0]) else True
+    assert found[0]["change_id"].is_unique
 
 
 def test_an_update_is_taken_back_and_its_verdicts_count_no_more(learned: Home, tmp_path: Path) -> None:
