@@ -50,7 +50,7 @@ class Verdicts:
 
 @dataclass(frozen=True)
 class Learned:
-    """What an update moved. The losses are those of a `Lesson`: where the second is no smaller, it moved nothing."""
+    """What an update moved. The losses are those of a `Lesson`."""
 
     multipliers: dict[str, float]  # by group of evidence
     offsets: dict[str, float]  # by segment
@@ -58,10 +58,7 @@ class Learned:
     counts: dict[str, int]  # verdicts, frauds
     loss_before: float
     loss_after: float
-
-    @property
-    def holds(self) -> bool:
-        return self.loss_after < self.loss_before
+    holds: bool  # whether the loss fell; else nothing was moved
 
     def metrics(self) -> dict[str, float]:
         """The figures as MLflow has them."""
@@ -119,6 +116,7 @@ def corrected(champion: Model, verdicts: Verdicts, params: Params) -> tuple[Mode
         counts={"verdicts": len(verdicts.change), "frauds": int(verdicts.is_fraud.sum())},
         loss_before=learned.loss_before,
         loss_after=learned.loss_after,
+        holds=learned.holds,
     )
 
 

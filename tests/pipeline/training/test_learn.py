@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from payeewatch.pipeline.detector import model_registry
+from payeewatch.pipeline.detector.learning import Lesson
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.training.learn import judged_changes
 from tests.conftest import NIGHTS, Home, copy_of
@@ -76,7 +77,8 @@ def learned(decided: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
     return home
 
 
-def test_an_update_says_what_it_moved(decided: Home, tmp_path: Path) -> None:
+def test_an_update_says_what_it_moved(decided: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Lesson, "holds", True)  # a few verdicts of a small insurer teach nothing that holds
     home = copy_of(decided, tmp_path)
     answer = learn(home)
     assert answer["as_of"] == str(NEXT)
@@ -88,6 +90,14 @@ def test_an_update_says_what_it_moved(decided: Home, tmp_path: Path) -> None:
     run = model_registry.load(settings_of(home), "learned")
     assert run.uncorrected
     assert run.uncorrected.version == "1"
+
+
+def test_what_holds_for_no_other_verdict_moves_nothing_and_says_so(
+    decided: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Lesson, "holds", False)
+    home = copy_of(decided, tmp_path)
+    assert "does not hold for other changes: nothing is moved" in home.done("learn").stdout
 
 
 def test_a_dry_run_writes_nothing(decided: Home, tmp_path: Path) -> None:
