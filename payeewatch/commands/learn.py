@@ -65,10 +65,11 @@ def _lines(update: Update) -> list[str]:
     )
     if not update.learned:
         return [f"no new verdict was known on {update.as_of}; nothing is changed", *left_out]
-    learned, label = update.learned, f"version {update.version}" if update.version else "nothing is written: it"
+    learned = update.learned
+    does = f"version {update.version} corrects" if update.version else "an update would correct"
     moved = sorted(learned.multipliers.items(), key=lambda each: (-abs(each[1] - 1), each[0]))
     return [
-        f"{label} corrects the champion, version {update.champion}, by {learned.counts['verdicts']:,} verdicts "
+        f"{does} the champion, version {update.champion}, by {learned.counts['verdicts']:,} verdicts "
         f"({learned.counts['frauds']:,} frauds) known on {update.as_of}; it counts from the next night",
         *(f"  {name}: {by:.2f} times" for name, by in moved if round(by, 2) != 1),
         *(f"  {name}: {by:+.2f}" for name, by in learned.offsets.items() if round(by, 2)),
