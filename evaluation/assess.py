@@ -24,7 +24,7 @@ from payeewatch.evaluation.figures import (
     first_flags,
     queue_flags,
 )
-from payeewatch.evaluation.replay import Detector, Replay, replay
+from payeewatch.evaluation.replay import Detector, Judge, Replay, replay
 from payeewatch.evaluation.stability import Stability
 from payeewatch.evaluation.truth import Truth, read_decided
 from payeewatch.pipeline.night.queues import expected_loss_cents
@@ -44,6 +44,7 @@ class Plan:
     capacities: tuple[float, ...] = CAPACITIES
     costs: Costs = field(default_factory=Costs)
     seed: int = 1
+    learns: bool = False  # from what it queues, decided rightly and known the next night
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,14 @@ def assess(session: Session, truth: Truth, plan: Plan, more: Sequence[Detector] 
     """Replay and count. The lake is loaded, linked and registered; `more` are detectors besides the controls."""
     detectors = [*controls(plan.seed), *more]
     stable = Stability(session)
-    result = replay(session, plan.first, plan.last, plan.retrain_days, detectors, stable.watch)
+    judge = _right_verdicts(truth) if plan.learns else None
+    result = replay(session, plan.first, plan.last, plan.retrain_days, detectors, stable.watch, judge)
     return _assessment(session, truth, plan, result, [d.name for d in detectors], stable.rows), result
+
+
+def _right_verdicts(truth: Truth) -> Judge:
+    is_fraud = dict(zip(truth.units["change_id"], truth.units["is_fraud"], strict=True))
+    return lambda night, flagged: {each: bool(is_fraud[each]) for each in flagged if each in is_fraud}
 
 
 def _assessment(

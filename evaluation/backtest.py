@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, date, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from payeewatch.evaluation.replay import Replay
+from payeewatch.evaluation.replay import Judge, Replay
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.pipeline.home.files import replace_whole, write_json
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.as_of import last_decision
+from payeewatch.pipeline.training.learn import HONEST_VERDICT
 
 LATEST_VERDICTS = f"""
 SELECT change_id, verdict, min(known_at) OVER (PARTITION BY change_id) AS first_known_at FROM outcomes
 {last_decision("change_id")}
 ORDER BY change_id
 """
+
+
+KNOWN_VERDICTS = "SELECT change_id, verdict, known_at FROM outcomes ORDER BY decided_at, known_at, outcome_id"
+"""The last one of a change and a day counts."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,17 @@ class Backtest:
 
     def as_dict(self) -> dict[str, Any]:
         return dict(vars(self))
+
+
+def verdicts_of(session: Session) -> Judge:
+    """The verdicts of the lake, by the day on which each becomes known; see `replay`."""
+    rows = session.con.execute(KNOWN_VERDICTS).df()
+    by_day: dict[date, dict[str, bool]] = {}
+    for change_id, verdict, known_at in rows.itertuples(index=False):
+        if verdict in FRAUD_VERDICTS or verdict == HONEST_VERDICT:
+            day = session.settings.params.day_of(known_at.to_pydatetime().replace(tzinfo=UTC))
+            by_day.setdefault(day, {})[change_id] = verdict in FRAUD_VERDICTS
+    return lambda night, flagged: by_day.get(night + timedelta(days=1), {})
 
 
 def compare_with_verdicts(session: Session, result: Replay) -> Backtest:

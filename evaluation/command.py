@@ -23,12 +23,12 @@ LAST_DAY = date(2024, 9, 29)
 def evaluate(
     settings: Settings, out: Path, truth: Path | None, first: date | None, last: date | None, tiers: str | None,
     seeds: str, members: int, days: int, nights: int, cases_factor: float, work: Path | None,
-    retrain_days: int, review_euros: float,
+    retrain_days: int, learn: bool, review_euros: float,
 ) -> tuple[Any, list[str]]:  # fmt: skip
     """Evaluate with these options; return the answers for machines and for people."""
     costs = Costs(review_euros=review_euros)
     if tiers and work:
-        plan = Plan(LAST_DAY, LAST_DAY, retrain_days, costs=costs)
+        plan = Plan(LAST_DAY, LAST_DAY, retrain_days, costs=costs, learns=learn)
         names, numbers = _split_list(tiers), [int(seed) for seed in _split_list(seeds)]
         assessments = evaluate_worlds(
             settings, work, names, numbers, members, days, LAST_DAY, nights, plan, cases_factor
@@ -36,13 +36,13 @@ def evaluate(
         worlds = list(progress(assessments, len(names) * len(numbers), "insurer"))
         command = (
             f"payeewatch evaluate --tiers {tiers} --seeds {seeds} --members {members} --days {days} --nights {nights}"
-            f" --cases-factor {cases_factor:g} --work FOLDER"
+            f" --cases-factor {cases_factor:g} --work FOLDER{' --learn' if learn else ''}"
         )
         return _write_report(settings, out, worlds, "Synthetic insurers", command)
     if truth and first and last:
         with opened(settings) as session:
-            assessment = evaluate_home(session, truth, Plan(first, last, retrain_days, costs=costs))
-        command = f"payeewatch evaluate --truth FOLDER --from {first} --to {last}"
+            assessment = evaluate_home(session, truth, Plan(first, last, retrain_days, costs=costs, learns=learn))
+        command = f"payeewatch evaluate --truth FOLDER --from {first} --to {last}{' --learn' if learn else ''}"
         return _write_report(settings, out, [("this insurer", 0, assessment.as_dict())], "One insurer", command)
     with opened(settings, writing=False) as session:
         session.lake.register(session.con, "outcomes")

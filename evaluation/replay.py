@@ -7,7 +7,7 @@ many nights are measured in one pass, and nothing is published.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -26,9 +26,11 @@ from payeewatch.pipeline.changes.measure import measure_past
 from payeewatch.pipeline.changes.scope import focus
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.detector.score import score
+from payeewatch.pipeline.home.codes import Queue
 from payeewatch.pipeline.home.settings import Params
 from payeewatch.pipeline.night.queues import Queues, flag
 from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.training.correct import Verdicts, corrected
 from payeewatch.pipeline.training.training import fit, known_verdicts
 
 CHUNK_NIGHTS = 15
@@ -48,6 +50,11 @@ class Detector(Protocol):
 
     def rank(self, frame: pd.DataFrame, at_risk: np.ndarray) -> np.ndarray:
         """One number per row of a night's measured frame, highest first; -inf means never flag it."""
+
+
+Judge = Callable[[date, Sequence[str]], Mapping[str, bool]]
+"""From a night and its new flags (without the audit sample) to the verdicts that become known the next night: change_id
+-> is it fraud. They may be about any change. As with `payeewatch learn`, they count from the night after that."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,9 @@ class _State:
     scores: pd.DataFrame | None = None
     nights: list[date] = field(default_factory=list)
     decision_inputs: list[pd.DataFrame] = field(default_factory=list)  # by night: change_id -> p_value, account
+    judged: dict[str, pd.DataFrame] = field(default_factory=dict)  # change_id -> its row when it was judged
+    model: Model | None = None  # of the next night: the champion as corrected by then
+    coming: dict[str, pd.DataFrame] = field(default_factory=dict)  # the same, with verdicts known the next night
 
 
 def training_days(first: date, last: date, retrain_days: int) -> list[date]:
@@ -100,6 +110,7 @@ def replay(
     retrain_days: int,
     detectors: Sequence[Detector] = (),
     observe: Callable[[Training, pd.DataFrame], None] | None = None,
+    judge: Judge | None = None,
 ) -> Replay:
     """Replay each night of a range over a lake that is loaded, linked and registered.
 
@@ -107,6 +118,8 @@ def replay(
 
     Args:
         observe: called for every training, with the measured open changes of the first night that uses it.
+        judge: gives verdicts after each night; the model learns from them until the next night. Without it, the model
+            learns only when it is trained.
 
     Raises:
         ModelError: too few changes to learn from before the first night.
@@ -128,10 +141,14 @@ def replay(
                 trainings.append(Training(as_of, fit(session, as_of, past, verdicts), past, verdicts))
                 for detector in detectors:
                     detector.learn(past)
+                state.model = _corrected(session, trainings[-1], state)
             for night in chunk.nights:
                 view = chunk.batch.of(night, _flagged_changes(state))
                 payees = int(np.searchsorted(payees_since, np.datetime64(params.cutoff(night), "us"), side="right"))
-                night_rows, queues = _night(session, night, trainings[-1].model, view, state, payees, detectors)
+                model = state.model or trainings[-1].model
+                night_rows, queues = _night(session, night, model, view, state, payees, detectors)
+                if judge:
+                    _learn(session, night, trainings[-1], view.frame, state, queues, judge)
                 if observe and night == trainings[-1].as_of + timedelta(days=1):
                     observe(trainings[-1], view.frame)
                 rows.append(night_rows)
@@ -225,6 +242,39 @@ def _night(
     return rows, queues
 
 
+def _learn(
+    session: Session,
+    night: date,
+    training: Training,
+    frame: pd.DataFrame,
+    state: _State,
+    queues: Queues,
+    judge: Judge,
+) -> None:
+    """After a night: learn from the verdicts known on it; keep those of the next one, and what their changes are like.
+
+    A change that is not open is not measured: its verdict is not learned from.
+    """
+    if state.coming:
+        state.judged |= state.coming
+        with session.stage("learn"):
+            state.model = _corrected(session, training, state)
+    new = [row["change_id"] for row in queues.flags if row["is_new"] and row["queue"] != Queue.AUDIT]
+    verdicts = dict(judge(night, new))
+    rows = frame[frame["change_id"].isin(list(verdicts))]
+    rows = rows.assign(is_fraud=rows["change_id"].map(verdicts).astype(bool), known_on=night + timedelta(days=1))
+    state.coming = {str(change_id): row for change_id, row in rows.groupby("change_id")}
+
+
+def _corrected(session: Session, training: Training, state: _State) -> Model:
+    """The champion, corrected by the verdicts so far."""
+    if not state.judged:
+        return training.model
+    rows = pd.concat(state.judged.values(), ignore_index=True)
+    verdicts = Verdicts.of(training.model, rows, np.ones(len(rows)))
+    return corrected(training.model, verdicts, session.settings.params)[0]
+
+
 def _rows(view: NightView, scores: pd.DataFrame, detectors: Sequence[Detector]) -> pd.DataFrame:
     frame, by_change = view.frame, view.amounts.by_change.set_index("change_id")
     at_risk = by_change["at_risk_cents"].reindex(frame["change_id"]).fillna(0).to_numpy(dtype=np.int64)
@@ -251,7 +301,7 @@ def _at_decision(state: _State, decisions: pd.DataFrame, params: Params) -> pd.D
 
 def _remember(state: _State, night: date, scores: pd.DataFrame, context: ChangeContext, queues: Queues) -> None:
     accounts = context.changes.set_index("change_id")["new_account"]
-    inputs = scores.set_index("change_id")[["p_value"]]
+    inputs = scores.set_index("change_id")[["p_value_uncorrected"]]
     state.decision_inputs.append(inputs.assign(account=accounts.reindex(inputs.index)))
     state.nights.append(night)
     state.flags = pd.DataFrame(queues.flags) if queues.flags else None

@@ -120,6 +120,7 @@ class Flag(models.Model):
     rank = models.IntegerField()
     score = models.FloatField()
     p_value = models.FloatField()
+    p_value_uncorrected = models.FloatField(null=True)  # without what the model learned from verdicts
     amount_at_risk = models.DecimalField(max_digits=18, decimal_places=2)
     amount_paid = models.DecimalField(max_digits=18, decimal_places=2)
     first_payment_on = models.DateField(null=True)

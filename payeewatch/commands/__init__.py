@@ -1,11 +1,12 @@
 """The verbs of `payeewatch`. Importing a module registers its commands.
 
-setup (init, check, token, migrate), load (ingest, link), lists (lists), model (measure, train, mlflow), night (night,
-explain), evaluate (backtest, evaluate, simulate), oncall (status, doctor), people (purge, person), review (triage,
-triage-user, triage-token, holds, audit).
+setup (init, check, token, migrate), load (ingest, link), lists (lists), model (measure, train, mlflow), learn (learn),
+night (night, explain), evaluate (backtest, evaluate, simulate), oncall (status, doctor), people (purge, person), review
+(triage, triage-user, triage-token, holds, audit).
 """
 
 from payeewatch.commands import evaluate as evaluate
+from payeewatch.commands import learn as learn
 from payeewatch.commands import lists as lists
 from payeewatch.commands import load as load
 from payeewatch.commands import model as model

@@ -21,22 +21,23 @@ if TYPE_CHECKING:
 @click.option("--from", "first", type=DAY, required=True, help="The first night to replay.")
 @click.option("--to", "last", type=DAY, required=True, help="The last night to replay.")
 @click.option("--retrain-days", type=click.IntRange(1), default=30, show_default=True, help="Train again so often.")
+@click.option("--learn", is_flag=True, help="Between trainings, learn from verdicts as payeewatch learn would.")
 @click.option("--out", type=click.Path(path_type=Path), help="Default: reports/backtest-<from>-<to>.")
-def backtest(settings: Settings, first: date, last: date, retrain_days: int, out: Path | None) -> Answer:
+def backtest(settings: Settings, first: date, last: date, retrain_days: int, learn: bool, out: Path | None) -> Answer:
     """Replay nights with what was known then and the models that would have been in force; publish nothing.
 
     Example: payeewatch backtest --from 2024-06-01 --to 2024-09-28
     """
     if first > last:
         raise click.UsageError(f"--from {first} is after --to {last}")
-    from payeewatch.evaluation.backtest import compare_with_verdicts, write
+    from payeewatch.evaluation.backtest import compare_with_verdicts, verdicts_of, write
     from payeewatch.evaluation.replay import replay
     from payeewatch.pipeline.loading import load_until
     from payeewatch.pipeline.opening import opened
 
     with opened(settings) as session:
         load_until(session, last)
-        result = replay(session, first, last, retrain_days)
+        result = replay(session, first, last, retrain_days, judge=verdicts_of(session) if learn else None)
         summary = compare_with_verdicts(session, result)
     out = out or settings.folder("reports") / f"backtest-{first}-{last}"
     write(result, summary, out)
@@ -59,6 +60,7 @@ def backtest(settings: Settings, first: date, last: date, retrain_days: int, out
 @click.option("--cases-factor", type=click.FloatRange(0), default=1.0, help="With --tiers: times the rate of fraud.")
 @click.option("--work", type=click.Path(path_type=Path), help="With --tiers: where the insurers are made and kept.")
 @click.option("--retrain-days", type=click.IntRange(1), default=30, show_default=True, help="Train again so often.")
+@click.option("--learn", is_flag=True, help="Decide what is queued rightly, and learn from it between trainings.")
 @click.option("--review-euros", type=click.FloatRange(0), default=15.0, show_default=True, help="What a review costs.")
 @click.option("--out", type=click.Path(path_type=Path), help="Default: reports/evaluation.")
 def evaluate(settings: Settings, out: Path | None, **options: Any) -> Answer:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Only say what would be done; write nothing.")
 @click.option("--redo", is_flag=True, help="Read the last night's drop as it is now; only while nobody worked on it.")
 @click.option("--future", is_flag=True, help="Accept a night after today.")
-@click.option("--model", help="A version, `champion` or `challenger`; default: the night's own, else the champion.")
+@click.option("--model", help="A version, `champion` or `challenger`; default: the night's own, else as it learned.")
 @click.option("--allow-hindsight", is_flag=True, help="Accept a model that knows more than the night did.")
 @accept_option
 @engine_option

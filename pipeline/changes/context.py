@@ -77,8 +77,12 @@ ORDER BY s.cutoff, s.change_id
 """
 
 AT_DECISION = """
-SELECT d.change_id, p.p_value AS decided_p, p.account AS decided_account
-FROM decided AS d JOIN read_parquet([{files}]) AS p ON p.night = d.night AND p.change_id = d.change_id
+WITH published AS (
+    SELECT NULL::DOUBLE AS p_value_uncorrected WHERE false
+    UNION ALL BY NAME SELECT * FROM read_parquet([{files}], union_by_name = true)
+)
+SELECT d.change_id, coalesce(p.p_value_uncorrected, p.p_value) AS decided_p, p.account AS decided_account
+FROM decided AS d JOIN published AS p ON p.night = d.night AND p.change_id = d.change_id
 """
 
 
@@ -145,6 +149,8 @@ def at_decision(
     con: duckdb.DuckDBPyConnection, scores: Mapping[date, Path], decisions: pd.DataFrame, params: Params
 ) -> pd.DataFrame:
     """The p-value and account each decided change had on the last night before its decision.
+
+    The p-value is that of the champion without what it learned from verdicts: an update alone is no new evidence.
 
     Returns:
         change_id, decided_p, decided_account; no row for a change that was not scored by then.

@@ -23,6 +23,7 @@ TAIL_SHARE = 0.05
 KNOTS = 256
 FEWEST_SPREAD = 50
 """The fewest references of a segment that say how far its scores spread; fewer say only their level."""
+PROVIDER = "provider"
 FOREVER = 10**6
 """Days; a window without an end."""
 
@@ -121,22 +122,37 @@ class TailMap:
 
 @dataclass(frozen=True)
 class References:
-    """Changes that were set aside, by their keys, with their scores: one row per (change, band)."""
+    """Changes that were set aside, by their keys, with their scores: one row per (change, band).
+
+    `steps` say how far each piece of evidence goes (rows by shapes, none in a model without weights): from them other
+    weights score the same references.
+    """
 
     change: Ints
     party: NDArray[np.object_]
     derived: NDArray[np.bool_]
     band: Ints
     score: Floats
+    steps: NDArray[np.uint8]
 
     def rows(self, chosen: NDArray[np.bool_] | Ints) -> References:
-        return References(
-            self.change[chosen], self.party[chosen], self.derived[chosen], self.band[chosen], self.score[chosen]
-        )
+        return References(**{name: values[chosen] for name, values in vars(self).items()})
+
+    @classmethod
+    def of(cls, parts: Sequence[References]) -> References:
+        """The rows of all parts, in their order."""
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])})
 
     @property
     def n_changes(self) -> int:
         return len(np.unique(self.change))
+
+    def packed(self) -> dict[str, Any]:
+        return vars(self) | {"party": (self.party == PROVIDER)}
+
+    @classmethod
+    def unpacked(cls, raw: dict[str, Any]) -> References:
+        return cls(**(raw | {"party": np.where(raw["party"], PROVIDER, "member").astype(object)}))
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from payeewatch.pipeline.detector.lens import LENSES, AgeWeights, Group, total
 from payeewatch.pipeline.detector.surprise import Column, DetectorFeature, Floats, Ints, badness
@@ -36,6 +37,14 @@ EXPOSURE = "exposure"
 Reading = tuple[str, str]
 """A feature's name (or a lens's), and how it is read."""
 
+SEGMENTS = ("member announced", "member derived", "provider")
+"""Kinds of changes that verdicts may move as a whole: fraud in them may be rarer or not than the evidence says."""
+
+UNKNOWN = 255
+"""The number of the step that an unknown reading has."""
+
+Steps = NDArray[np.uint8]
+
 FARTHEST = 60.0
 """Log-odds beyond which the offset is not searched."""
 
@@ -51,8 +60,19 @@ class Shape:
     unknown: float
 
     def __call__(self, readings: Floats) -> Floats:
-        worth: Floats = self.points[np.searchsorted(self.edges, readings, side="left")]
-        return np.where(np.isnan(readings), self.unknown, worth)
+        return self.of_steps(self.steps(readings))
+
+    def steps(self, readings: Floats) -> Steps:
+        """Which of its points each reading has."""
+        at = np.searchsorted(self.edges, readings, side="left").astype(np.uint8)
+        return np.where(np.isnan(readings), np.uint8(UNKNOWN), at)
+
+    def of_steps(self, steps: Steps) -> Floats:
+        """The points of the steps."""
+        return np.where(steps == UNKNOWN, self.unknown, self.points[np.minimum(steps, len(self.edges))])
+
+    def times(self, multiplier: float) -> Shape:
+        return replace(self, points=self.points * multiplier, unknown=self.unknown * multiplier)
 
     def plain(self) -> dict[str, Any]:
         """The shape as JSON has it."""
@@ -65,7 +85,7 @@ class Weights:
 
     `usual` and `offset` are this insurer's: the mean points of each shape over its own past changes, and what turns
     a score into log-odds whose mean chance over them is the base rate. `definitions` are those of the features as they
-    were measured when the shapes were learned.
+    were measured when the shapes were learned. `segments` are what verdicts add in each of SEGMENTS.
     """
 
     shapes: tuple[Shape, ...]
@@ -74,17 +94,11 @@ class Weights:
     record: dict[str, Any] = field(default_factory=dict)
     usual: tuple[float, ...] = ()
     offset: float = 0.0
+    segments: tuple[float, ...] = ()
 
     @property
     def readings(self) -> tuple[Reading, ...]:
         return tuple((shape.name, shape.reading) for shape in self.shapes)
-
-    def points(self, readings: Floats) -> Floats:
-        """Rows by shapes: what each reading is worth."""
-        out = np.empty(readings.shape)
-        for at, shape in enumerate(self.shapes):
-            out[:, at] = shape(readings[:, at])
-        return out
 
     def of_lens(self, name: str, tails: Floats) -> Floats:
         """What a lens's tails are worth; a lens without a shape is worth nothing."""
@@ -93,8 +107,35 @@ class Weights:
                 return shape(tails)
         return np.zeros(len(tails))
 
-    def score(self, points: Floats) -> Floats:
-        return self.base + total(points, range(len(self.shapes)))
+    def points(self, steps: Steps) -> Floats:
+        """Rows by shapes: what each step is worth."""
+        out = np.empty(steps.shape)
+        for at, shape in enumerate(self.shapes):
+            out[:, at] = shape.of_steps(steps[:, at])
+        return out
+
+    def steps(self, readings: Floats) -> Steps:
+        """Rows by shapes: the step that each reading has reached. It stays the same when the points are corrected."""
+        out = np.empty(readings.shape, dtype=np.uint8)
+        for at, shape in enumerate(self.shapes):
+            out[:, at] = shape.steps(readings[:, at])
+        return out
+
+    def score(self, points: Floats, segment: Ints) -> Floats:
+        """The sum: the base, what the row's segment adds, and the points of its readings."""
+        return self.start(segment) + total(points, range(len(self.shapes)))
+
+    def start(self, segment: Ints) -> Floats:
+        """The score of each row before anything else than its segment is known."""
+        if not self.segments:
+            return np.full(len(segment), self.base)
+        return self.base + np.array(self.segments)[segment]
+
+    def corrected(self, multipliers: Floats, segments: Floats, base: float) -> Weights:
+        """These weights as verdicts correct them: each shape times its multiplier, another base, and segments."""
+        shapes = tuple(shape.times(float(by)) for shape, by in zip(self.shapes, multipliers, strict=True))
+        usual = tuple((np.array(self.usual) * multipliers).tolist())
+        return replace(self, shapes=shapes, usual=usual, base=base, segments=tuple(segments.tolist()))
 
     def chance(self, score: Floats) -> Floats:
         """How likely a change with this score is dishonest, if as many are as the base rate says."""
@@ -129,12 +170,13 @@ class Weights:
             "record": self.record,
             "usual": np.array(self.usual, dtype=np.float64),
             "offset": self.offset,
-        }
+        } | ({"segments": list(self.segments)} if self.segments else {})
 
     @classmethod
     def unpacked(cls, raw: dict[str, Any]) -> Weights:
         shapes = tuple(Shape(**shape) for shape in raw["shapes"])
-        return cls(**(raw | {"shapes": shapes, "usual": tuple(raw["usual"].tolist())}))
+        lists = {"usual": tuple(raw["usual"].tolist()), "segments": tuple(raw.get("segments", ()))}
+        return cls(**(raw | lists | {"shapes": shapes}))
 
     @classmethod
     def read(cls, path: Path) -> Weights:
@@ -232,6 +274,11 @@ class EvidenceFeature(DetectorFeature, Protocol):
 
     @property
     def family(self) -> str: ...
+
+
+def segment_of(party: NDArray[np.object_], derived: NDArray[np.bool_]) -> Ints:
+    """The position of each change in SEGMENTS."""
+    return np.where(party == "provider", 2, np.where(derived, 1, 0)).astype(np.int64)
 
 
 def readings_of(features: Iterable[EvidenceFeature]) -> tuple[Reading, ...]:

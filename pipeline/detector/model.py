@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from payeewatch.pipeline.detector import model_file
-from payeewatch.pipeline.detector.calibration import Ages, Cell, cell_name, change_keys
-from payeewatch.pipeline.detector.evidence import LENS, Reader, Reading, Weights
+from payeewatch.pipeline.detector.calibration import Ages, Cell, References, cell_name, change_keys
+from payeewatch.pipeline.detector.evidence import LENS, Reader, Reading, Steps, Weights, segment_of
 from payeewatch.pipeline.detector.lens import LENSES, PARTIES, AgeWeights, Group, total
 from payeewatch.pipeline.detector.surprise import Column, DetectorFeature, Floats, Ints, Tails, badness
 from payeewatch.pipeline.home.errors import ModelError
@@ -29,6 +30,15 @@ from payeewatch.pipeline.home.wording import Sentence, sentence
 
 KEYS = ("change_id", "as_of")
 REQUIRED_COLUMNS = (*KEYS, "party", "derived", "age_days")
+
+
+@dataclass(frozen=True)
+class Uncorrected:
+    """What a corrected model was before it learned from verdicts: the champion's weights and references."""
+
+    version: str  # the champion's
+    weights: Weights
+    cells: dict[str, Cell]
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,8 @@ class Model:
     metrics: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     weights: Weights | None = None  # without them, the score is the sum of the lenses' tails
+    uncorrected: Uncorrected | None = None  # only of a model that learned from verdicts
+    references: References | None = None  # in a file of their own, which only learning from verdicts reads
     name: str = ""
     version: str = ""
     run_id: str = ""
@@ -59,8 +71,9 @@ class Model:
 
         Returns:
             change_id, as_of, segment, score, p_value, references (n of the p-value), lens_request, lens_claims and
-            lens_company (-log10 of the lens's own tail; null where it is absent), forest (the sum of those), and
-            chance (that it is dishonest; null if the model has no weights).
+            lens_company (-log10 of the lens's own tail; null where it is absent), forest (the sum of those), chance
+            (that it is dishonest; null if the model has no weights), and p_value_uncorrected (without what was learned
+            from verdicts: to compare a change with itself on an earlier night).
         """
         surprises, weights = self._surprises(frame, without)
         party = frame["party"].to_numpy(dtype=object)
@@ -79,14 +92,23 @@ class Model:
                     lenses[rows, LENSES.index(name)] = lens.tails(lens.raw(of_kind), row_weights)
         forest = score = total(lenses, range(len(LENSES)))
         chance = np.full(len(frame), np.nan)
+        compared = [(self.cells, score)]
         if self.weights:
-            score = self.weights.score(self._points(self.weights, frame, surprises, weights, lenses, without))
+            steps = self._steps(self.weights, frame, surprises, weights, lenses, without)
+            kinds = segment_of(party, derived)
+            score = self.weights.score(self.weights.points(steps), kinds)
             chance = self.weights.chance(score)
-        p_value, references = self._p_values(frame["change_id"].to_numpy(dtype=object), party, derived, weights, score)
+            compared = [(self.cells, score)]
+            if before := self.uncorrected:
+                compared.append((before.cells, before.weights.score(before.weights.points(steps), kinds)))
+        changes = change_keys(frame["change_id"].to_numpy(dtype=object), self.facts["seed"])
+        found = [self._p_values(cells, changes, party, derived, weights, scores) for cells, scores in compared]
+        p_value, references = found[0]
         columns = {name: frame[name].to_numpy() for name in KEYS}
         columns |= {"segment": segment, "score": score, "p_value": p_value, "references": references}
         columns |= {f"lens_{name}": lenses[:, at] for at, name in enumerate(LENSES)}
-        return pd.DataFrame(columns | {"forest": forest, "chance": chance}, index=frame.index)
+        columns |= {"forest": forest, "chance": chance, "p_value_uncorrected": found[-1][0]}
+        return pd.DataFrame(columns, index=frame.index)
 
     def attribute(self, frame: pd.DataFrame) -> pd.DataFrame:
         """What each feature adds to each row's score: one column per feature, and `base`; their sum is the score.
@@ -108,8 +130,9 @@ class Model:
         for at, column in enumerate(self.columns):
             added[:, names.index(column.feature)] += by_column[:, at]
         if self.weights:
-            base += self.weights.base
-            points = self._points(self.weights, frame, surprises, ages, np.full((len(frame), len(LENSES)), np.nan), ())
+            base += self.weights.start(segment_of(party, frame["derived"].to_numpy(dtype=bool)))
+            no_lenses = np.full((len(frame), len(LENSES)), np.nan)
+            points = self.weights.points(self._steps(self.weights, frame, surprises, ages, no_lenses, ()))
             for at, shape in enumerate(self.weights.shapes):
                 if shape.reading != LENS:
                     added[:, names.index(shape.name)] += points[:, at] - self.weights.usual[at]
@@ -175,6 +198,10 @@ class Model:
             out[rows] = group.usual[nearest[rows]]
         return pd.DataFrame(out, index=frame.index, columns=[record["name"] for record in self.features])
 
+    def known_until(self, day: date) -> Model:
+        """The same model, said to know what was known on a day."""
+        return dataclasses.replace(self, facts=self.facts | {"known_until": day.isoformat()})
+
     def check_features(self, features: Sequence[DetectorFeature]) -> None:
         """Refuse to work without the features that the model was trained on, or with others under their names.
 
@@ -206,6 +233,24 @@ class Model:
     def save(self, path: Path) -> None:
         """Write the model as a file of numbers, text and arrays."""
         model_file.write(_packed(self), path)
+
+    def save_references(self, path: Path) -> None:
+        """Write the references, from which other weights can be calibrated, as a file of their own."""
+        model_file.write(self.references.packed() if self.references else {}, path)
+
+    def with_references(self, path: Path) -> Model:
+        """The model and its references, read from their file.
+
+        Raises:
+            ModelError: it cannot be read; or the model is of a version that stored none.
+        """
+        try:
+            return dataclasses.replace(self, references=References.unpacked(model_file.read(path)))
+        except Exception as error:  # as in `load`
+            raise ModelError(
+                f"{self._label()} has no references that this version can read ({type(error).__name__}); "
+                "run payeewatch train --as-of D --promote"
+            ) from error
 
     @classmethod
     def load(cls, path: Path) -> Model:
@@ -255,7 +300,19 @@ class Model:
             out[rows] = learned.between(values[rows], row_weights.below, row_weights.above, row_weights.weight)
         return out
 
-    def _points(
+    def steps(self, frame: pd.DataFrame) -> Steps:
+        """Rows by shapes: the step that each reading has reached; see `Weights.steps`.
+
+        Raises:
+            ModelError: the model has no weights.
+        """
+        if self.weights is None:
+            raise ModelError(f"{self._label()} has no weights to correct; train again")
+        surprises, ages = self._surprises(frame, ())
+        lenses = self.score(frame)[[f"lens_{name}" for name in LENSES]].to_numpy(dtype=np.float64)
+        return self._steps(self.weights, frame, surprises, ages, lenses, ())
+
+    def _steps(
         self,
         weights: Weights,
         frame: pd.DataFrame,
@@ -263,15 +320,15 @@ class Model:
         ages: AgeWeights,
         lenses: Floats,
         without: Sequence[str],
-    ) -> Floats:
-        """Rows by shapes: what each piece of evidence is worth."""
+    ) -> Steps:
+        """Rows by shapes: how far each piece of evidence goes."""
         reader = Reader(weights.readings, self.columns, self.safe_columns)
         party = frame["party"].to_numpy(dtype=object)
-        out = np.zeros((len(frame), len(weights.shapes)))
+        out = np.zeros((len(frame), len(weights.shapes)), dtype=np.uint8)
         for kind, group in self.groups.items():
             rows = np.flatnonzero(party == kind)
             readings = reader.read(frame, rows, group, ages.rows(rows), surprises[rows], lenses[rows], without)
-            out[rows] = weights.points(readings)
+            out[rows] = weights.steps(readings)
         return out
 
     def _segments(self, party: str) -> NDArray[np.object_]:
@@ -281,9 +338,8 @@ class Model:
         return np.array(named, dtype=object)
 
     def _p_values(
-        self, change_ids: Iterable[str], party: Any, derived: Any, weights: AgeWeights, score: Floats
+        self, cells: dict[str, Cell], changes: Ints, party: Any, derived: Any, weights: AgeWeights, score: Floats
     ) -> tuple[Floats, Ints]:
-        changes = change_keys(change_ids, self.facts["seed"])
         ends = []
         counts = np.zeros(len(score), dtype=np.int64)
         for bands in (weights.below, np.where(weights.weight > 0, weights.above, weights.below)):
@@ -293,7 +349,7 @@ class Model:
                     segment = (party == kind) & (derived == is_derived)
                     for band in np.unique(bands[segment]):
                         rows = segment & (bands == band)
-                        cell = self.cells[cell_name(kind, is_derived, int(band))]
+                        cell = cells[cell_name(kind, is_derived, int(band))]
                         end[rows], n = cell.p_values(score[rows], changes[rows])
                         counts[rows] = np.maximum(counts[rows], n)
             ends.append(end)
@@ -337,7 +393,7 @@ def _parts_of_step(contributions: Floats, step: Floats) -> Floats:
 def _packed(model: Model) -> dict[str, Any]:
     """The model as mappings, lists, numbers, text and arrays; a group that two parties share is stored once."""
     shared = {id(group): party for party, group in reversed(model.groups.items())}
-    return {
+    packed: dict[str, Any] = {
         "features": list(model.features),
         "columns": [dataclasses.asdict(column) for column in model.columns],
         "safe_columns": [dataclasses.asdict(column) for column in model.safe_columns],
@@ -345,14 +401,30 @@ def _packed(model: Model) -> dict[str, Any]:
         "window_days": model.ages.window_days,
         "group_of": {party: shared[id(group)] for party, group in model.groups.items()},
         "groups": {party: model.groups[party].packed() for party in sorted(set(shared.values()))},
-        "cells": {
-            name: {"scores": cell.scores, "changes": cell.changes, "from": cell.pooled_from}
-            for name, cell in model.cells.items()
-        },
+        "cells": _packed_cells(model.cells),
         "facts": model.facts,
         "metrics": model.metrics,
         "warnings": [each.coded if isinstance(each, Sentence) else each for each in model.warnings],
-    } | ({"weights": model.weights.packed()} if model.weights else {})
+    }
+    if model.weights:
+        packed["weights"] = model.weights.packed()
+    if before := model.uncorrected:
+        packed["uncorrected"] = {
+            "version": before.version,
+            "weights": before.weights.packed(),
+            "cells": _packed_cells(before.cells),
+        }
+    return packed
+
+
+def _packed_cells(cells: dict[str, Cell]) -> dict[str, Any]:
+    return {
+        name: {"scores": cell.scores, "changes": cell.changes, "from": cell.pooled_from} for name, cell in cells.items()
+    }
+
+
+def _unpacked_cells(raw: dict[str, Any]) -> dict[str, Cell]:
+    return {name: Cell(cell["scores"], cell["changes"], cell["from"]) for name, cell in raw.items()}
 
 
 def _unpacked(raw: dict[str, Any]) -> Model:
@@ -363,12 +435,17 @@ def _unpacked(raw: dict[str, Any]) -> Model:
         safe_columns=tuple(Column(**column) for column in raw["safe_columns"]),
         ages=Ages(tuple(raw["ages"]), raw["window_days"]),
         groups={party: groups[of] for party, of in raw["group_of"].items()},
-        cells={name: Cell(cell["scores"], cell["changes"], cell["from"]) for name, cell in raw["cells"].items()},
+        cells=_unpacked_cells(raw["cells"]),
         facts=raw["facts"],
         metrics=raw["metrics"],
         warnings=tuple(_warning(each) for each in raw["warnings"]),
         weights=Weights.unpacked(raw["weights"]) if "weights" in raw else None,
+        uncorrected=_unpacked_before(raw["uncorrected"]) if "uncorrected" in raw else None,
     )
+
+
+def _unpacked_before(raw: dict[str, Any]) -> Uncorrected:
+    return Uncorrected(raw["version"], Weights.unpacked(raw["weights"]), _unpacked_cells(raw["cells"]))
 
 
 def _warning(stored: str | dict[str, Any]) -> str:

@@ -25,7 +25,10 @@ from payeewatch.pipeline.home.settings import Settings
 
 NAME = "payeewatch"
 """The name of the experiment and of the registered model."""
-CHAMPION, CHALLENGER = "champion", "challenger"
+CHAMPION, CHALLENGER, LEARNED = "champion", "challenger", "learned"
+"""The aliases. The champion is used by nights, or what was learned from verdicts in its place: see `in_force`."""
+REFERENCES = "references.npz"
+"""A model's references, from which other weights can be calibrated: beside its file."""
 WAIT_SECONDS = 10
 """How long to wait for a store that another process has locked."""
 MOST_METRICS = 1000
@@ -43,6 +46,17 @@ QUIET = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class LearnedVersion:
+    """A version that corrects its champion by the verdicts known until a day. It counts from the night after."""
+
+    version: str
+    parent: str  # the champion that it corrects
+    since: date  # the day until which the version before knew verdicts
+    known_until: date
+    is_taken_back: bool
+
+
 def register(settings: Settings, model: Model, *, promote: bool, data: Mapping[str, object]) -> Model:
     """Log a model with its parameters, metrics and versions, and register it; with `promote`, as the champion.
 
@@ -56,7 +70,7 @@ def register(settings: Settings, model: Model, *, promote: bool, data: Mapping[s
     """
     with _store(settings) as client:
         _experiment(client, settings)
-        version = _existing_version(client, model) or _log_model(client, settings, model, data)
+        version = _existing_version(client, model) or _log_model(client, settings, model, data, "train", {})
         if promote:
             client.set_registered_model_alias(NAME, CHAMPION, version.version)
         aliases = client.get_registered_model(NAME).aliases
@@ -65,6 +79,97 @@ def register(settings: Settings, model: Model, *, promote: bool, data: Mapping[s
         if not promote and aliases.get(CHAMPION) != version.version:
             client.set_registered_model_alias(NAME, CHALLENGER, version.version)
         return _with_version(model, version)
+
+
+def register_learned(
+    settings: Settings, model: Model, since: date, moved: Mapping[str, float], data: Mapping[str, object]
+) -> Model:
+    """Log a champion corrected by verdicts as a version under the alias `learned`; the champion stays.
+
+    One that corrects the same champion as of the same day, and was not taken back, is replaced.
+
+    Args:
+        since: the day until which the version before knew verdicts.
+        moved: the multipliers and offsets, and the figures before and after: metrics of the run.
+        data: tags of the run and the version, such as how many verdicts were used.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    parent = model.uncorrected.version if model.uncorrected else ""
+    data = {"learned_from": parent, "learned_since": since, **data}
+    day = date.fromisoformat(model.facts["known_until"])
+    with _store(settings) as client:
+        _experiment(client, settings)
+        version = _existing_version(client, model) or _log_model(client, settings, model, data, "learn", moved)
+        client.set_registered_model_alias(NAME, LEARNED, version.version)
+    others = [each for each in learned_versions(settings) if each.parent == parent and not each.is_taken_back]
+    same_day = [each.version for each in others if each.known_until == day and each.version != str(version.version)]
+    _delete(settings, same_day)
+    return _with_version(model, version)
+
+
+def take_back(settings: Settings, learned: LearnedVersion, before: str | None, on: date) -> None:
+    """Mark a learned version as taken back: no night uses it any more, and `before` is the newest learned version.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    with _store(settings) as client:
+        client.set_model_version_tag(NAME, learned.version, "taken_back_on", str(on))
+        if before:
+            client.set_registered_model_alias(NAME, LEARNED, before)
+        else:
+            client.delete_registered_model_alias(NAME, LEARNED)
+
+
+def learned_versions(settings: Settings) -> list[LearnedVersion]:
+    """The versions that correct a champion of any time, by the day until which they know; read without MLflow."""
+    names = ("learned_from", "learned_since", "known_until", "taken_back_on")
+    columns = ", ".join(f"max(t.value) FILTER (WHERE t.key = '{name}')" for name in names)
+    with _reading(_database(settings)) as con:
+        rows = con.execute(
+            f"SELECT m.version, {columns} FROM model_versions m JOIN model_version_tags t"
+            " ON t.name = m.name AND t.version = m.version"
+            " WHERE m.name = ? AND m.current_stage <> 'Deleted_Internal' GROUP BY m.version ORDER BY m.version",
+            [NAME],
+        ).fetchall()
+    found = [
+        LearnedVersion(str(version), of, date.fromisoformat(since), date.fromisoformat(until), taken_back is not None)
+        for version, of, since, until, taken_back in rows
+        if of
+    ]
+    return sorted(found, key=lambda each: (each.known_until, int(each.version)))
+
+
+def in_force(settings: Settings, night: date) -> str:
+    """The version that a night uses: what the champion learned from the verdicts known before it, or the champion.
+
+    Raises:
+        ModelError: there is no champion.
+    """
+    champion = version_of(settings)
+    learned = [each.version for each in serving(settings, champion) if each.known_until < night]
+    return learned[-1] if learned else champion
+
+
+def serving(settings: Settings, champion: str) -> list[LearnedVersion]:
+    """The learned versions of a champion that were not taken back, oldest first."""
+    return [each for each in learned_versions(settings) if each.parent == champion and not each.is_taken_back]
+
+
+def prune_learned(settings: Settings, keep: int, used: Collection[str]) -> int:
+    """Delete all but the newest learned versions, except those in `used`. Returns how many were deleted.
+
+    Those that were taken back stay: they say which verdicts do not count.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    kept = [each for each in learned_versions(settings) if not each.is_taken_back]
+    old = [each.version for each in kept[:-keep] if each.version not in used]
+    _delete(settings, old)
+    return len(old)
 
 
 def log_run(settings: Settings, experiment: str, name: str, metrics: Mapping[str, float], files: Sequence[Path]) -> str:
@@ -94,11 +199,25 @@ def load(settings: Settings, which: str = CHAMPION) -> Model:
         ModelError: there is none, or it cannot be read.
     """
     version, run_id, model_id = _registration(settings, which)
-    # the home may have been moved since the model was logged
-    folder = settings.folder("mlflow") / "artifacts" / "models" / model_id / "artifacts" / "artifacts"
+    folder = _folder(settings, model_id)
     earlier = folder / model_file.EARLIER_NAME
     path = earlier if earlier.exists() else folder / model_file.NAME
     return _read(path, version, run_id, path.stat().st_mtime_ns if path.exists() else None)
+
+
+def load_with_references(settings: Settings, which: str = CHAMPION) -> Model:
+    """The same with its references, from which other weights can be calibrated.
+
+    Raises:
+        ModelError: there is none, or it was registered by a version that stored no references.
+    """
+    model = load(settings, which)
+    return model.with_references(_folder(settings, _registration(settings, model.version)[2]) / REFERENCES)
+
+
+def _folder(settings: Settings, model_id: str) -> Path:
+    # the home may have been moved since the model was logged
+    return settings.folder("mlflow") / "artifacts" / "models" / model_id / "artifacts" / "artifacts"
 
 
 @lru_cache(maxsize=4)
@@ -154,8 +273,16 @@ def purge(settings: Settings, before: date, used: Collection[str], *, dry_run: b
         StoreError: the store cannot be written.
     """
     old = [entry for entry in _trained_before(settings, before) if entry[0] not in used]
-    if dry_run or not old:
-        return len(old)
+    if not dry_run:
+        _delete(settings, [version for version, _, _ in old])
+    return len(old)
+
+
+def _delete(settings: Settings, versions: Sequence[str]) -> None:
+    """Delete model versions with their runs and artefacts."""
+    if not versions:
+        return
+    old = [_registration(settings, version) for version in versions]
     with _store(settings) as client:
         store = client._tracking_client.store
         for version, run_id, model_id in old:
@@ -173,7 +300,6 @@ def purge(settings: Settings, before: date, used: Collection[str], *, dry_run: b
         con.executemany("DELETE FROM inputs WHERE source_id = ? OR destination_id = ?", [(r, m) for _, r, m in old])
         con.commit()
         con.execute("VACUUM")
-    return len(old)
 
 
 def _trained_before(settings: Settings, day: date) -> list[tuple[str, str, str]]:
@@ -327,29 +453,39 @@ def _existing_version(client: Any, model: Model) -> Any | None:
     return max(versions, key=lambda version: int(version.version), default=None)
 
 
-def _log_model(client: Any, settings: Settings, model: Model, data: Mapping[str, object]) -> Any:
+def _log_model(
+    client: Any,
+    settings: Settings,
+    model: Model,
+    data: Mapping[str, object],
+    verb: str,
+    metrics: Mapping[str, float],
+) -> Any:
     """Log the run and register its model. Returns the new version."""
     import mlflow
 
     tags = {name: str(model.facts[name]) for name in ("trained_as_of", "known_until")}
     tags |= {"fingerprint": model.fingerprint, "code_version": _code_version()}
     tags |= {name: str(value) for name, value in data.items()}
-    with mlflow.start_run(
-        experiment_id=_experiment(client, settings), run_name=f"train {tags['trained_as_of']}"
-    ) as run:
+    day = tags["trained_as_of" if verb == "train" else "known_until"]
+    with mlflow.start_run(experiment_id=_experiment(client, settings), run_name=f"{verb} {day}") as run:
         mlflow.log_params(settings.params.flat())
-        mlflow.log_metrics(model.metrics)
+        mlflow.log_metrics({**model.metrics, **metrics})
         mlflow.set_tags(tags)
         mlflow.log_dict({"features": list(model.features)}, "features.json")
         learned_from = model.weights.record if model.weights else {}
         facts = {"facts": model.facts, "warnings": list(model.warnings), "absent": _absent_lenses(model)}
         mlflow.log_dict(facts | {"weights": learned_from}, "facts.json")
         with tempfile.TemporaryDirectory(dir=_database(settings).parent) as folder:
+            artifacts = {"model": str(Path(folder) / model_file.NAME)}
             model.save(Path(folder) / model_file.NAME)
+            if model.references is not None:
+                artifacts["references"] = str(Path(folder) / REFERENCES)
+                model.save_references(Path(folder) / REFERENCES)
             logged = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-                artifacts={"model": str(Path(folder) / model_file.NAME)},
+                artifacts=artifacts,
                 pip_requirements=[f"{name}=={metadata.version(name)}" for name in REQUIRED],
             )
     try:

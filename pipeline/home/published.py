@@ -70,6 +70,7 @@ FLAGS_SCHEMA = pa.schema(
         ("rank", pa.int32()),
         ("score", pa.float64()),
         ("p_value", pa.float64()),
+        ("p_value_uncorrected", pa.float64()),  # null where the change is not scored any more
         ("amount_at_risk", AMOUNT),
         ("amount_paid", AMOUNT),
         ("first_payment_on", pa.date32()),
@@ -88,6 +89,7 @@ FLAGS_PROMISES = promises(
     {
         **WHOSE_PROMISES,
         **SCORE_PROMISES,
+        "p_value_uncorrected": NULLABLE,
         "queue": Promise(values=tuple(QUEUES)),
         "rank": Promise(bounds=Bounds(1)),
         "amount_at_risk": Promise(bounds=Bounds(0)),
@@ -107,6 +109,7 @@ SCORES_SCHEMA = pa.schema(
         ("age_days", pa.int32()),
         ("score", pa.float64()),
         ("p_value", pa.float64()),
+        ("p_value_uncorrected", pa.float64()),
         ("lens_request", pa.float64()),
         ("lens_claims", pa.float64()),
         ("lens_company", pa.float64()),
@@ -125,6 +128,7 @@ SCORES_PROMISES = promises(
     {
         **WHOSE_PROMISES,
         **SCORE_PROMISES,
+        "p_value_uncorrected": SCORE_PROMISES["p_value"],
         "flag_id": NULLABLE,
         "age_days": Promise(bounds=Bounds(0)),
         "lens_request": NULLABLE,

@@ -99,6 +99,20 @@ class Train(Section):
     samples_per_tree: Annotated[int, Field(ge=2, le=10**6, description="a number of samples from 2 up")]
 
 
+class Learn(Section):
+    """How far verdicts may move the champion, and how fast they do; pipeline/detector/learning.py learns."""
+
+    least: Annotated[float, Field(ge=0.1, le=1, description="a multiplier from 0.1 to 1")]
+    most: Annotated[float, Field(ge=1, le=10, description="a multiplier from 1 to 10")]
+    spread: Annotated[float, Field(ge=0.01, le=10, description="a spread from 0.01 to 10")]
+    segment_spread: Annotated[float, Field(ge=0.01, le=10, description="a spread in log-odds from 0.01 to 10")]
+    segment_most: Annotated[float, Field(ge=0, le=10, description="log-odds from 0 to 10")]
+    most_share: Annotated[float, Field(ge=0.01, le=1, description="a share from 0.01 to 1")]
+    prior_verdicts: Annotated[float, Field(ge=1, le=10**6, description="a number of verdicts from 1 up")]
+    audit_most: Annotated[float, Field(ge=1, le=10**4, description="a weight from 1 up")]
+    keep: Annotated[int, Field(ge=1, le=10**4, description="a positive number of versions")]
+
+
 class Flag(Section):
     capacity: Annotated[Changes | None, Field(description="a positive number of changes a night")]
     capacity_min: Changes
@@ -158,6 +172,7 @@ class Params(Section):
     link: Link
     observe: Observe
     train: Train
+    learn: Learn
     flag: Flag
     holds: Holds
     nights: Nights

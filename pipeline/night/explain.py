@@ -37,7 +37,7 @@ def explain(session: Session, change_id: str, as_of: date | None = None) -> dict
             f"change {change_id!r} was not known on {night}; see docs/outputs.md for how changes are named"
         )
     run = read_run(settings, night)
-    model = model_registry.load(settings, run["model"]["version"] if run else model_registry.CHAMPION)
+    model = model_registry.load(settings, run["model"]["version"] if run else model_registry.in_force(settings, night))
     model.check_features(tuple(FEATURES.values()))
     frame = measure(PlannedEngine(session.con), settings.params, [night], [change_id])
     frame = frame[frame["change_id"] == change_id].reset_index(drop=True)

@@ -314,16 +314,18 @@ def _model(session: Session, night: date, options: Options, reading: Future[Mode
 
 
 def _read_model(session: Session, night: date, options: Options) -> Model:
-    """The model asked for; for a night published before, the one it used; else the champion.
+    """The model asked for; for a night published before, the one it used; else the champion, with what it learned
+    from the verdicts known before the night.
 
     A version is read once per process; an alias may move, so it is looked up every time.
     """
     from payeewatch.features.registry import FEATURES
 
     published = read_run(session.settings, night)
-    which = options.model or (published["model"]["version"] if published else model_registry.CHAMPION)
-    version = model_registry.version_of(session.settings, which)
-    model = model_registry.load(session.settings, version)
+    which = options.model or (published["model"]["version"] if published else None)
+    settings = session.settings
+    version = model_registry.version_of(settings, which) if which else model_registry.in_force(settings, night)
+    model = model_registry.load(settings, version)
     model.check_features(tuple(FEATURES.values()))
     return model
 

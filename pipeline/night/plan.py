@@ -58,13 +58,13 @@ def planned_nights(
         again = read_run(settings, night)
         mode = next((drop.mode for drop in drops if drop.day == night), None)
         absent = NO_NEWS if no_news and night >= first else MISSING
-        which = model or (again["model"]["version"] if again else model_registry.CHAMPION)
+        which = model or (again["model"]["version"] if again else None)
         planned.append(
             PlannedNight(
                 night,
                 mode or (IN_LAKE if night in loaded else absent),
                 by_night.get(night, {}),
-                model_registry.version_of(settings, which),
+                model_registry.version_of(settings, which) if which else model_registry.in_force(settings, night),
                 again is not None,
                 None if rows is None else int(rows),
                 None if seconds is None else round(seconds, 1),

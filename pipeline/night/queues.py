@@ -22,7 +22,7 @@ from payeewatch.pipeline.home.settings import Flag, Params
 
 Floats = npt.NDArray[np.float64]
 
-SCORED = ("score", "p_value", "p_value_unexposed", "chance", "forest", "age_days")
+SCORED = ("score", "p_value", "p_value_unexposed", "p_value_uncorrected", "chance", "forest", "age_days")
 """What the queues read of a change's scores."""
 
 NORMAL_P90 = 1.2815515655446004
@@ -218,7 +218,7 @@ def _rule_inputs(
     rows = context.changes.set_index("change_id", drop=False)
     for part in parts:
         rows = rows.join(part.set_index("change_id"), validate="one_to_one")
-    for column in ("p_value_unexposed", "decided_p", "decided_account"):
+    for column in ("p_value_unexposed", "p_value_uncorrected", "decided_p", "decided_account"):
         if column not in rows:
             rows[column] = None
     for column in ("chance", "forest", "age_days"):
@@ -322,13 +322,17 @@ def _undecided_before(earlier_scores: pd.DataFrame | None) -> set[str]:
 
 
 def _has_new_evidence(row: Row, decided_at: datetime, params: Flag) -> bool:
-    """Another account, a new payment to it, a new exposure, or a p-value many times smaller than at the decision."""
+    """Another account, a new payment to it, a new exposure, or a p-value many times smaller than at the decision.
+
+    The two p-values are of the champion without what it learned from verdicts.
+    """
     account, p_value = row["decided_account"], row["decided_p"]
+    p_now: float = row["p_value"] if pd.isna(row["p_value_uncorrected"]) else row["p_value_uncorrected"]
     later = (instant_of(row["newest_payment_at"]), instant_of(row["newest_exposure_at"]))
     return (
         (not pd.isna(account) and account != row["new_account"])
         or any(at is not None and at > decided_at for at in later)
-        or (row["is_scored"] and not pd.isna(p_value) and row["p_value"] * params.reflag_p_ratio <= p_value)
+        or (row["is_scored"] and not pd.isna(p_value) and p_now * params.reflag_p_ratio <= p_value)
     )
 
 
@@ -433,6 +437,7 @@ def _flag_row(night: date, rank: int, candidate: Candidate, row: Row, earlier_fl
         "score": candidate.score,
         "p_value": candidate.p_value,
         "age_days": row["age_days"],
+        "p_value_uncorrected": _or_none(row["p_value_uncorrected"]),
         "at_risk_cents": int(row["at_risk_cents"]),
         "paid_cents": int(row["paid_cents"]),
         "first_payment_on": day_of(row["first_payment_on"]),

@@ -136,6 +136,7 @@ def model_facts(model: Model) -> Facts:
         "run_id": model.run_id,
         "trained_as_of": model.facts["trained_as_of"],
         "known_until": model.facts["known_until"],
+        "champion": model.uncorrected.version if model.uncorrected else model.version,
     }
 
 

@@ -24,7 +24,7 @@ from payeewatch.pipeline.detector.calibration import (
     change_keys,
     excess,
 )
-from payeewatch.pipeline.detector.evidence import Reader, Weights, shipped
+from payeewatch.pipeline.detector.evidence import Reader, Weights, segment_of, shipped
 from payeewatch.pipeline.detector.forest import Forest
 from payeewatch.pipeline.detector.lens import LENSES, PARTIES, AgeWeights, Group, Lens, gravity, total
 from payeewatch.pipeline.detector.model import REQUIRED_COLUMNS, Model, record_of
@@ -164,6 +164,7 @@ def train(
         metrics=_metrics(sample, groups, learned_cells, references, ages, params),
         warnings=tuple(warnings),
         weights=fitting.at_home(usual, references.score, params.flag.base_rate) if fitting else None,
+        references=references,
     )
 
 
@@ -257,7 +258,8 @@ def _groups_and_references(
             for fold in np.unique(folds)
             if (folds != fold).any()
         ]
-    references, nights = _concatenate([(found, at) for found, at, _ in scored])
+    references = References.of([found for found, _, _ in scored])
+    nights = np.concatenate([at for _, at, _ in scored])
     usual = total(np.column_stack([points for _, _, points in scored]), range(len(scored))) / max(len(nights), 1)
     since = np.datetime64(as_of - timedelta(days=train.recent_days))
     recent = references.rows(nights >= since)
@@ -272,6 +274,9 @@ def _references(sample: Sample, groups: dict[str, Group], fitter: Fitter) -> tup
     score = np.zeros(len(sample.band))
     weights = fitter.weights
     summed = np.zeros(len(weights.shapes) if weights else 0)
+    steps = np.zeros((len(score), len(summed)), dtype=np.uint8)
+    derived = sample.column("derived").to_numpy(dtype=bool)
+    segment = segment_of(sample.party, derived)
     for party, group in groups.items():
         of_party = np.flatnonzero(sample.party == party)
         for first in range(0, len(of_party), ROWS_AT_ONCE):
@@ -283,26 +288,12 @@ def _references(sample: Sample, groups: dict[str, Group], fitter: Fitter) -> tup
                 score[rows] = total(lenses, range(len(LENSES)))
                 continue
             reader = Reader(weights.readings, fitter.columns, fitter.safe_columns)
-            points = weights.points(reader.read(sample.frame, sample.at[rows], group, ages, surprises, lenses))
-            score[rows] = weights.score(points)
+            steps[rows] = weights.steps(reader.read(sample.frame, sample.at[rows], group, ages, surprises, lenses))
+            points = weights.points(steps[rows])
+            score[rows] = weights.score(points, segment[rows])
             summed += np.cumsum(points, axis=0)[-1]  # row by row: a sum in numpy's own order may differ in the last bit
-    derived = sample.column("derived").to_numpy(dtype=bool)
-    references = References(sample.change, sample.party, derived, sample.band, score)
+    references = References(sample.change, sample.party, derived, sample.band, score, steps)
     return references, sample.column("as_of").to_numpy(dtype="datetime64[us]"), summed
-
-
-def _concatenate(scored: Sequence[tuple[References, NDArray[Any]]]) -> tuple[References, NDArray[Any]]:
-    parts = [references for references, _ in scored]
-    return (
-        References(
-            np.concatenate([part.change for part in parts]),
-            np.concatenate([part.party for part in parts]),
-            np.concatenate([part.derived for part in parts]),
-            np.concatenate([part.band for part in parts]),
-            np.concatenate([part.score for part in parts]),
-        ),
-        np.concatenate([nights for _, nights in scored]),
-    )
 
 
 def _sample(frame: pd.DataFrame, usable: Ints, ages: Ages, columns: Sequence[Column], seed: int) -> Sample:

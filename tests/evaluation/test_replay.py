@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 from payeewatch.evaluation.replay import Replay, replay, training_days
+from payeewatch.pipeline.detector.learning import Lesson
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.loading import load_until
 from payeewatch.pipeline.opening import opened
@@ -74,6 +76,34 @@ def test_how_many_nights_are_read_together_changes_nothing(home: Home) -> None:
     pd.testing.assert_frame_equal(one.flags, all_of_them.flags)
     past = one.rows[one.rows["age_days"] > 3]
     assert past["change_id"].isin(one.flags["change_id"]).any()
+
+
+def test_verdicts_on_a_night_s_queue_are_learned_from_two_nights_later(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Known the next night; what was learned after that counts from the night that follows. No sooner, no later."""
+    monkeypatch.setattr(Lesson, "holds", True)  # a few verdicts of a small insurer teach nothing that holds
+    flagged: list[list[str]] = []
+
+    def judge(night: date, new: Sequence[str]) -> dict[str, bool]:
+        flagged.append(list(new))
+        return {change_id: at % 2 == 0 for at, change_id in enumerate(new)}
+
+    first, last = date(2024, 9, 20), date(2024, 9, 25)  # over two weeks: one alone moves nothing
+    with opened(settings_of(home), writing=False) as session:
+        session.lake_cache.register()
+        plain, learning = (replay(session, first, last, 30, judge=each) for each in (None, judge))
+    nights = sorted(plain.rows["as_of"].unique())
+    same = [
+        plain.rows.loc[plain.rows["as_of"] == night, "score"].equals(
+            learning.rows.loc[learning.rows["as_of"] == night, "score"]
+        )
+        for night in nights
+    ]
+    assert len(flagged) == len(nights) == 6
+    assert flagged[0]
+    assert same[:2] == [True, True]
+    assert not same[-1]
 
 
 def test_models_know_what_was_known_the_day_before_they_serve() -> None:

@@ -216,6 +216,7 @@ def _hash(text: str) -> str:
 def _update_flag(flag: Flag, row: Mapping[str, Any], night: Night, ring: tuple[str, int], is_latest: bool) -> None:
     for name in FROM_FLAGS:
         setattr(flag, name, row[name])
+    flag.p_value_uncorrected = row.get("p_value_uncorrected")
     flag.night, flag.is_current = night, is_latest
     flag.headline = row["reasons"][0] if row["reasons"] else {}
     flag.headline_reason = flag.headline.get("sentence", "")
@@ -227,11 +228,20 @@ def _why_wake(flag: Flag, row: Mapping[str, Any], is_news: bool) -> Flag.WokenBy
     """Why a snoozed flag comes back, if it does."""
     if is_news:
         return Flag.WokenBy.NEW_EVIDENCE
-    if flag.snoozed_p_value is not None and row["p_value"] < flag.snoozed_p_value:
+    if flag.snoozed_p_value is not None and comparable_p_value(row) < flag.snoozed_p_value:
         return Flag.WokenBy.MORE_UNUSUAL
     if flag.snoozed_at_risk is not None and row["amount_at_risk"] > flag.snoozed_at_risk:
         return Flag.WokenBy.MORE_AT_RISK
     return None
+
+
+def comparable_p_value(flag: Mapping[str, Any]) -> float:
+    """The p-value to compare a flag with itself by: an update of the model from verdicts is no news about a change.
+
+    Nights of earlier versions have none without the update; there were no updates then.
+    """
+    uncorrected = flag.get("p_value_uncorrected")
+    return float(flag["p_value"] if uncorrected is None else uncorrected)
 
 
 def wake(flag: Flag, why: Flag.WokenBy) -> None:

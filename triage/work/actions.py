@@ -11,6 +11,7 @@ from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
 from payeewatch.triage import clock
+from payeewatch.triage.exchange.import_night import comparable_p_value
 from payeewatch.triage.models import WORKABLE, Decision, Flag, Note, Step, User
 from payeewatch.triage.work.approvals import Kind, decide, effect
 from payeewatch.triage.work.filters import to_take
@@ -100,7 +101,7 @@ class SnoozeForm(ActionForm):
 def snooze(context: ActionContext, until: date | None, until_worse: bool) -> Details:
     flag = context.flag
     flag.state, flag.snoozed_until, flag.woken_by = State.SNOOZED, until, ""
-    flag.snoozed_p_value = flag.p_value if until_worse else None
+    flag.snoozed_p_value = comparable_p_value(vars(flag)) if until_worse else None
     flag.snoozed_at_risk = flag.amount_at_risk if until_worse else None
     release_claim(flag)
     return {"until": str(until or ""), "until_worse": until_worse}

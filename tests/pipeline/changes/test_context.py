@@ -141,6 +141,23 @@ def test_what_a_change_was_at_its_decision_is_read_from_the_last_night_before(se
     assert at_decision(session.con, scores, decisions[1:], PARAMS).empty
 
 
+def test_at_its_decision_a_change_had_the_p_value_without_what_was_learned_from_verdicts(
+    session: Session, tmp_path: Path
+) -> None:
+    """A night of an earlier version did not say which that is; it had learned nothing."""
+    scores = {}
+    for night, more in ((date(2024, 5, 1), {}), (date(2024, 5, 2), {"p_value_uncorrected": [0.3]})):
+        rows = {"night": [night], "change_id": ["C1"], "p_value": [0.2], "account": ["a1"]} | more
+        scores[night] = tmp_path / f"{night}.parquet"
+        pq.write_table(pa.table(rows), scores[night])
+    decided_at = [datetime(2024, 5, 2, 9), datetime(2024, 5, 3, 9)]
+    found = [
+        at_decision(session.con, scores, pd.DataFrame({"change_id": ["C1"], "decided_at": [at]}), PARAMS)
+        for at in decided_at
+    ]
+    assert [rows["decided_p"].tolist() for rows in found] == [[0.2], [0.3]]
+
+
 @pytest.mark.parametrize("names", [set(), {"b"}, ["b", "d", "b"], {"a": 1, "c": 2}])
 def test_ids_are_among_the_wanted_as_isin_says(names: Collection[str]) -> None:
     ids = pd.Series(["a", "b", None, "c", "b"], dtype="str")

@@ -14,8 +14,14 @@ FOUR = Cell(np.array([1.0, 2.0, 2.0, 5.0]), np.array([11, 33, 22, 44]), "own")
 
 def references(*rows: tuple[int, str, bool, int, float]) -> References:
     change, party, derived, band, score = zip(*rows, strict=True)
+    steps = np.zeros((len(rows), 0), dtype=np.uint8)
     return References(
-        np.array(change), np.array(party, dtype=object), np.array(derived), np.array(band), np.array(score, dtype=float)
+        np.array(change),
+        np.array(party, dtype=object),
+        np.array(derived),
+        np.array(band),
+        np.array(score, dtype=float),
+        steps,
     )
 
 

@@ -36,6 +36,7 @@ def flag_row(**more: Any) -> dict[str, Any]:
         "derived": False,
         "member_id": "007", "household_id": None, "payee_id": "=1+1", "payee_type": "member", "account": "token",
         "account_hint": "FR · 99001", "queue": "review", "rank": 1, "score": 2.5, "p_value": 0.01,
+        "p_value_uncorrected": 0.01,
         "at_risk_cents": 123_45, "paid_cents": -5, "first_payment_on": None, "exposures": [EXPOSURE],
     } | more  # fmt: skip
 
@@ -107,6 +108,7 @@ def test_scores_hold_every_open_change_with_its_place_and_why_not() -> None:
     scores = pd.DataFrame(
         {
             "change_id": ["C2", "C1"], "segment": ["s", "s"], "age_days": [3, 4], "score": [1.0, 2.0],
+            "p_value_uncorrected": [0.5, 0.1],
             "p_value": [0.5, 0.1], "lens_request": [0.1, None], "lens_claims": [None, None], "lens_company": [0.0, 0.1],
         }
     )  # fmt: skip

@@ -335,6 +335,14 @@ def test_a_decided_change_comes_back_on_new_evidence_only(evidence: Row, remembe
     assert back["is_new"]
 
 
+def test_a_p_value_that_only_verdicts_on_others_made_smaller_is_no_new_evidence() -> None:
+    inputs = pd.DataFrame([{"change_id": "C1", "decided_p": 0.05, "decided_account": "account of C1"}])
+    same = change("C1", 0.001, decided_at=DECIDED_AT, p_value_uncorrected=0.02)
+    smaller = change("C1", 0.02, decided_at=DECIDED_AT, p_value_uncorrected=0.001)
+    assert on(NIGHT, [same], decision_inputs=inputs).flags == []
+    assert len(on(NIGHT, [smaller], decision_inputs=inputs).flags) == 1
+
+
 def test_a_change_flagged_again_stays_although_it_was_decided_before() -> None:
     payment = {"decided_at": DECIDED_AT, "newest_payment_at": DECIDED_AT + timedelta(hours=1)}
     first = on(NIGHT, [change("C1", **payment)])

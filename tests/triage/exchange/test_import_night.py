@@ -108,7 +108,8 @@ def test_a_form_of_before_the_night_is_refused(cast: dict[str, User], first: Fla
     ("flags", "is_news", "why"),
     [
         ({}, True, "new_evidence"),
-        ({"p_value": 1e-9}, False, "more_unusual"),
+        ({"p_value": 1e-9, "p_value_uncorrected": 1e-9}, False, "more_unusual"),
+        ({"p_value": 1e-9}, False, ""),  # an update of the model alone
         ({"amount_at_risk": Decimal(10**6)}, False, "more_at_risk"),
         ({"p_value": 0.9, "amount_at_risk": Decimal(0)}, False, ""),
     ],
@@ -127,7 +128,7 @@ def test_a_flag_snoozed_until_a_day_sleeps_through_what_is_merely_worse(
     cast: dict[str, User], first: Flag, reviewed: Settings
 ) -> None:
     do(cast["reviewer"], first, "snooze", until="2024-10-10")
-    night_after(reviewed, only(first, p_value=1e-9), nothing)
+    night_after(reviewed, only(first, p_value=1e-9, p_value_uncorrected=1e-9), nothing)
     first.refresh_from_db()
     assert first.state == "snoozed"
 
