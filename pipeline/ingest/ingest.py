@@ -206,7 +206,7 @@ def _stage_drop(session: Session, drop: Drop, profile: Profile) -> Iterator[list
             for table in DROP_TABLES.values()
             if table.name in drop.tables
         ]
-        tables = staging.stage(con, sources, drop.day, limits, erased)
+        tables = staging.stage(con, sources, drop.day, limits, erased, session.lake_cache.scan("members"))
         for staged in tables:
             if staged.table.name in KEYS_KEPT:
                 key = f"SELECT {name(staged.table.key)} AS key FROM ({session.lake_cache.scan(staged.table.name)})"

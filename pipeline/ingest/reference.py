@@ -107,7 +107,25 @@ def _check_table(session: Session, table: str, parts: Sequence[Part], profile: P
 def _stage_table(session: Session, table: str, parts: Sequence[Part], profile: Profile) -> Staged:
     export = Export() if _is_shipped(parts) else profile.of(f"reference_{table}")
     limits = replace(LIMITS, zone=session.settings.params.timezone)
-    return staging.stage(session.con, [Source(REFERENCE_TABLES[table], parts, export)], NO_DAY, limits)[0]
+    source = Source(REFERENCE_TABLES[table], parts, export)
+    members = session.lake_cache.scan("members")
+    return staging.stage(session.con, [source], NO_DAY, limits, members=members)[0]
+
+
+def _described(table: str) -> str:
+    """A reference table's name in a source profile."""
+    return f"reference_{table}"
+
+
+def _is_read_so(load: Load, described: Mapping[str, str]) -> bool:
+    """Whether a load read the tables as they are described now; one of an earlier version, as without a profile."""
+    before: dict[str, str] = load.facts.get(profile_changes.FACT) or profile_changes.marks(Profile(), list(described))
+    return before == described
+
+
+def _own(tables: Mapping[str, Sequence[Part]]) -> dict[str, Sequence[Part]]:
+    """The tables that the insurer sends."""
+    return {table: parts for table, parts in tables.items() if not _is_shipped(parts)}
 
 
 def _is_shipped(parts: Sequence[Part]) -> bool:

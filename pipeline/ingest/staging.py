@@ -18,7 +18,7 @@ from payeewatch.pipeline.home.wording import Sentence, sentence
 from payeewatch.pipeline.ingest import checks
 from payeewatch.pipeline.ingest.adapters import Part
 from payeewatch.pipeline.ingest.checks import Severity
-from payeewatch.pipeline.ingest.codes_met import count_codes
+from payeewatch.pipeline.ingest.codes_met import count_codes, words_of_names
 from payeewatch.pipeline.ingest.formats.batches import NO_LINES, forget, rejected_lines
 from payeewatch.pipeline.ingest.profile import REST, Export
 from payeewatch.pipeline.ingest.typed_rows import Limits, lack_bits, lacking, staged_columns, staging_sql
@@ -183,9 +183,12 @@ class Source:
     def file_names(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(path.name for part in self.parts for path in part.files))
 
+    members: str = "",
 
 def stage(
     con: duckdb.DuckDBPyConnection,
+    `members` is SQL of the lake's members: a word of their names is not quoted as a code.
+
     sources: Sequence[Source],
     day: date,
     limits: Limits,
@@ -199,7 +202,11 @@ def stage(
     for source in sources:
         _create(con, relation(source.table), source.table)
     columns_by_table = _read_together(con, sources, limits)
-    return [_stage_table(con, source, day, columns_by_table[source.table.name], erased) for source in sources]
+    staged = [_stage_table(con, source, day, columns_by_table[source.table.name], erased) for source in sources]
+    words = words_of_names(members, [source.table for source in sources])
+    for source, each in zip(sources, staged, strict=True):
+        _count_codes(con, source, each, words)
+    return staged
 
 
 def _stage_table(
@@ -214,11 +221,15 @@ def _stage_table(
     staged.partly_missing_columns, staged.lacking_columns = tuple(sorted(missing - nowhere)), tuple(sorted(silent))
     for column in sorted(silent & (missing - nowhere)):
         _take_from_earlier_file(con, staged, column)
-    _count(con, staged)
+def _count_codes(con: duckdb.DuckDBPyConnection, source: Source, staged: Staged, words: str) -> None:
     if staged.broken:
-        staged.codes_unlisted = count_codes(con, staged.relation, "unlisted", staged.table)
-    if any(REST in codes for codes in source.export.values.values()):
-        staged.codes_fell_back = count_codes(con, staged.relation, "fallbacks", staged.table)
+        staged.codes_unlisted = count_codes(con, staged.relation, "unlisted", staged.table, words)
+    staged.falling_back = tuple(column for column, codes in source.export.values.items() if REST in codes)
+    if staged.falling_back:
+        staged.codes_fell_back = count_codes(con, staged.relation, "fallbacks", staged.table, words)
+
+
+    _count(con, staged)
     return staged
 
 
