@@ -289,6 +289,10 @@ MESSAGES = {
     ),
     "feed_null": "%(table)s, column %(column)s: %(share)s of the rows are empty; usual is %(usually)s",
     "feed_unknown": "%(table)s, column %(column)s: %(share)s of the rows are 'unknown'; usual is %(usually)s",
+    "feed_fell_back": (
+        "%(table)s, column %(column)s: %(share)s of the rows have a code that the source profile does not list; usual "
+        "is %(usually)s"
+    ),
     "feed_unresolved": (
         "%(table)s, column %(column)s: %(share)s of the ids are not known here; usual is %(usually)s"
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -55,10 +55,18 @@ def watch(session: Session, drop: Drop, tables: Sequence[Staged]) -> Feed:
     measured = _measured(session, drop, tables)
     notes = [look for staged in tables for look in (*tolerance.looks(staged), *staged.looks)]
     loads = session.lake.loads()
-    if drop.kind != DROP or drop.mode == "first":
-        return Feed(measured, Findings(), notes=[*notes, *_files_unread(drop, loads)])
+    notes = [look for staged in tables for look in (*staged.looks, *_new_codes(drop, staged, loads))]
+    if drop.kind != DROP:
+        return Feed(measured, Findings(), notes=notes)
+    planned = _planned(session, tables)
+    states = list(_without_planned(drop, planned, loads))
+    if drop.mode == "first":
+        notes += _files_unread(drop, loads)
+        return Feed(measured, Findings(states=states), planned, notes=notes)
     findings = judge(drop.day, measured, past(loads, drop.day), session.settings.params)
-    return Feed(measured, findings, notes=[*notes, *_notes(session, drop, tables, findings, loads)])
+    findings.states += [*states, *(state for staged in tables for state in _known_codes(drop, staged, loads))]
+    notes += _notes(session, drop, tables, findings, loads)
+    return Feed(measured, findings, planned, notes=notes)
 
 
 def refuse_unusual(feed: Feed, drop: Drop, reasons: Mapping[date, str]) -> None:
@@ -109,6 +117,7 @@ def _measured(session: Session, drop: Drop, tables: Sequence[Staged]) -> dict[st
 
     return dict(zip((s.table.name for s in tables), in_parallel(session.con, measured, tables), strict=True))
 
+            {column: sum(staged.codes_fell_back.get(column, {}).values()) for column in staged.falling_back},
 
 def _earlier(session: Session, drop: Drop, staged: Staged, loads: Sequence[Load]) -> Earlier | None:
     """The rows of the last drops that had the table; of the first one, where there is no other yet."""
@@ -141,6 +150,76 @@ def _files_unread(drop: Drop, loads: Sequence[Load]) -> list[Sentence]:
         return []
     files = ", ".join(drop.ignored[:3]) + (", ..." if len(drop.ignored) > 3 else "")
     return [sentence("feed_files_unread", day=drop.day.isoformat(), files=files)]
+def _planned(session: Session, tables: Sequence[Staged]) -> int:
+    """The payments of a drop that can still be held."""
+    staged = next((each for each in tables if each.table.name == "payments"), None)
+    if staged is None:
+        return 0
+    query = f"SELECT count(*) FROM {staged.relation} WHERE {staged.is_accepted} AND status IN {PLANNED}"
+    return int(session.con.execute(query).fetchall()[0][0])
+
+
+def _without_planned(drop: Drop, planned: int, loads: Sequence[Load]) -> Iterator[Sentence]:
+    """A state when no payment comes before it is sent: nothing can be held."""
+    days = {load.day: _planned_of(load) for load in loads if load.kind == DROP and load.day < drop.day}
+    last = [planned, *(days[day] for day in sorted(days, reverse=True))][:PAYMENT_DROPS]
+    if not any(last):
+        yield sentence("no_planned_payments", drops=len(last))
+
+
+def _planned_of(load: Load) -> int:
+    """The same of a loaded drop; an earlier version kept the numbers of a daily drop's states only."""
+    feed = load.facts.get("feed", {})
+    shares = feed.get("tables", {}).get("payments", {}).get("shares", {})
+    measured = sum(shares.get(f"value status={status}", (0, 0))[0] for status in PLANNED)
+    return int(feed.get("planned_payments", measured))
+
+
+def _new_codes(drop: Drop, staged: Staged, loads: Sequence[Load]) -> Iterator[Sentence]:
+    """A look at the codes for which a fallback stands, and that no earlier drop had."""
+    for column, codes in staged.codes_fell_back.items():
+        before = _codes_before(drop, staged, column, loads)
+        if new := {code: rows for code, rows in codes.items() if code not in before}:
+            yield _fell_back(staged, column, new)
+
+
+def _known_codes(drop: Drop, staged: Staged, loads: Sequence[Load]) -> Iterator[Sentence]:
+    """A state for each column that has such codes every night."""
+    for column, codes in staged.codes_fell_back.items():
+        before = _codes_before(drop, staged, column, loads)
+        if known := {code: rows for code, rows in codes.items() if code in before}:
+            yield _fell_back(staged, column, known)
+
+
+def _codes_before(drop: Drop, staged: Staged, column: str, loads: Sequence[Load]) -> set[str]:
+    """The codes of a column that fell back in earlier drops."""
+    tables = (load.facts.get("tables", {}) for load in loads if load.kind == DROP and load.day < drop.day)
+    facts = (each[staged.table.name] for each in tables if staged.table.name in each)
+    return {code for each in facts for code in each.get("codes_fell_back", {}).get(column, ())}
+
+
+def _fell_back(staged: Staged, column: str, codes: Mapping[str, int]) -> Sentence:
+    named = ", ".join(f"{code} {rows:,}" for code, rows in codes.items())
+    return sentence("codes_fell_back", table=staged.table.name, column=column, rows=sum(codes.values()), codes=named)
+
+
+def same_files(
+    drop: Drop, digests: Mapping[str, str], tables: Sequence[Staged], loads: Sequence[Load]
+) -> Iterator[Sentence]:
+    """A look at tables of events whose files are, byte for byte, those of some other drop.
+
+    Unlike rows, whole files are compared with those of every drop: it costs nothing.
+    """
+    for table in (staged.table.name for staged in tables if staged.rows_read and staged.table.name in HAPPENED):
+        days = [
+            load.day
+            for load in loads
+            if load.kind == DROP and load.day != drop.day and load.facts.get(DIGESTS, {}).get(table) == digests[table]
+        ]
+        if days:
+            yield sentence("feed_same_files", table=table, day=max(days).isoformat())
+
+
 
 
 def is_usual(files: Sequence[str], loads: Sequence[Load]) -> bool:

@@ -67,6 +67,7 @@ class Staged:
     codes_fell_back: dict[str, dict[str, int]] = field(default_factory=dict)
     ids_repaired: dict[str, int] = field(default_factory=dict)  # column -> rows
 
+    falling_back: tuple[str, ...] = ()  # columns with a fallback in the source profile
     @property
     def relation(self) -> str:
         return relation(self.table)
@@ -140,18 +141,8 @@ class Staged:
 
     @property
     def looks(self) -> list[Sentence]:
-        """What a person should know of the codes and ids."""
-        fell_back = [
-            sentence(
-                "codes_fell_back",
-                table=self.table.name,
-                column=column,
-                rows=sum(codes.values()),
-                codes=", ".join(f"{code} {rows:,}" for code, rows in codes.items()),
-            )
-            for column, codes in self.codes_fell_back.items()
-        ]
-        return fell_back + [
+        """What a person should know of the ids."""
+        return [
             sentence("ids_repaired", table=self.table.name, column=column, rows=rows)
             for column, rows in self.ids_repaired.items()
         ]
