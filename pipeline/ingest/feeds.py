@@ -12,7 +12,6 @@ from payeewatch.pipeline.feeds.measures import Earlier, Measured, Staging, measu
 from payeewatch.pipeline.feeds.watch import Findings, Past, judge
 from payeewatch.pipeline.home.errors import FeedUnusual
 from payeewatch.pipeline.home.wording import Sentence, sentence
-from payeewatch.pipeline.ingest import tolerance
 from payeewatch.pipeline.ingest.drops import DROP, Drop
 from payeewatch.pipeline.ingest.staging import Staged
 from payeewatch.pipeline.parallel import in_parallel
@@ -53,7 +52,6 @@ class Feed:
 def watch(session: Session, drop: Drop, tables: Sequence[Staged]) -> Feed:
     """Measure a staged drop and compare it with the drops before."""
     measured = _measured(session, drop, tables)
-    notes = [look for staged in tables for look in (*tolerance.looks(staged), *staged.looks)]
     loads = session.lake.loads()
     notes = [look for staged in tables for look in (*staged.looks, *_new_codes(drop, staged, loads))]
     if drop.kind != DROP:

@@ -34,10 +34,11 @@ from payeewatch.pipeline.ingest.profile import Profile
 from payeewatch.pipeline.ingest.quarantine import quarantine, unscored_changes
 from payeewatch.pipeline.ingest.reference import load_reference
 from payeewatch.pipeline.ingest.seal import seal_originals, seal_rejected
+from payeewatch.pipeline.ingest.rejections import rejections
 from payeewatch.pipeline.ingest.spellings import begin_renewal, renew_spellings, spellings_of, write_spellings
 from payeewatch.pipeline.ingest.staging import Source, Staged
 from payeewatch.pipeline.ingest.tokenise import Knowing, lake_rows, tokenised
-from payeewatch.pipeline.ingest.tolerance import over_tolerance
+from payeewatch.pipeline.ingest.tolerance import looks, over_tolerance
 from payeewatch.pipeline.ingest.typed_rows import Limits
 from payeewatch.pipeline.parallel import in_parallel
 from payeewatch.pipeline.session import Session, progress
@@ -119,7 +120,11 @@ def _check_drop(session: Session, drop: Drop, profile: Profile) -> dict[str, Any
             feed, refused = watch(session, drop, tables), _over_tolerance(session, drop, tables)
             if not refused:
                 refuse_unusual(feed, drop, session.accepts)
-            return label | _facts(session, drop, tables) | {"looks": list(feed.looks), "refused": refused}
+            reasons = [
+                reason for staged in tables for reason in rejections(session.con, staged, profile.of(staged.table.name))
+            ]
+            told = {"looks": list(feed.looks), "states": list(feed.findings.states), "rejections": reasons}
+            return label | _facts(session, drop, tables) | told | {"refused": refused}
     except (InputRefused, FeedUnusual) as refusal:
         return label | {"refused": str(refusal)}
 
@@ -142,6 +147,9 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
         marks = profile_changes.marks(profile, list(drop.tables)) if drop.kind == DROP else {}
         told = profile_changes.changes(marks, session.lake.loads())
         feed.notes += told.looks
+        content = digests(drop, session.lake.root) if drop.kind == DROP else {}
+        feed.notes += same_files(drop, content, tables, session.lake.loads()) if content else ()
+        feed.notes[:0] = [look for staged in tables for look in looks(staged)]
         feed.findings.states += told.states
         _count_knowing(session, tables, knowing)
         paths_per_table = in_parallel(

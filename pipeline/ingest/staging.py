@@ -37,6 +37,7 @@ class Columns(NamedTuple):
     extra: set[str]
     missing: set[str]
     lacking: set[str]
+    records: int  # rows and lines that are none
 
 
 @dataclass
@@ -46,6 +47,7 @@ class Staged:
     table: Table
     day: date
     files: tuple[str, ...]
+    parts: tuple[tuple[Part, int], ...] = ()  # each with its records, in the order of the staged rows
     rows_read: int = 0
     rows_rejected: int = 0
     rows_duplicate: int = 0
@@ -65,9 +67,9 @@ class Staged:
     rows_erased: int = 0  # of people who were erased; they are not among the rows read
     codes_unlisted: dict[str, dict[str, int]] = field(default_factory=dict)  # column -> code -> rows
     codes_fell_back: dict[str, dict[str, int]] = field(default_factory=dict)
+    falling_back: tuple[str, ...] = ()  # columns with a fallback in the source profile
     ids_repaired: dict[str, int] = field(default_factory=dict)  # column -> rows
 
-    falling_back: tuple[str, ...] = ()  # columns with a fallback in the source profile
     @property
     def relation(self) -> str:
         return relation(self.table)
@@ -174,18 +176,18 @@ class Source:
     def file_names(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(path.name for part in self.parts for path in part.files))
 
-    members: str = "",
 
 def stage(
     con: duckdb.DuckDBPyConnection,
-    `members` is SQL of the lake's members: a word of their names is not quoted as a code.
-
     sources: Sequence[Source],
     day: date,
     limits: Limits,
     erased: Tombstones = NO_TOMBSTONES,
+    members: str = "",
 ) -> list[Staged]:
     """Read, type and check each table's parts into `staging.<table>`; rows of erased people are left out.
+
+    `members` is SQL of the lake's members: a word of their names is not quoted as a code.
 
     Raises:
         InputRefused: a file that cannot be read, or that lacks a required column.
@@ -204,24 +206,27 @@ def _stage_table(
     con: duckdb.DuckDBPyConnection, source: Source, day: date, part_columns: Sequence[Columns], erased: Tombstones
 ) -> Staged:
     table = source.table
-    staged = Staged(table, day, source.file_names)
-    extra, missing, silent = (set().union(*names) for names in zip(*part_columns, strict=True))
+    records = (columns.records for columns in part_columns)
+    staged = Staged(table, day, source.file_names, tuple(zip(source.parts, records, strict=True)))
+    extra, missing, silent = (
+        set().union(*(getattr(columns, which) for columns in part_columns)) for which in ("extra", "missing", "lacking")
+    )
     staged.rows_erased = erased.delete_erased(con, staged.relation, tuple(c.name for c in table.columns))
     staged.extra_columns, staged.missing_columns = tuple(sorted(extra)), tuple(sorted(missing))
     nowhere = set.intersection(*(columns.missing for columns in part_columns))
     staged.partly_missing_columns, staged.lacking_columns = tuple(sorted(missing - nowhere)), tuple(sorted(silent))
     for column in sorted(silent & (missing - nowhere)):
         _take_from_earlier_file(con, staged, column)
+    _count(con, staged)
+    return staged
+
+
 def _count_codes(con: duckdb.DuckDBPyConnection, source: Source, staged: Staged, words: str) -> None:
     if staged.broken:
         staged.codes_unlisted = count_codes(con, staged.relation, "unlisted", staged.table, words)
     staged.falling_back = tuple(column for column, codes in source.export.values.items() if REST in codes)
     if staged.falling_back:
         staged.codes_fell_back = count_codes(con, staged.relation, "fallbacks", staged.table, words)
-
-
-    _count(con, staged)
-    return staged
 
 
 def _take_from_earlier_file(con: duckdb.DuckDBPyConnection, staged: Staged, column: str) -> None:
@@ -276,16 +281,22 @@ def _read_into(
     """Add a part's rows. Returns the columns that nobody reads, and those of the table that the part lacks."""
     batch = part.batch(con, table, export)
     with batch.refusing():
-        con.execute(f"INSERT INTO {relation} {staging_sql(table, batch, export, limits)}")
+        records = _inserted(con, f"INSERT INTO {relation} {staging_sql(table, batch, export, limits)}")
         lines = rejected_lines(con, batch)
         if lines != NO_LINES:
-            con.execute(
+            records += _inserted(
+                con,
                 f"INSERT INTO {relation} BY NAME SELECT 1 AS failed,"
-                f" CAST(json_object('line', line) AS VARCHAR) AS original FROM ({lines})"
+                f" CAST(json_object('line', line) AS VARCHAR) AS original FROM ({lines})",
             )
     forget(con)
     missing = {c.name for c in table.columns if c.name not in batch.present} if batch.present else set()
-    return Columns(set(batch.extra), missing, set(lacking(table, batch, export)))
+    return Columns(set(batch.extra), missing, set(lacking(table, batch, export)), records)
+
+
+def _inserted(con: duckdb.DuckDBPyConnection, command: str) -> int:
+    """How many rows an INSERT adds."""
+    return int(con.execute(command).fetchall()[0][0])
 
 
 def _count(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:

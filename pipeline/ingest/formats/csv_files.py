@@ -72,6 +72,18 @@ class Csv(Reader):
             return batch
         return self._by_line(con, header, path, export)
 
+    def places(self, path: Path, export: Export) -> Iterator[str]:
+        """The rows, then the lines that are none."""
+        with self._text(path, export) as (head, lines):
+            rows = Rows(lines, len(head.names), head.delimiter, export.quote)
+            odd = []
+            for number, row in rows.numbered():
+                if row.cells is None:
+                    odd.append(number)
+                else:
+                    yield f"line {head.lines + number}"
+        yield from (f"line {head.lines + number}" for number in odd)
+
     @contextmanager
     def _text(self, path: Path, export: Export) -> Iterator[tuple[Head, Iterator[str]]]:
         """The head of a file, and its lines behind that."""

@@ -111,12 +111,23 @@ class Rows:
     def __init__(self, lines: Iterable[str], width: int, delimiter: str, quote: str) -> None:
         self.lines, self.width, self.delimiter, self.quote = iter(lines), width, delimiter, quote or "\0"
         self.ahead: deque[str] = deque()
+        self.number = 0  # of lines read so far
 
     def __iter__(self) -> Iterator[Row]:
+        return (row for _, row in self.numbered())
+
+    def numbered(self) -> Iterator[tuple[int, Row]]:
+        """Each record with the number of its first line, from 1."""
         while (line := self._line(0)) is not None:
-            self.ahead.popleft()
+            number = self._take(1)
             if line.rstrip("\r\n"):
-                yield self._record(line)
+                yield number, self._record(line)
+
+    def _take(self, lines: int) -> int:
+        for _ in range(lines):
+            self.ahead.popleft()
+        self.number += lines
+        return self.number
 
     def _line(self, place: int) -> str | None:
         """The line at a place behind the current one; None behind the last."""
@@ -147,8 +158,7 @@ class Rows:
                 cells = self._cells(text)
                 if rows > 1 or cells is None or len(cells) != self.width:
                     return None
-                for _ in parts[1:]:
-                    self.ahead.popleft()
+                self._take(len(parts) - 1)
                 return Row(cells, text.rstrip("\r\n"))
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -16,7 +17,7 @@ from payeewatch.pipeline.ingest.formats.batches import (
     folder_and_name,
     refusing,
 )
-from payeewatch.pipeline.ingest.formats.lines import Scan
+from payeewatch.pipeline.ingest.formats.lines import Scan, text_of
 from payeewatch.pipeline.ingest.formats.reader import ROOM, Header, Reader, named, scan_or_refuse
 from payeewatch.pipeline.ingest.profile import Export
 from payeewatch.pipeline.sql import name, text
@@ -89,6 +90,10 @@ class Ndjson(Reader):
         )
         types = dict.fromkeys(header.ours, "VARCHAR")
         return Batch((path,), self.form, query, types, header.extra, True, ALWAYS_UTF_8)
+
+    def places(self, path: Path, export: Export) -> Iterator[str]:
+        with text_of(path, "utf-8") as lines:
+            yield from (f"line {number}" for number, line in enumerate(lines, start=1) if line.strip(" \r\n"))
 
 
 def _is_json(line: str) -> bool:

@@ -7,6 +7,7 @@ see `adapters`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -36,6 +37,11 @@ def read(con: duckdb.DuckDBPyConnection, table: Table, path: Path, export: Expor
     with refusing([path], reader.form):
         forget(con)
         return reader.batch(con, header, path, export)
+
+
+def places(path: Path, export: Export) -> Iterator[str]:
+    """Where each record of a file is, such as `line 7`, in the order in which they are staged."""
+    return _reader(path).places(path, export)
 
 
 def suffixes() -> tuple[str, ...]:
