@@ -317,6 +317,10 @@ MESSAGES = {
     "feed_age": "%(table)s, column %(column)s: the middle row is %(days)s days old; usual is %(typical)s",
     "feed_newest": "%(table)s, column %(column)s: the newest row is %(days)s days old; usual is %(typical)s",
     "feed_without_usual": "%(table)s: too few drops to say what is usual",
+    "no_planned_payments": (
+        "payments: no planned or held payment came in the last drops (%(drops)s): only a payment that is not sent yet "
+        "can be held, so the hold queue stays empty"
+    ),
     "profile_changed": (
         "%(table)s: the source profile has changed since the drop of %(day)s was read; loaded drops are not read "
         "again: see docs/running.md"

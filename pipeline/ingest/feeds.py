@@ -21,6 +21,12 @@ from payeewatch.pipeline.store.lake import Load
 if TYPE_CHECKING:
     import duckdb
 
+DIGESTS = "digests"
+"""What a drop's load keeps: table -> the mark of its files' contents."""
+PLANNED = ("planned", "held")
+"""The states of a payment that can still be held."""
+PAYMENT_DROPS = 31
+"""The hold queue cannot work when none of so many last drops brings such a payment."""
 RECENT_DROPS = 8
 """Rows are compared one by one with those of so many last drops."""
 
@@ -31,6 +37,7 @@ class Feed:
 
     tables: dict[str, Measured]
     findings: Findings
+    planned_payments: int = 0
     accepted: str = ""  # why it was let through a stop
     notes: list[Sentence] = field(default_factory=list)
 
@@ -45,6 +52,7 @@ class Feed:
             "tables": {table: measured.facts() for table, measured in self.tables.items()},
             "looks": [look.coded for look in self.looks],
             "states": [state.coded for state in self.findings.states],
+            "planned_payments": self.planned_payments,
             "accepted": self.accepted,
         }
 
