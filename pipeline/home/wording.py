@@ -336,6 +336,9 @@ MESSAGES = {
     "list_without_manifest": "breaches/%(breach_id)s: has no manifest.yaml yet; it is left out",
     "list_shrinks": "breaches/%(breach_id)s: %(rows)s people; the copy before had %(typical)s",
     "list_older": "breaches/%(breach_id)s: an older copy of the list has replaced a newer one",
+    "list_matches_fewer": (
+        "breaches/%(breach_id)s: %(rows)s members match at level %(level)s or better; usual is %(typical)s"
+    ),
     # the export about one person
     "from_feed": "table %(table)s of the insurer's feed",
     "kept_nights": "%(days)s days after the night; a flag's lines go with the flag.",

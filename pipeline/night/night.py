@@ -181,7 +181,8 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
             session.warnings.clear()
             session.states.clear()
             with _recording_failure(session, night), background() as meanwhile:
-                if (ready or ahead) and lists.due(session, night):
+                manifests = lists.read_manifests(session) if ready or ahead else None
+                if manifests is not None and lists.due(session, night, manifests):
                     break
                 reading = meanwhile(_read_model, session, night, options)
                 tables = session.lake_cache.small_tables().union(ALSO_READ)
@@ -191,7 +192,7 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
                 _require_news(session, night, options)
                 if session.redone:
                     session.warn(wording.sentence("night_redone"))
-                ingest_until(session, night)
+                ingest_until(session, night, manifests)
                 link_and_derive(session)
                 model = _model(session, night, options, reading)
                 preparing.result()
