@@ -299,6 +299,7 @@ MESSAGES = {
     "feed_rejected": "%(table)s: %(share)s of the rows are rejected; usual is %(usually)s",
     "feed_repeated": "%(table)s: %(share)s of the rows repeat a key of the same drop; usual is %(usually)s",
     "feed_unchanged": "%(table)s: %(share)s of the rows came before exactly so; usual is %(usually)s",
+    "feed_same_files": "%(table)s: the files are those of the drop of %(day)s again, byte for byte",
     "feed_known": "%(table)s: %(share)s of the keys came in the drops before; usual is %(usually)s",
     "feed_distinct": "%(table)s, %(column)s: %(share)s of the rows have a different one; usual is %(usually)s",
     "feed_value": (
@@ -316,11 +317,11 @@ MESSAGES = {
     "feed_median": "%(table)s, column %(column)s: the middle amount is %(times)s times its usual",
     "feed_age": "%(table)s, column %(column)s: the middle row is %(days)s days old; usual is %(typical)s",
     "feed_newest": "%(table)s, column %(column)s: the newest row is %(days)s days old; usual is %(typical)s",
-    "feed_without_usual": "%(table)s: too few drops to say what is usual",
     "no_planned_payments": (
         "payments: no planned or held payment came in the last drops (%(drops)s): only a payment that is not sent yet "
         "can be held, so the hold queue stays empty"
     ),
+    "feed_without_usual": "%(table)s: too few drops to say what is usual",
     "profile_changed": (
         "%(table)s: the source profile has changed since the drop of %(day)s was read; loaded drops are not read "
         "again: see docs/running.md"
@@ -335,10 +336,10 @@ MESSAGES = {
     ),
     "list_without_manifest": "breaches/%(breach_id)s: has no manifest.yaml yet; it is left out",
     "list_shrinks": "breaches/%(breach_id)s: %(rows)s people; the copy before had %(typical)s",
-    "list_older": "breaches/%(breach_id)s: an older copy of the list has replaced a newer one",
     "list_matches_fewer": (
         "breaches/%(breach_id)s: %(rows)s members match at level %(level)s or better; usual is %(typical)s"
     ),
+    "list_older": "breaches/%(breach_id)s: an older copy of the list has replaced a newer one",
     # the export about one person
     "from_feed": "table %(table)s of the insurer's feed",
     "kept_nights": "%(days)s days after the night; a flag's lines go with the flag.",

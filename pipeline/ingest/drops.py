@@ -155,8 +155,10 @@ def fingerprinted(drop: Drop, lake_root: Path) -> Drop:
     return replace(drop, fingerprint=fingerprint(files_of(drop.tables), lake_root))
 
 
-def fingerprint(files: Collection[Path], lake_root: Path) -> str:
-    """A SHA-256 over files' names and contents; a file whose size and time have not changed is not read again.
+def fingerprint(files: Collection[Path], lake_root: Path, *, with_names: bool = True) -> str:
+    """A SHA-256 over files' contents, with or without their names.
+
+    A file whose size and time have not changed is not read again.
 
     Raises:
         InputRefused: a file that cannot be read.
@@ -175,10 +177,18 @@ def fingerprint(files: Collection[Path], lake_root: Path) -> str:
                     cache[key] = [*size_and_time, hashlib.file_digest(file, "sha256").hexdigest()]
         except OSError as error:
             raise InputRefused(f"{path.parent.name}/{path.name}: cannot be read: {error.strerror}") from error
-        whole.update(f"{path.name}\0{cache[key][2]}\n".encode())
+        whole.update(f"{path.name if with_names else ''}\0{cache[key][2]}\n".encode())
     if cache != before:
         write_json(cache_path, cache)
     return whole.hexdigest()
+
+
+def digests(drop: Drop, lake_root: Path) -> dict[str, str]:
+    """Table -> a SHA-256 over the contents of its files, whatever they are called."""
+    return {
+        table: fingerprint(files_of({table: parts}), lake_root, with_names=False)
+        for table, parts in drop.tables.items()
+    }
 
 
 def _read_cache(path: Path) -> dict[str, list[object]]:

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from payeewatch.pipeline.feeds.calendar import is_closed, is_compared
-from payeewatch.pipeline.feeds.measures import Earlier, Measured, Staging, measure
+from payeewatch.pipeline.feeds.measures import HAPPENED, Earlier, Measured, Staging, measure
 from payeewatch.pipeline.feeds.watch import Findings, Past, judge
 from payeewatch.pipeline.home.errors import FeedUnusual
 from payeewatch.pipeline.home.wording import Sentence, sentence
@@ -117,13 +117,13 @@ def _measured(session: Session, drop: Drop, tables: Sequence[Staged]) -> dict[st
         staging = Staging(
             staged.table, staged.relation, staged.is_accepted, drop.day, starts, staged.rows_read,
             staged.rows_rejected, staged.rows_duplicate, unresolved, staged.missing_columns,
+            {column: sum(staged.codes_fell_back.get(column, {}).values()) for column in staged.falling_back},
             is_history=drop.mode == "first",
         )  # fmt: skip
         return measure(con, staging, _earlier(session, drop, staged, loads))
 
     return dict(zip((s.table.name for s in tables), in_parallel(session.con, measured, tables), strict=True))
 
-            {column: sum(staged.codes_fell_back.get(column, {}).values()) for column in staged.falling_back},
 
 def _earlier(session: Session, drop: Drop, staged: Staged, loads: Sequence[Load]) -> Earlier | None:
     """The rows of the last drops that had the table; of the first one, where there is no other yet."""
@@ -150,12 +150,6 @@ def _notes(
     return notes
 
 
-def _files_unread(drop: Drop, loads: Sequence[Load]) -> list[Sentence]:
-    """A look at the files that were left alone, unless as many were before."""
-    if not drop.ignored or is_usual(drop.ignored, loads):
-        return []
-    files = ", ".join(drop.ignored[:3]) + (", ..." if len(drop.ignored) > 3 else "")
-    return [sentence("feed_files_unread", day=drop.day.isoformat(), files=files)]
 def _planned(session: Session, tables: Sequence[Staged]) -> int:
     """The payments of a drop that can still be held."""
     staged = next((each for each in tables if each.table.name == "payments"), None)
@@ -226,6 +220,12 @@ def same_files(
             yield sentence("feed_same_files", table=table, day=max(days).isoformat())
 
 
+def _files_unread(drop: Drop, loads: Sequence[Load]) -> list[Sentence]:
+    """A look at the files that were left alone, unless as many were before."""
+    if not drop.ignored or is_usual(drop.ignored, loads):
+        return []
+    files = ", ".join(drop.ignored[:3]) + (", ..." if len(drop.ignored) > 3 else "")
+    return [sentence("feed_files_unread", day=drop.day.isoformat(), files=files)]
 
 
 def is_usual(files: Sequence[str], loads: Sequence[Load]) -> bool:
