@@ -254,6 +254,11 @@ MESSAGES = {
     "table_all_rejected": (
         "drop of %(day)s: nothing of %(table)s can be used; %(rows)s rejected (%(rules)s); see quarantine/%(day)s/"
     ),
+    "column_useless": (
+        "%(table)s.%(column)s: %(rows)s of %(many)s filled cells cannot be used and count as empty: it %(must)s"
+    ),
+    "ids_unknown": "%(table)s, column %(column)s: %(rows)s of %(many)s ids are not in the table that they name",
+    "first_drop_empty": "%(table)s: the files of the first drop have no rows",
     "erasure_cut_short": (
         "an erasure was cut short: run payeewatch purge again to finish it in the reviewers' database"
     ),

@@ -14,8 +14,10 @@ from payeewatch.pipeline.home.errors import FeedUnusual
 from payeewatch.pipeline.home.wording import Sentence, sentence
 from payeewatch.pipeline.ingest.drops import DROP, Drop
 from payeewatch.pipeline.ingest.staging import Staged
+from payeewatch.pipeline.ingest.tolerance import FEW, MOST, useless_columns
 from payeewatch.pipeline.parallel import in_parallel
 from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.sql import name
 from payeewatch.pipeline.store.lake import Load
 
 if TYPE_CHECKING:
@@ -62,12 +64,16 @@ def watch(session: Session, drop: Drop, tables: Sequence[Staged]) -> Feed:
     measured = _measured(session, drop, tables)
     loads = session.lake.loads()
     notes = [look for staged in tables for look in (*staged.looks, *_new_codes(drop, staged, loads))]
+    useless = [(staged, *each) for staged in tables for each in useless_columns(session.con, staged)]
+    known = [_broke_before(drop, staged, rule, loads) for staged, rule, _ in useless]
+    notes += [look for (_, _, look), was in zip(useless, known, strict=True) if not was]
     if drop.kind != DROP:
         return Feed(measured, Findings(), notes=notes)
     planned = _planned(session, tables)
     states = list(_without_planned(drop, planned, loads))
+    states += [state for (_, _, state), was in zip(useless, known, strict=True) if was]
     if drop.mode == "first":
-        notes += _files_unread(drop, loads)
+        notes += [*_files_unread(drop, loads), *_of_first(session, tables)]
         return Feed(measured, Findings(states=states), planned, notes=notes)
     findings = judge(drop.day, measured, past(loads, drop.day), session.settings.params)
     findings.states += [*states, *(state for staged in tables for state in _known_codes(drop, staged, loads))]
@@ -173,6 +179,28 @@ def _planned_of(load: Load) -> int:
     shares = feed.get("tables", {}).get("payments", {}).get("shares", {})
     measured = sum(shares.get(f"value status={status}", (0, 0))[0] for status in PLANNED)
     return int(feed.get("planned_payments", measured))
+
+
+def _broke_before(drop: Drop, staged: Staged, rule: str, loads: Sequence[Load]) -> bool:
+    """Whether the drop before that had the table broke a rule too, in rows that are no exception."""
+    tables = (load.facts.get("tables", {}) for load in reversed(loads) if load.kind == DROP and load.day < drop.day)
+    facts = next((each[staged.table.name] for each in tables if staged.table.name in each), None)
+    return facts is not None and bool(facts["rules"].get(rule, {"rows": 0})["rows"] >= FEW)
+
+
+def _of_first(session: Session, tables: Sequence[Staged]) -> Iterator[Sentence]:
+    """What is odd about a first drop by itself: there is nothing to compare it with."""
+    names = {staged.table.name for staged in tables if staged.rows_accepted}
+    for staged in tables:
+        if not staged.rows_read:
+            yield sentence("first_drop_empty", table=staged.table.name)
+        for column, other in staged.table.references:
+            unknown = staged.broken[f"{column}_unresolved"]
+            if other in names and unknown >= FEW:
+                filled = f"SELECT count({name(column)}) FROM {staged.relation} WHERE {staged.is_accepted}"
+                many = int(session.con.execute(filled).fetchall()[0][0])
+                if unknown > MOST * many:
+                    yield sentence("ids_unknown", table=staged.table.name, column=column, rows=unknown, many=many)
 
 
 def _new_codes(drop: Drop, staged: Staged, loads: Sequence[Load]) -> Iterator[Sentence]:

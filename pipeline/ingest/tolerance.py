@@ -44,6 +44,17 @@ def looks(staged: Staged) -> list[Sentence]:
     return [wording.sentence("table_all_rejected", **facts)]
 
 
+def useless_columns(con: duckdb.DuckDBPyConnection, staged: Staged) -> Iterator[tuple[str, Sentence]]:
+    """Rules that null most of what fills a column of dates, amounts or numbers, each with a look: the rows stay."""
+    kinds = {column.name: column.kind for column in (*staged.table.columns, KNOWN_AT)}
+    for rule in checks.rules(staged.table):
+        if rule.severity is Severity.NULL and kinds[rule.column] not in TELLING and staged.broken[rule.name] >= FEW:
+            bad, filled = _cells(con, staged, rule)
+            if bad > MOST * filled:
+                facts = {"table": staged.table.name, "column": rule.column, "rows": bad, "many": filled}
+                yield rule.name, wording.sentence("column_useless", **facts, must=rule.sentence)
+
+
 def _too_many_rows(staged: Staged, params: Ingest) -> str | None:
     read, rejected = staged.rows_read, staged.rows_rejected
     share = params.tolerance_overrides.get(staged.table.name, params.tolerance_share)

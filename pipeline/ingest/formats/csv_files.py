@@ -34,6 +34,8 @@ DUCKDB_ENCODINGS = {"utf-8": "utf-8", "utf_8": "utf-8", "utf8": "utf-8", "utf-8-
     ("latin-1", "latin1", "latin_1", "iso-8859-1", "iso8859-1"), "latin-1"
 )
 BYTE_ORDER_MARK = "\ufeff"
+END_OF_TEXT = b"\x1a"
+"""What some hosts put behind the last line."""
 UTF_8_READ_OTHERWISE = "ï»¿"
 """A byte order mark of UTF-8, read as Latin letters."""
 DELIMITER_LINE = re.compile('"?sep=(.)"?', re.IGNORECASE)
@@ -103,7 +105,7 @@ class Csv(Reader):
 
         A last line with all its cells is whole, for many programs leave out the last line end.
         """
-        if not found.tail or found.lines < 2:
+        if not found.tail.strip(END_OF_TEXT) or found.lines < 2:
             return
         try:
             line = found.tail.strip(b"\0").decode(export.encoding)
@@ -178,7 +180,10 @@ class Csv(Reader):
         con.execute(f"CREATE OR REPLACE TEMP TABLE {BY_LINE} ({columns})")
 
         def add(rows: list[Row]) -> None:
-            cells = [[row.cells[place] if row.cells else None for row in rows] for place in places.values()]
+            cells = [
+                [row.cells[place].removeprefix("" if place else BYTE_ORDER_MARK) if row.cells else None for row in rows]
+                for place in places.values()
+            ]
             odd = [None if row.cells else row.text for row in rows]
             con.register("arrow_rows", pa.table([*cells, odd], schema=schema))
             con.execute(f"INSERT INTO {BY_LINE} FROM arrow_rows")
@@ -262,4 +267,10 @@ def _count(con: duckdb.DuckDBPyConnection, batch: Batch) -> tuple[int, int]:
 
 
 def _by_position(header: Header) -> str:
-    return ", ".join(f"c{header.theirs.index(their)} AS {name(our)}" for our, their in header.ours.items())
+    cells = {our: header.theirs.index(their) for our, their in header.ours.items()}
+    return ", ".join(f"{_without_mark(place)} AS {name(our)}" for our, place in cells.items())
+
+
+def _without_mark(place: int) -> str:
+    """SQL of a cell; files put one behind the other leave a byte order mark at the beginning of a line."""
+    return f"ltrim(c{place}, chr({ord(BYTE_ORDER_MARK)}))" if place == 0 else f"c{place}"
