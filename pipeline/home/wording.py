@@ -257,6 +257,10 @@ MESSAGES = {
     "column_useless": (
         "%(table)s.%(column)s: %(rows)s of %(many)s filled cells cannot be used and count as empty: it %(must)s"
     ),
+    "words_for_nothing": (
+        "%(table)s.%(column)s: %(rows)s cells hold a word for nothing, such as NULL, and count as one id; name it "
+        "under 'nulls' in the source profile"
+    ),
     "ids_unknown": "%(table)s, column %(column)s: %(rows)s of %(many)s ids are not in the table that they name",
     "first_drop_empty": "%(table)s: the files of the first drop have no rows",
     "erasure_cut_short": (

@@ -64,14 +64,13 @@ def watch(session: Session, drop: Drop, tables: Sequence[Staged]) -> Feed:
     measured = _measured(session, drop, tables)
     loads = session.lake.loads()
     notes = [look for staged in tables for look in (*staged.looks, *_new_codes(drop, staged, loads))]
-    useless = [(staged, *each) for staged in tables for each in useless_columns(session.con, staged)]
-    known = [_broke_before(drop, staged, rule, loads) for staged, rule, _ in useless]
-    notes += [look for (_, _, look), was in zip(useless, known, strict=True) if not was]
+    lasting = [each for staged in tables for each in _lasting(session, drop, staged, loads)]
+    notes += [words for words, was_before in lasting if not was_before]
     if drop.kind != DROP:
         return Feed(measured, Findings(), notes=notes)
     planned = _planned(session, tables)
     states = list(_without_planned(drop, planned, loads))
-    states += [state for (_, _, state), was in zip(useless, known, strict=True) if was]
+    states += [words for words, was_before in lasting if was_before]
     if drop.mode == "first":
         notes += [*_files_unread(drop, loads), *_of_first(session, tables)]
         return Feed(measured, Findings(states=states), planned, notes=notes)
@@ -181,11 +180,17 @@ def _planned_of(load: Load) -> int:
     return int(feed.get("planned_payments", measured))
 
 
-def _broke_before(drop: Drop, staged: Staged, rule: str, loads: Sequence[Load]) -> bool:
-    """Whether the drop before that had the table broke a rule too, in rows that are no exception."""
+def _lasting(session: Session, drop: Drop, staged: Staged, loads: Sequence[Load]) -> Iterator[tuple[Sentence, bool]]:
+    """What is odd about a table by itself, and whether it was so in the drop before that had it: a state by then."""
     tables = (load.facts.get("tables", {}) for load in reversed(loads) if load.kind == DROP and load.day < drop.day)
-    facts = next((each[staged.table.name] for each in tables if staged.table.name in each), None)
-    return facts is not None and bool(facts["rules"].get(rule, {"rows": 0})["rows"] >= FEW)
+    before: Mapping[str, Any] = next((each[staged.table.name] for each in tables if staged.table.name in each), {})
+    rules, words = before.get("rules", {}), before.get("words_for_nothing", {})
+    for rule, useless in useless_columns(session.con, staged):
+        yield useless, rules.get(rule, {"rows": 0})["rows"] >= FEW
+    for column, rows in staged.words_for_nothing.items():
+        if rows >= FEW:
+            facts = {"table": staged.table.name, "column": column, "rows": rows}
+            yield sentence("words_for_nothing", **facts), words.get(column, 0) >= FEW
 
 
 def _of_first(session: Session, tables: Sequence[Staged]) -> Iterator[Sentence]:

@@ -23,10 +23,12 @@ from payeewatch.pipeline.ingest.formats.batches import NO_LINES, forget, rejecte
 from payeewatch.pipeline.ingest.profile import REST, Export
 from payeewatch.pipeline.ingest.typed_rows import Limits, lack_bits, lacking, staged_columns, staging_sql
 from payeewatch.pipeline.parallel import in_parallel
-from payeewatch.pipeline.sql import name
+from payeewatch.pipeline.sql import name, text
 from payeewatch.pipeline.store.tombstones import NO_TOMBSTONES, Tombstones
-from payeewatch.pipeline.tables import Table
+from payeewatch.pipeline.tables import Kind, Table
 
+WORDS_FOR_NOTHING = ("null", "none", "nan", "n/a", "(null)", "<na>", "\\n")
+"""What programs write for nothing, in lower case; in a column of ids it would be one that many rows share."""
 AMOUNTS = {"claims": "reimbursed_amount", "payments": "amount"}
 """The euros of a table that are reconciled."""
 
@@ -69,6 +71,7 @@ class Staged:
     codes_fell_back: dict[str, dict[str, int]] = field(default_factory=dict)
     falling_back: tuple[str, ...] = ()  # columns with a fallback in the source profile
     ids_repaired: dict[str, int] = field(default_factory=dict)  # column -> rows
+    words_for_nothing: dict[str, int] = field(default_factory=dict)  # likewise
 
     @property
     def relation(self) -> str:
@@ -136,7 +139,13 @@ class Staged:
             | ({"cents": self.cents, "amounts_unreadable": self.amounts_unreadable} if self.cents else {})
             | {
                 fact: entries if isinstance(entries, dict) else list(entries)
-                for fact in ("partly_missing_columns", "codes_unlisted", "codes_fell_back", "ids_repaired")
+                for fact in (
+                    "partly_missing_columns",
+                    "codes_unlisted",
+                    "codes_fell_back",
+                    "ids_repaired",
+                    "words_for_nothing",
+                )
                 if (entries := getattr(self, fact))
             }
         )
@@ -218,7 +227,19 @@ def _stage_table(
     for column in sorted(silent & (missing - nowhere)):
         _take_from_earlier_file(con, staged, column)
     _count(con, staged)
+    _count_words_for_nothing(con, staged)
     return staged
+
+
+def _count_words_for_nothing(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:
+    """Count the cells of text that may be null and hold such a word, which the profile does not name."""
+    columns = [column.name for column in staged.table.columns if column.nullable and column.kind is Kind.TEXT]
+    if not columns:
+        return
+    words = ", ".join(map(text, WORDS_FOR_NOTHING))
+    counts = ", ".join(f"count(*) FILTER (lower(trim({name(c)})) IN ({words}))" for c in columns)
+    rows = con.execute(f"SELECT {counts} FROM {staged.relation}").fetchall()[0]
+    staged.words_for_nothing = {column: many for column, many in zip(columns, rows, strict=True) if many}
 
 
 def _count_codes(con: duckdb.DuckDBPyConnection, source: Source, staged: Staged, words: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
 from collections.abc import Iterator
@@ -22,7 +23,17 @@ from payeewatch.pipeline.ingest.formats.batches import (
     folder_and_name,
     forget,
 )
-from payeewatch.pipeline.ingest.formats.lines import LONGEST_LINE, CutShort, Row, Rows, Scan, in_chunks, tally, text_of
+from payeewatch.pipeline.ingest.formats.lines import (
+    LONGEST_LINE,
+    CutShort,
+    Row,
+    Rows,
+    Scan,
+    in_chunks,
+    is_utf_8,
+    tally,
+    text_of,
+)
 from payeewatch.pipeline.ingest.formats.reader import ROOM, Header, Reader, scan_or_refuse
 from payeewatch.pipeline.ingest.profile import Export
 from payeewatch.pipeline.sql import name, text
@@ -56,6 +67,8 @@ class Csv(Reader):
         with self._text(path, export) as (head, _):
             pass
         found = scan_or_refuse(path, self.form, export.quote)
+        if not codecs.lookup(export.encoding).name.startswith("utf-8") and is_utf_8(path):
+            raise _is_utf_8(path, export)
         export = export.model_copy(
             update={"delimiter": head.delimiter, "quote": export.quote if found.has_quote else ""}
         )
@@ -230,14 +243,18 @@ def _head(lines: Iterator[str], path: Path, export: Export) -> Head:
 
 def _names(line: str, lines: Iterator[str], path: Path, export: Export, before: int, delimiter: str) -> Head:
     if line.startswith(UTF_8_READ_OTHERWISE):
-        raise InputRefused(
-            f"{folder_and_name(path)}: begins with the mark of UTF-8, but the source profile says {export.encoding};"
-            " take that out of the profile"
-        )
+        raise _is_utf_8(path, export)
     quoting: dict[str, Any] = {"quotechar": export.quote} if export.quote else {"quoting": csv.QUOTE_NONE}
     reader = csv.reader(_put_back(line, lines), delimiter=delimiter, **quoting)
     names = next(reader)
     return Head(tuple(names), before, before + reader.line_num, delimiter)
+
+
+def _is_utf_8(path: Path, export: Export) -> InputRefused:
+    return InputRefused(
+        f"{folder_and_name(path)}: is UTF-8, but the source profile says {export.encoding}, which would misread every"
+        " accent; take that out of the profile"
+    )
 
 
 def _put_back(line: str, lines: Iterator[str]) -> Iterator[str]:

@@ -6,6 +6,7 @@ file without quotation marks is read without quoting; in any other, what was rea
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -70,6 +71,24 @@ def scan(path: Path, quote: str) -> Scan:
     behind = b"".join(tail)
     behind = behind if behind.strip(b"\0") else b""  # the other half of the last line end, in UTF-16
     return Scan(lines + bool(behind), is_blank, has_quote, behind)
+
+
+def is_utf_8(path: Path) -> bool:
+    """Whether a text has letters beyond ASCII, and all of them are UTF-8: by chance that is next to impossible.
+
+    A text in another encoding is read up to its first such letter.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    has_letters = False
+    with opened(path) as file:
+        while chunk := _read(file):
+            if not chunk.isascii():
+                has_letters = True
+            try:
+                decoder.decode(chunk)
+            except UnicodeDecodeError:
+                return False
+    return has_letters
 
 
 def opened(path: Path) -> IO[bytes]:

@@ -50,10 +50,14 @@ class Ndjson(Reader):
         lines = _lines(path, "ignore_errors = true")
         with refusing([path], self.form, ALWAYS_UTF_8):
             rows = con.execute(
-                f"SELECT key FROM (SELECT DISTINCT unnest(keys) AS key FROM (SELECT DISTINCT json_keys(line) AS keys"
-                f" FROM {lines} WHERE {IS_OBJECT})) ORDER BY key"
+                f"SELECT key, max(times) FROM (SELECT key, count(*) AS times FROM (SELECT line_keys, unnest(line_keys)"
+                f" AS key FROM (SELECT DISTINCT json_keys(line) AS line_keys FROM {lines} WHERE {IS_OBJECT}))"
+                " GROUP BY line_keys, key) GROUP BY key ORDER BY key"
             ).fetchall()
-        return tuple(row[0] for row in rows)
+        twice = [key for key, times in rows if times > 1]
+        if twice:
+            raise InputRefused(f"{folder_and_name(path)}: has lines with a key twice: {', '.join(twice)}")
+        return tuple(key for key, _ in rows)
 
     def _require_objects(self, con: duckdb.DuckDBPyConnection, path: Path) -> None:
         """Say what the lines are when most of the first are no objects."""

@@ -137,6 +137,12 @@ ODD = [
     Odd("a list of claims", {"payments.ndjson": ndjson("payments", claim_ids=["C1"])}, says="claim_ids must hold"),
     Odd("a list in a column nobody reads", {"claims.ndjson": ndjson("claims", lines=[1, 2])}),
     Odd("a list in Parquet", parquet("payments", "[claim_ids] AS claim_ids"), says="claim_ids must hold"),
+    Odd("a key twice in ndjson", {"claims.ndjson": ndjson("claims").replace(b"}\n", b', "status": "received"}\n')},
+        says="a key twice: status"),
+    Odd("UTF-8 that the profile calls latin-1", {"bank_changes.csv": text("bank_changes")},
+        profile='[export]\nencoding = "latin-1"\n', says="is UTF-8, but the source profile says latin-1"),
+    Odd("UTF-8 that the profile calls windows-1252", {"bank_changes.csv": text("bank_changes")},
+        profile='[export]\nencoding = "windows-1252"\n', says="is UTF-8, but the source profile says windows-1252"),
     # dates
     Odd("days of a spreadsheet", {"claims.csv": text("claims", cared_on="45352")}, says="cared_on_unreadable 40"),
     Odd("... where they may be null", {"payments.csv": text("payments", value_date="45352")},
@@ -150,6 +156,11 @@ ODD = [
         looks=(f"payments.value_date: {USELESS} lie in living memory",)),
     Odd("a word for nothing", {"payments.csv": text("payments", value_date="NULL")},
         looks=(f"payments.value_date: {USELESS} be a date",)),
+    Odd("a word for nothing where ids are", {"bank_changes.csv": text("bank_changes", device_token="\\N")},
+        looks=("bank_changes.device_token: 40 cells hold a word for nothing",)),
+    Odd("the same, described", {"bank_changes.csv": text("bank_changes", device_token="\\N")},
+        profile="[bank_changes]\nnulls = ['\\N']\n",
+        holds=("SELECT count(device_token) FROM bank_changes", 0)),
     Odd("an offset in some rows", {"claims.csv": text("claims", received_at=lambda n: "2024-03-02T10:00:00" + (
         "+02:00" if n % 2 else "Z"))}, holds=("SELECT count(*) FILTER (hour(received_at) = 8) FROM (SELECT DISTINCT"
         " claim_id, received_at FROM claims)", 20)),
