@@ -82,12 +82,17 @@ def find_drops(inbox: Path, profile: Profile, until: date) -> list[Drop]:
     Raises:
         InputRefused: a folder that cannot be listed.
     """
-    if not inbox.exists():
-        return []
-    days = sorted(
-        (day, path) for path in _paths_in(inbox) if (day := _day(path.name)) and day <= until and path.is_dir()
-    )
-    return [_drop(day, path, profile) for day, path in days]
+    return [_drop(day, inbox / str(day), profile) for day in drop_days(inbox) if day <= until]
+
+
+def drop_days(inbox: Path) -> list[date]:
+    """The days of which there is a folder, in order.
+
+    Raises:
+        InputRefused: a folder that cannot be listed.
+    """
+    paths = _paths_in(inbox) if inbox.exists() else []
+    return sorted(day for path in paths if (day := _day(path.name)) and path.is_dir())
 
 
 def find_verdicts(outcomes: Path, until: date) -> list[Drop]:

@@ -54,6 +54,7 @@ from payeewatch.pipeline.home.runs import (
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.home.tabular import write_csv, write_parquet
 from payeewatch.pipeline.home.wording import Sentence
+from payeewatch.pipeline.ingest.drops import drop_days
 from payeewatch.pipeline.loading import ingest_until, link_and_derive
 from payeewatch.pipeline.night import run_record
 from payeewatch.pipeline.night.evidence import evidence_table, read_changes
@@ -300,7 +301,11 @@ def _require_news(session: Session, night: date, options: Options) -> None:
             f"{folder}: no drop for night {night}, which runs before {options.named_from}; --no-news counts for "
             f"the nights that you name: run payeewatch night {night} --no-news if none will come"
         )
-    raise InputMissing(f"{folder}: no drop for night {night}; wait for it, or run with --no-news if none will come")
+    later = next((day for day in drop_days(folder.parent) if day > night), None)
+    hint = f"; the next one is of {later}: is that its day?" if later else ""
+    raise InputMissing(
+        f"{folder}: no drop for night {night}; wait for it, or run with --no-news if none will come{hint}"
+    )
 
 
 def _model(session: Session, night: date, options: Options, reading: Future[Model]) -> Model:

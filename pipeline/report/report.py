@@ -121,7 +121,7 @@ MOST_LISTED = 500
 
 def _state(run: Run, code: str) -> str | None:
     """What the run record says is so every night, if it is."""
-    states = zip(run.get("states", ()), run.get("state_codes", ()), strict=True)
+    states = zip(run.get("states", ()), run.get("state_codes", ()), strict=False)
     return next((state for state, coded in states if coded and coded["code"] == code), None)
 
 
