@@ -261,6 +261,11 @@ MESSAGES = {
         "%(table)s.%(column)s: %(rows)s cells hold a word for nothing, such as NULL, and count as one id; name it "
         "under 'nulls' in the source profile"
     ),
+    "names_misread": (
+        "%(table)s.%(column)s: %(rows)s names were misread before they were written (Ã© for é): they match nobody"
+    ),
+    "lists_unseparated": "%(table)s.%(column)s: %(rows)s lists are not separated by |, and count as one id each",
+    "first_drop_repeats": "%(table)s: %(rows)s of %(many)s rows of the first drop repeat a key; the later row counts",
     "ids_unknown": "%(table)s, column %(column)s: %(rows)s of %(many)s ids are not in the table that they name",
     "first_drop_empty": "%(table)s: the files of the first drop have no rows",
     "erasure_cut_short": (

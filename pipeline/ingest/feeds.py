@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from payeewatch.pipeline.feeds.calendar import is_closed, is_compared
 from payeewatch.pipeline.feeds.measures import HAPPENED, Earlier, Measured, Staging, measure
-from payeewatch.pipeline.feeds.watch import Findings, Past, judge
+from payeewatch.pipeline.feeds.watch import LEAST_SHARE, Findings, Past, judge
 from payeewatch.pipeline.home.errors import FeedUnusual
 from payeewatch.pipeline.home.wording import Sentence, sentence
 from payeewatch.pipeline.ingest.drops import DROP, Drop
-from payeewatch.pipeline.ingest.staging import Staged
+from payeewatch.pipeline.ingest.staging import ODD_CELLS, Staged
 from payeewatch.pipeline.ingest.tolerance import FEW, MOST, useless_columns
 from payeewatch.pipeline.parallel import in_parallel
 from payeewatch.pipeline.session import Session
@@ -184,13 +184,14 @@ def _lasting(session: Session, drop: Drop, staged: Staged, loads: Sequence[Load]
     """What is odd about a table by itself, and whether it was so in the drop before that had it: a state by then."""
     tables = (load.facts.get("tables", {}) for load in reversed(loads) if load.kind == DROP and load.day < drop.day)
     before: Mapping[str, Any] = next((each[staged.table.name] for each in tables if staged.table.name in each), {})
-    rules, words = before.get("rules", {}), before.get("words_for_nothing", {})
+    rules = before.get("rules", {})
     for rule, useless in useless_columns(session.con, staged):
         yield useless, rules.get(rule, {"rows": 0})["rows"] >= FEW
-    for column, rows in staged.words_for_nothing.items():
-        if rows >= FEW:
-            facts = {"table": staged.table.name, "column": column, "rows": rows}
-            yield sentence("words_for_nothing", **facts), words.get(column, 0) >= FEW
+    for fact in ODD_CELLS:
+        for column, rows in getattr(staged, fact).items():
+            if rows >= FEW:
+                facts = {"table": staged.table.name, "column": column, "rows": rows}
+                yield sentence(fact, **facts), before.get(fact, {}).get(column, 0) >= FEW
 
 
 def _of_first(session: Session, tables: Sequence[Staged]) -> Iterator[Sentence]:
@@ -199,6 +200,9 @@ def _of_first(session: Session, tables: Sequence[Staged]) -> Iterator[Sentence]:
     for staged in tables:
         if not staged.rows_read:
             yield sentence("first_drop_empty", table=staged.table.name)
+        if staged.rows_duplicate >= FEW and staged.rows_duplicate > LEAST_SHARE["repeated"] * staged.rows_read:
+            facts = {"rows": staged.rows_duplicate, "many": staged.rows_read}
+            yield sentence("first_drop_repeats", table=staged.table.name, **facts)
         for column, other in staged.table.references:
             unknown = staged.broken[f"{column}_unresolved"]
             if other in names and unknown >= FEW:

@@ -7,7 +7,7 @@ columns are still readable there. What leaves it is tokenised (`tokenise`), mask
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, NamedTuple
@@ -25,10 +25,29 @@ from payeewatch.pipeline.ingest.typed_rows import Limits, lack_bits, lacking, st
 from payeewatch.pipeline.parallel import in_parallel
 from payeewatch.pipeline.sql import name, text
 from payeewatch.pipeline.store.tombstones import NO_TOMBSTONES, Tombstones
-from payeewatch.pipeline.tables import Kind, Table
+from payeewatch.pipeline.tables import Column, Kind, Table
 
 WORDS_FOR_NOTHING = ("null", "none", "nan", "n/a", "(null)", "<na>", "\\n")
 """What programs write for nothing, in lower case; in a column of ids it would be one that many rows share."""
+ODD_CELLS: dict[str, tuple[str, Callable[[Column], bool]]] = {
+    "words_for_nothing": (
+        f"lower(trim({{cell}})) IN ({', '.join(map(text, WORDS_FOR_NOTHING))})",
+        lambda column: column.nullable and column.kind is Kind.TEXT,
+    ),
+    "names_misread": (
+        "regexp_matches({cell}, '[\u00c2\u00c3][\u0080-\u00bf]')",
+        lambda column: column.kind is Kind.NAME,
+    ),
+    "lists_unseparated": (
+        "regexp_matches({cell}, '[;, \t]') AND NOT contains({cell}, '|')",
+        lambda column: column.name == "claim_ids",
+    ),
+}
+"""Fact of a staged table -> SQL of cells that say something else than they should, and in which columns.
+
+A word for nothing that the profile does not name; UTF-8 that was read as latin-1 before it was written; a list that has
+another separator.
+"""
 AMOUNTS = {"claims": "reimbursed_amount", "payments": "amount"}
 """The euros of a table that are reconciled."""
 
@@ -72,6 +91,8 @@ class Staged:
     falling_back: tuple[str, ...] = ()  # columns with a fallback in the source profile
     ids_repaired: dict[str, int] = field(default_factory=dict)  # column -> rows
     words_for_nothing: dict[str, int] = field(default_factory=dict)  # likewise
+    names_misread: dict[str, int] = field(default_factory=dict)  # likewise
+    lists_unseparated: dict[str, int] = field(default_factory=dict)  # likewise
 
     @property
     def relation(self) -> str:
@@ -227,19 +248,25 @@ def _stage_table(
     for column in sorted(silent & (missing - nowhere)):
         _take_from_earlier_file(con, staged, column)
     _count(con, staged)
-    _count_words_for_nothing(con, staged)
+    _count_odd_cells(con, staged)
     return staged
 
 
-def _count_words_for_nothing(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:
-    """Count the cells of text that may be null and hold such a word, which the profile does not name."""
-    columns = [column.name for column in staged.table.columns if column.nullable and column.kind is Kind.TEXT]
-    if not columns:
+def _count_odd_cells(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:
+    """Count cells that can be read and say something else than they should: see ODD_CELLS."""
+    conditions = {
+        (fact, column.name): condition.format(cell=name(column.name))
+        for fact, (condition, is_of) in ODD_CELLS.items()
+        for column in staged.table.columns
+        if is_of(column)
+    }
+    if not conditions:
         return
-    words = ", ".join(map(text, WORDS_FOR_NOTHING))
-    counts = ", ".join(f"count(*) FILTER (lower(trim({name(c)})) IN ({words}))" for c in columns)
+    counts = ", ".join(f"count(*) FILTER ({condition})" for condition in conditions.values())
     rows = con.execute(f"SELECT {counts} FROM {staged.relation}").fetchall()[0]
-    staged.words_for_nothing = {column: many for column, many in zip(columns, rows, strict=True) if many}
+    for (fact, column), many in zip(conditions, rows, strict=True):
+        if many:
+            getattr(staged, fact)[column] = many
 
 
 def _count_codes(con: duckdb.DuckDBPyConnection, source: Source, staged: Staged, words: str) -> None:

@@ -17,7 +17,18 @@ import pytest
 from payeewatch.pipeline.home.errors import InputRefused
 from payeewatch.pipeline.ingest.ingest import ingest
 from payeewatch.pipeline.session import Session
-from tests.inbox import Row, csv_text, describe, good, inbox_session, looks_of, rows_of, whole_drop
+from tests.inbox import (
+    Row,
+    account,
+    csv_text,
+    describe,
+    good,
+    inbox_session,
+    looks_of,
+    national_id,
+    rows_of,
+    whole_drop,
+)
 
 DAY = date(2024, 4, 1)
 MANY = 40
@@ -183,6 +194,17 @@ ODD = [
     Odd("invisible characters around ids", {"claims.csv": text("claims", member_id=lambda n: f"\u200bM{n}\ufeff")},
         looks=("claims.member_id: 40 ids were unknown as written",),
         holds=("SELECT count(DISTINCT member_id) FROM claims WHERE member_id LIKE 'M%'", 40)),
+    Odd("accounts as ids", {"claims.csv": text("claims", payee_id=lambda n: account(n).lower())},
+        says="claims.payee_id holds accounts (40 of 40 looked at)"),
+    Odd("national ids as ids", {"claims.csv": text("claims", payee_id=national_id)}, says="holds national ids"),
+    Odd("a list with another separator", {"payments.csv": text("payments", claim_ids="C1;C2")},
+        looks=("payments.claim_ids: 40 lists are not separated by |",)),
+    Odd("a list with blanks", {"payments.csv": text("payments", claim_ids="C1 | C2")},
+        holds=("SELECT DISTINCT claim_ids FROM payments", "C1|C2")),
+    Odd("everything twice", {"claims.csv": text("claims"), "claims.csv.gz": gzip.compress(text("claims"))},
+        looks=("claims: 40 of 80 rows of the first drop repeat a key",)),
+    Odd("names that were misread", {"bank_changes.csv": text("bank_changes").decode("latin-1").encode()},
+        looks=("bank_changes.holder_name: 40 names were misread",)),
     Odd("ids as formulas", {"claims.csv": text("claims", member_id=lambda n: f'="M{n}"')},
         looks=("claims, column member_id: 40 of 40 ids are not in the table",)),
 ]  # fmt: skip
