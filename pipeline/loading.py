@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
-from payeewatch.pipeline.breaches.lists import load_lists
+from payeewatch.pipeline.breaches.lists import Manifests, load_lists
 from payeewatch.pipeline.breaches.match import link
 from payeewatch.pipeline.changes.derive import derive
 from payeewatch.pipeline.home import wording
@@ -32,14 +32,17 @@ def load_until(session: Session, until: date) -> list[Load]:
     return loads
 
 
-def ingest_until(session: Session, until: date) -> list[Load]:
-    """Load drops, reference tables and breach lists, and drop sealed originals of rejected rows past their time."""
+def ingest_until(session: Session, until: date, manifests: Manifests | None = None) -> list[Load]:
+    """Load drops, reference tables and breach lists, and drop sealed originals of rejected rows past their time.
+
+    `manifests` are those of the breach lists, if they were read already.
+    """
     with session.stage("ingest") as facts:
         loads = ingest(session, until)
         facts |= {"until": until, "loads": len(loads)}
     _say_what_counts_later(session, loads)
     with session.stage("lists") as facts:
-        lists = load_lists(session, until)
+        lists = load_lists(session, until, manifests)
         facts |= {"loads": len(lists)}
     purge_quarantined(session.settings.folder("vault"), until)
     _say_what_is_unusual(session, loads + lists, until)
@@ -101,6 +104,8 @@ def link_and_derive(session: Session) -> list[Load]:
     with session.stage("link") as facts:
         loads.append(link(session))
         facts |= loads[-1].facts if loads[-1] else {}
+    for look in loads[-1].facts["feed"]["looks"] if loads[-1] else ():
+        session.warn(wording.of_code(look))
     with session.stage("derive") as facts:
         loads.append(derive(session))
         facts |= loads[-1].facts if loads[-1] else {}

@@ -73,15 +73,26 @@ def check(settings: Settings, day: date | None) -> Answer:
 
 
 def _check_line(result: dict[str, Any]) -> str:
+    from payeewatch.pipeline.ingest.rejections import lines
+
     name = result.get("source") or f"breaches/{result['breach_id']}"
+    reasons = [*lines(result.get("rejections", ())), *_without_key(result)]
     if result.get("refused"):
-        return f"{name}  REFUSED  {result['refused']}"
+        return "\n  ".join([f"{name}  REFUSED  {result['refused']}", *reasons])
     tables = result.get("tables", {})
     read = sum(table["rows_read"] for table in tables.values()) if tables else result.get("people", 0)
     rejected = sum(table["rows_rejected"] for table in tables.values()) if tables else result.get("rejected", 0)
     unread = f"; not read: {', '.join(result['ignored_files'])}" if result.get("ignored_files") else ""
     line = f"{name}  {read:,} rows, {rejected:,} to be rejected{unread}"
-    return "\n  ".join([line, *result.get("looks", ())])
+    return "\n  ".join([line, *reasons, *result.get("looks", ()), *result.get("states", ())])
+
+
+def _without_key(result: dict[str, Any]) -> list[str]:
+    """Why people of a list would be rejected, in words."""
+    if "people" not in result or not result["rejected"]:
+        return []
+    unusable = ", ".join(f"{column} {rows:,}" for column, rows in result["nulled"].items() if rows) or "none"
+    return [f"people: {result['rejected']:,} rejected, they have no usable key; unusable cells: {unusable}"]
 
 
 @command("token")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -39,6 +39,8 @@ MUST_BE = {
     for column in PEOPLE.columns
 }
 PEOPLE_TABLES = ("people", "people_spellings")
+Manifests = Mapping[str, Manifest]
+"""breach_id -> its manifest, of the lists whose folder has one."""
 FOLDER_REMOVED = "gone"
 """The fingerprint of a purge of a list whose folder was not there: the folder may come back."""
 
@@ -61,15 +63,25 @@ class BreachList:
         return unread_names(self.folder.iterdir(), {self.folder / MANIFEST, *self.files})
 
 
-def find_lists(breaches: Path, form: Form) -> list[BreachList]:
-    """Every list below the breaches folder, by breach_id.
+def read_manifests(session: Session) -> Manifests:
+    """The manifest of every list below the breaches folder, by breach_id.
 
     Raises:
-        InputRefused: a manifest that is missing, unreadable, without provenance or wrong; a list without people.
+        InputRefused: a manifest that is unreadable, without provenance or wrong.
     """
+    return {folder.name: Manifest.read(folder) for folder in _complete(session.settings.folder("breaches"))}
+
+
+def _lists(session: Session, manifests: Manifests, form: Form) -> list[BreachList]:
+    """Every list with its files.
+
+    Raises:
+        InputRefused: a list without people.
+    """
+    breaches = session.settings.folder("breaches")
     return [
-        BreachList(Manifest.read(folder), folder, tuple(find_people(folder, form.export.files)))
-        for folder in _complete(breaches)
+        BreachList(manifest, breaches / breach_id, tuple(find_people(breaches / breach_id, form.export.files)))
+        for breach_id, manifest in manifests.items()
     ]
 
 
@@ -131,15 +143,17 @@ def require_lists(session: Session, until: date) -> None:
     session.warn(wording.sentence("lists_accepted", reason=reason))
 
 
-def lists_in_force(session: Session, until: date) -> list[Load]:
+def lists_in_force(session: Session, until: date, manifests: Manifests | None = None) -> list[Load]:
     """The lists of the lake that are not withdrawn and whose time is not over."""
-    over = {load.sequence for load, _ in due(session, until)}
+    over = {load.sequence for load, _ in due(session, until, manifests)}
     loads = last_load_of_each_list(session.lake.loads()).values()
     return [load for load in loads if load.kind == "list" and load.sequence not in over]
 
 
-def load_lists(session: Session, until: date) -> list[Load]:
+def load_lists(session: Session, until: date, manifests: Manifests | None = None) -> list[Load]:
     """Load each list known by `until` that is new or replaced; purge those whose time is over.
+
+    `manifests` are those of the lists, if they were read already.
 
     Raises:
         InputMissing: there is no list, and there never was one, or breaches/ is missing while lists are in force.
@@ -148,16 +162,17 @@ def load_lists(session: Session, until: date) -> list[Load]:
     settings, lake = session.settings, session.lake
     require_lists(session, until)
     form = form_of_lists(session)
-    breach_lists = {each.breach_id: each for each in find_lists(settings.folder("breaches"), form)}
+    manifests = read_manifests(session) if manifests is None else manifests
+    breach_lists = _lists(session, manifests, form)
     last_loads = last_load_of_each_list(lake.loads())
     if not breach_lists and not last_loads:
         raise InputMissing(
             f"{settings.folder('breaches')}: holds no breach list; required: at least one list, "
             "a folder with manifest.yaml and people.csv"
         )
-    _look_at_folders(session, until)
-    loads = purge_due(session, until)
-    for each in breach_lists.values():
+    _look_at_folders(session, until, manifests)
+    loads = purge_due(session, until, manifests)
+    for each in breach_lists:
         if each.manifest.purge_on <= until:
             ends = each.manifest.purge_on.isoformat()
             session.warn(wording.sentence("list_has_ended", breach_id=each.breach_id, purge_on=ends))
@@ -171,28 +186,27 @@ def last_load_of_each_list(loads: Sequence[Load]) -> dict[str, Load]:
     return {load.source: load for load in loads if load.kind in {"list", PURGE}}
 
 
-def _look_at_folders(session: Session, until: date) -> None:
+def _look_at_folders(session: Session, until: date, manifests: Manifests) -> None:
     """Warn of lists in force without a folder, and of folders without a manifest."""
-    breaches = session.settings.folder("breaches")
-    complete = {folder.name for folder in _complete(breaches)}
-    in_force = {load.source: load for load in lists_in_force(session, until)}
-    for breach_id in sorted(in_force.keys() - complete):
+    in_force = {load.source: load for load in lists_in_force(session, until, manifests)}
+    for breach_id in sorted(in_force.keys() - manifests.keys()):
         ends = in_force[breach_id].facts["purge_on"]
         session.warn(wording.sentence("list_folder_gone", breach_id=breach_id, purge_on=ends))
-    for folder in _folders(breaches):
-        if folder.name not in complete | in_force.keys():
+    for folder in _folders(session.settings.folder("breaches")):
+        if folder.name not in manifests.keys() | in_force.keys():
             session.warn(wording.sentence("list_without_manifest", breach_id=folder.name))
 
 
-def due(session: Session, until: date) -> list[tuple[Load, str]]:
+def due(session: Session, until: date, manifests: Manifests | None = None) -> list[tuple[Load, str]]:
     """The lists in the lake whose time is over, and the fingerprint that their purge leaves.
 
-    The manifest in the folder says when, if it is there: a `purge_on` that was shortened counts at once.
+    The manifest in the folder says when, if it is there: a `purge_on` that was shortened counts at once. They are read,
+    unless they are given.
 
     Raises:
         InputRefused: a manifest that cannot be read.
     """
-    manifests = {folder.name: Manifest.read(folder) for folder in _complete(session.settings.folder("breaches"))}
+    manifests = read_manifests(session) if manifests is None else manifests
 
     def purge_on(load: Load) -> date:
         manifest = manifests.get(load.source)
@@ -223,9 +237,9 @@ def withdraw_list(session: Session, breach_id: str, day: date, reason: str) -> L
     return _purge(session, load, day, load.fingerprint if stays else FOLDER_REMOVED, reason)
 
 
-def purge_due(session: Session, until: date) -> list[Load]:
+def purge_due(session: Session, until: date, manifests: Manifests | None = None) -> list[Load]:
     """Purge the lists whose time is over."""
-    return [_purge(session, load, until, mark) for load, mark in due(session, until)]
+    return [_purge(session, load, until, mark) for load, mark in due(session, until, manifests)]
 
 
 def delete_exposures(session: Session, breach_ids: Collection[str], *, dry_run: bool) -> int:

@@ -14,6 +14,7 @@ from datetime import datetime
 import duckdb
 
 from payeewatch.pipeline.breaches.coverage import ENOUGH_MEMBERS
+from payeewatch.pipeline.breaches.levels import BY_LEVEL, count_levels, fewer_matches
 from payeewatch.pipeline.breaches.lists import last_load_of_each_list, people_files
 from payeewatch.pipeline.breaches.spellings import Models, add_spelling_matches
 from payeewatch.pipeline.home.codes import MATCHES
@@ -302,6 +303,8 @@ def _write(session: Session, loads: Sequence[Load], models: Models) -> Load:
     con, lake = session.con, session.lake
     sequence = lake.next_sequence()
     last = max((load for load in loads if load.kind != "link"), key=lambda load: load.sequence)
+    levels = count_levels(con, loads)
+    in_force = sorted(source for source, each in last_load_of_each_list(loads).items() if each.kind != PURGE)
     day = max((load.day for load in loads if load.kind == "drop"), default=last.day)
     counts = con.execute(
         "SELECT coalesce(match_quality, 'ended'), count(*) FROM link_changed GROUP BY ALL ORDER BY ALL"
@@ -326,6 +329,8 @@ def _write(session: Session, loads: Sequence[Load], models: Models) -> Load:
         facts={
             "through": last.sequence,
             "changed": dict(counts),
+            BY_LEVEL: levels,
+            "feed": {"looks": [look.coded for look in fewer_matches(levels, loads, in_force)]},
             "spellings": models,
             "earlier_name_forms": {
                 "members": _members_with_earlier_forms(con, loads),

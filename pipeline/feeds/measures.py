@@ -77,6 +77,7 @@ class Staging:
     rows_duplicate: int
     unresolved: Mapping[str, int]
     missing: Collection[str] = ()  # columns that the files do not have: they say nothing
+    fell_back: Mapping[str, int] = field(default_factory=dict)  # column -> rows with a code that no profile lists
     is_history: bool = False
 
 
@@ -165,7 +166,7 @@ def _over_rows(staging: Staging, many: int) -> dict[str, tuple[int, int]]:
     shares = {
         "rejected rows": (staging.rows_rejected, staging.rows_read),
         "repeated keys": (staging.rows_duplicate, staging.rows_read),
-    }
+    } | {f"fell_back {column}": (rows, staging.rows_read) for column, rows in staging.fell_back.items()}
     accepted = staging.rows_read - staging.rows_rejected - staging.rows_duplicate
     of = accepted if staging.is_history else many
     return shares | {f"unresolved {column}": (rows, of) for column, rows in staging.unresolved.items()}

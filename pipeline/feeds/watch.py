@@ -44,7 +44,7 @@ MUCH_LESS, MUCH_MORE = 0.6, 5 / 3
 LEAST_SHARE = {
     "null": 0.1, "unknown": 0.1, "unresolved": 0.05, "rejected": 0.02, "repeated": 0.05, "unchanged": 0.2,
     "known": 0.25, "distinct": 0.25, "value": 0.35, "large": 0.15, "zero": 0.15, "old": 0.15, "ahead": 0.15,
-    "before": 0.12, "padded": 0.3, "seen": 0.35,
+    "before": 0.12, "padded": 0.3, "seen": 0.35, "fell_back": 0.1,
 }  # fmt: skip
 """Kind of share -> the least difference that is material."""
 LEAST_LEVEL = {"median": 0.4, "age": 7.0, "newest": 5.0}

@@ -254,6 +254,20 @@ MESSAGES = {
     "table_all_rejected": (
         "drop of %(day)s: nothing of %(table)s can be used; %(rows)s rejected (%(rules)s); see quarantine/%(day)s/"
     ),
+    "column_useless": (
+        "%(table)s.%(column)s: %(rows)s of %(many)s filled cells cannot be used and count as empty: it %(must)s"
+    ),
+    "words_for_nothing": (
+        "%(table)s.%(column)s: %(rows)s cells hold a word for nothing, such as NULL, and count as one id; name it "
+        "under 'nulls' in the source profile"
+    ),
+    "names_misread": (
+        "%(table)s.%(column)s: %(rows)s names were misread before they were written (Ã© for é): they match nobody"
+    ),
+    "lists_unseparated": "%(table)s.%(column)s: %(rows)s lists are not separated by |, and count as one id each",
+    "first_drop_repeats": "%(table)s: %(rows)s of %(many)s rows of the first drop repeat a key; the later row counts",
+    "ids_unknown": "%(table)s, column %(column)s: %(rows)s of %(many)s ids are not in the table that they name",
+    "first_drop_empty": "%(table)s: the files of the first drop have no rows",
     "erasure_cut_short": (
         "an erasure was cut short: run payeewatch purge again to finish it in the reviewers' database"
     ),
@@ -289,12 +303,17 @@ MESSAGES = {
     ),
     "feed_null": "%(table)s, column %(column)s: %(share)s of the rows are empty; usual is %(usually)s",
     "feed_unknown": "%(table)s, column %(column)s: %(share)s of the rows are 'unknown'; usual is %(usually)s",
+    "feed_fell_back": (
+        "%(table)s, column %(column)s: %(share)s of the rows have a code that the source profile does not list; usual "
+        "is %(usually)s"
+    ),
     "feed_unresolved": (
         "%(table)s, column %(column)s: %(share)s of the ids are not known here; usual is %(usually)s"
     ),
     "feed_rejected": "%(table)s: %(share)s of the rows are rejected; usual is %(usually)s",
     "feed_repeated": "%(table)s: %(share)s of the rows repeat a key of the same drop; usual is %(usually)s",
     "feed_unchanged": "%(table)s: %(share)s of the rows came before exactly so; usual is %(usually)s",
+    "feed_same_files": "%(table)s: the files are those of the drop of %(day)s again, byte for byte",
     "feed_known": "%(table)s: %(share)s of the keys came in the drops before; usual is %(usually)s",
     "feed_distinct": "%(table)s, %(column)s: %(share)s of the rows have a different one; usual is %(usually)s",
     "feed_value": (
@@ -312,6 +331,10 @@ MESSAGES = {
     "feed_median": "%(table)s, column %(column)s: the middle amount is %(times)s times its usual",
     "feed_age": "%(table)s, column %(column)s: the middle row is %(days)s days old; usual is %(typical)s",
     "feed_newest": "%(table)s, column %(column)s: the newest row is %(days)s days old; usual is %(typical)s",
+    "no_planned_payments": (
+        "payments: no planned or held payment came in the last drops (%(drops)s): only a payment that is not sent yet "
+        "can be held, so the hold queue stays empty"
+    ),
     "feed_without_usual": "%(table)s: too few drops to say what is usual",
     "profile_changed": (
         "%(table)s: the source profile has changed since the drop of %(day)s was read; loaded drops are not read "
@@ -327,6 +350,9 @@ MESSAGES = {
     ),
     "list_without_manifest": "breaches/%(breach_id)s: has no manifest.yaml yet; it is left out",
     "list_shrinks": "breaches/%(breach_id)s: %(rows)s people; the copy before had %(typical)s",
+    "list_matches_fewer": (
+        "breaches/%(breach_id)s: %(rows)s members match at level %(level)s or better; usual is %(typical)s"
+    ),
     "list_older": "breaches/%(breach_id)s: an older copy of the list has replaced a newer one",
     # the export about one person
     "from_feed": "table %(table)s of the insurer's feed",

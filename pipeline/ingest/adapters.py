@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
 from payeewatch.pipeline.ingest.formats.batches import Batch
-from payeewatch.pipeline.ingest.formats.readers import read, stem
+from payeewatch.pipeline.ingest.formats.readers import places, read, stem
 from payeewatch.pipeline.ingest.profile import Export
 from payeewatch.pipeline.tables import Table
 
@@ -31,11 +31,12 @@ class Part:
     """Rows of one table that are read together, and the files they come from.
 
     `batch` returns them as a batch for the connection that it gets, which nobody else uses. It raises InputRefused for
-    what cannot be read.
+    what cannot be read. `places` yields where each record is, such as `line 7`.
     """
 
     files: tuple[Path, ...]
     batch: Callable[[duckdb.DuckDBPyConnection, Table, Export], Batch]
+    places: Callable[[Export], Iterator[str]] = lambda _: iter(())
 
 
 Adapter = Callable[[Sequence[Path], Mapping[str, Export]], Mapping[str, Sequence[Part]]]
@@ -48,7 +49,7 @@ out files that are not its own.
 
 def file_part(path: Path) -> Part:
     """A whole file as a part of one table."""
-    return Part((path,), lambda con, table, export: read(con, table, path, export))
+    return Part((path,), lambda con, table, export: read(con, table, path, export), lambda export: places(path, export))
 
 
 def file_per_table(files: Sequence[Path], exports: Mapping[str, Export]) -> dict[str, list[Part]]:

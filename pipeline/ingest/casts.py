@@ -105,8 +105,10 @@ def typed(column: Column, cell: str, sql_type: str, export: Export, zone: str = 
         case Kind.BIRTH_DATE:
             return _birth_date(cell, plain, export, export.forms_of(column), zone)
         case Kind.TEXT:
-            longest = LONGEST_LIST if column.name == "claim_ids" else LONGEST_TEXT
+            is_list = column.name == "claim_ids"
+            longest = LONGEST_LIST if is_list else LONGEST_TEXT
             cell_text = f"TRY_CAST({cell} AS VARCHAR)"
+            cell_text = f"regexp_replace({cell_text}, ' *[|] *', '|', 'g')" if is_list else cell_text
             return f"CASE WHEN length({cell_text}) <= {longest} THEN {cell_text} END"
         case _:
             cell_text = f"TRY_CAST({cell} AS VARCHAR)"

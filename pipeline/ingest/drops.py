@@ -82,12 +82,17 @@ def find_drops(inbox: Path, profile: Profile, until: date) -> list[Drop]:
     Raises:
         InputRefused: a folder that cannot be listed.
     """
-    if not inbox.exists():
-        return []
-    days = sorted(
-        (day, path) for path in _paths_in(inbox) if (day := _day(path.name)) and day <= until and path.is_dir()
-    )
-    return [_drop(day, path, profile) for day, path in days]
+    return [_drop(day, inbox / str(day), profile) for day in drop_days(inbox) if day <= until]
+
+
+def drop_days(inbox: Path) -> list[date]:
+    """The days of which there is a folder, in order.
+
+    Raises:
+        InputRefused: a folder that cannot be listed.
+    """
+    paths = _paths_in(inbox) if inbox.exists() else []
+    return sorted(day for path in paths if (day := _day(path.name)) and path.is_dir())
 
 
 def find_verdicts(outcomes: Path, until: date) -> list[Drop]:
@@ -155,8 +160,10 @@ def fingerprinted(drop: Drop, lake_root: Path) -> Drop:
     return replace(drop, fingerprint=fingerprint(files_of(drop.tables), lake_root))
 
 
-def fingerprint(files: Collection[Path], lake_root: Path) -> str:
-    """A SHA-256 over files' names and contents; a file whose size and time have not changed is not read again.
+def fingerprint(files: Collection[Path], lake_root: Path, *, with_names: bool = True) -> str:
+    """A SHA-256 over files' contents, with or without their names.
+
+    A file whose size and time have not changed is not read again.
 
     Raises:
         InputRefused: a file that cannot be read.
@@ -175,10 +182,18 @@ def fingerprint(files: Collection[Path], lake_root: Path) -> str:
                     cache[key] = [*size_and_time, hashlib.file_digest(file, "sha256").hexdigest()]
         except OSError as error:
             raise InputRefused(f"{path.parent.name}/{path.name}: cannot be read: {error.strerror}") from error
-        whole.update(f"{path.name}\0{cache[key][2]}\n".encode())
+        whole.update(f"{path.name if with_names else ''}\0{cache[key][2]}\n".encode())
     if cache != before:
         write_json(cache_path, cache)
     return whole.hexdigest()
+
+
+def digests(drop: Drop, lake_root: Path) -> dict[str, str]:
+    """Table -> a SHA-256 over the contents of its files, whatever they are called."""
+    return {
+        table: fingerprint(files_of({table: parts}), lake_root, with_names=False)
+        for table, parts in drop.tables.items()
+    }
 
 
 def _read_cache(path: Path) -> dict[str, list[object]]:

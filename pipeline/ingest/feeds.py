@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from payeewatch.pipeline.feeds.calendar import is_closed, is_compared
-from payeewatch.pipeline.feeds.measures import Earlier, Measured, Staging, measure
-from payeewatch.pipeline.feeds.watch import Findings, Past, judge
+from payeewatch.pipeline.feeds.measures import HAPPENED, Earlier, Measured, Staging, measure
+from payeewatch.pipeline.feeds.watch import LEAST_SHARE, Findings, Past, judge
 from payeewatch.pipeline.home.errors import FeedUnusual
 from payeewatch.pipeline.home.wording import Sentence, sentence
-from payeewatch.pipeline.ingest import tolerance
 from payeewatch.pipeline.ingest.drops import DROP, Drop
-from payeewatch.pipeline.ingest.staging import Staged
+from payeewatch.pipeline.ingest.staging import ODD_CELLS, Staged
+from payeewatch.pipeline.ingest.tolerance import FEW, MOST, useless_columns
 from payeewatch.pipeline.parallel import in_parallel
 from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.sql import name
 from payeewatch.pipeline.store.lake import Load
 
 if TYPE_CHECKING:
     import duckdb
 
+DIGESTS = "digests"
+"""What a drop's load keeps: table -> the mark of its files' contents."""
+PLANNED = ("planned", "held")
+"""The states of a payment that can still be held."""
+PAYMENT_DROPS = 31
+"""The hold queue cannot work when none of so many last drops brings such a payment."""
 RECENT_DROPS = 8
 """Rows are compared one by one with those of so many last drops."""
 
@@ -32,6 +39,7 @@ class Feed:
 
     tables: dict[str, Measured]
     findings: Findings
+    planned_payments: int = 0
     accepted: str = ""  # why it was let through a stop
     notes: list[Sentence] = field(default_factory=list)
 
@@ -46,6 +54,7 @@ class Feed:
             "tables": {table: measured.facts() for table, measured in self.tables.items()},
             "looks": [look.coded for look in self.looks],
             "states": [state.coded for state in self.findings.states],
+            "planned_payments": self.planned_payments,
             "accepted": self.accepted,
         }
 
@@ -53,12 +62,22 @@ class Feed:
 def watch(session: Session, drop: Drop, tables: Sequence[Staged]) -> Feed:
     """Measure a staged drop and compare it with the drops before."""
     measured = _measured(session, drop, tables)
-    notes = [look for staged in tables for look in (*tolerance.looks(staged), *staged.looks)]
     loads = session.lake.loads()
-    if drop.kind != DROP or drop.mode == "first":
-        return Feed(measured, Findings(), notes=[*notes, *_files_unread(drop, loads)])
+    notes = [look for staged in tables for look in (*staged.looks, *_new_codes(drop, staged, loads))]
+    lasting = [each for staged in tables for each in _lasting(session, drop, staged, loads)]
+    notes += [words for words, was_before in lasting if not was_before]
+    if drop.kind != DROP:
+        return Feed(measured, Findings(), notes=notes)
+    planned = _planned(session, tables)
+    states = list(_without_planned(drop, planned, loads))
+    states += [words for words, was_before in lasting if was_before]
+    if drop.mode == "first":
+        notes += [*_files_unread(drop, loads), *_of_first(session, tables)]
+        return Feed(measured, Findings(states=states), planned, notes=notes)
     findings = judge(drop.day, measured, past(loads, drop.day), session.settings.params)
-    return Feed(measured, findings, notes=[*notes, *_notes(session, drop, tables, findings, loads)])
+    findings.states += [*states, *(state for staged in tables for state in _known_codes(drop, staged, loads))]
+    notes += _notes(session, drop, tables, findings, loads)
+    return Feed(measured, findings, planned, notes=notes)
 
 
 def refuse_unusual(feed: Feed, drop: Drop, reasons: Mapping[date, str]) -> None:
@@ -103,6 +122,7 @@ def _measured(session: Session, drop: Drop, tables: Sequence[Staged]) -> dict[st
         staging = Staging(
             staged.table, staged.relation, staged.is_accepted, drop.day, starts, staged.rows_read,
             staged.rows_rejected, staged.rows_duplicate, unresolved, staged.missing_columns,
+            {column: sum(staged.codes_fell_back.get(column, {}).values()) for column in staged.falling_back},
             is_history=drop.mode == "first",
         )  # fmt: skip
         return measure(con, staging, _earlier(session, drop, staged, loads))
@@ -133,6 +153,108 @@ def _notes(
         for column in sorted(here & _columns_before(staged.table.name, here, loads)):
             notes.append(sentence("feed_column_absent", table=staged.table.name, column=column))
     return notes
+
+
+def _planned(session: Session, tables: Sequence[Staged]) -> int:
+    """The payments of a drop that can still be held."""
+    staged = next((each for each in tables if each.table.name == "payments"), None)
+    if staged is None:
+        return 0
+    query = f"SELECT count(*) FROM {staged.relation} WHERE {staged.is_accepted} AND status IN {PLANNED}"
+    return int(session.con.execute(query).fetchall()[0][0])
+
+
+def _without_planned(drop: Drop, planned: int, loads: Sequence[Load]) -> Iterator[Sentence]:
+    """A state when no payment comes before it is sent: nothing can be held."""
+    days = {load.day: _planned_of(load) for load in loads if load.kind == DROP and load.day < drop.day}
+    last = [planned, *(days[day] for day in sorted(days, reverse=True))][:PAYMENT_DROPS]
+    if not any(last):
+        yield sentence("no_planned_payments", drops=len(last))
+
+
+def _planned_of(load: Load) -> int:
+    """The same of a loaded drop; an earlier version kept the numbers of a daily drop's states only."""
+    feed = load.facts.get("feed", {})
+    shares = feed.get("tables", {}).get("payments", {}).get("shares", {})
+    measured = sum(shares.get(f"value status={status}", (0, 0))[0] for status in PLANNED)
+    return int(feed.get("planned_payments", measured))
+
+
+def _lasting(session: Session, drop: Drop, staged: Staged, loads: Sequence[Load]) -> Iterator[tuple[Sentence, bool]]:
+    """What is odd about a table by itself, and whether it was so in the drop before that had it: a state by then."""
+    tables = (load.facts.get("tables", {}) for load in reversed(loads) if load.kind == DROP and load.day < drop.day)
+    before: Mapping[str, Any] = next((each[staged.table.name] for each in tables if staged.table.name in each), {})
+    rules = before.get("rules", {})
+    for rule, useless in useless_columns(session.con, staged):
+        yield useless, rules.get(rule, {"rows": 0})["rows"] >= FEW
+    for fact in ODD_CELLS:
+        for column, rows in getattr(staged, fact).items():
+            if rows >= FEW:
+                facts = {"table": staged.table.name, "column": column, "rows": rows}
+                yield sentence(fact, **facts), before.get(fact, {}).get(column, 0) >= FEW
+
+
+def _of_first(session: Session, tables: Sequence[Staged]) -> Iterator[Sentence]:
+    """What is odd about a first drop by itself: there is nothing to compare it with."""
+    names = {staged.table.name for staged in tables if staged.rows_accepted}
+    for staged in tables:
+        if not staged.rows_read:
+            yield sentence("first_drop_empty", table=staged.table.name)
+        if staged.rows_duplicate >= FEW and staged.rows_duplicate > LEAST_SHARE["repeated"] * staged.rows_read:
+            facts = {"rows": staged.rows_duplicate, "many": staged.rows_read}
+            yield sentence("first_drop_repeats", table=staged.table.name, **facts)
+        for column, other in staged.table.references:
+            unknown = staged.broken[f"{column}_unresolved"]
+            if other in names and unknown >= FEW:
+                filled = f"SELECT count({name(column)}) FROM {staged.relation} WHERE {staged.is_accepted}"
+                many = int(session.con.execute(filled).fetchall()[0][0])
+                if unknown > MOST * many:
+                    yield sentence("ids_unknown", table=staged.table.name, column=column, rows=unknown, many=many)
+
+
+def _new_codes(drop: Drop, staged: Staged, loads: Sequence[Load]) -> Iterator[Sentence]:
+    """A look at the codes for which a fallback stands, and that no earlier drop had."""
+    for column, codes in staged.codes_fell_back.items():
+        before = _codes_before(drop, staged, column, loads)
+        if new := {code: rows for code, rows in codes.items() if code not in before}:
+            yield _fell_back(staged, column, new)
+
+
+def _known_codes(drop: Drop, staged: Staged, loads: Sequence[Load]) -> Iterator[Sentence]:
+    """A state for each column that has such codes every night."""
+    for column, codes in staged.codes_fell_back.items():
+        before = _codes_before(drop, staged, column, loads)
+        if known := {code: rows for code, rows in codes.items() if code in before}:
+            yield _fell_back(staged, column, known)
+
+
+def _codes_before(drop: Drop, staged: Staged, column: str, loads: Sequence[Load]) -> set[str]:
+    """The codes of a column that fell back in earlier drops."""
+    tables = (load.facts.get("tables", {}) for load in loads if load.kind == DROP and load.day < drop.day)
+    facts = (each[staged.table.name] for each in tables if staged.table.name in each)
+    return {code for each in facts for code in each.get("codes_fell_back", {}).get(column, ())}
+
+
+def _fell_back(staged: Staged, column: str, codes: Mapping[str, int]) -> Sentence:
+    named = ", ".join(f"{code} {rows:,}" for code, rows in codes.items())
+    return sentence("codes_fell_back", table=staged.table.name, column=column, rows=sum(codes.values()), codes=named)
+
+
+def same_files(
+    drop: Drop, digests: Mapping[str, str], tables: Sequence[Staged], loads: Sequence[Load]
+) -> Iterator[Sentence]:
+    """A look at tables of events whose files are, byte for byte, those of some other drop.
+
+    Unlike rows, whole files are compared with those of every drop: it costs nothing.
+    """
+    for table in (staged.table.name for staged in tables if staged.rows_read and staged.table.name in HAPPENED):
+        days = [
+            load.day
+            for load in loads
+            if load.kind == DROP and load.day != drop.day and load.facts.get(DIGESTS, {}).get(table) == digests[table]
+        ]
+        if days:
+            yield sentence("feed_same_files", table=table, day=max(days).isoformat())
 
 
 def _files_unread(drop: Drop, loads: Sequence[Load]) -> list[Sentence]:

@@ -9,7 +9,9 @@ import duckdb
 from payeewatch.pipeline.ingest.staging import Staged
 from payeewatch.pipeline.sql import name
 
-BARE = "ltrim(regexp_replace(trim({id}, ' ' || chr(9) || chr(160) || chr(8239)), '[.]0$', ''), '0')"
+BLANKS = " || ".join(f"chr({code})" for code in (0x20, 0x09, 0xA0, 0x202F, 0x200B, 0x2060, 0xFEFF))
+"""SQL of what people see as a blank, or do not see."""
+BARE = f"ltrim(regexp_replace(trim({{id}}, {BLANKS}), '[.]0$', ''), '0')"
 """SQL of an id without its padding: blanks, leading zeros, and the `.0` of a spreadsheet."""
 
 

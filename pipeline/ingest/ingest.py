@@ -21,23 +21,25 @@ from payeewatch.pipeline.ingest.drops import (
     DROP,
     REVIEWED,
     Drop,
+    digests,
     find_drops,
     find_verdicts,
     known_on,
     new_verdicts,
     news,
 )
-from payeewatch.pipeline.ingest.feeds import refuse_unusual, watch
+from payeewatch.pipeline.ingest.feeds import DIGESTS, refuse_unusual, same_files, watch
 from payeewatch.pipeline.ingest.first_seen import write_accounts, write_sightings
 from payeewatch.pipeline.ingest.known_values import with_known_values
 from payeewatch.pipeline.ingest.profile import Profile
 from payeewatch.pipeline.ingest.quarantine import quarantine, unscored_changes
 from payeewatch.pipeline.ingest.reference import load_reference
+from payeewatch.pipeline.ingest.rejections import rejections
 from payeewatch.pipeline.ingest.seal import seal_originals, seal_rejected
 from payeewatch.pipeline.ingest.spellings import begin_renewal, renew_spellings, spellings_of, write_spellings
 from payeewatch.pipeline.ingest.staging import Source, Staged
 from payeewatch.pipeline.ingest.tokenise import Knowing, lake_rows, tokenised
-from payeewatch.pipeline.ingest.tolerance import over_tolerance
+from payeewatch.pipeline.ingest.tolerance import looks, over_tolerance
 from payeewatch.pipeline.ingest.typed_rows import Limits
 from payeewatch.pipeline.parallel import in_parallel
 from payeewatch.pipeline.session import Session, progress
@@ -119,7 +121,11 @@ def _check_drop(session: Session, drop: Drop, profile: Profile) -> dict[str, Any
             feed, refused = watch(session, drop, tables), _over_tolerance(session, drop, tables)
             if not refused:
                 refuse_unusual(feed, drop, session.accepts)
-            return label | _facts(session, drop, tables) | {"looks": list(feed.looks), "refused": refused}
+            reasons = [
+                reason for staged in tables for reason in rejections(session.con, staged, profile.of(staged.table.name))
+            ]
+            told = {"looks": list(feed.looks), "states": list(feed.findings.states), "rejections": reasons}
+            return label | _facts(session, drop, tables) | told | {"refused": refused}
     except (InputRefused, FeedUnusual) as refusal:
         return label | {"refused": str(refusal)}
 
@@ -141,6 +147,9 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
         refuse_unusual(feed, drop, session.accepts)
         marks = profile_changes.marks(profile, list(drop.tables)) if drop.kind == DROP else {}
         told = profile_changes.changes(marks, session.lake.loads())
+        content = digests(drop, session.lake.root) if drop.kind == DROP else {}
+        feed.notes += same_files(drop, content, tables, session.lake.loads()) if content else ()
+        feed.notes[:0] = [look for staged in tables for look in looks(staged)]
         feed.notes += told.looks
         feed.findings.states += told.states
         _count_knowing(session, tables, knowing)
@@ -162,7 +171,7 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
             mode=drop.mode,
             files=files,
             facts=_facts(session, drop, tables)
-            | {"name_forms": NAME_FORMS, profile_changes.FACT: marks}
+            | {"name_forms": NAME_FORMS, profile_changes.FACT: marks, DIGESTS: content}
             | ({"feed": feed.facts()} if drop.kind == DROP else {}),
         )
     session.lake.commit(load)
@@ -206,7 +215,7 @@ def _stage_drop(session: Session, drop: Drop, profile: Profile) -> Iterator[list
             for table in DROP_TABLES.values()
             if table.name in drop.tables
         ]
-        tables = staging.stage(con, sources, drop.day, limits, erased)
+        tables = staging.stage(con, sources, drop.day, limits, erased, session.lake_cache.scan("members"))
         for staged in tables:
             if staged.table.name in KEYS_KEPT:
                 key = f"SELECT {name(staged.table.key)} AS key FROM ({session.lake_cache.scan(staged.table.name)})"

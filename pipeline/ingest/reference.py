@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from payeewatch.pipeline.home.errors import InputRefused
-from payeewatch.pipeline.ingest import staging
+from payeewatch.pipeline.ingest import profile_changes, staging
 from payeewatch.pipeline.ingest.adapters import Part, file_part, files_of, parts_of
 from payeewatch.pipeline.ingest.assumed_known import ALWAYS
 from payeewatch.pipeline.ingest.drops import fingerprint
 from payeewatch.pipeline.ingest.profile import Export, Profile
 from payeewatch.pipeline.ingest.quarantine import quarantine
+from payeewatch.pipeline.ingest.rejections import rejections
 from payeewatch.pipeline.ingest.staging import Source, Staged
 from payeewatch.pipeline.ingest.tokenise import tokenised
 from payeewatch.pipeline.ingest.tolerance import over_tolerance
@@ -33,7 +34,7 @@ LIMITS = Limits(datetime(2200, 1, 1), datetime(2200, 1, 1), 0)
 
 
 def load_reference(session: Session, profile: Profile) -> list[Load]:
-    """Load `reference/` when its current content is not in the lake.
+    """Load `reference/` when its current content, as the profile describes it, is not in the lake.
 
     Raises:
         InputRefused: a file that cannot be read, or has more bad rows than tolerated.
@@ -42,8 +43,9 @@ def load_reference(session: Session, profile: Profile) -> list[Load]:
     tables = reference_parts(folder, profile)
     unread = _unread(folder, tables)
     mark = fingerprint(files_of(tables), lake.root)
+    described = profile_changes.marks(profile, [_described(table) for table in _own(tables)])
     earlier = [load for load in lake.loads() if load.kind == "reference"]
-    if earlier and earlier[-1].fingerprint == mark:
+    if earlier and earlier[-1].fingerprint == mark and _is_read_so(earlier[-1], described):
         say_what_is_unread(session, "reference", unread, earlier[-1])
         return []
     sequence = lake.next_sequence()
@@ -72,7 +74,8 @@ def load_reference(session: Session, profile: Profile) -> list[Load]:
         fingerprint=mark,
         files=files,
         removed=[path for load in earlier[-1:] for paths in load.files.values() for path in paths],
-        facts={"tables": facts, UNREAD: list(unread), "feed": {"looks": [look.coded for look in looks]}},
+        facts={"tables": facts, UNREAD: list(unread), profile_changes.FACT: described}
+        | {"feed": {"looks": [look.coded for look in looks]}},
     )
     lake.commit(load)
     return [load]
@@ -87,9 +90,10 @@ def check_reference(session: Session) -> list[dict[str, Any]]:
     tables = reference_parts(folder, profile)
     looks = unread_looks("reference", _unread(folder, tables))
     results: list[dict[str, Any]] = [{"source": "reference", "looks": looks}] if looks else []
-    for table, parts in tables.items():
-        if not _is_shipped(parts):
-            results.append({"source": f"reference/{table}"} | _check_table(session, table, parts, profile))
+    results += [
+        {"source": f"reference/{table}"} | _check_table(session, table, parts, profile)
+        for table, parts in _own(tables).items()
+    ]
     return results
 
 
@@ -97,7 +101,9 @@ def _check_table(session: Session, table: str, parts: Sequence[Part], profile: P
     staging.open_staging(session.con)
     try:
         staged = _stage_table(session, table, parts, profile)
-        return {"tables": {table: staged.facts()}, "refused": _over_tolerance(session, staged)}
+        reasons = rejections(session.con, staged, profile.of(_described(table)))
+        told = {"rejections": reasons, "refused": _over_tolerance(session, staged)}
+        return {"tables": {table: staged.facts()}} | told
     except InputRefused as refusal:
         return {"refused": str(refusal)}
     finally:
@@ -105,9 +111,27 @@ def _check_table(session: Session, table: str, parts: Sequence[Part], profile: P
 
 
 def _stage_table(session: Session, table: str, parts: Sequence[Part], profile: Profile) -> Staged:
-    export = Export() if _is_shipped(parts) else profile.of(f"reference_{table}")
+    export = Export() if _is_shipped(parts) else profile.of(_described(table))
     limits = replace(LIMITS, zone=session.settings.params.timezone)
-    return staging.stage(session.con, [Source(REFERENCE_TABLES[table], parts, export)], NO_DAY, limits)[0]
+    source = Source(REFERENCE_TABLES[table], parts, export)
+    members = session.lake_cache.scan("members")
+    return staging.stage(session.con, [source], NO_DAY, limits, members=members)[0]
+
+
+def _described(table: str) -> str:
+    """A reference table's name in a source profile."""
+    return f"reference_{table}"
+
+
+def _is_read_so(load: Load, described: Mapping[str, str]) -> bool:
+    """Whether a load read the tables as they are described now; one of an earlier version, as without a profile."""
+    before: dict[str, str] = load.facts.get(profile_changes.FACT) or profile_changes.marks(Profile(), list(described))
+    return before == described
+
+
+def _own(tables: Mapping[str, Sequence[Part]]) -> dict[str, Sequence[Part]]:
+    """The tables that the insurer sends."""
+    return {table: parts for table, parts in tables.items() if not _is_shipped(parts)}
 
 
 def _is_shipped(parts: Sequence[Part]) -> bool:
@@ -118,7 +142,7 @@ def _is_shipped(parts: Sequence[Part]) -> bool:
 def reference_parts(folder: Path, profile: Profile) -> dict[str, tuple[Part, ...]]:
     """Table -> the parts with its rows; the shipped banks when the insurer sends none."""
     files = list(folder.iterdir()) if folder.is_dir() else []
-    tables = parts_of(files, {table: profile.of(f"reference_{table}") for table in REFERENCE_TABLES})
+    tables = parts_of(files, {table: profile.of(_described(table)) for table in REFERENCE_TABLES})
     return dict(sorted(({"banks": (file_part(SHIPPED_BANKS),)} | tables).items()))
 
 

@@ -7,7 +7,7 @@ columns are still readable there. What leaves it is tokenised (`tokenise`), mask
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, NamedTuple
@@ -18,15 +18,36 @@ from payeewatch.pipeline.home.wording import Sentence, sentence
 from payeewatch.pipeline.ingest import checks
 from payeewatch.pipeline.ingest.adapters import Part
 from payeewatch.pipeline.ingest.checks import Severity
-from payeewatch.pipeline.ingest.codes_met import count_codes
+from payeewatch.pipeline.ingest.codes_met import count_codes, words_of_names
 from payeewatch.pipeline.ingest.formats.batches import NO_LINES, forget, rejected_lines
 from payeewatch.pipeline.ingest.profile import REST, Export
 from payeewatch.pipeline.ingest.typed_rows import Limits, lack_bits, lacking, staged_columns, staging_sql
 from payeewatch.pipeline.parallel import in_parallel
-from payeewatch.pipeline.sql import name
+from payeewatch.pipeline.sql import name, text
 from payeewatch.pipeline.store.tombstones import NO_TOMBSTONES, Tombstones
-from payeewatch.pipeline.tables import Table
+from payeewatch.pipeline.tables import Column, Kind, Table
 
+WORDS_FOR_NOTHING = ("null", "none", "nan", "n/a", "(null)", "<na>", "\\n")
+"""What programs write for nothing, in lower case; in a column of ids it would be one that many rows share."""
+ODD_CELLS: dict[str, tuple[str, Callable[[Column], bool]]] = {
+    "words_for_nothing": (
+        f"lower(trim({{cell}})) IN ({', '.join(map(text, WORDS_FOR_NOTHING))})",
+        lambda column: column.nullable and column.kind is Kind.TEXT,
+    ),
+    "names_misread": (
+        "regexp_matches({cell}, '[\u00c2\u00c3][\u0080-\u00bf]')",
+        lambda column: column.kind is Kind.NAME,
+    ),
+    "lists_unseparated": (
+        "regexp_matches({cell}, '[;, \t]') AND NOT contains({cell}, '|')",
+        lambda column: column.name == "claim_ids",
+    ),
+}
+"""Fact of a staged table -> SQL of cells that say something else than they should, and in which columns.
+
+A word for nothing that the profile does not name; UTF-8 that was read as latin-1 before it was written; a list that has
+another separator.
+"""
 AMOUNTS = {"claims": "reimbursed_amount", "payments": "amount"}
 """The euros of a table that are reconciled."""
 
@@ -37,6 +58,7 @@ class Columns(NamedTuple):
     extra: set[str]
     missing: set[str]
     lacking: set[str]
+    records: int  # rows and lines that are none
 
 
 @dataclass
@@ -46,6 +68,7 @@ class Staged:
     table: Table
     day: date
     files: tuple[str, ...]
+    parts: tuple[tuple[Part, int], ...] = ()  # each with its records, in the order of the staged rows
     rows_read: int = 0
     rows_rejected: int = 0
     rows_duplicate: int = 0
@@ -65,7 +88,11 @@ class Staged:
     rows_erased: int = 0  # of people who were erased; they are not among the rows read
     codes_unlisted: dict[str, dict[str, int]] = field(default_factory=dict)  # column -> code -> rows
     codes_fell_back: dict[str, dict[str, int]] = field(default_factory=dict)
+    falling_back: tuple[str, ...] = ()  # columns with a fallback in the source profile
     ids_repaired: dict[str, int] = field(default_factory=dict)  # column -> rows
+    words_for_nothing: dict[str, int] = field(default_factory=dict)  # likewise
+    names_misread: dict[str, int] = field(default_factory=dict)  # likewise
+    lists_unseparated: dict[str, int] = field(default_factory=dict)  # likewise
 
     @property
     def relation(self) -> str:
@@ -133,25 +160,21 @@ class Staged:
             | ({"cents": self.cents, "amounts_unreadable": self.amounts_unreadable} if self.cents else {})
             | {
                 fact: entries if isinstance(entries, dict) else list(entries)
-                for fact in ("partly_missing_columns", "codes_unlisted", "codes_fell_back", "ids_repaired")
+                for fact in (
+                    "partly_missing_columns",
+                    "codes_unlisted",
+                    "codes_fell_back",
+                    "ids_repaired",
+                    "words_for_nothing",
+                )
                 if (entries := getattr(self, fact))
             }
         )
 
     @property
     def looks(self) -> list[Sentence]:
-        """What a person should know of the codes and ids."""
-        fell_back = [
-            sentence(
-                "codes_fell_back",
-                table=self.table.name,
-                column=column,
-                rows=sum(codes.values()),
-                codes=", ".join(f"{code} {rows:,}" for code, rows in codes.items()),
-            )
-            for column, codes in self.codes_fell_back.items()
-        ]
-        return fell_back + [
+        """What a person should know of the ids."""
+        return [
             sentence("ids_repaired", table=self.table.name, column=column, rows=rows)
             for column, rows in self.ids_repaired.items()
         ]
@@ -190,8 +213,11 @@ def stage(
     day: date,
     limits: Limits,
     erased: Tombstones = NO_TOMBSTONES,
+    members: str = "",
 ) -> list[Staged]:
     """Read, type and check each table's parts into `staging.<table>`; rows of erased people are left out.
+
+    `members` is SQL of the lake's members: a word of their names is not quoted as a code.
 
     Raises:
         InputRefused: a file that cannot be read, or that lacks a required column.
@@ -199,15 +225,22 @@ def stage(
     for source in sources:
         _create(con, relation(source.table), source.table)
     columns_by_table = _read_together(con, sources, limits)
-    return [_stage_table(con, source, day, columns_by_table[source.table.name], erased) for source in sources]
+    staged = [_stage_table(con, source, day, columns_by_table[source.table.name], erased) for source in sources]
+    words = words_of_names(members, [source.table for source in sources])
+    for source, each in zip(sources, staged, strict=True):
+        _count_codes(con, source, each, words)
+    return staged
 
 
 def _stage_table(
     con: duckdb.DuckDBPyConnection, source: Source, day: date, part_columns: Sequence[Columns], erased: Tombstones
 ) -> Staged:
     table = source.table
-    staged = Staged(table, day, source.file_names)
-    extra, missing, silent = (set().union(*names) for names in zip(*part_columns, strict=True))
+    records = (columns.records for columns in part_columns)
+    staged = Staged(table, day, source.file_names, tuple(zip(source.parts, records, strict=True)))
+    extra, missing, silent = (
+        set().union(*(getattr(columns, which) for columns in part_columns)) for which in ("extra", "missing", "lacking")
+    )
     staged.rows_erased = erased.delete_erased(con, staged.relation, tuple(c.name for c in table.columns))
     staged.extra_columns, staged.missing_columns = tuple(sorted(extra)), tuple(sorted(missing))
     nowhere = set.intersection(*(columns.missing for columns in part_columns))
@@ -215,11 +248,33 @@ def _stage_table(
     for column in sorted(silent & (missing - nowhere)):
         _take_from_earlier_file(con, staged, column)
     _count(con, staged)
-    if staged.broken:
-        staged.codes_unlisted = count_codes(con, staged.relation, "unlisted", staged.table)
-    if any(REST in codes for codes in source.export.values.values()):
-        staged.codes_fell_back = count_codes(con, staged.relation, "fallbacks", staged.table)
+    _count_odd_cells(con, staged)
     return staged
+
+
+def _count_odd_cells(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:
+    """Count cells that can be read and say something else than they should: see ODD_CELLS."""
+    conditions = {
+        (fact, column.name): condition.format(cell=name(column.name))
+        for fact, (condition, is_of) in ODD_CELLS.items()
+        for column in staged.table.columns
+        if is_of(column)
+    }
+    if not conditions:
+        return
+    counts = ", ".join(f"count(*) FILTER ({condition})" for condition in conditions.values())
+    rows = con.execute(f"SELECT {counts} FROM {staged.relation}").fetchall()[0]
+    for (fact, column), many in zip(conditions, rows, strict=True):
+        if many:
+            getattr(staged, fact)[column] = many
+
+
+def _count_codes(con: duckdb.DuckDBPyConnection, source: Source, staged: Staged, words: str) -> None:
+    if staged.broken:
+        staged.codes_unlisted = count_codes(con, staged.relation, "unlisted", staged.table, words)
+    staged.falling_back = tuple(column for column, codes in source.export.values.items() if REST in codes)
+    if staged.falling_back:
+        staged.codes_fell_back = count_codes(con, staged.relation, "fallbacks", staged.table, words)
 
 
 def _take_from_earlier_file(con: duckdb.DuckDBPyConnection, staged: Staged, column: str) -> None:
@@ -274,16 +329,22 @@ def _read_into(
     """Add a part's rows. Returns the columns that nobody reads, and those of the table that the part lacks."""
     batch = part.batch(con, table, export)
     with batch.refusing():
-        con.execute(f"INSERT INTO {relation} {staging_sql(table, batch, export, limits)}")
+        records = _inserted(con, f"INSERT INTO {relation} {staging_sql(table, batch, export, limits)}")
         lines = rejected_lines(con, batch)
         if lines != NO_LINES:
-            con.execute(
+            records += _inserted(
+                con,
                 f"INSERT INTO {relation} BY NAME SELECT 1 AS failed,"
-                f" CAST(json_object('line', line) AS VARCHAR) AS original FROM ({lines})"
+                f" CAST(json_object('line', line) AS VARCHAR) AS original FROM ({lines})",
             )
     forget(con)
     missing = {c.name for c in table.columns if c.name not in batch.present} if batch.present else set()
-    return Columns(set(batch.extra), missing, set(lacking(table, batch, export)))
+    return Columns(set(batch.extra), missing, set(lacking(table, batch, export)), records)
+
+
+def _inserted(con: duckdb.DuckDBPyConnection, command: str) -> int:
+    """How many rows an INSERT adds."""
+    return int(con.execute(command).fetchall()[0][0])
 
 
 def _count(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:

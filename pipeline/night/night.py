@@ -54,6 +54,7 @@ from payeewatch.pipeline.home.runs import (
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.home.tabular import write_csv, write_parquet
 from payeewatch.pipeline.home.wording import Sentence
+from payeewatch.pipeline.ingest.drops import drop_days
 from payeewatch.pipeline.loading import ingest_until, link_and_derive
 from payeewatch.pipeline.night import run_record
 from payeewatch.pipeline.night.evidence import evidence_table, read_changes
@@ -182,7 +183,8 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
             session.warnings.clear()
             session.states.clear()
             with _recording_failure(session, night), background() as meanwhile:
-                if (ready or ahead) and lists.due(session, night):
+                manifests = lists.read_manifests(session) if ready or ahead else None
+                if manifests is not None and lists.due(session, night, manifests):
                     break
                 reading = meanwhile(_read_model, session, night, options)
                 tables = session.lake_cache.small_tables().union(ALSO_READ)
@@ -192,7 +194,7 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
                 _require_news(session, night, options)
                 if session.redone:
                     session.warn(wording.sentence("night_redone"))
-                ingest_until(session, night)
+                ingest_until(session, night, manifests)
                 link_and_derive(session)
                 model = _model(session, night, options, reading)
                 preparing.result()
@@ -300,7 +302,11 @@ def _require_news(session: Session, night: date, options: Options) -> None:
             f"{folder}: no drop for night {night}, which runs before {options.named_from}; --no-news counts for "
             f"the nights that you name: run payeewatch night {night} --no-news if none will come"
         )
-    raise InputMissing(f"{folder}: no drop for night {night}; wait for it, or run with --no-news if none will come")
+    later = next((day for day in drop_days(folder.parent) if day > night), None)
+    hint = f"; the next one is of {later}: is that its day?" if later else ""
+    raise InputMissing(
+        f"{folder}: no drop for night {night}; wait for it, or run with --no-news if none will come{hint}"
+    )
 
 
 def _model(session: Session, night: date, options: Options, reading: Future[Model]) -> Model:

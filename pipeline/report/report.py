@@ -58,6 +58,7 @@ def report(night: date, flags: Any, scores: Any, evidence: Any, run: Run, histor
         cards={queue: [f for f in rows if f["queue"] == queue and f["has_card"]] for queue in QUEUES},
         counts=Counter(flag["queue"] for flag in rows),
         headline=headline(rows),
+        nothing_to_hold=_state(run, "no_planned_payments"),
         run=run,
         figures=figures(rows),
         calendar=calendar(night, rows),
@@ -116,6 +117,12 @@ MOST_CARDS = 40
 """Every hold and every new flag has a card. Others get one by rank, until the page has this many cards."""
 MOST_LISTED = 500
 """The table lists the flags with a card and, by rank, the first flags up to this place: the page stays small."""
+
+
+def _state(run: Run, code: str) -> str | None:
+    """What the run record says is so every night, if it is."""
+    states = zip(run.get("states", ()), run.get("state_codes", ()), strict=False)
+    return next((state for state, coded in states if coded and coded["code"] == code), None)
 
 
 def flag_rows(flags: Any, evidence: Any) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
 from collections.abc import Iterator
@@ -22,7 +23,17 @@ from payeewatch.pipeline.ingest.formats.batches import (
     folder_and_name,
     forget,
 )
-from payeewatch.pipeline.ingest.formats.lines import LONGEST_LINE, CutShort, Row, Rows, Scan, in_chunks, tally, text_of
+from payeewatch.pipeline.ingest.formats.lines import (
+    LONGEST_LINE,
+    CutShort,
+    Row,
+    Rows,
+    Scan,
+    in_chunks,
+    is_utf_8,
+    tally,
+    text_of,
+)
 from payeewatch.pipeline.ingest.formats.reader import ROOM, Header, Reader, scan_or_refuse
 from payeewatch.pipeline.ingest.profile import Export
 from payeewatch.pipeline.sql import name, text
@@ -34,6 +45,8 @@ DUCKDB_ENCODINGS = {"utf-8": "utf-8", "utf_8": "utf-8", "utf8": "utf-8", "utf-8-
     ("latin-1", "latin1", "latin_1", "iso-8859-1", "iso8859-1"), "latin-1"
 )
 BYTE_ORDER_MARK = "\ufeff"
+END_OF_TEXT = b"\x1a"
+"""What some hosts put behind the last line."""
 UTF_8_READ_OTHERWISE = "ï»¿"
 """A byte order mark of UTF-8, read as Latin letters."""
 DELIMITER_LINE = re.compile('"?sep=(.)"?', re.IGNORECASE)
@@ -54,6 +67,8 @@ class Csv(Reader):
         with self._text(path, export) as (head, _):
             pass
         found = scan_or_refuse(path, self.form, export.quote)
+        if not codecs.lookup(export.encoding).name.startswith("utf-8") and is_utf_8(path):
+            raise _is_utf_8(path, export)
         export = export.model_copy(
             update={"delimiter": head.delimiter, "quote": export.quote if found.has_quote else ""}
         )
@@ -71,6 +86,18 @@ class Csv(Reader):
         if batch and (read is None or sum(read) == found.lines - head.lines or read == self._tally(path, export)[:2]):
             return batch
         return self._by_line(con, header, path, export)
+
+    def places(self, path: Path, export: Export) -> Iterator[str]:
+        """The rows, then the lines that are none."""
+        with self._text(path, export) as (head, lines):
+            rows = Rows(lines, len(head.names), head.delimiter, export.quote)
+            odd = []
+            for number, row in rows.numbered():
+                if row.cells is None:
+                    odd.append(number)
+                else:
+                    yield f"line {head.lines + number}"
+        yield from (f"line {head.lines + number}" for number in odd)
 
     @contextmanager
     def _text(self, path: Path, export: Export) -> Iterator[tuple[Head, Iterator[str]]]:
@@ -91,7 +118,7 @@ class Csv(Reader):
 
         A last line with all its cells is whole, for many programs leave out the last line end.
         """
-        if not found.tail or found.lines < 2:
+        if not found.tail.strip(END_OF_TEXT) or found.lines < 2:
             return
         try:
             line = found.tail.strip(b"\0").decode(export.encoding)
@@ -166,7 +193,10 @@ class Csv(Reader):
         con.execute(f"CREATE OR REPLACE TEMP TABLE {BY_LINE} ({columns})")
 
         def add(rows: list[Row]) -> None:
-            cells = [[row.cells[place] if row.cells else None for row in rows] for place in places.values()]
+            cells = [
+                [row.cells[place].removeprefix("" if place else BYTE_ORDER_MARK) if row.cells else None for row in rows]
+                for place in places.values()
+            ]
             odd = [None if row.cells else row.text for row in rows]
             con.register("arrow_rows", pa.table([*cells, odd], schema=schema))
             con.execute(f"INSERT INTO {BY_LINE} FROM arrow_rows")
@@ -213,14 +243,18 @@ def _head(lines: Iterator[str], path: Path, export: Export) -> Head:
 
 def _names(line: str, lines: Iterator[str], path: Path, export: Export, before: int, delimiter: str) -> Head:
     if line.startswith(UTF_8_READ_OTHERWISE):
-        raise InputRefused(
-            f"{folder_and_name(path)}: begins with the mark of UTF-8, but the source profile says {export.encoding};"
-            " take that out of the profile"
-        )
+        raise _is_utf_8(path, export)
     quoting: dict[str, Any] = {"quotechar": export.quote} if export.quote else {"quoting": csv.QUOTE_NONE}
     reader = csv.reader(_put_back(line, lines), delimiter=delimiter, **quoting)
     names = next(reader)
     return Head(tuple(names), before, before + reader.line_num, delimiter)
+
+
+def _is_utf_8(path: Path, export: Export) -> InputRefused:
+    return InputRefused(
+        f"{folder_and_name(path)}: is UTF-8, but the source profile says {export.encoding}, which would misread every"
+        " accent; take that out of the profile"
+    )
 
 
 def _put_back(line: str, lines: Iterator[str]) -> Iterator[str]:
@@ -250,4 +284,10 @@ def _count(con: duckdb.DuckDBPyConnection, batch: Batch) -> tuple[int, int]:
 
 
 def _by_position(header: Header) -> str:
-    return ", ".join(f"c{header.theirs.index(their)} AS {name(our)}" for our, their in header.ours.items())
+    cells = {our: header.theirs.index(their) for our, their in header.ours.items()}
+    return ", ".join(f"{_without_mark(place)} AS {name(our)}" for our, place in cells.items())
+
+
+def _without_mark(place: int) -> str:
+    """SQL of a cell; files put one behind the other leave a byte order mark at the beginning of a line."""
+    return f"ltrim(c{place}, chr({ord(BYTE_ORDER_MARK)}))" if place == 0 else f"c{place}"

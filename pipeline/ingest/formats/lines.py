@@ -6,6 +6,7 @@ file without quotation marks is read without quoting; in any other, what was rea
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -72,6 +73,24 @@ def scan(path: Path, quote: str) -> Scan:
     return Scan(lines + bool(behind), is_blank, has_quote, behind)
 
 
+def is_utf_8(path: Path) -> bool:
+    """Whether a text has letters beyond ASCII, and all of them are UTF-8: by chance that is next to impossible.
+
+    A text in another encoding is read up to its first such letter.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    has_letters = False
+    with opened(path) as file:
+        while chunk := _read(file):
+            if not chunk.isascii():
+                has_letters = True
+            try:
+                decoder.decode(chunk)
+            except UnicodeDecodeError:
+                return False
+    return has_letters
+
+
 def opened(path: Path) -> IO[bytes]:
     """A file's bytes, unpacked where they are packed."""
     if path.name.lower().endswith(".gz"):
@@ -111,12 +130,23 @@ class Rows:
     def __init__(self, lines: Iterable[str], width: int, delimiter: str, quote: str) -> None:
         self.lines, self.width, self.delimiter, self.quote = iter(lines), width, delimiter, quote or "\0"
         self.ahead: deque[str] = deque()
+        self.number = 0  # of lines read so far
 
     def __iter__(self) -> Iterator[Row]:
+        return (row for _, row in self.numbered())
+
+    def numbered(self) -> Iterator[tuple[int, Row]]:
+        """Each record with the number of its first line, from 1."""
         while (line := self._line(0)) is not None:
-            self.ahead.popleft()
+            number = self._take(1)
             if line.rstrip("\r\n"):
-                yield self._record(line)
+                yield number, self._record(line)
+
+    def _take(self, lines: int) -> int:
+        for _ in range(lines):
+            self.ahead.popleft()
+        self.number += lines
+        return self.number
 
     def _line(self, place: int) -> str | None:
         """The line at a place behind the current one; None behind the last."""
@@ -147,8 +177,7 @@ class Rows:
                 cells = self._cells(text)
                 if rows > 1 or cells is None or len(cells) != self.width:
                     return None
-                for _ in parts[1:]:
-                    self.ahead.popleft()
+                self._take(len(parts) - 1)
                 return Row(cells, text.rstrip("\r\n"))
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -16,7 +17,7 @@ from payeewatch.pipeline.ingest.formats.batches import (
     folder_and_name,
     refusing,
 )
-from payeewatch.pipeline.ingest.formats.lines import Scan
+from payeewatch.pipeline.ingest.formats.lines import Scan, text_of
 from payeewatch.pipeline.ingest.formats.reader import ROOM, Header, Reader, named, scan_or_refuse
 from payeewatch.pipeline.ingest.profile import Export
 from payeewatch.pipeline.sql import name, text
@@ -49,10 +50,14 @@ class Ndjson(Reader):
         lines = _lines(path, "ignore_errors = true")
         with refusing([path], self.form, ALWAYS_UTF_8):
             rows = con.execute(
-                f"SELECT key FROM (SELECT DISTINCT unnest(keys) AS key FROM (SELECT DISTINCT json_keys(line) AS keys"
-                f" FROM {lines} WHERE {IS_OBJECT})) ORDER BY key"
+                f"SELECT key, max(times) FROM (SELECT key, count(*) AS times FROM (SELECT line_keys, unnest(line_keys)"
+                f" AS key FROM (SELECT DISTINCT json_keys(line) AS line_keys FROM {lines} WHERE {IS_OBJECT}))"
+                " GROUP BY line_keys, key) GROUP BY key ORDER BY key"
             ).fetchall()
-        return tuple(row[0] for row in rows)
+        twice = [key for key, times in rows if times > 1]
+        if twice:
+            raise InputRefused(f"{folder_and_name(path)}: has lines with a key twice: {', '.join(twice)}")
+        return tuple(key for key, _ in rows)
 
     def _require_objects(self, con: duckdb.DuckDBPyConnection, path: Path) -> None:
         """Say what the lines are when most of the first are no objects."""
@@ -80,6 +85,7 @@ class Ndjson(Reader):
 
     def batch(self, con: duckdb.DuckDBPyConnection, header: Header, path: Path, export: Export) -> Batch:
         keys = [f'$."{their}"' for their in header.ours.values()]
+        self._require_plain(con, path, dict(zip(header.ours.values(), keys, strict=True)))
         picked = ", ".join(f"cells[{n}] AS {name(our)}" for n, our in enumerate(header.ours, start=1))
         query = (
             f"SELECT {picked}, unreadable FROM (SELECT CASE WHEN {IS_OBJECT} THEN"
@@ -89,6 +95,23 @@ class Ndjson(Reader):
         )
         types = dict.fromkeys(header.ours, "VARCHAR")
         return Batch((path,), self.form, query, types, header.extra, True, ALWAYS_UTF_8)
+
+    def _require_plain(self, con: duckdb.DuckDBPyConnection, path: Path, keys: dict[str, str]) -> None:
+        """Refuse lists and objects where one value belongs. Only lines that may have one are looked at."""
+        lines = f"(SELECT line FROM {_lines(path, 'ignore_errors = true')} WHERE regexp_matches(line, ':\\s*[\\[{{]'))"
+        kinds = ", ".join(f"bool_or(json_type(line, {text(key)}) IN ('ARRAY', 'OBJECT'))" for key in keys.values())
+        with refusing([path], self.form, ALWAYS_UTF_8):
+            found = con.execute(f"SELECT {kinds} FROM {lines} WHERE {IS_OBJECT}").fetchall()[0]
+        nested = [their for their, is_nested in zip(keys, found, strict=True) if is_nested]
+        if nested:
+            raise InputRefused(
+                f"{folder_and_name(path)}: {', '.join(nested)} must hold text, numbers or dates; now it is a list or an"
+                " object"
+            )
+
+    def places(self, path: Path, export: Export) -> Iterator[str]:
+        with text_of(path, "utf-8") as lines:
+            yield from (f"line {number}" for number, line in enumerate(lines, start=1) if line.strip(" \r\n"))
 
 
 def _is_json(line: str) -> bool:
@@ -110,7 +133,9 @@ def _what_is(line: str) -> str:
 
 def _lines(path: Path, rejects: str) -> str:
     """Whole lines as text: a unit separator cannot occur in valid JSON, so no line is ever split."""
-    return (
+    raw = (
         f"read_csv({text(str(path))}, columns = {{'line': 'VARCHAR'}}, header = false, auto_detect = false,"
         f" delim = chr(31), quote = '', escape = '', {ROOM}, {rejects})"
     )
+    # files put one behind the other leave a byte order mark at the beginning of a line
+    return f"(SELECT ltrim(line, chr(65279)) AS line FROM {raw})"

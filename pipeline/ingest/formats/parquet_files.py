@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import duckdb
@@ -39,6 +41,9 @@ class Parquet(Reader):
         picked = ", ".join(f"{sql} AS {name(our)}" for our, (sql, _) in cells.items())
         query = f"SELECT {picked}, CAST(NULL AS VARCHAR) AS unreadable FROM {_parquet(path)}"
         return Batch((path,), self.form, query, {our: kind for our, (_, kind) in cells.items()}, header.extra)
+
+    def places(self, path: Path, export: Export) -> Iterator[str]:
+        return (f"row {number}" for number in count(1))
 
     def _types(self, con: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
         """Column -> SQL type, in the file's order."""

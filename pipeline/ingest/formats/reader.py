@@ -62,6 +62,14 @@ class Reader(ABC):
             InputRefused: a file that cannot be read.
         """
 
+    @abstractmethod
+    def places(self, path: Path, export: Export) -> Iterator[str]:
+        """Where each record is, such as `line 7`, in the order in which they are staged.
+
+        Raises:
+            InputRefused: a file that cannot be read.
+        """
+
 
 def named(our: str, theirs: Iterable[str], export: Export) -> list[str]:
     """Their columns of our name: as it is written, else in any case."""

@@ -7,6 +7,7 @@ see `adapters`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -24,6 +25,17 @@ READERS: tuple[Reader, ...] = (Csv(), Parquet(), Ndjson())
 """Every form of file that can be read, in the order in which messages and pages name them."""
 
 
+BEGINNINGS = {
+    b"\x1f\x8b": "packed with gzip",
+    b"PAR1": "Parquet",
+    b"PK\x03\x04": "a zip archive or a spreadsheet",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet",
+    b"\x28\xb5\x2f\xfd": "packed with zstd",
+}
+"""The first bytes of files that are no text -> what they are."""
+DELIMITERS = ";\t|,"
+
+
 def read(con: duckdb.DuckDBPyConnection, table: Table, path: Path, export: Export) -> Batch:
     """A file's rows of a table; the connection must be done with the batch before it reads the next.
 
@@ -36,6 +48,11 @@ def read(con: duckdb.DuckDBPyConnection, table: Table, path: Path, export: Expor
     with refusing([path], reader.form):
         forget(con)
         return reader.batch(con, header, path, export)
+
+
+def places(path: Path, export: Export) -> Iterator[str]:
+    """Where each record of a file is, such as `line 7`, in the order in which they are staged."""
+    return _reader(path).places(path, export)
 
 
 def suffixes() -> tuple[str, ...]:
@@ -65,9 +82,25 @@ def _require_readable(path: Path) -> None:
         if not path.is_file():
             raise InputRefused(f"{folder_and_name(path)}: is not a file")
         with path.open("rb") as file:
-            file.read(1)
+            begins = file.read(max(map(len, BEGINNINGS)))
     except OSError as error:
         raise InputRefused(f"{folder_and_name(path)}: cannot be read: {error.strerror}; fix the permissions") from error
+    _require_form(path, begins)
+
+
+def _require_form(path: Path, begins: bytes) -> None:
+    """Refuse a file that is of another form than its name says, and say which."""
+    form = next((form for beginning, form in BEGINNINGS.items() if begins.startswith(beginning)), None)
+    named = (
+        "packed with gzip" if path.name.lower().endswith(".gz") else "Parquet" if _suffix(path) == ".parquet" else None
+    )
+    if form == named or (form is None and named == "Parquet"):  # the reader says what is wrong with it
+        return
+    is_now = f"is {form}" if form else "is not packed with gzip"
+    raise InputRefused(
+        f"{folder_and_name(path)}: {is_now}, and its name says otherwise; a name ends as the file is:"
+        f" {', '.join(suffixes())}"
+    )
 
 
 def _match_header(table: Table, theirs: tuple[str, ...], path: Path, export: Export) -> Header:
@@ -82,6 +115,18 @@ def _match_header(table: Table, theirs: tuple[str, ...], path: Path, export: Exp
         raise InputRefused(
             f"{folder_and_name(path)}: lacks the required column{'s' * (len(missing) > 1)} {', '.join(missing)}; "
             f"add them, or name theirs in the source profile under [{table.name}.columns], or the value they always "
-            f"have under [{table.name}.defaults]"
+            f"have under [{table.name}.defaults]{_of_header(theirs, ours, export)}"
         )
     return Header(table, theirs, ours, tuple(t for t in theirs if t not in ours.values()))
+
+
+def _of_header(theirs: tuple[str, ...], ours: dict[str, str], export: Export) -> str:
+    """What may be wrong with a header that has none of our columns. It is not quoted: it may be a row."""
+    if ours:
+        return ""
+    mark = next((mark for mark in DELIMITERS if len(theirs) == 1 and mark in theirs[0]), None)
+    if mark:
+        return (
+            f"; the first line is one name, with {mark!r} in it: is that the delimiter, and not {export.delimiter!r}?"
+        )
+    return "; the first line has none of our names: is it the header?"

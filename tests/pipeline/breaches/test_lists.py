@@ -12,7 +12,14 @@ from typing import Any
 
 import pytest
 
-from payeewatch.pipeline.breaches.lists import check_lists, lists_in_force, load_lists, withdraw_list
+from payeewatch.pipeline.breaches.lists import (
+    check_lists,
+    lists_in_force,
+    load_lists,
+    read_manifests,
+    withdraw_list,
+)
+from payeewatch.pipeline.breaches.manifest import Manifest
 from payeewatch.pipeline.home import vault
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused, StoreError
 from payeewatch.pipeline.session import Session
@@ -559,3 +566,22 @@ def test_a_people_file_in_another_case_is_read(session: Session) -> None:
 def test_a_list_with_unread_files_alone_is_refused(session: Session) -> None:
     with pytest.raises(InputRefused, match="breaches/TPO-1: has no people file"):
         load(session, [person(1)], "people_v2.csv")
+
+
+def test_a_night_reads_each_manifest_once(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    for breach_id in ("TPO-1", "TEL-1"):
+        put_list(session.settings.folder("breaches"), breach_id, [person(1)])
+    read: list[str] = []
+    really = Manifest.read
+
+    def reading(folder: Path) -> Manifest:
+        read.append(folder.name)
+        return really(folder)
+
+    monkeypatch.setattr(Manifest, "read", reading)
+    load_lists(session, UNTIL)
+    load_lists(session, UNTIL)
+    assert sorted(read) == ["TEL-1", "TEL-1", "TPO-1", "TPO-1"]
+    read.clear()
+    load_lists(session, UNTIL, read_manifests(session))
+    assert sorted(read) == ["TEL-1", "TPO-1"]

@@ -241,6 +241,75 @@ def test_an_ordinary_drop_says_nothing(weeks: Path, tmp_path: Path) -> None:
     assert night(home) == (0, "")
 
 
+FALLBACK = '[claims.values.care_family]\n"*" = "other"\n'
+
+
+def coded(day: date, **codes: int) -> Tables:
+    """A day's drop of which some claims have codes that no profile lists."""
+    tables = daily_drop(day)
+    cells = [code for code, rows in codes.items() for _ in range(rows)]
+    tables["claims"] = [
+        row | {"care_family": cells[n] if n < len(cells) else row["care_family"]}
+        for n, row in enumerate(tables["claims"])
+    ]
+    return tables
+
+
+def test_a_code_that_falls_back_every_night_is_a_state_and_a_new_one_a_warning(new: Path, tmp_path: Path) -> None:
+    home = copied(new, tmp_path)
+    (home / "profile.toml").write_text(FALLBACK)
+    days = [TONIGHT + timedelta(days=n) for n in range(3)]
+    for day, codes in zip(days, ({"KIN": 5}, {"KIN": 6}, {"KIN": 5, "PH4": 1}), strict=True):
+        put_drop(home, str(day), **coded(day, **codes))
+    fell_back = "claims.care_family: {} rows have a code that the source profile does not list: {}"
+    assert fell_back.format(5, "KIN 5") in night(home, days[0])[1]
+    said, states = told(home, days[1])
+    assert "care_family" not in said
+    assert fell_back.format(6, "KIN 6") in states
+    said, states = told(home, days[2])
+    assert fell_back.format(1, "PH4 1") in said
+    assert "KIN" not in said
+    assert fell_back.format(5, "KIN 5") in states
+
+
+def test_a_share_of_codes_that_fall_back_unlike_its_usual_is_a_warning(new: Path, tmp_path: Path) -> None:
+    home = copied(new, tmp_path)
+    (home / "profile.toml").write_text(FALLBACK.replace("other", "dental"))
+    for ago in range(12):
+        day = TONIGHT + timedelta(days=ago)
+        put_drop(home, str(day), **coded(day, KIN=4 if ago < 11 else 36))
+        said = told(home, day)[0]
+        assert ("claims, column care_family: " in said) == (ago == 11), said
+    assert "of the rows have a code that the source profile does not list; usual is" in said
+
+
+def test_without_planned_payments_a_state_says_that_nothing_can_be_held(new: Path, tmp_path: Path) -> None:
+    home = copied(new, tmp_path)
+    sentence = "no planned or held payment came in the last drops ({})"
+    for ago, planned in enumerate((False, True, False)):
+        day = TONIGHT + timedelta(days=ago)
+        tables = daily_drop(day)
+        tables["payments"] = [row | {"status": "planned" if planned else "sent"} for row in tables["payments"]]
+        put_drop(home, str(day), **tables)
+        assert (sentence.format(ago + 2) in told(home, day)[1]) == (ago == 0)
+
+
+def test_a_file_that_came_months_ago_is_known_again(weeks: Path, tmp_path: Path) -> None:
+    home = copied(weeks, tmp_path)
+    days = [TONIGHT + timedelta(days=n) for n in range(12)]
+    for day in days:
+        put_drop(home, str(day), **daily_drop(day if day != days[-1] else days[0]))
+        assert ("again, byte for byte" in told(home, day)[0]) == (day == days[-1])
+    assert f"bank_changes: the files are those of the drop of {days[0]} again" in told(home, days[-1])[0]
+
+
+def told(home: Path, day: date) -> tuple[str, str]:
+    """The warnings and the states of loading a day."""
+    with session_of(home) as session:
+        ingest_until(session, day)
+        return "\n".join(session.warnings), "\n".join(session.states)
+
+
 def test_a_small_table_is_loud_as_soon_as_chance_allows(weeks: Path, tmp_path: Path) -> None:
     home = copied(weeks, tmp_path)
     said = []

@@ -57,7 +57,7 @@ def test_a_gzip_that_is_cut_short(session: Session, drop: Path) -> None:
 
 def test_a_gzip_that_is_none(session: Session, drop: Path) -> None:
     (drop / "claims.csv").rename(drop / "claims.csv.gz")
-    refused(session, r"claims.csv.gz: .*gzip stream")
+    refused(session, r"claims.csv.gz: is not packed with gzip")
 
 
 @pytest.mark.parametrize(

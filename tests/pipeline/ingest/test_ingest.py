@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import os
@@ -19,7 +20,18 @@ from payeewatch.pipeline.ingest.profile import Profile
 from payeewatch.pipeline.ingest.reference import check_reference, load_reference
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.lake import SCHEMAS, VERSION_STEP, Load
-from tests.inbox import account, csv_text, good, inbox_session, looks_of, national_id, put_drop, rows_of, whole_drop
+from tests.inbox import (
+    account,
+    csv_text,
+    describe,
+    good,
+    inbox_session,
+    looks_of,
+    national_id,
+    put_drop,
+    rows_of,
+    whole_drop,
+)
 
 FIRST, SECOND, THIRD = date(2024, 4, 1), date(2024, 4, 2), date(2024, 4, 3)
 
@@ -356,6 +368,39 @@ def test_reference_tables_replace_the_ones_before(session: Session, home: Path) 
     assert rows_of(session, query, "reference_accounts") == [(token, "institution", datetime(1900, 1, 1))]
     assert rows_of(session, "SELECT known_at FROM reference_mergers", "reference_mergers") == [(datetime(2024, 2, 1),)]
     assert ingest(session, FIRST) == []
+
+
+def test_reference_tables_are_read_again_when_their_description_changes(session: Session, home: Path) -> None:
+    whole_drop(home, "2024-04-01")
+    (home / "reference").mkdir()
+    (home / "reference" / "accounts.csv").write_text(
+        f"iban,kind,label\n{account(7)},employer,Usine\n", encoding="utf-8"
+    )
+    describe(session, '[reference_accounts.columns]\nNOM = "label"\n')
+    ingest(session, FIRST)
+    describe(session, '[reference_accounts.values.kind]\nemployer = "guardian"\n')
+    (load,) = ingest(session, FIRST)
+    assert load.kind == "reference"
+    assert rows_of(session, "SELECT kind FROM reference_accounts", "reference_accounts") == [("guardian",)]
+    assert ingest(session, FIRST) == []
+
+
+def test_reference_tables_of_an_earlier_version_are_read_again_if_they_are_described(
+    session: Session, home: Path
+) -> None:
+    whole_drop(home, "2024-04-01")
+    (home / "reference").mkdir()
+    (home / "reference" / "accounts.csv").write_text(
+        f"iban,kind,label\n{account(7)},employer,Usine\n", encoding="utf-8"
+    )
+    (load, _) = ingest(session, FIRST)
+    del load.facts["profile"]
+    write_json(session.lake.root / "loads" / f"{load.sequence:08d}.json", dataclasses.asdict(load))
+    session.lake.reload()
+    describe(session, '[claims]\ndate = "%d/%m/%Y"\n')
+    assert ingest(session, FIRST) == []
+    describe(session, '[reference_accounts.values.kind]\nemployer = "guardian"\n')
+    assert [load.kind for load in ingest(session, FIRST)] == ["reference"]
 
 
 NAMES = "member_id, name_keys, name_tokens"

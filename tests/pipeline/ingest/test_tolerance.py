@@ -12,6 +12,7 @@ import pytest
 from payeewatch.pipeline.ingest.ingest import DropRefused, ingest
 from payeewatch.pipeline.ingest.staging import Staged
 from payeewatch.pipeline.ingest.tolerance import looks, over_tolerance
+from payeewatch.pipeline.ingest.typed_rows import staged_columns
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.tables import CLAIMS
 from tests.inbox import good, inbox_session, looks_of, whole_drop
@@ -85,7 +86,8 @@ def test_a_refusal_names_the_codes_that_are_not_listed(session: Session) -> None
     staged.broken.update({"care_family_unlisted": 11, "member_id_unresolved": 12})
     staged.codes_unlisted = {"care_family": {"KIN": 2, "PH4": 9}, "channel": {"X": 1}}
     session.con.execute("ATTACH ':memory:' AS staging")
-    session.con.execute(f"CREATE TABLE {staged.relation} AS SELECT 0 AS failed, 'x' AS care_family WHERE false")
+    columns = ", ".join(f"{name} {kind}" for name, kind in staged_columns(CLAIMS).items())
+    session.con.execute(f"CREATE TABLE {staged.relation} ({columns})")
     says = over_tolerance(session.con, staged, session.settings.params.ingest)
     assert says == (
         "11 of 12 rows of claims are rejected (care_family_unlisted 11 [PH4 9, KIN 2]), more than 50% and at least"

@@ -192,6 +192,7 @@ def test_a_night_without_a_drop_waits_or_runs_without_news(trained: Home, tmp_pa
     refused = home.run("night", str(NIGHTS[0]))
     assert refused.exit_code == 11
     assert "--no-news" in refused.output
+    assert f"the next one is of {NIGHTS[1]}: is that its day?" in refused.output
     assert (home.path / "runs" / f"{NIGHTS[0]}.failed.json").exists()
     home.done("night", str(NIGHTS[0]), "--no-news")
     assert not (home.path / "runs" / f"{NIGHTS[0]}.failed.json").exists()

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from payeewatch.pipeline.home.wording import HONEST
+from payeewatch.pipeline.home.wording import HONEST, sentence
 from payeewatch.pipeline.night.benign_checks import CHECKS
 from payeewatch.pipeline.report.report import MOST_LISTED, report, usual, volumes
 
@@ -217,6 +217,14 @@ def test_a_queue_too_long_to_read_is_listed_in_part_and_says_where_the_rest_is()
 def test_a_quiet_night_says_so(empty):
     page_text = text(report(NIGHT, empty, None, empty, run_of(), []))
     assert "A quiet night" in page_text
+
+
+def test_a_home_without_planned_payments_is_told_that_nothing_can_be_held():
+    states = [sentence("feed_without_usual", table="claims"), sentence("no_planned_payments", drops=31)]
+    page_text = text(page([flag()], run=run_of(states=states, state_codes=[each.coded for each in states])))
+    assert "so the hold queue stays empty" in page_text
+    assert "too few drops" not in page_text
+    assert "hold queue stays empty" not in text(page([flag()]))
 
 
 def test_a_run_without_any_fact_still_makes_a_page():

@@ -145,7 +145,7 @@ def test_the_encoding_that_was_expected_is_named(session: Session, tmp_path: Pat
         (text.encode("windows-1252"), "latin-1", r"not the one expected \(LATIN-1\).*windows-1252"),
         (text.encode("windows-1252"), "utf-8", r"not the one expected \(UTF-8\)"),
         (text.encode("windows-1252") + b"\x81,\n", "windows-1252", r"not the one expected \(WINDOWS-1252\)"),
-        (text.encode("utf-8-sig"), "windows-1252", "begins with the mark of UTF-8"),
+        (text.encode("utf-8-sig"), "windows-1252", "is UTF-8, but the source profile says windows-1252"),
     ):
         (tmp_path / "claims.csv").write_bytes(content)
         with pytest.raises(InputRefused, match=says):
