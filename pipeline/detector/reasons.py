@@ -80,7 +80,8 @@ def reasons(frame: pd.DataFrame, model: Model, features: Sequence[ReasonFeature]
         accuses = np.where(is_different & tells & (added > 0), points.clip(min=0), 0.0)
         honest = np.where((honest > 0) & tells & (added < 0), -points.clip(max=0), 0.0)
     accuses, honest = _one_of_a_topic(accuses, added, topics), _one_of_a_topic(honest, -added, topics)
-    accusing, reassuring = [], []
+    accusing: list[list[dict[str, Any]]] = []
+    reassuring: list[list[dict[str, Any]]] = []
     ranked, eased = _ranks(accuses), _ranks(honest)
     for row in range(len(frame)):
         strong = _strongest(ranked[row], features)
