@@ -30,6 +30,8 @@ ENOUGH_FOR_TENTHS = 10
 CHANGE_VERDICTS = (*FRAUD_VERDICTS, "benign", "inconclusive")
 """Verdicts about the change; a duplicate or a data error says nothing about how well flags are chosen."""
 Z = 1.96
+BOUND = 0.9
+"""How often the lower bound of a share is to hold."""
 OPEN = ~Q(state__in=[Flag.State.CLOSED, Flag.State.EXPIRED])
 
 
@@ -52,6 +54,13 @@ class Share:
         middle = (share + spread / 2) / (1 + spread)
         half = Z * sqrt(share * (1 - share) / self.of + spread / (4 * self.of)) / (1 + spread)
         return max(0.0, middle - half), min(1.0, middle + half)
+
+    @property
+    def at_least(self) -> float:
+        """The true share is at least this, 90 times in 100 or more often, by Clopper and Pearson."""
+        from scipy.stats import beta
+
+        return float(beta.ppf(1 - BOUND, self.hits, self.of - self.hits + 1)) if self.hits else 0.0
 
 
 @dataclass(frozen=True)

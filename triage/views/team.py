@@ -103,6 +103,7 @@ def _precision(name: str, queues: list[str], today: date) -> dict[str, object]:
         "share": share,
         "value": phrases.share(share.value) if share.of else "–",
         "interval": say("%(low)s to %(high)s") % {"low": phrases.share(low), "high": phrases.share(high)},
+        "at_least": phrases.share(share.at_least) if share.of else "–",
         "x": round((share.value or 0) * 200, 1),
         "low": round(low * 200, 1),
         "width": round((high - low) * 200, 1),

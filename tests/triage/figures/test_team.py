@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from datetime import timedelta
 from decimal import Decimal
+from statistics import median
 from uuid import uuid4
 
 import pytest
@@ -32,6 +34,17 @@ def test_precision_counts_verdicts_about_the_change_alone(cast: dict[str, User])
     share = team.precision(clock.today(), ["hold", "review"])
     assert (share.hits, share.of) == (2, 4)
     assert team.precision(clock.today(), ["audit"]).of == 0
+
+
+def test_the_lower_bound_holds_for_most_queues_and_is_no_empty_one() -> None:
+    """Forty insurers, each with a precision and a number of judged flags of its own."""
+    rng = random.Random(5)
+    insurers = [(rng.uniform(0.15, 0.7), rng.randint(30, 120)) for _ in range(40)]
+    shares = [(true, team.Share(sum(rng.random() < true for _ in range(of)), of)) for true, of in insurers]
+    assert sum(share.at_least <= true for true, share in shares) >= 33
+    assert median(share.at_least / true for true, share in shares) >= 0.5
+    assert team.Share(0, 10).at_least == team.Share(0, 0).at_least == 0
+    assert team.Share(10, 10).at_least == pytest.approx(0.1 ** (1 / 10))
 
 
 def test_the_interval_is_wilsons() -> None:
