@@ -64,4 +64,4 @@ def test_a_definition_is_the_same_in_every_process() -> None:
     """If this fails after an update of narwhals, models need to be trained again: the change log must say so."""
     assert FEATURES["differing_characters"].definition == "218ad73149a21a9e"
     assert isinstance(COUNTED.source, Relation)
-    assert COUNTED.definition == "9f15adbb7e897f0d"
+    assert COUNTED.definition == "ae521e522e2ed34e"
