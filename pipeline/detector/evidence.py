@@ -41,7 +41,7 @@ SEGMENTS = ("member announced", "member derived", "provider")
 """Kinds of changes that verdicts may move as a whole: fraud in them may be rarer or not than the evidence says."""
 
 UNKNOWN = 255
-"""The number of the step that an unknown reading has."""
+"""The number of the step that an unknown reading has: more steps than this cannot be numbered."""
 
 Steps = NDArray[np.uint8]
 
@@ -315,6 +315,7 @@ def _chance(log_odds: Floats) -> Floats:
 def _shape(name: str, reading: str, raw: dict[str, Any]) -> Shape:
     edges, points = np.array(raw["edges"], dtype=np.float64), np.array(raw["points"], dtype=np.float64)
     is_usable = reading in (SURPRISE, VALUE, LENS) and len(points) == len(edges) + 1 and (np.diff(edges) > 0).all()
+    is_usable = is_usable and len(points) <= UNKNOWN
     if (
         not is_usable
         or not np.isfinite([*edges, *points, raw["unknown"]]).all()

@@ -82,11 +82,16 @@ def register(settings: Settings, model: Model, *, promote: bool, data: Mapping[s
 
 
 def register_learned(
-    settings: Settings, model: Model, since: date, moved: Mapping[str, float], data: Mapping[str, object]
+    settings: Settings,
+    model: Model,
+    since: date,
+    moved: Mapping[str, float],
+    data: Mapping[str, object],
+    used: Collection[str] = (),
 ) -> Model:
     """Log a champion corrected by verdicts as a version under the alias `learned`; the champion stays.
 
-    One that corrects the same champion as of the same day, and was not taken back, is replaced.
+    One that corrects the same champion as of the same day, and was not taken back, is replaced, unless it is `used`.
 
     Args:
         since: the day until which the version before knew verdicts.
@@ -105,7 +110,7 @@ def register_learned(
         client.set_registered_model_alias(NAME, LEARNED, version.version)
     others = [each for each in learned_versions(settings) if each.parent == parent and not each.is_taken_back]
     same_day = [each.version for each in others if each.known_until == day and each.version != str(version.version)]
-    _delete(settings, same_day)
+    _delete(settings, [version for version in same_day if version not in used])
     return _with_version(model, version)
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from payeewatch.pipeline.home.errors import SettingsError
 from payeewatch.pipeline.home.validation import Section, Wrong, Zone, read, validate
@@ -131,6 +131,14 @@ class Flag(Section):
     reported_median_days: Annotated[float, Field(gt=0, le=3650, description="a number of days above 0")]
     reported_p90_days: Annotated[float, Field(gt=0, le=36500, description="a number of days above the median")]
     never_reported: Share
+
+    @field_validator("reported_p90_days")
+    @classmethod
+    def _is_above_the_median(cls, days: float, info: ValidationInfo) -> float:
+        median = info.data.get("reported_median_days")
+        if median is not None and days <= median:
+            raise Wrong(f"is {days:g}; it must be above reported_median_days, {median:g}")
+        return days
 
 
 class Holds(Section):

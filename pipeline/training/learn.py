@@ -89,8 +89,9 @@ def learn(session: Session, as_of: date, *, dry_run: bool = False) -> Update:
     if not dry_run:
         with session.stage("register") as facts:
             tags = {"verdicts": learned.counts["verdicts"], "lake_sequence": session.lake.loads()[-1].sequence}
-            model = model_registry.register_learned(settings, model, since, learned.metrics(), tags)
-            pruned = model_registry.prune_learned(settings, settings.params.learn.keep, _used(settings))
+            used = _used(settings)
+            model = model_registry.register_learned(settings, model, since, learned.metrics(), tags, used)
+            pruned = model_registry.prune_learned(settings, settings.params.learn.keep, used)
             facts |= {"version": model.version, "pruned": pruned}
     return Update(champion.version, as_of, model, learned, n_left_out)
 

@@ -225,6 +225,9 @@ def test_the_shipped_weights_are_those_of_features_as_they_are_measured() -> Non
         '{"shapes": {"a": {"value": {"edges": [1], "points": [1], "unknown": 0}}}, "base": 0}',
         '{"shapes": {"a": {"value": {"edges": [], "points": [NaN], "unknown": 0}}}, "base": 0}',
         '{"shapes": {"a": {"lens": {"edges": [], "points": [1], "unknown": 0}}}, "base": 0}',
+        json.dumps(
+            {"shapes": {"a": {"value": {"edges": [*range(255)], "points": [0] * 256, "unknown": 0}}}, "base": 0}
+        ),
     ],
 )
 def test_a_damaged_file_is_no_weights(tmp_path: Path, damage: str) -> None:

@@ -42,6 +42,7 @@ def load(home: Path, **environ: str) -> Settings:
         ("flag.floor_p", float("nan"), "'flag.floor_p' is nan"),
         ("flag.floor_p", "small", "'flag.floor_p' is 'small'"),
         ("flag.floor_p", None, "'flag.floor_p' is None"),
+        ("flag.reported_p90_days", 45, "'flag.reported_p90_days' is 45; it must be above reported_median_days, 45"),
         ("holds.automatic", 1, "'holds.automatic' is 1; it must be a bool"),
         ("train.ages_days", [1, -1], "'train.ages_days' is .*ages in days"),
         ("train.ages_days", 7, "'train.ages_days' is 7"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -201,6 +202,20 @@ def test_old_updates_are_pruned_but_those_that_nights_used(learned: Home, tmp_pa
         home.done("learn")
     versions = [each.version for each in model_registry.learned_versions(settings_of(home))]
     assert versions == ["2", "3", "4"]  # 2 and 3 are those of published nights
+
+
+def test_an_update_that_a_night_used_stays_when_its_day_is_learned_again(learned: Home, tmp_path: Path) -> None:
+    """Verdicts of the day that come late are learned as of the same day; the night can still be explained."""
+    home = copy_of(learned, tmp_path)
+    settings = settings_of(home)
+    (first,) = model_registry.learned_versions(settings)
+    model = model_registry.load(settings, first.version)
+    again = replace(model, facts=model.facts | {"note": "other verdicts"})
+    model_registry.register_learned(settings, again, first.since, {}, {}, {first.version})
+    assert [each.version for each in model_registry.learned_versions(settings)] == [first.version, "3"]
+    once_more = replace(model, facts=model.facts | {"note": "still others"})
+    model_registry.register_learned(settings, once_more, first.since, {}, {}, {first.version})
+    assert [each.version for each in model_registry.learned_versions(settings)] == [first.version, "4"]
 
 
 def test_there_must_be_a_night_and_a_champion(trained: Home, tmp_path: Path) -> None:

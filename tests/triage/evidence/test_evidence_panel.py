@@ -46,6 +46,20 @@ def test_the_page_has_no_style_or_script_of_its_own(cast: dict[str, User], first
     assert not re.search(r"<script(?![^>]+src=)", page)
 
 
+def test_a_reason_says_what_it_counts_for_and_the_place_without_it(cast: dict[str, User], first: Flag) -> None:
+    reason = {
+        "feature": "amount_since_change", "value": "", "usual": "", "sentence": "", "value_number": 300.0,
+        "usual_number": 20.0, "unit": "EUR", "fact": "Paid.", "points": 1.1, "place_without": 212,
+    }  # fmt: skip
+    calm = reason | {"points": -0.7, "place_without": None}
+    older = reason | {"points": None, "place_without": None}
+    row = latest(first)
+    row.body |= {"reasons": [reason, older], "reassuring": [calm]}
+    row.save()
+    page = page_of(first, cast["reviewer"])
+    assert re.findall(r'<span class="weight muted">(.*?)</span>', page) == ["×3.0 · without this: place 212", "÷2.0"]
+
+
 def test_a_data_scientist_sees_no_number_of_the_insurer(cast: dict[str, User]) -> None:
     tied = [flag for flag in Flag.objects.exclude(member_id=None) if latest(flag).body["neighbours"]][:3]
     assert tied
