@@ -315,9 +315,9 @@ def _chance(log_odds: Floats) -> Floats:
 def _shape(name: str, reading: str, raw: dict[str, Any]) -> Shape:
     edges, points = np.array(raw["edges"], dtype=np.float64), np.array(raw["points"], dtype=np.float64)
     is_usable = reading in (SURPRISE, VALUE, LENS) and len(points) == len(edges) + 1 and (np.diff(edges) > 0).all()
-    is_usable = is_usable and len(points) <= UNKNOWN
     if (
         not is_usable
+        or len(points) > UNKNOWN
         or not np.isfinite([*edges, *points, raw["unknown"]]).all()
         or (reading == LENS) != (name in LENSES)
     ):
