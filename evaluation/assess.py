@@ -120,10 +120,10 @@ def _assessment(
 
 def _by_loss(rows: pd.DataFrame, session: Session) -> np.ndarray:
     """The order within the queues, without their floor: expected loss, then score."""
-    losses = expected_loss_cents(
-        rows["p_value"].to_numpy(), rows["at_risk_cents"].to_numpy(), session.settings.params.flag,
-        rows["chance"].to_numpy(),
-    )  # fmt: skip
+    p_value, at_risk, chance, age = (
+        rows[name].to_numpy() for name in ("p_value", "at_risk_cents", "chance", "age_days")
+    )
+    losses = expected_loss_cents(p_value, at_risk, session.settings.params.flag, chance, age.astype(np.float64))
     return losses + rows["score"].to_numpy() / 1e6
 
 

@@ -31,7 +31,7 @@ QUEUES = {
 class WhyNot(StrEnum):
     """Why an open change is in no queue."""
 
-    FLOOR = "no more unusual than the floor"
+    FLOOR = "below the floor"
     CAPACITY = "beyond tonight's capacity"
     DECIDED = "decided, and no new evidence since"
     UNDECIDED = "in the queue too long without a decision"

@@ -118,7 +118,8 @@ class Flag(Section):
     capacity_min: Changes
     capacity_per_10k_payees: Annotated[float, Field(ge=0, le=10_000, description="changes a night per 10,000 payees")]
     floor_p: Probability
-    floor_score: Annotated[float | None, Field(ge=-100, le=100, description="log-odds from -100 to 100")]
+    floor_loss: Euros
+    floor_forest: Annotated[float, Field(ge=0, le=100, description="a sum of tails from 0 to 100")]
     forest_share: Annotated[float, Field(ge=0, le=0.5, description="a share from 0 to 0.5")]
     hold_p: Probability
     hold_share: Share
@@ -128,6 +129,7 @@ class Flag(Section):
     undecided_days: Days
     base_rate: Annotated[float, Field(ge=1e-9, le=0.5, description="a share above 0, at most 0.5")]
     usual_loss: Euros
+    usual_loss_half_life_days: Annotated[float, Field(gt=0, le=36500, description="a number of days above 0")]
     reported_median_days: Annotated[float, Field(gt=0, le=3650, description="a number of days above 0")]
     reported_p90_days: Annotated[float, Field(gt=0, le=36500, description="a number of days above the median")]
     never_reported: Share

@@ -61,8 +61,8 @@ class Candidate:
     score: float
     loss_cents: int  # expected, see expected_loss_cents
     may_hold: bool
-    passes_floor: bool  # the p-value's, or the score's
-    forest: float = -math.inf  # how unusual the forests find it, where the score has weights; see forest_places
+    is_worth_review: bool  # by its expected loss; by its p-value where the score has no weights
+    forest: float = -math.inf  # how unusual the forests find it, where that may give it a place; see forest_places
     is_scored: bool = True
     first_flagged_on: date | None = None
     earlier_queue: str = ""  # the queue of the night before
@@ -128,14 +128,16 @@ def expected_loss_cents(
     """Cents lost on average if nobody reviews: what can still be stopped, times the chance that it is not honest.
 
     `chances` are the model's own, by its weights; where there are none (null), the p-value says the chance. Of a change
-    that is `ages_days` old and that nobody complained about, both the odds and the further loss are less: most frauds
-    would have been reported. Money already paid is not counted: a review does not bring it back.
+    that is `ages_days` old and that nobody complained about, the odds are less, because most frauds would have been
+    reported, and so is what it may still cost. Money already paid is not counted: a review does not bring it back.
     """
     likely = chance(p_values, params.base_rate)
     likely = likely if chances is None else np.where(np.isnan(chances), likely, chances)
-    still = np.ones(len(p_values)) if ages_days is None else unreported(ages_days, params)
+    ages = np.zeros(len(p_values)) if ages_days is None else ages_days
+    still = unreported(ages, params)
     likely = likely * still / (1 - likely + likely * still)
-    return np.rint(likely * (at_risk_cents + params.usual_loss * 100 * still)).astype(np.int64)
+    further = params.usual_loss * 100 * 0.5 ** (ages / params.usual_loss_half_life_days)
+    return np.rint(likely * (at_risk_cents + further)).astype(np.int64)
 
 
 def flag(
@@ -244,19 +246,24 @@ def _with_losses(facts: pd.DataFrame, earlier_flags: dict[str, Row], params: Fla
     p_value, chances = facts["p_value"].to_numpy(), facts["chance"].to_numpy()
     ages = facts["age_days"].to_numpy()
     losses = expected_loss_cents(p_value, facts["at_risk_cents"].to_numpy(), params, chances, ages)
-    by_score = params.floor_score is not None and (facts["score"] >= params.floor_score) & facts["chance"].notna()
-    facts = facts.assign(loss_cents=losses, passes_floor=(p_value <= params.floor_p) | by_score)
-    return facts.assign(forest=facts["forest"].where(facts["chance"].notna() & (p_value <= params.floor_p), -np.inf))
+    has_chance = facts["chance"].notna().to_numpy()
+    is_odd = has_chance & (facts["forest"] >= params.floor_forest).to_numpy()
+    is_worth = np.where(has_chance, losses >= params.floor_loss * 100, p_value <= params.floor_p)
+    return facts.assign(loss_cents=losses, is_worth_review=is_worth, forest=facts["forest"].where(is_odd, -np.inf))
+
+
+def _may_be_chosen(facts: pd.DataFrame) -> pd.Series:
+    return facts["is_worth_review"] | (facts["forest"] > -np.inf)
 
 
 def _is_in_play(
     facts: pd.DataFrame, earlier_flags: dict[str, Row], undecided_before: set[str]
 ) -> npt.NDArray[np.bool_]:
-    """Which changes to examine one by one: those that pass a floor, and those with a past."""
+    """Which changes to examine one by one: those that may be chosen, and those with a past."""
     has_a_past = (
         facts["superseded_by"].notna() | facts["decided_at"].notna() | are_among(facts["change_id"], earlier_flags)
     )
-    in_play = facts["passes_floor"] | has_a_past | are_among(facts["change_id"], undecided_before)
+    in_play = _may_be_chosen(facts) | has_a_past | are_among(facts["change_id"], undecided_before)
     return in_play.to_numpy(dtype=bool)
 
 
@@ -273,7 +280,7 @@ def _candidates(
             score=row["score"],
             loss_cents=row["loss_cents"],
             may_hold=row["is_scored"] and _may_hold(night, row, params.flag),
-            passes_floor=row["passes_floor"],
+            is_worth_review=row["is_worth_review"],
             forest=row["forest"],
             is_scored=row["is_scored"],
         )
@@ -303,7 +310,7 @@ def _set_status(night: date, candidate: Candidate, row: Row, earlier_flag: Row |
             candidate.first_flagged_on, candidate.earlier_queue = first_on, str((earlier_flag or {})["queue"])
     elif decided_at and not _has_new_evidence(row, decided_at, params.flag):
         candidate.why_not = WhyNot.DECIDED
-    elif not candidate.passes_floor:
+    elif not candidate.is_worth_review and candidate.forest == -math.inf:
         candidate.why_not = WhyNot.FLOOR
 
 
@@ -355,11 +362,13 @@ def _choose(candidates: list[Candidate], room: int, audits: int, by_forest: int,
         if candidate.queue is None and candidate.earlier_queue:
             candidate.queue = Queue.AUDIT if candidate.earlier_queue == Queue.AUDIT else Queue.REVIEW
     new = [c for c in eligible if c.queue is None]
-    first = new[: max(free - by_forest, 0)]
-    others = sorted((c for c in new[len(first) :] if c.forest > -math.inf), key=Candidate.forest_order)
-    unusual = others[: min(by_forest, free)]
-    chosen = {c.change_id for c in (*first, *unusual)}
-    rest = [c for c in new if c.change_id not in chosen]
+    worth = [c for c in new if c.is_worth_review]
+    first = worth[: max(free - by_forest, 0)]
+    chosen = {c.change_id for c in first}
+    others = (c for c in new if c.change_id not in chosen and c.forest > -math.inf)
+    unusual = sorted(others, key=Candidate.forest_order)[: min(by_forest, free)]
+    chosen |= {c.change_id for c in unusual}
+    rest = [c for c in worth if c.change_id not in chosen]
     for candidate in (*first, *unusual, *rest[: free - len(chosen)]):
         candidate.queue = Queue.REVIEW
     for candidate in new:
@@ -390,12 +399,11 @@ def _draw_audit(
 
 
 def _by_rank(flagged: list[Candidate], params: Flag) -> list[Candidate]:
-    ranked = []
-    for queue in Queue:
-        of_queue = sorted((c for c in flagged if c.queue is queue), key=Candidate.order)
-        places = interleaved([c.forest for c in of_queue], params) if queue is Queue.REVIEW else range(len(of_queue))
-        ranked += [of_queue[place] for place in places]
-    return ranked
+    """Hold and review together, by expected loss, with places for the forests; the audit sample after them."""
+    in_order = sorted(flagged, key=Candidate.order)
+    chosen = [c for c in in_order if c.queue is not Queue.AUDIT]
+    ranked = [chosen[place] for place in interleaved([c.forest for c in chosen], params)]
+    return ranked + [c for c in in_order if c.queue is Queue.AUDIT]
 
 
 def interleaved(forest: Sequence[float], params: Flag) -> list[int]:
@@ -455,14 +463,15 @@ def _add_exposures(flags: list[Row], context: ChangeContext) -> None:
 
 
 def _ranks(facts: pd.DataFrame, candidates: list[Candidate], params: Flag) -> pd.DataFrame:
-    """Where every scored change stood before the cut: those that pass a floor first, then by expected loss.
+    """Where every scored change stood before the cut: those that may be chosen first, then by expected loss.
 
-    Those that pass are interleaved with what the forests find most unusual, as the review queue is.
+    Those that may are interleaved with what the forests find most unusual, as the review queue is.
     """
     scored = facts[facts["is_scored"]]
-    passes, loss, score = (scored[name].to_numpy() for name in ("passes_floor", "loss_cents", "score"))
-    order = np.lexsort((-score, -loss, ~passes))
-    first = order[: int(passes.sum())]
+    may_be = _may_be_chosen(scored).to_numpy(dtype=bool)
+    loss, score = (scored[name].to_numpy() for name in ("loss_cents", "score"))
+    order = np.lexsort((-score, -loss, ~may_be))
+    first = order[: int(may_be.sum())]
     order[: len(first)] = first[interleaved(scored["forest"].to_numpy()[first].tolist(), params)]
     change_ids = scored["change_id"].to_numpy()[order].tolist()
     of_change = {c.change_id: c for c in candidates}

@@ -107,7 +107,7 @@ STATES = {"good": _("Good"), "warn": _("To look at"), "bad": _("Changed much")}
 
 CAPACITY = "beyond tonight's capacity"
 WHY_NOT: Mapping[str, Any] = {
-    "no more unusual than the floor": _("no more unusual than the floor"),
+    "below the floor": _("below the floor"),
     CAPACITY: _("beyond the night's capacity"),
     "decided, and no new evidence since": _("decided, and no new evidence since"),
     "in the queue too long without a decision": _("in the queue too long without a decision"),

@@ -43,7 +43,7 @@ def change(change_id: str, p: float | None = 0.01, **more: Any) -> Row:
     return {
         "change_id": change_id, "p_value": p, "score": 1.0, "origin_id": change_id, "superseded_by": None,
         "at_risk_cents": 0, "next_payment_on": None, "newest_payment_at": None, "matches": [], "matched_at": None,
-        "decided_at": None, "new_account": f"account of {change_id}",
+        "decided_at": None, "new_account": f"account of {change_id}", "age_days": 0.0,
     } | more  # fmt: skip
 
 
@@ -130,7 +130,14 @@ def test_the_older_an_unreported_change_the_less_is_lost() -> None:
     assert (np.diff(losses) < 0).all()
     odds = 0.5 / (1 - 0.5) * never
     likely = expected_loss_cents(same[:1], np.array([100_00]), flag, np.array([0.5]), ages[-1:])[0]
-    assert likely == round(odds / (1 + odds) * (100_00 + never * flag.usual_loss * 100))
+    assert likely == round(odds / (1 + odds) * 100_00)
+
+
+def test_half_of_the_usual_loss_is_left_after_its_half_life() -> None:
+    always = PARAMS.flag.model_copy(update={"never_reported": 1.0})
+    ages, money = np.array([0.0, 1.0, 2.0]) * always.usual_loss_half_life_days, np.zeros(3, dtype=np.int64)
+    losses = expected_loss_cents(np.full(3, 0.01), money, always, np.full(3, 0.5), ages)
+    assert losses.tolist() == [always.usual_loss * 100 // part for part in (2, 4, 8)]
 
 
 def test_review_is_ranked_by_expected_loss() -> None:
@@ -187,34 +194,51 @@ def test_a_flag_of_the_night_before_that_is_no_longer_scored_has_the_chance_of_i
     assert [row["change_id"] for row in on(NIGHT + timedelta(days=1), rows, first).flags] == ["C2", "C1"]
 
 
-def test_a_score_from_the_floor_on_is_reviewed_whatever_its_p_value() -> None:
+def test_a_change_whose_expected_loss_is_worth_a_review_is_reviewed_whatever_its_p_value() -> None:
     rows = [
-        weighed("decides alone", 0.2, 0.4, score=2.0),
-        weighed("below", 0.1, 0.4, score=1.9),
-        weighed("rare", 0.01, 0.05),
+        weighed("likely", 0.02, 0.4),
+        weighed("large", 0.01, 0.4, at_risk_cents=100_000),
+        weighed("old", 0.02, 0.4, age_days=100.0),
+        weighed("below", 0.019, 0.4),
+        weighed("rare", 0.001, 0.001),
     ]
-    queues = on(NIGHT, rows, set_to=params(floor_score=2.0))
-    assert [row["change_id"] for row in queues.flags] == ["decides alone", "rare"]
-    assert why_not(queues, "below") == WhyNot.FLOOR
-    assert queues.ranks["change_id"].tolist() == ["decides alone", "rare", "below"]
-    assert queued(on(NIGHT, rows, set_to=params(floor_score=None))) == {"rare": "review"}
+    queues = on(NIGHT, rows, set_to=params(floor_loss=20))
+    assert [row["change_id"] for row in queues.flags] == ["large", "likely"]
+    assert [why_not(queues, name) for name in ("below", "old", "rare")] == [WhyNot.FLOOR] * 3
+    assert queues.ranks["change_id"].tolist() == ["large", "likely", "below", "rare", "old"]
 
 
-def test_without_weights_no_score_reaches_the_floor_of_scores() -> None:
-    assert on(NIGHT, [change("C1", 0.4, score=99.0)], set_to=params(floor_score=2.0)).flags == []
+def test_without_weights_no_expected_loss_is_worth_a_review() -> None:
+    rows = [change("C1", 0.4, score=99.0, at_risk_cents=10_000_000)]
+    assert on(NIGHT, rows, set_to=params(floor_loss=1)).flags == []
+
+
+def test_hold_and_review_are_ranked_together_and_the_audit_sample_after_them() -> None:
+    rows = [change("large", 0.02, at_risk_cents=1_000_000), change("held", 0.001, **SOON), change("ordinary", 0.5)]
+    queues = on(NIGHT, rows, set_to=params(audit_share=0.1))
+    assert queued(queues) == {"large": "review", "held": "hold", "ordinary": "audit"}
+    assert [row["change_id"] for row in queues.flags] == ["large", "held", "ordinary"]
 
 
 def test_a_share_of_the_places_goes_by_the_forests_alone() -> None:
     rows = [weighed(f"C{n:02}", 0.5 - n / 100, forest=1.0) for n in range(20)]
-    rows += [weighed("odd", 0.001, 0.04, forest=9.0), weighed("odd but beyond the floor", 0.001, 0.06, forest=99.0)]
+    rows += [weighed("odd", 0.001, forest=9.0), weighed("as odd, and large", 0.001, forest=4.0, at_risk_cents=50_000)]
     chosen = list(queued(on(NIGHT, rows)))
     assert chosen == [*(f"C{n:02}" for n in range(9)), "odd"]
     assert "odd" not in queued(on(NIGHT, rows, set_to=params(forest_share=0.0)))
 
 
+def test_what_is_only_odd_takes_no_other_place_than_those_of_the_forests() -> None:
+    rows = [weighed(f"C{n:02}", 0.001, forest=4.0 + n / 100) for n in range(20)]
+    queues = on(NIGHT, rows)
+    assert list(queued(queues)) == ["C19"]
+    assert {why_not(queues, f"C{n:02}") for n in range(19)} == {WhyNot.CAPACITY}
+    assert queued(on(NIGHT, rows, set_to=params(floor_forest=5.0))) == {}
+
+
 def test_a_place_that_the_forests_do_not_use_is_not_lost() -> None:
     rows = [weighed(f"C{n:02}", 0.5 - n / 100, 0.4, score=5.0) for n in range(20)]
-    assert len(on(NIGHT, rows, set_to=params(floor_score=2.0)).flags) == 10
+    assert len(on(NIGHT, rows, set_to=params(floor_loss=1)).flags) == 10
 
 
 def test_the_forests_have_at_least_one_place_of_ten_and_none_where_the_score_is_theirs() -> None:
