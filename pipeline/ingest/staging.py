@@ -174,9 +174,14 @@ class Staged:
     @property
     def looks(self) -> list[Sentence]:
         """What a person should know of the ids."""
+        identities = {
+            rule.column: rows for rule in checks.rules(self.table)
+            if rule.name.endswith(checks.IDENTITY) and (rows := self.broken[rule.name])
+        }  # fmt: skip
         return [
-            sentence("ids_repaired", table=self.table.name, column=column, rows=rows)
-            for column, rows in self.ids_repaired.items()
+            sentence(code, table=self.table.name, column=column, rows=rows)
+            for code, columns in (("ids_are_identities", identities), ("ids_repaired", self.ids_repaired))
+            for column, rows in columns.items()
         ]
 
 
@@ -247,7 +252,7 @@ def _stage_table(
     staged.partly_missing_columns, staged.lacking_columns = tuple(sorted(missing - nowhere)), tuple(sorted(silent))
     for column in sorted(silent & (missing - nowhere)):
         _take_from_earlier_file(con, staged, column)
-    _count(con, staged)
+    count(con, staged)
     _count_odd_cells(con, staged)
     return staged
 
@@ -347,8 +352,10 @@ def _inserted(con: duckdb.DuckDBPyConnection, command: str) -> int:
     return int(con.execute(command).fetchall()[0][0])
 
 
-def _count(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:
+def count(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:
     """Count the staged rows, in groups that break the same rules."""
+    staged.rows_read = staged.rows_rejected = staged.cells_nulled = staged.cells_unknown = 0
+    staged.amounts_unreadable, staged.broken = 0, Counter()
     amount = name(AMOUNTS[staged.table.name]) if staged.table.name in AMOUNTS else "NULL"
     groups = con.execute(
         f"SELECT failed, count(*), CAST(coalesce(sum({amount}), 0) AS BIGINT), count({amount})"
