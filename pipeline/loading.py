@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from typing import Any
 
 from payeewatch.pipeline.breaches.lists import Manifests, load_lists
 from payeewatch.pipeline.breaches.match import link
@@ -50,15 +51,34 @@ def ingest_until(session: Session, until: date, manifests: Manifests | None = No
 
 
 def _say_what_is_unusual(session: Session, news: Sequence[Load], night: date) -> None:
-    """Warn of what is kept with the loads that are new or count from this night on, so that each run of it does."""
+    """Warn of what is kept with the loads that are new or count from this night on, so that each run of it does.
+
+    What is so every night is a state on nights without a drop too.
+    """
     sequences = {load.sequence for load in news}
     for load in session.lake.loads():
         if load.sequence in sequences or load.known_on == night:
-            watched = load.facts.get("feed", {})
-            for look in watched.get("looks", ()):
+            for look in load.facts.get("feed", {}).get("looks", ()):
                 session.warn(wording.of_code(look))
-            for state in watched.get("states", ()):
-                session.state(wording.of_code(state))
+    for state in _last_states(session.lake.loads(), night):
+        session.state(wording.of_code(state))
+
+
+def _last_states(loads: Sequence[Load], night: date) -> list[dict[str, Any]]:
+    """The states of each table as its last drop up to a night left them: no drop is no news of them."""
+    states: dict[str, list[dict[str, Any]]] = {}
+    drops = [load for load in loads if load.kind == DROP and load.known_on <= night]
+    for load in sorted(drops, key=lambda load: (load.day, load.sequence)):
+        here = load.facts.get("feed", {}).get("states", [])
+        states |= {table: [] for table in ("", *load.facts.get("tables", load.files))}
+        for state in here:
+            states[_table_of(state)] = [each for each in here if _table_of(each) == _table_of(state)]
+    return [state for of_table in states.values() for state in of_table]
+
+
+def _table_of(state: dict[str, Any]) -> str:
+    """The table that a state is about; of the drop as a whole, an empty name."""
+    return str(state["params"].get("table", ""))
 
 
 def _say_what_counts_later(session: Session, loads: Sequence[Load]) -> None:

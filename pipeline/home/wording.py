@@ -238,6 +238,10 @@ MESSAGES = {
     "codes_fell_back": (
         "%(table)s.%(column)s: %(rows)s rows have a code that the source profile does not list: %(codes)s"
     ),
+    "ids_are_identities": (
+        "%(table)s.%(column)s: %(rows)s ids are an account or a national id, and the lake keeps neither: send another "
+        "id, such as a keyed hash"
+    ),
     "ids_repaired": (
         "%(table)s.%(column)s: %(rows)s ids were unknown as written, and are read as the one known id that differs in "
         "leading zeros, blanks or a trailing .0"

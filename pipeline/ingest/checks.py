@@ -42,6 +42,8 @@ class Rule:
 UNREADABLE_LINE = Rule(
     "unreadable_line", "", Severity.REJECT, "the line must have as many cells as the header, quoted right", "false"
 )
+IDENTITY = "_identity"
+"""How the rule of a column of ids ends that none of them is an identity."""
 DUPLICATE = Rule("duplicate_key", "", Severity.WARNING, "a key comes once in a drop; the last row counts")
 
 FORMS = {
@@ -56,6 +58,8 @@ FORMS = {
     Kind.BIRTH_DATE: "must be eight digits, YYYYMMDD, or of the source profile's form",
     Kind.POSTAL_CODE: "must be text of at most 1,000 characters",
 }
+
+NO_IDENTITY = "must not be an account or a national id: ids are kept as they are; send another, such as a keyed hash"
 
 PAST = {
     ("claims", "cared_on"), ("claims", "received_at"), ("bank_changes", "requested_at"), ("members", "died_on"),
@@ -146,6 +150,8 @@ def _column_rules(table: Table, column: Column) -> Iterable[Rule]:
             yield Rule(f"{column.name}_unreadable", column.name, softer, f"must be a whole number{within}", unreadable)
         case _:
             yield Rule(f"{column.name}_unreadable", column.name, softer, FORMS[column.kind], unreadable)
+    if column.kind is Kind.TEXT:
+        yield Rule(column.name + IDENTITY, column.name, softer, NO_IDENTITY)
     if column.kind is Kind.MONEY:
         yield Rule(f"{column.name}_negative", column.name, softer, "must not be negative", f"{typed} < 0")
         yield Rule(f"{column.name}_too_large", column.name, softer, "must be believable", f"{typed} > :most")

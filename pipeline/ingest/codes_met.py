@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 
 import duckdb
 
 from payeewatch.pipeline.ingest import checks
 from payeewatch.pipeline.sql import name, text
-from payeewatch.pipeline.tables import Kind, Table
+from payeewatch.pipeline.tables import DROP_TABLES, Kind, Table
 
 CODES = 'STRUCT("column" VARCHAR, code VARCHAR)[]'
 NO_CODES = f"CAST(NULL AS {CODES})"
@@ -23,16 +26,20 @@ CODE = (
 """A cell of a column of codes; what is longer, or has six digits in a row, is no code and is not quoted."""
 MOST_CODES = 20
 """How many unlisted codes a column may have for them to be named."""
-LONG, MANY, NOT_QUOTED = "(long)", "(many different)", "(not quoted)"
+LONG, MANY, HIDDEN = "(long)", "(many different)", "(not quoted"
 """What stands for texts that are counted only."""
-LIKE_A_CODE = re.compile(r"[A-Za-z]{0,4}[-_./]?\d{1,3}[A-Za-z]?")
-"""A number of up to three digits, with few letters: M9, PH4, A-12."""
+LIKE_A_CODE = re.compile(r"[A-Za-z]{0,3}[-_./]?\d{1,3}[A-Za-z]?|[A-Z]{1,3}|[a-z]{1,3}")
+"""A number of up to three digits, with few letters, or few letters alone: M9, A-12, KIN. But Roy is like a name."""
 LETTERS = re.compile(r"[^\W\d_]+")
 """The words of a text, whatever is between them: jean.dupond85."""
-SHORT = 3
-"""Letters of a text that is quoted although it comes once and nothing says that its column holds codes: FAX, VIR."""
 NEAR = 0.8
 """From 0 to 1: how much of a text a listed code must be for the text to be a misspelling of it."""
+ORDINARY_WORDS = frozenset(Path(__file__).with_name("data").joinpath("ordinary_words.txt").read_text("ascii").split())
+"""What exports write where codes belong, in French or English, without accents: no word that people are called by."""
+LISTED = frozenset(
+    value.lower() for table in DROP_TABLES.values() for column in table.columns for value in column.values
+)
+"""Every code of the contract: in another column it is out of place, and no name."""
 
 
 def unlisted(table: Table) -> str:
@@ -91,18 +98,25 @@ def count_codes(
             counts,
             table.column(column).values,
             _names_among(con, counts, words) if len(counts) <= MOST_CODES else frozenset(),
-            _rows_listed(con, relation, fact, table, column),
         )
         for column, counts in texts.items()
     }
 
 
-def _rows_listed(con: duckdb.DuckDBPyConnection, relation: str, fact: str, table: Table, column: str) -> int:
-    """The rows whose code in a column is a listed one."""
-    broken = sum(1 << place for place, rule in enumerate(checks.rules(table)) if rule.column == column)
-    is_met = f"coalesce(list_contains(list_transform({fact}, LAMBDA c: c.column), {text(column)}), false)"
-    listed = f"{name(column)} IS NOT NULL AND failed & {broken} = 0 AND NOT {is_met}"
-    return int(con.execute(f"SELECT count(*) FILTER ({listed}) FROM {relation}").fetchall()[0][0])
+def first_not_quoted(
+    con: duckdb.DuckDBPyConnection, relation: str, fact: str, codes: Mapping[str, Mapping[str, int]]
+) -> dict[str, int]:
+    """Of a staged table's `unlisted` or `fallbacks`, counted as `codes`: column -> the first row of a hidden text."""
+    first: dict[str, int] = {}
+    for column, counts in codes.items():
+        if any(code.startswith(HIDDEN) for code in counts):
+            ((row,),) = con.execute(
+                f"SELECT min(rowid) FROM {relation} WHERE len(list_filter({fact}, LAMBDA c: c.column = $1"
+                " AND NOT list_contains($2, c.code))) > 0",
+                [column, [*counts]],
+            ).fetchall()
+            first[column] = row
+    return first
 
 
 def _names_among(con: duckdb.DuckDBPyConnection, texts: Iterable[str], words: str) -> frozenset[str]:
@@ -117,40 +131,34 @@ def _names_among(con: duckdb.DuckDBPyConnection, texts: Iterable[str], words: st
     return frozenset(each for (each,) in found)
 
 
-def quotable(
-    counts: Mapping[str, int], listed: Sequence[str] = (), names: Collection[str] = (), rows_listed: int = 0
-) -> dict[str, int]:
-    """The texts of a column where codes belong, those that may be a name as NOT_QUOTED.
+def quotable(counts: Mapping[str, int], listed: Sequence[str] = (), names: Collection[str] = ()) -> dict[str, int]:
+    """The texts of a column where codes belong; of those that may be a name, the length only.
 
     A column with more than MOST_CODES texts holds no codes, and nothing of it is quoted; nor is ever one of `names`,
-    the texts that are in somebody's name. A text that is written like a code, or is nearly a listed one, is a code.
-    Another one is quoted unless it is written like a name, where codes and `rows_listed` are at least half of the
-    filled rows. Where they are not, it must be short or come again, and half of the rows must be quoted then. Where
-    half of the other texts are names, all of them may be.
+    the texts that are in somebody's name. Who is no member may be named in a cell too: of the others, a text is quoted
+    only if it is written like a code, is nearly one of the `listed` ones, or has ordinary words alone.
     """
     if len(counts) > MOST_CODES:
         return {MANY: sum(counts.values())}
-    total = sum(counts.values())
-    sure = {code for code in counts if code == LONG or LIKE_A_CODE.fullmatch(code) or _is_near(code, listed)} - {*names}
-    others = {code for code in counts if code not in sure and code not in names and not _is_like_a_name(code)}
-    if names and 2 * len(names) >= len(counts) - len(sure):
-        others = set()
-    elif 2 * (rows_listed + _rows(counts, sure)) < rows_listed + total:
-        others = {code for code in others if counts[code] > 1 or len(code) <= SHORT}
-        others = others if 2 * _rows(counts, sure | others) >= total else set()
-    quoted = {code: rows for code, rows in counts.items() if code in sure | others}
-    hidden = total - sum(quoted.values())
-    return quoted | ({NOT_QUOTED: hidden} if hidden else {})
+    quoted: Counter[str] = Counter()
+    for code, rows in counts.items():
+        quoted[code if code not in names and _is_code(code, listed) else f"{HIDDEN}, {len(code)} characters)"] += rows
+    return dict(quoted)
 
 
-def _rows(counts: Mapping[str, int], codes: Iterable[str]) -> int:
-    return sum(counts[code] for code in codes)
+def _is_code(code: str, listed: Sequence[str]) -> bool:
+    if code == LONG or LIKE_A_CODE.fullmatch(code):
+        return True
+    plain = _without_accents(code.lower())
+    joined = re.sub(r"[^a-z0-9]+", "_", plain)
+    words = LETTERS.findall(plain)
+    return bool(get_close_matches(joined, [*listed], n=1, cutoff=NEAR)) or _is_ordinary(joined, words)
 
 
-def _is_like_a_name(code: str) -> bool:
-    """Whether each of its words begins with a capital: Dupond, Jean-Paul."""
-    return code.istitle() and not code.isupper()
+def _is_ordinary(joined: str, words: Sequence[str]) -> bool:
+    """Whether it is a code that the contract lists for another column, or has ordinary words alone."""
+    return joined in LISTED or (bool(words) and ORDINARY_WORDS.issuperset(words))
 
 
-def _is_near(code: str, listed: Sequence[str]) -> bool:
-    return bool(get_close_matches(code.lower(), listed, n=1, cutoff=NEAR))
+def _without_accents(letters: str) -> str:
+    return "".join(each for each in unicodedata.normalize("NFKD", letters) if not unicodedata.combining(each))

@@ -12,6 +12,7 @@ from payeewatch.pipeline.feeds.measures import HAPPENED, Earlier, Measured, Stag
 from payeewatch.pipeline.feeds.watch import LEAST_SHARE, Findings, Past, judge
 from payeewatch.pipeline.home.errors import FeedUnusual
 from payeewatch.pipeline.home.wording import Sentence, sentence
+from payeewatch.pipeline.ingest.codes_met import HIDDEN
 from payeewatch.pipeline.ingest.drops import DROP, Drop
 from payeewatch.pipeline.ingest.staging import ODD_CELLS, Staged
 from payeewatch.pipeline.ingest.tolerance import FEW, MOST, useless_columns
@@ -237,6 +238,8 @@ def _codes_before(drop: Drop, staged: Staged, column: str, loads: Sequence[Load]
 
 def _fell_back(staged: Staged, column: str, codes: Mapping[str, int]) -> Sentence:
     named = ", ".join(f"{code} {rows:,}" for code, rows in codes.items())
+    if column in staged.codes_not_quoted and any(code.startswith(HIDDEN) for code in codes):
+        named += f" (the first not quoted: {staged.codes_not_quoted[column]})"
     return sentence("codes_fell_back", table=staged.table.name, column=column, rows=sum(codes.values()), codes=named)
 
 

@@ -30,6 +30,7 @@ from payeewatch.pipeline.ingest.drops import (
 )
 from payeewatch.pipeline.ingest.feeds import DIGESTS, refuse_unusual, same_files, watch
 from payeewatch.pipeline.ingest.first_seen import write_accounts, write_sightings
+from payeewatch.pipeline.ingest.identities import reject_identities
 from payeewatch.pipeline.ingest.known_values import with_known_values
 from payeewatch.pipeline.ingest.profile import Profile
 from payeewatch.pipeline.ingest.quarantine import quarantine, unscored_changes
@@ -216,6 +217,7 @@ def _stage_drop(session: Session, drop: Drop, profile: Profile) -> Iterator[list
             if table.name in drop.tables
         ]
         tables = staging.stage(con, sources, drop.day, limits, erased, session.lake_cache.scan("members"))
+        reject_identities(con, tables, session.lake_cache.scan)
         for staged in tables:
             if staged.table.name in KEYS_KEPT:
                 key = f"SELECT {name(staged.table.key)} AS key FROM ({session.lake_cache.scan(staged.table.name)})"

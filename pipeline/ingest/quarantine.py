@@ -78,19 +78,33 @@ def _verdicts(con: duckdb.DuckDBPyConnection, staged: Staged) -> str:
 def masked(table: Table, rows: str) -> str:
     """SQL of rejected rows with `row`: their JSON without identities; of a line that is no row, its length only.
 
-    `rows` is SQL with each row as it came, as `original`.
+    `rows` is SQL with each row as it came, as `original`; where the table has ids, also with the rules it breaks, as
+    `failed`.
     """
     columns = (*table.columns, KNOWN_AT)
     plain = [c for c in columns if c.kind not in IDENTITY_KINDS]
     cells = {c.name: f"plain[{place}]" for place, c in enumerate(plain, start=1)}
     fields = ", ".join(f"{text(c.name)}, {cells.get(c.name) or _masked_cell(c)}" for c in columns)
+    cells_in_order = (_plain_cell(table, column) for column in plain)
     # one expression for all plain cells is planned once, and takes DuckDB longer to plan than to run
-    plain_cells = f"list_transform([{', '.join(map(_raw_cell, plain))}], LAMBDA cell: {PLAIN_CELL})"
+    plain_cells = f"list_transform([{', '.join(cells_in_order)}], LAMBDA cell: {PLAIN_CELL})"
     return (
         "(SELECT *, CASE WHEN json_exists(original, '$.line')"
         " THEN json_object('line', 'len=' || length(original->>'$.line'))"
         f" ELSE json_object({fields}) END AS row FROM (SELECT *, {plain_cells} AS plain FROM {rows}))"
     )
+
+
+def _plain_cell(table: Table, column: Column) -> str:
+    """SQL of a cell that is no identity, out of the row as it came; of an id that is one, its length."""
+    cell = _raw_cell(column)
+    if column.kind is not Kind.TEXT:
+        return cell
+    return f"CASE WHEN failed & {_identity_bit(table, column.name)} = 0 THEN {cell} ELSE 'len=' || length({cell}) END"
+
+
+def _identity_bit(table: Table, column: str) -> int:
+    return checks.bit(table, column + checks.IDENTITY)
 
 
 def _raw_cell(column: Column) -> str:
@@ -121,8 +135,10 @@ def unscored_changes(con: duckdb.DuckDBPyConnection, staged: Staged) -> list[dic
     """Rejected bank changes whose payee can be read: nobody will score them, so they must be reported."""
     if staged.table.name != "bank_changes" or not staged.rows_rejected:
         return []
+    columns = [staged.table.column(column) for column in ("change_id", "payee_id")]
+    ids = [f"left({_plain_cell(staged.table, column)}, {LONGEST_CELL})" for column in columns]
     rows: Sequence[tuple[Any, ...]] = con.execute(
-        "SELECT r.place, left(r.original->>'$.change_id', 200), left(r.original->>'$.payee_id', 200), r.failed"
+        f"SELECT r.place, {', '.join(ids)}, r.failed"
         f" FROM {rejected(staged)} r WHERE trim(r.original->>'$.payee_id') <> '' ORDER BY r.place"
     ).fetchall()
     broken = checks.broken(staged.table, [row[3] for row in rows])

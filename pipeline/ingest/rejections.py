@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from payeewatch.pipeline.ingest import checks
@@ -25,7 +24,7 @@ def rejections(con: duckdb.DuckDBPyConnection, staged: Staged, export: Export) -
     rules = {rule.name: rule for rule in checks.rules(staged.table) if rule.severity is Severity.REJECT}
     broken = {rule: rows for rule, rows in staged.broken.most_common() if rule in rules}
     first = {} if staged.rows_erased else {rule: _first(con, staged, rule) for rule in broken}
-    places = _places(staged, export, {row for rows in first.values() for row in rows})
+    places = staged.places(export, {row for rows in first.values() for row in rows})
     return [
         {
             "table": staged.table.name, "column": rules[rule].column, "rule": rule, "must": rules[rule].sentence,
@@ -51,16 +50,3 @@ def _first(con: duckdb.DuckDBPyConnection, staged: Staged, rule: str) -> list[in
         f"SELECT rowid FROM {staged.relation} WHERE failed & {bit} <> 0 ORDER BY rowid LIMIT {FIRST}"
     ).fetchall()
     return [row for (row,) in rows]
-
-
-def _places(staged: Staged, export: Export, rows: set[int]) -> dict[int, str]:
-    """Staged row -> the file and where it is there. Only files with such rows are read, up to the last of them."""
-    found: dict[int, str] = {}
-    start = 0
-    for part, records in staged.parts:
-        here = {row - start for row in rows if start <= row < start + records}
-        if here:
-            places = enumerate(islice(part.places(export), max(here) + 1))
-            found |= {start + place: f"{part.files[0].name} {where}" for place, where in places if place in here}
-        start += records
-    return found

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import islice
 from typing import Any, NamedTuple
 
 import duckdb
@@ -18,7 +19,7 @@ from payeewatch.pipeline.home.wording import Sentence, sentence
 from payeewatch.pipeline.ingest import checks
 from payeewatch.pipeline.ingest.adapters import Part
 from payeewatch.pipeline.ingest.checks import Severity
-from payeewatch.pipeline.ingest.codes_met import count_codes, words_of_names
+from payeewatch.pipeline.ingest.codes_met import count_codes, first_not_quoted, words_of_names
 from payeewatch.pipeline.ingest.formats.batches import NO_LINES, forget, rejected_lines
 from payeewatch.pipeline.ingest.profile import REST, Export
 from payeewatch.pipeline.ingest.typed_rows import Limits, lack_bits, lacking, staged_columns, staging_sql
@@ -88,6 +89,9 @@ class Staged:
     rows_erased: int = 0  # of people who were erased; they are not among the rows read
     codes_unlisted: dict[str, dict[str, int]] = field(default_factory=dict)  # column -> code -> rows
     codes_fell_back: dict[str, dict[str, int]] = field(default_factory=dict)
+    codes_not_quoted: dict[str, str] = field(
+        default_factory=dict
+    )  # column -> where the first text is that may be a name
     falling_back: tuple[str, ...] = ()  # columns with a fallback in the source profile
     ids_repaired: dict[str, int] = field(default_factory=dict)  # column -> rows
     words_for_nothing: dict[str, int] = field(default_factory=dict)  # likewise
@@ -117,6 +121,18 @@ class Staged:
         """SQL: the row goes to the lake."""
         condition = f"failed & {checks.mask(self.table, Severity.REJECT)} = 0"
         return f"{condition} AND rowid NOT IN (SELECT row FROM {self.outdone})" if self.rows_duplicate else condition
+
+    def places(self, export: Export, rows: set[int]) -> dict[int, str]:
+        """Staged row -> the file and where it is there. Only files with such rows are read, up to the last of them."""
+        found: dict[int, str] = {}
+        start = 0
+        for part, records in self.parts:
+            here = {row - start for row in rows if start <= row < start + records}
+            if here:
+                places = enumerate(islice(part.places(export), max(here) + 1))
+                found |= {start + place: f"{part.files[0].name} {where}" for place, where in places if place in here}
+            start += records
+        return found
 
     def add_warning(self, rule: str, rows: int) -> None:
         """Count rows that break a rule which needs other rows."""
@@ -164,6 +180,7 @@ class Staged:
                     "partly_missing_columns",
                     "codes_unlisted",
                     "codes_fell_back",
+                    "codes_not_quoted",
                     "ids_repaired",
                     "words_for_nothing",
                 )
@@ -174,9 +191,14 @@ class Staged:
     @property
     def looks(self) -> list[Sentence]:
         """What a person should know of the ids."""
+        identities = {
+            rule.column: rows for rule in checks.rules(self.table)
+            if rule.name.endswith(checks.IDENTITY) and (rows := self.broken[rule.name])
+        }  # fmt: skip
         return [
-            sentence("ids_repaired", table=self.table.name, column=column, rows=rows)
-            for column, rows in self.ids_repaired.items()
+            sentence(code, table=self.table.name, column=column, rows=rows)
+            for code, columns in (("ids_are_identities", identities), ("ids_repaired", self.ids_repaired))
+            for column, rows in columns.items()
         ]
 
 
@@ -247,7 +269,7 @@ def _stage_table(
     staged.partly_missing_columns, staged.lacking_columns = tuple(sorted(missing - nowhere)), tuple(sorted(silent))
     for column in sorted(silent & (missing - nowhere)):
         _take_from_earlier_file(con, staged, column)
-    _count(con, staged)
+    count(con, staged)
     _count_odd_cells(con, staged)
     return staged
 
@@ -275,6 +297,12 @@ def _count_codes(con: duckdb.DuckDBPyConnection, source: Source, staged: Staged,
     staged.falling_back = tuple(column for column, codes in source.export.values.items() if REST in codes)
     if staged.falling_back:
         staged.codes_fell_back = count_codes(con, staged.relation, "fallbacks", staged.table, words)
+    if staged.rows_erased:  # the rows left are not where they were in the file
+        return
+    first = first_not_quoted(con, staged.relation, "unlisted", staged.codes_unlisted)
+    first |= first_not_quoted(con, staged.relation, "fallbacks", staged.codes_fell_back)
+    places = staged.places(source.export, set(first.values()))
+    staged.codes_not_quoted = {column: places[row] for column, row in first.items() if row in places}
 
 
 def _take_from_earlier_file(con: duckdb.DuckDBPyConnection, staged: Staged, column: str) -> None:
@@ -347,8 +375,10 @@ def _inserted(con: duckdb.DuckDBPyConnection, command: str) -> int:
     return int(con.execute(command).fetchall()[0][0])
 
 
-def _count(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:
+def count(con: duckdb.DuckDBPyConnection, staged: Staged) -> None:
     """Count the staged rows, in groups that break the same rules."""
+    staged.rows_read = staged.rows_rejected = staged.cells_nulled = staged.cells_unknown = 0
+    staged.amounts_unreadable, staged.broken = 0, Counter()
     amount = name(AMOUNTS[staged.table.name]) if staged.table.name in AMOUNTS else "NULL"
     groups = con.execute(
         f"SELECT failed, count(*), CAST(coalesce(sum({amount}), 0) AS BIGINT), count({amount})"

@@ -9,7 +9,7 @@ from payeewatch.pipeline.home import wording
 from payeewatch.pipeline.ingest import checks
 from payeewatch.pipeline.ingest.checks import Rule, Severity
 from payeewatch.pipeline.ingest.staging import Staged
-from payeewatch.pipeline.sql import name, text
+from payeewatch.pipeline.sql import name
 from payeewatch.pipeline.tables import KNOWN_AT, Kind
 
 if TYPE_CHECKING:
@@ -24,19 +24,14 @@ MOST = 0.5
 """A table or a column of which more than this share is unusable was exported wrongly, however small it is."""
 TELLING = frozenset({Kind.TEXT, Kind.ENUM, Kind.NATIONAL_ID, Kind.ACCOUNT, Kind.BIRTH_DATE})
 """Kinds of columns that hold identifiers or codes: without them a row is there, and its force is lost."""
-UNUSABLE = ("unlisted", "unreadable", "wrong")
-LOOKED_AT = 1_000
-"""Of ids, so many are looked at to know what they are."""
-LONG_ID = "[A-Za-z]{0,4} *[0-9][A-Za-z0-9 ]{11,44}"
-"""What an account or a national id may look like."""
+UNUSABLE = ("unlisted", "unreadable", "wrong", "identity")
 CAUSES, CODES = 3, 5
 """How many a message names."""
 
 
 def over_tolerance(con: duckdb.DuckDBPyConnection, staged: Staged, params: Ingest) -> str | None:
     """Why a table is refused, by its causes only; None when it is not."""
-    columns = (*_unusable_columns(con, staged), *_identities(con, staged))
-    causes = [each for each in (_too_many_rows(staged, params), *columns) if each]
+    causes = [each for each in (_too_many_rows(staged, params), *_unusable_columns(con, staged)) if each]
     return "; ".join(causes) or None
 
 
@@ -91,28 +86,6 @@ def _unusable_columns(con: duckdb.DuckDBPyConnection, staged: Staged) -> Iterato
                 yield (
                     f"{bad:,} of {filled:,} filled cells of {staged.table.name}.{rule.column} are unusable"
                     f"{_codes(staged, rule)}: it {rule.sentence}"
-                )
-
-
-def _identities(con: duckdb.DuckDBPyConnection, staged: Staged) -> Iterator[str]:
-    """Columns of ids that hold accounts or national ids: the lake keeps ids as they are, and those never."""
-    ids = [column.name for column in staged.table.columns if column.kind is Kind.TEXT]
-    if not ids:
-        return
-    first = f"(FROM {staged.relation} LIMIT {LOOKED_AT})"
-    long = ", ".join(f"count(*) FILTER (regexp_full_match({name(each)}, {text(LONG_ID)}))" for each in ids)
-    counts = con.execute(f"SELECT {long} FROM {first}").fetchall()[0]
-    for column in (each for each, rows in zip(ids, counts, strict=True) if rows >= FEW):
-        cell = name(column)
-        filled, accounts, national_ids = con.execute(
-            f"SELECT count({cell}), count(*) FILTER (is_account(canonical_account({cell}))),"
-            f" count(*) FILTER (canonical_national_id({cell}) IS NOT NULL) FROM {first}"
-        ).fetchall()[0]
-        for what, many in (("accounts", accounts), ("national ids", national_ids)):
-            if many >= FEW and many > MOST * filled:
-                yield (
-                    f"{staged.table.name}.{column} holds {what} ({many:,} of {filled:,} looked at), and ids are kept as"
-                    " they are: send another id, such as a keyed hash"
                 )
 
 

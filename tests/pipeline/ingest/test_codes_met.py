@@ -57,16 +57,22 @@ def test_a_column_of_text_where_codes_belong_is_counted_and_not_quoted(session: 
     [
         ({"FAX": 2, "(long)": 1}, {"FAX": 2, "(long)": 1}),
         ({"FAX": 1}, {"FAX": 1}),
-        ({"DUPOND": 1}, {"(not quoted)": 1}),
+        ({"DUPOND": 1}, {"(not quoted, 6 characters)": 1}),
+        ({"DUPOND": 900, "MARTINET": 1}, {"(not quoted, 6 characters)": 900, "(not quoted, 8 characters)": 1}),
         ({"M9": 1, "12": 1, "A-3b": 1}, {"M9": 1, "12": 1, "A-3b": 1}),
-        ({"TIERS PAYANT": 9, "X": 2, "DUPOND": 1}, {"TIERS PAYANT": 9, "X": 2, "(not quoted)": 1}),
+        ({"TIERS PAYANT": 9, "X": 2, "DUPOND": 1}, {"TIERS PAYANT": 9, "X": 2, "(not quoted, 6 characters)": 1}),
         ({"Portal": 1, "moblie": 1, "3rd party": 1}, {"Portal": 1, "moblie": 1, "3rd party": 1}),
-        ({"Dupond": 3, "Jean-Paul": 2, "D'Essai": 2, "Zoé": 2}, {"(not quoted)": 9}),
-        ({"MARTIN": 2, "DUPOND": 1, "ROUX": 1, "PETIT": 1}, {"(not quoted)": 5}),
-        ({"jean.dupond85": 1, "dupond85": 1, "75011": 1, "0601020304": 1}, {"(not quoted)": 4}),
+        ({"Portail": 1, "3RD_PARTY": 1, "VIR": 1, "Réglé": 2, "broker": 1, "GUICHET 2": 1},
+         {"Portail": 1, "3RD_PARTY": 1, "VIR": 1, "Réglé": 2, "broker": 1, "GUICHET 2": 1}),
+        ({"Dupond": 3, "Zoé": 2, "D'Essai": 2}, {"(not quoted, 6 characters)": 3, "(not quoted, 3 characters)": 2,
+         "(not quoted, 7 characters)": 2}),
+        ({"MARTIN": 2, "DUPOND": 1, "ROUX": 1, "LE ROUX": 1}, {"(not quoted, 6 characters)": 3,
+         "(not quoted, 4 characters)": 1, "(not quoted, 7 characters)": 1}),
+        ({"jean.dupond85": 1, "dupond85": 1, "75011": 1, "ROUX85": 1}, {"(not quoted, 13 characters)": 1,
+         "(not quoted, 8 characters)": 1, "(not quoted, 5 characters)": 1, "(not quoted, 6 characters)": 1}),
         (dict.fromkeys(map(str, range(21)), 5), {"(many different)": 105}),
     ],
-)
+)  # fmt: skip
 def test_a_text_that_may_be_a_name_is_counted_and_not_quoted(counts: dict[str, int], quoted: dict[str, int]) -> None:
     assert quotable(counts, ("portal", "mobile", "third_party")) == quoted
 
@@ -76,8 +82,9 @@ def test_a_small_column_of_names_is_counted_and_not_quoted(session: Session) -> 
     rows = [good("claims", n, channel=name) for n, name in enumerate(names, start=1)]
     with pytest.raises(DropRefused) as refusal:
         facts_of(session, "claims", *rows)
-    assert "claims.channel are unusable [(not quoted) 6]" in str(refusal.value)
-    assert refusal.value.facts["tables"]["claims"]["codes_unlisted"] == {"channel": {"(not quoted)": 6}}
+    assert "claims.channel are unusable [(not quoted, 6 characters) 4, (not quoted, 5 characters) 2]" in str(
+        refusal.value
+    )
     assert not any(name in f"{refusal.value} {refusal.value.facts}" for name in names)
 
 
@@ -90,7 +97,10 @@ def test_the_codes_of_a_fraud_teams_export_are_quoted_and_no_name_of_a_member(
     rows = [good("claims", n, channel=code) for n, code in enumerate((*codes, *names, *names), start=1)]
     rows += [good("claims", n) for n in range(100, 150)]
     facts = facts_of(session, "claims", *rows, members=members)
-    assert facts["codes_unlisted"] == {"channel": dict.fromkeys(codes, 1) | {"(not quoted)": 4}}
+    assert facts["codes_unlisted"] == {
+        "channel": dict.fromkeys(codes, 1)
+        | {f"(not quoted, {len(name)} characters)": 2 * sum(len(name) == len(each) for each in names) for name in names}
+    }
     assert not any(name in str(session.lake.loads()) for name in names)
 
 
@@ -104,11 +114,17 @@ def test_a_name_is_known_from_members_of_earlier_drops_and_from_holders(session:
     assert "MARTIN" not in str(facts)
 
 
-def test_where_half_of_the_texts_are_names_of_members_all_of_them_may_be(session: Session) -> None:
-    people = [good("members", n, family_name=name) for n, name in enumerate(("Dupond", "Durand", "Petit"), start=1)]
-    names = ("DUPOND", "DURAND", "PETIT", "ESSAISTRANGER")
-    rows = [good("bank_changes", n, channel=name) for n, name in enumerate(names * 3, start=1)]
-    with pytest.raises(DropRefused) as refusal:
-        facts_of(session, "bank_changes", *rows, members=people)
-    facts = refusal.value.facts["tables"]["bank_changes"]
-    assert facts["codes_unlisted"] == {"channel": {"(not quoted)": 12}}
+def test_the_name_of_somebody_who_is_no_member_is_not_quoted_among_known_codes(session: Session) -> None:
+    rows = [good("claims", n) for n in range(1, 50)] + [good("claims", 50, channel="DURANDEAU")]
+    facts = facts_of(session, "claims", *rows)
+    assert facts["codes_unlisted"] == {"channel": {"(not quoted, 9 characters)": 1}}
+    assert facts["codes_not_quoted"] == {"channel": "claims.csv line 51"}
+    assert "DURANDEAU" not in str(session.lake.loads())
+
+
+def test_the_look_at_codes_that_fall_back_says_where_the_first_not_quoted_one_is(session: Session) -> None:
+    describe(session, '[claims.values.care_family]\n"*" = "other"\n')
+    rows = [good("claims", 1, care_family="KIN"), good("claims", 2, care_family="DURANDEAU")]
+    facts_of(session, "claims", *rows)
+    looks = "\n".join(looks_of(session))
+    assert "(not quoted, 9 characters) 1, KIN 1 (the first not quoted: claims.csv line 3)" in looks

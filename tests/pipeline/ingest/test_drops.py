@@ -254,8 +254,8 @@ def test_a_verdict_that_cannot_be_used_is_rejected_and_reported(session: Session
     for folder in ("2024-04-02", "2024-04-02-reviewed"):  # the insurer's own outcomes keep theirs
         assert len(pd.read_parquet(aside / folder / "outcomes.parquet")) == 1
     assert looks_of(session) == [
-        "drop of 2024-04-02: nothing of outcomes can be used; 1 rejected (verdict_unlisted 1 [(not quoted) 1]);"
-        " see quarantine/2024-04-02/",
+        "drop of 2024-04-02: nothing of outcomes can be used; 1 rejected"
+        " (verdict_unlisted 1 [(not quoted, 5 characters) 1]); see quarantine/2024-04-02/",
     ]
     assert session.warnings == [
         "outcomes/2024-04-02.parquet: 1 verdicts cannot be used; see quarantine/2024-04-02-reviewed/",

@@ -1,0 +1,120 @@
+"""Accounts and national ids in columns of ids: the lake keeps ids as they are, and identities never."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from payeewatch.pipeline.ingest import checks
+from payeewatch.pipeline.ingest.checks import IDENTITY
+from payeewatch.pipeline.ingest.staging import Staged, count
+from payeewatch.pipeline.sql import name, text
+from payeewatch.pipeline.tables import KNOWN_AT, Column, Kind
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from payeewatch.pipeline.tables import Table
+
+SHORTEST = 13
+"""Characters of a national id without its key; an account has 15 at least."""
+MARK = r"[^\p{L}\p{N}]*"
+BEGINS = f"^{MARK}(?i:IBAN)?{MARK}(?:[A-Za-z]{{2}}{MARK}[0-9]|[123478]{MARK}[0-9])|[^\\x00-\\x7F]"
+"""How an account or a national id begins, with what people paste around it; other letters are looked at closer."""
+LOOKED_AT = 1_000
+"""Of the ids in the lake, so many are looked at to know how the ids of a column are written."""
+IDENTITIES = "staging._identities"
+
+
+def reject_identities(con: duckdb.DuckDBPyConnection, tables: Sequence[Staged], scan: Callable[[str], str]) -> None:
+    """Reject each row with an account or a national id where an id must be; where it may be null, null the cell.
+
+    `scan` is SQL of a table in the lake. An account is known by its check digits. Ids of 13 or 15 digits may have the
+    form of a national id by chance: one is a national id if it is a member's, or if most ids of its length in its
+    column have the form.
+    """
+    columns = [(staged, column) for staged in tables for column in _ids(staged.table)]
+    if not columns or not _find(con, columns):
+        return
+    _leave_out_chance(con, tables, scan)
+    found = set(con.execute(f"SELECT DISTINCT tbl, col FROM {IDENTITIES}").fetchall())
+    # what is nulled would be missing in the original of a row that another column rejects
+    for staged, column in sorted(columns, key=lambda each: each[1].nullable):
+        if (staged.table.name, column.name) in found:
+            _mark(con, staged, column)
+    for staged in tables:
+        if any(table == staged.table.name for table, _ in found):
+            count(con, staged)
+
+
+def _ids(table: Table) -> list[Column]:
+    return [column for column in table.columns if column.kind is Kind.TEXT]
+
+
+def _find(con: duckdb.DuckDBPyConnection, columns: Sequence[tuple[Staged, Column]]) -> bool:
+    """Put ids that have the full form of an account or a national id into IDENTITIES; returns if there are any."""
+    begins = (
+        f"{_long_ids(staged.table, column, staged.relation)} AND regexp_matches({name(column.name)}, {text(BEGINS)})"
+        for staged, column in columns
+    )
+    con.execute(
+        f"CREATE OR REPLACE TABLE {IDENTITIES} AS SELECT * FROM (SELECT *, is_account(canonical_account(id)) AS"
+        f" is_account, canonical_national_id(id) AS id13 FROM ({' UNION ALL '.join(begins)}))"
+        " WHERE is_account OR id13 IS NOT NULL"
+    )
+    return bool(con.execute(f"SELECT 1 FROM {IDENTITIES} LIMIT 1").fetchall())
+
+
+def _long_ids(table: Table, column: Column, rows: str) -> str:
+    """SQL of the distinct ids of a column that are long enough for an identity."""
+    cell = name(column.name)
+    return (
+        f"SELECT DISTINCT {text(table.name)} AS tbl, {text(column.name)} AS col, {cell} AS id FROM {rows}"
+        f" WHERE strlen({cell}) >= {SHORTEST}"
+    )
+
+
+def _leave_out_chance(con: duckdb.DuckDBPyConnection, tables: Sequence[Staged], scan: Callable[[str], str]) -> None:
+    """Keep of the national ids those of members, and those of columns where most ids of their length have the form."""
+    suspects = con.execute(f"SELECT DISTINCT tbl, col FROM {IDENTITIES} WHERE NOT is_account").fetchall()
+    if not suspects:
+        return
+    staged_by_name = {staged.table.name: staged for staged in tables}
+    columns = [(staged_by_name[table].table, staged_by_name[table].table.column(column)) for table, column in suspects]
+    usual = " UNION ".join(
+        _long_ids(table, column, rows)
+        for table, column in columns
+        for rows in (staged_by_name[table.name].relation, f"(FROM ({scan(table.name)}) LIMIT {LOOKED_AT})")
+    )
+    length = f"length(regexp_replace(id, {text(MARK[:-1])}, '', 'g'))"
+    con.execute(
+        f"CREATE OR REPLACE TABLE staging._mostly AS SELECT tbl, col, {length} AS long FROM ({usual}) GROUP BY ALL"
+        f" HAVING 2 * count(canonical_national_id(id)) > count(*)"
+    )
+    members = f"SELECT id_key FROM ({scan('members')})"
+    if "members" in staged_by_name:
+        ids = f"SELECT unnest([national_id, holder_national_id]) AS id FROM {staged_by_name['members'].relation}"
+        members += f" UNION ALL SELECT id_key(id) FROM ({ids})"
+    con.execute(
+        f"DELETE FROM {IDENTITIES} WHERE NOT is_account AND (tbl, col, {length}) NOT IN (FROM staging._mostly)"
+        f" AND NOT EXISTS (SELECT 1 FROM ({members}) m WHERE m.id_key = id_key(id13))"
+    )
+
+
+def _mark(con: duckdb.DuckDBPyConnection, staged: Staged, column: Column) -> None:
+    """Let the rows break the rule of the column."""
+    bit, cell = checks.bit(staged.table, column.name + IDENTITY), name(column.name)
+    changed = f"failed = failed | {bit}"
+    changed += f", {cell} = NULL" if column.nullable else f", original = coalesce(original, {_as_json(staged.table)})"
+    con.execute(
+        f"UPDATE {staged.relation} SET {changed} WHERE {cell} IN (SELECT id FROM {IDENTITIES}"
+        f" WHERE tbl = {text(staged.table.name)} AND col = {text(column.name)})"
+    )
+
+
+def _as_json(table: Table) -> str:
+    """SQL of a staged row as the JSON that a rejected row is kept as: amounts in euros, dates as ISO writes them."""
+    columns = (*table.columns, KNOWN_AT)
+    euros = {c.name: f"CAST({name(c.name)} / 100 AS DECIMAL(18, 2))" for c in columns if c.kind is Kind.MONEY}
+    cells = (f"{text(c.name)}, CAST({euros.get(c.name, name(c.name))} AS VARCHAR)" for c in columns)
+    return f"CAST(json_object({', '.join(cells)}) AS VARCHAR)"
