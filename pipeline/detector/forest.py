@@ -166,7 +166,7 @@ def _expected_paths(roots: Ints, children: Ints, is_leaf: NDArray[np.bool_], cou
         below = np.concatenate([children[2 * inner], children[2 * inner + 1]])
         depths[below] = len(levels)
         levels.append(below)
-    path = np.where(is_leaf, depths + _unsplit_path(counts), 0.0)
+    path = np.where(is_leaf, depths + unsplit_path(counts), 0.0)
     for level in reversed(levels):
         inner = level[~is_leaf[level]]
         left_child, right_child = children[2 * inner], children[2 * inner + 1]
@@ -174,7 +174,7 @@ def _expected_paths(roots: Ints, children: Ints, is_leaf: NDArray[np.bool_], cou
     return path, len(levels) - 1
 
 
-def _unsplit_path(counts: Floats) -> Floats:
+def unsplit_path(counts: Floats) -> Floats:
     """Expected further path in a leaf that still has several rows: that of a failed search in a binary tree."""
     beyond = np.maximum(counts, 3.0)
     harmonic = np.log(beyond - 1) + np.euler_gamma
