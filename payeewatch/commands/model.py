@@ -88,7 +88,7 @@ def mlflow(settings: Settings, port: int) -> Answer:
     import sys
     from os import environ
 
-    from payeewatch.pipeline.detector.model_registry import QUIET, store_address
+    from payeewatch.pipeline.detector.model_store import QUIET, store_address
 
     address = store_address(settings)
     words = ["ui", "--backend-store-uri", address, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]

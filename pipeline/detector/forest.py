@@ -85,15 +85,16 @@ class Forest:
 
         A single is above a threshold just when it is above the largest single that is not.
         """
-        return [(self.column[nodes], _round_down(self.threshold[nodes])) for nodes in self._nodes[:-1]]
+        return [(self.column[nodes], _round_down(self.threshold[nodes])) for nodes in self.node_levels[:-1]]
 
     @cached_property
     def paths(self) -> list[Floats]:
         """The expected path length at each depth, in the same order; the last one is that of the leaves."""
-        return [self.path[nodes] for nodes in self._nodes]
+        return [self.path[nodes] for nodes in self.node_levels]
 
     @cached_property
-    def _nodes(self) -> list[Ints]:
+    def node_levels(self) -> list[Ints]:
+        """The nodes at each depth, in the same order; below a leaf, it is its own child."""
         nodes = [self.roots]
         for _ in range(self.depth):
             nodes.append(self.children.reshape(-1, 2)[nodes[-1]].ravel())
@@ -109,6 +110,17 @@ class Forest:
         Exact and additive: `base - contributions.sum(axis=1)` is the path length.
         """
         return _in_chunks(self._contributions, rows)
+
+    def leaves(self, rows: Floats) -> Ints:
+        """Rows by trees: the node of the leaf that each row reaches."""
+        singles = np.ascontiguousarray(rows, dtype=np.float32)
+        chunks = [singles[at : at + CHUNK_ROWS] for at in range(0, len(singles), CHUNK_ROWS)]
+        return np.concatenate([self._leaves(chunk) for chunk in chunks])
+
+    def _leaves(self, rows: Singles) -> Ints:
+        for position in self._positions(rows):
+            leaf = position
+        return self.node_levels[-1].take(leaf).reshape(len(self.roots), len(rows)).T
 
     def _path_lengths(self, rows: Singles) -> Floats:
         for position in self._positions(rows):
@@ -166,7 +178,7 @@ def _expected_paths(roots: Ints, children: Ints, is_leaf: NDArray[np.bool_], cou
         below = np.concatenate([children[2 * inner], children[2 * inner + 1]])
         depths[below] = len(levels)
         levels.append(below)
-    path = np.where(is_leaf, depths + _unsplit_path(counts), 0.0)
+    path = np.where(is_leaf, depths + unsplit_path(counts), 0.0)
     for level in reversed(levels):
         inner = level[~is_leaf[level]]
         left_child, right_child = children[2 * inner], children[2 * inner + 1]
@@ -174,7 +186,7 @@ def _expected_paths(roots: Ints, children: Ints, is_leaf: NDArray[np.bool_], cou
     return path, len(levels) - 1
 
 
-def _unsplit_path(counts: Floats) -> Floats:
+def unsplit_path(counts: Floats) -> Floats:
     """Expected further path in a leaf that still has several rows: that of a failed search in a binary tree."""
     beyond = np.maximum(counts, 3.0)
     harmonic = np.log(beyond - 1) + np.euler_gamma

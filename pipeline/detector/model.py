@@ -171,6 +171,10 @@ class Model:
             np.maximum(of_feature, by_column[:, at], out=of_feature)
         return pd.DataFrame(farthest, index=frame.index, columns=names)
 
+    def column_surprises(self, frame: pd.DataFrame) -> Floats:
+        """Rows by the model's columns: the surprises that lenses see."""
+        return self._surprises(frame, ())[0]
+
     def safe_surprises(self, frame: pd.DataFrame) -> pd.DataFrame:
         """How far out each feature lies on its safe side (a CONTEXT feature: on its high side)."""
         surprises = self._by_group(frame, self.safe_columns, "safe_tails")

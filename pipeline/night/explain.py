@@ -10,7 +10,7 @@ import pandas as pd
 from payeewatch.features.engines.plan import PlannedEngine
 from payeewatch.pipeline.changes.context import change_context
 from payeewatch.pipeline.changes.measure import measure
-from payeewatch.pipeline.detector import model_registry
+from payeewatch.pipeline.detector import learned_versions, model_registry
 from payeewatch.pipeline.detector.reasons import number_text, usual_values
 from payeewatch.pipeline.home.errors import InputMissing
 from payeewatch.pipeline.home.runs import last_published, read_run
@@ -37,7 +37,9 @@ def explain(session: Session, change_id: str, as_of: date | None = None) -> dict
             f"change {change_id!r} was not known on {night}; see docs/outputs.md for how changes are named"
         )
     run = read_run(settings, night)
-    model = model_registry.load(settings, run["model"]["version"] if run else model_registry.in_force(settings, night))
+    model = model_registry.load(
+        settings, run["model"]["version"] if run else learned_versions.in_force(settings, night)
+    )
     model.check_features(tuple(FEATURES.values()))
     frame = measure(PlannedEngine(session.con), settings.params, [night], [change_id])
     frame = frame[frame["change_id"] == change_id].reset_index(drop=True)

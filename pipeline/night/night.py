@@ -25,7 +25,7 @@ from payeewatch.pipeline.changes.batch import NightBatch, NightView
 from payeewatch.pipeline.changes.context import at_decision
 from payeewatch.pipeline.changes.engines import engine_of, prepare
 from payeewatch.pipeline.changes.scope import ALSO_READ, focus
-from payeewatch.pipeline.detector import model_registry
+from payeewatch.pipeline.detector import learned_versions, model_registry
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.detector.reasons import reasons
 from payeewatch.pipeline.detector.score import score
@@ -330,7 +330,7 @@ def _read_model(session: Session, night: date, options: Options) -> Model:
     published = read_run(session.settings, night)
     which = options.model or (published["model"]["version"] if published else None)
     settings = session.settings
-    version = model_registry.version_of(settings, which) if which else model_registry.in_force(settings, night)
+    version = model_registry.version_of(settings, which) if which else learned_versions.in_force(settings, night)
     model = model_registry.load(settings, version)
     model.check_features(tuple(FEATURES.values()))
     return model

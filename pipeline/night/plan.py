@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from payeewatch.pipeline.detector import model_registry
+from payeewatch.pipeline.detector import learned_versions, model_registry
 from payeewatch.pipeline.home.runs import Run, earlier_runs, nights_to_run, published_nights, read_run, run_path
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.ingest.drops import DROP, FINGERPRINTS, Drop, find_drops, news
@@ -64,7 +64,7 @@ def planned_nights(
                 night,
                 mode or (IN_LAKE if night in loaded else absent),
                 by_night.get(night, {}),
-                model_registry.version_of(settings, which) if which else model_registry.in_force(settings, night),
+                model_registry.version_of(settings, which) if which else learned_versions.in_force(settings, night),
                 again is not None,
                 None if rows is None else int(rows),
                 None if seconds is None else round(seconds, 1),

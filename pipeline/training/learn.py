@@ -14,9 +14,9 @@ import pandas as pd
 
 from payeewatch.features.engines.plan import PlannedEngine
 from payeewatch.pipeline.changes.measure import measure
-from payeewatch.pipeline.detector import model_registry
+from payeewatch.pipeline.detector import learned_versions, model_registry
+from payeewatch.pipeline.detector.learned_versions import LearnedVersion
 from payeewatch.pipeline.detector.model import Model
-from payeewatch.pipeline.detector.model_registry import LearnedVersion
 from payeewatch.pipeline.detector.surprise import Floats
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS, Queue
 from payeewatch.pipeline.home.errors import InputMissing, ModelError
@@ -75,10 +75,10 @@ def learn(session: Session, as_of: date, *, dry_run: bool = False) -> Update:
     link_and_derive(session)
     session.lake_cache.register()
     judged = judged_changes(session, as_of)
-    taken_back = [each for each in model_registry.learned_versions(settings) if each.is_taken_back]
+    taken_back = [each for each in learned_versions.all_versions(settings) if each.is_taken_back]
     is_left_out = _is_left_out(judged, taken_back)
     judged, n_left_out = judged[~is_left_out], int(is_left_out.sum())
-    before = [each for each in model_registry.serving(settings, champion.version) if each.known_until < as_of]
+    before = [each for each in learned_versions.serving(settings, champion.version) if each.known_until < as_of]
     since = before[-1].known_until if before else date.min
     if not (judged["known_on"] > since).any():
         return Update(champion.version, as_of, None, None, n_left_out)
@@ -90,8 +90,8 @@ def learn(session: Session, as_of: date, *, dry_run: bool = False) -> Update:
         with session.stage("register") as facts:
             tags = {"verdicts": learned.counts["verdicts"], "lake_sequence": session.lake.loads()[-1].sequence}
             used = _used(settings)
-            model = model_registry.register_learned(settings, model, since, learned.metrics(), tags, used)
-            pruned = model_registry.prune_learned(settings, settings.params.learn.keep, used)
+            model = learned_versions.register_learned(settings, model, since, learned.metrics(), tags, used)
+            pruned = learned_versions.prune_learned(settings, settings.params.learn.keep, used)
             facts |= {"version": model.version, "pruned": pruned}
     return Update(champion.version, as_of, model, learned, n_left_out)
 
@@ -107,12 +107,12 @@ def undo(session: Session, *, dry_run: bool = False) -> tuple[str, str]:
     """
     settings = session.settings
     champion = model_registry.version_of(settings)
-    *before, newest = [None, *model_registry.serving(settings, champion)]
+    *before, newest = [None, *learned_versions.serving(settings, champion)]
     if newest is None:
         raise ModelError(f"the champion, version {champion}, has learned nothing from verdicts; nothing to take back")
     last = before[-1]
     if not dry_run:
-        model_registry.take_back(settings, newest, last.version if last else None, settings.today())
+        learned_versions.take_back(settings, newest, last.version if last else None, settings.today())
         session.log("take back", version=newest.version, in_force=last.version if last else champion)
     return newest.version, last.version if last else champion
 

@@ -6,9 +6,7 @@ import os
 import re
 import shutil
 import socket
-import sqlite3
 import subprocess
-from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from importlib import metadata
@@ -18,7 +16,7 @@ import pytest
 
 from payeewatch.pipeline.detector import model_registry
 from payeewatch.pipeline.detector.model import Model
-from payeewatch.pipeline.home.errors import ModelError, StoreError
+from payeewatch.pipeline.home.errors import ModelError
 from payeewatch.pipeline.home.settings import Settings
 from tests.canaries import assert_absent
 from tests.measured import measured, small_model
@@ -105,15 +103,6 @@ def test_mlflow_loads_it_where_pickles_are_refused(settings: Settings, monkeypat
     assert not list(settings.folder("mlflow").rglob("*.pkl"))
 
 
-def test_a_home_that_was_moved_keeps_its_models(settings: Settings, tmp_path: Path) -> None:
-    shutil.copytree(settings.home, tmp_path / "elsewhere")
-    shutil.move(settings.folder("mlflow"), settings.folder("mlflow").with_name("away"))
-    try:
-        assert model_registry.load(home_settings(tmp_path / "elsewhere")).version == "1"
-    finally:
-        shutil.move(settings.folder("mlflow").with_name("away"), settings.folder("mlflow"))
-
-
 def test_nothing_phones_home(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> None:
         raise AssertionError("a connection was opened")
@@ -165,34 +154,6 @@ def test_a_model_that_knows_more_than_the_night_is_refused() -> None:
     model_registry.check(small_model(), date(2024, 6, 29), allow_hindsight=True)
     with pytest.raises(ModelError, match="known on 2024-06-30, after night 2024-06-29"):
         model_registry.check(small_model(), date(2024, 6, 29))
-
-
-def test_a_store_that_cannot_be_written_is_a_store_error(tmp_path: Path) -> None:
-    settings = home_settings(tmp_path / "home")
-    settings.home.mkdir()
-    settings.folder("mlflow").write_text("a file where the folder should be")
-    with pytest.raises(StoreError, match="cannot be written"):
-        model_registry.register(settings, small_model(), promote=True, data=DATA)
-
-
-def test_a_store_that_is_no_database_is_refused(tmp_path: Path) -> None:
-    settings = home_settings(tmp_path / "home")
-    settings.folder("mlflow").mkdir(parents=True)
-    (settings.folder("mlflow") / "mlflow.db").write_text("not a database at all")
-    with pytest.raises(ModelError, match="not a model store"):
-        model_registry.load(settings)
-
-
-def test_a_store_that_is_locked_says_so(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(settings.folder("mlflow"), tmp_path / "home" / "mlflow")
-    home = home_settings(tmp_path / "home")
-    monkeypatch.setattr("payeewatch.pipeline.detector.model_registry.WAIT_SECONDS", 0)
-    with closing(sqlite3.connect(home.folder("mlflow") / "mlflow.db")) as other:
-        other.execute("PRAGMA locking_mode = EXCLUSIVE")
-        other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(StoreError, match="locked by another process"):
-            model_registry.version_of(home)
-        other.rollback()
 
 
 def test_a_model_without_its_file_names_the_path(settings: Settings, tmp_path: Path) -> None:

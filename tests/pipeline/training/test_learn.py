@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from payeewatch.pipeline.detector import model_registry
+from payeewatch.pipeline.detector import learned_versions, model_registry
 from payeewatch.pipeline.detector.learning import Lesson
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.training.learn import judged_changes
@@ -106,7 +106,7 @@ def test_a_dry_run_writes_nothing(decided: Home, tmp_path: Path) -> None:
     before = home.bytes_of("mlflow/artifacts")
     assert learn(home, "--dry-run")["version"] is None
     assert home.bytes_of("mlflow/artifacts") == before
-    assert model_registry.in_force(settings_of(home), AFTER) == "1"
+    assert learned_versions.in_force(settings_of(home), AFTER) == "1"
 
 
 def test_it_counts_from_the_next_night(learned: Home, tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_verdicts_known_later_never_change_what_is_learned_from(
 def test_an_update_is_taken_back_and_its_verdicts_count_no_more(learned: Home, tmp_path: Path) -> None:
     home = copy_of(learned, tmp_path)
     assert learn(home, "--undo") == {"taken_back": "2", "in_force": "1"}
-    assert model_registry.in_force(settings_of(home), AFTER) == "1"
+    assert learned_versions.in_force(settings_of(home), AFTER) == "1"
     again = learn(home, "--as-of", str(NEXT))
     assert again["version"] is None
     assert again["left_out"] >= 6
@@ -189,7 +189,7 @@ def test_an_update_is_taken_back_and_its_verdicts_count_no_more(learned: Home, t
 def test_a_new_champion_drops_the_correction(learned: Home, tmp_path: Path) -> None:
     home = copy_of(learned, tmp_path)
     home.done("train", "--as-of", str(NEXT), "--promote")
-    assert model_registry.in_force(settings_of(home), AFTER) == model_registry.version_of(settings_of(home)) != "2"
+    assert learned_versions.in_force(settings_of(home), AFTER) == model_registry.version_of(settings_of(home)) != "2"
 
 
 def test_old_updates_are_pruned_but_those_that_nights_used(learned: Home, tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_old_updates_are_pruned_but_those_that_nights_used(learned: Home, tmp_pa
         decide_first(home, night, before, many=9)
         home.done("night", str(night))
         home.done("learn")
-    versions = [each.version for each in model_registry.learned_versions(settings_of(home))]
+    versions = [each.version for each in learned_versions.all_versions(settings_of(home))]
     assert versions == ["2", "3", "4"]  # 2 and 3 are those of published nights
 
 
@@ -208,14 +208,14 @@ def test_an_update_that_a_night_used_stays_when_its_day_is_learned_again(learned
     """Verdicts of the day that come late are learned as of the same day; the night can still be explained."""
     home = copy_of(learned, tmp_path)
     settings = settings_of(home)
-    (first,) = model_registry.learned_versions(settings)
+    (first,) = learned_versions.all_versions(settings)
     model = model_registry.load(settings, first.version)
     again = replace(model, facts=model.facts | {"note": "other verdicts"})
-    model_registry.register_learned(settings, again, first.since, {}, {}, {first.version})
-    assert [each.version for each in model_registry.learned_versions(settings)] == [first.version, "3"]
+    learned_versions.register_learned(settings, again, first.since, {}, {}, {first.version})
+    assert [each.version for each in learned_versions.all_versions(settings)] == [first.version, "3"]
     once_more = replace(model, facts=model.facts | {"note": "still others"})
-    model_registry.register_learned(settings, once_more, first.since, {}, {}, {first.version})
-    assert [each.version for each in model_registry.learned_versions(settings)] == [first.version, "4"]
+    learned_versions.register_learned(settings, once_more, first.since, {}, {}, {first.version})
+    assert [each.version for each in learned_versions.all_versions(settings)] == [first.version, "4"]
 
 
 def test_there_must_be_a_night_and_a_champion(trained: Home, tmp_path: Path) -> None:

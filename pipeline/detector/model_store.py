@@ -1,0 +1,135 @@
+"""The store of runs and models: MLflow over the home's own database, and reading that database without MLflow."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import warnings
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from payeewatch.pipeline.home.errors import ModelError, StoreError
+from payeewatch.pipeline.home.settings import Settings
+
+NAME = "payeewatch"
+"""The name of the experiment and of the registered model."""
+WAIT_SECONDS = 10
+"""How long to wait for a store that another process has locked."""
+
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def database_of(settings: Settings) -> Path:
+    return settings.folder("mlflow") / "mlflow.db"
+
+
+def store_address(settings: Settings) -> str:
+    """The store of runs and models, as MLflow names it.
+
+    Raises:
+        ModelError: there is none yet.
+    """
+    if not database_of(settings).exists():
+        raise ModelError(f"{database_of(settings)}: there is no model yet; run payeewatch train --as-of D --promote")
+    return f"sqlite:///{database_of(settings)}"
+
+
+@contextmanager
+def reading(database: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to the store that only reads.
+
+    Raises:
+        StoreError: another process has locked it, or the file cannot be opened.
+        ModelError: it is not a store that this version can read.
+    """
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=WAIT_SECONDS)) as con:
+            yield con
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise _locked(database) from error
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
+            raise StoreError(f"{database}: cannot be opened; fix its permissions") from error
+        raise ModelError(
+            f"{database}: not a model store this version can read ({type(error).__name__}); restore it from the last "
+            "backup, or train again"
+        ) from error
+
+
+@contextmanager
+def store(settings: Settings) -> Iterator[Any]:
+    """An MLflow client over the home's own database, without MLflow's log messages."""
+    os.environ.update(QUIET)
+    database = database_of(settings)
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        with warnings.catch_warnings(), _silent("mlflow", "alembic"):
+            warnings.simplefilter("ignore")
+            import mlflow
+
+            uri = f"sqlite:///{database}"
+            before = mlflow.get_tracking_uri()
+            mlflow.set_tracking_uri(uri)
+            try:
+                yield mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+            finally:
+                mlflow.set_tracking_uri(before)
+    except Exception as error:
+        if isinstance(error, OSError) or "OperationalError" in f"{type(error).__name__} {error}":
+            if "database is locked" in str(error):
+                raise _locked(database) from error
+            raise StoreError(
+                f"{database.parent}: the model store cannot be written; free space or fix the permissions"
+            ) from error
+        raise
+
+
+def experiment_of(client: Any, settings: Settings, name: str = NAME) -> str:
+    artifacts = (settings.folder("mlflow") / "artifacts").as_uri()
+    experiment = client.get_experiment_by_name(name)
+    if not experiment:
+        return str(client.create_experiment(name, artifacts))
+    if experiment.artifact_location != artifacts:
+        _follow_the_home(database_of(settings), experiment.artifact_location, artifacts)
+    return str(experiment.experiment_id)
+
+
+def _locked(database: Path) -> StoreError:
+    return StoreError(
+        f"{database}: is locked by another process, such as a training or payeewatch mlflow; "
+        "run the same command again when that has ended"
+    )
+
+
+@contextmanager
+def _silent(*names: str) -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _follow_the_home(database: Path, before: str, now: str) -> None:
+    """MLflow stores absolute paths of artifacts; after a home was moved or restored elsewhere, they are updated."""
+    columns = (("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"))
+    with closing(sqlite3.connect(database)) as con, con:
+        for table, column in columns:
+            con.execute(
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE {column} = ? OR {column} LIKE ? || '/%'",
+                [now, len(before) + 1, before, before],
+            )

@@ -1,0 +1,73 @@
+"""The store: what a home that was moved, a damaged file or another process does to it."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from payeewatch.pipeline.detector import model_registry
+from payeewatch.pipeline.detector.model_store import store_address
+from payeewatch.pipeline.home.errors import ModelError, StoreError
+from payeewatch.pipeline.home.settings import Settings
+from tests.measured import small_model
+
+DATA = {"lake_sequence": 7, "lake_fingerprint": "abc"}
+
+
+def home_settings(home: Path) -> Settings:
+    return Settings.load(home, {"PAYEEWATCH_KEY_FILE": str(home.parent / "keys.json")})
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A home with one model."""
+    home = home_settings(tmp_path_factory.mktemp("store") / "home")
+    model_registry.register(home, small_model(), promote=True, data=DATA)
+    return home
+
+
+def test_the_address_is_that_of_the_homes_own_database(settings: Settings, tmp_path: Path) -> None:
+    assert store_address(settings) == f"sqlite:///{settings.home}/mlflow/mlflow.db"
+    with pytest.raises(ModelError, match="there is no model yet"):
+        store_address(home_settings(tmp_path / "new"))
+
+
+def test_a_home_that_was_moved_keeps_its_models(settings: Settings, tmp_path: Path) -> None:
+    shutil.copytree(settings.home, tmp_path / "elsewhere")
+    shutil.move(settings.folder("mlflow"), settings.folder("mlflow").with_name("away"))
+    try:
+        assert model_registry.load(home_settings(tmp_path / "elsewhere")).version == "1"
+    finally:
+        shutil.move(settings.folder("mlflow").with_name("away"), settings.folder("mlflow"))
+
+
+def test_a_store_that_cannot_be_written_is_a_store_error(tmp_path: Path) -> None:
+    settings = home_settings(tmp_path / "home")
+    settings.home.mkdir()
+    settings.folder("mlflow").write_text("a file where the folder should be")
+    with pytest.raises(StoreError, match="cannot be written"):
+        model_registry.register(settings, small_model(), promote=True, data=DATA)
+
+
+def test_a_store_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    settings = home_settings(tmp_path / "home")
+    settings.folder("mlflow").mkdir(parents=True)
+    (settings.folder("mlflow") / "mlflow.db").write_text("not a database at all")
+    with pytest.raises(ModelError, match="not a model store"):
+        model_registry.load(settings)
+
+
+def test_a_store_that_is_locked_says_so(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(settings.folder("mlflow"), tmp_path / "home" / "mlflow")
+    home = home_settings(tmp_path / "home")
+    monkeypatch.setattr("payeewatch.pipeline.detector.model_store.WAIT_SECONDS", 0)
+    with closing(sqlite3.connect(home.folder("mlflow") / "mlflow.db")) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError, match="locked by another process"):
+            model_registry.version_of(home)
+        other.rollback()
