@@ -11,11 +11,10 @@ import numpy as np
 import pandas as pd
 
 from payeewatch.evaluation.replay import Judge, Replay
-from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
+from payeewatch.pipeline.home.codes import FRAUD_VERDICTS, HONEST_VERDICT
 from payeewatch.pipeline.home.files import replace_whole, write_json
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.as_of import last_decision
-from payeewatch.pipeline.training.learn import HONEST_VERDICT
 
 LATEST_VERDICTS = f"""
 SELECT change_id, verdict, min(known_at) OVER (PARTITION BY change_id) AS first_known_at FROM outcomes

@@ -138,7 +138,9 @@ FRAUD_VERDICTS = ("confirmed_fraud", "attempt_stopped")
 """Verdicts that mean fraud, whether or not money was lost."""
 UNCLEAR_VERDICTS = ("inconclusive",)
 """Verdicts that leave open whether it was fraud."""
-VERDICTS = (*FRAUD_VERDICTS, "benign", *UNCLEAR_VERDICTS, "data_error")
+HONEST_VERDICT = "benign"
+
+VERDICTS = (*FRAUD_VERDICTS, HONEST_VERDICT, *UNCLEAR_VERDICTS, "data_error")
 
 CLAIMS = Table(
     "claims",

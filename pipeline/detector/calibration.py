@@ -138,6 +138,11 @@ class References:
     def rows(self, chosen: NDArray[np.bool_] | Ints) -> References:
         return References(**{name: values[chosen] for name, values in vars(self).items()})
 
+    def without_suspects(self, most: float, honest: Ints) -> References:
+        """Without the changes that score above `most` at any age and are not among those known to be honest."""
+        suspects = np.setdiff1d(self.change[self.score > most], honest)
+        return self.rows(~np.isin(self.change, suspects))
+
     @classmethod
     def of(cls, parts: Sequence[References]) -> References:
         """The rows of all parts, in their order."""

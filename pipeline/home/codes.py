@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from payeewatch.pipeline.tables import FRAUD_VERDICTS as FRAUD_VERDICTS
+from payeewatch.pipeline.tables import HONEST_VERDICT as HONEST_VERDICT
 from payeewatch.pipeline.tables import UNCLEAR_VERDICTS as UNCLEAR_VERDICTS
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from payeewatch.pipeline.detector.calibration import Cell, References, cells, change_keys
-from payeewatch.pipeline.detector.evidence import LENS, SEGMENTS, Steps, Weights, offset, segment_of
+from payeewatch.pipeline.detector.calibration import cells, change_keys
+from payeewatch.pipeline.detector.evidence import LENS, SEGMENTS, SUSPECT, Steps, Weights, offset, segment_of
 from payeewatch.pipeline.detector.learning import NOBODY, Bools, Correction, Judged, Unjudged, lesson, part_of
 from payeewatch.pipeline.detector.lens import PARTIES
 from payeewatch.pipeline.detector.model import Model, Uncorrected
@@ -101,10 +101,11 @@ def corrected(champion: Model, verdicts: Verdicts, params: Params) -> tuple[Mode
         of_others, own = weights_of(other), part == at
         score[own] = of_others.score(of_others.points(references.steps[own]), segment[own])
     moved = replace(moved, offset=offset(score, params.flag.base_rate))
+    honest = replace(references, score=score).without_suspects(SUSPECT, verdicts.change[~verdicts.is_fraud])
     model = replace(
         champion,
         weights=moved,
-        cells=_cells(replace(references, score=score), champion, params),
+        cells=cells(honest, PARTIES, champion.ages, params.train.reference_min, MOST_REFERENCES),
         uncorrected=Uncorrected(champion.version, weights, champion.cells),
         references=None,
     )
@@ -139,7 +140,3 @@ def _judged(verdicts: Verdicts, weights: Weights, group: Ints) -> Judged:
     points = weights.points(verdicts.steps)
     rest = {name: values for name, values in vars(verdicts).items() if name != "steps"}
     return Judged(points=by_group(points, group), score=weights.score(points, verdicts.segment), **rest)
-
-
-def _cells(references: References, champion: Model, params: Params) -> dict[str, Cell]:
-    return cells(references, PARTIES, champion.ages, params.train.reference_min, MOST_REFERENCES)

@@ -24,7 +24,7 @@ from payeewatch.pipeline.detector.calibration import (
     change_keys,
     excess,
 )
-from payeewatch.pipeline.detector.evidence import Reader, Weights, segment_of, shipped
+from payeewatch.pipeline.detector.evidence import SUSPECT, Reader, Weights, segment_of, shipped
 from payeewatch.pipeline.detector.forest import Forest
 from payeewatch.pipeline.detector.lens import LENSES, PARTIES, AgeWeights, Group, Lens, gravity, total
 from payeewatch.pipeline.detector.model import REQUIRED_COLUMNS, Model, record_of
@@ -38,7 +38,7 @@ from payeewatch.pipeline.detector.surprise import (
     columns_of,
     safe_columns_of,
 )
-from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
+from payeewatch.pipeline.home.codes import FRAUD_VERDICTS, HONEST_VERDICT
 from payeewatch.pipeline.home.errors import ModelError
 from payeewatch.pipeline.home.settings import Params
 from payeewatch.pipeline.home.wording import sentence
@@ -145,7 +145,11 @@ def train(
     groups, references, usual, warnings = _groups_and_references(sample, fitter, as_of)
     if changed:
         warnings.append(sentence("weights_left_out", features=", ".join(changed)))
-    learned_cells = cells(references, PARTIES, ages, params.train.reference_min, MOST_REFERENCES)
+    judged = change_keys(
+        sorted(change for change, verdict in (labels or {}).items() if verdict == HONEST_VERDICT), params.seed
+    )
+    honest = references.without_suspects(SUSPECT, judged) if fitting else references
+    learned_cells = cells(honest, PARTIES, ages, params.train.reference_min, MOST_REFERENCES)
     warnings += _short(learned_cells, ages, params.train.reference_min) + _silent(frame, usable, features)
     return Model(
         features=tuple(record_of(feature) for feature in features),
@@ -161,7 +165,8 @@ def train(
             "changes": n_changes,
             "left_out": len(dishonest & set(frame["change_id"])),
         },
-        metrics=_metrics(sample, groups, learned_cells, references, ages, params),
+        metrics=_metrics(sample, groups, learned_cells, honest, ages, params)
+        | {"suspects": float(references.n_changes - honest.n_changes)},
         warnings=tuple(warnings),
         weights=fitting.at_home(usual, references.score, params.flag.base_rate) if fitting else None,
         references=references,

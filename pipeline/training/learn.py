@@ -18,7 +18,7 @@ from payeewatch.pipeline.detector import learned_versions, model_registry
 from payeewatch.pipeline.detector.learned_versions import LearnedVersion
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.detector.surprise import Floats
-from payeewatch.pipeline.home.codes import FRAUD_VERDICTS, Queue
+from payeewatch.pipeline.home.codes import FRAUD_VERDICTS, HONEST_VERDICT, Queue
 from payeewatch.pipeline.home.errors import InputMissing, ModelError
 from payeewatch.pipeline.home.runs import published_files, published_nights, read_run
 from payeewatch.pipeline.home.settings import Settings
@@ -27,8 +27,6 @@ from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.as_of import known_at_cutoff, last_decision
 from payeewatch.pipeline.training.correct import Learned, Verdicts, corrected
-
-HONEST_VERDICT = "benign"
 
 JUDGED = """
 SELECT change_id, verdict, decided_at, known_at FROM ({known}) WHERE decided_at <= $cutoff {last} ORDER BY change_id

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from payeewatch.pipeline.detector.evidence import SUSPECT
 from payeewatch.pipeline.home.errors import ModelError
 from payeewatch.pipeline.home.settings import Params
 from payeewatch.pipeline.training.fit import train
-from tests.measured import FACTS, FAST, Fact, measured, small_model, unusual
+from tests.measured import FACTS, FAST, WEIGHTS, Fact, measured, small_model, unusual
 
 
 def wanting(**train_params: object) -> Params:
@@ -63,6 +64,20 @@ def test_confirmed_fraud_is_neither_learned_from_nor_compared_with() -> None:
     clean = train(frame, TINY, features=FACTS, as_of=mixed["as_of"].max().date())
     assert labelled.facts["left_out"] == 30
     assert labelled.score(frame).equals(clean.score(frame))
+
+
+def test_a_past_change_that_is_likely_dishonest_is_no_reference_unless_it_was_judged_honest() -> None:
+    frame = measured(300)
+    odd = unusual(measured(12, seed=7))
+    mixed = pd.concat([frame, odd], ignore_index=True)
+    unjudged = train(mixed, TINY, features=FACTS, weights=WEIGHTS)
+    judged = train(mixed, TINY, dict.fromkeys(odd["change_id"], "benign"), features=FACTS, weights=WEIGHTS)
+    assert (unjudged.score(odd)["score"] > SUSPECT).all()
+    assert 0 < unjudged.metrics["suspects"] <= 12  # those that were set aside
+    assert judged.metrics["suspects"] == 0
+    alike = unusual(measured(10, seed=9))
+    assert (unjudged.score(alike)["p_value"] < judged.score(alike)["p_value"]).all()
+    assert unjudged.weights.offset == judged.weights.offset  # type: ignore[union-attr]
 
 
 def test_a_party_with_few_changes_is_compared_with_all() -> None:
