@@ -131,7 +131,6 @@ EXERCISED_BY = {
     "payeewatch.pipeline.pages.inputs": "test_docs.py",
     "payeewatch.pipeline.ingest.tokenise": "pipeline/ingest/test_assumed_known.py",
     "payeewatch.pipeline.detector.lens": "pipeline/detector/test_model.py",
-    "payeewatch.pipeline.loading": "pipeline/night/test_night.py",
     "payeewatch.pipeline.breaches.people": "pipeline/breaches/test_lists.py",
     "payeewatch.pipeline.breaches.rejected_people": "pipeline/breaches/test_lists.py",
     "payeewatch.pipeline.detector.pyfunc_model": "pipeline/detector/test_model_registry.py",

@@ -175,6 +175,10 @@ def fingerprint(files: Collection[Path], lake_root: Path, *, with_names: bool = 
     for path in sorted(files, key=lambda path: (path.parent.name, path.name)):
         try:
             stat = path.stat()
+            if not path.is_file():  # to open a pipe would wait for whoever writes into it
+                raise InputRefused(
+                    f"{path.parent.name}/{path.name}: is a folder, a pipe or a device and no file; send it as a file"
+                )
             key = f"{path.parent.name}/{path.name}"
             size_and_time = [stat.st_size, stat.st_mtime_ns]
             if key not in cache or cache[key][:2] != size_and_time:

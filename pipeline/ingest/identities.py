@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 SHORTEST = 13
 """Characters of a national id without its key; an account has 15 at least."""
-MARK = r"[^\p{L}\p{N}]*"
-BEGINS = f"^{MARK}(?i:IBAN)?{MARK}(?:[A-Za-z]{{2}}{MARK}[0-9]|[123478]{MARK}[0-9])|[^\\x00-\\x7F]"
-"""How an account or a national id begins, with what people paste around it; other letters are looked at closer."""
+MARK = "[^0-9A-Za-z]*"
+BEGINS = f"^{MARK}(?:[Ii][Bb][Aa][Nn]{MARK})?(?:[A-Za-z]{{2}}{MARK}[0-9]|[123478]{MARK}[0-9])"
+"""How an account or a national id begins, with what people paste around it."""
 LOOKED_AT = 1_000
 """Of the ids in the lake, so many are looked at to know how the ids of a column are written."""
-IDENTITIES = "staging._identities"
+SUSPECTS, IDENTITIES = "staging._suspects", "staging._identities"
 
 
 def reject_identities(con: duckdb.DuckDBPyConnection, tables: Sequence[Staged], scan: Callable[[str], str]) -> None:
@@ -54,13 +54,16 @@ def _ids(table: Table) -> list[Column]:
 def _find(con: duckdb.DuckDBPyConnection, columns: Sequence[tuple[Staged, Column]]) -> bool:
     """Put ids that have the full form of an account or a national id into IDENTITIES; returns if there are any."""
     begins = (
-        f"{_long_ids(staged.table, column, staged.relation)} AND regexp_matches({name(column.name)}, {text(BEGINS)})"
+        f"{_long_ids(staged.table, column, staged.relation)} AND ({_may_be_one(name(column.name))})"
         for staged, column in columns
     )
+    # kept apart: DuckDB would plan the macros for each column
+    con.execute(f"CREATE OR REPLACE TABLE {SUSPECTS} AS {' UNION ALL '.join(begins)}")
+    if not con.execute(f"SELECT 1 FROM {SUSPECTS} LIMIT 1").fetchall():
+        return False
     con.execute(
         f"CREATE OR REPLACE TABLE {IDENTITIES} AS SELECT * FROM (SELECT *, is_account(canonical_account(id)) AS"
-        f" is_account, canonical_national_id(id) AS id13 FROM ({' UNION ALL '.join(begins)}))"
-        " WHERE is_account OR id13 IS NOT NULL"
+        f" is_account, canonical_national_id(id) AS id13 FROM {SUSPECTS}) WHERE is_account OR id13 IS NOT NULL"
     )
     return bool(con.execute(f"SELECT 1 FROM {IDENTITIES} LIMIT 1").fetchall())
 
@@ -72,6 +75,11 @@ def _long_ids(table: Table, column: Column, rows: str) -> str:
         f"SELECT DISTINCT {text(table.name)} AS tbl, {text(column.name)} AS col, {cell} AS id FROM {rows}"
         f" WHERE strlen({cell}) >= {SHORTEST}"
     )
+
+
+def _may_be_one(cell: str) -> str:
+    """SQL: the id begins like an identity, or has other characters than ASCII, which are looked at closer."""
+    return f"regexp_matches({cell}, {text(BEGINS)}) OR strlen({cell}) <> length({cell})"
 
 
 def _leave_out_chance(con: duckdb.DuckDBPyConnection, tables: Sequence[Staged], scan: Callable[[str], str]) -> None:
@@ -86,9 +94,11 @@ def _leave_out_chance(con: duckdb.DuckDBPyConnection, tables: Sequence[Staged], 
         for table, column in columns
         for rows in (staged_by_name[table.name].relation, f"(FROM ({scan(table.name)}) LIMIT {LOOKED_AT})")
     )
-    length = f"length(regexp_replace(id, {text(MARK[:-1])}, '', 'g'))"
+    length = f"length(regexp_replace(id, {text(MARK.removesuffix('*'))}, '', 'g'))"
+    # likewise
+    con.execute(f"CREATE OR REPLACE TABLE {SUSPECTS} AS {usual}")
     con.execute(
-        f"CREATE OR REPLACE TABLE staging._mostly AS SELECT tbl, col, {length} AS long FROM ({usual}) GROUP BY ALL"
+        f"CREATE OR REPLACE TABLE staging._mostly AS SELECT tbl, col, {length} AS long FROM {SUSPECTS} GROUP BY ALL"
         f" HAVING 2 * count(canonical_national_id(id)) > count(*)"
     )
     members = f"SELECT id_key FROM ({scan('members')})"

@@ -31,8 +31,10 @@ BEGINNINGS = {
     b"PK\x03\x04": "a zip archive or a spreadsheet",
     b"\xd0\xcf\x11\xe0": "a spreadsheet",
     b"\x28\xb5\x2f\xfd": "packed with zstd",
+    b"<": "a web page or XML",  # what a portal answers instead of the export
+    b"\xef\xbb\xbf<": "a web page or XML",
 }
-"""The first bytes of files that are no text -> what they are."""
+"""The first bytes of files that are no export -> what they are."""
 DELIMITERS = ";\t|,"
 
 

@@ -138,6 +138,8 @@ ODD = [
         profile='[claims]\nencoding = "latin-1"\n'),
     Odd("not packed", edited("claims", bytes, ".csv.gz"), says="is not packed with gzip"),
     Odd("a spreadsheet", edited("claims", lambda raw: b"PK\x03\x04" + raw), says="is a zip archive or a spreadsheet"),
+    Odd("an answer of a portal", {"claims.csv": b"<!DOCTYPE html>\n<html><body>503</body></html>\n"},
+        says="claims.csv: is a web page or XML"),
     Odd("Parquet called CSV", {"claims.csv": parquet("claims", "claim_id AS claim_id")["claims.parquet"]},
         says="is Parquet"),
     Odd("packed in two pieces", edited("claims", in_two, ".csv.gz")),
