@@ -144,6 +144,7 @@ def _nothing_to_approve(flag: Flag, user: User, at: datetime) -> str:
 @action(
     _("Approve"),
     help=_("Bring somebody else's proposal into force."),
+    key="y",
     roles=SENIORS,
     states=frozenset(State),
     form=PendingForm,
@@ -161,6 +162,7 @@ def approve(context: ActionContext, decision: Decision) -> Details:
 @action(
     _("Return"),
     help=_("Give a proposal back to its reviewer, saying why."),
+    key="b",
     roles=SENIORS,
     states=frozenset(State),
     form=ReturnForm,

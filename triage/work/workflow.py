@@ -31,7 +31,7 @@ State = Flag.State
 
 WORK = (
     "state", "claimed_by", "claimed_until", "snoozed_until", "snoozed_p_value", "snoozed_at_risk", "woken_by",
-    "is_escalated", "closed_at", "verdict", "duplicate_of", "needs_second_look",
+    "is_escalated", "closed_at", "verdict", "duplicate_of", "needs_second_look", "assigned_to",
 )  # fmt: skip
 """The fields of a flag that people change, and that an undo restores."""
 

@@ -16,7 +16,7 @@ from tests.triage.conftest import do, signed_in
 
 def names(flag: Flag, person: User) -> set[str]:
     return {
-        action.name for _label, actions in action_panel.right_pane(flag, person)["groups"] for action, _form in actions
+        action.name for group in action_panel.right_pane(flag, person)["groups"] for action, _form in group.actions
     }
 
 
