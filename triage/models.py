@@ -116,6 +116,8 @@ class Flag(models.Model):
     payee_type = models.CharField(max_length=20)
     account = models.CharField(max_length=100, db_index=True)
     account_hint = models.CharField(max_length=200)
+    account_before = models.CharField(max_length=100, blank=True, db_index=True)  # empty: a first account
+    actor_id = models.CharField(max_length=LONGEST_ID, blank=True, db_index=True)  # who entered the change, if known
     queue = models.CharField(max_length=10, choices=Queue)
     rank = models.IntegerField()
     score = models.FloatField()

@@ -190,6 +190,8 @@ def _save(
         flag.evidence_digest, flag.facts_digest = digest, facts
         _update_flag(flag, row, night, rings.get(flag_id, (flag_id, 1)), is_latest)
         flag.place = place_of[flag_id]
+        flag.account_before = (body.get("before") or {}).get("account") or ""
+        flag.actor_id = (body.get("change") or {}).get("actor_id") or ""
         saved.append(flag)
     _void_proposals(
         {flag.flag_id: flag for flag in saved if flag.flag_id in {*changed, *returned} & existing.keys()}, returned

@@ -1,4 +1,4 @@
-"""Places of flags on the lists, cases put together by hand, flags given to a colleague, and two kinds of notices."""
+"""Places of flags on the lists, who entered a change and the account before, cases put together by hand, flags given to a colleague, and two kinds of notices."""
 
 import django.db.models.deletion
 from django.conf import settings
@@ -20,6 +20,18 @@ class Migration(migrations.Migration):
             model_name='flag',
             name='assigned_to',
             field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='assigned', to=settings.AUTH_USER_MODEL),
+        ),
+        migrations.AddField(
+            model_name='flag',
+            name='account_before',
+            field=models.CharField(blank=True, db_index=True, default='', max_length=100),
+            preserve_default=False,
+        ),
+        migrations.AddField(
+            model_name='flag',
+            name='actor_id',
+            field=models.CharField(blank=True, db_index=True, default='', max_length=1000),
+            preserve_default=False,
         ),
         migrations.AddField(
             model_name='flag',

@@ -132,7 +132,7 @@ def account_tokens_of(request: Request) -> HttpResponse:
 
 
 @csrf_exempt  # it does nothing
-def unknown(request: Request, rest: str) -> HttpResponse:
+def unknown(request: Request, rest: str = "") -> HttpResponse:
     """Any other address of the API."""
     return _error(404, f"there is no such address; the API is described at {reverse('api-document')}")
 
@@ -169,5 +169,6 @@ ROUTES = (
     Route("api-tokens", "api/v1/tokens", account_tokens_of, ANYBODY, ("POST",)),
     Route("api-tokens-alias", "api/tokens", account_tokens_of, ANYBODY, ("POST",)),
     Route("api-document", "api/v1/openapi.json", document, ANYBODY),
+    Route("api-start", "api/", unknown, ANYBODY, ("GET", "POST")),
     Route("api-unknown", "api/<path:rest>", unknown, ANYBODY, ("GET", "POST")),
 )

@@ -38,6 +38,7 @@ FINISHED = (Flag.State.CLOSED, Flag.State.PROPOSED, Flag.State.SNOOZED)
 ROW_FIELDS = (
     "flag_id", "version", "state", "verdict", "queue", "place", "amount_at_risk", "amount_paid", "headline",
     "headline_reason", "member_id", "payee_id", "first_payment_on", "first_flagged_on", "snoozed_until", "ring_size",
+    "needs_second_look",
     "is_escalated", "claimed_until", "claimed_by__username", "assigned_to__username",
 )  # fmt: skip
 """What the rows of a list need; a list reads nothing more."""
@@ -233,7 +234,7 @@ def _age(days: int) -> str:
 
 def _chips(flag: Flag, user: User) -> Iterator[tuple[str, str]]:
     """What is special about a flag: a style, and words."""
-    if flag.verdict and not flag.is_blind:
+    if flag.verdict and not flag.is_blind and not flag.needs_second_look:
         yield VERDICT_LOOKS.get(flag.verdict, ""), flag.get_verdict_display()
     elif flag.state != Flag.State.NEW and not flag.is_blind:
         yield "", flag.get_state_display()

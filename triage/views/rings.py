@@ -102,7 +102,7 @@ def _decide(request: Request, address: str, ring: str = "") -> HttpResponse:
     except (KeyError, ValueError):
         return show()
     decisions = {pk: value for pk in steps if (value := request.POST.get(f"decision-{pk}"))}
-    results = bulk.bulk_perform(request.user, name, request.POST, steps, versions, decisions)
+    results = bulk.bulk_perform(request.user, name, request.POST.dict(), steps, versions, decisions)
     many = sum(not each.refusal for each in results)
     message = ngettext("%(what)s: %(many)s flag", "%(what)s: %(many)s flags", many)
     messages.success(request, message % {"many": many, "what": action.label})

