@@ -105,15 +105,20 @@ def case_file(flag: Flag, user: User, purpose: str) -> bytes:
     from reportlab.lib.units import mm
     from reportlab.platypus import SimpleDocTemplate
 
+    from payeewatch.triage.work import tagged_pdf
+
     at = clock.now()
     _fonts()
     file = io.BytesIO()
     document = SimpleDocTemplate(
         file, pagesize=A4, leftMargin=18 * mm, rightMargin=18 * mm, topMargin=20 * mm, bottomMargin=20 * mm,
         title=say("Case file %(flag)s") % {"flag": flag.flag_id}, author="PayeeWatch", lang=get_language(),
+        displayDocTitle=True,
     )  # fmt: skip
     frame = _page_frame(flag, at)
-    document.build(_story(flag, user, purpose, at), onFirstPage=frame, onLaterPages=frame)
+    document.build(
+        _story(flag, user, purpose, at), onFirstPage=frame, onLaterPages=frame, canvasmaker=tagged_pdf.TaggedCanvas
+    )
     return file.getvalue()
 
 
@@ -139,7 +144,11 @@ def _page_frame(flag: Flag, at: datetime) -> Any:
     draft = "" if flag.state == Flag.State.CLOSED else say("DRAFT")
 
     def draw(canvas: Any, document: Any) -> None:
-        width, _height = document.pagesize
+        with canvas.decoration():
+            _draw(canvas, document)
+
+    def _draw(canvas: Any, document: Any) -> None:
+        width, height = document.pagesize
         canvas.saveState()
         canvas.setStrokeColor(HexColor(LINE))
         canvas.line(18 * mm, 14 * mm, width - 18 * mm, 14 * mm)
@@ -147,7 +156,7 @@ def _page_frame(flag: Flag, at: datetime) -> Any:
         canvas.setFont("Vera", 7)
         canvas.drawString(18 * mm, 10 * mm, footer)
         canvas.setFont("Vera-Bold", 9)
-        canvas.drawString(18 * mm, document.pagesize[1] - 14 * mm, draft)
+        canvas.drawString(18 * mm, height - 14 * mm, draft)
         canvas.setFont("Vera", 7)
         canvas.drawRightString(width - 18 * mm, 10 * mm, say("Page %(number)s") % {"number": canvas.getPageNumber()})
         canvas.restoreState()
@@ -329,9 +338,9 @@ def _heading(words: str) -> list[Any]:
 
 
 def _paragraph(words: str, kind: str) -> Any:
-    from reportlab.platypus import Paragraph
+    from payeewatch.triage.work import tagged_pdf
 
-    return Paragraph(escape(words), _styles()[kind])
+    return tagged_pdf.text(escape(words), _styles()[kind], {"title": "H1", "heading": "H2"}.get(kind, "P"))
 
 
 @cache
@@ -356,20 +365,23 @@ def _styles() -> dict[str, Any]:
 def _pair_table(rows: Sequence[tuple[str, str]]) -> Any:
     from reportlab.lib.colors import HexColor
     from reportlab.lib.units import mm
-    from reportlab.platypus import Table
 
-    cells = [[_paragraph(name, "name"), _paragraph(value, "cell")] for name, value in rows]
+    from payeewatch.triage.work import tagged_pdf
+
+    cells = tagged_pdf.in_table([[_paragraph(name, "name"), _paragraph(value, "cell")] for name, value in rows])
     style = [("LINEBELOW", (0, 0), (-1, -1), 0.4, HexColor(LINE)), ("VALIGN", (0, 0), (-1, -1), "TOP"),
              ("LEFTPADDING", (0, 0), (0, -1), 0)]  # fmt: skip
-    return Table(cells, colWidths=[42 * mm, 127 * mm], style=style, hAlign="LEFT")
+    return tagged_pdf.Grid(cells, colWidths=[42 * mm, 127 * mm], style=style, hAlign="LEFT")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[float]) -> Any:
     from reportlab.lib.colors import HexColor
     from reportlab.lib.units import mm
-    from reportlab.platypus import Table
+
+    from payeewatch.triage.work import tagged_pdf
 
     cells = [[_paragraph(name, "head") for name in head], *[[_paragraph(cell, "cell") for cell in row] for row in rows]]
+    cells = tagged_pdf.in_table(cells, heads=1)
     style = [("BACKGROUND", (0, 0), (-1, 0), HexColor(GROUND)), ("LINEBELOW", (0, 0), (-1, -1), 0.4, HexColor(LINE)),
              ("VALIGN", (0, 0), (-1, -1), "TOP")]  # fmt: skip
-    return Table(cells, colWidths=[width * mm for width in widths], style=style, repeatRows=1, hAlign="LEFT")
+    return tagged_pdf.Grid(cells, colWidths=[width * mm for width in widths], style=style, repeatRows=1, hAlign="LEFT")

@@ -208,7 +208,7 @@ def to_hold(flag: Flag) -> str:
     """What a hold would keep back, in words: payments, euros and the last day."""
     payments = [hold for hold in holdable(flag) if hold.payment_id]
     until = "" if is_blocking(flag) else phrases.day(last_day())
-    many = ngettext("%(many)s payment of %(amount)s", "%(many)s payments of %(amount)s", len(payments))
+    many = ngettext("%(many)s payment of %(amount)s", "%(many)s payments, %(amount)s together", len(payments))
     amount = phrases.euros(sum((hold.amount or Decimal(0) for hold in payments), Decimal(0)))
     parts = [many % {"many": len(payments), "amount": amount}] if payments else []
     parts.append(say("all later payments to this account"))
