@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from payeewatch.triage.access.pseudonyms import hint_for, value_for
 from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.models import OPEN, Flag, User, is_own_household
@@ -45,8 +46,22 @@ def rings(request: Request) -> HttpResponse:
         paid=Sum("amount_paid"),
         rank=Min("place"),
         hold=Count("pk", filter=Q(queue=Flag.Queue.HOLD)),
+        accounts=Count("account", distinct=True),
+        hint=Min("account_hint"),
+        actors=Count("actor_id", distinct=True),
+        actor=Min("actor_id"),
     )
-    return render(request, "triage/rings.html", {"rings": rows.order_by("-at_risk", "rank", "ring")[:MOST]})
+    found = list(rows.order_by("-at_risk", "rank", "ring")[:MOST])
+    for row in found:
+        row["shared"] = _shared(row, request.user)
+    return render(request, "triage/rings.html", {"rings": found})
+
+
+def _shared(row: Mapping[str, Any], user: User) -> str:
+    """What the open flags of a ring have in common, as far as one account or one agent tells it."""
+    account = hint_for(user, row["hint"]) if row["accounts"] == 1 else ""
+    agent = value_for(user, "actor", row["actor"]) if row["actors"] == 1 else ""
+    return " · ".join(filter(None, (account, agent and say("agent %(agent)s") % {"agent": agent})))
 
 
 def ring(request: Request, ring: str) -> HttpResponse:
@@ -87,11 +102,14 @@ def _decide(request: Request, address: str, ring: str = "") -> HttpResponse:
     version_texts = dict(each.partition(":")[::2] for each in selected)
     flag_ids = [each for each in _of_ring(ring) if each in version_texts] if ring else list(version_texts)
     plans = bulk.bulk_preview(request.user, flag_ids, name)
-    if not plans:
-        messages.warning(request, say("None of these flags is open to you."))
+    ready = next((each for each in plans if not each.refusal), None)
+    if not ready:
+        refusals = [f"{plan.flag.pk}: {plan.refusal}" for plan in plans]
+        for words in refusals or [say("None of these flags is open to you.")]:
+            messages.warning(request, words)
         return redirect(address)
     action = workflow.ACTIONS[name]
-    form = action.form_for(plans[0].flag, _answers(request, name, plans))
+    form = action.form_for(ready.flag, _answers(request, name, ready))
     _hide_what_the_preview_asks(form)
     show = partial(_page, request, flag_ids, ring=ring, action=action, form=form, plans=plans)
     if not form.is_valid():
@@ -112,13 +130,13 @@ def _decide(request: Request, address: str, ring: str = "") -> HttpResponse:
     return redirect(address)
 
 
-def _answers(request: Request, name: str, plans: Sequence[bulk.FlagPreview]) -> QueryDict | None:
+def _answers(request: Request, name: str, first: bulk.FlagPreview) -> QueryDict | None:
     """What was filled in; None if people must fill in something first."""
     data = request.POST.copy()
     data.setdefault("confirm", "on")  # the preview is what asks once more
-    data.setdefault("with_flag", plans[0].flag.pk)
-    data.setdefault("decision", str(plans[0].decision or ""))
-    asks = set(workflow.ACTIONS[name].form_for(plans[0].flag).fields) - set(ASKED_BY_THE_PREVIEW)
+    data.setdefault("with_flag", first.flag.pk)
+    data.setdefault("decision", str(first.decision or ""))
+    asks = set(workflow.ACTIONS[name].form_for(first.flag).fields) - set(ASKED_BY_THE_PREVIEW)
     return data if "filled" in request.POST or not asks else None
 
 

@@ -38,7 +38,7 @@ def work_list(user: User) -> QuerySet[Flag]:
 
 def to_take(user: User, flags: QuerySet[Flag] | None = None) -> QuerySet[Flag]:
     """What somebody may take next, of a list or of all open flags: not what a colleague has or was given."""
-    free = Q(claimed_until__isnull=True) | Q(claimed_until__lte=clock.now()) | Q(claimed_by=user)
+    free = Q(claimed_until__isnull=True) | Q(claimed_until__lte=clock.now())
     own = Q(assigned_to__isnull=True) | Q(assigned_to=user)
     listed = work_list(user).order_by(*SORTS["risk"]) if flags is None else flags
     return listed.filter(free, own, state__in=TO_TAKE)

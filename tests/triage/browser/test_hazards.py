@@ -88,7 +88,7 @@ def test_of_two_reviewers_one_wins_and_the_other_is_told(visit: Visit, cast: dic
         page.keyboard.press("1")
     with wait_for_answer(one):
         one.keyboard.press("Control+Enter")
-    two.locator("#act details[open] textarea").fill("Mine.")
+    two.locator("#act details.deed[open] textarea").fill("Mine.")
     with wait_for_answer(two):
         two.keyboard.press("Control+Enter")
     expect(two.locator("#refused")).to_contain_text("reviewer")
@@ -212,7 +212,7 @@ def test_without_javascript_a_form_sent_again_is_done_once(visit: Visit, cast: d
     page.locator("#act summary", has_text="Note").click()
     page.locator("#note-text").fill("Called.")
     with page.expect_request("**/do/note*") as request:
-        page.locator("#act details[open]").get_by_role("button", name="Save", exact=True).click()
+        page.locator("#act details.deed[open]").get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text(f"Note · {first.flag_id}")).to_be_visible()
     second_answer = page.request.post(
         request.value.url,

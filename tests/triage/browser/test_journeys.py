@@ -161,7 +161,7 @@ def test_a_senior_returns_a_proposal_with_a_reason(visit: Visit, cast: dict[str,
     page.locator("#act summary", has_text="Return").click()
     page.get_by_label("Why").first.fill("Call the member first.")
     with wait_for_answer(page):
-        page.locator("#act details[open]").get_by_role("button", name="Save", exact=True).click()
+        page.locator("#act details.deed[open]").get_by_role("button", name="Save", exact=True).click()
     page = visit(cast["reviewer"], f"/flags/{first.flag_id}")
     expect(page.get_by_text("Call the member first.")).to_be_visible()
 

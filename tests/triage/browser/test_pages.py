@@ -121,6 +121,7 @@ def test_what_opens_on_a_page_is_accessible(visit: Visit, cast: dict[str, User],
     expect(page.locator("#keys")).to_be_visible()
     check(page, picture, "keys")
     page.keyboard.press("Escape")
+    page.locator("#act details.more > summary").click()
     for summary in page.locator("#act details.deed > summary").all():
         summary.click()
         assert violations(page) == [], summary.inner_text()
