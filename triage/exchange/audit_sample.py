@@ -47,6 +47,11 @@ def of_queue(queue: str) -> Q:
     return Q(queue=queue) & ~BLIND
 
 
+def is_measure_hidden(flag: Flag) -> bool:
+    """Whether the rarity of a flag is not shown, because it would tell the sample from the flags to review."""
+    return flag.queue != Queue.HOLD and flag.state in OPEN
+
+
 def as_shown(flag: Flag) -> Flag:
     """A flag for a page, which is not saved: its rank is its place, and its queue the one that people see."""
     flag.rank = flag.place

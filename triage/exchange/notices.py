@@ -228,7 +228,7 @@ def _of_night(body: dict[str, Any]) -> tuple[str, list[str]]:
     """Subject and lines of a mail about a night."""
     queues = {str(Flag.Queue(queue).label): many for queue, many in body["queues"].items()}
     return say("PayeeWatch: the night of %(night)s") % {"night": body["night"]}, [
-        *(f"{label}: {many}" for label, many in queues.items()),
+        *(f"{label}{say(': ')}{many}" for label, many in queues.items()),
         say("New: %(many)s") % {"many": body["new"]},
         say("At risk: %(amount)s") % {"amount": phrases.euros(Decimal(body["amount_at_risk"]))},
     ]

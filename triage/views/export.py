@@ -13,7 +13,7 @@ from typing import Any
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django.http import FileResponse, StreamingHttpResponse
 from django.utils.timezone import localtime
-from django.utils.translation import get_language
+from django.utils.translation import get_language, override
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 from openpyxl import Workbook
@@ -70,7 +70,8 @@ EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 def as_csv(request: Request) -> StreamingHttpResponse:
     """The list as CSV, written while it is read: as a spreadsheet of the user's language opens it by itself."""
-    rows, is_french = _table_rows(request), get_language() == "fr"
+    language = get_language()
+    rows, is_french = _in_language(language, _table_rows(request)), language == "fr"
     separator = ";" if is_french else ","
     lines = (_csv_line([_safe_text(value, is_french) for value in row], separator) for row in rows)
     return StreamingHttpResponse(
@@ -92,6 +93,16 @@ def as_excel(request: Request) -> FileResponse:
     book.save(file)
     file.seek(0)
     return FileResponse(file, content_type=EXCEL, headers=_headers("xlsx"))
+
+
+def _in_language(language: str | None, rows: Iterator[list[Any]]) -> Iterator[list[Any]]:
+    """Rows in a language: they are read while they are sent, when the request's language is over."""
+    while True:
+        with override(language or "en"):
+            row = next(rows, None)
+        if row is None:
+            return
+        yield row
 
 
 def _table_rows(request: Request) -> Iterator[list[Any]]:
@@ -128,7 +139,8 @@ def _cells_of(row: dict[str, Any], user: User) -> list[Any]:
         row |= dict.fromkeys(HIDDEN_FROM_A_SECOND_LOOK)
     row |= {name: value_for(user, kind, row[name]) for name, kind in KINDS.items()}
     row |= {name: str(words.get(row[name], row[name] or "")) for name, words in CODES.items()}
-    row["headline"] = phrases.finding(row["headline"] or {"sentence": row["headline_reason"]})
+    first_reason = row["headline"] or {"sentence": row["headline_reason"]}
+    row["headline"] = phrases.finding(first_reason) if row["headline_reason"] else ""
     row["account_hint"] = hint_for(user, row["account_hint"])
     row["hold"] = say("yes") if row["hold"] else say("no")
     if row["closed_at"]:

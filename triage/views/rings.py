@@ -51,10 +51,9 @@ def rings(request: Request) -> HttpResponse:
         actors=Count("actor_id", distinct=True),
         actor=Min("actor_id"),
     )
-    found = list(rows.order_by("-at_risk", "rank", "ring")[:MOST])
-    for row in found:
-        row["shared"] = _shared(row, request.user)
-    return render(request, "triage/rings.html", {"rings": found})
+    found = rows.order_by("-at_risk", "rank", "ring")[:MOST]
+    rings = [{**row, "shared": _shared(row, request.user)} for row in found]
+    return render(request, "triage/rings.html", {"rings": rings})
 
 
 def _shared(row: Mapping[str, Any], user: User) -> str:
@@ -104,7 +103,7 @@ def _decide(request: Request, address: str, ring: str = "") -> HttpResponse:
     plans = bulk.bulk_preview(request.user, flag_ids, name)
     ready = next((each for each in plans if not each.refusal), None)
     if not ready:
-        refusals = [f"{plan.flag.pk}: {plan.refusal}" for plan in plans]
+        refusals = [f"{plan.flag.pk}{say(': ')}{plan.refusal}" for plan in plans]
         for words in refusals or [say("None of these flags is open to you.")]:
             messages.warning(request, words)
         return redirect(address)
@@ -126,7 +125,7 @@ def _decide(request: Request, address: str, ring: str = "") -> HttpResponse:
     messages.success(request, message % {"many": many, "what": action.label})
     for each in results:
         if each.refusal:
-            messages.warning(request, f"{each.flag_id}: {each.refusal}")
+            messages.warning(request, f"{each.flag_id}{say(': ')}{each.refusal}")
     return redirect(address)
 
 

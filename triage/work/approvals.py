@@ -112,7 +112,7 @@ class PendingForm(ActionForm):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.proposals = {str(each.pk): each for each in pending(self.flag)}
-        choices = [(pk, f"{each.get_kind_display()}: {each.by}") for pk, each in self.proposals.items()]
+        choices = [(pk, f"{each.get_kind_display()}{say(': ')}{each.by}") for pk, each in self.proposals.items()]
         decision: Any = self.fields["decision"]
         decision.choices = choices
         if len(choices) == 1:

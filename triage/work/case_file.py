@@ -326,7 +326,7 @@ def _account_text(side: dict[str, Any]) -> str:
 
 def _reason_text(reason: Any) -> str:
     usual = say(" (usually %(usual)s)") % {"usual": reason.usual} if reason.usual else ""
-    return f"{reason.words}: {reason.value}{usual}."
+    return f"{reason.words}{say(': ')}{reason.value}{usual}."
 
 
 def _heading(words: str) -> list[Any]:

@@ -224,7 +224,7 @@ def _check_free(action: Action, flag: Flag, user: User, version: int, at: dateti
 
 def _error_line(form: ActionForm) -> str:
     """The errors of a form in one line, each with the label of its field."""
-    labels = {name: f"{field.label}: " for name, field in form.fields.items() if field.label}
+    labels = {name: f"{field.label}{say(': ')}" for name, field in form.fields.items() if field.label}
     errors = {name: " ".join(map(str, each)) for name, each in form.errors.items()}
     return " ".join(labels.get(name, "") + message for name, message in errors.items())
 

@@ -33,6 +33,15 @@ def test_somebody_signs_in_and_out(visit: Visit, cast: dict[str, User], picture)
     expect(page).to_have_url(re.compile("sign-in"))
 
 
+def test_after_a_wrong_password_the_password_is_what_one_types_again(visit: Visit, cast: dict[str, User]) -> None:
+    page = visit(None)
+    page.get_by_label("Username").fill("reviewer")
+    page.get_by_label("Password").fill("not it")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator(".errorlist")).to_contain_text("do not fit together")
+    assert page.evaluate("document.activeElement.name") == "password"
+
+
 SHIFTS = """() => { window.shifts = 0; new PerformanceObserver((list) => {
     for (const each of list.getEntries()) if (!each.hadRecentInput) window.shifts += each.value;
 }).observe({ type: "layout-shift", buffered: true }); }"""
@@ -107,6 +116,7 @@ def test_flags_are_selected_freely_across_the_list(visit: Visit, cast: dict[str,
     assert page.locator("input[name=flag]:checked").count() == 2
     page.get_by_role("button", name="Put into one case").click()
     page.get_by_role("button", name=re.compile("Do it to 2 flags")).click()
+    expect(page.locator("#messages")).to_contain_text("Put into one case: 2 flags")
     assert Flag.objects.filter(ring_size=2).count() == 2
 
 

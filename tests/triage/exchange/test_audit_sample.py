@@ -49,6 +49,13 @@ def test_no_page_tells_the_sample_while_it_is_judged(sampled: Flag, path: str) -
     assert not [word for word in ("chip-audit", "Audit sample") if word in page]
 
 
+def test_its_rarity_is_told_once_it_is_closed(sampled: Flag) -> None:
+    client = signed_in(user(Role.REVIEWER))
+    assert client.get(f"/flags/{sampled.pk}").context["centre"]["strip"]["rarity"] == "told once it is closed"
+    Flag.objects.filter(pk=sampled.pk).update(state="closed", verdict="benign")
+    assert "1 in" in client.get(f"/flags/{sampled.pk}").context["centre"]["strip"]["rarity"]
+
+
 def test_it_stands_among_the_others_on_the_list(sampled: Flag) -> None:
     page = signed_in(user(Role.REVIEWER)).get("/").context["page"]
     assert [(flag.rank, flag.queue) for flag in page] == [(1, "review"), (2, "review"), (3, "review")]

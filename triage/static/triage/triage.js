@@ -196,36 +196,42 @@ document.addEventListener("htmx:afterRequest", () => { underWay = Math.max(0, un
 document.addEventListener("htmx:beforeSwap", (event) => {
   if (!/\/sign-in|\/second-factor/.test(event.detail.xhr.responseURL || "")) return;
   event.detail.shouldSwap = false;
-  tell(words.signedOut, true, { href: "/sign-in", text: words.signIn });
+  tellSignedOut();
 });
 for (const lost of ["htmx:sendError", "htmx:timeout"]) document.addEventListener(lost, () => tell(words.offline, true));
 
 // Signing in again in another tab changes the token of forms: ask for the new one, and send once more.
 document.addEventListener("htmx:responseError", async (event) => {
-  const { xhr, elt, requestConfig } = event.detail;
-  if (xhr.status === 403 && elt.matches("form") && !elt.dataset.again && (await renewToken())) {
-    elt.dataset.again = "yes";
-    underWay = 0;
-    elt.requestSubmit(requestConfig.triggeringEvent?.submitter);
-    return;
-  }
-  tell(words.failed, true);
+  const { xhr, requestConfig } = event.detail;
+  const form = requestConfig.elt;
+  if (xhr.status !== 403 || !form.matches("form") || form.dataset.again) { tell(words.failed, true); return; }
+  const token = await newToken();
+  if (token === SIGNED_OUT) { tellSignedOut(); return; }
+  if (!token) { tell(words.failed, true); return; }
+  form.dataset.again = "yes";
+  underWay = 0;
+  form.requestSubmit(requestConfig.triggeringEvent?.submitter);
 });
-async function renewToken() {
+const SIGNED_OUT = "signed out";
+async function newToken() {
   try {
     const answer = await fetch(words.token, { headers: { Accept: "application/json" } });
-    if (!answer.ok || answer.redirected) return false;
+    if (answer.redirected) return SIGNED_OUT;
+    if (!answer.ok) return "";
     const { token, user } = await answer.json();
-    if (user !== words.user) return false;
+    if (user !== words.user) return "";
     document.body.setAttribute("hx-headers", JSON.stringify({ "X-CSRFToken": token }));
     for (const input of all("input[name=csrfmiddlewaretoken]")) input.value = token;
-    return true;
-  } catch { return false; }
+    return token;
+  } catch { return ""; }
 }
+function tellSignedOut() { tell(words.signedOut, true, { href: "/sign-in", text: words.signIn }); }
 document.addEventListener("htmx:afterSettle", (event) => {
   const parts = ["work", "act"];
   if (!parts.includes(event.detail.target?.id) && !parts.includes(event.detail.elt?.id)) return;
   settle();
+  const refused = find("#act details[data-refused]"); // the one that it replaces was open, so the browser closed it
+  if (refused) { openMenuOf(refused); refused.open = true; }
   const wrong = find("#act details.deed[open] [aria-invalid=true]");
   const where = wrong || find("#refused") || find("#headline");
   where?.focus({ preventScroll: false });
@@ -262,8 +268,8 @@ function openMenuOf(deed) {
   if (menu) menu.open = true;
 }
 document.addEventListener("htmx:afterRequest", (event) => {
-  const form = event.detail.elt;
-  if (event.detail.successful && form.matches?.("form.deed-form") && /\/do\//.test(event.detail.xhr.responseURL)) sessionStorage.removeItem(draftKey(form));
+  const form = event.detail.requestConfig?.elt; // it may have left the page by now
+  if (event.detail.successful && form?.matches("form.deed-form") && /\/do\//.test(event.detail.xhr.responseURL)) sessionStorage.removeItem(draftKey(form));
 });
 document.addEventListener("submit", (event) => {
   if (event.target.matches("[data-forget]")) forgetDrafts(() => true);
