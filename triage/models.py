@@ -181,6 +181,8 @@ class Flag(models.Model):
                 fields=["queue_place", "place", "flag_id"], condition=models.Q(in_work=True), name="flag_in_work"
             ),
             models.Index(fields=["first_payment_on"], condition=models.Q(is_current=True), name="flag_current"),
+            models.Index(fields=["state", "closed_at"], name="flag_closed"),
+            models.Index(fields=["queue", "state"], name="flag_queue"),
             models.Index(
                 fields=["duplicate_of"], condition=models.Q(duplicate_of__isnull=False), name="flag_duplicate"
             ),

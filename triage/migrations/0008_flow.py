@@ -58,5 +58,13 @@ class Migration(migrations.Migration):
             model_name='flag',
             index=models.Index(condition=models.Q(('in_work', True)), fields=['queue_place', 'place', 'flag_id'], name='flag_in_work'),
         ),
+        migrations.AddIndex(
+            model_name='flag',
+            index=models.Index(fields=['state', 'closed_at'], name='flag_closed'),
+        ),
+        migrations.AddIndex(
+            model_name='flag',
+            index=models.Index(fields=['queue', 'state'], name='flag_queue'),
+        ),
         migrations.RunSQL('UPDATE triage_flag SET place = rank', migrations.RunSQL.noop),  # until the next night
     ]
