@@ -202,7 +202,8 @@ def as_row(flag: Flag, user: User, is_blind: bool = False) -> Flag:
     today = clock.today()
     as_shown(flag)
     flag.is_blind = is_blind
-    flag.is_done = flag.state in FINISHED
+    is_to_approve = flag.state == Flag.State.PROPOSED and user.role in SENIORS
+    flag.is_done = flag.state in FINISHED and not is_to_approve
     flag.holder = workflow.holder(flag, clock.now())
     flag.euros = _stakes(flag)
     flag.whose = value_for(user, "member", flag.member_id) or value_for(user, "payee", flag.payee_id)

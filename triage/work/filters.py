@@ -189,7 +189,8 @@ class QueueFilter(filters.FilterSet):
         claimed = Q(claimed_by=self.user, claimed_until__gt=clock.now())
         own = Step.objects.filter(flag=OuterRef("pk"), user=self.user, undone_at=None).exclude(action="note")
         given = Q(assigned_to=self.user)
-        return flags.filter(given | claimed | (~Q(state=State.NEW) & Exists(own))) if value else flags
+        begun = ~Q(state__in=(State.NEW, State.PROPOSED)) & Exists(own)  # a proposal waits for somebody else
+        return flags.filter(given | claimed | begun) if value else flags
 
     def _before_next_run(self, flags: QuerySet[Flag], name: str, value: bool) -> QuerySet[Flag]:
         if not value:
