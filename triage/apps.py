@@ -6,7 +6,7 @@ from importlib import import_module
 
 from django.apps import AppConfig
 
-ACTION_MODULES = ("actions", "verdicts", "holds", "approvals")
+ACTION_MODULES = ("actions", "verdicts", "holds", "approvals", "cases")
 """In the order in which their actions are offered."""
 
 

@@ -116,6 +116,8 @@ class Flag(models.Model):
     payee_type = models.CharField(max_length=20)
     account = models.CharField(max_length=100, db_index=True)
     account_hint = models.CharField(max_length=200)
+    account_before = models.CharField(max_length=100, blank=True, db_index=True)  # empty: a first account
+    actor_id = models.CharField(max_length=LONGEST_ID, blank=True, db_index=True)  # who entered the change, if known
     queue = models.CharField(max_length=10, choices=Queue)
     rank = models.IntegerField()
     score = models.FloatField()
@@ -135,12 +137,15 @@ class Flag(models.Model):
     breach_ids = models.JSONField(default=list)  # ids of the breach lists that the member is on
     ring = models.CharField(max_length=40, db_index=True)  # of the flags tied together: the smallest flag_id
     ring_size = models.IntegerField(default=1)
+    ring_by_hand = models.CharField(max_length=40, blank=True)  # the flag whose ring people put it into; itself: alone
+    place = models.IntegerField(default=0)  # on the lists: like `rank`, but the audit sample is mixed with review
     evidence_digest = models.CharField(max_length=64)  # of all that is shown
     facts_digest = models.CharField(max_length=64)  # of what happened only: when it changes, there is new evidence
 
     state = models.CharField(max_length=20, choices=State, default=State.NEW, db_index=True)
     claimed_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="claimed")
     claimed_until = models.DateTimeField(null=True)
+    assigned_to = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="assigned")
     snoozed_until = models.DateField(null=True)  # or suppressed until
     snoozed_p_value = models.FloatField(null=True)  # when snoozed until more unusual: a smaller p-value wakes it
     snoozed_at_risk = models.DecimalField(max_digits=18, decimal_places=2, null=True)
@@ -155,10 +160,8 @@ class Flag(models.Model):
     needs_second_look = models.BooleanField(default=False)
     version = models.IntegerField(default=1)  # counts every change that anybody makes
 
-    queue_place = models.GeneratedField(  # the first queue first
-        expression=models.Case(
-            models.When(queue=Queue.HOLD, then=0), models.When(queue=Queue.REVIEW, then=1), default=2
-        ),
+    queue_place = models.GeneratedField(  # the hold queue first
+        expression=models.Case(models.When(queue=Queue.HOLD, then=0), default=1),
         output_field=models.SmallIntegerField(),
         db_persist=True,
     )
@@ -175,9 +178,11 @@ class Flag(models.Model):
     class Meta:
         indexes = [  # noqa: RUF012
             models.Index(
-                fields=["queue_place", "rank", "flag_id"], condition=models.Q(in_work=True), name="flag_in_work"
+                fields=["queue_place", "place", "flag_id"], condition=models.Q(in_work=True), name="flag_in_work"
             ),
             models.Index(fields=["first_payment_on"], condition=models.Q(is_current=True), name="flag_current"),
+            models.Index(fields=["state", "closed_at"], name="flag_closed"),
+            models.Index(fields=["queue", "state"], name="flag_queue"),
             models.Index(
                 fields=["duplicate_of"], condition=models.Q(duplicate_of__isnull=False), name="flag_duplicate"
             ),
@@ -433,8 +438,8 @@ class Tally(models.Model):
 class Notice(models.Model):
     """A notice on its way to a webhook or by mail, one per channel, tried until it is delivered.
 
-    It tells of a night, of its warnings, or of holds that were renewed or ended while a fraud waited for approval:
-    `night` is then the day of that.
+    It tells of a night, of its warnings, of holds that were renewed or ended while a fraud waited for approval, or of
+    holds and suppressions that end soon: `night` is then the day of that.
     """
 
     class Channel(models.TextChoices):
@@ -449,6 +454,8 @@ class Notice(models.Model):
         LOOKS = "night_looks"
         HOLDS_RENEWED = "holds_renewed"
         HOLDS_ENDED = "holds_ended"
+        HOLDS_ENDING = "holds_ending"
+        SUPPRESSIONS_ENDING = "suppressions_ending"
 
     channel = models.CharField(max_length=10, choices=Channel)
     kind = models.CharField(max_length=20, choices=Kind, default=Kind.NIGHT)

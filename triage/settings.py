@@ -92,6 +92,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "csp.context_processors.nonce",
                 "payeewatch.triage.middleware.page_context",
+                "payeewatch.triage.views.queue.badges",
             ],
         },
     }

@@ -25,6 +25,7 @@ from payeewatch.triage.views import (
     rings,
     search,
     second_factor,
+    subjects,
     team,
     users,
 )
@@ -40,6 +41,7 @@ ROUTES: Sequence[Route] = (
     *nights.ROUTES,
     *reveal.ROUTES,
     *flag.ROUTES,
+    *subjects.ROUTES,
     *case.ROUTES,
     *act.ROUTES,
     *attachments.ROUTES,

@@ -117,7 +117,8 @@ def flag_of(member_id: str, **fields: Any) -> Flag:
         "ring": f"F-{int(member_id):016x}",
         "opened_at": MORNING,
     }
-    flag = Flag.objects.create(**defaults | fields)
+    defaults |= {"place": fields.get("rank", 1)} | fields
+    flag = Flag.objects.create(**defaults)
     lists = ("timeline", "neighbours", "benign_checks", "reasons", "reassuring", "exposures")
     body = {**{name: [] for name in lists}, "before": None, "after": None}
     Evidence.objects.create(flag=flag, night=last.night, digest="", body=body)

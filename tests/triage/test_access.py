@@ -33,7 +33,8 @@ def address(each: route.Route, flag: Flag, name: str = "claim") -> str:
 
     def part(match: re.Match[str]) -> str:
         kind, word = match.groups()
-        return flag.flag_id if word == "flag_id" else name if word == "name" else "1" if kind == "int" else "x"
+        named = {"flag_id": flag.flag_id, "name": name, "kind": "account"}
+        return named.get(word, "1" if kind == "int" else "x")
 
     return "/" + ANY_PART.sub(part, each.path)
 

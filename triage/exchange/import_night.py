@@ -30,6 +30,7 @@ from payeewatch.pipeline.home.errors import place
 from payeewatch.pipeline.home.runs import published_nights
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage import clock
+from payeewatch.triage.exchange.audit_sample import places
 from payeewatch.triage.exchange.night_state import note_not_imported
 from payeewatch.triage.models import Decision, Evidence, Flag, Hold, Night, Step
 from payeewatch.triage.records import audit
@@ -158,7 +159,8 @@ def _save(
     """
     flag_ids = [flag["flag_id"] for flag in flags]
     existing = {flag.flag_id: flag for flag in Flag.objects.select_for_update().filter(pk__in=flag_ids).order_by("pk")}
-    rings = rings_of(evidence)
+    by_hand = {flag_id: flag.ring_by_hand for flag_id, flag in existing.items() if flag.ring_by_hand}
+    rings, place_of = rings_of(evidence, by_hand), places(flags)
     saved, new_evidence, changed, returned = [], [], [], set()
     for row in flags:
         flag_id = row["flag_id"]
@@ -187,6 +189,9 @@ def _save(
             flag.version += 1
         flag.evidence_digest, flag.facts_digest = digest, facts
         _update_flag(flag, row, night, rings.get(flag_id, (flag_id, 1)), is_latest)
+        flag.place = place_of[flag_id]
+        flag.account_before = (body.get("before") or {}).get("account") or ""
+        flag.actor_id = (body.get("change") or {}).get("actor_id") or ""
         saved.append(flag)
     _void_proposals(
         {flag.flag_id: flag for flag in saved if flag.flag_id in {*changed, *returned} & existing.keys()}, returned
@@ -274,8 +279,14 @@ def _void_proposals(flags: Mapping[str, Flag], returned: Container[str]) -> None
         audit.record(None, "void", flag.flag_id, decision=decision.pk, kind=decision.kind, verdict=decision.verdict)
 
 
-def rings_of(evidence: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, int]]:
-    """Flags that share an account, a device or an actor: flag_id -> the smallest flag_id of its ring, and its size."""
+def rings_of(
+    evidence: Mapping[str, Mapping[str, Any]], by_hand: Mapping[str, str] | None = None
+) -> dict[str, tuple[str, int]]:
+    """Flags that share an account, a device or an actor: flag_id -> the smallest flag_id of its ring, and its size.
+
+    `by_hand` has the flags that people put into the ring of another flag, or, with their own id, took out of theirs.
+    """
+    by_hand = by_hand or {}
     first = {flag_id: flag_id for flag_id in evidence}
 
     def root(flag_id: str) -> str:
@@ -283,11 +294,16 @@ def rings_of(evidence: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, 
             first[flag_id] = flag_id = first[first[flag_id]]
         return flag_id
 
-    for flag_id, body in evidence.items():
-        for other in body["neighbours"]:
-            if other["flag_id"] in first:
-                low, high = sorted((root(flag_id), root(other["flag_id"])))
-                first[high] = low
+    ties = [
+        (flag_id, other["flag_id"])
+        for flag_id, body in evidence.items()
+        for other in body["neighbours"]
+        if flag_id not in by_hand and other["flag_id"] not in by_hand
+    ]
+    for flag_id, other_id in [*ties, *by_hand.items()]:
+        if flag_id in first and other_id in first:
+            low, high = sorted((root(flag_id), root(other_id)))
+            first[high] = low
     roots = {flag_id: root(flag_id) for flag_id in first}
     sizes: dict[str, int] = {}
     for each in roots.values():

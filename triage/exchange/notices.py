@@ -21,12 +21,14 @@ from urllib.parse import urlsplit
 import requests
 from django.conf import settings
 from django.core.mail import send_mail
-from django.db.models import Count, F, Sum
+from django.db.models import Count, F, QuerySet, Sum
 from django.utils.translation import gettext as say
+from django.utils.translation import gettext_lazy as _
 
 from payeewatch.pipeline.home.errors import SettingsError
 from payeewatch.pipeline.home.runs import looks
 from payeewatch.triage import clock
+from payeewatch.triage.exchange.ending_soon import holds_ending, suppressions_ending
 from payeewatch.triage.exchange.night_state import night_state
 from payeewatch.triage.language import phrases
 from payeewatch.triage.models import Flag, Hold, Night, Notice
@@ -40,6 +42,8 @@ NIGHTS_WITH_LOOKS, LOOKS_WITHIN = 7, timedelta(days=1)
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 RENEWED, ENDED = Notice.Kind.HOLDS_RENEWED, Notice.Kind.HOLDS_ENDED
 """The kinds of notices. Holds are renewed while a fraud waits for approval, and end if nobody approves it in time."""
+HOLDS_ENDING, SUPPRESSIONS_ENDING = Notice.Kind.HOLDS_ENDING, Notice.Kind.SUPPRESSIONS_ENDING
+"""Sent once a day, before they end."""
 
 
 class NotDelivered(Exception):
@@ -92,10 +96,28 @@ def _due_notices() -> Iterator[tuple[Notice.Kind, date, Callable[[], dict[str, A
             yield Notice.Kind.LATE, night, partial(_trouble, Notice.Kind.LATE, night)
     for night, error in state.not_imported.items():
         yield Notice.Kind.NOT_IMPORTED, night, partial(_trouble, Notice.Kind.NOT_IMPORTED, night, error=error)
+    if (holds := holds_ending()).exists():
+        yield HOLDS_ENDING, clock.today(), partial(_of_holds_ending, holds)
+    if (paused := suppressions_ending()).exists():
+        yield SUPPRESSIONS_ENDING, clock.today(), partial(_of_suppressions_ending, paused)
 
 
 def _trouble(kind: Notice.Kind, night: date, **facts: Any) -> dict[str, Any]:
     return {"kind": str(kind), "night": str(night), **facts, "link": f"{settings.ADDRESS}/" if settings.ADDRESS else ""}
+
+
+def _of_holds_ending(holds: QuerySet[Hold]) -> dict[str, Any]:
+    counts = holds.aggregate(flags=Count("flag", distinct=True), holds=Count("pk"), amount=Sum("amount"))
+    return _of_day(HOLDS_ENDING, "holds_ending", **counts | {"amount": str(counts["amount"] or 0)})
+
+
+def _of_suppressions_ending(flags: QuerySet[Flag]) -> dict[str, Any]:
+    return _of_day(SUPPRESSIONS_ENDING, "suppression_ends", flags=flags.count())
+
+
+def _of_day(kind: Notice.Kind, list_name: str, **facts: Any) -> dict[str, Any]:
+    link = f"{settings.ADDRESS}/?of={list_name}" if settings.ADDRESS else ""
+    return {"kind": str(kind), "day": str(clock.today()), **facts, "link": link}
 
 
 def tell_of_holds(kind: str, holds: Collection[Hold]) -> None:
@@ -178,7 +200,7 @@ def _mail(body: dict[str, Any]) -> None:
     kind = Notice.Kind(body["kind"])
     if kind is Notice.Kind.NIGHT:
         subject, lines = _of_night(body)
-    elif kind in (RENEWED, ENDED):
+    elif kind in SUBJECTS:
         subject, lines = _of_holds(body)
     else:
         sentence = phrases.night_trouble(kind, body)
@@ -187,17 +209,14 @@ def _mail(body: dict[str, Any]) -> None:
 
 
 def _of_holds(body: dict[str, Any]) -> tuple[str, list[str]]:
-    """Subject and lines of a mail about holds."""
-    if body["kind"] == RENEWED:
-        subject = say("PayeeWatch: holds renewed, because a fraud waits for approval")
-    else:
-        subject = say("PayeeWatch: holds ENDED while a fraud waits for approval")
-    return subject, [
-        say("Day: %(day)s") % {"day": body["day"]},
-        say("Flags to approve: %(many)s") % {"many": body["flags"]},
-        say("Holds: %(many)s") % {"many": body["holds"]},
-        say("Planned payments: %(amount)s") % {"amount": phrases.euros(Decimal(body["amount"]))},
-    ]
+    """Subject and lines of a mail about holds or suppressions."""
+    is_to_approve = body["kind"] in (RENEWED, ENDED)
+    flags = say("Flags to approve: %(many)s") if is_to_approve else say("Flags: %(many)s")
+    lines = [say("Day: %(day)s") % {"day": body["day"]}, flags % {"many": body["flags"]}]
+    if "holds" in body:
+        lines.append(say("Holds: %(many)s") % {"many": body["holds"]})
+        lines.append(say("Planned payments: %(amount)s") % {"amount": phrases.euros(Decimal(body["amount"]))})
+    return str(SUBJECTS[body["kind"]]), lines
 
 
 def _of_look(look: dict[str, str]) -> str:
@@ -209,10 +228,17 @@ def _of_night(body: dict[str, Any]) -> tuple[str, list[str]]:
     """Subject and lines of a mail about a night."""
     queues = {str(Flag.Queue(queue).label): many for queue, many in body["queues"].items()}
     return say("PayeeWatch: the night of %(night)s") % {"night": body["night"]}, [
-        *(f"{label}: {many}" for label, many in queues.items()),
+        *(f"{label}{say(': ')}{many}" for label, many in queues.items()),
         say("New: %(many)s") % {"many": body["new"]},
         say("At risk: %(amount)s") % {"amount": phrases.euros(Decimal(body["amount_at_risk"]))},
     ]
 
 
+SUBJECTS = {
+    RENEWED: _("PayeeWatch: holds renewed, because a fraud waits for approval"),
+    ENDED: _("PayeeWatch: holds ENDED while a fraud waits for approval"),
+    HOLDS_ENDING: _("PayeeWatch: holds end by the next business day"),
+    SUPPRESSIONS_ENDING: _("PayeeWatch: suppressed flags come back into work soon"),
+}
+"""What a mail about holds or suppressions is about."""
 SEND: dict[str, Callable[[dict[str, Any]], None]] = {Channel.WEBHOOK: _post, Channel.MAIL: _mail}

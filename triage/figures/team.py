@@ -191,14 +191,14 @@ def clocks(today: date) -> list[int]:
 def expiring(today: date, most: int = 8) -> list[dict[str, Any]]:
     """Holds in force or proposed that end soonest, one row per flag; `amount` is null for later payments alone."""
     holds = Hold.objects.filter(state__in=[Hold.State.HELD, Hold.State.PROPOSED], hold_until__gte=today)
-    rows = holds.values("flag_id", "hold_until", "state").annotate(amount=Sum("amount"), rank=F("flag__rank"))
+    rows = holds.values("flag_id", "hold_until", "state").annotate(amount=Sum("amount"), rank=F("flag__place"))
     return [dict(row) for row in rows.order_by("hold_until", "rank")[:most]]
 
 
 def blocked() -> list[dict[str, Any]]:
     """Holds without end, longest first, one row per flag: its account is still to be put right."""
     holds = Hold.objects.filter(state=Hold.State.HELD, hold_until=None)
-    rows = holds.values("flag_id").annotate(amount=Sum("amount"), since=Min("at"), rank=F("flag__rank"))
+    rows = holds.values("flag_id").annotate(amount=Sum("amount"), since=Min("at"), rank=F("flag__place"))
     return [dict(row) for row in rows.order_by("since", "flag_id")]
 
 
@@ -211,7 +211,7 @@ def ended_in_vain() -> list[dict[str, Any]]:
         verdict__in=FRAUD_VERDICTS,
     )
     holds = Hold.objects.filter(Exists(proposals), state=Hold.State.EXPIRED, renewals__gt=0)
-    rows = holds.values("flag_id").annotate(amount=Sum("amount"), on=Max("hold_until"), rank=F("flag__rank"))
+    rows = holds.values("flag_id").annotate(amount=Sum("amount"), on=Max("hold_until"), rank=F("flag__place"))
     return [dict(row) for row in rows.order_by("on", "flag_id")]
 
 

@@ -11,7 +11,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 from django.db.models import Count, Min, Q
 from django.http import HttpRequest, HttpResponse
@@ -21,8 +21,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from payeewatch.pipeline.home.runs import looks, read_run
 from payeewatch.triage import clock
+from payeewatch.triage.exchange.ending_soon import holds_ending, suppressions_ending
 from payeewatch.triage.exchange.night_state import night_state
-from payeewatch.triage.models import OPEN, Flag, Hold, Night, Notice
+from payeewatch.triage.models import OPEN, Flag, Night, Notice
 from payeewatch.triage.records import audit
 from payeewatch.triage.workspace import home
 
@@ -61,8 +62,10 @@ class Work:
         waiting = Q(state=Flag.State.NEW, is_current=True) & (Q(claimed_until=None) | Q(claimed_until__lte=now))
         oldest = Flag.objects.filter(waiting).aggregate(at=Min("opened_at"))["at"]
         yield _gauge("oldest_unclaimed_seconds", "Since when the oldest flag nobody took is here.", _since(oldest))
-        ending = Hold.objects.filter(state=Hold.State.HELD, hold_until__lte=today + timedelta(days=1)).count()
-        yield _gauge("holds_ending", "Holds that end by tomorrow.", ending)
+        soon = "Holds that end by the next business day, and that nothing renews."
+        yield _gauge("holds_ending", soon, holds_ending().count())
+        back = "Suppressed flags that come back into work within three days."
+        yield _gauge("suppressions_ending", back, suppressions_ending().count())
         last = Night.objects.order_by("-night").values_list("night", flat=True).first()
         yield _gauge("last_night_age_days", "Days since the last night published.", (today - last).days if last else -1)
         yield from _nights()

@@ -7,12 +7,14 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
-from django.contrib.auth.forms import PasswordChangeForm
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.contrib.auth.views import LoginView, LogoutView
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponse
+from django.http import HttpResponse, JsonResponse
+from django.middleware.csrf import get_token
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as say
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 
 from payeewatch.triage.access import sessions
@@ -22,10 +24,25 @@ from payeewatch.triage.records import audit
 from payeewatch.triage.roles import ANYBODY, EVERYBODY
 
 
+class SignInForm(AuthenticationForm):
+    """After a refusal the password is what one types again."""
+
+    error_messages = AuthenticationForm.error_messages | {
+        "invalid_login": _("User name and password do not fit together. Mind capital letters.")
+    }
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if self.is_bound:
+            self.fields["username"].widget.attrs.pop("autofocus", None)
+            self.fields["password"].widget.attrs["autofocus"] = True
+
+
 class SignIn(LoginView):
     """Ask who the user is. The page does not say why a sign-in was refused, nor whether the name exists."""
 
     template_name = "triage/sign_in.html"
+    authentication_form = SignInForm
     redirect_authenticated_user = True
 
     def get_default_redirect_url(self) -> str:
@@ -61,6 +78,11 @@ def password(request: Request) -> HttpResponse:
     return render(request, "triage/password.html", {"form": form, "first": user.must_change_password})
 
 
+def form_token(request: Request) -> HttpResponse:
+    """The token of this session's forms, for a page that was opened before the user signed in again."""
+    return JsonResponse({"token": get_token(request), "user": str(request.user.pk)})
+
+
 def end_sessions(request: Request) -> HttpResponse:
     """Sign out everywhere else."""
     sessions.end_all(request.user)
@@ -74,5 +96,6 @@ ROUTES = (
     Route("sign-in", "sign-in", sensitive_post_parameters()(SignIn.as_view()), ANYBODY, ("GET", "POST")),
     Route("sign-out", "sign-out", LogoutView.as_view(), EVERYBODY, ("POST",), second_factor=False),
     Route("password", "password", password, EVERYBODY, ("GET", "POST")),
+    Route("form-token", "form-token", form_token, EVERYBODY),
     Route("end-sessions", "sessions/end", end_sessions, EVERYBODY, ("POST",)),
 )

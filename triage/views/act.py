@@ -15,7 +15,7 @@ from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.models import Flag
 from payeewatch.triage.roles import REVIEWERS
-from payeewatch.triage.views.flag import LAST_STEP, panes
+from payeewatch.triage.views.flag import LAST_STEP, panes, refused_pane
 from payeewatch.triage.views.queue import query
 from payeewatch.triage.work import workflow
 from payeewatch.triage.workspace import home
@@ -37,6 +37,8 @@ def act(request: Request, flag_id: str, name: str) -> HttpResponse:
     except Flag.DoesNotExist as error:
         raise Http404 from error
     except workflow.Refused as refusal:
+        if request.htmx and not isinstance(refusal, workflow.Overtaken):
+            return refused_pane(request, flag_id, str(refusal), form_data)
         return panes(request, flag_id, refusal=str(refusal), bound=form_data, acted_on=flag_id, status=409)
     after = request.POST.get("then") or flag_id
     address = reverse("flag", args=[after]) + query(request)

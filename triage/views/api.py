@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.core.exceptions import RequestDataTooBig
+from django.db.models import QuerySet
 from django.http import HttpResponse, JsonResponse
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
@@ -23,6 +24,7 @@ from payeewatch.triage.access.api_tokens import NotAdmitted, admit
 from payeewatch.triage.access.request import Request, route_name
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.exchange.account_tokens import NotAccounts, NotComputed, account_tokens, accounts_in
+from payeewatch.triage.exchange.audit_sample import of_queue, shown_row, shown_rows
 from payeewatch.triage.exchange.openapi import DOCUMENT, FLAG_FIELDS
 from payeewatch.triage.models import ApiToken, Flag, Night
 from payeewatch.triage.records import audit
@@ -76,21 +78,26 @@ def read(scope: str, form: type[forms.Form] = forms.Form) -> Callable[[Callable[
 @read("flags", FlagsQuery)
 def flags(request: Request, token: ApiToken, filters: Mapping[str, Any]) -> HttpResponse:
     """Flags by flag_id, one page per request."""
-    matches = Flag.objects.filter(**{name: filters[name] for name in ("night", "queue", "state") if name in filters})
-    rows = list(
-        matches.filter(pk__gt=filters.get("after", "")).order_by("pk").values(*FLAG_FIELDS)[: _size(filters) + 1]
-    )
+    matches = Flag.objects.filter(**{name: filters[name] for name in ("night", "state") if name in filters})
+    if "queue" in filters:
+        matches = matches.filter(of_queue(filters["queue"]))
+    some = _rows(matches.filter(pk__gt=filters.get("after", "")))[: _size(filters) + 1]
+    rows = [shown_row(row, FLAG_FIELDS) for row in some]
     return _page(request, token, filters, rows, "flag_id")
 
 
 @read("flags")
 def flag(request: Request, token: ApiToken, filters: Mapping[str, Any], flag_id: str) -> HttpResponse:
     """One flag."""
-    row = Flag.objects.filter(pk=flag_id).values(*FLAG_FIELDS).first()
+    row = _rows(Flag.objects.filter(pk=flag_id)).first()
     if row is None:
         return _error(404, "there is no such flag")
     audit.record(None, "api_flag", flag_id, token=token.name)
-    return JsonResponse(row)
+    return JsonResponse(shown_row(row, FLAG_FIELDS))
+
+
+def _rows(flags: QuerySet[Flag]) -> QuerySet[Flag, dict[str, Any]]:
+    return shown_rows(flags.order_by("pk"), FLAG_FIELDS)
 
 
 @read("runs", NightsQuery)
@@ -122,6 +129,12 @@ def account_tokens_of(request: Request) -> HttpResponse:
         return _error(500, "internal error; the log names its class")
     audit.record(None, "api_tokens", token=token.name, count=len(tokens), wrong=tokens.count(None))
     return JsonResponse({"tokens": tokens, "key_version": key_version}, headers={"Cache-Control": "no-store"})
+
+
+@csrf_exempt  # it does nothing
+def unknown(request: Request, rest: str = "") -> HttpResponse:
+    """Any other address of the API."""
+    return _error(404, f"there is no such address; the API is described at {reverse('api-document')}")
 
 
 def document(request: Request) -> HttpResponse:
@@ -156,4 +169,6 @@ ROUTES = (
     Route("api-tokens", "api/v1/tokens", account_tokens_of, ANYBODY, ("POST",)),
     Route("api-tokens-alias", "api/tokens", account_tokens_of, ANYBODY, ("POST",)),
     Route("api-document", "api/v1/openapi.json", document, ANYBODY),
+    Route("api-start", "api/", unknown, ANYBODY, ("GET", "POST")),
+    Route("api-unknown", "api/<path:rest>", unknown, ANYBODY, ("GET", "POST")),
 )

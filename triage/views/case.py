@@ -35,7 +35,9 @@ def lock(request: Request, flag_id: str) -> HttpResponse:
     try:
         row = case_file.lock(flag, request.user, _purpose(request.POST))
     except case_file.NotLockable:
-        messages.error(request, say("A case file is locked when its flag is closed as fraud or a stopped attempt."))
+        messages.error(
+            request, say("A case file is locked for a purpose, when its flag is closed as fraud or a stopped attempt.")
+        )
     else:
         messages.success(request, say("Locked. SHA-256: %(digest)s") % {"digest": row.digest})
     return redirect("flag", flag_id)
@@ -50,7 +52,7 @@ def _flag(request: Request, flag_id: str) -> Flag:
 
 def _purpose(form_data: QueryDict) -> str:
     purpose = form_data.get("purpose", "")
-    return purpose if purpose in case_file.PURPOSES else "referral"
+    return purpose if purpose in case_file.PURPOSES else ""
 
 
 ROUTES = (

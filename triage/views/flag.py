@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.core.exceptions import PermissionDenied
-from django.db.models import Prefetch
+from django.db.models import Prefetch, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.utils.translation import gettext as say
 
 from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.evidence.evidence_panel import centre
-from payeewatch.triage.models import Flag, Step, is_own_household
+from payeewatch.triage.exchange.audit_sample import as_shown, is_measure_hidden
+from payeewatch.triage.models import Flag, Step, User, is_own_household
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import READERS
-from payeewatch.triage.views.queue import as_row, listing, query
+from payeewatch.triage.views.queue import as_row, listing, next_of, query
 from payeewatch.triage.work import case_file
 from payeewatch.triage.work.action_panel import Bound, right_pane, undoable
+from payeewatch.triage.work.filters import QueueFilter
 from payeewatch.triage.work.workflow import PROPOSALS
 
 LAST_STEP = "last-step"
@@ -39,12 +44,7 @@ def panes(
     status: int = 200,
 ) -> HttpResponse:
     """A flag's two panes: only they for htmx, with the row of the flag that was acted on; otherwise the whole page."""
-    flag = get_object_or_404(
-        Flag.objects.select_related("claimed_by", "night").prefetch_related(
-            "holds__by", PROPOSALS, STORY, "steps__notes"
-        ),
-        pk=flag_id,
-    )
+    flag = as_shown(get_object_or_404(_flags(), pk=flag_id))
     # the next flag is named by the form, not by the address that is guarded
     if is_own_household(flag, request.user):
         raise PermissionDenied
@@ -53,24 +53,41 @@ def panes(
     context = {
         **({} if is_part else listing(request)),
         **right_pane(flag, request.user, bound),
-        "centre": centre(flag, request.user) | {"case_file": case_file.options_for(flag, request.user)},
+        "centre": _evidence(flag, request.user) | {"case_file": case_file.options_for(flag, request.user)},
         "undo": undoable(last_step or request.get_signed_cookie(LAST_STEP, None), request.user, flag),
         "refused": refusal,
         "query": query(request),
     }
     if not is_part:
-        context["next_flag"] = _next_flag_id(context["page"], flag_id)
+        context["next_flag"] = next_of([each.flag_id for each in context["page"]], flag_id)
     elif acted_on:
-        other = flag if acted_on == flag_id else Flag.objects.select_related("claimed_by").get(pk=acted_on)
+        context["many"] = QueueFilter(request.GET, request.user).qs.count()
+        other = flag if acted_on == flag_id else _flags().get(pk=acted_on)
         context["rows"] = [as_row(other, request.user)]
     return render(request, "triage/panes.html" if is_part else "triage/queue.html", context, status=status)
 
 
-def _next_flag_id(page: list[Flag], flag_id: str) -> str:
-    """The next flag on the list."""
-    flag_ids = [each.flag_id for each in page]
-    place = flag_ids.index(flag_id) + 1 if flag_id in flag_ids else 0
-    return flag_ids[place] if place < len(flag_ids) else ""
+def _evidence(flag: Flag, user: User) -> dict[str, Any]:
+    """The evidence, without its rarity where that would tell the audit sample."""
+    shown = centre(flag, user)
+    if is_measure_hidden(flag):
+        shown["strip"] |= {"rarity": say("told once it is closed")}
+    return shown
+
+
+def refused_pane(request: Request, flag_id: str, refusal: str, bound: Bound) -> HttpResponse:
+    """The right pane alone, with the refused form as it was sent: the evidence stays where it is."""
+    flag = as_shown(get_object_or_404(_flags(), pk=flag_id))
+    context = {**right_pane(flag, request.user, bound), "refused": refusal, "query": query(request)}
+    answer = render(request, "triage/_act_pane.html", context, status=409)
+    answer["HX-Retarget"], answer["HX-Reswap"] = "#act", "outerHTML"
+    return answer
+
+
+def _flags() -> QuerySet[Flag]:
+    return Flag.objects.select_related("claimed_by", "assigned_to", "night").prefetch_related(
+        "holds__by", PROPOSALS, STORY, "steps__notes"
+    )
 
 
 ROUTES = (Route("flag", "flags/<str:flag_id>", flag, READERS),)

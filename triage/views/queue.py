@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,13 +17,15 @@ from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.triage import clock
 from payeewatch.triage.access.pseudonyms import value_for
 from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
+from payeewatch.triage.exchange.audit_sample import as_shown
 from payeewatch.triage.language import phrases
 from payeewatch.triage.models import LONGEST_QUERY, Flag, SavedFilter, User
-from payeewatch.triage.roles import READERS, REVIEWERS, Role
+from payeewatch.triage.roles import READERS, REVIEWERS, SENIORS, Role
 from payeewatch.triage.work import actions, workflow
 from payeewatch.triage.work.action_panel import keys
 from payeewatch.triage.work.filters import QueueFilter
@@ -31,15 +33,18 @@ from payeewatch.triage.work.filters import QueueFilter
 PAGE = 30
 """Flags of a list on a page: about what a reviewer decides in a day, and few enough to be drawn with every flag."""
 SOON = 3  # days
+VERDICT_LOOKS = {"benign": " chip-good", **dict.fromkeys(FRAUD_VERDICTS, " chip-bad")}
 FINISHED = (Flag.State.CLOSED, Flag.State.PROPOSED, Flag.State.SNOOZED)
 ROW_FIELDS = (
-    "flag_id", "version", "state", "queue", "rank", "breach_ids", "amount_at_risk", "headline", "headline_reason",
-    "member_id", "payee_id", "first_payment_on", "first_flagged_on", "ring_size", "is_escalated", "claimed_until",
-    "claimed_by__username",
+    "flag_id", "version", "state", "verdict", "queue", "place", "amount_at_risk", "amount_paid", "headline",
+    "headline_reason", "member_id", "payee_id", "first_payment_on", "first_flagged_on", "snoozed_until", "ring_size",
+    "needs_second_look",
+    "is_escalated", "claimed_until", "claimed_by__username", "assigned_to__username",
 )  # fmt: skip
 """What the rows of a list need; a list reads nothing more."""
 NAME = 60  # letters of a saved filter's name
 MOST_SAVED = 20  # filters per user
+MOST_STEPPED = 500  # flags of a list that are stepped through without being taken
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class List:
     label: Any
     params: Mapping[str, str]
     roles: frozenset[Role] = READERS
+    badge: frozenset[Role] = frozenset()  # whose menu shows it with its count, unless it is empty
 
     @property
     def query(self) -> str:
@@ -61,15 +67,18 @@ class List:
 LISTS = (
     List(_("All open"), {}),
     List(_("Mine"), {"mine": "on"}, REVIEWERS),
+    List(_("Closed by me today"), {"of": "closed_today"}, REVIEWERS),
     List(_("Due before the next payment run"), {"due": "on", "sort": "urgency"}),
     List(_("Not triaged"), {"untouched": "on"}),
     List(_("Rings"), {"rings": "on"}),
     List(_("Awaiting call-back"), {"awaiting": "on"}),
-    List(_("To approve"), {"of": "to_approve"}),
-    List(_("Escalated"), {"escalated": "on"}),
+    List(_("To approve"), {"of": "to_approve"}, badge=SENIORS),
+    List(_("Escalated"), {"escalated": "on"}, badge=SENIORS),
+    List(_("Holds that end soon"), {"of": "holds_ending"}, badge=REVIEWERS),
+    List(_("Suppressions that end soon"), {"of": "suppression_ends"}, badge=SENIORS),
     List(_("Snoozed"), {"state": "snoozed"}),
-    List(_("Audit sample"), {"queue": "audit"}),
     List(_("Second look"), {"of": "second_look"}, REVIEWERS),
+    List(_("Audit sample, judged"), {"of": "audit_sample"}),
 )
 SORTS = (("risk", _("Risk")), ("urgency", _("Urgency")))
 FIELDS = ("q", "queue", "state", "amount", "due_by", "older", "exposed", "breach")
@@ -84,10 +93,23 @@ def queue(request: Request) -> HttpResponse:
 def lists(request: Request) -> HttpResponse:
     """How many flags are on each list, for the menu of lists when it is opened."""
     own_lists = [each for each in LISTS if request.user.role in each.roles]
-    one, *others = (_count_row(_filter_of(each, request.user).qs, place) for place, each in enumerate(own_lists))
+    return render(request, "triage/_lists.html", {"lists": _counted(own_lists, request.user)})
+
+
+def badges(request: Request) -> dict[str, Any]:
+    """The lists that wait for this user, with their counts, for the menu of every page."""
+    user = request.user
+    if not getattr(user, "is_settled", False) or (request.htmx and request.method == "GET"):
+        return {}
+    waiting = [each for each in LISTS if user.role in each.badge]
+    return {"badges": [(each, many) for each, many in _counted(waiting, user) if many] if waiting else []}
+
+
+def _counted(lists: Sequence[List], user: User) -> list[tuple[List, int]]:
+    """Each list with the number of its flags, by one query."""
+    one, *others = (_count_row(_filter_of(each, user).qs, place) for place, each in enumerate(lists))
     many = dict(one.union(*others, all=True))
-    lists = [(each, many[place]) for place, each in enumerate(own_lists)]
-    return render(request, "triage/_lists.html", {"lists": lists})
+    return [(each, many.get(place, 0)) for place, each in enumerate(lists)]
 
 
 def changes(request: Request) -> HttpResponse:
@@ -97,16 +119,30 @@ def changes(request: Request) -> HttpResponse:
 
 
 def take(request: Request) -> HttpResponse:
-    """Take the first free flag, and open it."""
+    """Take the first free flag of the list, and open it. Of a list on which nothing is taken, open the next flag."""
     try:
         step_id = UUID(request.POST["step"])
     except (KeyError, ValueError):
         return redirect("queue")
-    result = actions.take_next(request.user, step_id)
-    if result is None:
-        messages.info(request, say("Nothing is left to take."))
-        return redirect(reverse("queue") + query(request))
-    return redirect(reverse("flag", args=[result.flag.flag_id]) + query(request))
+    flags = QueueFilter(request.GET, request.user).qs
+    result = actions.take_next(request.user, step_id, flags)
+    if result:
+        return _open(request, result.flag.flag_id)
+    waiting = next_of(list(flags.values_list("flag_id", flat=True)[:MOST_STEPPED]), request.POST.get("open", ""))
+    if waiting and _chosen_list(request).params:
+        return _open(request, waiting)
+    messages.info(request, say("Nothing is left to take on this list."))
+    return redirect(reverse("queue") + query(request))
+
+
+def _open(request: Request, flag_id: str) -> HttpResponse:
+    return redirect(reverse("flag", args=[flag_id]) + query(request))
+
+
+def next_of(flag_ids: Sequence[str], open_id: str) -> str:
+    """The flag of a list after the open one; the first, if none of the list is open."""
+    place = flag_ids.index(open_id) + 1 if open_id in flag_ids else 0
+    return flag_ids[place] if place < len(flag_ids) else ""
 
 
 def save_filter(request: Request) -> HttpResponse:
@@ -164,16 +200,25 @@ def query(request: Request) -> str:
 def as_row(flag: Flag, user: User, is_blind: bool = False) -> Flag:
     """A flag, with what its row shows as further attributes. A blind row shows neither rank nor state."""
     today = clock.today()
+    as_shown(flag)
     flag.is_blind = is_blind
-    flag.is_done = flag.state in FINISHED
+    is_to_approve = flag.state == Flag.State.PROPOSED and user.role in SENIORS
+    flag.is_done = flag.state in FINISHED and not is_to_approve
     flag.holder = workflow.holder(flag, clock.now())
-    flag.euros = phrases.euros(flag.amount_at_risk, 0)
+    flag.euros = _stakes(flag)
     flag.whose = value_for(user, "member", flag.member_id) or value_for(user, "payee", flag.payee_id)
     days = (flag.first_payment_on - today).days if flag.first_payment_on else -1
     flag.leaves, flag.is_soon = _leaves(days), days < SOON
     flag.age = _age((today - flag.first_flagged_on).days)
     flag.chips = list(_chips(flag, user))
     return flag
+
+
+def _stakes(flag: Flag) -> str:
+    """What can still leave, or what has left; nothing if neither is known: a zero says nothing."""
+    if flag.amount_at_risk:
+        return phrases.euros(flag.amount_at_risk, 0)
+    return say("%(amount)s paid") % {"amount": phrases.euros(flag.amount_paid, 0)} if flag.amount_paid > 0 else ""
 
 
 def _leaves(days: int) -> str:
@@ -190,8 +235,12 @@ def _age(days: int) -> str:
 
 def _chips(flag: Flag, user: User) -> Iterator[tuple[str, str]]:
     """What is special about a flag: a style, and words."""
-    if flag.state != Flag.State.NEW and not flag.is_blind:
+    if flag.verdict and not flag.is_blind and not flag.needs_second_look:
+        yield VERDICT_LOOKS.get(flag.verdict, ""), flag.get_verdict_display()
+    elif flag.state != Flag.State.NEW and not flag.is_blind:
         yield "", flag.get_state_display()
+    if flag.state == Flag.State.SUPPRESSED and flag.snoozed_until:
+        yield " chip-warn", say("until %(day)s") % {"day": phrases.day(flag.snoozed_until, year=False)}
     if flag.ring_size > 1:
         yield " chip-warn", say("Ring of %(many)s") % {"many": flag.ring_size}
     if flag.is_escalated:
@@ -200,6 +249,8 @@ def _chips(flag: Flag, user: User) -> Iterator[tuple[str, str]]:
         yield " chip-good", say("You have it")
     elif flag.holder:
         yield "", str(flag.holder)
+    elif flag.assigned_to:
+        yield "", say("For %(user)s") % {"user": flag.assigned_to}
 
 
 def _filter_of(each: List, user: User) -> QueueFilter:
@@ -212,10 +263,10 @@ def _count_row(flags: QuerySet[Flag], place: int) -> QuerySet[Any]:
     """How many flags a list has, as a row of its place, so that one query counts all lists."""
     return (
         flags.order_by()
-        .annotate(place=Value(place))
-        .values("place")
+        .annotate(number=Value(place))
+        .values("number")
         .annotate(many=Count("pk"))
-        .values_list("place", "many")
+        .values_list("number", "many")
     )
 
 

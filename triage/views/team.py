@@ -135,13 +135,18 @@ def _ending(row: Mapping[str, Any], today: date) -> dict[str, object]:
         "state": row["state"],
         "until": phrases.day(row["hold_until"]),
         "in": phrases.until(row["hold_until"], today),
-        "amount": phrases.euros(row["amount"]),
+        "amount": _amount(row),
         "is_soon": (row["hold_until"] - today).days <= 1,
     }
 
 
 def _with_day(row: Mapping[str, Any], on: date) -> dict[str, object]:
-    return {**row, "day": phrases.day(on), "amount": phrases.euros(row["amount"])}
+    return {**row, "day": phrases.day(on), "amount": _amount(row)}
+
+
+def _amount(row: Mapping[str, Any]) -> str:
+    """The euros of planned payments on hold; a hold without any stands for later payments."""
+    return phrases.euros(row["amount"]) if row["amount"] is not None else say("later payments")
 
 
 def _work(work: Mapping[str, Mapping[str, int]]) -> list[dict[str, object]]:

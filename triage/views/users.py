@@ -7,6 +7,7 @@ from typing import Any
 from axes.models import AccessAttempt
 from axes.utils import reset
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -51,7 +52,11 @@ class Person(forms.ModelForm):
 def users(request: Request) -> HttpResponse:
     """List the users."""
     has_device = TOTPDevice.objects.filter(user=OuterRef("pk"), confirmed=True)
-    people = User.objects.annotate(has_device=Exists(has_device)).order_by("-is_active", "username")
+    attempts = AccessAttempt.objects.filter(
+        username=OuterRef("username"), failures_since_start__gte=settings.AXES_FAILURE_LIMIT
+    )
+    people = User.objects.annotate(has_device=Exists(has_device), is_locked=Exists(attempts))
+    people = people.order_by("-is_active", "username")
     return render(request, "triage/users.html", {"users": people})
 
 

@@ -11,7 +11,6 @@ from uuid import uuid4
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
-from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.triage import clock
 from payeewatch.triage.access.pseudonyms import is_named_reader
 from payeewatch.triage.language import phrases
@@ -19,17 +18,22 @@ from payeewatch.triage.models import Decision, Flag, Hold, Step, User, is_own_ho
 from payeewatch.triage.roles import REVIEWERS
 from payeewatch.triage.work import holds, workflow
 from payeewatch.triage.work.approvals import pending
+from payeewatch.triage.work.subjects import kinds_of
 from payeewatch.triage.work.verdicts import is_blind
-from payeewatch.triage.work.workflow import ACTIONS
+from payeewatch.triage.work.workflow import ACTIONS, Action, ActionForm
 from payeewatch.triage.workspace import home
 
 GROUPS = (
-    (_("Decide"), ("approve", "return_proposal", "second_look")),
-    (_("Verdict"), ("benign", *FRAUD_VERDICTS, "inconclusive", "duplicate", "data_error")),
-    (_("Payments"), ("hold", "release", "extend", "put_right")),
+    (_("Decide"), ("approve", "return_proposal", "second_look"), "row"),
+    (_("Verdict"), ("hold", "benign", "confirmed_fraud"), "row"),
+    (_("Other verdicts"), ("attempt_stopped", "inconclusive", "duplicate", "data_error"), "menu"),
+    (_("Payments"), ("release", "extend", "put_right"), "list"),
 )
+"""Label, actions, and how they are drawn: the commonest in one row, the rest in a menu."""
 WORK = _("Work")
 """The group of all other actions."""
+ONLY_TOGETHER = frozenset({"join_case"})
+"""Actions that make sense for several flags only."""
 TELLS_OF_FRAUD = frozenset({"put_right"})
 """Actions that are offered after a fraud alone: somebody who judges without seeing the verdict does not see them."""
 ON_THE_TOAST = "undo"
@@ -37,6 +41,20 @@ NOT_IN_HISTORY = frozenset({"claim", "give_back", "undo"})
 """Actions that the history leaves out."""
 Bound = tuple[str, Mapping[str, Any]]
 """The name of a refused action, and the form data that was sent with it."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Actions that are drawn together, each with its form."""
+
+    label: Any
+    actions: list[tuple[Action, ActionForm]]
+    look: str
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a form in it was refused, so that it must be seen."""
+        return any(form.is_bound for _action, form in self.actions)
 
 
 @dataclass(frozen=True)
@@ -53,13 +71,17 @@ class HistoryEntry:
 def right_pane(flag: Flag, user: User, bound: Bound | None = None) -> dict[str, Any]:
     """The template context of the pane. A refused form is shown again with what was sent."""
     blind = is_blind(flag, user)
-    actions = {each.name: each for each in workflow.allowed(flag, user) if not (blind and each.name in TELLS_OF_FRAUD)}
+    hidden = ONLY_TOGETHER | (TELLS_OF_FRAUD if blind else frozenset())
+    holder = workflow.holder(flag, clock.now())
+    if holder == user:
+        hidden |= {"claim"}
+    actions = {each.name: each for each in workflow.allowed(flag, user) if each.name not in hidden}
     forms = {
         name: each.form_for(flag, bound[1] if bound and bound[0] == name else None) for name, each in actions.items()
     }
     return {
         "flag": flag,
-        "holder": workflow.holder(flag, clock.now()),
+        "holder": holder,
         "groups": _in_groups({name: (each, forms[name]) for name, each in actions.items()}),
         "step": uuid4(),
         "kept": _free_text(bound[1]) if bound and bound[0] not in actions else "",
@@ -70,6 +92,7 @@ def right_pane(flag: Flag, user: User, bound: Bound | None = None) -> dict[str, 
         "hold_warning": "" if blind else holds.warning(flag),
         "history": [] if blind else history(flag),
         "attachments": flag.attachments.select_related("by").order_by("pk"),
+        "subjects": kinds_of(flag),
         "sees_notes": is_named_reader(user),
         "is_own": is_own_household(flag, user),
         "can_work": user.role in REVIEWERS,
@@ -113,11 +136,11 @@ def keys() -> list[tuple[str, Any]]:
     return [(each.key, each.label) for each in ACTIONS.values() if each.key and each.key not in "fr"]
 
 
-def _in_groups(actions: Mapping[str, Any]) -> list[tuple[Any, list[Any]]]:
-    in_a_group = {name for _label, names in GROUPS for name in names} | {ON_THE_TOAST}
-    groups = [*GROUPS, (WORK, tuple(name for name in actions if name not in in_a_group))]
-    filled = [(label, [actions[name] for name in names if name in actions]) for label, names in groups]
-    return [(label, members) for label, members in filled if members]
+def _in_groups(actions: Mapping[str, tuple[Action, ActionForm]]) -> list[Group]:
+    in_a_group = {name for _label, names, _look in GROUPS for name in names} | {ON_THE_TOAST}
+    groups = [*GROUPS, (WORK, tuple(name for name in actions if name not in in_a_group), "work")]
+    filled = [Group(label, [actions[name] for name in names if name in actions], look) for label, names, look in groups]
+    return [group for group in filled if group.actions]
 
 
 def _parts(decision: Decision) -> tuple[str, ...]:

@@ -7,12 +7,14 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
+from django.db.models import QuerySet
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
 from payeewatch.triage import clock
 from payeewatch.triage.exchange.import_night import comparable_p_value
-from payeewatch.triage.models import WORKABLE, Decision, Flag, Note, Step, User
+from payeewatch.triage.models import WORKABLE, Decision, Flag, Note, Step, User, is_own_household
+from payeewatch.triage.roles import REVIEWERS
 from payeewatch.triage.work.approvals import Kind, decide, effect
 from payeewatch.triage.work.filters import to_take
 from payeewatch.triage.work.workflow import (
@@ -32,6 +34,8 @@ from payeewatch.triage.work.workflow import (
 )
 from payeewatch.triage.workspace import home
 
+NOT_UNDONE = frozenset({"join_case", "leave_case"})
+"""Steps that changed the rings of other flags too."""
 TRIES = 20
 """How many flags are tried when other users take them at the same moment."""
 
@@ -42,12 +46,12 @@ def claim(context: ActionContext) -> Details:
     return {"until": until.isoformat() if until else None}
 
 
-def take_next(user: User, step_id: UUID) -> ActionResult | None:
-    """Take the first open flag that is free: hold before review before audit. None: no flag is free."""
+def take_next(user: User, step_id: UUID, flags: QuerySet[Flag] | None = None) -> ActionResult | None:
+    """Take the first flag of a list that is free, or of all open flags. None: no flag is free."""
     earlier = Step.objects.filter(pk=step_id, user=user, action="claim").select_related("flag").first()
     if earlier:
         return ActionResult(earlier.flag, say("Already done."), is_repeated=True)
-    for flag_id, version in to_take(user).values_list("flag_id", "version")[:TRIES]:
+    for flag_id, version in to_take(user, flags).values_list("flag_id", "version")[:TRIES]:
         try:
             return perform("claim", user, flag_id, step_id, version, {})
         except Overtaken:
@@ -151,6 +155,36 @@ def note(context: ActionContext, text: str) -> Details:
     return {"length": len(text)}
 
 
+class AssignForm(ActionForm):
+    is_of_flag = True  # users come and go
+    to = forms.ModelChoiceField(label=_("To"), queryset=User.objects.none(), required=False, empty_label=_("Nobody"))
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        to: Any = self.fields["to"]
+        to.queryset = User.objects.filter(role__in=REVIEWERS, is_active=True).order_by("username")
+
+    def clean_to(self) -> User | None:
+        colleague: User | None = self.cleaned_data["to"]
+        if colleague and is_own_household(self.flag, colleague):
+            raise forms.ValidationError(say("This colleague cannot work on this flag. Choose another one."))
+        return colleague
+
+
+@action(
+    _("Give to a colleague"),
+    help=_("It is on the colleague's list “Mine”; “Take next” gives it to nobody else. Anybody may still work on it."),
+    key="g",
+    form=AssignForm,
+    claims=False,
+)
+def assign(context: ActionContext, to: User | None) -> Details:
+    context.flag.assigned_to = to
+    if context.flag.claimed_by == context.user and to != context.user:
+        release_claim(context.flag)
+    return {"to": to.username if to else ""}
+
+
 class SuppressForm(ActionForm):
     until = _day_field(_("Until"))
     note = forms.CharField(label=_("Why"), widget=forms.Textarea({"rows": 2}), max_length=2000)
@@ -183,6 +217,8 @@ def _cannot_undo(flag: Flag, user: User, at: datetime) -> str:
     last, seconds = last_step(flag), home().params.triage.undo_seconds
     if not last or last.user_id != user.pk or last.action == "undo":
         return say("There is nothing of yours to undo here.")
+    if last.action in NOT_UNDONE:
+        return say("Flags of a case are put together or taken apart again by hand.")
     if last.version_after != flag.version:
         return say("This flag was changed since.")
     if at - last.at > timedelta(seconds=seconds):

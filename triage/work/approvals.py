@@ -112,7 +112,7 @@ class PendingForm(ActionForm):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.proposals = {str(each.pk): each for each in pending(self.flag)}
-        choices = [(pk, f"{each.get_kind_display()}: {each.by}") for pk, each in self.proposals.items()]
+        choices = [(pk, f"{each.get_kind_display()}{say(': ')}{each.by}") for pk, each in self.proposals.items()]
         decision: Any = self.fields["decision"]
         decision.choices = choices
         if len(choices) == 1:
@@ -144,6 +144,7 @@ def _nothing_to_approve(flag: Flag, user: User, at: datetime) -> str:
 @action(
     _("Approve"),
     help=_("Bring somebody else's proposal into force."),
+    key="y",
     roles=SENIORS,
     states=frozenset(State),
     form=PendingForm,
@@ -161,6 +162,7 @@ def approve(context: ActionContext, decision: Decision) -> Details:
 @action(
     _("Return"),
     help=_("Give a proposal back to its reviewer, saying why."),
+    key="b",
     roles=SENIORS,
     states=frozenset(State),
     form=ReturnForm,

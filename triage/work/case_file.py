@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import get_language
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
@@ -24,7 +25,7 @@ from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.triage import clock
 from payeewatch.triage.evidence import evidence_panel
 from payeewatch.triage.language import phrases
-from payeewatch.triage.models import CaseFile, Decision, Flag, User
+from payeewatch.triage.models import CaseFile, Decision, Flag, User, is_own_household
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import REVIEWERS, Role
 from payeewatch.triage.work.action_panel import grounds
@@ -38,7 +39,7 @@ INK, SOFT, LINE, GROUND, ACCENT = "#17202c", "#526071", "#d8dee7", "#f3f5f8", "#
 
 
 class NotLockable(Exception):
-    """A case file is locked once, and only when its flag is closed as fraud or a stopped attempt."""
+    """A case file is locked once, for a purpose, and only when its flag is closed as fraud or a stopped attempt."""
 
 
 def lock(flag: Flag, user: User, purpose: str) -> CaseFile:
@@ -52,7 +53,7 @@ def lock(flag: Flag, user: User, purpose: str) -> CaseFile:
         stored = locked_file(flag)
         if stored:
             return stored
-        if flag.state != Flag.State.CLOSED or flag.verdict not in FRAUD_VERDICTS:
+        if purpose not in PURPOSES or flag.state != Flag.State.CLOSED or flag.verdict not in FRAUD_VERDICTS:
             raise NotLockable
         content = case_file(flag, user, purpose)
         digest = hashlib.sha256(content).hexdigest()
@@ -76,7 +77,7 @@ def options_for(flag: Flag, user: User) -> dict[str, Any]:
         "is_offered": user.role in REVIEWERS | {Role.AUDITOR} and not is_blind(flag, user),
         "locked": stored,
         "can_lock": may_lock and not stored,
-        "purposes": list(PURPOSES.items()),
+        "purposes": [("", _("Choose a purpose")), *PURPOSES.items()],
     }
 
 
@@ -104,15 +105,20 @@ def case_file(flag: Flag, user: User, purpose: str) -> bytes:
     from reportlab.lib.units import mm
     from reportlab.platypus import SimpleDocTemplate
 
+    from payeewatch.triage.work import tagged_pdf
+
     at = clock.now()
     _fonts()
     file = io.BytesIO()
     document = SimpleDocTemplate(
         file, pagesize=A4, leftMargin=18 * mm, rightMargin=18 * mm, topMargin=20 * mm, bottomMargin=20 * mm,
-        title=say("Case file %(flag)s") % {"flag": flag.flag_id}, author="PayeeWatch", invariant=1,
+        title=say("Case file %(flag)s") % {"flag": flag.flag_id}, author="PayeeWatch", lang=get_language(),
+        displayDocTitle=True,
     )  # fmt: skip
     frame = _page_frame(flag, at)
-    document.build(_story(flag, user, purpose, at), onFirstPage=frame, onLaterPages=frame)
+    document.build(
+        _story(flag, user, purpose, at), onFirstPage=frame, onLaterPages=frame, canvasmaker=tagged_pdf.TaggedCanvas
+    )
     return file.getvalue()
 
 
@@ -135,15 +141,23 @@ def _page_frame(flag: Flag, at: datetime) -> Any:
 
     footer = say("Case file %(flag)s, made on %(at)s. Confidential: for the purpose named in it alone.")
     footer %= {"flag": flag.flag_id, "at": phrases.instant(at)}
+    draft = "" if flag.state == Flag.State.CLOSED else say("DRAFT")
 
     def draw(canvas: Any, document: Any) -> None:
-        width, _height = document.pagesize
+        with canvas.decoration():
+            _draw(canvas, document)
+
+    def _draw(canvas: Any, document: Any) -> None:
+        width, height = document.pagesize
         canvas.saveState()
         canvas.setStrokeColor(HexColor(LINE))
         canvas.line(18 * mm, 14 * mm, width - 18 * mm, 14 * mm)
         canvas.setFillColor(HexColor(SOFT))
         canvas.setFont("Vera", 7)
         canvas.drawString(18 * mm, 10 * mm, footer)
+        canvas.setFont("Vera-Bold", 9)
+        canvas.drawString(18 * mm, height - 14 * mm, draft)
+        canvas.setFont("Vera", 7)
         canvas.drawRightString(width - 18 * mm, 10 * mm, say("Page %(number)s") % {"number": canvas.getPageNumber()})
         canvas.restoreState()
 
@@ -158,7 +172,7 @@ def _story(flag: Flag, user: User, purpose: str, at: datetime) -> list[Any]:
         _paragraph(panel["headline"], "lead"),
         _pair_table(
             [
-                (say("Purpose"), str(PURPOSES[purpose])),
+                (say("Purpose"), str(PURPOSES.get(purpose, say("not stated yet")))),
                 (say("Flag"), flag.flag_id),
                 (say("Change"), flag.change_id),
                 (say("Payee"), f"{flag.payee_id} ({panel['payee_type']})"),
@@ -210,7 +224,48 @@ def _story(flag: Flag, user: User, purpose: str, at: datetime) -> list[Any]:
     if len(panel["facts"]) > MOST_FACTS:
         text = say("The latest %(shown)s of %(all)s lines.") % {"shown": MOST_FACTS, "all": len(panel["facts"])}
         story.append(_paragraph(text, "soft"))
-    return [*story, *_decision_section(flag), *_proof_section(flag, panel["frozen_on"])]
+    return [
+        *story,
+        *_ring_section(flag, user),
+        *_decision_section(flag),
+        *_notes_section(flag),
+        *_attachments_section(flag),
+        *_proof_section(flag, panel["frozen_on"]),
+    ]
+
+
+def _ring_section(flag: Flag, user: User) -> list[Any]:
+    """The other flags of the ring: about whom, how much, and where the work on them is."""
+    others = Flag.objects.filter(ring=flag.ring).exclude(pk=flag.pk).order_by("place", "pk")
+    rows = [
+        [other.flag_id, other.payee_id, other.account_hint, phrases.euros(other.amount_at_risk), _verdict_text(other)]
+        for other in others
+        if not is_own_household(other, user)
+    ]
+    heads = [say("Flag"), say("Payee"), say("New account"), say("At stake"), say("State")]
+    return [*_heading(say("Other flags of the ring")), _table(heads, rows, (36, 26, 47, 24, 36))] if rows else []
+
+
+def _notes_section(flag: Flag) -> list[Any]:
+    rows = [
+        [phrases.instant(note.at), note.by.username, note.text]
+        for note in flag.notes.select_related("by").order_by("at", "pk")
+    ]
+    return _section_of(say("Notes"), [say("When"), say("Who"), say("Note")], rows, (38, 30, 101))
+
+
+def _attachments_section(flag: Flag) -> list[Any]:
+    rows = [
+        [phrases.instant(each.at), each.by.username, f"{each.name}, SHA-256 {each.digest}"]
+        for each in flag.attachments.select_related("by").order_by("at", "pk")
+    ]
+    return _section_of(say("Attachments"), [say("When"), say("Who"), say("File")], rows, (38, 30, 101))
+
+
+def _section_of(
+    heading: str, heads: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[float]
+) -> list[Any]:
+    return [*_heading(heading), _table(heads, rows, widths) if rows else _paragraph(say("None."), "line")]
 
 
 def _decision_section(flag: Flag) -> list[Any]:
@@ -233,13 +288,14 @@ def _decision_rows(flag: Flag) -> Iterator[tuple[datetime, str, str, str]]:
             who = say("%(by)s, approved by %(approver)s") % {"by": who, "approver": each.approver.username}
         other = say("duplicate of %(flag)s") % {"flag": each.duplicate_of_id} if each.duplicate_of_id else ""
         codes = (each.get_verdict_display(), other, *grounds(each))
-        what = ", ".join(str(words) for words in (each.get_kind_display(), *codes) if words)
+        what = ", ".join(str(words) for words in (each.get_kind_display(), *codes, each.note) if words)
         yield each.decided_at or each.at, what, who, str(each.get_state_display())
 
 
 def _hold_rows(flag: Flag) -> Iterator[tuple[datetime, str, str, str]]:
     for each in flag.holds.select_related("by"):
-        values = {"day": phrases.day(each.hold_until) if each.hold_until else "", "amount": phrases.euros(each.amount)}
+        amount = phrases.euros(each.amount) if each.payment_id else say("all later payments")
+        values = {"day": phrases.day(each.hold_until) if each.hold_until else "", "amount": amount}
         words = say("Hold until %(day)s, %(amount)s") if each.hold_until else say("Hold without end, %(amount)s")
         what = words % values
         yield each.at, what, each.by.username if each.by else say("the night"), str(each.get_state_display())
@@ -270,7 +326,7 @@ def _account_text(side: dict[str, Any]) -> str:
 
 def _reason_text(reason: Any) -> str:
     usual = say(" (usually %(usual)s)") % {"usual": reason.usual} if reason.usual else ""
-    return f"{reason.words}: {reason.value}{usual}."
+    return f"{reason.words}{say(': ')}{reason.value}{usual}."
 
 
 def _heading(words: str) -> list[Any]:
@@ -282,9 +338,9 @@ def _heading(words: str) -> list[Any]:
 
 
 def _paragraph(words: str, kind: str) -> Any:
-    from reportlab.platypus import Paragraph
+    from payeewatch.triage.work import tagged_pdf
 
-    return Paragraph(escape(words), _styles()[kind])
+    return tagged_pdf.text(escape(words), _styles()[kind], {"title": "H1", "heading": "H2"}.get(kind, "P"))
 
 
 @cache
@@ -309,20 +365,23 @@ def _styles() -> dict[str, Any]:
 def _pair_table(rows: Sequence[tuple[str, str]]) -> Any:
     from reportlab.lib.colors import HexColor
     from reportlab.lib.units import mm
-    from reportlab.platypus import Table
 
-    cells = [[_paragraph(name, "name"), _paragraph(value, "cell")] for name, value in rows]
+    from payeewatch.triage.work import tagged_pdf
+
+    cells = tagged_pdf.in_table([[_paragraph(name, "name"), _paragraph(value, "cell")] for name, value in rows])
     style = [("LINEBELOW", (0, 0), (-1, -1), 0.4, HexColor(LINE)), ("VALIGN", (0, 0), (-1, -1), "TOP"),
              ("LEFTPADDING", (0, 0), (0, -1), 0)]  # fmt: skip
-    return Table(cells, colWidths=[42 * mm, 127 * mm], style=style, hAlign="LEFT")
+    return tagged_pdf.Grid(cells, colWidths=[42 * mm, 127 * mm], style=style, hAlign="LEFT")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[float]) -> Any:
     from reportlab.lib.colors import HexColor
     from reportlab.lib.units import mm
-    from reportlab.platypus import Table
+
+    from payeewatch.triage.work import tagged_pdf
 
     cells = [[_paragraph(name, "head") for name in head], *[[_paragraph(cell, "cell") for cell in row] for row in rows]]
+    cells = tagged_pdf.in_table(cells, heads=1)
     style = [("BACKGROUND", (0, 0), (-1, 0), HexColor(GROUND)), ("LINEBELOW", (0, 0), (-1, -1), 0.4, HexColor(LINE)),
              ("VALIGN", (0, 0), (-1, -1), "TOP")]  # fmt: skip
-    return Table(cells, colWidths=[width * mm for width in widths], style=style, repeatRows=1, hAlign="LEFT")
+    return tagged_pdf.Grid(cells, colWidths=[width * mm for width in widths], style=style, repeatRows=1, hAlign="LEFT")

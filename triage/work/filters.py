@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import django_filters as filters
 from django import forms
@@ -13,16 +14,19 @@ from django.utils.translation import gettext_lazy as _
 from django_filters.widgets import RangeWidget
 
 from payeewatch.triage import clock
+from payeewatch.triage.exchange.audit_sample import of_queue
+from payeewatch.triage.exchange.ending_soon import holds_ending, suppressions_ending
 from payeewatch.triage.models import OPEN, Decision, Flag, Step, User
 from payeewatch.triage.roles import NAMED_READERS
 from payeewatch.triage.work.workflow import State
+from payeewatch.triage.workspace import home
 
 TO_TAKE = (State.NEW, State.RETURNED, State.REOPENED)
 """States of open flags that wait neither for another person nor for a day."""
 AWAITING = (State.AWAITING_MEMBER, State.AWAITING_BANK)
 SORTS = {
-    "risk": ("queue_place", "rank", "flag_id"),
-    "urgency": (F("first_payment_on").asc(nulls_last=True), "queue_place", "rank", "flag_id"),
+    "risk": ("queue_place", "place", "flag_id"),
+    "urgency": (F("first_payment_on").asc(nulls_last=True), "queue_place", "place", "flag_id"),
 }
 """What to look at first: the most money at risk, or the earliest payment."""
 
@@ -32,22 +36,46 @@ def work_list(user: User) -> QuerySet[Flag]:
     return _visible_to(user).filter(in_work=True)
 
 
-def to_take(user: User) -> QuerySet[Flag]:
-    """What somebody may take next: the first queue first."""
+def to_take(user: User, flags: QuerySet[Flag] | None = None) -> QuerySet[Flag]:
+    """What somebody may take next, of a list or of all open flags: not what a colleague has or was given."""
     free = Q(claimed_until__isnull=True) | Q(claimed_until__lte=clock.now())
-    return work_list(user).filter(free, state__in=TO_TAKE).order_by(*SORTS["risk"])
+    own = Q(assigned_to__isnull=True) | Q(assigned_to=user)
+    listed = work_list(user).order_by(*SORTS["risk"]) if flags is None else flags
+    return listed.filter(free, own, state__in=TO_TAKE)
 
 
 def to_approve(user: User) -> QuerySet[Flag]:
     """Flags with a proposal that another user made: open ones, and closed ones that somebody wants to open again."""
-    waiting = Decision.objects.filter(flag=OuterRef("pk"), state=Decision.State.PENDING).exclude(by=user)
-    return _visible_to(user).filter(Exists(waiting))
+    waiting = Decision.objects.filter(state=Decision.State.PENDING).exclude(by=user)
+    return _visible_to(user).filter(pk__in=waiting.values("flag"))  # few: the database begins with them
 
 
 def for_second_look(user: User) -> QuerySet[Flag]:
     """Closed flags that were drawn for a second look, and that this user has not judged."""
     own = Decision.objects.filter(Q(by=user) | Q(approver=user), flag=OuterRef("pk"), kind=Decision.Kind.VERDICT)
     return _visible_to(user).filter(~Exists(own), state=State.CLOSED, needs_second_look=True)
+
+
+def with_holds_ending(user: User) -> QuerySet[Flag]:
+    """Flags with a hold that ends soon, open or closed."""
+    return _visible_to(user).filter(pk__in=holds_ending().values("flag"))
+
+
+def back_soon(user: User) -> QuerySet[Flag]:
+    """Suppressed flags that come back into work soon."""
+    return _visible_to(user).filter(pk__in=suppressions_ending().values("pk"))
+
+
+def closed_today(user: User) -> QuerySet[Flag]:
+    """Flags on which this user decided today, and that are closed."""
+    start = datetime.combine(clock.today(), time(), ZoneInfo(home().params.timezone))
+    own = Decision.objects.filter(Q(by=user) | Q(approver=user), kind=Decision.Kind.VERDICT, decided_at__gte=start)
+    return _visible_to(user).filter(pk__in=own.values("flag"), state=State.CLOSED, closed_at__gte=start)
+
+
+def audit_sample(user: User) -> QuerySet[Flag]:
+    """The audit sample, once it is judged: until then nobody can tell it from the flags to review."""
+    return _visible_to(user).filter(queue=Flag.Queue.AUDIT, state=State.CLOSED)
 
 
 def next_payment_run() -> date | None:
@@ -57,13 +85,31 @@ def next_payment_run() -> date | None:
 
 
 def _visible_to(user: User) -> QuerySet[Flag]:
-    flags = Flag.objects.select_related("claimed_by")
+    flags = Flag.objects.select_related("claimed_by", "assigned_to")
     if user.member_id:
         flags = flags.exclude(member_id=user.member_id)
     return flags.exclude(household_id=user.household_id) if user.household_id else flags
 
 
-STARTS = {"": work_list, "to_approve": to_approve, "second_look": for_second_look}
+STARTS = {
+    "": work_list,
+    "to_approve": to_approve,
+    "holds_ending": with_holds_ending,
+    "suppression_ends": back_soon,
+    "closed_today": closed_today,
+    "second_look": for_second_look,
+    "audit_sample": audit_sample,
+}
+STARTS_LABELS = {
+    "to_approve": _("To approve"),
+    "holds_ending": _("Holds that end soon"),
+    "suppression_ends": _("Suppressions that end soon"),
+    "closed_today": _("Closed by me today"),
+    "second_look": _("Second look"),
+    "audit_sample": _("Audit sample"),
+}
+QUEUES = [(queue.value, queue.label) for queue in (Flag.Queue.HOLD, Flag.Queue.REVIEW)]
+"""The queues of open flags. The audit sample is shown as flags to review."""
 DAY = forms.DateInput({"type": "date"})
 
 
@@ -81,12 +127,12 @@ class QueueFilter(filters.FilterSet):
 
     of = filters.ChoiceFilter(
         label=_("Of"),
-        choices=[("to_approve", _("To approve")), ("second_look", _("Second look"))],
+        choices=list(STARTS_LABELS.items()),
         empty_label=_("The queue"),
         method="_unchanged",
     )
     queue = filters.MultipleChoiceFilter(
-        label=_("Queue"), choices=Flag.Queue.choices, widget=forms.CheckboxSelectMultiple
+        label=_("Queue"), choices=QUEUES, widget=forms.CheckboxSelectMultiple, method="_in_queue"
     )
     state = filters.MultipleChoiceFilter(
         label=_("State"), choices=Flag.State.choices, widget=forms.CheckboxSelectMultiple
@@ -136,10 +182,15 @@ class QueueFilter(filters.FilterSet):
     def _unchanged(self, flags: QuerySet[Flag], name: str, value: Any) -> QuerySet[Flag]:
         return flags  # this filter sets the list or the order, which is done elsewhere
 
+    def _in_queue(self, flags: QuerySet[Flag], name: str, value: list[str]) -> QuerySet[Flag]:
+        return flags.filter(Q(*map(of_queue, value), _connector=Q.OR)) if value else flags
+
     def _mine(self, flags: QuerySet[Flag], name: str, value: bool) -> QuerySet[Flag]:
         claimed = Q(claimed_by=self.user, claimed_until__gt=clock.now())
         own = Step.objects.filter(flag=OuterRef("pk"), user=self.user, undone_at=None).exclude(action="note")
-        return flags.filter(claimed | (~Q(state=State.NEW) & Exists(own))) if value else flags
+        given = Q(assigned_to=self.user)
+        begun = ~Q(state__in=(State.NEW, State.PROPOSED)) & Exists(own)  # a proposal waits for somebody else
+        return flags.filter(given | claimed | begun) if value else flags
 
     def _before_next_run(self, flags: QuerySet[Flag], name: str, value: bool) -> QuerySet[Flag]:
         if not value:

@@ -7,17 +7,20 @@ end: it lasts until the account is put right, or until the fraud is decided othe
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 from django import forms
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.pipeline.home.hold_files import add_business_days
 from payeewatch.triage import clock
+from payeewatch.triage.exchange.ending_soon import RENEWALS
 from payeewatch.triage.exchange.export_decisions import undo_deadline
 from payeewatch.triage.language import phrases
 from payeewatch.triage.models import WORKABLE, Decision, Flag, Hold, User
@@ -27,8 +30,6 @@ from payeewatch.triage.workspace import home
 
 STATES = WORKABLE | {State.PROPOSED, State.CLOSED}
 """Payments can be held and released beside a proposal, and after a verdict."""
-RENEWALS = 2
-"""How often a hold is renewed while a fraud waits for its approval."""
 ITSELF, ORIGINALS = ("pk",), ("duplicate_of", "duplicate_of__duplicate_of")
 """A duplicate's holds stand behind what is decided about the flag that it duplicates."""
 
@@ -37,6 +38,16 @@ class ConfirmForm(ActionForm):
     """Asks for a confirmation."""
 
     confirm = forms.BooleanField(label=_("Yes, I am sure"))
+
+
+class HoldForm(ConfirmForm):
+    """Says what would be held, how much, and until when."""
+
+    is_of_flag = True
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["confirm"].label = say("Yes, hold %(what)s") % {"what": to_hold(self.flag)}
 
 
 class ReleaseForm(ConfirmForm):
@@ -132,7 +143,7 @@ def unblock(flag: Flag, at: datetime) -> Details:
     if Flag.objects.filter(_behind(put_right, ORIGINALS), pk=flag.pk).exists():
         rows.update(state=Hold.State.RELEASED, at=at, handed_over_at=None)
         return {"released": many}
-    until = add_business_days(clock.today(), home().params.holds.business_days)
+    until = last_day()
     rows.update(hold_until=until, at=at, handed_over_at=None)
     return {"holds": many, "until": str(until)}
 
@@ -193,7 +204,24 @@ def release_holds(flag: Flag, user: User, at: datetime, other: Flag | None = Non
     return {"released": many, "amount": str(amount)} if many else {}
 
 
-def _holdable(flag: Flag) -> Iterable[Hold]:
+def to_hold(flag: Flag) -> str:
+    """What a hold would keep back, in words: payments, euros and the last day."""
+    payments = [hold for hold in holdable(flag) if hold.payment_id]
+    until = "" if is_blocking(flag) else phrases.day(last_day())
+    many = ngettext("%(many)s payment of %(amount)s", "%(many)s payments, %(amount)s together", len(payments))
+    amount = phrases.euros(sum((hold.amount or Decimal(0) for hold in payments), Decimal(0)))
+    parts = [many % {"many": len(payments), "amount": amount}] if payments else []
+    parts.append(say("all later payments to this account"))
+    what = say(" and ").join(parts)
+    return say("%(what)s, until %(day)s") % {"what": what, "day": until} if until else what
+
+
+def last_day() -> date:
+    """The last day of a hold that is made today."""
+    return add_business_days(clock.today(), home().params.holds.business_days)
+
+
+def holdable(flag: Flag) -> Iterable[Hold]:
     """What a person may hold: proposals, and what was released before its end; after a fraud also what has ended."""
     today, is_fraud = clock.today(), is_blocking(flag)
     for hold in flag.holds.all():
@@ -205,7 +233,7 @@ def _holdable(flag: Flag) -> Iterable[Hold]:
 def _nothing_to_hold(flag: Flag, user: User, at: datetime) -> str:
     if flag.state == State.CLOSED and flag.verdict not in FRAUD_VERDICTS:
         return say("This flag is closed. It has to be opened again first.")
-    if flag.holds.exists() and not any(_holdable(flag)):
+    if flag.holds.exists() and not any(holdable(flag)):
         return say("Nothing is left to hold: it is held already, or its hold has ended.")
     return ""
 
@@ -229,12 +257,12 @@ def _not_extensible(flag: Flag, user: User, at: datetime) -> str:
     help=_("Keep the payments back. The hold ends by itself."),
     key="h",
     states=STATES,
-    form=ConfirmForm,
+    form=HoldForm,
     blocked_by=_nothing_to_hold,
 )
 def hold(context: ActionContext, confirm: bool) -> Details:
-    flag, until = context.flag, add_business_days(clock.today(), home().params.holds.business_days)
-    has_end, holds = not is_blocking(flag), list(_holdable(flag))
+    flag, until = context.flag, last_day()
+    has_end, holds = not is_blocking(flag), list(holdable(flag))
     if not flag.holds.filter(payment_id="").exists():
         holds.append(Hold(flag=flag, payee_id=flag.payee_id, account=flag.account, change_id=flag.change_id))
     for each in holds:

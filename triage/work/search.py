@@ -94,6 +94,12 @@ def below_capacity(user: User, most: int = 200) -> list[ScoredChange]:
     return sorted((row for row in rows if not is_own_household(row, user)), key=lambda row: row.rank_before_cut)[:most]
 
 
+def scored_of(user: User, column: str, value: str) -> list[ScoredChange]:
+    """The open changes of the last night with a member, payee or account; none about the user's own household."""
+    last = Night.objects.order_by("-night").values_list("night", flat=True).first()
+    return _scored_changes(user, value, [column], [last]) if last else []
+
+
 def _scored_changes(user: User, query: str, columns: list[str], nights: list[date]) -> list[ScoredChange]:
     if not columns:
         return []

@@ -116,7 +116,7 @@ def confirmed_fraud(context: ActionContext, **fields: Any) -> Details:
     return _judge(context, Verdict.CONFIRMED_FRAUD, **_with_losses(context.flag, fields))
 
 
-@action(_("Attempt stopped"), help=_("It was fraud, and no money left. A senior approves."), form=FraudForm)
+@action(_("Attempt stopped"), help=_("It was fraud, and no money left. A senior approves."), form=FraudForm, key="a")
 def attempt_stopped(context: ActionContext, **fields: Any) -> Details:
     return _judge(context, Verdict.ATTEMPT_STOPPED, **_with_losses(context.flag, fields))
 
@@ -131,7 +131,12 @@ def inconclusive(context: ActionContext, **fields: Any) -> Details:
     return _judge(context, Verdict.INCONCLUSIVE, **fields)
 
 
-@action(_("Duplicate"), help=_("Another flag is about the same; what both hold, that one holds."), form=DuplicateForm)
+@action(
+    _("Duplicate"),
+    help=_("Another flag is about the same; what both hold, that one holds."),
+    form=DuplicateForm,
+    key="d",
+)
 def duplicate(context: ActionContext, duplicate_of: str, **fields: Any) -> Details:
     other = Flag.objects.get(pk=duplicate_of)
     if is_own_household(other, context.user):
@@ -139,7 +144,7 @@ def duplicate(context: ActionContext, duplicate_of: str, **fields: Any) -> Detai
     return _judge(context, Verdict.DUPLICATE, reason=DataErrorReason.DUPLICATE, duplicate_of=other, **fields)
 
 
-@action(_("Data error"), help=_("The data were wrong: close, and release what is held."), form=DataErrorForm)
+@action(_("Data error"), help=_("The data were wrong: close, and release what is held."), form=DataErrorForm, key="w")
 def data_error(context: ActionContext, **fields: Any) -> Details:
     return _judge(context, Verdict.DATA_ERROR, **fields)
 
@@ -216,6 +221,7 @@ def _no_second_look(flag: Flag, user: User, at: datetime) -> str:
 @action(
     _("Second look"),
     help=_("Judge a closed flag without seeing its verdict, which stays as it is."),
+    key="l",
     states=frozenset({State.CLOSED}),
     form=SecondLookForm,
     blocked_by=_no_second_look,

@@ -31,7 +31,7 @@ State = Flag.State
 
 WORK = (
     "state", "claimed_by", "claimed_until", "snoozed_until", "snoozed_p_value", "snoozed_at_risk", "woken_by",
-    "is_escalated", "closed_at", "verdict", "duplicate_of", "needs_second_look",
+    "is_escalated", "closed_at", "verdict", "duplicate_of", "needs_second_look", "assigned_to",
 )  # fmt: skip
 """The fields of a flag that people change, and that an undo restores."""
 
@@ -224,7 +224,7 @@ def _check_free(action: Action, flag: Flag, user: User, version: int, at: dateti
 
 def _error_line(form: ActionForm) -> str:
     """The errors of a form in one line, each with the label of its field."""
-    labels = {name: f"{field.label}: " for name, field in form.fields.items() if field.label}
+    labels = {name: f"{field.label}{say(': ')}" for name, field in form.fields.items() if field.label}
     errors = {name: " ".join(map(str, each)) for name, each in form.errors.items()}
     return " ".join(labels.get(name, "") + message for name, message in errors.items())
 

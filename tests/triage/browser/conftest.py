@@ -27,6 +27,7 @@ QUIET = [
 ]
 DESKTOP = {"width": 1280, "height": 800}
 TABLET = {"width": 820, "height": 1180}
+PHONE = {"width": 390, "height": 844}
 PATIENCE = 20_000  # milliseconds that a slow machine is given
 
 Visit = Callable[..., Page]

@@ -6,6 +6,7 @@ import csv
 import re
 from datetime import timedelta
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from payeewatch.pipeline.home.settings import Settings
@@ -32,6 +33,22 @@ def test_somebody_signs_in_and_out(visit: Visit, cast: dict[str, User], picture)
     expect(page).to_have_url(re.compile("sign-in"))
 
 
+def test_after_a_wrong_password_the_password_is_what_one_types_again(visit: Visit, cast: dict[str, User]) -> None:
+    page = visit(None)
+    page.get_by_label("Username").fill("reviewer")
+    page.get_by_label("Password").fill("not it")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator(".errorlist")).to_contain_text("do not fit together")
+    assert page.evaluate("document.activeElement.name") == "password"
+
+
+SHIFTS = """() => { window.shifts = 0; new PerformanceObserver((list) => {
+    for (const each of list.getEntries()) if (!each.hadRecentInput) window.shifts += each.value;
+}).observe({ type: "layout-shift", buffered: true }); }"""
+"""Counts how much the page moves by itself."""
+MOST_KEYS = 45
+
+
 def test_a_reviewer_clears_ten_flags_with_the_keyboard_alone(visit: Visit, cast: dict[str, User], picture) -> None:
     for number in range(90_000, 90_010 - Flag.objects.filter(is_current=True).count()):
         flag_of(str(number), queue="review", rank=number)
@@ -39,17 +56,68 @@ def test_a_reviewer_clears_ten_flags_with_the_keyboard_alone(visit: Visit, cast:
     picture(page, "queue")
     press(page, "n")
     expect(page.locator("#work[data-flag]")).to_be_visible()
+    page.evaluate(SHIFTS)
+    keys = 1
     for _flag in range(10):
         press(page, "r")
         expect(page.locator("#act details.is-benign[open]")).to_be_visible()
         press(page, "1", "2")
         with wait_for_answer(page):
             press(page, "Control+Enter")
+        keys += 4
         assert page.evaluate("document.activeElement.id") == "headline"
+        expect(page.locator("#rows > li.is-open")).to_be_in_viewport()
     picture(page, "flag")
+    assert keys <= MOST_KEYS
+    assert page.evaluate("window.shifts") == 0
     assert Flag.objects.filter(decisions__verdict="benign").count() == 10
     decisions = set(Decision.objects.values_list("reason_code", "evidence_kind", "confidence"))
     assert decisions == {("B01", "call_back_failed", 2)}
+
+
+@pytest.mark.parametrize(
+    ("key", "action"),
+    [("r", "benign"), ("f", "confirmed_fraud"), ("a", "attempt_stopped"), ("i", "inconclusive"), ("d", "duplicate"),
+     ("w", "data_error"), ("h", "hold")],
+)  # fmt: skip
+def test_each_verdict_has_one_key(visit: Visit, cast: dict[str, User], first: Flag, key: str, action: str) -> None:
+    page = visit(cast["reviewer"], f"/flags/{first.flag_id}")
+    press(page, key)
+    expect(page.locator(f"#act details[data-action={action}][open] form")).to_be_visible()
+
+
+def test_a_senior_goes_through_the_inbox_with_one_key_a_flag(visit: Visit, cast: dict[str, User], first: Flag) -> None:
+    one, two = Flag.objects.filter(is_current=True).exclude(pk=first.pk).order_by("place")[:2]
+    for flag in (one, two):
+        do(cast["reviewer"], flag, "confirmed_fraud", reason="F01", evidence_kind="bank_check")
+    page = visit(cast["senior"], "/team")
+    page.locator("#badges a", has_text="To approve 2").click()
+    press(page, "n")
+    expect(page.locator(f"#work[data-flag={one.pk}]")).to_be_visible()
+    with wait_for_answer(page):
+        press(page, "y")
+    expect(page.locator(f"#work[data-flag={two.pk}]")).to_be_visible()
+    expect(page.locator("#badges")).to_contain_text("To approve 1")
+    expect(page.locator("#many")).to_have_text("1")
+    press(page, "b")
+    page.keyboard.type("Call the member first.")
+    with wait_for_answer(page):
+        press(page, "Control+Enter")
+    states = dict(Flag.objects.filter(pk__in=[one.pk, two.pk]).values_list("pk", "state"))
+    assert states == {one.pk: "closed", two.pk: "returned"}
+
+
+def test_flags_are_selected_freely_across_the_list(visit: Visit, cast: dict[str, User], first: Flag) -> None:
+    Flag.objects.update(ring_size=1)
+    page = visit(cast["reviewer"])
+    press(page, "j", "x", "j", "j", "x")
+    page.get_by_role("button", name="Decide on the selected flags together").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Selected flags")
+    assert page.locator("input[name=flag]:checked").count() == 2
+    page.get_by_role("button", name="Put into one case").click()
+    page.get_by_role("button", name=re.compile("Do it to 2 flags")).click()
+    expect(page.locator("#messages")).to_contain_text("Put into one case: 2 flags")
+    assert Flag.objects.filter(ring_size=2).count() == 2
 
 
 def test_a_step_is_undone_by_a_key(visit: Visit, cast: dict[str, User], first: Flag, picture) -> None:
@@ -103,7 +171,7 @@ def test_a_senior_returns_a_proposal_with_a_reason(visit: Visit, cast: dict[str,
     page.locator("#act summary", has_text="Return").click()
     page.get_by_label("Why").first.fill("Call the member first.")
     with wait_for_answer(page):
-        page.locator("#act details[open]").get_by_role("button", name="Save", exact=True).click()
+        page.locator("#act details.deed[open]").get_by_role("button", name="Save", exact=True).click()
     page = visit(cast["reviewer"], f"/flags/{first.flag_id}")
     expect(page.get_by_text("Call the member first.")).to_be_visible()
 

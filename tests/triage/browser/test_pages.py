@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from payeewatch.triage.models import Flag, User
 from payeewatch.triage.urls import ROUTES
-from tests.triage.browser.conftest import DESKTOP, TABLET, Visit
+from tests.triage.browser.conftest import DESKTOP, PHONE, TABLET, Visit
 from tests.triage.conftest import do
 
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -31,6 +31,7 @@ def addresses(role: str, flag: Flag) -> Iterator[str]:
     yield from (f"/{each.path}" for each in ROUTES if each.menu and role in each.roles and "<" not in each.path)
     if role != "administrator":
         yield f"/flags/{flag.flag_id}"
+        yield f"/flags/{flag.flag_id}/about/account"
 
 
 @pytest.mark.parametrize("role", ["senior", "auditor", "administrator"])
@@ -46,9 +47,42 @@ def test_every_page_is_accessible_and_fits(
             page.emulate_media(color_scheme=theme)
             assert violations(page) == [], f"{address} in {theme}"
             picture(page, f"{role}-{name}-{theme}")
-        for size in (TABLET, DESKTOP):
+        for size in (TABLET, PHONE, DESKTOP):
             page.set_viewport_size(size)
             assert page.evaluate("document.documentElement.scrollWidth") <= size["width"], f"{address} at {size}"
+
+
+@pytest.mark.parametrize("role", ["senior", "auditor", "administrator"])
+def test_every_page_is_accessible_in_french(visit: Visit, cast: dict[str, User], first: Flag, role: str) -> None:
+    do(cast["reviewer"], first, "confirmed_fraud", reason="F01", evidence_kind="bank_check", note="Rappel fait.")
+    User.objects.filter(pk=cast[role].pk).update(language="fr")
+    page = visit(cast[role])
+    for address in addresses(role, first):
+        page.goto(address)
+        assert violations(page) == [], address
+        for size in (PHONE, DESKTOP):
+            page.set_viewport_size(size)
+            assert page.evaluate("document.documentElement.scrollWidth") <= size["width"], f"{address} at {size}"
+
+
+def test_printing_a_flag_prints_that_flag_only(visit: Visit, cast: dict[str, User], first: Flag) -> None:
+    page = visit(cast["reviewer"], f"/flags/{first.flag_id}")
+    page.emulate_media(media="print")
+    for part in ("#queue", "#act", ".top", ".foot", ".banner"):
+        for each in page.locator(part).all():
+            expect(each).to_be_hidden()
+    expect(page.locator("#headline")).to_be_visible()
+    others = Flag.objects.exclude(member_id=first.member_id).exclude(member_id=None)
+    words = page.inner_text("body")
+    assert not [flag.member_id for flag in others if flag.member_id in words and flag.ring != first.ring]
+
+
+def test_on_a_tablet_the_verdicts_stay_in_sight(visit: Visit, cast: dict[str, User], first: Flag) -> None:
+    page = visit(cast["reviewer"], f"/flags/{first.flag_id}", viewport=TABLET)
+    button = page.locator("#act summary[data-key=r]")
+    expect(button).to_be_in_viewport()
+    button.click()
+    expect(page.locator("#act details.is-benign[open] [type=radio]").first).to_be_in_viewport()
 
 
 def check(page: Page, picture: Callable[[Page, str], None], name: str) -> None:
@@ -56,7 +90,7 @@ def check(page: Page, picture: Callable[[Page, str], None], name: str) -> None:
         page.emulate_media(color_scheme=theme)
         assert violations(page) == [], f"{name} in {theme}"
         picture(page, f"{name}-{theme}")
-    for size in (TABLET, DESKTOP):
+    for size in (TABLET, PHONE, DESKTOP):
         page.set_viewport_size(size)
         assert page.evaluate("document.documentElement.scrollWidth") <= size["width"], f"{name} at {size}"
 
@@ -87,6 +121,7 @@ def test_what_opens_on_a_page_is_accessible(visit: Visit, cast: dict[str, User],
     expect(page.locator("#keys")).to_be_visible()
     check(page, picture, "keys")
     page.keyboard.press("Escape")
+    page.locator("#act details.more > summary").click()
     for summary in page.locator("#act details.deed > summary").all():
         summary.click()
         assert violations(page) == [], summary.inner_text()

@@ -52,7 +52,7 @@ def test_filters_compose_and_stay_on_the_next_page(token: str) -> None:
         path = page["next"]
     assert flag_ids
     assert set(flag_ids) == set(
-        Flag.objects.filter(night=night, queue="review", state="new").values_list("pk", flat=True)
+        Flag.objects.filter(night=night, state="new").exclude(queue="hold").values_list("pk", flat=True)
     )
 
 
@@ -101,4 +101,11 @@ def test_the_document_is_served_and_names_every_address(client: Client, reviewed
 
     assert client.get("/api/v1/openapi.json").json()["paths"].keys() == DOCUMENT["paths"].keys()
     served = {"/" + re.sub(r"<str:(\w+)>", r"{\1}", route.path) for route in ROUTES}
-    assert served - {"/api/v1/openapi.json"} == DOCUMENT["paths"].keys()
+    assert served - {"/api/v1/openapi.json", "/api/", "/api/<path:rest>"} == DOCUMENT["paths"].keys()
+
+
+@pytest.mark.parametrize("path", ["/api/v2/flags", "/api/v1/flag", "/api/", "/api/v1/flags/"])
+def test_an_unknown_address_of_the_api_is_answered_in_json(client: Client, reviewed: Settings, path: str) -> None:
+    for answer in (client.get(path), client.post(path)):
+        assert (answer.status_code, answer["Content-Type"]) == (404, "application/json")
+        assert "/api/v1/openapi.json" in answer.json()["message"]

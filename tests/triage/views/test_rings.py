@@ -1,7 +1,8 @@
-"""One decision on a ring, through its page."""
+"""One decision on several flags, of a ring or selected freely, through their page."""
 
 from __future__ import annotations
 
+from decimal import Decimal
 from uuid import uuid4
 
 import pytest
@@ -16,7 +17,7 @@ BENIGN = {"action": "benign", "filled": "yes", "reason": "B05", "evidence_kind":
 @pytest.fixture
 def ring(cast: dict[str, User], first: Flag) -> list[Flag]:
     """Three flags tied together, none about a reviewer's household."""
-    flags = list(Flag.objects.filter(is_current=True).exclude(household_id=first.household_id).order_by("rank")[:3])
+    flags = list(Flag.objects.filter(is_current=True).exclude(household_id=first.household_id).order_by("place")[:3])
     Flag.objects.update(ring=F("flag_id"), ring_size=1)
     Flag.objects.filter(pk__in=[flag.pk for flag in flags]).update(ring=flags[0].pk, ring_size=3)
     return flags
@@ -27,7 +28,7 @@ def test_a_dry_run_changes_nothing_and_says_why_not(cast: dict[str, User], ring:
     answer = signed_in(cast["reviewer"]).post(
         f"/rings/{ring[0].pk}/decide", {**BENIGN, "flag": [flag.pk for flag in ring]}
     )
-    assert {flag.pk for flag, _step in answer.context["ready"]} == {ring[0].pk, ring[2].pk}
+    assert {each.flag.pk for each, _step in answer.context["ready"]} == {ring[0].pk, ring[2].pk}
     assert ("Reason", "Joint or household account") in answer.context["answers"]
     assert "second is working on this flag." in answer.content.decode()
     assert not Flag.objects.filter(state="closed").exists()
@@ -43,10 +44,56 @@ def test_what_is_confirmed_is_done_once_with_a_record_for_each_flag(cast: dict[s
     assert AuditRecord.objects.filter(action="benign").count() == 3
 
 
-def test_flags_selected_in_the_queue_lead_to_their_ring(cast: dict[str, User], ring: list[Flag]) -> None:
-    answer = signed_in(cast["reviewer"]).get("/queue/selected", {"flag": [ring[1].pk]}, follow=True)
-    assert answer.context["selected"] == [ring[1].pk]
-    assert len(answer.context["flags"]) == 3
+def test_flags_selected_freely_on_a_list_are_decided_together(cast: dict[str, User], ring: list[Flag]) -> None:
+    Flag.objects.update(ring=F("flag_id"), ring_size=1)
+    client, flag_ids = signed_in(cast["reviewer"]), [flag.pk for flag in ring[:2]]
+    page = client.get("/queue/selected", {"flag": flag_ids})
+    assert [flag.pk for flag in page.context["flags"]] == flag_ids
+    answer = client.post("/queue/selected/decide", {**BENIGN, "flag": flag_ids})
+    steps = {f"step-{each.flag.pk}": str(step) for each, step in answer.context["ready"]}
+    client.post(
+        "/queue/selected/decide", {**BENIGN, **steps, "flag": [f"{flag.pk}:{flag.version}" for flag in ring[:2]]}
+    )
+    assert set(Flag.objects.filter(verdict="benign").values_list("pk", flat=True)) == set(flag_ids)
+
+
+def test_a_ring_is_approved_after_one_preview_with_contents_and_sums(cast: dict[str, User], ring: list[Flag]) -> None:
+    Flag.objects.update(amount_at_risk=0)
+    for flag in ring[1:]:
+        do(cast["reviewer"], flag, "confirmed_fraud", reason="F05", evidence_kind="bank_check", note="The same agent.")
+    Flag.objects.filter(pk=ring[2].pk).update(amount_at_risk="339.69")
+    client = signed_in(cast["senior"])
+    assert "approve" in [each.name for each in client.get(f"/rings/{ring[0].pk}").context["choices"]]
+    answer = client.post(f"/rings/{ring[0].pk}/decide", {"action": "approve", "flag": [flag.pk for flag in ring]})
+    assert answer.text.count("The same agent.") == 2
+    assert [each.refusal for each in answer.context["refused"]] == ["Nothing waits for approval here."]
+    assert answer.context["ready_sums"]["at_risk"] == Decimal("339.69")
+    form_data = {
+        "action": "approve",
+        "filled": "yes",
+        "flag": [f"{each.flag.pk}:{each.flag.version}" for each, _step in answer.context["ready"]],
+        **{f"step-{each.flag.pk}": str(step) for each, step in answer.context["ready"]},
+        **{f"decision-{each.flag.pk}": each.decision for each, _step in answer.context["ready"]},
+    }
+    client.post(f"/rings/{ring[0].pk}/decide", form_data)
+    assert Flag.objects.filter(verdict="confirmed_fraud", state="closed").count() == 2
+
+
+def test_the_list_of_rings_says_what_is_shared(cast: dict[str, User], ring: list[Flag]) -> None:
+    Flag.objects.filter(pk__in=[flag.pk for flag in ring]).update(account="a" * 32, account_hint="BE · B · …5260")
+    Flag.objects.filter(pk__in=[flag.pk for flag in ring]).update(actor_id="AG016")
+    assert "BE · B · …5260 · agent AG016" in signed_in(cast["reviewer"]).get("/rings").text
+    page = signed_in(cast["scientist"]).get("/rings").text
+    assert "AG016" not in page
+    assert "5260" not in page
+
+
+def test_a_hold_of_many_asks_once(cast: dict[str, User], ring: list[Flag]) -> None:
+    answer = signed_in(cast["reviewer"]).post(
+        f"/rings/{ring[0].pk}/decide", {"action": "hold", "flag": [flag.pk for flag in ring]}
+    )
+    assert len(answer.context["ready"]) == 3
+    assert "until 3 Oct 2024" in answer.text
 
 
 def test_an_auditor_sees_a_ring_and_decides_nothing(cast: dict[str, User], ring: list[Flag]) -> None:

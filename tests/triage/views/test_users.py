@@ -86,6 +86,7 @@ def test_a_locked_sign_in_is_unlocked(desk: Client) -> None:
     person = user(Role.REVIEWER)
     for _ in range(6):
         Client().post("/sign-in", {"username": "reviewer", "password": "not it"})
+    assert "Locked after failed attempts" in desk.get("/users").text
     assert "Unlock" in desk.get(f"/users/{person.pk}").text
     desk.post(f"/users/{person.pk}/do/unlock-user")
     assert Client().post("/sign-in", {"username": "reviewer", "password": PASSWORD}).status_code == 302

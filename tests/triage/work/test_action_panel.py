@@ -15,9 +15,7 @@ from tests.triage.conftest import do, signed_in
 
 
 def names(flag: Flag, person: User) -> set[str]:
-    return {
-        action.name for _label, actions in action_panel.right_pane(flag, person)["groups"] for action, _form in actions
-    }
+    return {action.name for group in action_panel.right_pane(flag, person)["groups"] for action, _form in group.actions}
 
 
 def send(client: Client, flag: Flag, action: str, **data: str):

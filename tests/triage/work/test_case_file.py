@@ -59,6 +59,28 @@ def test_it_is_told_in_french_with_accents_and_embedded_fonts(cast: dict[str, Us
     assert all(ord(letter) in getFont("Vera").face.charWidths for letter in "éèêçàùîôœ€–…·")
 
 
+def test_it_is_a_draft_without_a_purpose_until_it_is_closed(cast: dict[str, User], first: Flag) -> None:
+    draft = text(case_file.case_file(first, cast["reviewer"], ""))
+    assert "DRAFT" in draft
+    assert "not stated yet" in draft
+    final = text(case_file.case_file(closed_as_fraud(cast, first), cast["reviewer"], "complaint"))
+    assert "DRAFT" not in final
+    with pytest.raises(case_file.NotLockable):
+        case_file.lock(first, cast["senior"], "")
+
+
+def test_it_lists_notes_and_the_other_flags_of_the_ring(cast: dict[str, User], first: Flag) -> None:
+    other = Flag.objects.exclude(pk=first.pk).exclude(household_id=first.household_id).first()
+    Flag.objects.filter(pk__in=[first.pk, other.pk]).update(ring=first.pk, ring_size=2)
+    do(cast["reviewer"], first, "note", text="Called the number of 2019.")
+    first.refresh_from_db()
+    content = text(case_file.case_file(first, cast["reviewer"], "referral"))
+    assert "Called the number of 2019." in content
+    assert other.flag_id in content
+    own = text(case_file.case_file(first, User(household_id=other.household_id, role="reviewer"), "referral"))
+    assert other.flag_id not in own.split("Other flags of the ring")[-1] or "Other flags of the ring" not in own
+
+
 def test_it_names_nobody(cast: dict[str, User], published: Home) -> None:
     named = identities(published.path / "inbox")
     for flag in Flag.objects.select_related("night")[:5]:

@@ -37,7 +37,7 @@ def test_filters_compose(cast: dict[str, User], first: Flag) -> None:
     me = cast["reviewer"]
     do(me, first, "ask", whom="bank")
     assert flag_ids(me, awaiting="on") == flag_ids(me, mine="on") == [first.flag_id]
-    assert flag_ids(me, awaiting="on", queue="audit" if first.queue != "audit" else "hold") == []
+    assert flag_ids(me, awaiting="on", queue="review" if first.queue == "hold" else "hold") == []
     assert first.flag_id not in flag_ids(me, untouched="on")
     assert len(flag_ids(me)) == work_list(me).count()
 
@@ -66,7 +66,8 @@ def test_a_second_look_is_offered_to_others(cast: dict[str, User], first: Flag) 
 def test_risk_and_urgency_are_two_orders(cast: dict[str, User]) -> None:
     one, two, three = Flag.objects.order_by("rank")[:3]
     Flag.objects.exclude(pk__in=[one.pk, two.pk, three.pk]).update(state="closed")
-    for flag, day, queue in ((one, None, "audit"), (two, "2024-10-05", "hold"), (three, "2024-09-28", "review")):
+    Flag.objects.filter(pk=one.pk).update(place=99)
+    for flag, day, queue in ((one, None, "review"), (two, "2024-10-05", "hold"), (three, "2024-09-28", "review")):
         Flag.objects.filter(pk=flag.pk).update(first_payment_on=day, queue=queue)
     assert flag_ids(cast["reviewer"]) == flag_ids(cast["reviewer"], sort="risk") == [two.pk, three.pk, one.pk]
     assert flag_ids(cast["reviewer"], sort="urgency") == [three.pk, two.pk, one.pk]
@@ -103,3 +104,20 @@ def test_text_finds_numbers_for_those_who_see_them(cast: dict[str, User], first:
 def test_nobody_lists_their_own_household(cast: dict[str, User], first: Flag) -> None:
     assert first.flag_id not in flag_ids(cast["relative"])
     assert first.flag_id in flag_ids(cast["reviewer"])
+
+
+def test_a_flag_given_to_a_colleague_is_theirs_to_take(cast: dict[str, User], first: Flag) -> None:
+    do(cast["reviewer"], first, "assign", to=cast["second"].pk)
+    assert first not in to_take(cast["reviewer"])
+    assert first in to_take(cast["second"])
+    assert flag_ids(cast["second"], mine="on") == [first.flag_id]
+    do(cast["reviewer"], first, "assign")
+    assert first in to_take(cast["reviewer"])
+
+
+def test_what_i_closed_today_is_a_list(cast: dict[str, User], first: Flag, clocked: Clock) -> None:
+    do(cast["reviewer"], first, "inconclusive", evidence_kind="none")
+    assert flag_ids(cast["reviewer"], of="closed_today") == [first.flag_id]
+    assert flag_ids(cast["second"], of="closed_today") == []
+    clocked.at += timedelta(days=1)
+    assert flag_ids(cast["reviewer"], of="closed_today") == []

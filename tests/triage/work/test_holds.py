@@ -26,7 +26,7 @@ YES = {"confirm": True}
 
 
 def test_a_hold_asks_once_more(cast: dict[str, User], first: Flag) -> None:
-    with pytest.raises(workflow.Refused, match="I am sure"):
+    with pytest.raises(workflow.Refused, match="Yes, hold"):
         do(cast["reviewer"], first, "hold")
     assert not first.holds.filter(state="held").exists()
 

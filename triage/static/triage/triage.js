@@ -6,10 +6,14 @@ const all = (selector, within = document) => [...within.querySelectorAll(selecto
 const words = document.body.dataset;
 let underWay = 0; // requests that have not been answered yet
 
-function tell(text, isBad) {
+function tell(text, isBad, link) {
   const note = document.createElement("p");
   note.className = isBad ? "notice notice-bad" : "notice";
   note.textContent = text;
+  if (link) {
+    const anchor = Object.assign(document.createElement("a"), { href: link.href, textContent: link.text, target: "_blank" });
+    note.append(" ", anchor);
+  }
   find("#messages").replaceChildren(note);
 }
 
@@ -30,15 +34,30 @@ function markOpen(flag) {
   for (const row of rows()) {
     const isIt = row.dataset.flag === flag;
     row.classList.toggle("is-open", isIt);
-    if (isIt) { linkOf(row).setAttribute("aria-current", "true"); row.classList.remove("is-changed"); }
+    if (isIt) {
+      linkOf(row).setAttribute("aria-current", "true");
+      row.classList.remove("is-changed");
+      bringIntoView(row);
+    }
     else linkOf(row).removeAttribute("aria-current");
   }
   const list = rows(), place = list.findIndex((row) => row.dataset.flag === flag), next = place < 0 ? null : list[place + 1];
-  for (const form of all("form.deed-form")) {
-    const have = find("[data-then]", form);
-    if (have) have.hidden = !next;
-    if (have && next) have.value = next.dataset.flag;
+  for (const have of all("#act [data-then]")) {
+    have.hidden = !next;
+    have.value = next ? next.dataset.flag : "";
   }
+  const open = find("[data-open]");
+  if (open) open.value = flag;
+}
+
+// The queue follows the open flag, and nothing else on the page moves.
+function bringIntoView(row) {
+  const pane = find("#queue");
+  if (getComputedStyle(pane).overflowY === "visible") return;
+  const inner = pane.scrollHeight > pane.clientHeight ? pane : find("#rows");
+  const box = row.getBoundingClientRect(), frame = inner.getBoundingClientRect();
+  if (box.bottom > frame.bottom) inner.scrollTop += box.bottom - frame.bottom + box.height;
+  else if (box.top < frame.top) inner.scrollTop -= frame.top - box.top + box.height;
 }
 
 // A key never acts on another flag than the one that is seen.
@@ -54,6 +73,7 @@ function openDeed(key) {
   const summary = find(`#act summary[data-key="${key}"]`);
   if (!summary) return false;
   const deed = summary.parentElement;
+  openMenuOf(deed);
   for (const other of all("#act details.deed[open]")) if (other !== deed) other.open = false;
   deed.open = true;
   const first = find("form input:not([type=hidden]), form select, form textarea", deed);
@@ -81,10 +101,17 @@ function numberChoices() {
   for (const group of all("[data-digits]")) all("kbd", group).forEach((hint, place) => { hint.textContent = DIGITS[place] || ""; });
 }
 
+// Inside a form, the key of a note leads to the note of that form.
+function noteOfOpenDeed() {
+  const note = find("#act details.deed[open] textarea");
+  note?.focus();
+  return Boolean(note);
+}
+
 function submitOpen(andNext) {
   const form = document.activeElement?.closest("form.deed-form") || find("#act details.deed[open] form");
   if (!form) return false;
-  ((andNext && find("[data-then]:not([hidden])", form)) || find(".button-main", form)).click();
+  ((andNext && find("button[data-then]:not([hidden])", form)) || find(".button-main", form)).click();
   return true;
 }
 
@@ -140,6 +167,7 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (event.key.length !== 1 || !find("#act")) return;
+  if (event.key === "m" && noteOfOpenDeed()) { event.preventDefault(); return; }
   if (DIGITS.includes(event.key)) { if (choose(event.key)) event.preventDefault(); return; }
   const wanted = find(`#act [data-key="${CSS.escape(event.key)}"]`);
   if (!wanted || !isSeen()) return;
@@ -158,13 +186,6 @@ document.addEventListener("submit", (event) => {
 }, true);
 addEventListener("pageshow", () => { underWay = 0; busy(false); });
 
-document.addEventListener("htmx:configRequest", (event) => {
-  const cookie = document.cookie.split("; ").find((each) => /csrf/i.test(each.split("=")[0]));
-  if (!cookie || event.detail.verb === "get") return;
-  // signing in again in another tab changes the token: the cookie knows the one that counts
-  event.detail.headers["X-CSRFToken"] = cookie.split("=")[1];
-  event.detail.formData?.delete("csrfmiddlewaretoken");
-});
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (underWay) { event.preventDefault(); return; }
   underWay += 1;
@@ -175,17 +196,88 @@ document.addEventListener("htmx:afterRequest", () => { underWay = Math.max(0, un
 document.addEventListener("htmx:beforeSwap", (event) => {
   if (!/\/sign-in|\/second-factor/.test(event.detail.xhr.responseURL || "")) return;
   event.detail.shouldSwap = false;
-  tell(words.signedOut, true);
+  tellSignedOut();
 });
 for (const lost of ["htmx:sendError", "htmx:timeout"]) document.addEventListener(lost, () => tell(words.offline, true));
-document.addEventListener("htmx:responseError", () => tell(words.failed, true));
+
+// Signing in again in another tab changes the token of forms: ask for the new one, and send once more.
+document.addEventListener("htmx:responseError", async (event) => {
+  const { xhr, requestConfig } = event.detail;
+  const form = requestConfig.elt;
+  if (xhr.status !== 403 || !form.matches("form") || form.dataset.again) { tell(words.failed, true); return; }
+  const token = await newToken();
+  if (token === SIGNED_OUT) { tellSignedOut(); return; }
+  if (!token) { tell(words.failed, true); return; }
+  form.dataset.again = "yes";
+  underWay = 0;
+  form.requestSubmit(requestConfig.triggeringEvent?.submitter);
+});
+const SIGNED_OUT = "signed out";
+async function newToken() {
+  try {
+    const answer = await fetch(words.token, { headers: { Accept: "application/json" } });
+    if (answer.redirected) return SIGNED_OUT;
+    if (!answer.ok) return "";
+    const { token, user } = await answer.json();
+    if (user !== words.user) return "";
+    document.body.setAttribute("hx-headers", JSON.stringify({ "X-CSRFToken": token }));
+    for (const input of all("input[name=csrfmiddlewaretoken]")) input.value = token;
+    return token;
+  } catch { return ""; }
+}
+function tellSignedOut() { tell(words.signedOut, true, { href: "/sign-in", text: words.signIn }); }
 document.addEventListener("htmx:afterSettle", (event) => {
-  if (event.detail.target?.id !== "work" && event.detail.elt?.id !== "work") return;
+  const parts = ["work", "act"];
+  if (!parts.includes(event.detail.target?.id) && !parts.includes(event.detail.elt?.id)) return;
   settle();
-  const where = find("#refused") || find("#headline");
+  const refused = find("#act details[data-refused]"); // the one that it replaces was open, so the browser closed it
+  if (refused) { openMenuOf(refused); refused.open = true; }
+  const wrong = find("#act details.deed[open] [aria-invalid=true]");
+  const where = wrong || find("#refused") || find("#headline");
   where?.focus({ preventScroll: false });
 });
 document.addEventListener("htmx:historyRestore", settle);
+
+// ---- What was written waits in this tab, for its user, until it is sent or signed out of
+const draftKey = (form) => `draft ${words.user} ${form.getAttribute("action").split("?")[0]}`;
+const writable = (form) => all("input:not([type=hidden]), textarea, select", form);
+document.addEventListener("input", (event) => {
+  const form = event.target.closest("form.deed-form");
+  if (!form) return;
+  const values = writable(form).map((each) => (each.matches("[type=checkbox], [type=radio]") ? each.checked : each.value));
+  sessionStorage.setItem(draftKey(form), JSON.stringify(values));
+});
+function restoreDrafts() {
+  for (const form of all("#act form.deed-form")) {
+    const draft = sessionStorage.getItem(draftKey(form));
+    const deed = form.closest("details.deed");
+    if (!draft || deed.open) continue;
+    const values = JSON.parse(draft), fields = writable(form);
+    if (values.length !== fields.length) continue;
+    fields.forEach((each, place) => {
+      if (each.matches("[type=checkbox], [type=radio]")) each.checked = values[place]; else each.value = values[place];
+    });
+    if (fields.some((each) => each.matches("textarea") && each.value)) {
+      openMenuOf(deed);
+      deed.open = true;
+    }
+  }
+}
+function openMenuOf(deed) {
+  const menu = deed.closest("details.more");
+  if (menu) menu.open = true;
+}
+document.addEventListener("htmx:afterRequest", (event) => {
+  const form = event.detail.requestConfig?.elt; // it may have left the page by now
+  if (event.detail.successful && form?.matches("form.deed-form") && /\/do\//.test(event.detail.xhr.responseURL)) sessionStorage.removeItem(draftKey(form));
+});
+document.addEventListener("submit", (event) => {
+  if (event.target.matches("[data-forget]")) forgetDrafts(() => true);
+});
+function forgetDrafts(which) {
+  for (const key of Object.keys(sessionStorage)) if (key.startsWith("draft ") && which(key)) sessionStorage.removeItem(key);
+}
+if (words.user) forgetDrafts((key) => !key.startsWith(`draft ${words.user} `));
 
 // ---- The list stands still: news is offered, changed rows are marked
 async function lookForNews() {
@@ -225,6 +317,7 @@ setInterval(() => {
 
 function settle() {
   numberChoices();
+  restoreDrafts();
   const work = find("#work");
   if (work?.dataset.flag) markOpen(work.dataset.flag);
 }
