@@ -61,7 +61,7 @@ class Candidate:
     score: float
     loss_cents: int  # expected, see expected_loss_cents
     may_hold: bool
-    is_worth_review: bool  # by its expected loss; by its p-value where the score has no weights
+    is_worth_review: bool  # by its expected loss, and not too usual
     forest: float = -math.inf  # how unusual the forests find it, where that may give it a place; see forest_places
     is_scored: bool = True
     first_flagged_on: date | None = None
@@ -248,7 +248,7 @@ def _with_losses(facts: pd.DataFrame, earlier_flags: dict[str, Row], params: Fla
     losses = expected_loss_cents(p_value, facts["at_risk_cents"].to_numpy(), params, chances, ages)
     has_chance = facts["chance"].notna().to_numpy()
     is_odd = has_chance & (facts["forest"] >= params.floor_forest).to_numpy()
-    is_worth = np.where(has_chance, losses >= params.floor_loss * 100, p_value <= params.floor_p)
+    is_worth = (losses >= params.floor_loss * 100) & (p_value <= params.floor_p)
     return facts.assign(loss_cents=losses, is_worth_review=is_worth, forest=facts["forest"].where(is_odd, -np.inf))
 
 

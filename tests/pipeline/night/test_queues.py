@@ -106,7 +106,7 @@ def test_capacity_is_the_larger_of_its_two_rules() -> None:
 
 
 def test_a_quiet_night_stays_quiet() -> None:
-    queues = on(NIGHT, [change("C1", 0.5), change("C2", 0.06)])
+    queues = on(NIGHT, [change("C1", 0.5), change("C2", 0.26), change("C3", 0.25, age_days=40.0)])
     assert queues.flags == []
     assert why_not(queues, "C1") == WhyNot.FLOOR
 
@@ -194,23 +194,24 @@ def test_a_flag_of_the_night_before_that_is_no_longer_scored_has_the_chance_of_i
     assert [row["change_id"] for row in on(NIGHT + timedelta(days=1), rows, first).flags] == ["C2", "C1"]
 
 
-def test_a_change_whose_expected_loss_is_worth_a_review_is_reviewed_whatever_its_p_value() -> None:
+def test_a_change_whose_expected_loss_is_worth_a_review_is_reviewed_unless_it_looks_usual() -> None:
     rows = [
-        weighed("likely", 0.02, 0.4),
-        weighed("large", 0.01, 0.4, at_risk_cents=100_000),
-        weighed("old", 0.02, 0.4, age_days=100.0),
-        weighed("below", 0.019, 0.4),
+        weighed("likely", 0.02, 0.25),
+        weighed("large", 0.01, 0.25, at_risk_cents=100_000),
+        weighed("usual", 0.9, 0.26),
+        weighed("old", 0.02, 0.2, age_days=100.0),
+        weighed("below", 0.019, 0.2),
         weighed("rare", 0.001, 0.001),
     ]
     queues = on(NIGHT, rows, set_to=params(floor_loss=20))
     assert [row["change_id"] for row in queues.flags] == ["large", "likely"]
-    assert [why_not(queues, name) for name in ("below", "old", "rare")] == [WhyNot.FLOOR] * 3
-    assert queues.ranks["change_id"].tolist() == ["large", "likely", "below", "rare", "old"]
+    assert [why_not(queues, name) for name in ("usual", "below", "old", "rare")] == [WhyNot.FLOOR] * 4
+    assert queues.ranks["change_id"].tolist() == ["large", "likely", "usual", "below", "rare", "old"]
 
 
-def test_without_weights_no_expected_loss_is_worth_a_review() -> None:
-    rows = [change("C1", 0.4, score=99.0, at_risk_cents=10_000_000)]
-    assert on(NIGHT, rows, set_to=params(floor_loss=1)).flags == []
+def test_without_weights_the_expected_loss_comes_from_the_p_value() -> None:
+    rows = [change("C1", 0.2, score=99.0), change("C2", 0.15), change("C3", 0.2, at_risk_cents=20_000)]
+    assert queued(on(NIGHT, rows, set_to=params(floor_loss=3))) == {"C3": "review", "C2": "review"}
 
 
 def test_hold_and_review_are_ranked_together_and_the_audit_sample_after_them() -> None:
@@ -237,7 +238,7 @@ def test_what_is_only_odd_takes_no_other_place_than_those_of_the_forests() -> No
 
 
 def test_a_place_that_the_forests_do_not_use_is_not_lost() -> None:
-    rows = [weighed(f"C{n:02}", 0.5 - n / 100, 0.4, score=5.0) for n in range(20)]
+    rows = [weighed(f"C{n:02}", 0.5 - n / 100, 0.2, score=5.0) for n in range(20)]
     assert len(on(NIGHT, rows, set_to=params(floor_loss=1)).flags) == 10
 
 
