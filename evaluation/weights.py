@@ -5,10 +5,14 @@
 Every insurer is simulated, loaded and measured, and every change is read as at an insurer, with a detector trained on
 that insurer alone. Boosted stumps tell dishonest changes from the others. Their sum is exactly a sum of step functions,
 one per reading: the shapes.
+
+The run is logged in MLflow in the work folder, under an experiment of its own: every insurer's draw, the figures, and
+the file. `PAYEEWATCH_HOME=FOLDER payeewatch mlflow` shows it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import multiprocessing
 import shutil
@@ -28,6 +32,7 @@ from numpy.typing import NDArray
 
 from payeewatch.evaluation.worlds import DRAWN, World, code_digest, labelled_frame, make
 from payeewatch.features import FEATURES
+from payeewatch.pipeline.detector import model_registry
 from payeewatch.pipeline.detector.evidence import LENS, Reading, Shape, Weights, readings_of
 from payeewatch.pipeline.home.files import replace_whole, write_text
 from payeewatch.pipeline.home.settings import Settings
@@ -39,12 +44,16 @@ Floats = NDArray[np.float64]
 LAST_DAY = date(2024, 9, 29)
 MEMBERS, DAYS = 8_000, 420
 PROCESSES = 2
+EXPERIMENT = "payeewatch-weights"
 STUMPS, LEARNING_RATE, LEAST_ROWS = 400, 0.08, 100
 DECIMALS = 4
 MOST_FAILED = 0.1
 """With a larger share of insurers that cannot be measured, nothing is learned from the others."""
 LEAST_POINTS = 0.005
 """A shape that is never worth more, either way, is left out."""
+
+COUNTS = ("insurers", "members", "changes", "rows", "dishonest_changes")
+"""The numbers of a file's record that its run has as metrics."""
 
 LABELS = ("world", "change_id", "is_fraud")
 """The columns of a table of readings before its readings."""
@@ -84,7 +93,8 @@ def main(worlds: int, seed: int, members: int, out: Path, work: Path) -> None:
         click.echo(f"insurer {number} cannot be measured ({why}); it is left out", err=True)
     if len(failed) > MOST_FAILED * worlds:
         raise click.ClickException(f"{len(failed)} of {worlds} insurers cannot be measured; correct the simulator")
-    table = read_tables([work / f"{number}" / "readings.parquet" for number in seeds if number not in failed])
+    measured = [number for number in seeds if number not in failed]
+    table = read_tables([work / f"{number}" / "readings.parquet" for number in measured])
     weights = learned(table, seed)
     record = {
         "insurers": worlds - len(failed), "first": seed, "left_out": sorted(failed), "members": members, "days": DAYS,
@@ -94,6 +104,7 @@ def main(worlds: int, seed: int, members: int, out: Path, work: Path) -> None:
         "code": code_digest(),
     }  # fmt: skip
     write(replace(weights, record=record), out)
+    log(replace(weights, record=record), table, measured, out, work)
     click.echo(
         f"{len(weights.shapes)} shapes from {record['changes']} changes, {record['dishonest_changes']} dishonest: {out}"
     )
@@ -210,6 +221,31 @@ def write(weights: Weights, path: Path) -> None:
         parts.append(f"  {json.dumps(name)}: {{\n{lines}\n  }}")
     rest = "".join(f",\n {json.dumps(key)}: {_block(value)}" for key, value in plain.items())
     write_text(path, '{\n "shapes": {\n' + ",\n".join(parts) + "\n }" + rest + "\n}\n")
+
+
+def log(weights: Weights, table: Table, seeds: Sequence[int], out: Path, work: Path) -> str:
+    """Log a run in the store of the work folder: the draws, the figures and the file. Returns the run's id."""
+    from payeewatch.simulator.draws import draw
+
+    draws = {seed: dataclasses.asdict(draw(seed)) for seed in seeds}
+    write_text(work / "draws.json", json.dumps(draws, indent=1, default=str) + "\n")
+    name = f"{len(seeds)} insurers from {weights.record['first']}"
+    files = [work / "draws.json", out]
+    return model_registry.log_run(Settings.load(work, {}), EXPERIMENT, name, figures(weights, table), files)
+
+
+def figures(weights: Weights, table: Table) -> dict[str, float]:
+    """How much was learned from, and how well the sum tells the changes apart that it was learned from."""
+    from sklearn.metrics import average_precision_score
+
+    score = np.full(len(table.world), weights.base)
+    for shape in weights.shapes:
+        score += shape(table.values[:, table.readings.index((shape.name, shape.reading))])
+    worlds = [table.world == world for world in np.unique(table.world[table.is_fraud])]
+    by_world = [average_precision_score(table.is_fraud[rows], score[rows]) for rows in worlds]
+    counts = {name: many for name, many in weights.record.items() if name in COUNTS}
+    numbers = counts | {"shapes": len(weights.shapes), "average_precision.learned_from": np.mean(by_world)}
+    return {name: float(number) for name, number in numbers.items()}
 
 
 def _block(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -23,6 +24,9 @@ from payeewatch.evaluation.weights import (
     write,
 )
 from payeewatch.pipeline.detector.evidence import LENS, SURPRISE, VALUE, Shape, Weights
+from payeewatch.pipeline.detector.model_store import store_address
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.simulator.draws import draw
 
 READINGS = (("amount", SURPRISE), ("mandate", VALUE), ("doubt", VALUE), ("never_unknown", SURPRISE), ("request", LENS))
 
@@ -137,6 +141,27 @@ def test_the_command_writes_weights_and_what_they_were_learned_from(
     weights = Weights.read(tmp_path / "weights.json")
     assert weights.record.items() >= {"insurers": 4, "first": 7, "left_out": [], "changes": 2000, "rows": 4000}.items()
     assert [shape.plain() for shape in weights.shapes] == [shape.plain() for shape in learned(TABLE, 7).shapes]
+
+
+def test_the_run_is_logged_with_every_draw_the_figures_and_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    written_readings(monkeypatch, failing=0)
+    assert ask(tmp_path).exit_code == 0
+    client = MlflowClient(store_address(Settings.load(tmp_path, {})))
+    experiment = client.get_experiment_by_name("payeewatch-weights")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.run_name == "4 insurers from 7"
+    assert run.data.metrics.items() >= {"insurers": 4, "changes": 2000, "rows": 4000}.items()
+    assert 0.2 < run.data.metrics["average_precision.learned_from"] < 1
+    (draws,) = (tmp_path / "mlflow").rglob("draws.json")
+    logged = json.loads(draws.read_text())
+    assert list(logged) == ["7", "8", "9", "10"]
+    assert logged["7"]["figures"]["JOIN_RATE"] == draw(7).figures["JOIN_RATE"] != draw(8).figures["JOIN_RATE"]
+    (file,) = (tmp_path / "mlflow").rglob("weights.json")
+    assert file.read_bytes() == (tmp_path / "weights.json").read_bytes()
 
 
 def test_too_many_insurers_that_cannot_be_measured_stop_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
