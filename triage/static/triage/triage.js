@@ -131,6 +131,7 @@ const KEYS = {
   k: () => move(-1),
   n: () => press('[data-key="n"]'),
   x: () => { const row = cursor() || openRow(); if (row) find("input[type=checkbox]", row)?.click(); },
+  t: () => press('#together [data-key="t"]'),
   u: () => press('[data-key="u"]'),
   "/": () => {
     const sheet = find("#narrow");
