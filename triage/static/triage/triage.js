@@ -241,7 +241,7 @@ document.addEventListener("htmx:historyRestore", settle);
 
 // ---- What was written waits in this tab, for its user, until it is sent or signed out of
 const draftKey = (form) => `draft ${words.user} ${form.getAttribute("action").split("?")[0]}`;
-const writable = (form) => all("input:not([type=hidden]), textarea, select", form);
+const writable = (form) => all("input:not([type=hidden], [name=confirm]), textarea, select", form); // a tick is made anew
 document.addEventListener("input", (event) => {
   const form = event.target.closest("form.deed-form");
   if (!form) return;
