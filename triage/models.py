@@ -160,8 +160,12 @@ class Flag(models.Model):
     needs_second_look = models.BooleanField(default=False)
     version = models.IntegerField(default=1)  # counts every change that anybody makes
 
-    queue_place = models.GeneratedField(  # the hold queue first
-        expression=models.Case(models.When(queue=Queue.HOLD, then=0), default=1),
+    queue_place = models.GeneratedField(  # the hold queue first, what waits for a day or an approval last
+        expression=models.Case(
+            models.When(state__in=(State.PROPOSED, State.SNOOZED, State.SUPPRESSED), then=2),
+            models.When(queue=Queue.HOLD, then=0),
+            default=1,
+        ),
         output_field=models.SmallIntegerField(),
         db_persist=True,
     )

@@ -108,7 +108,7 @@ def _trouble(kind: Notice.Kind, night: date, **facts: Any) -> dict[str, Any]:
 
 def _of_holds_ending(holds: QuerySet[Hold]) -> dict[str, Any]:
     counts = holds.aggregate(flags=Count("flag", distinct=True), holds=Count("pk"), amount=Sum("amount"))
-    return _of_day(HOLDS_ENDING, "holds_ending", **counts | {"amount": str(counts["amount"] or 0)})
+    return _of_day(HOLDS_ENDING, "holds_ending", **counts | {"amount": f"{counts['amount'] or 0:.2f}"})
 
 
 def _of_suppressions_ending(flags: QuerySet[Flag]) -> dict[str, Any]:

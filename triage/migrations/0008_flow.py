@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='flag',
             name='queue_place',
-            field=models.GeneratedField(db_persist=True, expression=models.Case(models.When(queue='hold', then=0), default=1), output_field=models.SmallIntegerField()),
+            field=models.GeneratedField(db_persist=True, expression=models.Case(models.When(state__in=('proposed', 'snoozed', 'suppressed'), then=2), models.When(queue='hold', then=0), default=1), output_field=models.SmallIntegerField()),
         ),
         migrations.AlterField(
             model_name='notice',

@@ -71,7 +71,7 @@ def _evidence(flag: Flag, user: User) -> dict[str, Any]:
     """The evidence, without its rarity where that would tell the audit sample."""
     shown = centre(flag, user)
     if is_measure_hidden(flag):
-        shown["strip"] |= {"rarity": say("told once it is closed")}
+        shown["strip"] |= {"rarity": say("rarity is told once it is closed")}
     return shown
 
 

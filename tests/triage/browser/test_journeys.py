@@ -7,6 +7,7 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.db.models import F
 from playwright.sync_api import Page, expect
 
 from payeewatch.pipeline.home.settings import Settings
@@ -92,6 +93,7 @@ def test_a_senior_goes_through_the_inbox_with_one_key_a_flag(visit: Visit, cast:
         do(cast["reviewer"], flag, "confirmed_fraud", reason="F01", evidence_kind="bank_check")
     page = visit(cast["senior"], "/team")
     page.locator("#badges a", has_text="To approve 2").click()
+    page.wait_for_url("**/?of=to_approve")
     press(page, "n")
     expect(page.locator(f"#work[data-flag={one.pk}]")).to_be_visible()
     with wait_for_answer(page):
@@ -108,10 +110,9 @@ def test_a_senior_goes_through_the_inbox_with_one_key_a_flag(visit: Visit, cast:
 
 
 def test_flags_are_selected_freely_across_the_list(visit: Visit, cast: dict[str, User], first: Flag) -> None:
-    Flag.objects.update(ring_size=1)
+    Flag.objects.update(ring=F("flag_id"), ring_size=1)
     page = visit(cast["reviewer"])
-    press(page, "j", "x", "j", "j", "x")
-    page.get_by_role("button", name="Decide on the selected flags together").click()
+    press(page, "j", "x", "j", "j", "x", "t")
     expect(page.get_by_role("heading", level=1)).to_have_text("Selected flags")
     assert page.locator("input[name=flag]:checked").count() == 2
     page.get_by_role("button", name="Put into one case").click()

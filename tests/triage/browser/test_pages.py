@@ -62,6 +62,8 @@ def test_every_page_is_accessible_in_french(visit: Visit, cast: dict[str, User],
         assert violations(page) == [], address
         for size in (PHONE, DESKTOP):
             page.set_viewport_size(size)
+            wide = "[...document.querySelectorAll('.pane')].filter((one) => one.scrollWidth > one.clientWidth).length"
+            assert page.evaluate(wide) == 0, f"a pane of {address} at {size}"
             assert page.evaluate("document.documentElement.scrollWidth") <= size["width"], f"{address} at {size}"
 
 

@@ -51,7 +51,7 @@ def test_no_page_tells_the_sample_while_it_is_judged(sampled: Flag, path: str) -
 
 def test_its_rarity_is_told_once_it_is_closed(sampled: Flag) -> None:
     client = signed_in(user(Role.REVIEWER))
-    assert client.get(f"/flags/{sampled.pk}").context["centre"]["strip"]["rarity"] == "told once it is closed"
+    assert client.get(f"/flags/{sampled.pk}").context["centre"]["strip"]["rarity"] == "rarity is told once it is closed"
     Flag.objects.filter(pk=sampled.pk).update(state="closed", verdict="benign")
     assert "1 in" in client.get(f"/flags/{sampled.pk}").context["centre"]["strip"]["rarity"]
 

@@ -77,7 +77,7 @@ def test_holds_that_end_are_told_once_a_day(house: object, clocked: Clock, setti
     for _time in range(2):
         notices.announce()
     (notice,) = Notice.objects.filter(kind="holds_ending")
-    assert (notice.body["flags"], notice.body["holds"], notice.body["amount"]) == (1, 1, "339")
+    assert (notice.body["flags"], notice.body["holds"], notice.body["amount"]) == (1, 1, "339.00")
     clocked.at += timedelta(days=1)
     Hold.objects.update(hold_until=clocked.at.date())
     notices.announce()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from payeewatch.triage.exchange.import_night import rings_of
 from payeewatch.triage.models import Flag, User
 from payeewatch.triage.roles import Role
+from payeewatch.triage.work.cases import JoinForm
+from payeewatch.triage.work.workflow import ACTIONS, why_not
 from tests.triage.conftest import do, flag_of, user
 
 NOBODY = {"neighbours": []}
@@ -50,6 +52,9 @@ def test_an_undo_does_not_tear_a_case_apart(house: object) -> None:
     one, two = flag_of("01"), flag_of("02")
     person = user(Role.REVIEWER)
     do(person, two, "join_case", with_flag=one.pk)
-    from payeewatch.triage.work.workflow import ACTIONS, why_not
-
     assert "by hand" in why_not(ACTIONS["undo"], Flag.objects.get(pk=two.pk), person)
+
+
+def test_a_case_is_named_by_a_flag_that_is_there(house: object) -> None:
+    form = JoinForm(flag_of("01"), {"with_flag": "F-none"})
+    assert form.errors["with_flag"] == ["There is no such flag."]

@@ -121,3 +121,10 @@ def test_what_i_closed_today_is_a_list(cast: dict[str, User], first: Flag, clock
     assert flag_ids(cast["second"], of="closed_today") == []
     clocked.at += timedelta(days=1)
     assert flag_ids(cast["reviewer"], of="closed_today") == []
+
+
+def test_what_waits_for_a_day_or_an_approval_is_last(cast: dict[str, User]) -> None:
+    me, order = cast["reviewer"], flag_ids(cast["reviewer"])
+    for flag_id, state in zip(order, ("snoozed", "suppressed", "proposed"), strict=False):
+        Flag.objects.filter(pk=flag_id).update(state=state, queue="hold")
+    assert flag_ids(me) == [*order[3:], *order[:3]]

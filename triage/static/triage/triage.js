@@ -131,6 +131,7 @@ const KEYS = {
   k: () => move(-1),
   n: () => press('[data-key="n"]'),
   x: () => { const row = cursor() || openRow(); if (row) find("input[type=checkbox]", row)?.click(); },
+  t: () => press('#together [data-key="t"]'),
   u: () => press('[data-key="u"]'),
   "/": () => {
     const sheet = find("#narrow");
@@ -240,7 +241,7 @@ document.addEventListener("htmx:historyRestore", settle);
 
 // ---- What was written waits in this tab, for its user, until it is sent or signed out of
 const draftKey = (form) => `draft ${words.user} ${form.getAttribute("action").split("?")[0]}`;
-const writable = (form) => all("input:not([type=hidden]), textarea, select", form);
+const writable = (form) => all("input:not([type=hidden], [name=confirm]), textarea, select", form); // a tick is made anew
 document.addEventListener("input", (event) => {
   const form = event.target.closest("form.deed-form");
   if (!form) return;
