@@ -146,6 +146,26 @@ def test_before_and_after_describe_the_two_accounts(session: Session) -> None:
     }  # fmt: skip
 
 
+DIVERTED = "claim_id payee_id account reimbursed_cents status received_at\nc1 P1 new 74700 settled 2024-04-29"
+
+
+def test_a_claim_that_waited_does_not_date_the_account_before_its_own_change(session: Session) -> None:
+    sighting = {"payee_id": "P1", "account": "new", "seen_at": "2024-04-29", "known_at": "2024-04-29"}
+    put(session, NIGHT, changes=[change()], claims=table(DIVERTED), sightings=[sighting | {"seen_on_table": "claims"}])
+    (row,) = evidence(session)
+    assert (row["after"]["since"], row["after"]["first_seen_at"]) == (datetime(2024, 5, 1, 10),) * 2
+    assert not row["change"]["is_back"]
+
+
+def test_an_account_that_the_payee_left_before_is_dated_from_its_first_use(session: Session) -> None:
+    away = change("C0", old_account="new", new_account="old", requested_at="2024-01-09", effective_at="2024-01-09")
+    sighting = {"payee_id": "P1", "account": "new", "seen_at": "2023-09-01", "known_at": "2023-09-01"}
+    put(session, NIGHT, changes=[away, change()], sightings=[sighting])
+    (row,) = evidence(session)
+    assert row["after"]["since"] == datetime(2023, 9, 1)
+    assert row["change"]["is_back"]
+
+
 def test_a_first_account_has_nothing_before_it(session: Session) -> None:
     put(session, NIGHT, changes=[change(old_account=None)])
     (row,) = evidence(session)
@@ -170,6 +190,7 @@ def test_it_tells_how_the_change_was_asked_for(session: Session) -> None:
         "first_seen_on": None, "channel": "portal", "auth_strength": "otp_sms", "name_check": "no_match",
         "actor_id": "A9", "is_known_device": False, "is_first_account": False,
         "changed_before_at": datetime(2023, 1, 1), "other_payees": 0, "other_households": 0,
+        "first_account_at": datetime(2022, 1, 1), "is_back": False,
     }  # fmt: skip
 
 
