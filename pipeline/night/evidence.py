@@ -197,7 +197,8 @@ CREATE OR REPLACE TEMP TABLE used AS
         FROM known_changes WHERE new_account IN (SELECT account FROM sides) GROUP BY ALL
     ), left_earlier AS (
         SELECT DISTINCT a.account, a.payee_id, true AS is_left FROM asked AS a JOIN known_changes AS o
-          ON o.payee_id = a.payee_id AND o.old_account = a.account AND least(o.requested_at, o.effective_at) < a.asked_at
+          ON o.payee_id = a.payee_id AND o.old_account = a.account
+         AND least(o.requested_at, o.effective_at) < a.asked_at
     )
     SELECT s.account, s.payee_id, coalesce(s.household_id, f.household_id, 'payee ' || s.payee_id) AS household,
            CASE WHEN l.is_left THEN s.since ELSE greatest(s.since, a.asked_at) END AS since, s.seen_at, s.seen_on_table

@@ -39,7 +39,7 @@ CLAIM = pa.struct(
         ("reimbursed_amount", AMOUNT),
         ("ceiling_left_amount", AMOUNT),  # what the guarantee allowed before this claim; null when not in the feed
         ("status", pa.string()),
-        ("to_new_account", pa.bool_()),
+        ("to_new_account", pa.bool_()),  # null: the claim names no account yet
     ]
 )
 MEMBER = pa.struct(
@@ -74,6 +74,17 @@ ACTOR_CHANGE = pa.struct(
         ("same_account", pa.bool_()),
     ]
 )
+OWN_CHANGE = pa.struct(
+    [
+        ("at", pa.timestamp("us")),
+        ("change_id", pa.string()),
+        ("channel", pa.string()),
+        ("derived", pa.bool_()),
+        ("is_first", pa.bool_()),
+        ("is_back", pa.bool_()),  # to the account that the payee had before the change
+        ("to_new_account", pa.bool_()),  # to the same account as the change
+    ]
+)
 DEVICE_USE = pa.struct([("at", pa.timestamp("us")), ("kind", pa.string()), ("member_id", pa.string())])
 EXPOSED = pa.struct([("breach_id", pa.string()), ("exposed_from", pa.date32()), ("exposed_to", pa.date32())])
 
@@ -84,6 +95,7 @@ STORY_COLUMNS = [
     ("contacts", pa.list_(CONTACT)),
     ("claims", pa.list_(CLAIM)),
     ("events", pa.list_(EVENT)),
+    ("own_changes", pa.list_(OWN_CHANGE)),
     ("actor_changes", pa.list_(ACTOR_CHANGE)),
     ("device_uses", pa.list_(DEVICE_USE)),
     ("exposed", pa.list_(EXPOSED)),
@@ -128,7 +140,7 @@ SELECT r.flag_id, list({{
     'billed_amount': CAST(r.billed_cents * 0.01 AS DECIMAL(18, 2)),
     'reimbursed_amount': CAST(r.reimbursed_cents * 0.01 AS DECIMAL(18, 2)),
     'ceiling_left_amount': CAST(r.ceiling_left_cents * 0.01 AS DECIMAL(18, 2)), 'status': r.status,
-    'to_new_account': coalesce(r.account = r.new_account, false)}} ORDER BY r.received_at, r.claim_id) AS claims
+    'to_new_account': r.account = r.new_account}} ORDER BY r.received_at, r.claim_id) AS claims
 FROM recent AS r LEFT JOIN crowds AS w USING (flag_id, claim_id) LEFT JOIN own AS o USING (flag_id, claim_id)
 GROUP BY r.flag_id
 """
@@ -149,14 +161,16 @@ WITH kindred AS (
         OR member_id IN (SELECT member_id FROM shown)
 ), known_members AS ({members}), sizes AS (
     SELECT household_id, CAST(count(*) AS INTEGER) AS many FROM known_members
-    WHERE joined_on <= CAST($night AS DATE) AND coalesce(left_on > CAST($night AS DATE), true) AND died_on IS NULL GROUP BY household_id
+    WHERE joined_on <= CAST($night AS DATE) AND coalesce(left_on > CAST($night AS DATE), true) AND died_on IS NULL
+    GROUP BY household_id
 )
 SELECT s.flag_id, {{
     'age_band': CASE WHEN year(s.requested_at) - m.birth_year BETWEEN 0 AND 119 THEN
         ((year(s.requested_at) - m.birth_year) // 10 * 10) || '-' ||
         ((year(s.requested_at) - m.birth_year) // 10 * 10 + 9) END,
     'joined_on': m.joined_on, 'left_on': m.left_on, 'died_on': m.died_on, 'role': m.role,
-    'legal_protection': m.legal_protection, 'residence': m.residence, 'household_members': coalesce(z.many, 0)}} AS member
+    'legal_protection': m.legal_protection, 'residence': m.residence,
+    'household_members': coalesce(z.many, 0)}} AS member
 FROM shown AS s JOIN known_members AS m USING (member_id) LEFT JOIN sizes AS z ON z.household_id = m.household_id
 """
 
@@ -202,6 +216,21 @@ SELECT flag_id, list({{'at': happened_at, 'change_id': change_id, 'payee_id': pa
 FROM near GROUP BY flag_id
 """
 
+OWN_CHANGES = """
+WITH others AS (
+    SELECT s.flag_id, least(o.requested_at, o.effective_at) AS happened_at, o.change_id, o.channel, o.derived,
+           o.old_account IS NULL AS is_first, coalesce(o.new_account = s.old_account, false) AS is_back,
+           o.new_account = s.new_account AS to_new_account
+    FROM shown AS s JOIN known_changes AS o USING (payee_id) WHERE o.change_id <> s.change_id
+    QUALIFY row_number() OVER (
+        PARTITION BY s.flag_id ORDER BY abs(epoch(o.requested_at) - epoch(s.requested_at)), o.change_id) <= {most}
+)
+SELECT flag_id, list({{'at': happened_at, 'change_id': change_id, 'channel': channel, 'derived': derived,
+                      'is_first': is_first, 'is_back': is_back, 'to_new_account': to_new_account}}
+                     ORDER BY happened_at, change_id) AS own_changes
+FROM others GROUP BY flag_id
+"""
+
 DEVICE_USES = """
 WITH near AS (
     SELECT s.flag_id, e.occurred_at AS happened_at, e.kind, e.member_id, e.event_id
@@ -211,7 +240,8 @@ WITH near AS (
     QUALIFY row_number() OVER (
         PARTITION BY s.flag_id ORDER BY abs(epoch(e.occurred_at) - epoch(s.requested_at)), e.event_id) <= {most}
 )
-SELECT flag_id, list({{'at': happened_at, 'kind': kind, 'member_id': member_id}} ORDER BY happened_at, event_id) AS device_uses
+SELECT flag_id, list({{'at': happened_at, 'kind': kind, 'member_id': member_id}}
+                     ORDER BY happened_at, event_id) AS device_uses
 FROM near GROUP BY flag_id
 """
 
@@ -225,12 +255,13 @@ FROM flagged_exposures AS f JOIN known_lists AS l USING (breach_id) GROUP BY f.f
 JOINED = """
 SELECT f.flag_id, CAST($begin_on AS DATE) AS data_begin_on, coalesce(u.amount, 0) AS usual_monthly_amount, m.member,
        coalesce(t.contacts, []) AS contacts, coalesce(c.claims, []) AS claims, coalesce(e.events, []) AS events,
-       coalesce(a.actor_changes, []) AS actor_changes, coalesce(d.device_uses, []) AS device_uses,
+       coalesce(o.own_changes, []) AS own_changes, coalesce(a.actor_changes, []) AS actor_changes,
+       coalesce(d.device_uses, []) AS device_uses,
        coalesce(x.exposed, []) AS exposed
 FROM flagged AS f LEFT JOIN ({usual}) AS u USING (flag_id) LEFT JOIN ({members}) AS m USING (flag_id)
 LEFT JOIN ({contacts}) AS t USING (flag_id) LEFT JOIN ({claims}) AS c USING (flag_id)
 LEFT JOIN ({events}) AS e USING (flag_id) LEFT JOIN ({actor_changes}) AS a USING (flag_id)
-LEFT JOIN ({device_uses}) AS d USING (flag_id) LEFT JOIN ({exposed}) AS x USING (flag_id)
+LEFT JOIN ({own_changes}) AS o USING (flag_id) LEFT JOIN ({device_uses}) AS d USING (flag_id) LEFT JOIN ({exposed}) AS x USING (flag_id)
 ORDER BY f.flag_id
 """
 
@@ -246,6 +277,7 @@ def story_table(con: duckdb.DuckDBPyConnection, night: date, cutoff: datetime) -
         contacts=CONTACTS.format(events=events),
         claims=CLAIMS.format(most=MOST_CLAIMS),
         events=EVENTS.format(events=events, most=MOST_EVENTS),
+        own_changes=OWN_CHANGES.format(most=MOST_OTHERS),
         actor_changes=ACTOR_CHANGES.format(days=NEAR_DAYS, most=MOST_OTHERS),
         device_uses=DEVICE_USES.format(days=NEAR_DAYS, most=MOST_OTHERS),
         exposed=EXPOSED_DATES.format(lists=known_at_cutoff(con, "lists")),

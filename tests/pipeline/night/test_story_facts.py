@@ -67,7 +67,8 @@ def test_the_usual_month_is_that_of_the_year_before_the_change(session: Session)
         claim("c1", "2024-03-01"), claim("c2", "2024-04-01"), claim("c3", "2024-05-04"),
         claim("c4", "2024-03-02", status="rejected"),
     ], sightings=[{
-        "payee_id": "P1", "account": "old", "seen_at": "2024-03-01", "known_at": "2024-03-01", "seen_on_table": "claims",
+        "payee_id": "P1", "account": "old", "seen_at": "2024-03-01", "known_at": "2024-03-01",
+        "seen_on_table": "claims",
     }])  # fmt: skip
     (row,) = evidence(session)
     assert row["data_begin_on"] == date(2024, 3, 1)
@@ -79,7 +80,7 @@ def test_the_member_is_described_without_birth_date_or_number(session: Session) 
         {"member_id": "M1", "household_id": "H1", "birth_year": 1977, "joined_on": "2016-10-09", "role": "policyholder",
          "died_on": "2024-04-02", "legal_protection": "none", "residence": "home"},
         {"member_id": "M2", "household_id": "H1", "birth_year": 2010, "joined_on": "2016-10-09"},
-        {"member_id": "M3", "household_id": "H1", "birth_year": 2000, "joined_on": "2016-10-09", "left_on": "2020-01-01"},
+        {"member_id": "M3", "household_id": "H1", "joined_on": "2016-10-09", "left_on": "2020-01-01"},
     ])  # fmt: skip
     (row,) = evidence(session)
     assert row["member"] == {
@@ -118,6 +119,17 @@ def test_other_changes_of_the_same_agent_come_with_their_hours(session: Session)
         {"at": datetime(2024, 4, 25, 9), "change_id": "C3", "payee_id": "P3", "flag_id": None, "same_account": False},
         {"at": datetime(2024, 5, 1, 11), "change_id": "C2", "payee_id": "P2", "flag_id": "F-C2", "same_account": True},
     ]
+
+
+def test_the_payees_other_changes_tell_whether_the_account_was_put_back(session: Session) -> None:
+    later = {"requested_at": "2024-05-08", "effective_at": "2024-05-08"}
+    put(session, NIGHT, changes=[
+        change(), change("C0", old_account=None, new_account="old", requested_at="2024-01-02"),
+        change("C2", old_account="new", new_account="old", channel="back_office", **later),
+    ])  # fmt: skip
+    (row,) = evidence(session)
+    shape = [(c["change_id"], c["is_first"], c["is_back"], c["to_new_account"]) for c in row["own_changes"]]
+    assert shape == [("C0", True, True, False), ("C2", False, True, False)]
 
 
 def test_a_list_comes_with_the_time_in_which_data_was_exposed(session: Session) -> None:
