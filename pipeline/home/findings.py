@@ -19,7 +19,7 @@ HARDLY_ANY = 50
 
 @dataclass(frozen=True)
 class Finding:
-    """How a feature's value reads: `many` by default, `one` for 1 (or yes), `none` for 0 (or no), `steps` of a scale."""
+    """How a value reads: `many` by default, `one` for 1 (or yes), `none` for 0 (or no), `steps` of a scale."""
 
     many: str
     one: str = ""
@@ -168,7 +168,9 @@ FINDINGS: dict[str, Finding] = {
         none="The web account is older than 30 days.",
     ),
     # tenure
-    "previous_account_days": Finding("Since the account last changed, as far as known, or since the member joined: %(value)s."),
+    "previous_account_days": Finding(
+        "Since the account last changed, as far as known, or since the member joined: %(value)s."
+    ),
     "membership_days": Finding(
         "The member had joined %(value)s before the change.", none="The member joined on the day of the change."
     ),
@@ -215,7 +217,7 @@ FINDINGS: dict[str, Finding] = {
     ),
     "pending_ratio_at_change": Finding(
         "What was waiting when the change was asked for is %(value)s the payee's average payment.",
-        beyond="What was waiting when the change was asked for is far more than the payee ever received.",
+        beyond="What was waiting when the change was asked for is far more than the payee's average payment.",
     ),
     "planned_amount": Finding(
         "%(value)s is planned or held, to go to the new account.", none="Nothing is planned to go to the new account."

@@ -261,7 +261,8 @@ SELECT f.flag_id, CAST($begin_on AS DATE) AS data_begin_on, coalesce(u.amount, 0
 FROM flagged AS f LEFT JOIN ({usual}) AS u USING (flag_id) LEFT JOIN ({members}) AS m USING (flag_id)
 LEFT JOIN ({contacts}) AS t USING (flag_id) LEFT JOIN ({claims}) AS c USING (flag_id)
 LEFT JOIN ({events}) AS e USING (flag_id) LEFT JOIN ({actor_changes}) AS a USING (flag_id)
-LEFT JOIN ({own_changes}) AS o USING (flag_id) LEFT JOIN ({device_uses}) AS d USING (flag_id) LEFT JOIN ({exposed}) AS x USING (flag_id)
+LEFT JOIN ({own_changes}) AS o USING (flag_id) LEFT JOIN ({device_uses}) AS d USING (flag_id)
+LEFT JOIN ({exposed}) AS x USING (flag_id)
 ORDER BY f.flag_id
 """
 

@@ -114,7 +114,7 @@ def centre(flag: Flag, user: User) -> dict[str, Any]:
 
 
 def _honest(body: Body) -> dict[str, Any]:
-    """What speaks for an ordinary change: explanations that were found, and findings; how many others were looked for."""
+    """What speaks for an ordinary change, and how many explanations were looked for and not found."""
     checks = body.get("benign_checks") or ()
     sentences = [(phrases.message(each), "") for each in checks if each["result"] == "yes"]
     others = sum(each["result"] != "yes" for each in checks)

@@ -1,4 +1,4 @@
-"""The story of a change: what happened, in order, in words. Facts of the frozen evidence in, lines out; nothing is read.
+"""The story of a change: what happened, in order, in words. Facts of the frozen evidence in, lines out.
 
 Each fact becomes a moment: when, what, and whether it is odd. Moments within two hours of one another are told as one
 line, with their times. The same facts always make the same lines, in the user's language.
@@ -57,7 +57,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Moment:
-    """One fact: its parts, its instant (of a payment or a death only the day is known), and where in the day it goes."""
+    """One fact: its parts and its instant; of a payment or a death only the day is known."""
 
     at: datetime
     parts: tuple[Part, ...]
@@ -382,7 +382,7 @@ def _sum_of(claims: Sequence[tuple[datetime, Body]], died_on: str | None) -> Ite
             yield Part(", " + (one if many == 1 else several) % {"many": phrases.number(many)}, is_odd)
 
 
-PAID_WORDS = {
+PAID_WORDS: dict[str, Callable[[], str]] = {
     "payment_sent_to_new_account": lambda: say("%(amount)s paid to the new account"),
     "payment_planned_to_new_account": lambda: say("%(amount)s planned to leave for the new account"),
     "payment_held_to_new_account": lambda: say("%(amount)s to the new account is held"),

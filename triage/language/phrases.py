@@ -376,7 +376,7 @@ def _account_clause(body: Body) -> str:
 
 
 def exposure_before(body: Body, on: date) -> tuple[date, Body] | None:
-    """The last exposure that began, or was known, up to a day: when, and what was exposed. A later one explains nothing."""
+    """The last exposure that began, or was known, up to a day: when, and what. A later one explains nothing."""
     begun = {each["breach_id"]: day_of(each["exposed_from"]) for each in body.get("exposed") or ()}
     dated = []
     for each in body.get("exposures") or ():
