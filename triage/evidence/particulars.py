@@ -119,7 +119,7 @@ def claims(body: Body, user: User) -> list[dict[str, Any]]:
         left = claim["ceiling_left_amount"]
         rows.append(
             {
-                "received": phrases.instant(at) if at else "–",
+                "received": _day(at) if at else "–",
                 "cared": phrases.day(phrases.day_of(claim["cared_on"])),
                 "care": str(CARE_FAMILIES.get(claim["care_family"], claim["care_family"])),
                 "provider": value_for(user, "payee", claim["provider_id"]),

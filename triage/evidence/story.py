@@ -33,8 +33,8 @@ Names = Callable[[str, str | None], str]
 TOGETHER = timedelta(hours=2)
 BEFORE, AFTER = timedelta(days=30), timedelta(days=14)
 """How far around the change what happened on the web account belongs to its story."""
-MOST_CLAIMS = 3
-"""More claims than this are told as one sum."""
+MOST_CLAIMS = 2
+"""More claims than this, before or after the change, are told as one sum."""
 ALMOST_ALL = Decimal("0.9")
 """A claim that takes this much of what a guarantee still allowed fits it oddly well."""
 MANY_A_DAY = 3
@@ -44,6 +44,8 @@ AUTHENTICATED = ("portal", "mobile", "call_centre", "email")
 """Channels on which whoever asks is authenticated: a letter or the back office cannot."""
 QUIET = ("login", "address_changed", "account_created")
 """Kinds that are odd only by their device or country."""
+OF_USE = ("birth_date", "national_id", "email", "phone", "iban")
+"""Exposed fields by which somebody else can pass for the member."""
 NOT_PAID = ("rejected", "reversed")
 
 
@@ -177,7 +179,8 @@ def _exposures(body: Body, change_at: datetime) -> Iterator[Moment]:
     exposure = phrases.exposure_before(body, _day(change_at))
     if exposure:
         on, each = exposure
-        what = say("data of the member exposed (%(fields)s)") % {"fields": phrases.fields(each["fields"] or ())}
+        fields = [name for name in each["fields"] or () if name in OF_USE] or each["fields"] or ()
+        what = say("data of the member exposed (%(fields)s)") % {"fields": phrases.fields(fields)}
         yield Moment(_on(on.isoformat()), (Part(what),), has_time=False)
 
 
@@ -347,8 +350,8 @@ def _crowd(claim: Body) -> str:
     if not members:
         return say(" (nobody here went there before)")
     text = ngettext(
-        " (new to this payee; %(many)s member went there before)",
-        " (new to this payee; %(many)s members went there before)", members,
+        " (new to this payee, known to %(many)s member)",
+        " (new to this payee, known to %(many)s members)", members,
     )  # fmt: skip
     return text % {"many": phrases.number(members)}
 
@@ -397,7 +400,7 @@ def _payments(body: Body, change_at: datetime) -> Iterator[Moment]:
         by_kind.setdefault(fact["kind"], []).append(fact)
     for kind, words in PAID_WORDS.items():
         facts = by_kind.get(kind, [])
-        if len(facts) > 2:
+        if len(facts) > 1:
             total = {
                 "amount": phrases.euros(sum((Decimal(fact["amount"] or 0) for fact in facts), Decimal(0))),
                 "many": phrases.number(len(facts)), "day": phrases.day(_on(facts[-1]["at"]).date(), year=False),

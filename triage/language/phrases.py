@@ -285,7 +285,7 @@ def headline(body: Body, derived: bool, night: date) -> str:
         _account_clause(body),
         _exposure_clause(body),
     ]
-    sentence = "; ".join(clause for clause in clauses if clause)
+    sentence = say("; ").join(clause for clause in clauses if clause)
     return f"{sentence[:1].upper()}{sentence[1:].removesuffix('.')}." if sentence else ""
 
 

@@ -124,9 +124,8 @@ def _pages(home: Home, truth: Path, inbox: Path) -> Iterator[Page]:
         change_id, member_id = row["change_id"], whose["member_id"].get(row["change_id"])
         more = {"exposures": exposed[change_id], "reasons": [], "reassuring": []}
         body = {name: json.loads(_as_json(value)) for name, value in (row | more).items()}
-        before = known[
-            (known["payee_id"] == asked["payee_id"][change_id]) & (known["requested_at"] < asked["requested_at"][change_id])
-        ]  # fmt: skip
+        own = known[known["payee_id"] == asked["payee_id"][change_id]]
+        before = own[own["requested_at"] < asked["requested_at"][change_id]]
         member = members.loc[member_id].to_dict() if member_id in members.index else None
         yield Page(change_id, chosen["cause"][change_id], body, member, len(before))
 

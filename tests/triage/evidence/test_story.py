@@ -114,7 +114,7 @@ def test_an_ordinary_change_has_nothing_marked() -> None:
         (body(member={"died_on": "2024-05-01"}), "1 May, 20 days before: The member died."),
         (body(timeline=[fact("05-02", "payment_returned", "9.00")]), "A payment of €9.00 to the account before came"),
         (body(timeline=[fact("10-02", "payment_planned_to_new_account", "9.00")]), "€9.00 planned to leave for"),
-        (body(claims=[claim("06-01T10:00", "9", is_known_provider=False)]), "(new to this payee; 4 members went there"),
+        (body(claims=[claim("06-01T10:00", "9", is_known_provider=False)]), "(new to this payee, known to 4 members)"),
         (body(claims=[claim("06-01T10:00", "9", is_known_provider=False, provider_members=0)]), "(nobody here went"),
         (body(claims=[claim("06-01T10:00", "9", has_public_record=False)]), ", without a public record."),
         (body(claims=[claim("06-01T10:00", "95", has_public_record=False, ceiling_left_amount="100")]), "nearly all"),
