@@ -160,7 +160,8 @@ WITH events AS ({events}), facts AS (
     UNION ALL
     SELECT s.flag_id, s.begins_at, c.received_at, c.claim_id, c.reimbursed_cents,
            CASE WHEN c.status IN ('rejected', 'reversed') THEN 'claims_' || c.status
-                WHEN c.account = s.new_account THEN 'claims_to_new_account' ELSE 'claims_received' END
+                WHEN c.account = s.new_account THEN 'claims_to_new_account'
+                WHEN c.account IS NULL THEN 'claims_unassigned' ELSE 'claims_received' END
     FROM shown AS s JOIN shown_claims AS c USING (payee_id) WHERE c.received_at <= $cutoff
     UNION ALL
     SELECT s.flag_id, s.begins_at, CAST(coalesce(p.value_date, p.planned_on) AS TIMESTAMP), p.payment_id, p.cents,

@@ -14,6 +14,7 @@ import pyarrow as pa
 from payeewatch.pipeline.home.published import AMOUNT
 from payeewatch.pipeline.store.as_of import known_at_cutoff
 from payeewatch.pipeline.store.lake import VERSION_STEP
+from payeewatch.pipeline.store.lake_cache import whole
 
 MOST_CLAIMS = 60
 """The latest ones: those of a provider or an institution would be far too many."""
@@ -114,7 +115,7 @@ READ_VISITS = """
 CREATE OR REPLACE TEMP TABLE visits AS
     WITH providers_shown AS (SELECT DISTINCT provider_id FROM shown_claims WHERE provider_id IS NOT NULL)
     SELECT provider_id, member_id, payee_id, min(received_at) AS first_at
-    FROM claims SEMI JOIN providers_shown USING (provider_id) WHERE known_at <= $cutoff GROUP BY ALL
+    FROM {claims} SEMI JOIN providers_shown USING (provider_id) WHERE known_at <= $cutoff GROUP BY ALL
 """
 
 CLAIMS = """
@@ -269,7 +270,7 @@ ORDER BY f.flag_id
 
 def story_table(con: duckdb.DuckDBPyConnection, night: date, cutoff: datetime) -> pa.Table:
     """flag_id and STORY_COLUMNS, one row per flag by flag_id, over the temporary tables that `evidence_table` makes."""
-    con.execute(READ_VISITS, {"cutoff": cutoff})
+    con.execute(READ_VISITS.format(claims=whole(con, "claims")), {"cutoff": cutoff})
     begin_on = con.execute(DATA_BEGIN.format(step=VERSION_STEP), {"cutoff": cutoff}).fetchall()[0][0]
     events = known_at_cutoff(con, "account_events", among=("shown", "member_id"))
     query = JOINED.format(

@@ -33,6 +33,7 @@ KINDS = {
     "change_effective": ("change", _("Change took effect")),
     "claims_received": ("claims", _("Claims")),
     "claims_to_new_account": ("claims", _("Claims to the new account")),
+    "claims_unassigned": ("claims", _("Claims not yet assigned to an account")),
     "claims_rejected": ("claims", _("Claims rejected")),
     "claims_reversed": ("claims", _("Claims reversed")),
     "payment_planned": ("payments", _("Payment planned")),

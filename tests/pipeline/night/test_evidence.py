@@ -63,6 +63,7 @@ c3        P1        new      300               received  2024-05-04
 c4        P1        new      50                rejected  2024-05-05
 c5        P1        old      7                 settled   2023-05-05
 c6        P2        new      9                 received  2024-05-04
+c7        P1        -        8                 received  2024-05-06
 """
 PAYMENTS = """
 payment_id payee_id account cents planned_on  value_date  status
@@ -95,6 +96,7 @@ def test_a_timeline_tells_what_happened_around_the_change_by_day(session: Sessio
         ("05-03", "change_effective", None, ["C1"]),
         ("05-04", "claims_to_new_account", Decimal("5.00"), ["c2", "c3"]),
         ("05-05", "claims_rejected", Decimal("0.50"), ["c4"]),
+        ("05-06", "claims_unassigned", Decimal("0.08"), ["c7"]),
         ("05-13", "payment_planned_to_new_account", Decimal("5.00"), ["p2"]),
     ]
 
