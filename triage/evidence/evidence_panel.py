@@ -39,7 +39,8 @@ ALWAYS = ("change", "claims", "payments")
 LOOKS = {
     "claims_to_new_account": "mark", "payment_sent_to_new_account": "mark", "payment_planned_to_new_account": "open",
     "payment_held_to_new_account": "open", "payment_planned": "open-soft", "payment_held": "open-soft",
-    "claims_unassigned": "open-soft", "claims_rejected": "open-soft", "claims_reversed": "open-soft", "payment_returned": "mark-warn",
+    "claims_unassigned": "open-soft", "claims_rejected": "open-soft", "claims_reversed": "open-soft",
+    "payment_returned": "mark-warn",
     "payment_returned_to_new_account": "mark-warn", "exposure_known": "mark-note", "change_requested": "mark-change",
     "change_effective": "open-change", "account_first_seen": "mark-change", "login": "soft",
 }  # fmt: skip
