@@ -47,8 +47,8 @@ CREATE OR REPLACE TEMP TABLE focus_payees AS
 def focus(session: Session, nights: Sequence[date], changes: Sequence[str], payees: Sequence[str]) -> Iterator[None]:
     """Within it, claims and payments have only the rows of the nights' payees and of the named changes' payees.
 
-    No other rows may be read within it, save through the views that `lake_cache.whole` names. For a single night, tables
-    that are cached whole stay whole.
+    No other rows may be read within it, save through the views that `lake_cache.whole` names. For a single night,
+    tables that are cached whole stay whole.
     """
     from payeewatch.features.versions import USES
 
