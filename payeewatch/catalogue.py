@@ -23,12 +23,13 @@ COLLECTED = "collected_texts.py"
 def texts() -> Iterator[str]:
     """Every text that is written outside `triage/` and shown translated in it."""
     from payeewatch.features import FEATURES
-    from payeewatch.pipeline.home import codes, wording
+    from payeewatch.pipeline.home import codes, findings, wording
     from payeewatch.pipeline.privacy import subject_access
 
     yield from (feature.sentence for feature in FEATURES.values())
     for words in (codes.MATCHES, codes.FIELDS, wording.HONEST, wording.MESSAGES):
         yield from words.values()
+    yield from findings.TEXTS
     yield from subject_access.texts()
 
 

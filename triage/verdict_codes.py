@@ -18,16 +18,19 @@ class Verdict(TextChoices):
 
 
 class BenignReason(TextChoices):
-    """Why a change is ordinary."""
+    """Why a change is ordinary, in the order in which the form shows them: the commonest have a digit."""
 
     BANK_SWITCH = "B01", _("Bank switch confirmed")
     MOBILITY_MANDATE = "B02", _("Mobility mandate")
     BANK_MERGER = "B03", _("Bank merger")
     RETURN_DRIVEN = "B04", _("A returned payment led to it")
     JOINT_ACCOUNT = "B05", _("Joint or household account")
+    FIRST_ACCOUNT = "B11", _("First account, or a new member")
+    EARLIER_ACCOUNT = "B12", _("Back to an earlier own account")
+    NOTHING_WRONG = "B13", _("Nothing wrong on the evidence")
+    LIFE_EVENT = "B08", _("Life event")
     GUARDIAN = "B06", _("Guardian or institution")
     TYPING_ERROR = "B07", _("Typing error")
-    LIFE_EVENT = "B08", _("Life event")
     CROSS_BORDER = "B09", _("Cross-border")
     EMPLOYER = "B10", _("Employer")
     OTHER = "B99", _("Other")

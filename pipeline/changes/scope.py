@@ -14,7 +14,13 @@ import pandas as pd
 
 from payeewatch.pipeline.session import Session
 
-ALSO_READ: dict[str, tuple[str, ...]] = {"claims": (), "payments": ("value_date", "claim_ids")}
+ALSO_READ: dict[str, tuple[str, ...]] = {
+    "claims": (
+        "member_id", "provider_id", "cared_on", "care_family", "channel", "has_public_record", "billed_cents",
+        "ceiling_left_cents",
+    ),
+    "payments": ("value_date", "claim_ids"),
+}  # fmt: skip
 """The tables, and the columns that a night reads of them in addition to those that features use."""
 
 # Rather too many payees than too few: every version of a change counts, and so does a payment that moved elsewhere, or
@@ -41,7 +47,8 @@ CREATE OR REPLACE TEMP TABLE focus_payees AS
 def focus(session: Session, nights: Sequence[date], changes: Sequence[str], payees: Sequence[str]) -> Iterator[None]:
     """Within it, claims and payments have only the rows of the nights' payees and of the named changes' payees.
 
-    No other rows may be read within it. For a single night, tables that are cached whole stay whole.
+    No other rows may be read within it, save through the views that `lake_cache.whole` names. For a single night,
+    tables that are cached whole stay whole.
     """
     from payeewatch.features.versions import USES
 

@@ -8,11 +8,12 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from payeewatch.pipeline.detector.model import KEYS, Model
 from payeewatch.pipeline.detector.surprise import DetectorFeature, Floats
-from payeewatch.pipeline.home import wording
+from payeewatch.pipeline.home import findings, wording
 
 MOST_REASONS = 5
 MOST_REASSURING = 3
@@ -79,6 +80,8 @@ def reasons(frame: pd.DataFrame, model: Model, features: Sequence[ReasonFeature]
         tells = np.abs(points) >= LEAST_POINTS
         accuses = np.where(is_different & tells & (added > 0), points.clip(min=0), 0.0)
         honest = np.where((honest > 0) & tells & (added < 0), -points.clip(max=0), 0.0)
+    says_nothing = _is_usual(values, usual)
+    accuses, honest = np.where(says_nothing, 0.0, accuses), np.where(says_nothing, 0.0, honest)
     accuses, honest = _one_of_a_topic(accuses, added, topics), _one_of_a_topic(honest, -added, topics)
     accusing: list[list[dict[str, Any]]] = []
     reassuring: list[list[dict[str, Any]]] = []
@@ -107,6 +110,12 @@ def usual_values(frame: pd.DataFrame, model: Model, features: Sequence[ReasonFea
         if feature.usual:
             usual[feature.name] = frame[feature.usual].astype("float64").fillna(usual[feature.name])
     return usual
+
+
+def _is_usual(values: Floats, usual: Floats) -> npt.NDArray[np.bool_]:
+    """Where a value is unknown or near the usual one: `findings.is_usual` of each."""
+    margin = findings.ALIKE * np.maximum(np.abs(values), np.abs(usual))
+    return np.isnan(values) | (np.abs(values - usual) <= margin)
 
 
 @lru_cache(maxsize=100_000)
@@ -178,11 +187,10 @@ def _speaks_for(feature: ReasonFeature, values: Floats, safe: Floats) -> Floats:
 def _reason(feature: ReasonFeature, value: float, usual: float) -> dict[str, Any]:
     unit = str(feature.unit)
     now, before = number_text(value, unit), "" if math.isnan(usual) else number_text(usual, unit)
-    return {
+    reason = {
         "feature": feature.name,
         "value": now,
         "usual": before,
-        "sentence": _sentence(feature.sentence.rstrip("."), now, before),
         "value_number": None if math.isnan(value) else float(value),
         "usual_number": None if math.isnan(usual) else float(usual),
         "unit": unit,
@@ -190,9 +198,20 @@ def _reason(feature: ReasonFeature, value: float, usual: float) -> dict[str, Any
         "points": None,
         "place_without": None,
     }
+    return reason | {"sentence": _sentence(reason)}
 
 
-def _sentence(fact: str, now: str, before: str) -> str:
+def _sentence(reason: dict[str, Any]) -> str:
+    """The reason in English, with the usual value where it tells something."""
+    template, usual = findings.template(reason), findings.usual_to_say(reason)
+    if not template:
+        return _labelled(str(reason["fact"]).rstrip("."), reason["value"], reason["usual"])
+    text = template % {"value": reason["value"]} if "%(value)s" in template else template
+    return text if usual is None else f"{text.removesuffix('.')} (usually {reason['usual']})."
+
+
+def _labelled(fact: str, now: str, before: str) -> str:
+    """The reason of a feature that has no sentence of its own."""
     compared = f" (usually {before})" if before and before != now else ""
     if now == "yes":
         return f"{fact}{' (usually not)' if before == 'no' else ''}."

@@ -162,6 +162,14 @@ class Triage(Section):
     session_hours: Annotated[int, Field(ge=1, le=168, description="a positive number of hours")]
     totp_roles: Annotated[list[str], Field(description="a list of roles")]
     reveals_a_day: Annotated[int, Field(ge=0, le=10**6, description="a number of full values")]
+    member_link: Annotated[str, Field(max_length=500, description="an address with {member_id} in it, or empty")]
+
+    @field_validator("member_link")
+    @classmethod
+    def _is_address(cls, link: str) -> str:
+        if link and not (link.startswith(("https://", "http://")) and "{member_id}" in link):
+            raise Wrong(f"is {link!r}; it must be empty, or an address (https://...) that contains {{member_id}}")
+        return link
 
 
 class Retention(Section):

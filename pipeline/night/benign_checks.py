@@ -38,6 +38,7 @@ CREATE OR REPLACE TEMP TABLE known_moves AS
     LEFT JOIN last_accounts AS n ON n.account = c.new_account
 """
 
+# A death explains a change of the others in the household; the death of the account's own member explains nothing.
 CHECK_FACTS = """
 WITH moves AS (
     FROM known_moves WHERE announced_at >= (SELECT min(announced_at) FROM shown) - INTERVAL 395 DAY
@@ -59,18 +60,22 @@ WITH moves AS (
     FROM shown AS s JOIN shown_payments AS p ON p.payee_id = s.payee_id AND p.account = s.old_account
     WHERE p.status = 'returned' AND CAST(coalesce(p.value_date, p.planned_on) AS TIMESTAMP) <= s.requested_at
     GROUP BY s.flag_id
-), moved AS (
-    SELECT s.flag_id, count(DISTINCT e.event_id) AS many FROM shown AS s JOIN account_events AS e USING (member_id)
-    WHERE e.kind = 'address_changed' AND e.known_at <= $cutoff AND e.occurred_at <= $cutoff
-      AND abs(epoch(e.occurred_at) - epoch(s.requested_at)) <= 60 * 86400 GROUP BY s.flag_id
 ), kindred AS (
     SELECT member_id FROM members WHERE household_id IN (SELECT household_id FROM shown)
-), family AS ({family}), lived AS (
-    SELECT s.flag_id, count(*) AS many FROM shown AS s JOIN family AS m USING (household_id)
-    WHERE least(abs(date_diff('day', CAST(s.requested_at AS DATE), coalesce(m.joined_on, DATE '1900-01-01'))),
-                abs(date_diff('day', CAST(s.requested_at AS DATE), coalesce(m.left_on, DATE '1900-01-01'))),
-                abs(date_diff('day', CAST(s.requested_at AS DATE), coalesce(m.died_on, DATE '1900-01-01')))) <= 60
-    GROUP BY s.flag_id
+), family AS ({family}), happened AS (
+    SELECT s.flag_id, s.requested_at, 'moved' AS kind, CAST(e.occurred_at AS DATE) AS happened_on
+    FROM shown AS s JOIN account_events AS e USING (member_id)
+    WHERE e.kind = 'address_changed' AND e.known_at <= $cutoff AND e.occurred_at <= $cutoff
+    UNION ALL
+    SELECT s.flag_id, s.requested_at, unnest(['joined', 'left', 'died']),
+           unnest([m.joined_on, CASE WHEN m.died_on IS NULL THEN m.left_on END,
+                   CASE WHEN m.member_id IS DISTINCT FROM s.member_id THEN m.died_on END])
+    FROM shown AS s JOIN family AS m USING (household_id)
+), life AS (
+    SELECT flag_id, kind, happened_on FROM happened
+    WHERE abs(date_diff('day', CAST(requested_at AS DATE), happened_on)) <= 60
+    QUALIFY row_number() OVER (PARTITION BY flag_id ORDER BY kind = 'moved',
+        abs(date_diff('day', CAST(requested_at AS DATE), happened_on)), kind) = 1
 ), institutions AS (
     SELECT s.flag_id, min(r.kind) AS kind FROM shown AS s JOIN reference_accounts AS r ON r.account = s.new_account
     WHERE r.known_at <= $cutoff AND r.kind IN {institutions}
@@ -83,11 +88,11 @@ WITH moves AS (
 SELECT s.flag_id, s.channel, s.payee_type, s.household_id, s.old_account, o.old_bank, o.new_bank,
        coalesce(w.in_wave, 0) AS in_wave, coalesce(w.earlier, 0) AS earlier, m.flag_id IS NOT NULL AS is_merged,
        coalesce(r.many, 0) AS returns, r.last_on AS returned_on,
-       coalesce(a.many, 0) + coalesce(l.many, 0) AS life_events,
+       l.kind AS life_event, l.happened_on AS life_event_on,
        i.kind AS listed_as, k.flag_id IS NOT NULL AS is_kin, (SELECT count(*) > 0 FROM payments) AS has_payments
 FROM shown AS s LEFT JOIN own AS o USING (flag_id) LEFT JOIN waves AS w USING (flag_id)
-LEFT JOIN merged AS m USING (flag_id) LEFT JOIN returned AS r USING (flag_id) LEFT JOIN moved AS a USING (flag_id)
-LEFT JOIN lived AS l USING (flag_id) LEFT JOIN institutions AS i USING (flag_id) LEFT JOIN kin AS k USING (flag_id)
+LEFT JOIN merged AS m USING (flag_id) LEFT JOIN returned AS r USING (flag_id)
+LEFT JOIN life AS l USING (flag_id) LEFT JOIN institutions AS i USING (flag_id) LEFT JOIN kin AS k USING (flag_id)
 ORDER BY s.flag_id
 """
 
@@ -148,8 +153,10 @@ def _return_driven(row: Row) -> CheckResult:
 def _life_event(row: Row) -> CheckResult:
     if pd.isna(row["household_id"]):
         return CheckResult("life_event", "unknown", sentence("household_not_known"))
-    is_found = bool(row["life_events"])
-    return CheckResult("life_event", _yes_or_no(is_found), sentence("life_event" if is_found else "no_life_event"))
+    if pd.isna(row["life_event"]):
+        return CheckResult("life_event", "no", sentence("no_life_event"))
+    code, day = f"life_{row['life_event']}", f"{row['life_event_on']:%Y-%m-%d}"
+    return CheckResult("life_event", "yes", sentence(code, day=day))
 
 
 def _mobility_mandate(row: Row) -> CheckResult:

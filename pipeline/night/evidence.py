@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import duckdb
 import pyarrow as pa
@@ -12,6 +12,7 @@ from payeewatch.pipeline.home.published import AMOUNT
 from payeewatch.pipeline.home.settings import Params
 from payeewatch.pipeline.night.benign_checks import CHECK, benign_checks, read_moves
 from payeewatch.pipeline.night.queues import Queues
+from payeewatch.pipeline.night.story_facts import STORY_COLUMNS, YEAR_DAYS, story_table
 from payeewatch.pipeline.store.as_of import counts_at, has_ends, known_at_cutoff, last_version
 from payeewatch.pipeline.tables import LAKE_TABLES
 
@@ -53,6 +54,8 @@ CHANGE = pa.struct(
         ("changed_before_at", pa.timestamp("us")),  # the payee's last change before this one; null when none is known
         ("other_payees", pa.int32()),  # others who have or had the new account
         ("other_households", pa.int32()),  # the households of those, without the payee's own
+        ("first_account_at", pa.timestamp("us")),  # when the payee's first account was given, if that is known
+        ("is_back", pa.bool_()),  # the payee had the new account before
     ]
 )
 NEIGHBOUR = pa.struct([("payee_id", pa.string()), ("relation", pa.string()), ("flag_id", pa.string())])
@@ -68,6 +71,7 @@ EVIDENCE_SCHEMA = pa.schema(
         ("after", ACCOUNT),
         ("neighbours", pa.list_(NEIGHBOUR)),
         ("benign_checks", pa.list_(CHECK)),
+        *STORY_COLUMNS,
     ]
 )
 """evidence/<night>.parquet: one row per flag, by flag_id."""
@@ -76,7 +80,11 @@ EVIDENCE_PROMISES = promises(
     "evidence",
     EVIDENCE_SCHEMA.names,
     (("flag_id",), ("change_id",)),
-    {"before": NULLABLE},  # of a first account
+    {
+        "before": NULLABLE,  # of a first account
+        "member": NULLABLE,  # of a provider, or when the member is not known
+        "data_begin_on": NULLABLE,  # nothing was claimed or paid yet
+    },
 )
 
 INPUT_SCHEMAS = {
@@ -85,7 +93,9 @@ INPUT_SCHEMAS = {
     ),
     "flagged_exposures": pa.schema([("flag_id", pa.string()), ("breach_id", pa.string()), ("known_on", pa.date32())]),
 }
-TEMPORARY_TABLES = ("shown", "used", "known_changes", "known_moves", "touched", "shown_claims", "shown_payments")
+TEMPORARY_TABLES = (
+    "shown", "used", "known_changes", "known_moves", "touched", "shown_claims", "shown_payments", "visits",
+)  # fmt: skip
 
 # Every change as known that night, and the flagged ones among them.
 READ_CHANGES = """
@@ -125,9 +135,15 @@ CREATE OR REPLACE TEMP TABLE shown_{table} AS
 """
 
 LAST = {
-    "claims": ("received_at", ("received_at", "reimbursed_cents", "status")),
+    "claims": (
+        "received_at",
+        (
+            "received_at", "reimbursed_cents", "status", "member_id", "cared_on", "care_family", "provider_id",
+            "channel", "has_public_record", "billed_cents", "ceiling_left_cents",
+        ),
+    ),
     "payments": ("planned_on", ("planned_on", "value_date", "cents", "status")),
-}
+}  # fmt: skip
 """Table -> the column that dates a row, and what is taken of it."""
 
 TIMELINE = """
@@ -144,7 +160,8 @@ WITH events AS ({events}), facts AS (
     UNION ALL
     SELECT s.flag_id, s.begins_at, c.received_at, c.claim_id, c.reimbursed_cents,
            CASE WHEN c.status IN ('rejected', 'reversed') THEN 'claims_' || c.status
-                WHEN c.account = s.new_account THEN 'claims_to_new_account' ELSE 'claims_received' END
+                WHEN c.account = s.new_account THEN 'claims_to_new_account'
+                WHEN c.account IS NULL THEN 'claims_unassigned' ELSE 'claims_received' END
     FROM shown AS s JOIN shown_claims AS c USING (payee_id) WHERE c.received_at <= $cutoff
     UNION ALL
     SELECT s.flag_id, s.begins_at, CAST(coalesce(p.value_date, p.planned_on) AS TIMESTAMP), p.payment_id, p.cents,
@@ -165,7 +182,8 @@ FROM daily GROUP BY flag_id
 """The lists that a member is on are shown with their own dates, even if these are before `begins_at`."""
 
 # Who has or had the accounts of shown changes, and their households. The member on a provider's claim is the patient,
-# not the payee.
+# not the payee. A payee who asked for an account has it from then on, not from the first claim seen with it: a claim
+# that waits when the account changes is paid to the new one. Unless the payee left that account earlier.
 READ_USED = """
 CREATE OR REPLACE TEMP TABLE used AS
     WITH sides AS (SELECT DISTINCT unnest([old_account, new_account]) AS account FROM shown), seen AS (
@@ -175,10 +193,18 @@ CREATE OR REPLACE TEMP TABLE used AS
         UNION ALL
         SELECT new_account, payee_id, member_id, household_id, least(requested_at, effective_at), NULL, NULL
         FROM known_changes WHERE new_account IN (SELECT account FROM sides)
-    ), families AS ({families})
+    ), families AS ({families}), asked AS (
+        SELECT new_account AS account, payee_id, min(least(requested_at, effective_at)) AS asked_at
+        FROM known_changes WHERE new_account IN (SELECT account FROM sides) GROUP BY ALL
+    ), left_earlier AS (
+        SELECT DISTINCT a.account, a.payee_id, true AS is_left FROM asked AS a JOIN known_changes AS o
+          ON o.payee_id = a.payee_id AND o.old_account = a.account
+         AND least(o.requested_at, o.effective_at) < a.asked_at
+    )
     SELECT s.account, s.payee_id, coalesce(s.household_id, f.household_id, 'payee ' || s.payee_id) AS household,
-           s.since, s.seen_at, s.seen_on_table
-    FROM seen AS s LEFT JOIN families AS f USING (member_id)
+           CASE WHEN l.is_left THEN s.since ELSE greatest(s.since, a.asked_at) END AS since, s.seen_at, s.seen_on_table
+    FROM seen AS s LEFT JOIN families AS f USING (member_id) LEFT JOIN asked AS a USING (account, payee_id)
+    LEFT JOIN left_earlier AS l USING (account, payee_id)
 """
 
 ACCOUNTS = """
@@ -207,7 +233,9 @@ LEFT JOIN by_account AS a USING (account) LEFT JOIN by_payee AS p ON p.account =
 CHANGES = """
 WITH earlier AS (
     SELECT s.flag_id, max(least(o.requested_at, o.effective_at)) FILTER (o.old_account IS NOT NULL) AS changed_at,
-           bool_or(o.device_token IS NOT DISTINCT FROM s.device_token) AS is_known_device
+           bool_or(o.device_token IS NOT DISTINCT FROM s.device_token) AS is_known_device,
+           max(least(o.requested_at, o.effective_at)) FILTER (o.old_account IS NULL) AS first_account_at,
+           bool_or(o.old_account = s.new_account OR o.new_account = s.new_account) AS is_back
     FROM shown AS s JOIN known_changes AS o USING (payee_id)
     WHERE o.change_id <> s.change_id AND least(o.requested_at, o.effective_at) < least(s.requested_at, s.effective_at)
     GROUP BY s.flag_id
@@ -231,7 +259,8 @@ SELECT s.flag_id, {{
                             THEN coalesce(e.is_known_device, false) OR l.flag_id IS NOT NULL END,
     'is_first_account': s.old_account IS NULL, 'changed_before_at': e.changed_at,
     'other_payees': CAST(coalesce(o.payees, 0) AS INTEGER),
-    'other_households': CAST(coalesce(o.households, 0) AS INTEGER)}} AS change
+    'other_households': CAST(coalesce(o.households, 0) AS INTEGER),
+    'first_account_at': e.first_account_at, 'is_back': coalesce(e.is_back, false)}} AS change
 FROM shown AS s LEFT JOIN earlier AS e USING (flag_id) LEFT JOIN logged_in AS l USING (flag_id)
 LEFT JOIN others AS o USING (flag_id) LEFT JOIN sighted AS g USING (flag_id)
 """
@@ -305,13 +334,17 @@ def evidence_table(con: duckdb.DuckDBPyConnection, night: date, queues: Queues, 
         )
         evidence = con.sql(query, params={"cutoff": cutoff, "night": night}).to_arrow_table()
         checks = benign_checks(con, cutoff)
+        story = story_table(con, night, cutoff)
     finally:
         for name in INPUT_SCHEMAS:
             con.unregister(name)
         for name in TEMPORARY_TABLES:
             con.execute(f"DROP TABLE IF EXISTS {name}")
     column = pa.array([checks.get(flag_id, []) for flag_id in evidence["flag_id"].to_pylist()], pa.list_(CHECK))
-    return evidence.append_column("benign_checks", column).cast(EVIDENCE_SCHEMA).combine_chunks()
+    evidence = evidence.append_column("benign_checks", column)
+    for name, _ in STORY_COLUMNS:
+        evidence = evidence.append_column(name, story[name])
+    return evidence.cast(EVIDENCE_SCHEMA).combine_chunks()
 
 
 def _input_tables(queues: Queues) -> dict[str, pa.Table]:
@@ -332,7 +365,7 @@ def _read_flagged(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> None:
     families = known_at_cutoff(con, "members", columns="member_id, household_id", among=("seen", "member_id"))
     con.execute(READ_USED.format(families=families), {"cutoff": cutoff})
     begins = con.execute("SELECT min(begins_at) FROM shown").fetchall()[0][0] or cutoff
-    params = {"cutoff": cutoff, "begins": begins}
+    params = {"cutoff": cutoff, "begins": begins - timedelta(days=YEAR_DAYS - DAYS_BEFORE)}
     for table, (when, takes) in LAST.items():
         (key,) = LAKE_TABLES[table].key
         names = {"table": table, "key": key, "when": when, "takes": ", ".join(takes), "last": last_version(table)}

@@ -73,6 +73,17 @@ INSERT INTO {restricted} SELECT {columns}, NULL FROM {table} SEMI JOIN moved_row
 """
 
 
+WHOLE = "whole_"
+"""Before the name of a restricted table: the view that still has all its rows."""
+
+
+def whole(con: duckdb.DuckDBPyConnection, table: str) -> str:
+    """The name of the view with all rows of a table, whether or not the table's own view is restricted to payees."""
+    query = "SELECT count(*) FROM duckdb_views() WHERE view_name = $view"
+    is_restricted = con.execute(query, {"view": WHOLE + table}).fetchall()[0][0]
+    return WHOLE + table if is_restricted else name(table)
+
+
 @dataclass
 class LakeCache:
     """The lake tables that a connection keeps in memory. `files`: cached table -> the files that its rows came from.
@@ -192,6 +203,8 @@ class LakeCache:
             moved = f"({key_list}) IN (SELECT {key_list} FROM moved_rows)"
             self._find_ends(restricted, key_list, f"version >= {params['after']}" if once else moved)
             self.con.execute("DROP TABLE moved_rows")
+        everything = f"FROM cached_{table}" if table in self.files else self.lake.scan(table, self.loads)
+        self.con.execute(f"CREATE OR REPLACE VIEW {WHOLE}{table} AS {everything}")
         self.con.execute(f'CREATE OR REPLACE VIEW "{table}" AS FROM restricted_{table}')
 
     def end_restriction(self) -> None:
@@ -202,6 +215,7 @@ class LakeCache:
             else:
                 self.lake.register(self.con, table, loads=self.loads)
             self.con.execute(f"DROP TABLE IF EXISTS restricted_{table}")
+            self.con.execute(f"DROP VIEW IF EXISTS {WHOLE}{table}")
         self.restricted_tables.clear()
 
     def _cache(self, table: str, files: list[str], loads: Sequence[Load]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from django.utils.safestring import SafeString
@@ -17,7 +18,7 @@ from payeewatch.pipeline.home.codes import WEAK_MATCHES
 from payeewatch.pipeline.home.wording import Measure
 from payeewatch.triage import clock
 from payeewatch.triage.access.pseudonyms import hint_for, value_for
-from payeewatch.triage.evidence import related_flags, svg
+from payeewatch.triage.evidence import particulars, related_flags, story, svg
 from payeewatch.triage.language import phrases
 from payeewatch.triage.language.labels import (
     AUTH_STRENGTHS,
@@ -38,7 +39,8 @@ ALWAYS = ("change", "claims", "payments")
 LOOKS = {
     "claims_to_new_account": "mark", "payment_sent_to_new_account": "mark", "payment_planned_to_new_account": "open",
     "payment_held_to_new_account": "open", "payment_planned": "open-soft", "payment_held": "open-soft",
-    "claims_rejected": "open-soft", "claims_reversed": "open-soft", "payment_returned": "mark-warn",
+    "claims_unassigned": "open-soft", "claims_rejected": "open-soft", "claims_reversed": "open-soft",
+    "payment_returned": "mark-warn",
     "payment_returned_to_new_account": "mark-warn", "exposure_known": "mark-note", "change_requested": "mark-change",
     "change_effective": "open-change", "account_first_seen": "mark-change", "login": "soft",
 }  # fmt: skip
@@ -61,13 +63,14 @@ class Fact:
 
 @dataclass(frozen=True)
 class Reason:
-    """One reason: what was measured, its value and the usual value, and both as bars if they can be compared.
+    """One reason: what was measured, as a sentence too; its value and the usual one, as bars if they can be compared.
 
     `weight` is how many times likelier or less likely than usual it makes a dishonest change, in words; `place` is
     where the flag would stand without it.
     """
 
     words: str
+    sentence: str
     value: str
     usual: str
     bars: SafeString | str
@@ -83,7 +86,15 @@ def centre(flag: Flag, user: User) -> dict[str, Any]:
     facts = _facts(body, user)
     return {
         "headline": phrases.headline(body, flag.derived, flag.night_id),
-        "strip": _strip(flag),
+        "strip": _strip(flag, body),
+        "story": story.story(body, flag.night_id, partial(value_for, user)),
+        "honest": _honest(body),
+        "person": particulars.member(body, flag.night_id),
+        "contacts": particulars.contacts(body),
+        "member_link": particulars.member_link(flag, user),
+        "claims": particulars.claims(body, user),
+        "agent_changes": particulars.agent_changes(body, user),
+        "device_uses": particulars.device_uses(body, user),
         "payee": value_for(user, "payee", flag.payee_id),
         "member": value_for(user, "member", flag.member_id),
         "payee_type": PAYEE_TYPES.get(flag.payee_type, flag.payee_type),
@@ -91,8 +102,8 @@ def centre(flag: Flag, user: User) -> dict[str, Any]:
         "sides": _sides(body, user),
         "facts": facts,
         "timelines": _timelines(flag, body, facts),
-        "reasons": [_reason(each) for each in body.get("reasons", ())],
-        "reassuring": [_reason(each) for each in body.get("reassuring", ())],
+        "reasons": [_reason(each) for each in body.get("reasons", ()) if phrases.is_telling(each)],
+        "reassuring": [_reason(each) for each in _reassuring(body)],
         "checks": _checks(body),
         "neighbours": neighbours,
         "ring": related_flags.ring(flag, neighbours, user),
@@ -103,10 +114,56 @@ def centre(flag: Flag, user: User) -> dict[str, Any]:
     }
 
 
-def _strip(flag: Flag) -> dict[str, Any]:
+def _honest(body: Body) -> dict[str, Any]:
+    """What speaks for an ordinary change, and how many explanations were looked for and not found."""
+    checks = body.get("benign_checks") or ()
+    sentences = [(phrases.message(each), "") for each in checks if each["result"] == "yes"]
+    others = sum(each["result"] != "yes" for each in checks)
+    looked_for = ngettext(
+        "%(many)s honest explanation was looked for and not found.",
+        "%(many)s honest explanations were looked for and not found.", others,
+    )  # fmt: skip
+    return {
+        "sentences": [*sentences, *((phrases.finding(e), phrases.weight(e.get("points"))) for e in _reassuring(body))],
+        "looked_for": looked_for % {"many": others} if others else "",
+    }
+
+
+def _reassuring(body: Body) -> list[Body]:
+    """The reassuring facts, save those that another fact of the page contradicts, or says already."""
+    name_check = (body.get("change") or {}).get("name_check")
+    contradicted = {"holder_names_found_share"} if name_check in ("no_match", "close_match") else set()
+    for check, features in SAID_BY.items():
+        if any(each["check"] == check and each["result"] == "yes" for each in body.get("benign_checks") or ()):
+            contradicted |= features
+    return [e for e in body.get("reassuring", ()) if e["feature"] not in contradicted and phrases.is_telling(e)]
+
+
+SAID_BY = {
+    "mobility_mandate": {"is_mobility_mandate"},
+    "return_driven": {"is_return_driven"},
+    "institution": {"is_institution_account", "is_treasury"},
+    "bank_wave": {"is_announced_merger", "bank_wave"},
+}
+"""An honest explanation -> the features that say the same."""
+
+
+def _could_go(flag: Flag, body: Body) -> tuple[str, str]:
+    """What could still be lost: what waits, or what a usual month would bring; never a zero that means nothing."""
+    usual = Decimal(body.get("usual_monthly_amount") or 0)
+    monthly = say("about %(amount)s a month") % {"amount": phrases.euros(usual, 0)} if usual >= 1 else ""
+    if flag.amount_at_risk:
+        return phrases.rough_euros(flag.amount_at_risk), monthly
+    return (monthly, say("nothing is waiting")) if monthly else (say("nothing is waiting"), "")
+
+
+def _strip(flag: Flag, body: Body) -> dict[str, Any]:
     today = clock.today()
     due = flag.first_payment_on
+    could_go, could_go_note = _could_go(flag, body)
     return {
+        "could_go": could_go,
+        "could_go_note": could_go_note,
         "rarity": phrases.rarity(flag.p_value),
         "at_risk": phrases.rough_euros(flag.amount_at_risk),
         "paid": phrases.rough_euros(flag.amount_paid),
@@ -174,12 +231,20 @@ def _change(flag: Flag, body: Body, user: User) -> list[tuple[str, str, str]]:
                     "" if is_known else "warn",
                 )
             )
-    if change["is_first_account"]:
-        rows.append((say("Change before"), say("none: the first account"), ""))
-    else:
-        last = phrases.day_of(change["changed_before_at"])
-        rows.append((say("Change before"), phrases.day(last) if last else say("none known"), ""))
+    rows.append((say("Change before"), _change_before(body, change), ""))
     return rows
+
+
+def _change_before(body: Body, change: Body) -> str:
+    if change["is_first_account"]:
+        return say("none: the first account")
+    last, first = phrases.day_of(change["changed_before_at"]), phrases.day_of(change.get("first_account_at"))
+    if last and (first is None or last >= first):
+        return phrases.day(last)
+    if first:
+        return say("%(day)s, the first account") % {"day": phrases.day(first)}
+    begin = phrases.data_begin(body)
+    return say("none known since our data begin (%(month)s)") % {"month": begin} if begin else say("none known")
 
 
 def _sides(body: Body, user: User) -> list[dict[str, Any]]:
@@ -199,7 +264,7 @@ def _sides(body: Body, user: User) -> list[dict[str, Any]]:
                 "country": account.get("country") or "",
                 "is_other_country": other_country,
                 "bank": account.get("bank_name") or account.get("bank") or "",
-                "is_other_bank": side == "after" and before.get("bank") != after.get("bank"),
+                "is_other_bank": bool(side == "after" and before and before.get("bank") != after.get("bank")),
                 "since": phrases.day(since),
                 "first": phrases.day(first),
                 "is_older": bool(since and first and first < since),
@@ -273,6 +338,7 @@ def _reason(reason: Body) -> Reason:
         pair = svg.bars(now.number, usual.number) if now.number is not None and usual.number is not None else ""
     return Reason(
         phrases.fact(reason),
+        phrases.finding(reason),
         phrases.measure_text(now),
         phrases.measure_text(usual) if usual else "",
         pair,

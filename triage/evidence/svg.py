@@ -21,7 +21,10 @@ from payeewatch.pipeline.home.charts import text
 from payeewatch.triage.language import phrases
 
 WIDTH, LANE, TOP, FOOT = 640, 38, 20, 22
-LEFT_EDGE, RIGHT_EDGE = 8, 632
+LEFT_EDGE, RIGHT_EDGE = 150, 632
+"""What is drawn begins right of the lanes' names."""
+AMOUNT_WIDTH = 52
+"""An amount is written over its circle where so much room is free."""
 APART = 6
 """Facts of one kind closer than this are drawn as one."""
 SMALL, LARGE = 3.2, 10.0
@@ -65,19 +68,33 @@ def timeline(title: str, marks: Sequence[Mark], lanes: Sequence[tuple[str, str]]
         y = TOP + LANE * position
         shapes += [
             f'<line class="grid" x1="0" x2="{WIDTH}" y1="{y + LANE}" y2="{y + LANE}"/>',
-            f'<text class="label" x="{LEFT_EDGE}" y="{y + 13}">{escape(_lane_title(name, lane, marks, frame))}</text>',
+            *_lane_title(name, y, [mark for mark in marks if mark.lane == lane], frame),
         ]
-        shapes += [_shape(mark, frame, y + 24, most) for mark in _marks_without_overlap(visible, lane, frame)]
+        drawn = _marks_without_overlap(visible, lane, frame)
+        shapes += [_shape(mark, frame, y + 24, most) for mark in drawn]
+        shapes += _amounts(drawn, frame, y + 11)
     return _svg("drawing timeline", title, WIDTH, height, shapes)
 
 
-def _lane_title(name: str, lane: str, marks: Sequence[Mark], frame: Frame) -> str:
-    """A lane's name, and how many of its facts lie outside the frame."""
-    earlier = sum(mark.lane == lane and mark.at < frame.first for mark in marks)
-    later = sum(mark.lane == lane and mark.at > frame.last for mark in marks)
+def _lane_title(name: str, y: float, marks: Sequence[Mark], frame: Frame) -> Iterator[str]:
+    """A lane's name, and below it how many of its facts are outside the frame."""
+    earlier, later = sum(mark.at < frame.first for mark in marks), sum(mark.at > frame.last for mark in marks)
     before = ngettext("%(many)s earlier", "%(many)s earlier", earlier) % {"many": earlier} if earlier else ""
     after = ngettext("%(many)s later", "%(many)s later", later) % {"many": later} if later else ""
-    return " · ".join(filter(None, (name, before, after)))
+    outside = " · ".join(filter(None, (before, after)))
+    yield f'<text class="label" x="0" y="{y + (17 if outside else 24)}">{escape(name)}</text>'
+    if outside:
+        yield f'<text class="label" x="0" y="{y + 31}">{escape(outside)}</text>'
+
+
+def _amounts(marks: Sequence[Mark], frame: Frame, y: float) -> Iterator[str]:
+    """The amounts of a lane above their circles, the largest first, as far as there is room."""
+    places: list[float] = []
+    for mark in sorted((m for m in marks if m.amount), key=lambda m: (-(m.amount or 0), m.at)):
+        x = frame.x(mark.at)
+        if all(abs(x - other) >= AMOUNT_WIDTH for other in places):
+            places.append(x)
+            yield text(x, y, phrases.rough_euros(mark.amount), "label", _anchor(x))
 
 
 def _ground(frame: Frame, floor: float) -> Iterator[str]:
@@ -119,7 +136,7 @@ def _months(frame: Frame, step: int) -> Iterator[datetime]:
 
 
 def _anchor(x: float) -> str:
-    return "start" if x < 40 else "end" if x > WIDTH - 40 else "middle"
+    return "start" if x < LEFT_EDGE + 20 else "end" if x > WIDTH - 40 else "middle"
 
 
 def _marks_without_overlap(marks: Sequence[Mark], lane: str, frame: Frame) -> list[Mark]:

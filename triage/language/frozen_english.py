@@ -15,7 +15,9 @@ from typing import Any
 from payeewatch.pipeline.home import wording
 from payeewatch.pipeline.home.wording import Measure
 
-EARLIER: tuple[tuple[str, str], ...] = ()
+EARLIER: tuple[tuple[str, str], ...] = (
+    ("Nobody joined, left or died within 60 days, and no change of address is known.", "no_life_event"),
+)
 """Wordings that messages had, each with the message's code."""
 
 NUMBER = r"-?[\d,]+(?:\.\d+)?"

@@ -33,6 +33,7 @@ KINDS = {
     "change_effective": ("change", _("Change took effect")),
     "claims_received": ("claims", _("Claims")),
     "claims_to_new_account": ("claims", _("Claims to the new account")),
+    "claims_unassigned": ("claims", _("Claims not yet assigned to an account")),
     "claims_rejected": ("claims", _("Claims rejected")),
     "claims_reversed": ("claims", _("Claims reversed")),
     "payment_planned": ("payments", _("Payment planned")),
@@ -78,6 +79,67 @@ NAME_CHECKS = {
     "not_possible": _("not possible"),
     "not_run": _("not made"),
     "unknown": _("not known"),
+}
+HAPPENINGS = {
+    "login": _("sign-in"),
+    "login_failed": _("failed sign-in"),
+    "password_reset": _("password reset"),
+    "device_enrolled": _("new device"),
+    "mfa_changed": _("second factor changed"),
+    "email_changed": _("e-mail address changed"),
+    "phone_changed": _("telephone number changed"),
+    "address_changed": _("postal address changed"),
+    "account_created": _("web account created"),
+}
+"""What happens on a web account, inside a sentence."""
+CHANNELS_OF_CHANGE = {
+    "portal": _("in the web portal"),
+    "mobile": _("in the mobile application"),
+    "call_centre": _("by telephone"),
+    "paper": _("by letter"),
+    "branch": _("at a branch"),
+    "email": _("by e-mail"),
+    "broker": _("through a broker"),
+    "employer": _("through the employer"),
+    "mobility_mandate": _("by a bank's mobility mandate"),
+    "bulk_migration": _("in a bulk migration"),
+    "back_office": _("in the back office"),
+    "return_driven": _("after a payment that came back"),
+}
+CHANNELS_OF_CLAIM = {
+    "noemie": _("sent by the public scheme"),
+    "third_party": _("third-party payment"),
+    "portal": _("through the web portal"),
+    "mobile": _("through the mobile application"),
+    "paper": _("on paper"),
+    "email": _("by e-mail"),
+    "broker": _("through a broker"),
+}
+CARE_FAMILIES = {
+    "consultation": _("consultation"),
+    "pharmacy": _("pharmacy"),
+    "laboratory": _("laboratory"),
+    "optical": _("optical"),
+    "dental": _("dental"),
+    "hearing": _("hearing"),
+    "hospital": _("hospital"),
+    "soft_medicine": _("soft medicine"),
+    "prevention": _("prevention"),
+    "transport": _("transport"),
+    "device": _("device"),
+    "other": _("other care"),
+}
+WEAK_PROOFS = {
+    "none": _("without authentication"),
+    "knowledge": _("after security questions only"),
+    "otp_email": _("with a code by e-mail"),
+}
+ROLES = {"policyholder": _("policyholder"), "spouse": _("spouse"), "child": _("child"), "other": _("other member")}
+PROTECTIONS = {"curatorship": _("under curatorship"), "guardianship": _("under guardianship")}
+CONTACTS = {
+    "phone_changed": _("Telephone number"),
+    "email_changed": _("E-mail address"),
+    "address_changed": _("Postal address"),
 }
 FIRST_SEEN_ON = {
     "claims": _("on a claim"),

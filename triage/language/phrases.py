@@ -19,7 +19,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as say
 from django.utils.translation import ngettext
 
-from payeewatch.pipeline.home import wording
+from payeewatch.pipeline.home import findings, wording
 from payeewatch.pipeline.home.codes import FIELDS, MATCHES, WEAK_MATCHES
 from payeewatch.pipeline.home.wording import Measure
 from payeewatch.triage.language import frozen_english
@@ -110,13 +110,13 @@ def one_in(p_value: float | None) -> str:
 
 
 def rarity(p_value: float | None) -> str:
-    """`1 in 3,400 comparable changes`."""
+    """`Of 3,400 honest changes like this, one looks as odd`."""
     among = wording.one_among(p_value)
     if among is None:
-        return say("could not be compared")
+        return say("It could not be compared with other changes")
     if among == 1:
-        return say("ordinary among comparable changes")
-    return say("%(one_in)s comparable changes") % {"one_in": one_in(p_value)}
+        return say("Honest changes often look like this")
+    return say("Of %(many)s honest changes like this, one looks as odd") % {"many": number(among)}
 
 
 def measure_text(measure: Measure) -> str:
@@ -179,7 +179,35 @@ def _translate_fact(english: str) -> str:
 
 
 def finding(reason: Body) -> str:
-    """A whole reason: what is measured, its value and the usual one."""
+    """A whole reason, as one sentence: the number in words, and the usual one where it tells something."""
+    template = findings.template(reason)
+    if template:
+        text = say(template)
+        unit = reason["unit"]
+        if "%(value)s" in text:
+            text %= {"value": _value_text(reason["value_number"], unit)}
+        usual = findings.usual_to_say(reason)
+        if usual is None:
+            return text
+        words = {"usual": _value_text(usual, unit)}
+        return text.removesuffix(".") + say(" (usually %(usual)s)") % words + "."
+    return _labelled(reason)
+
+
+def _value_text(value: float, unit: str) -> str:
+    """A value inside a sentence: days in the unit that people use."""
+    return span(value) if unit.lower() == "days" else measure_text(wording.measure(value, unit))
+
+
+def is_telling(reason: Body) -> bool:
+    """Whether a reason says something: not an unknown value, nor one that is as usual. Older nights published those."""
+    if not reason.get("unit"):
+        return True
+    return not findings.is_usual(reason.get("value_number"), reason.get("usual_number"))
+
+
+def _labelled(reason: Body) -> str:
+    """A reason that has no sentence of its own: what is measured, its value and the usual one."""
     reason_parts = parts(reason)
     if not reason_parts:
         return str(reason["sentence"])
@@ -249,21 +277,33 @@ def segment(code: str) -> tuple[tuple[str, str, int], str]:
 
 
 def headline(body: Body, derived: bool, night: date) -> str:
-    """What happened, in one sentence: the change, the money, the account, the exposure."""
+    """What happened, in one sentence: a death, the change, the money, the account, the exposure before it."""
     clauses = [
+        _death_clause(body, night),
         _change_clause(body, derived, night),
         _payment_clause(body, night),
         _account_clause(body),
         _exposure_clause(body),
     ]
-    sentence = "; ".join(clause for clause in clauses if clause)
+    sentence = say("; ").join(clause for clause in clauses if clause)
     return f"{sentence[:1].upper()}{sentence[1:].removesuffix('.')}." if sentence else ""
 
 
-def _change_clause(body: Body, derived: bool, night: date) -> str:
+def _death_clause(body: Body, night: date) -> str:
+    died_on = day_of((body.get("member") or {}).get("died_on"))
+    return say("the member died on %(day)s") % {"day": _short_day(died_on, night)} if died_on else ""
+
+
+def change_day(body: Body) -> date | None:
+    """The day of the change: when it was asked for, or when the account was first seen."""
     change, facts = body.get("change") or {}, body.get("timeline") or []
-    requested_at = change.get("requested_at") or next((f["at"] for f in reversed(facts) if _is_change(f)), None)
-    on = day_of(requested_at)
+    at = change.get("requested_at") or next((f["at"] for f in reversed(facts) if _is_change(f)), None)
+    return day_of(at)
+
+
+def _change_clause(body: Body, derived: bool, night: date) -> str:
+    change = body.get("change") or {}
+    on = change_day(body)
     if on is None:
         return ""
     params = {"day": _short_day(on, night)}
@@ -273,14 +313,26 @@ def _change_clause(body: Body, derived: bool, night: date) -> str:
         return say("account first seen on a claim of %(day)s, announced by nobody") % params
     if change.get("is_first_account") or (not change and body.get("before") is None):
         return say("first account, given on %(day)s") % params
-    before, since = day_of(change.get("changed_before_at")), day_of((body.get("before") or {}).get("since"))
-    if before:
+    if change.get("is_back"):
+        return say("account changed on %(day)s, back to one that the payee had before") % params
+    before, first = day_of(change.get("changed_before_at")), day_of(change.get("first_account_at"))
+    if before and (first is None or before >= first):
         params["span"] = span((on - before).days)
         return say("account changed on %(day)s, %(span)s after the change before") % params
-    if since and since < on:
-        params["span"] = span((on - since).days)
-        return say("account changed on %(day)s, for the first time in %(span)s") % params
+    if first:
+        params["span"] = span((on - first).days)
+        return say("account changed on %(day)s, %(span)s after the first account was given") % params
+    since = data_begin(body)
+    if since:
+        params["month"] = since
+        return say("account changed on %(day)s; no other change known since our data begin (%(month)s)") % params
     return say("account changed on %(day)s") % params
+
+
+def data_begin(body: Body) -> str:
+    """The month in which the insurer's data begin; empty if the evidence does not say it."""
+    begin = day_of(body.get("data_begin_on"))
+    return formats.date_format(begin, "F Y") if begin else ""
 
 
 def _short_day(on: date | None, night: date) -> str:
@@ -309,14 +361,12 @@ def _payment_clause(body: Body, night: date) -> str:
 
 
 def _account_clause(body: Body) -> str:
+    """Who else has the new account. That the payee had it before is said of the change."""
     change, after = body.get("change") or {}, body.get("after") or {}
     payees = change.get("other_payees", max(0, (after.get("payees") or 0) - 1))
     households = change.get("other_households", 0)
-    requested_on, since = day_of(change.get("requested_at")), day_of(after.get("since"))
-    if not payees and requested_on and since and since < requested_on:
-        return say("account the payee already had in %(month)s") % {"month": formats.date_format(since, "F Y")}
     if not payees:
-        return say("account unknown to the portfolio")
+        return "" if change.get("is_back") else say("nobody else is paid on this account")
     if households:
         text = ngettext(
             "account shared with %(many)s other household", "account shared with %(many)s other households", households
@@ -325,15 +375,28 @@ def _account_clause(body: Body) -> str:
     return say("account shared within the household")
 
 
+def exposure_before(body: Body, on: date) -> tuple[date, Body] | None:
+    """The last exposure that began, or was known, up to a day: when, and what. A later one explains nothing."""
+    begun = {each["breach_id"]: day_of(each["exposed_from"]) for each in body.get("exposed") or ()}
+    dated = []
+    for each in body.get("exposures") or ():
+        days = [one for one in (begun.get(each["breach_id"]), day_of(each["known_at"])) if one is not None]
+        if days and min(days) <= on:
+            dated.append((min(days), each))
+    return max(dated, key=lambda pair: pair[0]) if dated else None
+
+
 def _exposure_clause(body: Body) -> str:
-    exposures = sorted(body.get("exposures") or [], key=lambda each: each["known_at"] or "")
-    if not exposures:
+    """The exposure before the change."""
+    on = change_day(body)
+    exposure = exposure_before(body, on) if on else None
+    if not exposure:
         return ""
-    last = exposures[-1]
-    params = {"month": formats.date_format(date.fromisoformat(last["known_at"]), "F Y")}
-    if last["match_quality"] in WEAK_MATCHES:
+    begun, each = exposure
+    params = {"month": formats.date_format(begun, "F Y")}
+    if each["match_quality"] in WEAK_MATCHES:
         return say("identity perhaps exposed in %(month)s") % params
-    if IDENTITY & set(last["fields"] or ()):
+    if IDENTITY & set(each["fields"] or ()):
         return say("identity exposed in %(month)s") % params
     return say("personal data exposed in %(month)s") % params
 

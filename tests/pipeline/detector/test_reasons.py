@@ -66,9 +66,10 @@ def test_a_yes_is_told_as_a_statement() -> None:
     assert reason["sentence"] == "The is abroad (usually not)."
 
 
-def test_being_unknown_can_be_a_reason_and_is_told_as_unknown() -> None:
-    (reason,) = only(calm(member_days=np.nan))
-    assert (reason["value"], reason["value_number"]) == ("unknown", None)
+def test_an_unknown_or_usual_value_is_no_reason() -> None:
+    assert only(calm(member_days=np.nan)) == []
+    assert [each["feature"] for each in only(calm(amount=1840, usual_amount=1800))] == []
+    assert [each["feature"] for each in only(calm(amount=1840, usual_amount=60))] == ["amount"]
 
 
 def test_an_ordinary_change_has_no_reasons_and_lists_are_never_null() -> None:

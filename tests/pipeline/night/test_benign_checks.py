@@ -56,6 +56,9 @@ CASES: list[tuple[str, str, dict[str, list[Row]]]] = [
     ("life_event", "unknown", {"changes": [change(household_id=None)]}),
     ("life_event", "yes", {"members": [{"member_id": "M2", "household_id": "H1", "died_on": "2024-04-01"}]}),
     ("life_event", "no", {"members": [{"member_id": "M2", "household_id": "H1", "joined_on": "2020-04-01"}]}),
+    ("life_event", "no", {"members": [
+        {"member_id": "M1", "household_id": "H1", "died_on": "2024-04-01", "left_on": "2024-04-01"},
+    ]}),
     ("life_event", "yes", {
         "account_events": [
             {"event_id": "e", "member_id": "M1", "occurred_at": "2024-04-01", "kind": "address_changed"},

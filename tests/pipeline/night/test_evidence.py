@@ -63,6 +63,7 @@ c3        P1        new      300               received  2024-05-04
 c4        P1        new      50                rejected  2024-05-05
 c5        P1        old      7                 settled   2023-05-05
 c6        P2        new      9                 received  2024-05-04
+c7        P1        -        8                 received  2024-05-06
 """
 PAYMENTS = """
 payment_id payee_id account cents planned_on  value_date  status
@@ -95,6 +96,7 @@ def test_a_timeline_tells_what_happened_around_the_change_by_day(session: Sessio
         ("05-03", "change_effective", None, ["C1"]),
         ("05-04", "claims_to_new_account", Decimal("5.00"), ["c2", "c3"]),
         ("05-05", "claims_rejected", Decimal("0.50"), ["c4"]),
+        ("05-06", "claims_unassigned", Decimal("0.08"), ["c7"]),
         ("05-13", "payment_planned_to_new_account", Decimal("5.00"), ["p2"]),
     ]
 
@@ -146,6 +148,26 @@ def test_before_and_after_describe_the_two_accounts(session: Session) -> None:
     }  # fmt: skip
 
 
+DIVERTED = "claim_id payee_id account reimbursed_cents status received_at\nc1 P1 new 74700 settled 2024-04-29"
+
+
+def test_a_claim_that_waited_does_not_date_the_account_before_its_own_change(session: Session) -> None:
+    sighting = {"payee_id": "P1", "account": "new", "seen_at": "2024-04-29", "known_at": "2024-04-29"}
+    put(session, NIGHT, changes=[change()], claims=table(DIVERTED), sightings=[sighting | {"seen_on_table": "claims"}])
+    (row,) = evidence(session)
+    assert (row["after"]["since"], row["after"]["first_seen_at"]) == (datetime(2024, 5, 1, 10),) * 2
+    assert not row["change"]["is_back"]
+
+
+def test_an_account_that_the_payee_left_before_is_dated_from_its_first_use(session: Session) -> None:
+    away = change("C0", old_account="new", new_account="old", requested_at="2024-01-09", effective_at="2024-01-09")
+    sighting = {"payee_id": "P1", "account": "new", "seen_at": "2023-09-01", "known_at": "2023-09-01"}
+    put(session, NIGHT, changes=[away, change()], sightings=[sighting])
+    (row,) = evidence(session)
+    assert row["after"]["since"] == datetime(2023, 9, 1)
+    assert row["change"]["is_back"]
+
+
 def test_a_first_account_has_nothing_before_it(session: Session) -> None:
     put(session, NIGHT, changes=[change(old_account=None)])
     (row,) = evidence(session)
@@ -170,6 +192,7 @@ def test_it_tells_how_the_change_was_asked_for(session: Session) -> None:
         "first_seen_on": None, "channel": "portal", "auth_strength": "otp_sms", "name_check": "no_match",
         "actor_id": "A9", "is_known_device": False, "is_first_account": False,
         "changed_before_at": datetime(2023, 1, 1), "other_payees": 0, "other_households": 0,
+        "first_account_at": datetime(2022, 1, 1), "is_back": False,
     }  # fmt: skip
 
 

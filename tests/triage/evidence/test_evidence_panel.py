@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from django.urls import reverse
@@ -57,7 +58,7 @@ def test_a_reason_says_what_it_counts_for_and_the_place_without_it(cast: dict[st
     row.body |= {"reasons": [reason, older], "reassuring": [calm]}
     row.save()
     page = page_of(first, cast["reviewer"])
-    assert re.findall(r'<span class="weight muted">(.*?)</span>', page) == ["×3.0 · without this: place 212", "÷2.0"]
+    assert re.findall(r'<span class="weight muted">(.*?)</span>', page) == ["÷2.0", "×3.0 · without this: place 212"]
 
 
 def test_a_data_scientist_sees_no_number_of_the_insurer(cast: dict[str, User]) -> None:
@@ -168,16 +169,19 @@ def test_evidence_frozen_before_there_were_codes_says_the_same(cast: dict[str, U
     def texts(flag: Flag) -> list[object]:
         panel = evidence_panel.centre(flag, cast["reviewer"])
         reasons = [(each.words, each.value, each.usual) for each in (*panel["reasons"], *panel["reassuring"])]
-        return [reasons, panel["checks"], flag.first_reason]
+        return [reasons, panel["checks"]]
+
+    def as_published_then(each: dict[str, Any]) -> dict[str, Any]:
+        then = {field: value for field, value in each.items() if field not in LATER_FIELDS}
+        if "fact" in each:
+            usual = f" (usually {each['usual']})" if each["usual"] else ""
+            then["sentence"] = f"{each['fact'].removesuffix('.')}: {each['value']}{usual}."
+        return then
 
     with override(language):
         for flag in Flag.objects.select_related("night"):
             now, frozen = texts(flag), latest(flag)
             for name in ("reasons", "reassuring", "benign_checks"):
-                frozen.body[name] = [
-                    {field: value for field, value in each.items() if field not in LATER_FIELDS}
-                    for each in frozen.body[name]
-                ]
+                frozen.body[name] = [as_published_then(each) for each in frozen.body[name]]
             frozen.save()
-            flag.headline = {}
             assert texts(flag) == now

@@ -37,6 +37,7 @@ def body(**more: Any) -> dict[str, Any]:
         "exposures": [
             {"breach_id": "B", "known_at": "2024-01-20", "fields": ["name", "iban"], "match_quality": "exact"},
         ],
+        "data_begin_on": "2023-08-18",
     } | more  # fmt: skip
 
 
@@ -46,8 +47,8 @@ def changed(**more: Any) -> dict[str, Any]:
 
 def test_the_headline_names_change_money_account_and_exposure() -> None:
     assert phrases.headline(body(), False, NIGHT) == (
-        "Account changed on 12 Nov, for the first time in 6 years; first payment €1,840 on 20 Nov; "
-        "account unknown to the portfolio; identity exposed in January 2024."
+        "Account changed on 12 Nov; no other change known since our data begin (August 2023); first payment €1,840 on "
+        "20 Nov; nobody else is paid on this account; identity exposed in January 2024."
     )
 
 
@@ -59,16 +60,37 @@ def test_the_headline_names_change_money_account_and_exposure() -> None:
         (changed(first_seen_on="payments"), True, "Account first seen on a payment of 12 Nov, announced by nobody"),
         (changed(other_payees=5, other_households=4), False, "account shared with 4 other households"),
         (changed(other_payees=1), False, "account shared within the household"),
-        (body(after={"since": "2023-10-28T00:00:00"}), False, "account the payee already had in October 2023"),
+        (changed(first_account_at="2024-10-12T00:00:00"), False, "31 days after the first account was given"),
+        (changed(is_back=True), False, "Account changed on 12 Nov, back to one that the payee had before; first"),
+        (body(after={"since": "2023-10-28T00:00:00"}), False, "nobody else is paid on this account"),
+        (body(member={"died_on": "2024-10-30"}), False, "The member died on 30 Oct; account changed on 12 Nov"),
         (body(timeline=[]), False, "nothing paid to it yet"),
-        (body(exposures=[]), False, "account unknown to the portfolio."),
+        (body(exposures=[]), False, "nobody else is paid on this account."),
         (body(exposures=[body()["exposures"][0] | {"match_quality": "probable"}]), False, "identity perhaps exposed"),
         (body(exposures=[body()["exposures"][0] | {"fields": ["email"]}]), False, "personal data exposed"),
-        ({}, False, "Nothing paid to it yet; account unknown to the portfolio."),
+        ({}, False, "Nothing paid to it yet; nobody else is paid on this account."),
     ],
 )
 def test_the_headline_says_what_the_evidence_contains(evidence: dict[str, Any], derived: bool, expected: str) -> None:
     assert expected in phrases.headline(evidence, derived, NIGHT)
+
+
+def listed(breach_id: str, known_at: str, exposed_from: str | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    exposure = {"breach_id": breach_id, "known_at": known_at, "fields": ["name"], "match_quality": "exact"}
+    return exposure, {"breach_id": breach_id, "exposed_from": exposed_from, "exposed_to": None}
+
+
+@pytest.mark.parametrize(
+    ("lists", "expected"),
+    [
+        ([listed("A", "2024-02-01"), listed("B", "2024-11-20")], "identity exposed in February 2024."),
+        ([listed("A", "2024-02-01"), listed("B", "2024-11-20", "2024-10-02")], "identity exposed in October 2024."),
+        ([listed("A", "2024-11-20"), listed("B", "2024-12-01", "2024-11-30")], "nobody else is paid on this account."),
+    ],
+)
+def test_the_headline_names_the_exposure_that_preceded_the_change(lists: list[Any], expected: str) -> None:
+    evidence = body(exposures=[one for one, _ in lists], exposed=[dates for _, dates in lists])
+    assert phrases.headline(evidence, False, NIGHT).endswith(expected)
 
 
 @pytest.mark.parametrize(
@@ -144,9 +166,9 @@ def test_spans_are_worded_as_people_do(days: int, text: str) -> None:
 
 
 def test_rarity_is_one_in_so_many() -> None:
-    assert phrases.rarity(0.0002941) == "1 in 3,400 comparable changes"
-    assert phrases.rarity(0.9) == "ordinary among comparable changes"
-    assert phrases.rarity(None) == "could not be compared"
+    assert phrases.rarity(0.0002941) == "Of 3,400 honest changes like this, one looks as odd"
+    assert phrases.rarity(0.9) == "Honest changes often look like this"
+    assert phrases.rarity(None) == "It could not be compared with other changes"
 
 
 def test_segments_are_worded_and_sorted_by_age() -> None:
