@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('triage', '0007_uncorrected_p_values'),
+        ('triage', '0008_flow'),
     ]
 
     operations = [
