@@ -11,7 +11,7 @@ that becomes known.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol
@@ -97,25 +97,29 @@ def badness(frame: pd.DataFrame, columns: Sequence[Column], rows: Ints | None = 
     Raises:
         ModelError: a feature that is never null is null, or a value is infinite.
     """
-    chosen = slice(None) if rows is None else rows
-    of_member = frame["party"].to_numpy(dtype=object)[chosen] == "member"
-    cells = frame[[column.feature for column in columns]].to_numpy(dtype=np.float64)[chosen]
-    out = np.empty((len(of_member), len(columns)))
+    rows = np.arange(len(frame)) if rows is None else rows
+    of_member = frame["party"].iloc[rows].to_numpy(dtype=object) == "member"
+    out = np.empty((len(rows), len(columns)))
     for at, column in enumerate(columns):
-        values = cells[:, at]
-        applies = of_member if column.is_member_only else np.ones(len(values), dtype=bool)
-        unknown = np.isnan(values) & applies
-        if np.isinf(values).any():
-            raise ModelError(
-                f"feature {column.feature} is infinite in {int(np.isinf(values).sum())} rows; fix the feature"
-            )
-        if column.missing == "never" and unknown.any():
-            raise ModelError(
-                f"feature {column.feature} is null in {int(unknown.sum())} rows; it may never be; fix the feature"
-            )
-        turned = column.sign * (np.where(unknown, 0.0, values) if column.missing == "zero" else values)
-        out[:, at] = np.where(applies, unknown if column.indicates_unknown else turned, np.nan)
+        out[:, at] = badness_of(frame, column, rows, of_member)
     return out
+
+
+def badness_of(frame: pd.DataFrame, column: Column, rows: Ints, of_member: NDArray[np.bool_]) -> Floats:
+    """One column of `badness`; the others are not read. `of_member` says which of the rows are members' changes."""
+    values = frame[column.feature].to_numpy(dtype=np.float64)[rows]
+    if np.isinf(values).any():
+        raise ModelError(f"feature {column.feature} is infinite in {int(np.isinf(values).sum())} rows; fix the feature")
+    applies = of_member if column.is_member_only else np.ones(len(values), dtype=bool)
+    unknown = np.isnan(values) & applies
+    if column.missing == "never" and unknown.any():
+        raise ModelError(
+            f"feature {column.feature} is null in {int(unknown.sum())} rows; it may never be; fix the feature"
+        )
+    if column.indicates_unknown:
+        return np.where(applies, unknown, np.nan)
+    turned = column.sign * (np.where(unknown, 0.0, values) if column.missing == "zero" else values)
+    return np.where(applies, turned, np.nan)
 
 
 @dataclass(frozen=True)
@@ -143,17 +147,34 @@ class Tails:
         `changes` is the number of each row's change: a change measured at several ages supports no more surprise than
         one measured once. Without `columns`, no value is used as a surprise.
         """
+        return cls.learn_by_column(lambda at: values[:, at], values.shape[1], changes, bands, columns)
+
+    @classmethod
+    def learn_by_column(
+        cls,
+        value_of: Callable[[int], Floats],
+        n_columns: int,
+        changes: Ints,
+        bands: Sequence[NDArray[np.bool_]],
+        columns: Sequence[Column] = (),
+    ) -> Tails:
+        """The same, one column in memory at a time: `value_of` gives the badness of a column by its number."""
         n_changes = len(np.unique(changes))
-        tables = []
-        for of_band in bands:
-            tables += [_table(values[of_band, at], n_changes) for at in range(values.shape[1])]
+        by_column = []
+        usual = np.full(n_columns, np.nan)
+        for at in range(n_columns):
+            values = value_of(at)
+            by_column.append([_table(values[of_band], n_changes) for of_band in bands])
+            if columns and columns[at].is_stated:
+                usual[at] = _usual(values)
+        tables = [of_column[band] for band in range(len(bands)) for of_column in by_column]
         sizes = [len(knots) for knots, _ in tables]
         return cls(
             np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
             np.concatenate([knots for knots, _ in tables]),
             np.concatenate([surprises for _, surprises in tables]),
-            values.shape[1],
-            _usual(values, columns),
+            n_columns,
+            usual,
             float(np.log10((n_changes + 1) / 2)),
         )
 
@@ -204,14 +225,10 @@ class Tails:
         }
 
 
-def _usual(values: Floats, columns: Sequence[Column]) -> Floats:
-    """The median of each column whose value is a surprise already, at least log10(2): one change in two."""
-    usual = np.full(values.shape[1], np.nan)
-    for at, column in enumerate(columns):
-        if column.is_stated:
-            numbers = values[~np.isnan(values[:, at]), at]
-            usual[at] = max(np.log10(2), float(np.median(numbers)) if len(numbers) else 0.0)
-    return usual
+def _usual(values: Floats) -> float:
+    """The median of a column whose value is a surprise already, at least log10(2): one change in two."""
+    numbers = values[~np.isnan(values)]
+    return max(float(np.log10(2)), float(np.median(numbers)) if len(numbers) else 0.0)
 
 
 def _table(values: Floats, n_changes: int) -> tuple[Floats, Floats]:

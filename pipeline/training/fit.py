@@ -35,6 +35,7 @@ from payeewatch.pipeline.detector.surprise import (
     Ints,
     Tails,
     badness,
+    badness_of,
     columns_of,
     safe_columns_of,
 )
@@ -66,12 +67,12 @@ LATEST_SHARE = 0.2
 class Sample:
     """Measured rows as arrays: one row per (change, age band), in the order of the changes' keys.
 
-    All samples share one frame: a million members' changes measured at every age are a gigabyte.
+    All samples share one frame, and read their values from it when they are needed: a million members' changes measured
+    at every age are a gigabyte.
     """
 
     frame: pd.DataFrame
     at: Ints  # where in the frame the rows are
-    values: Floats  # badness of the model's columns
     party: NDArray[np.object_]
     weights: AgeWeights
     band: Ints  # the nearest one
@@ -82,7 +83,6 @@ class Sample:
         return Sample(
             self.frame,
             self.at[chosen],
-            self.values[chosen],
             self.party[chosen],
             self.weights.rows(chosen),
             self.band[chosen],
@@ -139,7 +139,7 @@ def train(
         )
     ages = Ages.of(params.train.ages_days, params.observe.window_days, params.train.past_window_days)
     columns, safe_columns = columns_of(features, frame.iloc[usable]), safe_columns_of(features)
-    sample = _sample(frame, usable, ages, columns, params.seed)
+    sample = _sample(frame, usable, ages, params.seed)
     fitting, changed = (None, []) if weights == "none" else (weights or shipped()).fitting(features)
     fitter = Fitter(columns, safe_columns, ages, features, params, fitting)
     groups, references, usual, warnings = _groups_and_references(sample, fitter, as_of)
@@ -203,11 +203,11 @@ class Fitter:
 
     def _group(self, sample: Sample, party: str) -> Group:
         alike = self._alike(sample.band)
-        tails = Tails.learn(sample.values, sample.change, alike, self.columns)
-        safe = Tails.learn(badness(sample.frame, self.safe_columns, sample.at), sample.change, alike)
+        tails = _tails(sample, alike, self.columns, self.columns)
+        safe = _tails(sample, alike, self.safe_columns)
         usual = _medians(sample.frame, [sample.at[rows] for rows in alike], self.features)
         fitted = sample.rows(sample.change <= np.unique(sample.change)[:MOST_FITTED][-1])
-        surprises = tails.surprise(fitted.values, fitted.band)
+        surprises = tails.surprise(badness(sample.frame, self.columns, fitted.at), fitted.band)
         # otherwise a forest would learn again how rare a list or a bank is, from a past that did not know it
         is_learned = np.array([not column.is_stated for column in self.columns], dtype=bool)
         lenses: dict[str, Lens] = {}
@@ -237,6 +237,18 @@ class Fitter:
         least_scale = LEAST_SCALE_SHARE * max(float(raw.std()), NO_SPREAD)
         maps = tuple(TailMap.learn(raw[rows], least_scale) for rows in self._alike(bands))
         return Lens(columns, varying, forest, weight, maps)
+
+
+def _tails(
+    sample: Sample, alike: Sequence[NDArray[np.bool_]], columns: Sequence[Column], stated: Sequence[Column] = ()
+) -> Tails:
+    """The tails of each column, read from the frame one at a time."""
+    of_member = np.asarray(sample.party == "member", dtype=bool)
+
+    def value_of(at: int) -> Floats:
+        return badness_of(sample.frame, columns[at], sample.at, of_member)
+
+    return Tails.learn_by_column(value_of, len(columns), sample.change, alike, stated)
 
 
 def _groups_and_references(
@@ -282,7 +294,8 @@ def _references(sample: Sample, groups: dict[str, Group], fitter: Fitter) -> tup
         for first in range(0, len(of_party), ROWS_AT_ONCE):
             rows = of_party[first : first + ROWS_AT_ONCE]
             ages = sample.weights.rows(rows)
-            surprises = group.tails.between(sample.values[rows], ages.below, ages.above, ages.weight)
+            values = badness(sample.frame, fitter.columns, sample.at[rows])
+            surprises = group.tails.between(values, ages.below, ages.above, ages.weight)
             lenses = group.lens_tails(surprises, ages)
             if weights is None:
                 score[rows] = total(lenses, range(len(LENSES)))
@@ -296,7 +309,7 @@ def _references(sample: Sample, groups: dict[str, Group], fitter: Fitter) -> tup
     return references, sample.column("as_of").to_numpy(dtype="datetime64[us]"), summed
 
 
-def _sample(frame: pd.DataFrame, usable: Ints, ages: Ages, columns: Sequence[Column], seed: int) -> Sample:
+def _sample(frame: pd.DataFrame, usable: Ints, ages: Ages, seed: int) -> Sample:
     """The usable rows as arrays, one row per (change, band): the one measured nearest to the band's age."""
     usable_rows = frame[["change_id", "payee_id", "age_days", "as_of"]].iloc[usable]
     ids = usable_rows["change_id"].unique()
@@ -318,7 +331,6 @@ def _sample(frame: pd.DataFrame, usable: Ints, ages: Ages, columns: Sequence[Col
     return Sample(
         frame=frame,
         at=at,
-        values=badness(frame, columns, at),
         party=frame["party"].iloc[at].to_numpy(dtype=object),
         weights=AgeWeights(*ages.around(age[chosen])),
         band=band[chosen],
