@@ -28,6 +28,8 @@ DRAWS = 1000
 KEPT_NIGHTS = 7
 """Reviews that a night does not use can be made later, but no more than those of a week."""
 LEVELS = (0.05, 0.01)
+ALL_OF = "all of payee type "
+"""Before the kind of payee: the name of its row among those of the kinds of fraud."""
 RATE = 0.04
 """The share of dishonest changes at which insurers with different shares are compared."""
 
@@ -165,9 +167,10 @@ def found(picked: pd.Series, of: Cases) -> pd.DataFrame:
 
 
 def by_typology(ranking: Ranking, of: Cases, reviews: int) -> dict[str, tuple[int, int]]:
-    """typology -> how many there were, how many were found."""
+    """typology -> how many there were, how many were found; also for each kind of payee, if the truth names it."""
     rows = found(picks(ranking.queue, of.truth.nights, reviews * of.truth.member_payees / 1e5), of)
-    return {str(kind): (len(part), int(part["is_found"].sum())) for kind, part in rows.groupby("typology")}
+    payees = rows.groupby(ALL_OF + rows["payee_type"]) if "payee_type" in rows else ()
+    return {str(kind): (len(part), int(part["is_found"].sum())) for kind, part in (*payees, *rows.groupby("typology"))}
 
 
 def calibration(ranking: Ranking, truth: Truth) -> dict[str, Any]:

@@ -97,21 +97,20 @@ def badness(frame: pd.DataFrame, columns: Sequence[Column], rows: Ints | None = 
     Raises:
         ModelError: a feature that is never null is null, or a value is infinite.
     """
-    out = np.empty((len(frame) if rows is None else len(rows), len(columns)))
+    rows = np.arange(len(frame)) if rows is None else rows
+    of_member = frame["party"].iloc[rows].to_numpy(dtype=object) == "member"
+    out = np.empty((len(rows), len(columns)))
     for at, column in enumerate(columns):
-        out[:, at] = badness_of(frame, column, rows)
+        out[:, at] = badness_of(frame, column, rows, of_member)
     return out
 
 
-def badness_of(frame: pd.DataFrame, column: Column, rows: Ints | None = None) -> Floats:
-    """One column of `badness`; the others are not read."""
-    chosen = slice(None) if rows is None else rows
-    values = frame[column.feature].to_numpy(dtype=np.float64)[chosen]
+def badness_of(frame: pd.DataFrame, column: Column, rows: Ints, of_member: NDArray[np.bool_]) -> Floats:
+    """One column of `badness`; the others are not read. `of_member` says which of the rows are members' changes."""
+    values = frame[column.feature].to_numpy(dtype=np.float64)[rows]
     if np.isinf(values).any():
         raise ModelError(f"feature {column.feature} is infinite in {int(np.isinf(values).sum())} rows; fix the feature")
-    applies = np.ones(len(values), dtype=bool)
-    if column.is_member_only:
-        applies = frame["party"].to_numpy(dtype=object)[chosen] == "member"
+    applies = of_member if column.is_member_only else np.ones(len(values), dtype=bool)
     unknown = np.isnan(values) & applies
     if column.missing == "never" and unknown.any():
         raise ModelError(

@@ -248,9 +248,10 @@ def _tails(
     sample: Sample, alike: Sequence[NDArray[np.bool_]], columns: Sequence[Column], stated: Sequence[Column] = ()
 ) -> Tails:
     """The tails of each column, read from the frame one at a time."""
+    of_member = np.asarray(sample.party == "member", dtype=bool)
 
     def value_of(at: int) -> Floats:
-        return badness_of(sample.frame, columns[at], sample.at)
+        return badness_of(sample.frame, columns[at], sample.at, of_member)
 
     return Tails.learn_by_column(value_of, len(columns), sample.change, alike, stated)
 

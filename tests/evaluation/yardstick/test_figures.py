@@ -144,6 +144,12 @@ def test_recall_and_euros_are_shares_of_the_dishonest_changes_that_count() -> No
     assert (figure[5, "recall"], figure[5, "euros"], figure[5, "before"]) == (0.5, 0.75, 0.5)
     assert figure[5, "precision"] == 0.5  # OLD and F1 of four
     assert by_typology(ranked, of, 5) == {"ring": (2, 1)}
+    of.truth.changes["payee_type"] = [
+        "provider" if name == "F1" else "member" for name in of.truth.changes["change_id"]
+    ]
+    of = cases(of.truth, ALL, 1)
+    by_payee = {"all of payee type member": (1, 0), "all of payee type provider": (1, 1)}
+    assert by_typology(ranked, of, 5) == by_payee | {"ring": (2, 1)}
 
 
 def test_in_the_second_half_earlier_reviews_use_their_room_and_count_for_nothing() -> None:
