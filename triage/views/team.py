@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
@@ -22,7 +23,11 @@ from payeewatch.triage.language import phrases
 from payeewatch.triage.models import Flag
 from payeewatch.triage.roles import REVIEWERS, Role
 
-QUEUE_COLOURS = {"hold": "c-hold", "review": "c-review", "audit": "c-audit"}
+QUEUES = (
+    ("c-hold", Flag.Queue.HOLD, ("hold",)),
+    ("c-review", Flag.Queue.REVIEW, ("review", "audit")),
+)
+"""Colour, queue, and what counts as of it: the audit sample is not told from review while it is judged."""
 VERDICTS = (
     ("c-hold", _("fraud or attempt"), FRAUD_VERDICTS),
     ("c-good", _("benign"), ("benign",)),
@@ -64,7 +69,7 @@ def page(request: Request) -> HttpResponse:
         "agreement": agreement,
         "kappa": None if agreement.kappa is None else phrases.number(agreement.kappa, 2),
         "work": _work(team.workload(now)),
-        "queues": [(QUEUE_COLOURS[queue.value], queue.label) for queue in Flag.Queue],
+        "queues": [(colour, queue.label) for colour, queue, _codes in QUEUES],
         "verdicts": [(colour, words) for colour, words, _codes in VERDICTS],
     }
     return render(request, "triage/team.html", context)
@@ -73,7 +78,7 @@ def page(request: Request) -> HttpResponse:
 def _by_day(title: str, days: list[team.Day], which: str) -> str:
     if which == "came":
         parts: list[tuple[str, str, tuple[str, ...]]] = [
-            (QUEUE_COLOURS[queue.value], str(queue.label), (queue.value,)) for queue in Flag.Queue
+            (colour, str(queue.label), codes) for colour, queue, codes in QUEUES
         ]
     else:
         parts = [(colour, str(words), codes) for colour, words, codes in VERDICTS]
@@ -151,14 +156,15 @@ def _amount(row: Mapping[str, Any]) -> str:
 
 def _work(work: Mapping[str, Mapping[str, int]]) -> list[dict[str, object]]:
     rows = []
-    for queue in Flag.Queue:
-        counts = work.get(queue.value, {})
-        parts = [
-            Part(str(words), counts.get(name, 0), phrases.number(counts.get(name, 0)), colour)
-            for name, words, colour in WORK
-        ]
+    for _colour, queue, codes in QUEUES:
+        counts = Counter[str]()
+        for code in codes:
+            counts.update(work.get(code, {}))
+        if not counts.total():
+            continue
+        parts = [Part(str(words), counts[name], phrases.number(counts[name]), colour) for name, words, colour in WORK]
         title = say("Open flags of the queue %(queue)s") % {"queue": queue.label}
-        rows.append({"queue": queue, "all": sum(counts.values()), "chart": charts.shares(title, parts, width=520)})
+        rows.append({"queue": queue, "all": counts.total(), "chart": charts.shares(title, parts, width=520)})
     return rows
 
 

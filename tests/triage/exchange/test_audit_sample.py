@@ -87,3 +87,9 @@ def test_exports_tell_it_no_more_than_pages(sampled: Flag) -> None:
     assert sampled.pk in text
     assert "audit" not in text.lower()
     assert "0.001" not in text
+
+
+def test_the_teams_page_counts_it_among_the_flags_to_review(sampled: Flag) -> None:
+    context = signed_in(user(Role.REVIEWER)).get("/team").context
+    assert [(row["queue"], row["all"]) for row in context["work"]] == [("review", 3)]
+    assert [str(label) for _colour, label in context["queues"]] == ["Hold", "Review"]
