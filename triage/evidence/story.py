@@ -268,6 +268,13 @@ def _agent(body: Body, at: datetime, names: Names) -> Iterator[Part]:
             " (%(many)s other change within a day)", " (%(many)s other changes within a day)", len(near)
         )  # fmt: skip
         yield Part(text % {"many": len(near)}, is_odd=len(near) >= MANY_A_DAY)
+    same = sum(bool(each["same_account"]) for each in body.get("actor_changes") or ())
+    if same:
+        text = ngettext(
+            ", who moved %(many)s other payee to the same account",
+            ", who moved %(many)s other payees to the same account", same,
+        )  # fmt: skip
+        yield Part(text % {"many": same}, is_odd=True)
 
 
 def _at(fact: Body) -> datetime:

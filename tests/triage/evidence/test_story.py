@@ -133,11 +133,11 @@ def test_care_after_the_death_is_said_of_claims_before_and_after_the_change() ->
 
 
 def test_an_agent_is_named_with_the_other_changes_of_a_day() -> None:
-    near = [{"at": f"2024-05-21T0{hour}:00:00", "change_id": "X", "payee_id": "P"} for hour in (7, 8, 9)]
-    far = [{"at": "2024-05-01T07:00:00", "change_id": "X", "payee_id": "P"}]
+    near = [{"at": f"2024-05-21T0{hour}:00:00", "same_account": False} for hour in (7, 8, 9)]
+    far = [{"at": "2024-05-01T07:00:00", "same_account": True}]
     evidence = body({"actor_id": "AG1", "channel": "back_office"}, actor_changes=near + far)
-    assert ", entered by AG1 (3 other changes within a day)." in lines(evidence)[0]
-    assert marked(evidence) == ["(3 other changes within a day)"]
+    assert ", entered by AG1 (3 other changes within a day), who moved 1 other payee to the same" in lines(evidence)[0]
+    assert marked(evidence) == ["(3 other changes within a day)", "who moved 1 other payee to the same account"]
 
 
 def test_many_claims_and_payments_are_told_as_sums() -> None:
