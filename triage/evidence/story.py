@@ -126,7 +126,8 @@ def _line(group: Sequence[Moment], change_at: datetime, night: date) -> Line:
             parts.append(Part(", " if not parts[-1].text.endswith(".") else " "))
         parts += pieces
     parts[0] = Part(capfirst(parts[0].text), parts[0].is_odd)
-    return Line(when, (*_with_plain_commas(parts), Part(".")), is_change)
+    end = () if parts[-1].text.endswith(".") else (Part("."),)  # a French month may end the line
+    return Line(when, (*_with_plain_commas(parts), *end), is_change)
 
 
 def _with_plain_commas(parts: Sequence[Part]) -> Iterator[Part]:

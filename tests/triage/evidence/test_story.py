@@ -181,6 +181,12 @@ def test_the_story_is_told_in_french() -> None:
     )
 
 
+def test_a_line_ends_with_one_full_stop_even_after_a_french_month() -> None:
+    paid = [fact(f"07-0{day}", "payment_sent_to_new_account", "10") for day in (1, 2)]
+    with override("fr"):
+        assert not [line for line in lines(body(timeline=paid)) if line.endswith("..")]
+
+
 def test_every_code_of_the_input_has_words() -> None:
     assert set(EVENT_KINDS) == set(labels.HAPPENINGS)
     assert set(CHANGE_CHANNELS) - {"unknown"} == set(labels.CHANNELS_OF_CHANGE)
