@@ -77,6 +77,8 @@ def scrub_row(row: Mapping[str, Any], removal: Removal, folder: str) -> dict[str
             result |= {name: None, "why_not": WITHDRAWN} if "why_not" in row else {name: None}
         elif isinstance(each, list | Mapping):
             result[name] = scrub(each, removal)
+    if "usual_monthly_amount" in row and len(result.get("claims") or ()) < len(row.get("claims") or ()):
+        result["usual_monthly_amount"] = None  # the mean of claims that are there no more
     if removal.lists and len(result.get("exposures") or ()) < len(row.get("exposures") or ()):
         for name in ("reasons", "reassuring"):
             if result.get(name):

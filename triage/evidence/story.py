@@ -126,7 +126,8 @@ def _line(group: Sequence[Moment], change_at: datetime, night: date) -> Line:
             parts.append(Part(", " if not parts[-1].text.endswith(".") else " "))
         parts += pieces
     parts[0] = Part(capfirst(parts[0].text), parts[0].is_odd)
-    return Line(when, (*_with_plain_commas(parts), Part(".")), is_change)
+    end = () if parts[-1].text.endswith(".") else (Part("."),)  # a French month may end the line
+    return Line(when, (*_with_plain_commas(parts), *end), is_change)
 
 
 def _with_plain_commas(parts: Sequence[Part]) -> Iterator[Part]:
@@ -268,6 +269,13 @@ def _agent(body: Body, at: datetime, names: Names) -> Iterator[Part]:
             " (%(many)s other change within a day)", " (%(many)s other changes within a day)", len(near)
         )  # fmt: skip
         yield Part(text % {"many": len(near)}, is_odd=len(near) >= MANY_A_DAY)
+    same = sum(bool(each["same_account"]) for each in body.get("actor_changes") or ())
+    if same:
+        text = ngettext(
+            ", who moved %(many)s other payee to the same account",
+            ", who moved %(many)s other payees to the same account", same,
+        )  # fmt: skip
+        yield Part(text % {"many": same}, is_odd=True)
 
 
 def _at(fact: Body) -> datetime:

@@ -44,6 +44,21 @@ def test_an_account_that_names_the_person_is_empty() -> None:
     }  # fmt: skip
 
 
+def test_what_the_story_of_another_flag_says_of_the_person_goes() -> None:
+    row = {
+        "flag_id": "F", "usual_monthly_amount": Decimal(9),
+        "claims": [{"claim_id": "C1", "provider_id": "R"}, {"claim_id": "C2", "provider_id": "R"}],
+        "actor_changes": [{"change_id": "X", "payee_id": "P1", "flag_id": None}],
+        "own_changes": [{"change_id": "C1"}], "device_uses": [{"kind": "login", "member_id": "P1"}],
+        "exposed": [{"breach_id": "TPO-1"}], "member": {"age_band": "40-49"},
+    }  # fmt: skip
+    removal = Removal(ids=PERSON.ids, lists=frozenset({"TPO-1"}))
+    assert scrub_row(row, removal, "evidence") == {
+        "flag_id": "F", "usual_monthly_amount": None, "claims": [{"claim_id": "C2", "provider_id": "R"}],
+        "actor_changes": [], "own_changes": [], "device_uses": [], "exposed": [], "member": {"age_band": "40-49"},
+    }  # fmt: skip
+
+
 def test_a_flag_whose_time_is_over_leaves_its_change_scored() -> None:
     removal = Removal(flags=frozenset({"F1"}))
     assert scrub_row({"flag_id": "F1"}, removal, "flags") is None

@@ -133,11 +133,11 @@ def test_care_after_the_death_is_said_of_claims_before_and_after_the_change() ->
 
 
 def test_an_agent_is_named_with_the_other_changes_of_a_day() -> None:
-    near = [{"at": f"2024-05-21T0{hour}:00:00", "change_id": "X", "payee_id": "P"} for hour in (7, 8, 9)]
-    far = [{"at": "2024-05-01T07:00:00", "change_id": "X", "payee_id": "P"}]
+    near = [{"at": f"2024-05-21T0{hour}:00:00", "same_account": False} for hour in (7, 8, 9)]
+    far = [{"at": "2024-05-01T07:00:00", "same_account": True}]
     evidence = body({"actor_id": "AG1", "channel": "back_office"}, actor_changes=near + far)
-    assert ", entered by AG1 (3 other changes within a day)." in lines(evidence)[0]
-    assert marked(evidence) == ["(3 other changes within a day)"]
+    assert ", entered by AG1 (3 other changes within a day), who moved 1 other payee to the same" in lines(evidence)[0]
+    assert marked(evidence) == ["(3 other changes within a day)", "who moved 1 other payee to the same account"]
 
 
 def test_many_claims_and_payments_are_told_as_sums() -> None:
@@ -179,6 +179,12 @@ def test_the_story_is_told_in_french() -> None:
     assert text.startswith(
         "21 mai, en 44 minutes: Numéro de téléphone changé à 11:33, nouvel appareil à 11:38, connexion depuis : NL à"
     )
+
+
+def test_a_line_ends_with_one_full_stop_even_after_a_french_month() -> None:
+    paid = [fact(f"07-0{day}", "payment_sent_to_new_account", "10") for day in (1, 2)]
+    with override("fr"):
+        assert not [line for line in lines(body(timeline=paid)) if line.endswith("..")]
 
 
 def test_every_code_of_the_input_has_words() -> None:
