@@ -47,7 +47,7 @@ def test_numbers_within_a_text_are_kept() -> None:
         (datetime(2024, 11, 12, 14, 5, tzinfo=UTC), "12 nov. 2024, 15:05"),
         (Decimal("1840.5"), "1 840,50"),
         ("call_centre", "centre d’appels"),
-        ([{"sentence": "It is the payee's first account."}], "C’est le premier compte du bénéficiaire."),
+        ([{"sentence": "It is the payee's first account."}], "C’est le premier compte du destinataire."),
         ("M0000042", "M0000042"),
         (None, None),
     ],

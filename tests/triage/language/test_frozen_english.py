@@ -62,12 +62,12 @@ def test_what_is_not_known_stays_as_it_is() -> None:
     ("sentence", "value", "usual", "french"),
     [
         ("New devices enrolled in the 7 days before: 2 (usually 0).", "2", "0",
-         "Nouveaux appareils enregistrés dans les 7 jours précédents : 2 (d’habitude 0)."),
+         "Nouveaux appareils enregistrés dans les 7 jours précédents : 2 (habituellement 0)."),
         ("Rarity of the account's country among the year's changes: 1 in 74 (usually common).", "1 in 74", "common",
-         "Rareté du pays du compte parmi les changements de l’année : 1 sur 74 (d’habitude courant)."),
+         "Rareté du pays du compte parmi les changements de l’année : 1 sur 74 (habituellement courant)."),
         ("The member is known to have died (usually not).", "yes", "no",
-         "L’assuré est connu comme décédé (d’habitude non)."),
-        ("It is the payee's first account.", "yes", "", "C’est le premier compte du bénéficiaire."),
+         "L’assuré est connu comme décédé (habituellement non)."),
+        ("It is the payee's first account.", "yes", "", "C’est le premier compte du destinataire."),
     ],
 )  # fmt: skip
 def test_a_reason_is_worded_from_what_was_stored_of_it(sentence: str, value: str, usual: str, french: str) -> None:

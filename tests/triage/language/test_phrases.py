@@ -200,8 +200,8 @@ DIED = {
 @pytest.mark.parametrize(
     ("reason", "french"),
     [
-        (NEW_DEVICES, "Nouveaux appareils enregistrés dans les 7 jours précédents : 2 (d’habitude 0)."),
-        (DIED, "L’assuré est connu comme décédé (d’habitude non)."),
+        (NEW_DEVICES, "Nouveaux appareils enregistrés dans les 7 jours précédents : 2 (habituellement 0)."),
+        (DIED, "L’assuré est connu comme décédé (habituellement non)."),
         (DIED | {"usual": "", "usual_number": None}, "L’assuré est connu comme décédé."),
         (NEW_DEVICES | {"usual": "2", "usual_number": 2.0},
          "Nouveaux appareils enregistrés dans les 7 jours précédents : 2."),

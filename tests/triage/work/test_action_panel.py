@@ -69,7 +69,7 @@ def test_a_form_that_is_refused_comes_back_as_it_was_sent(cast: dict[str, User],
     answer = send(signed_in(cast["reviewer"]), first, "benign", reason="B99", evidence_kind="document")
     assert answer.status_code == 409
     assert "Say in a note" in answer.content.decode()
-    assert 'value="B99" id="benign-reason_10" required checked' in answer.content.decode().replace(
+    assert 'value="B99" id="benign-reason_13" required checked' in answer.content.decode().replace(
         'required=""', "required"
     )
     assert not Step.objects.exists()
