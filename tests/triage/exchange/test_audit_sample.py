@@ -53,7 +53,7 @@ def test_its_rarity_is_told_once_it_is_closed(sampled: Flag) -> None:
     client = signed_in(user(Role.REVIEWER))
     assert client.get(f"/flags/{sampled.pk}").context["centre"]["strip"]["rarity"] == "rarity is told once it is closed"
     Flag.objects.filter(pk=sampled.pk).update(state="closed", verdict="benign")
-    assert "1 in" in client.get(f"/flags/{sampled.pk}").context["centre"]["strip"]["rarity"]
+    assert "Of 1,000 honest changes" in client.get(f"/flags/{sampled.pk}").context["centre"]["strip"]["rarity"]
 
 
 def test_it_stands_among_the_others_on_the_list(sampled: Flag) -> None:
