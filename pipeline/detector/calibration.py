@@ -138,10 +138,10 @@ class References:
     def rows(self, chosen: NDArray[np.bool_] | Ints) -> References:
         return References(**{name: values[chosen] for name, values in vars(self).items()})
 
-    def without_suspects(self, most: float, honest: Ints) -> References:
+    def without_doubtful(self, most: float, honest: Ints) -> References:
         """Without the changes that score above `most` at any age and are not among those known to be honest."""
-        suspects = np.setdiff1d(self.change[self.score > most], honest)
-        return self.rows(~np.isin(self.change, suspects))
+        doubtful = np.setdiff1d(self.change[self.score > most], honest)
+        return self.rows(~np.isin(self.change, doubtful))
 
     @classmethod
     def of(cls, parts: Sequence[References]) -> References:

@@ -45,7 +45,7 @@ UNKNOWN = 255
 
 Steps = NDArray[np.uint8]
 
-SUSPECT = 0.0
+DOUBTFUL = 0.0
 """Log-odds: a past change above it is more likely dishonest than honest, and no reference for what honest ones score.
 
 That is at the rate of fraud of the insurers that the shapes were learned from, before this insurer's offset."""

@@ -23,7 +23,7 @@ BEGINS = f"^{MARK}(?:[Ii][Bb][Aa][Nn]{MARK})?(?:[A-Za-z]{{2}}{MARK}[0-9]|[123478
 """How an account or a national id begins, with what people paste around it."""
 LOOKED_AT = 1_000
 """Of the ids in the lake, so many are looked at to know how the ids of a column are written."""
-SUSPECTS, IDENTITIES = "staging._suspects", "staging._identities"
+LOOK_ALIKES, IDENTITIES = "staging._look_alikes", "staging._identities"
 
 
 def reject_identities(con: duckdb.DuckDBPyConnection, tables: Sequence[Staged], scan: Callable[[str], str]) -> None:
@@ -58,12 +58,12 @@ def _find(con: duckdb.DuckDBPyConnection, columns: Sequence[tuple[Staged, Column
         for staged, column in columns
     )
     # kept apart: DuckDB would plan the macros for each column
-    con.execute(f"CREATE OR REPLACE TABLE {SUSPECTS} AS {' UNION ALL '.join(begins)}")
-    if not con.execute(f"SELECT 1 FROM {SUSPECTS} LIMIT 1").fetchall():
+    con.execute(f"CREATE OR REPLACE TABLE {LOOK_ALIKES} AS {' UNION ALL '.join(begins)}")
+    if not con.execute(f"SELECT 1 FROM {LOOK_ALIKES} LIMIT 1").fetchall():
         return False
     con.execute(
         f"CREATE OR REPLACE TABLE {IDENTITIES} AS SELECT * FROM (SELECT *, is_account(canonical_account(id)) AS"
-        f" is_account, canonical_national_id(id) AS id13 FROM {SUSPECTS}) WHERE is_account OR id13 IS NOT NULL"
+        f" is_account, canonical_national_id(id) AS id13 FROM {LOOK_ALIKES}) WHERE is_account OR id13 IS NOT NULL"
     )
     return bool(con.execute(f"SELECT 1 FROM {IDENTITIES} LIMIT 1").fetchall())
 
@@ -84,11 +84,13 @@ def _may_be_one(cell: str) -> str:
 
 def _leave_out_chance(con: duckdb.DuckDBPyConnection, tables: Sequence[Staged], scan: Callable[[str], str]) -> None:
     """Keep of the national ids those of members, and those of columns where most ids of their length have the form."""
-    suspects = con.execute(f"SELECT DISTINCT tbl, col FROM {IDENTITIES} WHERE NOT is_account").fetchall()
-    if not suspects:
+    look_alikes = con.execute(f"SELECT DISTINCT tbl, col FROM {IDENTITIES} WHERE NOT is_account").fetchall()
+    if not look_alikes:
         return
     staged_by_name = {staged.table.name: staged for staged in tables}
-    columns = [(staged_by_name[table].table, staged_by_name[table].table.column(column)) for table, column in suspects]
+    columns = [
+        (staged_by_name[table].table, staged_by_name[table].table.column(column)) for table, column in look_alikes
+    ]
     usual = " UNION ".join(
         _long_ids(table, column, rows)
         for table, column in columns
@@ -96,9 +98,9 @@ def _leave_out_chance(con: duckdb.DuckDBPyConnection, tables: Sequence[Staged], 
     )
     length = f"length(regexp_replace(id, {text(MARK.removesuffix('*'))}, '', 'g'))"
     # likewise
-    con.execute(f"CREATE OR REPLACE TABLE {SUSPECTS} AS {usual}")
+    con.execute(f"CREATE OR REPLACE TABLE {LOOK_ALIKES} AS {usual}")
     con.execute(
-        f"CREATE OR REPLACE TABLE staging._mostly AS SELECT tbl, col, {length} AS long FROM {SUSPECTS} GROUP BY ALL"
+        f"CREATE OR REPLACE TABLE staging._mostly AS SELECT tbl, col, {length} AS long FROM {LOOK_ALIKES} GROUP BY ALL"
         f" HAVING 2 * count(canonical_national_id(id)) > count(*)"
     )
     members = f"SELECT id_key FROM ({scan('members')})"

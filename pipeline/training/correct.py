@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from payeewatch.pipeline.detector.calibration import cells, change_keys
-from payeewatch.pipeline.detector.evidence import LENS, SEGMENTS, SUSPECT, Steps, Weights, offset, segment_of
+from payeewatch.pipeline.detector.evidence import DOUBTFUL, LENS, SEGMENTS, Steps, Weights, offset, segment_of
 from payeewatch.pipeline.detector.learning import NOBODY, Bools, Correction, Judged, Unjudged, lesson, part_of
 from payeewatch.pipeline.detector.lens import PARTIES
 from payeewatch.pipeline.detector.model import Model, Uncorrected
@@ -101,7 +101,7 @@ def corrected(champion: Model, verdicts: Verdicts, params: Params) -> tuple[Mode
         of_others, own = weights_of(other), part == at
         score[own] = of_others.score(of_others.points(references.steps[own]), segment[own])
     moved = replace(moved, offset=offset(score, params.flag.base_rate))
-    honest = replace(references, score=score).without_suspects(SUSPECT, verdicts.change[~verdicts.is_fraud])
+    honest = replace(references, score=score).without_doubtful(DOUBTFUL, verdicts.change[~verdicts.is_fraud])
     model = replace(
         champion,
         weights=moved,

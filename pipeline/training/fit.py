@@ -24,7 +24,7 @@ from payeewatch.pipeline.detector.calibration import (
     change_keys,
     excess,
 )
-from payeewatch.pipeline.detector.evidence import SUSPECT, Reader, Weights, segment_of, shipped
+from payeewatch.pipeline.detector.evidence import DOUBTFUL, Reader, Weights, segment_of, shipped
 from payeewatch.pipeline.detector.forest import Forest
 from payeewatch.pipeline.detector.lens import LENSES, PARTIES, AgeWeights, Group, Lens, gravity, total
 from payeewatch.pipeline.detector.model import REQUIRED_COLUMNS, Model, record_of
@@ -148,7 +148,7 @@ def train(
     judged = change_keys(
         sorted(change for change, verdict in (labels or {}).items() if verdict == HONEST_VERDICT), params.seed
     )
-    honest = references.without_suspects(SUSPECT, judged) if fitting else references
+    honest = references.without_doubtful(DOUBTFUL, judged) if fitting else references
     learned_cells = cells(honest, PARTIES, ages, params.train.reference_min, MOST_REFERENCES)
     warnings += _short(learned_cells, ages, params.train.reference_min) + _silent(frame, usable, features)
     return Model(
@@ -166,7 +166,7 @@ def train(
             "left_out": len(dishonest & set(frame["change_id"])),
         },
         metrics=_metrics(sample, groups, learned_cells, honest, ages, params)
-        | {"suspects": float(references.n_changes - honest.n_changes)},
+        | {"doubtful": float(references.n_changes - honest.n_changes)},
         warnings=tuple(warnings),
         weights=fitting.at_home(usual, references.score, params.flag.base_rate) if fitting else None,
         references=references,

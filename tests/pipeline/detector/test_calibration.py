@@ -25,10 +25,10 @@ def references(*rows: tuple[int, str, bool, int, float]) -> References:
     )
 
 
-def test_suspects_are_left_out_at_all_ages_unless_they_are_known_to_be_honest() -> None:
+def test_doubtful_changes_are_left_out_at_all_ages_unless_they_are_known_to_be_honest() -> None:
     rows = [(1, "member", False, 0, -1.0), (1, "member", False, 1, 0.5), (2, "member", False, 0, 0.0)]
     rows += [(3, "member", False, 0, 2.0)]
-    assert references(*rows).without_suspects(0.0, np.array([3])).change.tolist() == [2, 3]
+    assert references(*rows).without_doubtful(0.0, np.array([3])).change.tolist() == [2, 3]
 
 
 def test_an_age_that_was_learned_from_lies_in_its_own_band() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from payeewatch.pipeline.detector.evidence import SUSPECT
+from payeewatch.pipeline.detector.evidence import DOUBTFUL
 from payeewatch.pipeline.home.errors import ModelError
 from payeewatch.pipeline.home.settings import Params
 from payeewatch.pipeline.training.fit import train
@@ -72,9 +72,9 @@ def test_a_past_change_that_is_likely_dishonest_is_no_reference_unless_it_was_ju
     mixed = pd.concat([frame, odd], ignore_index=True)
     unjudged = train(mixed, TINY, features=FACTS, weights=WEIGHTS)
     judged = train(mixed, TINY, dict.fromkeys(odd["change_id"], "benign"), features=FACTS, weights=WEIGHTS)
-    assert (unjudged.score(odd)["score"] > SUSPECT).all()
-    assert unjudged.metrics["suspects"] < 20  # of those that were set aside
-    assert judged.metrics["suspects"] < unjudged.metrics["suspects"]
+    assert (unjudged.score(odd)["score"] > DOUBTFUL).all()
+    assert unjudged.metrics["doubtful"] < 20  # of those that were set aside
+    assert judged.metrics["doubtful"] < unjudged.metrics["doubtful"]
     alike = unusual(measured(10, seed=9))
     assert (unjudged.score(alike)["p_value"] < judged.score(alike)["p_value"]).all()
     assert unjudged.weights.offset == judged.weights.offset  # type: ignore[union-attr]
