@@ -106,7 +106,7 @@ def test_capacity_is_the_larger_of_its_two_rules() -> None:
 
 
 def test_a_quiet_night_stays_quiet() -> None:
-    queues = on(NIGHT, [change("C1", 0.5), change("C2", 0.26), change("C3", 0.25, age_days=40.0)])
+    queues = on(NIGHT, [change("C1", 0.5), change("C2", 0.9), change("C3", 0.25, age_days=40.0)])
     assert queues.flags == []
     assert why_not(queues, "C1") == WhyNot.FLOOR
 
@@ -198,7 +198,7 @@ def test_a_change_whose_expected_loss_is_worth_a_review_is_reviewed_unless_it_lo
     rows = [
         weighed("likely", 0.02, 0.25),
         weighed("large", 0.01, 0.25, at_risk_cents=100_000),
-        weighed("usual", 0.9, 0.26),
+        weighed("usual", 0.9, 0.51),
         weighed("old", 0.02, 0.2, age_days=100.0),
         weighed("below", 0.019, 0.2),
         weighed("rare", 0.001, 0.001),
