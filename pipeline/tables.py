@@ -55,6 +55,7 @@ class Column:
     falls_back: bool = False
     low: int | None = None
     high: int | None = None
+    is_list: bool = False  # a text of several ids, separated by |
 
     @property
     def lake_name(self) -> str:
@@ -267,7 +268,7 @@ PAYMENTS = Table(
         Column("member_id", nullable=True),
         Column("iban", Kind.ACCOUNT),
         Column("amount", Kind.MONEY),
-        Column("claim_ids", nullable=True, doc="separated by |"),
+        Column("claim_ids", nullable=True, doc="separated by |", is_list=True),
         Column("planned_on", Kind.DATE, doc="date the money is to leave"),
         Column("value_date", Kind.DATE, True, "null until sent"),
         Column("status", Kind.ENUM, values=("planned", "held", "sent", "returned")),

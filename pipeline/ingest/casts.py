@@ -14,7 +14,7 @@ from payeewatch.pipeline.tables import Column, Kind
 
 LONGEST_TEXT = 1_000
 LONGEST_LIST = 1_000_000
-"""Characters. A longer cell is not an identifier; only `claim_ids` lists many."""
+"""Characters. A longer cell is not an identifier; only a list holds many."""
 
 
 SPACES = text(" \u00a0\u202f\t")
@@ -105,10 +105,9 @@ def typed(column: Column, cell: str, sql_type: str, export: Export, zone: str = 
         case Kind.BIRTH_DATE:
             return _birth_date(cell, plain, export, export.forms_of(column), zone)
         case Kind.TEXT:
-            is_list = column.name == "claim_ids"
-            longest = LONGEST_LIST if is_list else LONGEST_TEXT
+            longest = LONGEST_LIST if column.is_list else LONGEST_TEXT
             cell_text = f"TRY_CAST({cell} AS VARCHAR)"
-            cell_text = f"regexp_replace({cell_text}, ' *[|] *', '|', 'g')" if is_list else cell_text
+            cell_text = f"regexp_replace({cell_text}, ' *[|] *', '|', 'g')" if column.is_list else cell_text
             return f"CASE WHEN length({cell_text}) <= {longest} THEN {cell_text} END"
         case _:
             cell_text = f"TRY_CAST({cell} AS VARCHAR)"

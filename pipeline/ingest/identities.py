@@ -54,7 +54,7 @@ def _ids(table: Table) -> list[Column]:
 def _find(con: duckdb.DuckDBPyConnection, columns: Sequence[tuple[Staged, Column]]) -> bool:
     """Put ids that have the full form of an account or a national id into IDENTITIES; returns if there are any."""
     begins = (
-        f"{_long_ids(staged.table, column, staged.relation)} AND ({_may_be_one(name(column.name))})"
+        f"FROM ({_long_ids(staged.table, column, staged.relation)}) WHERE {_may_be_one('id')}"
         for staged, column in columns
     )
     # kept apart: DuckDB would plan the macros for each column
@@ -70,11 +70,13 @@ def _find(con: duckdb.DuckDBPyConnection, columns: Sequence[tuple[Staged, Column
 
 def _long_ids(table: Table, column: Column, rows: str) -> str:
     """SQL of the distinct ids of a column that are long enough for an identity."""
-    cell = name(column.name)
-    return (
-        f"SELECT DISTINCT {text(table.name)} AS tbl, {text(column.name)} AS col, {cell} AS id FROM {rows}"
-        f" WHERE strlen({cell}) >= {SHORTEST}"
-    )
+    ids = f"unnest({_split(column)})" if column.is_list else name(column.name)
+    each = f"SELECT {text(table.name)} AS tbl, {text(column.name)} AS col, {ids} AS id FROM {rows}"
+    return f"SELECT DISTINCT * FROM ({each}) WHERE strlen(id) >= {SHORTEST}"
+
+
+def _split(column: Column) -> str:
+    return f"string_split({name(column.name)}, '|')"
 
 
 def _may_be_one(cell: str) -> str:
@@ -117,11 +119,10 @@ def _mark(con: duckdb.DuckDBPyConnection, staged: Staged, column: Column) -> Non
     """Let the rows break the rule of the column."""
     bit, cell = checks.bit(staged.table, column.name + IDENTITY), name(column.name)
     changed = f"failed = failed | {bit}"
+    ids = f"SELECT id FROM {IDENTITIES} WHERE tbl = {text(staged.table.name)} AND col = {text(column.name)}"
+    is_one = f"list_has_any({_split(column)}, ARRAY({ids}))" if column.is_list else f"{cell} IN ({ids})"
     changed += f", {cell} = NULL" if column.nullable else f", original = coalesce(original, {_as_json(staged.table)})"
-    con.execute(
-        f"UPDATE {staged.relation} SET {changed} WHERE {cell} IN (SELECT id FROM {IDENTITIES}"
-        f" WHERE tbl = {text(staged.table.name)} AND col = {text(column.name)})"
-    )
+    con.execute(f"UPDATE {staged.relation} SET {changed} WHERE {is_one}")
 
 
 def _as_json(table: Table) -> str:

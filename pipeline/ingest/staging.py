@@ -41,7 +41,7 @@ ODD_CELLS: dict[str, tuple[str, Callable[[Column], bool]]] = {
     ),
     "lists_unseparated": (
         "regexp_matches({cell}, '[;, \t]') AND NOT contains({cell}, '|')",
-        lambda column: column.name == "claim_ids",
+        lambda column: column.is_list,
     ),
 }
 """Fact of a staged table -> SQL of cells that say something else than they should, and in which columns.

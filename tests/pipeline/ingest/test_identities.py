@@ -117,3 +117,13 @@ def test_among_long_ids_a_members_own_national_id_is_rejected(session: Session) 
         members=[members[0]],
     )
     assert facts["rules"]["member_id_identity"]["rows"] == 1
+
+
+@pytest.mark.parametrize("identity", [account(7), national_id(77)])
+def test_an_identity_within_a_list_of_ids_nulls_the_list(session: Session, identity: str) -> None:
+    listed = good("payments", 1, claim_ids=f"C1|{identity}|C2")
+    others = [good("payments", n, claim_ids=f"C{n}|C{n + 1}") for n in range(2, MANY)]
+    facts = facts_of(session, "payments", listed, *others)
+    assert facts["rules"]["claim_ids_identity"]["rows"] == 1
+    assert (facts["rows_rejected"], facts["cells_nulled"]) == (0, 1)
+    assert identity not in everything_written(session)
