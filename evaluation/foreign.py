@@ -2,10 +2,12 @@
 
     python -m payeewatch.evaluation.foreign FOLDER... --out DIR
     python -m payeewatch.evaluation.foreign FOLDER... --drawn 10 --seed 1001 --out DIR
+    python -m payeewatch.evaluation.foreign FOLDER... --verdicts 5 --verdicts 20 --out DIR
 
 FOLDER is one insurer: inbox/, breaches/ and truth/ (docs/evaluation.md says what is in it). For each, a copy without
 the truth is loaded and trained, and its nights are run as an insurer would run them. What was run is kept in DIR: the
-same command goes on from there, and runs nothing again while neither code nor insurer changed.
+same command goes on from there, and runs nothing again while neither code nor insurer changed. With `--verdicts`, the
+nights are run again: the best-ranked flags of each are decided rightly, the next night knows, and the model learns.
 """
 
 from __future__ import annotations
@@ -61,8 +63,17 @@ REFERENCE_NIGHTS = {"all": ALL, "second sixty": SECOND_HALF}
 @click.option("--days", default=Wanted.days, show_default=True, help="Days of history of each drawn insurer.")
 @click.option("--nights", default=Wanted.nights, show_default=True, help="Scored nights of each drawn insurer.")
 @click.option("--sample", default=0, show_default=True, help="Members of a labelled sample of each drawn insurer.")
+@click.option("--verdicts", type=int, multiple=True, help="Reviews per 100,000 member payees and night, to learn from.")
 def main(
-    folders: tuple[Path, ...], out: Path, drawn: int, seed: int, members: int, days: int, nights: int, sample: int
+    folders: tuple[Path, ...],
+    out: Path,
+    drawn: int,
+    seed: int,
+    members: int,
+    days: int,
+    nights: int,
+    sample: int,
+    verdicts: tuple[int, ...],
 ) -> None:
     seeds, wanted = range(seed, seed + drawn), Wanted(members, days, nights, sample)
     if not folders and not drawn:
@@ -72,21 +83,22 @@ def main(
     try:
         refuse_learned(seeds)
         insurers = list(_insurers(folders, out / "drawn", seeds, wanted))
-        measured = [measure(insurer, out / "nights") for insurer in progress(iter(insurers), len(insurers), "insurer")]
+        each = progress(iter(insurers), len(insurers), "insurer")
+        measured = [measure(insurer, out / "nights", verdicts) for insurer in each]
     except PayeeWatchError as error:
         raise click.ClickException(str(error)) from error
-    facts = report(measured, _words(folders, drawn, seed, wanted))
+    facts = report(measured, _words(folders, drawn, seed, wanted, verdicts))
     write_json(out / "yardstick.json", facts)
     write_text(out / "yardstick.html", page(facts))
     click.echo("\n\n\n".join(as_text(table) for table in tables(facts)))
     click.echo(f"\npage      {out / 'yardstick.html'}\nfigures   {out / 'yardstick.json'}")
 
 
-def measure(insurer: Insurer, work: Path) -> Measured:
+def measure(insurer: Insurer, work: Path, verdicts: Sequence[int] = ()) -> Measured:
     """Run the insurer's nights, unless they stand, and compare them with its truth."""
     truth = insurer.truth()
-    run(insurer, work)
-    ranked = rankings(insurer, truth, work)
+    run(insurer, work, verdicts)
+    ranked = rankings(insurer, truth, work, verdicts)
     by_nights = {nights: cases(truth, nights, zlib.crc32(f"{insurer.name} {nights}".encode())) for nights in NIGHTS}
     return Measured(
         name=insurer.name,
@@ -170,10 +182,11 @@ def _insurers(folders: Sequence[Path], drawn: Path, seeds: Sequence[int], wanted
         yield drawn_insurer(drawn / f"drawn-{seed}", seed, wanted)
 
 
-def _words(folders: Sequence[Path], drawn: int, seed: int, wanted: Wanted) -> str:
+def _words(folders: Sequence[Path], drawn: int, seed: int, wanted: Wanted, verdicts: Sequence[int]) -> str:
     """The command, without what is on this machine only."""
     size = f"--members {wanted.members} --days {wanted.days} --nights {wanted.nights} --sample {wanted.sample_members}"
-    parts = ["FOLDER..." if folders else "", f"--drawn {drawn} --seed {seed} {size}" if drawn else "", "--out DIR"]
+    parts = ["FOLDER..." if folders else "", f"--drawn {drawn} --seed {seed} {size}" if drawn else ""]
+    parts += [*(f"--verdicts {reviews}" for reviews in verdicts), "--out DIR"]
     return " ".join(["python -m payeewatch.evaluation.foreign", *filter(None, parts)])
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from payeewatch.evaluation.yardstick.figures import ALL, PER_100K, SECOND_HALF, Floats
-from payeewatch.evaluation.yardstick.nights import BOOSTING, CONTROLS_RUN, PRODUCT, SCORECARD
+from payeewatch.evaluation.yardstick.nights import BOOSTING, CONTROLS_RUN, PRODUCT, SCORECARD, WITH_VERDICTS
 
 Key = tuple[str, str, int | None, str]
 """Detector, nights, reviews per 100,000 (None for average precision), measure."""
@@ -80,17 +80,28 @@ class Comparison:
                 }  # fmt: skip
 
     def way(self) -> Iterator[dict[str, Any]]:
-        """How much of the way from the scorecard to boosting with full labels the product goes, in the mean."""
+        """How much of the way from the scorecard to boosting with full labels the product goes, in the mean.
+
+        With verdicts: of what is left of the way without them.
+        """
+        taught = [(PRODUCT, name) for name in self.detectors if name.startswith(WITH_VERDICTS.format(""))]
         for before, nights, (reviews, measure) in product(("", REFERENCE), NIGHTS, CHANCED):
-            names = (before + SCORECARD, PRODUCT, before + BOOSTING)
+            yield from self._ways([(before + SCORECARD, PRODUCT), *taught], before + BOOSTING, nights, reviews, measure)
+
+    def _ways(
+        self, pairs: Sequence[tuple[str, str]], to: str, nights: str, reviews: int | None, measure: str
+    ) -> Iterator[dict[str, Any]]:
+        for pair in pairs:
+            names = (*pair, to)
             of = [self.figures_of((name, nights, reviews, measure)) for name in names]
             shared = set.intersection(*map(set, of))
             if shared:
                 start, here, end = (float(np.mean([each[name][0] for name in shared])) for each in of)
                 share = (here - start) / (end - start) if end > start else None
                 yield {
-                    "from": names[0], "to": names[2], "nights": nights, "reviews": reviews, "measure": measure,
-                    "insurers": len(shared), "start": start, "product": here, "end": end, "share": share,
+                    "from": names[0], "by": names[1], "to": names[2], "nights": nights, "reviews": reviews,
+                    "measure": measure, "insurers": len(shared), "start": start, "product": here, "end": end,
+                    "share": share,
                 }  # fmt: skip
 
     def typologies(self) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ from payeewatch.evaluation.replay import Detector, replay
 from payeewatch.evaluation.truth import read_decided
 from payeewatch.evaluation.yardstick.figures import Ranking
 from payeewatch.evaluation.yardstick.insurer import Insurer, Truth, recognised
+from payeewatch.evaluation.yardstick.reviewers import Reviewers
 from payeewatch.features.engines.plan import PlannedEngine
 from payeewatch.pipeline.changes.expectations import check_promises
 from payeewatch.pipeline.changes.measure import measure_past
@@ -38,10 +40,14 @@ PRODUCT = "payeewatch"
 EUROS, SCORECARD, FOREST, BOOSTING = "euros alone", "scorecard", "PyOD default forest", "boosting, full labels"
 CONTROLS_RUN = (EUROS, SCORECARD, FOREST)
 """The controls that are run on every insurer; boosting only where there is a labelled sample."""
+WITH_VERDICTS = f"{PRODUCT}, verdicts @{{}}"
+"""The product that learns from the verdicts of so many reviews per 100,000 member payees and night."""
 PUBLISHED = ("flags", "scores")
+READ = ["change_id", "payee_id", "derived", "rank", "queue", "account_hint", "score", "p_value"]
 SEED = 1
 
-RANKED_BY = ("features", "pipeline", "evaluation/controls.py", "evaluation/replay.py", "evaluation/yardstick/nights.py")
+RANKED_BY = ("features", "pipeline", "evaluation/controls.py", "evaluation/replay.py", "evaluation/yardstick/nights.py",
+             "evaluation/yardstick/reviewers.py")  # fmt: skip
 """The files on which the kept nights of an insurer depend."""
 
 
@@ -61,22 +67,30 @@ def code_digest(names: tuple[str, ...] = RANKED_BY) -> str:
     return digest.hexdigest()
 
 
-def run(insurer: Insurer, work: Path) -> None:
-    """Run product and controls over the insurer's nights, and keep what they say, unless it is there already."""
-    folder, note = work / insurer.name, {"code": code_digest(), "insurer": insurer.digest()}
-    if _is_noted(folder / "nights.json", note):
-        return
-    shutil.rmtree(folder, ignore_errors=True)
-    home = folder / "home"
-    insurer.give(home)
-    # changes are set aside and audited by token: keys of its name make an insurer's figures reproducible
-    Keys.create(folder / "keys.json", random.Random(insurer.name).randbytes)
-    publish(home, *insurer.scored_nights())
-    rank_with_controls(insurer, home).to_parquet(folder / "controls.parquet", index=False)
-    for name in PUBLISHED:
-        shutil.move(home / name, folder / name)
-    shutil.rmtree(home)
-    write_json(folder / "nights.json", note)
+def run(insurer: Insurer, work: Path, verdicts: Sequence[int] = ()) -> None:
+    """Run product and controls over the insurer's nights, and keep what they say, unless it is there already.
+
+    For each number in `verdicts`, the nights are run once more with so many reviews per 100,000 member payees.
+    """
+    folder = work / insurer.name
+    for reviews in (None, *verdicts):
+        kept, note = _kept(folder, reviews), {"code": code_digest(), "insurer": insurer.digest()}
+        if _is_noted(kept / "nights.json", note):
+            continue
+        shutil.rmtree(kept, ignore_errors=True)
+        home = kept / "home"
+        insurer.give(home)
+        # changes are set aside and audited by token: keys of its name make an insurer's figures reproducible
+        Keys.create(kept / "keys.json", random.Random(insurer.name).randbytes)
+        if reviews is None:
+            publish(home, *insurer.scored_nights())
+            rank_with_controls(insurer, home).to_parquet(kept / "controls.parquet", index=False)
+        else:
+            publish_reviewed(home, insurer.truth(), reviews)
+        for name in PUBLISHED:
+            shutil.move(home / name, kept / name)
+        shutil.rmtree(home)
+        write_json(kept / "nights.json", note)
 
 
 def publish(home: Path, first: date, last: date) -> None:
@@ -85,11 +99,36 @@ def publish(home: Path, first: date, last: date) -> None:
     Raises:
         StageFailed: a command did not end with 0.
     """
-    before = str(first - timedelta(days=1))
-    _command(home, "init")
-    _command(home, "ingest", "--until", before)
-    _command(home, "train", "--as-of", before, "--promote")
+    _train(home, first - timedelta(days=1))
     _command(home, "night", "--from", str(first), "--to", str(last))
+
+
+def publish_reviewed(home: Path, truth: Truth, reviews: int) -> None:
+    """Likewise, night by night; the best-ranked flags of each are decided the next morning, and learned from.
+
+    Raises:
+        StageFailed: a command did not end with 0.
+    """
+    _train(home, truth.nights[0].date() - timedelta(days=1))
+    reviewers = Reviewers(home, truth, reviews)
+    has_new = False
+    for night in truth.nights:
+        _command(home, "night", str(night.date()))
+        if has_new:
+            _command(home, "learn", "--as-of", str(night.date()))
+        flags = published(home / "flags" / f"{night.date()}.parquet")
+        has_new = reviewers.decide(night, flags)
+
+
+def _train(home: Path, as_of: date) -> None:
+    _command(home, "init")
+    _command(home, "ingest", "--until", str(as_of))
+    _command(home, "train", "--as-of", str(as_of), "--promote")
+
+
+def _kept(folder: Path, reviews: int | None) -> Path:
+    """Where the nights are kept, without verdicts or with those of so many reviews."""
+    return folder if reviews is None else folder.with_name(f"{folder.name}-verdicts-{reviews}")
 
 
 def rank_with_controls(insurer: Insurer, home: Path) -> pd.DataFrame:
@@ -133,26 +172,36 @@ def boosting(sample: Insurer, work: Path) -> Supervised:
     return Supervised([announced], [announced["change_id"].isin(sample.dishonest()).to_numpy()], SEED)
 
 
-def rankings(insurer: Insurer, truth: Truth, work: Path) -> list[Ranking]:
-    """The product and its controls on the nights that `run` kept."""
+def rankings(insurer: Insurer, truth: Truth, work: Path, verdicts: Sequence[int] = ()) -> list[Ranking]:
+    """The product, and its controls, on the nights that `run` kept; last the product with verdicts."""
     folder = work / insurer.name
-    flags, scores = (read_nights(folder / name) for name in PUBLISHED)
-    hints = dict(zip(flags["change_id"], flags["account_hint"], strict=True))
-    offered = recognised(flags[flags["queue"] != "audit"], truth, hints)
     controls = pd.read_parquet(folder / "controls.parquet")
     names = [name for name in controls.columns if name not in {"change_id", "night"}]
-    return [Ranking(PRODUCT, offered, recognised(scores, truth, hints)), *(_control(controls, name) for name in names)]
+    return [
+        _product(PRODUCT, folder, truth),
+        *(_control(controls, name) for name in names),
+        *(_product(WITH_VERDICTS.format(reviews), _kept(folder, reviews), truth) for reviews in verdicts),
+    ]
+
+
+def _product(name: str, folder: Path, truth: Truth) -> Ranking:
+    flags, scores = (read_nights(folder / kind) for kind in PUBLISHED)
+    hints = dict(zip(flags["change_id"], flags["account_hint"], strict=True))
+    offered = recognised(flags[flags["queue"] != "audit"], truth, hints)
+    return Ranking(name, offered, recognised(scores, truth, hints))
 
 
 def read_nights(folder: Path) -> pd.DataFrame:
     """The published files of all nights, one after another."""
-    columns = ["change_id", "payee_id", "derived", "rank", "queue", "account_hint", "score", "p_value"]
-    frames = [pd.DataFrame(columns=columns).assign(night=pd.Series(dtype="datetime64[us]"))]
-    for path in sorted(folder.glob("*.parquet")):
-        frame = pd.read_parquet(path)
-        if len(frame):
-            frames.append(frame[[name for name in columns if name in frame]].assign(night=pd.Timestamp(path.stem)))
+    frames = [pd.DataFrame(columns=READ).assign(night=pd.Series(dtype="datetime64[us]"))]
+    frames += [frame for path in sorted(folder.glob("*.parquet")) if len(frame := published(path))]
     return pd.concat(frames[1:] or frames, ignore_index=True)
+
+
+def published(path: Path) -> pd.DataFrame:
+    """What is read of a night's flags or scores."""
+    frame = pd.read_parquet(path)
+    return frame[[name for name in READ if name in frame]].assign(night=pd.Timestamp(path.stem))
 
 
 def named(detector: Detector, name: str) -> Detector:

@@ -68,7 +68,7 @@ def _of_origin(title: str, part: Facts) -> Iterator[Table]:
         )
     for nights in NIGHTS:
         yield Table(
-            f"{title}: {PRODUCT} minus control, {NIGHTS_IN_WORDS[nights]}",
+            f"{title}: {PRODUCT} minus another, {NIGHTS_IN_WORDS[nights]}",
             "Insurer by insurer, with a 95 % interval of the mean. One that holds 0 shows no difference.",
             ["", *map(_name, CHANCED)],
             _rows(part["differences"], "control", nights, CHANCED, _difference),
@@ -76,9 +76,9 @@ def _of_origin(title: str, part: Facts) -> Iterator[Table]:
     for nights in NIGHTS:
         yield Table(
             f"{title}: the way from the scorecard to boosting with full labels, {NIGHTS_IN_WORDS[nights]}",
-            "The share of it that the product goes, from the means in brackets.",
+            "The share of it that the product goes, from the means in brackets; with verdicts, of what is left of it.",
             ["", *map(_name, CHANCED)],
-            _rows(part["way"], "from", nights, CHANCED, _way),
+            _rows((row | {"row": f"{row['by']}, to {row['to']}"} for row in part["way"]), "row", nights, CHANCED, _way),
         )
     for nights in NIGHTS:
         yield Table(

@@ -19,7 +19,7 @@ from payeewatch.evaluation.yardstick.comparison import (
 )
 from payeewatch.evaluation.yardstick.figures import ALL
 from payeewatch.evaluation.yardstick.insurer import FOREIGN
-from payeewatch.evaluation.yardstick.nights import BOOSTING, CONTROLS_RUN, PRODUCT, SCORECARD
+from payeewatch.evaluation.yardstick.nights import BOOSTING, CONTROLS_RUN, PRODUCT, SCORECARD, WITH_VERDICTS
 
 DRAWS = 2000
 
@@ -85,6 +85,15 @@ def test_the_way_from_the_scorecard_to_boosting_is_measured_in_means() -> None:
     keyed: dict[Key, np.ndarray] = {(name, ALL, None, "ap"): np.full(3, figure) for name, figure in figures.items()}
     (row,) = Comparison([Measured("a", FOREIGN, keyed, {}, [])]).way()
     assert (row["share"], row["start"], row["end"]) == (pytest.approx(0.5), 0.4, 0.8)
+
+
+def test_the_way_with_verdicts_begins_where_the_product_stands_without() -> None:
+    taught = WITH_VERDICTS.format(5)
+    figures = {PRODUCT: 0.6, SCORECARD: 0.4, taught: 0.7, BOOSTING: 0.8}
+    keyed: dict[Key, np.ndarray] = {(name, ALL, 5, "recall"): np.full(3, figure) for name, figure in figures.items()}
+    ways = {row["by"]: row for row in Comparison([Measured("a", FOREIGN, keyed, {}, [])]).way()}
+    assert (ways[taught]["from"], ways[taught]["share"]) == (PRODUCT, pytest.approx(0.5))
+    assert ways[PRODUCT]["share"] == pytest.approx(0.5)
 
 
 def test_kinds_of_fraud_are_added_up() -> None:

@@ -23,6 +23,7 @@ from payeewatch.evaluation.yardstick.nights import (
     code_digest,
     named,
     publish,
+    publish_reviewed,
     rankings,
 )
 from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params
@@ -100,6 +101,26 @@ def test_a_command_that_fails_names_insurer_command_and_cause(tmp_path: Path) ->
         StageFailed, match=r"insurer-x: payeewatch ingest --until 2024-09-01 ended with 11: payeewatch: "
     ):
         publish(home, date(2024, 9, 2), date(2024, 9, 3))
+
+
+def test_the_model_learns_after_each_night_that_knows_of_new_verdicts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth = written(tmp_path / "one").truth()
+    commands: list[str] = []
+    monkeypatch.setattr(nights, "_command", lambda _, *words: commands.append(" ".join(words)))
+    flag = {"change_id": "X1", "payee_id": "P", "derived": False, "rank": 1, "queue": "review", "account_hint": "FR"}
+    (tmp_path / "flags").mkdir()
+    for night in truth.nights:
+        is_known = night == truth.nights[1]
+        rows = pd.DataFrame([flag] if is_known else [], columns=list(flag))
+        rows.to_parquet(tmp_path / "flags" / f"{night.date()}.parquet")
+    publish_reviewed(tmp_path, truth, 100_000)
+    assert commands[:3] == ["init", "ingest --until 2024-09-01", "train --as-of 2024-09-01 --promote"]
+    assert commands[3:] == [
+        "night 2024-09-02", "night 2024-09-03", "night 2024-09-04", "learn --as-of 2024-09-04", "night 2024-09-05",
+    ]  # fmt: skip
+    assert [path.name for path in (tmp_path / "outcomes").iterdir()] == ["2024-09-04.parquet"]
 
 
 def test_the_digest_is_of_code_and_data_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,8 @@ def report() -> dict[str, Any]:
             }],
             "means": [mean],
             "differences": [AP | {"control": SCORECARD, "mean": 0.1, "low": -0.01, "high": 0.21}],
-            "way": [AP | {"from": SCORECARD, "start": 0.4, "product": 0.5, "end": 0.8, "share": 0.25}],
+            "way": [AP | {"from": SCORECARD, "by": PRODUCT, "to": "boosting", "start": 0.4, "product": 0.5, "end": 0.8,
+                          "share": 0.25}],
             "figures": [AP | {"row": f"insurer-a {PRODUCT}", "figure": 0.5, "se": None}],
             "typologies": [{"typology": "ring", "detector": PRODUCT, "reviews": reviews, "changes": 7, "found": found}
                            for reviews, found in ((5, 2), (20, 4))],
@@ -47,7 +48,7 @@ def test_every_part_has_its_table_and_nights_without_figures_have_none() -> None
     by_title = {table.title.split(": ")[-1]: table for table in tables(report())}
     assert len(by_title) == len(tables(report())) == 8
     assert by_title["means, all nights"].rows[0][:3] == [PRODUCT, "0.500 ±0.040", "–"]
-    assert by_title["payeewatch minus control, all nights"].rows[0][:2] == [SCORECARD, "+0.100 (-0.010 to +0.210)"]
+    assert by_title["payeewatch minus another, all nights"].rows[0][:2] == [SCORECARD, "+0.100 (-0.010 to +0.210)"]
     assert by_title["found by kind of fraud, all nights"].rows[0][:3] == ["ring", "7", "2"]
     assert by_title["flags and p-values"].rows[0][1:6] == ["90", "9", "1.25", "5.0%", "–"]
     assert by_title["Controls on ours beside foreign insurers"].rows[0][-1] == "no"
