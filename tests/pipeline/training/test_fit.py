@@ -73,8 +73,7 @@ def test_a_past_change_that_is_likely_dishonest_is_no_reference_unless_it_was_ju
     unjudged = train(mixed, TINY, features=FACTS, weights=WEIGHTS)
     judged = train(mixed, TINY, dict.fromkeys(odd["change_id"], "benign"), features=FACTS, weights=WEIGHTS)
     assert (unjudged.score(odd)["score"] > DOUBTFUL).all()
-    assert unjudged.metrics["doubtful"] < 20  # of those that were set aside
-    assert judged.metrics["doubtful"] < unjudged.metrics["doubtful"]
+    assert 0 < unjudged.metrics["doubtful"] - judged.metrics["doubtful"] <= len(odd)
     alike = unusual(measured(10, seed=9))
     assert (unjudged.score(alike)["p_value"] < judged.score(alike)["p_value"]).all()
     assert unjudged.weights.offset == judged.weights.offset  # type: ignore[union-attr]
