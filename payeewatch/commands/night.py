@@ -152,6 +152,8 @@ def _queue_lines(settings: Settings, night: date, runs: list[dict[str, Any]]) ->
     """The last night's queue, ranked, with reasons, and where to look next."""
     import pyarrow.parquet as pq
 
+    from payeewatch.pipeline.home.wording import one_in
+
     flags = pq.read_table(settings.folder("flags") / f"{night}.parquet").to_pylist()
     lines = [
         f"{run['night']}  {run['scored']:,} open changes, {run['flagged']['new']} new flags"
@@ -162,7 +164,7 @@ def _queue_lines(settings: Settings, night: date, runs: list[dict[str, Any]]) ->
     for flag in flags[:QUEUE_LINES]:
         lines.append(
             f"{flag['rank']:>4}  {flag['queue']:<6}  change {flag['change_id']}  member {flag['member_id'] or '-'}"
-            f"  at risk {flag['amount_at_risk']} EUR  1 in {1 / flag['p_value']:,.0f} comparable changes"
+            f"  at risk {flag['amount_at_risk']} EUR  rarity {one_in(flag['p_value'])}"
         )
         lines += [f"              {reason['sentence']}" for reason in flag["reasons"][:3]]
     if len(flags) > QUEUE_LINES:
