@@ -102,11 +102,12 @@ class FrozenNight:
         """The night's own flags, by rank: evidence names them where they are tied to the change."""
         path = self.session.settings.folder("flags") / f"{self.night}.parquet"
         try:
-            return pq.read_table(path, columns=["flag_id", "change_id", "payee_id"]).to_pylist()
+            rows: list[Row] = pq.read_table(path, columns=["flag_id", "change_id", "payee_id"]).to_pylist()
         except FileNotFoundError:
             return []  # purged
         except (OSError, pa.ArrowException) as error:
             raise cannot_be_read(path, error) from error
+        return rows
 
     def freeze(self, change_id: str) -> pa.Table:
         """The one row of BY_HAND_SCHEMA about a change. For a change that another took over, it is about that one.

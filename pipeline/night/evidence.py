@@ -94,7 +94,10 @@ INPUT_SCHEMAS = {
             ("change_id", pa.string()),
             ("payee_id", pa.string()),
             ("place", pa.int32()),
-            ("is_asked", pa.bool_()),  # whether its evidence is asked for; the others are named where they are tied to it
+            (
+                "is_asked",
+                pa.bool_(),
+            ),  # whether its evidence is asked for; the others are named where they are tied to it
         ]
     ),
     "flagged_exposures": pa.schema([("flag_id", pa.string()), ("breach_id", pa.string()), ("known_on", pa.date32())]),
@@ -363,7 +366,9 @@ def _input_tables(queues: Queues, only: str) -> dict[str, pa.Table]:
         for item in flag["exposures"]
         if item["known_at"]
     ]
-    flags = [{"place": place, "is_asked": only in ("", flag["flag_id"])} | flag for place, flag in enumerate(queues.flags)]
+    flags = [
+        {"place": place, "is_asked": only in ("", flag["flag_id"])} | flag for place, flag in enumerate(queues.flags)
+    ]
     rows = (flags, exposures)
     return {n: pa.Table.from_pylist(r, schema) for (n, schema), r in zip(INPUT_SCHEMAS.items(), rows, strict=True)}
 
