@@ -120,7 +120,9 @@ def _open(requests: list[CaseRequest], row: Row) -> str:
         if night is None:
             return ""  # it will be imported: housekeeping does nights first
         flag = add_by_hand(row, night)
-        audit.record(None, "open_by_hand", flag.flag_id, night=str(row["night"]), requests=[r.pk for r in requests])
+        audit.record(
+            requests[0].by, "open_by_hand", flag.flag_id, night=str(row["night"]), requests=[r.pk for r in requests]
+        )
     for each in requests:
         Note.objects.create(flag=flag, by=each.by, at=each.at, text=each.reason)
         each.state, each.flag, each.reason = State.OPENED, flag, ""  # what was written is a note now

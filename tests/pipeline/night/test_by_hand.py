@@ -61,10 +61,11 @@ def without_places(reasons: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in each.items() if name != "place_without"} for each in reasons]
 
 
-def test_a_flagged_change_is_frozen_as_its_night_froze_it(home: Home) -> None:
-    flag = rows(home, "flags")[0]
-    (evidence,) = [row for row in rows(home, "evidence") if row["flag_id"] == flag["flag_id"]]
-    row = frozen(home, flag["change_id"])
+@pytest.mark.parametrize("night", [NIGHTS[0], NIGHT], ids=["with later nights in the lake", "the last night"])
+def test_a_flagged_change_is_frozen_as_its_night_froze_it(home: Home, night: date) -> None:
+    flag = rows(home, "flags", night)[0]
+    (evidence,) = [row for row in rows(home, "evidence", night) if row["flag_id"] == flag["flag_id"]]
+    row = frozen(home, flag["change_id"], "--on", str(night))
     assert {name: row[name] for name in EVIDENCE_SCHEMA.names} == evidence
     own = {"queue", "rank", "is_new", "first_flagged_on", "reasons"}
     assert {name: row[name] for name in FLAGS_SCHEMA.names if name not in own} == {
