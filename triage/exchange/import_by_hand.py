@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ from payeewatch.pipeline.home.by_hand import Request
 from payeewatch.pipeline.home.errors import place
 from payeewatch.pipeline.home.keys import tombstone_of
 from payeewatch.pipeline.home.scrub import exclusive_lock
+from payeewatch.triage import clock
 from payeewatch.triage.exchange.import_night import add_by_hand
 from payeewatch.triage.models import CaseRequest, Flag, Night, Note
 from payeewatch.triage.records import audit
@@ -29,6 +31,7 @@ LOG = logging.getLogger("payeewatch")
 MOST_TRIES = 3
 """So often an answer may be damaged before the request is given up."""
 PSEUDONYM_DIGITS = 12
+MOMENT = timedelta(minutes=2)
 State = CaseRequest.State
 Row = Mapping[str, Any]
 
@@ -39,9 +42,9 @@ def send(request: CaseRequest) -> None:
     by_hand.write_request(home(), keys(), Request(request.change_id, by, request.at))
 
 
-def is_waiting() -> bool:
-    """Whether somebody waits for evidence."""
-    return CaseRequest.objects.filter(state=State.WAITING).exists()
+def is_fresh() -> bool:
+    """Whether somebody asked a moment ago, and waits."""
+    return CaseRequest.objects.filter(state=State.WAITING, at__gt=clock.now() - MOMENT).exists()
 
 
 def import_answers() -> list[str]:

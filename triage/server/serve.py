@@ -18,14 +18,14 @@ from django.db import DatabaseError, close_old_connections
 
 from payeewatch.pipeline.home.errors import SettingsError, StoreError, place
 from payeewatch.triage.exchange import notices
-from payeewatch.triage.exchange.import_by_hand import is_waiting
+from payeewatch.triage.exchange.import_by_hand import is_fresh
 from payeewatch.triage.server import housekeeping
 from payeewatch.triage.server.evidence_process import EvidenceProcess
 
 LOG = logging.getLogger("payeewatch")
 HOUSEKEEPING_SECONDS = 5
 WAITING_SECONDS = 1
-"""So often while somebody waits for the evidence of a case by hand."""
+"""So often while somebody who just asked waits for the evidence of a case by hand."""
 THREADS = 4
 STOP_SECONDS = 30
 SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
@@ -89,7 +89,7 @@ def _open_listener(host: str, port: int) -> socket.socket:
 def _pause() -> float:
     """Seconds until the house is kept again."""
     try:
-        return WAITING_SECONDS if is_waiting() else HOUSEKEEPING_SECONDS
+        return WAITING_SECONDS if is_fresh() else HOUSEKEEPING_SECONDS
     except DatabaseError:
         return HOUSEKEEPING_SECONDS
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
 from django.db import transaction
 
+from payeewatch.pipeline.home.errors import StoreError
 from payeewatch.pipeline.home.keys import tombstone_of
 from payeewatch.triage import clock
 from payeewatch.triage.exchange.import_by_hand import send
@@ -81,7 +83,8 @@ def ask(user: User, change_id: str, reason: str) -> Flag | CaseRequest:
         )
         token = tombstone_of(keys(), "change", request.change_id)
         audit.record(user, "ask_for_case", request=request.pk, changes=[token])
-    send(request)
+    with suppress(StoreError):  # housekeeping sends it again, and its log names the folder
+        send(request)
     return request
 
 

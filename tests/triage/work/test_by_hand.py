@@ -6,6 +6,7 @@ import pytest
 
 from payeewatch.pipeline.home import by_hand as files
 from payeewatch.pipeline.home.settings import Settings
+from payeewatch.triage.exchange.import_by_hand import import_answers
 from payeewatch.triage.models import AuditRecord, CaseRequest, Flag, User
 from payeewatch.triage.roles import Role
 from payeewatch.triage.work.by_hand import NotFound, ask, openable, request_of
@@ -79,3 +80,14 @@ def test_a_request_about_ones_own_household_is_not_shown(
     for person, pk in ((relative, request.pk), (cast["second"], request.pk + 1)):
         with pytest.raises(NotFound):
             request_of(person, pk)
+
+
+def test_a_home_that_cannot_be_written_loses_nothing(cast: dict[str, User], change: str, reviewed: Settings) -> None:
+    folder = reviewed.folder("evidence") / "requests"
+    folder.write_text("in the way")
+    assert isinstance(ask(cast["reviewer"], change, "The member telephoned."), CaseRequest)
+    assert import_answers() == []
+    folder.unlink()
+    assert import_answers() == []
+    assert len(files.request_files(reviewed)) == 1
+    assert CaseRequest.objects.get().reason == "The member telephoned."
