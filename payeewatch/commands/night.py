@@ -221,8 +221,8 @@ def evidence(settings: Settings, change: str | None, on: date | None) -> Answer:
 
     if not change and not request_files(settings):
         return {"answered": []}, ["no request waits"]
-    with opened(settings) as session:
-        from payeewatch.pipeline.night.by_hand import answer, waiting_changes
+    with opened(settings) as session, session.lake_cache.reading_ahead():
+        from payeewatch.pipeline.night.by_hand import answer, waiting_changes  # imported while the lake is read
 
         results = answer(session, [change] if change else waiting_changes(session), on)
     if change and results[0].refusal:
