@@ -29,6 +29,7 @@ Z = 1.959963984540054  # of a 95 % interval
 UNKNOWN = (
     "Verdicts are taken as right: a redirection that a reviewer took for honest is counted as honest.",
     "Changes that never stood in a night's scores, and payments without a change, are not in these figures.",
+    "Changes that people opened by hand, and no night flagged, are not in these figures.",
     "An audited change is taken to have stayed below the cut, had it not been drawn.",
     "Changes audited and not decided are taken to be like those decided; the bounds of the precision do not.",
     "While the audit sample has found nothing, what is missed has an upper bound only; it falls as the sample grows.",

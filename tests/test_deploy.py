@@ -17,6 +17,8 @@ import yaml
 
 import payeewatch.commands  # noqa: F401 - commands register themselves
 from payeewatch.command import main
+from payeewatch.pipeline.home import by_hand
+from payeewatch.pipeline.home.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"
@@ -26,7 +28,7 @@ FILES = [path for path in sorted(DEPLOY.rglob("*")) if path.is_file()]
 
 def test_every_command_in_these_files_exists_with_its_options() -> None:
     commands = [words for path in FILES for words in commands_of(path.read_text(encoding="utf-8"))]
-    assert len(commands) == 3 + 2 + 3 + 2  # of systemd, cron, the container and Airflow
+    assert len(commands) == 4 + 2 + 3 + 2  # of systemd, cron, the container and Airflow
     for words in commands:
         command = main.commands[words[0]]
         command.make_context(words[0], words[1:])  # raises what `payeewatch` would print
@@ -35,7 +37,7 @@ def test_every_command_in_these_files_exists_with_its_options() -> None:
 def commands_of(text: str) -> list[list[str]]:
     """What follows `payeewatch` in command lines, with the variables of schedulers filled in."""
     before = r"(?:bin/payeewatch |payeewatch-cron alpha |\{command\} )"
-    lines = re.findall(before + r"((?:night|purge|triage)\b[^'\"\n]*)", text)
+    lines = re.findall(before + r"((?:night|purge|triage|evidence)\b[^'\"\n]*)", text)
     lines += [" ".join(words) for words in yaml_commands(text)]
     filled = [re.sub(r"\{day\}", "2024-09-23", line).replace("${PAYEEWATCH_TRIAGE_PORT}", "8001") for line in lines]
     return [shlex.split(line) for line in filled]
@@ -60,6 +62,14 @@ def test_systemd_accepts_a_unit(tmp_path: Path, unit: Path) -> None:
     )
     ours = [line for line in result.stderr.splitlines() if "payeewatch" in line and "Failed to open" not in line]
     assert ours == []
+
+
+def test_requests_are_watched_where_the_application_writes_them_and_another_service_answers() -> None:
+    path = (DEPLOY / "systemd" / "payeewatch-evidence@.path").read_text(encoding="utf-8")
+    service = (DEPLOY / "systemd" / "payeewatch-evidence@.service").read_text(encoding="utf-8")
+    settings = Settings.load(Path("/srv/payeewatch/%i"), {})
+    assert f"DirectoryNotEmpty={by_hand.request_path(settings, 'x').parent}\n" in path
+    assert "Restart=on-failure" in service  # a request that cannot be answered would start it over and over
 
 
 def test_units_of_two_insurers_share_no_user_home_or_port() -> None:

@@ -101,6 +101,10 @@ class Flag(models.Model):
         REVIEW = "review", _("Review")
         AUDIT = "audit", _("Audit sample")
 
+    class Origin(models.TextChoices):
+        NIGHT = "night", _("A night")
+        BY_HAND = "by_hand", _("By hand")
+
     class WokenBy(models.TextChoices):
         NEW_EVIDENCE = "new_evidence", _("New evidence")
         MORE_UNUSUAL = "more_unusual", _("More unusual than before")
@@ -119,6 +123,7 @@ class Flag(models.Model):
     account_before = models.CharField(max_length=100, blank=True, db_index=True)  # empty: a first account
     actor_id = models.CharField(max_length=LONGEST_ID, blank=True, db_index=True)  # who entered the change, if known
     queue = models.CharField(max_length=10, choices=Queue)
+    origin = models.CharField(max_length=10, choices=Origin, default=Origin.NIGHT)  # who opened it first; it stays
     rank = models.IntegerField()
     score = models.FloatField()
     p_value = models.FloatField()
@@ -128,7 +133,7 @@ class Flag(models.Model):
     first_payment_on = models.DateField(null=True)
     first_flagged_on = models.DateField()
     night = models.ForeignKey(Night, on_delete=models.PROTECT)  # the last night that had the flag
-    is_current = models.BooleanField(default=True)  # in the queue of the last night
+    is_current = models.BooleanField(default=True)  # in the queue of the last night, or opened by hand
     model = models.CharField(max_length=100)
     model_version = models.CharField(max_length=50)
     run_id = models.CharField(max_length=64)
@@ -225,6 +230,40 @@ class Evidence(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["flag", "night", "digest"], name="evidence_once")]  # noqa: RUF012
+
+
+class CaseRequest(models.Model):
+    """Somebody asked to open a case by hand: a change whose evidence the pipeline must freeze first."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        OPENED = "opened"
+        REFUSED = "refused"
+
+    class Why(models.TextChoices):
+        UNKNOWN = "unknown"
+        NOT_MEASURED = "not_measured"
+        DAMAGED = "damaged"
+
+    change_id = models.CharField(max_length=LONGEST_ID, db_index=True)
+    member_id = models.CharField(max_length=LONGEST_ID, null=True)
+    household_id = models.CharField(max_length=LONGEST_ID, null=True)
+    payee_id = models.CharField(max_length=LONGEST_ID)
+    by = models.ForeignKey(User, on_delete=models.PROTECT)
+    at = models.DateTimeField()
+    reason = models.TextField(blank=True)  # until it is the flag's first note
+    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    why = models.CharField(max_length=20, blank=True, choices=Why)  # of a refusal
+    tries = models.IntegerField(default=0)  # how often its answer was damaged
+    last_exit = models.IntegerField(null=True)  # the exit code of the process that last tried to answer, if not 0
+    flag = models.ForeignKey(Flag, null=True, on_delete=models.CASCADE, related_name="case_requests")
+
+    class Meta:
+        constraints = [  # noqa: RUF012
+            models.UniqueConstraint(
+                fields=["change_id", "by"], condition=models.Q(state="waiting"), name="one_request_waits"
+            )
+        ]
 
 
 class Step(models.Model):

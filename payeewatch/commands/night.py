@@ -1,4 +1,4 @@
-"""Commands about a night: `night`, `explain`.
+"""Commands about a night: `night`, `explain`, `evidence`.
 
 Stages are imported when a command runs, so that --help answers at once.
 """
@@ -205,3 +205,36 @@ def explain(settings: Settings, change: str, as_of: date | None) -> Answer:
         for row in sorted(answer["features"], key=lambda row: -row["adds"])
     ]
     return answer, lines
+
+
+@command("evidence", waits=True)
+@click.argument("change", required=False)
+@click.option("--on", type=DAY, help="The published night as which it is frozen; default: the last one.")
+def evidence(settings: Settings, change: str | None, on: date | None) -> Answer:
+    """Freeze the evidence of one change for a case opened by hand; without CHANGE, of every request that waits.
+
+    It is written to evidence/by-hand/, and no published night changes.
+
+    Example: payeewatch evidence D-0123456789abcdef
+    """
+    from payeewatch.pipeline.home.by_hand import request_files
+    from payeewatch.pipeline.home.errors import InputMissing
+    from payeewatch.pipeline.opening import opened
+
+    if not change and not request_files(settings):
+        return {"answered": []}, ["no request waits"]
+    with opened(settings) as session, session.lake_cache.reading_ahead():
+        from payeewatch.pipeline.night.by_hand import answer, waiting_changes  # imported while the lake is read
+
+        results = answer(session, [change] if change else waiting_changes(session), on)
+    if change and results[0].refusal:
+        raise InputMissing(
+            f"change {change!r} was not known on the night, or cannot be measured on it; see docs/outputs.md for how "
+            "changes are named"
+        )
+    answered = [
+        {"change_id": each.change_id, "flag_id": each.flag_id or None, "file": each.path, "refusal": each.refusal}
+        for each in results
+    ]
+    lines = [f"{each.change_id}  {each.path or f'refused: {each.refusal}'}" for each in results]
+    return {"answered": answered}, lines or ["no request waits"]

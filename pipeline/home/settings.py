@@ -162,6 +162,7 @@ class Triage(Section):
     session_hours: Annotated[int, Field(ge=1, le=168, description="a positive number of hours")]
     totp_roles: Annotated[list[str], Field(description="a list of roles")]
     reveals_a_day: Annotated[int, Field(ge=0, le=10**6, description="a number of full values")]
+    answer_requests: Annotated[bool, Field(description="a bool")]
     member_link: Annotated[str, Field(max_length=500, description="an address with {member_id} in it, or empty")]
 
     @field_validator("member_link")

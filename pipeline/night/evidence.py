@@ -89,7 +89,16 @@ EVIDENCE_PROMISES = promises(
 
 INPUT_SCHEMAS = {
     "flagged": pa.schema(
-        [("flag_id", pa.string()), ("change_id", pa.string()), ("payee_id", pa.string()), ("place", pa.int32())]
+        [
+            ("flag_id", pa.string()),
+            ("change_id", pa.string()),
+            ("payee_id", pa.string()),
+            ("place", pa.int32()),
+            (
+                "is_asked",
+                pa.bool_(),
+            ),  # whether its evidence is asked for; the others are named where they are tied to it
+        ]
     ),
     "flagged_exposures": pa.schema([("flag_id", pa.string()), ("breach_id", pa.string()), ("known_on", pa.date32())]),
 }
@@ -108,7 +117,7 @@ CREATE OR REPLACE TEMP TABLE known_changes AS
 READ_SHOWN = """
 CREATE OR REPLACE TEMP TABLE shown AS
     SELECT f.flag_id, c.*, least(c.requested_at, c.effective_at) - to_days($days) AS begins_at
-    FROM flagged AS f JOIN known_changes AS c USING (change_id)
+    FROM flagged AS f JOIN known_changes AS c USING (change_id) WHERE f.is_asked
 """
 
 # The last version of the rows of shown payees, where the table says when each version ended.
@@ -302,7 +311,7 @@ FROM flagged AS f LEFT JOIN changes_shown AS c USING (flag_id) LEFT JOIN timelin
 LEFT JOIN neighbours_shown AS n USING (flag_id)
 LEFT JOIN accounts_shown AS b ON b.flag_id = f.flag_id AND b.side = 'before'
 LEFT JOIN accounts_shown AS a ON a.flag_id = f.flag_id AND a.side = 'after'
-ORDER BY f.flag_id
+WHERE f.is_asked ORDER BY f.flag_id
 """
 
 
@@ -312,10 +321,12 @@ def read_changes(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> None:
     read_moves(con, cutoff)
 
 
-def evidence_table(con: duckdb.DuckDBPyConnection, night: date, queues: Queues, params: Params) -> pa.Table:
-    """One row per flag of the night, by flag_id, once `read_changes` was called for its cut-off."""
+def evidence_table(
+    con: duckdb.DuckDBPyConnection, night: date, queues: Queues, params: Params, only: str = ""
+) -> pa.Table:
+    """One row per flag of the night, by flag_id, once `read_changes` was called for its cut-off; or `only` of one."""
     cutoff = params.cutoff(night)
-    for name, rows in _input_tables(queues).items():
+    for name, rows in _input_tables(queues, only).items():
         con.register(name, rows)
     try:
         _read_flagged(con, cutoff)
@@ -347,7 +358,7 @@ def evidence_table(con: duckdb.DuckDBPyConnection, night: date, queues: Queues, 
     return evidence.cast(EVIDENCE_SCHEMA).combine_chunks()
 
 
-def _input_tables(queues: Queues) -> dict[str, pa.Table]:
+def _input_tables(queues: Queues, only: str) -> dict[str, pa.Table]:
     """The tables that the statements read beside the lake, with INPUT_SCHEMAS."""
     exposures = [
         {"flag_id": flag["flag_id"], "breach_id": item["breach_id"], "known_on": item["known_at"]}
@@ -355,7 +366,9 @@ def _input_tables(queues: Queues) -> dict[str, pa.Table]:
         for item in flag["exposures"]
         if item["known_at"]
     ]
-    flags = [{"place": place} | flag for place, flag in enumerate(queues.flags)]
+    flags = [
+        {"place": place, "is_asked": only in ("", flag["flag_id"])} | flag for place, flag in enumerate(queues.flags)
+    ]
     rows = (flags, exposures)
     return {n: pa.Table.from_pylist(r, schema) for (n, schema), r in zip(INPUT_SCHEMAS.items(), rows, strict=True)}
 

@@ -264,7 +264,7 @@ LEFT JOIN ({contacts}) AS t USING (flag_id) LEFT JOIN ({claims}) AS c USING (fla
 LEFT JOIN ({events}) AS e USING (flag_id) LEFT JOIN ({actor_changes}) AS a USING (flag_id)
 LEFT JOIN ({own_changes}) AS o USING (flag_id) LEFT JOIN ({device_uses}) AS d USING (flag_id)
 LEFT JOIN ({exposed}) AS x USING (flag_id)
-ORDER BY f.flag_id
+WHERE f.is_asked ORDER BY f.flag_id
 """
 
 

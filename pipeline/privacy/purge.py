@@ -10,12 +10,12 @@ import re
 import shutil
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 from payeewatch.pipeline.breaches import lists
 from payeewatch.pipeline.detector import model_registry
-from payeewatch.pipeline.home import vault
+from payeewatch.pipeline.home import by_hand, vault
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.pipeline.home.retention_periods import QUARANTINE_DAYS, ends_on
 from payeewatch.pipeline.home.runs import published_files, published_nights, read_run
@@ -77,6 +77,7 @@ def purge(
         counts.add("flags", store, many)
     _outcomes(session, until, counts, dry_run=dry_run)
     _nights(session.settings, until, counts, dry_run=dry_run)
+    _refusals(session.settings, until, counts, dry_run=dry_run)
     _quarantine(session.settings, until, counts, dry_run=dry_run)
     _vault(session, counts, dry_run=dry_run)
     _models(session.settings, until, counts, dry_run=dry_run)
@@ -90,11 +91,11 @@ def purge(
 def find_expired_flags(session: Session, until: date) -> frozenset[str]:
     """Published flags whose time is over according to the lake's outcomes."""
     params = session.settings.params
-    files = published_files(session.settings, "flags")
+    files = [*published_files(session.settings, "flags").values(), *by_hand.answer_files(session.settings)]
     if not files:
         return frozenset()
     query = LAST_DECISIONS.format(
-        flagged=LAST_FLAGGED.format(files=", ".join(map(text, files.values()))),
+        flagged=LAST_FLAGGED.format(files=", ".join(map(text, map(str, files)))),
         outcomes=session.lake.scan("outcomes"),
         last_version=last_version("outcomes"),
         last_decision=last_decision("change_id"),
@@ -152,6 +153,16 @@ def _nights(settings: Settings, until: date, counts: PurgeCounts, *, dry_run: bo
                 counts.add("nights", folder, 1)
                 if not dry_run:
                     path.unlink() if path.is_file() else shutil.rmtree(path)
+
+
+def _refusals(settings: Settings, until: date, counts: PurgeCounts, *, dry_run: bool) -> None:
+    """Refused requests for cases by hand, as long after as rows in quarantine; they name nobody."""
+    last = datetime.combine(until, time(), UTC) - timedelta(days=QUARANTINE_DAYS)
+    for path in by_hand.refusal_files(settings):
+        if path.stat().st_mtime < last.timestamp():
+            counts.add("quarantine", "evidence/by-hand", 1)
+            if not dry_run:
+                path.unlink()
 
 
 def _quarantine(settings: Settings, until: date, counts: PurgeCounts, *, dry_run: bool) -> None:

@@ -13,6 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from payeewatch.pipeline.home import by_hand
 from payeewatch.pipeline.home.files import write_json, write_text
 from payeewatch.pipeline.home.scrub import Removal, scrub_row, without
 from payeewatch.pipeline.home.settings import Settings
@@ -55,6 +56,7 @@ def withdraw(settings: Settings, removal: Removal, on: date, *, dry_run: bool) -
     current = settings.folder("holds") / CURRENT_HOLDS
     if current.exists() and (many := _from_csv(current, removal, dry_run=dry_run)):
         counts.rows["holds"] = counts.rows.get("holds", 0) + many
+    counts.rows |= _from_cases_by_hand(settings, removal, dry_run=dry_run)
     for path in sorted(settings.folder("runs").glob("*.json")):
         if many := _from_json(path, removal.ids, dry_run=dry_run):
             counts.add("runs", path, many)
@@ -63,6 +65,24 @@ def withdraw(settings: Settings, removal: Removal, on: date, *, dry_run: bool) -
             _note(settings, night, on)
     counts.rows |= {"reports": _rewrite_reports(settings, removal, counts.nights, dry_run=dry_run)}
     return counts
+
+
+def _from_cases_by_hand(settings: Settings, removal: Removal, *, dry_run: bool) -> dict[str, int]:
+    """Evidence of cases by hand, and requests for it. A file that is about what is removed is deleted."""
+    import pyarrow.parquet as pq
+
+    rows = requests = 0
+    for path in by_hand.answer_files(settings):
+        rows += _from_parquet(path, "evidence", removal, dry_run=dry_run)
+        if not dry_run and pq.read_metadata(path).num_rows == 0:
+            path.unlink()
+    for path in by_hand.request_files(settings):
+        request = by_hand.read_request(path)
+        if request and request.change_id in removal.ids:
+            requests += 1
+            if not dry_run:
+                path.unlink()
+    return {"evidence/by-hand": rows, "evidence/requests": requests}
 
 
 def _nights(folder: Path, pattern: str) -> list[Path]:

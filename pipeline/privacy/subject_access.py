@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from payeewatch.pipeline.home import wording
+from payeewatch.pipeline.home.by_hand import answer_files
 from payeewatch.pipeline.home.files import replace_whole
 from payeewatch.pipeline.home.runs import published_files
 from payeewatch.pipeline.home.settings import Settings
@@ -194,7 +195,8 @@ def _published(settings: Settings, folder: str, person: Person) -> list[dict[str
     import pyarrow.parquet as pq
 
     rows: list[dict[str, Any]] = []
-    for path in published_files(settings, folder).values():
+    cases = answer_files(settings) if folder == "flags" else []
+    for path in (*published_files(settings, folder).values(), *cases):
         table = pq.read_table(path)
         mine = table.filter(
             pc.or_kleene(

@@ -33,6 +33,14 @@ def test_a_miss_stands_for_as_many_as_were_not_drawn() -> None:
     assert (result.precision.value, result.audited_confirmed) == (0.5, 1)
 
 
+def test_a_verdict_about_a_change_that_no_night_flagged_changes_no_estimate() -> None:
+    drawn = flags(("a", "review"), ("c", "audit"))
+    verdicts = {"a": "confirmed_fraud", "c": "benign"}
+    by_hand = verdicts | {"x": "confirmed_fraud"}
+    one, other = (estimate_outcomes(drawn, below("x", "y"), {NIGHT: 0.5}, each) for each in (verdicts, by_hand))
+    assert one == other
+
+
 def test_nothing_found_leaves_an_upper_bound_only() -> None:
     result = estimate_outcomes(flags(("a", "review"), ("c", "audit")), below("x"), {NIGHT: 0.5}, {"c": "benign"})
     assert (result.missed.value, result.missed.low) == (0.0, 0.0)

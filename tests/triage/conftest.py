@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,11 +12,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pyarrow.parquet as pq
 import pytest
 from django.contrib.auth.hashers import make_password
 from django.db import connections
 from django.test import Client
 
+from payeewatch.pipeline.home import by_hand
 from payeewatch.pipeline.home.keys import Keys
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage import clock, workspace
@@ -23,7 +26,7 @@ from payeewatch.triage.exchange.import_night import publish, unpublished
 from payeewatch.triage.models import Evidence, Flag, Night, User
 from payeewatch.triage.roles import Role
 from payeewatch.triage.work import workflow
-from tests.conftest import Home, copy_of
+from tests.conftest import NIGHTS, Home, copy_of
 
 MORNING = datetime.fromisoformat("2024-09-26T07:00+00:00")
 """The morning after the last of the three nights."""
@@ -84,6 +87,34 @@ def house(tmp_path: Path, settings: Any, db: None, clocked: Clock) -> Iterator[S
     workspace._keys.cache_clear()
     yield settings.PAYEEWATCH
     workspace._keys.cache_clear()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A change that no night flagged, and the file with which the pipeline answered a request for it."""
+
+    row: dict[str, Any]  # as the last night scored it
+    file: Path
+
+    def put(self, settings: Settings) -> None:
+        """Do in a home what the pipeline does: the file is there, then the request is gone."""
+        name = by_hand.name_of(workspace.keys(), self.row["change_id"])
+        path = by_hand.answer_path(settings, name)
+        path.parent.mkdir(exist_ok=True)
+        shutil.copyfile(self.file, path)
+        by_hand.request_path(settings, name).unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="session")
+def by_hand_answer(published: Home, tmp_path_factory: pytest.TempPathFactory) -> Answer:
+    """What the real command answers about a member's change that was not flagged."""
+    own = copy_of(published, tmp_path_factory.mktemp("by-hand"))
+    scores = pq.read_table(own.path / "scores" / f"{NIGHTS[-1]}.parquet").to_pylist()
+    flagged = {row["member_id"] for row in scores if row["flag_id"]}
+    row = next(row for row in scores if row["why_not"] and row["household_id"] and row["member_id"] not in flagged)
+    own.done("evidence", row["change_id"])
+    (file,) = (own.path / "evidence" / "by-hand").glob("*.parquet")
+    return Answer(row, file)
 
 
 def flag_of(member_id: str, **fields: Any) -> Flag:

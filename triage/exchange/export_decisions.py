@@ -42,6 +42,9 @@ OUTCOMES = pa.schema(
 )
 """outcomes/<day>.parquet: one row per decision, as docs/input.md describes the table `outcomes`."""
 
+PREFIXES: Mapping[str, str] = {Flag.Origin.NIGHT: "R", Flag.Origin.BY_HAND: "H"}
+"""How the id of an outcome begins: it says whether a night or a person opened the case."""
+
 PUT_RIGHT = ("change_id", "payee_id", "account", "put_right_at")
 """outcomes/<day>-put-right.csv: one row per account that was put right; `put_right_at` is in UTC."""
 
@@ -141,7 +144,7 @@ def _decided_at(decision: Decision) -> datetime:
 
 def _outcome_row(decision: Decision) -> Row:
     return {
-        "outcome_id": f"R-{decision.step_id}",
+        "outcome_id": f"{PREFIXES[decision.flag.origin]}-{decision.step_id}",
         "change_id": decision.change_id,
         "decided_at": _decided_at(decision).astimezone(UTC).replace(tzinfo=None),
         "verdict": _outcome_verdict(decision.verdict),

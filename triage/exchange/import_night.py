@@ -27,6 +27,7 @@ from django.db.models import JSONField, Value
 from django.db.models.functions import Cast
 
 from payeewatch.pipeline.home.errors import place
+from payeewatch.pipeline.home.published import FLAGS_SCHEMA
 from payeewatch.pipeline.home.runs import published_nights
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage import clock
@@ -42,6 +43,8 @@ FROM_FLAGS = (
     "model", "model_version", "run_id",
 )  # fmt: skip
 FROZEN_FIELDS = ("reasons", "reassuring", "exposures")
+OF_FLAGS_ALONE = frozenset(FLAGS_SCHEMA.names) - {"flag_id", "change_id"} | {"origin"}
+"""Columns of a case by hand that are not of its evidence."""
 FACTS = ("timeline", "before", "after", "neighbours", "exposures")
 """Evidence is new if one of these differs. Reasons follow from them, and their wording changes with time alone."""
 FINISHED = (Flag.State.CLOSED, Flag.State.EXPIRED)
@@ -197,11 +200,25 @@ def _save(
         {flag.flag_id: flag for flag in saved if flag.flag_id in {*changed, *returned} & existing.keys()}, returned
     )
     if is_latest:
-        Flag.objects.filter(is_current=True).exclude(pk__in=flag_ids).update(is_current=False)
+        gone = Flag.objects.filter(is_current=True, origin=Flag.Origin.NIGHT).exclude(pk__in=flag_ids)
+        gone.update(is_current=False)
     names = [field.name for field in Flag._meta.fields if not (field.primary_key or field.generated)]
     Flag.objects.bulk_create(saved, BATCH, update_conflicts=True, unique_fields=["flag_id"], update_fields=names)
     Evidence.objects.bulk_create(new_evidence, BATCH, ignore_conflicts=True)
     return len(saved) - len(existing.keys() & {flag.flag_id for flag in saved}), returned
+
+
+def add_by_hand(row: Mapping[str, Any], night: Night) -> Flag:
+    """Add a flag that a person opened, from its frozen row: it comes first among the flags to review, on every list.
+
+    `row` has the columns of flags and those of evidence; no flag of its id is there yet.
+    """
+    evidence = {name: value for name, value in row.items() if name not in OF_FLAGS_ALONE}
+    _save([dict(row)], {row["flag_id"]: evidence}, night, is_latest=False)
+    flag = Flag.objects.get(pk=row["flag_id"])
+    flag.origin, flag.is_current, flag.place, flag.rank = Flag.Origin.BY_HAND, True, 0, 0
+    flag.save(update_fields=["origin", "is_current", "place", "rank"])
+    return flag
 
 
 def _as_json(value: Any) -> str:

@@ -148,7 +148,7 @@ def _link() -> str:
 
 def digest(night: Night) -> dict[str, Any]:
     """A night in counts, and where to look."""
-    flags = Flag.objects.filter(night=night, is_current=True)
+    flags = Flag.objects.filter(night=night, is_current=True, origin=Flag.Origin.NIGHT)
     by_queue = dict(flags.values_list("queue").annotate(Count("pk")).order_by())
     return {
         "kind": str(Notice.Kind.NIGHT),

@@ -14,7 +14,7 @@ WHOLE = {"type": "integer"}
 EUROS = {"type": "string", "pattern": r"^-?\d+\.\d\d$", "description": "euros"}
 YES_NO = {"type": "boolean"}
 MEASURE = {"type": ["number", "null"], "description": "null for an open flag to review: it would tell the audit sample"}
-PLACE = WHOLE | {"description": "the place on the reviewers' lists"}
+PLACE = WHOLE | {"description": "the place on the reviewers' lists; 0 for a case opened by hand"}
 QUEUE = {"enum": Flag.Queue.values, "description": "review for a flag of the audit sample until it is closed"}
 
 
@@ -24,7 +24,7 @@ def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 FLAG: dict[str, Any] = {
     "flag_id": TEXT, "change_id": TEXT, "derived": YES_NO, "night": DAY, "first_flagged_on": DAY, "is_current": YES_NO,
-    "queue": QUEUE, "rank": PLACE, "score": MEASURE, "p_value": MEASURE,
+    "queue": QUEUE, "origin": {"enum": Flag.Origin.values}, "rank": PLACE, "score": MEASURE, "p_value": MEASURE,
     "amount_at_risk": EUROS, "amount_paid": EUROS, "first_payment_on": _or_null(DAY),
     "member_id": _or_null(TEXT), "household_id": _or_null(TEXT), "payee_id": TEXT, "payee_type": TEXT,
     "account": TEXT | {"description": "a keyed token"}, "account_hint": TEXT,

@@ -44,7 +44,8 @@ def _of_flags(flags: Iterable[Flag]) -> Iterator[tuple[Key, int]]:
     for flag in flags:
         month = flag.first_flagged_on.replace(day=1)
         verdict = flag.verdict if flag.state == Flag.State.CLOSED else ""
-        yield (month, Tally.Of.QUEUE, flag.queue, verdict), 1
+        chosen_by = flag.queue if flag.origin == Flag.Origin.NIGHT else flag.origin  # no queue's precision counts it
+        yield (month, Tally.Of.QUEUE, chosen_by, verdict), 1
         yield (month, Tally.Of.AMOUNT, str(len(str(int(flag.amount_at_risk)))), verdict), 1
         yield (flag.first_flagged_on, Tally.Of.CAME, flag.queue, ""), 1
         if verdict and flag.closed_at:

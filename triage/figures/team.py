@@ -115,9 +115,16 @@ def days(today: date) -> list[Day]:
 
 
 def precision(today: date, queues: Sequence[str]) -> Share:
-    """Of the flags of these queues judged lately, how many were fraud or a stopped attempt."""
+    """Of the flags of these queues judged lately, how many were fraud or a stopped attempt.
+
+    Cases that people opened by hand say nothing about what nights choose: they are left out.
+    """
     judged_flags = Flag.objects.filter(
-        state=Flag.State.CLOSED, first_flagged_on__gte=since(today), queue__in=queues, verdict__in=CHANGE_VERDICTS
+        state=Flag.State.CLOSED,
+        origin=Flag.Origin.NIGHT,
+        first_flagged_on__gte=since(today),
+        queue__in=queues,
+        verdict__in=CHANGE_VERDICTS,
     )
     counts = Counter(dict(judged_flags.values_list("verdict").annotate(many=Count("pk"))))
     for _, queue, verdict, many in purged_totals.counts_of(Tally.Of.QUEUE, since(today)):

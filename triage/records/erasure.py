@@ -25,6 +25,7 @@ from payeewatch.triage.figures import purged_totals
 from payeewatch.triage.models import (
     Attachment,
     CaseFile,
+    CaseRequest,
     Decision,
     Evidence,
     Flag,
@@ -43,7 +44,13 @@ from payeewatch.triage.workspace import home, keys
 
 FOLDERS = ("attachments", "case-files")
 """The folders in triage/ of the home that contain the files of flags."""
-WRITTEN = ((Note, "text"), (Decision, "note"), (Decision, "returned_because"), (Attachment, "name"))
+WRITTEN = (
+    (Note, "text"),
+    (CaseRequest, "reason"),
+    (Decision, "note"),
+    (Decision, "returned_because"),
+    (Attachment, "name"),
+)
 """Free text that people write about a flag."""
 ERASED = "[erased]"
 NO_UPLOAD_AFTER = timedelta(days=1)
@@ -105,6 +112,7 @@ def purge(until: date, lists: Collection[str], *, dry_run: bool) -> dict[str, di
         counts["lists"] = {"triage/evidence": _forget_lists(lists, dry_run=dry_run)}
         counts["nights"] = {"triage/nights": _forget_nights(until, dry_run=dry_run)}
         counts["notices"] = {"triage/notices": _forget_notices(dry_run=dry_run)}
+        counts["case_requests"] = {"triage/case_requests": _forget_requests(until, dry_run=dry_run)}
         if not dry_run:
             audit.record(None, "purge", until=str(until), flags={n: c["triage/flags"] for n, c in counts.items()
                                                                  if "triage/flags" in c})  # fmt: skip
@@ -127,6 +135,10 @@ def erase(ids: Mapping[str, Collection[str]], on: date, *, dry_run: bool) -> dic
         counts, own = _count(flags), set(flags.values_list("pk", flat=True))
         counts["triage/holds in force"] = Hold.objects.filter(flag__in=own, state=Hold.State.HELD).count()
         files = [] if dry_run else _delete(flags, "erasure", on, counted=False)
+        asked = CaseRequest.objects.filter(
+            Q(member_id__in=ids["member"]) | Q(change_id__in=ids["change"]) | Q(payee_id__in=ids["payee"]), flag=None
+        )
+        counts["triage/case_requests"] = asked.count() if dry_run else asked.delete()[0]
         counts["triage/evidence"] = _scrub_evidence(Removal(ids=names), own, dry_run=dry_run)
         counts["triage/text"] = _scrub_text(names, own, dry_run=dry_run)
         if not dry_run:
@@ -210,6 +222,16 @@ def _forget_lists(lists: Collection[str], *, dry_run: bool) -> int:
 
 def _forget_nights(until: date, *, dry_run: bool) -> int:
     old = Night.objects.filter(night__lt=until - timedelta(days=home().params.retention.nights_days), flag=None)
+    many = old.count()
+    if not dry_run:
+        old.delete()
+    return many
+
+
+def _forget_requests(until: date, *, dry_run: bool) -> int:
+    """Requests for cases that led to no flag, after the time in which a flag must be judged."""
+    last = until - timedelta(days=home().params.retention.qualify_days)
+    old = CaseRequest.objects.filter(flag=None, at__lt=_midnight(last))
     many = old.count()
     if not dry_run:
         old.delete()

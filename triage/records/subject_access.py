@@ -12,7 +12,7 @@ from django.utils.translation import gettext_noop as later
 from payeewatch.pipeline.home import vault
 from payeewatch.pipeline.home.keys import tombstone_of
 from payeewatch.pipeline.home.wording import sentence
-from payeewatch.triage.models import AuditRecord, Flag
+from payeewatch.triage.models import AuditRecord, CaseRequest, Flag
 from payeewatch.triage.records import audit
 from payeewatch.triage.workspace import home, keys
 
@@ -40,7 +40,10 @@ def stored_sections(ids: Mapping[str, Collection[str]], *, originals: bool = Fal
             later("Notes"),
             later("What reviewers wrote down."),
             kept_for,
-            ({later("At"): note.at, later("Text"): note.text} for flag in flags for note in flag.notes.all()),
+            [
+                *({later("At"): note.at, later("Text"): note.text} for flag in flags for note in flag.notes.all()),
+                *({later("At"): each.at, later("Text"): each.reason} for each in _requests(ids)),
+            ],
         ),
         _as_section(
             later("Files"),
@@ -123,6 +126,13 @@ def record(right: str, ids: Mapping[str, Collection[str]], *, originals: bool) -
 def _flags(ids: Mapping[str, Collection[str]]) -> Any:
     return Flag.objects.filter(
         Q(member_id__in=ids["member"]) | Q(change_id__in=ids["change"]) | Q(payee_id__in=ids["payee"])
+    ).order_by("pk")
+
+
+def _requests(ids: Mapping[str, Collection[str]]) -> Any:
+    """Cases that somebody asked to open, and that led to no flag yet."""
+    return CaseRequest.objects.filter(
+        Q(member_id__in=ids["member"]) | Q(change_id__in=ids["change"]) | Q(payee_id__in=ids["payee"]), flag=None
     ).order_by("pk")
 
 

@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 from payeewatch.triage import clock
 from payeewatch.triage.exchange import current_holds, export_decisions, notices
 from payeewatch.triage.exchange.export_decisions import HandOverCounts
+from payeewatch.triage.exchange.import_by_hand import import_answers
 from payeewatch.triage.exchange.import_night import publish_all, wake
 from payeewatch.triage.models import OPEN, Flag, Hold
 from payeewatch.triage.records import audit
@@ -42,7 +43,9 @@ def tidy() -> TidyResult:
 
     A night that cannot be published stops neither the ends of holds nor their hand-over.
     """
-    return _do_what_is_due(publish_all(home()))
+    nights = publish_all(home())
+    import_answers()  # an answer is frozen as a night that must be there
+    return _do_what_is_due(nights)
 
 
 def _do_what_is_due(nights: list[date]) -> TidyResult:

@@ -23,7 +23,7 @@ from payeewatch.pipeline.home.runs import looks, read_run
 from payeewatch.triage import clock
 from payeewatch.triage.exchange.ending_soon import holds_ending, suppressions_ending
 from payeewatch.triage.exchange.night_state import night_state
-from payeewatch.triage.models import OPEN, Flag, Night, Notice
+from payeewatch.triage.models import OPEN, CaseRequest, Flag, Night, Notice
 from payeewatch.triage.records import audit
 from payeewatch.triage.workspace import home
 
@@ -66,6 +66,8 @@ class Work:
         yield _gauge("holds_ending", soon, holds_ending().count())
         back = "Suppressed flags that come back into work within three days."
         yield _gauge("suppressions_ending", back, suppressions_ending().count())
+        asked = CaseRequest.objects.filter(state=CaseRequest.State.WAITING).count()
+        yield _gauge("case_requests_waiting", "Cases by hand that wait for their evidence.", asked)
         last = Night.objects.order_by("-night").values_list("night", flat=True).first()
         yield _gauge("last_night_age_days", "Days since the last night published.", (today - last).days if last else -1)
         yield from _nights()

@@ -14,18 +14,23 @@ import threading
 from collections.abc import Callable
 from tempfile import TemporaryDirectory
 
-from django.db import close_old_connections
+from django.db import DatabaseError, close_old_connections
 
 from payeewatch.pipeline.home.errors import SettingsError, StoreError, place
 from payeewatch.triage.exchange import notices
+from payeewatch.triage.exchange.import_by_hand import is_fresh
 from payeewatch.triage.server import housekeeping
+from payeewatch.triage.server.evidence_process import EvidenceProcess
 
 LOG = logging.getLogger("payeewatch")
 HOUSEKEEPING_SECONDS = 5
+WAITING_SECONDS = 1
+"""So often while somebody who just asked waits for the evidence of a case by hand."""
 THREADS = 4
 STOP_SECONDS = 30
 SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 LIBC = ctypes.CDLL(None)
+EVIDENCE = EvidenceProcess()
 
 
 def serve(host: str, port: int, workers: int) -> None:
@@ -56,7 +61,7 @@ def serve(host: str, port: int, workers: int) -> None:
         try:
             while True:
                 keep_house(tidy)
-                if stop.wait(HOUSEKEEPING_SECONDS):
+                if stop.wait(_pause()):
                     break
                 if server.poll() is not None:
                     raise StoreError(f"the server ended by itself (exit {server.returncode}); its last lines say why")
@@ -81,8 +86,17 @@ def _open_listener(host: str, port: int) -> socket.socket:
         ) from error
 
 
+def _pause() -> float:
+    """Seconds until the house is kept again."""
+    try:
+        return WAITING_SECONDS if is_fresh() else HOUSEKEEPING_SECONDS
+    except DatabaseError:
+        return HOUSEKEEPING_SECONDS
+
+
 def tidy() -> None:
     """Do the work that needs no request."""
+    EVIDENCE.look_after()
     housekeeping.tidy()
     notices.announce()
     notices.deliver()

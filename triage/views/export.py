@@ -36,7 +36,8 @@ from payeewatch.triage.verdict_codes import ALL_REASONS, Verdict
 from payeewatch.triage.work.filters import QueueFilter
 
 COLUMNS: Mapping[str, Any] = {
-    "flag_id": _("Flag"), "queue": _("Queue"), "rank": _("Rank"), "state": _("State"), "verdict": _("Verdict"),
+    "flag_id": _("Flag"), "queue": _("Queue"), "origin": _("Opened by"), "rank": _("Rank"), "state": _("State"),
+    "verdict": _("Verdict"),
     "reason": _("Reason"), "decided_by": _("Decided by"), "approved_by": _("Approved by"), "closed_at": _("Closed on"),
     "hold": _("Held"), "hold_until": _("Held until"), "amount_at_risk": _("At risk, euros"),
     "amount_paid": _("Paid since, euros"), "first_payment_on": _("First payment"),
@@ -54,6 +55,7 @@ KINDS = {
 """Columns that a data scientist gets as pseudonyms."""
 CODES: Mapping[str, Mapping[str, Any]] = {
     "queue": dict(Flag.Queue.choices),
+    "origin": dict(Flag.Origin.choices),
     "state": dict(Flag.State.choices),
     "verdict": dict(Verdict.choices),
     "reason": dict(ALL_REASONS),

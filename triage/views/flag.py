@@ -86,7 +86,7 @@ def refused_pane(request: Request, flag_id: str, refusal: str, bound: Bound) -> 
 
 def _flags() -> QuerySet[Flag]:
     return Flag.objects.select_related("claimed_by", "assigned_to", "night").prefetch_related(
-        "holds__by", PROPOSALS, STORY, "steps__notes"
+        "holds__by", PROPOSALS, STORY
     )
 
 

@@ -36,7 +36,7 @@ SOON = 3  # days
 VERDICT_LOOKS = {"benign": " chip-good", **dict.fromkeys(FRAUD_VERDICTS, " chip-bad")}
 FINISHED = (Flag.State.CLOSED, Flag.State.PROPOSED, Flag.State.SNOOZED)
 ROW_FIELDS = (
-    "flag_id", "version", "state", "verdict", "queue", "place", "amount_at_risk", "amount_paid", "headline",
+    "flag_id", "version", "state", "verdict", "queue", "origin", "place", "amount_at_risk", "amount_paid", "headline",
     "headline_reason", "member_id", "payee_id", "first_payment_on", "first_flagged_on", "snoozed_until", "ring_size",
     "needs_second_look",
     "is_escalated", "claimed_until", "claimed_by__username", "assigned_to__username",
@@ -241,6 +241,8 @@ def _chips(flag: Flag, user: User) -> Iterator[tuple[str, str]]:
         yield "", flag.get_state_display()
     if flag.state == Flag.State.SUPPRESSED and flag.snoozed_until:
         yield " chip-warn", say("until %(day)s") % {"day": phrases.day(flag.snoozed_until, year=False)}
+    if flag.origin == Flag.Origin.BY_HAND and flag.place and not flag.is_blind:
+        yield "", flag.get_origin_display()  # at place 0 it stands in place of the rank
     if flag.ring_size > 1:
         yield " chip-warn", say("Ring of %(many)s") % {"many": flag.ring_size}
     if flag.is_escalated:

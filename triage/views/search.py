@@ -1,4 +1,4 @@
-"""Why a change is not in the queue, and which changes a larger capacity would have put there."""
+"""Look up changes by a number, flagged or not and why not; and which changes a larger capacity would have put there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from django.shortcuts import render
 
 from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
-from payeewatch.triage.roles import READERS
+from payeewatch.triage.exchange.audit_sample import as_shown
+from payeewatch.triage.roles import READERS, REVIEWERS
 from payeewatch.triage.work import search as searching
 
 
@@ -17,12 +18,18 @@ def search(request: Request) -> HttpResponse:
     It is posted, because people may type anything into such a box, even a name, and that must not be in an address.
     """
     number = request.POST.get("q", "")
-    return render(request, "triage/search.html", {"answer": searching.search(request.user, number), "searched": number})
+    answer = searching.search(request.user, number)
+    for flag in answer.flags:
+        as_shown(flag)
+    can_open = request.user.role in REVIEWERS
+    return render(request, "triage/search.html", {"answer": answer, "searched": number, "can_open": can_open})
 
 
 def below_capacity(request: Request) -> HttpResponse:
     """The changes beyond the last night's capacity, the most unusual first."""
-    return render(request, "triage/below.html", {"scored": searching.below_capacity(request.user)})
+    can_open = request.user.role in REVIEWERS
+    scored = searching.below_capacity(request.user)
+    return render(request, "triage/below.html", {"scored": scored, "can_open": can_open})
 
 
 ROUTES = (

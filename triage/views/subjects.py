@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404, render
 from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.models import Flag
-from payeewatch.triage.roles import READERS
+from payeewatch.triage.roles import READERS, REVIEWERS
 from payeewatch.triage.views.queue import as_row
 from payeewatch.triage.work.subjects import is_hidden, kinds_of, subject_of
 
@@ -22,6 +22,7 @@ def subject(request: Request, flag_id: str, kind: str) -> HttpResponse:
         raise Http404 from error
     rows = [as_row(each, request.user, is_blind=is_hidden(each, request.user)) for each in found.flags]
     context = {"flag": flag, "subject": found, "rows": rows, "kinds": kinds_of(flag), "scored": found.changes}
+    context["can_open"] = request.user.role in REVIEWERS
     return render(request, "triage/subject.html", context)
 
 

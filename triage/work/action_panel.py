@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from payeewatch.triage import clock
 from payeewatch.triage.access.pseudonyms import is_named_reader
 from payeewatch.triage.language import phrases
-from payeewatch.triage.models import Decision, Flag, Hold, Step, User, is_own_household
+from payeewatch.triage.models import Decision, Flag, Hold, Note, Step, User, is_own_household
 from payeewatch.triage.roles import REVIEWERS
 from payeewatch.triage.work import holds, workflow
 from payeewatch.triage.work.approvals import pending
@@ -100,16 +100,21 @@ def right_pane(flag: Flag, user: User, bound: Bound | None = None) -> dict[str, 
 
 
 def history(flag: Flag) -> list[HistoryEntry]:
-    """What people did to a flag, the latest first. Undone steps are in the audit log only."""
+    """What people did to a flag, the latest first. Undone steps are in the audit log only.
+
+    Why somebody opened it by hand is a note without a step: it was written before there was a flag.
+    """
     steps = [step for step in flag.steps.all() if not step.undone_at and step.action not in NOT_IN_HISTORY]
-    entries = []
+    entries, written = [], list(Note.objects.filter(flag=flag).select_related("by").order_by("pk"))
     for step in sorted(steps, key=lambda step: -step.version_after):
         label = str(ACTIONS[step.action].label) if step.action in ACTIONS else step.action
-        decisions, notes = [each for each in flag.decisions.all() if each.step_id == step.pk], list(step.notes.all())
+        decisions = [each for each in flag.decisions.all() if each.step_id == step.pk]
+        notes = [each for each in written if each.step_id == step.pk]
         more = " · ".join(part for each in decisions for part in _parts(each) if part)
         text = "\n".join([each.note for each in decisions if each.note] + [each.text for each in notes])
         entries.append(HistoryEntry(label, more, text, step.user, step.at))
-    return entries
+    asked_for = [each for each in reversed(written) if each.step_id is None]
+    return entries + [HistoryEntry(say("Opened by hand"), "", each.text, each.by, each.at) for each in asked_for]
 
 
 def undoable(step_id: str | None, user: User, flag_on_page: Flag) -> dict[str, Any] | None:

@@ -178,6 +178,7 @@ def _story(flag: Flag, user: User, purpose: str, at: datetime) -> list[Any]:
                 (say("Payee"), f"{flag.payee_id} ({panel['payee_type']})"),
                 (say("Member"), flag.member_id or "–"),
                 (say("New account"), flag.account_hint),
+                *([(say("Opened by"), flag.get_origin_display())] if flag.origin == Flag.Origin.BY_HAND else []),
                 (say("Verdict"), _verdict_text(flag)),
                 (say("Made by"), f"{user.username}, {user.get_role_display()}"),
                 (say("Made on"), phrases.instant(at)),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -17,6 +18,10 @@ from payeewatch.triage.roles import NAMED_READERS
 from payeewatch.triage.workspace import home, keys
 
 NIGHTS = 7
+"""The last nights that are looked through, each of them."""
+STRIDE = timedelta(days=90)
+"""Before these, one night in so many days: every change is open for at least twice as long."""
+LONGEST_QUERY = 100
 COLUMNS = [
     "night", "change_id", "member_id", "household_id", "payee_id", "account", "segment", "age_days", "score", "p_value",
     "rank_before_cut", "why_not", "flag_id",
@@ -49,8 +54,8 @@ class ScoredChange:
 
 @dataclass(frozen=True)
 class Answer:
-    """The flags of a change; otherwise its score of the last night, or of an earlier one. Neither: it is not an open
-    change: unknown, older than the window, or not loaded."""
+    """The flags that have a number, and the changes that have it and no flag, each as the last night that had it
+    scored it. Neither: it is unknown, not loaded yet, or older than what the nights that are still there published."""
 
     query: str
     flags: list[Flag]
@@ -71,15 +76,17 @@ def search(user: User, query: str) -> Answer:
 
     Results about the user's own household are left out. The audit log records every search with a result.
     """
-    query = query.strip()[:100]
+    query = query.strip()[:LONGEST_QUERY]
     columns = ["flag_id", *(["change_id", "member_id", "payee_id"] if user.role in NAMED_READERS else [])]
     condition = Q()
     for column in columns:
         condition |= Q(**{column: query})
     matches = Flag.objects.filter(condition).order_by("-night_id", "rank") if query else []
     flags = [flag for flag in matches if not is_own_household(flag, user)]
-    nights = list(Night.objects.order_by("-night").values_list("night", flat=True)[:NIGHTS])
-    scored = [] if flags or not query else _scored_changes(user, query, [c for c in columns if c != "flag_id"], nights)
+    nights = _nights()
+    scored = _all_scored(user, query, [c for c in columns if c != "flag_id"]) if query else []
+    flagged = _flagged(row.change_id for row in scored)
+    scored = [row for row in scored if row.change_id not in flagged]
     if flags or scored:
         changes = sorted({flag.change_id for flag in flags} | {row.change_id for row in scored})
         tokens = [tombstone_of(keys(), "change", change_id) for change_id in changes[:20]]
@@ -98,6 +105,40 @@ def scored_of(user: User, column: str, value: str) -> list[ScoredChange]:
     """The open changes of the last night with a member, payee or account; none about the user's own household."""
     last = Night.objects.order_by("-night").values_list("night", flat=True).first()
     return _scored_changes(user, value, [column], [last]) if last else []
+
+
+def scored_change(user: User, change_id: str) -> ScoredChange | None:
+    """A change as the last night that had it scored it; never one about the user's own household."""
+    rows = _all_scored(user, change_id, ["change_id"])
+    return rows[0] if rows else None
+
+
+def _all_scored(user: User, query: str, columns: list[str]) -> list[ScoredChange]:
+    """Every published change that has a number, as the last night that had it scored it, the last nights' first."""
+    rows: dict[str, ScoredChange] = {}
+    for night in _sampled_nights() if columns else ():
+        for row in _read_scores(night, [[(column, "==", query)] for column in columns]):
+            rows.setdefault(row.change_id, row)
+    own = [row for row in rows.values() if not is_own_household(row, user)]
+    return sorted(own, key=lambda row: (-row.night.toordinal(), row.rank_before_cut))
+
+
+def _nights() -> list[date]:
+    return list(Night.objects.order_by("-night").values_list("night", flat=True)[:NIGHTS])
+
+
+def _sampled_nights() -> list[date]:
+    """The last nights, the last one first, and before them one in every stride."""
+    sampled = _nights()
+    for night in Night.objects.order_by("-night").values_list("night", flat=True):
+        if sampled[-1] - night >= STRIDE:
+            sampled.append(night)
+    return sampled
+
+
+def _flagged(change_ids: Iterable[str]) -> set[str]:
+    """Those of some changes that have a flag, whoever may see it."""
+    return set(Flag.objects.filter(change_id__in=list(change_ids)).values_list("change_id", flat=True))
 
 
 def _scored_changes(user: User, query: str, columns: list[str], nights: list[date]) -> list[ScoredChange]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from payeewatch.pipeline.detector import model_registry
-from payeewatch.pipeline.home import vault
+from payeewatch.pipeline.home import by_hand, vault
 from payeewatch.pipeline.home.files import write_json
 from payeewatch.pipeline.privacy import purge
 from payeewatch.pipeline.session import Session
@@ -82,6 +83,45 @@ def test_a_dry_run_changes_nothing_and_a_second_purge_finds_nothing(session: Ses
     assert purge.purge(session, UNTIL, dry_run=False).clocks == {}
     remaining = pq.read_table(session.settings.folder("flags") / "2025-08-31.parquet").to_pylist()
     assert [row["flag_id"] for row in remaining] == ["kept"]
+
+
+def put_case(session: Session, name: str, on: date) -> Path:
+    """Evidence of a case by hand, about a change that is named as its flag."""
+    path = by_hand.answer_path(session.settings, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    row = {"flag_id": name, "change_id": name, "first_flagged_on": on, "night": on, "origin": "by_hand"}
+    pq.write_table(pa.Table.from_pylist([row]), path)
+    return path
+
+
+def test_a_case_by_hand_goes_as_a_flag_does(session: Session) -> None:
+    put_flags(session, "2025-08-31", kept=date(2025, 8, 1))
+    old, new, benign = (
+        put_case(session, name, on)
+        for name, on in {"old": date(2025, 1, 1), "new": date(2025, 8, 1), "benign": date(2025, 8, 1)}.items()
+    )
+    put(session, "2025-08-31", outcomes=[outcome("benign", "benign", "2025-08-15")])
+    assert purge.find_expired_flags(session, UNTIL) == {"old", "benign"}
+    counts = purge.purge(session, UNTIL, dry_run=False).clocks
+    assert counts["flags"]["evidence/by-hand"] == 2
+    assert [path.exists() for path in (old, new, benign)] == [False, True, False]
+
+
+def test_a_case_by_hand_that_the_reviewers_have_stays(session: Session) -> None:
+    put_flags(session, "2025-08-31", kept=date(2025, 8, 1))
+    path = put_case(session, "old", date(2025, 1, 1))
+    purge.purge(session, UNTIL, dry_run=False, kept_flags={"old"})
+    assert path.exists()
+
+
+def test_a_refusal_goes_after_thirty_days(session: Session) -> None:
+    at = datetime(2025, 7, 1, tzinfo=UTC)
+    for name in ("old", "new"):
+        by_hand.write_refusal(session.settings, name, by_hand.Refusal.UNKNOWN, at)
+    os.utime(by_hand.refusal_path(session.settings, "old"), (at.timestamp(), at.timestamp()))
+    os.utime(by_hand.refusal_path(session.settings, "new"), (at.timestamp() + 50 * 86400,) * 2)
+    purge.purge(session, UNTIL, dry_run=False)
+    assert [path.stem for path in by_hand.refusal_files(session.settings)] == ["new"]
 
 
 def test_the_reviewers_database_decides_about_the_flags_it_knows(session: Session) -> None:

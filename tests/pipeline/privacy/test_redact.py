@@ -6,11 +6,14 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
-from payeewatch.pipeline.home.files import write_text
+from payeewatch.pipeline.home import by_hand
+from payeewatch.pipeline.home.files import write_json, write_text
 from payeewatch.pipeline.home.scrub import WITHDRAWN, Removal, scrub, scrub_row, without
 from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.home.tabular import write_parquet
 from payeewatch.pipeline.privacy.redact import withdraw
 
 PERSON = Removal(ids=frozenset({"C1", "P1"}))
@@ -98,3 +101,46 @@ def test_holds_of_now_and_accounts_put_right_forget_the_person(tmp_path: Path) -
     assert "P1" in current.read_text()
     withdraw(settings, PERSON, date(2024, 10, 1), dry_run=False)
     assert current.read_text() == put_right.read_text() == "change_id,payee_id\nC2,P2\n"
+
+
+def by_hand_row(flag_id: str, change_id: str, *neighbours: str) -> dict[str, object]:
+    return {
+        "flag_id": flag_id,
+        "change_id": change_id,
+        "neighbours": [{"payee_id": each, "flag_id": None} for each in neighbours],
+    }
+
+
+@pytest.mark.parametrize("removal", [PERSON, Removal(flags=frozenset({"F1"}))], ids=["a person", "a flag"])
+def test_a_case_by_hand_goes_with_its_file(tmp_path: Path, removal: Removal) -> None:
+    settings = Settings.load(tmp_path, {})
+    own, other = (by_hand.answer_path(settings, name) for name in ("a" * 32, "b" * 32))
+    write_parquet(own, pa.Table.from_pylist([by_hand_row("F1", "C1")]))
+    write_parquet(other, pa.Table.from_pylist([by_hand_row("F2", "C2", "P9")]))
+    before = other.read_bytes()
+    assert withdraw(settings, removal, date(2024, 10, 1), dry_run=True).rows["evidence/by-hand"] == 1
+    assert own.exists()
+    withdraw(settings, removal, date(2024, 10, 1), dry_run=False)
+    assert by_hand.answer_files(settings) == [other]
+    assert other.read_bytes() == before
+
+
+def test_a_case_by_hand_about_somebody_else_forgets_the_person(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    settings = Settings.load(tmp_path, {})
+    path = by_hand.answer_path(settings, "a" * 32)
+    write_parquet(path, pa.Table.from_pylist([by_hand_row("F2", "C2", "P1", "P9")]))
+    withdraw(settings, PERSON, date(2024, 10, 1), dry_run=False)
+    (row,) = pq.read_table(path).to_pylist()
+    assert [each["payee_id"] for each in row["neighbours"]] == ["P9"]
+
+
+def test_a_request_about_the_person_goes_and_others_stay(tmp_path: Path) -> None:
+    settings = Settings.load(tmp_path, {})
+    for change in ("C1", "C2"):
+        facts = {"change_id": change, "by": "0123456789ab", "asked_at": "2024-09-26T07:00:00+00:00"}
+        write_json(by_hand.request_path(settings, change), facts)
+    assert withdraw(settings, PERSON, date(2024, 10, 1), dry_run=True).rows["evidence/requests"] == 1
+    withdraw(settings, PERSON, date(2024, 10, 1), dry_run=False)
+    assert [path.stem for path in by_hand.request_files(settings)] == ["C2"]

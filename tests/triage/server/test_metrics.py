@@ -12,9 +12,10 @@ from payeewatch.pipeline.home.runs import write_failure
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage.access import api_tokens
 from payeewatch.triage.exchange.night_state import note_not_imported
-from payeewatch.triage.models import AuditRecord, Flag, Hold
+from payeewatch.triage.models import AuditRecord, CaseRequest, Flag, Hold
+from payeewatch.triage.roles import Role
 from payeewatch.triage.server import metrics
-from tests.triage.conftest import Clock
+from tests.triage.conftest import MORNING, Clock, user
 
 
 def samples() -> dict[str, list]:
@@ -33,6 +34,14 @@ def test_open_flags_are_counted_by_queue_and_state(reviewed: Settings) -> None:
     }
     assert sum(samples_by_label.values()) == Flag.objects.filter(state="new").count()
     assert samples_by_label["review", "new"] == Flag.objects.filter(state="new", queue="review").count()
+
+
+def test_cases_by_hand_that_wait_are_counted(reviewed: Settings) -> None:
+    assert value("case_requests_waiting") == 0
+    by = user(Role.REVIEWER)
+    for state in ("waiting", "opened", "refused"):
+        CaseRequest.objects.create(change_id=state, payee_id="P", by=by, at=MORNING, state=state)
+    assert value("case_requests_waiting") == 1
 
 
 def test_ages_grow_with_the_clock(reviewed: Settings, clocked: Clock) -> None:

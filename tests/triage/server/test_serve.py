@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import requests
 
 from payeewatch.triage.server.serve import keep_house
 from tests.conftest import NIGHTS, Home, copy_of
+from tests.traceable_person import shell
 from tests.triage.commands.test_review import on_its_own, run
 
 PATIENCE = 120  # seconds, on a busy machine
@@ -70,6 +72,37 @@ def test_it_publishes_answers_and_stops_cleanly(nights_home: Home, tmp_path: Pat
         out, _ = server.communicate(timeout=PATIENCE)
     assert (server.returncode, json.loads(out)) == (0, {"stopped": f"127.0.0.1:{port}"})
     assert not answers(port)
+
+
+ASK = """
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.commands.review import start
+settings = Settings.load()
+start(settings)
+from payeewatch.triage.exchange.import_night import publish_all
+from payeewatch.triage.models import User
+from payeewatch.triage.work.by_hand import ask
+publish_all(settings)
+user = User.objects.create(username="reviewer", role="reviewer")
+ask(user, {change!r}, "The member telephoned.")
+"""
+
+
+def test_a_case_by_hand_is_answered_by_a_process_of_its_own(published: Home, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    home, port = copy_of(published, tmp_path, without=["inbox", "breaches"]), free_port()
+    scores = pq.read_table(home.path / "scores" / f"{NIGHTS[-1]}.parquet").to_pylist()
+    change = next(row["change_id"] for row in scores if row["why_not"])
+    shell(home, code=ASK.format(change=change))
+    with serving(home, port):
+        wait_for(lambda: flags_by_hand(home) == [change])
+    assert not list((home.path / "evidence" / "requests").glob("*.json"))
+
+
+def flags_by_hand(home: Home) -> list[str]:
+    with sqlite3.connect(home.path / "triage" / "triage.sqlite3") as database:
+        rows = database.execute("SELECT change_id FROM triage_flag WHERE origin = 'by_hand'").fetchall()
+    return [change for (change,) in rows]
 
 
 def test_a_command_that_is_killed_leaves_no_server_behind(nights_home: Home, tmp_path: Path) -> None:

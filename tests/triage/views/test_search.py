@@ -24,7 +24,10 @@ def test_a_flag_is_found_by_its_change(cast: dict[str, User], first: Flag) -> No
 
 
 def test_what_is_unknown_is_said_to_be(cast: dict[str, User]) -> None:
-    assert "No open change has this number" in signed_in(cast["senior"]).post("/search", {"q": "?"}).content.decode()
+    assert (
+        "No change that a night published has this number"
+        in signed_in(cast["senior"]).post("/search", {"q": "?"}).content.decode()
+    )
 
 
 def test_what_capacity_left_out_is_listed(cast: dict[str, User]) -> None:

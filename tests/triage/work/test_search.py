@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 import pandas as pd
 import pyarrow as pa
@@ -14,7 +15,7 @@ from payeewatch.pipeline.home.keys import tombstone_of
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage.models import AuditRecord, Flag, Night, User
 from payeewatch.triage.work import search as module
-from payeewatch.triage.work.search import WHY_NOT, below_capacity, search
+from payeewatch.triage.work.search import WHY_NOT, below_capacity, scored_change, search
 from payeewatch.triage.workspace import keys
 
 
@@ -90,6 +91,38 @@ def test_what_capacity_left_out_is_listed_by_rank(
     pq.write_table(pa.Table.from_pandas(changed, preserve_index=False), path)
     expected = sorted(changed.loc[changed["why_not"] == module.CAPACITY, "rank_before_cut"])
     assert [row.rank_before_cut for row in below_capacity(cast["reviewer"])] == expected
+
+
+def test_a_members_changes_are_all_found_flagged_or_not(
+    cast: dict[str, User], scores: pd.DataFrame, reviewed: Settings
+) -> None:
+    flag = Flag.objects.filter(is_current=True).exclude(member_id=None).first()
+    assert flag
+    other = scores.loc[scores["why_not"].notna(), "change_id"].iloc[0]
+    path = reviewed.folder("scores") / f"{Night.objects.latest('night').night}.parquet"
+    rows = pq.read_table(path).to_pylist()
+    changed = [row | ({"member_id": flag.member_id} if row["change_id"] == other else {}) for row in rows]
+    pq.write_table(pa.Table.from_pylist(changed, schema=pq.read_schema(path)), path)
+    answer = search(cast["reviewer"], flag.member_id)
+    assert flag in answer.flags
+    assert other in [row.change_id for row in answer.scored]
+    assert flag.change_id not in [row.change_id for row in answer.scored]
+
+
+def test_a_change_of_long_ago_is_found_in_one_night_of_its_time(
+    cast: dict[str, User], scores: pd.DataFrame, reviewed: Settings
+) -> None:
+    last = Night.objects.latest("night")
+    old = [last.night - timedelta(days=days) for days in (100, 150, 190)]
+    for night in old:
+        Night.objects.create(night=night, digest="", published_at=last.published_at, run={})
+    path = reviewed.folder("scores") / f"{last.night}.parquet"
+    row = {**pq.read_table(path).to_pylist()[0], "night": old[2], "change_id": "X-old", "flag_id": None}
+    table = pa.Table.from_pylist([row], schema=pq.read_schema(path))
+    pq.write_table(table, path.with_name(f"{old[2]}.parquet"))
+    found = scored_change(cast["reviewer"], "X-old")
+    assert found
+    assert found.night == old[2]
 
 
 @pytest.mark.slow
