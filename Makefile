@@ -35,7 +35,7 @@ DEMO_FIRST := 2024-09-23
 DEMO_LAST := 2024-09-29
 
 demo: setup  ## create a small synthetic insurer: history, training, the last seven nights, tonight's flags
-	$(BIN)/payeewatch simulate --home demo --truth .demo/truth --until $(DEMO_LAST)
+	$(BIN)/payeewatch simulate --tier desk --home demo --truth .demo/truth --until $(DEMO_LAST)
 	$(DEMO) $(BIN)/payeewatch init
 	$(DEMO) $(BIN)/payeewatch ingest --until $(DEMO_HISTORY)
 	$(DEMO) $(BIN)/payeewatch train --as-of $(DEMO_HISTORY) --promote
