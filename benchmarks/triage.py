@@ -54,9 +54,8 @@ def main() -> None:
     parser.add_argument("--reviewers", type=int, default=20)
     parser.add_argument("--seconds", type=int, default=60)
     options = parser.parse_args()
-    os.environ["PAYEEWATCH_NOW"] = f"{LAST + timedelta(days=1)}T07:00"
     with tempfile.TemporaryDirectory(prefix="triage-") as folder:
-        home = _home(Path(folder))
+        home = demo_home(Path(folder))
         if options.database == "sqlite":
             measure(home, options)
             return
@@ -65,8 +64,9 @@ def main() -> None:
             measure(home, options)
 
 
-def _home(folder: Path) -> Settings:
-    """The demo's published nights and keys, without its lake."""
+def demo_home(folder: Path) -> Settings:
+    """The demo's published nights and keys, without its lake, on the morning after its last night."""
+    os.environ["PAYEEWATCH_NOW"] = f"{LAST + timedelta(days=1)}T07:00"
     ignore = shutil.ignore_patterns("inbox", "breaches", "lake", "mlflow", "vault", "triage", "scores")
     shutil.copytree(DEMO, folder / "home", ignore=ignore)
     shutil.copy2(KEYS, folder / "keys.json")

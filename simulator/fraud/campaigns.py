@@ -146,7 +146,7 @@ def _campaign(
     if staged:
         stealth, size = fraud.staged_stealth, (staged.victims, staged.victims)
     victim_count = min(int(rng.integers(*size, endpoint=True)), largest)
-    day, victims, provider = _victims(crime, rng, kind, victim_count, day, NEAR_DAYS if staged else None)
+    day, victims, provider = _victims(crime, rng, kind, victim_count, day, staged is not None)
     shared = kind in ("T02", "T13") or rng.random() < fraud.pooled
     branch = int(rng.integers(1, 90_000)) if fraud.one_branch and rng.random() < fraud.one_branch else NONE
     other = _mule(crime, rng, stealth, day)
@@ -168,9 +168,9 @@ def _campaign(
 
 
 def _victims(
-    crime: Crime, rng: np.random.Generator, kind: str, victim_count: int, day: int, near_days: int | None = None
+    crime: Crime, rng: np.random.Generator, kind: str, victim_count: int, day: int, staged: bool = False
 ) -> tuple[int, np.ndarray, int]:
-    """The victims of a campaign; some kinds move to a suitable day, `near_days` away at most where that is given.
+    """The victims of a campaign; some kinds move to a suitable day, and staged ones only a little.
 
     Returns the day, the payees and a practice.
     """
@@ -182,16 +182,15 @@ def _victims(
     alive = free & (payees.left_on > day + 60) & (died > day + 60)
     if kind == "T05":
         day, pool = (
-            _payee_with_pending_money(crime, rng, alive, day)
-            if near_days is None
-            else _payee_with_most_money(crime, alive, day, near_days)
+            _payee_with_most_money(crime, alive, day) if staged else _payee_with_pending_money(crime, rng, alive, day)
         )
     elif kind == "T07":
         pool = np.flatnonzero(alive & (crime.last_care(day) < day - 300))
     elif kind == "T14":
         pool = payees.spare[~crime.is_target[payees.spare] & (payees.left_on[payees.spare] > day)]
     elif kind == "T16":
-        pool = np.flatnonzero(free & (died < day) & (died > day - 90))
+        known_after = p.DEATH_REPORTED_DAYS if staged else 0
+        pool = np.flatnonzero(free & (died < day - known_after) & (died > day - 90))
     elif kind == "T17":
         new = (payees.joined_on < day - 10) & (payees.joined_on > day - 120) & ~payees.second
         pool = np.flatnonzero(new & ~crime.is_target[: len(new)])
@@ -239,11 +238,11 @@ def _payee_with_pending_money(
     return int(claims.decided_on[claim]), np.array([claims.payee[claim]])
 
 
-def _payee_with_most_money(crime: Crime, free: np.ndarray, day: int, near_days: int) -> tuple[int, np.ndarray]:
+def _payee_with_most_money(crime: Crime, free: np.ndarray, day: int) -> tuple[int, np.ndarray]:
     """The payee of the largest claim that is decided near a day, and the day it is decided."""
     claims = crime.claims
     near = np.flatnonzero(
-        (np.abs(claims.decided_on - day) <= near_days) & (claims.payee < len(free)) & (claims.final == SETTLED)
+        (np.abs(claims.decided_on - day) <= NEAR_DAYS) & (claims.payee < len(free)) & (claims.final == SETTLED)
     )
     near = near[free[claims.payee[near]]]
     if not len(near):

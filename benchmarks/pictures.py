@@ -1,0 +1,244 @@
+"""The documents' pictures: `make pictures`, or `python -m benchmarks.pictures` on a demo insurer that is there.
+
+A day of the reviewers is played on a copy of the demo insurer (`make demo` first), in a browser, once in each language,
+and photographed at 1280 x 800 into docs/images/. Debian's Chromium is needed. Names of files say what is on them; the
+French ones end in `-fr`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from benchmarks.triage import DEMO, LAST, demo_home, serving
+from payeewatch.pipeline.home.settings import Settings
+
+IMAGES = Path("docs/images")
+SIZE = {"width": 1280, "height": 800}
+PEOPLE = {"reviewer": "reviewer", "reviewer2": "reviewer", "senior": "senior", "auditor": "auditor"}
+LANGUAGES = {"en": "", "fr": "-fr"}
+"""Languages, and how the names of their pictures end."""
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Flags of the last night that the day is about."""
+
+    takeover: str  # about to be paid, and alone
+    dead: str  # care after a death
+    ring: list[str]
+    benign: str  # has an ordinary explanation
+
+
+@dataclass(frozen=True)
+class Studio:
+    """A browser with somebody's session, and where its pictures go."""
+
+    browser: Browser
+    address: str
+    cookies: dict[str, list[Any]]
+    ending: str
+
+    def page(self, person: str, path: str = "/", **options: Any) -> Page:
+        context = self.browser.new_context(viewport=SIZE, base_url=self.address, reduced_motion="reduce", **options)
+        context.add_cookies(self.cookies[person])
+        page = context.new_page()
+        page.goto(path)
+        return page
+
+    def keep(self, page: Page, name: str) -> None:
+        page.wait_for_load_state("networkidle")
+        page.screenshot(path=IMAGES / f"{name}{self.ending}.png")
+
+
+def main() -> None:
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # Playwright's loop runs in the thread that also asks the database
+    with tempfile.TemporaryDirectory(prefix="pictures-") as folder:
+        home = demo_home(Path(folder))
+        from payeewatch.commands.review import start
+
+        start(home)
+        for language, ending in LANGUAGES.items():
+            _empty()
+            _publish(home)
+            photograph(home, language, ending)
+    report()
+
+
+def photograph(home: Settings, language: str, ending: str) -> None:
+    """Play the day in one language."""
+    cookies = sign_in(language)
+    cases = cases_of_the_day()
+    with serving() as (address, _), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for person, own in cookies.items():
+            cookies[person] = [{"name": name, "value": value, "url": address} for name, value in own.items()]
+        studio = Studio(browser, address, cookies, ending)
+        day = (night_and_queue, held_payment, dead_member, ordinary_change, ring_approved, put_right, hand_over)
+        for part in day:
+            part(studio, cases)
+        browser.close()
+
+
+def _empty() -> None:
+    from django.core.management import call_command
+
+    call_command("flush", interactive=False, verbosity=0)
+
+
+def _publish(home: Settings) -> None:
+    from payeewatch.triage.exchange.import_night import publish, unpublished
+
+    for night in unpublished(home):
+        publish(home, night)
+
+
+def sign_in(language: str) -> dict[str, Any]:
+    """The cast with their sessions' cookies."""
+    from django.test import Client
+
+    from payeewatch.triage.models import User
+
+    cookies = {}
+    for name, role in PEOPLE.items():
+        client = Client()
+        user = User.objects.create_user(name, role=role, language=language)
+        client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+        cookies[name] = {key: morsel.value for key, morsel in client.cookies.items()}
+    return cookies
+
+
+def cases_of_the_day() -> Cases:
+    """The flags to show: the first of their kind, as the night ranked them."""
+    from payeewatch.triage.models import Evidence, Flag
+
+    flags = list(Flag.objects.filter(is_current=True).order_by("place"))
+    bodies = {each.flag_id: each.body for each in Evidence.objects.order_by("night")}
+
+    def first(wanted: Callable[[Any, Any], bool]) -> str:
+        return next(flag.pk for flag in flags if wanted(flag, bodies[flag.pk]))
+
+    def died(body: Any) -> bool:
+        return bool((body.get("member") or {}).get("died_on"))
+
+    rings = sorted((f for f in flags if f.ring_size > 1), key=lambda flag: (-flag.ring_size, flag.place))
+    return Cases(
+        takeover=first(lambda flag, body: flag.queue == "hold" and flag.ring_size == 1 and not died(body)),
+        dead=first(lambda flag, body: flag.queue == "hold" and died(body)),
+        ring=[flag.pk for flag in flags if flag.ring == rings[0].ring],
+        benign=first(
+            lambda flag, body: flag.queue == "review" and any(check["result"] == "yes" for check in body["benign_checks"])
+        ),
+    )
+
+
+def do(person: str, flag_id: str, action: str, **answers: Any) -> None:
+    """Do something to a flag that no picture shows."""
+    from payeewatch.triage.models import Flag, User
+    from payeewatch.triage.work import workflow
+
+    user, flag = User.objects.get(username=person), Flag.objects.get(pk=flag_id)
+    workflow.perform(action, user, flag_id, uuid4(), flag.version, answers)
+
+
+def press(page: Page, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def saved(page: Page) -> None:
+    """Save, and wait until the panes show the answer."""
+    page.evaluate("document.querySelector('#work').dataset.old = '1'")
+    press(page, "Control+Enter")
+    page.wait_for_selector("#work:not([data-old])")
+    page.wait_for_selector("body:not(.is-busy)")
+
+
+# The parts of the day ------------------------------------------------------------------------------------
+
+
+def night_and_queue(studio: Studio, cases: Cases) -> None:
+    page = studio.page("reviewer")
+    studio.keep(page, "reviewing-queue")
+    press(page, "n")
+    page.wait_for_selector("#work[data-flag]")
+    press(page, "?")
+    studio.keep(page, "reviewing-keys")
+
+
+def held_payment(studio: Studio, cases: Cases) -> None:
+    page = studio.page("reviewer", f"/flags/{cases.takeover}")
+    studio.keep(page, "reviewing-flag")
+    if studio.ending:
+        dark = studio.page("reviewer", f"/flags/{cases.takeover}", color_scheme="dark")
+        studio.keep(dark, "reviewing-dark")
+    press(page, "h", "Space")
+    studio.keep(page, "reviewing-hold")
+    saved(page)
+    page.goto(f"/flags/{cases.takeover}")
+    press(page, "f", "1", "2")
+    saved(page)
+    senior = studio.page("senior", f"/flags/{cases.takeover}?of=to_approve")
+    studio.keep(senior, "reviewing-approve")
+    press(senior, "y")
+    senior.wait_for_selector("body:not(.is-busy)")
+
+
+def dead_member(studio: Studio, cases: Cases) -> None:
+    studio.keep(studio.page("reviewer", f"/flags/{cases.dead}"), "reviewing-dead")
+    do("reviewer", cases.dead, "hold", confirm="on")
+    do("reviewer", cases.dead, "confirmed_fraud", reason="F08", evidence_kind="document")
+
+
+def ordinary_change(studio: Studio, cases: Cases) -> None:
+    page = studio.page("reviewer2", f"/flags/{cases.benign}")
+    press(page, "r", "1")
+    studio.keep(page, "reviewing-benign")
+    press(page, "3")
+    saved(page)
+
+
+def ring_approved(studio: Studio, cases: Cases) -> None:
+    for flag_id in cases.ring:
+        do("reviewer", flag_id, "hold", confirm="on")
+        do("reviewer", flag_id, "attempt_stopped", reason="F02", evidence_kind="bank_check")
+    page = studio.page("senior", f"/rings/{cases.ring[0]}")
+    page.goto(f"/rings/{min(cases.ring)}")
+    page.locator("#bulk button[value=approve]").click()
+    studio.keep(page, "reviewing-ring")
+    page.locator("section[aria-labelledby=dry-run] form .button-main").click()
+    page.wait_for_load_state("networkidle")
+
+
+def put_right(studio: Studio, cases: Cases) -> None:
+    page = studio.page("reviewer", f"/flags/{cases.takeover}")
+    page.locator("#act details[data-action=put_right] summary").click()
+    studio.keep(page, "reviewing-put-right")
+
+
+def hand_over(studio: Studio, cases: Cases) -> None:
+    studio.keep(studio.page("senior", "/team"), "reviewing-team")
+    if not studio.ending:  # the audit log is not translated
+        studio.keep(studio.page("auditor", "/audit"), "reviewing-audit")
+
+
+def report() -> None:
+    """The last night's report, as far as a screen shows it."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport=SIZE)
+        page.goto((DEMO / "reports" / f"{LAST}.html").resolve().as_uri())
+        page.screenshot(path=IMAGES / "report.png")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
