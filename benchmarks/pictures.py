@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,48 +63,49 @@ class Studio:
 
 
 def main() -> None:
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # Playwright's loop runs in the thread that also asks the database
-    with tempfile.TemporaryDirectory(prefix="pictures-") as folder:
-        home = demo_home(Path(folder))
-        from payeewatch.commands.review import start
-
-        start(home)
-        for language, ending in LANGUAGES.items():
-            _empty()
-            _publish(home)
-            photograph(home, language, ending)
+    for language in sys.argv[1:2]:
+        photograph(language)
+        return
+    for language in LANGUAGES:  # a process each: a day begins with a home of its own
+        subprocess.run([sys.executable, "-m", "benchmarks.pictures", language], check=True)
     report()
 
 
-def photograph(home: Settings, language: str, ending: str) -> None:
+def photograph(language: str) -> None:
     """Play the day in one language."""
-    cookies = sign_in(language)
-    cases = cases_of_the_day()
-    with serving() as (address, _), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        for person, own in cookies.items():
-            cookies[person] = [{"name": name, "value": value, "url": address} for name, value in own.items()]
-        studio = Studio(browser, address, cookies, ending)
-        day = (night_and_queue, held_payment, dead_member, ordinary_change, ring_approved, put_right, hand_over)
-        for part in day:
-            part(studio, cases)
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # Playwright's loop runs in the thread that also asks the database
+    with tempfile.TemporaryDirectory(prefix="pictures-") as folder:
+        publish_nights(demo_home(Path(folder)))
+        cookies, cases = sign_in(language), cases_of_the_day()
+        with serving() as (address, _), photographer(language) as browser:
+            sessions = {person: [{**cookie, "url": address} for cookie in own] for person, own in cookies.items()}
+            studio = Studio(browser, address, sessions, LANGUAGES[language])
+            for part in DAY:
+                part(studio, cases)
+
+
+@contextmanager
+def photographer(language: str = "en") -> Iterator[Browser]:
+    """Debian's Chromium."""
+    options = ["--no-sandbox", f"--lang={language}"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=options)
+        yield browser
         browser.close()
 
 
-def _empty() -> None:
-    from django.core.management import call_command
+def publish_nights(home: Settings) -> None:
+    """Publish the demo's nights into a database of their own."""
+    from payeewatch.commands.review import start
 
-    call_command("flush", interactive=False, verbosity=0)
-
-
-def _publish(home: Settings) -> None:
+    start(home)
     from payeewatch.triage.exchange.import_night import publish, unpublished
 
     for night in unpublished(home):
         publish(home, night)
 
 
-def sign_in(language: str) -> dict[str, Any]:
+def sign_in(language: str) -> dict[str, list[dict[str, str]]]:
     """The cast with their sessions' cookies."""
     from django.test import Client
 
@@ -112,7 +116,7 @@ def sign_in(language: str) -> dict[str, Any]:
         client = Client()
         user = User.objects.create_user(name, role=role, language=language)
         client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
-        cookies[name] = {key: morsel.value for key, morsel in client.cookies.items()}
+        cookies[name] = [{"name": key, "value": morsel.value} for key, morsel in client.cookies.items()]
     return cookies
 
 
@@ -135,7 +139,9 @@ def cases_of_the_day() -> Cases:
         dead=first(lambda flag, body: flag.queue == "hold" and died(body)),
         ring=[flag.pk for flag in flags if flag.ring == rings[0].ring],
         benign=first(
-            lambda flag, body: flag.queue == "review" and any(check["result"] == "yes" for check in body["benign_checks"])
+            lambda flag, body: (
+                flag.queue == "review" and any(check["result"] == "yes" for check in body["benign_checks"])
+            )
         ),
     )
 
@@ -210,8 +216,7 @@ def ring_approved(studio: Studio, cases: Cases) -> None:
     for flag_id in cases.ring:
         do("reviewer", flag_id, "hold", confirm="on")
         do("reviewer", flag_id, "attempt_stopped", reason="F02", evidence_kind="bank_check")
-    page = studio.page("senior", f"/rings/{cases.ring[0]}")
-    page.goto(f"/rings/{min(cases.ring)}")
+    page = studio.page("senior", f"/rings/{min(cases.ring)}")  # a ring has the name of its smallest flag
     page.locator("#bulk button[value=approve]").click()
     studio.keep(page, "reviewing-ring")
     page.locator("section[aria-labelledby=dry-run] form .button-main").click()
@@ -232,13 +237,13 @@ def hand_over(studio: Studio, cases: Cases) -> None:
 
 def report() -> None:
     """The last night's report, as far as a screen shows it."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+    with photographer() as browser:
         page = browser.new_page(viewport=SIZE)
         page.goto((DEMO / "reports" / f"{LAST}.html").resolve().as_uri())
         page.screenshot(path=IMAGES / "report.png")
-        browser.close()
 
+
+DAY = (night_and_queue, held_payment, dead_member, ordinary_change, ring_approved, put_right, hand_over)
 
 if __name__ == "__main__":
     main()

@@ -189,8 +189,10 @@ def _victims(
     elif kind == "T14":
         pool = payees.spare[~crime.is_target[payees.spare] & (payees.left_on[payees.spare] > day)]
     elif kind == "T16":
-        known_after = p.DEATH_REPORTED_DAYS if staged else 0
-        pool = np.flatnonzero(free & (died < day - known_after) & (died > day - 90))
+        is_dead = (died < day) & (died > day - 90)
+        if staged:  # somebody of whom the insurer knows that he died, and who was a member until then
+            is_dead &= (died < day - p.DEATH_REPORTED_DAYS) & (payees.left_on >= died)
+        pool = np.flatnonzero(free & is_dead)
     elif kind == "T17":
         new = (payees.joined_on < day - 10) & (payees.joined_on > day - 120) & ~payees.second
         pool = np.flatnonzero(new & ~crime.is_target[: len(new)])
