@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from benchmarks.triage import DEMO, LAST, demo_home, serving
 from payeewatch.pipeline.home.settings import Settings
 
 IMAGES = Path("docs/images")
-SIZE = {"width": 1280, "height": 800}
+SIZE: ViewportSize = {"width": 1280, "height": 800}
 PEOPLE = {"reviewer": "reviewer", "reviewer2": "reviewer", "senior": "senior", "auditor": "auditor"}
 LANGUAGES = {"en": "", "fr": "-fr"}
 """Languages, and how the names of their pictures end."""
@@ -38,7 +38,7 @@ class Cases:
     takeover: str  # about to be paid, and alone
     dead: str  # care after a death
     ring: list[str]
-    benign: str  # has an ordinary explanation
+    benign: str  # a payment to the account before had come back
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,9 @@ def cases_of_the_day() -> Cases:
     def died(body: Any) -> bool:
         return bool((body.get("member") or {}).get("died_on"))
 
+    def results(body: Any) -> set[tuple[str, str]]:
+        return {(check["check"], check["result"]) for check in body["benign_checks"]}
+
     rings = sorted((f for f in flags if f.ring_size > 1), key=lambda flag: (-flag.ring_size, flag.place))
     return Cases(
         takeover=first(lambda flag, body: flag.queue == "hold" and flag.ring_size == 1 and not died(body)),
@@ -206,7 +209,7 @@ def dead_member(studio: Studio, cases: Cases) -> None:
 
 def ordinary_change(studio: Studio, cases: Cases) -> None:
     page = studio.page("reviewer2", f"/flags/{cases.benign}")
-    press(page, "r", "1")
+    press(page, "r", "4")
     studio.keep(page, "reviewing-benign")
     press(page, "3")
     saved(page)

@@ -1,4 +1,4 @@
-"""The French catalogue uses the glossary's words, no other for the same thing, and French typography."""
+"""The French catalogue and page use the glossary's words, no other for the same thing, and French typography."""
 
 from __future__ import annotations
 
@@ -35,6 +35,13 @@ def texts() -> Iterator[tuple[str, str]]:
             yield PLACEHOLDER.sub("…", english), PLACEHOLDER.sub("…", french)
 
 
+def written() -> Iterator[str]:
+    """All that is written in French: the catalogue and the page, its pictures' names and what one types left out."""
+    yield from (french for _, french in texts())
+    page = (ROOT / "docs" / "reviewing-fr.md").read_text(encoding="utf-8")
+    yield from re.sub(r"\]\([^)]*\)|`[^`]*`|^!", "", page, flags=re.MULTILINE).split("\n\n")
+
+
 def terms() -> list[tuple[list[str], list[str], list[str]]]:
     """The glossary's words, their French, and what must not stand for them."""
     page = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
@@ -63,7 +70,7 @@ def test_a_term_of_the_glossary_has_its_french_word_wherever_it_stands(
 
 @pytest.mark.parametrize("row", terms(), ids=lambda row: row[0][0])
 def test_no_other_word_stands_for_a_term(row: tuple[list[str], list[str], list[str]]) -> None:
-    assert [(word, french) for word in row[2] for _, french in texts() if has(word, french)] == []
+    assert [(word, french) for word in row[2] for french in written() if has(word, french)] == []
 
 
 CALQUES = (
@@ -75,14 +82,14 @@ CALQUES = (
 
 @pytest.mark.parametrize("calque", CALQUES)
 def test_no_sentence_is_english_in_french_words(calque: str) -> None:
-    assert [french for _, french in texts() if re.search(calque, french)] == []
+    assert [french for french in written() if re.search(calque, french)] == []
 
 
 def test_a_space_that_does_not_break_stands_before_double_punctuation() -> None:
     """And within quotation marks; a mark at the very beginning follows another text."""
     bare = re.compile(rf"[^{SPACED}][;:!?»]|«[^{SPACED}]")
-    assert [french for _, french in texts() if bare.search(french)] == []
+    assert [french for french in written() if bare.search(french)] == []
 
 
 def test_apostrophes_are_curved() -> None:
-    assert [french for _, french in texts() if re.search(r"[^\W\d_]'[^\W\d_]", french)] == []
+    assert [french for french in written() if re.search(r"[^\W\d_]'[^\W\d_]", french)] == []
