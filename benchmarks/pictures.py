@@ -15,10 +15,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from benchmarks.triage import DEMO, LAST, demo_home, serving
@@ -27,6 +29,7 @@ from payeewatch.pipeline.home.settings import Settings
 IMAGES = Path("docs/images")
 SIZE: ViewportSize = {"width": 1280, "height": 800}
 PEOPLE = {"reviewer": "reviewer", "reviewer2": "reviewer", "senior": "senior", "auditor": "auditor"}
+COLOURS = 256
 LANGUAGES = {"en": "", "fr": "-fr"}
 """Languages, and how the names of their pictures end."""
 
@@ -59,7 +62,13 @@ class Studio:
 
     def keep(self, page: Page, name: str) -> None:
         page.wait_for_load_state("networkidle")
-        page.screenshot(path=IMAGES / f"{name}{self.ending}.png")
+        save(page, f"{name}{self.ending}")
+
+
+def save(page: Page, name: str) -> None:
+    """Write what the page looks like, in few colours: a third of the bytes, and nobody sees the difference."""
+    picture = Image.open(BytesIO(page.screenshot())).convert("RGB")
+    picture.quantize(COLOURS, kmeans=3, dither=Image.Dither.NONE).save(IMAGES / f"{name}.png", optimize=True)
 
 
 def main() -> None:
@@ -243,7 +252,7 @@ def report() -> None:
     with photographer() as browser:
         page = browser.new_page(viewport=SIZE)
         page.goto((DEMO / "reports" / f"{LAST}.html").resolve().as_uri())
-        page.screenshot(path=IMAGES / "report.png")
+        save(page, "report")
 
 
 DAY = (night_and_queue, held_payment, dead_member, ordinary_change, ring_approved, put_right, hand_over)
