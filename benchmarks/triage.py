@@ -36,6 +36,7 @@ DEMO, KEYS = Path("demo"), Path(".demo/keys.json")
 LAST = date(2024, 9, 29)
 OPEN, PUBLISHED = 5_000, 5_000
 FLAGS_A_PAYEE = 5
+DAYS_BEFORE = 1_000  # over which the closed flags came
 THINK_SECONDS = 1.0
 LIMITS = {"median": 60.0, "p95": 200.0}  # milliseconds
 PUBLISH_LIMIT = 5.0  # seconds
@@ -128,7 +129,9 @@ def fill(home: Settings, flags: int, records: int) -> None:
                     bodies.append(Evidence(flag_id=flag.pk, night=LAST, digest=flag.evidence_digest, body=body.body))
                 else:
                     flag.state, flag.verdict = Flag.State.CLOSED, "benign"
-                    flag.closed_at = flag.opened_at
+                    before = timedelta(days=1 + number % DAYS_BEFORE)
+                    flag.first_flagged_on, flag.opened_at = LAST - before, flag.opened_at - before
+                    flag.closed_at = flag.opened_at + timedelta(hours=number % 20)
                 copies.append(flag)
             Flag.objects.bulk_create(copies, 500)
             Evidence.objects.bulk_create(bodies, 500)
