@@ -20,7 +20,7 @@ from django.db.models.functions import TruncDate
 
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.triage.figures import purged_totals
-from payeewatch.triage.models import Decision, Flag, Hold, Tally
+from payeewatch.triage.models import OPEN, Decision, Flag, Hold, Tally
 from payeewatch.triage.workspace import home
 
 DAYS = 14
@@ -33,7 +33,6 @@ CHANGE_VERDICTS = (*FRAUD_VERDICTS, "benign", "inconclusive")
 Z = 1.96
 BOUND = 0.9
 """How often the lower bound of a share is to hold."""
-OPEN = ~Q(state__in=[Flag.State.CLOSED, Flag.State.EXPIRED])
 
 
 @dataclass(frozen=True)
@@ -185,7 +184,8 @@ def clocks(today: date) -> list[int]:
     """Open flags by the days left until they must be qualified or deleted, soonest first."""
     days = home().params.retention.qualify_days
     counts = [0] * (len(DAYS_LEFT_LIMITS) + 1)
-    for flagged_on, many in Flag.objects.filter(OPEN).values_list("first_flagged_on").annotate(many=Count("pk")):
+    open_flags = Flag.objects.filter(state__in=OPEN).values_list("first_flagged_on")
+    for flagged_on, many in open_flags.annotate(many=Count("pk")):
         days_left = (flagged_on + timedelta(days=days) - today).days
         counts[sum(days_left > edge for edge in DAYS_LEFT_LIMITS)] += many
     return counts
@@ -246,7 +246,7 @@ def workload(now: datetime) -> dict[str, dict[str, int]]:
     waiting = Q(state__in=[Flag.State.AWAITING_MEMBER, Flag.State.AWAITING_BANK, Flag.State.SNOOZED])
     in_progress = Q(claimed_until__gt=now) & ~waiting & ~Q(state=Flag.State.PROPOSED)
     kinds = {"taken": in_progress, "elsewhere": waiting, "to_approve": Q(state=Flag.State.PROPOSED)}
-    rows = Flag.objects.filter(OPEN, is_current=True).values("queue")
+    rows = Flag.objects.filter(state__in=OPEN, is_current=True).values("queue")
     queue_counts = rows.annotate(all=Count("pk"), **{name: Count("pk", filter=which) for name, which in kinds.items()})
     by_queue = {}
     for row in queue_counts:

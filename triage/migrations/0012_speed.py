@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddIndex(
             model_name='flag',
-            index=models.Index(fields=['first_flagged_on', 'queue'], name='flag_flagged_on'),
+            index=models.Index(fields=['first_flagged_on', 'queue', 'state', 'verdict'], name='flag_flagged_on'),
         ),
         migrations.AddIndex(
             model_name='flag',
