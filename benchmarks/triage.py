@@ -38,6 +38,7 @@ OPEN, PUBLISHED = 5_000, 5_000
 FLAGS_A_PAYEE = 5
 DAYS_BEFORE = 1_000  # over which the closed flags came
 THINK_SECONDS = 1.0
+REQUESTS = 40  # of each page, for its processor time
 LIMITS = {"median": 60.0, "p95": 200.0}  # milliseconds
 PUBLISH_LIMIT = 5.0  # seconds
 PYTHON = sys.executable
@@ -54,6 +55,11 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=2_000_000)
     parser.add_argument("--reviewers", type=int, default=20)
     parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument(
+        "--processor",
+        action="store_true",
+        help="processor time of single requests: for a machine that does other work too",
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="triage-") as folder:
         home = demo_home(Path(folder))
@@ -81,6 +87,9 @@ def measure(home: Settings, options: argparse.Namespace) -> None:
     start(home)
     began = time.perf_counter()
     fill(home, options.flags, options.records)
+    if options.processor:
+        print_processor_times(options)
+        return
     cookies = sign_in(options.reviewers)
     print(
         f"{options.database}: {options.flags:,} flags, {options.records:,} audit records, made in {_since(began):.0f} s"
@@ -207,8 +216,6 @@ def _reviewer(
     address: str, cookies: dict[str, str], flags: list[str], until: float, seconds_by_page: dict[str, list[float]]
 ) -> None:
     """The queue, a flag of it, a verdict; one request a second."""
-    from payeewatch.triage.verdict_codes import BenignReason, EvidenceKind
-
     with requests.Session() as browser:
         browser.cookies.update(cookies)
 
@@ -227,8 +234,7 @@ def _reviewer(
                 return
             timed("queue", "GET", "/")
             page = timed("flag", "GET", f"/flags/{flag}")
-            form = {name: _field(page, name) for name in ("csrfmiddlewaretoken", "step", "version")}
-            form |= {"reason": BenignReason.values[0], "evidence_kind": EvidenceKind.values[0]}
+            form = _answers(page, "csrfmiddlewaretoken")
             timed("verdict", "POST", f"/flags/{flag}/do/benign", data=form, headers={"HX-Request": "true"})
 
 
@@ -237,6 +243,47 @@ def _field(page: str, name: str) -> str:
     if not match:
         raise RuntimeError(f"no field {name} on the page")
     return match[1]
+
+
+def print_processor_times(options: argparse.Namespace) -> None:
+    """Processor time in milliseconds of each page, in this process and without a server: median, 95th percentile."""
+    from django.test import Client
+
+    from payeewatch.triage.models import User
+
+    senior = User.objects.create_user("senior", role="senior")
+    client = Client(headers={"host": "127.0.0.1"})
+    client.force_login(senior, backend="django.contrib.auth.backends.ModelBackend")
+    spent: dict[str, list[float]] = {}
+
+    def timed(name: str, method: str, path: str, **words: Any) -> str:
+        began = time.process_time()
+        answer = getattr(client, method)(path, **words)
+        spent.setdefault(name, []).append((time.process_time() - began) * 1000)
+        if answer.status_code != 200:
+            raise RuntimeError(f"{name}: HTTP {answer.status_code}")
+        return str(answer.content.decode())
+
+    for number in range(REQUESTS):
+        timed("queue", "get", "/")
+        page = timed("flag", "get", f"/flags/B-{number:06}")
+        timed("verdict", "post", f"/flags/B-{number:06}/do/benign", data=_answers(page), headers={"HX-Request": "true"})
+        timed("lists", "get", "/queue/lists")
+        timed("rings", "get", "/rings")
+        timed("team", "get", "/team")
+    print(f"{options.database}: {options.flags:,} flags; processor time of {REQUESTS} requests each\n")
+    print(f"{'':<10}{'median ms':>12}{'p95 ms':>10}")
+    for name, times in spent.items():
+        print(f"{name:<10}{statistics.median(times):>12.1f}{statistics.quantiles(times, n=20)[-1]:>10.1f}")
+    print(f"\nload of the machine: {os.getloadavg()[0]:.1f}")
+
+
+def _answers(page: str, *more: str) -> dict[str, str]:
+    """What the form of a benign verdict sends."""
+    from payeewatch.triage.verdict_codes import BenignReason, EvidenceKind
+
+    fields = {name: _field(page, name) for name in ("step", "version", *more)}
+    return fields | {"reason": BenignReason.values[0], "evidence_kind": EvidenceKind.values[0]}
 
 
 def publish_seconds(home: Settings) -> float:
