@@ -4,10 +4,10 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev demo triage test lint lock words docs bench clean
+.PHONY: help setup dev demo triage test lint lock words docs pictures bench clean
 
 help:  ## show the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/installed  ## create .venv with the payeewatch command in it
 
@@ -35,7 +35,7 @@ DEMO_FIRST := 2024-09-23
 DEMO_LAST := 2024-09-29
 
 demo: setup  ## create a small synthetic insurer: history, training, the last seven nights, tonight's flags
-	$(BIN)/payeewatch simulate --home demo --truth .demo/truth --until $(DEMO_LAST)
+	$(BIN)/payeewatch simulate --tier desk --home demo --truth .demo/truth --until $(DEMO_LAST)
 	$(DEMO) $(BIN)/payeewatch init
 	$(DEMO) $(BIN)/payeewatch ingest --until $(DEMO_HISTORY)
 	$(DEMO) $(BIN)/payeewatch train --as-of $(DEMO_HISTORY) --promote
@@ -78,6 +78,10 @@ docs: setup  ## write the generated pages, and the schemas for editors
 	$(BIN)/python -m payeewatch.pipeline.pages.checks
 	$(BIN)/python -m payeewatch.pipeline.pages.schemas
 	$(BIN)/python -m payeewatch.triage.access_docs
+
+pictures: dev  ## photograph the documents' pictures on the demo insurer, with Debian's chromium
+	test -e demo/runs/$(DEMO_LAST).json || $(MAKE) demo
+	$(BIN)/python -m benchmarks.pictures
 
 bench: dev  ## measure speed and memory of a night (with a lower bound and a plain version) and of the reviewers' application
 	$(BIN)/python -m benchmarks.night

@@ -36,7 +36,9 @@ DEMO, KEYS = Path("demo"), Path(".demo/keys.json")
 LAST = date(2024, 9, 29)
 OPEN, PUBLISHED = 5_000, 5_000
 FLAGS_A_PAYEE = 5
+DAYS_BEFORE = 1_000  # over which the closed flags came
 THINK_SECONDS = 1.0
+REQUESTS = 40  # of each page, for its processor time
 LIMITS = {"median": 60.0, "p95": 200.0}  # milliseconds
 PUBLISH_LIMIT = 5.0  # seconds
 PYTHON = sys.executable
@@ -53,10 +55,14 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=2_000_000)
     parser.add_argument("--reviewers", type=int, default=20)
     parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument(
+        "--processor",
+        action="store_true",
+        help="processor time of single requests: for a machine that does other work too",
+    )
     options = parser.parse_args()
-    os.environ["PAYEEWATCH_NOW"] = f"{LAST + timedelta(days=1)}T07:00"
     with tempfile.TemporaryDirectory(prefix="triage-") as folder:
-        home = _home(Path(folder))
+        home = demo_home(Path(folder))
         if options.database == "sqlite":
             measure(home, options)
             return
@@ -65,8 +71,9 @@ def main() -> None:
             measure(home, options)
 
 
-def _home(folder: Path) -> Settings:
-    """The demo's published nights and keys, without its lake."""
+def demo_home(folder: Path) -> Settings:
+    """The demo's published nights and keys, without its lake, on the morning after its last night."""
+    os.environ["PAYEEWATCH_NOW"] = f"{LAST + timedelta(days=1)}T07:00"
     ignore = shutil.ignore_patterns("inbox", "breaches", "lake", "mlflow", "vault", "triage", "scores")
     shutil.copytree(DEMO, folder / "home", ignore=ignore)
     shutil.copy2(KEYS, folder / "keys.json")
@@ -80,6 +87,9 @@ def measure(home: Settings, options: argparse.Namespace) -> None:
     start(home)
     began = time.perf_counter()
     fill(home, options.flags, options.records)
+    if options.processor:
+        print_processor_times(options)
+        return
     cookies = sign_in(options.reviewers)
     print(
         f"{options.database}: {options.flags:,} flags, {options.records:,} audit records, made in {_since(began):.0f} s"
@@ -128,7 +138,9 @@ def fill(home: Settings, flags: int, records: int) -> None:
                     bodies.append(Evidence(flag_id=flag.pk, night=LAST, digest=flag.evidence_digest, body=body.body))
                 else:
                     flag.state, flag.verdict = Flag.State.CLOSED, "benign"
-                    flag.closed_at = flag.opened_at
+                    before = timedelta(days=1 + number % DAYS_BEFORE)
+                    flag.first_flagged_on, flag.opened_at = LAST - before, flag.opened_at - before
+                    flag.closed_at = flag.opened_at + timedelta(hours=number % 20)
                 copies.append(flag)
             Flag.objects.bulk_create(copies, 500)
             Evidence.objects.bulk_create(bodies, 500)
@@ -204,8 +216,6 @@ def _reviewer(
     address: str, cookies: dict[str, str], flags: list[str], until: float, seconds_by_page: dict[str, list[float]]
 ) -> None:
     """The queue, a flag of it, a verdict; one request a second."""
-    from payeewatch.triage.verdict_codes import BenignReason, EvidenceKind
-
     with requests.Session() as browser:
         browser.cookies.update(cookies)
 
@@ -224,8 +234,7 @@ def _reviewer(
                 return
             timed("queue", "GET", "/")
             page = timed("flag", "GET", f"/flags/{flag}")
-            form = {name: _field(page, name) for name in ("csrfmiddlewaretoken", "step", "version")}
-            form |= {"reason": BenignReason.values[0], "evidence_kind": EvidenceKind.values[0]}
+            form = _answers(page, "csrfmiddlewaretoken")
             timed("verdict", "POST", f"/flags/{flag}/do/benign", data=form, headers={"HX-Request": "true"})
 
 
@@ -234,6 +243,47 @@ def _field(page: str, name: str) -> str:
     if not match:
         raise RuntimeError(f"no field {name} on the page")
     return match[1]
+
+
+def print_processor_times(options: argparse.Namespace) -> None:
+    """Processor time in milliseconds of each page, in this process and without a server: median, 95th percentile."""
+    from django.test import Client
+
+    from payeewatch.triage.models import User
+
+    senior = User.objects.create_user("senior", role="senior")
+    client = Client(headers={"host": "127.0.0.1"})
+    client.force_login(senior, backend="django.contrib.auth.backends.ModelBackend")
+    spent: dict[str, list[float]] = {}
+
+    def timed(name: str, method: str, path: str, **words: Any) -> str:
+        began = time.process_time()
+        answer = getattr(client, method)(path, **words)
+        spent.setdefault(name, []).append((time.process_time() - began) * 1000)
+        if answer.status_code != 200:
+            raise RuntimeError(f"{name}: HTTP {answer.status_code}")
+        return str(answer.content.decode())
+
+    for number in range(REQUESTS):
+        timed("queue", "get", "/")
+        page = timed("flag", "get", f"/flags/B-{number:06}")
+        timed("verdict", "post", f"/flags/B-{number:06}/do/benign", data=_answers(page), headers={"HX-Request": "true"})
+        timed("lists", "get", "/queue/lists")
+        timed("rings", "get", "/rings")
+        timed("team", "get", "/team")
+    print(f"{options.database}: {options.flags:,} flags; processor time of {REQUESTS} requests each\n")
+    print(f"{'':<10}{'median ms':>12}{'p95 ms':>10}")
+    for name, times in spent.items():
+        print(f"{name:<10}{statistics.median(times):>12.1f}{statistics.quantiles(times, n=20)[-1]:>10.1f}")
+    print(f"\nload of the machine: {os.getloadavg()[0]:.1f}")
+
+
+def _answers(page: str, *more: str) -> dict[str, str]:
+    """What the form of a benign verdict sends."""
+    from payeewatch.triage.verdict_codes import BenignReason, EvidenceKind
+
+    fields = {name: _field(page, name) for name in ("step", "version", *more)}
+    return fields | {"reason": BenignReason.values[0], "evidence_kind": EvidenceKind.values[0]}
 
 
 def publish_seconds(home: Settings) -> float:

@@ -56,6 +56,25 @@ class Life:
 
 
 @dataclass(frozen=True)
+class Invoice:
+    """A made-up invoice of a staged campaign."""
+
+    family: str  # of care
+    euros: int  # as far as the guarantee's ceiling allows
+    sent_after: int = 1  # days after the change of account
+
+
+@dataclass(frozen=True)
+class StagedCampaign:
+    """A campaign whose day, victims and invoices are fixed, so that a demo shows it. Everything else is drawn."""
+
+    kind: str
+    begins: int  # days before the end
+    invoices: tuple[Invoice, ...] = ()  # dealt out to the victims in turn
+    victims: int = 1  # all paid on one new account
+
+
+@dataclass(frozen=True)
 class Fraud:
     """How much fraud, of which kinds, how careful, and what becomes of it."""
 
@@ -89,6 +108,8 @@ class Fraud:
     unannounced: float = 0.0  # of changes reach the payment system past the log of changes
     probing: float = 1.0  # waves of failed logins after a list is out (T19); 0: none
     least_cases: bool = True  # whether the size's least number of cases holds here
+    staged: tuple[StagedCampaign, ...] = ()  # campaigns beside those that are drawn
+    staged_stealth: float = 0.1  # how careful they are
 
 
 @dataclass(frozen=True)

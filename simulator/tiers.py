@@ -14,6 +14,22 @@ TWO_WAVES = (p.Wave(8, 9, 400, 90, 0.35), p.Wave(12, p.SCATTERED, 110, 60, 0.9, 
 EVERYBODY = tuple(
     replace(breach, coverage=coverage) for breach, coverage in zip(p.LISTS, (0.97, 0.54, 0.30), strict=True)
 )
+SHOWN = (
+    p.StagedCampaign(
+        "T02",
+        6,
+        victims=4,
+        invoices=(
+            p.Invoice("dental", 1_850),
+            p.Invoice("hospital", 2_100),
+            p.Invoice("hearing", 1_380),
+            p.Invoice("optical", 430),
+        ),
+    ),
+    p.StagedCampaign("T16", 6, (p.Invoice("hospital", 1_950, 2), p.Invoice("hearing", 1_390, 2))),
+    p.StagedCampaign("T05", 4),
+    p.StagedCampaign("T01", 5, (p.Invoice("hospital", 2_850), p.Invoice("dental", 1_640))),
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +49,10 @@ def _tier(name: str, sentence: str, size: p.Size = BIG, insurers: int = 1, **wor
 
 _ALL = (
     _tier("demo", "Small, with more changes and frauds than life, so that a week shows some of everything.", p.Size()),
+    _tier(
+        "desk", "The demo, and in its last week a ring, a dead member, diverted money and a takeover, set to be shown.",
+        p.Size(members=6_000, least_cases=8, late_share=0.0), fraud=replace(FRAUD, staged=SHOWN),
+    ),
     _tier(
         "toy", "Clumsy fraud, no waves: what any detector should find.", replace(BIG, members=50_000),
         life=replace(LIFE, waves=()),

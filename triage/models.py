@@ -192,6 +192,8 @@ class Flag(models.Model):
             models.Index(fields=["first_payment_on"], condition=models.Q(is_current=True), name="flag_current"),
             models.Index(fields=["state", "closed_at"], name="flag_closed"),
             models.Index(fields=["queue", "state"], name="flag_queue"),
+            models.Index(fields=["first_flagged_on", "queue", "state", "verdict"], name="flag_flagged_on"),
+            models.Index(fields=["state"], condition=models.Q(needs_second_look=True), name="flag_second_look"),
             models.Index(
                 fields=["duplicate_of"], condition=models.Q(duplicate_of__isnull=False), name="flag_duplicate"
             ),

@@ -5,7 +5,7 @@ Nothing here depends on what the insurer does about it; `payeewatch.simulator.fr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from payeewatch.simulator.text import NONE
 RINGS = ("T02", "T08")
 BATCHES = ("T13",)
 STOPS, CHANGES_ACCOUNT, GROWS_CAREFUL = range(3)
+NEAR_DAYS = 1  # how far a staged campaign may move from its day
 SMALL_BANKS = 4  # places 6 to 9 of BANKS
 REACTIONS = (0.6, 0.25, 0.15)  # of a campaign of which a case was blocked; estimates
 
@@ -44,6 +45,7 @@ class Case:
     reaction: int
     provider: int = NONE
     copied: bool = False  # the campaign's one invoice for all
+    invoices: tuple[p.Invoice, ...] = ()  # fixed ones, instead of those that are drawn
 
 
 @dataclass
@@ -101,7 +103,20 @@ def plan(crime: Crime, size: p.Size) -> list[Case]:
         day = int(rng.integers(end - 13, end)) if late else int(days[np.searchsorted(edges, rng.random())])
         kind = _kind(rng, fraud)
         cases += _campaign(crime, campaign, kind, day, max(p.RING_SIZE[0], target_count // 3), len(cases))
+    for place, staged in enumerate(fraud.staged):
+        cases += _staged_cases(crime, 20 * target_count + place, staged, len(cases))
     return cases
+
+
+def _staged_cases(crime: Crime, campaign: int, staged: p.StagedCampaign, so_far: int) -> list[Case]:
+    """The cases of a campaign that the world fixes: on its day, and with one new account for all."""
+    cases = _campaign(crime, campaign, staged.kind, crime.book.end - staged.begins, staged.victims, so_far, staged)
+    rng = stream(crime.seed, f"staged {campaign}")
+    account = _mule(crime, rng, crime.fraud.staged_stealth, crime.book.end)
+    return [
+        replace(case, account=account, invoices=staged.invoices[place :: len(cases)])
+        for place, case in enumerate(cases)
+    ]
 
 
 def _arrivals(crime: Crime) -> tuple[np.ndarray, np.ndarray]:
@@ -120,13 +135,18 @@ def _kind(rng: np.random.Generator, fraud: p.Fraud) -> str:
     return list(weights)[int(pick(rng, weights, 1)[0])]
 
 
-def _campaign(crime: Crime, campaign: int, kind: str, day: int, largest: int, so_far: int) -> list[Case]:
+def _campaign(
+    crime: Crime, campaign: int, kind: str, day: int, largest: int, so_far: int,
+    staged: p.StagedCampaign | None = None,
+) -> list[Case]:  # fmt: skip
     rng = stream(crime.seed, f"campaign {campaign}")
     fraud = crime.fraud
     stealth = fraud.fixed_stealth if fraud.fixed_stealth is not None else float(rng.beta(*fraud.stealth))
     size = {**dict.fromkeys(RINGS, p.RING_SIZE), **dict.fromkeys(BATCHES, p.BATCH_SIZE)}.get(kind, (1, 1))
+    if staged:
+        stealth, size = fraud.staged_stealth, (staged.victims, staged.victims)
     victim_count = min(int(rng.integers(*size, endpoint=True)), largest)
-    day, victims, provider = _victims(crime, rng, kind, victim_count, day)
+    day, victims, provider = _victims(crime, rng, kind, victim_count, day, staged is not None)
     shared = kind in ("T02", "T13") or rng.random() < fraud.pooled
     branch = int(rng.integers(1, 90_000)) if fraud.one_branch and rng.random() < fraud.one_branch else NONE
     other = _mule(crime, rng, stealth, day)
@@ -135,7 +155,7 @@ def _campaign(crime: Crime, campaign: int, kind: str, day: int, largest: int, so
     reaction = int(pick(rng, REACTIONS, 1)[0])
     cases: list[Case] = []
     for payee in victims:
-        spread = int(rng.integers(0, 6)) if len(victims) > 1 else 0
+        spread = len(cases) if staged else int(rng.integers(0, 6)) if len(victims) > 1 else 0
         own = not shared or (fraud.apart > 0 and bool(rng.random() < fraud.apart))
         account = _mule(crime, rng, stealth, day, branch) if own else _from_pool(crime, rng, stealth, day)
         cases.append(
@@ -148,9 +168,12 @@ def _campaign(crime: Crime, campaign: int, kind: str, day: int, largest: int, so
 
 
 def _victims(
-    crime: Crime, rng: np.random.Generator, kind: str, victim_count: int, day: int
+    crime: Crime, rng: np.random.Generator, kind: str, victim_count: int, day: int, staged: bool = False
 ) -> tuple[int, np.ndarray, int]:
-    """The victims of a campaign; some kinds move to a suitable day. Returns the day, the payees and a practice."""
+    """The victims of a campaign; some kinds move to a suitable day, and staged ones only a little.
+
+    Returns the day, the payees and a practice.
+    """
     if kind in ("T10", "T11"):
         return day, *_practice(crime, kind)
     payees = crime.book.payees
@@ -158,13 +181,18 @@ def _victims(
     died = crime.book.people.died_on[payees.member]
     alive = free & (payees.left_on > day + 60) & (died > day + 60)
     if kind == "T05":
-        day, pool = _payee_with_pending_money(crime, rng, alive, day)
+        day, pool = (
+            _payee_with_most_money(crime, alive, day) if staged else _payee_with_pending_money(crime, rng, alive, day)
+        )
     elif kind == "T07":
         pool = np.flatnonzero(alive & (crime.last_care(day) < day - 300))
     elif kind == "T14":
         pool = payees.spare[~crime.is_target[payees.spare] & (payees.left_on[payees.spare] > day)]
     elif kind == "T16":
-        pool = np.flatnonzero(free & (died < day) & (died > day - 90))
+        is_dead = (died < day) & (died > day - 90)
+        if staged:  # somebody of whom the insurer knows that he died, and who was a member until then
+            is_dead &= (died < day - p.DEATH_REPORTED_DAYS) & (payees.left_on >= died)
+        pool = np.flatnonzero(free & is_dead)
     elif kind == "T17":
         new = (payees.joined_on < day - 10) & (payees.joined_on > day - 120) & ~payees.second
         pool = np.flatnonzero(new & ~crime.is_target[: len(new)])
@@ -209,6 +237,19 @@ def _payee_with_pending_money(
         return day, np.flatnonzero(free)
     order = np.lexsort((claims.number[near], np.abs(claims.decided_on[near] - day)))[:8]
     claim = near[order[int(rng.integers(0, len(order)))]]
+    return int(claims.decided_on[claim]), np.array([claims.payee[claim]])
+
+
+def _payee_with_most_money(crime: Crime, free: np.ndarray, day: int) -> tuple[int, np.ndarray]:
+    """The payee of the largest claim that is decided near a day, and the day it is decided."""
+    claims = crime.claims
+    near = np.flatnonzero(
+        (np.abs(claims.decided_on - day) <= NEAR_DAYS) & (claims.payee < len(free)) & (claims.final == SETTLED)
+    )
+    near = near[free[claims.payee[near]]]
+    if not len(near):
+        return day, np.flatnonzero(free)
+    claim = near[np.argmax(claims.reimbursed_cents[near])]
     return int(claims.decided_on[claim]), np.array([claims.payee[claim]])
 
 

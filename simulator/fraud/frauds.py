@@ -262,6 +262,8 @@ def _set_back(scene: _Scene, day: int, cause: str, channel: str) -> None:
 
 def _invoices(scene: _Scene, frauds: Frauds) -> int:
     """Made-up invoices after a wait. Returns the day of the last."""
+    if scene.case.invoices:
+        return _fixed_invoices(scene)
     rng, case, fraud = scene.rng, scene.case, scene.crime.fraud
     slow, unchanged = case.kind == "T15", case.kind in UNCHANGED
     wait = (
@@ -281,6 +283,15 @@ def _invoices(scene: _Scene, frauds: Frauds) -> int:
         same_day = not slow and rng.random() < p.INVOICES_TOGETHER
         when += int(rng.integers(12, 30)) if slow else 0 if same_day else int(rng.integers(1, 8))
     return when
+
+
+def _fixed_invoices(scene: _Scene) -> int:
+    """The invoices of a staged campaign, each on its day. Returns the day of the last."""
+    for invoice in scene.case.invoices:
+        content = {"family": invoice.family, "amount": invoice.euros * 100, "fit": scene.rng.uniform(0.92, 1)}
+        sent_on = scene.case.day + invoice.sent_after
+        _claim(scene, sent_on, content, public=False, decided=sent_on + 1)
+    return scene.case.day + max(invoice.sent_after for invoice in scene.case.invoices)
 
 
 def _snatch(scene: _Scene, frauds: Frauds) -> int:

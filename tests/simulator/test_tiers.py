@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pytest
 
 from payeewatch import simulator
+from payeewatch.simulator.chance import DAY_SECONDS
+from payeewatch.simulator.parameters import DEATH_REPORTED_DAYS
 from payeewatch.simulator.tiers import TIERS
+from payeewatch.simulator.world import Company
 
 END = date(2024, 9, 29)
 
@@ -78,3 +83,24 @@ def test_name_checks_begin_in_the_shifting_world(tmp_path: Path) -> None:
     ).fetchall()
     assert {(ran, before) for ran, before, many in checks if many > 5} >= {(False, True), (True, False)}
     assert (True, True) not in {(ran, before) for ran, before, _ in checks}
+
+
+def test_on_the_last_night_of_the_desk_thousands_of_euros_are_about_to_leave() -> None:
+    tier = TIERS["desk"]
+    company = Company(1, tier.size, tier.world, END)
+    insurer, frauds = company.insurer()
+    staged = [one for one in frauds.cases if one.case.day > company.first]
+    payments = insurer.payments
+    is_waiting = (payments.sent_on > company.last) & np.isin(payments.sent_to, [one.account for one in staged])
+    assert Counter(one.case.kind for one in staged) == {"T01": 1, "T02": 4, "T05": 1, "T16": 1}
+    assert payments.amount[is_waiting].sum() >= 10_000_00
+    (dead,) = (company.payees.member[one.case.payee] for one in staged if one.case.kind == "T16")
+    assert company.people.died_on[dead] + DEATH_REPORTED_DAYS < company.first
+
+
+def test_most_changes_of_the_desks_last_week_are_honest() -> None:
+    tier = TIERS["desk"]
+    company = Company(1, tier.size, tier.world, END)
+    changes = company.insurer()[0].changes
+    is_late = changes.requested_at >= company.first * DAY_SECONDS
+    assert (changes.campaign[is_late] >= 0).mean() < 0.5

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from django.db import connection
+from django.db.models import Count
 from django.test import Client
 
 from payeewatch.triage.models import Flag, User
+from payeewatch.triage.work.filters import for_second_look
 from tests.triage.conftest import do, signed_in
 
 HTMX = {"HX-Request": "true"}
@@ -65,3 +68,15 @@ def test_the_duplicates_of_a_flag_are_found_by_an_index(first: Flag) -> None:
             cursor.execute("SET LOCAL enable_seqscan = off")  # of so few rows it would read all
     unordered = first.duplicates.order_by()  # an order by key would let the key's own index win
     assert "flag_duplicate" in unordered.values_list("pk").explain()
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL reads a small table as a whole")
+def test_what_waits_for_a_second_look_is_found_without_reading_every_closed_flag(cast: dict[str, User]) -> None:
+    assert "flag_second_look" in for_second_look(cast["reviewer"]).order_by().explain()
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL reads a small table as a whole")
+@pytest.mark.django_db
+def test_the_flags_of_the_last_weeks_are_found_by_their_day() -> None:
+    recent = Flag.objects.filter(first_flagged_on__gte="2024-09-01")
+    assert "flag_flagged_on" in recent.values("first_flagged_on", "queue").annotate(many=Count("pk")).explain()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
 from django.db.models import F
@@ -35,9 +35,9 @@ def counts_of(of: Tally.Of, since: date = date.min) -> list[tuple[date, str, str
     return list(Tally.objects.filter(of=of, period__gte=since).values_list("period", "value", "verdict", "flags"))
 
 
-def hours_of(flag: Flag) -> float:
+def hours_between(opened_at: datetime, closed_at: datetime | None) -> float:
     """From a flag's first night here to its verdict."""
-    return (flag.closed_at - flag.opened_at).total_seconds() / 3600 if flag.closed_at else math.nan
+    return (closed_at - opened_at).total_seconds() / 3600 if closed_at else math.nan
 
 
 def _of_flags(flags: Iterable[Flag]) -> Iterator[tuple[Key, int]]:
@@ -49,7 +49,7 @@ def _of_flags(flags: Iterable[Flag]) -> Iterator[tuple[Key, int]]:
         yield (month, Tally.Of.AMOUNT, str(len(str(int(flag.amount_at_risk)))), verdict), 1
         yield (flag.first_flagged_on, Tally.Of.CAME, flag.queue, ""), 1
         if verdict and flag.closed_at:
-            hours = math.ceil(hours_of(flag))
+            hours = math.ceil(hours_between(flag.opened_at, flag.closed_at))
             yield (month, Tally.Of.HOURS, str(hours if hours < 48 else 24 * math.ceil(hours / 24)), verdict), 1
     closed = Flag.objects.filter(pk__in=[flag.pk for flag in flags], state=Flag.State.CLOSED)
     for on, verdict in closed.annotate(on=TruncDate("closed_at")).values_list("on", "verdict"):

@@ -12,8 +12,10 @@ import duckdb
 import pytest
 
 from payeewatch import simulator
-from payeewatch.simulator.parameters import World
+from payeewatch.simulator.fraud.campaigns import NEAR_DAYS
+from payeewatch.simulator.parameters import Invoice, StagedCampaign, World
 from payeewatch.simulator.tiers import TIERS
+from payeewatch.simulator.world import Company
 
 Ask = Callable[[str], list[tuple[Any, ...]]]
 END = date(2024, 9, 29)
@@ -97,3 +99,49 @@ def test_some_fraudsters_go_past_the_log_of_changes(tmp_path: Path, share: float
         f"SELECT cause, bool_or(announced) FROM {changes} WHERE is_fraud GROUP BY 1 ORDER BY 1"
     ).fetchall()
     assert rows == [("T01", share == 0), ("T11", True)]
+
+
+def staged_rows(folder: Path, *staged: StagedCampaign, seed: int = 1) -> list[tuple[Any, ...]]:
+    """Kind, day of the request, account and campaign of every fraud of a world with these campaigns and no other."""
+    fraud = replace(TIERS["demo"].world.fraud, cases_per_10k=0.0, least_cases=False, staged=staged)
+    tier = replace(TIERS["demo"], world=World(fraud=fraud))
+    simulator.simulate(
+        folder, members=1_500, days=200, end=END, tier=tier, form="parquet", seed=seed, truth=folder / "apart"
+    )
+    return duckdb.sql(
+        f"SELECT cause, requested_at::DATE, account, campaign FROM '{folder}/apart/changes.parquet' JOIN "
+        f"(FROM '{folder}/inbox/*/bank_changes*.parquet' SELECT DISTINCT change_id, requested_at) USING (change_id) "
+        "WHERE is_fraud ORDER BY 2, change_id"
+    ).fetchall()
+
+
+def test_a_staged_ring_has_one_new_account_and_a_victim_a_day(tmp_path: Path) -> None:
+    rows = staged_rows(tmp_path, StagedCampaign("T02", begins=5, victims=3))
+    assert [(kind, (END - day).days) for kind, day, _, _ in rows] == [("T02", 5), ("T02", 4), ("T02", 3)]
+    assert len({account for _, _, account, _ in rows}) == 1
+
+
+def test_a_staged_campaign_has_the_invoices_that_are_set_and_no_other(tmp_path: Path) -> None:
+    staged = StagedCampaign("T01", 5, (Invoice("hospital", 700), Invoice("dental", 500, sent_after=2)))
+    assert len(staged_rows(tmp_path, staged)) == 1
+    claims = duckdb.sql(
+        f"SELECT care_family, reimbursed_amount::DOUBLE, received_at::DATE FROM '{tmp_path}/inbox/*/claims*.parquet' "
+        f"JOIN '{tmp_path}/apart/claims.parquet' USING (claim_id) GROUP BY ALL HAVING reimbursed_amount > 0 ORDER BY 3"
+    ).fetchall()
+    assert [(family, euros, (END - day).days) for family, euros, day in claims] == [
+        ("hospital", 700, 4), ("dental", 500, 3)
+    ]  # fmt: skip
+
+
+def test_staged_diversions_stay_near_their_day(tmp_path: Path) -> None:
+    ((_, day, _, _),) = staged_rows(tmp_path, StagedCampaign("T05", begins=6))
+    assert abs((END - day).days - 6) <= NEAR_DAYS
+
+
+def test_staging_a_campaign_changes_none_of_those_that_are_drawn() -> None:
+    world = TIERS["demo"].world
+    size = replace(TIERS["demo"].size, members=1_500, days=200)
+    staged = World(fraud=replace(world.fraud, staged=(StagedCampaign("T02", 4, victims=3),)))
+    drawn, with_staged = Company(1, size, world, END).cases, Company(1, size, staged, END).cases
+    assert with_staged[: len(drawn)] == drawn
+    assert [case.kind for case in with_staged[len(drawn) :]] == ["T02"] * 3

@@ -66,7 +66,7 @@ def test_what_is_not_known_stays_as_it_is() -> None:
         ("Rarity of the account's country among the year's changes: 1 in 74 (usually common).", "1 in 74", "common",
          "Rareté du pays du compte parmi les changements de l’année : 1 sur 74 (habituellement courant)."),
         ("The member is known to have died (usually not).", "yes", "no",
-         "L’assuré est connu comme décédé (habituellement non)."),
+         "Le décès de l’assuré est connu (habituellement non)."),
         ("It is the payee's first account.", "yes", "", "C’est le premier compte du destinataire."),
     ],
 )  # fmt: skip

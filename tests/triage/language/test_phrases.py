@@ -201,8 +201,8 @@ DIED = {
     ("reason", "french"),
     [
         (NEW_DEVICES, "Nouveaux appareils enregistrés dans les 7 jours précédents : 2 (habituellement 0)."),
-        (DIED, "L’assuré est connu comme décédé (habituellement non)."),
-        (DIED | {"usual": "", "usual_number": None}, "L’assuré est connu comme décédé."),
+        (DIED, "Le décès de l’assuré est connu (habituellement non)."),
+        (DIED | {"usual": "", "usual_number": None}, "Le décès de l’assuré est connu."),
         (NEW_DEVICES | {"usual": "2", "usual_number": 2.0},
          "Nouveaux appareils enregistrés dans les 7 jours précédents : 2."),
     ],
