@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('triage', '0009_benign_reasons_story'),
+        ('triage', '0010_by_hand'),
     ]
 
     operations = [
