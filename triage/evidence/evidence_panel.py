@@ -81,6 +81,9 @@ class Reason:
 def centre(flag: Flag, user: User) -> dict[str, Any]:
     """Everything `_centre.html` shows."""
     evidence_rows = _evidence_rows(flag)
+    if flag.is_rarity_hidden:
+        for row in evidence_rows:
+            row.body = _without_rarity(row.body)
     body: Body = evidence_rows[0].body if evidence_rows else {}
     neighbours = related_flags.neighbours(flag, body, user)
     facts = _facts(body, user)
@@ -112,6 +115,13 @@ def centre(flag: Flag, user: User) -> dict[str, Any]:
         "history": _history(evidence_rows),
         "frozen_on": evidence_rows[0].night if evidence_rows else None,
     }
+
+
+def _without_rarity(body: Body) -> Body:
+    """Evidence without what its score could be added up from: what reasons count for, and where it stood without."""
+    silent = {"points": None, "place_without": None}
+    reasons = {name: [{**each, **silent} for each in body.get(name) or ()] for name in ("reasons", "reassuring")}
+    return {**body, **reasons, "p_value": None}
 
 
 def _honest(body: Body) -> dict[str, Any]:
@@ -164,7 +174,9 @@ def _strip(flag: Flag, body: Body) -> dict[str, Any]:
     return {
         "could_go": could_go,
         "could_go_note": could_go_note,
-        "rarity": phrases.rarity(flag.p_value),
+        "rarity": say("rarity is told once it is closed")
+        if flag.is_rarity_hidden
+        else phrases.rarity(flag.p_value),
         "at_risk": phrases.rough_euros(flag.amount_at_risk),
         "paid": phrases.rough_euros(flag.amount_paid),
         "due": phrases.until(due, today) if due else "",

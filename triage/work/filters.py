@@ -25,10 +25,10 @@ TO_TAKE = (State.NEW, State.RETURNED, State.REOPENED)
 """States of open flags that wait neither for another person nor for a day."""
 AWAITING = (State.AWAITING_MEMBER, State.AWAITING_BANK)
 SORTS = {
-    "risk": ("queue_place", "place", "flag_id"),
-    "urgency": (F("first_payment_on").asc(nulls_last=True), "queue_place", "place", "flag_id"),
+    "risk": ("is_waiting", "place", "flag_id"),
+    "urgency": (F("first_payment_on").asc(nulls_last=True), "is_waiting", "place", "flag_id"),
 }
-"""What to look at first: the most money at risk, or the earliest payment."""
+"""What to look at first: the largest expected loss, or the earliest payment."""
 
 
 def work_list(user: User) -> QuerySet[Flag]:

@@ -76,7 +76,7 @@ def search(user: User, query: str) -> Answer:
     condition = Q()
     for column in columns:
         condition |= Q(**{column: query})
-    matches = Flag.objects.filter(condition).order_by("-night_id", "rank") if query else []
+    matches = Flag.objects.filter(condition).order_by("-night_id", "place") if query else []
     flags = [flag for flag in matches if not is_own_household(flag, user)]
     nights = list(Night.objects.order_by("-night").values_list("night", flat=True)[:NIGHTS])
     scored = [] if flags or not query else _scored_changes(user, query, [c for c in columns if c != "flag_id"], nights)

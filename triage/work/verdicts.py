@@ -165,7 +165,7 @@ def possible_duplicates(flag: Flag) -> QuerySet[Flag]:
     """Flags that this one may duplicate: of the same change, payee or account, and no duplicates themselves."""
     same = Q(change_id=flag.change_id) | Q(payee_id=flag.payee_id) | Q(account=flag.account)
     candidates = Flag.objects.filter(same, duplicate_of=None).exclude(pk=flag.pk)
-    return candidates.order_by("-first_flagged_on", "rank", "pk")[:MOST_ALIKE]
+    return candidates.order_by("-first_flagged_on", "place", "pk")[:MOST_ALIKE]
 
 
 def _is_released(flag: Flag) -> bool:

@@ -23,7 +23,7 @@ def test_every_action_is_registered_once_the_application_is_ready() -> None:
 
 
 def test_the_next_is_the_first_that_is_free(cast: dict[str, User]) -> None:
-    order = list(Flag.objects.order_by("queue_place", "place").values_list("flag_id", flat=True))
+    order = list(Flag.objects.order_by("is_waiting", "place").values_list("flag_id", flat=True))
     assert [take_next(cast[name], uuid4()).flag.flag_id for name in ("reviewer", "second", "senior")] == order[:3]
     assert take_next(cast["reviewer"], uuid4()).flag.flag_id == order[3]
 
