@@ -174,9 +174,7 @@ def _strip(flag: Flag, body: Body) -> dict[str, Any]:
     return {
         "could_go": could_go,
         "could_go_note": could_go_note,
-        "rarity": say("rarity is told once it is closed")
-        if flag.is_rarity_hidden
-        else phrases.rarity(flag.p_value),
+        "rarity": say("rarity is told once it is closed") if flag.is_rarity_hidden else phrases.rarity(flag.p_value),
         "at_risk": phrases.rough_euros(flag.amount_at_risk),
         "paid": phrases.rough_euros(flag.amount_paid),
         "due": phrases.until(due, today) if due else "",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpResponse
@@ -13,7 +11,7 @@ from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.evidence.evidence_panel import centre
 from payeewatch.triage.exchange.audit_sample import as_shown
-from payeewatch.triage.models import Flag, Step, User, is_own_household
+from payeewatch.triage.models import Flag, Step, is_own_household
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import READERS
 from payeewatch.triage.views.queue import as_row, listing, next_of, query
