@@ -69,6 +69,7 @@ class Reason:
     where the flag would stand without it.
     """
 
+    feature: str
     words: str
     sentence: str
     value: str
@@ -347,6 +348,7 @@ def _reason(reason: Body) -> Reason:
     if usual and now.form == usual.form and reason["feature"] not in LEVELS:
         pair = svg.bars(now.number, usual.number) if now.number is not None and usual.number is not None else ""
     return Reason(
+        reason["feature"],
         phrases.fact(reason),
         phrases.finding(reason),
         phrases.measure_text(now),

@@ -29,6 +29,7 @@ from payeewatch.triage.models import (
     Evidence,
     Flag,
     Hold,
+    MisleadingReason,
     Night,
     Note,
     Notice,
@@ -43,7 +44,13 @@ from payeewatch.triage.workspace import home, keys
 
 FOLDERS = ("attachments", "case-files")
 """The folders in triage/ of the home that contain the files of flags."""
-WRITTEN = ((Note, "text"), (Decision, "note"), (Decision, "returned_because"), (Attachment, "name"))
+WRITTEN = (
+    (Note, "text"),
+    (Decision, "note"),
+    (Decision, "returned_because"),
+    (Attachment, "name"),
+    (MisleadingReason, "text"),
+)
 """Free text that people write about a flag."""
 ERASED = "[erased]"
 NO_UPLOAD_AFTER = timedelta(days=1)
@@ -156,7 +163,8 @@ def _midnight(day: date) -> datetime:
 
 def _count(flags: QuerySet[Flag]) -> dict[str, int]:
     flag_ids = flags.values("pk")
-    owned: dict[str, Any] = {"decisions": Decision, "notes": Note, "attachments": Attachment, "case_files": CaseFile}
+    owned: dict[str, Any] = {"decisions": Decision, "notes": Note, "attachments": Attachment, "case_files": CaseFile,
+                             "misleading_reasons": MisleadingReason}  # fmt: skip
     return {"triage/flags": flags.count()} | {
         f"triage/{name}": model.objects.filter(flag__in=flag_ids).count() for name, model in owned.items()
     }

@@ -15,7 +15,7 @@ from payeewatch.triage.models import Flag, Step, is_own_household
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import READERS
 from payeewatch.triage.views.queue import as_row, listing, next_of, query
-from payeewatch.triage.work import case_file
+from payeewatch.triage.work import case_file, misleading
 from payeewatch.triage.work.action_panel import Bound, right_pane, undoable
 from payeewatch.triage.work.filters import QueueFilter
 from payeewatch.triage.work.workflow import PROPOSALS
@@ -47,10 +47,12 @@ def panes(
         raise PermissionDenied
     audit.record(request.user, "view", flag_id)
     is_part = request.htmx and not request.htmx.history_restore_request
+    shown = centre(flag, request.user)
     context = {
         **({} if is_part else listing(request)),
         **right_pane(flag, request.user, bound),
-        "centre": centre(flag, request.user) | {"case_file": case_file.options_for(flag, request.user)},
+        "centre": shown | {"case_file": case_file.options_for(flag, request.user)},
+        "reasons": misleading.with_own(shown["reasons"], flag, request.user),
         "undo": undoable(last_step or request.get_signed_cookie(LAST_STEP, None), request.user, flag),
         "refused": refusal,
         "query": query(request),
