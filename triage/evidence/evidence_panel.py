@@ -18,7 +18,7 @@ from payeewatch.pipeline.home.codes import WEAK_MATCHES
 from payeewatch.pipeline.home.wording import Measure
 from payeewatch.triage import clock
 from payeewatch.triage.access.pseudonyms import hint_for, value_for
-from payeewatch.triage.evidence import particulars, related_flags, story, svg
+from payeewatch.triage.evidence import particulars, related_flags, similar_flags, story, svg
 from payeewatch.triage.language import phrases
 from payeewatch.triage.language.labels import (
     AUTH_STRENGTHS,
@@ -97,6 +97,9 @@ def centre(flag: Flag, user: User) -> dict[str, Any]:
         "contacts": particulars.contacts(body),
         "member_link": particulars.member_link(flag, user),
         "claims": particulars.claims(body, user),
+        "payments": particulars.payments(body, user),
+        "agent_usual": particulars.agent_usual(body),
+        "account_frauds": similar_flags.frauds_on_account(flag, user),
         "agent_changes": particulars.agent_changes(body, user),
         "device_uses": particulars.device_uses(body, user),
         "payee": value_for(user, "payee", flag.payee_id),
@@ -134,8 +137,9 @@ def _honest(body: Body) -> dict[str, Any]:
         "%(many)s honest explanation was looked for and not found.",
         "%(many)s honest explanations were looked for and not found.", others,
     )  # fmt: skip
+    sentences += [(phrases.finding(e), phrases.weight(e.get("points"))) for e in _reassuring(body)]
     return {
-        "sentences": [*sentences, *((phrases.finding(e), phrases.weight(e.get("points"))) for e in _reassuring(body))],
+        "sentences": sentences or [(words, "") for words in particulars.small_comforts(body)],
         "looked_for": looked_for % {"many": others} if others else "",
     }
 
@@ -228,8 +232,7 @@ def _change(flag: Flag, body: Body, user: User) -> list[tuple[str, str, str]]:
             (say("Channel"), str(CHANNELS.get(change["channel"], change["channel"])), ""),
             (say("Authentication"), str(AUTH_STRENGTHS.get(change["auth_strength"] or "unknown", "–")),
              "warn" if change["auth_strength"] in ("none", "knowledge", "otp_email") else ""),
-            (say("Holder's name"), str(NAME_CHECKS.get(name_check, name_check)),
-             {"no_match": "bad", "close_match": "warn", "match": "good"}.get(name_check, "")),
+            (say("Holder's name"), *_name_words(name_check, bool(change["other_households"]))),
         ]  # fmt: skip
         if change["actor_id"]:
             rows.append((say("Entered by"), value_for(user, "actor", change["actor_id"]), ""))
@@ -244,6 +247,14 @@ def _change(flag: Flag, body: Body, user: User) -> list[tuple[str, str, str]]:
             )
     rows.append((say("Change before"), _change_before(body, change), ""))
     return rows
+
+
+def _name_words(name_check: str, is_shared: bool) -> tuple[str, str]:
+    """What the bank says of the holder's name, and a style. On an account that others have, a match is no comfort."""
+    if name_check == "match" and is_shared:
+        return say("matches: the bank says that it is this holder's own account; others are paid on it too"), "warn"
+    look = {"no_match": "bad", "close_match": "warn", "match": "good"}.get(name_check, "")
+    return str(NAME_CHECKS.get(name_check, name_check)), look
 
 
 def _change_before(body: Body, change: Body) -> str:

@@ -17,6 +17,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as say
 from django.utils.translation import ngettext
 
+from payeewatch.triage.evidence import particulars
 from payeewatch.triage.language import phrases
 from payeewatch.triage.language.labels import (
     CARE_FAMILIES,
@@ -401,6 +402,13 @@ PAID_WORDS: dict[str, Callable[[], str]] = {
 }
 
 
+def _unexplained(body: Body, fact: Body) -> Iterator[Part]:
+    """That a payment is for no claim that is known, where the feed's payments name claims."""
+    payments = [each for each in body.get("payments") or () if each["payment_id"] in (fact["ids"] or ())]
+    if payments and not any(each["known_claims"] for each in payments) and particulars.names_claims(body):
+        yield Part(say(", which no claim of ours explains"), is_odd=True)
+
+
 def _payments(body: Body, change_at: datetime) -> Iterator[Moment]:
     """Payments to the new account, and one that the account before sent back shortly before the change."""
     by_kind: dict[str, list[Body]] = {}
@@ -418,7 +426,7 @@ def _payments(body: Body, change_at: datetime) -> Iterator[Moment]:
         else:
             for fact in facts:
                 text = words() % {"amount": phrases.euros(Decimal(fact["amount"] or 0))}
-                yield Moment(_on(fact["at"]), (Part(text),), has_time=False)
+                yield Moment(_on(fact["at"]), (Part(text), *_unexplained(body, fact)), has_time=False)
     for fact in by_kind.get("payment_returned", []):
         if timedelta(0) <= change_at - _on(fact["at"]) <= timedelta(days=60):
             text = say("a payment of %(amount)s to the account before came back")

@@ -146,6 +146,12 @@ FIRST_SEEN_ON = {
     "payments": _("on a payment"),
     "providers": _("in the list of providers"),
 }
+PAYMENT_STATES = {
+    "planned": _("planned"),
+    "held": _("held"),
+    "sent": _("sent"),
+    "returned": _("came back"),
+}
 PAYEE_TYPES = {
     "member": _("Member"),
     "provider": _("Provider"),

@@ -154,6 +154,16 @@ def test_claims_that_were_rejected_or_go_elsewhere_are_not_lines_of() -> None:
     assert len(lines(body(claims=claims))) == 1
 
 
+def test_a_payment_that_no_claim_explains_is_marked() -> None:
+    paid = {"payment_id": "Y", "known_claims": 0, "ids": []}
+    other = {"payment_id": "Y2", "known_claims": 1, "ids": ["C"]}
+    facts = [fact("05-24", "payment_sent_to_new_account", "1.00")]
+    told = lines(body(timeline=facts, payments=[paid, other]))
+    assert told[-1] == "24 May, 3 days later: €1.00 paid to the new account, which no claim of ours explains."
+    assert "explains" not in lines(body(timeline=facts, payments=[paid]))[-1]  # no payment of this feed names claims
+    assert "explains" not in lines(body(timeline=facts, payments=[paid | {"known_claims": 1}, other]))[-1]
+
+
 def test_an_exposure_after_the_change_is_not_lines_of() -> None:
     exposure = {"breach_id": "B", "known_at": "2024-02-01", "fields": ["name"], "match_quality": "exact"}
     assert lines(body(exposures=[exposure]))[0] == "1 Feb, 4 months before: Data of the member exposed (name)."
