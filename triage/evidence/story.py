@@ -17,6 +17,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as say
 from django.utils.translation import ngettext
 
+from payeewatch.pipeline.home.codes import WEAK_MATCHES
 from payeewatch.triage.evidence import particulars
 from payeewatch.triage.language import phrases
 from payeewatch.triage.language.labels import (
@@ -147,20 +148,12 @@ def _when(group: Sequence[Moment], change_at: datetime, night: date) -> str:
     on = _day(first)
     day = phrases.day(on, on.year != night.year)
     if len(group) > 1:
-        return say("%(day)s, within %(span)s") % {"day": day, "span": _short_span(last - first)}
+        return say("%(day)s, within %(span)s") % {"day": day, "span": phrases.short_span(last - first)}
     days = (on - _day(change_at)).days
     if group[0].is_change or days == 0:
         return say("%(day)s, %(time)s") % {"day": day, "time": _time(first)} if group[0].has_time else day
     gap = say("%(span)s later") if days > 0 else say("%(span)s before")
     return say("%(day)s, %(gap)s") % {"day": day, "gap": gap % {"span": phrases.span(abs(days))}}
-
-
-def _short_span(span: timedelta) -> str:
-    minutes = max(1, round(span.total_seconds() / 60))
-    if minutes < 60:
-        return ngettext("%(many)s minute", "%(many)s minutes", minutes) % {"many": minutes}
-    hours = -(-minutes // 60)
-    return ngettext("%(many)s hour", "%(many)s hours", hours) % {"many": hours}
 
 
 def _time(at: datetime) -> str:
@@ -182,8 +175,13 @@ def _exposures(body: Body, change_at: datetime) -> Iterator[Moment]:
     if exposure:
         on, each = exposure
         fields = [name for name in each["fields"] or () if name in OF_USE] or each["fields"] or ()
-        what = say("data of the member exposed (%(fields)s)") % {"fields": phrases.fields(fields)}
-        yield Moment(_on(on.isoformat()), (Part(what),), has_time=False)
+        is_weak = each["match_quality"] in WEAK_MATCHES
+        what = (
+            say("data of the member perhaps exposed (%(fields)s)")
+            if is_weak
+            else say("data of the member exposed (%(fields)s)")
+        )
+        yield Moment(_on(on.isoformat()), (Part(what % {"fields": phrases.fields(fields)}),), has_time=False)
 
 
 def _death(body: Body) -> Iterator[Moment]:
