@@ -34,6 +34,7 @@ from payeewatch.triage.models import Evidence, Flag, Hold, User
 
 Body = Mapping[str, Any]
 MOST_HISTORY = 10
+MOST_MINUTES = 20
 ALWAYS = ("change", "claims", "payments")
 """Lanes that are drawn even when empty: that nothing happened is information too."""
 LOOKS = {
@@ -109,6 +110,7 @@ def centre(flag: Flag, user: User) -> dict[str, Any]:
         "sides": _sides(body, user),
         "facts": facts,
         "timelines": _timelines(flag, body, facts),
+        "minutes": _minutes(body),
         "reasons": [_reason(each) for each in body.get("reasons", ()) if phrases.is_telling(each)],
         "reassuring": [_reason(each) for each in _reassuring(body)],
         "checks": _checks(body),
@@ -346,6 +348,31 @@ def _timelines(flag: Flag, body: Body, facts: Sequence[Fact]) -> list[tuple[str,
         frame = svg.Frame(first, last, change, night_end)
         timelines.append((zoom, words[zoom], svg.timeline(title, marks, lanes, frame)))
     return timelines
+
+
+def _minutes(body: Body) -> SafeString | str:
+    """The two hours around the change, where more than the change itself happened in them."""
+    change = body.get("change") or {}
+    at = phrases.moment(change.get("requested_at"))
+    if at is None or change["derived"]:
+        return ""
+    facts = [svg.Minute(at, str(KINDS["change_requested"][1]), "mark-change")]
+    for event in body.get("events") or ():
+        look = "mark-warn" if event["is_known_device"] is False else "mark-contact"
+        facts.append(svg.Minute(_instant(event["at"]), str(KINDS[event["kind"]][1]), look))
+    for claim in body.get("claims") or ():
+        amount = phrases.euros(Decimal(claim["reimbursed_amount"] or 0))
+        words = say("claim of %(amount)s") % {"amount": amount}
+        facts.append(svg.Minute(_instant(claim["received_at"]), words, "mark" if claim["to_new_account"] else "soft"))
+    near = sorted((each for each in facts if abs(each.at - at) <= svg.AROUND), key=lambda each: (each.at, each.words))
+    title = say("The two hours around the change; the story above says the same")
+    return svg.minutes(title, near[:MOST_MINUTES], at) if len(near) > 1 else ""
+
+
+def _instant(text: str) -> datetime:
+    at = phrases.moment(text)
+    assert at is not None
+    return at
 
 
 def _mark_title(fact: Fact) -> str:

@@ -9,6 +9,7 @@ import pytest
 from django.utils.translation import override
 
 from payeewatch.pipeline.tables import CARE_FAMILIES, CHANGE_CHANNELS, CLAIM_CHANNELS, EVENT_KINDS
+from payeewatch.triage.evidence.evidence_panel import _minutes
 from payeewatch.triage.evidence.story import Line, story
 from payeewatch.triage.language import labels
 
@@ -162,6 +163,16 @@ def test_a_payment_that_no_claim_explains_is_marked() -> None:
     assert told[-1] == "24 May, 3 days later: €1.00 paid to the new account, which no claim of ours explains."
     assert "explains" not in lines(body(timeline=facts, payments=[paid]))[-1]  # no payment of this feed names claims
     assert "explains" not in lines(body(timeline=facts, payments=[paid | {"known_claims": 1}, other]))[-1]
+
+
+def test_the_two_hours_around_the_change_are_drawn_where_something_happened_in_them() -> None:
+    near = body(events=[event("05-21T09:33", "phone_changed"), event("05-21T07:00", "login")])
+    picture = _minutes(near)
+    assert "11:33  Telephone number changed" in picture
+    assert "12:17  Change asked for" in picture
+    assert "Signed in" not in picture
+    assert _minutes(body(events=[event("05-21T07:00", "login")])) == ""
+    assert _minutes(body({"derived": True}, events=[event("05-21T10:00", "login")])) == ""
 
 
 def test_an_exposure_after_the_change_is_not_lines_of() -> None:
