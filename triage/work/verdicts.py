@@ -113,12 +113,12 @@ class WhyForm(ActionForm):
 
 @action(_("Confirm fraud"), help=_("Propose it, with how; a senior approves."), form=FraudForm, key="f")
 def confirmed_fraud(context: ActionContext, **fields: Any) -> Details:
-    return _judge(context, Verdict.CONFIRMED_FRAUD, **_with_losses(context.flag, fields))
+    return _judge(context, Verdict.CONFIRMED_FRAUD, **with_losses(context.flag, fields))
 
 
 @action(_("Attempt stopped"), help=_("It was fraud, and no money left. A senior approves."), form=FraudForm, key="a")
 def attempt_stopped(context: ActionContext, **fields: Any) -> Details:
-    return _judge(context, Verdict.ATTEMPT_STOPPED, **_with_losses(context.flag, fields))
+    return _judge(context, Verdict.ATTEMPT_STOPPED, **with_losses(context.flag, fields))
 
 
 @action(_("Benign"), help=_("An ordinary change: close, and release what is held."), form=BenignForm, key="r")
@@ -149,7 +149,7 @@ def data_error(context: ActionContext, **fields: Any) -> Details:
     return _judge(context, Verdict.DATA_ERROR, **fields)
 
 
-def _with_losses(flag: Flag, fields: Mapping[str, Any]) -> dict[str, Any]:
+def with_losses(flag: Flag, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Fill empty losses of a form from the feed and the holds."""
     defaults = {"loss_paid": max(flag.amount_paid, Decimal(0)), "loss_prevented": amount_kept_back(flag)}
     return {**fields, **{name: defaults.get(name, Decimal(0)) for name in LOSSES if fields[name] is None}}
