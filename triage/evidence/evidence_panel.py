@@ -31,6 +31,7 @@ from payeewatch.triage.language.labels import (
     RESULTS,
 )
 from payeewatch.triage.models import Evidence, Flag, Hold, User
+from payeewatch.triage.workspace import home
 
 Body = Mapping[str, Any]
 MOST_HISTORY = 10
@@ -103,6 +104,7 @@ def centre(flag: Flag, user: User) -> dict[str, Any]:
         "account_frauds": similar_flags.frauds_on_account(flag, user),
         "agent_changes": particulars.agent_changes(body, user),
         "device_uses": particulars.device_uses(body, user),
+        "insurer": home().params.triage.insurer,
         "payee": value_for(user, "payee", flag.payee_id),
         "member": value_for(user, "member", flag.member_id),
         "payee_type": PAYEE_TYPES.get(flag.payee_type, flag.payee_type),

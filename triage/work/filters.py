@@ -78,9 +78,11 @@ def audit_sample(user: User) -> QuerySet[Flag]:
     return _visible_to(user).filter(queue=Flag.Queue.AUDIT, state=State.CLOSED)
 
 
-def next_payment_run() -> date | None:
-    """The next day on which a payment of an open flag is made."""
+def next_payment_run(after: date | None = None) -> date | None:
+    """The next day on which a payment of an open flag is made: today or later, or after a day."""
     ahead = Flag.objects.filter(is_current=True, state__in=OPEN, first_payment_on__gte=clock.today())
+    if after:
+        ahead = ahead.filter(first_payment_on__gt=after)
     return ahead.aggregate(day=Min("first_payment_on"))["day"]
 
 

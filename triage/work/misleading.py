@@ -51,7 +51,7 @@ def explain(user: User, flag: Flag, feature: str, text: str) -> MisleadingReason
         Refused: the words look like an account or a national id.
     """
     if looks_identifying(text):
-        raise Refused(say("This looks like an account or a national id. Data scientists read it: leave it out."))
+        raise Refused(say("This looks like an account or a national id. Say it without the number."))
     with transaction.atomic():
         audit.take_turn()
         row, is_new = MisleadingReason.objects.get_or_create(

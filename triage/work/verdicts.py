@@ -131,11 +131,18 @@ def inconclusive(context: ActionContext, **fields: Any) -> Details:
     return _judge(context, Verdict.INCONCLUSIVE, **fields)
 
 
+def _no_other_flag(flag: Flag, user: User, at: datetime) -> str:
+    return (
+        "" if possible_duplicates(flag).exists() else say("No other flag is about the same change, payee or account.")
+    )
+
+
 @action(
     _("Duplicate"),
     help=_("Another flag is about the same; what both hold, that one holds."),
     form=DuplicateForm,
     key="d",
+    blocked_by=_no_other_flag,
 )
 def duplicate(context: ActionContext, duplicate_of: str, **fields: Any) -> Details:
     other = Flag.objects.get(pk=duplicate_of)
