@@ -226,7 +226,10 @@ def _change(flag: Flag, body: Body, user: User) -> list[tuple[str, str, str]]:
     rows = []
     if flag.derived:
         where = FIRST_SEEN_ON.get(change["first_seen_on"], say("not known"))
-        rows += [(say("First seen"), f"{phrases.instant(requested_at)}, {where}" if requested_at else "–", ""),
+        is_day = change["first_seen_on"] == "payments"  # a payment has no time
+        day = phrases.day(phrases.day_of(change["requested_at"]))
+        seen = phrases.instant(requested_at) if requested_at and not is_day else day
+        rows += [(say("First seen"), f"{seen}, {where}", ""),
                  (say("Announced"), say("no"), "warn")]  # fmt: skip
     else:
         name_check = change["name_check"] or "unknown"

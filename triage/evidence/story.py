@@ -400,11 +400,31 @@ PAID_WORDS: dict[str, Callable[[], str]] = {
 }
 
 
-def _unexplained(body: Body, fact: Body) -> Iterator[Part]:
-    """That a payment is for no claim that is known, where the feed's payments name claims."""
+def _for_what(body: Body, fact: Body, change_at: datetime) -> Iterator[Part]:
+    """For which claims a payment to the new account is, where no other line says it: claims from before the change.
+
+    Or for none that is known, where the feed's payments name claims.
+    """
     payments = [each for each in body.get("payments") or () if each["payment_id"] in (fact["ids"] or ())]
-    if payments and not any(each["known_claims"] for each in payments) and particulars.names_claims(body):
+    if not payments or not particulars.names_claims(body):
+        return
+    if not any(each["known_claims"] for each in payments):
         yield Part(say(", which no claim of ours explains"), is_odd=True)
+        return
+    named = {claim_id for each in payments for claim_id in each["ids"]}
+    claims = [claim for claim in body.get("claims") or () if claim["claim_id"] in named]
+    before = [claim for claim in claims if _received_at(claim) < change_at and not claim["to_new_account"]]
+    if before and len(before) == len(claims):
+        on = phrases.day(_day(_received_at(before[-1])), year=False)
+        yield Part(say(", for the claim of %(day)s, before the change") % {"day": on}, is_odd=True)
+    elif not claims:
+        yield Part(say(", for claims received earlier"))
+
+
+def _received_at(claim: Body) -> datetime:
+    at = phrases.moment(claim["received_at"])
+    assert at is not None
+    return at
 
 
 def _payments(body: Body, change_at: datetime) -> Iterator[Moment]:
@@ -424,7 +444,7 @@ def _payments(body: Body, change_at: datetime) -> Iterator[Moment]:
         else:
             for fact in facts:
                 text = words() % {"amount": phrases.euros(Decimal(fact["amount"] or 0))}
-                yield Moment(_on(fact["at"]), (Part(text), *_unexplained(body, fact)), has_time=False)
+                yield Moment(_on(fact["at"]), (Part(text), *_for_what(body, fact, change_at)), has_time=False)
     for fact in by_kind.get("payment_returned", []):
         if timedelta(0) <= change_at - _on(fact["at"]) <= timedelta(days=60):
             text = say("a payment of %(amount)s to the account before came back")

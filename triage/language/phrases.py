@@ -333,25 +333,37 @@ def _change_clause(body: Body, derived: bool, night: date) -> str:
     return say("account changed on %(day)s") % params
 
 
+MOST_DECIDING = 2
+"""So many facts the headline names beside the change itself."""
+
+
 def _deciding_clause(body: Body) -> str:
-    """The fact that weighs most beside the change itself: an agent's others, a contact detail, a new device, claims."""
+    """What weighs most beside the change itself: an agent's others, a contact detail, the name, a device, claims."""
+    change = body.get("change") or {}
+    facts = (
+        _moved_by_agent(body),
+        _contact_before(body),
+        say("the holder's name does not match") if change.get("name_check") == "no_match" else "",
+        say("asked for from a device never seen before") if change.get("is_known_device") is False else "",
+        _claimed_unrecorded(body),
+    )
+    return say("; ").join([fact for fact in facts if fact][:MOST_DECIDING])
+
+
+def _moved_by_agent(body: Body) -> str:
     same = sum(bool(each["same_account"]) for each in body.get("actor_changes") or ())
-    if same:
-        text = ngettext(
-            "the same agent moved %(many)s other payee to this account",
-            "the same agent moved %(many)s other payees to this account", same,
-        )  # fmt: skip
-        return text % {"many": number(same)}
-    contact = _contact_before(body)
-    if contact:
-        return contact
-    if (body.get("change") or {}).get("is_known_device") is False:
-        return say("asked for from a device never seen before")
+    text = ngettext(
+        "the same agent moved %(many)s other payee to this account",
+        "the same agent moved %(many)s other payees to this account", same,
+    )  # fmt: skip
+    return text % {"many": number(same)} if same else ""
+
+
+def _claimed_unrecorded(body: Body) -> str:
     unrecorded = [each for each in body.get("claims") or () if _is_unrecorded(each)]
-    if unrecorded:
-        total = sum((Decimal(each["reimbursed_amount"] or 0) for each in unrecorded), Decimal(0))
-        return say("%(amount)s claimed for it without a public record") % {"amount": rough_euros(total)}
-    return ""
+    total = sum((Decimal(each["reimbursed_amount"] or 0) for each in unrecorded), Decimal(0))
+    amount = {"amount": rough_euros(total)}
+    return say("%(amount)s claimed for it without a public record") % amount if unrecorded else ""
 
 
 def _contact_before(body: Body) -> str:

@@ -30,7 +30,6 @@ from payeewatch.triage.work.approvals import pending
 from payeewatch.triage.work.filters import work_list
 from payeewatch.triage.work.holds import amount_kept_back
 from payeewatch.triage.work.verdicts import LOSSES
-from payeewatch.triage.workspace import home
 
 MOST = 200  # rings on the page
 MOST_SELECTED = 200  # flags that are decided on together
@@ -192,6 +191,7 @@ def _page(
     ready = [each for each in plans if not each.refusal]
     is_filled = bool(form and form.is_bound and form.is_valid())
     proposals = dict(_proposals(flags, request.user))
+    undoable = [] if action else bulk.undoable_together(request.user, flags)
     context: dict[str, Any] = {
         "ring": ring,
         "decide": reverse("decide-ring", args=[ring]) if ring else reverse("decide-selected"),
@@ -209,8 +209,8 @@ def _page(
         "plans": plans,
         "ready_sums": _sums([each.flag for each in ready]),
         "prevented": sum((each.prevented for each in ready), Decimal(0)),
-        "undoable": [] if action else [(each, uuid4()) for each in bulk.undoable_together(request.user, flags)],
-        "undo_seconds": home().params.triage.undo_seconds,
+        "undoable": [(each, uuid4()) for each in undoable],
+        "undo_seconds": bulk.seconds_left(undoable) if undoable else 0,
         "is_filled": is_filled,
         "answers": _in_words(form) if form and is_filled else [],
     }

@@ -12,6 +12,7 @@ from django.core.exceptions import PermissionDenied
 from django.utils.translation import gettext as say
 
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
+from payeewatch.triage import clock
 from payeewatch.triage.access.pseudonyms import is_named_reader
 from payeewatch.triage.language import phrases
 from payeewatch.triage.models import Decision, Flag, User, is_own_household
@@ -19,7 +20,8 @@ from payeewatch.triage.work import holds
 from payeewatch.triage.work.action_panel import grounds
 from payeewatch.triage.work.approvals import pending
 from payeewatch.triage.work.verdicts import LOSSES, with_losses
-from payeewatch.triage.work.workflow import ACTIONS, PROPOSALS, Refused, perform, why_not
+from payeewatch.triage.work.workflow import ACTIONS, PROPOSALS, Refused, last_step, perform, why_not
+from payeewatch.triage.workspace import home
 
 APPROVALS = ("approve", "return_proposal")
 IN_BULK = (
@@ -101,6 +103,12 @@ def _contents(flag: Flag, action: str) -> list[str]:
 def undoable_together(user: User, flags: Collection[Flag]) -> list[Flag]:
     """The flags whose last step, by this user, may still be undone; their steps are read already."""
     return [flag for flag in flags if not why_not(ACTIONS[UNDO], flag, user)]
+
+
+def seconds_left(flags: Collection[Flag]) -> int:
+    """For how long the last steps on flags can still be undone."""
+    since = max(last.at for flag in flags if (last := last_step(flag)))
+    return max(1, int(home().params.triage.undo_seconds - (clock.now() - since).total_seconds()))
 
 
 def bulk_perform(

@@ -235,6 +235,7 @@ def test_an_exposure_is_named_only_if_it_came_before_the_change(pages: list[Page
 
 def test_what_decides_in_the_headline_is_in_the_story_too(pages: list[Page]) -> None:
     words = {
+        "name does not match": "name does not match",
         "never seen before": "never seen before", "put back to the one before": "put back to the one before",
         "the same agent moved": "to the same account", "claimed for it without": "without a public record",
         "telephone number changed": "elephone number changed", "e-mail address changed": "-mail address changed",

@@ -165,6 +165,19 @@ def test_a_payment_that_no_claim_explains_is_marked() -> None:
     assert "explains" not in lines(body(timeline=facts, payments=[paid | {"known_claims": 1}, other]))[-1]
 
 
+def test_a_payment_for_a_claim_from_before_the_change_says_so() -> None:
+    paid = {"payment_id": "Y", "known_claims": 1, "ids": ["C"]}
+    facts = [fact("05-24", "payment_sent_to_new_account", "50.00")]
+    earlier = claim("05-14T10:00", "50", to_new_account=False)
+    told = lines_of(body(timeline=facts, payments=[paid], claims=[earlier]))[-1]
+    assert told.text == "€50.00 paid to the new account, for the claim of 14 May, before the change."
+    assert [part.text for part in told.parts if part.is_odd] == ["for the claim of 14 May, before the change"]
+    later = lines_of(body(timeline=facts, payments=[paid], claims=[claim("05-22T10:00", "50")]))[-1]
+    assert later.text == "€50.00 paid to the new account."  # the claim has a line of its own
+    unlisted = lines_of(body(timeline=facts, payments=[paid]))[-1]
+    assert unlisted.text == "€50.00 paid to the new account, for claims received earlier."
+
+
 def test_the_two_hours_around_the_change_are_drawn_where_something_happened_in_them() -> None:
     near = body(events=[event("05-21T09:33", "phone_changed"), event("05-21T07:00", "login")])
     picture = _minutes(near)
