@@ -421,6 +421,15 @@ def _for_what(body: Body, fact: Body, change_at: datetime) -> Iterator[Part]:
         yield Part(say(", for claims received earlier"))
 
 
+def _for_nothing(body: Body, facts: Sequence[Body]) -> Iterator[Part]:
+    """How much of several payments is for no claim that is known."""
+    ids = {payment_id for fact in facts for payment_id in fact["ids"] or ()}
+    odd = [p for p in body.get("payments") or () if p["payment_id"] in ids and not p["known_claims"]]
+    if odd and particulars.names_claims(body):
+        amount = phrases.euros(sum((Decimal(each["amount"] or 0) for each in odd), Decimal(0)))
+        yield Part(say(", %(amount)s of it for no claim of ours") % {"amount": amount}, is_odd=True)
+
+
 def _received_at(claim: Body) -> datetime:
     at = phrases.moment(claim["received_at"])
     assert at is not None
@@ -440,7 +449,7 @@ def _payments(body: Body, change_at: datetime) -> Iterator[Moment]:
                 "many": phrases.number(len(facts)), "day": phrases.day(_on(facts[-1]["at"]).date(), year=False),
             }  # fmt: skip
             text = words() % total + say(" on %(many)s days, the last on %(day)s") % total
-            yield Moment(_on(facts[0]["at"]), (Part(text),), has_time=False)
+            yield Moment(_on(facts[0]["at"]), (Part(text), *_for_nothing(body, facts)), has_time=False)
         else:
             for fact in facts:
                 text = words() % {"amount": phrases.euros(Decimal(fact["amount"] or 0))}

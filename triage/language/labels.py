@@ -77,7 +77,7 @@ NAME_CHECKS = {
     "close_match": _("nearly matches"),
     "no_match": _("does not match"),
     "not_possible": _("not possible"),
-    "not_run": _("not made"),
+    "not_run": _("no check was made"),
     "unknown": _("not known"),
 }
 HAPPENINGS = {

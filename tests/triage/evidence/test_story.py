@@ -165,6 +165,19 @@ def test_a_payment_that_no_claim_explains_is_marked() -> None:
     assert "explains" not in lines(body(timeline=facts, payments=[paid | {"known_claims": 1}, other]))[-1]
 
 
+def test_of_several_payments_the_part_that_no_claim_explains_is_said() -> None:
+    paid = [
+        {"payment_id": "Y", "known_claims": 0, "ids": [], "amount": "1.00"},
+        {"payment_id": "Y2", "known_claims": 1, "ids": ["C"], "amount": "9.00"},
+    ]
+    facts = [
+        fact("05-24", "payment_sent_to_new_account", "1.00"),
+        fact("05-25", "payment_sent_to_new_account", "9.00") | {"ids": ["Y2"]},
+    ]
+    told = lines_of(body(timeline=facts, payments=paid))[-1]
+    assert told.text.endswith("on 2 days, the last on 25 May, €1.00 of it for no claim of ours.")
+
+
 def test_a_payment_for_a_claim_from_before_the_change_says_so() -> None:
     paid = {"payment_id": "Y", "known_claims": 1, "ids": ["C"]}
     facts = [fact("05-24", "payment_sent_to_new_account", "50.00")]
