@@ -82,6 +82,7 @@ class Flag(models.Model):
     whose: str
     leaves: str
     age: str
+    why: str
     chips: list[tuple[str, str]]
 
     class State(models.TextChoices):

@@ -137,6 +137,17 @@ def test_neither_weights_nor_places_nor_history_tell_the_rarity_of_an_open_flag(
     assert [words for words in tells if words in page] == list(tells)
 
 
+def test_a_row_does_not_say_that_a_flag_has_no_reason(house: object) -> None:
+    flag_of("01", queue="audit", account_before="old")
+    flag_of("02", queue="audit", place=2)
+    flag_of("03", queue="audit", place=3, derived=True)
+    page = signed_in(user(Role.REVIEWER)).get("/")
+    assert "No single measure" not in page.text
+    assert [row.why for row in page.context["page"]] == [
+        "A change of account", "A first account", "Account first seen, announced by nobody",
+    ]  # fmt: skip
+
+
 def test_it_stands_among_the_others_on_the_list(sampled: Flag) -> None:
     page = signed_in(user(Role.REVIEWER)).get("/").context["page"]
     assert [(flag.rank, flag.queue) for flag in page] == [(1, "review"), (2, "review"), (3, "review")]
