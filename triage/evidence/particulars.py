@@ -193,7 +193,7 @@ def explanation(body: Body, payment: Body) -> str:
     texts = [
         say("claim of %(day)s, %(amount)s")
         % {
-            "day": phrases.day(phrases.day_of(claim["received_at"])),
+            "day": phrases.day(phrases.day_of(claim["received_at"]), year=False),
             "amount": phrases.euros(Decimal(claim["reimbursed_amount"] or 0)),
         }
         for claim in listed[:MOST_NAMED]
@@ -203,7 +203,7 @@ def explanation(body: Body, payment: Body) -> str:
         more = ngettext("%(many)s other claim", "%(many)s other claims", others) % {"many": phrases.number(others)}
         earlier = ngettext("%(many)s claim received earlier", "%(many)s claims received earlier", others)
         texts.append(more if texts else earlier % {"many": phrases.number(others)})
-    return "; ".join(texts)
+    return say("; ").join(texts)
 
 
 def _short_account(account: str | None, user: User) -> str:

@@ -281,10 +281,11 @@ def headline(body: Body, derived: bool, night: date) -> str:
 
     That the member is exposed is left to the story: nearly every flag is of an exposed member, so it decides nothing.
     """
+    deciding = _deciding_clause(body)
     clauses = [
         _death_clause(body, night),
-        _change_clause(body, derived, night),
-        _deciding_clause(body),
+        _change_clause(body, derived, night, is_short=bool(deciding)),
+        deciding,
         _put_back_clause(body, night),
         _payment_clause(body, night),
         _account_clause(body),
@@ -305,7 +306,8 @@ def change_day(body: Body) -> date | None:
     return day_of(at)
 
 
-def _change_clause(body: Body, derived: bool, night: date) -> str:
+def _change_clause(body: Body, derived: bool, night: date, *, is_short: bool) -> str:
+    """The change, and the one before; a short clause leaves out that no other change is known."""
     change = body.get("change") or {}
     on = change_day(body)
     if on is None:
@@ -327,7 +329,7 @@ def _change_clause(body: Body, derived: bool, night: date) -> str:
         params["span"] = span((on - first).days)
         return say("account changed on %(day)s, %(span)s after the first account was given") % params
     since = data_begin(body)
-    if since:
+    if since and not is_short:
         params["month"] = since
         return say("account changed on %(day)s; no other change known since our data begin (%(month)s)") % params
     return say("account changed on %(day)s") % params

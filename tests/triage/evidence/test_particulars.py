@@ -84,9 +84,9 @@ def test_each_payment_has_its_account_and_the_claims_that_explain_it(cast: dict[
     ]
     rows = particulars.payments(evidence() | sides | {"payments": paid}, cast["reviewer"])
     assert [(row["on"], row["state"], row["account"], row["claims"]) for row in rows] == [
-        ("1 Jun 2024", "planned", "another one (01234567)", "claim of 22 May 2024, €50.00; 1 other claim"),
+        ("1 Jun 2024", "planned", "another one (01234567)", "claim of 22 May, €50.00; 1 other claim"),
         ("25 May 2024", "sent", "the new one", "no claim of ours explains it"),
-        ("24 May 2024", "sent", "the new one", "claim of 22 May 2024, €50.00"),
+        ("24 May 2024", "sent", "the new one", "claim of 22 May, €50.00"),
         ("1 May 2024", "sent", "the one before", "2 claims received earlier"),
     ]
     assert [row["is_explained"] for row in rows] == [True, False, True, True]

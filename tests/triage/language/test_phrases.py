@@ -74,7 +74,7 @@ def test_the_headline_names_change_money_and_account() -> None:
         (body(member={"died_on": "2024-10-30"}), False, "The member died on 30 Oct; account changed on 12 Nov"),
         (body(timeline=[]), False, "nothing paid to it yet"),
         (body(exposures=[]), False, "nobody else is paid on this account."),
-        (changed(is_known_device=False), False, "; asked for from a device never seen before; first"),
+        (changed(is_known_device=False), False, "on 12 Nov; asked for from a device never seen before; first"),
         (changed(is_known_device=False, name_check="no_match"), False, "; the holder's name does not match; asked for"),
         (body(events=[phone("2024-11-12T09:16:00")]), False, "; telephone number changed 44 minutes before; first"),
         (body(events=[phone("2024-11-11T12:16:00")]), False, "; telephone number changed 22 hours before; first"),
