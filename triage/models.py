@@ -82,6 +82,7 @@ class Flag(models.Model):
     whose: str
     leaves: str
     age: str
+    why: str
     chips: list[tuple[str, str]]
 
     class State(models.TextChoices):
@@ -144,6 +145,7 @@ class Flag(models.Model):
     ring_size = models.IntegerField(default=1)
     ring_by_hand = models.CharField(max_length=40, blank=True)  # the flag whose ring people put it into; itself: alone
     place = models.IntegerField(default=0)  # on the lists: like `rank`, but the audit sample is mixed with review
+    is_rarity_shown = models.BooleanField(default=False)  # while open; of enough others it is not, to hide the sample
     evidence_digest = models.CharField(max_length=64)  # of all that is shown
     facts_digest = models.CharField(max_length=64)  # of what happened only: when it changes, there is new evidence
 
@@ -165,13 +167,12 @@ class Flag(models.Model):
     needs_second_look = models.BooleanField(default=False)
     version = models.IntegerField(default=1)  # counts every change that anybody makes
 
-    queue_place = models.GeneratedField(  # the hold queue first, what waits for a day or an approval last
+    is_waiting = models.GeneratedField(  # for a day or an approval: those come last on the lists
         expression=models.Case(
-            models.When(state__in=(State.PROPOSED, State.SNOOZED, State.SUPPRESSED), then=2),
-            models.When(queue=Queue.HOLD, then=0),
-            default=1,
+            models.When(state__in=(State.PROPOSED, State.SNOOZED, State.SUPPRESSED), then=True),
+            default=False,
         ),
-        output_field=models.SmallIntegerField(),
+        output_field=models.BooleanField(),
         db_persist=True,
     )
     in_work = models.GeneratedField(  # open; and of the last night, or work on it has begun
@@ -187,7 +188,7 @@ class Flag(models.Model):
     class Meta:
         indexes = [  # noqa: RUF012
             models.Index(
-                fields=["queue_place", "place", "flag_id"], condition=models.Q(in_work=True), name="flag_in_work"
+                fields=["is_waiting", "place", "flag_id"], condition=models.Q(in_work=True), name="flag_in_work"
             ),
             models.Index(fields=["first_payment_on"], condition=models.Q(is_current=True), name="flag_current"),
             models.Index(fields=["state", "closed_at"], name="flag_closed"),
@@ -205,6 +206,11 @@ class Flag(models.Model):
                 | models.Q(claimed_by__isnull=True),
             )
         ]
+
+    @property
+    def is_rarity_hidden(self) -> bool:
+        """Whether its rarity is not shown, because it would tell the audit sample from the flags to review."""
+        return self.queue != Flag.Queue.HOLD and not self.is_rarity_shown and self.state in OPEN
 
     @property
     def first_reason(self) -> str:
@@ -381,6 +387,19 @@ class Note(models.Model):
     by = models.ForeignKey(User, on_delete=models.PROTECT)
     at = models.DateTimeField()
     text = models.TextField()
+
+
+class MisleadingReason(models.Model):
+    """That a reason of a flag misleads, as a reviewer told the data scientists: once per reason and reviewer."""
+
+    flag = models.ForeignKey(Flag, on_delete=models.CASCADE, related_name="misleading_reasons")
+    feature = models.CharField(max_length=100)
+    by = models.ForeignKey(User, on_delete=models.PROTECT)
+    at = models.DateTimeField()
+    text = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["flag", "feature", "by"], name="misleads_once")]  # noqa: RUF012
 
 
 class Attachment(models.Model):

@@ -23,6 +23,8 @@ READERS = frozenset({Role.REVIEWER, Role.SENIOR, Role.SCIENTIST, Role.AUDITOR})
 """Who sees flags; a data scientist sees pseudonyms only."""
 NAMED_READERS = READERS - {Role.SCIENTIST}
 """Who sees the insurer's internal numbers, notes and attachments."""
+MEASURERS = frozenset({Role.SCIENTIST, Role.SENIOR})
+"""Who reads which reasons mislead."""
 AUDITORS = frozenset({Role.AUDITOR})
 ADMINISTRATORS = frozenset({Role.ADMINISTRATOR})
 EVERYBODY = frozenset(Role)

@@ -164,6 +164,7 @@ class Triage(Section):
     reveals_a_day: Annotated[int, Field(ge=0, le=10**6, description="a number of full values")]
     answer_requests: Annotated[bool, Field(description="a bool")]
     member_link: Annotated[str, Field(max_length=500, description="an address with {member_id} in it, or empty")]
+    insurer: Annotated[str, Field(max_length=100, description="the insurer's name, or empty")]
 
     @field_validator("member_link")
     @classmethod

@@ -83,6 +83,7 @@ EVIDENCE_PROMISES = promises(
     {
         "before": NULLABLE,  # of a first account
         "member": NULLABLE,  # of a provider, or when the member is not known
+        "actor_monthly_changes": NULLABLE,  # no agent is known, or no earlier change of theirs
         "data_begin_on": NULLABLE,  # nothing was claimed or paid yet
     },
 )
@@ -151,7 +152,7 @@ LAST = {
             "channel", "has_public_record", "billed_cents", "ceiling_left_cents",
         ),
     ),
-    "payments": ("planned_on", ("planned_on", "value_date", "cents", "status")),
+    "payments": ("planned_on", ("planned_on", "value_date", "cents", "status", "claim_ids")),
 }  # fmt: skip
 """Table -> the column that dates a row, and what is taken of it."""
 

@@ -18,6 +18,10 @@ from payeewatch.pipeline.store.lake_cache import whole
 
 MOST_CLAIMS = 60
 """The latest ones: those of a provider or an institution would be far too many."""
+MOST_PAYMENTS = 30
+"""The latest ones; those that are planned come first."""
+MOST_NAMED = 50
+"""Claims that a payment names."""
 MOST_EVENTS = 100
 MOST_OTHERS = 30
 NEAR_DAYS = 30
@@ -87,6 +91,18 @@ OWN_CHANGE = pa.struct(
     ]
 )
 DEVICE_USE = pa.struct([("at", pa.timestamp("us")), ("kind", pa.string()), ("member_id", pa.string())])
+PAYMENT = pa.struct(
+    [
+        ("payment_id", pa.string()),
+        ("on", pa.date32()),  # sent, else planned
+        ("status", pa.string()),
+        ("amount", AMOUNT),
+        ("account", pa.string()),
+        ("to_new_account", pa.bool_()),
+        ("known_claims", pa.int32()),  # of the claims that it names, how many are claims of this payee
+        ("ids", pa.list_(pa.string())),  # the claims that it names
+    ]
+)
 EXPOSED = pa.struct([("breach_id", pa.string()), ("exposed_from", pa.date32()), ("exposed_to", pa.date32())])
 
 STORY_COLUMNS = [
@@ -100,6 +116,8 @@ STORY_COLUMNS = [
     ("actor_changes", pa.list_(ACTOR_CHANGE)),
     ("device_uses", pa.list_(DEVICE_USE)),
     ("exposed", pa.list_(EXPOSED)),
+    ("payments", pa.list_(PAYMENT)),
+    ("actor_monthly_changes", pa.float64()),
 ]
 """The columns that this module adds to the evidence, in order."""
 
@@ -217,6 +235,16 @@ SELECT flag_id, list({{'at': happened_at, 'change_id': change_id, 'payee_id': pa
 FROM near GROUP BY flag_id
 """
 
+# The year before the change, without its own last day: a batch of that day must not make itself usual.
+ACTOR_USUAL = """
+SELECT s.flag_id, round(count(*) / greatest(date_diff('day', min(o.requested_at), s.requested_at) / 30.44, 1), 1)
+    AS monthly
+FROM shown AS s JOIN known_changes AS o USING (actor_id)
+WHERE o.change_id <> s.change_id AND o.requested_at < s.requested_at - INTERVAL 1 DAY
+  AND o.requested_at >= s.requested_at - to_days({year})
+GROUP BY s.flag_id, s.requested_at
+"""
+
 OWN_CHANGES = """
 WITH others AS (
     SELECT s.flag_id, least(o.requested_at, o.effective_at) AS happened_at, o.change_id, o.channel, o.derived,
@@ -246,6 +274,30 @@ SELECT flag_id, list({{'at': happened_at, 'kind': kind, 'member_id': member_id}}
 FROM near GROUP BY flag_id
 """
 
+PAYMENTS = """
+WITH recent AS (
+    SELECT s.flag_id, s.new_account, p.*, coalesce(p.value_date, p.planned_on) AS happens_on
+    FROM shown AS s JOIN shown_payments AS p USING (payee_id)
+    WHERE coalesce(p.value_date, p.planned_on) >= CAST(s.begins_at AS DATE)
+    QUALIFY row_number() OVER (
+        PARTITION BY s.flag_id ORDER BY coalesce(p.value_date, p.planned_on) DESC, p.payment_id) <= {most}
+), named AS (
+    SELECT flag_id, payee_id, payment_id,
+           unnest(list_distinct([trim(name) FOR name IN string_split(claim_ids, '|') IF trim(name) <> ''])) AS claim_id
+    FROM recent
+), claimed AS (
+    SELECT n.flag_id, n.payment_id, list(n.claim_id ORDER BY n.claim_id)[1:{named}] AS ids,
+           CAST(count(c.claim_id) AS INTEGER) AS known_claims
+    FROM named AS n LEFT JOIN shown_claims AS c USING (payee_id, claim_id) GROUP BY ALL
+)
+SELECT r.flag_id, list({{
+    'payment_id': r.payment_id, 'on': r.happens_on, 'status': r.status,
+    'amount': CAST(r.cents * 0.01 AS DECIMAL(18, 2)), 'account': r.account,
+    'to_new_account': coalesce(r.account = r.new_account, false), 'known_claims': coalesce(m.known_claims, 0),
+    'ids': coalesce(m.ids, [])}} ORDER BY r.happens_on, r.payment_id) AS payments
+FROM recent AS r LEFT JOIN claimed AS m USING (flag_id, payment_id) GROUP BY r.flag_id
+"""
+
 EXPOSED_DATES = """
 WITH known_lists AS ({lists})
 SELECT f.flag_id, list({{'breach_id': f.breach_id, 'exposed_from': l.exposed_from, 'exposed_to': l.exposed_to}}
@@ -258,12 +310,14 @@ SELECT f.flag_id, CAST($begin_on AS DATE) AS data_begin_on, coalesce(u.amount, 0
        coalesce(t.contacts, []) AS contacts, coalesce(c.claims, []) AS claims, coalesce(e.events, []) AS events,
        coalesce(o.own_changes, []) AS own_changes, coalesce(a.actor_changes, []) AS actor_changes,
        coalesce(d.device_uses, []) AS device_uses,
-       coalesce(x.exposed, []) AS exposed
+       coalesce(x.exposed, []) AS exposed, coalesce(p.payments, []) AS payments,
+       w.monthly AS actor_monthly_changes
 FROM flagged AS f LEFT JOIN ({usual}) AS u USING (flag_id) LEFT JOIN ({members}) AS m USING (flag_id)
 LEFT JOIN ({contacts}) AS t USING (flag_id) LEFT JOIN ({claims}) AS c USING (flag_id)
 LEFT JOIN ({events}) AS e USING (flag_id) LEFT JOIN ({actor_changes}) AS a USING (flag_id)
 LEFT JOIN ({own_changes}) AS o USING (flag_id) LEFT JOIN ({device_uses}) AS d USING (flag_id)
-LEFT JOIN ({exposed}) AS x USING (flag_id)
+LEFT JOIN ({exposed}) AS x USING (flag_id) LEFT JOIN ({payments}) AS p USING (flag_id)
+LEFT JOIN ({actor_usual}) AS w USING (flag_id)
 WHERE f.is_asked ORDER BY f.flag_id
 """
 
@@ -282,6 +336,8 @@ def story_table(con: duckdb.DuckDBPyConnection, night: date, cutoff: datetime) -
         own_changes=OWN_CHANGES.format(most=MOST_OTHERS),
         actor_changes=ACTOR_CHANGES.format(days=NEAR_DAYS, most=MOST_OTHERS),
         device_uses=DEVICE_USES.format(days=NEAR_DAYS, most=MOST_OTHERS),
+        actor_usual=ACTOR_USUAL.format(year=YEAR_DAYS),
+        payments=PAYMENTS.format(most=MOST_PAYMENTS, named=MOST_NAMED),
         exposed=EXPOSED_DATES.format(lists=known_at_cutoff(con, "lists")),
     )
     params = {"cutoff": cutoff, "night": night, "begin_on": begin_on}

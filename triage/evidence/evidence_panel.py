@@ -18,7 +18,7 @@ from payeewatch.pipeline.home.codes import WEAK_MATCHES
 from payeewatch.pipeline.home.wording import Measure
 from payeewatch.triage import clock
 from payeewatch.triage.access.pseudonyms import hint_for, value_for
-from payeewatch.triage.evidence import particulars, related_flags, story, svg
+from payeewatch.triage.evidence import particulars, related_flags, similar_flags, story, svg
 from payeewatch.triage.language import phrases
 from payeewatch.triage.language.labels import (
     AUTH_STRENGTHS,
@@ -31,9 +31,11 @@ from payeewatch.triage.language.labels import (
     RESULTS,
 )
 from payeewatch.triage.models import Evidence, Flag, Hold, User
+from payeewatch.triage.workspace import home
 
 Body = Mapping[str, Any]
 MOST_HISTORY = 10
+MOST_MINUTES = 20
 ALWAYS = ("change", "claims", "payments")
 """Lanes that are drawn even when empty: that nothing happened is information too."""
 LOOKS = {
@@ -69,6 +71,7 @@ class Reason:
     where the flag would stand without it.
     """
 
+    feature: str
     words: str
     sentence: str
     value: str
@@ -81,6 +84,9 @@ class Reason:
 def centre(flag: Flag, user: User) -> dict[str, Any]:
     """Everything `_centre.html` shows."""
     evidence_rows = _evidence_rows(flag)
+    if flag.is_rarity_hidden:
+        for row in evidence_rows:
+            row.body = _without_rarity(row.body)
     body: Body = evidence_rows[0].body if evidence_rows else {}
     neighbours = related_flags.neighbours(flag, body, user)
     facts = _facts(body, user)
@@ -93,8 +99,12 @@ def centre(flag: Flag, user: User) -> dict[str, Any]:
         "contacts": particulars.contacts(body),
         "member_link": particulars.member_link(flag, user),
         "claims": particulars.claims(body, user),
+        "payments": particulars.payments(body, user),
+        "agent_usual": particulars.agent_usual(body),
+        "account_frauds": similar_flags.frauds_on_account(flag, user),
         "agent_changes": particulars.agent_changes(body, user),
         "device_uses": particulars.device_uses(body, user),
+        "insurer": home().params.triage.insurer,
         "payee": value_for(user, "payee", flag.payee_id),
         "member": value_for(user, "member", flag.member_id),
         "payee_type": PAYEE_TYPES.get(flag.payee_type, flag.payee_type),
@@ -102,6 +112,7 @@ def centre(flag: Flag, user: User) -> dict[str, Any]:
         "sides": _sides(body, user),
         "facts": facts,
         "timelines": _timelines(flag, body, facts),
+        "minutes": _minutes(body),
         "reasons": [_reason(each) for each in body.get("reasons", ()) if phrases.is_telling(each)],
         "reassuring": [_reason(each) for each in _reassuring(body)],
         "checks": _checks(body),
@@ -114,6 +125,13 @@ def centre(flag: Flag, user: User) -> dict[str, Any]:
     }
 
 
+def _without_rarity(body: Body) -> Body:
+    """Evidence without what its score could be added up from: what reasons count for, and where it stood without."""
+    silent = {"points": None, "place_without": None}
+    reasons = {name: [{**each, **silent} for each in body.get(name) or ()] for name in ("reasons", "reassuring")}
+    return {**body, **reasons, "p_value": None}
+
+
 def _honest(body: Body) -> dict[str, Any]:
     """What speaks for an ordinary change, and how many explanations were looked for and not found."""
     checks = body.get("benign_checks") or ()
@@ -123,8 +141,9 @@ def _honest(body: Body) -> dict[str, Any]:
         "%(many)s honest explanation was looked for and not found.",
         "%(many)s honest explanations were looked for and not found.", others,
     )  # fmt: skip
+    sentences += [(phrases.finding(e), phrases.weight(e.get("points"))) for e in _reassuring(body)]
     return {
-        "sentences": [*sentences, *((phrases.finding(e), phrases.weight(e.get("points"))) for e in _reassuring(body))],
+        "sentences": sentences or [(words, "") for words in particulars.small_comforts(body)],
         "looked_for": looked_for % {"many": others} if others else "",
     }
 
@@ -164,7 +183,7 @@ def _strip(flag: Flag, body: Body) -> dict[str, Any]:
     return {
         "could_go": could_go,
         "could_go_note": could_go_note,
-        "rarity": phrases.rarity(flag.p_value),
+        "rarity": say("rarity is told once it is closed") if flag.is_rarity_hidden else phrases.rarity(flag.p_value),
         "at_risk": phrases.rough_euros(flag.amount_at_risk),
         "paid": phrases.rough_euros(flag.amount_paid),
         "due": phrases.until(due, today) if due else "",
@@ -207,7 +226,10 @@ def _change(flag: Flag, body: Body, user: User) -> list[tuple[str, str, str]]:
     rows = []
     if flag.derived:
         where = FIRST_SEEN_ON.get(change["first_seen_on"], say("not known"))
-        rows += [(say("First seen"), f"{phrases.instant(requested_at)}, {where}" if requested_at else "–", ""),
+        is_day = change["first_seen_on"] == "payments"  # a payment has no time
+        day = phrases.day(phrases.day_of(change["requested_at"]))
+        seen = phrases.instant(requested_at) if requested_at and not is_day else day
+        rows += [(say("First seen"), f"{seen}, {where}", ""),
                  (say("Announced"), say("no"), "warn")]  # fmt: skip
     else:
         name_check = change["name_check"] or "unknown"
@@ -217,8 +239,7 @@ def _change(flag: Flag, body: Body, user: User) -> list[tuple[str, str, str]]:
             (say("Channel"), str(CHANNELS.get(change["channel"], change["channel"])), ""),
             (say("Authentication"), str(AUTH_STRENGTHS.get(change["auth_strength"] or "unknown", "–")),
              "warn" if change["auth_strength"] in ("none", "knowledge", "otp_email") else ""),
-            (say("Holder's name"), str(NAME_CHECKS.get(name_check, name_check)),
-             {"no_match": "bad", "close_match": "warn", "match": "good"}.get(name_check, "")),
+            (say("Holder's name"), *_name_words(name_check, bool(change["other_households"]))),
         ]  # fmt: skip
         if change["actor_id"]:
             rows.append((say("Entered by"), value_for(user, "actor", change["actor_id"]), ""))
@@ -233,6 +254,14 @@ def _change(flag: Flag, body: Body, user: User) -> list[tuple[str, str, str]]:
             )
     rows.append((say("Change before"), _change_before(body, change), ""))
     return rows
+
+
+def _name_words(name_check: str, is_shared: bool) -> tuple[str, str]:
+    """What the bank says of the holder's name, and a style. On an account that others have, a match is no comfort."""
+    if name_check == "match" and is_shared:
+        return say("matches: the bank says that it is this holder's own account; others are paid on it too"), "warn"
+    look = {"no_match": "bad", "close_match": "warn", "match": "good"}.get(name_check, "")
+    return str(NAME_CHECKS.get(name_check, name_check)), look
 
 
 def _change_before(body: Body, change: Body) -> str:
@@ -326,6 +355,31 @@ def _timelines(flag: Flag, body: Body, facts: Sequence[Fact]) -> list[tuple[str,
     return timelines
 
 
+def _minutes(body: Body) -> SafeString | str:
+    """The two hours around the change, where more than the change itself happened in them."""
+    change = body.get("change") or {}
+    at = phrases.moment(change.get("requested_at"))
+    if at is None or change["derived"]:
+        return ""
+    facts = [svg.Minute(at, str(KINDS["change_requested"][1]), "mark-change")]
+    for event in body.get("events") or ():
+        look = "mark-warn" if event["is_known_device"] is False else "mark-contact"
+        facts.append(svg.Minute(_instant(event["at"]), str(KINDS[event["kind"]][1]), look))
+    for claim in body.get("claims") or ():
+        amount = phrases.euros(Decimal(claim["reimbursed_amount"] or 0))
+        words = say("claim of %(amount)s") % {"amount": amount}
+        facts.append(svg.Minute(_instant(claim["received_at"]), words, "mark" if claim["to_new_account"] else "soft"))
+    near = sorted((each for each in facts if abs(each.at - at) <= svg.AROUND), key=lambda each: (each.at, each.words))
+    title = say("The two hours around the change; the story above says the same")
+    return svg.minutes(title, near[:MOST_MINUTES], at) if len(near) > 1 else ""
+
+
+def _instant(text: str) -> datetime:
+    at = phrases.moment(text)
+    assert at is not None
+    return at
+
+
 def _mark_title(fact: Fact) -> str:
     many = f" ({fact.many})" if fact.many > 1 else ""
     return f"{fact.shown_at}: {fact.words}{many}{', ' if fact.amount else ''}{fact.amount}"
@@ -337,6 +391,7 @@ def _reason(reason: Body) -> Reason:
     if usual and now.form == usual.form and reason["feature"] not in LEVELS:
         pair = svg.bars(now.number, usual.number) if now.number is not None and usual.number is not None else ""
     return Reason(
+        reason["feature"],
         phrases.fact(reason),
         phrases.finding(reason),
         phrases.measure_text(now),

@@ -19,6 +19,7 @@ from payeewatch.triage.language.labels import (
     CHANNELS_OF_CLAIM,
     CONTACTS,
     HAPPENINGS,
+    PAYMENT_STATES,
     PROTECTIONS,
     ROLES,
 )
@@ -28,6 +29,12 @@ from payeewatch.triage.workspace import home
 Body = Mapping[str, Any]
 OLD_ENOUGH = timedelta(days=90)
 """Contact details that are younger than this at the change may be those of whoever diverts it."""
+
+
+MOST_NAMED = 3
+"""Claims that are named with the payment that they explain."""
+TOKEN_LETTERS = 8
+MOST_COMFORTS = 3
 
 
 @dataclass(frozen=True)
@@ -149,6 +156,87 @@ def _crowd(claim: Body) -> str:
     others = ngettext("%(many)s member before", "%(many)s members before", many) % {"many": phrases.number(many)}
     seen = say("seen before") if claim["is_known_provider"] else say("new to this payee")
     return f"{seen}, {others}"
+
+
+def payments(body: Body, user: User) -> list[dict[str, Any]]:
+    """Payments one by one, the latest first: planned ones too. Empty for older evidence."""
+    after, before = (((body.get(side) or {}).get("account")) for side in ("after", "before"))
+    names = {before: say("the one before"), after: say("the new one")}
+    return [
+        {
+            "on": phrases.day(phrases.day_of(each["on"])),
+            "amount": phrases.euros(Decimal(each["amount"] or 0)) if each["amount"] is not None else "–",
+            "state": str(PAYMENT_STATES.get(each["status"], each["status"])),
+            "is_ahead": each["status"] in ("planned", "held"),
+            "account": names.get(each["account"]) or _short_account(each["account"], user),
+            "is_new": each["to_new_account"],
+            "claims": explanation(body, each),
+            "is_explained": bool(each["known_claims"]) or not names_claims(body),
+            "id": value_for(user, "payment", each["payment_id"]),
+        }
+        for each in reversed(body.get("payments") or ())
+    ]
+
+
+def names_claims(body: Body) -> bool:
+    """Whether the feed's payments name claims at all: where none does, that one names none means nothing."""
+    return any(each["ids"] for each in body.get("payments") or ())
+
+
+def explanation(body: Body, payment: Body) -> str:
+    """Which claims a payment is for, in words; empty where payments never name claims."""
+    if not names_claims(body):
+        return ""
+    if not payment["known_claims"]:
+        return say("no claim of ours explains it")
+    listed = [claim for claim in body.get("claims") or () if claim["claim_id"] in payment["ids"]]
+    texts = [
+        say("claim of %(day)s, %(amount)s")
+        % {
+            "day": phrases.day(phrases.day_of(claim["received_at"]), year=False),
+            "amount": phrases.euros(Decimal(claim["reimbursed_amount"] or 0)),
+        }
+        for claim in listed[:MOST_NAMED]
+    ]
+    others = len(payment["ids"]) - len(texts)
+    if others:
+        more = ngettext("%(many)s other claim", "%(many)s other claims", others) % {"many": phrases.number(others)}
+        earlier = ngettext("%(many)s claim received earlier", "%(many)s claims received earlier", others)
+        texts.append(more if texts else earlier % {"many": phrases.number(others)})
+    return say("; ").join(texts)
+
+
+def _short_account(account: str | None, user: User) -> str:
+    """An account that is neither the new one nor the one before: enough letters of its token to tell it from others."""
+    shown = value_for(user, "account", account)
+    return say("another one (%(token)s)") % {"token": shown[:TOKEN_LETTERS]} if shown else say("not known")
+
+
+def agent_usual(body: Body) -> str:
+    """How many changes the agent usually enters in a month; empty without an agent, or for older evidence."""
+    if not (body.get("change") or {}).get("actor_id") or "actor_monthly_changes" not in body:
+        return ""
+    usual = body["actor_monthly_changes"]
+    if usual is None:
+        return say("No earlier change by this agent is known.")
+    digits = 0 if usual >= 10 or float(usual).is_integer() else 1
+    return say("This agent usually enters about %(many)s changes a month.") % {"many": phrases.number(usual, digits)}
+
+
+def small_comforts(body: Body) -> list[str]:
+    """Small facts that are as they are with most honest changes; said where nothing larger speaks for the change."""
+    change = body.get("change") or {}
+    facts = []
+    if change.get("name_check") == "match" and not change.get("other_households"):
+        facts.append(say("The holder's name matches, and nobody else is paid on the account."))
+    if change.get("is_known_device"):
+        facts.append(say("It was asked for from a device that was used before."))
+    if change.get("auth_strength") in ("strong", "in_person"):
+        facts.append(say("Whoever asked for it was authenticated strongly, or came in person."))
+    known = contacts(body)
+    if known and all(each.is_safe for each in known):
+        facts.append(say("No contact detail changed in the 90 days before."))
+    return facts[:MOST_COMFORTS]
 
 
 def agent_changes(body: Body, user: User) -> list[dict[str, Any]]:

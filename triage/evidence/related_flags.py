@@ -35,7 +35,7 @@ def neighbours(flag: Flag, body: Body, user: User) -> list[dict[str, Any]]:
         row["flag_id"] = row["flag_id"] or each["flag_id"]
     flag_ids = [row["flag_id"] for row in rows.values() if row["flag_id"]]
     is_related = Q(payee_id__in=rows) | Q(flag_id__in=flag_ids)
-    flags = Flag.objects.filter(is_related).exclude(pk=flag.pk).order_by("-is_current", "rank") if rows else ()
+    flags = Flag.objects.filter(is_related).exclude(pk=flag.pk).order_by("-is_current", "place") if rows else ()
     by_payee: dict[str, Flag] = {}
     for other in flags:
         by_payee.setdefault(other.payee_id, other)
@@ -76,7 +76,7 @@ def earlier(flag: Flag, user: User) -> list[dict[str, Any]]:
     same = Q(payee_id=flag.payee_id) | Q(account=flag.account)
     if flag.member_id:
         same |= Q(member_id=flag.member_id)
-    others = Flag.objects.filter(same).exclude(pk=flag.pk).order_by("-first_flagged_on", "rank")[:MOST_EARLIER]
+    others = Flag.objects.filter(same).exclude(pk=flag.pk).order_by("-first_flagged_on", "place")[:MOST_EARLIER]
     rows = []
     for other in others:
         shared = [

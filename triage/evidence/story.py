@@ -17,6 +17,8 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as say
 from django.utils.translation import ngettext
 
+from payeewatch.pipeline.home.codes import WEAK_MATCHES
+from payeewatch.triage.evidence import particulars
 from payeewatch.triage.language import phrases
 from payeewatch.triage.language.labels import (
     CARE_FAMILIES,
@@ -146,20 +148,12 @@ def _when(group: Sequence[Moment], change_at: datetime, night: date) -> str:
     on = _day(first)
     day = phrases.day(on, on.year != night.year)
     if len(group) > 1:
-        return say("%(day)s, within %(span)s") % {"day": day, "span": _short_span(last - first)}
+        return say("%(day)s, within %(span)s") % {"day": day, "span": phrases.short_span(last - first)}
     days = (on - _day(change_at)).days
     if group[0].is_change or days == 0:
         return say("%(day)s, %(time)s") % {"day": day, "time": _time(first)} if group[0].has_time else day
     gap = say("%(span)s later") if days > 0 else say("%(span)s before")
     return say("%(day)s, %(gap)s") % {"day": day, "gap": gap % {"span": phrases.span(abs(days))}}
-
-
-def _short_span(span: timedelta) -> str:
-    minutes = max(1, round(span.total_seconds() / 60))
-    if minutes < 60:
-        return ngettext("%(many)s minute", "%(many)s minutes", minutes) % {"many": minutes}
-    hours = -(-minutes // 60)
-    return ngettext("%(many)s hour", "%(many)s hours", hours) % {"many": hours}
 
 
 def _time(at: datetime) -> str:
@@ -181,8 +175,13 @@ def _exposures(body: Body, change_at: datetime) -> Iterator[Moment]:
     if exposure:
         on, each = exposure
         fields = [name for name in each["fields"] or () if name in OF_USE] or each["fields"] or ()
-        what = say("data of the member exposed (%(fields)s)") % {"fields": phrases.fields(fields)}
-        yield Moment(_on(on.isoformat()), (Part(what),), has_time=False)
+        is_weak = each["match_quality"] in WEAK_MATCHES
+        what = (
+            say("data of the member perhaps exposed (%(fields)s)")
+            if is_weak
+            else say("data of the member exposed (%(fields)s)")
+        )
+        yield Moment(_on(on.isoformat()), (Part(what % {"fields": phrases.fields(fields)}),), has_time=False)
 
 
 def _death(body: Body) -> Iterator[Moment]:
@@ -401,6 +400,42 @@ PAID_WORDS: dict[str, Callable[[], str]] = {
 }
 
 
+def _for_what(body: Body, fact: Body, change_at: datetime) -> Iterator[Part]:
+    """For which claims a payment to the new account is, where no other line says it: claims from before the change.
+
+    Or for none that is known, where the feed's payments name claims.
+    """
+    payments = [each for each in body.get("payments") or () if each["payment_id"] in (fact["ids"] or ())]
+    if not payments or not particulars.names_claims(body):
+        return
+    if not any(each["known_claims"] for each in payments):
+        yield Part(say(", which no claim of ours explains"), is_odd=True)
+        return
+    named = {claim_id for each in payments for claim_id in each["ids"]}
+    claims = [claim for claim in body.get("claims") or () if claim["claim_id"] in named]
+    before = [claim for claim in claims if _received_at(claim) < change_at and not claim["to_new_account"]]
+    if before and len(before) == len(claims):
+        on = phrases.day(_day(_received_at(before[-1])), year=False)
+        yield Part(say(", for the claim of %(day)s, before the change") % {"day": on}, is_odd=True)
+    elif not claims:
+        yield Part(say(", for claims received earlier"))
+
+
+def _for_nothing(body: Body, facts: Sequence[Body]) -> Iterator[Part]:
+    """How much of several payments is for no claim that is known."""
+    ids = {payment_id for fact in facts for payment_id in fact["ids"] or ()}
+    odd = [p for p in body.get("payments") or () if p["payment_id"] in ids and not p["known_claims"]]
+    if odd and particulars.names_claims(body):
+        amount = phrases.euros(sum((Decimal(each["amount"] or 0) for each in odd), Decimal(0)))
+        yield Part(say(", %(amount)s of it for no claim of ours") % {"amount": amount}, is_odd=True)
+
+
+def _received_at(claim: Body) -> datetime:
+    at = phrases.moment(claim["received_at"])
+    assert at is not None
+    return at
+
+
 def _payments(body: Body, change_at: datetime) -> Iterator[Moment]:
     """Payments to the new account, and one that the account before sent back shortly before the change."""
     by_kind: dict[str, list[Body]] = {}
@@ -414,11 +449,11 @@ def _payments(body: Body, change_at: datetime) -> Iterator[Moment]:
                 "many": phrases.number(len(facts)), "day": phrases.day(_on(facts[-1]["at"]).date(), year=False),
             }  # fmt: skip
             text = words() % total + say(" on %(many)s days, the last on %(day)s") % total
-            yield Moment(_on(facts[0]["at"]), (Part(text),), has_time=False)
+            yield Moment(_on(facts[0]["at"]), (Part(text), *_for_nothing(body, facts)), has_time=False)
         else:
             for fact in facts:
                 text = words() % {"amount": phrases.euros(Decimal(fact["amount"] or 0))}
-                yield Moment(_on(fact["at"]), (Part(text),), has_time=False)
+                yield Moment(_on(fact["at"]), (Part(text), *_for_what(body, fact, change_at)), has_time=False)
     for fact in by_kind.get("payment_returned", []):
         if timedelta(0) <= change_at - _on(fact["at"]) <= timedelta(days=60):
             text = say("a payment of %(amount)s to the account before came back")

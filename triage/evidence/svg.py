@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from django.utils.formats import date_format
+from django.utils.formats import date_format, time_format
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.timezone import localtime
 from django.utils.translation import gettext as say
 from django.utils.translation import ngettext
 
@@ -168,6 +169,48 @@ def _shape(mark: Mark, frame: Frame, y: float, most: Decimal) -> str:
     if mark.amount:
         radius += (LARGE - SMALL) * float(min(mark.amount / most, Decimal(1))) ** 0.5
     return f'<circle class="{mark.look}" cx="{x:.1f}" cy="{y:g}" r="{radius:.1f}">{tag}</circle>'
+
+
+@dataclass(frozen=True)
+class Minute:
+    """One fact of the hours around the change: when, in words, and its look."""
+
+    at: datetime
+    words: str
+    look: str
+
+
+AROUND = timedelta(hours=1)
+"""How far before and after the change the picture of its minutes reaches."""
+QUARTER = timedelta(minutes=15)
+
+
+def minutes(title: str, facts: Sequence[Minute], change: datetime) -> SafeString:
+    """The two hours around a change, one fact a row, in order: its time and words left, its place in time right."""
+    left, row = 300, 22
+    frame_start, floor = change - AROUND, TOP + row * len(facts)
+
+    def x(at: datetime) -> float:
+        return left + (RIGHT_EDGE - left) * ((at - frame_start) / (2 * AROUND))
+
+    shapes = [f'<line class="at-change" x1="{x(change):.1f}" x2="{x(change):.1f}" y1="{TOP - 4}" y2="{floor}"/>']
+    shapes.append(text(x(change), 11, say("the change"), "strong", "middle"))
+    tick = frame_start + QUARTER - timedelta(minutes=frame_start.minute % 15, seconds=frame_start.second)
+    while tick <= change + AROUND:
+        shapes.append(f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{TOP}" y2="{floor + 4}"/>')
+        if tick.minute % 30 == 0:
+            shapes.append(text(x(tick), floor + 16, _clock(tick), "label", "middle"))
+        tick += QUARTER
+    for place, fact in enumerate(facts):
+        y = TOP + row * place + row / 2
+        shapes.append(f'<line class="grid" x1="{left}" x2="{RIGHT_EDGE}" y1="{y:g}" y2="{y:g}"/>')
+        shapes.append(text(0, y + 4, f"{_clock(fact.at)}  {fact.words}", "label", "start"))
+        shapes.append(f'<circle class="{fact.look}" cx="{x(fact.at):.1f}" cy="{y:g}" r="4.5"/>')
+    return _svg("drawing timeline minutes", title, WIDTH, floor + FOOT, shapes)
+
+
+def _clock(at: datetime) -> str:
+    return time_format(localtime(at).time(), "H:i")
 
 
 @dataclass(frozen=True)

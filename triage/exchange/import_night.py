@@ -31,7 +31,7 @@ from payeewatch.pipeline.home.published import FLAGS_SCHEMA
 from payeewatch.pipeline.home.runs import published_nights
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage import clock
-from payeewatch.triage.exchange.audit_sample import places
+from payeewatch.triage.exchange.audit_sample import places, show_rarities
 from payeewatch.triage.exchange.night_state import note_not_imported
 from payeewatch.triage.models import Decision, Evidence, Flag, Hold, Night, Step
 from payeewatch.triage.records import audit
@@ -196,6 +196,7 @@ def _save(
         flag.account_before = (body.get("before") or {}).get("account") or ""
         flag.actor_id = (body.get("change") or {}).get("actor_id") or ""
         saved.append(flag)
+    show_rarities(saved)
     _void_proposals(
         {flag.flag_id: flag for flag in saved if flag.flag_id in {*changed, *returned} & existing.keys()}, returned
     )

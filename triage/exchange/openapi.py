@@ -13,7 +13,10 @@ INSTANT = {"type": "string", "format": "date-time"}
 WHOLE = {"type": "integer"}
 EUROS = {"type": "string", "pattern": r"^-?\d+\.\d\d$", "description": "euros"}
 YES_NO = {"type": "boolean"}
-MEASURE = {"type": ["number", "null"], "description": "null for an open flag to review: it would tell the audit sample"}
+MEASURE = {
+    "type": ["number", "null"],
+    "description": "null for some open flags to review: it would tell the audit sample",
+}
 PLACE = WHOLE | {"description": "the place on the reviewers' lists; 0 for a case opened by hand"}
 QUEUE = {"enum": Flag.Queue.values, "description": "review for a flag of the audit sample until it is closed"}
 

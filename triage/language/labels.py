@@ -77,7 +77,7 @@ NAME_CHECKS = {
     "close_match": _("nearly matches"),
     "no_match": _("does not match"),
     "not_possible": _("not possible"),
-    "not_run": _("not made"),
+    "not_run": _("no check was made"),
     "unknown": _("not known"),
 }
 HAPPENINGS = {
@@ -145,6 +145,12 @@ FIRST_SEEN_ON = {
     "claims": _("on a claim"),
     "payments": _("on a payment"),
     "providers": _("in the list of providers"),
+}
+PAYMENT_STATES = {
+    "planned": _("planned"),
+    "held": _("held"),
+    "sent": _("sent"),
+    "returned": _("came back"),
 }
 PAYEE_TYPES = {
     "member": _("Member"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -20,14 +20,14 @@ from django.utils.translation import gettext as say
 from django.utils.translation import ngettext
 
 from payeewatch.pipeline.home import findings, wording
-from payeewatch.pipeline.home.codes import FIELDS, MATCHES, WEAK_MATCHES
+from payeewatch.pipeline.home.codes import FIELDS, MATCHES
 from payeewatch.pipeline.home.wording import Measure
 from payeewatch.triage.language import frozen_english
-from payeewatch.triage.language.labels import PAYEE_TYPES
+from payeewatch.triage.language.labels import HAPPENINGS, PAYEE_TYPES
 
 register = template.Library()
-IDENTITY = frozenset({"name", "birth_date", "national_id"})
 TO_NEW = "_to_new_account"
+CONTACTS = ("email_changed", "phone_changed")
 Body = Mapping[str, Any]
 
 
@@ -277,13 +277,18 @@ def segment(code: str) -> tuple[tuple[str, str, int], str]:
 
 
 def headline(body: Body, derived: bool, night: date) -> str:
-    """What happened, in one sentence: a death, the change, the money, the account, the exposure before it."""
+    """What happened, in one sentence: a death, the change, what decides, the money, and who else has the account.
+
+    That the member is exposed is left to the story: nearly every flag is of an exposed member, so it decides nothing.
+    """
+    deciding = _deciding_clause(body)
     clauses = [
         _death_clause(body, night),
-        _change_clause(body, derived, night),
+        _change_clause(body, derived, night, is_short=bool(deciding)),
+        deciding,
+        _put_back_clause(body, night),
         _payment_clause(body, night),
         _account_clause(body),
-        _exposure_clause(body),
     ]
     sentence = say("; ").join(clause for clause in clauses if clause)
     return f"{sentence[:1].upper()}{sentence[1:].removesuffix('.')}." if sentence else ""
@@ -301,7 +306,8 @@ def change_day(body: Body) -> date | None:
     return day_of(at)
 
 
-def _change_clause(body: Body, derived: bool, night: date) -> str:
+def _change_clause(body: Body, derived: bool, night: date, *, is_short: bool) -> str:
+    """The change, and the one before; a short clause leaves out that no other change is known."""
     change = body.get("change") or {}
     on = change_day(body)
     if on is None:
@@ -323,10 +329,79 @@ def _change_clause(body: Body, derived: bool, night: date) -> str:
         params["span"] = span((on - first).days)
         return say("account changed on %(day)s, %(span)s after the first account was given") % params
     since = data_begin(body)
-    if since:
+    if since and not is_short:
         params["month"] = since
         return say("account changed on %(day)s; no other change known since our data begin (%(month)s)") % params
     return say("account changed on %(day)s") % params
+
+
+MOST_DECIDING = 2
+"""So many facts the headline names beside the change itself."""
+
+
+def _deciding_clause(body: Body) -> str:
+    """What weighs most beside the change itself: an agent's others, a contact detail, the name, a device, claims."""
+    change = body.get("change") or {}
+    facts = (
+        _moved_by_agent(body),
+        _contact_before(body),
+        say("the holder's name does not match") if change.get("name_check") == "no_match" else "",
+        say("asked for from a device never seen before") if change.get("is_known_device") is False else "",
+        _claimed_unrecorded(body),
+    )
+    return say("; ").join([fact for fact in facts if fact][:MOST_DECIDING])
+
+
+def _moved_by_agent(body: Body) -> str:
+    same = sum(bool(each["same_account"]) for each in body.get("actor_changes") or ())
+    text = ngettext(
+        "the same agent moved %(many)s other payee to this account",
+        "the same agent moved %(many)s other payees to this account", same,
+    )  # fmt: skip
+    return text % {"many": number(same)} if same else ""
+
+
+def _claimed_unrecorded(body: Body) -> str:
+    unrecorded = [each for each in body.get("claims") or () if _is_unrecorded(each)]
+    total = sum((Decimal(each["reimbursed_amount"] or 0) for each in unrecorded), Decimal(0))
+    amount = {"amount": rough_euros(total)}
+    return say("%(amount)s claimed for it without a public record") % amount if unrecorded else ""
+
+
+def _contact_before(body: Body) -> str:
+    """The contact detail that changed last within a day before the change, and how long before."""
+    at = moment((body.get("change") or {}).get("requested_at"))
+    events = [(moment(each["at"]), each["kind"]) for each in body.get("events") or () if each["kind"] in CONTACTS]
+    if at is None or (body.get("change") or {}).get("derived"):
+        return ""
+    near = [(at - then, kind) for then, kind in events if then and timedelta(0) <= at - then <= timedelta(days=1)]
+    if not near:
+        return ""
+    gap, kind = min(near)
+    params = {"what": str(HAPPENINGS[kind]), "span": short_span(gap)}
+    return say("%(what)s %(span)s before") % params
+
+
+def _is_unrecorded(claim: Body) -> bool:
+    is_paid = claim["status"] not in ("rejected", "reversed")
+    return bool(is_paid and claim["to_new_account"] and claim["has_public_record"] is False)
+
+
+def _put_back_clause(body: Body, night: date) -> str:
+    """That the account before was put back later, as after a complaint."""
+    on = change_day(body)
+    days = [day_of(each["at"]) for each in body.get("own_changes") or () if each["is_back"]]
+    later = [each for each in days if each and on and each >= on]
+    return say("put back to the one before on %(day)s") % {"day": _short_day(min(later), night)} if later else ""
+
+
+def short_span(span_of_time: timedelta) -> str:
+    """`44 minutes`, or in hours: upwards, so that none is zero."""
+    minutes = max(1, round(span_of_time.total_seconds() / 60))
+    if minutes < 60:
+        return ngettext("%(many)s minute", "%(many)s minutes", minutes) % {"many": minutes}
+    hours = -(-minutes // 60)
+    return ngettext("%(many)s hour", "%(many)s hours", hours) % {"many": hours}
 
 
 def data_begin(body: Body) -> str:
@@ -384,21 +459,6 @@ def exposure_before(body: Body, on: date) -> tuple[date, Body] | None:
         if days and min(days) <= on:
             dated.append((min(days), each))
     return max(dated, key=lambda pair: pair[0]) if dated else None
-
-
-def _exposure_clause(body: Body) -> str:
-    """The exposure before the change."""
-    on = change_day(body)
-    exposure = exposure_before(body, on) if on else None
-    if not exposure:
-        return ""
-    begun, each = exposure
-    params = {"month": formats.date_format(begun, "F Y")}
-    if each["match_quality"] in WEAK_MATCHES:
-        return say("identity perhaps exposed in %(month)s") % params
-    if IDENTITY & set(each["fields"] or ()):
-        return say("identity exposed in %(month)s") % params
-    return say("personal data exposed in %(month)s") % params
 
 
 def fields(names: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('triage', '0010_by_hand'),
+        ('triage', '0011_desk'),
     ]
 
     operations = [

@@ -30,6 +30,7 @@ from payeewatch.triage.models import (
     Evidence,
     Flag,
     Hold,
+    MisleadingReason,
     Night,
     Note,
     Notice,
@@ -50,6 +51,7 @@ WRITTEN = (
     (Decision, "note"),
     (Decision, "returned_because"),
     (Attachment, "name"),
+    (MisleadingReason, "text"),
 )
 """Free text that people write about a flag."""
 ERASED = "[erased]"
@@ -168,7 +170,8 @@ def _midnight(day: date) -> datetime:
 
 def _count(flags: QuerySet[Flag]) -> dict[str, int]:
     flag_ids = flags.values("pk")
-    owned: dict[str, Any] = {"decisions": Decision, "notes": Note, "attachments": Attachment, "case_files": CaseFile}
+    owned: dict[str, Any] = {"decisions": Decision, "notes": Note, "attachments": Attachment, "case_files": CaseFile,
+                             "misleading_reasons": MisleadingReason}  # fmt: skip
     return {"triage/flags": flags.count()} | {
         f"triage/{name}": model.objects.filter(flag__in=flag_ids).count() for name, model in owned.items()
     }

@@ -24,7 +24,11 @@ def stored_sections(ids: Mapping[str, Collection[str]], *, originals: bool = Fal
 
     The vault is opened only for `originals`.
     """
-    flags = list(_flags(ids).prefetch_related("decisions__by", "decisions__approver", "notes", "holds", "attachments"))
+    flags = list(
+        _flags(ids).prefetch_related(
+            "decisions__by", "decisions__approver", "notes", "holds", "attachments", "misleading_reasons"
+        )
+    )
     retention = home().params.retention
     kept_for = sentence("kept_flags", qualify=retention.qualify_days, closed=retention.closed_days)
     readings = AuditRecord.objects.filter(flag_id__in=[flag.pk for flag in flags]).order_by("number")
@@ -41,7 +45,11 @@ def stored_sections(ids: Mapping[str, Collection[str]], *, originals: bool = Fal
             later("What reviewers wrote down."),
             kept_for,
             [
-                *({later("At"): note.at, later("Text"): note.text} for flag in flags for note in flag.notes.all()),
+                *(
+                    {later("At"): note.at, later("Text"): note.text}
+                    for flag in flags
+                    for note in (*flag.notes.all(), *flag.misleading_reasons.exclude(text=""))
+                ),
                 *({later("At"): each.at, later("Text"): each.reason} for each in _requests(ids)),
             ],
         ),

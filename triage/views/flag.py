@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.utils.translation import gettext as say
 
 from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.evidence.evidence_panel import centre
-from payeewatch.triage.exchange.audit_sample import as_shown, is_measure_hidden
-from payeewatch.triage.models import Flag, Step, User, is_own_household
+from payeewatch.triage.exchange.audit_sample import as_shown
+from payeewatch.triage.models import Flag, Step, is_own_household
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import READERS
 from payeewatch.triage.views.queue import as_row, listing, next_of, query
-from payeewatch.triage.work import case_file
+from payeewatch.triage.work import case_file, misleading
 from payeewatch.triage.work.action_panel import Bound, right_pane, undoable
 from payeewatch.triage.work.filters import QueueFilter
 from payeewatch.triage.work.workflow import PROPOSALS
@@ -50,10 +47,12 @@ def panes(
         raise PermissionDenied
     audit.record(request.user, "view", flag_id)
     is_part = request.htmx and not request.htmx.history_restore_request
+    shown = centre(flag, request.user)
     context = {
         **({} if is_part else listing(request)),
         **right_pane(flag, request.user, bound),
-        "centre": _evidence(flag, request.user) | {"case_file": case_file.options_for(flag, request.user)},
+        "centre": shown | {"case_file": case_file.options_for(flag, request.user)},
+        "reasons": misleading.with_own(shown["reasons"], flag, request.user),
         "undo": undoable(last_step or request.get_signed_cookie(LAST_STEP, None), request.user, flag),
         "refused": refusal,
         "query": query(request),
@@ -65,14 +64,6 @@ def panes(
         other = flag if acted_on == flag_id else _flags().get(pk=acted_on)
         context["rows"] = [as_row(other, request.user)]
     return render(request, "triage/panes.html" if is_part else "triage/queue.html", context, status=status)
-
-
-def _evidence(flag: Flag, user: User) -> dict[str, Any]:
-    """The evidence, without its rarity where that would tell the audit sample."""
-    shown = centre(flag, user)
-    if is_measure_hidden(flag):
-        shown["strip"] |= {"rarity": say("rarity is told once it is closed")}
-    return shown
 
 
 def refused_pane(request: Request, flag_id: str, refusal: str, bound: Bound) -> HttpResponse:

@@ -13,6 +13,7 @@ from django.db.models import Count, QuerySet, Value
 from django.http import HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -24,6 +25,7 @@ from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.exchange.audit_sample import as_shown
 from payeewatch.triage.language import phrases
+from payeewatch.triage.language.labels import KINDS as EVENTS
 from payeewatch.triage.models import LONGEST_QUERY, Flag, SavedFilter, User
 from payeewatch.triage.roles import READERS, REVIEWERS, SENIORS, Role
 from payeewatch.triage.work import actions, workflow
@@ -37,7 +39,8 @@ VERDICT_LOOKS = {"benign": " chip-good", **dict.fromkeys(FRAUD_VERDICTS, " chip-
 FINISHED = (Flag.State.CLOSED, Flag.State.PROPOSED, Flag.State.SNOOZED)
 ROW_FIELDS = (
     "flag_id", "version", "state", "verdict", "queue", "origin", "place", "amount_at_risk", "amount_paid", "headline",
-    "headline_reason", "member_id", "payee_id", "first_payment_on", "first_flagged_on", "snoozed_until", "ring_size",
+    "headline_reason", "derived",
+    "account_before", "member_id", "payee_id", "first_payment_on", "first_flagged_on", "snoozed_until", "ring_size",
     "needs_second_look",
     "is_escalated", "claimed_until", "claimed_by__username", "assigned_to__username",
 )  # fmt: skip
@@ -211,7 +214,15 @@ def as_row(flag: Flag, user: User, is_blind: bool = False) -> Flag:
     flag.leaves, flag.is_soon = _leaves(days), days < SOON
     flag.age = _age((today - flag.first_flagged_on).days)
     flag.chips = list(_chips(flag, user))
+    flag.why = flag.first_reason if flag.headline_reason else _kind_of_change(flag)
     return flag
+
+
+def _kind_of_change(flag: Flag) -> str:
+    """What a row says of a flag without a reason: not that it has none, which would tell the audit sample."""
+    if flag.derived:
+        return str(EVENTS["account_first_seen"][1])
+    return capfirst(say("a change of account") if flag.account_before else say("a first account"))
 
 
 def _stakes(flag: Flag) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.contrib import messages
-from django.db.models import Count, Min, Q, Sum
+from django.db.models import Count, Min, Prefetch, Q, Sum
 from django.forms import HiddenInput
 from django.http import Http404, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
@@ -22,16 +22,18 @@ from django.utils.translation import ngettext
 from payeewatch.triage.access.pseudonyms import hint_for, value_for
 from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
-from payeewatch.triage.models import OPEN, Flag, User, is_own_household
+from payeewatch.triage.models import OPEN, Flag, Step, User, is_own_household
 from payeewatch.triage.roles import READERS, REVIEWERS, SENIORS
 from payeewatch.triage.views.queue import as_row
 from payeewatch.triage.work import bulk, workflow
 from payeewatch.triage.work.approvals import pending
 from payeewatch.triage.work.filters import work_list
 from payeewatch.triage.work.holds import amount_kept_back
+from payeewatch.triage.work.verdicts import LOSSES
 
 MOST = 200  # rings on the page
 MOST_SELECTED = 200  # flags that are decided on together
+STEPS = Prefetch("steps", Step.objects.defer("before"))
 ASKED_BY_THE_PREVIEW = ("confirm", "decision", "with_flag")
 """Fields of forms that nobody fills in for many flags: the preview shows what they stand for."""
 
@@ -113,6 +115,8 @@ def _decide(request: Request, address: str, ring: str = "") -> HttpResponse:
     show = partial(_page, request, flag_ids, ring=ring, action=action, form=form, plans=plans)
     if not form.is_valid():
         return show(status=400 if form.is_bound else 200)
+    plans = bulk.bulk_preview(request.user, flag_ids, name, form.cleaned_data)
+    show = partial(show, plans=plans)
     try:
         steps = {each.flag.pk: UUID(request.POST[f"step-{each.flag.pk}"]) for each in plans}
         versions = {each.flag.pk: int(version_texts[each.flag.pk]) for each in plans}
@@ -139,7 +143,30 @@ def _answers(request: Request, name: str, first: bulk.FlagPreview) -> QueryDict 
     return data if "filled" in request.POST or not asks else None
 
 
+def undo_together(request: Request) -> HttpResponse:
+    """Take back one's last step on several flags, as long as it can be undone on each."""
+    version_texts = dict(each.partition(":")[::2] for each in request.POST.getlist("flag")[:MOST_SELECTED])
+    try:
+        steps = {flag_id: UUID(request.POST[f"step-{flag_id}"]) for flag_id in version_texts}
+        versions = {flag_id: int(text) for flag_id, text in version_texts.items()}
+        results = bulk.bulk_perform(request.user, bulk.UNDO, {}, steps, versions)
+    except (KeyError, ValueError, Flag.DoesNotExist):
+        messages.warning(request, say("This form is not complete. Send it again."))
+        return redirect("queue")
+    many = sum(not each.refusal for each in results)
+    messages.success(request, ngettext("Undone: %(many)s flag", "Undone: %(many)s flags", many) % {"many": many})
+    for each in results:
+        if each.refusal:
+            messages.warning(request, f"{each.flag_id}{say(': ')}{each.refusal}")
+    if ring := request.POST.get("ring"):
+        return redirect("ring", ring)
+    return redirect(f"{reverse('selected')}?{urlencode({'flag': list(version_texts)}, doseq=True)}")
+
+
 def _hide_what_the_preview_asks(form: workflow.ActionForm) -> None:
+    for name in LOSSES:
+        if name in form.fields:
+            form.fields[name].label = say("%(what)s: for each flag") % {"what": form.fields[name].label}
     for name in ASKED_BY_THE_PREVIEW:
         if name in form.fields:
             form.fields[name].widget = HiddenInput()
@@ -157,13 +184,14 @@ def _page(
     status: int = 200,
 ) -> HttpResponse:
     rows = Flag.objects.filter(pk__in=flag_ids).select_related("claimed_by", "assigned_to")
-    rows = rows.prefetch_related("holds", workflow.PROPOSALS).order_by("place", "flag_id")
+    rows = rows.prefetch_related("holds", workflow.PROPOSALS, STEPS).order_by("place", "flag_id")
     flags = [as_row(flag, request.user) for flag in rows if not is_own_household(flag, request.user)]
     if not flags:
         raise Http404
     ready = [each for each in plans if not each.refusal]
     is_filled = bool(form and form.is_bound and form.is_valid())
     proposals = dict(_proposals(flags, request.user))
+    undoable = [] if action else bulk.undoable_together(request.user, flags)
     context: dict[str, Any] = {
         "ring": ring,
         "decide": reverse("decide-ring", args=[ring]) if ring else reverse("decide-selected"),
@@ -180,6 +208,9 @@ def _page(
         "refused": [each for each in plans if each.refusal],
         "plans": plans,
         "ready_sums": _sums([each.flag for each in ready]),
+        "prevented": sum((each.prevented for each in ready), Decimal(0)),
+        "undoable": [(each, uuid4()) for each in undoable],
+        "undo_seconds": bulk.seconds_left(undoable) if undoable else 0,
         "is_filled": is_filled,
         "answers": _in_words(form) if form and is_filled else [],
     }
@@ -225,6 +256,7 @@ def _in_words(form: workflow.ActionForm) -> list[tuple[Any, Any]]:
 ROUTES = (
     Route("selected", "queue/selected", selected, REVIEWERS),
     Route("decide-selected", "queue/selected/decide", decide_selected, REVIEWERS, ("POST",)),
+    Route("undo-together", "queue/selected/undo", undo_together, REVIEWERS, ("POST",)),
     Route("rings", "rings", rings, READERS, menu=_("Rings")),
     Route("ring", "rings/<str:ring>", ring, READERS),
     Route("decide-ring", "rings/<str:ring>/decide", decide_ring, REVIEWERS, ("POST",)),

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.db.models import QuerySet
+from django.db.models import QuerySet, TextChoices
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
@@ -16,7 +16,7 @@ from payeewatch.triage.exchange.import_night import comparable_p_value
 from payeewatch.triage.models import WORKABLE, Decision, Flag, Note, Step, User, is_own_household
 from payeewatch.triage.roles import REVIEWERS
 from payeewatch.triage.work.approvals import Kind, decide, effect
-from payeewatch.triage.work.filters import to_take
+from payeewatch.triage.work.filters import next_payment_run, to_take
 from payeewatch.triage.work.workflow import (
     ActionContext,
     ActionForm,
@@ -82,8 +82,25 @@ def _future_day(day: date | None) -> date | None:
     return day
 
 
+class SnoozeUntil(TextChoices):
+    """Days that are chosen with one key."""
+
+    TOMORROW = "tomorrow", _("Tomorrow")
+    WEEK = "week", _("In a week")
+    RUN = "run", _("The next payment run")
+
+
+def _chosen_day(choice: str) -> date | None:
+    """The day of a choice; none if no payment run is known."""
+    today = clock.today()
+    if choice == SnoozeUntil.RUN:
+        return next_payment_run(after=today)
+    return today + timedelta(days=7 if choice == SnoozeUntil.WEEK else 1)
+
+
 class SnoozeForm(ActionForm):
-    until = _day_field(_("Until"), required=False)
+    when = forms.ChoiceField(label=_("Until"), choices=SnoozeUntil.choices, widget=forms.RadioSelect, required=False)
+    until = _day_field(_("Or until"), required=False)
     until_worse = forms.BooleanField(label=_("Until it is more unusual or more is at risk"), required=False)
 
     def clean_until(self) -> date | None:
@@ -91,6 +108,13 @@ class SnoozeForm(ActionForm):
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or self.cleaned_data
+        choice, chosen = values.pop("when", ""), values.get("until")
+        if choice and chosen:
+            raise forms.ValidationError(say("Choose one day, not two."))
+        if choice:
+            values["until"] = _future_day(_chosen_day(choice))
+            if not values["until"]:
+                raise forms.ValidationError(say("No payment run is known. Choose a day."))
         if not self.errors and not values["until"] and not values["until_worse"]:
             raise forms.ValidationError(say("Choose a day, or until it is worse."))
         return values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -11,13 +12,16 @@ from django.core.exceptions import PermissionDenied
 from django.utils.translation import gettext as say
 
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
+from payeewatch.triage import clock
 from payeewatch.triage.access.pseudonyms import is_named_reader
 from payeewatch.triage.language import phrases
 from payeewatch.triage.models import Decision, Flag, User, is_own_household
 from payeewatch.triage.work import holds
 from payeewatch.triage.work.action_panel import grounds
 from payeewatch.triage.work.approvals import pending
-from payeewatch.triage.work.workflow import ACTIONS, PROPOSALS, Refused, perform, why_not
+from payeewatch.triage.work.verdicts import LOSSES, with_losses
+from payeewatch.triage.work.workflow import ACTIONS, PROPOSALS, Refused, last_step, perform, why_not
+from payeewatch.triage.workspace import home
 
 APPROVALS = ("approve", "return_proposal")
 IN_BULK = (
@@ -25,6 +29,7 @@ IN_BULK = (
     "suppress", "note", "join_case",
 )  # fmt: skip
 """What may be done to several flags at once. Not releases; and a duplicate belongs to one other flag."""
+UNDO = "undo"
 RELEASING = ("benign", "inconclusive", "data_error")
 
 
@@ -36,6 +41,7 @@ class FlagPreview:
     refusal: str
     contents: list[str] = field(default_factory=list)
     decision: int | None = None  # of an approval: the proposal
+    prevented: Decimal = Decimal(0)  # of a fraud: what would be written down as prevented
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,12 @@ class FlagResult:
     refusal: str
 
 
-def bulk_preview(user: User, flag_ids: Collection[str], action: str) -> list[FlagPreview]:
+def bulk_preview(
+    user: User, flag_ids: Collection[str], action: str, answers: Mapping[str, Any] | None = None
+) -> list[FlagPreview]:
     """What an action would do to each of the flags. Flags about the user's own household are not shown.
+
+    `answers` is what was filled in; it counts for each flag.
 
     Raises:
         PermissionDenied: the action is not for the user's role, or not for many flags at once.
@@ -57,10 +67,15 @@ def bulk_preview(user: User, flag_ids: Collection[str], action: str) -> list[Fla
         raise PermissionDenied
     rows = Flag.objects.filter(pk__in=flag_ids).select_related("claimed_by").prefetch_related("holds", PROPOSALS)
     flags = [flag for flag in rows.order_by("place", "flag_id") if not is_own_household(flag, user)]
-    return [_preview(flag, user, action, why_not(definition, flag, user)) for flag in flags]
+    return [_preview(flag, user, action, why_not(definition, flag, user), answers) for flag in flags]
 
 
-def _preview(flag: Flag, user: User, action: str, refusal: str) -> FlagPreview:
+def _preview(flag: Flag, user: User, action: str, refusal: str, answers: Mapping[str, Any] | None) -> FlagPreview:
+    if not refusal and answers and action in FRAUD_VERDICTS:
+        losses = with_losses(flag, answers)
+        words = (say("paid %(amount)s"), say("prevented %(amount)s"), say("recovered %(amount)s"))
+        texts = [word % {"amount": phrases.euros(losses[name])} for name, word in zip(LOSSES, words, strict=True)]
+        return FlagPreview(flag, "", texts, prevented=losses["loss_prevented"])
     if refusal or action not in APPROVALS:
         return FlagPreview(flag, refusal, _contents(flag, action))
     proposals = [each for each in pending(flag) if each.by_id != user.pk]
@@ -85,6 +100,17 @@ def _contents(flag: Flag, action: str) -> list[str]:
     return []
 
 
+def undoable_together(user: User, flags: Collection[Flag]) -> list[Flag]:
+    """The flags whose last step, by this user, may still be undone; their steps are read already."""
+    return [flag for flag in flags if not why_not(ACTIONS[UNDO], flag, user)]
+
+
+def seconds_left(flags: Collection[Flag]) -> int:
+    """For how long the last steps on flags can still be undone."""
+    since = max(last.at for flag in flags if (last := last_step(flag)))
+    return max(1, int(home().params.triage.undo_seconds - (clock.now() - since).total_seconds()))
+
+
 def bulk_perform(
     user: User,
     action: str,
@@ -100,7 +126,7 @@ def bulk_perform(
     Raises:
         PermissionDenied: as in a preview.
     """
-    if action not in IN_BULK or user.role not in ACTIONS[action].roles:
+    if action not in (*IN_BULK, UNDO) or user.role not in ACTIONS[action].roles:
         raise PermissionDenied
     results = []
     for flag_id in sorted(step_ids):

@@ -172,6 +172,7 @@ def _story(flag: Flag, user: User, purpose: str, at: datetime) -> list[Any]:
         _paragraph(panel["headline"], "lead"),
         _pair_table(
             [
+                *([(say("Insurer"), home().params.triage.insurer)] if home().params.triage.insurer else []),
                 (say("Purpose"), str(PURPOSES.get(purpose, say("not stated yet")))),
                 (say("Flag"), flag.flag_id),
                 (say("Change"), flag.change_id),

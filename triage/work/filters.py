@@ -25,10 +25,10 @@ TO_TAKE = (State.NEW, State.RETURNED, State.REOPENED)
 """States of open flags that wait neither for another person nor for a day."""
 AWAITING = (State.AWAITING_MEMBER, State.AWAITING_BANK)
 SORTS = {
-    "risk": ("queue_place", "place", "flag_id"),
-    "urgency": (F("first_payment_on").asc(nulls_last=True), "queue_place", "place", "flag_id"),
+    "risk": ("is_waiting", "place", "flag_id"),
+    "urgency": (F("first_payment_on").asc(nulls_last=True), "is_waiting", "place", "flag_id"),
 }
-"""What to look at first: the most money at risk, or the earliest payment."""
+"""What to look at first: the largest expected loss, or the earliest payment."""
 
 
 def work_list(user: User) -> QuerySet[Flag]:
@@ -78,9 +78,11 @@ def audit_sample(user: User) -> QuerySet[Flag]:
     return _visible_to(user).filter(queue=Flag.Queue.AUDIT, state=State.CLOSED)
 
 
-def next_payment_run() -> date | None:
-    """The next day on which a payment of an open flag is made."""
+def next_payment_run(after: date | None = None) -> date | None:
+    """The next day on which a payment of an open flag is made: today or later, or after a day."""
     ahead = Flag.objects.filter(is_current=True, state__in=OPEN, first_payment_on__gte=clock.today())
+    if after:
+        ahead = ahead.filter(first_payment_on__gt=after)
     return ahead.aggregate(day=Min("first_payment_on"))["day"]
 
 

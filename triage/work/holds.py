@@ -51,10 +51,38 @@ class HoldForm(ConfirmForm):
 
 
 class ReleaseForm(ConfirmForm):
+    """Says how much would leave."""
+
+    is_of_flag = True
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        amount = {"amount": phrases.euros(amount_kept_back(self.flag))}
+        self.fields["confirm"].label = say("Yes, let %(amount)s and later payments to this account go") % amount
+
     note = forms.CharField(label=_("Why"), widget=forms.Textarea({"rows": 2}), max_length=2000, required=False)
 
 
+class ExtendForm(ReleaseForm):
+    """Says how much would be held, and until when."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        words = {"amount": phrases.euros(amount_kept_back(self.flag)), "day": phrases.day(longer_until(self.flag))}
+        self.fields["confirm"].label = say("Yes, ask to hold %(amount)s until %(day)s") % words
+
+
 class PutRightForm(ActionForm):
+    """Says how much would leave."""
+
+    is_of_flag = True
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        amount = {"amount": phrases.euros(amount_kept_back(self.flag))}
+        words = say("The payee's right account is in place again: let %(amount)s go")
+        self.fields["confirm"].label = words % amount
+
     confirm = forms.BooleanField(label=_("The payee's right account is in place again"))
     note = forms.CharField(label=_("How"), widget=forms.Textarea({"rows": 2}), max_length=2000, required=False)
 
@@ -216,6 +244,12 @@ def to_hold(flag: Flag) -> str:
     return say("%(what)s, until %(day)s") % {"what": what, "day": until} if until else what
 
 
+def longer_until(flag: Flag) -> date | None:
+    """The last day of the holds of a flag if they are made longer, once."""
+    held = [h.hold_until for h in flag.holds.all() if h.state == Hold.State.HELD and not h.is_extended and h.hold_until]
+    return add_business_days(max(held), home().params.holds.business_days) if held else None
+
+
 def last_day() -> date:
     """The last day of a hold that is made today."""
     return add_business_days(clock.today(), home().params.holds.business_days)
@@ -298,13 +332,11 @@ def _release(context: ActionContext, decision: Decision) -> Details:
     _("Hold longer"),
     help=_("Ask a senior to make the hold longer, once."),
     states=STATES,
-    form=ReleaseForm,
+    form=ExtendForm,
     blocked_by=_not_extensible,
 )
 def extend(context: ActionContext, confirm: bool, note: str) -> Details:
-    extensible = context.flag.holds.filter(state=Hold.State.HELD, is_extended=False)
-    latest = max(hold.hold_until for hold in extensible if hold.hold_until)
-    until = add_business_days(latest, home().params.holds.business_days)
+    until = longer_until(context.flag)
     return decide(context, Kind.EXTEND, needs_approval=True, until=until, note=note)
 
 

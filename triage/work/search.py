@@ -81,7 +81,7 @@ def search(user: User, query: str) -> Answer:
     condition = Q()
     for column in columns:
         condition |= Q(**{column: query})
-    matches = Flag.objects.filter(condition).order_by("-night_id", "rank") if query else []
+    matches = Flag.objects.filter(condition).order_by("-night_id", "place") if query else []
     flags = [flag for flag in matches if not is_own_household(flag, user)]
     nights = _nights()
     scored = _all_scored(user, query, [c for c in columns if c != "flag_id"]) if query else []

@@ -113,12 +113,12 @@ class WhyForm(ActionForm):
 
 @action(_("Confirm fraud"), help=_("Propose it, with how; a senior approves."), form=FraudForm, key="f")
 def confirmed_fraud(context: ActionContext, **fields: Any) -> Details:
-    return _judge(context, Verdict.CONFIRMED_FRAUD, **_with_losses(context.flag, fields))
+    return _judge(context, Verdict.CONFIRMED_FRAUD, **with_losses(context.flag, fields))
 
 
 @action(_("Attempt stopped"), help=_("It was fraud, and no money left. A senior approves."), form=FraudForm, key="a")
 def attempt_stopped(context: ActionContext, **fields: Any) -> Details:
-    return _judge(context, Verdict.ATTEMPT_STOPPED, **_with_losses(context.flag, fields))
+    return _judge(context, Verdict.ATTEMPT_STOPPED, **with_losses(context.flag, fields))
 
 
 @action(_("Benign"), help=_("An ordinary change: close, and release what is held."), form=BenignForm, key="r")
@@ -131,11 +131,18 @@ def inconclusive(context: ActionContext, **fields: Any) -> Details:
     return _judge(context, Verdict.INCONCLUSIVE, **fields)
 
 
+def _no_other_flag(flag: Flag, user: User, at: datetime) -> str:
+    return (
+        "" if possible_duplicates(flag).exists() else say("No other flag is about the same change, payee or account.")
+    )
+
+
 @action(
     _("Duplicate"),
     help=_("Another flag is about the same; what both hold, that one holds."),
     form=DuplicateForm,
     key="d",
+    blocked_by=_no_other_flag,
 )
 def duplicate(context: ActionContext, duplicate_of: str, **fields: Any) -> Details:
     other = Flag.objects.get(pk=duplicate_of)
@@ -149,7 +156,7 @@ def data_error(context: ActionContext, **fields: Any) -> Details:
     return _judge(context, Verdict.DATA_ERROR, **fields)
 
 
-def _with_losses(flag: Flag, fields: Mapping[str, Any]) -> dict[str, Any]:
+def with_losses(flag: Flag, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Fill empty losses of a form from the feed and the holds."""
     defaults = {"loss_paid": max(flag.amount_paid, Decimal(0)), "loss_prevented": amount_kept_back(flag)}
     return {**fields, **{name: defaults.get(name, Decimal(0)) for name in LOSSES if fields[name] is None}}
@@ -165,7 +172,7 @@ def possible_duplicates(flag: Flag) -> QuerySet[Flag]:
     """Flags that this one may duplicate: of the same change, payee or account, and no duplicates themselves."""
     same = Q(change_id=flag.change_id) | Q(payee_id=flag.payee_id) | Q(account=flag.account)
     candidates = Flag.objects.filter(same, duplicate_of=None).exclude(pk=flag.pk)
-    return candidates.order_by("-first_flagged_on", "rank", "pk")[:MOST_ALIKE]
+    return candidates.order_by("-first_flagged_on", "place", "pk")[:MOST_ALIKE]
 
 
 def _is_released(flag: Flag) -> bool:

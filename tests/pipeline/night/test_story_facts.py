@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from payeewatch.pipeline.night.story_facts import MOST_CLAIMS, STORY_COLUMNS
+from payeewatch.pipeline.night.story_facts import MOST_CLAIMS, MOST_PAYMENTS, STORY_COLUMNS
 from payeewatch.pipeline.session import Session
 from tests.lake_rows import Row, lake_session, put
 from tests.pipeline.night.test_evidence import NIGHT, change, evidence
@@ -142,13 +142,61 @@ def test_a_list_comes_with_the_time_in_which_data_was_exposed(session: Session) 
     ]
 
 
+def test_what_is_usual_for_an_agent_leaves_out_the_day_of_the_change(session: Session) -> None:
+    put(session, NIGHT, changes=[
+        change(actor_id="A", requested_at="2024-05-01 10:00"),
+        *(change(f"B{n}", f"P9{n}", actor_id="A", requested_at="2024-05-01 09:00") for n in range(5)),
+        *(change(f"D{n}", f"P8{n}", actor_id="A", requested_at=f"2024-03-0{n + 1} 10:00") for n in range(4)),
+        change("C9", "P9", actor_id="B"),
+    ])  # fmt: skip
+    rows = evidence(session, "C1", "C9")
+    assert [row["actor_monthly_changes"] for row in rows] == [2.0, None]  # 4 in 61 days
+
+
+def payment(payment_id: str, planned_on: str, **more: object) -> Row:
+    return {
+        "payment_id": payment_id, "payee_id": "P1", "account": "new", "cents": 5000, "planned_on": planned_on,
+        "status": "planned", "known_at": "2024-05-03",
+    } | more  # fmt: skip
+
+
+def test_payments_come_one_by_one_with_the_claims_that_explain_them(session: Session) -> None:
+    put(session, NIGHT, changes=[change()], claims=[claim("c1", "2024-05-02"), claim("c2", "2024-05-02")], payments=[
+        payment("p2", "2024-05-20", claim_ids="c2| c1|c2|gone", cents=10_001),
+        payment("p1", "2024-05-02", value_date="2024-05-03", status="sent", account="old"),
+        payment("p3", "2024-06-01", known_at="2024-12-01"),
+        payment("p0", "2023-05-02", known_at="2023-05-02"),
+    ])  # fmt: skip
+    (row,) = evidence(session)
+    assert row["payments"] == [
+        {"payment_id": "p1", "on": date(2024, 5, 3), "status": "sent", "amount": Decimal("50.00"), "account": "old",
+         "to_new_account": False, "known_claims": 0, "ids": []},
+        {"payment_id": "p2", "on": date(2024, 5, 20), "status": "planned", "amount": Decimal("100.01"),
+         "account": "new", "to_new_account": True, "known_claims": 2, "ids": ["c1", "c2", "gone"]},
+    ]  # fmt: skip
+
+
+def test_the_latest_payments_are_listed(session: Session) -> None:
+    many = [payment(f"p{n:03}", "2024-05-20") for n in range(MOST_PAYMENTS + 3)]
+    put(session, NIGHT, changes=[change()], payments=many)
+    assert len(evidence(session)[0]["payments"]) == MOST_PAYMENTS
+
+
 def test_nothing_known_later_is_in_them(session: Session) -> None:
-    put(session, NIGHT, changes=[change(actor_id="A", device_token="n")], claims=[claim("c1", "2024-05-04")])
+    put(session, NIGHT, changes=[change(actor_id="A", device_token="n")], claims=[claim("c1", "2024-05-04")],
+        payments=[payment("p1", "2024-05-20", claim_ids="c1")])  # fmt: skip
     before = facts(session)
     put(
         session,
         "2024-05-11",
-        changes=[change("C2", "P2", actor_id="A", requested_at="2024-05-02", known_at="2024-05-11")],
+        changes=[
+            change("C2", "P2", actor_id="A", requested_at="2024-05-02", known_at="2024-05-11"),
+            change("C3", "P3", actor_id="A", requested_at="2024-03-02", known_at="2024-05-11"),
+        ],
+        payments=[
+            payment("p1", "2024-05-20", claim_ids="c1|c2", status="held", known_at="2024-05-11"),
+            payment("p2", "2024-05-06", known_at="2024-05-11"),
+        ],
         claims=[claim("c1", "2024-05-04", known_at="2024-05-11", reimbursed_cents=1), claim("c2", "2024-05-11")],
         members=[{"member_id": "M1", "household_id": "H1", "died_on": "2024-05-01", "joined_on": "2010-01-01"}],
         account_events=[event("e1", "2024-05-01 09:00", device_token="n", kind="email_changed", known_at="2024-05-11")],

@@ -57,6 +57,7 @@ def test_a_reason_says_what_it_counts_for_and_the_place_without_it(cast: dict[st
     row = latest(first)
     row.body |= {"reasons": [reason, older], "reassuring": [calm]}
     row.save()
+    Flag.objects.filter(pk=first.pk).update(is_rarity_shown=True)
     page = page_of(first, cast["reviewer"])
     assert re.findall(r'<span class="weight muted">(.*?)</span>', page) == ["÷2.0", "×3.0 · without this: place 212"]
 

@@ -67,13 +67,69 @@ def test_a_claim_has_its_care_its_provider_and_whether_it_was_seen(cast: dict[st
     assert (row["channel"], row["account"]) == ("sent by the public scheme", "the new one")
 
 
+def payment(on: str, status: str = "sent", **more: Any) -> dict[str, Any]:
+    return {
+        "payment_id": "Y1", "on": f"2024-{on}", "status": status, "amount": "50.00", "account": "new",
+        "to_new_account": True, "known_claims": 1, "ids": ["C77"],
+    } | more  # fmt: skip
+
+
+def test_each_payment_has_its_account_and_the_claims_that_explain_it(cast: dict[str, User]) -> None:
+    sides = {"before": {"account": "old"}, "after": {"account": "new"}}
+    paid = [
+        payment("05-01", account="old", to_new_account=False, ids=["C1", "C2"], known_claims=2),
+        payment("05-24"),
+        payment("05-25", ids=[], known_claims=0),
+        payment("06-01", "planned", account="0123456789abcdef", to_new_account=False, ids=["C77", "C9"]),
+    ]
+    rows = particulars.payments(evidence() | sides | {"payments": paid}, cast["reviewer"])
+    assert [(row["on"], row["state"], row["account"], row["claims"]) for row in rows] == [
+        ("1 Jun 2024", "planned", "another one (01234567)", "claim of 22 May, €50.00; 1 other claim"),
+        ("25 May 2024", "sent", "the new one", "no claim of ours explains it"),
+        ("24 May 2024", "sent", "the new one", "claim of 22 May, €50.00"),
+        ("1 May 2024", "sent", "the one before", "2 claims received earlier"),
+    ]
+    assert [row["is_explained"] for row in rows] == [True, False, True, True]
+
+
+def test_where_no_payment_names_claims_none_is_said_to_be_unexplained(cast: dict[str, User]) -> None:
+    rows = particulars.payments(body(payments=[payment("05-25", ids=[], known_claims=0)]), cast["reviewer"])
+    assert [(row["claims"], row["is_explained"]) for row in rows] == [("", True)]
+
+
+@pytest.mark.parametrize(
+    ("usual", "words"),
+    [
+        (2.0, "This agent usually enters about 2 changes a month."),
+        (0.4, "This agent usually enters about 0.4 changes a month."),
+        (None, "No earlier change by this agent is known."),
+    ],
+)
+def test_what_is_usual_for_the_agent_is_said(usual: float | None, words: str) -> None:
+    assert particulars.agent_usual(body({"actor_id": "A"}, actor_monthly_changes=usual)) == words
+    assert particulars.agent_usual(body(actor_monthly_changes=usual)) == ""
+    assert particulars.agent_usual(body({"actor_id": "A"})) == ""
+
+
+def test_small_facts_speak_where_nothing_larger_does() -> None:
+    calm = body({"name_check": "match", "is_known_device": True}, contacts=[])
+    assert particulars.small_comforts(calm) == [
+        "The holder's name matches, and nobody else is paid on the account.",
+        "It was asked for from a device that was used before.",
+        "Whoever asked for it was authenticated strongly, or came in person.",
+    ]
+    odd = body({"name_check": "match", "other_households": 4, "is_known_device": False, "auth_strength": "none"})
+    assert particulars.small_comforts(odd) == []
+
+
 def test_a_data_scientist_sees_pseudonyms_of_all_of_them(cast: dict[str, User]) -> None:
     scientist = cast["scientist"]
     rows = [
         *particulars.claims(evidence(), scientist), *particulars.agent_changes(evidence(), scientist),
         *particulars.device_uses(evidence(), scientist),
+        *particulars.payments(evidence() | {"payments": [payment("05-24", account="T99")]}, scientist),
     ]  # fmt: skip
-    assert not [value for value in ("C77", "R88", "X55", "P66", "M44") if value in str(rows)]
+    assert not [value for value in ("C77", "R88", "X55", "P66", "M44", "Y1", "T99") if value in str(rows)]
     assert rows[0]["provider"] == value_for(scientist, "payee", "R88")
 
 

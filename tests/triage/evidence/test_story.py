@@ -9,6 +9,7 @@ import pytest
 from django.utils.translation import override
 
 from payeewatch.pipeline.tables import CARE_FAMILIES, CHANGE_CHANNELS, CLAIM_CHANNELS, EVENT_KINDS
+from payeewatch.triage.evidence.evidence_panel import _minutes
 from payeewatch.triage.evidence.story import Line, story
 from payeewatch.triage.language import labels
 
@@ -152,6 +153,52 @@ def test_many_claims_and_payments_are_told_as_sums() -> None:
 def test_claims_that_were_rejected_or_go_elsewhere_are_not_lines_of() -> None:
     claims = [claim("06-01T10:00", "9", status="rejected"), claim("06-02T10:00", "9", to_new_account=False)]
     assert len(lines(body(claims=claims))) == 1
+
+
+def test_a_payment_that_no_claim_explains_is_marked() -> None:
+    paid = {"payment_id": "Y", "known_claims": 0, "ids": []}
+    other = {"payment_id": "Y2", "known_claims": 1, "ids": ["C"]}
+    facts = [fact("05-24", "payment_sent_to_new_account", "1.00")]
+    told = lines(body(timeline=facts, payments=[paid, other]))
+    assert told[-1] == "24 May, 3 days later: €1.00 paid to the new account, which no claim of ours explains."
+    assert "explains" not in lines(body(timeline=facts, payments=[paid]))[-1]  # no payment of this feed names claims
+    assert "explains" not in lines(body(timeline=facts, payments=[paid | {"known_claims": 1}, other]))[-1]
+
+
+def test_of_several_payments_the_part_that_no_claim_explains_is_said() -> None:
+    paid = [
+        {"payment_id": "Y", "known_claims": 0, "ids": [], "amount": "1.00"},
+        {"payment_id": "Y2", "known_claims": 1, "ids": ["C"], "amount": "9.00"},
+    ]
+    facts = [
+        fact("05-24", "payment_sent_to_new_account", "1.00"),
+        fact("05-25", "payment_sent_to_new_account", "9.00") | {"ids": ["Y2"]},
+    ]
+    told = lines_of(body(timeline=facts, payments=paid))[-1]
+    assert told.text.endswith("on 2 days, the last on 25 May, €1.00 of it for no claim of ours.")
+
+
+def test_a_payment_for_a_claim_from_before_the_change_says_so() -> None:
+    paid = {"payment_id": "Y", "known_claims": 1, "ids": ["C"]}
+    facts = [fact("05-24", "payment_sent_to_new_account", "50.00")]
+    earlier = claim("05-14T10:00", "50", to_new_account=False)
+    told = lines_of(body(timeline=facts, payments=[paid], claims=[earlier]))[-1]
+    assert told.text == "€50.00 paid to the new account, for the claim of 14 May, before the change."
+    assert [part.text for part in told.parts if part.is_odd] == ["for the claim of 14 May, before the change"]
+    later = lines_of(body(timeline=facts, payments=[paid], claims=[claim("05-22T10:00", "50")]))[-1]
+    assert later.text == "€50.00 paid to the new account."  # the claim has a line of its own
+    unlisted = lines_of(body(timeline=facts, payments=[paid]))[-1]
+    assert unlisted.text == "€50.00 paid to the new account, for claims received earlier."
+
+
+def test_the_two_hours_around_the_change_are_drawn_where_something_happened_in_them() -> None:
+    near = body(events=[event("05-21T09:33", "phone_changed"), event("05-21T07:00", "login")])
+    picture = _minutes(near)
+    assert "11:33  Telephone number changed" in picture
+    assert "12:17  Change asked for" in picture
+    assert "Signed in" not in picture
+    assert _minutes(body(events=[event("05-21T07:00", "login")])) == ""
+    assert _minutes(body({"derived": True}, events=[event("05-21T10:00", "login")])) == ""
 
 
 def test_an_exposure_after_the_change_is_not_lines_of() -> None:

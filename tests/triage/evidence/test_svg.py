@@ -7,7 +7,18 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from xml.etree import ElementTree
 
-from payeewatch.triage.evidence.svg import Frame, Mark, Tie, bars, frames, ring, tenths, timeline
+from payeewatch.triage.evidence.svg import (
+    Frame,
+    Mark,
+    Minute,
+    Tie,
+    bars,
+    frames,
+    minutes,
+    ring,
+    tenths,
+    timeline,
+)
 
 CHANGE = datetime(2024, 5, 1, tzinfo=UTC)
 NIGHT_END = CHANGE + timedelta(days=20)
@@ -69,6 +80,19 @@ def test_a_long_time_has_a_handful_of_ticks() -> None:
             t for t in picture_of(days=days).iter("text") if t.attrib["class"] == "label" and float(t.attrib["y"]) > 100
         ]
         assert 2 <= len(labels) <= 18
+
+
+def test_the_minutes_around_a_change_are_rows_in_order_that_hide_no_words() -> None:
+    facts = [Minute(CHANGE + timedelta(minutes=m), f"fact {m}", "mark") for m in (-44, -39, 0, 59)]
+    picture = ElementTree.fromstring(minutes("Minutes", facts, CHANGE))
+    circles = picture.findall("circle")
+    places = [(float(c.attrib["cx"]), float(c.attrib["cy"])) for c in circles]
+    assert places == sorted(places)
+    assert len({y for _, y in places}) == 4
+    assert min(x for x, _ in places) > 300
+    texts = [t.text for t in picture.iter("text")]
+    assert "01:16  fact -44" in texts  # in the insurer's time
+    assert {"01:30", "02:00", "02:30"} <= set(texts)
 
 
 def test_zooms_lie_around_the_change_and_end_with_what_is_known() -> None:

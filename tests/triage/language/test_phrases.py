@@ -45,10 +45,18 @@ def changed(**more: Any) -> dict[str, Any]:
     return body(change=body()["change"] | more)
 
 
-def test_the_headline_names_change_money_account_and_exposure() -> None:
+def phone(at: str) -> dict[str, Any]:
+    return {"at": at, "kind": "phone_changed"}
+
+
+def unrecorded(**more: Any) -> dict[str, Any]:
+    return {"to_new_account": True, "has_public_record": False, "reimbursed_amount": "300", "status": "settled"} | more
+
+
+def test_the_headline_names_change_money_and_account() -> None:
     assert phrases.headline(body(), False, NIGHT) == (
         "Account changed on 12 Nov; no other change known since our data begin (August 2023); first payment €1,840 on "
-        "20 Nov; nobody else is paid on this account; identity exposed in January 2024."
+        "20 Nov; nobody else is paid on this account."
     )
 
 
@@ -66,8 +74,15 @@ def test_the_headline_names_change_money_account_and_exposure() -> None:
         (body(member={"died_on": "2024-10-30"}), False, "The member died on 30 Oct; account changed on 12 Nov"),
         (body(timeline=[]), False, "nothing paid to it yet"),
         (body(exposures=[]), False, "nobody else is paid on this account."),
-        (body(exposures=[body()["exposures"][0] | {"match_quality": "probable"}]), False, "identity perhaps exposed"),
-        (body(exposures=[body()["exposures"][0] | {"fields": ["email"]}]), False, "personal data exposed"),
+        (changed(is_known_device=False), False, "on 12 Nov; asked for from a device never seen before; first"),
+        (changed(is_known_device=False, name_check="no_match"), False, "; the holder's name does not match; asked for"),
+        (body(events=[phone("2024-11-12T09:16:00")]), False, "; telephone number changed 44 minutes before; first"),
+        (body(events=[phone("2024-11-11T12:16:00")]), False, "; telephone number changed 22 hours before; first"),
+        (body(events=[phone("2024-11-10T09:16:00")]), False, "August 2023); first payment"),
+        (body(actor_changes=[{"same_account": True}] * 3), False, "; the same agent moved 3 other payees to this"),
+        (body(claims=[unrecorded(), unrecorded(status="rejected")]), False, "; €300 claimed for it without a public"),
+        (body(claims=[unrecorded(to_new_account=None)]), False, "August 2023); first payment"),
+        (body(own_changes=[{"at": "2024-11-22T09:00:00", "is_back": True}]), False, "put back to the one before on 22"),
         ({}, False, "Nothing paid to it yet; nobody else is paid on this account."),
     ],
 )
@@ -83,14 +98,16 @@ def listed(breach_id: str, known_at: str, exposed_from: str | None = None) -> tu
 @pytest.mark.parametrize(
     ("lists", "expected"),
     [
-        ([listed("A", "2024-02-01"), listed("B", "2024-11-20")], "identity exposed in February 2024."),
-        ([listed("A", "2024-02-01"), listed("B", "2024-11-20", "2024-10-02")], "identity exposed in October 2024."),
-        ([listed("A", "2024-11-20"), listed("B", "2024-12-01", "2024-11-30")], "nobody else is paid on this account."),
+        ([listed("A", "2024-02-01"), listed("B", "2024-11-20")], ("A", date(2024, 2, 1))),
+        ([listed("A", "2024-02-01"), listed("B", "2024-11-20", "2024-10-02")], ("B", date(2024, 10, 2))),
+        ([listed("A", "2024-11-20"), listed("B", "2024-12-01", "2024-11-30")], None),
     ],
 )
-def test_the_headline_names_the_exposure_that_preceded_the_change(lists: list[Any], expected: str) -> None:
+def test_the_exposure_that_counts_preceded_the_change(lists: list[Any], expected: Any) -> None:
     evidence = body(exposures=[one for one, _ in lists], exposed=[dates for _, dates in lists])
-    assert phrases.headline(evidence, False, NIGHT).endswith(expected)
+    found = phrases.exposure_before(evidence, date(2024, 11, 12))
+    assert (found and (found[1]["breach_id"], found[0])) == expected
+    assert "exposed" not in phrases.headline(evidence, False, NIGHT)
 
 
 @pytest.mark.parametrize(

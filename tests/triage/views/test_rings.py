@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from uuid import uuid4
 
 import pytest
 from django.db.models import F
+from django.test import Client
 
 from payeewatch.triage.models import AuditRecord, Flag, User
-from tests.triage.conftest import do, signed_in
+from tests.triage.conftest import Clock, do, signed_in
 
 BENIGN = {"action": "benign", "filled": "yes", "reason": "B05", "evidence_kind": "document"}
 
@@ -112,3 +114,56 @@ def test_details_of_the_audit_log_are_read_without_marks(cast: dict[str, User], 
     do(cast["second"], ring[1], "snooze", until_worse=True)
     page = signed_in(cast["auditor"]).get("/audit?action=snooze").text
     assert "until_worse: true</td>" in page
+
+
+def decided(client: Client, flags: list[Flag], **data: object) -> None:
+    """A decision on flags of a ring, through its preview."""
+    address = f"/rings/{flags[0].pk}/decide"
+    preview = client.post(address, {**data, "filled": "yes", "flag": [flag.pk for flag in flags]})
+    ready = preview.context["ready"]
+    steps = {f"step-{each.flag.pk}": str(step) for each, step in ready}
+    selected = [f"{each.flag.pk}:{each.flag.version}" for each, _step in ready]
+    client.post(address, {**data, "filled": "yes", **steps, "flag": selected})
+
+
+def undo_form(client: Client, flags: list[Flag]) -> dict[str, object]:
+    offered = client.get(f"/rings/{flags[0].pk}").context["undoable"]
+    steps = {f"step-{flag.pk}": str(step) for flag, step in offered}
+    return {**steps, "ring": flags[0].pk, "flag": [f"{flag.pk}:{flag.version}" for flag, _step in offered]}
+
+
+def test_a_decision_on_several_flags_is_undone_on_all_of_them(
+    cast: dict[str, User], ring: list[Flag], clocked: Clock
+) -> None:
+    client = signed_in(cast["reviewer"])
+    assert client.get(f"/rings/{ring[0].pk}").context["undoable"] == []
+    decided(client, ring, **BENIGN)
+    assert Flag.objects.filter(verdict="benign").count() == 3
+    answer = client.post("/queue/selected/undo", undo_form(client, ring))
+    assert answer["Location"] == f"/rings/{ring[0].pk}"
+    assert set(Flag.objects.filter(pk__in=[flag.pk for flag in ring]).values_list("state", "verdict")) == {("new", "")}
+    assert AuditRecord.objects.filter(action="undo").count() == 3
+    decided(client, ring, **BENIGN)
+    late = undo_form(client, ring)
+    clocked.at += timedelta(seconds=11)
+    assert client.get(f"/rings/{ring[0].pk}").context["undoable"] == []
+    client.post("/queue/selected/undo", late)
+    assert Flag.objects.filter(verdict="benign").count() == 3
+
+
+def test_nobody_undoes_what_somebody_else_did_to_several(cast: dict[str, User], ring: list[Flag]) -> None:
+    decided(signed_in(cast["reviewer"]), ring, **BENIGN)
+    assert signed_in(cast["second"]).get(f"/rings/{ring[0].pk}").context["undoable"] == []
+
+
+def test_the_losses_of_several_frauds_are_asked_and_shown_for_each_flag(
+    cast: dict[str, User], ring: list[Flag]
+) -> None:
+    fraud = {"action": "attempt_stopped", "filled": "yes", "reason": "F05", "evidence_kind": "document"}
+    client, address = signed_in(cast["reviewer"]), f"/rings/{ring[0].pk}/decide"
+    asked = client.post(address, {"action": "attempt_stopped", "flag": [flag.pk for flag in ring]})
+    assert "Prevented, euros (empty: what is kept back): for each flag" in asked.text
+    preview = client.post(address, {**fraud, "loss_prevented": "100", "flag": [flag.pk for flag in ring]})
+    assert [each.contents[1] for each, _step in preview.context["ready"]] == ["prevented €100.00"] * 3
+    assert preview.context["prevented"] == Decimal(300)
+    assert "prevented €300.00" in preview.text

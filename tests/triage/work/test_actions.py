@@ -9,9 +9,10 @@ import pytest
 
 from payeewatch.triage import apps
 from payeewatch.triage.models import AuditRecord, Decision, Flag, User
+from payeewatch.triage.roles import Role
 from payeewatch.triage.work import workflow
 from payeewatch.triage.work.actions import take_next
-from tests.triage.conftest import Clock, do
+from tests.triage.conftest import Clock, do, flag_of, user
 
 
 def test_every_action_is_registered_once_the_application_is_ready() -> None:
@@ -23,7 +24,7 @@ def test_every_action_is_registered_once_the_application_is_ready() -> None:
 
 
 def test_the_next_is_the_first_that_is_free(cast: dict[str, User]) -> None:
-    order = list(Flag.objects.order_by("queue_place", "place").values_list("flag_id", flat=True))
+    order = list(Flag.objects.order_by("is_waiting", "place").values_list("flag_id", flat=True))
     assert [take_next(cast[name], uuid4()).flag.flag_id for name in ("reviewer", "second", "senior")] == order[:3]
     assert take_next(cast["reviewer"], uuid4()).flag.flag_id == order[3]
 
@@ -61,6 +62,23 @@ def test_snoozing_needs_a_day_or_a_condition(cast: dict[str, User], first: Flag)
             do(cast["reviewer"], first, "snooze", until=day)
     flag = do(cast["reviewer"], first, "snooze", until="2024-09-27", until_worse=True).flag
     assert (flag.state, flag.snoozed_until, flag.snoozed_p_value) == ("snoozed", date(2024, 9, 27), flag.p_value)
+
+
+@pytest.mark.parametrize(("when", "until"), [("tomorrow", 27), ("week", 33), ("run", 30)])
+def test_snoozing_until_a_usual_day_takes_one_choice(house: object, when: str, until: int) -> None:
+    flag_of("02", first_payment_on=date(2024, 9, 26))  # the run of today is not the next one
+    flag_of("03", first_payment_on=date(2024, 9, 30))
+    flag, me = flag_of("01"), user(Role.REVIEWER)
+    after = do(me, flag, "snooze", when=when).flag
+    assert after.snoozed_until == date(2024, 9, 26) + timedelta(days=until - 26)
+
+
+def test_one_cannot_snooze_until_two_days_or_an_unknown_run(house: object) -> None:
+    flag, me = flag_of("01"), user(Role.REVIEWER)
+    with pytest.raises(workflow.Refused, match="not two"):
+        do(me, flag, "snooze", when="week", until="2024-09-30")
+    with pytest.raises(workflow.Refused, match="No payment run is known"):
+        do(me, flag, "snooze", when="run")
 
 
 @pytest.mark.parametrize("whom", ["member", "bank"])

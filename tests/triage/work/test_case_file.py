@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import stat
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from django.urls import reverse
@@ -67,6 +69,25 @@ def test_it_is_a_draft_without_a_purpose_until_it_is_closed(cast: dict[str, User
     assert "DRAFT" not in final
     with pytest.raises(case_file.NotLockable):
         case_file.lock(first, cast["senior"], "")
+
+
+def test_it_and_what_is_printed_name_the_insurer(cast: dict[str, User], first: Flag, settings: Any) -> None:
+    page = signed_in(cast["reviewer"]).get(f"/flags/{first.pk}").text
+    assert "print-only" not in page
+    assert "Insurer" not in text(case_file.case_file(first, cast["reviewer"], ""))
+    own = settings.PAYEEWATCH
+    triage = own.params.triage.model_copy(update={"insurer": "Mutuelle des Rives"})
+    settings.PAYEEWATCH = replace(own, params=own.params.model_copy(update={"triage": triage}))
+    assert "Insurer Mutuelle des Rives" in text(case_file.case_file(first, cast["reviewer"], ""))
+    page = signed_in(cast["reviewer"]).get(f"/flags/{first.pk}").text
+    assert '<p class="print-only strong">Mutuelle des Rives</p>' in page
+
+
+def test_an_open_flags_case_file_does_not_tell_the_audit_sample(cast: dict[str, User], first: Flag) -> None:
+    Flag.objects.filter(pk=first.pk).update(queue="audit", is_rarity_shown=False, p_value=0.6)
+    draft = text(case_file.case_file(Flag.objects.get(pk=first.pk), cast["reviewer"], ""))
+    assert "rarity is told once it is closed" in draft
+    assert "Honest changes often look like this" not in draft
 
 
 def test_it_lists_notes_and_the_other_flags_of_the_ring(cast: dict[str, User], first: Flag) -> None:

@@ -8,8 +8,9 @@ from urllib.parse import urlencode
 from django.http import QueryDict
 
 from payeewatch.triage.models import Flag, User
+from payeewatch.triage.roles import Role
 from payeewatch.triage.work.filters import QueueFilter, next_payment_run, to_take, work_list
-from tests.triage.conftest import Clock, do
+from tests.triage.conftest import MORNING, Clock, do, flag_of, user
 
 
 def test_work_is_the_last_nights_open_flags_and_what_has_begun(cast: dict[str, User], first: Flag) -> None:
@@ -128,3 +129,11 @@ def test_what_waits_for_a_day_or_an_approval_is_last(cast: dict[str, User]) -> N
     for flag_id, state in zip(order, ("snoozed", "suppressed", "proposed"), strict=False):
         Flag.objects.filter(pk=flag_id).update(state=state, queue="hold")
     assert flag_ids(me) == [*order[3:], *order[:3]]
+
+
+def test_a_flag_to_hold_does_not_come_before_one_of_larger_expected_loss(house: object) -> None:
+    flag_of("01", queue="review", rank=1)
+    flag_of("02", queue="hold", rank=2, first_payment_on=MORNING.date())
+    me = user(Role.REVIEWER)
+    assert flag_ids(me) == ["F-0000000000000001", "F-0000000000000002"]
+    assert flag_ids(me, sort="urgency") == ["F-0000000000000002", "F-0000000000000001"]

@@ -109,6 +109,19 @@ def test_a_hold_is_made_longer_once_and_by_two(cast: dict[str, User], first: Fla
         do(cast["reviewer"], first, "extend", **YES)
 
 
+def label_of(action: str, flag: Flag) -> str:
+    return str(workflow.ACTIONS[action].form_for(Flag.objects.get(pk=flag.pk)).fields["confirm"].label)
+
+
+def test_whoever_confirms_reads_what_how_much_and_until_when(cast: dict[str, User], first: Flag) -> None:
+    first.holds.all().delete()
+    Flag.objects.filter(pk=first.pk).update(amount_at_risk=80)
+    do(cast["reviewer"], first, "hold", **YES)
+    assert label_of("release", first) == "Yes, let €80.00 and later payments to this account go"
+    assert label_of("extend", first) == "Yes, ask to hold €80.00 until 10 Oct 2024"
+    assert label_of("put_right", first) == "The payee's right account is in place again: let €80.00 go"
+
+
 def test_no_key_lets_money_go() -> None:
     assert workflow.ACTIONS["release"].key == ""
 

@@ -171,7 +171,7 @@ def test_a_duplicate_has_the_change_the_payee_or_the_account_of_the_other(
         with pytest.raises(workflow.Refused, match="Of which flag"):
             do(cast["reviewer"], other, "duplicate", evidence_kind="none", duplicate_of=flag_id)
     do(cast["reviewer"], other, "duplicate", evidence_kind="none", duplicate_of=first.pk)
-    with pytest.raises(workflow.Refused, match="Of which flag"):  # a duplicate stands for nothing itself
+    with pytest.raises(workflow.Refused, match="No other flag is about"):  # a duplicate stands for nothing itself
         do(cast["second"], first, "duplicate", evidence_kind="none", duplicate_of=other.pk)
 
 
