@@ -297,10 +297,10 @@ def _sides(body: Body, user: User) -> list[dict[str, Any]]:
                 "since": phrases.day(since),
                 "first": phrases.day(first),
                 "is_older": bool(since and first and first < since),
-                "payees": ngettext("%(many)s payee", "%(many)s payees", payees) % {"many": phrases.number(payees)},
-                "households": ""
-                if households is None
-                else ngettext("%(many)s household", "%(many)s households", households)
+                "payees": payees
+                and ngettext("%(many)s payee", "%(many)s payees", payees) % {"many": phrases.number(payees)},
+                "households": households
+                and ngettext("%(many)s household", "%(many)s households", households)
                 % {"many": phrases.number(households)},
                 "is_shared": (households or 0) > 1,
             }

@@ -236,8 +236,8 @@ def _change(body: Body, at: datetime, names: Names) -> Moment:
 def _change_words(change: Body) -> str:
     if change["derived"]:
         if change.get("first_seen_on") == "payments":
-            return say("account first seen, on a payment; nobody announced it")
-        return say("account first seen, on a claim; nobody announced it")
+            return say("nobody announced the account; first seen on a payment")
+        return say("nobody announced the account; first seen on a claim")
     how = str(CHANNELS_OF_CHANGE.get(change["channel"], ""))
     if change["is_first_account"]:
         return (say("first account given %(how)s") % {"how": how}).strip()

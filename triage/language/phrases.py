@@ -17,7 +17,7 @@ from django import template
 from django.utils import formats, timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext as say
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext
 
 from payeewatch.pipeline.home import findings, wording
 from payeewatch.pipeline.home.codes import FIELDS, MATCHES
@@ -64,12 +64,18 @@ def day(value: date | None, year: bool = True) -> str:
     if value is None:
         return "–"
     pattern = str(formats.get_format("SHORT_DATE_FORMAT"))
-    return str(formats.date_format(value, pattern if year else pattern.removesuffix(" Y")))
+    return _first(value, formats.date_format(value, pattern if year else pattern.removesuffix(" Y")))
 
 
 def instant(value: datetime) -> str:
     """`12 Nov 2024, 14:05`, in the insurer's time."""
-    return str(formats.date_format(timezone.localtime(value), "SHORT_DATETIME_FORMAT"))
+    at = timezone.localtime(value)
+    return _first(at, formats.date_format(at, "SHORT_DATETIME_FORMAT"))
+
+
+def _first(value: date, text: str) -> str:
+    """The text of a date, where the first day of a month is written as the language does."""
+    return pgettext("first day of a month", "1") + text[1:] if value.day == 1 else text
 
 
 def moment(text: str | None) -> datetime | None:

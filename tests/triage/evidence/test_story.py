@@ -102,8 +102,8 @@ def test_an_ordinary_change_has_nothing_marked() -> None:
 @pytest.mark.parametrize(
     ("evidence", "expected"),
     [
-        (body({"derived": True, "first_seen_on": "payments"}), "21 May: Account first seen, on a payment; nobody"),
-        (body({"derived": True, "first_seen_on": "claims"}), "21 May, 12:17: Account first seen, on a claim; nobody"),
+        (body({"derived": True, "first_seen_on": "payments"}), "21 May: Nobody announced the account; first seen on"),
+        (body({"derived": True, "first_seen_on": "claims"}), "21 May, 12:17: Nobody announced the account; first"),
         (body({"is_first_account": True}, before=None), "First account given in the web portal"),
         (body({"is_back": True}), "Account changed back to one the payee had before, in the web portal"),
         (body(after={"country": "BE"}), ", from an account in FR to one in BE"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -174,6 +174,14 @@ def test_every_message_takes_its_numbers_in_both_languages(code: str) -> None:
         assert phrases.message(stored) != sentence
 
 
+@pytest.mark.parametrize(("language", "first", "second"), [("en", "1 Oct", "2 Oct"), ("fr", "1er oct.", "2 oct.")])
+def test_the_first_of_a_month_is_written_as_the_language_does(language: str, first: str, second: str) -> None:
+    with override(language):
+        assert [phrases.day(date(2024, 10, each), year=False) for each in (1, 2)] == [first, second]
+        assert phrases.instant(datetime(2024, 10, 1, 9, tzinfo=UTC)).startswith(f"{first} 2024, ")
+        assert phrases.day(date(2024, 10, 11), year=False).startswith("11 ")
+
+
 @pytest.mark.parametrize(
     ("days", "text"),
     [(0, "0 days"), (1, "1 day"), (59, "59 days"), (92, "3 months"), (729, "24 months"), (2200, "6 years")],
@@ -199,7 +207,7 @@ def test_segments_are_worded_and_sorted_by_age() -> None:
 
 def test_french_months_can_be_distinguished() -> None:
     with override("fr"):
-        assert {phrases.day(date(2024, month, 1), year=False) for month in (6, 7)} == {"1 juin", "1 juil."}
+        assert {phrases.day(date(2024, month, 2), year=False) for month in (6, 7)} == {"2 juin", "2 juil."}
 
 
 NEW_DEVICES = {
