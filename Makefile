@@ -34,7 +34,8 @@ DEMO_HISTORY := 2024-09-22
 DEMO_FIRST := 2024-09-23
 DEMO_LAST := 2024-09-29
 
-demo: setup  ## create a small synthetic insurer: history, training, the last seven nights, tonight's flags
+demo: setup  ## create a small synthetic insurer anew: history, training, the last seven nights, tonight's flags
+	rm -rf demo .demo
 	$(BIN)/payeewatch simulate --tier desk --home demo --truth .demo/truth --until $(DEMO_LAST)
 	$(DEMO) $(BIN)/payeewatch init
 	$(DEMO) $(BIN)/payeewatch ingest --until $(DEMO_HISTORY)
