@@ -126,7 +126,12 @@ def _silent(*names: str) -> Iterator[None]:
 
 def _follow_the_home(database: Path, before: str, now: str) -> None:
     """MLflow stores absolute paths of artifacts; after a home was moved or restored elsewhere, they are updated."""
-    columns = (("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"))
+    columns = (
+        ("experiments", "artifact_location"),
+        ("runs", "artifact_uri"),
+        ("logged_models", "artifact_location"),
+        ("model_versions", "storage_location"),
+    )
     with closing(sqlite3.connect(database)) as con, con:
         for table, column in columns:
             con.execute(

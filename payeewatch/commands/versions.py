@@ -1,0 +1,180 @@
+"""The life of a model after its training: `models`, `promote`, `rollback`.
+
+Stages are imported when a command runs, so that --help answers at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from payeewatch.command import Answer, command
+
+if TYPE_CHECKING:
+    from payeewatch.pipeline.detector.promotions import Record
+    from payeewatch.pipeline.detector.version_list import Version
+    from payeewatch.pipeline.home.settings import Settings
+
+MOST_NAMES = 3
+"""Names of features on a line of `models`; --json has all."""
+LONGEST_NAME = 100
+"""Characters of a person's name."""
+
+
+class Words(click.ParamType[str]):
+    """A text that is not empty, on one line."""
+
+    name = "text"
+
+    def __init__(self, longest: int = 1000) -> None:
+        self.longest = longest
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        words = " ".join(value.split())
+        if not 0 < len(words) <= self.longest:
+            self.fail(f"has {len(words)} characters; it must have 1 to {self.longest}", param, ctx)
+        return words
+
+
+by_option = click.option("--by", type=Words(LONGEST_NAME), help="Who decides. Default: the operating system's user.")
+why_option = click.option("--why", type=Words(), help="The reason; it is recorded.")
+override_option = click.option(
+    "--override", type=Words(), default="", help="Why the gate does not count this time; it is recorded."
+)
+
+
+@command("models")
+def models(settings: Settings) -> Answer:
+    """List every version of the model: what it learned from, which nights it scored, who made it champion and why.
+
+    Example: payeewatch models
+    """
+    from payeewatch.pipeline.detector.promotions import history
+    from payeewatch.pipeline.detector.version_list import versions
+
+    found = versions(settings)
+    answer = {"models": [each.as_dict() for each in found], "history": [asdict(each) for each in history(settings)]}
+    if not found:
+        return answer, ["no model yet; run payeewatch train --as-of D --promote"]
+    return answer, [*_table(found), *(line for each in found for line in _details(each))]
+
+
+@command("promote", waits=True)
+@click.argument("version", required=False)
+@click.option("--approve", help="Instead: a proposed version, as the second person.")
+@why_option
+@by_option
+@override_option
+def promote(
+    settings: Settings, version: str | None, approve: str | None, why: str | None, by: str | None, override: str
+) -> Answer:
+    """Make a version the champion, which nights use; with promotion.by_two, propose it or approve a proposal.
+
+    Example: payeewatch promote 3 --why "finds more, same workload"
+    """
+    from payeewatch.pipeline.detector import promotions
+    from payeewatch.pipeline.opening import opened
+
+    if (version is None) == (approve is None):
+        raise click.UsageError("name one version: payeewatch promote VERSION --why TEXT, or promote --approve VERSION")
+    if version and not why:
+        raise click.UsageError("say why: payeewatch promote VERSION --why TEXT")
+    if approve and why:
+        raise click.UsageError("--why is said by the person who proposes; leave it out with --approve")
+    who = by or promotions.os_user()
+    with opened(settings):
+        if approve:
+            record = promotions.approve(settings, approve, who, override)
+        else:
+            record = promotions.promote(settings, str(version), str(why), who, override)
+    if record.kind == promotions.Kind.PROPOSAL:
+        return proposal_answer(record, {"record": asdict(record)}, [])
+    return {"record": asdict(record)}, _decision_lines(record)
+
+
+@command("rollback", waits=True)
+@click.option("--why", type=Words(), required=True, help="The reason; it is recorded.")
+@by_option
+def rollback(settings: Settings, why: str, by: str | None) -> Answer:
+    """Make the champion before the present one the champion again; `promote` takes that back.
+
+    Example: payeewatch rollback --why "twice as many flags as compared"
+    """
+    from payeewatch.pipeline.detector import promotions
+    from payeewatch.pipeline.opening import opened
+
+    with opened(settings):
+        record = promotions.roll_back(settings, why, by or promotions.os_user())
+    return {"record": asdict(record)}, _decision_lines(record)
+
+
+def proposal_answer(record: Record, answer: dict[str, object], lines: list[str]) -> Answer:
+    """The answer of a command that could only propose: exit code 13, and what must be done now."""
+    from payeewatch.pipeline.home.errors import ModelError
+
+    message = (
+        f"version {record.to} is proposed and not yet the champion (promotion.by_two): a second person approves it "
+        f"with payeewatch promote --approve {record.to} --by NAME"
+    )
+    answer |= {"proposed": True, "message": message, "exit_code": ModelError.exit_code}
+    click.echo(f"payeewatch: {message}", err=True)
+    return answer, [*lines, message], ModelError.exit_code
+
+
+def _decision_lines(record: Record) -> list[str]:
+    instead = f" in place of version {record.before}" if record.before else ""
+    by = f"proposed by {record.who}, approved by {record.approved_by}" if record.approved_by else f"by {record.who}"
+    lines = [f"version {record.to} is the champion{instead}, {by}: {record.why}"]
+    return [*lines, f"  the gate did not count: {record.override}"] if record.override else lines
+
+
+def _table(found: list[Version]) -> list[str]:
+    head = ("version", "alias", "trained as of", "known until", "learned from", "features", "nights", "served")
+    rows = [head, *(_row(each) for each in found)]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _row(each: Version) -> tuple[str, ...]:
+    learned = f"{each.changes:,} changes" if each.changes is not None and not each.parent else "–"
+    if each.parent:
+        learned = f"{each.verdicts or 0:,} verdicts on {each.parent}"
+    served = each.served
+    return (
+        each.version,
+        ", ".join(each.aliases) or "–",
+        each.trained_as_of or "–",
+        each.known_until or "–",
+        learned,
+        f"{each.features:,}" if each.features is not None else "–",
+        f"{served.nights:,}",
+        f"{served.first} to {served.last}" if served.nights else "–",
+    )
+
+
+def _details(each: Version) -> list[str]:
+    """What the table has no room for: notes, features, promotions."""
+    said = [each.note] if each.note else []
+    if each.lake_fingerprint:
+        said.append(f"learned from the lake up to load {each.lake_sequence}, fingerprint {each.lake_fingerprint[:12]}")
+    if each.gone:
+        said.append(f"cannot serve: {_names(each.gone)}")
+    if each.unused:
+        said.append(f"does not use {len(each.unused)} features of this code: {_names(each.unused)}")
+    said += [_promotion(record) for record in each.promotions]
+    if each.proposed:
+        said.append(f"proposed by {each.proposed.who} on {each.proposed.at:%Y-%m-%d}: {each.proposed.why}")
+    return [f"version {each.version}: {line}" for line in said]
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
+
+
+def _promotion(record: Record) -> str:
+    by = f"{record.who} and {record.approved_by}" if record.approved_by else record.who
+    instead = f" in place of {record.before}" if record.before else ""
+    override = f"; the gate did not count: {record.override}" if record.override else ""
+    return f"{record.kind} on {record.at:%Y-%m-%d} by {by}{instead}: {record.why}{override}"
