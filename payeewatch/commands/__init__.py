@@ -1,8 +1,8 @@
 """The verbs of `payeewatch`. Importing a module registers its commands.
 
 setup (init, check, token, migrate), load (ingest, link), lists (lists), model (measure, train, mlflow), versions
-(models, promote, rollback), learn (learn), night (night, explain), evaluate (backtest, evaluate, simulate), oncall
-(status, doctor), people (purge, person), review (triage, triage-user, triage-token, holds, audit).
+(models, compare, shadow, promote, rollback), learn (learn), night (night, explain), evaluate (backtest, evaluate,
+simulate), oncall (status, doctor), people (purge, person), review (triage, triage-user, triage-token, holds, audit).
 """
 
 from payeewatch.commands import evaluate as evaluate

@@ -1,4 +1,4 @@
-"""The life of a model after its training: `models`, `promote`, `rollback`.
+"""The life of a model after its training: `models`, `compare`, `promote`, `rollback`.
 
 Stages are imported when a command runs, so that --help answers at once.
 """
@@ -6,13 +6,16 @@ Stages are imported when a command runs, so that --help answers at once.
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from payeewatch.command import Answer, command
+from payeewatch.command import DAY, Answer, command
 
 if TYPE_CHECKING:
+    from payeewatch.evaluation.compare import Comparison, Side
     from payeewatch.pipeline.detector.promotions import Record
     from payeewatch.pipeline.detector.version_list import Version
     from payeewatch.pipeline.home.settings import Settings
@@ -59,6 +62,31 @@ def models(settings: Settings) -> Answer:
     if not found:
         return answer, ["no model yet; run payeewatch train --as-of D --promote"]
     return answer, [*_table(found), *(line for each in found for line in _details(each))]
+
+
+@command("compare", waits=True)
+@click.argument("a")
+@click.argument("b")
+@click.option("--from", "first", type=DAY, help="The first night. Default: the last 14 published ones.")
+@click.option("--to", "last", type=DAY, help="The last night. Default: the last published one.")
+@click.option("--out", type=click.Path(path_type=Path), help="Default: reports/compare-<A>-<B>.")
+def compare(settings: Settings, a: str, b: str, first: date | None, last: date | None, out: Path | None) -> Answer:
+    """Compare the queues that two versions or aliases would have made on the same past nights.
+
+    Example: payeewatch compare champion challenger
+    """
+    from payeewatch.evaluation.compare import compare as compare_versions
+    from payeewatch.evaluation.comparison_record import write
+    from payeewatch.pipeline.opening import opened
+
+    if first and last and first > last:
+        raise click.UsageError(f"--from {first} is after --to {last}")
+    with opened(settings) as session:
+        result = compare_versions(session, (a, b), first, last)
+        out = out or settings.folder("reports") / f"compare-{result.a.version}-{result.b.version}"
+        run_id = write(settings, result, out)
+    answer = result.as_dict() | {"gained": result.gained, "lost": result.lost, "run_id": run_id, "out": out}
+    return answer, _comparison_lines(result, out)
 
 
 @command("promote", waits=True)
@@ -108,6 +136,30 @@ def rollback(settings: Settings, why: str, by: str | None) -> Answer:
     with opened(settings):
         record = promotions.roll_back(settings, why, by or promotions.os_user())
     return {"record": asdict(record)}, _decision_lines(record)
+
+
+def _comparison_lines(result: Comparison, out: Path) -> list[str]:
+    span, a, b = result.span, result.a, result.b
+    left_out = f"; {len(span.left_out)} before left out, one version knows more" if span.left_out else ""
+    return [
+        f"{result.nights} nights, {span.first} to {span.last}{left_out}",
+        *(_side_line(each) for each in (a, b)),
+        f"gained {result.only_b.changes:,} flags ({result.only_b.euros:,.0f} EUR at risk), lost "
+        f"{result.only_a.changes:,} ({result.only_a.euros:,.0f} EUR), {result.both.changes:,} in both",
+        f"queues have {result.queue_overlap or 0:.0%} in common; rank correlation {result.rank_correlation or 0:.3f}",
+        *(f"  gained: payeewatch explain {change_id}" for change_id in result.gained[:MOST_NAMES]),
+        *(f"  lost:   payeewatch explain {change_id}" for change_id in result.lost[:MOST_NAMES]),
+        f"report    {out / 'comparison.html'}",
+    ]
+
+
+def _side_line(side: Side) -> str:
+    at = side.level(0.05)
+    return (
+        f"version {side.version}: {side.flagged.changes:,} flagged, {side.new_a_night:.1f} new a night; "
+        f"{side.known_frauds_flagged} of {side.known_frauds} known frauds before anybody knew; p <= 0.05 in "
+        f"{at.share:.1%} of {at.n:,} (95 %: {at.low:.1%} to {at.high:.1%})"
+    )
 
 
 def proposal_answer(record: Record, answer: dict[str, object], lines: list[str]) -> Answer:
