@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from payeewatch.evaluation.backtest import LATEST_VERDICTS, compare_with_verdicts
-from payeewatch.evaluation.exceedance import ALL, LEVELS, Exceedance, exceedances
+from payeewatch.evaluation.exceedance import ALL, Exceedance, exceedances
 from payeewatch.evaluation.replay import Replay, replay_models
 from payeewatch.evaluation.stability import shared_top
 from payeewatch.pipeline.changes.batch import NightView
@@ -145,7 +145,8 @@ def compare(session: Session, which: Sequence[str], first: date | None = None, l
     a, b = (set(flags["change_id"]) for flags in firsts)
     correlations = _rank_correlations(*replays)
     return Comparison(
-        *sides,
+        a=sides[0],
+        b=sides[1],
         span=span,
         nights=len(replays[0].nights),
         both=_part(firsts[1], a & b, verdicts),

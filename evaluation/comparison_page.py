@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from payeewatch.evaluation.compare import TOP, Comparison, Part, Side
 from payeewatch.evaluation.page import environment
 from payeewatch.pipeline.home import charts
@@ -26,7 +28,7 @@ def page(comparison: Comparison) -> str:
             parts=_parts(comparison),
             kinds=[(kind, [each.kinds.get(kind, 0) for _, each in _parts(comparison)]) for kind in kinds],
             reasons=_reasons(comparison),
-            figures=_figures(a, b),
+            figures=[(name, kind, [of(side) for side in (a, b)]) for name, kind, of in FIGURES],
             picture=charts.rows(
                 "Changes flagged",
                 [
@@ -55,21 +57,17 @@ def _reasons(comparison: Comparison) -> list[tuple[str, list[int]]]:
     return [(name, [each.get(name, 0) for each in counts]) for name in names[:MOST_REASONS]]
 
 
-def _figures(a: Side, b: Side) -> list[tuple[str, str, list[float | None]]]:
-    """Name, filter, and the value of each side."""
-    rows: list[tuple[str, str, list[float | None]]] = []
-    for name, kind, of in (
-        ("changes flagged", "number", lambda side: side.flagged.changes),
-        ("euros at risk when flagged", "euros", lambda side: side.flagged.euros),
-        ("new flags a night", "number", lambda side: side.new_a_night),
-        ("in the queue of a night", "number", lambda side: side.queued_a_night),
-        ("changes proposed to hold", "number", lambda side: side.held),
-        ("frauds known today, open before anybody knew", "number", lambda side: side.known_frauds),
-        ("of these, flagged before anybody knew", "number", lambda side: side.known_frauds_flagged),
-        ("nights ahead of the verdict (median)", "number", lambda side: side.nights_ahead),
-        ("flagged, and honest by today's verdicts", "number", lambda side: side.honest_flagged),
-        (f"top {TOP} of a night in the next night's (Jaccard)", "share", lambda side: side.top_kept),
-        ("features", "number", lambda side: side.features),
-    ):
-        rows.append((name, kind, [of(side) for side in (a, b)]))
-    return rows
+FIGURES: tuple[tuple[str, str, Callable[[Side], float | None]], ...] = (
+    ("changes flagged", "number", lambda side: side.flagged.changes),
+    ("euros at risk when flagged", "euros", lambda side: side.flagged.euros),
+    ("new flags a night", "number", lambda side: side.new_a_night),
+    ("in the queue of a night", "number", lambda side: side.queued_a_night),
+    ("changes proposed to hold", "number", lambda side: side.held),
+    ("frauds known today, open before anybody knew", "number", lambda side: side.known_frauds),
+    ("of these, flagged before anybody knew", "number", lambda side: side.known_frauds_flagged),
+    ("nights ahead of the verdict (median)", "number", lambda side: side.nights_ahead),
+    ("flagged, and honest by today's verdicts", "number", lambda side: side.honest_flagged),
+    (f"top {TOP} of a night in the next night's (Jaccard)", "share", lambda side: side.top_kept),
+    ("features", "number", lambda side: side.features),
+)
+"""Name, how it is worded, and the value of a side."""

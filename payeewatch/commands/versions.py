@@ -1,4 +1,4 @@
-"""The life of a model after its training: `models`, `compare`, `promote`, `rollback`.
+"""The life of a model after its training: `models`, `compare`, `shadow`, `promote`, `rollback`.
 
 Stages are imported when a command runs, so that --help answers at once.
 """
@@ -87,6 +87,31 @@ def compare(settings: Settings, a: str, b: str, first: date | None, last: date |
         run_id = write(settings, result, out)
     answer = result.as_dict() | {"gained": result.gained, "lost": result.lost, "run_id": run_id, "out": out}
     return answer, _comparison_lines(result, out)
+
+
+@command("shadow", waits=True)
+@click.argument("challenger")
+@click.option("--nights", type=click.IntRange(1, 1000), help="Score so many coming nights with it, too.")
+@click.option("--stop", is_flag=True, help="Score no further night with it; what it has scored stays.")
+@by_option
+def shadow(settings: Settings, challenger: str, nights: int | None, stop: bool, by: str | None) -> Answer:
+    """Let a challenger score the coming nights beside the champion, in shadow/<version>/; the queue does not change.
+
+    Example: payeewatch shadow challenger --nights 14
+    """
+    from payeewatch.pipeline.detector import promotions, shadow_plans
+    from payeewatch.pipeline.opening import opened
+
+    if stop == (nights is not None):
+        raise click.UsageError("give --nights N to begin, or --stop to end")
+    with opened(settings):
+        if nights is None:
+            plan = shadow_plans.stop(settings, challenger)
+            line = f"version {plan.version} scores no further night in shadow"
+        else:
+            plan = shadow_plans.start(settings, challenger, nights, by or promotions.os_user())
+            line = f"version {plan.version} scores the next {plan.nights} nights in shadow; the queue does not change"
+    return {"shadow": asdict(plan)}, [line]
 
 
 @command("promote", waits=True)
@@ -216,6 +241,8 @@ def _details(each: Version) -> list[str]:
     if each.unused:
         said.append(f"does not use {len(each.unused)} features of this code: {_names(each.unused)}")
     said += [_promotion(record) for record in each.promotions]
+    if each.shadow:
+        said.append(f"scored {each.shadow.nights:,} nights in shadow; {each.shadow.nights_left:,} to come")
     if each.proposed:
         said.append(f"proposed by {each.proposed.who} on {each.proposed.at:%Y-%m-%d}: {each.proposed.why}")
     return [f"version {each.version}: {line}" for line in said]

@@ -12,6 +12,7 @@ from typing import Any
 from payeewatch.pipeline.detector.model import feature_differences
 from payeewatch.pipeline.detector.model_store import NAME, database_of, reading
 from payeewatch.pipeline.detector.promotions import Kind, Record, history, open_proposal
+from payeewatch.pipeline.detector.shadow_plans import plans, shadow_files
 from payeewatch.pipeline.home.runs import published_nights, read_run
 from payeewatch.pipeline.home.settings import Settings
 
@@ -35,6 +36,14 @@ class Served:
 
 
 @dataclass(frozen=True)
+class Shadow:
+    """The nights that a version scored in shadow, and those that it still will."""
+
+    nights: int
+    nights_left: int
+
+
+@dataclass(frozen=True)
 class Version:
     """One version. Fields that it does not record are empty or None."""
 
@@ -54,6 +63,7 @@ class Version:
     gone: tuple[str, ...]  # of its features, those that this code measures otherwise or not at all, and why
     unused: tuple[str, ...]  # features of this code that it does not use
     served: Served
+    shadow: Shadow | None
     promotions: tuple[Record, ...]  # records that made it the champion
     proposed: Record | None
 
@@ -72,7 +82,7 @@ def versions(settings: Settings) -> list[Version]:
         for version, alias in con.execute(ALIASES):
             aliases.setdefault(str(version), []).append(alias)
         changes, names = dict(con.execute(CHANGES).fetchall()), dict(con.execute(RUN_NAMES).fetchall())
-    records, nights = history(settings), nights_by_version(settings)
+    records, nights, in_shadow = history(settings), nights_by_version(settings), _in_shadow(settings)
     return [
         _version(
             str(number),
@@ -82,6 +92,7 @@ def versions(settings: Settings) -> list[Version]:
             str(names.get(run_id, "")),
             _features(settings, run_id),
             nights.get(str(number), []),
+            in_shadow.get(str(number)),
             records,
         )
         for number, run_id in rows
@@ -97,6 +108,14 @@ def nights_by_version(settings: Settings) -> dict[str, list[date]]:
     return nights
 
 
+def _in_shadow(settings: Settings) -> dict[str, Shadow]:
+    published = published_nights(settings)
+    return {
+        plan.version: Shadow(len(shadow_files(settings, plan.version)), plan.nights_left(published))
+        for plan in plans(settings)
+    }
+
+
 def _version(
     version: str,
     tags: Mapping[str, str],
@@ -105,6 +124,7 @@ def _version(
     name: str,
     features: Sequence[dict[str, str]] | None,
     nights: Sequence[date],
+    shadow: Shadow | None,
     records: Sequence[Record],
 ) -> Version:
     from payeewatch.features.registry import FEATURES
@@ -128,6 +148,7 @@ def _version(
         gone=tuple(feature_differences(features or (), code)),
         unused=tuple(each.name for each in code if each.name not in used) if features is not None else (),
         served=Served(len(nights), nights[0], nights[-1]) if nights else Served(0),
+        shadow=shadow,
         promotions=tuple(each for each in records if each.to == version and each.kind != Kind.PROPOSAL),
         proposed=open_proposal(records, version),
     )

@@ -22,7 +22,7 @@ DEFAULT_PARAMS = Path(__file__).with_name("params.yaml").resolve()
 _yaml = partial(yaml.load, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 FOLDERS = (
     "inbox", "breaches", "reference", "lake", "vault", "mlflow", "quarantine", "flags", "scores",
-    "evidence", "runs", "reports", "holds", "releases", "outcomes", "triage",
+    "shadow", "evidence", "runs", "reports", "holds", "releases", "outcomes", "triage",
 )  # fmt: skip
 
 

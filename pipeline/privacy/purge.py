@@ -29,7 +29,7 @@ from payeewatch.pipeline.store.as_of import last_decision, last_version
 from payeewatch.pipeline.store.lake import PURGE
 
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-OUTPUT_FOLDERS = ("flags", "scores", "evidence", "reports", "holds", "releases", "outcomes")
+OUTPUT_FOLDERS = ("flags", "scores", "shadow", "evidence", "reports", "holds", "releases", "outcomes")
 """Folders of what nights, and reviewers on a day, wrote."""
 
 LAST_FLAGGED = """
@@ -146,7 +146,7 @@ def _nights(settings: Settings, until: date, counts: PurgeCounts, *, dry_run: bo
     last = until - timedelta(days=settings.params.retention.nights_days)
     newest = max(published_nights(settings), default=date.max)
     for folder in OUTPUT_FOLDERS:
-        for path in sorted(settings.folder(folder).glob("*")):
+        for path in sorted(settings.folder(folder).glob("*/*" if folder == "shadow" else "*")):
             day = _day(path)
             if day and day < min(last, newest):
                 counts.add("nights", folder, 1)

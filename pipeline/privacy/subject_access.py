@@ -194,7 +194,8 @@ def _published(settings: Settings, folder: str, person: Person) -> list[dict[str
     import pyarrow.parquet as pq
 
     rows: list[dict[str, Any]] = []
-    for path in published_files(settings, folder).values():
+    in_shadow = sorted(settings.folder("shadow").glob("*/*.parquet")) if folder == "scores" else []
+    for path in [*published_files(settings, folder).values(), *in_shadow]:
         table = pq.read_table(path)
         mine = table.filter(
             pc.or_kleene(
