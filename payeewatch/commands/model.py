@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from payeewatch.command import DAY, Answer, command, engine_option
-from payeewatch.commands.versions import Words, by_option, proposal_answer
+from payeewatch.commands.versions import LONGEST_NAME, Words, by_option, proposal_answer
 
 if TYPE_CHECKING:
     from payeewatch.pipeline.home.settings import Settings
@@ -60,10 +60,8 @@ def measure(settings: Settings, as_of: date, out: Path, engine: str) -> Answer:
 )
 @click.option("--features", type=Names(), default="", help="Train on these features only, such as A,B.")
 @click.option("--without", type=Names(), default="", help="Train on all features without these, such as A,B.")
-@click.option("--name", type=Words(), default="", help="Of the run. Default: train and the day.")
-@click.option(
-    "--note", type=Words(), default="", help="What this model is for, or why it is the champion; it is recorded."
-)
+@click.option("--name", type=Words(LONGEST_NAME), help="Of the run. Default: train and the day.")
+@click.option("--note", type=Words(), help="What this model is for, or why it is the champion; it is recorded.")
 @by_option
 def train(settings: Settings, as_of: date, measured: Path | None, save: Path | None, **options: Any) -> Answer:
     """Fit the detector on what was known on a day; log and register it.

@@ -44,7 +44,7 @@ class Words(click.ParamType[str]):
 by_option = click.option("--by", type=Words(LONGEST_NAME), help="Who decides. Default: the operating system's user.")
 why_option = click.option("--why", type=Words(), help="The reason; it is recorded.")
 override_option = click.option(
-    "--override", type=Words(), default="", help="Why the gate does not count this time; it is recorded."
+    "--override", type=Words(), help="Why the gate does not count this time; it is recorded."
 )
 
 
@@ -121,7 +121,7 @@ def shadow(settings: Settings, challenger: str, nights: int | None, stop: bool, 
 @by_option
 @override_option
 def promote(
-    settings: Settings, version: str | None, approve: str | None, why: str | None, by: str | None, override: str
+    settings: Settings, version: str | None, approve: str | None, why: str | None, by: str | None, override: str | None
 ) -> Answer:
     """Make a version the champion, which nights use; with promotion.by_two, propose it or approve a proposal.
 
@@ -139,9 +139,9 @@ def promote(
     who = by or promotions.os_user()
     with opened(settings):
         if approve:
-            record = promotions.approve(settings, approve, who, override)
+            record = promotions.approve(settings, approve, who, override or "")
         else:
-            record = promotions.promote(settings, str(version), str(why), who, override)
+            record = promotions.promote(settings, str(version), str(why), who, override or "")
     if record.kind == promotions.Kind.PROPOSAL:
         return proposal_answer(record, {"record": asdict(record)}, [])
     return {"record": asdict(record)}, _decision_lines(record)

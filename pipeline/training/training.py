@@ -119,7 +119,13 @@ class Registered:
 
 
 def register(
-    session: Session, model: Model, *, promote: bool, name: str = "", note: str = "", who: str = ""
+    session: Session,
+    model: Model,
+    *,
+    promote: bool,
+    name: str | None = None,
+    note: str | None = None,
+    who: str | None = None,
 ) -> Registered:
     """Log and register a model; a model that is already registered keeps its version.
 
@@ -131,7 +137,7 @@ def register(
     with session.stage("register") as facts:
         data = learned_from(session.lake, date.fromisoformat(model.facts["trained_as_of"]))
         data |= {"note": note} if note else {}
-        model = model_registry.register(settings, model, promote=promotes, data=data, name=name)
+        model = model_registry.register(settings, model, promote=promotes, data=data, name=name or "")
         facts |= {"version": model.version, "promoted": promotes}
     if not promote or model.version == champion:
         return Registered(model, model.version == champion)
