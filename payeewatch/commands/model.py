@@ -127,8 +127,9 @@ def mlflow(settings: Settings, port: int) -> Answer:
     import sys
     from os import environ
 
-    from payeewatch.pipeline.detector.model_store import QUIET, store_address
+    from payeewatch.pipeline.detector.model_store import QUIET, follow_the_home, store_address
 
+    follow_the_home(settings)
     address = store_address(settings)
     words = ["ui", "--backend-store-uri", address, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     ended = subprocess.run([sys.executable, "-m", "mlflow", *words], env=environ | QUIET, check=False)

@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from payeewatch.pipeline.detector import model_file
+from payeewatch.pipeline.detector import model_card, model_file
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.detector.model_store import NAME, database_of, experiment_of, reading, store
 from payeewatch.pipeline.home.errors import ModelError
@@ -267,7 +267,7 @@ def log_model(
     with mlflow.start_run(experiment_id=experiment_of(client, settings), run_name=name or f"{verb} {day}") as run:
         mlflow.log_params(settings.params.flat())
         mlflow.log_metrics({**model.metrics, **metrics})
-        mlflow.set_tags(tags)
+        mlflow.set_tags(tags | {"mlflow.note.content": model_card.card(model, tags)})
         mlflow.log_dict({"features": list(model.features)}, "features.json")
         learned_from = model.weights.record if model.weights else {}
         facts = {"facts": model.facts, "warnings": list(model.warnings), "absent": _absent_lenses(model)}
@@ -278,8 +278,11 @@ def log_model(
             if model.references is not None:
                 artifacts["references"] = str(Path(folder) / REFERENCES)
                 model.save_references(Path(folder) / REFERENCES)
+            example = model_card.example_rows(model)
             logged = mlflow.pyfunc.log_model(
                 name="model",
+                signature=mlflow.models.infer_signature(example, model.score(example)),
+                input_example=example,
                 python_model=str(Path(__file__).with_name("pyfunc_model.py")),
                 artifacts=artifacts,
                 pip_requirements=[f"{name}=={metadata.version(name)}" for name in REQUIRED],
@@ -288,7 +291,14 @@ def log_model(
         client.get_registered_model(NAME)
     except mlflow.exceptions.MlflowException:
         client.create_registered_model(NAME)
-    return client.create_model_version(NAME, logged.model_uri, run.info.run_id, tags=tags, model_id=logged.model_id)
+    return client.create_model_version(
+        NAME,
+        logged.model_uri,
+        run.info.run_id,
+        tags=tags,
+        model_id=logged.model_id,
+        description=model_card.card(model, tags),
+    )
 
 
 def with_version(model: Model, version: Any) -> Model:
