@@ -84,6 +84,7 @@ def train(settings: Settings, as_of: date, measured: Path | None, save: Path | N
             training.save_model(result.model, save)
         warnings = session.warnings
     answer, lines = _trained(result, as_of, warnings)
+    answer["promoted"] = options["promote"] and result.is_champion
     if result.record and not result.is_champion:
         return proposal_answer(result.record, answer, lines)
     return answer, lines
@@ -104,7 +105,6 @@ def _trained(result: Registered, as_of: date, warnings: list[str]) -> tuple[dict
         "name": model.name,
         "version": model.version,
         "run_id": model.run_id,
-        "promoted": result.is_champion,
         "features": len(model.features),
         "metrics": model.metrics,
         "warnings": warnings,
