@@ -14,7 +14,7 @@ SIDES = ("a", "b")
 """The two versions of a comparison, in the order in which they were named; metrics begin with their letter."""
 COMPARED = """
 SELECT r.run_uuid, t.key, t.value FROM runs r JOIN experiments e USING (experiment_id) JOIN tags t USING (run_uuid)
-WHERE e.name = ? AND r.lifecycle_stage = 'active' AND t.key IN ('a', 'b') ORDER BY r.start_time, r.run_uuid
+WHERE e.name = ? AND r.lifecycle_stage = 'active' AND t.key IN ('a', 'b') ORDER BY r.start_time, r.rowid
 """
 METRICS = "SELECT key, value FROM latest_metrics WHERE run_uuid = ?"
 

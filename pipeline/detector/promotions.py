@@ -24,7 +24,7 @@ EXPERIMENT = "payeewatch-promotions"
 TAGS = ("kind", "from", "to", "who", "at", "why", "approved_by", "override", "comparison")
 RECORDS = """
 SELECT r.run_uuid, t.key, t.value FROM runs r JOIN experiments e USING (experiment_id) JOIN tags t USING (run_uuid)
-WHERE e.name = ? AND r.lifecycle_stage = 'active' ORDER BY r.start_time, r.run_uuid
+WHERE e.name = ? AND r.lifecycle_stage = 'active' ORDER BY r.start_time, r.rowid
 """
 
 

@@ -89,6 +89,14 @@ def due(settings: Settings, night: date) -> list[Plan]:
     return [plan for plan in plans(settings) if plan.is_due(night, published)]
 
 
+def in_use(settings: Settings) -> set[str]:
+    """The versions that will score nights in shadow, or whose scores are still there."""
+    published = published_nights(settings)
+    return {
+        plan.version for plan in plans(settings) if plan.nights_left(published) or shadow_files(settings, plan.version)
+    }
+
+
 def shadow_files(settings: Settings, version: str) -> dict[date, Path]:
     """Night -> the scores of a version in shadow, oldest first."""
     paths = sorted((settings.folder(FOLDER) / version).glob("*.parquet"))

@@ -169,3 +169,14 @@ def test_a_proposal_before_any_comparison_waits_for_one(challenged: Home, tmp_pa
         promotions.approve(settings, "2", "ben")
     log_comparison(settings, "1", "2")
     assert promotions.approve(settings, "2", "ben").comparison
+
+
+def test_the_first_champion_needs_neither_a_comparison_nor_a_second_person(settings: Settings) -> None:
+    import mlflow
+
+    settings = by_two(settings)
+    uri = f"sqlite:///{settings.folder('mlflow') / 'mlflow.db'}"
+    mlflow.MlflowClient(uri, uri).delete_registered_model_alias("payeewatch", "champion")
+    first = promotions.promote(settings, "2", WHY, "anna")
+    assert (first.kind, first.before, first.decided_by) == (Kind.PROMOTION, "", "one")
+    assert model_registry.champion_version(settings) == "2"

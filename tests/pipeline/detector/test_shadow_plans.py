@@ -48,7 +48,9 @@ def test_starting_and_stopping_are_on_file(challenged: Home, tmp_path: Path) -> 
     plan = shadow_plans.start(settings, "challenger", 3, "anna")
     assert plan == Plan("2", 3, NIGHTS[-1], "anna")
     assert shadow_plans.due(settings, NIGHTS[-1] + timedelta(days=1)) == shadow_plans.plans(settings) == [plan]
+    assert shadow_plans.in_use(settings) == {"2"}
     shadow_plans.stop(settings, "2")
+    assert shadow_plans.in_use(settings) == set()
     assert shadow_plans.due(settings, NIGHTS[-1] + timedelta(days=1)) == []
     with pytest.raises(ModelError, match="is the champion"):
         shadow_plans.start(settings, "champion", 3, "anna")

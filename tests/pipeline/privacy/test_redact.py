@@ -6,11 +6,15 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from payeewatch.pipeline.home.files import write_text
+from payeewatch.pipeline.home.published import SHADOW_SCHEMA
 from payeewatch.pipeline.home.scrub import WITHDRAWN, Removal, scrub, scrub_row, without
 from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.home.tabular import write_parquet
 from payeewatch.pipeline.privacy.redact import withdraw
 
 PERSON = Removal(ids=frozenset({"C1", "P1"}))
@@ -98,3 +102,16 @@ def test_holds_of_now_and_accounts_put_right_forget_the_person(tmp_path: Path) -
     assert "P1" in current.read_text()
     withdraw(settings, PERSON, date(2024, 10, 1), dry_run=False)
     assert current.read_text() == put_right.read_text() == "change_id,payee_id\nC2,P2\n"
+
+
+def test_a_night_in_shadow_forgets_the_person_and_the_flag(tmp_path: Path) -> None:
+    settings = Settings.load(tmp_path, {})
+    path = settings.folder("shadow") / "2" / "2024-09-26.parquet"
+    rows = [{"change_id": each, "flag_id": f"F-{each}", "rank": 1} for each in ("C1", "C2", "C3")]
+    write_parquet(path, pa.Table.from_pylist(rows, schema=SHADOW_SCHEMA))
+    removal = Removal(ids=PERSON.ids, flags=frozenset({"F-C2"}))
+    assert withdraw(settings, removal, date(2024, 10, 1), dry_run=True).rows["shadow"] == 2
+    assert pq.read_table(path).num_rows == 3
+    withdraw(settings, removal, date(2024, 10, 1), dry_run=False)
+    remaining = pq.read_table(path).to_pylist()
+    assert [(row["change_id"], row["flag_id"]) for row in remaining] == [("C2", None), ("C3", "F-C3")]
