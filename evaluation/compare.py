@@ -180,7 +180,8 @@ def _span(session: Session, models: Sequence[Model], first: date | None, last: d
     since = _first_night(newest)
     published = [night for night in published_nights(settings) if first is None or night >= first]
     if last is None and not published:
-        raise InputMissing("no night is published; run nights first, or name past nights with --from and --to")
+        which = f"no night from {first} on" if first else "no night"
+        raise InputMissing(f"{which} is published; run nights first, or name past nights with --from and --to")
     last = last or published[-1]
     loaded = max((load.day for load in session.lake.loads() if load.kind == "drop"), default=date.min)
     if last > loaded:
@@ -297,19 +298,22 @@ def _rank_correlations(first: Replay, second: Replay) -> list[float]:
 
 def _top_overlaps(first: Replay, second: Replay) -> list[float]:
     theirs = _by_night(second)
-    return [_shared(scores, theirs[night]) for night, scores in _by_night(first).items()]
+    return _shared([(scores, theirs[night]) for night, scores in _by_night(first).items()])
 
 
 def _tops_kept(result: Replay) -> list[float]:
-    nights = list(_by_night(result).values())
-    return [_shared(today, tomorrow) for today, tomorrow in pairwise(nights)]
+    return _shared(list(pairwise(_by_night(result).values())))
 
 
-def _shared(ours: pd.Series, theirs: pd.Series) -> float:
-    """What two lists of scores share of their tops, of the changes that both have."""
-    both = sorted(set(ours.index) & set(theirs.index))
-    names = np.array(both, dtype=object)
-    return shared_top(names, ours[both].to_numpy(), theirs[both].to_numpy(), TOP)
+def _shared(pairs: Sequence[tuple[pd.Series, pd.Series]]) -> list[float]:
+    """What two lists of scores share of their tops, of the changes that both have; of few changes, that is chance."""
+    found = []
+    for ours, theirs in pairs:
+        both = sorted(set(ours.index) & set(theirs.index))
+        if len(both) >= 2 * TOP:
+            names = np.array(both, dtype=object)
+            found.append(shared_top(names, ours[both].to_numpy(), theirs[both].to_numpy(), TOP))
+    return found
 
 
 def _queue_overlaps(first: Replay, second: Replay) -> list[float]:

@@ -124,11 +124,11 @@ def test_a_correction_by_verdicts_is_refused(settings: Settings) -> None:
         promotions.promote(settings, learned.version, WHY, "anna", "all the same")
 
 
-def test_a_version_whose_features_are_gone_is_refused_by_name(settings: Settings) -> None:
+def test_a_version_whose_features_are_measured_otherwise_is_refused_by_name(settings: Settings) -> None:
     champion = model_registry.load_with_references(settings)
-    features = ({**champion.features[0], "name": "moon_phase"}, *champion.features[1:])
+    features = ({**champion.features[0], "definition": "as it was"}, *champion.features[1:])
     other = model_registry.register(settings, replace(champion, features=features), promote=False, data={})
-    with pytest.raises(ModelError, match="moon_phase is gone") as refused:
+    with pytest.raises(ModelError, match="is_first_account has another formula") as refused:
         promotions.promote(settings, other.version, WHY, "anna", "all the same")
     assert refused.value.exit_code == 13
     assert model_registry.champion_version(settings) == "1"
