@@ -209,10 +209,10 @@ def _leading_reasons(model: Model, frame: pd.DataFrame) -> dict[str, str]:
     """change_id -> the feature of its strongest reason."""
     if frame.empty:
         return {}
-    found = reasons(frame, model)
+    reasons_by_row = reasons(frame, model)
     return {
         change_id: str(why[0]["feature"]) if why else NO_REASON
-        for change_id, why in zip(found["change_id"], found["reasons"], strict=True)
+        for change_id, why in zip(reasons_by_row["change_id"], reasons_by_row["reasons"], strict=True)
     }
 
 
@@ -241,14 +241,14 @@ def _kind(party: object, derived: object) -> str:
 
 def _part(flags: pd.DataFrame, change_ids: set[str], verdicts: pd.DataFrame) -> Part:
     flags = flags[flags["change_id"].isin(change_ids)]
-    found = verdicts.set_index("change_id")["verdict"].reindex(flags["change_id"])
-    said = {
-        "fraud": int(found.isin(FRAUD_VERDICTS).sum()),
-        "honest": int((found == HONEST_VERDICT).sum()),
+    last_verdicts = verdicts.set_index("change_id")["verdict"].reindex(flags["change_id"])
+    counts = {
+        "fraud": int(last_verdicts.isin(FRAUD_VERDICTS).sum()),
+        "honest": int((last_verdicts == HONEST_VERDICT).sum()),
     }
     kinds, leading = (_counts(flags[name]) for name in ("kind", "reason"))
     euros = float(flags["euros"].sum())
-    return Part(len(flags), euros, kinds, leading, said | {"none": len(flags) - sum(said.values())})
+    return Part(len(flags), euros, kinds, leading, counts | {"none": len(flags) - sum(counts.values())})
 
 
 def _counts(values: pd.Series) -> dict[str, int]:
@@ -292,8 +292,8 @@ def _by_night(result: Replay) -> dict[Any, pd.Series]:
 def _rank_correlations(first: Replay, second: Replay) -> list[float]:
     theirs = _by_night(second)
     pairs = [(scores, theirs[night].reindex(scores.index)) for night, scores in _by_night(first).items()]
-    found = [float(ours.rank().corr(other.rank())) for ours, other in pairs if len(ours) > 1]
-    return [each for each in found if not np.isnan(each)]
+    correlations = [float(ours.rank().corr(other.rank())) for ours, other in pairs if len(ours) > 1]
+    return [each for each in correlations if not np.isnan(each)]
 
 
 def _top_overlaps(first: Replay, second: Replay) -> list[float]:
@@ -307,13 +307,13 @@ def _tops_kept(result: Replay) -> list[float]:
 
 def _shared(pairs: Sequence[tuple[pd.Series, pd.Series]]) -> list[float]:
     """What two lists of scores share of their tops, of the changes that both have; of few changes, that is chance."""
-    found = []
+    shares = []
     for ours, theirs in pairs:
         both = sorted(set(ours.index) & set(theirs.index))
         if len(both) >= 2 * TOP:
             names = np.array(both, dtype=object)
-            found.append(shared_top(names, ours[both].to_numpy(), theirs[both].to_numpy(), TOP))
-    return found
+            shares.append(shared_top(names, ours[both].to_numpy(), theirs[both].to_numpy(), TOP))
+    return shares
 
 
 def _queue_overlaps(first: Replay, second: Replay) -> list[float]:

@@ -24,7 +24,7 @@ def write(settings: Settings, comparison: Comparison, out: Path) -> str:
 
 
 def _metrics(comparison: Comparison) -> dict[str, float]:
-    found: dict[str, float | None] = {
+    metrics: dict[str, float | None] = {
         "nights": comparison.nights,
         "gained": comparison.only_b.changes,
         "lost": comparison.only_a.changes,
@@ -38,8 +38,8 @@ def _metrics(comparison: Comparison) -> dict[str, float]:
     for name in gate.SIDES:
         side: Side = getattr(comparison, name)
         at = side.level(LEVELS[0])
-        found |= gate.metrics_of(name, side.flagged.changes, at.share, (at.low, at.high))
-        found |= {
+        metrics |= gate.metrics_of(name, side.flagged.changes, at.share, (at.low, at.high))
+        metrics |= {
             f"{name}.euros": side.flagged.euros,
             f"{name}.new_a_night": side.new_a_night,
             f"{name}.p01.share": side.level(LEVELS[1]).share,
@@ -47,4 +47,4 @@ def _metrics(comparison: Comparison) -> dict[str, float]:
             f"{name}.honest_flagged": side.honest_flagged,
             f"{name}.top_kept": side.top_kept,
         }
-    return {name: float(value) for name, value in found.items() if value is not None}
+    return {name: float(value) for name, value in metrics.items() if value is not None}

@@ -23,15 +23,15 @@ def environment() -> Environment:
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     folders = ("payeewatch.evaluation", "payeewatch.pipeline.report")
-    found = Environment(
+    templates = Environment(
         loader=ChoiceLoader([PackageLoader(name, "templates") for name in folders]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"share": share, "euros": euros, "number": number, "signed": signed}
-    return found
+    templates.filters |= {"share": share, "euros": euros, "number": number, "signed": signed}
+    return templates
 
 
 def page(evaluation: Facts) -> str:

@@ -150,7 +150,7 @@ def replay(
         ModelError: too few changes to learn from before the first night.
     """
     every_change, payees_on = _every_change(session), _payees(session)
-    state, shown = _State(), _Nights()
+    state, so_far = _State(), _Nights()
     trainings: list[Training] = []
     steps = _steps(first, last, retrain_days)
     # the reading thread is closed first, so that after an error it ends before the focus does
@@ -170,8 +170,8 @@ def replay(
                     _learn(session, night, trainings[-1], view.frame, state, queues, judge)
                 if observe and night == trainings[-1].as_of + timedelta(days=1):
                     observe(trainings[-1], view.frame)
-                shown.add(night, payees_on(night), night_rows, queues)
-    return shown.replay(trainings)
+                so_far.add(night, payees_on(night), night_rows, queues)
+    return so_far.replay(trainings)
 
 
 def replay_models(
@@ -189,18 +189,18 @@ def replay_models(
         watch: called for each model and night, with what the night saw and queued.
     """
     every_change, payees_on = _every_change(session), _payees(session)
-    states, shown = [_State() for _ in models], [_Nights() for _ in models]
+    states, outcomes = [_State() for _ in models], [_Nights() for _ in models]
     nights = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     steps = [(nights[start : start + CHUNK_NIGHTS], None) for start in range(0, len(nights), CHUNK_NIGHTS)]
     with focus(session, [first, last], every_change, []), closing(_read_ahead(session, steps, states)) as chunks:
         for chunk in chunks:
             for night in chunk.nights:
-                for model, state, so_far in zip(models, states, shown, strict=True):
+                for model, state, nights_so_far in zip(models, states, outcomes, strict=True):
                     view = chunk.batch.of(night, _flagged_changes(state))
                     rows, queues = _night(session, night, model, view, state, payees_on(night), ())
                     watch(model, view, queues)
-                    so_far.add(night, payees_on(night), rows, queues)
-    return [each.replay([]) for each in shown]
+                    nights_so_far.add(night, payees_on(night), rows, queues)
+    return [each.replay([]) for each in outcomes]
 
 
 def _every_change(session: Session) -> list[str]:

@@ -57,11 +57,14 @@ def models(settings: Settings) -> Answer:
     from payeewatch.pipeline.detector.promotions import history
     from payeewatch.pipeline.detector.version_list import versions
 
-    found = versions(settings)
-    answer = {"models": [each.as_dict() for each in found], "history": [asdict(each) for each in history(settings)]}
-    if not found:
+    all_versions = versions(settings)
+    answer = {
+        "models": [each.as_dict() for each in all_versions],
+        "history": [asdict(each) for each in history(settings)],
+    }
+    if not all_versions:
         return answer, ["no model yet; run payeewatch train --as-of D --promote"]
-    return answer, [*_table(found), *(line for each in found for line in _details(each))]
+    return answer, [*_table(all_versions), *(line for each in all_versions for line in _details(each))]
 
 
 @command("compare", waits=True)
@@ -207,9 +210,9 @@ def _decision_lines(record: Record) -> list[str]:
     return [*lines, f"  the gate did not count: {record.override}"] if record.override else lines
 
 
-def _table(found: list[Version]) -> list[str]:
+def _table(all_versions: list[Version]) -> list[str]:
     head = ("version", "alias", "trained as of", "known until", "learned from", "features", "nights", "served")
-    rows = [head, *(_row(each) for each in found)]
+    rows = [head, *(_row(each) for each in all_versions)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
@@ -233,19 +236,19 @@ def _row(each: Version) -> tuple[str, ...]:
 
 def _details(each: Version) -> list[str]:
     """What the table has no room for: notes, features, promotions."""
-    said = [each.note] if each.note else []
+    lines = [each.note] if each.note else []
     if each.lake_fingerprint:
-        said.append(f"learned from the lake up to load {each.lake_sequence}, fingerprint {each.lake_fingerprint[:12]}")
+        lines.append(f"learned from the lake up to load {each.lake_sequence}, fingerprint {each.lake_fingerprint[:12]}")
     if each.gone:
-        said.append(f"cannot serve: {_names(each.gone)}")
+        lines.append(f"cannot serve: {_names(each.gone)}")
     if each.unused:
-        said.append(f"does not use {len(each.unused)} features of this code: {_names(each.unused)}")
-    said += [_promotion(record) for record in each.promotions]
+        lines.append(f"does not use {len(each.unused)} features of this code: {_names(each.unused)}")
+    lines += [_promotion(record) for record in each.promotions]
     if each.shadow:
-        said.append(f"scored {each.shadow.nights:,} nights in shadow; {each.shadow.nights_left:,} to come")
+        lines.append(f"scored {each.shadow.nights:,} nights in shadow; {each.shadow.nights_left:,} to come")
     if each.proposed:
-        said.append(f"proposed by {each.proposed.who} on {each.proposed.at:%Y-%m-%d}: {each.proposed.why}")
-    return [f"version {each.version}: {line}" for line in said]
+        lines.append(f"proposed by {each.proposed.who} on {each.proposed.at:%Y-%m-%d}: {each.proposed.why}")
+    return [f"version {each.version}: {line}" for line in lines]
 
 
 def _names(names: tuple[str, ...]) -> str:

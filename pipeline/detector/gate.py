@@ -20,7 +20,7 @@ METRICS = "SELECT key, value FROM latest_metrics WHERE run_uuid = ?"
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparisonFigures:
     """What a comparison says of a champion and its challenger."""
 
     run_id: str
@@ -36,23 +36,23 @@ def metrics_of(side: str, flagged: int, share_p05: float, interval: tuple[float,
     return {f"{side}.{name}": float(value) for name, value in zip(names, (flagged, share_p05, *interval), strict=True)}
 
 
-def newest_comparison(settings: Settings, champion: str, version: str) -> Compared | None:
+def newest_comparison(settings: Settings, champion: str, version: str) -> ComparisonFigures | None:
     """The newest comparison of two versions, in either order; None if there is none. Read without MLflow."""
     if not database_of(settings).exists():
         return None
-    compared: dict[str, dict[str, str]] = {}
+    sides_by_run: dict[str, dict[str, str]] = {}
     with reading(database_of(settings)) as con:
         for run_id, side, which in con.execute(COMPARED, [COMPARISONS]):
-            compared.setdefault(run_id, {})[which] = side
-        runs = [run_id for run_id, sides in compared.items() if sides.keys() == {champion, version}]
+            sides_by_run.setdefault(run_id, {})[which] = side
+        runs = [run_id for run_id, sides in sides_by_run.items() if sides.keys() == {champion, version}]
         if not runs:
             return None
         metrics = dict(con.execute(METRICS, [runs[-1]]).fetchall())
-    return _compared(runs[-1], metrics, compared[runs[-1]][champion], compared[runs[-1]][version])
+    return _figures_of(runs[-1], metrics, sides_by_run[runs[-1]][champion], sides_by_run[runs[-1]][version])
 
 
-def _compared(run_id: str, metrics: Mapping[str, float], champion: str, challenger: str) -> Compared:
-    return Compared(
+def _figures_of(run_id: str, metrics: Mapping[str, float], champion: str, challenger: str) -> ComparisonFigures:
+    return ComparisonFigures(
         run_id,
         int(metrics[f"{champion}.flagged"]),
         int(metrics[f"{challenger}.flagged"]),
@@ -61,20 +61,20 @@ def _compared(run_id: str, metrics: Mapping[str, float], champion: str, challeng
     )
 
 
-def refusals(compared: Compared | None, params: Promotion, version: str) -> list[str]:
+def refusals(comparison: ComparisonFigures | None, params: Promotion, version: str) -> list[str]:
     """Why a challenger may not become the champion, each as a clause; empty if it may."""
-    if compared is None:
+    if comparison is None:
         return [f"it was not compared with the champion (payeewatch compare champion {version})"]
     reasons = []
-    low, high = compared.p05_interval
+    low, high = comparison.p05_interval
     if high < params.least_share_p05 or low > params.most_share_p05:
         reasons.append(
-            f"{compared.share_p05:.1%} of honest changes have p <= 0.05 (95 %: {low:.1%} to {high:.1%}); it must be "
+            f"{comparison.share_p05:.1%} of honest changes have p <= 0.05 (95 %: {low:.1%} to {high:.1%}); it must be "
             f"{params.least_share_p05:.0%} to {params.most_share_p05:.0%}, chance apart"
         )
-    if compared.flagged > params.most_flags_ratio * compared.champion_flagged:
+    if comparison.flagged > params.most_flags_ratio * comparison.champion_flagged:
         reasons.append(
-            f"it would flag {compared.flagged:,} changes where the champion flags {compared.champion_flagged:,}; at "
-            f"most {params.most_flags_ratio:g} times as many are allowed"
+            f"it would flag {comparison.flagged:,} changes where the champion flags {comparison.champion_flagged:,}; "
+            f"at most {params.most_flags_ratio:g} times as many are allowed"
         )
     return reasons

@@ -135,8 +135,8 @@ def propose(settings: Settings, version: str, why: str, who: str) -> Record:
     """
     champion = model_registry.champion_version(settings)
     _check_it_can_serve(settings, version, champion)
-    compared = gate.newest_comparison(settings, champion, version)
-    comparison = compared.run_id if compared else ""
+    figures = gate.newest_comparison(settings, champion, version)
+    comparison = figures.run_id if figures else ""
     return _keep(settings, Record(Kind.PROPOSAL, champion, version, who, settings.now(), why, "", "", comparison))
 
 
@@ -156,11 +156,11 @@ def approve(settings: Settings, which: str, who: str, override: str = "") -> Rec
     _check_it_can_serve(settings, version, champion)
     override = override or proposal.override
     comparison = _pass_gate(settings, version, champion, override)
-    approved = replace(
+    decision = replace(
         proposal, kind=Kind.PROMOTION, before=champion, at=settings.now(), approved_by=who, override=override,
         comparison=comparison,
     )  # fmt: skip
-    return _keep(settings, approved)
+    return _keep(settings, decision)
 
 
 def roll_back(settings: Settings, why: str, who: str) -> Record:
@@ -205,14 +205,14 @@ def _pass_gate(settings: Settings, version: str, champion: str, override: str) -
     """The run of the comparison that the gate looked at; empty if there is none and it need not count."""
     if not champion:
         return ""
-    compared = gate.newest_comparison(settings, champion, version)
-    refusals = gate.refusals(compared, settings.params.promotion, version)
+    comparison = gate.newest_comparison(settings, champion, version)
+    refusals = gate.refusals(comparison, settings.params.promotion, version)
     if refusals and not override:
         raise ModelError(
             f"version {version} is not promoted: {'; '.join(refusals)}. To promote it all the same, give "
             "--override REASON, which is recorded"
         )
-    return compared.run_id if compared else ""
+    return comparison.run_id if comparison else ""
 
 
 def _is_same_person(first: str, second: str) -> bool:

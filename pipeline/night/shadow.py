@@ -47,17 +47,17 @@ def shadows(
         session.warn(wording.sentence("shadow_failed", version="?", why=str(error)))
         return []
     for plan in plans:
-        left = {"version": plan.version, "nights_left": plan.nights_left([*_others(session, night), night])}
+        of_plan = {"version": plan.version, "nights_left": plan.nights_left([*_others(session, night), night])}
         try:
-            with session.stage("shadow") as logged:
+            with session.stage("shadow") as log_facts:
                 counts = _shadow(session, night, plan, view, payees, decision_inputs, published)
-                logged |= {"version": plan.version} | counts
+                log_facts |= {"version": plan.version} | counts
         except Exception as error:
             why = str(error) if isinstance(error, PayeeWatchError) else place(error)
             session.warn(wording.sentence("shadow_failed", version=plan.version, why=why))
-            facts.append(left | {"failed": type(error).__name__})
+            facts.append(of_plan | {"failed": type(error).__name__})
         else:
-            facts.append(left | counts)
+            facts.append(of_plan | counts)
     return facts
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from payeewatch.pipeline.detector import gate, model_registry
-from payeewatch.pipeline.detector.gate import Compared
+from payeewatch.pipeline.detector.gate import ComparisonFigures
 from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params, Settings
 
 PARAMS = Params.read(DEFAULT_PARAMS).promotion
-GOOD = Compared("run", champion_flagged=40, flagged=50, share_p05=0.05, p05_interval=(0.04, 0.06))
+GOOD = ComparisonFigures("run", champion_flagged=40, flagged=50, share_p05=0.05, p05_interval=(0.04, 0.06))
 
 
-def refused(compared: Compared | None) -> str:
+def refused(compared: ComparisonFigures | None) -> str:
     return "; ".join(gate.refusals(compared, PARAMS, "3"))
 
 
