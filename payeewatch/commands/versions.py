@@ -236,7 +236,8 @@ def _row(each: Version) -> tuple[str, ...]:
 
 def _details(each: Version) -> list[str]:
     """What the table has no room for: notes, features, promotions."""
-    lines = [each.note] if each.note else []
+    own_name = "" if each.name.startswith(("train ", "learn ")) else each.name
+    lines = [": ".join(text for text in (own_name, each.note) if text)] if own_name or each.note else []
     if each.lake_fingerprint:
         lines.append(f"learned from the lake up to load {each.lake_sequence}, fingerprint {each.lake_fingerprint[:12]}")
     if each.gone:
