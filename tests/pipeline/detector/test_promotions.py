@@ -90,6 +90,16 @@ def test_a_rollback_goes_to_the_champion_before_and_can_be_taken_back(settings: 
     assert model_registry.champion_version(settings) == "2"
 
 
+def test_a_champion_made_in_mlflow_is_gone_back_from_too(settings: Settings) -> None:
+    import mlflow
+
+    uri = f"sqlite:///{settings.folder('mlflow') / 'mlflow.db'}"
+    mlflow.MlflowClient(uri, uri).set_registered_model_alias("payeewatch", "champion", "2")
+    rollback = promotions.roll_back(settings, "nobody said why", "ben")
+    assert (rollback.before, rollback.to) == ("2", "1")
+    assert model_registry.champion_version(settings) == "1"
+
+
 def test_two_rollbacks_go_back_two_champions() -> None:
     line = [record(Kind.PROMOTION, before, to) for before, to in (("", "1"), ("1", "2"), ("2", "3"))]
     assert promotions.champions(line) == ["1", "2", "3"]
