@@ -188,9 +188,7 @@ def _vault(session: Session, counts: PurgeCounts, *, dry_run: bool) -> None:
 def _models(settings: Settings, until: date, counts: PurgeCounts, *, dry_run: bool) -> None:
     last = until - timedelta(days=settings.params.retention.models_days)
     runs = [read_run(settings, night) for night in published_nights(settings) if night >= last]
-    used = {str(run["model"]["version"]) for run in runs if run} | {
-        plan.version for plan in shadow_plans.plans(settings)
-    }
+    used = {str(run["model"]["version"]) for run in runs if run} | shadow_plans.in_use(settings)
     counts.add("models", "mlflow", model_registry.purge(settings, last, used, dry_run=dry_run))
 
 
