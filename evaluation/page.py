@@ -12,31 +12,35 @@ from payeewatch.pipeline.home import charts
 from payeewatch.pipeline.home.charts import Part
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from markupsafe import Markup
 
 Facts = Mapping[str, Any]
 
 
-def page(evaluation: Facts) -> str:
-    """The page of one evaluation: `title`, `command` and, by tier, what `summary` gives."""
+def environment() -> Environment:
+    """Where the pages' templates are, and how their figures are worded."""
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
-        loader=ChoiceLoader(
-            [
-                PackageLoader("payeewatch.evaluation", "templates"),
-                PackageLoader("payeewatch.pipeline.report", "templates"),
-            ]
-        ),
+    folders = ("payeewatch.evaluation", "payeewatch.pipeline.report")
+    templates = Environment(
+        loader=ChoiceLoader([PackageLoader(name, "templates") for name in folders]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"share": share, "euros": euros, "number": number, "signed": signed}
+    templates.filters |= {"share": share, "euros": euros, "number": number, "signed": signed}
+    return templates
+
+
+def page(evaluation: Facts) -> str:
+    """The page of one evaluation: `title`, `command` and, by tier, what `summary` gives."""
     tiers = [{"name": name} | dict(tier) | _page_parts(tier) for name, tier in evaluation["tiers"].items()]
-    return environment.get_template("evaluation.html.j2").render(
-        title=evaluation["title"], command=evaluation["command"], tiers=tiers, queue=QUEUE, model=MODEL
+    return (
+        environment()
+        .get_template("evaluation.html.j2")
+        .render(title=evaluation["title"], command=evaluation["command"], tiers=tiers, queue=QUEUE, model=MODEL)
     )
 
 

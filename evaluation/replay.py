@@ -83,6 +83,31 @@ class Replay:
 
 
 @dataclass
+class _Nights:
+    """What the replayed nights of one model, or of those in force, have shown so far."""
+
+    rows: list[pd.DataFrame] = field(default_factory=list)
+    flags: list[pd.DataFrame] = field(default_factory=list)
+    facts: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, night: date, payees: int, rows: pd.DataFrame, queues: Queues) -> None:
+        self.rows.append(rows)
+        self.flags.append(pd.DataFrame(queues.flags))
+        self.facts.append({"night": night, "payees": payees} | queues.facts)
+
+    def replay(self, trainings: list[Training]) -> Replay:
+        flags = [part for part in self.flags if len(part)]
+        no_flags = pd.DataFrame(columns=["night", "change_id", "is_new", "queue"])
+        return Replay(
+            tuple(fact["night"] for fact in self.facts),
+            pd.concat(self.rows, ignore_index=True),
+            pd.concat(flags, ignore_index=True) if flags else no_flags,
+            self.facts,
+            trainings,
+        )
+
+
+@dataclass
 class _State:
     """What the next night needs from the ones before."""
 
@@ -124,17 +149,12 @@ def replay(
     Raises:
         ModelError: too few changes to learn from before the first night.
     """
-    con, params = session.con, session.settings.params
-    every_change = [change_id for (change_id,) in con.execute(EVERY_CHANGE).fetchall()]
-    payees_since = con.execute(PAYEES_SINCE).df()["since"].to_numpy(dtype="datetime64[us]")
-    state = _State()
-    rows: list[pd.DataFrame] = []
-    flags: list[pd.DataFrame] = []
-    facts: list[dict[str, Any]] = []
+    every_change, payees_on = _every_change(session), _payees(session)
+    state, so_far = _State(), _Nights()
     trainings: list[Training] = []
     steps = _steps(first, last, retrain_days)
     # the reading thread is closed first, so that after an error it ends before the focus does
-    with focus(session, [first, last], every_change, []), closing(_read_ahead(session, steps, state)) as chunks:
+    with focus(session, [first, last], every_change, []), closing(_read_ahead(session, steps, [state])) as chunks:
         for chunk in chunks:
             if chunk.training:
                 as_of, past, verdicts = chunk.training
@@ -144,26 +164,54 @@ def replay(
                 state.model = _corrected(session, trainings[-1], state)
             for night in chunk.nights:
                 view = chunk.batch.of(night, _flagged_changes(state))
-                payees = int(np.searchsorted(payees_since, np.datetime64(params.cutoff(night), "us"), side="right"))
                 model = state.model or trainings[-1].model
-                night_rows, queues = _night(session, night, model, view, state, payees, detectors)
+                night_rows, queues = _night(session, night, model, view, state, payees_on(night), detectors)
                 if judge:
                     _learn(session, night, trainings[-1], view.frame, state, queues, judge)
                 if observe and night == trainings[-1].as_of + timedelta(days=1):
                     observe(trainings[-1], view.frame)
-                rows.append(night_rows)
-                flags.append(pd.DataFrame(queues.flags))
-                facts.append({"night": night, "payees": payees} | queues.facts)
-    flag_frames = [part for part in flags if len(part)]
-    return Replay(
-        tuple(fact["night"] for fact in facts),
-        pd.concat(rows, ignore_index=True),
-        pd.concat(flag_frames, ignore_index=True)
-        if flag_frames
-        else pd.DataFrame(columns=["night", "change_id", "is_new"]),
-        facts,
-        trainings,
-    )
+                so_far.add(night, payees_on(night), night_rows, queues)
+    return so_far.replay(trainings)
+
+
+def replay_models(
+    session: Session,
+    first: date,
+    last: date,
+    models: Sequence[Model],
+    watch: Callable[[Model, NightView, Queues], None] = lambda model, view, queues: None,
+) -> list[Replay]:
+    """Replay each night of a range with each of some models, over a lake that is loaded, linked and registered.
+
+    Every model has queues of its own, and all of them begin empty. The nights are measured once for all models.
+
+    Args:
+        watch: called for each model and night, with what the night saw and queued.
+    """
+    every_change, payees_on = _every_change(session), _payees(session)
+    states, outcomes = [_State() for _ in models], [_Nights() for _ in models]
+    nights = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    steps = [(nights[start : start + CHUNK_NIGHTS], None) for start in range(0, len(nights), CHUNK_NIGHTS)]
+    with focus(session, [first, last], every_change, []), closing(_read_ahead(session, steps, states)) as chunks:
+        for chunk in chunks:
+            for night in chunk.nights:
+                for model, state, nights_so_far in zip(models, states, outcomes, strict=True):
+                    view = chunk.batch.of(night, _flagged_changes(state))
+                    rows, queues = _night(session, night, model, view, state, payees_on(night), ())
+                    watch(model, view, queues)
+                    nights_so_far.add(night, payees_on(night), rows, queues)
+    return [each.replay([]) for each in outcomes]
+
+
+def _every_change(session: Session) -> list[str]:
+    return [change_id for (change_id,) in session.con.execute(EVERY_CHANGE).fetchall()]
+
+
+def _payees(session: Session) -> Callable[[date], int]:
+    """How many payees were known on a night."""
+    since = session.con.execute(PAYEES_SINCE).df()["since"].to_numpy(dtype="datetime64[us]")
+    params = session.settings.params
+    return lambda night: int(np.searchsorted(since, np.datetime64(params.cutoff(night), "us"), side="right"))
 
 
 @dataclass(frozen=True)
@@ -185,7 +233,7 @@ def _steps(first: date, last: date, retrain_days: int) -> Iterator[tuple[list[da
 
 
 def _read_ahead(
-    session: Session, steps: Iterable[tuple[list[date], date | None]], state: _State
+    session: Session, steps: Iterable[tuple[list[date], date | None]], states: Sequence[_State]
 ) -> Generator[_Chunk, None, None]:
     """Each step as read. A thread reads the next step during the work on this one; only it may read the lake then.
 
@@ -197,7 +245,8 @@ def _read_ahead(
         for nights, as_of in steps:
             if ahead:
                 chunk = ahead.result()
-            may_be_flagged = {*_flagged_changes(state), *(chunk.batch.open_changes() if chunk else ())}
+            flagged = {change for state in states for change in _flagged_changes(state)}
+            may_be_flagged = {*flagged, *(chunk.batch.open_changes() if chunk else ())}
             ahead = reader.submit(_read_chunk, session, nights, as_of, may_be_flagged)
             if chunk:
                 yield chunk

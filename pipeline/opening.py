@@ -46,6 +46,7 @@ def opened(settings: Settings, *, writing: bool = True, any_format: bool = False
             lake.check()
             lake.refuse_missing()
         tokens.register(con, keys)
+        _follow_the_home(settings)
         session = Session(settings, keys, lake, con)
         if not any_format and (lake.root / UNFINISHED_ERASURE).exists():
             from payeewatch.pipeline.home.scrub import exclusive_lock
@@ -55,6 +56,12 @@ def opened(settings: Settings, *, writing: bool = True, any_format: bool = False
                 resume(session)
         with _naming_damage(lake):
             yield session
+
+
+def _follow_the_home(settings: Settings) -> None:
+    from payeewatch.pipeline.detector.model_store import follow_the_home
+
+    follow_the_home(settings)
 
 
 @contextmanager

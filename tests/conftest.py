@@ -126,6 +126,21 @@ def published(trained: Home, homes: Path) -> Home:
     return home_in(homes / "published", nights)
 
 
+LEFT_OUT = ("holder_names_found_share", "unrelated_households_on_account")
+"""Features that the challenger of `challenged` does without."""
+
+
+@pytest.fixture(scope="session")
+def challenged(published: Home, homes: Path) -> Home:
+    """The same with a challenger, version 2, trained on fewer features. Not to be written to."""
+
+    def train(folder: Path) -> None:
+        words = ["--as-of", str(HISTORY), "--without", ",".join(LEFT_OUT), "--note", "fewer features"]
+        copy_of(published, folder).done("train", *words)
+
+    return home_in(homes / "challenged", train)
+
+
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     """A Spark in this process, one for all tests."""

@@ -187,6 +187,7 @@ HASHED = {
     "payeewatch.pipeline.ingest.drops",
     "payeewatch.pipeline.ingest.profile_changes",
     "payeewatch.pipeline.training.fit",
+    "payeewatch.pipeline.training.training",
     "payeewatch.triage.exchange.import_night",
     "payeewatch.triage.records.audit",
     "payeewatch.triage.settings",

@@ -1,8 +1,9 @@
 """The verbs of `payeewatch`. Importing a module registers its commands.
 
-setup (init, check, token, migrate), load (ingest, link), lists (lists), model (measure, train, mlflow), learn (learn),
-night (night, explain, evidence), evaluate (backtest, evaluate, simulate), oncall (status, doctor), people (purge,
-person), review (triage, triage-user, triage-token, holds, audit).
+setup (init, check, token, migrate), load (ingest, link), lists (lists), model (measure, train, mlflow), versions
+(models, compare, shadow, promote, rollback), learn (learn), night (night, explain, evidence), evaluate (backtest,
+evaluate, simulate), oncall (status, doctor), people (purge, person), review (triage, triage-user, triage-token, holds,
+audit).
 """
 
 from payeewatch.commands import evaluate as evaluate
@@ -15,3 +16,4 @@ from payeewatch.commands import oncall as oncall
 from payeewatch.commands import people as people
 from payeewatch.commands import review as review
 from payeewatch.commands import setup as setup
+from payeewatch.commands import versions as versions

@@ -5,16 +5,30 @@ Stages are imported when a command runs, so that --help answers at once.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from payeewatch.command import DAY, Answer, command, engine_option
+from payeewatch.commands.versions import LONGEST_NAME, Words, by_option, proposal_answer
 
 if TYPE_CHECKING:
     from payeewatch.pipeline.home.settings import Settings
+    from payeewatch.pipeline.training.training import Registered
+
+
+class Names(click.ParamType[tuple[str, ...]]):
+    """Names with commas between them."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        return tuple(name.strip() for name in str(value).split(",") if name.strip())
 
 
 @command("measure")
@@ -41,37 +55,62 @@ def measure(settings: Settings, as_of: date, out: Path, engine: str) -> Answer:
 @click.option("--promote", is_flag=True, help="Make it the champion, which nights use.")
 @click.option("--measured", type=click.Path(path_type=Path), help="A frame from `payeewatch measure`.")
 @click.option("--save", type=click.Path(path_type=Path), help="A folder to keep the model and its metrics in, too.")
-def train(settings: Settings, as_of: date, promote: bool, measured: Path | None, save: Path | None) -> Answer:
+@click.option(
+    "--params", type=click.Path(path_type=Path), help="A file of parameters to train with, for this model only."
+)
+@click.option("--features", type=Names(), default="", help="Train on these features only, such as A,B.")
+@click.option("--without", type=Names(), default="", help="Train on all features without these, such as A,B.")
+@click.option("--name", type=Words(LONGEST_NAME), help="Of the run. Default: train and the day.")
+@click.option("--note", type=Words(), help="What this model is for, or why it is the champion; it is recorded.")
+@by_option
+def train(settings: Settings, as_of: date, measured: Path | None, save: Path | None, **options: Any) -> Answer:
     """Fit the detector on what was known on a day; log and register it.
 
     Example: payeewatch train --as-of 2024-12-31 --promote
     """
     from payeewatch.pipeline.opening import opened
-    from payeewatch.pipeline.training.training import (
-        fit,
-        known_verdicts,
-        measured_past,
-        read_frame,
-        register,
-        save_model,
-    )
+    from payeewatch.pipeline.training import training
 
-    with opened(settings) as session:
-        frame = read_frame(measured) if measured else measured_past(session, as_of)
-        model = fit(session, as_of, frame, known_verdicts(session, as_of))
-        model = register(session, model, promote=promote)
+    if options["features"] and options["without"]:
+        raise click.UsageError("give --features or --without, not both")
+    features = training.chosen_features(options["features"], options["without"])
+    with opened(with_params(settings, options["params"])) as session:
+        frame = training.read_frame(measured) if measured else training.measured_past(session, as_of)
+        model = training.fit(session, as_of, frame, training.known_verdicts(session, as_of), features)
+        result = training.register(
+            session, model, promote=options["promote"], name=options["name"], note=options["note"], who=options["by"]
+        )
         if save:
-            save_model(model, save)
+            training.save_model(result.model, save)
         warnings = session.warnings
-    return {
+    answer, lines = _trained(result, as_of, warnings)
+    answer["promoted"] = options["promote"] and result.is_champion
+    if result.record and not result.is_champion:
+        return proposal_answer(result.record, answer, lines)
+    return answer, lines
+
+
+def with_params(settings: Settings, file: Path | None) -> Settings:
+    """The settings with the parameters of another file."""
+    if file is None:
+        return settings
+    from payeewatch.pipeline.home.settings import Params
+
+    return replace(settings, params=Params.read(file), params_path=file)
+
+
+def _trained(result: Registered, as_of: date, warnings: list[str]) -> tuple[dict[str, Any], list[str]]:
+    model = result.model
+    answer = {
         "name": model.name,
         "version": model.version,
         "run_id": model.run_id,
-        "promoted": promote,
+        "features": len(model.features),
         "metrics": model.metrics,
         "warnings": warnings,
-    }, [
-        f"{model.name} version {model.version} ({'champion' if promote else 'challenger'}), as of {as_of}: "
+    }
+    return answer, [
+        f"{model.name} version {model.version} ({'champion' if result.is_champion else 'challenger'}), as of {as_of}: "
         f"learned from {model.facts['changes']:,} changes",
         *(f"  note: {warning}" for warning in warnings),
     ]
@@ -88,8 +127,9 @@ def mlflow(settings: Settings, port: int) -> Answer:
     import sys
     from os import environ
 
-    from payeewatch.pipeline.detector.model_store import QUIET, store_address
+    from payeewatch.pipeline.detector.model_store import QUIET, follow_the_home, store_address
 
+    follow_the_home(settings)
     address = store_address(settings)
     words = ["ui", "--backend-store-uri", address, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     ended = subprocess.run([sys.executable, "-m", "mlflow", *words], env=environ | QUIET, check=False)

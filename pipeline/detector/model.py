@@ -214,11 +214,7 @@ class Model:
         Raises:
             ModelError: naming the difference.
         """
-        measured = {feature.name: record_of(feature) for feature in features}
-        differences = []
-        for ours in self.features:
-            theirs = measured.get(ours["name"])
-            differences += [f"{ours['name']} is gone"] if theirs is None else _differences(ours, theirs)
+        differences = feature_differences(self.features, features)
         if differences:
             text = "; ".join(differences[:5]) + ("; ..." if len(differences) > 5 else "")
             raise ModelError(
@@ -370,6 +366,16 @@ def record_of(feature: DetectorFeature) -> dict[str, str]:
         "payees": "members" if feature.is_member_only else "all",
         "definition": feature.definition,
     }
+
+
+def feature_differences(trained: Sequence[dict[str, str]], features: Sequence[DetectorFeature]) -> list[str]:
+    """What keeps a model from serving: for each of its features that is gone or measured otherwise, the difference."""
+    measured = {feature.name: record_of(feature) for feature in features}
+    differences = []
+    for ours in trained:
+        theirs = measured.get(ours["name"])
+        differences += [f"{ours['name']} is gone"] if theirs is None else _differences(ours, theirs)
+    return differences
 
 
 def _differences(ours: dict[str, str], theirs: dict[str, str]) -> list[str]:

@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from payeewatch.pipeline.detector import model_file
+from payeewatch.pipeline.detector import model_card, model_file
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.detector.model_store import NAME, database_of, experiment_of, reading, store
 from payeewatch.pipeline.home.errors import ModelError
@@ -31,20 +31,21 @@ REQUIRED = ("payeewatch", "mlflow", "numpy", "pandas", "scikit-learn")
 """The packages that loading the model needs, at the versions that trained it."""
 
 
-def register(settings: Settings, model: Model, *, promote: bool, data: Mapping[str, object]) -> Model:
+def register(settings: Settings, model: Model, *, promote: bool, data: Mapping[str, object], name: str = "") -> Model:
     """Log a model with its parameters, metrics and versions, and register it; with `promote`, as the champion.
 
     A model that is already registered, equal to the last bit, keeps its version.
 
     Args:
         data: what it was trained on, such as the lake's last load and its fingerprint; tags of the run and the version.
+        name: of the run; by default `train` and its day.
 
     Raises:
         StoreError: the store cannot be written.
     """
     with store(settings) as client:
         experiment_of(client, settings)
-        version = existing_version(client, model) or log_model(client, settings, model, data, "train", {})
+        version = existing_version(client, model) or log_model(client, settings, model, data, "train", {}, name)
         if promote:
             client.set_registered_model_alias(NAME, CHAMPION, version.version)
         aliases = client.get_registered_model(NAME).aliases
@@ -55,7 +56,14 @@ def register(settings: Settings, model: Model, *, promote: bool, data: Mapping[s
         return with_version(model, version)
 
 
-def log_run(settings: Settings, experiment: str, name: str, metrics: Mapping[str, float], files: Sequence[Path]) -> str:
+def log_run(
+    settings: Settings,
+    experiment: str,
+    name: str,
+    metrics: Mapping[str, float],
+    files: Sequence[Path],
+    tags: Mapping[str, str] | None = None,
+) -> str:
     """Log a run that trains no model, such as an evaluation, with the parameters in force. Returns its id.
 
     Raises:
@@ -69,7 +77,7 @@ def log_run(settings: Settings, experiment: str, name: str, metrics: Mapping[str
             named = list(metrics.items())
             for start in range(0, len(named), MOST_METRICS):
                 mlflow.log_metrics(dict(named[start : start + MOST_METRICS]))
-            mlflow.set_tag("code_version", _code_version())
+            mlflow.set_tags({**(tags or {}), "code_version": _code_version()})
             for path in files:
                 mlflow.log_artifact(str(path))
         return str(run.info.run_id)
@@ -116,6 +124,16 @@ def version_of(settings: Settings, which: str = CHAMPION) -> str:
         ModelError: there is none.
     """
     return _registration(settings, which)[0]
+
+
+def champion_version(settings: Settings) -> str:
+    """The version number of the champion; empty if there is none."""
+    if not database_of(settings).exists():
+        return ""
+    query = "SELECT version FROM registered_model_aliases WHERE name = ? AND alias = ?"
+    with reading(database_of(settings)) as con:
+        row = con.execute(query, [NAME, CHAMPION]).fetchone()
+    return str(row[0]) if row else ""
 
 
 def trained_as_of(settings: Settings, which: str = CHAMPION) -> date:
@@ -237,6 +255,7 @@ def log_model(
     data: Mapping[str, object],
     verb: str,
     metrics: Mapping[str, float],
+    name: str = "",
 ) -> Any:
     """Log the run and register its model. Returns the new version."""
     import mlflow
@@ -245,10 +264,10 @@ def log_model(
     tags |= {"fingerprint": model.fingerprint, "code_version": _code_version()}
     tags |= {name: str(value) for name, value in data.items()}
     day = tags["trained_as_of" if verb == "train" else "known_until"]
-    with mlflow.start_run(experiment_id=experiment_of(client, settings), run_name=f"{verb} {day}") as run:
+    with mlflow.start_run(experiment_id=experiment_of(client, settings), run_name=name or f"{verb} {day}") as run:
         mlflow.log_params(settings.params.flat())
         mlflow.log_metrics({**model.metrics, **metrics})
-        mlflow.set_tags(tags)
+        mlflow.set_tags(tags | {"mlflow.note.content": model_card.card(model, tags)})
         mlflow.log_dict({"features": list(model.features)}, "features.json")
         learned_from = model.weights.record if model.weights else {}
         facts = {"facts": model.facts, "warnings": list(model.warnings), "absent": _absent_lenses(model)}
@@ -259,8 +278,11 @@ def log_model(
             if model.references is not None:
                 artifacts["references"] = str(Path(folder) / REFERENCES)
                 model.save_references(Path(folder) / REFERENCES)
+            example = model_card.example_rows(model)
             logged = mlflow.pyfunc.log_model(
                 name="model",
+                signature=mlflow.models.infer_signature(example, model.score(example)),
+                input_example=example,
                 python_model=str(Path(__file__).with_name("pyfunc_model.py")),
                 artifacts=artifacts,
                 pip_requirements=[f"{name}=={metadata.version(name)}" for name in REQUIRED],
@@ -269,7 +291,14 @@ def log_model(
         client.get_registered_model(NAME)
     except mlflow.exceptions.MlflowException:
         client.create_registered_model(NAME)
-    return client.create_model_version(NAME, logged.model_uri, run.info.run_id, tags=tags, model_id=logged.model_id)
+    return client.create_model_version(
+        NAME,
+        logged.model_uri,
+        run.info.run_id,
+        tags=tags,
+        model_id=logged.model_id,
+        description=model_card.card(model, tags),
+    )
 
 
 def with_version(model: Model, version: Any) -> Model:

@@ -94,6 +94,23 @@ def store(settings: Settings) -> Iterator[Any]:
         raise
 
 
+def follow_the_home(settings: Settings) -> None:
+    """Let MLflow find the artifacts where the home is now, after it was moved, copied or restored elsewhere.
+
+    A store that cannot be read or written stays as it is: who needs it says so.
+    """
+    database, artifacts = database_of(settings), (settings.folder("mlflow") / "artifacts").as_uri()
+    if not database.exists():
+        return
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=WAIT_SECONDS)) as con:
+            row = con.execute("SELECT artifact_location FROM experiments WHERE name = ?", [NAME]).fetchone()
+        if row and row[0] != artifacts:
+            _follow_the_home(database, row[0], artifacts)
+    except sqlite3.Error:
+        return
+
+
 def experiment_of(client: Any, settings: Settings, name: str = NAME) -> str:
     artifacts = (settings.folder("mlflow") / "artifacts").as_uri()
     experiment = client.get_experiment_by_name(name)
@@ -126,7 +143,12 @@ def _silent(*names: str) -> Iterator[None]:
 
 def _follow_the_home(database: Path, before: str, now: str) -> None:
     """MLflow stores absolute paths of artifacts; after a home was moved or restored elsewhere, they are updated."""
-    columns = (("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"))
+    columns = (
+        ("experiments", "artifact_location"),
+        ("runs", "artifact_uri"),
+        ("logged_models", "artifact_location"),
+        ("model_versions", "storage_location"),
+    )
     with closing(sqlite3.connect(database)) as con, con:
         for table, column in columns:
             con.execute(

@@ -19,7 +19,8 @@ class ScoringModel(PythonModel):  # type: ignore[misc]
         self.model = Model.load(Path(context.artifacts["model"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        return self.model.score(model_input)
+        # MLflow turns instants into nanoseconds where a signature is given
+        return self.model.score(model_input.assign(as_of=model_input["as_of"].astype("datetime64[us]")))
 
 
 mlflow.models.set_model(ScoringModel())

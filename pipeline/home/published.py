@@ -121,6 +121,17 @@ SCORES_SCHEMA = pa.schema(
 )
 """scores/<night>.parquet: one row per open change, by change_id."""
 
+SHADOW_SCHEMA = pa.schema(
+    [
+        *SCORES_SCHEMA,
+        ("queue", pa.string()),  # null unless the challenger would have put it into one
+        ("rank", pa.int32()),
+        ("is_new", pa.bool_()),
+        ("first_flagged_on", pa.date32()),
+    ]
+)
+"""shadow/<version>/<night>.parquet: one row per open change, by change_id, as a challenger scored it."""
+
 SCORES_PROMISES = promises(
     "scores",
     SCORES_SCHEMA.names,

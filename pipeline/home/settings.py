@@ -22,7 +22,7 @@ DEFAULT_PARAMS = Path(__file__).with_name("params.yaml").resolve()
 _yaml = partial(yaml.load, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 FOLDERS = (
     "inbox", "breaches", "reference", "lake", "vault", "mlflow", "quarantine", "flags", "scores",
-    "evidence", "runs", "reports", "holds", "releases", "outcomes", "triage",
+    "shadow", "evidence", "runs", "reports", "holds", "releases", "outcomes", "triage",
 )  # fmt: skip
 
 
@@ -113,6 +113,15 @@ class Learn(Section):
     keep: Annotated[int, Field(ge=1, le=10**4, description="a positive number of versions")]
 
 
+class Promotion(Section):
+    """Who makes a champion, and what a challenger must show first; pipeline/detector/gate.py refuses."""
+
+    by_two: Annotated[bool, Field(description="a bool")]
+    least_share_p05: Share
+    most_share_p05: Share
+    most_flags_ratio: Annotated[float, Field(ge=1, le=1000, description="a ratio from 1 up")]
+
+
 class Flag(Section):
     capacity: Annotated[Changes | None, Field(description="a positive number of changes a night")]
     capacity_min: Changes
@@ -193,6 +202,7 @@ class Params(Section):
     observe: Observe
     train: Train
     learn: Learn
+    promotion: Promotion
     flag: Flag
     holds: Holds
     nights: Nights

@@ -255,6 +255,7 @@ MESSAGES = {
     ),
     "drop_changed": "Drop %(day)s changed after it was read: what is new in it counts from night %(night)s.",
     "drop_late": "Drop %(day)s came late: it counts from night %(night)s.",
+    "shadow_failed": "version %(version)s could not score this night in shadow: %(why)s",
     "night_redone": "The night was run again with --redo, with its drop as it was then.",
     "no_list_in_force": "No breach list is in force: nobody counts as exposed.",
     "nobody_exposed": "No member is on a breach list that is in force: nobody counts as exposed.",

@@ -63,6 +63,7 @@ from payeewatch.pipeline.night.hold_proposals import holds
 from payeewatch.pipeline.night.outputs import ModelName, flags_table, scores_table
 from payeewatch.pipeline.night.places import add_places
 from payeewatch.pipeline.night.queues import EARLIER, Queues, flag
+from payeewatch.pipeline.night.shadow import shadows
 from payeewatch.pipeline.parallel import background
 from payeewatch.pipeline.report.quality import quality_page
 from payeewatch.pipeline.report.report import compile_pages, report
@@ -287,7 +288,8 @@ def _publish(session: Session, ready: Ready, batch: NightBatch) -> Run:
     known_before = None if earlier_scores is None else set(earlier_scores["change_id"])
     if view.context.exposures.empty and not any(each["exposed"] for each in counting.result()["lists"]):
         session.warn(wording.sentence("nobody_exposed" if counting.result()["lists"] else "no_list_in_force"))
-    run = _run_facts(session, ready, view, scores, queues, known_before, counting.result())
+    shadow = shadows(session, night, view, payees, decision_inputs, queues, ready.model.version)
+    run = _run_facts(session, ready, view, scores, queues, known_before, counting.result() | {"shadow": shadow})
     return _write_outputs(session, night, ready.model, view, scores, queues, run)
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 from payeewatch.pipeline.breaches import lists
-from payeewatch.pipeline.detector import model_registry
+from payeewatch.pipeline.detector import model_registry, shadow_plans
 from payeewatch.pipeline.home import by_hand, vault
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.pipeline.home.retention_periods import QUARANTINE_DAYS, ends_on
@@ -29,7 +29,7 @@ from payeewatch.pipeline.store.as_of import last_decision, last_version
 from payeewatch.pipeline.store.lake import PURGE
 
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-OUTPUT_FOLDERS = ("flags", "scores", "evidence", "reports", "holds", "releases", "outcomes")
+OUTPUT_FOLDERS = ("flags", "scores", "shadow", "evidence", "reports", "holds", "releases", "outcomes")
 """Folders of what nights, and reviewers on a day, wrote."""
 
 LAST_FLAGGED = """
@@ -147,7 +147,7 @@ def _nights(settings: Settings, until: date, counts: PurgeCounts, *, dry_run: bo
     last = until - timedelta(days=settings.params.retention.nights_days)
     newest = max(published_nights(settings), default=date.max)
     for folder in OUTPUT_FOLDERS:
-        for path in sorted(settings.folder(folder).glob("*")):
+        for path in sorted(settings.folder(folder).glob("*/*.parquet" if folder == shadow_plans.FOLDER else "*")):
             day = _day(path)
             if day and day < min(last, newest):
                 counts.add("nights", folder, 1)
@@ -199,7 +199,7 @@ def _vault(session: Session, counts: PurgeCounts, *, dry_run: bool) -> None:
 def _models(settings: Settings, until: date, counts: PurgeCounts, *, dry_run: bool) -> None:
     last = until - timedelta(days=settings.params.retention.models_days)
     runs = [read_run(settings, night) for night in published_nights(settings) if night >= last]
-    used = {str(run["model"]["version"]) for run in runs if run}
+    used = {str(run["model"]["version"]) for run in runs if run} | shadow_plans.in_use(settings)
     counts.add("models", "mlflow", model_registry.purge(settings, last, used, dry_run=dry_run))
 
 

@@ -49,6 +49,9 @@ def withdraw(settings: Settings, removal: Removal, on: date, *, dry_run: bool) -
         for path in _nights(settings.folder(folder), "*.parquet"):
             if many := _from_parquet(path, folder, removal, dry_run=dry_run):
                 counts.add(folder, path, many)
+    for path in sorted(settings.folder("shadow").glob("*/*.parquet")):
+        if many := _from_parquet(path, "shadow", removal, dry_run=dry_run):
+            counts.add("shadow", path, many)
     for folder in CSV_FOLDERS:
         for path in _nights(settings.folder(folder), "*.csv"):
             if many := _from_csv(path, removal, dry_run=dry_run):

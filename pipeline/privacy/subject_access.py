@@ -196,7 +196,8 @@ def _published(settings: Settings, folder: str, person: Person) -> list[dict[str
 
     rows: list[dict[str, Any]] = []
     cases = answer_files(settings) if folder == "flags" else []
-    for path in (*published_files(settings, folder).values(), *cases):
+    in_shadow = sorted(settings.folder("shadow").glob("*/*.parquet")) if folder == "scores" else []
+    for path in (*published_files(settings, folder).values(), *cases, *in_shadow):
         table = pq.read_table(path)
         mine = table.filter(
             pc.or_kleene(

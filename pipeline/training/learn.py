@@ -27,6 +27,7 @@ from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.as_of import known_at_cutoff, last_decision
 from payeewatch.pipeline.training.correct import Learned, Verdicts, corrected
+from payeewatch.pipeline.training.training import learned_from
 
 JUDGED = """
 SELECT change_id, verdict, decided_at, known_at FROM ({known}) WHERE decided_at <= $cutoff {last} ORDER BY change_id
@@ -86,7 +87,7 @@ def learn(session: Session, as_of: date, *, dry_run: bool = False) -> Update:
     model = model.known_until(as_of)
     if not dry_run:
         with session.stage("register") as facts:
-            tags = {"verdicts": learned.counts["verdicts"], "lake_sequence": session.lake.loads()[-1].sequence}
+            tags = {"verdicts": learned.counts["verdicts"]} | learned_from(session.lake, as_of)
             used = _used(settings)
             model = learned_versions.register_learned(settings, model, since, learned.metrics(), tags, used)
             pruned = learned_versions.prune_learned(settings, settings.params.learn.keep, used)

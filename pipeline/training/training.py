@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
+from difflib import get_close_matches
 from pathlib import Path
 
 import duckdb
 import pandas as pd
 
+from payeewatch.features.registry import FEATURES, Feature
 from payeewatch.pipeline import expectations
 from payeewatch.pipeline.changes.engines import engine_of
 from payeewatch.pipeline.changes.expectations import check_promises
 from payeewatch.pipeline.changes.measure import measure_past
-from payeewatch.pipeline.detector import model_file, model_registry
+from payeewatch.pipeline.detector import model_file, model_registry, promotions
 from payeewatch.pipeline.detector.model import Model
-from payeewatch.pipeline.home.errors import InputMissing, InputRefused
+from payeewatch.pipeline.detector.promotions import Record
+from payeewatch.pipeline.home.errors import InputMissing, InputRefused, SettingsError
 from payeewatch.pipeline.home.files import replace_whole, write_json
 from payeewatch.pipeline.loading import link_and_derive
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.as_of import known_at_cutoff, last_decision
+from payeewatch.pipeline.store.lake import Lake
 from payeewatch.pipeline.training.fit import train
 
 METRICS_FILE = "metrics.json"
@@ -63,8 +69,31 @@ def verdicts_at(con: duckdb.DuckDBPyConnection, cutoff: datetime) -> dict[str, s
     return dict(con.execute(query, {"cutoff": cutoff}).fetchall())
 
 
-def fit(session: Session, as_of: date, frame: pd.DataFrame, verdicts: Mapping[str, str]) -> Model:
-    """Train on a measured frame and the verdicts known by a day. The lake is not read.
+def chosen_features(only: Sequence[str] = (), without: Sequence[str] = ()) -> tuple[Feature, ...]:
+    """The features of this code, or only some, or all without some, in their order.
+
+    Raises:
+        SettingsError: there is no feature of a name, or none is left.
+    """
+    unknown = [name for name in (*only, *without) if name not in FEATURES]
+    if unknown:
+        near = get_close_matches(unknown[0], FEATURES, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise SettingsError(f"there is no feature {unknown[0]!r}; {hint}docs/features.md lists them")
+    chosen = tuple(feature for name, feature in FEATURES.items() if (not only or name in only) and name not in without)
+    if not chosen:
+        raise SettingsError("no feature is left to train on; name at least one")
+    return chosen
+
+
+def fit(
+    session: Session,
+    as_of: date,
+    frame: pd.DataFrame,
+    verdicts: Mapping[str, str],
+    features: Sequence[Feature] | None = None,
+) -> Model:
+    """Train on a measured frame and the verdicts known by a day, with all features or some. The lake is not read.
 
     Raises:
         InputRefused: the frame knows more than the day did.
@@ -73,21 +102,61 @@ def fit(session: Session, as_of: date, frame: pd.DataFrame, verdicts: Mapping[st
     if len(frame) and frame["as_of"].max() > pd.Timestamp(as_of):
         raise InputRefused(f"the measured frame goes to {frame['as_of'].max():%Y-%m-%d}, after {as_of}; measure again")
     with session.stage("train") as facts:
-        model = train(frame, session.settings.params, verdicts, as_of=as_of)
+        model = train(frame, session.settings.params, verdicts, as_of=as_of, features=features)
         facts |= {"changes": model.facts["changes"], "left_out": model.facts["left_out"]}
     for warning in model.warnings:
         session.warn(warning)
     return model
 
 
-def register(session: Session, model: Model, *, promote: bool) -> Model:
-    """Log and register a model; a model that is already registered keeps its version."""
-    last = session.lake.loads()[-1]
+@dataclass(frozen=True)
+class Registered:
+    """A model as it was registered, whether it is the champion now, and what was recorded of that."""
+
+    model: Model
+    is_champion: bool
+    record: Record | None = None  # a promotion; or a proposal, where two people decide
+
+
+def register(
+    session: Session,
+    model: Model,
+    *,
+    promote: bool,
+    name: str | None = None,
+    note: str | None = None,
+    who: str | None = None,
+) -> Registered:
+    """Log and register a model; a model that is already registered keeps its version.
+
+    With `promote`, it becomes the champion; where `promotion.by_two` is set and there is one, it is only proposed.
+    """
+    settings = session.settings
+    champion = model_registry.champion_version(settings)
+    promotes = promote and not (settings.params.promotion.by_two and champion)
     with session.stage("register") as facts:
-        data = {"lake_sequence": last.sequence, "lake_fingerprint": last.fingerprint}
-        registered = model_registry.register(session.settings, model, promote=promote, data=data)
-        facts |= {"version": registered.version, "promoted": promote}
-    return registered
+        data = learned_from(session.lake, date.fromisoformat(model.facts["trained_as_of"]))
+        data |= {"note": note} if note else {}
+        model = model_registry.register(settings, model, promote=promotes, data=data, name=name or "")
+        facts |= {"version": model.version, "promoted": promotes}
+    if not promote or model.version == champion:
+        return Registered(model, model.version == champion)
+    why, who = note or "train --promote", who or promotions.os_user()
+    if not promotes:
+        return Registered(model, False, promotions.propose(settings, model.version, why, who))
+    return Registered(model, True, promotions.record_first(settings, champion, model.version, why, who))
+
+
+def learned_from(lake: Lake, as_of: date) -> dict[str, object]:
+    """What a model of a day was learned from: the last load that the day knew, and a digest of all drops known then.
+
+    Lakes into which the same drops were loaded by that day have the same digest.
+    """
+    known = [load for load in lake.loads() if load.known_on <= as_of]
+    digest = hashlib.sha256()
+    for load in known:
+        digest.update(f"{load.kind} {load.day} {load.fingerprint}\n".encode() if load.fingerprint else b"")
+    return {"lake_sequence": max((load.sequence for load in known), default=0), "lake_fingerprint": digest.hexdigest()}
 
 
 def save_frame(frame: pd.DataFrame, path: Path) -> None:

@@ -9,7 +9,8 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from payeewatch.evaluation.replay import Replay, replay, training_days
+from payeewatch.evaluation.replay import Replay, replay, replay_models, training_days
+from payeewatch.pipeline.detector import model_registry
 from payeewatch.pipeline.detector.learning import Lesson
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.loading import load_until
@@ -64,6 +65,23 @@ def test_flags_are_those_the_night_published(replayed: Replay, published: Home, 
     assert len(theirs) > 5
     pd.testing.assert_frame_equal(ours[names], theirs[names], check_dtype=False, check_exact=True)
     assert list(ours["at_risk_cents"]) == [int(euros * 100) for euros in theirs["amount_at_risk"]]
+
+
+def test_models_that_are_given_see_what_they_saw_as_champion(home: Home, replayed: Replay) -> None:
+    """Each has its own queues: beside another model, and given twice, a model makes the queues that it makes alone."""
+    settings = settings_of(home)
+    champion = model_registry.load(settings)
+    with opened(settings, writing=False) as session:
+        session.lake_cache.register()
+        watched: list[tuple[str, int]] = []
+        both = replay_models(
+            session, NIGHTS[0], NIGHTS[-1], [champion, champion],
+            lambda model, view, queues: watched.append((model.version, len(queues.flags))),
+        )  # fmt: skip
+    for result in both:
+        pd.testing.assert_frame_equal(result.rows, replayed.rows)
+        pd.testing.assert_frame_equal(result.flags[FLAGGED], replayed.flags[FLAGGED])
+    assert len(watched) == 2 * len(NIGHTS)
 
 
 def test_how_many_nights_are_read_together_changes_nothing(home: Home) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -99,7 +100,7 @@ def test_help_has_the_common_options_and_ends_with_an_example(name: str) -> None
     assert {"--home", "--json"} <= {word for option in command.params for word in option.opts}
     example = (command.help or "").strip().splitlines()[-1].strip()
     assert example.startswith(f"Example: payeewatch {name}")
-    words = example.removeprefix("Example: payeewatch ").split(" < ")[0].split()
+    words = shlex.split(example.removeprefix("Example: payeewatch ").split(" < ")[0])
     command.make_context(name, words[1:])  # it would be understood
 
 

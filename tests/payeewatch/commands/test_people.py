@@ -8,13 +8,16 @@ import shutil
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from payeewatch.commands.people import INPUT_STAYS
 from payeewatch.pipeline.home import files
 from payeewatch.pipeline.home import keys as tokens
+from payeewatch.pipeline.home.published import SCORES_SCHEMA
 from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.home.tabular import write_parquet
 from payeewatch.pipeline.opening import opened
 from payeewatch.pipeline.privacy import data_subject, subject_access
 from payeewatch.pipeline.store.tombstones import UNFINISHED_ERASURE
@@ -24,8 +27,8 @@ from tests.lake_rows import KEYS
 from tests.traceable_person import MEMBER, REVIEW, SCREEN_TEXTS, VERIFY, rename, shell
 
 UNTIL = "2024-09-26"
-WORK = ("lake", "vault", "mlflow", "quarantine", "flags", "scores", "evidence", "runs", "reports", "holds", "releases",
-        "outcomes", "triage")  # fmt: skip
+WORK = ("lake", "vault", "mlflow", "quarantine", "flags", "scores", "shadow", "evidence", "runs", "reports", "holds",
+        "releases", "outcomes", "triage")  # fmt: skip
 """All below the home but what is the insurer's own."""
 
 
@@ -228,6 +231,18 @@ def test_an_objection_puts_open_flags_before_a_senior(reviewed_person: Home, tmp
     export = json.loads((tmp_path / "out" / "objection.json").read_text(encoding="utf-8"))
     assert export["what_it_means"] == subject_access.MEANS[subject_access.Right.OBJECTION]
     assert "Originals" not in {section["title"] for section in export["sections"]}
+
+
+def test_scores_of_nights_in_shadow_are_in_the_export(tmp_path: Path) -> None:
+    settings = Settings.load(tmp_path, {})
+    row = {"change_id": "C1", "member_id": "M1", "night": NIGHTS[0], "p_value": 0.2, "why_not": None}
+    other = row | {"change_id": "C2", "member_id": None}
+    for folder, p_value in (("scores", 0.2), ("shadow/2", 0.1)):
+        path = settings.home / folder / f"{NIGHTS[0]}.parquet"
+        write_parquet(path, pa.Table.from_pylist([row | {"p_value": p_value}, other], schema=SCORES_SCHEMA))
+    person = data_subject.Person("M1", {"change": ["C1"]})
+    rows = subject_access._published(settings, "scores", person)
+    assert [each["P value"] for each in rows] == [0.2, 0.1]
 
 
 def test_an_export_inside_the_home_and_an_unknown_member_are_refused(published: Home, tmp_path: Path) -> None:

@@ -103,6 +103,20 @@ def test_mlflow_loads_it_where_pickles_are_refused(settings: Settings, monkeypat
     assert not list(settings.folder("mlflow").rglob("*.pkl"))
 
 
+def test_the_version_s_page_has_a_card_a_signature_and_an_example(settings: Settings) -> None:
+    import mlflow
+
+    uri = f"sqlite:///{settings.folder('mlflow') / 'mlflow.db'}"
+    mlflow.set_tracking_uri(uri)
+    version = mlflow.MlflowClient(uri, uri).get_model_version("payeewatch", "1")
+    assert "| learned from | 900 past changes" in version.description
+    info = mlflow.models.get_model_info("models:/payeewatch/1")
+    assert {"change_id", "as_of", "amount"} <= set(info.signature.inputs.input_names())
+    assert "p_value" in info.signature.outputs.input_names()
+    loaded = mlflow.pyfunc.load_model("models:/payeewatch/1")
+    assert loaded.predict(loaded.input_example)["p_value"].between(0, 1).all()
+
+
 def test_nothing_phones_home(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> None:
         raise AssertionError("a connection was opened")

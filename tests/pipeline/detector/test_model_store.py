@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from payeewatch.pipeline.detector import model_registry
-from payeewatch.pipeline.detector.model_store import store_address
+from payeewatch.pipeline.detector.model_store import follow_the_home, store_address
 from payeewatch.pipeline.home.errors import ModelError, StoreError
 from payeewatch.pipeline.home.settings import Settings
-from tests.measured import small_model
+from tests.measured import measured, small_model
 
 DATA = {"lake_sequence": 7, "lake_fingerprint": "abc"}
 
@@ -43,6 +43,35 @@ def test_a_home_that_was_moved_keeps_its_models(settings: Settings, tmp_path: Pa
         assert model_registry.load(home_settings(tmp_path / "elsewhere")).version == "1"
     finally:
         shutil.move(settings.folder("mlflow").with_name("away"), settings.folder("mlflow"))
+
+
+def test_mlflow_loads_the_models_of_a_copied_home_from_the_copy(settings: Settings, tmp_path: Path) -> None:
+    import mlflow
+
+    shutil.copytree(settings.home, tmp_path / "copy")
+    copy = home_settings(tmp_path / "copy")
+    follow_the_home(copy)
+    away = settings.folder("mlflow").with_name("away")
+    shutil.move(settings.folder("mlflow"), away)
+    before = mlflow.get_tracking_uri()
+    try:
+        mlflow.set_tracking_uri(store_address(copy))
+        loaded = mlflow.pyfunc.load_model("models:/payeewatch@champion")
+    finally:
+        mlflow.set_tracking_uri(before)
+        shutil.move(away, settings.folder("mlflow"))
+    frame = measured(5, seed=2)
+    assert loaded.predict(frame).equals(small_model().score(frame))
+
+
+def test_following_the_home_leaves_a_store_alone_that_cannot_be_read(tmp_path: Path) -> None:
+    settings = home_settings(tmp_path / "home")
+    follow_the_home(settings)
+    assert not settings.folder("mlflow").exists()
+    settings.folder("mlflow").mkdir(parents=True)
+    (settings.folder("mlflow") / "mlflow.db").write_text("not a database at all")
+    follow_the_home(settings)
+    assert (settings.folder("mlflow") / "mlflow.db").read_text() == "not a database at all"
 
 
 def test_a_store_that_cannot_be_written_is_a_store_error(tmp_path: Path) -> None:

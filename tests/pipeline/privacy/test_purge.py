@@ -181,6 +181,28 @@ def test_the_models_of_kept_nights_stay(session: Session, monkeypatch: pytest.Mo
     assert calls == [(date(2023, 6, 24), {"1"})]  # 800 days before; the night of version 7 is older
 
 
+def test_nights_in_shadow_go_like_nights_and_their_version_stays_until_then(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used_versions: list[set[str]] = []
+    monkeypatch.setattr(
+        model_registry, "purge", lambda settings, last, used, *, dry_run: used_versions.append(used) or 0
+    )
+    put_flags(session, "2025-08-31", f=date(2025, 8, 31))
+    folder = session.settings.folder("shadow") / "3"
+    folder.mkdir(parents=True)
+    for night in ("2024-01-15", "2025-08-31"):
+        pq.write_table(pa.Table.from_pylist([{"change_id": "f", "flag_id": None}]), folder / f"{night}.parquet")
+    plan = {"version": "3", "nights": 1, "after": "2024-01-14", "who": "anna", "stopped_after": None}
+    write_json(folder / "plan.json", plan)
+    assert purge.purge(session, UNTIL, dry_run=False).clocks["nights"] == {"shadow": 1}
+    assert sorted(path.name for path in folder.iterdir()) == ["2025-08-31.parquet", "plan.json"]
+    assert used_versions == [{"1", "3"}]
+    (folder / "2025-08-31.parquet").unlink()
+    purge.purge(session, UNTIL, dry_run=False)
+    assert used_versions[-1] == {"1"}
+
+
 def test_files_that_no_commit_names_go(session: Session) -> None:
     stray = session.lake.root / "people" / "drop=2024-01-01" / "00000099-0.parquet"
     stray.parent.mkdir(parents=True)

@@ -7,10 +7,12 @@ from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from payeewatch.pipeline.home import by_hand
 from payeewatch.pipeline.home.files import write_json, write_text
+from payeewatch.pipeline.home.published import SHADOW_SCHEMA
 from payeewatch.pipeline.home.scrub import WITHDRAWN, Removal, scrub, scrub_row, without
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.home.tabular import write_parquet
@@ -126,8 +128,6 @@ def test_a_case_by_hand_goes_with_its_file(tmp_path: Path, removal: Removal) -> 
 
 
 def test_a_case_by_hand_about_somebody_else_forgets_the_person(tmp_path: Path) -> None:
-    import pyarrow.parquet as pq
-
     settings = Settings.load(tmp_path, {})
     path = by_hand.answer_path(settings, "a" * 32)
     write_parquet(path, pa.Table.from_pylist([by_hand_row("F2", "C2", "P1", "P9")]))
@@ -144,3 +144,16 @@ def test_a_request_about_the_person_goes_and_others_stay(tmp_path: Path) -> None
     assert withdraw(settings, PERSON, date(2024, 10, 1), dry_run=True).rows["evidence/requests"] == 1
     withdraw(settings, PERSON, date(2024, 10, 1), dry_run=False)
     assert [path.stem for path in by_hand.request_files(settings)] == ["C2"]
+
+
+def test_a_night_in_shadow_forgets_the_person_and_the_flag(tmp_path: Path) -> None:
+    settings = Settings.load(tmp_path, {})
+    path = settings.folder("shadow") / "2" / "2024-09-26.parquet"
+    rows = [{"change_id": each, "flag_id": f"F-{each}", "rank": 1} for each in ("C1", "C2", "C3")]
+    write_parquet(path, pa.Table.from_pylist(rows, schema=SHADOW_SCHEMA))
+    removal = Removal(ids=PERSON.ids, flags=frozenset({"F-C2"}))
+    assert withdraw(settings, removal, date(2024, 10, 1), dry_run=True).rows["shadow"] == 2
+    assert pq.read_table(path).num_rows == 3
+    withdraw(settings, removal, date(2024, 10, 1), dry_run=False)
+    remaining = pq.read_table(path).to_pylist()
+    assert [(row["change_id"], row["flag_id"]) for row in remaining] == [("C2", None), ("C3", "F-C3")]

@@ -11,12 +11,22 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from payeewatch.features import FEATURES
 from payeewatch.pipeline.detector.model import Model
-from payeewatch.pipeline.home.errors import InputMissing, InputRefused
+from payeewatch.pipeline.home.errors import InputMissing, InputRefused, SettingsError
 from payeewatch.pipeline.home.settings import Params
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.training import training
-from payeewatch.pipeline.training.training import fit, known_verdicts, measured_past, read_frame, save_frame, save_model
+from payeewatch.pipeline.training.training import (
+    chosen_features,
+    fit,
+    known_verdicts,
+    learned_from,
+    measured_past,
+    read_frame,
+    save_frame,
+    save_model,
+)
 from tests.lake_rows import Row, evening, lake_session, put
 from tests.measured import LAST_DAY, measured, small_model
 
@@ -34,7 +44,9 @@ def verdicts(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The verdicts that training is given; the fitting itself has its own tests."""
     labels: dict[str, str] = {}
 
-    def fitted(frame: pd.DataFrame, params: Params, verdicts: dict[str, str], *, as_of: date) -> Model:
+    def fitted(
+        frame: pd.DataFrame, params: Params, verdicts: dict[str, str], *, as_of: date, features: object
+    ) -> Model:
         labels.update(verdicts)
         return replace(small_model(), warnings=("few references",))
 
@@ -106,3 +118,34 @@ def test_a_model_is_saved_with_its_metrics(tmp_path: Path) -> None:
     assert Model.load(tmp_path / "model" / "model.npz").fingerprint == model.fingerprint
     metrics = json.loads((tmp_path / "model" / "metrics.json").read_text())
     assert metrics == model.metrics | {"changes": model.facts["changes"]}
+
+
+def test_a_model_is_made_from_what_its_day_knew(session: Session) -> None:
+    for day in ("2024-06-05", "2024-06-06"):
+        load = put(session, day, outcomes=[outcome(1, "2024-06-04", "benign")])
+        session.lake.commit(replace(load, fingerprint=f"of {day}"))
+    first, second = (learned_from(session.lake, date(2024, 6, day)) for day in (5, 6))
+    assert [each["lake_sequence"] for each in (first, second)] == [load.sequence for load in session.lake.loads()]
+    assert first["lake_fingerprint"] != second["lake_fingerprint"]
+    assert learned_from(session.lake, date(2024, 1, 1))["lake_sequence"] == 0
+
+
+def test_features_are_chosen_by_name() -> None:
+    every = list(FEATURES)
+    chosen = [feature.name for feature in chosen_features(without=every[1:3])]
+    assert chosen == [every[0], *every[3:]]
+    assert [feature.name for feature in chosen_features(only=[every[4], every[2]])] == [every[2], every[4]]
+    assert len(chosen_features()) == len(every)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"without": ["breach_list"]}, "there is no feature 'breach_list'; did you mean breach_lists"),
+        ({"only": ["zzz"]}, "there is no feature 'zzz'; docs/features.md"),
+        ({"without": list(FEATURES)}, "no feature is left"),
+    ],
+)
+def test_a_wrong_choice_of_features_says_what_to_do(words: dict[str, list[str]], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        chosen_features(**words)
