@@ -137,9 +137,16 @@ def _honest(body: Body) -> dict[str, Any]:
     checks = body.get("benign_checks") or ()
     sentences = [(phrases.message(each), "") for each in checks if each["result"] == "yes"]
     others = sum(each["result"] != "yes" for each in checks)
-    looked_for = ngettext(
-        "%(many)s honest explanation was looked for and not found.",
-        "%(many)s honest explanations were looked for and not found.", others,
+    looked_for = (
+        ngettext(
+            "%(many)s other honest explanation was looked for and not found.",
+            "%(many)s other honest explanations were looked for and not found.", others,
+        )
+        if sentences else
+        ngettext(
+            "%(many)s honest explanation was looked for and not found.",
+            "%(many)s honest explanations were looked for and not found.", others,
+        )
     )  # fmt: skip
     sentences += [(phrases.finding(e), phrases.weight(e.get("points"))) for e in _reassuring(body)]
     return {
@@ -169,7 +176,8 @@ SAID_BY = {
 
 def _could_go(flag: Flag, body: Body) -> tuple[str, str]:
     """What could still be lost: what waits, or what a usual month would bring; never a zero that means nothing."""
-    usual = Decimal(body.get("usual_monthly_amount") or 0)
+    is_dead = bool((body.get("member") or {}).get("died_on"))
+    usual = Decimal(0 if is_dead else body.get("usual_monthly_amount") or 0)
     monthly = say("about %(amount)s a month") % {"amount": phrases.euros(usual, 0)} if usual >= 1 else ""
     if flag.amount_at_risk:
         return phrases.rough_euros(flag.amount_at_risk), monthly

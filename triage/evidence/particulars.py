@@ -234,7 +234,8 @@ def small_comforts(body: Body) -> list[str]:
     if change.get("auth_strength") in ("strong", "in_person"):
         facts.append(say("Whoever asked for it was authenticated strongly, or came in person."))
     known = contacts(body)
-    if known and all(each.is_safe for each in known):
+    is_dead = bool((body.get("member") or {}).get("died_on"))
+    if known and not is_dead and all(each.is_safe for each in known):
         facts.append(say("No contact detail changed in the 90 days before."))
     return facts[:MOST_COMFORTS]
 

@@ -148,7 +148,8 @@ def _when(group: Sequence[Moment], change_at: datetime, night: date) -> str:
     on = _day(first)
     day = phrases.day(on, on.year != night.year)
     if len(group) > 1:
-        return say("%(day)s, within %(span)s") % {"day": day, "span": phrases.short_span(last - first)}
+        span = last.replace(second=0) - first.replace(second=0)  # as the times that are shown
+        return say("%(day)s, within %(span)s") % {"day": day, "span": phrases.short_span(span)}
     days = (on - _day(change_at)).days
     if group[0].is_change or days == 0:
         return say("%(day)s, %(time)s") % {"day": day, "time": _time(first)} if group[0].has_time else day
@@ -203,7 +204,7 @@ def _events(body: Body, change_at: datetime) -> Iterator[Moment]:
             continue
         text = str(HAPPENINGS[kind])
         if is_abroad:
-            text = say("%(what)s from %(country)s") % {"what": text, "country": event["ip_country"]}
+            text = say("%(what)s (connected from %(country)s)") % {"what": text, "country": event["ip_country"]}
         is_odd = is_abroad or (at <= change_at and kind not in QUIET) or (kind == "device_enrolled" and is_new)
         yield Moment(at, (Part(text, is_odd),))
 
@@ -401,7 +402,7 @@ PAID_WORDS: dict[str, Callable[[], str]] = {
 
 
 def _for_what(body: Body, fact: Body, change_at: datetime) -> Iterator[Part]:
-    """For which claims a payment to the new account is, where no other line says it: claims from before the change.
+    """For which claims a payment to the new account is, where no other line says it: those of the account before.
 
     Or for none that is known, where the feed's payments name claims.
     """
@@ -417,6 +418,9 @@ def _for_what(body: Body, fact: Body, change_at: datetime) -> Iterator[Part]:
     if before and len(before) == len(claims):
         on = phrases.day(_day(_received_at(before[-1])), year=False)
         yield Part(say(", for the claim of %(day)s, before the change") % {"day": on}, is_odd=True)
+    elif claims and all(claim["to_new_account"] is False for claim in claims):
+        on = phrases.day(_day(_received_at(claims[-1])), year=False)
+        yield Part(say(", for the claim of %(day)s, made for the account before") % {"day": on}, is_odd=True)
     elif not claims:
         yield Part(say(", for claims received earlier"))
 

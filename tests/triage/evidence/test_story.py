@@ -76,7 +76,8 @@ TAKEOVER = body(
 def test_a_takeover_is_told_in_order_with_times_gaps_and_amounts() -> None:
     assert lines(TAKEOVER) == [
         "20 May, 1 day before: Claim of €747.22, dental, sent by the public scheme, provider R1.",
-        "21 May, within 44 minutes: Telephone number changed 11:33, new device 11:38, sign-in from NL 11:43, account "
+        "21 May, within 44 minutes: Telephone number changed 11:33, new device 11:38, "
+        "sign-in (connected from NL) 11:43, account "
         "changed in the web portal 12:17, with a code by e-mail, the holder's name matches, from a device never seen "
         "before; €747.22 was waiting to be paid.",
         "24 May, 3 days later: €747.22 paid to the new account.",
@@ -86,7 +87,7 @@ def test_a_takeover_is_told_in_order_with_times_gaps_and_amounts() -> None:
 
 def test_what_is_odd_is_marked_in_place_without_its_comma() -> None:
     assert marked(TAKEOVER) == [
-        "Telephone number changed 11:33", "new device 11:38", "sign-in from NL 11:43",
+        "Telephone number changed 11:33", "new device 11:38", "sign-in (connected from NL) 11:43",
         "from a device never seen before",
     ]  # fmt: skip
 
@@ -178,6 +179,14 @@ def test_of_several_payments_the_part_that_no_claim_explains_is_said() -> None:
     assert told.text.endswith("on 2 days, the last on 25 May, €1.00 of it for no claim of ours.")
 
 
+def test_a_payment_for_a_claim_that_was_made_for_the_account_before_says_so() -> None:
+    paid = {"payment_id": "Y", "known_claims": 1, "ids": ["C"]}
+    facts = [fact("05-24", "payment_sent_to_new_account", "50.00")]
+    same_evening = claim("05-21T20:00", "50", to_new_account=False)
+    told = lines_of(body(timeline=facts, payments=[paid], claims=[same_evening]))[-1]
+    assert told.text == "€50.00 paid to the new account, for the claim of 21 May, made for the account before."
+
+
 def test_a_payment_for_a_claim_from_before_the_change_says_so() -> None:
     paid = {"payment_id": "Y", "known_claims": 1, "ids": ["C"]}
     facts = [fact("05-24", "payment_sent_to_new_account", "50.00")]
@@ -224,7 +233,8 @@ def test_the_story_is_told_in_french() -> None:
     with override("fr"):
         text = lines(TAKEOVER)[1].replace("\u202f", " ").replace("\u00a0", " ")
     assert text.startswith(
-        "21 mai, en 44 minutes: Numéro de téléphone changé à 11:33, nouvel appareil à 11:38, connexion depuis : NL à"
+        "21 mai, en 44 minutes: Numéro de téléphone changé à 11:33, nouvel appareil à 11:38, "
+        "connexion (connecté depuis : NL) à"
     )
 
 
