@@ -183,6 +183,7 @@ HASHED = {
     "payeewatch.pipeline.changes.engines",
     "payeewatch.pipeline.detector.calibration",
     "payeewatch.pipeline.detector.model",
+    "payeewatch.pipeline.home.contents",
     "payeewatch.pipeline.home.keys",
     "payeewatch.pipeline.ingest.drops",
     "payeewatch.pipeline.ingest.profile_changes",

@@ -101,6 +101,7 @@ class Ready:
     warnings: list[str]
     states: list[str]
     started_at: datetime
+    records: int  # how many commit records the lake had then
 
 
 @dataclass(frozen=True)
@@ -191,6 +192,7 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
                 meanwhile(compile_pages)
                 meanwhile(expectations.start)  # one thread imports all libraries, one after the other
                 preparing = meanwhile(prepare, session.lake.root, session.settings.params, tables)
+                meanwhile(session.lake.refuse_altered_on, night, _records_before(session.settings, night))
                 _require_news(session, night, options)
                 if session.redone:
                     session.warn(wording.sentence("night_redone"))
@@ -199,11 +201,19 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
                 model = _model(session, night, options, reading)
                 preparing.result()
             messages = list(session.warnings), list(session.states)
-            ready.append(Ready(night, model, dict(session.seconds), *messages, started_at))
+            records = session.lake.next_sequence() - 1
+            ready.append(Ready(night, model, dict(session.seconds), *messages, started_at, records))
             session.loaded_ahead = night
     except Exception as error:
         failure = error
     return Loaded(ready, session.lake.loads(), failure)
+
+
+def _records_before(settings: Settings, night: date) -> int:
+    """How many commit records the lake had for the last night published before this one."""
+    before = [n for n in published_nights(settings) if n < night][-1:]
+    run = read_run(settings, before[0]) if before else None
+    return int((run or {}).get("lake", {}).get("records", 0))
 
 
 def _run_batch(session: Session, engine: Engine, loaded: Loaded) -> Iterator[Run]:
@@ -399,6 +409,7 @@ def _run_facts(
         "state_codes": _codes(session.states),
         "accepted": session.accepts.get(ready.night, ""),
         "started_at": ready.started_at.isoformat(timespec="seconds"),
+        "lake": {"records": ready.records},
         "versions": _versions() | {"key_version": session.keys.token_version},
     }
 

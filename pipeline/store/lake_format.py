@@ -16,10 +16,12 @@ from pathlib import Path
 from payeewatch.pipeline.home.errors import StoreError
 from payeewatch.pipeline.home.files import write_json
 
-FORMAT = 1
+FORMAT = 2
 """The format that this version writes. If you change the format of a store, raise it and add the migration step."""
 BEFORE_NUMBERS = 0
 """A breach list's person has its name keys as one list `name_keys`, and not as two columns."""
+BEFORE_CHAIN = 1
+"""Commit records do not say what their files contain, and do not follow one another."""
 FILE = "format.json"
 UNFINISHED = "migrating.json"
 
