@@ -7,12 +7,15 @@ there is one.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from payeewatch.pipeline.home.errors import StoreError
-from payeewatch.pipeline.home.files import cannot_be_read
+from payeewatch.pipeline.home.files import cannot_be_read, json_text, write_text
 
 HASH_BYTES = 32
 END_BYTES = 4096
@@ -52,6 +55,32 @@ def end_of(path: Path) -> str:
     with path.open("rb", buffering=0) as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - END_BYTES))
         return hash_of_bytes(file.read())
+
+
+def write_hashed(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object that also holds a hash of itself, under `hash`."""
+    write_text(path, _hashed_text(value))
+
+
+def read_hashed(path: Path) -> dict[str, Any]:
+    """The object that `write_hashed` wrote, without its hash; one without a hash, of an earlier version, as it is.
+
+    Raises:
+        StoreError: it is gone, or not as it was written.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        value: dict[str, Any] = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise cannot_be_read(path, error) from error
+    if not isinstance(value, dict) or ("hash" in value and _hashed_text(value) != text):
+        raise unlike(path)
+    return {name: each for name, each in value.items() if name != "hash"}
+
+
+def _hashed_text(value: Mapping[str, Any]) -> str:
+    value = {name: each for name, each in value.items() if name != "hash"}
+    return json_text(value | {"hash": hash_of_bytes(json_text(value).encode())})
 
 
 def refuse_other_size(path: Path, content: Content) -> None:

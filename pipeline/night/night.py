@@ -6,7 +6,7 @@ import platform
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cache
 from importlib import metadata
@@ -31,6 +31,7 @@ from payeewatch.pipeline.detector.reasons import reasons
 from payeewatch.pipeline.detector.score import score
 from payeewatch.pipeline.feeds.calendar import is_closed
 from payeewatch.pipeline.home import wording
+from payeewatch.pipeline.home.contents import content_of
 from payeewatch.pipeline.home.errors import (
     FeedUnusual,
     InputMissing,
@@ -45,11 +46,12 @@ from payeewatch.pipeline.home.runs import (
     Run,
     earlier_runs,
     failed_path,
+    files_of,
     nights_to_run,
     published_files,
     published_nights,
     read_run,
-    run_path,
+    write_run,
 )
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.home.tabular import write_csv, write_parquet
@@ -463,7 +465,8 @@ def _write_outputs(
         write_text(settings.folder("reports") / f"{night}-quality.html", _quality_page(session, night))
     run |= {"ended_at": datetime.now(UTC).isoformat(timespec="seconds")}
     run |= {"seconds": {stage: round(took, 3) for stage, took in session.seconds.items()}}
-    write_json(run_path(settings, night), run)
+    run |= {"files": {name: asdict(content_of(path)) for name, path in files_of(settings, night).items()}}
+    write_run(settings, night, run)
     return run
 
 

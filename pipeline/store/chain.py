@@ -19,9 +19,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from payeewatch.pipeline.home.contents import Content, hash_of, hash_of_bytes, unlike
+from payeewatch.pipeline.home.contents import Content, hash_of, hash_of_bytes, read_hashed, unlike, write_hashed
 from payeewatch.pipeline.home.errors import StoreError
-from payeewatch.pipeline.home.files import cannot_be_read, write_json
+from payeewatch.pipeline.home.files import cannot_be_read
 
 RECORDS = "loads"
 """The folder of the records, below the lake."""
@@ -68,10 +68,10 @@ class Record:
 
 @dataclass(frozen=True)
 class Head:
-    """What `head.json` says."""
+    """What `head.json` says: the number of the last record, and the hash of its file."""
 
     sequence: int
-    hash: str
+    record: str
 
 
 def record_path(sequence: int) -> str:
@@ -115,7 +115,7 @@ def write_head(root: Path) -> None:
         path = root / RECORDS / names[-1]
         head = Head(int(path.stem), hash_of(path))
         if read_head(root) != head:
-            write_json(root / HEAD, asdict(head))
+            write_hashed(root / HEAD, asdict(head))
 
 
 def read_head(root: Path) -> Head | None:
@@ -125,12 +125,12 @@ def read_head(root: Path) -> Head | None:
         StoreError: the file cannot be read.
     """
     path = root / HEAD
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        return Head(int(raw["sequence"]), str(raw["hash"]))
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    try:
+        raw = read_hashed(path)
+        return Head(int(raw["sequence"]), str(raw["record"]))
+    except (ValueError, KeyError, TypeError) as error:
         raise cannot_be_read(path, error) from error
 
 
@@ -149,14 +149,26 @@ def refuse_gap(root: Path, names: Sequence[str]) -> None:
             raise StoreError(f"{path}: is gone, and later commits are there; restore it from the last backup")
 
 
-def expected_contents(root: Path, records: Sequence[Record]) -> tuple[dict[str, Content], dict[str, str]]:
-    """What every committed file must contain, and the hash that every record must have, the last one excepted.
+@dataclass
+class Expected:
+    """What the records say: the content of each committed file, and the hash of each record but the last.
+
+    `inconsistent` are records that replace what was not there.
+    """
+
+    contents: dict[str, Content] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
+    inconsistent: list[str] = field(default_factory=list)
+
+
+def expected_of(root: Path, records: Sequence[Record]) -> Expected:
+    """What the records say.
 
     Raises:
-        StoreError: a record does not follow the one before it.
+        StoreError: a record has the number of another one.
     """
-    contents: dict[str, Content] = {}
-    hashes: dict[str, str] = {}
+    expected = Expected()
+    contents, hashes = expected.contents, expected.hashes
     for number, record in enumerate(records, start=1):
         load, path = record.load, record_path(number)
         if load.sequence != number:
@@ -166,7 +178,7 @@ def expected_contents(root: Path, records: Sequence[Record]) -> tuple[dict[str, 
         for replaced, before in load.replaces.items():
             was = hashes.get(replaced) or (contents[replaced].hash if replaced in contents else "")
             if was != before:
-                raise unlike(root / path)
+                expected.inconsistent.append(path)
         for written, content in load.contents.items():
             if written.startswith(f"{RECORDS}/"):
                 hashes[written] = content.hash
@@ -174,7 +186,7 @@ def expected_contents(root: Path, records: Sequence[Record]) -> tuple[dict[str, 
                 contents[written] = content
         for removed in load.removed:
             contents.pop(removed, None)
-    return contents, hashes
+    return expected
 
 
 def refuse_altered_records(root: Path, head: Head | None, records: Sequence[Record]) -> dict[str, Content]:
@@ -186,7 +198,8 @@ def refuse_altered_records(root: Path, head: Head | None, records: Sequence[Reco
     Raises:
         StoreError: one is gone, was added, or is not as it was written.
     """
-    contents, hashes = expected_contents(root, records)
+    expected = expected_of(root, records)
+    hashes = expected.hashes
     last = len(records)
     if head is None:
         raise StoreError(f"{root / HEAD}: is gone; restore it from the last backup")
@@ -194,20 +207,15 @@ def refuse_altered_records(root: Path, head: Head | None, records: Sequence[Reco
         raise StoreError(f"{root / record_path(head.sequence)}: is gone; restore it from the last backup")
     if head.sequence < last - 1:
         raise added(root / record_path(last))
-    if records:
-        hashes.setdefault(record_path(head.sequence), head.hash)
-    if hashes.get(record_path(head.sequence), head.hash) != head.hash and not _was_replaced(records, head.sequence):
-        raise unlike(root / HEAD)
-    for number, record in enumerate(records, start=1):
-        path = record_path(number)
-        if hashes.get(path, record.hash) != record.hash and not is_being_replaced(root, path):
-            raise unlike(root / path)
-    return contents
-
-
-def _was_replaced(records: Sequence[Record], number: int) -> bool:
-    """Whether the last record of all, which the head does not name yet, replaces the one that the head names."""
-    return bool(records) and record_path(number) in records[-1].load.replaces
+    if head.sequence == last:
+        hashes[record_path(last)] = head.record
+    present = {record_path(number): record.hash for number, record in enumerate(records, start=1)}
+    wrong = [path for path in present if hashes.get(path, present[path]) != present[path]]
+    for path in reversed([path for path in wrong if not is_being_replaced(root, path)]):
+        raise unlike(root / path)  # a record that is altered may disagree with the one before it, too
+    for path in expected.inconsistent:
+        raise unlike(root / path)
+    return expected.contents
 
 
 REPLACING = ".replacing"

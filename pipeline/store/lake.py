@@ -191,7 +191,7 @@ class Lake:
             self._ends.add(path)
         return many
 
-    def refuse_altered_files(self) -> Iterator[str]:
+    def altered_files(self) -> Iterator[str]:
         """Compare every byte of the lake; one sentence for each file that is not as it was written."""
         contents = self.refuse_altered()
         for stray in self._added():
