@@ -68,6 +68,7 @@ LAYERS = """
     pipeline.night
     pipeline.privacy pipeline.pages
     pipeline.opening
+    pipeline.backup
     pipeline.oncall
     triage.roles triage.identifying triage.verdict_codes triage.workspace triage.formats
     triage.clock triage.language

@@ -2,9 +2,10 @@
 
 setup (init, check, token, migrate), load (ingest, link), lists (lists), model (measure, train, mlflow), learn (learn),
 night (night, explain), evaluate (backtest, evaluate, simulate), oncall (status, doctor), people (purge, person), review
-(triage, triage-user, triage-token, holds, audit).
+(triage, triage-user, triage-token, holds, audit), backup (backup, restore).
 """
 
+from payeewatch.commands import backup as backup
 from payeewatch.commands import evaluate as evaluate
 from payeewatch.commands import learn as learn
 from payeewatch.commands import lists as lists

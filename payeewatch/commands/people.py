@@ -50,7 +50,7 @@ def purge(
     with opened(settings, writing=not dry_run) as session, nullcontext() if dry_run else exclusive_lock(settings):
         session.accepts = _with_soon(dict(accepts), until)
         if member:
-            clocks = {"person": _erase(session, member, until, has_triage, dry_run=dry_run)}
+            clocks = {"person": erase_person(session, member, until, has_triage, dry_run=dry_run)}
             soon: Clocks = {}
         else:
             if not dry_run:
@@ -133,7 +133,7 @@ def _end_purge(settings: Settings, has_triage: bool) -> None:
     purge_note.end(settings)
 
 
-def _erase(session: Session, member: str, until: date, has_triage: bool, *, dry_run: bool) -> dict[str, int]:
+def erase_person(session: Session, member: str, until: date, has_triage: bool, *, dry_run: bool) -> dict[str, int]:
     from payeewatch.pipeline.privacy import erase
     from payeewatch.pipeline.privacy.data_subject import find
 

@@ -488,7 +488,8 @@ class Lake:
 def _sweep(folder: Path) -> None:
     """Remove what killed commands spilled."""
     for work in folder.iterdir() if folder.is_dir() else ():
-        if work.name.isdigit() and not is_running(int(work.name)):
+        process = work.name.split(".")[0]
+        if process.isdigit() and not is_running(int(process)):
             shutil.rmtree(work, ignore_errors=True)
 
 

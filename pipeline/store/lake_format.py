@@ -24,6 +24,8 @@ BEFORE_CHAIN = 1
 """Commit records do not say what their files contain, and do not follow one another."""
 FILE = "format.json"
 UNFINISHED = "migrating.json"
+RESTORING = ".restoring.json"
+"""In the home: a restore that was started and is not finished."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,16 @@ def refuse_unfinished(root: Path) -> None:
     """
     if (root / UNFINISHED).exists():
         raise StoreError(f"{root}: a migration was begun and is not finished; run: payeewatch migrate")
+
+
+def refuse_half_restored(home: Path) -> None:
+    """Refuse a home of which only some folders may be restored.
+
+    Raises:
+        StoreError: a restore was begun and is not finished.
+    """
+    if (home / RESTORING).exists():
+        raise StoreError(f"{home}: a restore was begun and is not finished; run: payeewatch restore FROM, again")
 
 
 def refuse_earlier(root: Path, number: int) -> None:
