@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from payeewatch.pipeline.home.errors import ModelError, StoreError
+from payeewatch.pipeline.home.files import replace_whole
 from payeewatch.pipeline.home.settings import Settings
 
 NAME = "payeewatch"
@@ -77,6 +78,8 @@ def store(settings: Settings) -> Iterator[Any]:
             warnings.simplefilter("ignore")
             import mlflow
 
+            if not database.exists():
+                replace_whole(database, _make)
             uri = f"sqlite:///{database}"
             before = mlflow.get_tracking_uri()
             mlflow.set_tracking_uri(uri)
@@ -92,6 +95,15 @@ def store(settings: Settings) -> Iterator[Any]:
                 f"{database.parent}: the model store cannot be written; free space or fix the permissions"
             ) from error
         raise
+
+
+def _make(database: Path) -> None:
+    """Make an empty store in a new file: half a store, which a kill would leave, is one that nobody can use."""
+    import mlflow
+
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{database}", registry_uri=f"sqlite:///{database}")
+    client.search_experiments()  # the first question makes the tables
+    client._tracking_client.store.engine.dispose()
 
 
 def experiment_of(client: Any, settings: Settings, name: str = NAME) -> str:

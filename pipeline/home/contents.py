@@ -62,8 +62,10 @@ def write_hashed(path: Path, value: Mapping[str, Any]) -> None:
     write_text(path, _hashed_text(value))
 
 
-def read_hashed(path: Path) -> dict[str, Any]:
-    """The object that `write_hashed` wrote, without its hash; one without a hash, of an earlier version, as it is.
+def read_hashed(path: Path, since: str = "") -> dict[str, Any]:
+    """The object that `write_hashed` wrote, without its hash.
+
+    One of an earlier version, without the key `since`, is read as it is.
 
     Raises:
         StoreError: it is gone, or not as it was written.
@@ -73,7 +75,8 @@ def read_hashed(path: Path) -> dict[str, Any]:
         value: dict[str, Any] = json.loads(text)
     except (OSError, ValueError) as error:
         raise cannot_be_read(path, error) from error
-    if not isinstance(value, dict) or ("hash" in value and _hashed_text(value) != text):
+    is_earlier = since and isinstance(value, dict) and not value.keys() & {since, "hash"}
+    if not isinstance(value, dict) or not (is_earlier or _hashed_text(value) == text):
         raise unlike(path)
     return {name: each for name, each in value.items() if name != "hash"}
 

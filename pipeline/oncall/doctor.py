@@ -491,7 +491,7 @@ def vault_is_as_written(settings: Settings) -> Iterator[str]:
 def nights_are_as_written(settings: Settings) -> Iterator[str]:
     for night, path in published_files(settings, "runs").items():
         try:
-            run = read_hashed(path)
+            run = read_hashed(path, since="files")
         except PayeeWatchError as error:
             yield str(error)
             continue

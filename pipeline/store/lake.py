@@ -176,7 +176,7 @@ class Lake:
         contents, many = self.refuse_altered(), 0
         if since >= self.next_sequence():
             raise StoreError(f"{self.root / record_path(since)}: is gone; restore it from the last backup")
-        for stray in self._added():
+        for stray in self._added(self.strays()):
             raise added(stray)
         came = {path for record in self.records()[since:] for path in record.load.contents}
         for path, content in contents.items():
@@ -194,7 +194,7 @@ class Lake:
     def altered_files(self) -> Iterator[str]:
         """Compare every byte of the lake; one sentence for each file that is not as it was written."""
         contents = self.refuse_altered()
-        for stray in self._added():
+        for stray in self._added(self.strays()):
             yield str(added(stray))
         for path, content in contents.items():
             try:
@@ -324,15 +324,15 @@ class Lake:
         To be called by the one command that may write, once `refuse_altered` finds no damage.
         """
         write_head(self.root)
-        remains = set(self.strays()).difference(self._added())
-        for path in remains:
+        strays = self.strays()
+        for path in set(strays).difference(self._added(strays)):
             path.unlink()
 
-    def _added(self) -> list[Path]:
+    def _added(self, strays: Sequence[Path]) -> list[Path]:
         """Files of tables that no command left: neither half written, nor removed, nor of a load without a record."""
         removed = {self.root / path for record in self.records() for path in record.load.removed}
         latest = self.next_sequence() - 1
-        return [path for path in self.strays() if path not in removed and 0 < _number(path) <= latest]
+        return [path for path in strays if path not in removed and _number(path) <= latest]
 
     def rewrite(
         self,
@@ -372,8 +372,17 @@ class Lake:
 
     def strays(self) -> list[Path]:
         """Files of tables that no commit names, or that one removed: left by commands that were killed, or added."""
-        committed = {Path(path) for table in SCHEMAS for path in self.files(table)}
-        return [path for path in sorted(self.root.glob("*/drop=*/*")) if path not in committed]
+        committed = {path for table in SCHEMAS for path in self.files(table)}
+        return [Path(path) for path in sorted(self._table_files()) if path not in committed]
+
+    def _table_files(self) -> Iterator[str]:
+        """Every file in the folders of tables: listed by hand, for a glob takes five times as long."""
+        for table in SCHEMAS:
+            if (self.root / table).is_dir():
+                with os.scandir(self.root / table) as days:
+                    for day in [entry.path for entry in days if entry.name.startswith("drop=")]:
+                        with os.scandir(day) as files:
+                            yield from (entry.path for entry in files)
 
     def files(self, table: str, loads: Sequence[Load] | None = None) -> list[str]:
         """Absolute paths of a table's committed files, oldest load first."""

@@ -53,3 +53,21 @@ def test_a_file_that_is_gone_or_cut_says_so(tmp_path: Path) -> None:
 def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"abc" * 10_000)
     assert hash_of(tmp_path / "file") == hash_of_bytes(b"abc" * 10_000)
+
+
+def test_an_object_with_a_hash_of_itself_is_read_back_and_any_other_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    contents.write_hashed(path, {"night": "2024-09-23", "files": {}})
+    assert contents.read_hashed(path) == {"night": "2024-09-23", "files": {}}
+    for was, now in (("23", "24"), ('"hash"', '"h`sh"'), ("  ", "   ")):
+        path.write_text(path.read_text().replace(was, now, 1))
+        with pytest.raises(StoreError, match="is damaged"):
+            contents.read_hashed(path, since="files")
+        contents.write_hashed(path, {"night": "2024-09-23", "files": {}})
+
+
+def test_an_object_of_an_earlier_version_is_read_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"night": "2024-09-23"}')
+    assert contents.read_hashed(tmp_path / "run.json", since="files") == {"night": "2024-09-23"}
+    with pytest.raises(StoreError, match="is damaged"):
+        contents.read_hashed(tmp_path / "run.json")

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
 
+from benchmarks.flips import problems, run
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.pipeline.oncall.doctor import FULL_CHECKS, examine
 from tests.conftest import NIGHTS, Home, copy_of
 
 FLIPS = 60
-STORES = {
-    "lake_is_as_written": ("lake/*/drop=*/*.parquet", "lake/loads/*.json", "lake/head.json"),
-    "vault_is_as_written": ("vault/*/drop=*/*.parquet", "vault/contents.json"),
-    "nights_are_as_written": ("flags/2*", "scores/2*", "evidence/2*", "holds/2*.csv", "runs/2*.json"),
-    "models_are_as_registered": ("mlflow/artifacts/models/*/artifacts/**/*",),
-}
-"""The check that finds a flip -> the files that it is for."""
 
 
 @pytest.fixture(scope="module")
@@ -30,37 +22,18 @@ def settings_of(home: Home) -> Settings:
     return Settings.load(home.path, {"PAYEEWATCH_KEY_FILE": str(home.key_file)})
 
 
-def problems(home: Home, *names: str) -> list[str]:
-    checks = [each for each in FULL_CHECKS if not names or each.name in names]
-    return [problem for result in examine(settings_of(home), checks) for problem in result.problems]
-
-
-def draws() -> list[tuple[str, str, float, int]]:
-    """A check, a pattern of its files, and which file, byte and bit: the same in every run."""
-    chance = random.Random(17)
-    patterns = [(name, pattern) for name, each in STORES.items() for pattern in each]
-    return [(*patterns[number % len(patterns)], chance.random(), chance.randrange(8)) for number in range(FLIPS)]
-
-
 def test_a_home_as_it_was_written_has_no_problem(home: Home) -> None:
-    assert problems(home) == []
+    assert problems(settings_of(home)) == []
 
 
-def test_every_flipped_bit_is_found_with_its_file(home: Home) -> None:
-    chance, missed = random.Random(18), []
-    for name, pattern, where, bit in draws():
-        paths = sorted(path for path in home.path.glob(pattern) if path.is_file() and path.stat().st_size)
-        path = chance.choice(paths)
-        content = path.read_bytes()
-        flipped = bytearray(content)
-        flipped[int(where * len(content))] ^= 1 << bit
-        path.write_bytes(flipped)
-        said = problems(home, name)
-        path.write_bytes(content)
-        if not any(str(path) in each or str(path.parents[2]) in each for each in said):
-            missed.append((str(path.relative_to(home.path)), int(where * len(content)), bit, said))
+def test_every_flipped_bit_is_found_with_its_file(home: Home, tmp_path: Path) -> None:
+    missed: list[str] = []
+    half = run(settings_of(home), FLIPS // 2, tmp_path / "flips.jsonl", missed.append)
+    whole = run(settings_of(home), FLIPS, tmp_path / "flips.jsonl", missed.append)  # goes on where it was
     assert missed == []
-    assert problems(home) == []
+    assert half == {"flips": FLIPS // 2, "found": FLIPS // 2, "named": FLIPS // 2}
+    assert whole == {"flips": FLIPS, "found": FLIPS, "named": FLIPS}
+    assert problems(settings_of(home)) == []
 
 
 @pytest.mark.parametrize("name", ["vault/member/drop=*/*.parquet", "lake/claims/drop=*/*.parquet"])
@@ -68,7 +41,7 @@ def test_a_file_that_is_gone_is_found(published: Home, tmp_path: Path, name: str
     home = copy_of(published, tmp_path, without=["inbox", "mlflow"])
     path = next(home.path.glob(name))
     path.unlink()
-    assert any(f"{path}: is gone" in each for each in problems(home))
+    assert any(f"{path}: is gone" in each for each in problems(settings_of(home)))
 
 
 def test_the_command_names_the_file_and_ends_with_15(published: Home, tmp_path: Path) -> None:
