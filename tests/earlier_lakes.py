@@ -12,6 +12,8 @@ from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store.chain import HEAD
 from payeewatch.pipeline.store.lake_format import FILE, write_format
 
+IN_CHAIN = ("before", "contents", "replaces")
+"""What records say of the bytes of files, since format 2."""
 STAMPS = "unusable, key_version, known_at, version"
 
 
@@ -19,7 +21,7 @@ def back_to_format_1(root: Path) -> None:
     """Let no record say what its files contain, as until 2026-11-29, and delete the head."""
     for path in sorted((root / "loads").glob("*.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
-        write_json(path, {name: record[name] for name in record if name not in ("before", "contents", "replaces")})
+        write_json(path, {name: record[name] for name in record if name not in IN_CHAIN})
     (root / HEAD).unlink(missing_ok=True)
     write_format(root, 1)
 

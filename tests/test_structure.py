@@ -108,6 +108,8 @@ EXERCISED_BY = {
     "payeewatch.pipeline.home.published": "pipeline/night/test_outputs.py",
     "payeewatch.pipeline.home.tabular": "pipeline/night/test_outputs.py",
     "payeewatch.pipeline.opening": "pipeline/test_session.py",
+    "payeewatch.pipeline.backup.database": "pipeline/backup/test_backup.py",
+    "payeewatch.pipeline.backup.manifest": "pipeline/backup/test_restore.py",
     "payeewatch.pipeline.migration.rewrite": "pipeline/migration/test_migrate.py",
     "payeewatch.pipeline.known_by": "pipeline/breaches/test_lists.py",
     "payeewatch.pipeline.sql": "pipeline/store/test_lake.py",

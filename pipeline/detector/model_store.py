@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sqlite3
 import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from payeewatch.pipeline.home.errors import ModelError, StoreError
@@ -17,6 +19,8 @@ from payeewatch.pipeline.home.settings import Settings
 
 NAME = "payeewatch"
 """The name of the experiment and of the registered model."""
+MAKING = ".making-"
+"""The folder, in that of the store, in which a new store is made."""
 WAIT_SECONDS = 10
 """How long to wait for a store that another process has locked."""
 
@@ -101,9 +105,14 @@ def _make(database: Path) -> None:
     """Make an empty store in a new file: half a store, which a kill would leave, is one that nobody can use."""
     import mlflow
 
-    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{database}", registry_uri=f"sqlite:///{database}")
-    client.search_experiments()  # the first question makes the tables
-    client._tracking_client.store.engine.dispose()
+    for killed in database.parent.glob(f"{MAKING}*"):
+        shutil.rmtree(killed, ignore_errors=True)
+    with TemporaryDirectory(dir=database.parent, prefix=MAKING) as folder:  # MLflow remembers what it made under a name
+        path = Path(folder) / database.name
+        client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{path}", registry_uri=f"sqlite:///{path}")
+        client.search_experiments()  # the first question makes the tables
+        client._tracking_client.store.engine.dispose()
+        path.replace(database)
 
 
 def experiment_of(client: Any, settings: Settings, name: str = NAME) -> str:

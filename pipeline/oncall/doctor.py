@@ -25,7 +25,7 @@ import yaml
 from payeewatch.pipeline.breaches.lists import last_load_of_each_list
 from payeewatch.pipeline.breaches.manifest import Manifest
 from payeewatch.pipeline.detector import model_registry
-from payeewatch.pipeline.home import vault
+from payeewatch.pipeline.home import purge_note, vault
 from payeewatch.pipeline.home.contents import Content, hash_of, read_hashed, refuse_other_bytes, unlike
 from payeewatch.pipeline.home.errors import PayeeWatchError, place
 from payeewatch.pipeline.home.files import cannot_be_read, is_running
@@ -276,6 +276,12 @@ def lake_files_can_be_opened(settings: Settings) -> Iterator[str]:
 def no_erasure_is_unfinished(settings: Settings) -> Iterator[str]:
     if (settings.folder("lake") / UNFINISHED_ERASURE).exists():
         yield f"lake/{UNFINISHED_ERASURE}: an erasure was begun and not finished"
+
+
+@check("No purge was interrupted.", "payeewatch purge --until D finishes it, unless one runs now", LOOK)
+def no_purge_is_unfinished(settings: Settings) -> Iterator[str]:
+    if (settings.folder("releases") / purge_note.FILE).exists():
+        yield f"releases/{purge_note.FILE}: a purge was begun and not finished"
 
 
 @check("No migration was interrupted.", "payeewatch migrate finishes it", 15)
