@@ -176,25 +176,33 @@ class Lake:
         contents, many = self.refuse_altered(), 0
         if since >= self.next_sequence():
             raise StoreError(f"{self.root / record_path(since)}: is gone; restore it from the last backup")
-        for stray in self._added(self.strays()):
+        for stray in self._added():
             raise added(stray)
         came = {path for record in self.records()[since:] for path in record.load.contents}
         for path, content in contents.items():
             if path in self._compared:
                 continue
-            if path in came or _is_due(path, night):
-                refuse_other_bytes(self.root / path, content)
+            is_due = path in came or _is_due(path, night)
+            if is_due or path not in self._ends:
+                self._compare(path, content, refuse_other_bytes if is_due else refuse_other_end)
+            self._ends.add(path)
+            if is_due:
                 self._compared.add(path)
                 many += content.bytes
-            elif path not in self._ends:
-                refuse_other_end(self.root / path, content)
-            self._ends.add(path)
         return many
+
+    def _compare(self, path: str, content: Content, refuse_other: Callable[[Path, Content], object]) -> None:
+        """Compare one file; another thread may remove or replace it meanwhile."""
+        try:
+            refuse_other(self.root / path, content)
+        except (StoreError, OSError):
+            if self.refuse_altered().get(path) == content:
+                raise
 
     def altered_files(self) -> Iterator[str]:
         """Compare every byte of the lake; one sentence for each file that is not as it was written."""
         contents = self.refuse_altered()
-        for stray in self._added(self.strays()):
+        for stray in self._added():
             yield str(added(stray))
         for path, content in contents.items():
             try:
@@ -324,15 +332,15 @@ class Lake:
         To be called by the one command that may write, once `refuse_altered` finds no damage.
         """
         write_head(self.root)
-        strays = self.strays()
-        for path in set(strays).difference(self._added(strays)):
+        for path in set(self.strays()).difference(self._added()):
             path.unlink()
 
-    def _added(self, strays: Sequence[Path]) -> list[Path]:
+    def _added(self) -> list[Path]:
         """Files of tables that no command left: neither half written, nor removed, nor of a load without a record."""
-        removed = {self.root / path for record in self.records() for path in record.load.removed}
-        latest = self.next_sequence() - 1
-        return [path for path in strays if path not in removed and _number(path) <= latest]
+        latest = self.next_sequence() - 1  # first: another thread may be writing the next load
+        strays = [path for path in self.strays() if _number(path) <= latest]
+        removed = {self.root / path for record in self.records() for path in record.load.removed} if strays else set()
+        return [path for path in strays if path not in removed]
 
     def rewrite(
         self,
@@ -372,7 +380,9 @@ class Lake:
 
     def strays(self) -> list[Path]:
         """Files of tables that no commit names, or that one removed: left by commands that were killed, or added."""
-        committed = {path for table in SCHEMAS for path in self.files(table)}
+        loads = [record.load for record in self.records()]  # those that are undone, too, while nothing is committed
+        removed = {path for load in loads for path in load.removed}
+        committed = {f"{self.root}/{path}" for path in _paths(loads) if path not in removed}
         return [Path(path) for path in sorted(self._table_files()) if path not in committed]
 
     def _table_files(self) -> Iterator[str]:

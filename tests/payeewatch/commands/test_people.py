@@ -150,11 +150,10 @@ from payeewatch.pipeline.home.settings import Settings
 from payeewatch.commands.review import start
 settings = Settings.load()
 start(settings)
-from payeewatch.triage.exchange.import_night import unpublished
+from payeewatch.triage.exchange.import_night import publish_all, unpublished
 from payeewatch.triage.models import AuditRecord
-from payeewatch.triage.server.housekeeping import tidy
 last = AuditRecord.objects.count()
-tidy()
+publish_all(settings)
 print(sorted(set(AuditRecord.objects.filter(number__gt=last).values_list("action", flat=True))), unpublished(settings))
 """
 

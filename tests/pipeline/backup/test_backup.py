@@ -11,6 +11,7 @@ from payeewatch.commands.backup import KEYS_APART, KEYS_TOGETHER
 from payeewatch.pipeline.backup import backup as backing
 from payeewatch.pipeline.backup.manifest import FILE, read_manifest
 from tests.conftest import NIGHTS, Home, copy_of
+from tests.on_postgresql import programs, running
 from tests.traceable_person import shell
 
 
@@ -84,3 +85,24 @@ def test_the_audit_log_comes_back_whole_with_its_head(home: Home, tmp_path: Path
     shell(restored, "restore", str(tmp_path / "backup"), "--none-erased")
     verified = json.loads(shell(restored, "audit", "verify", "--noted", answer["audit_head"], "--json").stdout)
     assert verified["head"] == answer["audit_head"]
+
+
+@pytest.mark.skipif(programs() is None, reason="PostgreSQL is not installed")
+def test_a_postgresql_comes_back_from_its_dump(home: Home, tmp_path: Path) -> None:
+    with running() as url:
+        on_server(home, url, "triage-user", "chief", "--role", "administrator")
+        answer = json.loads(on_server(home, url, "backup", str(tmp_path / "backup"), "--json"))
+    assert answer["database"] == "postgresql"
+    restored = Home(tmp_path / "new" / "home", home.key_file)
+    with running() as url:
+        on_server(restored, url, "restore", str(tmp_path / "backup"), "--none-erased")
+        verified = json.loads(on_server(restored, url, "audit", "verify", "--noted", answer["audit_head"], "--json"))
+    assert verified["head"] == answer["audit_head"] != ""
+
+
+def on_server(home: Home, url: str, *words: str) -> str:
+    """Run the command in its own process with a database of a server, and return what it printed."""
+    code = (
+        f"import os, sys; os.environ['DATABASE_URL'] = {url!r}; from payeewatch.__main__ import main; main({words!r})"
+    )
+    return shell(home, code=code).stdout

@@ -151,6 +151,24 @@ def test_a_command_killed_before_it_wrote_the_head_is_no_damage(session: Session
     Lake(session.lake.root).refuse_altered_on(NIGHT, 0)
 
 
+def test_loads_that_are_undone_are_not_added_files(session: Session) -> None:
+    session.lake.undo(session.lake.loads())
+    session.lake.refuse_altered_on(NIGHT, 0)
+    session.lake.sweep()
+    assert all((session.lake.root / path).exists() for path in (FILE, OTHER))
+
+
+def test_a_file_that_another_thread_replaces_meanwhile_is_no_damage(session: Session) -> None:
+    lake = Lake(session.lake.root)
+    before = lake.refuse_altered()
+    delete_ones(session)
+    for path, content in before.items():
+        lake._compare(path, content, store.refuse_other_bytes)
+    flipped(FILE, 8)(lake.root)
+    with pytest.raises(StoreError, match=FILE):
+        lake._compare(FILE, lake.refuse_altered()[FILE], store.refuse_other_bytes)
+
+
 def delete_ones(session: Session) -> None:
     session.lake.rewrite(session.con, "claims", delete_where="billed_cents = 1", dry_run=False)
 
