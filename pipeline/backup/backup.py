@@ -24,7 +24,7 @@ from payeewatch.pipeline.home.scrub import exclusive_lock
 from payeewatch.pipeline.home.settings import FOLDERS, Settings
 from payeewatch.pipeline.opening import opened, wait_until_free
 from payeewatch.pipeline.store.chain import REPLACING
-from payeewatch.pipeline.store.lake import WORK
+from payeewatch.pipeline.store.lake import WORK, Lake
 from payeewatch.pipeline.store.lake_format import this_version
 
 COPIED_FOLDERS = tuple(name for name in FOLDERS if name != "inbox")
@@ -49,11 +49,13 @@ def back_up(settings: Settings, to: Path, *, with_keys: bool, with_database: boo
         if with_keys:
             _link(settings.key_file, staged / KEYS)
         copy_all(staged, to)
+        files = {str(path.relative_to(staged)): content_of(path) for path in _files(staged)}
     finally:
         shutil.rmtree(staged, ignore_errors=True)
-    files = {str(path.relative_to(to)): content_of(path) for path in _files(to)}
     manifest = replace(manifest, has_keys=with_keys, audit_head=audit[0], audit_findings=audit[1], files=files)
     refuse_damaged(to, manifest)
+    for problem in Lake(to / HOME / "lake").altered_files():
+        raise StoreError(problem)
     manifests.write_manifest(to, manifest)
     return manifest
 

@@ -194,7 +194,7 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
                 meanwhile(compile_pages)
                 meanwhile(expectations.start)  # one thread imports all libraries, one after the other
                 preparing = meanwhile(prepare, session.lake.root, session.settings.params, tables)
-                meanwhile(session.lake.refuse_altered_on, night, _records_before(session.settings, night))
+                meanwhile(_refuse_altered, session, night)
                 _require_news(session, night, options)
                 if session.redone:
                     session.warn(wording.sentence("night_redone"))
@@ -209,6 +209,12 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
     except Exception as error:
         failure = error
     return Loaded(ready, session.lake.loads(), failure)
+
+
+def _refuse_altered(session: Session, night: date) -> None:
+    """Compare the lake's files with its records, as deep as the night does."""
+    with session.stage("compare") as facts:
+        facts["bytes"] = session.lake.refuse_altered_on(night, _records_before(session.settings, night))
 
 
 def _records_before(settings: Settings, night: date) -> int:

@@ -17,6 +17,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
@@ -267,7 +268,9 @@ class Lake:
         """
         if load.sequence != self.next_sequence():
             raise ValueError(f"record {load.sequence} is written where {self.next_sequence()} must follow")
-        contents = {path: content_of(self.root / path) for paths in load.files.values() for path in paths}
+        paths = _paths([load])
+        with ThreadPoolExecutor() as threads:
+            contents = dict(zip(paths, threads.map(content_of, map(self.root.joinpath, paths)), strict=True))
         load = dataclasses.replace(load, before=self._last_hash(load.replaces), contents=contents | load.contents)
         write_json(self.root / record_path(load.sequence), dataclasses.asdict(load))
         self._compared.update(contents)

@@ -70,9 +70,11 @@ def test_a_folder_in_the_home_or_one_with_files_is_refused(home: Home, tmp_path:
     assert str(to) in result.output
 
 
-def test_a_damaged_home_is_not_backed_up(home: Home, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_damaged_home_is_not_backed_up(home: Home, tmp_path: Path, damage: str) -> None:
     path = next(home.path.glob("lake/claims/*/*.parquet"))
-    path.write_bytes(path.read_bytes()[:-1])
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] if damage == "cut" else content[:9] + bytes([content[9] ^ 1]) + content[10:])
     assert home.run("backup", str(tmp_path / "backup")).exit_code == 15
     assert not (tmp_path / "backup" / FILE).exists()
 
