@@ -121,11 +121,13 @@ def command(
             from payeewatch.pipeline.home.settings import Settings
             from payeewatch.pipeline.session import log_to_standard_error
             from payeewatch.pipeline.store.lake import Lake
+            from payeewatch.pipeline.store.lake_format import refuse_half_restored
 
             log_to_standard_error()
             try:
                 settings = Settings.load(home)
                 if not any_format:
+                    refuse_half_restored(settings.home)
                     Lake(settings.folder("lake")).check()
                 result = _when_free(settings, function, options) if wait else function(settings, **options)
             except click.UsageError:

@@ -35,7 +35,7 @@ def opened(settings: Settings, *, writing: bool = True, any_format: bool = False
         with TemporaryDirectory(prefix="payeewatch-") as spill, lake.connect(spill=Path(spill)) as con:
             if not any_format:
                 lake.check()
-                lake.refuse_missing()
+                lake.refuse_altered()
             tokens.register(con, keys)
             with _naming_damage(lake):
                 yield Session(settings, keys, lake, con)
@@ -44,7 +44,9 @@ def opened(settings: Settings, *, writing: bool = True, any_format: bool = False
         keys.check(lake.root)
         if not any_format:
             lake.check()
-            lake.refuse_missing()
+            lake.finish_replacing()
+            lake.refuse_altered()
+            lake.sweep()
         tokens.register(con, keys)
         _follow_the_home(settings)
         session = Session(settings, keys, lake, con)

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import duckdb
 
+from payeewatch.pipeline.home.files import write_json
 from payeewatch.pipeline.sql import text
-from payeewatch.pipeline.store.lake_format import FILE
+from payeewatch.pipeline.store.chain import HEAD
+from payeewatch.pipeline.store.lake_format import FILE, write_format
 
+IN_CHAIN = ("before", "contents", "replaces")
+"""What records say of the bytes of files, since format 2."""
 STAMPS = "unusable, key_version, known_at, version"
+
+
+def back_to_format_1(root: Path) -> None:
+    """Let no record say what its files contain, as until 2026-11-29, and delete the head."""
+    for path in sorted((root / "loads").glob("*.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        write_json(path, {name: record[name] for name in record if name not in IN_CHAIN})
+    (root / HEAD).unlink(missing_ok=True)
+    write_format(root, 1)
 
 
 def back_to_format_0(root: Path) -> None:
     """Store the name keys of people in one column, as until 2026-11-26, and delete the format number."""
+    back_to_format_1(root)
     names = (
         "CASE WHEN first_name_key IS NOT NULL THEN [name_key, first_name_key]"
         " WHEN name_key IS NOT NULL THEN [name_key] END AS name_keys"

@@ -68,6 +68,7 @@ LAYERS = """
     pipeline.night
     pipeline.privacy pipeline.pages
     pipeline.opening
+    pipeline.backup
     pipeline.oncall
     triage.roles triage.identifying triage.verdict_codes triage.workspace triage.formats
     triage.clock triage.language
@@ -107,6 +108,8 @@ EXERCISED_BY = {
     "payeewatch.pipeline.home.published": "pipeline/night/test_outputs.py",
     "payeewatch.pipeline.home.tabular": "pipeline/night/test_outputs.py",
     "payeewatch.pipeline.opening": "pipeline/test_session.py",
+    "payeewatch.pipeline.backup.database": "pipeline/backup/test_backup.py",
+    "payeewatch.pipeline.backup.manifest": "pipeline/backup/test_restore.py",
     "payeewatch.pipeline.migration.rewrite": "pipeline/migration/test_migrate.py",
     "payeewatch.pipeline.known_by": "pipeline/breaches/test_lists.py",
     "payeewatch.pipeline.sql": "pipeline/store/test_lake.py",
@@ -183,6 +186,7 @@ HASHED = {
     "payeewatch.pipeline.changes.engines",
     "payeewatch.pipeline.detector.calibration",
     "payeewatch.pipeline.detector.model",
+    "payeewatch.pipeline.home.contents",
     "payeewatch.pipeline.home.keys",
     "payeewatch.pipeline.ingest.drops",
     "payeewatch.pipeline.ingest.profile_changes",

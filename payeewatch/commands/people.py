@@ -50,7 +50,7 @@ def purge(
     with opened(settings, writing=not dry_run) as session, nullcontext() if dry_run else exclusive_lock(settings):
         session.accepts = _with_soon(dict(accepts), until)
         if member:
-            clocks = {"person": _erase(session, member, until, has_triage, dry_run=dry_run)}
+            clocks = {"person": erase_person(session, member, until, has_triage, dry_run=dry_run)}
             soon: Clocks = {}
         else:
             if not dry_run:
@@ -92,25 +92,48 @@ def _clocks(session: Session, until: date, has_triage: bool, *, dry_run: bool) -
 
     expired_flags: set[str] = set()
     kept_flags: set[str] = set()
-    stale: set[date] = set()
+    if not dry_run:
+        _begin_purge(session.settings, has_triage)
     if has_triage:
-        from payeewatch.triage.exchange import import_night
         from payeewatch.triage.records import erasure
 
         expired_flags, kept_flags = erasure.flags_over(until)
-        stale = set(import_night.unpublished(session.settings))
     clocks = purge_files(session, until, dry_run=dry_run, expired_flags=expired_flags, kept_flags=kept_flags).clocks
     if has_triage:
         _, withdrawn_lists = find_ended_lists(session, until)
         for clock, tables in erasure.purge(until, withdrawn_lists, dry_run=dry_run).items():
             for table, many in tables.items():
                 clocks.setdefault(clock, {})[table] = many
-        if not dry_run:
-            import_night.adopt(session.settings, set(import_night.unpublished(session.settings)) - stale)
+    if not dry_run:
+        _end_purge(session.settings, has_triage)
     return clocks
 
 
-def _erase(session: Session, member: str, until: date, has_triage: bool, *, dry_run: bool) -> dict[str, int]:
+def _begin_purge(settings: Settings, has_triage: bool) -> None:
+    """Note which nights reviewers have as they were published, before any file of them changes."""
+    from payeewatch.pipeline.home import purge_note
+
+    imported: list[date] = []
+    if has_triage:
+        from payeewatch.triage.exchange import import_night
+
+        imported = import_night.imported(settings)
+    purge_note.begin(settings, imported)
+
+
+def _end_purge(settings: Settings, has_triage: bool) -> None:
+    """Mark what the purge rewrote as imported, and delete its note."""
+    from payeewatch.pipeline.home import purge_note
+
+    note = purge_note.read_note(settings)
+    if has_triage and note:
+        from payeewatch.triage.exchange import import_night
+
+        import_night.adopt(settings, set(import_night.unpublished(settings)) & set(note.imported))
+    purge_note.end(settings)
+
+
+def erase_person(session: Session, member: str, until: date, has_triage: bool, *, dry_run: bool) -> dict[str, int]:
     from payeewatch.pipeline.privacy import erase
     from payeewatch.pipeline.privacy.data_subject import find
 
@@ -119,6 +142,7 @@ def _erase(session: Session, member: str, until: date, has_triage: bool, *, dry_
         counts = erase.erase(session, erasure, dry_run=True)
         return counts | (_erase_in_triage(erasure.person.ids, until, dry_run=True) if has_triage else {})
     _finish_erasure(session, has_triage)
+    _begin_purge(session.settings, has_triage)
     erase.begin(session, member, until)
     return _finish_erasure(session, has_triage)
 
@@ -130,15 +154,11 @@ def _finish_erasure(session: Session, has_triage: bool) -> dict[str, int]:
     erasure = erase.pending(session.settings)
     if not erasure:
         return {}
-    stale: set[date] = set()
-    if has_triage:
-        from payeewatch.triage.exchange import import_night
-
-        stale = set(import_night.unpublished(session.settings))
+    _begin_purge(session.settings, has_triage)
     counts = erase.erase(session, erasure, dry_run=False)
     if has_triage:
         counts |= _erase_in_triage(erasure.person.ids, erasure.on, dry_run=False)
-        import_night.adopt(session.settings, set(import_night.unpublished(session.settings)) - stale)
+    _end_purge(session.settings, has_triage)
     erase.finish(session.settings)
     session.warnings.clear()
     return counts

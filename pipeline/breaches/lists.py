@@ -399,8 +399,9 @@ def _fields_lacking(manifest: Manifest, counts: Counts) -> list[Sentence]:
 
 def _purge(session: Session, load: Load, until: date, mark: str, reason: str = "") -> Load:
     """Delete a list's people and every exposure from the lake; the record stays that it was here, and until when."""
-    lake, sequence = session.lake, session.lake.next_sequence()
+    lake = session.lake
     delete_exposures(session, {load.source}, dry_run=False)
+    sequence = lake.next_sequence()  # deleting wrote a record of its own
     known_on = counts_from(session, until)
     manifest = Manifest.from_facts(load.facts)
     version = _write_version(

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import date
 from functools import lru_cache
@@ -18,6 +18,7 @@ from typing import Any
 from payeewatch.pipeline.detector import model_card, model_file
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.detector.model_store import NAME, database_of, experiment_of, reading, store
+from payeewatch.pipeline.home.contents import hash_of, hash_of_bytes
 from payeewatch.pipeline.home.errors import ModelError
 from payeewatch.pipeline.home.settings import Settings
 
@@ -25,6 +26,8 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 """The aliases. Nights use the champion, or in its place what it learned from verdicts: see `learned_versions`."""
 REFERENCES = "references.npz"
 """A model's references, from which other weights can be calibrated: beside its file."""
+DIGEST = "digest"
+"""The tag of a version with the hash of its files."""
 MOST_METRICS = 1000
 """The most that MLflow accepts in one call."""
 REQUIRED = ("payeewatch", "mlflow", "numpy", "pandas", "scikit-learn")
@@ -287,6 +290,7 @@ def log_model(
                 artifacts=artifacts,
                 pip_requirements=[f"{name}=={metadata.version(name)}" for name in REQUIRED],
             )
+    digest = digest_of(_folder(settings, logged.model_id).parent)
     try:
         client.get_registered_model(NAME)
     except mlflow.exceptions.MlflowException:
@@ -295,10 +299,33 @@ def log_model(
         NAME,
         logged.model_uri,
         run.info.run_id,
-        tags=tags,
+        tags=tags | {DIGEST: digest},
         model_id=logged.model_id,
         description=model_card.card(model, tags),
     )
+
+
+def digest_of(folder: Path) -> str:
+    """One hash of the names and the bytes of all files of a model."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return hash_of_bytes("".join(f"{path.relative_to(folder)} {hash_of(path)}\n" for path in paths).encode())
+
+
+def altered(settings: Settings) -> Iterator[str]:
+    """The version of each registered model whose files are not those that were registered, with their folder."""
+    query = (
+        "SELECT m.version, m.source, t.value FROM model_versions m JOIN model_version_tags t ON t.name = m.name"
+        f" AND t.version = m.version AND t.key = '{DIGEST}' WHERE m.current_stage <> 'Deleted_Internal' ORDER BY 1"
+    )
+    database = database_of(settings)
+    if not database.exists():
+        return
+    with reading(database) as con:
+        rows = con.execute(query).fetchall()
+    for version, source, digest in rows:
+        folder = _folder(settings, str(source).removeprefix("models:/")).parent
+        if digest_of(folder) != digest:
+            yield f"{folder}: are not the files of model version {version} as it was registered"
 
 
 def with_version(model: Model, version: Any) -> Model:

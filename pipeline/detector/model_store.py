@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sqlite3
 import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from payeewatch.pipeline.home.errors import ModelError, StoreError
+from payeewatch.pipeline.home.files import replace_whole
 from payeewatch.pipeline.home.settings import Settings
 
 NAME = "payeewatch"
 """The name of the experiment and of the registered model."""
+MAKING = ".making-"
+"""The folder, in that of the store, in which a new store is made."""
 WAIT_SECONDS = 10
 """How long to wait for a store that another process has locked."""
 
@@ -77,6 +82,8 @@ def store(settings: Settings) -> Iterator[Any]:
             warnings.simplefilter("ignore")
             import mlflow
 
+            if not database.exists():
+                replace_whole(database, _make)
             uri = f"sqlite:///{database}"
             before = mlflow.get_tracking_uri()
             mlflow.set_tracking_uri(uri)
@@ -109,6 +116,20 @@ def follow_the_home(settings: Settings) -> None:
             _follow_the_home(database, row[0], artifacts)
     except sqlite3.Error:
         return
+
+
+def _make(database: Path) -> None:
+    """Make an empty store in a new file: half a store, which a kill would leave, is one that nobody can use."""
+    import mlflow
+
+    for killed in database.parent.glob(f"{MAKING}*"):
+        shutil.rmtree(killed, ignore_errors=True)
+    with TemporaryDirectory(dir=database.parent, prefix=MAKING) as folder:  # MLflow remembers what it made under a name
+        path = Path(folder) / database.name
+        client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{path}", registry_uri=f"sqlite:///{path}")
+        client.search_experiments()  # the first question makes the tables
+        client._tracking_client.store.engine.dispose()
+        path.replace(database)
 
 
 def experiment_of(client: Any, settings: Settings, name: str = NAME) -> str:

@@ -50,7 +50,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """Write a JSON file whole; dates and paths as text."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: object) -> str:
+    """The text of a JSON file; dates and paths as text."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"
 
 
 @contextmanager
@@ -104,7 +109,12 @@ def is_running(process: int) -> bool:
 
 def _sweep(path: Path) -> None:
     """Remove the incomplete temporary files of a path that killed commands left."""
-    for leftover in path.parent.glob(f".{escape(path.name)}.*.part"):
+    sweep(path.parent, escape(path.name))
+
+
+def sweep(folder: Path, name: str = "*") -> None:
+    """Remove the incomplete temporary files of a folder, or of one name there, that killed commands left."""
+    for leftover in folder.glob(f".{name}.*.part"):
         process = leftover.name.split(".")[-2]
         if process.isdigit() and not is_running(int(process)):
             leftover.unlink(missing_ok=True)

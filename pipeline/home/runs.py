@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from payeewatch.pipeline.home.contents import write_hashed
 from payeewatch.pipeline.home.files import cannot_be_read, write_json
 from payeewatch.pipeline.home.settings import Params, Settings
 
@@ -100,6 +101,25 @@ def earlier_runs(settings: Settings, night: date, most: int = 60) -> list[Run]:
     """The run records of the nights before this one, oldest first."""
     nights = [n for n in published_nights(settings) if n < night][-most:]
     return [run for n in nights if (run := read_run(settings, n))]
+
+
+PUBLISHED = {"flags": ("parquet", "csv"), "scores": ("parquet",), "evidence": ("parquet",), "holds": ("csv",)}
+"""Folder -> the endings of the files of a night whose contents its run record names."""
+
+
+def files_of(settings: Settings, night: date) -> dict[str, Path]:
+    """The files of a night whose contents its run record names, by their path below the home: those that are there."""
+    paths = {
+        f"{folder}/{night}.{ending}": settings.folder(folder) / f"{night}.{ending}"
+        for folder, endings in PUBLISHED.items()
+        for ending in endings
+    }
+    return {name: path for name, path in paths.items() if path.exists()}
+
+
+def write_run(settings: Settings, night: date, run: Run) -> None:
+    """Write the record of a night, with a hash of itself."""
+    write_hashed(run_path(settings, night), run)
 
 
 def write_failure(settings: Settings, night: date, run: Run) -> None:

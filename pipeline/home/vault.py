@@ -2,9 +2,12 @@
 
     vault/<kind>/drop=<day>/<sequence>.parquet     kind, ref, sealed (12 bytes of nonce, then AES-GCM)
 
+    vault/contents.json                            the hash of each file
+
 Kinds are `member` (ref: member_id), `account` (ref: token), `holder` (ref: change_id) and `quarantine`
 (ref: `<night>/<table>/<row>`). Kind and ref are sealed together with the original: a sealed value that was moved to
-another row does not open.
+another row does not open. While a file is being replaced, `contents.json` holds the hashes of both, so that a
+kill leaves no file without its hash.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from payeewatch.pipeline.home.contents import hash_of, read_hashed, write_hashed
 from payeewatch.pipeline.home.errors import SettingsError
 from payeewatch.pipeline.home.files import replace_whole
 from payeewatch.pipeline.home.keys import Keys
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 NONCE_BYTES = 12
 ROWS_AT_ONCE = 100_000
 QUARANTINE = "quarantine"
+CONTENTS = "contents.json"
 
 
 def seal(
@@ -57,10 +62,56 @@ def seal(
                 values = _seal_values(keys, kind, refs, originals)
                 writer.write_table(pa.table([[kind] * len(refs), refs, values], schema=schema))
 
-    replace_whole(path, write)
+    _replace(vault, path, write)
     if not sealed:
-        path.unlink()
+        _delete(vault, path)
     return path if sealed else None
+
+
+def contents(vault: Path) -> dict[str, list[str]]:
+    """Path below the vault -> the hashes that the file may have; where nothing says them, as they are now.
+
+    Raises:
+        StoreError: `contents.json` is not as it was written.
+    """
+    if (vault / CONTENTS).exists():
+        return {str(path): list(hashes) for path, hashes in read_hashed(vault / CONTENTS)["files"].items()}
+    return {_below(vault, path): [hash_of(path)] for path in files(vault)}
+
+
+def files(vault: Path) -> list[Path]:
+    """Every file of sealed originals."""
+    return sorted(path for path in vault.glob("*/drop=*/*.parquet") if path.name[0] != ".")
+
+
+def _replace(vault: Path, path: Path, write: Callable[[Path], object]) -> None:
+    """Replace a file whole; what it will contain is noted first."""
+
+    def write_and_note(temporary: Path) -> None:
+        write(temporary)
+        hashes = contents(vault)
+        before = [hash_of(path)] if path.exists() else []
+        hashes[_below(vault, path)] = [*before, hash_of(temporary)]
+        _write_contents(vault, hashes)
+
+    replace_whole(path, write_and_note)
+
+
+def _delete(vault: Path, *paths: Path) -> None:
+    """Delete files; that they are gone is noted first."""
+    if paths:
+        gone = {_below(vault, path) for path in paths}
+        _write_contents(vault, {path: hashes for path, hashes in contents(vault).items() if path not in gone})
+    for path in paths:
+        path.unlink()
+
+
+def _write_contents(vault: Path, hashes: dict[str, list[str]]) -> None:
+    write_hashed(vault / CONTENTS, {"files": dict(sorted(hashes.items()))})
+
+
+def _below(vault: Path, path: Path) -> str:
+    return str(path.relative_to(vault))
 
 
 def reveal(keys: Keys, vault: Path, kind: str, ref: str) -> str | None:
@@ -100,6 +151,7 @@ def purge_quarantined(vault: Path, today: date) -> list[date]:
     for folder in sorted((vault / QUARANTINE).glob("drop=*")):
         day = date.fromisoformat(folder.name.removeprefix("drop="))
         if day < last:
+            _delete(vault, *(path for path in files(vault) if path.parent == folder))
             shutil.rmtree(folder)
             days.append(day)
     return days
@@ -123,9 +175,9 @@ def delete_originals(vault: Path, kind: str, is_gone: Callable[[str], bool], *, 
             continue
         if any(keep):
             remaining = pq.read_table(path).filter(pa.array(keep))
-            replace_whole(path, lambda temporary, remaining=remaining: _write_private(temporary, remaining))  # type: ignore[misc]
+            _replace(vault, path, lambda temporary, remaining=remaining: _write_private(temporary, remaining))  # type: ignore[misc]
         else:
-            path.unlink()
+            _delete(vault, path)
     return many
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from payeewatch.pipeline import known_by
 from payeewatch.pipeline.home import wording
 from payeewatch.pipeline.home.errors import FeedUnusual, InputMissing, InputRefused
-from payeewatch.pipeline.home.files import replace_whole
 from payeewatch.pipeline.home.keys import NAME_FORMS
 from payeewatch.pipeline.home.vault import purge_quarantined
 from payeewatch.pipeline.ingest import ids, profile_changes, staging
@@ -387,7 +386,10 @@ def _renew_file(session: Session, path: Path, staged: Staged) -> int:
         f"SELECT {columns} FROM read_parquet({text(path)}, hive_partitioning = false) o"
         " LEFT JOIN renewed n ON n.version = o.version ORDER BY o.file_row_number"
     ).replace("hive_partitioning = false)", "hive_partitioning = false, file_row_number = true)")
-    replace_whole(path, lambda temporary: con.execute(f"COPY ({query}) TO {text(temporary)} {PARQUET}"))
+    session.lake.replace(
+        {str(path.relative_to(session.lake.root)): lambda new: con.execute(f"COPY ({query}) TO {text(new)} {PARQUET}")},
+        FORMS,
+    )
     rows = con.execute("SELECT count(*) FROM renewed").fetchall()[0][0]
     members = f"SELECT * FROM read_parquet({text(path)}, hive_partitioning = false) JOIN renewed USING (version)"
     con.execute(f"INSERT INTO renewed_spellings {spellings_of(staged, members)}")

@@ -3,7 +3,8 @@
 Each step first writes every new file beside the old one, as `.<name>.migrated`; until the last is written, the old
 files do not change. Then it replaces one after the other. `lake/migrating.json` says that a step was started and, as
 soon as files are being replaced, which files those are. So a migration that was killed continues where it stopped, and
-no file is rewritten twice.
+no file is rewritten twice. Where the lake's records follow one another, one more record then names the hash before and
+the content after of each file of the lake that was replaced.
 """
 
 from __future__ import annotations
@@ -13,18 +14,23 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from payeewatch.pipeline.home.contents import content_of, hash_of
 from payeewatch.pipeline.home.errors import StoreError
 from payeewatch.pipeline.home.files import put_in_place, replace_whole, write_json
 from payeewatch.pipeline.home.settings import FOLDERS, Settings
 from payeewatch.pipeline.migration.from_0 import two_name_keys
-from payeewatch.pipeline.migration.rewrite import Rewrite, Step
+from payeewatch.pipeline.migration.from_1 import chained_records
+from payeewatch.pipeline.migration.rewrite import Rewrite, Step, committed_files
 from payeewatch.pipeline.session import Session, progress
+from payeewatch.pipeline.store.chain import FIRST_FORMAT, write_head
+from payeewatch.pipeline.store.lake import Lake
 from payeewatch.pipeline.store.lake_format import UNFINISHED, refuse_later, write_format
+from payeewatch.pipeline.tables import LAKE_TABLES
 
-STEPS: tuple[Step, ...] = (two_name_keys,)
+STEPS: tuple[Step, ...] = (two_name_keys, chained_records)
 """The step from format 0, from format 1, ...: as many as FORMAT says."""
 SUFFIX = ".migrated"
 OUR_FOLDERS = tuple(name for name in FOLDERS if name not in {"inbox", "breaches", "reference"})
@@ -41,6 +47,7 @@ class MigrationNote:
 
     format: int
     files: Places | None = None
+    before: dict[str, str] = field(default_factory=dict)  # file of the lake -> its hash before
 
 
 @dataclass(frozen=True)
@@ -79,11 +86,21 @@ def migrate(session: Session, *, dry_run: bool, steps: Sequence[Step] = STEPS) -
         return Migration(None, False, [])
     refuse_later(session.lake.root, number)
     todo = list(enumerate(steps))[number:]
+    if todo and not dry_run and (note is None or note.files is None):
+        _delete_strays(session.lake.root)
     if dry_run:
         results = [_plan(session, before, step, is_next=before == number) for before, step in todo]
     else:
         results = [_take(session, before, step) for before, step in todo]
     return Migration(number, note is not None, results)
+
+
+def _delete_strays(root: Path) -> None:
+    """Delete what killed commands left in the tables' folders: from format 2 on it would count as added."""
+    committed = {root / path for table in LAKE_TABLES for path in committed_files(root, table)}
+    for path in root.glob("*/drop=*/*"):
+        if path not in committed and not path.name.endswith(SUFFIX):
+            path.unlink()
 
 
 def _plan(session: Session, number: int, step: Step, *, is_next: bool) -> StepResult:
@@ -113,9 +130,20 @@ def _take(session: Session, number: int, step: Step) -> StepResult:
         places = note.files
     for place in places:
         _put_in_place(_path(settings, place))
+    _keep_chain(session.lake, number)
     write_format(root, number + 1)
     (root / UNFINISHED).unlink(missing_ok=True)
     return StepResult(number, number + 1, _description(step), len(places), _size(settings, places), required_bytes)
+
+
+def _keep_chain(lake: Lake, number: int) -> None:
+    """Write the record that names what was replaced, and the head, from the format on that has them."""
+    note = _read_note(lake.root)
+    lake.reload()
+    if number >= FIRST_FORMAT and note and note.before and lake.records()[-1].load.replaces != note.before:
+        lake.commit_replaced(note.before, {path: content_of(lake.root / path) for path in note.before}, "migrate")
+    if number + 1 >= FIRST_FORMAT:
+        write_head(lake.root)
 
 
 def _write_all(settings: Settings, root: Path, number: int, rewrites: Sequence[Rewrite]) -> None:
@@ -125,9 +153,11 @@ def _write_all(settings: Settings, root: Path, number: int, rewrites: Sequence[R
     _remove_outdated(settings, {_beside(_path(settings, each.place)) for each in rewrites})
     for each in progress(iter(rewrites), len(rewrites), "file"):
         path = _path(settings, each.place)
-        if not _is_written(path):
+        if each.depends_on_others or not _is_written(path):
             replace_whole(_beside(path), lambda new, path=path, write=each.write: _write(path, write, new))  # type: ignore[misc]
-    _write_note(root, MigrationNote(number, [each.place for each in rewrites]))
+    places = [each.place for each in rewrites]
+    before = {path: hash_of(root / path) for folder, path in places if folder == "lake" and number >= FIRST_FORMAT}
+    _write_note(root, MigrationNote(number, places, before))
 
 
 def _write(path: Path, write: Callable[[Path], object], new: Path) -> None:
@@ -212,9 +242,8 @@ def _read_note(root: Path) -> MigrationNote | None:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         files = raw["files"]
-        return MigrationNote(
-            int(raw["format"]), None if files is None else [(folder, below) for folder, below in files]
-        )
+        places = None if files is None else [(folder, below) for folder, below in files]
+        return MigrationNote(int(raw["format"]), places, dict(raw.get("before", {})))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"{path}: cannot be read ({type(error).__name__}); it must hold format and files as payeewatch migrate "

@@ -14,12 +14,14 @@ from payeewatch.pipeline.session import Session
 class Rewrite:
     """A file of the home that gets other content: commit records, tables, the vault, everything that a night wrote.
 
-    `write` writes the whole new content to its argument, a path; the file itself is still the old one then.
+    `write` writes the whole new content to its argument, a path; the file itself is still the old one then. A new file
+    that depends on the content of others too is written again by every run until all are written.
     """
 
     folder: str  # of the home, such as "lake"
     path: str  # below the folder
     write: Callable[[Path], object]
+    depends_on_others: bool = False
 
     @property
     def place(self) -> tuple[str, str]:

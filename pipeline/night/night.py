@@ -6,7 +6,7 @@ import platform
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cache
 from importlib import metadata
@@ -31,6 +31,7 @@ from payeewatch.pipeline.detector.reasons import reasons
 from payeewatch.pipeline.detector.score import score
 from payeewatch.pipeline.feeds.calendar import is_closed
 from payeewatch.pipeline.home import wording
+from payeewatch.pipeline.home.contents import content_of
 from payeewatch.pipeline.home.errors import (
     FeedUnusual,
     InputMissing,
@@ -45,11 +46,12 @@ from payeewatch.pipeline.home.runs import (
     Run,
     earlier_runs,
     failed_path,
+    files_of,
     nights_to_run,
     published_files,
     published_nights,
     read_run,
-    run_path,
+    write_run,
 )
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.home.tabular import write_csv, write_parquet
@@ -102,6 +104,7 @@ class Ready:
     warnings: list[str]
     states: list[str]
     started_at: datetime
+    records: int  # how many commit records the lake had then
 
 
 @dataclass(frozen=True)
@@ -192,6 +195,7 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
                 meanwhile(compile_pages)
                 meanwhile(expectations.start)  # one thread imports all libraries, one after the other
                 preparing = meanwhile(prepare, session.lake.root, session.settings.params, tables)
+                meanwhile(_refuse_altered, session, night)
                 _require_news(session, night, options)
                 if session.redone:
                     session.warn(wording.sentence("night_redone"))
@@ -200,11 +204,25 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
                 model = _model(session, night, options, reading)
                 preparing.result()
             messages = list(session.warnings), list(session.states)
-            ready.append(Ready(night, model, dict(session.seconds), *messages, started_at))
+            records = session.lake.next_sequence() - 1
+            ready.append(Ready(night, model, dict(session.seconds), *messages, started_at, records))
             session.loaded_ahead = night
     except Exception as error:
         failure = error
     return Loaded(ready, session.lake.loads(), failure)
+
+
+def _refuse_altered(session: Session, night: date) -> None:
+    """Compare the lake's files with its records, as deep as the night does."""
+    with session.stage("compare") as facts:
+        facts["bytes"] = session.lake.refuse_altered_on(night, _records_before(session.settings, night))
+
+
+def _records_before(settings: Settings, night: date) -> int:
+    """How many commit records the lake had for the last night published before this one."""
+    before = [n for n in published_nights(settings) if n < night][-1:]
+    run = read_run(settings, before[0]) if before else None
+    return int((run or {}).get("lake", {}).get("records", 0))
 
 
 def _run_batch(session: Session, engine: Engine, loaded: Loaded) -> Iterator[Run]:
@@ -401,6 +419,7 @@ def _run_facts(
         "state_codes": _codes(session.states),
         "accepted": session.accepts.get(ready.night, ""),
         "started_at": ready.started_at.isoformat(timespec="seconds"),
+        "lake": {"records": ready.records},
         "versions": _versions() | {"key_version": session.keys.token_version},
     }
 
@@ -454,7 +473,8 @@ def _write_outputs(
         write_text(settings.folder("reports") / f"{night}-quality.html", _quality_page(session, night))
     run |= {"ended_at": datetime.now(UTC).isoformat(timespec="seconds")}
     run |= {"seconds": {stage: round(took, 3) for stage, took in session.seconds.items()}}
-    write_json(run_path(settings, night), run)
+    run |= {"files": {name: asdict(content_of(path)) for name, path in files_of(settings, night).items()}}
+    write_run(settings, night, run)
     return run
 
 

@@ -25,10 +25,12 @@ import yaml
 from payeewatch.pipeline.breaches.lists import last_load_of_each_list
 from payeewatch.pipeline.breaches.manifest import Manifest
 from payeewatch.pipeline.detector import model_registry
+from payeewatch.pipeline.home import purge_note, vault
+from payeewatch.pipeline.home.contents import Content, hash_of, read_hashed, refuse_other_bytes, unlike
 from payeewatch.pipeline.home.errors import PayeeWatchError, place
-from payeewatch.pipeline.home.files import is_running
+from payeewatch.pipeline.home.files import cannot_be_read, is_running
 from payeewatch.pipeline.home.keys import Keys
-from payeewatch.pipeline.home.runs import failures, last_published, late_nights, published_files, read_run
+from payeewatch.pipeline.home.runs import failures, files_of, last_published, late_nights, published_files, read_run
 from payeewatch.pipeline.home.settings import FOLDERS, Settings
 from payeewatch.pipeline.ingest.profile import Profile
 from payeewatch.pipeline.store.lake import WORK, Lake
@@ -69,14 +71,18 @@ class Result:
 
 CHECKS: list[Check] = []
 """Every check, in the order in which they are made: what others need comes first."""
+FULL_CHECKS: list[Check] = []
+"""Checks that read every byte of the stores: `payeewatch doctor --full` makes them too."""
 
 
-def check(sentence: str, remedy: str, exit_code: int) -> Callable[[Callable[[Settings], Iterable[str]]], Check]:
+def check(
+    sentence: str, remedy: str, exit_code: int, among: list[Check] = CHECKS
+) -> Callable[[Callable[[Settings], Iterable[str]]], Check]:
     """Declare a check. Its name is that of the function, its exit code that of the error which it prevents."""
 
     def declare(function: Callable[[Settings], Iterable[str]]) -> Check:
         declared = Check(function.__name__, sentence, remedy, exit_code, function)
-        CHECKS.append(declared)
+        among.append(declared)
         return declared
 
     return declare
@@ -245,9 +251,9 @@ def lake_files_are_there(settings: Settings) -> Iterator[str]:
             yield f"lake/{path}: is named by a commit, and missing"
 
 
-@check("The lake's commits have every number.", "Restore the missing commit record from the last backup", 15)
+@check("The lake's commits follow one another, and no file is cut.", "Restore the file from the last backup", 15)
 def lake_commits_are_complete(settings: Settings) -> Iterator[str]:
-    Lake(settings.folder("lake")).loads()
+    Lake(settings.folder("lake")).refuse_altered()
     return iter(())
 
 
@@ -272,6 +278,12 @@ def no_erasure_is_unfinished(settings: Settings) -> Iterator[str]:
         yield f"lake/{UNFINISHED_ERASURE}: an erasure was begun and not finished"
 
 
+@check("No purge was interrupted.", "payeewatch purge --until D finishes it, unless one runs now", LOOK)
+def no_purge_is_unfinished(settings: Settings) -> Iterator[str]:
+    if (settings.folder("releases") / purge_note.FILE).exists():
+        yield f"releases/{purge_note.FILE}: a purge was begun and not finished"
+
+
 @check("No migration was interrupted.", "payeewatch migrate finishes it", 15)
 def no_migration_is_unfinished(settings: Settings) -> Iterator[str]:
     if (settings.folder("lake") / "migrating.json").exists():
@@ -293,11 +305,11 @@ def model_store_is_read(settings: Settings) -> Iterator[str]:
         yield from _damage(database)
 
 
-def _damage(database: Path) -> Iterator[str]:
-    """What SQLite's own quick check finds in a database file."""
+def _damage(database: Path, pragma: str = "quick_check") -> Iterator[str]:
+    """What SQLite's own check finds in a database file."""
     try:
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as con:
-            answers = con.execute("PRAGMA quick_check(1)").fetchall()
+            answers = con.execute(f"PRAGMA {pragma}(1)").fetchall()
     except sqlite3.DatabaseError as error:
         answers = [(str(type(error).__name__),)]
     if answers != [("ok",)]:
@@ -458,3 +470,53 @@ def audit_head_is_there(settings: Settings) -> Iterator[str]:
     triage = settings.folder("triage")
     if (triage / "triage.sqlite3").exists() and not (triage / "audit-head.json").exists():
         yield "triage/audit-head.json is missing"
+
+
+# Every byte
+
+
+@check("Every byte of the lake is as it was written.", "Restore the file from the last backup", 15, FULL_CHECKS)
+def lake_is_as_written(settings: Settings) -> Iterator[str]:
+    yield from Lake(settings.folder("lake")).altered_files()
+
+
+@check("Every byte of the vault is as it was written.", "Restore the file from the last backup", 15, FULL_CHECKS)
+def vault_is_as_written(settings: Settings) -> Iterator[str]:
+    folder = settings.folder("vault")
+    paths, hashes = vault.files(folder), vault.contents(folder)
+    if paths and not (folder / vault.CONTENTS).exists():
+        yield f"{folder / vault.CONTENTS}: is gone; the next drop that is loaded writes it anew"
+    for path in sorted({*paths, *(folder / path for path in hashes)}):
+        if not path.exists():
+            yield str(cannot_be_read(path, FileNotFoundError()))
+        elif hash_of(path) not in hashes.get(str(path.relative_to(folder)), ()):
+            yield str(unlike(path))
+
+
+@check("What nights published is as they wrote it.", "Restore the file from the last backup", 15, FULL_CHECKS)
+def nights_are_as_written(settings: Settings) -> Iterator[str]:
+    for night, path in published_files(settings, "runs").items():
+        try:
+            run = read_hashed(path, since="files")
+        except PayeeWatchError as error:
+            yield str(error)
+            continue
+        there = files_of(settings, night)
+        for name, content in run.get("files", {}).items():
+            try:
+                if name in there:
+                    refuse_other_bytes(there[name], Content(**content))
+            except PayeeWatchError as error:
+                yield str(error)
+
+
+@check("The files of models are as they were registered.", "Restore mlflow/ from the last backup", 15, FULL_CHECKS)
+def models_are_as_registered(settings: Settings) -> Iterator[str]:
+    yield from model_registry.altered(settings)
+
+
+@check("The two SQLite stores are whole.", "Restore the database from the last backup", 15, FULL_CHECKS)
+def databases_are_whole(settings: Settings) -> Iterator[str]:
+    for database in (settings.folder("mlflow") / "mlflow.db", settings.folder("triage") / "triage.sqlite3"):
+        if database.exists():
+            yield from _damage(database, "integrity_check")

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ from payeewatch.pipeline.privacy.data_subject import (
 from payeewatch.pipeline.privacy.redact import withdraw
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
-from payeewatch.pipeline.store.lake import Load
+from payeewatch.pipeline.store.chain import RECORDS, record_names
+from payeewatch.pipeline.store.lake import Lake, Load
 from payeewatch.pipeline.store.tombstones import COLUMNS, ERASURE, UNFINISHED_ERASURE, Tombstones
 from payeewatch.pipeline.tables import LAKE_TABLES
 
@@ -150,15 +152,24 @@ def _from_lake(session: Session, person: Person, accounts: frozenset[str], *, dr
             columns=anonymised_columns(person, table),
             dry_run=dry_run,
         )
-    for path in sorted((session.lake.root / "loads").glob("*.json")):
-        record, many = without(json.loads(path.read_text(encoding="utf-8")), person.names)
-        if many and not dry_run:
-            write_json(path, record)
-        counts["lake/loads"] = counts.get("lake/loads", 0) + many
+    counts["lake/loads"] = _from_records(session.lake, person.names, dry_run=dry_run)
     if not dry_run:
-        session.lake.reload()
         session.lake_cache.clear()
     return counts
+
+
+def _from_records(lake: Lake, names: frozenset[str], *, dry_run: bool) -> int:
+    """Delete the entries of commit records that name the person. Returns how many."""
+    writes, total = {}, 0
+    for name in record_names(lake.root):
+        path = f"{RECORDS}/{name}"
+        record, many = without(json.loads((lake.root / path).read_text(encoding="utf-8")), names)
+        if many:
+            writes[path] = partial(write_json, value=record)
+        total += many
+    if writes and not dry_run:
+        lake.replace(writes, "records")
+    return total
 
 
 def _from_quarantine(folder: Path, ids: frozenset[str], *, dry_run: bool) -> tuple[int, set[str]]:

@@ -17,6 +17,8 @@ from payeewatch.pipeline.breaches import lists
 from payeewatch.pipeline.detector import model_registry, shadow_plans
 from payeewatch.pipeline.home import by_hand, vault
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
+from payeewatch.pipeline.home.files import sweep
+from payeewatch.pipeline.home.purge_note import note_flags
 from payeewatch.pipeline.home.retention_periods import QUARANTINE_DAYS, ends_on
 from payeewatch.pipeline.home.runs import published_files, published_nights, read_run
 from payeewatch.pipeline.home.scrub import Removal
@@ -71,8 +73,13 @@ def purge(
     has; for flags that it does not know, the insurer's own outcomes decide.
     """
     counts = PurgeCounts()
+    if not dry_run:
+        for folder in ("runs", *OUTPUT_FOLDERS):
+            sweep(session.settings.folder(folder))
     _lists(session, until, counts, dry_run=dry_run)
     flags = frozenset(expired_flags) | find_expired_flags(session, until) - frozenset(kept_flags)
+    if not dry_run:
+        flags = note_flags(session.settings, flags)
     for store, many in withdraw(session.settings, Removal(flags=flags), until, dry_run=dry_run).rows.items():
         counts.add("flags", store, many)
     _outcomes(session, until, counts, dry_run=dry_run)

@@ -1,6 +1,8 @@
 """Remove from what nights published the rows and entries about a person, expired flags or a withdrawn list.
 
-Files are rewritten one by one, each completely or not at all, so that a second run finishes an interrupted one.
+Files are rewritten one by one, each completely or not at all. Which ones is noted first
+(`pipeline/home/purge_note.py`), so that a second run finishes an interrupted one: with `purged_on`, the hashes in the
+run record, and the page.
 """
 
 from __future__ import annotations
@@ -8,13 +10,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from payeewatch.pipeline.home import by_hand
+from payeewatch.pipeline.home.contents import content_of, write_hashed
 from payeewatch.pipeline.home.files import write_json, write_text
+from payeewatch.pipeline.home.purge_note import PurgeNote, note_change, note_done, read_note
+from payeewatch.pipeline.home.runs import files_of, read_run, write_run
 from payeewatch.pipeline.home.scrub import Removal, scrub_row, without
 from payeewatch.pipeline.home.settings import Settings
 
@@ -47,26 +53,30 @@ def withdraw(settings: Settings, removal: Removal, on: date, *, dry_run: bool) -
         return counts
     for folder in PARQUET_FOLDERS:
         for path in _nights(settings.folder(folder), "*.parquet"):
-            if many := _from_parquet(path, folder, removal, dry_run=dry_run):
+            if many := _from_parquet(settings, path, folder, removal, dry_run=dry_run):
                 counts.add(folder, path, many)
     for path in sorted(settings.folder("shadow").glob("*/*.parquet")):
-        if many := _from_parquet(path, "shadow", removal, dry_run=dry_run):
+        if many := _from_parquet(settings, path, "shadow", removal, dry_run=dry_run):
             counts.add("shadow", path, many)
     for folder in CSV_FOLDERS:
         for path in _nights(settings.folder(folder), "*.csv"):
-            if many := _from_csv(path, removal, dry_run=dry_run):
+            if many := _from_csv(settings, path, removal, dry_run=dry_run):
                 counts.add(folder, path, many)
     current = settings.folder("holds") / CURRENT_HOLDS
-    if current.exists() and (many := _from_csv(current, removal, dry_run=dry_run)):
+    if current.exists() and (many := _from_csv(settings, current, removal, dry_run=dry_run)):
         counts.rows["holds"] = counts.rows.get("holds", 0) + many
     counts.rows |= _from_cases_by_hand(settings, removal, dry_run=dry_run)
     for path in sorted(settings.folder("runs").glob("*.json")):
         if many := _from_json(path, removal.ids, dry_run=dry_run):
             counts.add("runs", path, many)
     if not dry_run:
+        note = read_note(settings) or PurgeNote()
+        counts.nights |= note.nights
         for night in sorted(counts.nights):
-            _note(settings, night, on)
+            _note(settings, night, on, note.changed)
     counts.rows |= {"reports": _rewrite_reports(settings, removal, counts.nights, dry_run=dry_run)}
+    if not dry_run:
+        note_done(settings)
     return counts
 
 
@@ -76,7 +86,7 @@ def _from_cases_by_hand(settings: Settings, removal: Removal, *, dry_run: bool) 
 
     rows = requests = 0
     for path in by_hand.answer_files(settings):
-        rows += _from_parquet(path, "evidence", removal, dry_run=dry_run)
+        rows += _from_parquet(settings, path, "evidence", removal, dry_run=dry_run)
         if not dry_run and pq.read_metadata(path).num_rows == 0:
             path.unlink()
     for path in by_hand.request_files(settings):
@@ -92,7 +102,7 @@ def _nights(folder: Path, pattern: str) -> list[Path]:
     return sorted(path for path in folder.glob(pattern) if path.name[:4].isdigit())
 
 
-def _from_parquet(path: Path, folder: str, removal: Removal, *, dry_run: bool) -> int:
+def _from_parquet(settings: Settings, path: Path, folder: str, removal: Removal, *, dry_run: bool) -> int:
     """Returns how many rows were deleted or changed."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -108,7 +118,9 @@ def _from_parquet(path: Path, folder: str, removal: Removal, *, dry_run: bool) -
     if many and not dry_run:
         new_table = pa.Table.from_pylist([row for row in new_rows if row is not None], schema=table.schema)
         beside = path.with_suffix(".csv")
+        _note_change(settings, path)
         if beside.exists():
+            _note_change(settings, beside)
             write_csv(beside, new_table)
         write_parquet(path, new_table)
     return many
@@ -134,12 +146,13 @@ def _mentions(table: Any, removal: Removal) -> bool:
     return any(within(chunk) for column in table.columns for chunk in column.chunks)
 
 
-def _from_csv(path: Path, removal: Removal, *, dry_run: bool) -> int:
+def _from_csv(settings: Settings, path: Path, removal: Removal, *, dry_run: bool) -> int:
     from payeewatch.pipeline.home.tabular import csv_text
 
     header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8")))
     remaining = [row for row in rows if not (removal.ids | removal.flags) & set(row)]
     if len(remaining) < len(rows) and not dry_run:
+        _note_change(settings, path)
         write_text(path, csv_text([header, *remaining]))
     return len(rows) - len(remaining)
 
@@ -149,17 +162,26 @@ def _from_json(path: Path, ids: frozenset[str], *, dry_run: bool) -> int:
     before = json.loads(path.read_text(encoding="utf-8"))
     after, many = without(before, ids)
     if many and not dry_run:
-        write_json(path, after)
+        (write_hashed if "hash" in before else write_json)(path, after)
     return many
 
 
-def _note(settings: Settings, night: date, on: date) -> None:
-    """Note in a night's run record that what it published was purged since."""
-    path = settings.folder("runs") / f"{night}.json"
-    if path.exists():
-        run = json.loads(path.read_text(encoding="utf-8"))
-        if str(on) not in run.get("purged_on", []):
-            write_json(path, run | {"purged_on": [*run.get("purged_on", []), str(on)]})
+def _note_change(settings: Settings, path: Path) -> None:
+    """Note a file of a published night; cases by hand and nights in shadow are in no run record."""
+    if path.parent.name in (*PARQUET_FOLDERS, *CSV_FOLDERS) and path.name != CURRENT_HOLDS:
+        note_change(settings, f"{path.parent.name}/{path.name}")
+
+
+def _note(settings: Settings, night: date, on: date, changed: Collection[str]) -> None:
+    """Note in a night's run record that what it published was purged since, and what its files contain now."""
+    run = read_run(settings, night)
+    if run is None:
+        return
+    there = files_of(settings, night)
+    contents = {name: asdict(content_of(there[name])) for name in run.get("files", {}) if name in {*changed} & {*there}}
+    dates = run.get("purged_on", [])
+    new_run = run | {"purged_on": dates if str(on) in dates else [*dates, str(on)]}
+    write_run(settings, night, new_run | ({"files": run["files"] | contents} if contents else {}))
 
 
 def _rewrite_reports(settings: Settings, removal: Removal, nights: set[date], *, dry_run: bool) -> int:
@@ -183,7 +205,7 @@ def _render_page(settings: Settings, night: date, path: Path) -> None:
     """Render the night's page from what is published now; delete it where that is not possible any more."""
     import pyarrow.parquet as pq
 
-    from payeewatch.pipeline.home.runs import earlier_runs, read_run
+    from payeewatch.pipeline.home.runs import earlier_runs
     from payeewatch.pipeline.report.report import report
 
     try:

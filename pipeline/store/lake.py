@@ -2,36 +2,64 @@
 
     lake/<table>/drop=<day>/<sequence>.parquet     rows, tokens only, known_at on every one
     lake/loads/<sequence>.json                     the commit: a file it does not name is not in the lake
+    lake/head.json                                 the number and the hash of the last commit
     lake/format.json                               the number of the form all this has
 
 A load is written file by file and counts only once its record stands, so a killed run leaves nothing half
-loaded: its files are overwritten by the next run, which gets the same sequence number.
+loaded: its files are overwritten by the next run, which gets the same sequence number. A record also says what
+its files contain (`pipeline/store/chain.py`), so that a file that was altered later is found.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
+import math
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from pathlib import Path
-from typing import Any
+from zlib import crc32
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from payeewatch.pipeline.home.contents import (
+    Content,
+    content_of,
+    hash_of,
+    refuse_other_bytes,
+    refuse_other_end,
+    refuse_other_size,
+)
 from payeewatch.pipeline.home.errors import StoreError
-from payeewatch.pipeline.home.files import cannot_be_read, is_running, replace_whole, write_json
+from payeewatch.pipeline.home.files import cannot_be_read, is_running, put_in_place, replace_whole, write_json
 from payeewatch.pipeline.home.keys import NAME_FORMS
 from payeewatch.pipeline.sql import text
+from payeewatch.pipeline.store.chain import (
+    RECORDS,
+    REPLACED,
+    REPLACING,
+    Record,
+    added,
+    is_being_replaced,
+    read_head,
+    read_record,
+    record_names,
+    record_path,
+    refuse_altered_records,
+    refuse_gap,
+    write_head,
+)
+from payeewatch.pipeline.store.chain import Load as Load
 from payeewatch.pipeline.store.lake_format import (
+    BEFORE_CHAIN,
     BEFORE_NUMBERS,
-    FORMAT,
     read_format,
     refuse_earlier,
     refuse_later,
@@ -47,6 +75,8 @@ FORMS = "forms"
 """The kind of load that says which drops were read again for forms of names that they lacked."""
 PURGE = "purge"
 """The kind of load that deletes a list: unlike others, it rewrites files under the same names."""
+NIGHTS_OF_ALL = 7
+"""In so many nights every byte of the lake is compared with its record."""
 VERSION_STEP = 2**32
 """`version` of a lake row = load sequence * VERSION_STEP + position in the load."""
 NAME_KEYS = {"people": {"name_key", "first_name_key"}}
@@ -56,28 +86,6 @@ PARQUET = "(FORMAT parquet, COMPRESSION lz4, PARQUET_VERSION V2)"
 
 SCHEMAS = {name: table.columns for name, table in LAKE_TABLES.items()}
 """Lake table -> column -> SQL type."""
-
-
-@dataclass(frozen=True)
-class Load:
-    """One commit. `kind` is drop, verdicts, list, reference, link, derive, purge (of a list), erasure (of a person) or
-    forms (of names); `day` the drop's or the list's.
-
-    `known_on` is the night from which its rows count when the rows do not say it: a late or changed drop is
-    loaded as known on `known_on`, never in a night already published.
-    """
-
-    sequence: int
-    kind: str
-    day: date
-    known_on: date
-    source: str  # the drop's folder name, the list's breach_id, ...
-    fingerprint: str
-    mode: str = ""  # of a drop: first, next, late or changed; of verdicts: reviewed
-    files: dict[str, list[str]] = field(default_factory=dict)  # table -> paths below the lake
-    removed: list[str] = field(default_factory=list)  # paths of earlier loads that this one deletes
-    undoes: list[int] = field(default_factory=list)  # sequences of earlier loads that do not count from then on
-    facts: dict[str, Any] = field(default_factory=dict)  # counts and euros, for runs/<night>.json
 
 
 def has_name_forms(load: Load) -> bool:
@@ -97,7 +105,9 @@ class Lake:
     """The lake's folder, and what is committed in it."""
 
     root: Path
-    _read_loads: dict[str, Load] = field(default_factory=dict, init=False, repr=False, compare=False)  # never rewritten
+    _records: dict[str, Record] = field(default_factory=dict, init=False, repr=False, compare=False)  # by name
+    _ends: set[str] = field(default_factory=set, init=False, repr=False, compare=False)  # compared in this process
+    _compared: set[str] = field(default_factory=set, init=False, repr=False, compare=False)  # every byte, likewise
     _undone: list[Load] = field(default_factory=list, init=False, repr=False, compare=False)  # by the next drop
 
     def loads(self) -> list[Load]:
@@ -106,15 +116,21 @@ class Lake:
         Raises:
             StoreError: one of them is gone or cannot be read.
         """
-        names = self._records()
-        if names and int(Path(names[-1]).stem) != len(names):
-            self._refuse_gap(names)
-        for name in names:
-            if name not in self._read_loads:
-                self._read_loads[name] = _load_of(self.root / "loads" / name)
-        loads = [self._read_loads[name] for name in names]
+        loads = [record.load for record in self.records()]
         undone = {number for load in loads for number in load.undoes} | {load.sequence for load in self._undone}
-        return [load for load in loads if load.sequence not in undone]
+        return [load for load in loads if load.sequence not in undone and load.kind != REPLACED]
+
+    def records(self) -> list[Record]:
+        """Every record, oldest first.
+
+        Raises:
+            StoreError: one of them is gone or cannot be read.
+        """
+        names = record_names(self.root)
+        refuse_gap(self.root, names)
+        records = [self._records.get(name) or read_record(self.root / RECORDS / name) for name in names]
+        self._records.update(zip(names, records, strict=True))
+        return records
 
     def undo(self, loads: Sequence[Load]) -> None:
         """Let some loads not count from now on: for this process, and for all once the next drop is committed.
@@ -123,55 +139,104 @@ class Lake:
         """
         self._undone[:] = loads
 
-    def _refuse_gap(self, names: Sequence[str]) -> None:
-        expected = (f"{number:08d}.json" for number in range(1, int(Path(names[-1]).stem)))
-        for name in expected:
-            if name not in names:
-                path = self.root / "loads" / name
-                raise StoreError(f"{path}: is gone, and later commits are there; restore it from the last backup")
+    def refuse_altered(self) -> dict[str, Content]:
+        """Refuse a lake whose records are not as they were written, or of which a committed file is gone or cut off.
 
-    def refuse_missing(self) -> None:
-        """Refuse a lake of which a committed file is gone, whether or not somebody is going to read it.
+        Returns what every committed file must contain. A file that is being replaced may be the old or the new one.
 
         Raises:
             StoreError: with the file's name and the remedy.
         """
-        loads = self.loads()
-        for table in SCHEMAS:
-            for path in self.files(table, loads):
-                _try_to_read(Path(path), os.stat)
+        while True:
+            names = record_names(self.root)
+            try:
+                return self._expected_contents()
+            except StoreError:
+                if record_names(self.root) == names:  # else another command wrote meanwhile
+                    raise
+
+    def _expected_contents(self) -> dict[str, Content]:
+        head, records = read_head(self.root), self.records()
+        if not records and head is None:
+            return {}
+        contents = refuse_altered_records(self.root, head, records)
+        for path, content in contents.items():
+            if not is_being_replaced(self.root, path):
+                refuse_other_size(self.root / path, content)
+        return contents
+
+    def refuse_altered_on(self, night: date, since: int) -> int:
+        """Look into the lake's files more closely, once for each night: returns how many bytes were read.
+
+        The end of each file is compared, and every byte of those that came after the record number `since`, and of a
+        seventh of the others: seven nights in a row compare all. Files that no commit names are refused too.
+
+        Raises:
+            StoreError: with the file's name and the remedy.
+        """
+        contents, many = self.refuse_altered(), 0
+        if since >= self.next_sequence():
+            raise StoreError(f"{self.root / record_path(since)}: is gone; restore it from the last backup")
+        for stray in self._added():
+            raise added(stray)
+        came = {path for record in self.records()[since:] for path in record.load.contents}
+        for path, content in contents.items():
+            if path in self._compared:
+                continue
+            is_due = path in came or _is_due(path, night)
+            if is_due or path not in self._ends:
+                self._compare(path, content, refuse_other_bytes if is_due else refuse_other_end)
+            self._ends.add(path)
+            if is_due:
+                self._compared.add(path)
+                many += content.bytes
+        return many
+
+    def _compare(self, path: str, content: Content, refuse_other: Callable[[Path, Content], object]) -> None:
+        """Compare one file; another thread may remove or replace it meanwhile."""
+        try:
+            refuse_other(self.root / path, content)
+        except (StoreError, OSError):
+            if self.refuse_altered().get(path) == content:
+                raise
+
+    def altered_files(self) -> Iterator[str]:
+        """Compare every byte of the lake; one sentence for each file that is not as it was written."""
+        contents = self.refuse_altered()
+        for stray in self._added():
+            yield str(added(stray))
+        for path, content in contents.items():
+            try:
+                refuse_other_bytes(self.root / path, content)
+            except (StoreError, OSError) as error:
+                yield str(error)
 
     def refuse_damage(self, error: BaseException) -> None:
         """Raise a StoreError if a failure comes from a file of the lake that is gone, cut off or unreadable.
 
         To be called with any failure: where it may come from a file, each committed file is looked at, first how it
-        ends, then all of it.
+        ends, then every byte.
 
         Raises:
             StoreError: with the file's name and the remedy.
         """
         if not _may_be_damage(error):
             return
+        contents = {path: content for load in self.loads() for path, content in load.contents.items()}
+        contents |= self.refuse_altered() if contents else {}
         paths = [Path(path) for table in SCHEMAS for path in self.files(table)]
         for path in paths:
             _try_to_read(path, lambda path: pq.read_metadata(path))
         for path in paths:
-            _try_to_read(path, _read_whole)
+            if content := contents.get(str(path.relative_to(self.root))):
+                refuse_other_bytes(path, content)
 
     def reload(self) -> None:
         """Read the commits again when next asked: an erasure rewrites names in them."""
-        self._read_loads.clear()
+        self._records.clear()
 
     def next_sequence(self) -> int:
-        names = self._records()
-        return int(Path(names[-1]).stem) + 1 if names else 1
-
-    def _records(self) -> list[str]:
-        folder = self.root / "loads"
-        if not folder.is_dir():
-            return []
-        with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if entry.name.endswith(".json"))
+        return len(record_names(self.root)) + 1
 
     def write(self, con: duckdb.DuckDBPyConnection, query: str, table: str, day: date, sequence: int) -> str:
         """Write a query's rows as one Parquet file of `table`, columns as SCHEMAS has them. Returns its path."""
@@ -191,9 +256,94 @@ class Lake:
             self._undone.clear()
         if not (self.root / FORMAT_FILE).exists():
             write_format(self.root)
-        write_json(self.root / "loads" / f"{load.sequence:08d}.json", dataclasses.asdict(load))
+        self._write_record(load)
         for path in load.removed:
             (self.root / path).unlink(missing_ok=True)
+
+    def _write_record(self, load: Load) -> None:
+        """Write the record of a load as the last of the chain.
+
+        Raises:
+            ValueError: its number is not the next one.
+        """
+        if load.sequence != self.next_sequence():
+            raise ValueError(f"record {load.sequence} is written where {self.next_sequence()} must follow")
+        paths = _paths([load])
+        with ThreadPoolExecutor() as threads:
+            contents = dict(zip(paths, threads.map(content_of, map(self.root.joinpath, paths)), strict=True))
+        load = dataclasses.replace(load, before=self._last_hash(load.replaces), contents=contents | load.contents)
+        write_json(self.root / record_path(load.sequence), dataclasses.asdict(load))
+        self._compared.update(contents)
+        write_head(self.root)
+
+    def _last_hash(self, replaces: Mapping[str, str]) -> str:
+        """The hash of the last record; where it is being replaced, of the one before."""
+        path = record_path(self.next_sequence() - 1)
+        if path in replaces:
+            return replaces[path]
+        return hash_of(self.root / path) if (self.root / path).exists() else ""
+
+    def replace(self, writes: Mapping[str, Callable[[Path], object]], source: str) -> None:
+        """Replace committed files, or records, by others of the same names: all of them or none.
+
+        `writes` has, by path below the lake, what writes the new file to the path that it gets. All are written to
+        `.replacing/` first. Then one record names the hash before and the content after; then the files are renamed.
+        `finish_replacing` does the rest of it when a command was killed in between.
+        """
+        self.finish_replacing()
+        for path, write in writes.items():
+            replace_whole(self.root / REPLACING / path, write)
+        new = {path: content_of(self.root / REPLACING / path) for path in writes}
+        before = {path: hash_of(self.root / path) for path in writes}
+        new = {path: content for path, content in new.items() if content.hash != before[path]}
+        if new:
+            self.commit_replaced({path: before[path] for path in new}, new, source)
+        self.finish_replacing()
+
+    def commit_replaced(self, before: Mapping[str, str], after: Mapping[str, Content], source: str) -> None:
+        """Write the record that files are replaced: the hashes before, the contents after."""
+        last = self.records()[-1].load
+        self._write_record(
+            Load(
+                sequence=self.next_sequence(),
+                kind=REPLACED,
+                day=last.day,
+                known_on=last.known_on,
+                source=source,
+                fingerprint="",
+                contents=dict(after),
+                replaces=dict(before),
+            )
+        )
+
+    def finish_replacing(self) -> None:
+        """Rename the new files that the last record names over the old ones; delete those that no record names."""
+        folder = self.root / REPLACING
+        if not folder.exists():
+            return
+        last = self.records()[-1].load if record_names(self.root) else None
+        for path in last.replaces if last else ():
+            new = folder / path
+            if last and new.exists() and hash_of(new) == last.contents[path].hash:
+                put_in_place(new, self.root / path)
+        self.reload()
+        shutil.rmtree(folder)
+
+    def sweep(self) -> None:
+        """Delete what killed commands left, and write the head that they did not.
+
+        To be called by the one command that may write, once `refuse_altered` finds no damage.
+        """
+        write_head(self.root)
+        for path in set(self.strays()).difference(self._added()):
+            path.unlink()
+
+    def _added(self) -> list[Path]:
+        """Files of tables that no command left: neither half written, nor removed, nor of a load without a record."""
+        latest = self.next_sequence() - 1  # first: another thread may be writing the next load
+        strays = [path for path in self.strays() if _number(path) <= latest]
+        removed = {self.root / path for record in self.records() for path in record.load.removed} if strays else set()
+        return [path for path in strays if path not in removed]
 
     def rewrite(
         self,
@@ -208,9 +358,8 @@ class Lake:
         """Delete rows from a table's files, in every version, and update others.
 
         `delete_where` and `update_where` are SQL conditions. `columns` is the SQL column list of the rows that stay; it
-        must leave rows that `update_where` does not name as they are. Each file is replaced whole, under its name, so
-        the commits do not change; a second run finishes an interrupted one. Returns how many rows are deleted or
-        updated; with `dry_run` nothing is written.
+        must leave rows that `update_where` does not name as they are. The files are replaced under their names, all or
+        none. Returns how many rows are deleted or updated; with `dry_run` nothing is written.
         """
         files = self.files(table)
         if not files:
@@ -223,23 +372,30 @@ class Lake:
         ).fetchall()
         typed_columns = ", ".join(f'CAST("{name}" AS {kind}) AS "{name}"' for name, kind in SCHEMAS[table].items())
 
-        def rewrite_file(path: Path) -> None:
+        def rewrite_file(path: str, new: Path) -> None:
             rows = f"read_parquet({text(path)}, hive_partitioning = false)"
             remaining = f"SELECT {columns} FROM {rows} WHERE NOT coalesce({delete_where}, false)"
-            query = f"SELECT {typed_columns} FROM ({remaining})"
-            replace_whole(
-                path,
-                lambda temporary: con.execute(f"COPY ({query}) TO {text(temporary)} {PARQUET}"),
-            )
+            con.execute(f"COPY (SELECT {typed_columns} FROM ({remaining})) TO {text(new)} {PARQUET}")
 
-        for path, _ in () if dry_run else matches:
-            rewrite_file(Path(path))
+        if matches and not dry_run:
+            self.replace({os.path.relpath(path, self.root): partial(rewrite_file, path) for path, _ in matches}, table)
         return sum(many for _, many in matches)
 
     def strays(self) -> list[Path]:
-        """Files of tables that no commit names, or that one removed: left by commands that were killed."""
-        committed = {Path(path) for table in SCHEMAS for path in self.files(table)}
-        return [path for path in sorted(self.root.glob("*/drop=*/*")) if path not in committed]
+        """Files of tables that no commit names, or that one removed: left by commands that were killed, or added."""
+        loads = [record.load for record in self.records()]  # those that are undone, too, while nothing is committed
+        removed = {path for load in loads for path in load.removed}
+        committed = {f"{self.root}/{path}" for path in _paths(loads) if path not in removed}
+        return [Path(path) for path in sorted(self._table_files()) if path not in committed]
+
+    def _table_files(self) -> Iterator[str]:
+        """Every file in the folders of tables: listed by hand, for a glob takes five times as long."""
+        for table in SCHEMAS:
+            if (self.root / table).is_dir():
+                with os.scandir(self.root / table) as days:
+                    for day in [entry.path for entry in days if entry.name.startswith("drop=")]:
+                        with os.scandir(day) as files:
+                            yield from (entry.path for entry in files)
 
     def files(self, table: str, loads: Sequence[Load] | None = None) -> list[str]:
         """Absolute paths of a table's committed files, oldest load first."""
@@ -268,7 +424,7 @@ class Lake:
         lake_format = read_format(self.root)
         if lake_format:
             return lake_format.format
-        if not self._records():
+        if not record_names(self.root):
             return None
         try:
             missing = self._missing_columns()
@@ -276,7 +432,7 @@ class Lake:
             self.refuse_damage(error)
             raise
         if not missing:
-            return FORMAT
+            return BEFORE_CHAIN
         if missing == NAME_KEYS:
             return BEFORE_NUMBERS
         details = "; ".join(f"{table} lacks {', '.join(sorted(columns))}" for table, columns in sorted(missing.items()))
@@ -354,21 +510,13 @@ class Lake:
 def _sweep(folder: Path) -> None:
     """Remove what killed commands spilled."""
     for work in folder.iterdir() if folder.is_dir() else ():
-        if work.name.isdigit() and not is_running(int(work.name)):
+        process = work.name.split(".")[0]
+        if process.isdigit() and not is_running(int(process)):
             shutil.rmtree(work, ignore_errors=True)
 
 
 def _paths(loads: Sequence[Load]) -> list[str]:
     return [path for load in loads for paths in load.files.values() for path in paths]
-
-
-def _load_of(path: Path) -> Load:
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        raw["day"], raw["known_on"] = date.fromisoformat(raw["day"]), date.fromisoformat(raw["known_on"])
-        return Load(**raw)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise cannot_be_read(path, error) from error
 
 
 def _may_be_damage(error: BaseException | None) -> bool:
@@ -387,7 +535,12 @@ def _try_to_read(path: Path, read: Callable[[Path], object]) -> None:
         raise cannot_be_read(path, error) from error
 
 
-def _read_whole(path: Path) -> None:
-    with pq.ParquetFile(path) as file:
-        for _ in file.iter_batches():
-            pass
+def _number(path: Path) -> float:
+    """The number of the load that wrote a file; infinite for a half-written one."""
+    number = path.name.split(".")[0].split("-")[0]
+    return int(number) if number.isdigit() else (math.inf if path.name[0] == "." else 1)
+
+
+def _is_due(path: str, night: date) -> bool:
+    """Whether a file is in the seventh whose every byte is compared on a night."""
+    return crc32(path.encode()) % NIGHTS_OF_ALL == night.toordinal() % NIGHTS_OF_ALL

@@ -16,12 +16,16 @@ from pathlib import Path
 from payeewatch.pipeline.home.errors import StoreError
 from payeewatch.pipeline.home.files import write_json
 
-FORMAT = 1
+FORMAT = 2
 """The format that this version writes. If you change the format of a store, raise it and add the migration step."""
 BEFORE_NUMBERS = 0
 """A breach list's person has its name keys as one list `name_keys`, and not as two columns."""
+BEFORE_CHAIN = 1
+"""Commit records do not say what their files contain, and do not follow one another."""
 FILE = "format.json"
 UNFINISHED = "migrating.json"
+RESTORING = ".restoring.json"
+"""In the home: a restore that was started and is not finished."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,16 @@ def refuse_unfinished(root: Path) -> None:
     """
     if (root / UNFINISHED).exists():
         raise StoreError(f"{root}: a migration was begun and is not finished; run: payeewatch migrate")
+
+
+def refuse_half_restored(home: Path) -> None:
+    """Refuse a home of which only some folders may be restored.
+
+    Raises:
+        StoreError: a restore was begun and is not finished.
+    """
+    if (home / RESTORING).exists():
+        raise StoreError(f"{home}: a restore was begun and is not finished; run: payeewatch restore FROM, again")
 
 
 def refuse_earlier(root: Path, number: int) -> None:

@@ -28,7 +28,9 @@ from django.db.models.functions import Cast
 
 from payeewatch.pipeline.home.errors import place
 from payeewatch.pipeline.home.published import FLAGS_SCHEMA
+from payeewatch.pipeline.home.purge_note import read_note
 from payeewatch.pipeline.home.runs import published_nights
+from payeewatch.pipeline.home.scrub import exclusive_lock
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage import clock
 from payeewatch.triage.exchange.audit_sample import places, show_rarities
@@ -73,6 +75,12 @@ def unpublished(settings: Settings) -> list[date]:
     return [night for night in nights if digests.get(night) != _digest(_files(settings, night))]
 
 
+def imported(settings: Settings) -> list[date]:
+    """Nights whose files are the ones that were imported, oldest first."""
+    others = set(unpublished(settings))
+    return [night for night in Night.objects.values_list("night", flat=True).order_by("night") if night not in others]
+
+
 def steps_since(night: date) -> int:
     """How many steps reviewers took on the flags of a night since it was imported."""
     row = Night.objects.filter(night=night).first()
@@ -108,9 +116,22 @@ def publish(settings: Settings, night: date) -> PublishResult:
 
 
 def publish_all(settings: Settings) -> list[date]:
-    """Import every night that is not imported yet. One that cannot be is noted and told, and stops nothing else."""
+    """Import every night that is not imported yet. One that cannot be is noted and told, and stops nothing else.
+
+    Nothing is imported while a purge rewrites files; and of one that was cut short, no night that was imported before:
+    half of its files may be without what is purged, and that would look like new evidence.
+    """
+    with exclusive_lock(settings, wait=False) as is_free:
+        if not is_free:
+            return []
+        note = read_note(settings)
+        half_purged = set(note.imported) if note else set()
+        return _publish_each(settings, [night for night in unpublished(settings) if night not in half_purged])
+
+
+def _publish_each(settings: Settings, nights: Iterable[date]) -> list[date]:
     published, errors = [], {}
-    for night in unpublished(settings):
+    for night in nights:
         try:
             published.append(publish(settings, night).night)
         except Exception as error:

@@ -111,7 +111,7 @@ def test_nights_go_on_without_the_person_whatever_is_sent_again(reviewed_person:
     assert json.loads((home.path / "runs" / f"{NIGHTS[-1]}.json").read_text())["purges"]
 
 
-@pytest.mark.parametrize("writes", [1, 3, 9, 20])
+@pytest.mark.parametrize("writes", [2, 4, 10, 21])
 def test_an_erasure_cut_short_anywhere_is_finished_by_the_next_command(
     reviewed_person: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:
@@ -132,6 +132,48 @@ def test_an_erasure_cut_short_anywhere_is_finished_by_the_next_command(
     home.done("purge", "--until", UNTIL)
     for folder in ("lake", "flags", "scores", "evidence", "reports", "vault", "runs", "holds"):
         assert_absent(home.path / folder, names)
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from payeewatch.__main__ import main
+real, remaining = Path.replace, [{at}]
+def replace(path, target):
+    remaining[0] -= 1
+    if remaining[0] < 0:
+        os._exit(0)
+    return real(path, target)
+Path.replace = replace
+sys.argv[1:] = {words!r}
+main()
+"""
+AFTERWARDS = """
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.commands.review import start
+settings = Settings.load()
+start(settings)
+from payeewatch.triage.exchange.import_night import publish_all, unpublished
+from payeewatch.triage.models import AuditRecord
+last = AuditRecord.objects.count()
+publish_all(settings)
+print(sorted(set(AuditRecord.objects.filter(number__gt=last).values_list("action", flat=True))), unpublished(settings))
+"""
+
+
+@pytest.mark.parametrize("at", [12, 40])
+def test_a_purge_that_is_killed_beside_the_application_is_no_new_evidence(
+    reviewed_person: Home, tmp_path: Path, at: int
+) -> None:
+    home = copy_of(reviewed_person, tmp_path, without=["inbox", "mlflow"])
+    words = ["purge", "--until", UNTIL, "--member", MEMBER]
+    shell(home, code=AFTERWARDS)
+    shell(home, code=KILLED.format(at=at, words=words))
+    assert (home.path / "releases" / ".purging.json").exists()
+    assert shell(home, code=AFTERWARDS).stdout.startswith("[] ")
+    shell(home, *words)
+    assert shell(home, code=AFTERWARDS).stdout == "[] []\n"
+    assert not (home.path / "releases" / ".purging.json").exists()
 
 
 def test_a_purged_list_is_gone_but_for_its_name(reviewed_person: Home, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -50,9 +49,8 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
     """A lake of which nothing is small enough to be held."""
     monkeypatch.setattr(lake_cache, "LARGEST_BYTES", 0)
     with lake_session(tmp_path) as opened_one:
-        first = put(opened_one, "2024-05-01", changes=table(CHANGES), claims=table(CLAIMS), payments=table(PAYMENTS))
-        opened_one.lake.commit(replace(first, facts={"keys_once": list(request.param)}))
-        opened_one.lake.reload()
+        rows = {"changes": table(CHANGES), "claims": table(CLAIMS), "payments": table(PAYMENTS)}
+        put(opened_one, "2024-05-01", facts={"keys_once": list(request.param)}, **rows)
         put(
             opened_one,
             "2024-05-02",
@@ -81,9 +79,7 @@ def test_versions_that_a_load_made_of_one_row_end_one_another(session: Session) 
     session.lake.root.joinpath("loads").rename(session.lake.root / "before")
     session.lake.reload()
     rows = [{"claim_id": claim, "payee_id": "P1", "known_at": at} for claim in ("C1", "C2") for at in instants]
-    first = put(session, "2024-05-01", changes=table(CHANGES), claims=rows)
-    session.lake.commit(replace(first, facts={"keys_once": ["claims"]}))
-    session.lake.reload()
+    put(session, "2024-05-01", facts={"keys_once": ["claims"]}, changes=table(CHANGES), claims=rows)
     put(session, "2024-05-02", claims=table("claim_id payee_id\nC2 P1\nC3 P1"))
     session.lake_cache.register()
     later = evening("2024-05-02")

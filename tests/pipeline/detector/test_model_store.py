@@ -82,6 +82,29 @@ def test_a_store_that_cannot_be_written_is_a_store_error(tmp_path: Path) -> None
         model_registry.register(settings, small_model(), promote=True, data=DATA)
 
 
+class Killed(BaseException):
+    """Nothing may catch it."""
+
+
+@pytest.mark.parametrize("moment", ["search_experiments", "replace"])
+def test_a_first_training_that_is_killed_leaves_no_half_made_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    import mlflow
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    settings = home_settings(tmp_path / "home")
+    monkeypatch.setattr(mlflow.MlflowClient if moment == "search_experiments" else Path, moment, killed)
+    with pytest.raises(Killed):
+        model_registry.register(settings, small_model(), promote=True, data=DATA)
+    monkeypatch.undo()
+    assert list(settings.folder("mlflow").glob("mlflow.db*")) == []
+    model_registry.register(settings, small_model(), promote=True, data=DATA)
+    assert model_registry.load(settings).version == "1"
+
+
 def test_a_store_that_is_no_database_is_refused(tmp_path: Path) -> None:
     settings = home_settings(tmp_path / "home")
     settings.folder("mlflow").mkdir(parents=True)

@@ -299,6 +299,7 @@ def test_the_same_input_gives_the_same_bytes(home: Path, tmp_path: Path) -> None
             ingest(session, FIRST)
             contents.append({p.name + p.parts[-3]: p.read_bytes() for p in sorted((home / "lake").rglob("*.parquet"))})
         (home / "lake" / "loads").rename(tmp_path / f"loads-{len(contents)}")
+        (home / "lake" / "head.json").unlink()
     assert len(contents[0]) > 5
     assert contents[0] == contents[1]
 

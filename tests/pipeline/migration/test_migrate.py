@@ -192,7 +192,7 @@ def test_every_commit_record_is_rewritten_once_and_says_what_it_said(old_home: P
     assert json.loads(after[f"runs/{RUN}"]) == {"night": {"flags": 7}}
     assert after[f"vault/{VAULT}"] == b"2sealed"
     assert (tmp_path / "home" / "vault" / VAULT).stat().st_mode & 0o777 == 0o600
-    assert set(after) - set(before) == {"lake/format.json"}
+    assert set(after) - set(before) == {"lake/format.json", "lake/head.json"}
     lake_format_now = read_format(tmp_path / "home" / "lake")
     assert lake_format_now is not None
     assert lake_format_now.format == 2
@@ -220,7 +220,7 @@ def test_a_dry_run_counts_and_changes_nothing(session: Session) -> None:
     assert first.bytes is not None
     assert first.needed_bytes >= first.bytes > 0
     result = migrate(session, dry_run=False)
-    assert [(step.before, step.after, step.files) for step in result.steps] == [(0, 1, 2)]
+    assert [(step.before, step.after, step.files) for step in result.steps] == [(0, 1, 2), (1, 2, 3)]
 
 
 def test_a_lake_of_this_format_needs_nothing(session: Session) -> None:

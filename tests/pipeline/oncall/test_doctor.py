@@ -150,6 +150,7 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
     "lake_commits_are_complete": (_remove("lake/loads/00000002.json"), "00000002.json: is gone"),
     "lake_files_can_be_opened": (_cut("lake/claims/*/*.parquet"), "is no Parquet file any more"),
     "no_erasure_is_unfinished": (_write("lake/erasing.json", "{}"), "begun and not finished"),
+    "no_purge_is_unfinished": (_write("releases/.purging.json", "{}"), "begun and not finished"),
     "no_migration_is_unfinished": (_write("lake/migrating.json", "{}"), "begun and not finished"),
     "no_temporary_files_are_left": (
         lambda home, _: (home / "lake" / ".work" / "999999999").mkdir(parents=True), "its process is gone",

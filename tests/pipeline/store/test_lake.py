@@ -122,7 +122,8 @@ def test_a_reader_sees_only_commits_that_were_there_when_it_asked(session: Sessi
 
 
 def test_a_load_reads_back_as_it_was_committed(session: Session) -> None:
-    one_load = Load(1, "drop", DAY, date(2024, 5, 2), "2024-05-01", "f", "late", {"lists": ["a"]}, ["b"], {"rows": 3})
+    path = write(session, 1)
+    one_load = Load(1, "drop", DAY, date(2024, 5, 2), "d", "f", "late", {"lists": [path]}, ["b"], [7], {"rows": 3})
     session.lake.commit(one_load)
     assert session.lake.loads() == [one_load]
 

@@ -168,10 +168,8 @@ def test_a_first_load_of_one_version_per_key_is_not_compared_with_itself(
     session: Session, once: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     early, late = evening("2024-04-01"), evening("2024-06-01")
-    first = put(session, "2024-05-01", account_events=[
-        {"event_id": "E1", "known_at": late}, {"event_id": "E2", "known_at": early}
-    ])  # fmt: skip
-    session.lake.commit(replace(first, facts={"keys_once": list(once)}))
+    first = [{"event_id": "E1", "known_at": late}, {"event_id": "E2", "known_at": early}]
+    put(session, "2024-05-01", facts={"keys_once": list(once)}, account_events=first)
     put(session, "2024-05-02", account_events=[{"event_id": "E1"}, {"event_id": "E2"}, {"event_id": "E3"}])
     put(session, "2024-05-03", account_events=[{"event_id": "E3"}])
     conditions: list[str] = []

@@ -15,7 +15,7 @@ from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store import lake_format
 from payeewatch.pipeline.store.lake import SCHEMAS, Load
-from payeewatch.pipeline.store.lake_format import BEFORE_NUMBERS, FILE, FORMAT, UNFINISHED, read_format, write_format
+from payeewatch.pipeline.store.lake_format import BEFORE_CHAIN, BEFORE_NUMBERS, FILE, FORMAT, UNFINISHED, write_format
 from tests.earlier_lakes import back_to_format_0
 from tests.lake_rows import lake_session, put
 
@@ -46,9 +46,12 @@ FORMS = {
         "reference_mergers": "old_bank_code new_bank_code from to",
         "sightings": "payee_id account payee_type member_id seen_at seen_on_table",
         "loads/*.json": "sequence kind day known_on source fingerprint mode files removed undoes facts",
-    }
-}
-"""Format -> table -> columns before the stamps, as lakes of that format hold them. A line here is never edited."""
+    },
+    2: {"loads/*.json": "sequence kind day known_on source fingerprint mode files removed undoes facts before contents"
+        " replaces"},
+}  # fmt: skip
+"""Format -> table -> columns before the stamps, as lakes of that format hold them. A line here is never edited, and
+what a format does not name is as in the one before."""
 STAMPS = ["key_version", "known_at", "version"]
 
 
@@ -68,9 +71,10 @@ def unnumbered(session: Session) -> Session:
 
 def test_a_lakes_format_changes_only_with_its_number() -> None:
     columns_now = {table: " ".join(columns) for table, columns in SCHEMAS.items()}
-    expected = {table: " ".join([columns, *STAMPS]) for table, columns in FORMS[FORMAT].items() if table in SCHEMAS}
+    form = {name: columns for number in range(1, FORMAT + 1) for name, columns in FORMS[number].items()}
+    expected = {table: " ".join([columns, *STAMPS]) for table, columns in form.items() if table in SCHEMAS}
     assert columns_now == expected, "raise FORMAT, add the step of the migration, and a form here"
-    assert [each.name for each in dataclasses.fields(Load)] == FORMS[FORMAT]["loads/*.json"].split()
+    assert [each.name for each in dataclasses.fields(Load)] == form["loads/*.json"].split()
 
 
 def test_the_first_commit_says_the_number_and_who_wrote_it(session: Session) -> None:
@@ -84,18 +88,17 @@ def test_the_first_commit_says_the_number_and_who_wrote_it(session: Session) -> 
 
 
 def test_a_later_commit_does_not_change_the_number(session: Session) -> None:
-    write_format(session.lake.root, 1)
+    write_format(session.lake.root)
     before = (session.lake.root / FILE).stat().st_mtime_ns
     put(session, "2024-05-01", lists=[{"breach_id": "B1"}])
     assert (session.lake.root / FILE).stat().st_mtime_ns == before
 
 
-def test_a_lake_of_todays_columns_needs_no_number(unnumbered: Session) -> None:
-    unnumbered.lake.check()
-    assert unnumbered.lake.format() == 1
+def test_a_lake_of_todays_columns_without_a_number_is_of_format_1(unnumbered: Session) -> None:
+    assert unnumbered.lake.format() == BEFORE_CHAIN
+    with pytest.raises(StoreError, match=f"format 1, .* writes format {FORMAT}; run: payeewatch migrate"):
+        unnumbered.lake.check()
     assert not (unnumbered.lake.root / FILE).exists()
-    put(unnumbered, "2024-05-02", lists=[{"breach_id": "B2"}])
-    assert read_format(unnumbered.lake.root) is not None
 
 
 def test_a_lake_of_name_keys_in_one_column_is_to_be_migrated(session: Session) -> None:

@@ -13,10 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 from django.db import connection
 
+from payeewatch.pipeline.home.purge_note import begin, end
+from payeewatch.pipeline.home.scrub import exclusive_lock
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.triage.exchange.import_night import publish, publish_all, unpublished
+from payeewatch.triage.exchange.import_night import adopt, imported, publish, publish_all, unpublished
 from payeewatch.triage.exchange.night_state import night_state
 from payeewatch.triage.models import AuditRecord, Evidence, Flag, Hold, Night, User
+from tests.conftest import NIGHTS
 from tests.triage.conftest import Clock, do
 
 LAST, NEXT = date(2024, 9, 25), date(2024, 9, 26)
@@ -282,3 +285,20 @@ def test_a_value_that_the_database_refuses_is_told_by_its_class(first: Flag, rev
         assert (published, night_state().not_imported) == ([], {NEXT: "DataError"})
     else:
         assert published == [NEXT]
+
+
+def test_nothing_is_imported_while_a_purge_rewrites_files(reviewed: Settings) -> None:
+    Night.objects.filter(night=NIGHTS[-1]).update(digest="another")
+    with exclusive_lock(reviewed):
+        assert publish_all(reviewed) == []
+    assert publish_all(reviewed) == [NIGHTS[-1]]
+
+
+def test_nights_of_a_purge_that_was_cut_short_wait_until_it_is_run_again(reviewed: Settings) -> None:
+    assert imported(reviewed) == list(NIGHTS)
+    begin(reviewed, imported(reviewed))
+    Night.objects.filter(night=NIGHTS[0]).update(digest="half of it was rewritten")
+    assert publish_all(reviewed) == []
+    adopt(reviewed, [NIGHTS[0]])
+    end(reviewed)
+    assert publish_all(reviewed) == []
