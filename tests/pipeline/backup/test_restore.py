@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.kills import killed_at
 from tests.canaries import assert_absent
 from tests.conftest import NIGHTS, Home, copy_of
 
@@ -120,28 +119,11 @@ def test_a_backup_that_was_not_finished_is_refused(source: Home, tmp_path: Path,
     assert source.run("restore", str(tmp_path / "cut"), "--replace").exit_code == 11
 
 
-class Killed(BaseException):
-    """Nothing may catch it."""
-
-
 def restore(home: Home, backup: str, at: int | None = None) -> int:
     """Restore, killed at the change number `at` of a name; returns how many changes there were."""
-    count = 0
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("replace", "unlink"):
-            real = getattr(Path, name)
-
-            def call(path: Path, *args: object, real: Callable[..., object] = real, **kwargs: object) -> object:
-                nonlocal count
-                count += 1
-                if count == at:
-                    raise Killed
-                return real(path, *args, **kwargs)
-
-            patch.setattr(Path, name, call)
-        with suppress(Killed):
-            home.done("restore", backup, "--replace")
-    return count
+    with killed_at(at) as moments:
+        home.done("restore", backup, "--replace")
+    return moments.count
 
 
 def test_killed_anywhere_and_run_again_it_ends_as_an_undisturbed_one(source: Home, tmp_path: Path, backup: str) -> None:

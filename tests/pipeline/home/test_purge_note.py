@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from benchmarks.kills import killed_at
 from payeewatch.pipeline.home import purge_note
 from payeewatch.pipeline.home.errors import StoreError
 from payeewatch.pipeline.home.settings import Settings
@@ -20,38 +20,12 @@ UNTIL = "2025-04-15"
 KILLS = 6
 
 
-class Killed(BaseException):
-    """Nothing may catch it."""
-
-
-class Kill:
-    """Ends a command at its change number `at` of a file's name."""
-
-    def __init__(self, patch: pytest.MonkeyPatch, at: int | None) -> None:
-        self.count, self.at = 0, at
-        for name in ("replace", "unlink"):
-            patch.setattr(Path, name, self._count_calls(getattr(Path, name)))
-
-    def _count_calls(self, real: Callable[..., object]) -> Callable[..., object]:
-        def call(path: Path, *args: object, **kwargs: object) -> object:
-            self.count += 1
-            if self.count == self.at:
-                raise Killed
-            return real(path, *args, **kwargs)
-
-        return call
-
-
 def purge(home: Home, at: int | None = None) -> int:
     """Purge, killed at the change number `at`; returns how many changes there were."""
-    with pytest.MonkeyPatch.context() as patch:
-        kill = Kill(patch, at)
-        try:
-            result = home.run("purge", "--until", UNTIL)
-            assert result.exit_code == 0, result.output
-        except Killed:
-            pass
-    return kill.count
+    with killed_at(at) as moments:
+        result = home.run("purge", "--until", UNTIL)
+        assert result.exit_code == 0, result.output
+    return moments.count
 
 
 def contents(home: Home) -> dict[str, bytes]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.kills import killed_at
 from payeewatch.pipeline.home.errors import StoreError
 from payeewatch.pipeline.migration import migrate as migrating
 from payeewatch.pipeline.migration.migrate import migrate
@@ -205,10 +206,6 @@ def test_records_are_replaced_as_files_are(session: Session) -> None:
     Lake(session.lake.root).refuse_altered_on(NIGHT, 0)
 
 
-class Killed(BaseException):
-    """Nothing may catch it."""
-
-
 def contents(root: Path) -> dict[str, bytes]:
     paths = (path for path in root.rglob("*") if path.is_file() and ".work" not in path.parts)
     return {str(path.relative_to(root)): path.read_bytes() for path in paths}
@@ -225,7 +222,9 @@ def test_a_rewriting_killed_at_any_moment_and_run_again_ends_as_an_undisturbed_o
         moments += 1
         shutil.copytree(tmp_path / "before", tmp_path / str(at) / "lake")
         with lake_session(tmp_path / str(at)) as session:
-            if not _is_killed(session, at):
+            with killed_at(at) as made:
+                delete_ones(session)
+            if made.count < at:
                 break
             reader = Lake(session.lake.root)
             reader.refuse_altered()
@@ -237,27 +236,6 @@ def test_a_rewriting_killed_at_any_moment_and_run_again_ends_as_an_undisturbed_o
             assert contents(session.lake.root) == expected, at
     assert moments > 15
     assert not (tmp_path / "whole" / REPLACING).exists()
-
-
-def _is_killed(session: Session, at: int) -> bool:
-    count = 0
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("replace", "unlink"):
-            real = getattr(Path, name)
-
-            def call(path: Path, *args: object, real: Callable[..., object] = real, **kwargs: object) -> object:
-                nonlocal count
-                count += 1
-                if count == at:
-                    raise Killed
-                return real(path, *args, **kwargs)
-
-            patch.setattr(Path, name, call)
-        try:
-            delete_ones(session)
-        except Killed:
-            return True
-    return False
 
 
 def test_a_migration_of_a_chained_lake_says_what_it_replaced(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
