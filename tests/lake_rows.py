@@ -35,7 +35,13 @@ def lake_session(home: Path) -> Iterator[Session]:
 
 
 def put(
-    session: Session, day: str, kind: str = "drop", *, facts: dict[str, object] | None = None, **rows: list[Row]
+    session: Session,
+    day: str,
+    kind: str = "drop",
+    *,
+    fingerprint: str = "",
+    facts: dict[str, object] | None = None,
+    **rows: list[Row],
 ) -> Load:
     """Commit one load. A row without known_at is known at the end of the day."""
     on, sequence, position = date.fromisoformat(day), session.lake.next_sequence(), 0
@@ -54,7 +60,7 @@ def put(
             )
             con.execute(f"INSERT INTO put_rows ({names}) VALUES ({marks})", full)
         files[name] = [session.lake.write(con, "SELECT * FROM put_rows", name, on, sequence)]
-    load = Load(sequence, kind, on, on, day, "", files=files, facts=facts or {})
+    load = Load(sequence, kind, on, on, day, fingerprint, files=files, facts=facts or {})
     session.lake.commit(load)
     return load
 

@@ -41,13 +41,13 @@ def test_a_flag_asks_no_more_when_much_was_done_to_it(
 ) -> None:
     client = signed_in(cast["senior"])
     warm(client)
-    with django_assert_max_num_queries(20):  # one lists the colleagues, one what misleads, one frauds on the account
+    with django_assert_max_num_queries(21):  # one each: colleagues, what misleads, frauds on the account
         client.get(f"/flags/{first.flag_id}", headers=HTMX)
     for number in range(3):
         do(cast["reviewer"], first, "note", text=f"Note {number}")
     do(cast["reviewer"], first, "hold", confirm="on")
     do(cast["reviewer"], first, "confirmed_fraud", reason="F01", evidence_kind="bank_check")
-    with django_assert_max_num_queries(21):  # whose hold it is, and the notes
+    with django_assert_max_num_queries(22):  # whose hold it is, and the notes
         assert "Confirm fraud" in client.get(f"/flags/{first.flag_id}", headers=HTMX).content.decode()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from datetime import timedelta
 from pathlib import Path
 
@@ -104,7 +105,7 @@ OTHERS = sorted(set(main.commands) - {"doctor", "migrate", "restore", "status"})
 def example(name: str) -> list[str]:
     """The command line of a command's example, without the home it names."""
     line = (main.commands[name].help or "").strip().splitlines()[-1]
-    words = line.strip().removeprefix("Example: payeewatch ").split(" < ")[0].split()
+    words = shlex.split(line.strip().removeprefix("Example: payeewatch ").split(" < ")[0])
     if "--home" in words:
         del words[words.index("--home") : words.index("--home") + 2]
     return words

@@ -122,8 +122,7 @@ def test_a_model_is_saved_with_its_metrics(tmp_path: Path) -> None:
 
 def test_a_model_is_made_from_what_its_day_knew(session: Session) -> None:
     for day in ("2024-06-05", "2024-06-06"):
-        load = put(session, day, outcomes=[outcome(1, "2024-06-04", "benign")])
-        session.lake.commit(replace(load, fingerprint=f"of {day}"))
+        put(session, day, fingerprint=f"of {day}", outcomes=[outcome(1, "2024-06-04", "benign")])
     first, second = (learned_from(session.lake, date(2024, 6, day)) for day in (5, 6))
     assert [each["lake_sequence"] for each in (first, second)] == [load.sequence for load in session.lake.loads()]
     assert first["lake_fingerprint"] != second["lake_fingerprint"]

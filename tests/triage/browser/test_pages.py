@@ -140,4 +140,6 @@ def test_what_opens_on_a_page_is_accessible(visit: Visit, cast: dict[str, User],
         summary.click()
     for each in page.locator("main details.as-table > summary").all():
         each.click()
+    expect(page.get_by_text("No similar flag was judged yet.")).to_be_visible()  # it came when it was opened
+    page.wait_for_selector("body:not(.is-busy)")
     check(page, picture, "tables")

@@ -58,7 +58,7 @@ def test_its_evidence_has_what_a_nights_flag_has(opened: Flag) -> None:
 
 
 def test_it_is_first_on_the_list_and_never_in_the_audit_sample(opened: Flag, cast: dict[str, User]) -> None:
-    listed = work_list(cast["reviewer"]).order_by("queue_place", "place").exclude(queue="hold")
+    listed = work_list(cast["reviewer"]).order_by("is_waiting", "place").exclude(queue="hold")
     assert listed.first() == opened
     assert opened not in audit_sample(cast["reviewer"])
 
