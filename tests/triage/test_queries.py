@@ -15,6 +15,8 @@ from payeewatch.triage.work.filters import for_second_look
 from tests.triage.conftest import do, signed_in
 
 HTMX = {"HX-Request": "true"}
+LOCK = int(connection.vendor == "postgresql")
+"""What PostgreSQL asks more for one record of the audit log: its turn."""
 
 
 def warm(client: Client) -> None:
@@ -41,13 +43,13 @@ def test_a_flag_asks_no_more_when_much_was_done_to_it(
 ) -> None:
     client = signed_in(cast["senior"])
     warm(client)
-    with django_assert_max_num_queries(22):  # one each: colleagues, what misleads, frauds on the account, a lock
+    with django_assert_max_num_queries(21 + LOCK):  # one each: colleagues, what misleads, frauds on the account
         client.get(f"/flags/{first.flag_id}", headers=HTMX)
     for number in range(3):
         do(cast["reviewer"], first, "note", text=f"Note {number}")
     do(cast["reviewer"], first, "hold", confirm="on")
     do(cast["reviewer"], first, "confirmed_fraud", reason="F01", evidence_kind="bank_check")
-    with django_assert_max_num_queries(23):  # whose hold it is, and the notes
+    with django_assert_max_num_queries(22 + LOCK):  # whose hold it is, and the notes
         assert "Confirm fraud" in client.get(f"/flags/{first.flag_id}", headers=HTMX).content.decode()
 
 
@@ -57,7 +59,7 @@ def test_a_verdict_reads_its_flag_once_to_judge_and_once_to_show(
     client = signed_in(cast["reviewer"])
     warm(client)
     form = {"step": str(uuid4()), "version": first.version, "reason": "B01", "evidence_kind": "bank_check"}
-    with django_assert_max_num_queries(34):  # the list and what waits for the user are counted anew
+    with django_assert_max_num_queries(32 + 2 * LOCK):  # the list and what waits for the user are counted anew
         answer = client.post(f"/flags/{first.flag_id}/do/benign", form, headers=HTMX)
     assert answer.status_code == 200
 
