@@ -71,8 +71,9 @@ def test_the_pages_are_accessible_in_french(
     picture(page, "open-case-fr")
     page.locator("textarea[name=reason]").fill("L’assuré a téléphoné.")
     page.get_by_role("button", name="Ouvrir le dossier").click()
+    expect(page.locator("#case-request")).to_be_visible()  # the answer to the click has arrived
     CaseRequest.objects.update(last_exit=exit_code)
-    page.reload()
+    page.goto(page.url)
     expect(page.locator("#case-request")).to_contain_text("est en cours" if exit_code else "figés")
     assert violations(page) == []
     picture(page, f"case-request-fr-{exit_code}")
