@@ -167,12 +167,14 @@ def rollback(settings: Settings, why: str, by: str | None) -> Answer:
 
 
 def _comparison_lines(result: Comparison, out: Path) -> list[str]:
+    from payeewatch.pipeline.home.wording import count_text
+
     span, a, b = result.span, result.a, result.b
     left_out = f"; {len(span.left_out)} before left out, one version knows more" if span.left_out else ""
     return [
         f"{result.nights} nights, {span.first} to {span.last}{left_out}",
         *(_side_line(each) for each in (a, b)),
-        f"gained {result.only_b.changes:,} flags ({result.only_b.euros:,.0f} EUR at risk), lost "
+        f"gained {count_text(result.only_b.changes, 'flag')} ({result.only_b.euros:,.0f} EUR at risk), lost "
         f"{result.only_a.changes:,} ({result.only_a.euros:,.0f} EUR), {result.both.changes:,} in both",
         f"queues have {result.queue_overlap or 0:.0%} in common; rank correlation {result.rank_correlation or 0:.3f}",
         *(f"  gained: payeewatch explain {change_id}" for change_id in result.gained[:MOST_NAMES]),
