@@ -61,7 +61,7 @@ def test_nothing_found_ends_with_0(tmp_path: Path, capsys: pytest.CaptureFixture
         ([{"introduced": "0"}], ["0.1.dev0", "9!1"], []),
         ([{"introduced": "0"}, {"fixed": "1.0"}], ["0a1", "1.0rc1", "1.0.dev3"], ["1.0", "1.0.post1"]),
         ([{"introduced": "1.0"}, {"last_affected": "1.2"}], ["1.0", "1.2", "1.2.0"], ["0.9", "1.2.post1", "1.2.1"]),
-        ([{"fixed": "1"}, {"introduced": "2"}, {"fixed": "2.3"}, {"introduced": "0"}], ["0.9", "2", "2.2"], ["1.5", "3"]),
+        ([{"fixed": "1"}, {"introduced": "2"}, {"fixed": "3"}, {"introduced": "0"}], ["0.9", "2", "2.2"], ["1.5", "3"]),
         ([{"introduced": "1"}, {"limit": "2"}], ["1.9"], ["2", "2.1"]),
         ([{"introduced": "1.10"}, {"fixed": "1.11"}], ["1.10.5"], ["1.9", "1.11"]),
     ],

@@ -71,7 +71,20 @@ def test_no_account_but_its_token_and_its_hint(token: str) -> None:
         assert not re.search(r"[A-Z]{2}\d{2}[A-Z0-9]{10,}", str(flag))
 
 
-@pytest.mark.parametrize("query", ["night=yesterday", "queue=all", "size=501", "size=0", "rank=1"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "night=yesterday",
+        "night=09/25/2024",
+        "queue=all",
+        "queue=",
+        "size=501",
+        "size=0",
+        "size=7&size=8",
+        "after=F-0123456789abcdef%0a",
+        "rank=1",
+    ],
+)
 def test_a_filter_that_is_not_understood_is_told(token: str, query: str) -> None:
     status, body = called(token, f"/api/v1/flags?{query}")
     assert status == 400

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import schemathesis
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import Case, GenerationMode
 
@@ -12,11 +16,12 @@ from payeewatch.triage.access import api_tokens
 from payeewatch.triage.exchange.openapi import DOCUMENT
 from payeewatch.triage.wsgi import application
 
-CASES = 25
-"""Per operation, half of them asked as the document says and half not."""
+CASES = 12
+"""Of each operation, and as many again that the document does not allow."""
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 SCHEMA.app = application
-OPERATIONS = [result.ok() for result in SCHEMA.get_all_operations()]
+OPERATIONS = [result.ok() for result in SCHEMA.get_all_operations() if result.ok().path != "/api/tokens"]
+"""All but the second address of one view."""
 
 drawn = settings(
     max_examples=CASES,
@@ -27,14 +32,22 @@ drawn = settings(
 )
 
 
+@pytest.fixture
+def token(reviewed: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A token that opens everything, as often as asked, while a request does not close the test's connection."""
+    monkeypatch.setattr(api_tokens, "REQUESTS_PER_MINUTE", 100_000)
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield api_tokens.make("payments", api_tokens.SCOPES)
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
 @pytest.mark.parametrize("mode", GenerationMode)
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)
 def test_an_answer_is_as_the_document_says(
-    reviewed: Settings, monkeypatch: pytest.MonkeyPatch, operation: schemathesis.APIOperation, mode: GenerationMode
+    token: str, operation: schemathesis.APIOperation, mode: GenerationMode
 ) -> None:
-    monkeypatch.setattr(api_tokens, "REQUESTS_PER_MINUTE", 100_000)
-    token = api_tokens.make("payments", api_tokens.SCOPES)
-
     @seed(26)
     @drawn
     @given(case=operation.as_strategy(generation_mode=mode))
