@@ -75,7 +75,7 @@ def _licences(name: str) -> list[dict[str, Any]]:
 
 
 def _first(stated: PackageMetadata, field: str) -> str:
-    return (stated.get_all(field) or [""])[0].strip()
+    return str((stated.get_all(field) or [""])[0]).strip()
 
 
 def main(lock: Path, to: Path) -> None:
