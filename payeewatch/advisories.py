@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -76,7 +76,7 @@ class Advisory(BaseModel):
     aliases: list[str] = []
     affected: list[Affected] = []
 
-    def by_package(self) -> Iterator[tuple[str, Affected]]:
+    def by_package(self) -> Iterator[tuple[NormalizedName, Affected]]:
         """What it says of packages of our ecosystem, with their canonical names."""
         for each in self.affected:
             if each.package and each.package.ecosystem == ECOSYSTEM:

@@ -70,7 +70,7 @@ def untranslated(catalogue: Path) -> list[str]:
 
 def compile_messages(catalogue: Path) -> None:
     """Compile a catalogue into its folder; placeholders are compared."""
-    words = ["msgfmt", "--check-format", "-o", catalogue.with_suffix(".mo"), catalogue]
+    words = ["msgfmt", "--check-format", "-o", str(catalogue.with_suffix(".mo")), str(catalogue)]
     subprocess.run(words, check=True)
 
 

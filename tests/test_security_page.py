@@ -1,4 +1,4 @@
-"""The security page: the tests it names exist, and every requirement of ASVS 5.0 up to level 2 has a row with evidence."""
+"""The security page: the tests it names exist, and each requirement of ASVS 5.0 level 2 has a row with evidence."""
 
 from __future__ import annotations
 
