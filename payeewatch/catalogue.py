@@ -62,16 +62,14 @@ def untranslated(catalogue: Path) -> list[str]:
     """The texts of a catalogue without a translation, or with one that is only guessed."""
     messages = []
     for kind in ("--untranslated", "--only-fuzzy"):
-        words = ["msgattrib", kind, "--no-wrap", catalogue]
-        result = subprocess.run(words, check=True, capture_output=True, text=True)
+        result = subprocess.run(["msgattrib", kind, "--no-wrap", catalogue], check=True, capture_output=True, text=True)
         messages += [line for line in result.stdout.splitlines() if line.startswith("msgid ") and line != 'msgid ""']
     return messages
 
 
 def compile_messages(catalogue: Path) -> None:
     """Compile a catalogue into its folder; placeholders are compared."""
-    words = ["msgfmt", "--check-format", "-o", str(catalogue.with_suffix(".mo")), str(catalogue)]
-    subprocess.run(words, check=True)
+    subprocess.run(["msgfmt", "--check-format", "-o", catalogue.with_suffix(".mo"), catalogue], check=True)
 
 
 def main() -> int:
