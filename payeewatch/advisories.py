@@ -202,11 +202,11 @@ def report(path: Path, locks: Sequence[Path]) -> tuple[list[str], int]:
     """
     advisories = read(path)
     newest = max(advisory.modified for advisory in advisories)[:10]
-    lines, count = [f"{path.name}: {len(advisories)} advisories for {ECOSYSTEM}; the newest is of {newest}"], 0
+    lines, count = [f"{path.name}: advisories for {ECOSYSTEM}: {len(advisories)}, the newest of {newest}"], 0
     for lock in locks:
         locked = packages(lock)
         found = hits(advisories, locked)
-        lines += [f"{lock.name}: {len(locked)} packages, {len(found)} hit", *(f"  {_line(hit)}" for hit in found)]
+        lines += [f"{lock.name}: {len(locked)} packages, hits: {len(found)}", *(f"  {_line(hit)}" for hit in found)]
         count += len(found)
     return lines, int(count > 0)
 

@@ -44,15 +44,15 @@ def test_a_hit_is_told_with_its_ids_and_what_mends_it_and_others_are_not(
     ]
     assert audited(tmp_path, told) == 1
     assert capsys.readouterr().out.splitlines() == [
-        "osv.json: 4 advisories for PyPI; the newest is of 2026-11-20",
-        "some.lock: 2 packages, 1 hit",
+        "osv.json: advisories for PyPI: 4, the newest of 2026-11-20",
+        "some.lock: 2 packages, hits: 1",
         "  pony 1.4.1: TEST-Pony (CVE-0000-0001), fixed in 1.4.2",
     ]
 
 
 def test_nothing_found_ends_with_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert audited(tmp_path, {"vulns": [advisory("horse")]}) == 0
-    assert "0 hit" in capsys.readouterr().out
+    assert "hits: 0" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

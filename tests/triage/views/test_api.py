@@ -59,7 +59,8 @@ def test_filters_compose_and_stay_on_the_next_page(token: str) -> None:
 def test_one_flag_and_the_nights(token: str) -> None:
     flag = Flag.objects.order_by("rank").first()
     assert called(token, f"/api/v1/flags/{flag.pk}")[1]["amount_at_risk"] == str(flag.amount_at_risk)
-    assert called(token, "/api/v1/flags/F-none")[0] == 404
+    for nothing in ("F-none", "F-%00", "F-0123456789abcdef"):
+        assert called(token, f"/api/v1/flags/{nothing}")[0] == 404
     nights = called(token, "/api/v1/nights")[1]["results"]
     assert [each["night"] for each in nights] == [str(n.night) for n in Night.objects.order_by("night")]
     assert nights[0]["run"]["state"] == "published"
