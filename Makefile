@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev demo triage test lint lock words docs pictures bench clean
+.PHONY: help setup dev demo triage test lint lock audit sbom words docs pictures bench clean
 
 help:  ## show the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,10 +58,13 @@ test: dev  ## run every test, and those of the reviewers' application again on P
 	env -u DATABASE_URL $(BIN)/python -m pytest -n auto --dist loadfile
 	$(BIN)/python -m tests.on_postgresql -n auto --dist loadfile tests/triage --ignore tests/triage/browser
 
-lint: dev  ## check style and types
+lint: dev  ## check style, types, and the code for usual security faults
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive triage
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive --skip B105,B608 \
+		evaluation features payeewatch/*.py payeewatch/commands pipeline simulator
 
 COMPILE := $(BIN)/uv pip compile pyproject.toml --extra sso --generate-hashes --no-emit-index-url --no-header \
 	--upgrade --python-version 3.11 --quiet
@@ -69,6 +72,12 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --extra sso --generate-hashes --
 lock: setup  ## resolve the dependencies again: with hashes, without index addresses
 	$(COMPILE) --output-file requirements.lock
 	$(COMPILE) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+
+audit: setup  ## compare the locks with an OSV file of known advisories that you bring: make audit FILE=osv.json
+	$(BIN)/python -m payeewatch.advisories "$(FILE)" requirements.lock requirements-dev.lock
+
+sbom: setup  ## write the software bill of materials of requirements.lock, as CycloneDX
+	$(BIN)/python -m payeewatch.materials requirements.lock sbom.cdx.json
 
 words: setup  ## update the French catalogue; list what is new or changed and needs a translation
 	$(BIN)/python -m payeewatch.catalogue

@@ -96,7 +96,8 @@ def make(world: World, ours: Settings) -> None:
             cases_factor=world.cases_factor,
         )  # fmt: skip
     # set-aside changes and the audit sample are drawn by token: fixed keys make a world's figures reproducible
-    Keys.create(world.folder / "keys.json", random.Random(f"{world.tier} {world.seed}").randbytes)
+    chance = random.Random(f"{world.tier} {world.seed}")  # nosec B311  # keys of synthetic people
+    Keys.create(world.folder / "keys.json", chance.randbytes)
     with open_world(world, ours) as (session, truth):
         frame = check_promises(measure_past(PlannedEngine(session.con), session.settings.params, world.end))
         fraud = truth.units.set_index("change_id")["is_fraud"].reindex(frame["change_id"]).fillna(False)

@@ -81,7 +81,7 @@ def run(insurer: Insurer, work: Path, verdicts: Sequence[int] = ()) -> None:
         home = kept / "home"
         insurer.give(home)
         # changes are set aside and audited by token: keys of its name make an insurer's figures reproducible
-        Keys.create(kept / "keys.json", random.Random(insurer.name).randbytes)
+        Keys.create(kept / "keys.json", random.Random(insurer.name).randbytes)  # nosec B311  # of synthetic people
         if reviews is None:
             publish(home, *insurer.scored_nights())
             rank_with_controls(insurer, home).to_parquet(kept / "controls.parquet", index=False)
@@ -162,7 +162,8 @@ def boosting(sample: Insurer, work: Path) -> Supervised:
     """Boosting with the labels of every announced past change of a larger sample of the insurer."""
     home = work / "sample"
     sample.give(home)
-    Keys.create(work / "keys.json", random.Random(sample.folder.parent.name).randbytes)
+    chance = random.Random(sample.folder.parent.name)  # nosec B311  # likewise
+    Keys.create(work / "keys.json", chance.randbytes)
     last = max(date.fromisoformat(path.name) for path in (home / "inbox").iterdir() if path.is_dir())
     with opened(_settings(home)) as session:
         load_until(session, last)

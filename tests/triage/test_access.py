@@ -240,7 +240,8 @@ django.setup()
 from django.conf import settings
 from django.core.management import call_command
 call_command("check", deploy=True, fail_level="WARNING")
-print(settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME, settings.SECURE_HSTS_SECONDS)
+print(settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME, settings.LANGUAGE_COOKIE_NAME, settings.STEP_COOKIE_NAME)
+print(settings.SECURE_HSTS_SECONDS)
 """
 
 
@@ -253,7 +254,10 @@ def test_behind_https_the_deployment_check_has_nothing_to_say(tmp_path) -> None:
     }
     process = subprocess.run([sys.executable, "-c", DEPLOYED], env=environ, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr
-    assert process.stdout.splitlines()[-1] == "__Host-session __Host-csrftoken 31536000"
+    assert process.stdout.splitlines()[-2:] == [
+        "__Host-session __Host-csrftoken __Host-language __Host-last-step",
+        "31536000",
+    ]
 
 
 def test_the_server_finds_the_application() -> None:

@@ -6,6 +6,7 @@ import hmac
 import secrets
 from collections.abc import Iterable
 
+from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest
 
@@ -54,8 +55,11 @@ def admit(request: HttpRequest, scope: str) -> ApiToken:
     """The token of a request that may read a scope.
 
     Raises:
-        NotAdmitted: no token, an unknown or revoked one (401), one without the scope (403), or too many requests (429).
+        NotAdmitted: no token, an unknown or revoked one (401), one without the scope, or sent in clear (403), or too
+            many requests (429).
     """
+    if settings.IS_HTTPS and not request.is_secure():
+        raise NotAdmitted(403, "ask over https://, and have a new token made: this one was sent in clear")
     kind, _, secret = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() != "bearer" or not secret:
         raise NotAdmitted(401, "give a token: Authorization: Bearer ...")

@@ -11,6 +11,7 @@ TEXT = {"type": "string"}
 DAY = {"type": "string", "format": "date"}
 INSTANT = {"type": "string", "format": "date-time"}
 WHOLE = {"type": "integer"}
+FLAG_ID = r"^F-[0-9a-f]{16}$"
 EUROS = {"type": "string", "pattern": r"^-?\d+\.\d\d$", "description": "euros"}
 YES_NO = {"type": "boolean"}
 MEASURE = {
@@ -94,7 +95,7 @@ DOCUMENT: dict[str, Any] = {
                 _query("night", DAY, "of the last night that had the flag"),
                 _query("queue", {"enum": Flag.Queue.values}, "of this queue"),
                 _query("state", {"enum": Flag.State.values}, "in this state"),
-                _query("after", TEXT, "behind this flag_id"),
+                _query("after", TEXT | {"pattern": FLAG_ID}, "behind this flag_id"),
                 SIZE,
             ],
             400,

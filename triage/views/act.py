@@ -15,7 +15,7 @@ from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.models import Flag
 from payeewatch.triage.roles import REVIEWERS
-from payeewatch.triage.views.flag import LAST_STEP, panes, refused_pane
+from payeewatch.triage.views.flag import panes, refused_pane
 from payeewatch.triage.views.queue import query
 from payeewatch.triage.work import workflow
 from payeewatch.triage.workspace import home
@@ -49,7 +49,7 @@ def act(request: Request, flag_id: str, name: str) -> HttpResponse:
         messages.success(request, f"{result.message} · {flag_id}")
         answer = redirect(address)
     answer.set_signed_cookie(
-        LAST_STEP,
+        settings.STEP_COOKIE_NAME,
         str(step_id),
         max_age=home().params.triage.undo_seconds,
         secure=settings.IS_HTTPS,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any
@@ -15,7 +16,7 @@ from urllib.parse import urlencode
 from django import forms
 from django.core.exceptions import RequestDataTooBig
 from django.db.models import QuerySet
-from django.http import HttpResponse, JsonResponse
+from django.http import HttpResponse, JsonResponse, QueryDict
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 
@@ -25,7 +26,7 @@ from payeewatch.triage.access.request import Request, route_name
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.exchange.account_tokens import NotAccounts, NotComputed, account_tokens, accounts_in
 from payeewatch.triage.exchange.audit_sample import of_queue, shown_row, shown_rows
-from payeewatch.triage.exchange.openapi import DOCUMENT, FLAG_FIELDS
+from payeewatch.triage.exchange.openapi import DOCUMENT, FLAG_FIELDS, FLAG_ID
 from payeewatch.triage.models import ApiToken, Flag, Night
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import ANYBODY
@@ -34,20 +35,24 @@ LOG = logging.getLogger("payeewatch")
 PAGE, LARGEST_PAGE = 100, 500
 
 
+DAY = ["%Y-%m-%d"]
+"""The one way to write a day, whatever the language."""
+
+
 class NightsQuery(forms.Form):
     """Which nights: `after` is the last one of the page before."""
 
-    after = forms.DateField(required=False)
+    after = forms.DateField(required=False, input_formats=DAY)
     size = forms.IntegerField(required=False, min_value=1, max_value=LARGEST_PAGE)
 
 
 class FlagsQuery(forms.Form):
     """Which flags: `after` is the last flag_id of the page before."""
 
-    night = forms.DateField(required=False)
+    night = forms.DateField(required=False, input_formats=DAY)
     queue = forms.ChoiceField(required=False, choices=Flag.Queue.choices)
     state = forms.ChoiceField(required=False, choices=Flag.State.choices)
-    after = forms.RegexField(r"^F-[0-9a-f]{16}$", required=False)
+    after = forms.RegexField(FLAG_ID.replace("$", r"\Z"), required=False, strip=False)
     size = forms.IntegerField(required=False, min_value=1, max_value=LARGEST_PAGE)
 
 
@@ -62,17 +67,24 @@ def read(scope: str, form: type[forms.Form] = forms.Form) -> Callable[[Callable[
             except NotAdmitted as error:
                 return _error(error.status, str(error))
             query = form(request.GET)
-            if unknown := sorted(set(request.GET) - set(query.fields)):
-                return _error(400, f"unknown: {', '.join(unknown)}; there are {', '.join(query.fields) or 'none'}")
-            if not query.is_valid():
-                errors = {name: " ".join(map(str, each)) for name, each in query.errors.items()}
-                return _error(400, "; ".join(f"{name}: {words}" for name, words in errors.items()))
+            if wrong := _what_is_wrong(request.GET, query):
+                return _error(400, wrong)
             filters = {name: value for name, value in query.cleaned_data.items() if value}
             return view(request, token, filters, **words)
 
         return answer
 
     return wrap
+
+
+def _what_is_wrong(given: QueryDict, query: forms.Form) -> str:
+    """Why a query is not understood; empty for one that is. An empty value is refused, so that it never means all."""
+    if unknown := sorted(set(given) - set(query.fields)):
+        return f"unknown: {', '.join(unknown)}; there are {', '.join(query.fields) or 'none'}"
+    if unclear := sorted(name for name, values in given.lists() if len(values) > 1 or not values[0]):
+        return f"{', '.join(unclear)}: give one value, or leave it out"
+    errors = {name: " ".join(map(str, each)) for name, each in query.errors.items()}
+    return "; ".join(f"{name}: {words}" for name, words in errors.items())
 
 
 @read("flags", FlagsQuery)
@@ -89,7 +101,7 @@ def flags(request: Request, token: ApiToken, filters: Mapping[str, Any]) -> Http
 @read("flags")
 def flag(request: Request, token: ApiToken, filters: Mapping[str, Any], flag_id: str) -> HttpResponse:
     """One flag."""
-    row = _rows(Flag.objects.filter(pk=flag_id)).first()
+    row = _rows(Flag.objects.filter(pk=flag_id)).first() if re.fullmatch(FLAG_ID, flag_id) else None
     if row is None:
         return _error(404, "there is no such flag")
     audit.record(None, "api_flag", flag_id, token=token.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpResponse
@@ -20,8 +21,6 @@ from payeewatch.triage.work.action_panel import Bound, right_pane, undoable
 from payeewatch.triage.work.filters import QueueFilter
 from payeewatch.triage.work.workflow import PROPOSALS
 
-LAST_STEP = "last-step"
-"""The cookie that names the last step, while it can be undone."""
 STORY = Prefetch("steps", Step.objects.select_related("user").defer("before"))
 
 
@@ -53,7 +52,7 @@ def panes(
         **right_pane(flag, request.user, bound),
         "centre": shown | {"case_file": case_file.options_for(flag, request.user)},
         "reasons": misleading.with_own(shown["reasons"], flag, request.user),
-        "undo": undoable(last_step or request.get_signed_cookie(LAST_STEP, None), request.user, flag),
+        "undo": undoable(last_step or request.get_signed_cookie(settings.STEP_COOKIE_NAME, None), request.user, flag),
         "refused": refusal,
         "query": query(request),
     }

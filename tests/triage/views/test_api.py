@@ -59,7 +59,8 @@ def test_filters_compose_and_stay_on_the_next_page(token: str) -> None:
 def test_one_flag_and_the_nights(token: str) -> None:
     flag = Flag.objects.order_by("rank").first()
     assert called(token, f"/api/v1/flags/{flag.pk}")[1]["amount_at_risk"] == str(flag.amount_at_risk)
-    assert called(token, "/api/v1/flags/F-none")[0] == 404
+    for nothing in ("F-none", "F-%00", "F-0123456789abcdef"):
+        assert called(token, f"/api/v1/flags/{nothing}")[0] == 404
     nights = called(token, "/api/v1/nights")[1]["results"]
     assert [each["night"] for each in nights] == [str(n.night) for n in Night.objects.order_by("night")]
     assert nights[0]["run"]["state"] == "published"
@@ -71,7 +72,20 @@ def test_no_account_but_its_token_and_its_hint(token: str) -> None:
         assert not re.search(r"[A-Z]{2}\d{2}[A-Z0-9]{10,}", str(flag))
 
 
-@pytest.mark.parametrize("query", ["night=yesterday", "queue=all", "size=501", "size=0", "rank=1"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "night=yesterday",
+        "night=09/25/2024",
+        "queue=all",
+        "queue=",
+        "size=501",
+        "size=0",
+        "size=7&size=8",
+        "after=F-0123456789abcdef%0a",
+        "rank=1",
+    ],
+)
 def test_a_filter_that_is_not_understood_is_told(token: str, query: str) -> None:
     status, body = called(token, f"/api/v1/flags?{query}")
     assert status == 400
