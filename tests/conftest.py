@@ -73,7 +73,8 @@ def make_home(folder: Path, plant: Callable[[Path], object] = lambda home: None,
     home = Home(folder / "home", folder / "keys.json")
 
     simulator.simulate(home.path, members=members, days=300, end=LAST_DROP, seed=5, truth=folder / "truth", form="csv")
-    (home.path / "params.yaml").write_text(FEW_TREES)
+    with (home.path / "params.yaml").open("a") as params:  # behind the simulator's own
+        params.write(FEW_TREES)
     plant(home.path)
     Keys.create(home.key_file, random.Random(5).randbytes)  # what is drawn by token is the same in every run
     home.done("init")

@@ -37,7 +37,8 @@ def loaded(folder: Path) -> Iterator[Session]:
     keys = folder / "keys.json"
     keys.write_text(KEY_FILE)  # names, and so what is held back for calibration, are the same every time
     keys.chmod(0o600)
-    (folder / "home" / "params.yaml").write_text(FEW_TREES)
+    with (folder / "home" / "params.yaml").open("a") as params:
+        params.write(FEW_TREES)
     settings = Settings.load(folder / "home", {"PAYEEWATCH_KEY_FILE": str(folder / "keys.json")})
     with opened(settings) as session:
         load_until(session, END)
