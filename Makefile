@@ -53,10 +53,13 @@ triage: setup  ## serve the reviewers' application on the demo insurer, with one
 	@cat $(SIGN_INS)
 	$(TRIAGE) $(BIN)/payeewatch triage
 
+# what uses no database, or a SQLite of its own wherever it runs
+OWN_DATABASE := browser commands language evidence/test_no_contradiction.py server/test_serve.py
+
 test: dev  ## run every test, and those of the reviewers' application again on PostgreSQL
 	tests/debian.sh
-	env -u DATABASE_URL $(BIN)/python -m pytest -n auto --dist loadfile
-	$(BIN)/python -m tests.on_postgresql -n auto --dist loadfile tests/triage --ignore tests/triage/browser
+	env -u DATABASE_URL OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m tests.on_postgresql -n auto --dist loadfile tests/triage $(OWN_DATABASE:%=--ignore tests/triage/%)
 
 lint: dev  ## check style, types, and the code for usual security faults
 	$(BIN)/ruff check .

@@ -41,6 +41,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("features", "pipeline", "simulator", "params.yaml", "requirements.lock", "tests/conftest.py")
 """What a home depends on."""
 KEPT_SECONDS = 3600
+FEW_TREES = "train: {trees: 20}\n"
+"""The params.yaml of homes that tests train in: as many forests as ever, each of a tenth of the trees."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ def make_home(folder: Path, plant: Callable[[Path], object] = lambda home: None,
     home = Home(folder / "home", folder / "keys.json")
 
     simulator.simulate(home.path, members=members, days=300, end=LAST_DROP, seed=5, truth=folder / "truth", form="csv")
+    with (home.path / "params.yaml").open("a") as params:  # behind the simulator's own
+        params.write(FEW_TREES)
     plant(home.path)
     Keys.create(home.key_file, random.Random(5).randbytes)  # what is drawn by token is the same in every run
     home.done("init")
@@ -162,10 +166,25 @@ def copy_of(home: Home, folder: Path, without: Sequence[str] = ()) -> Home:
     return Home(folder / "home", folder / "keys.json")
 
 
+LONG = (
+    "evaluation/test_foreign.py", "evaluation/test_evaluate.py", "evaluation/test_replay.py",
+    "simulator/test_acceptance.py", "pipeline/night/test_night.py", "pipeline/feeds/test_watch.py",
+    "triage/browser/test_pages.py", "payeewatch/commands/test_people.py",
+)  # fmt: skip
+"""Files that take half a minute and more: first, so that at the end no process waits for another."""
+
+
 def pytest_configure() -> None:
     # a developer's own home and keys are not the tests' business
     for name in [name for name in os.environ if name.startswith("PAYEEWATCH_")]:
         del os.environ[name]
+    # no test outlives a power cut, and there are a hundred thousand small files to wait for
+    os.fsync = lambda _: None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place_of = {ROOT / "tests" / name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: place_of.get(item.path, len(LONG)))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

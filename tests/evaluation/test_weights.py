@@ -27,6 +27,7 @@ from payeewatch.pipeline.detector.evidence import LENS, SURPRISE, VALUE, Shape, 
 from payeewatch.pipeline.detector.model_store import store_address
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.simulator.draws import draw
+from tests.conftest import FEW_TREES
 
 READINGS = (("amount", SURPRISE), ("mandate", VALUE), ("doubt", VALUE), ("never_unknown", SURPRISE), ("request", LENS))
 
@@ -173,16 +174,17 @@ def test_too_many_insurers_that_cannot_be_measured_stop_it(tmp_path: Path, monke
 
 
 def test_a_world_is_measured_once_while_the_code_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    measure_world(3, 600, tmp_path)
+    (tmp_path / "params.yaml").write_text(FEW_TREES)
+    measure_world(3, 400, tmp_path)
     path = tmp_path / "3" / "readings.parquet"
     table, written = read_tables([path]), path.stat().st_mtime_ns
     assert set(table.world) == {3}
     assert 0 < table.is_fraud.sum() < len(table.is_fraud)
     assert {("is_mobility_mandate", VALUE), ("request", LENS)} <= set(table.readings)
-    measure_world(3, 600, tmp_path)
+    measure_world(3, 400, tmp_path)
     assert path.stat().st_mtime_ns == written
     assert not (tmp_path / "3" / "home").exists()
     monkeypatch.setattr("payeewatch.evaluation.worlds.code_digest", lambda: "another")
-    measure_world(3, 600, tmp_path)
+    measure_world(3, 400, tmp_path)
     assert path.stat().st_mtime_ns > written
     assert np.array_equal(read_tables([path]).values, table.values, equal_nan=True)

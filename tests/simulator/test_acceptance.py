@@ -23,6 +23,7 @@ from payeewatch.pipeline.loading import load_until
 from payeewatch.pipeline.opening import opened
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.training.training import fit
+from tests.conftest import FEW_TREES
 
 END = date(2024, 9, 29)
 KEY_FILE = json.dumps(
@@ -36,6 +37,8 @@ def loaded(folder: Path) -> Iterator[Session]:
     keys = folder / "keys.json"
     keys.write_text(KEY_FILE)  # names, and so what is held back for calibration, are the same every time
     keys.chmod(0o600)
+    with (folder / "home" / "params.yaml").open("a") as params:
+        params.write(FEW_TREES)
     settings = Settings.load(folder / "home", {"PAYEEWATCH_KEY_FILE": str(folder / "keys.json")})
     with opened(settings) as session:
         load_until(session, END)

@@ -48,7 +48,7 @@ def test_a_challenger_on_other_features_serves_and_is_gone_back_from(home: Home)
 
 def test_training_with_promote_only_proposes_where_two_decide(home: Home, tmp_path: Path) -> None:
     by_two(home)
-    (tmp_path / "few.yaml").write_text("train:\n  trees: 20\npromotion:\n  by_two: true\n")
+    (tmp_path / "few.yaml").write_text("train:\n  trees: 10\npromotion:\n  by_two: true\n")
     words = ["--as-of", str(HISTORY), "--params", str(tmp_path / "few.yaml"), "--name", "few trees", "--by", "anna"]
     result = home.run("train", *words, "--promote", "--json")
     answer = json.loads(result.stdout)

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ import yaml
 from payeewatch.pipeline.home.published import FLAGS_SCHEMA, SCORES_SCHEMA
 from payeewatch.pipeline.night.queues import WhyNot
 from tests import canaries
-from tests.conftest import HISTORY, LAST_DROP, NIGHTS, Home, copy_of, make_home
+from tests.conftest import HISTORY, NIGHTS, Home, copy_of, make_home
 
 PUBLISHED = ("flags", "scores", "evidence")
 
@@ -54,28 +53,45 @@ def test_a_night_measured_by_spark_publishes_the_same_bytes(published: Home, tmp
     assert home.bytes_of(*PUBLISHED, "holds") == published.bytes_of(*PUBLISHED, "holds")
 
 
+COMING = [NIGHTS[-1] + timedelta(days=n) for n in range(1, 5)]
+
+
+def disturb(home: Home) -> str:
+    """A verdict that reaches a later night than it was made, a drop that came late, one that changed and a purge.
+
+    Returns the change that was judged.
+    """
+    announced = [f for f in queue_of(home, NIGHTS[-1]).values() if f["queue"] != "audit" and not f["derived"]]
+    flag, other = sorted(announced, key=lambda f: f["p_value"])[:2]
+    put_verdict(home, COMING[2], flag["change_id"], decided_on=COMING[0])
+    put_payment(home, COMING[1], other)
+    end_list(home, COMING[3])
+    (changed,) = (home.path / "inbox" / str(NIGHTS[0])).glob("payments*")
+    changed.write_text("".join(changed.read_text().splitlines(keepends=True)[:-1]))
+    return str(flag["change_id"])
+
+
+@pytest.fixture(scope="module")
+def one_by_one(published: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """Four nights more, each by a command of its own."""
+    home = copy_of(published, tmp_path_factory.mktemp("alone"))
+    disturb(home)
+    for night in COMING:
+        home.done("night", str(night))
+    return home
+
+
 @pytest.mark.parametrize(("at_once", "spans"), [(2, [2, 1, 1]), (3, [3, 1])])
 def test_nights_measured_together_publish_what_each_alone_does(
-    published: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int, spans: list[int]
+    published: Home, one_by_one: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int, spans: list[int]
 ) -> None:
-    """A verdict that reaches a later night than it was made, a drop that came late, one that changed and a purge."""
     monkeypatch.setattr("payeewatch.pipeline.night.night.NIGHTS_AT_ONCE", at_once)
-    coming = [NIGHTS[-1] + timedelta(days=n) for n in range(1, 5)]
-    in_batch, one_by_one = (copy_of(published, tmp_path / name) for name in ("together", "alone"))
-    announced = [f for f in queue_of(published, NIGHTS[-1]).values() if f["queue"] != "audit" and not f["derived"]]
-    flag, other = sorted(announced, key=lambda f: f["p_value"])[:2]
-    for home in (in_batch, one_by_one):
-        put_verdict(home, coming[2], flag["change_id"], decided_on=coming[0])
-        put_payment(home, coming[1], other)
-        end_list(home, coming[3])
-        (changed,) = (home.path / "inbox" / str(NIGHTS[0])).glob("payments*")
-        changed.write_text("".join(changed.read_text().splitlines(keepends=True)[:-1]))
-    for night in coming:
-        one_by_one.done("night", str(night))
-    answer = in_batch.done("night", "--from", str(coming[0]), "--to", str(coming[-1]))
+    in_batch = copy_of(published, tmp_path)
+    judged = disturb(in_batch)
+    answer = in_batch.done("night", "--from", str(COMING[0]), "--to", str(COMING[-1]))
     assert in_batch.bytes_of(*PUBLISHED, "holds") == one_by_one.bytes_of(*PUBLISHED, "holds")
     assert [int(many) for many in re.findall('"nights": ([0-9]+)', answer.output)] == spans
-    assert [flag["change_id"] in queue_of(in_batch, night) for night in coming] == [True, True, False, False]
+    assert [judged in queue_of(in_batch, night) for night in COMING] == [True, True, False, False]
 
 
 @pytest.mark.parametrize("good", [1, 3])
@@ -97,18 +113,17 @@ def test_a_refused_drop_stops_a_range_after_the_nights_before_it(
 
 
 def test_what_was_loaded_ahead_of_a_night_that_failed_is_published_when_run_again(
-    published: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    published: Home, one_by_one: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("payeewatch.pipeline.night.night.NIGHTS_AT_ONCE", 2)
-    first, last = NIGHTS[-1] + timedelta(days=1), LAST_DROP
-    failing, whole = (copy_of(published, tmp_path / name) for name in ("failing", "whole"))
-    (failing.path / "flags" / f"{first}.parquet" / "in the way").mkdir(parents=True)
-    assert failing.run("night", "--from", str(first), "--to", str(last)).exit_code == 15
-    assert json.loads((failing.path / "runs" / f"{first}.failed.json").read_text())["exit_code"] == 15
-    shutil.rmtree(failing.path / "flags" / f"{first}.parquet")
-    for home in (failing, whole):
-        home.done("night", "--from", str(first), "--to", str(last))
-    assert failing.bytes_of(*PUBLISHED, "holds") == whole.bytes_of(*PUBLISHED, "holds")
+    home, first, last = copy_of(published, tmp_path), COMING[0], COMING[-1]
+    disturb(home)
+    (home.path / "flags" / f"{first}.parquet" / "in the way").mkdir(parents=True)
+    assert home.run("night", "--from", str(first), "--to", str(last)).exit_code == 15
+    assert json.loads((home.path / "runs" / f"{first}.failed.json").read_text())["exit_code"] == 15
+    shutil.rmtree(home.path / "flags" / f"{first}.parquet")
+    home.done("night", "--from", str(first), "--to", str(last))
+    assert home.bytes_of(*PUBLISHED, "holds") == one_by_one.bytes_of(*PUBLISHED, "holds")
 
 
 def test_what_comes_later_changes_no_earlier_night(published: Home, tmp_path: Path) -> None:
@@ -268,19 +283,40 @@ def test_a_store_that_cannot_be_written_is_named(published: Home, tmp_path: Path
     assert "scores" in refused.output
 
 
-@pytest.mark.parametrize("delay", [0.6, 2.5, 4.0])
-def test_a_killed_night_leaves_whole_files_and_runs_again(trained: Home, tmp_path: Path, delay: float) -> None:
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from payeewatch.__main__ import main
+real, remaining = Path.replace, [{puts}]
+def replace(path, target):
+    remaining[0] -= 1
+    if remaining[0] < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(path, target)
+Path.replace = replace
+sys.argv[1:] = {words!r}
+main()
+"""
+
+
+@pytest.mark.parametrize("puts", [20, 32, 54])
+def test_a_killed_night_leaves_whole_files_and_runs_again(
+    trained: Home, published: Home, tmp_path: Path, puts: int
+) -> None:
+    """Killed before a file is put in place: of the first load, of the first published night, of the second load."""
     home = copy_of(trained, tmp_path)
     environ = os.environ | {"PAYEEWATCH_HOME": str(home.path), "PAYEEWATCH_KEY_FILE": str(home.key_file)}
-    command = [sys.executable, "-m", "payeewatch", "night", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[2])]
-    process = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(delay)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    words = ["night", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[1])]
+    script = tmp_path / "killed.py"  # a file: PySpark takes `python -c` for its own doctests
+    script.write_text(KILLED.format(puts=puts, words=words))
+    process = subprocess.run([sys.executable, str(script)], env=environ, capture_output=True, check=False)
+    assert process.returncode == -signal.SIGKILL, process.stderr
     for path in [*(home.path / "flags").glob("2*.parquet"), *(home.path / "lake").rglob("0*.parquet")]:
         pq.read_table(path)
-    home.done("night", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[2]))
-    assert len(list((home.path / "flags").glob("*.parquet"))) == 3
+    home.done(*words)
+    files = home.bytes_of(*PUBLISHED, "holds")
+    assert len(files) == 10
+    assert files.items() <= published.bytes_of(*PUBLISHED, "holds").items()
 
 
 def test_a_night_leaves_no_identity_behind(tmp_path: Path) -> None:

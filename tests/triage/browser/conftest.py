@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings as django
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from payeewatch.triage.models import User
 from tests.triage.conftest import signed_in
@@ -46,6 +46,7 @@ def browser() -> Iterator[Browser]:
     """Playwright's loop runs in the thread that also makes the test's data, which Django would otherwise refuse."""
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        expect.set_options(timeout=PATIENCE)
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         yield running
         running.close()
@@ -84,15 +85,22 @@ def visit(browser: Browser, live_server: Any) -> Iterator[Visit]:
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Callable[[Page, str], None]:
-    """Keeps what a page looks like, in the folder that TRIAGE_SCREENSHOTS names."""
-    folder = Path(os.environ.get("TRIAGE_SCREENSHOTS") or tmp_path / "screenshots")
-    folder.mkdir(parents=True, exist_ok=True)
+def picture() -> Callable[[Page, str], None]:
+    """Keeps what a page looks like in the folder that TRIAGE_SCREENSHOTS names, if it names one."""
+    folder = os.environ.get("TRIAGE_SCREENSHOTS")
 
     def keep(page: Page, name: str) -> None:
-        page.screenshot(path=folder / f"{name}.png")
+        if folder:
+            page.screenshot(path=Path(folder) / f"{name}.png")
 
     return keep
+
+
+@contextmanager
+def wait_for_page(page: Page) -> Iterator[None]:
+    """Waits until the page is loaded that a form leads to: a click alone does not."""
+    with page.expect_navigation():
+        yield
 
 
 @contextmanager

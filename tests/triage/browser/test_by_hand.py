@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage.exchange.import_by_hand import import_answers
 from payeewatch.triage.models import Flag, User
-from tests.triage.browser.conftest import DESKTOP, Visit, wait_for_answer
+from tests.triage.browser.conftest import DESKTOP, Visit, wait_for_answer, wait_for_page
 from tests.triage.browser.test_pages import check, violations
 from tests.triage.conftest import Answer
 
@@ -22,7 +22,8 @@ Picture = Callable[[Page, str], None]
 def look_up(page: Page, number: str, search: str) -> None:
     page.goto("/search")
     page.locator("#asked").fill(number)
-    page.get_by_role("main").get_by_role("button", name=search).click()
+    with wait_for_page(page):
+        page.get_by_role("main").get_by_role("button", name=search).click()
 
 
 def test_a_number_leads_to_a_case_and_to_a_verdict(
@@ -31,7 +32,8 @@ def test_a_number_leads_to_a_case_and_to_a_verdict(
     page = visit(cast["reviewer"])
     look_up(page, by_hand_answer.row["member_id"], "Search")
     check(page, picture, "look-up")
-    page.get_by_role("button", name=f"Open a case about change {by_hand_answer.row['change_id']}").click()
+    with wait_for_page(page):
+        page.get_by_role("button", name=f"Open a case about change {by_hand_answer.row['change_id']}").click()
     check(page, picture, "open-case")
     page.get_by_label("Why, and what was said").fill(REASON)
     page.get_by_role("button", name="Open the case").click()
@@ -66,7 +68,8 @@ def test_the_pages_are_accessible_in_french(
     look_up(page, by_hand_answer.row["member_id"], "Chercher")
     assert violations(page) == []
     picture(page, "look-up-fr")
-    page.get_by_role("button", name="Ouvrir un dossier").first.click()
+    with wait_for_page(page):
+        page.get_by_role("button", name="Ouvrir un dossier").first.click()
     assert violations(page) == []
     picture(page, "open-case-fr")
     page.locator("textarea[name=reason]").fill("L’assuré a téléphoné.")
@@ -86,7 +89,8 @@ def test_without_javascript_one_looks_again(
     look_up(page, by_hand_answer.row["change_id"], "Search")
     page.get_by_role("button", name="Open a case").click()
     page.get_by_label("Why, and what was said").fill(REASON)
-    page.get_by_role("button", name="Open the case").click()
+    with wait_for_page(page):
+        page.get_by_role("button", name="Open the case").click()
     by_hand_answer.put(reviewed)
     (flag_id,) = import_answers()
     page.get_by_role("link", name="Look again").click()

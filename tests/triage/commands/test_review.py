@@ -14,15 +14,31 @@ import pytest
 
 from payeewatch.commands import review  # noqa: F401 - what this file is about
 from payeewatch.pipeline.home.hold_files import COLUMNS
-from tests.conftest import Home
+from tests.conftest import Home, copy_of
 
 
 @pytest.fixture
-def empty(tmp_path: Path) -> Home:
-    """Made with `init`, and nothing in it."""
+def fresh(tmp_path: Path) -> Home:
+    """Made with `init`; it has no database yet."""
     home = Home(tmp_path / "home", tmp_path / "keys.json")
     home.done("init")
     return home
+
+
+@pytest.fixture(scope="module")
+def with_tables(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """Likewise, with the tables that its first command makes. Not to be written to."""
+    folder = tmp_path_factory.mktemp("with-tables")
+    home = Home(folder / "home", folder / "keys.json")
+    home.done("init")
+    assert run(home, "audit", "verify")[1]["records"] == 0
+    return home
+
+
+@pytest.fixture
+def empty(with_tables: Home, tmp_path: Path) -> Home:
+    """A home of the test's own whose database has nothing in its tables."""
+    return copy_of(with_tables, tmp_path)
 
 
 def on_its_own(home: Home) -> dict[str, str]:
@@ -39,11 +55,11 @@ def run(home: Home, *words: str, **environ: str) -> tuple[int, dict[str, Any]]:
     return process.returncode, json.loads(process.stdout)
 
 
-def test_a_first_administrator_is_made_on_a_fresh_database(empty: Home) -> None:
-    code, answer = run(empty, "triage-user", "owner", "--role", "administrator")
+def test_a_first_administrator_is_made_on_a_fresh_database(fresh: Home) -> None:
+    code, answer = run(fresh, "triage-user", "owner", "--role", "administrator")
     assert (code, answer["made"], answer["role"]) == (0, True, "administrator")
     assert len(answer["password"]) >= 12
-    code, second_answer = run(empty, "triage-user", "owner", "--role", "administrator")
+    code, second_answer = run(fresh, "triage-user", "owner", "--role", "administrator")
     assert (code, second_answer["made"]) == (0, False)
     assert second_answer["password"] != answer["password"]
 
@@ -71,9 +87,9 @@ def test_a_home_that_is_not_there_is_a_setting(tmp_path: Path) -> None:
     assert "payeewatch init" in answer["message"]
 
 
-def test_a_home_without_its_keys_is_a_setting(empty: Home) -> None:
-    empty.key_file.unlink()
-    assert run(empty, "triage-user", "owner", "--role", "senior")[0] == 10
+def test_a_home_without_its_keys_is_a_setting(fresh: Home) -> None:
+    fresh.key_file.unlink()
+    assert run(fresh, "triage-user", "owner", "--role", "senior")[0] == 10
 
 
 @pytest.mark.parametrize("database", ["postgresql://nobody:hidden@127.0.0.1:1/triage", "sqlite:////nowhere/db.sqlite3"])
