@@ -19,7 +19,7 @@ from payeewatch.pipeline.ingest.formats.batches import Batch, folder_and_name, f
 from payeewatch.pipeline.ingest.formats.readers import read, suffixes
 from payeewatch.pipeline.ingest.profile import Export
 from payeewatch.pipeline.session import Session
-from payeewatch.pipeline.sql import text
+from payeewatch.pipeline.sql import file_text, text
 from payeewatch.pipeline.store.lake import SCHEMAS, VERSION_STEP
 from payeewatch.pipeline.store.tombstones import Tombstones
 from payeewatch.pipeline.tables import PEOPLE, Column, Kind
@@ -299,4 +299,4 @@ def _has_rows(con: duckdb.DuckDBPyConnection, rows: str) -> bool:
 
 
 def _scan(paths: Sequence[Path]) -> str:
-    return f"FROM read_parquet([{', '.join(text(str(path)) for path in paths)}], hive_partitioning = false)"
+    return f"FROM read_parquet([{', '.join(map(file_text, paths))}], hive_partitioning = false)"

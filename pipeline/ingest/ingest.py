@@ -43,7 +43,7 @@ from payeewatch.pipeline.ingest.tolerance import looks, over_tolerance
 from payeewatch.pipeline.ingest.typed_rows import Limits
 from payeewatch.pipeline.parallel import in_parallel
 from payeewatch.pipeline.session import Session, progress
-from payeewatch.pipeline.sql import name, text
+from payeewatch.pipeline.sql import file_text, name, text
 from payeewatch.pipeline.store.as_of import last_version
 from payeewatch.pipeline.store.lake import FORMS, PARQUET, SCHEMAS, Load, has_name_forms, renewed_loads
 from payeewatch.pipeline.store.tombstones import Tombstones
@@ -216,7 +216,7 @@ def _stage_drop(session: Session, drop: Drop, profile: Profile) -> Iterator[list
             if table.name in drop.tables
         ]
         tables = staging.stage(con, sources, drop.day, limits, erased, session.lake_cache.scan("members"))
-        reject_identities(con, tables, session.lake_cache.scan)
+        reject_identities(con, tables, session.lake_cache.scan, lambda table: profile.of(table).own_numbers)
         for staged in tables:
             if staged.table.name in KEYS_KEPT:
                 key = f"SELECT {name(staged.table.key)} AS key FROM ({session.lake_cache.scan(staged.table.name)})"
@@ -372,7 +372,7 @@ def _renew_file(session: Session, path: Path, staged: Staged) -> int:
         f"""
         CREATE OR REPLACE TEMP TABLE renewed AS
         SELECT o.version, n.place, {", ".join(f"n.{column}" for column in names)}
-        FROM read_parquet({text(path)}, hive_partitioning = false) o JOIN ({tokenised(staged)}) n
+        FROM read_parquet({file_text(path)}, hive_partitioning = false) o JOIN ({tokenised(staged)}) n
             ON n.member_id = o.member_id AND n.id_key IS NOT DISTINCT FROM o.id_key
             AND {" AND ".join(f"list_has_all(coalesce(n.{c}, []), coalesce(o.{c}, []))" for c in names)}
         QUALIFY row_number() OVER (PARTITION BY o.version ORDER BY n.place) = 1"""
@@ -383,7 +383,7 @@ def _renew_file(session: Session, path: Path, staged: Staged) -> int:
         for column in SCHEMAS["members"]
     )  # fmt: skip
     query = (
-        f"SELECT {columns} FROM read_parquet({text(path)}, hive_partitioning = false) o"
+        f"SELECT {columns} FROM read_parquet({file_text(path)}, hive_partitioning = false) o"
         " LEFT JOIN renewed n ON n.version = o.version ORDER BY o.file_row_number"
     ).replace("hive_partitioning = false)", "hive_partitioning = false, file_row_number = true)")
     session.lake.replace(
@@ -391,7 +391,7 @@ def _renew_file(session: Session, path: Path, staged: Staged) -> int:
         FORMS,
     )
     rows = con.execute("SELECT count(*) FROM renewed").fetchall()[0][0]
-    members = f"SELECT * FROM read_parquet({text(path)}, hive_partitioning = false) JOIN renewed USING (version)"
+    members = f"SELECT * FROM read_parquet({file_text(path)}, hive_partitioning = false) JOIN renewed USING (version)"
     con.execute(f"INSERT INTO renewed_spellings {spellings_of(staged, members)}")
     con.execute("DROP TABLE renewed")
     return int(rows)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, model_validator
 
@@ -86,6 +86,12 @@ Forms = Annotated[
 ]
 Encoding = Annotated[str, is_known(codecs.lookup), Field(description="an encoding such as latin-1")]
 Words = Annotated[tuple[Annotated[str, BeforeValidator(str)], ...], Field(strict=False, description="a list of words")]
+OWN_NUMBERS = ("member_id", "payee_id")
+"""Columns of numbers that an insurer may make itself, in the form of a national id or an account."""
+OwnNumbers = Annotated[
+    tuple[Literal["member_id", "payee_id"], ...],
+    Field(strict=False, description=f"a list of {', '.join(OWN_NUMBERS)}"),
+]
 Names = Annotated[
     dict[str, tuple[str, ...]],
     BeforeValidator(_one_or_more),
@@ -112,6 +118,7 @@ class Export(Section):
     timestamp: Forms = ()
     timezone: Zone = "UTC"  # of timestamps without an offset
     nulls: Words = ()  # words that mean "nothing", beside the empty cell
+    own_numbers: OwnNumbers = ()  # our columns whose numbers are the insurer's own, though they look like identities
     columns: Names = Field(default_factory=dict)  # their name -> ours, one or several
     forms: FormsOfColumns = Field(default_factory=dict)  # our column -> its own date forms
     signs: Entries = Field(default_factory=dict)  # our column -> what a negative amount means

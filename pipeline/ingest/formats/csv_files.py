@@ -36,7 +36,7 @@ from payeewatch.pipeline.ingest.formats.lines import (
 )
 from payeewatch.pipeline.ingest.formats.reader import ROOM, Header, Reader, scan_or_refuse
 from payeewatch.pipeline.ingest.profile import Export
-from payeewatch.pipeline.sql import name, text
+from payeewatch.pipeline.sql import file_text, name, text
 from payeewatch.pipeline.tables import Table
 
 ROWS_AT_ONCE = 20_000
@@ -135,7 +135,7 @@ class Csv(Reader):
     def _by_duckdb(self, header: Header, path: Path, export: Export, head: Head, encoding: str) -> Batch:
         columns = "{" + ", ".join(f"'c{n}': 'VARCHAR'" for n in range(len(header.theirs))) + "}"
         query = (
-            f"SELECT {_by_position(header)}, CAST(NULL AS VARCHAR) AS unreadable FROM read_csv({text(str(path))},"
+            f"SELECT {_by_position(header)}, CAST(NULL AS VARCHAR) AS unreadable FROM read_csv({file_text(path)},"
             f" columns = {columns}, header = true, skip = {head.before}, auto_detect = false,"
             f" delim = {text(export.delimiter)}, quote = {text(export.quote)}, escape = {text(export.quote)},"
             f" encoding = {text(encoding)}, {ROOM}, {STORE_REJECTS})"

@@ -20,7 +20,7 @@ from payeewatch.pipeline.ingest.formats.batches import (
 from payeewatch.pipeline.ingest.formats.lines import Scan, text_of
 from payeewatch.pipeline.ingest.formats.reader import ROOM, Header, Reader, named, scan_or_refuse
 from payeewatch.pipeline.ingest.profile import Export
-from payeewatch.pipeline.sql import name, text
+from payeewatch.pipeline.sql import file_text, name, text
 from payeewatch.pipeline.tables import KNOWN_AT, Table
 
 SAMPLE_LINES = 1_000
@@ -134,7 +134,7 @@ def _what_is(line: str) -> str:
 def _lines(path: Path, rejects: str) -> str:
     """Whole lines as text: a unit separator cannot occur in valid JSON, so no line is ever split."""
     raw = (
-        f"read_csv({text(str(path))}, columns = {{'line': 'VARCHAR'}}, header = false, auto_detect = false,"
+        f"read_csv({file_text(path)}, columns = {{'line': 'VARCHAR'}}, header = false, auto_detect = false,"
         f" delim = chr(31), quote = '', escape = '', {ROOM}, {rejects})"
     )
     # files put one behind the other leave a byte order mark at the beginning of a line
