@@ -25,6 +25,8 @@ def oddities(paths: Iterable[Path], within: Path) -> list[tuple[Path, str]]:
 def _oddity(path: Path, within: Path) -> str:
     if not is_printable(path.name):
         return "has a name with control or invisible characters; rename it"
+    if not os.path.lexists(path):
+        return ""
     try:
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):

@@ -7,6 +7,7 @@ drive a terminal.
 from __future__ import annotations
 
 import csv
+import json
 import re
 import unicodedata
 from functools import cache
@@ -62,7 +63,7 @@ def shape(text: str) -> str:
 
 
 def _escaped(sign: str) -> str:
-    return f"\\u{ord(sign):04x}" if ord(sign) < 0x10000 else f"\\U{ord(sign):08x}"
+    return json.dumps(sign)[1:-1] if ord(sign) > 0x7F else f"\\u{ord(sign):04x}"
 
 
 def _masked_account(found: re.Match[str]) -> str:

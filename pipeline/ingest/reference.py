@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from payeewatch.pipeline.home.errors import InputRefused
+from payeewatch.pipeline.home.plain_files import oddities
+from payeewatch.pipeline.home.shown import shown
 from payeewatch.pipeline.ingest import profile_changes, staging
 from payeewatch.pipeline.ingest.adapters import Part, file_part, files_of, parts_of
 from payeewatch.pipeline.ingest.assumed_known import ALWAYS
@@ -140,8 +142,14 @@ def _is_shipped(parts: Sequence[Part]) -> bool:
 
 
 def reference_parts(folder: Path, profile: Profile) -> dict[str, tuple[Part, ...]]:
-    """Table -> the parts with its rows; the shipped banks when the insurer sends none."""
-    files = list(folder.iterdir()) if folder.is_dir() else []
+    """Table -> the parts with its rows; the shipped banks when the insurer sends none.
+
+    Raises:
+        InputRefused: the folder holds what is no file.
+    """
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    for path, why in oddities(files, folder):
+        raise InputRefused(f"reference/{shown(path.name)}: {why}")
     tables = parts_of(files, {table: profile.of(_described(table)) for table in REFERENCE_TABLES})
     return dict(sorted(({"banks": (file_part(SHIPPED_BANKS),)} | tables).items()))
 

@@ -54,6 +54,7 @@ from payeewatch.pipeline.home.runs import (
     write_run,
 )
 from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.home.shown import shown
 from payeewatch.pipeline.home.tabular import write_csv, write_parquet
 from payeewatch.pipeline.home.wording import Sentence
 from payeewatch.pipeline.ingest.drops import drop_days
@@ -499,7 +500,7 @@ def _record_failure(session: Session, night: date, exit_code: int, error: str, m
         "state": "failed",
         "exit_code": exit_code,
         "error": error,
-        "message": message,
+        "message": shown(message),
         "failed_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": {stage: round(took, 3) for stage, took in session.seconds.items()},
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from payeewatch.pipeline.home.errors import InputRefused
+from payeewatch.pipeline.home.shown import shape
 from payeewatch.pipeline.ingest.formats.batches import (
     ALWAYS_UTF_8,
     STORE_REJECTS,
@@ -21,10 +22,13 @@ from payeewatch.pipeline.ingest.formats.lines import Scan, text_of
 from payeewatch.pipeline.ingest.formats.reader import ROOM, Header, Reader, named, scan_or_refuse
 from payeewatch.pipeline.ingest.profile import Export
 from payeewatch.pipeline.sql import file_text, name, text
-from payeewatch.pipeline.tables import KNOWN_AT, Table
+from payeewatch.pipeline.tables import DROP_TABLES, KNOWN_AT, PEOPLE, Table
 
 SAMPLE_LINES = 1_000
 """Lines of an NDJSON file that are looked at to learn whether they are objects at all."""
+DECLARED = frozenset(column.name for table in (*DROP_TABLES.values(), PEOPLE) for column in table.columns)
+"""Keys that a message may name: any other may be a value."""
+NAMED = 5
 IS_OBJECT = "CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE false END"
 
 
@@ -56,7 +60,8 @@ class Ndjson(Reader):
             ).fetchall()
         twice = [key for key, times in rows if times > 1]
         if twice:
-            raise InputRefused(f"{folder_and_name(path)}: has lines with a key twice: {', '.join(twice)}")
+            names = ", ".join(key if key in DECLARED else f"({shape(key)})" for key in twice[:NAMED])
+            raise InputRefused(f"{folder_and_name(path)}: has lines with a key twice: {names}")
         return tuple(key for key, _ in rows)
 
     def _require_objects(self, con: duckdb.DuckDBPyConnection, path: Path) -> None:
