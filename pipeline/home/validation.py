@@ -104,7 +104,7 @@ def _refuse_bombs(events: Iterable[yaml.Event]) -> None:
     nodes = 0
     for event in events:
         if isinstance(event, yaml.AliasEvent):
-            nodes += sizes.get(event.anchor, MOST_NODES)  # of one that is still open: it would contain itself
+            nodes += sizes.get(event.anchor or "", MOST_NODES)  # of one that is still open: it would contain itself
         elif isinstance(event, yaml.ScalarEvent):
             nodes += 1
             sizes[event.anchor or ""] = 1

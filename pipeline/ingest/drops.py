@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -21,12 +22,15 @@ from payeewatch.pipeline.ingest.adapters import Part, file_part, files_of, is_ca
 from payeewatch.pipeline.ingest.formats.batches import folder_and_name
 from payeewatch.pipeline.ingest.formats.readers import suffixes
 from payeewatch.pipeline.ingest.profile import Export, Profile
-from payeewatch.pipeline.ingest.unread import unread_names
+from payeewatch.pipeline.ingest.unread import names_of_others
 from payeewatch.pipeline.store.lake import Load
 from payeewatch.pipeline.tables import DROP_TABLES
 
 FINGERPRINTS = "fingerprints.json"
-"""Below the lake: hashes of files by size and time, so that years of history are not hashed every night."""
+"""Below the lake: hashes of files by place on the disk, size and time, so that years of history are not hashed every
+night."""
+INODE = re.compile(r"\d+:\d+")
+"""The form of its keys; those of an earlier version were names of files."""
 DROP, VERDICTS = "drop", "verdicts"
 """The kinds of load that come from a day's files: of the inbox, and of the reviewers."""
 REVIEWED = "reviewed"
@@ -162,7 +166,7 @@ def _drop(day: date, folder: Path, profile: Profile) -> Drop:
         day,
         folder,
         tables,
-        unread_names(paths, used),
+        names_of_others(paths, used),
         in_transfer=tuple(shown(path.name) for path in in_transfer),
         odd=odd,
     )
@@ -208,7 +212,7 @@ def fingerprint(files: Collection[Path], lake_root: Path, *, with_names: bool = 
                 raise InputRefused(
                     f"{folder_and_name(path)}: is a folder, a pipe or a device and no file; send it as a file"
                 )
-            key = f"{path.parent.name}/{path.name}"
+            key = f"{stat.st_dev}:{stat.st_ino}"  # names may be anybody's
             size_and_time = [stat.st_size, stat.st_mtime_ns]
             if key not in cache or cache[key][:2] != size_and_time:
                 with path.open("rb") as file:
@@ -217,7 +221,7 @@ def fingerprint(files: Collection[Path], lake_root: Path, *, with_names: bool = 
             raise InputRefused(f"{folder_and_name(path)}: cannot be read: {error.strerror}") from error
         whole.update(f"{path.name if with_names else ''}\0{cache[key][2]}\n".encode())
     if cache != before:
-        write_json(cache_path, cache)
+        write_json(cache_path, {key: entry for key, entry in cache.items() if INODE.fullmatch(key)})
     return whole.hexdigest()
 
 

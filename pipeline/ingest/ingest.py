@@ -16,6 +16,7 @@ from payeewatch.pipeline.home.errors import FeedUnusual, InputMissing, InputRefu
 from payeewatch.pipeline.home.keys import NAME_FORMS
 from payeewatch.pipeline.home.vault import purge_quarantined
 from payeewatch.pipeline.ingest import ids, profile_changes, staging
+from payeewatch.pipeline.ingest.codes_met import without_people, words_of_names
 from payeewatch.pipeline.ingest.drops import (
     DROP,
     REVIEWED,
@@ -118,6 +119,7 @@ def _check_drop(session: Session, drop: Drop, profile: Profile) -> dict[str, Any
     label = {"source": drop.source, "day": drop.day.isoformat()}
     try:
         with _stage_drop(session, drop, profile) as tables:
+            drop = _without_people(session, drop, tables)
             feed, refused = watch(session, drop, tables), _over_tolerance(session, drop, tables)
             if not refused:
                 refuse_unusual(feed, drop, session.accepts)
@@ -135,6 +137,7 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
     started = time.perf_counter()
     knowing = _knowing(session, drop, counts_from)
     with _stage_drop(session, drop, profile) as tables:
+        drop = _without_people(session, drop, tables)
         folder = session.settings.folder("quarantine") / drop.aside
         for _ in in_parallel(session.con, lambda own, staged: quarantine(own, staged, folder), tables):
             pass
@@ -207,7 +210,7 @@ def _stage_drop(session: Session, drop: Drop, profile: Profile) -> Iterator[list
     con, params = session.con, session.settings.params
     limits = Limits.of(params.cutoff(drop.day), params.ingest.max_amount, params.timezone)
     erased = Tombstones.of(session.lake.loads())
-    drop.require_readable()
+    _without_people(session, drop).require_readable()
     staging.open_staging(con)
     try:
         sources = [
@@ -233,6 +236,13 @@ def _stage_drop(session: Session, drop: Drop, profile: Profile) -> Iterator[list
         yield tables
     finally:
         staging.close_staging(con)
+
+
+def _without_people(session: Session, drop: Drop, tables: Sequence[Staged] = ()) -> Drop:
+    """The drop; names of files of which nothing is read have no name of a member or of an account holder in them."""
+    words = words_of_names(session.lake_cache.scan("members"), [staged.table for staged in tables])
+    ignored, in_transfer = (without_people(session.con, names, words) for names in (drop.ignored, drop.in_transfer))
+    return replace(drop, ignored=tuple(ignored), in_transfer=tuple(in_transfer))
 
 
 def _known_keys(session: Session, tables: Sequence[Staged]) -> dict[str, list[str]]:

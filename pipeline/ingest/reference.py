@@ -43,7 +43,7 @@ def load_reference(session: Session, profile: Profile) -> list[Load]:
     """
     lake, folder = session.lake, session.settings.folder("reference")
     tables = reference_parts(folder, profile)
-    unread = _unread(folder, tables)
+    unread = _unread(session, folder, tables)
     mark = fingerprint(files_of(tables), lake.root)
     described = profile_changes.marks(profile, [_described(table) for table in _own(tables)])
     earlier = [load for load in lake.loads() if load.kind == "reference"]
@@ -90,7 +90,7 @@ def check_reference(session: Session) -> list[dict[str, Any]]:
     """
     profile, folder = Profile.load(session.settings), session.settings.folder("reference")
     tables = reference_parts(folder, profile)
-    looks = unread_looks("reference", _unread(folder, tables))
+    looks = unread_looks("reference", _unread(session, folder, tables))
     results: list[dict[str, Any]] = [{"source": "reference", "looks": looks}] if looks else []
     results += [
         {"source": f"reference/{table}"} | _check_table(session, table, parts, profile)
@@ -154,9 +154,9 @@ def reference_parts(folder: Path, profile: Profile) -> dict[str, tuple[Part, ...
     return dict(sorted(({"banks": (file_part(SHIPPED_BANKS),)} | tables).items()))
 
 
-def _unread(folder: Path, tables: Mapping[str, Sequence[Part]]) -> tuple[str, ...]:
+def _unread(session: Session, folder: Path, tables: Mapping[str, Sequence[Part]]) -> tuple[str, ...]:
     """The names of what is in `reference/` and no table's."""
-    return unread_names(folder.iterdir() if folder.is_dir() else (), files_of(tables))
+    return unread_names(session, folder.iterdir() if folder.is_dir() else (), files_of(tables))
 
 
 def _lake_rows(staged: Staged, sequence: int, key_version: int) -> str:

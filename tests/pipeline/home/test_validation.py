@@ -100,8 +100,8 @@ def test_an_alias_stands_for_what_it_names() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a: 2024-13-01", "a: !!float x", "a: !!timestamp x", "a: !!bool x", "a: !!int ''", "? [a]\n: 1", "a: \x00", "- - [",
-     "a: 1\n" * 300_000],
+    ["a: 2024-13-01", "a: !!float x", "a: !!timestamp x", "a: !!bool x", "a: !!int ''", "? [a]\n: 1", "a: \x00",
+     "- - [", "a: 1\n" * 300_000],
 )  # fmt: skip
 def test_a_file_that_is_no_yaml_is_refused_in_one_sentence(tmp_path: Path, text: str) -> None:
     path = tmp_path / "params.yaml"

@@ -97,9 +97,7 @@ def test_a_packed_file_that_is_cut_short_is_told_from_text_that_is_wrong(tmp_pat
             scan(tmp_path / "a.csv.gz", '"')
 
 
-def test_a_packed_file_that_unpacks_to_too_much_is_not_read_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_packed_file_that_unpacks_to_too_much_is_not_read_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "claims.csv.gz"
     path.write_bytes(gzip.compress(b"0" * 5 * CHUNK, mtime=0))
     assert scan(path, "").lines == 1
@@ -114,9 +112,7 @@ def read_header(path: Path) -> str:
         return next(text)
 
 
-def test_of_a_line_without_end_only_the_beginning_is_in_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_a_line_without_end_only_the_beginning_is_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "LONGEST_LINE", 8)
     (tmp_path / "a.csv").write_text("a" * 50 + "\nb\n")
     with text_of(tmp_path / "a.csv", "utf-8") as text:
