@@ -62,14 +62,14 @@ def register(settings: Settings, model: Model, *, promote: bool, data: Mapping[s
 
 
 def sweep(client: Any, settings: Settings, experiment: str) -> None:
-    """Delete what trainings that were killed left: half-written models, and runs that never end.
+    """Delete what trainings that were killed or failed left: half-written models, and runs that did not finish.
 
     To be called by the one command that may write: no other training is running.
     """
     for folder in settings.folder("mlflow").glob(f"{HALF_WRITTEN}*"):
         shutil.rmtree(folder, ignore_errors=True)
     backend, artifacts = client._tracking_client.store, settings.folder("mlflow") / "artifacts"
-    for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
+    for run in client.search_runs([experiment], "attributes.status != 'FINISHED'"):
         models = client.search_logged_models([experiment], f"source_run_id = '{run.info.run_id}'")
         for model in models:
             shutil.rmtree(artifacts / "models" / model.model_id, ignore_errors=True)

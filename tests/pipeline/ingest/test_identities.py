@@ -71,7 +71,7 @@ def test_one_identity_in_a_column_of_ids_is_nowhere_in_clear(session: Session, t
     looks = "\n".join(looks_of(session))
     for column in columns:
         assert facts["rules"][f"{column}_identity"]["rows"] == 1
-        assert f"{table}.{column}: 1 ids are an account or a national id" in looks
+        assert f"{table}.{column}: 1 ids are an account, a national id or somebody's name" in looks
     written = everything_written(session)
     assert identity not in written
     assert identity[:13] not in written
@@ -180,3 +180,14 @@ def test_an_account_that_is_paid_to_is_no_own_number(session: Session) -> None:
     own = [good("payments", n, payee_id=account(n + 5000)) for n in range(1, MANY)]
     facts = facts_of(session, "payments", *own, good("payments", MANY, payee_id=account(MANY)))
     assert facts["rules"]["payee_id_identity"]["rows"] == facts["rows_rejected"] == 1
+
+
+def test_a_members_name_is_no_id(session: Session) -> None:
+    name = "Dupond-Essai Zoé"
+    changes = [good("bank_changes", n) for n in range(2, MANY)]
+    changes += [good("bank_changes", 1, payee_id=name), good("bank_changes", MANY, actor_id=name.upper())]
+    facts = facts_of(session, "bank_changes", *changes, good("bank_changes", 99, actor_id="Equipe Nord"))
+    assert (facts["rows_rejected"], facts["cells_nulled"]) == (1, 1)
+    written = everything_written(session)
+    assert not [each for each in (name, name.upper()) if each in written]
+    assert "Equipe Nord" in written
