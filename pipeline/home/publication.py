@@ -15,6 +15,7 @@ from collections.abc import Collection
 from datetime import date
 from pathlib import Path
 
+from payeewatch.pipeline.home.errors import StoreError
 from payeewatch.pipeline.home.files import cannot_be_read, put_in_place, write_json
 from payeewatch.pipeline.home.settings import Settings
 
@@ -62,10 +63,10 @@ def finish(settings: Settings) -> None:
     for name in _read(settings)[1]:
         if _new(settings, name).exists():
             put_in_place(_new(settings, name), _place(settings, name))
-    _note(settings).unlink(missing_ok=True)
+    _delete(_note(settings))
     for folder in FOLDERS:
         for leftover in settings.folder(folder).glob(f".*{NEW}"):
-            leftover.unlink()
+            _delete(leftover)
 
 
 def half_published(settings: Settings) -> date | None:
@@ -83,6 +84,13 @@ def _read(settings: Settings) -> tuple[str, list[str]]:
         return "", []
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise cannot_be_read(path, error) from error
+
+
+def _delete(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be deleted ({error.strerror}); fix the permissions") from error
 
 
 def _note(settings: Settings) -> Path:
