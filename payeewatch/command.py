@@ -140,7 +140,7 @@ def command(
                 # an unexpected exception's own text may quote a row; its class and place may not
                 _fail(error, 1, f"internal error: {place(error)}", as_json)
             answer, lines, *exit_code = result
-            click.echo(printable_json(answer) if as_json else "\n".join(map(printable_lines, lines)))
+            click.echo(_as_json(answer) if as_json else "\n".join(map(_as_lines, lines)))
             sys.exit(exit_code[0] if exit_code else 0)
 
         return wait_option(run) if waits else run
@@ -179,17 +179,17 @@ def _print_json_error(error: BaseException, message: str, exit_code: int) -> Non
         "night": None,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    click.echo(printable_json(answer | details | facts_of(error)))
+    click.echo(_as_json(answer | details | facts_of(error)))
 
 
-def printable_json(answer: Any) -> str:
+def _as_json(answer: Any) -> str:
     """An answer as one line of JSON, without what drives a terminal."""
     from payeewatch.pipeline.home.shown import printable
 
     return printable(json.dumps(answer, ensure_ascii=False, default=str))
 
 
-def printable_lines(lines: str) -> str:
+def _as_lines(lines: str) -> str:
     """Lines for people, without what drives a terminal."""
     from payeewatch.pipeline.home.shown import printable
 
