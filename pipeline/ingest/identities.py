@@ -106,7 +106,7 @@ def _find(con: duckdb.DuckDBPyConnection, columns: Sequence[tuple[Staged, Column
 def _names(words: str) -> str:
     """SQL of the look-alikes of which each word is in somebody's name."""
     return (
-        f"SELECT tbl, col, id FROM (SELECT *, unnest(member_tokens(id, NULL, NULL)) AS word FROM {LOOK_ALIKES})"
+        f"SELECT tbl, col, id FROM (SELECT *, unnest(name_tokens(id, NULL, NULL)) AS word FROM {LOOK_ALIKES})"
         f" LEFT JOIN (SELECT DISTINCT word, true AS is_known FROM ({words})) USING (word)"
         " GROUP BY ALL HAVING count(*) > 1 AND count(is_known) = count(*)"
     )
