@@ -7,6 +7,7 @@ are one unit, and count once.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 import duckdb
@@ -78,12 +79,12 @@ def read_truth(con: duckdb.DuckDBPyConnection, folder: Path) -> Truth:
     path = folder / "changes.parquet"
     if not path.exists():
         raise InputMissing(f"{path}: there is no truth to compare with; give the folder that simulate --truth wrote")
-    columns = {row[0] for row in con.execute("DESCRIBE SELECT * FROM read_parquet($1)", [str(path)]).fetchall()}
+    columns = {row[0] for row in con.execute("DESCRIBE SELECT * FROM read_parquet($1)", [escape(str(path))]).fetchall()}
     if not columns >= COLUMNS:
         raise InputRefused(f"{path}: lacks {', '.join(sorted(COLUMNS - columns))}")
     typology = "typology" if "typology" in columns else "CASE WHEN is_fraud THEN cause END"
     query = READ_UNITS.format(typology=typology)
-    units = con.execute(query, {"path": str(path), "not_in_truth": NOT_IN_TRUTH}).df()
+    units = con.execute(query, {"path": escape(str(path)), "not_in_truth": NOT_IN_TRUTH}).df()
     con.register("units", units)
     try:
         return Truth(units, con.execute(READ_LOSSES).df(), _unchanged(con, folder / "losses.parquet"))
@@ -95,7 +96,7 @@ def _unchanged(con: duckdb.DuckDBPyConnection, path: Path) -> int:
     if not path.exists():
         return 0
     query = "SELECT count(*) FROM read_parquet($1) WHERE change_id IS NULL"
-    return int(con.execute(query, [str(path)]).fetchall()[0][0])
+    return int(con.execute(query, [escape(str(path))]).fetchall()[0][0])
 
 
 def read_decided(con: duckdb.DuckDBPyConnection) -> pd.DataFrame:

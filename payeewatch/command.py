@@ -140,7 +140,7 @@ def command(
                 # an unexpected exception's own text may quote a row; its class and place may not
                 _fail(error, 1, f"internal error: {place(error)}", as_json)
             answer, lines, *exit_code = result
-            click.echo(json.dumps(answer, ensure_ascii=False, default=str) if as_json else "\n".join(lines))
+            click.echo(_as_json(answer) if as_json else "\n".join(map(_as_lines, lines)))
             sys.exit(exit_code[0] if exit_code else 0)
 
         return wait_option(run) if waits else run
@@ -160,6 +160,9 @@ def _when_free(settings: Settings, function: Callable[..., Answer], options: dic
 
 
 def _fail(error: BaseException, exit_code: int, message: str, as_json: bool) -> None:
+    from payeewatch.pipeline.home.shown import shown
+
+    message = shown(message)
     click.echo(f"payeewatch: {message}", err=True)
     if as_json:
         _print_json_error(error, message, exit_code)
@@ -176,4 +179,18 @@ def _print_json_error(error: BaseException, message: str, exit_code: int) -> Non
         "night": None,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    click.echo(json.dumps(answer | details | facts_of(error), ensure_ascii=False, default=str))
+    click.echo(_as_json(answer | details | facts_of(error)))
+
+
+def _as_json(answer: Any) -> str:
+    """An answer as one line of JSON, without what drives a terminal."""
+    from payeewatch.pipeline.home.shown import printable
+
+    return printable(json.dumps(answer, ensure_ascii=False, default=str))
+
+
+def _as_lines(lines: str) -> str:
+    """Lines for people, without what drives a terminal."""
+    from payeewatch.pipeline.home.shown import printable
+
+    return "\n".join(printable(line).replace("\\u0009", "\t") for line in lines.split("\n"))

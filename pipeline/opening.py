@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from payeewatch.pipeline.home import keys as tokens
+from payeewatch.pipeline.home import publication
 from payeewatch.pipeline.home.errors import AnotherNight
 from payeewatch.pipeline.home.files import holder, only_holder
 from payeewatch.pipeline.home.keys import Keys
@@ -47,6 +48,7 @@ def opened(settings: Settings, *, writing: bool = True, any_format: bool = False
             lake.finish_replacing()
             lake.refuse_altered()
             lake.sweep()
+        publication.finish(settings)
         tokens.register(con, keys)
         _follow_the_home(settings)
         session = Session(settings, keys, lake, con)

@@ -21,6 +21,7 @@ from payeewatch.pipeline.home import keys as tokens
 from payeewatch.pipeline.home.keys import Keys
 from payeewatch.pipeline.home.runs import published_nights
 from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.home.shown import printable, shown
 from payeewatch.pipeline.store.lake import WORK, Lake
 from payeewatch.pipeline.store.lake_cache import LakeCache
 
@@ -129,7 +130,8 @@ class JsonLines(logging.Formatter):
             "night": facts.pop("night", None),
             "run": self.run,
         }
-        return json.dumps(line | facts, ensure_ascii=False)
+        facts = {name: shown(value) if isinstance(value, str) else value for name, value in facts.items()}
+        return printable(json.dumps(line | facts, ensure_ascii=False))
 
 
 def log_to_standard_error(level: int = logging.INFO) -> None:

@@ -57,10 +57,9 @@ class BreachList:
     def breach_id(self) -> str:
         return self.manifest.breach_id
 
-    @property
-    def unread(self) -> tuple[str, ...]:
+    def unread(self, session: Session) -> tuple[str, ...]:
         """The names of what else is in the folder."""
-        return unread_names(self.folder.iterdir(), {self.folder / MANIFEST, *self.files})
+        return unread_names(session, self.folder.iterdir(), {self.folder / MANIFEST, *self.files})
 
 
 def read_manifests(session: Session) -> Manifests:
@@ -98,7 +97,7 @@ def check_lists(session: Session) -> list[dict[str, Any]]:
             counts = count_people(session.con, each.files, form)
             refused = _over_tolerance(session, folder.name, counts)
             facts = {"people": counts.rows, "rejected": counts.rejected, "nulled": counts.nulled, "refused": refused}
-            facts["looks"] = _fields_lacking(each.manifest, counts) + unread_looks(_label(each), each.unread)
+            facts["looks"] = _fields_lacking(each.manifest, counts) + unread_looks(_label(each), each.unread(session))
             results.append({"breach_id": folder.name} | facts)
         except InputRefused as refusal:
             results.append({"breach_id": folder.name, "refused": str(refusal)})
@@ -272,7 +271,7 @@ def _load_if_new(session: Session, each: BreachList, form: Form, last_load: Load
     has_forms = last_load is None or last_load.kind == PURGE or has_name_forms(last_load)
     if last_load and last_load.fingerprint == whole and has_forms:
         if last_load.kind == "list":
-            say_what_is_unread(session, _label(each), each.unread, last_load)
+            say_what_is_unread(session, _label(each), each.unread(session), last_load)
         return []
     same_people = last_load is not None and last_load.kind == "list" and last_load.fingerprint.startswith(f"{people}:")
     same_people = same_people and has_forms
@@ -315,7 +314,7 @@ def _load(
         fingerprint=mark,
         files=files,
         removed=removed,
-        facts={"people": people, "name_forms": NAME_FORMS, UNREAD: list(each.unread)}
+        facts={"people": people, "name_forms": NAME_FORMS, UNREAD: list(each.unread(session))}
         | manifest.facts()
         | {"feed": {"looks": [look.coded for look in looks]}},
     )
@@ -327,7 +326,7 @@ def _load(
 def _looks(session: Session, each: BreachList, mark: str, people: dict[str, Any]) -> list[wording.Sentence]:
     """What is odd about a list beside the copies of it before."""
     before = [load for load in session.lake.loads() if load.kind == "list" and load.source == each.breach_id]
-    looks = unread_looks(_label(each), each.unread, before[-1] if before else None)
+    looks = unread_looks(_label(each), each.unread(session), before[-1] if before else None)
     if before and people["rows"] < before[-1].facts["people"]["rows"]:
         counts = {"rows": people["rows"], "typical": before[-1].facts["people"]["rows"]}
         looks.append(wording.sentence("list_shrinks", breach_id=each.breach_id, **counts))

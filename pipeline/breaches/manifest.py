@@ -6,14 +6,13 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-import yaml
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from payeewatch.pipeline.home.codes import FIELDS
 from payeewatch.pipeline.home.errors import InputRefused
-from payeewatch.pipeline.home.validation import Section, Wrong, read, validate
-
-MOST_BYTES = 1_000_000
+from payeewatch.pipeline.home.plain_files import oddities
+from payeewatch.pipeline.home.shown import shown
+from payeewatch.pipeline.home.validation import Section, Wrong, read, validate, yaml_of
 
 
 def _text(value: object) -> object:
@@ -59,7 +58,7 @@ class Manifest(Section):
     @classmethod
     def _has_provenance(cls, raw: Any) -> Any:
         for name in ("source", "notification_ref"):
-            if isinstance(raw, dict) and (raw.get(name) is None or not str(raw[name]).strip()):
+            if isinstance(raw, dict) and not _text(raw.get(name)):
                 raise Wrong(
                     "is missing; a list without source and notification_ref is refused: "
                     "lists come from the notified processor",
@@ -81,13 +80,15 @@ class Manifest(Section):
         Raises:
             InputRefused: missing or unreadable, without provenance, or with a value that cannot be.
         """
-        path, where = folder / "manifest.yaml", f"breaches/{folder.name}/manifest.yaml"
+        path, where = folder / "manifest.yaml", f"breaches/{shown(folder.name)}/manifest.yaml"
+        if shown(folder.name) != folder.name:
+            raise InputRefused(f"{where}: a list cannot be called so; give its folder another name")
+        for odd, why in oddities([folder, path], folder.parent):
+            raise InputRefused(f"breaches/{odd.relative_to(folder.parent)}: {why}")
         if not path.exists():
             who = "every list needs one that says who notified it (source, notification_ref)"
             raise InputRefused(f"{where}: there is none; {who}")
-        if path.stat().st_size > MOST_BYTES:
-            raise InputRefused(f"{where}: is larger than a manifest can be ({MOST_BYTES:,} bytes)")
-        manifest = validate(cls, read(path, "YAML", yaml.safe_load, InputRefused, where), where, InputRefused)
+        manifest = validate(cls, read(path, "YAML", yaml_of, InputRefused, where), where, InputRefused)
         if manifest.breach_id != folder.name:
             raise InputRefused(
                 f"{where}: 'breach_id' is {manifest.breach_id!r}; it must be the folder's name, {folder.name!r}"

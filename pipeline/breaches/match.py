@@ -20,7 +20,7 @@ from payeewatch.pipeline.breaches.spellings import Models, add_spelling_matches
 from payeewatch.pipeline.home.codes import MATCHES
 from payeewatch.pipeline.known_by import counts_from, midnight
 from payeewatch.pipeline.session import Session
-from payeewatch.pipeline.sql import text
+from payeewatch.pipeline.sql import file_text, text
 from payeewatch.pipeline.store.as_of import last_version
 from payeewatch.pipeline.store.lake import (
     FORMS,
@@ -201,7 +201,7 @@ def _stage_matches(con: duckdb.DuckDBPyConnection, lake: Lake, loads: Sequence[L
         ]  # fmt: skip
         if not paths:
             continue
-        path_list = ", ".join(text(str(lake.root / path)) for path in paths)
+        path_list = ", ".join(file_text(lake.root / path) for path in paths)
         people = f"read_parquet([{path_list}], hive_partitioning = false)"
         pairs = " UNION ALL ".join(
             f"SELECT s.state, p.breach_id, {place} AS level FROM {join}"

@@ -12,6 +12,8 @@ import duckdb
 from payeewatch.pipeline.breaches import rejected_people
 from payeewatch.pipeline.home.errors import InputRefused
 from payeewatch.pipeline.home.files import replace_whole
+from payeewatch.pipeline.home.plain_files import oddities
+from payeewatch.pipeline.home.shown import shown
 from payeewatch.pipeline.ingest.adapters import files_of, in_number_order, parts_of
 from payeewatch.pipeline.ingest.casts import default, raw, typed
 from payeewatch.pipeline.ingest.drops import is_in_transfer
@@ -19,7 +21,7 @@ from payeewatch.pipeline.ingest.formats.batches import Batch, folder_and_name, f
 from payeewatch.pipeline.ingest.formats.readers import read, suffixes
 from payeewatch.pipeline.ingest.profile import Export
 from payeewatch.pipeline.session import Session
-from payeewatch.pipeline.sql import text
+from payeewatch.pipeline.sql import file_text, text
 from payeewatch.pipeline.store.lake import SCHEMAS, VERSION_STEP
 from payeewatch.pipeline.store.tombstones import Tombstones
 from payeewatch.pipeline.tables import PEOPLE, Column, Kind
@@ -59,11 +61,14 @@ def find_people(folder: Path, pattern: str = "") -> list[Path]:
     """The people files of a list's folder, called as those of any table: people.csv, its parts, or by a pattern.
 
     Raises:
-        InputRefused: none, or one that is still in transfer.
+        InputRefused: none, one that is still in transfer, or the folder holds what is no file.
     """
     exports = {PEOPLE.name: Export(files=pattern)}
-    paths = [path for path in folder.iterdir() if path.is_file()]
-    in_transfer = [path.name for path in sorted(paths) if is_in_transfer(path, exports)]
+    paths = sorted(folder.iterdir())
+    for path, why in oddities(paths, folder.parent):
+        raise InputRefused(f"breaches/{folder.name}/{shown(path.name)}: {why}")
+    paths = [path for path in paths if path.is_file()]
+    in_transfer = [shown(path.name) for path in paths if is_in_transfer(path, exports)]
     if in_transfer:
         raise InputRefused(
             f"breaches/{folder.name}: is not complete: {', '.join(in_transfer)} is still in transfer, by its name; run"
@@ -299,4 +304,4 @@ def _has_rows(con: duckdb.DuckDBPyConnection, rows: str) -> bool:
 
 
 def _scan(paths: Sequence[Path]) -> str:
-    return f"FROM read_parquet([{', '.join(text(str(path)) for path in paths)}], hive_partitioning = false)"
+    return f"FROM read_parquet([{', '.join(map(file_text, paths))}], hive_partitioning = false)"

@@ -13,10 +13,11 @@ import duckdb
 
 from payeewatch.pipeline.home.files import replace_whole
 from payeewatch.pipeline.home.vault import QUARANTINE, seal
+from payeewatch.pipeline.ingest import checks
 from payeewatch.pipeline.ingest.formats.batches import Batch, rejected_lines
 from payeewatch.pipeline.ingest.quarantine import masked
 from payeewatch.pipeline.session import Session
-from payeewatch.pipeline.sql import text
+from payeewatch.pipeline.sql import file_text, text
 from payeewatch.pipeline.tables import PEOPLE
 
 RULE = "no_usable_key"
@@ -57,7 +58,12 @@ def quarantine_people(session: Session, breach_id: str, night: date, sequence: i
         StoreError: the quarantine or the vault cannot be written.
     """
     con, path = session.con, session.settings.folder("quarantine") / night.isoformat() / "people.parquet"
-    numbered_rows = "(SELECT row_number() OVER (ORDER BY rowid) AS n, original FROM people_rejected)"
+    rank = "original->>'$.birth_rank'"
+    bit = checks.bit(PEOPLE, "birth_rank_unreadable")
+    numbered_rows = (
+        f"(SELECT row_number() OVER (ORDER BY rowid) AS n, original, CASE WHEN {rank} IS NULL OR"
+        f" regexp_full_match({rank}, ' *[1-9] *') THEN 0 ELSE {bit} END AS failed FROM people_rejected)"
+    )
     query = (
         f"SELECT row, {text(RULE)} AS rule, CAST(NULL AS VARCHAR) AS column,"
         f" {text(f'{breach_id}, rejected row ')} || n || {text(f': {WHY}')} AS message"
@@ -65,7 +71,7 @@ def quarantine_people(session: Session, breach_id: str, night: date, sequence: i
     )
     if path.exists():
         others = (
-            f"SELECT * FROM read_parquet({text(str(path))}) WHERE NOT starts_with(message, {text(f'{breach_id}, ')})"
+            f"SELECT * FROM read_parquet({file_text(path)}) WHERE NOT starts_with(message, {text(f'{breach_id}, ')})"
         )
         query = f"{others} UNION ALL FROM ({query})"
     replace_whole(path, lambda temporary: _copy(con, query, temporary))

@@ -18,7 +18,7 @@ from payeewatch.pipeline.breaches.lists import people_files
 from payeewatch.pipeline.home.codes import MATCHES
 from payeewatch.pipeline.home.keys import SPELLINGS
 from payeewatch.pipeline.session import Session
-from payeewatch.pipeline.sql import text
+from payeewatch.pipeline.sql import file_text
 from payeewatch.pipeline.store.lake import Load
 
 MOST_BY_CHANCE = 0.005
@@ -215,5 +215,5 @@ def _add_matches(session: Session, breach_id: str, model: dict[str, Any] | None)
 
 
 def _scan(session: Session, paths: Sequence[str]) -> str:
-    files = ", ".join(text(str(session.lake.root / path)) for path in paths)
+    files = ", ".join(file_text(session.lake.root / path) for path in paths)
     return f"read_parquet([{files}], hive_partitioning = false)"

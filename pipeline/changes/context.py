@@ -15,7 +15,7 @@ import pyarrow as pa
 from payeewatch.pipeline.frames import Row, by_cutoff, day_of, nights_frame, records
 from payeewatch.pipeline.home.codes import WEAK_MATCHES
 from payeewatch.pipeline.home.settings import Params
-from payeewatch.pipeline.sql import text
+from payeewatch.pipeline.sql import file_text
 from payeewatch.pipeline.store.as_of import first_version, known_at_cutoff, last_decision, version_age
 
 TABLES = ("changes", "accounts", "reference_banks", "exposures", "lists", "outcomes")
@@ -168,7 +168,7 @@ def at_decision(
     paths = sorted({str(scores[night]) for _, night in last_nights})
     con.register("decided", pd.DataFrame(last_nights, columns=["change_id", "night"]))
     try:
-        rows: pd.DataFrame = con.execute(AT_DECISION.format(files=", ".join(map(text, paths)))).df()
+        rows: pd.DataFrame = con.execute(AT_DECISION.format(files=", ".join(map(file_text, paths)))).df()
         return rows[columns]
     finally:
         con.unregister("decided")

@@ -28,6 +28,8 @@ REFERENCES = "references.npz"
 """A model's references, from which other weights can be calibrated: beside its file."""
 DIGEST = "digest"
 """The tag of a version with the hash of its files."""
+HALF_WRITTEN = "tmp"
+"""How the folders begin, in that of the store, in which a model is written before it is logged."""
 MOST_METRICS = 1000
 """The most that MLflow accepts in one call."""
 REQUIRED = ("payeewatch", "mlflow", "numpy", "pandas", "scikit-learn")
@@ -47,7 +49,7 @@ def register(settings: Settings, model: Model, *, promote: bool, data: Mapping[s
         StoreError: the store cannot be written.
     """
     with store(settings) as client:
-        experiment_of(client, settings)
+        sweep(client, settings, experiment_of(client, settings))
         version = existing_version(client, model) or log_model(client, settings, model, data, "train", {}, name)
         if promote:
             client.set_registered_model_alias(NAME, CHAMPION, version.version)
@@ -57,6 +59,25 @@ def register(settings: Settings, model: Model, *, promote: bool, data: Mapping[s
         if not promote and aliases.get(CHAMPION) != version.version:
             client.set_registered_model_alias(NAME, CHALLENGER, version.version)
         return with_version(model, version)
+
+
+def sweep(client: Any, settings: Settings, experiment: str) -> None:
+    """Delete what trainings that were killed or failed left: half-written models, and runs that did not finish.
+
+    To be called by the one command that may write: no other training is running.
+    """
+    for folder in settings.folder("mlflow").glob(f"{HALF_WRITTEN}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+    backend, artifacts = client._tracking_client.store, settings.folder("mlflow") / "artifacts"
+    for run in client.search_runs([experiment], "attributes.status != 'FINISHED'"):
+        models = client.search_logged_models([experiment], f"source_run_id = '{run.info.run_id}'")
+        for model in models:
+            shutil.rmtree(artifacts / "models" / model.model_id, ignore_errors=True)
+            client.delete_logged_model(model.model_id)
+            backend._hard_delete_logged_model(model.model_id)
+        shutil.rmtree(artifacts / run.info.run_id, ignore_errors=True)
+        client.delete_run(run.info.run_id)
+        backend._hard_delete_run(run.info.run_id)
 
 
 def log_run(
@@ -275,7 +296,7 @@ def log_model(
         learned_from = model.weights.record if model.weights else {}
         facts = {"facts": model.facts, "warnings": list(model.warnings), "absent": _absent_lenses(model)}
         mlflow.log_dict(facts | {"weights": learned_from}, "facts.json")
-        with tempfile.TemporaryDirectory(dir=database_of(settings).parent) as folder:
+        with tempfile.TemporaryDirectory(dir=database_of(settings).parent, prefix=HALF_WRITTEN) as folder:
             artifacts = {"model": str(Path(folder) / model_file.NAME)}
             model.save(Path(folder) / model_file.NAME)
             if model.references is not None:

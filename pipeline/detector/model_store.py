@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from payeewatch.pipeline.home.errors import ModelError, StoreError
+from payeewatch.pipeline.home.errors import ModelError, PayeeWatchError, StoreError
 from payeewatch.pipeline.home.files import replace_whole
 from payeewatch.pipeline.home.settings import Settings
 
@@ -67,13 +67,20 @@ def reading(database: Path) -> Iterator[sqlite3.Connection]:
             raise StoreError(f"{database}: cannot be opened; fix its permissions") from error
         raise ModelError(
             f"{database}: not a model store this version can read ({type(error).__name__}); restore it from the last "
-            "backup, or train again"
+            "backup, or move it away and train again"
         ) from error
 
 
 @contextmanager
 def store(settings: Settings) -> Iterator[Any]:
-    """An MLflow client over the home's own database, without MLflow's log messages."""
+    """An MLflow client over the home's own database, without MLflow's log messages.
+
+    A store of an earlier version of MLflow is brought up to date first.
+
+    Raises:
+        StoreError: the store cannot be written, or another process has locked it.
+        ModelError: it is not a store that this version can read.
+    """
     os.environ.update(QUIET)
     database = database_of(settings)
     try:
@@ -84,6 +91,7 @@ def store(settings: Settings) -> Iterator[Any]:
 
             if not database.exists():
                 replace_whole(database, _make)
+            _upgrade(database)
             uri = f"sqlite:///{database}"
             before = mlflow.get_tracking_uri()
             mlflow.set_tracking_uri(uri)
@@ -91,6 +99,8 @@ def store(settings: Settings) -> Iterator[Any]:
                 yield mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
             finally:
                 mlflow.set_tracking_uri(before)
+    except PayeeWatchError:
+        raise
     except Exception as error:
         if isinstance(error, OSError) or "OperationalError" in f"{type(error).__name__} {error}":
             if "database is locked" in str(error):
@@ -122,14 +132,56 @@ def _make(database: Path) -> None:
     """Make an empty store in a new file: half a store, which a kill would leave, is one that nobody can use."""
     import mlflow
 
-    for killed in database.parent.glob(f"{MAKING}*"):
-        shutil.rmtree(killed, ignore_errors=True)
-    with TemporaryDirectory(dir=database.parent, prefix=MAKING) as folder:  # MLflow remembers what it made under a name
-        path = Path(folder) / database.name
+    with _making(database) as path:
         client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{path}", registry_uri=f"sqlite:///{path}")
         client.search_experiments()  # the first question makes the tables
         client._tracking_client.store.engine.dispose()
         path.replace(database)
+
+
+@contextmanager
+def _making(database: Path) -> Iterator[Path]:
+    """Where to make a new store, and nothing else is; MLflow remembers what it made under a name."""
+    for killed in database.parent.glob(f"{MAKING}*"):
+        shutil.rmtree(killed, ignore_errors=True)
+    with TemporaryDirectory(dir=database.parent, prefix=MAKING) as folder:
+        yield Path(folder) / database.name
+
+
+def _upgrade(database: Path) -> None:
+    """Bring a store of an earlier version of MLflow up to date: on a copy, which then takes its place.
+
+    SQLite cannot take back half a migration, so a kill in the middle of one in place would leave a store that nobody
+    can use.
+    """
+    from alembic.script import ScriptDirectory
+    from mlflow.store.db.utils import _get_alembic_config
+
+    with reading(database) as con:
+        revisions = [row[0] for row in con.execute("SELECT version_num FROM alembic_version").fetchall()]
+    known = ScriptDirectory.from_config(_get_alembic_config(f"sqlite:///{database}"))
+    if revisions == known.get_heads():
+        return
+    if not {*revisions} <= {script.revision for script in known.walk_revisions()}:
+        raise ModelError(
+            f"{database}: was made by a later version of MLflow than this one; install the version of PayeeWatch that"
+            " made it, or restore it from a backup of before"
+        )
+    with closing(sqlite3.connect(database, timeout=WAIT_SECONDS)) as con:
+        con.execute("PRAGMA journal_mode = DELETE")  # the log of an old file must not stand beside the new one
+    replace_whole(database, lambda new: _write_upgraded(database, new))
+
+
+def _write_upgraded(database: Path, new: Path) -> None:
+    from mlflow.store.db.utils import _upgrade_db, create_sqlalchemy_engine
+
+    with _making(database) as path:
+        with closing(sqlite3.connect(database)) as con, closing(sqlite3.connect(path)) as copy:
+            con.backup(copy)
+        engine = create_sqlalchemy_engine(f"sqlite:///{path}")
+        _upgrade_db(engine)
+        engine.dispose()
+        path.replace(new)
 
 
 def experiment_of(client: Any, settings: Settings, name: str = NAME) -> str:

@@ -6,20 +6,18 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-import yaml
 from pydantic import Field, ValidationInfo, field_validator
 
 from payeewatch.pipeline.home.errors import SettingsError
-from payeewatch.pipeline.home.validation import Section, Wrong, Zone, read, validate
+from payeewatch.pipeline.home.shown import is_printable, printable
+from payeewatch.pipeline.home.validation import Section, Wrong, Zone, read, validate, yaml_of
 from payeewatch.pipeline.tables import DROP_TABLES
 
 DEFAULT_PARAMS = Path(__file__).with_name("params.yaml").resolve()
-_yaml = partial(yaml.load, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 FOLDERS = (
     "inbox", "breaches", "reference", "lake", "vault", "mlflow", "quarantine", "flags", "scores",
     "shadow", "evidence", "runs", "reports", "holds", "releases", "outcomes", "triage",
@@ -224,9 +222,9 @@ class Params(Section):
         Raises:
             SettingsError: no or unreadable file, unknown key, wrong type, value out of range.
         """
-        raw = read(path, "YAML", _yaml)
+        raw = read(path, "YAML", yaml_of)
         if isinstance(raw, dict):
-            shipped = read(DEFAULT_PARAMS, "YAML", _yaml)
+            shipped = read(DEFAULT_PARAMS, "YAML", yaml_of)
             sections = [name for name in raw if isinstance(raw[name], dict) and isinstance(shipped.get(name), dict)]
             raw = shipped | raw | {name: shipped[name] | raw[name] for name in sections}
         return validate(cls, raw, str(path), SettingsError)
@@ -283,6 +281,13 @@ class Settings:
             name: Path(environ.get(f"PAYEEWATCH_{name.upper()}_DIR") or home / name).expanduser().resolve()
             for name in FOLDERS
         }
+        for name, folder in {"HOME": home, **folders}.items():
+            if not is_printable(str(folder)) or "?" in str(folder):
+                where = printable(str(folder))
+                raise SettingsError(
+                    f"PAYEEWATCH_{name.upper()}{'' if name == 'HOME' else '_DIR'} is {where}; it must be a path without"
+                    " question marks, and without control or invisible characters"
+                )
         for holder in (home, *folders.values()):
             if key_file.is_relative_to(holder):
                 raise SettingsError(f"PAYEEWATCH_KEY_FILE is {key_file}; it must lie outside the data, {holder}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 from zoneinfo import ZoneInfo
@@ -12,12 +12,17 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from payeewatch.pipeline.home.errors import PayeeWatchError, SettingsError
+from payeewatch.pipeline.home.shown import printable
 
 # no other installed package takes part in the checks; looking for such packages also takes 8 ms at every start
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
 LONGEST_QUOTE = 40
+MOST_BYTES = 1_000_000
+"""Of a file that people write."""
+MOST_NODES, DEEPEST = 20_000, 40
+"""Of a YAML file, with each alias counted as all that it stands for: a few hundred bytes may stand for gigabytes."""
 
 
 class Section(BaseModel):
@@ -64,12 +69,53 @@ def read(
     Raises:
         refusal: no file, or not one of that form.
     """
+    place = where or printable(str(path))
     try:
-        return parse(path.read_text(encoding="utf-8-sig"))
+        if path.exists() and not path.is_file():  # to open a pipe would wait for whoever writes into it
+            raise refusal(f"{place}: is a folder, a pipe or a device and no file")
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise refusal(f"{place}: is larger than such a file can be ({MOST_BYTES:,} bytes)")
+        return parse(content.decode("utf-8-sig").replace("\r\n", "\n"))
     except FileNotFoundError:
-        raise refusal(f"{where or path}: does not exist") from None
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise refusal(f"{where or path}: cannot be read as {form} ({type(error).__name__})") from None
+        raise refusal(f"{place}: does not exist") from None
+    except PayeeWatchError:
+        raise
+    except Exception as error:  # a tag such as !!float before a word makes the parser of YAML raise nearly anything
+        raise refusal(f"{place}: cannot be read as {form} ({type(error).__name__})") from None
+
+
+def yaml_of(text: str) -> Any:
+    """What a YAML text contains.
+
+    Raises:
+        ValueError: it has too many entries, each alias counted as all that it stands for, or they are nested too deep.
+    """
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    _refuse_bombs(yaml.parse(text, Loader=loader))
+    return yaml.load(text, Loader=loader)
+
+
+def _refuse_bombs(events: Iterable[yaml.Event]) -> None:
+    sizes: dict[str, int] = {}
+    anchors: list[str | None] = []
+    begins: list[int] = []
+    nodes = 0
+    for event in events:
+        if isinstance(event, yaml.AliasEvent):
+            nodes += sizes.get(event.anchor or "", MOST_NODES)  # of one that is still open: it would contain itself
+        elif isinstance(event, yaml.ScalarEvent):
+            nodes += 1
+            sizes[event.anchor or ""] = 1
+        elif isinstance(event, yaml.CollectionStartEvent):
+            nodes += 1
+            anchors.append(event.anchor)
+            begins.append(nodes)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            sizes[anchors.pop() or ""] = nodes - begins.pop() + 1
+        if nodes > MOST_NODES or len(begins) > DEEPEST:
+            raise ValueError(f"more than {MOST_NODES} entries, or nested deeper than {DEEPEST}")
 
 
 def validate(

@@ -16,6 +16,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,7 +124,7 @@ def reveal(keys: Keys, vault: Path, kind: str, ref: str) -> str | None:
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    files = sorted(str(path) for path in (vault / kind).glob("drop=*/*.parquet"))
+    files = sorted(escape(str(path)) for path in (vault / kind).glob("drop=*/*.parquet"))
     if not files:
         return None
     with duckdb.connect() as con:

@@ -243,8 +243,8 @@ MESSAGES = {
         "%(table)s.%(column)s: %(rows)s rows have a code that the source profile does not list: %(codes)s"
     ),
     "ids_are_identities": (
-        "%(table)s.%(column)s: %(rows)s ids are an account or a national id, and the lake keeps neither: send another "
-        "id, such as a keyed hash"
+        "%(table)s.%(column)s: %(rows)s ids are an account, a national id or somebody's name, and the lake keeps none "
+        "of them: send another id, such as a keyed hash"
     ),
     "ids_repaired": (
         "%(table)s.%(column)s: %(rows)s ids were unknown as written, and are read as the one known id that differs in "

@@ -59,7 +59,10 @@ FORMS = {
     Kind.POSTAL_CODE: "must be text of at most 1,000 characters",
 }
 
-NO_IDENTITY = "must not be an account or a national id: ids are kept as they are; send another, such as a keyed hash"
+NO_IDENTITY = (
+    "must not be an account, a national id or somebody's name: ids are kept as they are; send another, such as a keyed"
+    " hash"
+)
 
 PAST = {
     ("claims", "cared_on"), ("claims", "received_at"), ("bank_changes", "requested_at"), ("members", "died_on"),

@@ -40,6 +40,15 @@ LISTED = frozenset(
     value.lower() for table in DROP_TABLES.values() for column in table.columns for value in column.values
 )
 """Every code of the contract: in another column it is out of place, and no name."""
+USUAL_WORDS = ORDINARY_WORDS.union(
+    *(
+        LETTERS.findall(each)
+        for table in DROP_TABLES.values()
+        for each in (table.name, *(c.name for c in table.columns))
+    ),
+    ["people", "manifest", "csv", "gz", "parquet", "ndjson", "json", "txt", "xlsx", "pdf", "yaml", "md5", "sha"],
+)
+"""What the names of files and columns are made of, and people are not."""
 
 
 def unlisted(table: Table) -> str:
@@ -77,6 +86,18 @@ def words_of_names(members: str, staged: Iterable[Table]) -> str:
             tokens = f"name_tokens({', '.join([*names, 'NULL', 'NULL'][:3])})"
             queries.append(f"SELECT unnest({tokens}) AS word FROM staging.{name(table.name)}")
     return " UNION ALL ".join(queries) or "SELECT NULL::BIGINT AS word WHERE false"
+
+
+def without_people(con: duckdb.DuckDBPyConnection, names: Sequence[str], words: str, usual: str = "") -> list[str]:
+    """Names of files or columns; of one with a word of somebody's name, the length only.
+
+    `words` is SQL of the keyed words of people's names. Words of `usual`, such as the pattern of a table's files, are
+    nobody's.
+    """
+    ordinary = USUAL_WORDS.union(LETTERS.findall(_without_accents(usual.lower())))
+    doubtful = [each for each in names if not ordinary.issuperset(LETTERS.findall(_without_accents(each.lower())))]
+    theirs = _names_among(con, doubtful, words) if doubtful else frozenset()
+    return [f"{HIDDEN}, {len(each)} characters)" if each in theirs else each for each in names]
 
 
 def count_codes(

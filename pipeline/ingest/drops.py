@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -15,15 +16,21 @@ from pathlib import Path
 
 from payeewatch.pipeline.home.errors import InputRefused
 from payeewatch.pipeline.home.files import write_json
+from payeewatch.pipeline.home.plain_files import oddities
+from payeewatch.pipeline.home.shown import shown
 from payeewatch.pipeline.ingest.adapters import Part, file_part, files_of, is_called_as_a_table, parts_of
+from payeewatch.pipeline.ingest.formats.batches import folder_and_name
 from payeewatch.pipeline.ingest.formats.readers import suffixes
 from payeewatch.pipeline.ingest.profile import Export, Profile
-from payeewatch.pipeline.ingest.unread import unread_names
+from payeewatch.pipeline.ingest.unread import names_of_others
 from payeewatch.pipeline.store.lake import Load
 from payeewatch.pipeline.tables import DROP_TABLES
 
 FINGERPRINTS = "fingerprints.json"
-"""Below the lake: hashes of files by size and time, so that years of history are not hashed every night."""
+"""Below the lake: hashes of files by place on the disk, size and time, so that years of history are not hashed every
+night."""
+INODE = re.compile(r"\d+:\d+")
+"""The form of its keys; those of an earlier version were names of files."""
 DROP, VERDICTS = "drop", "verdicts"
 """The kinds of load that come from a day's files: of the inbox, and of the reviewers."""
 REVIEWED = "reviewed"
@@ -47,6 +54,16 @@ class Drop:
     mode: str = "next"
     kind: str = DROP
     in_transfer: tuple[str, ...] = ()  # names of files that are not complete yet
+    odd: str = ""  # why it is not opened: the name of a link that leads elsewhere, a pipe or the like, and what to do
+
+    def require_plain(self) -> None:
+        """Refuse a drop with what is neither a file nor a folder of the inbox, before anything is opened.
+
+        Raises:
+            InputRefused: a link that leads out of the inbox, a pipe, a socket, a device, or an unprintable name.
+        """
+        if self.odd:
+            raise InputRefused(f"drop {self.day}: {self.odd}")
 
     def require_readable(self) -> None:
         """Refuse a drop that is not complete, or that holds something of which nothing can be read.
@@ -54,6 +71,7 @@ class Drop:
         Raises:
             InputRefused: files are in transfer, or none is a table's.
         """
+        self.require_plain()
         if self.in_transfer:
             raise InputRefused(
                 f"drop {self.day}: is not complete: {_listed(self.in_transfer)} is still in transfer, by its name;"
@@ -137,11 +155,21 @@ def _day(name: str) -> date | None:
 
 def _drop(day: date, folder: Path, profile: Profile) -> Drop:
     exports = {table: profile.of(table) for table in DROP_TABLES}
-    paths = _paths_in(folder)
+    found = oddities([folder], folder.parent)
+    paths = [] if found else _paths_in(folder)
+    found += oddities(paths, folder.parent)
+    odd = f"{shown(found[0][0].name)}: {found[0][1]}" if found else ""
     in_transfer = [path for path in paths if is_in_transfer(path, exports)]
     tables = parts_of([path for path in paths if path not in in_transfer], exports)
     used = files_of(tables)
-    return Drop(day, folder, tables, unread_names(paths, used), in_transfer=tuple(path.name for path in in_transfer))
+    return Drop(
+        day,
+        folder,
+        tables,
+        names_of_others(paths, used),
+        in_transfer=tuple(shown(path.name) for path in in_transfer),
+        odd=odd,
+    )
 
 
 def is_in_transfer(path: Path, exports: Mapping[str, Export]) -> bool:
@@ -156,7 +184,12 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def fingerprinted(drop: Drop, lake_root: Path) -> Drop:
-    """The drop with a SHA-256 over its files' names and contents."""
+    """The drop with a SHA-256 over its files' names and contents.
+
+    Raises:
+        InputRefused: it holds what is no file.
+    """
+    drop.require_plain()
     return replace(drop, fingerprint=fingerprint(files_of(drop.tables), lake_root))
 
 
@@ -177,18 +210,18 @@ def fingerprint(files: Collection[Path], lake_root: Path, *, with_names: bool = 
             stat = path.stat()
             if not path.is_file():  # to open a pipe would wait for whoever writes into it
                 raise InputRefused(
-                    f"{path.parent.name}/{path.name}: is a folder, a pipe or a device and no file; send it as a file"
+                    f"{folder_and_name(path)}: is a folder, a pipe or a device and no file; send it as a file"
                 )
-            key = f"{path.parent.name}/{path.name}"
+            key = f"{stat.st_dev}:{stat.st_ino}"  # names may be anybody's
             size_and_time = [stat.st_size, stat.st_mtime_ns]
             if key not in cache or cache[key][:2] != size_and_time:
                 with path.open("rb") as file:
                     cache[key] = [*size_and_time, hashlib.file_digest(file, "sha256").hexdigest()]
         except OSError as error:
-            raise InputRefused(f"{path.parent.name}/{path.name}: cannot be read: {error.strerror}") from error
+            raise InputRefused(f"{folder_and_name(path)}: cannot be read: {error.strerror}") from error
         whole.update(f"{path.name if with_names else ''}\0{cache[key][2]}\n".encode())
     if cache != before:
-        write_json(cache_path, cache)
+        write_json(cache_path, {key: entry for key, entry in cache.items() if INODE.fullmatch(key)})
     return whole.hexdigest()
 
 

@@ -8,7 +8,7 @@ from datetime import date
 from payeewatch.pipeline.ingest.staging import Staged
 from payeewatch.pipeline.ingest.tokenise import Knowing
 from payeewatch.pipeline.session import Session
-from payeewatch.pipeline.sql import name, text
+from payeewatch.pipeline.sql import file_text, name, text
 from payeewatch.pipeline.store.lake import VERSION_STEP
 from payeewatch.pipeline.tables import Kind
 
@@ -94,7 +94,7 @@ def _first_known(session: Session, files: Mapping[str, Sequence[str]]) -> str:
 
 
 def _read_files(session: Session, paths: Sequence[str]) -> str:
-    quoted = ", ".join(text(str(session.lake.root / path)) for path in paths)
+    quoted = ", ".join(file_text(session.lake.root / path) for path in paths)
     return f"read_parquet([{quoted}], hive_partitioning = false)"
 
 

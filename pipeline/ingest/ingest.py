@@ -16,6 +16,7 @@ from payeewatch.pipeline.home.errors import FeedUnusual, InputMissing, InputRefu
 from payeewatch.pipeline.home.keys import NAME_FORMS
 from payeewatch.pipeline.home.vault import purge_quarantined
 from payeewatch.pipeline.ingest import ids, profile_changes, staging
+from payeewatch.pipeline.ingest.codes_met import without_people, words_of_names
 from payeewatch.pipeline.ingest.drops import (
     DROP,
     REVIEWED,
@@ -43,7 +44,7 @@ from payeewatch.pipeline.ingest.tolerance import looks, over_tolerance
 from payeewatch.pipeline.ingest.typed_rows import Limits
 from payeewatch.pipeline.parallel import in_parallel
 from payeewatch.pipeline.session import Session, progress
-from payeewatch.pipeline.sql import name, text
+from payeewatch.pipeline.sql import file_text, name, text
 from payeewatch.pipeline.store.as_of import last_version
 from payeewatch.pipeline.store.lake import FORMS, PARQUET, SCHEMAS, Load, has_name_forms, renewed_loads
 from payeewatch.pipeline.store.tombstones import Tombstones
@@ -118,6 +119,7 @@ def _check_drop(session: Session, drop: Drop, profile: Profile) -> dict[str, Any
     label = {"source": drop.source, "day": drop.day.isoformat()}
     try:
         with _stage_drop(session, drop, profile) as tables:
+            drop = _without_people(session, drop, tables)
             feed, refused = watch(session, drop, tables), _over_tolerance(session, drop, tables)
             if not refused:
                 refuse_unusual(feed, drop, session.accepts)
@@ -135,6 +137,7 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
     started = time.perf_counter()
     knowing = _knowing(session, drop, counts_from)
     with _stage_drop(session, drop, profile) as tables:
+        drop = _without_people(session, drop, tables)
         folder = session.settings.folder("quarantine") / drop.aside
         for _ in in_parallel(session.con, lambda own, staged: quarantine(own, staged, folder), tables):
             pass
@@ -207,7 +210,7 @@ def _stage_drop(session: Session, drop: Drop, profile: Profile) -> Iterator[list
     con, params = session.con, session.settings.params
     limits = Limits.of(params.cutoff(drop.day), params.ingest.max_amount, params.timezone)
     erased = Tombstones.of(session.lake.loads())
-    drop.require_readable()
+    _without_people(session, drop).require_readable()
     staging.open_staging(con)
     try:
         sources = [
@@ -216,7 +219,7 @@ def _stage_drop(session: Session, drop: Drop, profile: Profile) -> Iterator[list
             if table.name in drop.tables
         ]
         tables = staging.stage(con, sources, drop.day, limits, erased, session.lake_cache.scan("members"))
-        reject_identities(con, tables, session.lake_cache.scan)
+        reject_identities(con, tables, session.lake_cache.scan, lambda table: profile.of(table).own_numbers)
         for staged in tables:
             if staged.table.name in KEYS_KEPT:
                 key = f"SELECT {name(staged.table.key)} AS key FROM ({session.lake_cache.scan(staged.table.name)})"
@@ -233,6 +236,13 @@ def _stage_drop(session: Session, drop: Drop, profile: Profile) -> Iterator[list
         yield tables
     finally:
         staging.close_staging(con)
+
+
+def _without_people(session: Session, drop: Drop, tables: Sequence[Staged] = ()) -> Drop:
+    """The drop; names of files of which nothing is read have no name of a member or of an account holder in them."""
+    words = words_of_names(session.lake_cache.scan("members"), [staged.table for staged in tables])
+    ignored, in_transfer = (without_people(session.con, names, words) for names in (drop.ignored, drop.in_transfer))
+    return replace(drop, ignored=tuple(ignored), in_transfer=tuple(in_transfer))
 
 
 def _known_keys(session: Session, tables: Sequence[Staged]) -> dict[str, list[str]]:
@@ -372,7 +382,7 @@ def _renew_file(session: Session, path: Path, staged: Staged) -> int:
         f"""
         CREATE OR REPLACE TEMP TABLE renewed AS
         SELECT o.version, n.place, {", ".join(f"n.{column}" for column in names)}
-        FROM read_parquet({text(path)}, hive_partitioning = false) o JOIN ({tokenised(staged)}) n
+        FROM read_parquet({file_text(path)}, hive_partitioning = false) o JOIN ({tokenised(staged)}) n
             ON n.member_id = o.member_id AND n.id_key IS NOT DISTINCT FROM o.id_key
             AND {" AND ".join(f"list_has_all(coalesce(n.{c}, []), coalesce(o.{c}, []))" for c in names)}
         QUALIFY row_number() OVER (PARTITION BY o.version ORDER BY n.place) = 1"""
@@ -383,7 +393,7 @@ def _renew_file(session: Session, path: Path, staged: Staged) -> int:
         for column in SCHEMAS["members"]
     )  # fmt: skip
     query = (
-        f"SELECT {columns} FROM read_parquet({text(path)}, hive_partitioning = false) o"
+        f"SELECT {columns} FROM read_parquet({file_text(path)}, hive_partitioning = false) o"
         " LEFT JOIN renewed n ON n.version = o.version ORDER BY o.file_row_number"
     ).replace("hive_partitioning = false)", "hive_partitioning = false, file_row_number = true)")
     session.lake.replace(
@@ -391,7 +401,7 @@ def _renew_file(session: Session, path: Path, staged: Staged) -> int:
         FORMS,
     )
     rows = con.execute("SELECT count(*) FROM renewed").fetchall()[0][0]
-    members = f"SELECT * FROM read_parquet({text(path)}, hive_partitioning = false) JOIN renewed USING (version)"
+    members = f"SELECT * FROM read_parquet({file_text(path)}, hive_partitioning = false) JOIN renewed USING (version)"
     con.execute(f"INSERT INTO renewed_spellings {spellings_of(staged, members)}")
     con.execute("DROP TABLE renewed")
     return int(rows)

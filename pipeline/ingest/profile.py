@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, model_validator
 
@@ -34,6 +34,8 @@ DATED = frozenset({Kind.DATE, Kind.INSTANT, Kind.BIRTH_DATE})
 """Kinds of columns that have a date form."""
 BLANK, REST = "", "*"
 """Their codes for an empty cell, and for every code that is not listed."""
+DECIMAL_MARKS = (".", ",")
+THOUSANDS_MARKS = (",", ".", "'", "\u2019", " ", "\u00a0", "\u202f", "_")
 SWITCHED = "switched"
 """The sign of a column that has the opposite sign in the export."""
 
@@ -66,6 +68,12 @@ def _fault_of(form: str) -> str:
     return "" if hour in {"00", "23"} else "it has hours up to 12 (%I) without AM or PM (%p)"
 
 
+def _text_encoding(encoding: str) -> None:
+    """Find an encoding of text: Python has others, such as hex, under the same names."""
+    if not getattr(codecs.lookup(encoding), "_is_text_encoding", True):
+        raise LookupError(encoding)
+
+
 def _one_or_more(value: object) -> object:
     """A section whose entries are texts or lists of texts: all as lists."""
     if not isinstance(value, dict):
@@ -84,8 +92,14 @@ Forms = Annotated[
     Field(description="a form such as %d/%m/%Y, or a list of forms"),
     WithJsonSchema({"anyOf": [_FORM, {"type": "array", "items": _FORM}]}),
 ]
-Encoding = Annotated[str, is_known(codecs.lookup), Field(description="an encoding such as latin-1")]
+Encoding = Annotated[str, is_known(_text_encoding), Field(description="an encoding such as latin-1")]
 Words = Annotated[tuple[Annotated[str, BeforeValidator(str)], ...], Field(strict=False, description="a list of words")]
+OWN_NUMBERS = ("member_id", "payee_id")
+"""Columns of numbers that an insurer may make itself, in the form of a national id or an account."""
+OwnNumbers = Annotated[
+    tuple[Literal["member_id", "payee_id"], ...],
+    Field(strict=False, description=f"a list of {', '.join(OWN_NUMBERS)}"),
+]
 Names = Annotated[
     dict[str, tuple[str, ...]],
     BeforeValidator(_one_or_more),
@@ -112,6 +126,7 @@ class Export(Section):
     timestamp: Forms = ()
     timezone: Zone = "UTC"  # of timestamps without an offset
     nulls: Words = ()  # words that mean "nothing", beside the empty cell
+    own_numbers: OwnNumbers = ()  # our columns whose numbers are the insurer's own, though they look like identities
     columns: Names = Field(default_factory=dict)  # their name -> ours, one or several
     forms: FormsOfColumns = Field(default_factory=dict)  # our column -> its own date forms
     signs: Entries = Field(default_factory=dict)  # our column -> what a negative amount means
@@ -149,6 +164,12 @@ class Export(Section):
             both_written = {"delimiter", mark} <= self.model_fields_set
             if getattr(self, mark) == self.delimiter and (both_written or not self.quote):
                 raise Wrong(f"is {self.delimiter!r}, as is 'delimiter'; they must differ", mark)
+        for mark, allowed in {"decimal": DECIMAL_MARKS, "thousands": THOUSANDS_MARKS}.items():
+            if getattr(self, mark) not in ("", *allowed):
+                raise Wrong(f"is {getattr(self, mark)!r}; it must be one of {', '.join(map(repr, allowed))}", mark)
+        for mark in ("delimiter", "quote"):
+            if getattr(self, mark) in tuple("\r\n\0"):
+                raise Wrong(f"is {getattr(self, mark)!r}, which ends a line; it must be another character", mark)
 
     def _check_columns(self, columns: Mapping[str, Column]) -> None:
         by_ours: dict[str, str] = {}

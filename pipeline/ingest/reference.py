@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from payeewatch.pipeline.home.errors import InputRefused
+from payeewatch.pipeline.home.plain_files import oddities
+from payeewatch.pipeline.home.shown import shown
 from payeewatch.pipeline.ingest import profile_changes, staging
 from payeewatch.pipeline.ingest.adapters import Part, file_part, files_of, parts_of
 from payeewatch.pipeline.ingest.assumed_known import ALWAYS
@@ -41,7 +43,7 @@ def load_reference(session: Session, profile: Profile) -> list[Load]:
     """
     lake, folder = session.lake, session.settings.folder("reference")
     tables = reference_parts(folder, profile)
-    unread = _unread(folder, tables)
+    unread = _unread(session, folder, tables)
     mark = fingerprint(files_of(tables), lake.root)
     described = profile_changes.marks(profile, [_described(table) for table in _own(tables)])
     earlier = [load for load in lake.loads() if load.kind == "reference"]
@@ -88,7 +90,7 @@ def check_reference(session: Session) -> list[dict[str, Any]]:
     """
     profile, folder = Profile.load(session.settings), session.settings.folder("reference")
     tables = reference_parts(folder, profile)
-    looks = unread_looks("reference", _unread(folder, tables))
+    looks = unread_looks("reference", _unread(session, folder, tables))
     results: list[dict[str, Any]] = [{"source": "reference", "looks": looks}] if looks else []
     results += [
         {"source": f"reference/{table}"} | _check_table(session, table, parts, profile)
@@ -140,15 +142,21 @@ def _is_shipped(parts: Sequence[Part]) -> bool:
 
 
 def reference_parts(folder: Path, profile: Profile) -> dict[str, tuple[Part, ...]]:
-    """Table -> the parts with its rows; the shipped banks when the insurer sends none."""
-    files = list(folder.iterdir()) if folder.is_dir() else []
+    """Table -> the parts with its rows; the shipped banks when the insurer sends none.
+
+    Raises:
+        InputRefused: the folder holds what is no file.
+    """
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    for path, why in oddities(files, folder):
+        raise InputRefused(f"reference/{shown(path.name)}: {why}")
     tables = parts_of(files, {table: profile.of(_described(table)) for table in REFERENCE_TABLES})
     return dict(sorted(({"banks": (file_part(SHIPPED_BANKS),)} | tables).items()))
 
 
-def _unread(folder: Path, tables: Mapping[str, Sequence[Part]]) -> tuple[str, ...]:
+def _unread(session: Session, folder: Path, tables: Mapping[str, Sequence[Part]]) -> tuple[str, ...]:
     """The names of what is in `reference/` and no table's."""
-    return unread_names(folder.iterdir() if folder.is_dir() else (), files_of(tables))
+    return unread_names(session, folder.iterdir() if folder.is_dir() else (), files_of(tables))
 
 
 def _lake_rows(staged: Staged, sequence: int, key_version: int) -> str:

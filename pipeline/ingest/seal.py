@@ -9,7 +9,7 @@ from payeewatch.pipeline.home.vault import seal
 from payeewatch.pipeline.ingest.quarantine import rejected
 from payeewatch.pipeline.ingest.staging import Staged
 from payeewatch.pipeline.session import Session
-from payeewatch.pipeline.sql import text
+from payeewatch.pipeline.sql import file_text, text
 
 MEMBER_ORIGINALS = "family_name, given_names, birth_name, national_id"
 
@@ -59,7 +59,7 @@ def _rejected_originals(tables: Sequence[Staged], day: date) -> str:
 
 def _new_members(session: Session, staged: Staged, member_files: Sequence[str]) -> str:
     """Members whose names or national id the lake does not have yet, in any version."""
-    paths = ", ".join(text(str(session.lake.root / path)) for path in member_files)
+    paths = ", ".join(file_text(session.lake.root / path) for path in member_files)
     existing = session.lake_cache.scan("members")
     new = (
         f"SELECT DISTINCT member_id FROM read_parquet([{paths}], hive_partitioning = false) n WHERE NOT EXISTS"

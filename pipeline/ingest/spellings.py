@@ -8,7 +8,7 @@ from datetime import date
 from payeewatch.pipeline.ingest.staging import Staged
 from payeewatch.pipeline.ingest.tokenise import STEPS
 from payeewatch.pipeline.session import Session
-from payeewatch.pipeline.sql import text
+from payeewatch.pipeline.sql import file_text
 from payeewatch.pipeline.store.lake import SCHEMAS, VERSION_STEP
 
 TABLE = "member_spellings"
@@ -43,7 +43,7 @@ def write_spellings(
     Raises:
         StoreError: the lake cannot be written.
     """
-    paths = ", ".join(text(session.lake.root / path) for path in files.get("members", ()))
+    paths = ", ".join(file_text(session.lake.root / path) for path in files.get("members", ()))
     staged = next((each for each in tables if each.table.name == "members"), None)
     if not paths or not staged:
         return {}

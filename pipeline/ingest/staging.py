@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 
 import duckdb
 
+from payeewatch.pipeline.home.shown import shown
 from payeewatch.pipeline.home.wording import Sentence, sentence
 from payeewatch.pipeline.ingest import checks
 from payeewatch.pipeline.ingest.adapters import Part
 from payeewatch.pipeline.ingest.checks import Severity
-from payeewatch.pipeline.ingest.codes_met import count_codes, first_not_quoted, words_of_names
+from payeewatch.pipeline.ingest.codes_met import count_codes, first_not_quoted, without_people, words_of_names
 from payeewatch.pipeline.ingest.formats.batches import NO_LINES, forget, rejected_lines
 from payeewatch.pipeline.ingest.profile import REST, Export
 from payeewatch.pipeline.ingest.typed_rows import Limits, lack_bits, lacking, staged_columns, staging_sql
@@ -70,6 +71,7 @@ class Staged:
     day: date
     files: tuple[str, ...]
     parts: tuple[tuple[Part, int], ...] = ()  # each with its records, in the order of the staged rows
+    shown_files: dict[str, str] = field(default_factory=dict)  # file -> how messages call it
     rows_read: int = 0
     rows_rejected: int = 0
     rows_duplicate: int = 0
@@ -130,7 +132,9 @@ class Staged:
             here = {row - start for row in rows if start <= row < start + records}
             if here:
                 places = enumerate(islice(part.places(export), max(here) + 1))
-                found |= {start + place: f"{part.files[0].name} {where}" for place, where in places if place in here}
+                file = part.files[0].name
+                file = self.shown_files.get(file, shown(file))
+                found |= {start + place: f"{file} {where}" for place, where in places if place in here}
             start += records
         return found
 
@@ -250,8 +254,18 @@ def stage(
     staged = [_stage_table(con, source, day, columns_by_table[source.table.name], erased) for source in sources]
     words = words_of_names(members, [source.table for source in sources])
     for source, each in zip(sources, staged, strict=True):
+        _hide_people(con, source, each, words)
         _count_codes(con, source, each, words)
     return staged
+
+
+def _hide_people(con: duckdb.DuckDBPyConnection, source: Source, staged: Staged, words: str) -> None:
+    """Leave people's names out of those of files and columns; the keys of NDJSON may be anything."""
+    files = without_people(con, [shown(file) for file in staged.files], words, source.export.files)
+    staged.shown_files = dict(zip(staged.files, files, strict=True))
+    staged.files = tuple(files)
+    columns = [shown(column) for column in staged.extra_columns]
+    staged.extra_columns = tuple(without_people(con, columns, words, " ".join(source.export.columns)))
 
 
 def _stage_table(

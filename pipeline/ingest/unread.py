@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from payeewatch.pipeline.home.shown import shown
 from payeewatch.pipeline.home.wording import Sentence, sentence
+from payeewatch.pipeline.ingest.codes_met import without_people, words_of_names
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.lake import Load
 
@@ -14,10 +16,16 @@ UNREAD = "unread_files"
 NAMED_IN_A_LOOK = 3
 
 
-def unread_names(paths: Iterable[Path], used: Collection[Path]) -> tuple[str, ...]:
+def names_of_others(paths: Iterable[Path], used: Collection[Path]) -> tuple[str, ...]:
     """The names of files that are nobody's, and of folders, with / behind them; hidden ones are left out."""
     others = [path for path in sorted(paths) if path not in used and not path.name.startswith(".")]
-    return tuple(f"{path.name}/" if path.is_dir() else path.name for path in others)
+    return tuple(f"{shown(path.name)}/" if path.is_dir() else shown(path.name) for path in others)
+
+
+def unread_names(session: Session, paths: Iterable[Path], used: Collection[Path]) -> tuple[str, ...]:
+    """The same, without those of members."""
+    words = words_of_names(session.lake_cache.scan("members"), ())
+    return tuple(without_people(session.con, names_of_others(paths, used), words))
 
 
 def unread_looks(folder: str, names: Collection[str], before: Load | None = None) -> list[Sentence]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from payeewatch.pipeline.migration.rewrite import Rewrite, committed_files
 from payeewatch.pipeline.session import Session
-from payeewatch.pipeline.sql import text
+from payeewatch.pipeline.sql import file_text, text
 
 NAMES = "name_keys"
 AFTER = "unusable, key_version, known_at, version"
@@ -24,11 +24,11 @@ def two_name_keys(session: Session) -> Iterator[Rewrite]:
 
 
 def _columns(session: Session, path: Path) -> list[str]:
-    rows = session.con.execute(f"SELECT name FROM parquet_schema({text(path)})").fetchall()
+    rows = session.con.execute(f"SELECT name FROM parquet_schema({file_text(path)})").fetchall()
     return [name for (name,) in rows]
 
 
 def _write(session: Session, path: Path, new: Path) -> None:
-    rows = f"read_parquet({text(path)}, hive_partitioning = false)"
+    rows = f"read_parquet({file_text(path)}, hive_partitioning = false)"
     query = f"SELECT * EXCLUDE ({NAMES}, {AFTER}), {TWO_COLUMNS}, {AFTER} FROM {rows}"
     session.con.execute(f"COPY ({query}) TO {text(new)} (FORMAT parquet)")

@@ -31,7 +31,7 @@ from payeewatch.pipeline.detector.reasons import reasons
 from payeewatch.pipeline.detector.score import score
 from payeewatch.pipeline.feeds.calendar import is_closed
 from payeewatch.pipeline.home import wording
-from payeewatch.pipeline.home.contents import content_of
+from payeewatch.pipeline.home.contents import content_of, write_hashed
 from payeewatch.pipeline.home.errors import (
     FeedUnusual,
     InputMissing,
@@ -42,18 +42,19 @@ from payeewatch.pipeline.home.errors import (
 )
 from payeewatch.pipeline.home.files import cannot_be_read, write_json, write_text
 from payeewatch.pipeline.home.hold_files import Hold, read_expiries, write_holds
+from payeewatch.pipeline.home.publication import Publication
 from payeewatch.pipeline.home.runs import (
+    PUBLISHED,
     Run,
     earlier_runs,
     failed_path,
-    files_of,
     nights_to_run,
     published_files,
     published_nights,
     read_run,
-    write_run,
 )
 from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.home.shown import shown
 from payeewatch.pipeline.home.tabular import write_csv, write_parquet
 from payeewatch.pipeline.home.wording import Sentence
 from payeewatch.pipeline.ingest.drops import drop_days
@@ -438,12 +439,12 @@ def _write_outputs(
     queues: Queues,
     run: Run,
 ) -> Run:
-    """Judge every table, then write every file whole, the run record last: it says that the night is published.
+    """Judge every table, then write every file, and publish them together.
 
     Raises:
         BrokenPromise: a table is not what it promises to be; nothing is written.
     """
-    settings = session.settings
+    settings, publication = session.settings, Publication(session.settings, night)
     with session.stage("publish") as facts:
         model_name = ModelName(model.name, model.version, model.run_id)
         with background() as meanwhile:  # only that thread uses the connection until it ends
@@ -460,21 +461,22 @@ def _write_outputs(
             judge_scores(scored, night, len(view.frame))
             evidence = reading.result()
         judge_evidence(evidence, night, set(flags["flag_id"].to_pylist()))
-        write_parquet(settings.folder("scores") / f"{night}.parquet", scored)
-        write_parquet(settings.folder("evidence") / f"{night}.parquet", evidence)
-        write_holds(settings.folder("holds") / f"{night}.csv", _proposals(session, night, queues, view.amounts))
-        write_csv(settings.folder("flags") / f"{night}.csv", flags)
-        write_parquet(settings.folder("flags") / f"{night}.parquet", flags)
+        write_parquet(publication.path("scores", f"{night}.parquet"), scored)
+        write_parquet(publication.path("evidence", f"{night}.parquet"), evidence)
+        write_holds(publication.path("holds", f"{night}.csv"), _proposals(session, night, queues, view.amounts))
+        write_csv(publication.path("flags", f"{night}.csv"), flags)
+        write_parquet(publication.path("flags", f"{night}.parquet"), flags)
         facts |= {"flags": flags.num_rows}
     with session.stage("report"):
         history = earlier_runs(settings, night)
         page = report(night, flags, scored, evidence, run, history)
-        write_text(settings.folder("reports") / f"{night}.html", page)
-        write_text(settings.folder("reports") / f"{night}-quality.html", _quality_page(session, night))
+        write_text(publication.path("reports", f"{night}.html"), page)
+        write_text(publication.path("reports", f"{night}-quality.html"), _quality_page(session, night))
     run |= {"ended_at": datetime.now(UTC).isoformat(timespec="seconds")}
     run |= {"seconds": {stage: round(took, 3) for stage, took in session.seconds.items()}}
-    run |= {"files": {name: asdict(content_of(path)) for name, path in files_of(settings, night).items()}}
-    write_run(settings, night, run)
+    run |= {"files": {name: asdict(content_of(path)) for name, path in publication.files(PUBLISHED).items()}}
+    write_hashed(publication.path("runs", f"{night}.json"), run)
+    publication.publish()
     return run
 
 
@@ -499,7 +501,7 @@ def _record_failure(session: Session, night: date, exit_code: int, error: str, m
         "state": "failed",
         "exit_code": exit_code,
         "error": error,
-        "message": message,
+        "message": shown(message),
         "failed_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": {stage: round(took, 3) for stage, took in session.seconds.items()},
     }

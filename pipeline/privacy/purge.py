@@ -26,7 +26,7 @@ from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.privacy.erase import used_accounts
 from payeewatch.pipeline.privacy.redact import withdraw
 from payeewatch.pipeline.session import Session
-from payeewatch.pipeline.sql import text
+from payeewatch.pipeline.sql import file_text, text
 from payeewatch.pipeline.store.as_of import last_decision, last_version
 from payeewatch.pipeline.store.lake import PURGE
 
@@ -102,7 +102,7 @@ def find_expired_flags(session: Session, until: date) -> frozenset[str]:
     if not files:
         return frozenset()
     query = LAST_DECISIONS.format(
-        flagged=LAST_FLAGGED.format(files=", ".join(map(text, map(str, files)))),
+        flagged=LAST_FLAGGED.format(files=", ".join(map(file_text, files))),
         outcomes=session.lake.scan("outcomes"),
         last_version=last_version("outcomes"),
         last_decision=last_decision("change_id"),

@@ -40,7 +40,7 @@ from payeewatch.pipeline.home.contents import (
 from payeewatch.pipeline.home.errors import StoreError
 from payeewatch.pipeline.home.files import cannot_be_read, is_running, put_in_place, replace_whole, write_json
 from payeewatch.pipeline.home.keys import NAME_FORMS
-from payeewatch.pipeline.sql import text
+from payeewatch.pipeline.sql import file_text, text
 from payeewatch.pipeline.store.chain import (
     RECORDS,
     REPLACED,
@@ -364,7 +364,7 @@ class Lake:
         files = self.files(table)
         if not files:
             return 0
-        file_list = ", ".join(map(text, files))
+        file_list = ", ".join(map(file_text, files))
         matches = con.execute(
             f"SELECT filename, count(*) FROM read_parquet([{file_list}], hive_partitioning = false, filename = true)"
             f" WHERE coalesce({delete_where}, false) OR coalesce({update_where}, false)"
@@ -373,7 +373,7 @@ class Lake:
         typed_columns = ", ".join(f'CAST("{name}" AS {kind}) AS "{name}"' for name, kind in SCHEMAS[table].items())
 
         def rewrite_file(path: str, new: Path) -> None:
-            rows = f"read_parquet({text(path)}, hive_partitioning = false)"
+            rows = f"read_parquet({file_text(path)}, hive_partitioning = false)"
             remaining = f"SELECT {columns} FROM {rows} WHERE NOT coalesce({delete_where}, false)"
             con.execute(f"COPY (SELECT {typed_columns} FROM ({remaining})) TO {text(new)} {PARQUET}")
 
@@ -448,7 +448,7 @@ class Lake:
             return {}
         missing = {table: set(SCHEMAS[table]) for table in oldest.values()}
         with duckdb.connect() as con:
-            query = f"SELECT file_name, name FROM parquet_schema([{', '.join(map(text, oldest))}])"
+            query = f"SELECT file_name, name FROM parquet_schema([{', '.join(map(file_text, oldest))}])"
             for path, name in con.execute(query).fetchall():
                 missing[oldest[path]].discard(name)
         return {table: columns for table, columns in missing.items() if columns}
@@ -466,7 +466,7 @@ class Lake:
         """The SQL that reads a table's committed rows."""
         paths = self.files(table, loads)
         if paths:
-            path_list = ", ".join(map(text, paths))
+            path_list = ", ".join(map(file_text, paths))
             return f"SELECT * FROM read_parquet([{path_list}], hive_partitioning = false)"
         nulls = ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind in SCHEMAS[table].items())
         return f"SELECT {nulls} WHERE false"

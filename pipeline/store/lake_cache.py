@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import duckdb
 
 from payeewatch.pipeline.parallel import own_connection
-from payeewatch.pipeline.sql import name, text
+from payeewatch.pipeline.sql import file_text, name
 from payeewatch.pipeline.store.lake import PURGE, SCHEMAS, VERSION_STEP, Lake, Load
 from payeewatch.pipeline.tables import KNOWN_WHEN, LAKE_TABLES, WRITTEN_ONCE
 
@@ -234,7 +234,7 @@ class LakeCache:
     def _add(self, table: str, new_files: Sequence[str]) -> None:
         cached_table = f"cached_{table}"
         first = self.con.execute(f"SELECT count(*) FROM {cached_table}").fetchall()[0][0]
-        rows = f"read_parquet([{', '.join(map(text, new_files))}], hive_partitioning = false)"
+        rows = f"read_parquet([{', '.join(map(file_text, new_files))}], hive_partitioning = false)"
         self.con.execute(f"INSERT INTO {cached_table} SELECT {_column_list(SCHEMAS[table])}, NULL FROM {rows}")
         self.new_rows.setdefault(table, f"rowid >= {first}")
 

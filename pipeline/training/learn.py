@@ -24,7 +24,7 @@ from payeewatch.pipeline.home.runs import published_files, published_nights, rea
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.loading import link_and_derive
 from payeewatch.pipeline.session import Session
-from payeewatch.pipeline.sql import text
+from payeewatch.pipeline.sql import file_text
 from payeewatch.pipeline.store.as_of import known_at_cutoff, last_decision
 from payeewatch.pipeline.training.correct import Learned, Verdicts, corrected
 from payeewatch.pipeline.training.training import learned_from
@@ -180,7 +180,7 @@ def _weights(session: Session, judged: pd.DataFrame) -> Floats:
         return weight
     session.con.register("judged", judged[["change_id"]])
     try:
-        query = AUDITED.format(files=", ".join(text(str(path)) for path in files.values()), audit=str(Queue.AUDIT))
+        query = AUDITED.format(files=", ".join(file_text(path) for path in files.values()), audit=str(Queue.AUDIT))
         drawn = dict(session.con.execute(query).fetchall())
     finally:
         session.con.unregister("judged")

@@ -489,3 +489,14 @@ def test_asking_for_tokens_leaves_no_trace(tmp_path: Path, empty: Home) -> None:
     before = sorted(empty.path.rglob("*"))
     empty.run("token", stdin=account(1))
     assert sorted(empty.path.rglob("*")) == before
+
+
+def test_a_name_forges_no_line_and_drives_no_terminal(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home", tmp_path / "keys.json")
+    home.done("init")
+    whole_drop(home.path, "2024-04-01", claims=[good("claims")])
+    (home.path / "inbox" / "2024-04-01" / "claims-\x1b[2J\npayeewatch: done.csv").write_text("")
+    answer = home.run("ingest", "--until", "2024-04-01")
+    assert answer.exit_code == 12
+    assert all(line.isprintable() for line in answer.output.splitlines())
+    assert not [line for line in answer.output.splitlines() if line.startswith("payeewatch: done")]

@@ -38,6 +38,8 @@ MOST_HISTORY = 10
 MOST_MINUTES = 20
 ALWAYS = ("change", "claims", "payments")
 """Lanes that are drawn even when empty: that nothing happened is information too."""
+OF_LANE = {"claims": "claim", "payments": "payment", "returns": "payment", "change": "change", "exposure": ""}
+"""Lane -> what its numbers are; those of lists are the names that everybody may see. In every other lane: events."""
 LOOKS = {
     "claims_to_new_account": "mark", "payment_sent_to_new_account": "mark", "payment_planned_to_new_account": "open",
     "payment_held_to_new_account": "open", "payment_planned": "open-soft", "payment_held": "open-soft",
@@ -324,7 +326,7 @@ def _facts(body: Body, user: User) -> list[Fact]:
         if at is None:
             continue
         is_day = lane in ("payments", "returns", "exposure")
-        of = {"claims": "claim", "payments": "payment", "returns": "payment", "change": "change"}.get(lane, "")
+        of = OF_LANE.get(lane, "event")
         ids = [value_for(user, of, each) if of else each for each in entry["ids"] or ()]
         when = phrases.day(at.date()) if is_day else phrases.instant(at)
         amount = "" if entry["amount"] is None else phrases.euros(Decimal(entry["amount"]))

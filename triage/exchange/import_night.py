@@ -27,6 +27,7 @@ from django.db.models import JSONField, Value
 from django.db.models.functions import Cast
 
 from payeewatch.pipeline.home.errors import place
+from payeewatch.pipeline.home.publication import half_published
 from payeewatch.pipeline.home.published import FLAGS_SCHEMA
 from payeewatch.pipeline.home.purge_note import read_note
 from payeewatch.pipeline.home.runs import published_nights
@@ -119,14 +120,15 @@ def publish_all(settings: Settings) -> list[date]:
     """Import every night that is not imported yet. One that cannot be is noted and told, and stops nothing else.
 
     Nothing is imported while a purge rewrites files; and of one that was cut short, no night that was imported before:
-    half of its files may be without what is purged, and that would look like new evidence.
+    half of its files may be without what is purged, and that would look like new evidence. Nor is a night imported of
+    which some files are new and some are not yet.
     """
     with exclusive_lock(settings, wait=False) as is_free:
         if not is_free:
             return []
         note = read_note(settings)
-        half_purged = set(note.imported) if note else set()
-        return _publish_each(settings, [night for night in unpublished(settings) if night not in half_purged])
+        half_written = {*(note.imported if note else ()), half_published(settings)}
+        return _publish_each(settings, [night for night in unpublished(settings) if night not in half_written])
 
 
 def _publish_each(settings: Settings, nights: Iterable[date]) -> list[date]:

@@ -77,6 +77,7 @@ CREATE OR REPLACE MACRO is_account(account) AS
     CASE
         WHEN account IS NULL THEN NULL
         WHEN NOT regexp_full_match(account, '[A-Z]{2}(?:0[2-9]|[1-8][0-9]|9[0-8])[0-9A-Z]{11,30}') THEN false
+        WHEN regexp_full_match(account, '[A-Z]{2}[0-9]{2}0*') THEN false -- what fills an empty field
         WHEN coalesce(left(pw_iban(account), 2), '') <> CAST(length(account) AS VARCHAR) THEN false
         WHEN regexp_full_match(account, '[A-Z]{2}[0-9]{2,36}') THEN
             TRY_CAST(

@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 
 from payeewatch.pipeline.home.errors import InputRefused, StoreError
+from payeewatch.pipeline.home.shown import shown
 
 BY_LINE = "read_by_line"
 """The table of the rows of a file that was read line by line."""
@@ -83,7 +84,7 @@ def _cause(form: str, message: str, encoding: str) -> str:
 
 def folder_and_name(path: Path) -> str:
     """The drop's folder and the file, as people name them."""
-    return f"{path.parent.name}/{path.name}"
+    return f"{shown(path.parent.name)}/{shown(path.name)}"
 
 
 def rejected_lines(con: duckdb.DuckDBPyConnection, batch: Batch) -> str:

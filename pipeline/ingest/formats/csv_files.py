@@ -29,14 +29,15 @@ from payeewatch.pipeline.ingest.formats.lines import (
     Row,
     Rows,
     Scan,
+    TooLarge,
     in_chunks,
     is_utf_8,
     tally,
     text_of,
 )
-from payeewatch.pipeline.ingest.formats.reader import ROOM, Header, Reader, scan_or_refuse
+from payeewatch.pipeline.ingest.formats.reader import ROOM, Header, Reader, scan_or_refuse, unpacks_to_too_much
 from payeewatch.pipeline.ingest.profile import Export
-from payeewatch.pipeline.sql import name, text
+from payeewatch.pipeline.sql import file_text, name, text
 from payeewatch.pipeline.tables import Table
 
 ROWS_AT_ONCE = 20_000
@@ -44,6 +45,7 @@ ROWS_AT_ONCE = 20_000
 DUCKDB_ENCODINGS = {"utf-8": "utf-8", "utf_8": "utf-8", "utf8": "utf-8", "utf-8-sig": "utf-8"} | dict.fromkeys(
     ("latin-1", "latin1", "latin_1", "iso-8859-1", "iso8859-1"), "latin-1"
 )
+LONGEST_HEADER = 1_000_000
 BYTE_ORDER_MARK = "\ufeff"
 END_OF_TEXT = b"\x1a"
 """What some hosts put behind the last line."""
@@ -110,6 +112,8 @@ class Csv(Reader):
             raise cannot_be_read(path, self.form, "encoding", encoding=encoding) from None
         except CutShort:
             raise cannot_be_read(path, self.form, "gzip") from None
+        except TooLarge as error:
+            raise unpacks_to_too_much(path, error) from None
         except (OSError, csv.Error):
             raise cannot_be_read(path, self.form, "") from None
 
@@ -135,7 +139,7 @@ class Csv(Reader):
     def _by_duckdb(self, header: Header, path: Path, export: Export, head: Head, encoding: str) -> Batch:
         columns = "{" + ", ".join(f"'c{n}': 'VARCHAR'" for n in range(len(header.theirs))) + "}"
         query = (
-            f"SELECT {_by_position(header)}, CAST(NULL AS VARCHAR) AS unreadable FROM read_csv({text(str(path))},"
+            f"SELECT {_by_position(header)}, CAST(NULL AS VARCHAR) AS unreadable FROM read_csv({file_text(path)},"
             f" columns = {columns}, header = true, skip = {head.before}, auto_detect = false,"
             f" delim = {text(export.delimiter)}, quote = {text(export.quote)}, escape = {text(export.quote)},"
             f" encoding = {text(encoding)}, {ROOM}, {STORE_REJECTS})"
@@ -232,6 +236,11 @@ def _head(lines: Iterator[str], path: Path, export: Export) -> Head:
     delimiter = export.delimiter
     for before, with_mark in enumerate(lines):
         line = with_mark.lstrip(BYTE_ORDER_MARK)
+        if len(line) > LONGEST_HEADER:
+            raise InputRefused(
+                f"{folder_and_name(path)}: its line {before + 1} is longer than a header can be ({LONGEST_HEADER:,}"
+                " characters); is it the file that its name says?"
+            )
         named = DELIMITER_LINE.fullmatch(line.rstrip("\r\n"))
         if line.strip() and not named:
             return _names(line, lines, path, export, before, delimiter)

@@ -23,6 +23,8 @@ LONGEST_LINE = 64 * 2**20
 LONGEST_CELL = 1_000
 """Lines. A quoted cell of more lines is a quotation mark that never closes."""
 CHUNK = 2**20
+MOST_UNPACKED, MOST_RATIO, SMALL = 64 * 2**30, 150, 256 * 2**20
+"""Bytes that a packed file may unpack to: so many at most, and beyond SMALL so many times its size."""
 BLANK = b"\0\xef\xbb\xbf\xff\xfe \t\r\n"
 """Bytes of line ends, spaces and byte order marks."""
 
@@ -31,6 +33,10 @@ csv.field_size_limit(LONGEST_LINE)
 
 class CutShort(Exception):
     """A compressed file that ends before its end, or is damaged."""
+
+
+class TooLarge(Exception):
+    """A compressed file that unpacks to more than a file of the insurer can hold."""
 
 
 class Row(NamedTuple):
@@ -55,6 +61,7 @@ def scan(path: Path, quote: str) -> Scan:
 
     Raises:
         CutShort: a compressed file that is cut short or damaged.
+        TooLarge: one that unpacks to too much.
         OSError: a file that cannot be read.
     """
     lines, is_blank, has_quote, tail = 0, True, False, [b""]
@@ -94,8 +101,32 @@ def is_utf_8(path: Path) -> bool:
 def opened(path: Path) -> IO[bytes]:
     """A file's bytes, unpacked where they are packed."""
     if path.name.lower().endswith(".gz"):
-        return io.BufferedReader(gzip.open(path, "rb"), CHUNK)
+        return io.BufferedReader(_Unpacked(path), CHUNK)
     return path.open("rb")
+
+
+class _Unpacked(io.RawIOBase):
+    """The bytes in a packed file, up to what it may unpack to."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = gzip.open(path, "rb")  # noqa: SIM115 - closed with this
+        self.most = min(MOST_UNPACKED, max(SMALL, MOST_RATIO * path.stat().st_size))
+        self.many = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        content = self.file.read(len(buffer))
+        self.many += len(content)
+        if self.many > self.most:
+            raise TooLarge(f"unpacks to more than {self.most:,} bytes")
+        buffer[: len(content)] = content
+        return len(content)
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()
 
 
 def _read(file: IO[bytes]) -> bytes:
@@ -107,17 +138,25 @@ def _read(file: IO[bytes]) -> bytes:
 
 @contextmanager
 def text_of(path: Path, encoding: str) -> Iterator[Iterator[str]]:
-    """A file's lines with their ends.
+    """A file's lines with their ends; of one that is longer than LONGEST_LINE, the beginning.
 
     Raises:
         CutShort: a compressed file that is cut short or damaged.
+        TooLarge: one that unpacks to too much.
         UnicodeError: bytes that are not text in that encoding.
     """
     try:
         with opened(path) as file:
-            yield iter(io.TextIOWrapper(file, encoding=encoding, newline=""))
+            yield _bounded(io.TextIOWrapper(file, encoding=encoding, newline=""))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise CutShort(str(error)) from None
+
+
+def _bounded(file: io.TextIOWrapper) -> Iterator[str]:
+    while line := file.readline(LONGEST_LINE):
+        yield line
+        while len(line) >= LONGEST_LINE and not line.endswith(("\r", "\n")):
+            line = file.readline(LONGEST_LINE)
 
 
 class Rows:

@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from payeewatch.pipeline.home.errors import InputRefused
+from payeewatch.pipeline.home.shown import shape
 from payeewatch.pipeline.ingest.formats.batches import (
     ALWAYS_UTF_8,
     STORE_REJECTS,
@@ -20,11 +21,14 @@ from payeewatch.pipeline.ingest.formats.batches import (
 from payeewatch.pipeline.ingest.formats.lines import Scan, text_of
 from payeewatch.pipeline.ingest.formats.reader import ROOM, Header, Reader, named, scan_or_refuse
 from payeewatch.pipeline.ingest.profile import Export
-from payeewatch.pipeline.sql import name, text
-from payeewatch.pipeline.tables import KNOWN_AT, Table
+from payeewatch.pipeline.sql import file_text, name, text
+from payeewatch.pipeline.tables import DROP_TABLES, KNOWN_AT, PEOPLE, Table
 
 SAMPLE_LINES = 1_000
 """Lines of an NDJSON file that are looked at to learn whether they are objects at all."""
+DECLARED = frozenset(column.name for table in (*DROP_TABLES.values(), PEOPLE) for column in table.columns)
+"""Keys that a message may name: any other may be a value."""
+NAMED = 5
 IS_OBJECT = "CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE false END"
 
 
@@ -56,7 +60,8 @@ class Ndjson(Reader):
             ).fetchall()
         twice = [key for key, times in rows if times > 1]
         if twice:
-            raise InputRefused(f"{folder_and_name(path)}: has lines with a key twice: {', '.join(twice)}")
+            names = ", ".join(key if key in DECLARED else f"({shape(key)})" for key in twice[:NAMED])
+            raise InputRefused(f"{folder_and_name(path)}: has lines with a key twice: {names}")
         return tuple(key for key, _ in rows)
 
     def _require_objects(self, con: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -134,7 +139,7 @@ def _what_is(line: str) -> str:
 def _lines(path: Path, rejects: str) -> str:
     """Whole lines as text: a unit separator cannot occur in valid JSON, so no line is ever split."""
     raw = (
-        f"read_csv({text(str(path))}, columns = {{'line': 'VARCHAR'}}, header = false, auto_detect = false,"
+        f"read_csv({file_text(path)}, columns = {{'line': 'VARCHAR'}}, header = false, auto_detect = false,"
         f" delim = chr(31), quote = '', escape = '', {ROOM}, {rejects})"
     )
     # files put one behind the other leave a byte order mark at the beginning of a line

@@ -12,7 +12,7 @@ from payeewatch.pipeline.home.errors import InputRefused
 from payeewatch.pipeline.ingest.formats.batches import Batch, folder_and_name, refusing
 from payeewatch.pipeline.ingest.formats.reader import Header, Reader
 from payeewatch.pipeline.ingest.profile import Export
-from payeewatch.pipeline.sql import name, text
+from payeewatch.pipeline.sql import file_text, name
 from payeewatch.pipeline.tables import Column, Kind, Table
 
 NATIVE = ("BOOLEAN", "DATE", "DOUBLE", "FLOAT")
@@ -53,7 +53,7 @@ class Parquet(Reader):
 
 
 def _parquet(path: Path) -> str:
-    return f"read_parquet({text(str(path))}, hive_partitioning = false, binary_as_string = true)"
+    return f"read_parquet({file_text(path)}, hive_partitioning = false, binary_as_string = true)"
 
 
 def _is_nested(sql_type: str) -> bool:

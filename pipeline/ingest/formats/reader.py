@@ -10,8 +10,9 @@ from typing import ClassVar
 
 import duckdb
 
-from payeewatch.pipeline.ingest.formats.batches import Batch, cannot_be_read
-from payeewatch.pipeline.ingest.formats.lines import LONGEST_LINE, CutShort, Scan, scan
+from payeewatch.pipeline.home.errors import InputRefused
+from payeewatch.pipeline.ingest.formats.batches import Batch, cannot_be_read, folder_and_name
+from payeewatch.pipeline.ingest.formats.lines import LONGEST_LINE, CutShort, Scan, TooLarge, scan
 from payeewatch.pipeline.ingest.profile import Export
 from payeewatch.pipeline.tables import KNOWN_AT, Column, Table
 
@@ -82,9 +83,15 @@ def scan_or_refuse(path: Path, form: str, quote: str = "") -> Scan:
     """What the bytes of a text file say.
 
     Raises:
-        InputRefused: a compressed file that is cut short or damaged.
+        InputRefused: a compressed file that is cut short or damaged, or unpacks to too much.
     """
     try:
         return scan(path, quote)
     except CutShort:
         raise cannot_be_read(path, form, "gzip") from None
+    except TooLarge as error:
+        raise unpacks_to_too_much(path, error) from None
+
+
+def unpacks_to_too_much(path: Path, error: TooLarge) -> InputRefused:
+    return InputRefused(f"{folder_and_name(path)}: {error}; send it in parts, or not packed")

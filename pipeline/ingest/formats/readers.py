@@ -36,6 +36,8 @@ BEGINNINGS = {
 }
 """The first bytes of files that are no export -> what they are."""
 DELIMITERS = ";\t|,"
+MOST_COLUMNS = 2_000
+"""Of a file. One with more is no export of a table, and takes gigabytes of memory to read."""
 
 
 def read(con: duckdb.DuckDBPyConnection, table: Table, path: Path, export: Export) -> Batch:
@@ -106,6 +108,8 @@ def _require_form(path: Path, begins: bytes) -> None:
 
 
 def _match_header(table: Table, theirs: tuple[str, ...], path: Path, export: Export) -> Header:
+    if len(theirs) > MOST_COLUMNS:
+        raise InputRefused(f"{folder_and_name(path)}: has {len(theirs):,} columns; at most {MOST_COLUMNS:,} are read")
     declared = [*table.columns, KNOWN_AT]
     matches = {column.name: named(column.name, theirs, export) for column in declared}
     for our, names in matches.items():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from payeewatch.pipeline.detector import model_registry
-from payeewatch.pipeline.detector.model_store import follow_the_home, store_address
+from payeewatch.pipeline.detector.model_store import follow_the_home, store, store_address
 from payeewatch.pipeline.home.errors import ModelError, StoreError
 from payeewatch.pipeline.home.settings import Settings
 from tests.measured import measured, small_model
@@ -123,3 +123,108 @@ def test_a_store_that_is_locked_says_so(settings: Settings, tmp_path: Path, monk
         with pytest.raises(StoreError, match="locked by another process"):
             model_registry.version_of(home)
         other.rollback()
+
+
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store as the version of MLflow before the last change of its tables made it, with an experiment."""
+    from alembic import command
+    from alembic.script import ScriptDirectory
+    from mlflow.store.db import utils
+    from mlflow.store.tracking.dbmodels.initial_models import Base
+
+    path = tmp_path_factory.mktemp("earlier") / "mlflow.db"
+    engine = utils.create_sqlalchemy_engine(f"sqlite:///{path}")
+    Base.metadata.create_all(engine)
+    config = utils._get_alembic_config(f"sqlite:///{path}")
+    known = ScriptDirectory.from_config(config)
+    before = known.get_revision(known.get_heads()[0])
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, str(before.down_revision))
+    engine.dispose()
+    with closing(sqlite3.connect(path)) as con, con:
+        con.execute("INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (7, 'of before', 'active')")
+    return path
+
+
+def put_earlier(earlier: Path, home: Path) -> Settings:
+    settings = home_settings(home)
+    settings.folder("mlflow").mkdir(parents=True)
+    shutil.copy(earlier, settings.folder("mlflow"))
+    return settings
+
+
+@pytest.mark.parametrize("moment", ["copied", "migrated", "renamed"])
+def test_an_upgrade_that_is_killed_leaves_the_store_as_it_was(
+    tmp_path: Path, earlier: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    from mlflow.store.db import utils
+
+    def killed(*_: object) -> None:
+        if moment == "migrated":
+            upgrade(*_)
+        raise Killed
+
+    settings, upgrade = put_earlier(earlier, tmp_path / "home"), utils._upgrade_db
+    where = (Path, "replace") if moment == "renamed" else (utils, "_upgrade_db")
+    monkeypatch.setattr(*where, killed)
+    with pytest.raises(Killed), store(settings):
+        pass
+    assert (settings.folder("mlflow") / "mlflow.db").read_bytes() == earlier.read_bytes()
+    monkeypatch.undo()
+    with store(settings) as client:
+        assert client.get_experiment("7").name == "of before"
+    assert [path.name for path in settings.folder("mlflow").iterdir()] == ["mlflow.db"]
+
+
+def test_a_store_of_a_later_version_is_refused(settings: Settings, tmp_path: Path) -> None:
+    shutil.copytree(settings.folder("mlflow"), tmp_path / "home" / "mlflow")
+    home = home_settings(tmp_path / "home")
+    with closing(sqlite3.connect(home.folder("mlflow") / "mlflow.db")) as con, con:
+        con.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
+    with pytest.raises(ModelError, match="later version of MLflow"), store(home):
+        pass
+
+
+@pytest.mark.parametrize("content", ["not a database at all", "", "SQLite format 3\0 and no more"])
+def test_training_into_what_is_no_store_is_refused(tmp_path: Path, content: str) -> None:
+    settings = home_settings(tmp_path / "home")
+    settings.folder("mlflow").mkdir(parents=True)
+    (settings.folder("mlflow") / "mlflow.db").write_text(content)
+    with pytest.raises(ModelError, match="not a model store"), store(settings):
+        pass
+
+
+def test_training_into_a_locked_store_says_so(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(settings.folder("mlflow"), tmp_path / "home" / "mlflow")
+    home = home_settings(tmp_path / "home")
+    monkeypatch.setattr("payeewatch.pipeline.detector.model_store.WAIT_SECONDS", 0)
+    with closing(sqlite3.connect(home.folder("mlflow") / "mlflow.db")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError, match="locked by another process"), store(home):
+            pass
+        other.rollback()
+
+
+def test_what_a_killed_training_left_goes_with_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    settings = home_settings(tmp_path / "home")
+    monkeypatch.setattr(mlflow.MlflowClient, "finalize_logged_model", killed)
+    with pytest.raises(Killed):
+        model_registry.register(settings, small_model(), promote=True, data=DATA)
+    monkeypatch.undo()
+    (settings.folder("mlflow") / "tmpk1lled").mkdir()
+    with closing(sqlite3.connect(settings.folder("mlflow") / "mlflow.db")) as con, con:
+        con.execute("UPDATE runs SET status = 'RUNNING', end_time = NULL")  # as where the process itself was killed
+    model_registry.register(settings, small_model(), promote=True, data=DATA)
+    with closing(sqlite3.connect(settings.folder("mlflow") / "mlflow.db")) as con:
+        assert con.execute("SELECT DISTINCT status FROM runs").fetchall() == [("FINISHED",)]
+    assert not list(settings.folder("mlflow").glob("tmp*"))
+    assert len(list((settings.folder("mlflow") / "artifacts" / "models").iterdir())) == 1

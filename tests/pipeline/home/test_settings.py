@@ -158,3 +158,14 @@ def test_parameters_are_the_named_file_else_the_homes_else_the_defaults(tmp_path
     assert load(home).params.seed == 2
     with pytest.raises(SettingsError, match=r"none\.yaml: does not exist"):
         load(home, PAYEEWATCH_PARAMS=str(tmp_path / "none.yaml"))
+
+
+@pytest.mark.parametrize("name", ["a?b", "a\nb", "a\x1b[2J", "a\u202eb"])
+def test_a_path_that_is_not_taken_as_it_is_written_is_refused_on_one_line(tmp_path: Path, name: str) -> None:
+    for home, environ in (
+        (tmp_path / name / "home", {"PAYEEWATCH_KEY_FILE": str(tmp_path / "keys.json")}),
+        (tmp_path / "home", {"PAYEEWATCH_INBOX_DIR": str(tmp_path / name)}),
+    ):
+        with pytest.raises(SettingsError, match="it must be a path without question marks") as refusal:
+            load(home, **environ)
+        assert str(refusal.value).isprintable()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -10,7 +12,7 @@ import yaml
 from pydantic import Field, field_validator
 
 from payeewatch.pipeline.home.errors import InputRefused, SettingsError
-from payeewatch.pipeline.home.validation import Section, Wrong, Zone, read, validate
+from payeewatch.pipeline.home.validation import Section, Wrong, Zone, read, validate, yaml_of
 
 
 class Inner(Section):
@@ -76,3 +78,39 @@ def test_a_file_that_is_not_there_or_not_of_its_form_is_refused(tmp_path: Path) 
         read(path, "YAML", yaml.safe_load)
     path.write_text("\ufeffa: 1", encoding="utf-8")
     assert read(path, "YAML", yaml.safe_load) == {"a": 1}
+
+
+BOMB = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
+    f"{here}: &{here} [{', '.join([f'*{before}'] * 9)}]\n" for before, here in itertools.pairwise("abcdefghijk")
+)
+MERGED = "a: &a {x: 1}\n" + "".join(
+    f"{here}: &{here} {{'<<': [{', '.join([f'*{before}'] * 9)}]}}\n" for before, here in itertools.pairwise("abcdefgh")
+)
+
+
+@pytest.mark.parametrize("text", [BOMB, MERGED, "a: &a [*a]\n", "[" * 100 + "]" * 100])
+def test_a_few_bytes_that_stand_for_gigabytes_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="more than 20000 entries"):
+        yaml_of(text)
+
+
+def test_an_alias_stands_for_what_it_names() -> None:
+    assert yaml_of("a: &a [1, 2]\nb: *a\n") == {"a": [1, 2], "b": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: 2024-13-01", "a: !!float x", "a: !!timestamp x", "a: !!bool x", "a: !!int ''", "? [a]\n: 1", "a: \x00",
+     "- - [", "a: 1\n" * 300_000],
+)  # fmt: skip
+def test_a_file_that_is_no_yaml_is_refused_in_one_sentence(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=r"params.yaml: (cannot be read as YAML|is larger than)"):
+        read(path, "YAML", yaml_of)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "profile.toml")
+    with pytest.raises(SettingsError, match="is a folder, a pipe or a device"):
+        read(tmp_path / "profile.toml", "TOML", str)

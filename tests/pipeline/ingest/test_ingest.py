@@ -18,8 +18,10 @@ from payeewatch.pipeline.home.vault import reveal
 from payeewatch.pipeline.ingest.ingest import check, ingest
 from payeewatch.pipeline.ingest.profile import Profile
 from payeewatch.pipeline.ingest.reference import check_reference, load_reference
+from payeewatch.pipeline.loading import load_until
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.lake import SCHEMAS, VERSION_STEP, Load
+from tests.breach_lists import person, put_list
 from tests.inbox import (
     account,
     csv_text,
@@ -459,3 +461,22 @@ def test_members_whose_drop_is_gone_or_says_another_name_keep_their_keys(session
     first, second = rows_of(session, query, "members")
     assert first != earlier[0]
     assert second == earlier[1]
+
+
+def test_names_that_are_patterns_elsewhere_are_literal(tmp_path: Path) -> None:
+    other, home = tmp_path / "hoXme1", tmp_path / "ho*me[1]"
+    put_drop(other, str(FIRST), claims=[good("claims", 8)])
+    folder = whole_drop(home, str(FIRST))
+    for number, part in enumerate(("claims-1.csv", "claims-[1].csv", "claims-*.csv"), start=1):
+        (folder / part).write_text(csv_text([good("claims", number)]))
+    (folder / "claims.csv").unlink()
+    put_list(home / "breaches", "*", [person(1)])
+    put_list(home / "breaches", "TPO-1", [person(2), person(3)])
+    with inbox_session(home) as session:
+        load_until(session, FIRST)
+        claims = rows_of(session, "SELECT DISTINCT claim_id FROM claims ORDER BY ALL", "claims")
+        people = rows_of(session, "SELECT breach_id, count(*) FROM people GROUP BY 1 ORDER BY 1", "people")
+        kept = reveal(session.keys, session.settings.folder("vault"), "member", "M1")
+    assert claims == [("C1",), ("C2",), ("C3",)]
+    assert people == [("*", 1), ("TPO-1", 2)]
+    assert kept

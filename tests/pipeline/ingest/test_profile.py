@@ -97,6 +97,13 @@ def test_a_profile_that_is_named_must_be_there(tmp_path: Path) -> None:
         ('[claims.defaults]\nchannel = "pigeon"\n', "'claims.defaults.channel' is 'pigeon'; it must be text"),
         ('[claims.signs]\nclaim_id = "reversed"\n', "is not an amount"),
         ('[claims.signs]\nbilled_amount = "negative"\n', "must be one of switched, received, ...reversed"),
+        ('[export]\nencoding = "hex"\n', "'export.encoding' is 'hex'; it must be an encoding"),
+        ('[export]\nthousands = "0"\n', "'export.thousands' is '0'; it must be one of"),
+        ('[export]\ndelimiter = ";"\ndecimal = "-"\n', "'export.decimal' is '-'; it must be one of '.', ','"),
+        ('[export]\nquote = ","\n', "'export.quote' is ',', as is 'delimiter'"),
+        ('[export]\nthousands = "."\n', "as is 'decimal'"),
+        ('[export]\ndelimiter = "\\n"\n', "which ends a line"),
+        ('[claims]\nown_numbers = ["claim_id"]\n', "'claims.own_numbers' is ['claim_id']; it must be a list of"),
         ("[people]\ntitle = 1\n", "'people.title' is not a setting"),
     ],
 )

@@ -38,8 +38,32 @@ def test_a_rejected_row_says_which_rule_and_why(session: Session) -> None:
         "cared_on: must be a date such as 2024-12-31, or of the source profile's form; "
         "status: must be one of received, pended, settled, rejected, reversed"
     )
-    assert json.loads(row["row"])["cared_on"] == "someday"
-    assert json.loads(row["row"])["claim_id"] == "C1"
+    assert json.loads(row["row"])["cared_on"] == "len=7, letters"
+    assert json.loads(row["row"])["billed_amount"] == "50.00"
+
+
+def test_an_id_is_shown_unless_several_cells_are_of_a_wrong_form(session: Session) -> None:
+    claims = [good("claims", 1, cared_on="someday"), good("claims", 2, cared_on="someday", status="lost")]
+    whole_drop(session.settings.home, "2024-04-01", claims=claims)
+    ingest(session, DAY)
+    cells = [json.loads(row["row"]) for row in quarantined(session, "claims")]
+    assert [each["claim_id"] for each in cells] == ["C1", "len=2, letters, digits"]
+    assert [each["status"] for each in cells] == ["settled", "len=4, letters"]
+
+
+TEXTS = ("Zoé Dupond", "dupond", "zoe.dupond85@example.org", "19850117", "17011985", "RIB:" + account(3), "n°12",
+         "2850199999007", "x285019999900773")  # fmt: skip
+
+
+def test_a_text_that_is_not_written_like_an_id_is_kept_as_its_shape(session: Session) -> None:
+    changes = [good("bank_changes", n, change_id=each, requested_at="") for n, each in enumerate(TEXTS)]
+    whole_drop(
+        session.settings.home, "2024-04-01", bank_changes=[*changes, *(good("bank_changes", n) for n in range(50, 70))]
+    )
+    load = next(load for load in ingest(session, DAY) if load.kind == "drop")
+    shapes = [json.loads(row["row"])["change_id"] for row in quarantined(session, "bank_changes")]
+    assert [each["change_id"] for each in load.facts["unscored_changes"]] == shapes
+    assert [each.split(",")[0] for each in shapes] == [f"len={len(each)}" for each in TEXTS]
 
 
 def test_identities_are_replaced_by_token_and_shape(session: Session) -> None:
@@ -70,13 +94,13 @@ def test_an_account_that_strayed_into_another_column_is_masked_too(session: Sess
     whole_drop(session.settings.home, "2024-04-01", claims=[claim])
     ingest(session, DAY)
     cells = json.loads(quarantined(session, "claims")[0]["row"])
-    assert (cells["invoice_hash"], cells["cared_on"]) == ("len=27", "len=27")
+    assert (cells["invoice_hash"], cells["cared_on"]) == ("len=27, letters, digits",) * 2
 
 
 def test_long_cells_are_cut(session: Session) -> None:
-    whole_drop(session.settings.home, "2024-04-01", claims=[good("claims", claim_id="x" * 1_000_000)])
+    whole_drop(session.settings.home, "2024-04-01", claims=[good("claims", claim_id="C1" * 400, cared_on="")])
     ingest(session, DAY)
-    assert json.loads(quarantined(session, "claims")[0]["row"])["claim_id"] == "x" * 200
+    assert json.loads(quarantined(session, "claims")[0]["row"])["claim_id"] == "C1" * 100
 
 
 def test_a_line_that_is_no_row_shows_its_length_only(session: Session) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from payeewatch.pipeline.ingest.formats.lines import CutShort, Row, Rows, scan, tally
+from payeewatch.pipeline.ingest.formats import lines
+from payeewatch.pipeline.ingest.formats.lines import CHUNK, CutShort, Row, Rows, TooLarge, scan, tally, text_of
 
 
 def rows_of(text: str, width: int = 3, delimiter: str = ",") -> list[list[str] | str]:
@@ -94,3 +95,25 @@ def test_a_packed_file_that_is_cut_short_is_told_from_text_that_is_wrong(tmp_pat
         (tmp_path / "a.csv.gz").write_bytes(written)
         with pytest.raises(CutShort):
             scan(tmp_path / "a.csv.gz", '"')
+
+
+def test_a_packed_file_that_unpacks_to_too_much_is_not_read_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "claims.csv.gz"
+    path.write_bytes(gzip.compress(b"0" * 5 * CHUNK, mtime=0))
+    assert scan(path, "").lines == 1
+    monkeypatch.setattr(lines, "SMALL", CHUNK)
+    for read in (lambda: scan(path, ""), lambda: read_header(path)):
+        with pytest.raises(TooLarge, match="unpacks to more than 1,048,576 bytes"):
+            read()
+
+
+def read_header(path: Path) -> str:
+    with text_of(path, "utf-8") as text:
+        return next(text)
+
+
+def test_of_a_line_without_end_only_the_beginning_is_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "LONGEST_LINE", 8)
+    (tmp_path / "a.csv").write_text("a" * 50 + "\nb\n")
+    with text_of(tmp_path / "a.csv", "utf-8") as text:
+        assert list(text) == ["a" * 8, "b\n"]

@@ -253,3 +253,18 @@ def test_a_timestamp_without_offset_is_in_the_profiles_zone(session: Session) ->
 )  # fmt: skip
 def test_other_kinds_hold_what_they_declare(session: Session, kind: Kind, cell: str, value: object) -> None:
     assert cast(session, kind, cell) == value
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"x" * 1_100_000 + b"\n1\n", "its line 1 is longer than a header can be"),
+        (b",".join(b"c%d" % n for n in range(3_000)) + b"\n", "has 3,000 columns; at most 2,000 are read"),
+    ],
+)
+def test_a_header_of_another_kind_of_file_is_refused(
+    session: Session, tmp_path: Path, content: bytes, says: str
+) -> None:
+    (tmp_path / "claims.csv.gz").write_bytes(gzip.compress(content))
+    with pytest.raises(InputRefused, match=says):
+        read_claims(session, tmp_path / "claims.csv.gz")
