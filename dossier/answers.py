@@ -58,7 +58,9 @@ def _answer(key: str, value: Any) -> Answer:
     if not texts or set(value) - FIELDS:
         raise SettingsError(f"{FILE}: {key!r} must be a text, or have en, fr, by and on")
     only = next(iter(texts.values()))
-    return Answer({name: texts.get(name, only) for name in LANGUAGES}, str(value.get("by") or ""), str(value.get("on") or ""))
+    return Answer(
+        {name: texts.get(name, only) for name in LANGUAGES}, str(value.get("by") or ""), str(value.get("on") or "")
+    )
 
 
 def blank(keys: Mapping[str, Both]) -> str:

@@ -88,19 +88,29 @@ def question_texts() -> tuple[dict[str, Any], ...]:
 def _part(home: Reading, number: int, name: str, answers: Mapping[str, Answer]) -> Part:
     raw, facts = words.texts(name), FACTS[name](home)
     statements = tuple(
-        _statement(home, f"{name}.{key}", f"{number}.{place}", entry, facts.get(key), answers)
+        _statement(home, f"{name}.{key}", f"{number}.{place}", entry, facts, answers)
         for place, (key, entry) in enumerate(raw["statements"].items(), 1)
     )
     return Part(name, number, words.both(raw["title"]), words.both(raw["intro"]), statements)
 
 
 def _statement(
-    home: Reading, key: str, number: str, entry: Mapping[str, Any], fact: Fact | None, answers: Mapping[str, Answer]
+    home: Reading,
+    key: str,
+    number: str,
+    entry: Mapping[str, Any],
+    facts: Mapping[str, Fact | None],
+    answers: Mapping[str, Answer],
 ) -> Statement:
+    """A statement; a fact that is None says that there is nothing, one that is absent that nobody can know."""
+    name = key.partition(".")[2]
+    fact, is_known = facts.get(name), name in facts
     if "ask" in entry:
         return _asked(key, number, entry, answers.get(key))
     if entry.get("from") == "home" and fact is None:
-        return Statement(key, number, State.NOT_THERE, words.both(entry["absent"]), _sources_of(home, key.partition(".")[0], entry))
+        is_answer = "none" in entry and (is_known or "absent" not in entry)
+        state, text = (State.STATED, entry["none"]) if is_answer else (State.NOT_THERE, entry["absent"])
+        return Statement(key, number, state, words.both(text), _sources_of(home, key, entry))
     fact = fact or Fact()
     text = words.both(entry)
     settings = sorted(words.placeholders(text) & home.params.keys())
@@ -114,12 +124,13 @@ def _statement(
     return Statement(key, number, State.STATED, words.filled(text, values), sources, columns, cells)
 
 
-def _sources_of(home: Reading, part: str, entry: Mapping[str, Any]) -> tuple[Source, ...]:
+def _sources_of(home: Reading, key: str, entry: Mapping[str, Any]) -> tuple[Source, ...]:
     """What an absence is known from: what the part is about, unless the text names something else."""
     looked_at = {
         "oversight": home.audit_source, "rights": home.audit_source, "model": home.model_source,
         "data": home.model_source, "changes": home.model_source, "lists": home.loads_source,
     }  # fmt: skip
+    part = "oversight" if key == "incidents.breaks" else key.partition(".")[0]
     files = {"retention": "reports/purge-*.txt", "fairness": "reports/fairness*.json"}
     if part in files:
         return (Source(Kind.FILE, files[part]),)
@@ -129,7 +140,9 @@ def _sources_of(home: Reading, part: str, entry: Mapping[str, Any]) -> tuple[Sou
 def _asked(key: str, number: str, entry: Mapping[str, Any], answer: Answer | None) -> Statement:
     asked = words.both(entry)
     if answer is None:
-        return Statement(key, number, State.OPEN, asked, (Source(Kind.ANSWER, f"dossier/answers.yaml, {key}"),), asks=entry["ask"])
+        return Statement(
+            key, number, State.OPEN, asked, (Source(Kind.ANSWER, f"dossier/answers.yaml, {key}"),), asks=entry["ask"]
+        )
     who = ", ".join(filter(None, (answer.by, answer.on)))
     source = Source(Kind.ANSWER, f"dossier/answers.yaml, {key}{f' ({who})' if who else ''}")
     return Statement(key, number, State.FILLED, asked, (source,), asks=entry["ask"], answer=answer.text)

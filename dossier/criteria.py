@@ -64,7 +64,9 @@ def page_content(answers: Mapping[str, Answer], insurer: str, weights: Weights |
     open_rows = {"rights.contest": "contact_open", "rights.complaint": "complaint_open"}
     contacts = [answers[key].text if key in answers else words.both(texts[name]) for key, name in open_rows.items()]
     lines = criteria(weights)
-    groups = [(words.both(name), [each for each in lines if each.group == key]) for key, name in texts["groups"].items()]
+    groups = [
+        (words.both(name), [each for each in lines if each.group == key]) for key, name in texts["groups"].items()
+    ]
     return {"texts": texts, "groups": groups, "contacts": contacts, "insurer": insurer}
 
 
@@ -81,6 +83,8 @@ def _directions(weights: Weights | None) -> dict[str, set[str]]:
 def _counts(features: Iterable[Feature], directions: Mapping[str, Collection[str]]) -> str:
     """How a criterion counts: a feature that explains a change is for it, as the registry says or its points do."""
     features = list(features)
-    is_against = any(each.suspicious != Suspicious.CONTEXT or "against" in directions.get(each.name, ()) for each in features)
+    is_against = any(
+        each.suspicious != Suspicious.CONTEXT or "against" in directions.get(each.name, ()) for each in features
+    )
     is_for = any(each.suspicious == Suspicious.CONTEXT or "for" in directions.get(each.name, ()) for each in features)
     return "either" if is_against and is_for else "against" if is_against else "for"

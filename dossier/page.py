@@ -29,7 +29,7 @@ def environment() -> Environment:
 
 def label(name: str, language: str) -> str:
     """A word of the frame around the statements."""
-    return str(words.texts("labels")[name][language])
+    return words.both(words.texts("labels")[name])[language]
 
 
 def made_by(dossier: Dossier, language: str) -> str:
@@ -40,7 +40,8 @@ def made_by(dossier: Dossier, language: str) -> str:
 def source_text(source: Source, language: str) -> str:
     """A source as it is printed: what kind, its name, and its digest."""
     kind = words.texts("labels")["kinds"][str(source.kind)][language]
-    return f"{kind}: {source.name}{f' [{source.digest}]' if source.digest else ''}"
+    colon = ":" if language == "en" else f"{words.NO_BREAK}:"
+    return f"{kind}{colon} {source.name}{f' [{source.digest}]' if source.digest else ''}"
 
 
 def dossier_page(dossier: Dossier, language: str) -> str:

@@ -174,7 +174,7 @@ def _styles() -> dict[str, Any]:
         "heading": bold | {"fontSize": 13, "leading": 17, "spaceBefore": 14, "spaceAfter": 4},
         "soft": plain | {"textColor": HexColor(SOFT), "spaceAfter": 4},
         "line": plain | {"leftIndent": 8, "spaceAfter": 2},
-        "statement": plain | {"spaceBefore": 8},
+        "statement": plain | {"spaceBefore": 8, "keepWithNext": 1},
         "open": box,
         "warn": box,
         "bad": box | {"backColor": HexColor("#fbe3e6"), "fontName": "Vera-Bold"},

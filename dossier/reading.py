@@ -132,7 +132,9 @@ class Reading:
         return Source(Kind.RUN, f"runs/{night}.json", self._digest_of_file(run_path(self.settings, night)))
 
     def failure_source(self, night: date) -> Source:
-        return Source(Kind.RUN, failed_path(self.settings, night).name, self._digest_of_file(failed_path(self.settings, night)))
+        return Source(
+            Kind.RUN, failed_path(self.settings, night).name, self._digest_of_file(failed_path(self.settings, night))
+        )
 
     def runs_source(self) -> Source:
         """All run records up to the day, as one source."""
@@ -151,7 +153,9 @@ class Reading:
         version = self.version
         if version is None:
             return Source(Kind.MODEL, "mlflow")
-        return Source(Kind.MODEL, f"mlflow, version {version.version}", short(version.lake_fingerprint + version.code_version))
+        return Source(
+            Kind.MODEL, f"mlflow, version {version.version}", short(version.lake_fingerprint + version.code_version)
+        )
 
     def audit_source(self) -> Source:
         if self.review is None or not self.review.oversight.last_record:

@@ -17,9 +17,36 @@ from payeewatch.dossier.statements import LANGUAGES, Both
 
 PLACEHOLDER = re.compile(r"\{([a-z_0-9.]+)(%?)\}")
 """`{name}`, or `{name%}` for a share that is worded in percent."""
+SPACE_BEFORE = re.compile(r" (?=[:;?!»])|(?<=«) ")
 MONTHS = {
-    "en": "January February March April May June July August September October November December".split(),
-    "fr": "janvier février mars avril mai juin juillet août septembre octobre novembre décembre".split(),
+    "en": [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ],
+    "fr": [
+        "janvier",
+        "février",
+        "mars",
+        "avril",
+        "mai",
+        "juin",
+        "juillet",
+        "août",
+        "septembre",
+        "octobre",
+        "novembre",
+        "décembre",
+    ],
 }
 YES_NO = {"en": ("no", "yes"), "fr": ("non", "oui")}
 NONE = {"en": "none", "fr": "aucun"}
@@ -45,12 +72,12 @@ def texts(name: str) -> dict[str, Any]:
 
 def both(raw: Mapping[str, Any]) -> Both:
     """The two texts of an entry."""
-    return {language: str(raw[language]) for language in LANGUAGES}
+    return {language: _spaced(str(raw[language]), language) for language in LANGUAGES}
 
 
-def same(text: str) -> Both:
-    """A text that is the same in both languages, such as a name."""
-    return dict.fromkeys(LANGUAGES, text)
+def _spaced(text: str, language: str) -> str:
+    """A French text never begins a line with its punctuation."""
+    return text if language == "en" else SPACE_BEFORE.sub(NO_BREAK, text)
 
 
 def word(value: Any, language: str) -> str:

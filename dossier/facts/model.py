@@ -120,7 +120,11 @@ def _workload(home: Reading) -> Fact | None:
         return None
     flagged = home.last["flagged"]
     queues = {name: flagged.get(name, 0) for name in ("hold", "review", "audit")}
-    values = queues | {"scored": home.last["scored"], "flagged": sum(queues.values()), "capacity": home.last["capacity"]}
+    values = queues | {
+        "scored": home.last["scored"],
+        "flagged": sum(queues.values()),
+        "capacity": home.last["capacity"],
+    }
     return Fact(values, (home.run_source(home.last_night),))
 
 
@@ -246,4 +250,3 @@ def _digests(home: Reading) -> dict[str, str]:
 
 def _day(text: str) -> Any:
     return date.fromisoformat(text) if text else ""
-

@@ -42,7 +42,10 @@ STORES = (
 
 CLOCKS = (
     ({"en": "A flag that nobody judged", "fr": "Un signalement que personne n'a jugé"}, "retention.qualify_days"),
-    ({"en": "A pertinent case, after it closed", "fr": "Un dossier pertinent, après sa clôture"}, "retention.closed_days"),
+    (
+        {"en": "A pertinent case, after it closed", "fr": "Un dossier pertinent, après sa clôture"},
+        "retention.closed_days",
+    ),
     ({"en": "What a night wrote", "fr": "Ce qu'une nuit a écrit"}, "retention.nights_days"),
     ({"en": "A model", "fr": "Un modèle"}, "retention.models_days"),
 )
@@ -101,7 +104,11 @@ def list_facts(home: Reading) -> dict[str, Fact | None]:
 
 def fairness_facts(home: Reading) -> dict[str, Fact | None]:
     """The facts of the part `fairness`."""
-    drawn = Fact({"drawn": home.last["flagged"].get("audit", 0)}, (home.run_source(home.last_night),)) if home.last else None
+    drawn = (
+        Fact({"drawn": home.last["flagged"].get("audit", 0)}, (home.run_source(home.last_night),))
+        if home.last
+        else None
+    )
     return {"measured": _fairness(home), "sample": drawn}
 
 
@@ -111,19 +118,20 @@ def incident_facts(home: Reading) -> dict[str, Fact | None]:
     nights = [*runs]
     accepted = tuple((night, run["accepted"]) for night, run in runs.items() if run.get("accepted"))
     kinds = Counter(each["code"] if each else "other" for run in runs.values() for each in run.get("warning_codes", ()))
-    findings = home.review.findings if home.review else ()
-    breaks = home.review.oversight.breaks if home.review else ()
-    broken = (*((number, why) for number, _, why in breaks), *(("", each) for each in findings))
+    breaks = [(number, why) for number, _, why in home.review.oversight.breaks] if home.review else []
+    broken = (*breaks, *(("", each) for each in (home.review.findings if home.review else ())))
     missing = tuple((night,) for night in home.missing_nights)
-    failed = tuple((night, facts.get("exit_code"), _meaning(facts.get("exit_code"))) for night, facts in home.failed_nights.items())
-    return {
+    failed = tuple(
+        (night, facts.get("exit_code"), _meaning(facts.get("exit_code"))) for night, facts in home.failed_nights.items()
+    )
+    of_the_log = {"breaks": _table(broken, home.audit_source())} if home.review else {}
+    return of_the_log | {
         "nights": Fact({"many": len(nights), "first": nights[0], "last": nights[-1]}, sources) if nights else None,
         "missing": _table(missing, *sources),
         "failed": _table(failed, *(home.failure_source(night) for night in home.failed_nights)),
         "accepted": _table(accepted, *sources),
         "warnings": Fact({"many": kinds.total()}, sources, tuple(sorted(kinds.items()))) if kinds else None,
         "altered": _table(tuple((name,) for name in home.altered_runs), *sources),
-        "breaks": _table(tuple(broken), home.audit_source()),
     }
 
 
@@ -131,7 +139,9 @@ def asset_facts(home: Reading) -> dict[str, Fact | None]:
     """The facts of the part `assets`."""
     versions = home.last["versions"] if home.last else {}
     codes = sorted(
-        (each.exit_code, each.meaning) for each in PayeeWatchError.__subclasses__() if each.__module__ == errors.__name__
+        (each.exit_code, each.meaning)
+        for each in PayeeWatchError.__subclasses__()
+        if each.__module__ == errors.__name__
     )
     form = read_format(home.settings.folder("lake"))
     number = form.format if form else None
@@ -151,7 +161,9 @@ def _table(rows: tuple[tuple[Any, ...], ...], *sources: Source) -> Fact | None:
 
 
 def _meaning(code: Any) -> str:
-    return next((each.meaning for each in PayeeWatchError.__subclasses__() if each.exit_code == code), PayeeWatchError.meaning)
+    return next(
+        (each.meaning for each in PayeeWatchError.__subclasses__() if each.exit_code == code), PayeeWatchError.meaning
+    )
 
 
 def _reports(home: Reading) -> list[tuple[date, Path]]:
@@ -198,7 +210,10 @@ def _lists(home: Reading) -> Fact | None:
         )
         for name, load in sorted(last.items())
     )  # fmt: skip
-    sources = tuple(Source(Kind.LIST, f"lake/loads, record {load.sequence}", load.fingerprint[:DIGEST]) for _, load in sorted(last.items()))
+    sources = tuple(
+        Source(Kind.LIST, f"lake/loads, record {load.sequence}", load.fingerprint[:DIGEST])
+        for _, load in sorted(last.items())
+    )
     return Fact({"many": len(rows)}, sources, rows)
 
 
@@ -210,7 +225,12 @@ def _coverage(home: Reading) -> Fact | None:
     if home.last is None:
         return None
     rows = tuple(
-        (each["breach_id"], each["exposed"], Percent(each["exposed_share"]), Percent(each.get("changes_exposed_share") or 0))
+        (
+            each["breach_id"],
+            each["exposed"],
+            Percent(each["exposed_share"]),
+            Percent(each.get("changes_exposed_share") or 0),
+        )
         for each in home.last.get("lists", ())
     )
     return Fact({}, (home.run_source(home.last_night),), rows) if rows else None

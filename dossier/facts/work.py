@@ -80,11 +80,11 @@ def oversight_facts(home: Reading) -> dict[str, Fact | None]:
 
 def right_facts(home: Reading) -> dict[str, Fact | None]:
     """The facts of the part `rights`."""
-    rights = home.review.oversight.rights if home.review else None
-    if not rights:
-        return {"used": None}
+    if home.review is None:
+        return {}
+    rights = home.review.oversight.rights
     rows = tuple((RIGHTS.get(right, right), many) for right, many in sorted(rights.items()))
-    return {"used": Fact({}, (home.audit_source(),), rows)}
+    return {"used": Fact({}, (home.audit_source(),), rows) if rows else None}
 
 
 def _seconds(home: Reading, counts: Oversight) -> Fact | None:
