@@ -14,7 +14,7 @@ from payeewatch.pipeline.home.errors import SettingsError
 from payeewatch.pipeline.home.settings import Settings
 
 FILE = "dossier/answers.yaml"
-FIELDS = frozenset({*LANGUAGES, "by", "on"})
+FIELDS = frozenset({*LANGUAGES, "by", "date"})
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Answer:
 
     text: Both
     by: str = ""
-    on: str = ""
+    date: str = ""
 
 
 def answers_path(settings: Settings) -> Path:
@@ -56,10 +56,10 @@ def _answer(key: str, value: Any) -> Answer:
         return Answer(dict.fromkeys(LANGUAGES, value.strip()))
     texts = {name: str(value[name]).strip() for name in LANGUAGES if isinstance(value, Mapping) and value.get(name)}
     if not texts or set(value) - FIELDS:
-        raise SettingsError(f"{FILE}: {key!r} must be a text, or have en, fr, by and on")
+        raise SettingsError(f"{FILE}: {key!r} must be a text, or have en, fr, by and date")
     only = next(iter(texts.values()))
     return Answer(
-        {name: texts.get(name, only) for name in LANGUAGES}, str(value.get("by") or ""), str(value.get("on") or "")
+        {name: texts.get(name, only) for name in LANGUAGES}, str(value.get("by") or ""), str(value.get("date") or "")
     )
 
 

@@ -116,9 +116,8 @@ def _statement(
     settings = sorted(words.placeholders(text) & home.params.keys())
     values = {**home.params, **fact.values}
     sources = (*fact.sources, *home.settings_source(*settings), *_static(entry))
-    columns = tuple(
-        dict(zip(LANGUAGES, names, strict=True)) for names in zip(*(entry["columns"][each] for each in LANGUAGES), strict=True)
-    ) if "columns" in entry else ()  # fmt: skip
+    named = entry.get("columns", dict.fromkeys(LANGUAGES, ()))
+    columns = tuple({"en": english, "fr": french} for english, french in zip(named["en"], named["fr"], strict=True))
     rows = (*entry.get("rows", ()), *fact.rows)
     cells = tuple(tuple(words.cells(cell) for cell in row) for row in rows)
     return Statement(key, number, State.STATED, words.filled(text, values), sources, columns, cells)
@@ -143,7 +142,7 @@ def _asked(key: str, number: str, entry: Mapping[str, Any], answer: Answer | Non
         return Statement(
             key, number, State.OPEN, asked, (Source(Kind.ANSWER, f"dossier/answers.yaml, {key}"),), asks=entry["ask"]
         )
-    who = ", ".join(filter(None, (answer.by, answer.on)))
+    who = ", ".join(filter(None, (answer.by, answer.date)))
     source = Source(Kind.ANSWER, f"dossier/answers.yaml, {key}{f' ({who})' if who else ''}")
     return Statement(key, number, State.FILLED, asked, (source,), asks=entry["ask"], answer=answer.text)
 

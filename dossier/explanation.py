@@ -1,7 +1,7 @@
 """The letter that explains to somebody what was decided about a change of their account, and how to contest it.
 
 Whoever asks may be the one who took over the member's identity. So the letter tells no account, device, limit, value or
-other person; and which kinds of facts counted, and with what result, only once the insurer confirmed who asks.
+other person; and amounts, which kinds of facts counted, and with what result, only once the insurer confirmed who asks.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from payeewatch.dossier import words
 from payeewatch.dossier.answers import Answer
 from payeewatch.dossier.page import environment
 from payeewatch.dossier.statements import Both
-from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
+from payeewatch.pipeline.home.codes import FRAUD_VERDICTS, HONEST_VERDICT
 from payeewatch.pipeline.home.files import json_text, replace_whole
+
+MEMBER_IS_VICTIM = frozenset({"F01", "F02", "F04", "F05", "F07"})
+"""Reasons of a fraud by somebody else against the member: takeover, mule, diversion, insider, stolen identity."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Decided:
     looked_at: date
     held: tuple[HeldPayments, ...]
     verdict: str  # empty while nobody has decided
+    reason: str  # its code; of a fraud it says who is its victim
     decided_on: date | None
     roles: tuple[str, ...]  # who decided, and who approved
     counted: tuple[str, ...]  # names of features that counted against it
@@ -50,7 +54,6 @@ def letter(
 ) -> dict[str, Any]:
     """The content of the letter, in both languages."""
     texts = words.texts("explanation")
-    contacts = {"contest": "rights.contest", "complaint": "rights.complaint"}
     return {
         "title": words.both(texts["title"]),
         "on": words.cells(on),
@@ -58,10 +61,16 @@ def letter(
         "before_sending": words.both(texts["before_sending" if not is_confirmed else "confirmed"]),
         "intro": [words.both(each) for each in texts["intro"]],
         "cases": [_case(case, texts, is_confirmed=is_confirmed) for case in cases],
-        "none": words.both(texts["none"]),
+        "nothing": words.both(texts["none"]),
         "contest": [words.both(each) for each in texts["contest"]],
-        "contacts": [answers[key].text if key in answers else words.both(texts[f"{name}_open"]) for name, key in contacts.items()],
+        "contacts": [_contact("contest", texts, answers), _contact("complaint", texts, answers)],
     }  # fmt: skip
+
+
+def _contact(name: str, texts: Mapping[str, Any], answers: Mapping[str, Answer]) -> Both:
+    """What the insurer filled in about a contact, or that it is to be filled in."""
+    key = f"rights.{name}"
+    return answers[key].text if key in answers else words.both(texts[f"{name}_open"])
 
 
 def write_letter(content: Mapping[str, Any], folder: Path, language: str) -> list[Path]:
@@ -80,7 +89,8 @@ def _write_private(path: Path, text: str) -> None:
 
 def _case(case: Decided, texts: Mapping[str, Any], *, is_confirmed: bool) -> dict[str, Any]:
     lines = [words.filled(words.both(texts["looked_at"]), {"day": case.looked_at})]
-    lines += [words.filled(words.both(texts["held"][each.state]), asdict(each)) for each in case.held]
+    held = texts["held" if is_confirmed else "held_without_amounts"]
+    lines += [words.filled(words.both(held[each.state]), asdict(each)) for each in case.held]
     lines += [] if case.held else [words.both(texts["not_held"])]
     lines += _decision(case, texts, is_confirmed=is_confirmed)
     kinds = _kinds(case.counted) if is_confirmed else []
@@ -95,9 +105,14 @@ def _decision(case: Decided, texts: Mapping[str, Any], *, is_confirmed: bool) ->
     roles = [words.both(texts["roles"][each]) for each in case.roles]
     lines = [words.filled(words.both(texts["decided"]), {"day": case.decided_on, "roles": roles})]
     if is_confirmed:
-        result = "fraud" if case.verdict in FRAUD_VERDICTS else "honest" if case.verdict == "benign" else "unclear"
-        lines.append(words.both(texts["result"][result]))
+        lines.append(words.both(texts["result"][_result(case)]))
     return lines
+
+
+def _result(case: Decided) -> str:
+    if case.verdict in FRAUD_VERDICTS:
+        return "fraud" if case.reason in MEMBER_IS_VICTIM else "other"
+    return "honest" if case.verdict == HONEST_VERDICT else "unclear"
 
 
 def _kinds(features: Sequence[str]) -> list[Both]:

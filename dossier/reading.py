@@ -79,7 +79,7 @@ class Reading:
 
     @property
     def missing_nights(self) -> list[date]:
-        """The nights before the day, from the first one on, without a run record; the day's own night is not due yet."""
+        """The nights without a run record, from the first one to the one before the day, whose own is not due yet."""
         if not self.runs:
             return []
         first = next(iter(self.runs))
@@ -106,9 +106,9 @@ class Reading:
 
     @cached_property
     def records(self) -> list[Record]:
-        """What was decided about the champion up to the day; and the first record of the version in use, if it is later.
+        """What was decided about the champion up to the day; without that, the first record of the version in use.
 
-        Where past days are loaded into a new home, a version serves nights before the day on which it was made champion.
+        Where past days are loaded into a new home, a version serves nights of days before it was made champion.
         """
         records = history(self.settings)
         by_then = [each for each in records if each.at.astimezone(UTC) <= self.until]

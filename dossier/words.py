@@ -14,43 +14,25 @@ from typing import Any
 import yaml
 
 from payeewatch.dossier.statements import LANGUAGES, Both
+from payeewatch.triage.identifying import looks_identifying
 
 PLACEHOLDER = re.compile(r"\{([a-z_0-9.]+)(%?)\}")
 """`{name}`, or `{name%}` for a share that is worded in percent."""
 SPACE_BEFORE = re.compile(r" (?=[:;?!»])|(?<=«) ")
 MONTHS = {
-    "en": [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
+    "en": (
+        "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
         "December",
-    ],
-    "fr": [
-        "janvier",
-        "février",
-        "mars",
-        "avril",
-        "mai",
-        "juin",
-        "juillet",
-        "août",
-        "septembre",
-        "octobre",
-        "novembre",
+    ),
+    "fr": (
+        "janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre",
         "décembre",
-    ],
-}
+    ),
+}  # fmt: skip
 YES_NO = {"en": ("no", "yes"), "fr": ("non", "oui")}
 NONE = {"en": "none", "fr": "aucun"}
 NOTHING = "–"
+LEFT_OUT = {"en": "[left out: it may be somebody's number]", "fr": "[omis : c'est peut-être le numéro de quelqu'un]"}
 NO_BREAK = "\u00a0"
 """The space that French puts between thousands, and both before a percent sign."""
 
@@ -63,11 +45,10 @@ class Percent:
 
 
 @cache
-def texts(name: str) -> dict[str, Any]:
+def texts(name: str) -> Any:
     """One file of texts, by its name without the ending."""
     content = files("payeewatch.dossier").joinpath("texts", f"{name}.yaml").read_text(encoding="utf-8")
-    loaded: dict[str, Any] = yaml.safe_load(content)
-    return loaded
+    return yaml.safe_load(content)
 
 
 def both(raw: Mapping[str, Any]) -> Both:
@@ -101,6 +82,11 @@ def word(value: Any, language: str) -> str:
     return str(value)
 
 
+def free_text(text: str) -> Any:
+    """What somebody wrote, unless it holds so many digits that it may be an account or a national id."""
+    return LEFT_OUT if looks_identifying(text) else text
+
+
 def cells(value: Any) -> Both:
     """A value in both languages."""
     return {language: word(value, language) for language in LANGUAGES}
@@ -108,10 +94,11 @@ def cells(value: Any) -> Both:
 
 def filled(template: Both, values: Mapping[str, Any]) -> Both:
     """A text with its values. KeyError: one is missing."""
-    return {
-        language: PLACEHOLDER.sub(lambda match, to=language: _in_place(match, values, to), template[language])
-        for language in LANGUAGES
-    }
+    return {language: _filled(template[language], values, language) for language in LANGUAGES}
+
+
+def _filled(text: str, values: Mapping[str, Any], language: str) -> str:
+    return PLACEHOLDER.sub(lambda match: _in_place(match, values, language), text)
 
 
 def placeholders(template: Both) -> set[str]:
@@ -124,8 +111,12 @@ def _in_place(match: re.Match[str], values: Mapping[str, Any], language: str) ->
 
 
 def _number(value: float | Decimal, language: str) -> str:
-    text = f"{value:,.0f}" if value == int(value) else f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3g}"
+    text = f"{value:,.2f}" if isinstance(value, Decimal) else _plain_number(value)
     return text if language == "en" else text.replace(",", NO_BREAK).replace(".", ",")
+
+
+def _plain_number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3g}"
 
 
 def _percent(share: float, language: str) -> str:

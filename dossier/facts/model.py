@@ -11,7 +11,7 @@ from typing import Any
 from payeewatch.dossier.facts.work import share_values
 from payeewatch.dossier.reading import DIGEST, Reading, short
 from payeewatch.dossier.statements import Fact, Kind, Source
-from payeewatch.dossier.words import Percent
+from payeewatch.dossier.words import Percent, free_text
 from payeewatch.pipeline.detector.model_registry import altered
 from payeewatch.pipeline.detector.model_store import database_of, reading
 from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params
@@ -181,8 +181,8 @@ def _history(home: Reading) -> Fact | None:
         return None
     rows = tuple(
         (
-            each.at.replace(tzinfo=None, second=0, microsecond=0), KINDS.get(str(each.kind), str(each.kind)), each.before,
-            each.to, each.who, each.approved_by, each.why, each.override,
+            each.at.replace(tzinfo=None, second=0, microsecond=0), KINDS.get(str(each.kind), str(each.kind)),
+            each.before, each.to, *map(free_text, (each.who, each.approved_by, each.why, each.override)),
         )
         for each in home.records
     )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 
 from payeewatch.dossier.reading import DIGEST, Reading, short
 from payeewatch.dossier.statements import Fact, Kind, Source
-from payeewatch.dossier.words import Percent, both, texts
+from payeewatch.dossier.words import Percent, both, free_text, texts
 from payeewatch.pipeline.home import errors
 from payeewatch.pipeline.home.contents import hash_of
 from payeewatch.pipeline.home.errors import PayeeWatchError
@@ -29,7 +29,7 @@ SHOWN_RATES = 400
 STORES = (
     ("inbox", {"en": "deliveries of the insurer, as sent", "fr": "livraisons de l'assureur, telles qu'envoyées"}, True),
     ("breaches", {"en": "breach lists, as notified", "fr": "listes de fuites, telles que notifiées"}, True),
-    ("reference", {"en": "reference tables (banks, institutions)", "fr": "tables de référence (banques, établissements)"}, False),
+    ("reference", {"en": "reference tables, such as of banks", "fr": "tables de référence, comme des banques"}, False),
     ("lake", {"en": "the data store, with keyed tokens", "fr": "l'entrepôt de données, en jetons à clé"}, True),
     ("vault", {"en": "sealed originals", "fr": "originaux scellés"}, True),
     ("quarantine", {"en": "refused rows, masked", "fr": "lignes refusées, masquées"}, True),
@@ -116,7 +116,7 @@ def incident_facts(home: Reading) -> dict[str, Fact | None]:
     """The facts of the part `incidents`."""
     runs, sources = home.runs, (home.runs_source(),)
     nights = [*runs]
-    accepted = tuple((night, run["accepted"]) for night, run in runs.items() if run.get("accepted"))
+    accepted = tuple((night, free_text(run["accepted"])) for night, run in runs.items() if run.get("accepted"))
     kinds = Counter(each["code"] if each else "other" for run in runs.values() for each in run.get("warning_codes", ()))
     breaks = [(number, why) for number, _, why in home.review.oversight.breaks] if home.review else []
     broken = (*breaks, *(("", each) for each in (home.review.findings if home.review else ())))

@@ -12,11 +12,11 @@ from payeewatch.triage import clock
 from payeewatch.triage.models import Decision, Flag, Hold
 
 Case = dict[str, Any]
-"""looked_at, held (since, until, many, amount, state), verdict, decided_on, roles, counted, explained."""
+"""looked_at, held (since, until, many, amount, state), verdict, reason, decided_on, roles, counted, explained."""
 
 
 def cases(ids: Mapping[str, Collection[str]]) -> list[Case]:
-    """The changes of a person that people had before them, oldest first. A relative's is the relative's to ask about."""
+    """The changes of a person that people had before them, oldest first; a relative's are not."""
     own = Q(member_id__in=ids["member"]) | Q(member_id=None, payee_id__in=ids["payee"])
     flags = Flag.objects.filter(own).order_by("first_flagged_on", "pk")
     return [_case(flag) for flag in flags.prefetch_related("holds", "evidence", "decisions__by", "decisions__approver")]
@@ -31,6 +31,7 @@ def _case(flag: Flag) -> Case:
         "looked_at": flag.first_flagged_on,
         "held": list(_held(flag)),
         "verdict": verdict.verdict if verdict else "",
+        "reason": verdict.reason_code if verdict else "",
         "decided_on": clock.day_of(verdict.decided_at or verdict.at) if verdict else None,
         "roles": [str(each.role) for each in people if each],
         "counted": [each["feature"] for each in body.get("reasons", ()) if each.get("feature")],
