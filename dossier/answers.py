@@ -1,4 +1,4 @@
-"""What the insurer and its counsel fill in for good: `dossier/answers.yaml` of the home."""
+"""What the insurer and its counsel fill in for good: `dossier-answers.yaml` of the home."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from payeewatch.dossier.statements import LANGUAGES, Both
 from payeewatch.pipeline.home.errors import SettingsError
 from payeewatch.pipeline.home.settings import Settings
 
-FILE = "dossier/answers.yaml"
+FILE = "dossier-answers.yaml"
 FIELDS = frozenset({*LANGUAGES, "by", "date"})
 
 

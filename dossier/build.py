@@ -130,7 +130,7 @@ def _sources_of(home: Reading, key: str, entry: Mapping[str, Any]) -> tuple[Sour
         "data": home.model_source, "changes": home.model_source, "lists": home.loads_source,
     }  # fmt: skip
     part = "oversight" if key == "incidents.breaks" else key.partition(".")[0]
-    files = {"retention": "reports/purge-*.txt", "fairness": "reports/fairness*.json"}
+    files = {"retention": "reports/purge-*.txt", "fairness": "reports/fairness/fairness.json"}
     if part in files:
         return (Source(Kind.FILE, files[part]),)
     return (*_static(entry),) or (looked_at.get(part, home.runs_source)(),)
@@ -140,10 +140,10 @@ def _asked(key: str, number: str, entry: Mapping[str, Any], answer: Answer | Non
     asked = words.both(entry)
     if answer is None:
         return Statement(
-            key, number, State.OPEN, asked, (Source(Kind.ANSWER, f"dossier/answers.yaml, {key}"),), asks=entry["ask"]
+            key, number, State.OPEN, asked, (Source(Kind.ANSWER, f"dossier-answers.yaml, {key}"),), asks=entry["ask"]
         )
     who = ", ".join(filter(None, (answer.by, answer.date)))
-    source = Source(Kind.ANSWER, f"dossier/answers.yaml, {key}{f' ({who})' if who else ''}")
+    source = Source(Kind.ANSWER, f"dossier-answers.yaml, {key}{f' ({who})' if who else ''}")
     return Statement(key, number, State.FILLED, asked, (source,), asks=entry["ask"], answer=answer.text)
 
 

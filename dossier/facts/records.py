@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from datetime import date, datetime
+from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,22 @@ from payeewatch.pipeline.tables import DROP_TABLES
 
 REPORT = re.compile(r"purge-(\d{4}-\d{2}-\d{2})(-person)?\.txt")
 FAIRNESS = "fairness*.json"
+MEASURES = {
+    "flagged": {"en": "flagged", "fr": "signalés"},
+    "held": {"en": "held", "fr": "retenus"},
+    "false_flags": {"en": "flagged and found honest", "fr": "signalés et jugés honnêtes"},
+}
+ATTRIBUTES = {
+    "age": {"en": "age", "fr": "âge"},
+    "sex": {"en": "sex", "fr": "sexe"},
+    "department": {"en": "department of residence", "fr": "département de résidence"},
+    "bank": {"en": "kind of bank", "fr": "genre de banque"},
+    "country": {"en": "country of the account", "fr": "pays du compte"},
+    "protection": {"en": "legal protection", "fr": "protection juridique"},
+    "household": {"en": "household", "fr": "foyer"},
+    "birth": {"en": "place of birth", "fr": "lieu de naissance"},
+}
+"""The measures and attributes of `payeewatch fairness`."""
 SHOWN_RATES = 400
 """Rows of the table of fairness; the rest stays in the measurement's own file."""
 
@@ -242,8 +259,8 @@ def measurements(home: Reading, pattern: str) -> list[tuple[date, Path, dict[str
     for path in sorted(home.settings.folder("reports").rglob(pattern)):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            day = datetime.fromisoformat(str(content.get("to") or content.get("last") or content["as_of"])).date()
-        except (OSError, ValueError, KeyError, AttributeError):
+            day = date.fromisoformat(str(content["last"]))
+        except (OSError, ValueError, KeyError, TypeError):
             continue
         if day <= home.as_of:
             found.append((day, path, content))
@@ -251,20 +268,20 @@ def measurements(home: Reading, pattern: str) -> list[tuple[date, Path, dict[str
 
 
 def _fairness(home: Reading) -> Fact | None:
-    found = measurements(home, FAIRNESS)
+    found = [each for each in measurements(home, FAIRNESS) if not each[2].get("version")]  # as published
     if not found:
         return None
     day, path, content = found[-1]
     rows = tuple(_rates(content))[:SHOWN_RATES]
-    first = content.get("from") or content.get("first") or str(day)
     source = Source(Kind.FILE, str(path.relative_to(home.settings.folder("reports").parent)), hash_of(path)[:DIGEST])
-    return Fact({"first": date.fromisoformat(str(first)[:10]), "last": day}, (source,), rows) if rows else None
+    return Fact({"first": date.fromisoformat(str(content["first"])), "last": day}, (source,), rows) if rows else None
 
 
-def _rates(content: dict[str, Any]) -> Any:
+def _rates(content: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
     """Rows of a measurement of fairness: attribute, group, measure, share and its interval."""
-    for row in content.get("rates", ()):
-        if row.get("share") is not None:
-            interval = (row.get("low"), row.get("high"))
-            shares = (Percent(float(each)) if each is not None else None for each in (row["share"], *interval))
-            yield (row.get("attribute"), row.get("group"), row.get("measure"), *shares)
+    for group in content.get("groups", ()):
+        for measure, words in MEASURES.items():
+            rate = group.get(measure) or {}
+            if rate.get("share") is not None:
+                shares = (Percent(float(rate[name])) for name in ("share", "low", "high"))
+                yield (ATTRIBUTES.get(group["attribute"], group["attribute"]), group["name"], words, *shares)

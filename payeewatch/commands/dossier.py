@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def dossier(settings: Settings, as_of: date, out: Path | None, check: bool) -> Answer:
     """Write the dossier as of a day: pages and PDFs in English and French, and the public page of criteria.
 
-    Every statement names what bears it out. Rows that only the insurer knows are filled in by dossier/answers.yaml.
+    Every statement names what bears it out. Rows that only the insurer knows are filled in by dossier-answers.yaml.
 
     Example: payeewatch dossier --as-of 2024-12-31
     """

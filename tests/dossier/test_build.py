@@ -26,10 +26,12 @@ from tests.canaries import assert_absent, identities
 from tests.conftest import NIGHTS, ROOT, Home
 
 DAY = NIGHTS[-1]
+RATE = {"hits": 2, "n": 100, "share": 0.02, "low": 0.01, "high": 0.04}
 FAIRNESS = {
-    "from": "2024-09-23",
-    "to": "2024-09-25",
-    "rates": [{"attribute": "sex", "group": "F", "measure": "flagged", "share": 0.02, "low": 0.01, "high": 0.04}],
+    "first": "2024-09-23",
+    "last": "2024-09-25",
+    "version": "",
+    "groups": [{"attribute": "sex", "name": "F", "flagged": RATE, "held": {"share": None}}],
 }
 
 
@@ -174,10 +176,11 @@ def test_a_statement_that_no_longer_holds_is_found(published: Home, tmp_path: Pa
 
 def test_measurements_are_read_and_old_ones_are_said_to_be(published: Home, tmp_path: Path) -> None:
     home = linked(published, tmp_path, "reports")
-    (home.path / "reports" / "fairness-2024-09-25.json").write_text(json.dumps(FAIRNESS))
+    for name, content in (("fairness", FAIRNESS), ("fairness-2", FAIRNESS | {"version": "2", "groups": []})):
+        write_json(home.path / "reports" / name / "fairness.json", content)
     made = build(reading(home))
     rates = next(each for each in made.statements if each.key == "fairness.measured")
-    assert [cell["fr"] for cell in rates.rows[0]] == ["sex", "F", "flagged", "2\u00a0%", "1\u00a0%", "4\u00a0%"]
+    assert [cell["fr"] for cell in rates.rows[0]] == ["sexe", "F", "signalés", "2\u00a0%", "1\u00a0%", "4\u00a0%"]
     assert "no_fairness" not in codes(made)
     later = build(reading(home, as_of=datetime(2025, 2, 1, tzinfo=UTC).date()))
     assert {"old_fairness", "old_model", "missing_nights"} <= {*codes(later)}
@@ -191,8 +194,7 @@ law.rights.rectification: read by counsel
 
 def test_the_insurers_file_fills_rows_in_for_good(published: Home, tmp_path: Path) -> None:
     home = linked(published, tmp_path)
-    (home.path / "dossier").mkdir()
-    path = home.path / "dossier" / "answers.yaml"
+    path = home.path / "dossier-answers.yaml"
     path.write_text(ANSWERS)
     made = build(reading(home))
     officer = next(each for each in made.statements if each.key == "register.officer")
@@ -203,8 +205,13 @@ def test_the_insurers_file_fills_rows_in_for_good(published: Home, tmp_path: Pat
     assert question.law["fr"] == "read by counsel"
     path.write_text(blank(asked_for()))  # as it is handed out, it answers nothing and is no error
     assert len(build(reading(home)).gaps) == len([key for key in asked_for() if not key.startswith("law.")])
-    for wrong, why in (("nobody.asks: x", "nobody asks for 'nobody.asks'"), ("[", "cannot be read"), ("a", "one answer"),
-                       ("register.officer: {by: me}", "must be a text")):  # fmt: skip
+    wrong_files = {
+        "nobody.asks: x": "nobody asks for 'nobody.asks'",
+        "[": "cannot be read",
+        "a": "one answer",
+        "register.officer: {by: me}": "must be a text",
+    }
+    for wrong, why in wrong_files.items():
         path.write_text(wrong)
         with pytest.raises(SettingsError, match=why):
             build(reading(home))
