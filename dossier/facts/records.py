@@ -262,13 +262,13 @@ def measurements(home: Reading, pattern: str) -> list[tuple[date, Path, dict[str
             day = date.fromisoformat(str(content["last"]))
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        if day <= home.as_of:
+        if day <= home.as_of and not content.get("version"):  # of what was published, and of no candidate
             found.append((day, path, content))
     return sorted(found, key=lambda each: (each[0], each[1].name))
 
 
 def _fairness(home: Reading) -> Fact | None:
-    found = [each for each in measurements(home, FAIRNESS) if not each[2].get("version")]  # as published
+    found = measurements(home, FAIRNESS)
     if not found:
         return None
     day, path, content = found[-1]
