@@ -159,9 +159,9 @@ class Reading:
 
     def audit_source(self) -> Source:
         if self.review is None or not self.review.oversight.last_record:
-            return Source(Kind.AUDIT, "audit log")
+            return Source(Kind.AUDIT, "triage/")
         counts = self.review.oversight
-        return Source(Kind.AUDIT, f"audit log, records 1 to {counts.last_record}", counts.last_mac[:DIGEST])
+        return Source(Kind.AUDIT, f"records 1 to {counts.last_record}", counts.last_mac[:DIGEST])
 
     def settings_source(self, *names: str) -> tuple[Source, ...]:
         return tuple(Source(Kind.SETTING, name, short(repr(self.params.get(name)))) for name in names)

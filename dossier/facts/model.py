@@ -20,7 +20,6 @@ from payeewatch.pipeline.tables import DROP_TABLES
 
 COUNTED = ("rows_read", "rows_accepted", "rows_rejected", "duplicates", "cells_nulled")
 METRICS = "SELECT key, value FROM latest_metrics WHERE run_uuid = ?"
-DRIFT = "drift"
 
 
 def model_facts(home: Reading) -> dict[str, Fact | None]:
@@ -33,7 +32,7 @@ def model_facts(home: Reading) -> dict[str, Fact | None]:
         "precision": _precision(home),
         "workload": _workload(home),
         "warnings": _warnings(home),
-        "drift": None,
+        **({"drift": drift} if (drift := _drift(home)) else {}),
     }
 
 
@@ -133,6 +132,19 @@ def _warnings(home: Reading) -> Fact | None:
     if not warnings:
         return None
     return Fact({"many": len(warnings)}, (home.model_source(),), tuple((each,) for each in warnings))
+
+
+def _drift(home: Reading) -> Fact | None:
+    """What the last night's watch says, where the night was watched and its model kept a reference."""
+    watched = (home.last or {}).get("drift") or {}
+    if not watched.get("reference"):
+        return None
+    keys = sorted(map(str, watched.get("keys", ())))
+    values = {
+        "on": home.last_night, "reference": watched["reference"], "alarms": watched.get("false_alarms_a_year"),
+        "many": len(keys),
+    }  # fmt: skip
+    return Fact(values, (home.run_source(home.last_night),), tuple((key,) for key in keys))
 
 
 def _learned_from(home: Reading) -> Fact | None:

@@ -18,6 +18,7 @@ from payeewatch.dossier.build import FACTS, asked_for, build
 from payeewatch.dossier.files import plain, stale, write
 from payeewatch.dossier.reading import Reading, Review
 from payeewatch.dossier.statements import LANGUAGES, Dossier, Kind, State
+from payeewatch.pipeline.home.contents import write_hashed
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused, SettingsError
 from payeewatch.pipeline.home.files import json_text, write_json
 from payeewatch.pipeline.home.settings import Settings
@@ -148,6 +149,16 @@ def test_a_missing_a_failed_and_an_altered_night_are_said_on_the_first_page(publ
         next(each for each in made.statements if each.key == "incidents.altered").rows[0][0]["en"]
         == f"runs/{NIGHTS[0]}.json"
     )
+
+
+def test_what_the_watch_of_the_last_night_found_is_stated(published: Home, tmp_path: Path) -> None:
+    home = linked(published, tmp_path, "runs")
+    path = home.path / "runs" / f"{DAY}.json"
+    drift = {"reference": "1", "keys": ["member announced/bank_surprise"], "false_alarms_a_year": 2}
+    write_hashed(path, json.loads(path.read_text(encoding="utf-8")) | {"drift": drift})
+    statement = next(each for each in build(reading(home)).statements if each.key == "model.drift")
+    assert "at 2 false alarms a year. Unlike it: 1." in statement.text["en"]
+    assert statement.rows[0][0]["fr"] == "member announced/bank_surprise"
 
 
 def test_a_broken_audit_log_is_said_first(published: Home) -> None:
