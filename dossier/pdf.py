@@ -16,6 +16,8 @@ from payeewatch.dossier.statements import Dossier, Part, Question, State, Statem
 INK, SOFT, LINE, ACCENT, WARN = "#1b2430", "#586272", "#dddbd2", "#14566b", "#fcefcb"
 WIDTH = 174
 """Millimetres between the margins of an A4 page."""
+LETTER, PADDING, MOST_LETTERS = 1.55, 4.6, 24
+"""Millimetres of a letter in a table and beside a text; a longer word is broken."""
 
 
 def dossier_pdf(dossier: Dossier, language: str) -> bytes:
@@ -124,9 +126,14 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[
 
 
 def _widths(rows: Sequence[Sequence[str]]) -> list[float]:
-    """Columns as wide as their texts ask for, between a least width and the page's."""
-    longest = [min(60, max(10, *(len(row[at]) for row in rows))) for at in range(len(rows[0]))]
-    return [WIDTH * each / sum(longest) for each in longest]
+    """Columns at least as wide as their longest word; what is left goes to those with long texts."""
+    columns = [[row[at] for row in rows] for at in range(len(rows[0]))]
+    least = [PADDING + LETTER * min(MOST_LETTERS, max(len(w) for t in each for w in t.split(" "))) for each in columns]
+    if sum(least) >= WIDTH:
+        return [WIDTH * each / sum(least) for each in least]
+    longest = [min(60, max(map(len, each))) or 1 for each in columns]
+    left = WIDTH - sum(least)
+    return [width + left * each / sum(longest) for width, each in zip(least, longest, strict=True)]
 
 
 def _frame(title: str, language: str) -> Any:

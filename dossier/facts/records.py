@@ -50,7 +50,7 @@ STORES = (
     ("lake", {"en": "the data store, with keyed tokens", "fr": "l'entrepôt de données, en jetons à clé"}, True),
     ("vault", {"en": "sealed originals", "fr": "originaux scellés"}, True),
     ("quarantine", {"en": "refused rows, masked", "fr": "lignes refusées, masquées"}, True),
-    ("mlflow", {"en": "models; no rows of a person", "fr": "modèles ; aucune ligne d'une personne"}, False),
+    ("mlflow", {"en": "models, and which staff decided", "fr": "modèles, et quel personnel a décidé"}, True),
     ("flags, scores, evidence", {"en": "what nights found", "fr": "ce que les nuits ont trouvé"}, True),
     ("holds, releases, outcomes", {"en": "what people decided", "fr": "ce que les personnes ont décidé"}, True),
     ("runs, reports", {"en": "records and pages of nights", "fr": "enregistrements et pages des nuits"}, True),

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pypdf
 import pytest
 
 from payeewatch.dossier import words
@@ -126,6 +127,9 @@ def test_the_same_day_gives_the_same_bytes_and_a_later_night_changes_none(publis
         "dossier.json", "to-fill-in.yaml", "dossier-en.html", "dossier-fr.html", "dossier-en.pdf", "dossier-fr.pdf",
         "criteria-en.html", "criteria-fr.html",
     }  # fmt: skip
+    pdf = pypdf.PdfReader(first / "dossier-fr.pdf")
+    assert "Ce que ce dossier ne peut pas étayer" in pdf.pages[0].extract_text()
+    assert pdf.root_object["/MarkInfo"]["/Marked"]  # for screen readers
     assert [path.name for path in paths if path.read_bytes() != (again / path.name).read_bytes()] == []
 
 
