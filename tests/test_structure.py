@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("features", "pipeline", "simulator", "triage", "evaluation")
+ROOMS = ("features", "pipeline", "simulator", "triage", "evaluation", "dossier")
 """The folders that `payeewatch/` links to; its own files are the command."""
 
 
@@ -82,6 +82,7 @@ LAYERS = """
     triage.views
     triage.urls
     triage.access_docs
+    dossier
     simulator.text simulator.parameters simulator.figures
     simulator.chance simulator.tiers
     simulator.population
@@ -173,6 +174,7 @@ TESTED_TOGETHER = {
     "payeewatch.triage.views.": "triage/test_access.py",  # it walks every address
     "payeewatch.triage.formats.": "triage/test_locale.py",
     "payeewatch.commands.": "payeewatch/test_command.py",
+    "payeewatch.dossier.": "dossier/test_build.py",
     "payeewatch.__main__": "payeewatch/test_command.py",
 }
 """Folders whose modules may share the one test file that would fail with any of them."""

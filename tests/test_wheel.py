@@ -13,7 +13,7 @@ import pytest
 from payeewatch.pipeline.home.settings import DEFAULT_PARAMS
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("features", "pipeline", "simulator", "triage", "evaluation")
+ROOMS = ("features", "pipeline", "simulator", "triage", "evaluation", "dossier")
 
 
 def files(folder: Path) -> set[str]:

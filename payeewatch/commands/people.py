@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from datetime import date, timedelta
 from pathlib import Path
@@ -209,12 +209,23 @@ def has_triage_database(settings: Settings) -> bool:
 
 @command("person")
 @click.argument("member")
-@click.option("--right", type=click.Choice(["access", "rectification", "objection"]), required=True)
+@click.option("--right", type=click.Choice(["access", "rectification", "objection", "explanation"]), required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The folder to write the export into.")
 @click.option("--language", type=click.Choice(["en", "fr"]), default="en", show_default=True, help="Of the export.")
 @click.option("--with-originals", is_flag=True, help="Open this person's originals in the vault, too.")
-def person(settings: Settings, member: str, right: str, out: Path, language: str, with_originals: bool) -> Answer:
+@click.option("--identity-confirmed", is_flag=True, help="Of an explanation: you made sure that the member asks.")
+def person(
+    settings: Settings,
+    member: str,
+    right: str,
+    out: Path,
+    language: str,
+    with_originals: bool,
+    identity_confirmed: bool,
+) -> Answer:
     """Say all that is held about one person, as JSON and as a page, and record what they asked for.
+
+    An explanation is a letter instead: what was held, who decided by role, and how to contest.
 
     Example: payeewatch person M0000042 --right access --out exports/request-17
     """
@@ -235,6 +246,8 @@ def person(settings: Settings, member: str, right: str, out: Path, language: str
         subject = find(session, member)
         if not subject.is_known:
             raise InputMissing(f"member {member}: nothing is held about this number; check it")
+        if right == "explanation":
+            return _explain(settings, subject.ids, out, language, is_confirmed=identity_confirmed)
         escalated = reviewing.record(right, subject.ids, originals=with_originals)
         sections: list[dict[str, Any]] = subject_access.stored_sections(session, subject)
     with export_labels.override(language):
@@ -249,3 +262,23 @@ def person(settings: Settings, member: str, right: str, out: Path, language: str
     if right == "objection":
         lines.append(f"{escalated} open flags put before a senior reviewer")
     return answer | {"escalated": escalated}, [*lines, *(f"written   {path}" for path in paths)]
+
+
+def _explain(
+    settings: Settings, ids: Mapping[str, Collection[str]], out: Path, language: str, *, is_confirmed: bool
+) -> Answer:
+    """Write the letter that explains the decisions about a person, and record that they asked."""
+    from payeewatch.dossier.answers import read_answers
+    from payeewatch.dossier.build import asked_for
+    from payeewatch.dossier.explanation import Decided, HeldPayments, letter, write_letter
+    from payeewatch.triage import clock
+    from payeewatch.triage.records import subject_access as reviewing
+    from payeewatch.triage.records.explanation import cases
+
+    answers = read_answers(settings, asked_for())
+    decided = [Decided(**case | {"held": tuple(HeldPayments(**each) for each in case["held"])}) for case in cases(ids)]
+    reviewing.record("explanation", ids, originals=False)
+    insurer = settings.params.triage.insurer
+    paths = write_letter(letter(decided, clock.today(), insurer, answers, is_confirmed=is_confirmed), out, language)
+    answer = {"files": paths, "cases": len(decided), "identity_confirmed": is_confirmed}
+    return answer, [f"{len(decided)} changes were put before people", *(f"written   {path}" for path in paths)]

@@ -264,6 +264,49 @@ def test_an_export_is_written_in_french_for_who_asked(reviewed_person: Home, tmp
     assert "n’est conservé" in page or "Conservation" in page
 
 
+def test_an_explanation_is_a_letter_without_numbers_and_leaves_a_record(reviewed_person: Home, tmp_path: Path) -> None:
+    home = copy_of(reviewed_person, tmp_path, without=["inbox", "mlflow"])
+    out = tmp_path / "letter"
+    words = ["person", MEMBER, "--right", "explanation", "--language", "fr", "--identity-confirmed", "--out", str(out)]
+    answer = json.loads(shell(home, *words, "--json").stdout)
+    assert (answer["cases"], answer["identity_confirmed"]) == (1, True)
+    page = (out / "explanation.html").read_text(encoding="utf-8")
+    assert "Paiements retenus" in page or "Aucun paiement" in page
+    assert_absent(out, numbers(home))
+    assert shell(home, code=RIGHTS).stdout == "['right_of_explanation']\n"
+
+
+RIGHTS = """
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.commands.review import start
+start(Settings.load())
+from payeewatch.triage.models import AuditRecord
+print([each.action for each in AuditRecord.objects.filter(action__startswith="right_of_")])
+"""
+BROKEN = """
+from pathlib import Path
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.commands.review import start
+start(Settings.load())
+from payeewatch.triage.models import AuditRecord
+AuditRecord.objects.filter(number=2).update(user="somebody else")
+from click.testing import CliRunner
+from payeewatch.__main__ import main
+result = CliRunner().invoke(main, ["dossier", "--as-of", "2024-09-25", "--out", "OUT"])
+print(result.exit_code, result.output)
+"""
+
+
+def test_a_dossier_over_a_broken_audit_log_says_so_first(reviewed_person: Home, tmp_path: Path) -> None:
+    home = copy_of(reviewed_person, tmp_path, without=["inbox"])
+    printed = shell(home, code=BROKEN.replace("OUT", str(tmp_path / "out"))).stdout
+    assert printed.startswith("16 ")
+    assert "WRONG     The audit log is not as it was written. Findings: 1; the first: record 2" in printed
+    content = json.loads((tmp_path / "out" / "dossier.json").read_text(encoding="utf-8"))
+    assert content["findings"][0]["code"] == "broken_log"
+    assert_absent(tmp_path / "out", numbers(home))
+
+
 def test_an_objection_puts_open_flags_before_a_senior(reviewed_person: Home, tmp_path: Path) -> None:
     home = copy_of(reviewed_person, tmp_path, without=["inbox", "mlflow"])
     answer = json.loads(

@@ -1,0 +1,264 @@
+"""The model card, the data sheet and the changes of model: from MLflow's store, the run records and the data store."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from payeewatch.dossier.facts.work import share_values
+from payeewatch.dossier.reading import DIGEST, Reading, short
+from payeewatch.dossier.statements import Fact, Kind, Source
+from payeewatch.dossier.words import Percent, free_text
+from payeewatch.pipeline.detector.model_registry import altered
+from payeewatch.pipeline.detector.model_store import database_of, reading
+from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params
+from payeewatch.pipeline.store.lake import FORMS
+from payeewatch.pipeline.tables import DROP_TABLES
+
+COUNTED = ("rows_read", "rows_accepted", "rows_rejected", "duplicates", "cells_nulled")
+METRICS = "SELECT key, value FROM latest_metrics WHERE run_uuid = ?"
+
+
+def model_facts(home: Reading) -> dict[str, Fact | None]:
+    """The facts of the part `model`."""
+    return {
+        "in_use": _in_use(home),
+        "weights": _weights(home),
+        "inputs": _inputs(),
+        "calibration": _calibration(home),
+        "precision": _precision(home),
+        "workload": _workload(home),
+        "warnings": _warnings(home),
+        **({"drift": drift} if (drift := _drift(home)) else {}),
+    }
+
+
+def data_facts(home: Reading) -> dict[str, Fact | None]:
+    """The facts of the part `data`."""
+    return {
+        "learned_from": _learned_from(home),
+        "verdicts": _verdicts(home),
+        "loads": _loads(home),
+        "columns_read": Fact(
+            {},
+            (Source(Kind.CODE, "pipeline/tables.py", short(repr([*DROP_TABLES]))),),
+            tuple((name, ", ".join(column.name for column in table.columns)) for name, table in DROP_TABLES.items()),
+        ),
+    }
+
+
+def change_facts(home: Reading) -> dict[str, Fact | None]:
+    """The facts of the part `changes`."""
+    return {
+        "history": _history(home),
+        "versions": _versions(home),
+        "altered": _altered(home),
+        "settings": _settings(home),
+    }
+
+
+def _in_use(home: Reading) -> Fact | None:
+    version = home.version
+    if version is None or home.last is None:
+        return None
+    nights = _nights_of(home)[version.version]
+    values = {
+        "version": version.version, "trained_as_of": _day(version.trained_as_of),
+        "known_until": _day(version.known_until), "code_version": version.code_version,
+        "features": version.features, "nights": len(nights), "first": nights[0], "last": nights[-1],
+    }  # fmt: skip
+    return Fact(values, (home.model_source(), home.runs_source()))
+
+
+def _nights_of(home: Reading) -> dict[str, list[Any]]:
+    nights: dict[str, list[Any]] = {}
+    for night, run in home.runs.items():
+        nights.setdefault(str(run["model"]["version"]), []).append(night)
+    return nights
+
+
+def _weights(home: Reading) -> Fact | None:
+    learned = _artifact(home).get("weights") or {}
+    if not learned.get("insurers"):
+        return None
+    values = {
+        "insurers": learned["insurers"], "changes": learned["changes"], "dishonest": learned["dishonest_changes"],
+    }  # fmt: skip
+    return Fact(values, (home.model_source(),))
+
+
+def _inputs() -> Fact:
+    from payeewatch.features.registry import FEATURES
+
+    families = {feature.family for feature in FEATURES.values()}
+    source = Source(Kind.CODE, "features/", short(",".join(sorted(FEATURES))))
+    return Fact({"features": len(FEATURES), "families": len(families)}, (source,))
+
+
+def _calibration(home: Reading) -> Fact | None:
+    metrics = _metrics(home)
+    names = ("calibration.share_p05", "calibration.checked", "calibration.ks")
+    if not all(name in metrics for name in names):
+        return None
+    share, checked, ks = (metrics[name] for name in names)
+    return Fact({"share_p05": Percent(share), "checked": checked, "ks": Percent(ks)}, (home.model_source(),))
+
+
+def _precision(home: Reading) -> Fact | None:
+    if home.review is None or not home.review.oversight.followed.of:
+        return None
+    share = home.review.oversight.followed
+    return Fact(share_values(share) | {"judged": share.of}, (home.audit_source(),))
+
+
+def _workload(home: Reading) -> Fact | None:
+    if home.last is None:
+        return None
+    flagged = home.last["flagged"]
+    queues = {name: flagged.get(name, 0) for name in ("hold", "review", "audit")}
+    values = queues | {
+        "scored": home.last["scored"],
+        "flagged": sum(queues.values()),
+        "capacity": home.last["capacity"],
+    }
+    return Fact(values, (home.run_source(home.last_night),))
+
+
+def _warnings(home: Reading) -> Fact | None:
+    warnings = _artifact(home).get("warnings") or []
+    if not warnings:
+        return None
+    return Fact({"many": len(warnings)}, (home.model_source(),), tuple((each,) for each in warnings))
+
+
+def _drift(home: Reading) -> Fact | None:
+    """What the last night's watch says, where the night was watched and its model kept a reference."""
+    watched = (home.last or {}).get("drift") or {}
+    if not watched.get("reference"):
+        return None
+    keys = sorted(map(str, watched.get("keys", ())))
+    values = {
+        "on": home.last_night, "reference": watched["reference"], "alarms": watched.get("false_alarms_a_year"),
+        "many": len(keys),
+    }  # fmt: skip
+    return Fact(values, (home.run_source(home.last_night),), tuple((key,) for key in keys))
+
+
+def _learned_from(home: Reading) -> Fact | None:
+    version, facts = home.version, _artifact(home).get("facts") or {}
+    if version is None:
+        return None
+    values = {
+        "changes": facts.get("changes", version.changes), "left_out": facts.get("left_out", 0),
+        "lake_sequence": version.lake_sequence, "lake_fingerprint": version.lake_fingerprint[:DIGEST],
+    }  # fmt: skip
+    return Fact(values, (home.model_source(),))
+
+
+def _verdicts(home: Reading) -> Fact | None:
+    version = home.version
+    if version is None or version.verdicts is None:
+        return None
+    return Fact({"verdicts": version.verdicts}, (home.model_source(),))
+
+
+def _loads(home: Reading) -> Fact | None:
+    drops = [load for load in home.loads if load.kind == "drop"]
+    if not drops:
+        return None
+    totals: dict[str, Counter[str]] = {}
+    for load in drops:
+        for table, counts in load.facts.get("tables", {}).items():
+            totals.setdefault(table, Counter()).update({name: counts.get(name, 0) for name in COUNTED})
+    rows = tuple((table, *(totals[table][name] for name in COUNTED)) for table in DROP_TABLES if table in totals)
+    days = sorted(load.day for load in drops)
+    loads = [load for load in home.loads if load.kind != FORMS]
+    values = {"loads": len(loads), "drops": len(drops), "first": days[0], "last": days[-1]}
+    return Fact(values, (home.loads_source(),), rows)
+
+
+KINDS = {
+    "promotion": {"en": "promotion", "fr": "promotion"},
+    "rollback": {"en": "return to an earlier one", "fr": "retour à une précédente"},
+    "proposal": {"en": "proposal", "fr": "proposition"},
+    "refusal": {"en": "refusal", "fr": "refus"},
+}
+
+
+def _history(home: Reading) -> Fact | None:
+    if not home.records:
+        return None
+    rows = tuple(
+        (
+            each.at.replace(tzinfo=None, second=0, microsecond=0), KINDS.get(str(each.kind), str(each.kind)),
+            each.before, each.to, *map(free_text, (each.who, each.approved_by, each.why, each.override)),
+        )
+        for each in home.records
+    )  # fmt: skip
+    return Fact({"many": len(rows)}, (Source(Kind.MODEL, "mlflow, payeewatch-promotions", short(repr(rows))),), rows)
+
+
+def _versions(home: Reading) -> Fact | None:
+    if not home.versions:
+        return None
+    nights, digests = _nights_of(home), _digests(home)
+    rows = tuple(
+        (
+            each.version, _day(each.trained_as_of), _day(each.known_until), each.features, each.parent,
+            len(nights.get(each.version, ())), digests.get(each.version, "")[:DIGEST],
+        )
+        for each in home.versions
+    )  # fmt: skip
+    return Fact({"many": len(rows)}, (Source(Kind.MODEL, "mlflow", short(repr(rows))),), rows)
+
+
+def _altered(home: Reading) -> Fact | None:
+    numbers = {each.version for each in home.versions}
+    found = [each for each in altered(home.settings) if each.partition("version ")[2].split()[0] in numbers]
+    # the folder's place on this machine is nobody's business
+    rows = tuple((each.partition("artifacts/")[2] or each,) for each in found)
+    return Fact({"many": len(rows)}, (Source(Kind.MODEL, "mlflow/artifacts"),), rows) if rows else None
+
+
+def altered_models(home: Reading) -> bool:
+    """Whether the files of a version are not those that were registered."""
+    return _altered(home) is not None
+
+
+def _settings(home: Reading) -> Fact | None:
+    shipped = Params.read(DEFAULT_PARAMS).flat()
+    rows = tuple((name, value, shipped.get(name)) for name, value in home.params.items() if value != shipped.get(name))
+    return Fact({}, home.settings_source(*(row[0] for row in rows)), rows) if rows else None
+
+
+def _artifact(home: Reading) -> Mapping[str, Any]:
+    """What the version in use says of itself in MLflow: facts, warnings and the record of its weights."""
+    if home.version is None or home.last is None:
+        return {}
+    run_id = str(home.last["model"]["run_id"])
+    path = home.settings.folder("mlflow") / "artifacts" / run_id / "artifacts" / "facts.json"
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return facts
+
+
+def _metrics(home: Reading) -> dict[str, float]:
+    if home.version is None or home.last is None or not database_of(home.settings).exists():
+        return {}
+    with reading(database_of(home.settings)) as con:
+        return dict(con.execute(METRICS, [str(home.last["model"]["run_id"])]).fetchall())
+
+
+def _digests(home: Reading) -> dict[str, str]:
+    query = "SELECT version, value FROM model_version_tags WHERE key = 'digest'"
+    with reading(database_of(home.settings)) as con:
+        return {str(version): str(value) for version, value in con.execute(query)}
+
+
+def _day(text: str) -> Any:
+    return date.fromisoformat(text) if text else ""

@@ -1,0 +1,258 @@
+"""Every statement has its source and none is stale, and the first page says what the home does not bear out."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pypdf
+import pytest
+
+from payeewatch.dossier import words
+from payeewatch.dossier.answers import blank
+from payeewatch.dossier.build import FACTS, asked_for, build
+from payeewatch.dossier.files import plain, stale, write
+from payeewatch.dossier.reading import Reading, Review
+from payeewatch.dossier.statements import LANGUAGES, Dossier, Kind, State
+from payeewatch.pipeline.home.contents import write_hashed
+from payeewatch.pipeline.home.errors import InputMissing, InputRefused, SettingsError
+from payeewatch.pipeline.home.files import json_text, write_json
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.triage.figures.oversight import Oversight
+from tests.canaries import assert_absent, identities
+from tests.conftest import NIGHTS, ROOT, Home
+
+DAY = NIGHTS[-1]
+RATE = {"hits": 2, "n": 100, "share": 0.02, "low": 0.01, "high": 0.04}
+FAIRNESS = {
+    "first": "2024-09-23",
+    "last": "2024-09-25",
+    "version": "",
+    "groups": [{"attribute": "sex", "name": "F", "flagged": RATE, "held": {"share": None}}],
+}
+
+
+def reading(home: Home, **fields: object) -> Reading:
+    settings = Settings.load(home.path, {"PAYEEWATCH_KEY_FILE": str(home.key_file)})
+    return replace(Reading(settings, DAY), **fields)  # type: ignore[arg-type]
+
+
+def linked(home: Home, folder: Path, *own: str) -> Home:
+    """A home of links to another's folders, with copies of those that a test writes to."""
+    path = folder / "home"
+    path.mkdir()
+    for each in home.path.iterdir():
+        if each.name in own:
+            shutil.copytree(each, path / each.name)
+        else:
+            (path / each.name).symlink_to(each)
+    return Home(path, home.key_file)
+
+
+def codes(dossier: Dossier) -> list[str]:
+    return [each.code for each in dossier.findings]
+
+
+@pytest.fixture(scope="module")
+def made(published: Home) -> Dossier:
+    return build(reading(published))
+
+
+def test_every_statement_names_what_bears_it_out(made: Dossier) -> None:
+    assert [each.key for each in made.statements if not each.sources] == []
+    assert {each.number for each in made.statements} >= {"1.1", "13.1"}
+
+
+def test_every_test_and_file_that_a_statement_names_is_there(made: Dossier) -> None:
+    named = {source for each in made.statements for source in each.sources}
+    files = {source.name for source in named if source.kind == Kind.CODE}
+    tests: dict[str, set[str]] = {}
+    for source in named:
+        if source.kind == Kind.TEST:
+            path, _, function = source.name.partition("::")
+            tests.setdefault(path, set()).add(f"def {function}(")
+    assert [name for name in sorted({*files, *tests}) if not (ROOT / name).exists()] == []
+    for path, functions in tests.items():
+        source_text = (ROOT / path).read_text(encoding="utf-8")
+        assert [each for each in functions if each not in source_text] == [], path
+
+
+def test_every_part_of_the_issue_is_there_and_nothing_is_said_of_a_home_without_reviewers(made: Dossier) -> None:
+    assert [part.key for part in made.parts] == [*FACTS]
+    states = {each.key: each.state for each in made.statements}
+    assert states["oversight.overruled"] == states["oversight.log"] == State.NOT_THERE
+    assert states["incidents.missing"] == State.STATED
+    assert states["fairness.measured"] == State.NOT_THERE
+    assert {"no_log", "no_fairness", "no_purge", "open_rows", "unanswered", "unread"} <= {*codes(made)}
+
+
+def test_figures_are_those_of_the_home(made: Dossier, published: Home) -> None:
+    run = json.loads((published.path / "runs" / f"{DAY}.json").read_text(encoding="utf-8"))
+    texts = {each.key: each for each in made.statements}
+    assert f"scored {run['scored']} open changes" in texts["model.workload"].text["en"]
+    assert len(texts["lists.lists"].rows) == len(run["lists"])
+    assert (
+        texts["model.in_use"].text["fr"].startswith("Jusqu'au jour de ce dossier, les nuits ont utilisé la version 1.")
+    )
+    assert texts["changes.history"].rows[0][3]["en"] == "1"
+
+
+def test_texts_are_in_both_languages_with_the_same_values_and_accuse_nobody() -> None:
+    for name in FACTS:
+        for key, entry in words.texts(name)["statements"].items():
+            for text in filter(None, (entry, entry.get("absent"), entry.get("none"))):
+                assert words.placeholders({"en": text["en"], "fr": ""}) == words.placeholders(
+                    {"en": "", "fr": text["fr"]}
+                ), key
+    everything = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "dossier" / "texts").iterdir())
+    assert re.findall(r"\b(?:fraudsters?|guilty|suspects?|fraudeurs?|coupables?)\b", everything, re.IGNORECASE) == []
+    assert {len(entry["columns"]["en"]) - len(entry["columns"]["fr"]) for name in FACTS
+            for entry in words.texts(name)["statements"].values() if "columns" in entry} == {0}  # fmt: skip
+
+
+def test_the_same_day_gives_the_same_bytes_and_a_later_night_changes_none(published: Home, tmp_path: Path) -> None:
+    home = reading(published, as_of=NIGHTS[1])
+    first, again = tmp_path / "first", tmp_path / "again"
+    paths = write(home, build(home), first)
+    earlier = linked(published, tmp_path, "runs")
+    (earlier.path / "runs" / f"{NIGHTS[2]}.json").unlink()
+    without = reading(earlier, as_of=NIGHTS[1])
+    write(without, build(without), again)
+    assert {path.name for path in paths} == {
+        "dossier.json", "to-fill-in.yaml", "dossier-en.html", "dossier-fr.html", "dossier-en.pdf", "dossier-fr.pdf",
+        "criteria-en.html", "criteria-fr.html",
+    }  # fmt: skip
+    pdf = pypdf.PdfReader(first / "dossier-fr.pdf")
+    assert "Ce que ce dossier ne peut pas étayer" in pdf.pages[0].extract_text()
+    assert pdf.root_object["/MarkInfo"]["/Marked"]  # for screen readers
+    assert [path.name for path in paths if path.read_bytes() != (again / path.name).read_bytes()] == []
+
+
+def test_no_identity_and_no_number_of_the_feed_is_in_it(made: Dossier, published: Home, tmp_path: Path) -> None:
+    (tmp_path / "dossier.json").write_text(json_text(plain(made)), encoding="utf-8")  # every page is made from it
+    flags = pq.read_table(published.path / "flags" / f"{DAY}.parquet").to_pylist()
+    numbers = {row[name] for row in flags for name in ("member_id", "payee_id", "change_id", "account", "flag_id")}
+    people = identities(published.path / "inbox", published.path / "breaches", most=1_000)
+    assert_absent(tmp_path, [*people, *filter(None, numbers)])
+
+
+def test_a_missing_a_failed_and_an_altered_night_are_said_on_the_first_page(published: Home, tmp_path: Path) -> None:
+    home = linked(published, tmp_path, "runs")
+    (home.path / "runs" / f"{NIGHTS[1]}.json").rename(home.path / "runs" / f"{NIGHTS[1]}.failed.json")
+    run = home.path / "runs" / f"{NIGHTS[0]}.json"
+    run.write_text(run.read_text(encoding="utf-8").replace('"scored"', '"scored" '), encoding="utf-8")
+    made = build(reading(home))
+    assert codes(made)[:3] == ["missing_nights", "failed_nights", "altered_runs"]
+    assert all(each.is_bad for each in made.findings[:3])
+    assert (
+        next(each for each in made.statements if each.key == "incidents.altered").rows[0][0]["en"]
+        == f"runs/{NIGHTS[0]}.json"
+    )
+
+
+def test_what_the_watch_of_the_last_night_found_is_stated(published: Home, tmp_path: Path) -> None:
+    home = linked(published, tmp_path, "runs")
+    path = home.path / "runs" / f"{DAY}.json"
+    drift = {"reference": "1", "keys": ["member announced/bank_surprise"], "false_alarms_a_year": 2}
+    write_hashed(path, json.loads(path.read_text(encoding="utf-8")) | {"drift": drift})
+    statement = next(each for each in build(reading(home)).statements if each.key == "model.drift")
+    assert "at 2 false alarms a year. Unlike it: 1." in statement.text["en"]
+    assert statement.rows[0][0]["fr"] == "member announced/bank_surprise"
+
+
+def test_a_broken_audit_log_is_said_first(published: Home) -> None:
+    counts = Oversight(last_record=9, last_mac="ab" * 32, nights=3, flags=7)
+    counts.verdicts.update(benign=6, confirmed_fraud=2)
+    made = build(reading(published, review=Review(counts, ["record 3: was changed or put in"])))
+    assert codes(made)[0] == "broken_log"
+    assert "record 3" in made.findings[0].text["fr"]
+    texts = {each.key: each.text["en"] for each in made.statements}
+    assert "6 of 8 judged flags to be honest changes: 75\u00a0%" in texts["oversight.overruled"]
+    assert "no_log" not in codes(made)
+
+
+def test_a_statement_that_no_longer_holds_is_found(published: Home, tmp_path: Path) -> None:
+    home = linked(published, tmp_path, "runs", "reports")
+    out = tmp_path / "out"
+    with pytest.raises(InputMissing, match="no dossier to check"):
+        [*stale(out, build(reading(home)))]
+    write_json(out / "dossier.json", plain(build(reading(home))))
+    assert [*stale(out, build(reading(home)))] == []
+    (home.path / "reports" / f"purge-{DAY}.txt").write_text("gone as of D:\n  flags          flags             3\n")
+    assert [*stale(out, build(reading(home)))] == ["question 13", "retention.purges"]
+    with pytest.raises(InputRefused, match="check it with --as-of"):
+        [*stale(out, build(reading(home, as_of=NIGHTS[0])))]
+
+
+def test_measurements_are_read_and_old_ones_are_said_to_be(published: Home, tmp_path: Path) -> None:
+    home = linked(published, tmp_path, "reports")
+    for name, content in (("fairness", FAIRNESS), ("fairness-2", FAIRNESS | {"version": "2", "groups": []})):
+        write_json(home.path / "reports" / name / "fairness.json", content)
+    made = build(reading(home))
+    rates = next(each for each in made.statements if each.key == "fairness.measured")
+    assert [cell["fr"] for cell in rates.rows[0]] == ["sexe", "F", "signalés", "2\u00a0%", "1\u00a0%", "4\u00a0%"]
+    assert "no_fairness" not in codes(made)
+    later = build(reading(home, as_of=datetime(2025, 2, 1, tzinfo=UTC).date()))
+    assert {"old_fairness", "old_model", "missing_nights"} <= {*codes(later)}
+
+
+ANSWERS = """
+register.officer: {en: The office, fr: Le bureau, by: counsel, date: 2024-09-01}
+law.rights.rectification: read by counsel
+"""
+
+
+def test_the_insurers_file_fills_rows_in_for_good(published: Home, tmp_path: Path) -> None:
+    home = linked(published, tmp_path)
+    path = home.path / "dossier-answers.yaml"
+    path.write_text(ANSWERS)
+    made = build(reading(home))
+    officer = next(each for each in made.statements if each.key == "register.officer")
+    assert (officer.state, officer.answer) == (State.FILLED, {"en": "The office", "fr": "Le bureau"})
+    assert "counsel, 2024-09-01" in officer.sources[0].name
+    question = next(each for each in made.questions if each.key == "law.rights.rectification")
+    assert question.was_read
+    assert question.law["fr"] == "read by counsel"
+    path.write_text(blank(asked_for()))  # as it is handed out, it answers nothing and is no error
+    assert len(build(reading(home)).gaps) == len([key for key in asked_for() if not key.startswith("law.")])
+    wrong_files = {
+        "nobody.asks: x": "nobody asks for 'nobody.asks'",
+        "[": "cannot be read",
+        "a": "one answer",
+        "register.officer: {by: me}": "must be a text",
+    }
+    for wrong, why in wrong_files.items():
+        path.write_text(wrong)
+        with pytest.raises(SettingsError, match=why):
+            build(reading(home))
+
+
+def test_what_looks_like_somebodys_number_is_left_out() -> None:
+    assert words.word(words.free_text("because of FR7630006000011234567890189"), "en").startswith("[left out")
+    assert words.free_text("finds more, same workload") == "finds more, same workload"
+
+
+def test_values_are_worded_in_each_language() -> None:
+    day = datetime(2024, 10, 1, tzinfo=UTC).date()
+    assert [words.word(day, each) for each in LANGUAGES] == ["1 October 2024", "1er octobre 2024"]
+    assert [words.word(12345.5, each) for each in LANGUAGES] == ["12,345.5", "12\u00a0345,5"]
+    assert [words.word([], each) for each in LANGUAGES] == ["none", "aucun"]
+
+
+def test_the_command_writes_checks_and_says_what_is_open(
+    published: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    words_of_command = ["dossier", "--as-of", str(DAY), "--out", str(tmp_path)]
+    answer = json.loads(published.done(*words_of_command, "--json").stdout)
+    assert answer["answered"] < answer["questions"]
+    assert "register.officer" in answer["open"]
+    data = tmp_path / "dossier.json"
+    assert json.loads(data.read_text(encoding="utf-8")) == plain(build(reading(published)))
+    data.write_text(data.read_text(encoding="utf-8").replace("584", "585").replace("Nights published", "Nights made"))
+    assert published.run(*words_of_command, "--check").exit_code == 12

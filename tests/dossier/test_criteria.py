@@ -1,0 +1,58 @@
+"""The public page says what is looked at and what never is, for every feature, without a limit."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import pytest
+
+from payeewatch.dossier import words
+from payeewatch.dossier.answers import Answer
+from payeewatch.dossier.criteria import NEVER_READ, columns_read, criteria, page_content
+from payeewatch.dossier.page import criteria_page
+from payeewatch.dossier.statements import LANGUAGES
+from payeewatch.features.registry import FAMILIES, FEATURES
+from payeewatch.pipeline.detector.evidence import shipped
+from payeewatch.pipeline.tables import DROP_TABLES
+
+
+def text_of(page: str) -> str:
+    return re.sub(r"<style>.*?</style>|<[^>]+>", " ", page.partition("<body>")[2], flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_feature_is_on_the_public_page_and_no_limit_is(language: str) -> None:
+    entries = words.texts("criteria")["criteria"]
+    assert Counter(name for entry in entries.values() for name in entry["features"]) == Counter([*FEATURES])
+    text = text_of(criteria_page(page_content({}, "", shipped()), language))
+    for entry in entries.values():
+        assert entry[language].replace("'", "&#39;") in text
+    assert re.findall(r"\d", text.replace("&#39;", "")) == []  # no limit, window, weight or amount
+
+
+def test_a_criterion_has_features_of_one_family_and_every_family_has_a_heading() -> None:
+    texts = words.texts("criteria")
+    for entry in texts["criteria"].values():
+        assert len({FEATURES[name].family for name in entry["features"]}) == 1
+    assert set(texts["groups"]) == set(FAMILIES)
+
+
+def test_what_is_never_used_is_read_by_no_feature() -> None:
+    members = {column.name for column in DROP_TABLES["members"].columns}
+    assert members & set(NEVER_READ) >= {"sex", "postal_code", "birth_date", "national_id", "family_name"}
+    assert {name for name, read in columns_read().items() if read & set(NEVER_READ)} == set()
+    assert columns_read()["holder_names_found_share"]  # it sees something: keyed tokens, by a part of its own
+
+
+def test_weights_say_what_counts_for_an_honest_change() -> None:
+    plain, weighed = criteria(), criteria(shipped())
+    assert [each.text for each in plain] == [each.text for each in weighed]
+    assert Counter(each.counts for each in weighed)["either"] > Counter(each.counts for each in plain)["either"]
+    assert {each.counts for each in weighed} == {"against", "for", "either"}
+
+
+def test_the_insurers_contact_is_printed_once_it_is_filled_in() -> None:
+    answer = Answer({"en": "Write to us", "fr": "Écrivez-nous"})
+    assert "rights.contest" in criteria_page(page_content({}, ""), "fr")
+    assert "Écrivez-nous" in criteria_page(page_content({"rights.contest": answer}, ""), "fr")

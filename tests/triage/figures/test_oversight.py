@@ -1,0 +1,89 @@
+"""Human oversight is counted from the audit log as the application writes it, and never of one person."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from payeewatch.triage.figures.oversight import counted, oversight
+from payeewatch.triage.records import audit
+from payeewatch.triage.roles import Role
+from tests.triage.conftest import Clock, do, flag_of, user
+
+AT = datetime(2024, 9, 26, 7, tzinfo=UTC)
+GROUNDS = {"evidence_kind": "call_back_made", "confidence": "2", "note": ""}
+
+
+def row(number: int, seconds: int, action: str, flag: str = "F-1", user: str = "anna", **details: object) -> tuple:
+    return (number, AT + timedelta(seconds=seconds), user, "reviewer", action, flag, details, f"{number:064x}")
+
+
+def verdict(number: int, seconds: int, flag: str, what: str, state: str = "in_force", **more: object) -> tuple:
+    return row(number, seconds, what, flag, kind="verdict", verdict=what, state=state, **more)
+
+
+def test_time_on_evidence_runs_from_opening_to_the_same_persons_verdict() -> None:
+    counts = counted(
+        [
+            row(1, 0, "view"),
+            row(2, 40, "view"),  # the page again: the same sitting
+            verdict(3, 90, "F-1", "benign"),
+            verdict(4, 95, "F-2", "benign"),  # never opened
+            row(5, 100, "view", "F-3", "bea"),
+            verdict(6, 120, "F-3", "benign"),  # opened by somebody else
+        ]
+    )
+    assert counts.seconds == [90.0]
+    assert (counts.unopened.hits, counts.unopened.of) == (2, 3)
+
+
+def test_a_flag_opened_long_before_was_opened_but_its_time_is_not_known() -> None:
+    counts = counted([row(1, 0, "view"), verdict(2, 7200, "F-1", "benign")])
+    assert (counts.unopened.hits, counts.seconds) == (0, [])
+
+
+def test_only_verdicts_that_stand_are_counted_by_kind() -> None:
+    counts = counted(
+        [
+            verdict(1, 0, "F-1", "confirmed_fraud", "pending"),
+            row(2, 10, "approve", user="carl", kind="verdict", verdict="confirmed_fraud", state="in_force"),
+            verdict(3, 20, "F-2", "benign"),
+            row(4, 25, "undo", "F-2", undone="benign"),
+            verdict(5, 30, "F-3", "benign"),
+            row(6, 40, "approve", "F-3", kind="reopen", state="in_force"),
+            verdict(7, 50, "F-4", "benign"),
+            row(8, 60, "second_look", "F-4", kind="second_look", verdict="benign"),
+            row(9, 70, "return_proposal", "F-5"),
+        ]
+    )
+    assert dict(counts.verdicts) == {"confirmed_fraud": 1, "benign": 1}
+    assert (counts.overruled.hits, counts.overruled.of) == (1, 2)
+    assert (counts.approved, counts.approved_unopened, counts.returned, counts.undone) == (2, 2, 1, 1)
+    assert (counts.second_looks, counts.second_looks_alike) == (1, 1)
+
+
+def test_purges_rights_and_breaks_are_taken_from_the_log() -> None:
+    counts = counted(
+        [
+            row(1, 0, "purge", "", "", until="2024-09-25", flags={"closed": 2, "expired": 1}),
+            row(2, 1, "right_of_access", "", ""),
+            row(3, 2, "erase_person", "", ""),
+            row(4, 3, "audit_break", "", "", cause="missing"),
+        ]
+    )
+    assert counts.purges == [(1, "2024-09-25", 3)]
+    assert dict(counts.rights) == {"access": 1, "erasure": 1}
+    assert counts.breaks[0][2] == "missing"
+    assert counts.roles == {}
+
+
+def test_what_the_application_writes_is_what_is_counted(house: object, clocked: Clock) -> None:
+    reviewer, senior, flag = user(Role.REVIEWER), user(Role.SENIOR), flag_of("0001")
+    audit.record(reviewer, "view", flag.flag_id)
+    clocked.at += timedelta(seconds=50)
+    do(reviewer, flag, "confirmed_fraud", reason="F01", **GROUNDS)
+    before = clocked()
+    clocked.at += timedelta(seconds=50)
+    do(senior, flag, "approve", decision=str(flag.decisions.get().pk))
+    counts = oversight(clocked())
+    assert (counts.verdicts["confirmed_fraud"], counts.seconds, counts.approved) == (1, [50.0], 1)
+    assert oversight(before).approved == 0  # as of then

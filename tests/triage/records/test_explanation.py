@@ -1,0 +1,31 @@
+"""What is told of a person's own changes, and of nobody else's."""
+
+from __future__ import annotations
+
+from payeewatch.triage.models import Decision, Evidence, Flag, Hold, User
+from payeewatch.triage.records.explanation import cases
+from payeewatch.triage.roles import Role
+from tests.triage.conftest import MORNING, Clock, do, flag_of, user
+
+GROUNDS = {"evidence_kind": "call_back_made", "confidence": "2", "note": ""}
+
+
+def test_a_case_is_told_by_role_and_kind_and_a_relatives_is_not(house: object, clocked: Clock) -> None:
+    reviewer: User = user(Role.REVIEWER)
+    own, relative = flag_of("0001"), flag_of("0002", household_id="H0001", payee_id="P0001")
+    Evidence.objects.filter(flag=own).update(body={"reasons": [{"feature": "auth_weakness"}], "reassuring": []})
+    for number, amount in (("Y1", 10), ("Y2", 20), ("", None)):
+        Hold.objects.create(
+            flag=own, payment_id=number, payee_id="P0001", account="a", change_id="X0001", amount=amount,
+            state=Hold.State.HELD, by=reviewer, at=MORNING, hold_until=MORNING.date(),
+        )  # fmt: skip
+    ids = {"member": ["0001"], "payee": ["P0001"], "change": ["X0001"]}
+    (case,) = cases(ids)
+    assert (case["verdict"], case["decided_on"], case["counted"]) == ("", None, ["auth_weakness"])
+    assert [(each["many"], each["amount"], each["state"]) for each in case["held"]] == [(2, 30, "held")]
+
+    do(reviewer, own, "benign", reason="B01", **GROUNDS)
+    (case,) = cases(ids)
+    assert (case["verdict"], case["roles"]) == ("benign", ["reviewer"])
+    assert Decision.objects.count() == 1
+    assert Flag.objects.get(pk=relative.pk).state == Flag.State.NEW
