@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from tempfile import TemporaryDirectory
 
@@ -19,6 +20,7 @@ from django.db import DatabaseError, close_old_connections
 from payeewatch.pipeline.home.errors import SettingsError, StoreError, place
 from payeewatch.triage.exchange import notices
 from payeewatch.triage.exchange.import_by_hand import is_fresh
+from payeewatch.triage.records import audit
 from payeewatch.triage.server import housekeeping
 from payeewatch.triage.server.evidence_process import EvidenceProcess
 
@@ -26,6 +28,8 @@ LOG = logging.getLogger("payeewatch")
 HOUSEKEEPING_SECONDS = 5
 WAITING_SECONDS = 1
 """So often while somebody who just asked waits for the evidence of a case by hand."""
+ANCHOR_SECONDS = 60
+"""So often the log is compared with its anchors; it is anchored once a day."""
 THREADS = 4
 STOP_SECONDS = 30
 SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
@@ -58,9 +62,13 @@ def serve(host: str, port: int, workers: int) -> None:
             env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": metrics_folder},
         )  # fmt: skip
         LOG.info("%s", json.dumps({"stage": "triage", "address": f"http://{host}:{port}", "workers": workers}))
+        next_anchor = 0.0
         try:
             while True:
                 keep_house(tidy)
+                if time.monotonic() >= next_anchor:
+                    keep_house(audit.anchor)
+                    next_anchor = time.monotonic() + ANCHOR_SECONDS
                 if stop.wait(_pause()):
                     break
                 if server.poll() is not None:
