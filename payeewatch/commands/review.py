@@ -24,14 +24,16 @@ def start(settings: Settings) -> None:
     """Prepare Django for a home: every command here calls it first. A new or older database is migrated.
 
     Raises:
-        SettingsError: there is no such home, or no key file for it.
+        SettingsError: there is no such home, or no key file for it, or one that does not fit it.
         StoreError: the database cannot be reached or written.
     """
     from payeewatch.pipeline.home.keys import Keys
 
     if not settings.home.is_dir():
         raise SettingsError(f"{settings.home}: there is no such folder; make it with: payeewatch init")
-    Keys.load(settings.key_file)
+    keys = Keys.load(settings.key_file)
+    if os.access(settings.folder("lake"), os.X_OK):  # the application may run as a user who may not read the lake
+        keys.check(settings.folder("lake"), note=False)
     os.environ["PAYEEWATCH_HOME"] = str(settings.home)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "payeewatch.triage.settings")
     import django

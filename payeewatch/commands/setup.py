@@ -26,16 +26,21 @@ def init(settings: Settings) -> Answer:
 
     Example: payeewatch init --home /srv/payeewatch
     """
-    from payeewatch.pipeline.home.errors import StoreError
-    from payeewatch.pipeline.home.keys import Keys
+    from payeewatch.pipeline.home.errors import SettingsError, StoreError
+    from payeewatch.pipeline.home.keys import KEY_CHECK, Keys
     from payeewatch.pipeline.home.settings import FOLDERS
 
+    is_new = not settings.key_file.exists()
+    if is_new and (settings.folder("lake") / KEY_CHECK).exists():
+        raise SettingsError(
+            f"{settings.key_file}: there is no key file, and {settings.folder('lake')} was made with one; put that key "
+            "file there, or name it in PAYEEWATCH_KEY_FILE"
+        )
     for name in FOLDERS:
         try:
             settings.folder(name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{settings.folder(name)}: cannot be made ({error.strerror})") from error
-    is_new = not settings.key_file.exists()
     keys = Keys.create(settings.key_file) if is_new else Keys.load(settings.key_file)
     keys.check(settings.folder("lake"))
     return {"home": settings.home, "key_file": settings.key_file, "key_file_made": is_new}, [

@@ -98,6 +98,15 @@ def test_an_empty_home_has_nothing_to_migrate(tmp_path: Path) -> None:
     assert "is empty" in home.done("migrate").stdout
 
 
+def test_a_lake_whose_key_file_is_gone_gets_no_other_one(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home", tmp_path / "keys.json")
+    home.done("init")
+    home.key_file.unlink()
+    result = home.run("init", "--json")
+    assert (result.exit_code, home.key_file.exists()) == (10, False)
+    assert "put that key file there" in json.loads(result.stdout)["message"]
+
+
 OTHERS = sorted(set(main.commands) - {"doctor", "migrate", "restore", "status"})
 """Commands that need a home of this form; one that is restored gets the form of the backup."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import audit_edits
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage.models import AuditRecord
 from payeewatch.triage.records import anchors, audit
@@ -167,3 +168,15 @@ def test_a_volume_that_is_not_mounted_is_said_and_nothing_is_written(volume: Pat
     assert "cannot be read" in whats()
     volume.with_name("away").rename(volume)
     assert whats() == ""
+
+
+@pytest.mark.parametrize("number", range(2 * len(audit_edits.EDITS)))
+def test_every_kind_of_edit_is_found_at_once_and_ten_views_later(
+    volume: Path, house: Settings, add, next_day, number: int
+) -> None:
+    add(12)
+    next_day()
+    audit_edits.edit(number, house.folder("triage"))
+    if audit_edits.is_followed(number):
+        add(audit_edits.LATER)
+    assert audit.verify().findings
