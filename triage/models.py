@@ -73,6 +73,7 @@ class Night(models.Model):
 class Flag(models.Model):
     """A change that people must review: what the last night published about it, and the state of the work."""
 
+    is_without_own = False  # not stored: `hide` of `access/household.py` sets it for the user of a page
     # not stored: what a row of the queue shows in addition; `as_row` of `views/queue.py` sets it
     is_blind: bool
     is_done: bool
