@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ def start(settings: Settings) -> None:
         StoreError: the database cannot be reached or written.
     """
     from payeewatch.pipeline.home.keys import Keys
+    from payeewatch.pipeline.home.settings import PRIVATE_MODE
 
     if not settings.home.is_dir():
         raise SettingsError(f"{settings.home}: there is no such folder; make it with: payeewatch init")
@@ -41,7 +43,9 @@ def start(settings: Settings) -> None:
     from django.db import DatabaseError, connection
 
     try:
-        settings.folder("triage").mkdir(mode=0o700, exist_ok=True)
+        settings.folder("triage").mkdir(mode=PRIVATE_MODE, exist_ok=True)
+        with suppress(PermissionError):
+            settings.folder("triage").chmod(PRIVATE_MODE)
         django.setup()
         connection.ensure_connection()
         call_command("migrate", interactive=False, verbosity=0)

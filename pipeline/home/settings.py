@@ -26,6 +26,11 @@ FOLDERS = (
 )  # fmt: skip
 
 
+PRIVATE = ("vault", "triage")
+"""The folders that only their owner opens; the owner's group reads the others."""
+PRIVATE_MODE, FOLDER_MODE = 0o700, 0o750
+
+
 Share = Annotated[float, Field(ge=0, le=1, description="a share from 0 to 1")]
 Probability = Annotated[float, Field(ge=0, le=1, description="a probability")]
 Days = Annotated[int, Field(ge=1, le=3650, description="a positive number of days")]
@@ -317,3 +322,9 @@ class Settings:
 def _default_key_file(environ: Mapping[str, str]) -> Path:
     config = environ.get("XDG_CONFIG_HOME") or "~/.config"
     return Path(config) / "payeewatch" / "keys.json"
+
+
+def mode_limits(settings: Settings) -> dict[Path, int]:
+    """The home and its folders -> the permissions that each may have at most."""
+    folders = {settings.folder(name): PRIVATE_MODE if name in PRIVATE else FOLDER_MODE for name in FOLDERS}
+    return {settings.home: FOLDER_MODE} | folders
