@@ -30,7 +30,8 @@ WAITING_SECONDS = 1
 """So often while somebody who just asked waits for the evidence of a case by hand."""
 ANCHOR_SECONDS = 60
 """So often the log is compared with its anchors; it is anchored once a day."""
-THREADS = 4
+THREADS, CONNECTIONS = 16, 400
+"""Of each worker. More threads than requests are computed at once, because a slow client occupies one for a while."""
 STOP_SECONDS = 30
 SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 LIBC = ctypes.CDLL(None)
@@ -52,7 +53,8 @@ def serve(host: str, port: int, workers: int) -> None:
             [
                 sys.executable, "-m", "gunicorn", "payeewatch.triage.wsgi",
                 "--bind", f"fd://{listener.fileno()}", "--workers", str(workers),
-                "--worker-class", "gthread", "--threads", str(THREADS),
+                "--worker-class", "payeewatch.triage.server.worker.Worker", "--threads", str(THREADS),
+                "--worker-connections", str(CONNECTIONS),
                 "--preload",  # one clock for all workers, and an error at import ends the server at once
                 "--graceful-timeout", str(STOP_SECONDS), "--log-level", "warning", "--no-control-socket",
             ],
