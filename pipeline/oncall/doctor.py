@@ -475,6 +475,17 @@ def audit_head_is_there(settings: Settings) -> Iterator[str]:
         yield "triage/audit-head.json is missing"
 
 
+@check("The folder for anchors of the audit log is there.", "Mount it, or correct triage.anchor in params.yaml", 16)
+def anchor_folder_is_there(settings: Settings) -> Iterator[str]:
+    folder = _anchor_folder(settings)
+    if folder and not Path(folder).is_dir():
+        yield f"{folder}: there is no such folder"
+
+
+def _anchor_folder(settings: Settings) -> str:
+    return settings.params.triage.anchor
+
+
 # Every byte
 
 

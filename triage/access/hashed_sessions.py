@@ -1,13 +1,15 @@
-"""Sessions in the database under a hash of their key: whoever reads the database cannot take one over."""
+"""Sessions in the database under a keyed hash of their key: whoever reads the database cannot take one over."""
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 from typing import Any
 
 from django.contrib.sessions.backends import db
 from django.core.exceptions import SuspiciousOperation
 from django.utils import timezone
+
+from payeewatch.triage.workspace import keys
 
 LENGTH = 40
 """As long as Django's column for the key."""
@@ -38,5 +40,5 @@ class SessionStore(db.SessionStore):
 
 
 def hashed(session_key: str | None) -> str:
-    """What the database has of a session's key. The key is random and long: it needs no salt."""
-    return hashlib.sha256((session_key or "").encode()).hexdigest()[:LENGTH]
+    """What the database has of a session's key."""
+    return hmac.digest(keys().audit, f"session|{session_key or ''}".encode(), "sha256").hex()[:LENGTH]
