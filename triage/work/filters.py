@@ -79,7 +79,7 @@ def audit_sample(user: User) -> QuerySet[Flag]:
     return _visible_to(user).filter(queue=Flag.Queue.AUDIT, state=State.CLOSED)
 
 
-def next_payment_run(user: User | None, after: date | None = None) -> date | None:
+def next_payment_run(user: User | None = None, after: date | None = None) -> date | None:
     """The next day on which a payment of an open flag is made: today or later, or after a day."""
     flags = _visible_to(user) if user else Flag.objects.all()
     ahead = flags.filter(is_current=True, state__in=OPEN, first_payment_on__gte=clock.today())
