@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -17,6 +18,8 @@ from payeewatch.pipeline.home.errors import AnotherNight, PayeeWatchError, facts
 if TYPE_CHECKING:
     from payeewatch.pipeline.home.settings import Settings
 
+NOT_FOR_OTHERS = 0o027
+"""Files of every command are at most for their owner and group to read, whatever the shell's umask is."""
 Answer = tuple[Any, list[str]] | tuple[Any, list[str], int]
 """A command's answer: one JSON object for machines, lines for people, and the exit code where it is not 0."""
 
@@ -124,6 +127,7 @@ def command(
             from payeewatch.pipeline.store.lake_format import refuse_half_restored
 
             log_to_standard_error()
+            os.umask(os.umask(NOT_FOR_OTHERS) | NOT_FOR_OTHERS)
             try:
                 settings = Settings.load(home)
                 if not any_format:

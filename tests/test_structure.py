@@ -384,6 +384,7 @@ def test_nothing_calls_a_network() -> None:
     assert [name for name, path in MODULES.items() if imports(path) & callers] == [
         "payeewatch.triage.exchange.notices",  # off unless an address is set
         "payeewatch.triage.server.serve",  # listens
+        "payeewatch.triage.server.worker",  # answers, and cuts slow clients off
         "payeewatch.triage.views.oidc",  # speaks to the provider that is set
     ]
 

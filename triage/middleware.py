@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth import logout
-from django.http import HttpResponse
+from django.core.exceptions import SuspiciousOperation
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.utils import translation
+from django.utils.translation import gettext as say
+from django.views.defaults import bad_request
 
 from payeewatch.triage import clock
 from payeewatch.triage.access import sessions
@@ -15,12 +19,31 @@ from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import routes_for, start_of
 from payeewatch.triage.exchange.night_state import night_state
 from payeewatch.triage.language import phrases
-from payeewatch.triage.models import Night
-from payeewatch.triage.roles import READERS
+from payeewatch.triage.models import AuditRecord, Night, User
+from payeewatch.triage.roles import GUARDED, READERS
+
+NEWS_FOR = timedelta(days=7)
 
 NOTHING_OF_THE_DEVICE = ", ".join(
     f"{what}=()" for what in ("camera", "display-capture", "geolocation", "microphone", "payment", "usb")
 )
+
+
+class OnlyText:
+    """Refuse a request with a character that no database stores: NUL in its address or its fields."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        is_form = request.method == "POST" and not request.path.startswith("/api/")
+        try:
+            fields = [*request.GET.lists(), *(request.POST.lists() if is_form else ())]
+        except UnreadablePostError as error:  # the client went away
+            return bad_request(request, error)
+        if "\0" in request.path or any("\0" in text for name, values in fields for text in (name, *values)):
+            return bad_request(request, SuspiciousOperation("NUL"))
+        return self.get_response(request)
 
 
 class SessionLimits:
@@ -65,7 +88,7 @@ def page_context(request: Request) -> dict[str, Any]:
     if not getattr(user, "is_settled", False):
         return context
     footer = _footer() if user.role in READERS and not request.htmx else None
-    troubles = [] if request.htmx else _troubles()
+    troubles = [] if request.htmx else [*_troubles(), *_access_news(user)]
     return context | {"menu": routes_for(user), "footer": footer, "troubles": troubles}
 
 
@@ -78,6 +101,25 @@ def _troubles() -> list[str]:
     ]
     late = [night for night in state.late if night not in state.failed]
     return sentences + [phrases.night_trouble("late_night", {"night": str(night)}) for night in late[:1]]
+
+
+def _access_news(user: User) -> list[str]:
+    """For those who check others: who of them got a new way in lately. A stolen second pair of eyes shows here."""
+    if user.role not in GUARDED:
+        return []
+    ways = ("make_user", "readmit_user", "confirm_access_change")
+    rows = AuditRecord.objects.filter(action__in=ways, at__gte=clock.now() - NEWS_FOR).order_by("number")
+    news = {
+        row.details["name"]: clock.day_of(row.at)
+        for row in rows
+        if row.action == "confirm_access_change" or row.details["role"] in GUARDED
+    }
+    own = say("Your access was given or changed on %(day)s. Was this expected?")
+    of_others = say("%(user)s was given access, or a new way to sign in, on %(day)s. Was this expected?")
+    return [
+        (own if name == user.username else of_others) % {"user": name, "day": phrases.day(day)}
+        for name, day in news.items()
+    ]
 
 
 def _footer() -> dict[str, Any] | None:

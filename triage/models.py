@@ -15,7 +15,7 @@ from django.db import models
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
-from payeewatch.triage.identifying import looks_identifying
+from payeewatch.triage.identifying import looks_identifying, looks_like
 from payeewatch.triage.language import phrases
 from payeewatch.triage.roles import Role
 from payeewatch.triage.verdict_codes import ALL_REASONS, Confidence, EvidenceKind, Verdict
@@ -50,15 +50,38 @@ class User(AbstractUser):
         return self.username
 
     def clean(self) -> None:
-        """Refuse a name that looks like an identity: the audit log stores names for ever."""
+        """Refuse a name that looks like an identity, as the log stores names for ever, or like another user's."""
         super().clean()
         if looks_identifying(self.username):
             raise ValidationError({"username": _("This looks like an account or a national id. Take another name.")})
+        others = User.objects.exclude(pk=self.pk).values_list("username", flat=True)
+        if self.pk is None and looks_like(self.username) in {looks_like(other) for other in others}:
+            raise ValidationError({"username": _("Another user's name looks the same. Take another name.")})
 
     def _get_session_auth_hash(self, secret: Any = None) -> str:
         """A session is valid for one password and one role, until it is ended. Django compares this on each request."""
         bound_to = f"{self.password}|{self.role}|{self.sessions_ended}"
         return salted_hmac("triage.User.session", bound_to, secret=secret, algorithm="sha256").hexdigest()
+
+
+class AccessChange(models.Model):
+    """What an administrator asked for about a senior reviewer or an administrator, until another one confirms it."""
+
+    class What(models.TextChoices):
+        MAKE = "make-user", _("Make the user")
+        ROLE = "change-role", _("Give this role")
+        ADMIT = "admit-user", _("Give access again")
+        PASSWORD = "new-password", _("Give a new password")
+        FACTOR = "reset-second-factor", _("Reset the second factor")
+
+    person = models.ForeignKey(User, on_delete=models.CASCADE, related_name="access_changes")
+    what = models.CharField(max_length=30, choices=What)
+    role = models.CharField(max_length=20, choices=Role, blank=True)  # of a change of the role
+    by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["person", "what"], name="one_access_change")]  # noqa: RUF012
 
 
 class Night(models.Model):
@@ -73,6 +96,7 @@ class Night(models.Model):
 class Flag(models.Model):
     """A change that people must review: what the last night published about it, and the state of the work."""
 
+    is_without_own = False  # not stored: `hide` of `access/household.py` sets it for the user of a page
     # not stored: what a row of the queue shows in addition; `as_row` of `views/queue.py` sets it
     is_blind: bool
     is_done: bool

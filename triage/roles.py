@@ -27,6 +27,8 @@ MEASURERS = frozenset({Role.SCIENTIST, Role.SENIOR})
 """Who reads which reasons mislead."""
 AUDITORS = frozenset({Role.AUDITOR})
 ADMINISTRATORS = frozenset({Role.ADMINISTRATOR})
+GUARDED = SENIORS | ADMINISTRATORS
+"""Who is a second pair of eyes: such a user is made, or given a way in, by two administrators together."""
 EVERYBODY = frozenset(Role)
 """Everybody who has signed in."""
 ANYBODY: frozenset[Role] = frozenset()

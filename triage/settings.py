@@ -77,6 +77,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "payeewatch.triage.middleware.OnlyText",
     "axes.middleware.AxesMiddleware",
 ]
 TEMPLATES = [
@@ -119,12 +120,15 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": "payeewatch.triage.access.passwords.NotGuessable"},
 ]
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 LOGIN_URL = LOGOUT_REDIRECT_URL = LOGIN_REDIRECT_URL_FAILURE = "sign-in"
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_HANDLER = "payeewatch.triage.access.lock_out.LockOut"
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # who only tries on does not keep the user out
 AXES_LOCKOUT_CALLABLE = "payeewatch.triage.views.account.locked_out"
 AXES_CLIENT_IP_CALLABLE = "payeewatch.triage.access.sessions.address"
 AXES_RESET_ON_SUCCESS = True
@@ -139,6 +143,7 @@ if OIDC:
 
 IS_HTTPS = os.environ.get("PAYEEWATCH_TRIAGE_HTTPS", "") == "1"
 COOKIE_PREFIX = "__Host-" if IS_HTTPS else ""
+SESSION_ENGINE = "payeewatch.triage.access.hashed_sessions"
 SESSION_COOKIE_NAME = f"{COOKIE_PREFIX}session"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 SESSION_COOKIE_HTTPONLY = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -24,14 +25,17 @@ def start(settings: Settings) -> None:
     """Prepare Django for a home: every command here calls it first. A new or older database is migrated.
 
     Raises:
-        SettingsError: there is no such home, or no key file for it.
+        SettingsError: there is no such home, or no key file for it, or one that does not fit it.
         StoreError: the database cannot be reached or written.
     """
     from payeewatch.pipeline.home.keys import Keys
+    from payeewatch.pipeline.home.settings import PRIVATE_MODE
 
     if not settings.home.is_dir():
         raise SettingsError(f"{settings.home}: there is no such folder; make it with: payeewatch init")
-    Keys.load(settings.key_file)
+    keys = Keys.load(settings.key_file)
+    if os.access(settings.folder("lake"), os.X_OK):  # the application may run as a user who may not read the lake
+        keys.check(settings.folder("lake"), note=False)
     os.environ["PAYEEWATCH_HOME"] = str(settings.home)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "payeewatch.triage.settings")
     import django
@@ -39,7 +43,9 @@ def start(settings: Settings) -> None:
     from django.db import DatabaseError, connection
 
     try:
-        settings.folder("triage").mkdir(mode=0o700, exist_ok=True)
+        settings.folder("triage").mkdir(mode=PRIVATE_MODE, exist_ok=True)
+        with suppress(PermissionError):
+            settings.folder("triage").chmod(PRIVATE_MODE)
         django.setup()
         connection.ensure_connection()
         call_command("migrate", interactive=False, verbosity=0)

@@ -6,7 +6,7 @@ Stages are imported when a command runs, so that --help answers at once.
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -22,20 +22,28 @@ if TYPE_CHECKING:
 
 @command("init")
 def init(settings: Settings) -> Answer:
-    """Make the folders and, once, the key file.
+    """Make the folders, closed to others, and, once, the key file.
 
     Example: payeewatch init --home /srv/payeewatch
     """
-    from payeewatch.pipeline.home.errors import StoreError
-    from payeewatch.pipeline.home.keys import Keys
-    from payeewatch.pipeline.home.settings import FOLDERS
+    from payeewatch.pipeline.home.errors import SettingsError, StoreError
+    from payeewatch.pipeline.home.keys import KEY_CHECK, Keys
+    from payeewatch.pipeline.home.settings import FOLDERS, mode_limits
 
+    is_new = not settings.key_file.exists()
+    if is_new and (settings.folder("lake") / KEY_CHECK).exists():
+        raise SettingsError(
+            f"{settings.key_file}: there is no key file, and {settings.folder('lake')} was made with one; put that key "
+            "file there, or name it in PAYEEWATCH_KEY_FILE"
+        )
     for name in FOLDERS:
         try:
             settings.folder(name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{settings.folder(name)}: cannot be made ({error.strerror})") from error
-    is_new = not settings.key_file.exists()
+    for folder, most in mode_limits(settings).items():
+        with suppress(PermissionError):  # the folder of another user, such as of the export job; doctor looks at it
+            folder.chmod(folder.stat().st_mode & most)
     keys = Keys.create(settings.key_file) if is_new else Keys.load(settings.key_file)
     keys.check(settings.folder("lake"))
     return {"home": settings.home, "key_file": settings.key_file, "key_file_made": is_new}, [

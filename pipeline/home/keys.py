@@ -29,6 +29,7 @@ from payeewatch.pipeline.home.files import write_json
 DATA = Path(__file__).parent / "data"
 KEY_BYTES = 32
 BLOCK_BYTES = 64  # of SHA-256
+KEY_CHECK = "key-check.json"
 
 NAME_FORMS = 3
 """The number of the forms of names, and of the spellings, below. Each load of members or people notes it: a list that
@@ -157,16 +158,17 @@ class Keys:
         return keys
 
     def check(self, lake_root: Path, *, note: bool = True) -> None:
-        """Compare the keys with those the lake was made with; the first time, note them in the lake (with `note`).
+        """Compare all keys with those the lake was made with; the first time, note them in the lake (with `note`).
 
         Raises:
             SettingsError: this lake was made with another key, or another version of it.
         """
-        path = lake_root / "key-check.json"
+        path = lake_root / KEY_CHECK
         check_values = {
             "token_version": self.token_version,
             "token": _check_value(self.token[self.token_version]),
             "vault": _check_value(self.vault),
+            "audit": _check_value(self.audit),
         }
         if not path.exists():
             if note:
@@ -176,12 +178,16 @@ class Keys:
             stored = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise SettingsError(f"{path}: cannot be read ({type(error).__name__}); restore it") from error
-        wrong = [
-            name for name in check_values if not isinstance(stored, dict) or stored.get(name) != check_values[name]
-        ]
+        stored = stored if isinstance(stored, dict) else {}
+        lacks_audit = "audit" not in stored  # as earlier versions wrote it
+        wrong = [name for name in check_values if stored.get(name) != check_values[name]]
+        if lacks_audit and wrong == ["audit"]:
+            if note:
+                write_json(path, check_values)
+            return
         if wrong:
             raise SettingsError(
-                f"{path}: the key file's {' and '.join(wrong)} does not fit this lake; set PAYEEWATCH_KEY_FILE to the "
+                f"{path}: the key file's {', '.join(wrong)} does not fit this lake; set PAYEEWATCH_KEY_FILE to the "
                 "key file it was made with (a new token key needs a new lake, ingested from the start)"
             )
 

@@ -24,6 +24,11 @@ FOLDERS = (
 )  # fmt: skip
 
 
+PRIVATE = ("vault", "triage")
+"""The folders that only their owner opens; the owner's group reads the others."""
+PRIVATE_MODE, FOLDER_MODE = 0o700, 0o750
+
+
 Share = Annotated[float, Field(ge=0, le=1, description="a share from 0 to 1")]
 Probability = Annotated[float, Field(ge=0, le=1, description="a probability")]
 Days = Annotated[int, Field(ge=1, le=3650, description="a positive number of days")]
@@ -172,6 +177,7 @@ class Triage(Section):
     answer_requests: Annotated[bool, Field(description="a bool")]
     member_link: Annotated[str, Field(max_length=500, description="an address with {member_id} in it, or empty")]
     insurer: Annotated[str, Field(max_length=100, description="the insurer's name, or empty")]
+    anchor: Annotated[str, Field(max_length=1000, description="a folder outside the home (/...), or empty")]
 
     @field_validator("member_link")
     @classmethod
@@ -179,6 +185,13 @@ class Triage(Section):
         if link and not (link.startswith(("https://", "http://")) and "{member_id}" in link):
             raise Wrong(f"is {link!r}; it must be empty, or an address (https://...) that contains {{member_id}}")
         return link
+
+    @field_validator("anchor")
+    @classmethod
+    def _is_whole_path(cls, folder: str) -> str:
+        if folder and not Path(folder).is_absolute():
+            raise Wrong(f"is {folder!r}; it must be empty, or a folder with its whole path (/...) outside the home")
+        return folder
 
 
 class Retention(Section):
@@ -291,7 +304,12 @@ class Settings:
         for holder in (home, *folders.values()):
             if key_file.is_relative_to(holder):
                 raise SettingsError(f"PAYEEWATCH_KEY_FILE is {key_file}; it must lie outside the data, {holder}")
-        return cls(home, key_file, Params.read(params_path), params_path, folders)
+        params = Params.read(params_path)
+        anchor = Path(params.triage.anchor).resolve()
+        for holder in (home, *folders.values()):
+            if params.triage.anchor and anchor.is_relative_to(holder):
+                raise SettingsError(f"{params_path}: 'triage.anchor' is {anchor}; it must lie outside {holder}")
+        return cls(home, key_file, params, params_path, folders)
 
     def now(self) -> datetime:
         """This instant in UTC, or PAYEEWATCH_NOW, with which demos over past nights start their clock."""
@@ -309,3 +327,9 @@ class Settings:
 def _default_key_file(environ: Mapping[str, str]) -> Path:
     config = environ.get("XDG_CONFIG_HOME") or "~/.config"
     return Path(config) / "payeewatch" / "keys.json"
+
+
+def mode_limits(settings: Settings) -> dict[Path, int]:
+    """The home and its folders -> the permissions that each may have at most."""
+    folders = {settings.folder(name): PRIVATE_MODE if name in PRIVATE else FOLDER_MODE for name in FOLDERS}
+    return {settings.home: FOLDER_MODE} | folders

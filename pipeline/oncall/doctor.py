@@ -31,7 +31,7 @@ from payeewatch.pipeline.home.errors import PayeeWatchError, place
 from payeewatch.pipeline.home.files import cannot_be_read, is_running
 from payeewatch.pipeline.home.keys import Keys
 from payeewatch.pipeline.home.runs import failures, files_of, last_published, late_nights, published_files, read_run
-from payeewatch.pipeline.home.settings import FOLDERS, Settings
+from payeewatch.pipeline.home.settings import FOLDERS, Settings, mode_limits
 from payeewatch.pipeline.ingest.profile import Profile
 from payeewatch.pipeline.store.lake import WORK, Lake
 from payeewatch.pipeline.store.lake_format import read_format
@@ -133,11 +133,14 @@ def folders_can_be_written(settings: Settings) -> Iterator[str]:
             yield f"{folder}: permission denied"
 
 
-@check("No file of the home can be read by everybody.", "chmod -R o-rwx HOME, and run with UMask=0027 or 0077", 15)
+@check("No file of the home can be read by everybody.", "payeewatch init, then: chmod -R o-rwx HOME", 15)
 def nothing_is_world_readable(settings: Settings) -> Iterator[str]:
-    for folder in {settings.home, *(settings.folder(name) for name in ("lake", "vault", "flags", "evidence", "holds"))}:
-        if folder.is_dir() and folder.stat().st_mode & stat.S_IROTH and not _is_closed_above(folder):
+    for folder, most in mode_limits(settings).items():
+        mode = stat.S_IMODE(folder.stat().st_mode) if folder.is_dir() else 0
+        if mode & 0o007 and not _is_closed_above(folder):
             yield f"{folder}: others may read it"
+        elif mode & 0o070 & ~most:
+            yield f"{folder}: its mode is {mode:04o}; it must be {most:04o}, for its owner alone"
 
 
 def _is_closed_above(folder: Path) -> bool:
@@ -470,6 +473,17 @@ def audit_head_is_there(settings: Settings) -> Iterator[str]:
     triage = settings.folder("triage")
     if (triage / "triage.sqlite3").exists() and not (triage / "audit-head.json").exists():
         yield "triage/audit-head.json is missing"
+
+
+@check("The folder for anchors of the audit log is there.", "Mount it, or correct triage.anchor in params.yaml", 16)
+def anchor_folder_is_there(settings: Settings) -> Iterator[str]:
+    folder = _anchor_folder(settings)
+    if folder and not Path(folder).is_dir():
+        yield f"{folder}: there is no such folder"
+
+
+def _anchor_folder(settings: Settings) -> str:
+    return settings.params.triage.anchor
 
 
 # Every byte

@@ -17,6 +17,7 @@ from django.utils.translation import ngettext
 from payeewatch.pipeline.home.codes import WEAK_MATCHES
 from payeewatch.pipeline.home.wording import Measure
 from payeewatch.triage import clock
+from payeewatch.triage.access import household
 from payeewatch.triage.access.pseudonyms import hint_for, value_for
 from payeewatch.triage.evidence import particulars, related_flags, similar_flags, story, svg
 from payeewatch.triage.language import phrases
@@ -86,6 +87,8 @@ class Reason:
 def centre(flag: Flag, user: User) -> dict[str, Any]:
     """Everything `_centre.html` shows."""
     evidence_rows = _evidence_rows(flag)
+    for row in evidence_rows:
+        row.body = household.without_own(row.body, user)
     if flag.is_rarity_hidden:
         for row in evidence_rows:
             row.body = _without_rarity(row.body)

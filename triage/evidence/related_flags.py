@@ -12,6 +12,7 @@ from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
+from payeewatch.triage.access import household
 from payeewatch.triage.access.pseudonyms import value_for
 from payeewatch.triage.evidence import svg
 from payeewatch.triage.language import phrases
@@ -35,7 +36,8 @@ def neighbours(flag: Flag, body: Body, user: User) -> list[dict[str, Any]]:
         row["flag_id"] = row["flag_id"] or each["flag_id"]
     flag_ids = [row["flag_id"] for row in rows.values() if row["flag_id"]]
     is_related = Q(payee_id__in=rows) | Q(flag_id__in=flag_ids)
-    flags = Flag.objects.filter(is_related).exclude(pk=flag.pk).order_by("-is_current", "place") if rows else ()
+    related = household.visible(Flag.objects.filter(is_related), user).exclude(pk=flag.pk)
+    flags = related.order_by("-is_current", "place") if rows else ()
     by_payee: dict[str, Flag] = {}
     for other in flags:
         by_payee.setdefault(other.payee_id, other)
@@ -76,9 +78,9 @@ def earlier(flag: Flag, user: User) -> list[dict[str, Any]]:
     same = Q(payee_id=flag.payee_id) | Q(account=flag.account)
     if flag.member_id:
         same |= Q(member_id=flag.member_id)
-    others = Flag.objects.filter(same).exclude(pk=flag.pk).order_by("-first_flagged_on", "place")[:MOST_EARLIER]
+    others = household.visible(Flag.objects.filter(same), user).exclude(pk=flag.pk)
     rows = []
-    for other in others:
+    for other in others.order_by("-first_flagged_on", "place")[:MOST_EARLIER]:
         shared = [
             words
             for words, holds in (

@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as say
 
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
+from payeewatch.triage.access import household
 from payeewatch.triage.access.pseudonyms import value_for
 from payeewatch.triage.evidence.related_flags import LOOKS
 from payeewatch.triage.language import phrases
@@ -53,9 +54,7 @@ def frauds_on_account(flag: Flag, user: User) -> list[dict[str, Any]]:
 def _open_to(user: User) -> Any:
     """Flags whose verdict the user may see: not of the own household, nor one to judge a second time unseen."""
     flags = Flag.objects.exclude(needs_second_look=True) if user.role in REVIEWERS else Flag.objects.all()
-    if user.member_id:
-        flags = flags.exclude(member_id=user.member_id)
-    return flags.exclude(household_id=user.household_id) if user.household_id else flags
+    return household.visible(flags, user)
 
 
 def _shared(flag: Flag) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from django.db.models import Case, F, Q, QuerySet, Value, When
 
+from payeewatch.triage.access import household
 from payeewatch.triage.models import OPEN, Flag
 from payeewatch.triage.workspace import keys
 
@@ -63,8 +64,12 @@ def show_rarities(flags: Sequence[Flag]) -> None:
         flag.is_rarity_shown = True
 
 
-def as_shown(flag: Flag) -> Flag:
-    """A flag for a page, which is not saved: its rank is its place, and its queue the one that people see."""
+def as_shown(flag: Flag, user: Any) -> Flag:
+    """A flag for a page, which is not saved: its rank is its place, and its queue the one that people see.
+
+    Its ring and place tell nothing about the user's own household.
+    """
+    household.hide(flag, user)
     flag.rank = flag.place
     if flag.queue == Queue.AUDIT and flag.state in OPEN:
         flag.queue = Queue.REVIEW

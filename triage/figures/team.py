@@ -6,7 +6,7 @@ Flags that were purged count too, through the totals in `payeewatch.triage.figur
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -15,7 +15,7 @@ from statistics import median, quantiles
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, Sum
+from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import TruncDate
 
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
@@ -30,6 +30,8 @@ WINDOW = 90
 ENOUGH_FOR_TENTHS = 10
 CHANGE_VERDICTS = (*FRAUD_VERDICTS, "benign", "inconclusive")
 """Verdicts about the change; a duplicate or a data error says nothing about how well flags are chosen."""
+Hidden = Collection[str]
+"""Flags that are left out: those about the household of the user who reads."""
 Z = 1.96
 BOUND = 0.9
 """How often the lower bound of a share is to hold."""
@@ -95,18 +97,26 @@ def since(today: date) -> date:
     return (today - timedelta(days=WINDOW)).replace(day=1)
 
 
-def days(today: date) -> list[Day]:
+def _flags(hidden: Hidden) -> QuerySet[Flag]:
+    return Flag.objects.exclude(pk__in=hidden) if hidden else Flag.objects.all()
+
+
+def _holds(hidden: Hidden) -> QuerySet[Hold]:
+    return Hold.objects.exclude(flag__in=hidden) if hidden else Hold.objects.all()
+
+
+def days(today: date, hidden: Hidden = ()) -> list[Day]:
     """The last two weeks, oldest first."""
     first = today - timedelta(days=DAYS - 1)
     night = first - timedelta(days=1)  # a night's flags are the next day's work
     came: dict[date, Counter[str]] = {}
-    rows = Flag.objects.filter(first_flagged_on__gte=night).values_list("first_flagged_on", "queue")
+    rows = _flags(hidden).filter(first_flagged_on__gte=night).values_list("first_flagged_on", "queue")
     purged = [(on, queue, many) for on, queue, _, many in purged_totals.counts_of(Tally.Of.CAME, night)]
     for on, queue, many in (*rows.annotate(many=Count("pk")), *purged):
         came.setdefault(on + timedelta(days=1), Counter())[queue] += many
     went: dict[date, Counter[str]] = {}
     begins = datetime.combine(first, time(), ZoneInfo(home().params.timezone))  # an instant, for the index
-    closed = Flag.objects.filter(state=Flag.State.CLOSED, closed_at__gte=begins)
+    closed = _flags(hidden).filter(state=Flag.State.CLOSED, closed_at__gte=begins)
     stored = closed.annotate(on=TruncDate("closed_at")).values_list("on", "verdict").annotate(many=Count("pk"))
     purged = [(on, verdict, many) for on, _, verdict, many in purged_totals.counts_of(Tally.Of.WENT, first)]
     for on, verdict, many in (*stored, *purged):
@@ -115,12 +125,12 @@ def days(today: date) -> list[Day]:
     return [Day(on, came.get(on, Counter()), went.get(on, Counter())) for on in dates]
 
 
-def precision(today: date, queues: Sequence[str]) -> Share:
+def precision(today: date, queues: Sequence[str], hidden: Hidden = ()) -> Share:
     """Of the flags of these queues judged lately, how many were fraud or a stopped attempt.
 
     Cases that people opened by hand say nothing about what nights choose: they are left out.
     """
-    judged_flags = Flag.objects.filter(
+    judged_flags = _flags(hidden).filter(
         state=Flag.State.CLOSED,
         origin=Flag.Origin.NIGHT,
         first_flagged_on__gte=since(today),
@@ -134,8 +144,8 @@ def precision(today: date, queues: Sequence[str]) -> Share:
     return Share(sum(counts[verdict] for verdict in FRAUD_VERDICTS), counts.total())
 
 
-def times(today: date) -> Times:
-    closed = Flag.objects.filter(state=Flag.State.CLOSED, first_flagged_on__gte=since(today), closed_at__isnull=False)
+def times(today: date, hidden: Hidden = ()) -> Times:
+    closed = _flags(hidden).filter(state=Flag.State.CLOSED, first_flagged_on__gte=since(today), closed_at__isnull=False)
     spans = closed.values_list("opened_at", "closed_at")  # of many flags: no need of whole ones
     hours = [purged_totals.hours_between(*span) for span in spans]
     for _, at_most, _, many in purged_totals.counts_of(Tally.Of.HOURS, since(today)):
@@ -147,30 +157,34 @@ def times(today: date) -> Times:
     return Times(len(hours), tenths[4], tenths[8])
 
 
-def money() -> dict[str, Decimal]:
+def money(hidden: Hidden = ()) -> dict[str, Decimal]:
     """Euros: held now, proposed, released, and what verdicts of fraud or a stopped attempt say was lost or not."""
-    released = Hold.objects.filter(state=Hold.State.RELEASED).aggregate(sum=Sum("amount"))["sum"] or Decimal(0)
+    released = _holds(hidden).filter(state=Hold.State.RELEASED).aggregate(sum=Sum("amount"))["sum"] or Decimal(0)
     verdicts = Decision.objects.filter(
         kind=Decision.Kind.VERDICT,
         state=Decision.State.IN_FORCE,
         verdict__in=FRAUD_VERDICTS,
         flag__state=Flag.State.CLOSED,
-    )
+    ).exclude(flag__in=hidden)
     losses = verdicts.aggregate(prevented=Sum("loss_prevented"), paid=Sum("loss_paid"), recovered=Sum("loss_recovered"))
     return {
-        "held": _kept_back(Hold.State.HELD),
-        "proposed": _kept_back(Hold.State.PROPOSED),
+        "held": _kept_back(Hold.State.HELD, hidden),
+        "proposed": _kept_back(Hold.State.PROPOSED, hidden),
         "released": released + sum(many for *_, many in purged_totals.counts_of(Tally.Of.RELEASED)),
         **{name: amount or Decimal(0) for name, amount in losses.items()},
     }
 
 
-def _kept_back(state: Hold.State) -> Decimal:
+def _kept_back(state: Hold.State, hidden: Hidden) -> Decimal:
     """Euros of flags with holds in a state; a hold on later payments counts as at least the amount at risk."""
     in_state = Q(holds__state=state)
-    flags = Flag.objects.filter(in_state).annotate(
-        hold_amount=Sum("holds__amount", filter=in_state),
-        later_holds=Count("holds", filter=in_state & Q(holds__payment_id="")),
+    flags = (
+        _flags(hidden)
+        .filter(in_state)
+        .annotate(
+            hold_amount=Sum("holds__amount", filter=in_state),
+            later_holds=Count("holds", filter=in_state & Q(holds__payment_id="")),
+        )
     )
     rows = flags.values_list("amount_at_risk", "hold_amount", "later_holds")
     nothing = Decimal(0)
@@ -187,32 +201,32 @@ DAYS_LEFT_LIMITS = (0, 7, 30, 90)
 """Limits between classes of days left to qualify a flag: overdue, a week, a month, three months, more."""
 
 
-def clocks(today: date) -> list[int]:
+def clocks(today: date, hidden: Hidden = ()) -> list[int]:
     """Open flags by the days left until they must be qualified or deleted, soonest first."""
     days = home().params.retention.qualify_days
     counts = [0] * (len(DAYS_LEFT_LIMITS) + 1)
-    open_flags = Flag.objects.filter(state__in=OPEN).values_list("first_flagged_on")
+    open_flags = _flags(hidden).filter(state__in=OPEN).values_list("first_flagged_on")
     for flagged_on, many in open_flags.annotate(many=Count("pk")):
         days_left = (flagged_on + timedelta(days=days) - today).days
         counts[sum(days_left > edge for edge in DAYS_LEFT_LIMITS)] += many
     return counts
 
 
-def expiring(today: date, most: int = 8) -> list[dict[str, Any]]:
+def expiring(today: date, hidden: Hidden = (), most: int = 8) -> list[dict[str, Any]]:
     """Holds in force or proposed that end soonest, one row per flag; `amount` is null for later payments alone."""
-    holds = Hold.objects.filter(state__in=[Hold.State.HELD, Hold.State.PROPOSED], hold_until__gte=today)
+    holds = _holds(hidden).filter(state__in=[Hold.State.HELD, Hold.State.PROPOSED], hold_until__gte=today)
     rows = holds.values("flag_id", "hold_until", "state").annotate(amount=Sum("amount"), rank=F("flag__place"))
     return [dict(row) for row in rows.order_by("hold_until", "rank")[:most]]
 
 
-def blocked() -> list[dict[str, Any]]:
+def blocked(hidden: Hidden = ()) -> list[dict[str, Any]]:
     """Holds without end, longest first, one row per flag: its account is still to be put right."""
-    holds = Hold.objects.filter(state=Hold.State.HELD, hold_until=None)
+    holds = _holds(hidden).filter(state=Hold.State.HELD, hold_until=None)
     rows = holds.values("flag_id").annotate(amount=Sum("amount"), since=Min("at"), rank=F("flag__place"))
     return [dict(row) for row in rows.order_by("since", "flag_id")]
 
 
-def ended_in_vain() -> list[dict[str, Any]]:
+def ended_in_vain(hidden: Hidden = ()) -> list[dict[str, Any]]:
     """Holds that were renewed and ended while a fraud still waits for its approval, one row per flag."""
     proposals = Decision.objects.filter(
         flag=OuterRef("flag"),
@@ -220,14 +234,15 @@ def ended_in_vain() -> list[dict[str, Any]]:
         state=Decision.State.PENDING,
         verdict__in=FRAUD_VERDICTS,
     )
-    holds = Hold.objects.filter(Exists(proposals), state=Hold.State.EXPIRED, renewals__gt=0)
+    holds = _holds(hidden).filter(Exists(proposals), state=Hold.State.EXPIRED, renewals__gt=0)
     rows = holds.values("flag_id").annotate(amount=Sum("amount"), on=Max("hold_until"), rank=F("flag__place"))
     return [dict(row) for row in rows.order_by("on", "flag_id")]
 
 
-def agreement() -> Agreement:
+def agreement(hidden: Hidden = ()) -> Agreement:
     """How often the verdict of a second look agrees with the first verdict."""
     second_looks = Decision.objects.filter(kind=Decision.Kind.SECOND_LOOK, state=Decision.State.IN_FORCE)
+    second_looks = second_looks.exclude(flag__in=hidden)
     pairs = [(first, second) for first, second in second_looks.values_list("flag__verdict", "verdict") if first]
     for _, second, first, many in purged_totals.counts_of(Tally.Of.SECOND):
         pairs += [(first, second)] * many
@@ -248,12 +263,12 @@ def agreement_of(pairs: Sequence[tuple[str, str]]) -> Agreement:
     return Agreement(alike, of, None if chance == 1 else (alike / of - chance) / (1 - chance))
 
 
-def workload(now: datetime) -> dict[str, dict[str, int]]:
+def workload(now: datetime, hidden: Hidden = ()) -> dict[str, dict[str, int]]:
     """Open flags of the last night by queue: waiting for somebody, being worked on, waiting elsewhere, to approve."""
     waiting = Q(state__in=[Flag.State.AWAITING_MEMBER, Flag.State.AWAITING_BANK, Flag.State.SNOOZED])
     in_progress = Q(claimed_until__gt=now) & ~waiting & ~Q(state=Flag.State.PROPOSED)
     kinds = {"taken": in_progress, "elsewhere": waiting, "to_approve": Q(state=Flag.State.PROPOSED)}
-    rows = Flag.objects.filter(state__in=OPEN, is_current=True).values("queue")
+    rows = _flags(hidden).filter(state__in=OPEN, is_current=True).values("queue")
     queue_counts = rows.annotate(all=Count("pk"), **{name: Count("pk", filter=which) for name, which in kinds.items()})
     by_queue = {}
     for row in queue_counts:

@@ -8,6 +8,9 @@ Before a record is added, the last record and the head are compared. Where they 
 there: the head's file is kept under another name, and a new segment of the log begins with a record that names the
 break.
 Work goes on in the new segment. `verify` and the health page report the break until an operator accepts it.
+
+Once a day the end of the log is anchored (`anchors.py`), outside the database and the home: that shows when both were
+set back or wiped. An anchor that is not in the log is a break too.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import hashlib
 import hmac
 import json
 import logging
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -28,13 +32,16 @@ from django.db import transaction
 from payeewatch.pipeline.home.files import only_holder, put_in_place
 from payeewatch.triage import clock
 from payeewatch.triage.models import ApiToken, AuditRecord, Night, Step, User
+from payeewatch.triage.records import anchors
+from payeewatch.triage.records.anchors import Anchor
 from payeewatch.triage.records.locks import Turn, wait_for
 from payeewatch.triage.workspace import home, keys
 
 LOG = logging.getLogger("payeewatch")
 HEAD = "audit-head.json"
-BREAK, ACCEPT = "audit_break", "accept_audit_break"
-"""The actions of the record that names a break, and of the one by which an operator accepts breaks."""
+BREAK, ACCEPT, ANCHOR = "audit_break", "accept_audit_break", "anchor_audit_log"
+"""The actions of the record that names a break, of the one by which an operator accepts breaks, and of the daily one
+that says where the log was anchored."""
 BATCH = 10_000
 MOST_FINDINGS = 1000
 RECORD = ("number", "at", "user", "role", "action", "flag_id", "details")
@@ -42,12 +49,15 @@ RECORD = ("number", "at", "user", "role", "action", "flag_id", "details")
 TEXT = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 MISSING, GARBLED, AHEAD, OTHER, WIPED = "missing", "garbled", "ahead", "other", "wiped"
+ANCHORED, UNANCHORED = "anchored", "unanchored"
 CAUSES = {
     MISSING: f"{HEAD} was missing, so that a cut-off end would not have been seen",
     GARBLED: f"{HEAD} was changed, or made with another key",
     AHEAD: "the log ended before the record that its head names",
     OTHER: "the record that the head names was not in the log",
     WIPED: "the log was empty and without a head, while the database held work",
+    ANCHORED: "a record that was anchored outside was not in the log",
+    UNANCHORED: f"{anchors.FILE} was missing, or did not have the anchor that was made last",
 }
 """Why a log is broken -> the same in words."""
 WORK = (Night, Step, ApiToken)
@@ -145,6 +155,31 @@ def accept_breaks(reason: str) -> list[int]:
     return breaks
 
 
+def anchor() -> bool:
+    """Compare the log with its anchors, and anchor its end if that was not done today. Returns whether it was.
+
+    The anchor is a line of the log of the server too: it can be given to `verify` even without a folder for anchors.
+
+    Raises:
+        OSError: the folder for anchors cannot be read or written.
+    """
+    with transaction.atomic():
+        take_turn()
+        stored = anchors.read()
+        if _name_lost_anchors(stored):
+            return False  # the head must name the break first
+        last, before, today = _last_end(), _last_anchoring(), clock.today()
+        is_done = before and clock.day_of(before.at) == today and before.details["kept"] == anchors.is_set()
+        if is_done or not last.number:
+            return False
+        new = Anchor(str(today), last.number, last.mac)
+        if anchors.is_set():
+            anchors.add(new)
+        LOG.info("%s", json.dumps({"stage": ANCHOR, "head": str(last), **new.facts()}))
+        record(None, ANCHOR, number=last.number, kept=anchors.is_set())
+    return True
+
+
 def open_breaks(noted: Iterable[int] = ()) -> list[int]:
     """The numbers of the breaks that nobody accepted: those in the log, and those that the head still names."""
     in_log = AuditRecord.objects.filter(action=BREAK).values_list("number", flat=True)
@@ -159,9 +194,12 @@ def verify(noted: str = "", so_far: ChainCheck = NOTHING_YET, most: int | None =
     most about `MOST_FINDINGS` findings are returned.
     """
     findings, accepted, head = list(so_far.findings), list(so_far.accepted), _read_head()
-    if head.fault == GARBLED and not so_far.records:
-        findings.append(Finding(0, CAUSES[GARBLED]))
-    expected_ends = {end for end in (*_noted_ends(noted), head.end) if end.number > so_far.records}
+    stored, anchor_findings = _read_anchors()
+    if not so_far.records:
+        findings += [Finding(0, CAUSES[GARBLED])] if head.fault == GARBLED else []
+        findings += anchor_findings
+    written_ends = (*_noted_ends(noted), *_anchored_ends(stored), head.end)
+    expected_ends = {end for end in written_ends if end.number > so_far.records}
     last, many, accepted_breaks = End(so_far.records, so_far.mac), 0, _accepted_breaks()
     rows = AuditRecord.objects.filter(number__gt=last.number).order_by("number").values_list(*RECORD, "mac")[:most]
     for *record, mac in rows.iterator(BATCH):
@@ -201,6 +239,72 @@ def head_agrees() -> bool:
     if not last.number and head.fault == MISSING:
         return not _holds_work()
     return not _cause_of_break(last, head) and not (head.breaks and open_breaks(head.breaks))
+
+
+def _read_anchors() -> tuple[anchors.Anchors, list[Finding]]:
+    """The anchors, and what is wrong with their file."""
+    try:
+        stored = anchors.read()
+    except OSError as error:
+        return anchors.Anchors(), [Finding(0, f"{anchors.file()} cannot be read ({type(error).__name__})")]
+    findings = [
+        Finding(0, f"{anchors.FILE}: line {line} was changed, or made with another key") for line in stored.bad_lines
+    ]
+    return stored, findings + ([Finding(0, CAUSES[UNANCHORED])] if _lacks_last_anchor(stored) else [])
+
+
+def _anchored_ends(stored: anchors.Anchors) -> Iterator[End]:
+    """The ends that anchors name, except those whose record a break already names as lost."""
+    spans = [_lost_to(row) for row in AuditRecord.objects.filter(action=BREAK)]
+    for each in stored.good:
+        if not any(first <= each.number <= last for first, last in spans):
+            yield End(each.number, each.mac)
+
+
+def _lost_to(row: AuditRecord) -> tuple[int, int]:
+    """The numbers that a break's record says are lost."""
+    if row.details.get("cause") == ANCHORED:
+        return row.details["first"], row.details["last"]
+    return row.details.get("after", 0) + 1, row.number - 1
+
+
+def _name_lost_anchors(stored: anchors.Anchors) -> bool:
+    """Add a record that names a break for anchors that are not in the log, and for an anchor that is gone itself.
+
+    Returns whether there was one.
+    """
+    ends = {end.number: end.mac for end in _anchored_ends(stored)}
+    in_log = dict(AuditRecord.objects.filter(number__in=ends).values_list("number", "mac"))
+    lost = [number for number, mac in ends.items() if in_log.get(number) != mac]
+    if lost:
+        _name_break(max(lost), cause=ANCHORED, first=min(lost), last=max(lost))
+    is_gone = _lacks_last_anchor(stored)
+    if is_gone:
+        _name_break(0, cause=UNANCHORED)
+    return bool(lost or is_gone)
+
+
+def _name_break(at_least: int, **details: Any) -> None:
+    """Add a record that names a break, with a number above `at_least`."""
+    last, head, is_broken = _compared()
+    breaks = open_breaks(head.breaks)
+    row = _add(last, None, BREAK, "", details | {"after": last.number}, number=max(last.number, at_least) + 1)
+    LOG.error("%s", json.dumps({"stage": "audit", "break": row.number, "cause": CAUSES[details["cause"]]}))
+    broken = head.digest if is_broken else None
+    transaction.on_commit(lambda: _save_head(End(row.number, row.mac), [*breaks, row.number], broken))
+
+
+def _last_anchoring() -> AuditRecord | None:
+    return AuditRecord.objects.filter(action=ANCHOR).order_by("-number").first()
+
+
+def _lacks_last_anchor(stored: anchors.Anchors) -> bool:
+    """Whether the anchor that the log says was made last is not there, and no break says so."""
+    last = _last_anchoring()
+    if not last or not last.details["kept"] or not anchors.is_set():
+        return False
+    is_there = any(each.number == last.details["number"] for each in stored.good)
+    return not is_there and not AuditRecord.objects.filter(action=BREAK, number__gt=last.number).exists()
 
 
 def _last_end() -> End:
@@ -258,13 +362,18 @@ def _begin_segment(last: End, head: Head, cause: str) -> End:
 
     Its number is above every number that the log ever had, so that no record can be taken for one that was cut off.
     """
-    named = AuditRecord.objects.filter(action=BREAK).order_by("-number").first()
+    named = _last_break_of_a_head()
     if named and named.details.get("file") == head.digest and not _aside(named.number).exists():
         return last
     details = {"cause": cause, "after": last.number, "head": str(head.end), "file": head.digest}
     row = _add(last, None, BREAK, "", details, number=max(last.number, head.end.number) + 1)
     LOG.error("%s", json.dumps({"stage": "audit", "break": row.number, "cause": cause}))
     return End(row.number, row.mac)
+
+
+def _last_break_of_a_head() -> AuditRecord | None:
+    breaks = AuditRecord.objects.filter(action=BREAK).exclude(details__cause__in=[ANCHORED, UNANCHORED])
+    return breaks.order_by("-number").first()
 
 
 def _accepted_breaks() -> dict[int, AuditRecord]:
@@ -356,9 +465,9 @@ def _save_head(end: End, breaks: Sequence[int] = (), broken: str | None = None) 
     with _head_lock():
         before = _read_head()
         if broken is not None and before.digest == broken:
-            _keep_broken_head(
-                AuditRecord.objects.filter(action=BREAK).order_by("-number").values_list("number", flat=True)[0]
-            )
+            named = _last_break_of_a_head()
+            assert named
+            _keep_broken_head(named.number)
         elif before.fault or before.end.number >= end.number:
             return
         _write_head(end, breaks)
@@ -371,7 +480,10 @@ def _head_lock() -> AbstractContextManager[bool]:
 def _write_head(end: End, breaks: Sequence[int] = ()) -> None:
     facts = {"number": end.number, "mac": end.mac, "seal": _head_seal(end, breaks)}
     temporary = home().folder("triage") / f".{HEAD}.part"
-    temporary.write_text(json.dumps(facts | ({"breaks": list(breaks)} if breaks else {})), encoding="ascii")
+    with temporary.open("w", encoding="ascii") as file:
+        file.write(json.dumps(facts | ({"breaks": list(breaks)} if breaks else {})))
+        file.flush()
+        os.fdatasync(file.fileno())  # a power cut leaves this head or the one before, never an empty file
     temporary.replace(_head_path())
 
 

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from tempfile import TemporaryDirectory
 
@@ -19,6 +20,7 @@ from django.db import DatabaseError, close_old_connections
 from payeewatch.pipeline.home.errors import SettingsError, StoreError, place
 from payeewatch.triage.exchange import notices
 from payeewatch.triage.exchange.import_by_hand import is_fresh
+from payeewatch.triage.records import audit
 from payeewatch.triage.server import housekeeping
 from payeewatch.triage.server.evidence_process import EvidenceProcess
 
@@ -26,7 +28,10 @@ LOG = logging.getLogger("payeewatch")
 HOUSEKEEPING_SECONDS = 5
 WAITING_SECONDS = 1
 """So often while somebody who just asked waits for the evidence of a case by hand."""
-THREADS = 4
+ANCHOR_SECONDS = 60
+"""So often the log is compared with its anchors; it is anchored once a day."""
+THREADS, CONNECTIONS = 16, 400
+"""Of each worker. More threads than requests are computed at once, because a slow client occupies one for a while."""
 STOP_SECONDS = 30
 SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 LIBC = ctypes.CDLL(None)
@@ -48,7 +53,8 @@ def serve(host: str, port: int, workers: int) -> None:
             [
                 sys.executable, "-m", "gunicorn", "payeewatch.triage.wsgi",
                 "--bind", f"fd://{listener.fileno()}", "--workers", str(workers),
-                "--worker-class", "gthread", "--threads", str(THREADS),
+                "--worker-class", "payeewatch.triage.server.worker.Worker", "--threads", str(THREADS),
+                "--worker-connections", str(CONNECTIONS),
                 "--preload",  # one clock for all workers, and an error at import ends the server at once
                 "--graceful-timeout", str(STOP_SECONDS), "--log-level", "warning", "--no-control-socket",
             ],
@@ -58,9 +64,13 @@ def serve(host: str, port: int, workers: int) -> None:
             env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": metrics_folder},
         )  # fmt: skip
         LOG.info("%s", json.dumps({"stage": "triage", "address": f"http://{host}:{port}", "workers": workers}))
+        next_anchor = 0.0
         try:
             while True:
                 keep_house(tidy)
+                if time.monotonic() >= next_anchor:
+                    keep_house(audit.anchor)
+                    next_anchor = time.monotonic() + ANCHOR_SECONDS
                 if stop.wait(_pause()):
                     break
                 if server.poll() is not None:

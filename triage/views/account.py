@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
-from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, UsernameField
 from django.contrib.auth.views import LoginView, LogoutView
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse, JsonResponse
@@ -17,11 +19,17 @@ from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 
+from payeewatch.triage import clock
 from payeewatch.triage.access import sessions
 from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route, start_of
+from payeewatch.triage.models import AuditRecord, User
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import ANYBODY, EVERYBODY
+
+LONGEST_NAME = 150
+"""As long as the column of user names."""
+MOST_WRONG_PASSWORDS = 5
 
 
 class SignInForm(AuthenticationForm):
@@ -30,6 +38,8 @@ class SignInForm(AuthenticationForm):
     error_messages = AuthenticationForm.error_messages | {
         "invalid_login": _("User name and password do not fit together. Mind capital letters.")
     }
+
+    username = UsernameField(max_length=LONGEST_NAME, widget=forms.TextInput({"autofocus": True}))
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -64,7 +74,14 @@ def password(request: Request) -> HttpResponse:
     user = request.user
     if not user.has_usable_password():
         raise PermissionDenied  # signs in only through single sign-on
+    if _wrong_passwords(user) >= MOST_WRONG_PASSWORDS:
+        return locked_out(request, None, {})
     form = PasswordChangeForm(user, request.POST or None)
+    if request.method == "POST" and "old_password" in form.errors:
+        audit.record(user, "password_refused")
+        if _wrong_passwords(user) >= MOST_WRONG_PASSWORDS:  # perhaps somebody else, in a session that was left open
+            sessions.end_all(user)
+            return locked_out(request, None, {})
     if request.method == "POST" and form.is_valid():
         if form.cleaned_data["old_password"] == form.cleaned_data["new_password1"]:
             form.add_error("new_password1", say("Choose another password than the one you have."))
@@ -76,6 +93,12 @@ def password(request: Request) -> HttpResponse:
             messages.success(request, say("Your password was changed. Your other sessions have ended."))
             return redirect(start_of(user))
     return render(request, "triage/password.html", {"form": form, "first": user.must_change_password})
+
+
+def _wrong_passwords(user: User) -> int:
+    """How often somebody typed a wrong present password into the user's form lately."""
+    since = clock.now() - timedelta(hours=settings.AXES_COOLOFF_TIME)
+    return AuditRecord.objects.filter(user=user.username, action="password_refused", at__gte=since).count()
 
 
 def form_token(request: Request) -> HttpResponse:

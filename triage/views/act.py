@@ -40,7 +40,8 @@ def act(request: Request, flag_id: str, name: str) -> HttpResponse:
         if request.htmx and not isinstance(refusal, workflow.Overtaken):
             return refused_pane(request, flag_id, str(refusal), form_data)
         return panes(request, flag_id, refusal=str(refusal), bound=form_data, acted_on=flag_id, status=409)
-    after = request.POST.get("then") or flag_id
+    then = request.POST.get("then", "")
+    after = then if then and "/" not in then else flag_id
     address = reverse("flag", args=[after]) + query(request)
     if request.htmx:
         answer = panes(request, after, acted_on=flag_id, last_step=str(step_id))

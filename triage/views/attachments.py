@@ -44,7 +44,8 @@ def attachment(request: Request, flag_id: str, pk: int) -> HttpResponse:
         messages.error(request, str(error))
         return redirect("flag", flag_id)
     answer = HttpResponse(content, content_type=stored.content_type)
-    answer["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=stored.name)
+    name = attachments.plain_name(stored.name, stored.content_type)  # earlier versions stored any ending
+    answer["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=name)
     answer["X-Content-Type-Options"] = "nosniff"
     answer["Content-Security-Policy"] = "sandbox; default-src 'none'"
     return answer

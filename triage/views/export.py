@@ -23,6 +23,7 @@ from openpyxl.utils import get_column_letter
 
 from payeewatch.pipeline.home.tabular import FORMULA_STARTS
 from payeewatch.triage import clock
+from payeewatch.triage.access import household
 from payeewatch.triage.access.pseudonyms import hint_for, value_for
 from payeewatch.triage.access.request import Request, route_name
 from payeewatch.triage.access.route import Route
@@ -139,6 +140,8 @@ def _cells_of(row: dict[str, Any], user: User) -> list[Any]:
     """A row as its user may see it, in words and in the insurer's time."""
     if row["needs_second_look"] and user.role in REVIEWERS:
         row |= dict.fromkeys(HIDDEN_FROM_A_SECOND_LOOK)
+    ring, size = household.ring_for(row["ring"], row["ring_size"], user)
+    row |= {"ring": ring, "ring_size": size, "rank": row["rank"] and household.place_for(row["rank"], user)}
     row |= {name: value_for(user, kind, row[name]) for name, kind in KINDS.items()}
     row |= {name: str(words.get(row[name], row[name] or "")) for name, words in CODES.items()}
     first_reason = row["headline"] or {"sentence": row["headline_reason"]}

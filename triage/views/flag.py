@@ -40,7 +40,7 @@ def panes(
     status: int = 200,
 ) -> HttpResponse:
     """A flag's two panes: only they for htmx, with the row of the flag that was acted on; otherwise the whole page."""
-    flag = as_shown(get_object_or_404(_flags(), pk=flag_id))
+    flag = as_shown(get_object_or_404(_flags(), pk=flag_id), request.user)
     # the next flag is named by the form, not by the address that is guarded
     if is_own_household(flag, request.user):
         raise PermissionDenied
@@ -67,7 +67,7 @@ def panes(
 
 def refused_pane(request: Request, flag_id: str, refusal: str, bound: Bound) -> HttpResponse:
     """The right pane alone, with the refused form as it was sent: the evidence stays where it is."""
-    flag = as_shown(get_object_or_404(_flags(), pk=flag_id))
+    flag = as_shown(get_object_or_404(_flags(), pk=flag_id), request.user)
     context = {**right_pane(flag, request.user, bound), "refused": refusal, "query": query(request)}
     answer = render(request, "triage/_act_pane.html", context, status=409)
     answer["HX-Retarget"], answer["HX-Reswap"] = "#act", "outerHTML"

@@ -51,7 +51,7 @@ def language(request: Request) -> HttpResponse:
 def _next(request: Request, default: str) -> str:
     target = request.POST.get("next", "")
     is_own_page = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
-    return target if is_own_page else resolve_url(default)
+    return target if is_own_page and target.startswith("/") else resolve_url(default)
 
 
 def _with_language_cookie(answer: HttpResponse, code: str) -> HttpResponse:

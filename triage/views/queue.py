@@ -40,8 +40,8 @@ FINISHED = (Flag.State.CLOSED, Flag.State.PROPOSED, Flag.State.SNOOZED)
 ROW_FIELDS = (
     "flag_id", "version", "state", "verdict", "queue", "origin", "place", "amount_at_risk", "amount_paid", "headline",
     "headline_reason", "derived",
-    "account_before", "member_id", "payee_id", "first_payment_on", "first_flagged_on", "snoozed_until", "ring_size",
-    "needs_second_look",
+    "account_before", "member_id", "payee_id", "first_payment_on", "first_flagged_on", "snoozed_until", "ring",
+    "ring_size", "needs_second_look",
     "is_escalated", "claimed_until", "claimed_by__username", "assigned_to__username",
 )  # fmt: skip
 """What the rows of a list need; a list reads nothing more."""
@@ -203,7 +203,7 @@ def query(request: Request) -> str:
 def as_row(flag: Flag, user: User, is_blind: bool = False) -> Flag:
     """A flag, with what its row shows as further attributes. A blind row shows neither rank nor state."""
     today = clock.today()
-    as_shown(flag)
+    as_shown(flag, user)
     flag.is_blind = is_blind
     is_to_approve = flag.state == Flag.State.PROPOSED and user.role in SENIORS
     flag.is_done = flag.state in FINISHED and not is_to_approve

@@ -19,6 +19,7 @@ from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from payeewatch.triage.access import household
 from payeewatch.triage.access.pseudonyms import hint_for, value_for
 from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
@@ -53,9 +54,15 @@ def rings(request: Request) -> HttpResponse:
         actors=Count("actor_id", distinct=True),
         actor=Min("actor_id"),
     )
-    found = rows.order_by("-at_risk", "rank", "ring")[:MOST]
-    rings = [{**row, "shared": _shared(row, request.user)} for row in found]
+    found = rows.exclude(ring__in=household.alone_without_own(request.user)).order_by("-at_risk", "rank", "ring")[:MOST]
+    rings = [_ring_row(row, request.user) for row in found]
     return render(request, "triage/rings.html", {"rings": rings})
+
+
+def _ring_row(row: Mapping[str, Any], user: User) -> dict[str, Any]:
+    name, size = household.ring_for(row["ring"], row["size"], user)
+    place = household.place_for(row["rank"], user)
+    return {**row, "ring": name, "size": size, "rank": place, "shared": _shared(row, user)}
 
 
 def _shared(row: Mapping[str, Any], user: User) -> str:
@@ -67,7 +74,7 @@ def _shared(row: Mapping[str, Any], user: User) -> str:
 
 def ring(request: Request, ring: str) -> HttpResponse:
     """One ring, named by its smallest flag: its flags, and a decision on those that are selected."""
-    return _page(request, _of_ring(ring), ring=ring)
+    return _page(request, _of_ring(ring, request.user), ring=ring)
 
 
 def selected(request: Request) -> HttpResponse:
@@ -90,8 +97,8 @@ def decide_selected(request: Request) -> HttpResponse:
     return _decide(request, f"{reverse('selected')}?{urlencode({'flag': flag_ids}, doseq=True)}")
 
 
-def _of_ring(ring: str) -> list[str]:
-    return list(Flag.objects.filter(ring=ring).values_list("pk", flat=True))
+def _of_ring(ring: str, user: User) -> list[str]:
+    return list(household.flags_of_ring(ring, user).values_list("pk", flat=True))
 
 
 def _decide(request: Request, address: str, ring: str = "") -> HttpResponse:
@@ -101,7 +108,7 @@ def _decide(request: Request, address: str, ring: str = "") -> HttpResponse:
         messages.warning(request, say("Select flags, and choose what to decide."))
         return redirect(address)
     version_texts = dict(each.partition(":")[::2] for each in selected)
-    flag_ids = [each for each in _of_ring(ring) if each in version_texts] if ring else list(version_texts)
+    flag_ids = [each for each in _of_ring(ring, request.user) if each in version_texts] if ring else list(version_texts)
     plans = bulk.bulk_preview(request.user, flag_ids, name)
     ready = next((each for each in plans if not each.refusal), None)
     if not ready:
@@ -110,7 +117,7 @@ def _decide(request: Request, address: str, ring: str = "") -> HttpResponse:
             messages.warning(request, words)
         return redirect(address)
     action = workflow.ACTIONS[name]
-    form = action.form_for(ready.flag, _answers(request, name, ready))
+    form = action.form_for(ready.flag, _answers(request, name, ready), request.user)
     _hide_what_the_preview_asks(form)
     show = partial(_page, request, flag_ids, ring=ring, action=action, form=form, plans=plans)
     if not form.is_valid():

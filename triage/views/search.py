@@ -20,7 +20,7 @@ def search(request: Request) -> HttpResponse:
     number = request.POST.get("q", "")
     answer = searching.search(request.user, number)
     for flag in answer.flags:
-        as_shown(flag)
+        as_shown(flag, request.user)
     can_open = request.user.role in REVIEWERS
     return render(request, "triage/search.html", {"answer": answer, "searched": number, "can_open": can_open})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b32encode
+from typing import Any
 
 import qrcode
 from django import forms
@@ -14,12 +15,12 @@ from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
-from django_otp import devices_for_user, login, match_token, user_has_device
+from django_otp import devices_for_user, login, user_has_device
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from qrcode.image.svg import SvgPathImage
 
-from payeewatch.triage.access.passwords import random_characters
+from payeewatch.triage.access.passwords import random_characters, stored_code
 from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route, must_verify, start_of
 from payeewatch.triage.models import User
@@ -52,7 +53,7 @@ def second_factor(request: Request) -> HttpResponse:
         return redirect(start_of(user))
     form = Code(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        device = match_token(user, form.cleaned_data["code"])
+        device = _device_of(user, form.cleaned_data["code"])
         if device:
             _renew_session(request, device)
             audit.record(user, "second_factor", recovery=isinstance(device, StaticDevice))
@@ -112,6 +113,15 @@ def forget_devices(user: User) -> None:
         device.delete()
 
 
+def _device_of(user: User, code: str) -> Any:
+    """The device that a code is of, if any; a recovery code works once."""
+    with transaction.atomic():
+        for device in devices_for_user(user, for_verify=True):
+            if device.verify_token(stored_code(code) if isinstance(device, StaticDevice) else code):
+                return device
+    return None
+
+
 def _renew_session(request: Request, device: TOTPDevice | StaticDevice) -> None:
     """Give the session a new key, so that the old one no longer works."""
     request.session.cycle_key()
@@ -123,7 +133,7 @@ def _new_recovery_codes(user: User) -> list[str]:
     device = StaticDevice.objects.create(user=user, name="recovery")
     codes = [random_characters(CODE_LENGTH) for _ in range(RECOVERY_CODES)]
     for code in codes:
-        device.token_set.create(token=code)
+        device.token_set.create(token=stored_code(code))
     return codes
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
@@ -16,11 +16,12 @@ from payeewatch.pipeline.home import charts
 from payeewatch.pipeline.home.charts import Part
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.triage import clock
+from payeewatch.triage.access import household
 from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.figures import team
 from payeewatch.triage.language import phrases
-from payeewatch.triage.models import Flag
+from payeewatch.triage.models import Flag, User
 from payeewatch.triage.roles import REVIEWERS, Role
 
 QUEUES = (
@@ -45,9 +46,10 @@ WORK = (
 
 def page(request: Request) -> HttpResponse:
     """Show the team's figures."""
-    today, now = clock.today(), clock.now()
-    days = team.days(today)
-    times, money, agreement = team.times(today), team.money(), team.agreement()
+    today, now, user = clock.today(), clock.now(), request.user
+    hidden = household.own_household(user).flags
+    days = team.days(today, hidden)
+    times, money, agreement = team.times(today, hidden), team.money(hidden), team.agreement(hidden)
     context = {
         "since": phrases.day(team.since(today)),
         "came": _by_day(say("Flags in, by day and queue"), days, "came"),
@@ -55,20 +57,20 @@ def page(request: Request) -> HttpResponse:
         "days": [
             {"on": phrases.day(day.on), "came": sum(day.came.values()), "went": sum(day.went.values())} for day in days
         ],
-        "precision": [_precision(name, queues, today) for name, queues in _precisions()],
+        "precision": [_precision(name, team.precision(today, queues, hidden)) for name, queues in _precisions()],
         "times": {
             "closed": times.closed,
             "median": _hours(times.median),
             "ninety": times.ninety and _hours(times.ninety),
         },
         "money": {name: phrases.rough_euros(amount) for name, amount in money.items()},
-        "clocks": _clocks(team.clocks(today)),
-        "expiring": [_ending(row, today) for row in team.expiring(today)],
-        "blocked": [_with_day(row, clock.day_of(row["since"])) for row in team.blocked()],
-        "ended_in_vain": [_with_day(row, row["on"]) for row in team.ended_in_vain()],
+        "clocks": _clocks(team.clocks(today, hidden)),
+        "expiring": [_ending(row, today) for row in _placed(team.expiring(today, hidden), user)],
+        "blocked": [_with_day(row, clock.day_of(row["since"])) for row in _placed(team.blocked(hidden), user)],
+        "ended_in_vain": [_with_day(row, row["on"]) for row in _placed(team.ended_in_vain(hidden), user)],
         "agreement": agreement,
         "kappa": None if agreement.kappa is None else phrases.number(agreement.kappa, 2),
-        "work": _work(team.workload(now)),
+        "work": _work(team.workload(now, hidden)),
         "queues": [(colour, queue.label) for colour, queue, _codes in QUEUES],
         "verdicts": [(colour, words) for colour, words, _codes in VERDICTS],
     }
@@ -100,8 +102,12 @@ def _precisions() -> list[tuple[str, list[str]]]:
     ]
 
 
-def _precision(name: str, queues: list[str], today: date) -> dict[str, object]:
-    share = team.precision(today, queues)
+def _placed(rows: Iterable[dict[str, Any]], user: User) -> list[dict[str, Any]]:
+    """Rows with their rank as the user may see it."""
+    return [row | {"rank": household.place_for(row["rank"], user)} for row in rows]
+
+
+def _precision(name: str, share: team.Share) -> dict[str, object]:
     low, high = share.interval
     return {
         "name": name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from axes.models import AccessAttempt
@@ -20,13 +21,14 @@ from django.views.decorators.cache import never_cache
 from django_otp import user_has_device
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from payeewatch.triage import clock
 from payeewatch.triage.access import sessions
 from payeewatch.triage.access.passwords import give_password
 from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
-from payeewatch.triage.models import User
+from payeewatch.triage.models import AccessChange, User
 from payeewatch.triage.records import audit
-from payeewatch.triage.roles import ADMINISTRATORS
+from payeewatch.triage.roles import ADMINISTRATORS, GUARDED
 from payeewatch.triage.views.second_factor import forget_devices
 
 
@@ -57,7 +59,8 @@ def users(request: Request) -> HttpResponse:
     )
     people = User.objects.annotate(has_device=Exists(has_device), is_locked=Exists(attempts))
     people = people.order_by("-is_active", "username")
-    return render(request, "triage/users.html", {"users": people})
+    waiting = AccessChange.objects.select_related("person", "by").order_by("at")
+    return render(request, "triage/users.html", {"users": people, "waiting": waiting})
 
 
 @never_cache
@@ -67,6 +70,11 @@ def new_user(request: Request) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         with transaction.atomic():
             person = form.save(commit=False)
+            if person.role in GUARDED:
+                person.is_active = False
+                person.set_unusable_password()
+                person.save()
+                return _ask(request, person, What.MAKE, person.role)
             password = give_password(person)
             person.save()
             audit.record(request.user, "make_user", name=person.username, role=person.role)
@@ -82,10 +90,18 @@ def user(request: Request, user_id: int) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         if form.changed_data:
             with transaction.atomic():
+                new_role = person.role
+                if is_guarded := new_role in GUARDED and new_role != old_role:
+                    person.role = old_role  # until somebody confirms it
                 form.save()
-                role_change = {"role": person.role, "was": old_role} if "role" in form.changed_data else {}
+                role_change = {"role": person.role, "was": old_role} if person.role != old_role else {}
                 changed_fields = [name for name in form.changed_data if name != "role"]
-                audit.record(request.user, "change_user", name=person.username, changed=changed_fields, **role_change)
+                if changed_fields or role_change:
+                    audit.record(
+                        request.user, "change_user", name=person.username, changed=changed_fields, **role_change
+                    )
+                if is_guarded:
+                    return _ask(request, person, What.ROLE, new_role)
         messages.success(request, say("Saved."))
         return redirect("user", person.pk)
     context = {
@@ -107,12 +123,64 @@ def do_to_user(request: Request, user_id: int, what: str) -> HttpResponse:
     if person == request.user:
         raise PermissionDenied  # two administrators: nobody locks out the last one, or resets their own factor
     with transaction.atomic():
+        if person.role in GUARDED and what in What:
+            return _ask(request, person, What(what))
         password = USER_ACTIONS[what](person)
         audit.record(request.user, what.replace("-", "_"), name=person.username)
     if password:
         return _show_password(request, person, password)
     messages.success(request, say("Done."))
     return redirect("user", person.pk)
+
+
+def _ask(request: Request, person: User, what: AccessChange.What, role: str = "") -> HttpResponse:
+    """Store what an administrator asks for, until another one confirms it."""
+    with transaction.atomic():
+        AccessChange.objects.update_or_create(
+            person=person, what=what, defaults={"role": role, "by": request.user, "at": clock.now()}
+        )
+        audit.record(request.user, "ask_access_change", name=person.username, what=what, role=role)
+    messages.warning(request, say("Another administrator must confirm this, or somebody at the machine does it."))
+    return redirect("users")
+
+
+@never_cache
+def answer_change(request: Request, pk: int, answer: str) -> HttpResponse:
+    """Confirm what another administrator asked for, or refuse it; one's own request can be taken back."""
+    if answer not in ("confirm", "refuse"):
+        raise Http404
+    with transaction.atomic():
+        audit.take_turn()
+        change = get_object_or_404(AccessChange.objects.select_related("person"), pk=pk)
+        person = change.person
+        if answer == "confirm" and request.user.pk in (change.by_id, person.pk):
+            raise PermissionDenied  # two people
+        password = _do_change(change) if answer == "confirm" else None
+        names = {"name": person.username, "what": change.what, "role": change.role, "asked_by": change.by.username}
+        audit.record(request.user, f"{answer}_access_change", **names)
+        change.delete()
+        if answer == "refuse" and change.what == What.MAKE:
+            person.delete()
+    if password:
+        return _show_password(request, person, password)
+    messages.success(request, say("Done."))
+    return redirect("users")
+
+
+def _do_change(change: AccessChange) -> str | None:
+    """Do what was asked for. Returns the new password, if it gives one."""
+    person = change.person
+    if change.what == What.MAKE:
+        person.is_active = True
+        return _new_password(person)
+    if change.what == What.ROLE:
+        person.role = change.role
+        person.save(update_fields=["role"])
+        return None
+    return USER_ACTIONS[change.what](person)
+
+
+What = AccessChange.What
 
 
 def _new_password(person: User) -> str:
@@ -141,7 +209,7 @@ def _reset_second_factor(person: User) -> None:
     sessions.end_all(person)
 
 
-USER_ACTIONS = {
+USER_ACTIONS: Mapping[str, Callable[[User], str | None]] = {
     "withdraw-user": _withdraw,
     "admit-user": _admit,
     "new-password": _new_password,
@@ -158,5 +226,6 @@ ROUTES = (
     Route("users", "users", users, ADMINISTRATORS, menu=_("Users")),
     Route("new-user", "users/new", new_user, ADMINISTRATORS, ("GET", "POST")),
     Route("user", "users/<int:user_id>", user, ADMINISTRATORS, ("GET", "POST")),
+    Route("answer-change", "users/changes/<int:pk>/<str:answer>", answer_change, ADMINISTRATORS, ("POST",)),
     Route("do-to-user", "users/<int:user_id>/do/<str:what>", do_to_user, ADMINISTRATORS, ("POST",)),
 )

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
 from payeewatch.triage import clock
+from payeewatch.triage.access import household
 from payeewatch.triage.access.pseudonyms import is_named_reader
 from payeewatch.triage.language import phrases
 from payeewatch.triage.models import Decision, Flag, Hold, Note, Step, User, is_own_household
@@ -77,7 +78,8 @@ def right_pane(flag: Flag, user: User, bound: Bound | None = None) -> dict[str, 
         hidden |= {"claim"}
     actions = {each.name: each for each in workflow.allowed(flag, user) if each.name not in hidden}
     forms = {
-        name: each.form_for(flag, bound[1] if bound and bound[0] == name else None) for name, each in actions.items()
+        name: each.form_for(flag, bound[1] if bound and bound[0] == name else None, user)
+        for name, each in actions.items()
     }
     return {
         "flag": flag,
@@ -87,7 +89,7 @@ def right_pane(flag: Flag, user: User, bound: Bound | None = None) -> dict[str, 
         "kept": _free_text(bound[1]) if bound and bound[0] not in actions else "",
         "blind": blind,
         "pending": [] if blind else [(each, [part for part in grounds(each) if part]) for each in pending(flag)],
-        "duplicates": [] if blind else list(flag.duplicates.order_by("pk").values_list("pk", flat=True)),
+        "duplicates": [] if blind else _duplicates(flag, user),
         "holds": [hold for hold in flag.holds.all() if hold.state != Hold.State.EXPIRED],
         "hold_warning": "" if blind else holds.warning(flag),
         "history": [] if blind else history(flag),
@@ -97,6 +99,10 @@ def right_pane(flag: Flag, user: User, bound: Bound | None = None) -> dict[str, 
         "is_own": is_own_household(flag, user),
         "can_work": user.role in REVIEWERS,
     }
+
+
+def _duplicates(flag: Flag, user: User) -> list[str]:
+    return list(household.visible(flag.duplicates.order_by("pk"), user).values_list("pk", flat=True))
 
 
 def history(flag: Flag) -> list[HistoryEntry]:

@@ -90,11 +90,11 @@ class SnoozeUntil(TextChoices):
     RUN = "run", _("The next payment run")
 
 
-def _chosen_day(choice: str) -> date | None:
+def _chosen_day(choice: str, user: User | None) -> date | None:
     """The day of a choice; none if no payment run is known."""
     today = clock.today()
     if choice == SnoozeUntil.RUN:
-        return next_payment_run(after=today)
+        return next_payment_run(user, after=today)
     return today + timedelta(days=7 if choice == SnoozeUntil.WEEK else 1)
 
 
@@ -112,7 +112,7 @@ class SnoozeForm(ActionForm):
         if choice and chosen:
             raise forms.ValidationError(say("Choose one day, not two."))
         if choice:
-            values["until"] = _future_day(_chosen_day(choice))
+            values["until"] = _future_day(_chosen_day(choice, self.user))
             if not values["until"]:
                 raise forms.ValidationError(say("No payment run is known. Choose a day."))
         if not self.errors and not values["until"] and not values["until_worse"]:

@@ -34,6 +34,12 @@ SIGNS = {
 }
 """The first bytes of each kind. Plain text is accepted too."""
 TEXT = "text/plain"
+ENDINGS = {
+    "application/pdf": (".pdf",), "image/png": (".png",), "image/jpeg": (".jpg", ".jpeg"),
+    "image/tiff": (".tif", ".tiff"), TEXT: (".txt",),
+}  # fmt: skip
+"""The endings under which each kind is offered."""
+MOST_ON_A_FLAG = 50
 MARKUP = (b"<!doctype", b"<html", b"<script", b"<svg", b"<?xml", b"{\\rtf")
 MODE = 0o600
 
@@ -56,6 +62,8 @@ def attach(user: User, flag_id: str, upload: UploadedFile[Any]) -> Attachment:
     kind = kind_of(content)
     if not kind:
         raise Refused(say("Only PDF, PNG, JPEG, TIFF and plain text are kept."))
+    if flag.attachments.count() >= MOST_ON_A_FLAG:
+        raise Refused(say("A flag may have up to %(most)s files.") % {"most": MOST_ON_A_FLAG})
     stored_as = secrets.token_hex(32)
     digest = hashlib.sha256(content).hexdigest()
     _store(stored_as, content)
@@ -65,7 +73,7 @@ def attach(user: User, flag_id: str, upload: UploadedFile[Any]) -> Attachment:
                 flag=flag,
                 by=user,
                 at=clock.now(),
-                name=plain_name(upload.name or ""),
+                name=plain_name(upload.name or "", kind),
                 stored_as=stored_as,
                 content_type=kind,
                 size=len(content),
@@ -112,11 +120,15 @@ def kind_of(content: bytes) -> str:
     return TEXT if is_plain and not content.lstrip().lower().startswith(MARKUP) else ""
 
 
-def plain_name(name: str) -> str:
-    """The file name as the user sent it, without path and without invisible characters."""
+def plain_name(name: str, kind: str) -> str:
+    """The file name as the user sent it, without path and invisible characters, with an ending of its kind.
+
+    What is kept as plain text is offered as `run.bat.txt`: no program runs it.
+    """
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
     printable = "".join(char for char in unicodedata.normalize("NFC", last) if char.isprintable())
-    return printable.strip(". ")[-200:] or "file"
+    stem, endings = printable.strip(". ")[-190:].lstrip(". ") or "file", ENDINGS[kind]
+    return stem if stem.lower().endswith(endings) else f"{stem}{endings[0]}"
 
 
 def path_of(stored_as: str) -> Path:

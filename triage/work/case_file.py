@@ -23,6 +23,7 @@ from django.utils.translation import gettext_lazy as _
 
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
 from payeewatch.triage import clock
+from payeewatch.triage.access import household
 from payeewatch.triage.evidence import evidence_panel
 from payeewatch.triage.language import phrases
 from payeewatch.triage.models import CaseFile, Decision, Flag, User, is_own_household
@@ -229,7 +230,7 @@ def _story(flag: Flag, user: User, purpose: str, at: datetime) -> list[Any]:
     return [
         *story,
         *_ring_section(flag, user),
-        *_decision_section(flag),
+        *_decision_section(flag, user),
         *_notes_section(flag),
         *_attachments_section(flag),
         *_proof_section(flag, panel["frozen_on"]),
@@ -270,11 +271,11 @@ def _section_of(
     return [*_heading(heading), _table(heads, rows, widths) if rows else _paragraph(say("None."), "line")]
 
 
-def _decision_section(flag: Flag) -> list[Any]:
+def _decision_section(flag: Flag, user: User) -> list[Any]:
     """What was decided, by whom and when, and by whom it was approved."""
     rows = [
         [phrases.instant(at), what, who, state]
-        for at, what, who, state in sorted([*_decision_rows(flag), *_hold_rows(flag)])
+        for at, what, who, state in sorted([*_decision_rows(flag, user), *_hold_rows(flag)])
     ]
     heading = _heading(say("Decisions"))
     if not rows:
@@ -282,13 +283,14 @@ def _decision_section(flag: Flag) -> list[Any]:
     return [*heading, _table([say("When"), say("What"), say("Who"), say("State")], rows, (38, 67, 40, 24))]
 
 
-def _decision_rows(flag: Flag) -> Iterator[tuple[datetime, str, str, str]]:
+def _decision_rows(flag: Flag, user: User) -> Iterator[tuple[datetime, str, str, str]]:
     decisions = flag.decisions.exclude(state=Decision.State.UNDONE).select_related("by", "approver")
     for each in decisions:
         who = each.by.username
         if each.approver:
             who = say("%(by)s, approved by %(approver)s") % {"by": who, "approver": each.approver.username}
-        other = say("duplicate of %(flag)s") % {"flag": each.duplicate_of_id} if each.duplicate_of_id else ""
+        is_told = each.duplicate_of_id and each.duplicate_of_id not in household.own_household(user).flags
+        other = say("duplicate of %(flag)s") % {"flag": each.duplicate_of_id} if is_told else ""
         codes = (each.get_verdict_display(), other, *grounds(each))
         what = ", ".join(str(words) for words in (each.get_kind_display(), *codes, each.note) if words)
         yield each.decided_at or each.at, what, who, str(each.get_state_display())

@@ -12,6 +12,7 @@ from django import forms
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
+from payeewatch.triage.access import household
 from payeewatch.triage.models import Flag, User, is_own_household
 from payeewatch.triage.work.workflow import ActionContext, ActionForm, Details, Refused, State, action
 
@@ -23,7 +24,8 @@ class JoinForm(ActionForm):
     with_flag = forms.CharField(label=_("Into the ring of"), max_length=40)
 
     def clean_with_flag(self) -> Flag:
-        other = Flag.objects.filter(pk=self.cleaned_data["with_flag"].strip()).first()
+        flags = household.visible(Flag.objects.all(), self.user) if self.user else Flag.objects.all()
+        other = flags.filter(pk=self.cleaned_data["with_flag"].strip()).first()
         if not other:
             raise forms.ValidationError(say("There is no such flag."))
         return other
@@ -46,7 +48,7 @@ def join_case(context: ActionContext, with_flag: Flag) -> Details:
 
 
 def _alone(flag: Flag, user: User, at: Any) -> str:
-    return "" if flag.ring_size > 1 else say("This flag is in no ring.")
+    return "" if household.ring_size(flag, user) > 1 else say("This flag is in no ring.")
 
 
 @action(

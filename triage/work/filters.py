@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django_filters.widgets import RangeWidget
 
 from payeewatch.triage import clock
+from payeewatch.triage.access import household
 from payeewatch.triage.exchange.audit_sample import of_queue
 from payeewatch.triage.exchange.ending_soon import holds_ending, suppressions_ending
 from payeewatch.triage.models import OPEN, Decision, Flag, Step, User
@@ -78,19 +79,17 @@ def audit_sample(user: User) -> QuerySet[Flag]:
     return _visible_to(user).filter(queue=Flag.Queue.AUDIT, state=State.CLOSED)
 
 
-def next_payment_run(after: date | None = None) -> date | None:
+def next_payment_run(user: User | None = None, after: date | None = None) -> date | None:
     """The next day on which a payment of an open flag is made: today or later, or after a day."""
-    ahead = Flag.objects.filter(is_current=True, state__in=OPEN, first_payment_on__gte=clock.today())
+    flags = _visible_to(user) if user else Flag.objects.all()
+    ahead = flags.filter(is_current=True, state__in=OPEN, first_payment_on__gte=clock.today())
     if after:
         ahead = ahead.filter(first_payment_on__gt=after)
     return ahead.aggregate(day=Min("first_payment_on"))["day"]
 
 
 def _visible_to(user: User) -> QuerySet[Flag]:
-    flags = Flag.objects.select_related("claimed_by", "assigned_to")
-    if user.member_id:
-        flags = flags.exclude(member_id=user.member_id)
-    return flags.exclude(household_id=user.household_id) if user.household_id else flags
+    return household.visible(Flag.objects.select_related("claimed_by", "assigned_to"), user)
 
 
 STARTS = {
@@ -145,7 +144,7 @@ class QueueFilter(filters.FilterSet):
     )
     due_by = filters.DateFilter(label=_("Payment by"), field_name="first_payment_on", lookup_expr="lte", widget=DAY)
     rings = filters.BooleanFilter(label=_("Rings"), widget=forms.CheckboxInput, method="_rings")
-    ring = filters.CharFilter(label=_("Ring"), widget=forms.HiddenInput)
+    ring = filters.CharFilter(label=_("Ring"), widget=forms.HiddenInput, method="_of_ring")
     awaiting = filters.BooleanFilter(label=_("Awaiting an answer"), widget=forms.CheckboxInput, method="_awaiting")
     untouched = filters.BooleanFilter(label=_("Not triaged"), widget=forms.CheckboxInput, method="_untouched")
     escalated = filters.BooleanFilter(label=_("Escalated"), widget=forms.CheckboxInput, method="_escalated")
@@ -198,10 +197,14 @@ class QueueFilter(filters.FilterSet):
         if not value:
             return flags
         today = clock.today()
-        return flags.filter(first_payment_on__range=(today, next_payment_run() or today))
+        return flags.filter(first_payment_on__range=(today, next_payment_run(self.user) or today))
 
     def _rings(self, flags: QuerySet[Flag], name: str, value: bool) -> QuerySet[Flag]:
-        return flags.filter(ring_size__gt=1) if value else flags
+        alone = household.alone_without_own(self.user) if value else []
+        return flags.filter(ring_size__gt=1).exclude(ring__in=alone) if value else flags
+
+    def _of_ring(self, flags: QuerySet[Flag], name: str, value: str) -> QuerySet[Flag]:
+        return flags.filter(ring=household.stored_ring(value, self.user))
 
     def _awaiting(self, flags: QuerySet[Flag], name: str, value: bool) -> QuerySet[Flag]:
         return flags.filter(state__in=AWAITING) if value else flags

@@ -15,10 +15,11 @@ from django.db.models import Q
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
+from payeewatch.triage.access import household
 from payeewatch.triage.access.pseudonyms import hint_for, value_for
 from payeewatch.triage.language import phrases
 from payeewatch.triage.language.labels import KINDS as EVENTS
-from payeewatch.triage.models import Flag, User, is_own_household
+from payeewatch.triage.models import Flag, User
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import REVIEWERS
 from payeewatch.triage.work.search import ScoredChange, scored_of
@@ -76,10 +77,9 @@ def subject_of(flag: Flag, kind: str, user: User) -> Subject:
     """
     label = dict(kinds_of(flag))[kind]
     newest = flag.evidence.order_by("-night", "-pk").first()
-    body: Mapping[str, Any] = newest.body if newest else {}
+    body: Mapping[str, Any] = household.without_own(newest.body, user) if newest else {}
     rows = Flag.objects.filter(WHICH[kind](flag, body)).select_related("claimed_by", "assigned_to")
-    rows = rows.order_by("-first_flagged_on", "place", "pk")[:MOST_FLAGS]
-    flags = [each for each in rows if not is_own_household(each, user)]
+    flags = list(household.visible(rows, user).order_by("-first_flagged_on", "place", "pk")[:MOST_FLAGS])
     column = COLUMNS.get(kind, "")
     changes = scored_of(user, column, getattr(flag, column)) if column else []
     flagged = {each.change_id for each in flags}

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
+from payeewatch.triage.access import household
 from payeewatch.triage.language import phrases
 from payeewatch.triage.models import Decision, Flag, User, is_own_household
 from payeewatch.triage.roles import REVIEWERS
@@ -98,7 +99,7 @@ class DuplicateForm(VerdictForm):
     def _others(self) -> list[tuple[str, str]]:
         choices = [
             (each.pk, f"{each.pk} · {phrases.day(each.first_flagged_on)} · {each.get_state_display()}")
-            for each in possible_duplicates(self.flag)
+            for each in possible_duplicates(self.flag, self.user)
         ]
         return [("", say("Choose one.")), *choices]
 
@@ -132,9 +133,8 @@ def inconclusive(context: ActionContext, **fields: Any) -> Details:
 
 
 def _no_other_flag(flag: Flag, user: User, at: datetime) -> str:
-    return (
-        "" if possible_duplicates(flag).exists() else say("No other flag is about the same change, payee or account.")
-    )
+    has_other = possible_duplicates(flag, user).exists()
+    return "" if has_other else say("No other flag is about the same change, payee or account.")
 
 
 @action(
@@ -168,10 +168,14 @@ def _judge(context: ActionContext, verdict: Verdict, *, reason: str = "", **fiel
     return decide(context, Kind.VERDICT, needs_approval=needs_second, verdict=verdict, reason_code=reason, **fields)
 
 
-def possible_duplicates(flag: Flag) -> QuerySet[Flag]:
-    """Flags that this one may duplicate: of the same change, payee or account, and no duplicates themselves."""
+def possible_duplicates(flag: Flag, user: User | None) -> QuerySet[Flag]:
+    """Flags that this one may duplicate: of the same change, payee or account, and no duplicates themselves.
+
+    None about the user's own household.
+    """
     same = Q(change_id=flag.change_id) | Q(payee_id=flag.payee_id) | Q(account=flag.account)
     candidates = Flag.objects.filter(same, duplicate_of=None).exclude(pk=flag.pk)
+    candidates = household.visible(candidates, user) if user else candidates
     return candidates.order_by("-first_flagged_on", "place", "pk")[:MOST_ALIKE]
 
 

@@ -72,13 +72,15 @@ Details = Mapping[str, Any]
 
 
 class ActionForm(forms.Form):
-    """The fields of an action. `flag` is the flag as it is now, for choices that depend on it."""
+    """The fields of an action. `flag` is the flag as it is now, for choices that depend on it and on the user."""
 
     is_of_flag = False  # whether the choices depend on the flag, so that the fields differ from page to page
 
-    def __init__(self, flag: Flag, data: Mapping[str, Any] | None = None, **options: Any) -> None:
+    def __init__(
+        self, flag: Flag, data: Mapping[str, Any] | None = None, *, user: User | None = None, **options: Any
+    ) -> None:
         super().__init__(data, **options)
-        self.flag = flag
+        self.flag, self.user = flag, user
 
 
 Blocker = Callable[[Flag, User, datetime], Any]
@@ -109,9 +111,9 @@ class Action:
         """How the form is drawn: as a verdict of fraud, a benign one, or any other action."""
         return "fraud" if self.name in FRAUD_VERDICTS else "benign" if self.name == "benign" else "plain"
 
-    def form_for(self, flag: Flag, data: Mapping[str, Any] | None = None) -> ActionForm:
+    def form_for(self, flag: Flag, data: Mapping[str, Any] | None = None, user: User | None = None) -> ActionForm:
         """The form of the action. Its HTML ids differ from those of other actions on the same page."""
-        return self.form(flag, data, auto_id=f"{self.name}-%s")
+        return self.form(flag, data, user=user, auto_id=f"{self.name}-%s")
 
 
 ACTIONS: dict[str, Action] = {}
@@ -163,7 +165,7 @@ def perform(name: str, user: User, flag_id: str, step_id: UUID, version: int, da
                 raise Refused(say("This form was already used for something else. Reload the page."))
             return ActionResult(flag, say("Already done."), is_repeated=True)
         _check_free(action, flag, user, version, at)
-        form = action.form_for(flag, data)
+        form = action.form_for(flag, data, user)
         if not form.is_valid():
             raise Refused(_error_line(form))
         step = Step.objects.create(

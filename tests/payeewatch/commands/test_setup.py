@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from datetime import timedelta
 from pathlib import Path
@@ -96,6 +97,30 @@ def test_an_empty_home_has_nothing_to_migrate(tmp_path: Path) -> None:
     home = Home(tmp_path / "home", tmp_path / "keys.json")
     home.done("init")
     assert "is empty" in home.done("migrate").stdout
+
+
+def test_the_home_is_closed_whatever_the_umask_is(tmp_path: Path) -> None:
+    home, umask = Home(tmp_path / "home", tmp_path / "keys.json"), os.umask(0)
+    try:
+        home.done("init")
+        modes = {path.name: path.stat().st_mode & 0o777 for path in [home.path, *home.path.iterdir()]}
+        assert {name: mode for name, mode in modes.items() if mode != 0o750} == {"vault": 0o700, "triage": 0o700}
+        assert (home.path / "lake" / "key-check.json").stat().st_mode & 0o007 == 0
+        for path in [home.path, *home.path.iterdir()]:
+            path.chmod(0o777)
+        home.done("init")
+        assert {path.name: path.stat().st_mode & 0o777 for path in [home.path, *home.path.iterdir()]} == modes
+    finally:
+        os.umask(umask)
+
+
+def test_a_lake_whose_key_file_is_gone_gets_no_other_one(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home", tmp_path / "keys.json")
+    home.done("init")
+    home.key_file.unlink()
+    result = home.run("init", "--json")
+    assert (result.exit_code, home.key_file.exists()) == (10, False)
+    assert "put that key file there" in json.loads(result.stdout)["message"]
 
 
 OTHERS = sorted(set(main.commands) - {"doctor", "migrate", "restore", "status"})

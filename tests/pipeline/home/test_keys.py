@@ -110,8 +110,23 @@ def test_a_lake_accepts_the_keys_it_was_made_with_and_no_others(tmp_path: Path) 
         Keys({1: b"x" * 32}, 1, KEYS.vault, KEYS.audit).check(tmp_path)
     with pytest.raises(SettingsError, match="vault does not fit this lake"):
         Keys(KEYS.token, 1, b"x" * 32, KEYS.audit).check(tmp_path)
+    with pytest.raises(SettingsError, match="audit does not fit this lake"):
+        Keys(KEYS.token, 1, KEYS.vault, b"x" * 32).check(tmp_path)
     with pytest.raises(SettingsError, match="token_version"):
         Keys({2: KEYS.token[1]}, 2, KEYS.vault, KEYS.audit).check(tmp_path)
+
+
+def test_a_lake_of_an_earlier_version_learns_its_audit_key(tmp_path: Path) -> None:
+    KEYS.check(tmp_path)
+    path = tmp_path / "key-check.json"
+    values = json.loads(path.read_text())
+    del values["audit"]
+    path.write_text(json.dumps(values))
+    KEYS.check(tmp_path, note=False)
+    assert "audit" not in json.loads(path.read_text())
+    KEYS.check(tmp_path)
+    with pytest.raises(SettingsError, match="audit does not fit"):
+        Keys(KEYS.token, 1, KEYS.vault, b"x" * 32).check(tmp_path)
 
 
 def test_the_check_value_tells_nothing_of_the_keys(tmp_path: Path) -> None:
@@ -119,6 +134,7 @@ def test_the_check_value_tells_nothing_of_the_keys(tmp_path: Path) -> None:
     text = (tmp_path / "key-check.json").read_text()
     assert KEYS.token[1].hex() not in text
     assert KEYS.vault.hex() not in text
+    assert KEYS.audit.hex() not in text
 
 
 # Tokens

@@ -172,6 +172,10 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
     "application_knows_its_host": (_set("PAYEEWATCH_TRIAGE_HTTPS", "1"), "PAYEEWATCH_TRIAGE_HOSTS is not set"),
     "secret_files_are_private": (_set("PAYEEWATCH_WEBHOOK_SECRET_FILE", "/nowhere/secret"), "does not exist"),
     "sqlite_is_whole": (_no_database("triage/triage.sqlite3"), "triage.sqlite3"),
+    "anchor_folder_is_there": (
+        lambda _, monkeypatch: monkeypatch.setattr(doctor, "_anchor_folder", lambda settings: "/nowhere"),
+        "/nowhere: there is no such folder",
+    ),
     "audit_head_is_there": (_sqlite_without_head, "audit-head.json is missing"),
 }  # fmt: skip
 NOT_DAMAGED_HERE = {
@@ -180,6 +184,15 @@ NOT_DAMAGED_HERE = {
     "champion_fits",  # test_registry damages a model
     "database_driver_is_installed",
 }
+
+
+@pytest.mark.parametrize(("folder", "mode"), [("vault", 0o750), ("triage", 0o710)])
+def test_a_private_folder_is_open_to_nobody_else(home: Home, folder: str, mode: int) -> None:
+    checks = [each for each in CHECKS if each.name == "nothing_is_world_readable"]
+    (home.path / folder).mkdir(exist_ok=True)
+    (home.path / folder).chmod(mode)
+    (result,) = examine(settings_of(home), checks)
+    assert f"its mode is {mode:04o}; it must be 0700" in " ".join(result.problems)
 
 
 def test_every_check_has_a_damage() -> None:

@@ -92,6 +92,13 @@ def test_a_home_without_its_keys_is_a_setting(fresh: Home) -> None:
     assert run(fresh, "triage-user", "owner", "--role", "senior")[0] == 10
 
 
+def test_another_audit_key_is_a_setting_and_starts_no_second_log(empty: Home) -> None:
+    facts = json.loads(empty.key_file.read_text())
+    empty.key_file.write_text(json.dumps(facts | {"audit": facts["vault"]}))
+    code, answer = run(empty, "triage-user", "owner", "--role", "senior")
+    assert (code, "audit does not fit this lake" in answer["message"]) == (10, True)
+
+
 @pytest.mark.parametrize("database", ["postgresql://nobody:hidden@127.0.0.1:1/triage", "sqlite:////nowhere/db.sqlite3"])
 def test_a_database_out_of_reach_is_a_store(empty: Home, database: str) -> None:
     code, answer = run(empty, "triage-user", "owner", "--role", "senior", DATABASE_URL=database)

@@ -8,10 +8,11 @@ from base64 import b32decode
 import pytest
 from django.test import Client
 from django_otp.oath import totp
+from django_otp.plugins.otp_static.models import StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.triage.models import AuditRecord, User
+from payeewatch.triage.models import AccessChange, AuditRecord, User
 from payeewatch.triage.roles import Role
 from tests.triage.conftest import signed_in, user
 
@@ -118,6 +119,15 @@ def test_who_has_only_the_password_cannot_set_up_another_or_choose_a_password(se
     assert TOTPDevice.objects.count() == 1
 
 
+def test_the_database_has_no_recovery_code_that_can_be_typed(senior: User) -> None:
+    _, codes = set_up(signed_in(senior))
+    stored = set(StaticToken.objects.values_list("token", flat=True))
+    assert len(stored) == len(codes) == 10
+    assert not stored & set(codes)
+    client = signed_in(senior)
+    assert client.post("/second-factor", {"code": stored.pop()}).status_code == 200
+
+
 def test_new_recovery_codes_void_the_old_ones(senior: User) -> None:
     client = signed_in(senior)
     _, old = set_up(client)
@@ -147,7 +157,11 @@ def test_an_administrator_resets_a_lost_one(senior: User, settings) -> None:
     client = signed_in(senior)
     set_up(client)
     signed_in(user(Role.ADMINISTRATOR)).post(f"/users/{senior.pk}/do/reset-second-factor")
+    assert client.get("/").status_code == 200  # of a senior, another administrator must confirm it
+    change = AccessChange.objects.get()
+    signed_in(user(Role.ADMINISTRATOR, "head")).post(f"/users/changes/{change.pk}/confirm")
     assert client.get("/").status_code == 302  # their sessions have ended
     senior.refresh_from_db()
     assert signed_in(senior).get("/second-factor")["Location"] == "/second-factor/new"
-    assert AuditRecord.objects.get(action="reset_second_factor").details == {"name": "senior"}
+    details = AuditRecord.objects.get(action="confirm_access_change").details
+    assert (details["name"], details["what"]) == ("senior", "reset-second-factor")

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.triage.models import AuditRecord, User
+from payeewatch.triage.models import AccessChange, AuditRecord, User
 from payeewatch.triage.roles import Role
 from tests.triage.conftest import PASSWORD, flag_of, signed_in, user
 
@@ -45,10 +45,10 @@ def test_a_name_is_taken_once(desk: Client) -> None:
 def test_another_role_leaves_a_record_and_ends_the_sessions(desk: Client) -> None:
     person = user(Role.REVIEWER)
     theirs = signed_in(person)
-    desk.post(f"/users/{person.pk}", {"role": "senior", "member_id": "0001", "household_id": "H0001"})
+    desk.post(f"/users/{person.pk}", {"role": "scientist", "member_id": "0001", "household_id": "H0001"})
     record = AuditRecord.objects.get(action="change_user")
     assert record.details == {
-        "name": "reviewer", "role": "senior", "was": "reviewer", "changed": ["member_id", "household_id"],
+        "name": "reviewer", "role": "scientist", "was": "reviewer", "changed": ["member_id", "household_id"],
     }  # fmt: skip
     assert theirs.get("/").status_code == 302
 
@@ -104,6 +104,76 @@ def test_an_administrator_cannot_give_themselves_another_role(desk: Client) -> N
     desk.post(f"/users/{own.pk}", {"role": "senior", "member_id": "", "household_id": ""})
     own.refresh_from_db()
     assert own.role == "administrator"
+
+
+@pytest.fixture
+def other_desk(house: Settings) -> Client:
+    return signed_in(user(Role.ADMINISTRATOR, "head"))
+
+
+def waiting() -> AccessChange:
+    return AccessChange.objects.get()
+
+
+@pytest.mark.parametrize("role", ["senior", "administrator"])
+def test_a_second_pair_of_eyes_is_made_by_two(desk: Client, other_desk: Client, role: str) -> None:
+    desk.post("/users/new", {"username": "newcomer", "role": role})
+    assert User.objects.get(username="newcomer").is_active is False
+    assert desk.post(f"/users/changes/{waiting().pk}/confirm").status_code == 403
+    password = shown_password(other_desk.post(f"/users/changes/{waiting().pk}/confirm").text)
+    client = Client()
+    client.post("/sign-in", {"username": "newcomer", "password": password})
+    assert client.get("/password").status_code == 200
+    assert (last_record().action, AccessChange.objects.count()) == ("sign_in", 0)
+    record = AuditRecord.objects.get(action="confirm_access_change")
+    assert (record.user, record.details["asked_by"]) == ("head", "administrator")
+
+
+@pytest.mark.parametrize("what", ["new-password", "reset-second-factor", "admit-user"])
+def test_a_seniors_way_in_is_changed_by_two(desk: Client, other_desk: Client, what: str) -> None:
+    senior = user(Role.SENIOR, is_active=what != "admit-user")
+    before = senior.password
+    desk.post(f"/users/{senior.pk}/do/{what}")
+    senior.refresh_from_db()
+    assert (senior.password, senior.is_active) == (before, what != "admit-user")
+    assert "To confirm" in other_desk.get("/users").text
+    other_desk.post(f"/users/changes/{waiting().pk}/confirm")
+    senior.refresh_from_db()
+    assert senior.is_active
+    assert (senior.password != before) == (what == "new-password")
+
+
+def test_one_administrator_makes_nobody_a_senior(desk: Client, other_desk: Client) -> None:
+    person = user(Role.REVIEWER)
+    desk.post(f"/users/{person.pk}", {"role": "senior", "member_id": "0001", "household_id": ""})
+    person.refresh_from_db()
+    assert (person.role, person.member_id) == ("reviewer", "0001")
+    other_desk.post(f"/users/changes/{waiting().pk}/confirm")
+    person.refresh_from_db()
+    assert person.role == "senior"
+
+
+def test_a_request_is_refused_or_taken_back(desk: Client, other_desk: Client) -> None:
+    for client in (desk, other_desk):
+        desk.post("/users/new", {"username": "newcomer", "role": "senior"})
+        client.post(f"/users/changes/{waiting().pk}/refuse")
+        assert not User.objects.filter(username="newcomer").exists()
+    assert other_desk.post("/users/changes/1/maybe").status_code == 404
+
+
+def test_nobody_confirms_a_way_in_for_themselves(desk: Client, other_desk: Client) -> None:
+    desk.post(f"/users/{User.objects.get(username='head').pk}/do/new-password")
+    assert other_desk.post(f"/users/changes/{waiting().pk}/confirm").status_code == 403
+
+
+def test_seniors_and_the_user_are_told_of_a_new_way_in(desk: Client, other_desk: Client) -> None:
+    senior, other = user(Role.SENIOR), user(Role.SENIOR, "other")
+    desk.post(f"/users/{senior.pk}/do/reset-second-factor")
+    other_desk.post(f"/users/changes/{waiting().pk}/confirm")
+    assert "senior was given access, or a new way to sign in" in signed_in(other).get("/").text
+    senior.refresh_from_db()
+    assert "Your access was given or changed" in signed_in(senior).get("/").text
+    assert "new way to sign in" not in signed_in(user(Role.REVIEWER)).get("/").text
 
 
 def test_what_nobody_knows_is_not_there(desk: Client) -> None:

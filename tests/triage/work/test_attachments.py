@@ -10,6 +10,7 @@ from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage.models import Attachment, AuditRecord, Flag, User
 from payeewatch.triage.work import workflow
 from payeewatch.triage.work.attachments import attach, fetch, kind_of, path_of, plain_name
+from tests.triage.conftest import signed_in
 
 PDF = b"%PDF-1.7 a statement"
 
@@ -64,11 +65,27 @@ def test_too_large_and_empty_are_refused(cast: dict[str, User], first: Flag, siz
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("../../etc/passwd", "passwd"), ("C:\\x\\bill.pdf", "bill.pdf"), ("a\r\nb.pdf", "ab.pdf"), ("..", "file"),
-     ("\u202efdp.exe", "fdp.exe")],
+    [("../../etc/passwd", "passwd.pdf"), ("C:\\x\\bill.PDF", "bill.PDF"), ("a\r\nb.pdf", "ab.pdf"), ("..", "file.pdf"),
+     ("\u202efdp.exe", "fdp.exe.pdf"), ("x" * 300, "x" * 190 + ".pdf")],
 )  # fmt: skip
-def test_a_name_keeps_what_can_be_seen(name: str, expected: str) -> None:
-    assert plain_name(name) == expected
+def test_a_name_keeps_what_can_be_seen_and_ends_as_its_kind(name: str, expected: str) -> None:
+    assert plain_name(name, "application/pdf") == expected
+
+
+@pytest.mark.parametrize("name", ["run.bat", "x.hta", "link.url", "bill.html"])
+def test_text_is_offered_under_no_name_that_a_program_runs(cast: dict[str, User], first: Flag, name: str) -> None:
+    stored = attach(cast["reviewer"], first.flag_id, upload(b"some text", name))
+    assert stored.name == f"{name}.txt"
+    Attachment.objects.update(name=name)  # as an earlier version stored it
+    answer = signed_in(cast["second"]).get(f"/flags/{first.pk}/attachments/{stored.pk}")
+    assert answer["Content-Disposition"] == f'attachment; filename="{name}.txt"'
+
+
+def test_a_flag_has_so_many_files_at_most(cast: dict[str, User], first: Flag, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("payeewatch.triage.work.attachments.MOST_ON_A_FLAG", 1)
+    attach(cast["reviewer"], first.flag_id, upload())
+    with pytest.raises(workflow.Refused, match="up to 1 file"):
+        attach(cast["reviewer"], first.flag_id, upload())
 
 
 def test_who_may_read_gets_it_and_leaves_a_record(cast: dict[str, User], first: Flag) -> None:
