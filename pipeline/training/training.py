@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
+from payeewatch.features.engines.plan import PlannedEngine
 from payeewatch.features.registry import FEATURES, Feature
 from payeewatch.pipeline import expectations
 from payeewatch.pipeline.changes.engines import engine_of
@@ -44,8 +45,7 @@ def measured_past(session: Session, as_of: date, engine: str = "duckdb") -> pd.D
         SettingsError: this engine is not available here.
         BrokenPromise: a feature breaks its promise.
     """
-    if not any(load.kind == "drop" for load in session.lake.loads()):
-        raise InputMissing(f"{session.lake.root}: the lake is empty; run payeewatch ingest --until {as_of} first")
+    _refuse_empty(session, as_of)
     expectations.start()
     with engine_of(session, engine) as measuring:
         link_and_derive(session)
@@ -55,6 +55,22 @@ def measured_past(session: Session, as_of: date, engine: str = "duckdb") -> pd.D
             facts |= {"rows_out": len(frame), "changes": int(frame["change_id"].nunique()), "engine": engine}
     with session.stage("judge"):
         return check_promises(frame)
+
+
+def measured_as_loaded(session: Session, as_of: date) -> pd.DataFrame:
+    """The same of a session that only reads: of what was linked and derived before, and without judging the features.
+
+    Raises:
+        InputMissing: the lake is empty.
+    """
+    _refuse_empty(session, as_of)
+    session.lake_cache.register()
+    return measure_past(PlannedEngine(session.con), session.settings.params, as_of)
+
+
+def _refuse_empty(session: Session, as_of: date) -> None:
+    if not any(load.kind == "drop" for load in session.lake.loads()):
+        raise InputMissing(f"{session.lake.root}: the lake is empty; run payeewatch ingest --until {as_of} first")
 
 
 def known_verdicts(session: Session, as_of: date) -> dict[str, str]:
