@@ -18,18 +18,16 @@ from payeewatch.pipeline import expectations
 from payeewatch.pipeline.changes.engines import engine_of
 from payeewatch.pipeline.changes.expectations import check_promises
 from payeewatch.pipeline.changes.measure import measure_past
-from payeewatch.pipeline.detector import model_file, model_registry, promotions
+from payeewatch.pipeline.detector import model_registry, promotions
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.detector.promotions import Record
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused, SettingsError
-from payeewatch.pipeline.home.files import replace_whole, write_json
+from payeewatch.pipeline.home.files import replace_whole
 from payeewatch.pipeline.loading import link_and_derive
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.as_of import known_at_cutoff, last_decision
 from payeewatch.pipeline.store.lake import Lake
 from payeewatch.pipeline.training.fit import train
-
-METRICS_FILE = "metrics.json"
 
 VERDICTS = """
 SELECT change_id, verdict FROM ({known}) WHERE decided_at <= $cutoff {last}
@@ -191,9 +189,3 @@ def read_frame(path: Path) -> pd.DataFrame:
         return pd.read_parquet(path)
     except Exception as error:  # a damaged Parquet file fails in many ways
         raise InputRefused(f"{path}: cannot be read as a measured frame ({type(error).__name__})") from error
-
-
-def save_model(model: Model, folder: Path) -> None:
-    """The model and its metrics as two files. Equal models have equal fingerprints; the bytes may differ."""
-    model.save(folder / model_file.NAME)
-    write_json(folder / METRICS_FILE, model.metrics | {"changes": model.facts["changes"]})
