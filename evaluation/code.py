@@ -65,7 +65,7 @@ def _file(name: str, root: Path) -> Path | None:
 
 @cache
 def _parsed(text: str) -> tuple[tuple[str, ...], str]:
-    """The names below the package that a file imports (modules, and what may be modules); and its code without words."""
+    """The names below the package that a file imports, modules and what may be one; and its code without words."""
     names: list[str] = []
     tree = ast.parse(text)
     for node in ast.walk(tree):

@@ -30,6 +30,8 @@ DIGEST = "digest"
 """The tag of a version with the hash of its files."""
 MOST_METRICS = 1000
 """The most that MLflow accepts in one call."""
+DATA_DIGEST = 32
+"""Characters of the lake's fingerprint that name the data of a run; MLflow accepts 36."""
 REQUIRED = ("payeewatch", "mlflow", "numpy", "pandas", "scikit-learn")
 """The packages that loading the model needs, at the versions that trained it."""
 
@@ -270,6 +272,9 @@ def log_model(
     with mlflow.start_run(experiment_id=experiment_of(client, settings), run_name=name or f"{verb} {day}") as run:
         mlflow.log_params(settings.params.flat())
         mlflow.log_metrics({**model.metrics, **metrics})
+        _log_data(tags)
+        if model.uncorrected:  # a correction is shown below the champion that it corrects
+            mlflow.set_tag("mlflow.parentRunId", _registration(settings, model.uncorrected.version)[1])
         mlflow.set_tags(tags | {"mlflow.note.content": model_card.card(model, tags)})
         mlflow.log_dict({"features": list(model.features)}, "features.json")
         learned_from = model.weights.record if model.weights else {}
@@ -303,6 +308,18 @@ def log_model(
         model_id=logged.model_id,
         description=model_card.card(model, tags),
     )
+
+
+def _log_data(tags: Mapping[str, str]) -> None:
+    """Name the data of the run as MLflow shows them: a name, a digest, and no row."""
+    import mlflow
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.data.meta_dataset import MetaDataset
+
+    source = CodeDatasetSource({"command": f"payeewatch measure --as-of {tags['trained_as_of']}"})
+    digest = tags.get("lake_fingerprint", "")[:DATA_DIGEST] or None
+    name = f"changes known on {tags['trained_as_of']}"
+    mlflow.log_input(MetaDataset(source, name=name, digest=digest), context="training")
 
 
 def digest_of(folder: Path) -> str:
