@@ -11,7 +11,7 @@ import click
 from payeewatch.command import DAY, Answer, command
 
 if TYPE_CHECKING:
-    from payeewatch.evaluation.fairness import Fairness, Group
+    from payeewatch.evaluation.fairness.groups import Fairness, Group
     from payeewatch.pipeline.home.settings import Settings
 
 
@@ -25,10 +25,10 @@ def fairness(settings: Settings, first: date | None, last: date | None, which: s
 
     Example: payeewatch fairness --from 2024-09-01 --to 2024-09-30
     """
-    from payeewatch.evaluation import fairness_record
     from payeewatch.evaluation.compare import replayed
-    from payeewatch.evaluation.fairness import Seen, published
-    from payeewatch.evaluation.fairness import fairness as rates
+    from payeewatch.evaluation.fairness.groups import Seen, published
+    from payeewatch.evaluation.fairness.groups import fairness as rates
+    from payeewatch.evaluation.fairness.record import write
     from payeewatch.pipeline.opening import opened
 
     if first and last and first > last:
@@ -43,7 +43,7 @@ def fairness(settings: Settings, first: date | None, last: date | None, which: s
             seen = published(session, first, last)
         report = rates(session, seen)
         out = out or settings.folder("reports") / (f"fairness-{seen.version}" if seen.version else "fairness")
-        run_id = fairness_record.write(settings, report, out)
+        run_id = write(settings, report, out)
     return report.as_dict() | {"run_id": run_id, "out": out}, _lines(report, out)
 
 

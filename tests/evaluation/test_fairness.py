@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from payeewatch.evaluation import fairness as measured
-from payeewatch.evaluation.fairness import FEWEST, TOGETHER, by_group, marked, together
+from payeewatch.evaluation.fairness import groups as measured
+from payeewatch.evaluation.fairness.groups import FEWEST, TOGETHER, by_group, marked, together
 from payeewatch.features.definition import _parts
 from payeewatch.features.registry import FEATURES, PARTS
 from payeewatch.features.versions import USES

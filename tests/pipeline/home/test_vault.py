@@ -117,4 +117,4 @@ def test_only_fairness_opens_what_is_sealed_of_births() -> None:
     paths = [path for room in rooms for path in (root / room).rglob("*.py") if path.name != "vault.py"]
     naming = {path.name for path in paths if re.search(r"\bBIRTH\b|reveal_all", path.read_text(encoding="utf-8"))}
     # sealed by one, deleted by two, and exported to the person alone
-    assert naming == {"fairness.py", "seal.py", "erase.py", "purge.py", "subject_access.py"}
+    assert naming == {"groups.py", "seal.py", "erase.py", "purge.py", "subject_access.py"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from payeewatch.evaluation.fairness import ATTRIBUTES, RATES, Fairness
+from payeewatch.evaluation.fairness.groups import ATTRIBUTES, RATES, Fairness
 from payeewatch.evaluation.page import environment
 from payeewatch.pipeline.detector import model_registry
 from payeewatch.pipeline.home.files import write_json, write_text
