@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from payeewatch.pipeline.home.errors import SettingsError
 
@@ -58,7 +58,7 @@ def known_detectors() -> dict[str, str]:
     """Class -> module below `pyod.models` of all detectors of rows, from PyOD's files: some import whole frameworks."""
     import pyod.models
 
-    found = {}
+    found: dict[str, str] = {}
     for module in pkgutil.iter_modules(pyod.models.__path__):
         if not module.name.startswith(OTHER_DATA):
             tree = ast.parse((Path(pyod.models.__path__[0]) / f"{module.name}.py").read_text(encoding="utf-8"))
@@ -66,7 +66,7 @@ def known_detectors() -> dict[str, str]:
     return found
 
 
-def _is_detector(node: ast.stmt) -> bool:
+def _is_detector(node: ast.stmt) -> TypeGuard[ast.ClassDef]:
     if not isinstance(node, ast.ClassDef) or node.name.startswith(("Base", "_")):
         return False
     return any(isinstance(base, ast.Name) and base.id.startswith("Base") for base in node.bases)

@@ -203,7 +203,12 @@ def delete(settings: Settings, versions: Sequence[str]) -> None:
     with closing(sqlite3.connect(database_of(settings))) as con:
         for table in ("model_version_tags", "model_versions"):  # MLflow keeps a row marked as deleted, with the run
             con.executemany(f"DELETE FROM {table} WHERE name = ? AND version = ?", [(NAME, each[0]) for each in old])
-        con.executemany("DELETE FROM inputs WHERE source_id = ? OR destination_id = ?", [(r, m) for _, r, m in old])
+        con.executemany(
+            "DELETE FROM inputs WHERE ? IN (source_id, destination_id)",
+            [(each,) for _, run_id, model_id in old for each in (run_id, model_id)],
+        )
+        con.execute("DELETE FROM input_tags WHERE input_uuid NOT IN (SELECT input_uuid FROM inputs)")
+        con.execute("DELETE FROM datasets WHERE dataset_uuid NOT IN (SELECT source_id FROM inputs)")
         con.commit()
         con.execute("VACUUM")
 
