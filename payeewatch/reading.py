@@ -176,7 +176,8 @@ class Home:
 
     def query(self, sql: str) -> pd.DataFrame:
         """The answer of DuckDB; each table of the lake is a view of all versions of its rows."""
-        return self.session.con.execute(sql).df()
+        answer: pd.DataFrame = self.session.con.execute(sql).df()
+        return answer
 
 
 def _day(day: Day) -> date:

@@ -172,7 +172,7 @@ def fairness(session: Session, seen: Seen) -> Fairness:
 
 def by_group(units: pd.DataFrame, attribute: str) -> list[Group]:
     """The groups of one attribute; those below FEWEST together, with the next one where that is needed."""
-    names = together(units[attribute].value_counts().to_dict())
+    names = together({str(name): int(many) for name, many in units[attribute].value_counts().items()})
     named = units[attribute].map(names)
     return [_group(units[named == name], units, attribute, name) for name in dict.fromkeys(names.values())]
 
