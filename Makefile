@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev demo triage test lint lock audit sbom words docs pictures bench clean
+.PHONY: help setup dev demo triage notebook test lint lock audit sbom words docs pictures bench clean
 
 help:  ## show the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,21 @@ triage: setup  ## serve the reviewers' application on the demo insurer, with one
 	@cat $(SIGN_INS)
 	$(TRIAGE) $(BIN)/payeewatch triage
 
+HOME_TO_STUDY := $(abspath $(or $(PAYEEWATCH_HOME),demo))
+# whole paths, because Jupyter starts each notebook in its own folder; of the demo insurer, its key and truth too
+STUDY := PAYEEWATCH_HOME=$(HOME_TO_STUDY) $(if $(filter $(abspath demo),$(HOME_TO_STUDY)),\
+	PAYEEWATCH_KEY_FILE=$(abspath .demo/keys.json) TRUTH=$(abspath .demo/truth),\
+	$(if $(PAYEEWATCH_KEY_FILE),PAYEEWATCH_KEY_FILE=$(abspath $(PAYEEWATCH_KEY_FILE))))
+QUIET_LAB := --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LabApp.news_url= --LabApp.extension_manager=readonly
+
+.venv/notebook: .venv/dev requirements-notebook.lock
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes -r requirements-notebook.lock
+	touch $@
+
+notebook: .venv/notebook  ## open the notebooks on the demo insurer, or on PAYEEWATCH_HOME=FOLDER, in Jupyter
+	test $(HOME_TO_STUDY) != $(abspath demo) || test -e demo/runs/$(DEMO_LAST).json || $(MAKE) demo
+	$(STUDY) $(BIN)/jupyter lab $(QUIET_LAB) notebooks
+
 # what uses no database, or a SQLite of its own wherever it runs
 OWN_DATABASE := browser commands language evidence/test_no_contradiction.py server/test_serve.py
 
@@ -67,7 +82,7 @@ lint: dev  ## check style, types, and the code for usual security faults
 	$(BIN)/mypy
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive triage
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive --skip B105,B608 \
-		evaluation features payeewatch/*.py payeewatch/commands pipeline simulator
+		dossier evaluation features payeewatch/*.py payeewatch/commands pipeline simulator
 
 COMPILE := $(BIN)/uv pip compile pyproject.toml --extra sso --generate-hashes --no-emit-index-url --no-header \
 	--upgrade --python-version 3.11 --quiet
@@ -75,6 +90,8 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --extra sso --generate-hashes --
 lock: setup  ## resolve the dependencies again: with hashes, without index addresses
 	$(COMPILE) --output-file requirements.lock
 	$(COMPILE) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+	echo 'jupyterlab>=4.4,<5' | $(BIN)/uv pip compile - --generate-hashes --no-emit-index-url --no-header --upgrade \
+		--python-version 3.11 --quiet --no-annotate --constraint requirements-dev.lock --output-file requirements-notebook.lock
 
 audit: setup  ## compare the locks with an OSV file of known advisories that you bring: make audit FILE=osv.json
 	$(BIN)/python -m payeewatch.advisories "$(FILE)" requirements.lock requirements-dev.lock

@@ -45,6 +45,7 @@ class Plan:
     costs: Costs = field(default_factory=Costs)
     seed: int = 1
     learns: bool = False  # from what it queues, decided rightly and known the next night
+    detectors: tuple[str, ...] = ()  # classes of PyOD that are controls, too
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Assessment:
 
 def assess(session: Session, truth: Truth, plan: Plan, more: Sequence[Detector] = ()) -> tuple[Assessment, Replay]:
     """Replay and count. The lake is loaded, linked and registered; `more` are detectors besides the controls."""
-    detectors = [*controls(plan.seed), *more]
+    detectors = [*controls(plan.seed, plan.detectors), *more]
     stable = Stability(session)
     judge = _right_verdicts(truth) if plan.learns else None
     result = replay(session, plan.first, plan.last, plan.retrain_days, detectors, stable.watch, judge)

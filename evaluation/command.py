@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from payeewatch.evaluation.assess import MODEL, QUEUE, Plan
 from payeewatch.evaluation.evaluate import evaluate_home, evaluate_worlds, report
 from payeewatch.evaluation.figures import Costs
 from payeewatch.evaluation.own_outcomes import OwnOutcomes, own_outcomes
+from payeewatch.evaluation.pyod_detectors import detector_class
 from payeewatch.pipeline.home.files import write_json
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.opening import opened
@@ -23,12 +24,15 @@ LAST_DAY = date(2024, 9, 29)
 def evaluate(
     settings: Settings, out: Path, truth: Path | None, first: date | None, last: date | None, tiers: str | None,
     seeds: str, members: int, days: int, nights: int, cases_factor: float, work: Path | None,
-    retrain_days: int, learn: bool, review_euros: float,
+    retrain_days: int, learn: bool, review_euros: float, detector: Sequence[str] = (),
 ) -> tuple[Any, list[str]]:  # fmt: skip
     """Evaluate with these options; return the answers for machines and for people."""
     costs = Costs(review_euros=review_euros)
+    for name in detector:
+        detector_class(name)  # refuses an unknown one before the work begins
+    also = "".join(f" --detector {name}" for name in detector)
     if tiers and work:
-        plan = Plan(LAST_DAY, LAST_DAY, retrain_days, costs=costs, learns=learn)
+        plan = Plan(LAST_DAY, LAST_DAY, retrain_days, costs=costs, learns=learn, detectors=tuple(detector))
         names, numbers = _split_list(tiers), [int(seed) for seed in _split_list(seeds)]
         assessments = evaluate_worlds(
             settings, work, names, numbers, members, days, LAST_DAY, nights, plan, cases_factor
@@ -36,13 +40,14 @@ def evaluate(
         worlds = list(progress(assessments, len(names) * len(numbers), "insurer"))
         command = (
             f"payeewatch evaluate --tiers {tiers} --seeds {seeds} --members {members} --days {days} --nights {nights}"
-            f" --cases-factor {cases_factor:g} --work FOLDER{' --learn' if learn else ''}"
+            f" --cases-factor {cases_factor:g} --work FOLDER{' --learn' if learn else ''}{also}"
         )
         return _write_report(settings, out, worlds, "Synthetic insurers", command)
     if truth and first and last:
         with opened(settings) as session:
-            assessment = evaluate_home(session, truth, Plan(first, last, retrain_days, costs=costs, learns=learn))
-        command = f"payeewatch evaluate --truth FOLDER --from {first} --to {last}{' --learn' if learn else ''}"
+            plan = Plan(first, last, retrain_days, costs=costs, learns=learn, detectors=tuple(detector))
+            assessment = evaluate_home(session, truth, plan)
+        command = f"payeewatch evaluate --truth FOLDER --from {first} --to {last}{' --learn' if learn else ''}{also}"
         return _write_report(settings, out, [("this insurer", 0, assessment.as_dict())], "One insurer", command)
     with opened(settings, writing=False) as session:
         session.lake.register(session.con, "outcomes")

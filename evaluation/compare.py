@@ -161,6 +161,21 @@ def compare(session: Session, which: Sequence[str], first: date | None = None, l
     )
 
 
+def replayed(session: Session, which: str, first: date | None, last: date | None) -> tuple[Model, Replay]:
+    """The nights that one version would have made, as `compare` replays them; the lake's tables are then registered.
+
+    Raises:
+        ModelError, InputMissing: as `compare`.
+    """
+    models = _models(session.settings, [which])
+    span = _span(session, models, first, last)
+    link_and_derive(session)
+    session.lake_cache.register()
+    with session.stage("replay"):
+        (result,) = replay_models(session, span.first, span.last, models)
+    return models[0], result
+
+
 def _models(settings: Settings, which: Sequence[str]) -> list[Model]:
     from payeewatch.features.registry import FEATURES
 

@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from payeewatch.evaluation.pyod_detectors import new_detector
 from payeewatch.evaluation.replay import Detector
+from payeewatch.pipeline.home.errors import ModelError
 
 Floats = NDArray[np.float64]
 
@@ -117,7 +119,7 @@ class Scorecard:
 
 
 class Outliers:
-    """A PyOD detector with its defaults, on the features as they are: unknown is the median."""
+    """A PyOD detector with its defaults, on the features as they are: unknown is the median. It gives no reasons."""
 
     def __init__(self, name: str, kind: str, seed: int) -> None:
         self.name = name
@@ -133,8 +135,14 @@ class Outliers:
         varying = values.nunique(dropna=True) > 1
         self.columns = list(varying.index[varying])
         self.middle = values[self.columns].median().to_numpy(dtype=np.float64)
-        self.detector = self._new_detector()
-        self.detector.fit(self._values(latest))
+        self.detector = new_detector(self.kind, self.seed)
+        try:
+            self.detector.fit(self._values(latest))
+        except Exception as error:  # other people's code, on data it may not be made for
+            raise ModelError(
+                f"--detector {self.kind}: PyOD cannot fit it on {len(latest):,} rows of {len(self.columns)} features "
+                f"({type(error).__name__}); name another one"
+            ) from error
 
     def rank(self, frame: pd.DataFrame, at_risk: NDArray[np.int64]) -> Floats:
         if frame.empty:
@@ -145,19 +153,6 @@ class Outliers:
     def _values(self, frame: pd.DataFrame) -> Floats:
         values = frame[self.columns].to_numpy(dtype=np.float64)
         return np.where(np.isnan(values), self.middle, values)
-
-    def _new_detector(self) -> Any:
-        if self.kind == "iforest":
-            from pyod.models.iforest import IForest
-
-            return IForest(random_state=self.seed)
-        if self.kind == "ecod":
-            from pyod.models.ecod import ECOD
-
-            return ECOD()
-        from pyod.models.hbos import HBOS
-
-        return HBOS()
 
 
 class Supervised:
@@ -189,18 +184,21 @@ class Supervised:
         return [*self.columns, "age_days"]
 
 
-def controls(seed: int) -> list[Detector]:
-    """Every control but the supervised one, which needs other worlds."""
-    return [
+def controls(seed: int, more: Sequence[str] = ()) -> list[Detector]:
+    """Every control but the supervised one, which needs other worlds; and `more` detectors of PyOD by their class."""
+    usual: list[Detector] = [
         Chance(seed),
         Euros(),
         SharedAccount(),
         UnrecordedEuros(),
         Scorecard(),
-        Outliers("isolation forest", "iforest", seed),
-        Outliers("ECOD", "ecod", seed),
-        Outliers("HBOS", "hbos", seed),
+        Outliers("isolation forest", "IForest", seed),
+        Outliers("ECOD", "ECOD", seed),
+        Outliers("HBOS", "HBOS", seed),
     ]
+    names = [name.rpartition(".")[2] for name in more]
+    others = [name for name in dict.fromkeys(names) if name not in {detector.name for detector in usual}]
+    return [*usual, *(Outliers(name, name, seed) for name in others)]
 
 
 def feature_names(frame: pd.DataFrame) -> list[str]:

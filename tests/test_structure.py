@@ -16,7 +16,6 @@ from pathlib import Path
 from statistics import median
 
 import pytest
-import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("features", "pipeline", "simulator", "triage", "evaluation", "dossier")
@@ -235,21 +234,6 @@ def reached(start: Path) -> set[str]:
     return reached
 
 
-def loaded_with(*names: str) -> set[str]:
-    """The wings, and files of no wing, that importing some modules imports: what their results depend on."""
-    found: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name in FILES and name not in found:
-            found.add(name)
-            for node in ast.parse(FILES[name].read_text(encoding="utf-8")).body:
-                if isinstance(node, ast.ImportFrom) and node.module:
-                    waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    paths = {FILES[name].relative_to(ROOT) for name in found if name in MODULES}
-    return {str(Path(*path.parts[:2])) if path.parts[0] == "pipeline" else path.parts[0] for path in paths}
-
-
 def sources(*rooms: str) -> Iterator[tuple[Path, str]]:
     for room in rooms:
         for path in sorted((ROOT / room).rglob("*")):
@@ -409,22 +393,3 @@ def test_help_answers_at_once() -> None:
 
     # a busy machine slows the interpreter's own start as well
     assert seconds("-m", "payeewatch", "--help") < max(0.3, 8 * seconds("-c", "pass"))
-
-
-@pytest.mark.parametrize(
-    ("stage", "modules"),
-    {
-        "ingest": ["payeewatch.pipeline.loading"],
-        "link": ["payeewatch.pipeline.loading"],
-        "measure": ["payeewatch.pipeline.training.training"],
-        "train": ["payeewatch.pipeline.training.training"],
-        "evaluate": ["payeewatch.evaluation.evaluate", "payeewatch.simulator.insurer"],
-        "weights": ["payeewatch.evaluation.weights", "payeewatch.simulator.insurer"],
-    }.items(),
-)
-def test_a_reproduced_stage_depends_on_the_wings_that_it_imports(stage: str, modules: list[str]) -> None:
-    deps = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]["deps"]
-    code = {path for path in deps if not path.startswith(("demo/", "dvc-home/"))}
-    # named one by one where the weights themselves must not count: the stage makes them
-    code = {"pipeline/detector" if path.startswith("pipeline/detector/") else path for path in code}
-    assert code == loaded_with(*modules, "payeewatch.pipeline.opening") - {"payeewatch"}

@@ -138,7 +138,7 @@ def rank_with_controls(insurer: Insurer, home: Path) -> pd.DataFrame:
     as a payment to it is pending; such changes are many and old, and would use up the reviews of the controls.
     """
     first, last = insurer.scored_nights()
-    detectors: list[Detector] = [named(Euros(), EUROS), Scorecard(), Outliers(FOREST, "iforest", SEED)]
+    detectors: list[Detector] = [named(Euros(), EUROS), Scorecard(), Outliers(FOREST, "IForest", SEED)]
     if insurer.sample:
         detectors.append(named(boosting(insurer.sample, home.parent), BOOSTING))
     with opened(_settings(home)) as session:

@@ -2,13 +2,14 @@
 
 setup (init, check, token, migrate), load (ingest, link), lists (lists), model (measure, train, mlflow), versions
 (models, compare, shadow, promote, rollback), learn (learn), night (night, explain, evidence), evaluate (backtest,
-evaluate, simulate), oncall (status, doctor), people (purge, person), review (triage, triage-user, triage-token, holds,
-audit), backup (backup, restore), dossier (dossier).
+evaluate, simulate), fairness (fairness), oncall (status, doctor), people (purge, person), review (triage,
+triage-user, triage-token, holds, audit), backup (backup, restore), dossier (dossier).
 """
 
 from payeewatch.commands import backup as backup
 from payeewatch.commands import dossier as dossier
 from payeewatch.commands import evaluate as evaluate
+from payeewatch.commands import fairness as fairness
 from payeewatch.commands import learn as learn
 from payeewatch.commands import lists as lists
 from payeewatch.commands import load as load

@@ -61,6 +61,9 @@ def backtest(settings: Settings, first: date, last: date, retrain_days: int, lea
 @click.option("--work", type=click.Path(path_type=Path), help="With --tiers: where the insurers are made and kept.")
 @click.option("--retrain-days", type=click.IntRange(1), default=30, show_default=True, help="Train again so often.")
 @click.option("--learn", is_flag=True, help="Decide what is queued rightly, and learn from it between trainings.")
+@click.option(
+    "--detector", multiple=True, help="With --truth or --tiers: a detector of PyOD beside ours, such as COPOD."
+)
 @click.option("--review-euros", type=click.FloatRange(0), default=15.0, show_default=True, help="What a review costs.")
 @click.option("--out", type=click.Path(path_type=Path), help="Default: reports/evaluation.")
 def evaluate(settings: Settings, out: Path | None, **options: Any) -> Answer:
@@ -78,6 +81,8 @@ def evaluate(settings: Settings, out: Path | None, **options: Any) -> Answer:
         raise click.UsageError("--tiers needs a folder for the insurers: give --work")
     if options["tiers"] and options["truth"]:
         raise click.UsageError("give --truth or --tiers, not both")
+    if options["detector"] and not (options["truth"] or options["tiers"]):
+        raise click.UsageError("--detector is compared where the truth is known: give --truth or --tiers, too")
     return run_evaluation(settings, out or settings.folder("reports") / "evaluation", **options)
 
 

@@ -54,7 +54,7 @@ def measure(settings: Settings, as_of: date, out: Path, engine: str) -> Answer:
 @click.option("--as-of", type=DAY, required=True, help="The day whose knowledge counts.")
 @click.option("--promote", is_flag=True, help="Make it the champion, which nights use.")
 @click.option("--measured", type=click.Path(path_type=Path), help="A frame from `payeewatch measure`.")
-@click.option("--save", type=click.Path(path_type=Path), help="A folder to keep the model and its metrics in, too.")
+@click.option("--save", type=click.Path(path_type=Path), help="A folder for the model, its metrics and tables to plot.")
 @click.option(
     "--params", type=click.Path(path_type=Path), help="A file of parameters to train with, for this model only."
 )
@@ -70,6 +70,7 @@ def train(settings: Settings, as_of: date, measured: Path | None, save: Path | N
     """
     from payeewatch.pipeline.opening import opened
     from payeewatch.pipeline.training import training
+    from payeewatch.pipeline.training.saved_model import save_model
 
     if options["features"] and options["without"]:
         raise click.UsageError("give --features or --without, not both")
@@ -81,7 +82,7 @@ def train(settings: Settings, as_of: date, measured: Path | None, save: Path | N
             session, model, promote=options["promote"], name=options["name"], note=options["note"], who=options["by"]
         )
         if save:
-            training.save_model(result.model, save)
+            save_model(result.model, frame, save)
         warnings = session.warnings
     answer, lines = _trained(result, as_of, warnings)
     answer["promoted"] = options["promote"] and result.is_champion

@@ -32,6 +32,8 @@ HALF_WRITTEN = "tmp"
 """How the folders begin, in that of the store, in which a model is written before it is logged."""
 MOST_METRICS = 1000
 """The most that MLflow accepts in one call."""
+DATA_DIGEST = 32
+"""Characters of the lake's fingerprint that name the data of a run; MLflow accepts 36."""
 REQUIRED = ("payeewatch", "mlflow", "numpy", "pandas", "scikit-learn")
 """The packages that loading the model needs, at the versions that trained it."""
 
@@ -222,7 +224,12 @@ def delete(settings: Settings, versions: Sequence[str]) -> None:
     with closing(sqlite3.connect(database_of(settings))) as con:
         for table in ("model_version_tags", "model_versions"):  # MLflow keeps a row marked as deleted, with the run
             con.executemany(f"DELETE FROM {table} WHERE name = ? AND version = ?", [(NAME, each[0]) for each in old])
-        con.executemany("DELETE FROM inputs WHERE source_id = ? OR destination_id = ?", [(r, m) for _, r, m in old])
+        con.executemany(
+            "DELETE FROM inputs WHERE ? IN (source_id, destination_id)",
+            [(each,) for _, run_id, model_id in old for each in (run_id, model_id)],
+        )
+        con.execute("DELETE FROM input_tags WHERE input_uuid NOT IN (SELECT input_uuid FROM inputs)")
+        con.execute("DELETE FROM datasets WHERE dataset_uuid NOT IN (SELECT source_id FROM inputs)")
         con.commit()
         con.execute("VACUUM")
 
@@ -291,6 +298,9 @@ def log_model(
     with mlflow.start_run(experiment_id=experiment_of(client, settings), run_name=name or f"{verb} {day}") as run:
         mlflow.log_params(settings.params.flat())
         mlflow.log_metrics({**model.metrics, **metrics})
+        _log_data(tags)
+        if model.uncorrected:  # a correction is shown below the champion that it corrects
+            mlflow.set_tag("mlflow.parentRunId", _registration(settings, model.uncorrected.version)[1])
         mlflow.set_tags(tags | {"mlflow.note.content": model_card.card(model, tags)})
         mlflow.log_dict({"features": list(model.features)}, "features.json")
         learned_from = model.weights.record if model.weights else {}
@@ -324,6 +334,18 @@ def log_model(
         model_id=logged.model_id,
         description=model_card.card(model, tags),
     )
+
+
+def _log_data(tags: Mapping[str, str]) -> None:
+    """Name the data of the run as MLflow shows them: a name, a digest, and no row."""
+    import mlflow
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.data.meta_dataset import MetaDataset
+
+    source = CodeDatasetSource({"command": f"payeewatch measure --as-of {tags['trained_as_of']}"})
+    digest = tags.get("lake_fingerprint", "")[:DATA_DIGEST] or None
+    name = f"changes known on {tags['trained_as_of']}"
+    mlflow.log_input(MetaDataset(source, name=name, digest=digest), context="training")
 
 
 def digest_of(folder: Path) -> str:

@@ -125,6 +125,10 @@ class Promotion(Section):
     most_flags_ratio: Annotated[float, Field(ge=1, le=1000, description="a ratio from 1 up")]
 
 
+class Fairness(Section):
+    birth_abroad: Annotated[bool, Field(description="a bool")]
+
+
 class Flag(Section):
     capacity: Annotated[Changes | None, Field(description="a positive number of changes a night")]
     capacity_min: Changes
@@ -214,6 +218,7 @@ class Params(Section):
     train: Train
     learn: Learn
     promotion: Promotion
+    fairness: Fairness
     flag: Flag
     holds: Holds
     nights: Nights

@@ -1,10 +1,13 @@
 """The vault: sealed originals of what reviewers may need to see. Only triage opens it, never the pipeline.
 
+Sealed apart, where `fairness.birth_abroad` is set, is whether a member was born abroad: only `payeewatch fairness`
+opens it, and an export for the member.
+
     vault/<kind>/drop=<day>/<sequence>.parquet     kind, ref, sealed (12 bytes of nonce, then AES-GCM)
 
     vault/contents.json                            the hash of each file
 
-Kinds are `member` (ref: member_id), `account` (ref: token), `holder` (ref: change_id) and `quarantine`
+Kinds are `member` and `birth` (ref: member_id), `account` (ref: token), `holder` (ref: change_id) and `quarantine`
 (ref: `<night>/<table>/<row>`). Kind and ref are sealed together with the original: a sealed value that was moved to
 another row does not open. While a file is being replaced, `contents.json` holds the hashes of both, so that a
 kill leaves no file without its hash.
@@ -14,7 +17,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import date, timedelta
 from glob import escape
 from pathlib import Path
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
 NONCE_BYTES = 12
 ROWS_AT_ONCE = 100_000
 QUARANTINE = "quarantine"
+BIRTH = "birth"
+ABROAD, IN_FRANCE = "abroad", "France"
+"""What is sealed of a place of birth; of one length, which a sealed value does not hide."""
 CONTENTS = "contents.json"
 
 
@@ -121,22 +127,34 @@ def reveal(keys: Keys, vault: Path, kind: str, ref: str) -> str | None:
     Raises:
         SettingsError: the vault key is not the one it was sealed with.
     """
+    return reveal_all(keys, vault, kind, [ref]).get(ref)
+
+
+def reveal_all(keys: Keys, vault: Path, kind: str, refs: Collection[str]) -> dict[str, str]:
+    """The originals last sealed for some refs, by ref: of those that have one.
+
+    Raises:
+        SettingsError: the vault key is not the one they were sealed with.
+    """
+    files = sorted(escape(str(path)) for path in (vault / kind).glob("drop=*/*.parquet"))
+    if not files:
+        return {}
+    with duckdb.connect() as con:
+        # the load's number is the file's name: a late drop has an earlier day and a later number
+        rows = con.execute(
+            "SELECT ref, sealed FROM read_parquet($1, filename = true, hive_partitioning = false)"
+            " WHERE ref IN (SELECT unnest($2)) QUALIFY row_number() OVER ("
+            "PARTITION BY ref ORDER BY parse_filename(filename) DESC, filename DESC) = 1 ORDER BY ref",
+            [files, sorted(refs)],
+        ).fetchall()
+    return {ref: _opened(keys, vault, kind, ref, sealed) for ref, sealed in rows}
+
+
+def _opened(keys: Keys, vault: Path, kind: str, ref: str, sealed: bytes) -> str:
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    files = sorted(escape(str(path)) for path in (vault / kind).glob("drop=*/*.parquet"))
-    if not files:
-        return None
-    with duckdb.connect() as con:
-        # the load's number is the file's name: a late drop has an earlier day and a later number
-        row = con.execute(
-            "SELECT sealed FROM read_parquet($1, filename = true, hive_partitioning = false) WHERE ref = $2"
-            " ORDER BY parse_filename(filename) DESC, filename DESC LIMIT 1",
-            [files, ref],
-        ).fetchone()
-    if not row:
-        return None
-    nonce, ciphertext = row[0][:NONCE_BYTES], row[0][NONCE_BYTES:]
+    nonce, ciphertext = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
     try:
         return AESGCM(keys.vault).decrypt(nonce, ciphertext, _bound_to(kind, ref)).decode()
     except InvalidTag:

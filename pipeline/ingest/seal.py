@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
-from payeewatch.pipeline.home.vault import seal
+from payeewatch.pipeline.home.vault import ABROAD, BIRTH, IN_FRANCE, seal
 from payeewatch.pipeline.ingest.quarantine import rejected
 from payeewatch.pipeline.ingest.staging import Staged
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import file_text, text
 
+BIRTH_PLACE = f"""
+CASE WHEN substr(national_id, 6, 2) = '99'
+          OR (substr(national_id, 6, 2) BETWEEN '91' AND '96' AND left(birth_date, 4) < '1962') THEN '{ABROAD}'
+     WHEN national_id IS NOT NULL THEN '{IN_FRANCE}' END
+"""
+"""Where a national id says that its holder was born: 99 is abroad; 91 to 96 until 1961, North Africa."""
 MEMBER_ORIGINALS = "family_name, given_names, birth_name, national_id"
 
 
@@ -27,7 +33,10 @@ def seal_originals(
     queries = {"quarantine": _rejected_originals(tables, day)}
     for staged in tables:
         if staged.table.name == "members" and member_files:
-            queries["member"] = _new_members(session, staged, member_files)
+            cells = ", ".join(f"{text(column)}, {column}" for column in MEMBER_ORIGINALS.split(", "))
+            queries["member"] = _of_new_members(session, staged, member_files, f"json_object({cells})")
+            if session.settings.params.fairness.birth_abroad:
+                queries[BIRTH] = _of_new_members(session, staged, member_files, BIRTH_PLACE)
         if staged.table.name == "bank_changes":
             queries["holder"] = (
                 f"SELECT change_id AS ref, holder_name AS original FROM {staged.relation}"
@@ -57,8 +66,8 @@ def _rejected_originals(tables: Sequence[Staged], day: date) -> str:
     )
 
 
-def _new_members(session: Session, staged: Staged, member_files: Sequence[str]) -> str:
-    """Members whose names or national id the lake does not have yet, in any version."""
+def _of_new_members(session: Session, staged: Staged, member_files: Sequence[str], original: str) -> str:
+    """SQL of what is sealed of members whose names or national id the lake does not have yet, in any version."""
     paths = ", ".join(file_text(session.lake.root / path) for path in member_files)
     existing = session.lake_cache.scan("members")
     new = (
@@ -66,8 +75,7 @@ def _new_members(session: Session, staged: Staged, member_files: Sequence[str]) 
         f" (SELECT 1 FROM ({existing}) k WHERE k.member_id = n.member_id"
         " AND k.name_keys IS NOT DISTINCT FROM n.name_keys AND k.id_key IS NOT DISTINCT FROM n.id_key)"
     )
-    cells = ", ".join(f"{text(column)}, {column}" for column in MEMBER_ORIGINALS.split(", "))
     return (
-        f"SELECT member_id AS ref, json_object({cells}) AS original FROM {staged.relation}"
+        f"SELECT member_id AS ref, {original} AS original FROM {staged.relation}"
         f" WHERE {staged.is_accepted} AND member_id IN ({new})"
     )

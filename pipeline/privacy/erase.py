@@ -95,6 +95,7 @@ def erase(session: Session, erasure: Erasure, *, dry_run: bool) -> dict[str, int
     counts["quarantine"], refs = _from_quarantine(settings.folder("quarantine"), removal.ids, dry_run=dry_run)
     for kind, ids in {
         "member": {erasure.person.member_id},
+        vault.BIRTH: {erasure.person.member_id},
         "holder": set(erasure.person.ids["change"]),
         "account": set(accounts),
         "quarantine": refs,

@@ -188,10 +188,13 @@ def _quarantine(settings: Settings, until: date, counts: PurgeCounts, *, dry_run
 
 
 def _vault(session: Session, counts: PurgeCounts, *, dry_run: bool) -> None:
-    """Originals of members, accounts and holders that are not in the lake any more."""
+    """Originals of members, accounts and holders not in the lake any more; all births, if they are not wanted."""
     scan, con = session.lake.scan, session.con
+    members = f"SELECT DISTINCT member_id FROM ({scan('members')})"
+    are_wanted = session.settings.params.fairness.birth_abroad
     for kind, query in {
-        "member": f"SELECT DISTINCT member_id FROM ({scan('members')})",
+        "member": members,
+        vault.BIRTH: members if are_wanted else f"{members} LIMIT 0",
         "holder": f"SELECT DISTINCT change_id FROM ({scan('bank_changes')})",
         "account": used_accounts(session, {}),
     }.items():

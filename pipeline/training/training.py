@@ -12,23 +12,22 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
+from payeewatch.features.engines.plan import PlannedEngine
 from payeewatch.features.registry import FEATURES, Feature
 from payeewatch.pipeline import expectations
 from payeewatch.pipeline.changes.engines import engine_of
 from payeewatch.pipeline.changes.expectations import check_promises
 from payeewatch.pipeline.changes.measure import measure_past
-from payeewatch.pipeline.detector import model_file, model_registry, promotions
+from payeewatch.pipeline.detector import model_registry, promotions
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.detector.promotions import Record
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused, SettingsError
-from payeewatch.pipeline.home.files import replace_whole, write_json
+from payeewatch.pipeline.home.files import replace_whole
 from payeewatch.pipeline.loading import link_and_derive
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.as_of import known_at_cutoff, last_decision
 from payeewatch.pipeline.store.lake import Lake
 from payeewatch.pipeline.training.fit import train
-
-METRICS_FILE = "metrics.json"
 
 VERDICTS = """
 SELECT change_id, verdict FROM ({known}) WHERE decided_at <= $cutoff {last}
@@ -44,8 +43,7 @@ def measured_past(session: Session, as_of: date, engine: str = "duckdb") -> pd.D
         SettingsError: this engine is not available here.
         BrokenPromise: a feature breaks its promise.
     """
-    if not any(load.kind == "drop" for load in session.lake.loads()):
-        raise InputMissing(f"{session.lake.root}: the lake is empty; run payeewatch ingest --until {as_of} first")
+    _refuse_empty(session, as_of)
     expectations.start()
     with engine_of(session, engine) as measuring:
         link_and_derive(session)
@@ -55,6 +53,22 @@ def measured_past(session: Session, as_of: date, engine: str = "duckdb") -> pd.D
             facts |= {"rows_out": len(frame), "changes": int(frame["change_id"].nunique()), "engine": engine}
     with session.stage("judge"):
         return check_promises(frame)
+
+
+def measured_as_loaded(session: Session, as_of: date) -> pd.DataFrame:
+    """The same of a session that only reads: of what was linked and derived before, and without judging the features.
+
+    Raises:
+        InputMissing: the lake is empty.
+    """
+    _refuse_empty(session, as_of)
+    session.lake_cache.register()
+    return measure_past(PlannedEngine(session.con), session.settings.params, as_of)
+
+
+def _refuse_empty(session: Session, as_of: date) -> None:
+    if not any(load.kind == "drop" for load in session.lake.loads()):
+        raise InputMissing(f"{session.lake.root}: the lake is empty; run payeewatch ingest --until {as_of} first")
 
 
 def known_verdicts(session: Session, as_of: date) -> dict[str, str]:
@@ -175,9 +189,3 @@ def read_frame(path: Path) -> pd.DataFrame:
         return pd.read_parquet(path)
     except Exception as error:  # a damaged Parquet file fails in many ways
         raise InputRefused(f"{path}: cannot be read as a measured frame ({type(error).__name__})") from error
-
-
-def save_model(model: Model, folder: Path) -> None:
-    """The model and its metrics as two files. Equal models have equal fingerprints; the bytes may differ."""
-    model.save(folder / model_file.NAME)
-    write_json(folder / METRICS_FILE, model.metrics | {"changes": model.facts["changes"]})

@@ -62,7 +62,7 @@ def test_chance_does_not_depend_on_what_else_is_open() -> None:
     assert list(whole) != list(Chance(4).rank(frame, AT_RISK))
 
 
-@pytest.mark.parametrize("kind", ["iforest", "ecod", "hbos"])
+@pytest.mark.parametrize("kind", ["IForest", "ECOD", "HBOS", "LOF"])
 def test_outside_detectors_find_what_is_far_out(kind: str) -> None:
     rng = np.random.default_rng(1)
     learned = changes(300, paid_amount_since_change=rng.normal(size=300), planned_amount=rng.normal(size=300))

@@ -24,6 +24,7 @@ def evaluated(trained: Home, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     """The trained home's truth compared with its nights."""
     home = copy_of(trained, tmp_path_factory.mktemp("evaluated"))
     words = ("--truth", str(trained.path.parent / "truth"), "--from", str(NIGHTS[0]), "--to", str(date(2024, 9, 28)))
+    words += ("--detector", "COPOD", "--detector", "pyod.models.ecod.ECOD")
     result = home.done("evaluate", *words, "--json")
     return home, json.loads(result.stdout)
 
@@ -35,6 +36,7 @@ def tier(evaluation: dict[str, Any]) -> dict[str, Any]:
 def test_every_control_stands_beside_the_model(evaluated: tuple[Home, dict[str, Any]]) -> None:
     names = {row["detector"] for row in tier(evaluated[1])["figures"]}
     expected = {MODEL, QUEUE, "random", "amount", "rule R0", "rule R1", "scorecard", "isolation forest", "ECOD", "HBOS"}
+    expected |= {"COPOD"}  # named on the command
     assert expected <= names
 
 
@@ -103,6 +105,7 @@ def test_own_verdicts_need_no_truth(published: Home, tmp_path: Path) -> None:
     [
         ("--truth", "x"),
         ("--tiers", "standard"),
+        ("--detector", "COPOD"),
         ("--tiers", "standard", "--work", "w", "--truth", "x", "--from", "2024-09-01", "--to", "2024-09-02"),
     ],
 )
@@ -114,6 +117,21 @@ def test_an_unknown_tier_and_a_missing_truth_say_what_is_wrong(published: Home, 
     unknown = published.run("evaluate", "--tiers", "easy", "--work", str(tmp_path))
     assert unknown.exit_code == 11
     assert "standard" in unknown.output
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    {
+        "ECODE": "did you mean ECOD?",
+        "os.system": "PyOD has no such detector",
+        "pyod.models.hbos.ECOD": "known: ABOD",
+        "LSCP": "it needs detector_list",
+    }.items(),
+)
+def test_an_unfit_detector_is_refused_before_the_work_begins(published: Home, name: str, message: str) -> None:
+    result = published.run("evaluate", "--tiers", "standard", "--work", "w", "--detector", name)
+    assert result.exit_code == 10
+    assert message in result.output
 
 
 def test_differences_are_taken_insurer_by_insurer() -> None:

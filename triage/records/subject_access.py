@@ -107,6 +107,7 @@ def _as_section(title: str, what: str, kept_for: str, rows: Iterable[dict[str, A
 
 def _originals(ids: Mapping[str, Collection[str]]) -> Iterator[dict[str, Any]]:
     references = [("member", member) for member in ids["member"]]
+    references += [(vault.BIRTH, member) for member in ids["member"]]
     references += [("holder", change) for change in ids["change"]]
     references += [("account", account) for account in ids.get("account", ())]
     for kind, ref in references:

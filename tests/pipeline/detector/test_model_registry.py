@@ -77,6 +77,9 @@ def test_the_run_says_what_made_the_model(settings: Settings) -> None:
     assert run.data.tags["lake_sequence"] == "7"
     assert run.data.tags["trained_as_of"] == "2024-06-30"
     assert run.data.tags["code_version"].startswith("0.")
+    (data,) = [each.dataset for each in run.inputs.dataset_inputs]
+    assert data.name == "changes known on 2024-06-30"
+    assert data.digest == DATA["lake_fingerprint"][:32]
 
 
 def test_the_commit_is_said_of_our_own_checkout_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,6 +127,15 @@ def test_nothing_phones_home(settings: Settings, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(socket.socket, "connect", refused)
     model_registry.register(settings, other_model(), promote=False, data=DATA)
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_a_tracking_server_of_somebody_else_is_not_written_to(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "http://127.0.0.1:9")
+    model = model_registry.register(settings, other_model(), promote=False, data=DATA)
+    assert model_registry.load(settings, "challenger").version == model.version
 
 
 def test_a_purged_model_leaves_no_file_and_no_line_and_the_others_stay(tmp_path: Path) -> None:

@@ -111,7 +111,11 @@ def test_sending_the_rows_again_does_not_bring_the_person_back(tmp_path: Path) -
     two_people(home)
     with inbox_session(home) as session:
         load(session)
+        folder = session.settings.folder("vault")
+        rows = "SELECT unnest(['M1', 'M2']) AS ref, 'abroad' AS original"
+        vault.seal(session.con, session.keys, folder, rows, vault.BIRTH, ON, 1)
         erase_person(session)
+        assert vault.reveal_all(session.keys, folder, vault.BIRTH, ["M1", "M2"]) == {"M2": "abroad"}
         tombstones = Tombstones.of(session.lake.loads()).tokens
         assert tombstones
         assert "M1" not in json.dumps([load.facts for load in session.lake.loads() if load.kind == ERASURE])

@@ -150,11 +150,11 @@ def test_quarantine_goes_after_thirty_days_with_its_originals(session: Session) 
 def test_originals_that_nobody_needs_are_deleted(session: Session) -> None:
     put(session, "2025-08-31", members=[{"member_id": "M1"}], sightings=[{"payee_id": "P1", "account": "A1"}])
     folder = session.settings.folder("vault")
-    for kind, refs in {"member": ("M1", "M2"), "account": ("A1", "A2"), "holder": ("B1",)}.items():
+    for kind, refs in {"member": ("M1", "M2"), "birth": ("M1",), "account": ("A1", "A2"), "holder": ("B1",)}.items():
         rows = " UNION ALL ".join(f"SELECT '{ref}' AS ref, 'x' AS original" for ref in refs)
         vault.seal(session.con, KEYS, folder, rows, kind, UNTIL, 1)
     assert purge.purge(session, UNTIL, dry_run=False).clocks["vault"] == {
-        "vault/member": 1, "vault/account": 1, "vault/holder": 1,
+        "vault/member": 1, "vault/birth": 1, "vault/account": 1, "vault/holder": 1,  # nobody wants births here
     }  # fmt: skip
     assert vault.reveal(KEYS, folder, "account", "A1") == "x"
     assert vault.reveal(KEYS, folder, "account", "A2") is None

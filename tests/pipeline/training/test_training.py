@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
@@ -25,7 +24,6 @@ from payeewatch.pipeline.training.training import (
     measured_past,
     read_frame,
     save_frame,
-    save_model,
 )
 from tests.lake_rows import Row, evening, lake_session, put
 from tests.measured import LAST_DAY, measured, small_model
@@ -110,14 +108,6 @@ def test_a_frame_that_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
     (tmp_path / "damaged.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputRefused, match=r"damaged\.parquet"):
         read_frame(tmp_path / "damaged.parquet")
-
-
-def test_a_model_is_saved_with_its_metrics(tmp_path: Path) -> None:
-    model = small_model()
-    save_model(model, tmp_path / "model")
-    assert Model.load(tmp_path / "model" / "model.npz").fingerprint == model.fingerprint
-    metrics = json.loads((tmp_path / "model" / "metrics.json").read_text())
-    assert metrics == model.metrics | {"changes": model.facts["changes"]}
 
 
 def test_a_model_is_made_from_what_its_day_knew(session: Session) -> None:

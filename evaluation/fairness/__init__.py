@@ -1,0 +1,1 @@
+"""Fairness: how often the members of each group are flagged, and the report of it."""
