@@ -363,6 +363,24 @@ MESSAGES = {
         "breaches/%(breach_id)s: %(rows)s members match at level %(level)s or better; usual is %(typical)s"
     ),
     "list_older": "breaches/%(breach_id)s: an older copy of the list has replaced a newer one",
+    # a challenger beside the champion: pipeline/detector/gate.py
+    "gate_not_compared": "it was not compared with the champion (payeewatch compare champion %(version)s)",
+    "gate_calibration": (
+        "%(share)s of honest changes have p <= 0.05 (95 %%: %(low)s to %(high)s); it must be %(from_share)s to "
+        "%(to_share)s, chance apart"
+    ),
+    "gate_flags": (
+        "it would flag %(changes)s changes where the champion flags %(typical)s; at most %(ratio)s times as many are "
+        "allowed"
+    ),
+    # what was decided in the reviewers' application about models: pipeline/detector/decisions.py
+    "model_promoted": "Version %(version)s of the model is the champion from this night on, as two people decided.",
+    "model_refused": "Version %(version)s of the model was proposed, and refused by a second person.",
+    "model_proposed": "Version %(version)s of the model is proposed as the champion and waits for a second person.",
+    "decision_not_applied": "What was decided about version %(version)s of the model is not applied: %(why)s",
+    "decision_not_signed": (
+        "outcomes/models/%(file)s: was not written by this home's application with its key; it is not applied"
+    ),
     # the export about one person
     "from_feed": "table %(table)s of the insurer's feed",
     "kept_nights": "%(days)s days after the night; a flag's lines go with the flag.",
@@ -380,6 +398,11 @@ PARAM_FORMATS = {
     "share": "{:.1%}",
     "usually": "{:.1%}",
     "least": "{:.4f}",
+    "low": "{:.1%}",
+    "high": "{:.1%}",
+    "from_share": "{:.0%}",
+    "to_share": "{:.0%}",
+    "ratio": "{:g}",
 }
 """The name of a number in a message -> how it is written, where not simply as text."""
 

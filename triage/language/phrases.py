@@ -255,9 +255,9 @@ def _param_text(name: str, value: Any) -> str:
         return day(date.fromisoformat(value))
     if name == "payee_type":
         return str(PAYEE_TYPES.get(value, value)).lower()
-    if name in ("share", "usually"):
-        return share(value, 1)
-    return value if isinstance(value, str) else number(value, {"usual": 1, "least": 4}.get(name, 0))
+    if name in ("share", "usually", "low", "high", "from_share", "to_share"):
+        return share(value, 0 if name.endswith("_share") else 1)
+    return value if isinstance(value, str) else number(value, {"usual": 1, "least": 4, "ratio": 1}.get(name, 0))
 
 
 def segment(code: str) -> tuple[tuple[str, str, int], str]:
