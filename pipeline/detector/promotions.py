@@ -74,7 +74,8 @@ class Record:
     @classmethod
     def of(cls, tags: dict[str, str], run_id: str = "") -> Record:
         kind, before, to, who, at, *texts = (tags.get(name, "") for name in TAGS)
-        return cls(Kind(kind), before, to, who, datetime.fromisoformat(at), *texts, run_id)
+        named = dict(zip(TAGS[5:], texts, strict=True))
+        return cls(Kind(kind), before, to, who, datetime.fromisoformat(at), **named, run_id=run_id)
 
 
 def os_user() -> str:
