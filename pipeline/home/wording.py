@@ -351,6 +351,23 @@ MESSAGES = {
     ),
     "read_with_other_profile": "%(table)s: read with another source profile: %(many)s drops, the last of %(day)s",
     "feed_accepted": "drop of %(day)s: let through although a feed is unlike its usual: %(reason)s",
+    # a night unlike the training of its model: pipeline/night/drift.py
+    "drift_no_reference": (
+        "version %(version)s of the model kept nothing to compare its nights with, so drift is not watched: train again"
+    ),
+    "drift_higher": (
+        "%(column)s, %(segment)s: %(share)s of the last %(changes)s changes are above what %(usually)s were in training"
+    ),
+    "drift_lower": (
+        "%(column)s, %(segment)s: %(share)s of the last %(changes)s changes are at or below what %(usually)s were in "
+        "training"
+    ),
+    "drift_more": "%(many)s more columns are unlike the training of the model: payeewatch drift lists them",
+    "drift_goes_on": "%(many)s columns are still unlike the training of the model: payeewatch drift lists them",
+    "drift_flags": "%(changes)s new flags; usual is %(typical)s",
+    "drift_list": "breaches/%(breach_id)s covers %(share)s of the members; usual is %(usually)s",
+    "drift_verdicts": "%(share)s of the last %(changes)s verdicts are fraud; usual is %(usually)s",
+    "drift_accepted": "published although it is unlike the training of the model: %(reason)s",
     # breach lists that are not as they were
     "lists_accepted": "no breach list in breaches/: those that are known stay in force: %(reason)s",
     "list_folder_gone": (

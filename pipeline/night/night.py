@@ -60,6 +60,7 @@ from payeewatch.pipeline.home.wording import Sentence
 from payeewatch.pipeline.ingest.drops import drop_days
 from payeewatch.pipeline.loading import ingest_until, link_and_derive
 from payeewatch.pipeline.night import run_record
+from payeewatch.pipeline.night.drift import watch
 from payeewatch.pipeline.night.evidence import evidence_table, read_changes
 from payeewatch.pipeline.night.expectations import judge_evidence, judge_flags, judge_scores
 from payeewatch.pipeline.night.hold_proposals import holds
@@ -325,8 +326,13 @@ def _publish(session: Session, ready: Ready, batch: NightBatch) -> Run:
     known_before = None if earlier_scores is None else set(earlier_scores["change_id"])
     if view.context.exposures.empty and not any(each["exposed"] for each in counting.result()["lists"]):
         session.warn(wording.sentence("nobody_exposed" if counting.result()["lists"] else "no_list_in_force"))
+    with session.stage("watch") as facts:
+        so_far = counting.result() | {"flagged": queues.facts, "model": run_record.model_facts(ready.model)}
+        drift = watch(session, night, ready.model, view.frame, scores, so_far)
+        facts |= {"unlike": len(drift["keys"]), "new": drift["new"]}
     shadow = shadows(session, night, view, payees, decision_inputs, queues, ready.model.version)
-    run = _run_facts(session, ready, view, scores, queues, known_before, counting.result() | {"shadow": shadow})
+    more_facts = counting.result() | {"shadow": shadow, "drift": drift}
+    run = _run_facts(session, ready, view, scores, queues, known_before, more_facts)
     return _write_outputs(session, night, ready.model, view, scores, queues, run)
 
 

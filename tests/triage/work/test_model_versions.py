@@ -22,7 +22,8 @@ PROPOSAL = "a" * 32
 PART = {"changes": 3, "euros": 1200.0, "kinds": {}, "reasons": {}, "verdicts": {"fraud": 1, "honest": 1, "none": 1}}
 SIDE = {
     "flagged": PART, "new_a_night": 1.5, "queued_a_night": 9.25, "held": 1,
-    "known_frauds": 4, "known_frauds_flagged": 3, "honest_flagged": 1, "calibration": [{"level": 0.05, "share": 0.052, "low": 0.031, "high": 0.081}],
+    "known_frauds": 4, "known_frauds_flagged": 3, "honest_flagged": 1,
+    "calibration": [{"level": 0.05, "share": 0.052, "low": 0.031, "high": 0.081}],
 }  # fmt: skip
 COMPARISON = {
     "a": SIDE | {"version": "1"}, "b": SIDE | {"version": "2"}, "only_a": PART, "only_b": PART, "both": PART,
