@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
+from itertools import chain, islice
 from statistics import median
 from typing import Any
 
@@ -32,14 +33,15 @@ POOL_FACTS = ("changes", "nights", "references")
 USUAL_NIGHTS, LEAST_NIGHTS = 28, 14
 VERDICT_DAYS, LEAST_VERDICTS, LEAST_DIFFERENCE = 28, 20, 0.2
 VERDICTS = """
-SELECT verdict IN (SELECT unnest($fraud)) AS is_fraud, decided_at > $since AS is_late, count(*)
-FROM ({known}) WHERE decided_at <= $cutoff {last} GROUP BY ALL
+WITH decided AS (SELECT verdict, decided_at FROM ({known}) WHERE decided_at <= $cutoff {last})
+SELECT list_contains($fraud::VARCHAR[], verdict::VARCHAR) AS is_fraud, decided_at > $since AS is_late, count(*)
+FROM decided GROUP BY ALL
 """
 
 
 @dataclass(frozen=True)
 class Told:
-    """What is unlike the usual: a key by which the next night knows it again, and its sentence."""
+    """What is unlike the usual: a key by which the next nights know it again, and its sentence."""
 
     key: str
     says: Sentence
@@ -63,21 +65,23 @@ def watch(session: Session, night: date, model: Model, frame: pd.DataFrame, scor
         session.state(sentence("drift_no_reference", version=version))
     else:
         facts["tonight"] = counted(reference, _columns(model, frame, scores))
-    before = list(_earlier(settings, night, version))
-    by_segment = pools([facts["tonight"], *(each["drift"]["tonight"] for each in before)])
+    earlier = _earlier(settings, night, version)
+    before = list(islice(earlier, USUAL_NIGHTS))
+    by_segment = pools(each["drift"]["tonight"] for each in chain([{"drift": facts}], before, earlier))
     found = moved(by_segment, limit)
     level = log_level(by_segment, limit)
     told = [
         *(Told(f"{each.segment}/{each.column}", _sentence_of(each)) for each in found),
         *_flags(run, before), *_lists(run, before), *_verdicts(session, night, level),
     ]  # fmt: skip
-    known = set(before[0]["drift"]["keys"]) if before else set()
-    _say(session, night, [each for each in told if each.key not in known], len([t for t in told if t.key in known]))
+    known = {key for each in before for key in each["drift"]["keys"]}
+    new = [each for each in told if each.key not in known]
+    _say(session, night, new, len(told) - len(new))
     return facts | {
         "pools": {name: {key: getattr(pool, key) for key in POOL_FACTS} for name, pool in by_segment.items()},
         "moved": [asdict(each) for each in found],
         "keys": [each.key for each in told],
-        "new": len([each for each in told if each.key not in known]),
+        "new": len(new),
     }
 
 
@@ -139,7 +143,7 @@ def _is_far(count: float, usual: Sequence[float]) -> bool:
 
 
 def _flags(run: Run, before: Sequence[Run]) -> Iterator[Told]:
-    usual = [each["flagged"]["new"] for each in before[:USUAL_NIGHTS]]
+    usual = [each["flagged"]["new"] for each in before]
     new = run["flagged"]["new"]
     if _is_far(new, usual):
         yield Told("flags", sentence("drift_flags", changes=new, typical=round(median(usual))))
@@ -147,7 +151,7 @@ def _flags(run: Run, before: Sequence[Run]) -> Iterator[Told]:
 
 def _lists(run: Run, before: Sequence[Run]) -> Iterator[Told]:
     for each in run["lists"]:
-        earlier = [one for past in before[:USUAL_NIGHTS] for one in past["lists"] if _is_same(one, each)]
+        earlier = [one for past in before for one in past["lists"] if _is_same(one, each)]
         if each["exposed_share"] is not None and _is_far(each["exposed"], [one["exposed"] for one in earlier]):
             usual = median(one["exposed_share"] for one in earlier)
             says = sentence("drift_list", breach_id=each["breach_id"], share=each["exposed_share"], usually=usual)
