@@ -4,9 +4,9 @@ python -m benchmarks.loop --arm exact --seed 1 --nights 365 [--members 2000] [--
 python -m benchmarks.loop --table
 
 One insurer is simulated day by day; what reviewers decide changes what happens next. Scripted reviewers judge the top
-of each night's new flags; a share of their verdicts is wrong in some arms. Every week the champion learns from
-verdicts; every four weeks a challenger is trained, compared, proposed and put into shadow, and a week later a second scripted
-person approves or refuses it by the application's own action. Arm `none` has the same reviewers and learns nothing.
+of each night's new flags; in some arms a share of their verdicts is wrong. Every week the champion learns from them.
+Every four weeks a challenger is trained, compared, proposed and put into shadow; a week later a second scripted person
+approves or refuses it by the application's own action. Arm `none` has the same reviewers and learns nothing.
 
 An arm with a seed is a folder of its own. Run again, it goes on where it was stopped; finished, it is only read.
 """
