@@ -34,6 +34,8 @@ HOSTILE_NIGHTS = range(56, 63)
 """In arm `hostile`, every verdict of this week is wrong."""
 HISTORY_DAYS = 400
 A_WEEK, FOUR_WEEKS = 7, 28
+PARTS = 4
+"""A second person decides this part of a cycle after the training: a week of four."""
 SCIENTIST, SENIOR = "scientist", "senior"
 
 
@@ -46,6 +48,7 @@ class Plan:
     nights: int
     members: int
     capacity: int
+    cycle: int  # nights between trainings
     folder: Path
     end: date = date(2024, 9, 29)
 
@@ -154,7 +157,8 @@ def main() -> None:
         print(table([json.loads(path.read_text()) for path in sorted(options.work.glob("*/result.json"))]))
         return
     folder = options.work / f"{options.arm}-{options.seed}"
-    plan = Plan(options.arm, options.seed, options.nights, options.members, options.capacity, folder)
+    sizes = (options.nights, options.members, options.capacity, options.cycle)
+    plan = Plan(options.arm, options.seed, *sizes, folder)
     if not plan.result.exists():
         run_arm(plan)
     print(plan.result.read_text(encoding="utf-8"))
@@ -168,7 +172,6 @@ def run_arm(plan: Plan) -> dict[str, Any]:
     reviewers = Reviewers(plan.arm, random.Random(plan.seed), plan.capacity)
     days = insurer.loop.days
     decisions: list[tuple[str, str]] = []
-    promoted = 0
     for number, day in enumerate(days):
         insurer.loop.step(day, decisions)
         if number == 0:
@@ -178,7 +181,7 @@ def run_arm(plan: Plan) -> dict[str, Any]:
         if not insurer.is_published(day):
             insurer.run("night", str(day))
             if plan.learns:
-                promoted += _learn(insurer, number, day)
+                _learn(insurer, number, day)
         decisions = reviewers.judge(insurer.flags(day), insurer.frauds(), number)
         notes[str(day)] = decisions
         notes_file.write_text(json.dumps(notes), encoding="utf-8")
@@ -188,15 +191,17 @@ def run_arm(plan: Plan) -> dict[str, Any]:
     return figures
 
 
-def _learn(insurer: Insurer, number: int, day: date) -> int:
-    """What is done after a night to learn: 1 if a second person approved a version."""
-    if number % A_WEEK == 0:
+def _learn(insurer: Insurer, number: int, day: date) -> None:
+    """What is done after a night to learn: verdicts, training, and the decision of a second person."""
+    cycle = insurer.plan.cycle
+    if number % min(A_WEEK, cycle) == 0:
         insurer.run("learn", "--as-of", str(day), may_fail=True)  # a first week may have no verdict
-    if number % FOUR_WEEKS == 0:
+    if number % cycle == 0:
         answer = insurer.run("retrain", may_fail=True)
         if answer.get("proposed"):
-            insurer.run("shadow", str(answer["version"]), "--nights", str(A_WEEK))
-    return decide_as_second_person(insurer) if number % FOUR_WEEKS == A_WEEK else 0
+            insurer.run("shadow", str(answer["version"]), "--nights", str(cycle // PARTS))
+    if number > cycle and number % cycle == cycle // PARTS:
+        decide_as_second_person(insurer)
 
 
 def decide_as_second_person(insurer: Insurer) -> int:
@@ -269,6 +274,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--nights", type=int, default=365)
     parser.add_argument("--members", type=int, default=2_000)
     parser.add_argument("--capacity", type=int, default=5, help="flags that reviewers judge a night")
+    parser.add_argument(
+        "--cycle", type=int, default=FOUR_WEEKS, help="nights from one training to the next, at least 4"
+    )
     parser.add_argument("--work", type=Path, default=Path("loop"), help="the folder of all arms")
     parser.add_argument("--table", action="store_true", help="only print the table of what is finished")
     return parser.parse_args()
