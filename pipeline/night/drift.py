@@ -67,7 +67,8 @@ def watch(session: Session, night: date, model: Model, frame: pd.DataFrame, scor
         facts["tonight"] = counted(reference, _columns(model, frame, scores))
     earlier = _earlier(settings, night, version)
     before = list(islice(earlier, USUAL_NIGHTS))
-    by_segment = pools(each["drift"]["tonight"] for each in chain([{"drift": facts}], before, earlier))
+    every = chain([{"drift": facts}], before, earlier) if reference else []
+    by_segment = pools(each["drift"]["tonight"] for each in every)
     found = moved(by_segment, limit)
     level = log_level(by_segment, limit)
     told = [
@@ -102,9 +103,9 @@ def counted(reference: DriftReference, frame: pd.DataFrame) -> Facts:
 def pooled(settings: Settings, night: date) -> dict[str, Pool]:
     """The pools of a published night, from the run records."""
     run = read_run(settings, night) or {}
-    if "drift" not in run:
+    if not run.get("drift", {}).get("reference"):
         return {}
-    before = _earlier(settings, night, str(run["drift"]["reference"]))
+    before = _earlier(settings, night, str(run["model"]["champion"]))
     return pools([run["drift"]["tonight"], *(each["drift"]["tonight"] for each in before)])
 
 
@@ -124,7 +125,7 @@ def _earlier(settings: Settings, night: date, version: str) -> Iterator[Run]:
     """The run records before a night, the last one first, for as long as the model was this one."""
     for each in reversed([n for n in published_nights(settings) if n < night][-LONGEST:]):
         run = read_run(settings, each) or {}
-        if run.get("drift", {}).get("reference") != version:
+        if "drift" not in run or run["model"]["champion"] != version:
             return
         yield run
 
