@@ -28,7 +28,7 @@ FILES = [path for path in sorted(DEPLOY.rglob("*")) if path.is_file()]
 
 def test_every_command_in_these_files_exists_with_its_options() -> None:
     commands = [words for path in FILES for words in commands_of(path.read_text(encoding="utf-8"))]
-    assert len(commands) == 4 + 2 + 3 + 2  # of systemd, cron, the container and Airflow
+    assert len(commands) == 5 + 2 + 3 + 2  # of systemd, cron, the container and Airflow
     for words in commands:
         command = main.commands[words[0]]
         command.make_context(words[0], words[1:])  # raises what `payeewatch` would print
@@ -37,7 +37,7 @@ def test_every_command_in_these_files_exists_with_its_options() -> None:
 def commands_of(text: str) -> list[list[str]]:
     """What follows `payeewatch` in command lines, with the variables of schedulers filled in."""
     before = r"(?:bin/payeewatch |payeewatch-cron alpha |\{command\} )"
-    lines = re.findall(before + r"((?:night|purge|triage|evidence)\b[^'\"\n]*)", text)
+    lines = re.findall(before + r"((?:night|purge|triage|evidence|retrain)\b[^'\"\n]*)", text)
     lines += [" ".join(words) for words in yaml_commands(text)]
     filled = [re.sub(r"\{day\}", "2024-09-23", line).replace("${PAYEEWATCH_TRIAGE_PORT}", "8001") for line in lines]
     return [shlex.split(line) for line in filled]

@@ -103,6 +103,9 @@ ONE_ROOM = "payeewatch.pipeline.home"
 """What of the pipeline the reviewers' application may use: what was published, and never the lake."""
 
 EXERCISED_BY = {
+    "payeewatch.pipeline.home.model_board": "pipeline/detector/test_decisions.py",
+    "payeewatch.pipeline.detector.board": "pipeline/detector/test_decisions.py",
+    "payeewatch.pipeline.training.retrain": "payeewatch/commands/test_watch.py",
     "payeewatch.pipeline.home.scrub": "pipeline/privacy/test_redact.py",
     "payeewatch.pipeline.home.hold_files": "pipeline/night/test_hold_proposals.py",
     "payeewatch.pipeline.home.published": "pipeline/night/test_outputs.py",

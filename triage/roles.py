@@ -25,6 +25,11 @@ NAMED_READERS = READERS - {Role.SCIENTIST}
 """Who sees the insurer's internal numbers, notes and attachments."""
 MEASURERS = frozenset({Role.SCIENTIST, Role.SENIOR})
 """Who reads which reasons mislead."""
+PROPOSERS = frozenset({Role.SCIENTIST})
+"""Who proposes a version of the model as the champion."""
+DECIDERS = frozenset({Role.SENIOR, Role.ADMINISTRATOR})
+"""Who approves or refuses what somebody else proposed."""
+MODEL_READERS = PROPOSERS | DECIDERS | {Role.AUDITOR}
 AUDITORS = frozenset({Role.AUDITOR})
 ADMINISTRATORS = frozenset({Role.ADMINISTRATOR})
 GUARDED = SENIORS | ADMINISTRATORS

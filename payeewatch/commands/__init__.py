@@ -1,9 +1,9 @@
 """The verbs of `payeewatch`. Importing a module registers its commands.
 
 setup (init, check, token, migrate), load (ingest, link), lists (lists), model (measure, train, mlflow), versions
-(models, compare, shadow, promote, rollback), learn (learn), night (night, explain, evidence), evaluate (backtest,
-evaluate, simulate), fairness (fairness), oncall (status, doctor), people (purge, person), review (triage,
-triage-user, triage-token, holds, audit), backup (backup, restore), dossier (dossier).
+(models, compare, shadow, promote, rollback), learn (learn), watch (drift, retrain), night (night, explain, evidence),
+evaluate (backtest, evaluate, simulate), fairness (fairness), oncall (status, doctor), people (purge, person), review
+(triage, triage-user, triage-token, holds, audit), backup (backup, restore), dossier (dossier).
 """
 
 from payeewatch.commands import backup as backup
@@ -20,3 +20,4 @@ from payeewatch.commands import people as people
 from payeewatch.commands import review as review
 from payeewatch.commands import setup as setup
 from payeewatch.commands import versions as versions
+from payeewatch.commands import watch as watch

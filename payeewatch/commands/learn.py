@@ -28,6 +28,7 @@ def learn(settings: Settings, as_of: date | None, undo: bool, dry_run: bool) -> 
 
     Example: payeewatch learn --as-of 2024-12-31
     """
+    from payeewatch.pipeline.detector import board
     from payeewatch.pipeline.home.runs import last_published
     from payeewatch.pipeline.opening import opened
     from payeewatch.pipeline.training import learn as learning
@@ -37,10 +38,13 @@ def learn(settings: Settings, as_of: date | None, undo: bool, dry_run: bool) -> 
     with opened(settings) as session:
         if undo:
             taken_back, now = learning.undo(session, dry_run=dry_run)
+            board.write(settings)
             would = "would take" if dry_run else "took"
             line = f"{would} back version {taken_back}; nights use version {now}"
             return {"taken_back": taken_back, "in_force": now}, [line]
         update = learning.learn(session, as_of or last_published(settings) or settings.today(), dry_run=dry_run)
+        if update.learned:
+            board.write(settings)
     return _facts(update), _lines(update)
 
 

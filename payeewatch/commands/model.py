@@ -68,6 +68,7 @@ def train(settings: Settings, as_of: date, measured: Path | None, save: Path | N
 
     Example: payeewatch train --as-of 2024-12-31 --promote
     """
+    from payeewatch.pipeline.detector import board
     from payeewatch.pipeline.opening import opened
     from payeewatch.pipeline.training import training
     from payeewatch.pipeline.training.saved_model import save_model
@@ -83,6 +84,7 @@ def train(settings: Settings, as_of: date, measured: Path | None, save: Path | N
         )
         if save:
             save_model(result.model, frame, save)
+        board.write(settings)
         warnings = session.warnings
     answer, lines = _trained(result, as_of, warnings)
     answer["promoted"] = options["promote"] and result.is_champion

@@ -80,6 +80,7 @@ def compare(settings: Settings, a: str, b: str, first: date | None, last: date |
     """
     from payeewatch.evaluation.compare import compare as compare_versions
     from payeewatch.evaluation.comparison_record import write
+    from payeewatch.pipeline.detector import board
     from payeewatch.pipeline.opening import opened
 
     if first and last and first > last:
@@ -88,6 +89,7 @@ def compare(settings: Settings, a: str, b: str, first: date | None, last: date |
         result = compare_versions(session, (a, b), first, last)
         out = out or settings.folder("reports") / f"compare-{result.a.version}-{result.b.version}"
         run_id = write(settings, result, out)
+        board.write(settings)
     answer = result.as_dict() | {"gained": result.gained, "lost": result.lost, "run_id": run_id, "out": out}
     return answer, _comparison_lines(result, out)
 
@@ -102,7 +104,7 @@ def shadow(settings: Settings, challenger: str, nights: int | None, stop: bool, 
 
     Example: payeewatch shadow challenger --nights 14
     """
-    from payeewatch.pipeline.detector import promotions, shadow_plans
+    from payeewatch.pipeline.detector import board, promotions, shadow_plans
     from payeewatch.pipeline.opening import opened
 
     if stop == (nights is not None):
@@ -114,25 +116,39 @@ def shadow(settings: Settings, challenger: str, nights: int | None, stop: bool, 
         else:
             plan = shadow_plans.start(settings, challenger, nights, by or promotions.os_user())
             line = f"version {plan.version} scores the next {plan.nights} nights in shadow; the queue does not change"
+        board.write(settings)
     return {"shadow": asdict(plan)}, [line]
 
 
 @command("promote", waits=True)
 @click.argument("version", required=False)
 @click.option("--approve", help="Instead: a proposed version, as the second person.")
+@click.option("--decided", is_flag=True, help="Instead: apply what was decided in the reviewers' application.")
 @why_option
 @by_option
 @override_option
 def promote(
-    settings: Settings, version: str | None, approve: str | None, why: str | None, by: str | None, override: str | None
+    settings: Settings,
+    version: str | None,
+    approve: str | None,
+    decided: bool,
+    why: str | None,
+    by: str | None,
+    override: str | None,
 ) -> Answer:
     """Make a version the champion, which nights use; with promotion.by_two, propose it or approve a proposal.
 
+    What was decided in the reviewers' application is applied with --decided; else the next night does it.
+
     Example: payeewatch promote 3 --why "finds more, same workload"
     """
-    from payeewatch.pipeline.detector import promotions
+    from payeewatch.pipeline.detector import board, promotions
     from payeewatch.pipeline.opening import opened
 
+    if decided and (version or approve or why or by or override):
+        raise click.UsageError("--decided stands alone: who decided, and why, was said in the application")
+    if decided:
+        return _apply_decided(settings)
     if (version is None) == (approve is None):
         raise click.UsageError("name one version: payeewatch promote VERSION --why TEXT, or promote --approve VERSION")
     if version and not why:
@@ -145,9 +161,23 @@ def promote(
             record = promotions.approve(settings, approve, who, override or "")
         else:
             record = promotions.promote(settings, str(version), str(why), who, override or "")
+        board.write(settings)
     if record.kind == promotions.Kind.PROPOSAL:
         return proposal_answer(record, {"record": asdict(record)}, [])
     return {"record": asdict(record)}, _decision_lines(record)
+
+
+def _apply_decided(settings: Settings) -> Answer:
+    """What was decided in the application, applied; exit code 13 if something of it waits."""
+    from payeewatch.pipeline.detector.decisions import apply_waiting
+    from payeewatch.pipeline.home.errors import ModelError
+    from payeewatch.pipeline.opening import opened
+
+    with opened(settings) as session:
+        results = apply_waiting(settings, session.keys)
+    answer = {"decided": [each.facts() | {"refusal": each.refusal} for each in results]}
+    exit_code = 0 if all(each.is_applied for each in results) else ModelError.exit_code
+    return answer, [str(each.says) for each in results] or ["no decision waits"], exit_code
 
 
 @command("rollback", waits=True)
@@ -158,11 +188,12 @@ def rollback(settings: Settings, why: str, by: str | None) -> Answer:
 
     Example: payeewatch rollback --why "twice as many flags as compared"
     """
-    from payeewatch.pipeline.detector import promotions
+    from payeewatch.pipeline.detector import board, promotions
     from payeewatch.pipeline.opening import opened
 
     with opened(settings):
         record = promotions.roll_back(settings, why, by or promotions.os_user())
+        board.write(settings)
     return {"record": asdict(record)}, _decision_lines(record)
 
 

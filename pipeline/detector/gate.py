@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from payeewatch.pipeline.detector.model_store import database_of, reading
 from payeewatch.pipeline.home.settings import Promotion, Settings
+from payeewatch.pipeline.home.wording import Sentence, sentence
 
 COMPARISONS = "payeewatch-comparisons"
 """The experiment of MLflow with a run for each `payeewatch compare`."""
@@ -61,20 +62,16 @@ def _figures_of(run_id: str, metrics: Mapping[str, float], champion: str, challe
     )
 
 
-def refusals(comparison: ComparisonFigures | None, params: Promotion, version: str) -> list[str]:
+def refusals(comparison: ComparisonFigures | None, params: Promotion, version: str) -> list[Sentence]:
     """Why a challenger may not become the champion, each as a clause; empty if it may."""
     if comparison is None:
-        return [f"it was not compared with the champion (payeewatch compare champion {version})"]
+        return [sentence("gate_not_compared", version=version)]
     reasons = []
     low, high = comparison.p05_interval
     if high < params.least_share_p05 or low > params.most_share_p05:
-        reasons.append(
-            f"{comparison.share_p05:.1%} of honest changes have p <= 0.05 (95 %: {low:.1%} to {high:.1%}); it must be "
-            f"{params.least_share_p05:.0%} to {params.most_share_p05:.0%}, chance apart"
-        )
+        bounds = {"from_share": params.least_share_p05, "to_share": params.most_share_p05}
+        reasons.append(sentence("gate_calibration", share=comparison.share_p05, low=low, high=high, **bounds))
     if comparison.flagged > params.most_flags_ratio * comparison.champion_flagged:
-        reasons.append(
-            f"it would flag {comparison.flagged:,} changes where the champion flags {comparison.champion_flagged:,}; "
-            f"at most {params.most_flags_ratio:g} times as many are allowed"
-        )
+        flagged = {"changes": comparison.flagged, "typical": comparison.champion_flagged}
+        reasons.append(sentence("gate_flags", **flagged, ratio=params.most_flags_ratio))
     return reasons

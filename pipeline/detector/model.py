@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from payeewatch.pipeline.detector import model_file
 from payeewatch.pipeline.detector.calibration import Ages, Cell, References, cell_name, change_keys
+from payeewatch.pipeline.detector.drift_reference import DriftReference
 from payeewatch.pipeline.detector.evidence import LENS, Reader, Reading, Steps, Weights, segment_of
 from payeewatch.pipeline.detector.lens import LENSES, PARTIES, AgeWeights, Group, total
 from payeewatch.pipeline.detector.surprise import Column, DetectorFeature, Floats, Ints, Tails, badness
@@ -57,6 +58,7 @@ class Model:
     weights: Weights | None = None  # without them, the score is the sum of the lenses' tails
     uncorrected: Uncorrected | None = None  # only of a model that learned from verdicts
     references: References | None = None  # in a file of their own, which only learning from verdicts reads
+    drift: DriftReference | None = None  # likewise, which only the watch of nights reads
     name: str = ""
     version: str = ""
     run_id: str = ""

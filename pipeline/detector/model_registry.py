@@ -15,7 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from payeewatch.pipeline.detector import model_card, model_file
+from payeewatch.pipeline.detector import drift_reference, model_card, model_file
+from payeewatch.pipeline.detector.drift_reference import DriftReference
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.detector.model_store import NAME, database_of, experiment_of, reading, store
 from payeewatch.pipeline.home.contents import hash_of, hash_of_bytes
@@ -130,6 +131,21 @@ def load_with_references(settings: Settings, which: str = CHAMPION) -> Model:
     """
     model = load(settings, which)
     return model.with_references(_folder(settings, _registration(settings, model.version)[2]) / REFERENCES)
+
+
+def load_drift_reference(settings: Settings, version: str) -> DriftReference | None:
+    """What a version's training changes looked like; None if it is of a version of PayeeWatch that kept nothing.
+
+    Raises:
+        ModelError: there is no such version, or its file cannot be read.
+    """
+    path = _folder(settings, _registration(settings, version)[2]) / drift_reference.NAME
+    return _read_drift(path, path.stat().st_mtime_ns if path.exists() else None)
+
+
+@lru_cache(maxsize=4)
+def _read_drift(path: Path, written: int | None) -> DriftReference | None:
+    return DriftReference.load(path)
 
 
 def _folder(settings: Settings, model_id: str) -> Path:
@@ -312,6 +328,9 @@ def log_model(
             if model.references is not None:
                 artifacts["references"] = str(Path(folder) / REFERENCES)
                 model.save_references(Path(folder) / REFERENCES)
+            if model.drift is not None:
+                artifacts["drift"] = str(Path(folder) / drift_reference.NAME)
+                model.drift.save(Path(folder) / drift_reference.NAME)
             example = model_card.example_rows(model)
             logged = mlflow.pyfunc.log_model(
                 name="model",

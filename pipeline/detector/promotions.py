@@ -1,6 +1,7 @@
 """Who made which version the champion, when and why: the history of promotions, kept as runs in MLflow.
 
-A promotion and a rollback move the alias `champion` and leave a record each; a proposal leaves a record only.
+A promotion and a rollback move the alias `champion` and leave a record each; a proposal and its refusal leave a record
+only.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -21,7 +22,7 @@ from payeewatch.pipeline.home.settings import Settings
 
 EXPERIMENT = "payeewatch-promotions"
 """Where MLflow shows the history: one run per record, what it says as tags."""
-TAGS = ("kind", "from", "to", "who", "at", "why", "approved_by", "override", "comparison")
+TAGS = ("kind", "from", "to", "who", "at", "why", "approved_by", "override", "comparison", "decision")
 RECORDS = """
 SELECT r.run_uuid, t.key, t.value FROM runs r JOIN experiments e USING (experiment_id) JOIN tags t USING (run_uuid)
 WHERE e.name = ? AND r.lifecycle_stage = 'active' ORDER BY r.start_time, r.rowid
@@ -34,11 +35,16 @@ class Kind(StrEnum):
     PROMOTION = "promotion"
     ROLLBACK = "rollback"
     PROPOSAL = "proposal"
+    REFUSAL = "refusal"
+
+
+MOVES = frozenset({Kind.PROMOTION, Kind.ROLLBACK})
+"""The kinds that make a version the champion."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One line of the history. `who` decided, or proposed what `approved_by` approved."""
+    """One line of the history. `who` decided, or proposed what `approved_by` approved; of a refusal, `who` refused."""
 
     kind: Kind
     before: str  # the champion until then; empty if there was none
@@ -49,6 +55,8 @@ class Record:
     approved_by: str = ""
     override: str = ""  # why the gate did not count
     comparison: str = ""  # the run of the comparison that was known
+    decision: str = ""  # of the reviewers' application: its name there
+    run_id: str = field(default="", compare=False)  # of MLflow, once it is written
 
     @property
     def decided_by(self) -> str:
@@ -59,15 +67,15 @@ class Record:
         """The record as MLflow keeps it."""
         values = (
             str(self.kind), self.before, self.to, self.who, self.at.isoformat(timespec="microseconds"), self.why,
-            self.approved_by, self.override, self.comparison,
+            self.approved_by, self.override, self.comparison, self.decision,
         )  # fmt: skip
         return dict(zip(TAGS, values, strict=True)) | {"decided_by": self.decided_by}
 
     @classmethod
-    def of(cls, tags: dict[str, str]) -> Record:
-        kind, before, to, who, at, why, approved_by, override, comparison = (tags.get(name, "") for name in TAGS)
-        day = datetime.fromisoformat(at)
-        return cls(Kind(kind), before, to, who, day, why, approved_by, override, comparison)
+    def of(cls, tags: dict[str, str], run_id: str = "") -> Record:
+        kind, before, to, who, at, *texts = (tags.get(name, "") for name in TAGS)
+        named = dict(zip(TAGS[5:], texts, strict=True))
+        return cls(Kind(kind), before, to, who, datetime.fromisoformat(at), **named, run_id=run_id)
 
 
 def os_user() -> str:
@@ -86,7 +94,7 @@ def history(settings: Settings) -> list[Record]:
     with reading(database_of(settings)) as con:
         for run_id, key, value in con.execute(RECORDS, [EXPERIMENT]):
             tags.setdefault(run_id, {})[key] = value
-    return [Record.of(each) for each in tags.values() if "kind" in each]
+    return [Record.of(each, run_id) for run_id, each in tags.items() if "kind" in each]
 
 
 def champions(records: Sequence[Record]) -> list[str]:
@@ -96,7 +104,7 @@ def champions(records: Sequence[Record]) -> list[str]:
     """
     line: list[str] = []
     for record in records:
-        if record.kind == Kind.PROPOSAL:
+        if record.kind not in MOVES:
             continue
         if record.before and line[-1:] != [record.before]:  # made champion in MLflow, or before there was a history
             line.append(record.before)
@@ -127,7 +135,7 @@ def promote(settings: Settings, which: str, why: str, who: str, override: str = 
     return _keep(settings, Record(kind, champion, version, who, settings.now(), why, "", override, comparison))
 
 
-def propose(settings: Settings, version: str, why: str, who: str) -> Record:
+def propose(settings: Settings, version: str, why: str, who: str, decision: str = "") -> Record:
     """Propose a version before it was compared: the gate is asked when it is approved.
 
     Raises:
@@ -137,30 +145,39 @@ def propose(settings: Settings, version: str, why: str, who: str) -> Record:
     _check_it_can_serve(settings, version, champion)
     figures = gate.newest_comparison(settings, champion, version)
     comparison = figures.run_id if figures else ""
-    return _keep(settings, Record(Kind.PROPOSAL, champion, version, who, settings.now(), why, "", "", comparison))
+    texts = {"comparison": comparison, "decision": decision}
+    return _keep(settings, Record(Kind.PROPOSAL, champion, version, who, settings.now(), why, **texts))
 
 
-def approve(settings: Settings, which: str, who: str, override: str = "") -> Record:
+def approve(settings: Settings, which: str, who: str, override: str = "", decision: str = "") -> Record:
     """Make a proposed version the champion, as a second person.
 
     Raises:
         ModelError: nobody proposed it, `who` did, it cannot serve, or the gate refuses it and `override` is empty.
     """
     version = model_registry.version_of(settings, which)
-    proposal = open_proposal(history(settings), version)
-    if proposal is None:
-        raise ModelError(f"version {version} is not proposed; run payeewatch promote {version} --why TEXT first")
-    if _is_same_person(proposal.who, who):
-        raise ModelError(f"{who} proposed version {version}; another person must approve it: give --by NAME")
+    proposal = _proposal_of_another(settings, version, who)
     champion = model_registry.champion_version(settings)
     _check_it_can_serve(settings, version, champion)
     override = override or proposal.override
     comparison = _pass_gate(settings, version, champion, override)
-    decision = replace(
+    promotion = replace(
         proposal, kind=Kind.PROMOTION, before=champion, at=settings.now(), approved_by=who, override=override,
-        comparison=comparison,
+        comparison=comparison, decision=decision,
     )  # fmt: skip
-    return _keep(settings, decision)
+    return _keep(settings, promotion)
+
+
+def refuse(settings: Settings, which: str, why: str, who: str, decision: str = "") -> Record:
+    """Refuse a proposed version, as a second person; it may be proposed again.
+
+    Raises:
+        ModelError: nobody proposed it, or `who` did.
+    """
+    version = model_registry.version_of(settings, which)
+    proposal = _proposal_of_another(settings, version, who)
+    refusal = replace(proposal, kind=Kind.REFUSAL, who=who, at=settings.now(), why=why, decision=decision)
+    return _keep(settings, refusal)
 
 
 def roll_back(settings: Settings, why: str, who: str) -> Record:
@@ -185,6 +202,16 @@ def roll_back(settings: Settings, why: str, who: str) -> Record:
 def record_first(settings: Settings, before: str, version: str, why: str, who: str) -> Record:
     """Record that training made a version the champion at once, as one person decided."""
     return _keep(settings, Record(Kind.PROMOTION, before, version, who, settings.now(), why))
+
+
+def _proposal_of_another(settings: Settings, version: str, who: str) -> Record:
+    """The open proposal of a version, which somebody else made."""
+    proposal = open_proposal(history(settings), version)
+    if proposal is None:
+        raise ModelError(f"version {version} is not proposed; run payeewatch promote {version} --why TEXT first")
+    if _is_same_person(proposal.who, who):
+        raise ModelError(f"{who} proposed version {version}; another person must approve or refuse it: give --by NAME")
+    return proposal
 
 
 def _check_it_can_serve(settings: Settings, version: str, champion: str) -> None:
@@ -223,13 +250,13 @@ def _keep(settings: Settings, record: Record) -> Record:
     """Move the alias, where the record says so, and then write the record."""
     with store(settings) as client:
         experiment = experiment_of(client, settings, EXPERIMENT)
-        if record.kind != Kind.PROPOSAL:
+        if record.kind in MOVES:
             _set_champion(client, record.to)
         tags = record.tags() | {"mlflow.note.content": _sentence(record), "mlflow.user": record.who}
         started = int(datetime.now(UTC).timestamp() * 1000)
         run = client.create_run(experiment, start_time=started, tags=tags, run_name=f"{record.kind} {record.to}")
         client.set_terminated(run.info.run_id)
-    return record
+    return replace(record, run_id=str(run.info.run_id))
 
 
 def _set_champion(client: Any, version: str) -> None:
@@ -245,6 +272,7 @@ def _sentence(record: Record) -> str:
         Kind.PROMOTION: f"Version {record.to} became the champion{instead}",
         Kind.ROLLBACK: f"Version {record.to} became the champion again{instead}",
         Kind.PROPOSAL: f"Version {record.to} was proposed as the champion{instead}",
+        Kind.REFUSAL: f"Version {record.to} was refused as the champion{instead}",
     }[record.kind]
     by = f"proposed by {record.who}, approved by {record.approved_by}" if record.approved_by else f"by {record.who}"
     override = f" The gate did not count: {record.override}" if record.override else ""

@@ -11,7 +11,7 @@ from typing import Any
 
 from payeewatch.pipeline.detector.model import feature_differences
 from payeewatch.pipeline.detector.model_store import NAME, database_of, reading
-from payeewatch.pipeline.detector.promotions import Kind, Record, history, open_proposal
+from payeewatch.pipeline.detector.promotions import MOVES, Record, history, open_proposal
 from payeewatch.pipeline.detector.shadow_plans import plans, shadow_files
 from payeewatch.pipeline.home.runs import published_nights, read_run
 from payeewatch.pipeline.home.settings import Settings
@@ -149,7 +149,7 @@ def _version(
         unused=tuple(each.name for each in code if each.name not in used) if features is not None else (),
         served=Served(len(nights), nights[0], nights[-1]) if nights else Served(0),
         shadow=shadow,
-        promotions=tuple(each for each in records if each.to == version and each.kind != Kind.PROPOSAL),
+        promotions=tuple(each for each in records if each.to == version and each.kind in MOVES),
         proposed=open_proposal(records, version),
     )
 

@@ -129,6 +129,21 @@ class Fairness(Section):
     birth_abroad: Annotated[bool, Field(description="a bool")]
 
 
+class Watch(Section):
+    """How nights are compared with what the model was trained on; pipeline/night/drift.py compares."""
+
+    stop: Annotated[bool, Field(description="a bool")]
+    false_alarms_a_year: Annotated[float, Field(gt=0, le=365, description="a number of alarms above 0, at most 365")]
+
+
+class Retrain(Section):
+    """When `payeewatch retrain --if-due` trains; what it trains is proposed at most."""
+
+    every_days: Annotated[int, Field(ge=0, le=3650, description="a number of days; 0: on no schedule")]
+    on_drift: Annotated[bool, Field(description="a bool")]
+    compare_nights: Annotated[int, Field(ge=1, le=365, description="a positive number of nights")]
+
+
 class Flag(Section):
     capacity: Annotated[Changes | None, Field(description="a positive number of changes a night")]
     capacity_min: Changes
@@ -219,6 +234,8 @@ class Params(Section):
     learn: Learn
     promotion: Promotion
     fairness: Fairness
+    watch: Watch
+    retrain: Retrain
     flag: Flag
     holds: Holds
     nights: Nights

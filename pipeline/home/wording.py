@@ -351,6 +351,23 @@ MESSAGES = {
     ),
     "read_with_other_profile": "%(table)s: read with another source profile: %(many)s drops, the last of %(day)s",
     "feed_accepted": "drop of %(day)s: let through although a feed is unlike its usual: %(reason)s",
+    # a night unlike the training of its model: pipeline/night/drift.py
+    "drift_no_reference": (
+        "version %(version)s of the model kept nothing to compare its nights with, so drift is not watched: train again"
+    ),
+    "drift_higher": (
+        "%(column)s, %(segment)s: %(share)s of the last %(changes)s changes are above what %(usually)s were in training"
+    ),
+    "drift_lower": (
+        "%(column)s, %(segment)s: %(share)s of the last %(changes)s changes are at or below what %(usually)s were in "
+        "training"
+    ),
+    "drift_more": "%(many)s more columns are unlike the training of the model: payeewatch drift lists them",
+    "drift_goes_on": "%(many)s columns are still unlike the training of the model: payeewatch drift lists them",
+    "drift_flags": "%(changes)s new flags; usual is %(typical)s",
+    "drift_list": "breaches/%(breach_id)s covers %(share)s of the members; usual is %(usually)s",
+    "drift_verdicts": "%(share)s of the last %(changes)s verdicts are fraud; usual is %(usually)s",
+    "drift_accepted": "published although it is unlike the training of the model: %(reason)s",
     # breach lists that are not as they were
     "lists_accepted": "no breach list in breaches/: those that are known stay in force: %(reason)s",
     "list_folder_gone": (
@@ -363,6 +380,24 @@ MESSAGES = {
         "breaches/%(breach_id)s: %(rows)s members match at level %(level)s or better; usual is %(typical)s"
     ),
     "list_older": "breaches/%(breach_id)s: an older copy of the list has replaced a newer one",
+    # a challenger beside the champion: pipeline/detector/gate.py
+    "gate_not_compared": "it was not compared with the champion (payeewatch compare champion %(version)s)",
+    "gate_calibration": (
+        "%(share)s of honest changes have p <= 0.05 (95 %%: %(low)s to %(high)s); it must be %(from_share)s to "
+        "%(to_share)s, chance apart"
+    ),
+    "gate_flags": (
+        "it would flag %(changes)s changes where the champion flags %(typical)s; at most %(ratio)s times as many are "
+        "allowed"
+    ),
+    # what was decided in the reviewers' application about models: pipeline/detector/decisions.py
+    "model_promoted": "Version %(version)s of the model is the champion from this night on, as two people decided.",
+    "model_refused": "Version %(version)s of the model was proposed, and refused by a second person.",
+    "model_proposed": "Version %(version)s of the model is proposed as the champion and waits for a second person.",
+    "decision_not_applied": "What was decided about version %(version)s of the model is not applied: %(why)s",
+    "decision_not_signed": (
+        "outcomes/models/%(file)s: was not written by this home's application with its key; it is not applied"
+    ),
     # the export about one person
     "from_feed": "table %(table)s of the insurer's feed",
     "kept_nights": "%(days)s days after the night; a flag's lines go with the flag.",
@@ -380,6 +415,11 @@ PARAM_FORMATS = {
     "share": "{:.1%}",
     "usually": "{:.1%}",
     "least": "{:.4f}",
+    "low": "{:.1%}",
+    "high": "{:.1%}",
+    "from_share": "{:.0%}",
+    "to_share": "{:.0%}",
+    "ratio": "{:g}",
 }
 """The name of a number in a message -> how it is written, where not simply as text."""
 

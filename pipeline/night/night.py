@@ -25,7 +25,7 @@ from payeewatch.pipeline.changes.batch import NightBatch, NightView
 from payeewatch.pipeline.changes.context import at_decision
 from payeewatch.pipeline.changes.engines import engine_of, prepare
 from payeewatch.pipeline.changes.scope import ALSO_READ, focus
-from payeewatch.pipeline.detector import learned_versions, model_registry
+from payeewatch.pipeline.detector import board, decisions, learned_versions, model_registry
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.detector.reasons import reasons
 from payeewatch.pipeline.detector.score import score
@@ -42,6 +42,7 @@ from payeewatch.pipeline.home.errors import (
 )
 from payeewatch.pipeline.home.files import cannot_be_read, write_json, write_text
 from payeewatch.pipeline.home.hold_files import Hold, read_expiries, write_holds
+from payeewatch.pipeline.home.model_board import board_path
 from payeewatch.pipeline.home.publication import Publication
 from payeewatch.pipeline.home.runs import (
     PUBLISHED,
@@ -60,6 +61,7 @@ from payeewatch.pipeline.home.wording import Sentence
 from payeewatch.pipeline.ingest.drops import drop_days
 from payeewatch.pipeline.loading import ingest_until, link_and_derive
 from payeewatch.pipeline.night import run_record
+from payeewatch.pipeline.night.drift import watch
 from payeewatch.pipeline.night.evidence import evidence_table, read_changes
 from payeewatch.pipeline.night.expectations import judge_evidence, judge_flags, judge_scores
 from payeewatch.pipeline.night.hold_proposals import holds
@@ -93,6 +95,8 @@ class Options:
     allow_hindsight: bool = False
     engine: str = "duckdb"
     named_from: date = date.min  # the first night that was named
+    first: date = date.min  # the first night that runs ...
+    decided: tuple[decisions.Result, ...] = ()  # ... which says what was decided about models before it
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,7 @@ class Ready:
     states: list[str]
     started_at: datetime
     records: int  # how many commit records the lake had then
+    decided: tuple[decisions.Result, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,13 +133,25 @@ def run_nights(session: Session, first: date, last: date, options: Options) -> I
             after it are not, and an earlier publication of the night stays.
     """
     nights = nights_to_run(session.settings, first, last)
-    options = replace(options, named_from=first)
+    decided = _apply_decisions(session)
+    options = replace(options, named_from=first, first=nights[0], decided=decided)
     with engine_of(session, options.engine) as engine, closing(_spans(session, nights, options)) as spans:
         for span in spans:
             if span.ready:
                 yield from _run_batch(session, engine, span)
             if span.failure:
                 raise span.failure
+
+
+def _apply_decisions(session: Session) -> tuple[decisions.Result, ...]:
+    """Apply what people decided about models in the reviewers' application, before a night opens."""
+    settings = session.settings
+    decided = decisions.apply_waiting(settings, session.keys)
+    for each in decided:
+        session.log("models", **each.facts())
+    if not board_path(settings).exists():
+        board.write(settings)
+    return tuple(decided)
 
 
 def _spans(session: Session, nights: Sequence[date], options: Options) -> Generator[Loaded, None, None]:
@@ -200,13 +217,16 @@ def _load(session: Session, nights: Sequence[date], options: Options, *, ahead: 
                 _require_news(session, night, options)
                 if session.redone:
                     session.warn(wording.sentence("night_redone"))
+                decided = options.decided if night == options.first else ()
+                for each in decided:
+                    (session.state if each.is_applied else session.warn)(each.says)
                 ingest_until(session, night, manifests)
                 link_and_derive(session)
                 model = _model(session, night, options, reading)
                 preparing.result()
             messages = list(session.warnings), list(session.states)
             records = session.lake.next_sequence() - 1
-            ready.append(Ready(night, model, dict(session.seconds), *messages, started_at, records))
+            ready.append(Ready(night, model, dict(session.seconds), *messages, started_at, records, decided))
             session.loaded_ahead = night
     except Exception as error:
         failure = error
@@ -307,8 +327,13 @@ def _publish(session: Session, ready: Ready, batch: NightBatch) -> Run:
     known_before = None if earlier_scores is None else set(earlier_scores["change_id"])
     if view.context.exposures.empty and not any(each["exposed"] for each in counting.result()["lists"]):
         session.warn(wording.sentence("nobody_exposed" if counting.result()["lists"] else "no_list_in_force"))
+    with session.stage("watch") as facts:
+        so_far = counting.result() | {"flagged": queues.facts, "model": run_record.model_facts(ready.model)}
+        drift = watch(session, night, ready.model, view.frame, scores, so_far)
+        facts |= {"unlike": len(drift["keys"]), "new": drift["new"]}
     shadow = shadows(session, night, view, payees, decision_inputs, queues, ready.model.version)
-    run = _run_facts(session, ready, view, scores, queues, known_before, counting.result() | {"shadow": shadow})
+    more_facts = counting.result() | {"shadow": shadow, "drift": drift}
+    run = _run_facts(session, ready, view, scores, queues, known_before, more_facts)
     return _write_outputs(session, night, ready.model, view, scores, queues, run)
 
 
@@ -414,6 +439,7 @@ def _run_facts(
         "audit_probability": queues.facts["audit_probability"],
         "queues": queues.facts,
         "model": run_record.model_facts(ready.model),
+        "decisions": [each.facts() for each in ready.decided],
         "warnings": list(session.warnings),
         "warning_codes": _codes(session.warnings),
         "states": list(session.states),

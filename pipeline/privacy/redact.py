@@ -66,7 +66,7 @@ def withdraw(settings: Settings, removal: Removal, on: date, *, dry_run: bool) -
     if current.exists() and (many := _from_csv(settings, current, removal, dry_run=dry_run)):
         counts.rows["holds"] = counts.rows.get("holds", 0) + many
     counts.rows |= _from_cases_by_hand(settings, removal, dry_run=dry_run)
-    for path in sorted(settings.folder("runs").glob("*.json")):
+    for path in _nights(settings.folder("runs"), "*.json"):
         if many := _from_json(path, removal.ids, dry_run=dry_run):
             counts.add("runs", path, many)
     if not dry_run:

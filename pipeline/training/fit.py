@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from payeewatch.pipeline.detector import drift_reference
 from payeewatch.pipeline.detector.calibration import (
     Ages,
     Cell,
@@ -24,6 +25,7 @@ from payeewatch.pipeline.detector.calibration import (
     change_keys,
     excess,
 )
+from payeewatch.pipeline.detector.drift_reference import DriftReference
 from payeewatch.pipeline.detector.evidence import DOUBTFUL, Reader, Weights, segment_of, shipped
 from payeewatch.pipeline.detector.forest import Forest
 from payeewatch.pipeline.detector.lens import LENSES, PARTIES, AgeWeights, Group, Lens, gravity, total
@@ -170,7 +172,34 @@ def train(
         warnings=tuple(warnings),
         weights=fitting.at_home(usual, references.score, params.flag.base_rate) if fitting else None,
         references=references,
+        drift=_drift_reference(sample, honest, learned_cells, ages, features, params.seed),
     )
+
+
+def _drift_reference(
+    sample: Sample,
+    references: References,
+    learned: Mapping[str, Cell],
+    ages: Ages,
+    features: Sequence[DetectorFeature],
+    seed: int,
+) -> DriftReference:
+    """What the changes looked like at each age; scores and p-values are of those that were set aside."""
+    derived = sample.column("derived").to_numpy(dtype=bool)
+    values = ((each.name, sample.column(each.name).to_numpy(dtype=np.float64)) for each in features)
+    p_value = np.ones(len(references.score))
+    for name, cell in learned.items():
+        party, kind, band = name.split("/")
+        rows = (
+            (references.party == party) & (references.derived == (kind == "derived")) & (references.band == int(band))
+        )
+        p_value[rows] = cell.p_values(references.score[rows], references.change[rows])[0]
+    scored = ((drift_reference.SCORE, references.score), (drift_reference.P_VALUE, p_value))
+    parts = (
+        drift_reference.learn(ages, sample.party, derived, sample.band, values),
+        drift_reference.learn(ages, references.party, references.derived, references.band, scored),
+    )
+    return DriftReference(drift_reference.within(ages), seed, drift_reference.together(*parts))
 
 
 @dataclass(frozen=True)

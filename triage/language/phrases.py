@@ -253,11 +253,20 @@ def _param_text(name: str, value: Any) -> str:
     """A value of a message as text; its name decides how, where its type does not."""
     if name in ("day", "purge_on"):
         return day(date.fromisoformat(value))
+    if name == "segment":
+        return kind_of_change(value)
     if name == "payee_type":
         return str(PAYEE_TYPES.get(value, value)).lower()
-    if name in ("share", "usually"):
-        return share(value, 1)
-    return value if isinstance(value, str) else number(value, {"usual": 1, "least": 4}.get(name, 0))
+    if name in ("share", "usually", "low", "high", "from_share", "to_share"):
+        return share(value, 0 if name.endswith("_share") else 1)
+    return value if isinstance(value, str) else number(value, {"usual": 1, "least": 4, "ratio": 1}.get(name, 0))
+
+
+def kind_of_change(code: str) -> str:
+    """`member derived` -> Member, announced by nobody."""
+    party, _, how = code.partition(" ")
+    known = {"announced": say("announced"), "derived": say("announced by nobody")}.get(how, how)
+    return f"{PAYEE_TYPES.get(party, party)}, {known}"
 
 
 def segment(code: str) -> tuple[tuple[str, str, int], str]:

@@ -103,6 +103,8 @@ def _nights() -> Iterator[GaugeMetricFamily]:
     for kind, many in Counter(look["kind"] for look in looks(run)).items():
         kinds.add_metric([kind], many)
     yield kinds
+    unlike = len(run.get("drift", {}).get("keys", ()))
+    yield _gauge("drifting_columns", "What of the last night is unlike the training of its model.", unlike)
     trained = run.get("model", {}).get("trained_as_of")
     age = (clock.today() - date.fromisoformat(trained)).days if trained else -1
     yield _gauge("model_age_days", "Days since the last knowledge of the last night's model.", age)

@@ -77,6 +77,7 @@ def night(request: Request, night: str) -> HttpResponse:
         "unreadable": run.get("euros", {}).get("unreadable_rows", 0),
         "lists": [_list(each) for each in run.get("lists", ())],
         "unscored": [_unscored(each, request) for each in run.get("unscored_changes", ())],
+        "training": _training(run.get("drift")),
         "drift": night_drift,
         "moved": [_column_row(each) for each in night_drift.columns] if night_drift else [],
         "segments": [_segment(each) for each in sorted(night_drift.segments, key=_segment_order)]
@@ -87,6 +88,37 @@ def night(request: Request, night: str) -> HttpResponse:
         "seconds": phrases.number(sum(run.get("seconds", {}).values()), 1),
     }
     return render(request, "triage/night.html", context)
+
+
+def _training(facts: Run | None) -> dict[str, Any] | None:
+    """What of the night is unlike the training of its model; None for nights before that was watched."""
+    if not facts or facts["reference"] is None:
+        return None
+    return {
+        "version": facts["reference"],
+        "alarms": phrases.number(facts["false_alarms_a_year"]),
+        "pools": [
+            {
+                "segment": phrases.kind_of_change(code),
+                "changes": phrases.number(pool["changes"]),
+                "nights": phrases.number(pool["nights"]),
+                "references": phrases.number(pool["references"]),
+            }
+            for code, pool in sorted(facts["pools"].items())
+        ],
+        "moved": [
+            {
+                "segment": phrases.kind_of_change(each["segment"]),
+                "column": each["column"],
+                "side": say("above") if each["side"] == "higher" else say("at or below"),
+                "share": phrases.share(each["share"]),
+                "usual": phrases.share(each["usual"]),
+                "changes": phrases.number(each["changes"]),
+                "psi": phrases.number(each["psi"], 2),
+            }
+            for each in facts["moved"]
+        ],
+    }
 
 
 def _warnings(run: Run) -> list[str]:

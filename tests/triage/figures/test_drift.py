@@ -14,7 +14,8 @@ from django.urls import reverse
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage.figures.drift import drift, ks, psi
 from payeewatch.triage.models import Night, User
-from tests.triage.conftest import signed_in
+from payeewatch.triage.roles import Role
+from tests.triage.conftest import MORNING, signed_in, user
 
 
 def write(folder: Path, night: str, shift: float = 0.0, rows: int = 400, model: str = "1", gaps: int = 0) -> None:
@@ -103,3 +104,21 @@ def test_the_nights_pages_show_what_was_read_and_refused(cast: dict[str, User]) 
             assert all(rule in page for rule in facts["rejections"])
         assert all(each["title"] in page for each in night.run["lists"])
     assert client.get(reverse("night", args=["2020-01-01"])).status_code == 404
+
+
+def test_the_page_of_a_night_says_what_is_unlike_the_training(house: Settings) -> None:
+    moved = {"segment": "member announced", "column": "amount", "changes": 112, "side": "higher", "share": 0.41}
+    facts = {
+        "reference": "3", "false_alarms_a_year": 1.0, "moved": [moved | {"usual": 0.1, "psi": 0.6}],
+        "pools": {"member announced": {"changes": 112, "nights": 9, "references": 800}},
+    }  # fmt: skip
+    run = {"model": {"name": "payeewatch", "version": "3"}, "tables": {}, "drift": facts}
+    night = Night.objects.create(night=MORNING.date(), digest="", published_at=MORNING, run=run)
+    client, address = signed_in(user(Role.SCIENTIST)), reverse("night", args=[night.night.isoformat()])
+    page = client.get(address).text
+    for text in ("version 3 was trained on", "<code>amount</code>", "41 %", "112 changes of the last 9 nights"):
+        assert text in page
+    Night.objects.update(run=run | {"drift": facts | {"moved": []}})
+    assert "Nothing is unlike the training." in client.get(address).text
+    Night.objects.update(run=run | {"drift": {"reference": None}})
+    assert "Beside the training" not in client.get(address).text

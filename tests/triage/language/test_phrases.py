@@ -166,7 +166,7 @@ def test_in_english_a_message_stays_as_the_night_wrote_it_but_for_its_figures() 
 @pytest.mark.parametrize("code", wording.MESSAGES)
 def test_every_message_takes_its_numbers_in_both_languages(code: str) -> None:
     kinds = {"day": "2024-09-03", "purge_on": "2024-09-03", "share": 0.004, "usual": 1.5, "least": 0.0476}
-    texts = ("payee_type", "breach_id", "file", "folder", "lens", "table")
+    texts = ("payee_type", "breach_id", "file", "folder", "lens", "table", "segment")
     names = re.findall(r"%\((\w+)\)s", wording.MESSAGES[code])
     sentence = wording.sentence(code, **{name: kinds.get(name, "claims" if name in texts else 7) for name in names})
     stored = {"sentence": sentence, "code": sentence.code, "params": json.dumps(sentence.params)}
