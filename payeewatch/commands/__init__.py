@@ -3,11 +3,12 @@
 setup (init, check, token, migrate), load (ingest, link), lists (lists), model (measure, train, mlflow), versions
 (models, compare, shadow, promote, rollback), learn (learn), night (night, explain, evidence), evaluate (backtest,
 evaluate, simulate), oncall (status, doctor), people (purge, person), review (triage, triage-user, triage-token, holds,
-audit), backup (backup, restore).
+audit), backup (backup, restore), keys (rotate-keys).
 """
 
 from payeewatch.commands import backup as backup
 from payeewatch.commands import evaluate as evaluate
+from payeewatch.commands import keys as keys
 from payeewatch.commands import learn as learn
 from payeewatch.commands import lists as lists
 from payeewatch.commands import load as load
