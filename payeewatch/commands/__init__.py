@@ -3,7 +3,8 @@
 setup (init, check, token, migrate), load (ingest, link), lists (lists), model (measure, train, mlflow), versions
 (models, compare, shadow, promote, rollback), learn (learn), night (night, explain, evidence), evaluate (backtest,
 evaluate, simulate), oncall (status, doctor), people (purge, person), review (triage, triage-user, triage-token, holds,
-audit), backup (backup, restore), keys (rotate-keys).
+audit), backup (backup, restore), keys (rotate-keys), move
+(move-database).
 """
 
 from payeewatch.commands import backup as backup
@@ -13,6 +14,7 @@ from payeewatch.commands import learn as learn
 from payeewatch.commands import lists as lists
 from payeewatch.commands import load as load
 from payeewatch.commands import model as model
+from payeewatch.commands import move as move
 from payeewatch.commands import night as night
 from payeewatch.commands import oncall as oncall
 from payeewatch.commands import people as people
