@@ -43,6 +43,16 @@ def put_in_place(whole_file: Path, path: Path) -> None:
         _sync_folder(path.parent)
 
 
+def set_time(path: Path) -> None:
+    """Let a file have changed now.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    with _store_errors(path):
+        os.utime(path)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file whole, with `\\n` line ends."""
     replace_whole(path, lambda temporary: temporary.write_bytes(text.encode()))

@@ -76,7 +76,7 @@ def test_every_row_moves_although_it_was_cut_short_twice_and_none_into_a_databas
         expected = {name: con.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}
         code, refused = run(worked_on, address, "move-database")
         assert (code, "stop the application" in refused["message"]) == (15, True)
-    assert expected["triage_flag"] and expected["triage_auditrecord"] and expected["triage_step"]
+    assert min(expected[f"triage_{name}"] for name in ("flag", "auditrecord", "step")) > 0
     assert run(worked_on, address, code=CUT_SHORT) == (0, "")
     code, answer = run(worked_on, address, "move-database")
     assert code == 0
