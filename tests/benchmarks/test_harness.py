@@ -55,8 +55,8 @@ def test_a_sample_of_kills_and_faults_ends_as_undisturbed_runs_do(published: Hom
 
 
 def test_a_command_that_writes_in_place_and_knows_no_exit_code_is_reported(tmp_path: Path) -> None:
-    lines = python("-c", UNSAFE.format(kills=3, every=1), cwd=tmp_path).splitlines()
-    killed, faulted = lines[:3], lines[3:]
+    lines = python("-c", UNSAFE.format(kills=9, every=1), cwd=tmp_path).splitlines()
+    killed, faulted = lines[:9], lines[9:]
     assert len(faulted) == 6  # opens and flushes three files
     assert all("fault 70 ['exit 70']" in line for line in faulted)
     assert any("['runs/" in line for line in killed)  # an empty file, which the next run takes for a whole one
