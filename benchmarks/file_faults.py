@@ -112,8 +112,8 @@ def in_child(work: Callable[[], int], seam: Seam, output: Path, seconds: int = 6
     if not child:
         _be_child(work, seam, output, report)
     status = _ended(child, seconds)
-    seen = report.read_text(encoding="utf-8").split("\n") if report.exists() else ["0", "", ""]
-    return status, {"count": int(seen[0]), "operation": seen[1], "path": seen[2]}
+    seen = report.read_text(encoding="utf-8").split("\n") if report.exists() else ["0", "", "", ""]
+    return status, {"count": int(seen[0]), "operation": seen[1], "path": seen[2], "modules": seen[3].split()}
 
 
 def _be_child(work: Callable[[], int], seam: Seam, output: Path, report: Path) -> None:
@@ -131,7 +131,8 @@ def _be_child(work: Callable[[], int], seam: Seam, output: Path, report: Path) -
     finally:
         sys.stdout.flush()
         at, seam.at = seam.count, -1
-        report.write_text(f"{at}\n{seam.operation}\n{seam.path}", encoding="utf-8")
+        modules = " ".join(sys.modules)
+        report.write_text(f"{at}\n{seam.operation}\n{seam.path}\n{modules}", encoding="utf-8")
         os._exit(code)
 
 

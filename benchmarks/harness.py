@@ -10,6 +10,7 @@ results so far into docs/reliability.md.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import random
@@ -20,6 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -41,6 +43,8 @@ NEXT_DAY, LATER = "2024-09-26", "2025-04-15"
 """Days of the insurer: the day after the last night; the day on which every flag's time is over."""
 RANDOM = {"key-check.json", f"purge-{LATER}.txt", f"purge-{NEXT_DAY}-person.txt"}
 """What a run that goes on writes otherwise: hashes of random keys, and what the last purge counted."""
+IMPORTED = {"payeewatch", "duckdb", "pyarrow", "pandas", "numpy", "mlflow", "django", "sqlalchemy", "alembic", "jinja2",
+            "great_expectations", "sklearn", "skops", "cryptography"}  # fmt: skip
 CHANGING = re.compile(
     rb'"(?:seconds|started_at|finished_at|at|peak_mb|process|model_run|hash|before|bytes|end|record|made_at)": [^\n]*'
 )
@@ -323,15 +327,38 @@ def run_part(part: Part, home: Path, work: Path, todo: Callable[[int], Iterator[
     code, seen = trial.child(lambda: part.work(trial))
     if code:
         raise RuntimeError(f"{part.name}: undisturbed it ends with {code}: {trial.output()[-2000:]}")
+    import_all(seen["modules"])
     expected = ends(part, trial)
     for kind, ats in todo(seen["count"]):
         if time.monotonic() > until:
             return
         result = disturb(part, trial, source, ats, kills=kind == "kill")
         after = ends(part, trial)
-        differ = sorted(str(name) for name in {*after, *expected} if after.get(name) != expected.get(name))
+        differ = sorted(name + _first_line(expected.get(name), after.get(name)) for name in {*after, *expected}
+                        if after.get(name) != expected.get(name))  # fmt: skip
         yield {"part": part.name, "kind": kind, "at": ats, "of": seen["count"], **result, "differ": differ[:20],
                "left": left(trial)}  # fmt: skip
+
+
+def _first_line(before: Any, after: Any) -> str:
+    """The first line of a JSON file that differs."""
+    if not (isinstance(before, bytes) and isinstance(after, bytes) and before[:1] == b"{"):
+        return ""
+    pairs = zip(before.splitlines(), after.splitlines(), strict=False)
+    return next((f": {one.strip()!r} {other.strip()!r}" for one, other in pairs if one != other), ": length")
+
+
+def import_all(modules: Sequence[str]) -> None:
+    """Import here what a process needed, so that those forked from this one need not."""
+    if "payeewatch.triage.models" in modules:
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "payeewatch.triage.settings")
+        import django
+
+        django.setup()
+    for name in modules:
+        if name.split(".")[0] in IMPORTED and not name.endswith("__main__"):
+            with suppress(Exception):
+                importlib.import_module(name)
 
 
 def plan(part: str, kills: int, every: int, seed: int) -> Callable[[int], Iterator[tuple[str, list[int]]]]:
