@@ -46,7 +46,7 @@ RANDOM = {"key-check.json", f"purge-{LATER}.txt", f"purge-{NEXT_DAY}-person.txt"
 IMPORTED = {"payeewatch", "duckdb", "pyarrow", "pandas", "numpy", "mlflow", "django", "sqlalchemy", "alembic", "jinja2",
             "great_expectations", "sklearn", "skops", "cryptography"}  # fmt: skip
 CHANGING = re.compile(
-    rb'"(?:seconds|started_at|finished_at|at|peak_mb|process|model_run|hash|before|bytes|end|record|made_at)": [^\n]*'
+    rb'"(?:seconds|started_at|ended_at|peak_mb|process|model_run|hash|before|bytes|end|record|made_at)": [^\n]*'
 )
 """What two undisturbed runs do not have in common, in JSON."""
 
