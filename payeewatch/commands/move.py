@@ -16,7 +16,7 @@ def move_database(settings: Settings) -> Answer:
 
     All of it is moved and compared, or nothing. SQLite's file is then set aside, with the ending .moved.
 
-    Example: DATABASE_URL=postgresql://user:password@host/name payeewatch move-database
+    Example: payeewatch move-database
     """
     from payeewatch.commands.review import start
     from payeewatch.pipeline.backup.backup import DATABASES
