@@ -147,7 +147,9 @@ def _store_errors(path: Path) -> Iterator[None]:
     except Exception as error:
         # DuckDB and Arrow raise their own classes for a full disk or a folder without write permission
         if isinstance(error, OSError) or "IO" in type(error).__name__:
-            raise StoreError(f"{path}: cannot be written ({_why(error)}); free space or fix the permissions") from error
+            refusal = StoreError(f"{path}: cannot be written ({_why(error)}); free space or fix the permissions")
+            refusal.is_of_writing = True
+            raise refusal from error
         raise
 
 
