@@ -144,6 +144,12 @@ def tidy(trial: Trial) -> int:
     return 0
 
 
+def hand_over(trial: Trial) -> int:
+    """The same a day later, when a decision cannot be undone any more."""
+    os.environ["PAYEEWATCH_NOW"] = "2024-09-27T07:00"
+    return tidy(trial)
+
+
 def decide(trial: Trial) -> int:
     """A reviewer holds payments and judges a flag; what is decided waits to be handed over."""
     tidy(trial)
@@ -272,7 +278,7 @@ PARTS = (
     Part("restore", command("restore", "BACKUP", "--replace"), _with_backup, both),
     Part("new keys", command("rotate-keys"), _with_database, both),
     Part("publish", tidy, end=database),
-    Part("hand over", tidy, _with_database, database),
+    Part("hand over", hand_over, _with_database, database),
 )
 
 
