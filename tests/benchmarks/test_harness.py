@@ -44,7 +44,7 @@ def python(*words: str, cwd: Path, **environ: str) -> str:
 
 
 def test_a_sample_of_kills_and_faults_ends_as_undisturbed_runs_do(published: Home, tmp_path: Path) -> None:
-    words = ["--parts", "init,migrate", "--kills", "1", "--every", "60", "--out", str(tmp_path / "out.jsonl")]
+    words = ["--parts", "init,migrate", "--kills", "1", "--every", "30", "--out", str(tmp_path / "out.jsonl")]
     module = ["-m", "benchmarks.harness", str(published.path)]
     answer = json.loads(python(*module, *words, cwd=tmp_path, PAYEEWATCH_KEY_FILE=str(published.key_file)))
     assert answer["bad"] == []
