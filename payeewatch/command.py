@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from payeewatch.pipeline.home.errors import AnotherNight, PayeeWatchError, facts_of, place
+from payeewatch.pipeline.home.errors import AnotherNight, PayeeWatchError, StoreError, facts_of, place
 
 if TYPE_CHECKING:
     from payeewatch.pipeline.home.settings import Settings
@@ -22,6 +23,11 @@ NOT_FOR_OTHERS = 0o027
 """Files of every command are at most for their owner and group to read, whatever the shell's umask is."""
 Answer = tuple[Any, list[str]] | tuple[Any, list[str], int]
 """A command's answer: one JSON object for machines, lines for people, and the exit code where it is not 0."""
+
+
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
+        errno.EFBIG}  # fmt: skip
+"""How a disk fails: full, damaged, read-only, not ours, too many files open."""
 
 
 class Day(click.ParamType[date]):
@@ -141,6 +147,8 @@ def command(
             except KeyboardInterrupt as error:
                 _fail(error, 1, "interrupted; run the same command again, nothing is half done", as_json)
             except Exception as error:
+                if store_error := _of_store(error, home):
+                    _fail(store_error, store_error.exit_code, str(store_error), as_json)
                 # an unexpected exception's own text may quote a row; its class and place may not
                 _fail(error, 1, f"internal error: {place(error)}", as_json)
             answer, lines, *exit_code = result
@@ -150,6 +158,18 @@ def command(
         return wait_option(run) if waits else run
 
     return register
+
+
+def _of_store(error: Exception, home: Path | None) -> StoreError | None:
+    """What to say where the disk or a database fails at a place that does not expect it; None for other errors."""
+    if isinstance(error, OSError) and error.errno in DISK:
+        where, why = os.fsdecode(error.filename or home or "the home"), os.strerror(error.errno)
+        path = "".join(letter if letter.isprintable() else "?" for letter in where)
+        return StoreError(f"{path}: cannot be read or written ({why}); free space or fix the permissions")
+    if type(error).__name__ == "OperationalError":  # of SQLite, Django and SQLAlchemy, none of which is imported here
+        return StoreError("a database below triage/ or mlflow/, or of DATABASE_URL, cannot be read or written; free "
+                          "space, fix the permissions or start its server: payeewatch doctor")  # fmt: skip
+    return None
 
 
 def _when_free(settings: Settings, function: Callable[..., Answer], options: dict[str, Any]) -> Answer:

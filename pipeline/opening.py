@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -58,7 +58,7 @@ def opened(settings: Settings, *, writing: bool = True, any_format: bool = False
 
             with exclusive_lock(settings):
                 resume(session)
-        with _naming_damage(lake):
+        with nullcontext() if any_format else _naming_damage(lake):
             yield session
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from django.conf import settings as django
@@ -21,14 +21,19 @@ def home() -> Settings:
 
 
 def keys() -> Keys:
-    """The vault's and the audit log's keys.
+    """The vault's and the audit log's keys, as the file has them now: they may be changed while this process runs.
 
     Raises:
         SettingsError: no key file, or one that others can read.
     """
-    return _keys(home().key_file)
+    path = home().key_file
+    try:
+        status = path.stat()
+    except OSError:
+        return Keys.load(path)  # says what is wrong
+    return _keys(path, status.st_ino, status.st_mtime_ns, status.st_mode)
 
 
-@cache
-def _keys(path: Path) -> Keys:
+@lru_cache(maxsize=1)
+def _keys(path: Path, *state: int) -> Keys:
     return Keys.load(path)

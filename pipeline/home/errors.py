@@ -45,6 +45,8 @@ class AnotherNight(PayeeWatchError):
 class StoreError(PayeeWatchError):
     exit_code = 15
     meaning = "a store cannot be written, or is damaged"
+    is_of_writing = False
+    """A file could not be written, so what is there need not be damaged."""
 
 
 class AuditBroken(PayeeWatchError):

@@ -43,6 +43,16 @@ def put_in_place(whole_file: Path, path: Path) -> None:
         _sync_folder(path.parent)
 
 
+def set_time(path: Path) -> None:
+    """Let a file have changed now.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    with _store_errors(path):
+        os.utime(path)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file whole, with `\\n` line ends."""
     replace_whole(path, lambda temporary: temporary.write_bytes(text.encode()))
@@ -137,7 +147,9 @@ def _store_errors(path: Path) -> Iterator[None]:
     except Exception as error:
         # DuckDB and Arrow raise their own classes for a full disk or a folder without write permission
         if isinstance(error, OSError) or "IO" in type(error).__name__:
-            raise StoreError(f"{path}: cannot be written ({_why(error)}); free space or fix the permissions") from error
+            refusal = StoreError(f"{path}: cannot be written ({_why(error)}); free space or fix the permissions")
+            refusal.is_of_writing = True
+            raise refusal from error
         raise
 
 

@@ -15,11 +15,12 @@ import secrets
 import stat
 import unicodedata
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -28,8 +29,9 @@ from payeewatch.pipeline.home.files import write_json
 
 DATA = Path(__file__).parent / "data"
 KEY_BYTES = 32
-BLOCK_BYTES = 64  # of SHA-256
 KEY_CHECK = "key-check.json"
+"""Of the lake: keyed hashes that show whether a key file is the one it was made with."""
+BLOCK_BYTES = 64  # of SHA-256
 
 NAME_FORMS = 3
 """The number of the forms of names, and of the spellings, below. Each load of members or people notes it: a list that
@@ -88,13 +90,26 @@ OTHER_FORMS = (
 class Keys:
     """The three secrets. With a key service, only the origin of this object would change.
 
-    `token` has one key per version; the lake is tokenised with `token_version`.
+    `token` has one key per version; the lake is tokenised with `token_version`. While keys are being changed, `former`
+    are the keys of vault and audit log before, which count as well. `trace` is for what stays recognisable for good and
+    cannot be made again, such as tombstones; it is the first audit key that the home had.
     """
 
     token: dict[int, bytes] = field(repr=False)
     token_version: int
     vault: bytes = field(repr=False)
     audit: bytes = field(repr=False)
+    first_audit: bytes | None = field(default=None, repr=False)
+    former: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    @property
+    def trace(self) -> bytes:
+        return self.first_audit or self.audit
+
+    def every(self, name: str) -> list[bytes]:
+        """The keys of a name, `vault` or `audit`, that count now, the newest first."""
+        newest: bytes = getattr(self, name)
+        return [newest, *([self.former[name]] if name in self.former else [])]
 
     @classmethod
     def create(cls, path: Path, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> Keys:
@@ -105,15 +120,15 @@ class Keys:
         Raises:
             SettingsError: the file cannot be made, or the existing one is refused.
         """
-        token, vault, audit = (b64encode(random_bytes(KEY_BYTES)).decode() for _ in range(3))
-        text = json.dumps({"token": {"1": token}, "token_version": 1, "vault": vault, "audit": audit})
+        token, vault, audit = (random_bytes(KEY_BYTES) for _ in range(3))
+        text = cls({1: token}, 1, vault, audit).text()
         temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             temporary.unlink(missing_ok=True)
             handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "w", encoding="ascii") as file:
-                file.write(text + "\n")
+                file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
             with suppress(FileExistsError):
@@ -147,7 +162,9 @@ class Keys:
         try:
             raw = json.loads(text)
             token = {int(version): _key(encoded) for version, encoded in raw["token"].items()}
-            keys = cls(token, int(raw["token_version"]), _key(raw["vault"]), _key(raw["audit"]))
+            first_audit = _key(raw["trace"]) if "trace" in raw else None
+            former = {str(name): _key(encoded) for name, encoded in raw.get("former", {}).items()}
+            keys = cls(token, int(raw["token_version"]), _key(raw["vault"]), _key(raw["audit"]), first_audit, former)
         except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
             # the cause would print the file's content
             raise SettingsError(
@@ -164,12 +181,7 @@ class Keys:
             SettingsError: this lake was made with another key, or another version of it.
         """
         path = lake_root / KEY_CHECK
-        check_values = {
-            "token_version": self.token_version,
-            "token": _check_value(self.token[self.token_version]),
-            "vault": _check_value(self.vault),
-            "audit": _check_value(self.audit),
-        }
+        check_values = self._check_values()
         if not path.exists():
             if note:
                 write_json(path, check_values)
@@ -179,11 +191,15 @@ class Keys:
         except (OSError, ValueError) as error:
             raise SettingsError(f"{path}: cannot be read ({type(error).__name__}); restore it") from error
         stored = stored if isinstance(stored, dict) else {}
-        lacks_audit = "audit" not in stored  # as earlier versions wrote it
-        wrong = [name for name in check_values if stored.get(name) != check_values[name]]
-        if lacks_audit and wrong == ["audit"]:
+        former_values = {name: _check_value(key) for name, key in self.former.items()}
+        wrong = [
+            name
+            for name, value in check_values.items()
+            if stored.get(name) not in (value, former_values.get(name, value))
+        ]
+        if "audit" not in stored and wrong == ["audit"]:  # as earlier versions wrote it
             if note:
-                write_json(path, check_values)
+                self.note(lake_root)
             return
         if wrong:
             raise SettingsError(
@@ -191,10 +207,34 @@ class Keys:
                 "key file it was made with (a new token key needs a new lake, ingested from the start)"
             )
 
+    def note(self, lake_root: Path) -> None:
+        """Note in the lake that these are its keys from now on."""
+        write_json(lake_root / KEY_CHECK, self._check_values())
+
+    def _check_values(self) -> dict[str, Any]:
+        return {
+            "token_version": self.token_version,
+            "token": _check_value(self.token[self.token_version]),
+            "vault": _check_value(self.vault),
+            "audit": _check_value(self.audit),
+        }
+
+    def text(self) -> str:
+        """The content of the key file."""
+        raw: dict[str, Any] = {
+            "token": {str(version): _encoded(key) for version, key in self.token.items()},
+            "token_version": self.token_version,
+            "vault": _encoded(self.vault),
+            "audit": _encoded(self.audit),
+        }
+        raw |= {"trace": _encoded(self.first_audit)} if self.first_audit else {}
+        raw |= {"former": {name: _encoded(key) for name, key in self.former.items()}} if self.former else {}
+        return json.dumps(raw) + "\n"
+
 
 def register(con: duckdb.DuckDBPyConnection, keys: Keys) -> None:
     """Install the macros of canonical.sql, keyed, in a private in-memory database."""
-    con.execute(_keyed_sql(keys.token[keys.token_version], keys.audit))
+    con.execute(_keyed_sql(keys.token[keys.token_version], keys.trace))
 
 
 def tokens_of_accounts(con: duckdb.DuckDBPyConnection, accounts: Sequence[str | None]) -> list[str | None]:
@@ -220,7 +260,7 @@ def tokens_of(keys: Keys, kind: str, texts: Iterable[str]) -> Iterator[str]:
 
 def tombstone_of(keys: Keys, kind: str, text: str) -> str:
     """The result of the macro `tombstone`: the trace of something erased, to recognise it if it comes back."""
-    return hmac.digest(keys.audit, f"{kind}|{text}".encode(), "sha256").hex()
+    return hmac.digest(keys.trace, f"{kind}|{text}".encode(), "sha256").hex()
 
 
 def _key(encoded: str) -> bytes:
@@ -230,13 +270,17 @@ def _key(encoded: str) -> bytes:
     return key
 
 
+def _encoded(key: bytes) -> str:
+    return b64encode(key).decode()
+
+
 def _check_value(key: bytes) -> str:
     return hmac.new(key, b"payeewatch key check", hashlib.sha256).hexdigest()[:32]
 
 
-def _keyed_sql(token: bytes, audit: bytes) -> str:
+def _keyed_sql(token: bytes, trace: bytes) -> str:
     sql = _plain_sql()
-    for key, prefix in ((token, ""), (audit, "AUDIT_")):
+    for key, prefix in ((token, ""), (trace, "TRACE_")):
         block = key.ljust(BLOCK_BYTES, b"\0")
         for side, pad in (("INNER", 0x36), ("OUTER", 0x5C)):
             sql = sql.replace(f"@{prefix}{side}_PAD@", bytes(b ^ pad for b in block).hex())

@@ -147,20 +147,57 @@ def reveal_all(keys: Keys, vault: Path, kind: str, refs: Collection[str]) -> dic
             "PARTITION BY ref ORDER BY parse_filename(filename) DESC, filename DESC) = 1 ORDER BY ref",
             [files, sorted(refs)],
         ).fetchall()
-    return {ref: _opened(keys, vault, kind, ref, sealed) for ref, sealed in rows}
+    return {ref: _original(keys, vault, kind, ref, sealed) for ref, sealed in rows}
 
 
-def _opened(keys: Keys, vault: Path, kind: str, ref: str, sealed: bytes) -> str:
+def seal_again(keys: Keys, vault: Path) -> int:
+    """Seal with the vault key what the former one sealed. Returns how many originals there were.
+
+    A file that is done is left as it is, so a run that was killed goes on where it stopped.
+
+    Raises:
+        SettingsError: neither key opens an original.
+        StoreError: the vault cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    many = 0
+    for path in files(vault):
+        table = pq.read_table(path)
+        rows = table.to_pylist()
+        if not rows or _opened(keys.vault, rows[0]["kind"], rows[0]["ref"], rows[0]["sealed"]) is not None:
+            continue
+        sealed = [_sealed_again(keys, vault, **row) for row in rows]
+        renewed = table.set_column(2, table.schema.field(2), pa.array(sealed, table.schema.field(2).type))
+        _replace(vault, path, lambda temporary, renewed=renewed: _write_private(temporary, renewed))  # type: ignore[misc]
+        many += len(rows)
+    return many
+
+
+def _sealed_again(keys: Keys, vault: Path, kind: str, ref: str, sealed: bytes) -> bytes:
+    return _seal_values(keys, kind, [ref], [_original(keys, vault, kind, ref, sealed)])[0]
+
+
+def _original(keys: Keys, vault: Path, kind: str, ref: str, sealed: bytes) -> str:
+    for key in keys.every("vault"):
+        original = _opened(key, kind, ref, sealed)
+        if original is not None:
+            return original.decode()
+    raise SettingsError(
+        f"{vault}: {kind} {ref} does not open; set PAYEEWATCH_KEY_FILE to the key file it was sealed with"
+    )
+
+
+def _opened(key: bytes, kind: str, ref: str, sealed: bytes) -> bytes | None:
+    """The original of a sealed value; None if another key sealed it, or it belongs to another row."""
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    nonce, ciphertext = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
     try:
-        return AESGCM(keys.vault).decrypt(nonce, ciphertext, _bound_to(kind, ref)).decode()
+        return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _bound_to(kind, ref))
     except InvalidTag:
-        raise SettingsError(
-            f"{vault}: {kind} {ref} does not open; set PAYEEWATCH_KEY_FILE to the key file it was sealed with"
-        ) from None
+        return None
 
 
 def purge_quarantined(vault: Path, today: date) -> list[date]:

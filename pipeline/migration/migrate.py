@@ -10,7 +10,6 @@ the content after of each file of the lake that was replaced.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from payeewatch.pipeline.home.contents import content_of, hash_of
 from payeewatch.pipeline.home.errors import StoreError
-from payeewatch.pipeline.home.files import put_in_place, replace_whole, write_json
+from payeewatch.pipeline.home.files import put_in_place, replace_whole, set_time, write_json
 from payeewatch.pipeline.home.settings import FOLDERS, Settings
 from payeewatch.pipeline.migration.from_0 import two_name_keys
 from payeewatch.pipeline.migration.from_1 import chained_records
@@ -186,7 +185,7 @@ def _remove_outdated(settings: Settings, expected: set[Path]) -> None:
 def _put_in_place(path: Path) -> None:
     beside = _beside(path)
     if beside.exists():
-        os.utime(beside)  # a backup that compares time and size sees another file
+        set_time(beside)  # a backup that compares time and size sees another file
         put_in_place(beside, path)
 
 

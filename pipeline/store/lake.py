@@ -520,8 +520,8 @@ def _paths(loads: Sequence[Load]) -> list[str]:
 
 
 def _may_be_damage(error: BaseException | None) -> bool:
-    """Whether a library that reads files raised it, whatever was raised because of it."""
-    while error:
+    """Whether a library that reads files raised it, whatever was raised because of it; not one that writes."""
+    while error and not (isinstance(error, StoreError) and error.is_of_writing):
         if isinstance(error, duckdb.Error | pa.ArrowException | OSError):
             return True
         error = error.__cause__

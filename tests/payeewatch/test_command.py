@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -288,6 +289,26 @@ def test_an_internal_error_shows_class_and_place_and_never_its_text(
     assert "(raised in test_command.py:" in result.output
     assert not [word for word in CANARY.split() if word in result.output]
     assert bool(result.stdout) == bool(as_json)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device", "/srv/x/lake/a\nb"), "/srv/x/lake/a?b: cannot be read or written (No"),
+        (sqlite3.OperationalError(CANARY), "a database below triage/ or mlflow/"),
+    ],
+)
+def test_a_disk_or_a_database_that_fails_anywhere_is_a_store(
+    empty: Home, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    def fails(session: object, until: object) -> None:
+        raise error
+
+    monkeypatch.setattr("payeewatch.pipeline.loading.ingest", fails)
+    result = empty.run("ingest", "--until", "2024-05-01")
+    assert result.exit_code == 15
+    assert said in result.output
+    assert CANARY not in result.output
 
 
 def test_a_night_that_fails_by_a_fault_of_ours_keeps_its_text_too(

@@ -79,4 +79,4 @@ def admit(request: HttpRequest, scope: str) -> ApiToken:
 
 
 def _digest(token: str) -> str:
-    return hmac.digest(keys().audit, f"token|{token}".encode(), "sha256").hex()
+    return hmac.digest(keys().trace, f"token|{token}".encode(), "sha256").hex()

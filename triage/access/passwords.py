@@ -60,7 +60,7 @@ def _is_guessable(password: str) -> bool:
 
 def stored_code(code: str) -> str:
     """What the database has of a recovery code: a keyed hash, as long as its column."""
-    return b32encode(hmac.digest(keys().audit, f"recovery|{code}".encode(), "sha256")).decode()[:STORED_LENGTH].lower()
+    return b32encode(hmac.digest(keys().trace, f"recovery|{code}".encode(), "sha256")).decode()[:STORED_LENGTH].lower()
 
 
 def give_password(person: User) -> str:

@@ -30,7 +30,7 @@ def value_for(user: Any, kind: str, value: str | None) -> str:
         return ""
     if is_named_reader(user):
         return value
-    return hmac.digest(keys().audit, f"pseudonym|{kind}|{value}".encode(), "sha256").hex()[:HEX_DIGITS]
+    return hmac.digest(keys().trace, f"pseudonym|{kind}|{value}".encode(), "sha256").hex()[:HEX_DIGITS]
 
 
 def hint_for(user: Any, hint: str | None) -> str:

@@ -107,5 +107,5 @@ def _on_a_line(ranked: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def _drawn(flag_id: str) -> float:
-    digest = hmac.digest(keys().audit, f"place|{flag_id}".encode(), "sha256")
+    digest = hmac.digest(keys().trace, f"place|{flag_id}".encode(), "sha256")
     return int.from_bytes(digest[:8], "big") / 2**64

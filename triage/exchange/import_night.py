@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import JSONField, Value
 from django.db.models.functions import Cast
 
@@ -139,6 +139,8 @@ def _publish_each(settings: Settings, nights: Iterable[date]) -> list[date]:
         except Exception as error:
             errors[night] = type(error).__name__  # its text may quote a row
             LOG.error("%s", json.dumps({"stage": "import", "night": str(night), "error": place(error)}))
+            if isinstance(error, OperationalError):
+                break  # the database's fault, not the night's: a later night before this one would leave other evidence
     note_not_imported(errors)
     return published
 

@@ -1,7 +1,8 @@
 """Anchors: where the audit log ended on each day, sealed, in a folder outside the database and the home.
 
 The setting `triage.anchor` names the folder. It is best on another volume, or on one where files can only be added to.
-Each anchor is a line of one file, which only grows. Without the audit key nobody can make an anchor.
+Each anchor is a line of one file, which only grows. Nobody can make one without the first audit key, which stays in the
+key file when the audit key is changed, so that earlier anchors still count.
 """
 
 from __future__ import annotations
@@ -96,4 +97,4 @@ def _anchor_of(line: bytes) -> Anchor | None:
 
 def _seal(anchor: Anchor) -> str:
     text = f"anchor|{anchor.day}|{anchor.number}|{anchor.mac}"
-    return hmac.digest(keys().audit, text.encode(), "sha256").hex()
+    return hmac.digest(keys().trace, text.encode(), "sha256").hex()

@@ -32,9 +32,10 @@ from django.db import transaction
 from payeewatch.pipeline.home.files import only_holder, put_in_place
 from payeewatch.triage import clock
 from payeewatch.triage.models import ApiToken, AuditRecord, Night, Step, User
-from payeewatch.triage.records import anchors
+from payeewatch.triage.records import anchors, resealing
 from payeewatch.triage.records.anchors import Anchor
 from payeewatch.triage.records.locks import Turn, wait_for
+from payeewatch.triage.records.resealing import RESEAL, Resealed
 from payeewatch.triage.workspace import home, keys
 
 LOG = logging.getLogger("payeewatch")
@@ -201,12 +202,13 @@ def verify(noted: str = "", so_far: ChainCheck = NOTHING_YET, most: int | None =
     written_ends = (*_noted_ends(noted), *_anchored_ends(stored), head.end)
     expected_ends = {end for end in written_ends if end.number > so_far.records}
     last, many, accepted_breaks = End(so_far.records, so_far.mac), 0, _accepted_breaks()
+    resealed = _resealed()
     rows = AuditRecord.objects.filter(number__gt=last.number).order_by("number").values_list(*RECORD, "mac")[:most]
     for *record, mac in rows.iterator(BATCH):
         many += 1
         end = End(record[0], mac)
         expected_macs = [each.mac for each in expected_ends if each.number == end.number]
-        record_findings = [*_chain_findings(record, mac, last)]
+        record_findings = [*_chain_findings(record, mac, last, resealed)]
         if any(not hmac.compare_digest(each, mac) for each in expected_macs):
             record_findings.append(Finding(end.number, "is not the record that was written"))
         if record[RECORD.index("action")] == BREAK:
@@ -215,6 +217,10 @@ def verify(noted: str = "", so_far: ChainCheck = NOTHING_YET, most: int | None =
         findings += record_findings if len(findings) < MOST_FINDINGS else []
         expected_ends -= {each for each in expected_ends if each.number == end.number}
         last = end
+    findings += [
+        Finding(first, f"one of the records {first} to {end}, which an earlier key sealed, was changed or put in")
+        for first, end in resealed.altered_blocks(keys().every("audit"), so_far.records, last.number)
+    ]
     if most and many == most:
         return ChainCheck(last.number, last.mac, tuple(findings), accepted=tuple(accepted))
     findings += _end_findings(last, head, expected_ends)
@@ -382,19 +388,50 @@ def _accepted_breaks() -> dict[int, AuditRecord]:
     return {number: row for row in rows if _is_genuine(row) for number in row.details["breaks"]}
 
 
+def reseal() -> int:
+    """Seal every record so far with the present key, so that the former one may go. Returns how many records."""
+    with transaction.atomic():
+        take_turn()
+        last = _last_end()
+        if not last.number:
+            return 0
+        resealed = resealing.seal(keys().audit, last.number)
+        record(None, RESEAL, upto=resealed.upto, blocks=list(resealed.blocks))
+    return last.number
+
+
+def _resealed() -> Resealed:
+    """What the last genuine record of a change of the key says of the records before it."""
+    for row in AuditRecord.objects.filter(action=RESEAL).order_by("-number"):
+        if _is_sealed_by_key(row):
+            return Resealed(row.details["upto"], tuple(row.details["blocks"]))
+    return Resealed()
+
+
 def _is_genuine(row: AuditRecord) -> bool:
+    resealed = _resealed()
+    if row.number <= resealed.upto:
+        return resealed.has(keys().every("audit"), row.number)
+    return _is_sealed_by_key(row)
+
+
+def _is_sealed_by_key(row: AuditRecord) -> bool:
     before = AuditRecord.objects.filter(number__lt=row.number).order_by("-number").values_list("mac", flat=True).first()
-    mac = _mac([getattr(row, name) for name in RECORD], before or "", keys().audit)
-    return hmac.compare_digest(mac, row.mac)
+    return _fits([getattr(row, name) for name in RECORD], before or "", row.mac)
 
 
-def _chain_findings(record: Sequence[Any], mac: str, last: End) -> Iterator[Finding]:
+def _fits(record: Sequence[Any], before: str, mac: str) -> bool:
+    """Whether a record has the MAC that a key of ours gives it."""
+    return any(hmac.compare_digest(_mac(record, before, key), mac) for key in keys().every("audit"))
+
+
+def _chain_findings(record: Sequence[Any], mac: str, last: End, resealed: Resealed) -> Iterator[Finding]:
     """What is wrong with a record as the one behind `last`. Only a break that says so may leave a gap before it."""
     number, action, details = record[0], record[RECORD.index("action")], record[-1]
     is_break = action == BREAK and details.get("after") == last.number
     if number != last.number + 1 and not is_break:
         yield Finding(last.number + 1, f"records {last.number + 1} to {number - 1} are missing")
-    elif not hmac.compare_digest(_mac(record, last.mac, keys().audit), mac):
+    elif number > resealed.upto and not _fits(record, last.mac, mac):
         yield Finding(number, "was changed or put in, or what stood before it was")
 
 
@@ -437,10 +474,10 @@ def _mac(record: Sequence[Any], before: str, key: bytes) -> str:
     return hmac.digest(key, TEXT.encode([number, _utc(at), *rest, before]).encode(), "sha256").hex()
 
 
-def _head_seal(end: End, breaks: Sequence[int]) -> str:
+def _head_seal(end: End, breaks: Sequence[int], key: bytes) -> str:
     """The keyed hash of the head: without the key nobody can make a head for an earlier end."""
     text = f"head|{end.number}|{end.mac}" + (f"|{TEXT.encode(list(breaks))}" if breaks else "")
-    return hmac.new(keys().audit, text.encode(), hashlib.sha256).hexdigest()
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
 def _utc(at: datetime) -> str:
@@ -478,7 +515,7 @@ def _head_lock() -> AbstractContextManager[bool]:
 
 
 def _write_head(end: End, breaks: Sequence[int] = ()) -> None:
-    facts = {"number": end.number, "mac": end.mac, "seal": _head_seal(end, breaks)}
+    facts = {"number": end.number, "mac": end.mac, "seal": _head_seal(end, breaks, keys().audit)}
     temporary = home().folder("triage") / f".{HEAD}.part"
     with temporary.open("w", encoding="ascii") as file:
         file.write(json.dumps(facts | ({"breaks": list(breaks)} if breaks else {})))
@@ -506,7 +543,8 @@ def _read_head() -> Head:
         facts = json.loads(content)
         end, breaks = End(facts["number"], facts["mac"]), facts.get("breaks", [])
         is_valid = type(end.number) is int and isinstance(breaks, list)
-        is_valid = is_valid and hmac.compare_digest(facts["seal"], _head_seal(end, breaks))
+        seals = [_head_seal(end, breaks, key) for key in keys().every("audit")]
+        is_valid = is_valid and any(hmac.compare_digest(facts["seal"], seal) for seal in seals)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         is_valid = False
     return Head(end, tuple(breaks), digest) if is_valid else Head(digest=digest, fault=GARBLED)

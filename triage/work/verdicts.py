@@ -206,7 +206,7 @@ def _close(context: ActionContext, decision: Decision) -> Details:
 
 def is_drawn(flag: Flag) -> bool:
     """Whether a closed flag gets a second look: drawn by keyed hash, so that nobody can predict it."""
-    digest = hmac.new(keys().audit, f"second look {flag.flag_id}".encode(), hashlib.sha256).digest()
+    digest = hmac.new(keys().trace, f"second look {flag.flag_id}".encode(), hashlib.sha256).digest()
     return int.from_bytes(digest[:8], "big") < home().params.triage.second_look_share * 2**64
 
 

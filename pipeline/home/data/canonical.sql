@@ -1,5 +1,5 @@
 -- Canonical forms and keyed tokens as DuckDB macros. docs/identity.md says what they mean and why.
--- @INNER_PAD@ and @OUTER_PAD@ are the HMAC pads of the token key, @AUDIT_...@ those of the audit key, @IBANS@ the
+-- @INNER_PAD@ and @OUTER_PAD@ are the HMAC pads of the token key, @TRACE_...@ those of the key of traces, @IBANS@ the
 -- table in ibans.csv;
 -- pipeline/home/keys.py puts them in. A macro whose name begins with pw_ is not for use elsewhere.
 
@@ -16,7 +16,7 @@ CREATE OR REPLACE MACRO identity_token(kind, original) AS left(pw_hmac(kind || '
 
 -- What is kept of something erased: under another key than tokens, so that the one does not tell the other.
 CREATE OR REPLACE MACRO tombstone(kind, original) AS
-    sha256(unhex('@AUDIT_OUTER_PAD@') || unhex(sha256(unhex('@AUDIT_INNER_PAD@') || encode(kind || '|' || original))));
+    sha256(unhex('@TRACE_OUTER_PAD@') || unhex(sha256(unhex('@TRACE_INNER_PAD@') || encode(kind || '|' || original))));
 
 -- Numbers as people paste them -----------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from payeewatch.pipeline.home.errors import StoreError
+from payeewatch.pipeline.home.files import write_json
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.lake import SCHEMAS, Lake, Load
 from tests.lake_rows import lake_session, put
@@ -187,6 +188,22 @@ def test_a_failure_that_no_file_causes_stays_what_it_is(session: Session) -> Non
     session.lake.commit(load(1, write(session, 1)))
     for failure in (ValueError("ours"), duckdb.BinderException("ours"), StoreError("another")):
         session.lake.refuse_damage(failure)
+
+
+def test_a_full_disk_is_no_damage_although_files_are_half_replaced(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(session, 1)
+    session.lake.commit(load(1, path))
+    cut(session.lake.root / path)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(StoreError, match="cannot be written") as failure:
+        write_json(session.lake.root / "head.json", {})
+    session.lake.refuse_damage(failure.value)
 
 
 @pytest.mark.parametrize("damage", [cut, emptied])

@@ -11,11 +11,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from payeewatch.pipeline.home.purge_note import begin, end
 from payeewatch.pipeline.home.scrub import exclusive_lock
 from payeewatch.pipeline.home.settings import Settings
+from payeewatch.triage.exchange import import_night
 from payeewatch.triage.exchange.import_night import adopt, imported, publish, publish_all, unpublished
 from payeewatch.triage.exchange.night_state import night_state
 from payeewatch.triage.models import AuditRecord, Evidence, Flag, Hold, Night, User
@@ -302,3 +303,17 @@ def test_nights_of_a_purge_that_was_cut_short_wait_until_it_is_run_again(reviewe
     adopt(reviewed, [NIGHTS[0]])
     end(reviewed)
     assert publish_all(reviewed) == []
+
+
+def test_a_database_that_fails_stops_the_import_so_that_nights_come_in_their_order(
+    house: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[date] = []
+
+    def fails(_: Settings, night: date) -> None:
+        tried.append(night)
+        raise OperationalError
+
+    monkeypatch.setattr(import_night, "publish", fails)
+    assert import_night._publish_each(house, NIGHTS) == []
+    assert tried == [NIGHTS[0]]
