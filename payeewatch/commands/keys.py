@@ -19,10 +19,11 @@ def rotate_keys(settings: Settings) -> Answer:
     Example: payeewatch rotate-keys
     """
     from payeewatch.commands.people import has_triage_database
-    from payeewatch.pipeline.home import rotation, vault
+    from payeewatch.pipeline.home import vault
     from payeewatch.pipeline.home.keys import Keys
     from payeewatch.pipeline.home.scrub import exclusive_lock
     from payeewatch.pipeline.opening import opened
+    from payeewatch.pipeline.privacy import rotation
 
     has_triage = has_triage_database(settings)
     _refuse_without_database(settings, has_triage)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from payeewatch.pipeline.home import rotation
 from payeewatch.pipeline.home.keys import Keys
 from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.privacy import rotation
 from payeewatch.triage import workspace
 from payeewatch.triage.models import AuditRecord
 from payeewatch.triage.records import audit, resealing

@@ -9,9 +9,10 @@ import duckdb
 import pytest
 
 from benchmarks.kills import killed_at
-from payeewatch.pipeline.home import rotation, vault
+from payeewatch.pipeline.home import vault
 from payeewatch.pipeline.home.errors import SettingsError, StoreError
 from payeewatch.pipeline.home.keys import Keys, register, tombstone_of
+from payeewatch.pipeline.privacy import rotation
 
 ORIGINALS = {"member": "Anne Dupond-Essai", "holder": "Zoé Moreau-Essai", "account": "FR7699001000010000000000100"}
 
@@ -47,7 +48,7 @@ def test_originals_open_before_while_and_after_keys_change_and_not_with_the_form
     assert not {old.vault, old.audit} & {new.vault, new.audit, *new.former.values()}
     with pytest.raises(SettingsError, match="does not open"):
         revealed(old, tmp_path)
-    with pytest.raises(SettingsError, match="vault does not fit"):
+    with pytest.raises(SettingsError, match="vault, audit does not fit"):
         old.check(tmp_path)
     assert key_file.stat().st_mode & 0o777 == 0o600
 
