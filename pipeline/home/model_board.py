@@ -1,6 +1,6 @@
 """Models as the reviewers' application knows them, and what people decide about them there.
 
-The pipeline writes `runs/models.json`: versions, proposals, history. The application writes a decision into
+The pipeline writes `models.json`: versions, proposals, history. The application writes a decision into
 `outcomes/models/<name>.json`, signed with the home's key, and the pipeline applies it. A decision's file stays.
 """
 
@@ -44,7 +44,7 @@ class Decision:
 
 
 def board_path(settings: Settings) -> Path:
-    return settings.folder("runs") / "models.json"
+    return settings.home / "models.json"
 
 
 def read_board(settings: Settings) -> Board | None:

@@ -49,7 +49,7 @@ def test_what_is_trained_unattended_serves_after_a_second_person_approved_it(
     page = client.get("/models").text
     assert "Proposed: version 2" in page
     assert "Compared over" in page
-    proposal = json.loads((home.path / "runs" / "models.json").read_text())["proposals"][0]["run_id"]
+    proposal = json.loads((home.path / "models.json").read_text())["proposals"][0]["run_id"]
     data = {"proposal": proposal, "choice": "approve", "why": "as compared", "override": "few nights were compared"}
     assert "Decided." in client.post("/models/decide", data, follow=True).text
     workspace._keys.cache_clear()
