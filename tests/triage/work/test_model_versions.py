@@ -149,7 +149,6 @@ def test_a_data_scientist_proposes_a_version_once(house: Settings) -> None:
 def test_a_home_whose_pipeline_said_nothing_yet_has_an_empty_page(house: Settings) -> None:
     client = signed_in(user(Role.AUDITOR))
     assert "said nothing about its models yet" in client.get("/models").text
-    model_board.board_path(house).parent.mkdir(parents=True)
     model_board.board_path(house).write_text("{")
     assert client.get("/models").status_code == 200
     assert AuditRecord.objects.filter(action="read_models").count() == 2
