@@ -29,11 +29,12 @@ from tests.conftest import NIGHTS, ROOT, Home
 
 DAY = NIGHTS[-1]
 RATE = {"hits": 2, "n": 100, "share": 0.02, "low": 0.01, "high": 0.04}
+NO_VERDICT = {"hits": 0, "n": 100, "share": 0.0, "low": 0.0, "high": 0.04}
 FAIRNESS = {
     "first": "2024-09-23",
     "last": "2024-09-25",
     "version": "",
-    "groups": [{"attribute": "sex", "name": "F", "flagged": RATE, "held": {"share": None}}],
+    "groups": [{"attribute": "sex", "name": "F", "flagged": RATE, "held": {"share": None}, "false_flags": NO_VERDICT}],
 }
 
 
@@ -195,7 +196,8 @@ def test_measurements_are_read_and_old_ones_are_said_to_be(published: Home, tmp_
         write_json(home.path / "reports" / name / "fairness.json", content)
     made = build(reading(home))
     rates = next(each for each in made.statements if each.key == "fairness.measured")
-    assert [cell["fr"] for cell in rates.rows[0]] == ["sexe", "F", "signalés", "2\u00a0%", "1\u00a0%", "4\u00a0%"]
+    assert [cell["fr"] for cell in rates.rows[0]] == ["sexe", "F", "signalés", "2\u00a0%", "1\u00a0%", "4\u00a0%", "non"]
+    assert len(rates.rows) == 1  # nobody judged a flag honest, so no share of such flags is stated
     assert "no_fairness" not in codes(made)
     later = build(reading(home, as_of=datetime(2025, 2, 1, tzinfo=UTC).date()))
     assert {"old_fairness", "old_model", "missing_nights"} <= {*codes(later)}
