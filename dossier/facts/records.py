@@ -54,7 +54,14 @@ STORES = (
     ("flags, scores, evidence", {"en": "what nights found", "fr": "ce que les nuits ont trouvé"}, True),
     ("holds, releases, outcomes", {"en": "what people decided", "fr": "ce que les personnes ont décidé"}, True),
     ("runs, reports", {"en": "records and pages of nights", "fr": "enregistrements et pages des nuits"}, True),
-    ("triage", {"en": "the reviewers' database, if it is not PostgreSQL, and files", "fr": "la base des examinateurs, hors PostgreSQL, et les fichiers"}, True),
+    (
+        "triage",
+        {
+            "en": "the reviewers' database, if it is not PostgreSQL, and files",
+            "fr": "la base des examinateurs, hors PostgreSQL, et leurs fichiers",
+        },
+        True,
+    ),
 )  # fmt: skip
 
 CLOCKS = (
