@@ -197,9 +197,9 @@ def test_measurements_are_read_and_old_ones_are_said_to_be(published: Home, tmp_
         write_json(home.path / "reports" / name / "fairness.json", content)
     made = build(reading(home))
     rates = next(each for each in made.statements if each.key == "fairness.measured")
-    (shown,) = rates.rows
+    (shown,) = rates.rows  # no share of honest flags: nobody judged
     cells = [cell["fr"] for cell in shown]
-    assert cells == ["sexe", "F", "signalés", "2\u00a0%", "1\u00a0%", "4\u00a0%", "non"]  # and no share of honest flags: nobody judged
+    assert cells == ["sexe", "F", "signalés", "2\u00a0%", "1\u00a0%", "4\u00a0%", "non"]
     assert "no_fairness" not in codes(made)
     later = build(reading(home, as_of=datetime(2025, 2, 1, tzinfo=UTC).date()))
     assert {"old_fairness", "old_model", "missing_nights"} <= {*codes(later)}
