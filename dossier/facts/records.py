@@ -54,7 +54,14 @@ STORES = (
     ("flags, scores, evidence", {"en": "what nights found", "fr": "ce que les nuits ont trouvé"}, True),
     ("holds, releases, outcomes", {"en": "what people decided", "fr": "ce que les personnes ont décidé"}, True),
     ("runs, reports", {"en": "records and pages of nights", "fr": "enregistrements et pages des nuits"}, True),
-    ("triage", {"en": "the reviewers' database and files", "fr": "la base et les fichiers des examinateurs"}, True),
+    (
+        "triage",
+        {
+            "en": "the reviewers' database, if it is not PostgreSQL, and files",
+            "fr": "la base des examinateurs, hors PostgreSQL, et leurs fichiers",
+        },
+        True,
+    ),
 )  # fmt: skip
 
 CLOCKS = (
@@ -278,10 +285,16 @@ def _fairness(home: Reading) -> Fact | None:
 
 
 def _rates(content: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
-    """Rows of a measurement of fairness: attribute, group, measure, share and its interval."""
+    """Rows of a measurement of fairness: attribute, group, measure, share with its interval, whether it differs.
+
+    Without a verdict of an honest change, a share of zero would say that nobody honest is flagged: it is left out.
+    """
+    was_judged = any((group.get("false_flags") or {}).get("hits") for group in content.get("groups", ()))
     for group in content.get("groups", ()):
         for measure, words in MEASURES.items():
             rate = group.get(measure) or {}
-            if rate.get("share") is not None:
+            if rate.get("share") is not None and (was_judged or measure != "false_flags"):
                 shares = (Percent(float(rate[name])) for name in ("share", "low", "high"))
-                yield (ATTRIBUTES.get(group["attribute"], group["attribute"]), group["name"], words, *shares)
+                differs = bool(group.get("differs")) if measure == "flagged" else None  # tested for flags alone
+                attribute = ATTRIBUTES.get(group["attribute"], group["attribute"])
+                yield (attribute, group["name"], words, *shares, differs)

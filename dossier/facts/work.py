@@ -50,6 +50,7 @@ def oversight_facts(home: Reading) -> dict[str, Fact | None]:
     if home.review is None:
         return {}
     counts, sources = home.review.oversight, (home.audit_source(),)
+    roles = tuple((ROLES.get(role, role), many) for role, many in sorted(counts.roles.items()))
     values = {"records": counts.last_record, "mac": counts.last_mac[-DIGEST:], "findings": len(home.review.findings)}
     return {
         "log": Fact(values, sources) if counts.last_record or home.review.findings else None,
@@ -74,7 +75,7 @@ def oversight_facts(home: Reading) -> dict[str, Fact | None]:
             },
             sources,
         ),
-        "roles": Fact({}, sources, tuple((ROLES.get(role, role), many) for role, many in sorted(counts.roles.items()))),
+        "roles": Fact({}, sources, roles) if roles else None,
     }  # fmt: skip
 
 

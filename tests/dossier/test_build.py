@@ -29,11 +29,12 @@ from tests.conftest import NIGHTS, ROOT, Home
 
 DAY = NIGHTS[-1]
 RATE = {"hits": 2, "n": 100, "share": 0.02, "low": 0.01, "high": 0.04}
+NO_VERDICT = {"hits": 0, "n": 100, "share": 0.0, "low": 0.0, "high": 0.04}
 FAIRNESS = {
     "first": "2024-09-23",
     "last": "2024-09-25",
     "version": "",
-    "groups": [{"attribute": "sex", "name": "F", "flagged": RATE, "held": {"share": None}}],
+    "groups": [{"attribute": "sex", "name": "F", "flagged": RATE, "held": {"share": None}, "false_flags": NO_VERDICT}],
 }
 
 
@@ -161,7 +162,7 @@ def test_what_the_watch_of_the_last_night_found_is_stated(published: Home, tmp_p
     drift = {"reference": "1", "keys": ["member announced/bank_surprise"], "false_alarms_a_year": 2}
     write_hashed(path, json.loads(path.read_text(encoding="utf-8")) | {"drift": drift})
     statement = next(each for each in build(reading(home)).statements if each.key == "model.drift")
-    assert "at 2 false alarms a year. Unlike it: 1." in statement.text["en"]
+    assert "(expected a year: 2). Segments and columns that are unlike it: 1." in statement.text["en"]
     assert statement.rows[0][0]["fr"] == "member announced/bank_surprise"
 
 
@@ -174,6 +175,7 @@ def test_a_broken_audit_log_is_said_first(published: Home) -> None:
     texts = {each.key: each.text["en"] for each in made.statements}
     assert "6 of 8 judged flags to be honest changes: 75\u00a0%" in texts["oversight.overruled"]
     assert "no_log" not in codes(made)
+    assert [each.key for each in made.statements if each.text["en"].endswith(":") and not each.rows] == []
 
 
 def test_a_statement_that_no_longer_holds_is_found(published: Home, tmp_path: Path) -> None:
@@ -195,7 +197,9 @@ def test_measurements_are_read_and_old_ones_are_said_to_be(published: Home, tmp_
         write_json(home.path / "reports" / name / "fairness.json", content)
     made = build(reading(home))
     rates = next(each for each in made.statements if each.key == "fairness.measured")
-    assert [cell["fr"] for cell in rates.rows[0]] == ["sexe", "F", "signalés", "2\u00a0%", "1\u00a0%", "4\u00a0%"]
+    (shown,) = rates.rows  # no share of honest flags: nobody judged
+    cells = [cell["fr"] for cell in shown]
+    assert cells == ["sexe", "F", "signalés", "2\u00a0%", "1\u00a0%", "4\u00a0%", "non"]
     assert "no_fairness" not in codes(made)
     later = build(reading(home, as_of=datetime(2025, 2, 1, tzinfo=UTC).date()))
     assert {"old_fairness", "old_model", "missing_nights"} <= {*codes(later)}
