@@ -41,6 +41,7 @@ demo: setup  ## create a small synthetic insurer anew: history, training, the la
 	$(DEMO) $(BIN)/payeewatch ingest --until $(DEMO_HISTORY)
 	$(DEMO) $(BIN)/payeewatch train --as-of $(DEMO_HISTORY) --promote
 	$(DEMO) $(BIN)/payeewatch night --from $(DEMO_FIRST) --to $(DEMO_LAST)
+	@echo 'to go on  export $(DEMO) PATH="$$PWD/$(BIN):$$PATH"'
 
 TRIAGE := $(DEMO) PAYEEWATCH_NOW=2024-09-30T07:00
 SIGN_INS := .demo/sign-ins.txt

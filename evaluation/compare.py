@@ -198,7 +198,8 @@ def _span(session: Session, models: Sequence[Model], first: date | None, last: d
         which = f"no night from {first} on" if first else "no night"
         raise InputMissing(f"{which} is published; run nights first, or name past nights with --from and --to")
     last = last or published[-1]
-    loaded = max((load.day for load in session.lake.loads() if load.kind == "drop"), default=date.min)
+    drops = [load.day for load in session.lake.loads() if load.kind == "drop"]
+    loaded = max([*drops, *published], default=date.min)  # a night can be published without a drop of its own
     if last > loaded:
         raise InputMissing(f"the lake ends on {loaded}, before {last}; run payeewatch ingest --until {last} first")
     if last < since:

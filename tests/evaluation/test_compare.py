@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -91,6 +92,14 @@ def test_nights_of_which_a_version_knows_more_are_left_out_or_refused(home: Home
         with pytest.raises(ModelError, match=f"version 3 knows what was known on {NIGHTS[1]}"):
             compare(session, ("champion", "3"), NIGHTS[0], NIGHTS[0])
     assert (result.span.first, result.span.left_out) == (NIGHTS[1], (NIGHTS[0],))
+
+
+def test_a_night_without_a_drop_is_compared_too(home: Home, tmp_path: Path) -> None:
+    later, night = copy_of(home, tmp_path), NIGHTS[-1] + timedelta(days=1)
+    shutil.rmtree(later.path / "inbox" / str(night))
+    later.done("night", str(night), "--no-news")
+    with opened(settings_of(later)) as session:
+        assert compare(session, ("champion", "challenger"), night).span.last == night
 
 
 def test_what_came_later_changes_nothing(compared: Comparison, home: Home, tmp_path: Path) -> None:
