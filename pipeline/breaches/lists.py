@@ -16,6 +16,7 @@ from payeewatch.pipeline.breaches.people import Counts, Form, count_people, find
 from payeewatch.pipeline.home import wording
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused
 from payeewatch.pipeline.home.keys import NAME_FORMS
+from payeewatch.pipeline.home.shown import shown
 from payeewatch.pipeline.home.wording import Sentence
 from payeewatch.pipeline.ingest.checks import FORMS
 from payeewatch.pipeline.ingest.drops import fingerprint
@@ -100,7 +101,7 @@ def check_lists(session: Session) -> list[dict[str, Any]]:
             facts["looks"] = _fields_lacking(each.manifest, counts) + unread_looks(_label(each), each.unread(session))
             results.append({"breach_id": folder.name} | facts)
         except InputRefused as refusal:
-            results.append({"breach_id": folder.name, "refused": str(refusal)})
+            results.append({"breach_id": shown(folder.name), "refused": str(refusal)})
     return results
 
 
@@ -193,7 +194,7 @@ def _look_at_folders(session: Session, until: date, manifests: Manifests) -> Non
         session.warn(wording.sentence("list_folder_gone", breach_id=breach_id, purge_on=ends))
     for folder in _folders(session.settings.folder("breaches")):
         if folder.name not in manifests.keys() | in_force.keys():
-            session.warn(wording.sentence("list_without_manifest", breach_id=folder.name))
+            session.warn(wording.sentence("list_without_manifest", breach_id=shown(folder.name)))
 
 
 def due(session: Session, until: date, manifests: Manifests | None = None) -> list[tuple[Load, str]]:

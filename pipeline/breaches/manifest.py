@@ -25,7 +25,7 @@ def _day(value: object) -> object:
 
 
 def _exposed(value: object) -> object:
-    unknown = [entry for entry in value if entry not in FIELDS] if isinstance(value, list) else []
+    unknown = [entry for entry in value if str(entry) not in FIELDS] if isinstance(value, list) else []
     if unknown:
         raise Wrong(f"has {str(unknown[0])[:40]!r}; it must be a list of {', '.join(FIELDS)}")
     return tuple(field for field in FIELDS if field in value) if isinstance(value, list) else value

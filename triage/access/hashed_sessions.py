@@ -1,4 +1,7 @@
-"""Sessions in the database under a keyed hash of their key: whoever reads the database cannot take one over."""
+"""Sessions in the database under a keyed hash of their key: whoever reads the database cannot take one over.
+
+The signature of a session's content covers its key: copied into another row, it is worth nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,10 @@ LENGTH = 40
 
 class SessionStore(db.SessionStore):
     """Django's sessions in the database; the cookie has the key, the row has its hash."""
+
+    @property
+    def key_salt(self) -> str:
+        return f"{super().key_salt}.{self.session_key}"
 
     def exists(self, session_key: str) -> bool:
         return bool(super().exists(hashed(session_key)))

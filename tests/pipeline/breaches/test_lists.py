@@ -456,10 +456,11 @@ def test_without_any_list_folder_nothing_is_withdrawn(session: Session, state: s
     assert [each.kind for each in load_lists(session, over)] == ["purge"]
 
 
-def test_a_folder_without_a_manifest_is_left_out_with_a_warning(session: Session) -> None:
-    (breaches(session) / "NEW-1").mkdir(parents=True)
+def test_a_folder_without_a_manifest_is_left_out_with_a_warning_without_identities(session: Session) -> None:
+    (breaches(session) / "NEW-185077512345608").mkdir(parents=True)
     assert [each.source for each in load(session, [person(1)])] == ["TPO-1"]
     assert [each.code for each in session.warnings] == ["list_without_manifest"]
+    assert session.warnings == ["breaches/NEW-(len=15, digits): has no manifest.yaml yet; it is left out"]
 
 
 def test_a_withdrawn_list_is_gone_and_its_folder_does_not_bring_it_back(session: Session) -> None:

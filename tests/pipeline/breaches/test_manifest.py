@@ -60,6 +60,7 @@ def test_a_number_serves_as_text(tmp_path: Path) -> None:
         ({"exposed_from": "2024-03-01"}, "'exposed_from' is 2024-03-01, after 'exposed_to', 2024-01-12"),
         ({"purge_on": "2024-01-31"}, "'known_at' is 2024-02-01, after 'purge_on', 2024-01-31"),
         ({"fields_exposed": ["name", "passwords"]}, "'fields_exposed' has 'passwords'"),
+        ({"fields_exposed": [["name"]]}, "'fields_exposed' has \"['name']\""),
         ({"fields_exposed": []}, "'fields_exposed' is missing"),
         ({"fields_exposed": "name"}, "'fields_exposed' is missing"),
         ({"known_at": "2" * 50}, f"'known_at' is '{'2' * 40}'; it must be"),

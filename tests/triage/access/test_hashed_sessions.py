@@ -21,6 +21,15 @@ def test_a_key_that_is_read_in_the_database_opens_nothing(house: Settings) -> No
     assert client.get("/preferences").status_code == 302
 
 
+def test_the_content_of_a_session_under_another_key_opens_nothing(house: Settings) -> None:
+    own, other = signed_in(user(Role.REVIEWER)), signed_in(user(Role.SENIOR))
+    keys = [client.cookies["session"].value for client in (own, other)]
+    row, others_row = (Session.objects.get(session_key=hashed(key)) for key in keys)
+    row.session_data = others_row.session_data
+    row.save()
+    assert [client.get("/preferences").status_code for client in (own, other)] == [302, 200]
+
+
 def test_a_session_is_found_changed_renewed_and_deleted_by_its_key(house: Settings) -> None:
     store = SessionStore()
     store["x"] = 1
