@@ -105,6 +105,7 @@ def shadow(settings: Settings, challenger: str, nights: int | None, stop: bool, 
     Example: payeewatch shadow challenger --nights 14
     """
     from payeewatch.pipeline.detector import board, promotions, shadow_plans
+    from payeewatch.pipeline.home.wording import count_text
     from payeewatch.pipeline.opening import opened
 
     if stop == (nights is not None):
@@ -115,7 +116,8 @@ def shadow(settings: Settings, challenger: str, nights: int | None, stop: bool, 
             line = f"version {plan.version} scores no further night in shadow"
         else:
             plan = shadow_plans.start(settings, challenger, nights, by or promotions.os_user())
-            line = f"version {plan.version} scores the next {plan.nights} nights in shadow; the queue does not change"
+            nights_text = count_text(plan.nights, "night")
+            line = f"version {plan.version} scores the next {nights_text} in shadow; the queue does not change"
         board.write(settings)
     return {"shadow": asdict(plan)}, [line]
 
@@ -269,6 +271,8 @@ def _row(each: Version) -> tuple[str, ...]:
 
 def _details(each: Version) -> list[str]:
     """What the table has no room for: notes, features, promotions."""
+    from payeewatch.pipeline.home.wording import count_text
+
     own_name = "" if each.name.startswith(("train ", "learn ")) else each.name
     lines = [": ".join(text for text in (own_name, each.note) if text)] if own_name or each.note else []
     if each.lake_fingerprint:
@@ -276,10 +280,10 @@ def _details(each: Version) -> list[str]:
     if each.gone:
         lines.append(f"cannot serve: {_names(each.gone)}")
     if each.unused:
-        lines.append(f"does not use {len(each.unused)} features of this code: {_names(each.unused)}")
+        lines.append(f"does not use {count_text(len(each.unused), 'feature')} of this code: {_names(each.unused)}")
     lines += [_promotion(record) for record in each.promotions]
     if each.shadow:
-        lines.append(f"scored {each.shadow.nights:,} nights in shadow; {each.shadow.nights_left:,} to come")
+        lines.append(f"scored {count_text(each.shadow.nights, 'night')} in shadow; {each.shadow.nights_left:,} to come")
     if each.proposed:
         lines.append(f"proposed by {each.proposed.who} on {each.proposed.at:%Y-%m-%d}: {each.proposed.why}")
     return [f"version {each.version}: {line}" for line in lines]

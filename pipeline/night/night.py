@@ -42,7 +42,6 @@ from payeewatch.pipeline.home.errors import (
 )
 from payeewatch.pipeline.home.files import cannot_be_read, write_json, write_text
 from payeewatch.pipeline.home.hold_files import Hold, read_expiries, write_holds
-from payeewatch.pipeline.home.model_board import board_path
 from payeewatch.pipeline.home.publication import Publication
 from payeewatch.pipeline.home.runs import (
     PUBLISHED,
@@ -149,8 +148,7 @@ def _apply_decisions(session: Session) -> tuple[decisions.Result, ...]:
     decided = decisions.apply_waiting(settings, session.keys)
     for each in decided:
         session.log("models", **each.facts())
-    if not board_path(settings).exists():
-        board.write(settings)
+    board.write(settings)  # which nights each version served, too
     return tuple(decided)
 
 
