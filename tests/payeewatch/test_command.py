@@ -426,7 +426,9 @@ def test_training_apart_gives_the_model_of_training_at_once(trained: Home, tmp_p
     words = ["--as-of", "2024-09-22", "--measured", str(frame), "--save", str(folder)]
     answer = only_object(home.done("train", *words, "--json").stdout)
     assert (answer["version"], answer["promoted"]) == ("1", False)  # the very model that stands already
-    assert sorted(path.name for path in folder.iterdir()) == ["metrics.json", "model.npz"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "features.csv", "metrics.json", "model.npz", "p-values.csv",
+    ]  # fmt: skip
     assert refusal(home, "train", "--as-of", "2024-09-20", "--measured", str(frame))[0] == 12
 
 
