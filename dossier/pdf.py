@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 from payeewatch.dossier import words
 from payeewatch.dossier.page import label, made_by, source_text
@@ -107,7 +107,7 @@ def _heading(text: str, on_new_page: bool = False) -> list[Any]:
 def _text(text: str, style: str, kind: str = "P") -> Any:
     from payeewatch.triage.work import tagged_pdf
 
-    return tagged_pdf.text(escape(text), _styles()[style], kind)
+    return tagged_pdf.text(escape(text, quote=False), _styles()[style], kind)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[float] = ()) -> Any:
