@@ -140,6 +140,7 @@ def run_nights(session: Session, first: date, last: date, options: Options) -> I
                 yield from _run_batch(session, engine, span)
             if span.failure:
                 raise span.failure
+    board.write(session.settings)  # which nights each version has served now
 
 
 def _apply_decisions(session: Session) -> tuple[decisions.Result, ...]:
@@ -148,7 +149,6 @@ def _apply_decisions(session: Session) -> tuple[decisions.Result, ...]:
     decided = decisions.apply_waiting(settings, session.keys)
     for each in decided:
         session.log("models", **each.facts())
-    board.write(settings)  # which nights each version served, too
     return tuple(decided)
 
 

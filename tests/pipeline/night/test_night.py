@@ -140,6 +140,8 @@ def test_missed_nights_are_caught_up_in_order(trained: Home, tmp_path: Path) -> 
     home.done("night", str(NIGHTS[0]))
     answer = json.loads(home.done("night", str(NIGHTS[2]), "--json").stdout)
     assert [run["night"] for run in answer["nights"]] == [str(NIGHTS[1]), str(NIGHTS[2])]
+    (version,) = json.loads((home.path / "models.json").read_text())["versions"]  # as the application shows it
+    assert version["served"]["nights"] == len(NIGHTS)
 
 
 def test_the_first_night_ever_stands_alone(trained: Home, tmp_path: Path) -> None:
