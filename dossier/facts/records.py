@@ -26,7 +26,7 @@ REPORT = re.compile(r"purge-(\d{4}-\d{2}-\d{2})(-person)?\.txt")
 FAIRNESS = "fairness*.json"
 MEASURES = {
     "flagged": {"en": "flagged", "fr": "signalés"},
-    "held": {"en": "held", "fr": "retenus"},
+    "held": {"en": "proposed to hold", "fr": "proposés à la retenue"},
     "false_flags": {"en": "flagged and found honest", "fr": "signalés et jugés honnêtes"},
 }
 ATTRIBUTES = {
@@ -52,7 +52,11 @@ STORES = (
     ("quarantine", {"en": "refused rows, masked", "fr": "lignes refusées, masquées"}, True),
     ("mlflow", {"en": "models, and which staff decided", "fr": "modèles, et quel personnel a décidé"}, True),
     ("flags, scores, evidence", {"en": "what nights found", "fr": "ce que les nuits ont trouvé"}, True),
-    ("holds, releases, outcomes", {"en": "what people decided", "fr": "ce que les personnes ont décidé"}, True),
+    ("shadow", {"en": "scores of versions on trial", "fr": "scores de versions à l'essai"}, True),
+    ("holds, releases, outcomes", {
+        "en": "what nights proposed to hold, and what people decided",
+        "fr": "ce que les nuits ont proposé de retenir, et ce que les personnes ont décidé",
+    }, True),
     ("runs, reports", {"en": "records and pages of nights", "fr": "enregistrements et pages des nuits"}, True),
     (
         "triage",
