@@ -31,18 +31,6 @@ def volume(house: Settings, tmp_path: Path, settings) -> Path:
 
 
 @pytest.fixture
-def add(django_capture_on_commit_callbacks) -> Callable[..., None]:
-    """Add so many records as ordinary use does."""
-
-    def add(many: int = 1) -> None:
-        for _ in range(many):
-            with django_capture_on_commit_callbacks(execute=True):
-                audit.record(None, "view", "F-1")
-
-    return add
-
-
-@pytest.fixture
 def next_day(clocked: Clock, django_capture_on_commit_callbacks) -> Callable[[], bool]:
     """What the server does on the next day: returns whether the log was anchored."""
 

@@ -37,18 +37,6 @@ def log(house: Settings, django_capture_on_commit_callbacks) -> Settings:
     return house
 
 
-@pytest.fixture
-def add(django_capture_on_commit_callbacks) -> Callable[..., None]:
-    """Add so many records as ordinary use does: committed, and the head with them."""
-
-    def add(many: int = 1) -> None:
-        for _ in range(many):
-            with django_capture_on_commit_callbacks(execute=True):
-                audit.record(None, "view", "F-1")
-
-    return add
-
-
 def findings() -> list[int]:
     return [finding.number for finding in audit.verify().findings]
 

@@ -25,16 +25,6 @@ def three_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def add(django_capture_on_commit_callbacks) -> Callable[..., None]:
-    def add(many: int = 1) -> None:
-        for _ in range(many):
-            with django_capture_on_commit_callbacks(execute=True):
-                audit.record(None, "view", "F-1")
-
-    return add
-
-
-@pytest.fixture
 def former(house: Settings, add, django_capture_on_commit_callbacks) -> Keys:
     """The keys before a change; the log was begun with them, and goes on after the change."""
     add(MANY)
