@@ -53,8 +53,8 @@ def _drift_lines(night: date, facts: dict[str, Any], columns: list[dict[str, Any
     if facts["reference"] is None:
         return [f"night {night}: its model kept nothing to compare with; train again"]
     lines = [
-        f"night {night} beside the training of version {facts['reference']}; of all columns together, at most "
-        f"{facts['false_alarms_a_year']:g} false alarms a year are expected",
+        f"night {night} beside the training of version {facts['reference']}; false alarms expected a year, of all "
+        f"columns together: at most {facts['false_alarms_a_year']:g}",
         *(
             f"{name}: {pool['changes']:,} changes of the last {pool['nights']} nights, {pool['references']:,} in "
             "training"
