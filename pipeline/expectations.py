@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import os
+import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -175,9 +176,11 @@ def _in_words(rule: Rule, result: Mapping[str, Any]) -> str:
 def _batches() -> Any:
     """Great Expectations, started once per process; it sends nothing to its makers.
 
-    Garbage is not collected meanwhile: its import creates none, and the collector takes a third of its time.
+    Garbage is not collected meanwhile: its import creates none, and the collector takes a third of its time. It imports
+    PySpark where that is installed, and asks it for nothing: what PySpark thinks of pandas is no news for an operator.
     """
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    warnings.filterwarnings("ignore", category=FutureWarning, module="pyspark")
     is_collecting = gc.isenabled()
     gc.disable()
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -111,3 +113,9 @@ def test_that_it_cannot_be_loaded_is_seen_by_whoever_asks(monkeypatch: pytest.Mo
 def test_every_rule_names_an_expectation() -> None:
     suite = expectations.suite(rules(PROMISES))
     assert [type(each).__name__ for each in suite.expectations] == [rule.expectation for rule in rules(PROMISES)]
+
+
+def test_what_it_imports_has_nothing_to_tell_an_operator() -> None:
+    code = "from payeewatch.pipeline.expectations import start; start().result()"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout + loaded.stderr == ""
