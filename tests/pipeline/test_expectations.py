@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -115,7 +116,8 @@ def test_every_rule_names_an_expectation() -> None:
     assert [type(each).__name__ for each in suite.expectations] == [rule.expectation for rule in rules(PROMISES)]
 
 
-def test_what_it_imports_has_nothing_to_tell_an_operator() -> None:
-    code = "from payeewatch.pipeline.expectations import start; start().result()"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert loaded.stdout + loaded.stderr == ""
+def test_what_it_imports_has_nothing_to_tell_an_operator(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("from payeewatch.pipeline.expectations import start\n\nstart().result()\n")
+    ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    assert ended.stdout + ended.stderr == ""
