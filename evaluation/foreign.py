@@ -46,6 +46,7 @@ from payeewatch.evaluation.yardstick.figures import (
 )
 from payeewatch.evaluation.yardstick.insurer import DRAWN, FOREIGN, Insurer
 from payeewatch.evaluation.yardstick.nights import rankings, run
+from payeewatch.evaluation.yardstick.stories import stories
 from payeewatch.evaluation.yardstick.tables import as_text, page, tables
 from payeewatch.pipeline.home.errors import PayeeWatchError
 from payeewatch.pipeline.home.files import write_json, write_text
@@ -121,6 +122,7 @@ def measure(insurer: Insurer, work: Path, verdicts: Sequence[int] = ()) -> Measu
             for reviews in PER_100K
             for kind, (many, found) in by_typology(ranking, by_nights[ALL], reviews).items()
         ],
+        stories=stories(work / insurer.name / "flags", truth),
     )  # fmt: skip
 
 
@@ -148,6 +150,7 @@ def _part(comparison: Comparison) -> dict[str, Any]:
         "differences": list(comparison.differences()),
         "way": list(comparison.way()),
         "typologies": comparison.typologies(),
+        "stories": comparison.stories(),
     }
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -39,6 +39,7 @@ class Measured:
     figures: Mapping[Key, Floats]
     facts: dict[str, Any]  # of the insurer: changes, dishonest ones, flags a night, calibration
     typologies: list[dict[str, Any]]
+    stories: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -106,17 +107,27 @@ class Comparison:
 
     def typologies(self) -> list[dict[str, Any]]:
         """How many of each kind of fraud there were and were found, over all insurers."""
-        sums: dict[tuple[str, str, int], list[int]] = {}
-        for row in (row for insurer in self.insurers for row in insurer.typologies):
-            counts = sums.setdefault((row["typology"], row["detector"], row["reviews"]), [0, 0])
-            counts[0], counts[1] = counts[0] + row["changes"], counts[1] + row["found"]
-        names = ("typology", "detector", "reviews", "changes", "found")
-        return [dict(zip(names, (*key, *counts), strict=True)) for key, counts in sorted(sums.items())]
+        rows = (row for insurer in self.insurers for row in insurer.typologies)
+        return _sums(rows, ("typology", "detector", "reviews"), ("changes", "found"))
+
+    def stories(self) -> list[dict[str, Any]]:
+        """Of how many flags of each kind of fraud the reasons tell it, over all insurers."""
+        rows = (row for insurer in self.insurers for row in insurer.stories)
+        return _sums(rows, ("typology",), ("flagged", "first", "any"))
 
     def figures_of(self, key: Key) -> dict[str, Floats]:
         """Insurer -> the figure and its draws, where it has one."""
         figures = {insurer.name: insurer.figures[key] for insurer in self.insurers if key in insurer.figures}
         return {name: figure for name, figure in figures.items() if not np.isnan(figure[0])}
+
+
+def _sums(rows: Iterable[Mapping[str, Any]], by: Sequence[str], counts: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows with the same values of `by` as one, with the sums of their counts."""
+    sums: dict[tuple[Any, ...], list[int]] = {}
+    for row in rows:
+        so_far = sums.setdefault(tuple(row[name] for name in by), [0] * len(counts))
+        so_far[:] = [many + row[name] for many, name in zip(so_far, counts, strict=True)]
+    return [dict(zip((*by, *counts), (*key, *many), strict=True)) for key, many in sorted(sums.items())]
 
 
 def likeness(ours: Comparison, foreign: Comparison) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,7 @@ from payeewatch.evaluation.yardstick.comparison import CHANCED, MEASURED, NIGHTS
 from payeewatch.evaluation.yardstick.figures import ALL, PER_100K, RATE, SECOND_HALF
 from payeewatch.evaluation.yardstick.insurer import DRAWN, FOREIGN
 from payeewatch.evaluation.yardstick.nights import CONTROLS_RUN, PRODUCT
+from payeewatch.evaluation.yardstick.stories import FIRST
 
 Facts = Mapping[str, Any]
 NIGHTS_IN_WORDS = {ALL: "all nights", SECOND_HALF: "second half of the nights"}
@@ -95,6 +96,7 @@ def _of_origin(title: str, part: Facts) -> Iterator[Table]:
             _rows(part["figures"], "row", nights, MEASURED, _figure),
         )
     yield _typologies(title, part["typologies"])
+    yield _stories(title, part["stories"])
     yield _calibration(title, part["insurers"])
 
 
@@ -123,6 +125,17 @@ def _typologies(title: str, rows: Sequence[Facts]) -> Table:
             for kind in kinds
         ],
     )  # fmt: skip
+
+
+def _stories(title: str, rows: Sequence[Facts]) -> Table:
+    counts = ("flagged", "first", "any")
+    total = {"typology": "together"} | {name: sum(row[name] for row in rows) for name in counts}
+    return Table(
+        f"{title}: reasons that tell what was planted",
+        "Of dishonest changes that were flags, on their last night in hold or review.",
+        ["", "flags", f"told among the first {FIRST}", "told among all"],
+        [[row["typology"], *(str(row[name]) for name in counts)] for row in (*rows, total)] if rows else [],
+    )
 
 
 def _calibration(title: str, insurers: Sequence[Facts]) -> Table:

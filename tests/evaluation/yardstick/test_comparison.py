@@ -102,6 +102,12 @@ def test_kinds_of_fraud_are_added_up() -> None:
     assert Comparison(both).typologies() == [row | {"changes": 8, "found": 2}]
 
 
+def test_stories_that_reasons_tell_are_added_up() -> None:
+    row = {"typology": "ring", "flagged": 4, "first": 1, "any": 3}
+    both = [Measured(name, FOREIGN, {}, {}, [], [row]) for name in "ab"]
+    assert Comparison(both).stories() == [{"typology": "ring", "flagged": 8, "first": 2, "any": 6}]
+
+
 def controls(level: float, *names: str) -> Comparison:
     figures = {name.replace(" ", "_"): level + place / 10 for place, name in enumerate(names)}
     return Comparison([insurer("a", 0.01, "ap_thinned", **figures)])

@@ -37,6 +37,8 @@ def report() -> dict[str, Any]:
             "figures": [AP | {"row": f"insurer-a {PRODUCT}", "figure": 0.5, "se": None}],
             "typologies": [{"typology": "ring", "detector": PRODUCT, "reviews": reviews, "changes": 7, "found": found}
                            for reviews, found in ((5, 2), (20, 4))],
+            "stories": [{"typology": "dead", "flagged": 4, "first": 2, "any": 3},
+                        {"typology": "ring", "flagged": 6, "first": 5, "any": 5}],
         }},
         "likeness": [{"control": SCORECARD, "ours": 0.5, "foreign": 0.4, "difference": 0.1, "se": 0.03,
                       "allowed": 0.08, "is_like": False}],
@@ -46,10 +48,11 @@ def report() -> dict[str, Any]:
 
 def test_every_part_has_its_table_and_nights_without_figures_have_none() -> None:
     by_title = {table.title.split(": ")[-1]: table for table in tables(report())}
-    assert len(by_title) == len(tables(report())) == 8
+    assert len(by_title) == len(tables(report())) == 9
     assert by_title["means, all nights"].rows[0][:3] == [PRODUCT, "0.500 ±0.040", "–"]
     assert by_title["payeewatch minus another, all nights"].rows[0][:2] == [SCORECARD, "+0.100 (-0.010 to +0.210)"]
     assert by_title["found by kind of fraud, all nights"].rows[0][:3] == ["ring", "7", "2"]
+    assert by_title["reasons that tell what was planted"].rows[-1] == ["together", "10", "7", "8"]
     assert by_title["flags and p-values"].rows[0][1:6] == ["90", "9", "1.25", "5.0%", "–"]
     assert by_title["Controls on ours beside foreign insurers"].rows[0][-1] == "no"
 
