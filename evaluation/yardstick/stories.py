@@ -83,9 +83,8 @@ def _last_flags(folder: Path, truth: Truth) -> pd.DataFrame:
     if not nights:
         return pd.DataFrame(columns=["typology", "reasons"])
     flags = pd.concat(nights, ignore_index=True)
-    flags = recognised(
-        flags[flags["queue"] != Queue.AUDIT], truth, dict(zip(flags["change_id"], flags["account_hint"]))
-    )
+    hints = dict(zip(flags["change_id"], flags["account_hint"], strict=True))
+    flags = recognised(flags[flags["queue"] != Queue.AUDIT], truth, hints)
     dishonest = truth.changes[truth.changes["is_fraud"] & truth.changes["typology"].isin(STORIES.keys())]
     last = flags.sort_values("night", kind="stable").drop_duplicates("change_id", keep="last")
     return last[["change_id", "reasons"]].merge(dishonest[["change_id", "typology"]], on="change_id")
