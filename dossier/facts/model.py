@@ -11,7 +11,7 @@ from typing import Any
 from payeewatch.dossier.facts.work import share_values
 from payeewatch.dossier.reading import DIGEST, Reading, short
 from payeewatch.dossier.statements import Fact, Kind, Source
-from payeewatch.dossier.words import Percent, free_text
+from payeewatch.dossier.words import Percent, both, free_text, texts
 from payeewatch.pipeline.detector.model_registry import altered
 from payeewatch.pipeline.detector.model_store import database_of, reading
 from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params
@@ -61,6 +61,7 @@ def change_facts(home: Reading) -> dict[str, Fact | None]:
         "altered": _altered(home),
         "settings": _settings(home),
         "since_training": _since_training(home),
+        "switches": _switches(home),
     }
 
 
@@ -247,6 +248,12 @@ def _settings(home: Reading) -> Fact | None:
     shipped = Params.read(DEFAULT_PARAMS).flat()
     rows = tuple((name, value, shipped.get(name)) for name, value in home.params.items() if value != shipped.get(name))
     return Fact({}, home.settings_source(*(row[0] for row in rows)), rows) if rows else None
+
+
+def _switches(home: Reading) -> Fact:
+    shipped, switches = Params.read(DEFAULT_PARAMS).flat(), texts("switches")
+    rows = tuple((name, both(what), home.params[name], shipped[name]) for name, what in switches.items())
+    return Fact({}, home.settings_source(*switches), rows)
 
 
 def _since_training(home: Reading) -> Fact | None:

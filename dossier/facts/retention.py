@@ -27,6 +27,7 @@ def retention_facts(home: Reading) -> dict[str, Fact | None]:
     return {
         "clocks": _clocks(home),
         "purges": _purges(home),
+        "waiting": _waiting(home),
         "erasures": Fact({"persons": len(erased), "lists": len(purged)}, (home.loads_source(),)),
     }
 
@@ -60,6 +61,19 @@ def _term(entry: Mapping[str, Any], days: Mapping[str, Any]) -> Both:
 def _setting(entry: Mapping[str, Any]) -> str:
     """The setting, or the constant of the code, that a term comes from; empty where it is in the text."""
     return str(entry.get("days") or entry.get("setting") or "")
+
+
+def _waiting(home: Reading) -> Fact | None:
+    """The flags on the last night's list, and how long they have been there."""
+    import pyarrow.parquet as pq
+
+    path = home.settings.folder("flags") / f"{home.last_night}.parquet"
+    if home.last_night is None or not path.exists():
+        return None
+    days = pq.read_table(path, columns=["first_flagged_on"]).column("first_flagged_on").to_pylist()
+    over = sum((home.as_of - day).days > home.params["retention.qualify_days"] for day in days)
+    values = {"flags": len(days), "oldest": min(days, default=None), "over": over}
+    return Fact(values, (home.run_source(home.last_night),)) if days else None
 
 
 def _reports(home: Reading) -> list[tuple[date, Path]]:

@@ -189,7 +189,7 @@ def test_a_statement_that_no_longer_holds_is_found(published: Home, tmp_path: Pa
     write_json(out / "dossier.json", plain(build(reading(home))))
     assert [*stale(out, build(reading(home)))] == []
     (home.path / "reports" / f"purge-{DAY}.txt").write_text("gone as of D:\n  flags          flags             3\n")
-    assert [*stale(out, build(reading(home)))] == ["question 13", "retention.purges"]
+    assert [*stale(out, build(reading(home)))] == ["question 13", "question 18", "retention.purges"]
     with pytest.raises(InputRefused, match="check it with --as-of"):
         [*stale(out, build(reading(home, as_of=NIGHTS[0])))]
 

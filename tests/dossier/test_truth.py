@@ -162,6 +162,9 @@ def test_numbers_of_the_last_night_are_those_of_its_files(made: Dossier, publish
     new = sum(row["first_flagged_on"] == DAY for row in flags)
     expected = [scored, len(flags), new, queues["hold"], queues["review"], queues["audit"], run["capacity"]]
     assert numbers(text(made, "model.workload")) == [f"{each:,}" for each in expected]
+    oldest = min(row["first_flagged_on"] for row in flags)
+    assert f"stood {len(flags)} flags" in text(made, "retention.waiting")
+    assert words.word(oldest, "en") in text(made, "retention.waiting")
     drawn = sum(row["queue"] == "audit" and row["first_flagged_on"] == DAY for row in flags)
     assert numbers(text(made, "fairness.sample"))[:2] == [str(queues["audit"]), str(drawn)]
 
@@ -255,10 +258,16 @@ def test_every_clock_of_the_settings_and_the_code_is_told(home: Reading) -> None
     assert counted | clocks == {name for entry in entries for name in entry.get("purge", ())}
 
 
+def test_every_setting_that_is_yes_or_no_is_among_what_the_insurer_turns_on(home: Reading) -> None:
+    switches = words.texts("switches")
+    assert {name for name, value in home.params.items() if isinstance(value, bool)} <= switches.keys()
+    assert switches.keys() <= home.params.keys()
+
+
 def test_exit_codes_and_folders_are_those_of_the_code() -> None:
     texts = words.texts("exit_codes")
     assert [*texts] == exit_codes()
-    classes = [PayeeWatchError, *PayeeWatchError.__subclasses__()]
+    classes: list[type[PayeeWatchError]] = [PayeeWatchError, *PayeeWatchError.__subclasses__()]
     meanings = {each.exit_code: each.meaning for each in classes}
     assert {code: entry["en"] for code, entry in texts.items() if code in meanings} == {
         code: meanings[code] for code in texts if code in meanings
