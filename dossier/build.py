@@ -9,7 +9,7 @@ from typing import Any
 
 from payeewatch.dossier import words
 from payeewatch.dossier.answers import Answer, read_answers
-from payeewatch.dossier.facts import model, records, work
+from payeewatch.dossier.facts import categories, fairness, model, records, retention, work
 from payeewatch.dossier.findings import findings
 from payeewatch.dossier.reading import Reading
 from payeewatch.dossier.statements import (
@@ -29,12 +29,12 @@ FACTS = {
     "model": model.model_facts,
     "data": model.data_facts,
     "assessment": records.assessment_facts,
-    "register": records.register_facts,
+    "register": categories.register_facts,
     "oversight": work.oversight_facts,
-    "retention": records.retention_facts,
+    "retention": retention.retention_facts,
     "lists": records.list_facts,
     "security": lambda home: {},
-    "fairness": records.fairness_facts,
+    "fairness": fairness.fairness_facts,
     "incidents": records.incident_facts,
     "changes": model.change_facts,
     "assets": records.asset_facts,
@@ -72,6 +72,7 @@ def build(home: Reading) -> Dossier:
         home.as_of,
         home.settings.params.triage.insurer,
         f"PayeeWatch {metadata.version('payeewatch')}",
+        words.filled(words.both(words.texts("labels")["made_from"]), records.newest(home)),
         (),
         parts,
         questions,
@@ -107,6 +108,9 @@ def _statement(
     fact, is_known = facts.get(name), name in facts
     if "ask" in entry:
         return _asked(key, number, entry, answers.get(key))
+    if fact is not None and fact.is_nothing:
+        text = words.filled(words.both(entry["absent"]), fact.values)
+        return Statement(key, number, State.NOT_THERE, text, fact.sources)
     if entry.get("from") == "home" and fact is None:
         is_answer = "none" in entry and (is_known or "absent" not in entry)
         state, text = (State.STATED, entry["none"]) if is_answer else (State.NOT_THERE, entry["absent"])

@@ -7,8 +7,9 @@ from datetime import date
 from typing import Any
 
 from payeewatch.dossier import words
+from payeewatch.dossier.facts.fairness import FAIRNESS, measurements
 from payeewatch.dossier.facts.model import altered_models
-from payeewatch.dossier.facts.records import FAIRNESS, last_purge, measurements
+from payeewatch.dossier.facts.retention import last_purge
 from payeewatch.dossier.reading import Reading
 from payeewatch.dossier.statements import Dossier, Finding
 
@@ -31,7 +32,9 @@ def _all(home: Reading, dossier: Dossier) -> Iterator[Finding]:
     open_rows = len(dossier.gaps)
     if open_rows:
         counsel = sum(each.asks == "counsel" for each in dossier.gaps)
-        yield _finding("open_rows", False, many=open_rows, counsel=counsel, insurer=open_rows - counsel)
+        laws = sum(not each.was_read for each in dossier.questions)
+        values = {"rows": open_rows, "counsel": counsel, "insurer": open_rows - counsel, "laws": laws}
+        yield _finding("open_rows", False, many=open_rows + laws, **values)
     unanswered = [each.number for each in dossier.questions if not each.is_answered]
     if unanswered:
         yield _finding("unanswered", False, many=len(unanswered), of=len(dossier.questions), numbers=unanswered)

@@ -45,6 +45,7 @@ def _story(dossier: Dossier, language: str) -> Iterator[Any]:
     yield _text(heading, "title", "H1")
     as_of = words.word(dossier.as_of, language)
     yield _text(f"{label('as_of', language)} {as_of}. {made_by(dossier, language)}", "lead")
+    yield _text(dossier.made_from[language], "soft")
     yield _text(label("how", language), "soft")
     yield _text(label("first", language), "heading", "H2")
     for each in dossier.findings:

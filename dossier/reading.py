@@ -115,6 +115,10 @@ class Reading:
         used = str(self.last["model"].get("champion", "")) if self.last else ""
         return by_then or [each for each in records if each.to == used][:1]
 
+    def is_later(self, record: Record) -> bool:
+        """Whether a decision about the champion was recorded after the day."""
+        return record.at.astimezone(UTC) > self.until
+
     @cached_property
     def versions(self) -> list[Version]:
         """The versions that knew nothing after the day."""

@@ -39,11 +39,15 @@ class Source:
 
 @dataclass(frozen=True)
 class Fact:
-    """What the home says for one statement: the values of its text, the rows of its table, and where they come from."""
+    """What the home says for one statement: the values of its text, the rows of its table, and where they come from.
+
+    With `is_nothing` there is nothing to state, and the values belong to the text that says so.
+    """
 
     values: Mapping[str, Any] = field(default_factory=dict)
     sources: tuple[Source, ...] = ()
     rows: tuple[tuple[Any, ...], ...] = ()
+    is_nothing: bool = False
 
 
 class State(StrEnum):
@@ -117,6 +121,7 @@ class Dossier:
     as_of: date
     insurer: str
     product: str
+    made_from: Both
     findings: tuple[Finding, ...]
     parts: tuple[Part, ...]
     questions: tuple[Question, ...]

@@ -11,14 +11,17 @@ from typing import Any
 from payeewatch.dossier.facts.work import share_values
 from payeewatch.dossier.reading import DIGEST, Reading, short
 from payeewatch.dossier.statements import Fact, Kind, Source
-from payeewatch.dossier.words import Percent, free_text
+from payeewatch.dossier.words import Percent, both, free_text, texts
 from payeewatch.pipeline.detector.model_registry import altered
 from payeewatch.pipeline.detector.model_store import database_of, reading
 from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params
 from payeewatch.pipeline.store.lake import FORMS
 from payeewatch.pipeline.tables import DROP_TABLES
 
-COUNTED = ("rows_read", "rows_accepted", "rows_rejected", "duplicates", "cells_nulled")
+COUNTED = (
+    "rows_read", "rows_accepted", "rows_rejected", "duplicates", "cells_nulled", "cells_unknown", "assumed_known",
+)  # fmt: skip
+PARAMS = "SELECT key, value FROM params WHERE run_uuid = ?"
 METRICS = "SELECT key, value FROM latest_metrics WHERE run_uuid = ?"
 
 
@@ -57,6 +60,8 @@ def change_facts(home: Reading) -> dict[str, Fact | None]:
         "versions": _versions(home),
         "altered": _altered(home),
         "settings": _settings(home),
+        "since_training": _since_training(home),
+        "switches": _switches(home),
     }
 
 
@@ -109,7 +114,8 @@ def _calibration(home: Reading) -> Fact | None:
 
 def _precision(home: Reading) -> Fact | None:
     if home.review is None or not home.review.oversight.followed.of:
-        return None
+        values = {"outcomes": _totals(home).get("outcomes", Counter())["rows_accepted"]}
+        return Fact(values, (home.audit_source(), home.loads_source()), is_nothing=True)
     share = home.review.oversight.followed
     return Fact(share_values(share) | {"judged": share.of}, (home.audit_source(),))
 
@@ -122,6 +128,7 @@ def _workload(home: Reading) -> Fact | None:
     values = queues | {
         "scored": home.last["scored"],
         "flagged": sum(queues.values()),
+        "new": flagged.get("new", 0),
         "capacity": home.last["capacity"],
     }
     return Fact(values, (home.run_source(home.last_night),))
@@ -169,15 +176,21 @@ def _loads(home: Reading) -> Fact | None:
     drops = [load for load in home.loads if load.kind == "drop"]
     if not drops:
         return None
-    totals: dict[str, Counter[str]] = {}
-    for load in drops:
-        for table, counts in load.facts.get("tables", {}).items():
-            totals.setdefault(table, Counter()).update({name: counts.get(name, 0) for name in COUNTED})
+    totals = _totals(home)
     rows = tuple((table, *(totals[table][name] for name in COUNTED)) for table in DROP_TABLES if table in totals)
     days = sorted(load.day for load in drops)
     loads = [load for load in home.loads if load.kind != FORMS]
     values = {"loads": len(loads), "drops": len(drops), "first": days[0], "last": days[-1]}
     return Fact(values, (home.loads_source(),), rows)
+
+
+def _totals(home: Reading) -> dict[str, Counter[str]]:
+    """Table -> what its deliveries up to the day counted, all together."""
+    totals: dict[str, Counter[str]] = {}
+    for load in home.loads:
+        for table, counts in load.facts.get("tables", {}).items() if load.kind == "drop" else ():
+            totals.setdefault(table, Counter()).update({name: counts.get(name, 0) for name in COUNTED})
+    return totals
 
 
 KINDS = {
@@ -193,12 +206,15 @@ def _history(home: Reading) -> Fact | None:
         return None
     rows = tuple(
         (
-            each.at.replace(tzinfo=None, second=0, microsecond=0), KINDS.get(str(each.kind), str(each.kind)),
+            each.at.replace(tzinfo=None, second=0, microsecond=0), home.is_later(each),
+            KINDS.get(str(each.kind), str(each.kind)),
             each.before, each.to, *map(free_text, (each.who, each.approved_by, each.why, each.override)),
         )
         for each in home.records
     )  # fmt: skip
-    return Fact({"many": len(rows)}, (Source(Kind.MODEL, "mlflow, payeewatch-promotions", short(repr(rows))),), rows)
+    later = sum(home.is_later(each) for each in home.records)
+    source = Source(Kind.MODEL, "mlflow, payeewatch-promotions", short(repr(rows)))
+    return Fact({"by_then": len(rows) - later, "later": later}, (source,), rows)
 
 
 def _versions(home: Reading) -> Fact | None:
@@ -232,6 +248,32 @@ def _settings(home: Reading) -> Fact | None:
     shipped = Params.read(DEFAULT_PARAMS).flat()
     rows = tuple((name, value, shipped.get(name)) for name, value in home.params.items() if value != shipped.get(name))
     return Fact({}, home.settings_source(*(row[0] for row in rows)), rows) if rows else None
+
+
+def _switches(home: Reading) -> Fact:
+    shipped, switches = Params.read(DEFAULT_PARAMS).flat(), texts("switches")
+    rows = tuple((name, both(what), home.params[name], shipped[name]) for name, what in switches.items())
+    return Fact({}, home.settings_source(*switches), rows)
+
+
+def _since_training(home: Reading) -> Fact | None:
+    """The settings that are not those that the model in use was trained with."""
+    version, trained = home.version, _trained_with(home)
+    if version is None or not trained:
+        return Fact({}, (home.model_source(),), is_nothing=True)
+    changed = [name for name, value in home.params.items() if name in trained and trained[name] != str(value)]
+    rows = tuple((name, home.params[name], trained[name]) for name in changed)
+    values = {"many": len(rows), "version": version.version, "day": _day(version.trained_as_of), "of": len(trained)}
+    return Fact(values, (home.model_source(), *home.settings_source(*changed)), rows)
+
+
+def _trained_with(home: Reading) -> dict[str, str]:
+    """Setting -> its value as MLflow has it for the model in use; long values are cut off there, and left out here."""
+    if home.version is None or home.last is None or not database_of(home.settings).exists():
+        return {}
+    with reading(database_of(home.settings)) as con:
+        raw = dict(con.execute(PARAMS, [str(home.last["model"]["run_id"])]).fetchall())
+    return {name: value for name, value in raw.items() if name in home.params}
 
 
 def _artifact(home: Reading) -> Mapping[str, Any]:

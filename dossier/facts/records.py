@@ -1,52 +1,28 @@
-"""Retention, lists, fairness, incidents and assets: from the run records, the data store, reports and settings."""
+"""The assessment, lists, incidents and assets: from the run records, the data store and the code."""
 
 from __future__ import annotations
 
-import json
-import re
+import gettext
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping
 from datetime import date
-from pathlib import Path
+from importlib.resources import files
+from itertools import zip_longest
 from typing import Any
 
 from payeewatch.dossier.reading import DIGEST, Reading, short
 from payeewatch.dossier.statements import Fact, Kind, Source
 from payeewatch.dossier.words import Percent, both, free_text, texts
 from payeewatch.pipeline.home import errors
-from payeewatch.pipeline.home.contents import hash_of
 from payeewatch.pipeline.home.errors import PayeeWatchError
-from payeewatch.pipeline.home.retention_periods import QUARANTINE_DAYS
-from payeewatch.pipeline.store.lake import PURGE
+from payeewatch.pipeline.home.wording import MESSAGES, PARAM_FORMATS
+from payeewatch.pipeline.store.lake import PURGE, Lake
 from payeewatch.pipeline.store.lake_format import read_format
-from payeewatch.pipeline.store.tombstones import ERASURE
-from payeewatch.pipeline.tables import DROP_TABLES
-
-REPORT = re.compile(r"purge-(\d{4}-\d{2}-\d{2})(-person)?\.txt")
-FAIRNESS = "fairness*.json"
-MEASURES = {
-    "flagged": {"en": "flagged", "fr": "signalés"},
-    "held": {"en": "proposed to hold", "fr": "proposés à la retenue"},
-    "false_flags": {"en": "flagged and found honest", "fr": "signalés et jugés honnêtes"},
-}
-ATTRIBUTES = {
-    "age": {"en": "age", "fr": "âge"},
-    "sex": {"en": "sex", "fr": "sexe"},
-    "department": {"en": "department of residence", "fr": "département de résidence"},
-    "bank": {"en": "kind of bank", "fr": "genre de banque"},
-    "country": {"en": "country of the account", "fr": "pays du compte"},
-    "protection": {"en": "legal protection", "fr": "protection juridique"},
-    "household": {"en": "household", "fr": "foyer"},
-    "birth": {"en": "place of birth", "fr": "lieu de naissance"},
-}
-"""The measures and attributes of `payeewatch fairness`."""
-SHOWN_RATES = 400
-"""Rows of the table of fairness; the rest stays in the measurement's own file."""
 
 STORES = (
     ("inbox", {"en": "deliveries of the insurer, as sent", "fr": "livraisons de l'assureur, telles qu'envoyées"}, True),
     ("breaches", {"en": "breach lists, as notified", "fr": "listes de fuites, telles que notifiées"}, True),
-    ("reference", {"en": "reference tables, such as of banks", "fr": "tables de référence, comme des banques"}, False),
+    ("reference", {"en": "reference tables, such as of banks", "fr": "tables de référence, comme des banques"}, True),
     ("lake", {"en": "the data store, with keyed tokens", "fr": "l'entrepôt de données, en jetons à clé"}, True),
     ("vault", {"en": "sealed originals", "fr": "originaux scellés"}, True),
     ("quarantine", {"en": "refused rows, masked", "fr": "lignes refusées, masquées"}, True),
@@ -68,20 +44,6 @@ STORES = (
     ),
 )  # fmt: skip
 
-CLOCKS = (
-    ({"en": "A flag that nobody judged", "fr": "Un signalement que personne n'a jugé"}, "retention.qualify_days"),
-    (
-        {"en": "A pertinent case, after it closed", "fr": "Un dossier pertinent, après sa clôture"},
-        "retention.closed_days",
-    ),
-    ({"en": "What a night wrote", "fr": "Ce qu'une nuit a écrit"}, "retention.nights_days"),
-    ({"en": "A model", "fr": "Un modèle"}, "retention.models_days"),
-)
-AT_ONCE = {"en": "the day after it closed", "fr": "le lendemain de la clôture"}
-NOT_PERTINENT = {"en": "A flag judged not pertinent", "fr": "Un signalement jugé non pertinent"}
-QUARANTINE = {"en": "Refused rows and their sealed originals", "fr": "Lignes refusées et leurs originaux scellés"}
-OWN_DATE = {"en": "the list's own date", "fr": "la date propre à la liste"}
-A_LIST = {"en": "A breach list", "fr": "Une liste de fuites"}
 IN_FORCE = {"en": "in force", "fr": "en vigueur"}
 ENDED = {"en": "over or withdrawn", "fr": "terminée ou retirée"}
 
@@ -89,40 +51,42 @@ ENDED = {"en": "over or withdrawn", "fr": "terminée ou retirée"}
 def assessment_facts(home: Reading) -> dict[str, Fact | None]:
     if home.last is None:
         return {"scale": None}
-    members = sum(
-        load.facts["tables"].get("members", {}).get("rows_accepted", 0) for load in home.loads if load.kind == "drop"
-    )
-    values = {"members_rows": members, "open": home.last["changes"]["open"], "lists": len(_lists_in_force(home))}
+    values = {
+        "members": _members(home), "insured": _insured(home.last), "open": home.last["changes"]["open"],
+        "lists": len(_lists_in_force(home)),
+    }  # fmt: skip
     return {"scale": Fact(values, (home.run_source(home.last_night), home.loads_source()))}
 
 
-def register_facts(home: Reading) -> dict[str, Fact | None]:
-    source = Source(Kind.CODE, "pipeline/tables.py", short(repr([*DROP_TABLES])))
-    words = texts("tables")
-    return {"data": Fact({}, (source,), tuple((name, both(words[name])) for name in DROP_TABLES))}
-
-
-def retention_facts(home: Reading) -> dict[str, Fact | None]:
-    """The facts of the part `retention`."""
-    days = {"en": "{} days", "fr": "{} jours"}
-    rows = [
-        (what, {name: days[name].format(home.params[setting]) for name in days}, setting) for what, setting in CLOCKS
-    ]
-    rows.insert(1, (NOT_PERTINENT, AT_ONCE, ""))
-    rows += [(QUARANTINE, {name: days[name].format(QUARANTINE_DAYS) for name in days}, ""), (A_LIST, OWN_DATE, "")]
-    erased = [load for load in home.loads if load.kind == ERASURE]
-    purged = [load for load in home.loads if load.kind == PURGE]
+def newest(home: Reading) -> dict[str, Any]:
+    """The newest of what was read, up to the day; and what may be later than it."""
+    load = home.loads[-1] if home.loads else None
+    log = home.review.oversight if home.review else None
+    later = sum(home.is_later(each) for each in home.records)
     return {
-        "clocks": Fact({}, home.settings_source(*(setting for _, setting in CLOCKS)), tuple(rows)),
-        "purges": _purges(home),
-        "erasures": Fact({"persons": len(erased), "lists": len(purged)}, (home.loads_source(),)),
-    }
+        "night": home.last_night, "load": load.sequence if load else None, "load_day": load.known_on if load else None,
+        "record": (log.last_record or None) if log else None,
+        "at": log.last_at.replace(tzinfo=None, microsecond=0) if log and log.last_at else None,
+        "version": home.version.version if home.version else None, "later": later,
+        "settings": short(repr(sorted(home.params.items()))),
+    }  # fmt: skip
 
 
-def last_purge(home: Reading) -> date | None:
-    """The day of the last purge that the home has a report of."""
-    days = [day for day, _ in _reports(home)]
-    return max(days, default=None)
+def _members(home: Reading) -> int:
+    """How many members the data store knew of up to the last night, those who left since too."""
+    import duckdb
+
+    rows = Lake(home.settings.folder("lake")).scan("members")
+    until = home.settings.params.cutoff(home.last_night or home.as_of)
+    with duckdb.connect() as con:
+        query = f"SELECT count(DISTINCT member_id) FROM ({rows}) WHERE known_at <= ?"
+        return int(con.execute(query, [until]).fetchall()[0][0])
+
+
+def _insured(run: Mapping[str, Any]) -> int | None:
+    """How many members were insured on a night: of whom its record counts those on each list."""
+    shares = [each for each in run.get("lists", ()) if each["exposed"] and each["exposed_share"]]
+    return round(shares[0]["exposed"] / shares[0]["exposed_share"]) if shares else None
 
 
 def list_facts(home: Reading) -> dict[str, Fact | None]:
@@ -130,27 +94,17 @@ def list_facts(home: Reading) -> dict[str, Fact | None]:
     return {"lists": _lists(home), "coverage": _coverage(home)}
 
 
-def fairness_facts(home: Reading) -> dict[str, Fact | None]:
-    """The facts of the part `fairness`."""
-    drawn = (
-        Fact({"drawn": home.last["flagged"].get("audit", 0)}, (home.run_source(home.last_night),))
-        if home.last
-        else None
-    )
-    return {"measured": _fairness(home), "sample": drawn}
-
-
 def incident_facts(home: Reading) -> dict[str, Fact | None]:
     """The facts of the part `incidents`."""
     runs, sources = home.runs, (home.runs_source(),)
     nights = [*runs]
     accepted = tuple((night, free_text(run["accepted"])) for night, run in runs.items() if run.get("accepted"))
-    kinds = Counter(each["code"] if each else "other" for run in runs.values() for each in run.get("warning_codes", ()))
     breaks = [(number, why) for number, _, why in home.review.oversight.breaks] if home.review else []
     broken = (*breaks, *(("", each) for each in (home.review.findings if home.review else ())))
     missing = tuple((night,) for night in home.missing_nights)
     failed = tuple(
-        (night, facts.get("exit_code"), _meaning(facts.get("exit_code"))) for night, facts in home.failed_nights.items()
+        (night, facts.get("exit_code"), exit_meaning(facts.get("exit_code")))
+        for night, facts in home.failed_nights.items()
     )
     of_the_log = {"breaks": _table(broken, home.audit_source())} if home.review else {}
     return of_the_log | {
@@ -158,7 +112,7 @@ def incident_facts(home: Reading) -> dict[str, Fact | None]:
         "missing": _table(missing, *sources),
         "failed": _table(failed, *(home.failure_source(night) for night in home.failed_nights)),
         "accepted": _table(accepted, *sources),
-        "warnings": Fact({"many": kinds.total()}, sources, tuple(sorted(kinds.items()))) if kinds else None,
+        "warnings": _warnings(home),
         "altered": _table(tuple((name,) for name in home.altered_runs), *sources),
     }
 
@@ -166,11 +120,7 @@ def incident_facts(home: Reading) -> dict[str, Fact | None]:
 def asset_facts(home: Reading) -> dict[str, Fact | None]:
     """The facts of the part `assets`."""
     versions = home.last["versions"] if home.last else {}
-    codes = sorted(
-        (each.exit_code, each.meaning)
-        for each in PayeeWatchError.__subclasses__()
-        if each.__module__ == errors.__name__
-    )
+    exits = tuple((code, exit_meaning(code)) for code in exit_codes())
     form = read_format(home.settings.folder("lake"))
     number = form.format if form else None
     lake = Source(Kind.LAKE, "lake/format.json", short(str(number)))
@@ -180,7 +130,7 @@ def asset_facts(home: Reading) -> dict[str, Fact | None]:
         else None,
         "stores": Fact({}, (Source(Kind.CODE, "pipeline/home/settings.py"),), STORES),
         "format": Fact({"format": number, "params": short(repr(sorted(home.params.items())))}, (lake,)),
-        "exit_codes": Fact({}, (Source(Kind.CODE, "pipeline/home/errors.py", short(repr(codes))),), ((0, ""), *codes)),
+        "exit_codes": Fact({}, (Source(Kind.CODE, "pipeline/home/errors.py", short(repr(exits))),), exits),
     }
 
 
@@ -188,35 +138,16 @@ def _table(rows: tuple[tuple[Any, ...], ...], *sources: Source) -> Fact | None:
     return Fact({"many": len(rows)}, sources, rows) if rows else None
 
 
-def _meaning(code: Any) -> str:
-    return next(
-        (each.meaning for each in PayeeWatchError.__subclasses__() if each.exit_code == code), PayeeWatchError.meaning
-    )
+def exit_codes() -> list[int]:
+    """What a command can end with: 0, 1, 2 (of the command line), and one for each class of error."""
+    classes = [each for each in PayeeWatchError.__subclasses__() if each.__module__ == errors.__name__]
+    return sorted({0, PayeeWatchError.exit_code, 2, *(each.exit_code for each in classes)})
 
 
-def _reports(home: Reading) -> list[tuple[date, Path]]:
-    """The reports of purges up to the day, oldest first; those about one person are counted by the data store."""
-    found = []
-    for path in sorted(home.settings.folder("reports").glob("purge-*.txt")):
-        match = REPORT.fullmatch(path.name)
-        if match and not match[2] and date.fromisoformat(match[1]) <= home.as_of:
-            found.append((date.fromisoformat(match[1]), path))
-    return found
-
-
-def _purges(home: Reading) -> Fact | None:
-    reports = _reports(home)
-    if not reports:
-        return None
-    rows = tuple((day, _gone(path.read_text(encoding="utf-8"))) for day, path in reports)
-    sources = tuple(Source(Kind.FILE, f"reports/{path.name}", hash_of(path)[:DIGEST]) for _, path in reports)
-    return Fact({"many": len(reports), "last": reports[-1][0]}, sources, rows)
-
-
-def _gone(report: str) -> str:
-    """The counts of a report, without what is due later."""
-    lines = [line.split() for line in report.partition("due in")[0].splitlines() if line.startswith("  ")]
-    return "; ".join(f"{line[0]} {line[1]} {line[2]}" for line in lines if len(line) == 3)
+def exit_meaning(code: Any) -> dict[str, str]:
+    """What an exit code says, in both languages; of one that nobody knows: an internal error."""
+    known = texts("exit_codes")
+    return dict(both(known[code] if code in known else known[PayeeWatchError.exit_code]))
 
 
 def _lists_in_force(home: Reading) -> set[str]:
@@ -250,55 +181,52 @@ def _joined(words: dict[str, Any], codes: list[str]) -> dict[str, str]:
 
 
 def _coverage(home: Reading) -> Fact | None:
-    if home.last is None:
+    if home.last is None or home.last_night is None:
         return None
+    insured, changes = _insured(home.last), _changes_of_members(home, home.last_night)
     rows = tuple(
         (
-            each["breach_id"],
-            each["exposed"],
-            Percent(each["exposed_share"]),
+            each["breach_id"], each["exposed"], insured, Percent(each["exposed_share"] or 0),
+            None if changes is None else round(changes * (each.get("changes_exposed_share") or 0)), changes,
             Percent(each.get("changes_exposed_share") or 0),
         )
         for each in home.last.get("lists", ())
-    )
+    )  # fmt: skip
     return Fact({}, (home.run_source(home.last_night),), rows) if rows else None
 
 
-def measurements(home: Reading, pattern: str) -> list[tuple[date, Path, dict[str, Any]]]:
-    """The measurements of a kind in the home that end by the day: last day, file, content; oldest first."""
-    found = []
-    for path in sorted(home.settings.folder("reports").rglob(pattern)):
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            day = date.fromisoformat(str(content["last"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        if day <= home.as_of and not content.get("version"):  # of what was published, and of no candidate
-            found.append((day, path, content))
-    return sorted(found, key=lambda each: (each[0], each[1].name))
+def _changes_of_members(home: Reading, night: date) -> int | None:
+    """How many of a night's open changes are of members and not of providers; None once its scores are purged."""
+    import pyarrow.parquet as pq
 
-
-def _fairness(home: Reading) -> Fact | None:
-    found = measurements(home, FAIRNESS)
-    if not found:
+    path = home.settings.folder("scores") / f"{night}.parquet"
+    if not path.exists():
         return None
-    day, path, content = found[-1]
-    rows = tuple(_rates(content))[:SHOWN_RATES]
-    source = Source(Kind.FILE, str(path.relative_to(home.settings.folder("reports").parent)), hash_of(path)[:DIGEST])
-    return Fact({"first": date.fromisoformat(str(content["first"])), "last": day}, (source,), rows) if rows else None
+    members = pq.read_table(path, columns=["member_id"]).column("member_id")
+    return int(len(members) - members.null_count)
 
 
-def _rates(content: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
-    """Rows of a measurement of fairness: attribute, group, measure, share with its interval, whether it differs.
+def _warnings(home: Reading) -> Fact | None:
+    """Kinds of what nights told: code, the last such sentence, how often, the last night."""
+    kinds: Counter[str] = Counter()
+    last: dict[str, tuple[dict[str, str], date]] = {}
+    for night, run in home.runs.items():
+        for text, coded in zip_longest(run.get("warnings", ()), run.get("warning_codes", ())):
+            code = coded["code"] if coded else "other"
+            kinds[code] += 1
+            last[code] = (_in_both(str(text or code), coded), night)
+    rows = tuple((last[code][0], code, many, last[code][1]) for code, many in sorted(kinds.items()))
+    return Fact({"many": kinds.total(), "kinds": len(kinds)}, (home.runs_source(),), rows) if kinds else None
 
-    Without a verdict of an honest change, a share of zero would say that nobody honest is flagged: it is left out.
-    """
-    was_judged = any((group.get("false_flags") or {}).get("hits") for group in content.get("groups", ()))
-    for group in content.get("groups", ()):
-        for measure, words in MEASURES.items():
-            rate = group.get(measure) or {}
-            if rate.get("share") is not None and (was_judged or measure != "false_flags"):
-                shares = (Percent(float(rate[name])) for name in ("share", "low", "high"))
-                differs = bool(group.get("differs")) if measure == "flagged" else None  # tested for flags alone
-                attribute = ATTRIBUTES.get(group["attribute"], group["attribute"])
-                yield (attribute, group["name"], words, *shares, differs)
+
+def _in_both(text: str, coded: Mapping[str, Any] | None) -> dict[str, str]:
+    """A sentence of a night, in French by the application's catalogue."""
+    if not coded or coded["code"] not in MESSAGES:
+        return {"en": text, "fr": text}
+    numbers = {name: PARAM_FORMATS.get(name, "{}").format(value) for name, value in coded["params"].items()}
+    return {"en": text, "fr": _french(MESSAGES[coded["code"]]) % numbers}
+
+
+def _french(message: str) -> str:
+    folder = files("payeewatch.triage").joinpath("locale")
+    return gettext.translation("django", str(folder), ["fr"], fallback=True).gettext(message)

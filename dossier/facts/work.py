@@ -76,6 +76,9 @@ def oversight_facts(home: Reading) -> dict[str, Fact | None]:
             sources,
         ),
         "roles": Fact({}, sources, roles) if roles else None,
+        "reveals": Fact(
+            {"shown": counts.actions["reveal"], "refused": counts.actions["reveal_refused"]}, sources
+        ),
     }  # fmt: skip
 
 

@@ -34,7 +34,10 @@ FAIRNESS = {
     "first": "2024-09-23",
     "last": "2024-09-25",
     "version": "",
-    "groups": [{"attribute": "sex", "name": "F", "flagged": RATE, "held": {"share": None}, "false_flags": NO_VERDICT}],
+    "groups": [
+        {"attribute": attribute, "name": name, "flagged": RATE, "held": {"share": None}, "false_flags": NO_VERDICT}
+        for attribute, name in (("sex", "women"), ("sex", "men"), ("protection", "small groups together"))
+    ],
 }
 
 
@@ -100,7 +103,7 @@ def test_figures_are_those_of_the_home(made: Dossier, published: Home) -> None:
     assert (
         texts["model.in_use"].text["fr"].startswith("Jusqu'au jour de ce dossier, les nuits ont utilisé la version 1.")
     )
-    assert texts["changes.history"].rows[0][3]["en"] == "1"
+    assert texts["changes.history"].rows[0][4]["en"] == "1"
 
 
 def test_texts_are_in_both_languages_with_the_same_values_and_accuse_nobody() -> None:
@@ -186,7 +189,7 @@ def test_a_statement_that_no_longer_holds_is_found(published: Home, tmp_path: Pa
     write_json(out / "dossier.json", plain(build(reading(home))))
     assert [*stale(out, build(reading(home)))] == []
     (home.path / "reports" / f"purge-{DAY}.txt").write_text("gone as of D:\n  flags          flags             3\n")
-    assert [*stale(out, build(reading(home)))] == ["question 13", "retention.purges"]
+    assert [*stale(out, build(reading(home)))] == ["question 13", "question 18", "retention.purges"]
     with pytest.raises(InputRefused, match="check it with --as-of"):
         [*stale(out, build(reading(home, as_of=NIGHTS[0])))]
 
@@ -197,9 +200,10 @@ def test_measurements_are_read_and_old_ones_are_said_to_be(published: Home, tmp_
         write_json(home.path / "reports" / name / "fairness.json", content)
     made = build(reading(home))
     rates = next(each for each in made.statements if each.key == "fairness.measured")
-    (shown,) = rates.rows  # no share of honest flags: nobody judged
+    shown, _ = rates.rows  # no share of honest flags: nobody judged; and nothing of what has one group only
     cells = [cell["fr"] for cell in shown]
-    assert cells == ["sexe", "F", "signalés", "2\u00a0%", "1\u00a0%", "4\u00a0%", "non"]
+    assert cells == ["sexe", "femmes", "signalés", "100", "2", "2\u00a0%", "1\u00a0%", "4\u00a0%", "non"]
+    assert "rien n'est comparable\u00a0: protection juridique" in rates.text["fr"]
     assert "no_fairness" not in codes(made)
     later = build(reading(home, as_of=datetime(2025, 2, 1, tzinfo=UTC).date()))
     assert {"old_fairness", "old_model", "missing_nights"} <= {*codes(later)}

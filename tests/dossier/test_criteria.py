@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+import pandas as pd
 import pytest
 
 from payeewatch.dossier import words
@@ -14,6 +15,7 @@ from payeewatch.dossier.page import criteria_page
 from payeewatch.dossier.statements import LANGUAGES
 from payeewatch.features.registry import FAMILIES, FEATURES
 from payeewatch.pipeline.detector.evidence import shipped
+from payeewatch.pipeline.detector.surprise import columns_of
 from payeewatch.pipeline.tables import DROP_TABLES
 
 
@@ -43,6 +45,22 @@ def test_what_is_never_used_is_read_by_no_feature() -> None:
     assert members & set(NEVER_READ) >= {"sex", "postal_code", "birth_date", "national_id", "family_name"}
     assert {name for name, read in columns_read().items() if read & set(NEVER_READ)} == set()
     assert columns_read()["holder_names_found_share"]  # it sees something: keyed tokens, by a part of its own
+
+
+def test_no_forest_reads_protection_or_residence() -> None:
+    protected = {"is_member_protected", "is_in_care_home"}
+    frame = pd.DataFrame({"party": ["member"] * 2, **{name: [0.0, 1.0] for name in FEATURES}})
+    of_the_forests = {column.feature for column in columns_of(FEATURES.values(), frame)}
+    assert of_the_forests & {"is_member_dead", "is_first_account"}
+    assert of_the_forests & protected == set()
+    assert {name for name, read in columns_read().items() if read & {"legal_protection", "residence"}} == protected
+
+
+def test_being_on_a_list_has_no_points_of_its_own() -> None:
+    exposures = {name for name, feature in FEATURES.items() if feature.family == "exposure"}
+    with_points = {shape.name for shape in shipped().shapes}
+    assert with_points & {"is_member_dead", "bank_surprise"}
+    assert with_points & exposures == set()
 
 
 def test_weights_say_what_counts_for_an_honest_change() -> None:

@@ -1,0 +1,101 @@
+"""Retention: every clock, from the settings and the code, and what was purged and erased."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from payeewatch.dossier.reading import DIGEST, Reading, short
+from payeewatch.dossier.statements import Both, Fact, Kind, Source
+from payeewatch.dossier.words import both, texts
+from payeewatch.pipeline.home import retention_periods
+from payeewatch.pipeline.home.contents import hash_of
+from payeewatch.pipeline.store.lake import PURGE
+from payeewatch.pipeline.store.tombstones import ERASURE
+
+REPORT = re.compile(r"purge-(\d{4}-\d{2}-\d{2})(-person)?\.txt")
+DAYS = {"en": "{} days {}", "fr": "{} jours {}"}
+
+
+def retention_facts(home: Reading) -> dict[str, Fact | None]:
+    """The facts of the part `retention`."""
+    erased = [load for load in home.loads if load.kind == ERASURE]
+    purged = [load for load in home.loads if load.kind == PURGE]
+    return {
+        "clocks": _clocks(home),
+        "purges": _purges(home),
+        "waiting": _waiting(home),
+        "erasures": Fact({"persons": len(erased), "lists": len(purged)}, (home.loads_source(),)),
+    }
+
+
+def last_purge(home: Reading) -> date | None:
+    """The day of the last purge that the home has a report of."""
+    return max((day for day, _ in _reports(home)), default=None)
+
+
+def constants() -> dict[str, int]:
+    """The numbers of days that are no setting."""
+    return {name: value for name, value in vars(retention_periods).items() if name.endswith("_DAYS")}
+
+
+def _clocks(home: Reading) -> Fact:
+    entries, days = texts("clocks"), constants() | dict(home.params)
+    rows = tuple((both(each["what"]), _term(each, days), _setting(each)) for each in entries)
+    names = sorted({name for each in entries if (name := _setting(each)) in home.params})
+    code = Source(Kind.CODE, "pipeline/home/retention_periods.py", short(repr(sorted(constants().items()))))
+    text = Source(Kind.CODE, "dossier/texts/clocks.yaml", short(repr(entries)))
+    return Fact({"many": len(rows)}, (*home.settings_source(*names), code, text), rows)
+
+
+def _term(entry: Mapping[str, Any], days: Mapping[str, Any]) -> Both:
+    if "days" not in entry:
+        return both(entry["term"])
+    since = both(entry["since"])
+    return {name: DAYS[name].format(f"{days[entry['days']]:d}", since[name]) for name in DAYS}
+
+
+def _setting(entry: Mapping[str, Any]) -> str:
+    """The setting, or the constant of the code, that a term comes from; empty where it is in the text."""
+    return str(entry.get("days") or entry.get("setting") or "")
+
+
+def _waiting(home: Reading) -> Fact | None:
+    """The flags on the last night's list, and how long they have been there."""
+    import pyarrow.parquet as pq
+
+    path = home.settings.folder("flags") / f"{home.last_night}.parquet"
+    if home.last_night is None or not path.exists():
+        return None
+    days = pq.read_table(path, columns=["first_flagged_on"]).column("first_flagged_on").to_pylist()
+    over = sum((home.as_of - day).days > home.params["retention.qualify_days"] for day in days)
+    values = {"flags": len(days), "oldest": min(days, default=None), "over": over}
+    return Fact(values, (home.run_source(home.last_night),)) if days else None
+
+
+def _reports(home: Reading) -> list[tuple[date, Path]]:
+    """The reports of purges up to the day, oldest first; those about one person are counted by the data store."""
+    found = []
+    for path in sorted(home.settings.folder("reports").glob("purge-*.txt")):
+        match = REPORT.fullmatch(path.name)
+        if match and not match[2] and date.fromisoformat(match[1]) <= home.as_of:
+            found.append((date.fromisoformat(match[1]), path))
+    return found
+
+
+def _purges(home: Reading) -> Fact | None:
+    reports = _reports(home)
+    if not reports:
+        return None
+    rows = tuple((day, _gone(path.read_text(encoding="utf-8"))) for day, path in reports)
+    sources = tuple(Source(Kind.FILE, f"reports/{path.name}", hash_of(path)[:DIGEST]) for _, path in reports)
+    return Fact({"many": len(reports), "last": reports[-1][0]}, sources, rows)
+
+
+def _gone(report: str) -> str:
+    """The counts of a report, without what is due later."""
+    lines = [line.split() for line in report.partition("due in")[0].splitlines() if line.startswith("  ")]
+    return "; ".join(f"{line[0]} {line[1]} {line[2]}" for line in lines if len(line) == 3)

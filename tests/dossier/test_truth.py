@@ -1,0 +1,288 @@
+"""Every source exists in the home and holds what is stated, and numbers agree with those of another road."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import json
+import re
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from payeewatch.dossier import words
+from payeewatch.dossier.build import asked_for, build
+from payeewatch.dossier.criteria import columns_read
+from payeewatch.dossier.facts.categories import INPUTS, every_column
+from payeewatch.dossier.facts.records import STORES, exit_codes
+from payeewatch.dossier.facts.retention import constants
+from payeewatch.dossier.reading import Reading, short
+from payeewatch.dossier.statements import Dossier, Kind, State, Statement
+from payeewatch.evaluation.fairness.groups import AGES, ATTRIBUTES, FEWEST, TOGETHER, UNKNOWN
+from payeewatch.pipeline.home.errors import PayeeWatchError
+from payeewatch.pipeline.home.settings import FOLDERS, Settings
+from payeewatch.pipeline.home.vault import ABROAD, IN_FRANCE
+from payeewatch.pipeline.tables import BANKS
+from tests.conftest import NIGHTS, ROOT, Home
+
+DAY = NIGHTS[-1]
+
+
+@pytest.fixture(scope="module")
+def home(published: Home) -> Reading:
+    return Reading(Settings.load(published.path, {"PAYEEWATCH_KEY_FILE": str(published.key_file)}), DAY)
+
+
+@pytest.fixture(scope="module")
+def made(home: Reading) -> Dossier:
+    return build(home)
+
+
+def text(made: Dossier, key: str) -> str:
+    return next(each for each in made.statements if each.key == key).text["en"]
+
+
+def numbers(text: str) -> list[str]:
+    return re.findall(r"\d[\d,.]*\d|\d", text)
+
+
+def rows(made: Dossier, key: str) -> list[list[str]]:
+    statement = next(each for each in made.statements if each.key == key)
+    return [[cell["en"] for cell in row] for row in statement.rows]
+
+
+def digest_of(path: Path) -> str:
+    return hashlib.blake2b(path.read_bytes(), digest_size=32).hexdigest()
+
+
+def loads(folder: Path) -> list[dict[str, Any]]:
+    """The records of loads up to the day, from their files."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / "lake" / "loads").iterdir())]
+    return [each for each in found if max(each["day"], each["known_on"]) <= str(DAY)]
+
+
+def database(folder: Path, query: str) -> list[tuple[Any, ...]]:
+    connection = sqlite3.connect(folder / "mlflow" / "mlflow.db")
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+# what bears a statement out
+
+
+def wrong_sources(home: Reading, folder: Path, statement: Statement) -> Iterator[str]:
+    """The sources of a statement that are not there, or are not what its digest says."""
+    for source in statement.sources:
+        name = f"{statement.number} {source.name}"
+        if source.kind in (Kind.RUN, Kind.FILE) and source.digest:
+            first, _, last = source.name.partition(" … ")
+            paths = [folder / first, *([folder / "runs" / last] if last else [])]
+            if not all(path.exists() for path in paths) or (
+                not last and not digest_of(paths[0]).startswith(source.digest)
+            ):
+                yield name
+        elif source.kind == Kind.SETTING and source.digest != short(repr(home.params.get(source.name, KeyError))):
+            yield name
+        elif source.kind == Kind.LIST:
+            record = folder / "lake" / "loads" / f"{int(source.name.split()[-1]):08d}.json"
+            if not json.loads(record.read_text(encoding="utf-8"))["fingerprint"].startswith(source.digest):
+                yield name
+        elif source.kind == Kind.LAKE and source.name.startswith("lake/loads"):
+            many, last = map(int, re.findall(r"\d+", source.name))
+            if (many, last) != (len(loads(folder)), loads(folder)[-1]["sequence"]):
+                yield name
+        elif source.kind == Kind.MODEL and (match := re.search(r"version (\d+)", source.name)):
+            if (int(match[1]),) not in database(folder, "SELECT version FROM model_versions"):
+                yield name
+        else:
+            is_answer, is_code = source.kind == Kind.ANSWER, source.kind == Kind.CODE
+            if is_answer and source.name.split(", ")[1] not in asked_for():
+                yield name
+            if is_code and not (ROOT / source.name).exists():
+                yield name
+
+
+def test_every_source_is_in_the_home_and_has_its_digest(made: Dossier, home: Reading, published: Home) -> None:
+    assert [wrong for each in made.statements for wrong in wrong_sources(home, published.path, each)] == []
+    kinds = Counter(source.kind for each in made.statements for source in each.sources)
+    assert {Kind.RUN, Kind.SETTING, Kind.LIST, Kind.LAKE, Kind.MODEL, Kind.ANSWER, Kind.CODE} <= kinds.keys()
+
+
+def test_every_setting_that_a_statement_names_has_its_value_there(made: Dossier, home: Reading) -> None:
+    for each in made.statements:
+        said = each.text["en"] + " ".join(cell["en"] for row in each.rows for cell in row)
+        for source in each.sources:
+            if source.kind != Kind.SETTING or (each.key, source.name) == ("retention.clocks", "fairness.birth_abroad"):
+                continue
+            value = home.params[source.name]
+            forms = {words.word(value, "en"), str(value)}
+            if isinstance(value, float):
+                forms.add(words.word(words.Percent(value), "en"))
+            assert any(form in said for form in forms), (each.number, source.name)
+
+
+def test_a_statement_about_the_home_says_its_subject_when_there_is_nothing(made: Dossier) -> None:
+    absent = [each for each in made.statements if each.state == State.NOT_THERE]
+    texts = Counter(each.text[language] for each in absent for language in ("en", "fr"))
+    assert [said for said, many in texts.items() if many > 1] == []
+    assert [
+        each.number for each in absent if re.match(r"(Not measured|Nothing|No night|There is)", each.text["en"])
+    ] == []
+
+
+def test_a_number_of_a_statement_named_in_a_text_is_the_one_meant(made: Dossier) -> None:
+    by_number = {each.number: each.key for each in made.statements}
+    meant = {
+        "4.11": "register.feed_limit", "6.9": "retention.remains", "6.12": "retention.adopted",
+        "6.13": "retention.backups", "8.13": "security.sessions", "11.1": "changes.history",
+        "11.7": "changes.settings", "11.8": "changes.since_training",
+    }  # fmt: skip
+    assert {number: by_number[number] for number in meant} == meant
+    everything = made.made_from["en"] + " ".join(cell for row in rows(made, "retention.clocks") for cell in row)
+    assert {*re.findall(r"\b\d+\.\d+\b", everything)} == meant.keys()
+
+
+# numbers, by another road than the dossier's code
+
+
+def test_numbers_of_the_last_night_are_those_of_its_files(made: Dossier, published: Home) -> None:
+    flags = pq.read_table(published.path / "flags" / f"{DAY}.parquet").to_pylist()
+    queues = Counter(row["queue"] for row in flags)
+    scored = pq.read_table(published.path / "scores" / f"{DAY}.parquet").num_rows
+    run = json.loads((published.path / "runs" / f"{DAY}.json").read_text(encoding="utf-8"))
+    new = sum(row["first_flagged_on"] == DAY for row in flags)
+    expected = [scored, len(flags), new, queues["hold"], queues["review"], queues["audit"], run["capacity"]]
+    assert numbers(text(made, "model.workload")) == [f"{each:,}" for each in expected]
+    oldest = min(row["first_flagged_on"] for row in flags)
+    assert f"stood {len(flags)} flags" in text(made, "retention.waiting")
+    assert words.word(oldest, "en") in text(made, "retention.waiting")
+    drawn = sum(row["queue"] == "audit" and row["first_flagged_on"] == DAY for row in flags)
+    assert numbers(text(made, "fairness.sample"))[:2] == [str(queues["audit"]), str(drawn)]
+
+
+def test_members_and_lists_are_counted_from_the_bare_files(made: Dossier, published: Home) -> None:
+    files = str(published.path / "lake" / "members" / "*" / "*.parquet")
+    last = f"""FROM read_parquet('{files}') WHERE known_at <= TIMESTAMP '{DAY} 23:59:59'
+               QUALIFY row_number() OVER (PARTITION BY member_id ORDER BY known_at DESC, version DESC) = 1"""
+    with duckdb.connect() as con:
+        ((members, insured),) = con.execute(
+            f"""SELECT count(*), count(*) FILTER (died_on IS NULL AND (left_on IS NULL OR left_on > DATE '{DAY}'))
+                FROM (SELECT member_id, died_on, left_on {last})"""
+        ).fetchall()
+    lists = [row for row in rows(made, "lists.lists") if row[-1] == "in force"]
+    scored = pq.read_table(published.path / "scores" / f"{DAY}.parquet").num_rows
+    expected = [members, insured, scored, len(lists)]
+    assert numbers(text(made, "assessment.scale")) == [f"{each:,}" for each in expected]
+    for row in lists:
+        (path,) = (published.path / "breaches" / row[0]).glob("people.csv*")
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:  # type: ignore[operator]
+            assert f"{sum(1 for _ in csv.DictReader(file)):,}" == row[6]
+    (of,) = {row[2] for row in rows(made, "lists.coverage")}
+    assert of == f"{insured:,}"
+
+
+def test_rows_of_deliveries_are_those_of_the_records(made: Dossier, published: Home) -> None:
+    drops = [each for each in loads(published.path) if each["kind"] == "drop"]
+    inbox = [path for path in (published.path / "inbox").iterdir() if path.name <= str(DAY)]
+    assert numbers(text(made, "data.loads"))[1] == str(len(drops)) == str(len(inbox))
+    accepted = {row[0]: row[2] for row in rows(made, "data.loads")}
+    assert len(accepted) == len({table for each in drops for table in each["facts"]["tables"]})
+    for table, said in accepted.items():
+        tables = [each["facts"]["tables"].get(table, {}) for each in drops]
+        assert said == f"{sum(each.get('rows_accepted', 0) for each in tables):,}"
+
+
+def test_what_is_said_of_the_model_is_what_the_store_of_models_has(made: Dossier, published: Home) -> None:
+    metrics = dict(database(published.path, "SELECT key, value FROM latest_metrics"))
+    tags = dict(database(published.path, "SELECT key, value FROM model_version_tags"))
+    assert f"learned from {metrics['changes']:,.0f} past changes" in text(made, "data.learned_from")
+    assert f"record {tags['lake_sequence']}, digest {tags['lake_fingerprint'][:12]}" in text(made, "data.learned_from")
+    assert tags["code_version"] in text(made, "model.in_use")
+    assert f"latest {metrics['calibration.checked']:.0f} reference changes" in text(made, "model.calibration")
+    assert len(rows(made, "changes.versions")) == len(database(published.path, "SELECT version FROM model_versions"))
+
+
+def test_nights_settings_and_decisions_are_counted_from_their_files(made: Dossier, published: Home) -> None:
+    nights = [path for path in (published.path / "runs").glob("????-??-??.json") if path.stem <= str(DAY)]
+    assert numbers(text(made, "incidents.nights"))[0] == str(len(nights))
+    logged = dict(database(published.path, "SELECT key, value FROM params"))
+    assert numbers(text(made, "changes.since_training"))[-1] == "0"
+    assert logged["retention.qualify_days"] in text(made, "register.limits")
+    assert numbers(text(made, "changes.history")) == ["0", "1"]  # made champion when the tests ran, after the day
+
+
+# what is generated cannot forget anything
+
+
+def test_every_column_is_in_one_category_with_a_reason() -> None:
+    entries = words.texts("columns")["categories"]
+    named = Counter((table, name) for entry in entries for table, names in entry["columns"].items() for name in names)
+    assert {*named} == every_column()
+    assert set(named.values()) == {1}
+    assert all(entry["why"]["en"] and entry["why"]["fr"] for entry in entries)
+
+
+def test_no_feature_reads_what_a_category_says_that_none_reads() -> None:
+    read = set().union(*columns_read().values())
+    entries = [each for each in words.texts("columns")["categories"] if "no feature reads it" in each["why"]["en"]]
+    inside = {
+        INPUTS[table].column(name).lake_name if name in {each.name for each in INPUTS[table].columns} else name
+        for entry in entries for table, names in entry["columns"].items() for name in names
+    }  # fmt: skip
+    assert inside >= {"sex", "department", "guarantee_level", "broker_id", "employer_id"}
+    assert (inside | {"ip_country", "network", "specialty"}) & read == set()
+
+
+def test_every_clock_of_the_settings_and_the_code_is_told(home: Reading) -> None:
+    entries = words.texts("clocks")
+    days = {entry["days"] for entry in entries if "days" in entry}
+    assert {name for name in home.params if name.startswith("retention.")} <= days
+    assert constants().keys() <= days <= {*home.params, *constants()}
+    code = (ROOT / "pipeline/privacy/purge.py").read_text(encoding="utf-8")
+    database_code = (ROOT / "triage/records/erasure.py").read_text(encoding="utf-8")
+    counted = {*re.findall(r'counts\.add\(\s*"(\w+)"', code)}
+    counted |= {*re.findall(r'counts\["(\w+)"\]', database_code)}
+    clocks = {
+        *re.findall(r'^    \w+ = "(\w+)"', (ROOT / "pipeline/home/retention_periods.py").read_text(), re.MULTILINE)
+    }
+    assert len(counted) > 8
+    assert counted | clocks == {name for entry in entries for name in entry.get("purge", ())}
+
+
+def test_every_setting_that_is_yes_or_no_is_among_what_the_insurer_turns_on(home: Reading) -> None:
+    switches = words.texts("switches")
+    assert {name for name, value in home.params.items() if isinstance(value, bool)} <= switches.keys()
+    assert switches.keys() <= home.params.keys()
+
+
+def test_exit_codes_and_folders_are_those_of_the_code() -> None:
+    texts = words.texts("exit_codes")
+    assert [*texts] == exit_codes()
+    classes: list[type[PayeeWatchError]] = [PayeeWatchError, *PayeeWatchError.__subclasses__()]
+    meanings = {each.exit_code: each.meaning for each in classes}
+    assert {code: entry["en"] for code, entry in texts.items() if code in meanings} == {
+        code: meanings[code] for code in texts if code in meanings
+    }
+    assert sorted(name for each in STORES for name in each[0].split(", ")) == sorted(FOLDERS)
+
+
+def test_every_group_of_fairness_has_a_french_name() -> None:
+    grown = ("one adult", "two adults", "more adults")
+    names = {
+        UNKNOWN, TOGETHER, "women", "men", "mainland France", "overseas", "France", "other", "none", "protected adult",
+        ABROAD, IN_FRANCE, *(name for _, name in AGES), *BANKS.column("kind").values,
+        *grown, *(f"{each} with children" for each in grown),
+    }  # fmt: skip
+    texts = words.texts("groups")
+    assert texts["groups"].keys() == names
+    assert {name: each["en"] for name, each in texts["attributes"].items()} == ATTRIBUTES
+    assert f"fewer than {FEWEST} changes" in words.texts("fairness")["statements"]["measured"]["en"]
