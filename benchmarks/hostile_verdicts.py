@@ -32,6 +32,7 @@ REVIEWED = 0.04
 AS_SAID = (1.8, 1.8, 1.8)
 """By how many standard deviations a kind's evidence is higher in its frauds: all as the champion has it."""
 OTHERWISE = (2.6, 1.8, 0.6)
+GAINS = {"gain as said": (AS_SAID, True), "gain otherwise": (OTHERWISE, True), "... not named": (OTHERWISE, False)}
 BOUNDS = {"0.7 to 2": (0.7, 2.0), "0.7 to 1.5": (0.7, 1.5), "0.8 to 2": (0.8, 2.0),
           "0.8 to 1.25": (0.8, 1.25), "1 to 2": (1.0, 2.0)}  # fmt: skip
 
@@ -141,11 +142,12 @@ def falls(attack: Attack, bounds: Learn, seed: int, *, beside_right: bool = Fals
         yield recall(later, kind, other, others) - recall(later, kind, learned, others)
 
 
-def gain(shifts: tuple[float, ...], bounds: Learn, seed: int) -> float:
-    """By how much average precision rises with right verdicts."""
+def gain(shifts: tuple[float, ...], bounds: Learn, seed: int, *, is_named: bool = True) -> float:
+    """By how much average precision rises with right verdicts, which say who judged or not."""
     draw, others = np.random.default_rng(seed), unjudged()
     judged, later = with_kinds(VERDICTS, draw, AMONG_JUDGED, shifts), with_kinds(LATER, draw, AMONG_ALL, shifts)
-    learned = correction(judged.rows, others, 0.0, bounds)
+    rows = judged.rows if is_named else replace(judged.rows, reviewer=np.full(VERDICTS, NOBODY))
+    learned = correction(rows, others, 0.0, bounds)
     after, before = (each.log_odds(later.rows, others.usual, 0.0) for each in (learned, Correction.none(GROUPS)))
     return average_precision(later.rows.is_fraud, after) - average_precision(later.rows.is_fraud, before)
 
@@ -171,7 +173,7 @@ def main() -> None:
     settings = {"as delivered": delivered} | {
         name: delivered.model_copy(update={"least": least, "most": most}) for name, (least, most) in BOUNDS.items()
     }
-    print(f"{'bounds':<14}" + "".join(f"{name:>20}" for name in (*ATTACKS, "gain as said", "gain otherwise")))
+    print(f"{'bounds':<14}" + "".join(f"{name:>20}" for name in (*ATTACKS, *GAINS)))
     for name, bounds in settings.items():
         cells = []
         for attack in ATTACKS.values():
@@ -179,8 +181,8 @@ def main() -> None:
                 fall for seed in seeds for fall in falls(attack, bounds, seed, beside_right=options.beside_right)
             ]
             cells.append(f"{np.mean(of_kinds):.3f}, {max(of_kinds):.3f}")
-        for shifts in (AS_SAID, OTHERWISE):
-            gains = [gain(shifts, bounds, seed) for seed in seeds]
+        for shifts, is_named in GAINS.values():
+            gains = [gain(shifts, bounds, seed, is_named=is_named) for seed in seeds]
             cells.append(f"{np.mean(gains):+.3f} (se {np.std(gains, ddof=1) / len(gains) ** 0.5:.3f})")
         print(f"{name:<14}" + "".join(f"{cell:>20}" for cell in cells))
 
