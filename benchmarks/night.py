@@ -1,4 +1,4 @@
-"""Time and memory of a night: `python -m benchmarks.night --scale 1m`.
+"""Time and memory of a night: `python -m benchmarks.night --scale 1m`; of training alone: with `--train`.
 
 Every figure is for a whole process, from start to end, on a synthetic insurer created for it. The product is compared
 with a lower bound (DuckDB reads the same columns of the same files) and a plain pandas version of a night. Processor
@@ -46,8 +46,8 @@ SCALES = {
             "days": 547, "drops": 3, "form": "parquet", "change_factor": 1.38, "claims_a_year": 10.75,
             "outside_people": 32_000_000, "least_cases": 0,
         },
-        {"help": 0.3, "install": 60, "history": 300, "lists and link": 240, "link": 30, "night": 20},
-        {"night": 4096},
+        {"help": 0.3, "install": 60, "history": 300, "lists and link": 240, "link": 30, "night": 20, "train": 90},
+        {"night": 4096, "train": 4096},
     ),
 }  # fmt: skip
 
@@ -96,6 +96,9 @@ def main() -> None:
     table = Table(scale)
     try:
         home = work / "home"
+        if options.train:
+            _train_alone(table, home, members, scale)
+            return
         _generate(table, home, members, scale)
         if options.install:
             _install(table, work)
@@ -104,10 +107,10 @@ def main() -> None:
         plain = _plain_home(table, work, home, members, options.plain_members)
         table.process("plain pandas night", run([PYTHON, "-m", "benchmarks.plain", str(plain)]))
     finally:
+        if options.json:
+            Path(options.json).write_text(json.dumps(table.rows, indent=1) + "\n", encoding="utf-8")
         if not options.keep:
             shutil.rmtree(work, ignore_errors=True)
-    if options.json:
-        Path(options.json).write_text(json.dumps(table.rows, indent=1) + "\n", encoding="utf-8")
 
 
 def _options() -> argparse.Namespace:
@@ -116,11 +119,24 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--members", type=int, help="instead of the scale's own number")
     parser.add_argument("--nights", type=int, help="nights of the range; every drop when not given")
     parser.add_argument("--plain-members", type=int, default=50_000, help="what pandas can hold")
-    parser.add_argument("--work", help="an empty folder to work in; a temporary one when not given")
+    parser.add_argument("--work", help="an empty folder to work in, except with --train; a temporary one when not given")
     parser.add_argument("--keep", action="store_true", help="leave the insurer and the home where they are")
     parser.add_argument("--install", action="store_true", help="also install from the lock into a fresh environment")
+    parser.add_argument("--train", action="store_true", help="measure training alone; with --work, on the home there")
     parser.add_argument("--json", help="a file for the figures")
     return parser.parse_args()
+
+
+def _train_alone(table: Table, home: Path, members: int, scale: Scale) -> None:
+    """Training, and its stages, on a home whose breach lists contain members only; a home that exists is used as it is."""
+    first = END - timedelta(days=scale.size["drops"])
+    if not home.exists():
+        _generate(table, home, members, Scale(members, scale.size | {"outside_people": 0}))
+        payeewatch(home, "init")
+        table.process("history and lists", payeewatch(home, "ingest", "--until", str(first)))
+    table.process("link and derive", payeewatch(home, "link"))
+    result = payeewatch(home, "train", "--as-of", str(first), "--promote")
+    table.process("train", result)
 
 
 def _generate(table: Table, home: Path, members: int, scale: Scale) -> None:
