@@ -81,9 +81,7 @@ def models() -> Models:
 def shadow_nights() -> list[Facts]:
     """Each night that a challenger scored in shadow, the last first: its entry of the run record, and the night."""
     nights = reversed(published_nights(home())[-LAST_NIGHTS:])
-    return [
-        each | {"night": night} for night in nights for each in (read_run(home(), night) or {}).get("shadow") or ()
-    ]
+    return [each | {"night": night} for night in nights for each in (read_run(home(), night) or {}).get("shadow") or ()]
 
 
 def propose(user: User, version: str, why: str) -> None:
