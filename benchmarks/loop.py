@@ -50,6 +50,7 @@ class Plan:
     capacity: int
     cycle: int  # nights between trainings
     folder: Path
+    cases: int = 60  # of fraud at least, history included: a small insurer has none otherwise
     end: date = date(2024, 9, 29)
 
     @property
@@ -101,6 +102,7 @@ class Insurer:
         self.loop = Loop(
             self.home, plan.folder / "truth", "standard", plan.seed, plan.end, members=plan.members,
             days=HISTORY_DAYS, drops=plan.nights, form="parquet",
+            least_cases=plan.cases,
         )  # fmt: skip
 
     def run(self, *words: str, may_fail: bool = False) -> dict[str, Any]:
@@ -158,7 +160,7 @@ def main() -> None:
         return
     folder = options.work / f"{options.arm}-{options.seed}"
     sizes = (options.nights, options.members, options.capacity, options.cycle)
-    plan = Plan(options.arm, options.seed, *sizes, folder)
+    plan = Plan(options.arm, options.seed, *sizes, folder, options.cases)
     if not plan.result.exists():
         run_arm(plan)
     print(plan.result.read_text(encoding="utf-8"))
@@ -273,6 +275,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--nights", type=int, default=365)
     parser.add_argument("--members", type=int, default=2_000)
+    parser.add_argument("--cases", type=int, default=60, help="cases of fraud at least, history included")
     parser.add_argument("--capacity", type=int, default=5, help="flags that reviewers judge a night")
     parser.add_argument(
         "--cycle", type=int, default=FOUR_WEEKS, help="nights from one training to the next, at least 4"

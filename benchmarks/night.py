@@ -119,7 +119,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--members", type=int, help="instead of the scale's own number")
     parser.add_argument("--nights", type=int, help="nights of the range; every drop when not given")
     parser.add_argument("--plain-members", type=int, default=50_000, help="what pandas can hold")
-    parser.add_argument("--work", help="an empty folder to work in, except with --train; a temporary one when not given")
+    parser.add_argument("--work", help="an empty folder to work in (with --train it may hold a home)")
     parser.add_argument("--keep", action="store_true", help="leave the insurer and the home where they are")
     parser.add_argument("--install", action="store_true", help="also install from the lock into a fresh environment")
     parser.add_argument("--train", action="store_true", help="measure training alone; with --work, on the home there")
@@ -128,7 +128,7 @@ def _options() -> argparse.Namespace:
 
 
 def _train_alone(table: Table, home: Path, members: int, scale: Scale) -> None:
-    """Training, and its stages, on a home whose breach lists contain members only; a home that exists is used as it is."""
+    """Training, and its stages, on a home whose breach lists contain members only; one that exists is used as it is."""
     first = END - timedelta(days=scale.size["drops"])
     if not home.exists():
         _generate(table, home, members, Scale(members, scale.size | {"outside_people": 0}))

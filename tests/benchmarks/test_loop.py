@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 
-from benchmarks.loop import HOSTILE_NIGHTS, Reviewers, table
+from benchmarks.loop import FOUR_WEEKS, HOSTILE_NIGHTS, Insurer, Plan, Reviewers, table
 
 FLAGS = [{"change_id": f"X{n}", "rank": n, "derived": n % 10 == 9} for n in range(400)]
 FRAUDS = {f"X{n}" for n in range(0, 400, 4)}
@@ -35,3 +36,10 @@ def test_the_table_says_mean_and_spread_of_each_arm() -> None:
     result = {"arm": "exact", "nights": 60, "precision": 0.5, "recall": 0.8, "euros_saved": 1000.0, "promotions": 1}
     lines = table([result, result | {"precision": 0.7}]).splitlines()
     assert lines[2:] == ["| exact | 2 | 60 | 0.60 ± 0.14 | 0.80 ± 0.00 | 1,000 ± 0 | 1.0 |"]
+
+
+def test_a_small_insurer_has_frauds_to_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PAYEEWATCH_HOME", "PAYEEWATCH_KEY_FILE"):
+        monkeypatch.setenv(name, "")  # so that what the benchmark sets is taken back
+    insurer = Insurer(Plan("exact", 1, 30, 2_000, 5, FOUR_WEEKS, tmp_path, cases=20))
+    assert len(insurer.frauds()) >= 10

@@ -50,6 +50,7 @@ def page(request: Request) -> HttpResponse:
         "versions": [_version(found, each, can_propose=can_propose) for each in reversed(board.get("versions", ()))],
         "proposals": proposals,
         "waiting": [_waiting(each) for name, each in found.waiting.items() if name not in names],
+        "shadow": [_shadow_night(each) for each in model_versions.shadow_nights()],
         "history": [_record(each) for each in reversed(board.get("history", ()))],
         "can_decide": can_decide,
         "can_propose": can_propose,
@@ -110,6 +111,17 @@ def _proposal(found: Models, record: Facts, request: Request) -> dict[str, Any]:
         "comparison": _comparison(version.get("comparison")),
         "is_own": model_versions.is_own(request.user, dict(record)),
         "waiting": _waiting(waiting) if waiting else None,
+    }
+
+
+def _shadow_night(facts: Facts) -> dict[str, Any]:
+    """A night in shadow; one that failed has no counts."""
+    counts = ("flagged", "new", "in_both", "nights_left")
+    return {
+        "night": phrases.day(facts["night"]),
+        "version": facts["version"],
+        "failed": "failed" in facts,
+        **{name: phrases.number(facts[name]) if name in facts else "–" for name in counts},
     }
 
 

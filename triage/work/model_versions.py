@@ -15,6 +15,7 @@ from django.utils.translation import gettext as say
 
 from payeewatch.pipeline.home import model_board
 from payeewatch.pipeline.home.model_board import Choice, Decision
+from payeewatch.pipeline.home.runs import published_nights, read_run
 from payeewatch.triage import clock
 from payeewatch.triage.identifying import looks_identifying
 from payeewatch.triage.models import User
@@ -24,6 +25,8 @@ from payeewatch.triage.workspace import home, keys
 
 LONGEST = 1000
 """Letters of a reason."""
+LAST_NIGHTS = 28
+"""Nights in shadow that the page shows."""
 Facts = dict[str, Any]
 
 
@@ -73,6 +76,12 @@ def models() -> Models:
         if path.stem not in applied
     }
     return Models(board, {name: Waiting(each, answers.get(name, "")) for name, each in decisions.items() if each})
+
+
+def shadow_nights() -> list[Facts]:
+    """Each night that a challenger scored in shadow, the last first: its entry of the run record, and the night."""
+    nights = reversed(published_nights(home())[-LAST_NIGHTS:])
+    return [each | {"night": night} for night in nights for each in (read_run(home(), night) or {}).get("shadow") or ()]
 
 
 def propose(user: User, version: str, why: str) -> None:

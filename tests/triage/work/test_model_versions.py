@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from django.test import Client
 from payeewatch.pipeline.home import model_board
 from payeewatch.pipeline.home.files import write_json
 from payeewatch.pipeline.home.model_board import Choice, Decision
+from payeewatch.pipeline.home.runs import write_run
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage import workspace
+from payeewatch.triage.language import phrases
 from payeewatch.triage.models import AuditRecord
 from payeewatch.triage.roles import Role
 from payeewatch.triage.work import model_versions
@@ -152,3 +155,14 @@ def test_a_home_whose_pipeline_said_nothing_yet_has_an_empty_page(house: Setting
     model_board.board_path(house).write_text("{")
     assert client.get("/models").status_code == 200
     assert AuditRecord.objects.filter(action="read_models").count() == 2
+
+
+def test_the_page_shows_what_a_challenger_did_in_shadow(client: Client, house: Settings) -> None:
+    assert "Nights in shadow" not in client.get("/models").text
+    night = date(2024, 9, 24)
+    entry = {"version": "3", "nights_left": 12, "flagged": 4321, "new": 17, "in_both": 4300}
+    failed = {"version": "2", "nights_left": 1, "failed": "ModelError"}
+    write_run(house, night, {"shadow": [entry, failed]})
+    page = client.get("/models").text
+    for text in ("Nights in shadow", phrases.day(night), "4,321", "4,300", "could not score"):
+        assert text in page
