@@ -53,7 +53,7 @@ FACTS = ("timeline", "before", "after", "neighbours", "exposures")
 FINISHED = (Flag.State.CLOSED, Flag.State.EXPIRED)
 HOLD_FIELDS = (
     "payee_id", "account", "change_id", "old_change_id", "amount", "hold_until", "state", "by", "is_extended",
-    "renewals", "at",
+    "renewals", "at", "seal",
 )  # fmt: skip
 BATCH = 500
 
@@ -375,6 +375,7 @@ def _propose_holds(path: Path, flag_ids: Container[str], returned: Container[str
         hold.hold_until = date.fromisoformat(row["hold_until"])
         hold.state, hold.by, hold.is_extended, hold.at = Hold.State.PROPOSED, None, False, clock.now()
         hold.renewals = 0
+        hold.renew_seal()
     keys = ["flag", "payment_id"]
     for each in saved:
         each.pk = None  # the database finds the row by flag and payment

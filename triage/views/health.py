@@ -14,6 +14,7 @@ from payeewatch.triage.access.route import Route
 from payeewatch.triage.exchange.night_state import night_state
 from payeewatch.triage.models import Night
 from payeewatch.triage.records import audit
+from payeewatch.triage.records.rows_of_others import rows_of_others
 from payeewatch.triage.roles import ANYBODY
 from payeewatch.triage.server import metrics
 from payeewatch.triage.workspace import home
@@ -29,7 +30,7 @@ def health(request: Request) -> HttpResponse:
     age = None
     try:
         last = Night.objects.order_by("-night").values_list("night", flat=True).first()
-        checks |= {"database": True, "audit_head": audit.head_agrees()}
+        checks |= {"database": True, "audit_head": audit.head_agrees(), "seals": not any(rows_of_others())}
         age = (clock.today() - last).days if last else None
     except DatabaseError:
         checks |= {"database": False}
