@@ -36,6 +36,12 @@ class SealedRows(models.QuerySet[Any]):
             row.renew_seal()
         return self.model._base_manager.bulk_update(rows, [*values, "seal"], BATCH) if rows else 0
 
+    def bulk_create(self, objs: Iterable[Any], *args: Any, **options: Any) -> list[Any]:
+        rows = list(objs)
+        for row in rows:
+            row.renew_seal()
+        return super().bulk_create(rows, *args, **options)
+
     update.alters_data = True  # type: ignore[attr-defined]  # no template calls it
 
 
@@ -52,9 +58,9 @@ class Sealed(models.Model):
         abstract = True
 
     @classmethod
-    def from_db(cls, db: str | None, field_names: Any, values: Any) -> Self:
+    def from_db(cls, db: str | None, field_names: Any, values: Any, **options: Any) -> Self:
         """The row as it was read: whether its seal fits is asked of these values, not of later ones."""
-        row = super().from_db(db, field_names, values)
+        row = super().from_db(db, field_names, values, **options)
         row.__dict__["_as_read"] = dict(zip(field_names, values, strict=False))
         return row
 

@@ -2,7 +2,8 @@
 outcomes/<day>-put-right.csv.
 
 A step is handed over when it can no longer be undone, and if the application wrote it (`triage/seals.py`). The file of
-a day is replaced completely and loses nothing: its rows stay, unless the same payment was held or released again that day. Days are those of the insurer's time zone.
+a day is replaced completely and loses nothing: its rows stay, unless the same payment was held or released again that
+day. Days are those of the insurer's time zone.
 """
 
 from __future__ import annotations

@@ -375,7 +375,6 @@ def _propose_holds(path: Path, flag_ids: Container[str], returned: Container[str
         hold.hold_until = date.fromisoformat(row["hold_until"])
         hold.state, hold.by, hold.is_extended, hold.at = Hold.State.PROPOSED, None, False, clock.now()
         hold.renewals = 0
-        hold.renew_seal()
     keys = ["flag", "payment_id"]
     for each in saved:
         each.pk = None  # the database finds the row by flag and payment
