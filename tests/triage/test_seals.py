@@ -1,4 +1,4 @@
-"""What the application did not write counts for nothing: rows edited, copied or put in by whoever writes the database."""
+"""What the application did not write counts for nothing: rows that were edited, copied or put in in the database."""
 
 from __future__ import annotations
 
