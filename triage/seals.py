@@ -3,6 +3,8 @@
 Whoever can write the database, but does not have the key file, can neither give themselves a role nor decide a flag
 or release a hold: such a row has no seal that fits. It counts for nothing, and `/health` and `verify` name it. A row
 that did not fit when it was read is saved without a new seal.
+
+A seal says who wrote a row, and not when: somebody who kept a row of before can put it back as it was.
 """
 
 from __future__ import annotations
@@ -74,6 +76,10 @@ class Sealed(models.Model):
         if not as_read.keys() >= set(needed):  # read in part only
             as_read = type(self)._base_manager.values(*needed).get(pk=self.pk)
         return is_sealed(type(self), as_read)
+
+    def take_over(self) -> None:
+        """Count the row as genuine from now on, whatever was read: somebody at the machine answers for it."""
+        self.__dict__.pop("_as_read", None)
 
     def renew_seal(self) -> None:
         """Seal the row as it is now, unless it was not genuine when it was read."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from django.db import transaction
 from django.db.models import Q
 
 from payeewatch.triage import clock
 from payeewatch.triage.models import AccessChange, Decision, Hold, User
-from payeewatch.triage.seals import Sealed, not_genuine
+from payeewatch.triage.records import audit
+from payeewatch.triage.seals import Sealed, all_not_genuine, not_genuine
 
 NOT_OURS = "row_not_ours"
 """The action of the record that names such a row."""
@@ -27,3 +29,22 @@ def rows_of_others() -> Iterator[Sealed]:
         Hold.objects.filter(is_not_over).order_by("pk"),
     ):
         yield from not_genuine(rows)
+
+
+def name_of(row: Sealed) -> str:
+    """The kind of a row and its number."""
+    return f"{row._meta.model_name} {row.pk}"
+
+
+def accept_rows(reason: str) -> list[str]:
+    """Seal every row that the application did not write, as it is now, and record why. Returns their names."""
+    with transaction.atomic():
+        audit.take_turn()
+        rows = list(all_not_genuine())
+        for row in rows:
+            row.take_over()
+            row.save()
+        names = [name_of(row) for row in rows]
+        if names:
+            audit.record(None, "accept_rows", rows=names, reason=reason)
+    return names

@@ -21,7 +21,7 @@ from payeewatch.triage.exchange.import_by_hand import import_answers
 from payeewatch.triage.exchange.import_night import publish_all, wake
 from payeewatch.triage.models import OPEN, AuditRecord, Flag, Hold
 from payeewatch.triage.records import audit
-from payeewatch.triage.records.rows_of_others import NOT_OURS, rows_of_others
+from payeewatch.triage.records.rows_of_others import NOT_OURS, name_of, rows_of_others
 from payeewatch.triage.work import holds
 from payeewatch.triage.work.approvals import Kind, withdraw_proposals
 from payeewatch.triage.work.holds import in_effect
@@ -79,7 +79,7 @@ def _do_what_is_due(nights: list[date]) -> TidyResult:
 def _name_rows_of_others() -> None:
     """Record each row that counts now and that the application did not write, once."""
     for row in rows_of_others():
-        name = f"{row._meta.model_name} {row.pk}"
+        name = name_of(row)
         if not AuditRecord.objects.filter(action=NOT_OURS, details__row=name).exists():
             LOG.error("%s", json.dumps({"stage": "audit", "row": name, "cause": seals.in_words(row)}))
             audit.record(None, NOT_OURS, getattr(row, "flag_id", ""), row=name)
