@@ -70,7 +70,7 @@ LAYERS = """
     pipeline.backup
     pipeline.oncall
     triage.roles triage.identifying triage.verdict_codes triage.workspace triage.formats
-    triage.clock triage.language
+    triage.clock triage.language triage.seals
     triage.models
     triage.figures
     triage.records
@@ -197,6 +197,7 @@ HASHED = {
     "payeewatch.pipeline.training.fit",
     "payeewatch.pipeline.training.training",
     "payeewatch.triage.exchange.import_night",
+    "payeewatch.triage.seals",
     "payeewatch.triage.records.audit",
     "payeewatch.triage.settings",
     "payeewatch.triage.work.attachments",

@@ -7,9 +7,9 @@ Originals are only in the vault.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import AbstractUser, UserManager
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.crypto import salted_hmac
@@ -18,14 +18,23 @@ from django.utils.translation import gettext_lazy as _
 from payeewatch.triage.identifying import looks_identifying, looks_like
 from payeewatch.triage.language import phrases
 from payeewatch.triage.roles import Role
+from payeewatch.triage.seals import Sealed, SealedRows
 from payeewatch.triage.verdict_codes import ALL_REASONS, Confidence, EvidenceKind, Verdict
 
 LONGEST_ID = 1000
 """The longest of the insurer's own numbers, as the data contract has it."""
 
 
-class User(AbstractUser):
+class Users(UserManager.from_queryset(SealedRows)):  # type: ignore[misc]
+    """Django's own users, in rows with seals."""
+
+    use_in_migrations = False
+
+
+class User(Sealed, AbstractUser):
     """Somebody who signs in. `member_id` and `household_id` are the user's own numbers, if the user is insured here."""
+
+    SEALED = ("username", "password", "role", "is_active", "is_superuser", "member_id", "household_id", "subject")
 
     class Theme(models.TextChoices):
         AUTO = "auto", _("As the device")
@@ -42,6 +51,8 @@ class User(AbstractUser):
     must_change_password = models.BooleanField(default=False)
     subject = models.CharField(max_length=255, blank=True)  # the user's id at the single sign-on, once it was used
     sessions_ended = models.IntegerField(default=0)  # raised to end all sessions of the user
+
+    objects: ClassVar[Any] = Users()
 
     is_settled = False  # whether this request passed all checks before the menu; `access/route.py` sets it
     is_verified: Callable[[], bool]  # by the second factor; django_otp's middleware sets it
@@ -64,8 +75,10 @@ class User(AbstractUser):
         return salted_hmac("triage.User.session", bound_to, secret=secret, algorithm="sha256").hexdigest()
 
 
-class AccessChange(models.Model):
+class AccessChange(Sealed):
     """What an administrator asked for about a senior reviewer or an administrator, until another one confirms it."""
+
+    SEALED = ("person_id", "what", "role", "by_id", "at")
 
     class What(models.TextChoices):
         MAKE = "make-user", _("Make the user")
@@ -298,11 +311,13 @@ class CaseRequest(models.Model):
         ]
 
 
-class Step(models.Model):
+class Step(Sealed):
     """One thing a person did to a flag. A form contains the id of its step, so that a form sent twice acts once.
 
     `before` has the earlier values of the flag's fields, for undo.
     """
+
+    SEALED = ("step_id", "flag_id", "user_id", "action", "at", "before", "version_after", "undone_at")
 
     step_id = models.UUIDField(primary_key=True)
     flag = models.ForeignKey(Flag, on_delete=models.CASCADE, related_name="steps")
@@ -317,8 +332,13 @@ class Step(models.Model):
         indexes = [models.Index(fields=["at"], name="step_at")]  # noqa: RUF012
 
 
-class Decision(models.Model):
+class Decision(Sealed):
     """What somebody decided about a flag. If it needs an approval, it is pending until somebody else approves it."""
+
+    SEALED = (
+        "flag_id", "step_id", "kind", "state", "by_id", "at", "change_id", "facts_digest", "verdict", "reason_code",
+        "until", "approver_id", "decided_at",
+    )  # fmt: skip
 
     class Kind(models.TextChoices):
         VERDICT = "verdict", _("Verdict")
@@ -370,8 +390,13 @@ class Decision(models.Model):
         ]
 
 
-class Hold(models.Model):
+class Hold(Sealed):
     """A hold of one payment; if `payment_id` is empty, of all later payments of the payee to the account."""
+
+    SEALED = (
+        "flag_id", "payment_id", "payee_id", "account", "change_id", "old_change_id", "amount", "hold_until", "state",
+        "by_id", "at",
+    )  # fmt: skip
 
     class State(models.TextChoices):
         PROPOSED = "proposed", _("Proposed by the night")

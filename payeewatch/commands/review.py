@@ -119,6 +119,7 @@ def _create_or_readmit(name: str, role: str, lasting: bool) -> dict[str, Any]:
         raise click.UsageError(f"--role {role}: there is no such role; there are {', '.join(Role.values)}")
     user = User.objects.filter(username=name).first() or User(username=name)
     is_new = user.pk is None
+    user.take_over()
     user.role, user.is_active = role, True
     password = give_password(user)
     user.must_change_password = not lasting
@@ -182,39 +183,46 @@ def holds(settings: Settings, on: date | None) -> Answer:
 
 
 @command("audit")
-@click.argument("what", type=click.Choice(["verify", "accept-break"]))
+@click.argument("what", type=click.Choice(["verify", "accept-break", "accept-rows"]))
 @click.option("--noted", default="", metavar="HEAD", help="The head an earlier check printed: is it still in the log?")
-@click.option("--reason", default="", metavar="TEXT", help="Of accept-break: why; it stays in the log for good.")
+@click.option("--reason", default="", metavar="TEXT", help="Of accept-...: why; it stays in the log for good.")
 def audit(settings: Settings, what: str, noted: str, reason: str) -> Answer:
     """Walk the whole audit log: was anything edited, added, deleted or cut off? Prints its head, to be noted elsewhere.
 
     `accept-break` records that you know why the end of the log did not fit its head, such as a restored backup. Until
-    then `verify` ends with 16 and the health page answers 503.
+    then `verify` ends with 16 and the health page answers 503. `accept-rows` does the same for rows of users, decisions
+    and holds that the application did not write: they count as they are from then on.
 
     Example: payeewatch audit verify
     """
     if noted and not re.fullmatch("[0-9]+:[0-9a-f]{64}", noted):
         raise click.UsageError("--noted must be a head that an earlier check printed: <number>:<64 hexadecimal digits>")
-    if (what == "accept-break") != bool(reason):
-        raise click.UsageError("accept-break needs --reason TEXT, and verify takes none")
+    if (what != "verify") != bool(reason):
+        raise click.UsageError("accept-break and accept-rows need --reason TEXT, and verify takes none")
     start(settings)
-    return _accept_break(reason) if what == "accept-break" else _verify(noted)
+    return _verify(noted) if what == "verify" else _accept(what, reason)
 
 
-def _accept_break(reason: str) -> Answer:
-    """Accept the open breaks of the audit log.
+def _accept(what: str, reason: str) -> Answer:
+    """Accept the open breaks of the audit log, or the rows that the application did not write.
 
     Raises:
-        click.UsageError: no break is open, or the reason is too long or looks like somebody's number.
+        click.UsageError: there is nothing to accept, or the reason is too long or looks like somebody's number.
     """
     from payeewatch.triage.identifying import looks_identifying
     from payeewatch.triage.records.audit import accept_breaks
+    from payeewatch.triage.records.rows_of_others import accept_rows
 
     if len(reason) > LONGEST_REASON or looks_identifying(reason):
         raise click.UsageError(
             f"--reason is in the audit log for good: at most {LONGEST_REASON} characters, without an account or a "
             "national id"
         )
+    if what == "accept-rows":
+        rows = accept_rows(reason)
+        if not rows:
+            raise click.UsageError("the application wrote every row of users, decisions and holds")
+        return {"accepted": rows, "reason": reason}, [f"accepted: {', '.join(rows)}"]
     breaks = accept_breaks(reason)
     if not breaks:
         raise click.UsageError("the audit log has no open break; payeewatch audit verify says what is wrong with it")

@@ -227,7 +227,7 @@ def first(cast: dict[str, User]) -> Flag:
 def signed_in(person: User) -> Client:
     """A browser without JavaScript, signed in."""
     client = Client()
-    client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(person, backend="payeewatch.triage.access.known_users.KnownUsers")
     return client
 
 

@@ -199,7 +199,7 @@ def test_a_fault_tells_nothing(everybody: dict[Role, User], monkeypatch: pytest.
 
 def test_a_form_from_elsewhere_is_refused_in_house_style(everybody: dict[Role, User]) -> None:
     client = Client(enforce_csrf_checks=True)
-    client.force_login(everybody[Role.REVIEWER], backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(everybody[Role.REVIEWER], backend="payeewatch.triage.access.known_users.KnownUsers")
     answer = client.post("/sign-out")
     assert (answer.status_code, "This form is too old" in answer.text) == (403, True)
 

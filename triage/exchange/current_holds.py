@@ -1,7 +1,7 @@
 """What people hold: holds/current.csv says it of now, and `payeewatch holds --on D` of any day.
 
 A step counts when it can no longer be undone, as in the other files of decisions. Several flags may hold one payment:
-the hold that ends last is shown.
+the hold that ends last is shown. A row that the application did not write releases nothing: it counts as held.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+
+from django.db.models import Q
 
 from payeewatch.pipeline.home.files import write_text
 from payeewatch.pipeline.home.hold_files import Hold, holds_text, read_holds
@@ -83,12 +85,22 @@ def _proposals(night: date) -> list[Hold]:
 def _settled() -> Iterator[models.Hold]:
     """All holds as they were before the steps that can still be undone."""
     recent: dict[str, Step] = {}
-    holds = list(models.Hold.objects.filter(state__in=[State.HELD, State.PROPOSED]))  # first: whose step is then seen
+    holds = list(_that_may_hold())  # first: whose step is then seen
     for step in Step.objects.filter(at__gte=undo_deadline()).order_by("at", "version_after"):
-        recent.setdefault(step.flag_id, step)
+        if step.is_genuine:
+            recent.setdefault(step.flag_id, step)
     yield from (hold for hold in holds if hold.flag_id not in recent)
     for step in recent.values():
         yield from map(_from_snapshot, step.before["holds"])
+
+
+def _that_may_hold() -> Iterator[models.Hold]:
+    is_not_over = Q(hold_until=None) | Q(hold_until__gte=clock.today())
+    for hold in models.Hold.objects.filter(Q(state__in=[State.HELD, State.PROPOSED]) | is_not_over):
+        if not hold.is_genuine:
+            hold.state = State.HELD
+        if hold.state in (State.HELD, State.PROPOSED):
+            yield hold
 
 
 def _from_snapshot(values: dict[str, Any]) -> models.Hold:

@@ -53,7 +53,7 @@ FACTS = ("timeline", "before", "after", "neighbours", "exposures")
 FINISHED = (Flag.State.CLOSED, Flag.State.EXPIRED)
 HOLD_FIELDS = (
     "payee_id", "account", "change_id", "old_change_id", "amount", "hold_until", "state", "by", "is_extended",
-    "renewals", "at",
+    "renewals", "at", "seal",
 )  # fmt: skip
 BATCH = 500
 

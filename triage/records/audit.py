@@ -24,13 +24,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from django.db import transaction
 
 from payeewatch.pipeline.home.files import only_holder, put_in_place
-from payeewatch.triage import clock
+from payeewatch.triage import clock, seals
 from payeewatch.triage.models import ApiToken, AuditRecord, Night, Step, User
 from payeewatch.triage.records import anchors, resealing
 from payeewatch.triage.records.anchors import Anchor
@@ -224,6 +225,7 @@ def verify(noted: str = "", so_far: ChainCheck = NOTHING_YET, most: int | None =
     if most and many == most:
         return ChainCheck(last.number, last.mac, tuple(findings), accepted=tuple(accepted))
     findings += _end_findings(last, head, expected_ends)
+    findings += [Finding(0, seals.in_words(row)) for row in islice(seals.all_not_genuine(), MOST_FINDINGS)]
     return ChainCheck(last.number, last.mac, tuple(findings), is_whole=True, accepted=tuple(accepted))
 
 
@@ -395,6 +397,7 @@ def reseal() -> int:
         last = _last_end()
         if not last.number:
             return 0
+        seals.renew()
         resealed = resealing.seal(keys().audit, last.number)
         record(None, RESEAL, upto=resealed.upto, blocks=list(resealed.blocks))
     return last.number

@@ -5,6 +5,8 @@ A hold behind a confirmed fraud has no end, and one whose fraud waits for approv
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -12,18 +14,21 @@ from datetime import date, timedelta
 from django.db import transaction
 from django.db.models import QuerySet
 
-from payeewatch.triage import clock
+from payeewatch.triage import clock, seals
 from payeewatch.triage.exchange import current_holds, export_decisions, notices
 from payeewatch.triage.exchange.export_decisions import HandOverCounts
 from payeewatch.triage.exchange.import_by_hand import import_answers
 from payeewatch.triage.exchange.import_night import publish_all, wake
-from payeewatch.triage.models import OPEN, Flag, Hold
+from payeewatch.triage.models import OPEN, AuditRecord, Flag, Hold
 from payeewatch.triage.records import audit
+from payeewatch.triage.records.rows_of_others import NOT_OURS, name_of, rows_of_others
 from payeewatch.triage.work import holds
 from payeewatch.triage.work.approvals import Kind, withdraw_proposals
 from payeewatch.triage.work.holds import in_effect
 from payeewatch.triage.work.workflow import State, release_claim
 from payeewatch.triage.workspace import home
+
+LOG = logging.getLogger("payeewatch")
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,17 @@ def _do_what_is_due(nights: list[date]) -> TidyResult:
         renewed,
     )
     current_holds.write()
+    _name_rows_of_others()
     return result
+
+
+def _name_rows_of_others() -> None:
+    """Record each row that counts now and that the application did not write, once."""
+    for row in rows_of_others():
+        name = name_of(row)
+        if not AuditRecord.objects.filter(action=NOT_OURS, details__row=name).exists():
+            LOG.error("%s", json.dumps({"stage": "audit", "row": name, "cause": seals.in_words(row)}))
+            audit.record(None, NOT_OURS, getattr(row, "flag_id", ""), row=name)
 
 
 def _each(flags: QuerySet[Flag], act: Callable[[Flag], object]) -> int:

@@ -14,6 +14,7 @@ from payeewatch.triage.access.route import Route
 from payeewatch.triage.exchange.night_state import night_state
 from payeewatch.triage.models import Night
 from payeewatch.triage.records import audit
+from payeewatch.triage.records.rows_of_others import rows_of_others
 from payeewatch.triage.roles import ANYBODY
 from payeewatch.triage.server import metrics
 from payeewatch.triage.workspace import home
@@ -22,19 +23,27 @@ from payeewatch.triage.workspace import home
 def health(request: Request) -> HttpResponse:
     """200 when database, home and the audit log's end are as they must be, else 503. It contains no data.
 
-    `ok` is also false when a night failed, is late or could not be imported: the application works, and somebody has
-    to look.
+    `ok` is also false when a night failed, is late or could not be imported, and when the application did not write a
+    row that counts: the application works, and somebody has to look.
     """
+    are_ours = True
     checks = {"home": bool(published_nights(home()))}
     age = None
     try:
         last = Night.objects.order_by("-night").values_list("night", flat=True).first()
         checks |= {"database": True, "audit_head": audit.head_agrees()}
+        are_ours = not any(rows_of_others())
         age = (clock.today() - last).days if last else None
     except DatabaseError:
         checks |= {"database": False}
     works, nights = all(checks.values()), night_state().facts()
-    answer = {"ok": works and nights["nights"]} | checks | {"last_night_age_days": age} | nights
+    answer = (
+        {"ok": works and nights["nights"] and are_ours}
+        | checks
+        | {"seals": are_ours}
+        | {"last_night_age_days": age}
+        | nights
+    )
     return JsonResponse(answer, status=200 if works else 503)
 
 

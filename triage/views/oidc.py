@@ -37,6 +37,10 @@ class SignOn(OIDCAuthenticationBackend):
     def authenticate(self, request: Request | None, **words: Any) -> User | None:
         return super().authenticate(request, **words) if words.get("nonce") else None
 
+    def user_can_authenticate(self, user: Any) -> bool:
+        """Asked at each request."""
+        return super().user_can_authenticate(user) and user.is_genuine
+
     def _verify_jws(self, payload: str, key: Any) -> dict[str, Any]:
         return jwt.decode(
             payload,
@@ -81,7 +85,7 @@ def _user_of(claims: dict[str, Any]) -> User | None:
             user.full_clean()
             user.save()
             audit.record(None, "make_user", name=name, role=role, by="single sign-on")
-    if user is None:
+    if user is None or not user.is_genuine:
         return None
     if user.subject != subject:
         user.subject = subject

@@ -153,8 +153,8 @@ def answer_change(request: Request, pk: int, answer: str) -> HttpResponse:
         audit.take_turn()
         change = get_object_or_404(AccessChange.objects.select_related("person"), pk=pk)
         person = change.person
-        if answer == "confirm" and request.user.pk in (change.by_id, person.pk):
-            raise PermissionDenied  # two people
+        if answer == "confirm" and (request.user.pk in (change.by_id, person.pk) or not change.is_genuine):
+            raise PermissionDenied  # two people, who both asked for it here
         password = _do_change(change) if answer == "confirm" else None
         names = {"name": person.username, "what": change.what, "role": change.role, "asked_by": change.by.username}
         audit.record(request.user, f"{answer}_access_change", **names)

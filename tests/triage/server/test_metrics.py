@@ -111,7 +111,8 @@ def test_health_says_that_all_is_well(client: Client, reviewed: Settings, django
         api_tokens.make("monitoring", ["health"])
     answer = client.get("/health")
     expected = {
-        "ok": True, "home": True, "database": True, "audit_head": True, "last_night_age_days": 1,
+        "ok": True, "home": True, "database": True, "audit_head": True, "seals": True,
+        "last_night_age_days": 1,
         "nights": True, "late_nights": 0, "failed_nights": [], "nights_not_imported": [],
     }  # fmt: skip
     assert (answer.status_code, answer.json()) == (200, expected)
