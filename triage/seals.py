@@ -88,9 +88,13 @@ class Sealed(models.Model):
 
     def save(self, *args: Any, **options: Any) -> None:
         only = options.get("update_fields")
-        if only is None or _names(type(self), only) & set(self.SEALED):
+        if only is None:
             self.renew_seal()
-            if only is not None:
+        elif written := _names(type(self), only) & set(self.SEALED):
+            stored = type(self)._base_manager.values(*self.SEALED, "seal").get(pk=self.pk)  # others may have changed it
+            if is_sealed(type(self), stored):
+                values = stored | {name: getattr(self, name) for name in written}
+                self.seal = seal_of(type(self), values, keys().audit)
                 options["update_fields"] = {*only, "seal"}
         super().save(*args, **options)
 

@@ -105,3 +105,11 @@ def test_a_row_read_in_part_is_as_genuine_as_the_whole(decided: Flag) -> None:
     assert User.objects.only("username")[0].is_genuine
     sql("UPDATE triage_user SET role = 'senior'")
     assert not any(user.is_genuine for user in User.objects.only("username").exclude(username="senior"))
+
+
+def test_two_who_change_one_row_leave_it_genuine(cast: dict[str, User]) -> None:
+    one, other = (User.objects.get(username="reviewer") for _ in range(2))
+    one.role, other.is_active = "senior", False
+    one.save(update_fields=["role"])
+    other.save(update_fields=["is_active"])
+    assert User.objects.get(username="reviewer").is_genuine
