@@ -241,7 +241,8 @@ def _verify(noted: str) -> Answer:
     check = verify(noted)
     accepted = [f"record {each.number}: {each.what}" for each in check.accepted]
     if check.findings:
-        findings = "; ".join(f"record {each.number}: {each.what}" for each in check.findings[:SHOWN_FINDINGS])
+        shown = check.findings[:SHOWN_FINDINGS]
+        findings = "; ".join(f"record {each.number}: {each.what}" if each.number else each.what for each in shown)
         raise AuditBroken(f"{len(check.findings)} findings in {check.records} records: {findings}")
     lines = [f"up to record {check.records}, all are as they were written", f"head {check.head}"]
     return {"records": check.records, "head": check.head, "accepted_breaks": accepted}, [

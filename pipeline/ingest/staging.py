@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from payeewatch.pipeline.home.shown import shown
+from payeewatch.pipeline.home.shown import is_printable, shape, shown
 from payeewatch.pipeline.home.wording import Sentence, sentence
 from payeewatch.pipeline.ingest import checks
 from payeewatch.pipeline.ingest.adapters import Part
@@ -50,6 +50,7 @@ ODD_CELLS: dict[str, tuple[str, Callable[[Column], bool]]] = {
 A word for nothing that the profile does not name; UTF-8 that was read as latin-1 before it was written; a list that has
 another separator.
 """
+LONGEST_COLUMN_NAME = 100  # of one that nobody knows: more is rows of a damaged file
 AMOUNTS = {"claims": "reimbursed_amount", "payments": "amount"}
 """The euros of a table that are reconciled."""
 
@@ -260,12 +261,19 @@ def stage(
 
 
 def _hide_people(con: duckdb.DuckDBPyConnection, source: Source, staged: Staged, words: str) -> None:
-    """Leave people's names out of those of files and columns; the keys of NDJSON may be anything."""
+    """Leave people's names out of those of files and columns; the keys of NDJSON may be anything.
+
+    A column's name that is no line of ordinary length is rows of a damaged file: only its shape is kept.
+    """
     files = without_people(con, [shown(file) for file in staged.files], words, source.export.files)
     staged.shown_files = dict(zip(staged.files, files, strict=True))
     staged.files = tuple(files)
-    columns = [shown(column) for column in staged.extra_columns]
+    columns = [shown(each) if _is_a_name(each) else f"({shape(each)})" for each in staged.extra_columns]
     staged.extra_columns = tuple(without_people(con, columns, words, " ".join(source.export.columns)))
+
+
+def _is_a_name(column: str) -> bool:
+    return is_printable(column) and len(column) <= LONGEST_COLUMN_NAME
 
 
 def _stage_table(

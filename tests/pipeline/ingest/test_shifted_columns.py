@@ -80,7 +80,8 @@ def test_names_of_files_columns_and_parts_leave_no_identity(tmp_path: Path, capl
     home = tmp_path / "home"
     member = good("members", 900, **PEOPLE)
     folder = put_drop(home, str(DAY), members=[good("members"), member])
-    claims = [good("claims") | {"Canarivoltigeon": 1, NUMBER: 2, ACCOUNTS[0]: 3}]
+    rows = "hash\nX1,Canari Nobodys"  # of a file with a stray quotation mark in its header; no member has that name
+    claims = [good("claims") | {"Canarivoltigeon": 1, NUMBER: 2, ACCOUNTS[0]: 3, rows: 4, "Nobodys " * 20: 5}]
     (folder / f"claims-{ACCOUNTS[1]}.ndjson").write_text("".join(json.dumps(row) + "\n" for row in claims))
     (folder / "claims-Canarimartelle.csv").write_text(csv_text([good("claims", 2), good("claims", 3, cared_on="?")]))
     (folder / f"relevé {NUMBER}.pdf").write_text("")
@@ -93,7 +94,8 @@ def test_names_of_files_columns_and_parts_leave_no_identity(tmp_path: Path, capl
         assert_nothing_left(session, checked + caplog.text + "".join(session.warnings))
         facts = next(load for load in loads if load.kind == "drop").facts
         assert sorted(facts["tables"]["claims"]["extra_columns"]) == [
-            "(len=15, digits)", "(len=27, letters, digits)", "(not quoted, 15 characters)"
+            "(len=15, digits)", "(len=160, letters, other)", "(len=22, letters, digits, other)",
+            "(len=27, letters, digits)", "(not quoted, 15 characters)",
         ]  # fmt: skip
         # and where nothing of a drop can be read
         (home / "inbox" / str(NEXT)).mkdir()
