@@ -37,11 +37,15 @@ def made_by(dossier: Dossier, language: str) -> str:
     return words.filled(texts, {"product": dossier.product})[language]
 
 
+def colon(language: str) -> str:
+    """A colon as the language sets it."""
+    return ":" if language == "en" else f"{words.NO_BREAK}:"
+
+
 def source_text(source: Source, language: str) -> str:
     """A source as it is printed: what kind, its name, and its digest."""
     kind = words.texts("labels")["kinds"][str(source.kind)][language]
-    colon = ":" if language == "en" else f"{words.NO_BREAK}:"
-    return f"{kind}{colon} {source.name}{f' [{source.digest}]' if source.digest else ''}"
+    return f"{kind}{colon(language)} {source.name}{f' [{source.digest}]' if source.digest else ''}"
 
 
 def dossier_page(dossier: Dossier, language: str) -> str:

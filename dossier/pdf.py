@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from payeewatch.dossier import words
-from payeewatch.dossier.page import label, made_by, source_text
+from payeewatch.dossier.page import colon, label, made_by, source_text
 from payeewatch.dossier.statements import Dossier, Part, Question, State, Statement
 
 INK, SOFT, LINE, ACCENT, WARN = "#1b2430", "#586272", "#dddbd2", "#14566b", "#fcefcb"
@@ -72,7 +72,7 @@ def _statement(each: Statement, language: str) -> Iterator[Any]:
     marker = f"{label(f'fill_{each.asks}', language)}. " if each.state == State.OPEN else ""
     yield _text(f"{each.number}  {marker}{each.text[language]}", "open" if marker else "statement")
     if each.answer:
-        yield _text(f"{label('answer', language)}: {each.answer[language]}", "answer")
+        yield _text(f"{label('answer', language)}{colon(language)} {each.answer[language]}", "answer")
     if each.rows:
         rows = [[cell[language] for cell in row] for row in each.rows]
         yield _table([column[language] for column in each.columns], rows)

@@ -13,6 +13,7 @@ from typing import Any
 from payeewatch.dossier.reading import DIGEST, Reading, short
 from payeewatch.dossier.statements import Fact, Kind, Source
 from payeewatch.dossier.words import Percent, both, free_text, texts
+from payeewatch.pipeline.feeds.calendar import is_closed
 from payeewatch.pipeline.home import errors
 from payeewatch.pipeline.home.errors import PayeeWatchError
 from payeewatch.pipeline.home.wording import MESSAGES, PARAM_FORMATS
@@ -42,8 +43,17 @@ STORES = (
         },
         True,
     ),
+    ("params.yaml", {"en": "settings", "fr": "réglages"}, False),
+    ("dossier-answers.yaml", {"en": "answers of the insurer", "fr": "réponses de l'assureur"}, True),
+    ("models.json", {"en": "versions of the model, as the application shows them",
+                     "fr": "versions du modèle, telles que l'application les montre"}, False),
 )  # fmt: skip
 
+NO_DELIVERY = {
+    "en": "no delivery of the day was loaded; whoever ran the night said that there was no news (--no-news)",
+    "fr": "aucun dépôt du jour n'a été chargé ; qui a lancé la nuit a dit qu'il n'y avait rien de nouveau (--no-news)",
+}
+SOFTWARE = {"key_version": {"en": "number of the keys in use", "fr": "numéro des clés en service"}}
 IN_FORCE = {"en": "in force", "fr": "en vigueur"}
 ENDED = {"en": "over or withdrawn", "fr": "terminée ou retirée"}
 
@@ -98,7 +108,6 @@ def incident_facts(home: Reading) -> dict[str, Fact | None]:
     """The facts of the part `incidents`."""
     runs, sources = home.runs, (home.runs_source(),)
     nights = [*runs]
-    accepted = tuple((night, free_text(run["accepted"])) for night, run in runs.items() if run.get("accepted"))
     breaks = [(number, why) for number, _, why in home.review.oversight.breaks] if home.review else []
     broken = (*breaks, *(("", each) for each in (home.review.findings if home.review else ())))
     missing = tuple((night,) for night in home.missing_nights)
@@ -111,23 +120,41 @@ def incident_facts(home: Reading) -> dict[str, Fact | None]:
         "nights": Fact({"many": len(nights), "first": nights[0], "last": nights[-1]}, sources) if nights else None,
         "missing": _table(missing, *sources),
         "failed": _table(failed, *(home.failure_source(night) for night in home.failed_nights)),
-        "accepted": _table(accepted, *sources),
+        "accepted": _table(_let_through(home), *sources, home.loads_source()),
+        "unscored": _unscored(home),
         "warnings": _warnings(home),
         "altered": _table(tuple((name,) for name in home.altered_runs), *sources),
     }
 
 
+def _let_through(home: Reading) -> tuple[tuple[Any, ...], ...]:
+    """Nights that somebody accepted, with the reason, and those of a working day for which no delivery was loaded."""
+    delivered = {load.day for load in home.loads if load.kind == "drop"}
+    calendar = home.settings.params.calendar
+    return tuple(
+        (night, free_text(run["accepted"]) if run.get("accepted") else NO_DELIVERY)
+        for night, run in home.runs.items()
+        if run.get("accepted") or (night not in delivered and not is_closed(calendar, night))
+    )
+
+
+def _unscored(home: Reading) -> Fact | None:
+    """Rules that announced changes broke so that no night scores them, and how many changes."""
+    refused = [each for load in home.loads if load.kind == "drop" for each in load.facts.get("unscored_changes", ())]
+    many = Counter(", ".join(each["rules"]) for each in refused)
+    return Fact({"many": many.total()}, (home.loads_source(),), tuple(sorted(many.items()))) if many else None
+
+
 def asset_facts(home: Reading) -> dict[str, Fact | None]:
     """The facts of the part `assets`."""
     versions = home.last["versions"] if home.last else {}
+    software = tuple((SOFTWARE.get(name, name), str(version)) for name, version in versions.items())
     exits = tuple((code, exit_meaning(code)) for code in exit_codes())
     form = read_format(home.settings.folder("lake"))
     number = form.format if form else None
     lake = Source(Kind.LAKE, "lake/format.json", short(str(number)))
     return {
-        "software": Fact({}, (home.run_source(home.last_night),), tuple((n, str(v)) for n, v in versions.items()))
-        if versions
-        else None,
+        "software": Fact({}, (home.run_source(home.last_night),), software) if software else None,
         "stores": Fact({}, (Source(Kind.CODE, "pipeline/home/settings.py"),), STORES),
         "format": Fact({"format": number, "params": short(repr(sorted(home.params.items())))}, (lake,)),
         "exit_codes": Fact({}, (Source(Kind.CODE, "pipeline/home/errors.py", short(repr(exits))),), exits),
@@ -170,8 +197,7 @@ def _lists(home: Reading) -> Fact | None:
         for name, load in sorted(last.items())
     )  # fmt: skip
     sources = tuple(
-        Source(Kind.LIST, f"lake/loads, record {load.sequence}", load.fingerprint[:DIGEST])
-        for _, load in sorted(last.items())
+        Source(Kind.LIST, f"lake/loads, {load.sequence}", load.fingerprint[:DIGEST]) for _, load in sorted(last.items())
     )
     return Fact({"many": len(rows)}, sources, rows)
 
