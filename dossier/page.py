@@ -57,6 +57,7 @@ def dossier_page(dossier: Dossier, language: str) -> str:
         as_of=words.word(dossier.as_of, language),
         made=made_by(dossier, language),
         label=lambda name: label(name, language),
+        colon=colon(language),
         source_text=lambda source: source_text(source, language),
     )
 

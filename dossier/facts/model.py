@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+from payeewatch.dossier.facts.records import in_both
 from payeewatch.dossier.facts.work import share_values
 from payeewatch.dossier.reading import DIGEST, Reading, short
 from payeewatch.dossier.statements import Fact, Kind, Source
@@ -135,10 +136,13 @@ def _workload(home: Reading) -> Fact | None:
 
 
 def _warnings(home: Reading) -> Fact | None:
+    """What the model says it lacks: its nights say the same, with codes from which both languages are worded."""
     warnings = _artifact(home).get("warnings") or []
-    if not warnings:
+    if not warnings or home.last is None:
         return None
-    return Fact({"many": len(warnings)}, (home.model_source(),), tuple((each,) for each in warnings))
+    codes = dict(zip(home.last.get("states", ()), home.last.get("state_codes", ()), strict=False))
+    rows = tuple((in_both(each, codes.get(each)),) for each in warnings)
+    return Fact({"many": len(warnings)}, (home.model_source(), home.run_source(home.last_night)), rows)
 
 
 def _drift(home: Reading) -> Fact | None:

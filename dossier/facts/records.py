@@ -12,7 +12,7 @@ from typing import Any
 
 from payeewatch.dossier.reading import DIGEST, Reading, short
 from payeewatch.dossier.statements import Fact, Kind, Source
-from payeewatch.dossier.words import Percent, both, free_text, texts
+from payeewatch.dossier.words import Percent, both, free_text, number_in, texts, word
 from payeewatch.pipeline.feeds.calendar import is_closed
 from payeewatch.pipeline.home import errors
 from payeewatch.pipeline.home.errors import PayeeWatchError
@@ -21,8 +21,8 @@ from payeewatch.pipeline.store.lake import PURGE, Lake
 from payeewatch.pipeline.store.lake_format import read_format
 
 STORES = (
-    ("inbox", {"en": "deliveries of the insurer, as sent", "fr": "livraisons de l'assureur, telles qu'envoyées"}, True),
-    ("breaches", {"en": "breach lists, as notified", "fr": "listes de fuites, telles que notifiées"}, True),
+    ("inbox", {"en": "deliveries of the insurer, as sent", "fr": "dépôts de l'assureur, tels qu'envoyés"}, True),
+    ("breaches", {"en": "breach lists, as notified", "fr": "listes de fuite, telles que notifiées"}, True),
     ("reference", {"en": "reference tables, such as of banks", "fr": "tables de référence, comme des banques"}, True),
     ("lake", {"en": "the data store, with keyed tokens", "fr": "l'entrepôt de données, en jetons à clé"}, True),
     ("vault", {"en": "sealed originals", "fr": "originaux scellés"}, True),
@@ -32,14 +32,14 @@ STORES = (
     ("shadow", {"en": "scores of versions on trial", "fr": "scores de versions à l'essai"}, True),
     ("holds, releases, outcomes", {
         "en": "what nights proposed to hold, and what people decided",
-        "fr": "ce que les nuits ont proposé de retenir, et ce que les personnes ont décidé",
+        "fr": "ce que les nuits ont proposé de bloquer, et ce que les personnes ont décidé",
     }, True),
     ("runs, reports", {"en": "records and pages of nights", "fr": "enregistrements et pages des nuits"}, True),
     (
         "triage",
         {
             "en": "the reviewers' database, if it is not PostgreSQL, and files",
-            "fr": "la base des examinateurs, hors PostgreSQL, et leurs fichiers",
+            "fr": "la base des gestionnaires, hors PostgreSQL, et leurs fichiers",
         },
         True,
     ),
@@ -53,6 +53,7 @@ NO_DELIVERY = {
     "en": "no delivery of the day was loaded; whoever ran the night said that there was no news (--no-news)",
     "fr": "aucun dépôt du jour n'a été chargé ; qui a lancé la nuit a dit qu'il n'y avait rien de nouveau (--no-news)",
 }
+PARTIES = {"member": "d'adhérents", "provider": "de professionnels"}
 SOFTWARE = {"key_version": {"en": "number of the keys in use", "fr": "numéro des clés en service"}}
 IN_FORCE = {"en": "in force", "fr": "en vigueur"}
 ENDED = {"en": "over or withdrawn", "fr": "terminée ou retirée"}
@@ -240,17 +241,31 @@ def _warnings(home: Reading) -> Fact | None:
         for text, coded in zip_longest(run.get("warnings", ()), run.get("warning_codes", ())):
             code = coded["code"] if coded else "other"
             kinds[code] += 1
-            last[code] = (_in_both(str(text or code), coded), night)
+            last[code] = (in_both(str(text or code), coded), night)
     rows = tuple((last[code][0], code, many, last[code][1]) for code, many in sorted(kinds.items()))
     return Fact({"many": kinds.total(), "kinds": len(kinds)}, (home.runs_source(),), rows) if kinds else None
 
 
-def _in_both(text: str, coded: Mapping[str, Any] | None) -> dict[str, str]:
-    """A sentence of a night, in French by the application's catalogue."""
+def in_both(text: str, coded: Mapping[str, Any] | None) -> dict[str, str]:
+    """A sentence of a night or of a model, worded in each language; the French is of the application's catalogue."""
     if not coded or coded["code"] not in MESSAGES:
-        return {"en": text, "fr": text}
-    numbers = {name: PARAM_FORMATS.get(name, "{}").format(value) for name, value in coded["params"].items()}
-    return {"en": text, "fr": _french(MESSAGES[coded["code"]]) % numbers}
+        return {"en": text, "fr": f"(en anglais) {text}"}
+    message = MESSAGES[coded["code"]]
+    return {
+        language: words % {name: _param(name, value, language) for name, value in coded["params"].items()}
+        for language, words in (("en", message), ("fr", _french(message)))
+    }
+
+
+def _param(name: str, value: Any, language: str) -> str:
+    """A value of such a sentence, as the language writes numbers, and a party in its word."""
+    form = PARAM_FORMATS.get(name, "{}")
+    if form.endswith("%}"):
+        return word(Percent(float(value)), language)
+    text = form.format(value)
+    if language == "en":
+        return text
+    return number_in(text, language) if isinstance(value, int | float) else PARTIES.get(text, text)
 
 
 def _french(message: str) -> str:

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 VERDICTS = {
     "confirmed_fraud": {"en": "Confirmed fraud", "fr": "Fraude confirmée"},
-    "attempt_stopped": {"en": "Attempt stopped", "fr": "Tentative arrêtée"},
-    "benign": {"en": "Honest change", "fr": "Changement honnête"},
+    "attempt_stopped": {"en": "Attempt stopped", "fr": "Tentative déjouée"},
+    "benign": {"en": "Honest change", "fr": "Sans anomalie"},
     "inconclusive": {"en": "Inconclusive", "fr": "Non concluant"},
     "duplicate": {"en": "Duplicate", "fr": "Doublon"},
     "data_error": {"en": "Data error", "fr": "Erreur de données"},
 }
 ROLES = {
-    "reviewer": {"en": "Reviewer", "fr": "Examinateur"},
-    "senior": {"en": "Senior reviewer", "fr": "Examinateur principal"},
+    "reviewer": {"en": "Reviewer", "fr": "Gestionnaire"},
+    "senior": {"en": "Senior reviewer", "fr": "Responsable"},
     "scientist": {"en": "Data scientist", "fr": "Data scientist"},
     "auditor": {"en": "Auditor", "fr": "Auditeur"},
     "administrator": {"en": "Administrator", "fr": "Administrateur"},

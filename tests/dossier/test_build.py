@@ -101,7 +101,7 @@ def test_figures_are_those_of_the_home(made: Dossier, published: Home) -> None:
     assert f"scored {run['scored']} open changes" in texts["model.workload"].text["en"]
     assert len(texts["lists.lists"].rows) == len(run["lists"])
     assert (
-        texts["model.in_use"].text["fr"].startswith("Jusqu'au jour de ce dossier, les nuits ont utilisé la version 1.")
+        texts["model.in_use"].text["fr"].startswith("Jusqu’au jour de ce dossier, les nuits ont utilisé la version 1.")
     )
     assert texts["changes.history"].rows[0][4]["en"] == "1"
 
@@ -203,7 +203,7 @@ def test_measurements_are_read_and_old_ones_are_said_to_be(published: Home, tmp_
     shown, _ = rates.rows  # no share of honest flags: nobody judged; and nothing of what has one group only
     cells = [cell["fr"] for cell in shown]
     assert cells == ["sexe", "femmes", "signalés", "100", "2", "2\u00a0%", "1\u00a0%", "4\u00a0%", "non"]
-    assert "rien n'est comparable\u00a0: protection juridique" in rates.text["fr"]
+    assert "rien n’est comparable\u00a0: protection juridique" in rates.text["fr"]
     assert "no_fairness" not in codes(made)
     later = build(reading(home, as_of=datetime(2025, 2, 1, tzinfo=UTC).date()))
     assert {"old_fairness", "old_model", "missing_nights"} <= {*codes(later)}
