@@ -117,10 +117,10 @@ def open_flags() -> list[Flag]:
     return list(Flag.objects.filter(is_current=True, state__in=OPEN).order_by("place", "flag_id"))
 
 
-def play(team: Team, dishonest: set[str]) -> int:
+def play(team: Team, dishonest: set[str], left_open: int = LEFT_OPEN) -> int:
     """Judge the list but its end; returns how many flags were judged."""
     todo = open_flags()
-    todo = [flag for flag in todo[: max(len(todo) - LEFT_OPEN, 0)] if flag.state != "proposed"]
+    todo = [flag for flag in todo[: max(len(todo) - left_open, 0)] if flag.state != "proposed"]
     for number, flag in enumerate(todo, 1):
         name = ("reviewer", "reviewer2")[number % 2]
         if number % UNOPENED_EVERY:
@@ -146,7 +146,7 @@ def stop_payment(team: Team, name: str, flag: Flag, number: int) -> None:
 
     if AuditRecord.objects.filter(action="reveal").count() < SHOWN:
         team.see_account(name, flag)
-    if flag.holds.filter(state="proposed").exists():
+    if not flag.holds.filter(state="held").exists():
         team.do(name, flag, "hold", confirm="on")
     verdict = "confirmed_fraud" if number % 2 else "attempt_stopped"
     team.do(name, flag, verdict, reason="F01", evidence_kind="bank_check")
