@@ -53,7 +53,7 @@ NO_DELIVERY = {
     "en": "no delivery of the day was loaded; whoever ran the night said that there was no news (--no-news)",
     "fr": "aucun dépôt du jour n'a été chargé ; qui a lancé la nuit a dit qu'il n'y avait rien de nouveau (--no-news)",
 }
-PARTIES = {"member": "d'adhérents", "provider": "de professionnels"}
+PARTIES = {"member": "adhérent", "provider": "professionnel"}
 SOFTWARE = {"key_version": {"en": "number of the keys in use", "fr": "numéro des clés en service"}}
 IN_FORCE = {"en": "in force", "fr": "en vigueur"}
 ENDED = {"en": "over or withdrawn", "fr": "terminée ou retirée"}

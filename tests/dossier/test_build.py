@@ -17,6 +17,7 @@ from payeewatch.dossier import words
 from payeewatch.dossier.answers import blank
 from payeewatch.dossier.build import FACTS, asked_for, build
 from payeewatch.dossier.files import plain, stale, write
+from payeewatch.dossier.page import number_columns
 from payeewatch.dossier.reading import Reading, Review
 from payeewatch.dossier.statements import LANGUAGES, Dossier, Kind, State
 from payeewatch.pipeline.home.contents import write_hashed
@@ -238,6 +239,25 @@ def test_the_insurers_file_fills_rows_in_for_good(published: Home, tmp_path: Pat
         path.write_text(wrong)
         with pytest.raises(SettingsError, match=why):
             build(reading(home))
+
+
+def test_unanswered_questions_are_parted_by_who_can_answer_them(made: Dossier) -> None:
+    states = [{answer.state for answer in each.answers} for each in made.questions]
+    alone = sum(each == {State.OPEN} for each in states)
+    missing = sum(State.NOT_THERE in each for each in states)
+    partly = sum(State.OPEN in each and State.STATED in each and State.NOT_THERE not in each for each in states)
+    text = next(each.text["en"] for each in made.findings if each.code == "unanswered")
+    assert min(alone, missing, partly) > 0
+    said = re.findall(r"(?:knows|answer|measured): (\d+):", text)
+    assert [*map(int, said)] == [partly, alone, missing]
+    assert f": {partly + alone + missing} of {len(states)}." in text
+
+
+def test_a_column_of_numbers_is_set_to_the_right(made: Dossier) -> None:
+    tables = {each.key: number_columns(each.rows) for each in made.statements if each.rows}
+    assert tables["data.loads"] == [False, *[True] * 7]
+    assert tables["lists.coverage"][1:] == [True] * 6
+    assert not any(tables["register.data"])
 
 
 def test_what_looks_like_somebodys_number_is_left_out() -> None:
