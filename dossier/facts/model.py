@@ -110,7 +110,7 @@ def _calibration(home: Reading) -> Fact | None:
     if not all(name in metrics for name in names):
         return None
     share, checked, ks = (metrics[name] for name in names)
-    return Fact({"share_p05": Percent(share), "checked": checked, "ks": Percent(ks)}, (home.model_source(),))
+    return Fact({"share_p05": Percent(share), "checked": checked, "ks": round(ks * 100, 1)}, (home.model_source(),))
 
 
 def _precision(home: Reading) -> Fact | None:

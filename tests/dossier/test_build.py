@@ -248,7 +248,7 @@ def test_unanswered_questions_are_parted_by_who_can_answer_them(made: Dossier) -
     partly = sum(State.OPEN in each and State.STATED in each and State.NOT_THERE not in each for each in states)
     text = next(each.text["en"] for each in made.findings if each.code == "unanswered")
     assert min(alone, missing, partly) > 0
-    said = re.findall(r"(?:knows|answer|measured): (\d+):", text)
+    said = re.findall(r"(?:knows|answer|measured): (\d+) \(", text)
     assert [*map(int, said)] == [partly, alone, missing]
     assert f": {partly + alone + missing} of {len(states)}." in text
 

@@ -12,10 +12,12 @@ import pytest
 from django.db import connection
 
 from benchmarks.morning import PEOPLE, SHOWN, Team, play
+from payeewatch.dossier import words
+from payeewatch.dossier.build import _statement
 from payeewatch.dossier.facts.model import model_facts
 from payeewatch.dossier.facts.work import VERDICTS, oversight_facts
 from payeewatch.dossier.reading import Reading, Review
-from payeewatch.dossier.statements import Fact
+from payeewatch.dossier.statements import Fact, State
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage import clock
 from payeewatch.triage.figures.oversight import oversight
@@ -129,6 +131,15 @@ def test_records_by_role_are_all_records(played: Settings) -> None:
     (total,) = con.execute("SELECT count(*) FROM log").fetchone() or (0,)
     assert sum(many for _, many in roles.rows) == total == values(facts, "log")["records"]
     assert values(facts, "log")["findings"] == 0
+
+
+def test_a_log_that_begins_after_the_day_is_not_said_to_be_missing(played: Settings) -> None:
+    home = Reading(played, MORNING.date() - timedelta(days=2))
+    facts = oversight_facts(Reading(played, home.as_of, Review(oversight(home.until))))
+    entry = words.texts("oversight")["statements"]["log"]
+    statement = _statement(home, "oversight.log", "5.1", entry, facts, {})
+    assert statement.state == State.STATED
+    assert "none; the first ones are later" in statement.text["en"]
 
 
 def test_what_people_do_after_the_day_is_not_in_it(played: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
