@@ -67,6 +67,12 @@ class Team:
         assert answer.status_code == 200, answer.status_code
         self.later(40)
 
+    def who_has_not_judged(self, flag: Flag) -> str:
+        """Somebody for a second look: the senior reviewer, or a reviewer where the senior approved the verdict."""
+        from payeewatch.triage.work.verdicts import has_judged
+
+        return next(name for name in ("senior", "reviewer", "reviewer2") if not has_judged(flag, self.people[name]))
+
     def do(self, name: str, flag: Flag, action: str, **answers: Any) -> None:
         """Do something to a flag, as the form of its page sends it."""
         from payeewatch.triage.work import workflow
@@ -135,8 +141,10 @@ def play(team: Team, dishonest: set[str], left_open: int = LEFT_OPEN) -> int:
     for number, flag in enumerate(waiting(), 1):
         approve(team, flag, number)
     for flag in drawn_again():
-        team.look("senior", flag, seconds=120)
-        team.do("senior", flag, "second_look", verdict=flag.verdict, evidence_kind="document")
+        name = team.who_has_not_judged(flag)
+        verdict = flag.verdict
+        team.look(name, flag, seconds=120)
+        team.do(name, flag, "second_look", verdict=verdict, evidence_kind="document")
     return len(todo)
 
 
@@ -170,7 +178,7 @@ def approve(team: Team, flag: Flag, number: int) -> None:
 
 
 def drawn_again() -> Iterator[Flag]:
-    """Closed flags that were drawn for a second look and that the senior has not judged."""
+    """Closed flags that were drawn for a second look."""
     from payeewatch.triage.models import Flag
 
     yield from Flag.objects.filter(needs_second_look=True).order_by("place", "flag_id")

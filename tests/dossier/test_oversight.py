@@ -54,6 +54,7 @@ def played(reviewed: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:  # 
     assert again
     again.needs_second_look = True  # the draw takes a few of a hundred
     again.save()
+    assert team.who_has_not_judged(again) == "senior"
     team.do("senior", again, "second_look", verdict="inconclusive", evidence_kind="document")
     team.later(reviewed.params.triage.undo_seconds + 1)
     tidy()
