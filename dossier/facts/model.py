@@ -189,7 +189,7 @@ def _loads(home: Reading) -> Fact | None:
 
 
 def _totals(home: Reading) -> dict[str, Counter[str]]:
-    """Table -> what its deliveries up to the day counted, all together."""
+    """Table -> what its drops up to the day counted, all together."""
     totals: dict[str, Counter[str]] = {}
     for load in home.loads:
         for table, counts in load.facts.get("tables", {}).items() if load.kind == "drop" else ():

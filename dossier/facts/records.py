@@ -21,7 +21,7 @@ from payeewatch.pipeline.store.lake import PURGE, Lake
 from payeewatch.pipeline.store.lake_format import read_format
 
 STORES = (
-    ("inbox", {"en": "deliveries of the insurer, as sent", "fr": "dépôts de l'assureur, tels qu'envoyés"}, True),
+    ("inbox", {"en": "drops of the insurer, as sent", "fr": "dépôts de l'assureur, tels qu'envoyés"}, True),
     ("breaches", {"en": "breach lists, as notified", "fr": "listes de fuite, telles que notifiées"}, True),
     ("reference", {"en": "reference tables, such as of banks", "fr": "tables de référence, comme des banques"}, True),
     ("lake", {"en": "the data store, with keyed tokens", "fr": "l'entrepôt de données, en jetons à clé"}, True),
@@ -49,8 +49,8 @@ STORES = (
                      "fr": "versions du modèle, telles que l'application les montre"}, False),
 )  # fmt: skip
 
-NO_DELIVERY = {
-    "en": "no delivery of the day was loaded; whoever ran the night said that there was no news (--no-news)",
+NO_DROP = {
+    "en": "no drop of the day was loaded; whoever ran the night said that there was no news (--no-news)",
     "fr": "aucun dépôt du jour n'a été chargé ; qui a lancé la nuit a dit qu'il n'y avait rien de nouveau (--no-news)",
 }
 PARTIES = {"member": "adhérent", "provider": "professionnel"}
@@ -129,13 +129,13 @@ def incident_facts(home: Reading) -> dict[str, Fact | None]:
 
 
 def _let_through(home: Reading) -> tuple[tuple[Any, ...], ...]:
-    """Nights that somebody accepted, with the reason, and those of a working day for which no delivery was loaded."""
-    delivered = {load.day for load in home.loads if load.kind == "drop"}
+    """Nights that somebody accepted, with the reason, and those of a working day for which no drop was loaded."""
+    days = {load.day for load in home.loads if load.kind == "drop"}
     calendar = home.settings.params.calendar
     return tuple(
-        (night, free_text(run["accepted"]) if run.get("accepted") else NO_DELIVERY)
+        (night, free_text(run["accepted"]) if run.get("accepted") else NO_DROP)
         for night, run in home.runs.items()
-        if run.get("accepted") or (night not in delivered and not is_closed(calendar, night))
+        if run.get("accepted") or (night not in days and not is_closed(calendar, night))
     )
 
 

@@ -211,7 +211,7 @@ def test_members_and_lists_are_counted_from_the_bare_files(made: Dossier, publis
     assert of == f"{insured:,}"
 
 
-def test_rows_of_deliveries_are_those_of_the_records(made: Dossier, published: Home) -> None:
+def test_rows_of_drops_are_those_of_the_records(made: Dossier, published: Home) -> None:
     drops = [each for each in loads(published.path) if each["kind"] == "drop"]
     inbox = [path for path in (published.path / "inbox").iterdir() if path.name <= str(DAY)]
     assert numbers(text(made, "data.loads"))[1] == str(len(drops)) == str(len(inbox))
