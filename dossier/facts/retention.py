@@ -10,7 +10,7 @@ from typing import Any
 
 from payeewatch.dossier.reading import DIGEST, Reading, short
 from payeewatch.dossier.statements import Both, Fact, Kind, Source
-from payeewatch.dossier.words import NONE, both, texts, word
+from payeewatch.dossier.words import NO_BREAK, NONE, both, texts, word
 from payeewatch.pipeline.home import retention_periods
 from payeewatch.pipeline.home.contents import hash_of
 from payeewatch.pipeline.store.lake import PURGE
@@ -104,7 +104,7 @@ def _gone(report: str) -> Both:
         if line.startswith("  ") and many.isdigit():
             clocks.setdefault(clock, []).append((store.strip(), int(many)))
     return {
-        name: "; ".join(
+        name: ("; " if name == "en" else f"{NO_BREAK}; ").join(
             f"{_clock(clock, name)} ({', '.join(f'{store} {word(many, name)}' for store, many in stores)})"
             for clock, stores in clocks.items()
         )

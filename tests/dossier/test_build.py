@@ -260,6 +260,26 @@ def test_a_column_of_numbers_is_set_to_the_right(made: Dossier) -> None:
     assert not any(tables["register.data"])
 
 
+AS_WRITTEN = {"lists.lists", "changes.history", "register.data", "data.columns_read"}
+"""Statements whose table has titles as notified, reasons as given, and names of columns."""
+
+
+def test_no_sentence_of_the_french_dossier_is_the_english_one(made: Dossier) -> None:
+    texts = [each.text for each in made.statements]
+    cells = [cell for each in made.statements if each.key not in AS_WRITTEN for row in each.rows for cell in row]
+    rest = [
+        made.made_from,
+        *(each.text for each in (*made.findings, *made.questions)),
+        *(each.law for each in made.questions),
+    ]
+    sentences = [
+        each for each in (*texts, *cells, *rest) if len(re.findall(r"(?<![\w.])[A-Za-z]{2,}(?![\w.])", each["en"])) > 2
+    ]
+    names = re.compile(r"payeewatch .*|[a-z]+(?:, [a-z]+)+")  # commands, and folders of a home
+    assert [each["fr"] for each in sentences if each["fr"] == each["en"] and not names.fullmatch(each["en"])] == []
+    assert len(sentences) > 300
+
+
 def test_what_looks_like_somebodys_number_is_left_out() -> None:
     assert words.word(words.free_text("because of FR7630006000011234567890189"), "en").startswith("[left out")
     assert words.free_text("finds more, same workload") == "finds more, same workload"
