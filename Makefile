@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev demo triage notebook test lint lock audit sbom words docs pictures bench clean
+.PHONY: help setup dev demo triage dossier notebook test lint lock audit sbom words docs pictures bench clean
 
 help:  ## show the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,23 @@ triage: setup  ## serve the reviewers' application on the demo insurer, with one
 		$(CAST:%=--also %) --lasting >$(SIGN_INS).part && mv $(SIGN_INS).part $(SIGN_INS))
 	@cat $(SIGN_INS)
 	$(TRIAGE) $(BIN)/payeewatch triage
+
+DEMO_END := 2024-10-01
+ASKS := 00000042
+LEAVES := 00000043
+at = $(DEMO) PAYEEWATCH_NOW=$(1) $(BIN)
+
+dossier: setup  ## two days of a team on a new demo (verdicts, rights, fairness, a purge), and the dossier of it
+	test -e demo/runs/$(DEMO_LAST).json -a ! -e demo/triage/triage.sqlite3 || $(MAKE) demo
+	$(call at,2024-09-30T07:00)/python -m benchmarks.morning
+	$(call at,2024-09-30T15:00)/payeewatch person $(ASKS) --right access --out .demo/requests/access
+	$(call at,2024-09-30T15:30)/payeewatch person $(LEAVES) --right objection --out .demo/requests/objection
+	$(DEMO) $(BIN)/payeewatch night 2024-09-30 --no-news
+	$(call at,$(DEMO_END)T07:00)/python -m benchmarks.morning
+	$(DEMO) $(BIN)/payeewatch fairness
+	$(call at,$(DEMO_END)T17:00)/payeewatch purge --member $(LEAVES) --until $(DEMO_END)
+	$(call at,$(DEMO_END)T17:30)/payeewatch purge --until $(DEMO_END)
+	$(DEMO) $(BIN)/payeewatch dossier --as-of $(DEMO_END)
 
 HOME_TO_STUDY := $(abspath $(or $(PAYEEWATCH_HOME),demo))
 # whole paths, because Jupyter starts each notebook in its own folder; of the demo insurer, its key and truth too

@@ -25,7 +25,7 @@ LEAST_POINTS = 0.05
 
 @dataclass(frozen=True)
 class Criterion:
-    """One line of the page: `counts` is against, for or either."""
+    """One line of the page: `counts` is against, for, either, or shown where it counts nothing in the model in use."""
 
     group: str
     text: Both
@@ -34,7 +34,7 @@ class Criterion:
 
 def criteria(weights: Weights | None = None) -> list[Criterion]:
     """The lines of the page, in the order of the features' families."""
-    for_or_against = _directions(weights)
+    for_or_against = _directions(weights) if weights else None
     lines = []
     for entry in words.texts("criteria")["criteria"].values():
         features = [FEATURES[name] for name in entry["features"]]
@@ -70,21 +70,28 @@ def page_content(answers: Mapping[str, Answer], insurer: str, weights: Weights |
     return {"texts": texts, "groups": groups, "contacts": contacts, "insurer": insurer}
 
 
-def _directions(weights: Weights | None) -> dict[str, set[str]]:
-    """Feature -> whether its points go against a change, for it, or both; without weights nothing is for a change."""
+def _directions(weights: Weights) -> dict[str, set[str]]:
+    """Feature -> whether its points go against a change, for it, or both."""
     directions: dict[str, set[str]] = {}
-    for shape in weights.shapes if weights else ():
+    for shape in weights.shapes:
         found = directions.setdefault(shape.name, set())
         found |= {"against"} if shape.points.max() > LEAST_POINTS else set()
         found |= {"for"} if shape.points.min() < -LEAST_POINTS else set()
     return directions
 
 
-def _counts(features: Iterable[Feature], directions: Mapping[str, Collection[str]]) -> str:
-    """How a criterion counts: a feature that explains a change is for it, as the registry says or its points do."""
+def _counts(features: Iterable[Feature], directions: Mapping[str, Collection[str]] | None) -> str:
+    """How a criterion counts in the model in use: by its features' points, and against it by what the forests read.
+
+    Without a model, the registry says it: a feature that explains a change is for it.
+    """
     features = list(features)
-    is_against = any(
-        each.suspicious != Suspicious.CONTEXT or "against" in directions.get(each.name, ()) for each in features
-    )
-    is_for = any(each.suspicious == Suspicious.CONTEXT or "for" in directions.get(each.name, ()) for each in features)
-    return "either" if is_against and is_for else "against" if is_against else "for"
+    points = {each.name: (directions or {}).get(each.name, ()) for each in features}
+    is_against = any(each.suspicious != Suspicious.CONTEXT or "against" in points[each.name] for each in features)
+    if directions is None:
+        is_for = any(each.suspicious == Suspicious.CONTEXT for each in features)
+    else:
+        is_for = any("for" in points[each.name] for each in features)
+    if is_against:
+        return "either" if is_for else "against"
+    return "for" if is_for else "shown"

@@ -11,7 +11,7 @@ from payeewatch.dossier.facts.fairness import FAIRNESS, measurements
 from payeewatch.dossier.facts.model import altered_models
 from payeewatch.dossier.facts.retention import last_purge
 from payeewatch.dossier.reading import Reading
-from payeewatch.dossier.statements import Dossier, Finding
+from payeewatch.dossier.statements import Dossier, Finding, State
 
 OLD_MEASUREMENT_DAYS = 92
 OLD_MODEL_DAYS = 92
@@ -35,12 +35,22 @@ def _all(home: Reading, dossier: Dossier) -> Iterator[Finding]:
         laws = sum(not each.was_read for each in dossier.questions)
         values = {"rows": open_rows, "counsel": counsel, "insurer": open_rows - counsel, "laws": laws}
         yield _finding("open_rows", False, many=open_rows + laws, **values)
-    unanswered = [each.number for each in dossier.questions if not each.is_answered]
-    if unanswered:
-        yield _finding("unanswered", False, many=len(unanswered), of=len(dossier.questions), numbers=unanswered)
+    yield from _of_questions(dossier)
     unread = [each.number for each in dossier.questions if not each.was_read]
     if unread:
         yield _finding("unread", False, many=len(unread), numbers=unread)
+
+
+def _of_questions(dossier: Dossier) -> Iterator[Finding]:
+    """Which questions are not fully answered, and whether the insurer or this home could answer them."""
+    unanswered = [each for each in dossier.questions if not each.is_answered]
+    missing = [each.number for each in unanswered if any(answer.state == State.NOT_THERE for answer in each.answers)]
+    alone = [each.number for each in unanswered if all(answer.state == State.OPEN for answer in each.answers)]
+    partly = [each.number for each in unanswered if each.number not in {*missing, *alone}]
+    if unanswered:
+        numbers = {"partly_numbers": partly, "alone_numbers": alone, "missing_numbers": missing}
+        values = {name.removesuffix("_numbers"): len(found) for name, found in numbers.items()}
+        yield _finding("unanswered", False, many=len(unanswered), of=len(dossier.questions), **values, **numbers)
 
 
 def _of_the_log(home: Reading) -> Iterator[Finding]:

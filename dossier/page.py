@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from payeewatch.dossier import words
-from payeewatch.dossier.statements import Dossier, Source
+from payeewatch.dossier.statements import Both, Dossier, Source
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+
+NUMBER = re.compile(r"\d[\d,.]*(?:\xa0%)?")
+NUMBER_OR_DASH = re.compile(rf"{NUMBER.pattern}|{words.NOTHING}")
 
 
 @cache
@@ -37,11 +43,21 @@ def made_by(dossier: Dossier, language: str) -> str:
     return words.filled(texts, {"product": dossier.product})[language]
 
 
+def colon(language: str) -> str:
+    """A colon as the language sets it."""
+    return ":" if language == "en" else f"{words.NO_BREAK}:"
+
+
 def source_text(source: Source, language: str) -> str:
     """A source as it is printed: what kind, its name, and its digest."""
     kind = words.texts("labels")["kinds"][str(source.kind)][language]
-    colon = ":" if language == "en" else f"{words.NO_BREAK}:"
-    return f"{kind}{colon} {source.name}{f' [{source.digest}]' if source.digest else ''}"
+    return f"{kind}{colon(language)} {source.name}{f' [{source.digest}]' if source.digest else ''}"
+
+
+def number_columns(rows: Sequence[Sequence[Both]]) -> list[bool]:
+    """Which columns of a table have numbers only, so that they are set to the right."""
+    columns = zip(*([cell["en"] for cell in row] for row in rows), strict=True)
+    return [any(map(NUMBER.fullmatch, cells)) and all(map(NUMBER_OR_DASH.fullmatch, cells)) for cells in columns]
 
 
 def dossier_page(dossier: Dossier, language: str) -> str:
@@ -53,6 +69,8 @@ def dossier_page(dossier: Dossier, language: str) -> str:
         as_of=words.word(dossier.as_of, language),
         made=made_by(dossier, language),
         label=lambda name: label(name, language),
+        colon=colon(language),
+        number_columns=number_columns,
         source_text=lambda source: source_text(source, language),
     )
 

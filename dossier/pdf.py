@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from payeewatch.dossier import words
-from payeewatch.dossier.page import label, made_by, source_text
+from payeewatch.dossier.page import colon, label, made_by, number_columns, source_text
 from payeewatch.dossier.statements import Dossier, Part, Question, State, Statement
 
 INK, SOFT, LINE, ACCENT, WARN = "#1b2430", "#586272", "#dddbd2", "#14566b", "#fcefcb"
@@ -18,6 +18,8 @@ WIDTH = 174
 """Millimetres between the margins of an A4 page."""
 LETTER, PADDING, MOST_LETTERS = 1.55, 4.6, 24
 """Millimetres of a letter in a table and beside a text; a longer word is broken."""
+BOLD = 1.2
+"""A bold letter, in plain ones."""
 
 
 def dossier_pdf(dossier: Dossier, language: str) -> bytes:
@@ -69,13 +71,19 @@ def _part(part: Part, language: str) -> Iterator[Any]:
 
 
 def _statement(each: Statement, language: str) -> Iterator[Any]:
+    from reportlab.lib.units import mm
+    from reportlab.platypus import CondPageBreak
+
     marker = f"{label(f'fill_{each.asks}', language)}. " if each.state == State.OPEN else ""
-    yield _text(f"{each.number}  {marker}{each.text[language]}", "open" if marker else "statement")
+    if each.rows:  # its table is split where the page ends
+        yield CondPageBreak(40 * mm)
+    style = "open" if marker else "lead_in" if each.rows else "statement"
+    yield _text(f"{each.number}  {marker}{each.text[language]}", style)
     if each.answer:
-        yield _text(f"{label('answer', language)}: {each.answer[language]}", "answer")
+        yield _text(f"{label('answer', language)}{colon(language)} {each.answer[language]}", "answer")
     if each.rows:
         rows = [[cell[language] for cell in row] for row in each.rows]
-        yield _table([column[language] for column in each.columns], rows)
+        yield _table([column[language] for column in each.columns], rows, numbers=number_columns(each.rows))
     yield _text("; ".join(source_text(source, language) for source in each.sources), "source")
 
 
@@ -111,7 +119,12 @@ def _text(text: str, style: str, kind: str = "P") -> Any:
     return tagged_pdf.text(escape(text, quote=False), _styles()[style], kind)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[float] = ()) -> Any:
+def _table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    widths: Sequence[float] = (),
+    numbers: Sequence[bool] = (),
+) -> Any:
     from reportlab.lib.colors import HexColor
     from reportlab.lib.units import mm
 
@@ -119,22 +132,33 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[
 
     widths = widths or _widths([head, *rows])
     cells = tagged_pdf.in_table(
-        [[_text(name, "head") for name in head], *[[_text(cell, "cell") for cell in row] for row in rows]], heads=1
+        [_cells(head, "head", numbers), *(_cells(row, "cell", numbers) for row in rows)], heads=1
     )
     style = [("LINEBELOW", (0, 0), (-1, -1), 0.4, HexColor(LINE)), ("VALIGN", (0, 0), (-1, -1), "TOP")]
     columns = [width * mm for width in widths]
     return tagged_pdf.Grid(cells, colWidths=columns, style=style, repeatRows=1, hAlign="LEFT", spaceBefore=3)
 
 
+def _cells(row: Sequence[str], style: str, numbers: Sequence[bool]) -> list[Any]:
+    """A row of a table; numbers are set to the right."""
+    return [_text(cell, f"{style}_right" if numbers and numbers[at] else style) for at, cell in enumerate(row)]
+
+
 def _widths(rows: Sequence[Sequence[str]]) -> list[float]:
     """Columns at least as wide as their longest word; what is left goes to those with long texts."""
     columns = [[row[at] for row in rows] for at in range(len(rows[0]))]
-    least = [PADDING + LETTER * min(MOST_LETTERS, max(len(w) for t in each for w in t.split(" "))) for each in columns]
+    least = [PADDING + LETTER * min(MOST_LETTERS, _longest(each)) for each in columns]
     if sum(least) >= WIDTH:
         return [WIDTH * each / sum(least) for each in least]
     longest = [min(60, max(map(len, each))) or 1 for each in columns]
     left = WIDTH - sum(least)
     return [width + left * each / sum(longest) for width, each in zip(least, longest, strict=True)]
+
+
+def _longest(column: Sequence[str]) -> float:
+    """The letters of the longest word of a column; those of its head are bold, and so wider."""
+    head, *cells = ([len(word) for word in text.split(" ")] for text in column)
+    return max(BOLD * max(head), *map(max, cells)) if cells else BOLD * max(head)
 
 
 def _frame(title: str, language: str) -> Any:
@@ -170,6 +194,7 @@ def _register_fonts() -> None:
 @cache
 def _styles() -> dict[str, Any]:
     from reportlab.lib.colors import HexColor
+    from reportlab.lib.enums import TA_RIGHT
     from reportlab.lib.styles import ParagraphStyle
 
     plain = {"fontName": "Vera", "fontSize": 8.5, "leading": 12, "textColor": HexColor(INK)}
@@ -190,5 +215,8 @@ def _styles() -> dict[str, Any]:
         "source": small | {"textColor": HexColor(SOFT), "leftIndent": 16, "spaceBefore": 2, "splitLongWords": 1},
         "cell": plain | {"fontSize": 7.5, "leading": 9.5},
         "head": bold | {"fontSize": 7.5, "leading": 9.5},
+        "cell_right": plain | {"fontSize": 7.5, "leading": 9.5, "alignment": TA_RIGHT},
+        "head_right": bold | {"fontSize": 7.5, "leading": 9.5, "alignment": TA_RIGHT},
+        "lead_in": plain | {"spaceBefore": 8},
     }
     return {name: ParagraphStyle(name, **values) for name, values in kinds.items()}

@@ -150,8 +150,8 @@ class Reading:
         """All records of loads up to the day, as one source."""
         root = self.settings.folder("lake")
         digests = "".join(self._digest_of_file(root / record_path(load.sequence)) for load in self.loads)
-        last = self.loads[-1].sequence if self.loads else 0
-        return Source(Kind.LAKE, f"lake/loads, {len(self.loads)} records, the last number {last}", short(digests))
+        first, last = (self.loads[0].sequence, self.loads[-1].sequence) if self.loads else (0, 0)
+        return Source(Kind.LAKE, f"lake/loads, {first} … {last}", short(digests))
 
     def model_source(self) -> Source:
         version = self.version
@@ -165,7 +165,7 @@ class Reading:
         if self.review is None or not self.review.oversight.last_record:
             return Source(Kind.AUDIT, "triage/")
         counts = self.review.oversight
-        return Source(Kind.AUDIT, f"records 1 to {counts.last_record}", counts.last_mac[:DIGEST])
+        return Source(Kind.AUDIT, f"triage/, 1 … {counts.last_record}", counts.last_mac[:DIGEST])
 
     def settings_source(self, *names: str) -> tuple[Source, ...]:
         return tuple(Source(Kind.SETTING, name, short(repr(self.params.get(name)))) for name in names)

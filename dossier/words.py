@@ -33,6 +33,7 @@ YES_NO = {"en": ("no", "yes"), "fr": ("non", "oui")}
 NONE = {"en": "none", "fr": "aucun"}
 NOTHING = "–"
 LEFT_OUT = {"en": "[left out: it may be somebody's number]", "fr": "[omis : c'est peut-être le numéro de quelqu'un]"}
+APOSTROPHE = "\u2019"
 NO_BREAK = "\u00a0"
 """The space that French puts between thousands, and both before a percent sign."""
 
@@ -48,7 +49,20 @@ class Percent:
 def texts(name: str) -> Any:
     """One file of texts, by its name without the ending."""
     content = files("payeewatch.dossier").joinpath("texts", f"{name}.yaml").read_text(encoding="utf-8")
-    return yaml.safe_load(content)
+    return _printed(yaml.safe_load(content))
+
+
+def _printed(content: Any) -> Any:
+    """A file of texts with its French as it is printed."""
+    if isinstance(content, list):
+        return [_printed(each) for each in content]
+    if not isinstance(content, dict):
+        return content
+    return {key: _french(value) if key == "fr" else _printed(value) for key, value in content.items()}
+
+
+def _french(text: Any) -> Any:
+    return [_french(each) for each in text] if isinstance(text, list) else _spaced(str(text), "fr")
 
 
 def both(raw: Mapping[str, Any]) -> Both:
@@ -57,8 +71,8 @@ def both(raw: Mapping[str, Any]) -> Both:
 
 
 def _spaced(text: str, language: str) -> str:
-    """A French text never begins a line with its punctuation."""
-    return text if language == "en" else SPACE_BEFORE.sub(NO_BREAK, text)
+    """A French text never begins a line with its punctuation, and has the apostrophe of print."""
+    return text if language == "en" else SPACE_BEFORE.sub(NO_BREAK, text.replace("'", APOSTROPHE))
 
 
 def word(value: Any, language: str) -> str:
@@ -68,7 +82,7 @@ def word(value: Any, language: str) -> str:
     if isinstance(value, bool):
         return YES_NO[language][value]
     if isinstance(value, Mapping):
-        return str(value[language])
+        return _spaced(str(value[language]), language)
     if isinstance(value, Percent):
         return _percent(value.share, language)
     if isinstance(value, datetime):
@@ -111,7 +125,11 @@ def _in_place(match: re.Match[str], values: Mapping[str, Any], language: str) ->
 
 
 def _number(value: float | Decimal, language: str) -> str:
-    text = f"{value:,.2f}" if isinstance(value, Decimal) else _plain_number(value)
+    return number_in(f"{value:,.2f}" if isinstance(value, Decimal) else _plain_number(value), language)
+
+
+def number_in(text: str, language: str) -> str:
+    """A number that is written in the English way, as the language writes it."""
     return text if language == "en" else text.replace(",", NO_BREAK).replace(".", ",")
 
 

@@ -77,6 +77,14 @@ def test_the_application_is_shown_with_a_user_of_each_role_on_the_morning_after_
     assert datetime.fromisoformat(now).date() == date.fromisoformat(last) + timedelta(days=1)
 
 
+def test_the_dossier_of_the_demo_comes_after_all_that_it_tells_of() -> None:
+    run = re.findall(r"(?:-m |bin/payeewatch )([a-z.]+)", planned("dossier"))
+    work = ["benchmarks.morning", "person", "person", "night", "benchmarks.morning", "fairness", "purge", "purge"]
+    assert run[-9:] == [*work, "dossier"]
+    times = re.findall(r"PAYEEWATCH_NOW=(\S+)", planned("dossier"))
+    assert times == sorted(times)  # the audit log goes forward
+
+
 def test_what_the_demo_makes_is_ignored_and_cleaned() -> None:
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
     cleaned = planned("clean").split()

@@ -16,8 +16,8 @@ from payeewatch.pipeline.home.contents import hash_of
 FAIRNESS = "fairness*.json"
 MEASURES = {
     "flagged": {"en": "flagged", "fr": "signalés"},
-    "held": {"en": "proposed to hold", "fr": "proposés à la retenue"},
-    "false_flags": {"en": "flagged and found honest", "fr": "signalés et jugés honnêtes"},
+    "held": {"en": "proposed to hold", "fr": "proposés au blocage"},
+    "false_flags": {"en": "flagged and found honest", "fr": "signalés et jugés ordinaires"},
 }
 """The measures of `payeewatch fairness`."""
 SHOWN_RATES = 400
@@ -63,10 +63,12 @@ NONE = {"en": "none", "fr": "aucun"}
 
 
 def _by_attribute(content: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Attribute -> its groups, as the file of words lists them: ages from young to old, and what is unknown last."""
+    order = {name: place for place, name in enumerate(texts("groups")["groups"])}
     groups: dict[str, list[dict[str, Any]]] = {}
-    for group in content.get("groups", ()):
+    for group in sorted(content.get("groups", ()), key=lambda each: order.get(each["name"], len(order))):
         groups.setdefault(str(group["attribute"]), []).append(group)
-    return groups
+    return {name: groups[name] for name in texts("groups")["attributes"] if name in groups}
 
 
 def _rates(content: dict[str, Any]) -> Iterator[tuple[Any, ...]]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+from payeewatch.dossier.facts.records import in_both
 from payeewatch.dossier.facts.work import share_values
 from payeewatch.dossier.reading import DIGEST, Reading, short
 from payeewatch.dossier.statements import Fact, Kind, Source
@@ -109,7 +110,7 @@ def _calibration(home: Reading) -> Fact | None:
     if not all(name in metrics for name in names):
         return None
     share, checked, ks = (metrics[name] for name in names)
-    return Fact({"share_p05": Percent(share), "checked": checked, "ks": Percent(ks)}, (home.model_source(),))
+    return Fact({"share_p05": Percent(share), "checked": checked, "ks": round(ks * 100, 1)}, (home.model_source(),))
 
 
 def _precision(home: Reading) -> Fact | None:
@@ -135,10 +136,13 @@ def _workload(home: Reading) -> Fact | None:
 
 
 def _warnings(home: Reading) -> Fact | None:
+    """What the model says it lacks: its nights say the same, with codes from which both languages are worded."""
     warnings = _artifact(home).get("warnings") or []
-    if not warnings:
+    if not warnings or home.last is None:
         return None
-    return Fact({"many": len(warnings)}, (home.model_source(),), tuple((each,) for each in warnings))
+    codes = dict(zip(home.last.get("states", ()), home.last.get("state_codes", ()), strict=False))
+    rows = tuple((in_both(each, codes.get(each)),) for each in warnings)
+    return Fact({"many": len(warnings)}, (home.model_source(), home.run_source(home.last_night)), rows)
 
 
 def _drift(home: Reading) -> Fact | None:
@@ -185,7 +189,7 @@ def _loads(home: Reading) -> Fact | None:
 
 
 def _totals(home: Reading) -> dict[str, Counter[str]]:
-    """Table -> what its deliveries up to the day counted, all together."""
+    """Table -> what its drops up to the day counted, all together."""
     totals: dict[str, Counter[str]] = {}
     for load in home.loads:
         for table, counts in load.facts.get("tables", {}).items() if load.kind == "drop" else ():

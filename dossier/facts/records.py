@@ -12,7 +12,8 @@ from typing import Any
 
 from payeewatch.dossier.reading import DIGEST, Reading, short
 from payeewatch.dossier.statements import Fact, Kind, Source
-from payeewatch.dossier.words import Percent, both, free_text, texts
+from payeewatch.dossier.words import Percent, both, free_text, number_in, texts, word
+from payeewatch.pipeline.feeds.calendar import is_closed
 from payeewatch.pipeline.home import errors
 from payeewatch.pipeline.home.errors import PayeeWatchError
 from payeewatch.pipeline.home.wording import MESSAGES, PARAM_FORMATS
@@ -20,8 +21,8 @@ from payeewatch.pipeline.store.lake import PURGE, Lake
 from payeewatch.pipeline.store.lake_format import read_format
 
 STORES = (
-    ("inbox", {"en": "deliveries of the insurer, as sent", "fr": "livraisons de l'assureur, telles qu'envoyées"}, True),
-    ("breaches", {"en": "breach lists, as notified", "fr": "listes de fuites, telles que notifiées"}, True),
+    ("inbox", {"en": "drops of the insurer, as sent", "fr": "dépôts de l'assureur, tels qu'envoyés"}, True),
+    ("breaches", {"en": "breach lists, as notified", "fr": "listes de fuite, telles que notifiées"}, True),
     ("reference", {"en": "reference tables, such as of banks", "fr": "tables de référence, comme des banques"}, True),
     ("lake", {"en": "the data store, with keyed tokens", "fr": "l'entrepôt de données, en jetons à clé"}, True),
     ("vault", {"en": "sealed originals", "fr": "originaux scellés"}, True),
@@ -31,19 +32,29 @@ STORES = (
     ("shadow", {"en": "scores of versions on trial", "fr": "scores de versions à l'essai"}, True),
     ("holds, releases, outcomes", {
         "en": "what nights proposed to hold, and what people decided",
-        "fr": "ce que les nuits ont proposé de retenir, et ce que les personnes ont décidé",
+        "fr": "ce que les nuits ont proposé de bloquer, et ce que les personnes ont décidé",
     }, True),
     ("runs, reports", {"en": "records and pages of nights", "fr": "enregistrements et pages des nuits"}, True),
     (
         "triage",
         {
             "en": "the reviewers' database, if it is not PostgreSQL, and files",
-            "fr": "la base des examinateurs, hors PostgreSQL, et leurs fichiers",
+            "fr": "la base des gestionnaires, hors PostgreSQL, et leurs fichiers",
         },
         True,
     ),
+    ("params.yaml", {"en": "settings", "fr": "réglages"}, False),
+    ("dossier-answers.yaml", {"en": "answers of the insurer", "fr": "réponses de l'assureur"}, True),
+    ("models.json", {"en": "versions of the model, as the application shows them",
+                     "fr": "versions du modèle, telles que l'application les montre"}, False),
 )  # fmt: skip
 
+NO_DROP = {
+    "en": "no drop of the day was loaded; whoever ran the night said that there was no news (--no-news)",
+    "fr": "aucun dépôt du jour n'a été chargé ; qui a lancé la nuit a dit qu'il n'y avait rien de nouveau (--no-news)",
+}
+PARTIES = {"member": "adhérent", "provider": "professionnel"}
+SOFTWARE = {"key_version": {"en": "number of the keys in use", "fr": "numéro des clés en service"}}
 IN_FORCE = {"en": "in force", "fr": "en vigueur"}
 ENDED = {"en": "over or withdrawn", "fr": "terminée ou retirée"}
 
@@ -98,7 +109,6 @@ def incident_facts(home: Reading) -> dict[str, Fact | None]:
     """The facts of the part `incidents`."""
     runs, sources = home.runs, (home.runs_source(),)
     nights = [*runs]
-    accepted = tuple((night, free_text(run["accepted"])) for night, run in runs.items() if run.get("accepted"))
     breaks = [(number, why) for number, _, why in home.review.oversight.breaks] if home.review else []
     broken = (*breaks, *(("", each) for each in (home.review.findings if home.review else ())))
     missing = tuple((night,) for night in home.missing_nights)
@@ -111,23 +121,41 @@ def incident_facts(home: Reading) -> dict[str, Fact | None]:
         "nights": Fact({"many": len(nights), "first": nights[0], "last": nights[-1]}, sources) if nights else None,
         "missing": _table(missing, *sources),
         "failed": _table(failed, *(home.failure_source(night) for night in home.failed_nights)),
-        "accepted": _table(accepted, *sources),
+        "accepted": _table(_let_through(home), *sources, home.loads_source()),
+        "unscored": _unscored(home),
         "warnings": _warnings(home),
         "altered": _table(tuple((name,) for name in home.altered_runs), *sources),
     }
 
 
+def _let_through(home: Reading) -> tuple[tuple[Any, ...], ...]:
+    """Nights that somebody accepted, with the reason, and those of a working day for which no drop was loaded."""
+    days = {load.day for load in home.loads if load.kind == "drop"}
+    calendar = home.settings.params.calendar
+    return tuple(
+        (night, free_text(run["accepted"]) if run.get("accepted") else NO_DROP)
+        for night, run in home.runs.items()
+        if run.get("accepted") or (night not in days and not is_closed(calendar, night))
+    )
+
+
+def _unscored(home: Reading) -> Fact | None:
+    """Rules that announced changes broke so that no night scores them, and how many changes."""
+    refused = [each for load in home.loads if load.kind == "drop" for each in load.facts.get("unscored_changes", ())]
+    many = Counter(", ".join(each["rules"]) for each in refused)
+    return Fact({"many": many.total()}, (home.loads_source(),), tuple(sorted(many.items()))) if many else None
+
+
 def asset_facts(home: Reading) -> dict[str, Fact | None]:
     """The facts of the part `assets`."""
     versions = home.last["versions"] if home.last else {}
+    software = tuple((SOFTWARE.get(name, name), str(version)) for name, version in versions.items())
     exits = tuple((code, exit_meaning(code)) for code in exit_codes())
     form = read_format(home.settings.folder("lake"))
     number = form.format if form else None
     lake = Source(Kind.LAKE, "lake/format.json", short(str(number)))
     return {
-        "software": Fact({}, (home.run_source(home.last_night),), tuple((n, str(v)) for n, v in versions.items()))
-        if versions
-        else None,
+        "software": Fact({}, (home.run_source(home.last_night),), software) if software else None,
         "stores": Fact({}, (Source(Kind.CODE, "pipeline/home/settings.py"),), STORES),
         "format": Fact({"format": number, "params": short(repr(sorted(home.params.items())))}, (lake,)),
         "exit_codes": Fact({}, (Source(Kind.CODE, "pipeline/home/errors.py", short(repr(exits))),), exits),
@@ -170,8 +198,7 @@ def _lists(home: Reading) -> Fact | None:
         for name, load in sorted(last.items())
     )  # fmt: skip
     sources = tuple(
-        Source(Kind.LIST, f"lake/loads, record {load.sequence}", load.fingerprint[:DIGEST])
-        for _, load in sorted(last.items())
+        Source(Kind.LIST, f"lake/loads, {load.sequence}", load.fingerprint[:DIGEST]) for _, load in sorted(last.items())
     )
     return Fact({"many": len(rows)}, sources, rows)
 
@@ -214,17 +241,31 @@ def _warnings(home: Reading) -> Fact | None:
         for text, coded in zip_longest(run.get("warnings", ()), run.get("warning_codes", ())):
             code = coded["code"] if coded else "other"
             kinds[code] += 1
-            last[code] = (_in_both(str(text or code), coded), night)
+            last[code] = (in_both(str(text or code), coded), night)
     rows = tuple((last[code][0], code, many, last[code][1]) for code, many in sorted(kinds.items()))
     return Fact({"many": kinds.total(), "kinds": len(kinds)}, (home.runs_source(),), rows) if kinds else None
 
 
-def _in_both(text: str, coded: Mapping[str, Any] | None) -> dict[str, str]:
-    """A sentence of a night, in French by the application's catalogue."""
+def in_both(text: str, coded: Mapping[str, Any] | None) -> dict[str, str]:
+    """A sentence of a night or of a model, worded in each language; the French is of the application's catalogue."""
     if not coded or coded["code"] not in MESSAGES:
-        return {"en": text, "fr": text}
-    numbers = {name: PARAM_FORMATS.get(name, "{}").format(value) for name, value in coded["params"].items()}
-    return {"en": text, "fr": _french(MESSAGES[coded["code"]]) % numbers}
+        return {"en": text, "fr": f"(en anglais) {text}"}
+    message = MESSAGES[coded["code"]]
+    return {
+        language: words % {name: _param(name, value, language) for name, value in coded["params"].items()}
+        for language, words in (("en", message), ("fr", _french(message)))
+    }
+
+
+def _param(name: str, value: Any, language: str) -> str:
+    """A value of such a sentence, as the language writes numbers, and a party in its word."""
+    form = PARAM_FORMATS.get(name, "{}")
+    if form.endswith("%}"):
+        return word(Percent(float(value)), language)
+    text = form.format(value)
+    if language == "en":
+        return text
+    return number_in(text, language) if isinstance(value, int | float) else PARTIES.get(text, text)
 
 
 def _french(message: str) -> str:

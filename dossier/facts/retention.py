@@ -10,7 +10,7 @@ from typing import Any
 
 from payeewatch.dossier.reading import DIGEST, Reading, short
 from payeewatch.dossier.statements import Both, Fact, Kind, Source
-from payeewatch.dossier.words import both, texts
+from payeewatch.dossier.words import NO_BREAK, NONE, both, texts, word
 from payeewatch.pipeline.home import retention_periods
 from payeewatch.pipeline.home.contents import hash_of
 from payeewatch.pipeline.store.lake import PURGE
@@ -55,7 +55,7 @@ def _term(entry: Mapping[str, Any], days: Mapping[str, Any]) -> Both:
     if "days" not in entry:
         return both(entry["term"])
     since = both(entry["since"])
-    return {name: DAYS[name].format(f"{days[entry['days']]:d}", since[name]) for name in DAYS}
+    return {name: DAYS[name].format(word(days[entry["days"]], name), since[name]) for name in DAYS}
 
 
 def _setting(entry: Mapping[str, Any]) -> str:
@@ -95,7 +95,25 @@ def _purges(home: Reading) -> Fact | None:
     return Fact({"many": len(reports), "last": reports[-1][0]}, sources, rows)
 
 
-def _gone(report: str) -> str:
-    """The counts of a report, without what is due later."""
-    lines = [line.split() for line in report.partition("due in")[0].splitlines() if line.startswith("  ")]
-    return "; ".join(f"{line[0]} {line[1]} {line[2]}" for line in lines if len(line) == 3)
+def _gone(report: str) -> Both:
+    """What a report says went, by clock and store, without what is due later."""
+    clocks: dict[str, list[tuple[str, int]]] = {}
+    for line in report.partition("due in")[0].splitlines():
+        clock, _, rest = line.strip().partition(" ")
+        store, _, many = rest.strip().rpartition(" ")
+        if line.startswith("  ") and many.isdigit():
+            clocks.setdefault(clock, []).append((store.strip(), int(many)))
+    return {
+        name: ("; " if name == "en" else f"{NO_BREAK}; ").join(
+            f"{_clock(clock, name)} ({', '.join(f'{store} {word(many, name)}' for store, many in stores)})"
+            for clock, stores in clocks.items()
+        )
+        or NONE[name]
+        for name in DAYS
+    }
+
+
+def _clock(code: str, language: str) -> str:
+    """A clock as people call it."""
+    known = texts("purged").get(code)
+    return both(known)[language] if known else code

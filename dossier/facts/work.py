@@ -14,19 +14,20 @@ if TYPE_CHECKING:
 
 VERDICTS = {
     "confirmed_fraud": {"en": "Confirmed fraud", "fr": "Fraude confirmée"},
-    "attempt_stopped": {"en": "Attempt stopped", "fr": "Tentative arrêtée"},
-    "benign": {"en": "Honest change", "fr": "Changement honnête"},
+    "attempt_stopped": {"en": "Attempt stopped", "fr": "Tentative déjouée"},
+    "benign": {"en": "Honest change", "fr": "Sans anomalie"},
     "inconclusive": {"en": "Inconclusive", "fr": "Non concluant"},
     "duplicate": {"en": "Duplicate", "fr": "Doublon"},
     "data_error": {"en": "Data error", "fr": "Erreur de données"},
 }
 ROLES = {
-    "reviewer": {"en": "Reviewer", "fr": "Examinateur"},
-    "senior": {"en": "Senior reviewer", "fr": "Examinateur principal"},
+    "reviewer": {"en": "Reviewer", "fr": "Gestionnaire"},
+    "senior": {"en": "Senior reviewer", "fr": "Responsable"},
     "scientist": {"en": "Data scientist", "fr": "Data scientist"},
     "auditor": {"en": "Auditor", "fr": "Auditeur"},
     "administrator": {"en": "Administrator", "fr": "Administrateur"},
 }
+NOBODY = {"en": "Without a role", "fr": "Sans rôle"}
 RIGHTS = {
     "access": {"en": "Access", "fr": "Accès"},
     "rectification": {"en": "Rectification", "fr": "Rectification"},
@@ -51,6 +52,7 @@ def oversight_facts(home: Reading) -> dict[str, Fact | None]:
         return {}
     counts, sources = home.review.oversight, (home.audit_source(),)
     roles = tuple((ROLES.get(role, role), many) for role, many in sorted(counts.roles.items()))
+    rest = counts.last_record - counts.roles.total()
     values = {"records": counts.last_record, "mac": counts.last_mac[-DIGEST:], "findings": len(home.review.findings)}
     return {
         "log": Fact(values, sources) if counts.last_record or home.review.findings else None,
@@ -75,7 +77,7 @@ def oversight_facts(home: Reading) -> dict[str, Fact | None]:
             },
             sources,
         ),
-        "roles": Fact({}, sources, roles) if roles else None,
+        "roles": Fact({}, sources, (*roles, (NOBODY, rest))) if roles else None,
         "reveals": Fact(
             {"shown": counts.actions["reveal"], "refused": counts.actions["reveal_refused"]}, sources
         ),

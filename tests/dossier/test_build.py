@@ -17,6 +17,7 @@ from payeewatch.dossier import words
 from payeewatch.dossier.answers import blank
 from payeewatch.dossier.build import FACTS, asked_for, build
 from payeewatch.dossier.files import plain, stale, write
+from payeewatch.dossier.page import number_columns
 from payeewatch.dossier.reading import Reading, Review
 from payeewatch.dossier.statements import LANGUAGES, Dossier, Kind, State
 from payeewatch.pipeline.home.contents import write_hashed
@@ -101,7 +102,7 @@ def test_figures_are_those_of_the_home(made: Dossier, published: Home) -> None:
     assert f"scored {run['scored']} open changes" in texts["model.workload"].text["en"]
     assert len(texts["lists.lists"].rows) == len(run["lists"])
     assert (
-        texts["model.in_use"].text["fr"].startswith("Jusqu'au jour de ce dossier, les nuits ont utilisé la version 1.")
+        texts["model.in_use"].text["fr"].startswith("Jusqu’au jour de ce dossier, les nuits ont utilisé la version 1.")
     )
     assert texts["changes.history"].rows[0][4]["en"] == "1"
 
@@ -203,7 +204,7 @@ def test_measurements_are_read_and_old_ones_are_said_to_be(published: Home, tmp_
     shown, _ = rates.rows  # no share of honest flags: nobody judged; and nothing of what has one group only
     cells = [cell["fr"] for cell in shown]
     assert cells == ["sexe", "femmes", "signalés", "100", "2", "2\u00a0%", "1\u00a0%", "4\u00a0%", "non"]
-    assert "rien n'est comparable\u00a0: protection juridique" in rates.text["fr"]
+    assert "rien n’est comparable\u00a0: protection juridique" in rates.text["fr"]
     assert "no_fairness" not in codes(made)
     later = build(reading(home, as_of=datetime(2025, 2, 1, tzinfo=UTC).date()))
     assert {"old_fairness", "old_model", "missing_nights"} <= {*codes(later)}
@@ -238,6 +239,45 @@ def test_the_insurers_file_fills_rows_in_for_good(published: Home, tmp_path: Pat
         path.write_text(wrong)
         with pytest.raises(SettingsError, match=why):
             build(reading(home))
+
+
+def test_unanswered_questions_are_parted_by_who_can_answer_them(made: Dossier) -> None:
+    states = [{answer.state for answer in each.answers} for each in made.questions]
+    alone = sum(each == {State.OPEN} for each in states)
+    missing = sum(State.NOT_THERE in each for each in states)
+    partly = sum(State.OPEN in each and State.STATED in each and State.NOT_THERE not in each for each in states)
+    text = next(each.text["en"] for each in made.findings if each.code == "unanswered")
+    assert min(alone, missing, partly) > 0
+    said = re.findall(r"(?:knows|answer|measured): (\d+) \(", text)
+    assert [*map(int, said)] == [partly, alone, missing]
+    assert f": {partly + alone + missing} of {len(states)}." in text
+
+
+def test_a_column_of_numbers_is_set_to_the_right(made: Dossier) -> None:
+    tables = {each.key: number_columns(each.rows) for each in made.statements if each.rows}
+    assert tables["data.loads"] == [False, *[True] * 7]
+    assert tables["lists.coverage"][1:] == [True] * 6
+    assert not any(tables["register.data"])
+
+
+AS_WRITTEN = {"lists.lists", "changes.history", "register.data", "data.columns_read"}
+"""Statements whose table has titles as notified, reasons as given, and names of columns."""
+
+
+def test_no_sentence_of_the_french_dossier_is_the_english_one(made: Dossier) -> None:
+    texts = [each.text for each in made.statements]
+    cells = [cell for each in made.statements if each.key not in AS_WRITTEN for row in each.rows for cell in row]
+    rest = [
+        made.made_from,
+        *(each.text for each in (*made.findings, *made.questions)),
+        *(each.law for each in made.questions),
+    ]
+    sentences = [
+        each for each in (*texts, *cells, *rest) if len(re.findall(r"(?<![\w.])[A-Za-z]{2,}(?![\w.])", each["en"])) > 2
+    ]
+    names = re.compile(r"payeewatch .*|[a-z]+(?:, [a-z]+)+")  # commands, and folders of a home
+    assert [each["fr"] for each in sentences if each["fr"] == each["en"] and not names.fullmatch(each["en"])] == []
+    assert len(sentences) > 300
 
 
 def test_what_looks_like_somebodys_number_is_left_out() -> None:

@@ -53,6 +53,7 @@ def test_no_forest_reads_protection_or_residence() -> None:
     of_the_forests = {column.feature for column in columns_of(FEATURES.values(), frame)}
     assert of_the_forests & {"is_member_dead", "is_first_account"}
     assert of_the_forests & protected == set()
+    assert {shape.name for shape in shipped().shapes} & protected == set()
     assert {name for name, read in columns_read().items() if read & {"legal_protection", "residence"}} == protected
 
 
@@ -67,7 +68,9 @@ def test_weights_say_what_counts_for_an_honest_change() -> None:
     plain, weighed = criteria(), criteria(shipped())
     assert [each.text for each in plain] == [each.text for each in weighed]
     assert Counter(each.counts for each in weighed)["either"] > Counter(each.counts for each in plain)["either"]
-    assert {each.counts for each in weighed} == {"against", "for", "either"}
+    assert {each.counts for each in weighed} == {"against", "for", "either", "shown"}
+    protected = next(each for each in weighed if "legally protected" in each.text["en"])
+    assert protected.counts == "shown"  # it explains a change to people, and has no points
 
 
 def test_the_insurers_contact_is_printed_once_it_is_filled_in() -> None:

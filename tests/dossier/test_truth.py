@@ -27,12 +27,15 @@ from payeewatch.dossier.reading import Reading, short
 from payeewatch.dossier.statements import Dossier, Kind, State, Statement
 from payeewatch.evaluation.fairness.groups import AGES, ATTRIBUTES, FEWEST, TOGETHER, UNKNOWN
 from payeewatch.pipeline.home.errors import PayeeWatchError
+from payeewatch.pipeline.home.retention_periods import Clock
 from payeewatch.pipeline.home.settings import FOLDERS, Settings
 from payeewatch.pipeline.home.vault import ABROAD, IN_FRANCE
 from payeewatch.pipeline.tables import BANKS
 from tests.conftest import NIGHTS, ROOT, Home
 
 DAY = NIGHTS[-1]
+FILES = ("params.yaml", "dossier-answers.yaml", "models.json")
+"""What lies beside the folders of a home."""
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +100,8 @@ def wrong_sources(home: Reading, folder: Path, statement: Statement) -> Iterator
             if not json.loads(record.read_text(encoding="utf-8"))["fingerprint"].startswith(source.digest):
                 yield name
         elif source.kind == Kind.LAKE and source.name.startswith("lake/loads"):
-            many, last = map(int, re.findall(r"\d+", source.name))
-            if (many, last) != (len(loads(folder)), loads(folder)[-1]["sequence"]):
+            first_load, last_load = map(int, re.findall(r"\d+", source.name))
+            if (first_load, last_load) != (loads(folder)[0]["sequence"], loads(folder)[-1]["sequence"]):
                 yield name
         elif source.kind == Kind.MODEL and (match := re.search(r"version (\d+)", source.name)):
             if (int(match[1]),) not in database(folder, "SELECT version FROM model_versions"):
@@ -151,6 +154,24 @@ def test_a_number_of_a_statement_named_in_a_text_is_the_one_meant(made: Dossier)
     assert {*re.findall(r"\b\d+\.\d+\b", everything)} == meant.keys()
 
 
+def test_every_clock_of_a_purge_has_its_words() -> None:
+    code = (ROOT / "pipeline" / "privacy" / "purge.py").read_text(encoding="utf-8")
+    counted = set(re.findall(r'counts\.add\("(\w+)"', code)) | {str(clock) for clock in Clock}
+    assert set(words.texts("purged")) - {"outcomes"} == counted - {"outcomes"}
+
+
+def test_no_text_is_cut_at_a_comma_that_nobody_quoted() -> None:
+    def cut(content: Any, path: str) -> Iterator[str]:
+        for key, value in content.items() if isinstance(content, dict) else enumerate(content):
+            if value is None:
+                yield f"{path}: {key}"
+            elif not isinstance(value, str | int | bool):
+                yield from cut(value, f"{path}.{key}")
+
+    folder = ROOT / "dossier" / "texts"
+    assert [found for path in sorted(folder.iterdir()) for found in cut(words.texts(path.stem), path.stem)] == []
+
+
 # numbers, by another road than the dossier's code
 
 
@@ -190,7 +211,7 @@ def test_members_and_lists_are_counted_from_the_bare_files(made: Dossier, publis
     assert of == f"{insured:,}"
 
 
-def test_rows_of_deliveries_are_those_of_the_records(made: Dossier, published: Home) -> None:
+def test_rows_of_drops_are_those_of_the_records(made: Dossier, published: Home) -> None:
     drops = [each for each in loads(published.path) if each["kind"] == "drop"]
     inbox = [path for path in (published.path / "inbox").iterdir() if path.name <= str(DAY)]
     assert numbers(text(made, "data.loads"))[1] == str(len(drops)) == str(len(inbox))
@@ -272,7 +293,7 @@ def test_exit_codes_and_folders_are_those_of_the_code() -> None:
     assert {code: entry["en"] for code, entry in texts.items() if code in meanings} == {
         code: meanings[code] for code in texts if code in meanings
     }
-    assert sorted(name for each in STORES for name in each[0].split(", ")) == sorted(FOLDERS)
+    assert sorted(name for each in STORES for name in each[0].split(", ")) == sorted([*FOLDERS, *FILES])
 
 
 def test_every_group_of_fairness_has_a_french_name() -> None:
