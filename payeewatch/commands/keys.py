@@ -70,7 +70,7 @@ def _renew_tokens(settings: Settings) -> Answer:
     return answer, [
         f"keys      {settings.key_file}: token key {done.version} for persons; the former ones stay in it",
         f"persons   {renewed:,} of {done.keys:,} keys are made with it",
-        f"stayed    {done.gone:,} are of rows that inbox/ and breaches/ do not have any more, {done.by_chance:,} look so",
+        f"stayed    {done.gone:,} of rows that inbox/ and breaches/ do not have any more; {done.by_chance:,} look so",
         *(f"rows      {rows:,} of token key {version}" for version, rows in done.rows.items()),
         "next      copy the key file to its safe place; keep the former copy with the backups made until now",
     ]

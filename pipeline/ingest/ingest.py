@@ -133,7 +133,7 @@ def _check_drop(session: Session, drop: Drop, profile: Profile) -> dict[str, Any
 
 
 def staged_again(session: Session, tables: Collection[str]) -> Iterator[Staged]:
-    """Some tables of every drop of the lake that is still in the inbox, staged one after the other.
+    """Some tables of every drop of the lake that is still in the inbox, staged one after the other, the last one first.
 
     A drop that cannot be read any more is as good as gone.
 
@@ -142,7 +142,7 @@ def staged_again(session: Session, tables: Collection[str]) -> Iterator[Staged]:
     """
     profile = Profile.load(session.settings)
     until = max((load.day for load in session.lake.loads() if load.kind == DROP), default=date.min)
-    drops = find_drops(session.settings.folder("inbox"), profile, until)
+    drops = find_drops(session.settings.folder("inbox"), profile, until)[::-1]
     for drop in progress(iter(drops), len(drops), "drop"):
         files = {name: paths for name, paths in drop.tables.items() if name in tables}
         with suppress(InputRefused), _stage_drop(session, replace(drop, tables=files), profile) as staged:

@@ -95,16 +95,14 @@ def renew(session: Session, keys: Keys) -> Renewal:
         raise InputMissing(f"{session.lake.root}: is empty: there are no keys to make again; load drops first")
     state = kept_tokens.begin(session.lake, session.keys)
     _find(session, keys, version)
-    tokens, gone = (
-        _tokens(session, query) for query in ("FROM lake_tokens", "FROM lake_tokens ANTI JOIN pairs USING (old)")
-    )
-    if len(gone) == len(tokens):
+    gone, found = _missing(session), _count(session, "FROM pairs")
+    if not found:
         raise InputMissing(
             f"{session.settings.folder('inbox')}: has no row of the lake any more, nor has breaches/; bring drops and"
             " lists back for as long as this takes. All keys stay as they were"
         )
     kept = kept_tokens.filters_of(gone, session.keys.kept, session.keys.person_version)
-    stayed = _decide(session, replace(keys, kept=kept), version)
+    renewed = _decide(session, replace(keys, kept=kept), version)
     writes = {
         _below(session, path): partial(_rewrite, session, table, path, version)
         for table in KEYS
@@ -113,9 +111,9 @@ def renew(session: Session, keys: Keys) -> Renewal:
     writes[state] = partial(kept_tokens.write, persons=version, kept=kept)
     session.lake.replace(writes, f"token key {version}")
     session.lake_cache.clear()
-    for temporary in ("lake_tokens", "pairs", "renewed"):
+    for temporary in ("missing", "pairs", "renewed"):
         session.con.execute(f"DROP TABLE {temporary}")
-    return Renewal(version, len(tokens), len(gone), stayed, rows_by_version(session))
+    return Renewal(version, found + len(gone), len(gone), found - renewed, rows_by_version(session))
 
 
 def rows_by_version(session: Session) -> dict[int, int]:
@@ -126,24 +124,29 @@ def rows_by_version(session: Session) -> dict[int, int]:
 
 
 def _find(session: Session, keys: Keys, version: int) -> None:
-    """Make `lake_tokens`, the keys of persons in the lake, and `pairs`: what those found are under every version."""
+    """Make `pairs`: what the keys of persons in the lake are under every version; `missing` are those not found."""
     con = session.con
     every = " UNION ALL ".join(
         f"SELECT {_unnested(*KEYS[table])} AS old FROM ({session.lake.scan(table)})" for table in KEYS
     )
-    con.execute(f"CREATE OR REPLACE TEMP TABLE lake_tokens AS SELECT DISTINCT old FROM ({every}) WHERE old IS NOT NULL")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE missing AS SELECT DISTINCT old FROM ({every}) WHERE old IS NOT NULL")
     register_pairs(con, keys, version)
-    versions = [each for each in sorted(keys.token) if each <= version]
-    columns = ", ".join(f"v{each} BIGINT" for each in versions)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE found (old BIGINT, {columns})")
-    fields = ", ".join(["pair.old", *(f"pair.v{each}" for each in versions)])
+    versions = [f"v{each}" for each in sorted(keys.token) if each <= version]
+    con.execute(f"CREATE OR REPLACE TEMP TABLE pairs (old BIGINT, {', '.join(f'{each} BIGINT' for each in versions)})")
+    fields = ", ".join(f"pair.{each}" for each in ["old", *versions])
 
     def collect(query: str, scalars: tuple[str, ...], lists: tuple[str, ...]) -> None:
         con.execute(
-            f"INSERT INTO found SELECT DISTINCT {fields} FROM"
-            f" (SELECT {_unnested(scalars, lists)} AS pair FROM ({query})) WHERE pair.old IN (FROM lake_tokens)"
+            f"INSERT INTO pairs SELECT DISTINCT {fields} FROM"
+            f" (SELECT {_unnested(scalars, lists)} AS pair FROM ({query})) WHERE pair.old IN (FROM missing)"
         )
+        con.execute("DELETE FROM missing WHERE old IN (SELECT old FROM pairs)")
 
+    people_again(
+        session,
+        lambda query: collect(query, KEYS["people"][0], ("other_name_keys", "spelling_keys")),
+        "pairs",
+    )
     for staged in staged_again(session, PERSON_TABLES):
         scalars, lists = KEYS[staged.table.name]
         cells = {column: DERIVED[staged.table.name][column] for column in (*scalars, *lists)}
@@ -152,25 +155,19 @@ def _find(session: Session, keys: Keys, version: int) -> None:
         if staged.table.name == "members":
             spelt = keys_of(f"SELECT rowid AS place, * FROM {staged.relation}")
             collect(suffixed(spelt, "pairs"), *KEYS["member_spellings"])
-    people_again(
-        session,
-        lambda query: collect(query, KEYS["people"][0], ("other_name_keys", "spelling_keys")),
-        "pairs",
-    )
-    con.execute("CREATE OR REPLACE TEMP TABLE pairs AS SELECT DISTINCT * FROM found")
-    con.execute("DROP TABLE found")
+        if not _count(session, "FROM missing"):
+            break
 
 
 def _decide(session: Session, keys: Keys, version: int) -> int:
-    """Make `renewed`, old key -> new key, of `pairs`. Returns how many of the keys found stay as they were."""
+    """Make `renewed`, old key -> new key, of `pairs`. Returns how many there are: others stay."""
     cases = " ".join(f"WHEN {is_kept(keys, each, f'v{each}')} THEN v{each}" for each in sorted(keys.kept))
     new = f"CASE {cases} ELSE v{version} END" if cases else f"v{version}"
     session.con.execute(
         "CREATE OR REPLACE TEMP TABLE renewed AS"
         f" SELECT old, new FROM (SELECT old, {new} AS new FROM pairs) WHERE old <> new"
     )
-    many = session.con.execute("SELECT (SELECT count(*) FROM pairs) - (SELECT count(*) FROM renewed)").fetchall()
-    return int(many[0][0])
+    return _count(session, "FROM renewed")
 
 
 def _rewrite(session: Session, table: str, path: str, version: int, new: Path) -> None:
@@ -205,10 +202,14 @@ def _unnested(scalars: tuple[str, ...], lists: tuple[str, ...]) -> str:
     return f"unnest(flatten([{', '.join([*together, *lists])}]))"
 
 
-def _tokens(session: Session, query: str) -> NDArray[np.int64]:
+def _missing(session: Session) -> NDArray[np.int64]:
     import numpy as np
 
-    return np.asarray(session.con.execute(query).fetchnumpy()["old"], dtype=np.int64)
+    return np.asarray(session.con.execute("FROM missing ORDER BY old").fetchnumpy()["old"], dtype=np.int64)
+
+
+def _count(session: Session, rows: str) -> int:
+    return int(session.con.execute(f"SELECT count(*) FROM ({rows})").fetchall()[0][0])
 
 
 def _below(session: Session, path: str) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -21,10 +20,9 @@ from payeewatch.pipeline.loading import link_and_derive
 from payeewatch.pipeline.privacy import erase, token_key
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store import kept_tokens
-from payeewatch.pipeline.store.lake import SCHEMAS
 from payeewatch.pipeline.tables import LAKE_TABLES
 from tests.breach_lists import put_list
-from tests.inbox import good, inbox_session, national_id, rows_of, whole_drop
+from tests.inbox import good, inbox_session, national_id, put_drop, rows_of
 
 FIRST, NEXT, LAST = date(2024, 3, 20), date(2024, 3, 21), date(2024, 3, 22)
 NAMES = {1: "Dupond-Essai", 2: "Müller-Essai", 3: "Essai ép. Moreau", 4: "O'Essaidon", 5: "Essaigoff"}
@@ -45,9 +43,36 @@ NAMELESS = {"national_id": None, "holder_national_id": None, "birth_rank": None}
 
 def fill(home: Path) -> None:
     """M1 and M2 came with the first drop, M3 with the next. On the list: M1, M3, and M2 by name only."""
-    whole_drop(home, str(FIRST), members=[member(1), member(2)], bank_changes=[good("bank_changes", 1)])
-    whole_drop(home, str(NEXT), members=[member(3)], bank_changes=[good("bank_changes", 2, holder_name="M. Müller")])
+    first_drop(home)
+    put_drop(home, str(NEXT), members=[member(3)], bank_changes=[good("bank_changes", 2, holder_name="M. Müller")])
     put_list(home / "breaches", "TPO-1", [on_list(1), on_list(3), on_list(2, **NAMELESS)])
+
+
+def first_drop(home: Path, *members: dict[str, Any]) -> None:
+    rows = list(members) or [member(1), member(2)]
+    put_drop(home, str(FIRST), members=rows, claims=[good("claims")], bank_changes=[good("bank_changes", 1)])
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with all of this loaded, under its first token key."""
+    folder = tmp_path_factory.mktemp("start")
+    fill(folder / "home")
+    with inbox_session(folder / "home") as session:
+        load(session)
+    return folder
+
+
+@pytest.fixture
+def home(start: Path, tmp_path: Path) -> Path:
+    return copy(start, tmp_path)
+
+
+def copy(start: Path, folder: Path) -> Path:
+    shutil.rmtree(folder / "home", ignore_errors=True)
+    shutil.copytree(start / "home", folder / "home")
+    shutil.copy2(start / "home-keys.json", folder / "home-keys.json")
+    return folder / "home"
 
 
 def load(session: Session, until: date = NEXT) -> None:
@@ -58,14 +83,6 @@ def load(session: Session, until: date = NEXT) -> None:
 
 def renew(session: Session) -> token_key.Renewal:
     return token_key.renew(session, token_key.begin(session.settings.key_file, session))
-
-
-@contextmanager
-def loaded(home: Path) -> Iterator[Session]:
-    fill(home)
-    with inbox_session(home) as session:
-        load(session)
-        yield session
 
 
 def rows(session: Session) -> dict[str, list[tuple[Any, ...]]]:
@@ -103,16 +120,17 @@ def test_every_column_with_keys_of_persons_is_renewed() -> None:
     assert {name: set(token_key.KEYS.get(name, ((), ()))[0]) for name in named} == named
 
 
-def test_a_lake_with_a_new_token_key_is_as_if_it_had_always_had_it(tmp_path: Path) -> None:
-    with loaded(tmp_path / "home") as session:
-        before, matches = keys_in(session), exposed(session)
+def test_a_lake_with_a_new_token_key_is_as_if_it_had_always_had_it(home: Path, tmp_path: Path) -> None:
+    with inbox_session(home) as session:
+        before, matches, old = keys_in(session), exposed(session), Keys.load(session.settings.key_file)
         done = renew(session)
-        assert (done.gone, done.by_chance, done.rows.keys()) == (0, 0, {2})
-        assert (done.keys, before & keys_in(session)) == (len(before), set())
+        assert (done.keys, done.gone, done.by_chance, set(done.rows)) == (len(before), 0, 0, {2})
         renewed, keys = rows(session), Keys.load(session.settings.key_file)
-    with inbox_session(tmp_path / "home") as session:
+        refuse_former_key_files(session, old)
+    with inbox_session(home) as session:
         assert (session.keys.person_version, session.keys.kept, session.keys.token_version) == (2, {}, 1)
         assert (exposed(session), len(matches)) == (matches, 3)
+        assert before & keys_in(session) == set()  # the former key alone makes none of them
         load(session)
         assert rows(session) == renewed
     fill(tmp_path / "other")
@@ -124,21 +142,18 @@ def test_a_lake_with_a_new_token_key_is_as_if_it_had_always_had_it(tmp_path: Pat
         assert rows(session) == renewed
 
 
-def test_the_former_key_alone_makes_no_key_of_the_lake(tmp_path: Path) -> None:
-    with loaded(tmp_path / "home") as session:
-        old = Keys.load(session.settings.key_file)
-        person = f"person_key('{national_id(1)[:13]}', '{member(1)['birth_date']}')"
-        ((known,),) = session.con.execute(f"SELECT {person}").fetchall()
-        assert known in keys_in(session)
-        renew(session)
-        assert known not in keys_in(session)
-        with pytest.raises(SettingsError, match="token does not fit"):
-            old.check(session.lake.root)
+def refuse_former_key_files(session: Session, old: Keys) -> None:
+    with pytest.raises(SettingsError, match="token does not fit"):
+        old.check(session.lake.root)
+    other = replace(old, token=old.token | {3: b"x" * 32})
+    with pytest.raises(SettingsError, match="lasting does not fit"):
+        replace(other, token_version=3).check(session.lake.root)
+    with pytest.raises(SettingsError, match="have token key 2, which the key file does not have"):
+        kept_tokens.keys_of(session.lake, other)
 
 
-def test_who_is_gone_from_inbox_and_lists_keeps_the_key_and_still_matches(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    with loaded(home) as session:
+def test_who_is_gone_from_inbox_and_lists_keeps_the_key_and_still_matches(home: Path) -> None:
+    with inbox_session(home) as session:
         before = {
             row[0]: row for row in rows_of(session, "SELECT member_id, person_key, name_keys FROM members", "members")
         }
@@ -146,10 +161,10 @@ def test_who_is_gone_from_inbox_and_lists_keeps_the_key_and_still_matches(tmp_pa
     put_list(home / "breaches", "TPO-1", [on_list(3)])
     with inbox_session(home) as session:
         done = renew(session)
-        assert done.gone > 0 and set(done.rows) == {1, 2}
+        assert (done.gone > 0, set(done.rows)) == (True, {1, 2})
         versions = dict(rows_of(session, "SELECT member_id, key_version FROM members", "members"))
         assert versions == {"M1": 1, "M2": 1, "M3": 2}
-    whole_drop(home, str(LAST), members=[member(1), member(4)])
+    put_drop(home, str(LAST), members=[member(1), member(4)])
     put_list(home / "breaches", "TPO-2", [on_list(1), on_list(2, **NAMELESS), on_list(4)])
     with inbox_session(home) as session:
         load(session, LAST)
@@ -163,9 +178,8 @@ def test_who_is_gone_from_inbox_and_lists_keeps_the_key_and_still_matches(tmp_pa
         assert session.con.execute(f"SELECT id_key('{id_13}') <> id_key_v1('{id_13}')").fetchall() == [(True,)]
 
 
-def test_a_second_new_key_renews_who_came_back_and_keeps_who_did_not(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    with loaded(home) as session:
+def test_a_second_new_key_renews_who_came_back_and_keeps_who_did_not(home: Path, tmp_path: Path) -> None:
+    with inbox_session(home) as session:
         before = keys_of_members(session)
     shutil.move(home / "inbox" / str(FIRST), tmp_path / "aside")
     shutil.rmtree(home / "breaches" / "TPO-1")
@@ -174,14 +188,13 @@ def test_a_second_new_key_renews_who_came_back_and_keeps_who_did_not(tmp_path: P
         second = keys_of_members(session)
         assert (second["M1"], second["M2"]) == (before["M1"], before["M2"])
     shutil.move(tmp_path / "aside", home / "inbox" / str(FIRST))
-    (home / "inbox" / str(FIRST) / "members.csv").write_text("")
-    whole_drop(home, str(FIRST), members=[member(2)], bank_changes=[good("bank_changes", 1)])
+    first_drop(home, member(2))
     shutil.rmtree(home / "inbox" / str(NEXT))
     with inbox_session(home) as session:
         done = renew(session)
         third = keys_of_members(session)
         assert (done.version, third["M1"], third["M3"]) == (3, before["M1"], second["M3"])
-    whole_drop(home, str(LAST), members=[member(1), member(2), member(3)])
+    put_drop(home, str(LAST), members=[member(1), member(2), member(3)])
     with inbox_session(home) as session:
         load_again = keys_of_members(session)
         ingest(session, LAST)
@@ -195,55 +208,45 @@ def keys_of_members(session: Session) -> Mapping[str, int]:
     return dict(found)
 
 
-def test_who_was_erased_before_stays_off_lists_that_come_later(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    with loaded(home) as session:
+def test_who_was_erased_before_stays_off_lists_that_come_later(home: Path) -> None:
+    with inbox_session(home) as session:
         for each in ("M1", "M2", "M3"):
-            erase.begin(session, each, NEXT)
-            erase.erase(session, erase.pending(session.settings) or pytest.fail(), dry_run=False)
+            erase.erase(session, erase.begin(session, each, NEXT), dry_run=False)
             erase.finish(session.settings)
-        whole_drop(home, str(LAST), members=[member(4)])
+        put_drop(home, str(LAST), members=[member(4)])
         load(session, LAST)
         renew(session)
     one_name = on_list(2, **NAMELESS, given_names=None)
-    put_list(home / "breaches", "TPO-2", [on_list(1), on_list(3), on_list(2, **NAMELESS), one_name, on_list(4)])
+    put_list(home / "breaches", "TPO-2", [on_list(1), on_list(3), on_list(2, **NAMELESS), one_name, *[on_list(4)] * 9])
     with inbox_session(home) as session:
         load(session, LAST)
         query = "SELECT count(*) FILTER (unusable IS NOT NULL), count(*) FROM people WHERE breach_id = 'TPO-2'"
-        of_one = rows_of(session, query, "people")
-        assert rows_of(
-            session, "SELECT count(*) FROM people_spellings WHERE breach_id = 'TPO-2'", "people_spellings"
-        ) == [(0,)]
+        assert rows_of(session, query, "people") == [
+            (10, 55)
+        ]  # nine of M4, with five other forms each
+        spelt = "SELECT count(*) FROM people_spellings WHERE breach_id = 'TPO-2'"
+        assert rows_of(session, spelt, "people_spellings") == [(0,)]
         keyed = "SELECT count(*) FROM people WHERE breach_id = 'TPO-2' AND person_key IS NOT NULL"
-        assert (rows_of(session, keyed, "people"), exposed(session)) == ([(1,)], {"M4": "exact"})
-    plain = tmp_path / "plain"
-    put_list(plain / "breaches", "TPO-2", [one_name, on_list(4)])
-    whole_drop(plain, str(LAST), members=[member(4)])
-    with inbox_session(plain) as session:
-        load(session, LAST)
-        assert rows_of(session, query, "people") == of_one
+        assert (rows_of(session, keyed, "people"), exposed(session)) == ([(9,)], {"M4": "exact"})
 
 
-def test_a_change_that_is_killed_anywhere_is_before_or_after_it_and_goes_on(tmp_path: Path) -> None:
-    with loaded(tmp_path / "home") as session:
+def test_a_change_that_is_killed_is_before_or_after_it_and_goes_on(start: Path, tmp_path: Path) -> None:
+    home = copy(start, tmp_path)
+    with inbox_session(home) as session:
         before = rows(session)
-    shutil.copytree(tmp_path / "home", tmp_path / "start")
-    shutil.copy2(tmp_path / "home-keys.json", tmp_path / "start-keys.json")
 
     def change() -> None:
-        with inbox_session(tmp_path / "home") as session:
+        with inbox_session(home) as session:
             renew(session)
 
     with killed_at(None) as undisturbed:
         change()
     seen = set()
-    for at in range(1, undisturbed.count, 3):
-        shutil.rmtree(tmp_path / "home")
-        shutil.copytree(tmp_path / "start", tmp_path / "home")
-        shutil.copy2(tmp_path / "start-keys.json", tmp_path / "home-keys.json")
+    for at in (3, undisturbed.count - 3):
+        copy(start, tmp_path)
         with killed_at(at):
             change()
-        with inbox_session(tmp_path / "home") as session:
+        with inbox_session(home) as session:
             version = session.keys.person_version
             seen.add(version)
             assert (rows(session) == before) == (version == 1)
@@ -256,11 +259,10 @@ def test_a_change_that_is_killed_anywhere_is_before_or_after_it_and_goes_on(tmp_
     assert seen == {1, 2}
 
 
-def test_no_source_or_an_empty_lake_is_refused_and_changes_nothing(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    with inbox_session(home) as session, pytest.raises(InputMissing, match="is empty"):
+def test_no_source_or_an_empty_lake_is_refused_and_changes_nothing(home: Path, tmp_path: Path) -> None:
+    with inbox_session(tmp_path / "empty") as session, pytest.raises(InputMissing, match="is empty"):
         renew(session)
-    with loaded(home) as session:
+    with inbox_session(home) as session:
         before = rows(session)
     shutil.rmtree(home / "inbox")
     shutil.rmtree(home / "breaches")
@@ -270,13 +272,3 @@ def test_no_source_or_an_empty_lake_is_refused_and_changes_nothing(tmp_path: Pat
         assert (rows(session), session.keys.person_version) == (before, 1)
     with inbox_session(home) as session:
         assert (rows(session), session.keys.person_version) == (before, 1)
-
-
-def test_a_key_file_without_the_key_of_the_lakes_persons_is_refused(tmp_path: Path) -> None:
-    with loaded(tmp_path / "home") as session:
-        renew(session)
-        keys = Keys.load(session.settings.key_file)
-        other = replace(keys, token=keys.token | {3: b"x" * 32})
-        with pytest.raises(SettingsError, match="token key 2"):
-            kept_tokens.keys_of(session.lake, replace(other, token={1: keys.token[1], 3: b"x" * 32}))
-    assert set(SCHEMAS) >= set(token_key.KEYS)
