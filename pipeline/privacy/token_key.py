@@ -30,6 +30,7 @@ from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import file_text, name, text
 from payeewatch.pipeline.store import kept_tokens
 from payeewatch.pipeline.store.chain import record_names
+from payeewatch.pipeline.store.kept_tokens import KEYS
 from payeewatch.pipeline.store.lake import PARQUET, SCHEMAS
 
 if TYPE_CHECKING:
@@ -37,14 +38,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_VERSIONS = 127
-KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "members": (("person_key", "holder_key", "id_key"), ("name_keys", "name_tokens", "surname_tokens")),
-    "member_spellings": ((), ("keys",)),
-    "bank_changes": ((), ("holder_tokens",)),
-    "people": (("person_key", "holder_key", "id_key", "name_key", "first_name_key"), ()),
-    "people_spellings": (("name_key",), ("keys",)),
-}
-"""Lake table -> its columns with one key of a person, and with a list of them."""
 IN_PLACES = ("people_spellings",)
 """Where a key's place in the list says what it is; other lists are sorted."""
 
@@ -113,14 +106,7 @@ def renew(session: Session, keys: Keys) -> Renewal:
     session.lake_cache.clear()
     for temporary in ("missing", "pairs", "renewed"):
         session.con.execute(f"DROP TABLE {temporary}")
-    return Renewal(version, found + len(gone), len(gone), found - renewed, rows_by_version(session))
-
-
-def rows_by_version(session: Session) -> dict[int, int]:
-    """Version of the token key -> how many rows of the lake have keys of persons made with it."""
-    scans = " UNION ALL ".join(f"SELECT key_version FROM ({session.lake.scan(table)})" for table in KEYS)
-    rows = session.con.execute(f"SELECT key_version, count(*) FROM ({scans}) GROUP BY ALL ORDER BY 1").fetchall()
-    return dict(rows)
+    return Renewal(version, found + len(gone), len(gone), found - renewed, kept_tokens.rows_by_version(session.lake))
 
 
 def _find(session: Session, keys: Keys, version: int) -> None:

@@ -16,6 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import duckdb
+
 from payeewatch.pipeline.home.errors import SettingsError
 from payeewatch.pipeline.home.keys import KEY_CHECK, SHIFTS, Keys
 from payeewatch.pipeline.store.lake import Lake, Load
@@ -26,6 +28,14 @@ if TYPE_CHECKING:
 
 TOKEN_KEY = "token_key"
 """The kind of load that names the file, and the file's folder below the lake."""
+KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "members": (("person_key", "holder_key", "id_key"), ("name_keys", "name_tokens", "surname_tokens")),
+    "member_spellings": ((), ("keys",)),
+    "bank_changes": ((), ("holder_tokens",)),
+    "people": (("person_key", "holder_key", "id_key", "name_key", "first_name_key"), ()),
+    "people_spellings": (("name_key",), ("keys",)),
+}
+"""Lake table -> its columns with one key of a person, and with a list of them."""
 BITS_PER_KEY = 64
 LEAST_BITS, MOST_BITS = 2**10, 2**22
 """A filter is a constant of every query that makes keys: beyond this size, planning takes longer than keys do."""
@@ -85,6 +95,14 @@ def write(path: Path, persons: int, kept: Mapping[int, bytes]) -> None:
     schema = pa.schema([("persons", pa.int8()), ("former", pa.int8()), ("filter", pa.binary())])
     rows = [{"persons": persons, "former": former, "filter": bits} for former, bits in sorted(kept.items())]
     pq.write_table(pa.Table.from_pylist(rows or [{"persons": persons}], schema), path, compression="zstd")
+
+
+def rows_by_version(lake: Lake) -> dict[int, int]:
+    """Version of the token key -> how many rows of the lake have keys of persons made with it, or with a later one."""
+    scans = " UNION ALL ".join(f"SELECT key_version FROM ({lake.scan(table)})" for table in KEYS)
+    with duckdb.connect() as con:
+        query = f"SELECT key_version, count(*) FROM ({scans}) WHERE key_version IS NOT NULL GROUP BY ALL ORDER BY 1"
+        return dict(con.execute(query).fetchall())
 
 
 def filter_of(kept: NDArray[np.int64], size: int | None = None) -> bytes:

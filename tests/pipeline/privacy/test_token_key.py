@@ -89,19 +89,19 @@ def rows(session: Session) -> dict[str, list[tuple[Any, ...]]]:
     """All tables with keys of persons, without the version of the key."""
     return {
         table: rows_of(session, f"SELECT * EXCLUDE (key_version) FROM {table} ORDER BY ALL", table)
-        for table in token_key.KEYS
+        for table in kept_tokens.KEYS
     }
 
 
 def keys_in(session: Session) -> set[int]:
     """Every key of a person in the lake."""
-    nested = [value for table in token_key.KEYS for row in _keys_of(session, table) for value in row]
+    nested = [value for table in kept_tokens.KEYS for row in _keys_of(session, table) for value in row]
     flat = [key for value in nested for key in (value if isinstance(value, list) else [value])]
     return {key for key in flat if key is not None}
 
 
 def _keys_of(session: Session, table: str) -> list[tuple[Any, ...]]:
-    scalars, lists = token_key.KEYS[table]
+    scalars, lists = kept_tokens.KEYS[table]
     return rows_of(session, f"SELECT {', '.join([*scalars, *lists])} FROM {table}", table)
 
 
@@ -114,10 +114,10 @@ def test_every_column_with_keys_of_persons_is_renewed() -> None:
     keyed = {
         name: {c for c, kind in table.columns.items() if kind == "BIGINT[]"} for name, table in LAKE_TABLES.items()
     }
-    declared = {name: set(token_key.KEYS.get(name, ((), ()))[1]) for name in keyed}
+    declared = {name: set(kept_tokens.KEYS.get(name, ((), ()))[1]) for name in keyed}
     assert declared == keyed
     named = {name: {c for c in table.columns if c.endswith("_key")} for name, table in LAKE_TABLES.items()}
-    assert {name: set(token_key.KEYS.get(name, ((), ()))[0]) for name in named} == named
+    assert {name: set(kept_tokens.KEYS.get(name, ((), ()))[0]) for name in named} == named
 
 
 def test_a_lake_with_a_new_token_key_is_as_if_it_had_always_had_it(home: Path, tmp_path: Path) -> None:
@@ -221,9 +221,7 @@ def test_who_was_erased_before_stays_off_lists_that_come_later(home: Path) -> No
     with inbox_session(home) as session:
         load(session, LAST)
         query = "SELECT count(*) FILTER (unusable IS NOT NULL), count(*) FROM people WHERE breach_id = 'TPO-2'"
-        assert rows_of(session, query, "people") == [
-            (10, 55)
-        ]  # nine of M4, with five other forms each
+        assert rows_of(session, query, "people") == [(10, 55)]  # nine of M4, with five other forms each
         spelt = "SELECT count(*) FROM people_spellings WHERE breach_id = 'TPO-2'"
         assert rows_of(session, spelt, "people_spellings") == [(0,)]
         keyed = "SELECT count(*) FROM people WHERE breach_id = 'TPO-2' AND person_key IS NOT NULL"
@@ -255,7 +253,7 @@ def test_a_change_that_is_killed_is_before_or_after_it_and_goes_on(start: Path, 
                 done = renew(session)
                 assert (done.version, done.gone) == (2, 0)
                 assert keys.items() <= Keys.load(session.settings.key_file).token.items()
-            assert list(token_key.rows_by_version(session)) == [2]
+            assert list(kept_tokens.rows_by_version(session.lake)) == [2]
     assert seen == {1, 2}
 
 
