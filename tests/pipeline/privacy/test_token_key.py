@@ -120,13 +120,14 @@ def test_every_column_with_keys_of_persons_is_renewed() -> None:
     assert {name: set(kept_tokens.KEYS.get(name, ((), ()))[0]) for name in named} == named
 
 
-def test_a_lake_with_a_new_token_key_is_as_if_it_had_always_had_it(home: Path, tmp_path: Path) -> None:
+def test_a_lake_with_a_new_token_key_is_as_if_it_had_always_had_it(start: Path, home: Path, tmp_path: Path) -> None:
     with inbox_session(home) as session:
         before, matches, old = keys_in(session), exposed(session), Keys.load(session.settings.key_file)
         done = renew(session)
         assert (done.keys, done.gone, done.by_chance, set(done.rows)) == (len(before), 0, 0, {2})
         renewed, keys = rows(session), Keys.load(session.settings.key_file)
         refuse_former_key_files(session, old)
+        keys.check(start / "home" / "lake", note=False)  # as of a backup made before
     with inbox_session(home) as session:
         assert (session.keys.person_version, session.keys.kept, session.keys.token_version) == (2, {}, 1)
         assert (exposed(session), len(matches)) == (matches, 3)
