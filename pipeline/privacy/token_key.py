@@ -61,9 +61,12 @@ def begin(key_file: Path, session: Session, random_bytes: Callable[[int], bytes]
     """Put a new token key into the key file, unless an earlier run did, and note it in the lake.
 
     Raises:
+        InputMissing: the lake is empty.
         SettingsError: there is no key file, it is refused, or its versions are used up.
         StoreError: key file or lake cannot be written.
     """
+    if not record_names(session.lake.root):
+        raise InputMissing(f"{session.lake.root}: is empty: there are no keys to make again; load drops first")
     keys = Keys.load(key_file)
     newest = max(keys.token)
     if newest == session.keys.person_version:
@@ -79,13 +82,11 @@ def renew(session: Session, keys: Keys) -> Renewal:
     """Give every person whose source is still there a key of the newest version, in all files at once.
 
     Raises:
-        InputMissing: the lake is empty, or no source of it is there any more.
+        InputMissing: no source of the lake is there any more.
         InputRefused: a list, or the inbox, cannot be read.
         StoreError: the lake cannot be written.
     """
     version = max(keys.token)
-    if not record_names(session.lake.root):
-        raise InputMissing(f"{session.lake.root}: is empty: there are no keys to make again; load drops first")
     state = kept_tokens.begin(session.lake, session.keys)
     _find(session, keys, version)
     gone, found = _missing(session), _count(session, "FROM pairs")
@@ -122,11 +123,12 @@ def _find(session: Session, keys: Keys, version: int) -> None:
     fields = ", ".join(f"pair.{each}" for each in ["old", *versions])
 
     def collect(query: str, scalars: tuple[str, ...], lists: tuple[str, ...]) -> None:
-        con.execute(
+        added = con.execute(
             f"INSERT INTO pairs SELECT DISTINCT {fields} FROM"
             f" (SELECT {_unnested(scalars, lists)} AS pair FROM ({query})) WHERE pair.old IN (FROM missing)"
-        )
-        con.execute("DELETE FROM missing WHERE old IN (SELECT old FROM pairs)")
+        ).fetchall()
+        if added[0][0]:
+            con.execute("DELETE FROM missing WHERE old IN (SELECT old FROM pairs)")
 
     people_again(
         session,
