@@ -14,6 +14,7 @@ from payeewatch.pipeline.home.files import holder, only_holder
 from payeewatch.pipeline.home.keys import Keys
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.store import kept_tokens
 from payeewatch.pipeline.store.lake import Lake
 from payeewatch.pipeline.store.tombstones import UNFINISHED_ERASURE
 
@@ -37,6 +38,7 @@ def opened(settings: Settings, *, writing: bool = True, any_format: bool = False
             if not any_format:
                 lake.check()
                 lake.refuse_altered()
+                keys = kept_tokens.keys_of(lake, keys)
             tokens.register(con, keys)
             with _naming_damage(lake):
                 yield Session(settings, keys, lake, con)
@@ -48,6 +50,7 @@ def opened(settings: Settings, *, writing: bool = True, any_format: bool = False
             lake.finish_replacing()
             lake.refuse_altered()
             lake.sweep()
+            keys = kept_tokens.keys_of(lake, keys)
         publication.finish(settings)
         tokens.register(con, keys)
         _follow_the_home(settings)

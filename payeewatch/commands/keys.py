@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import click
+
 from payeewatch.command import Answer, command
 
 if TYPE_CHECKING:
@@ -11,13 +13,21 @@ if TYPE_CHECKING:
 
 
 @command("rotate-keys", waits=True)
-def rotate_keys(settings: Settings) -> Answer:
+@click.option(
+    "--tokens", is_flag=True, help="A new token key for persons, in place of new keys of vault and audit log."
+)
+def rotate_keys(settings: Settings, tokens: bool) -> Answer:
     """Give vault and audit log new keys, while the application runs. Back up the home and the key file first.
+
+    With --tokens, persons get a new token key instead: their keys are made again from inbox/ and breaches/. Who is not
+    found there keeps the former key, and still matches. Tokens of accounts and ids of changes and flags never change.
 
     Killed at any moment, it goes on where it stopped when it is run again; until then both keys count.
 
     Example: payeewatch rotate-keys
     """
+    if tokens:
+        return _renew_tokens(settings)
     from payeewatch.commands.people import has_triage_database
     from payeewatch.pipeline.home import vault
     from payeewatch.pipeline.home.keys import Keys
@@ -41,6 +51,28 @@ def rotate_keys(settings: Settings) -> Answer:
         f"audit     {records:,} records vouched for by the new key",
         "next      copy the key file to its safe place; keep the former copy with the backups made until now",
         "          restart the application: everybody signs in again",
+    ]
+
+
+def _renew_tokens(settings: Settings) -> Answer:
+    from payeewatch.pipeline.opening import opened
+    from payeewatch.pipeline.privacy import token_key
+
+    with opened(settings) as session, session.stage("token_key"):
+        keys = token_key.begin(settings.key_file, session)
+        done = token_key.renew(session, keys)
+    renewed = done.keys - done.gone - done.by_chance
+    answer = {
+        "key_file": settings.key_file, "version": done.version, "keys": done.keys, "renewed": renewed,
+        "gone": done.gone, "by_chance": done.by_chance,
+        "rows": {str(version): rows for version, rows in done.rows.items()},
+    }  # fmt: skip
+    return answer, [
+        f"keys      {settings.key_file}: token key {done.version} for persons; the former ones stay in it",
+        f"persons   {renewed:,} of {done.keys:,} keys are made with it",
+        f"stayed    {done.gone:,} of rows that inbox/ and breaches/ do not have any more; {done.by_chance:,} look so",
+        *(f"rows      {rows:,} of token key {version}" for version, rows in done.rows.items()),
+        "next      copy the key file to its safe place; keep the former copy with the backups made until now",
     ]
 
 

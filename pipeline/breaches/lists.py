@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from payeewatch.pipeline.breaches import rejected_people
 from payeewatch.pipeline.breaches.manifest import Manifest
-from payeewatch.pipeline.breaches.people import Counts, Form, count_people, find_people, write_people
+from payeewatch.pipeline.breaches.people import Counts, Form, count_people, find_people, keyed_again, write_people
 from payeewatch.pipeline.home import wording
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused
 from payeewatch.pipeline.home.keys import NAME_FORMS
@@ -103,6 +104,17 @@ def check_lists(session: Session) -> list[dict[str, Any]]:
         except InputRefused as refusal:
             results.append({"breach_id": shown(folder.name), "refused": str(refusal)})
     return results
+
+
+def people_again(session: Session, then: Callable[[str], object], suffix: str) -> None:
+    """Give `then` SQL of the people of every list below breaches/, as keys of the macros with a suffix.
+
+    A list that cannot be read any more is as good as gone.
+    """
+    form = form_of_lists(session)
+    for folder in _complete(session.settings.folder("breaches")):
+        with suppress(InputRefused):
+            keyed_again(session.con, find_people(folder, form.export.files), form, then, suffix)
 
 
 def form_of_lists(session: Session) -> Form:

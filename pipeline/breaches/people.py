@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ import duckdb
 from payeewatch.pipeline.breaches import rejected_people
 from payeewatch.pipeline.home.errors import InputRefused
 from payeewatch.pipeline.home.files import replace_whole
+from payeewatch.pipeline.home.keys import register_pairs, suffixed
 from payeewatch.pipeline.home.plain_files import oddities
 from payeewatch.pipeline.home.shown import shown
 from payeewatch.pipeline.ingest.adapters import files_of, in_number_order, parts_of
@@ -23,13 +24,22 @@ from payeewatch.pipeline.ingest.profile import Export
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import file_text, text
 from payeewatch.pipeline.store.lake import SCHEMAS, VERSION_STEP
-from payeewatch.pipeline.store.tombstones import Tombstones
+from payeewatch.pipeline.store.tombstones import NO_TOMBSTONES, Tombstones
 from payeewatch.pipeline.tables import PEOPLE, Column, Kind
 
 IDENTIFYING = ("national_id", "holder_national_id", "family_name")
 UNUSABLE = {"national_id": 1, "holder_national_id": 2, "birth_date": 4, "birth_rank": 8}
 FILLED = {"holder_national_id": 16, "birth_date": 32}
 """Bits of `unusable`; what else is filled can be seen from the row's keys."""
+ERASED_BY = {
+    "person_key": "person_key(id13, birth8)",
+    "id_key": "id_key(id13)",
+    "holder_key": "person_key(CASE WHEN holder_is_own THEN id13 ELSE holder13 END, birth8)",
+    "name_key": "CASE WHEN is_complete THEN name_key(name, birth8) END",
+    "first_name_key": "CASE WHEN is_complete THEN name_key(first_name, birth8) END",
+    "spelling_keys": "spelling_keys(spelling_surname, spelling_given, birth8)",
+}
+"""SQL of what an erased person on a list is known by; the tombstone may be of a former token key."""
 WITHOUT_NUMBER = "person_key IS NULL AND id_key IS NULL AND holder_key IS NULL"
 """SQL condition of the people whom only a name finds: only their spellings are compared."""
 
@@ -99,9 +109,12 @@ def write_people(
     written: dict[str, list[str]] = {"people": [], "people_spellings": []}
     columns: set[str] = set()
     tombstones = Tombstones.of(session.lake.loads())
+    versions = sorted(session.keys.token) if tombstones.tokens and len(session.keys.token) > 1 else []
+    if versions:
+        register_pairs(con, session.keys, versions[-1])
     stamps = {
         "breach_id": text(breach_id),
-        "key_version": str(session.keys.token_version),
+        "key_version": str(session.keys.person_version),
         "known_at": f"TIMESTAMP '{known_at}'",
         "version": str(sequence * VERSION_STEP),
     }
@@ -111,15 +124,15 @@ def write_people(
             batch = _read(con, path, form)
             columns.update(batch.present)
             file = f"drop={day}/{sequence:08d}-{part}.parquet"
-            keyed = tombstones.people(_keyed(batch, stamps))
+            keyed = tombstones.people(_keyed(batch, stamps, tombstones, versions), versions)
             people = session.lake.root / "people" / file
             _copy(con, people, "people", tombstones.people(_one_row_per_name(keyed, stamps)), batch)
             written["people"].append(f"people/{file}")
             if _has_rows(con, f"({_scan([people])}) WHERE unusable IS NOT NULL AND {WITHOUT_NUMBER}"):
-                spelt = f"SELECT {', '.join(stamps)}, name_key, spelling_keys AS keys FROM ({keyed})"
-                spelt += " WHERE is_spelt"
+                spelt = tombstones.spellings(f"FROM ({keyed}) WHERE is_spelt", "spelling_keys", versions)
+                spelt = f"SELECT {', '.join(stamps)}, name_key, spelling_keys AS keys FROM ({spelt})"
                 path_of_spelt = session.lake.root / "people_spellings" / file
-                _copy(con, path_of_spelt, "people_spellings", tombstones.spellings(spelt), batch)
+                _copy(con, path_of_spelt, "people_spellings", spelt, batch)
                 written["people_spellings"].append(f"people_spellings/{file}")
             malformed += (odd := _malformed(con, batch))
             if odd or _count(con, _scan([people]), 0).rejected:
@@ -132,6 +145,23 @@ def write_people(
     counts = _count(con, _scan([session.lake.root / path for path in written["people"]]), malformed)
     written = {table: paths for table, paths in written.items() if paths}
     return written, replace(counts, columns=tuple(sorted(columns)))
+
+
+def keyed_again(
+    con: duckdb.DuckDBPyConnection, files: Sequence[Path], form: Form, then: Callable[[str], object], suffix: str
+) -> None:
+    """Give `then` SQL of each file's people as keys, made by the macros with a suffix (`suffixed` in keys.py).
+
+    Raises:
+        InputRefused: a file that cannot be read.
+    """
+    try:
+        for path in files:
+            batch = _read(con, path, form)
+            with batch.refusing():
+                then(suffixed(_keyed(batch, {}), suffix))
+    finally:
+        forget(con)
 
 
 def count_people(con: duckdb.DuckDBPyConnection, files: Sequence[Path], form: Form) -> Counts:
@@ -219,8 +249,14 @@ def _malformed(con: duckdb.DuckDBPyConnection, batch: Batch) -> int:
     return int(row[0]) if row else 0
 
 
-def _keyed(batch: Batch, stamps: dict[str, str]) -> str:
-    """SQL of a batch's rows as keys. One step per level, so that nothing is computed twice."""
+def _keyed(
+    batch: Batch, stamps: dict[str, str], erased: Tombstones = NO_TOMBSTONES, versions: Sequence[int] = ()
+) -> str:
+    """SQL of a batch's rows as keys. One step per level, so that nothing is computed twice.
+
+    For each of `versions` of the token key, the columns by which erased persons are known are there once more, and
+    their other forms of a name are left out.
+    """
     cells = ", ".join(
         f"CAST({column.name} AS VARCHAR) AS {column.name}"
         if column.name in batch.present
@@ -228,13 +264,22 @@ def _keyed(batch: Batch, stamps: dict[str, str]) -> str:
         for column in PEOPLE.columns
     )
     stamp_columns = "".join(f"{value} AS {name}, " for name, value in stamps.items())
+    former = "".join(
+        f", {suffixed(sql, f'v{version}')} AS {column}_v{version}"
+        for version in versions
+        for column, sql in ERASED_BY.items()
+    )
+    others = "other_name_keys(family_name, given_names, name, first_name, birth8)"
+    if versions:
+        others = erased.other_names(suffixed(others, "pairs"), versions)
     return f"""
     SELECT {stamp_columns}birth_rank, person_key, id_key, unusable,
         CASE WHEN holder_is_own THEN person_key ELSE holder_key END AS holder_key, name_key, first_name_key,
-        other_name_keys(family_name, given_names, name, first_name, birth8) AS other_name_keys,
-        spelling_keys(spelling_surname, spelling_given, birth8) AS spelling_keys, is_spelt
+        {others} AS other_name_keys,
+        spelling_keys(spelling_surname, spelling_given, birth8) AS spelling_keys, is_spelt{former}
     FROM (
-        SELECT family_name, given_names, name, first_name, birth8, birth_rank, unusable, holder_is_own,
+        SELECT family_name, given_names, name, first_name, birth8, birth_rank, unusable, holder_is_own, is_complete,
+            id13, holder13,
             -- by what costs little: the condition is worked out apart from the keys
             is_complete AND id13 IS NULL AND holder13 IS NULL AS is_spelt,
             spelling_surname(family_name) AS spelling_surname, spelling_given(given_names) AS spelling_given,

@@ -69,7 +69,7 @@ CREATE OR REPLACE TEMP TABLE new_derived AS
                      a.account) = 1
     )
     SELECT s.*, CASE WHEN b.since <= s.seen_at THEN b.old_account END AS old_account,
-           'D-' || left(identity_token('change', s.payee_id || '|' || s.account), 16) AS change_id
+           'D-' || left(lasting_token('change', s.payee_id || '|' || s.account), 16) AS change_id
     FROM unannounced AS s LEFT JOIN before AS b USING (payee_id, account)
     WHERE b.payee_id IS NOT NULL OR s.seen_at > CAST($begin AS TIMESTAMP) + to_days($after_days)
 """

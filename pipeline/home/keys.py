@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
 import stat
 import unicodedata
@@ -31,7 +32,12 @@ DATA = Path(__file__).parent / "data"
 KEY_BYTES = 32
 KEY_CHECK = "key-check.json"
 """Of the lake: keyed hashes that show whether a key file is the one it was made with."""
+LASTING = "lasting"
+"""In KEY_CHECK: the first token key, where there are several."""
 BLOCK_BYTES = 64  # of SHA-256
+
+SHIFTS = (0, 32)
+"""Where in a key of a person its two places in a filter begin (`pipeline/store/kept_tokens.py`)."""
 
 NAME_FORMS = 3
 """The number of the forms of names, and of the spellings, below. Each load of members or people notes it: a list that
@@ -90,7 +96,9 @@ OTHER_FORMS = (
 class Keys:
     """The three secrets. With a key service, only the origin of this object would change.
 
-    `token` has one key per version; the lake is tokenised with `token_version`. While keys are being changed, `former`
+    `token` has one key per version. `token_version` is the first of them, and lasts: it makes ids of changes and flags,
+    and tokens of accounts. Keys of persons are made with `person_version`, which the lake says (`kept_tokens.py`), and
+    `kept` has, by former version, the filter of those that stay as they were. While keys are being changed, `former`
     are the keys of vault and audit log before, which count as well. `trace` is for what stays recognisable for good and
     cannot be made again, such as tombstones; it is the first audit key that the home had.
     """
@@ -101,6 +109,14 @@ class Keys:
     audit: bytes = field(repr=False)
     first_audit: bytes | None = field(default=None, repr=False)
     former: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    persons: int | None = field(
+        default=None, repr=False
+    )  # the version; None: the first, as in a home whose token key never changed
+    kept: Mapping[int, bytes] = field(default_factory=dict, repr=False)
+
+    @property
+    def person_version(self) -> int:
+        return self.persons or self.token_version
 
     @property
     def trace(self) -> bytes:
@@ -191,12 +207,15 @@ class Keys:
         except (OSError, ValueError) as error:
             raise SettingsError(f"{path}: cannot be read ({type(error).__name__}); restore it") from error
         stored = stored if isinstance(stored, dict) else {}
-        former_values = {name: _check_value(key) for name, key in self.former.items()}
-        wrong = [
-            name
-            for name, value in check_values.items()
-            if stored.get(name) not in (value, former_values.get(name, value))
-        ]
+        accepted = {name: {value} for name, value in check_values.items()}
+        for name, key in self.former.items():
+            accepted[name].add(_check_value(key))
+        # a lake says with which token key it began; of the newest it may not know yet
+        accepted[LASTING] = {None, _check_value(self.token[self.token_version])}
+        accepted["token"] = {_check_value(key) for key in self.token.values()}
+        if LASTING not in stored:
+            accepted["token"] = accepted[LASTING] - {None}
+        wrong = [name for name, values in accepted.items() if stored.get(name) not in values]
         if "audit" not in stored and wrong == ["audit"]:  # as earlier versions wrote it
             if note:
                 self.note(lake_root)
@@ -204,7 +223,7 @@ class Keys:
         if wrong:
             raise SettingsError(
                 f"{path}: the key file's {', '.join(wrong)} does not fit this lake; set PAYEEWATCH_KEY_FILE to the "
-                "key file it was made with (a new token key needs a new lake, ingested from the start)"
+                "key file it was made with"
             )
 
     def note(self, lake_root: Path) -> None:
@@ -212,12 +231,14 @@ class Keys:
         write_json(lake_root / KEY_CHECK, self._check_values())
 
     def _check_values(self) -> dict[str, Any]:
-        return {
+        values = {
             "token_version": self.token_version,
-            "token": _check_value(self.token[self.token_version]),
+            # the newest: versions of PayeeWatch that know one token key only refuse a lake with several
+            "token": _check_value(self.token[max(self.token)]),
             "vault": _check_value(self.vault),
             "audit": _check_value(self.audit),
         }
+        return values | ({LASTING: _check_value(self.token[self.token_version])} if len(self.token) > 1 else {})
 
     def text(self) -> str:
         """The content of the key file."""
@@ -234,7 +255,48 @@ class Keys:
 
 def register(con: duckdb.DuckDBPyConnection, keys: Keys) -> None:
     """Install the macros of canonical.sql, keyed, in a private in-memory database."""
-    con.execute(_keyed_sql(keys.token[keys.token_version], keys.trace))
+    own = "pw_hmac64(message)"
+    for version in sorted(keys.kept, reverse=True):
+        register_version(con, keys, version)
+        kept = _is_in_filter(keys.kept[version], f"pw_key64_v{version}(message)")
+        own = f"CASE WHEN {kept} THEN pw_key64_v{version}(message) ELSE {own} END"
+    con.execute(_keyed_sql(keys, keys.token[keys.person_version]).replace("@KEY64@", own))
+
+
+def register_version(con: duckdb.DuckDBPyConnection, keys: Keys, version: int) -> None:
+    """Install the macros once more, as they are under one version of the token key: see `suffixed`."""
+    sql = _keyed_sql(keys, keys.token[version]).replace("@KEY64@", "pw_hmac64(message)")
+    con.execute(suffixed(sql, f"v{version}"))
+
+
+def register_pairs(con: duckdb.DuckDBPyConnection, keys: Keys, version: int) -> None:
+    """Install the macros once more, with the suffix `pairs`: a key of a person is the struct of all its forms.
+
+    `old` is the key as it is made now, `v1` and so on the key under each version up to `version`. The connection has
+    the macros.
+    """
+    versions = [each for each in sorted(keys.token) if each <= version]
+    for each in versions:
+        register_version(con, keys, each)
+    forms = "".join(f", 'v{each}': pw_key64_v{each}(message)" for each in versions)
+    sql = suffixed(_keyed_sql(keys, keys.token[version]), "pairs")
+    con.execute(sql.replace("@KEY64@", f"{{'old': pw_key64(message){forms}}}"))
+
+
+def suffixed(sql: str, suffix: str) -> str:
+    """SQL with the macros of canonical.sql under other names: `id_key(x)` as `id_key_v1(x)`."""
+    return _macro_calls().sub(rf"\1_{suffix}(", sql)
+
+
+def is_kept(keys: Keys, version: int, key: str) -> str:
+    """SQL: whether a key under a former version is one of those that the lake kept."""
+    return _is_in_filter(keys.kept[version], key) if version in keys.kept else "false"
+
+
+def _is_in_filter(bits: bytes, key: str) -> str:
+    """A filter is of 2^n bits; a key is in it if the bits are set at two places, taken from the key's own bits."""
+    most, literal = 8 * len(bits) - 1, f"CAST(unhex('{bits.hex()}') AS BIT)"
+    return " AND ".join(f"get_bit({literal}, CAST(({key} >> {shift}) & {most} AS INTEGER)) = 1" for shift in SHIFTS)
 
 
 def tokens_of_accounts(con: duckdb.DuckDBPyConnection, accounts: Sequence[str | None]) -> list[str | None]:
@@ -248,7 +310,7 @@ def tokens_of_accounts(con: duckdb.DuckDBPyConnection, accounts: Sequence[str | 
 
 
 def token_of(keys: Keys, kind: str, text: str) -> str:
-    """The result of the macro `identity_token`, for one value in Python."""
+    """The result of the macro `lasting_token`, for one value in Python."""
     return next(tokens_of(keys, kind, [text]))
 
 
@@ -278,13 +340,20 @@ def _check_value(key: bytes) -> str:
     return hmac.new(key, b"payeewatch key check", hashlib.sha256).hexdigest()[:32]
 
 
-def _keyed_sql(token: bytes, trace: bytes) -> str:
+def _keyed_sql(keys: Keys, persons: bytes) -> str:
     sql = _plain_sql()
-    for key, prefix in ((token, ""), (trace, "TRACE_")):
+    for key, prefix in ((persons, ""), (keys.token[keys.token_version], "LASTING_"), (keys.trace, "TRACE_")):
         block = key.ljust(BLOCK_BYTES, b"\0")
         for side, pad in (("INNER", 0x36), ("OUTER", 0x5C)):
             sql = sql.replace(f"@{prefix}{side}_PAD@", bytes(b ^ pad for b in block).hex())
     return sql
+
+
+@cache
+def _macro_calls() -> re.Pattern[str]:
+    """A macro of canonical.sql with the bracket behind it."""
+    names = re.findall(r"MACRO (\w+)\(", _plain_sql())
+    return re.compile(rf"\b({'|'.join(sorted(set(names), key=len, reverse=True))})\(")
 
 
 @cache

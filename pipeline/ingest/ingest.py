@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import date, timedelta
@@ -132,6 +132,23 @@ def _check_drop(session: Session, drop: Drop, profile: Profile) -> dict[str, Any
         return label | {"refused": str(refusal)}
 
 
+def staged_again(session: Session, tables: Collection[str]) -> Iterator[Staged]:
+    """Some tables of every drop of the lake that is still in the inbox, staged one after the other, the last one first.
+
+    A drop that cannot be read any more is as good as gone.
+
+    Raises:
+        InputRefused: the inbox cannot be listed.
+    """
+    profile = Profile.load(session.settings)
+    until = max((load.day for load in session.lake.loads() if load.kind == DROP), default=date.min)
+    drops = find_drops(session.settings.folder("inbox"), profile, until)[::-1]
+    for drop in progress(iter(drops), len(drops), "drop"):
+        files = {name: paths for name, paths in drop.tables.items() if name in tables}
+        with suppress(InputRefused), _stage_drop(session, replace(drop, tables=files), profile) as staged:
+            yield from staged
+
+
 def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> Load:
     """Stage, judge and write one drop, then commit it."""
     started = time.perf_counter()
@@ -201,6 +218,7 @@ def _knowing(session: Session, drop: Drop, counts_from: date) -> Knowing:
         zone=params.timezone,
         sequence=session.lake.next_sequence(),
         key_version=session.keys.token_version,
+        person_version=session.keys.person_version,
     )
 
 

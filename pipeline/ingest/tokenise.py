@@ -37,6 +37,8 @@ DERIVED = {
     "providers": {"department": DEPARTMENT.format("postal_code")},
 }
 """SQL of the columns that replace identities."""
+PERSON_TABLES = ("members", "bank_changes")
+"""Tables of a drop with keys of persons: their rows have the version of that key."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class Knowing:
     known_at: datetime  # of rows that do not say: the cut-off of the night from which they count
     zone: str
     sequence: int
-    key_version: int
+    key_version: int  # of the token key: of accounts
+    person_version: int  # ... and of persons
 
 
 def lake_rows(staged: Staged, rows: str, knowing: Knowing, payments: str | None = None) -> str:
@@ -60,8 +63,9 @@ def lake_rows(staged: Staged, rows: str, knowing: Knowing, payments: str | None 
     versions = _with_known_at(f"({rows})", staged, knowing, payments)
     columns = ", ".join(name(column) for column in staged.table.lake_columns if column not in LAKE_STAMPS)
     first = knowing.sequence * VERSION_STEP
+    key_version = knowing.person_version if staged.table.name in PERSON_TABLES else knowing.key_version
     return (
-        f"SELECT {columns}, {knowing.key_version} AS key_version, known_at,"
+        f"SELECT {columns}, {key_version} AS key_version, known_at,"
         f" {first} + place * {STEPS} + step AS version FROM ({versions})"
     )
 

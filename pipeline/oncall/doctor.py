@@ -33,6 +33,7 @@ from payeewatch.pipeline.home.keys import Keys
 from payeewatch.pipeline.home.runs import failures, files_of, last_published, late_nights, published_files, read_run
 from payeewatch.pipeline.home.settings import FOLDERS, Settings, mode_limits
 from payeewatch.pipeline.ingest.profile import Profile
+from payeewatch.pipeline.store import kept_tokens
 from payeewatch.pipeline.store.lake import WORK, Lake
 from payeewatch.pipeline.store.lake_format import read_format
 from payeewatch.pipeline.store.tombstones import UNFINISHED_ERASURE
@@ -273,6 +274,23 @@ def lake_files_can_be_opened(settings: Settings) -> Iterator[str]:
             pq.read_metadata(lake.root / path)
         except (OSError, ValueError) as error:
             yield f"lake/{path}: is no Parquet file any more ({type(error).__name__})"
+
+
+@check(
+    "Every key of a person in the lake is made with the newest token key.",
+    "If the former key is known to others: bring drops and lists back, then payeewatch rotate-keys --tokens",
+    LOOK,
+)
+def persons_have_the_newest_token_key(settings: Settings) -> Iterator[str]:
+    lake, keys = Lake(settings.folder("lake")), Keys.load(settings.key_file)
+    if len(keys.token) == 1:
+        return
+    newest = max(keys.token)
+    if kept_tokens.keys_of(lake, keys).person_version < newest:
+        yield f"{settings.key_file}: has token key {newest}, and the lake does not use it: a change was cut short"
+    for version, rows in kept_tokens.rows_by_version(lake).items():
+        if version < newest:
+            yield f"lake: {rows:,} rows have keys of persons of token key {version}"
 
 
 @check("No erasure was interrupted.", "payeewatch purge --until D finishes it", 15)

@@ -35,7 +35,7 @@ def begin(key_file: Path, random_bytes: Callable[[int], bytes] = secrets.token_b
         first_audit=old.trace,
         former={"vault": old.vault, "audit": old.audit},
     )
-    _write(key_file, new)
+    write_keys(key_file, new)
     return new
 
 
@@ -46,10 +46,16 @@ def end(key_file: Path, keys: Keys, lake_root: Path) -> None:
         StoreError: the lake or the key file cannot be written.
     """
     keys.note(lake_root)
-    _write(key_file, replace(keys, former={}))
+    write_keys(key_file, replace(keys, former={}))
 
 
-def _write(key_file: Path, keys: Keys) -> None:
+def write_keys(key_file: Path, keys: Keys) -> None:
+    """Replace the key file, which only its owner may read.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+
     def write(temporary: Path) -> None:
         temporary.touch(mode=0o600)
         temporary.write_text(keys.text(), encoding="ascii")

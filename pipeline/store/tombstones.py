@@ -57,28 +57,50 @@ class Tombstones:
             )
         return many
 
-    def people(self, rows: str) -> str:
-        """SQL of a breach list's people without those who were erased."""
+    def people(self, rows: str, versions: Sequence[int] = ()) -> str:
+        """SQL of a breach list's people without those who were erased.
+
+        Where the rows have their keys under other versions of the token key, too (`person_key_v1`), these count.
+        """
         if not self.tokens:
             return rows
-        by_number = " OR ".join(self._has(text(key), f"CAST({key} AS VARCHAR)") for key in NUMBERS)
+        by_number = " OR ".join(
+            self._has(text(key), f"CAST({each} AS VARCHAR)") for key, each in _under(NUMBERS, versions)
+        )
         nameless = " AND ".join(f"{key} IS NULL" for key in NUMBERS)
-        by_name = " OR ".join(self._has(text("name_key"), f"CAST({key} AS VARCHAR)") for key in NAMES)
+        by_name = " OR ".join(
+            self._has(text("name_key"), f"CAST({each} AS VARCHAR)") for _, each in _under(NAMES, versions)
+        )
         return f"SELECT * FROM ({rows}) WHERE NOT coalesce({by_number} OR ({nameless} AND ({by_name})), false)"
 
-    def spellings(self, rows: str) -> str:
-        """SQL of rows of `people_spellings` without those with one name only that is an erased person's."""
+    def spellings(self, rows: str, keys: str, versions: Sequence[int] = ()) -> str:
+        """SQL of rows with spellings (column `keys`) without those with one name only that is an erased person's."""
         if not self.tokens:
             return rows
         is_erased = self._has(text("spelling_key"), "CAST(key AS VARCHAR)")
-        return (
-            f"SELECT * FROM ({rows}) WHERE name_key IS NOT NULL"
-            f" OR len(list_filter(keys, LAMBDA key: key IS NOT NULL AND {is_erased})) = 0"
+        by_spelling = " OR ".join(
+            f"len(list_filter({each}, LAMBDA key: key IS NOT NULL AND {is_erased})) > 0"
+            for _, each in _under([keys], versions)
         )
+        return f"SELECT * FROM ({rows}) WHERE name_key IS NOT NULL OR NOT coalesce({by_spelling}, false)"
+
+    def other_names(self, forms: str, versions: Sequence[int]) -> str:
+        """SQL of the keys of a person's other names without those of erased persons.
+
+        `forms` is SQL of a list of structs: of each key as it is (`old`), and under every version (`v1`).
+        """
+        is_erased = " OR ".join(self._has(text("name_key"), f"CAST(form.v{each} AS VARCHAR)") for each in versions)
+        others = f"list_filter({forms}, LAMBDA form: NOT ({is_erased}))"
+        return f"list_transform({others}, LAMBDA form: form.old)"
 
     def _has(self, kind: str, value: str) -> str:
         tokens = ", ".join(text(token) for token in sorted(self.tokens))
         return f"coalesce(tombstone({kind}, {value}) IN ({tokens}), false)"
+
+
+def _under(columns: Iterable[str], versions: Sequence[int]) -> list[tuple[str, str]]:
+    """Columns of keys, each with its names under every version."""
+    return [(column, each) for column in columns for each in (column, *(f"{column}_v{v}" for v in versions))]
 
 
 NO_TOMBSTONES = Tombstones()

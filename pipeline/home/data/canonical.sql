@@ -1,6 +1,6 @@
 -- Canonical forms and keyed tokens as DuckDB macros. docs/identity.md says what they mean and why.
--- @INNER_PAD@ and @OUTER_PAD@ are the HMAC pads of the token key, @TRACE_...@ those of the key of traces, @IBANS@ the
--- table in ibans.csv;
+-- @INNER_PAD@ and @OUTER_PAD@ are the HMAC pads of the token key of persons, @LASTING_...@ those of the first token key,
+-- @TRACE_...@ those of the key of traces, @IBANS@ the table in ibans.csv, @KEY64@ what a key of a person is made by;
 -- pipeline/home/keys.py puts them in. A macro whose name begins with pw_ is not for use elsewhere.
 
 -- Keyed hashes ---------------------------------------------------------------------------------------------
@@ -9,10 +9,19 @@
 CREATE OR REPLACE MACRO pw_hmac(message) AS
     sha256(unhex('@OUTER_PAD@') || unhex(sha256(unhex('@INNER_PAD@') || encode(message))));
 
-CREATE OR REPLACE MACRO pw_key64(message) AS
+-- The first 64 bits, as a signed integer.
+CREATE OR REPLACE MACRO pw_hmac64(message) AS
     CAST(CAST(unhex(left(pw_hmac(message), 16)) AS BIT) AS BIGINT);
 
+-- A key of a person: with the newest token key, or with a former one where the lake kept it so.
+CREATE OR REPLACE MACRO pw_key64(message) AS @KEY64@;
+
 CREATE OR REPLACE MACRO identity_token(kind, original) AS left(pw_hmac(kind || ':' || original), 32);
+
+-- What never changes: tokens of accounts, ids of derived changes.
+CREATE OR REPLACE MACRO lasting_token(kind, original) AS
+    left(sha256(unhex('@LASTING_OUTER_PAD@') || unhex(sha256(unhex('@LASTING_INNER_PAD@')
+        || encode(kind || ':' || original)))), 32);
 
 -- What is kept of something erased: under another key than tokens, so that the one does not tell the other.
 CREATE OR REPLACE MACRO tombstone(kind, original) AS
@@ -87,7 +96,7 @@ CREATE OR REPLACE MACRO is_account(account) AS
         ELSE coalesce(list_transform([pw_digits(pw_moved(account))], LAMBDA digits: pw_mod97(digits) = 1)[1], false)
     END;
 
-CREATE OR REPLACE MACRO account_token(account) AS identity_token('account', account);
+CREATE OR REPLACE MACRO account_token(account) AS lasting_token('account', account);
 
 -- National ids and birth dates -----------------------------------------------------------------------------
 

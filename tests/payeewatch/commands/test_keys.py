@@ -14,7 +14,7 @@ import pytest
 
 from payeewatch.commands import keys as _  # noqa: F401 - what this file is about
 from payeewatch.pipeline.home.keys import Keys
-from tests.conftest import Home
+from tests.conftest import NIGHTS, Home, copy_of
 
 WITHOUT_DATABASE = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
 
@@ -62,3 +62,13 @@ def test_a_home_without_reviewers_gets_new_keys(empty: Home) -> None:
     assert json.loads(empty.done("rotate-keys", "--json").stdout)["records"] == 0
     assert Keys.load(empty.key_file).vault != old.vault
     empty.done("init")
+
+
+def test_nights_after_a_new_token_key_are_those_without_it(trained: Home, published: Home, tmp_path: Path) -> None:
+    home = copy_of(trained, tmp_path)
+    answer = json.loads(home.done("rotate-keys", "--tokens", "--json").stdout)
+    assert (answer["version"], answer["renewed"], answer["gone"], answer["by_chance"]) == (2, answer["keys"], 0, 0)
+    assert list(answer["rows"]) == ["2"]
+    home.done("night", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[-1]))
+    folders = ("flags", "scores", "evidence", "holds")
+    assert home.bytes_of(*folders) == published.bytes_of(*folders)

@@ -8,15 +8,18 @@ import shutil
 import sqlite3
 from collections import namedtuple
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+from payeewatch.pipeline.home.keys import Keys
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.oncall import doctor
 from payeewatch.pipeline.oncall.doctor import CHECKS, LOOK, Check, examine, exit_code
+from payeewatch.pipeline.privacy.rotation import write_keys
 from tests.conftest import NIGHTS, Home, copy_of
 
 TODAY = NIGHTS[-1] + timedelta(days=1)
@@ -64,6 +67,11 @@ def test_a_good_home_passes_every_check_that_would_stop_a_night(home: Home) -> N
 
 def _write(name: str, text: str) -> Damage:
     return lambda home, _: (home / name).write_text(text)
+
+
+def _add_token_key(home: Path, _: pytest.MonkeyPatch) -> None:
+    keys = Keys.load(home.parent / "keys.json")
+    write_keys(home.parent / "keys.json", replace(keys, token=keys.token | {2: b"x" * 32}))
 
 
 def _remove(pattern: str) -> Damage:
@@ -149,6 +157,7 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
     "lake_files_are_there": (_remove("lake/claims/*/*.parquet"), "is named by a commit, and missing"),
     "lake_commits_are_complete": (_remove("lake/loads/00000002.json"), "00000002.json: is gone"),
     "lake_files_can_be_opened": (_cut("lake/claims/*/*.parquet"), "is no Parquet file any more"),
+    "persons_have_the_newest_token_key": (_add_token_key, "token key 2, and the lake does not use it"),
     "no_erasure_is_unfinished": (_write("lake/erasing.json", "{}"), "begun and not finished"),
     "no_purge_is_unfinished": (_write("releases/.purging.json", "{}"), "begun and not finished"),
     "no_migration_is_unfinished": (_write("lake/migrating.json", "{}"), "begun and not finished"),
