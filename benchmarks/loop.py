@@ -1,6 +1,6 @@
 """The loop, closed: nights, reviewers, learning from verdicts, training again, shadow, and promotion by two.
 
-python -m benchmarks.loop --arm exact --seed 1 --nights 365 [--members 2000] [--work FOLDER]
+python -m benchmarks.loop --arm exact --seed 1 --nights 365 [--until NIGHTS] [--members 2000] [--work FOLDER]
 python -m benchmarks.loop --table [--after NIGHTS]
 
 One insurer is simulated day by day; what reviewers decide changes what happens next. Scripted reviewers judge the top
@@ -37,8 +37,8 @@ from payeewatch.simulator.loop import Loop
 
 ARMS: Mapping[str, float] = {"none": 0.0, "exact": 0.0, "wrong10": 0.1, "wrong20": 0.2, "hostile": 0.0}
 """Arm -> the share of verdicts that are wrong."""
-HOSTILE_NIGHTS = range(21, 28)
-"""In arm `hostile`, every verdict of this week is wrong: the last one before the first training."""
+HOSTILE_NIGHTS = range(7, 14)
+"""In arm `hostile`, every verdict of this week is wrong: the second, when the champion has learned once."""
 HISTORY_DAYS = 400
 A_WEEK, FOUR_WEEKS = 7, 28
 PARTS = 4
@@ -222,8 +222,9 @@ def main() -> None:
     if not plan.result.exists():
         with light():
             begin(plan)
-            run_arm(plan, Insurer(plan))
-    print(plan.result.read_text(encoding="utf-8"))
+            run_arm(plan, Insurer(plan), options.until)
+    for figures in figures_of(plan.folder):
+        print(json.dumps(figures))
 
 
 @contextmanager
@@ -272,8 +273,8 @@ def begin(plan: Plan) -> None:
     copy.rename(plan.folder)
 
 
-def run_arm(plan: Plan, insurer: Insurer) -> None:
-    """Every night of an arm, and its figures so far after each cycle and at the end, which go into its folder."""
+def run_arm(plan: Plan, insurer: Insurer, until: int | None = None) -> None:
+    """The nights of an arm, all or so many; its figures so far after each cycle and at the end go into its folder."""
     steps = Steps(plan.steps)
     reviewers = Reviewers(plan.arm, random.Random(plan.seed), plan.capacity)
     days = insurer.loop.days
@@ -289,6 +290,8 @@ def run_arm(plan: Plan, insurer: Insurer) -> None:
         if number % plan.cycle == 0 or day == days[-1]:
             figures = partial(_figures, insurer, reviewers, days[: number + 1])
             answer = steps.once(f"{day} figures", figures)
+        if number == until:
+            return
     insurer.loop.close()
     write_whole(plan.result, answer)
 
@@ -361,12 +364,18 @@ def _figures(insurer: Insurer, reviewers: Reviewers, days: Sequence[date]) -> di
     }
 
 
+def figures_of(folder: Path) -> list[dict[str, Any]]:
+    """The figures of an arm and seed, as far as it has come: after each cycle, and at the end."""
+    return [each for name, each in Steps(folder / "steps.json").done.items() if name.endswith("figures")]
+
+
 def results(work: Path, after: int | None = None) -> list[dict[str, Any]]:
-    """The figures of each arm and seed: of those that are finished, or of all after so many nights."""
+    """The figures of every arm and seed: the last of those that are finished, or of all after so many nights."""
+    folders = [path.parent for path in sorted(work.glob("*/result.json" if after is None else "*/steps.json"))]
+    figures = [figures_of(folder) for folder in folders]
     if after is None:
-        return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(work.glob("*/result.json"))]
-    answers = [each for path in sorted(work.glob("*/steps.json")) for each in Steps(path).done.values() if each]
-    return [each for each in answers if isinstance(each, dict) and each.get("nights") == after]
+        return [each[-1] for each in figures]
+    return [one for each in figures for one in each if one["nights"] == after]
 
 
 def table(results: Sequence[Mapping[str, Any]]) -> str:
@@ -393,6 +402,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--arm", choices=ARMS, default="exact")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--nights", type=int, default=365)
+    parser.add_argument("--until", type=int, help="stop after so many of them, for now")
     parser.add_argument("--members", type=int, default=2_000)
     parser.add_argument("--cases", type=int, default=60, help="cases of fraud at least, history included")
     parser.add_argument("--capacity", type=int, default=5, help="flags that reviewers judge a night")
