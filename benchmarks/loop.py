@@ -1,14 +1,17 @@
 """The loop, closed: nights, reviewers, learning from verdicts, training again, shadow, and promotion by two.
 
-python -m benchmarks.loop --arm exact --seed 1 --nights 365 [--members 2000] [--work FOLDER]
-python -m benchmarks.loop --table
+python -m benchmarks.loop --arm exact --seed 1 --nights 365 [--until NIGHTS] [--members 2000] [--work FOLDER]
+python -m benchmarks.loop --table [--after NIGHTS]
 
 One insurer is simulated day by day; what reviewers decide changes what happens next. Scripted reviewers judge the top
 of each night's new flags; in some arms a share of their verdicts is wrong. Every week the champion learns from them.
 Every four weeks a challenger is trained, compared, proposed and put into shadow; a week later a second scripted person
 approves or refuses it by the application's own action. Arm `none` has the same reviewers and learns nothing.
 
-An arm with a seed is a folder of its own. Run again, it goes on where it was stopped; finished, it is only read.
+An arm with a seed is a folder of its own. Run again, it goes on where it was stopped, whatever it was doing: each step
+is noted once it is done, and one that was cut short is done again. Finished, it is only read.
+
+What costs time and changes no flag is left out (`light`), so that a year fits into an hour.
 """
 
 from __future__ import annotations
@@ -17,12 +20,16 @@ import argparse
 import json
 import os
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
+from unittest import mock
 
 import pyarrow.parquet as pq
 
@@ -30,13 +37,15 @@ from payeewatch.simulator.loop import Loop
 
 ARMS: Mapping[str, float] = {"none": 0.0, "exact": 0.0, "wrong10": 0.1, "wrong20": 0.2, "hostile": 0.0}
 """Arm -> the share of verdicts that are wrong."""
-HOSTILE_NIGHTS = range(56, 63)
-"""In arm `hostile`, every verdict of this week is wrong."""
+HOSTILE_NIGHTS = range(7, 14)
+"""In arm `hostile`, every verdict of this week is wrong: the second, when the champion has learned once."""
 HISTORY_DAYS = 400
 A_WEEK, FOUR_WEEKS = 7, 28
 PARTS = 4
 """A second person decides this part of a cycle after the training: a week of four."""
 SCIENTIST, SENIOR = "scientist", "senior"
+NOT_POSSIBLE = 13
+"""How `learn` and `retrain` end where there is too little to learn from."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +61,16 @@ class Plan:
     folder: Path
     cases: int = 60  # of fraud at least, history included: a small insurer has none otherwise
     end: date = date(2024, 9, 29)
+    history: int = HISTORY_DAYS
+    params: str = "promotion:\n  by_two: true\n"
 
     @property
     def result(self) -> Path:
         return self.folder / "result.json"
+
+    @property
+    def steps(self) -> Path:
+        return self.folder / "steps.json"
 
     @property
     def learns(self) -> bool:
@@ -91,6 +106,24 @@ class Reviewers:
         return drawn or (self.arm == "hostile" and night in HOSTILE_NIGHTS)
 
 
+class Steps:
+    """The steps of an arm that are done, with what each answered, in a file.
+
+    A killed arm does the step that it was in again: each may be done twice, and ends as if it were done once.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.done: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    def once(self, name: str, work: Callable[[], Any]) -> Any:
+        """Do a step, unless it is done; what it answered."""
+        if name not in self.done:
+            self.done[name] = work()
+            write_whole(self.path, self.done)
+        return self.done[name]
+
+
 class Insurer:
     """A home with its simulated world, and the product's commands run on it in this process."""
 
@@ -101,18 +134,18 @@ class Insurer:
         os.environ.update(self.environ)
         self.loop = Loop(
             self.home, plan.folder / "truth", "standard", plan.seed, plan.end, members=plan.members,
-            days=HISTORY_DAYS, drops=plan.nights, form="parquet",
+            days=plan.history, drops=plan.nights, form="parquet",
             least_cases=plan.cases,
         )  # fmt: skip
 
-    def run(self, *words: str, may_fail: bool = False) -> dict[str, Any]:
-        """Run a command; its answer."""
+    def run(self, *words: str, may_end_with: int = 0) -> dict[str, Any]:
+        """Run a command; its answer, with `exit_code`. Another exit code than 0 or `may_end_with` ends the arm."""
         from click.testing import CliRunner
 
         from payeewatch.__main__ import main
 
         result = CliRunner().invoke(main, [*words, "--json"], env=self.environ)
-        if result.exit_code and not may_fail:
+        if result.exit_code not in (0, may_end_with):
             raise SystemExit(f"payeewatch {' '.join(words)} ended with {result.exit_code}:\n{result.output[-3000:]}")
         lines = [line for line in result.stdout.splitlines() if line.startswith("{")]
         answer: dict[str, Any] = json.loads(lines[-1]) if lines else {}
@@ -120,11 +153,41 @@ class Insurer:
 
     def prepare(self) -> None:
         """Keys, the history, a first champion, and the application's database with two people."""
-        (self.home / "params.yaml").write_text("promotion:\n  by_two: true\n", encoding="utf-8")
+        (self.home / "params.yaml").write_text(self.plan.params, encoding="utf-8")
         self.run("init")
         first = self.loop.days[0]
         self.run("ingest", "--until", str(first))
-        self.run("train", "--as-of", str(first), "--promote")
+        if not self.run("models")["history"]:
+            self.run("train", "--as-of", str(first), "--promote")
+
+    def night(self, day: date) -> None:
+        """Publish a night, unless it is."""
+        if not (self.home / "runs" / f"{day}.json").exists():
+            self.run("night", str(day))
+
+    def learn(self, day: date) -> None:
+        """Correct the champion by the verdicts known on a day; a first week may have none."""
+        self.run("learn", "--as-of", str(day), may_end_with=NOT_POSSIBLE)
+
+    def retrain(self) -> None:
+        """Train, compare and propose a challenger; there may be too few changes."""
+        self.run("retrain", may_end_with=NOT_POSSIBLE)
+
+    def shadow(self, nights: int) -> None:
+        """Put every version that is proposed into shadow for the coming nights."""
+        for version in sorted({proposal["to"] for proposal in self.proposals()}):
+            self.run("shadow", version, "--nights", str(nights))
+
+    def proposals(self) -> list[dict[str, Any]]:
+        """What is proposed and not decided."""
+        from payeewatch.pipeline.home.model_board import read_board
+        from payeewatch.pipeline.home.settings import Settings
+
+        return list((read_board(Settings.load(self.home, os.environ)) or {}).get("proposals", ()))
+
+    def history(self) -> list[dict[str, Any]]:
+        """Every promotion, proposal and refusal."""
+        return list(self.run("models")["history"])
 
     def people(self) -> dict[str, Any]:
         """The application's users by their name; they are made the first time."""
@@ -137,9 +200,6 @@ class Insurer:
 
         roles = {SCIENTIST: Role.SCIENTIST, SENIOR: Role.SENIOR}
         return {name: User.objects.get_or_create(username=name, role=role)[0] for name, role in roles.items()}
-
-    def is_published(self, night: date) -> bool:
-        return (self.home / "runs" / f"{night}.json").exists()
 
     def flags(self, night: date) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = pq.read_table(self.home / "flags" / f"{night}.parquet").to_pylist()
@@ -156,54 +216,108 @@ class Insurer:
 def main() -> None:
     options = _options()
     if options.table:
-        print(table([json.loads(path.read_text()) for path in sorted(options.work.glob("*/result.json"))]))
+        print(table(results(options.work, options.after)))
         return
     folder = options.work / f"{options.arm}-{options.seed}"
     sizes = (options.nights, options.members, options.capacity, options.cycle)
     plan = Plan(options.arm, options.seed, *sizes, folder, options.cases)
     if not plan.result.exists():
-        run_arm(plan)
-    print(plan.result.read_text(encoding="utf-8"))
+        with light():
+            begin(plan)
+            run_arm(plan, Insurer(plan), options.until)
+    for figures in figures_of(plan.folder):
+        print(json.dumps(figures))
 
 
-def run_arm(plan: Plan) -> dict[str, Any]:
-    """Every night of an arm, and its figures, which are also written into its folder."""
-    notes_file = plan.folder / "decisions.json"
-    notes: dict[str, list[tuple[str, str]]] = json.loads(notes_file.read_text()) if notes_file.exists() else {}
-    insurer = Insurer(plan)
+@contextmanager
+def light() -> Iterator[None]:
+    """In this process, without what costs a small insurer much of a night and changes no flag: several threads, waiting
+    for the disk, and Great Expectations' judgement of tables. The rest of a night is the product's own.
+    """
+    from payeewatch.pipeline import expectations
+    from payeewatch.pipeline.store.lake import Lake
+
+    connect = Lake.connect
+
+    def with_one_thread(lake: Lake, **options: Any) -> Any:
+        return connect(lake, **options | {"threads": 1})
+
+    def nothing(*_: object) -> None: ...
+
+    def all_promises_kept(*_: object) -> list[str]:
+        return []
+
+    changed: list[tuple[Any, str, Callable[..., Any]]] = [
+        (Lake, "connect", with_one_thread),
+        (os, "cpu_count", partial(int, 1)),
+        (os, "fsync", nothing),
+        (expectations, "_batches", nothing),
+        (expectations, "_broken", all_promises_kept),
+    ]
+    with ExitStack() as without:
+        for place, name, instead in changed:
+            without.enter_context(mock.patch.object(place, name, instead))
+        yield
+
+
+def begin(plan: Plan) -> None:
+    """Prepare the insurer of a seed once; each arm begins with a copy of it, so that arms differ in nothing else."""
+    start = replace(plan, arm="none", folder=plan.folder.parent / f"start-{plan.seed}")
+    if plan.steps.exists():
+        return
+    insurer = Insurer(start)
+    insurer.loop.step(insurer.loop.days[0])
+    Steps(start.steps).once("prepare", insurer.prepare)
+    shutil.rmtree(plan.folder, ignore_errors=True)
+    copy = plan.folder.with_suffix(".part")
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(start.folder, copy)
+    copy.rename(plan.folder)
+
+
+def run_arm(plan: Plan, insurer: Insurer, until: int | None = None) -> None:
+    """The nights of an arm, all or so many; its figures so far after each cycle and at the end go into its folder."""
+    steps = Steps(plan.steps)
     reviewers = Reviewers(plan.arm, random.Random(plan.seed), plan.capacity)
     days = insurer.loop.days
     decisions: list[tuple[str, str]] = []
     for number, day in enumerate(days):
         insurer.loop.step(day, decisions)
         if number == 0:
-            if not (insurer.home / "mlflow" / "mlflow.db").exists():
-                insurer.prepare()
+            steps.once("prepare", insurer.prepare)
             continue
-        if not insurer.is_published(day):
-            insurer.run("night", str(day))
-            if plan.learns:
-                _learn(insurer, number, day)
+        for name, work in _work(insurer, number, day):
+            steps.once(f"{day} {name}", work)
         decisions = reviewers.judge(insurer.flags(day), insurer.frauds(), number)
-        notes[str(day)] = decisions
-        notes_file.write_text(json.dumps(notes), encoding="utf-8")
+        if number % plan.cycle == 0 or day == days[-1]:
+            figures = partial(_figures, insurer, reviewers, days[: number + 1])
+            answer = steps.once(f"{day} figures", figures)
+        if number == until:
+            return
     insurer.loop.close()
-    figures = _figures(insurer, reviewers, days)
-    plan.result.write_text(json.dumps(figures, indent=1), encoding="utf-8")
-    return figures
+    write_whole(plan.result, answer)
 
 
-def _learn(insurer: Insurer, number: int, day: date) -> None:
-    """What is done after a night to learn: verdicts, training, and the decision of a second person."""
+def _work(insurer: Insurer, number: int, day: date) -> list[tuple[str, Callable[[], Any]]]:
+    """A night, and what is done after it to learn: verdicts, training, shadow, and the decision of a second person."""
     cycle = insurer.plan.cycle
+    work: list[tuple[str, Callable[[], Any]]] = [("night", partial(insurer.night, day))]
+    if not insurer.plan.learns:
+        return work
     if number % min(A_WEEK, cycle) == 0:
-        insurer.run("learn", "--as-of", str(day), may_fail=True)  # a first week may have no verdict
+        work += [("learn", partial(insurer.learn, day))]
     if number % cycle == 0:
-        answer = insurer.run("retrain", may_fail=True)
-        if answer.get("proposed"):
-            insurer.run("shadow", str(answer["version"]), "--nights", str(cycle // PARTS))
+        work += [("retrain", insurer.retrain), ("shadow", partial(insurer.shadow, cycle // PARTS))]
     if number > cycle and number % cycle == cycle // PARTS:
-        decide_as_second_person(insurer)
+        work += [("decide", partial(decide_as_second_person, insurer))]
+    return work
+
+
+def write_whole(path: Path, value: Any) -> None:
+    """Write a JSON file whole or not at all."""
+    temporary = path.with_suffix(".part")
+    temporary.write_text(json.dumps(value, indent=1), encoding="utf-8")
+    temporary.replace(path)
 
 
 def decide_as_second_person(insurer: Insurer) -> int:
@@ -217,6 +331,8 @@ def decide_as_second_person(insurer: Insurer) -> int:
     approved = 0
     found = model_versions.models()
     for proposal in found.board.get("proposals", ()):
+        if proposal["run_id"] in found.waiting:  # decided before this step was cut short
+            continue
         findings = (found.version(proposal["to"]) or {}).get("findings")
         choice = Choice.REFUSE if findings else Choice.APPROVE
         model_versions.decide(people[SENIOR], proposal["run_id"], choice, "as the gate says")
@@ -232,7 +348,7 @@ def _figures(insurer: Insurer, reviewers: Reviewers, days: Sequence[date]) -> di
         for day in days[1:]
         for change_id in pq.read_table(insurer.home / "scores" / f"{day}.parquet", columns=["change_id"])[0].to_pylist()
     }
-    history = insurer.run("models")["history"]
+    history = insurer.history()
     judged = set(reviewers.judged)
     return {
         "arm": insurer.plan.arm,
@@ -248,6 +364,20 @@ def _figures(insurer: Insurer, reviewers: Reviewers, days: Sequence[date]) -> di
         "promotions": len([each for each in history if each["kind"] == "promotion"]) - 1,
         "refusals": len([each for each in history if each["kind"] == "refusal"]),
     }
+
+
+def figures_of(folder: Path) -> list[dict[str, Any]]:
+    """The figures of an arm and seed, as far as it has come: after each cycle, and at the end."""
+    return [each for name, each in Steps(folder / "steps.json").done.items() if name.endswith("figures")]
+
+
+def results(work: Path, after: int | None = None) -> list[dict[str, Any]]:
+    """The figures of every arm and seed: the last of those that are finished, or of all after so many nights."""
+    folders = [path.parent for path in sorted(work.glob("*/result.json" if after is None else "*/steps.json"))]
+    figures = [figures_of(folder) for folder in folders]
+    if after is None:
+        return [each[-1] for each in figures]
+    return [one for each in figures for one in each if one["nights"] == after]
 
 
 def table(results: Sequence[Mapping[str, Any]]) -> str:
@@ -274,6 +404,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--arm", choices=ARMS, default="exact")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--nights", type=int, default=365)
+    parser.add_argument("--until", type=int, help="stop after so many of them, for now")
     parser.add_argument("--members", type=int, default=2_000)
     parser.add_argument("--cases", type=int, default=60, help="cases of fraud at least, history included")
     parser.add_argument("--capacity", type=int, default=5, help="flags that reviewers judge a night")
@@ -282,6 +413,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--work", type=Path, default=Path("loop"), help="the folder of all arms")
     parser.add_argument("--table", action="store_true", help="only print the table of what is finished")
+    parser.add_argument("--after", type=int, help="for --table: after so many nights, of a whole number of cycles")
     return parser.parse_args()
 
 

@@ -95,10 +95,11 @@ def _find(con: duckdb.DuckDBPyConnection, columns: Sequence[tuple[Staged, Column
     )
     # kept apart: DuckDB would plan the macros for each column
     con.execute(f"CREATE OR REPLACE TABLE {LOOK_ALIKES} AS {' UNION ALL '.join(begins)}")
+    # the account is a column of its own: in a macro of a macro, DuckDB would plan it once a mention
     con.execute(
-        f"CREATE OR REPLACE TABLE {IDENTITIES} AS SELECT * FROM (SELECT *, is_account(canonical_account(id)) AS"
-        f" is_account, canonical_national_id(id) AS id13 FROM {LOOK_ALIKES}) WHERE is_account OR id13 IS NOT NULL"
-        f" UNION ALL SELECT *, NULL, NULL FROM {NAMES}"
+        f"CREATE OR REPLACE TABLE {IDENTITIES} AS SELECT * EXCLUDE account FROM (SELECT *, is_account(account) AS"
+        " is_account FROM (SELECT *, canonical_account(id) AS account, canonical_national_id(id) AS id13 FROM"
+        f" {LOOK_ALIKES})) WHERE is_account OR id13 IS NOT NULL UNION ALL SELECT tbl, col, id, NULL, NULL FROM {NAMES}"
     )
     return bool(con.execute(f"SELECT 1 FROM {IDENTITIES} LIMIT 1").fetchall())
 
