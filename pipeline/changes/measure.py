@@ -14,7 +14,16 @@ import pandas as pd
 from payeewatch.features import FEATURES
 from payeewatch.features.engines.engine import Engine, Frame, Question, Refused, WrongAnswer
 from payeewatch.features.measuring import measure_features
-from payeewatch.features.spine import Night, calendar, learning_changes, named_changes, names, open_changes
+from payeewatch.features.spine import (
+    Night,
+    ages_of,
+    calendar,
+    learning_changes,
+    named_changes,
+    names,
+    open_changes,
+    spans_past,
+)
 from payeewatch.features.versions import Tables
 from payeewatch.pipeline.home.errors import PayeeWatchError
 from payeewatch.pipeline.home.settings import Params
@@ -79,13 +88,15 @@ def measure_past(engine: Engine, params: Params, as_of: date) -> pd.DataFrame:
     margin = max(train.ages_days, default=0) + 366
     days = (as_of - since).days + margin
     nights = [_night(params, as_of - timedelta(days=back)) for back in range(days, -1, -1)]
+    window = params.observe.window_days
 
     def find(tables: Tables) -> Frame:
-        window = params.observe.window_days
         return learning_changes(tables, nights, train.ages_days, since, window, train.past_window_days)
 
+    loads = calendar(nights), ages_of(train.ages_days), spans_past(window, train.past_window_days)
+    kind = "past", as_of, since, window, params.timezone
     with _engine_errors(engine):
-        return _with_types(engine.answer(Question(_builder(find, params))))
+        return _with_types(engine.answer(Question(_builder(find, params), loads, kind)))
 
 
 def _builder(find: Callable[[Tables], Frame], params: Params) -> Callable[[Engine], tuple[Frame, Frame]]:
