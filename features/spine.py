@@ -35,6 +35,10 @@ BEGUN_AT = nw.max_horizontal("announced_at", "requested_at", "effective_at")
 AGED_FROM = nw.max_horizontal("effective_at", BEGUN_AT - LATE_DAYS * DAY)
 """From when its age counts. Whoever asks may write any day of effect: this makes a change no older than its news."""
 
+Ids = tuple[str, str | None]
+"""The ids of changes from the first up to the second, which is none of them; without a second, to the last."""
+ALL_IDS: Ids = ("", None)
+
 EVERY = nw.lit("every change")
 """One key for all changes, to count all of them."""
 
@@ -77,8 +81,9 @@ def learning_changes(
     since: date,
     window_days: int,
     past_window_days: Sequence[int],
+    ids: Ids = ALL_IDS,
 ) -> Frame:
-    """Every past change on some of the nights from `since` on, only nights on which it was open.
+    """Every past change, or those of some ids, on some of the nights from `since` on, only those on which it was open.
 
     Within its window, these are the night on which it became known and the nights at `ages_days` of age. Past the
     window, each of `past_window_days` after its end begins a span that ends at the next one: the night is the first of
@@ -88,8 +93,13 @@ def learning_changes(
     days = tables.engine.load(calendar(nights))
     ages = tables.engine.load(ages_of(ages_days))
     spans = tables.engine.load(spans_past(window_days, past_window_days))
+    asked = tables.engine.load(ids_table(ids))
     last = max(_microseconds(night.cutoff_at) for night in nights)
-    changes = all_changes(tables).filter(nw.col("known_at") <= last)
+    changes = all_changes(tables).filter(nw.col("known_at") <= last).join(asked, how="cross")
+    is_asked = (nw.col("first_id") <= nw.col("change_id")) & (
+        nw.col("end_id").is_null() | (nw.col("change_id") < nw.col("end_id"))
+    )
+    changes = changes.filter(is_asked).drop("first_id", "end_id")
     aged = _night_of("aged_from", changes, days).join(ages, how="cross")
     aged = aged.select("change_id", day=nw.col("day") + nw.col("age"))
     instants = days.select("day", "as_of", "cutoff_at").filter(
@@ -250,6 +260,11 @@ def spans_past(window_days: int, past_window_days: Sequence[int]) -> pa.Table:
     begins = sorted(window_days + age for age in past_window_days)
     spans = {"from_age": begins, "to_age": [*begins[1:], *[NEVER // DAY][: len(begins)]]}
     return pa.table({name: pa.array(ages, pa.int64()) for name, ages in spans.items()})
+
+
+def ids_table(ids: Ids) -> pa.Table:
+    """The first of some ids, and the first after them."""
+    return pa.table({"first_id": pa.array(ids[:1], pa.string()), "end_id": pa.array(ids[1:], pa.string())})
 
 
 def names(change_ids: Sequence[str]) -> pa.Table:
