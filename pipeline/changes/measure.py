@@ -32,7 +32,7 @@ from payeewatch.features.versions import Tables
 from payeewatch.pipeline.home.errors import PayeeWatchError
 from payeewatch.pipeline.home.settings import Params
 
-PAST_AT_ONCE = 150_000
+PAST_AT_ONCE = 60_000
 """At most so many past changes are measured in one pass, to limit the memory; each pass reads the large tables."""
 
 IDENTITY = ("change_id", "payee_id", "as_of", "party", "derived", "age_days", "channel")
