@@ -35,6 +35,10 @@ BEGUN_AT = nw.max_horizontal("announced_at", "requested_at", "effective_at")
 AGED_FROM = nw.max_horizontal("effective_at", BEGUN_AT - LATE_DAYS * DAY)
 """From when its age counts. Whoever asks may write any day of effect: this makes a change no older than its news."""
 
+Ids = tuple[str, str | None]
+"""The ids of changes from the first up to the second, which is none of them; without a second, to the last."""
+ALL_IDS: Ids = ("", None)
+
 EVERY = nw.lit("every change")
 """One key for all changes, to count all of them."""
 
@@ -77,8 +81,9 @@ def learning_changes(
     since: date,
     window_days: int,
     past_window_days: Sequence[int],
+    ids: Ids = ALL_IDS,
 ) -> Frame:
-    """Every past change on some of the nights from `since` on, only nights on which it was open.
+    """Every past change, or those of some ids, on some of the nights from `since` on, only those on which it was open.
 
     Within its window, these are the night on which it became known and the nights at `ages_days` of age. Past the
     window, each of `past_window_days` after its end begins a span that ends at the next one: the night is the first of
@@ -86,9 +91,15 @@ def learning_changes(
     begin well before `since`: the age of a change counts from the night on which it began.
     """
     days = tables.engine.load(calendar(nights))
+    ages = tables.engine.load(ages_of(ages_days))
+    spans = tables.engine.load(spans_past(window_days, past_window_days))
+    asked = tables.engine.load(ids_table(ids))
     last = max(_microseconds(night.cutoff_at) for night in nights)
-    changes = all_changes(tables).filter(nw.col("known_at") <= last)
-    ages = tables.engine.load(pa.table({"age": pa.array(ages_days, pa.int64())}))
+    changes = all_changes(tables).filter(nw.col("known_at") <= last).join(asked, how="cross")
+    is_asked = (nw.col("first_id") <= nw.col("change_id")) & (
+        nw.col("end_id").is_null() | (nw.col("change_id") < nw.col("end_id"))
+    )
+    changes = changes.filter(is_asked).drop("first_id", "end_id")
     aged = _night_of("aged_from", changes, days).join(ages, how="cross")
     aged = aged.select("change_id", day=nw.col("day") + nw.col("age"))
     instants = days.select("day", "as_of", "cutoff_at").filter(
@@ -99,25 +110,20 @@ def learning_changes(
     within = _as_known(changes.join(due, on="change_id", how="inner"), window_days).filter(
         nw.col("age_days") <= window_days
     )
-    waiting = _first_waiting(tables, changes, days, instants, window_days, past_window_days)
+    waiting = _first_waiting(tables, changes, days, instants, window_days, spans)
     past = _as_known(changes.join(waiting, on="change_id", how="inner"), window_days)
     return _spine_of(tables, nw.concat([within, past]))
 
 
 def _first_waiting(
-    tables: Tables, changes: Frame, days: Frame, instants: Frame, window_days: int, past_window_days: Sequence[int]
+    tables: Tables, changes: Frame, days: Frame, instants: Frame, window_days: int, spans: Frame
 ) -> Frame:
-    """(change_id, as_of, cutoff_at): from each age past the window until the next, the first night that sees a waiting
-    payment.
-    """
-    ages_days = [window_days + age for age in past_window_days]
-    spans = {"from_age": sorted(ages_days), "to_age": [*sorted(ages_days)[1:], *[NEVER // DAY][: len(ages_days)]]}
-    ages = tables.engine.load(pa.table({name: pa.array(ages, pa.int64()) for name, ages in spans.items()}))
+    """(change_id, as_of, cutoff_at): of each span past the window, the first night that sees a waiting payment."""
     payments = _waiting_payments(tables, changes).rename({"known_at": "planned_at", "superseded_at": "leaves_at"})
     pairs = changes.select(
         "change_id", "payee_id", "new_account", "begun_at", "aged_from", *SERIAL, "superseded_at", "superseded_by"
     )
-    pairs = pairs.join(payments, on=["payee_id", "new_account"], how="inner").join(ages, how="cross")
+    pairs = pairs.join(payments, on=["payee_id", "new_account"], how="inner").join(spans, how="cross")
     begins = nw.max_horizontal("known_at", "planned_at", nw.col("begun_at") + nw.col("from_age") * DAY)
     pairs = pairs.with_columns(begins_at=begins).filter(nw.col("begins_at") < nw.col("leaves_at"))
     nights = _night_of("begins_at", pairs, days).rename({"instant": "begins_at"})
@@ -242,6 +248,23 @@ def calendar(nights: Sequence[Night]) -> pa.Table:
         "cutoff_at": [_microseconds(night.cutoff_at) for night in nights],
     }
     return pa.table({name: pa.array(values, pa.int64()) for name, values in columns.items()})
+
+
+def ages_of(ages_days: Sequence[int]) -> pa.Table:
+    """The ages in days, within the window, at which a past change is measured."""
+    return pa.table({"age": pa.array(ages_days, pa.int64())})
+
+
+def spans_past(window_days: int, past_window_days: Sequence[int]) -> pa.Table:
+    """The ages in days, past the window, at which each span of a change's life begins and the next one does."""
+    begins = sorted(window_days + age for age in past_window_days)
+    spans = {"from_age": begins, "to_age": [*begins[1:], *[NEVER // DAY][: len(begins)]]}
+    return pa.table({name: pa.array(ages, pa.int64()) for name, ages in spans.items()})
+
+
+def ids_table(ids: Ids) -> pa.Table:
+    """The first of some ids, and the first after them."""
+    return pa.table({"first_id": pa.array(ids[:1], pa.string()), "end_id": pa.array(ids[1:], pa.string())})
 
 
 def names(change_ids: Sequence[str]) -> pa.Table:

@@ -7,7 +7,9 @@ second; running them takes only the time that they compute.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
@@ -31,12 +33,14 @@ class Plan:
 
     They name tables and never have rows, so they can be used again for every question of the kind. `needs` are, for
     each query, the numbers of those whose tables it reads; `loads` are the numbers of those that read a small table of
-    this process. `changes` and `answer` are the queries for the changes' ids and for the answer.
+    this process. `changes` and `answer` are the queries for the changes' ids and for the answer, and read the tables
+    `kept`.
     """
 
     queries: tuple[str, ...]
     needs: tuple[tuple[int, ...], ...]
     loads: tuple[int, ...]
+    kept: tuple[int, ...]
     changes: str
     answer: str
 
@@ -47,9 +51,9 @@ class Plan:
         Raises:
             KeyError, TypeError: the fields are not those of a plan.
         """
-        return cls(
-            tuple(raw["queries"]), tuple(map(tuple, raw["needs"])), tuple(raw["loads"]), raw["changes"], raw["answer"]
-        )
+        loads, kept = tuple(raw["loads"]), tuple(raw["kept"])
+        needs = tuple(map(tuple, raw["needs"]))
+        return cls(tuple(raw["queries"]), needs, loads, kept, raw["changes"], raw["answer"])
 
 
 PLANS: dict[tuple[Hashable, Columns], Plan] = {}
@@ -72,14 +76,22 @@ class PlannedEngine(DuckEngine):
             return answering.result()
 
     def _follow(self, plan: Plan, loads: Sequence[pa.Table]) -> None:
-        """Make the plan's tables; those that do not need each other in parallel."""
+        """Make the plan's tables, in parallel where they do not need each other; drop each after its last use."""
         self.frame_count, self.input_count = len(plan.queries), len(loads)
         for number, rows in enumerate(loads):
             self.con.register(input_table(number), rows)
         for number in plan.loads:  # only this connection has what was registered on it
             _make(self.con, plan, number)
         needs = {number: set(numbers).difference(plan.loads) for number, numbers in enumerate(plan.needs)}
-        in_order({number: numbers for number, numbers in needs.items() if number not in plan.loads}, self._beside(plan))
+        queries = {number: numbers for number, numbers in needs.items() if number not in plan.loads}
+        unread = Counter(number for numbers in plan.needs for number in numbers)
+        for number in in_order(queries, self._beside(plan)):
+            unread.subtract(plan.needs[number])
+            self._drop(needed for needed in plan.needs[number] if not unread[needed] and needed not in plan.kept)
+
+    def _drop(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self.con.execute(f"DROP TABLE {frame_table(number)}")
 
     def _beside(self, plan: Plan) -> Callable[[int], None]:
         def make(number: int) -> None:
@@ -100,8 +112,8 @@ def _make(con: duckdb.DuckDBPyConnection, plan: Plan, number: int) -> None:
     con.execute(f"CREATE OR REPLACE TABLE {frame_table(number)} AS {plan.queries[number]}")
 
 
-def in_order(needs: Mapping[int, set[int]], do: Callable[[int], None]) -> None:
-    """Do each task when all that it needs is done, in as many threads as there are processors."""
+def in_order(needs: Mapping[int, set[int]], do: Callable[[int], None]) -> Iterator[int]:
+    """Do each task when all that it needs is done, in as many threads as there are processors; yield what is done."""
     sorter = TopologicalSorter(needs)
     sorter.prepare()
     tasks: dict[Future[None], int] = {}
@@ -110,7 +122,9 @@ def in_order(needs: Mapping[int, set[int]], do: Callable[[int], None]) -> None:
             tasks |= {pool.submit(do, number): number for number in sorter.get_ready()}
             for task in wait(tasks, return_when=FIRST_COMPLETED).done:
                 task.result()
-                sorter.done(tasks.pop(task))
+                number = tasks.pop(task)
+                sorter.done(number)
+                yield number
 
 
 class _Recorder(DuckEngine):
@@ -156,12 +170,14 @@ def _make_plan(question: Question, columns: Columns) -> Plan:
         if engine.inputs != list(question.loads):
             raise ValueError(f"{question.kind}: `loads` must be the tables that `build` loads, in that order")
         numbers = {frame_table(number): number for number in range(engine.frame_count)}
+        ids, rows = sql_of(changes.select("change_id").unique()), sql_of(answer)
         return Plan(
             queries=tuple(engine.queries),
             needs=tuple(tuple(sorted(numbers[name] for name in reads & numbers.keys())) for reads in engine.reads),
             loads=tuple(engine.loads),
-            changes=sql_of(changes.select("change_id").unique()),
-            answer=sql_of(answer),
+            kept=tuple(sorted({numbers[name] for name in re.findall(r"\w+", ids + rows) if name in numbers})),
+            changes=ids,
+            answer=rows,
         )
 
 

@@ -5,19 +5,35 @@ The engine reads the lake tables; nothing is written.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
+from itertools import pairwise
 
 import pandas as pd
 
 from payeewatch.features import FEATURES
 from payeewatch.features.engines.engine import Engine, Frame, Question, Refused, WrongAnswer
 from payeewatch.features.measuring import measure_features
-from payeewatch.features.spine import Night, calendar, learning_changes, named_changes, names, open_changes
+from payeewatch.features.spine import (
+    Ids,
+    Night,
+    ages_of,
+    calendar,
+    ids_table,
+    learning_changes,
+    named_changes,
+    names,
+    open_changes,
+    spans_past,
+)
 from payeewatch.features.versions import Tables
 from payeewatch.pipeline.home.errors import PayeeWatchError
 from payeewatch.pipeline.home.settings import Params
+
+PAST_AT_ONCE = 60_000
+"""At most so many past changes are measured in one pass, to limit the memory; each pass reads the large tables."""
 
 IDENTITY = ("change_id", "payee_id", "as_of", "party", "derived", "age_days", "channel")
 """The columns of a measured frame before its features."""
@@ -79,13 +95,29 @@ def measure_past(engine: Engine, params: Params, as_of: date) -> pd.DataFrame:
     margin = max(train.ages_days, default=0) + 366
     days = (as_of - since).days + margin
     nights = [_night(params, as_of - timedelta(days=back)) for back in range(days, -1, -1)]
+    window = params.observe.window_days
 
-    def find(tables: Tables) -> Frame:
-        window = params.observe.window_days
-        return learning_changes(tables, nights, train.ages_days, since, window, train.past_window_days)
+    def question(ids: Ids) -> Question:
+        def find(tables: Tables) -> Frame:
+            return learning_changes(tables, nights, train.ages_days, since, window, train.past_window_days, ids)
 
+        loads = calendar(nights), ages_of(train.ages_days), spans_past(window, train.past_window_days), ids_table(ids)
+        return Question(_builder(find, params), loads, ("past", as_of, since, window, params.timezone))
+
+    parts = []
     with _engine_errors(engine):
-        return _with_types(engine.answer(Question(_builder(find, params))))
+        for ids in _parts(engine):
+            parts.append(engine.answer(question(ids)))
+            engine.forget()
+    return _with_types(pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0])
+
+
+def _parts(engine: Engine) -> list[Ids]:
+    """The ids of all changes in parts of about the same size, in their order."""
+    ids = sorted(engine.collect(engine.read("changes", ["change_id"]).unique())["change_id"])
+    n_parts = max(math.ceil(len(ids) / PAST_AT_ONCE), 1)
+    bounds = ["", *(ids[len(ids) * part // n_parts] for part in range(1, n_parts)), None]
+    return list(pairwise(bounds))
 
 
 def _builder(find: Callable[[Tables], Frame], params: Params) -> Callable[[Engine], tuple[Frame, Frame]]:

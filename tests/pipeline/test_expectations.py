@@ -121,3 +121,12 @@ def test_what_it_imports_has_nothing_to_tell_an_operator(tmp_path: Path) -> None
     script.write_text("from payeewatch.pipeline.expectations import start\n\nstart().result()\n")
     ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
     assert ended.stdout + ended.stderr == ""
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_how_many_rules_are_judged_at_once_changes_nothing(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    wrong = things(share=[0.0, 1.5, 0.5], known=[np.nan, 1.0, 1.0], day=[1, 1, 1])
+    together = judging(PROMISES, wrong, rows=4).result()
+    monkeypatch.setattr(expectations, "RULES_AT_ONCE", at_once)
+    assert judging(PROMISES, wrong, rows=4).result() == together
+    assert len(together) == 4

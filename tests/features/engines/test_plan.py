@@ -50,6 +50,14 @@ def test_a_planned_answer_leaves_no_table_behind(con, plan):
     assert con.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall() == before
 
 
+def test_a_stored_table_is_dropped_after_its_last_use(con, plan):
+    left: list[tuple[str]] = []
+    stored = "SELECT table_name FROM duckdb_tables() WHERE table_name LIKE 'measured_%'"
+    PlannedEngine(con).answer(question(NIGHT), lambda ids: left.extend(con.execute(stored).fetchall()))
+    assert {name for (name,) in left} == {frame_table(number) for number in plan.kept}
+    assert 0 < len(left) < len(plan.queries)
+
+
 def test_a_question_must_name_what_it_loads(con):
     fill(con, {})
     with pytest.raises(ValueError, match="must be the tables that `build` loads"):
@@ -66,7 +74,7 @@ def test_each_is_done_once_after_all_that_it_needs():
             assert NEEDS[number] <= set(order)
             order.append(number)
 
-    in_order(NEEDS, do)
+    assert set(in_order(NEEDS, do)) == set(NEEDS)
     assert sorted(order) == sorted(NEEDS)
 
 
@@ -79,5 +87,5 @@ def test_what_fails_is_raised_and_nothing_that_needs_it_is_done():
         order.append(number)
 
     with pytest.raises(ValueError, match="one"):
-        in_order(NEEDS, do)
+        list(in_order(NEEDS, do))
     assert 3 not in order

@@ -18,6 +18,8 @@ from payeewatch.features.formulas import count, yes_no
 from payeewatch.features.local_time import local_date, local_hour, local_weekday
 from payeewatch.features.relations import CLAIM
 from payeewatch.features.sources import CHANGE, Relation
+from payeewatch.features.spine import ids_table
+from payeewatch.pipeline.changes import measure as measuring
 from payeewatch.pipeline.changes.measure import IDENTITY, measure, measure_past
 from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params
 from tests.worlds import fill, pandas_engine, rows_of, spark_engine, trial_feature
@@ -136,6 +138,18 @@ def test_the_past_is_measured_as_each_night_knew_it(engine):
     both = as_nights.merge(past[["change_id", "as_of"]])
     assert_frame_equal(past, both, check_exact=True)
     assert list(past.query("change_id == 'X1'")["age_days"]) == [0, 2, 7]
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_the_past_is_the_same_however_many_changes_are_measured_at_once(each_engine, monkeypatch, at_once):
+    together = measure_past(each_engine(), PARAMS, date(2024, 6, 25))
+    asked = []
+    monkeypatch.setattr(measuring, "PAST_AT_ONCE", at_once)
+    monkeypatch.setattr(measuring, "ids_table", lambda ids: asked.append(ids) or ids_table(ids))
+    assert_frame_equal(measure_past(each_engine(), PARAMS, date(2024, 6, 25)), together, check_exact=True)
+    cuts = ["X2", "X3"] if at_once == 1 else ["X2"]
+    assert [first for first, _ in asked] == ["", *cuts]
+    assert together["change_id"].nunique() > 1
 
 
 def test_what_became_known_after_the_training_day_does_not_matter(con, engine):
