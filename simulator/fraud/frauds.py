@@ -33,7 +33,17 @@ from payeewatch.simulator.life.changes import (
     PROOFS,
     Changes,
 )
-from payeewatch.simulator.life.claims import FAMILIES, MOBILE, NOEMIE, PORTAL, REJECTED, SETTLED, THIRD_PARTY, Claims, settled_on
+from payeewatch.simulator.life.claims import (
+    FAMILIES,
+    MOBILE,
+    NOEMIE,
+    PORTAL,
+    REJECTED,
+    SETTLED,
+    THIRD_PARTY,
+    Claims,
+    settled_on,
+)
 from payeewatch.simulator.life.events import DEVICE, EMAIL, FAILED, LOGIN, MFA, PHONE, RESET, Events
 from payeewatch.simulator.population.people import CHILD
 from payeewatch.simulator.population.providers import SPECIALTIES, choose_providers
