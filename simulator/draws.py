@@ -62,7 +62,10 @@ def draw(seed: int) -> Draw:
     """The insurer of a seed."""
     rng = np.random.default_rng([seed, 77])
     world = p.World(life=_life(rng), fraud=_fraud(rng), feed=_feed(rng), lists=_lists(rng))
-    return Draw(Tier(f"drawn {seed}", "drawn wide", world=world), _figures(rng))
+    figures = _figures(rng)
+    money = np.random.default_rng([seed, 78])
+    world = replace(world, fraud=_modest(money, world.fraud))
+    return Draw(Tier(f"drawn {seed}", "drawn wide", world=world), figures | _money(money, figures["FAMILIES"]))
 
 
 def _life(rng: np.random.Generator) -> p.Life:
@@ -129,6 +132,28 @@ def _fraud(rng: np.random.Generator) -> p.Fraud:
         unannounced=_even(rng, 0.0, 0.4) if rng.random() < 0.5 else 0.0,
         probing=_ratio(rng, 0.2, 3),
     )
+
+
+def _modest(rng: np.random.Generator, fraud: p.Fraud) -> p.Fraud:
+    """Attackers who take less than they could: what the victim is used to, or smaller sums on their way."""
+    clumsy = _even(rng, 0.0, 0.5)
+    return replace(fraud, modest=(clumsy, _even(rng, clumsy, 1.0)), snatched=int(_ratio(rng, 60, 500)))
+
+
+def _money(rng: np.random.Generator, families: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
+    """How much money goes to members, and how long it is on its way."""
+    networks, tails = _even(rng, 0.6, 1.05), _even(rng, 1.0, 1.35)
+    drawn = {
+        name: (rate, median, sigma * tails, ceiling, min(third * networks, 0.97), unrecorded)
+        if name in p.PLANNED_FAMILIES
+        else (rate, median, sigma, ceiling, third, unrecorded)
+        for name, (rate, median, sigma, ceiling, third, unrecorded) in families.items()
+    }
+    return {
+        "FAMILIES": drawn,
+        "PLANNED_CARE": _ratio(rng, 0.1, 1.5),
+        "SETTLED_EVERY": int(rng.choice([1, 1, 1, 7, 7, 14])),
+    }
 
 
 def _feed(rng: np.random.Generator) -> p.Feed:

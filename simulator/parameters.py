@@ -107,6 +107,8 @@ class Fraud:
     one_branch: float = 0.0  # of campaigns open their accounts at one branch
     unannounced: float = 0.0  # of changes reach the payment system past the log of changes
     probing: float = 1.0  # waves of failed logins after a list is out (T19); 0: none
+    modest: tuple[float, float] = (0.0, 0.0)  # of invoices stay within what the victim was paid before
+    snatched: int = 400  # euros: T05 waits for at least so much of the victim's own money
     least_cases: bool = True  # whether the size's least number of cases holds here
     staged: tuple[StagedCampaign, ...] = ()  # campaigns beside those that are drawn
     staged_stealth: float = 0.1  # how careful they are
@@ -238,6 +240,9 @@ AGE_FACTORS = {  # family -> factor under 20, 20 to 59, 60 and over; estimates
     "transport": (0.2, 0.5, 2.6),
 }
 UPLOAD_CHANNELS = {"portal": 0.40, "mobile": 0.30, "paper": 0.20, "email": 0.07, "broker": 0.03}
+PLANNED_FAMILIES = ("optical", "dental", "hearing", "hospital", "device")
+PLANNED_CARE = 0.0  # claims that a new member saved up for the first months of the contract; 0.1-1.5, estimate
+SETTLED_EVERY = 1  # days from one settlement of claims to the next; 7 or more at some insurers, estimate
 REJECTED_SHARE = 0.02
 PENDED_SHARE = 0.02
 REVERSED_SHARE = 0.001

@@ -69,7 +69,8 @@ class Crime:
         self.is_target = np.zeros(len(self.is_excluded), bool)
         to_provider = claims.payee >= offset
         self.work = np.bincount(claims.payee[to_provider] - offset, minlength=len(self.providers.opened_on))
-        self.big = np.flatnonzero(~to_provider & (claims.reimbursed_cents >= 40_000) & (claims.final == SETTLED))
+        is_big = claims.reimbursed_cents >= self.fraud.snatched * 100
+        self.big = np.flatnonzero(~to_provider & is_big & (claims.final == SETTLED))
         self._care: tuple[np.ndarray, np.ndarray] | None = None
 
     @property

@@ -33,7 +33,17 @@ from payeewatch.simulator.life.changes import (
     PROOFS,
     Changes,
 )
-from payeewatch.simulator.life.claims import FAMILIES, MOBILE, NOEMIE, PORTAL, REJECTED, SETTLED, THIRD_PARTY, Claims
+from payeewatch.simulator.life.claims import (
+    FAMILIES,
+    MOBILE,
+    NOEMIE,
+    PORTAL,
+    REJECTED,
+    SETTLED,
+    THIRD_PARTY,
+    Claims,
+    settled_on,
+)
 from payeewatch.simulator.life.events import DEVICE, EMAIL, FAILED, LOGIN, MFA, PHONE, RESET, Events
 from payeewatch.simulator.population.people import CHILD
 from payeewatch.simulator.population.providers import SPECIALTIES, choose_providers
@@ -301,8 +311,9 @@ def _snatch(scene: _Scene, frauds: Frauds) -> int:
 
 def _flip(scene: _Scene, frauds: Frauds) -> int:
     """A claim that is paid within days; then the old account is set again before anybody looks."""
-    _claim(scene, scene.case.day, _invoice(scene, scene.rng), False, decided=scene.case.day)
-    back = scene.case.day + int(scene.rng.integers(7, 10))
+    settled = int(settled_on(np.array([scene.case.day]))[0])
+    _claim(scene, scene.case.day, _invoice(scene, scene.rng), False, decided=settled)
+    back = settled + int(scene.rng.integers(7, 10))
     if back <= scene.until:
         _set_back(scene, back, "flipped_back", "mobile")
     return back
@@ -361,6 +372,9 @@ def _invoice(scene: _Scene, rng: np.random.Generator) -> dict[str, Any]:
     """The content of a claim: family, amount in cents, how near to the ceiling."""
     kind, fraud = scene.case.kind, scene.crime.fraud
     family = str(rng.choice(CLAIMED.get(kind, DEAR)))
+    usual = _usual_invoice(scene, rng) if kind not in CLAIMED and any(fraud.modest) else None
+    if usual:
+        return usual
     amount = float(np.clip(rng.lognormal(np.log(p.INVOICE_EUROS * (1 - 0.6 * scene.case.stealth)), 0.6), 60, 4000))
     if kind == "T15" or family == "soft_medicine":
         amount = float(rng.uniform(40, 90))
@@ -368,6 +382,21 @@ def _invoice(scene: _Scene, rng: np.random.Generator) -> dict[str, Any]:
         amount = min(amount, fraud.amount_at_most * float(rng.uniform(0.8, 1)))
     fit = rng.uniform(0.92, 1) if rng.random() < fraud.fitted else rng.uniform(0.2, 0.8)
     return {"family": family, "amount": int(amount * 100), "fit": fit}
+
+
+def _usual_invoice(scene: _Scene, rng: np.random.Generator) -> dict[str, Any] | None:
+    """An invoice like one of the dearest quarter that the victim was paid for before: the web account shows them."""
+    fraud, claims, case = scene.crime.fraud, scene.crime.claims, scene.case
+    if not scene.mixed(*fraud.modest):
+        return None
+    is_own = (claims.payee == case.payee) & (claims.reimbursed_cents > 0)
+    own = np.flatnonzero(is_own & (claims.received_at < case.day * DAY_SECONDS))
+    if not len(own):
+        return None
+    dearest = own[np.argsort(-claims.reimbursed_cents[own], kind="stable")][: 1 + len(own) // 4]
+    one = int(rng.choice(dearest))
+    amount = int(claims.reimbursed_cents[one] * rng.uniform(0.8, 1.2))
+    return {"family": FAMILIES[int(claims.family[one])], "amount": max(amount, 100), "fit": rng.uniform(0.2, 1)}
 
 
 def _claim(scene: _Scene, day: int, invoice: dict[str, Any], public: bool, decided: int = 0, payee: int = NONE) -> None:
@@ -395,7 +424,8 @@ def _claim(scene: _Scene, day: int, invoice: dict[str, Any], public: bool, decid
         "billed_cents": int(paid * rng.uniform(1, 1.3)), "reimbursed_cents": paid,
         "ceiling": max(int(min(limit, paid / invoice["fit"])), paid) if limit else NONE,
         "payee": len(_payees(scene).member) + provider if ghost else who, "pends": False, "final": SETTLED,
-        "decided_on": decided or day + 1 + int(rng.integers(0, 3)), "reversed_on": NEVER,
+        "decided_on": decided or int(settled_on(np.array([day + 1 + int(rng.integers(0, 3))]))[0]),
+        "reversed_on": NEVER,
         "invoice": NONE if public or ghost else _paper(scene), "campaign": case.campaign,
         "number": -(case.number * 64 + len(scene.claims) + 1),
     })  # fmt: skip

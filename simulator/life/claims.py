@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -17,6 +18,7 @@ CHANNELS = ("noemie", "third_party", "portal", "mobile", "paper", "email", "brok
 UPLOADS = np.array([CHANNELS.index(name) for name in p.UPLOAD_CHANNELS])
 NOEMIE, THIRD_PARTY, PORTAL, MOBILE = range(4)
 RECEIVED, PENDED, SETTLED, REJECTED, REVERSED = range(5)
+PLANNED_DAYS = 40  # mean, from the first day of the contract to care that waited for it; estimate
 STATUSES = ("received", "pended", "settled", "rejected", "reversed")
 
 
@@ -57,8 +59,11 @@ def honest_claims(
     """Everybody's care, in proportion to health and time in the book."""
     rng = stream(seed, "claims")
     member, cared = _care(rng, people, rate, start, end)
-    count = len(member)
     family = _families(rng, (cared - people.born_on[member]) // 365)
+    if p.PLANNED_CARE:
+        planned = _planned_care(stream(seed, "planned care"), people, start, end)
+        member, cared, family = (np.concatenate(pair) for pair in zip((member, cared, family), planned, strict=True))
+    count = len(member)
     third_party = rng.random(count) < _column(4)[family]
     public = rng.random(count) >= _column(5)[family]
     uploaded = UPLOADS[pick(rng, p.UPLOAD_CHANNELS, count)]
@@ -93,7 +98,7 @@ def decide(
     paid, billed, ceiling = _amounts(rng, people, member, family)
     pends = rng.random(count) < p.PENDED_SHARE
     wait = np.minimum(rng.geometric(0.6, count) - 1, 6) + np.where(pends, rng.integers(3, 15, count), 0)
-    decided = (day + wait).astype(np.int32)
+    decided = settled_on(day + wait).astype(np.int32)
     rejected = rng.random(count) < p.REJECTED_SHARE
     turned = ~rejected & (rng.random(count) < p.REVERSED_SHARE)
     uploaded = channel >= PORTAL
@@ -106,6 +111,12 @@ def decide(
         invoice=np.where(uploaded, rng.integers(0, 2**40, count), NONE), campaign=np.full(count, NONE, np.int32),
         number=np.zeros(count, np.int32),
     )  # fmt: skip
+
+
+def settled_on(day: np.ndarray) -> np.ndarray:
+    """The first day on or after each day on which the insurer settles claims."""
+    settled: np.ndarray = day + (-day) % p.SETTLED_EVERY
+    return settled
 
 
 def status_on(claims: Claims, day: int) -> np.ndarray:
@@ -139,14 +150,26 @@ def _care(rng: np.random.Generator, people: People, rate: float, start: int, end
     return member, np.where(closed & (cared > opens[member]), cared - 1, cared).astype(np.int32)
 
 
-def _families(rng: np.random.Generator, age: np.ndarray) -> np.ndarray:
-    """A care family by age: the same draw against the age group's own shares."""
+def _planned_care(
+    rng: np.random.Generator, people: People, start: int, end: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Care that new members waited for, in the first months: who, on which day, of which family."""
+    new = np.flatnonzero((people.joined_on > start) & (people.joined_on <= end))
+    member = np.repeat(new, rng.poisson(p.PLANNED_CARE, len(new))).astype(np.int32)
+    cared = (people.joined_on[member] + rng.exponential(PLANNED_DAYS, len(member))).astype(np.int32)
+    family = _families(rng, (cared - people.born_on[member]) // 365, p.PLANNED_FAMILIES)
+    inside = cared < np.minimum(np.minimum(people.left_on, people.died_on)[member], end + 1)
+    return member[inside], cared[inside], family[inside]
+
+
+def _families(rng: np.random.Generator, age: np.ndarray, of: Collection[str] = FAMILIES) -> np.ndarray:
+    """A care family by age, one of some: the same draw against the age group's own shares."""
     group = np.searchsorted([20, 60], age, side="right")
     draw = rng.random(len(age))
     family = np.zeros(len(age), np.int8)
     for place in range(3):
         factor = np.array([p.AGE_FACTORS.get(name, (1, 1, 1))[place] for name in p.FAMILIES])
-        edges = np.cumsum(_column(0) * factor)
+        edges = np.cumsum(_column(0) * factor * np.isin(FAMILIES, list(of)))
         rows = group == place
         family[rows] = np.minimum(np.searchsorted(edges / edges[-1], draw[rows], side="right"), len(FAMILIES) - 1)
     return family

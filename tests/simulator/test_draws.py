@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from payeewatch import simulator
 from payeewatch.simulator import parameters as p
-from payeewatch.simulator.draws import draw, figures_of
-from payeewatch.simulator.tiers import Tier
+from payeewatch.simulator.draws import Draw, draw, figures_of
+from payeewatch.simulator.life.claims import FAMILIES
+from payeewatch.simulator.tiers import TIERS, Tier
 from payeewatch.simulator.world import Company
 
 
@@ -57,3 +60,46 @@ def test_every_family_name_is_in_the_vocabulary() -> None:
         size = replace(drawn.tier.size, members=8_000, days=40, drops=1)
         company = Company(19, size, drawn.tier.world, date(2024, 9, 29))
     assert company.people.family.max() < company.vocabulary.surname_count
+
+
+def made(seed: int, **figures: Any) -> Company:
+    """A small insurer of the demo's kind with other figures."""
+    size = replace(TIERS["demo"].size, members=1_500, days=200)
+    with figures_of(Draw("demo", figures)):
+        return Company(seed, size, TIERS["demo"].world, date(2024, 9, 29))
+
+
+def test_new_members_have_care_that_they_waited_for() -> None:
+    def dear_early(company: Company) -> int:
+        claims, joined = company.claims, company.people.joined_on
+        is_new = (joined[claims.member] > company.start) & (claims.cared_on - joined[claims.member] < 90)
+        return int((is_new & np.isin(np.array(FAMILIES)[claims.family], p.PLANNED_FAMILIES)).sum())
+
+    assert dear_early(made(1, PLANNED_CARE=2.0)) > 2 * dear_early(made(1))
+
+
+def test_some_insurers_settle_claims_once_a_week_and_made_up_ones_too() -> None:
+    weekly = {"SETTLED_EVERY": 7}
+    company = made(1, **weekly)
+    with figures_of(Draw("demo", weekly)):
+        insurer, _ = company.insurer()
+    assert (insurer.claims.campaign >= 0).any()
+    assert set(insurer.claims.decided_on % 7) == {0}
+    assert len(set(made(1).claims.decided_on % 7)) == 7
+
+
+def test_in_most_draws_money_alone_does_not_tell_fraud() -> None:
+    """Half of the made-up claims are no dearer than one claim in twenty that members send in."""
+    made_up, usual = [], []
+    for seed in range(1, 6):
+        drawn = draw(seed)
+        assert isinstance(drawn.tier, Tier)
+        with figures_of(drawn):
+            size = replace(drawn.tier.size, members=1_500, days=200, cases_factor=4.0)
+            company = Company(seed, size, drawn.tier.world, date(2024, 9, 29))
+            _, frauds = company.insurer()
+        claims = company.claims
+        usual.append(claims.reimbursed_cents[claims.payee < len(company.payees.member)])
+        made_up.append(frauds.claims.reimbursed_cents[frauds.claims.reimbursed_cents > 0])
+    edge = np.quantile(np.concatenate(usual), 0.95)
+    assert (np.concatenate(made_up) > edge).mean() < 0.5

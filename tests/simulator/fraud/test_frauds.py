@@ -12,6 +12,7 @@ import duckdb
 import pytest
 
 from payeewatch import simulator
+from payeewatch.simulator.chance import DAY_SECONDS
 from payeewatch.simulator.fraud.campaigns import NEAR_DAYS
 from payeewatch.simulator.parameters import Invoice, StagedCampaign, World
 from payeewatch.simulator.tiers import TIERS
@@ -145,3 +146,40 @@ def test_staging_a_campaign_changes_none_of_those_that_are_drawn() -> None:
     drawn, with_staged = Company(1, size, world, END).cases, Company(1, size, staged, END).cases
     assert with_staged[: len(drawn)] == drawn
     assert [case.kind for case in with_staged[len(drawn) :]] == ["T02"] * 3
+
+
+def played(seed: int = 1, **fraud: Any) -> Company:
+    """A small insurer whose attackers differ from the demo's."""
+    world = World(fraud=replace(TIERS["demo"].world.fraud, **fraud))
+    return Company(seed, replace(TIERS["demo"].size, members=1_500, days=200, least_cases=20), world, END)
+
+
+@pytest.mark.parametrize("modest", [0.0, 1.0])
+def test_modest_attackers_claim_no_more_than_the_victim_is_used_to(modest: float) -> None:
+    company = played(modest=(modest, modest), types={"T01": 1.0})
+    _, frauds = company.insurer()
+    claims, above, many = company.claims, 0, 0
+    for one in frauds.cases:
+        own = claims.reimbursed_cents[
+            (claims.payee == one.case.payee) & (claims.received_at < one.case.day * DAY_SECONDS)
+        ]
+        invented = frauds.claims.reimbursed_cents[frauds.claims.payee == one.case.payee]
+        if own.max(initial=0) > 100 and len(invented):
+            many += 1
+            above += int(invented.max() > 1.2 * own.max())
+    assert many > 10
+    assert above == 0 if modest else above > many / 3
+
+
+@pytest.mark.parametrize("least", [100, 400])
+def test_money_on_its_way_is_diverted_from_a_sum_on(least: int) -> None:
+    company = played(snatched=least, types={"T05": 1.0})
+    claims = company.claims
+    waiting = [
+        int(claims.reimbursed_cents[(claims.payee == case.payee) & (claims.decided_on == case.day)].max(initial=0))
+        for case in company.cases
+    ]
+    waiting = [cents for cents in waiting if cents]  # without such a sum near its day, a campaign takes anybody
+    assert len(waiting) > 10
+    assert min(waiting) >= least * 100
+    assert (min(waiting) < 400_00) == (least < 400)
