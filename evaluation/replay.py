@@ -311,7 +311,8 @@ def _learn(
     new = [row["change_id"] for row in queues.flags if row["is_new"] and row["queue"] != Queue.AUDIT]
     verdicts = dict(judge(night, new))
     rows = frame[frame["change_id"].isin(list(verdicts))]
-    rows = rows.assign(is_fraud=rows["change_id"].map(verdicts).astype(bool), known_on=night + timedelta(days=1))
+    is_fraud = rows["change_id"].map(verdicts).astype(bool)
+    rows = rows.assign(is_fraud=is_fraud, known_on=night + timedelta(days=1), decided_by=None)
     state.coming = {str(change_id): row for change_id, row in rows.groupby("change_id")}
 
 

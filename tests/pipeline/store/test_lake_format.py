@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -16,7 +16,7 @@ from payeewatch.pipeline.sql import text
 from payeewatch.pipeline.store import lake_format
 from payeewatch.pipeline.store.lake import SCHEMAS, Load
 from payeewatch.pipeline.store.lake_format import BEFORE_CHAIN, BEFORE_NUMBERS, FILE, FORMAT, UNFINISHED, write_format
-from tests.earlier_lakes import back_to_format_0
+from tests.earlier_lakes import back_to_format_0, back_to_format_1
 from tests.lake_rows import lake_session, put
 
 FORMS = {
@@ -108,6 +108,16 @@ def test_a_lake_of_name_keys_in_one_column_is_to_be_migrated(session: Session) -
     assert session.lake.format() == BEFORE_NUMBERS
     with pytest.raises(StoreError, match=f"format 0, .* writes format {FORMAT}; run: payeewatch migrate"):
         session.lake.check()
+
+
+@pytest.mark.parametrize(("back", "number"), [(back_to_format_0, BEFORE_NUMBERS), (back_to_format_1, BEFORE_CHAIN)])
+def test_a_lake_with_decisions_has_the_format_it_had(
+    session: Session, back: Callable[[Path], None], number: int
+) -> None:
+    put(session, "2024-05-01", kind="list", people=[{"breach_id": "B1"}], outcomes=[{"outcome_id": "O1"}])
+    back(session.lake.root)
+    (session.lake.root / FILE).unlink(missing_ok=True)
+    assert session.lake.format() == number
 
 
 def test_a_lake_of_a_format_that_never_had_a_number_is_refused_by_its_columns(unnumbered: Session) -> None:
