@@ -109,9 +109,7 @@ class Keys:
     audit: bytes = field(repr=False)
     first_audit: bytes | None = field(default=None, repr=False)
     former: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    persons: int | None = field(
-        default=None, repr=False
-    )  # the version; None: the first, as in a home whose token key never changed
+    persons: int | None = field(default=None, repr=False)  # a version; None: `token_version`
     kept: Mapping[int, bytes] = field(default_factory=dict, repr=False)
 
     @property
