@@ -61,6 +61,8 @@ class Plan:
     folder: Path
     cases: int = 60  # of fraud at least, history included: a small insurer has none otherwise
     end: date = date(2024, 9, 29)
+    history: int = HISTORY_DAYS
+    params: str = "promotion:\n  by_two: true\n"
 
     @property
     def result(self) -> Path:
@@ -132,7 +134,7 @@ class Insurer:
         os.environ.update(self.environ)
         self.loop = Loop(
             self.home, plan.folder / "truth", "standard", plan.seed, plan.end, members=plan.members,
-            days=HISTORY_DAYS, drops=plan.nights, form="parquet",
+            days=plan.history, drops=plan.nights, form="parquet",
             least_cases=plan.cases,
         )  # fmt: skip
 
@@ -151,7 +153,7 @@ class Insurer:
 
     def prepare(self) -> None:
         """Keys, the history, a first champion, and the application's database with two people."""
-        (self.home / "params.yaml").write_text("promotion:\n  by_two: true\n", encoding="utf-8")
+        (self.home / "params.yaml").write_text(self.plan.params, encoding="utf-8")
         self.run("init")
         first = self.loop.days[0]
         self.run("ingest", "--until", str(first))
