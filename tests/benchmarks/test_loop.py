@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,7 +33,7 @@ from payeewatch.triage import workspace
 
 SMALL = """
 promotion: {by_two: true, most_flags_ratio: 100, least_share_p05: 0, most_share_p05: 1}  # whatever was learned
-train: {trees: 20}
+train: {trees: 5, ages_days: [0, 21], past_window_days: []}
 retrain: {compare_nights: 2}
 """
 
@@ -139,7 +140,7 @@ def test_the_table_reads_what_is_finished_or_all_after_so_many_nights(tmp_path: 
     for name, nights in (("exact-1", (4, 8)), ("exact-2", (4,))):
         (tmp_path / name).mkdir()
         for n in nights:
-            Steps(tmp_path / name / "steps.json").once(f"{n} figures", lambda n=n: {"nights": n})
+            Steps(tmp_path / name / "steps.json").once(f"{n} figures", partial(dict, nights=n))
     (tmp_path / "exact-1" / "result.json").write_text("{}")
     assert results(tmp_path) == [{"nights": 8}]
     assert results(tmp_path, after=4) == [{"nights": 4}, {"nights": 4}]
