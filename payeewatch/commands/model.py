@@ -80,7 +80,13 @@ def train(settings: Settings, as_of: date, measured: Path | None, save: Path | N
         frame = training.read_frame(measured) if measured else training.measured_past(session, as_of)
         model = training.fit(session, as_of, frame, training.known_verdicts(session, as_of), features)
         result = training.register(
-            session, model, promote=options["promote"], name=options["name"], note=options["note"], who=options["by"]
+            session,
+            model,
+            frame,
+            promote=options["promote"],
+            name=options["name"],
+            note=options["note"],
+            who=options["by"],
         )
         if save:
             save_model(result.model, frame, save)

@@ -97,7 +97,7 @@ def retrain(settings: Settings, if_due: bool, engine: str) -> Answer:
         frame = training.measured_past(session, day, engine)
         model = training.fit(session, day, frame, training.known_verdicts(session, day))
         note = f"retrained as of {day}: {why}"
-        result = training.register(session, model, promote=False, name=f"retrain {day}", note=note)
+        result = training.register(session, model, frame, promote=False, name=f"retrain {day}", note=note)
         version = result.model.version
         if version == champion:
             return {"due": True, "why": why, "version": version, "proposed": False}, [

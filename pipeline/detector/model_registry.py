@@ -39,7 +39,15 @@ REQUIRED = ("payeewatch", "mlflow", "numpy", "pandas", "scikit-learn")
 """The packages that loading the model needs, at the versions that trained it."""
 
 
-def register(settings: Settings, model: Model, *, promote: bool, data: Mapping[str, object], name: str = "") -> Model:
+def register(
+    settings: Settings,
+    model: Model,
+    *,
+    promote: bool,
+    data: Mapping[str, object],
+    name: str = "",
+    pages: Mapping[str, str] | None = None,
+) -> Model:
     """Log a model with its parameters, metrics and versions, and register it; with `promote`, as the champion.
 
     A model that is already registered, equal to the last bit, keeps its version.
@@ -47,13 +55,16 @@ def register(settings: Settings, model: Model, *, promote: bool, data: Mapping[s
     Args:
         data: what it was trained on, such as the lake's last load and its fingerprint; tags of the run and the version.
         name: of the run; by default `train` and its day.
+        pages: files that are kept with the run, by their names.
 
     Raises:
         StoreError: the store cannot be written.
     """
     with store(settings) as client:
         sweep(client, settings, experiment_of(client, settings))
-        version = existing_version(client, model) or log_model(client, settings, model, data, "train", {}, name)
+        version = existing_version(client, model) or log_model(
+            client, settings, model, data, "train", {}, name, pages or {}
+        )
         if promote:
             client.set_registered_model_alias(NAME, CHAMPION, version.version)
         aliases = client.get_registered_model(NAME).aliases
@@ -303,6 +314,7 @@ def log_model(
     verb: str,
     metrics: Mapping[str, float],
     name: str = "",
+    pages: Mapping[str, str] | None = None,
 ) -> Any:
     """Log the run and register its model. Returns the new version."""
     import mlflow
@@ -322,6 +334,8 @@ def log_model(
         learned_from = model.weights.record if model.weights else {}
         facts = {"facts": model.facts, "warnings": list(model.warnings), "absent": _absent_lenses(model)}
         mlflow.log_dict(facts | {"weights": learned_from}, "facts.json")
+        for file, page in (pages or {}).items():
+            mlflow.log_text(page, file)
         with tempfile.TemporaryDirectory(dir=database_of(settings).parent, prefix=HALF_WRITTEN) as folder:
             artifacts = {"model": str(Path(folder) / model_file.NAME)}
             model.save(Path(folder) / model_file.NAME)

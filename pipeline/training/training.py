@@ -27,6 +27,7 @@ from payeewatch.pipeline.loading import link_and_derive
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.as_of import known_at_cutoff, last_decision
 from payeewatch.pipeline.store.lake import Lake
+from payeewatch.pipeline.training import pictures
 from payeewatch.pipeline.training.fit import train
 
 VERDICTS = """
@@ -135,13 +136,15 @@ class Registered:
 def register(
     session: Session,
     model: Model,
+    frame: pd.DataFrame | None = None,
     *,
     promote: bool,
     name: str | None = None,
     note: str | None = None,
     who: str | None = None,
 ) -> Registered:
-    """Log and register a model; a model that is already registered keeps its version.
+    """Log and register a model, with pictures over the `frame` that it was fitted on; a model that is already
+    registered keeps its version.
 
     With `promote`, it becomes the champion; where `promotion.by_two` is set and there is one, it is only proposed.
     """
@@ -151,7 +154,8 @@ def register(
     with session.stage("register") as facts:
         data = learned_from(session.lake, date.fromisoformat(model.facts["trained_as_of"]))
         data |= {"note": note} if note else {}
-        model = model_registry.register(settings, model, promote=promotes, data=data, name=name or "")
+        pages = {} if frame is None else {pictures.NAME: pictures.pictures(model, frame)}
+        model = model_registry.register(settings, model, promote=promotes, data=data, name=name or "", pages=pages)
         facts |= {"version": model.version, "promoted": promotes}
     if not promote or model.version == champion:
         return Registered(model, model.version == champion)

@@ -183,6 +183,7 @@ def test_verdicts_are_learned_and_a_challenger_is_promoted_by_two_although_the_a
     assert (promotion["who"], promotion["approved_by"]) == ("payeewatch retrain", "senior")
     served = [json.loads(path.read_text())["model"]["version"] for path in sorted((insurer.home / "runs").glob("2*"))]
     assert served == ["1", "1", "1", "1", "2", promotion["to"]]  # 2 is what version 1 learned from verdicts
+    assert len(list((insurer.home / "mlflow").rglob("pictures.html"))) == 2  # a training's run has pictures
 
 
 def test_a_small_insurer_has_frauds_to_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
