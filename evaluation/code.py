@@ -27,6 +27,7 @@ STAGES = {
     "measure": ("pipeline.changes.measure", "pipeline.store.lake_cache", "features.engines.plan"),
     "train": ("pipeline.training.fit", "pipeline.training.saved_model", "pipeline.store.as_of"),
     "evaluate": ("evaluation.evaluate", "simulator.insurer"),
+    "metrics": ("evaluation.metrics",),
     "weights": ("evaluation.weights", "simulator.insurer"),
 }
 """Stage -> the modules whose functions make its results, without the command around them."""
