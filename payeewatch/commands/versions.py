@@ -205,7 +205,7 @@ def _comparison_lines(result: Comparison, out: Path) -> list[str]:
     span, a, b = result.span, result.a, result.b
     left_out = f"; {len(span.left_out)} before left out, one version knows more" if span.left_out else ""
     return [
-        f"{result.nights} nights, {span.first} to {span.last}{left_out}",
+        f"{count_text(result.nights, 'night')}, {span.first} to {span.last}{left_out}",
         *(_side_line(each) for each in (a, b)),
         f"gained {count_text(result.only_b.changes, 'flag')} ({result.only_b.euros:,.0f} EUR at risk), lost "
         f"{result.only_a.changes:,} ({result.only_a.euros:,.0f} EUR), {result.both.changes:,} in both",
