@@ -306,6 +306,7 @@ OUTCOMES = Table(
         Column("verdict", Kind.ENUM, values=VERDICTS),
         Column("reason_code", nullable=True),
         Column("source", Kind.ENUM, values=("reviewer", "complaint", "audit")),
+        Column("decided_by", nullable=True, doc="staff number or pseudonym of the person who decided"),
     ),
 )
 

@@ -17,8 +17,19 @@ IN_CHAIN = ("before", "contents", "replaces")
 STAMPS = "unusable, key_version, known_at, version"
 
 
+def back_to_format_2(root: Path) -> None:
+    """Let no decision say who decided, as until 2026-11-30. The files' hashes in the records are not those any more."""
+    with duckdb.connect() as con:
+        for path in sorted(root.glob("outcomes/drop=*/*.parquet")):
+            rows = f"read_parquet({text(path)}, hive_partitioning = false)"
+            con.execute(f"CREATE OR REPLACE TABLE old AS SELECT * EXCLUDE (decided_by) FROM {rows}")
+            con.execute(f"COPY old TO {text(path)} (FORMAT parquet)")
+    write_format(root, 2)
+
+
 def back_to_format_1(root: Path) -> None:
     """Let no record say what its files contain, as until 2026-11-29, and delete the head."""
+    back_to_format_2(root)
     for path in sorted((root / "loads").glob("*.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
         write_json(path, {name: record[name] for name in record if name not in IN_CHAIN})

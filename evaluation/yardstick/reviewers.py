@@ -47,6 +47,7 @@ class Reviewers:
             "verdict": [FRAUD_VERDICTS[0] if fraud else HONEST_VERDICT for fraud in is_fraud],
             "reason_code": None,
             "source": "reviewer",
+            "decided_by": "R1",  # so small an insurer has one reviewer
         }
         rows = pd.DataFrame(outcomes).astype({"reason_code": "string"})
         write_parquet(self.home / "outcomes" / f"{at.date()}.parquet", pa.Table.from_pandas(rows, preserve_index=False))

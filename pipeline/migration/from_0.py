@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from payeewatch.pipeline.migration.rewrite import Rewrite, committed_files
+from payeewatch.pipeline.migration.rewrite import Rewrite, columns_of, committed_files
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import file_text, text
 
@@ -19,13 +19,8 @@ def two_name_keys(session: Session) -> Iterator[Rewrite]:
     """The name keys of the people on breach lists become two columns, which were one column of lists."""
     root = session.lake.root
     for path in committed_files(root, "people"):
-        if NAMES in _columns(session, root / path):
+        if NAMES in columns_of(session, root / path):
             yield Rewrite("lake", path, lambda new, path=path: _write(session, root / path, new))  # type: ignore[misc]
-
-
-def _columns(session: Session, path: Path) -> list[str]:
-    rows = session.con.execute(f"SELECT name FROM parquet_schema({file_text(path)})").fetchall()
-    return [name for (name,) in rows]
 
 
 def _write(session: Session, path: Path, new: Path) -> None:

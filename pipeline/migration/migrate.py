@@ -22,6 +22,7 @@ from payeewatch.pipeline.home.files import put_in_place, replace_whole, set_time
 from payeewatch.pipeline.home.settings import FOLDERS, Settings
 from payeewatch.pipeline.migration.from_0 import two_name_keys
 from payeewatch.pipeline.migration.from_1 import chained_records
+from payeewatch.pipeline.migration.from_2 import outcomes_with_who_decided
 from payeewatch.pipeline.migration.rewrite import Rewrite, Step, committed_files
 from payeewatch.pipeline.session import Session, progress
 from payeewatch.pipeline.store.chain import FIRST_FORMAT, write_head
@@ -29,7 +30,7 @@ from payeewatch.pipeline.store.lake import Lake
 from payeewatch.pipeline.store.lake_format import UNFINISHED, refuse_later, write_format
 from payeewatch.pipeline.tables import LAKE_TABLES
 
-STEPS: tuple[Step, ...] = (two_name_keys, chained_records)
+STEPS: tuple[Step, ...] = (two_name_keys, chained_records, outcomes_with_who_decided)
 """The step from format 0, from format 1, ...: as many as FORMAT says."""
 SUFFIX = ".migrated"
 OUR_FOLDERS = tuple(name for name in FOLDERS if name not in {"inbox", "breaches", "reference"})

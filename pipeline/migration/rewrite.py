@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.sql import file_text
 
 
 @dataclass(frozen=True)
@@ -40,3 +41,9 @@ def committed_files(root: Path, table: str) -> list[str]:
     records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((root / "loads").glob("*.json"))]
     removed = {path for record in records for path in record["removed"]}
     return [path for record in records for path in record["files"].get(table, ()) if path not in removed]
+
+
+def columns_of(session: Session, path: Path) -> list[str]:
+    """The names of a Parquet file's columns, in order."""
+    rows = session.con.execute(f"SELECT name FROM parquet_schema({file_text(path)})").fetchall()
+    return [name for (name,) in rows]

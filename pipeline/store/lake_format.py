@@ -16,12 +16,14 @@ from pathlib import Path
 from payeewatch.pipeline.home.errors import StoreError
 from payeewatch.pipeline.home.files import write_json
 
-FORMAT = 2
+FORMAT = 3
 """The format that this version writes. If you change the format of a store, raise it and add the migration step."""
 BEFORE_NUMBERS = 0
 """A breach list's person has its name keys as one list `name_keys`, and not as two columns."""
 BEFORE_CHAIN = 1
 """Commit records do not say what their files contain, and do not follow one another."""
+BEFORE_DECIDED_BY = 2
+"""Outcomes do not say who decided."""
 FILE = "format.json"
 UNFINISHED = "migrating.json"
 RESTORING = ".restoring.json"

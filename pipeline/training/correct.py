@@ -32,7 +32,7 @@ class Verdicts:
 
     @classmethod
     def of(cls, champion: Model, rows: pd.DataFrame, weight: Floats) -> Verdicts:
-        """From measured rows with is_fraud and known_on (a date), one a change.
+        """From measured rows with is_fraud, known_on (a date) and decided_by (text, null if unknown), one a change.
 
         Raises:
             ModelError: the champion has no weights.
@@ -44,8 +44,18 @@ class Verdicts:
             is_fraud=rows["is_fraud"].to_numpy(dtype=bool),
             weight=weight,
             week=np.array([(day.toordinal() - 1) // 7 for day in rows["known_on"]], dtype=np.int64),  # ISO weeks
-            reviewer=np.full(len(rows), NOBODY),  # outcomes do not say who
+            reviewer=_reviewers(rows["decided_by"]),
         )
+
+
+def _reviewers(decided_by: pd.Series[str]) -> Ints:
+    """A number for each person who decided, NOBODY where nobody is named. Who decided more than half counts as nobody
+    too: the others are too few to say what would be learned without that person.
+    """
+    numbers, _ = pd.factorize(decided_by, use_na_sentinel=True)
+    counts = np.bincount(numbers[numbers >= 0], minlength=1)
+    is_most = counts[numbers] > len(numbers) / 2
+    return np.where((numbers < 0) | is_most, NOBODY, numbers).astype(np.int64)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,8 @@ from payeewatch.pipeline.training.correct import Learned, Verdicts, corrected
 from payeewatch.pipeline.training.training import learned_from
 
 JUDGED = """
-SELECT change_id, verdict, decided_at, known_at FROM ({known}) WHERE decided_at <= $cutoff {last} ORDER BY change_id
+SELECT change_id, verdict, decided_at, known_at, decided_by FROM ({known})
+WHERE decided_at <= $cutoff {last} ORDER BY change_id
 """
 
 AUDITED = """
@@ -117,8 +118,8 @@ def undo(session: Session, *, dry_run: bool = False) -> tuple[str, str]:
 
 
 def judged_changes(session: Session, as_of: date) -> pd.DataFrame:
-    """change_id, is_fraud, night (the last one before the decision) and known_on of the changes whose last verdict, as
-    known on a day, says fraud or honest. Those decided before `train.history_days` are left out.
+    """change_id, is_fraud, night (the last one before the decision), known_on and decided_by (may be null) of changes:
+    those whose last verdict, as known on a day, says fraud or honest, and was decided within `train.history_days`.
     """
     params = session.settings.params
     query = JUDGED.format(known=known_at_cutoff(session.con, "outcomes"), last=last_decision("change_id"))
@@ -134,6 +135,7 @@ def judged_changes(session: Session, as_of: date) -> pd.DataFrame:
             "is_fraud": rows["verdict"].isin(FRAUD_VERDICTS),
             "night": pd.Series([day - timedelta(days=1) for day in days["decided_at"]], dtype=object),
             "known_on": pd.Series(days["known_at"], dtype=object),
+            "decided_by": rows["decided_by"].astype("string"),
         }
     )
     since = as_of - timedelta(days=params.train.history_days)

@@ -30,6 +30,11 @@ def value_for(user: Any, kind: str, value: str | None) -> str:
         return ""
     if is_named_reader(user):
         return value
+    return pseudonym(kind, value)
+
+
+def pseudonym(kind: str, value: str) -> str:
+    """The pseudonym of a value; see `value_for` for what `kind` is."""
     return hmac.digest(keys().trace, f"pseudonym|{kind}|{value}".encode(), "sha256").hex()[:HEX_DIGITS]
 
 

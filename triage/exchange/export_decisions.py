@@ -26,6 +26,7 @@ from payeewatch.pipeline.home.hold_files import COLUMNS
 from payeewatch.pipeline.home.scrub import exclusive_lock
 from payeewatch.pipeline.home.tabular import csv_text, write_parquet
 from payeewatch.triage import clock
+from payeewatch.triage.access.pseudonyms import pseudonym
 from payeewatch.triage.models import Decision, Flag, Hold
 from payeewatch.triage.records import audit
 from payeewatch.triage.verdict_codes import Verdict
@@ -39,6 +40,7 @@ OUTCOMES = pa.schema(
         ("verdict", pa.string()),
         ("reason_code", pa.string()),
         ("source", pa.string()),
+        ("decided_by", pa.string()),
     ]
 )
 """outcomes/<day>.parquet: one row per decision, as docs/input.md describes the table `outcomes`."""
@@ -153,6 +155,7 @@ def _outcome_row(decision: Decision) -> Row:
         "verdict": _outcome_verdict(decision.verdict),
         "reason_code": decision.reason_code or None,
         "source": "reviewer",
+        "decided_by": pseudonym("reviewer", str(decision.by_id)),
     }
 
 

@@ -49,6 +49,7 @@ FORMS = {
     },
     2: {"loads/*.json": "sequence kind day known_on source fingerprint mode files removed undoes facts before contents"
         " replaces"},
+    3: {"outcomes": "outcome_id change_id decided_at verdict reason_code source decided_by"},
 }  # fmt: skip
 """Format -> table -> columns before the stamps, as lakes of that format hold them. A line here is never edited, and
 what a format does not name is as in the one before."""

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from payeewatch.pipeline.detector.evidence import SURPRISE
+from payeewatch.pipeline.detector.learning import NOBODY
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.home.errors import ModelError
 from payeewatch.pipeline.training.correct import Learned, Verdicts, corrected, groups_of
@@ -22,7 +23,7 @@ def judged(frame: pd.DataFrame, is_fraud: object) -> pd.DataFrame:
     """One row a change, at the age of a week, with a verdict three days later."""
     rows = frame[frame["age_days"] == 7].reset_index(drop=True)
     known_on = pd.Series([day.date() for day in rows["as_of"]], dtype=object)
-    return rows.assign(is_fraud=is_fraud, known_on=known_on)
+    return rows.assign(is_fraud=is_fraud, known_on=known_on, decided_by=None)
 
 
 def some_verdicts(model: Model) -> Verdicts:
@@ -49,6 +50,38 @@ def test_evidence_that_misled_counts_less_and_evidence_that_was_right_counts_mor
     assert moved.multipliers["name_doubt"] < 1 < moved.multipliers["households"]
     assert set(moved.multipliers) == {*(each.name for each in WEIGHTS.shapes[:-2]), "lens_request", "lens_company"}
     assert moved.counts == {"verdicts": 80, "frauds": 20}
+
+
+@pytest.mark.parametrize(
+    ("decided_by", "reviewer"),
+    [
+        (["A", "B", "A", "C", None], [0, 1, 0, 2, NOBODY]),
+        ([None] * 5, [NOBODY] * 5),
+        (["A"] * 5, [NOBODY] * 5),
+        (["A", "A", "A", "B", None], [NOBODY, NOBODY, NOBODY, 1, NOBODY]),
+    ],
+    ids=["a team", "nobody named", "one person", "one who decides most"],
+)
+def test_who_decided_is_told_apart_unless_the_others_are_too_few(
+    decided_by: list[str | None], reviewer: list[int]
+) -> None:
+    rows = judged(measured(5, seed=5), False).assign(decided_by=pd.array(decided_by, dtype="string"))
+    assert Verdicts.of(weighed_model(), rows, np.ones(5)).reviewer.tolist() == reviewer
+
+
+def test_what_one_person_alone_says_moves_less_where_verdicts_name_them() -> None:
+    """A fifth of the verdicts on changes abroad, by one person, calls them fraud."""
+    rows = judged(measured(100, seed=5).assign(name_doubt=3.0), False)
+    hostile = np.arange(len(rows)) % 5 == 0
+    rows = rows.assign(is_fraud=hostile)
+    moved = []
+    for names in (np.where(hostile, "E", np.where(np.arange(len(rows)) % 2, "A", "B")), None):
+        _, learned = learn(
+            weighed_model(), Verdicts.of(weighed_model(), rows.assign(decided_by=names), np.ones(len(rows)))
+        )
+        moved.append(sum(abs(by - 1) for by in learned.multipliers.values()))
+    named, nobody = moved
+    assert named < nobody
 
 
 def test_a_feature_s_shapes_are_one_group_and_each_lens_is_one() -> None:

@@ -172,6 +172,21 @@ def test_verdicts_known_later_never_change_what_is_learned_from(
     assert found[0]["change_id"].is_unique
 
 
+def test_a_judged_change_says_who_decided_it_last(tmp_path: Path) -> None:
+    decisions = [("B1", 1, "E7"), ("B1", 2, "E8"), ("B2", 1, None)]
+    rows = [
+        {"outcome_id": f"O{number}", "change_id": change_id, "verdict": "benign", "decided_by": who,
+         "decided_at": evening(DAYS[decided]) - timedelta(hours=12)}
+        for number, (change_id, decided, who) in enumerate(decisions)
+    ]  # fmt: skip
+    with lake_session(tmp_path / "home") as session:
+        put(session, "2024-06-04", outcomes=rows)
+        session.lake_cache.register()
+        judged = judged_changes(session, date(2024, 6, 5)).set_index("change_id")
+    assert judged.loc["B1", "decided_by"] == "E8"
+    assert pd.isna(judged.loc["B2", "decided_by"])
+
+
 def test_an_update_is_taken_back_and_its_verdicts_count_no_more(learned: Home, tmp_path: Path) -> None:
     home = copy_of(learned, tmp_path)
     assert learn(home, "--undo") == {"taken_back": "2", "in_force": "1"}

@@ -18,6 +18,7 @@ from payeewatch.pipeline.home.scrub import Removal, exclusive_lock
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.privacy import redact
 from payeewatch.triage import workspace
+from payeewatch.triage.access.pseudonyms import pseudonym
 from payeewatch.triage.exchange import export_decisions
 from payeewatch.triage.exchange.export_decisions import HandOverCounts
 from payeewatch.triage.exchange.import_night import publish, unpublished
@@ -67,7 +68,21 @@ def test_a_verdict_is_a_row_of_its_day(cast: dict[str, User], first: Flag, revie
         "verdict": "data_error",
         "reason_code": "D02",
         "source": "reviewer",
+        "decided_by": pseudonym("reviewer", str(cast["reviewer"].pk)),
     }
+
+
+def test_a_verdict_says_who_decided_by_a_pseudonym_that_is_the_same_for_all_their_verdicts(
+    cast: dict[str, User], first: Flag, reviewed: Settings, clocked: Clock
+) -> None:
+    deciders = ["reviewer", "senior", "reviewer"]
+    for number, who in enumerate(deciders):
+        do(cast[who], flag_of(f"0000123{number}"), "inconclusive", evidence_kind="none")
+    clocked.at += timedelta(minutes=1)
+    export_decisions.write()
+    decided_by = verdicts(reviewed).sort_values("change_id")["decided_by"].tolist()
+    assert decided_by[0] == decided_by[2] != decided_by[1]
+    assert not {"reviewer", "senior"} & set(decided_by)
 
 
 def test_a_proposal_and_what_was_undone_are_no_outcome(cast: dict[str, User], first: Flag, clocked: Clock) -> None:
