@@ -26,6 +26,7 @@ from payeewatch.dossier.facts.retention import constants
 from payeewatch.dossier.reading import Reading, short
 from payeewatch.dossier.statements import Dossier, Kind, State, Statement
 from payeewatch.evaluation.fairness.groups import AGES, ATTRIBUTES, FEWEST, TOGETHER, UNKNOWN
+from payeewatch.features.registry import FEATURES
 from payeewatch.pipeline.home.errors import PayeeWatchError
 from payeewatch.pipeline.home.retention_periods import Clock
 from payeewatch.pipeline.home.settings import FOLDERS, Settings
@@ -201,7 +202,7 @@ def test_members_and_lists_are_counted_from_the_bare_files(made: Dossier, publis
         ).fetchall()
     lists = [row for row in rows(made, "lists.lists") if row[-1] == "in force"]
     scored = pq.read_table(published.path / "scores" / f"{DAY}.parquet").num_rows
-    expected = [members, insured, scored, len(lists)]
+    expected = [insured, scored, members, 0, len(lists)]
     assert numbers(text(made, "assessment.scale")) == [f"{each:,}" for each in expected]
     for row in lists:
         (path,) = (published.path / "breaches" / row[0]).glob("people.csv*")
@@ -241,7 +242,31 @@ def test_nights_settings_and_decisions_are_counted_from_their_files(made: Dossie
     assert numbers(text(made, "changes.history")) == ["0", "1"]  # made champion when the tests ran, after the day
 
 
+def test_an_erasure_is_not_said_to_touch_the_insurers_own_files(made: Dossier) -> None:
+    code = (ROOT / "payeewatch" / "commands" / "people.py").read_text(encoding="utf-8")
+    own = re.search(r"(\w+)/, (\w+)/ and (\w+)/ are the insurer's own", code)
+    assert own
+    for key in ("retention.proof_person", "rights.erasure"):
+        assert f"folders {own[1]}, {own[2]} and {own[3]}) are not touched" in text(made, key)
+
+
 # what is generated cannot forget anything
+
+
+def test_every_feature_that_reads_a_country_or_a_bank_is_named(made: Dossier) -> None:
+    told = [row[0] for row in rows(made, "fairness.banks")]
+    reads = {name for name, columns in columns_read().items() if any("bank" in c or "country" in c for c in columns)}
+    assert reads >= {"is_online_bank", "is_in_another_country", "country_surprise"}
+    assert reads <= {*told} == {name for name, each in FEATURES.items() if each.family == "bank"}
+    criteria = words.texts("criteria")["criteria"]["bank"]
+    assert "another country" in criteria["en"]
+    assert "online bank" in criteria["en"]
+
+
+def test_what_a_purge_counts_of_any_clock_is_not_said_to_be_of_one() -> None:
+    code = (ROOT / "pipeline" / "privacy" / "purge.py").read_text(encoding="utf-8")
+    assert "flags = frozenset(expired_flags) | find_expired_flags(" in code  # both kinds go under one name
+    assert "by any of these clocks" in words.texts("purged")["flags"]["en"]
 
 
 def test_every_column_is_in_one_category_with_a_reason() -> None:
