@@ -27,7 +27,10 @@ SHOWN_RATES = 400
 
 def fairness_facts(home: Reading) -> dict[str, Fact | None]:
     """The facts of the part `fairness`."""
-    return {"measured": _measured(home), "sample": _sample(home), "banks": _banks()}
+    return {
+        "measured": _measured(home), "sample": _sample(home), "banks": _banks(),
+        "sample_result": Fact({}, (home.audit_source(),), is_nothing=True),
+    }  # fmt: skip
 
 
 def measurements(home: Reading, pattern: str) -> list[tuple[date, Path, dict[str, Any]]]:

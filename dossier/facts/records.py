@@ -126,6 +126,7 @@ def incident_facts(home: Reading) -> dict[str, Fact | None]:
         "failed": _table(failed, *(home.failure_source(night) for night in home.failed_nights)),
         "accepted": _table(_let_through(home), *sources, home.loads_source()),
         "unscored": _unscored(home),
+        "attempts": Fact({}, (Source(Kind.CODE, "pipeline/home/runs.py"),), is_nothing=True),
         "warnings": _warnings(home),
         "altered": _table(tuple((name,) for name in home.altered_runs), *sources),
     }
@@ -195,7 +196,8 @@ def _lists(home: Reading) -> Fact | None:
         (
             name, load.facts["title"], load.facts["source"], load.facts["notification_ref"],
             date.fromisoformat(load.facts["known_at"][:10]), _joined(words, load.facts["fields_exposed"]),
-            load.facts["people"]["rows"], date.fromisoformat(load.facts["purge_on"][:10]),
+            load.facts["people"]["rows"], load.facts["people"].get("rejected", 0),
+            date.fromisoformat(load.facts["purge_on"][:10]),
             IN_FORCE if name in in_force else ENDED,
         )
         for name, load in sorted(last.items())
@@ -271,6 +273,8 @@ def in_both(text: str, coded: Mapping[str, Any] | None) -> dict[str, str]:
 
 def _param(name: str, value: Any, language: str) -> str:
     """A value of such a sentence, as the language writes numbers, and a party in its word."""
+    if name == "features":
+        return ("; " if language == "en" else " ; ").join(_measured(each, language) for each in str(value).split(", "))
     form = PARAM_FORMATS.get(name, "{}")
     if form.endswith("%}"):
         return word(Percent(float(value)), language)
@@ -278,6 +282,16 @@ def _param(name: str, value: Any, language: str) -> str:
     if language == "en":
         return text
     return number_in(text, language) if isinstance(value, int | float) else PARTIES.get(text, text)
+
+
+def _measured(feature: str, language: str) -> str:
+    """What a feature measures, in place of its name in the code."""
+    from payeewatch.features.registry import FEATURES
+
+    if feature not in FEATURES:
+        return feature
+    sentence = in_catalogue(FEATURES[feature].sentence)[language].rstrip(".")
+    return f"“{sentence}”" if language == "en" else f"« {sentence} »"
 
 
 def in_catalogue(message: str) -> dict[str, str]:
