@@ -127,6 +127,7 @@ def test_the_oversight_log_is_what_people_did_by_another_road(played: Settings) 
     reveals = facts["reveals"]
     assert reveals
     assert sorted(row[1:] for row in reveals.rows) == sorted(saw)
+    assert sum(row[2] for row in reveals.rows) == SHOWN
 
 
 def test_records_by_role_are_all_records(played: Settings) -> None:
