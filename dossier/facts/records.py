@@ -105,7 +105,7 @@ def _insured(run: Mapping[str, Any]) -> int | None:
 
 def list_facts(home: Reading) -> dict[str, Fact | None]:
     """The facts of the part `lists`."""
-    return {"lists": _lists(home), "coverage": _coverage(home)}
+    return {"lists": _lists(home), "coverage": _coverage(home), "refused": _refused_people(home)}
 
 
 def incident_facts(home: Reading) -> dict[str, Fact | None]:
@@ -196,8 +196,7 @@ def _lists(home: Reading) -> Fact | None:
         (
             name, load.facts["title"], load.facts["source"], load.facts["notification_ref"],
             date.fromisoformat(load.facts["known_at"][:10]), _joined(words, load.facts["fields_exposed"]),
-            load.facts["people"]["rows"], load.facts["people"].get("rejected", 0),
-            date.fromisoformat(load.facts["purge_on"][:10]),
+            load.facts["people"]["rows"], date.fromisoformat(load.facts["purge_on"][:10]),
             IN_FORCE if name in in_force else ENDED,
         )
         for name, load in sorted(last.items())
@@ -206,6 +205,14 @@ def _lists(home: Reading) -> Fact | None:
         Source(Kind.LIST, f"lake/loads, {load.sequence}", load.fingerprint[:DIGEST]) for _, load in sorted(last.items())
     )
     return Fact({"many": len(rows)}, sources, rows)
+
+
+def _refused_people(home: Reading) -> Fact | None:
+    """List -> how many of its rows were refused when it was last loaded."""
+    last = {load.source: load.facts["people"] for load in home.loads if load.kind == "list"}
+    rows = tuple((name, people["rows"], people.get("rejected", 0)) for name, people in sorted(last.items()))
+    many = sum(row[2] for row in rows)
+    return Fact({"many": many}, (home.loads_source(),), rows) if rows else None
 
 
 def _joined(words: dict[str, Any], codes: list[str]) -> dict[str, str]:

@@ -218,7 +218,7 @@ def test_members_and_lists_are_counted_from_the_bare_files(made: Dossier, publis
             assert f"{sum(1 for _ in csv.DictReader(file)):,}" == row[6]
     folders = [each for each in (published.path / "quarantine").iterdir() if each.name <= str(DAY)]
     refused = [each / "people.parquet" for each in folders if (each / "people.parquet").exists()]
-    assert sum(int(row[7]) for row in rows(made, "lists.lists")) == sum(map(rows_of, refused)) > 0
+    assert sum(int(row[2]) for row in rows(made, "lists.refused")) == sum(map(rows_of, refused)) > 0
     (of,) = {row[2] for row in rows(made, "lists.coverage")}
     assert of == f"{insured:,}"
 
