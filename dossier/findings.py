@@ -12,11 +12,20 @@ from payeewatch.dossier.facts.model import altered_models
 from payeewatch.dossier.facts.retention import last_purge
 from payeewatch.dossier.reading import Reading
 from payeewatch.dossier.statements import Dossier, Finding, State
+from payeewatch.pipeline.store.tombstones import ERASURE
 
 OLD_MEASUREMENT_DAYS = 92
 OLD_MODEL_DAYS = 92
 """docs/retraining.md: train again every three months."""
 OLD_PURGE_DAYS = 31
+COUNTED_BEFORE = frozenset({
+    "model.calibration", "model.precision", "model.workload", "model.drift", "data.learned_from",
+    "data.verdicts", "data.loads", "assessment.scale", "lists.coverage", "fairness.measured", "fairness.sample",
+    "incidents.warnings", "incidents.unscored",
+    *(f"oversight.{name}" for name in ("log", "nights", "verdicts", "overruled", "seconds", "unopened", "approvals",
+                                       "second_looks", "holds", "roles", "reveals")),
+})  # fmt: skip
+"""Statements with numbers of records, loads, models and the audit log: an erasure does not count them anew."""
 
 
 def findings(home: Reading, dossier: Dossier) -> Iterator[Finding]:
@@ -29,6 +38,7 @@ def _all(home: Reading, dossier: Dossier) -> Iterator[Finding]:
     yield from _of_nights(home)
     yield from _of_the_model(home)
     yield from _of_measurements(home)
+    yield from _of_erasures(home, dossier)
     open_rows = len(dossier.gaps)
     if open_rows:
         counsel = sum(each.asks == "counsel" for each in dossier.gaps)
@@ -39,6 +49,14 @@ def _all(home: Reading, dossier: Dossier) -> Iterator[Finding]:
     unread = [each.number for each in dossier.questions if not each.was_read]
     if unread:
         yield _finding("unread", False, many=len(unread), numbers=unread)
+
+
+def _of_erasures(home: Reading, dossier: Dossier) -> Iterator[Finding]:
+    """Which statements tell what was counted while persons who are erased now were still there."""
+    erased = sum(load.kind == ERASURE for load in home.loads)
+    if erased:
+        numbers = [each.number for each in dossier.statements if each.key in COUNTED_BEFORE]
+        yield _finding("erased_since", False, many=erased, numbers=numbers)
 
 
 def _of_questions(dossier: Dossier) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from payeewatch.pipeline.home.contents import hash_of, hash_of_bytes
 from payeewatch.pipeline.home.errors import StoreError
 from payeewatch.pipeline.home.runs import failed_path, failures, published_nights, read_run, run_path
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.pipeline.store.chain import Load, record_path
+from payeewatch.pipeline.store.chain import REPLACED, Load, record_path
 from payeewatch.pipeline.store.lake import Lake
 
 if TYPE_CHECKING:
@@ -103,6 +103,12 @@ class Reading:
         """The loads of the data store that were known up to the day; one of history counts from its first night."""
         lake = Lake(self.settings.folder("lake"))
         return [load for load in lake.loads() if max(load.day, load.known_on) <= self.as_of]
+
+    @cached_property
+    def replaced(self) -> int:
+        """How many records up to the day name files that were written anew, and are no loads."""
+        loads = [each.load for each in Lake(self.settings.folder("lake")).records()]
+        return sum(each.kind == REPLACED and max(each.day, each.known_on) <= self.as_of for each in loads)
 
     @cached_property
     def records(self) -> list[Record]:

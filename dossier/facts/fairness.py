@@ -8,7 +8,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from payeewatch.dossier.reading import DIGEST, Reading
+from payeewatch.dossier.facts.records import in_catalogue
+from payeewatch.dossier.reading import DIGEST, Reading, short
 from payeewatch.dossier.statements import Fact, Kind, Source
 from payeewatch.dossier.words import Percent, both, texts
 from payeewatch.pipeline.home.contents import hash_of
@@ -26,7 +27,10 @@ SHOWN_RATES = 400
 
 def fairness_facts(home: Reading) -> dict[str, Fact | None]:
     """The facts of the part `fairness`."""
-    return {"measured": _measured(home), "sample": _sample(home)}
+    return {
+        "measured": _measured(home), "sample": _sample(home), "banks": _banks(),
+        "sample_result": Fact({}, (home.audit_source(),), is_nothing=True),
+    }  # fmt: skip
 
 
 def measurements(home: Reading, pattern: str) -> list[tuple[date, Path, dict[str, Any]]]:
@@ -48,13 +52,16 @@ def _measured(home: Reading) -> Fact | None:
     if not found:
         return None
     day, path, content = found[-1]
-    alone = [name for name, groups in _by_attribute(content).items() if len(groups) == 1]
+    alone = [(name, groups[0]["name"]) for name, groups in _by_attribute(content).items() if len(groups) == 1]
     rows = tuple(_rates(content))[:SHOWN_RATES]
     source = Source(Kind.FILE, str(path.relative_to(home.settings.folder("reports").parent)), hash_of(path)[:DIGEST])
     values = {
         "first": date.fromisoformat(str(content["first"])), "last": day,
         "many": (content.get("whole") or {}).get("changes"),
-        "alone": {name: ", ".join(_attribute(each)[name] for each in alone) or none for name, none in NONE.items()},
+        "alone": {
+            name: ", ".join(f"{_attribute(each)[name]} ({_group(group)[name]})" for each, group in alone) or none
+            for name, none in NONE.items()
+        },
     }  # fmt: skip
     return Fact(values, (source,), rows)
 
@@ -95,6 +102,18 @@ def _attribute(name: str) -> dict[str, str]:
 
 def _group(name: str) -> dict[str, str]:
     return {"en": name, "fr": texts("groups")["groups"].get(name, name)}
+
+
+def _banks() -> Fact:
+    """The features of the country and of the bank, and whether each can make a change more unusual or explains it."""
+    from payeewatch.features.registry import FEATURES, Suspicious
+
+    can = texts("criteria")["counts"]
+    rows = tuple(
+        (name, in_catalogue(each.sentence), both(can["for" if each.suspicious == Suspicious.CONTEXT else "against"]))
+        for name, each in FEATURES.items() if each.family == "bank"
+    )  # fmt: skip
+    return Fact({"many": len(rows)}, (Source(Kind.CODE, "features/bank.py", short(repr(rows))),), rows)
 
 
 def _sample(home: Reading) -> Fact | None:

@@ -185,6 +185,7 @@ def _loads(home: Reading) -> Fact | None:
     days = sorted(load.day for load in drops)
     loads = [load for load in home.loads if load.kind != FORMS]
     values = {"loads": len(loads), "drops": len(drops), "first": days[0], "last": days[-1]}
+    values |= {"replaced": home.replaced}
     return Fact(values, (home.loads_source(),), rows)
 
 
@@ -205,6 +206,10 @@ KINDS = {
 }
 
 
+UNASKED_WHY = "train --promote"
+UNASKED = {"en": "train --promote; no reason was asked", "fr": "train --promote ; aucun motif n'a été demandé"}
+
+
 def _history(home: Reading) -> Fact | None:
     if not home.records:
         return None
@@ -212,7 +217,8 @@ def _history(home: Reading) -> Fact | None:
         (
             each.at.replace(tzinfo=None, second=0, microsecond=0), home.is_later(each),
             KINDS.get(str(each.kind), str(each.kind)),
-            each.before, each.to, *map(free_text, (each.who, each.approved_by, each.why, each.override)),
+            each.before, each.to, free_text(each.who), free_text(each.approved_by),
+            UNASKED if each.why == UNASKED_WHY else free_text(each.why), free_text(each.override),
         )
         for each in home.records
     )  # fmt: skip

@@ -19,6 +19,7 @@ from payeewatch.pipeline.home.errors import PayeeWatchError
 from payeewatch.pipeline.home.wording import MESSAGES, PARAM_FORMATS
 from payeewatch.pipeline.store.lake import PURGE, Lake
 from payeewatch.pipeline.store.lake_format import read_format
+from payeewatch.pipeline.store.tombstones import ERASURE
 
 STORES = (
     ("inbox", {"en": "drops of the insurer, as sent", "fr": "dépôts de l'assureur, tels qu'envoyés"}, True),
@@ -55,6 +56,8 @@ NO_DROP = {
 }
 PARTIES = {"member": "adhérent", "provider": "professionnel"}
 SOFTWARE = {"key_version": {"en": "number of the keys in use", "fr": "numéro des clés en service"}}
+WHOLE = 1e-6
+"""How far from a whole number a share of a night times its changes may be."""
 IN_FORCE = {"en": "in force", "fr": "en vigueur"}
 ENDED = {"en": "over or withdrawn", "fr": "terminée ou retirée"}
 
@@ -64,7 +67,7 @@ def assessment_facts(home: Reading) -> dict[str, Fact | None]:
         return {"scale": None}
     values = {
         "members": _members(home), "insured": _insured(home.last), "open": home.last["changes"]["open"],
-        "lists": len(_lists_in_force(home)),
+        "lists": len(_lists_in_force(home)), "erased": sum(load.kind == ERASURE for load in home.loads),
     }  # fmt: skip
     return {"scale": Fact(values, (home.run_source(home.last_night), home.loads_source()))}
 
@@ -84,7 +87,7 @@ def newest(home: Reading) -> dict[str, Any]:
 
 
 def _members(home: Reading) -> int:
-    """How many members the data store knew of up to the last night, those who left since too."""
+    """How many members known up to the last night the data store has, those who left too; not those erased since."""
     import duckdb
 
     rows = Lake(home.settings.folder("lake")).scan("members")
@@ -102,7 +105,7 @@ def _insured(run: Mapping[str, Any]) -> int | None:
 
 def list_facts(home: Reading) -> dict[str, Fact | None]:
     """The facts of the part `lists`."""
-    return {"lists": _lists(home), "coverage": _coverage(home)}
+    return {"lists": _lists(home), "coverage": _coverage(home), "refused": _refused_people(home)}
 
 
 def incident_facts(home: Reading) -> dict[str, Fact | None]:
@@ -123,6 +126,7 @@ def incident_facts(home: Reading) -> dict[str, Fact | None]:
         "failed": _table(failed, *(home.failure_source(night) for night in home.failed_nights)),
         "accepted": _table(_let_through(home), *sources, home.loads_source()),
         "unscored": _unscored(home),
+        "attempts": Fact({}, (Source(Kind.CODE, "pipeline/home/runs.py"),), is_nothing=True),
         "warnings": _warnings(home),
         "altered": _table(tuple((name,) for name in home.altered_runs), *sources),
     }
@@ -203,6 +207,14 @@ def _lists(home: Reading) -> Fact | None:
     return Fact({"many": len(rows)}, sources, rows)
 
 
+def _refused_people(home: Reading) -> Fact | None:
+    """List -> how many of its rows were refused when it was last loaded."""
+    last = {load.source: load.facts["people"] for load in home.loads if load.kind == "list"}
+    rows = tuple((name, people["rows"], people.get("rejected", 0)) for name, people in sorted(last.items()))
+    many = sum(row[2] for row in rows)
+    return Fact({"many": many}, (home.loads_source(),), rows) if rows else None
+
+
 def _joined(words: dict[str, Any], codes: list[str]) -> dict[str, str]:
     return {name: ", ".join(str(words[code][name]) for code in codes) for name in ("en", "fr")}
 
@@ -210,7 +222,7 @@ def _joined(words: dict[str, Any], codes: list[str]) -> dict[str, str]:
 def _coverage(home: Reading) -> Fact | None:
     if home.last is None or home.last_night is None:
         return None
-    insured, changes = _insured(home.last), _changes_of_members(home, home.last_night)
+    insured, changes = _insured(home.last), _changes_of_members(home, home.last, home.last_night)
     rows = tuple(
         (
             each["breach_id"], each["exposed"], insured, Percent(each["exposed_share"] or 0),
@@ -222,15 +234,24 @@ def _coverage(home: Reading) -> Fact | None:
     return Fact({}, (home.run_source(home.last_night),), rows) if rows else None
 
 
-def _changes_of_members(home: Reading, night: date) -> int | None:
-    """How many of a night's open changes are of members and not of providers; None once its scores are purged."""
+def _changes_of_members(home: Reading, run: Mapping[str, Any], night: date) -> int | None:
+    """How many of a night's open changes were of members and not of providers, that night; None: not known any more.
+
+    Rows of its scores may be erased since. Then it is the one number for which every share that the night recorded
+    is of a whole number of changes.
+    """
     import pyarrow.parquet as pq
 
     path = home.settings.folder("scores") / f"{night}.parquet"
     if not path.exists():
         return None
     members = pq.read_table(path, columns=["member_id"]).column("member_id")
-    return int(len(members) - members.null_count)
+    left, gone = len(members) - members.null_count, max(0, run["scored"] - len(members))
+    shares = [each.get("changes_exposed_share") or 0 for each in run.get("lists", ())]
+    fitting = [
+        many for many in range(left, left + gone + 1) if all(abs(many * s - round(many * s)) < WHOLE for s in shares)
+    ]
+    return left if not gone else fitting[0] if len(fitting) == 1 else None
 
 
 def _warnings(home: Reading) -> Fact | None:
@@ -259,6 +280,8 @@ def in_both(text: str, coded: Mapping[str, Any] | None) -> dict[str, str]:
 
 def _param(name: str, value: Any, language: str) -> str:
     """A value of such a sentence, as the language writes numbers, and a party in its word."""
+    if name == "features":
+        return ("; " if language == "en" else " ; ").join(_measured(each, language) for each in str(value).split(", "))
     form = PARAM_FORMATS.get(name, "{}")
     if form.endswith("%}"):
         return word(Percent(float(value)), language)
@@ -266,6 +289,21 @@ def _param(name: str, value: Any, language: str) -> str:
     if language == "en":
         return text
     return number_in(text, language) if isinstance(value, int | float) else PARTIES.get(text, text)
+
+
+def _measured(feature: str, language: str) -> str:
+    """What a feature measures, in place of its name in the code."""
+    from payeewatch.features.registry import FEATURES
+
+    if feature not in FEATURES:
+        return feature
+    sentence = in_catalogue(FEATURES[feature].sentence)[language].rstrip(".")
+    return f"“{sentence}”" if language == "en" else f"« {sentence} »"
+
+
+def in_catalogue(message: str) -> dict[str, str]:
+    """A sentence that the application has, in each language."""
+    return {"en": message, "fr": _french(message)}
 
 
 def _french(message: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from payeewatch.dossier.reading import DIGEST, Reading
@@ -79,9 +80,19 @@ def oversight_facts(home: Reading) -> dict[str, Fact | None]:
         ),
         "roles": Fact({}, sources, (*roles, (NOBODY, rest))) if roles else None,
         "reveals": Fact(
-            {"shown": counts.actions["reveal"], "refused": counts.actions["reveal_refused"]}, sources
+            {"shown": counts.actions["reveal"], "refused": counts.actions["reveal_refused"]}, sources,
+            _who_saw(home) if counts.actions["reveal"] else (),
         ),
     }  # fmt: skip
+
+
+def _who_saw(home: Reading) -> tuple[tuple[Any, ...], ...]:
+    """Role, how many users of it saw a full value up to the day, how many values."""
+    from payeewatch.triage.models import AuditRecord
+
+    seen = AuditRecord.objects.filter(at__lte=home.until, action="reveal").values_list("role", "user")
+    values, users = Counter(role for role, _ in seen), Counter(role for role, _ in {*seen})
+    return tuple((ROLES.get(role, role), users[role], values[role]) for role in sorted(values))
 
 
 def right_facts(home: Reading) -> dict[str, Fact | None]:

@@ -16,7 +16,9 @@ import pytest
 from payeewatch.dossier import words
 from payeewatch.dossier.answers import blank
 from payeewatch.dossier.build import FACTS, asked_for, build
+from payeewatch.dossier.facts.records import _changes_of_members
 from payeewatch.dossier.files import plain, stale, write
+from payeewatch.dossier.findings import COUNTED_BEFORE
 from payeewatch.dossier.page import number_columns
 from payeewatch.dossier.reading import Reading, Review
 from payeewatch.dossier.statements import LANGUAGES, Dossier, Kind, State
@@ -24,6 +26,7 @@ from payeewatch.pipeline.home.contents import write_hashed
 from payeewatch.pipeline.home.errors import InputMissing, InputRefused, SettingsError
 from payeewatch.pipeline.home.files import json_text, write_json
 from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.store.tombstones import ERASURE
 from payeewatch.triage.figures.oversight import Oversight
 from tests.canaries import assert_absent, identities
 from tests.conftest import NIGHTS, ROOT, Home
@@ -170,6 +173,40 @@ def test_what_the_watch_of_the_last_night_found_is_stated(published: Home, tmp_p
     assert statement.rows[0][0]["fr"] == "member announced/bank_surprise"
 
 
+def test_the_coverage_of_a_night_stays_what_it_was_when_rows_of_its_scores_go(
+    made: Dossier, published: Home, tmp_path: Path
+) -> None:
+    def coverage(dossier: Dossier) -> list[list[str]]:
+        return [[cell["en"] for cell in row] for each in dossier.statements if each.key == "lists.coverage"
+                for row in each.rows]  # fmt: skip
+
+    home = linked(published, tmp_path, "scores")
+    path = home.path / "scores" / f"{DAY}.parquet"
+    scores = pq.read_table(path)
+    members = scores.column("member_id").is_valid().to_pylist()
+    gone = members.index(True)  # as an erasure of its member does
+    pq.write_table(scores.filter([place != gone for place in range(len(members))]), path)
+    assert coverage(build(reading(home))) == coverage(made)
+    pq.write_table(scores.slice(0, 1), path)
+    assert coverage(build(reading(home))) == coverage(made)
+    several_fit = {"scored": scores.num_rows, "lists": [{"changes_exposed_share": 0.5}]}
+    assert _changes_of_members(reading(home), several_fit, DAY) is None  # not known any more, and not made up
+
+
+def test_what_was_counted_before_an_erasure_is_named(made: Dossier, published: Home) -> None:
+    assert "erased_since" not in codes(made)
+    home = reading(published)
+    vars(home)["loads"] = [*home.loads, replace(home.loads[-1], kind=ERASURE)]
+    dossier = build(home)
+    numbers = {each.number for each in dossier.statements if each.key in COUNTED_BEFORE}
+    assert len(numbers) == len(COUNTED_BEFORE)
+    assert {"assessment.scale", "lists.coverage", "model.workload", "fairness.measured"} <= COUNTED_BEFORE
+    said = next(each.text["en"] for each in dossier.findings if each.code == "erased_since")
+    assert numbers == {*re.findall(r"\d+\.\d+", said)}
+    scale = next(each for each in dossier.statements if each.key == "assessment.scale")
+    assert "without persons erased up to the day: 1)" in scale.text["en"]
+
+
 def test_a_broken_audit_log_is_said_first(published: Home) -> None:
     counts = Oversight(last_record=9, last_mac="ab" * 32, nights=3, flags=7)
     counts.verdicts.update(benign=6, confirmed_fraud=2)
@@ -204,7 +241,7 @@ def test_measurements_are_read_and_old_ones_are_said_to_be(published: Home, tmp_
     shown, _ = rates.rows  # no share of honest flags: nobody judged; and nothing of what has one group only
     cells = [cell["fr"] for cell in shown]
     assert cells == ["sexe", "femmes", "signalés", "100", "2", "2\u00a0%", "1\u00a0%", "4\u00a0%", "non"]
-    assert "rien n’est comparable\u00a0: protection juridique" in rates.text["fr"]
+    assert "rien n’est comparable\u00a0: protection juridique (petits groupes réunis)." in rates.text["fr"]
     assert "no_fairness" not in codes(made)
     later = build(reading(home, as_of=datetime(2025, 2, 1, tzinfo=UTC).date()))
     assert {"old_fairness", "old_model", "missing_nights"} <= {*codes(later)}

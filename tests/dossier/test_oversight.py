@@ -123,6 +123,11 @@ def test_the_oversight_log_is_what_people_did_by_another_road(played: Settings) 
     assert (approvals["approved"], approvals["returned"]) == (many["approve"], many["return_proposal"])
     assert holds["held"] == many["hold"] > 0
     assert values(facts, "reveals") == {"shown": SHOWN, "refused": 0}
+    saw = con.execute("SELECT count(DISTINCT who), count(*) FROM log WHERE action = 'reveal' GROUP BY role").fetchall()
+    reveals = facts["reveals"]
+    assert reveals
+    assert sorted(row[1:] for row in reveals.rows) == sorted(saw)
+    assert sum(row[2] for row in reveals.rows) == SHOWN
 
 
 def test_records_by_role_are_all_records(played: Settings) -> None:

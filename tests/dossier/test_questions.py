@@ -8,6 +8,7 @@ import pytest
 
 from payeewatch.dossier.build import asked_for, question_texts
 from payeewatch.dossier.statements import LANGUAGES
+from payeewatch.dossier.words import texts
 
 LAWS = (
     *(f"GDPR, Article {article}(" for article in (5, 6, 9, 13, 14, 15, 22, 25, 30, 32, 35)),
@@ -47,3 +48,24 @@ def test_articles_of_the_regulation_that_were_not_read_are_not_cited_as_read() -
         if each["read"] and (match := re.match(r"GDPR, Article (\d+)", each["law"]["en"]))
     }
     assert cited == {"5", "6", "9", "13", "14", "15", "21", "22", "25", "30", "32", "35"}
+
+
+WAITS = {
+    "is each of them needed?": "register.unread",
+    "Where do the breach lists come from?": "lists.notifier",
+    "get access to all that is held?": "rights.contest",
+    "How is a person erased": "register.feed_limit",
+    "when a member objects?": "rights.contest",
+    "how well calibrated": "fairness.sample_result",
+    "Which nights failed": "incidents.attempts",
+}
+"""Questions that the product alone cannot answer wholly -> the statement that says what is missing."""
+
+
+@pytest.mark.parametrize("asked", WAITS)
+def test_a_question_that_waits_for_something_names_it(asked: str) -> None:
+    (question,) = [each for each in question_texts() if asked in each["en"]]
+    part, _, name = WAITS[asked].partition(".")
+    entry = texts(part)["statements"][name]
+    assert WAITS[asked] in question["answers"]
+    assert "ask" in entry or entry["absent"]

@@ -10,7 +10,10 @@ import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
@@ -21,16 +24,18 @@ from payeewatch.dossier import words
 from payeewatch.dossier.build import asked_for, build
 from payeewatch.dossier.criteria import columns_read
 from payeewatch.dossier.facts.categories import INPUTS, every_column
-from payeewatch.dossier.facts.records import STORES, exit_codes
+from payeewatch.dossier.facts.records import STORES, exit_codes, in_both
 from payeewatch.dossier.facts.retention import constants
 from payeewatch.dossier.reading import Reading, short
 from payeewatch.dossier.statements import Dossier, Kind, State, Statement
 from payeewatch.evaluation.fairness.groups import AGES, ATTRIBUTES, FEWEST, TOGETHER, UNKNOWN
+from payeewatch.features.registry import FEATURES
 from payeewatch.pipeline.home.errors import PayeeWatchError
 from payeewatch.pipeline.home.retention_periods import Clock
 from payeewatch.pipeline.home.settings import FOLDERS, Settings
 from payeewatch.pipeline.home.vault import ABROAD, IN_FRANCE
-from payeewatch.pipeline.tables import BANKS
+from payeewatch.pipeline.store.lake import Lake
+from payeewatch.pipeline.tables import BANKS, LAKE_STAMPS, LAKE_TABLES
 from tests.conftest import NIGHTS, ROOT, Home
 
 DAY = NIGHTS[-1]
@@ -59,6 +64,10 @@ def numbers(text: str) -> list[str]:
 def rows(made: Dossier, key: str) -> list[list[str]]:
     statement = next(each for each in made.statements if each.key == key)
     return [[cell["en"] for cell in row] for row in statement.rows]
+
+
+def rows_of(path: Path) -> int:
+    return int(pq.read_table(path).num_rows)
 
 
 def digest_of(path: Path) -> str:
@@ -201,12 +210,15 @@ def test_members_and_lists_are_counted_from_the_bare_files(made: Dossier, publis
         ).fetchall()
     lists = [row for row in rows(made, "lists.lists") if row[-1] == "in force"]
     scored = pq.read_table(published.path / "scores" / f"{DAY}.parquet").num_rows
-    expected = [members, insured, scored, len(lists)]
+    expected = [insured, scored, members, 0, len(lists)]
     assert numbers(text(made, "assessment.scale")) == [f"{each:,}" for each in expected]
     for row in lists:
         (path,) = (published.path / "breaches" / row[0]).glob("people.csv*")
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:  # type: ignore[operator]
             assert f"{sum(1 for _ in csv.DictReader(file)):,}" == row[6]
+    folders = [each for each in (published.path / "quarantine").iterdir() if each.name <= str(DAY)]
+    refused = [each / "people.parquet" for each in folders if (each / "people.parquet").exists()]
+    assert sum(int(row[2]) for row in rows(made, "lists.refused")) == sum(map(rows_of, refused)) > 0
     (of,) = {row[2] for row in rows(made, "lists.coverage")}
     assert of == f"{insured:,}"
 
@@ -241,7 +253,31 @@ def test_nights_settings_and_decisions_are_counted_from_their_files(made: Dossie
     assert numbers(text(made, "changes.history")) == ["0", "1"]  # made champion when the tests ran, after the day
 
 
+def test_an_erasure_is_not_said_to_touch_the_insurers_own_files(made: Dossier) -> None:
+    code = (ROOT / "payeewatch" / "commands" / "people.py").read_text(encoding="utf-8")
+    own = re.search(r"(\w+)/, (\w+)/ and (\w+)/ are the insurer's own", code)
+    assert own
+    for key in ("retention.proof_person", "rights.erasure"):
+        assert f"folders {own[1]}, {own[2]} and {own[3]}) are not touched" in text(made, key)
+
+
 # what is generated cannot forget anything
+
+
+def test_every_feature_that_reads_a_country_or_a_bank_is_named(made: Dossier) -> None:
+    told = [row[0] for row in rows(made, "fairness.banks")]
+    reads = {name for name, columns in columns_read().items() if any("bank" in c or "country" in c for c in columns)}
+    assert reads >= {"is_online_bank", "is_in_another_country", "country_surprise"}
+    assert reads <= {*told} == {name for name, each in FEATURES.items() if each.family == "bank"}
+    criteria = words.texts("criteria")["criteria"]["bank"]
+    assert "another country" in criteria["en"]
+    assert "online bank" in criteria["en"]
+
+
+def test_what_a_purge_counts_of_any_clock_is_not_said_to_be_of_one() -> None:
+    code = (ROOT / "pipeline" / "privacy" / "purge.py").read_text(encoding="utf-8")
+    assert "flags = frozenset(expired_flags) | find_expired_flags(" in code  # both kinds go under one name
+    assert "by any of these clocks" in words.texts("purged")["flags"]["en"]
 
 
 def test_every_column_is_in_one_category_with_a_reason() -> None:
@@ -250,6 +286,36 @@ def test_every_column_is_in_one_category_with_a_reason() -> None:
     assert {*named} == every_column()
     assert set(named.values()) == {1}
     assert all(entry["why"]["en"] and entry["why"]["fr"] for entry in entries)
+
+
+def test_what_the_store_keeps_under_another_name_is_told(made: Dossier) -> None:
+    kept = {(name, column) for name, table in LAKE_TABLES.items() for column in table.columns}
+    rest = {column for name, column in kept if (name, column) not in every_column()}
+    assert rest >= {*LAKE_STAMPS, "account", "cents"}
+    assert {each for each in rest - {*LAKE_STAMPS} if not each.endswith(("account", "cents"))} == set()
+    assert all(each in text(made, "register.data") for each in (*LAKE_STAMPS, "end in account", "end in cents"))
+
+
+def test_records_of_rewritten_files_are_counted_beside_the_loads(
+    home: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = DAY + timedelta(days=1)
+    days = (DAY, DAY, later)
+    records = [SimpleNamespace(load=replace(home.loads[-1], kind="replaced", day=day, known_on=day)) for day in days]
+    monkeypatch.setattr(Lake, "records", lambda self: [*records, SimpleNamespace(load=home.loads[-1])])
+    assert replace(home).replaced == 2
+
+
+def test_a_warning_names_what_is_measured_and_no_name_of_the_code() -> None:
+    coded = {"code": "features_without_difference", "params": {"features": "is_blocked_account, bank_surprise"}}
+    said = in_both("", coded)
+    assert re.findall(r"[a-z]+_[a-z_]+", said["en"] + said["fr"]) == []
+    assert FEATURES["is_blocked_account"].sentence.rstrip(".") in said["en"]
+    assert "\u00a0; «\u00a0" in words.cells(said)["fr"]
+
+
+def test_a_promotion_for_which_nobody_was_asked_why_says_so(made: Dossier) -> None:
+    assert [row[7] for row in rows(made, "changes.history")] == ["train --promote; no reason was asked"]
 
 
 def test_no_feature_reads_what_a_category_says_that_none_reads() -> None:
