@@ -85,6 +85,6 @@ def _checked(folder: Path, keys: list[str]) -> Answer:
 
     answer: dict[str, Any] = {"folder": folder, "stale": keys}
     if not keys:
-        return answer, [f"dossier   {folder}: the home bears out every statement"]
+        return answer, [f"dossier   {folder}: made again, no statement would change"]
     lines = [f"STALE     {key}" for key in keys]
     return answer, [*lines, f"dossier   {folder}: make it again"], InputRefused.exit_code
