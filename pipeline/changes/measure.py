@@ -6,7 +6,7 @@ The engine reads the lake tables; nothing is written.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from itertools import pairwise
@@ -68,7 +68,7 @@ def measure(
 def question_of(
     nights: Sequence[Night], params: Params, extra: Sequence[str] = (), *, only_extra: bool = False
 ) -> Question:
-    """The changes of some nights and their features. Questions of one window and one time zone have the same kind."""
+    """The changes of some nights and their features. Questions of one window and one time zone have one kind."""
     window_days = params.observe.window_days
 
     def find(tables: Tables) -> Frame:
@@ -76,8 +76,13 @@ def question_of(
             return named_changes(tables, nights, window_days, extra)
         return open_changes(tables, nights, window_days, extra)
 
-    kind = "nights", window_days, params.timezone, only_extra
+    kind = _kind("nights", window_days, params.timezone, only_extra)
     return Question(_builder(find, params), (calendar(nights), names(extra)), kind)
+
+
+def _kind(*facts: Hashable) -> Hashable:
+    """A kind of question about the features as they are: a notebook may add one."""
+    return *facts, tuple(each.function for each in FEATURES.values())
 
 
 def measure_past(engine: Engine, params: Params, as_of: date) -> pd.DataFrame:
@@ -102,7 +107,7 @@ def measure_past(engine: Engine, params: Params, as_of: date) -> pd.DataFrame:
             return learning_changes(tables, nights, train.ages_days, since, window, train.past_window_days, ids)
 
         loads = calendar(nights), ages_of(train.ages_days), spans_past(window, train.past_window_days), ids_table(ids)
-        return Question(_builder(find, params), loads, ("past", as_of, since, window, params.timezone))
+        return Question(_builder(find, params), loads, _kind("past", as_of, since, window, params.timezone))
 
     parts = []
     with _engine_errors(engine):

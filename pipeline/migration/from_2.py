@@ -9,6 +9,7 @@ from pathlib import Path
 from payeewatch.pipeline.migration.rewrite import Rewrite, columns_of, committed_files
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import file_text, text
+from payeewatch.pipeline.store.lake import PARQUET
 
 COLUMN = "decided_by"
 AFTER = "key_version, known_at, version"
@@ -26,4 +27,4 @@ def outcomes_with_who_decided(session: Session) -> Iterator[Rewrite]:
 def _write(session: Session, path: Path, new: Path) -> None:
     rows = f"read_parquet({file_text(path)}, hive_partitioning = false)"
     query = f"SELECT * EXCLUDE ({AFTER}), NULL::VARCHAR AS {COLUMN}, {AFTER} FROM {rows}"
-    session.con.execute(f"COPY ({query}) TO {text(new)} (FORMAT parquet)")
+    session.con.execute(f"COPY ({query}) TO {text(str(new))} {PARQUET}")
