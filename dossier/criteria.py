@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +34,10 @@ class Criterion:
 
 def criteria(weights: Weights | None = None) -> list[Criterion]:
     """The lines of the page, in the order of the features' families."""
-    for_or_against = _directions(weights) if weights else None
     lines = []
     for entry in words.texts("criteria")["criteria"].values():
         features = [FEATURES[name] for name in entry["features"]]
-        lines.append(Criterion(features[0].family, words.both(entry), _counts(features, for_or_against)))
+        lines.append(Criterion(features[0].family, words.both(entry), counts_of(features, weights)))
     return lines
 
 
@@ -80,12 +79,12 @@ def _directions(weights: Weights) -> dict[str, set[str]]:
     return directions
 
 
-def _counts(features: Iterable[Feature], directions: Mapping[str, Collection[str]] | None) -> str:
-    """How a criterion counts in the model in use: by its features' points, and against it by what the forests read.
+def counts_of(features: Iterable[Feature], weights: Weights | None) -> str:
+    """How features count in the model in use: by their points, and against a change by what the forests read.
 
     Without a model, the registry says it: a feature that explains a change is for it.
     """
-    features = list(features)
+    features, directions = list(features), _directions(weights) if weights else None
     points = {each.name: (directions or {}).get(each.name, ()) for each in features}
     is_against = any(each.suspicious != Suspicious.CONTEXT or "against" in points[each.name] for each in features)
     if directions is None:

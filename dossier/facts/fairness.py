@@ -28,7 +28,7 @@ SHOWN_RATES = 400
 def fairness_facts(home: Reading) -> dict[str, Fact | None]:
     """The facts of the part `fairness`."""
     return {
-        "measured": _measured(home), "sample": _sample(home), "banks": _banks(),
+        "measured": _measured(home), "sample": _sample(home), "banks": _banks(home),
         "sample_result": Fact({}, (home.audit_source(),), is_nothing=True),
     }  # fmt: skip
 
@@ -104,13 +104,15 @@ def _group(name: str) -> dict[str, str]:
     return {"en": name, "fr": texts("groups")["groups"].get(name, name)}
 
 
-def _banks() -> Fact:
-    """The features of the country and of the bank, and whether each can make a change more unusual or explains it."""
-    from payeewatch.features.registry import FEATURES, Suspicious
+def _banks(home: Reading) -> Fact:
+    """The features of the country and of the bank, and what each can do in the model in use."""
+    from payeewatch.dossier.criteria import counts_of
+    from payeewatch.dossier.files import weights_in_use
+    from payeewatch.features.registry import FEATURES
 
-    can = texts("criteria")["counts"]
+    can, weights = texts("criteria")["counts"], weights_in_use(home)
     rows = tuple(
-        (name, in_catalogue(each.sentence), both(can["for" if each.suspicious == Suspicious.CONTEXT else "against"]))
+        (name, in_catalogue(each.sentence), both(can[counts_of([each], weights)]))
         for name, each in FEATURES.items() if each.family == "bank"
     )  # fmt: skip
     return Fact({"many": len(rows)}, (Source(Kind.CODE, "features/bank.py", short(repr(rows))),), rows)

@@ -47,7 +47,7 @@ STORES = (
     ("params.yaml", {"en": "settings", "fr": "réglages"}, False),
     ("dossier-answers.yaml", {"en": "answers of the insurer", "fr": "réponses de l'assureur"}, True),
     ("models.json", {"en": "versions of the model, as the application shows them",
-                     "fr": "versions du modèle, telles que l'application les montre"}, False),
+                     "fr": "versions du modèle, telles que l'application les montre"}, True),
 )  # fmt: skip
 
 NO_DROP = {

@@ -269,6 +269,9 @@ def test_every_feature_that_reads_a_country_or_a_bank_is_named(made: Dossier) ->
     reads = {name for name, columns in columns_read().items() if any("bank" in c or "country" in c for c in columns)}
     assert reads >= {"is_online_bank", "is_in_another_country", "country_surprise"}
     assert reads <= {*told} == {name for name, each in FEATURES.items() if each.family == "bank"}
+    either = words.texts("criteria")["counts"]["either"]["en"]
+    both_ways = {row[0] for row in rows(made, "fairness.banks") if either in str(row[2])}
+    assert "bank_wave" in both_ways  # as the weights have it, not as the registry
     criteria = words.texts("criteria")["criteria"]["bank"]
     assert "another country" in criteria["en"]
     assert "online bank" in criteria["en"]
