@@ -141,6 +141,7 @@ def test_the_past_is_measured_as_each_night_knew_it(engine):
     assert list(past.query("change_id == 'X1'")["age_days"]) == [0, 2, 7]
 
 
+@pytest.mark.parametrize("each_engine", ["duckdb", "pandas"], indirect=True)
 def test_the_past_is_the_same_however_many_changes_are_measured_at_once(each_engine, monkeypatch):
     together = measure_past(each_engine(), PARAMS, date(2024, 6, 25))
     asked = []

@@ -479,7 +479,7 @@ DEEDS = (
 """Actions, and days that pass."""
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data.lists(data.sampled_from(DEEDS), max_size=14))
 def test_whatever_happens_a_confirmed_fraud_stays_held_and_nothing_else_does(
     own: dict[str, User], clocked: Clock, deeds: list[str | int]
