@@ -13,11 +13,9 @@ from payeewatch.dossier.build import asked_for
 from payeewatch.dossier.criteria import page_content
 from payeewatch.dossier.page import criteria_page, dossier_page
 from payeewatch.dossier.pdf import dossier_pdf
-from payeewatch.dossier.reading import Reading
+from payeewatch.dossier.reading import Reading, weights_in_use
 from payeewatch.dossier.statements import LANGUAGES, Dossier
-from payeewatch.pipeline.detector import model_registry
-from payeewatch.pipeline.detector.evidence import Weights, shipped
-from payeewatch.pipeline.home.errors import InputMissing, InputRefused, ModelError
+from payeewatch.pipeline.home.errors import InputMissing, InputRefused
 from payeewatch.pipeline.home.files import json_text, replace_whole, write_text
 
 DATA = "dossier.json"
@@ -44,15 +42,6 @@ def write(home: Reading, dossier: Dossier, folder: Path) -> list[Path]:
         pdf = dossier_pdf(dossier, language)
         replace_whole(paths[-1], lambda temporary, pdf=pdf: temporary.write_bytes(pdf))  # type: ignore[misc]
     return paths
-
-
-def weights_in_use(home: Reading) -> Weights:
-    """The weights of the model of the last night; without a model, those that the product ships."""
-    try:
-        model = model_registry.load(home.settings, home.version.version) if home.version else None
-    except ModelError:
-        model = None
-    return (model.weights if model else None) or shipped()
 
 
 def plain(dossier: Dossier) -> dict[str, Any]:

@@ -10,10 +10,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from payeewatch.dossier.statements import Kind, Source
+from payeewatch.pipeline.detector import model_registry
+from payeewatch.pipeline.detector.evidence import Weights, shipped
 from payeewatch.pipeline.detector.promotions import Record, history
 from payeewatch.pipeline.detector.version_list import Version, versions
 from payeewatch.pipeline.home.contents import hash_of, hash_of_bytes
-from payeewatch.pipeline.home.errors import StoreError
+from payeewatch.pipeline.home.errors import ModelError, StoreError
 from payeewatch.pipeline.home.runs import failed_path, failures, published_nights, read_run, run_path
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.store.chain import REPLACED, Load, record_path
@@ -198,3 +200,12 @@ class Reading:
 def short(text: str) -> str:
     """A short digest of a text."""
     return hash_of_bytes(text.encode())[:DIGEST]
+
+
+def weights_in_use(home: Reading) -> Weights:
+    """The weights of the model of the last night; without a model, those that the product ships."""
+    try:
+        model = model_registry.load(home.settings, home.version.version) if home.version else None
+    except ModelError:
+        model = None
+    return (model.weights if model else None) or shipped()

@@ -8,8 +8,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from payeewatch.dossier.criteria import counts_of
 from payeewatch.dossier.facts.records import in_catalogue
-from payeewatch.dossier.reading import DIGEST, Reading, short
+from payeewatch.dossier.reading import DIGEST, Reading, short, weights_in_use
 from payeewatch.dossier.statements import Fact, Kind, Source
 from payeewatch.dossier.words import Percent, both, texts
 from payeewatch.pipeline.home.contents import hash_of
@@ -106,8 +107,6 @@ def _group(name: str) -> dict[str, str]:
 
 def _banks(home: Reading) -> Fact:
     """The features of the country and of the bank, and what each can do in the model in use."""
-    from payeewatch.dossier.criteria import counts_of
-    from payeewatch.dossier.files import weights_in_use
     from payeewatch.features.registry import FEATURES
 
     can, weights = texts("criteria")["counts"], weights_in_use(home)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-import pytest
 
 from payeewatch.pipeline.migration.from_0 import two_name_keys
 from payeewatch.pipeline.migration.migrate import migrate
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.lake import SCHEMAS, Load
 from tests.earlier_lakes import back_to_format_0
-from tests.lake_rows import lake_session, put
+from tests.lake_rows import put
 
 DAY = "2024-05-01"
 
@@ -25,12 +22,6 @@ PEOPLE: list[dict[str, Any]] = [
     {"breach_id": "B1", "id_key": 13, "first_name_key": 5},
     {"breach_id": "B1"},
 ]
-
-
-@pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
-    with lake_session(tmp_path / "it's a home") as opened:
-        yield opened
 
 
 def people(session: Session) -> list[dict[str, Any]]:

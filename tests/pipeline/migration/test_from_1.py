@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from payeewatch.pipeline.migration.migrate import migrate
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.chain import HEAD
 from payeewatch.pipeline.store.lake import Load
 from tests.earlier_lakes import back_to_format_1
-from tests.lake_rows import lake_session, put
+from tests.lake_rows import put
 
 DAY = "2024-05-01"
-
-
-@pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
-    with lake_session(tmp_path / "it's a home") as opened:
-        yield opened
 
 
 def records(session: Session) -> list[bytes]:

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-import pytest
 
 from payeewatch.pipeline.migration.from_2 import outcomes_with_who_decided
 from payeewatch.pipeline.migration.migrate import STEPS, migrate
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.lake import SCHEMAS
 from tests.earlier_lakes import back_to_format_1, back_to_format_2
-from tests.lake_rows import lake_session, put
+from tests.lake_rows import put
 
 DAY = "2024-05-01"
-
-
-@pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
-    with lake_session(tmp_path / "it's a home") as opened:
-        yield opened
 
 
 def outcomes(session: Session) -> list[dict[str, Any]]:
