@@ -97,7 +97,7 @@ def _told(events: Iterable[_Event]) -> tuple[dict[int, date], dict[int, Past]]:
         over = {number: (Became.EXPIRED, last) for number, last in event.ended.items()}
         if event.are_released:
             released = begun if event.released is None else event.released
-            over |= {number: (Became.RELEASED, event.day) for number in released}
+            over |= dict.fromkeys(released, (Became.RELEASED, event.day))
         for number, (became, last) in over.items():
             if number in begun:
                 past.setdefault(number, []).append((became, begun.pop(number), last))

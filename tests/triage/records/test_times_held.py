@@ -80,7 +80,8 @@ LATER: list[tuple[tuple[str, ...], list[tuple[str, date, date | None]]]] = [
     (("hold", "day", *CONFIRMED, "weeks"), [("held", FIRST, None)]),  # written again by its block
     (("hold", "confirmed_fraud", "fortnight"), [("held", FIRST, date(2024, 10, 17))]),  # and by renewals
     (("hold", "confirmed_fraud", "weeks"), [("expired", FIRST, date(2024, 10, 17))]),
-    (("hold", "confirmed_fraud", "weeks", "approve"), [("expired", FIRST, date(2024, 10, 17)), ("held", in_days(25), None)]),
+    (("hold", "confirmed_fraud", "weeks", "approve"),
+     [("expired", FIRST, date(2024, 10, 17)), ("held", in_days(25), None)]),
     (("hold", "weeks"), [("expired", FIRST, ENDS)]),
     (("hold", "day", "benign"), [("released", FIRST, in_days(1))]),
     (("hold", "day", "release", "day", "hold"), [("released", FIRST, in_days(1)), ("held", in_days(2), ENDS)]),
