@@ -60,22 +60,22 @@ LAKE = (
         "Membership",
         "One line a version of the membership. Names, national id and birth date are kept as keyed tokens beside these "
         "lines; originals are in the vault.",
-        "the insurer's feed: members",
+        "the insurer's feed (members)",
         FEED,
     ),
     (
         "claims",
         "Claims",
         "Requests for reimbursement: the family of care, never a diagnosis.",
-        "the insurer's feed: claims",
+        "the insurer's feed (claims)",
         FEED,
     ),
-    ("payments", "Payments", "Money sent or planned.", "the insurer's feed: payments", FEED),
+    ("payments", "Payments", "Money sent or planned.", "the insurer's feed (payments)", FEED),
     (
         "bank_changes",
         "Announced changes of account",
         "As the insurer's systems sent them.",
-        "the insurer's feed: changes of account",
+        "the insurer's feed (changes of account)",
         FEED,
     ),
     (
@@ -89,7 +89,7 @@ LAKE = (
         "account_events",
         "Events on the web account",
         "Logins and changes of contact details.",
-        "the insurer's feed: events on the web account",
+        "the insurer's feed (events on the web account)",
         FEED,
     ),
     (
@@ -149,7 +149,7 @@ UNLISTED_ROWS = (
     ),
     (
         "Of past changes that a model learned from or compares with: the score, whose change it was (a member's or a "
-        "provider's), its age, and numbers about it, under a hash of the change's number.",
+        "provider's), its age, and numbers about it, under a hash of the change's number: whoever has the number finds them.",
         "",
     ),
     (
@@ -187,6 +187,7 @@ PUBLISHED_COLUMNS = {
 """Folder of published nights -> the columns that the export shows."""
 TITLES = {
     "account_distance": "Characters that differ from the old account",
+    "amount_at_risk": "Amount at risk (EUR)",
     "auth_strength": "Proof of identity",
     "cents": "Amount (EUR)",
     "derived": "Announced by nobody",
