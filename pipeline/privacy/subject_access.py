@@ -149,7 +149,8 @@ UNLISTED_ROWS = (
     ),
     (
         "Of past changes that a model learned from or compares with: the score, whose change it was (a member's or a "
-        "provider's), its age, and numbers about it, under a hash of the change's number: whoever has the number finds them.",
+        "provider's), its age, and numbers about it, under a hash of the change's number: whoever has the number finds "
+        "them.",
         "",
     ),
     (

@@ -7,7 +7,7 @@ which a hold began and ended are those of the audit log, which is never overwrit
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -31,13 +31,27 @@ class Became(StrEnum):
 
 @dataclass(frozen=True)
 class TimeHeld:
-    """One time that a payment was held or proposed to be; without `payment_id`: all later payments to the account."""
+    """One time that a payment was held, or proposed to be, or all later payments to the account."""
 
-    payment_id: str
-    amount: Decimal | None  # euros; None of later payments
+    hold: Hold
     became: Became
     since: date
     until: date | None  # the last day, or the day it was let go; None: without end, or never held
+
+    @property
+    def payment_id(self) -> str:
+        """The payment; empty: all later payments."""
+        return self.hold.payment_id
+
+    @property
+    def amount(self) -> Decimal | None:
+        """Euros; None of later payments."""
+        return self.hold.amount
+
+    @property
+    def what(self) -> tuple[str, str, str]:
+        """What is held: several flags may hold the same."""
+        return self.hold.payee_id, self.hold.account, self.hold.payment_id
 
 
 @dataclass(frozen=True)
@@ -52,7 +66,37 @@ class _Event:
 
 
 def times_held(flags: Iterable[Flag]) -> list[TimeHeld]:
-    """Every time that something was held, or proposed to be, behind flags; in the order of flags, then of holds."""
+    """Every time that something was held, or proposed to be, behind flags; in the order of flags, then of holds.
+
+    What another flag held on, as after the verdict that a flag duplicates it, is not told as let go or not held.
+    """
+    times = _behind(flags)
+    payees, accounts = ({getattr(each.hold, name) for each in times} for name in ("payee_id", "account"))
+    rows = Hold.objects.filter(payee_id__in=payees, account__in=accounts)
+    all_times = _behind(Flag.objects.filter(pk__in=rows.values("flag")).order_by("pk").prefetch_related("holds"))
+    held = [each for each in all_times if each.became in (Became.HELD, *OVER)]
+    return [told for each in times for told in _with_others(each, held)]
+
+
+OVER = (Became.RELEASED, Became.EXPIRED)
+
+
+def _with_others(time: TimeHeld, held: Iterable[TimeHeld]) -> Iterator[TimeHeld]:
+    """A time as it is told where other flags held the same: it goes on with theirs, or was held because of them."""
+    others = [each for each in held if each.what == time.what and each.hold.flag_id != time.hold.flag_id]
+    if time.became == Became.HELD or not others:
+        yield time
+    elif time.became not in OVER:
+        yield from (replace(each, hold=time.hold) for each in others)
+    else:
+        end = time.until or date.max
+        longer = [each for each in others if each.since <= end < (each.until or date.max)]
+        last = max(longer, key=lambda each: each.until or date.max, default=time)
+        yield replace(time, became=last.became, until=last.until)
+
+
+def _behind(flags: Iterable[Flag]) -> list[TimeHeld]:
+    """Every time behind flags, by their own holds alone."""
     holds = {flag.pk: list(flag.holds.all()) for flag in flags}
     records: dict[str, list[AuditRecord]] = {flag_id: [] for flag_id, rows in holds.items() if rows}
     for record in AuditRecord.objects.filter(flag_id__in=records).order_by("number"):
@@ -114,13 +158,13 @@ def _times(hold: Hold, proposed: date | None, begun: date | None, past: Past) ->
     if begun and state == Hold.State.EXPIRED:
         past, begun = [*past, (Became.EXPIRED, begun, hold.hold_until or now)], None
     for became, since, until in past:
-        yield TimeHeld(hold.payment_id, hold.amount, became, since, until)
+        yield TimeHeld(hold, became, since, until)
     if begun:
-        yield TimeHeld(hold.payment_id, hold.amount, Became.HELD, begun, hold.hold_until)
+        yield TimeHeld(hold, Became.HELD, begun, hold.hold_until)
     elif state == Hold.State.PROPOSED:
-        yield TimeHeld(hold.payment_id, hold.amount, Became.PROPOSED, proposed or now, hold.hold_until)
+        yield TimeHeld(hold, Became.PROPOSED, proposed or now, hold.hold_until)
     elif not past:
-        yield TimeHeld(hold.payment_id, hold.amount, Became.NOT_HELD, proposed or now, None)
+        yield TimeHeld(hold, Became.NOT_HELD, proposed or now, None)
 
 
 def _not_undone(records: Iterable[AuditRecord]) -> list[AuditRecord]:

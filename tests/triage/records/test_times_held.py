@@ -120,6 +120,20 @@ def test_what_a_night_proposed_is_held_only_where_people_or_the_settings_did_so(
     assert desk.told() == [("Y1", *expected), ("", *expected)]
 
 
+def test_what_another_flag_holds_on_is_not_told_as_let_go(desk: Desk) -> None:
+    """As after the verdict that a flag duplicates another one."""
+    other = flag_of("00005678", payee_id=desk.flag.payee_id, account=desk.flag.account)
+    desk.does("hold", "day")
+    do(desk.reviewer, other, "hold", **YES)
+    desk.does("day")
+    do(desk.reviewer, desk.flag, "duplicate", duplicate_of=other.pk, evidence_kind="none", confidence="2")
+    assert desk.flag.holds.get().state == Hold.State.RELEASED
+    assert desk.told() == [("", "held", FIRST, date(2024, 10, 4))]
+    desk.does("day")
+    do(desk.reviewer, other, "benign", **FIELDS["benign"])
+    assert desk.told() == [("", "released", FIRST, in_days(3))]
+
+
 def test_the_letter_gets_payments_together_and_later_payments_apart(desk: Desk, house: Settings) -> None:
     desk.propose(house)
     desk.does("day", "hold", *CONFIRMED)
