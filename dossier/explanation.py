@@ -92,7 +92,8 @@ def _write_private(path: Path, text: str) -> None:
 def _case(case: Decided, texts: Mapping[str, Any], *, is_confirmed: bool) -> dict[str, Any]:
     lines = [words.filled(words.both(texts["looked_at"]), {"day": case.looked_at})]
     for each in case.held:
-        lines += [line for line in _held(each, texts, is_confirmed=is_confirmed) if line not in lines]
+        held = _held(each, texts, is_confirmed=is_confirmed)
+        lines += held if is_confirmed else [line for line in held if line not in lines]
     lines += [] if case.held else [words.both(texts["not_held"])]
     lines += _decision(case, texts, is_confirmed=is_confirmed)
     kinds = _kinds(case.counted) if is_confirmed else []

@@ -176,6 +176,10 @@ UNLISTED_ROWS = (
         "Without an end.",
     ),
     (
+        "Where the person works with PayeeWatch: the user's account, and in the audit log, what the user did.",
+        "As long as the audit log.",
+    ),
+    (
         "The files of the insurer from which PayeeWatch reads, and backups. They are not PayeeWatch's own.",
         "As long as the insurer keeps them.",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -61,22 +62,22 @@ def test_once_the_insurer_confirmed_who_asks_the_kinds_of_facts_and_the_result_a
     assert "Resets, new devices" in text
     assert "Payments held since 24 September 2024: 2, 1,840.50 EUR in all." in text
     assert "This hold ends by itself after 30 September 2024" in text
+    endless = HeldPayments("held", is_later=False, since=date(2024, 9, 24), until=None, many=1)
+    both = (endless, replace(endless, is_later=True))
+    page = written(tmp_path, "en", replace(CASE, held=both), is_confirmed=True).partition("{")[0]
+    assert page.count("This hold has no end date") == 2
     assert "by role: reviewer, senior reviewer" in text
     assert "You are the victim of it" in text
     assert "A mandate of the new bank" in text
 
 
 def test_nobody_is_called_a_victim_of_what_they_may_have_taken_part_in(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     text = written(tmp_path, "en", replace(CASE, reason="F09"), is_confirmed=True)
     assert "victim of it" not in text
     assert "A person explains to you" in text
 
 
 def test_without_a_case_or_a_verdict_it_says_so_and_how_to_contest(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     undecided = replace(CASE, status="open", verdict="", reason="", decided_on=None, roles=(), held=())
     text = written(tmp_path, "en", undecided)
     assert "No person has decided about it yet" in text
@@ -105,8 +106,6 @@ def test_every_form_of_a_hold_is_told(
     tmp_path: Path, became: str, is_later: bool, is_confirmed: bool, language: str
 ) -> None:
     """A payment or all later ones, with an end or without, in force or over: the letter never says that none was."""
-    from dataclasses import replace
-
     since, until = date(2024, 9, 24), None if became in ("held", "not_held") else date(2024, 9, 30)
     text = written(
         tmp_path, language, replace(CASE, held=(HeldPayments(became, is_later, since, until, 1),)),

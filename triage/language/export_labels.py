@@ -15,6 +15,7 @@ from django.utils.translation import gettext as say
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import override
 
+from payeewatch.pipeline.home import vault
 from payeewatch.pipeline.home.wording import Sentence
 from payeewatch.triage.language import labels, phrases
 from payeewatch.triage.roles import Role
@@ -28,11 +29,13 @@ CODES: Mapping[str, Mapping[str, Any]] = {
         **labels.CHANNELS, "noemie": _("public scheme's record"), "third_party": _("third-party payment"),
     },
     "Kind": {
-        **{kind: words for kind, (_lane, words) in labels.KINDS.items()}, "member": _("Member"),
+        **{kind: words for kind, (_lane, words) in labels.KINDS.items()}, "family_name": _("Family name"),
+        "given_names": _("Given names"), "birth_name": _("Birth name"), "national_id": _("National id"),
         "birth": _("born abroad or not"), "holder": _("account holder"), "account": _("account"),
     },
     "Legal protection": {"none": _("none"), "curatorship": _("curatorship"), "guardianship": _("guardianship")},
     "Name check": labels.NAME_CHECKS,
+    "Original": {vault.ABROAD: _("abroad"), vault.IN_FRANCE: _("in France")},
     "Payee type": labels.PAYEE_TYPES,
     "Proof of identity": labels.AUTH_STRENGTHS,
     "Queue": {"hold": _("Hold"), "review": _("Review"), "audit": _("Audit sample")},

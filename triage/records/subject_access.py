@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from django.utils.translation import gettext_noop as later
 from payeewatch.pipeline.home import vault
 from payeewatch.pipeline.home.keys import tombstone_of
 from payeewatch.pipeline.home.wording import sentence
-from payeewatch.triage.models import AuditRecord, CaseRequest, Flag
+from payeewatch.triage.models import AuditRecord, CaseRequest, Decision, Flag
 from payeewatch.triage.records import audit
 from payeewatch.triage.records.times_held import Became, TimeHeld, times_held
 from payeewatch.triage.workspace import home, keys
@@ -114,8 +115,10 @@ def _originals(ids: Mapping[str, Collection[str]]) -> Iterator[dict[str, Any]]:
     references += [("account", account) for account in ids.get("account", ())]
     for kind, ref in references:
         original = vault.reveal(keys(), home().folder("vault"), kind, ref)
-        if original:
-            yield {later("Kind"): kind, later("Of"): ref, later("Original"): original}
+        values = json.loads(original) if original and kind == "member" else {kind: original}
+        for name, value in values.items():
+            if value:  # an account is its own name: its token says nothing
+                yield {later("Kind"): name, later("Of"): "" if kind == "account" else ref, later("Original"): value}
 
 
 def record(right: str, ids: Mapping[str, Collection[str]], *, originals: bool) -> int:
@@ -159,6 +162,8 @@ def _flag(flag: Flag) -> dict[str, Any]:
 
 
 def _decision(decision: Any) -> dict[str, Any]:
+    approver = decision.approver.get_role_display() if decision.approver else ""
+    is_returned = decision.state == Decision.State.RETURNED
     return {
         later("At"): decision.at,
         later("Kind"): decision.get_kind_display(),
@@ -172,7 +177,7 @@ def _decision(decision: Any) -> dict[str, Any]:
         later("Recovered (EUR)"): decision.loss_recovered,
         later("Until"): decision.until,
         later("By"): decision.by.get_role_display(),
-        later("Approved by"): decision.approver.get_role_display() if decision.approver else "",
+        later("Returned by") if is_returned else later("Approved by"): approver,
         later("Note"): decision.note,
         later("Why it was returned"): decision.returned_because,
     }

@@ -40,6 +40,15 @@ def test_a_hold_of_later_payments_is_told_with_its_first_day_and_that_it_has_no_
     ]  # fmt: skip
 
 
+def test_who_returned_a_proposal_is_not_said_to_have_approved_it(first: Flag, cast: dict[str, User]) -> None:
+    do(cast["reviewer"], first, "confirmed_fraud", reason="F02", evidence_kind="bank_check")
+    do(cast["senior"], first, "return_proposal", because="Ask the bank.")
+    sections = {section["title"]: section for section in subject_access.stored_sections(ids_of(first))}
+    (decision,) = sections["Decisions"]["rows"]
+    assert (decision["Returned by"], decision["Why it was returned"]) == ("Senior reviewer", "Ask the bank.")
+    assert "Approved by" not in decision
+
+
 def test_an_objection_escalates_open_flags_and_names_nobody_in_the_log(first: Flag, cast: dict[str, User]) -> None:
     assert subject_access.record("objection", ids_of(first), originals=False) >= 1
     first.refresh_from_db()
