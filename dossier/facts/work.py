@@ -126,7 +126,7 @@ def review(home: Reading) -> Review:
     day_before = home.settings.params.cutoff(home.as_of - timedelta(days=1)).replace(tzinfo=UTC)
     closed = Flag.objects.filter(state=Flag.State.CLOSED, closed_at__lte=home.until).values_list("verdict", "closed_at")
     retention = home.settings.params.retention
-    standing = [at for verdict, at in closed if term_of(verdict, retention).clock is Clock.NOT_PERTINENT]
+    standing = [at for verdict, at in closed if at and term_of(verdict, retention).clock is Clock.NOT_PERTINENT]
     users = User.objects.filter(is_active=True).values_list("role", "member_id", "household_id", "subject")
     return Review(
         oversight(home.until),
