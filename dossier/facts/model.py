@@ -23,8 +23,8 @@ COUNTED = (
     "rows_read", "rows_accepted", "rows_rejected", "duplicates", "cells_nulled", "cells_unknown", "assumed_known",
 )  # fmt: skip
 SEGMENTS = {
-    "member announced": {"en": "announced changes of members", "fr": "changements annoncés d'adhérents"},
-    "member derived": {"en": "derived changes of members", "fr": "changements déduits d'adhérents"},
+    "member announced": {"en": "announced changes of members", "fr": "changements annoncés d'assurés"},
+    "member derived": {"en": "derived changes of members", "fr": "changements déduits d'assurés"},
     "provider announced": {"en": "announced changes of providers", "fr": "changements annoncés de professionnels"},
     "provider derived": {"en": "derived changes of providers", "fr": "changements déduits de professionnels"},
 }

@@ -24,7 +24,7 @@ VERDICTS = {
     "data_error": {"en": "Data error", "fr": "Erreur de données"},
 }
 ROLES = {
-    "reviewer": {"en": "Reviewer", "fr": "Gestionnaire"},
+    "reviewer": {"en": "Reviewer", "fr": "Gestionnaire fraude"},
     "senior": {"en": "Senior reviewer", "fr": "Responsable"},
     "scientist": {"en": "Data scientist", "fr": "Data scientist"},
     "auditor": {"en": "Auditor", "fr": "Auditeur"},
