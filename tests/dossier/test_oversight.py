@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -129,17 +130,14 @@ def test_the_oversight_log_is_what_people_did_by_another_road(played: Settings) 
     assert sum(row[2] for row in reveals.rows) == SHOWN
 
 
-def test_records_by_role_are_all_records(played: Settings) -> None:
+def test_records_by_role_are_all_records_and_users_and_tokens_those_of_the_database(played: Settings) -> None:
     facts, con = facts_of(played), log()
     roles = facts["roles"]
     assert roles
     (total,) = con.execute("SELECT count(*) FROM log").fetchone() or (0,)
     assert sum(many for _, many in roles.rows) == total == values(facts, "log")["records"]
     assert values(facts, "log")["findings"] == 0
-
-
-def test_users_and_tokens_are_those_of_the_database(played: Settings) -> None:
-    assert facts_of(played)["tokens_in_force"] is None
+    assert facts["tokens_in_force"] is None
     make("archive", ["flags", "runs"])
     someone = User.objects.order_by("pk").first()
     assert someone
@@ -154,23 +152,6 @@ def test_users_and_tokens_are_those_of_the_database(played: Settings) -> None:
     assert (users.values["own"], users.values["single"]) == (1, 1)
 
 
-def test_what_was_judged_not_pertinent_and_still_stands_is_counted(played: Settings) -> None:
-    closed = Flag.objects.filter(state="closed", verdict="benign").count()
-    said = [review(Reading(played, MORNING.date() + timedelta(days=days))) for days in (-1, 0, 1)]
-    assert [(each.standing, each.standing_from_before) for each in said] == [(0, 0), (closed, 0), (closed, closed)]
-    assert closed > 0
-
-
-def test_until_the_first_hold_can_end_none_is_said_to_have_ended(played: Settings) -> None:
-    entry = words.texts("oversight")["statements"]["holds"]
-    texts = []
-    for day in (MORNING.date(), MORNING.date() + timedelta(days=30)):
-        home = Reading(played, day, review(Reading(played, day)))
-        texts.append(_statement(home, "oversight.holds", "5.9", entry, oversight_facts(home), {}).text["en"])
-    assert "by themselves: 0 (the first one that people set lasts until" in texts[0]
-    assert "by themselves: 0;" in texts[1]
-
-
 def test_a_log_that_begins_after_the_day_is_not_said_to_be_missing(played: Settings) -> None:
     home = Reading(played, MORNING.date() - timedelta(days=2))
     facts = oversight_facts(Reading(played, home.as_of, Review(oversight(home.until))))
@@ -180,7 +161,31 @@ def test_a_log_that_begins_after_the_day_is_not_said_to_be_missing(played: Setti
     assert "none; the first ones are later" in statement.text["en"]
 
 
+def readings(played: Settings, *days: int) -> list[Reading]:
+    """The home as of days after the morning's."""
+    homes = [Reading(played, MORNING.date() + timedelta(days=each)) for each in days]
+    return [replace(each, review=review(each)) for each in homes]
+
+
+def check_what_later_days_say(played: Settings) -> None:
+    """What is judged not pertinent stands until it is purged; no hold is said to end before one can."""
+    closed = Flag.objects.filter(state="closed", verdict="benign").count()
+    reviews = [each.review for each in readings(played, -1, 0, 1)]
+    assert [each and (each.standing, each.standing_from_before) for each in reviews] == [
+        (0, 0), (closed, 0), (closed, closed),
+    ]  # fmt: skip
+    assert closed > 0
+    entry = words.texts("oversight")["statements"]["holds"]
+    texts = [
+        _statement(each, "oversight.holds", "5.9", entry, oversight_facts(each), {}).text["en"]
+        for each in readings(played, 0, 30)
+    ]
+    assert "by themselves: 0 (the first one that people set lasts until" in texts[0]
+    assert "by themselves: 0;" in texts[1]
+
+
 def test_what_people_do_after_the_day_is_not_in_it(played: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_what_later_days_say(played)
     team = Team(MORNING, {"senior": user(Role.SENIOR, "later")})
     before = facts_of(played)
     monkeypatch.setattr(clock, "now", lambda: MORNING + timedelta(days=1))
