@@ -297,8 +297,8 @@ MESSAGES = {
     "few_recent": "%(changes)s changes of the last %(days)s days to compare with: older ones are used too",
     "few_references": "%(references)s references, %(wanted)s wanted: no p-value can be below %(least)s",
     "few_references_past": (
-        "%(references)s references past %(days)s days with a payment pending, %(wanted)s wanted: no p-value can be "
-        "below %(least)s"
+        "%(references)s references past %(days)s days with a payment pending, %(wanted)s wanted: for changes "
+        "past that age, no p-value can be below %(least)s"
     ),
     # a feed unlike its usual: pipeline/feeds/watch.py
     "feed_rows": "%(table)s: %(rows)s rows; usual is %(typical)s",
