@@ -386,9 +386,8 @@ MESSAGES = {
         "%(share)s of honest changes have p <= 0.05 (95 %%: %(low)s to %(high)s); it must be %(from_share)s to "
         "%(to_share)s, chance apart"
     ),
-    "gate_flags": (
-        "it would flag %(changes)s changes where the champion flags %(typical)s; at most %(ratio)s times as many are "
-        "allowed"
+    "gate_most_flags": (
+        "it would flag %(changes)s changes where the champion flags %(typical)s; at most %(most)s are allowed"
     ),
     # what was decided in the reviewers' application about models: pipeline/detector/decisions.py
     "model_promoted": "Version %(version)s of the model is the champion from this night on, as two people decided.",

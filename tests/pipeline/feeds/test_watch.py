@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from payeewatch.pipeline.home.errors import FeedUnusual, PayeeWatchError
+from payeewatch.pipeline.ingest.ingest import check
 from payeewatch.pipeline.loading import ingest_until
 from tests.breach_lists import person, put_list
 from tests.feeds import TONIGHT, Tables, daily_drop, fill, load_days, session_of
@@ -324,6 +325,18 @@ def test_without_planned_payments_a_state_says_that_nothing_can_be_held(new: Pat
         tables["payments"] = [row | {"status": "planned" if planned else "sent"} for row in tables["payments"]]
         put_drop(home, str(day), **tables)
         assert (sentence.format(ago + 2) in told(home, day)[1]) == (ago == 0)
+
+
+def test_a_check_before_the_first_load_says_it_of_the_history_and_of_no_single_day(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    for day in (TONIGHT, TONIGHT + timedelta(days=1)):
+        tables = daily_drop(day)
+        tables["payments"] = [row | {"status": "sent"} for row in tables["payments"]]
+        put_drop(home, str(day), **tables)
+    with session_of(home) as session:
+        said = ["\n".join(each["states"]) for each in check(session)]
+    assert ["no planned or held payment" in each for each in said] == [True, False]
+    assert ["too few drops" in each for each in said] == [False, True]
 
 
 def test_a_file_that_came_months_ago_is_known_again(weeks: Path, tmp_path: Path) -> None:
