@@ -33,7 +33,7 @@ FACTS = {
     "oversight": work.oversight_facts,
     "retention": retention.retention_facts,
     "lists": records.list_facts,
-    "security": lambda home: {},
+    "security": work.security_facts,
     "fairness": fairness.fairness_facts,
     "incidents": records.incident_facts,
     "changes": model.change_facts,
@@ -131,6 +131,7 @@ def _sources_of(home: Reading, key: str, entry: Mapping[str, Any]) -> tuple[Sour
     """What an absence is known from: what the part is about, unless the text names something else."""
     looked_at = {
         "oversight": home.audit_source, "rights": home.audit_source, "model": home.model_source,
+        "security": home.audit_source,
         "data": home.model_source, "changes": home.model_source, "lists": home.loads_source,
     }  # fmt: skip
     part = "oversight" if key == "incidents.breaks" else key.partition(".")[0]
@@ -164,7 +165,8 @@ def _question(
     is_filled = not entry["read"] and key in answers
     statements = tuple(by_key[each] for each in entry["answers"])
     law = answers[key].text if is_filled else law
-    return Question(key, number, words.both(entry), law, bool(entry["read"]) or is_filled, statements)
+    lacks = words.both(entry["lacks"]) if "lacks" in entry else None
+    return Question(key, number, words.both(entry), law, bool(entry["read"]) or is_filled, statements, lacks)
 
 
 def _law_key(entry: Mapping[str, Any]) -> str:

@@ -60,13 +60,18 @@ def _of_erasures(home: Reading, dossier: Dossier) -> Iterator[Finding]:
 
 
 def _of_questions(dossier: Dossier) -> Iterator[Finding]:
-    """Which questions are not fully answered, and whether the insurer or this home could answer them."""
+    """Which questions are not fully answered, and whether counsel, the insurer or this home could answer them."""
     unanswered = [each for each in dossier.questions if not each.is_answered]
-    missing = [each.number for each in unanswered if any(answer.state == State.NOT_THERE for answer in each.answers)]
+    law = [each.number for each in unanswered if each.is_told]
+    missing = [
+        each.number
+        for each in unanswered
+        if each.lacks or any(answer.state == State.NOT_THERE for answer in each.answers)
+    ]
     alone = [each.number for each in unanswered if all(answer.state == State.OPEN for answer in each.answers)]
-    partly = [each.number for each in unanswered if each.number not in {*missing, *alone}]
+    partly = [each.number for each in unanswered if each.number not in {*law, *missing, *alone}]
     if unanswered:
-        numbers = {"partly_numbers": partly, "alone_numbers": alone, "missing_numbers": missing}
+        numbers = {"law_numbers": law, "partly_numbers": partly, "alone_numbers": alone, "missing_numbers": missing}
         values = {name.removesuffix("_numbers"): len(found) for name, found in numbers.items()}
         yield _finding("unanswered", False, many=len(unanswered), of=len(dossier.questions), **values, **numbers)
 

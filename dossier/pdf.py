@@ -103,7 +103,10 @@ def _law(question: Question, language: str) -> str:
 
 def _where(question: Question, language: str) -> str:
     marks = {State.OPEN: f" ({label('waiting', language)})", State.NOT_THERE: f" ({label('not_there', language)})"}
-    return ", ".join(f"{each.number}{marks.get(each.state, '')}" for each in question.answers)
+    told = ", ".join(f"{each.number}{marks.get(each.state, '')}" for each in question.answers)
+    if question.lacks:
+        told += f" – {label('lacks', language)}{colon(language)} {question.lacks[language]}"
+    return told
 
 
 def _heading(text: str, on_new_page: bool = False) -> list[Any]:

@@ -31,10 +31,17 @@ DIGEST = 12
 
 @dataclass(frozen=True)
 class Review:
-    """What the reviewers' application says: its counts up to the day, and what is wrong with its audit log."""
+    """What the reviewers' application says: its counts up to the day, and what is wrong with its audit log.
+
+    As it is now: users who may sign in (role, whether an own number is entered, whether single sign-on was used), and
+    how many flags judged not pertinent up to the day still stand, and before the day.
+    """
 
     oversight: Oversight
     findings: Sequence[str] = ()
+    users: Sequence[tuple[str, bool, bool]] = ()
+    standing: int = 0
+    standing_from_before: int = 0
 
 
 @dataclass(frozen=True)

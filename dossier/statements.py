@@ -99,7 +99,7 @@ class Question:
     """One question, its source in the law, and the statements that answer it.
 
     `was_read` is false where the text of the law was not read: then counsel must say where the question stands in it,
-    under `key` in the file of answers.
+    under `key` in the file of answers. `lacks` is the part of the answer that no statement gives, if there is one.
     """
 
     key: str
@@ -108,10 +108,16 @@ class Question:
     law: Both
     was_read: bool
     answers: tuple[Statement, ...]
+    lacks: Both | None = None
+
+    @property
+    def is_told(self) -> bool:
+        """Whether all that is asked is told, wherever it stands in the law."""
+        return not self.lacks and all(each.state in (State.STATED, State.FILLED) for each in self.answers)
 
     @property
     def is_answered(self) -> bool:
-        return all(each.state in (State.STATED, State.FILLED) for each in self.answers)
+        return self.is_told and self.was_read
 
 
 @dataclass(frozen=True)

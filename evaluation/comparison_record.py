@@ -25,7 +25,7 @@ def write(settings: Settings, comparison: Comparison, out: Path) -> str:
 
 def _metrics(comparison: Comparison) -> dict[str, float]:
     metrics: dict[str, float | None] = {
-        "nights": comparison.nights,
+        gate.NIGHTS: comparison.nights,
         "gained": comparison.only_b.changes,
         "lost": comparison.only_a.changes,
         "both": comparison.both.changes,

@@ -11,8 +11,8 @@ from typing import Any
 from payeewatch.dossier.facts.records import in_both
 from payeewatch.dossier.facts.work import share_values
 from payeewatch.dossier.reading import DIGEST, Reading, short
-from payeewatch.dossier.statements import Fact, Kind, Source
-from payeewatch.dossier.words import Percent, both, free_text, texts
+from payeewatch.dossier.statements import Both, Fact, Kind, Source
+from payeewatch.dossier.words import NONE, Percent, both, free_text, texts, word
 from payeewatch.pipeline.detector.model_registry import altered
 from payeewatch.pipeline.detector.model_store import database_of, reading
 from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params
@@ -22,6 +22,13 @@ from payeewatch.pipeline.tables import DROP_TABLES
 COUNTED = (
     "rows_read", "rows_accepted", "rows_rejected", "duplicates", "cells_nulled", "cells_unknown", "assumed_known",
 )  # fmt: skip
+SEGMENTS = {
+    "member announced": {"en": "announced changes of members", "fr": "changements annoncés d'assurés"},
+    "member derived": {"en": "derived changes of members", "fr": "changements déduits d'assurés"},
+    "provider announced": {"en": "announced changes of providers", "fr": "changements annoncés de professionnels"},
+    "provider derived": {"en": "derived changes of providers", "fr": "changements déduits de professionnels"},
+}
+POOL = {"en": "nights: {}", "fr": "nuits : {}"}
 PARAMS = "SELECT key, value FROM params WHERE run_uuid = ?"
 METRICS = "SELECT key, value FROM latest_metrics WHERE run_uuid = ?"
 
@@ -110,7 +117,21 @@ def _calibration(home: Reading) -> Fact | None:
     if not all(name in metrics for name in names):
         return None
     share, checked, ks = (metrics[name] for name in names)
-    return Fact({"share_p05": Percent(share), "checked": checked, "ks": round(ks * 100, 1)}, (home.model_source(),))
+    hits = round(share * checked)
+    low, high = exact_interval(hits, int(checked))
+    values = {
+        "hits": hits, "checked": int(checked), "share_p05": Percent(share), "low": Percent(low), "high": Percent(high),
+        "ks": round(ks * 100, 1),
+    }  # fmt: skip
+    return Fact(values, (home.model_source(),))
+
+
+def exact_interval(hits: int, n: int) -> tuple[float, float]:
+    """The interval of a share that holds the true one 95 times in 100 or more often, by Clopper and Pearson."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(hits, n).proportion_ci(0.95)
+    return float(interval.low), float(interval.high)
 
 
 def _precision(home: Reading) -> Fact | None:
@@ -153,17 +174,30 @@ def _drift(home: Reading) -> Fact | None:
     keys = sorted(map(str, watched.get("keys", ())))
     values = {
         "on": home.last_night, "reference": watched["reference"], "alarms": watched.get("false_alarms_a_year"),
-        "many": len(keys),
+        "many": len(keys), "pools": _pools(watched.get("pools") or {}),
     }  # fmt: skip
     return Fact(values, (home.run_source(home.last_night),), tuple((key,) for key in keys))
 
 
+def _pools(pools: Mapping[str, Mapping[str, Any]]) -> Both:
+    """How many changes of each segment the nights together had to compare, and of how many nights."""
+    told = {
+        name: ", ".join(
+            f"{word(SEGMENTS.get(segment, segment), name)} {pool['changes']} ({each.format(pool['nights'])})"
+            for segment, pool in pools.items()
+        )
+        for name, each in POOL.items()
+    }
+    return {name: text or NONE[name] for name, text in told.items()}
+
+
 def _learned_from(home: Reading) -> Fact | None:
-    version, facts = home.version, _artifact(home).get("facts") or {}
+    version, facts, metrics = home.version, _artifact(home).get("facts") or {}, _metrics(home)
     if version is None:
         return None
     values = {
         "changes": facts.get("changes", version.changes), "left_out": facts.get("left_out", 0),
+        "references": metrics.get("references"), "doubtful": metrics.get("doubtful"),
         "lake_sequence": version.lake_sequence, "lake_fingerprint": version.lake_fingerprint[:DIGEST],
     }  # fmt: skip
     return Fact(values, (home.model_source(),))

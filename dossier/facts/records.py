@@ -54,7 +54,7 @@ NO_DROP = {
     "en": "no drop of the day was loaded; whoever ran the night said that there was no news (--no-news)",
     "fr": "aucun dépôt du jour n'a été chargé ; qui a lancé la nuit a dit qu'il n'y avait rien de nouveau (--no-news)",
 }
-PARTIES = {"member": "adhérent", "provider": "professionnel"}
+PARTIES = {"member": "assuré", "provider": "professionnel"}
 SOFTWARE = {"key_version": {"en": "number of the keys in use", "fr": "numéro des clés en service"}}
 WHOLE = 1e-6
 """How far from a whole number a share of a night times its changes may be."""

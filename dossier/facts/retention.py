@@ -10,7 +10,7 @@ from typing import Any
 
 from payeewatch.dossier.reading import DIGEST, Reading, short
 from payeewatch.dossier.statements import Both, Fact, Kind, Source
-from payeewatch.dossier.words import NO_BREAK, NONE, both, texts, word
+from payeewatch.dossier.words import NO_BREAK, NONE, both, filled, texts, word
 from payeewatch.pipeline.home import retention_periods
 from payeewatch.pipeline.home.contents import hash_of
 from payeewatch.pipeline.store.lake import PURGE
@@ -18,6 +18,10 @@ from payeewatch.pipeline.store.tombstones import ERASURE
 
 REPORT = re.compile(r"purge-(\d{4}-\d{2}-\d{2})(-person)?\.txt")
 DAYS = {"en": "{} days {}", "fr": "{} jours {}"}
+NONE_YET = {
+    "en": " (none could be: the first night was on {first})",
+    "fr": " (aucun ne le pouvait : la première nuit était le {first})",
+}
 
 
 def retention_facts(home: Reading) -> dict[str, Fact | None]:
@@ -72,7 +76,14 @@ def _waiting(home: Reading) -> Fact | None:
         return None
     days = pq.read_table(path, columns=["first_flagged_on"]).column("first_flagged_on").to_pylist()
     over = sum((home.as_of - day).days > home.params["retention.qualify_days"] for day in days)
-    values = {"flags": len(days), "oldest": min(days, default=None), "over": over}
+    first = next(iter(home.runs))
+    is_early = (home.as_of - first).days <= home.params["retention.qualify_days"]
+    none_yet = filled(NONE_YET, {"first": first}) if is_early else dict.fromkeys(NONE_YET, "")
+    values = {
+        "flags": len(days), "oldest": min(days, default=None), "over": over, "none_yet": none_yet,
+        "standing": home.review.standing if home.review else None,
+        "before": home.review.standing_from_before if home.review else None,
+    }  # fmt: skip
     return Fact(values, (home.run_source(home.last_night),)) if days else None
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from payeewatch.dossier.reading import DIGEST, Reading
-from payeewatch.dossier.statements import Fact
-from payeewatch.dossier.words import Percent
+from payeewatch.dossier.reading import DIGEST, Reading, Review
+from payeewatch.dossier.statements import Both, Fact, Kind, Source
+from payeewatch.dossier.words import Percent, filled, free_text
+from payeewatch.pipeline.home.retention_periods import Clock, term_of
 
 if TYPE_CHECKING:
     from payeewatch.triage.figures.oversight import Oversight
@@ -22,13 +24,17 @@ VERDICTS = {
     "data_error": {"en": "Data error", "fr": "Erreur de données"},
 }
 ROLES = {
-    "reviewer": {"en": "Reviewer", "fr": "Gestionnaire"},
+    "reviewer": {"en": "Reviewer", "fr": "Gestionnaire fraude"},
     "senior": {"en": "Senior reviewer", "fr": "Responsable"},
     "scientist": {"en": "Data scientist", "fr": "Data scientist"},
     "auditor": {"en": "Auditor", "fr": "Auditeur"},
     "administrator": {"en": "Administrator", "fr": "Administrateur"},
 }
 NOBODY = {"en": "Without a role", "fr": "Sans rôle"}
+NO_HOLD_YET = {
+    "en": " (the first one that people set lasts until {day})",
+    "fr": " (le premier posé par une personne dure jusqu'au {day})",
+}
 RIGHTS = {
     "access": {"en": "Access", "fr": "Accès"},
     "rectification": {"en": "Rectification", "fr": "Rectification"},
@@ -75,15 +81,72 @@ def oversight_facts(home: Reading) -> dict[str, Fact | None]:
                 "held": counts.actions["hold"], "released": counts.actions["release"],
                 "extended": counts.actions["extend"],
                 "ended": counts.actions["hold_ended"], "renewed": counts.actions["hold_renewed"],
+                "none_yet": _no_hold_yet(home, counts),
             },
             sources,
         ),
         "roles": Fact({}, sources, (*roles, (NOBODY, rest))) if roles else None,
         "reveals": Fact(
-            {"shown": counts.actions["reveal"], "refused": counts.actions["reveal_refused"]}, sources,
+            {
+                "shown": counts.actions["reveal"], "refused": counts.actions["reveal_refused"],
+                "exports": counts.exports_with_originals,
+            },
+            sources,
             _who_saw(home) if counts.actions["reveal"] else (),
         ),
     }  # fmt: skip
+
+
+def _no_hold_yet(home: Reading, counts: Oversight) -> Both:
+    """Until when the first hold of people lasts, where none of them could end by itself up to the day."""
+    if counts.first_hold_end < str(home.as_of):  # none was set, or one could end
+        return dict.fromkeys(NO_HOLD_YET, "")
+    return filled(NO_HOLD_YET, {"day": date.fromisoformat(counts.first_hold_end)})
+
+
+def security_facts(home: Reading) -> dict[str, Fact | None]:
+    """The facts of the part `security`; without a reviewers' database there are none."""
+    if home.review is None:
+        return {}
+    tokens = home.review.oversight.tokens
+    rows = tuple((free_text(name), ", ".join(tokens[name])) for name in sorted(tokens))
+    return {
+        "tokens_in_force": Fact({"many": len(rows)}, (home.audit_source(),), rows) if rows else None,
+        "users": _users(home.review),
+    }
+
+
+def review(home: Reading) -> Review:
+    """What the reviewers' database says."""
+    from payeewatch.triage.figures.oversight import oversight
+    from payeewatch.triage.models import Flag, User
+    from payeewatch.triage.records.audit import verify
+
+    found = [f"record {each.number}: {each.what}" for each in verify().findings]
+    day_before = home.settings.params.cutoff(home.as_of - timedelta(days=1)).replace(tzinfo=UTC)
+    closed = Flag.objects.filter(state=Flag.State.CLOSED, closed_at__lte=home.until).values_list("verdict", "closed_at")
+    retention = home.settings.params.retention
+    standing = [at for verdict, at in closed if at and term_of(verdict, retention).clock is Clock.NOT_PERTINENT]
+    users = User.objects.filter(is_active=True).values_list("role", "member_id", "household_id", "subject")
+    return Review(
+        oversight(home.until),
+        found,
+        [(role, bool(member or household), bool(subject)) for role, member, household, subject in users],
+        len(standing),
+        sum(at <= day_before for at in standing),
+    )
+
+
+def _users(review: Review) -> Fact | None:
+    """Role -> users who may sign in now, for how many an own number is entered, how many used single sign-on."""
+    users, own, single = Counter[str](), Counter[str](), Counter[str]()
+    for role, is_entered, is_single in review.users:
+        users[role] += 1
+        own[role] += is_entered
+        single[role] += is_single
+    rows = tuple((ROLES.get(role, role), users[role], own[role], single[role]) for role in sorted(users))
+    values = {"many": users.total(), "own": own.total(), "single": single.total()}
+    return Fact(values, (Source(Kind.FILE, "triage/, users"),), rows) if rows else None
 
 
 def _who_saw(home: Reading) -> tuple[tuple[Any, ...], ...]:

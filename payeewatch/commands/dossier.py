@@ -58,7 +58,8 @@ def _reading(settings: Settings, as_of: date) -> Reading:
     """What the home says; the reviewers' database is read where there is one."""
     from payeewatch.commands.people import has_triage_database
     from payeewatch.commands.review import start
-    from payeewatch.dossier.reading import Reading, Review
+    from payeewatch.dossier.facts.work import review
+    from payeewatch.dossier.reading import Reading
     from payeewatch.pipeline.home.errors import InputMissing
 
     if not (settings.folder("lake") / "loads").is_dir():
@@ -66,11 +67,7 @@ def _reading(settings: Settings, as_of: date) -> Reading:
     if not has_triage_database(settings):
         return Reading(settings, as_of)
     start(settings)
-    from payeewatch.triage.figures.oversight import oversight
-    from payeewatch.triage.records.audit import verify
-
-    found = [f"record {each.number}: {each.what}" for each in verify().findings]
-    return Reading(settings, as_of, Review(oversight(Reading(settings, as_of).until), found))
+    return Reading(settings, as_of, review(Reading(settings, as_of)))
 
 
 def _exit_code(home: Reading) -> int:

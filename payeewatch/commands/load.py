@@ -15,6 +15,7 @@ from payeewatch.command import DAY, Answer, accept_option, command
 if TYPE_CHECKING:
     from payeewatch.pipeline.home.settings import Settings
     from payeewatch.pipeline.session import Session
+    from payeewatch.pipeline.store.lake import Load
 
 
 @command("ingest", waits=True)
@@ -38,9 +39,12 @@ def ingest(settings: Settings, until: date, again: bool, accepts: tuple[tuple[da
         loads = ingest_until(session, until)
         warnings = list(session.warnings)
     answer = {"loads": [{"kind": load.kind, "source": load.source, "mode": load.mode} for load in loads]}
-    return answer | {"warnings": warnings}, [f"{load.kind:<9} {load.source}  {load.mode}" for load in loads] or [
-        "nothing new"
-    ]
+    return answer | {"warnings": warnings}, [_line(load) for load in loads] or ["nothing new"]
+
+
+def _line(load: Load) -> str:
+    source = "" if load.source == load.kind else load.source  # there is one of the reference tables
+    return f"{load.kind:<9} {source}  {load.mode}".rstrip()
 
 
 def _begin_again(session: Session) -> None:

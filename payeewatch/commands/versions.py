@@ -231,7 +231,7 @@ def proposal_answer(record: Record, answer: dict[str, object], lines: list[str])
 
     message = (
         f"version {record.to} is proposed and not yet the champion (promotion.by_two): a second person approves it "
-        f"with payeewatch promote --approve {record.to} --by NAME"
+        f"on the page Models of the application, or with payeewatch promote --approve {record.to} --by NAME"
     )
     answer |= {"proposed": True, "message": message, "exit_code": ModelError.exit_code}
     click.echo(f"payeewatch: {message}", err=True)

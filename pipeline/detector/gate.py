@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ COMPARED = """
 SELECT r.run_uuid, t.key, t.value FROM runs r JOIN experiments e USING (experiment_id) JOIN tags t USING (run_uuid)
 WHERE e.name = ? AND r.lifecycle_stage = 'active' AND t.key IN ('a', 'b') ORDER BY r.start_time, r.rowid
 """
+NIGHTS = "nights"
+"""The metric of a comparison with the number of its nights."""
 METRICS = "SELECT key, value FROM latest_metrics WHERE run_uuid = ?"
 
 
@@ -25,6 +28,7 @@ class ComparisonFigures:
     """What a comparison says of a champion and its challenger."""
 
     run_id: str
+    nights: int
     champion_flagged: int
     flagged: int
     share_p05: float
@@ -55,6 +59,7 @@ def newest_comparison(settings: Settings, champion: str, version: str) -> Compar
 def _figures_of(run_id: str, metrics: Mapping[str, float], champion: str, challenger: str) -> ComparisonFigures:
     return ComparisonFigures(
         run_id,
+        int(metrics[NIGHTS]),
         int(metrics[f"{champion}.flagged"]),
         int(metrics[f"{challenger}.flagged"]),
         metrics[f"{challenger}.p05.share"],
@@ -71,7 +76,18 @@ def refusals(comparison: ComparisonFigures | None, params: Promotion, version: s
     if high < params.least_share_p05 or low > params.most_share_p05:
         bounds = {"from_share": params.least_share_p05, "to_share": params.most_share_p05}
         reasons.append(sentence("gate_calibration", share=comparison.share_p05, low=low, high=high, **bounds))
-    if comparison.flagged > params.most_flags_ratio * comparison.champion_flagged:
+    most = most_flags(comparison, params)
+    if comparison.flagged > most:
         flagged = {"changes": comparison.flagged, "typical": comparison.champion_flagged}
-        reasons.append(sentence("gate_flags", **flagged, ratio=params.most_flags_ratio))
+        reasons.append(sentence("gate_most_flags", **flagged, most=most))
     return reasons
+
+
+def most_flags(comparison: ComparisonFigures, params: Promotion) -> int:
+    """How many changes a challenger may flag in a comparison.
+
+    A multiple of what the champion flags says nothing where it flags a few changes or none; so some more are allowed
+    for each night.
+    """
+    more = params.more_flags_a_night * comparison.nights
+    return math.floor(params.most_flags_ratio * comparison.champion_flagged + more)

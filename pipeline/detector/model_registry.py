@@ -413,14 +413,22 @@ def _absent_lenses(model: Model) -> dict[str, dict[str, str]]:
 
 
 def _code_version() -> str:
-    """The package's version; and the commit, if it runs from its own checkout and is not installed inside another."""
+    """The package's version; and the commit, if it runs from its own checkout and is not installed inside another.
+
+    `.changed` after the commit: what measures or trains has edits that the commit does not have.
+    """
     version = metadata.version("payeewatch")
     checkout = Path(__file__).resolve().parents[2]
     if not (checkout / ".git").exists():
         return version
-    command = ["git", "-C", str(checkout), "rev-parse", "--short=12", "HEAD"]
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(checkout), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+
     try:
-        commit = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+        commit = git("rev-parse", "--short=12", "HEAD")
+        edits = git("status", "--porcelain", "--", "features", "pipeline")
     except (OSError, subprocess.SubprocessError):
         return version
-    return f"{version}+{commit}"
+    return f"{version}+{commit}{'.changed' if edits else ''}"

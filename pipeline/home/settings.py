@@ -123,6 +123,7 @@ class Promotion(Section):
     least_share_p05: Share
     most_share_p05: Share
     most_flags_ratio: Annotated[float, Field(ge=1, le=1000, description="a ratio from 1 up")]
+    more_flags_a_night: Annotated[float, Field(ge=0, le=1000, description="a number of flags from 0 up")]
 
 
 class Fairness(Section):

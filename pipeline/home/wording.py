@@ -297,8 +297,8 @@ MESSAGES = {
     "few_recent": "%(changes)s changes of the last %(days)s days to compare with: older ones are used too",
     "few_references": "%(references)s references, %(wanted)s wanted: no p-value can be below %(least)s",
     "few_references_past": (
-        "%(references)s references past %(days)s days with a payment pending, %(wanted)s wanted: no p-value can be "
-        "below %(least)s"
+        "%(references)s references past %(days)s days with a payment pending, %(wanted)s wanted: for changes "
+        "past that age, no p-value can be below %(least)s"
     ),
     # a feed unlike its usual: pipeline/feeds/watch.py
     "feed_rows": "%(table)s: %(rows)s rows; usual is %(typical)s",
@@ -386,9 +386,8 @@ MESSAGES = {
         "%(share)s of honest changes have p <= 0.05 (95 %%: %(low)s to %(high)s); it must be %(from_share)s to "
         "%(to_share)s, chance apart"
     ),
-    "gate_flags": (
-        "it would flag %(changes)s changes where the champion flags %(typical)s; at most %(ratio)s times as many are "
-        "allowed"
+    "gate_most_flags": (
+        "it would flag %(changes)s changes where the champion flags %(typical)s; at most %(most)s are allowed"
     ),
     # what was decided in the reviewers' application about models: pipeline/detector/decisions.py
     "model_promoted": "Version %(version)s of the model is the champion from this night on, as two people decided.",

@@ -166,10 +166,10 @@ def _planned(session: Session, tables: Sequence[Staged]) -> int:
 
 
 def _without_planned(drop: Drop, planned: int, loads: Sequence[Load]) -> Iterator[Sentence]:
-    """A state when no payment comes before it is sent: nothing can be held."""
+    """A state when no payment comes before it is sent: nothing can be held. One day without one says nothing yet."""
     days = {load.day: _planned_of(load) for load in loads if load.kind == DROP and load.day < drop.day}
     last = [planned, *(days[day] for day in sorted(days, reverse=True))][:PAYMENT_DROPS]
-    if not any(last):
+    if not any(last) and (drop.mode == "first" or len(last) > 1):
         yield sentence("no_planned_payments", drops=len(last))
 
 

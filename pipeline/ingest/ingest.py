@@ -107,10 +107,13 @@ def ingest(session: Session, until: date) -> list[Load]:
 def check(session: Session, day: date | None = None) -> list[dict[str, Any]]:
     """Read and check drops and verdicts (of one day, or all of them) and return the findings; nothing is written.
 
-    For a drop that would be refused, `refused` says why.
+    For a drop that would be refused, `refused` says why. Over an empty lake, the first drop is checked as a history.
     """
     settings, profile, until = session.settings, Profile.load(session.settings), day or date.max - timedelta(days=2)
-    drops = [(drop, profile) for drop in find_drops(settings.folder("inbox"), profile, until)]
+    found = find_drops(settings.folder("inbox"), profile, until)
+    if found and not any(load.kind == DROP for load in session.lake.loads()):
+        found[0] = replace(found[0], mode="first")
+    drops = [(drop, profile) for drop in found]
     drops += [(verdicts, Profile()) for verdicts in find_verdicts(settings.folder("outcomes"), until)]
     return [_check_drop(session, drop, form) for drop, form in drops if day in {None, drop.day}]
 

@@ -167,9 +167,14 @@ def test_what_the_watch_of_the_last_night_found_is_stated(published: Home, tmp_p
     home = linked(published, tmp_path, "runs")
     path = home.path / "runs" / f"{DAY}.json"
     drift = {"reference": "1", "keys": ["member announced/bank_surprise"], "false_alarms_a_year": 2}
+    drift |= {"pools": {"member announced": {"changes": 18, "nights": 8}}}
     write_hashed(path, json.loads(path.read_text(encoding="utf-8")) | {"drift": drift})
     statement = next(each for each in build(reading(home)).statements if each.key == "model.drift")
-    assert "(expected a year: 2). Segments and columns that are unlike it: 1." in statement.text["en"]
+    assert (
+        "(expected a year: at most 2). Compared so far: announced changes of members 18 (nights: 8)."
+        in (statement.text["en"])
+    )
+    assert statement.text["en"].endswith("unlike the training: 1.")
     assert statement.rows[0][0]["fr"] == "member announced/bank_surprise"
 
 
@@ -227,7 +232,7 @@ def test_a_statement_that_no_longer_holds_is_found(published: Home, tmp_path: Pa
     write_json(out / "dossier.json", plain(build(reading(home))))
     assert [*stale(out, build(reading(home)))] == []
     (home.path / "reports" / f"purge-{DAY}.txt").write_text("gone as of D:\n  flags          flags             3\n")
-    assert [*stale(out, build(reading(home)))] == ["question 13", "question 18", "retention.purges"]
+    assert [*stale(out, build(reading(home)))] == ["question 18", "retention.purges"]
     with pytest.raises(InputRefused, match="check it with --as-of"):
         [*stale(out, build(reading(home, as_of=NIGHTS[0])))]
 
@@ -279,15 +284,21 @@ def test_the_insurers_file_fills_rows_in_for_good(published: Home, tmp_path: Pat
 
 
 def test_unanswered_questions_are_parted_by_who_can_answer_them(made: Dossier) -> None:
-    states = [{answer.state for answer in each.answers} for each in made.questions]
+    states = [
+        {answer.state for answer in each.answers} | ({State.NOT_THERE} if each.lacks else set())
+        for each in made.questions
+    ]
+    law = sum(each == {State.STATED} and not asked.was_read for each, asked in zip(states, made.questions, strict=True))
     alone = sum(each == {State.OPEN} for each in states)
     missing = sum(State.NOT_THERE in each for each in states)
     partly = sum(State.OPEN in each and State.STATED in each and State.NOT_THERE not in each for each in states)
     text = next(each.text["en"] for each in made.findings if each.code == "unanswered")
-    assert min(alone, missing, partly) > 0
-    said = re.findall(r"(?:knows|answer|measured): (\d+) \(", text)
-    assert [*map(int, said)] == [partly, alone, missing]
-    assert f": {partly + alone + missing} of {len(states)}." in text
+    assert min(law, alone, missing, partly) > 0
+    said = re.findall(r"(?:fills in|knows|answer|measured): (\d+) \(", text)
+    assert [*map(int, said)] == [law, partly, alone, missing]
+    whole = sum(each == {State.STATED} and asked.was_read for each, asked in zip(states, made.questions, strict=True))
+    assert f": {law + partly + alone + missing} of {len(states)}." in text
+    assert law + partly + alone + missing + whole == len(states)
 
 
 def test_a_column_of_numbers_is_set_to_the_right(made: Dossier) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from payeewatch.dossier import words
 from payeewatch.dossier.answers import Answer
-from payeewatch.dossier.criteria import NEVER_READ, columns_read, criteria, page_content
+from payeewatch.dossier.criteria import NEVER_READ, columns_read, counts_of, criteria, page_content
 from payeewatch.dossier.page import criteria_page
 from payeewatch.dossier.statements import LANGUAGES
 from payeewatch.features.registry import FAMILIES, FEATURES
@@ -38,6 +38,13 @@ def test_a_criterion_has_features_of_one_family_and_every_family_has_a_heading()
     for entry in texts["criteria"].values():
         assert len({FEATURES[name].family for name in entry["features"]}) == 1
     assert set(texts["groups"]) == set(FAMILIES)
+
+
+def test_features_of_one_line_count_in_one_direction_so_that_none_hides_behind_another() -> None:
+    weights, entries = shipped(), words.texts("criteria")["criteria"]
+    of_lines = {line: {counts_of([FEATURES[name]], weights) for name in entries[line]["features"]} for line in entries}
+    assert {line: found for line, found in of_lines.items() if len(found) > 1} == {}  # split these lines
+    assert len({*map(frozenset, of_lines.values())}) == 4
 
 
 def test_what_is_never_used_is_read_by_no_feature() -> None:

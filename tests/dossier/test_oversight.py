@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,14 +16,14 @@ from benchmarks.morning import PEOPLE, SHOWN, Team, play
 from payeewatch.dossier import words
 from payeewatch.dossier.build import _statement
 from payeewatch.dossier.facts.model import model_facts
-from payeewatch.dossier.facts.work import VERDICTS, oversight_facts
+from payeewatch.dossier.facts.work import VERDICTS, oversight_facts, review, security_facts
 from payeewatch.dossier.reading import Reading, Review
 from payeewatch.dossier.statements import Fact, State
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage import clock
+from payeewatch.triage.access.api_tokens import make
 from payeewatch.triage.figures.oversight import oversight
-from payeewatch.triage.models import Flag
-from payeewatch.triage.records.audit import verify
+from payeewatch.triage.models import Flag, User
 from payeewatch.triage.roles import Role
 from payeewatch.triage.server.housekeeping import tidy
 from tests.triage.conftest import MORNING, clocked, imported, nights_home, reviewed, user  # noqa: F401
@@ -75,9 +76,8 @@ def log() -> duckdb.DuckDBPyConnection:
 
 def facts_of(settings: Settings) -> dict[str, Fact | None]:
     home = Reading(settings, MORNING.date())
-    review = Review(oversight(home.until), [each.what for each in verify().findings])
-    home = Reading(settings, MORNING.date(), review)
-    return {**oversight_facts(home), "precision": model_facts(home)["precision"]}
+    home = Reading(settings, MORNING.date(), review(home))
+    return {**oversight_facts(home), **security_facts(home), "precision": model_facts(home)["precision"]}
 
 
 def values(facts: dict[str, Fact | None], name: str) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def test_the_oversight_log_is_what_people_did_by_another_road(played: Settings) 
     approvals, holds = values(facts, "approvals"), values(facts, "holds")
     assert (approvals["approved"], approvals["returned"]) == (many["approve"], many["return_proposal"])
     assert holds["held"] == many["hold"] > 0
-    assert values(facts, "reveals") == {"shown": SHOWN, "refused": 0}
+    assert values(facts, "reveals") == {"shown": SHOWN, "refused": 0, "exports": 0}
     saw = con.execute("SELECT count(DISTINCT who), count(*) FROM log WHERE action = 'reveal' GROUP BY role").fetchall()
     reveals = facts["reveals"]
     assert reveals
@@ -130,13 +130,26 @@ def test_the_oversight_log_is_what_people_did_by_another_road(played: Settings) 
     assert sum(row[2] for row in reveals.rows) == SHOWN
 
 
-def test_records_by_role_are_all_records(played: Settings) -> None:
+def test_records_by_role_are_all_records_and_users_and_tokens_those_of_the_database(played: Settings) -> None:
     facts, con = facts_of(played), log()
     roles = facts["roles"]
     assert roles
     (total,) = con.execute("SELECT count(*) FROM log").fetchone() or (0,)
     assert sum(many for _, many in roles.rows) == total == values(facts, "log")["records"]
     assert values(facts, "log")["findings"] == 0
+    assert facts["tokens_in_force"] is None
+    make("archive", ["flags", "runs"])
+    someone = User.objects.order_by("pk").first()
+    assert someone
+    someone.household_id, someone.subject = "H1", "anna@provider"
+    someone.save()
+    facts = facts_of(played)
+    tokens, users = facts["tokens_in_force"], facts["users"]
+    assert tokens
+    assert users
+    assert tokens.rows == (("archive", "flags, runs"),)
+    assert sum(row[1] for row in users.rows) == users.values["many"] == User.objects.count()
+    assert (users.values["own"], users.values["single"]) == (1, 1)
 
 
 def test_a_log_that_begins_after_the_day_is_not_said_to_be_missing(played: Settings) -> None:
@@ -148,12 +161,35 @@ def test_a_log_that_begins_after_the_day_is_not_said_to_be_missing(played: Setti
     assert "none; the first ones are later" in statement.text["en"]
 
 
+def readings(played: Settings, *days: int) -> list[Reading]:
+    """The home as of days after the morning's."""
+    homes = [Reading(played, MORNING.date() + timedelta(days=each)) for each in days]
+    return [replace(each, review=review(each)) for each in homes]
+
+
+def check_what_later_days_say(played: Settings) -> None:
+    """What is judged not pertinent stands until it is purged; no hold is said to end before one can."""
+    closed = Flag.objects.filter(state="closed", verdict="benign").count()
+    reviews = [each.review for each in readings(played, -1, 0, 1)]
+    assert [each and (each.standing, each.standing_from_before) for each in reviews] == [
+        (0, 0), (closed, 0), (closed, closed),
+    ]  # fmt: skip
+    assert closed > 0
+    entry = words.texts("oversight")["statements"]["holds"]
+    texts = [
+        _statement(each, "oversight.holds", "5.9", entry, oversight_facts(each), {}).text["en"]
+        for each in readings(played, 0, 30)
+    ]
+    assert "by themselves: 0 (the first one that people set lasts until" in texts[0]
+    assert "by themselves: 0;" in texts[1]
+
+
 def test_what_people_do_after_the_day_is_not_in_it(played: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_what_later_days_say(played)
+    team = Team(MORNING, {"senior": user(Role.SENIOR, "later")})
     before = facts_of(played)
     monkeypatch.setattr(clock, "now", lambda: MORNING + timedelta(days=1))
     flag = Flag.objects.filter(state="new").order_by("flag_id").first()
     assert flag
-    Team(MORNING, {"senior": user(Role.SENIOR, "later")}).do(
-        "senior", flag, "benign", reason="B01", evidence_kind="document"
-    )
+    team.do("senior", flag, "benign", reason="B01", evidence_kind="document")
     assert facts_of(played) == before

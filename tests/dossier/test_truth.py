@@ -30,12 +30,14 @@ from payeewatch.dossier.reading import Reading, short
 from payeewatch.dossier.statements import Dossier, Kind, State, Statement
 from payeewatch.evaluation.fairness.groups import AGES, ATTRIBUTES, FEWEST, TOGETHER, UNKNOWN
 from payeewatch.features.registry import FEATURES
+from payeewatch.pipeline.detector.reasons import MOST_REASONS, MOST_REASSURING
 from payeewatch.pipeline.home.errors import PayeeWatchError
 from payeewatch.pipeline.home.retention_periods import Clock
 from payeewatch.pipeline.home.settings import FOLDERS, Settings
 from payeewatch.pipeline.home.vault import ABROAD, IN_FRANCE
 from payeewatch.pipeline.store.lake import Lake
 from payeewatch.pipeline.tables import BANKS, LAKE_STAMPS, LAKE_TABLES
+from payeewatch.triage.exchange.ending_soon import RENEWALS
 from tests.conftest import NIGHTS, ROOT, Home
 
 DAY = NIGHTS[-1]
@@ -154,13 +156,29 @@ def test_a_statement_about_the_home_says_its_subject_when_there_is_nothing(made:
 def test_a_number_of_a_statement_named_in_a_text_is_the_one_meant(made: Dossier) -> None:
     by_number = {each.number: each.key for each in made.statements}
     meant = {
-        "4.11": "register.feed_limit", "6.9": "retention.remains", "6.12": "retention.adopted",
-        "6.13": "retention.backups", "8.13": "security.sessions", "11.1": "changes.history",
+        "1.3": "model.not_for", "1.13": "model.workload", "1.14": "model.warnings", "4.3": "register.purposes",
+        "4.5": "register.data", "4.11": "register.feed_limit", "5.16": "oversight.reveals",
+        "6.1": "retention.clocks", "6.4": "retention.proof_person", "6.9": "retention.remains",
+        "6.12": "retention.adopted", "6.13": "retention.backups", "6.14": "retention.waiting", "7.1": "lists.lists",
+        "8.9": "security.household", "8.13": "security.sessions", "8.24": "security.tokens_in_force",
+        "8.25": "security.users", "8.27": "security.holders", "9.7": "fairness.banks", "11.1": "changes.history",
         "11.7": "changes.settings", "11.8": "changes.since_training",
     }  # fmt: skip
     assert {number: by_number[number] for number in meant} == meant
-    everything = made.made_from["en"] + " ".join(cell for row in rows(made, "retention.clocks") for cell in row)
-    assert {*re.findall(r"\b\d+\.\d+\b", everything)} == meant.keys()
+    folder = ROOT / "dossier" / "texts"
+    everything = " ".join(path.read_text(encoding="utf-8") for path in folder.iterdir())
+    assert {*re.findall(r"(?<![\d.])[1-9]\d?\.\d+\b", everything)} == meant.keys()
+
+
+def test_how_many_reasons_and_renewals_a_text_says_are_those_of_the_code(made: Dossier) -> None:
+    assert (MOST_REASONS, MOST_REASSURING, RENEWALS) == (5, 3, 2)
+    assert "up to five reasons" in text(made, "model.reasons")
+    for key in ("model.reasons", "assessment.risk_hold"):
+        assert "up to three facts that suggest an honest change, where there are any" in text(made, key)
+    for key in ("assessment.risk_hold", "oversight.two_people"):
+        assert "its hold is renewed twice" in text(made, key)
+    for key in ("oversight.stop", "rights.human"):
+        assert "after two renewals" in text(made, key)
 
 
 def test_every_clock_of_a_purge_has_its_words() -> None:
@@ -239,6 +257,9 @@ def test_what_is_said_of_the_model_is_what_the_store_of_models_has(made: Dossier
     tags = dict(database(published.path, "SELECT key, value FROM model_version_tags"))
     assert f"learned from {metrics['changes']:,.0f} past changes" in text(made, "data.learned_from")
     assert f"record {tags['lake_sequence']}, digest {tags['lake_fingerprint'][:12]}" in text(made, "data.learned_from")
+    said = text(made, "data.learned_from")
+    assert f"compare with {metrics['references']:.0f} of them" in said
+    assert f"because they score above 0: {metrics['doubtful']:.0f}." in said
     assert tags["code_version"] in text(made, "model.in_use")
     assert f"latest {metrics['calibration.checked']:.0f} reference changes" in text(made, "model.calibration")
     assert len(rows(made, "changes.versions")) == len(database(published.path, "SELECT version FROM model_versions"))
@@ -272,9 +293,9 @@ def test_every_feature_that_reads_a_country_or_a_bank_is_named(made: Dossier) ->
     either = words.texts("criteria")["counts"]["either"]["en"]
     both_ways = {row[0] for row in rows(made, "fairness.banks") if either in str(row[2])}
     assert "bank_wave" in both_ways  # as the weights have it, not as the registry
-    criteria = words.texts("criteria")["criteria"]["bank"]
-    assert "another country" in criteria["en"]
-    assert "online bank" in criteria["en"]
+    criteria = words.texts("criteria")["criteria"]
+    assert "another country" in criteria["bank"]["en"]
+    assert "online bank" in criteria["rare_bank"]["en"]
 
 
 def test_what_a_purge_counts_of_any_clock_is_not_said_to_be_of_one() -> None:

@@ -72,6 +72,7 @@ def test_the_gate_reads_what_is_logged_and_no_file_names_a_change(
     found = gate.newest_comparison(settings, "1", "2")
     assert found
     assert (found.champion_flagged, found.flagged) == (compared.a.flagged.changes, compared.b.flagged.changes)
+    assert found.nights == len(NIGHTS)
     scores = pd.read_parquet(home.path / "scores" / f"{NIGHTS[-1]}.parquet")
     ids = {*scores["change_id"], *scores["member_id"].dropna(), *scores["payee_id"], *scores["account"]}
     logged = settings.folder("mlflow") / "artifacts" / found.run_id / "artifacts"

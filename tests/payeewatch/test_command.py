@@ -220,7 +220,8 @@ def test_a_list_without_provenance_is_refused(empty: Home) -> None:
 def test_a_book_too_small_to_learn_from_has_no_model(empty: Home) -> None:
     whole_drop(empty.path, "2024-04-01")
     put_list(empty.path / "breaches", "TPO-1", [person(1)])
-    empty.done("ingest", "--until", "2024-05-01")
+    loaded = empty.done("ingest", "--until", "2024-05-01").stdout.splitlines()
+    assert [line.split() for line in loaded] == [["reference"], ["drop", "2024-04-01", "first"], ["list", "TPO-1"]]
     code, message = refusal(empty, "train", "--as-of", "2024-05-01")
     assert code == 13
     assert "training needs 20" in message

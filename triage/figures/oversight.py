@@ -49,6 +49,9 @@ class Oversight:
     rights: Counter[str] = field(default_factory=Counter)
     purges: list[tuple[int, str, int]] = field(default_factory=list)  # record, until, flags
     breaks: list[tuple[int, datetime, str]] = field(default_factory=list)  # record, when, why
+    exports_with_originals: int = 0
+    tokens: dict[str, list[str]] = field(default_factory=dict)  # system -> what its token opens; those in force
+    first_hold_end: str = ""  # the earliest last day of a hold that people set
 
     @property
     def overruled(self) -> Share:
@@ -155,9 +158,16 @@ def _count_rest(result: Oversight, number: int, at: datetime, action: str, detai
         result.flags += int(details.get("new", 0))
     elif action.startswith("right_of_"):
         result.rights[action.removeprefix("right_of_")] += 1
+        result.exports_with_originals += bool(details.get("with_originals"))
     elif action == "erase_person":
         result.rights["erasure"] += 1
     elif action == "purge":
         result.purges.append((number, str(details.get("until", "")), sum(details.get("flags", {}).values())))
     elif action == "audit_break":
         result.breaks.append((number, at, str(details.get("cause", ""))))
+    elif action == "make_token":
+        result.tokens[str(details.get("token", ""))] = [*map(str, details.get("scopes", ()))]
+    elif action == "revoke_token":
+        result.tokens.pop(str(details.get("token", "")), None)
+    elif action == "hold" and details.get("until"):
+        result.first_hold_end = min(result.first_hold_end or str(details["until"]), str(details["until"]))

@@ -88,7 +88,7 @@ def _version(found: Models, facts: Facts, *, can_propose: bool) -> dict[str, Any
     return {
         "version": facts["version"],
         "is_champion": facts["is_champion"],
-        "name": " ".join(filter(None, [facts["name"], facts["note"]])),
+        "name": ": ".join(filter(None, [facts["name"], facts["note"]])),
         "trained": phrases.day(phrases.day_of(facts["trained_as_of"])),
         "parent": facts["parent"],
         "changes": "–" if facts["changes"] is None else phrases.number(facts["changes"]),
@@ -116,7 +116,7 @@ def _proposal(found: Models, record: Facts, request: Request) -> dict[str, Any]:
 
 def _shadow_night(facts: Facts) -> dict[str, Any]:
     """A night in shadow; one that failed has no counts."""
-    counts = ("flagged", "new", "in_both", "nights_left")
+    counts = ("flagged", "in_both", "new", "new_of_night", "nights_left")
     return {
         "night": phrases.day(facts["night"]),
         "version": facts["version"],

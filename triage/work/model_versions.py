@@ -79,9 +79,14 @@ def models() -> Models:
 
 
 def shadow_nights() -> list[Facts]:
-    """Each night that a challenger scored in shadow, the last first: its entry of the run record, and the night."""
-    nights = reversed(published_nights(home())[-LAST_NIGHTS:])
-    return [each | {"night": night} for night in nights for each in (read_run(home(), night) or {}).get("shadow") or ()]
+    """Each night that a challenger scored in shadow, the last first: its entry of the run record, and of the night."""
+    found: list[Facts] = []
+    for night in reversed(published_nights(home())[-LAST_NIGHTS:]):
+        run = read_run(home(), night) or {}
+        queues = run.get("queues") or {}
+        new = {"new_of_night": queues["new_hold"] + queues["new_review"]} if "new_hold" in queues else {}
+        found += [each | new | {"night": night} for each in run.get("shadow") or ()]
+    return found
 
 
 def propose(user: User, version: str, why: str) -> None:

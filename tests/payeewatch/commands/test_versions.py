@@ -54,6 +54,7 @@ def test_training_with_promote_only_proposes_where_two_decide(home: Home, tmp_pa
     answer = json.loads(result.stdout)
     assert result.exit_code == answer["exit_code"] == 13
     assert (answer["version"], answer["promoted"], answer["proposed"]) == ("3", False, True)
+    assert "on the page Models of the application, or with payeewatch promote --approve 3" in answer["message"]
     assert champion(home) == "1"
     models = json.loads(home.done("models", "--json").stdout)["models"]
     assert (models[-1]["name"], models[-1]["proposed"]["who"]) == ("few trees", "anna")

@@ -12,7 +12,7 @@ from payeewatch.pipeline.detector.gate import ComparisonFigures
 from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params, Settings
 
 PARAMS = Params.read(DEFAULT_PARAMS).promotion
-GOOD = ComparisonFigures("run", champion_flagged=40, flagged=50, share_p05=0.05, p05_interval=(0.04, 0.06))
+GOOD = ComparisonFigures("run", nights=14, champion_flagged=40, flagged=50, share_p05=0.05, p05_interval=(0.04, 0.06))
 
 
 def refused(compared: ComparisonFigures | None) -> str:
@@ -43,8 +43,23 @@ def test_p_values_may_miss_their_word_by_chance_only(share: float, interval: tup
 
 
 def test_more_flags_than_the_stated_multiple_are_refused() -> None:
-    assert refused(replace(GOOD, flagged=60)) == ""  # 1.5 times 40
-    assert "would flag 61 changes where the champion flags 40" in refused(replace(GOOD, flagged=61))
+    assert refused(replace(GOOD, flagged=67)) == ""  # 1.5 times 40, and 0.5 for each of 14 nights
+    said = refused(replace(GOOD, flagged=68))
+    assert said == "it would flag 68 changes where the champion flags 40; at most 67 are allowed"
+
+
+@pytest.mark.parametrize(
+    ("nights", "champion_flagged", "most"), [(14, 0, 7), (14, 1, 8), (1, 0, 0), (2, 1, 2), (28, 0, 14)]
+)
+def test_a_few_flags_more_a_night_are_no_reason_to_refuse(nights: int, champion_flagged: int, most: int) -> None:
+    compared = replace(GOOD, nights=nights, champion_flagged=champion_flagged)
+    assert refused(replace(compared, flagged=most)) == ""
+    assert f"at most {most} are allowed" in refused(replace(compared, flagged=most + 1))
+
+
+def test_without_more_flags_a_night_the_multiple_alone_counts() -> None:
+    params = PARAMS.model_copy(update={"more_flags_a_night": 0})
+    assert gate.most_flags(GOOD, params) == 60
 
 
 def test_the_newest_comparison_of_the_two_counts_whichever_was_named_first(tmp_path: Path) -> None:
@@ -54,9 +69,10 @@ def test_the_newest_comparison_of_the_two_counts_whichever_was_named_first(tmp_p
         metrics = gate.metrics_of("a", flagged[0], 0.04, (0.03, 0.05)) | gate.metrics_of(
             "b", flagged[1], 0.06, (0.05, 0.07)
         )
+        metrics[gate.NIGHTS] = 14
         model_registry.log_run(settings, gate.COMPARISONS, f"compare {a} {b}", metrics, [], {"a": a, "b": b})
     compared = gate.newest_comparison(settings, "1", "2")
     assert compared
-    assert (compared.champion_flagged, compared.flagged) == (40, 30)
+    assert (compared.nights, compared.champion_flagged, compared.flagged) == (14, 40, 30)
     assert (compared.share_p05, compared.p05_interval) == (0.04, (0.03, 0.05))
     assert gate.newest_comparison(settings, "2", "3") is None

@@ -88,7 +88,13 @@ def test_the_commit_is_said_of_our_own_checkout_only(tmp_path: Path, monkeypatch
     for words in (["init", "--quiet"], [*who, "commit", "--quiet", "--allow-empty", "--message", "first"]):
         subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
     monkeypatch.setattr(model_registry, "__file__", str(tmp_path / "pipeline" / "detector" / "model_registry.py"))
-    assert re.fullmatch(rf"{re.escape(version)}\+[0-9a-f]{{12}}", model_registry._code_version())
+    committed = model_registry._code_version()
+    assert re.fullmatch(rf"{re.escape(version)}\+[0-9a-f]{{12}}", committed)
+    (tmp_path / "notes.txt").touch()
+    assert model_registry._code_version() == committed
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / "my_family.py").touch()
+    assert model_registry._code_version() == f"{committed}.changed"
     installed = tmp_path / ".venv" / "payeewatch" / "pipeline" / "detector"
     installed.mkdir(parents=True)
     monkeypatch.setattr(model_registry, "__file__", str(installed / "model_registry.py"))

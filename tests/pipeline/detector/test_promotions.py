@@ -31,6 +31,7 @@ def settings(challenged: Home, tmp_path: Path) -> Settings:
 
 def log_comparison(settings: Settings, a: str, b: str, flagged: int = 20) -> None:
     metrics = gate.metrics_of("a", 20, 0.05, (0.04, 0.06)) | gate.metrics_of("b", flagged, 0.05, (0.04, 0.06))
+    metrics[gate.NIGHTS] = 14
     model_registry.log_run(settings, gate.COMPARISONS, f"compare {a} {b}", metrics, [], {"a": a, "b": b})
 
 
@@ -145,8 +146,8 @@ def test_a_version_whose_features_are_measured_otherwise_is_refused_by_name(sett
 
 
 def test_the_gate_refuses_and_an_override_is_recorded(settings: Settings) -> None:
-    log_comparison(settings, "1", "2", flagged=31)
-    with pytest.raises(ModelError, match=r"would flag 31 changes where the champion flags 20.*--override REASON"):
+    log_comparison(settings, "1", "2", flagged=38)
+    with pytest.raises(ModelError, match=r"would flag 38 changes where the champion flags 20.*--override REASON"):
         promotions.promote(settings, "2", WHY, "anna")
     assert model_registry.champion_version(settings) == "1"
     promotions.promote(settings, "2", WHY, "anna", "more reviewers from Monday")

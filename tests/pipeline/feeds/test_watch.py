@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from payeewatch.pipeline.home.errors import FeedUnusual, PayeeWatchError
+from payeewatch.pipeline.ingest.ingest import check
 from payeewatch.pipeline.loading import ingest_until
 from tests.breach_lists import person, put_list
 from tests.feeds import TONIGHT, Tables, daily_drop, fill, load_days, session_of
@@ -204,13 +205,34 @@ def night(home: Path, day: date = TONIGHT, accept: str = "") -> tuple[int, str]:
         return 0, "\n".join(session.warnings)
 
 
-@pytest.mark.parametrize("death", DEATHS, ids=lambda death: death.name)
-def test_a_dying_feed_is_loud_the_same_night(death: Death, weeks: Path, tmp_path: Path) -> None:
-    home = copied(weeks, tmp_path)
-    death.do(home, daily_drop(TONIGHT))
+WARNED_TOGETHER = (
+    ("half of a column null", "a column gone", "one kind of event", "a year old", "planned long ago",
+     "amounts times 100", "a second file nobody reads", "one list gone", "everybody is one payee"),
+    ("another time zone", "care a year ago", "one status for all", "amounts in another unit", "amounts zero",
+     "payees renumbered", "a folder in the drop", "a list being filled"),
+)  # fmt: skip
+"""What is a warning each, and touches no column, file or list of another: one night says all of it."""
+
+
+def by_night(together: Sequence[Sequence[str]], left_out: Collection[str] = ()) -> list[list[Death]]:
+    """What is done to the drop of one night each."""
+    nights = [[death for death in DEATHS if death.name in names] for names in together]
+    assert [len(deaths) for deaths in nights] == [len(names) for names in together]
+    return nights + [[death] for death in DEATHS if death.name not in {*left_out}.union(*together)]
+
+
+def names_of(deaths: Sequence[Death]) -> str:
+    return ", ".join(death.name for death in deaths)
+
+
+@pytest.mark.parametrize("deaths", by_night(WARNED_TOGETHER), ids=names_of)
+def test_a_dying_feed_is_loud_the_same_night(deaths: list[Death], weeks: Path, tmp_path: Path) -> None:
+    home, tables = copied(weeks, tmp_path), daily_drop(TONIGHT)
+    for death in deaths:
+        death.do(home, tables)
     code, said = night(home)
-    assert code == death.code, said
-    assert [words for words in death.says if words not in said] == [], said
+    assert {death.code for death in deaths} == {code}, said
+    assert [words for death in deaths for words in death.says if words not in said] == [], said
 
 
 NEEDS_DROPS = {
@@ -228,11 +250,9 @@ TOGETHER = (
      "a year old", "amounts in another unit", "amounts zero", "a folder in the drop", "a list being filled"),
 )  # fmt: skip
 """What touches no column, file or list of another, and stops no first night: one night says all of it."""
-NIGHTS_OF_DEATHS = [[death for death in DEATHS if death.name in names] for names in TOGETHER]
-NIGHTS_OF_DEATHS += [[d] for d in DEATHS if d.name not in NEEDS_DROPS.union(*TOGETHER)]
 
 
-@pytest.mark.parametrize("deaths", NIGHTS_OF_DEATHS, ids=lambda deaths: ", ".join(death.name for death in deaths))
+@pytest.mark.parametrize("deaths", by_night(TOGETHER, NEEDS_DROPS), ids=names_of)
 def test_without_weeks_of_drops_it_is_loud_beside_the_history(deaths: list[Death], new: Path, tmp_path: Path) -> None:
     home, tables = copied(new, tmp_path), daily_drop(TONIGHT)
     for death in deaths:
@@ -305,6 +325,18 @@ def test_without_planned_payments_a_state_says_that_nothing_can_be_held(new: Pat
         tables["payments"] = [row | {"status": "planned" if planned else "sent"} for row in tables["payments"]]
         put_drop(home, str(day), **tables)
         assert (sentence.format(ago + 2) in told(home, day)[1]) == (ago == 0)
+
+
+def test_a_check_before_the_first_load_says_it_of_the_history_and_of_no_single_day(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    for day in (TONIGHT, TONIGHT + timedelta(days=1)):
+        tables = daily_drop(day)
+        tables["payments"] = [row | {"status": "sent"} for row in tables["payments"]]
+        put_drop(home, str(day), **tables)
+    with session_of(home) as session:
+        said = ["\n".join(each["states"]) for each in check(session)]
+    assert ["no planned or held payment" in each for each in said] == [True, False]
+    assert ["too few drops" in each for each in said] == [False, True]
 
 
 def test_a_file_that_came_months_ago_is_known_again(weeks: Path, tmp_path: Path) -> None:

@@ -283,9 +283,13 @@ def test_a_hold_needs_a_small_p_value_and_money_about_to_leave() -> None:
     assert queued(on(NIGHT, rows)) == {"C1": "hold", "C2": "review", "C3": "review", "C4": "review"}
 
 
-def test_holds_are_at_most_a_share_of_the_capacity() -> None:
-    queues = on(NIGHT, [change(f"C{n}", 0.001, **SOON) for n in range(6)], set_to=params(capacity=8))
-    assert list(queued(queues).values()) == ["hold"] * 2 + ["review"] * 4
+def test_at_most_a_share_of_the_capacity_newly_enters_the_hold_queue_each_night() -> None:
+    rows, queues = [change(f"C{n}", 0.001, **SOON) for n in range(6)], None
+    for night, holds in enumerate((2, 4, 6)):  # those of nights before stay in it
+        queues = on(NIGHT + timedelta(days=night), rows, queues, set_to=params(capacity=8))
+        assert list(queued(queues).values()) == ["hold"] * holds + ["review"] * (6 - holds)
+    few = on(NIGHT, rows, set_to=params(capacity=3))
+    assert list(queued(few).values()) == ["hold", "review", "review"]  # at least one
 
 
 @pytest.mark.parametrize("match", ["id_only", "probable"])

@@ -36,6 +36,24 @@ def test_time_on_evidence_runs_from_opening_to_the_same_persons_verdict() -> Non
     assert (counts.unopened.hits, counts.unopened.of) == (2, 3)
 
 
+def test_exports_with_originals_tokens_in_force_and_the_first_end_of_a_hold_are_told() -> None:
+    counts = counted(
+        [
+            row(1, 0, "make_token", token="payments", scopes=["runs"]),
+            row(2, 1, "make_token", token="archive", scopes=["flags", "health"]),
+            row(3, 2, "make_token", token="archive", scopes=["flags"]),  # its earlier token stops working
+            row(4, 3, "revoke_token", token="payments"),
+            row(5, 4, "right_of_access", with_originals=True),
+            row(6, 5, "right_of_access", with_originals=False),
+            row(7, 6, "hold", until="2024-10-07"),
+            row(8, 7, "hold", until="2024-10-03"),
+            row(9, 8, "hold", until=""),  # behind a confirmed fraud
+        ]
+    )
+    assert (counts.tokens, counts.first_hold_end) == ({"archive": ["flags"]}, "2024-10-03")
+    assert (counts.exports_with_originals, counts.rights) == (1, {"access": 2})
+
+
 def test_a_flag_opened_long_before_was_opened_but_its_time_is_not_known() -> None:
     counts = counted([row(1, 0, "view"), verdict(2, 7200, "F-1", "benign")])
     assert (counts.unopened.hits, counts.seconds) == (0, [])

@@ -32,7 +32,7 @@ COMPARISON = {
     "a": SIDE | {"version": "1"}, "b": SIDE | {"version": "2"}, "only_a": PART, "only_b": PART, "both": PART,
     "queue_overlap": 0.8, "nights": 14, "span": {"first": "2024-09-10", "last": "2024-09-23", "left_out": []},
 }  # fmt: skip
-FINDING = {"code": "gate_flags", "params": {"changes": 90, "typical": 40, "ratio": 1.5}, "sentence": "it would flag"}
+FINDING = {"code": "gate_most_flags", "params": {"changes": 90, "typical": 40, "most": 67}, "sentence": "it would flag"}
 
 
 def version(number: str, **facts: Any) -> dict[str, Any]:
@@ -76,6 +76,11 @@ def test_the_page_shows_the_proposal_with_its_comparison(client: Client) -> None
     page = client.get("/models").text
     for text in ("Proposed: version 2", "anna", "finds more", "It passes the gate", "3 of 4", "5.2 %", "note 3"):
         assert text in page
+
+
+def test_a_version_is_shown_with_its_name_and_its_note(client: Client, house: Settings) -> None:
+    put_board(house, versions=[version("1", is_champion=True), version("2", name="night logins", note="do they help?")])
+    assert "night logins: do they help?" in client.get("/models").text
 
 
 def test_an_approval_is_handed_over_signed_and_is_in_the_audit_log(client: Client) -> None:
@@ -162,7 +167,9 @@ def test_the_page_shows_what_a_challenger_did_in_shadow(client: Client, house: S
     night = date(2024, 9, 24)
     entry = {"version": "3", "nights_left": 12, "flagged": 4321, "new": 17, "in_both": 4300}
     failed = {"version": "2", "nights_left": 1, "failed": "ModelError"}
-    write_run(house, night, {"shadow": [entry, failed]})
+    write_run(
+        house, night, {"shadow": [entry, failed], "queues": {"new_hold": 1000, "new_review": 234, "new_audit": 9}}
+    )
     page = client.get("/models").text
-    for text in ("Nights in shadow", phrases.day(night), "4,321", "4,300", "could not score"):
+    for text in ("Nights in shadow", phrases.day(night), "4,321", "4,300", "1,234", "could not score"):
         assert text in page
