@@ -93,16 +93,23 @@ def stored_sections(ids: Mapping[str, Collection[str]], *, originals: bool = Fal
                 later("Opened from the vault for this export; the audit log says so."),
                 later("as long as the lake names the member, the account or the change"),
                 _originals(ids),
+                later("the vault: what the insurer's feed said, sealed"),
             )
         )
     return sections
 
 
-def _as_section(title: str, what: str, kept_for: str, rows: Iterable[dict[str, Any]]) -> Section:
+def _as_section(
+    title: str,
+    what: str,
+    kept_for: str,
+    rows: Iterable[dict[str, Any]],
+    source: str = later("the reviewers' application"),
+) -> Section:
     return {
         "title": title,
         "what": what,
-        "source": later("the reviewers' application"),
+        "source": source,
         "kept": kept_for,
         "rows": list(rows),
     }
