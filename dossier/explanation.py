@@ -26,13 +26,14 @@ MEMBER_IS_VICTIM = frozenset({"F01", "F02", "F04", "F05", "F07"})
 
 @dataclass(frozen=True)
 class HeldPayments:
-    """Payments of one change that were held: since when, until when, how many and how much, and what became of it."""
+    """Payments of one change that were held, or all later payments to its account: since when, until when, how much."""
 
+    became: str  # proposed, held, released, expired or not_held
+    is_later: bool  # all later payments: there are no number and no amount of them
     since: date
-    until: date | None
-    many: int
-    amount: Decimal
-    state: str  # proposed, held, released or expired
+    until: date | None  # the last day, or the day it was let go; None: without end, or never held
+    many: int = 0
+    amount: Decimal = Decimal(0)  # euros
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Decided:
 
     looked_at: date
     held: tuple[HeldPayments, ...]
-    verdict: str  # empty while nobody has decided
+    status: str  # open, decided, reopened (after the verdict of `decided_on`), or undecided when its time was over
+    verdict: str  # empty but of what is decided
     reason: str  # its code; of a fraud it says who is its victim
     decided_on: date | None
     roles: tuple[str, ...]  # who decided, and who approved
@@ -89,8 +91,9 @@ def _write_private(path: Path, text: str) -> None:
 
 def _case(case: Decided, texts: Mapping[str, Any], *, is_confirmed: bool) -> dict[str, Any]:
     lines = [words.filled(words.both(texts["looked_at"]), {"day": case.looked_at})]
-    held = texts["held" if is_confirmed else "held_without_amounts"]
-    lines += [words.filled(words.both(held[each.state]), asdict(each)) for each in case.held]
+    for each in case.held:
+        held = _held(each, texts, is_confirmed=is_confirmed)
+        lines += held if is_confirmed else [line for line in held if line not in lines]
     lines += [] if case.held else [words.both(texts["not_held"])]
     lines += _decision(case, texts, is_confirmed=is_confirmed)
     kinds = _kinds(case.counted) if is_confirmed else []
@@ -99,12 +102,25 @@ def _case(case: Decided, texts: Mapping[str, Any], *, is_confirmed: bool) -> dic
     return {"lines": lines, "why": why, "kinds": kinds, "explained": explained, "for": words.both(texts["for"])}
 
 
+def _held(held: HeldPayments, texts: Mapping[str, Any], *, is_confirmed: bool) -> list[Both]:
+    """What was held; and once the insurer confirmed who asks, since when, how much, and when it ends."""
+    what = "later" if held.is_later else "payments"
+    if not is_confirmed:
+        return [words.both(texts["held_without_amounts"][held.became][what])]
+    lines = [texts["held"][held.became][what]]
+    if held.became == "held":
+        lines.append(texts["held_until" if held.until else "held_without_end"])
+    return [words.filled(words.both(each), asdict(held)) for each in lines]
+
+
 def _decision(case: Decided, texts: Mapping[str, Any], *, is_confirmed: bool) -> list[Both]:
-    if not case.verdict or case.decided_on is None:
-        return [words.both(texts["open"])]
+    if case.decided_on is None:
+        return [words.both(texts["undecided" if case.status == "undecided" else "open"])]
     roles = [words.both(texts["roles"][each]) for each in case.roles]
     lines = [words.filled(words.both(texts["decided"]), {"day": case.decided_on, "roles": roles})]
-    if is_confirmed:
+    if case.status == "reopened":
+        lines.append(words.both(texts["reopened"]))
+    elif is_confirmed:
         lines.append(words.both(texts["result"][_result(case)]))
     return lines
 
@@ -112,7 +128,7 @@ def _decision(case: Decided, texts: Mapping[str, Any], *, is_confirmed: bool) ->
 def _result(case: Decided) -> str:
     if case.verdict in FRAUD_VERDICTS:
         return "fraud" if case.reason in MEMBER_IS_VICTIM else "other"
-    return "honest" if case.verdict == HONEST_VERDICT else "unclear"
+    return {HONEST_VERDICT: "honest", "duplicate": "duplicate", "data_error": "data_error"}.get(case.verdict, "unclear")
 
 
 def _kinds(features: Sequence[str]) -> list[Both]:

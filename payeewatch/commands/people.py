@@ -252,11 +252,12 @@ def person(
         sections: list[dict[str, Any]] = subject_access.stored_sections(session, subject)
     with export_labels.override(language):
         sections += reviewing.stored_sections(subject.ids, originals=with_originals)
-        other = subject_access.ExportLanguage(
+        sections.append(subject_access.unlisted_section(settings))
+        words = subject_access.ExportLanguage(
             language, export_labels.word, export_labels.value, export_labels.translate_section
         )
-        tongue = subject_access.ENGLISH if language == "en" else other
-        paths = subject_access.write(out, subject_access.Right(right), subject, clock.today(), sections, tongue)
+        zone, wanted = settings.params.timezone, subject_access.Right(right)
+        paths = subject_access.write(out, wanted, subject, clock.today(), zone, sections, words)
     answer: dict[str, Any] = {"files": paths, "sections": {each["title"]: len(each["rows"]) for each in sections}}
     lines = [f"{title:<32} {rows:>7,} entries" for title, rows in answer["sections"].items()]
     if right == "objection":

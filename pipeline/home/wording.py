@@ -398,10 +398,13 @@ MESSAGES = {
         "outcomes/models/%(file)s: was not written by this home's application with its key; it is not applied"
     ),
     # the export about one person
-    "from_feed": "table %(table)s of the insurer's feed",
+    "times_in_zone": "Times of day are those of the time zone %(zone)s.",
     "kept_nights": "%(days)s days after the night; a flag's lines go with the flag.",
+    "kept_models": "%(days)s days after the model was trained; longer while it, or a night that it scored, is kept.",
     "kept_flags": (
-        "unjudged %(qualify)s days; not pertinent: deleted at once; pertinent: %(closed)s days after closing"
+        "Without a verdict, or with one that is not clear: %(qualify)s days after it was first flagged. Found to be no "
+        "fraud, a duplicate or a data error: until the day after it was closed, or after its second look. Found to be "
+        "fraud: %(closed)s days after it was closed. In any case as long as payments are held for it."
     ),
 }  # fmt: skip
 """Code -> what it says in English. What is published contains the code and its numbers next to the sentence, so that it

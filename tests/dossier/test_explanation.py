@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -12,10 +13,12 @@ import pytest
 from payeewatch.dossier.answers import Answer
 from payeewatch.dossier.explanation import Decided, HeldPayments, letter, write_letter
 from payeewatch.dossier.statements import LANGUAGES
+from payeewatch.triage.records.times_held import Became
 
 CASE = Decided(
     looked_at=date(2024, 9, 23),
-    held=(HeldPayments(date(2024, 9, 24), date(2024, 9, 30), 2, Decimal("1840.50"), "held"),),
+    held=(HeldPayments("held", False, date(2024, 9, 24), date(2024, 9, 30), 2, Decimal("1840.50")),),
+    status="decided",
     verdict="confirmed_fraud",
     reason="F01",
     decided_on=date(2024, 9, 25),
@@ -58,31 +61,62 @@ def test_once_the_insurer_confirmed_who_asks_the_kinds_of_facts_and_the_result_a
     text = written(tmp_path, is_confirmed=True)
     assert "Resets, new devices" in text
     assert "Payments held since 24 September 2024: 2, 1,840.50 EUR in all." in text
+    assert "This hold ends by itself after 30 September 2024" in text
+    endless = HeldPayments("held", is_later=False, since=date(2024, 9, 24), until=None, many=1)
+    both = (endless, replace(endless, is_later=True))
+    page = written(tmp_path, "en", replace(CASE, held=both), is_confirmed=True).partition("{")[0]
+    assert page.count("This hold has no end date") == 2
     assert "by role: reviewer, senior reviewer" in text
     assert "You are the victim of it" in text
     assert "A mandate of the new bank" in text
 
 
 def test_nobody_is_called_a_victim_of_what_they_may_have_taken_part_in(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     text = written(tmp_path, "en", replace(CASE, reason="F09"), is_confirmed=True)
     assert "victim of it" not in text
     assert "A person explains to you" in text
 
 
 def test_without_a_case_or_a_verdict_it_says_so_and_how_to_contest(tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    undecided = replace(CASE, verdict="", reason="", decided_on=None, roles=(), held=())
+    undecided = replace(CASE, status="open", verdict="", reason="", decided_on=None, roles=(), held=())
     text = written(tmp_path, "en", undecided)
     assert "No person has decided about it yet" in text
+    assert "No payment was held for it" in text
+    assert "before its time was over" in written(tmp_path, "en", replace(undecided, status="undecided"))
+    again = written(tmp_path, "en", replace(CASE, status="reopened", verdict="", reason=""), is_confirmed=True)
+    assert "opened again after that" in again
+    assert "finding" not in again.partition("kinds of facts")[0]
     content = letter(
         (), ON, "", {"rights.contest": Answer({"en": "Write to us", "fr": "Écrivez-nous"})}, is_confirmed=False
     )
     write_letter(content, tmp_path, "fr")
     data = json.loads((tmp_path / "explanation.json").read_text(encoding="utf-8"))
     assert data["cases"] == []
+    assert "aucune trace" in data["nothing"]  # what was deleted since is not denied
     assert data["contacts"][0] == "Écrivez-nous"
     assert "rights.complaint" in data["contacts"][1]
     assert (tmp_path / "explanation.html").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("is_confirmed", [True, False])
+@pytest.mark.parametrize("is_later", [True, False])
+@pytest.mark.parametrize("became", list(Became))
+def test_every_form_of_a_hold_is_told(
+    tmp_path: Path, became: str, is_later: bool, is_confirmed: bool, language: str
+) -> None:
+    """A payment or all later ones, with an end or without, in force or over: the letter never says that none was."""
+    since, until = date(2024, 9, 24), None if became in ("held", "not_held") else date(2024, 9, 30)
+    text = written(
+        tmp_path, language, replace(CASE, held=(HeldPayments(became, is_later, since, until, 1),)),
+        is_confirmed=is_confirmed,
+    )  # fmt: skip
+    assert "No payment was held" not in text
+    assert "Aucun paiement n" not in text
+    assert is_later == any(words in text for words in ("later payments to the account", "paiements suivants vers"))
+    assert ("has no end date" in text or "pas de date de fin" in text) == (became == "held" and is_confirmed)
+    assert is_confirmed == (
+        "24 September 2024" in text or "24\N{NO-BREAK SPACE}septembre" in text or "24 septembre" in text
+    )
+    is_not_held = any(words in text for words in ("not held", "ne sont pas bloqués", "ont pas été bloqués"))
+    assert is_not_held == (became in ("proposed", "not_held"))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from django.db.models import Q
 
 from payeewatch.triage import clock
-from payeewatch.triage.models import Decision, Flag, Hold
+from payeewatch.triage.models import Decision, Flag
+from payeewatch.triage.records.times_held import Became, TimeHeld, times_held
 
 Case = dict[str, Any]
-"""looked_at, held (since, until, many, amount, state), verdict, reason, decided_on, roles, counted, explained."""
+"""looked_at, held (became, is_later, since, until, many, amount), status, verdict, reason, decided_on, roles, counted,
+explained."""
 
 
 def cases(ids: Mapping[str, Collection[str]]) -> list[Case]:
@@ -24,14 +28,16 @@ def cases(ids: Mapping[str, Collection[str]]) -> list[Case]:
 
 def _case(flag: Flag) -> Case:
     verdict = _verdict(flag)
+    status = _status(flag, verdict)
     evidence = max(flag.evidence.all(), key=lambda each: (each.night, each.pk), default=None)
     body = evidence.body if evidence else {}
     people = [verdict.by, verdict.approver] if verdict else []
     return {
         "looked_at": flag.first_flagged_on,
-        "held": list(_held(flag)),
-        "verdict": verdict.verdict if verdict else "",
-        "reason": verdict.reason_code if verdict else "",
+        "held": list(_held(times_held([flag]))),
+        "status": status,
+        "verdict": verdict.verdict if verdict and status == "decided" else "",
+        "reason": verdict.reason_code if verdict and status == "decided" else "",
         "decided_on": clock.day_of(verdict.decided_at or verdict.at) if verdict else None,
         "roles": [str(each.role) for each in people if each],
         "counted": [each["feature"] for each in body.get("reasons", ()) if each.get("feature")],
@@ -40,9 +46,7 @@ def _case(flag: Flag) -> Case:
 
 
 def _verdict(flag: Flag) -> Decision | None:
-    """The verdict in force of a closed flag."""
-    if flag.state != Flag.State.CLOSED:
-        return None
+    """The verdict in force, or the last one of a flag that was opened again."""
     in_force = [
         each
         for each in flag.decisions.all()
@@ -51,18 +55,22 @@ def _verdict(flag: Flag) -> Decision | None:
     return max(in_force, key=lambda each: each.decided_at or each.at, default=None)
 
 
-def _held(flag: Flag) -> Iterator[dict[str, Any]]:
-    """The holds of a flag, together by what became of them; a hold on later payments has no amount yet."""
-    by_state: dict[str, list[Hold]] = {}
-    for each in flag.holds.all():
-        by_state.setdefault(each.state, []).append(each)
-    for state, holds in sorted(by_state.items()):
-        payments = [each for each in holds if each.payment_id]
-        if payments:
-            yield {
-                "since": clock.day_of(min(each.at for each in payments)),
-                "until": max((each.hold_until for each in payments if each.hold_until), default=None),
-                "many": len(payments),
-                "amount": sum((each.amount or Decimal(0) for each in payments), Decimal(0)),
-                "state": state,
-            }
+def _status(flag: Flag, verdict: Decision | None) -> str:
+    """Whether a flag is `open`, `decided`, `reopened` after a verdict, or ended `undecided` as its time was over."""
+    if verdict:
+        return "decided" if flag.state == Flag.State.CLOSED else "reopened"
+    return "undecided" if flag.state in (Flag.State.CLOSED, Flag.State.EXPIRED) else "open"
+
+
+def _held(times: Collection[TimeHeld]) -> Iterator[dict[str, Any]]:
+    """What was held, together where all that is told of it is the same: payments, and all later payments by itself."""
+    alike: dict[tuple[Became, bool, date, date | None], list[TimeHeld]] = defaultdict(list)
+    for each in times:
+        alike[each.became, not each.payment_id, each.since, each.until].append(each)
+    for became, is_later, since, until in sorted(alike, key=lambda key: (key[2], key[0], key[1])):
+        rows = alike[became, is_later, since, until]
+        amount = sum((each.amount or Decimal(0) for each in rows), Decimal(0))
+        yield {
+            "became": str(became), "is_later": is_later, "since": since, "until": until, "many": len(rows),
+            "amount": amount,
+        }  # fmt: skip

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from django.db import transaction
 from django.db.models import F, Q
+from django.utils.translation import gettext as say
 from django.utils.translation import gettext_noop as later
 
 from payeewatch.pipeline.home import vault
 from payeewatch.pipeline.home.keys import tombstone_of
 from payeewatch.pipeline.home.wording import sentence
-from payeewatch.triage.models import AuditRecord, CaseRequest, Flag
+from payeewatch.triage.models import AuditRecord, CaseRequest, Decision, Flag
 from payeewatch.triage.records import audit
+from payeewatch.triage.records.times_held import Became, TimeHeld, times_held
 from payeewatch.triage.workspace import home, keys
 
 Section = dict[str, Any]
@@ -67,7 +70,7 @@ def stored_sections(ids: Mapping[str, Collection[str]], *, originals: bool = Fal
             later("Payments held"),
             later("Kept back until a person decides or the hold ends."),
             kept_for,
-            (_hold(each) for flag in flags for each in flag.holds.all()),
+            map(_hold, times_held(flags)),
         ),
         _as_section(
             later("Who looked"),
@@ -76,8 +79,8 @@ def stored_sections(ids: Mapping[str, Collection[str]], *, originals: bool = Fal
             (
                 {
                     later("At"): row.at,
-                    later("Role"): row.role or later("the system"),
-                    later("What"): row.action.replace("_", " "),
+                    later("Role"): row.role or say("the system"),
+                    later("What"): row.action,
                 }
                 for row in readings
             ),
@@ -90,16 +93,23 @@ def stored_sections(ids: Mapping[str, Collection[str]], *, originals: bool = Fal
                 later("Opened from the vault for this export; the audit log says so."),
                 later("as long as the lake names the member, the account or the change"),
                 _originals(ids),
+                later("the vault: what the insurer's feed said, sealed"),
             )
         )
     return sections
 
 
-def _as_section(title: str, what: str, kept_for: str, rows: Iterable[dict[str, Any]]) -> Section:
+def _as_section(
+    title: str,
+    what: str,
+    kept_for: str,
+    rows: Iterable[dict[str, Any]],
+    source: str = later("the reviewers' application"),
+) -> Section:
     return {
         "title": title,
         "what": what,
-        "source": later("the reviewers' application"),
+        "source": source,
         "kept": kept_for,
         "rows": list(rows),
     }
@@ -112,8 +122,10 @@ def _originals(ids: Mapping[str, Collection[str]]) -> Iterator[dict[str, Any]]:
     references += [("account", account) for account in ids.get("account", ())]
     for kind, ref in references:
         original = vault.reveal(keys(), home().folder("vault"), kind, ref)
-        if original:
-            yield {later("Kind"): kind, later("Of"): ref, later("Original"): original}
+        values = json.loads(original) if original and kind == "member" else {kind: original}
+        for name, value in values.items():
+            if value:  # an account is its own name: its token says nothing
+                yield {later("Kind"): name, later("Of"): "" if kind == "account" else ref, later("Original"): value}
 
 
 def record(right: str, ids: Mapping[str, Collection[str]], *, originals: bool) -> int:
@@ -151,29 +163,47 @@ def _flag(flag: Flag) -> dict[str, Any]:
         later("Change"): flag.change_id,
         later("First flagged on"): flag.first_flagged_on,
         later("State"): flag.get_state_display(),
-        later("Verdict"): flag.verdict.replace("_", " "),
-        later("Why"): flag.headline or {"sentence": flag.headline_reason},
+        later("Verdict"): flag.verdict,
+        later("Why"): flag.headline or ({"sentence": flag.headline_reason} if flag.headline_reason else None),
     }
 
 
 def _decision(decision: Any) -> dict[str, Any]:
+    approver = decision.approver.get_role_display() if decision.approver else ""
+    is_returned = decision.state == Decision.State.RETURNED
     return {
         later("At"): decision.at,
         later("Kind"): decision.get_kind_display(),
         later("State"): decision.get_state_display(),
-        later("Verdict"): decision.verdict.replace("_", " "),
+        later("Verdict"): decision.verdict,
         later("Reason"): decision.get_reason_code_display(),
+        later("Evidence"): decision.get_evidence_kind_display(),
         later("Confidence"): decision.get_confidence_display(),
+        later("Paid (EUR)"): decision.loss_paid,
+        later("Prevented (EUR)"): decision.loss_prevented,
+        later("Recovered (EUR)"): decision.loss_recovered,
+        later("Until"): decision.until,
         later("By"): decision.by.get_role_display(),
-        later("Approved by"): decision.approver.get_role_display() if decision.approver else "",
+        later("Returned by") if is_returned else later("Approved by"): approver,
         later("Note"): decision.note,
+        later("Why it was returned"): decision.returned_because,
     }
 
 
-def _hold(hold: Any) -> dict[str, Any]:
+BECAME = {
+    Became.PROPOSED: later("Proposed by the night"),
+    Became.HELD: later("Held"),
+    Became.RELEASED: later("Let go"),
+    Became.EXPIRED: later("Ended by itself"),
+    Became.NOT_HELD: later("Proposed by a night, and not held"),
+}
+
+
+def _hold(time: TimeHeld) -> dict[str, Any]:
     return {
-        later("Payment"): hold.payment_id,
-        later("Amount"): hold.amount,
-        later("Until"): hold.hold_until,
-        later("State"): hold.get_state_display(),
+        later("Payment"): time.payment_id or say("all later payments to the account"),
+        later("Amount (EUR)"): time.amount,
+        later("State"): say(BECAME[time.became]),
+        later("Since"): time.since,
+        later("Until"): time.until or (say("no end date") if time.became == Became.HELD else None),
     }

@@ -229,7 +229,7 @@ def release_holds(flag: Flag, user: User, at: datetime, other: Flag | None = Non
         open_holds = [hold for hold in open_holds if (hold.payment_id, hold.payee_id, hold.account) in covered]
     rows = Hold.objects.filter(pk__in=[hold.pk for hold in open_holds])
     many = rows.update(state=Hold.State.RELEASED, by=user, at=at, handed_over_at=None)
-    return {"released": many, "amount": str(amount)} if many else {}
+    return {"released": many, "amount": str(amount), "let_go": [hold.pk for hold in open_holds]} if many else {}
 
 
 def to_hold(flag: Flag) -> str:

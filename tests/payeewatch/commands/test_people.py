@@ -221,8 +221,10 @@ def test_an_access_export_tells_everything_and_leaves_a_record(reviewed_person: 
     assert titles.keys() >= {"Membership", "Claims", "Breach lists", "Flags of each night", "Decisions", "Who looked"}
     assert all(section["kept"] for section in export["sections"])
     assert len(titles["Membership"]) == answer["sections"]["Membership"] >= 1
-    assert titles["Who looked"][0]["Role"] == "reviewer"
-    assert any("family_name" in row["Original"] for row in titles["Originals"])
+    assert titles["Who looked"][0]["Role"] == "Reviewer"
+    assert titles["Also kept, and not listed here"]
+    assert {row["Kind"] for row in titles["Originals"]} >= {"Family name", "Given names", "account"}
+    assert not any("{" in row["Original"] for row in titles["Originals"])
     assert "reviewer" not in json.dumps([row.get("By") for row in titles["Decisions"]]).replace("Reviewer", "")
     page = (out / "access.html").read_text(encoding="utf-8")
     assert MEMBER in page
@@ -261,7 +263,27 @@ def test_an_export_is_written_in_french_for_who_asked(reviewed_person: Home, tmp
     assert untranslated <= {"Notes", "Note", "Source", "Verdict"}
     page = (tmp_path / "fr" / "access.html").read_text(encoding="utf-8")
     assert '<html lang="fr">' in page
-    assert "n’est conservé" in page or "Conservation" in page
+    assert "Source\N{NO-BREAK SPACE}: " in page
+    assert "Europe/Paris" in exports["fr"]["times"]
+    rows = [(sections["title"], row) for sections in french for row in sections["rows"]]
+    assert {title for title, _ in rows} >= {"Paiements bloqués", "Décisions", "Qui a consulté", "Scores de chaque nuit"}
+    cells = [(name, str(text)) for title, row in rows if title not in WRITTEN for name, text in row.items()]
+    assert [cell for cell in cells if NO_WORDS.search(cell[1]) and cell[0] not in WRITTEN] == []
+    same = {
+        (name, str(text))
+        for one, other in zip(english, french, strict=True)
+        if other["title"] not in WRITTEN
+        for row, translated in zip(one["rows"], other["rows"], strict=True)
+        for (name, text), in_english in zip(translated.items(), row.values(), strict=True)
+        if text == in_english and not re.search(r"\d|^[A-Z]{2}$", str(text))  # a number, a country
+    }
+    assert {text for name, text in same if name not in WRITTEN} <= {"Verdict", "consultation", "transport"}
+
+
+WRITTEN = ("Notes", "Note", "Fichiers", "Liste")
+"""Sections and lines in which somebody's own words stand, in any language."""
+NO_WORDS = re.compile(r"\bNone\b|\bnan\b|[A-Za-z]_[a-z]|\d[.,]\d{3,}|\b[0-9a-f]{32}\b|\bUTC\b|\btable\b")
+"""What no person can read: nothing, a code, a number with all its digits, a token."""
 
 
 def test_an_explanation_is_a_letter_without_numbers_and_leaves_a_record(reviewed_person: Home, tmp_path: Path) -> None:
@@ -271,7 +293,8 @@ def test_an_explanation_is_a_letter_without_numbers_and_leaves_a_record(reviewed
     answer = json.loads(shell(home, *words, "--json").stdout)
     assert (answer["cases"], answer["identity_confirmed"]) == (1, True)
     page = (out / "explanation.html").read_text(encoding="utf-8")
-    assert "Paiements retenus" in page or "Aucun paiement" in page
+    assert "Tous les paiements suivants vers le compte de ce changement sont bloqués depuis le 26 septembre" in page
+    assert "Aucun paiement n’a" not in page
     assert_absent(out, numbers(home))
     assert shell(home, code=RIGHTS).stdout == "['right_of_explanation']\n"
 
@@ -327,7 +350,7 @@ def test_scores_of_nights_in_shadow_are_in_the_export(tmp_path: Path) -> None:
         write_parquet(path, pa.Table.from_pylist([row | {"p_value": p_value}, other], schema=SCORES_SCHEMA))
     person = data_subject.Person("M1", {"change": ["C1"]})
     rows = subject_access._published(settings, "scores", person)
-    assert [each["P value"] for each in rows] == [0.2, 0.1]
+    assert [each[subject_access.words_of("p_value")] for each in rows] == [0.2, 0.1]
 
 
 def test_an_export_inside_the_home_and_an_unknown_member_are_refused(published: Home, tmp_path: Path) -> None:

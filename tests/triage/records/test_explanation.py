@@ -22,7 +22,7 @@ def test_a_case_is_told_by_role_and_kind_and_a_relatives_is_not(house: object, c
     ids = {"member": ["0001"], "payee": ["P0001"], "change": ["X0001"]}
     (case,) = cases(ids)
     assert (case["verdict"], case["decided_on"], case["counted"]) == ("", None, ["auth_weakness"])
-    assert [(each["many"], each["amount"], each["state"]) for each in case["held"]] == [(2, 30, "held")]
+    assert [(each["many"], each["amount"], each["is_later"]) for each in case["held"]] == [(2, 30, False), (1, 0, True)]
 
     do(reviewer, own, "benign", reason="B01", **GROUNDS)
     (case,) = cases(ids)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from payeewatch.triage.models import AuditRecord, Flag, User
 from payeewatch.triage.records import audit, subject_access
-from tests.triage.conftest import do
+from tests.triage.conftest import MORNING, Clock, do
 
 pytestmark = pytest.mark.django_db
 
@@ -19,8 +21,32 @@ def test_who_looked_is_told_by_role_and_not_by_name(first: Flag, cast: dict[str,
     do(cast["second"], first, "claim")
     sections = {section["title"]: section for section in subject_access.stored_sections(ids_of(first))}
     assert [row["Role"] for row in sections["Who looked"]["rows"]] == ["reviewer"]
-    assert "second" not in str(sections)
+    assert "second" not in str([section["rows"] for section in sections.values()])
     assert all(section["kept"] for section in sections.values())
+
+
+def test_a_hold_of_later_payments_is_told_with_its_first_day_and_that_it_has_no_end(
+    first: Flag, cast: dict[str, User], clocked: Clock
+) -> None:
+    first.holds.all().delete()
+    do(cast["reviewer"], first, "hold", confirm=True)
+    clocked.at += timedelta(days=1)
+    do(cast["reviewer"], first, "confirmed_fraud", reason="F02", evidence_kind="bank_check")
+    do(cast["senior"], first, "approve")
+    sections = {section["title"]: section for section in subject_access.stored_sections(ids_of(first))}
+    assert sections["Payments held"]["rows"] == [
+        {"Payment": "all later payments to the account", "Amount (EUR)": None, "State": "Held",
+         "Since": MORNING.date(), "Until": "no end date"}
+    ]  # fmt: skip
+
+
+def test_who_returned_a_proposal_is_not_said_to_have_approved_it(first: Flag, cast: dict[str, User]) -> None:
+    do(cast["reviewer"], first, "confirmed_fraud", reason="F02", evidence_kind="bank_check")
+    do(cast["senior"], first, "return_proposal", because="Ask the bank.")
+    sections = {section["title"]: section for section in subject_access.stored_sections(ids_of(first))}
+    (decision,) = sections["Decisions"]["rows"]
+    assert (decision["Returned by"], decision["Why it was returned"]) == ("Senior reviewer", "Ask the bank.")
+    assert "Approved by" not in decision
 
 
 def test_an_objection_escalates_open_flags_and_names_nobody_in_the_log(first: Flag, cast: dict[str, User]) -> None:
