@@ -92,7 +92,8 @@ def test_without_a_case_or_a_verdict_it_says_so_and_how_to_contest(tmp_path: Pat
     write_letter(content, tmp_path, "fr")
     data = json.loads((tmp_path / "explanation.json").read_text(encoding="utf-8"))
     assert data["cases"] == []
-    assert "aucune trace" in data["nothing"]  # what was deleted since is not denied
+    assert "aucune trace" not in data["nothing"]  # a verdict stays longer than the file
+    assert "Le résultat reste un temps" in data["nothing"]
     assert data["contacts"][0] == "Écrivez-nous"
     assert "rights.complaint" in data["contacts"][1]
     assert (tmp_path / "explanation.html").stat().st_mode & 0o077 == 0
