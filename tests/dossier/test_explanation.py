@@ -36,6 +36,15 @@ def written(folder: Path, language: str = "en", *cases: Decided, is_confirmed: b
     return page + (folder / "explanation.json").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(
+    ("language", "may"), [("en", "Payments for you may"), ("fr", "Des paiements pour vous peuvent")]
+)
+def test_a_hold_because_of_a_relative_is_not_denied(tmp_path: Path, language: str, may: str) -> None:
+    assert may in written(tmp_path, language)
+    write_letter(letter((), ON, "", {}, is_confirmed=False), tmp_path, language)
+    assert may in (tmp_path / "explanation.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_letter_tells_nothing_that_helps_a_thief_and_nobody_else(tmp_path: Path, language: str) -> None:
     text = written(tmp_path, language)
