@@ -36,7 +36,9 @@ def stored_sections(ids: Mapping[str, Collection[str]], *, originals: bool = Fal
     kept_for = sentence("kept_flags", qualify=retention.qualify_days, closed=retention.closed_days)
     held = times_held(flags)
     payments = set(ids["payment"]) - {each.payment_id for each in held}
-    of_others = Flag.objects.filter(holds__payment_id__in=payments).exclude(pk__in=[flag.pk for flag in flags])
+    of_others = Flag.objects.filter(holds__payment_id__in=payments).exclude(
+        Q(pk__in=[flag.pk for flag in flags]) | Q(payee_type="provider")
+    )
     others_times = times_held(of_others.distinct().order_by("pk").prefetch_related("holds"))
     readings = AuditRecord.objects.filter(flag_id__in={*ids["flag"], *(flag.pk for flag in flags)}).order_by("number")
     sections = [

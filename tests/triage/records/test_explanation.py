@@ -21,8 +21,16 @@ def test_a_case_is_told_by_role_and_kind_and_a_relatives_is_not(house: object, c
         )  # fmt: skip
     ids = {"member": ["0001"], "payee": ["P0001"], "change": ["X0001"]}
     (case,) = cases(ids)
+    assert (case["is_held_by_people"], case["is_random"]) == (True, False)
     assert (case["verdict"], case["decided_on"], case["counted"]) == ("", None, ["auth_weakness"])
     assert [(each["many"], each["amount"], each["is_later"]) for each in case["held"]] == [(2, 30, False), (1, 0, True)]
+
+    Flag.objects.filter(pk=own.pk).update(queue=Flag.Queue.AUDIT)
+    Hold.objects.update(state=Hold.State.PROPOSED, by=None)
+    (case,) = cases(ids)
+    assert (case["is_held_by_people"], case["is_random"]) == (False, True)
+    Flag.objects.filter(pk=own.pk).update(queue=own.queue)
+    Hold.objects.update(state=Hold.State.HELD, by=reviewer)
 
     do(reviewer, own, "benign", reason="B01", **GROUNDS)
     (case,) = cases(ids)
