@@ -72,6 +72,9 @@ def test_a_payment_that_a_relatives_change_holds_is_told_and_no_other_of_it(firs
     sections = {section["title"]: section["rows"] for section in subject_access.stored_sections(relative)}
     assert [row["Payment"] for row in sections["Payments held"]] == ["Y2"]
     assert sections["Flags under review"] == sections["Who looked"] == []
+    Flag.objects.filter(pk=first.pk).update(payee_type="provider")  # what is looked at of a provider is not theirs
+    sections = {section["title"]: section["rows"] for section in subject_access.stored_sections(relative)}
+    assert sections["Payments held"] == []
 
 
 def test_who_returned_a_proposal_is_not_said_to_have_approved_it(first: Flag, cast: dict[str, User]) -> None:
