@@ -69,7 +69,7 @@ def page_content(answers: Mapping[str, Answer], insurer: str, weights: Weights |
     return {"texts": texts, "groups": groups, "contacts": contacts, "insurer": insurer}
 
 
-def _directions(weights: Weights) -> dict[str, set[str]]:
+def directions_of(weights: Weights) -> dict[str, set[str]]:
     """Feature -> whether its points go against a change, for it, or both."""
     directions: dict[str, set[str]] = {}
     for shape in weights.shapes:
@@ -84,7 +84,7 @@ def counts_of(features: Iterable[Feature], weights: Weights | None) -> str:
 
     Without a model, the registry says it: a feature that explains a change is for it.
     """
-    features, directions = list(features), _directions(weights) if weights else None
+    features, directions = list(features), directions_of(weights) if weights else None
     points = {each.name: (directions or {}).get(each.name, ()) for each in features}
     is_against = any(each.suspicious != Suspicious.CONTEXT or "against" in points[each.name] for each in features)
     if directions is None:

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from payeewatch.dossier.criteria import counts_of
+from payeewatch.dossier.criteria import counts_of, directions_of
 from payeewatch.dossier.facts.records import in_catalogue
 from payeewatch.dossier.reading import DIGEST, Reading, short, weights_in_use
 from payeewatch.dossier.statements import Fact, Kind, Source
@@ -106,12 +106,13 @@ def _group(name: str) -> dict[str, str]:
 
 
 def _banks(home: Reading) -> Fact:
-    """The features of the country and of the bank, and what each can do in the model in use."""
+    """The features of the country and of the bank, what each can do in the model in use, and whether by own points."""
     from payeewatch.features.registry import FEATURES
 
     can, weights = texts("criteria")["counts"], weights_in_use(home)
+    directions = directions_of(weights)
     rows = tuple(
-        (name, in_catalogue(each.sentence), both(can[counts_of([each], weights)]))
+        (name, in_catalogue(each.sentence), both(can[counts_of([each], weights)]), bool(directions.get(name)))
         for name, each in FEATURES.items() if each.family == "bank"
     )  # fmt: skip
     return Fact({"many": len(rows)}, (Source(Kind.CODE, "features/bank.py", short(repr(rows))),), rows)

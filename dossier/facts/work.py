@@ -32,8 +32,10 @@ ROLES = {
 }
 NOBODY = {"en": "Without a role", "fr": "Sans rôle"}
 NO_HOLD_YET = {
-    "en": " (the first one that people set lasts until {day})",
-    "fr": " (le premier posé par une personne dure jusqu'au {day})",
+    "en": " (none could yet: the first that people set was to end after {day}; behind a fraud confirmed since, a hold "
+    "has no end)",
+    "fr": " (aucun ne le pouvait encore : le premier posé devait finir après le {day} ; derrière une fraude confirmée "
+    "depuis, un blocage n'a pas de fin)",
 }
 RIGHTS = {
     "access": {"en": "Access", "fr": "Accès"},
@@ -98,7 +100,7 @@ def oversight_facts(home: Reading) -> dict[str, Fact | None]:
 
 
 def _no_hold_yet(home: Reading, counts: Oversight) -> Both:
-    """Until when the first hold of people lasts, where none of them could end by itself up to the day."""
+    """After which day the first hold of people was to end, where none of them could end by itself up to the day."""
     if counts.first_hold_end < str(home.as_of):  # none was set, or one could end
         return dict.fromkeys(NO_HOLD_YET, "")
     return filled(NO_HOLD_YET, {"day": date.fromisoformat(counts.first_hold_end)})

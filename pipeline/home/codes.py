@@ -12,6 +12,9 @@ from payeewatch.pipeline.tables import FRAUD_VERDICTS as FRAUD_VERDICTS
 from payeewatch.pipeline.tables import HONEST_VERDICT as HONEST_VERDICT
 from payeewatch.pipeline.tables import UNCLEAR_VERDICTS as UNCLEAR_VERDICTS
 
+ON_ITS_WAY = ("planned", "held")
+"""The states of a payment that can still be stopped."""
+
 
 class Queue(StrEnum):
     """The queues, the most urgent first."""

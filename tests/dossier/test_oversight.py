@@ -180,7 +180,8 @@ def check_what_later_days_say(played: Settings) -> None:
         _statement(each, "oversight.holds", "5.9", entry, oversight_facts(each), {}).text["en"]
         for each in readings(played, 0, 30)
     ]
-    assert "by themselves: 0 (the first one that people set lasts until" in texts[0]
+    assert "by themselves: 0 (none could yet: the first that people set was to end after" in texts[0]
+    assert "behind a fraud confirmed since, a hold has no end)" in texts[0]
     assert "by themselves: 0;" in texts[1]
 
 

@@ -162,7 +162,7 @@ def test_a_number_of_a_statement_named_in_a_text_is_the_one_meant(made: Dossier)
         "6.12": "retention.adopted", "6.13": "retention.backups", "6.14": "retention.waiting", "7.1": "lists.lists",
         "8.9": "security.household", "8.13": "security.sessions", "8.24": "security.tokens_in_force",
         "8.25": "security.users", "8.27": "security.holders", "9.7": "fairness.banks", "11.1": "changes.history",
-        "11.7": "changes.settings", "11.8": "changes.since_training",
+        "11.7": "changes.settings", "11.8": "changes.since_training", "12.1": "assets.software",
     }  # fmt: skip
     assert {number: by_number[number] for number in meant} == meant
     folder = ROOT / "dossier" / "texts"
@@ -292,6 +292,8 @@ def test_every_feature_that_reads_a_country_or_a_bank_is_named(made: Dossier) ->
     assert reads <= {*told} == {name for name, each in FEATURES.items() if each.family == "bank"}
     either = words.texts("criteria")["counts"]["either"]["en"]
     both_ways = {row[0] for row in rows(made, "fairness.banks") if either in str(row[2])}
+    own_points = {row[0]: row[3] for row in rows(made, "fairness.banks")}
+    assert (own_points["bank_surprise"], own_points["country_surprise"]) == ("yes", "no")
     assert "bank_wave" in both_ways  # as the weights have it, not as the registry
     criteria = words.texts("criteria")["criteria"]
     assert "another country" in criteria["bank"]["en"]

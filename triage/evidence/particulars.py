@@ -12,6 +12,7 @@ from urllib.parse import quote
 from django.utils.translation import gettext as say
 from django.utils.translation import ngettext
 
+from payeewatch.pipeline.home.codes import ON_ITS_WAY
 from payeewatch.triage.access.pseudonyms import is_named_reader, value_for
 from payeewatch.triage.language import phrases
 from payeewatch.triage.language.labels import (
@@ -167,7 +168,7 @@ def payments(body: Body, user: User) -> list[dict[str, Any]]:
             "on": phrases.day(phrases.day_of(each["on"])),
             "amount": phrases.euros(Decimal(each["amount"] or 0)) if each["amount"] is not None else "–",
             "state": str(PAYMENT_STATES.get(each["status"], each["status"])),
-            "is_ahead": each["status"] in ("planned", "held"),
+            "is_ahead": each["status"] in ON_ITS_WAY,
             "account": names.get(each["account"]) or _short_account(each["account"], user),
             "is_new": each["to_new_account"],
             "claims": explanation(body, each),

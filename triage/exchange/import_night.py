@@ -26,6 +26,7 @@ from django.db import OperationalError, transaction
 from django.db.models import JSONField, Value
 from django.db.models.functions import Cast
 
+from payeewatch.pipeline.home.codes import ON_ITS_WAY
 from payeewatch.pipeline.home.errors import place
 from payeewatch.pipeline.home.publication import half_published
 from payeewatch.pipeline.home.published import FLAGS_SCHEMA
@@ -112,6 +113,8 @@ def publish(settings: Settings, night: date) -> PublishResult:
         evidence = {each["flag_id"]: each for each in pq.read_table(files["evidence"]).to_pylist()}
         new, returned = _save(flags, evidence, row, is_latest)
         _propose_holds(files["holds"], {flag["flag_id"] for flag in flags}, returned)
+        if is_latest:
+            _withdraw_proposals(evidence.values())
         audit.record(None, "publish", night=str(night), flags=len(flags), new=new, digest=digest)
     return PublishResult(night, len(flags), new, is_repeated=False)
 
@@ -352,6 +355,20 @@ def rings_of(
     for each in roots.values():
         sizes[each] = sizes.get(each, 0) + 1
     return {flag_id: (ring, sizes[ring]) for flag_id, ring in roots.items()}
+
+
+def _withdraw_proposals(evidence: Iterable[dict[str, Any]]) -> None:
+    """Take back proposals to hold payments that are not on their way any more, as the night knows: they have left."""
+    over = {
+        (body["flag_id"], payment["payment_id"])
+        for body in evidence
+        for payment in body.get("payments") or ()
+        if payment["status"] not in ON_ITS_WAY
+    }
+    proposed = Hold.objects.filter(state=Hold.State.PROPOSED, flag__in={flag_id for flag_id, _ in over})
+    gone = [pk for pk, *named in proposed.values_list("pk", "flag", "payment_id") if tuple(named) in over]
+    for first in range(0, len(gone), BATCH):
+        Hold.objects.filter(pk__in=gone[first : first + BATCH]).delete()
 
 
 def _propose_holds(path: Path, flag_ids: Container[str], returned: Container[str]) -> None:

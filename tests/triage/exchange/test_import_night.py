@@ -237,6 +237,29 @@ def test_what_a_person_held_is_not_proposed_again(cast: dict[str, User], first: 
     assert set(first.holds.values_list("payment_id", "state")) == {("", "held"), ("Y9", "proposed")}
 
 
+def test_a_payment_that_left_is_no_longer_proposed_to_be_held(
+    cast: dict[str, User], first: Flag, reviewed: Settings
+) -> None:
+    first.holds.all().delete()
+    rows = [f"{name},{first.payee_id},{first.account},{first.change_id},,5.00,2024-10-03,{first.flag_id}\n"
+            for name in ("Y-left", "Y-waits", "Y-unknown")]  # fmt: skip
+    header = "payment_id,payee_id,account,change_id,old_change_id,amount,hold_until,flag_id\n"
+    (reviewed.folder("holds") / f"{NEXT}.csv").write_text(header + "".join(rows))
+    night_after(reviewed, nothing, one_more_fact(first))
+    assert first.holds.count() == 3
+
+    def pay(rows: Rows) -> None:
+        (body,) = [row for row in rows if row["flag_id"] == first.flag_id]
+        payment = {"on": NEXT, "amount": Decimal(5), "account": first.account, "to_new_account": True, "ids": []}
+        states = (("Y-left", "sent"), ("Y-waits", "planned"))
+        body["payments"] = [payment | {"payment_id": name, "status": state} for name, state in states]
+
+    after = NEXT + timedelta(days=1)
+    (reviewed.folder("holds") / f"{after}.csv").write_text(header)
+    night_after(reviewed, nothing, pay, of=after)
+    assert set(first.holds.values_list("payment_id", flat=True)) == {"Y-waits", "Y-unknown"}
+
+
 def test_a_night_whose_files_were_replaced_is_to_be_published_again(reviewed: Settings) -> None:
     last = Night.objects.latest("night").night
     path = reviewed.folder("flags") / f"{last}.parquet"
