@@ -41,7 +41,9 @@ class Decided:
     """One change of the person that people had before them."""
 
     looked_at: date
+    is_random: bool  # drawn for the audit sample
     held: tuple[HeldPayments, ...]
+    is_held_by_people: bool  # once at least; else nothing was held, or a night held it by itself
     status: str  # open, decided, reopened (after the verdict of `decided_on`), or undecided when its time was over
     verdict: str  # empty but of what is decided
     reason: str  # its code; of a fraud it says who is its victim
@@ -96,10 +98,16 @@ def _case(case: Decided, texts: Mapping[str, Any], *, is_confirmed: bool) -> dic
         lines += held if is_confirmed else [line for line in held if line not in lines]
     lines += [] if case.held else [words.both(texts["not_held"])]
     lines += _decision(case, texts, is_confirmed=is_confirmed)
-    kinds = _kinds(case.counted) if is_confirmed else []
+    kinds = _kinds(case.counted) if is_confirmed and not case.is_random else []
     explained = _kinds(case.explained) if is_confirmed else []
-    why = words.both(texts["why" if kinds else "why_public" if not is_confirmed else "why_random"])
-    return {"lines": lines, "why": why, "kinds": kinds, "explained": explained, "for": words.both(texts["for"])}
+    why = "why_public" if not is_confirmed else "why_random" if case.is_random else "why" if kinds else "why_none"
+    return {
+        "lines": lines,
+        "why": words.both(texts[why]),
+        "kinds": kinds,
+        "explained": explained,
+        "for": words.both(texts["for"]),
+    }
 
 
 def _held(held: HeldPayments, texts: Mapping[str, Any], *, is_confirmed: bool) -> list[Both]:
@@ -110,14 +118,21 @@ def _held(held: HeldPayments, texts: Mapping[str, Any], *, is_confirmed: bool) -
     lines = [texts["held"][held.became][what]]
     if held.became == "held":
         lines.append(texts["held_until" if held.until else "held_without_end"])
-    return [words.filled(words.both(each), asdict(held)) for each in lines]
+    many = words.filled(words.both(texts["many"]["one" if held.many == 1 else "more"]), {"many": held.many})
+    return [words.filled(words.both(each), asdict(held) | {"many": many}) for each in lines]
 
 
 def _decision(case: Decided, texts: Mapping[str, Any], *, is_confirmed: bool) -> list[Both]:
     if case.decided_on is None:
-        return [words.both(texts["undecided" if case.status == "undecided" else "open"])]
+        status = "undecided" if case.status == "undecided" else "open"
+        return [words.both(texts[f"{status}_held" if case.is_held_by_people else status])]
     roles = [words.both(texts["roles"][each]) for each in case.roles]
-    lines = [words.filled(words.both(texts["decided"]), {"day": case.decided_on, "roles": roles})]
+    lines = [
+        words.filled(
+            words.both(texts["decided" if len(roles) < 2 else "decided_by_two"]),
+            {"day": case.decided_on, "roles": roles},
+        )
+    ]
     if case.status == "reopened":
         lines.append(words.both(texts["reopened"]))
     elif is_confirmed:

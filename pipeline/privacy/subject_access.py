@@ -46,7 +46,8 @@ MEANS = {
 }
 BEFORE_SENDING = (
     "Read this before it leaves: while a case is open, the data protection officer decides what of notes and decisions "
-    "may be told, and others' data must be struck out, such as a name in a note or somebody else's account."
+    "may be told, and others' data must be struck out, such as a name in a note, somebody else's account, or a "
+    "relative's care."
 )
 
 WORKED_OUT = "worked out by PayeeWatch"
@@ -195,11 +196,14 @@ TITLES = {
     "amount_at_risk": "Amount at risk (EUR)",
     "auth_strength": "Proof of identity",
     "cents": "Amount (EUR)",
+    "decided_by": "Decided by (staff number or pseudonym)",
     "derived": "Announced by nobody",
+    "document_hash": "Fingerprint of the document",
     "holder_share": "Share of the holder's names that are names of the household",
     "ip_country": "Country of the connection",
     "network": "Network of the connection",
-    "p_value": "Honest changes that are at least as unusual",
+    "outcome_id": "Number of the outcome",
+    "p_value": "Share of past changes at least as unusual (this one counted)",
     "reassuring": "What suggests an honest change",
     "seen_on_table": "First seen",
     "superseded_by": "Taken over by the change",

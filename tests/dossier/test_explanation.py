@@ -17,7 +17,9 @@ from payeewatch.triage.records.times_held import Became
 
 CASE = Decided(
     looked_at=date(2024, 9, 23),
+    is_random=False,
     held=(HeldPayments("held", False, date(2024, 9, 24), date(2024, 9, 30), 2, Decimal("1840.50")),),
+    is_held_by_people=True,
     status="decided",
     verdict="confirmed_fraud",
     reason="F01",
@@ -34,6 +36,15 @@ def written(folder: Path, language: str = "en", *cases: Decided, is_confirmed: b
     write_letter(content, folder, language)
     page = (folder / "explanation.html").read_text(encoding="utf-8").partition("<body>")[2]
     return page + (folder / "explanation.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("language", "may"), [("en", "Payments for you may"), ("fr", "Des paiements pour vous peuvent")]
+)
+def test_a_hold_because_of_a_relative_is_not_denied(tmp_path: Path, language: str, may: str) -> None:
+    assert may in written(tmp_path, language)
+    write_letter(letter((), ON, "", {}, is_confirmed=False), tmp_path, language)
+    assert may in (tmp_path / "explanation.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -60,15 +71,45 @@ def test_the_letter_tells_nothing_that_helps_a_thief_and_nobody_else(tmp_path: P
 def test_once_the_insurer_confirmed_who_asks_the_kinds_of_facts_and_the_result_are_told(tmp_path: Path) -> None:
     text = written(tmp_path, is_confirmed=True)
     assert "Resets, new devices" in text
-    assert "Payments held since 24 September 2024: 2, 1,840.50 EUR in all." in text
+    assert "Payments held since 24 September 2024: 2 payments, 1,840.50 EUR in all." in text
     assert "This hold ends by itself after 30 September 2024" in text
     endless = HeldPayments("held", is_later=False, since=date(2024, 9, 24), until=None, many=1)
     both = (endless, replace(endless, is_later=True))
     page = written(tmp_path, "en", replace(CASE, held=both), is_confirmed=True).partition("{")[0]
     assert page.count("This hold has no end date") == 2
-    assert "by role: reviewer, senior reviewer" in text
+    assert "1 payment, 0.00 EUR" in page
+    assert "Two people decided about it, the last on 25 September 2024; by role: reviewer, senior reviewer" in text
+    assert "A person decided about it on 25" in written(tmp_path, "en", replace(CASE, roles=("reviewer",)))
     assert "You are the victim of it" in text
     assert "A mandate of the new bank" in text
+
+
+@pytest.mark.parametrize(
+    ("language", "random", "unusual"),
+    [("en", "drawn at random", "unusual:"), ("fr", "tiré au hasard", "inhabituel\u00a0:")],
+)
+def test_what_was_drawn_at_random_is_not_said_to_be_unusual(
+    tmp_path: Path, language: str, random: str, unusual: str
+) -> None:
+    text = written(tmp_path, language, replace(CASE, is_random=True), is_confirmed=True)
+    assert random in text
+    assert unusual not in text
+    for case in (CASE, replace(CASE, counted=())):
+        assert random not in written(tmp_path, language, case, is_confirmed=True)
+    assert unusual in written(tmp_path, language, is_confirmed=True)
+
+
+@pytest.mark.parametrize(("language", "held"), [("en", "A person held the"), ("fr", "Une personne a bloqué les")])
+@pytest.mark.parametrize("status", ["open", "undecided"])
+def test_a_hold_without_a_verdict_is_told_as_what_a_person_did(
+    tmp_path: Path, status: str, language: str, held: str
+) -> None:
+    case = replace(CASE, status=status, verdict="", reason="", decided_on=None, roles=())
+    text = written(tmp_path, language, case)
+    assert held in text
+    assert "No person" not in text
+    assert "en a encore décidé" not in text
+    assert held not in written(tmp_path, language, replace(case, is_held_by_people=False))
 
 
 def test_nobody_is_called_a_victim_of_what_they_may_have_taken_part_in(tmp_path: Path) -> None:
@@ -78,7 +119,9 @@ def test_nobody_is_called_a_victim_of_what_they_may_have_taken_part_in(tmp_path:
 
 
 def test_without_a_case_or_a_verdict_it_says_so_and_how_to_contest(tmp_path: Path) -> None:
-    undecided = replace(CASE, status="open", verdict="", reason="", decided_on=None, roles=(), held=())
+    undecided = replace(
+        CASE, status="open", verdict="", reason="", decided_on=None, roles=(), held=(), is_held_by_people=False
+    )
     text = written(tmp_path, "en", undecided)
     assert "No person has decided about it yet" in text
     assert "No payment was held for it" in text
@@ -92,7 +135,8 @@ def test_without_a_case_or_a_verdict_it_says_so_and_how_to_contest(tmp_path: Pat
     write_letter(content, tmp_path, "fr")
     data = json.loads((tmp_path / "explanation.json").read_text(encoding="utf-8"))
     assert data["cases"] == []
-    assert "aucune trace" in data["nothing"]  # what was deleted since is not denied
+    assert "aucune trace" not in data["nothing"]  # a verdict stays longer than the file
+    assert "Le résultat reste un temps" in data["nothing"]
     assert data["contacts"][0] == "Écrivez-nous"
     assert "rights.complaint" in data["contacts"][1]
     assert (tmp_path / "explanation.html").stat().st_mode & 0o077 == 0

@@ -49,12 +49,12 @@ CODES: Mapping[str, Mapping[str, Any]] = {
         **labels.PAYMENT_STATES, "received": _("received"), "pended": _("pended"), "settled": _("settled"),
         "rejected": _("rejected"), "reversed": _("reversed"),
     },
-    "Verdict": dict(Verdict.choices),
+    "Verdict": dict(Verdict.choices) | {Verdict.BENIGN: _("Honest change")},
     "What": labels.DONE,
     "Why it is on no list": labels.WHY_NOT,
 }  # fmt: skip
 """Title of a line -> code -> its words."""
-P_VALUE = "Honest changes that are at least as unusual"
+P_VALUE = "Share of past changes at least as unusual (this one counted)"
 SHARE = "Share of the holder's names that are names of the household"
 """Titles of lines whose numbers are shares of one."""
 SENTENCES = ("In words", "Kept until")
@@ -106,7 +106,7 @@ def _code(title: str, code: str) -> str:
 
 
 def among(share: float) -> str:
-    """A share of honest changes in whole numbers: `0.00467` -> `1 of 214`; from a tenth on, so many of a hundred."""
+    """A share of past changes in whole numbers: `0.00467` -> `1 of 214`; from a tenth on, so many of a hundred."""
     few, many = (1, round(1 / share)) if 0 < share < 0.1 else (round(share * 100), 100)
     return say("%(few)s of %(many)s") % {"few": few, "many": phrases.number(many)}
 

@@ -13,10 +13,11 @@ from django.db.models import Q
 from payeewatch.triage import clock
 from payeewatch.triage.models import Decision, Flag
 from payeewatch.triage.records.times_held import Became, TimeHeld, times_held
+from payeewatch.triage.workspace import home
 
 Case = dict[str, Any]
-"""looked_at, held (became, is_later, since, until, many, amount), status, verdict, reason, decided_on, roles, counted,
-explained."""
+"""looked_at, is_random, held (became, is_later, since, until, many, amount), is_held_by_people, status, verdict,
+reason, decided_on, roles, counted, explained."""
 
 
 def cases(ids: Mapping[str, Collection[str]]) -> list[Case]:
@@ -31,10 +32,13 @@ def _case(flag: Flag) -> Case:
     status = _status(flag, verdict)
     evidence = max(flag.evidence.all(), key=lambda each: (each.night, each.pk), default=None)
     body = evidence.body if evidence else {}
+    times = times_held([flag])
     people = [verdict.by, verdict.approver] if verdict else []
     return {
         "looked_at": flag.first_flagged_on,
-        "held": list(_held(times_held([flag]))),
+        "is_random": flag.queue == Flag.Queue.AUDIT,
+        "held": list(_held(times)),
+        "is_held_by_people": any(map(_is_held_by_people, times)),
         "status": status,
         "verdict": verdict.verdict if verdict and status == "decided" else "",
         "reason": verdict.reason_code if verdict and status == "decided" else "",
@@ -60,6 +64,13 @@ def _status(flag: Flag, verdict: Decision | None) -> str:
     if verdict:
         return "decided" if flag.state == Flag.State.CLOSED else "reopened"
     return "undecided" if flag.state in (Flag.State.CLOSED, Flag.State.EXPIRED) else "open"
+
+
+def _is_held_by_people(time: TimeHeld) -> bool:
+    """Whether people held it, as far as the record tells: where nights hold by themselves, who let go is no proof."""
+    if time.became not in (Became.HELD, Became.RELEASED, Became.EXPIRED):
+        return False
+    return not home().params.holds.automatic or (time.hold.by is not None and time.became != Became.RELEASED)
 
 
 def _held(times: Collection[TimeHeld]) -> Iterator[dict[str, Any]]:

@@ -34,7 +34,13 @@ def stored_sections(ids: Mapping[str, Collection[str]], *, originals: bool = Fal
     )
     retention = home().params.retention
     kept_for = sentence("kept_flags", qualify=retention.qualify_days, closed=retention.closed_days)
-    readings = AuditRecord.objects.filter(flag_id__in=[flag.pk for flag in flags]).order_by("number")
+    held = times_held(flags)
+    payments = set(ids["payment"]) - {each.payment_id for each in held}
+    of_others = Flag.objects.filter(holds__payment_id__in=payments).exclude(
+        Q(pk__in=[flag.pk for flag in flags]) | Q(payee_type="provider")
+    )
+    others_times = times_held(of_others.distinct().order_by("pk").prefetch_related("holds"))
+    readings = AuditRecord.objects.filter(flag_id__in={*ids["flag"], *(flag.pk for flag in flags)}).order_by("number")
     sections = [
         _as_section(later("Flags under review"), later("Where work on each flag stands."), kept_for, map(_flag, flags)),
         _as_section(
@@ -68,13 +74,13 @@ def stored_sections(ids: Mapping[str, Collection[str]], *, originals: bool = Fal
         ),
         _as_section(
             later("Payments held"),
-            later("Kept back until a person decides or the hold ends."),
+            later("Kept back until a person decides or the hold ends, also because of a relative's change."),
             kept_for,
-            map(_hold, times_held(flags)),
+            map(_hold, [*held, *(each for each in others_times if each.payment_id in payments)]),
         ),
         _as_section(
             later("Who looked"),
-            later("Every reading of a flag and everything done to it."),
+            later("Every reading of a flag and everything done to it, also of a flag that was deleted since."),
             later("as long as the audit log, which names the flag and never the person"),
             (
                 {
@@ -164,8 +170,15 @@ def _flag(flag: Flag) -> dict[str, Any]:
         later("First flagged on"): flag.first_flagged_on,
         later("State"): flag.get_state_display(),
         later("Verdict"): flag.verdict,
-        later("Why"): flag.headline or ({"sentence": flag.headline_reason} if flag.headline_reason else None),
+        later("Why"): _why(flag),
     }
+
+
+def _why(flag: Flag) -> Any:
+    """The strongest reason; of the audit sample, that chance put it on the list."""
+    if flag.queue == Flag.Queue.AUDIT:
+        return say("It was drawn at random to check our work, not because it was unusual.")
+    return flag.headline or ({"sentence": flag.headline_reason} if flag.headline_reason else None)
 
 
 def _decision(decision: Any) -> dict[str, Any]:

@@ -58,10 +58,11 @@ def test_numbers_within_a_text_are_kept() -> None:
         ("Role", "other", "autre assuré"),
         ("Residence", "other", "ailleurs"),
         ("Text", "hold", "hold"),
-        ("Honest changes that are at least as unusual", 1 / 214, "1 sur 214"),
-        ("Honest changes that are at least as unusual", 106 / 312, "34 sur 100"),
+        ("Share of past changes at least as unusual (this one counted)", 1 / 214, "1 sur 214"),
+        ("Share of past changes at least as unusual (this one counted)", 106 / 312, "34 sur 100"),
         ("Share of the holder's names that are names of the household", 1 / 3, "33 %"),
         ("", 1 / 3, "0,33"),
+        ("Verdict", "benign", "Changement ordinaire"),
         ("Account", {"country": "FR", "bank_code": "99006", "last_four": "9750"},
          "FR, banque 99006, se terminant par 9750"),
         ("", [{"sentence": "It is the payee's first account."}], "C’est le premier compte du destinataire."),
@@ -73,6 +74,20 @@ def test_a_value_is_worded_by_its_kind_and_its_title(title: str, value: object, 
     with override("fr"):
         result = str(export_labels.value(value, title))
     assert result.replace("\u202f", " ").replace("\u00a0", " ").replace(" à ", ", ") == expected
+
+
+def test_the_words_of_the_export_are_plain_and_true() -> None:
+    with override("en"):
+        assert export_labels.value("benign", "Verdict") == "Honest change"
+    columns = ("p_value", "outcome_id", "document_hash", "decided_by")
+    words = [french(subject_access.words_of(name)) for name in columns]
+    assert words == [
+        "Part des changements passés au moins aussi inhabituels (celui-ci compris)", "Numéro de la décision",
+        "Empreinte du justificatif", "Décidé par (matricule ou pseudonyme)",
+    ]  # fmt: skip
+    assert not [name for name in columns if re.search("Honest|hash|id$|by$", subject_access.words_of(name))]
+    assert "a relative's care" in subject_access.BEFORE_SENDING
+    assert "les soins d’un proche" in french(subject_access.BEFORE_SENDING)
 
 
 def test_what_is_empty_is_left_out() -> None:

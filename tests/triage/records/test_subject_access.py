@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.utils.translation import override
 
-from payeewatch.triage.models import AuditRecord, Flag, User
+from payeewatch.triage.models import AuditRecord, Flag, Hold, User
 from payeewatch.triage.records import audit, subject_access
 from tests.triage.conftest import MORNING, Clock, do
 
@@ -14,7 +15,10 @@ pytestmark = pytest.mark.django_db
 
 
 def ids_of(flag: Flag) -> dict[str, list[str]]:
-    return {"member": [str(flag.member_id)], "change": [flag.change_id], "payee": [flag.payee_id]}
+    return {
+        "member": [str(flag.member_id)], "change": [flag.change_id], "payee": [flag.payee_id], "payment": [],
+        "flag": [flag.pk],
+    }  # fmt: skip
 
 
 def test_who_looked_is_told_by_role_and_not_by_name(first: Flag, cast: dict[str, User]) -> None:
@@ -23,6 +27,23 @@ def test_who_looked_is_told_by_role_and_not_by_name(first: Flag, cast: dict[str,
     assert [row["Role"] for row in sections["Who looked"]["rows"]] == ["reviewer"]
     assert "second" not in str([section["rows"] for section in sections.values()])
     assert all(section["kept"] for section in sections.values())
+
+
+def test_who_looked_at_a_flag_that_was_deleted_since_is_told(first: Flag, cast: dict[str, User]) -> None:
+    audit.record(cast["second"], "view", first.pk)
+    ids = ids_of(first) | {"member": ["another"], "change": [], "payee": []}  # the flag is found by its number alone
+    sections = {section["title"]: section["rows"] for section in subject_access.stored_sections(ids)}
+    assert sections["Flags under review"] == []
+    assert [row["What"] for row in sections["Who looked"]] == ["view"]
+
+
+def test_a_flag_that_was_drawn_at_random_is_not_said_to_be_unusual(first: Flag) -> None:
+    first.queue = Flag.Queue.AUDIT
+    first.save()
+    for language, words in (("en", "drawn at random"), ("fr", "tiré au hasard")):
+        with override(language):
+            (row,) = subject_access.stored_sections(ids_of(first))[0]["rows"]
+        assert words in row["Why"]
 
 
 def test_a_hold_of_later_payments_is_told_with_its_first_day_and_that_it_has_no_end(
@@ -38,6 +59,22 @@ def test_a_hold_of_later_payments_is_told_with_its_first_day_and_that_it_has_no_
         {"Payment": "all later payments to the account", "Amount (EUR)": None, "State": "Held",
          "Since": MORNING.date(), "Until": "no end date"}
     ]  # fmt: skip
+
+
+def test_a_payment_that_a_relatives_change_holds_is_told_and_no_other_of_it(first: Flag, cast: dict[str, User]) -> None:
+    first.holds.all().delete()
+    for payment in ("Y1", "Y2"):
+        Hold.objects.create(
+            flag=first, payment_id=payment, payee_id=first.payee_id, account=first.account, change_id=first.change_id,
+            amount=10, state=Hold.State.HELD, by=cast["reviewer"], at=MORNING,
+        )  # fmt: skip
+    relative = {"member": ["another"], "change": [], "payee": [], "payment": ["Y2"], "flag": []}
+    sections = {section["title"]: section["rows"] for section in subject_access.stored_sections(relative)}
+    assert [row["Payment"] for row in sections["Payments held"]] == ["Y2"]
+    assert sections["Flags under review"] == sections["Who looked"] == []
+    Flag.objects.filter(pk=first.pk).update(payee_type="provider")  # what is looked at of a provider is not theirs
+    sections = {section["title"]: section["rows"] for section in subject_access.stored_sections(relative)}
+    assert sections["Payments held"] == []
 
 
 def test_who_returned_a_proposal_is_not_said_to_have_approved_it(first: Flag, cast: dict[str, User]) -> None:
