@@ -233,7 +233,7 @@ def test_a_statement_that_no_longer_holds_is_found(published: Home, tmp_path: Pa
         [*stale(out, build(reading(home)))]
     write_json(out / "dossier.json", plain(build(reading(home))))
     assert [*stale(out, build(reading(home)))] == []
-    gone = "gone as of D:\n  flags          flags         1,230\ndue in D:\n  flags          flags             9\nnote: n\n"
+    gone = "gone as of D:\n  flags          flags         1,230\ndue in D:\n  flags          flags             9\n"
     (home.path / "reports" / f"purge-{DAY}.txt").write_text(gone + gone.replace("1,230", "    4"))  # twice as of a day
     assert [*stale(out, build(reading(home)))] == ["question 18", "retention.purges"]
     purges = next(each for each in build(reading(home)).statements if each.key == "retention.purges")

@@ -156,8 +156,9 @@ def test_a_statement_about_the_home_says_its_subject_when_there_is_nothing(made:
 def test_a_number_of_a_statement_named_in_a_text_is_the_one_meant(made: Dossier) -> None:
     by_number = {each.number: each.key for each in made.statements}
     meant = {
-        "1.3": "model.not_for", "5.8": "oversight.second_looks", "1.13": "model.workload", "1.14": "model.warnings", "4.3": "register.purposes",
-        "4.5": "register.data", "4.11": "register.feed_limit", "5.16": "oversight.reveals",
+        "1.3": "model.not_for", "1.13": "model.workload", "1.14": "model.warnings", "4.3": "register.purposes",
+        "4.5": "register.data", "4.11": "register.feed_limit", "5.8": "oversight.second_looks",
+        "5.16": "oversight.reveals",
         "6.1": "retention.clocks", "6.4": "retention.proof_person", "6.9": "retention.remains",
         "6.12": "retention.adopted", "6.13": "retention.backups", "6.14": "retention.waiting", "7.1": "lists.lists",
         "8.9": "security.household", "8.13": "security.sessions", "8.24": "security.tokens_in_force",
@@ -276,7 +277,8 @@ def test_nights_settings_and_decisions_are_counted_from_their_files(made: Dossie
 
 def test_what_is_said_of_reading_erasing_and_reopening_has_its_limits(made: Dossier) -> None:
     """Each has an exception in the code or in another page, which a general sentence would hide."""
-    assert "files attached to *other* flags is not searched" in (ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
+    assert "files attached to *other* flags is not searched" in page
     assert "kept with other flags, are not searched" in text(made, "retention.proof_person")
     assert "with somebody else's flag" in text(made, "rights.erasure")
     queue = (ROOT / "triage" / "views" / "queue.py").read_text(encoding="utf-8")

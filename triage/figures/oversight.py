@@ -21,7 +21,9 @@ READ = ("number", "at", "user", "role", "action", "flag_id", "details")
 SITTING = timedelta(minutes=30)
 """A user who opened a flag longer ago than this before a verdict may have done something else in between."""
 IN_FORCE, VERDICT, COME_BACK = "in_force", "verdict", "come_back"
-STEPS = frozenset({*Verdict.values, "approve", "return_proposal", "second_look", "hold", "release", "extend", "put_right"})
+STEPS = frozenset(
+    {*Verdict.values, "approve", "return_proposal", "second_look", "hold", "release", "extend", "put_right"}
+)
 """The steps that are counted; the undo of one takes it back, with what it did to the verdict of the flag."""
 EFFECTS = {"release": "released", "put_right": "released", "extend": "extended"}
 """A kind of decision -> what is counted once one is in force: a proposal has done nothing yet."""
@@ -179,8 +181,8 @@ def _step(action: str, details: Mapping[str, Any], verdict: str | None, *, is_op
         "second_look": ["second_looks", *(["second_looks_alike"] if is_alike else [])],
         "hold": ["held"],
     }.get(action, [])
-    is_in_force = kind in EFFECTS and details.get("state") == IN_FORCE
-    return Counter([*names, *([EFFECTS[kind]] if is_in_force else [])])
+    effect = EFFECTS.get(str(kind)) if details.get("state") == IN_FORCE else None
+    return Counter([*names, *([effect] if effect else [])])
 
 
 def _count_verdict(result: Oversight, seconds: float | None) -> None:

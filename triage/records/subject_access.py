@@ -80,7 +80,10 @@ def stored_sections(ids: Mapping[str, Collection[str]], *, originals: bool = Fal
         ),
         _as_section(
             later("Who looked"),
-            later("Every reading of a flag and everything done to it, also of a flag that was deleted since."),
+            later(
+                "Every opening of a flag and everything done to it, also of a flag that was deleted since. Who read a "
+                "list or an export of many flags is not told flag by flag."
+            ),
             later("as long as the audit log, which names the flag and never the person"),
             (
                 {
@@ -175,9 +178,11 @@ def _flag(flag: Flag) -> dict[str, Any]:
 
 
 def _why(flag: Flag) -> Any:
-    """The strongest reason; of the audit sample, that chance put it on the list."""
+    """The strongest reason; or that chance put it on the list, or people did."""
     if flag.queue == Flag.Queue.AUDIT:
         return say("It was drawn at random to check our work, not because it was unusual.")
+    if flag.origin == Flag.Origin.BY_HAND:
+        return say("A person put it on the list, and not the program.")
     return flag.headline or ({"sentence": flag.headline_reason} if flag.headline_reason else None)
 
 
