@@ -16,6 +16,7 @@ from payeewatch.dossier.words import NONE, Percent, both, free_text, texts, word
 from payeewatch.pipeline.detector.model_registry import altered
 from payeewatch.pipeline.detector.model_store import database_of, reading
 from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params
+from payeewatch.pipeline.intervals import exact_interval
 from payeewatch.pipeline.store.lake import FORMS
 from payeewatch.pipeline.tables import DROP_TABLES
 
@@ -124,14 +125,6 @@ def _calibration(home: Reading) -> Fact | None:
         "ks": round(ks * 100, 1),
     }  # fmt: skip
     return Fact(values, (home.model_source(),))
-
-
-def exact_interval(hits: int, n: int) -> tuple[float, float]:
-    """The interval of a share that holds the true one 95 times in 100 or more often, by Clopper and Pearson."""
-    from scipy.stats import binomtest
-
-    interval = binomtest(hits, n).proportion_ci(0.95)
-    return float(interval.low), float(interval.high)
 
 
 def _precision(home: Reading) -> Fact | None:
