@@ -208,6 +208,7 @@ def test_what_was_counted_before_an_erasure_is_named(made: Dossier, published: H
     numbers = {each.number for each in dossier.statements if each.key in COUNTED_BEFORE}
     assert len(numbers) == len(COUNTED_BEFORE)
     assert {"assessment.scale", "lists.coverage", "model.workload", "fairness.measured"} <= COUNTED_BEFORE
+    assert {"rights.used", "lists.lists"} <= COUNTED_BEFORE  # a person's own requests, and rows of a list
     said = next(each.text["en"] for each in dossier.findings if each.code == "erased_since")
     assert numbers == {*re.findall(r"\d+\.\d+", said)}
     scale = next(each for each in dossier.statements if each.key == "assessment.scale")

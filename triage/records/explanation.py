@@ -35,7 +35,7 @@ def _case(flag: Flag) -> Case:
     times = times_held([flag])
     people = [verdict.by, verdict.approver] if verdict else []
     return {
-        "looked_at": _put_on_the_list(flag),
+        "looked_at": put_on_the_list(flag),
         "is_random": flag.queue == Flag.Queue.AUDIT,
         "is_by_hand": flag.origin == Flag.Origin.BY_HAND,
         "held": list(_held(times)),
@@ -50,7 +50,7 @@ def _case(flag: Flag) -> Case:
     }
 
 
-def _put_on_the_list(flag: Flag) -> date:
+def put_on_the_list(flag: Flag) -> date:
     """The first night that flagged it; of a case that people opened by hand, the day on which they did."""
     opened = AuditRecord.objects.filter(flag_id=flag.pk, action="open_by_hand").order_by("number").first()
     return clock.day_of(opened.at) if opened else flag.first_flagged_on

@@ -16,6 +16,7 @@ from payeewatch.pipeline.home.keys import tombstone_of
 from payeewatch.pipeline.home.wording import sentence
 from payeewatch.triage.models import AuditRecord, CaseRequest, Decision, Flag
 from payeewatch.triage.records import audit
+from payeewatch.triage.records.explanation import put_on_the_list
 from payeewatch.triage.records.times_held import Became, TimeHeld, times_held
 from payeewatch.triage.workspace import home, keys
 
@@ -170,7 +171,7 @@ def _flag(flag: Flag) -> dict[str, Any]:
     return {
         later("Flag"): flag.pk,
         later("Change"): flag.change_id,
-        later("First flagged on"): flag.first_flagged_on,
+        later("First flagged on"): put_on_the_list(flag),
         later("State"): flag.get_state_display(),
         later("Verdict"): flag.verdict,
         later("Why"): _why(flag),

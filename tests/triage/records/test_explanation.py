@@ -37,6 +37,7 @@ def test_a_case_is_told_by_role_and_kind_and_a_relatives_is_not(house: Settings,
     (case,) = cases(ids)
     assert (case["is_by_hand"], case["looked_at"]) == (True, clocked.at.date())
     (told,) = (each["rows"] for each in stored_sections(ids | {"payment": [], "flag": []})[:1])
+    assert told[0]["First flagged on"] == case["looked_at"]
     assert told[0]["Why"] == "A person put it on the list, and not the program."
     Flag.objects.filter(pk=own.pk).update(origin=own.origin)
 
