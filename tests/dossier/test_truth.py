@@ -287,6 +287,8 @@ def test_what_is_said_of_reading_erasing_and_reopening_has_its_limits(made: Doss
     assert "also to those deleted since. Who read a list or an export" in text(made, "rights.access")
     assert "as long as it is kept" in text(made, "rights.reopened")
     assert "calendar) does not close" in text(made, "incidents.accepted")
+    assert "failed night up to the day of this dossier is" in text(made, "incidents.failed")
+    assert "when this is made" in text(made, "assessment.scale")  # an erasure after the day is not in it
     for used in ("providers", "payments", "membership", "further households", "relatives", "blocked"):
         assert used in text(made, "assessment.necessary")
 
