@@ -24,12 +24,14 @@ from payeewatch.dossier import words
 from payeewatch.dossier.build import asked_for, build
 from payeewatch.dossier.criteria import columns_read
 from payeewatch.dossier.facts.categories import INPUTS, every_column
+from payeewatch.dossier.facts.model import NO_GATE, change_facts
 from payeewatch.dossier.facts.records import STORES, exit_codes, in_both
 from payeewatch.dossier.facts.retention import constants
 from payeewatch.dossier.reading import Reading, short
 from payeewatch.dossier.statements import Dossier, Kind, State, Statement
 from payeewatch.evaluation.fairness.groups import AGES, ATTRIBUTES, FEWEST, TOGETHER, UNKNOWN
 from payeewatch.features.registry import FEATURES
+from payeewatch.pipeline.detector import promotions
 from payeewatch.pipeline.detector.reasons import MOST_REASONS, MOST_REASSURING
 from payeewatch.pipeline.home.errors import PayeeWatchError
 from payeewatch.pipeline.home.retention_periods import Clock
@@ -158,6 +160,7 @@ def test_a_number_of_a_statement_named_in_a_text_is_the_one_meant(made: Dossier)
     meant = {
         "1.3": "model.not_for", "1.13": "model.workload", "1.14": "model.warnings", "4.3": "register.purposes",
         "4.5": "register.data", "4.11": "register.feed_limit", "5.8": "oversight.second_looks",
+        "2.3": "data.verdicts", "11.3": "changes.by_two",
         "5.16": "oversight.reveals",
         "6.1": "retention.clocks", "6.4": "retention.proof_person", "6.9": "retention.remains",
         "6.12": "retention.adopted", "6.13": "retention.backups", "6.14": "retention.waiting", "7.1": "lists.lists",
@@ -286,6 +289,8 @@ def test_what_is_said_of_reading_erasing_and_reopening_has_its_limits(made: Doss
     assert "who reads a list of flags is not" in text(made, "assessment.risk_insider")
     assert "also to those deleted since. Who read a list or an export" in text(made, "rights.access")
     assert "as long as it is kept" in text(made, "rights.reopened")
+    assert any("Any other verdict in the data store" in row[0] for row in rows(made, "retention.clocks"))
+    assert "the verdict on its change, as long as 6.1 says" in text(made, "retention.remains")
     assert "calendar) does not close" in text(made, "incidents.accepted")
     assert "failed night up to the day of this dossier is" in text(made, "incidents.failed")
     assert "when this is made" in text(made, "assessment.scale")  # an erasure after the day is not in it
@@ -361,6 +366,21 @@ def test_a_warning_names_what_is_measured_and_no_name_of_the_code() -> None:
 
 def test_a_promotion_for_which_nobody_was_asked_why_says_so(made: Dossier) -> None:
     assert [row[7] for row in rows(made, "changes.history")] == ["train --promote; no reason was asked"]
+
+
+def test_a_version_that_no_gate_looked_at_is_marked(home: Reading) -> None:
+    first = home.records[0]
+    second = replace(first, before="1", to="2", why="better")
+    records = [first, second, replace(second, comparison="run"), replace(second, override="late"),
+               replace(second, kind=promotions.Kind.ROLLBACK)]  # fmt: skip
+    changed = replace(home)
+    vars(changed)["records"] = records
+    fact = change_facts(changed)["history"]
+    assert fact
+    assert [row[8] for row in fact.rows] == ["", NO_GATE, "", "late", ""]
+    code = (ROOT / "docs" / "retraining.md").read_text(encoding="utf-8")
+    assert "`train --promote` asks no gate" in code
+    assert "No gate is asked by payeewatch train --promote" in words.texts("changes")["statements"]["gate"]["en"]
 
 
 def test_no_feature_reads_what_a_category_says_that_none_reads() -> None:
