@@ -289,6 +289,9 @@ def test_what_is_said_of_reading_erasing_and_reopening_has_its_limits(made: Doss
     assert "who reads a list of flags is not" in text(made, "assessment.risk_insider")
     assert "also to those deleted since. Who read a list or an export" in text(made, "rights.access")
     assert "as long as it is kept" in text(made, "rights.reopened")
+    assert "NATIONAL_ID" in (ROOT / "triage" / "views" / "reveal.py").read_text(encoding="utf-8")
+    assert "an account, a name or a national id" in words.texts("oversight")["statements"]["reveals"]["en"]
+    assert "the reviewers' database by the next purge" in text(made, "retention.interrupted")
     assert any("Any other verdict in the data store" in row[0] for row in rows(made, "retention.clocks"))
     assert "the verdict on its change, as long as 6.1 says" in text(made, "retention.remains")
     assert "calendar) does not close" in text(made, "incidents.accepted")
