@@ -38,7 +38,7 @@ from payeewatch.pipeline.home.retention_periods import Clock
 from payeewatch.pipeline.home.settings import FOLDERS, Settings
 from payeewatch.pipeline.home.vault import ABROAD, IN_FRANCE
 from payeewatch.pipeline.store.lake import Lake
-from payeewatch.pipeline.tables import BANKS, LAKE_STAMPS, LAKE_TABLES
+from payeewatch.pipeline.tables import BANKS, DROP_TABLES, LAKE_STAMPS, LAKE_TABLES
 from payeewatch.triage.exchange.ending_soon import RENEWALS
 from tests.conftest import NIGHTS, ROOT, Home
 
@@ -395,6 +395,32 @@ def test_no_feature_reads_what_a_category_says_that_none_reads() -> None:
     }  # fmt: skip
     assert inside >= {"sex", "department", "guarantee_level", "broker_id", "employer_id"}
     assert (inside | {"ip_country", "network", "specialty"}) & read == set()
+
+
+USES = ("features", "evaluation", "triage", *(f"pipeline/{name}" for name in (
+    "breaches", "changes", "detector", "night", "report", "store", "training")))  # fmt: skip
+"""Where a column is put to use; elsewhere it is read, checked, kept, told to its person and erased."""
+
+
+def test_every_column_that_nothing_uses_is_asked_about(made: Dossier) -> None:
+    files = [path for folder in USES for path in (ROOT / folder).rglob("*.py") if "subject_access" not in path.name]
+    used = {word for path in files for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))}
+    kept = {(name, column.lake_name) for name, table in DROP_TABLES.items() for column in table.columns}
+    identities = {"holder_name", "postal_code"}  # of these the data store makes others
+    unused = {column for _, column in kept if column not in used} - identities
+    asked = text(made, "register.unread")
+    in_words = {
+        "contract_id": "number of the contract", "guarantee_level": "guarantee level", "broker_id": "broker",
+        "employer_id": "employer", "finess": "finess", "rpps": "rpps", "closed_on": "closing",
+        "invoice_hash": "hash of the invoice",
+    }  # fmt: skip
+    assert unused == {*in_words, "opened_on"}  # the opening says since when a row of a first drop counts
+    assert [words for words in (*in_words.values(), "specialty", "network", "channel") if words not in asked] == []
+    told = {name: entry["why"]["en"] for entry in words.texts("columns")["categories"]
+            for names in entry["columns"].values() for name in names}  # fmt: skip
+    assert [
+        name for name in unused - {"opened_on"} if not re.search("nothing uses|no feature reads it", told[name])
+    ] == []
 
 
 def test_every_clock_of_the_settings_and_the_code_is_told(home: Reading) -> None:
