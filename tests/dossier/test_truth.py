@@ -289,6 +289,7 @@ def test_what_is_said_of_reading_erasing_and_reopening_has_its_limits(made: Doss
     assert "who reads a list of flags is not" in text(made, "assessment.risk_insider")
     assert "also to those deleted since. Who read a list or an export" in text(made, "rights.access")
     assert "as long as it is kept" in text(made, "rights.reopened")
+    assert "a purge or an erasure takes rows out" in text(made, "changes.back")
     assert "NATIONAL_ID" in (ROOT / "triage" / "views" / "reveal.py").read_text(encoding="utf-8")
     assert "an account, a name or a national id" in words.texts("oversight")["statements"]["reveals"]["en"]
     assert "the reviewers' database by the next purge" in text(made, "retention.interrupted")
