@@ -25,7 +25,7 @@ from payeewatch.dossier.build import asked_for, build
 from payeewatch.dossier.criteria import columns_read
 from payeewatch.dossier.facts.categories import INPUTS, every_column
 from payeewatch.dossier.facts.model import NO_GATE, change_facts
-from payeewatch.dossier.facts.records import STORES, exit_codes, in_both
+from payeewatch.dossier.facts.records import STORES, exit_codes, in_both, incident_facts
 from payeewatch.dossier.facts.retention import constants
 from payeewatch.dossier.reading import Reading, short
 from payeewatch.dossier.statements import Dossier, Kind, State, Statement
@@ -160,7 +160,7 @@ def test_a_number_of_a_statement_named_in_a_text_is_the_one_meant(made: Dossier)
     meant = {
         "1.3": "model.not_for", "1.13": "model.workload", "1.14": "model.warnings", "4.3": "register.purposes",
         "4.5": "register.data", "4.11": "register.feed_limit", "5.8": "oversight.second_looks",
-        "2.3": "data.verdicts", "3.3": "assessment.scale", "11.3": "changes.by_two",
+        "2.3": "data.verdicts", "2.4": "data.loads", "3.3": "assessment.scale", "11.3": "changes.by_two",
         "5.16": "oversight.reveals",
         "6.1": "retention.clocks", "6.4": "retention.proof_person", "6.9": "retention.remains",
         "6.12": "retention.adopted", "6.13": "retention.backups", "6.14": "retention.waiting", "7.1": "lists.lists",
@@ -358,6 +358,18 @@ def test_records_of_rewritten_files_are_counted_beside_the_loads(
     records = [SimpleNamespace(load=replace(home.loads[-1], kind="replaced", day=day, known_on=day)) for day in days]
     monkeypatch.setattr(Lake, "records", lambda self: [*records, SimpleNamespace(load=home.loads[-1])])
     assert replace(home).replaced == 2
+
+
+def test_a_change_that_is_refused_again_is_one_change(home: Reading) -> None:
+    refused = [
+        {"change_id": name, "rules": [rule]} for name, rule in (("X1", "a"), ("X1", "b"), (None, "b"), (None, "b"))
+    ]
+    changed = replace(home)
+    drop = next(load for load in home.loads if load.kind == "drop")
+    vars(changed)["loads"] = [replace(drop, facts={"unscored_changes": [each]}) for each in refused]
+    fact = incident_facts(changed)["unscored"]
+    assert fact
+    assert (fact.values["many"], fact.rows) == (3, (("b", 3),))
 
 
 def test_a_warning_names_what_is_measured_and_no_name_of_the_code() -> None:
