@@ -103,6 +103,7 @@ def counted(rows: Iterable[tuple[Any, ...]]) -> Oversight:
             opened.note(user, flag_id, at)
         _count_work(result, opened, flags, (at, user, action, flag_id, details))
         _count_rest(result, number, at, action, details)
+    result.first_hold_end = min((end for ends in flags.hold_ends.values() for end in ends if end), default="")
     result.verdicts.update(flags.verdicts.values())
     result.verdicts_by_hand.update(flags.verdicts[each] for each in flags.by_hand & flags.verdicts.keys())
     return result
@@ -118,10 +119,13 @@ class _Flags:
     verdicts: dict[str, str] = field(default_factory=dict)  # those in force
     by_hand: set[str] = field(default_factory=set)
     steps: dict[tuple[str, str], Step] = field(default_factory=dict)
+    hold_ends: dict[str, list[str]] = field(default_factory=dict)
 
     def taken_back(self, flag_id: str, action: str) -> Iterator[Step]:
         if (flag_id, action) in self.steps:
             yield self.steps.pop((flag_id, action))
+            if action == "hold":
+                self.hold_ends[flag_id].pop()
 
     def set_verdict(self, flag_id: str, verdict: str | None) -> None:
         if verdict is None:
@@ -164,6 +168,8 @@ def _count_work(result: Oversight, opened: _Opened, flags: _Flags, record: tuple
         step = _step(action, details, before, is_opened=opened.seconds(user, flag_id, at) is not None)
         result.done.update(step)
         flags.steps[flag_id, action] = step, before
+    if action == "hold":
+        flags.hold_ends.setdefault(flag_id, []).append(str(details.get("until") or ""))
     if action == "open_by_hand":
         flags.by_hand.add(flag_id)
     if kind == VERDICT and details.get("state") == IN_FORCE:
@@ -210,5 +216,3 @@ def _count_rest(result: Oversight, number: int, at: datetime, action: str, detai
         result.tokens[str(details.get("token", ""))] = [*map(str, details.get("scopes", ()))]
     elif action == "revoke_token":
         result.tokens.pop(str(details.get("token", "")), None)
-    elif action == "hold" and details.get("until"):
-        result.first_hold_end = min(result.first_hold_end or str(details["until"]), str(details["until"]))

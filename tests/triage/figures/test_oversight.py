@@ -84,9 +84,9 @@ def test_a_proposal_and_what_is_taken_back_move_no_hold_and_no_verdict() -> None
     approved = {"user": "carl", "state": "in_force"}
     counts = counted(
         [
-            row(1, 0, "hold"),
+            row(1, 0, "hold", until="2024-10-02"),
             row(2, 1, "undo", undone="hold"),
-            row(3, 2, "hold"),
+            row(3, 2, "hold", until="2024-10-03"),
             row(4, 3, "extend", kind="extend", state="pending"),
             row(5, 4, "return_proposal", user="carl", kind="extend", state="returned"),
             row(6, 5, "extend", kind="extend", state="pending"),
@@ -109,6 +109,7 @@ def test_a_proposal_and_what_is_taken_back_move_no_hold_and_no_verdict() -> None
     done = {name: many for name, many in counts.done.items() if many}
     assert done == {"held": 1, "returned": 1, "approved": 2, "approved_unopened": 2, "extended": 1, "released": 1}
     assert counts.verdicts == {"confirmed_fraud": 1, "benign": 1}
+    assert counts.first_hold_end == "2024-10-03"
 
 
 def test_a_case_that_people_opened_by_hand_says_nothing_about_what_nights_choose() -> None:
