@@ -82,7 +82,7 @@ def chain_with_another_key(chance: random.Random, folder: Path) -> None:
     for row in _records().order_by("number"):
         if row.number >= first:
             row.user = "somebody"
-            row.mac = audit._mac([getattr(row, name) for name in audit.RECORD], before, b"another key")
+            row.mac = audit.mac_of([getattr(row, name) for name in audit.RECORD], before, b"another key")
             row.save()
         before = row.mac
 

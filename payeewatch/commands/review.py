@@ -47,8 +47,11 @@ def start(settings: Settings) -> None:
         with suppress(PermissionError):
             settings.folder("triage").chmod(PRIVATE_MODE)
         django.setup()
+        from payeewatch.triage.records.rows_of_others import list_every_row
+
         connection.ensure_connection()
         call_command("migrate", interactive=False, verbosity=0)
+        list_every_row()
     except (OSError, DatabaseError) as error:
         where = connection.settings_dict
         raise StoreError(
