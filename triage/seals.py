@@ -16,6 +16,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any, ClassVar, Self
 
 from django.apps import apps
@@ -100,9 +101,10 @@ class Sealed(models.Model):
         kind, key = type(self), as_read.get(self._meta.pk.attname, self.pk)
         if not as_read.keys() >= {*self.SEALED, "seal"}:  # read in part only
             return fault_of_stored(kind, key)
-        if not is_sealed(kind, as_read):
+        message = _message(kind, as_read)
+        if not _is_sealed(message, as_read["seal"]):
             return NO_SEAL
-        name, mark = _name(kind, key), mark_of(kind, as_read)
+        name, mark = _name(kind, key), mark_of_text(message)
         is_newest = newest.get(name) == mark if newest else listing.is_newest(name, mark)
         return "" if is_newest else fault_of_stored(kind, key)
 
@@ -147,7 +149,7 @@ def kind_of(model: type[models.Model]) -> str:
 
 def seal_of(model: type[models.Model], values: dict[str, Any], key: bytes) -> str:
     """The seal of a row's values, each under the name of its column."""
-    return hmac.digest(key, _message(model, values), hashlib.sha256).hex()
+    return _seal_of(_message(model, values), key)
 
 
 def mark_of(model: type[models.Model], values: Mapping[str, Any]) -> str:
@@ -162,7 +164,7 @@ def mark_of_text(message: bytes) -> str:
 
 def is_sealed(model: type[models.Model], values: dict[str, Any]) -> bool:
     """Whether a row's values have the seal that fits, under a key that counts."""
-    return any(hmac.compare_digest(values["seal"], seal_of(model, values, key)) for key in keys().every("audit"))
+    return _is_sealed(_message(model, values), values["seal"])
 
 
 def columns(model: type[models.Model]) -> Sequence[str]:
@@ -230,9 +232,10 @@ def _read(model: type[models.Model], key: Any) -> tuple[dict[str, Any] | None, s
 def _fault(model: type[models.Model], stored: dict[str, Any] | None, listed: str | None) -> str:
     if stored is None:
         return GONE if listed else ""
-    if not is_sealed(model, stored):
+    message = _message(model, stored)
+    if not _is_sealed(message, stored["seal"]):
         return NO_SEAL
-    if mark_of(model, stored) == listed:
+    if mark_of_text(message) == listed:
         return ""
     return EARLIER if listed else UNLISTED
 
@@ -241,10 +244,23 @@ def _name(model: type[models.Model], key: Any) -> str:
     return f"{kind_of(model)} {key}"
 
 
-def _message(model: type[models.Model], values: Mapping[str, Any]) -> bytes:
+def _is_sealed(message: bytes, seal: str) -> bool:
+    return any(hmac.compare_digest(seal, _seal_of(message, key)) for key in keys().every("audit"))
+
+
+def _seal_of(message: bytes, key: bytes) -> str:
+    return hmac.digest(key, message, hashlib.sha256).hex()
+
+
+@cache
+def _sealed_fields(model: type[models.Model]) -> list[tuple[str, Any]]:
     names: Sequence[str] = model.SEALED if hasattr(model, "SEALED") else columns(model)
     fields = {getattr(field, "attname", field.name): field for field in model._meta.get_fields()}
-    texts = [_text(fields[name], values[name]) for name in names]
+    return [(name, fields[name]) for name in names]
+
+
+def _message(model: type[models.Model], values: Mapping[str, Any]) -> bytes:
+    texts = [_text(field, values[name]) for name, field in _sealed_fields(model)]
     return json.dumps([model._meta.label_lower, *texts], ensure_ascii=False, separators=(",", ":")).encode()
 
 

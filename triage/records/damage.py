@@ -36,7 +36,7 @@ def every(newest: Newest | None = None) -> Iterator[Damage]:
             missing.discard(name_of(row))
             yield from _damage([row], newest)
         yield from _gone(model, missing)
-    yield from _second_factors()
+    yield from _second_factors(newest)
 
 
 def that_counts() -> Iterator[Damage]:
@@ -58,7 +58,7 @@ def that_counts() -> Iterator[Damage]:
         if rows.count() < newest.many(kind_of(model)):
             kind, present = kind_of(model), rows.values_list("pk", flat=True)
             yield from _gone(model, newest.names(kind) - {f"{kind} {key}" for key in present.iterator(BATCH)})
-    yield from _second_factors()
+    yield from _second_factors(newest)
 
 
 def marks_of_genuine() -> dict[str, str]:
@@ -83,6 +83,6 @@ def _gone(model: type[Sealed], names: Iterable[str]) -> Iterator[Damage]:
             yield Damage(name, what)
 
 
-def _second_factors() -> Iterator[Damage]:
-    for user_id, what in second_factors.damaged():
+def _second_factors(newest: Newest) -> Iterator[Damage]:
+    for user_id, what in second_factors.damaged(newest):
         yield Damage(second_factors.name(user_id), what)

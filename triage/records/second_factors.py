@@ -16,6 +16,7 @@ from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from payeewatch.triage import listing
+from payeewatch.triage.listing import Newest
 from payeewatch.triage.seals import EARLIER, GONE, TRIES, UNLISTED, mark_of_text
 
 KIND = "second_factor"
@@ -66,9 +67,9 @@ def marks(user_id: int | None = None) -> dict[str, str]:
     return {name(owner): mark_of_text(json.dumps([owner, values]).encode()) for owner, values in parts.items()}
 
 
-def damaged() -> Iterator[tuple[int, str]]:
+def damaged(newest: Newest) -> Iterator[tuple[int, str]]:
     """Each user whose second factor is not as it was listed, and what is wrong."""
-    newest, present = listing.newest(), marks()
+    present = marks()
     for each in sorted(newest.names(KIND) | present.keys()):
         user_id = int(each.partition(" ")[2])
         if newest.get(each) != present.get(each) and (words := fault(user_id)):
