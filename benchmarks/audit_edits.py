@@ -32,7 +32,7 @@ def change_a_column(chance: random.Random, folder: Path) -> None:
     row = _any_record(chance)
     columns = {
         "user": "x", "role": "senior", "action": "claim", "flag_id": "F-0", "details": {"x": 1}, "mac": "0" * 64,
-        "number": 10**6,
+        "rows": {"user 1": "0" * 16}, "number": 10**6,
     }  # fmt: skip
     name = chance.choice(sorted(columns))
     _records().filter(pk=row.pk).update(**{name: columns[name]})

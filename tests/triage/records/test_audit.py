@@ -74,7 +74,15 @@ def test_an_empty_log_has_nothing_to_tell(house: Settings) -> None:
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("user", "x"), ("role", "senior"), ("action", "claim"), ("flag_id", "F-9"), ("details", {}), ("mac", "0" * 64)],
+    [
+        ("user", "x"),
+        ("role", "senior"),
+        ("action", "claim"),
+        ("flag_id", "F-9"),
+        ("details", {}),
+        ("rows", {"user 1": None}),
+        ("mac", "0" * 64),
+    ],
 )
 def test_an_edit_is_found(log: Settings, column: str, value: object) -> None:
     AuditRecord.objects.filter(number=3).update(**{column: value})
