@@ -57,8 +57,10 @@ def columns_read() -> dict[str, set[str]]:
     return {name: read[name] for name in FEATURES}
 
 
-def page_content(answers: Mapping[str, Answer], insurer: str, weights: Weights | None = None) -> dict[str, Any]:
-    """What the template of the page needs."""
+def page_content(
+    answers: Mapping[str, Answer], insurer: str, weights: Weights | None = None, *, is_automatic: bool = False
+) -> dict[str, Any]:
+    """What the template of the page needs. `is_automatic`: what a night proposes is held before people decide."""
     texts = words.texts("criteria")
     open_rows = {"rights.contest": "contact_open", "rights.complaint": "complaint_open"}
     contacts = [answers[key].text if key in answers else words.both(texts[name]) for key, name in open_rows.items()]
@@ -66,7 +68,9 @@ def page_content(answers: Mapping[str, Answer], insurer: str, weights: Weights |
     groups = [
         (words.both(name), [each for each in lines if each.group == key]) for key, name in texts["groups"].items()
     ]
-    return {"texts": texts, "groups": groups, "contacts": contacts, "insurer": insurer}
+    return {
+        "texts": texts, "groups": groups, "contacts": contacts, "insurer": insurer, "is_automatic": is_automatic,
+    }  # fmt: skip
 
 
 def directions_of(weights: Weights) -> dict[str, set[str]]:

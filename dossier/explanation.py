@@ -42,6 +42,7 @@ class Decided:
 
     looked_at: date
     is_random: bool  # drawn for the audit sample
+    is_by_hand: bool  # people put it on the list, and no night
     held: tuple[HeldPayments, ...]
     is_held_by_people: bool  # once at least; else nothing was held, or a night held it by itself
     status: str  # open, decided, reopened (after the verdict of `decided_on`), or undecided when its time was over
@@ -100,7 +101,9 @@ def _case(case: Decided, texts: Mapping[str, Any], *, is_confirmed: bool) -> dic
     lines += _decision(case, texts, is_confirmed=is_confirmed)
     kinds = _kinds(case.counted) if is_confirmed and not case.is_random else []
     explained = _kinds(case.explained) if is_confirmed else []
-    why = "why_public" if not is_confirmed else "why_random" if case.is_random else "why" if kinds else "why_none"
+    by = "_by_hand" if case.is_by_hand else ""
+    counted = f"why{by}" if kinds else f"why{by}_none"
+    why = "why_public" if not is_confirmed else "why_random" if case.is_random else counted
     return {
         "lines": lines,
         "why": words.both(texts[why]),

@@ -20,8 +20,9 @@ OLD_MODEL_DAYS = 92
 OLD_PURGE_DAYS = 31
 COUNTED_BEFORE = frozenset({
     "model.calibration", "model.precision", "model.workload", "model.drift", "data.learned_from",
-    "data.verdicts", "data.loads", "assessment.scale", "lists.coverage", "fairness.measured", "fairness.sample",
-    "incidents.warnings", "incidents.unscored",
+    "data.verdicts", "data.loads", "assessment.scale", "lists.lists", "lists.refused", "lists.coverage",
+    "fairness.measured", "fairness.sample",
+    "incidents.warnings", "incidents.unscored", "rights.used",
     *(f"oversight.{name}" for name in ("log", "nights", "verdicts", "overruled", "seconds", "unopened", "approvals",
                                        "second_looks", "holds", "roles", "reveals")),
 })  # fmt: skip

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from payeewatch.pipeline.home.settings import Params
+from payeewatch.pipeline.intervals import exact_interval
 
 LEVELS = (0.05, 0.01, 0.001)
-CONFIDENCE = 0.95
 ALL, NEW = "all", "known after training"
 
 
@@ -76,17 +76,7 @@ def _count_by_level(changes: str, segment: str, p_values: pd.Series) -> list[Exc
     n = len(p_values)
     counts = [int((p_values <= level).sum()) for level in LEVELS]
     return [
-        Exceedance(changes, segment, level, n, observed, n * level, *interval(observed, n))
+        Exceedance(changes, segment, level, n, observed, n * level, *exact_interval(observed, n))
         for level, observed in zip(LEVELS, counts, strict=True)
         if n
     ]
-
-
-def interval(hits: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """The exact interval of a share (Clopper and Pearson)."""
-    from scipy.stats import beta
-
-    tail = (1 - confidence) / 2
-    low = float(beta.ppf(tail, hits, n - hits + 1)) if hits else 0.0
-    high = float(beta.ppf(1 - tail, hits + 1, n - hits)) if hits < n else 1.0
-    return low, high

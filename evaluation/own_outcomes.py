@@ -15,10 +15,10 @@ from typing import Any
 
 import pandas as pd
 
-from payeewatch.evaluation.exceedance import interval
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS, UNCLEAR_VERDICTS, WhyNot
 from payeewatch.pipeline.home.errors import InputMissing
 from payeewatch.pipeline.home.runs import published_nights, read_run
+from payeewatch.pipeline.intervals import exact_interval
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.tables import VERDICTS
 from payeewatch.pipeline.training.training import verdicts_at
@@ -113,7 +113,7 @@ def estimate_outcomes(
         queued=len(queued),
         decided=len(decided),
         confirmed=confirmed,
-        precision=Estimate(_share(confirmed, len(decided)), *_interval(confirmed, len(decided))),
+        precision=Estimate(_share(confirmed, len(decided)), *exact_interval(confirmed, len(decided))),
         precision_bounds=(
             _share(confirmed, len(queued)),
             _share(confirmed + len(queued) - len(decided), len(queued)),
@@ -164,17 +164,13 @@ def _missed(confirmed: list[float], judged: list[float], audited: int) -> Estima
     total = sum(weights)
     spread = math.sqrt(sum((1 - 1 / max(weight, 1.0)) * weight**2 for weight in weights))
     population = sum(1 / (chance * answered) for chance in judged)
-    exact = interval(len(confirmed), len(judged))[1] * population
+    exact = exact_interval(len(confirmed), len(judged))[1] * population
     return Estimate(total, max(total - Z * spread, float(len(confirmed))), max(total + Z * spread, exact))
 
 
 def _read(session: Session, folder: str, nights: list[date], columns: list[str]) -> pd.DataFrame:
     paths = [session.settings.folder(folder) / f"{night}.parquet" for night in nights]
     return pd.concat([pd.read_parquet(path, columns=columns) for path in paths if path.exists()], ignore_index=True)
-
-
-def _interval(hits: int, n: int) -> tuple[float, float]:
-    return interval(hits, n) if n else (0.0, 1.0)
 
 
 def _share(part: float, whole: float) -> float:

@@ -114,7 +114,7 @@ def _pooled(frame: pd.DataFrame, kind: str) -> list[dict[str, Any]]:
 
 
 def _calibration(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    from payeewatch.evaluation.exceedance import interval
+    from payeewatch.pipeline.intervals import exact_interval
 
     if frame.empty:
         return []
@@ -122,7 +122,7 @@ def _calibration(frame: pd.DataFrame) -> list[dict[str, Any]]:
     for key, part in frame.groupby(["changes", "segment", "level"], sort=False):
         changes, segment, level = str(key[0]), str(key[1]), float(str(key[2]))
         n, observed = int(part["n"].sum()), int(part["observed"].sum())
-        low, high = interval(observed, n)
+        low, high = exact_interval(observed, n)
         out.append(
             {
                 "changes": changes,

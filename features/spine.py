@@ -35,10 +35,6 @@ BEGUN_AT = nw.max_horizontal("announced_at", "requested_at", "effective_at")
 AGED_FROM = nw.max_horizontal("effective_at", BEGUN_AT - LATE_DAYS * DAY)
 """From when its age counts. Whoever asks may write any day of effect: this makes a change no older than its news."""
 
-Ids = tuple[str, str | None]
-"""The ids of changes from the first up to the second, which is none of them; without a second, to the last."""
-ALL_IDS: Ids = ("", None)
-
 EVERY = nw.lit("every change")
 """One key for all changes, to count all of them."""
 
@@ -81,9 +77,9 @@ def learning_changes(
     since: date,
     window_days: int,
     past_window_days: Sequence[int],
-    ids: Ids = ALL_IDS,
+    ids: Sequence[str],
 ) -> Frame:
-    """Every past change, or those of some ids, on some of the nights from `since` on, only those on which it was open.
+    """The past changes of these ids, on some of the nights from `since` on, only those on which it was open.
 
     Within its window, these are the night on which it became known and the nights at `ages_days` of age. Past the
     window, each of `past_window_days` after its end begins a span that ends at the next one: the night is the first of
@@ -93,17 +89,13 @@ def learning_changes(
     days = tables.engine.load(calendar(nights))
     ages = tables.engine.load(ages_of(ages_days))
     spans = tables.engine.load(spans_past(window_days, past_window_days))
-    asked = tables.engine.load(ids_table(ids))
-    last = max(_microseconds(night.cutoff_at) for night in nights)
-    changes = all_changes(tables).filter(nw.col("known_at") <= last).join(asked, how="cross")
-    is_asked = (nw.col("first_id") <= nw.col("change_id")) & (
-        nw.col("end_id").is_null() | (nw.col("change_id") < nw.col("end_id"))
-    )
-    changes = changes.filter(is_asked).drop("first_id", "end_id")
+    last = max(microseconds(night.cutoff_at) for night in nights)
+    changes = all_changes(tables).filter(nw.col("known_at") <= last)
+    changes = changes.join(tables.engine.load(names(ids)), on="change_id", how="semi")
     aged = _night_of("aged_from", changes, days).join(ages, how="cross")
     aged = aged.select("change_id", day=nw.col("day") + nw.col("age"))
     instants = days.select("day", "as_of", "cutoff_at").filter(
-        nw.col("as_of") >= _microseconds(datetime.combine(since, time()))
+        nw.col("as_of") >= microseconds(datetime.combine(since, time()))
     )
     due = nw.concat([_night_of("announced_at", changes, days).drop("instant"), aged]).unique()
     due = due.join(instants, on="day", how="inner").drop("day")
@@ -240,12 +232,12 @@ def _night_of(column: str, changes: Frame, days: Frame) -> Frame:
 
 def calendar(nights: Sequence[Night]) -> pa.Table:
     """One row per night: its date (as microseconds and as days since 1970), first and last instants."""
-    as_of = [_microseconds(datetime.combine(night.as_of, time())) for night in nights]
+    as_of = [microseconds(datetime.combine(night.as_of, time())) for night in nights]
     columns = {
         "as_of": as_of,
         "day": [instant // DAY for instant in as_of],
-        "opens_at": [_microseconds(night.opens_at) for night in nights],
-        "cutoff_at": [_microseconds(night.cutoff_at) for night in nights],
+        "opens_at": [microseconds(night.opens_at) for night in nights],
+        "cutoff_at": [microseconds(night.cutoff_at) for night in nights],
     }
     return pa.table({name: pa.array(values, pa.int64()) for name, values in columns.items()})
 
@@ -262,16 +254,12 @@ def spans_past(window_days: int, past_window_days: Sequence[int]) -> pa.Table:
     return pa.table({name: pa.array(ages, pa.int64()) for name, ages in spans.items()})
 
 
-def ids_table(ids: Ids) -> pa.Table:
-    """The first of some ids, and the first after them."""
-    return pa.table({"first_id": pa.array(ids[:1], pa.string()), "end_id": pa.array(ids[1:], pa.string())})
-
-
 def names(change_ids: Sequence[str]) -> pa.Table:
     """The changes asked for by name, each once."""
     return pa.table({"change_id": pa.array(sorted(set(change_ids)), pa.string())})
 
 
-def _microseconds(instant: datetime) -> int:
+def microseconds(instant: datetime) -> int:
+    """An instant as the engines count time: microseconds since 1970 (UTC)."""
     since_1970 = instant.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
     return since_1970.days * DAY + since_1970.seconds * 1_000_000 + since_1970.microseconds

@@ -15,7 +15,10 @@ from payeewatch.dossier.statements import Both, Fact, Kind, Source
 from payeewatch.dossier.words import NONE, Percent, both, free_text, texts, word
 from payeewatch.pipeline.detector.model_registry import altered
 from payeewatch.pipeline.detector.model_store import database_of, reading
+from payeewatch.pipeline.detector.promotions import Kind as PromotionKind
+from payeewatch.pipeline.detector.promotions import Record
 from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params
+from payeewatch.pipeline.intervals import exact_interval
 from payeewatch.pipeline.store.lake import FORMS
 from payeewatch.pipeline.tables import DROP_TABLES
 
@@ -29,6 +32,8 @@ SEGMENTS = {
     "provider derived": {"en": "derived changes of providers", "fr": "changements déduits de professionnels"},
 }
 POOL = {"en": "nights: {}", "fr": "nuits : {}"}
+YES_NO = {"True": True, "False": False}
+"""What MLflow writes of a setting that is yes or no."""
 PARAMS = "SELECT key, value FROM params WHERE run_uuid = ?"
 METRICS = "SELECT key, value FROM latest_metrics WHERE run_uuid = ?"
 
@@ -124,14 +129,6 @@ def _calibration(home: Reading) -> Fact | None:
         "ks": round(ks * 100, 1),
     }  # fmt: skip
     return Fact(values, (home.model_source(),))
-
-
-def exact_interval(hits: int, n: int) -> tuple[float, float]:
-    """The interval of a share that holds the true one 95 times in 100 or more often, by Clopper and Pearson."""
-    from scipy.stats import binomtest
-
-    interval = binomtest(hits, n).proportion_ci(0.95)
-    return float(interval.low), float(interval.high)
 
 
 def _precision(home: Reading) -> Fact | None:
@@ -240,6 +237,7 @@ KINDS = {
 }
 
 
+NO_GATE = {"en": "no gate was asked (train --promote)", "fr": "aucun contrôle n'a été appliqué (train --promote)"}
 UNASKED_WHY = "train --promote"
 UNASKED = {"en": "train --promote; no reason was asked", "fr": "train --promote ; aucun motif n'a été demandé"}
 
@@ -252,13 +250,19 @@ def _history(home: Reading) -> Fact | None:
             each.at.replace(tzinfo=None, second=0, microsecond=0), home.is_later(each),
             KINDS.get(str(each.kind), str(each.kind)),
             each.before, each.to, free_text(each.who), free_text(each.approved_by),
-            UNASKED if each.why == UNASKED_WHY else free_text(each.why), free_text(each.override),
+            UNASKED if each.why == UNASKED_WHY else free_text(each.why),
+            free_text(each.override) if was_asked(each) else NO_GATE,
         )
         for each in home.records
     )  # fmt: skip
     later = sum(home.is_later(each) for each in home.records)
     source = Source(Kind.MODEL, "mlflow, payeewatch-promotions", short(repr(rows)))
     return Fact({"by_then": len(rows) - later, "later": later}, (source,), rows)
+
+
+def was_asked(record: Record) -> bool:
+    """Whether the gate looked at a version that took another one's place; of what it need not look at, too."""
+    return record.kind != PromotionKind.PROMOTION or not record.before or bool(record.comparison or record.override)
 
 
 def _versions(home: Reading) -> Fact | None:
@@ -306,7 +310,7 @@ def _since_training(home: Reading) -> Fact | None:
     if version is None or not trained:
         return Fact({}, (home.model_source(),), is_nothing=True)
     changed = [name for name, value in home.params.items() if name in trained and trained[name] != str(value)]
-    rows = tuple((name, home.params[name], trained[name]) for name in changed)
+    rows = tuple((name, home.params[name], YES_NO.get(trained[name], trained[name])) for name in changed)
     values = {"many": len(rows), "version": version.version, "day": _day(version.trained_as_of), "of": len(trained)}
     return Fact(values, (home.model_source(), *home.settings_source(*changed)), rows)
 

@@ -144,9 +144,13 @@ def _let_through(home: Reading) -> tuple[tuple[Any, ...], ...]:
 
 
 def _unscored(home: Reading) -> Fact | None:
-    """Rules that announced changes broke so that no night scores them, and how many changes."""
+    """Rules that announced changes broke so that no night scored them, and how many changes.
+
+    A change that was refused several times counts once, by the rules that it broke last.
+    """
     refused = [each for load in home.loads if load.kind == "drop" for each in load.facts.get("unscored_changes", ())]
-    many = Counter(", ".join(each["rules"]) for each in refused)
+    rules = {each["change_id"] or f"no. {place}": ", ".join(each["rules"]) for place, each in enumerate(refused)}
+    many = Counter(rules.values())
     return Fact({"many": many.total()}, (home.loads_source(),), tuple(sorted(many.items()))) if many else None
 
 

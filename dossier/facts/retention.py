@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -107,16 +108,16 @@ def _purges(home: Reading) -> Fact | None:
 
 
 def _gone(report: str) -> Both:
-    """What a report says went, by clock and store, without what is due later."""
-    clocks: dict[str, list[tuple[str, int]]] = {}
-    for line in report.partition("due in")[0].splitlines():
+    """What the reports of a day say went, by clock and store, without what is due later."""
+    clocks: dict[str, Counter[str]] = {}
+    for line in (line for each in report.split("gone as of") for line in each.partition("due in")[0].splitlines()):
         clock, _, rest = line.strip().partition(" ")
         store, _, many = rest.strip().rpartition(" ")
-        if line.startswith("  ") and many.isdigit():
-            clocks.setdefault(clock, []).append((store.strip(), int(many)))
+        if line.startswith("  ") and many.replace(",", "").isdigit():
+            clocks.setdefault(clock, Counter())[store.strip()] += int(many.replace(",", ""))
     return {
         name: ("; " if name == "en" else f"{NO_BREAK}; ").join(
-            f"{_clock(clock, name)} ({', '.join(f'{store} {word(many, name)}' for store, many in stores)})"
+            f"{_clock(clock, name)} ({', '.join(f'{store} {word(many, name)}' for store, many in stores.items())})"
             for clock, stores in clocks.items()
         )
         or NONE[name]

@@ -59,13 +59,15 @@ def oversight_facts(home: Reading) -> dict[str, Fact | None]:
     """The facts of the part `oversight`; without a reviewers' database there are none."""
     if home.review is None:
         return {}
-    counts, sources = home.review.oversight, (home.audit_source(),)
+    counts, done, sources = home.review.oversight, home.review.oversight.done, (home.audit_source(),)
     roles = tuple((ROLES.get(role, role), many) for role, many in sorted(counts.roles.items()))
     rest = counts.last_record - counts.roles.total()
     values = {"records": counts.last_record, "mac": counts.last_mac[-DIGEST:], "findings": len(home.review.findings)}
     return {
         "log": Fact(values, sources) if counts.last_record or home.review.findings else None,
-        "nights": Fact({"nights": counts.nights, "flags": counts.flags}, sources),
+        "nights": Fact(
+            {"nights": counts.nights, "flags": counts.flags, "by_hand": counts.actions["open_by_hand"]}, sources
+        ),
         "verdicts": Fact(
             {"verdicts": counts.proposed_verdicts, "standing": counts.verdicts.total()},
             sources,
@@ -75,13 +77,12 @@ def oversight_facts(home: Reading) -> dict[str, Fact | None]:
         "seconds": _seconds(home, counts),
         "unopened": Fact(share_values(counts.unopened), sources) if counts.unopened.of else None,
         "approvals": _approvals(home, counts),
-        "second_looks": Fact({"many": counts.second_looks, "alike": counts.second_looks_alike}, sources)
-        if counts.second_looks
+        "second_looks": Fact({"many": done["second_looks"], "alike": done["second_looks_alike"]}, sources)
+        if done["second_looks"]
         else None,
         "holds": Fact(
             {
-                "held": counts.actions["hold"], "released": counts.actions["release"],
-                "extended": counts.actions["extend"],
+                "held": done["held"], "released": done["released"], "extended": done["extended"],
                 "ended": counts.actions["hold_ended"], "renewed": counts.actions["hold_renewed"],
                 "none_yet": _no_hold_yet(home, counts),
             },
@@ -182,5 +183,6 @@ def _approvals(home: Reading, counts: Oversight) -> Fact | None:
     share = counts.returned_share
     if not share.of:
         return None
-    values = {"approved": counts.approved, "unopened": counts.approved_unopened, "returned": counts.returned}
+    done = counts.done
+    values = {"approved": done["approved"], "unopened": done["approved_unopened"], "returned": done["returned"]}
     return Fact(share_values(share) | values, (home.audit_source(),))

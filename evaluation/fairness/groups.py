@@ -14,11 +14,11 @@ from typing import Any
 import pandas as pd
 
 from payeewatch.evaluation.backtest import LATEST_VERDICTS
-from payeewatch.evaluation.exceedance import interval
 from payeewatch.pipeline.home import vault
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS, HONEST_VERDICT, Queue
 from payeewatch.pipeline.home.errors import InputMissing
 from payeewatch.pipeline.home.runs import published_files
+from payeewatch.pipeline.intervals import exact_interval
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.as_of import known_at_cutoff
 
@@ -73,7 +73,7 @@ class Rate:
 
     @classmethod
     def of(cls, hits: int, n: int) -> Rate:
-        return cls(hits, n, *interval(hits, n)) if n else cls(0, 0, 0.0, 1.0)
+        return cls(hits, n, *exact_interval(hits, n)) if n else cls(0, 0, 0.0, 1.0)
 
     @property
     def share(self) -> float | None:

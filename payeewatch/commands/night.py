@@ -156,8 +156,8 @@ def _queue_lines(settings: Settings, night: date, runs: list[dict[str, Any]]) ->
 
     flags = pq.read_table(settings.folder("flags") / f"{night}.parquet").to_pylist()
     lines = [
-        f"{run['night']}  {run['scored']:,} open changes, {run['flagged']['new']} new flags"
-        f" (queue: {run['flagged']['hold']} hold, {run['flagged']['review']} review, {run['flagged']['audit']} audit)"
+        f"{run['night']}  open changes: {run['scored']:,}; new flags: {run['flagged']['new']}; "
+        f"queue: {run['flagged']['hold']} hold, {run['flagged']['review']} review, {run['flagged']['audit']} audit"
         for run in runs
     ]
     lines += ["", f"The queue of {night}, to look at from the top:"]

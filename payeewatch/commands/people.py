@@ -196,11 +196,13 @@ def _report_lines(until: date, dry_run: bool, clocks: Clocks, soon: Clocks, note
 
 
 def _keep_report(settings: Settings, until: date, text: str, *, dry_run: bool, is_person: bool) -> None:
-    """Write the report below reports/: counts only, never a person."""
+    """Write the report below reports/, after those of the same day: counts only, never a person."""
     from payeewatch.pipeline.home.files import write_text
 
     ending = ("-person" if is_person else "") + ("-dry-run" if dry_run else "")
-    write_text(settings.folder("reports") / f"purge-{until}{ending}.txt", text)
+    path = settings.folder("reports") / f"purge-{until}{ending}.txt"
+    before = path.read_text(encoding="utf-8") if path.exists() and not dry_run else ""
+    write_text(path, before + text)
 
 
 def has_triage_database(settings: Settings) -> bool:

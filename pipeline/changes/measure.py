@@ -5,30 +5,32 @@ The engine reads the lake tables; nothing is written.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
-from itertools import pairwise
 
+import narwhals as nw
+import numpy as np
 import pandas as pd
 
 from payeewatch.features import FEATURES
 from payeewatch.features.engines.engine import Engine, Frame, Question, Refused, WrongAnswer
 from payeewatch.features.measuring import measure_features
 from payeewatch.features.spine import (
-    Ids,
     Night,
     ages_of,
     calendar,
-    ids_table,
     learning_changes,
+    microseconds,
     named_changes,
     names,
     open_changes,
     spans_past,
 )
 from payeewatch.features.versions import Tables
+from payeewatch.pipeline.detector.calibration import change_keys
+from payeewatch.pipeline.detector.lens import PARTIES
+from payeewatch.pipeline.frames import texts
 from payeewatch.pipeline.home.errors import PayeeWatchError
 from payeewatch.pipeline.home.settings import Params
 
@@ -86,43 +88,57 @@ def _kind(*facts: Hashable) -> Hashable:
 
 
 def measure_past(engine: Engine, params: Params, as_of: date) -> pd.DataFrame:
-    """Every past change at several ages of its life, none later than `as_of`, each as its night knew it.
+    """Past changes at several ages of their life, none later than `as_of`, each as its night knew it.
 
-    The ages are `train.ages_days` and, past the window, `train.past_window_days` with a payment pending.
+    The ages are `train.ages_days` and, past the window, `train.past_window_days` with a payment pending. The changes
+    are all of the last `train.history_days`; or `train.most_changes` of members, and as many of providers, by hash.
 
-    The columns and the order are those of `measure`, over the last `train.history_days`.
+    The columns and the order are those of `measure`.
 
     Raises:
         PayeeWatchError: the engine cannot compute a feature.
     """
     train = params.train
     since = as_of - timedelta(days=train.history_days)
-    margin = max(train.ages_days, default=0) + 366
-    days = (as_of - since).days + margin
+    oldest = max(train.ages_days, default=0)
+    days = (as_of - since).days + oldest + 366
     nights = [_night(params, as_of - timedelta(days=back)) for back in range(days, -1, -1)]
     window = params.observe.window_days
 
-    def question(ids: Ids) -> Question:
+    def question(ids: Sequence[str]) -> Question:
         def find(tables: Tables) -> Frame:
             return learning_changes(tables, nights, train.ages_days, since, window, train.past_window_days, ids)
 
-        loads = calendar(nights), ages_of(train.ages_days), spans_past(window, train.past_window_days), ids_table(ids)
+        loads = calendar(nights), ages_of(train.ages_days), spans_past(window, train.past_window_days), names(ids)
         return Question(_builder(find, params), loads, _kind("past", as_of, since, window, params.timezone))
 
     parts = []
     with _engine_errors(engine):
-        for ids in _parts(engine):
-            parts.append(engine.answer(question(ids)))
+        ids = _drawn(engine, params, nights[-1], nights[-1 - (as_of - since).days - oldest])
+        for first in range(0, max(len(ids), 1), PAST_AT_ONCE):
+            parts.append(engine.answer(question(ids[first : first + PAST_AT_ONCE])))
             engine.forget()
     return _with_types(pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0])
 
 
-def _parts(engine: Engine) -> list[Ids]:
-    """The ids of all changes in parts of about the same size, in their order."""
-    ids = sorted(engine.collect(engine.read("changes", ["change_id"]).unique())["change_id"])
-    n_parts = max(math.ceil(len(ids) / PAST_AT_ONCE), 1)
-    bounds = ["", *(ids[len(ids) * part // n_parts] for part in range(1, n_parts)), None]
-    return list(pairwise(bounds))
+def _drawn(engine: Engine, params: Params, last: Night, first: Night) -> list[str]:
+    """The ids of the past changes to learn from, in their order: those with the lowest keys.
+
+    A key depends on nothing but the seed and the change, so that no later change has a say. Changes from before the
+    `first` night, which only a waiting payment keeps open, are drawn at the same rate as the others.
+    """
+    known = engine.read("changes", ["change_id", "payee_type", "known_at"])
+    known = known.filter(nw.col("known_at") <= microseconds(last.cutoff_at))
+    known = known.group_by("change_id").agg(nw.col("payee_type").min(), nw.col("known_at").min())
+    changes = engine.collect(known).sort_values("change_id", ignore_index=True)
+    key, known_at = change_keys(changes["change_id"], params.seed), changes["known_at"].to_numpy()
+    is_drawn = np.ones(len(changes), dtype=bool)
+    for payee_type in PARTIES:
+        of_type = changes["payee_type"].to_numpy() == payee_type
+        counted = np.sort(key[of_type & (known_at >= microseconds(first.opens_at))])
+        if len(counted) > params.train.most_changes:
+            is_drawn[of_type] = key[of_type] <= counted[params.train.most_changes - 1]
+    return list(texts(changes["change_id"][is_drawn]))
 
 
 def _builder(find: Callable[[Tables], Frame], params: Params) -> Callable[[Engine], tuple[Frame, Frame]]:

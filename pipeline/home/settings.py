@@ -94,6 +94,7 @@ class Train(Section):
     ages_days: Annotated[list[DaysOrNone], Field(description="ages in days")]
     past_window_days: Annotated[list[Days], Field(description="days past the window")]
     history_days: ManyDays
+    most_changes: Annotated[int, Field(ge=2, le=10**9, description="a number of changes from 2 up")]
     min_changes: Annotated[int, Field(ge=2, le=10**9, description="a number of changes from 2 up")]
     holdout_share: Annotated[float, Field(ge=0.05, le=0.95, description="a share from 0.05 to 0.95")]
     recent_days: ManyDays

@@ -105,7 +105,9 @@ def test_figures_are_those_of_the_home(made: Dossier, published: Home) -> None:
     assert f"scored {run['scored']} open changes" in texts["model.workload"].text["en"]
     assert len(texts["lists.lists"].rows) == len(run["lists"])
     assert (
-        texts["model.in_use"].text["fr"].startswith("Jusqu’au jour de ce dossier, les nuits ont utilisé la version 1.")
+        texts["model.in_use"]
+        .text["fr"]
+        .startswith("La dernière nuit jusqu’au jour de ce dossier a utilisé la version 1.")
     )
     assert texts["changes.history"].rows[0][4]["en"] == "1"
 
@@ -206,6 +208,7 @@ def test_what_was_counted_before_an_erasure_is_named(made: Dossier, published: H
     numbers = {each.number for each in dossier.statements if each.key in COUNTED_BEFORE}
     assert len(numbers) == len(COUNTED_BEFORE)
     assert {"assessment.scale", "lists.coverage", "model.workload", "fairness.measured"} <= COUNTED_BEFORE
+    assert {"rights.used", "lists.lists"} <= COUNTED_BEFORE  # a person's own requests, and rows of a list
     said = next(each.text["en"] for each in dossier.findings if each.code == "erased_since")
     assert numbers == {*re.findall(r"\d+\.\d+", said)}
     scale = next(each for each in dossier.statements if each.key == "assessment.scale")
@@ -219,7 +222,7 @@ def test_a_broken_audit_log_is_said_first(published: Home) -> None:
     assert codes(made)[0] == "broken_log"
     assert "record 3" in made.findings[0].text["fr"]
     texts = {each.key: each.text["en"] for each in made.statements}
-    assert "6 of 8 judged flags to be honest changes: 75\u00a0%" in texts["oversight.overruled"]
+    assert "6 of 8 judged flags of nights to be honest changes: 75\u00a0%" in texts["oversight.overruled"]
     assert "no_log" not in codes(made)
     assert [each.key for each in made.statements if each.text["en"].endswith(":") and not each.rows] == []
 
@@ -231,8 +234,11 @@ def test_a_statement_that_no_longer_holds_is_found(published: Home, tmp_path: Pa
         [*stale(out, build(reading(home)))]
     write_json(out / "dossier.json", plain(build(reading(home))))
     assert [*stale(out, build(reading(home)))] == []
-    (home.path / "reports" / f"purge-{DAY}.txt").write_text("gone as of D:\n  flags          flags             3\n")
+    gone = "gone as of D:\n  flags          flags         1,230\ndue in D:\n  flags          flags             9\n"
+    (home.path / "reports" / f"purge-{DAY}.txt").write_text(gone + gone.replace("1,230", "    4"))  # twice as of a day
     assert [*stale(out, build(reading(home)))] == ["question 18", "retention.purges"]
+    purges = next(each for each in build(reading(home)).statements if each.key == "retention.purges")
+    assert purges.rows[0][1]["en"].endswith("(flags 1,234)")
     with pytest.raises(InputRefused, match="check it with --as-of"):
         [*stale(out, build(reading(home, as_of=NIGHTS[0])))]
 

@@ -80,6 +80,14 @@ def test_weights_say_what_counts_for_an_honest_change() -> None:
     assert protected.counts == "shown"  # it explains a change to people, and has no points
 
 
+@pytest.mark.parametrize(("language", "before"), [("en", "before a person has looked"), ("fr", "ait regardé")])
+def test_a_hold_before_people_look_is_told_where_it_is_set(language: str, before: str) -> None:
+    assert before in criteria_page(page_content({}, "", is_automatic=True), language)
+    page = criteria_page(page_content({}, ""), language)
+    assert before not in page
+    assert ("decides nothing" in page, "ne décide de rien" in page) == (False, False)
+
+
 def test_the_insurers_contact_is_printed_once_it_is_filled_in() -> None:
     answer = Answer({"en": "Write to us", "fr": "Écrivez-nous"})
     assert "rights.contest" in criteria_page(page_content({}, ""), "fr")

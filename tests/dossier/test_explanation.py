@@ -18,6 +18,7 @@ from payeewatch.triage.records.times_held import Became
 CASE = Decided(
     looked_at=date(2024, 9, 23),
     is_random=False,
+    is_by_hand=False,
     held=(HeldPayments("held", False, date(2024, 9, 24), date(2024, 9, 30), 2, Decimal("1840.50")),),
     is_held_by_people=True,
     status="decided",
@@ -94,6 +95,13 @@ def test_what_was_drawn_at_random_is_not_said_to_be_unusual(
     text = written(tmp_path, language, replace(CASE, is_random=True), is_confirmed=True)
     assert random in text
     assert unusual not in text
+    by_hand = replace(CASE, is_by_hand=True)
+    person = "A person put it on the list" if language == "en" else "une personne qui l’a mis sur la liste"
+    for case in (by_hand, replace(by_hand, counted=())):
+        page = written(tmp_path, language, case, is_confirmed=True)
+        assert person in page
+        assert unusual not in page
+        assert person not in written(tmp_path, language, case)
     for case in (CASE, replace(CASE, counted=())):
         assert random not in written(tmp_path, language, case, is_confirmed=True)
     assert unusual in written(tmp_path, language, is_confirmed=True)

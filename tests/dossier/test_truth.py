@@ -24,19 +24,21 @@ from payeewatch.dossier import words
 from payeewatch.dossier.build import asked_for, build
 from payeewatch.dossier.criteria import columns_read
 from payeewatch.dossier.facts.categories import INPUTS, every_column
-from payeewatch.dossier.facts.records import STORES, exit_codes, in_both
+from payeewatch.dossier.facts.model import NO_GATE, change_facts
+from payeewatch.dossier.facts.records import STORES, exit_codes, in_both, incident_facts
 from payeewatch.dossier.facts.retention import constants
 from payeewatch.dossier.reading import Reading, short
 from payeewatch.dossier.statements import Dossier, Kind, State, Statement
 from payeewatch.evaluation.fairness.groups import AGES, ATTRIBUTES, FEWEST, TOGETHER, UNKNOWN
 from payeewatch.features.registry import FEATURES
+from payeewatch.pipeline.detector import promotions
 from payeewatch.pipeline.detector.reasons import MOST_REASONS, MOST_REASSURING
 from payeewatch.pipeline.home.errors import PayeeWatchError
 from payeewatch.pipeline.home.retention_periods import Clock
 from payeewatch.pipeline.home.settings import FOLDERS, Settings
 from payeewatch.pipeline.home.vault import ABROAD, IN_FRANCE
 from payeewatch.pipeline.store.lake import Lake
-from payeewatch.pipeline.tables import BANKS, LAKE_STAMPS, LAKE_TABLES
+from payeewatch.pipeline.tables import BANKS, DROP_TABLES, LAKE_STAMPS, LAKE_TABLES
 from payeewatch.triage.exchange.ending_soon import RENEWALS
 from tests.conftest import NIGHTS, ROOT, Home
 
@@ -157,7 +159,10 @@ def test_a_number_of_a_statement_named_in_a_text_is_the_one_meant(made: Dossier)
     by_number = {each.number: each.key for each in made.statements}
     meant = {
         "1.3": "model.not_for", "1.13": "model.workload", "1.14": "model.warnings", "4.3": "register.purposes",
-        "4.5": "register.data", "4.11": "register.feed_limit", "5.16": "oversight.reveals",
+        "4.5": "register.data", "4.11": "register.feed_limit", "5.8": "oversight.second_looks",
+        "2.3": "data.verdicts", "2.4": "data.loads", "3.3": "assessment.scale", "11.3": "changes.by_two",
+        "13.6": "rights.erasure",
+        "5.16": "oversight.reveals",
         "6.1": "retention.clocks", "6.4": "retention.proof_person", "6.9": "retention.remains",
         "6.12": "retention.adopted", "6.13": "retention.backups", "6.14": "retention.waiting", "7.1": "lists.lists",
         "8.9": "security.household", "8.13": "security.sessions", "8.24": "security.tokens_in_force",
@@ -211,7 +216,7 @@ def test_numbers_of_the_last_night_are_those_of_its_files(made: Dossier, publish
     expected = [scored, len(flags), new, queues["hold"], queues["review"], queues["audit"], run["capacity"]]
     assert numbers(text(made, "model.workload")) == [f"{each:,}" for each in expected]
     oldest = min(row["first_flagged_on"] for row in flags)
-    assert f"stood {len(flags)} flags" in text(made, "retention.waiting")
+    assert f"still has {len(flags)} when" in text(made, "retention.waiting")
     assert words.word(oldest, "en") in text(made, "retention.waiting")
     drawn = sum(row["queue"] == "audit" and row["first_flagged_on"] == DAY for row in flags)
     assert numbers(text(made, "fairness.sample"))[:2] == [str(queues["audit"]), str(drawn)]
@@ -274,6 +279,32 @@ def test_nights_settings_and_decisions_are_counted_from_their_files(made: Dossie
     assert numbers(text(made, "changes.history")) == ["0", "1"]  # made champion when the tests ran, after the day
 
 
+def test_what_is_said_of_reading_erasing_and_reopening_has_its_limits(made: Dossier) -> None:
+    """Each has an exception in the code or in another page, which a general sentence would hide."""
+    page = (ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
+    assert "files attached to *other* flags is not searched" in page
+    assert "kept with other flags, are not searched" in text(made, "retention.proof_person")
+    assert "with somebody else's flag" in text(made, "rights.erasure")
+    assert '"triage/holds in force"' in (ROOT / "triage" / "records" / "erasure.py").read_text(encoding="utf-8")
+    assert "Holds on the person's payments end with the flags" in text(made, "rights.erasure")
+    queue = (ROOT / "triage" / "views" / "queue.py").read_text(encoding="utf-8")
+    assert "audit.record" not in queue  # a list has no record
+    assert "who reads a list of flags is not" in text(made, "assessment.risk_insider")
+    assert "also to those deleted since. Who read a list or an export" in text(made, "rights.access")
+    assert "as long as it is kept" in text(made, "rights.reopened")
+    assert "a purge or an erasure takes rows out" in text(made, "changes.back")
+    assert "NATIONAL_ID" in (ROOT / "triage" / "views" / "reveal.py").read_text(encoding="utf-8")
+    assert "an account, a name or a national id" in words.texts("oversight")["statements"]["reveals"]["en"]
+    assert "the reviewers' database by the next purge" in text(made, "retention.interrupted")
+    assert any("Any other verdict in the data store" in row[0] for row in rows(made, "retention.clocks"))
+    assert "the verdict on its change, as long as 6.1 says" in text(made, "retention.remains")
+    assert "calendar) does not close" in text(made, "incidents.accepted")
+    assert "failed night up to the day of this dossier is" in text(made, "incidents.failed")
+    assert "when this is made" in text(made, "assessment.scale")  # an erasure after the day is not in it
+    for used in ("providers", "payments", "membership", "further households", "relatives", "blocked"):
+        assert used in text(made, "assessment.necessary")
+
+
 def test_an_erasure_is_not_said_to_touch_the_insurers_own_files(made: Dossier) -> None:
     code = (ROOT / "payeewatch" / "commands" / "people.py").read_text(encoding="utf-8")
     own = re.search(r"(\w+)/, (\w+)/ and (\w+)/ are the insurer's own", code)
@@ -332,6 +363,18 @@ def test_records_of_rewritten_files_are_counted_beside_the_loads(
     assert replace(home).replaced == 2
 
 
+def test_a_change_that_is_refused_again_is_one_change(home: Reading) -> None:
+    refused = [
+        {"change_id": name, "rules": [rule]} for name, rule in (("X1", "a"), ("X1", "b"), (None, "b"), (None, "b"))
+    ]
+    changed = replace(home)
+    drop = next(load for load in home.loads if load.kind == "drop")
+    vars(changed)["loads"] = [replace(drop, facts={"unscored_changes": [each]}) for each in refused]
+    fact = incident_facts(changed)["unscored"]
+    assert fact
+    assert (fact.values["many"], fact.rows) == (3, (("b", 3),))
+
+
 def test_a_warning_names_what_is_measured_and_no_name_of_the_code() -> None:
     coded = {"code": "features_without_difference", "params": {"features": "is_blocked_account, bank_surprise"}}
     said = in_both("", coded)
@@ -344,6 +387,21 @@ def test_a_promotion_for_which_nobody_was_asked_why_says_so(made: Dossier) -> No
     assert [row[7] for row in rows(made, "changes.history")] == ["train --promote; no reason was asked"]
 
 
+def test_a_version_that_no_gate_looked_at_is_marked(home: Reading) -> None:
+    first = home.records[0]
+    second = replace(first, before="1", to="2", why="better")
+    records = [first, second, replace(second, comparison="run"), replace(second, override="late"),
+               replace(second, kind=promotions.Kind.ROLLBACK)]  # fmt: skip
+    changed = replace(home)
+    vars(changed)["records"] = records
+    fact = change_facts(changed)["history"]
+    assert fact
+    assert [row[8] for row in fact.rows] == ["", NO_GATE, "", "late", ""]
+    code = (ROOT / "docs" / "retraining.md").read_text(encoding="utf-8")
+    assert "`train --promote` asks no gate" in code
+    assert "No gate is asked by payeewatch train --promote" in words.texts("changes")["statements"]["gate"]["en"]
+
+
 def test_no_feature_reads_what_a_category_says_that_none_reads() -> None:
     read = set().union(*columns_read().values())
     entries = [each for each in words.texts("columns")["categories"] if "no feature reads it" in each["why"]["en"]]
@@ -353,6 +411,32 @@ def test_no_feature_reads_what_a_category_says_that_none_reads() -> None:
     }  # fmt: skip
     assert inside >= {"sex", "department", "guarantee_level", "broker_id", "employer_id"}
     assert (inside | {"ip_country", "network", "specialty"}) & read == set()
+
+
+USES = ("features", "evaluation", "triage", *(f"pipeline/{name}" for name in (
+    "breaches", "changes", "detector", "night", "report", "store", "training")))  # fmt: skip
+"""Where a column is put to use; elsewhere it is read, checked, kept, told to its person and erased."""
+
+
+def test_every_column_that_nothing_uses_is_asked_about(made: Dossier) -> None:
+    files = [path for folder in USES for path in (ROOT / folder).rglob("*.py") if "subject_access" not in path.name]
+    used = {word for path in files for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))}
+    kept = {(name, column.lake_name) for name, table in DROP_TABLES.items() for column in table.columns}
+    identities = {"holder_name", "postal_code"}  # of these the data store makes others
+    unused = {column for _, column in kept if column not in used} - identities
+    asked = text(made, "register.unread")
+    in_words = {
+        "contract_id": "number of the contract", "guarantee_level": "guarantee level", "broker_id": "broker",
+        "employer_id": "employer", "finess": "finess", "rpps": "rpps", "closed_on": "closing",
+        "invoice_hash": "hash of the invoice",
+    }  # fmt: skip
+    assert unused == {*in_words, "opened_on"}  # the opening says since when a row of a first drop counts
+    assert [words for words in (*in_words.values(), "specialty", "network", "channel") if words not in asked] == []
+    told = {name: entry["why"]["en"] for entry in words.texts("columns")["categories"]
+            for names in entry["columns"].values() for name in names}  # fmt: skip
+    assert [
+        name for name in unused - {"opened_on"} if not re.search("nothing uses|no feature reads it", told[name])
+    ] == []
 
 
 def test_every_clock_of_the_settings_and_the_code_is_told(home: Reading) -> None:

@@ -6,9 +6,8 @@ from datetime import date, datetime
 
 import numpy as np
 import pandas as pd
-import pytest
 
-from payeewatch.evaluation.exceedance import ALL, NEW, Exceedance, exceedances, interval
+from payeewatch.evaluation.exceedance import ALL, NEW, Exceedance, exceedances
 from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params
 
 PARAMS = Params.read(DEFAULT_PARAMS)
@@ -64,14 +63,3 @@ def test_a_change_counts_once_a_segment() -> None:
     assert counts["young", 0.05] == (1, 0)
     assert counts["old", 0.05] == (1, 1)
     assert counts["all segments", 0.05] == (1, 0)
-
-
-@pytest.mark.parametrize(("hits", "n"), [(0, 10), (10, 10), (3, 50)])
-def test_the_interval_holds_the_share(hits: int, n: int) -> None:
-    low, high = interval(hits, n)
-    assert low <= hits / n <= high
-    assert 0 <= low < high <= 1
-
-
-def test_nothing_seen_in_a_hundred_is_about_three_and_a_half_percent_at_most() -> None:
-    assert interval(0, 100)[1] == pytest.approx(1 - 0.025 ** (1 / 100))

@@ -6,28 +6,32 @@ The log only grows, so what is counted up to a day stays the same, whatever is d
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
 
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS, HONEST_VERDICT
-from payeewatch.triage.figures.team import Share
+from payeewatch.triage.figures.team import CHANGE_VERDICTS, Share
 from payeewatch.triage.models import AuditRecord
 from payeewatch.triage.verdict_codes import Verdict
 
 READ = ("number", "at", "user", "role", "action", "flag_id", "details")
 SITTING = timedelta(minutes=30)
 """A user who opened a flag longer ago than this before a verdict may have done something else in between."""
-IN_FORCE, VERDICT, SECOND_LOOK = "in_force", "verdict", "second_look"
-CLOSING = frozenset({*Verdict.values, "approve"})
-"""The actions that bring a verdict into force; the undo of one takes it back."""
+IN_FORCE, VERDICT, COME_BACK = "in_force", "verdict", "come_back"
+STEPS = frozenset(
+    {*Verdict.values, "approve", "return_proposal", "second_look", "hold", "release", "extend", "put_right"}
+)
+"""The steps that are counted; the undo of one takes it back, with what it did to the verdict of the flag."""
+EFFECTS = {"release": "released", "put_right": "released", "extend": "extended"}
+"""A kind of decision -> what is counted once one is in force: a proposal has done nothing yet."""
 
 
 @dataclass
 class Oversight:
-    """Counts up to an instant. `seconds` are from opening a flag to the same user's verdict on it, shortest first."""
+    """Counts up to an instant. `seconds` are from opening a flag to the same user's verdict on it, in their order."""
 
     last_record: int = 0
     last_mac: str = ""
@@ -36,14 +40,12 @@ class Oversight:
     flags: int = 0
     proposed_verdicts: int = 0
     verdicts: Counter[str] = field(default_factory=Counter)
+    verdicts_by_hand: Counter[str] = field(default_factory=Counter)  # of them, on cases that people opened by hand
     opened_first: int = 0
     seconds: list[float] = field(default_factory=list)
-    approved: int = 0
-    approved_unopened: int = 0
-    returned: int = 0
-    undone: int = 0
-    second_looks: int = 0
-    second_looks_alike: int = 0
+    done: Counter[str] = field(default_factory=Counter)
+    """What people did and did not take back: approved, approved_unopened, returned, second_looks, second_looks_alike,
+    held, released (without a verdict), extended."""
     actions: Counter[str] = field(default_factory=Counter)
     roles: Counter[str] = field(default_factory=Counter)
     rights: Counter[str] = field(default_factory=Counter)
@@ -55,13 +57,13 @@ class Oversight:
 
     @property
     def overruled(self) -> Share:
-        """Of the flags that people judged, how many they found to be honest."""
-        return Share(self.verdicts[HONEST_VERDICT], self._judged())
+        """Of the flags of nights that people judged, how many they found to be honest."""
+        return Share(self._of_nights()[HONEST_VERDICT], self._of_nights().total())
 
     @property
     def followed(self) -> Share:
-        """Of the flags that people judged, how many were fraud or a stopped attempt."""
-        return Share(sum(self.verdicts[each] for each in FRAUD_VERDICTS), self._judged())
+        """Of the flags of nights that people judged, how many were fraud or a stopped attempt."""
+        return Share(sum(self._of_nights()[each] for each in FRAUD_VERDICTS), self._of_nights().total())
 
     @property
     def unopened(self) -> Share:
@@ -71,14 +73,16 @@ class Oversight:
     @property
     def returned_share(self) -> Share:
         """Of the proposals that a second person looked at, how many came back."""
-        return Share(self.returned, self.returned + self.approved)
+        return Share(self.done["returned"], self.done["returned"] + self.done["approved"])
 
     @property
     def median_seconds(self) -> float | None:
         return median(self.seconds) if self.seconds else None
 
-    def _judged(self) -> int:
-        return sum(many for verdict, many in self.verdicts.items() if verdict not in ("duplicate", "data_error"))
+    def _of_nights(self) -> Counter[str]:
+        """Verdicts about changes that a night chose: a case that people opened by hand says nothing about nights."""
+        counts = self.verdicts - self.verdicts_by_hand
+        return Counter({verdict: many for verdict, many in counts.items() if verdict in CHANGE_VERDICTS})
 
 
 def oversight(until: datetime) -> Oversight:
@@ -89,8 +93,7 @@ def oversight(until: datetime) -> Oversight:
 
 def counted(rows: Iterable[tuple[Any, ...]]) -> Oversight:
     """Count records, in their order."""
-    result, opened = Oversight(), _Opened()
-    in_force: dict[str, str] = {}  # flag -> its verdict
+    result, opened, flags = Oversight(), _Opened(), _Flags()
     for number, at, user, role, action, flag_id, details, mac in rows:
         result.last_record, result.last_mac, result.last_at = number, mac, at
         result.actions[action] += 1
@@ -98,10 +101,37 @@ def counted(rows: Iterable[tuple[Any, ...]]) -> Oversight:
             result.roles[role] += 1
         if action == "view":
             opened.note(user, flag_id, at)
-        _count_work(result, opened, in_force, (at, user, action, flag_id, details))
+        _count_work(result, opened, flags, (at, user, action, flag_id, details))
         _count_rest(result, number, at, action, details)
-    result.verdicts.update(in_force.values())
+    result.first_hold_end = min((end for ends in flags.hold_ends.values() for end in ends if end), default="")
+    result.verdicts.update(flags.verdicts.values())
+    result.verdicts_by_hand.update(flags.verdicts[each] for each in flags.by_hand & flags.verdicts.keys())
     return result
+
+
+Step = tuple[Counter[str], str | None]
+
+
+@dataclass
+class _Flags:
+    """What stands on each flag, and the last step of each kind on it: what it counted, and the verdict before it."""
+
+    verdicts: dict[str, str] = field(default_factory=dict)  # those in force
+    by_hand: set[str] = field(default_factory=set)
+    steps: dict[tuple[str, str], Step] = field(default_factory=dict)
+    hold_ends: dict[str, list[str]] = field(default_factory=dict)
+
+    def taken_back(self, flag_id: str, action: str) -> Iterator[Step]:
+        if (flag_id, action) in self.steps:
+            yield self.steps.pop((flag_id, action))
+            if action == "hold":
+                self.hold_ends[flag_id].pop()
+
+    def set_verdict(self, flag_id: str, verdict: str | None) -> None:
+        if verdict is None:
+            self.verdicts.pop(flag_id, None)
+        else:
+            self.verdicts[flag_id] = verdict
 
 
 @dataclass
@@ -123,25 +153,42 @@ class _Opened:
         return (at - before).total_seconds() if at - before <= SITTING else -1.0
 
 
-def _count_work(result: Oversight, opened: _Opened, in_force: dict[str, str], record: tuple[Any, ...]) -> None:
+def _count_work(result: Oversight, opened: _Opened, flags: _Flags, record: tuple[Any, ...]) -> None:
     at, user, action, flag_id, details = record
-    kind, verdict = details.get("kind"), details.get("verdict", "")
-    if action == "approve":
-        result.approved += 1
-        result.approved_unopened += opened.seconds(user, flag_id, at) is None
-    elif action == "return_proposal":
-        result.returned += 1
-    elif action == "undo":
-        result.undone += 1
-    elif kind == VERDICT and user:
+    kind = details.get("kind")
+    if action == "undo":
+        for counted_then, before in flags.taken_back(flag_id, details.get("undone", "")):
+            result.done.subtract(counted_then)
+            flags.set_verdict(flag_id, before)
+        return
+    if kind == VERDICT and user and action in Verdict.values:
         _count_verdict(result, opened.seconds(user, flag_id, at))
-    elif kind == SECOND_LOOK:
-        result.second_looks += 1
-        result.second_looks_alike += verdict == in_force.get(flag_id)
+    before = flags.verdicts.get(flag_id)
+    if action in STEPS:
+        step = _step(action, details, before, is_opened=opened.seconds(user, flag_id, at) is not None)
+        result.done.update(step)
+        flags.steps[flag_id, action] = step, before
+    if action == "hold":
+        flags.hold_ends.setdefault(flag_id, []).append(str(details.get("until") or ""))
+    if action == "open_by_hand":
+        flags.by_hand.add(flag_id)
     if kind == VERDICT and details.get("state") == IN_FORCE:
-        in_force[flag_id] = verdict
-    elif (kind == "reopen" and details.get("state") == IN_FORCE) or details.get("undone") in CLOSING:
-        in_force.pop(flag_id, None)
+        flags.set_verdict(flag_id, details.get("verdict", ""))
+    elif action == COME_BACK or (kind == "reopen" and details.get("state") == IN_FORCE):
+        flags.set_verdict(flag_id, None)
+
+
+def _step(action: str, details: Mapping[str, Any], verdict: str | None, *, is_opened: bool) -> Counter[str]:
+    """What one step counts, beside a verdict that is given; `verdict` is the one that stands on the flag."""
+    kind, is_alike = details.get("kind"), details.get("verdict", "") == verdict
+    names = {
+        "approve": ["approved", *([] if is_opened else ["approved_unopened"])],
+        "return_proposal": ["returned"],
+        "second_look": ["second_looks", *(["second_looks_alike"] if is_alike else [])],
+        "hold": ["held"],
+    }.get(action, [])
+    effect = EFFECTS.get(str(kind)) if details.get("state") == IN_FORCE else None
+    return Counter([*names, *([effect] if effect else [])])
 
 
 def _count_verdict(result: Oversight, seconds: float | None) -> None:
@@ -169,5 +216,3 @@ def _count_rest(result: Oversight, number: int, at: datetime, action: str, detai
         result.tokens[str(details.get("token", ""))] = [*map(str, details.get("scopes", ()))]
     elif action == "revoke_token":
         result.tokens.pop(str(details.get("token", "")), None)
-    elif action == "hold" and details.get("until"):
-        result.first_hold_end = min(result.first_hold_end or str(details["until"]), str(details["until"]))

@@ -19,6 +19,7 @@ from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, 
 from django.db.models.functions import TruncDate
 
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
+from payeewatch.pipeline.intervals import exact_interval
 from payeewatch.triage.figures import purged_totals
 from payeewatch.triage.models import OPEN, Decision, Flag, Hold, Tally
 from payeewatch.triage.workspace import home
@@ -60,9 +61,7 @@ class Share:
     @property
     def at_least(self) -> float:
         """The true share is at least this, 90 times in 100 or more often, by Clopper and Pearson."""
-        from scipy.stats import beta
-
-        return float(beta.ppf(1 - BOUND, self.hits, self.of - self.hits + 1)) if self.hits else 0.0
+        return exact_interval(self.hits, self.of, 2 * BOUND - 1)[0]
 
 
 @dataclass(frozen=True)

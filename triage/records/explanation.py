@@ -11,13 +11,13 @@ from typing import Any
 from django.db.models import Q
 
 from payeewatch.triage import clock
-from payeewatch.triage.models import Decision, Flag
+from payeewatch.triage.models import AuditRecord, Decision, Flag
 from payeewatch.triage.records.times_held import Became, TimeHeld, times_held
 from payeewatch.triage.workspace import home
 
 Case = dict[str, Any]
-"""looked_at, is_random, held (became, is_later, since, until, many, amount), is_held_by_people, status, verdict,
-reason, decided_on, roles, counted, explained."""
+"""looked_at, is_random, is_by_hand, held (became, is_later, since, until, many, amount), is_held_by_people, status,
+verdict, reason, decided_on, roles, counted, explained."""
 
 
 def cases(ids: Mapping[str, Collection[str]]) -> list[Case]:
@@ -35,8 +35,9 @@ def _case(flag: Flag) -> Case:
     times = times_held([flag])
     people = [verdict.by, verdict.approver] if verdict else []
     return {
-        "looked_at": flag.first_flagged_on,
+        "looked_at": put_on_the_list(flag),
         "is_random": flag.queue == Flag.Queue.AUDIT,
+        "is_by_hand": flag.origin == Flag.Origin.BY_HAND,
         "held": list(_held(times)),
         "is_held_by_people": any(map(_is_held_by_people, times)),
         "status": status,
@@ -47,6 +48,12 @@ def _case(flag: Flag) -> Case:
         "counted": [each["feature"] for each in body.get("reasons", ()) if each.get("feature")],
         "explained": [each["feature"] for each in body.get("reassuring", ()) if each.get("feature")],
     }
+
+
+def put_on_the_list(flag: Flag) -> date:
+    """The first night that flagged it; of a case that people opened by hand, the day on which they did."""
+    opened = AuditRecord.objects.filter(flag_id=flag.pk, action="open_by_hand").order_by("number").first()
+    return clock.day_of(opened.at) if opened else flag.first_flagged_on
 
 
 def _verdict(flag: Flag) -> Decision | None:

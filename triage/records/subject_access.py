@@ -16,6 +16,7 @@ from payeewatch.pipeline.home.keys import tombstone_of
 from payeewatch.pipeline.home.wording import sentence
 from payeewatch.triage.models import AuditRecord, CaseRequest, Decision, Flag
 from payeewatch.triage.records import audit
+from payeewatch.triage.records.explanation import put_on_the_list
 from payeewatch.triage.records.times_held import Became, TimeHeld, times_held
 from payeewatch.triage.workspace import home, keys
 
@@ -80,7 +81,10 @@ def stored_sections(ids: Mapping[str, Collection[str]], *, originals: bool = Fal
         ),
         _as_section(
             later("Who looked"),
-            later("Every reading of a flag and everything done to it, also of a flag that was deleted since."),
+            later(
+                "Every opening of a flag and everything done to it, also of a flag that was deleted since. Who read a "
+                "list or an export of many flags is not told flag by flag."
+            ),
             later("as long as the audit log, which names the flag and never the person"),
             (
                 {
@@ -167,7 +171,7 @@ def _flag(flag: Flag) -> dict[str, Any]:
     return {
         later("Flag"): flag.pk,
         later("Change"): flag.change_id,
-        later("First flagged on"): flag.first_flagged_on,
+        later("First flagged on"): put_on_the_list(flag),
         later("State"): flag.get_state_display(),
         later("Verdict"): flag.verdict,
         later("Why"): _why(flag),
@@ -175,9 +179,11 @@ def _flag(flag: Flag) -> dict[str, Any]:
 
 
 def _why(flag: Flag) -> Any:
-    """The strongest reason; of the audit sample, that chance put it on the list."""
+    """The strongest reason; or that chance put it on the list, or people did."""
     if flag.queue == Flag.Queue.AUDIT:
         return say("It was drawn at random to check our work, not because it was unusual.")
+    if flag.origin == Flag.Origin.BY_HAND:
+        return say("A person put it on the list, and not the program.")
     return flag.headline or ({"sentence": flag.headline_reason} if flag.headline_reason else None)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from reportlab.pdfbase.pdfdoc import PDFArray, PDFDictionary, PDFName
@@ -17,6 +18,8 @@ from reportlab.platypus import Paragraph, Table
 
 Path = tuple[tuple[str, int], ...]
 """What encloses a text, outermost first: a structure type, and a number that tells two of a kind apart."""
+NUMBERS = count()
+"""For what stands alone; the identity of an object is given to another one once it is gone."""
 
 
 @dataclass
@@ -118,7 +121,7 @@ class Text(Paragraph):
     path: Path = ()
 
     def draw(self) -> None:
-        with self.canv.text(self.path or (("P", id(self)),)):
+        with self.canv.text(self.path or (("P", next(NUMBERS)),)):
             super().draw()
 
     def split(self, *size: float) -> list[Any]:
@@ -143,14 +146,15 @@ class Grid(Table):
 def text(words: str, style: Any, kind: str = "P") -> Text:
     """A text that stands alone, as a heading or a paragraph."""
     made = Text(words, style)
-    made.path = ((kind, id(made)),)
+    made.path = ((kind, next(NUMBERS)),)
     return made
 
 
 def in_table(cells: list[list[Text]], heads: int = 0) -> list[list[Text]]:
     """Give the cells of a table their places; the first `heads` rows are headings."""
+    table = next(NUMBERS)
     for row_number, row in enumerate(cells):
         for cell_number, cell in enumerate(row):
             kind = "TH" if row_number < heads else "TD"
-            cell.path = (("Table", id(cells)), ("TR", row_number), (kind, cell_number))
+            cell.path = (("Table", table), ("TR", row_number), (kind, cell_number))
     return cells

@@ -19,9 +19,10 @@ from payeewatch.features.formulas import count, yes_no
 from payeewatch.features.local_time import local_date, local_hour, local_weekday
 from payeewatch.features.relations import CLAIM
 from payeewatch.features.sources import CHANGE, Relation
-from payeewatch.features.spine import ids_table
+from payeewatch.features.spine import names
 from payeewatch.pipeline.changes import measure as measuring
 from payeewatch.pipeline.changes.measure import IDENTITY, measure, measure_past
+from payeewatch.pipeline.detector.calibration import change_keys
 from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params
 from tests.worlds import fill, pandas_engine, rows_of, spark_engine, trial_feature
 
@@ -146,10 +147,26 @@ def test_the_past_is_the_same_however_many_changes_are_measured_at_once(each_eng
     together = measure_past(each_engine(), PARAMS, date(2024, 6, 25))
     asked = []
     monkeypatch.setattr(measuring, "PAST_AT_ONCE", 2)
-    monkeypatch.setattr(measuring, "ids_table", lambda ids: asked.append(ids) or ids_table(ids))
+    monkeypatch.setattr(measuring, "names", lambda ids: asked.append(ids) or names(ids))
     assert_frame_equal(measure_past(each_engine(), PARAMS, date(2024, 6, 25)), together, check_exact=True)
-    assert [first for first, _ in asked] == ["", "X2"]
+    assert [len(ids) for ids in asked] == [2, 1]
     assert together["change_id"].nunique() > 1
+
+
+def test_of_many_past_changes_those_with_the_lowest_keys_are_measured(con, engine):
+    """Of members and of providers. Changes from before the history, and those known later, are not counted."""
+    days = {"N": "2024-06-10", "O": "2020-06-10", "L": "2024-06-26"}
+    members = [f"{kind}{n} P{n} member M{n} H{n} {day} {day}" for kind, day in days.items() for n in range(6)]
+    changes = "\n".join([CHANGES.strip().splitlines()[0], *members, "R1 R1 provider - - 2024-06-10 2024-06-10"])
+    fill(con, {"changes": rows_of("changes", changes), "claims": rows_of("claims", CLAIMS)})
+    every = measure_past(engine, PARAMS, date(2024, 6, 25))
+    few = PARAMS.model_copy(update={"train": PARAMS.train.model_copy(update={"most_changes": 2})})
+    ids = [line.split()[0] for line in members]
+    by_key = [ids[at] for at in np.argsort(change_keys(ids, PARAMS.seed))]
+    lowest = [change for change in by_key if change.startswith("N")][:2]
+    assert {change[0] for change in by_key[:2]} - {"N"}
+    expected = every[every["change_id"].isin([*lowest, "R1"])].reset_index(drop=True)
+    assert_frame_equal(measure_past(engine, few, date(2024, 6, 25)), expected, check_exact=True)
 
 
 def test_a_feature_that_was_added_meanwhile_is_measured(con, monkeypatch):

@@ -108,14 +108,9 @@ def name_nobody(home: Home) -> None:
     put_list(home, NOBODY)
 
 
-def replace_by_none_in_force(home: Home) -> None:
-    withdraw_all(home)
-    put_list(home, SOMEBODY, purge_on=NIGHTS[0])
-
-
 @pytest.mark.parametrize(
     ("lose", "code"),
-    [(end, "no_list_in_force"), (name_nobody, "nobody_exposed"), (replace_by_none_in_force, "no_list_in_force")],
+    [(end, "no_list_in_force"), (name_nobody, "nobody_exposed")],
 )
 def test_a_night_on_which_nobody_is_exposed_is_an_ordinary_night(
     trained: Home, tmp_path: Path, lose: Any, code: str

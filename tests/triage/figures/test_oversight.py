@@ -75,8 +75,55 @@ def test_only_verdicts_that_stand_are_counted_by_kind() -> None:
     )
     assert dict(counts.verdicts) == {"confirmed_fraud": 1, "benign": 1}
     assert (counts.overruled.hits, counts.overruled.of) == (1, 2)
-    assert (counts.approved, counts.approved_unopened, counts.returned, counts.undone) == (2, 2, 1, 1)
-    assert (counts.second_looks, counts.second_looks_alike) == (1, 1)
+    assert counts.done == {
+        "approved": 2, "approved_unopened": 2, "returned": 1, "second_looks": 1, "second_looks_alike": 1,
+    }  # fmt: skip
+
+
+def test_a_proposal_and_what_is_taken_back_move_no_hold_and_no_verdict() -> None:
+    approved = {"user": "carl", "state": "in_force"}
+    counts = counted(
+        [
+            row(1, 0, "hold", until="2024-10-02"),
+            row(2, 1, "undo", undone="hold"),
+            row(3, 2, "hold", until="2024-10-03"),
+            row(4, 3, "extend", kind="extend", state="pending"),
+            row(5, 4, "return_proposal", user="carl", kind="extend", state="returned"),
+            row(6, 5, "extend", kind="extend", state="pending"),
+            row(7, 6, "approve", kind="extend", **approved),
+            row(8, 7, "release", kind="release", state="pending"),
+            row(9, 8, "approve", kind="release", **approved),
+            row(10, 9, "undo", user="carl", undone="approve"),
+            verdict(11, 20, "F-2", "confirmed_fraud", "pending"),
+            row(12, 21, "approve", "F-2", kind="verdict", verdict="confirmed_fraud", **approved),
+            row(13, 22, "approve", "F-2", kind="put_right", **approved),
+            row(14, 23, "undo", "F-2", user="carl", undone="approve"),  # the fraud stands
+            row(15, 24, "release", "F-3", kind="release", state="in_force"),
+            verdict(16, 25, "F-4", "benign"),
+            row(17, 26, "approve", "F-4", kind="reopen", **approved),
+            row(18, 27, "undo", "F-4", user="carl", undone="approve"),
+            verdict(19, 28, "F-5", "benign"),
+            row(20, 29, "come_back", "F-5", user="", verdict="benign"),
+        ]
+    )
+    done = {name: many for name, many in counts.done.items() if many}
+    assert done == {"held": 1, "returned": 1, "approved": 2, "approved_unopened": 2, "extended": 1, "released": 1}
+    assert counts.verdicts == {"confirmed_fraud": 1, "benign": 1}
+    assert counts.first_hold_end == "2024-10-03"
+
+
+def test_a_case_that_people_opened_by_hand_says_nothing_about_what_nights_choose() -> None:
+    counts = counted(
+        [
+            row(1, 0, "open_by_hand"),
+            verdict(2, 1, "F-1", "confirmed_fraud"),
+            verdict(3, 2, "F-2", "benign"),
+            verdict(4, 3, "F-3", "duplicate"),
+        ]
+    )
+    assert counts.verdicts.total() == 3
+    assert (counts.followed.hits, counts.followed.of) == (0, 1)
+    assert (counts.overruled.hits, counts.overruled.of) == (1, 1)
 
 
 def test_purges_rights_and_breaks_are_taken_from_the_log() -> None:
@@ -103,5 +150,5 @@ def test_what_the_application_writes_is_what_is_counted(house: object, clocked: 
     clocked.at += timedelta(seconds=50)
     do(senior, flag, "approve", decision=str(flag.decisions.get().pk))
     counts = oversight(clocked())
-    assert (counts.verdicts["confirmed_fraud"], counts.seconds, counts.approved) == (1, [50.0], 1)
-    assert oversight(before).approved == 0  # as of then
+    assert (counts.verdicts["confirmed_fraud"], counts.seconds, counts.done["approved"]) == (1, [50.0], 1)
+    assert oversight(before).done["approved"] == 0  # as of then

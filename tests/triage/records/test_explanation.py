@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage.models import Decision, Evidence, Flag, Hold, User
+from payeewatch.triage.records import audit
 from payeewatch.triage.records.explanation import cases
+from payeewatch.triage.records.subject_access import stored_sections
 from payeewatch.triage.roles import Role
 from tests.triage.conftest import MORNING, Clock, do, flag_of, user
 
@@ -25,6 +29,17 @@ def test_a_case_is_told_by_role_and_kind_and_a_relatives_is_not(house: Settings,
     assert (case["is_held_by_people"], case["is_random"]) == (True, False)
     assert (case["verdict"], case["decided_on"], case["counted"]) == ("", None, ["auth_weakness"])
     assert [(each["many"], each["amount"], each["is_later"]) for each in case["held"]] == [(2, 30, False), (1, 0, True)]
+
+    clocked.at += timedelta(days=2)
+    assert (case["is_by_hand"], case["looked_at"]) == (False, own.first_flagged_on)
+    Flag.objects.filter(pk=own.pk).update(origin=Flag.Origin.BY_HAND)
+    audit.record(reviewer, "open_by_hand", own.pk)
+    (case,) = cases(ids)
+    assert (case["is_by_hand"], case["looked_at"]) == (True, clocked.at.date())
+    (told,) = (each["rows"] for each in stored_sections(ids | {"payment": [], "flag": []})[:1])
+    assert told[0]["First flagged on"] == case["looked_at"]
+    assert told[0]["Why"] == "A person put it on the list, and not the program."
+    Flag.objects.filter(pk=own.pk).update(origin=own.origin)
 
     Flag.objects.filter(pk=own.pk).update(queue=Flag.Queue.AUDIT)
     Hold.objects.update(state=Hold.State.PROPOSED, by=None)

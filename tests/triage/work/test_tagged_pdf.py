@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from pypdf import PdfReader
+from reportlab.lib.styles import getSampleStyleSheet
 
 from payeewatch.triage.models import Flag, User
 from payeewatch.triage.work import case_file
+from payeewatch.triage.work.tagged_pdf import in_table, text
 from tests.triage.conftest import do
 
 
@@ -51,3 +53,9 @@ def test_each_text_on_each_page_belongs_to_an_element(document: PdfReader) -> No
         content = page.get_contents().get_data().decode("latin-1")
         assert content.count("/MCID") == len(owners[page["/StructParents"]]) > 0
         assert content.count(" BDC") + content.count(" BMC") == content.count("EMC")
+
+
+def test_a_table_is_never_taken_for_another_one_where_a_list_was_before() -> None:
+    cells = [[text("a", getSampleStyleSheet()["Normal"])]]
+    first, second = (in_table(cells)[0][0].path[0] for _ in range(2))  # as memory is given again
+    assert first != second
