@@ -15,6 +15,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage.models import AccessChange, AuditRecord, User
 from payeewatch.triage.records import audit, damage
+from payeewatch.triage.records.rows_of_others import accept_rows
 from payeewatch.triage.roles import Role
 from payeewatch.triage.seals import EARLIER
 from payeewatch.triage.views.second_factor import forget_devices
@@ -208,13 +209,16 @@ def test_a_second_factor_changed_in_the_database_signs_nobody_in_and_is_named(ed
     assert "second factor" in audit.verify().findings[-1].what
 
 
-def test_a_used_recovery_code_that_is_put_back_is_named_and_a_reset_makes_it_right(senior: User) -> None:
+def test_a_used_recovery_code_that_is_put_back_is_named_until_it_is_accepted_and_a_reset_makes_all_right(senior: User) -> None:
     _, codes = set_up(signed_in(senior))
     used = StaticToken.objects.order_by("pk").first()
     assert used
     signed_in(senior).post("/second-factor", {"code": codes[0]})
     assert not list(damage.every())
     StaticToken.objects.bulk_create([used])
+    assert [row.what for row in damage.every()] == [EARLIER]
+    assert accept_rows("ticket 3") == [f"second_factor {senior.pk}"]
+    sql("DELETE FROM otp_totp_totpdevice")
     assert [row.what for row in damage.every()] == [EARLIER]
     with transaction.atomic():
         forget_devices(senior)
