@@ -209,7 +209,7 @@ def test_a_second_factor_changed_in_the_database_signs_nobody_in_and_is_named(ed
     assert "second factor" in audit.verify().findings[-1].what
 
 
-def test_a_used_recovery_code_that_is_put_back_is_named_until_it_is_accepted_and_a_reset_makes_all_right(senior: User) -> None:
+def test_a_used_recovery_code_put_back_is_named_until_it_is_accepted_or_reset(senior: User) -> None:
     _, codes = set_up(signed_in(senior))
     used = StaticToken.objects.order_by("pk").first()
     assert used
