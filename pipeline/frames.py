@@ -1,8 +1,9 @@
-"""Rows out of pandas frames and back, quickly: ids as Python texts, rows as mappings, instants as datetimes."""
+"""Rows out of pandas frames and back, quickly: ids as Python texts or keys, rows as mappings, instants as datetimes."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import hashlib
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -53,6 +54,12 @@ def are_among(ids: pd.Series | pd.Index, choices: Collection[str]) -> NDArray[np
 def texts(ids: pd.Series | pd.Index) -> NDArray[np.object_]:
     """Ids as Python's own texts: pandas hands them out one by one, many times slower."""
     return ids.to_numpy(dtype=object)
+
+
+def change_keys(change_ids: Iterable[str], seed: int) -> NDArray[np.int64]:
+    """A number for each change, drawn by hash: it does not depend on other changes, and its order means nothing."""
+    digests = (hashlib.blake2b(f"{seed}:change:{name}".encode(), digest_size=8).digest() for name in change_ids)
+    return np.array([int.from_bytes(digest) >> 1 for digest in digests], dtype=np.int64)
 
 
 def day_of(value: Any) -> date | None:

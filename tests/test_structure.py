@@ -193,7 +193,7 @@ HASHED = {
     "payeewatch.features.definition",
     "payeewatch.pipeline.breaches.lists",
     "payeewatch.pipeline.changes.engines",
-    "payeewatch.pipeline.detector.calibration",
+    "payeewatch.pipeline.frames",
     "payeewatch.pipeline.detector.model",
     "payeewatch.pipeline.home.contents",
     "payeewatch.pipeline.home.keys",

@@ -30,9 +30,7 @@ from payeewatch.features.spine import (
     spans_past,
 )
 from payeewatch.features.versions import Tables
-from payeewatch.pipeline.detector.calibration import change_keys
-from payeewatch.pipeline.detector.lens import PARTIES
-from payeewatch.pipeline.frames import texts
+from payeewatch.pipeline.frames import change_keys, texts
 from payeewatch.pipeline.home.errors import PayeeWatchError
 from payeewatch.pipeline.home.settings import Params
 
@@ -156,7 +154,7 @@ def _drawn(engine: Engine, params: Params, last: Night, first: Night) -> list[st
     changes = engine.collect(known).sort_values("change_id", ignore_index=True)
     key, known_at = change_keys(changes["change_id"], params.seed), changes["known_at"].to_numpy()
     is_drawn = np.ones(len(changes), dtype=bool)
-    for payee_type in PARTIES:
+    for payee_type in changes["payee_type"].dropna().unique():
         of_type = changes["payee_type"].to_numpy() == payee_type
         counted = np.sort(key[of_type & (known_at >= microseconds(first.opens_at))])
         if len(counted) > params.train.most_changes:

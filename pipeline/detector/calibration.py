@@ -7,7 +7,6 @@ and for lenses that depend on each other in any way.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -183,12 +182,6 @@ class Cell:
         at_least = len(self.scores) - np.searchsorted(self.scores, scores, side="left")
         at_least -= is_own & (self.scores[order[at]] >= scores)
         return (1 + at_least) / (n + 1), n
-
-
-def change_keys(change_ids: Iterable[str], seed: int) -> Ints:
-    """A number for each change, drawn by hash: it does not depend on other changes, and its order means nothing."""
-    digests = (hashlib.blake2b(f"{seed}:change:{name}".encode(), digest_size=8).digest() for name in change_ids)
-    return np.array([int.from_bytes(digest) >> 1 for digest in digests], dtype=np.int64)
 
 
 def cells(references: References, parties: Sequence[str], ages: Ages, fewest: int, most: int) -> dict[str, Cell]:

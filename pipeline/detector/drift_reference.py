@@ -18,8 +18,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from payeewatch.pipeline.detector import model_file
-from payeewatch.pipeline.detector.calibration import Ages, cell_name, change_keys
+from payeewatch.pipeline.detector.calibration import Ages, cell_name
 from payeewatch.pipeline.detector.surprise import Floats, Ints
+from payeewatch.pipeline.frames import change_keys
 from payeewatch.pipeline.home.errors import ModelError
 
 NAME = "drift.npz"

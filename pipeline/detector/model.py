@@ -21,11 +21,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from payeewatch.pipeline.detector import model_file
-from payeewatch.pipeline.detector.calibration import Ages, Cell, References, cell_name, change_keys
+from payeewatch.pipeline.detector.calibration import Ages, Cell, References, cell_name
 from payeewatch.pipeline.detector.drift_reference import DriftReference
 from payeewatch.pipeline.detector.evidence import LENS, Reader, Reading, Steps, Weights, segment_of
 from payeewatch.pipeline.detector.lens import LENSES, PARTIES, AgeWeights, Group, total
 from payeewatch.pipeline.detector.surprise import Column, DetectorFeature, Floats, Ints, Tails, badness
+from payeewatch.pipeline.frames import change_keys
 from payeewatch.pipeline.home.errors import ModelError
 from payeewatch.pipeline.home.wording import Sentence, sentence
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from payeewatch.pipeline.detector.calibration import cells, change_keys
+from payeewatch.pipeline.detector.calibration import cells
 from payeewatch.pipeline.detector.evidence import DOUBTFUL, LENS, SEGMENTS, Steps, Weights, offset, segment_of
 from payeewatch.pipeline.detector.learning import NOBODY, Bools, Correction, Judged, Unjudged, lesson, part_of
 from payeewatch.pipeline.detector.lens import PARTIES
 from payeewatch.pipeline.detector.model import Model, Uncorrected
 from payeewatch.pipeline.detector.surprise import Floats, Ints
+from payeewatch.pipeline.frames import change_keys
 from payeewatch.pipeline.home.errors import ModelError
 from payeewatch.pipeline.home.settings import Params
 from payeewatch.pipeline.training.fit import MOST_REFERENCES

@@ -22,7 +22,6 @@ from payeewatch.pipeline.detector.calibration import (
     TailMap,
     cell_name,
     cells,
-    change_keys,
     excess,
 )
 from payeewatch.pipeline.detector.drift_reference import DriftReference
@@ -41,6 +40,7 @@ from payeewatch.pipeline.detector.surprise import (
     columns_of,
     safe_columns_of,
 )
+from payeewatch.pipeline.frames import change_keys
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS, HONEST_VERDICT
 from payeewatch.pipeline.home.errors import ModelError
 from payeewatch.pipeline.home.settings import Params

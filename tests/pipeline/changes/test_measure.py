@@ -22,7 +22,7 @@ from payeewatch.features.sources import CHANGE, Relation
 from payeewatch.features.spine import names
 from payeewatch.pipeline.changes import measure as measuring
 from payeewatch.pipeline.changes.measure import IDENTITY, measure, measure_named, measure_past
-from payeewatch.pipeline.detector.calibration import change_keys
+from payeewatch.pipeline.frames import change_keys
 from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params
 from tests.worlds import fill, pandas_engine, rows_of, spark_engine, trial_feature
 
