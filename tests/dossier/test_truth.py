@@ -297,7 +297,9 @@ def test_what_is_said_of_reading_erasing_and_reopening_has_its_limits(made: Doss
     assert "a purge or an erasure takes rows out" in text(made, "changes.back")
     assert "on flags that are kept" in text(made, "rights.explanation")  # of the others the letter says: none
     assert "or of the machine's account" in text(made, "changes.by_two")  # who types a name is not known
-    assert "With single sign-on, roles and passwords are the provider's" in text(made, "security.administrators")
+    assert "With single sign-on, roles and passwords are those of the identity service" in text(
+        made, "security.administrators"
+    )
     assert "the first one that is not" in text(made, "lists.known")
     assert "the national id of the holder of the rights" in words.texts("columns")["forms"]["identity"]["en"]
     assert "holder_national_id" not in MEMBER_ORIGINALS
