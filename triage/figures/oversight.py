@@ -20,7 +20,7 @@ from payeewatch.triage.verdict_codes import Verdict
 READ = ("number", "at", "user", "role", "action", "flag_id", "details")
 SITTING = timedelta(minutes=30)
 """A user who opened a flag longer ago than this before a verdict may have done something else in between."""
-IN_FORCE, VERDICT, COME_BACK = "in_force", "verdict", "come_back"
+IN_FORCE, HELD, VERDICT, COME_BACK = "in_force", "held", "verdict", "come_back"
 STEPS = frozenset(
     {*Verdict.values, "approve", "return_proposal", "second_look", "hold", "release", "extend", "put_right"}
 )
@@ -54,6 +54,8 @@ class Oversight:
     exports_with_originals: int = 0
     tokens: dict[str, list[str]] = field(default_factory=dict)  # system -> what its token opens; those in force
     first_hold_end: str = ""  # the earliest last day of a hold that people set
+    holds_ended: int = 0  # by themselves, after people held
+    proposals_ended: int = 0  # of nights: nobody decided about them
 
     @property
     def overruled(self) -> Share:
@@ -210,6 +212,10 @@ def _count_rest(result: Oversight, number: int, at: datetime, action: str, detai
         result.rights["erasure"] += 1
     elif action == "purge":
         result.purges.append((number, str(details.get("until", "")), sum(details.get("flags", {}).values())))
+    elif action == "hold_ended":
+        is_held = any(state == HELD for *_, state in details.get("holds", ()))
+        result.holds_ended += is_held
+        result.proposals_ended += not is_held
     elif action == "audit_break":
         result.breaks.append((number, at, str(details.get("cause", ""))))
     elif action == "make_token":

@@ -48,8 +48,11 @@ def test_exports_with_originals_tokens_in_force_and_the_first_end_of_a_hold_are_
             row(7, 6, "hold", until="2024-10-07"),
             row(8, 7, "hold", until="2024-10-03"),
             row(9, 8, "hold", until=""),  # behind a confirmed fraud
+            row(10, 9, "hold_ended", holds=[[1, "2024-10-03", "held"], [2, "2024-10-03", "proposed"]]),
+            row(11, 10, "hold_ended", holds=[[3, "2024-10-03", "proposed"]]),  # nobody held it
         ]
     )
+    assert (counts.holds_ended, counts.proposals_ended) == (1, 1)
     assert (counts.tokens, counts.first_hold_end) == ({"archive": ["flags"]}, "2024-10-03")
     assert (counts.exports_with_originals, counts.rights) == (1, {"access": 2})
 
