@@ -96,6 +96,7 @@ def oversight(until: datetime) -> Oversight:
 def counted(rows: Iterable[tuple[Any, ...]]) -> Oversight:
     """Count records, in their order."""
     result, opened, flags = Oversight(), _Opened(), _Flags()
+    nights: set[str] = set()  # one that was run again is published again
     for number, at, user, role, action, flag_id, details, mac in rows:
         result.last_record, result.last_mac, result.last_at = number, mac, at
         result.actions[action] += 1
@@ -103,9 +104,12 @@ def counted(rows: Iterable[tuple[Any, ...]]) -> Oversight:
             result.roles[role] += 1
         if action == "view":
             opened.note(user, flag_id, at)
+        if action == "publish":
+            nights.add(str(details.get("night", number)))
         _count_work(result, opened, flags, (at, user, action, flag_id, details))
         _count_rest(result, number, at, action, details)
     result.first_hold_end = min((end for ends in flags.hold_ends.values() for end in ends if end), default="")
+    result.nights = len(nights)
     result.verdicts.update(flags.verdicts.values())
     result.verdicts_by_hand.update(flags.verdicts[each] for each in flags.by_hand & flags.verdicts.keys())
     return result
@@ -203,7 +207,6 @@ def _count_verdict(result: Oversight, seconds: float | None) -> None:
 
 def _count_rest(result: Oversight, number: int, at: datetime, action: str, details: dict[str, Any]) -> None:
     if action == "publish":
-        result.nights += 1
         result.flags += int(details.get("new", 0))
     elif action.startswith("right_of_"):
         result.rights[action.removeprefix("right_of_")] += 1

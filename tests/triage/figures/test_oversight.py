@@ -136,8 +136,10 @@ def test_purges_rights_and_breaks_are_taken_from_the_log() -> None:
             row(2, 1, "right_of_access", "", ""),
             row(3, 2, "erase_person", "", ""),
             row(4, 3, "audit_break", "", "", cause="missing"),
+            *(row(each, 4, "publish", "", "", night="2024-09-24", new=each - 4) for each in (5, 6)),  # run again
         ]
     )
+    assert (counts.nights, counts.flags) == (1, 3)
     assert counts.purges == [(1, "2024-09-25", 3)]
     assert dict(counts.rights) == {"access": 1, "erasure": 1}
     assert counts.breaks[0][2] == "missing"
