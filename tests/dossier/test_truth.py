@@ -39,6 +39,7 @@ from payeewatch.pipeline.home.scrub import OF_FLAGS, WITHDRAWN
 from payeewatch.pipeline.home.settings import FOLDERS, Settings
 from payeewatch.pipeline.home.vault import ABROAD, IN_FRANCE
 from payeewatch.pipeline.ingest.seal import MEMBER_ORIGINALS
+from payeewatch.pipeline.privacy.subject_access import UNLISTED_ROWS
 from payeewatch.pipeline.store.lake import Lake
 from payeewatch.pipeline.tables import BANKS, DROP_TABLES, LAKE_STAMPS, LAKE_TABLES
 from payeewatch.triage.exchange.ending_soon import RENEWALS
@@ -167,7 +168,7 @@ def test_a_number_of_a_statement_named_in_a_text_is_the_one_meant(made: Dossier)
         "5.11": "oversight.automatic", "5.16": "oversight.reveals",
         "6.1": "retention.clocks", "6.4": "retention.proof_person", "6.9": "retention.remains",
         "6.12": "retention.adopted", "6.13": "retention.backups", "6.14": "retention.waiting", "7.1": "lists.lists",
-        "8.9": "security.household", "8.13": "security.sessions", "8.24": "security.tokens_in_force",
+        "8.5": "security.reveal", "8.9": "security.household", "8.13": "security.sessions", "8.24": "security.tokens_in_force",
         "8.25": "security.users", "8.27": "security.holders", "9.7": "fairness.banks", "11.1": "changes.history",
         "11.7": "changes.settings", "11.8": "changes.since_training", "12.1": "assets.software",
     }  # fmt: skip
@@ -325,6 +326,11 @@ def test_what_stays_when_a_flag_goes_is_said(made: Dossier, published: Home) -> 
     named = {name for run in runs for each in run["unscored_changes"] for name in each}
     assert named >= {"change_id", "payee_id"}
     assert [each for each in clocks if "whose row was refused, with their payee" in each]
+    unlisted = " ".join(said for said, _ in UNLISTED_ROWS)
+    assert "its number and its payee's, in the records" in unlisted
+    for kind in ("Keyed hashes", "originals", "The evidence", "case files", "files", "backups"):
+        assert kind.lower().removeprefix("the ") in text(made, "rights.access").lower()
+        assert kind in unlisted or kind.capitalize() in unlisted
 
 
 def test_parts_and_the_start_are_the_score_and_a_training_has_its_own_number(made: Dossier, published: Home) -> None:
