@@ -168,7 +168,8 @@ def test_a_number_of_a_statement_named_in_a_text_is_the_one_meant(made: Dossier)
         "5.11": "oversight.automatic", "5.16": "oversight.reveals",
         "6.1": "retention.clocks", "6.4": "retention.proof_person", "6.9": "retention.remains",
         "6.12": "retention.adopted", "6.13": "retention.backups", "6.14": "retention.waiting", "7.1": "lists.lists",
-        "8.5": "security.reveal", "8.9": "security.household", "8.13": "security.sessions", "8.24": "security.tokens_in_force",
+        "8.5": "security.reveal", "8.9": "security.household", "8.13": "security.sessions",
+        "8.24": "security.tokens_in_force",
         "8.25": "security.users", "8.27": "security.holders", "9.7": "fairness.banks", "11.1": "changes.history",
         "11.7": "changes.settings", "11.8": "changes.since_training", "12.1": "assets.software",
     }  # fmt: skip
