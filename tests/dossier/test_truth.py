@@ -305,6 +305,8 @@ def test_what_is_said_of_reading_erasing_and_reopening_has_its_limits(made: Doss
     assert "the first one that is not" in text(made, "lists.known")
     assert "the national id of the holder of the rights" in words.texts("columns")["forms"]["identity"]["en"]
     assert "holder_national_id" not in MEMBER_ORIGINALS
+    assert 'audit.record(None, "api_flag"' in (ROOT / "triage" / "views" / "api.py").read_text(encoding="utf-8")
+    assert "of other systems that read with a token" in words.texts("oversight")["statements"]["roles"]["en"]
     assert "NATIONAL_ID" in (ROOT / "triage" / "views" / "reveal.py").read_text(encoding="utf-8")
     assert "an account, a name or a national id" in words.texts("oversight")["statements"]["reveals"]["en"]
     assert "the reviewers' database by the next purge" in text(made, "retention.interrupted")
@@ -447,6 +449,9 @@ def test_a_version_that_no_gate_looked_at_is_marked(home: Reading) -> None:
     code = (ROOT / "docs" / "retraining.md").read_text(encoding="utf-8")
     assert "`train --promote` asks no gate" in code
     assert "No gate is asked by payeewatch train --promote" in words.texts("changes")["statements"]["gate"]["en"]
+    compare = (ROOT / "evaluation" / "compare.py").read_text(encoding="utf-8")
+    assert 'honest = ~verdicts.set_index("change_id")["verdict"].isin(FRAUD_VERDICTS)' in compare
+    assert "of the changes that nobody judged fraud" in words.texts("changes")["statements"]["gate"]["en"]
 
 
 def test_no_feature_reads_what_a_category_says_that_none_reads() -> None:
