@@ -305,6 +305,10 @@ def test_what_is_said_of_reading_erasing_and_reopening_has_its_limits(made: Doss
     assert "the first one that is not" in text(made, "lists.known")
     assert "the national id of the holder of the rights" in words.texts("columns")["forms"]["identity"]["en"]
     assert "holder_national_id" not in MEMBER_ORIGINALS
+    assert "(column hold_until), which the payment system must read" in text(made, "assets.failure")
+    assert (ROOT / "deploy" / "systemd" / "payeewatch-night@.timer").exists()
+    assert "stops the timer of the nights" in text(made, "oversight.stop")
+    assert "what nights propose where the insurer sets it" in text(made, "assessment.operations")
     assert 'audit.record(None, "api_flag"' in (ROOT / "triage" / "views" / "api.py").read_text(encoding="utf-8")
     assert "of other systems that read with a token" in words.texts("oversight")["statements"]["roles"]["en"]
     assert "NATIONAL_ID" in (ROOT / "triage" / "views" / "reveal.py").read_text(encoding="utf-8")
