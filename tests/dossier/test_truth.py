@@ -38,6 +38,7 @@ from payeewatch.pipeline.home.retention_periods import Clock
 from payeewatch.pipeline.home.scrub import OF_FLAGS, WITHDRAWN
 from payeewatch.pipeline.home.settings import FOLDERS, Settings
 from payeewatch.pipeline.home.vault import ABROAD, IN_FRANCE
+from payeewatch.pipeline.home.wording import MESSAGES
 from payeewatch.pipeline.ingest.seal import MEMBER_ORIGINALS
 from payeewatch.pipeline.privacy.subject_access import UNLISTED_ROWS
 from payeewatch.pipeline.store.lake import Lake
@@ -327,6 +328,7 @@ def test_what_stays_when_a_flag_goes_is_said(made: Dossier, published: Home) -> 
     remains, clocks = text(made, "retention.remains"), [row[0] for row in rows(made, "retention.clocks")]
     assert {"outcomes", "scores"} & OF_FLAGS == set()  # their rows are not deleted with the flag
     assert WITHDRAWN in remains
+    assert "its change's scores stay, without the flag's number" in MESSAGES["kept_nights"]
     assert all(f"(folder {each})" in remains for each in ("outcomes", "scores"))
     assert "but for what 6.9 says" in text(made, "retention.proof_flags")
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in (published.path / "runs").glob("????-??-??.json")]
