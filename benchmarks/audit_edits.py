@@ -32,7 +32,7 @@ def change_a_column(chance: random.Random, folder: Path) -> None:
     row = _any_record(chance)
     columns = {
         "user": "x", "role": "senior", "action": "claim", "flag_id": "F-0", "details": {"x": 1}, "mac": "0" * 64,
-        "number": 10**6,
+        "rows": {"user 1": "0" * 16}, "number": 10**6,
     }  # fmt: skip
     name = chance.choice(sorted(columns))
     _records().filter(pk=row.pk).update(**{name: columns[name]})
@@ -82,7 +82,7 @@ def chain_with_another_key(chance: random.Random, folder: Path) -> None:
     for row in _records().order_by("number"):
         if row.number >= first:
             row.user = "somebody"
-            row.mac = audit._mac([getattr(row, name) for name in audit.RECORD], before, b"another key")
+            row.mac = audit.mac_of([getattr(row, name) for name in audit.RECORD], before, b"another key")
             row.save()
         before = row.mac
 

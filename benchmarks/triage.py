@@ -171,7 +171,7 @@ def sign_in(reviewers: int) -> list[dict[str, str]]:
     for number in range(reviewers):
         client = Client()
         user = User.objects.create_user(f"reviewer{number}", role="reviewer")
-        client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+        client.force_login(user, backend="payeewatch.triage.access.known_users.KnownUsers")
         cookies.append({name: morsel.value for name, morsel in client.cookies.items()})
     return cookies
 
@@ -253,7 +253,7 @@ def print_processor_times(options: argparse.Namespace) -> None:
 
     senior = User.objects.create_user("senior", role="senior")
     client = Client(headers={"host": "127.0.0.1"})
-    client.force_login(senior, backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(senior, backend="payeewatch.triage.access.known_users.KnownUsers")
     spent: dict[str, list[float]] = {}
 
     def timed(name: str, method: str, path: str, **words: Any) -> str:

@@ -6,7 +6,7 @@ The same code measures every spine.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 
@@ -63,11 +63,13 @@ def open_changes(tables: Tables, nights: Sequence[Night], window_days: int, extr
     return _spine_of(tables, pairs.filter(is_open).drop("is_pending", "is_named"))
 
 
-def named_changes(tables: Tables, nights: Sequence[Night], window_days: int, names_of: Sequence[str]) -> Frame:
-    """The named changes on each night that knows them, open or not."""
+def named_changes(
+    tables: Tables, nights: Sequence[Night], window_days: int, pairs: Collection[tuple[str, date]]
+) -> Frame:
+    """Named changes, open or not, each on the nights that it is named with, if they know it."""
     instants = tables.engine.load(calendar(nights)).select("as_of", "cutoff_at")
-    named = all_changes(tables).join(tables.engine.load(names(names_of)), on="change_id", how="semi")
-    return _spine_of(tables, _as_known(named.join(instants, how="cross"), window_days))
+    asked = tables.engine.load(pairs_of(pairs)).join(instants, on="as_of", how="inner")
+    return _spine_of(tables, _as_known(all_changes(tables).join(asked, on="change_id", how="inner"), window_days))
 
 
 def learning_changes(
@@ -257,6 +259,16 @@ def spans_past(window_days: int, past_window_days: Sequence[int]) -> pa.Table:
 def names(change_ids: Sequence[str]) -> pa.Table:
     """The changes asked for by name, each once."""
     return pa.table({"change_id": pa.array(sorted(set(change_ids)), pa.string())})
+
+
+def pairs_of(pairs: Collection[tuple[str, date]]) -> pa.Table:
+    """The changes asked for by name, each with a night, each pair once."""
+    ordered = sorted(set(pairs))
+    columns = {
+        "change_id": pa.array([change_id for change_id, _ in ordered], pa.string()),
+        "as_of": pa.array([microseconds(datetime.combine(night, time())) for _, night in ordered], pa.int64()),
+    }
+    return pa.table(columns)
 
 
 def microseconds(instant: datetime) -> int:

@@ -70,7 +70,9 @@ LAYERS = """
     pipeline.backup
     pipeline.oncall
     triage.roles triage.identifying triage.verdict_codes triage.workspace triage.formats
-    triage.clock triage.language triage.seals
+    triage.clock triage.language triage.chain
+    triage.listing
+    triage.seals
     triage.models
     triage.figures
     triage.records
@@ -132,6 +134,9 @@ EXERCISED_BY = {
     "payeewatch.pipeline.feeds.measures": "pipeline/feeds/test_watch.py",
     "payeewatch.pipeline.ingest.feeds": "pipeline/feeds/test_watch.py",
     "payeewatch.pipeline.ingest.formats.batches": "pipeline/ingest/test_bad_input.py",
+    "payeewatch.triage.chain": "triage/records/test_audit.py",
+    "payeewatch.triage.records.damage": "triage/test_seals.py",
+    "payeewatch.triage.records.second_factors": "triage/views/test_second_factor.py",
     "payeewatch.pipeline.pages.checks": "pipeline/ingest/test_checks.py",
     "payeewatch.pipeline.home.errors": "test_docs.py",
     "payeewatch.pipeline.pages.inputs": "test_docs.py",

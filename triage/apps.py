@@ -17,6 +17,7 @@ class Triage(AppConfig):
     verbose_name = "PayeeWatch"
 
     def ready(self) -> None:
-        """Register the actions."""
+        """Register the actions, and have deleted rows listed."""
+        import_module("payeewatch.triage.seals").watch_deletions()
         for module in ACTION_MODULES:
             import_module(f"payeewatch.triage.work.{module}")

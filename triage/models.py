@@ -502,6 +502,7 @@ class AuditRecord(models.Model):
     action = models.CharField(max_length=40)
     flag_id = models.CharField(max_length=40, blank=True, db_index=True)
     details = models.JSONField(default=dict)
+    rows = models.JSONField(null=True)  # the rows written with it: name -> mark, null if deleted (`listing.py`)
     mac = models.CharField(max_length=64)
 
     class Meta:
@@ -509,6 +510,7 @@ class AuditRecord(models.Model):
             models.Index(fields=["user", "number"], name="audit_by_user"),
             models.Index(fields=["action", "number"], name="audit_by_action"),
             models.Index(fields=["at"], name="audit_by_day"),
+            models.Index(fields=["number"], condition=models.Q(rows__isnull=False), name="audit_with_rows"),
         ]
 
 

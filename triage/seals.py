@@ -4,7 +4,8 @@ Whoever can write the database, but does not have the key file, can neither give
 or release a hold: such a row has no seal that fits. It counts for nothing, and `/health` and `verify` name it. A row
 that did not fit when it was read is saved without a new seal.
 
-A seal says who wrote a row, and not when: somebody who kept a row of before can put it back as it was.
+A seal says who wrote a row, and not when. So every write and deletion is listed in the audit log too (`listing.py`): a
+row that was kept from before and put back has a seal that fits, and is not as the log lists it.
 """
 
 from __future__ import annotations
@@ -12,17 +13,30 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any, ClassVar, Self
 
 from django.apps import apps
 from django.db import models
+from django.db.models.signals import post_delete
 
+from payeewatch.triage import listing
+from payeewatch.triage.listing import Newest
 from payeewatch.triage.workspace import keys
 
 BATCH = 1000
+MARK = 16
+"""The hexadecimal digits of a mark."""
+TRIES = 3
+"""So often a row and the log are read anew where they differ: others may have written both in between."""
+
+NO_SEAL = "was not written by the application: its seal does not fit"
+EARLIER = "is not as the application wrote it last: an earlier state was put back"
+UNLISTED = "must not be there: the audit log lists no such row, or its deletion"
+GONE = "is gone: the application did not delete it"
 
 
 class SealedRows(models.QuerySet[Any]):
@@ -32,17 +46,22 @@ class SealedRows(models.QuerySet[Any]):
         if "seal" in values or not _names(self.model, values) & set(self.model.SEALED):
             return super().update(**values)
         rows = list(self)
+        ours = genuine(rows)
         for row in rows:
             for name, value in values.items():
                 setattr(row, name, value)
-            row.renew_seal()
-        return self.model._base_manager.bulk_update(rows, [*values, "seal"], BATCH) if rows else 0
+        _seal(ours)
+        many = self.model._base_manager.bulk_update(rows, [*values, "seal"], BATCH) if rows else 0
+        _list(ours)
+        return many
 
     def bulk_create(self, objs: Iterable[Any], *args: Any, **options: Any) -> list[Any]:
         rows = list(objs)
-        for row in rows:
-            row.renew_seal()
-        return super().bulk_create(rows, *args, **options)
+        ours = genuine(rows)
+        _seal(ours)
+        made = super().bulk_create(rows, *args, **options)
+        _list(ours)
+        return made
 
     update.alters_data = True  # type: ignore[attr-defined]  # no template calls it
 
@@ -68,49 +87,84 @@ class Sealed(models.Model):
 
     @property
     def is_genuine(self) -> bool:
-        """Whether the seal fits the row as it was read. A row that is not stored yet is genuine."""
+        """Whether the row as it was read has a seal that fits, and is as the audit log lists it."""
+        return not self.fault()
+
+    def fault(self, newest: Newest | None = None) -> str:
+        """What is wrong with the row as it was read; empty if it is genuine, or not stored yet.
+
+        `newest` is what the log lists, where several rows are compared.
+        """
         as_read: dict[str, Any] | None = self.__dict__.get("_as_read")
         if as_read is None:
-            return True
-        needed = (*self.SEALED, "seal")
-        if not as_read.keys() >= set(needed):  # read in part only
-            as_read = type(self)._base_manager.values(*needed).get(pk=self.pk)
-        return is_sealed(type(self), as_read)
+            return ""
+        kind, key = type(self), as_read.get(self._meta.pk.attname, self.pk)
+        if not as_read.keys() >= {*self.SEALED, "seal"}:  # read in part only
+            return fault_of_stored(kind, key)
+        message = _message(kind, as_read)
+        if not _is_sealed(message, as_read["seal"]):
+            return NO_SEAL
+        name, mark = _name(kind, key), mark_of_text(message)
+        is_newest = newest.get(name) == mark if newest else listing.is_newest(name, mark)
+        return "" if is_newest else fault_of_stored(kind, key)
+
+    @property
+    def has_own_seal(self) -> bool:
+        """Whether the seal alone fits the row as it was read, whatever the log lists."""
+        return is_sealed(type(self), self.__dict__["_as_read"])
 
     def take_over(self) -> None:
         """Count the row as genuine from now on, whatever was read: somebody at the machine answers for it."""
         self.__dict__.pop("_as_read", None)
 
-    def renew_seal(self) -> None:
-        """Seal the row as it is now, unless it was not genuine when it was read."""
-        if self.is_genuine:
-            self.seal = seal_of(type(self), {name: getattr(self, name) for name in self.SEALED}, keys().audit)
-
     def save(self, *args: Any, **options: Any) -> None:
         only = options.get("update_fields")
+        written = set(self.SEALED) if only is None else _names(type(self), only) & set(self.SEALED)
+        values = {name: getattr(self, name) for name in written}
         if only is None:
-            self.renew_seal()
-        elif written := _names(type(self), only) & set(self.SEALED):
-            stored = type(self)._base_manager.values(*self.SEALED, "seal").get(pk=self.pk)  # others may have changed it
-            if is_sealed(type(self), stored):
-                values = stored | {name: getattr(self, name) for name in written}
-                self.seal = seal_of(type(self), values, keys().audit)
-                options["update_fields"] = {*only, "seal"}
+            is_ours = self.is_genuine
+        elif written:  # others may have changed the rest
+            stored, fault = _read(type(self), self.pk)
+            values, is_ours = {**(stored or {}), **values}, stored is not None and not fault
+            options["update_fields"] = {*only, "seal"} if is_ours else only
+        else:
+            is_ours = False
+        if is_ours:
+            self.seal = seal_of(type(self), values, keys().audit)
         super().save(*args, **options)
+        if is_ours:
+            listing.written({name_of(self): mark_of(type(self), values)})
+            self.__dict__["_as_read"] = {**values, "seal": self.seal, self._meta.pk.attname: self.pk}
+
+
+def name_of(row: Sealed) -> str:
+    """The kind of a row and its number, such as `hold 12`: under this name the audit log lists it."""
+    return _name(type(row), row.pk)
+
+
+def kind_of(model: type[models.Model]) -> str:
+    """The first word of the names of a model's rows."""
+    return str(model._meta.model_name)
 
 
 def seal_of(model: type[models.Model], values: dict[str, Any], key: bytes) -> str:
     """The seal of a row's values, each under the name of its column."""
-    names: Sequence[str] = model.SEALED if hasattr(model, "SEALED") else columns(model)
-    fields = {getattr(field, "attname", field.name): field for field in model._meta.get_fields()}
-    texts = [_text(fields[name], values[name]) for name in names]
-    message = json.dumps([model._meta.label_lower, *texts], ensure_ascii=False, separators=(",", ":"))
-    return hmac.digest(key, message.encode(), hashlib.sha256).hex()
+    return _seal_of(_message(model, values), key)
+
+
+def mark_of(model: type[models.Model], values: Mapping[str, Any]) -> str:
+    """What the audit log lists of a row's values. The key is one that stays, so a change of keys lists nothing anew."""
+    return mark_of_text(_message(model, values))
+
+
+def mark_of_text(message: bytes) -> str:
+    """A keyed hash, short because it only has to differ from those of other states."""
+    return hmac.digest(keys().trace, b"row|" + message, hashlib.sha256).hex()[:MARK]
 
 
 def is_sealed(model: type[models.Model], values: dict[str, Any]) -> bool:
     """Whether a row's values have the seal that fits, under a key that counts."""
-    return any(hmac.compare_digest(values["seal"], seal_of(model, values, key)) for key in keys().every("audit"))
+    return _is_sealed(_message(model, values), values["seal"])
 
 
 def columns(model: type[models.Model]) -> Sequence[str]:
@@ -123,29 +177,91 @@ def sealed_models() -> list[type[Sealed]]:
     return [model for model in apps.get_models() if issubclass(model, Sealed)]
 
 
-def not_genuine(rows: Iterable[Sealed]) -> list[Sealed]:
-    """The rows whose seal does not fit."""
-    return [row for row in rows if not row.is_genuine]
+def genuine(rows: Iterable[Any]) -> list[Any]:
+    """The rows that are genuine as they were read. For many, the log is read once."""
+    rows = list(rows)
+    newest = listing.newest() if len(rows) > 1 else None
+    return [row for row in rows if not row.fault(newest)]
 
 
-def all_not_genuine() -> Iterator[Sealed]:
-    """Every stored row whose seal does not fit."""
+def watch_deletions() -> None:
+    """Have every deletion of a row with a seal listed, also of rows that go with their flag."""
     for model in sealed_models():
-        yield from not_genuine(model._base_manager.order_by("pk").iterator(BATCH))
-
-
-def in_words(row: Sealed) -> str:
-    """What is wrong with a row whose seal does not fit."""
-    return f"{row._meta.verbose_name} {row.pk} was not written by the application: its seal does not fit"
+        post_delete.connect(_list_deletion, sender=model)
 
 
 def renew() -> None:
     """Seal every genuine row with the newest key, so that the former one may go."""
     for model in sealed_models():
-        rows = [row for row in model._base_manager.order_by("pk") if row.is_genuine]
-        for row in rows:
-            row.renew_seal()
+        rows = genuine(model._base_manager.order_by("pk"))
+        _seal(rows)
         model._base_manager.bulk_update(rows, ["seal"], BATCH)
+
+
+def _seal(rows: Iterable[Sealed]) -> None:
+    for row in rows:
+        row.seal = seal_of(type(row), {name: getattr(row, name) for name in row.SEALED}, keys().audit)
+
+
+def _list(rows: Iterable[Sealed]) -> None:
+    values = ((row, {name: getattr(row, name) for name in row.SEALED}) for row in rows)
+    listing.written({name_of(row): mark_of(type(row), each) for row, each in values})
+
+
+def _list_deletion(instance: Sealed, **rest: Any) -> None:
+    listing.written({name_of(instance): None})
+
+
+def fault_of_stored(model: type[models.Model], key: Any) -> str:
+    """What is wrong with a row as it is stored now; empty if it is as the log lists it."""
+    return _read(model, key)[1]
+
+
+def _read(model: type[models.Model], key: Any) -> tuple[dict[str, Any] | None, str]:
+    """What counts in a row as it is stored now, and what is wrong with it."""
+    name, fault, stored = _name(model, key), "", None
+    for _ in range(TRIES):
+        listed = listing.newest().get(name)
+        stored = model._base_manager.values(*columns(model), "seal").filter(pk=key).first()
+        fault = _fault(model, stored, listed)
+        if not fault:
+            break
+    return stored, fault
+
+
+def _fault(model: type[models.Model], stored: dict[str, Any] | None, listed: str | None) -> str:
+    if stored is None:
+        return GONE if listed else ""
+    message = _message(model, stored)
+    if not _is_sealed(message, stored["seal"]):
+        return NO_SEAL
+    if mark_of_text(message) == listed:
+        return ""
+    return EARLIER if listed else UNLISTED
+
+
+def _name(model: type[models.Model], key: Any) -> str:
+    return f"{kind_of(model)} {key}"
+
+
+def _is_sealed(message: bytes, seal: str) -> bool:
+    return any(hmac.compare_digest(seal, _seal_of(message, key)) for key in keys().every("audit"))
+
+
+def _seal_of(message: bytes, key: bytes) -> str:
+    return hmac.digest(key, message, hashlib.sha256).hex()
+
+
+@cache
+def _sealed_fields(model: type[models.Model]) -> list[tuple[str, Any]]:
+    names: Sequence[str] = model.SEALED if hasattr(model, "SEALED") else columns(model)
+    fields = {getattr(field, "attname", field.name): field for field in model._meta.get_fields()}
+    return [(name, fields[name]) for name in names]
+
+
+def _message(model: type[models.Model], values: Mapping[str, Any]) -> bytes:
+    texts = [_text(field, values[name]) for name, field in _sealed_fields(model)]
+    return json.dumps([model._meta.label_lower, *texts], ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _names(model: type[models.Model], names: Iterable[str]) -> set[str]:

@@ -47,8 +47,11 @@ def start(settings: Settings) -> None:
         with suppress(PermissionError):
             settings.folder("triage").chmod(PRIVATE_MODE)
         django.setup()
+        from payeewatch.triage.records.rows_of_others import list_every_row
+
         connection.ensure_connection()
         call_command("migrate", interactive=False, verbosity=0)
+        list_every_row()
     except (OSError, DatabaseError) as error:
         where = connection.settings_dict
         raise StoreError(
@@ -191,7 +194,7 @@ def audit(settings: Settings, what: str, noted: str, reason: str) -> Answer:
 
     `accept-break` records that you know why the end of the log did not fit its head, such as a restored backup. Until
     then `verify` ends with 16 and the health page answers 503. `accept-rows` does the same for rows of users, decisions
-    and holds that the application did not write: they count as they are from then on.
+    and holds that the application did not write or delete: they count as they are from then on.
 
     Example: payeewatch audit verify
     """
@@ -221,7 +224,7 @@ def _accept(what: str, reason: str) -> Answer:
     if what == "accept-rows":
         rows = accept_rows(reason)
         if not rows:
-            raise click.UsageError("the application wrote every row of users, decisions and holds")
+            raise click.UsageError("every row of users, decisions and holds is as the application left it")
         return {"accepted": rows, "reason": reason}, [f"accepted: {', '.join(rows)}"]
     breaks = accept_breaks(reason)
     if not breaks:

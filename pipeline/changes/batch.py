@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
+from itertools import product
 
 import duckdb
 import pandas as pd
@@ -18,7 +19,7 @@ from payeewatch.features.engines.plan import PlannedEngine
 from payeewatch.pipeline.changes.amounts import Amounts, amounts
 from payeewatch.pipeline.changes.context import ChangeContext, contexts_by_cutoff
 from payeewatch.pipeline.changes.expectations import broken_promises, check_promises
-from payeewatch.pipeline.changes.measure import measure
+from payeewatch.pipeline.changes.measure import measure, measure_named
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.frames import are_among, texts
 from payeewatch.pipeline.home.settings import Params
@@ -151,7 +152,7 @@ def _measure_all(
     missing = _open_on_some(frame, nights)
     if not missing:
         return frame
-    rows = measure(engine, params, nights, missing, only_extra=True)
+    rows = measure_named(engine, params, product(missing, nights))
     both = pd.concat([frame, rows], ignore_index=True).drop_duplicates(["change_id", "as_of"])
     return both.sort_values(["change_id", "as_of"], ignore_index=True)
 

@@ -5,9 +5,10 @@ The engine reads the lake tables; nothing is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
+from typing import Any
 
 import narwhals as nw
 import numpy as np
@@ -25,6 +26,7 @@ from payeewatch.features.spine import (
     named_changes,
     names,
     open_changes,
+    pairs_of,
     spans_past,
 )
 from payeewatch.features.versions import Tables
@@ -34,8 +36,8 @@ from payeewatch.pipeline.frames import texts
 from payeewatch.pipeline.home.errors import PayeeWatchError
 from payeewatch.pipeline.home.settings import Params
 
-PAST_AT_ONCE = 60_000
-"""At most so many past changes are measured in one pass, to limit the memory; each pass reads the large tables."""
+AT_ONCE = 60_000
+"""At most so many past or named changes are measured in one pass, to limit the memory; each reads the large tables."""
 
 IDENTITY = ("change_id", "payee_id", "as_of", "party", "derived", "age_days", "channel")
 """The columns of a measured frame before its features."""
@@ -47,13 +49,12 @@ def measure(
     nights: Sequence[date],
     extra: Sequence[str] = (),
     *,
-    only_extra: bool = False,
     meanwhile: Callable[[list[str]], None] | None = None,
 ) -> pd.DataFrame:
     """Every change open on each night, and the changes named in `extra`, as that night knew them.
 
-    With `only_extra`, only the named ones. `meanwhile` is called with the ids of the changes, before the numbers are
-    complete: with the DuckDB of a night, while they are joined into one frame.
+    `meanwhile` is called with the ids of the changes, before the numbers are complete: with the DuckDB of a night,
+    while they are joined into one frame.
 
     One row per (change_id, as_of), in that order: IDENTITY, then one float64 column per feature (NaN: unknown).
     `payeewatch.pipeline.changes.expectations` checks whether the numbers keep the promises of the features.
@@ -62,23 +63,40 @@ def measure(
         PayeeWatchError: the engine cannot compute a feature.
     """
     spine_nights = [_night(params, day) for day in nights]
-    question = question_of(spine_nights, params, extra, only_extra=only_extra)
     with _engine_errors(engine):
-        return _with_types(engine.answer(question, meanwhile))
+        return _with_types(engine.answer(question_of(spine_nights, params, extra), meanwhile))
 
 
-def question_of(
-    nights: Sequence[Night], params: Params, extra: Sequence[str] = (), *, only_extra: bool = False
-) -> Question:
+def measure_named(engine: Engine, params: Params, pairs: Iterable[tuple[str, date]]) -> pd.DataFrame:
+    """Named changes, open or not, each on the nights that it is named with, as that night knew it; as `measure`.
+
+    A night that did not know the change has no row.
+
+    Raises:
+        PayeeWatchError: the engine cannot compute a feature.
+    """
+    pairs = sorted(set(pairs))
+    nights = [_night(params, day) for day in sorted({day for _, day in pairs})]
+    window_days = params.observe.window_days
+
+    def question(some: Sequence[tuple[str, date]]) -> Question:
+        def find(tables: Tables) -> Frame:
+            return named_changes(tables, nights, window_days, some)
+
+        kind = _kind("named", window_days, params.timezone)
+        return Question(_builder(find, params), (calendar(nights), pairs_of(some)), kind)
+
+    return _in_parts(engine, pairs, question)
+
+
+def question_of(nights: Sequence[Night], params: Params, extra: Sequence[str] = ()) -> Question:
     """The changes of some nights and their features. Questions of one window and one time zone have one kind."""
     window_days = params.observe.window_days
 
     def find(tables: Tables) -> Frame:
-        if only_extra:
-            return named_changes(tables, nights, window_days, extra)
         return open_changes(tables, nights, window_days, extra)
 
-    kind = _kind("nights", window_days, params.timezone, only_extra)
+    kind = _kind("nights", window_days, params.timezone)
     return Question(_builder(find, params), (calendar(nights), names(extra)), kind)
 
 
@@ -112,12 +130,17 @@ def measure_past(engine: Engine, params: Params, as_of: date) -> pd.DataFrame:
         loads = calendar(nights), ages_of(train.ages_days), spans_past(window, train.past_window_days), names(ids)
         return Question(_builder(find, params), loads, _kind("past", as_of, since, window, params.timezone))
 
-    parts = []
     with _engine_errors(engine):
         ids = _drawn(engine, params, nights[-1], nights[-1 - (as_of - since).days - oldest])
-        for first in range(0, max(len(ids), 1), PAST_AT_ONCE):
-            parts.append(engine.answer(question(ids[first : first + PAST_AT_ONCE])))
-            engine.forget()
+    return _in_parts(engine, ids, question)
+
+
+def _in_parts(engine: Engine, asked: Sequence[Any], question: Callable[[Sequence[Any]], Question]) -> pd.DataFrame:
+    """The answers to questions of at most AT_ONCE of what is asked for, in its order."""
+    parts = []
+    for first in range(0, max(len(asked), 1), AT_ONCE):
+        with _engine_errors(engine):
+            parts.append(engine.answer(question(asked[first : first + AT_ONCE])))
     return _with_types(pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0])
 
 

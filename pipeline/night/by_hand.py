@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from payeewatch.features.engines.plan import PlannedEngine
 from payeewatch.pipeline.changes.amounts import amounts
 from payeewatch.pipeline.changes.context import ChangeContext, change_context, exposures_by_change
-from payeewatch.pipeline.changes.measure import measure
+from payeewatch.pipeline.changes.measure import measure_named
 from payeewatch.pipeline.changes.scope import focus
 from payeewatch.pipeline.detector import model_registry
 from payeewatch.pipeline.detector.model import Model
@@ -121,7 +121,7 @@ class FrozenNight:
         context = self._context(change_id)
         change_id = context.changes["change_id"].iloc[0]
         with focus(self.session, [self.night], [change_id], []):
-            frame = measure(PlannedEngine(con), params, [self.night], [change_id], only_extra=True)
+            frame = measure_named(PlannedEngine(con), params, [(change_id, self.night)])
             if frame.empty:
                 raise NotMeasured(f"change {change_id!r} cannot be measured on night {self.night}")
             row = self._flag_row(context, frame)

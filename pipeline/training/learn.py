@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from payeewatch.features.engines.plan import PlannedEngine
-from payeewatch.pipeline.changes.measure import measure
+from payeewatch.pipeline.changes.measure import measure_named
 from payeewatch.pipeline.detector import learned_versions, model_registry
 from payeewatch.pipeline.detector.learned_versions import LearnedVersion
 from payeewatch.pipeline.detector.model import Model
@@ -38,9 +38,6 @@ AUDITED = """
 SELECT change_id, min(first_flagged_on) AS night FROM read_parquet([{files}]) SEMI JOIN judged USING (change_id)
 WHERE queue = '{audit}' GROUP BY change_id
 """
-
-CHANGES_AT_ONCE = 100
-"""So many judged changes are measured in one pass, each on the nights of all: few passes, and not too many rows."""
 
 
 @dataclass(frozen=True)
@@ -150,27 +147,12 @@ def _is_left_out(judged: pd.DataFrame, taken_back: Sequence[LearnedVersion]) -> 
 
 def _as_judged(session: Session, champion: Model, judged: pd.DataFrame) -> Verdicts:
     """The judged changes as the night before each decision knew them; those that no night knew then are left out."""
-    frame = _measured(session, judged)
+    pairs = zip(judged["change_id"], judged["night"], strict=True)
+    frame = measure_named(PlannedEngine(session.con), session.settings.params, pairs)
+    frame = frame.assign(night=pd.Series(frame["as_of"].dt.date, dtype=object))
     rows = frame.merge(judged, on=["change_id", "night"], validate="one_to_one").sort_values("change_id")
     rows = rows.reset_index(drop=True)
     return Verdicts.of(champion, rows, _weights(session, rows))
-
-
-def _measured(session: Session, judged: pd.DataFrame) -> pd.DataFrame:
-    """The features of each judged change on its night."""
-    judged = judged.sort_values(["night", "change_id"])
-    frames = [
-        measure(
-            PlannedEngine(session.con),
-            session.settings.params,
-            sorted(set(part["night"])),
-            sorted(part["change_id"]),
-            only_extra=True,
-        )
-        for part in (judged.iloc[at : at + CHANGES_AT_ONCE] for at in range(0, len(judged), CHANGES_AT_ONCE))
-    ]
-    frame = pd.concat(frames, ignore_index=True)
-    return frame.assign(night=pd.Series(frame["as_of"].dt.date, dtype=object))
 
 
 def _weights(session: Session, judged: pd.DataFrame) -> Floats:

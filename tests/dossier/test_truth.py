@@ -164,7 +164,7 @@ def test_a_number_of_a_statement_named_in_a_text_is_the_one_meant(made: Dossier)
     meant = {
         "1.3": "model.not_for", "1.13": "model.workload", "1.14": "model.warnings", "4.3": "register.purposes",
         "4.5": "register.data", "4.11": "register.feed_limit", "5.8": "oversight.second_looks",
-        "2.4": "data.verdicts", "2.5": "data.loads", "3.3": "assessment.scale", "11.3": "changes.by_two",
+        "2.3": "data.verdicts", "2.4": "data.loads", "3.3": "assessment.scale", "11.3": "changes.by_two",
         "13.6": "rights.erasure",
         "5.11": "oversight.automatic", "5.16": "oversight.reveals",
         "6.1": "retention.clocks", "6.4": "retention.proof_person", "6.9": "retention.remains",

@@ -36,7 +36,8 @@ def tonight(day: str, extra: tuple[str, ...] = ()):
 
 def learning(last: str, ages: list[int], since: str, past: tuple[int, ...] = ()):
     nights = [night(str(date.fromisoformat(last) - timedelta(days=back))) for back in range(400, -1, -1)]
-    return lambda tables: learning_changes(tables, nights, ages, date.fromisoformat(since), 180, past)
+    ids = [f"X{number}" for number in range(10)]
+    return lambda tables: learning_changes(tables, nights, ages, date.fromisoformat(since), 180, past, ids)
 
 
 def test_a_change_is_open_from_when_it_is_known_until_its_window_ends(spine_of):

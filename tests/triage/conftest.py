@@ -24,7 +24,7 @@ from django.test import Client
 from payeewatch.pipeline.home import by_hand
 from payeewatch.pipeline.home.keys import Keys
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.triage import clock, workspace
+from payeewatch.triage import clock, listing, workspace
 from payeewatch.triage.exchange.import_night import publish, unpublished
 from payeewatch.triage.models import Evidence, Flag, Night, User
 from payeewatch.triage.records import audit
@@ -206,6 +206,14 @@ def _hashed() -> str:
 
 
 @pytest.fixture
+def kept_listing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read of the log is kept, as a served process does; within a test's transaction it would not be."""
+    outside = {"in_atomic_block": False, "run_on_commit": property(lambda self: connection.run_on_commit)}
+    monkeypatch.setattr(listing, "connection", type("Outside", (), outside)())
+    monkeypatch.setattr(listing, "_memory", listing._Memory())
+
+
+@pytest.fixture
 def cast(reviewed: Settings) -> dict[str, User]:
     """Everybody: one of each role, `second` who reviews too, and `relative` of the first flag's household."""
     people = {str(role): user(role) for role in Role}
@@ -234,7 +242,9 @@ def signed_in(person: User) -> Client:
 def do(person: User, flag: Flag, action: str, **data: Any) -> workflow.ActionResult:
     """Do an action as the form of the flag's page sends it; the flag is read again first."""
     flag.refresh_from_db()
-    return workflow.perform(action, person, flag.flag_id, uuid4(), flag.version, data)
+    result = workflow.perform(action, person, flag.flag_id, uuid4(), flag.version, data)
+    assert listing.waiting() == {}  # the action's own record lists what it wrote
+    return result
 
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "payeewatch.triage.settings")

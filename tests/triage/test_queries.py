@@ -14,6 +14,7 @@ from payeewatch.triage.models import Flag, User
 from payeewatch.triage.work.filters import for_second_look
 from tests.triage.conftest import do, signed_in
 
+pytestmark = pytest.mark.usefixtures("kept_listing")
 HTMX = {"HX-Request": "true"}
 LOCK = int(connection.vendor == "postgresql")
 """What PostgreSQL asks more for one record of the audit log: its turn."""

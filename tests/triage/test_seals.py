@@ -1,4 +1,4 @@
-"""What the application did not write counts for nothing: rows that were edited, copied or put in in the database."""
+"""What the application did not write counts for nothing: rows edited, put in, put back or deleted in the database."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from django.db import connection
 
 from payeewatch.pipeline.home.keys import Keys
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.triage import clock, seals
+from payeewatch.triage import chain, clock, seals
 from payeewatch.triage.exchange import current_holds, export_decisions
-from payeewatch.triage.models import Decision, Flag, Hold, Step, User
-from payeewatch.triage.records import audit
+from payeewatch.triage.models import AccessChange, AuditRecord, Decision, Flag, Hold, Step, User
+from payeewatch.triage.records import audit, damage
+from payeewatch.triage.seals import name_of
 from payeewatch.triage.workspace import keys
 from tests.triage.conftest import Clock, do
 
@@ -23,6 +24,18 @@ def sql(text: str, *values: Any) -> None:
     """Write the database without the application."""
     with connection.cursor() as cursor:
         cursor.execute(text, values)
+
+
+def damaged() -> list[str]:
+    return [each.name for each in damage.every()]
+
+
+def put_back(row: Any) -> None:
+    """Write what was read of a row earlier, its seal included."""
+    columns = row._meta.concrete_fields
+    placed = ", ".join(f"{column.column} = %s" for column in columns)
+    values = [column.get_db_prep_save(getattr(row, column.attname), connection) for column in columns]
+    sql(f"UPDATE {row._meta.db_table} SET {placed} WHERE {row._meta.pk.column} = %s", *values, row.pk)
 
 
 @pytest.fixture
@@ -42,7 +55,7 @@ def handed_over(home: Settings) -> list[str]:
 
 def test_what_the_application_wrote_is_handed_over(decided: Flag, reviewed: Settings) -> None:
     assert (export_decisions.write().verdicts, handed_over(reviewed)) == (1, ["confirmed_fraud"])
-    assert not list(seals.all_not_genuine())
+    assert damaged() == []
 
 
 @pytest.mark.parametrize(
@@ -53,7 +66,7 @@ def test_a_decision_edited_in_the_database_is_not_handed_over(edit: str, decided
     sql(f"UPDATE triage_decision SET {edit}")
     assert export_decisions.write().verdicts == 0
     assert handed_over(reviewed) == []
-    assert [type(row) for row in seals.all_not_genuine()] == [Decision]
+    assert damaged() == [name_of(Decision.objects.get())]
     assert any("its seal does not fit" in finding.what for finding in audit.verify().findings)
 
 
@@ -62,7 +75,7 @@ def test_a_seal_copied_from_another_row_fits_no_other(decided: Flag) -> None:
     other.at, other.state, other.change_id = one.at, Hold.State.RELEASED, one.change_id
     other.save()
     sql("UPDATE triage_hold SET seal = %s WHERE id = %s", one.seal, other.pk)
-    assert [row.pk for row in seals.all_not_genuine()] == [other.pk]
+    assert damaged() == [name_of(other)]
 
 
 def test_a_hold_released_in_the_database_stays_held(decided: Flag, reviewed: Settings) -> None:
@@ -98,7 +111,8 @@ def test_a_change_of_the_key_keeps_what_is_genuine(decided: Flag, monkeypatch: p
     seals.renew()
     alone = Keys(former.token, former.token_version, former.vault, b"n" * 32, former.trace, {})
     monkeypatch.setattr(seals, "keys", lambda: alone)
-    assert [type(row) for row in seals.all_not_genuine()] == [Hold]
+    monkeypatch.setattr(chain, "keys", keys)  # the log has the record of the change in its own tests
+    assert damaged() == [name_of(Hold.objects.latest("pk"))]
 
 
 def test_a_row_read_in_part_is_as_genuine_as_the_whole(decided: Flag) -> None:
@@ -113,3 +127,74 @@ def test_two_who_change_one_row_leave_it_genuine(cast: dict[str, User]) -> None:
     one.save(update_fields=["role"])
     other.save(update_fields=["is_active"])
     assert User.objects.get(username="reviewer").is_genuine
+
+
+@pytest.mark.parametrize("kind", [Decision, Hold, Step, User, AccessChange])
+def test_a_row_deleted_in_the_database_is_named_at_once(kind: Any, cast: dict[str, User], decided: Flag) -> None:
+    guest = User.objects.create(username="guest")
+    AccessChange.objects.create(person=cast["senior"], what="change-role", by=cast["administrator"], at=clock.now())
+    do(cast["reviewer"], decided, "note", text="A step without a decision")
+    row = guest if kind is User else kind.objects.last() if kind is not Step else Step.objects.get(action="note")
+    sql("DELETE FROM triage_note")  # of that step
+    sql(
+        f"DELETE FROM {kind._meta.db_table} WHERE {kind._meta.pk.column} = %s",
+        kind._meta.pk.get_db_prep_value(row.pk, connection),
+    )
+    assert [str(each) for each in damage.that_counts()] == [f"{name_of(row)} {seals.GONE}"]
+    assert [finding.what for finding in audit.verify().findings] == [f"{name_of(row)} {seals.GONE}"]
+
+
+def test_a_hold_put_back_as_it_was_earlier_is_no_release_and_is_named(
+    cast: dict[str, User], first: Flag, clocked: Clock, reviewed: Settings
+) -> None:
+    do(cast["reviewer"], first, "hold", confirm="on")
+    do(cast["reviewer"], first, "release", confirm="on")
+    do(cast["senior"], first, "approve")
+    released = list(Hold.objects.filter(flag=first))
+    do(cast["reviewer"], first, "hold", confirm="on")
+    clocked.at += timedelta(hours=1)
+    export_decisions.write()
+    held = {hold.payment_id for hold in current_holds.holds_on(clock.today())}
+    for hold in released:
+        put_back(hold)
+    assert damaged() == [name_of(hold) for hold in released]
+    assert [each.what for each in damage.that_counts()] == [seals.EARLIER] * len(released)
+    assert export_decisions.write().releases == 0
+    assert {hold.payment_id for hold in current_holds.holds_on(clock.today())} == held != set()
+
+
+def test_a_decision_put_back_as_it_was_earlier_is_not_handed_over(
+    cast: dict[str, User], first: Flag, clocked: Clock, reviewed: Settings
+) -> None:
+    do(cast["reviewer"], first, "benign", reason="B01", evidence_kind="bank_check")
+    in_force = Decision.objects.get()
+    do(cast["reviewer"], first, "undo")
+    put_back(in_force)
+    clocked.at += timedelta(hours=1)
+    assert export_decisions.write().verdicts == 0
+    assert damaged() == [name_of(in_force)]
+
+
+def test_a_row_put_back_stays_named_when_it_is_saved_and_when_its_record_is_cut_out(cast: dict[str, User]) -> None:
+    person = User.objects.get(username="senior")
+    person.role = "reviewer"
+    person.save(update_fields=["role"])
+    put_back(cast["senior"])
+    again = User.objects.get(username="senior")
+    assert not again.is_genuine
+    again.save()
+    again.save(update_fields=["role"])
+    User.objects.filter(pk=again.pk).update(household_id="H1")
+    assert damaged() == [name_of(person)]
+    record = audit.record(None, "change_user")
+    assert name_of(person) in record.rows
+    AuditRecord.objects.filter(pk=record.pk).update(rows={})
+    assert str(record.number) in " ".join(str(finding.number) for finding in audit.verify().findings)
+
+
+def test_a_record_put_in_lists_nothing(cast: dict[str, User]) -> None:
+    audit.record(None, "change_user")
+    last = AuditRecord.objects.latest("number")
+    last.number, last.rows = last.number + 1, {name_of(cast["senior"]): "0" * seals.MARK}
+    last.save(force_insert=True)
+    assert User.objects.get(username="senior").is_genuine

@@ -20,6 +20,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from payeewatch.triage.access.request import Request
 from payeewatch.triage.models import Flag, is_own_household
+from payeewatch.triage.records import second_factors
 from payeewatch.triage.roles import ANYBODY, Role
 from payeewatch.triage.workspace import home
 
@@ -75,7 +76,7 @@ def must_verify(user: Any) -> bool:
     totp_devices, code_lists = (
         model.objects.filter(user=user, confirmed=True).values("pk") for model in (TOTPDevice, StaticDevice)
     )
-    return bool(totp_devices.union(code_lists, all=True).exists())
+    return second_factors.has_one(user.pk) or bool(totp_devices.union(code_lists, all=True).exists())
 
 
 def start_of(user: Any) -> str:

@@ -23,20 +23,21 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from django.db import transaction
+from django.dispatch import receiver
 
 from payeewatch.pipeline.home.files import only_holder, put_in_place
-from payeewatch.triage import clock, seals
+from payeewatch.triage import clock, listing, seals
+from payeewatch.triage.chain import RECORD, RESEAL, TEXT, fits, mac_of
 from payeewatch.triage.models import ApiToken, AuditRecord, Night, Step, User
-from payeewatch.triage.records import anchors, resealing
+from payeewatch.triage.records import anchors, damage, resealing
 from payeewatch.triage.records.anchors import Anchor
 from payeewatch.triage.records.locks import Turn, wait_for
-from payeewatch.triage.records.resealing import RESEAL, Resealed
+from payeewatch.triage.records.resealing import Resealed
 from payeewatch.triage.workspace import home, keys
 
 LOG = logging.getLogger("payeewatch")
@@ -46,9 +47,9 @@ BREAK, ACCEPT, ANCHOR = "audit_break", "accept_audit_break", "anchor_audit_log"
 that says where the log was anchored."""
 BATCH = 10_000
 MOST_FINDINGS = 1000
-RECORD = ("number", "at", "user", "role", "action", "flag_id", "details")
-"""What a record's MAC covers, besides the MAC before it."""
-TEXT = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+LIST = "list_rows"
+"""The action of a record that only lists rows: those of before, and those that no other record of a write listed."""
+DETAILS = RECORD.index("details")
 
 MISSING, GARBLED, AHEAD, OTHER, WIPED = "missing", "garbled", "ahead", "other", "wiped"
 ANCHORED, UNANCHORED = "anchored", "unanchored"
@@ -146,6 +147,11 @@ def record(user: User | None, action: str, flag_id: str = "", **details: Any) ->
     return row
 
 
+@receiver(listing.unlisted)
+def _list_alone(**rest: Any) -> None:
+    record(None, LIST)
+
+
 def accept_breaks(reason: str) -> list[int]:
     """Record that an operator accepts every open break, and why. Returns their numbers; none is open: no record."""
     with transaction.atomic():
@@ -203,6 +209,7 @@ def verify(noted: str = "", so_far: ChainCheck = NOTHING_YET, most: int | None =
     written_ends = (*_noted_ends(noted), *_anchored_ends(stored), head.end)
     expected_ends = {end for end in written_ends if end.number > so_far.records}
     last, many, accepted_breaks = End(so_far.records, so_far.mac), 0, _accepted_breaks()
+    listed: dict[str, str | None] = {}
     resealed = _resealed()
     rows = AuditRecord.objects.filter(number__gt=last.number).order_by("number").values_list(*RECORD, "mac")[:most]
     for *record, mac in rows.iterator(BATCH):
@@ -213,8 +220,9 @@ def verify(noted: str = "", so_far: ChainCheck = NOTHING_YET, most: int | None =
         if any(not hmac.compare_digest(each, mac) for each in expected_macs):
             record_findings.append(Finding(end.number, "is not the record that was written"))
         if record[RECORD.index("action")] == BREAK:
-            finding = Finding(end.number, _break_text(record[-1], accepted_breaks.get(end.number)))
+            finding = Finding(end.number, _break_text(record[DETAILS], accepted_breaks.get(end.number)))
             (accepted if end.number in accepted_breaks else record_findings).append(finding)
+        listed |= record[-1] or {}
         findings += record_findings if len(findings) < MOST_FINDINGS else []
         expected_ends -= {each for each in expected_ends if each.number == end.number}
         last = end
@@ -225,7 +233,8 @@ def verify(noted: str = "", so_far: ChainCheck = NOTHING_YET, most: int | None =
     if most and many == most:
         return ChainCheck(last.number, last.mac, tuple(findings), accepted=tuple(accepted))
     findings += _end_findings(last, head, expected_ends)
-    findings += [Finding(0, seals.in_words(row)) for row in islice(seals.all_not_genuine(), MOST_FINDINGS)]
+    newest = listing.newest() if so_far.records else listing.Newest({}, listed | listing.waiting())
+    findings += [Finding(0, str(each)) for each in islice(damage.every(newest), MOST_FINDINGS)]
     return ChainCheck(last.number, last.mac, tuple(findings), is_whole=True, accepted=tuple(accepted))
 
 
@@ -330,8 +339,9 @@ def _add(last: End, user: User | None, action: str, flag_id: str, details: Mappi
         action=action,
         flag_id=flag_id,
         details=json.loads(json.dumps(details), parse_float=str),  # databases write fractions in their own ways
+        rows=listing.take() or None,
     )
-    row.mac = _mac([getattr(row, name) for name in RECORD], last.mac, keys().audit)
+    row.mac = mac_of([getattr(row, name) for name in RECORD], last.mac, keys().audit)
     row.save(force_insert=True)
     return row
 
@@ -420,21 +430,16 @@ def _is_genuine(row: AuditRecord) -> bool:
 
 def _is_sealed_by_key(row: AuditRecord) -> bool:
     before = AuditRecord.objects.filter(number__lt=row.number).order_by("-number").values_list("mac", flat=True).first()
-    return _fits([getattr(row, name) for name in RECORD], before or "", row.mac)
-
-
-def _fits(record: Sequence[Any], before: str, mac: str) -> bool:
-    """Whether a record has the MAC that a key of ours gives it."""
-    return any(hmac.compare_digest(_mac(record, before, key), mac) for key in keys().every("audit"))
+    return fits([getattr(row, name) for name in RECORD], before or "", row.mac)
 
 
 def _chain_findings(record: Sequence[Any], mac: str, last: End, resealed: Resealed) -> Iterator[Finding]:
     """What is wrong with a record as the one behind `last`. Only a break that says so may leave a gap before it."""
-    number, action, details = record[0], record[RECORD.index("action")], record[-1]
+    number, action, details = record[0], record[RECORD.index("action")], record[DETAILS]
     is_break = action == BREAK and details.get("after") == last.number
     if number != last.number + 1 and not is_break:
         yield Finding(last.number + 1, f"records {last.number + 1} to {number - 1} are missing")
-    elif number > resealed.upto and not _fits(record, last.mac, mac):
+    elif number > resealed.upto and not fits(record, last.mac, mac):
         yield Finding(number, "was changed or put in, or what stood before it was")
 
 
@@ -471,20 +476,10 @@ def _noted_ends(noted: str) -> Iterator[End]:
         yield End(int(number), mac)
 
 
-def _mac(record: Sequence[Any], before: str, key: bytes) -> str:
-    """HMAC-SHA-256 under the audit key, over the record and the MAC before it."""
-    number, at, *rest = record
-    return hmac.digest(key, TEXT.encode([number, _utc(at), *rest, before]).encode(), "sha256").hex()
-
-
 def _head_seal(end: End, breaks: Sequence[int], key: bytes) -> str:
     """The keyed hash of the head: without the key nobody can make a head for an earlier end."""
     text = f"head|{end.number}|{end.mac}" + (f"|{TEXT.encode(list(breaks))}" if breaks else "")
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
-
-
-def _utc(at: datetime) -> str:
-    return f"{at.timestamp():.6f}"
 
 
 def _head_path() -> Path:

@@ -7,18 +7,15 @@ needed any more, and a head that was noted before is still found in the log.
 from __future__ import annotations
 
 import hmac
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from payeewatch.triage.chain import TEXT, utc
 from payeewatch.triage.models import AuditRecord
 
-RESEAL = "change_audit_key"
-"""The action of the record that vouches for those before it."""
 BLOCK = 10_000
-COLUMNS = ("number", "at", "user", "role", "action", "flag_id", "details", "mac")
-TEXT = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+COLUMNS = ("number", "at", "user", "role", "action", "flag_id", "details", "mac", "rows")
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,8 @@ def _hash(key: bytes, first: int, last: int) -> str:
     """HMAC-SHA-256 over the records of these numbers, in their order."""
     digest = hmac.new(key, f"records|{first}|{last}".encode(), "sha256")
     rows = AuditRecord.objects.filter(number__range=(first, last)).order_by("number").values_list(*COLUMNS)
-    for number, at, *others in rows.iterator(BLOCK):
-        digest.update(_line([number, f"{at.timestamp():.6f}", *others]))
+    for number, at, *others, listed in rows.iterator(BLOCK):
+        digest.update(_line([number, utc(at), *others, *([listed] if listed else [])]))
     return digest.hexdigest()
 
 

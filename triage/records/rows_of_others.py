@@ -1,50 +1,55 @@
-"""Rows that count now, and that the application did not write: their seal does not fit (`triage/seals.py`)."""
+"""What operators do about rows that the application did not write or delete (`damage.py`), and the first listing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from django.db import transaction
-from django.db.models import Q
 
-from payeewatch.triage import clock
-from payeewatch.triage.models import AccessChange, Decision, Hold, User
-from payeewatch.triage.records import audit
-from payeewatch.triage.seals import Sealed, all_not_genuine, not_genuine
+from payeewatch.triage import listing
+from payeewatch.triage.models import AuditRecord
+from payeewatch.triage.records import audit, damage, second_factors
+from payeewatch.triage.seals import kind_of, sealed_models
 
 NOT_OURS = "row_not_ours"
 """The action of the record that names such a row."""
 
 
-def rows_of_others() -> Iterator[Sealed]:
-    """Users, asked changes of access, decisions that are not handed over yet, and holds that are not over.
-
-    `verify` looks at every row.
-    """
-    is_not_over = Q(hold_until=None) | Q(hold_until__gte=clock.today()) | Q(handed_over_at=None)
-    for rows in (
-        User.objects.order_by("pk"),
-        AccessChange.objects.order_by("pk"),
-        Decision.objects.filter(handed_over_at=None).order_by("pk"),
-        Hold.objects.filter(is_not_over).order_by("pk"),
-    ):
-        yield from not_genuine(rows)
-
-
-def name_of(row: Sealed) -> str:
-    """The kind of a row and its number."""
-    return f"{row._meta.model_name} {row.pk}"
-
-
 def accept_rows(reason: str) -> list[str]:
-    """Seal every row that the application did not write, as it is now, and record why. Returns their names."""
+    """Let every damaged row count as it is now, also that it is gone, and record why. Returns the names of the rows."""
     with transaction.atomic():
         audit.take_turn()
-        rows = list(all_not_genuine())
-        for row in rows:
-            row.take_over()
-            row.save()
-        names = [name_of(row) for row in rows]
+        names = [each.name for each in damage.every()]
+        for name in names:
+            _accept(name)
         if names:
-            audit.record(None, "accept_rows", rows=names, reason=reason)
+            audit.record(None, "accept_rows", accepted=names, reason=reason)
     return names
+
+
+def list_every_row() -> None:
+    """List the rows of before in one record, at the first start of the version whose audit log lists rows."""
+    if _is_listed():
+        return
+    with transaction.atomic():
+        audit.take_turn()
+        if not _is_listed():  # another process may have
+            listing.written(damage.marks_of_genuine())
+            if listing.waiting():
+                audit.record(None, audit.LIST)
+
+
+def _is_listed() -> bool:
+    return AuditRecord.objects.filter(rows__isnull=False).exists()
+
+
+def _accept(name: str) -> None:
+    kind, _, key = name.partition(" ")
+    if kind == second_factors.KIND:
+        second_factors.list_of(int(key))
+        return
+    model = next(model for model in sealed_models() if kind_of(model) == kind)
+    row = model._base_manager.filter(pk=key).first()
+    if row is None:
+        listing.written({name: None})
+    else:
+        row.take_over()
+        row.save()

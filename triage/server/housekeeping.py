@@ -14,14 +14,14 @@ from datetime import date, timedelta
 from django.db import transaction
 from django.db.models import QuerySet
 
-from payeewatch.triage import clock, seals
+from payeewatch.triage import clock
 from payeewatch.triage.exchange import current_holds, export_decisions, notices
 from payeewatch.triage.exchange.export_decisions import HandOverCounts
 from payeewatch.triage.exchange.import_by_hand import import_answers
 from payeewatch.triage.exchange.import_night import publish_all, wake
 from payeewatch.triage.models import OPEN, AuditRecord, Flag, Hold
-from payeewatch.triage.records import audit
-from payeewatch.triage.records.rows_of_others import NOT_OURS, name_of, rows_of_others
+from payeewatch.triage.records import audit, damage
+from payeewatch.triage.records.rows_of_others import NOT_OURS
 from payeewatch.triage.work import holds
 from payeewatch.triage.work.approvals import Kind, withdraw_proposals
 from payeewatch.triage.work.holds import in_effect
@@ -78,11 +78,10 @@ def _do_what_is_due(nights: list[date]) -> TidyResult:
 
 def _name_rows_of_others() -> None:
     """Record each row that counts now and that the application did not write, once."""
-    for row in rows_of_others():
-        name = name_of(row)
-        if not AuditRecord.objects.filter(action=NOT_OURS, details__row=name).exists():
-            LOG.error("%s", json.dumps({"stage": "audit", "row": name, "cause": seals.in_words(row)}))
-            audit.record(None, NOT_OURS, getattr(row, "flag_id", ""), row=name)
+    for row in damage.that_counts():
+        if not AuditRecord.objects.filter(action=NOT_OURS, details__row=row.name).exists():
+            LOG.error("%s", json.dumps({"stage": "audit", "row": row.name, "cause": str(row)}))
+            audit.record(None, NOT_OURS, row.flag_id, row=row.name)
 
 
 def _each(flags: QuerySet[Flag], act: Callable[[Flag], object]) -> int:
@@ -131,7 +130,7 @@ def _end_holds(flag: Flag, ended_holds: QuerySet[Hold]) -> None:
 
 def _expire(flag: Flag) -> None:
     """Expire a flag whose time to be judged is over."""
+    withdraw_proposals(flag, frozenset(Kind), clock.now())  # before the record, which lists them
     audit.record(None, "expire", flag.flag_id, state=flag.state, opened_at=flag.opened_at.isoformat())
-    withdraw_proposals(flag, frozenset(Kind), clock.now())
     flag.state, flag.closed_at = State.EXPIRED, clock.now()
     release_claim(flag)

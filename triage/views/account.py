@@ -12,6 +12,7 @@ from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, UsernameField
 from django.contrib.auth.views import LoginView, LogoutView
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpResponse, JsonResponse
 from django.middleware.csrf import get_token
 from django.shortcuts import redirect, render
@@ -87,9 +88,10 @@ def password(request: Request) -> HttpResponse:
             form.add_error("new_password1", say("Choose another password than the one you have."))
         else:
             user.must_change_password = False
-            form.save()
-            update_session_auth_hash(request, user)
-            audit.record(user, "change_password")
+            with transaction.atomic():
+                form.save()
+                update_session_auth_hash(request, user)
+                audit.record(user, "change_password")
             messages.success(request, say("Your password was changed. Your other sessions have ended."))
             return redirect(start_of(user))
     return render(request, "triage/password.html", {"form": form, "first": user.must_change_password})

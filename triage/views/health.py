@@ -13,8 +13,7 @@ from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route
 from payeewatch.triage.exchange.night_state import night_state
 from payeewatch.triage.models import Night
-from payeewatch.triage.records import audit
-from payeewatch.triage.records.rows_of_others import rows_of_others
+from payeewatch.triage.records import audit, damage
 from payeewatch.triage.roles import ANYBODY
 from payeewatch.triage.server import metrics
 from payeewatch.triage.workspace import home
@@ -32,7 +31,7 @@ def health(request: Request) -> HttpResponse:
     try:
         last = Night.objects.order_by("-night").values_list("night", flat=True).first()
         checks |= {"database": True, "audit_head": audit.head_agrees()}
-        are_ours = not any(rows_of_others())
+        are_ours = not any(damage.that_counts())
         age = (clock.today() - last).days if last else None
     except DatabaseError:
         checks |= {"database": False}

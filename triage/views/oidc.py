@@ -24,7 +24,7 @@ from payeewatch.triage.access.oidc import Provider
 from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route, start_of
 from payeewatch.triage.models import User
-from payeewatch.triage.records import audit
+from payeewatch.triage.records import audit, second_factors
 from payeewatch.triage.roles import ANYBODY
 
 LOG = logging.getLogger(__name__)
@@ -85,15 +85,16 @@ def _user_of(claims: dict[str, Any]) -> User | None:
             user.full_clean()
             user.save()
             audit.record(None, "make_user", name=name, role=role, by="single sign-on")
-    if user is None or not user.is_genuine:
+    if user is None or not user.is_genuine or not second_factors.is_as_listed(user.pk):
         return None
     if user.subject != subject:
         user.subject = subject
         user.save(update_fields=["subject"])
+        audit.record(None, "bind_user", name=user.username, by="single sign-on")
     if role and user.role != role:
-        audit.record(None, "change_user", name=user.username, role=role, was=user.role, by="single sign-on")
-        user.role = role
+        was, user.role = user.role, role
         user.save(update_fields=["role"])
+        audit.record(None, "change_user", name=user.username, role=role, was=was, by="single sign-on")
     return user
 
 

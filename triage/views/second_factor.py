@@ -8,6 +8,7 @@ from typing import Any
 import qrcode
 from django import forms
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -24,7 +25,7 @@ from payeewatch.triage.access.passwords import random_characters, stored_code
 from payeewatch.triage.access.request import Request
 from payeewatch.triage.access.route import Route, must_verify, start_of
 from payeewatch.triage.models import User
-from payeewatch.triage.records import audit
+from payeewatch.triage.records import audit, second_factors
 from payeewatch.triage.roles import EVERYBODY
 
 RECOVERY_CODES = 10
@@ -53,10 +54,8 @@ def second_factor(request: Request) -> HttpResponse:
         return redirect(start_of(user))
     form = Code(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        device = _device_of(user, form.cleaned_data["code"])
-        if device:
+        if device := _device_of(user, form.cleaned_data["code"]):
             _renew_session(request, device)
-            audit.record(user, "second_factor", recovery=isinstance(device, StaticDevice))
             return redirect(start_of(user))
         audit.record(user, "second_factor_refused")
         form.add_error("code", say("This code is not right, or there were too many attempts. Wait a moment."))
@@ -67,6 +66,7 @@ def second_factor(request: Request) -> HttpResponse:
 def set_up(request: Request) -> HttpResponse:
     """Show a new key as a picture, take a code made with it, and hand out recovery codes, once."""
     user = request.user
+    _refuse_unless_listed(user)
     if user_has_device(user):
         return redirect("second-factor" if not user.is_verified() else "preferences")
     device, _is_new = TOTPDevice.objects.get_or_create(user=user, confirmed=False, defaults={"name": "totp"})
@@ -77,6 +77,7 @@ def set_up(request: Request) -> HttpResponse:
                 device.confirmed = True
                 device.save()
                 codes = _new_recovery_codes(user)
+                second_factors.list_of(user.pk)
                 audit.record(user, "set_up_second_factor")
             _renew_session(request, device)
             return render(request, "triage/recovery_codes.html", {"codes": codes, "start": start_of(user)})
@@ -90,8 +91,10 @@ def renew_codes(request: Request) -> HttpResponse:
     """Hand out new recovery codes; the old ones no longer work."""
     if not request.user.is_verified():
         return redirect("second-factor")
+    _refuse_unless_listed(request.user)
     with transaction.atomic():
         codes = _new_recovery_codes(request.user)
+        second_factors.list_of(request.user.pk)
         audit.record(request.user, "renew_recovery_codes")
     return render(request, "triage/recovery_codes.html", {"codes": codes, "start": start_of(request.user)})
 
@@ -100,6 +103,7 @@ def remove(request: Request) -> HttpResponse:
     """Remove one's second factor, to set up another on a new telephone."""
     if not request.user.is_verified():
         return redirect("second-factor")
+    _refuse_unless_listed(request.user)
     with transaction.atomic():
         forget_devices(request.user)
         audit.record(request.user, "remove_second_factor")
@@ -107,17 +111,37 @@ def remove(request: Request) -> HttpResponse:
     return redirect("set-up-second-factor")
 
 
+def _refuse_unless_listed(user: User) -> None:
+    """Nobody renews a second factor that was changed in the database: an administrator resets it.
+
+    Raises:
+        PermissionDenied: it is not as the audit log lists it.
+    """
+    if not second_factors.is_as_listed(user.pk):
+        raise PermissionDenied
+
+
 def forget_devices(user: User) -> None:
-    """Delete every device of a user, also recovery codes and devices that are not confirmed."""
+    """Delete every device of a user, also recovery codes and devices that are not confirmed, in a transaction."""
     for device in list(devices_for_user(user, confirmed=None)):
         device.delete()
+    second_factors.list_of(user.pk)
 
 
 def _device_of(user: User, code: str) -> Any:
-    """The device that a code is of, if any; a recovery code works once."""
+    """The device that a code is of, if any, with a record; a recovery code works once.
+
+    A user whose second factor somebody changed in the database has none whose code counts.
+    """
     with transaction.atomic():
+        if not second_factors.is_as_listed(user.pk):
+            return None
         for device in devices_for_user(user, for_verify=True):
-            if device.verify_token(stored_code(code) if isinstance(device, StaticDevice) else code):
+            is_recovery = isinstance(device, StaticDevice)
+            if device.verify_token(stored_code(code) if is_recovery else code):
+                if is_recovery:
+                    second_factors.list_of(user.pk)
+                audit.record(user, "second_factor", recovery=is_recovery)
                 return device
     return None
 

@@ -157,10 +157,10 @@ def answer_change(request: Request, pk: int, answer: str) -> HttpResponse:
             raise PermissionDenied  # two people, who both asked for it here
         password = _do_change(change) if answer == "confirm" else None
         names = {"name": person.username, "what": change.what, "role": change.role, "asked_by": change.by.username}
-        audit.record(request.user, f"{answer}_access_change", **names)
         change.delete()
         if answer == "refuse" and change.what == What.MAKE:
             person.delete()
+        audit.record(request.user, f"{answer}_access_change", **names)  # last: it lists what was deleted
     if password:
         return _show_password(request, person, password)
     messages.success(request, say("Done."))

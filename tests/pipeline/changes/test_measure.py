@@ -21,7 +21,7 @@ from payeewatch.features.relations import CLAIM
 from payeewatch.features.sources import CHANGE, Relation
 from payeewatch.features.spine import names
 from payeewatch.pipeline.changes import measure as measuring
-from payeewatch.pipeline.changes.measure import IDENTITY, measure, measure_past
+from payeewatch.pipeline.changes.measure import IDENTITY, measure, measure_named, measure_past
 from payeewatch.pipeline.detector.calibration import change_keys
 from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, Params
 from tests.worlds import fill, pandas_engine, rows_of, spark_engine, trial_feature
@@ -59,6 +59,17 @@ def test_one_row_a_change_and_night_and_one_column_a_feature(engine):
     ]  # fmt: skip
     assert frame["as_of"].dtype == "datetime64[us]"
     assert set(frame[list(FEATURES)].dtypes) == {np.dtype("float64")}
+
+
+def test_named_changes_are_measured_on_their_own_nights_open_or_not(engine, monkeypatch):
+    days = [date(2024, 6, 11), date(2024, 6, 20)]
+    every = measure(engine, PARAMS, days, ["X1", "X2", "X3"])
+    pairs = [("X3", days[1]), ("X1", days[0]), ("X2", days[0]), ("X3", days[0]), ("X1", days[0])]
+    monkeypatch.setattr(measuring, "AT_ONCE", 2)
+    named = measure_named(engine, PARAMS, pairs)
+    expected = every[~((every["change_id"] == "X1") & (every["as_of"].dt.day == 20)) & (every["change_id"] != "X2")]
+    assert list(zip(named["change_id"], named["as_of"].dt.day, strict=True)) == [("X1", 11), ("X3", 11), ("X3", 20)]
+    assert_frame_equal(named, expected.reset_index(drop=True), check_exact=True)
 
 
 def test_measuring_again_gives_the_same_and_leaves_nothing_behind(con, engine):
@@ -146,7 +157,7 @@ def test_the_past_is_measured_as_each_night_knew_it(engine):
 def test_the_past_is_the_same_however_many_changes_are_measured_at_once(each_engine, monkeypatch):
     together = measure_past(each_engine(), PARAMS, date(2024, 6, 25))
     asked = []
-    monkeypatch.setattr(measuring, "PAST_AT_ONCE", 2)
+    monkeypatch.setattr(measuring, "AT_ONCE", 2)
     monkeypatch.setattr(measuring, "names", lambda ids: asked.append(ids) or names(ids))
     assert_frame_equal(measure_past(each_engine(), PARAMS, date(2024, 6, 25)), together, check_exact=True)
     assert [len(ids) for ids in asked] == [2, 1]

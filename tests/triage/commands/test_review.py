@@ -168,6 +168,9 @@ def test_a_break_of_the_audit_log_ends_with_16_until_an_operator_accepts_it(empt
     assert run(empty, *accept, "Backup of Monday restored") == (
         0, {"accepted": [3], "reason": "Backup of Monday restored"},
     )  # fmt: skip
+    assert run(empty, "audit", "accept-rows", "--reason", "The record of guest was cut off") == (
+        0, {"accepted": ["user 2"], "reason": "The record of guest was cut off"},
+    )  # fmt: skip
     code, answer = run(empty, "audit", "verify")
-    assert (code, answer["records"], len(answer["accepted_breaks"])) == (0, 7, 1)
+    assert (code, answer["records"], len(answer["accepted_breaks"])) == (0, 8, 1)
     assert "Backup of Monday restored" in answer["accepted_breaks"][0]

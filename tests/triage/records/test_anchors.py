@@ -116,7 +116,7 @@ def test_a_log_rewritten_with_the_key_is_found_by_its_anchors(volume: Path, add,
     before = ""
     for row in AuditRecord.objects.order_by("number"):
         row.user = "somebody" if row.number == 2 else row.user
-        row.mac = before = audit._mac([getattr(row, name) for name in audit.RECORD], before, audit.keys().audit)
+        row.mac = before = audit.mac_of([getattr(row, name) for name in audit.RECORD], before, audit.keys().audit)
         row.save()
     audit._write_head(audit.End(row.number, row.mac))
     assert "is not the record that was written" in whats()

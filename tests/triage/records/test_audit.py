@@ -17,7 +17,7 @@ import pytest
 from django.db import transaction
 
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.triage import workspace
+from payeewatch.triage import chain, workspace
 from payeewatch.triage.models import AuditRecord
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import Role
@@ -59,7 +59,7 @@ def chained_again(key: bytes, where: Callable[[AuditRecord], object]) -> None:
     before = ""
     for row in AuditRecord.objects.order_by("number"):
         where(row)
-        row.mac = before = audit._mac([getattr(row, name) for name in audit.RECORD], before, key)
+        row.mac = before = audit.mac_of([getattr(row, name) for name in audit.RECORD], before, key)
         row.save()
 
 
@@ -74,7 +74,15 @@ def test_an_empty_log_has_nothing_to_tell(house: Settings) -> None:
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("user", "x"), ("role", "senior"), ("action", "claim"), ("flag_id", "F-9"), ("details", {}), ("mac", "0" * 64)],
+    [
+        ("user", "x"),
+        ("role", "senior"),
+        ("action", "claim"),
+        ("flag_id", "F-9"),
+        ("details", {}),
+        ("rows", {"user 1": None}),
+        ("mac", "0" * 64),
+    ],
 )
 def test_an_edit_is_found(log: Settings, column: str, value: object) -> None:
     AuditRecord.objects.filter(number=3).update(**{column: value})
@@ -124,7 +132,7 @@ def test_a_chain_made_anew_with_another_key_is_found(log: Settings) -> None:
     before = ""
     for row in AuditRecord.objects.order_by("number"):
         row.user = "somebody"
-        record = [row.number, audit._utc(row.at), row.user, row.role, row.action, row.flag_id, row.details, before]
+        record = [row.number, chain.utc(row.at), row.user, row.role, row.action, row.flag_id, row.details, before]
         text = json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         row.mac = before = hmac.new(b"another key", text.encode(), hashlib.sha256).hexdigest()
         row.save()
@@ -531,8 +539,10 @@ def test_where_a_check_is_cannot_be_made_up(log: Settings, monkeypatch: pytest.M
     assert client.post("/audit/check", {"so_far": "5:abc"}).context["checked"].records == 2
 
 
-def test_the_page_says_when_the_end_is_not_in_place(log: Settings) -> None:
-    client = signed_in(user(Role.AUDITOR))
+def test_the_page_says_when_the_end_is_not_in_place(house: Settings, add: Callable[..., None]) -> None:
+    auditor = user(Role.AUDITOR)
+    add(5)
+    client = signed_in(auditor)
     assert client.get("/audit").context["state"]["is_whole"]
-    AuditRecord.objects.filter(number__gt=2).delete()
+    cut(2)
     assert not client.get("/audit").context["state"]["is_whole"]

@@ -11,9 +11,11 @@ import pytest
 from payeewatch.pipeline.home.keys import Keys
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.privacy import rotation
-from payeewatch.triage import workspace
-from payeewatch.triage.models import AuditRecord
+from payeewatch.triage import chain, listing, workspace
+from payeewatch.triage.models import AuditRecord, User
 from payeewatch.triage.records import audit, resealing
+from payeewatch.triage.roles import Role
+from tests.triage.conftest import user
 
 pytestmark = pytest.mark.django_db
 MANY = 7
@@ -57,6 +59,18 @@ def test_the_log_verifies_after_the_former_key_is_gone_and_has_the_heads_noted_b
     assert audit.verify(f"4:{'0' * 64}").findings
 
 
+def test_rows_that_were_listed_before_the_change_count_after_it(
+    house: Settings, add: Callable[..., None], django_capture_on_commit_callbacks
+) -> None:
+    auditor = user(Role.AUDITOR)
+    add(MANY)
+    change(house.key_file, house.folder("lake"), add, django_capture_on_commit_callbacks)
+    assert User.objects.get().is_genuine
+    assert listing.newest().names("user") == {f"user {auditor.pk}"}
+    AuditRecord.objects.filter(action=chain.RESEAL).delete()
+    assert not User.objects.get().is_genuine
+
+
 def test_every_edit_and_cut_of_the_records_before_is_found(former: Keys, add: Callable[..., None]) -> None:
     add()
     last = MANY + 1  # of the records that the new key vouches for
@@ -74,13 +88,13 @@ def test_whoever_has_the_former_key_alone_can_change_nothing(former: Keys) -> No
     before = ""
     for row in AuditRecord.objects.order_by("number")[:MANY]:
         row.flag_id = "F-2"
-        row.mac = before = audit._mac([getattr(row, name) for name in audit.RECORD], before, former.audit)
+        row.mac = before = audit.mac_of([getattr(row, name) for name in audit.RECORD], before, former.audit)
         row.save()
     assert [finding.number for finding in audit.verify().findings][:2] == [1, 4]
 
 
 def test_without_the_record_of_the_change_the_records_before_count_no_more(former: Keys) -> None:
-    AuditRecord.objects.filter(action=resealing.RESEAL).delete()
+    AuditRecord.objects.filter(action=chain.RESEAL).delete()
     assert len(audit.verify().findings) > MANY
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from django.db import connection
 from django.test import Client
 
+from payeewatch.pipeline.home.settings import Settings
+from payeewatch.triage import listing
 from payeewatch.triage.models import AuditRecord, User
-from payeewatch.triage.records.rows_of_others import NOT_OURS, accept_rows, rows_of_others
+from payeewatch.triage.records import audit, damage
+from payeewatch.triage.records.rows_of_others import NOT_OURS, accept_rows, list_every_row
 from payeewatch.triage.server.housekeeping import tidy
 
 
@@ -14,7 +18,7 @@ def test_a_user_put_in_without_the_application_is_named_once(cast: dict[str, Use
     assert Client().get("/health").json()["seals"] is True
     with connection.cursor() as cursor:
         cursor.execute("UPDATE triage_user SET role = 'administrator' WHERE username = 'reviewer'")
-    assert [str(row) for row in rows_of_others()] == ["reviewer"]
+    assert [row.name for row in damage.that_counts()] == [f"user {cast['reviewer'].pk}"]
     answer = Client().get("/health")
     assert (answer.status_code, answer.json()["ok"], answer.json()["seals"]) == (200, False, False)
     tidy()
@@ -26,11 +30,23 @@ def test_a_user_put_in_without_the_application_is_named_once(cast: dict[str, Use
 def test_what_an_operator_accepts_counts_and_stays_in_the_log(cast: dict[str, User]) -> None:
     with connection.cursor() as cursor:
         cursor.execute("UPDATE triage_user SET household_id = 'H1' WHERE username = 'reviewer'")
-    name = f"user {cast['reviewer'].pk}"
-    assert accept_rows("moved by hand, ticket 12") == [name]
-    assert not list(rows_of_others())
+        cursor.execute("DELETE FROM triage_user WHERE username = 'second'")
+    names = [f"user {cast[name].pk}" for name in ("reviewer", "second")]
+    assert sorted(accept_rows("moved by hand, ticket 12")) == names
+    assert not list(damage.every())
     assert AuditRecord.objects.get(action="accept_rows").details == {
-        "rows": [name],
+        "accepted": names,
         "reason": "moved by hand, ticket 12",
     }
     assert accept_rows("again") == []
+
+
+def test_the_rows_of_an_earlier_version_are_listed_once(house: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(listing, "written", lambda marks: None)
+        known, strange = (User.objects.create(username=name) for name in ("known", "strange"))
+    User.objects.filter(pk=strange.pk).update(seal="")
+    list_every_row()
+    list_every_row()
+    assert AuditRecord.objects.get(action=audit.LIST).rows.keys() == {f"user {known.pk}"}
+    assert [row.name for row in damage.every()] == [f"user {strange.pk}"]

@@ -6,6 +6,7 @@ import re
 from base64 import b32decode
 
 import pytest
+from django.db import connection, transaction
 from django.test import Client
 from django_otp.oath import totp
 from django_otp.plugins.otp_static.models import StaticToken
@@ -13,8 +14,12 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage.models import AccessChange, AuditRecord, User
+from payeewatch.triage.records import audit, damage
+from payeewatch.triage.records.rows_of_others import accept_rows
 from payeewatch.triage.roles import Role
-from tests.triage.conftest import signed_in, user
+from payeewatch.triage.seals import EARLIER
+from payeewatch.triage.views.second_factor import forget_devices
+from tests.triage.conftest import PASSWORD, signed_in, user
 
 
 def demanded(settings, *roles: str) -> None:
@@ -165,3 +170,56 @@ def test_an_administrator_resets_a_lost_one(senior: User, settings) -> None:
     assert signed_in(senior).get("/second-factor")["Location"] == "/second-factor/new"
     details = AuditRecord.objects.get(action="confirm_access_change").details
     assert (details["name"], details["what"]) == ("senior", "reset-second-factor")
+
+
+def sql(text: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(text)
+
+
+PUT_IN = """INSERT INTO otp_totp_totpdevice (user_id, name, confirmed, key, step, t0, digits, tolerance, drift, last_t,
+    throttling_failure_count) SELECT user_id, 'mine', confirmed, '00', step, t0, digits, tolerance, 0, -1, 0
+    FROM otp_totp_totpdevice"""
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        PUT_IN,
+        "UPDATE otp_totp_totpdevice SET key = '00'",
+        "DELETE FROM otp_totp_totpdevice",
+        "UPDATE otp_static_statictoken SET token = 'mine' WHERE id = (SELECT min(id) FROM otp_static_statictoken)",
+        "DELETE FROM otp_static_statictoken; DELETE FROM otp_static_staticdevice; DELETE FROM otp_totp_totpdevice",
+    ],
+)
+def test_a_second_factor_changed_in_the_database_signs_nobody_in_and_is_named(edit: str, senior: User) -> None:
+    key, codes = set_up(signed_in(senior))
+    half_in = signed_in(senior)
+    for each in edit.split(";"):
+        sql(each)
+    assert half_in.get("/")["Location"] == "/second-factor"
+    for answer in ("000000", code(key), code(b"\0"), codes[0], "mine"):
+        half_in.post("/second-factor", {"code": answer})
+    assert half_in.post("/second-factor/new", {"code": code(b"\0")}).status_code in (302, 403)
+    assert half_in.get("/")["Location"] == "/second-factor"
+    again = Client()
+    again.post("/sign-in", {"username": senior.username, "password": PASSWORD})
+    assert "_auth_user_id" not in again.session
+    assert [row.name for row in damage.that_counts()] == [f"second_factor {senior.pk}"]
+    assert "second factor" in audit.verify().findings[-1].what
+
+
+def test_a_used_recovery_code_put_back_is_named_until_it_is_accepted_or_reset(senior: User) -> None:
+    _, codes = set_up(signed_in(senior))
+    used = StaticToken.objects.order_by("pk").first()
+    assert used
+    signed_in(senior).post("/second-factor", {"code": codes[0]})
+    assert not list(damage.every())
+    StaticToken.objects.bulk_create([used])
+    assert [row.what for row in damage.every()] == [EARLIER]
+    assert accept_rows("ticket 3") == [f"second_factor {senior.pk}"]
+    sql("DELETE FROM otp_totp_totpdevice")
+    assert [row.what for row in damage.every()] == [EARLIER]
+    with transaction.atomic():
+        forget_devices(senior)
+    assert not list(damage.every())

@@ -1,0 +1,88 @@
+"""Rows that are not as the application left them: edited, put in, put back as they were earlier, or deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Q
+
+from payeewatch.triage import clock, listing
+from payeewatch.triage.listing import Newest
+from payeewatch.triage.models import AccessChange, Decision, Hold, User
+from payeewatch.triage.records import second_factors
+from payeewatch.triage.seals import BATCH, Sealed, fault_of_stored, kind_of, mark_of, name_of, sealed_models
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A row, by the name under which the audit log lists it, and what is wrong with it."""
+
+    name: str
+    what: str
+    flag_id: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name.replace('_', ' ')} {self.what}"
+
+
+def every(newest: Newest | None = None) -> Iterator[Damage]:
+    """Every damaged row, deleted ones included; each row is read. `newest` is what the log lists, if it was read."""
+    newest = newest or listing.newest()
+    for model in sealed_models():
+        missing = newest.names(kind_of(model))
+        for row in model._base_manager.order_by("pk").iterator(BATCH):
+            missing.discard(name_of(row))
+            yield from _damage([row], newest)
+        yield from _gone(model, missing)
+    yield from _second_factors(newest)
+
+
+def that_counts() -> Iterator[Damage]:
+    """The damaged rows that count now, and deleted ones: quick, while `every` reads each row.
+
+    Users, their second factors, asked changes of access, decisions that are not handed over yet, and holds that are not
+    over. A deleted row of these kinds, or a step, is found where there are fewer rows than the audit log lists.
+    """
+    newest, is_not_over = listing.newest(), Q(hold_until=None) | Q(hold_until__gte=clock.today())
+    for rows in (
+        User.objects.order_by("pk"),
+        AccessChange.objects.order_by("pk"),
+        Decision.objects.filter(handed_over_at=None).order_by("pk"),
+        Hold.objects.filter(is_not_over | Q(handed_over_at=None)).order_by("pk"),
+    ):
+        yield from _damage(rows, newest)
+    for model in sealed_models():
+        rows = model._base_manager.all()
+        if rows.count() < newest.many(kind_of(model)):
+            kind, present = kind_of(model), rows.values_list("pk", flat=True)
+            yield from _gone(model, newest.names(kind) - {f"{kind} {key}" for key in present.iterator(BATCH)})
+    yield from _second_factors(newest)
+
+
+def marks_of_genuine() -> dict[str, str]:
+    """The mark of every row with a seal that fits, by name, and of every second factor: what a first listing has."""
+    marks = second_factors.marks()
+    for model in sealed_models():
+        for row in model._base_manager.order_by("pk").iterator(BATCH):
+            if row.has_own_seal:
+                marks[name_of(row)] = mark_of(model, {name: getattr(row, name) for name in model.SEALED})
+    return marks
+
+
+def _damage(rows: Iterable[Any], newest: Newest) -> Iterator[Damage]:
+    for row in rows:
+        if what := row.fault(newest):
+            yield Damage(name_of(row), what, getattr(row, "flag_id", ""))
+
+
+def _gone(model: type[Sealed], names: Iterable[str]) -> Iterator[Damage]:
+    for name in sorted(names):
+        if what := fault_of_stored(model, name.partition(" ")[2]):  # others may have deleted and listed it meanwhile
+            yield Damage(name, what)
+
+
+def _second_factors(newest: Newest) -> Iterator[Damage]:
+    for user_id, what in second_factors.damaged(newest):
+        yield Damage(second_factors.name(user_id), what)
