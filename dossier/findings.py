@@ -19,7 +19,7 @@ OLD_MODEL_DAYS = 92
 """docs/retraining.md: train again every three months."""
 OLD_PURGE_DAYS = 31
 COUNTED_BEFORE = frozenset({
-    "model.calibration", "model.precision", "model.workload", "model.drift", "data.learned_from",
+    "model.calibration", "model.precision", "model.warnings", "model.workload", "model.drift", "data.learned_from",
     "data.verdicts", "data.loads", "assessment.scale", "lists.lists", "lists.refused", "lists.coverage",
     "fairness.measured", "fairness.sample",
     "incidents.warnings", "incidents.unscored", "rights.used",

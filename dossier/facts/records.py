@@ -51,8 +51,9 @@ STORES = (
 )  # fmt: skip
 
 NO_DROP = {
-    "en": "no drop of the day was loaded; whoever ran the night said that there was no news (--no-news)",
-    "fr": "aucun dépôt du jour n'a été chargé ; qui a lancé la nuit a dit qu'il n'y avait rien de nouveau (--no-news)",
+    "en": "no drop of the day was loaded when it ran; whoever ran it said that there was no news (--no-news)",
+    "fr": "aucun dépôt du jour n'était chargé quand elle a été exécutée ; qui l'a lancée a dit qu'il n'y avait rien de "
+    "nouveau (--no-news)",
 }
 PARTIES = {"member": "assuré", "provider": "professionnel"}
 SOFTWARE = {"key_version": {"en": "number of the keys in use", "fr": "numéro des clés en service"}}
@@ -124,7 +125,7 @@ def incident_facts(home: Reading) -> dict[str, Fact | None]:
         "nights": Fact({"many": len(nights), "first": nights[0], "last": nights[-1]}, sources) if nights else None,
         "missing": _table(missing, *sources),
         "failed": _table(failed, *(home.failure_source(night) for night in home.failed_nights)),
-        "accepted": _table(_let_through(home), *sources, home.loads_source()),
+        "accepted": _table(_let_through(home), *sources),
         "unscored": _unscored(home),
         "attempts": Fact({}, (Source(Kind.CODE, "pipeline/home/runs.py"),), is_nothing=True),
         "warnings": _warnings(home),
@@ -133,13 +134,18 @@ def incident_facts(home: Reading) -> dict[str, Fact | None]:
 
 
 def _let_through(home: Reading) -> tuple[tuple[Any, ...], ...]:
-    """Nights that somebody accepted, with the reason, and those of a working day for which no drop was loaded."""
-    days = {load.day for load in home.loads if load.kind == "drop"}
+    """Nights that somebody accepted, with the reason, and those of a working day that had no drop of the day.
+
+    A drop that came late belongs to a later night, and does not undo that this one ran without it.
+    """
     calendar = home.settings.params.calendar
+    with_drop = {
+        night for night, run in home.runs.items() if str(night) in {each["day"] for each in run.get("drops", ())}
+    }
     return tuple(
         (night, free_text(run["accepted"]) if run.get("accepted") else NO_DROP)
         for night, run in home.runs.items()
-        if run.get("accepted") or (night not in days and not is_closed(calendar, night))
+        if run.get("accepted") or (night not in with_drop and not is_closed(calendar, night))
     )
 
 

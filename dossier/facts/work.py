@@ -83,7 +83,8 @@ def oversight_facts(home: Reading) -> dict[str, Fact | None]:
         "holds": Fact(
             {
                 "held": done["held"], "released": done["released"], "extended": done["extended"],
-                "ended": counts.actions["hold_ended"], "renewed": counts.actions["hold_renewed"],
+                "ended": counts.holds_ended, "lapsed": counts.proposals_ended,
+                "renewed": counts.actions["hold_renewed"],
                 "none_yet": _no_hold_yet(home, counts),
             },
             sources,

@@ -399,7 +399,9 @@ MESSAGES = {
     ),
     # the export about one person
     "times_in_zone": "Times of day are those of the time zone %(zone)s.",
-    "kept_nights": "%(days)s days after the night; a flag's lines go with the flag.",
+    "kept_nights": (
+        "%(days)s days after the night. When a flag is deleted, its change's scores stay, without the flag's number."
+    ),
     "kept_models": "%(days)s days after the model was trained; longer while it, or a night that it scored, is kept.",
     "kept_flags": (
         "Without a verdict, or with one that is not clear: %(qualify)s days after it was first flagged. Found to be no "

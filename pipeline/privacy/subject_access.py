@@ -171,6 +171,11 @@ UNLISTED_ROWS = (
         "30 days.",
     ),
     (
+        "Of a change that was announced in a row that could not be used: its number and its payee's, in the records of "
+        "that night and of what was read.",
+        "Without an end.",
+    ),
+    (
         "Keyed hashes of the numbers of members, changes, payees and flags that were deleted, so that they do not come "
         "back; and in the audit log, that the person used a right. Nobody can read the numbers out of them without "
         "the insurer's key.",

@@ -35,8 +35,12 @@ from payeewatch.pipeline.detector import promotions
 from payeewatch.pipeline.detector.reasons import MOST_REASONS, MOST_REASSURING
 from payeewatch.pipeline.home.errors import PayeeWatchError
 from payeewatch.pipeline.home.retention_periods import Clock
+from payeewatch.pipeline.home.scrub import OF_FLAGS, WITHDRAWN
 from payeewatch.pipeline.home.settings import FOLDERS, Settings
 from payeewatch.pipeline.home.vault import ABROAD, IN_FRANCE
+from payeewatch.pipeline.home.wording import MESSAGES
+from payeewatch.pipeline.ingest.seal import MEMBER_ORIGINALS
+from payeewatch.pipeline.privacy.subject_access import UNLISTED_ROWS
 from payeewatch.pipeline.store.lake import Lake
 from payeewatch.pipeline.tables import BANKS, DROP_TABLES, LAKE_STAMPS, LAKE_TABLES
 from payeewatch.triage.exchange.ending_soon import RENEWALS
@@ -162,10 +166,11 @@ def test_a_number_of_a_statement_named_in_a_text_is_the_one_meant(made: Dossier)
         "4.5": "register.data", "4.11": "register.feed_limit", "5.8": "oversight.second_looks",
         "2.3": "data.verdicts", "2.4": "data.loads", "3.3": "assessment.scale", "11.3": "changes.by_two",
         "13.6": "rights.erasure",
-        "5.16": "oversight.reveals",
+        "5.11": "oversight.automatic", "5.16": "oversight.reveals",
         "6.1": "retention.clocks", "6.4": "retention.proof_person", "6.9": "retention.remains",
         "6.12": "retention.adopted", "6.13": "retention.backups", "6.14": "retention.waiting", "7.1": "lists.lists",
-        "8.9": "security.household", "8.13": "security.sessions", "8.24": "security.tokens_in_force",
+        "8.5": "security.reveal", "8.9": "security.household", "8.13": "security.sessions",
+        "8.24": "security.tokens_in_force",
         "8.25": "security.users", "8.27": "security.holders", "9.7": "fairness.banks", "11.1": "changes.history",
         "11.7": "changes.settings", "11.8": "changes.since_training", "12.1": "assets.software",
     }  # fmt: skip
@@ -293,16 +298,60 @@ def test_what_is_said_of_reading_erasing_and_reopening_has_its_limits(made: Doss
     assert "also to those deleted since. Who read a list or an export" in text(made, "rights.access")
     assert "as long as it is kept" in text(made, "rights.reopened")
     assert "a purge or an erasure takes rows out" in text(made, "changes.back")
+    assert "on flags that are kept" in text(made, "rights.explanation")  # of the others the letter says: none
+    assert "or of the machine's account" in text(made, "changes.by_two")  # who types a name is not known
+    access = (ROOT / "docs" / "access.md").read_text(encoding="utf-8")
+    assert "a hold that was *deleted* is held no more" in access
+    assert "a hold that was deleted is held no more" in text(made, "security.rows")
+    assert "an asked change of access, a step, a decision and a hold has a *seal*" in access
+    assert "With single sign-on, roles and passwords are those of the identity service" in text(
+        made, "security.administrators"
+    )
+    assert "the first one that is not" in text(made, "lists.known")
+    assert "the national id of the holder of the rights" in words.texts("columns")["forms"]["identity"]["en"]
+    assert "holder_national_id" not in MEMBER_ORIGINALS
+    assert "(column hold_until), which the payment system must read" in text(made, "assets.failure")
+    assert (ROOT / "deploy" / "systemd" / "payeewatch-night@.timer").exists()
+    assert "stops the timer of the nights" in text(made, "oversight.stop")
+    assert "what nights propose where the insurer sets it" in text(made, "assessment.operations")
+    assert 'audit.record(None, "api_flag"' in (ROOT / "triage" / "views" / "api.py").read_text(encoding="utf-8")
+    assert "of other systems that read with a token" in words.texts("oversight")["statements"]["roles"]["en"]
     assert "NATIONAL_ID" in (ROOT / "triage" / "views" / "reveal.py").read_text(encoding="utf-8")
     assert "an account, a name or a national id" in words.texts("oversight")["statements"]["reveals"]["en"]
     assert "the reviewers' database by the next purge" in text(made, "retention.interrupted")
     assert any("Any other verdict in the data store" in row[0] for row in rows(made, "retention.clocks"))
-    assert "the verdict on its change, as long as 6.1 says" in text(made, "retention.remains")
+    assert "the verdict on its change; and in the files of nights" in text(made, "retention.remains")
     assert "calendar) does not close" in text(made, "incidents.accepted")
     assert "failed night up to the day of this dossier is" in text(made, "incidents.failed")
     assert "when this is made" in text(made, "assessment.scale")  # an erasure after the day is not in it
     for used in ("providers", "payments", "membership", "further households", "relatives", "blocked"):
         assert used in text(made, "assessment.necessary")
+
+
+def test_what_stays_when_a_flag_goes_is_said(made: Dossier, published: Home) -> None:
+    remains, clocks = text(made, "retention.remains"), [row[0] for row in rows(made, "retention.clocks")]
+    assert {"outcomes", "scores"} & OF_FLAGS == set()  # their rows are not deleted with the flag
+    assert WITHDRAWN in remains
+    assert "its change's scores stay, without the flag's number" in MESSAGES["kept_nights"]
+    assert all(f"(folder {each})" in remains for each in ("outcomes", "scores"))
+    assert "but for what 6.9 says" in text(made, "retention.proof_flags")
+    runs = [json.loads(path.read_text(encoding="utf-8")) for path in (published.path / "runs").glob("????-??-??.json")]
+    named = {name for run in runs for each in run["unscored_changes"] for name in each}
+    assert named >= {"change_id", "payee_id"}
+    assert [each for each in clocks if "whose row was refused, with their payee" in each]
+    unlisted = " ".join(said for said, _ in UNLISTED_ROWS)
+    assert "its number and its payee's, in the records" in unlisted
+    for kind in ("Keyed hashes", "originals", "The evidence", "case files", "files", "backups"):
+        assert kind.lower().removeprefix("the ") in text(made, "rights.access").lower()
+        assert kind in unlisted or kind.capitalize() in unlisted
+
+
+def test_parts_and_the_start_are_the_score_and_a_training_has_its_own_number(made: Dossier, published: Home) -> None:
+    code = (ROOT / "pipeline" / "detector" / "model.py").read_text(encoding="utf-8")
+    assert ".assign(base=base)" in code
+    assert "of all features and a start" in text(made, "model.reasons")
+    assert "run_id" in pq.read_schema(published.path / "scores" / f"{DAY}.parquet").names
+    assert "the run of its training, which gets another number each time" in text(made, "model.reproducible")
 
 
 def test_an_erasure_is_not_said_to_touch_the_insurers_own_files(made: Dossier) -> None:
@@ -375,6 +424,16 @@ def test_a_change_that_is_refused_again_is_one_change(home: Reading) -> None:
     assert (fact.values["many"], fact.rows) == (3, (("b", 3),))
 
 
+def test_a_night_without_its_drop_is_told_though_the_drop_came_late(home: Reading) -> None:
+    changed = replace(home)
+    vars(changed)["runs"] = {night: run | ({"drops": []} if night == DAY else {}) for night, run in home.runs.items()}
+    assert DAY in {load.day for load in home.loads if load.kind == "drop"}
+    fact = incident_facts(changed)["accepted"]
+    assert fact
+    assert [row[0] for row in fact.rows] == [DAY]
+    assert incident_facts(home)["accepted"] is None
+
+
 def test_a_warning_names_what_is_measured_and_no_name_of_the_code() -> None:
     coded = {"code": "features_without_difference", "params": {"features": "is_blocked_account, bank_surprise"}}
     said = in_both("", coded)
@@ -400,6 +459,9 @@ def test_a_version_that_no_gate_looked_at_is_marked(home: Reading) -> None:
     code = (ROOT / "docs" / "retraining.md").read_text(encoding="utf-8")
     assert "`train --promote` asks no gate" in code
     assert "No gate is asked by payeewatch train --promote" in words.texts("changes")["statements"]["gate"]["en"]
+    compare = (ROOT / "evaluation" / "compare.py").read_text(encoding="utf-8")
+    assert 'honest = ~verdicts.set_index("change_id")["verdict"].isin(FRAUD_VERDICTS)' in compare
+    assert "of the changes that nobody judged fraud" in words.texts("changes")["statements"]["gate"]["en"]
 
 
 def test_no_feature_reads_what_a_category_says_that_none_reads() -> None:
@@ -431,6 +493,16 @@ def test_every_column_that_nothing_uses_is_asked_about(made: Dossier) -> None:
         "invoice_hash": "hash of the invoice",
     }  # fmt: skip
     assert unused == {*in_words, "opened_on"}  # the opening says since when a row of a first drop counts
+    features = " ".join(path.read_text(encoding="utf-8") for path in (ROOT / "features").glob("*.py"))
+    read = {name: {*re.findall(rf"\b(?:{name})\.(\w+)", features)} for name in ("claim", "event")}
+    for table, name, more in (
+        ("claims", "claim", {"channel": "channel, billed amount", "billed_cents": "billed amount"}),
+        ("account_events", "event", {"channel": "channel, who, device, country", "actor_id": "who, device",
+                                     "device_token": "device", "ip_country": "country", "network": "network"}),
+    ):  # fmt: skip
+        others = {column for of, column in kept if of == table} - {*in_words, "payee_type"}
+        assert {each for each in others - read[name] if not each.endswith("_id") or each == "actor_id"} == more.keys()
+        assert [words for words in more.values() if words not in asked] == []
     assert [words for words in (*in_words.values(), "specialty", "network", "channel") if words not in asked] == []
     told = {name: entry["why"]["en"] for entry in words.texts("columns")["categories"]
             for names in entry["columns"].values() for name in names}  # fmt: skip

@@ -20,7 +20,7 @@ from payeewatch.triage.verdict_codes import Verdict
 READ = ("number", "at", "user", "role", "action", "flag_id", "details")
 SITTING = timedelta(minutes=30)
 """A user who opened a flag longer ago than this before a verdict may have done something else in between."""
-IN_FORCE, VERDICT, COME_BACK = "in_force", "verdict", "come_back"
+IN_FORCE, HELD, VERDICT, COME_BACK = "in_force", "held", "verdict", "come_back"
 STEPS = frozenset(
     {*Verdict.values, "approve", "return_proposal", "second_look", "hold", "release", "extend", "put_right"}
 )
@@ -54,6 +54,8 @@ class Oversight:
     exports_with_originals: int = 0
     tokens: dict[str, list[str]] = field(default_factory=dict)  # system -> what its token opens; those in force
     first_hold_end: str = ""  # the earliest last day of a hold that people set
+    holds_ended: int = 0  # by themselves, after people held
+    proposals_ended: int = 0  # of nights: nobody decided about them
 
     @property
     def overruled(self) -> Share:
@@ -94,6 +96,7 @@ def oversight(until: datetime) -> Oversight:
 def counted(rows: Iterable[tuple[Any, ...]]) -> Oversight:
     """Count records, in their order."""
     result, opened, flags = Oversight(), _Opened(), _Flags()
+    nights: set[str] = set()  # one that was run again is published again
     for number, at, user, role, action, flag_id, details, mac in rows:
         result.last_record, result.last_mac, result.last_at = number, mac, at
         result.actions[action] += 1
@@ -101,9 +104,12 @@ def counted(rows: Iterable[tuple[Any, ...]]) -> Oversight:
             result.roles[role] += 1
         if action == "view":
             opened.note(user, flag_id, at)
+        if action == "publish":
+            nights.add(str(details.get("night", number)))
         _count_work(result, opened, flags, (at, user, action, flag_id, details))
         _count_rest(result, number, at, action, details)
     result.first_hold_end = min((end for ends in flags.hold_ends.values() for end in ends if end), default="")
+    result.nights = len(nights)
     result.verdicts.update(flags.verdicts.values())
     result.verdicts_by_hand.update(flags.verdicts[each] for each in flags.by_hand & flags.verdicts.keys())
     return result
@@ -201,7 +207,6 @@ def _count_verdict(result: Oversight, seconds: float | None) -> None:
 
 def _count_rest(result: Oversight, number: int, at: datetime, action: str, details: dict[str, Any]) -> None:
     if action == "publish":
-        result.nights += 1
         result.flags += int(details.get("new", 0))
     elif action.startswith("right_of_"):
         result.rights[action.removeprefix("right_of_")] += 1
@@ -210,6 +215,10 @@ def _count_rest(result: Oversight, number: int, at: datetime, action: str, detai
         result.rights["erasure"] += 1
     elif action == "purge":
         result.purges.append((number, str(details.get("until", "")), sum(details.get("flags", {}).values())))
+    elif action == "hold_ended":
+        is_held = any(state == HELD for *_, state in details.get("holds", ()))
+        result.holds_ended += is_held
+        result.proposals_ended += not is_held
     elif action == "audit_break":
         result.breaks.append((number, at, str(details.get("cause", ""))))
     elif action == "make_token":

@@ -166,7 +166,7 @@ def test_a_purge_that_is_killed_beside_the_application_is_no_new_evidence(
     reviewed_person: Home, tmp_path: Path, at: int
 ) -> None:
     home = copy_of(reviewed_person, tmp_path, without=["inbox", "mlflow"])
-    words = ["purge", "--until", UNTIL, "--member", MEMBER]
+    words, names = ["purge", "--until", UNTIL, "--member", MEMBER], numbers(home)
     shell(home, code=AFTERWARDS)
     shell(home, code=KILLED.format(at=at, words=words))
     assert (home.path / "releases" / ".purging.json").exists()
@@ -174,6 +174,7 @@ def test_a_purge_that_is_killed_beside_the_application_is_no_new_evidence(
     shell(home, *words)
     assert shell(home, code=AFTERWARDS).stdout == "[] []\n"
     assert not (home.path / "releases" / ".purging.json").exists()
+    assert_absent(home.path / "triage", names)  # what was cut short is finished in the reviewers' database too
 
 
 def test_a_purged_list_is_gone_but_for_its_name(reviewed_person: Home, tmp_path: Path) -> None:

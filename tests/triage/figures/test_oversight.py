@@ -48,8 +48,11 @@ def test_exports_with_originals_tokens_in_force_and_the_first_end_of_a_hold_are_
             row(7, 6, "hold", until="2024-10-07"),
             row(8, 7, "hold", until="2024-10-03"),
             row(9, 8, "hold", until=""),  # behind a confirmed fraud
+            row(10, 9, "hold_ended", holds=[[1, "2024-10-03", "held"], [2, "2024-10-03", "proposed"]]),
+            row(11, 10, "hold_ended", holds=[[3, "2024-10-03", "proposed"]]),  # nobody held it
         ]
     )
+    assert (counts.holds_ended, counts.proposals_ended) == (1, 1)
     assert (counts.tokens, counts.first_hold_end) == ({"archive": ["flags"]}, "2024-10-03")
     assert (counts.exports_with_originals, counts.rights) == (1, {"access": 2})
 
@@ -133,8 +136,10 @@ def test_purges_rights_and_breaks_are_taken_from_the_log() -> None:
             row(2, 1, "right_of_access", "", ""),
             row(3, 2, "erase_person", "", ""),
             row(4, 3, "audit_break", "", "", cause="missing"),
+            *(row(each, 4, "publish", "", "", night="2024-09-24", new=each - 4) for each in (5, 6)),  # run again
         ]
     )
+    assert (counts.nights, counts.flags) == (1, 3)
     assert counts.purges == [(1, "2024-09-25", 3)]
     assert dict(counts.rights) == {"access": 1, "erasure": 1}
     assert counts.breaks[0][2] == "missing"
