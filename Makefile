@@ -92,7 +92,7 @@ OWN_DATABASE := browser commands language evidence/test_no_contradiction.py serv
 test: dev  ## run every test, and those of the reviewers' application again on PostgreSQL
 	tests/debian.sh
 	env -u DATABASE_URL OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
-	$(BIN)/python -m tests.on_postgresql -n auto --dist loadfile tests/triage $(OWN_DATABASE:%=--ignore tests/triage/%)
+	$(BIN)/python -m tests.on_postgresql -n auto --dist loadfile -m "not once" tests/triage $(OWN_DATABASE:%=--ignore tests/triage/%)
 
 lint: dev  ## check style, types, and the code for usual security faults
 	$(BIN)/ruff check .

@@ -57,6 +57,7 @@ def test_a_route_opens_for_its_roles_alone(everybody: dict[Role, User], flag: Fl
             assert (status == 403) == (each.roles is not ANYBODY and role not in each.roles), (role, method, status)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("each", [each for each in ROUTES if each.roles is not ANYBODY], ids=lambda each: each.name)
 def test_nobody_gets_in_unsigned(house, flag: Flag, each: route.Route) -> None:
     for method in each.methods:
@@ -65,6 +66,7 @@ def test_nobody_gets_in_unsigned(house, flag: Flag, each: route.Route) -> None:
         assert answer["Location"].startswith("/sign-in")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("each", OF_A_FLAG, ids=lambda each: each.name)
 @pytest.mark.parametrize("own", ["member_id", "household_id"])
 @pytest.mark.parametrize("state", ["new", "proposed", "closed"])
@@ -81,6 +83,7 @@ def test_nobody_opens_what_is_about_their_own_household(
     assert not AuditRecord.objects.filter(flag_id=flag.flag_id).exists()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("each", OF_A_FLAG, ids=lambda each: each.name)
 def test_a_flag_that_is_not_there_is_said_not_to_be_there(
     everybody: dict[Role, User], flag: Flag, each: route.Route
@@ -92,6 +95,7 @@ def test_a_flag_that_is_not_there_is_said_not_to_be_there(
             assert status in {400, 404}, (role, method)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("each", workflow.ACTIONS.values(), ids=lambda each: each.name)
 def test_an_action_is_for_its_roles_alone(everybody: dict[Role, User], flag: Flag, each: workflow.Action) -> None:
     act = next(each for each in ROUTES if each.name == "act")
@@ -102,6 +106,7 @@ def test_an_action_is_for_its_roles_alone(everybody: dict[Role, User], flag: Fla
         flag.refresh_from_db()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("each", workflow.ACTIONS.values(), ids=lambda each: each.name)
 def test_no_action_touches_a_flag_about_ones_own_household(house, flag: Flag, each: workflow.Action) -> None:
     for role in each.roles:
@@ -111,6 +116,7 @@ def test_no_action_touches_a_flag_about_ones_own_household(house, flag: Flag, ea
     assert workflow.allowed(flag, person) == []
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("each", workflow.ACTIONS.values(), ids=lambda each: each.name)
 def test_an_action_is_for_its_states_alone(house, flag: Flag, each: workflow.Action) -> None:
     person = user(next(iter(each.roles)))
