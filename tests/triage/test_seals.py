@@ -16,6 +16,7 @@ from payeewatch.triage.exchange import current_holds, export_decisions
 from payeewatch.triage.models import AccessChange, AuditRecord, Decision, Flag, Hold, Step, User
 from payeewatch.triage.records import audit, damage
 from payeewatch.triage.seals import name_of
+from payeewatch.triage.work.workflow import Refused
 from payeewatch.triage.workspace import keys
 from tests.triage.conftest import Clock, do
 
@@ -93,6 +94,30 @@ def test_a_step_put_in_takes_no_hold_away(decided: Flag, reviewed: Settings) -> 
     Step.objects.filter(pk=step.pk).update(at=clock.now())
     sql("UPDATE triage_step SET before = %s WHERE step_id = %s", '{"holds": []}', step.pk.hex)
     assert len(current_holds.holds_on(clock.today())) == held
+
+
+def test_nobody_approves_a_proposal_that_was_put_in(cast: dict[str, User], first: Flag) -> None:
+    do(cast["reviewer"], first, "hold", confirm="on")
+    do(cast["reviewer"], first, "extend", confirm="on")
+    sql("UPDATE triage_decision SET kind = 'release'")
+    with pytest.raises(Refused, match="without the application"):
+        do(cast["senior"], first, "approve")
+    assert set(first.holds.values_list("state", flat=True)) == {Hold.State.HELD}
+
+
+def test_no_step_keeps_what_was_written_in_the_database(cast: dict[str, User], first: Flag) -> None:
+    do(cast["reviewer"], first, "hold", confirm="on")
+    sql("UPDATE triage_hold SET state = 'released'")
+    with pytest.raises(Refused, match="without the application"):  # an undo of it would give that a seal
+        do(cast["reviewer"], first, "note", text="looked at")
+
+
+def test_an_edited_step_is_not_undone(cast: dict[str, User], first: Flag) -> None:
+    do(cast["reviewer"], first, "hold", confirm="on")
+    do(cast["reviewer"], first, "note", text="looked at")
+    sql("UPDATE triage_step SET before = replace(CAST(before AS text), 'held', 'released') WHERE action = 'note'")
+    with pytest.raises(Refused, match="without the application"):
+        do(cast["reviewer"], first, "undo")
 
 
 def test_saving_an_edited_row_gives_it_no_seal(decided: Flag) -> None:
