@@ -15,7 +15,9 @@ from payeewatch.triage import chain, clock, seals
 from payeewatch.triage.exchange import current_holds, export_decisions
 from payeewatch.triage.models import AccessChange, AuditRecord, Decision, Flag, Hold, Step, User
 from payeewatch.triage.records import audit, damage
+from payeewatch.triage.records.rows_of_others import NOT_OURS
 from payeewatch.triage.seals import name_of
+from payeewatch.triage.server.housekeeping import tidy
 from payeewatch.triage.work.workflow import Refused
 from payeewatch.triage.workspace import keys
 from tests.triage.conftest import Clock, do
@@ -85,6 +87,44 @@ def test_a_hold_released_in_the_database_stays_held(decided: Flag, reviewed: Set
     sql("UPDATE triage_hold SET state = 'released', handed_over_at = NULL")
     assert export_decisions.write().releases == 0
     assert {hold.payment_id for hold in current_holds.holds_on(clock.today())} == held != set()
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "UPDATE triage_hold SET hold_until = '2000-01-01'",
+        "UPDATE triage_hold SET hold_until = '2000-01-01', state = 'expired'",
+        "UPDATE triage_hold SET account = 'another', amount = 1",
+        "DELETE FROM triage_hold",
+        "UPDATE triage_hold SET payment_id = 'another' WHERE payment_id = ''",
+    ],
+)
+def test_a_hold_that_was_made_to_look_over_stays_held_and_is_named(
+    edit: str, cast: dict[str, User], first: Flag, clocked: Clock, reviewed: Settings
+) -> None:
+    do(cast["reviewer"], first, "hold", confirm="on")
+    clocked.at += timedelta(minutes=1)
+    tidy()
+    held, holds = current_holds.holds_on(clock.today()), {name_of(hold) for hold in Hold.objects.filter(state="held")}
+    sql(edit)
+    tidy()
+    tidy()
+    assert held and set(held) <= set(current_holds.holds_on(clock.today()))
+    assert {each.name for each in damage.that_counts()} >= holds
+    clocked.at += timedelta(days=30)
+    assert not set(held) & set(current_holds.holds_on(clock.today()))
+
+
+def test_a_decision_put_in_lets_nothing_go(
+    cast: dict[str, User], decided: Flag, clocked: Clock, reviewed: Settings
+) -> None:
+    tidy()
+    held = current_holds.holds_on(clock.today())
+    sql("UPDATE triage_decision SET kind = 'put_right'")
+    clocked.at += timedelta(minutes=1)
+    tidy()
+    assert current_holds.holds_on(clock.today()) == held != []
+    assert AuditRecord.objects.filter(action=NOT_OURS, details__row=name_of(Decision.objects.get())).exists()
 
 
 def test_a_step_put_in_takes_no_hold_away(decided: Flag, reviewed: Settings) -> None:
