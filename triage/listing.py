@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from django.apps import apps
@@ -23,6 +24,7 @@ from django.db.models import OuterRef, Subquery
 from django.dispatch import Signal
 
 from payeewatch.triage.chain import RECORD, RESEAL, fits
+from payeewatch.triage.workspace import home
 
 FRESH_SECONDS = 5
 """So long what is in memory is enough to say that a row is as it was listed."""
@@ -95,6 +97,14 @@ class _Memory:
 
 _memory = _Memory()
 _one_reads = threading.Lock()
+
+
+def listed_once() -> Path:
+    """A file that says that the rows of before have their seals and are listed: neither is done a second time.
+
+    It is outside the database, whose administrator could otherwise have the next start seal and list what they wrote.
+    """
+    return home().folder("triage") / "rows-are-listed"
 
 
 def written(marks: Mapping[str, str | None]) -> None:
