@@ -79,6 +79,18 @@ def _do_what_is_due(nights: list[date]) -> TidyResult:
     return result
 
 
+def check() -> None:
+    """Compare the whole audit log and every row, and say what is wrong: `tidy` and the health page see what counts now.
+
+    It needs no state of a process, which somebody could have made forget what it knew.
+    """
+    findings = audit.verify().findings
+    for finding in findings:
+        LOG.error("%s", json.dumps({"stage": "audit", "record": finding.number, "cause": finding.what}))
+    if findings:
+        _name_rows_of_others(damage.every())
+
+
 def _name_rows_of_others(rows: Iterable[Damage]) -> None:
     """Record each row that the application did not write, once."""
     for row in rows:
