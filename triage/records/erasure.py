@@ -41,7 +41,7 @@ from payeewatch.triage.models import (
 )
 from payeewatch.triage.records import audit
 from payeewatch.triage.verdict_codes import Verdict
-from payeewatch.triage.workspace import home, keys
+from payeewatch.triage.workspace import home, keys, stored_file
 
 FOLDERS = ("attachments", "case-files")
 """The folders in triage/ of the home that contain the files of flags."""
@@ -189,7 +189,7 @@ def _delete(flags: QuerySet[Flag], why: str, on: date, *, counted: bool = True) 
             purged_totals.keep(flags_of_part)
         _write_tombstones("flag", ids, why, on)
         files += [
-            home().folder("triage") / folder / name
+            stored_file(folder, name)
             for model, folder in ((Attachment, "attachments"), (CaseFile, "case-files"))
             for name in model.objects.filter(flag__in=ids).values_list("stored_as", flat=True)
         ]

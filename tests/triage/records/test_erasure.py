@@ -117,13 +117,17 @@ def test_all_that_hangs_on_a_flag_goes_with_it(
     folder = reviewed.folder("triage") / "attachments"
     folder.mkdir(parents=True)
     (folder / "kept").write_text("x")
+    elsewhere = reviewed.folder("triage") / "elsewhere"
+    elsewhere.write_text("x")
     by, at = cast["reviewer"], clocked.at
     Note.objects.create(flag=first, by=by, at=at, text="told")
-    Attachment.objects.create(
-        flag=first, by=by, at=at, name="a", stored_as="kept", content_type="text/plain", size=1, digest=""
-    )
-    assert purge(clocked)["not_pertinent"] == {"triage/flags": 1, "triage/notes": 1, "triage/attachments": 1}
+    for name in ("kept", "../elsewhere", ".."):  # the others somebody wrote in the database
+        Attachment.objects.create(
+            flag=first, by=by, at=at, name="a", stored_as=name, content_type="text/plain", size=1, digest=""
+        )
+    assert purge(clocked)["not_pertinent"] == {"triage/flags": 1, "triage/notes": 1, "triage/attachments": 3}
     assert not (folder / "kept").exists()
+    assert elsewhere.exists()
     assert not Evidence.objects.filter(flag_id=first.pk).exists()
 
 
