@@ -47,7 +47,7 @@ def that_counts() -> Iterator[Damage]:
     are fewer rows than the audit log lists.
     """
     newest, is_not_over = listing.newest(), Q(hold_until=None) | Q(hold_until__gte=clock.today())
-    was_held = Q(flag_id__in={hold.flag_id for hold in _held_in_file()})
+    was_held = Q(flag_id__in=held_flags())
     for rows in (
         User.objects.order_by("pk"),
         AccessChange.objects.order_by("pk"),
@@ -78,6 +78,11 @@ def changed_holds() -> dict[tuple[str, str], FileHold]:
     if gone and any(of(Hold, newest)):  # else the application deleted them
         changed |= gone
     return {key: held[key] for key in changed}
+
+
+def held_flags() -> set[str]:
+    """The flags whose payments are held, as the file says."""
+    return {hold.flag_id for hold in _held_in_file()}
 
 
 def of(model: type[Sealed], newest: Newest | None = None) -> Iterator[Damage]:
