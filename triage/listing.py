@@ -11,6 +11,8 @@ may be rolled back.
 
 from __future__ import annotations
 
+import json
+import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -26,6 +28,8 @@ from django.dispatch import Signal
 from payeewatch.triage.chain import RECORD, RESEAL, fits
 from payeewatch.triage.workspace import home
 
+LOG = logging.getLogger("payeewatch")
+NOT_AS_READ = "the record is not as it was read before: run payeewatch audit verify"
 FRESH_SECONDS = 5
 """So long what is in memory is enough to say that a row is as it was listed."""
 BATCH = 10_000
@@ -145,6 +149,7 @@ def newest() -> Newest:
         memory = _memory
         records = _listing_records(memory.number)
         if memory.number and (not records or (records[0][0], records[0][2]) != (memory.number, memory.mac)):
+            LOG.error("%s", json.dumps({"stage": "audit", "record": memory.number, "cause": NOT_AS_READ}))
             memory, records = _Memory(), _listing_records(0)  # the log was cut off, or is another one
         later: dict[str, str | None] = {}
         for _number, marks, _mac in records[1 if memory.number else 0 :]:

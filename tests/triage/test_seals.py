@@ -11,7 +11,7 @@ from django.db import connection
 
 from payeewatch.pipeline.home.keys import Keys
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.triage import chain, clock, seals
+from payeewatch.triage import chain, clock, listing, seals
 from payeewatch.triage.exchange import current_holds, export_decisions
 from payeewatch.triage.models import AccessChange, AuditRecord, Decision, Flag, Hold, Step, User
 from payeewatch.triage.records import audit, damage
@@ -109,7 +109,8 @@ def test_a_hold_that_was_made_to_look_over_stays_held_and_is_named(
     sql(edit)
     tidy()
     tidy()
-    assert held and set(held) <= set(current_holds.holds_on(clock.today()))
+    assert held
+    assert set(held) <= set(current_holds.holds_on(clock.today()))
     assert {each.name for each in damage.that_counts()} >= holds
     clocked.at += timedelta(days=30)
     assert not set(held) & set(current_holds.holds_on(clock.today()))
@@ -263,3 +264,14 @@ def test_a_record_put_in_lists_nothing(cast: dict[str, User]) -> None:
     last.number, last.rows = last.number + 1, {name_of(cast["senior"]): "0" * seals.MARK}
     last.save(force_insert=True)
     assert User.objects.get(username="senior").is_genuine
+
+
+def test_a_process_says_that_a_record_it_read_is_another_now(
+    cast: dict[str, User], kept_listing: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    audit.record(None, "change_user")  # lists the cast
+    listing.newest()
+    assert not caplog.records
+    sql("UPDATE triage_auditrecord SET rows = NULL WHERE rows IS NOT NULL")
+    listing.newest()
+    assert listing.NOT_AS_READ in caplog.text

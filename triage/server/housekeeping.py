@@ -92,9 +92,10 @@ def check() -> None:
 
 
 def _name_rows_of_others(rows: Iterable[Damage]) -> None:
-    """Record each row that the application did not write, once."""
+    """Record each row that the application did not write, once a day."""
+    named = AuditRecord.objects.filter(action=NOT_OURS, at__gte=clock.now() - timedelta(days=1))
     for row in rows:
-        if not AuditRecord.objects.filter(action=NOT_OURS, details__row=row.name).exists():
+        if not named.filter(details__row=row.name).exists():
             LOG.error("%s", json.dumps({"stage": "audit", "row": row.name, "cause": str(row)}))
             audit.record(None, NOT_OURS, row.flag_id, row=row.name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from importlib import import_module
 
 import pytest
@@ -16,9 +17,10 @@ from payeewatch.triage.records import audit, damage
 from payeewatch.triage.records.rows_of_others import NOT_OURS, accept_rows, list_every_row
 from payeewatch.triage.seals import name_of
 from payeewatch.triage.server.housekeeping import tidy
+from tests.triage.conftest import Clock
 
 
-def test_a_user_put_in_without_the_application_is_named_once(cast: dict[str, User]) -> None:
+def test_a_user_put_in_without_the_application_is_named_once_a_day(cast: dict[str, User], clocked: Clock) -> None:
     assert Client().get("/health").json()["seals"] is True
     with connection.cursor() as cursor:
         cursor.execute("UPDATE triage_user SET role = 'administrator' WHERE username = 'reviewer'")
@@ -29,6 +31,9 @@ def test_a_user_put_in_without_the_application_is_named_once(cast: dict[str, Use
     tidy()
     (record,) = AuditRecord.objects.filter(action=NOT_OURS)
     assert record.details == {"row": f"user {cast['reviewer'].pk}"}
+    clocked.at += timedelta(days=1, minutes=1)  # also if an operator accepted it, and it was done again
+    tidy()
+    assert AuditRecord.objects.filter(action=NOT_OURS).count() == 2
 
 
 def test_what_an_operator_accepts_counts_and_stays_in_the_log(cast: dict[str, User]) -> None:
