@@ -263,7 +263,10 @@ def test_a_record_put_in_lists_nothing(cast: dict[str, User]) -> None:
     last = AuditRecord.objects.latest("number")
     last.number, last.rows = last.number + 1, {name_of(cast["senior"]): "0" * seals.MARK}
     last.save(force_insert=True)
+    put_in, last.number = last.number, -1
+    last.save(force_insert=True)
     assert User.objects.get(username="senior").is_genuine
+    assert [finding.number for finding in audit.verify().findings][:2] == [-1, put_in]
 
 
 def test_a_process_says_that_a_record_it_read_is_another_now(
