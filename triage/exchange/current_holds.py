@@ -69,7 +69,8 @@ def _how_long(hold: Hold) -> tuple[date, str]:
 
 def _held_now() -> Iterator[Hold]:
     """Holds of people, and with `holds.automatic` what the last night proposed and nobody decided."""
-    last = Night.objects.order_by("-night").values_list("night", flat=True).first()
+    nights = Night.objects.order_by("-night").values_list("night", flat=True)
+    last = next((night for night in nights if _proposals_file(night).exists()), None)  # not one put in the database
     proposals = _proposals(last) if last else []
     proposed_keys = {(hold.flag_id, hold.payment_id) for hold in proposals}
     kept = damage.changed_holds()
@@ -84,7 +85,11 @@ def _held_now() -> Iterator[Hold]:
 
 def _proposals(night: date) -> list[Hold]:
     """What a night proposed, if the payment system applies it."""
-    return read_holds(home().folder("holds") / f"{night}.csv") if home().params.holds.automatic else []
+    return read_holds(_proposals_file(night)) if home().params.holds.automatic else []
+
+
+def _proposals_file(night: date) -> Path:
+    return home().folder("holds") / f"{night}.csv"
 
 
 def _settled() -> Iterator[models.Hold]:
