@@ -11,10 +11,13 @@ may be rolled back.
 
 from __future__ import annotations
 
+import json
+import logging
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from django.apps import apps
@@ -23,7 +26,10 @@ from django.db.models import OuterRef, Subquery
 from django.dispatch import Signal
 
 from payeewatch.triage.chain import RECORD, RESEAL, fits
+from payeewatch.triage.workspace import home
 
+LOG = logging.getLogger("payeewatch")
+NOT_AS_READ = "the record is not as it was read before: run payeewatch audit verify"
 FRESH_SECONDS = 5
 """So long what is in memory is enough to say that a row is as it was listed."""
 BATCH = 10_000
@@ -97,6 +103,14 @@ _memory = _Memory()
 _one_reads = threading.Lock()
 
 
+def listed_once() -> Path:
+    """A file that says that the rows of before have their seals and are listed: neither is done a second time.
+
+    It is outside the database, whose administrator could otherwise have the next start seal and list what they wrote.
+    """
+    return home().folder("triage") / "rows-are-listed"
+
+
 def written(marks: Mapping[str, str | None]) -> None:
     """Have the next audit record of this transaction list rows that were just written or deleted."""
     if marks:
@@ -135,6 +149,7 @@ def newest() -> Newest:
         memory = _memory
         records = _listing_records(memory.number)
         if memory.number and (not records or (records[0][0], records[0][2]) != (memory.number, memory.mac)):
+            LOG.error("%s", json.dumps({"stage": "audit", "record": memory.number, "cause": NOT_AS_READ}))
             memory, records = _Memory(), _listing_records(0)  # the log was cut off, or is another one
         later: dict[str, str | None] = {}
         for _number, marks, _mac in records[1 if memory.number else 0 :]:

@@ -113,6 +113,9 @@ if IS_SQLITE:
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=20000;",
     }
+else:
+    # whoever holds a lock for ever would stop all work without a word: this is an error in the server's log
+    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("options", "-c lock_timeout=60s")
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from django.conf import settings as django
 
@@ -18,6 +18,14 @@ def home() -> Settings:
         SettingsError: no home is named.
     """
     return django.PAYEEWATCH or Settings.load()
+
+
+def stored_file(folder: str, name: str) -> Path:
+    """A file of a flag, in a folder of triage/, under the name that the database has for it.
+
+    Never one elsewhere: whoever writes the database would have it read, or deleted with its flag.
+    """
+    return home().folder("triage") / folder / (PurePath(name).name.lstrip(".") or "none")
 
 
 def keys() -> Keys:

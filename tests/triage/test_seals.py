@@ -11,11 +11,14 @@ from django.db import connection
 
 from payeewatch.pipeline.home.keys import Keys
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.triage import chain, clock, seals
+from payeewatch.triage import chain, clock, listing, seals
 from payeewatch.triage.exchange import current_holds, export_decisions
 from payeewatch.triage.models import AccessChange, AuditRecord, Decision, Flag, Hold, Step, User
 from payeewatch.triage.records import audit, damage
+from payeewatch.triage.records.rows_of_others import NOT_OURS
 from payeewatch.triage.seals import name_of
+from payeewatch.triage.server.housekeeping import tidy
+from payeewatch.triage.work.workflow import Refused
 from payeewatch.triage.workspace import keys
 from tests.triage.conftest import Clock, do
 
@@ -86,6 +89,45 @@ def test_a_hold_released_in_the_database_stays_held(decided: Flag, reviewed: Set
     assert {hold.payment_id for hold in current_holds.holds_on(clock.today())} == held != set()
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "UPDATE triage_hold SET hold_until = '2000-01-01'",
+        "UPDATE triage_hold SET hold_until = '2000-01-01', state = 'expired'",
+        "UPDATE triage_hold SET account = 'another', amount = 1",
+        "DELETE FROM triage_hold",
+        "UPDATE triage_hold SET payment_id = 'another' WHERE payment_id = ''",
+    ],
+)
+def test_a_hold_that_was_made_to_look_over_stays_held_and_is_named(
+    edit: str, cast: dict[str, User], first: Flag, clocked: Clock, reviewed: Settings
+) -> None:
+    do(cast["reviewer"], first, "hold", confirm="on")
+    clocked.at += timedelta(minutes=1)
+    tidy()
+    held, holds = current_holds.holds_on(clock.today()), {name_of(hold) for hold in Hold.objects.filter(state="held")}
+    sql(edit)
+    tidy()
+    tidy()
+    assert held
+    assert set(held) <= set(current_holds.holds_on(clock.today()))
+    assert {each.name for each in damage.that_counts()} >= holds
+    clocked.at += timedelta(days=30)
+    assert not set(held) & set(current_holds.holds_on(clock.today()))
+
+
+def test_a_decision_put_in_lets_nothing_go(
+    cast: dict[str, User], decided: Flag, clocked: Clock, reviewed: Settings
+) -> None:
+    tidy()
+    held = current_holds.holds_on(clock.today())
+    sql("UPDATE triage_decision SET kind = 'put_right'")
+    clocked.at += timedelta(minutes=1)
+    tidy()
+    assert current_holds.holds_on(clock.today()) == held != []
+    assert AuditRecord.objects.filter(action=NOT_OURS, details__row=name_of(Decision.objects.get())).exists()
+
+
 def test_a_step_put_in_takes_no_hold_away(decided: Flag, reviewed: Settings) -> None:
     held = len(current_holds.holds_on(clock.today()))
     step = decided.steps.first()
@@ -93,6 +135,30 @@ def test_a_step_put_in_takes_no_hold_away(decided: Flag, reviewed: Settings) -> 
     Step.objects.filter(pk=step.pk).update(at=clock.now())
     sql("UPDATE triage_step SET before = %s WHERE step_id = %s", '{"holds": []}', step.pk.hex)
     assert len(current_holds.holds_on(clock.today())) == held
+
+
+def test_nobody_approves_a_proposal_that_was_put_in(cast: dict[str, User], first: Flag) -> None:
+    do(cast["reviewer"], first, "hold", confirm="on")
+    do(cast["reviewer"], first, "extend", confirm="on")
+    sql("UPDATE triage_decision SET kind = 'release'")
+    with pytest.raises(Refused, match="without the application"):
+        do(cast["senior"], first, "approve")
+    assert set(first.holds.values_list("state", flat=True)) == {Hold.State.HELD}
+
+
+def test_no_step_keeps_what_was_written_in_the_database(cast: dict[str, User], first: Flag) -> None:
+    do(cast["reviewer"], first, "hold", confirm="on")
+    sql("UPDATE triage_hold SET state = 'released'")
+    with pytest.raises(Refused, match="without the application"):  # an undo of it would give that a seal
+        do(cast["reviewer"], first, "note", text="looked at")
+
+
+def test_an_edited_step_is_not_undone(cast: dict[str, User], first: Flag) -> None:
+    do(cast["reviewer"], first, "hold", confirm="on")
+    do(cast["reviewer"], first, "note", text="looked at")
+    sql("UPDATE triage_step SET before = %s WHERE action = 'note'", '{"holds": []}')
+    with pytest.raises(Refused, match="without the application"):
+        do(cast["reviewer"], first, "undo")
 
 
 def test_saving_an_edited_row_gives_it_no_seal(decided: Flag) -> None:
@@ -197,4 +263,18 @@ def test_a_record_put_in_lists_nothing(cast: dict[str, User]) -> None:
     last = AuditRecord.objects.latest("number")
     last.number, last.rows = last.number + 1, {name_of(cast["senior"]): "0" * seals.MARK}
     last.save(force_insert=True)
+    put_in, last.number = last.number, -1
+    last.save(force_insert=True)
     assert User.objects.get(username="senior").is_genuine
+    assert [finding.number for finding in audit.verify().findings][:2] == [-1, put_in]
+
+
+def test_a_process_says_that_a_record_it_read_is_another_now(
+    cast: dict[str, User], kept_listing: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    audit.record(None, "change_user")  # lists the cast
+    listing.newest()
+    assert not caplog.records
+    sql("UPDATE triage_auditrecord SET rows = NULL WHERE rows IS NOT NULL")
+    listing.newest()
+    assert listing.NOT_AS_READ in caplog.text

@@ -1,7 +1,8 @@
 """What people hold: holds/current.csv says it of now, and `payeewatch holds --on D` of any day.
 
 A step counts when it can no longer be undone, as in the other files of decisions. Several flags may hold one payment:
-the hold that ends last is shown. A row that the application did not write releases nothing: it counts as held.
+the hold that ends last is shown. A row that the application did not write releases nothing: it counts as held, and what
+the file says of it already stays as it is, also where the row is gone.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from payeewatch.pipeline.home.scrub import exclusive_lock
 from payeewatch.triage import clock, models
 from payeewatch.triage.exchange.export_decisions import undo_deadline
 from payeewatch.triage.models import Night, Step
+from payeewatch.triage.records import damage
 from payeewatch.triage.workspace import home
 
 State = models.Hold.State
-FILE = "current.csv"
 Events = dict[tuple[str, str], tuple[bool, Hold]]
 """(flag_id, payment_id) -> whether it was held, and the row that said so last."""
 
@@ -32,7 +33,7 @@ def write() -> bool:
 
     Nothing is written while a purge rewrites the same files: the next call does it.
     """
-    path = home().folder("holds") / FILE
+    path = damage.held_file()
     if _is_up_to_date(path):
         return False
     with exclusive_lock(home(), wait=False) as is_free:
@@ -68,10 +69,15 @@ def _how_long(hold: Hold) -> tuple[date, str]:
 
 def _held_now() -> Iterator[Hold]:
     """Holds of people, and with `holds.automatic` what the last night proposed and nobody decided."""
-    last = Night.objects.order_by("-night").values_list("night", flat=True).first()
+    nights = Night.objects.order_by("-night").values_list("night", flat=True)
+    last = next((night for night in nights if _proposals_file(night).exists()), None)  # not one put in the database
     proposals = _proposals(last) if last else []
     proposed_keys = {(hold.flag_id, hold.payment_id) for hold in proposals}
+    kept = damage.changed_holds()
+    yield from kept.values()
     for hold in _settled():
+        if (hold.flag_id, hold.payment_id) in kept:
+            continue
         is_proposal = hold.state == State.PROPOSED and (hold.flag_id, hold.payment_id) in proposed_keys
         if hold.state == State.HELD or is_proposal:
             yield _as_row(hold)
@@ -79,7 +85,11 @@ def _held_now() -> Iterator[Hold]:
 
 def _proposals(night: date) -> list[Hold]:
     """What a night proposed, if the payment system applies it."""
-    return read_holds(home().folder("holds") / f"{night}.csv") if home().params.holds.automatic else []
+    return read_holds(_proposals_file(night)) if home().params.holds.automatic else []
+
+
+def _proposals_file(night: date) -> Path:
+    return home().folder("holds") / f"{night}.csv"
 
 
 def _settled() -> Iterator[models.Hold]:

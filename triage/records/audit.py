@@ -206,6 +206,8 @@ def verify(noted: str = "", so_far: ChainCheck = NOTHING_YET, most: int | None =
     if not so_far.records:
         findings += [Finding(0, CAUSES[GARBLED])] if head.fault == GARBLED else []
         findings += anchor_findings
+        before = AuditRecord.objects.filter(number__lt=1).values_list("number", flat=True)[:MOST_FINDINGS]
+        findings += [Finding(number, "was put in: the first record is 1") for number in before]
     written_ends = (*_noted_ends(noted), *_anchored_ends(stored), head.end)
     expected_ends = {end for end in written_ends if end.number > so_far.records}
     last, many, accepted_breaks = End(so_far.records, so_far.mac), 0, _accepted_breaks()

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from django.db.models import Q
 
+from payeewatch.pipeline.home.hold_files import Hold as FileHold
+from payeewatch.pipeline.home.hold_files import read_holds
 from payeewatch.triage import clock, listing
 from payeewatch.triage.listing import Newest
 from payeewatch.triage.models import AccessChange, Decision, Hold, User
 from payeewatch.triage.records import second_factors
 from payeewatch.triage.seals import BATCH, Sealed, fault_of_stored, kind_of, mark_of, name_of, sealed_models
+from payeewatch.triage.workspace import home
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,7 @@ def every(newest: Newest | None = None) -> Iterator[Damage]:
     """Every damaged row, deleted ones included; each row is read. `newest` is what the log lists, if it was read."""
     newest = newest or listing.newest()
     for model in sealed_models():
-        missing = newest.names(kind_of(model))
-        for row in model._base_manager.order_by("pk").iterator(BATCH):
-            missing.discard(name_of(row))
-            yield from _damage([row], newest)
-        yield from _gone(model, missing)
+        yield from of(model, newest)
     yield from _second_factors(newest)
 
 
@@ -43,14 +43,16 @@ def that_counts() -> Iterator[Damage]:
     """The damaged rows that count now, and deleted ones: quick, while `every` reads each row.
 
     Users, their second factors, asked changes of access, decisions that are not handed over yet, and holds that are not
-    over. A deleted row of these kinds, or a step, is found where there are fewer rows than the audit log lists.
+    over, or were not when holds/current.csv was written. A deleted row of these kinds, or a step, is found where there
+    are fewer rows than the audit log lists.
     """
     newest, is_not_over = listing.newest(), Q(hold_until=None) | Q(hold_until__gte=clock.today())
+    was_held = Q(flag_id__in=held_flags())
     for rows in (
         User.objects.order_by("pk"),
         AccessChange.objects.order_by("pk"),
         Decision.objects.filter(handed_over_at=None).order_by("pk"),
-        Hold.objects.filter(is_not_over | Q(handed_over_at=None)).order_by("pk"),
+        Hold.objects.filter(is_not_over | was_held | Q(handed_over_at=None)).order_by("pk"),
     ):
         yield from _damage(rows, newest)
     for model in sealed_models():
@@ -59,6 +61,45 @@ def that_counts() -> Iterator[Damage]:
             kind, present = kind_of(model), rows.values_list("pk", flat=True)
             yield from _gone(model, newest.names(kind) - {f"{kind} {key}" for key in present.iterator(BATCH)})
     yield from _second_factors(newest)
+
+
+def held_file() -> Path:
+    """The file of what is held now. It is outside the database: what it says, nobody changed there."""
+    return home().folder("holds") / "current.csv"
+
+
+def changed_holds() -> dict[tuple[str, str], FileHold]:
+    """(flag_id, payment_id) -> what the file says is held, of holds that were changed or deleted in the database."""
+    held, newest = {(hold.flag_id, hold.payment_id): hold for hold in _held_in_file()}, listing.newest()
+    rows = Hold.objects.filter(flag_id__in={flag_id for flag_id, _ in held})
+    faults = {(row.flag_id, row.payment_id): row.fault(newest) for row in rows}
+    changed = {key for key in held if faults.get(key)}
+    gone = held.keys() - faults.keys()
+    if gone and any(of(Hold, newest)):  # else the application deleted them
+        changed |= gone
+    return {key: held[key] for key in changed}
+
+
+def held_flags() -> set[str]:
+    """The flags whose payments are held, as the file says."""
+    return {hold.flag_id for hold in _held_in_file()}
+
+
+def of(model: type[Sealed], newest: Newest | None = None) -> Iterator[Damage]:
+    """The damaged rows of one kind, deleted ones included; each row is read."""
+    newest = newest or listing.newest()
+    missing = newest.names(kind_of(model))
+    for row in model._base_manager.order_by("pk").iterator(BATCH):
+        missing.discard(name_of(row))
+        yield from _damage([row], newest)
+    yield from _gone(model, missing)
+
+
+def _held_in_file() -> list[FileHold]:
+    try:
+        return read_holds(held_file())
+    except (OSError, ValueError, KeyError):  # whoever writes the files of the home damaged it: it is written anew
+        return []
 
 
 def marks_of_genuine() -> dict[str, str]:

@@ -39,9 +39,9 @@ from payeewatch.triage.models import (
     Tombstone,
     User,
 )
-from payeewatch.triage.records import audit
+from payeewatch.triage.records import audit, damage
 from payeewatch.triage.verdict_codes import Verdict
-from payeewatch.triage.workspace import home, keys
+from payeewatch.triage.workspace import home, keys, stored_file
 
 FOLDERS = ("attachments", "case-files")
 """The folders in triage/ of the home that contain the files of flags."""
@@ -64,7 +64,7 @@ PART = 2000
 def over(until: date) -> dict[Clock, QuerySet[Flag]]:
     """The flags whose time is over, by clock, by the same rule as `pipeline.home.retention_periods.ends_on`.
 
-    A flag waits while people hold its payments: a purge unblocks no account.
+    A flag waits while people hold its payments, as the database says or holds/current.csv: a purge unblocks no account.
     """
     terms = {verdict: term_of(verdict, home().params.retention) for verdict in ("", *Verdict.values)}
     of = {clock: [verdict for verdict, term in terms.items() if term.clock is clock] for clock in Clock}
@@ -91,7 +91,8 @@ def over(until: date) -> dict[Clock, QuerySet[Flag]]:
         Clock.CLOSED: closed[Clock.CLOSED],
     }
     held = Hold.objects.filter(flag=OuterRef("pk"), state=Hold.State.HELD)
-    return {name: each.exclude(Exists(held)) for name, each in flags.items()}
+    held_flags = damage.held_flags()
+    return {name: each.exclude(Exists(held)).exclude(pk__in=held_flags) for name, each in flags.items()}
 
 
 def flags_over(until: date) -> tuple[set[str], set[str]]:
@@ -189,7 +190,7 @@ def _delete(flags: QuerySet[Flag], why: str, on: date, *, counted: bool = True) 
             purged_totals.keep(flags_of_part)
         _write_tombstones("flag", ids, why, on)
         files += [
-            home().folder("triage") / folder / name
+            stored_file(folder, name)
             for model, folder in ((Attachment, "attachments"), (CaseFile, "case-files"))
             for name in model.objects.filter(flag__in=ids).values_list("stored_as", flat=True)
         ]

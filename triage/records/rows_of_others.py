@@ -27,7 +27,7 @@ def accept_rows(reason: str) -> list[str]:
 
 def list_every_row() -> None:
     """List the rows of before in one record, at the first start of the version whose audit log lists rows."""
-    if _is_listed():
+    if listing.listed_once().exists():
         return
     with transaction.atomic():
         audit.take_turn()
@@ -35,6 +35,7 @@ def list_every_row() -> None:
             listing.written(damage.marks_of_genuine())
             if listing.waiting():
                 audit.record(None, audit.LIST)
+    listing.listed_once().touch()
 
 
 def _is_listed() -> bool:

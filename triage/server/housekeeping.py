@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -19,8 +19,9 @@ from payeewatch.triage.exchange import current_holds, export_decisions, notices
 from payeewatch.triage.exchange.export_decisions import HandOverCounts
 from payeewatch.triage.exchange.import_by_hand import import_answers
 from payeewatch.triage.exchange.import_night import publish_all, wake
-from payeewatch.triage.models import OPEN, AuditRecord, Flag, Hold
+from payeewatch.triage.models import OPEN, AuditRecord, Decision, Flag, Hold
 from payeewatch.triage.records import audit, damage
+from payeewatch.triage.records.damage import Damage
 from payeewatch.triage.records.rows_of_others import NOT_OURS
 from payeewatch.triage.work import holds
 from payeewatch.triage.work.approvals import Kind, withdraw_proposals
@@ -61,7 +62,9 @@ def _do_what_is_due(nights: list[date]) -> TidyResult:
     oldest = clock.now() - timedelta(days=home().params.retention.qualify_days)
     overdue_flags = Flag.objects.filter(state__in=OPEN, opened_at__lt=oldest)
     _each(holds.flags_to_block(), _block)
-    _each(holds.flags_to_unblock(), _unblock)
+    doubtful = list(damage.of(Decision)) if holds.flags_to_unblock().exists() else []
+    if not doubtful:  # a decision that was put in, changed or deleted in the database lets nothing go
+        _each(holds.flags_to_unblock(), _unblock)
     renewed = _each(holds.flags_to_renew(), _renew)
     result = TidyResult(
         nights,
@@ -72,14 +75,27 @@ def _do_what_is_due(nights: list[date]) -> TidyResult:
         renewed,
     )
     current_holds.write()
-    _name_rows_of_others()
+    _name_rows_of_others([*damage.that_counts(), *doubtful])
     return result
 
 
-def _name_rows_of_others() -> None:
-    """Record each row that counts now and that the application did not write, once."""
-    for row in damage.that_counts():
-        if not AuditRecord.objects.filter(action=NOT_OURS, details__row=row.name).exists():
+def check() -> None:
+    """Compare the whole audit log and every row, and say what is wrong: `tidy` and the health page see what counts now.
+
+    It needs no state of a process, which somebody could have made forget what it knew.
+    """
+    findings = audit.verify().findings
+    for finding in findings:
+        LOG.error("%s", json.dumps({"stage": "audit", "record": finding.number, "cause": finding.what}))
+    if findings:
+        _name_rows_of_others(damage.every())
+
+
+def _name_rows_of_others(rows: Iterable[Damage]) -> None:
+    """Record each row that the application did not write, once a day."""
+    named = AuditRecord.objects.filter(action=NOT_OURS, at__gte=clock.now() - timedelta(days=1))
+    for row in rows:
+        if not named.filter(details__row=row.name).exists():
             LOG.error("%s", json.dumps({"stage": "audit", "row": row.name, "cause": str(row)}))
             audit.record(None, NOT_OURS, row.flag_id, row=row.name)
 

@@ -30,6 +30,8 @@ WAITING_SECONDS = 1
 """So often while somebody who just asked waits for the evidence of a case by hand."""
 ANCHOR_SECONDS = 60
 """So often the log is compared with its anchors; it is anchored once a day."""
+CHECK_SECONDS = 3600
+"""So often the whole log and every row are compared, beginning at the start."""
 THREADS, CONNECTIONS = 16, 400
 """Of each worker. More threads than requests are computed at once, because a slow client occupies one for a while."""
 STOP_SECONDS = 30
@@ -64,13 +66,16 @@ def serve(host: str, port: int, workers: int) -> None:
             env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": metrics_folder},
         )  # fmt: skip
         LOG.info("%s", json.dumps({"stage": "triage", "address": f"http://{host}:{port}", "workers": workers}))
-        next_anchor = 0.0
+        next_anchor = next_check = 0.0
         try:
             while True:
                 keep_house(tidy)
                 if time.monotonic() >= next_anchor:
                     keep_house(audit.anchor)
                     next_anchor = time.monotonic() + ANCHOR_SECONDS
+                if time.monotonic() >= next_check:
+                    keep_house(housekeeping.check)
+                    next_check = time.monotonic() + CHECK_SECONDS
                 if stop.wait(_pause()):
                     break
                 if server.poll() is not None:

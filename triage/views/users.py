@@ -152,13 +152,13 @@ def answer_change(request: Request, pk: int, answer: str) -> HttpResponse:
     with transaction.atomic():
         audit.take_turn()
         change = get_object_or_404(AccessChange.objects.select_related("person"), pk=pk)
-        person = change.person
-        if answer == "confirm" and (request.user.pk in (change.by_id, person.pk) or not change.is_genuine):
+        person, is_ours = change.person, change.is_genuine
+        if answer == "confirm" and (request.user.pk in (change.by_id, person.pk) or not is_ours):
             raise PermissionDenied  # two people, who both asked for it here
         password = _do_change(change) if answer == "confirm" else None
         names = {"name": person.username, "what": change.what, "role": change.role, "asked_by": change.by.username}
         change.delete()
-        if answer == "refuse" and change.what == What.MAKE:
+        if answer == "refuse" and change.what == What.MAKE and is_ours:  # else it may be about anybody
             person.delete()
         audit.record(request.user, f"{answer}_access_change", **names)  # last: it lists what was deleted
     if password:

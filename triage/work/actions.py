@@ -28,6 +28,7 @@ from payeewatch.triage.work.workflow import (
     action,
     holder,
     last_step,
+    not_ours,
     perform,
     release_claim,
     restore,
@@ -260,6 +261,8 @@ def _cannot_undo(flag: Flag, user: User, at: datetime) -> str:
 )
 def undo(context: ActionContext) -> Details:
     last = context.flag.steps.exclude(pk=context.step.pk).order_by("-version_after")[0]
+    if not last.is_genuine:
+        raise Refused(not_ours())
     restore(context.flag, last.before)
     last.notes.all().delete()
     last.undone_at = context.at

@@ -23,7 +23,7 @@ from payeewatch.triage.models import Attachment, Flag, User, is_own_household
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import NAMED_READERS, REVIEWERS
 from payeewatch.triage.work.workflow import Refused
-from payeewatch.triage.workspace import home
+from payeewatch.triage.workspace import home, stored_file
 
 SIGNS = {
     b"%PDF-": "application/pdf",
@@ -133,7 +133,7 @@ def plain_name(name: str, kind: str) -> str:
 
 def path_of(stored_as: str) -> Path:
     """The path of an attached file."""
-    return home().folder("triage") / "attachments" / stored_as
+    return stored_file("attachments", stored_as)
 
 
 def _store(stored_as: str, content: bytes) -> None:

@@ -31,7 +31,7 @@ from payeewatch.triage.records import audit
 from payeewatch.triage.roles import REVIEWERS, Role
 from payeewatch.triage.work.action_panel import grounds
 from payeewatch.triage.work.verdicts import is_blind
-from payeewatch.triage.workspace import home
+from payeewatch.triage.workspace import home, stored_file
 
 FOLDER = "case-files"
 MOST_FACTS = 120
@@ -94,7 +94,7 @@ def content_of(row: CaseFile) -> bytes:
     Raises:
         ValueError: the file is not the one that was locked.
     """
-    content = (home().folder("triage") / FOLDER / row.stored_as).read_bytes()
+    content = stored_file(FOLDER, row.stored_as).read_bytes()
     if hashlib.sha256(content).hexdigest() != row.digest:
         raise ValueError(f"{row.stored_as}: not the bytes that were locked")
     return content

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from importlib import import_module
+
 import pytest
+from django.apps import apps
 from django.db import connection
 from django.test import Client
 
@@ -11,10 +15,12 @@ from payeewatch.triage import listing
 from payeewatch.triage.models import AuditRecord, User
 from payeewatch.triage.records import audit, damage
 from payeewatch.triage.records.rows_of_others import NOT_OURS, accept_rows, list_every_row
+from payeewatch.triage.seals import name_of
 from payeewatch.triage.server.housekeeping import tidy
+from tests.triage.conftest import Clock
 
 
-def test_a_user_put_in_without_the_application_is_named_once(cast: dict[str, User]) -> None:
+def test_a_user_put_in_without_the_application_is_named_once_a_day(cast: dict[str, User], clocked: Clock) -> None:
     assert Client().get("/health").json()["seals"] is True
     with connection.cursor() as cursor:
         cursor.execute("UPDATE triage_user SET role = 'administrator' WHERE username = 'reviewer'")
@@ -25,6 +31,9 @@ def test_a_user_put_in_without_the_application_is_named_once(cast: dict[str, Use
     tidy()
     (record,) = AuditRecord.objects.filter(action=NOT_OURS)
     assert record.details == {"row": f"user {cast['reviewer'].pk}"}
+    clocked.at += timedelta(days=1, minutes=1)  # also if an operator accepted it, and it was done again
+    tidy()
+    assert AuditRecord.objects.filter(action=NOT_OURS).count() == 2
 
 
 def test_what_an_operator_accepts_counts_and_stays_in_the_log(cast: dict[str, User]) -> None:
@@ -46,7 +55,19 @@ def test_the_rows_of_an_earlier_version_are_listed_once(house: Settings, monkeyp
         before.setattr(listing, "written", lambda marks: None)
         known, strange = (User.objects.create(username=name) for name in ("known", "strange"))
     User.objects.filter(pk=strange.pk).update(seal="")
+    house.folder("triage").mkdir(parents=True, exist_ok=True)
     list_every_row()
     list_every_row()
     assert AuditRecord.objects.get(action=audit.LIST).rows.keys() == {f"user {known.pk}"}
     assert [row.name for row in damage.every()] == [f"user {strange.pk}"]
+
+
+def test_what_was_written_in_the_database_is_neither_sealed_nor_listed_by_another_start(cast: dict[str, User]) -> None:
+    list_every_row()
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE triage_user SET role = 'senior', seal = '' WHERE username = 'reviewer'")
+        cursor.execute("UPDATE triage_auditrecord SET rows = NULL")
+    import_module("payeewatch.triage.migrations.0014_seals").seal_every_row(apps, None)  # as if it were not done yet
+    list_every_row()
+    assert name_of(cast["reviewer"]) in [row.name for row in damage.every()]
+    assert not User.objects.get(username="reviewer").is_genuine

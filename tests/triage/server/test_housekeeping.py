@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+
+import pytest
+from django.db import connection
 
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage.exchange.export_decisions import HandOverCounts
 from payeewatch.triage.models import AuditRecord, Flag, Night, User
-from payeewatch.triage.server.housekeeping import TidyResult, tidy
+from payeewatch.triage.records.rows_of_others import NOT_OURS
+from payeewatch.triage.server.housekeeping import TidyResult, check, tidy
 from tests.triage.conftest import Clock, do
 
 
@@ -81,3 +86,20 @@ def test_a_night_that_cannot_be_published_stops_no_hold_file(
     tidy()
     assert first.flag_id in (reviewed.folder("holds") / "current.csv").read_text()
     assert (reviewed.folder("holds") / "2024-09-26-reviewed.csv").exists()
+
+
+def test_a_record_or_a_row_that_no_page_looks_at_is_named_within_the_hour(
+    cast: dict[str, User], first: Flag, clocked: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    do(cast["reviewer"], first, "benign", reason="B01", evidence_kind="document")
+    clocked.at += timedelta(minutes=1)
+    tidy()  # handed over
+    check()
+    assert not caplog.records
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE triage_decision SET verdict = 'inconclusive'")
+        cursor.execute("UPDATE triage_auditrecord SET action = 'view' WHERE number = 1")
+    check()
+    causes = [json.loads(record.message).get("cause", "") for record in caplog.records]
+    assert any("was changed or put in" in each for each in causes)
+    assert AuditRecord.objects.filter(action=NOT_OURS, details__row__startswith="decision").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.db import connection
 from django.test import Client
 
 from payeewatch.pipeline.home.settings import Settings
@@ -159,6 +160,16 @@ def test_a_request_is_refused_or_taken_back(desk: Client, other_desk: Client) ->
         client.post(f"/users/changes/{waiting().pk}/refuse")
         assert not User.objects.filter(username="newcomer").exists()
     assert other_desk.post("/users/changes/1/maybe").status_code == 404
+
+
+def test_the_refusal_of_what_somebody_put_in_deletes_nobody(desk: Client, other_desk: Client) -> None:
+    person = user(Role.SENIOR)
+    desk.post(f"/users/{person.pk}/do/new-password")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE triage_accesschange SET what = 'make-user'")
+    assert other_desk.post(f"/users/changes/{waiting().pk}/confirm").status_code == 403
+    other_desk.post(f"/users/changes/{waiting().pk}/refuse")
+    assert (User.objects.filter(pk=person.pk).exists(), AccessChange.objects.exists()) == (True, False)
 
 
 def test_nobody_confirms_a_way_in_for_themselves(desk: Client, other_desk: Client) -> None:
