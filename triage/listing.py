@@ -160,7 +160,7 @@ def newest() -> Newest:
         if records:
             memory.number, _, memory.mac = records[-1]
         memory.read_at, _memory = time.monotonic(), memory
-        return Newest(memory.marks, {})
+        return Newest(memory.marks, waiting())
 
 
 def _waiting() -> list[Written]:
