@@ -301,8 +301,8 @@ def test_what_is_said_of_reading_erasing_and_reopening_has_its_limits(made: Doss
     assert "on flags that are kept" in text(made, "rights.explanation")  # of the others the letter says: none
     assert "or of the machine's account" in text(made, "changes.by_two")  # who types a name is not known
     access = (ROOT / "docs" / "access.md").read_text(encoding="utf-8")
-    assert "a hold that was *deleted* is held no more" in access
-    assert "a hold that was deleted is held no more" in text(made, "security.rows")
+    assert "until its last day there; also one that was deleted" in access
+    assert "until its last day there or until an operator accepts the row" in text(made, "security.rows")
     assert "an asked change of access, a step, a decision and a hold has a *seal*" in access
     assert "With single sign-on, roles and passwords are those of the identity service" in text(
         made, "security.administrators"
