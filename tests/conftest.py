@@ -45,6 +45,13 @@ FEW_TREES = "train: {trees: 20}\n"
 """The params.yaml of homes that tests train in: as many forests as ever, each of a tenth of the trees."""
 
 
+@pytest.fixture(autouse=True)
+def no_log_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process of the application keeps what it read of one database; here it meets many, one after the other."""
+    if listing := sys.modules.get("payeewatch.triage.listing"):
+        monkeypatch.setattr(listing, "_memory", listing._Memory())
+
+
 @dataclass(frozen=True)
 class Home:
     """A home folder and its key file; `run` calls the command as a shell would."""
