@@ -45,6 +45,8 @@ STORES = (
         True,
     ),
     ("params.yaml", {"en": "settings", "fr": "réglages"}, False),
+    ("profile.toml", {"en": "how the insurer's files differ from the contract",
+                      "fr": "en quoi les fichiers de l'assureur diffèrent du contrat"}, False),
     ("dossier-answers.yaml", {"en": "answers of the insurer", "fr": "réponses de l'assureur"}, True),
     ("models.json", {"en": "versions of the model, as the application shows them",
                      "fr": "versions du modèle, telles que l'application les montre"}, True),
