@@ -170,7 +170,8 @@ def test_a_number_of_a_statement_named_in_a_text_is_the_one_meant(made: Dossier)
         "5.11": "oversight.automatic", "5.16": "oversight.reveals",
         "6.1": "retention.clocks", "6.4": "retention.proof_person", "6.9": "retention.remains",
         "6.12": "retention.adopted", "6.13": "retention.backups", "6.14": "retention.waiting", "7.1": "lists.lists",
-        "7.10": "lists.refused", "8.20": "security.network",
+        "2.9": "data.late_data", "7.10": "lists.refused", "8.20": "security.network",
+        "10.5": "incidents.warnings",
         "8.5": "security.reveal", "8.9": "security.household", "8.13": "security.sessions",
         "8.24": "security.tokens_in_force",
         "8.25": "security.users", "8.27": "security.holders", "9.7": "fairness.banks", "11.1": "changes.history",
@@ -467,6 +468,21 @@ def test_a_night_without_its_drop_is_told_though_the_drop_came_late(home: Readin
     assert fact
     assert [row[0] for row in fact.rows] == [DAY]
     assert incident_facts(home)["accepted"] is None
+
+
+def test_a_night_whose_model_knew_more_is_told_and_its_model_described(home: Reading) -> None:
+    changed, after = replace(home), DAY + timedelta(days=1)
+    model = home.runs[DAY]["model"] | {"known_until": str(after)}
+    vars(changed)["runs"] = home.runs | {DAY: home.runs[DAY] | {"model": model}}
+    fact = incident_facts(changed)["accepted"]
+    assert fact
+    assert [row[0] for row in fact.rows] == [DAY]
+    assert f"{after.day} " in fact.rows[0][1]["en"]
+    years_before = replace(home, as_of=DAY - timedelta(days=3650))
+    vars(years_before)["runs"] = home.runs
+    assert years_before.versions == []
+    assert years_before.version
+    assert years_before.version == home.version
 
 
 def test_a_warning_names_what_is_measured_and_no_name_of_the_code() -> None:
