@@ -174,7 +174,8 @@ def test_a_number_of_a_statement_named_in_a_text_is_the_one_meant(made: Dossier)
         "10.5": "incidents.warnings",
         "8.5": "security.reveal", "8.9": "security.household", "8.13": "security.sessions",
         "8.24": "security.tokens_in_force",
-        "8.25": "security.users", "8.27": "security.holders", "9.7": "fairness.banks", "11.1": "changes.history",
+        "8.25": "security.users", "8.26": "security.machine",
+        "8.27": "security.holders", "9.7": "fairness.banks", "11.1": "changes.history",
         "11.7": "changes.settings", "11.8": "changes.since_training", "12.1": "assets.software",
     }  # fmt: skip
     assert {number: by_number[number] for number in meant} == meant
@@ -311,6 +312,8 @@ def test_what_keys_refused_rows_and_a_spark_make_of_general_sentences_is_said(ma
     assert "PAYEEWATCH_SPARK_REMOTE" in code["pipeline/changes/engines.py"]
     assert "PAYEEWATCH_SPARK_REMOTE" in text(made, "security.network")
     assert all("Spark that measures" in text(made, key) for key in ("register.network", "assets.dependencies"))
+    assert "pyspark" not in (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert "Spark that measures (8.20) are not among them" in text(made, "assets.locked")
     assert "--tokens" in {option for each in rotate_keys.params for option in each.opts}
     assert "(payeewatch rotate-keys --tokens)" in text(made, "security.rotation")
     assert "new keys of persons" in text(made, "data.loads")
