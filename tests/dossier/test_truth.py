@@ -317,6 +317,9 @@ def test_what_keys_refused_rows_and_a_spark_make_of_general_sentences_is_said(ma
     assert "--tokens" in {option for each in rotate_keys.params for option in each.opts}
     assert "(payeewatch rotate-keys --tokens)" in text(made, "security.rotation")
     assert "new keys of persons" in text(made, "data.loads")
+    promotions_code = (ROOT / "pipeline/detector/promotions.py").read_text(encoding="utf-8")
+    assert "by_two" not in promotions_code[promotions_code.index("def roll_back") :]
+    assert "A return to an earlier champion" in text(made, "changes.by_two")
     assert all("birth_rank" in LAKE_TABLES[table].columns for table in ("members", "people"))
     assert words.texts("columns")["forms"]["birth"]["en"].startswith("the rank as sent")
     assert KNOWN_AT.name in text(made, "data.columns_read")
