@@ -58,9 +58,17 @@ def columns_read() -> dict[str, set[str]]:
 
 
 def page_content(
-    answers: Mapping[str, Answer], insurer: str, weights: Weights | None = None, *, is_automatic: bool = False
+    answers: Mapping[str, Answer],
+    insurer: str,
+    weights: Weights | None = None,
+    *,
+    is_automatic: bool = False,
+    has_sample: bool = True,
 ) -> dict[str, Any]:
-    """What the template of the page needs. `is_automatic`: what a night proposes is held before people decide."""
+    """What the template of the page needs.
+
+    `is_automatic`: what a night proposes is held before people decide. `has_sample`: nights draw an audit sample.
+    """
     texts = words.texts("criteria")
     open_rows = {"rights.contest": "contact_open", "rights.complaint": "complaint_open"}
     contacts = [answers[key].text if key in answers else words.both(texts[name]) for key, name in open_rows.items()]
@@ -70,6 +78,7 @@ def page_content(
     ]
     return {
         "texts": texts, "groups": groups, "contacts": contacts, "insurer": insurer, "is_automatic": is_automatic,
+        "has_sample": has_sample,
     }  # fmt: skip
 
 

@@ -25,8 +25,9 @@ def write(home: Reading, dossier: Dossier, folder: Path) -> list[Path]:
     """Write every file into a folder, whole or not at all; the same home and day give the same bytes."""
     known = asked_for()
     answers = read_answers(home.settings, known)
-    is_automatic = home.settings.params.holds.automatic
-    content = page_content(answers, dossier.insurer, weights_in_use(home), is_automatic=is_automatic)
+    params, weights = home.settings.params, weights_in_use(home)
+    is_automatic, has_sample = params.holds.automatic, params.flag.audit_share > 0
+    content = page_content(answers, dossier.insurer, weights, is_automatic=is_automatic, has_sample=has_sample)
     texts = {
         DATA: json_text(plain(dossier)),
         "to-fill-in.yaml": blank({k: v for k, v in known.items() if k not in answers}),

@@ -141,9 +141,9 @@ class Reading:
 
     @cached_property
     def version(self) -> Version | None:
-        """The version that scored the last night."""
+        """The version that scored the last night, also one that knew more than that night (--allow-hindsight)."""
         used = str(self.last["model"]["version"]) if self.last else ""
-        return next((each for each in self.versions if each.version == used), None)
+        return next((each for each in versions(self.settings) if each.version == used), None)
 
     def run_source(self, night: date | None) -> Source:
         if night is None:

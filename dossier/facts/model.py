@@ -34,6 +34,8 @@ SEGMENTS = {
 POOL = {"en": "nights: {}", "fr": "nuits : {}"}
 YES_NO = {"True": True, "False": False}
 """What MLflow writes of a setting that is yes or no."""
+BY_TABLE = "ingest.tolerance_overrides."
+"""What the names of settings begin with of which there are as many as the insurer names tables."""
 PARAMS = "SELECT key, value FROM params WHERE run_uuid = ?"
 METRICS = "SELECT key, value FROM latest_metrics WHERE run_uuid = ?"
 
@@ -309,19 +311,22 @@ def _since_training(home: Reading) -> Fact | None:
     version, trained = home.version, _trained_with(home)
     if version is None or not trained:
         return Fact({}, (home.model_source(),), is_nothing=True)
-    changed = [name for name, value in home.params.items() if name in trained and trained[name] != str(value)]
-    rows = tuple((name, home.params[name], YES_NO.get(trained[name], trained[name])) for name in changed)
+    now = {name: str(value) for name, value in home.params.items() if name in trained or name.startswith(BY_TABLE)}
+    names = [*now, *(name for name in trained if name.startswith(BY_TABLE) and name not in now)]
+    changed = [name for name in names if now.get(name) != trained.get(name)]
+    before = {name: YES_NO.get(value, value) for name, value in trained.items()}
+    rows = tuple((name, home.params.get(name), before.get(name)) for name in changed)
     values = {"many": len(rows), "version": version.version, "day": _day(version.trained_as_of), "of": len(trained)}
     return Fact(values, (home.model_source(), *home.settings_source(*changed)), rows)
 
 
 def _trained_with(home: Reading) -> dict[str, str]:
-    """Setting -> its value as MLflow has it for the model in use; long values are cut off there, and left out here."""
+    """Setting -> its value as MLflow has it for the model in use."""
     if home.version is None or home.last is None or not database_of(home.settings).exists():
         return {}
     with reading(database_of(home.settings)) as con:
         raw = dict(con.execute(PARAMS, [str(home.last["model"]["run_id"])]).fetchall())
-    return {name: value for name, value in raw.items() if name in home.params}
+    return {str(name): str(value) for name, value in raw.items()}
 
 
 def _artifact(home: Reading) -> Mapping[str, Any]:

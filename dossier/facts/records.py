@@ -12,7 +12,7 @@ from typing import Any
 
 from payeewatch.dossier.reading import DIGEST, Reading, short
 from payeewatch.dossier.statements import Fact, Kind, Source
-from payeewatch.dossier.words import Percent, both, free_text, number_in, texts, word
+from payeewatch.dossier.words import Percent, both, cells, filled, free_text, number_in, texts, word
 from payeewatch.pipeline.feeds.calendar import is_closed
 from payeewatch.pipeline.home import errors
 from payeewatch.pipeline.home.errors import PayeeWatchError
@@ -45,6 +45,8 @@ STORES = (
         True,
     ),
     ("params.yaml", {"en": "settings", "fr": "réglages"}, False),
+    ("profile.toml", {"en": "how the insurer's files differ from the contract",
+                      "fr": "en quoi les fichiers de l'assureur diffèrent du contrat"}, False),
     ("dossier-answers.yaml", {"en": "answers of the insurer", "fr": "réponses de l'assureur"}, True),
     ("models.json", {"en": "versions of the model, as the application shows them",
                      "fr": "versions du modèle, telles que l'application les montre"}, True),
@@ -54,6 +56,11 @@ NO_DROP = {
     "en": "no drop of the day was loaded when it ran; whoever ran it said that there was no news (--no-news)",
     "fr": "aucun dépôt du jour n'était chargé quand elle a été exécutée ; qui l'a lancée a dit qu'il n'y avait rien de "
     "nouveau (--no-news)",
+}
+SEPARATOR = {"en": "; ", "fr": " ; "}
+KNEW_MORE = {
+    "en": "its model knew what was known on {day} (--allow-hindsight)",
+    "fr": "son modèle savait ce qui était connu le {day} (--allow-hindsight)",
 }
 PARTIES = {"member": "assuré", "provider": "professionnel"}
 SOFTWARE = {"key_version": {"en": "number of the keys in use", "fr": "numéro des clés en service"}}
@@ -134,19 +141,21 @@ def incident_facts(home: Reading) -> dict[str, Fact | None]:
 
 
 def _let_through(home: Reading) -> tuple[tuple[Any, ...], ...]:
-    """Nights that somebody accepted, with the reason, and those of a working day that had no drop of the day.
+    """Nights that somebody accepted, or gave a model from after them, and working days that had no drop of the day.
 
     A drop that came late belongs to a later night, and does not undo that this one ran without it.
     """
-    calendar = home.settings.params.calendar
-    with_drop = {
-        night for night, run in home.runs.items() if str(night) in {each["day"] for each in run.get("drops", ())}
-    }
-    return tuple(
-        (night, free_text(run["accepted"]) if run.get("accepted") else NO_DROP)
-        for night, run in home.runs.items()
-        if run.get("accepted") or (night not in with_drop and not is_closed(calendar, night))
-    )
+    calendar, rows = home.settings.params.calendar, []
+    for night, run in home.runs.items():
+        known_until = date.fromisoformat(run["model"].get("known_until") or str(night))
+        reasons = [cells(free_text(run["accepted"]))] if run.get("accepted") else []
+        if known_until > night:
+            reasons.append(filled(KNEW_MORE, {"day": known_until}))
+        if str(night) not in {each["day"] for each in run.get("drops", ())} and not is_closed(calendar, night):
+            reasons.append(NO_DROP)
+        if reasons:
+            rows.append((night, {name: SEPARATOR[name].join(each[name] for each in reasons) for name in SEPARATOR}))
+    return tuple(rows)
 
 
 def _unscored(home: Reading) -> Fact | None:

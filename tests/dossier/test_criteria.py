@@ -86,6 +86,9 @@ def test_a_hold_before_people_look_is_told_where_it_is_set(language: str, before
     page = criteria_page(page_content({}, ""), language)
     assert before not in page
     assert ("decides nothing" in page, "ne décide de rien" in page) == (False, False)
+    sample = words.texts("criteria")["headings"]["random"][language]
+    assert sample in page
+    assert sample not in criteria_page(page_content({}, "", has_sample=False), language)
 
 
 def test_the_insurers_contact_is_printed_once_it_is_filled_in() -> None:

@@ -20,6 +20,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from payeewatch.commands.keys import rotate_keys
 from payeewatch.dossier import words
 from payeewatch.dossier.build import asked_for, build
 from payeewatch.dossier.criteria import columns_read
@@ -42,12 +43,12 @@ from payeewatch.pipeline.home.wording import MESSAGES
 from payeewatch.pipeline.ingest.seal import MEMBER_ORIGINALS
 from payeewatch.pipeline.privacy.subject_access import UNLISTED_ROWS
 from payeewatch.pipeline.store.lake import Lake
-from payeewatch.pipeline.tables import BANKS, DROP_TABLES, LAKE_STAMPS, LAKE_TABLES
+from payeewatch.pipeline.tables import BANKS, DROP_TABLES, KNOWN_AT, LAKE_STAMPS, LAKE_TABLES
 from payeewatch.triage.exchange.ending_soon import RENEWALS
 from tests.conftest import NIGHTS, ROOT, Home
 
 DAY = NIGHTS[-1]
-FILES = ("params.yaml", "dossier-answers.yaml", "models.json")
+FILES = ("params.yaml", "profile.toml", "dossier-answers.yaml", "models.json")
 """What lies beside the folders of a home."""
 
 
@@ -169,9 +170,12 @@ def test_a_number_of_a_statement_named_in_a_text_is_the_one_meant(made: Dossier)
         "5.11": "oversight.automatic", "5.16": "oversight.reveals",
         "6.1": "retention.clocks", "6.4": "retention.proof_person", "6.9": "retention.remains",
         "6.12": "retention.adopted", "6.13": "retention.backups", "6.14": "retention.waiting", "7.1": "lists.lists",
+        "2.9": "data.late_data", "7.10": "lists.refused", "8.20": "security.network",
+        "10.5": "incidents.warnings",
         "8.5": "security.reveal", "8.9": "security.household", "8.13": "security.sessions",
         "8.24": "security.tokens_in_force",
-        "8.25": "security.users", "8.27": "security.holders", "9.7": "fairness.banks", "11.1": "changes.history",
+        "8.25": "security.users", "8.26": "security.machine",
+        "8.27": "security.holders", "9.7": "fairness.banks", "11.1": "changes.history",
         "11.7": "changes.settings", "11.8": "changes.since_training", "12.1": "assets.software",
     }  # fmt: skip
     assert {number: by_number[number] for number in meant} == meant
@@ -282,6 +286,44 @@ def test_nights_settings_and_decisions_are_counted_from_their_files(made: Dossie
     assert numbers(text(made, "changes.since_training"))[-1] == "0"
     assert logged["retention.qualify_days"] in text(made, "register.limits")
     assert numbers(text(made, "changes.history")) == ["0", "1"]  # made champion when the tests ran, after the day
+
+
+def test_a_limit_for_one_table_that_was_set_since_the_training_is_told(home: Reading) -> None:
+    params = home.settings.params
+    ingest = params.ingest.model_copy(update={"tolerance_overrides": {"claims": 0.1}})
+    later = Reading(replace(home.settings, params=params.model_copy(update={"ingest": ingest})), DAY)
+    told = change_facts(later)["since_training"]
+    assert told
+    assert told.rows == (("ingest.tolerance_overrides.claims", 0.1, None),)
+    assert "ingest.tolerance_overrides" in words.texts("data")["statements"]["bad_rows"]["en"]
+
+
+def test_what_keys_refused_rows_and_a_spark_make_of_general_sentences_is_said(made: Dossier) -> None:
+    """Each of them is a case that the sentence would otherwise deny."""
+    code = {
+        path: (ROOT / path).read_text(encoding="utf-8")
+        for path in ("pipeline/breaches/rejected_people.py", "pipeline/changes/engines.py", "pipeline/privacy/erase.py")
+    }
+    assert "seal(con, " in code["pipeline/breaches/rejected_people.py"]  # the whole row, whoever is in it
+    assert "ids & _text_values" in code["pipeline/privacy/erase.py"]  # by number: a row of a list has none
+    for key in ("lists.people", "retention.proof_person", "retention.proof_lists", "rights.erasure"):
+        assert "refused" in text(made, key)
+    assert "that was refused: it is sealed whole" in text(made, "assessment.national_id")
+    assert "PAYEEWATCH_SPARK_REMOTE" in code["pipeline/changes/engines.py"]
+    assert "PAYEEWATCH_SPARK_REMOTE" in text(made, "security.network")
+    assert all("Spark that measures" in text(made, key) for key in ("register.network", "assets.dependencies"))
+    assert "pyspark" not in (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert "Spark that measures (8.20) are not among them" in text(made, "assets.locked")
+    assert "--tokens" in {option for each in rotate_keys.params for option in each.opts}
+    assert "(payeewatch rotate-keys --tokens)" in text(made, "security.rotation")
+    assert "new keys of persons" in text(made, "data.loads")
+    promotions_code = (ROOT / "pipeline/detector/promotions.py").read_text(encoding="utf-8")
+    assert "by_two" not in promotions_code[promotions_code.index("def roll_back") :]
+    assert "A return to an earlier champion" in text(made, "changes.by_two")
+    assert all("birth_rank" in LAKE_TABLES[table].columns for table in ("members", "people"))
+    assert words.texts("columns")["forms"]["birth"]["en"].startswith("the rank as sent")
+    assert KNOWN_AT.name in text(made, "data.columns_read")
+    assert "when a model was trained are neither learned from" in text(made, "data.unlabelled")
 
 
 def test_what_is_said_of_reading_erasing_and_reopening_has_its_limits(made: Dossier) -> None:
@@ -432,6 +474,21 @@ def test_a_night_without_its_drop_is_told_though_the_drop_came_late(home: Readin
     assert fact
     assert [row[0] for row in fact.rows] == [DAY]
     assert incident_facts(home)["accepted"] is None
+
+
+def test_a_night_whose_model_knew_more_is_told_and_its_model_described(home: Reading) -> None:
+    changed, after = replace(home), DAY + timedelta(days=1)
+    model = home.runs[DAY]["model"] | {"known_until": str(after)}
+    vars(changed)["runs"] = home.runs | {DAY: home.runs[DAY] | {"model": model}}
+    fact = incident_facts(changed)["accepted"]
+    assert fact
+    assert [row[0] for row in fact.rows] == [DAY]
+    assert f"{after.day} " in fact.rows[0][1]["en"]
+    years_before = replace(home, as_of=DAY - timedelta(days=3650))
+    vars(years_before)["runs"] = home.runs
+    assert years_before.versions == []
+    assert years_before.version
+    assert years_before.version == home.version
 
 
 def test_a_warning_names_what_is_measured_and_no_name_of_the_code() -> None:
