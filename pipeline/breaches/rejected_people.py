@@ -20,6 +20,8 @@ from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.sql import file_text, text
 from payeewatch.pipeline.tables import PEOPLE
 
+FILE = "people.parquet"
+REJECTED = ", rejected row "
 RULE = "no_usable_key"
 WHY = "neither a national id, nor a name and a complete birth date, can be used"
 
@@ -57,7 +59,7 @@ def quarantine_people(session: Session, breach_id: str, night: date, sequence: i
     Raises:
         StoreError: the quarantine or the vault cannot be written.
     """
-    con, path = session.con, session.settings.folder("quarantine") / night.isoformat() / "people.parquet"
+    con, path = session.con, session.settings.folder("quarantine") / night.isoformat() / FILE
     rank = "original->>'$.birth_rank'"
     bit = checks.bit(PEOPLE, "birth_rank_unreadable")
     numbered_rows = (
@@ -66,7 +68,7 @@ def quarantine_people(session: Session, breach_id: str, night: date, sequence: i
     )
     query = (
         f"SELECT row, {text(RULE)} AS rule, CAST(NULL AS VARCHAR) AS column,"
-        f" {text(f'{breach_id}, rejected row ')} || n || {text(f': {WHY}')} AS message"
+        f" {text(breach_id + REJECTED)} || n || {text(f': {WHY}')} AS message"
         f" FROM {masked(PEOPLE, numbered_rows)} ORDER BY n"
     )
     if path.exists():
@@ -77,6 +79,12 @@ def quarantine_people(session: Session, breach_id: str, night: date, sequence: i
     replace_whole(path, lambda temporary: _copy(con, query, temporary))
     refs = f"SELECT {text(f'{night}/people/{breach_id}/')} || n AS ref, original FROM {numbered_rows}"
     seal(con, session.keys, session.settings.folder("vault"), refs, QUARANTINE, night, sequence)
+
+
+def ref_of(night: str, message: str) -> str:
+    """Under which ref the vault has the original of a row with this message."""
+    breach_id, _, rest = message.partition(REJECTED)
+    return f"{night}/people/{breach_id}/{rest.partition(':')[0]}"
 
 
 def _copy(con: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from payeewatch.pipeline.breaches import rejected_people
 from payeewatch.pipeline.home import vault, wording
 from payeewatch.pipeline.home.files import replace_whole, write_json
 from payeewatch.pipeline.home.keys import Keys, tombstone_of
@@ -42,6 +43,8 @@ ACCOUNTS_USED = {
     if name != "accounts"
 }
 """Lake table -> the columns in which somebody has an account."""
+
+BLANK = "{}"
 
 
 @dataclass(frozen=True)
@@ -176,6 +179,9 @@ def _from_records(lake: Lake, names: frozenset[str], *, dry_run: bool) -> int:
 def _from_quarantine(folder: Path, ids: frozenset[str], *, dry_run: bool) -> tuple[int, set[str]]:
     """Blank the person's rejected rows, so that the others keep their positions.
 
+    A rejected row of a breach list has no key that tells whom it is about, so all of them are blanked: the list itself
+    is the insurer's.
+
     Returns how many rows, and the refs of their sealed originals.
     """
     import pyarrow as pa
@@ -185,13 +191,19 @@ def _from_quarantine(folder: Path, ids: frozenset[str], *, dry_run: bool) -> tup
     for path in sorted(folder.glob("*/*.parquet")):
         table = pq.read_table(path)
         rows = table.to_pylist()
-        positions = [position for position, row in enumerate(rows) if ids & _text_values(row["row"])]
+        is_of_lists, night = path.name == rejected_people.FILE, path.parent.name.removesuffix("-reviewed")
+        positions = [
+            position
+            for position, row in enumerate(rows)
+            if (is_of_lists and row["row"] != BLANK) or ids & _text_values(row["row"])
+        ]
         if not positions:
             continue
         many += len(positions)
-        refs |= {f"{path.parent.name.removesuffix('-reviewed')}/{path.stem}/{position}" for position in positions}
         for position in positions:
-            rows[position] |= {"row": "{}", "message": "erased"}
+            message = rows[position]["message"]
+            refs.add(rejected_people.ref_of(night, message) if is_of_lists else f"{night}/{path.stem}/{position}")
+            rows[position] |= {"row": BLANK, "message": "erased"}
         if not dry_run:
             blank_table = pa.Table.from_pylist(rows, schema=table.schema)
             replace_whole(path, lambda temporary, table=blank_table: pq.write_table(table, temporary))  # type: ignore[misc]

@@ -142,10 +142,13 @@ def test_rows_of_a_list_that_only_a_name_finds_go_and_do_not_come_back(tmp_path:
     with inbox_session(home) as session:
         load(session)
         load_lists(session, ON)
+        sealed = session.settings.folder("vault"), vault.QUARANTINE, f"{ON}/people/TPO-1/1"
+        assert own["family_name"] in str(vault.reveal(session.keys, *sealed))
         count = "SELECT count(*), count(name_key) FROM people_spellings"
         assert rows_of(session, count, "people_spellings") == [(10, 8)]
         assert erase_person(session)["lake/people_spellings"] == 2
         assert rows_of(session, count, "people_spellings") == [(8, 7)]
+        assert vault.reveal(session.keys, *sealed) is None  # nobody can tell whom a refused row is about
         put_list(home / "breaches", "TPO-1", [*rows, rows[-1]])
         load_lists(session, ON)
         assert rows_of(session, count, "people_spellings") == [(9, 8)]
