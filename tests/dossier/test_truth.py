@@ -306,7 +306,7 @@ def test_what_keys_refused_rows_and_a_spark_make_of_general_sentences_is_said(ma
     }
     assert "seal(con, " in code["pipeline/breaches/rejected_people.py"]  # the whole row, whoever is in it
     assert "ids & _text_values" in code["pipeline/privacy/erase.py"]  # by number: a row of a list has none
-    for key in ("lists.people", "retention.proof_person", "retention.proof_lists", "rights.erasure"):
+    for key in ("lists.people", "retention.proof_person", "retention.proof_lists"):
         assert "refused" in text(made, key)
     assert "that was refused: it is sealed whole" in text(made, "assessment.national_id")
     assert "PAYEEWATCH_SPARK_REMOTE" in code["pipeline/changes/engines.py"]
