@@ -219,6 +219,8 @@ WARNED_TOGETHER = (
      "amounts times 100", "a second file nobody reads", "one list gone", "everybody is one payee"),
     ("another time zone", "care a year ago", "one status for all", "amounts in another unit", "amounts zero",
      "payees renumbered", "a folder in the drop", "a list being filled"),
+    ("half of claims", "a tenth of payments", "account events twice"),
+    ("yesterday's claims again", "yesterday's payments again", "yesterday's events again"),
 )  # fmt: skip
 """What is a warning each, and touches no column, file or list of another: one night says all of it."""
 STOPPED_TOGETHER = (
@@ -267,6 +269,7 @@ TOGETHER = (
      "planned long ago", "a second file nobody reads", "one list gone"),
     ("half of a column null", "a column nobody can read", "ids padded", "members renumbered", "one kind of event",
      "a year old", "amounts in another unit", "amounts zero", "a folder in the drop", "a list being filled"),
+    ("a tenth of claims", "a tenth of payments", "account events twice"),
 )  # fmt: skip
 """What touches no column, file or list of another, and stops no first night: one night says all of it."""
 
