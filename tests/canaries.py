@@ -28,6 +28,12 @@ ACCOUNTS = ("iban", "old_iban", "new_iban")
 SHORTEST = 6
 """Characters. A shorter value occurs by chance."""
 
+FAMILY, GIVEN_NAME, BIRTH_NAME, HOLDER = "Canarivoltigeon", "Zéphyrinde", "Canarimartelle", "Canariholderian"
+NATIONAL_ID, BIRTH, BBAN = "284129999987693", "19841231", "99777777770987654321099"
+ACCOUNT = f"FR{98 - int(BBAN + '152700') % 97:02d}{BBAN}"
+CANARY = (FAMILY, GIVEN_NAME, BIRTH_NAME, HOLDER, NATIONAL_ID, NATIONAL_ID[:13], BIRTH, ACCOUNT, BBAN)
+"""What `plant` gives: identities that occur nowhere else."""
+
 
 def identities(*folders: Path, most: int = 5_000) -> list[str]:
     """Identities as they stand in the CSV files below some folders: names, national ids, birth dates, accounts.
@@ -51,24 +57,19 @@ def plant(inbox: Path, breaches: Path) -> list[str]:
 
     Every other cell stays as it is. The first drop that has the table is changed.
     """
-    family, given_name, birth_name, holder = "Canarivoltigeon", "Zéphyrinde", "Canarimartelle", "Canariholderian"
-    national_id, birth = "284129999987693", "19841231"
-    bban = "99777777770987654321099"
-    account = f"FR{98 - int(bban + '152700') % 97:02d}{bban}"
-    assert 97 - int(national_id[:13]) % 97 == int(national_id[13:])
     _change(
         sorted(inbox.glob("*/members*.csv"))[0],
         {
-            "family_name": family, "given_names": given_name, "birth_name": birth_name, "birth_date": birth,
-            "national_id": national_id, "holder_national_id": national_id,
+            "family_name": FAMILY, "given_names": GIVEN_NAME, "birth_name": BIRTH_NAME, "birth_date": BIRTH,
+            "national_id": NATIONAL_ID, "holder_national_id": NATIONAL_ID,
         },
     )  # fmt: skip
-    _change(sorted(inbox.glob("*/bank_changes*.csv"))[0], {"new_iban": account, "holder_name": holder})
+    _change(sorted(inbox.glob("*/bank_changes*.csv"))[0], {"new_iban": ACCOUNT, "holder_name": HOLDER})
     _change(
         sorted(breaches.glob("*/people*.csv"))[0],
-        {"family_name": family, "given_names": given_name, "birth_date": birth, "national_id": national_id},
+        {"family_name": FAMILY, "given_names": GIVEN_NAME, "birth_date": BIRTH, "national_id": NATIONAL_ID},
     )
-    return [family, given_name, birth_name, holder, national_id, national_id[:13], birth, account, bban]
+    return list(CANARY)
 
 
 def assert_absent(folder: Path, values: Iterable[str]) -> None:

@@ -19,6 +19,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
@@ -38,7 +39,10 @@ if not hasattr(sys.modules["__main__"], "__file__"):
     sys.modules["__main__"].__file__ = __file__
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("features", "pipeline", "simulator", "params.yaml", "requirements.lock", "tests/conftest.py")
+SOURCES = (
+    "features", "pipeline", "simulator", "params.yaml", "requirements.lock", "tests/conftest.py", "tests/canaries.py",
+    "tests/traceable_person.py",
+)  # fmt: skip
 """What a home depends on."""
 KEPT_SECONDS = 3600
 FEW_TREES = "train: {trees: 20}\n"
@@ -135,6 +139,30 @@ def published(trained: Home, homes: Path) -> Home:
         copy_of(trained, folder).done("night", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[-1]))
 
     return home_in(homes / "published", nights)
+
+
+@pytest.fixture(scope="session")
+def planted(published: Home, homes: Path) -> Home:
+    """Three nights with the identities of tests/canaries.py, and a flagged member with unmistakable numbers.
+
+    What the command said stands in said.txt beside the home. Not to be written to.
+    """
+    from tests import canaries, traceable_person
+
+    def nights(folder: Path) -> None:
+        rows = pq.read_table(published.path / "flags" / f"{NIGHTS[-1]}.parquet").to_pylist()
+        flagged = next(
+            row["member_id"] for row in rows if row["member_id"] and row["queue"] != "audit" and not row["derived"]
+        )
+
+        def plant(home: Path) -> None:
+            canaries.plant(home / "inbox", home / "breaches")
+            traceable_person.rename(home, flagged)
+
+        said = make_home(folder, plant).done("night", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[-1])).output
+        (folder / "said.txt").write_text(said)
+
+    return home_in(homes / "planted", nights)
 
 
 LEFT_OUT = ("holder_names_found_share", "unrelated_households_on_account")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -14,6 +14,7 @@ from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.loading import ingest_until
 from payeewatch.pipeline.opening import opened
 from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.store.lake import Load
 from tests.breach_lists import person, put_list
 from tests.inbox import Row, account, good, put_drop
 
@@ -118,10 +119,21 @@ def _remember_weeks(session: Session) -> None:
     }
     days = [FIRST + timedelta(days=n) for n in range(1, (TONIGHT - FIRST).days - LOADED_DAYS)]
     for day in days:
-        load = of_weekday[day.weekday()]
-        session.lake.commit(
-            replace(load, sequence=session.lake.next_sequence(), day=day, known_on=day, source=str(day), files={})
-        )
+        _remember(session, of_weekday[day.weekday()], day)
+
+
+def _remember(session: Session, load: Load, day: date) -> None:
+    session.lake.commit(
+        replace(load, sequence=session.lake.next_sequence(), day=day, known_on=day, source=str(day), files={})
+    )
+
+
+def remember_as_often(home: Path, days: Iterable[date]) -> None:
+    """Commit records of more days, each like that of the last drop."""
+    with session_of(home) as session:
+        last = [load for load in session.lake.loads() if load.kind == "drop"][-1]
+        for day in days:
+            _remember(session, last, day)
 
 
 @contextmanager

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,9 +14,12 @@ import pytest
 from payeewatch.evaluation.replay import Replay, replay, replay_models, training_days
 from payeewatch.pipeline.detector import model_registry
 from payeewatch.pipeline.detector.learning import Lesson
+from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.loading import load_until
 from payeewatch.pipeline.opening import opened
+from payeewatch.pipeline.session import Session
+from payeewatch.pipeline.training.training import fit
 from tests.conftest import NIGHTS, Home, copy_of
 
 SCORED = ["change_id", "score", "p_value", "segment", "age_days", "lens_request", "lens_claims", "lens_company"]
@@ -39,6 +44,21 @@ def replay_of(settings: Settings, nights_together: int) -> Replay:
         patch.setattr("payeewatch.evaluation.replay.CHUNK_NIGHTS", nights_together)
         session.lake_cache.register()
         return replay(session, NIGHTS[0], NIGHTS[-1], retrain_days=30)
+
+
+@contextmanager
+def learned_once() -> Iterator[None]:
+    """Two replays of the same nights learn the same model: the second one takes the first one's."""
+    models: dict[date, Model] = {}
+
+    def learn(session: Session, as_of: date, *rest: Any) -> Model:
+        if as_of not in models:
+            models[as_of] = fit(session, as_of, *rest)
+        return models[as_of]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("payeewatch.evaluation.replay.fit", learn)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +109,8 @@ def test_how_many_nights_are_read_together_changes_nothing(home: Home) -> None:
     settings = settings_of(home)
     observe = settings.params.observe.model_copy(update={"window_days": 3})
     settings = replace(settings, params=settings.params.model_copy(update={"observe": observe}))
-    one, all_of_them = (replay_of(settings, nights_together=many) for many in (1, len(NIGHTS)))
+    with learned_once():
+        one, all_of_them = (replay_of(settings, nights_together=many) for many in (1, len(NIGHTS)))
     pd.testing.assert_frame_equal(one.rows, all_of_them.rows)
     pd.testing.assert_frame_equal(one.flags, all_of_them.flags)
     past = one.rows[one.rows["age_days"] > 3]
@@ -108,7 +129,7 @@ def test_verdicts_on_a_night_s_queue_are_learned_from_two_nights_later(
         return {change_id: at % 2 == 0 for at, change_id in enumerate(new)}
 
     first, last = date(2024, 9, 20), date(2024, 9, 25)  # over two weeks: one alone moves nothing
-    with opened(settings_of(home), writing=False) as session:
+    with opened(settings_of(home), writing=False) as session, learned_once():
         session.lake_cache.register()
         plain, learning = (replay(session, first, last, 30, judge=each) for each in (None, judge))
     nights = sorted(plain.rows["as_of"].unique())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import duckdb
 import pandas as pd
@@ -24,11 +25,23 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-@pytest.fixture(params=["duckdb", "pandas", "spark"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that asks for an engine runs once an engine; one of a feature on DuckDB and in turn on one of the others.
+
+    That all features are the same on every engine is a test of its own, in test_measuring.py.
+    """
+    if "engine" in metafunc.fixturenames:
+        others = ["pandas", "spark"]
+        if "measure" in metafunc.fixturenames:
+            others = others[crc32(metafunc.function.__name__.encode()) % 2 :][:1]
+        metafunc.parametrize("engine", ["duckdb", *others], indirect=True)
+
+
+@pytest.fixture
 def engine(
     request: pytest.FixtureRequest, con: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> Iterator[Callable[[], Engine]]:
-    """`engine()` measures the tables that `con` has by then. A test that asks for it runs once an engine."""
+    """`engine()` measures the tables that `con` has by then."""
     if request.param == "spark":
         spark: Any = request.getfixturevalue("spark")
         yield lambda: spark_engine(spark, con, tmp_path)

@@ -31,7 +31,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST, LAST = 0, (datetime(2100, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1) - 1
 Local = tuple[int, int, int] | tuple[None, None, None]
 
-some_lists = settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+some_lists = settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +67,7 @@ def around_switches(zone: str) -> list[int]:
     return sorted(at for at in near if FIRST <= at <= LAST)
 
 
-@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("zone", ["Europe/Paris", "Australia/Lord_Howe"])
 @given(instants=st.lists(st.integers(FIRST, LAST), min_size=100, max_size=300))
 @example(instants=[FIRST, LAST])
 @some_lists

@@ -29,7 +29,7 @@ from tests.worlds import Row, fill, measure_open, night
 NIGHTS = ("2024-05-01", "2024-06-15")
 CROWDS = 6
 CUTOFF = night(NIGHTS[-1]).cutoff_at
-few_worlds = settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few_worlds = settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def instant(rng: random.Random, start: str = "2024-01-01", days: int = 220) -> datetime:

@@ -15,7 +15,7 @@ from uuid import uuid4
 import pyarrow.parquet as pq
 import pytest
 from django.apps import apps
-from django.contrib.auth.hashers import make_password
+from django.contrib.auth.hashers import Argon2PasswordHasher, make_password
 from django.core.management.color import no_style
 from django.db import connection, connections, transaction
 from django.db.models import Model
@@ -43,6 +43,12 @@ def django_db_modify_db_settings(django_db_modify_db_settings: None, tmp_path_fa
     database = connections["default"].settings_dict
     if database["ENGINE"].endswith("sqlite3"):
         database["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "triage.sqlite3")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_hasher() -> None:
+    """Argon2 as ever, with less of the memory and time that make it slow on purpose."""
+    Argon2PasswordHasher.time_cost, Argon2PasswordHasher.memory_cost, Argon2PasswordHasher.parallelism = 1, 64, 1
 
 
 @dataclass

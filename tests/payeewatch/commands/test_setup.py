@@ -18,7 +18,7 @@ from payeewatch.pipeline.store.lake_format import FILE, FORMAT, UNFINISHED
 from tests.conftest import NIGHTS, Home, copy_of
 from tests.earlier_lakes import IN_CHAIN, back_to_format_0
 
-NEXT = (str(NIGHTS[-1] + timedelta(days=1)), str(NIGHTS[-1] + timedelta(days=2)))
+NEXT = str(NIGHTS[-1] + timedelta(days=1))
 PUBLISHED = ("flags", "scores", "evidence", "holds")
 LASTING = (*PUBLISHED, "vault", "runs", "quarantine", "reports")
 
@@ -73,9 +73,9 @@ def test_a_migrated_home_publishes_the_nights_of_one_that_was_loaded_by_this_ver
 
     nightly = copy_of(todays, tmp_path / "todays")
     for home in (earlier, nightly):
-        home.done("night", "--from", NEXT[0], "--to", NEXT[1])
+        home.done("night", NEXT)
     after = earlier.bytes_of(*PUBLISHED)
-    assert f"flags/{NEXT[1]}.parquet" in after
+    assert f"flags/{NEXT}.parquet" in after
     assert after == nightly.bytes_of(*PUBLISHED)
 
 

@@ -42,8 +42,6 @@ def test_a_challenger_on_other_features_serves_and_is_gone_back_from(home: Home)
     assert f"version 1 is the champion in place of version 2, by {os_user()}: back" in lines
     home.done("night", str(SECOND))
     assert served(home, SECOND) == "1"
-    home.done("night", str(FIRST))  # a published night runs again with its own version
-    assert served(home, FIRST) == "2"
 
 
 def test_training_with_promote_only_proposes_where_two_decide(home: Home, tmp_path: Path) -> None:

@@ -91,46 +91,60 @@ CHILD = {"national_id": None, "holder_national_id": national_id(7), "birth_date"
 # The cascade
 
 
-@pytest.mark.parametrize(
-    ("member", "on_list", "expected"),
-    [
-        (person(1), person(1), "exact"),
-        (person(1), person(1, family_name=None, given_names=None), "exact"),
-        (person(1, **CHILD), person(1, **CHILD), "holder"),
-        (person(1), person(1, national_id=None), "holder"),
-        (person(1), person(1, birth_date="19500101", holder_national_id=None), "id_only"),
-        (person(1), person(1, birth_date="19850000"), "id_only"),
-        (person(1), person(1, birth_date=None), "id_only"),
-        (person(1, birth_date="19850000"), person(1), "id_only"),
-        (person(1), person(1, birth_rank=2), "id_only"),
-        (person(1), person(1, birth_rank=None), "exact"),
-        (person(1), person(1, national_id=None, holder_national_id=None), "probable"),
-        (person(1, national_id=None, holder_national_id=None), person(1), "probable"),
-        (person(1), person(2, birth_date=person(1)["birth_date"]), None),
-        (person(1), person(2, family_name=person(1)["family_name"]), None),
-        (person(1, **CHILD), person(7), None),
-    ],
-)
-def test_the_cascade_gives_the_best_level(
-    session: Session, member: Person, on_list: Person, expected: str | None
-) -> None:
-    assert quality(session, member, on_list) == expected
+def one(number: int, **changes: Any) -> Person:
+    """A person whose ids, names and birth date are nobody else's."""
+    letter = chr(ord("a") + number)
+    names = {"family_name": f"Essai{letter * 3}on", "given_names": f"Zo{letter * 2}"}
+    return person(number, **names, birth_date=f"{1930 + 3 * number}0117") | changes
+
+
+def child(number: int) -> Person:
+    return CHILD | {"holder_national_id": national_id(500 + number), "birth_date": f"{2000 + number}0317"}
+
+
+CASCADE: list[tuple[Person, Person, str | None]] = [
+    (one(1), one(1), "exact"),
+    (one(2), one(2, family_name=None, given_names=None), "exact"),
+    (one(3, **child(3)), one(3, **child(3)), "holder"),
+    (one(4), one(4, national_id=None), "holder"),
+    (one(5), one(5, birth_date="19500101", holder_national_id=None), "id_only"),
+    (one(6), one(6, birth_date="19480000"), "id_only"),
+    (one(7), one(7, birth_date=None), "id_only"),
+    (one(8, birth_date="19540000"), one(8), "id_only"),
+    (one(9), one(9, birth_rank=2), "id_only"),
+    (one(10), one(10, birth_rank=None), "exact"),
+    (one(11), one(11, national_id=None, holder_national_id=None), "probable"),
+    (one(12, national_id=None, holder_national_id=None), one(12), "probable"),
+    (one(13), one(23, birth_date=one(13)["birth_date"]), None),
+    (one(14), one(24, family_name=one(14)["family_name"]), None),
+    (one(15, **child(15)), one(25, national_id=child(15)["holder_national_id"]), None),
+]
+"""A member, the person on the list, and the best level of the pair."""
+
+
+def test_the_cascade_gives_the_best_level(session: Session) -> None:
+    put_members(session, **{f"M{n}": member for n, (member, _, _) in enumerate(CASCADE)})
+    put_people(session, *(listed for _, listed, _ in CASCADE))
+    link(session)
+    assert exposures(session) == {(f"M{n}", "TPO-1"): level for n, (_, _, level) in enumerate(CASCADE) if level}
 
 
 NAMELESS = {"national_id": None, "holder_national_id": None}
-
-
-@pytest.mark.parametrize(
-    "wording",
-    [
-        "DURAND", "MARTIN EPOUSE DURAND", "MARTIN EP DURAND", "DURAND NEE MARTIN", "MARTIN VEUVE DURAND",
-        "MADAME DURAND", "DURAND (MARTIN)",
-    ],
+WORDINGS = (
+    "DURAND", "MARTIN EPOUSE DURAND", "MARTIN EP DURAND", "DURAND NEE MARTIN", "MARTIN VEUVE DURAND", "MADAME DURAND",
+    "DURAND (MARTIN)",
 )  # fmt: skip
-def test_a_woman_is_found_by_either_name_in_every_wording(session: Session, wording: str) -> None:
-    eva = person(1, **NAMELESS, family_name="Durand", given_names="Eva", birth_name="Martin")
-    listed = {name: cell for name, cell in eva.items() if name != "birth_name"} | {"family_name": wording}
-    assert quality(session, eva, listed) == "probable"
+
+
+def test_a_woman_is_found_by_either_name_in_every_wording(session: Session) -> None:
+    """Each is called otherwise and born another day, so that nobody is found in place of another."""
+    eva = [
+        one(n, **NAMELESS, family_name="Durand", birth_name="Martin") for n in range(len(WORDINGS))
+    ]  # fmt: skip
+    put_members(session, **{f"M{n}": each for n, each in enumerate(eva)})
+    put_people(session, *(each | {"family_name": wording} for each, wording in zip(eva, WORDINGS, strict=True)))
+    link(session)
+    assert exposures(session) == {(f"M{n}", "TPO-1"): "probable" for n in range(len(WORDINGS))}
 
 
 def forget_forms(session: Session, load: Load) -> None:

@@ -14,7 +14,16 @@ from payeewatch.pipeline.home.errors import FeedUnusual, PayeeWatchError
 from payeewatch.pipeline.ingest.ingest import check
 from payeewatch.pipeline.loading import ingest_until
 from tests.breach_lists import person, put_list
-from tests.feeds import TONIGHT, Tables, daily_drop, fill, load_days, session_of
+from tests.feeds import (
+    LOADED_DAYS,
+    TONIGHT,
+    Tables,
+    daily_drop,
+    fill,
+    load_days,
+    remember_as_often,
+    session_of,
+)
 from tests.inbox import Row, put_drop
 
 Change = Callable[[Tables], object]
@@ -210,8 +219,15 @@ WARNED_TOGETHER = (
      "amounts times 100", "a second file nobody reads", "one list gone", "everybody is one payee"),
     ("another time zone", "care a year ago", "one status for all", "amounts in another unit", "amounts zero",
      "payees renumbered", "a folder in the drop", "a list being filled"),
+    ("half of claims", "a tenth of payments", "account events twice"),
+    ("yesterday's claims again", "yesterday's payments again", "yesterday's events again"),
 )  # fmt: skip
 """What is a warning each, and touches no column, file or list of another: one night says all of it."""
+STOPPED_TOGETHER = (
+    ("a column null", "a seldom column null", "a column shifted"),
+    ("ids without leading zeros", "ids as a spreadsheet writes them", "ids padded", "providers renumbered"),
+)
+"""What stops the night by one rule, each in another column."""
 
 
 def by_night(together: Sequence[Sequence[str]], left_out: Collection[str] = ()) -> list[list[Death]]:
@@ -225,7 +241,7 @@ def names_of(deaths: Sequence[Death]) -> str:
     return ", ".join(death.name for death in deaths)
 
 
-@pytest.mark.parametrize("deaths", by_night(WARNED_TOGETHER), ids=names_of)
+@pytest.mark.parametrize("deaths", by_night(WARNED_TOGETHER + STOPPED_TOGETHER), ids=names_of)
 def test_a_dying_feed_is_loud_the_same_night(deaths: list[Death], weeks: Path, tmp_path: Path) -> None:
     home, tables = copied(weeks, tmp_path), daily_drop(TONIGHT)
     for death in deaths:
@@ -240,6 +256,11 @@ NEEDS_DROPS = {
     "yesterday's claims again", "yesterday's payments again", "yesterday's events again",
 }  # fmt: skip
 """What only other drops can show."""
+OF_ANY_DROP = {
+    "an ending nobody reads", "a channel nobody knows", "members' ids unreadable", "lists not mounted", "lists empty",
+    "a manifest gone", "a list cut to a tenth", "a list replaced by an older one",
+}  # fmt: skip
+"""What is compared with no other drop: said alike with weeks of drops and without."""
 
 
 TOGETHER = (
@@ -248,11 +269,12 @@ TOGETHER = (
      "planned long ago", "a second file nobody reads", "one list gone"),
     ("half of a column null", "a column nobody can read", "ids padded", "members renumbered", "one kind of event",
      "a year old", "amounts in another unit", "amounts zero", "a folder in the drop", "a list being filled"),
+    ("a tenth of claims", "a tenth of payments", "account events twice"),
 )  # fmt: skip
 """What touches no column, file or list of another, and stops no first night: one night says all of it."""
 
 
-@pytest.mark.parametrize("deaths", by_night(TOGETHER, NEEDS_DROPS), ids=names_of)
+@pytest.mark.parametrize("deaths", by_night(TOGETHER, NEEDS_DROPS | OF_ANY_DROP), ids=names_of)
 def test_without_weeks_of_drops_it_is_loud_beside_the_history(deaths: list[Death], new: Path, tmp_path: Path) -> None:
     home, tables = copied(new, tmp_path), daily_drop(TONIGHT)
     for death in deaths:
@@ -308,11 +330,13 @@ def test_a_code_that_falls_back_every_night_is_a_state_and_a_new_one_a_warning(n
 def test_a_share_of_codes_that_fall_back_unlike_its_usual_is_a_warning(new: Path, tmp_path: Path) -> None:
     home = copied(new, tmp_path)
     (home / "profile.toml").write_text(FALLBACK.replace("other", "dental"))
-    for ago in range(12):
-        day = TONIGHT + timedelta(days=ago)
-        put_drop(home, str(day), **coded(day, KIN=4 if ago < 11 else 36))
-        said = told(home, day)[0]
-        assert ("claims, column care_family: " in said) == (ago == 11), said
+    first, *usual, last = [TONIGHT + timedelta(days=n) for n in range(12)]
+    put_drop(home, str(first), **coded(first, KIN=4))
+    assert "claims, column care_family: " not in told(home, first)[0]
+    remember_as_often(home, usual)
+    put_drop(home, str(last), **coded(last, KIN=36))
+    said = told(home, last)[0]
+    assert "claims, column care_family: " in said
     assert "of the rows have a code that the source profile does not list; usual is" in said
 
 
@@ -339,13 +363,13 @@ def test_a_check_before_the_first_load_says_it_of_the_history_and_of_no_single_d
     assert ["too few drops" in each for each in said] == [False, True]
 
 
-def test_a_file_that_came_months_ago_is_known_again(weeks: Path, tmp_path: Path) -> None:
+def test_a_file_that_came_weeks_ago_is_known_again(weeks: Path, tmp_path: Path) -> None:
     home = copied(weeks, tmp_path)
-    days = [TONIGHT + timedelta(days=n) for n in range(12)]
-    for day in days:
-        put_drop(home, str(day), **daily_drop(day if day != days[-1] else days[0]))
-        assert ("again, byte for byte" in told(home, day)[0]) == (day == days[-1])
-    assert f"bank_changes: the files are those of the drop of {days[0]} again" in told(home, days[-1])[0]
+    then = TONIGHT - timedelta(days=LOADED_DAYS)
+    put_drop(home, str(TONIGHT), **daily_drop(then))
+    said = told(home, TONIGHT)[0]
+    assert "again, byte for byte" in said
+    assert f"bank_changes: the files are those of the drop of {then} again" in said
 
 
 def told(home: Path, day: date) -> tuple[str, str]:
@@ -393,12 +417,13 @@ def test_an_accepted_drop_is_loaded_with_its_reason_and_says_so_again(weeks: Pat
 
 def test_an_accepted_dead_feed_stays_loud(weeks: Path, tmp_path: Path) -> None:
     home = copied(weeks, tmp_path)
-    for ago in range(9):
-        day = TONIGHT + timedelta(days=ago)
+    first, *between, last = [TONIGHT + timedelta(days=n) for n in range(9)]
+    for day in (first, last):
         (put_drop(home, str(day), **daily_drop(day)) / "payments.csv").unlink()
-        code, said = night(home, day, accept="they know")
-        assert code == 0
-        assert "payments: " in said
+    assert night(home, first, accept="they know")[0] == 0
+    remember_as_often(home, between)
+    code, said = night(home, last, accept="they know")
+    assert (code, "payments: no rows in 9 drops in a row" in said) == (0, True)
 
 
 def test_a_declared_feed_stops_from_the_first_drop_on(new: Path, tmp_path: Path) -> None:

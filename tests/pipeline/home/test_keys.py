@@ -28,6 +28,7 @@ from tests.lake_rows import KEYS
 CON = duckdb.connect()
 keys.register(CON, KEYS)
 BATCH = settings(max_examples=15, deadline=None)
+FEW = settings(max_examples=5, deadline=None)
 
 
 def sql(expression: str, *values: object) -> Any:
@@ -485,7 +486,7 @@ def test_the_same_name_born_another_day_is_another_person() -> None:
     assert sql("name_keys('Dupond', 'Zoé', NULL, '19850000')") is None
 
 
-@BATCH
+@FEW
 @given(st.lists(WORDS, min_size=1, max_size=3), WORDS)
 def test_keys_and_tokens_are_sorted_and_distinct(given_names: list[str], family: str) -> None:
     for values in (
@@ -584,7 +585,7 @@ def test_other_names_stay_others(one: str, other: str) -> None:
     assert not on_list(one, "EVA") & forms(other, "Eva")
 
 
-@BATCH
+@FEW
 @given(WORDS, WORDS, WORDS)
 def test_every_key_of_the_plain_forms_is_there_as_before(family: str, given_name: str, birth: str) -> None:
     plain = {list_key(surname, given_name) for surname in (family, birth, f"{family} {birth}")}
@@ -617,7 +618,7 @@ written_names = st.lists(st.tuples(st.sampled_from(NAME_WORDS), st.sampled_from(
 )
 
 
-@settings(max_examples=8, deadline=None)
+@FEW
 @given(st.lists(st.tuples(written_names, written_names), min_size=50, max_size=50))
 def test_a_name_that_is_passed_over_has_no_other_form(people: list[tuple[str, str]]) -> None:
     """Lists are long, so most names take a short way; it must leave out nobody who has another form."""

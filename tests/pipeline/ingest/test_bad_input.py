@@ -187,25 +187,16 @@ def test_lines_with_too_few_or_too_many_cells_are_single_bad_rows(session: Sessi
     assert (facts["rows_read"], facts["rows_accepted"], facts["rules"]["unreadable_line"]["rows"]) == (3, 1, 2)
 
 
-def test_a_million_characters_in_a_cell(session: Session, drop: Path) -> None:
-    rows = [good("claims", 1, invoice_hash="x" * 1_000_000), good("claims", 2, provider_id="é" * 1_000_000)]
-    (drop / "claims.csv").write_text(csv_text(rows), encoding="utf-8")
-    ingest(session, DAY)
-    rows = rows_of(session, "SELECT DISTINCT invoice_hash, claim_id FROM claims ORDER BY claim_id", "claims")
-    assert rows == [(None, "C1"), (None, "C2")]
-
-
-def test_formulas_are_only_text_here(session: Session, drop: Path) -> None:
-    (drop / "claims.csv").write_text(csv_text([good("claims", claim_id="=1+1")]), encoding="utf-8")
-    ingest(session, DAY)
-    assert rows_of(session, "SELECT DISTINCT claim_id FROM claims", "claims") == [("=1+1",)]
-
-
-def test_names_with_quotes_do_not_break_a_query(tmp_path: Path) -> None:
+def test_long_cells_formulas_and_quotes_are_only_text_here(tmp_path: Path) -> None:
+    ids = ["C1", "C2", "=1+1", "O'Hara\"; --"]
+    rows = [good("claims", number, claim_id=claim_id) for number, claim_id in enumerate(ids, start=1)]
+    rows[0] |= {"invoice_hash": "x" * 1_000_000}
+    rows[1] |= {"provider_id": "é" * 1_000_000}
     with inbox_session(tmp_path / "it's a home") as session:
-        whole_drop(session.settings.home, "2024-04-01", claims=[good("claims", claim_id="O'Hara\"; --")])
+        whole_drop(session.settings.home, "2024-04-01", claims=rows)
         ingest(session, DAY)
-        assert rows_of(session, "SELECT DISTINCT claim_id FROM claims", "claims") == [("O'Hara\"; --",)]
+        found = rows_of(session, "SELECT DISTINCT invoice_hash, claim_id FROM claims", "claims")
+    assert sorted(found) == sorted((None, claim_id) for claim_id in ids)
 
 
 def test_a_file_nobody_may_read() -> None:
@@ -242,24 +233,17 @@ def test_a_lake_nobody_may_write(session: Session, drop: Path, monkeypatch: pyte
     assert len(ingest(session, DAY)) == 2
 
 
-@pytest.mark.parametrize("stage", ["write_sightings", "write_accounts", "seal_originals", "quarantine"])
 def test_a_run_killed_at_any_stage_is_made_good_by_the_next(
-    session: Session, drop: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+    session: Session, drop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"payeewatch.pipeline.ingest.ingest.{stage}", die)
-    with pytest.raises(KeyboardInterrupt):
-        ingest(session, DAY)
-    monkeypatch.undo()
-    assert [load for load in session.lake.loads() if load.kind == "drop"] == []
+    for stage in ("write_sightings", "write_accounts", "seal_originals", "quarantine"):
+        monkeypatch.setattr(f"payeewatch.pipeline.ingest.ingest.{stage}", die)
+        with pytest.raises(KeyboardInterrupt):
+            ingest(session, DAY)
+        monkeypatch.undo()
+        assert [load for load in session.lake.loads() if load.kind == "drop"] == [], stage
     ingest(session, DAY)
     assert rows_of(session, "SELECT count(*), count(DISTINCT version) FROM claims", "claims") == [(2, 2)]
-
-
-def test_dates_set_back_on_the_files_change_nothing(session: Session, drop: Path) -> None:
-    ingest(session, DAY)
-    for path in drop.iterdir():
-        os.utime(path, (0, 0))
-    assert ingest(session, DAY) == []

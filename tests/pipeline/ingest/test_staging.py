@@ -26,34 +26,42 @@ def without(row: Row, *columns: str) -> Row:
     return {name: value for name, value in row.items() if name not in columns}
 
 
-def test_birth_dates_of_another_form_are_described(session: Session) -> None:
-    describe(session, '[members]\ndate = "%d/%m/%Y"\n')
-    born = good("members", birth_date="17/01/1985", joined_on="31/12/2020")
-    assert facts_of(session, "members", born)["rows_accepted"] == 1
+def test_other_forms_of_dates_and_one_column_for_two_of_ours_are_described(session: Session) -> None:
+    describe(session, """
+[members]
+date = "%d/%m/%Y"
+[bank_changes.forms]
+requested_at = "%d/%m/%Y %H:%M"
+effective_at = "%d/%m/%Y"
+[payments.columns]
+"Date Pmt" = ["planned_on", "value_date"]
+""")  # fmt: skip
+    payment = without(good("payments"), "planned_on", "value_date") | {"DATE  PMT": "2024-03-08"}
+    drop = whole_drop(
+        session.settings.home,
+        "2024-04-01",
+        members=[good("members", birth_date="17/01/1985", joined_on="31/12/2020")],
+        bank_changes=[good("bank_changes", requested_at="10/03/2024 09:00", effective_at="12/03/2024")],
+    )
+    (drop / "payments.csv").write_text(csv_text([payment]), encoding="utf-8")
+    (load,) = [load for load in ingest(session, DAY) if load.kind == "drop"]
+    assert load.facts["tables"]["members"]["rows_accepted"] == 1
+    assert load.facts["tables"]["bank_changes"]["rules"] == {}
     assert rows_of(session, "SELECT birth_year, joined_on FROM members", "members") == [(1985, date(2020, 12, 31))]
-
-
-def test_two_forms_in_one_table(session: Session) -> None:
-    describe(session, '[bank_changes.forms]\nrequested_at = "%d/%m/%Y %H:%M"\neffective_at = "%d/%m/%Y"\n')
-    change = good("bank_changes", requested_at="10/03/2024 09:00", effective_at="12/03/2024")
-    assert facts_of(session, "bank_changes", change)["rules"] == {}
+    days = rows_of(session, "SELECT DISTINCT planned_on, value_date FROM payments WHERE status = 'sent'", "payments")
+    assert days == [(date(2024, 3, 8), date(2024, 3, 8))]
 
 
 def test_a_negative_amount_is_a_reversal_where_the_profile_says_so(session: Session) -> None:
+    """The minus may stand behind, or brackets around."""
     describe(session, '[claims.signs]\nreimbursed_amount = "reversed"\nbilled_amount = "reversed"\n')
-    reversal = good("claims", 2, reimbursed_amount="-20.10", billed_amount="-50.00")
-    facts = facts_of(session, "claims", good("claims"), reversal, members=[good("members", n) for n in (1, 2)])
-    assert (facts["rows_rejected"], facts["cents"]["accepted"]) == (0, 4020)
-    claims = rows_of(session, "SELECT claim_id, reimbursed_cents FROM claims WHERE status = 'reversed'", "claims")
-    assert claims == [("C2", 2010)]
-
-
-def test_a_reversal_may_have_its_minus_behind_or_brackets_around(session: Session) -> None:
-    describe(session, '[claims.signs]\nreimbursed_amount = "reversed"\n')
-    written = [good("claims", n, reimbursed_amount=cell) for n, cell in enumerate(("20.10-", "(20.10)"), start=1)]
-    facts = facts_of(session, "claims", *written)
-    assert (facts["rows_rejected"], facts["cents"]["accepted"]) == (0, 4020)
-    assert rows_of(session, "SELECT count(*) FROM claims WHERE status = 'reversed'", "claims") == [(2,)]
+    cells = {2: "-20.10", 3: "20.10-", 4: "(20.10)"}
+    reversals = [good("claims", n, reimbursed_amount=cell, billed_amount="-50.00") for n, cell in cells.items()]
+    members = [good("members", n) for n in (1, *cells)]
+    facts = facts_of(session, "claims", good("claims"), *reversals, members=members)
+    assert (facts["rows_rejected"], facts["cents"]["accepted"]) == (0, 8040)
+    query = "SELECT claim_id, reimbursed_cents FROM claims WHERE status = 'reversed' ORDER BY 1"
+    assert rows_of(session, query, "claims") == [("C2", 2010), ("C3", 2010), ("C4", 2010)]
 
 
 def test_a_negative_amount_without_a_meaning_is_rejected(session: Session) -> None:
@@ -70,16 +78,6 @@ def test_a_column_that_a_system_does_not_have_gets_a_value(session: Session) -> 
     assert facts["rows_rejected"] == 0
     assert {"channel", "name_check"} <= set(facts["missing_columns"])
     assert rows_of(session, "SELECT channel, name_check FROM bank_changes", "bank_changes") == [("unknown", "not_run")]
-
-
-def test_one_column_of_theirs_may_be_two_of_ours(session: Session) -> None:
-    describe(session, '[payments.columns]\n"Date Pmt" = ["planned_on", "value_date"]\n')
-    payment = without(good("payments"), "planned_on", "value_date") | {"DATE  PMT": "2024-03-08"}
-    drop = whole_drop(session.settings.home, "2024-04-01")
-    (drop / "payments.csv").write_text(csv_text([payment]), encoding="utf-8")
-    ingest(session, DAY)
-    days = rows_of(session, "SELECT DISTINCT planned_on, value_date FROM payments WHERE status = 'sent'", "payments")
-    assert days == [(date(2024, 3, 8), date(2024, 3, 8))]
 
 
 def test_a_check_says_all_of_it_too(session: Session) -> None:

@@ -121,11 +121,6 @@ def test_a_table_that_is_damaged_on_the_way_is_not_published(
     assert re.search(message, facts["message"])
     failure.unlink()
     assert home.bytes_of(*PUBLISHED, "runs") == before
-    monkeypatch.undo()
-    home.done("night", str(NIGHTS[-1]))
-    assert home.bytes_of("flags", "scores", "evidence", "holds") == published.bytes_of(
-        "flags", "scores", "evidence", "holds"
-    )
 
 
 def test_a_feature_that_breaks_its_promise_stops_its_own_night_of_a_range(

@@ -17,7 +17,7 @@ from tests.inbox import good, put_drop, whole_drop
 
 FIRST = date(2024, 9, 23)
 MEMBERS = [good("members", number) for number in (1, 2, 3)]
-LATER = [FIRST + timedelta(days=n) for n in (1, 2)]
+SECOND = FIRST + timedelta(days=1)
 
 
 def run_of(home: Home, night: date) -> dict[str, Any]:
@@ -61,7 +61,9 @@ BOOKS: dict[str, dict[str, list[dict[str, Any]]]] = {
 }
 
 
-@pytest.mark.parametrize(("book", "listed"), [*((book, NOBODY) for book in BOOKS), ("one change", SOMEBODY)])
+@pytest.mark.parametrize(
+    ("book", "listed"), [*((book, NOBODY) for book in BOOKS if book != "one change"), ("one change", SOMEBODY)]
+)
 def test_a_nearly_empty_home_has_ordinary_nights(small: Home, book: str, listed: str) -> None:
     put_list(small, listed)
     tables = {name: rows for name, rows in BOOKS[book].items() if rows}
@@ -71,11 +73,9 @@ def test_a_nearly_empty_home_has_ordinary_nights(small: Home, book: str, listed:
         whole_drop(small.path, str(FIRST), **tables)
         for name in BOOKS[book].keys() - tables.keys():
             (small.path / "inbox" / str(FIRST) / f"{name}.csv").unlink()
-    small.done("night", str(FIRST))
-    for night in LATER:
-        (small.path / "inbox" / str(night)).mkdir()
-    small.done("night", "--from", str(LATER[0]), "--to", str(LATER[1]))
-    for night in (FIRST, *LATER):
+    (small.path / "inbox" / str(SECOND)).mkdir()
+    small.done("night", "--from", str(FIRST), "--to", str(SECOND))
+    for night in (FIRST, SECOND):
         run, scores = run_of(small, night), pq.read_table(small.path / "scores" / f"{night}.parquet")
         assert run["state"] == "published"
         assert run["scored"] == scores.num_rows
@@ -85,17 +85,13 @@ def test_a_nearly_empty_home_has_ordinary_nights(small: Home, book: str, listed:
 
 
 def end(home: Home) -> None:
-    """The history is loaded with its lists in force, whose time is up on the first night."""
+    """The lists' time is up on the first night."""
     for path in sorted(home.path.glob("breaches/*/manifest.yaml")):
         facts = yaml.safe_load(path.read_text())
         if date.fromisoformat(str(facts["known_at"])) < NIGHTS[0]:
             path.write_text(yaml.safe_dump(facts | {"purge_on": NIGHTS[0]}))
         else:
             shutil.rmtree(path.parent)
-    for folder in ("lake", "vault"):
-        shutil.rmtree(home.path / folder)
-    home.done("init")
-    home.done("ingest", "--until", str(HISTORY))
 
 
 def withdraw_all(home: Home) -> None:
@@ -117,9 +113,8 @@ def test_a_night_on_which_nobody_is_exposed_is_an_ordinary_night(
 ) -> None:
     home = copy_of(trained, tmp_path)
     lose(home)
-    home.done("night", str(NIGHTS[0]))
-    home.done("night", "--from", str(NIGHTS[1]), "--to", str(NIGHTS[2]))
-    for night in NIGHTS:
+    home.done("night", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[1]))
+    for night in NIGHTS[:2]:
         scores = pq.read_table(home.path / "scores" / f"{night}.parquet")
         assert scores.num_rows > 50
         assert {len(each) for each in scores["exposures"].to_pylist()} == {0}

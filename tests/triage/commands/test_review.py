@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,25 @@ def run(home: Home, *words: str, **environ: str) -> tuple[int, dict[str, Any]]:
     return process.returncode, json.loads(process.stdout)
 
 
+SEVERAL = """
+import json, sys
+from click.testing import CliRunner
+from payeewatch.__main__ import main
+for words in json.loads(sys.argv[1]):
+    answer = CliRunner().invoke(main, [*words, "--json"])
+    print(json.dumps([answer.exit_code, json.loads(answer.stdout)]))
+"""
+
+
+def runs(home: Home, *commands: Sequence[str], **environ: str) -> list[tuple[int, dict[str, Any]]]:
+    """The same of several commands, one after the other in one process: each process takes seconds to start."""
+    command = [sys.executable, "-c", SEVERAL, json.dumps(commands)]
+    process = subprocess.run(command, env=on_its_own(home) | environ, capture_output=True, text=True, check=True)
+    answers = [json.loads(line) for line in process.stdout.splitlines()]
+    assert len(answers) == len(commands)
+    return [(code, answer) for code, answer in answers]
+
+
 def test_a_first_administrator_is_made_on_a_fresh_database(fresh: Home) -> None:
     code, answer = run(fresh, "triage-user", "owner", "--role", "administrator")
     assert (code, answer["made"], answer["role"]) == (0, True, "administrator")
@@ -66,9 +86,8 @@ def test_a_first_administrator_is_made_on_a_fresh_database(fresh: Home) -> None:
 
 def test_several_users_are_made_at_once_or_none(empty: Home) -> None:
     words = ("triage-user", "chief", "--role", "administrator", "--also", "one=reviewer", "--also")
-    code, answer = run(empty, *words, "two=boss")
-    assert (code, "two" in answer["message"] or "boss" in answer["message"]) == (2, True)
-    code, answer = run(empty, *words, "two=senior")
+    (refused, why), (code, answer) = runs(empty, (*words, "two=boss"), (*words, "two=senior"))
+    assert (refused, "two" in why["message"] or "boss" in why["message"]) == (2, True)
     assert code == 0
     assert [(each["name"], each["role"], each["made"]) for each in (answer, *answer["also"])] == [
         ("chief", "administrator", True), ("one", "reviewer", True), ("two", "senior", True),
@@ -76,9 +95,9 @@ def test_several_users_are_made_at_once_or_none(empty: Home) -> None:
     assert len({each["password"] for each in (answer, *answer["also"])}) == 3
 
 
-@pytest.mark.parametrize("words", [["owner", "--role", "boss"], ["a name with spaces", "--role", "senior"], ["owner"]])
-def test_a_user_who_cannot_be_is_usage(empty: Home, words: list[str]) -> None:
-    assert run(empty, "triage-user", *words)[0] == 2
+def test_a_user_who_cannot_be_is_usage(empty: Home) -> None:
+    wrong = (["owner", "--role", "boss"], ["a name with spaces", "--role", "senior"], ["owner"])
+    assert [code for code, _ in runs(empty, *(["triage-user", *words] for words in wrong))] == [2, 2, 2]
 
 
 def test_a_home_that_is_not_there_is_a_setting(tmp_path: Path) -> None:
@@ -107,31 +126,33 @@ def test_a_database_out_of_reach_is_a_store(empty: Home, database: str) -> None:
 
 
 def test_a_token_is_made_shown_once_and_revoked(empty: Home) -> None:
-    code, answer = run(empty, "triage-token", "payments", "--scopes", "flags,runs")
+    words, revoke = ("triage-token", "payments"), ("triage-token", "payments", "--revoke")
+    (code, answer), *others = runs(
+        empty, (*words, "--scopes", "flags,runs"), revoke, revoke, (*words, "--scopes", "everything")
+    )
     assert (code, answer["scopes"], answer["token"].startswith("pwt_")) == (0, ["flags", "runs"], True)
-    assert run(empty, "triage-token", "payments", "--revoke")[0] == 0
-    assert run(empty, "triage-token", "payments", "--revoke")[0] == 2
-    assert run(empty, "triage-token", "payments", "--scopes", "everything")[0] == 2
+    assert [code for code, _ in others] == [0, 2, 2]
 
 
 def test_a_first_password_must_be_changed_unless_it_is_a_demos(empty: Home) -> None:
-    run(empty, "triage-user", "owner", "--role", "administrator")
-    run(empty, "triage-user", "guest", "--role", "reviewer", "--lasting")
+    runs(empty, ("triage-user", "owner", "--role", "administrator"),
+         ("triage-user", "guest", "--role", "reviewer", "--lasting"))  # fmt: skip
     with sqlite3.connect(empty.path / "triage" / "triage.sqlite3") as database:
         must_change = dict(database.execute("SELECT username, must_change_password FROM triage_user").fetchall())
     assert must_change == {"owner": 1, "guest": 0}
 
 
+OWNER, GUEST = ("triage-user", "owner", "--role", "administrator"), ("triage-user", "guest", "--role", "reviewer")
+VERIFY = ("audit", "verify")
+
+
 def test_verifying_the_audit_log_tells_its_head_and_ends_with_16_when_it_was_changed(empty: Home) -> None:
-    run(empty, "triage-user", "owner", "--role", "administrator")
-    run(empty, "triage-user", "guest", "--role", "reviewer")
-    code, answer = run(empty, "audit", "verify")
-    assert (code, answer["records"]) == (0, 2)
-    assert run(empty, "audit", "verify", "--noted", answer["head"])[0] == 0
-    assert run(empty, "audit", "verify", "--noted", "2:none")[0] == 2
+    *_, (code, answer), (wrong_head, _) = runs(empty, OWNER, GUEST, VERIFY, (*VERIFY, "--noted", "2:none"))
+    assert (code, answer["records"], wrong_head) == (0, 2, 2)
+    assert run(empty, *VERIFY, "--noted", answer["head"])[0] == 0
     with sqlite3.connect(empty.path / "triage" / "triage.sqlite3") as database:
         database.execute("DELETE FROM triage_auditrecord WHERE number = 2")
-    code, answer = run(empty, "audit", "verify")
+    code, answer = run(empty, *VERIFY)
     assert (code, answer["error"]) == (16, "AuditBroken")
     assert "the log ends before record 2" in answer["message"]
 
@@ -142,11 +163,13 @@ def test_what_is_held_on_a_day_is_printed_in_the_form_of_the_current_holds(empty
     holds.mkdir(exist_ok=True)
     (holds / "2024-09-26-reviewed.csv").write_text(f"{','.join(COLUMNS)}\n{row}\n")
     at = {"PAYEEWATCH_NOW": "2024-10-10T07:00"}
-    code, answer = run(empty, "holds", "--on", "2024-09-30", **at)
+    (code, answer), nothing, (too_early, _) = runs(
+        empty, ("holds", "--on", "2024-09-30"), ("holds",), ("holds", "--on", "2022-01-01"), **at
+    )
     assert (code, answer["on"], [tuple(each) for each in answer["holds"]]) == (0, "2024-09-30", [COLUMNS])
     assert (answer["holds"][0]["payment_id"], answer["holds"][0]["hold_until"]) == ("Y1", "2024-10-03")
-    assert run(empty, "holds", **at) == (0, {"on": "2024-10-10", "holds": []})
-    assert run(empty, "holds", "--on", "2022-01-01", **at)[0] == 2
+    assert nothing == (0, {"on": "2024-10-10", "holds": []})
+    assert too_early == 2
     command = [sys.executable, "-m", "payeewatch", "holds", "--on", "2024-10-03"]
     printed = subprocess.run(command, env=on_its_own(empty) | at, capture_output=True, text=True, check=True).stdout
     assert printed == f"{','.join(COLUMNS)}\n{row}\n"
@@ -154,23 +177,22 @@ def test_what_is_held_on_a_day_is_printed_in_the_form_of_the_current_holds(empty
 
 def test_a_break_of_the_audit_log_ends_with_16_until_an_operator_accepts_it(empty: Home) -> None:
     accept = ("audit", "accept-break", "--reason")
-    run(empty, "triage-user", "owner", "--role", "administrator")
-    assert run(empty, *accept, "nothing is broken")[0] == 2
-    run(empty, "triage-user", "guest", "--role", "reviewer")
+    assert [code for code, _ in runs(empty, OWNER, (*accept, "nothing is broken"), GUEST)] == [0, 2, 0]
     with sqlite3.connect(empty.path / "triage" / "triage.sqlite3") as database:
         database.execute("DELETE FROM triage_auditrecord WHERE number = 2")
-    for name in ("one", "two", "three"):
-        assert run(empty, "triage-user", name, "--role", "reviewer")[0] == 0
-    assert run(empty, "audit", "verify")[0] == 16
-    for reason in ("", "FR76 3000 6000 0112 3456 7890 189", "x" * 201):
-        assert run(empty, *accept, reason)[0] == 2
-    assert run(empty, "audit", "verify", "--reason", "none")[0] == 2
-    assert run(empty, *accept, "Backup of Monday restored") == (
-        0, {"accepted": [3], "reason": "Backup of Monday restored"},
+    others = [("triage-user", name, "--role", "reviewer") for name in ("one", "two", "three")]
+    assert [code for code, _ in runs(empty, *others)] == [0, 0, 0]
+    assert run(empty, *VERIFY)[0] == 16
+    refused = [(*accept, reason) for reason in ("", "FR76 3000 6000 0112 3456 7890 189", "x" * 201)]
+    answers = runs(
+        empty, *refused, (*VERIFY, "--reason", "none"), (*accept, "Backup of Monday restored"),
+        ("audit", "accept-rows", "--reason", "The record of guest was cut off"), VERIFY,
     )  # fmt: skip
-    assert run(empty, "audit", "accept-rows", "--reason", "The record of guest was cut off") == (
-        0, {"accepted": ["user 2"], "reason": "The record of guest was cut off"},
-    )  # fmt: skip
-    code, answer = run(empty, "audit", "verify")
+    assert [code for code, _ in answers[:4]] == [2, 2, 2, 2]
+    assert answers[4:6] == [
+        (0, {"accepted": [3], "reason": "Backup of Monday restored"}),
+        (0, {"accepted": ["user 2"], "reason": "The record of guest was cut off"}),
+    ]
+    code, answer = answers[6]
     assert (code, answer["records"], len(answer["accepted_breaks"])) == (0, 8, 1)
     assert "Backup of Monday restored" in answer["accepted_breaks"][0]

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.parquet as pq
-import pytest
 import requests
 
 from payeewatch.triage.server.serve import keep_house
@@ -61,15 +60,18 @@ def nights_in(home: Home) -> int:
         return database.execute("SELECT count(*) FROM triage_night").fetchone()[0]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_publishes_answers_and_stops_cleanly(nights_home: Home, tmp_path: Path, number: signal.Signals) -> None:
+def test_it_publishes_answers_and_stops_cleanly(nights_home: Home, tmp_path: Path) -> None:
     home, port = copy_of(nights_home, tmp_path, without=["lake"]), free_port()
     with serving(home, port) as server:
         wait_for(lambda: nights_in(home) == len(NIGHTS))
         code, report = run(home, "triage", "--port", str(port))
         assert (code, "--port" in report["message"]) == (10, True)
-        server.send_signal(number)
-        out, _ = server.communicate(timeout=PATIENCE)
+        stops_cleanly(server, port, signal.SIGTERM)
+
+
+def stops_cleanly(server: subprocess.Popen[str], port: int, number: signal.Signals) -> None:
+    server.send_signal(number)
+    out, _ = server.communicate(timeout=PATIENCE)
     assert (server.returncode, json.loads(out)) == (0, {"stopped": f"127.0.0.1:{port}"})
     assert not answers(port)
 
@@ -94,8 +96,9 @@ def test_a_case_by_hand_is_answered_by_a_process_of_its_own(published: Home, tmp
     scores = pq.read_table(home.path / "scores" / f"{NIGHTS[-1]}.parquet").to_pylist()
     change = next(row["change_id"] for row in scores if row["why_not"])
     shell(home, code=ASK.format(change=change))
-    with serving(home, port):
+    with serving(home, port) as server:
         wait_for(lambda: flags_by_hand(home) == [change])
+        stops_cleanly(server, port, signal.SIGINT)
     assert not list((home.path / "evidence" / "requests").glob("*.json"))
 
 
