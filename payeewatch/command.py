@@ -186,7 +186,8 @@ def _when_free(settings: Settings, function: Callable[..., Answer], options: dic
 def _fail(error: BaseException, exit_code: int, message: str, as_json: bool) -> None:
     from payeewatch.pipeline.home.shown import shown
 
-    message = shown(message)
+    below = error.lines if isinstance(error, PayeeWatchError) else ()
+    message = "\n".join([shown(message), *(shown(line) for lines in below for line in lines.split("\n"))])
     click.echo(f"payeewatch: {message}", err=True)
     if as_json:
         _print_json_error(error, message, exit_code)

@@ -116,13 +116,13 @@ class Home:
             "change_id"
         )
 
-    def model(self, which: str = model_registry.CHAMPION) -> Model:
+    def model(self, which: str | int = model_registry.CHAMPION) -> Model:
         """The model of an alias (champion, challenger, learned) or a version number: `score`, `attribute`, `usual`.
 
         Raises:
             ModelError: there is none, or it cannot be read.
         """
-        return model_registry.load(self.settings, which)
+        return model_registry.load(self.settings, str(which))
 
     def model_of(self, night: Day | None = None) -> Model:
         """The model that scored a published night, by default the last one.

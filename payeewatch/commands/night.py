@@ -198,7 +198,7 @@ def explain(settings: Settings, change: str, as_of: date | None) -> Answer:
     with opened(settings, writing=False) as session:
         answer = explain_change(session, change, as_of)
     head = {key: value for key, value in answer.items() if key not in {"queue", "features"}} | answer["queue"]
-    lines = [f"{key:<15} {value}" for key, value in head.items()]
+    lines = [f"{key:<15} {f'{value:.4g}' if isinstance(value, float) else value}" for key, value in head.items()]
     lines += ["", f"{'feature':<34} {'value':>16} {'usual':>16} {'adds':>8}"]
     lines += [
         f"{row['feature']:<34} {row['value']:>16} {row['usual']:>16} {row['adds']:>8.2f}  {row['sentence']}"

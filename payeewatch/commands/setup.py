@@ -6,6 +6,7 @@ Stages are imported when a command runs, so that --help answers at once.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from datetime import date
@@ -72,15 +73,18 @@ def check(settings: Settings, day: date | None) -> Answer:
             raise InputMissing(f"{settings.folder('inbox') / str(day)}: there is no drop of {day}")
         results = drops + check_reference(session) + check_lists(session)
     refused = [each for each in results if each.get("refused")]
-    lines = [_check_line(each) for each in results] or ["nothing to check: inbox/ and breaches/ are empty"]
+    said = Counter(state for each in results for state in each.get("states", ()))
+    lines = [_check_line(each, said) for each in results] or ["nothing to check: inbox/ and breaches/ are empty"]
+    lines += [f"{times:,} times  {state}" for state, times in said.items() if times > 1]
     if refused:
-        refusal = InputRefused("\n".join([f"{len(refused)} of {len(results)} refused", *lines]))
-        refusal.details = {"checked": results}
+        refusal = InputRefused(f"{len(refused)} of {len(results)} refused")
+        refusal.details, refusal.lines = {"checked": results}, lines
         raise refusal
     return {"checked": results}, lines
 
 
-def _check_line(result: dict[str, Any]) -> str:
+def _check_line(result: dict[str, Any], said: Counter[str]) -> str:
+    """One drop, table or list; what is so in several of them is told below all of them."""
     from payeewatch.pipeline.ingest.rejections import lines
 
     name = result.get("source") or f"breaches/{result['breach_id']}"
@@ -92,7 +96,8 @@ def _check_line(result: dict[str, Any]) -> str:
     rejected = sum(table["rows_rejected"] for table in tables.values()) if tables else result.get("rejected", 0)
     unread = f"; not read: {', '.join(result['ignored_files'])}" if result.get("ignored_files") else ""
     line = f"{name}  {read:,} rows, {rejected:,} to be rejected{unread}"
-    return "\n  ".join([line, *reasons, *result.get("looks", ()), *result.get("states", ())])
+    own = [state for state in result.get("states", ()) if said[state] == 1]
+    return "\n  ".join([line, *reasons, *result.get("looks", ()), *own])
 
 
 def _without_key(result: dict[str, Any]) -> list[str]:

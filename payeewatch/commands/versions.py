@@ -235,7 +235,7 @@ def proposal_answer(record: Record, answer: dict[str, object], lines: list[str])
     )
     answer |= {"proposed": True, "message": message, "exit_code": ModelError.exit_code}
     click.echo(f"payeewatch: {message}", err=True)
-    return answer, [*lines, message], ModelError.exit_code
+    return answer, lines, ModelError.exit_code  # the message is on standard error already
 
 
 def _decision_lines(record: Record) -> list[str]:
@@ -265,7 +265,7 @@ def _row(each: Version) -> tuple[str, ...]:
         learned,
         f"{each.features:,}" if each.features is not None else "–",
         f"{served.nights:,}",
-        f"{served.first} to {served.last}" if served.nights else "–",
+        " to ".join(str(day) for day in dict.fromkeys((served.first, served.last)) if day) or "–",
     )
 
 

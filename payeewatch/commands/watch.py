@@ -50,14 +50,16 @@ def drift(settings: Settings, as_of: date | None) -> Answer:
 
 
 def _drift_lines(night: date, facts: dict[str, Any], columns: list[dict[str, Any]]) -> list[str]:
+    from payeewatch.pipeline.home.wording import count_text
+
     if facts["reference"] is None:
         return [f"night {night}: its model kept nothing to compare with; train again"]
     lines = [
         f"night {night} beside the training of version {facts['reference']}; false alarms expected a year, of all "
         f"columns together: at most {facts['false_alarms_a_year']:g}",
         *(
-            f"{name}: {pool['changes']:,} changes of the last {pool['nights']} nights, {pool['references']:,} in "
-            "training"
+            f"{name}: {count_text(pool['changes'], 'change')} of {count_text(pool['nights'], 'night')} up to this one, "
+            f"{pool['references']:,} in training"
             for name, pool in facts["pools"].items()
         ),
         *(

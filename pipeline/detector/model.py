@@ -221,8 +221,9 @@ class Model:
         if differences:
             text = "; ".join(differences[:5]) + ("; ..." if len(differences) > 5 else "")
             raise ModelError(
-                f"{self._label()} was trained on features that this version does not measure as then: {text}; "
-                "run payeewatch train --as-of D --promote"
+                f"{self._label()} was trained on features that this code does not measure as then: {text}; take "
+                "another version (payeewatch models), bring back the code of that time, or run "
+                "payeewatch train --as-of D --promote"
             )
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any
@@ -15,6 +15,8 @@ class PayeeWatchError(Exception):
     meaning = "internal error"
     details: Mapping[str, Any] = MappingProxyType({})
     """What machines are told beside the message."""
+    lines: Sequence[str] = ()
+    """What people are told below the message."""
 
 
 class SettingsError(PayeeWatchError):

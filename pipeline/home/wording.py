@@ -284,6 +284,10 @@ MESSAGES = {
     "lens_without_difference": (
         "%(payee_type)s changes: lens %(lens)s is absent: none of its features differs between changes"
     ),
+    "lens_of_rarities": (
+        "%(payee_type)s changes: lens %(lens)s is absent: of its features only rarities differ between changes, and no "
+        "forest learns from these; they count by their weights alone"
+    ),
     "features_without_values": "nothing is known in any change of: %(features)s",
     "features_without_difference": "every change has the same value of: %(features)s",
     "weights_left_out": (
@@ -362,8 +366,8 @@ MESSAGES = {
         "%(column)s, %(segment)s: %(share)s of the last %(changes)s changes are at or below what %(usually)s were in "
         "training"
     ),
-    "drift_more": "%(many)s more columns are unlike the training of the model: payeewatch drift lists them",
-    "drift_goes_on": "%(many)s columns are still unlike the training of the model: payeewatch drift lists them",
+    "drift_more": "further columns unlike the training of the model: %(many)s; payeewatch drift lists them",
+    "drift_goes_on": "columns still unlike the training of the model: %(many)s; payeewatch drift lists them",
     "drift_flags": "%(changes)s new flags; usual is %(typical)s",
     "drift_list": "breaches/%(breach_id)s covers %(share)s of the members; usual is %(usually)s",
     "drift_verdicts": "%(share)s of the last %(changes)s verdicts are fraud; usual is %(usually)s",

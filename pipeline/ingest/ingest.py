@@ -115,7 +115,8 @@ def check(session: Session, day: date | None = None) -> list[dict[str, Any]]:
         found[0] = replace(found[0], mode="first")
     drops = [(drop, profile) for drop in found]
     drops += [(verdicts, Profile()) for verdicts in find_verdicts(settings.folder("outcomes"), until)]
-    return [_check_drop(session, drop, form) for drop, form in drops if day in {None, drop.day}]
+    chosen = [(drop, form) for drop, form in drops if day in {None, drop.day}]
+    return [_check_drop(session, drop, form) for drop, form in progress(iter(chosen), len(chosen), "drop")]
 
 
 def _check_drop(session: Session, drop: Drop, profile: Profile) -> dict[str, Any]:

@@ -56,7 +56,12 @@ MOST_REFERENCES = 20_000
 ROWS_AT_ONCE = 20_000
 """Rows of references that are read together; it limits the memory."""
 NO_FEATURES, NO_DIFFERENCE = "it has no features", "none of its features differs between changes"
-ABSENT = {NO_FEATURES: "lens_without_features", NO_DIFFERENCE: "lens_without_difference"}
+ONLY_RARITIES = "of its features only rarities differ between changes"
+ABSENT = {
+    NO_FEATURES: "lens_without_features",
+    NO_DIFFERENCE: "lens_without_difference",
+    ONLY_RARITIES: "lens_of_rarities",
+}
 """Why a lens is absent, as the model stores it -> the warning's code."""
 LEAST_SCALE_SHARE = 0.1
 """At one age, a power of ten is at least this share of the spread of the lens's scores over all ages."""
@@ -248,9 +253,12 @@ class Fitter:
         absent: dict[str, str] = {}
         for name in LENSES:
             of_lens = np.array([at for at, column in enumerate(self.columns) if column.lens == name], dtype=np.int64)
-            varying = of_lens[(np.ptp(surprises, axis=0) > 0)[of_lens] & is_learned[of_lens]]
+            differing = of_lens[(np.ptp(surprises, axis=0) > 0)[of_lens]]
+            varying = differing[is_learned[differing]]
             if len(varying):
                 lenses[name] = self._lens(surprises, fitted.band, of_lens, varying, f"{party}/{name}")
+            elif len(differing):
+                absent[name] = ONLY_RARITIES
             else:
                 absent[name] = NO_DIFFERENCE if len(of_lens) else NO_FEATURES
         return Group(tails, safe, usual, lenses, absent)

@@ -375,12 +375,19 @@ def test_check_finds_what_ingest_would_refuse_and_writes_nothing(published: Home
     claims.write_text("claim_id,member_id\nC1,M1\n")
     (home.path / "reference" / "mergers.csv").write_text("old_bank_code\n99001\n")
     (home.path / "outcomes" / f"{AFTER}.parquet").write_bytes(b"no parquet")
+    inbox = home.path / "inbox"
+    first = min(inbox.iterdir())
+    shutil.copytree(first, inbox / str(date.fromisoformat(first.name) - timedelta(days=1)))
     before = {path: path.read_bytes() for path in home.path.rglob("*") if path.is_file()}
     result = home.run("check")
     assert result.exit_code == 12
+    lines = result.output.splitlines()
+    assert lines[0].startswith("payeewatch: 3 of ")
     for name in (AFTER, "reference/mergers", f"outcomes/{AFTER}.parquet"):
-        assert f"{name}  REFUSED" in result.output
-    assert "3 of" in result.output
+        assert any(line.startswith(f"{name}  REFUSED  ") for line in lines)
+    assert [line for line in lines if "claims: too few drops" in line] == [
+        "2 times  claims: too few drops to say what is usual"
+    ]
     assert {path: path.read_bytes() for path in home.path.rglob("*") if path.is_file()} == before
 
 

@@ -68,6 +68,7 @@ def test_tonights_frame_has_the_scores_that_the_night_published(names: dict[str,
     assert home.last_night == NIGHTS[-1]
     assert len(published) == len(scores)
     assert scores["score"].equals(published["score"].reindex(scores.index))
+    assert home.model(1).facts == home.model("1").facts == names["model"].facts
 
 
 def test_contributions_add_up_to_the_scores(names: dict[str, Any]) -> None:

@@ -48,6 +48,7 @@ def page(request: Request) -> HttpResponse:
         "board": board,
         "as_of": _moment(board.get("at")),
         "versions": [_version(found, each, can_propose=can_propose) for each in reversed(board.get("versions", ()))],
+        "proposed": [each["to"] for each in board.get("proposals", ())],
         "proposals": proposals,
         "waiting": [_waiting(each) for name, each in found.waiting.items() if name not in names],
         "shadow": [_shadow_night(each) for each in model_versions.shadow_nights()],

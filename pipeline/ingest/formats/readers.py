@@ -120,8 +120,9 @@ def _match_header(table: Table, theirs: tuple[str, ...], path: Path, export: Exp
     if missing:
         raise InputRefused(
             f"{folder_and_name(path)}: lacks the required column{'s' * (len(missing) > 1)} {', '.join(missing)}; "
-            f"add them, or name theirs in the source profile under [{table.name}.columns], or the value they always "
-            f"have under [{table.name}.defaults]{_of_header(theirs, ours, export)}"
+            f"add {'them' if len(missing) > 1 else 'it'}, or say in the source profile which column is meant, under "
+            f"[{table.name}.columns], or one value for every row, under [{table.name}.defaults]"
+            f"{_of_header(theirs, ours, export)}"
         )
     return Header(table, theirs, ours, tuple(t for t in theirs if t not in ours.values()))
 

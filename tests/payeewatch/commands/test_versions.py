@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def test_a_challenger_on_other_features_serves_and_is_gone_back_from(home: Home)
     assert served(home, FIRST) == "2"
     lines = home.done("rollback", "--why", "back").stdout
     assert f"version 1 is the champion in place of version 2, by {os_user()}: back" in lines
+    assert re.search(f"^2 .* 1 +{FIRST}$", home.done("models").stdout, re.MULTILINE)  # one night, one day
     home.done("night", str(SECOND))
     assert served(home, SECOND) == "1"
 

@@ -157,7 +157,7 @@ def test_a_difference_in_features_is_named() -> None:
     changed = [replace(FACTS[0], suspicious="low"), replace(FACTS[2], definition="otherwise"), *FACTS[3:]]
     with pytest.raises(ModelError) as refused:
         small_model().check_features(changed)
-    named = "changes_before was suspicious high, is low; name_doubt is gone; is_abroad has another formula; run"
+    named = "changes_before was suspicious high, is low; name_doubt is gone; is_abroad has another formula; take"
     assert named in str(refused.value)
     assert refused.value.exit_code == 13
 

@@ -64,6 +64,7 @@ def test_an_unflagged_change_says_why_it_is_in_no_queue(home: Home) -> None:
     row = scores[scores["why_not"].notna()].iloc[0]
     answer = explained(home, row["change_id"])
     assert answer["queue"] == {"rank_before_cut": row["rank_before_cut"], "why_not": row["why_not"]}
+    assert f"\np_value         {row['p_value']:.4g}\n" in home.run("explain", row["change_id"]).output
     assert answer["p_value"] == row["p_value"]
 
 

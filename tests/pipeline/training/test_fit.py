@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -97,6 +98,12 @@ def test_a_lens_whose_features_never_differ_is_absent_and_says_so() -> None:
     assert model.score(frame)["lens_company"].isna().all()
     assert model.metrics["lens.member.company"] == 0
     assert model.metrics["lens.member.claims"] == 1
+
+
+def test_a_lens_of_rarities_alone_is_absent_and_says_why() -> None:
+    features = [replace(fact, unit="surprise") if fact.lens == "company" else fact for fact in FACTS]
+    warnings = train(measured(60, provider_share=0.0), TINY, features=features).warnings
+    assert [each.code for each in warnings if each.code.startswith("lens")] == ["lens_of_rarities"]
 
 
 def test_nothing_that_tells_changes_apart_is_refused() -> None:

@@ -147,6 +147,7 @@ def test_a_data_scientist_proposes_a_version_once(house: Settings) -> None:
     client = signed_in(user(Role.SCIENTIST))
     page = client.get("/models").text
     assert page.count('action="/models/propose"') == 1  # version 3: 1 is the champion, 2 is proposed
+    assert page.count('<span class="chip">proposed</span>') == 1
     for number in ("3", "3", "1", "2"):
         client.post("/models/propose", {"version": number, "why": "steadier"})
     (decision,) = handed_over()
