@@ -73,6 +73,7 @@ LAYERS = """
     triage.clock triage.language triage.chain
     triage.listing
     triage.seals
+    triage.frozen
     triage.models
     triage.figures
     triage.records

@@ -30,6 +30,8 @@ from payeewatch.triage.workspace import keys
 BATCH = 1000
 MARK = 16
 """The hexadecimal digits of a mark."""
+LARGEST_FRACTION = 10.0**16
+"""From here on every fraction is whole."""
 TRIES = 3
 """So often a row and the log are read anew where they differ: others may have written both in between."""
 
@@ -101,17 +103,7 @@ class Sealed(models.Model):
         kind, key = type(self), as_read.get(self._meta.pk.attname, self.pk)
         if not as_read.keys() >= {*self.SEALED, "seal"}:  # read in part only
             return fault_of_stored(kind, key)
-        message = _message(kind, as_read)
-        if not _is_sealed(message, as_read["seal"]):
-            return NO_SEAL
-        name, mark = _name(kind, key), mark_of_text(message)
-        is_newest = newest.get(name) == mark if newest else listing.is_newest(name, mark)
-        return "" if is_newest else fault_of_stored(kind, key)
-
-    @property
-    def has_own_seal(self) -> bool:
-        """Whether the seal alone fits the row as it was read, whatever the log lists."""
-        return is_sealed(type(self), self.__dict__["_as_read"])
+        return fault_of(kind, key, as_read, newest)
 
     def take_over(self) -> None:
         """Count the row as genuine from now on, whatever was read: somebody at the machine answers for it."""
@@ -135,6 +127,22 @@ class Sealed(models.Model):
         if is_ours:
             listing.written({name_of(self): mark_of(type(self), values)})
             self.__dict__["_as_read"] = {**values, "seal": self.seal, self._meta.pk.attname: self.pk}
+
+
+def fault_of(model: type[models.Model], key: Any, values: Mapping[str, Any], newest: Newest | None = None) -> str:
+    """What is wrong with a row whose values were read; empty if nothing is."""
+    message = _message(model, values)
+    if not _is_sealed(message, values["seal"]):
+        return NO_SEAL
+    name, mark = _name(model, key), mark_of_text(message)
+    is_newest = newest.get(name) == mark if newest else listing.is_newest(name, mark)
+    return "" if is_newest else fault_of_stored(model, key)
+
+
+def was_genuine(model: type[models.Model], values: Mapping[str, Any], only: Sequence[str], listed: str | None) -> bool:
+    """Whether a row was as the application left it when its seal covered only these columns."""
+    message = _message(model, values, only)
+    return _is_sealed(message, values["seal"]) and mark_of_text(message) == listed
 
 
 def name_of(row: Sealed) -> str:
@@ -253,20 +261,34 @@ def _seal_of(message: bytes, key: bytes) -> str:
 
 
 @cache
-def _sealed_fields(model: type[models.Model]) -> list[tuple[str, Any]]:
-    names: Sequence[str] = model.SEALED if hasattr(model, "SEALED") else columns(model)
-    fields = {getattr(field, "attname", field.name): field for field in model._meta.get_fields()}
-    return [(name, fields[name]) for name in names]
+def _sealed_fields(model: type[models.Model], only: tuple[str, ...]) -> list[tuple[str, Any, bool]]:
+    """Each column with its field, and whether a text in it is stored as it is."""
+    names: Sequence[str] = only or (model.SEALED if hasattr(model, "SEALED") else columns(model))
+    fields = {field.attname: getattr(field, "target_field", field) for field in model._meta.concrete_fields}
+    return [(name, fields[name], isinstance(fields[name], models.CharField | models.TextField)) for name in names]
 
 
-def _message(model: type[models.Model], values: Mapping[str, Any]) -> bytes:
-    texts = [_text(field, values[name]) for name, field in _sealed_fields(model)]
+def _message(model: type[models.Model], values: Mapping[str, Any], only: Sequence[str] = ()) -> bytes:
+    texts = []
+    for name, field, is_text in _sealed_fields(model, tuple(only)):
+        value = values[name]
+        texts.append(value if value is None or (is_text and type(value) is str) else _text(field, value))
     return json.dumps([model._meta.label_lower, *texts], ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _names(model: type[models.Model], names: Iterable[str]) -> set[str]:
     """Names of fields as those of their columns."""
     return {getattr(model._meta.get_field(name), "attname", name) for name in names}
+
+
+def plain_text(text: str) -> str:
+    """A JSON text with each number in one form: databases know no negative zero, and write large ones in full."""
+    return json.dumps(json.loads(text, parse_float=_number), sort_keys=True)
+
+
+def _number(text: str) -> float:
+    number = float(text) + 0.0
+    return int(number) if abs(number) >= LARGEST_FRACTION else number
 
 
 def _text(field: Any, value: Any) -> str | None:
@@ -277,5 +299,5 @@ def _text(field: Any, value: Any) -> str | None:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")
     if isinstance(value, dict | list):
-        return json.dumps(value, sort_keys=True)
+        return plain_text(json.dumps(value))
     return None if value is None else str(value)

@@ -34,7 +34,7 @@ from payeewatch.pipeline.home.purge_note import read_note
 from payeewatch.pipeline.home.runs import published_nights
 from payeewatch.pipeline.home.scrub import exclusive_lock
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.triage import clock
+from payeewatch.triage import clock, frozen
 from payeewatch.triage.exchange.audit_sample import places, show_rarities
 from payeewatch.triage.exchange.night_state import note_not_imported
 from payeewatch.triage.models import Decision, Evidence, Flag, Hold, Night, Step
@@ -54,7 +54,7 @@ FACTS = ("timeline", "before", "after", "neighbours", "exposures")
 FINISHED = (Flag.State.CLOSED, Flag.State.EXPIRED)
 HOLD_FIELDS = (
     "payee_id", "account", "change_id", "old_change_id", "amount", "hold_until", "state", "by", "is_extended",
-    "renewals", "at", "seal",
+    "renewals", "at", "handed_over_at", "seal",
 )  # fmt: skip
 BATCH = 500
 
@@ -191,7 +191,7 @@ def _save(
     flag_ids = [flag["flag_id"] for flag in flags]
     existing = {flag.flag_id: flag for flag in Flag.objects.select_for_update().filter(pk__in=flag_ids).order_by("pk")}
     by_hand = {flag_id: flag.ring_by_hand for flag_id, flag in existing.items() if flag.ring_by_hand}
-    rings, place_of = rings_of(evidence, by_hand), places(flags)
+    rings, place_of, frozen_rows = rings_of(evidence, by_hand), places(flags), frozen.rows_of(list(existing))
     saved, new_evidence, changed, returned = [], [], [], set()
     for row in flags:
         flag_id = row["flag_id"]
@@ -207,8 +207,14 @@ def _save(
         )
         if flag.evidence_digest != digest:
             values["p_value"] = _as_json(row["p_value"])  # for the history: it alone is no new evidence
-            frozen_body = Cast(Value(_json_object(values)), JSONField())  # as it is, not read and written once more
-            new_evidence.append(Evidence(flag_id=flag_id, night=night.night, digest=digest, body=frozen_body))
+            text = _json_object(values)
+            frozen_body = Cast(Value(text), JSONField())  # as it is, not read and written once more
+            row_of_evidence = Evidence(
+                flag_id=flag_id, night=night.night, digest=digest, body=frozen_body,
+                body_digest=frozen.digest_of_text(text),
+            )  # fmt: skip
+            if _freeze(flag, row_of_evidence, frozen_rows[flag_id]):
+                new_evidence.append(row_of_evidence)
         if flag.facts_digest != facts:
             flag.version += 1
             changed.append(flag_id)
@@ -217,6 +223,7 @@ def _save(
             returned.add(flag_id)
         elif flag.state == Flag.State.SNOOZED and (why := _why_wake(flag, row, flag.facts_digest != facts)):
             wake(flag, why)
+            audit.record(None, "wake", flag_id, why=why)
             flag.version += 1
         flag.evidence_digest, flag.facts_digest = digest, facts
         _update_flag(flag, row, night, rings.get(flag_id, (flag_id, 1)), is_latest)
@@ -233,8 +240,20 @@ def _save(
         gone.update(is_current=False)
     names = [field.name for field in Flag._meta.fields if not (field.primary_key or field.generated)]
     Flag.objects.bulk_create(saved, BATCH, update_conflicts=True, unique_fields=["flag_id"], update_fields=names)
-    Evidence.objects.bulk_create(new_evidence, BATCH, ignore_conflicts=True)
+    Evidence.objects.bulk_create(new_evidence, BATCH)
     return len(saved) - len(existing.keys() & {flag.flag_id for flag in saved}), returned
+
+
+def _freeze(flag: Flag, row: Evidence, earlier: list[frozen.Row]) -> bool:
+    """Bind a row of evidence to its flag. Returns whether it is new: a night that is run again may have it already.
+
+    Where earlier rows are not as they were frozen, the flag stays as it is, and does not fit its evidence.
+    """
+    if any(each[:2] == (row.night, row.digest) for each in earlier):
+        return False
+    if frozen.sum_of(earlier) == flag.frozen_digest:
+        flag.frozen_digest = frozen.sum_of([*earlier, (row.night, row.digest, row.body_digest)])
+    return True
 
 
 def add_by_hand(row: Mapping[str, Any], night: Night) -> Flag:
@@ -296,10 +315,9 @@ def comparable_p_value(flag: Mapping[str, Any]) -> float:
 
 
 def wake(flag: Flag, why: Flag.WokenBy) -> None:
-    """Bring a snoozed or suppressed flag back into work, with a record. The flag is not saved."""
+    """Bring a snoozed or suppressed flag back into work. The flag is not saved, and nothing is recorded."""
     flag.state, flag.woken_by = Flag.State.NEW, why
     flag.snoozed_until = flag.snoozed_p_value = flag.snoozed_at_risk = None
-    audit.record(None, "wake", flag.flag_id, why=why)
 
 
 def _reopen(flag: Flag) -> None:
