@@ -16,6 +16,7 @@ from typing import Any
 
 from django.apps import apps
 from django.db import models, transaction
+from django.db.models import Case, F, When
 
 from payeewatch.triage.seals import plain_text
 
@@ -82,9 +83,11 @@ def is_as_frozen(row: Any) -> bool:
 
 def fault(flag: Any) -> str:
     """What is wrong with a flag's evidence: with its rows, and with the body that is in force. Empty: nothing."""
-    rows = rows_of([flag.pk])[flag.pk]
-    in_force = flag.evidence.filter(digest=flag.evidence_digest).order_by("-night", "-pk").first()
-    is_sound = sum_of(rows) == flag.frozen_digest and (is_as_frozen(in_force) if in_force else not rows)
+    in_force = Case(When(digest=flag.evidence_digest, then=F("body")), default=None, output_field=models.JSONField())
+    rows = flag.evidence.order_by("night", "pk").annotate(in_force=in_force)
+    found = list(rows.values_list("night", "digest", "body_digest", "in_force"))
+    fits = [digest_of(body) == frozen for _, _, frozen, body in found if body is not None]
+    is_sound = sum_of(row[:3] for row in found) == flag.frozen_digest and all(fits) and bool(fits) == bool(found)
     return "" if is_sound else CHANGED
 
 
@@ -97,7 +100,7 @@ def faults() -> Iterator[str]:
         if sum_of((night, digest, body) for _, night, digest, body in of_flag) != frozen.pop(flag_id, None):
             found.add(flag_id)
     found |= {flag_id for flag_id, digest in frozen.items() if digest}
-    in_force = _evidence().filter(flag__in_work=True, digest=models.F("flag__evidence_digest"))
+    in_force = _evidence().filter(flag__in_work=True, digest=F("flag__evidence_digest"))
     found |= {row.flag_id for row in in_force.iterator(BATCH) if not is_as_frozen(row)}
     yield from sorted(found)
 
