@@ -203,6 +203,7 @@ HASHED = {
     "payeewatch.pipeline.training.fit",
     "payeewatch.pipeline.training.training",
     "payeewatch.triage.exchange.import_night",
+    "payeewatch.triage.frozen",
     "payeewatch.triage.seals",
     "payeewatch.triage.records.audit",
     "payeewatch.triage.settings",

@@ -35,7 +35,7 @@ def damaged() -> list[str]:
 
 def put_back(row: Any) -> None:
     """Write what was read of a row earlier, its seal included."""
-    columns = row._meta.concrete_fields
+    columns = [column for column in row._meta.concrete_fields if not column.generated]
     placed = ", ".join(f"{column.column} = %s" for column in columns)
     values = [column.get_db_prep_save(getattr(row, column.attname), connection) for column in columns]
     sql(f"UPDATE {row._meta.db_table} SET {placed} WHERE {row._meta.pk.column} = %s", *values, row.pk)
