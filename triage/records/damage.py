@@ -11,12 +11,13 @@ from django.db.models import Q
 
 from payeewatch.pipeline.home.hold_files import Hold as FileHold
 from payeewatch.pipeline.home.hold_files import read_holds
+from payeewatch.pipeline.home.keys import Keys
 from payeewatch.triage import clock, frozen, listing
 from payeewatch.triage.listing import Newest
 from payeewatch.triage.models import AccessChange, ApiToken, CaseRequest, Decision, Flag, Hold, Notice, User
 from payeewatch.triage.records import second_factors
 from payeewatch.triage.seals import BATCH, Sealed, fault_of, fault_of_stored, kind_of, name_of, sealed_models
-from payeewatch.triage.workspace import home
+from payeewatch.triage.workspace import home, keys
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def that_counts() -> Iterator[Damage]:
     deleted row of any kind is found where there are fewer rows than the audit log lists.
     """
     newest, is_not_over = listing.newest(), Q(hold_until=None) | Q(hold_until__gte=clock.today())
-    held = held_flags()
+    held, own = held_flags(), keys()
     was_held = Q(flag_id__in=held)
     for rows in (
         User.objects.order_by("pk"),
@@ -62,7 +63,7 @@ def that_counts() -> Iterator[Damage]:
     ):
         yield from _damage(rows, newest)
     for key, values in values_of(Flag.objects.filter(Q(in_work=True) | Q(pk__in=held))):
-        yield from _fault(Flag, key, values, newest)
+        yield from _fault(Flag, key, values, newest, own)
     for model in sealed_models():
         rows = model._base_manager.all()
         if rows.count() < newest.many(kind_of(model)):
@@ -95,11 +96,11 @@ def held_flags() -> set[str]:
 
 def of(model: type[Sealed], newest: Newest | None = None) -> Iterator[Damage]:
     """The damaged rows of one kind, deleted ones included; each row is read."""
-    newest = newest or listing.newest()
+    newest, own = newest or listing.newest(), keys()
     missing = newest.names(kind_of(model))
     for key, values in values_of(model._base_manager.all()):
         missing.discard(f"{kind_of(model)} {key}")
-        yield from _fault(model, key, values, newest)
+        yield from _fault(model, key, values, newest, own)
     yield from _gone(model, missing)
 
 
@@ -110,8 +111,8 @@ def values_of(rows: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
         yield key, dict(zip(names, values, strict=True))
 
 
-def _fault(model: type[Sealed], key: Any, values: dict[str, Any], newest: Newest) -> Iterator[Damage]:
-    if what := fault_of(model, key, values, newest):
+def _fault(model: type[Sealed], key: Any, values: dict[str, Any], newest: Newest, own: Keys) -> Iterator[Damage]:
+    if what := fault_of(model, key, values, newest, own):
         flag_id = key if model is Flag else values.get("flag_id") or ""
         yield Damage(f"{kind_of(model)} {key}", what, str(flag_id))
 
