@@ -93,16 +93,21 @@ def fault(flag: Any) -> str:
 
 def faults() -> Iterator[str]:
     """The flags whose rows of evidence do not fit, and of flags in work also those whose body in force does not."""
-    frozen = dict(_flags().values_list("flag_id", "frozen_digest"))
-    rows = _evidence().order_by("flag_id", "night", "pk").values_list("flag_id", "night", "digest", "body_digest")
+    in_force = _evidence().filter(flag__in_work=True, digest=F("flag__evidence_digest"))
+    changed = {row.flag_id for row in in_force.iterator(BATCH) if not is_as_frozen(row)}
+    yield from sorted(changed.union(faults_of_rows()))
+
+
+def faults_of_rows(**of_flags: Any) -> set[str]:
+    """The flags whose rows of evidence do not fit: of all flags, or of those of a kind. No body is read."""
+    frozen = dict(_flags().filter(**of_flags).values_list("flag_id", "frozen_digest"))
+    rows = _evidence().filter(**{f"flag__{name}": value for name, value in of_flags.items()})
+    columns = rows.order_by("flag_id", "night", "pk").values_list("flag_id", "night", "digest", "body_digest")
     found = set()
-    for flag_id, of_flag in groupby(rows.iterator(BATCH), key=lambda row: row[0]):
+    for flag_id, of_flag in groupby(columns.iterator(BATCH), key=lambda row: row[0]):
         if sum_of((night, digest, body) for _, night, digest, body in of_flag) != frozen.pop(flag_id, None):
             found.add(flag_id)
-    found |= {flag_id for flag_id, digest in frozen.items() if digest}
-    in_force = _evidence().filter(flag__in_work=True, digest=F("flag__evidence_digest"))
-    found |= {row.flag_id for row in in_force.iterator(BATCH) if not is_as_frozen(row)}
-    yield from sorted(found)
+    return found | {flag_id for flag_id, digest in frozen.items() if digest}
 
 
 def freeze(flag_ids: Collection[str]) -> None:

@@ -101,8 +101,10 @@ class AccessChange(Sealed):
         constraints = [models.UniqueConstraint(fields=["person", "what"], name="one_access_change")]  # noqa: RUF012
 
 
-class Night(models.Model):
+class Night(Sealed):
     """A night as published. `digest` is of the files it was read from: the same files are not read again."""
+
+    SEALED = ("night", "digest", "published_at")
 
     night = models.DateField(primary_key=True)
     digest = models.CharField(max_length=64)

@@ -58,6 +58,8 @@ class SealedRows(models.QuerySet[Any]):
     def update(self, **values: Any) -> int:
         if "seal" in values or not _names(self.model, values) & set(self.model.SEALED):
             return super().update(**values)
+        if any(hasattr(value, "resolve_expression") for value in values.values()):
+            raise TypeError("a seal needs the values themselves, and not how the database finds them")
         rows = list(self)
         ours = genuine(rows)
         for row in rows:
@@ -65,7 +67,7 @@ class SealedRows(models.QuerySet[Any]):
                 setattr(row, name, value)
         _seal(ours)
         everybodys = self.model._base_manager
-        with transaction.atomic():  # the rows that were read, and no others
+        with transaction.atomic(savepoint=False):  # the rows that were read, and no others
             for first in range(0, len(rows), BATCH):
                 everybodys.filter(pk__in=[row.pk for row in rows[first : first + BATCH]]).update(**values)
             everybodys.bulk_update(ours, ["seal"], BATCH)
@@ -222,9 +224,11 @@ def watch_deletions() -> None:
 def renew() -> None:
     """Seal every genuine row with the newest key, so that the former one may go."""
     for model in sealed_models():
-        rows = genuine(model._base_manager.order_by("pk"))
-        _seal(rows)
-        model._base_manager.bulk_update(rows, ["seal"], BATCH)
+        keys_of_rows = list(model._base_manager.order_by("pk").values_list("pk", flat=True))
+        for first in range(0, len(keys_of_rows), BATCH):
+            rows = genuine(model._base_manager.filter(pk__in=keys_of_rows[first : first + BATCH]))
+            _seal(rows)
+            model._base_manager.bulk_update(rows, ["seal"], BATCH)
 
 
 def _seal(rows: Iterable[Sealed]) -> None:

@@ -12,8 +12,8 @@ from django.db import transaction
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage import clock, frozen
 from payeewatch.triage.exchange import current_holds, export_decisions
-from payeewatch.triage.exchange.import_night import publish
-from payeewatch.triage.models import Evidence, Flag, Hold, User
+from payeewatch.triage.exchange.import_night import publish, unpublished
+from payeewatch.triage.models import Evidence, Flag, Hold, Night, User
 from payeewatch.triage.records import audit, damage
 from payeewatch.triage.roles import Role
 from payeewatch.triage.seals import EARLIER, GONE, NO_SEAL, UNLISTED, name_of
@@ -149,6 +149,16 @@ def test_no_account_is_put_right_that_was_changed_in_the_database(house: Setting
     clocked.at += timedelta(hours=1)
     assert export_decisions.write().put_right == 0
     assert not list(house.folder("outcomes").glob("*-put-right.csv"))
+
+
+def test_a_night_put_in_keeps_no_night_from_being_read(reviewed: Settings) -> None:
+    first_night = Night.objects.earliest("night")
+    assert unpublished(reviewed) == []
+    sql("UPDATE triage_night SET seal = '' WHERE night = %s", first_night.pk)
+    assert [each.name for each in damage.that_counts()] == [name_of(first_night)]
+    assert unpublished(reviewed) == [first_night.pk]
+    assert not publish(reviewed, first_night.pk).is_repeated
+    assert (unpublished(reviewed), list(damage.every())) == ([], [])
 
 
 def test_a_user_sees_no_flag_of_which_the_household_was_changed(cast: dict[str, User], first: Flag) -> None:

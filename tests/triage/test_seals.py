@@ -177,6 +177,7 @@ def test_a_change_of_the_key_keeps_what_is_genuine(decided: Flag, monkeypatch: p
     seals.renew()
     alone = Keys(former.token, former.token_version, former.vault, b"n" * 32, former.trace, {})
     monkeypatch.setattr(seals, "keys", lambda: alone)
+    monkeypatch.setattr(damage, "keys", lambda: alone)
     monkeypatch.setattr(chain, "keys", keys)  # the log has the record of the change in its own tests
     assert damaged() == [name_of(Hold.objects.latest("pk"))]
 

@@ -39,6 +39,7 @@ from payeewatch.triage.exchange.audit_sample import places, show_rarities
 from payeewatch.triage.exchange.night_state import note_not_imported
 from payeewatch.triage.models import Decision, Evidence, Flag, Hold, Night, Step
 from payeewatch.triage.records import audit
+from payeewatch.triage.seals import genuine
 
 LOG = logging.getLogger("payeewatch")
 FROM_FLAGS = (
@@ -71,7 +72,7 @@ class PublishResult:
 
 def unpublished(settings: Settings) -> list[date]:
     """Nights whose files differ from what was imported, oldest first."""
-    digests = dict(Night.objects.values_list("night", "digest"))
+    digests = {row.night: row.digest for row in genuine(Night.objects.defer("run"))}  # not one that was put in
     nights = published_nights(settings)
     nights = [night for night in nights if _files(settings, night)["flags"].exists()]  # others were purged
     return [night for night in nights if digests.get(night) != _digest(_files(settings, night))]
@@ -102,12 +103,13 @@ def publish(settings: Settings, night: date) -> PublishResult:
     with transaction.atomic(), _without_garbage_collection():
         audit.take_turn()
         before = Night.objects.select_for_update().filter(night=night).first()
-        if before and before.digest == digest:
+        if before and before.digest == digest and before.is_genuine:
             return PublishResult(night, before.flag_set.count(), 0, is_repeated=True)
         run = json.loads(files["runs"].read_text(encoding="utf-8"))
-        row, _ = Night.objects.update_or_create(
-            night=night, defaults={"digest": digest, "published_at": clock.now(), "run": run}
-        )
+        row = before or Night(night=night)
+        row.digest, row.published_at, row.run = digest, clock.now(), run
+        row.take_over()  # all of it is from the files
+        row.save()
         is_latest = not Night.objects.filter(night__gt=night).exists()
         flags = pq.read_table(files["flags"]).to_pylist()
         evidence = {each["flag_id"]: each for each in pq.read_table(files["evidence"]).to_pylist()}

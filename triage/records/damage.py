@@ -14,7 +14,7 @@ from payeewatch.pipeline.home.hold_files import read_holds
 from payeewatch.pipeline.home.keys import Keys
 from payeewatch.triage import clock, frozen, listing
 from payeewatch.triage.listing import Newest
-from payeewatch.triage.models import AccessChange, ApiToken, CaseRequest, Decision, Flag, Hold, Notice, User
+from payeewatch.triage.models import AccessChange, ApiToken, CaseRequest, Decision, Flag, Hold, Night, Notice, User
 from payeewatch.triage.records import second_factors
 from payeewatch.triage.seals import BATCH, Sealed, fault_of, fault_of_stored, kind_of, name_of, sealed_models
 from payeewatch.triage.workspace import home, keys
@@ -37,17 +37,17 @@ def every(newest: Newest | None = None) -> Iterator[Damage]:
     newest = newest or listing.newest()
     for model in sealed_models():
         yield from of(model, newest)
-    for flag_id in frozen.faults():
-        yield Damage(f"{kind_of(Flag)} {flag_id}", frozen.CHANGED, flag_id)
+    yield from _with_evidence(frozen.faults())
     yield from _second_factors(newest)
 
 
 def that_counts() -> Iterator[Damage]:
     """The damaged rows that count now, and deleted ones: quick, while `every` reads each row.
 
-    Users, their second factors, asked changes of access, tokens, flags in work, decisions that are not handed over yet,
-    holds that are not over, or were not when holds/current.csv was written, and notices and requests that wait. A
-    deleted row of any kind is found where there are fewer rows than the audit log lists.
+    Users, their second factors, asked changes of access, tokens, nights, flags in work with the rows of their evidence,
+    decisions that are not handed over yet, holds that are not over, or were not when holds/current.csv was written, and
+    notices and requests that wait. A deleted row of any kind is found where there are fewer rows than the audit log
+    lists.
     """
     newest, is_not_over = listing.newest(), Q(hold_until=None) | Q(hold_until__gte=clock.today())
     held, own = held_flags(), keys()
@@ -64,6 +64,9 @@ def that_counts() -> Iterator[Damage]:
         yield from _damage(rows, newest)
     for key, values in values_of(Flag.objects.filter(Q(in_work=True) | Q(pk__in=held))):
         yield from _fault(Flag, key, values, newest, own)
+    yield from _with_evidence(sorted(frozen.faults_of_rows(in_work=True)))
+    for key, values in values_of(Night.objects.all()):
+        yield from _fault(Night, key, values, newest, own)
     for model in sealed_models():
         rows = model._base_manager.all()
         if rows.count() < newest.many(kind_of(model)):
@@ -134,6 +137,11 @@ def _gone(model: type[Sealed], names: Iterable[str]) -> Iterator[Damage]:
     for name in sorted(names):
         if what := fault_of_stored(model, name.partition(" ")[2]):  # others may have deleted and listed it meanwhile
             yield Damage(name, what)
+
+
+def _with_evidence(flag_ids: Iterable[str]) -> Iterator[Damage]:
+    for flag_id in flag_ids:
+        yield Damage(f"{kind_of(Flag)} {flag_id}", frozen.CHANGED, flag_id)
 
 
 def _second_factors(newest: Newest) -> Iterator[Damage]:

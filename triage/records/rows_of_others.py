@@ -18,6 +18,7 @@ from payeewatch.triage.models import (
     Evidence,
     Flag,
     Hold,
+    Night,
     Note,
     Notice,
     User,
@@ -40,7 +41,7 @@ EARLIER_COLUMNS: Mapping[type[Sealed], tuple[str, ...]] = {
     ),
 }  # fmt: skip
 """What a seal of the first form covered, where it covers more now."""
-UNSEALED_BEFORE = (ApiToken, Attachment, CaseRequest, Flag, Note, Notice)
+UNSEALED_BEFORE = (ApiToken, Attachment, CaseRequest, Flag, Night, Note, Notice)
 """What had no seal in the first form."""
 
 
@@ -48,7 +49,7 @@ def accept_rows(reason: str) -> list[str]:
     """Let every damaged row count as it is now, also that it is gone, and record why. Returns the names of the rows."""
     with transaction.atomic():
         audit.take_turn()
-        names = [each.name for each in damage.every()]
+        names = list(dict.fromkeys(each.name for each in damage.every()))
         for name in names:
             _accept(name)
         if names:
