@@ -7,14 +7,13 @@ import re
 from datetime import timedelta
 
 import pytest
-from django.db.models import F
 from playwright.sync_api import Page, expect
 
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage.exchange import export_decisions
 from payeewatch.triage.models import AuditRecord, Decision, Flag, User
 from tests.triage.browser.conftest import Visit, wait_for_answer
-from tests.triage.conftest import PASSWORD, Clock, do, flag_of
+from tests.triage.conftest import PASSWORD, Clock, do, flag_of, take_apart
 
 
 def press(page: Page, *keys: str) -> None:

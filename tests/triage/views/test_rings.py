@@ -10,15 +10,9 @@ import pytest
 from django.test import Client
 
 from payeewatch.triage.models import AuditRecord, Flag, User
-from tests.triage.conftest import Clock, do, signed_in
+from tests.triage.conftest import Clock, do, signed_in, take_apart
 
 BENIGN = {"action": "benign", "filled": "yes", "reason": "B05", "evidence_kind": "document"}
-
-
-def take_apart() -> None:
-    for flag in Flag.objects.all():
-        flag.ring, flag.ring_size = flag.pk, 1
-        flag.save(update_fields=["ring", "ring_size"])
 
 
 @pytest.fixture
