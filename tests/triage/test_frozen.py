@@ -18,6 +18,7 @@ from payeewatch.triage.records import audit, damage
 from payeewatch.triage.roles import Role
 from payeewatch.triage.seals import EARLIER, GONE, NO_SEAL, UNLISTED, name_of
 from payeewatch.triage.server.housekeeping import tidy
+from payeewatch.triage.work import case_file
 from payeewatch.triage.work.workflow import Refused
 from tests.triage.conftest import Clock, do, flag_of, signed_in, user
 from tests.triage.test_seals import damaged, put_back, sql
@@ -72,6 +73,8 @@ def test_nobody_lets_money_go_on_a_flag_that_was_changed(edit: str, cast: dict[s
     for action, answers in (("release", {"confirm": "on"}), ("benign", {"reason": "B01", "evidence_kind": "none"})):
         with pytest.raises(Refused, match="without the application"):
             do(cast["reviewer"], first, action, **answers)
+    with pytest.raises(Refused, match="without the application"):
+        case_file.lock(first, cast["reviewer"], "complaint")
     assert name_of(first) in damaged()
     assert name_of(first) in " ".join(finding.what for finding in audit.verify().findings)
     assert "without the application" in signed_in(cast["reviewer"]).get(f"/flags/{first.pk}").text
