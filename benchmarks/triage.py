@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument(
         "--processor",
         action="store_true",
-        help="processor time of single requests: for a machine that does other work too",
+        help="processor time of single requests, and of audit verify: for a machine that does other work too",
     )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="triage-") as folder:
@@ -113,6 +113,7 @@ def fill(home: Settings, flags: int, records: int) -> None:
     """Publish the nights, then add copies of their flags and a long audit log."""
     from django.db import connection, transaction
 
+    from payeewatch.triage import frozen
     from payeewatch.triage.exchange.import_night import publish, unpublished
     from payeewatch.triage.models import AuditRecord, Evidence, Flag
     from payeewatch.triage.records import audit
@@ -135,9 +136,11 @@ def fill(home: Settings, flags: int, records: int) -> None:
                 flag.member_id = model.member_id and f"{model.member_id}-{whose}"
                 if number < OPEN:
                     body = evidence[model.pk]
-                    bodies.append(Evidence(flag_id=flag.pk, night=LAST, digest=flag.evidence_digest, body=body.body))
+                    frozen_as = {"digest": flag.evidence_digest, "body": body.body, "body_digest": body.body_digest}
+                    bodies.append(Evidence(flag_id=flag.pk, night=LAST, **frozen_as))
+                    flag.frozen_digest = frozen.sum_of([(LAST, flag.evidence_digest, body.body_digest)])
                 else:
-                    flag.state, flag.verdict = Flag.State.CLOSED, "benign"
+                    flag.state, flag.verdict, flag.frozen_digest = Flag.State.CLOSED, "benign", ""
                     before = timedelta(days=1 + number % DAYS_BEFORE)
                     flag.first_flagged_on, flag.opened_at = LAST - before, flag.opened_at - before
                     flag.closed_at = flag.opened_at + timedelta(hours=number % 20)
@@ -250,6 +253,7 @@ def print_processor_times(options: argparse.Namespace) -> None:
     from django.test import Client
 
     from payeewatch.triage.models import User
+    from payeewatch.triage.records import audit
 
     senior = User.objects.create_user("senior", role="senior")
     client = Client(headers={"host": "127.0.0.1"})
@@ -271,6 +275,11 @@ def print_processor_times(options: argparse.Namespace) -> None:
         timed("lists", "get", "/queue/lists")
         timed("rings", "get", "/rings")
         timed("team", "get", "/team")
+        timed("health", "get", "/health")
+    for _ in range(2):
+        began = time.process_time()
+        audit.verify()
+        spent.setdefault("verify", []).append((time.process_time() - began) * 1000)
     print(f"{options.database}: {options.flags:,} flags; processor time of {REQUESTS} requests each\n")
     print(f"{'':<10}{'median ms':>12}{'p95 ms':>10}")
     for name, times in spent.items():

@@ -73,6 +73,7 @@ LAYERS = """
     triage.clock triage.language triage.chain
     triage.listing
     triage.seals
+    triage.frozen
     triage.models
     triage.figures
     triage.records
@@ -202,6 +203,7 @@ HASHED = {
     "payeewatch.pipeline.training.fit",
     "payeewatch.pipeline.training.training",
     "payeewatch.triage.exchange.import_night",
+    "payeewatch.triage.frozen",
     "payeewatch.triage.seals",
     "payeewatch.triage.records.audit",
     "payeewatch.triage.settings",

@@ -17,7 +17,8 @@ class Triage(AppConfig):
     verbose_name = "PayeeWatch"
 
     def ready(self) -> None:
-        """Register the actions, and have deleted rows listed."""
+        """Register the actions, and have deleted rows and sessions listed."""
         import_module("payeewatch.triage.seals").watch_deletions()
+        import_module("payeewatch.triage.access.sessions")  # hears of every sign-in from here on
         for module in ACTION_MODULES:
             import_module(f"payeewatch.triage.work.{module}")

@@ -33,6 +33,8 @@ NOT_AS_READ = "the record is not as it was read before: run payeewatch audit ver
 FRESH_SECONDS = 5
 """So long what is in memory is enough to say that a row is as it was listed."""
 BATCH = 10_000
+FORM = "2"
+"""Which rows have seals, and over which columns: flags, tokens, notes, files and notices since 2."""
 
 unlisted = Signal()
 """Sent after the commit of rows that no record of their transaction listed: a record of their own must list them."""
@@ -107,8 +109,20 @@ def listed_once() -> Path:
     """A file that says that the rows of before have their seals and are listed: neither is done a second time.
 
     It is outside the database, whose administrator could otherwise have the next start seal and list what they wrote.
+    It has the number of the form in which they were listed (`FORM`); the first form left it empty.
     """
     return home().folder("triage") / "rows-are-listed"
+
+
+def is_listed_in_this_form() -> bool:
+    """Whether the rows of before have the seals of this version, and are listed."""
+    path = listed_once()
+    return path.exists() and path.read_text(encoding="ascii") == FORM
+
+
+def set_listed() -> None:
+    """Say that they have and are."""
+    listed_once().write_text(FORM, encoding="ascii")
 
 
 def written(marks: Mapping[str, str | None]) -> None:

@@ -15,6 +15,7 @@ from django.db import models
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
+from payeewatch.triage.frozen import FrozenRows
 from payeewatch.triage.identifying import looks_identifying, looks_like
 from payeewatch.triage.language import phrases
 from payeewatch.triage.roles import Role
@@ -34,7 +35,10 @@ class Users(UserManager.from_queryset(SealedRows)):  # type: ignore[misc]
 class User(Sealed, AbstractUser):
     """Somebody who signs in. `member_id` and `household_id` are the user's own numbers, if the user is insured here."""
 
-    SEALED = ("username", "password", "role", "is_active", "is_superuser", "member_id", "household_id", "subject")
+    SEALED = (
+        "username", "password", "role", "is_active", "is_superuser", "member_id", "household_id", "subject",
+        "must_change_password", "sessions_ended",
+    )  # fmt: skip
 
     class Theme(models.TextChoices):
         AUTO = "auto", _("As the device")
@@ -97,8 +101,10 @@ class AccessChange(Sealed):
         constraints = [models.UniqueConstraint(fields=["person", "what"], name="one_access_change")]  # noqa: RUF012
 
 
-class Night(models.Model):
+class Night(Sealed):
     """A night as published. `digest` is of the files it was read from: the same files are not read again."""
+
+    SEALED = ("night", "digest", "published_at")
 
     night = models.DateField(primary_key=True)
     digest = models.CharField(max_length=64)
@@ -106,8 +112,19 @@ class Night(models.Model):
     run = models.JSONField()  # runs/<night>.json
 
 
-class Flag(models.Model):
+class Flag(Sealed):
     """A change that people must review: what the last night published about it, and the state of the work."""
+
+    SEALED = (
+        "flag_id", "change_id", "derived", "member_id", "household_id", "payee_id", "payee_type", "account",
+        "account_hint", "account_before", "actor_id", "queue", "origin", "rank", "score", "p_value",
+        "p_value_uncorrected", "amount_at_risk", "amount_paid", "first_payment_on", "first_flagged_on", "night_id",
+        "is_current", "model", "model_version", "run_id", "headline", "headline_reason", "breach_ids", "ring",
+        "ring_size", "ring_by_hand", "place", "is_rarity_shown", "evidence_digest", "facts_digest", "frozen_digest",
+        "state", "claimed_by_id", "claimed_until", "assigned_to_id", "snoozed_until", "snoozed_p_value",
+        "snoozed_at_risk", "woken_by", "is_escalated", "opened_at", "closed_at", "verdict", "duplicate_of_id",
+        "needs_second_look", "version",
+    )  # fmt: skip
 
     is_without_own = False  # not stored: `hide` of `access/household.py` sets it for the user of a page
     # not stored: what a row of the queue shows in addition; `as_row` of `views/queue.py` sets it
@@ -185,6 +202,7 @@ class Flag(models.Model):
     is_rarity_shown = models.BooleanField(default=False)  # while open; of enough others it is not, to hide the sample
     evidence_digest = models.CharField(max_length=64)  # of all that is shown
     facts_digest = models.CharField(max_length=64)  # of what happened only: when it changes, there is new evidence
+    frozen_digest = models.CharField(max_length=64, blank=True)  # of all rows of its evidence: `frozen.py`
 
     state = models.CharField(max_length=20, choices=State, default=State.NEW, db_index=True)
     claimed_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="claimed")
@@ -272,13 +290,21 @@ class Evidence(models.Model):
     night = models.DateField()
     digest = models.CharField(max_length=64)
     body = models.JSONField()
+    body_digest = models.CharField(max_length=64, blank=True, editable=False)  # of the body as it is stored
+
+    objects: ClassVar[Any] = FrozenRows.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["flag", "night", "digest"], name="evidence_once")]  # noqa: RUF012
+        indexes = [  # noqa: RUF012  # all but the body
+            models.Index(fields=["flag", "night", "id", "digest", "body_digest"], name="evidence_frozen")
+        ]
 
 
-class CaseRequest(models.Model):
+class CaseRequest(Sealed):
     """Somebody asked to open a case by hand: a change whose evidence the pipeline must freeze first."""
+
+    SEALED = ("change_id", "member_id", "household_id", "payee_id", "by_id", "at", "reason", "state", "why", "flag_id")
 
     class State(models.TextChoices):
         WAITING = "waiting"
@@ -337,7 +363,8 @@ class Decision(Sealed):
 
     SEALED = (
         "flag_id", "step_id", "kind", "state", "by_id", "at", "change_id", "facts_digest", "verdict", "reason_code",
-        "until", "approver_id", "decided_at",
+        "until", "approver_id", "decided_at", "evidence_digest", "evidence_kind", "confidence", "duplicate_of_id",
+        "loss_paid", "loss_prevented", "loss_recovered", "note", "returned_because", "handed_over_at",
     )  # fmt: skip
 
     class Kind(models.TextChoices):
@@ -395,7 +422,7 @@ class Hold(Sealed):
 
     SEALED = (
         "flag_id", "payment_id", "payee_id", "account", "change_id", "old_change_id", "amount", "hold_until", "state",
-        "by_id", "at",
+        "by_id", "at", "is_extended", "renewals", "handed_over_at",
     )  # fmt: skip
 
     class State(models.TextChoices):
@@ -428,8 +455,10 @@ class Hold(Sealed):
         ]
 
 
-class Note(models.Model):
+class Note(Sealed):
     """Something a reviewer wrote down about a flag."""
+
+    SEALED = ("flag_id", "step_id", "by_id", "at", "text")
 
     flag = models.ForeignKey(Flag, on_delete=models.CASCADE, related_name="notes")
     step = models.ForeignKey(Step, on_delete=models.CASCADE, null=True, related_name="notes")  # undone with it
@@ -451,8 +480,10 @@ class MisleadingReason(models.Model):
         constraints = [models.UniqueConstraint(fields=["flag", "feature", "by"], name="misleads_once")]  # noqa: RUF012
 
 
-class Attachment(models.Model):
+class Attachment(Sealed):
     """A file about a flag, in triage/attachments of the home, under a random name; always sent as a download."""
+
+    SEALED = ("flag_id", "by_id", "at", "name", "stored_as", "content_type", "size", "digest")
 
     flag = models.ForeignKey(Flag, on_delete=models.CASCADE, related_name="attachments")
     by = models.ForeignKey(User, on_delete=models.PROTECT)
@@ -550,12 +581,14 @@ class Tally(models.Model):
         ]
 
 
-class Notice(models.Model):
+class Notice(Sealed):
     """A notice on its way to a webhook or by mail, one per channel, tried until it is delivered.
 
     It tells of a night, of its warnings, of holds that were renewed or ended while a fraud waited for approval, or of
     holds and suppressions that end soon: `night` is then the day of that.
     """
+
+    SEALED = ("channel", "kind", "night", "body", "made_at", "delivered_at")
 
     class Channel(models.TextChoices):
         WEBHOOK = "webhook", _("Webhook")
@@ -592,8 +625,10 @@ class Notice(models.Model):
         ]
 
 
-class ApiToken(models.Model):
+class ApiToken(Sealed):
     """A system that may read. The token itself is shown once, when it is made; only its keyed hash is stored."""
+
+    SEALED = ("name", "digest", "scopes", "made_at", "revoked_at")
 
     name = models.CharField(max_length=60, unique=True)
     digest = models.CharField(max_length=64, unique=True)

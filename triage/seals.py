@@ -13,16 +13,18 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
 from typing import Any, ClassVar, Self
 
 from django.apps import apps
-from django.db import models
+from django.db import models, transaction
 from django.db.models.signals import post_delete
 
+from payeewatch.pipeline.home.keys import Keys
 from payeewatch.triage import listing
 from payeewatch.triage.listing import Newest
 from payeewatch.triage.workspace import keys
@@ -30,6 +32,17 @@ from payeewatch.triage.workspace import keys
 BATCH = 1000
 MARK = 16
 """The hexadecimal digits of a mark."""
+LARGEST_FRACTION = 10.0**16
+"""From here on every fraction is whole."""
+IS_ODD = re.compile(r"-0\.|[0-9][eE]\+?[0-9]")
+"""Fractions that databases may write in another way: a negative zero, and large ones."""
+LINE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+SORTED = json.JSONEncoder(sort_keys=True)
+PLAIN: Mapping[str, type] = {
+    "CharField": str, "TextField": str, "IntegerField": int, "BigIntegerField": int, "SmallIntegerField": int,
+    "BigAutoField": int, "FloatField": float, "BooleanField": bool, "DateField": date,
+}  # fmt: skip
+"""Kind of field -> the type whose `str` is the one form of its values."""
 TRIES = 3
 """So often a row and the log are read anew where they differ: others may have written both in between."""
 
@@ -45,15 +58,21 @@ class SealedRows(models.QuerySet[Any]):
     def update(self, **values: Any) -> int:
         if "seal" in values or not _names(self.model, values) & set(self.model.SEALED):
             return super().update(**values)
+        if any(hasattr(value, "resolve_expression") for value in values.values()):
+            raise TypeError("a seal needs the values themselves, and not how the database finds them")
         rows = list(self)
         ours = genuine(rows)
         for row in rows:
             for name, value in values.items():
                 setattr(row, name, value)
         _seal(ours)
-        many = self.model._base_manager.bulk_update(rows, [*values, "seal"], BATCH) if rows else 0
-        _list(ours)
-        return many
+        everybodys = self.model._base_manager
+        with transaction.atomic(savepoint=False):  # the rows that were read, and no others
+            for first in range(0, len(rows), BATCH):
+                everybodys.filter(pk__in=[row.pk for row in rows[first : first + BATCH]]).update(**values)
+            everybodys.bulk_update(ours, ["seal"], BATCH)
+            _list(ours)
+        return len(rows)
 
     def bulk_create(self, objs: Iterable[Any], *args: Any, **options: Any) -> list[Any]:
         rows = list(objs)
@@ -101,17 +120,7 @@ class Sealed(models.Model):
         kind, key = type(self), as_read.get(self._meta.pk.attname, self.pk)
         if not as_read.keys() >= {*self.SEALED, "seal"}:  # read in part only
             return fault_of_stored(kind, key)
-        message = _message(kind, as_read)
-        if not _is_sealed(message, as_read["seal"]):
-            return NO_SEAL
-        name, mark = _name(kind, key), mark_of_text(message)
-        is_newest = newest.get(name) == mark if newest else listing.is_newest(name, mark)
-        return "" if is_newest else fault_of_stored(kind, key)
-
-    @property
-    def has_own_seal(self) -> bool:
-        """Whether the seal alone fits the row as it was read, whatever the log lists."""
-        return is_sealed(type(self), self.__dict__["_as_read"])
+        return fault_of(kind, key, as_read, newest)
 
     def take_over(self) -> None:
         """Count the row as genuine from now on, whatever was read: somebody at the machine answers for it."""
@@ -137,6 +146,28 @@ class Sealed(models.Model):
             self.__dict__["_as_read"] = {**values, "seal": self.seal, self._meta.pk.attname: self.pk}
 
 
+def fault_of(
+    model: type[models.Model],
+    key: Any,
+    values: Mapping[str, Any],
+    newest: Newest | None = None,
+    own: Keys | None = None,
+) -> str:
+    """What is wrong with a row whose values were read; empty if nothing is. `own`: the keys, if many are compared."""
+    message, own = _message(model, values), own or keys()
+    if not _is_sealed(message, values["seal"], own):
+        return NO_SEAL
+    name, mark = _name(model, key), mark_of_text(message, own)
+    is_newest = newest.get(name) == mark if newest else listing.is_newest(name, mark)
+    return "" if is_newest else fault_of_stored(model, key)
+
+
+def was_genuine(model: type[models.Model], values: Mapping[str, Any], only: Sequence[str], listed: str | None) -> bool:
+    """Whether a row was as the application left it when its seal covered only these columns."""
+    message = _message(model, values, only)
+    return _is_sealed(message, values["seal"]) and mark_of_text(message) == listed
+
+
 def name_of(row: Sealed) -> str:
     """The kind of a row and its number, such as `hold 12`: under this name the audit log lists it."""
     return _name(type(row), row.pk)
@@ -157,9 +188,9 @@ def mark_of(model: type[models.Model], values: Mapping[str, Any]) -> str:
     return mark_of_text(_message(model, values))
 
 
-def mark_of_text(message: bytes) -> str:
+def mark_of_text(message: bytes, own: Keys | None = None) -> str:
     """A keyed hash, short because it only has to differ from those of other states."""
-    return hmac.digest(keys().trace, b"row|" + message, hashlib.sha256).hex()[:MARK]
+    return hmac.digest((own or keys()).trace, b"row|" + message, hashlib.sha256).hex()[:MARK]
 
 
 def is_sealed(model: type[models.Model], values: dict[str, Any]) -> bool:
@@ -193,9 +224,11 @@ def watch_deletions() -> None:
 def renew() -> None:
     """Seal every genuine row with the newest key, so that the former one may go."""
     for model in sealed_models():
-        rows = genuine(model._base_manager.order_by("pk"))
-        _seal(rows)
-        model._base_manager.bulk_update(rows, ["seal"], BATCH)
+        keys_of_rows = list(model._base_manager.order_by("pk").values_list("pk", flat=True))
+        for first in range(0, len(keys_of_rows), BATCH):
+            rows = genuine(model._base_manager.filter(pk__in=keys_of_rows[first : first + BATCH]))
+            _seal(rows)
+            model._base_manager.bulk_update(rows, ["seal"], BATCH)
 
 
 def _seal(rows: Iterable[Sealed]) -> None:
@@ -244,8 +277,8 @@ def _name(model: type[models.Model], key: Any) -> str:
     return f"{kind_of(model)} {key}"
 
 
-def _is_sealed(message: bytes, seal: str) -> bool:
-    return any(hmac.compare_digest(seal, _seal_of(message, key)) for key in keys().every("audit"))
+def _is_sealed(message: bytes, seal: str, own: Keys | None = None) -> bool:
+    return any(hmac.compare_digest(seal, _seal_of(message, key)) for key in (own or keys()).every("audit"))
 
 
 def _seal_of(message: bytes, key: bytes) -> str:
@@ -253,15 +286,19 @@ def _seal_of(message: bytes, key: bytes) -> str:
 
 
 @cache
-def _sealed_fields(model: type[models.Model]) -> list[tuple[str, Any]]:
-    names: Sequence[str] = model.SEALED if hasattr(model, "SEALED") else columns(model)
-    fields = {getattr(field, "attname", field.name): field for field in model._meta.get_fields()}
-    return [(name, fields[name]) for name in names]
+def _sealed_fields(model: type[models.Model], only: tuple[str, ...]) -> list[tuple[str, Any, type | None]]:
+    """Each column with its field, and the type of values that are read as they are shown."""
+    names: Sequence[str] = only or (model.SEALED if hasattr(model, "SEALED") else columns(model))
+    fields = {field.attname: getattr(field, "target_field", field) for field in model._meta.concrete_fields}
+    return [(name, fields[name], PLAIN.get(fields[name].get_internal_type())) for name in names]
 
 
-def _message(model: type[models.Model], values: Mapping[str, Any]) -> bytes:
-    texts = [_text(field, values[name]) for name, field in _sealed_fields(model)]
-    return json.dumps([model._meta.label_lower, *texts], ensure_ascii=False, separators=(",", ":")).encode()
+def _message(model: type[models.Model], values: Mapping[str, Any], only: Sequence[str] = ()) -> bytes:
+    texts: list[str | None] = []
+    for name, field, plain in _sealed_fields(model, tuple(only)):
+        value = values[name]
+        texts.append(None if value is None else str(value) if type(value) is plain else _text(field, value))
+    return LINE.encode([model._meta.label_lower, *texts]).encode()
 
 
 def _names(model: type[models.Model], names: Iterable[str]) -> set[str]:
@@ -269,13 +306,25 @@ def _names(model: type[models.Model], names: Iterable[str]) -> set[str]:
     return {getattr(model._meta.get_field(name), "attname", name) for name in names}
 
 
+def plain_text(text: str) -> str:
+    """A JSON text with each number in one form: databases know no negative zero, and write large ones in full."""
+    return SORTED.encode(json.loads(text, parse_float=_number if IS_ODD.search(text) else None))
+
+
+def _number(text: str) -> float:
+    number = float(text) + 0.0
+    return int(number) if abs(number) >= LARGEST_FRACTION else number
+
+
 def _text(field: Any, value: Any) -> str | None:
     """A value as the database gives it back, in one form."""
-    value = field.to_python(value)
+    if type(value) not in (Decimal, datetime, dict, list):
+        value = field.to_python(value)
     if isinstance(value, Decimal):
         return f"{value:.{field.decimal_places}f}"
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")
     if isinstance(value, dict | list):
-        return json.dumps(value, sort_keys=True)
+        text = SORTED.encode(value)
+        return plain_text(text) if IS_ODD.search(text) else text
     return None if value is None else str(value)

@@ -201,6 +201,13 @@ def flag_of(member_id: str, **fields: Any) -> Flag:
     return flag
 
 
+def take_apart() -> None:
+    """Put every flag into a ring of its own."""
+    for flag in Flag.objects.all():
+        flag.ring, flag.ring_size = flag.pk, 1
+        flag.save(update_fields=["ring", "ring_size"])
+
+
 def user(role: Role, name: str = "", **fields: Any) -> User:
     """A user of a role, named after it."""
     return User.objects.create(username=name or str(role), password=_hashed(), role=role, **fields)

@@ -44,13 +44,13 @@ def test_a_flag_asks_no_more_when_much_was_done_to_it(
 ) -> None:
     client = signed_in(cast["senior"])
     warm(client)
-    with django_assert_max_num_queries(21 + LOCK):  # one each: colleagues, what misleads, frauds on the account
+    with django_assert_max_num_queries(22 + LOCK):  # one each: colleagues, what misleads, frauds on the account
         client.get(f"/flags/{first.flag_id}", headers=HTMX)
     for number in range(3):
         do(cast["reviewer"], first, "note", text=f"Note {number}")
     do(cast["reviewer"], first, "hold", confirm="on")
     do(cast["reviewer"], first, "confirmed_fraud", reason="F01", evidence_kind="bank_check")
-    with django_assert_max_num_queries(22 + LOCK):  # whose hold it is, and the notes
+    with django_assert_max_num_queries(23 + LOCK):  # whose hold it is, and the notes
         assert "Confirm fraud" in client.get(f"/flags/{first.flag_id}", headers=HTMX).content.decode()
 
 
@@ -60,7 +60,7 @@ def test_a_verdict_reads_its_flag_once_to_judge_and_once_to_show(
     client = signed_in(cast["reviewer"])
     warm(client)
     form = {"step": str(uuid4()), "version": first.version, "reason": "B01", "evidence_kind": "bank_check"}
-    with django_assert_max_num_queries(32 + 2 * LOCK):  # the list and what waits for the user are counted anew
+    with django_assert_max_num_queries(36 + 2 * LOCK):  # the list and what waits for the user are counted anew
         answer = client.post(f"/flags/{first.flag_id}/do/benign", form, headers=HTMX)
     assert answer.status_code == 200
 

@@ -55,8 +55,8 @@ def admit(request: HttpRequest, scope: str) -> ApiToken:
     """The token of a request that may read a scope.
 
     Raises:
-        NotAdmitted: no token, an unknown or revoked one (401), one without the scope, or sent in clear (403), or too
-            many requests (429).
+        NotAdmitted: no token, an unknown or revoked one, or one whose row was changed in the database (401), one
+            without the scope, or sent in clear (403), or too many requests (429).
     """
     if settings.IS_HTTPS and not request.is_secure():
         raise NotAdmitted(403, "ask over https://, and have a new token made: this one was sent in clear")
@@ -66,7 +66,7 @@ def admit(request: HttpRequest, scope: str) -> ApiToken:
     minute = clock.now().replace(second=0, microsecond=0)
     with transaction.atomic():
         token = ApiToken.objects.select_for_update().filter(digest=_digest(secret.strip()), revoked_at=None).first()
-        if token is None:
+        if token is None or not token.is_genuine:
             raise NotAdmitted(401, "this token opens nothing")
         token.used = token.used + 1 if token.minute == minute else 1
         token.minute = minute

@@ -114,8 +114,8 @@ def _sign_in(request: Request) -> HttpResponse:
 
 
 def _refuse_own_household(user: Any, flag_id: str) -> None:
-    """Nobody sees or works on flags about themselves or their household."""
+    """Nobody sees or works on flags about themselves or their household, nor one of which that cannot be told."""
     if user.member_id or user.household_id:
-        flag = Flag.objects.filter(pk=flag_id).only("member_id", "household_id").first()
-        if flag and is_own_household(flag, user):
+        flag = Flag.objects.filter(pk=flag_id).first()
+        if flag and (is_own_household(flag, user) or not flag.is_genuine):
             raise PermissionDenied

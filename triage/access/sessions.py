@@ -1,7 +1,8 @@
 """When a session begins and ends. It is stored in the database, so that ending one ends all copies of its cookie.
 
 It ends by signing out, after a time without requests, after a working day in any case, and when the password, the role
-or the access of its user changes: `User` connects it with these.
+or the access of its user changes: `User` connects it with these. The audit log lists it from its begin to its end: one
+that was put back into the database is over.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from axes.signals import user_locked_out
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.contrib.sessions.backends.base import SessionBase
-from django.db.models import F
+from django.db import transaction
 from django.dispatch import receiver
 from django.http import HttpRequest
 
 from payeewatch.triage import clock
+from payeewatch.triage.access.hashed_sessions import begin, end, is_listed
 from payeewatch.triage.models import AuditRecord, User
 from payeewatch.triage.records import audit
 from payeewatch.triage.workspace import home
@@ -31,6 +33,8 @@ def is_over(session: SessionBase) -> bool:
     started, last_seen = session.setdefault("started_at", now), session.setdefault("seen_at", now)
     if now - last_seen > limits.idle_minutes * 60 or now - started > limits.session_hours * 3600:
         return True
+    if not is_listed(session.session_key):
+        return True
     if now - last_seen >= WRITE_EVERY:
         session["seen_at"] = now
     return False
@@ -38,8 +42,11 @@ def is_over(session: SessionBase) -> bool:
 
 def end_all(user: User) -> None:
     """End every session of a user, at their next request."""
-    User.objects.filter(pk=user.pk).update(sessions_ended=F("sessions_ended") + 1)
-    user.refresh_from_db(fields=["sessions_ended"])
+    with transaction.atomic():
+        stored = User.objects.select_for_update().get(pk=user.pk)
+        stored.sessions_ended += 1
+        stored.save(update_fields=["sessions_ended"])
+    user.sessions_ended = stored.sessions_ended
 
 
 def address(request: HttpRequest) -> str:
@@ -51,13 +58,17 @@ def address(request: HttpRequest) -> str:
 @receiver(user_logged_in)
 def _record_sign_in(request: HttpRequest, user: User, **rest: Any) -> None:
     request.session["started_at"] = request.session["seen_at"] = clock.now().timestamp()
-    audit.record(user, "sign_in")
+    with transaction.atomic():
+        begin(request.session.session_key)
+        audit.record(user, "sign_in")
 
 
 @receiver(user_logged_out)
 def _record_end(request: HttpRequest, user: User | None, **rest: Any) -> None:
     if user:
-        audit.record(user, "session_ended" if getattr(request, "session_is_over", False) else "sign_out")
+        with transaction.atomic():
+            end(request.session.session_key)
+            audit.record(user, "session_ended" if getattr(request, "session_is_over", False) else "sign_out")
 
 
 @receiver(user_login_failed)

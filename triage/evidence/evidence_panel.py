@@ -463,7 +463,7 @@ def _evidence_rows(flag: Flag) -> list[Evidence]:
 def _history(rows: Sequence[Evidence]) -> list[dict[str, Any]]:
     """The nights on which the evidence changed, the latest first, and what changed."""
     entries = []
-    for row, before in zip(rows, [*rows[1:], None], strict=True):
+    for row, before in zip(rows, [*rows, None][1:], strict=False):  # without rows there is nothing
         changes = _differences(before.body, row.body) if before else [say("First evidence.")]
         entries.append({"night": phrases.day(row.night), "changes": changes, "digest": row.digest})
     return entries[:MOST_HISTORY]

@@ -1,9 +1,9 @@
 """Hand over what people decided: holds/<day>-reviewed.csv, releases/<day>.csv, outcomes/<day>.parquet and
 outcomes/<day>-put-right.csv.
 
-A step is handed over when it can no longer be undone, and if the application wrote it (`triage/seals.py`). The file of
-a day is replaced completely and loses nothing: its rows stay, unless the same payment was held or released again that
-day. Days are those of the insurer's time zone.
+A step is handed over when it can no longer be undone, and if the application wrote it and its flag
+(`triage/seals.py`). The file of a day is replaced completely and loses nothing: its rows stay, unless the same payment
+was held or released again that day. Days are those of the insurer's time zone.
 """
 
 from __future__ import annotations
@@ -103,7 +103,11 @@ def _hand_over() -> HandOverCounts:
     ids = {*decisions.values_list("flag_id", flat=True), *holds.values_list("flag_id", flat=True)}
     list(Flag.objects.select_for_update().filter(pk__in=ids).order_by("pk"))  # waits for an undo that is not finished
     new_decisions, new_holds = (
-        [each for each in decisions.select_related("flag").order_by("decided_at", "pk") if each.is_genuine],
+        [
+            each
+            for each in decisions.select_related("flag").order_by("decided_at", "pk")
+            if each.is_genuine and each.flag.is_genuine
+        ],
         [each for each in holds.order_by("at", "pk") if each.is_genuine],
     )
     if not (new_decisions or new_holds):

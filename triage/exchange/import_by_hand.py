@@ -92,7 +92,8 @@ def _settle(change_id: str) -> str:
 
 def _waiting_for(change_id: str) -> list[CaseRequest]:
     rows = CaseRequest.objects.select_for_update(of=("self",)).select_related("by")
-    return list(rows.filter(change_id=change_id, state=State.WAITING).order_by("pk"))
+    waiting = rows.filter(change_id=change_id, state=State.WAITING).order_by("pk")
+    return [each for each in waiting if each.is_genuine]  # nobody asked for the others
 
 
 def _is_last_try(requests: list[CaseRequest]) -> bool:
@@ -117,17 +118,18 @@ def _refuse(requests: list[CaseRequest], why: str) -> str:
 
 def _open(requests: list[CaseRequest], row: Row) -> str:
     """The flag of an answer: a new one, or the one that is there already. The night it was frozen as comes first."""
-    flag = Flag.objects.select_for_update().filter(pk=row["flag_id"]).first()
+    flag, is_new = Flag.objects.select_for_update().filter(pk=row["flag_id"]).first(), False
     if flag is None:
         night = Night.objects.filter(night=row["night"]).first()
         if night is None:
             return ""  # it will be imported: housekeeping does nights first
         flag = add_by_hand(row, night)
-        audit.record(
-            requests[0].by, "open_by_hand", flag.flag_id, night=str(row["night"]), requests=[r.pk for r in requests]
-        )
+        is_new = True
     for each in requests:
         Note.objects.create(flag=flag, by=each.by, at=each.at, text=each.reason)
         each.state, each.flag, each.reason = State.OPENED, flag, ""  # what was written is a note now
         each.save(update_fields=["state", "flag", "reason"])
+    if is_new:
+        asked = [each.pk for each in requests]
+        audit.record(requests[0].by, "open_by_hand", flag.flag_id, night=str(row["night"]), requests=asked)
     return flag.flag_id

@@ -34,11 +34,12 @@ from payeewatch.pipeline.home.purge_note import read_note
 from payeewatch.pipeline.home.runs import published_nights
 from payeewatch.pipeline.home.scrub import exclusive_lock
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.triage import clock
+from payeewatch.triage import clock, frozen
 from payeewatch.triage.exchange.audit_sample import places, show_rarities
 from payeewatch.triage.exchange.night_state import note_not_imported
 from payeewatch.triage.models import Decision, Evidence, Flag, Hold, Night, Step
 from payeewatch.triage.records import audit
+from payeewatch.triage.seals import genuine
 
 LOG = logging.getLogger("payeewatch")
 FROM_FLAGS = (
@@ -54,7 +55,7 @@ FACTS = ("timeline", "before", "after", "neighbours", "exposures")
 FINISHED = (Flag.State.CLOSED, Flag.State.EXPIRED)
 HOLD_FIELDS = (
     "payee_id", "account", "change_id", "old_change_id", "amount", "hold_until", "state", "by", "is_extended",
-    "renewals", "at", "seal",
+    "renewals", "at", "handed_over_at", "seal",
 )  # fmt: skip
 BATCH = 500
 
@@ -71,7 +72,7 @@ class PublishResult:
 
 def unpublished(settings: Settings) -> list[date]:
     """Nights whose files differ from what was imported, oldest first."""
-    digests = dict(Night.objects.values_list("night", "digest"))
+    digests = {row.night: row.digest for row in genuine(Night.objects.defer("run"))}  # not one that was put in
     nights = published_nights(settings)
     nights = [night for night in nights if _files(settings, night)["flags"].exists()]  # others were purged
     return [night for night in nights if digests.get(night) != _digest(_files(settings, night))]
@@ -102,12 +103,13 @@ def publish(settings: Settings, night: date) -> PublishResult:
     with transaction.atomic(), _without_garbage_collection():
         audit.take_turn()
         before = Night.objects.select_for_update().filter(night=night).first()
-        if before and before.digest == digest:
+        if before and before.digest == digest and before.is_genuine:
             return PublishResult(night, before.flag_set.count(), 0, is_repeated=True)
         run = json.loads(files["runs"].read_text(encoding="utf-8"))
-        row, _ = Night.objects.update_or_create(
-            night=night, defaults={"digest": digest, "published_at": clock.now(), "run": run}
-        )
+        row = before or Night(night=night)
+        row.digest, row.published_at, row.run = digest, clock.now(), run
+        row.take_over()  # all of it is from the files
+        row.save()
         is_latest = not Night.objects.filter(night__gt=night).exists()
         flags = pq.read_table(files["flags"]).to_pylist()
         evidence = {each["flag_id"]: each for each in pq.read_table(files["evidence"]).to_pylist()}
@@ -191,7 +193,7 @@ def _save(
     flag_ids = [flag["flag_id"] for flag in flags]
     existing = {flag.flag_id: flag for flag in Flag.objects.select_for_update().filter(pk__in=flag_ids).order_by("pk")}
     by_hand = {flag_id: flag.ring_by_hand for flag_id, flag in existing.items() if flag.ring_by_hand}
-    rings, place_of = rings_of(evidence, by_hand), places(flags)
+    rings, place_of, frozen_rows = rings_of(evidence, by_hand), places(flags), frozen.rows_of(list(existing))
     saved, new_evidence, changed, returned = [], [], [], set()
     for row in flags:
         flag_id = row["flag_id"]
@@ -207,8 +209,14 @@ def _save(
         )
         if flag.evidence_digest != digest:
             values["p_value"] = _as_json(row["p_value"])  # for the history: it alone is no new evidence
-            frozen_body = Cast(Value(_json_object(values)), JSONField())  # as it is, not read and written once more
-            new_evidence.append(Evidence(flag_id=flag_id, night=night.night, digest=digest, body=frozen_body))
+            text = _json_object(values)
+            frozen_body = Cast(Value(text), JSONField())  # as it is, not read and written once more
+            row_of_evidence = Evidence(
+                flag_id=flag_id, night=night.night, digest=digest, body=frozen_body,
+                body_digest=frozen.digest_of_text(text),
+            )  # fmt: skip
+            if _freeze(flag, row_of_evidence, frozen_rows[flag_id]):
+                new_evidence.append(row_of_evidence)
         if flag.facts_digest != facts:
             flag.version += 1
             changed.append(flag_id)
@@ -217,6 +225,7 @@ def _save(
             returned.add(flag_id)
         elif flag.state == Flag.State.SNOOZED and (why := _why_wake(flag, row, flag.facts_digest != facts)):
             wake(flag, why)
+            audit.record(None, "wake", flag_id, why=why)
             flag.version += 1
         flag.evidence_digest, flag.facts_digest = digest, facts
         _update_flag(flag, row, night, rings.get(flag_id, (flag_id, 1)), is_latest)
@@ -233,8 +242,20 @@ def _save(
         gone.update(is_current=False)
     names = [field.name for field in Flag._meta.fields if not (field.primary_key or field.generated)]
     Flag.objects.bulk_create(saved, BATCH, update_conflicts=True, unique_fields=["flag_id"], update_fields=names)
-    Evidence.objects.bulk_create(new_evidence, BATCH, ignore_conflicts=True)
+    Evidence.objects.bulk_create(new_evidence, BATCH)
     return len(saved) - len(existing.keys() & {flag.flag_id for flag in saved}), returned
+
+
+def _freeze(flag: Flag, row: Evidence, earlier: list[frozen.Row]) -> bool:
+    """Bind a row of evidence to its flag. Returns whether it is new: a night that is run again may have it already.
+
+    Where earlier rows are not as they were frozen, the flag stays as it is, and does not fit its evidence.
+    """
+    if any(each[:2] == (row.night, row.digest) for each in earlier):
+        return False
+    if frozen.sum_of(earlier) == flag.frozen_digest:
+        flag.frozen_digest = frozen.sum_of([*earlier, (row.night, row.digest, row.body_digest)])
+    return True
 
 
 def add_by_hand(row: Mapping[str, Any], night: Night) -> Flag:
@@ -296,10 +317,9 @@ def comparable_p_value(flag: Mapping[str, Any]) -> float:
 
 
 def wake(flag: Flag, why: Flag.WokenBy) -> None:
-    """Bring a snoozed or suppressed flag back into work, with a record. The flag is not saved."""
+    """Bring a snoozed or suppressed flag back into work. The flag is not saved, and nothing is recorded."""
     flag.state, flag.woken_by = Flag.State.NEW, why
     flag.snoozed_until = flag.snoozed_p_value = flag.snoozed_at_risk = None
-    audit.record(None, "wake", flag.flag_id, why=why)
 
 
 def _reopen(flag: Flag) -> None:

@@ -170,7 +170,9 @@ def deliver() -> None:
         if not same_try.update(tries=F("tries") + 1, next_try_at=now + wait):
             continue  # another process sends it
         row = Notice.objects.filter(pk=notice.pk)
-        notice.refresh_from_db()  # until now, more could be added to it
+        notice = row.get()  # until now, more could be added to it
+        if not notice.is_genuine:
+            continue  # it was put in or changed in the database: nobody signs it
         try:
             SEND[notice.channel](notice.body)
         except (NotDelivered, requests.RequestException, smtplib.SMTPException, OSError) as error:

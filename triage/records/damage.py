@@ -11,12 +11,13 @@ from django.db.models import Q
 
 from payeewatch.pipeline.home.hold_files import Hold as FileHold
 from payeewatch.pipeline.home.hold_files import read_holds
-from payeewatch.triage import clock, listing
+from payeewatch.pipeline.home.keys import Keys
+from payeewatch.triage import clock, frozen, listing
 from payeewatch.triage.listing import Newest
-from payeewatch.triage.models import AccessChange, Decision, Hold, User
+from payeewatch.triage.models import AccessChange, ApiToken, CaseRequest, Decision, Flag, Hold, Night, Notice, User
 from payeewatch.triage.records import second_factors
-from payeewatch.triage.seals import BATCH, Sealed, fault_of_stored, kind_of, mark_of, name_of, sealed_models
-from payeewatch.triage.workspace import home
+from payeewatch.triage.seals import BATCH, Sealed, fault_of, fault_of_stored, kind_of, name_of, sealed_models
+from payeewatch.triage.workspace import home, keys
 
 
 @dataclass(frozen=True)
@@ -36,25 +37,36 @@ def every(newest: Newest | None = None) -> Iterator[Damage]:
     newest = newest or listing.newest()
     for model in sealed_models():
         yield from of(model, newest)
+    yield from _with_evidence(frozen.faults())
     yield from _second_factors(newest)
 
 
 def that_counts() -> Iterator[Damage]:
     """The damaged rows that count now, and deleted ones: quick, while `every` reads each row.
 
-    Users, their second factors, asked changes of access, decisions that are not handed over yet, and holds that are not
-    over, or were not when holds/current.csv was written. A deleted row of these kinds, or a step, is found where there
-    are fewer rows than the audit log lists.
+    Users, their second factors, asked changes of access, tokens, nights, flags in work with the rows of their evidence,
+    decisions that are not handed over yet, holds that are not over, or were not when holds/current.csv was written, and
+    notices and requests that wait. A deleted row of any kind is found where there are fewer rows than the audit log
+    lists.
     """
     newest, is_not_over = listing.newest(), Q(hold_until=None) | Q(hold_until__gte=clock.today())
-    was_held = Q(flag_id__in=held_flags())
+    held, own = held_flags(), keys()
+    was_held = Q(flag_id__in=held)
     for rows in (
         User.objects.order_by("pk"),
         AccessChange.objects.order_by("pk"),
         Decision.objects.filter(handed_over_at=None).order_by("pk"),
         Hold.objects.filter(is_not_over | was_held | Q(handed_over_at=None)).order_by("pk"),
+        ApiToken.objects.order_by("pk"),
+        Notice.objects.filter(delivered_at=None).order_by("pk"),
+        CaseRequest.objects.filter(state=CaseRequest.State.WAITING).order_by("pk"),
     ):
         yield from _damage(rows, newest)
+    for key, values in values_of(Flag.objects.filter(Q(in_work=True) | Q(pk__in=held))):
+        yield from _fault(Flag, key, values, newest, own)
+    yield from _with_evidence(sorted(frozen.faults_of_rows(in_work=True)))
+    for key, values in values_of(Night.objects.all()):
+        yield from _fault(Night, key, values, newest, own)
     for model in sealed_models():
         rows = model._base_manager.all()
         if rows.count() < newest.many(kind_of(model)):
@@ -87,12 +99,25 @@ def held_flags() -> set[str]:
 
 def of(model: type[Sealed], newest: Newest | None = None) -> Iterator[Damage]:
     """The damaged rows of one kind, deleted ones included; each row is read."""
-    newest = newest or listing.newest()
+    newest, own = newest or listing.newest(), keys()
     missing = newest.names(kind_of(model))
-    for row in model._base_manager.order_by("pk").iterator(BATCH):
-        missing.discard(name_of(row))
-        yield from _damage([row], newest)
+    for key, values in values_of(model._base_manager.all()):
+        missing.discard(f"{kind_of(model)} {key}")
+        yield from _fault(model, key, values, newest, own)
     yield from _gone(model, missing)
+
+
+def values_of(rows: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """The key and the values of rows, without their models: that is the larger part of reading many."""
+    names = (*rows.model.SEALED, "seal")
+    for key, *values in rows.order_by("pk").values_list("pk", *names).iterator(BATCH):
+        yield key, dict(zip(names, values, strict=True))
+
+
+def _fault(model: type[Sealed], key: Any, values: dict[str, Any], newest: Newest, own: Keys) -> Iterator[Damage]:
+    if what := fault_of(model, key, values, newest, own):
+        flag_id = key if model is Flag else values.get("flag_id") or ""
+        yield Damage(f"{kind_of(model)} {key}", what, str(flag_id))
 
 
 def _held_in_file() -> list[FileHold]:
@@ -100,16 +125,6 @@ def _held_in_file() -> list[FileHold]:
         return read_holds(held_file())
     except (OSError, ValueError, KeyError):  # whoever writes the files of the home damaged it: it is written anew
         return []
-
-
-def marks_of_genuine() -> dict[str, str]:
-    """The mark of every row with a seal that fits, by name, and of every second factor: what a first listing has."""
-    marks = second_factors.marks()
-    for model in sealed_models():
-        for row in model._base_manager.order_by("pk").iterator(BATCH):
-            if row.has_own_seal:
-                marks[name_of(row)] = mark_of(model, {name: getattr(row, name) for name in model.SEALED})
-    return marks
 
 
 def _damage(rows: Iterable[Any], newest: Newest) -> Iterator[Damage]:
@@ -122,6 +137,11 @@ def _gone(model: type[Sealed], names: Iterable[str]) -> Iterator[Damage]:
     for name in sorted(names):
         if what := fault_of_stored(model, name.partition(" ")[2]):  # others may have deleted and listed it meanwhile
             yield Damage(name, what)
+
+
+def _with_evidence(flag_ids: Iterable[str]) -> Iterator[Damage]:
+    for flag_id in flag_ids:
+        yield Damage(f"{kind_of(Flag)} {flag_id}", frozen.CHANGED, flag_id)
 
 
 def _second_factors(newest: Newest) -> Iterator[Damage]:

@@ -195,6 +195,9 @@ def _delete(flags: QuerySet[Flag], why: str, on: date, *, counted: bool = True) 
             for name in model.objects.filter(flag__in=ids).values_list("stored_as", flat=True)
         ]
         rings |= {flag.ring for flag in flags_of_part if flag.ring_size > 1}
+        others: tuple[Any, ...] = (Flag.objects.exclude(pk__in=ids), Decision.objects.exclude(flag__in=ids))
+        for duplicates in others:  # Django would clear them without a seal
+            duplicates.filter(duplicate_of__in=ids).update(duplicate_of=None)
         Flag.objects.filter(pk__in=ids).delete()
     for ring in sorted(rings):
         remaining = sorted(Flag.objects.filter(ring=ring).values_list("pk", flat=True))

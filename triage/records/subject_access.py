@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.utils.translation import gettext as say
 from django.utils.translation import gettext_noop as later
 
@@ -144,11 +144,10 @@ def record(right: str, ids: Mapping[str, Collection[str]], *, originals: bool) -
     with transaction.atomic():
         escalated = 0
         if right == "objection":
-            escalated = (
-                _flags(ids)
-                .exclude(state__in=[Flag.State.CLOSED, Flag.State.EXPIRED])
-                .update(is_escalated=True, version=F("version") + 1)
-            )
+            open_flags = _flags(ids).exclude(state__in=[Flag.State.CLOSED, Flag.State.EXPIRED])
+            for flag in open_flags.select_for_update():
+                flag.is_escalated, flag.version, escalated = True, flag.version + 1, escalated + 1
+                flag.save(update_fields=["is_escalated", "version"])
         person = tombstone_of(keys(), "member", member_id)
         audit.record(None, f"right_of_{right}", person=person, with_originals=originals, escalated=escalated)
     return escalated

@@ -61,15 +61,15 @@ def _do_what_is_due(nights: list[date]) -> TidyResult:
     paused_flags = Flag.objects.filter(state__in=[State.SNOOZED, State.SUPPRESSED], snoozed_until__lte=today)
     oldest = clock.now() - timedelta(days=home().params.retention.qualify_days)
     overdue_flags = Flag.objects.filter(state__in=OPEN, opened_at__lt=oldest)
-    _each(holds.flags_to_block(), _block)
+    _each(holds.flags_to_block(), _block, if_genuine=False)
     doubtful = list(damage.of(Decision)) if holds.flags_to_unblock().exists() else []
     if not doubtful:  # a decision that was put in, changed or deleted in the database lets nothing go
         _each(holds.flags_to_unblock(), _unblock)
-    renewed = _each(holds.flags_to_renew(), _renew)
+    renewed = _each(holds.flags_to_renew(), _renew, if_genuine=False)
     result = TidyResult(
         nights,
         _each(Flag.objects.filter(holds__in=ended_holds), lambda flag: _end_holds(flag, ended_holds)),
-        _each(paused_flags, lambda flag: wake(flag, Flag.WokenBy.DATE_CAME)),
+        _each(paused_flags, _wake),
         _each(overdue_flags, _expire),
         export_decisions.write(),
         renewed,
@@ -100,38 +100,60 @@ def _name_rows_of_others(rows: Iterable[Damage]) -> None:
             audit.record(None, NOT_OURS, row.flag_id, row=row.name)
 
 
-def _each(flags: QuerySet[Flag], act: Callable[[Flag], object]) -> int:
-    """Call `act` with each flag that still matches when its turn comes; its version goes up."""
+def _each(flags: QuerySet[Flag], act: Callable[[Flag], object], *, if_genuine: bool = True) -> int:
+    """Call `act` with each flag that still matches when its turn comes; it saves the flag, then records what it did.
+
+    A flag that was changed in the database is left as it is, and so is a duplicate of one: nothing ends because of it.
+    """
     many = 0
     for flag_id in sorted(set(flags.values_list("pk", flat=True))):
         with transaction.atomic():
             audit.take_turn()
             flag = Flag.objects.select_for_update().get(pk=flag_id)
-            if flags.filter(pk=flag_id).exists():
+            if flags.filter(pk=flag_id).exists() and not (if_genuine and _is_doubtful(flag)):
                 act(flag)
-                flag.version += 1
-                flag.save()
                 many += 1
     return many
 
 
+def _is_doubtful(flag: Flag) -> bool:
+    original = flag.duplicate_of
+    return not all(each.is_genuine for each in (flag, original, original and original.duplicate_of) if each)
+
+
+def _save_next(flag: Flag) -> None:
+    """Save a flag as its next version, before the record that lists it."""
+    flag.version += 1
+    flag.save()
+
+
 def _block(flag: Flag) -> None:
+    _save_next(flag)
     audit.record(None, "hold_blocked", flag.flag_id, **holds.block(flag, None, clock.now()))
 
 
 def _unblock(flag: Flag) -> None:
+    _save_next(flag)
     audit.record(None, "hold_unblocked", flag.flag_id, **holds.unblock(flag, clock.now()))
 
 
 def _renew(flag: Flag) -> None:
     """Renew the holds of a flag until they end after today, or cannot be renewed any more; each time with a notice."""
+    _save_next(flag)
     while renewed := holds.renew(flag, clock.now()):
         facts = [(hold.pk, str(hold.hold_until), hold.renewals) for hold in renewed]
-        audit.record(None, "hold_renewed", flag.flag_id, holds=facts)
         notices.tell_of_holds(notices.RENEWED, renewed)
+        audit.record(None, "hold_renewed", flag.flag_id, holds=facts)
+
+
+def _wake(flag: Flag) -> None:
+    wake(flag, Flag.WokenBy.DATE_CAME)
+    _save_next(flag)
+    audit.record(None, "wake", flag.flag_id, why=Flag.WokenBy.DATE_CAME)
 
 
 def _end_holds(flag: Flag, ended_holds: QuerySet[Hold]) -> None:
+    _save_next(flag)
     own_holds = ended_holds.filter(flag=flag)
     hold_facts = sorted((hold.pk, str(hold.hold_until), hold.state) for hold in own_holds)
     active_states = holds.states_in_effect()
@@ -147,6 +169,8 @@ def _end_holds(flag: Flag, ended_holds: QuerySet[Hold]) -> None:
 def _expire(flag: Flag) -> None:
     """Expire a flag whose time to be judged is over."""
     withdraw_proposals(flag, frozenset(Kind), clock.now())  # before the record, which lists them
-    audit.record(None, "expire", flag.flag_id, state=flag.state, opened_at=flag.opened_at.isoformat())
+    before = flag.state
     flag.state, flag.closed_at = State.EXPIRED, clock.now()
     release_claim(flag)
+    _save_next(flag)
+    audit.record(None, "expire", flag.flag_id, state=before, opened_at=flag.opened_at.isoformat())

@@ -16,6 +16,7 @@ from payeewatch.triage.records import audit
 from payeewatch.triage.roles import REVIEWERS, Role
 from payeewatch.triage.work import case_file
 from payeewatch.triage.work.verdicts import is_blind
+from payeewatch.triage.work.workflow import Refused
 
 
 def download(request: Request, flag_id: str) -> HttpResponse:
@@ -39,6 +40,8 @@ def lock(request: Request, flag_id: str) -> HttpResponse:
         messages.error(
             request, say("A case file is locked for a purpose, when its flag is closed as fraud or a stopped attempt.")
         )
+    except Refused as refusal:
+        messages.error(request, str(refusal))
     else:
         messages.success(request, say("Locked. SHA-256: %(digest)s") % {"digest": row.digest})
     return redirect("flag", flag_id)

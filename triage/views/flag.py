@@ -16,7 +16,7 @@ from payeewatch.triage.models import Flag, Step, is_own_household
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import READERS
 from payeewatch.triage.views.queue import as_row, listing, next_of, query
-from payeewatch.triage.work import case_file, misleading
+from payeewatch.triage.work import case_file, misleading, workflow
 from payeewatch.triage.work.action_panel import Bound, right_pane, undoable
 from payeewatch.triage.work.filters import QueueFilter
 from payeewatch.triage.work.workflow import PROPOSALS
@@ -53,7 +53,7 @@ def panes(
         "centre": shown | {"case_file": case_file.options_for(flag, request.user)},
         "reasons": misleading.with_own(shown["reasons"], flag, request.user),
         "undo": undoable(last_step or request.get_signed_cookie(settings.STEP_COOKIE_NAME, None), request.user, flag),
-        "refused": refusal,
+        "refused": refusal or ("" if workflow.is_genuine(flag) else workflow.not_ours()),
         "query": query(request),
     }
     if not is_part:

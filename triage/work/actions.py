@@ -22,7 +22,6 @@ from payeewatch.triage.work.workflow import (
     ActionForm,
     ActionResult,
     Details,
-    Overtaken,
     Refused,
     State,
     action,
@@ -55,7 +54,7 @@ def take_next(user: User, step_id: UUID, flags: QuerySet[Flag] | None = None) ->
     for flag_id, version in to_take(user, flags).values_list("flag_id", "version")[:TRIES]:
         try:
             return perform("claim", user, flag_id, step_id, version, {})
-        except Overtaken:
+        except Refused:  # taken meanwhile, or changed in the database
             continue
     return None
 

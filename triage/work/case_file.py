@@ -31,6 +31,7 @@ from payeewatch.triage.records import audit
 from payeewatch.triage.roles import REVIEWERS, Role
 from payeewatch.triage.work.action_panel import grounds
 from payeewatch.triage.work.verdicts import is_blind
+from payeewatch.triage.work.workflow import check_genuine
 from payeewatch.triage.workspace import home, stored_file
 
 FOLDER = "case-files"
@@ -48,12 +49,14 @@ def lock(flag: Flag, user: User, purpose: str) -> CaseFile:
 
     Raises:
         NotLockable: the flag is not closed as fraud or a stopped attempt.
+        Refused: the flag, or what hangs on it, was changed in the database.
     """
     with transaction.atomic():
         Flag.objects.select_for_update().get(pk=flag.pk)
         stored = locked_file(flag)
         if stored:
             return stored
+        check_genuine(flag)
         if purpose not in PURPOSES or flag.state != Flag.State.CLOSED or flag.verdict not in FRAUD_VERDICTS:
             raise NotLockable
         content = case_file(flag, user, purpose)

@@ -31,7 +31,16 @@ from payeewatch.triage.verdict_codes import (
 )
 from payeewatch.triage.work.approvals import Kind, decide, effect, mark_replaced, withdraw_proposals
 from payeewatch.triage.work.holds import amount_kept_back, block, needs_second_to_release, release_holds
-from payeewatch.triage.work.workflow import ActionContext, ActionForm, Details, Refused, State, action, release_claim
+from payeewatch.triage.work.workflow import (
+    ActionContext,
+    ActionForm,
+    Details,
+    Refused,
+    State,
+    action,
+    check_genuine,
+    release_claim,
+)
 from payeewatch.triage.workspace import home, keys
 
 RELEASING = frozenset({Verdict.BENIGN, Verdict.DATA_ERROR, Verdict.INCONCLUSIVE})
@@ -174,7 +183,7 @@ def possible_duplicates(flag: Flag, user: User | None) -> QuerySet[Flag]:
     None about the user's own household.
     """
     same = Q(change_id=flag.change_id) | Q(payee_id=flag.payee_id) | Q(account=flag.account)
-    candidates = Flag.objects.filter(same, duplicate_of=None).exclude(pk=flag.pk)
+    candidates: QuerySet[Flag] = Flag.objects.filter(same, duplicate_of=None).exclude(pk=flag.pk)
     candidates = household.visible(candidates, user) if user else candidates
     return candidates.order_by("-first_flagged_on", "place", "pk")[:MOST_ALIKE]
 
@@ -196,6 +205,8 @@ def _close(context: ActionContext, decision: Decision) -> Details:
     flag.snoozed_until = flag.snoozed_p_value = flag.snoozed_at_risk = None
     flag.needs_second_look = is_drawn(flag)
     release_claim(flag)
+    if decision.duplicate_of:
+        check_genuine(decision.duplicate_of)  # what is held here goes with that flag
     if decision.duplicate_of and not _is_released(decision.duplicate_of):
         return release_holds(flag, context.user, context.at, other=decision.duplicate_of)
     withdraw_proposals(flag, frozenset({Kind.RELEASE, Kind.EXTEND, Kind.PUT_RIGHT}), context.at)

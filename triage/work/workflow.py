@@ -21,7 +21,7 @@ from django.forms.models import model_to_dict
 from django.utils.translation import gettext as say
 
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS
-from payeewatch.triage import clock, seals
+from payeewatch.triage import clock, frozen, seals
 from payeewatch.triage.models import WORKABLE, Decision, Flag, Step, User, is_own_household
 from payeewatch.triage.records import audit
 from payeewatch.triage.roles import REVIEWERS, Role
@@ -146,8 +146,8 @@ def perform(name: str, user: User, flag_id: str, step_id: UUID, version: int, da
 
     Raises:
         PermissionDenied: the user's role may not, or the flag is about the user or their household.
-        Refused: the flag's state does not allow it, a field is wrong, or its holds or decisions were changed in the
-            database.
+        Refused: the flag's state does not allow it, a field is wrong, or the flag, its evidence, holds or decisions
+            were changed in the database.
         Overtaken: somebody else has changed or taken the flag in the meantime.
         Flag.DoesNotExist: there is no such flag.
     """
@@ -166,7 +166,7 @@ def perform(name: str, user: User, flag_id: str, step_id: UUID, version: int, da
                 raise Refused(say("This form was already used for something else. Reload the page."))
             return ActionResult(flag, say("Already done."), is_repeated=True)
         _check_free(action, flag, user, version, at)
-        _check_genuine(flag)
+        check_genuine(flag)
         form = action.form_for(flag, data, user)
         if not form.is_valid():
             raise Refused(_error_line(form))
@@ -226,11 +226,19 @@ def _check_free(action: Action, flag: Flag, user: User, version: int, at: dateti
         raise Refused(blocker)
 
 
-def _check_genuine(flag: Flag) -> None:
-    """Refuse to act on holds and decisions that were changed in the database: the step would make them the user's."""
-    rows = [*flag.holds.all(), *flag.decisions.all()]
-    if len(seals.genuine(rows)) < len(rows):
+def check_genuine(flag: Flag) -> None:
+    """Refuse to act on a flag that was changed in the database, or its evidence, holds or decisions.
+
+    A step would make what others wrote the user's own.
+    """
+    if not is_genuine(flag):
         raise Refused(not_ours())
+
+
+def is_genuine(flag: Flag) -> bool:
+    """Whether a flag, its evidence, its holds and its decisions are as the application wrote them."""
+    rows = [flag, *flag.holds.all(), *flag.decisions.all()]
+    return len(seals.genuine(rows)) == len(rows) and not frozen.fault(flag)
 
 
 def not_ours() -> str:

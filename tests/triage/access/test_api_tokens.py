@@ -11,7 +11,10 @@ from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage.access import api_tokens
 from payeewatch.triage.access.api_tokens import NotAdmitted, admit, make, revoke
 from payeewatch.triage.models import ApiToken, AuditRecord
+from payeewatch.triage.records import damage
+from payeewatch.triage.seals import EARLIER, name_of
 from tests.triage.conftest import Clock
+from tests.triage.test_seals import put_back, sql
 
 
 def refused(token: str, scope: str = "flags") -> int:
@@ -46,6 +49,19 @@ def test_a_revoked_or_replaced_token_opens_nothing(reviewed: Settings) -> None:
     assert revoke("payments")
     assert refused(new) == 401
     assert not revoke("payments")
+
+
+def test_a_token_that_was_changed_in_the_database_opens_nothing_and_is_named(reviewed: Settings) -> None:
+    token, row = make("payments", ["flags"]), ApiToken.objects.get()
+    sql('UPDATE triage_apitoken SET scopes = \'["flags", "tokens"]\'')
+    assert refused(token, "tokens") == refused(token) == 401
+    assert [each.name for each in damage.that_counts()] == [name_of(row)]
+    put_back(row)
+    assert admit(request(token), "flags")
+    revoke("payments")
+    put_back(row)
+    assert refused(token) == 401
+    assert [str(each) for each in damage.that_counts()] == [f"{name_of(row)} {EARLIER}"]
 
 
 def test_too_many_requests_in_a_minute_are_put_off(

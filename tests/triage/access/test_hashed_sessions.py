@@ -30,6 +30,16 @@ def test_the_content_of_a_session_under_another_key_opens_nothing(house: Setting
     assert [client.get("/preferences").status_code for client in (own, other)] == [302, 200]
 
 
+def test_a_session_that_was_put_back_stays_ended(house: Settings) -> None:
+    client = signed_in(user(Role.REVIEWER))
+    key, (row,) = client.cookies["session"].value, Session.objects.all()
+    assert client.get("/preferences").status_code == 200
+    client.post("/sign-out")
+    row.save(force_insert=True)
+    client.cookies["session"] = key
+    assert client.get("/preferences").status_code == 302
+
+
 def test_a_session_is_found_changed_renewed_and_deleted_by_its_key(house: Settings) -> None:
     store = SessionStore()
     store["x"] = 1

@@ -7,14 +7,13 @@ import re
 from datetime import timedelta
 
 import pytest
-from django.db.models import F
 from playwright.sync_api import Page, expect
 
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage.exchange import export_decisions
 from payeewatch.triage.models import AuditRecord, Decision, Flag, User
 from tests.triage.browser.conftest import Visit, wait_for_answer
-from tests.triage.conftest import PASSWORD, Clock, do, flag_of
+from tests.triage.conftest import PASSWORD, Clock, do, flag_of, take_apart
 
 
 def press(page: Page, *keys: str) -> None:
@@ -110,7 +109,7 @@ def test_a_senior_goes_through_the_inbox_with_one_key_a_flag(visit: Visit, cast:
 
 
 def test_flags_are_selected_freely_across_the_list(visit: Visit, cast: dict[str, User], first: Flag) -> None:
-    Flag.objects.update(ring=F("flag_id"), ring_size=1)
+    take_apart()
     page = visit(cast["reviewer"])
     press(page, "j", "x", "j", "j", "x", "t")
     expect(page.get_by_role("heading", level=1)).to_have_text("Selected flags")

@@ -22,7 +22,9 @@ from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage.exchange.night_state import note_not_imported
 from payeewatch.triage.exchange.notices import MAX_TRIES, RENEWED, announce, channels, deliver, sign, tell_of_holds
 from payeewatch.triage.models import Flag, Hold, Night, Notice
+from payeewatch.triage.records import damage
 from payeewatch.triage.roles import Role
+from payeewatch.triage.seals import name_of
 from payeewatch.triage.server.housekeeping import tidy
 from tests.triage.conftest import MORNING, Clock, do, flag_of, user
 
@@ -224,6 +226,15 @@ def test_a_notice_that_was_sent_is_not_added_to(house: Settings, webhook: Receiv
     tell_of_holds(RENEWED, Hold.objects.filter(payment_id="Y1"))
     deliver()
     assert [json.loads(body)["holds"] for _, body in webhook.got] == [2, 1]
+
+
+def test_a_notice_that_was_put_in_is_not_sent(house: Settings, webhook: Receiver, clocked: Clock) -> None:
+    row = Notice(channel="webhook", kind=RENEWED, night=MORNING.date(), body={"flags": 9})
+    row.made_at = row.next_try_at = clocked.at
+    Notice._base_manager.bulk_create([row])
+    deliver()
+    assert webhook.got == []
+    assert [each.name for each in damage.that_counts()] == [name_of(row)]
 
 
 def test_a_mail_says_that_holds_ended(house: Settings, settings: Any, clocked: Clock, mailoutbox: list[Any]) -> None:

@@ -387,9 +387,9 @@ def test_a_log_wiped_with_its_head_is_found_by_the_work_that_is_left(reviewed: S
     add()
     AuditRecord.objects.all().delete()
     (reviewed.folder("triage") / HEAD).unlink()
-    assert (findings(), audit.head_agrees()) == ([0], False)
+    assert (set(findings()), audit.head_agrees()) == ({0}, False)  # no flag is listed any more
     add(3)
-    assert (findings(), audit.head_agrees()) == ([1], False)
+    assert (set(findings()), audit.head_agrees()) == ({0, 1}, False)
     assert "the log was empty and without a head, while the database held work" in whats()
 
 
@@ -541,8 +541,8 @@ def test_where_a_check_is_cannot_be_made_up(log: Settings, monkeypatch: pytest.M
 
 def test_the_page_says_when_the_end_is_not_in_place(house: Settings, add: Callable[..., None]) -> None:
     auditor = user(Role.AUDITOR)
-    add(5)
     client = signed_in(auditor)
+    add(5)
     assert client.get("/audit").context["state"]["is_whole"]
     cut(2)
     assert not client.get("/audit").context["state"]["is_whole"]

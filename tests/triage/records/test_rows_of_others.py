@@ -11,13 +11,14 @@ from django.db import connection
 from django.test import Client
 
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.triage import listing
-from payeewatch.triage.models import AuditRecord, User
-from payeewatch.triage.records import audit, damage
+from payeewatch.triage import listing, seals
+from payeewatch.triage.listing import Newest
+from payeewatch.triage.models import AuditRecord, Decision, Flag, Hold, User
+from payeewatch.triage.records import audit, damage, rows_of_others
 from payeewatch.triage.records.rows_of_others import NOT_OURS, accept_rows, list_every_row
 from payeewatch.triage.seals import name_of
 from payeewatch.triage.server.housekeeping import tidy
-from tests.triage.conftest import Clock
+from tests.triage.conftest import Clock, do
 
 
 def test_a_user_put_in_without_the_application_is_named_once_a_day(cast: dict[str, User], clocked: Clock) -> None:
@@ -60,6 +61,38 @@ def test_the_rows_of_an_earlier_version_are_listed_once(house: Settings, monkeyp
     list_every_row()
     assert AuditRecord.objects.get(action=audit.LIST).rows.keys() == {f"user {known.pk}"}
     assert [row.name for row in damage.every()] == [f"user {strange.pk}"]
+
+
+def test_what_the_version_before_did_not_seal_is_sealed_once_and_what_did_not_fit_stays_so(
+    cast: dict[str, User], first: Flag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:  # as the version before left it
+        for model, columns in rows_of_others.EARLIER_COLUMNS.items():
+            before.setattr(model, "SEALED", columns)
+        seals._sealed_fields.cache_clear()
+        do(cast["reviewer"], first, "hold", confirm="on")
+        do(cast["reviewer"], first, "extend", confirm="on")
+        for row in [row for model in (User, Hold, Decision) for row in model._base_manager.all()]:
+            row.take_over()
+            row.save()
+        audit.record(None, audit.LIST)
+    seals._sealed_fields.cache_clear()
+    listing.listed_once().write_text("", encoding="ascii")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE triage_evidence SET body_digest = ''")
+        cursor.execute("UPDATE triage_flag SET seal = '', frozen_digest = ''")
+        cursor.execute("UPDATE triage_user SET role = 'senior' WHERE username = 'second'")
+    listed = listing.newest().later
+    with monkeypatch.context() as before:  # which listed no flag
+        rest = {name: mark for name, mark in listed.items() if not name.startswith("flag ")}
+        before.setattr(listing, "newest", lambda: Newest({}, rest))
+        list_every_row()
+    strange = f"user {cast['second'].pk}"
+    assert [row.name for row in damage.every()] == [strange]
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE triage_flag SET amount_at_risk = 1, seal = '' WHERE flag_id = %s", [first.pk])
+    list_every_row()
+    assert {row.name for row in damage.every()} == {strange, f"flag {first.pk}"}
 
 
 def test_what_was_written_in_the_database_is_neither_sealed_nor_listed_by_another_start(cast: dict[str, User]) -> None:

@@ -7,11 +7,10 @@ from decimal import Decimal
 from uuid import uuid4
 
 import pytest
-from django.db.models import F
 from django.test import Client
 
 from payeewatch.triage.models import AuditRecord, Flag, User
-from tests.triage.conftest import Clock, do, signed_in
+from tests.triage.conftest import Clock, do, signed_in, take_apart
 
 BENIGN = {"action": "benign", "filled": "yes", "reason": "B05", "evidence_kind": "document"}
 
@@ -20,7 +19,7 @@ BENIGN = {"action": "benign", "filled": "yes", "reason": "B05", "evidence_kind":
 def ring(cast: dict[str, User], first: Flag) -> list[Flag]:
     """Three flags tied together, none about a reviewer's household."""
     flags = list(Flag.objects.filter(is_current=True).exclude(household_id=first.household_id).order_by("place")[:3])
-    Flag.objects.update(ring=F("flag_id"), ring_size=1)
+    take_apart()
     Flag.objects.filter(pk__in=[flag.pk for flag in flags]).update(ring=flags[0].pk, ring_size=3)
     return flags
 
@@ -47,7 +46,7 @@ def test_what_is_confirmed_is_done_once_with_a_record_for_each_flag(cast: dict[s
 
 
 def test_flags_selected_freely_on_a_list_are_decided_together(cast: dict[str, User], ring: list[Flag]) -> None:
-    Flag.objects.update(ring=F("flag_id"), ring_size=1)
+    take_apart()
     client, flag_ids = signed_in(cast["reviewer"]), [flag.pk for flag in ring[:2]]
     page = client.get("/queue/selected", {"flag": flag_ids})
     assert [flag.pk for flag in page.context["flags"]] == flag_ids
