@@ -6,6 +6,7 @@ It is made once for the same sources, and kept beside pytest's own cache for the
 from __future__ import annotations
 
 import fcntl
+import gc
 import hashlib
 import os
 import random
@@ -202,9 +203,10 @@ def copy_of(home: Home, folder: Path, without: Sequence[str] = ()) -> Home:
 
 
 LONG = (
+    "pipeline/night/test_night.py", "pipeline/feeds/test_watch.py", "pipeline/ingest/test_other_exports.py",
     "evaluation/test_foreign.py", "evaluation/test_evaluate.py", "evaluation/test_replay.py",
-    "simulator/test_acceptance.py", "pipeline/night/test_night.py", "pipeline/feeds/test_watch.py",
-    "triage/browser/test_pages.py", "payeewatch/commands/test_people.py",
+    "triage/browser/test_pages.py", "payeewatch/commands/test_people.py", "pipeline/night/test_quiet_nights.py",
+    "payeewatch/test_command.py", "pipeline/training/test_learn.py",
 )  # fmt: skip
 """Files that take half a minute and more: first, so that at the end no process waits for another."""
 
@@ -215,6 +217,8 @@ def pytest_configure() -> None:
         del os.environ[name]
     # no test outlives a power cut, and there are a hundred thousand small files to wait for
     os.fsync = lambda _: None
+    # what was imported stays to the end: the garbage collector need not go through it so often
+    gc.set_threshold(20_000, 20, 20)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -229,17 +229,31 @@ def imports(path: Path) -> frozenset[str]:
     return frozenset(imported)
 
 
+@cache
+def with_tests() -> dict[str, Path]:
+    """Every module of ours, tests too."""
+    tests = (path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py"))
+    return FILES | {".".join(path.with_suffix("").parts): ROOT / path for path in tests}
+
+
+@cache
+def with_packages(path: Path) -> frozenset[str]:
+    """What a file imports, and the packages that it is in."""
+    return frozenset(
+        parent
+        for name in imports(path)
+        for parent in accumulate(name.split("."), lambda above, leaf: f"{above}.{leaf}")
+    )
+
+
+@cache
 def reached(start: Path) -> set[str]:
     """The modules of ours that a test file imports, its fixtures too, and those that they import, and so on."""
-    tests = (path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py"))
-    ours = FILES | {".".join(path.with_suffix("").parts): ROOT / path for path in tests}
+    ours = with_tests()
     reached: set[str] = set()
     waiting = [start, *(folder / "conftest.py" for folder in start.parents if (folder / "conftest.py").exists())]
     while waiting:
-        named = imports(waiting.pop())
-        named |= {
-            parent for name in named for parent in accumulate(name.split("."), lambda above, leaf: f"{above}.{leaf}")
-        }
+        named = with_packages(waiting.pop())
         waiting += [ours[name] for name in named if name in ours and name not in reached]
         reached |= named & ours.keys()
     return reached

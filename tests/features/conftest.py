@@ -30,7 +30,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
     That all features are the same on every engine is a test of its own, in test_measuring.py.
     """
-    if "engine" in metafunc.fixturenames:
+    if "engine" in metafunc.fixturenames and not hasattr(metafunc.module, "engine"):  # a file may have its own
         others = ["pandas", "spark"]
         if "measure" in metafunc.fixturenames:
             others = others[crc32(metafunc.function.__name__.encode()) % 2 :][:1]

@@ -85,12 +85,12 @@ def test_being_on_a_list_tells_little(measured: tuple[pd.DataFrame, pd.Series]) 
     assert max(list_aucs.values()) <= 0.70
 
 
-CLEAN_SEEDS = (11, 12)
+CLEAN_SEEDS = (11,)
 
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> list[pd.DataFrame]:
-    """One night's scores of two insurers without fraud."""
+    """One night's scores of an insurer without fraud, by each seed."""
     return [clean_scores(tmp_path_factory.mktemp("clean"), seed) for seed in CLEAN_SEEDS]
 
 

@@ -55,9 +55,10 @@ def test_the_next_night_of_a_restored_home_is_the_same_to_the_byte(source: Home,
 
 def test_a_home_with_files_is_replaced_only_if_asked(source: Home, tmp_path: Path, backup: str) -> None:
     home = copy_of(source, tmp_path)
-    home.done("night", NEXT)
+    later = home.path / "flags" / f"{NEXT}.parquet"
+    later.write_bytes(b"of a later night")
     assert home.run("restore", backup).exit_code == 10
-    assert (home.path / "flags" / f"{NEXT}.parquet").exists()
+    assert later.exists()
     home.done("restore", backup, "--replace")
     assert home.bytes_of(*OUTPUTS, "runs") == source.bytes_of(*OUTPUTS, "runs")
     assert [path.name for path in home.path.iterdir() if path.name.startswith(".")] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -17,11 +18,20 @@ from tests.inbox import Row, csv_text, describe, good, inbox_session, looks_of, 
 FIRST, SECOND, THIRD = "2024-04-01", "2024-04-02", "2024-04-03"
 
 
-@pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
-    with inbox_session(tmp_path / "home") as opened:
-        whole_drop(opened.settings.home, FIRST, members=members(), providers=[good("providers", n) for n in (1, 2)])
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with its first drop loaded, and its keys beside it. Not to be written to."""
+    home = tmp_path_factory.mktemp("start") / "home"
+    with inbox_session(home) as opened:
+        whole_drop(home, FIRST, members=members(), providers=[good("providers", n) for n in (1, 2)])
         load(opened, FIRST)
+    return home.parent
+
+
+@pytest.fixture
+def session(start: Path, tmp_path: Path) -> Iterator[Session]:
+    shutil.copytree(start, tmp_path, dirs_exist_ok=True)
+    with inbox_session(tmp_path / "home") as opened:
         yield opened
 
 
