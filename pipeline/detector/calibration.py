@@ -22,6 +22,8 @@ TAIL_SHARE = 0.05
 KNOTS = 256
 FEWEST_SPREAD = 50
 """The fewest references of a segment that say how far its scores spread; fewer say only their level."""
+TIE = 1e-6
+"""What a power of ten of the forests' tails counts for in a comparison: it only parts equal scores."""
 PROVIDER = "provider"
 FOREVER = 10**6
 """Days; a window without an end."""
@@ -123,6 +125,7 @@ class TailMap:
 class References:
     """Changes that were set aside, by their keys, with their scores: one row per (change, band).
 
+    `forest` is the sum of the lenses' tails. Of changes with the same evidence, the more unusual one counts as higher.
     `steps` say how far each piece of evidence goes (rows by shapes, none in a model without weights): from them other
     weights score the same references.
     """
@@ -132,7 +135,13 @@ class References:
     derived: NDArray[np.bool_]
     band: Ints
     score: Floats
+    forest: Floats
     steps: NDArray[np.uint8]
+
+    @property
+    def compared(self) -> Floats:
+        """What a change is compared with: the scores, equal ones in the order of the forests."""
+        return self.score + TIE * self.forest
 
     def rows(self, chosen: NDArray[np.bool_] | Ints) -> References:
         return References(**{name: values[chosen] for name, values in vars(self).items()})
@@ -156,7 +165,8 @@ class References:
 
     @classmethod
     def unpacked(cls, raw: dict[str, Any]) -> References:
-        return cls(**(raw | {"party": np.where(raw["party"], PROVIDER, "member").astype(object)}))
+        party = np.where(raw["party"], PROVIDER, "member").astype(object)
+        return cls(**({"forest": np.zeros(len(party))} | raw | {"party": party}))  # earlier models stored no forest
 
 
 @dataclass(frozen=True)
@@ -191,6 +201,7 @@ def cells(references: References, parties: Sequence[str], ages: Ages, fewest: in
     Cells are never pooled across the window's end: a change past it has a payment pending, one within it mostly not.
     """
     out = {}
+    references = replace(references, score=references.compared)
     sides = {past: references.rows(ages.is_past[references.band] == past) for past in (False, True)}
     for party in parties:
         for derived in (False, True):

@@ -105,7 +105,8 @@ class Model:
             if before := self.uncorrected:
                 compared.append((before.cells, before.weights.score(before.weights.points(steps), kinds)))
         changes = change_keys(frame["change_id"].to_numpy(dtype=object), self.facts["seed"])
-        found = [self._p_values(cells, changes, party, derived, weights, scores) for cells, scores in compared]
+        ties = self.facts.get("tie", 0.0) * forest  # none in a model whose references have no forest
+        found = [self._p_values(cells, changes, party, derived, weights, scores + ties) for cells, scores in compared]
         p_value, references = found[0]
         columns = {name: frame[name].to_numpy() for name in KEYS}
         columns |= {"segment": segment, "score": score, "p_value": p_value, "references": references}

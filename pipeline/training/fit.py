@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from payeewatch.pipeline.detector import drift_reference
 from payeewatch.pipeline.detector.calibration import (
+    TIE,
     Ages,
     Cell,
     References,
@@ -171,6 +172,7 @@ def train(
             "seed": params.seed,
             "changes": n_changes,
             "left_out": len(dishonest & set(frame["change_id"])),
+            "tie": TIE,
         },
         metrics=_metrics(sample, groups, learned_cells, honest, ages, params)
         | {"doubtful": float(references.n_changes - honest.n_changes)},
@@ -198,7 +200,7 @@ def _drift_reference(
         rows = (
             (references.party == party) & (references.derived == (kind == "derived")) & (references.band == int(band))
         )
-        p_value[rows] = cell.p_values(references.score[rows], references.change[rows])[0]
+        p_value[rows] = cell.p_values(references.compared[rows], references.change[rows])[0]
     scored = ((drift_reference.SCORE, references.score), (drift_reference.P_VALUE, p_value))
     parts = (
         drift_reference.learn(ages, sample.party, derived, sample.band, values),
@@ -325,7 +327,7 @@ def _groups_and_references(
 
 def _references(sample: Sample, groups: dict[str, Group], fitter: Fitter) -> tuple[References, NDArray[Any], Floats]:
     """The rows as references, their nights, and the sum of each shape's points over them."""
-    score = np.zeros(len(sample.band))
+    score, forest = np.zeros(len(sample.band)), np.zeros(len(sample.band))
     weights = fitter.weights
     summed = np.zeros(len(weights.shapes) if weights else 0)
     steps = np.zeros((len(score), len(summed)), dtype=np.uint8)
@@ -339,15 +341,16 @@ def _references(sample: Sample, groups: dict[str, Group], fitter: Fitter) -> tup
             values = badness(sample.frame, fitter.columns, sample.at[rows])
             surprises = group.tails.between(values, ages.below, ages.above, ages.weight)
             lenses = group.lens_tails(surprises, ages)
+            forest[rows] = total(lenses, range(len(LENSES)))
             if weights is None:
-                score[rows] = total(lenses, range(len(LENSES)))
+                score[rows] = forest[rows]
                 continue
             reader = Reader(weights.readings, fitter.columns, fitter.safe_columns)
             steps[rows] = weights.steps(reader.read(sample.frame, sample.at[rows], group, ages, surprises, lenses))
             points = weights.points(steps[rows])
             score[rows] = weights.score(points, segment[rows])
             summed += np.cumsum(points, axis=0)[-1]  # row by row: a sum in numpy's own order may differ in the last bit
-    references = References(sample.change, sample.party, derived, sample.band, score, steps)
+    references = References(sample.change, sample.party, derived, sample.band, score, forest, steps)
     return references, sample.column("as_of").to_numpy(dtype="datetime64[us]"), summed
 
 
@@ -462,7 +465,7 @@ def _calibration(sample: Sample, references: References, ages: Ages, params: Par
     one = later.rows(later.band == _draw_bands(later))
     p_values = np.array(
         [
-            earlier[cell_name(party, bool(derived), int(band))].p_values(one.score[[at]], one.change[[at]])[0][0]
+            earlier[cell_name(party, bool(derived), int(band))].p_values(one.compared[[at]], one.change[[at]])[0][0]
             for at, (party, derived, band) in enumerate(zip(one.party, one.derived, one.band, strict=True))
         ]
     )

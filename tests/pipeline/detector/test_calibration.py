@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from payeewatch.pipeline.detector.calibration import Ages, Cell, References, TailMap, cells, excess
+from payeewatch.pipeline.detector.calibration import TIE, Ages, Cell, References, TailMap, cells, excess
 
 AGES = Ages((0, 2, 7))
 SIDES = Ages((0, 120, 181, 360), 180)
@@ -21,8 +23,24 @@ def references(*rows: tuple[int, str, bool, int, float]) -> References:
         np.array(derived),
         np.array(band),
         np.array(score, dtype=float),
+        np.zeros(len(rows)),
         steps,
     )
+
+
+def test_of_changes_with_equal_scores_the_more_unusual_one_has_the_smaller_p_value() -> None:
+    equal = references(*((change, "member", False, 0, -3.0) for change in range(99)))
+    equal = replace(equal, forest=np.arange(99.0))
+    cell = cells(equal, ("member",), AGES, 10, 1000)["member/announced/0"]
+    of_ties = cell.p_values(np.full(3, -3.0) + TIE * np.array([-1.0, 49.0, 98.5]), np.array([-1, -2, -3]))[0]
+    assert of_ties == pytest.approx([1.0, 0.51, 0.01])
+    assert cell.p_values(np.array([-3.0 + 0.001]), np.array([-1]))[0] == pytest.approx([0.01])  # evidence decides
+
+
+def test_references_of_an_earlier_model_have_no_forest_and_compare_scores_alone() -> None:
+    packed = references((1, "member", False, 0, 2.0)).packed()
+    del packed["forest"]
+    assert References.unpacked(packed).compared.tolist() == [2.0]
 
 
 def test_doubtful_changes_are_left_out_at_all_ages_unless_they_are_known_to_be_honest() -> None:
