@@ -345,7 +345,9 @@ def test_what_is_said_of_reading_erasing_and_reopening_has_its_limits(made: Doss
     access = (ROOT / "docs" / "access.md").read_text(encoding="utf-8")
     assert "until its last day there; also one that was deleted" in access
     assert "until its last day there or until an operator accepts the row" in text(made, "security.rows")
-    assert "an asked change of access, a step, a decision and a hold has a *seal*" in access
+    assert "a token of the API has a *seal*" in " ".join(access.split())
+    assert "nobody can do anything to the flag" in access
+    assert "nobody acts on a flag that was changed" in text(made, "security.rows")
     assert "With single sign-on, roles and passwords are those of the identity service" in text(
         made, "security.administrators"
     )
