@@ -386,6 +386,8 @@ def test_what_one_path_or_one_case_breaks_is_not_said_in_general(made: Dossier) 
     assert "reports/backtest-" in text(made, "retention.proof_person")
     assert [row for row in rows(made, "retention.clocks") if "reports/backtest-" in row[0]]
     assert "in the files of a backtest" in text(made, "rights.erasure")
+    assert not [said for said, _ in UNLISTED_ROWS if "replay" in said]
+    assert "It does not name the files of a replay" in text(made, "rights.access")
     assert "is not an empty folder" in code["pipeline/backup/backup.py"]
     assert "A backup that was killed is made anew" in text(made, "security.interrupted")
     assert '"--host", "127.0.0.1"' in code["payeewatch/commands/model.py"]
