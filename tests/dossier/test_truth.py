@@ -49,7 +49,8 @@ from payeewatch.pipeline.store.lake import Lake
 from payeewatch.pipeline.tables import BANKS, DROP_TABLES, KNOWN_AT, LAKE_STAMPS, LAKE_TABLES
 from payeewatch.triage.exchange.ending_soon import RENEWALS
 from payeewatch.triage.records import damage
-from payeewatch.triage.roles import REVIEWERS, Role
+from payeewatch.triage.roles import ANYBODY, REVIEWERS, Role
+from payeewatch.triage.urls import ROUTES
 from tests.conftest import NIGHTS, ROOT, Home
 
 DAY = NIGHTS[-1]
@@ -395,6 +396,9 @@ def test_what_one_path_or_one_case_breaks_is_not_said_in_general(made: Dossier) 
     assert "no champion before the present one" in Path(promotions.__file__).read_text(encoding="utf-8")
     assert "the first one cannot" in text(made, "changes.back")
     assert {Role.REVIEWER, Role.SENIOR} == REVIEWERS
+    opened = {each.name for each in ROUTES if each.roles is ANYBODY and not each.name.startswith("api-")}
+    assert opened - {"sign-on", "sign-on-return"} == {"sign-in", "language", "health", "metrics"}  # those: if set
+    assert "Open without signing in: the sign-in and its language, /health" in text(made, "security.roles")
     assert "to a reviewer or senior reviewer" in text(made, "security.reveal")
     assert "can rewrite the audit log" in (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
     assert "part 8 says to whom it would not" in text(made, "assessment.risk_insider")
