@@ -48,7 +48,6 @@ from payeewatch.pipeline.privacy.subject_access import UNLISTED_ROWS
 from payeewatch.pipeline.store.lake import Lake
 from payeewatch.pipeline.tables import BANKS, DROP_TABLES, KNOWN_AT, LAKE_STAMPS, LAKE_TABLES
 from payeewatch.triage.exchange.ending_soon import RENEWALS
-from payeewatch.triage.records import damage
 from payeewatch.triage.roles import ANYBODY, REVIEWERS, Role
 from payeewatch.triage.urls import ROUTES
 from tests.conftest import NIGHTS, ROOT, Home
@@ -403,8 +402,6 @@ def test_what_one_path_or_one_case_breaks_is_not_said_in_general(made: Dossier) 
     assert "can rewrite the audit log" in (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
     assert "part 8 says to whom it would not" in text(made, "assessment.risk_insider")
     assert "has the key file and can write the database" in text(made, "security.audit")
-    assert "decisions that are not handed over yet" in str(damage.that_counts.__doc__)
-    assert "else within the hour" in text(made, "security.rows")
     assert "label" in LAKE_TABLES["reference_accounts"].columns
     assert "a label of a reference account may name" in text(made, "security.leaks")
     locked = re.findall(r"^(\S+?)==", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE)
