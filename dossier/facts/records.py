@@ -28,14 +28,17 @@ STORES = (
     ("lake", {"en": "the data store, with keyed tokens", "fr": "l'entrepôt de données, en jetons à clé"}, True),
     ("vault", {"en": "sealed originals", "fr": "originaux scellés"}, True),
     ("quarantine", {"en": "refused rows, masked", "fr": "lignes refusées, masquées"}, True),
-    ("mlflow", {"en": "models, and which staff decided", "fr": "modèles, et quel personnel a décidé"}, True),
-    ("flags, scores, evidence", {"en": "what nights found", "fr": "ce que les nuits ont trouvé"}, True),
+    ("mlflow", {"en": "models, measurements such as of fairness, and which staff decided",
+                "fr": "modèles, mesures comme celle de l'équité, et quel personnel a décidé"}, True),
+    ("flags, scores, evidence", {"en": "what nights found, and cases that people opened by hand",
+                                 "fr": "ce que les nuits ont trouvé, et les dossiers ouverts à la main"}, True),
     ("shadow", {"en": "scores of versions on trial", "fr": "scores de versions à l'essai"}, True),
     ("holds, releases, outcomes", {
         "en": "what nights proposed to hold, and what people decided",
         "fr": "ce que les nuits ont proposé de bloquer, et ce que les personnes ont décidé",
     }, True),
-    ("runs, reports", {"en": "records and pages of nights", "fr": "enregistrements et pages des nuits"}, True),
+    ("runs, reports", {"en": "records and pages of nights, other reports, backtests, and these dossiers",
+                       "fr": "enregistrements et pages des nuits, autres rapports, rejeux et ces dossiers-ci"}, True),
     (
         "triage",
         {

@@ -34,10 +34,13 @@ from payeewatch.evaluation.fairness.groups import AGES, ATTRIBUTES, FEWEST, TOGE
 from payeewatch.features.registry import FEATURES
 from payeewatch.pipeline.detector import promotions
 from payeewatch.pipeline.detector.reasons import MOST_REASONS, MOST_REASSURING
+from payeewatch.pipeline.feeds.measures import Measured
+from payeewatch.pipeline.feeds.usual import FEW
+from payeewatch.pipeline.feeds.watch import Watch
 from payeewatch.pipeline.home.errors import PayeeWatchError
 from payeewatch.pipeline.home.retention_periods import Clock
 from payeewatch.pipeline.home.scrub import OF_FLAGS, WITHDRAWN
-from payeewatch.pipeline.home.settings import FOLDERS, Settings
+from payeewatch.pipeline.home.settings import DEFAULT_PARAMS, FOLDERS, Params, Settings
 from payeewatch.pipeline.home.vault import ABROAD, IN_FRANCE
 from payeewatch.pipeline.home.wording import MESSAGES
 from payeewatch.pipeline.ingest.seal import MEMBER_ORIGINALS
@@ -45,6 +48,8 @@ from payeewatch.pipeline.privacy.subject_access import UNLISTED_ROWS
 from payeewatch.pipeline.store.lake import Lake
 from payeewatch.pipeline.tables import BANKS, DROP_TABLES, KNOWN_AT, LAKE_STAMPS, LAKE_TABLES
 from payeewatch.triage.exchange.ending_soon import RENEWALS
+from payeewatch.triage.roles import ANYBODY, REVIEWERS, Role
+from payeewatch.triage.urls import ROUTES
 from tests.conftest import NIGHTS, ROOT, Home
 
 DAY = NIGHTS[-1]
@@ -166,7 +171,7 @@ def test_a_number_of_a_statement_named_in_a_text_is_the_one_meant(made: Dossier)
         "1.3": "model.not_for", "1.13": "model.workload", "1.14": "model.warnings", "4.3": "register.purposes",
         "4.5": "register.data", "4.11": "register.feed_limit", "5.8": "oversight.second_looks",
         "2.3": "data.verdicts", "2.4": "data.loads", "3.3": "assessment.scale", "11.3": "changes.by_two",
-        "13.6": "rights.erasure",
+        "13.6": "rights.erasure", "13.8": "rights.reopened", "2.8": "data.feed_watch", "8.15": "security.anchors",
         "5.11": "oversight.automatic", "5.16": "oversight.reveals",
         "6.1": "retention.clocks", "6.4": "retention.proof_person", "6.9": "retention.remains",
         "6.12": "retention.adopted", "6.13": "retention.backups", "6.14": "retention.waiting", "7.1": "lists.lists",
@@ -370,6 +375,46 @@ def test_what_is_said_of_reading_erasing_and_reopening_has_its_limits(made: Doss
     assert "when this is made" in text(made, "assessment.scale")  # an erasure after the day is not in it
     for used in ("providers", "payments", "membership", "further households", "relatives", "blocked"):
         assert used in text(made, "assessment.necessary")
+
+
+def test_what_one_path_or_one_case_breaks_is_not_said_in_general(made: Dossier) -> None:
+    code = {
+        name: (ROOT / name).read_text(encoding="utf-8")
+        for name in ("pipeline/privacy/redact.py", "pipeline/backup/backup.py", "payeewatch/commands/model.py")
+    }
+    assert "any(each in content for each in entries)" in code["pipeline/privacy/redact.py"]  # bytes; Parquet packs them
+    assert "reports/backtest-" in text(made, "retention.proof_person")
+    assert [row for row in rows(made, "retention.clocks") if "reports/backtest-" in row[0]]
+    assert "in the files of a backtest" in text(made, "rights.erasure")
+    assert not [said for said, _ in UNLISTED_ROWS if "replay" in said]
+    assert "It does not name the files of a replay" in text(made, "rights.access")
+    assert "is not an empty folder" in code["pipeline/backup/backup.py"]
+    assert "A backup that was killed is made anew" in text(made, "security.interrupted")
+    assert '"--host", "127.0.0.1"' in code["payeewatch/commands/model.py"]
+    assert "payeewatch mlflow, on the machine itself alone" in text(made, "security.network")
+    assert "no champion before the present one" in Path(promotions.__file__).read_text(encoding="utf-8")
+    assert "the first one cannot" in text(made, "changes.back")
+    assert {Role.REVIEWER, Role.SENIOR} == REVIEWERS
+    opened = {each.name for each in ROUTES if each.roles is ANYBODY and not each.name.startswith("api-")}
+    assert opened - {"sign-on", "sign-on-return"} == {"sign-in", "language", "health", "metrics"}  # those: if set
+    assert "Open without signing in: the sign-in and its language, /health" in text(made, "security.roles")
+    assert "to a reviewer or senior reviewer" in text(made, "security.reveal")
+    assert "can rewrite the audit log" in (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    assert "part 8 says to whom it would not" in text(made, "assessment.risk_insider")
+    assert "has the key file and can write the database" in text(made, "security.audit")
+    assert "label" in LAKE_TABLES["reference_accounts"].columns
+    assert "a label of a reference account may name" in text(made, "security.leaks")
+    locked = re.findall(r"^(\S+?)==", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE)
+    assert not {"pip", "uv"} & set(locked)
+    assert "but for pip and uv" in text(made, "assets.locked")
+
+
+def test_a_table_of_few_rows_is_not_said_to_be_missed_at_once(made: Dossier) -> None:
+    weeks = [(DAY - timedelta(weeks=many), Measured(rows=FEW - 1)) for many in range(8, 0, -1)]
+    absent = Watch(DROP_TABLES["bank_changes"], DAY, Measured(), (), Params.read(DEFAULT_PARAMS))
+    absent.__dict__["drops"] = weeks
+    assert [*absent.stops()] == []
+    assert "One that has few rows is told of only once" in text(made, "data.feed_watch")
 
 
 def test_what_stays_when_a_flag_goes_is_said(made: Dossier, published: Home) -> None:
