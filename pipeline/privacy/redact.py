@@ -135,8 +135,10 @@ def _mentions(table: Any, removal: Removal) -> bool:
 
     def within(array: Any) -> bool:
         kind = array.type
-        if pa.types.is_string(kind):
-            return bool(pc.any(pc.is_in(array, entries)).as_py())
+        if pa.types.is_dictionary(kind):
+            return within(array.dictionary_decode())
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            return bool(pc.any(pc.is_in(array, entries.cast(kind))).as_py())
         if pa.types.is_list(kind):
             return within(array.flatten())
         if pa.types.is_struct(kind):
@@ -187,18 +189,30 @@ def _note(settings: Settings, night: date, on: date, changed: Collection[str]) -
 def _rewrite_reports(settings: Settings, removal: Removal, nights: set[date], *, dry_run: bool) -> int:
     """Render the pages of changed nights again; delete every other report that names something to remove."""
     many = 0
-    entries = [each.encode() for each in sorted(removal.ids | removal.flags)]  # a list's coverage is a count, and stays
     for path in sorted(path for path in settings.folder("reports").rglob("*") if path.is_file()):
-        content = path.read_bytes()
         if path.suffix == ".html" and path.stem in {str(night) for night in nights}:
             many += 1
             if not dry_run:
                 _render_page(settings, date.fromisoformat(path.stem), path)
-        elif not path.name.startswith("purge-") and any(each in content for each in entries):
+        elif not path.name.startswith("purge-") and _names(path, removal):
             many += 1
             if not dry_run:
                 path.unlink()
     return many
+
+
+def _names(path: Path, removal: Removal) -> bool:
+    """Whether a report names what is to be removed. A table that cannot be read may name anybody."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if path.suffix == ".parquet":
+        try:
+            return _mentions(pq.read_table(path), removal)
+        except (OSError, pa.ArrowException):
+            return True
+    content = path.read_bytes()
+    return any(each.encode() in content for each in removal.ids | removal.flags)  # a list's coverage is a count
 
 
 def _render_page(settings: Settings, night: date, path: Path) -> None:

@@ -157,3 +157,15 @@ def test_a_night_in_shadow_forgets_the_person_and_the_flag(tmp_path: Path) -> No
     withdraw(settings, removal, date(2024, 10, 1), dry_run=False)
     remaining = pq.read_table(path).to_pylist()
     assert [(row["change_id"], row["flag_id"]) for row in remaining] == [("C2", None), ("C3", "F-C3")]
+
+
+def test_a_packed_report_that_names_the_person_is_deleted(tmp_path: Path) -> None:
+    settings = Settings.load(tmp_path, {})
+    folder = settings.folder("reports") / "backtest-2024-05-01-2024-05-09"
+    named, other = pa.array(["C0", "C1"] * 500), pa.array(["C0", "C2"] * 500)
+    write_parquet(folder / "scores.parquet", pa.table({"change_id": named}))
+    write_parquet(folder / "by-kind.parquet", pa.table({"change_id": named.dictionary_encode()}))
+    write_parquet(folder / "flags.parquet", pa.table({"change_id": other}))
+    write_text(folder / "cut.parquet", "no table")
+    assert withdraw(settings, PERSON, date(2024, 10, 1), dry_run=False).rows["reports"] == 3
+    assert [path.name for path in folder.iterdir()] == ["flags.parquet"]
