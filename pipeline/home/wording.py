@@ -345,6 +345,7 @@ MESSAGES = {
         "can be held, so the hold queue stays empty"
     ),
     "feed_without_usual": "%(table)s: too few drops to say what is usual",
+    "reference_changed": "reference/%(table)s: has changed: %(rows)s rows, %(before)s before",
     "profile_changed": (
         "%(table)s: the source profile has changed since the drop of %(day)s was read; loaded drops are not read "
         "again: see docs/running.md"
