@@ -345,6 +345,10 @@ MESSAGES = {
         "can be held, so the hold queue stays empty"
     ),
     "feed_without_usual": "%(table)s: too few drops to say what is usual",
+    "changes_moved": (
+        "bank_changes: %(many)s known changes came again for another account or payee, and payments to the one before "
+        "are no longer proposed to be held: %(changes)s"
+    ),
     "reference_changed": "reference/%(table)s: has changed: %(rows)s rows, %(before)s before",
     "profile_changed": (
         "%(table)s: the source profile has changed since the drop of %(day)s was read; loaded drops are not read "

@@ -30,7 +30,7 @@ from payeewatch.pipeline.ingest.drops import (
     news,
     require_unchanged,
 )
-from payeewatch.pipeline.ingest.feeds import DIGESTS, refuse_unusual, same_files, watch
+from payeewatch.pipeline.ingest.feeds import DIGESTS, refuse_unusual, same_files, sent_for_another_account, watch
 from payeewatch.pipeline.ingest.first_seen import write_accounts, write_sightings
 from payeewatch.pipeline.ingest.identities import reject_identities
 from payeewatch.pipeline.ingest.known_values import with_known_values
@@ -183,6 +183,7 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
             session.con, lambda own, each: _write_rows(session, own, drop, each, tables, knowing), tables
         )
         files = {staged.table.name: paths for staged, paths in zip(tables, paths_per_table, strict=True) if paths}
+        feed.notes += sent_for_another_account(session, files)
         files |= write_sightings(session, files, drop.day, knowing)
         files |= write_accounts(session, tables, files, drop.day, knowing)
         files |= write_spellings(session, tables, files, drop.day, knowing.sequence)
