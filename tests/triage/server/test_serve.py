@@ -133,12 +133,3 @@ def test_an_error_in_housekeeping_is_logged_with_its_place_and_does_not_end_the_
     assert "ValueError at serve.py" in caplog.text
     assert "raised in test_serve.py" in caplog.text
     assert "a row" not in caplog.text
-
-
-def test_no_code_of_the_folder_in_which_it_is_started_runs(tmp_path: Path) -> None:
-    """gunicorn by itself runs the first two of these files, with our keys in reach."""
-    for name in ("gunicorn.conf.py", "wsgiref.py", "payeewatch.py"):
-        (tmp_path / name).write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()", encoding="utf-8")
-    words = ["-P", "-m", "payeewatch.triage.server.web_process", "--check-config", "wsgiref.simple_server:demo_app"]
-    subprocess.run([sys.executable, *words], cwd=tmp_path, check=True)
-    assert not (tmp_path / "ran").exists()
