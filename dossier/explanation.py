@@ -18,7 +18,7 @@ from payeewatch.dossier.answers import Answer
 from payeewatch.dossier.page import environment
 from payeewatch.dossier.statements import Both
 from payeewatch.pipeline.home.codes import FRAUD_VERDICTS, HONEST_VERDICT
-from payeewatch.pipeline.home.files import json_text, replace_whole
+from payeewatch.pipeline.home.files import json_text, replace_whole, write_private
 
 MEMBER_IS_VICTIM = frozenset({"F01", "F02", "F04", "F05", "F07"})
 """Reasons of a fraud by somebody else against the member: takeover, mule, diversion, insider, stolen identity."""
@@ -83,13 +83,8 @@ def write_letter(content: Mapping[str, Any], folder: Path, language: str) -> lis
     page = environment().get_template("explanation.html.j2").render(**content, language=language)
     paths = [folder / "explanation.html", folder / "explanation.json"]
     for path, text in zip(paths, (page, json_text(_in_language(content, language))), strict=True):
-        replace_whole(path, lambda temporary, text=text: _write_private(temporary, text))  # type: ignore[misc]
+        replace_whole(path, lambda temporary, text=text: write_private(temporary, text))  # type: ignore[misc]
     return paths
-
-
-def _write_private(path: Path, text: str) -> None:
-    path.touch(mode=0o600)
-    path.write_text(text, encoding="utf-8")
 
 
 def _case(case: Decided, texts: Mapping[str, Any], *, is_confirmed: bool) -> dict[str, Any]:

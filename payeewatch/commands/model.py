@@ -141,7 +141,7 @@ def mlflow(settings: Settings, port: int) -> Answer:
     follow_the_home(settings)
     address = store_address(settings)
     words = ["ui", "--backend-store-uri", address, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    ended = subprocess.run([sys.executable, "-m", "mlflow", *words], env=environ | QUIET, check=False)
+    ended = subprocess.run([sys.executable, "-P", "-m", "mlflow", *words], env=environ | QUIET, check=False)
     if ended.returncode > 0:
         raise click.ClickException(f"MLflow ended with {ended.returncode}; its own message is above")
     return {"stopped": port}, ["stopped"]

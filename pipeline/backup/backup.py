@@ -18,10 +18,12 @@ from payeewatch.pipeline.backup import manifest as manifests
 from payeewatch.pipeline.backup.database import copy_sqlite, dump, is_postgresql
 from payeewatch.pipeline.backup.manifest import DUMP, HOME, KEYS, Manifest, refuse_damaged, tombstones_of
 from payeewatch.pipeline.home.contents import content_of
-from payeewatch.pipeline.home.errors import AnotherNight, SettingsError, StoreError
+from payeewatch.pipeline.home.errors import AnotherNight, InputRefused, SettingsError, StoreError
+from payeewatch.pipeline.home.plain_files import oddities
 from payeewatch.pipeline.home.runs import last_published
 from payeewatch.pipeline.home.scrub import exclusive_lock
 from payeewatch.pipeline.home.settings import FOLDERS, Settings
+from payeewatch.pipeline.home.shown import shown
 from payeewatch.pipeline.opening import opened, wait_until_free
 from payeewatch.pipeline.store.chain import REPLACING
 from payeewatch.pipeline.store.lake import WORK, Lake
@@ -29,6 +31,8 @@ from payeewatch.pipeline.store.lake_format import this_version
 
 COPIED_FOLDERS = tuple(name for name in FOLDERS if name != "inbox")
 """Drops are the insurer's own, and what they say is in the lake."""
+INSURERS_OWN = frozenset({"breaches", "reference"})
+"""Copied folders into which others write; they are brought back only where nothing is in them."""
 DATABASES = {"mlflow": "mlflow.db", "triage": "triage.sqlite3"}
 """Folder -> the SQLite database in it."""
 AUDIT_HEAD = "audit-head.json"
@@ -39,6 +43,7 @@ def back_up(settings: Settings, to: Path, *, with_keys: bool, with_database: boo
 
     Raises:
         SettingsError: the folder is not empty, or belongs to the home.
+        InputRefused: a link in `breaches/` or `reference/` leads elsewhere, such as to the key file.
         StoreError: the home is damaged, a database cannot be copied, or the folder cannot be written.
     """
     _refuse_place(settings, to)
@@ -113,6 +118,8 @@ def _home_files(settings: Settings) -> Iterator[tuple[str, Path]]:
             yield path.name, path
     for folder in COPIED_FOLDERS:
         root = settings.folder(folder)
+        for path, why in oddities(sorted(root.rglob("*")) if folder in INSURERS_OWN else (), root):
+            raise InputRefused(f"{folder}/{shown(str(path.relative_to(root)))}: {why}; nothing is backed up")
         for path in _files(root):
             below = path.relative_to(root)
             is_database = str(below).removesuffix("-wal").removesuffix("-shm") == DATABASES.get(folder)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from payeewatch.pipeline.backup.backup import COPIED_FOLDERS, copy_all
+from payeewatch.pipeline.backup.backup import COPIED_FOLDERS, INSURERS_OWN, copy_all
 from payeewatch.pipeline.backup.database import is_postgresql, load_dump
 from payeewatch.pipeline.backup.manifest import DUMP, HOME, Manifest, read_manifest, refuse_damaged, tombstones_of
 from payeewatch.pipeline.home.contents import refuse_other_bytes
@@ -26,9 +26,6 @@ from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.lake import Lake, Load
 from payeewatch.pipeline.store.lake_format import FORMAT, RESTORING, read_format, refuse_later
 from payeewatch.pipeline.store.tombstones import ERASURE
-
-INSURERS_OWN = frozenset({"breaches", "reference"})
-"""Folders that are brought back only where nothing is in them."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from payeewatch.pipeline.home.keys import NAME_FORMS
 from payeewatch.pipeline.home.shown import shown
 from payeewatch.pipeline.home.wording import Sentence
 from payeewatch.pipeline.ingest.checks import FORMS
-from payeewatch.pipeline.ingest.drops import fingerprint
+from payeewatch.pipeline.ingest.drops import fingerprint, require_unchanged
 from payeewatch.pipeline.ingest.profile import Export, Profile
 from payeewatch.pipeline.ingest.unread import UNREAD, say_what_is_unread, unread_looks, unread_names
 from payeewatch.pipeline.known_by import counts_from, midnight
@@ -224,12 +224,13 @@ def due(session: Session, until: date, manifests: Manifests | None = None) -> li
         manifest = manifests.get(load.source)
         return manifest.purge_on if manifest else date.fromisoformat(load.facts["purge_on"])
 
+    def mark(load: Load) -> str:
+        """So that the list comes back by itself where somebody shortened `purge_on`, and it is put right."""
+        manifest = manifests.get(load.source)
+        return f"{load.fingerprint.split(':')[0]}:{_manifest_mark(manifest)}" if manifest else FOLDER_REMOVED
+
     in_lake = [load for load in last_load_of_each_list(session.lake.loads()).values() if load.kind == "list"]
-    return [
-        (load, load.fingerprint if load.source in manifests else FOLDER_REMOVED)
-        for load in in_lake
-        if purge_on(load) <= until
-    ]
+    return [(load, mark(load)) for load in in_lake if purge_on(load) <= until]
 
 
 def withdraw_list(session: Session, breach_id: str, day: date, reason: str) -> Load:
@@ -358,6 +359,7 @@ def _write_people(
     try:
         day = each.manifest.known_at
         files, counts = write_people(session, each.breach_id, each.files, form, day, sequence, known_at)
+        require_unchanged(each.files, session.lake.root)
         if counts.rejected:
             rejected_people.quarantine_people(session, each.breach_id, until, sequence)
     finally:

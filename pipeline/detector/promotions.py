@@ -114,6 +114,15 @@ def champions(records: Sequence[Record]) -> list[str]:
     return line
 
 
+def unrecorded(settings: Settings, champion: str) -> str:
+    """The champion by the last record, where another version is champion: somebody moved the alias in MLflow itself.
+
+    Empty if they agree, or nothing was ever recorded.
+    """
+    last = champions(history(settings))[-1:]
+    return "" if last in ([], [champion]) else last[0]
+
+
 def open_proposal(records: Sequence[Record], version: str) -> Record | None:
     """The newest proposal of a version that was not decided since."""
     about = [record for record in records if record.to == version]

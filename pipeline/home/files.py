@@ -23,6 +23,7 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
     with _store_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
+        temporary.unlink(missing_ok=True)  # somebody who may write there could read what is written into their file
         try:
             write(temporary)
             with temporary.open("rb") as file:
@@ -56,6 +57,16 @@ def set_time(path: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file whole, with `\\n` line ends."""
     replace_whole(path, lambda temporary: temporary.write_bytes(text.encode()))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Make a UTF-8 text file that its owner alone may read.
+
+    Raises:
+        FileExistsError: there is such a file; whoever made it could read what is written.
+    """
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def write_json(path: Path, value: object) -> None:

@@ -349,6 +349,15 @@ MESSAGES = {
         "can be held, so the hold queue stays empty"
     ),
     "feed_without_usual": "%(table)s: too few drops to say what is usual",
+    "champion_unrecorded": (
+        "version %(version)s is the champion, but the last promotion or rollback made version %(recorded)s it: "
+        "somebody moved it in MLflow; see payeewatch models, and promote the one that is wanted"
+    ),
+    "changes_moved": (
+        "bank_changes: %(many)s known changes came again for another account or payee, and payments to the one before "
+        "are no longer proposed to be held: %(changes)s"
+    ),
+    "reference_changed": "reference/%(table)s: has changed: %(rows)s rows, %(before)s before",
     "profile_changed": (
         "%(table)s: the source profile has changed since the drop of %(day)s was read; loaded drops are not read "
         "again: see docs/running.md"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,8 +28,8 @@ from payeewatch.pipeline.store.lake import Load
 from payeewatch.pipeline.tables import DROP_TABLES
 
 FINGERPRINTS = "fingerprints.json"
-"""Below the lake: hashes of files by place on the disk, size and time, so that years of history are not hashed every
-night."""
+"""Below the lake: hashes of files by place on the disk, size and times, so that years of history are not hashed every
+night. The time of the last change of any kind is among them: whoever writes a file cannot set it back."""
 INODE = re.compile(r"\d+:\d+")
 """The form of its keys; those of an earlier version were names of files."""
 DROP, VERDICTS = "drop", "verdicts"
@@ -196,7 +197,7 @@ def fingerprinted(drop: Drop, lake_root: Path) -> Drop:
 def fingerprint(files: Collection[Path], lake_root: Path, *, with_names: bool = True) -> str:
     """A SHA-256 over files' contents, with or without their names.
 
-    A file whose size and time have not changed is not read again.
+    A file whose size and times have not changed is not read again.
 
     Raises:
         InputRefused: a file that cannot be read.
@@ -212,17 +213,42 @@ def fingerprint(files: Collection[Path], lake_root: Path, *, with_names: bool = 
                 raise InputRefused(
                     f"{folder_and_name(path)}: is a folder, a pipe or a device and no file; send it as a file"
                 )
-            key = f"{stat.st_dev}:{stat.st_ino}"  # names may be anybody's
-            size_and_time = [stat.st_size, stat.st_mtime_ns]
-            if key not in cache or cache[key][:2] != size_and_time:
+            key, state = _key_and_state(stat)
+            if key not in cache or cache[key][:-1] != state:
                 with path.open("rb") as file:
-                    cache[key] = [*size_and_time, hashlib.file_digest(file, "sha256").hexdigest()]
+                    cache[key] = [*state, hashlib.file_digest(file, "sha256").hexdigest()]
         except OSError as error:
             raise InputRefused(f"{folder_and_name(path)}: cannot be read: {error.strerror}") from error
-        whole.update(f"{path.name if with_names else ''}\0{cache[key][2]}\n".encode())
+        whole.update(f"{path.name if with_names else ''}\0{cache[key][-1]}\n".encode())
     if cache != before:
         write_json(cache_path, {key: entry for key, entry in cache.items() if INODE.fullmatch(key)})
     return whole.hexdigest()
+
+
+def require_unchanged(files: Collection[Path], lake_root: Path) -> None:
+    """Refuse files that were written, replaced or renamed since `fingerprint`, even if they are now as they were then.
+
+    Otherwise the lake could hold rows of a file that nobody finds any more.
+
+    Raises:
+        InputRefused: what was read may be something else than what was hashed.
+    """
+    cache = _read_cache(lake_root / FINGERPRINTS)
+    for path in files:
+        try:
+            key, state = _key_and_state(path.stat())
+        except OSError:
+            key, state = "", []
+        if key not in cache or cache[key][:-1] != state:
+            raise InputRefused(
+                f"{folder_and_name(path)}: changed while it was read, so nothing is loaded; run again when nobody"
+                " writes there, and find out who did"
+            )
+
+
+def _key_and_state(stat: os.stat_result) -> tuple[str, list[object]]:
+    """The key of a file in FINGERPRINTS, because names may be anybody's, and what changes whenever somebody writes."""
+    return f"{stat.st_dev}:{stat.st_ino}", [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
 def digests(drop: Drop, lake_root: Path) -> dict[str, str]:

@@ -11,6 +11,7 @@ from payeewatch.pipeline.feeds.calendar import is_closed, is_compared
 from payeewatch.pipeline.feeds.measures import HAPPENED, Earlier, Measured, Staging, measure
 from payeewatch.pipeline.feeds.watch import LEAST_SHARE, Findings, Past, judge
 from payeewatch.pipeline.home.errors import FeedUnusual
+from payeewatch.pipeline.home.shown import shown
 from payeewatch.pipeline.home.wording import Sentence, sentence
 from payeewatch.pipeline.ingest.codes_met import HIDDEN
 from payeewatch.pipeline.ingest.drops import DROP, Drop
@@ -18,7 +19,8 @@ from payeewatch.pipeline.ingest.staging import ODD_CELLS, Staged
 from payeewatch.pipeline.ingest.tolerance import FEW, MOST, useless_columns
 from payeewatch.pipeline.parallel import in_parallel
 from payeewatch.pipeline.session import Session
-from payeewatch.pipeline.sql import name
+from payeewatch.pipeline.sql import file_text, name
+from payeewatch.pipeline.store.as_of import last_version
 from payeewatch.pipeline.store.lake import Load
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ PLANNED = ("planned", "held")
 """The states of a payment that can still be held."""
 PAYMENT_DROPS = 31
 """The hold queue cannot work when none of so many last drops brings such a payment."""
+IDS_TOLD, LONGEST_ID = 5, 40
 RECENT_DROPS = 8
 """Rows are compared one by one with those of so many last drops."""
 
@@ -258,6 +261,26 @@ def same_files(
         ]
         if days:
             yield sentence("feed_same_files", table=table, day=max(days).isoformat())
+
+
+def sent_for_another_account(session: Session, files: Mapping[str, list[str]]) -> list[Sentence]:
+    """A look at changes that were known, and that a drop's files, below the lake, now give to another account or payee.
+
+    What was proposed to be held for such a change is not proposed any more, though a payment may still be planned.
+    """
+    if "bank_changes" not in files:
+        return []
+    paths = ", ".join(file_text(session.lake.root / path) for path in files["bank_changes"])
+    new, known = f"read_parquet([{paths}], hive_partitioning = false)", session.lake.scan("bank_changes")
+    last = last_version("bank_changes")
+    ids, many = session.con.execute(
+        f"""
+        SELECT list(left(change_id, {LONGEST_ID}) ORDER BY change_id)[:{IDS_TOLD}], count(*)
+        FROM (FROM {new} {last}) AS n
+        JOIN (FROM ({known}) SEMI JOIN {new} USING (change_id) {last}) AS o USING (change_id)
+        WHERE (n.payee_id, n.new_account) IS DISTINCT FROM (o.payee_id, o.new_account)"""
+    ).fetchall()[0]
+    return [sentence("changes_moved", many=many, changes=", ".join(map(shown, ids)))] if many else []
 
 
 def _files_unread(drop: Drop, loads: Sequence[Load]) -> list[Sentence]:

@@ -16,6 +16,7 @@ from payeewatch.pipeline.home.errors import FeedUnusual, InputMissing, InputRefu
 from payeewatch.pipeline.home.keys import NAME_FORMS
 from payeewatch.pipeline.home.vault import purge_quarantined
 from payeewatch.pipeline.ingest import ids, profile_changes, staging
+from payeewatch.pipeline.ingest.adapters import files_of
 from payeewatch.pipeline.ingest.codes_met import without_people, words_of_names
 from payeewatch.pipeline.ingest.drops import (
     DROP,
@@ -27,8 +28,9 @@ from payeewatch.pipeline.ingest.drops import (
     known_on,
     new_verdicts,
     news,
+    require_unchanged,
 )
-from payeewatch.pipeline.ingest.feeds import DIGESTS, refuse_unusual, same_files, watch
+from payeewatch.pipeline.ingest.feeds import DIGESTS, refuse_unusual, same_files, sent_for_another_account, watch
 from payeewatch.pipeline.ingest.first_seen import write_accounts, write_sightings
 from payeewatch.pipeline.ingest.identities import reject_identities
 from payeewatch.pipeline.ingest.known_values import with_known_values
@@ -158,6 +160,7 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
     started = time.perf_counter()
     knowing = _knowing(session, drop, counts_from)
     with _stage_drop(session, drop, profile) as tables:
+        require_unchanged(files_of(drop.tables), session.lake.root)
         drop = _without_people(session, drop, tables)
         folder = session.settings.folder("quarantine") / drop.aside
         for _ in in_parallel(session.con, lambda own, staged: quarantine(own, staged, folder), tables):
@@ -181,6 +184,7 @@ def _load(session: Session, drop: Drop, profile: Profile, counts_from: date) -> 
             session.con, lambda own, each: _write_rows(session, own, drop, each, tables, knowing), tables
         )
         files = {staged.table.name: paths for staged, paths in zip(tables, paths_per_table, strict=True) if paths}
+        feed.notes += sent_for_another_account(session, files)
         files |= write_sightings(session, files, drop.day, knowing)
         files |= write_accounts(session, tables, files, drop.day, knowing)
         files |= write_spellings(session, tables, files, drop.day, knowing.sequence)

@@ -11,10 +11,11 @@ from typing import Any
 from payeewatch.pipeline.home.errors import InputRefused
 from payeewatch.pipeline.home.plain_files import oddities
 from payeewatch.pipeline.home.shown import shown
+from payeewatch.pipeline.home.wording import Sentence, sentence
 from payeewatch.pipeline.ingest import profile_changes, staging
 from payeewatch.pipeline.ingest.adapters import Part, file_part, files_of, parts_of
 from payeewatch.pipeline.ingest.assumed_known import ALWAYS
-from payeewatch.pipeline.ingest.drops import fingerprint
+from payeewatch.pipeline.ingest.drops import fingerprint, require_unchanged
 from payeewatch.pipeline.ingest.profile import Export, Profile
 from payeewatch.pipeline.ingest.quarantine import quarantine
 from payeewatch.pipeline.ingest.rejections import rejections
@@ -32,6 +33,8 @@ SHIPPED_BANKS = Path(__file__).parent / "data" / "banks.csv"
 """An illustrative table of large banks and well-known neobanks, for insurers who send none."""
 NO_DAY = date(1900, 1, 1)
 """Reference tables belong to no drop: they are read as always known unless a row says otherwise."""
+CONTENT = "digests"
+"""What the load keeps: table -> a SHA-256 of its files."""
 LIMITS = Limits(datetime(2200, 1, 1), datetime(2200, 1, 1), 0)
 
 
@@ -56,6 +59,7 @@ def load_reference(session: Session, profile: Profile) -> list[Load]:
     try:
         for table, parts in tables.items():
             staged = _stage_table(session, table, parts, profile)
+            require_unchanged(files_of({table: parts}), lake.root)
             quarantine(session.con, staged, session.settings.folder("quarantine") / "reference")
             refusal = _over_tolerance(session, staged)
             if refusal:
@@ -66,7 +70,9 @@ def load_reference(session: Session, profile: Profile) -> list[Load]:
             facts[target] = staged.facts()
     finally:
         staging.close_staging(session.con)
+    content = {_described(table): fingerprint(files_of({table: parts}), lake.root) for table, parts in tables.items()}
     looks = unread_looks("reference", unread, earlier[-1] if earlier else None)
+    looks += _changed(earlier[-1], facts, content) if earlier else []
     load = Load(
         sequence=sequence,
         kind="reference",
@@ -76,11 +82,23 @@ def load_reference(session: Session, profile: Profile) -> list[Load]:
         fingerprint=mark,
         files=files,
         removed=[path for load in earlier[-1:] for paths in load.files.values() for path in paths],
-        facts={"tables": facts, UNREAD: list(unread), profile_changes.FACT: described}
+        facts={"tables": facts, UNREAD: list(unread), profile_changes.FACT: described, CONTENT: content}
         | {"feed": {"looks": [look.coded for look in looks]}},
     )
     lake.commit(load)
     return [load]
+
+
+def _changed(before: Load, facts: Mapping[str, Any], content: Mapping[str, str]) -> list[Sentence]:
+    """A look at each table that is another one than before: it says which accounts and mergers explain a change."""
+    tables, digests = before.facts["tables"], before.facts.get(CONTENT)
+    looks = []
+    for table in sorted({*tables, *facts}):
+        was, now = (each[table]["rows_accepted"] if table in each else 0 for each in (tables, facts))
+        if was != now or (digests and digests.get(table) != content.get(table)):
+            name_in_folder = table.removeprefix("reference_")
+            looks.append(sentence("reference_changed", table=name_in_folder, rows=now, before=was))
+    return looks
 
 
 def check_reference(session: Session) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ from payeewatch.pipeline.changes.batch import NightBatch, NightView
 from payeewatch.pipeline.changes.context import at_decision
 from payeewatch.pipeline.changes.engines import engine_of, prepare
 from payeewatch.pipeline.changes.scope import ALSO_READ, focus
-from payeewatch.pipeline.detector import board, decisions, learned_versions, model_registry
+from payeewatch.pipeline.detector import board, decisions, learned_versions, model_registry, promotions
 from payeewatch.pipeline.detector.model import Model
 from payeewatch.pipeline.detector.reasons import reasons
 from payeewatch.pipeline.detector.score import score
@@ -358,6 +358,10 @@ def _model(session: Session, night: date, options: Options, reading: Future[Mode
         model = reading.result()
         model_registry.check(model, night, options.allow_hindsight)
         facts |= {"version": model.version, "trained_as_of": model.facts["trained_as_of"]}
+    champion = model.uncorrected.version if model.uncorrected else model.version
+    is_champions = not options.model and not read_run(session.settings, night)
+    if is_champions and (recorded := promotions.unrecorded(session.settings, champion)):
+        session.warn(wording.sentence("champion_unrecorded", version=champion, recorded=recorded))
     for warning in model.warnings:
         session.state(warning)
     return model

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from payeewatch.pipeline.home.files import replace_whole
+from payeewatch.pipeline.home.files import replace_whole, write_private
 from payeewatch.pipeline.home.keys import KEY_BYTES, Keys
 
 
@@ -55,9 +55,4 @@ def write_keys(key_file: Path, keys: Keys) -> None:
     Raises:
         StoreError: it cannot be written.
     """
-
-    def write(temporary: Path) -> None:
-        temporary.touch(mode=0o600)
-        temporary.write_text(keys.text(), encoding="ascii")
-
-    replace_whole(key_file, write)
+    replace_whole(key_file, lambda temporary: write_private(temporary, keys.text()))

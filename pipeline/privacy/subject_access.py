@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from payeewatch.pipeline.home.by_hand import answer_files
-from payeewatch.pipeline.home.files import replace_whole
+from payeewatch.pipeline.home.files import replace_whole, write_private
 from payeewatch.pipeline.home.runs import published_files
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.home.wording import sentence
@@ -291,13 +291,8 @@ def write(
     for path, text in zip(
         paths, (json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n", page), strict=True
     ):
-        replace_whole(path, lambda temporary, text=text: _write_private(temporary, text))  # type: ignore[misc]
+        replace_whole(path, lambda temporary, text=text: write_private(temporary, text))  # type: ignore[misc]
     return paths
-
-
-def _write_private(path: Path, text: str) -> None:
-    path.touch(mode=0o600)
-    path.write_text(text, encoding="utf-8")
 
 
 def _section(title: str, what: str, source: str, kept_until: str, rows: list[dict[str, Any]]) -> Section:

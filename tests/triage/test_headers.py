@@ -45,6 +45,10 @@ def test_every_answer_is_taken_as_what_it_is_and_framed_nowhere(house: Settings,
     assert not any(name.startswith("Access-Control") for name in answer.headers)  # no other site reads an answer
 
 
+def test_a_request_for_another_host_is_refused_and_is_no_fault(house: Settings) -> None:
+    assert Client().get("/sign-in", headers={"host": "elsewhere.example"}).status_code == 400
+
+
 def test_an_attachment_is_a_download_in_a_sandbox(house: Settings) -> None:
     person, flag = user(Role.REVIEWER), flag_of("00001234")
     stored = attachments.attach(person, flag.pk, SimpleUploadedFile("page.html", b"<b>plain enough</b>"))

@@ -20,7 +20,7 @@ from payeewatch.triage.models import CaseRequest
 from payeewatch.triage.workspace import home
 
 LOG = logging.getLogger("payeewatch")
-COMMAND = (sys.executable, "-m", "payeewatch", "evidence")
+COMMAND = (sys.executable, "-P", "-m", "payeewatch", "evidence")
 PAUSE_SECONDS = 10
 """After a process that could not answer, such as while a night runs, the next one waits so long."""
 

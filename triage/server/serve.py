@@ -53,7 +53,7 @@ def serve(host: str, port: int, workers: int) -> None:
     with _open_listener(host, port) as listener, TemporaryDirectory(prefix="payeewatch-") as metrics_folder:
         server = subprocess.Popen(
             [
-                sys.executable, "-m", "gunicorn", "payeewatch.triage.wsgi",
+                sys.executable, "-P", "-m", "payeewatch.triage.server.web_process", "payeewatch.triage.wsgi",
                 "--bind", f"fd://{listener.fileno()}", "--workers", str(workers),
                 "--worker-class", "payeewatch.triage.server.worker.Worker", "--threads", str(THREADS),
                 "--worker-connections", str(CONNECTIONS),

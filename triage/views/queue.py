@@ -101,6 +101,8 @@ def lists(request: Request) -> HttpResponse:
 
 def badges(request: Request) -> dict[str, Any]:
     """The lists that wait for this user, with their counts, for the menu of every page."""
+    if not hasattr(request, "user"):  # on the page of a request that was refused before anybody asked who sent it
+        return {}
     user = request.user
     if not getattr(user, "is_settled", False) or (request.htmx and request.method == "GET"):
         return {}

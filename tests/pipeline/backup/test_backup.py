@@ -42,6 +42,17 @@ def test_keys_are_copied_only_if_asked_and_it_is_said(home: Home, tmp_path: Path
     assert (tmp_path / "backup" / "keys.json").read_bytes() == home.key_file.read_bytes()
 
 
+def test_no_link_in_a_folder_of_others_brings_the_keys_into_a_backup(home: Home, tmp_path: Path) -> None:
+    """A night does not look into hidden folders of `breaches/`; a backup copies them."""
+    link = home.path / "breaches" / ".hidden" / "note"
+    link.parent.mkdir()
+    link.symlink_to(home.key_file)
+    refused = home.run("backup", str(tmp_path / "backup"))
+    assert refused.exit_code == 12
+    assert "breaches/.hidden/note: is a link that leads out of breaches/" in refused.output
+    assert not (tmp_path / "backup").exists()
+
+
 def test_what_is_written_while_it_is_copied_is_not_in_it(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

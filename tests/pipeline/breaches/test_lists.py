@@ -486,6 +486,8 @@ def test_a_shortened_purge_on_counts_at_once(session: Session) -> None:
     load(session, [person(1)])
     assert [each.kind for each in load(session, [person(1)], purge_on=str(UNTIL))] == ["purge"]
     assert ask(session, "SELECT count(*) FROM people") == [(0,)]
+    assert load_lists(session, UNTIL) == []
+    assert [each.kind for each in load(session, [person(1)])] == ["list"]  # put right: it is not lost in silence
 
 
 def test_a_smaller_and_an_older_copy_of_a_list_are_looks(session: Session) -> None:

@@ -81,6 +81,12 @@ def test_mlflow_shows_the_history(settings: Settings) -> None:
     assert str(client.get_model_version_by_alias("payeewatch", "champion").version) == "2"
 
 
+def test_a_champion_that_no_record_made_is_told(settings: Settings) -> None:
+    assert promotions.unrecorded(settings, "1") == ""  # there is no history
+    promotions.promote(settings, "2", WHY, "anna")
+    assert (promotions.unrecorded(settings, "2"), promotions.unrecorded(settings, "1")) == ("", "2")
+
+
 def test_a_rollback_goes_to_the_champion_before_and_can_be_taken_back(settings: Settings) -> None:
     promotions.promote(settings, "2", WHY, "anna")
     assert promotions.roll_back(settings, "too many flags", "ben").to == "1"

@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from payeewatch.pipeline.home.errors import StoreError
-from payeewatch.pipeline.home.files import is_running, replace_whole, write_json, write_text
+from payeewatch.pipeline.home.files import is_running, replace_whole, write_json, write_private, write_text
 
 OVER_THE_LIMIT = """
 import resource, sys
@@ -105,3 +105,14 @@ def test_a_process_is_running_until_it_has_ended() -> None:
     assert is_running(os.getpid())
     assert is_running(1)
     assert not is_running(dead_process())
+
+
+def test_nobody_reads_a_private_file_by_putting_theirs_in_its_place(tmp_path: Path) -> None:
+    """The number of a process can be guessed, and so can the name of its temporary file."""
+    planted = tmp_path / f".access.json.{os.getpid()}.part"
+    with planted.open("w+", encoding="utf-8") as theirs:
+        replace_whole(tmp_path / "access.json", lambda temporary: write_private(temporary, "secret"))
+        assert (theirs.read(), (tmp_path / "access.json").read_text()) == ("", "secret")
+    planted.touch()
+    with pytest.raises(FileExistsError):
+        write_private(planted, "secret")

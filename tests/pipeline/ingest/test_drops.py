@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,12 @@ import pytest
 
 from payeewatch.pipeline.home.errors import InputRefused
 from payeewatch.pipeline.home.runs import run_path
+from payeewatch.pipeline.ingest import ingest as ingesting
 from payeewatch.pipeline.ingest.adapters import files_of
 from payeewatch.pipeline.ingest.drops import Drop, find_drops, find_verdicts, fingerprint, known_on, news
 from payeewatch.pipeline.ingest.ingest import ingest
 from payeewatch.pipeline.ingest.profile import Export, Profile
+from payeewatch.pipeline.ingest.staging import Staged
 from payeewatch.pipeline.night.run_record import verdicts_read
 from payeewatch.pipeline.session import Session
 from payeewatch.pipeline.store.lake import Load
@@ -155,6 +159,16 @@ def test_a_fingerprint_follows_names_and_contents_not_times(tmp_path: Path) -> N
     assert fingerprint([tmp_path / "d" / "claims.csv"], tmp_path / "lake") != one
 
 
+def test_a_file_written_again_with_its_time_set_back_has_another_fingerprint(tmp_path: Path) -> None:
+    put_files(tmp_path, "d/claims.csv")
+    path = tmp_path / "d" / "claims.csv"
+    path.write_text("1,a")
+    before, times = fingerprint([path], tmp_path / "lake"), path.stat()
+    path.write_text("1,b")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert fingerprint([path], tmp_path / "lake") != before
+
+
 def test_a_file_that_vanishes_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputRefused, match=r"d/claims\.csv: cannot be read"):
         fingerprint([tmp_path / "d" / "claims.csv"], tmp_path / "lake")
@@ -194,6 +208,30 @@ def lake_outcomes(session: Session) -> list[tuple[Any, ...]]:
 
 def verdict_loads(loads: list[Load]) -> list[Load]:
     return [load for load in loads if load.kind == "verdicts"]
+
+
+def test_a_file_exchanged_while_it_is_read_is_refused_though_it_is_back_by_then(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the lake would hold rows that no file of the inbox has, under the hash of another file."""
+    real = ingesting._stage_drop
+    path = session.settings.folder("inbox") / "2024-04-01" / "claims.csv"
+    away, other = path.with_name(".away"), path.read_text(encoding="utf-8").replace("P1", "P2")
+
+    @contextmanager
+    def exchanged(session: Session, drop: Drop, profile: Profile) -> Iterator[list[Staged]]:
+        path.rename(away)
+        path.write_text(other, encoding="utf-8")
+        with real(session, drop, profile) as tables:
+            away.replace(path)
+            yield tables
+
+    monkeypatch.setattr(ingesting, "_stage_drop", exchanged)
+    with pytest.raises(InputRefused, match=r"2024-04-01/claims\.csv: changed while it was read"):
+        ingest(session, APRIL[0])
+    assert session.lake.loads()[-1].kind == "reference"
+    monkeypatch.undo()
+    assert ingest(session, APRIL[0])[-1].kind == "drop"
 
 
 def test_verdict_files_are_those_named_by_a_day(tmp_path: Path) -> None:

@@ -336,6 +336,34 @@ def test_what_nobody_reads_beside_the_reference_tables_is_said(session: Session,
     assert [each.split(";")[0] for each in session.states] == ["reference: nobody reads acounts.csv"]
 
 
+def test_a_change_that_comes_again_for_another_account_is_said(session: Session, home: Path) -> None:
+    """Or it would end a hold without a word; what else is corrected is no news."""
+    whole_drop(home, "2024-04-01", bank_changes=[good("bank_changes", 1), good("bank_changes", 2)])
+    corrected = good("bank_changes", 1, new_iban=account(9)), good("bank_changes", 2, channel="portal")
+    put_drop(home, "2024-04-02", bank_changes=corrected)
+    ingest(session, date(2024, 4, 2))
+    assert [each for each in looks_of(session) if each.startswith("bank_changes: 1 known")] == [
+        "bank_changes: 1 known changes came again for another account or payee, and payments to the one before are no"
+        f" longer proposed to be held: {corrected[0]['change_id']}"
+    ]
+
+
+def test_a_reference_table_that_changed_is_said(session: Session, home: Path) -> None:
+    """It explains a change to a reviewer: an account on it is an institution's."""
+    (home / "reference").mkdir()
+    path = home / "reference" / "accounts.csv"
+    row = f"{account(7)},institution,Hospital,,\n"
+    path.write_text("iban,kind,label,valid_from,valid_to\n" + row)
+    (load,) = load_reference(session, Profile())
+    assert load.facts["feed"]["looks"] == []
+    path.write_text(path.read_text().replace(row, f"{account(8)},institution,Hospital,,\n"))
+    load_reference(session, Profile())
+    assert looks_of(session) == ["reference/accounts: has changed: 1 rows, 1 before"]
+    path.unlink()
+    load_reference(session, Profile())
+    assert looks_of(session)[1:] == ["reference/accounts: has changed: 0 rows, 1 before"]
+
+
 def test_reference_tables_replace_the_ones_before(session: Session, home: Path) -> None:
     whole_drop(home, "2024-04-01")
     ingest(session, FIRST)
