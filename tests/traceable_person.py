@@ -106,7 +106,7 @@ search(user, own.change_id)
 perform("hold", user, own.flag_id, uuid4(), own.version, {{"confirm": True}})
 evidence = Evidence.objects.filter(flag=other).first()
 evidence.body["neighbours"] = [{{"payee_id": own.payee_id, "relation": "same_account", "flag_id": own.flag_id}}]
-evidence.save()
+Evidence.objects.filter(pk=evidence.pk).update(body=evidence.body)
 '''
 """A reviewer reads, notes, attaches and judges; somebody else's evidence names the person too."""
 

@@ -85,4 +85,4 @@ def test_with_the_setting_off_the_server_starts_nothing(
 
 def test_the_command_is_the_products_own() -> None:
     starts: Callable[[], EvidenceProcess] = EvidenceProcess
-    assert starts().command[1:] == ("-m", "payeewatch", "evidence")
+    assert starts().command[1:] == ("-P", "-m", "payeewatch", "evidence")
