@@ -23,7 +23,8 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
     with _store_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
-        temporary.unlink(missing_ok=True)  # somebody who may write there could read what is written into their file
+        if os.path.lexists(temporary):  # somebody who may write there could read what is written into their file
+            temporary.unlink()
         try:
             write(temporary)
             with temporary.open("rb") as file:

@@ -294,6 +294,8 @@ def _recording_failure(session: Session, night: date) -> Iterator[None]:
 def _publish(session: Session, ready: Ready, batch: NightBatch) -> Run:
     settings, night = session.settings, ready.night
     cutoff = settings.params.cutoff(night)
+    if purged_on := (read_run(settings, night) or {}).get("purged_on"):
+        session.warn(wording.sentence("night_purged", days=", ".join(purged_on)))
     before = [n for n in published_nights(settings) if n < night][-1:]
     earlier, earlier_scores = (_earlier_rows(session, folder, before) for folder in ("flags", "scores"))
     flagged = [] if earlier is None else sorted(earlier["change_id"])

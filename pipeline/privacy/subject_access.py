@@ -53,7 +53,8 @@ BEFORE_SENDING = (
 WORKED_OUT = "worked out by PayeeWatch"
 FEED = "As long as the insurer keeps it: PayeeWatch has no clock of its own for what the feed holds."
 VERDICTS_KEPT = (
-    "Of a fraud: as long as its flag. Any other: until its change is no longer looked at, or it would be flagged again."
+    "Of a fraud: the time of closed cases, from the decision on. Any other: until its change is no longer looked at, "
+    "or it would be flagged again."
 )
 LAKE = (
     (

@@ -28,6 +28,7 @@ from django.db.models.functions import Cast
 
 from payeewatch.pipeline.home.codes import ON_ITS_WAY
 from payeewatch.pipeline.home.errors import place
+from payeewatch.pipeline.home.keys import tombstone_of
 from payeewatch.pipeline.home.publication import half_published
 from payeewatch.pipeline.home.published import FLAGS_SCHEMA
 from payeewatch.pipeline.home.purge_note import read_note
@@ -37,9 +38,10 @@ from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage import clock, frozen
 from payeewatch.triage.exchange.audit_sample import places, show_rarities
 from payeewatch.triage.exchange.night_state import note_not_imported
-from payeewatch.triage.models import Decision, Evidence, Flag, Hold, Night, Step
+from payeewatch.triage.models import Decision, Evidence, Flag, Hold, Night, Step, Tombstone
 from payeewatch.triage.records import audit
 from payeewatch.triage.seals import genuine
+from payeewatch.triage.workspace import keys
 
 LOG = logging.getLogger("payeewatch")
 FROM_FLAGS = (
@@ -112,13 +114,26 @@ def publish(settings: Settings, night: date) -> PublishResult:
         row.save()
         is_latest = not Night.objects.filter(night__gt=night).exists()
         flags = pq.read_table(files["flags"]).to_pylist()
-        evidence = {each["flag_id"]: each for each in pq.read_table(files["evidence"]).to_pylist()}
+        if before:
+            flags = _without_purged(flags, night)
+        ids = {flag["flag_id"] for flag in flags}
+        evidence = {
+            each["flag_id"]: each for each in pq.read_table(files["evidence"]).to_pylist() if each["flag_id"] in ids
+        }
         new, returned = _save(flags, evidence, row, is_latest)
-        _propose_holds(files["holds"], {flag["flag_id"] for flag in flags}, returned)
+        _propose_holds(files["holds"], ids, returned)
         if is_latest:
             _withdraw_proposals(evidence.values())
         audit.record(None, "publish", night=str(night), flags=len(flags), new=new, digest=digest)
     return PublishResult(night, len(flags), new, is_repeated=False)
+
+
+def _without_purged(flags: list[dict[str, Any]], night: date) -> list[dict[str, Any]]:
+    """A night's flags without those that a purge has deleted since: a night that was run again has them once more."""
+    purged = set(Tombstone.objects.filter(kind="flag", purged_on__gt=night).values_list("token", flat=True))
+    ids = [flag["flag_id"] for flag in flags if purged and tombstone_of(keys(), "flag", flag["flag_id"]) in purged]
+    gone = {*ids} - {*Flag.objects.filter(pk__in=ids).values_list("pk", flat=True)}  # one that came back later stays
+    return [flag for flag in flags if flag["flag_id"] not in gone]
 
 
 def publish_all(settings: Settings) -> list[date]:

@@ -13,13 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 from django.db import OperationalError, connection
 
+from payeewatch.pipeline.home.keys import tombstone_of
 from payeewatch.pipeline.home.purge_note import begin, end
 from payeewatch.pipeline.home.scrub import exclusive_lock
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage.exchange import import_night
 from payeewatch.triage.exchange.import_night import adopt, imported, publish, publish_all, unpublished
 from payeewatch.triage.exchange.night_state import night_state
-from payeewatch.triage.models import AuditRecord, Evidence, Flag, Hold, Night, User
+from payeewatch.triage.models import AuditRecord, Evidence, Flag, Hold, Night, Tombstone, User
+from payeewatch.triage.workspace import keys
 from tests.conftest import NIGHTS
 from tests.triage.conftest import Clock, do
 
@@ -69,6 +71,17 @@ def test_publishing_again_changes_nothing(reviewed: Settings) -> None:
     assert unpublished(reviewed) == []
     assert publish(reviewed, Night.objects.latest("night").night).is_repeated
     assert (Flag.objects.count(), Evidence.objects.count(), Hold.objects.count()) == before
+
+
+def test_a_night_that_is_run_again_brings_no_purged_flag_back(first: Flag, reviewed: Settings) -> None:
+    """Until the next purge the files have the flag again; a later night that finds it is new evidence."""
+    gone = first.flag_id
+    Tombstone.objects.create(token=tombstone_of(keys(), "flag", gone), kind="flag", purged_on=NEXT, clock="qualify")
+    Flag.objects.filter(pk=gone).delete()
+    Night.objects.filter(night=LAST).update(digest="the files of before")
+    assert publish(reviewed, LAST).new == 0
+    assert not Flag.objects.filter(pk=gone).exists()
+    assert night_after(reviewed, nothing, nothing).new == 1
 
 
 def test_a_night_that_finds_nothing_new_leaves_work_as_it_is(
