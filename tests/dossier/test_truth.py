@@ -182,6 +182,7 @@ def test_a_number_of_a_statement_named_in_a_text_is_the_one_meant(made: Dossier)
         "8.25": "security.users", "8.26": "security.machine",
         "8.27": "security.holders", "9.7": "fairness.banks", "11.1": "changes.history",
         "11.7": "changes.settings", "11.8": "changes.since_training", "12.1": "assets.software",
+        "1.16": "model.reproducible", "12.2": "assets.stores",
     }  # fmt: skip
     assert {number: by_number[number] for number in meant} == meant
     folder = ROOT / "dossier" / "texts"
