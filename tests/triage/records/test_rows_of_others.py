@@ -15,7 +15,8 @@ from payeewatch.triage import listing, seals
 from payeewatch.triage.listing import Newest
 from payeewatch.triage.models import AuditRecord, Decision, Flag, Hold, User
 from payeewatch.triage.records import audit, damage, rows_of_others
-from payeewatch.triage.records.rows_of_others import NOT_OURS, accept_rows, list_every_row
+from payeewatch.triage.records.damage import NOT_OURS
+from payeewatch.triage.records.rows_of_others import accept_rows, list_every_row
 from payeewatch.triage.seals import name_of
 from payeewatch.triage.server.housekeeping import tidy
 from tests.triage.conftest import Clock, do
