@@ -86,6 +86,10 @@ def test_no_more_flags_are_compared_at_once_when_more_are_in_work(
             Client().get("/health")
         costs.append((len(queries), Counter(compared)))
     assert costs[0] == costs[1]
+    monkeypatch.setattr(damage, "_last_flag", "")
+    turn = [flag_id for _ in range(5) for flag_id in damage.next_flags()]
+    in_work = list(Flag.objects.filter(in_work=True).values_list("pk", flat=True))
+    assert turn == sorted([*in_work, held.pk])
 
 
 def test_what_an_operator_accepts_counts_and_stays_in_the_log(cast: dict[str, User]) -> None:
