@@ -34,7 +34,7 @@ from tests.on_postgresql import running
 
 DEMO, KEYS = Path("demo"), Path(".demo/keys.json")
 LAST = date(2024, 9, 29)
-OPEN, PUBLISHED = 5_000, 5_000
+PUBLISHED = 5_000
 FLAGS_A_PAYEE = 5
 DAYS_BEFORE = 1_000  # over which the closed flags came
 THINK_SECONDS = 1.0
@@ -52,13 +52,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--database", choices=list(RECORDS), default="sqlite")
     parser.add_argument("--flags", type=int, default=200_000)
+    parser.add_argument("--in-work", type=int, default=5_000, help="so many of the flags are open")
     parser.add_argument("--records", type=int, default=2_000_000)
     parser.add_argument("--reviewers", type=int, default=20)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument(
         "--processor",
         action="store_true",
-        help="processor time of single requests, and of audit verify: for a machine that does other work too",
+        help="processor time of requests, housekeeping and audit verify: for a machine that does other work too",
     )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="triage-") as folder:
@@ -86,7 +87,7 @@ def measure(home: Settings, options: argparse.Namespace) -> None:
 
     start(home)
     began = time.perf_counter()
-    fill(home, options.flags, options.records)
+    fill(home, options.flags, options.in_work, options.records)
     if options.processor:
         print_processor_times(options)
         return
@@ -96,7 +97,7 @@ def measure(home: Settings, options: argparse.Namespace) -> None:
     )
     print(f"{options.reviewers} reviewers, a request every {THINK_SECONDS:.0f} s each, for {options.seconds} s\n")
     with serving() as (address, server):
-        seconds_by_page = run_reviewers(address, cookies, options.seconds)
+        seconds_by_page = run_reviewers(address, cookies, options.in_work, options.seconds)
         megabytes = peak(server.pid)
     limits = f"limits {LIMITS['median']:.0f} and {LIMITS['p95']:.0f}"
     print(f"{'':<10}{'requests':>10}{'median ms':>12}{'p95 ms':>10}   {limits}")
@@ -109,7 +110,7 @@ def measure(home: Settings, options: argparse.Namespace) -> None:
     print(f"peak memory of the server's processes: {megabytes:,.0f} MB; load of the machine: {os.getloadavg()[0]:.1f}")
 
 
-def fill(home: Settings, flags: int, records: int) -> None:
+def fill(home: Settings, flags: int, in_work: int, records: int) -> None:
     """Publish the nights, then add copies of their flags and a long audit log."""
     from django.db import connection, transaction
 
@@ -130,11 +131,11 @@ def fill(home: Settings, flags: int, records: int) -> None:
                 model = models[number % len(models)]
                 flag = Flag(**{f.attname: getattr(model, f.attname) for f in fields})
                 flag.pk, flag.change_id, flag.rank = f"B-{number:06}", f"{model.change_id}-{number}", number + 1
-                flag.ring, flag.ring_size, flag.is_current = flag.pk, 1, number < OPEN
+                flag.ring, flag.ring_size, flag.is_current = flag.pk, 1, number < in_work
                 whose = number % (flags // FLAGS_A_PAYEE or 1)
                 flag.payee_id, flag.account = f"{model.payee_id}-{whose}", f"{model.account}-{whose}"
                 flag.member_id = model.member_id and f"{model.member_id}-{whose}"
-                if number < OPEN:
+                if number < in_work:
                     body = evidence[model.pk]
                     frozen_as = {"digest": flag.evidence_digest, "body": body.body, "body_digest": body.body_digest}
                     bodies.append(Evidence(flag_id=flag.pk, night=LAST, **frozen_as))
@@ -199,11 +200,11 @@ def serving() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
             server.terminate()
 
 
-def run_reviewers(address: str, cookies: list[dict[str, str]], seconds: int) -> dict[str, list[float]]:
+def run_reviewers(address: str, cookies: list[dict[str, str]], in_work: int, seconds: int) -> dict[str, list[float]]:
     """Seconds of every request, by what it was for."""
     seconds_by_page: dict[str, list[float]] = {"queue": [], "flag": [], "verdict": []}
     until = time.perf_counter() + seconds
-    own = [[f"B-{n:06}" for n in range(at, OPEN, len(cookies))] for at in range(len(cookies))]
+    own = [[f"B-{n:06}" for n in range(at, in_work, len(cookies))] for at in range(len(cookies))]
     people = [
         threading.Thread(target=_reviewer, args=(address, cookie, flags, until, seconds_by_page))
         for cookie, flags in zip(cookies, own, strict=True)
@@ -254,6 +255,7 @@ def print_processor_times(options: argparse.Namespace) -> None:
 
     from payeewatch.triage.models import User
     from payeewatch.triage.records import audit
+    from payeewatch.triage.server.housekeeping import tidy
 
     senior = User.objects.create_user("senior", role="senior")
     client = Client(headers={"host": "127.0.0.1"})
@@ -276,14 +278,16 @@ def print_processor_times(options: argparse.Namespace) -> None:
         timed("rings", "get", "/rings")
         timed("team", "get", "/team")
         timed("health", "get", "/health")
-    for _ in range(2):
-        began = time.process_time()
-        audit.verify()
-        spent.setdefault("verify", []).append((time.process_time() - began) * 1000)
-    print(f"{options.database}: {options.flags:,} flags; processor time of {REQUESTS} requests each\n")
-    print(f"{'':<10}{'median ms':>12}{'p95 ms':>10}")
+    for name, act, many in (("housekeeping", tidy, REQUESTS), ("verify", audit.verify, 2)):
+        for _ in range(many):
+            began = time.process_time()
+            act()
+            spent.setdefault(name, []).append((time.process_time() - began) * 1000)
+    flags = f"{options.flags:,} flags, {options.in_work:,} in work"
+    print(f"{options.database}: {flags}; processor time of {REQUESTS} requests each\n")
+    print(f"{'':<14}{'median ms':>12}{'p95 ms':>10}")
     for name, times in spent.items():
-        print(f"{name:<10}{statistics.median(times):>12.1f}{statistics.quantiles(times, n=20)[-1]:>10.1f}")
+        print(f"{name:<14}{statistics.median(times):>12.1f}{statistics.quantiles(times, n=20)[-1]:>10.1f}")
     print(f"\nload of the machine: {os.getloadavg()[0]:.1f}")
 
 

@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import wraps
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from payeewatch.pipeline.home.errors import AnotherNight, PayeeWatchError, StoreError, facts_of, place
+from payeewatch.pipeline.home.errors import AnotherNight, PayeeWatchError, SettingsError, StoreError, facts_of, place
 
 if TYPE_CHECKING:
     from payeewatch.pipeline.home.settings import Settings
@@ -219,3 +219,10 @@ def _as_lines(lines: str) -> str:
     from payeewatch.pipeline.home.shown import printable
 
     return "\n".join(printable(line).replace("\\u0009", "\t") for line in lines.split("\n"))
+
+
+def refuse_inside(folders: Iterable[Path], out: Path, why: str) -> None:
+    """Raise SettingsError where `--out` lies in one of these folders of the home; `why` ends its text."""
+    for folder in folders:
+        if out.resolve().is_relative_to(folder):
+            raise SettingsError(f"--out is {out}; it must lie outside {folder}, {why}")

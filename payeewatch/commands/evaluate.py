@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from payeewatch.command import DAY, Answer, command
+from payeewatch.command import DAY, Answer, command, refuse_inside
 
 if TYPE_CHECKING:
     from payeewatch.pipeline.home.settings import Settings
@@ -30,6 +30,9 @@ def backtest(settings: Settings, first: date, last: date, retrain_days: int, lea
     """
     if first > last:
         raise click.UsageError(f"--from {first} is after --to {last}")
+    if out:
+        instead = "or be left out: then the files are in reports/, where an erasure looks"
+        refuse_inside((settings.home, *settings.folders.values()), out, instead)
     from payeewatch.evaluation.backtest import compare_with_verdicts, verdicts_of, write
     from payeewatch.evaluation.replay import replay
     from payeewatch.pipeline.loading import load_until

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from payeewatch.command import DAY, Answer, command, engine_option
+from payeewatch.command import DAY, Answer, command, engine_option, refuse_inside
 from payeewatch.commands.versions import LONGEST_NAME, Words, by_option, proposal_answer
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def measure(settings: Settings, as_of: date, out: Path, engine: str) -> Answer:
 
     Example: payeewatch measure --as-of 2024-12-31 --out measured.parquet
     """
+    refuse_inside(settings.folders.values(), out, "where an erasure would not look for it")
     from payeewatch.pipeline.opening import opened
     from payeewatch.pipeline.training.training import measured_past, save_frame
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from payeewatch.command import DAY, Answer, accept_option, command
+from payeewatch.command import DAY, Answer, accept_option, command, refuse_inside
 
 if TYPE_CHECKING:
     from payeewatch.pipeline.home.settings import Settings
@@ -232,13 +232,12 @@ def person(
     Example: payeewatch person M0000042 --right access --out exports/request-17
     """
     from payeewatch.commands.review import start
-    from payeewatch.pipeline.home.errors import InputMissing, SettingsError
+    from payeewatch.pipeline.home.errors import InputMissing
     from payeewatch.pipeline.opening import opened
     from payeewatch.pipeline.privacy import subject_access
     from payeewatch.pipeline.privacy.data_subject import find
 
-    if any(out.resolve().is_relative_to(folder) for folder in (settings.home, *settings.folders.values())):
-        raise SettingsError(f"--out is {out}; an export must lie outside {settings.home}, where nothing would purge it")
+    refuse_inside((settings.home, *settings.folders.values()), out, "where nothing would purge it")
     start(settings)
     from payeewatch.triage import clock
     from payeewatch.triage.language import export_labels

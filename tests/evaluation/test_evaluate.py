@@ -74,13 +74,14 @@ def test_the_evaluation_is_logged(evaluated: tuple[Home, dict[str, Any]]) -> Non
     assert {f"this_insurer.{name}" for name in expected} <= metric_names
 
 
-def test_a_backtest_publishes_nothing(trained: Home, tmp_path: Path) -> None:
+def test_a_backtest_publishes_nothing_and_writes_nowhere_in_the_home_but_into_reports(
+    trained: Home, tmp_path: Path
+) -> None:
     home = copy_of(trained, tmp_path)
-    backtest = json.loads(
-        home.done(
-            "backtest", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[0]), "--out", str(tmp_path / "out"), "--json"
-        ).stdout
-    )
+    words = ["backtest", "--from", str(NIGHTS[0]), "--to", str(NIGHTS[0]), "--json", "--out"]
+    refused = home.run(*words, str(home.path / "replayed"))
+    assert (refused.exit_code, f"must lie outside {home.path}" in refused.stderr) == (10, True)
+    backtest = json.loads(home.done(*words, str(tmp_path / "out")).stdout)
     assert backtest["nights"] == 1
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "backtest.json",

@@ -428,6 +428,8 @@ def test_link_again_has_nothing_new(trained: Home, tmp_path: Path) -> None:
 def test_training_apart_gives_the_model_of_training_at_once(trained: Home, tmp_path: Path) -> None:
     home = copy_of(trained, tmp_path)
     frame, folder = tmp_path / "measured.parquet", tmp_path / "model"
+    inside = str(home.path / "scores" / "measured.parquet")
+    assert refusal(home, "measure", "--as-of", "2024-09-22", "--out", inside)[0] == 10
     measured = only_object(home.done("measure", "--as-of", "2024-09-22", "--out", str(frame), "--json").stdout)
     assert measured["rows"] == len(pd.read_parquet(frame))
     words = ["--as-of", "2024-09-22", "--measured", str(frame), "--save", str(folder)]

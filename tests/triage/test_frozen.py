@@ -150,7 +150,8 @@ def test_no_account_is_put_right_that_was_changed_in_the_database(house: Setting
     do(reviewer, flag, "put_right", confirm="on")
     sql("UPDATE triage_flag SET account = 'another'")
     clocked.at += timedelta(hours=1)
-    assert export_decisions.write().put_right == 0
+    counts = export_decisions.write()
+    assert (counts.verdicts, counts.put_right) == (0, 0)
     assert not list(house.folder("outcomes").glob("*-put-right.csv"))
 
 

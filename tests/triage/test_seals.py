@@ -15,7 +15,7 @@ from payeewatch.triage import chain, clock, listing, seals
 from payeewatch.triage.exchange import current_holds, export_decisions
 from payeewatch.triage.models import AccessChange, AuditRecord, Decision, Flag, Hold, Note, Step, User
 from payeewatch.triage.records import audit, damage
-from payeewatch.triage.records.rows_of_others import NOT_OURS
+from payeewatch.triage.records.damage import NOT_OURS
 from payeewatch.triage.seals import name_of
 from payeewatch.triage.server.housekeeping import tidy
 from payeewatch.triage.work.workflow import Refused

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,29 @@ from payeewatch.pipeline.home.hold_files import read_holds
 from payeewatch.pipeline.home.keys import Keys
 from payeewatch.triage import clock, frozen, listing
 from payeewatch.triage.listing import Newest
-from payeewatch.triage.models import AccessChange, ApiToken, CaseRequest, Decision, Flag, Hold, Night, Notice, User
+from payeewatch.triage.models import (
+    AccessChange,
+    ApiToken,
+    AuditRecord,
+    CaseRequest,
+    Decision,
+    Flag,
+    Hold,
+    Night,
+    Notice,
+    User,
+)
 from payeewatch.triage.records import second_factors
 from payeewatch.triage.seals import BATCH, Sealed, fault_of, fault_of_stored, kind_of, name_of, sealed_models
 from payeewatch.triage.workspace import home, keys
+
+NOT_OURS = "row_not_ours"
+"""The action of the record that names a damaged row, once a day."""
+NAMED_LATELY = timedelta(days=2)
+"""So long after it was named a flag is still compared each time; while it is damaged it is named anew before."""
+FLAGS_AT_ONCE = 100
+"""So many flags are compared every few seconds, however many are in work."""
+_last_flag = ""  # the one up to which it has come
 
 
 @dataclass(frozen=True)
@@ -41,17 +61,16 @@ def every(newest: Newest | None = None) -> Iterator[Damage]:
     yield from _second_factors(newest)
 
 
-def that_counts() -> Iterator[Damage]:
+def that_counts(flag_ids: Collection[str] = ()) -> Iterator[Damage]:
     """The damaged rows that count now, and deleted ones: quick, while `every` reads each row.
 
-    Users, their second factors, asked changes of access, tokens, nights, flags in work with the rows of their evidence,
-    decisions that are not handed over yet, holds that are not over, or were not when holds/current.csv was written, and
-    notices and requests that wait. A deleted row of any kind is found where there are fewer rows than the audit log
-    lists.
+    Users, their second factors, asked changes of access, tokens, nights, decisions that are not handed over yet, holds
+    that are not over, or were not when holds/current.csv was written, and notices and requests that wait; of flags,
+    with the rows of their evidence, `flag_ids` and those that were named lately. A deleted row of any kind is found
+    where there are fewer rows than the audit log lists.
     """
     newest, is_not_over = listing.newest(), Q(hold_until=None) | Q(hold_until__gte=clock.today())
-    held, own = held_flags(), keys()
-    was_held = Q(flag_id__in=held)
+    was_held, own = Q(flag_id__in=held_flags()), keys()
     for rows in (
         User.objects.order_by("pk"),
         AccessChange.objects.order_by("pk"),
@@ -62,9 +81,6 @@ def that_counts() -> Iterator[Damage]:
         CaseRequest.objects.filter(state=CaseRequest.State.WAITING).order_by("pk"),
     ):
         yield from _damage(rows, newest)
-    for key, values in values_of(Flag.objects.filter(Q(in_work=True) | Q(pk__in=held))):
-        yield from _fault(Flag, key, values, newest, own)
-    yield from _with_evidence(sorted(frozen.faults_of_rows(in_work=True)))
     for key, values in values_of(Night.objects.all()):
         yield from _fault(Night, key, values, newest, own)
     for model in sealed_models():
@@ -73,6 +89,21 @@ def that_counts() -> Iterator[Damage]:
             kind, present = kind_of(model), rows.values_list("pk", flat=True)
             yield from _gone(model, newest.names(kind) - {f"{kind} {key}" for key in present.iterator(BATCH)})
     yield from _second_factors(newest)
+    named = AuditRecord.objects.filter(action=NOT_OURS, at__gte=clock.now() - NAMED_LATELY).exclude(flag_id="")
+    flag_ids = {*flag_ids, *named.values_list("flag_id", flat=True)}
+    for key, values in values_of(Flag.objects.filter(pk__in=flag_ids)):
+        yield from _fault(Flag, key, values, newest, own)
+    yield from _with_evidence(sorted(frozen.faults_of_rows(pk__in=flag_ids)))
+
+
+def next_flags() -> list[str]:
+    """The next flags in work or held, a few at each call: in one turn each flag comes once."""
+    global _last_flag
+    rest = Flag.objects.filter(pk__gt=_last_flag).values_list("pk", flat=True)
+    both = rest.filter(in_work=True).union(rest.filter(pk__in=held_flags()))  # `or` of the two would have no index
+    flag_ids = list(both.order_by("flag_id")[:FLAGS_AT_ONCE])
+    _last_flag = flag_ids[-1] if len(flag_ids) == FLAGS_AT_ONCE else ""
+    return flag_ids
 
 
 def held_file() -> Path:

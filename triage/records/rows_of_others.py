@@ -27,8 +27,6 @@ from payeewatch.triage.records import audit, damage, second_factors
 from payeewatch.triage.seals import BATCH, Sealed, is_sealed, kind_of, mark_of, seal_of, sealed_models, was_genuine
 from payeewatch.triage.workspace import keys
 
-NOT_OURS = "row_not_ours"
-"""The action of the record that names such a row."""
 EARLIER_COLUMNS: Mapping[type[Sealed], tuple[str, ...]] = {
     User: ("username", "password", "role", "is_active", "is_superuser", "member_id", "household_id", "subject"),
     Decision: (

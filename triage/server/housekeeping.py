@@ -21,8 +21,7 @@ from payeewatch.triage.exchange.import_by_hand import import_answers
 from payeewatch.triage.exchange.import_night import publish_all, wake
 from payeewatch.triage.models import OPEN, AuditRecord, Decision, Flag, Hold
 from payeewatch.triage.records import audit, damage
-from payeewatch.triage.records.damage import Damage
-from payeewatch.triage.records.rows_of_others import NOT_OURS
+from payeewatch.triage.records.damage import NOT_OURS, Damage
 from payeewatch.triage.work import holds
 from payeewatch.triage.work.approvals import Kind, withdraw_proposals
 from payeewatch.triage.work.holds import in_effect
@@ -75,7 +74,7 @@ def _do_what_is_due(nights: list[date]) -> TidyResult:
         renewed,
     )
     current_holds.write()
-    _name_rows_of_others([*damage.that_counts(), *doubtful])
+    _name_rows_of_others([*damage.that_counts(damage.next_flags()), *doubtful])
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from importlib import import_module
 
@@ -9,16 +10,19 @@ import pytest
 from django.apps import apps
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from payeewatch.pipeline.home.settings import Settings
-from payeewatch.triage import listing, seals
+from payeewatch.triage import frozen, listing, seals
 from payeewatch.triage.listing import Newest
 from payeewatch.triage.models import AuditRecord, Decision, Flag, Hold, User
 from payeewatch.triage.records import audit, damage, rows_of_others
-from payeewatch.triage.records.rows_of_others import NOT_OURS, accept_rows, list_every_row
+from payeewatch.triage.records.damage import NOT_OURS
+from payeewatch.triage.records.rows_of_others import accept_rows, list_every_row
 from payeewatch.triage.seals import name_of
 from payeewatch.triage.server.housekeeping import tidy
-from tests.triage.conftest import Clock, do
+from tests.triage.conftest import Clock, do, flag_of
+from tests.triage.test_seals import sql
 
 
 def test_a_user_put_in_without_the_application_is_named_once_a_day(cast: dict[str, User], clocked: Clock) -> None:
@@ -35,6 +39,57 @@ def test_a_user_put_in_without_the_application_is_named_once_a_day(cast: dict[st
     clocked.at += timedelta(days=1, minutes=1)  # also if an operator accepted it, and it was done again
     tidy()
     assert AuditRecord.objects.filter(action=NOT_OURS).count() == 2
+
+
+@pytest.mark.parametrize(
+    "edit", ["UPDATE triage_flag SET amount_at_risk = 1", "UPDATE triage_evidence SET body_digest = 'x'"]
+)
+def test_a_flag_in_work_is_named_within_a_turn_and_told_of_until_it_is_mended(
+    edit: str, house: Settings, clocked: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flag = [flag_of(str(number)) for number in range(1, 6)][-1]
+    monkeypatch.setattr(damage, "FLAGS_AT_ONCE", 2)
+    monkeypatch.setattr(damage, "_last_flag", "")
+    frozen_as, told = flag.evidence.get().body_digest, []
+    sql(f"{edit} WHERE flag_id = %s", flag.pk)
+    for _ in range(4):
+        tidy()
+        told.append(Client().get("/health").json()["seals"])
+    assert told == [True, True, False, False]
+    clocked.at += timedelta(days=1, minutes=1)
+    tidy()  # which compares flags at the beginning of a turn
+    named = AuditRecord.objects.filter(action=NOT_OURS, flag_id=flag.pk)
+    assert [record.details["row"] for record in named] == [name_of(flag)] * 2
+    sql("UPDATE triage_flag SET amount_at_risk = 100 WHERE flag_id = %s", flag.pk)
+    sql("UPDATE triage_evidence SET body_digest = %s WHERE flag_id = %s", frozen_as, flag.pk)
+    assert Client().get("/health").json()["seals"] is True
+
+
+def test_no_more_flags_are_compared_at_once_when_more_are_in_work(
+    house: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(damage, "FLAGS_AT_ONCE", 3)
+    compared: list[str] = []
+    fault_of, sum_of = damage.fault_of, frozen.sum_of
+    monkeypatch.setattr(damage, "fault_of", lambda model, *of: compared.append(model.__name__) or fault_of(model, *of))
+    monkeypatch.setattr(frozen, "sum_of", lambda rows: compared.append("Evidence") or sum_of(rows))
+    costs = []
+    for numbers in (range(1, 5), range(5, 15)):
+        held = [flag_of(str(number)) for number in numbers][-1]
+        Flag.objects.filter(pk=held.pk).update(state="closed")
+        monkeypatch.setattr(damage, "held_flags", lambda of=held.pk: {of})
+        tidy()
+        compared.clear()
+        monkeypatch.setattr(damage, "_last_flag", "")
+        with CaptureQueriesContext(connection) as queries:
+            tidy()
+            Client().get("/health")
+        costs.append((len(queries), Counter(compared)))
+    assert costs[0] == costs[1]
+    monkeypatch.setattr(damage, "_last_flag", "")
+    turn = [flag_id for _ in range(5) for flag_id in damage.next_flags()]
+    in_work = list(Flag.objects.filter(in_work=True).values_list("pk", flat=True))
+    assert turn == sorted([*in_work, held.pk])
 
 
 def test_what_an_operator_accepts_counts_and_stays_in_the_log(cast: dict[str, User]) -> None:

@@ -11,7 +11,7 @@ from django.db import connection
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage.exchange.export_decisions import HandOverCounts
 from payeewatch.triage.models import AuditRecord, Flag, Night, User
-from payeewatch.triage.records.rows_of_others import NOT_OURS
+from payeewatch.triage.records.damage import NOT_OURS
 from payeewatch.triage.server.housekeeping import TidyResult, check, tidy
 from tests.triage.conftest import Clock, do
 
