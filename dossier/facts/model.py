@@ -206,7 +206,9 @@ def _verdicts(home: Reading) -> Fact | None:
     version = home.version
     if version is None or version.verdicts is None:
         return None
-    return Fact({"verdicts": version.verdicts}, (home.model_source(),))
+    weights = [by for name, by in _metrics(home).items() if name.startswith("multiplier.")]
+    moved = sum(round(by, 2) != 1 for by in weights)  # as `learn` tells them
+    return Fact({"verdicts": version.verdicts, "moved": moved}, (home.model_source(),))
 
 
 def _loads(home: Reading) -> Fact | None:

@@ -1,7 +1,8 @@
 """Everything in the lake about one person: the ids that belong only to them, and the rows that name them.
 
 A payee is the person's own when it is paid only for their household, and belongs to them by an announced or derived
-change or because the person is its policyholder. An institution's or a provider's payee is nobody's own.
+change or because the person is its policyholder. Where relatives changed its account too, it is the policyholder's. An
+institution's or a provider's payee is nobody's own.
 """
 
 from __future__ import annotations
@@ -47,9 +48,10 @@ CREATE OR REPLACE TEMP TABLE person_payees AS
     ), others_changes AS (
         SELECT DISTINCT payee_id FROM changes SEMI JOIN asked USING (payee_id) WHERE member_id <> $member
     )
-    SELECT payee_id FROM judged WHERE of_household AND (by_change OR others = 0
-        OR (payee_id NOT IN (FROM others_changes)
-            AND EXISTS (FROM family WHERE member_id = $member AND role = 'policyholder')))
+    SELECT payee_id FROM judged,
+        (SELECT coalesce(bool_or(role = 'policyholder'), false) AS is_holder FROM family WHERE member_id = $member)
+    WHERE of_household AND (others = 0 OR (by_change AND is_holder)
+        OR ((by_change OR is_holder) AND payee_id NOT IN (FROM others_changes)))
 """
 
 IDS = {

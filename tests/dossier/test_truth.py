@@ -172,7 +172,7 @@ def test_a_number_of_a_statement_named_in_a_text_is_the_one_meant(made: Dossier)
         "4.5": "register.data", "4.11": "register.feed_limit", "5.8": "oversight.second_looks",
         "2.3": "data.verdicts", "2.4": "data.loads", "3.3": "assessment.scale", "11.3": "changes.by_two",
         "13.6": "rights.erasure", "13.8": "rights.reopened", "2.8": "data.feed_watch", "8.15": "security.anchors",
-        "5.11": "oversight.automatic", "5.16": "oversight.reveals",
+        "5.11": "oversight.automatic", "5.12": "oversight.two_people", "5.16": "oversight.reveals",
         "6.1": "retention.clocks", "6.4": "retention.proof_person", "6.9": "retention.remains",
         "6.12": "retention.adopted", "6.13": "retention.backups", "6.14": "retention.waiting", "7.1": "lists.lists",
         "2.9": "data.late_data", "7.10": "lists.refused", "8.20": "security.network",
@@ -339,7 +339,8 @@ def test_what_is_said_of_reading_erasing_and_reopening_has_its_limits(made: Doss
     assert "kept with other flags, are not searched" in text(made, "retention.proof_person")
     assert "with somebody else's flag" in text(made, "rights.erasure")
     assert '"triage/holds in force"' in (ROOT / "triage" / "records" / "erasure.py").read_text(encoding="utf-8")
-    assert "Holds on the person's payments end with the flags" in text(made, "rights.erasure")
+    assert "Holds on these payments end with the flags" in text(made, "rights.erasure")
+    assert "it goes with the policyholder only" in text(made, "rights.erasure")
     queue = (ROOT / "triage" / "views" / "queue.py").read_text(encoding="utf-8")
     assert "audit.record" not in queue  # a list has no record
     assert "who reads a list of flags is not" in text(made, "assessment.risk_insider")

@@ -216,9 +216,9 @@ def _count_rest(result: Oversight, number: int, at: datetime, action: str, detai
     elif action == "purge":
         result.purges.append((number, str(details.get("until", "")), sum(details.get("flags", {}).values())))
     elif action == "hold_ended":
-        is_held = any(state == HELD for *_, state in details.get("holds", ()))
-        result.holds_ended += is_held
-        result.proposals_ended += not is_held
+        states = {state for *_, state in details.get("holds", ())}
+        result.holds_ended += HELD in states
+        result.proposals_ended += bool(states - {HELD})
     elif action == "audit_break":
         result.breaks.append((number, at, str(details.get("cause", ""))))
     elif action == "make_token":

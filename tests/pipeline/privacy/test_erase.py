@@ -171,6 +171,27 @@ def test_a_shared_payee_stays_without_the_person(tmp_path: Path) -> None:
         assert rows_of(session, "SELECT DISTINCT member_id, household_id FROM changes", *TABLES) == [(None, None)]
 
 
+@pytest.mark.parametrize(("member", "remaining"), [("M2", {"M1"}), ("M1", set())])
+def test_a_payee_whose_account_relatives_changed_goes_with_the_policyholder(
+    tmp_path: Path, member: str, remaining: set[str]
+) -> None:
+    relative = {"household_id": "H1", "role": "child"}
+    whole_drop(
+        tmp_path / "home",
+        "2024-03-20",
+        members=[good("members", 1, household_id="H1", role="policyholder"), good("members", 2, **relative)],
+        bank_changes=[good("bank_changes", n, payee_id="P1") for n in (1, 2)],
+        claims=[good("claims", n, payee_id="P1") for n in (1, 2)],
+        payments=[good("payments", n, payee_id="P1") for n in (1, 2)],
+    )
+    with inbox_session(tmp_path / "home") as session:
+        load(session)
+        erase_person(session, member)
+        for table in ("claims", "payments", "bank_changes"):
+            named = rows_of(session, f"SELECT DISTINCT member_id FROM {table} WHERE member_id IS NOT NULL", *TABLES)
+            assert {name for (name,) in named} == remaining, table
+
+
 def test_an_erasure_cut_short_is_finished_from_its_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     two_people(tmp_path / "home")
     with inbox_session(tmp_path / "home") as session:

@@ -52,7 +52,7 @@ def test_exports_with_originals_tokens_in_force_and_the_first_end_of_a_hold_are_
             row(11, 10, "hold_ended", holds=[[3, "2024-10-03", "proposed"]]),  # nobody held it
         ]
     )
-    assert (counts.holds_ended, counts.proposals_ended) == (1, 1)
+    assert (counts.holds_ended, counts.proposals_ended) == (1, 2)
     assert (counts.tokens, counts.first_hold_end) == ({"archive": ["flags"]}, "2024-10-03")
     assert (counts.exports_with_originals, counts.rights) == (1, {"access": 2})
 
