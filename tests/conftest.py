@@ -50,6 +50,19 @@ FEW_TREES = "train: {trees: 20}\n"
 """The params.yaml of homes that tests train in: as many forests as ever, each of a tenth of the trees."""
 
 
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """SQLite in a file as it is served: in memory, two connections do not wait for each other.
+
+    It stands here, as the first test of a process that uses the database decides which one all have.
+    """
+    from django.db import connections
+
+    database = connections["default"].settings_dict
+    if database["ENGINE"].endswith("sqlite3"):
+        database["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "triage.sqlite3")
+
+
 @pytest.fixture(autouse=True)
 def no_log_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process of the application keeps what it read of one database; here it meets many, one after the other."""

@@ -17,7 +17,7 @@ import pytest
 from django.apps import apps
 from django.contrib.auth.hashers import Argon2PasswordHasher, make_password
 from django.core.management.color import no_style
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 from django.db.models import Model
 from django.test import Client
 
@@ -35,14 +35,6 @@ from tests.conftest import NIGHTS, Home, copy_of
 MORNING = datetime.fromisoformat("2024-09-26T07:00+00:00")
 """The morning after the last of the three nights."""
 PASSWORD = "correct horse battery staple"
-
-
-@pytest.fixture(scope="session")
-def django_db_modify_db_settings(django_db_modify_db_settings: None, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """SQLite in a file as it is served: in memory, two connections do not wait for each other."""
-    database = connections["default"].settings_dict
-    if database["ENGINE"].endswith("sqlite3"):
-        database["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "triage.sqlite3")
 
 
 @pytest.fixture(scope="session", autouse=True)
