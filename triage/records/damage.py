@@ -33,6 +33,7 @@ from payeewatch.triage.workspace import home, keys
 
 NOT_OURS = "row_not_ours"
 """The action of the record that names a damaged row, once a day."""
+COMPUTED = "is not as the database computes it: a column that follows from the others was changed"
 NAMED_LATELY = timedelta(days=2)
 """So long after it was named a flag is still compared each time; while it is damaged it is named anew before."""
 FLAGS_AT_ONCE = 100
@@ -59,6 +60,10 @@ def every(newest: Newest | None = None) -> Iterator[Damage]:
         yield from of(model, newest)
     yield from _with_evidence(frozen.faults())
     yield from _second_factors(newest)
+    for column in [column for column in Flag._meta.concrete_fields if column.generated]:
+        differs = ~Q(**{column.name: column.expression})  # the database computes it at a write, and not when it is read
+        for flag_id in Flag.objects.filter(differs).order_by("pk").values_list("pk", flat=True):
+            yield Damage(f"{kind_of(Flag)} {flag_id}", COMPUTED, flag_id)
 
 
 def that_counts(flag_ids: Collection[str] = ()) -> Iterator[Damage]:

@@ -65,6 +65,16 @@ def test_a_flag_in_work_is_named_within_a_turn_and_told_of_until_it_is_mended(
     assert Client().get("/health").json()["seals"] is True
 
 
+def test_a_flag_taken_off_the_lists_by_a_computed_column_is_named(first: Flag) -> None:
+    sql("ALTER TABLE triage_flag RENAME COLUMN in_work TO was_in_work")
+    sql("ALTER TABLE triage_flag ADD COLUMN in_work bool NOT NULL DEFAULT true")
+    of_work = "CASE WHEN flag_id = %s THEN NOT was_in_work ELSE was_in_work END"
+    sql(f"UPDATE triage_flag SET in_work = {of_work}", first.pk)
+    (found,) = damage.every()
+    assert (found.name, found.what, found.flag_id) == (name_of(first), damage.COMPUTED, first.pk)
+    assert damage.COMPUTED in " ".join(finding.what for finding in audit.verify().findings)
+
+
 def test_no_more_flags_are_compared_at_once_when_more_are_in_work(
     house: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
