@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -134,6 +135,8 @@ def command(
 
             log_to_standard_error()
             os.umask(os.umask(NOT_FOR_OTHERS) | NOT_FOR_OTHERS)
+            _, most = resource.getrlimit(resource.RLIMIT_CORE)
+            resource.setrlimit(resource.RLIMIT_CORE, (0, most))  # a core has keys in it
             try:
                 settings = Settings.load(home)
                 if not any_format:

@@ -17,7 +17,9 @@ class Triage(AppConfig):
     verbose_name = "PayeeWatch"
 
     def ready(self) -> None:
-        """Register the actions, and have deleted rows and sessions listed."""
+        """Register the actions, and have deleted rows and sessions listed, and odd values seen."""
+        import_module("django.db.backends.sqlite3.base")  # sets converters of its own
+        import_module("payeewatch.triage.stored_forms").read_strictly()
         import_module("payeewatch.triage.seals").watch_deletions()
         import_module("payeewatch.triage.access.sessions")  # hears of every sign-in from here on
         for module in ACTION_MODULES:

@@ -319,7 +319,8 @@ def _number(text: str) -> float:
 def _text(field: Any, value: Any) -> str | None:
     """A value as the database gives it back, in one form."""
     if type(value) not in (Decimal, datetime, dict, list):
-        value = field.to_python(value)
+        is_odd = type(value) is float and PLAIN.get(field.get_internal_type()) is int  # 3.9, which counts as 3 here
+        value = value if is_odd else field.to_python(value)
     if isinstance(value, Decimal):
         return f"{value:.{field.decimal_places}f}"
     if isinstance(value, datetime):

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 
@@ -84,11 +84,14 @@ def json_text(value: object) -> str:
 def only_holder(lock: Path, *, wait: bool = True) -> Iterator[bool]:
     """Lock a file, and write the process's number into it; the kernel frees the lock when the process ends.
 
-    Without `wait`, yields whether it was free.
+    Its owner alone may open the file: whoever can read one can lock it for ever. Without `wait`, yields whether it was
+    free.
     """
     with _store_errors(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("a", encoding="ascii")
+        file = os.fdopen(os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="ascii")
+        with suppress(PermissionError):  # it is another user's, who let us write it
+            os.fchmod(file.fileno(), 0o600)  # one of an earlier version, too
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

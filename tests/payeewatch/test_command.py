@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shlex
 import shutil
 import sqlite3
@@ -531,3 +532,13 @@ def test_a_name_forges_no_line_and_drives_no_terminal(tmp_path: Path) -> None:
     assert answer.exit_code == 12
     assert all(line.isprintable() for line in answer.output.splitlines())
     assert not [line for line in answer.output.splitlines() if line.startswith("payeewatch: done")]
+
+
+def test_a_command_that_crashes_leaves_no_core_with_keys(empty: Home) -> None:
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+    try:
+        empty.run("status")
+        assert resource.getrlimit(resource.RLIMIT_CORE) == (0, before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, before)

@@ -22,6 +22,8 @@ from payeewatch.triage.work.workflow import Refused
 from payeewatch.triage.workspace import keys
 from tests.triage.conftest import Clock, do
 
+IN_SQLITE = pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL stores a value in one form only")
+
 
 def sql(text: str, *values: Any) -> None:
     """Write the database without the application."""
@@ -97,6 +99,7 @@ def test_a_hold_released_in_the_database_stays_held(decided: Flag, reviewed: Set
         "UPDATE triage_hold SET account = 'another', amount = 1",
         "DELETE FROM triage_hold",
         "UPDATE triage_hold SET payment_id = 'another' WHERE payment_id = ''",
+        pytest.param("UPDATE triage_hold SET hold_until = REPLACE(hold_until, '-', '')", marks=IN_SQLITE),  # same day
     ],
 )
 def test_a_hold_that_was_made_to_look_over_stays_held_and_is_named(
@@ -114,6 +117,16 @@ def test_a_hold_that_was_made_to_look_over_stays_held_and_is_named(
     assert {each.name for each in damage.that_counts()} >= holds
     clocked.at += timedelta(days=30)
     assert not set(held) & set(current_holds.holds_on(clock.today()))
+
+
+@IN_SQLITE
+@pytest.mark.parametrize(
+    "value", ["at = at || '+00:00'", "at = REPLACE(at, ' ', 'T')", "is_extended = 2", "renewals = 0.9"]
+)
+def test_a_value_in_another_form_fits_no_seal(value: str, decided: Flag) -> None:
+    assert damaged() == []
+    sql(f"UPDATE triage_hold SET {value} WHERE flag_id = %s", decided.pk)
+    assert set(damaged()) == {name_of(hold) for hold in decided.holds.all()} != set()
 
 
 def test_a_decision_put_in_lets_nothing_go(

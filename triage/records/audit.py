@@ -237,6 +237,7 @@ def verify(noted: str = "", so_far: ChainCheck = NOTHING_YET, most: int | None =
     findings += _end_findings(last, head, expected_ends)
     newest = listing.newest() if so_far.records else listing.Newest({}, listed | listing.waiting())
     findings += [Finding(0, str(each)) for each in islice(damage.every(newest), MOST_FINDINGS)]
+    findings += [Finding(0, f"the database itself is damaged: {each}") for each in damage.in_sqlite()]
     return ChainCheck(last.number, last.mac, tuple(findings), is_whole=True, accepted=tuple(accepted))
 
 

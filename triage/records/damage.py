@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from django.db import connection
 from django.db.models import Q
 
 from payeewatch.pipeline.home.hold_files import Hold as FileHold
@@ -33,6 +34,7 @@ from payeewatch.triage.workspace import home, keys
 
 NOT_OURS = "row_not_ours"
 """The action of the record that names a damaged row, once a day."""
+COMPUTED = "is not as the database computes it: a column that follows from the others was changed"
 NAMED_LATELY = timedelta(days=2)
 """So long after it was named a flag is still compared each time; while it is damaged it is named anew before."""
 FLAGS_AT_ONCE = 100
@@ -59,6 +61,19 @@ def every(newest: Newest | None = None) -> Iterator[Damage]:
         yield from of(model, newest)
     yield from _with_evidence(frozen.faults())
     yield from _second_factors(newest)
+    for column in [column for column in Flag._meta.concrete_fields if column.generated]:
+        differs = ~Q(**{column.name: column.expression})  # the database computes it at a write, and not when it is read
+        for flag_id in Flag.objects.filter(differs).order_by("pk").values_list("pk", flat=True):
+            yield Damage(f"{kind_of(Flag)} {flag_id}", COMPUTED, flag_id)
+
+
+def in_sqlite() -> list[str]:
+    """What SQLite finds in its own file, such as an index without some rows: lists leave them out. Empty elsewhere."""
+    if connection.vendor != "sqlite":
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA integrity_check(10)")
+        return [line for (line,) in cursor.fetchall() if line != "ok"]
 
 
 def that_counts(flag_ids: Collection[str] = ()) -> Iterator[Damage]:

@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from payeewatch.pipeline.home.errors import StoreError
-from payeewatch.pipeline.home.files import is_running, replace_whole, write_json, write_private, write_text
+from payeewatch.pipeline.home.files import is_running, only_holder, replace_whole, write_json, write_private, write_text
 
 OVER_THE_LIMIT = """
 import resource, sys
@@ -116,3 +116,13 @@ def test_nobody_reads_a_private_file_by_putting_theirs_in_its_place(tmp_path: Pa
     planted.touch()
     with pytest.raises(FileExistsError):
         write_private(planted, "secret")
+
+
+def test_a_reader_of_the_home_cannot_hold_its_locks(tmp_path: Path) -> None:
+    lock = tmp_path / ".lock"
+    for mode in (None, 0o640):  # a new one, and one of an earlier version
+        if mode:
+            lock.chmod(mode)
+        with only_holder(lock, wait=False) as is_free:
+            assert is_free
+            assert lock.stat().st_mode & 0o777 == 0o600

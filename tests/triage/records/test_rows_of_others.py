@@ -22,7 +22,7 @@ from payeewatch.triage.records.rows_of_others import accept_rows, list_every_row
 from payeewatch.triage.seals import name_of
 from payeewatch.triage.server.housekeeping import tidy
 from tests.triage.conftest import Clock, do, flag_of
-from tests.triage.test_seals import sql
+from tests.triage.test_seals import IN_SQLITE, sql
 
 
 def test_a_user_put_in_without_the_application_is_named_once_a_day(cast: dict[str, User], clocked: Clock) -> None:
@@ -63,6 +63,25 @@ def test_a_flag_in_work_is_named_within_a_turn_and_told_of_until_it_is_mended(
     sql("UPDATE triage_flag SET amount_at_risk = 100 WHERE flag_id = %s", flag.pk)
     sql("UPDATE triage_evidence SET body_digest = %s WHERE flag_id = %s", frozen_as, flag.pk)
     assert Client().get("/health").json()["seals"] is True
+
+
+def test_a_flag_taken_off_the_lists_by_a_computed_column_is_named(first: Flag) -> None:
+    sql("ALTER TABLE triage_flag RENAME COLUMN in_work TO was_in_work")
+    sql("ALTER TABLE triage_flag ADD COLUMN in_work bool NOT NULL DEFAULT true")
+    of_work = "CASE WHEN flag_id = %s THEN NOT was_in_work ELSE was_in_work END"
+    sql(f"UPDATE triage_flag SET in_work = {of_work}", first.pk)
+    (found,) = damage.every()
+    assert (found.name, found.what, found.flag_id) == (name_of(first), damage.COMPUTED, first.pk)
+    assert damage.COMPUTED in " ".join(finding.what for finding in audit.verify().findings)
+
+
+@IN_SQLITE
+def test_an_index_that_lacks_a_flag_is_told(first: Flag) -> None:
+    sql("CREATE INDEX own ON triage_flag (flag_id) WHERE rank >= 0")
+    sql("PRAGMA writable_schema = 1")
+    sql("UPDATE sqlite_master SET sql = REPLACE(sql, 'rank >= 0', 'rank < 0') WHERE name = 'own'")
+    sql("PRAGMA writable_schema = RESET")
+    assert "index own" in " ".join(finding.what for finding in audit.verify().findings)
 
 
 def test_no_more_flags_are_compared_at_once_when_more_are_in_work(

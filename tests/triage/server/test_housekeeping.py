@@ -12,8 +12,10 @@ from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage.exchange.export_decisions import HandOverCounts
 from payeewatch.triage.models import AuditRecord, Flag, Night, User
 from payeewatch.triage.records.damage import NOT_OURS
+from payeewatch.triage.seals import name_of
 from payeewatch.triage.server.housekeeping import TidyResult, check, tidy
 from tests.triage.conftest import Clock, do
+from tests.triage.test_seals import sql
 
 
 def test_nothing_to_do_is_done_again_and_again(cast: dict[str, User]) -> None:
@@ -38,6 +40,18 @@ def test_a_hold_ends_by_itself_after_its_last_day(cast: dict[str, User], first: 
     assert set(first.holds.values_list("state", flat=True)) == {"expired"}
     assert first.decisions.get().state == "replaced"  # nothing is left that could be held longer
     assert AuditRecord.objects.get(action="hold_ended").details["holds"][0][1] == "2024-10-03"
+
+
+def test_a_hold_that_ends_because_its_proposal_was_exchanged_is_told(
+    cast: dict[str, User], first: Flag, clocked: Clock
+) -> None:
+    do(cast["reviewer"], first, "hold", confirm=True)
+    do(cast["reviewer"], first, "confirmed_fraud", reason="F01", evidence_kind="document")
+    proposal = first.decisions.get()
+    sql("UPDATE triage_decision SET id = id + 1000, state = 'replaced', handed_over_at = at")  # as many rows as before
+    clocked.at += timedelta(days=8)
+    assert tidy().holds_ended == 1
+    assert {record.details["row"] for record in AuditRecord.objects.filter(action=NOT_OURS)} >= {name_of(proposal)}
 
 
 def test_a_flag_put_off_comes_back_on_its_day(cast: dict[str, User], first: Flag, clocked: Clock) -> None:
