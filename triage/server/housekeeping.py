@@ -61,10 +61,9 @@ def _do_what_is_due(nights: list[date]) -> TidyResult:
     oldest = clock.now() - timedelta(days=home().params.retention.qualify_days)
     overdue_flags = Flag.objects.filter(state__in=OPEN, opened_at__lt=oldest)
     _each(holds.flags_to_block(), _block, if_genuine=False)
+    # a hold that ends may be one that a proposal would have renewed, had nobody exchanged it
     lets_go = ended_holds.exists() or holds.flags_to_unblock().exists()
-    doubtful = (
-        list(damage.of(Decision)) if lets_go else []
-    )  # also a proposal that is gone, and would have renewed a hold
+    doubtful = list(damage.of(Decision)) if lets_go else []
     if not doubtful:  # a decision that was put in, changed or deleted in the database lets nothing go
         _each(holds.flags_to_unblock(), _unblock)
     renewed = _each(holds.flags_to_renew(), _renew, if_genuine=False)
