@@ -79,9 +79,9 @@ def assert_absent(folder: Path, values: Iterable[str]) -> None:
 
 
 def occurrences(folder: Path, values: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """(file, value) for every value that a file below the folder holds."""
+    """(file, value) for every value that a file below the folder, or the file itself, holds."""
     by_form = {form: value for value in values if value for form in _forms(value)}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted([folder, *folder.rglob("*")]):
         if path.is_file():
             for where, content in _contents(path.relative_to(folder).as_posix(), path.read_bytes(), path):
                 text = content.lower()

@@ -73,6 +73,7 @@ LAYERS = """
     triage.clock triage.language triage.chain
     triage.listing
     triage.seals
+    triage.stored_forms
     triage.frozen
     triage.models
     triage.figures
@@ -137,6 +138,7 @@ EXERCISED_BY = {
     "payeewatch.pipeline.ingest.formats.batches": "pipeline/ingest/test_bad_input.py",
     "payeewatch.triage.chain": "triage/records/test_audit.py",
     "payeewatch.triage.records.damage": "triage/test_seals.py",
+    "payeewatch.triage.stored_forms": "triage/test_seals.py",
     "payeewatch.triage.records.second_factors": "triage/views/test_second_factor.py",
     "payeewatch.pipeline.pages.checks": "pipeline/ingest/test_checks.py",
     "payeewatch.pipeline.home.errors": "test_docs.py",

@@ -130,7 +130,10 @@ def incident_facts(home: Reading) -> dict[str, Fact | None]:
         (night, facts.get("exit_code"), exit_meaning(facts.get("exit_code")))
         for night, facts in home.failed_nights.items()
     )
-    of_the_log = {"breaks": _table(broken, home.audit_source())} if home.review else {}
+    restores = home.review.oversight.restores if home.review else []
+    brought_back = tuple((number, home.settings.params.day_of(at), made_at) for number, at, made_at in restores)
+    log = {"breaks": broken, "restores": brought_back} if home.review else {}
+    of_the_log = {key: _table(rows, home.audit_source()) for key, rows in log.items()}
     return of_the_log | {
         "nights": Fact({"many": len(nights), "first": nights[0], "last": nights[-1]}, sources) if nights else None,
         "missing": _table(missing, *sources),

@@ -10,6 +10,7 @@ import click
 from payeewatch.command import Answer, command
 
 if TYPE_CHECKING:
+    from payeewatch.pipeline.backup.manifest import Manifest
     from payeewatch.pipeline.home.settings import Settings
 
 FOLDER = click.Path(path_type=Path)
@@ -66,7 +67,7 @@ def restore(settings: Settings, source: Path, replace: bool, erasures: tuple[Pat
 
     restored = restoring.restore(settings, source, replace=replace, erasures=erasures, none_erased=none_erased)
     manifest = restored.manifest
-    findings = _audit_findings(settings, manifest.audit_head) if manifest.database != "none" else 0
+    findings = _record_restore(settings, manifest) if manifest.database != "none" else 0
     lake_format = Lake(settings.folder("lake")).format()
     again = _erase_again(settings, restored.erased_since) if restored.erased_since else 0
     restoring.finish(settings)
@@ -98,14 +99,16 @@ def _audit_end(settings: Settings) -> tuple[str, int]:
     return check.head if check.records else "", len(check.findings)
 
 
-def _audit_findings(settings: Settings, noted: str) -> int:
-    """How many findings the restored audit log has, and whether it still has the end that the backup noted."""
+def _record_restore(settings: Settings, manifest: Manifest) -> int:
+    """How many findings the restored audit log has, the end that the backup noted included; then it says what it is."""
     from payeewatch.commands.review import start
 
     start(settings)
-    from payeewatch.triage.records.audit import verify
+    from payeewatch.triage.records.audit import record, verify
 
-    return len(verify(noted).findings)
+    findings = verify(manifest.audit_head).findings
+    record(None, "restore", made_at=manifest.made_at)
+    return len(findings)
 
 
 def _erase_again(settings: Settings, tombstones: frozenset[str]) -> int:

@@ -7,7 +7,7 @@ and for lenses that depend on each other in any way.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -159,6 +159,12 @@ class References:
     @property
     def n_changes(self) -> int:
         return len(np.unique(self.change))
+
+    def counts(self, compared: References, cells: Mapping[str, Cell]) -> dict[str, float]:
+        """How many of these changes p-values compare with, in all and by cell, and how many were doubtful."""
+        many = {"references": compared.n_changes, "doubtful": self.n_changes - compared.n_changes}
+        many |= {f"references.{name.replace('/', '.')}": len(cell.scores) for name, cell in cells.items()}
+        return {name: float(value) for name, value in many.items()}
 
     def packed(self) -> dict[str, Any]:
         return vars(self) | {"party": (self.party == PROVIDER)}

@@ -294,7 +294,8 @@ def _recording_failure(session: Session, night: date) -> Iterator[None]:
 def _publish(session: Session, ready: Ready, batch: NightBatch) -> Run:
     settings, night = session.settings, ready.night
     cutoff = settings.params.cutoff(night)
-    if purged_on := (read_run(settings, night) or {}).get("purged_on"):
+    purged_on = (read_run(settings, night) or {}).get("purged_on")
+    if purged_on:
         session.warn(wording.sentence("night_purged", days=", ".join(purged_on)))
     before = [n for n in published_nights(settings) if n < night][-1:]
     earlier, earlier_scores = (_earlier_rows(session, folder, before) for folder in ("flags", "scores"))
@@ -333,6 +334,7 @@ def _publish(session: Session, ready: Ready, batch: NightBatch) -> Run:
         facts |= {"unlike": len(drift["keys"]), "new": drift["new"]}
     shadow = shadows(session, night, view, payees, decision_inputs, queues, ready.model.version)
     more_facts = counting.result() | {"shadow": shadow, "drift": drift}
+    more_facts |= {"purged_on": purged_on} if purged_on else {}  # until the next purge, each run says it
     run = _run_facts(session, ready, view, scores, queues, known_before, more_facts)
     return _write_outputs(session, night, ready.model, view, scores, queues, run)
 

@@ -113,10 +113,12 @@ def corrected(champion: Model, verdicts: Verdicts, params: Params) -> tuple[Mode
         score[own] = of_others.score(of_others.points(references.steps[own]), segment[own])
     moved = replace(moved, offset=offset(score, params.flag.base_rate))
     honest = replace(references, score=score).without_doubtful(DOUBTFUL, verdicts.change[~verdicts.is_fraud])
+    compared = cells(honest, PARTIES, champion.ages, params.train.reference_min, MOST_REFERENCES)
     model = replace(
         champion,
         weights=moved,
-        cells=cells(honest, PARTIES, champion.ages, params.train.reference_min, MOST_REFERENCES),
+        cells=compared,
+        metrics={**champion.metrics, **references.counts(honest, compared)},
         uncorrected=Uncorrected(champion.version, weights, champion.cells),
         references=None,
     )

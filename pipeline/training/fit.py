@@ -174,8 +174,7 @@ def train(
             "left_out": len(dishonest & set(frame["change_id"])),
             "tie": TIE,
         },
-        metrics=_metrics(sample, groups, learned_cells, honest, ages, params)
-        | {"doubtful": float(references.n_changes - honest.n_changes)},
+        metrics=_metrics(sample, groups, honest, ages, params) | references.counts(honest, learned_cells),
         warnings=tuple(warnings),
         weights=fitting.at_home(usual, references.score, params.flag.base_rate) if fitting else None,
         references=references,
@@ -434,20 +433,14 @@ def _silent(frame: pd.DataFrame, usable: Ints, features: Sequence[DetectorFeatur
 def _metrics(
     sample: Sample,
     groups: Mapping[str, Group],
-    learned: Mapping[str, Cell],
     references: References,
     ages: Ages,
     params: Params,
 ) -> dict[str, float]:
-    metrics: dict[str, float] = {
-        "changes": sample.n_changes,
-        "payees": sample.column("payee_id").nunique(),
-        "references": references.n_changes,
-    }
+    metrics: dict[str, float] = {"changes": sample.n_changes, "payees": sample.column("payee_id").nunique()}
     for party, group in groups.items():
         metrics[f"changes.{party}"] = sample.rows(sample.party == party).n_changes
         metrics |= {f"lens.{party}.{name}": float(name in group.lenses) for name in LENSES}
-    metrics |= {f"references.{name.replace('/', '.')}": len(cell.scores) for name, cell in learned.items()}
     return {name: float(value) for name, value in metrics.items()} | _calibration(sample, references, ages, params)
 
 

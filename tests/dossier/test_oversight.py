@@ -16,6 +16,7 @@ from benchmarks.morning import PEOPLE, SHOWN, Team, play
 from payeewatch.dossier import words
 from payeewatch.dossier.build import _statement
 from payeewatch.dossier.facts.model import model_facts
+from payeewatch.dossier.facts.records import incident_facts
 from payeewatch.dossier.facts.work import VERDICTS, oversight_facts, review, security_facts
 from payeewatch.dossier.reading import Reading, Review
 from payeewatch.dossier.statements import Fact, State
@@ -24,6 +25,7 @@ from payeewatch.triage import clock
 from payeewatch.triage.access.api_tokens import make
 from payeewatch.triage.figures.oversight import oversight
 from payeewatch.triage.models import Flag, User
+from payeewatch.triage.records.audit import record
 from payeewatch.triage.roles import Role
 from payeewatch.triage.server.housekeeping import tidy
 from tests.triage.conftest import MORNING, clocked, imported, nights_home, reviewed, user  # noqa: F401
@@ -77,7 +79,13 @@ def log() -> duckdb.DuckDBPyConnection:
 def facts_of(settings: Settings) -> dict[str, Fact | None]:
     home = Reading(settings, MORNING.date())
     home = Reading(settings, MORNING.date(), review(home))
-    return {**oversight_facts(home), **security_facts(home), "precision": model_facts(home)["precision"]}
+    restores = incident_facts(home)["restores"]
+    return {
+        **oversight_facts(home),
+        **security_facts(home),
+        "restores": restores,
+        "precision": model_facts(home)["precision"],
+    }
 
 
 def values(facts: dict[str, Fact | None], name: str) -> dict[str, Any]:
@@ -137,8 +145,9 @@ def test_records_by_role_are_all_records_and_users_and_tokens_those_of_the_datab
     (total,) = con.execute("SELECT count(*) FROM log").fetchone() or (0,)
     assert sum(many for _, many in roles.rows) == total == values(facts, "log")["records"]
     assert values(facts, "log")["findings"] == 0
-    assert facts["tokens_in_force"] is None
+    assert (facts["tokens_in_force"], facts["restores"]) == (None, None)
     make("archive", ["flags", "runs"])
+    restored = record(None, "restore", made_at="2024-09-24T06:00:00+00:00")
     someone = User.objects.order_by("pk").first()
     assert someone
     someone.household_id, someone.subject = "H1", "anna@provider"
@@ -148,6 +157,8 @@ def test_records_by_role_are_all_records_and_users_and_tokens_those_of_the_datab
     assert tokens
     assert users
     assert tokens.rows == (("archive", "flags, runs"),)
+    assert facts["restores"]
+    assert facts["restores"].rows == ((restored.number, MORNING.date(), "2024-09-24T06:00:00+00:00"),)
     assert sum(row[1] for row in users.rows) == users.values["many"] == User.objects.count()
     assert (users.values["own"], users.values["single"]) == (1, 1)
 

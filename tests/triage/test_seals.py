@@ -18,6 +18,7 @@ from payeewatch.triage.records import audit, damage
 from payeewatch.triage.records.damage import NOT_OURS
 from payeewatch.triage.seals import name_of
 from payeewatch.triage.server.housekeeping import tidy
+from payeewatch.triage.stored_forms import OTHER_DAY
 from payeewatch.triage.work.workflow import Refused
 from payeewatch.triage.workspace import keys
 from tests.triage.conftest import Clock, do
@@ -127,6 +128,13 @@ def test_a_value_in_another_form_fits_no_seal(value: str, decided: Flag) -> None
     assert damaged() == []
     sql(f"UPDATE triage_hold SET {value} WHERE flag_id = %s", decided.pk)
     assert set(damaged()) == {name_of(hold) for hold in decided.holds.all()} != set()
+
+
+@IN_SQLITE
+def test_what_ends_on_a_day_in_another_form_goes_on(cast: dict[str, User], first: Flag) -> None:
+    do(cast["reviewer"], first, "hold", confirm="on")
+    sql("UPDATE triage_hold SET hold_until = REPLACE(hold_until, '-', '') WHERE flag_id = %s", first.pk)
+    assert {hold.hold_until for hold in first.holds.all()} == {OTHER_DAY}
 
 
 def test_a_decision_put_in_lets_nothing_go(

@@ -51,6 +51,7 @@ class Oversight:
     rights: Counter[str] = field(default_factory=Counter)
     purges: list[tuple[int, str, int]] = field(default_factory=list)  # record, until, flags
     breaks: list[tuple[int, datetime, str]] = field(default_factory=list)  # record, when, why
+    restores: list[tuple[int, datetime, str]] = field(default_factory=list)  # record, when, when the backup was made
     exports_with_originals: int = 0
     tokens: dict[str, list[str]] = field(default_factory=dict)  # system -> what its token opens; those in force
     first_hold_end: str = ""  # the earliest last day of a hold that people set
@@ -221,6 +222,8 @@ def _count_rest(result: Oversight, number: int, at: datetime, action: str, detai
         result.proposals_ended += bool(states - {HELD})
     elif action == "audit_break":
         result.breaks.append((number, at, str(details.get("cause", ""))))
+    elif action == "restore":
+        result.restores.append((number, at, str(details.get("made_at", ""))))
     elif action == "make_token":
         result.tokens[str(details.get("token", ""))] = [*map(str, details.get("scopes", ()))]
     elif action == "revoke_token":

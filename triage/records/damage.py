@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import GeneratedField, Q
 
 from payeewatch.pipeline.home.hold_files import Hold as FileHold
 from payeewatch.pipeline.home.hold_files import read_holds
@@ -61,8 +61,9 @@ def every(newest: Newest | None = None) -> Iterator[Damage]:
         yield from of(model, newest)
     yield from _with_evidence(frozen.faults())
     yield from _second_factors(newest)
-    for column in [column for column in Flag._meta.concrete_fields if column.generated]:
-        differs = ~Q(**{column.name: column.expression})  # the database computes it at a write, and not when it is read
+    for column in [column for column in Flag._meta.concrete_fields if isinstance(column, GeneratedField)]:
+        # the database computes it at a write, and not when it is read
+        differs = ~Q(**{column.name: column.deconstruct()[-1]["expression"]})
         for flag_id in Flag.objects.filter(differs).order_by("pk").values_list("pk", flat=True):
             yield Damage(f"{kind_of(Flag)} {flag_id}", COMPUTED, flag_id)
 

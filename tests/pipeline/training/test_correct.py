@@ -166,6 +166,10 @@ def test_a_fraud_is_no_reference_any_more() -> None:
     cell = "member/announced/2"
     assert gone & set(champion.cells[cell].changes.tolist())
     assert not gone & set(model.cells[cell].changes.tolist())
+    assert champion.references
+    left = set(champion.references.change.tolist()) - gone
+    assert model.metrics["references"] + model.metrics["doubtful"] == len(left) < champion.metrics["references"]
+    assert model.metrics["references.member.announced.2"] == len(model.cells[cell].scores)
 
 
 def test_on_an_insurer_without_fraud_p_values_stay_honest_after_verdicts() -> None:

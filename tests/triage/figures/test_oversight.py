@@ -136,6 +136,7 @@ def test_purges_rights_and_breaks_are_taken_from_the_log() -> None:
             row(2, 1, "right_of_access", "", ""),
             row(3, 2, "erase_person", "", ""),
             row(4, 3, "audit_break", "", "", cause="missing"),
+            row(7, 5, "restore", "", "", made_at="2024-09-24T06:00:00+00:00"),
             *(row(each, 4, "publish", "", "", night="2024-09-24", new=each - 4) for each in (5, 6)),  # run again
         ]
     )
@@ -143,6 +144,7 @@ def test_purges_rights_and_breaks_are_taken_from_the_log() -> None:
     assert counts.purges == [(1, "2024-09-25", 3)]
     assert dict(counts.rights) == {"access": 1, "erasure": 1}
     assert counts.breaks[0][2] == "missing"
+    assert [(number, made_at) for number, _, made_at in counts.restores] == [(7, "2024-09-24T06:00:00+00:00")]
     assert counts.roles == {}
 
 
