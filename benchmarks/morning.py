@@ -67,11 +67,14 @@ class Team:
         assert answer.status_code == 200, answer.status_code
         self.later(40)
 
-    def who_has_not_judged(self, flag: Flag) -> str:
-        """Somebody for a second look: the senior reviewer, or a reviewer where the senior approved the verdict."""
+    def who_has_not_judged(self, flag: Flag) -> str | None:
+        """Somebody for a second look: the senior reviewer, or a reviewer where the senior approved the verdict. None
+        if all three judged it, as where a returned proposal was made again by the other reviewer: the flag waits.
+        """
         from payeewatch.triage.work.verdicts import has_judged
 
-        return next(name for name in ("senior", "reviewer", "reviewer2") if not has_judged(flag, self.people[name]))
+        names = ("senior", "reviewer", "reviewer2")
+        return next((name for name in names if not has_judged(flag, self.people[name])), None)
 
     def do(self, name: str, flag: Flag, action: str, **answers: Any) -> None:
         """Do something to a flag, as the form of its page sends it."""
@@ -141,10 +144,9 @@ def play(team: Team, dishonest: set[str], left_open: int = LEFT_OPEN) -> int:
     for number, flag in enumerate(waiting(), 1):
         approve(team, flag, number)
     for flag in drawn_again():
-        name = team.who_has_not_judged(flag)
-        verdict = flag.verdict
-        team.look(name, flag, seconds=120)
-        team.do(name, flag, "second_look", verdict=verdict, evidence_kind="document")
+        if name := team.who_has_not_judged(flag):
+            team.look(name, flag, seconds=120)
+            team.do(name, flag, "second_look", verdict=flag.verdict, evidence_kind="document")
     return len(todo)
 
 

@@ -28,6 +28,7 @@ from payeewatch.triage.models import Flag, User
 from payeewatch.triage.records.audit import record
 from payeewatch.triage.roles import Role
 from payeewatch.triage.server.housekeeping import tidy
+from payeewatch.triage.work import verdicts
 from tests.triage.conftest import MORNING, clocked, imported, nights_home, reviewed, user  # noqa: F401
 
 ROWS = "SELECT number, at, {quoted}, role, action, flag_id, details FROM triage_auditrecord ORDER BY number"
@@ -58,6 +59,9 @@ def played(reviewed: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:  # 
     again.needs_second_look = True  # the draw takes a few of a hundred
     again.save()
     assert team.who_has_not_judged(again) == "senior"
+    with monkeypatch.context() as everybody_judged:
+        everybody_judged.setattr(verdicts, "has_judged", lambda flag, person: True)
+        assert team.who_has_not_judged(again) is None
     team.do("senior", again, "second_look", verdict="inconclusive", evidence_kind="document")
     team.later(reviewed.params.triage.undo_seconds + 1)
     tidy()
