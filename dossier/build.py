@@ -134,7 +134,7 @@ def _sources_of(home: Reading, key: str, entry: Mapping[str, Any]) -> tuple[Sour
         "security": home.audit_source,
         "data": home.model_source, "changes": home.model_source, "lists": home.loads_source,
     }  # fmt: skip
-    part = "oversight" if key == "incidents.breaks" else key.partition(".")[0]
+    part = "oversight" if key in ("incidents.breaks", "incidents.restores") else key.partition(".")[0]
     files = {"retention": "reports/purge-*.txt", "fairness": "reports/fairness/fairness.json"}
     if part in files:
         return (Source(Kind.FILE, files[part]),)

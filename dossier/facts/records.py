@@ -66,7 +66,7 @@ KNEW_MORE = {
     "fr": "son modèle savait ce qui était connu le {day} (--allow-hindsight)",
 }
 PARTIES = {"member": "assuré", "provider": "professionnel"}
-SOFTWARE = {"key_version": {"en": "number of the keys in use", "fr": "numéro des clés en service"}}
+SOFTWARE = {"key_version": {"en": "key of tokens of accounts, number", "fr": "clé des jetons de comptes, numéro"}}
 WHOLE = 1e-6
 """How far from a whole number a share of a night times its changes may be."""
 IN_FORCE = {"en": "in force", "fr": "en vigueur"}

@@ -6,9 +6,9 @@ They are the payees of changes that may be open, of changes flagged before, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import pandas as pd
 
@@ -43,6 +43,12 @@ CREATE OR REPLACE TEMP TABLE focus_payees AS
 """
 
 
+OF_CHANGES = """
+CREATE OR REPLACE TEMP TABLE focus_payees AS
+    SELECT DISTINCT payee_id FROM changes SEMI JOIN focus_changes USING (change_id)
+"""
+
+
 @contextmanager
 def focus(session: Session, nights: Sequence[date], changes: Sequence[str], payees: Sequence[str]) -> Iterator[None]:
     """Within it, claims and payments have only the rows of the nights' payees and of the named changes' payees.
@@ -50,22 +56,43 @@ def focus(session: Session, nights: Sequence[date], changes: Sequence[str], paye
     No other rows may be read within it, save through the views that `lake_cache.whole` names. For a single night,
     tables that are cached whole stay whole.
     """
-    from payeewatch.features.versions import USES
-
-    con, params = session.con, session.settings.params
+    params = session.settings.params
     wide = [table for table in ALSO_READ if len(nights) > 1 or table not in session.lake_cache.files]
     if not wide:
         yield
         return
+    first, cutoff = params.cutoff(nights[0]), params.cutoff(nights[-1])
+    since = first - timedelta(days=params.observe.window_days + 1)
     filters = {"focus_changes": ("change_id", changes), "focus_named": ("payee_id", payees)}
-    for name, (column, values) in filters.items():
-        con.register(name, pd.DataFrame({column: pd.Series(list(values), dtype="str")}))
+    with _focused(session, wide, FIND_PAYEES, filters, {"first": first, "cutoff": cutoff, "since": since}):
+        yield
+
+
+@contextmanager
+def focus_on_changes(session: Session, changes: Sequence[str]) -> Iterator[None]:
+    """Within it, claims and payments have only the rows of the named changes' payees; otherwise as `focus`."""
+    with _focused(session, list(ALSO_READ), OF_CHANGES, {"focus_changes": ("change_id", changes)}, {}):
+        yield
+
+
+@contextmanager
+def _focused(
+    session: Session,
+    tables: Sequence[str],
+    find_payees: str,
+    filters: Mapping[str, tuple[str, Sequence[str]]],
+    values: Mapping[str, datetime],
+) -> Iterator[None]:
+    """Within it, the tables have only the rows of the payees that a query finds; `filters` are tables of one column."""
+    from payeewatch.features.versions import USES
+
+    con = session.con
+    for name, (column, named) in filters.items():
+        con.register(name, pd.DataFrame({column: pd.Series(list(named), dtype="str")}))
     try:
         with session.stage("focus"):
-            first, cutoff = params.cutoff(nights[0]), params.cutoff(nights[-1])
-            since = first - timedelta(days=params.observe.window_days + 1)
-            con.execute(FIND_PAYEES, {"first": first, "cutoff": cutoff, "since": since})
-            for table in wide:
+            con.execute(find_payees, dict(values))
+            for table in tables:
                 session.lake_cache.restrict_to_payees(table, "focus_payees", [*USES[table].columns, *ALSO_READ[table]])
         yield
     finally:

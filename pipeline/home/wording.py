@@ -350,8 +350,8 @@ MESSAGES = {
     ),
     "feed_without_usual": "%(table)s: too few drops to say what is usual",
     "night_purged": (
-        "something was purged or erased from this night on %(days)s: flags that a purge deleted are in its files "
-        "again, until the next purge"
+        "something was purged or erased from this night on %(days)s: flags that a purge deleted may be in its "
+        "files again, until the next purge"
     ),
     "champion_unrecorded": (
         "version %(version)s is the champion, but the last promotion or rollback made version %(recorded)s it: "

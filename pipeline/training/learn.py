@@ -14,6 +14,7 @@ import pandas as pd
 
 from payeewatch.features.engines.plan import PlannedEngine
 from payeewatch.pipeline.changes.measure import measure_named
+from payeewatch.pipeline.changes.scope import focus_on_changes
 from payeewatch.pipeline.detector import learned_versions, model_registry
 from payeewatch.pipeline.detector.learned_versions import LearnedVersion
 from payeewatch.pipeline.detector.model import Model
@@ -79,8 +80,10 @@ def learn(session: Session, as_of: date, *, dry_run: bool = False) -> Update:
     since = before[-1].known_until if before else date.min
     if not (judged["known_on"] > since).any():
         return Update(champion.version, as_of, None, None, n_left_out)
+    with focus_on_changes(session, judged["change_id"].tolist()):
+        verdicts = _as_judged(session, champion, judged)
     with session.stage("learn") as facts:
-        model, learned = corrected(champion, _as_judged(session, champion, judged), settings.params)
+        model, learned = corrected(champion, verdicts, settings.params)
         facts |= learned.counts
     model = model.known_until(as_of)
     if not dry_run:

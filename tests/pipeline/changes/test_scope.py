@@ -14,7 +14,7 @@ from payeewatch.pipeline.changes.amounts import amounts
 from payeewatch.pipeline.changes.context import change_context
 from payeewatch.pipeline.changes.engines import prepare
 from payeewatch.pipeline.changes.measure import measure
-from payeewatch.pipeline.changes.scope import ALSO_READ, focus
+from payeewatch.pipeline.changes.scope import ALSO_READ, focus, focus_on_changes
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.opening import opened
 from payeewatch.pipeline.session import Session
@@ -115,6 +115,12 @@ def test_payees_and_changes_may_be_named(session: Session) -> None:
     with focus(session, [NIGHT], ["X3"], ["P9"]):
         claims = {claim for claim, *_ in versions(session, "claim_id", "claims")}
     assert claims == {"stays", "leaves", "comes", "old", "other"}
+
+
+def test_of_changes_alone_only_their_payees_are_read(session: Session) -> None:
+    with focus_on_changes(session, ["X3"]):
+        assert {payee for _, payee, _ in versions(session, "claim_id", "claims")} == {"P3"}
+        assert {payee for _, payee, _ in versions(session, "payment_id", "payments")} == {"P3"}
 
 
 def test_a_payment_that_waits_on_any_of_several_nights_counts(session: Session) -> None:

@@ -17,9 +17,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from payeewatch.features.engines.plan import PlannedEngine
+from payeewatch.pipeline.changes.measure import measure_named
+from payeewatch.pipeline.changes.scope import focus_on_changes
 from payeewatch.pipeline.detector import learned_versions, model_registry
 from payeewatch.pipeline.detector.learning import Lesson
 from payeewatch.pipeline.home.settings import Settings
+from payeewatch.pipeline.opening import opened
 from payeewatch.pipeline.training.learn import judged_changes
 from tests.conftest import NIGHTS, Home, copy_of
 from tests.lake_rows import evening, lake_session, put
@@ -182,6 +186,21 @@ def test_a_judged_change_says_who_decided_it_last(tmp_path: Path) -> None:
         judged = judged_changes(session, date(2024, 6, 5)).set_index("change_id")
     assert judged.loc["B1", "decided_by"] == "E8"
     assert pd.isna(judged.loc["B2", "decided_by"])
+
+
+def test_judged_changes_are_measured_alike_from_their_payees_rows_alone(decided: Home) -> None:
+    home = settings_of(decided)
+    judged = {flag["change_id"] for flag in queue_of(decided, NIGHTS[-1])}
+    with opened(home) as session:
+        session.lake_cache.register()
+        engine, pairs = PlannedEngine(session.con), [(each, night) for each in judged for night in NIGHTS]
+        whole = measure_named(engine, home.params, pairs)
+        with focus_on_changes(session, sorted(judged)):
+            (claims,) = session.con.execute("SELECT count(*) FROM claims").fetchone() or (0,)
+            alone = measure_named(engine, home.params, pairs)
+        assert 0 < claims < (session.con.execute("SELECT count(*) FROM claims").fetchone() or (0,))[0]
+    pd.testing.assert_frame_equal(alone, whole)
+    assert len(whole) > len(judged)
 
 
 def test_an_update_is_taken_back_and_its_verdicts_count_no_more(learned: Home, tmp_path: Path) -> None:
