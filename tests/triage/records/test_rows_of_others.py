@@ -65,6 +65,35 @@ def test_a_flag_in_work_is_named_within_a_turn_and_told_of_until_it_is_mended(
     assert Client().get("/health").json()["seals"] is True
 
 
+def test_a_flag_that_is_in_work_no_more_is_compared_at_once(house: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(damage, "next_flags", list)
+    closed, gone, other, ours = (flag_of(str(number)) for number in range(1, 5))
+    tidy()
+    sql("UPDATE triage_flag SET state = 'closed' WHERE flag_id IN (%s, %s)", closed.pk, other.pk)
+    sql("DELETE FROM triage_evidence WHERE flag_id = %s", gone.pk)
+    # the number of flags stays right
+    sql("UPDATE triage_flag SET flag_id = 'F-of-nobody', state = 'closed' WHERE flag_id = %s", gone.pk)
+    Flag.objects.filter(pk=ours.pk).update(state="closed")
+    for _ in range(2):
+        tidy()
+    named = AuditRecord.objects.filter(action=NOT_OURS).order_by("details__row")
+    assert [record.details["row"] for record in named] == sorted(map(name_of, (closed, gone, other)))
+    assert Client().get("/health").json()["seals"] is False
+
+
+@IN_SQLITE
+@pytest.mark.parametrize("value", ["12,50 EUR", 1e300])
+def test_a_row_that_cannot_be_read_is_named_and_hides_no_other(value: object, house: Settings) -> None:
+    before, row, behind = sorted((flag_of(str(number)) for number in range(1, 4)), key=lambda flag: flag.pk)
+    sql("UPDATE triage_flag SET amount_at_risk = %s WHERE flag_id = %s", value, row.pk)
+    sql("UPDATE triage_flag SET amount_paid = 1 WHERE flag_id IN (%s, %s)", before.pk, behind.pk)
+    faults = {each.name: each.what for each in damage.every()}
+    assert list(faults) == [name_of(before), name_of(row), name_of(behind)]
+    assert faults[name_of(row)] == damage.UNREADABLE
+    assert sum(" seal " in each.what or each.what.endswith(damage.UNREADABLE) for each in audit.verify().findings) == 3
+    assert accept_rows("mended by hand") == [name_of(before), name_of(behind)]
+
+
 def test_a_flag_taken_off_the_lists_by_a_computed_column_is_named(first: Flag) -> None:
     sql("ALTER TABLE triage_flag RENAME COLUMN in_work TO was_in_work")
     sql("ALTER TABLE triage_flag ADD COLUMN in_work bool NOT NULL DEFAULT true")
