@@ -210,8 +210,9 @@ def _held_in_file() -> list[FileHold]:
 
 def _gone(model: type[Sealed], names: Iterable[str]) -> Iterator[Damage]:
     for name in sorted(names):
-        if what := fault_of_stored(model, name.partition(" ")[2]):  # others may have deleted and listed it meanwhile
-            yield Damage(name, what)
+        key = name.partition(" ")[2]
+        if what := fault_of_stored(model, key):  # others may have deleted and listed it meanwhile
+            yield Damage(name, what, key if model is Flag else "")
 
 
 def _with_evidence(flag_ids: Iterable[str]) -> Iterator[Damage]:

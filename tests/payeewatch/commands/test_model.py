@@ -28,7 +28,9 @@ socket.getaddrinfo = only_this_machine
 """
 
 
-def test_the_pages_are_served_and_nobody_is_called_and_no_code_of_the_folder_of_the_start_runs(trained: Home, tmp_path: Path) -> None:
+def test_the_pages_are_served_and_nobody_is_called_and_no_code_of_the_folder_of_the_start_runs(
+    trained: Home, tmp_path: Path
+) -> None:
     lookups = tmp_path / "lookups"
     (tmp_path / "sitecustomize.py").write_text(NO_LOOKUPS % str(lookups))
     with socket.socket() as free:
