@@ -179,12 +179,19 @@ def values_of(rows: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
             for key, *values in rest.values_list("pk", *names).iterator(BATCH):
                 yield key, dict(zip(names, values, strict=True))
                 rest = rows.order_by("pk").filter(pk__gt=key)
-        except OF_NO_VALUE:
-            key = rest.values_list("pk", flat=True)[0]
-            yield key, {}
-            rest = rows.order_by("pk").filter(pk__gt=key)
+        except OF_NO_VALUE:  # in one of the next rows
+            for key in list(rest.values_list("pk", flat=True)[:BATCH]):
+                yield key, _values_of_one(rows.filter(pk=key), names)
+                rest = rows.order_by("pk").filter(pk__gt=key)
         else:
             return
+
+
+def _values_of_one(rows: Any, names: Collection[str]) -> dict[str, Any]:
+    try:
+        return rows.values(*names).first() or {}
+    except OF_NO_VALUE:
+        return {}
 
 
 def _computed(flags: Any) -> Iterator[Damage]:
