@@ -132,8 +132,10 @@ def left_work() -> list[str]:
     Each comes once, so that none is taken off the lists unseen: deleted, made to look closed, or left out by a view.
     """
     global _in_work
-    before, _in_work = _in_work, frozenset(Flag.objects.filter(in_work=True).values_list("pk", flat=True))
-    return sorted(before - _in_work)
+    now = frozenset(Flag.objects.filter(in_work=True).values_list("pk", flat=True))
+    left = sorted(_in_work - now)
+    _in_work = now.union(left[BATCH:])  # those beyond a batch come with the next call
+    return left[:BATCH]
 
 
 def held_file() -> Path:
