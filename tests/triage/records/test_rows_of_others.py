@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import timedelta
 from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
 from django.apps import apps
@@ -14,12 +15,14 @@ from django.test.utils import CaptureQueriesContext
 
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage import frozen, listing, seals
+from payeewatch.triage.exchange import current_holds
 from payeewatch.triage.listing import Newest
 from payeewatch.triage.models import AuditRecord, Decision, Flag, Hold, User
 from payeewatch.triage.records import audit, damage, rows_of_others
 from payeewatch.triage.records.damage import NOT_OURS
 from payeewatch.triage.records.rows_of_others import accept_rows, list_every_row
 from payeewatch.triage.seals import name_of
+from payeewatch.triage.server import serve
 from payeewatch.triage.server.housekeeping import tidy
 from tests.triage.conftest import Clock, do, flag_of
 from tests.triage.test_seals import IN_SQLITE, sql
@@ -79,6 +82,19 @@ def test_a_flag_that_is_in_work_no_more_is_compared_at_once(house: Settings, mon
     named = AuditRecord.objects.filter(action=NOT_OURS).order_by("details__row")
     assert [record.details["row"] for record in named] == sorted(map(name_of, (closed, gone, other)))
     assert {each.name for each in damage.that_counts()} == set(map(name_of, (closed, gone, other)))
+
+
+def test_a_row_is_named_also_while_something_keeps_housekeeping_from_its_end(
+    cast: dict[str, User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sql("UPDATE triage_user SET role = 'administrator' WHERE username = 'reviewer'")
+    told: list[str] = []
+    monkeypatch.setattr(current_holds, "write", lambda: 1 / 0)
+    monkeypatch.setattr(serve, "notices", SimpleNamespace(announce=lambda: told.append("announce"), deliver=list))
+    with pytest.raises(ZeroDivisionError):
+        serve.tidy()
+    assert AuditRecord.objects.get(action=NOT_OURS).details == {"row": f"user {cast['reviewer'].pk}"}
+    assert told == ["announce"]
 
 
 @pytest.mark.parametrize(
