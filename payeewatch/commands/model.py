@@ -137,12 +137,14 @@ def mlflow(settings: Settings, port: int) -> Answer:
     import sys
     from os import environ
 
-    from payeewatch.pipeline.detector.model_store import QUIET, follow_the_home, store_address
+    from payeewatch.pipeline.detector.model_store import QUIET, database_of, follow_the_home, store_address
 
     follow_the_home(settings)
     address = store_address(settings)
     words = ["ui", "--backend-store-uri", address, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    ended = subprocess.run([sys.executable, "-P", "-m", "mlflow", *words], env=environ | QUIET, check=False)
+    safe = QUIET | {"PYTHONSAFEPATH": "1"}  # its own processes too: code in the folder of the start would run
+    command = [sys.executable, "-m", "mlflow", *words]
+    ended = subprocess.run(command, env=environ | safe, cwd=database_of(settings).parent, check=False)
     if ended.returncode > 0:
         raise click.ClickException(f"MLflow ended with {ended.returncode}; its own message is above")
     return {"stopped": port}, ["stopped"]

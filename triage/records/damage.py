@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from django.db import connection
+from django.db import DataError, connection
 from django.db.models import GeneratedField, Q
 
 from payeewatch.pipeline.home.hold_files import Hold as FileHold
@@ -29,17 +29,21 @@ from payeewatch.triage.models import (
     User,
 )
 from payeewatch.triage.records import second_factors
-from payeewatch.triage.seals import BATCH, Sealed, fault_of, fault_of_stored, kind_of, name_of, sealed_models
+from payeewatch.triage.seals import BATCH, Sealed, fault_of, fault_of_stored, kind_of, sealed_models
 from payeewatch.triage.workspace import home, keys
 
 NOT_OURS = "row_not_ours"
 """The action of the record that names a damaged row, once a day."""
 COMPUTED = "is not as the database computes it: a column that follows from the others was changed"
+UNREADABLE = "was not written by the application: one of its values cannot be read"
+OF_NO_VALUE = (TypeError, ValueError, ArithmeticError, DataError)
+"""What reading raises where a column has something else than a value of its type, such as a text for an amount."""
 NAMED_LATELY = timedelta(days=2)
 """So long after it was named a flag is still compared each time; while it is damaged it is named anew before."""
 FLAGS_AT_ONCE = 100
 """So many flags are compared every few seconds, however many are in work."""
 _last_flag = ""  # the one up to which it has come
+_in_work: frozenset[str] = frozenset()  # the flags in work when it was asked last
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,7 @@ def every(newest: Newest | None = None) -> Iterator[Damage]:
         yield from of(model, newest)
     yield from _with_evidence(frozen.faults())
     yield from _second_factors(newest)
-    for column in [column for column in Flag._meta.concrete_fields if isinstance(column, GeneratedField)]:
-        # the database computes it at a write, and not when it is read
-        differs = ~Q(**{column.name: column.deconstruct()[-1]["expression"]})
-        for flag_id in Flag.objects.filter(differs).order_by("pk").values_list("pk", flat=True):
-            yield Damage(f"{kind_of(Flag)} {flag_id}", COMPUTED, flag_id)
+    yield from _computed(Flag.objects.all())
 
 
 def in_sqlite() -> list[str]:
@@ -82,8 +82,8 @@ def that_counts(flag_ids: Collection[str] = ()) -> Iterator[Damage]:
 
     Users, their second factors, asked changes of access, tokens, nights, decisions that are not handed over yet, holds
     that are not over, or were not when holds/current.csv was written, and notices and requests that wait; of flags,
-    with the rows of their evidence, `flag_ids` and those that were named lately. A deleted row of any kind is found
-    where there are fewer rows than the audit log lists.
+    with the rows of their evidence, `flag_ids` and those that were named lately: also that one of them is gone. A
+    deleted row of any other is found where there are fewer rows than the audit log lists.
     """
     newest, is_not_over = listing.newest(), Q(hold_until=None) | Q(hold_until__gte=clock.today())
     was_held, own = Q(flag_id__in=held_flags()), keys()
@@ -95,10 +95,10 @@ def that_counts(flag_ids: Collection[str] = ()) -> Iterator[Damage]:
         ApiToken.objects.order_by("pk"),
         Notice.objects.filter(delivered_at=None).order_by("pk"),
         CaseRequest.objects.filter(state=CaseRequest.State.WAITING).order_by("pk"),
+        Night.objects.order_by("pk"),
     ):
-        yield from _damage(rows, newest)
-    for key, values in values_of(Night.objects.all()):
-        yield from _fault(Night, key, values, newest, own)
+        for key, values in values_of(rows):
+            yield from _fault(rows.model, key, values, newest, own)
     for model in sealed_models():
         rows = model._base_manager.all()
         if rows.count() < newest.many(kind_of(model)):
@@ -107,8 +107,12 @@ def that_counts(flag_ids: Collection[str] = ()) -> Iterator[Damage]:
     yield from _second_factors(newest)
     named = AuditRecord.objects.filter(action=NOT_OURS, at__gte=clock.now() - NAMED_LATELY).exclude(flag_id="")
     flag_ids = {*flag_ids, *named.values_list("flag_id", flat=True)}
+    missing = {f"{kind_of(Flag)} {flag_id}" for flag_id in flag_ids}
     for key, values in values_of(Flag.objects.filter(pk__in=flag_ids)):
+        missing.discard(f"{kind_of(Flag)} {key}")
         yield from _fault(Flag, key, values, newest, own)
+    yield from _gone(Flag, missing)
+    yield from _computed(Flag.objects.filter(pk__in=flag_ids))
     yield from _with_evidence(sorted(frozen.faults_of_rows(pk__in=flag_ids)))
 
 
@@ -120,6 +124,18 @@ def next_flags() -> list[str]:
     flag_ids = list(both.order_by("flag_id")[:FLAGS_AT_ONCE])
     _last_flag = flag_ids[-1] if len(flag_ids) == FLAGS_AT_ONCE else ""
     return flag_ids
+
+
+def left_work() -> list[str]:
+    """The flags that were in work when this was asked last, and are not now: whether the application closed them.
+
+    Each comes once, so that none is taken off the lists unseen: deleted, made to look closed, or left out by a view.
+    """
+    global _in_work
+    now = frozenset(Flag.objects.filter(in_work=True).values_list("pk", flat=True))
+    left = sorted(_in_work - now)
+    _in_work = now.union(left[BATCH:])  # those beyond a batch come with the next call
+    return left[:BATCH]
 
 
 def held_file() -> Path:
@@ -155,14 +171,41 @@ def of(model: type[Sealed], newest: Newest | None = None) -> Iterator[Damage]:
 
 
 def values_of(rows: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """The key and the values of rows, without their models: that is the larger part of reading many."""
-    names = (*rows.model.SEALED, "seal")
-    for key, *values in rows.order_by("pk").values_list("pk", *names).iterator(BATCH):
-        yield key, dict(zip(names, values, strict=True))
+    """The key and the values of rows, without their models: that is the larger part of reading many.
+
+    There is no value of a row that cannot be read; those behind it come all the same.
+    """
+    names, rest = (*rows.model.SEALED, "seal"), rows.order_by("pk")
+    while True:
+        try:
+            for key, *values in rest.values_list("pk", *names).iterator(BATCH):
+                yield key, dict(zip(names, values, strict=True))
+                rest = rows.order_by("pk").filter(pk__gt=key)
+        except OF_NO_VALUE:  # in one of the next rows
+            for key in list(rest.values_list("pk", flat=True)[:BATCH]):
+                yield key, _values_of_one(rows.filter(pk=key), names)
+                rest = rows.order_by("pk").filter(pk__gt=key)
+        else:
+            return
+
+
+def _values_of_one(rows: Any, names: Collection[str]) -> dict[str, Any]:
+    try:
+        return rows.values(*names).first() or {}
+    except OF_NO_VALUE:
+        return {}
+
+
+def _computed(flags: Any) -> Iterator[Damage]:
+    """The flags with a column that the database computes at a write, and not when it is read, and that differs."""
+    for column in [column for column in Flag._meta.concrete_fields if isinstance(column, GeneratedField)]:
+        differs = ~Q(**{column.name: column.deconstruct()[-1]["expression"]})
+        for flag_id in flags.filter(differs).order_by("pk").values_list("pk", flat=True):
+            yield Damage(f"{kind_of(Flag)} {flag_id}", COMPUTED, flag_id)
 
 
 def _fault(model: type[Sealed], key: Any, values: dict[str, Any], newest: Newest, own: Keys) -> Iterator[Damage]:
-    if what := fault_of(model, key, values, newest, own):
+    if what := fault_of(model, key, values, newest, own) if values else UNREADABLE:
         flag_id = key if model is Flag else values.get("flag_id") or ""
         yield Damage(f"{kind_of(model)} {key}", what, str(flag_id))
 
@@ -174,16 +217,11 @@ def _held_in_file() -> list[FileHold]:
         return []
 
 
-def _damage(rows: Iterable[Any], newest: Newest) -> Iterator[Damage]:
-    for row in rows:
-        if what := row.fault(newest):
-            yield Damage(name_of(row), what, getattr(row, "flag_id", ""))
-
-
 def _gone(model: type[Sealed], names: Iterable[str]) -> Iterator[Damage]:
     for name in sorted(names):
-        if what := fault_of_stored(model, name.partition(" ")[2]):  # others may have deleted and listed it meanwhile
-            yield Damage(name, what)
+        key = name.partition(" ")[2]
+        if what := fault_of_stored(model, key):  # others may have deleted and listed it meanwhile
+            yield Damage(name, what, key if model is Flag else "")
 
 
 def _with_evidence(flag_ids: Iterable[str]) -> Iterator[Damage]:

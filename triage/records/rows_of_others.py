@@ -44,10 +44,14 @@ UNSEALED_BEFORE = (ApiToken, Attachment, CaseRequest, Flag, Night, Note, Notice)
 
 
 def accept_rows(reason: str) -> list[str]:
-    """Let every damaged row count as it is now, also that it is gone, and record why. Returns the names of the rows."""
+    """Let every damaged row count as it is now, also that it is gone, and record why. Returns the names of the rows.
+
+    One that cannot be read does not count: it has to be put right in the database first.
+    """
     with transaction.atomic():
         audit.take_turn()
-        names = list(dict.fromkeys(each.name for each in damage.every()))
+        readable = (each.name for each in damage.every() if each.what != damage.UNREADABLE)
+        names = list(dict.fromkeys(readable))
         for name in names:
             _accept(name)
         if names:
@@ -81,6 +85,8 @@ def _list_before(model: Any, newest: Newest, *, was_listed: bool) -> None:
     earlier, marks, rows = EARLIER_COLUMNS.get(model), {}, []
     for key, values in damage.values_of(model._base_manager.all()):
         name = f"{kind_of(model)} {key}"
+        if not values:
+            continue  # it cannot be read, and stays without a seal
         if was_listed and earlier:
             is_ours = was_genuine(model, values, earlier, newest.get(name))
         elif model in UNSEALED_BEFORE:

@@ -50,7 +50,10 @@ def tidy() -> TidyResult:
     """
     nights = publish_all(home())
     import_answers()  # an answer is frozen as a night that must be there
-    return _do_what_is_due(nights)
+    try:
+        return _do_what_is_due(nights)
+    finally:  # a row that cannot be read, which may be why this ends with an error, is named all the same
+        _name_rows_of_others(damage.that_counts([*damage.next_flags(), *damage.left_work()]))
 
 
 def _do_what_is_due(nights: list[date]) -> TidyResult:
@@ -64,6 +67,7 @@ def _do_what_is_due(nights: list[date]) -> TidyResult:
     # a hold that ends may be one that a proposal would have renewed, had nobody exchanged it
     lets_go = ended_holds.exists() or holds.flags_to_unblock().exists()
     doubtful = list(damage.of(Decision)) if lets_go else []
+    _name_rows_of_others(doubtful)
     if not doubtful:  # a decision that was put in, changed or deleted in the database lets nothing go
         _each(holds.flags_to_unblock(), _unblock)
     renewed = _each(holds.flags_to_renew(), _renew, if_genuine=False)
@@ -76,7 +80,6 @@ def _do_what_is_due(nights: list[date]) -> TidyResult:
         renewed,
     )
     current_holds.write()
-    _name_rows_of_others([*damage.that_counts(damage.next_flags()), *doubtful])
     return result
 
 

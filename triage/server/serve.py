@@ -110,11 +110,13 @@ def _pause() -> float:
 
 
 def tidy() -> None:
-    """Do the work that needs no request."""
+    """Do the work that needs no request. People get their notices also while something keeps the rest from its end."""
     EVIDENCE.look_after()
-    housekeeping.tidy()
-    notices.announce()
-    notices.deliver()
+    try:
+        housekeeping.tidy()
+    finally:
+        notices.announce()
+        notices.deliver()
 
 
 def keep_house(task: Callable[[], object]) -> None:

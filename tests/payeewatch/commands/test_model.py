@@ -28,15 +28,22 @@ socket.getaddrinfo = only_this_machine
 """
 
 
-def test_the_pages_are_served_and_nobody_is_called(trained: Home, tmp_path: Path) -> None:
+def test_the_pages_are_served_and_nobody_is_called_and_no_code_of_the_folder_of_the_start_runs(
+    trained: Home, tmp_path: Path
+) -> None:
     lookups = tmp_path / "lookups"
     (tmp_path / "sitecustomize.py").write_text(NO_LOOKUPS % str(lookups))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environ = {name: value for name, value in os.environ.items() if name not in {"CI", "PYTEST_CURRENT_TEST"}}
+    start = tmp_path / "start"  # of somebody else
+    start.mkdir()
+    for module in ("uvicorn", "yaml"):
+        (start / f"{module}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()")
     words = [
         sys.executable,
+        "-P",
         "-m",
         "payeewatch",
         "mlflow",
@@ -47,7 +54,7 @@ def test_the_pages_are_served_and_nobody_is_called(trained: Home, tmp_path: Path
     ]
     with subprocess.Popen(
         words, env=environ | {"PYTHONPATH": str(tmp_path)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True,
+        start_new_session=True, cwd=start,
     ) as server:  # fmt: skip
         assert server.stdout
         try:
@@ -60,6 +67,7 @@ def test_the_pages_are_served_and_nobody_is_called(trained: Home, tmp_path: Path
                 assert b"disable_ui_telemetry" in answer.read()
         finally:
             os.killpg(server.pid, 15)
+    assert not (tmp_path / "ran").exists()
     assert not lookups.exists() or lookups.read_text() == ""
 
 

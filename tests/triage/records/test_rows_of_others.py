@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import timedelta
 from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
 from django.apps import apps
@@ -14,12 +15,14 @@ from django.test.utils import CaptureQueriesContext
 
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.triage import frozen, listing, seals
+from payeewatch.triage.exchange import current_holds
 from payeewatch.triage.listing import Newest
 from payeewatch.triage.models import AuditRecord, Decision, Flag, Hold, User
 from payeewatch.triage.records import audit, damage, rows_of_others
 from payeewatch.triage.records.damage import NOT_OURS
 from payeewatch.triage.records.rows_of_others import accept_rows, list_every_row
 from payeewatch.triage.seals import name_of
+from payeewatch.triage.server import serve
 from payeewatch.triage.server.housekeeping import tidy
 from tests.triage.conftest import Clock, do, flag_of
 from tests.triage.test_seals import IN_SQLITE, sql
@@ -65,7 +68,54 @@ def test_a_flag_in_work_is_named_within_a_turn_and_told_of_until_it_is_mended(
     assert Client().get("/health").json()["seals"] is True
 
 
+def test_a_flag_that_is_in_work_no_more_is_compared_at_once(house: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(damage, "next_flags", list)
+    closed, gone, other, ours = (flag_of(str(number)) for number in range(1, 5))
+    tidy()
+    sql("UPDATE triage_flag SET state = 'closed' WHERE flag_id IN (%s, %s)", closed.pk, other.pk)
+    sql("DELETE FROM triage_evidence WHERE flag_id = %s", gone.pk)
+    # the number of flags stays right
+    sql("UPDATE triage_flag SET flag_id = 'F-of-nobody', state = 'closed' WHERE flag_id = %s", gone.pk)
+    Flag.objects.filter(pk=ours.pk).update(state="closed")
+    for _ in range(2):
+        tidy()
+    named = AuditRecord.objects.filter(action=NOT_OURS).order_by("details__row")
+    assert [record.details["row"] for record in named] == sorted(map(name_of, (closed, gone, other)))
+    assert {each.name for each in damage.that_counts()} == set(map(name_of, (closed, gone, other)))
+
+
+def test_a_row_is_named_also_while_something_keeps_housekeeping_from_its_end(
+    cast: dict[str, User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sql("UPDATE triage_user SET role = 'administrator' WHERE username = 'reviewer'")
+    told: list[str] = []
+    monkeypatch.setattr(current_holds, "write", lambda: 1 / 0)
+    monkeypatch.setattr(serve, "notices", SimpleNamespace(announce=lambda: told.append("announce"), deliver=list))
+    with pytest.raises(ZeroDivisionError):
+        serve.tidy()
+    assert AuditRecord.objects.get(action=NOT_OURS).details == {"row": f"user {cast['reviewer'].pk}"}
+    assert told == ["announce"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("amount_at_risk", "12,50 EUR"), ("amount_at_risk", 1e300)]
+    if connection.vendor == "sqlite"
+    else [("first_payment_on", "infinity")],
+)
+def test_a_row_that_cannot_be_read_is_named_and_hides_no_other(column: str, value: object, house: Settings) -> None:
+    before, row, behind = sorted((flag_of(str(number)) for number in range(1, 4)), key=lambda flag: flag.pk)
+    sql(f"UPDATE triage_flag SET {column} = %s WHERE flag_id = %s", value, row.pk)
+    sql("UPDATE triage_flag SET amount_paid = 1 WHERE flag_id IN (%s, %s)", before.pk, behind.pk)
+    faults = {each.name: each.what for each in damage.every()}
+    assert list(faults) == [name_of(before), name_of(row), name_of(behind)]
+    assert faults[name_of(row)] == damage.UNREADABLE
+    assert sum(" seal " in each.what or each.what.endswith(damage.UNREADABLE) for each in audit.verify().findings) == 3
+    assert accept_rows("mended by hand") == [name_of(before), name_of(behind)]
+
+
 def test_a_flag_taken_off_the_lists_by_a_computed_column_is_named(first: Flag) -> None:
+    connection.check_constraints()  # PostgreSQL alters no table with checks that wait
     sql("ALTER TABLE triage_flag RENAME COLUMN in_work TO was_in_work")
     sql("ALTER TABLE triage_flag ADD COLUMN in_work bool NOT NULL DEFAULT true")
     of_work = "CASE WHEN flag_id = %s THEN NOT was_in_work ELSE was_in_work END"
