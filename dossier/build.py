@@ -41,6 +41,8 @@ FACTS = {
     "rights": work.right_facts,
 }
 """The parts, in their order -> what the home says for them."""
+OF_THE_LOG = ("incidents.breaks", "incidents.restores", "incidents.accepted_rows")
+"""Statements about the audit log in a part about something else."""
 STATIC = {"code": Kind.CODE, "test": Kind.TEST}
 """The keys of a text that name its source."""
 
@@ -134,7 +136,7 @@ def _sources_of(home: Reading, key: str, entry: Mapping[str, Any]) -> tuple[Sour
         "security": home.audit_source,
         "data": home.model_source, "changes": home.model_source, "lists": home.loads_source,
     }  # fmt: skip
-    part = "oversight" if key in ("incidents.breaks", "incidents.restores") else key.partition(".")[0]
+    part = "oversight" if key in OF_THE_LOG else key.partition(".")[0]
     files = {"retention": "reports/purge-*.txt", "fairness": "reports/fairness/fairness.json"}
     if part in files:
         return (Source(Kind.FILE, files[part]),)

@@ -276,6 +276,7 @@ def _versions(home: Reading) -> Fact | None:
     rows = tuple(
         (
             each.version, _day(each.trained_as_of), _day(each.known_until), each.features, each.parent,
+            _day(each.taken_back_on) if each.taken_back_on <= str(home.as_of) else "",
             len(nights.get(each.version, ())), digests.get(each.version, "")[:DIGEST],
         )
         for each in home.versions

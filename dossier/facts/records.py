@@ -10,7 +10,7 @@ from importlib.resources import files
 from itertools import zip_longest
 from typing import Any
 
-from payeewatch.dossier.reading import DIGEST, Reading, short
+from payeewatch.dossier.reading import DIGEST, Reading, Review, short
 from payeewatch.dossier.statements import Fact, Kind, Source
 from payeewatch.dossier.words import Percent, both, cells, filled, free_text, number_in, texts, word
 from payeewatch.pipeline.feeds.calendar import is_closed
@@ -123,17 +123,12 @@ def incident_facts(home: Reading) -> dict[str, Fact | None]:
     """The facts of the part `incidents`."""
     runs, sources = home.runs, (home.runs_source(),)
     nights = [*runs]
-    breaks = [(number, why) for number, _, why in home.review.oversight.breaks] if home.review else []
-    broken = (*breaks, *(("", each) for each in (home.review.findings if home.review else ())))
     missing = tuple((night,) for night in home.missing_nights)
     failed = tuple(
         (night, facts.get("exit_code"), exit_meaning(facts.get("exit_code")))
         for night, facts in home.failed_nights.items()
     )
-    restores = home.review.oversight.restores if home.review else []
-    brought_back = tuple((number, home.settings.params.day_of(at), made_at) for number, at, made_at in restores)
-    log = {"breaks": broken, "restores": brought_back} if home.review else {}
-    of_the_log = {key: _table(rows, home.audit_source()) for key, rows in log.items()}
+    of_the_log = _of_the_log(home, home.review) if home.review else {}
     return of_the_log | {
         "nights": Fact({"many": len(nights), "first": nights[0], "last": nights[-1]}, sources) if nights else None,
         "missing": _table(missing, *sources),
@@ -189,6 +184,17 @@ def asset_facts(home: Reading) -> dict[str, Fact | None]:
         "format": Fact({"format": number, "params": short(repr(sorted(home.params.items())))}, (lake,)),
         "exit_codes": Fact({}, (Source(Kind.CODE, "pipeline/home/errors.py", short(repr(exits))),), exits),
     }
+
+
+def _of_the_log(home: Reading, review: Review) -> dict[str, Fact | None]:
+    """Breaks and findings of the audit log, restores, and rows that an operator accepted."""
+    counts, day_of = review.oversight, home.settings.params.day_of
+    found: dict[str, list[tuple[Any, ...]]] = {
+        "breaks": [*((number, why) for number, _, why in counts.breaks), *(("", each) for each in review.findings)],
+        "restores": [(number, day_of(at), made_at[:16].replace("T", " ")) for number, at, made_at in counts.restores],
+        "accepted_rows": [(number, day_of(at), rows) for number, at, rows in counts.accepted_rows],
+    }
+    return {key: _table(tuple(rows), home.audit_source()) for key, rows in found.items()}
 
 
 def _table(rows: tuple[tuple[Any, ...], ...], *sources: Source) -> Fact | None:

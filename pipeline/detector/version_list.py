@@ -54,6 +54,7 @@ class Version:
     trained_as_of: str
     known_until: str
     parent: str  # the champion that it corrects by verdicts; empty if it was trained
+    taken_back_on: str  # of a correction; empty if it was not taken back
     changes: int | None  # learned from
     verdicts: int | None  # of a correction
     lake_sequence: str
@@ -139,6 +140,7 @@ def _version(
         trained_as_of=tags.get("trained_as_of", ""),
         known_until=tags.get("known_until", ""),
         parent=tags.get("learned_from", ""),
+        taken_back_on=tags.get("taken_back_on", ""),
         changes=None if changes is None else int(changes),
         verdicts=int(tags["verdicts"]) if "verdicts" in tags else None,
         lake_sequence=tags.get("lake_sequence", ""),

@@ -31,7 +31,7 @@ class InputMissing(PayeeWatchError):
 
 class InputRefused(PayeeWatchError):
     exit_code = 12
-    meaning = "input refused: unreadable file, missing column, over tolerance, list without provenance"
+    meaning = "input refused: unreadable file, missing column, over tolerance, list without provenance, stale dossier"
 
 
 class ModelError(PayeeWatchError):

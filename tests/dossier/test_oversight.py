@@ -83,11 +83,12 @@ def log() -> duckdb.DuckDBPyConnection:
 def facts_of(settings: Settings) -> dict[str, Fact | None]:
     home = Reading(settings, MORNING.date())
     home = Reading(settings, MORNING.date(), review(home))
-    restores = incident_facts(home)["restores"]
+    incidents = incident_facts(home)
     return {
         **oversight_facts(home),
         **security_facts(home),
-        "restores": restores,
+        "restores": incidents["restores"],
+        "accepted_rows": incidents["accepted_rows"],
         "precision": model_facts(home)["precision"],
     }
 
@@ -149,9 +150,10 @@ def test_records_by_role_are_all_records_and_users_and_tokens_those_of_the_datab
     (total,) = con.execute("SELECT count(*) FROM log").fetchone() or (0,)
     assert sum(many for _, many in roles.rows) == total == values(facts, "log")["records"]
     assert values(facts, "log")["findings"] == 0
-    assert (facts["tokens_in_force"], facts["restores"]) == (None, None)
+    assert (facts["tokens_in_force"], facts["restores"], facts["accepted_rows"]) == (None, None, None)
     make("archive", ["flags", "runs"])
     restored = record(None, "restore", made_at="2024-09-24T06:00:00+00:00")
+    accepted = record(None, "accept_rows", accepted=["hold 1", "hold 2"], reason="repaired")
     someone = User.objects.order_by("pk").first()
     assert someone
     someone.household_id, someone.subject = "H1", "anna@provider"
@@ -162,7 +164,9 @@ def test_records_by_role_are_all_records_and_users_and_tokens_those_of_the_datab
     assert users
     assert tokens.rows == (("archive", "flags, runs"),)
     assert facts["restores"]
-    assert facts["restores"].rows == ((restored.number, MORNING.date(), "2024-09-24T06:00:00+00:00"),)
+    assert facts["restores"].rows == ((restored.number, MORNING.date(), "2024-09-24 06:00"),)
+    assert facts["accepted_rows"]
+    assert facts["accepted_rows"].rows == ((accepted.number, MORNING.date(), 2),)
     assert sum(row[1] for row in users.rows) == users.values["many"] == User.objects.count()
     assert (users.values["own"], users.values["single"]) == (1, 1)
 

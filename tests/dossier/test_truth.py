@@ -181,6 +181,7 @@ def test_a_number_of_a_statement_named_in_a_text_is_the_one_meant(made: Dossier)
         "8.24": "security.tokens_in_force",
         "8.25": "security.users", "8.26": "security.machine",
         "8.27": "security.holders", "9.7": "fairness.banks", "11.1": "changes.history",
+        "11.2": "changes.versions",
         "11.7": "changes.settings", "11.8": "changes.since_training", "12.1": "assets.software",
         "1.16": "model.reproducible", "12.2": "assets.stores",
     }  # fmt: skip
@@ -279,7 +280,7 @@ def test_what_is_said_of_the_model_is_what_the_store_of_models_has(made: Dossier
     assert f"record {tags['lake_sequence']}, digest {tags['lake_fingerprint'][:12]}" in text(made, "data.learned_from")
     said = text(made, "data.learned_from")
     assert f"compare with {metrics['references']:.0f} of them" in said
-    assert f"because they score above 0: {metrics['doubtful']:.0f}." in said
+    assert f"because they score above 0: {metrics['doubtful']:.0f} (" in said
     assert tags["code_version"] in text(made, "model.in_use")
     assert f"latest {metrics['calibration.checked']:.0f} reference changes" in text(made, "model.calibration")
     assert len(rows(made, "changes.versions")) == len(database(published.path, "SELECT version FROM model_versions"))

@@ -52,6 +52,7 @@ class Oversight:
     purges: list[tuple[int, str, int]] = field(default_factory=list)  # record, until, flags
     breaks: list[tuple[int, datetime, str]] = field(default_factory=list)  # record, when, why
     restores: list[tuple[int, datetime, str]] = field(default_factory=list)  # record, when, when the backup was made
+    accepted_rows: list[tuple[int, datetime, int]] = field(default_factory=list)  # record, when, how many
     exports_with_originals: int = 0
     tokens: dict[str, list[str]] = field(default_factory=dict)  # system -> what its token opens; those in force
     first_hold_end: str = ""  # the earliest last day of a hold that people set
@@ -224,6 +225,8 @@ def _count_rest(result: Oversight, number: int, at: datetime, action: str, detai
         result.breaks.append((number, at, str(details.get("cause", ""))))
     elif action == "restore":
         result.restores.append((number, at, str(details.get("made_at", ""))))
+    elif action == "accept_rows":
+        result.accepted_rows.append((number, at, len(details.get("accepted", ()))))
     elif action == "make_token":
         result.tokens[str(details.get("token", ""))] = [*map(str, details.get("scopes", ()))]
     elif action == "revoke_token":

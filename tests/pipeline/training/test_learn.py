@@ -22,6 +22,7 @@ from payeewatch.pipeline.changes.measure import measure_named
 from payeewatch.pipeline.changes.scope import focus_on_changes
 from payeewatch.pipeline.detector import learned_versions, model_registry
 from payeewatch.pipeline.detector.learning import Lesson
+from payeewatch.pipeline.detector.version_list import versions
 from payeewatch.pipeline.home.settings import Settings
 from payeewatch.pipeline.opening import opened
 from payeewatch.pipeline.training.learn import judged_changes
@@ -206,6 +207,7 @@ def test_judged_changes_are_measured_alike_from_their_payees_rows_alone(decided:
 def test_an_update_is_taken_back_and_its_verdicts_count_no_more(learned: Home, tmp_path: Path) -> None:
     home = copy_of(learned, tmp_path)
     assert learn(home, "--undo") == {"taken_back": "2", "in_force": "1"}
+    assert [bool(each.taken_back_on) for each in versions(settings_of(home))] == [False, True]
     assert learned_versions.in_force(settings_of(home), AFTER) == "1"
     again = learn(home, "--as-of", str(NEXT))
     assert again["version"] is None
