@@ -39,7 +39,6 @@ def start(settings: Settings) -> None:
     os.environ["PAYEEWATCH_HOME"] = str(settings.home)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "payeewatch.triage.settings")
     import django
-    from django.core.management import call_command
     from django.db import DatabaseError, connection
 
     try:
@@ -47,10 +46,11 @@ def start(settings: Settings) -> None:
         with suppress(PermissionError):
             settings.folder("triage").chmod(PRIVATE_MODE)
         django.setup()
+        from payeewatch.triage.records.migrating import migrate
         from payeewatch.triage.records.rows_of_others import list_every_row
 
         connection.ensure_connection()
-        call_command("migrate", interactive=False, verbosity=0)
+        migrate()
         list_every_row()
     except (OSError, DatabaseError) as error:
         where = connection.settings_dict

@@ -10,6 +10,7 @@ from collections import Counter
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from datetime import date
+from glob import escape
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,6 +29,7 @@ def init(settings: Settings) -> Answer:
     Example: payeewatch init --home /srv/payeewatch
     """
     from payeewatch.pipeline.home.errors import SettingsError, StoreError
+    from payeewatch.pipeline.home.files import sweep
     from payeewatch.pipeline.home.keys import KEY_CHECK, Keys
     from payeewatch.pipeline.home.settings import FOLDERS, mode_limits
 
@@ -45,6 +47,7 @@ def init(settings: Settings) -> Answer:
     for folder, most in mode_limits(settings).items():
         with suppress(PermissionError):  # the folder of another user, such as of the export job; doctor looks at it
             folder.chmod(folder.stat().st_mode & most)
+    sweep(settings.key_file.parent, escape(settings.key_file.name))
     keys = Keys.create(settings.key_file) if is_new else Keys.load(settings.key_file)
     keys.check(settings.folder("lake"))
     return {"home": settings.home, "key_file": settings.key_file, "key_file_made": is_new}, [

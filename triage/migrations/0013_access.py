@@ -11,7 +11,7 @@ def hash_recovery_codes(apps: Any, schema_editor: Any) -> None:
     """Recovery codes were stored as they are typed."""
     from payeewatch.triage.access.passwords import stored_code
 
-    for row in apps.get_model('otp_static', 'StaticToken').objects.all():
+    for row in apps.get_model('otp_static', 'StaticToken').objects.using(schema_editor.connection.alias):
         row.token = stored_code(row.token)
         row.save(update_fields=['token'])
 

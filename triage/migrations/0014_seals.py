@@ -13,7 +13,7 @@ def seal_every_row(apps: Any, schema_editor: Any) -> None:
 
     for name in ('AccessChange', 'Decision', 'Hold', 'Step', 'User'):
         model = apps.get_model('triage', name)
-        for row in model.objects.iterator(1000):
+        for row in model.objects.using(schema_editor.connection.alias).iterator(1000):
             if listed_once().exists():
                 return  # somebody had the migration done again
             row.seal = seal_of(model, {each: getattr(row, each) for each in columns(model)}, keys().audit)

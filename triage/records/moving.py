@@ -15,12 +15,12 @@ from typing import Any
 from django.apps import apps
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
-from django.core.management import call_command
 from django.core.management.color import no_style
 from django.db import DatabaseError, connection, connections, models, transaction
 
 from payeewatch.pipeline.home.errors import SettingsError, StoreError
 from payeewatch.pipeline.home.files import put_in_place
+from payeewatch.triage.records.migrating import migrate
 
 FORMER = "former"
 MADE_BY_DJANGO = (ContentType, Permission)
@@ -43,7 +43,7 @@ def move(database: Path) -> dict[str, int]:
         {"default": {}, FORMER: {"ENGINE": "django.db.backends.sqlite3", "NAME": str(database)}}
     )[FORMER]
     try:
-        call_command("migrate", interactive=False, verbosity=0, database=FORMER)
+        migrate(FORMER)
         with transaction.atomic():
             if not any(_manager(model).exists() for model in _models() if model not in MADE_BY_DJANGO):
                 _copy_all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,6 +105,28 @@ def test_the_persons_rows_go_and_others_keep_theirs(tmp_path: Path) -> None:
         folder = session.settings.folder("vault")
         assert vault.reveal(session.keys, folder, "member", "M1") is None
         assert vault.reveal(session.keys, folder, "member", "M2")
+
+
+def test_an_original_of_a_refused_row_goes_though_the_erasure_was_cut_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_people(tmp_path / "home")
+    with inbox_session(tmp_path / "home") as session:
+        load(session)
+        folder, delete = session.settings.folder("vault"), vault.delete_originals
+
+        def killed(folder: Path, kind: str, *rest: Any, **options: Any) -> int:
+            if kind == "quarantine":
+                raise KeyboardInterrupt
+            return delete(folder, kind, *rest, **options)
+
+        with monkeypatch.context() as cut_short:
+            cut_short.setattr(vault, "delete_originals", killed)
+            with pytest.raises(KeyboardInterrupt):
+                erase_person(session)
+        assert vault.reveal_all(session.keys, folder, "quarantine", ["2024-03-20/claims/0"])
+        erase_person(session)
+        assert not vault.reveal_all(session.keys, folder, "quarantine", ["2024-03-20/claims/0"])
 
 
 def test_sending_the_rows_again_does_not_bring_the_person_back(tmp_path: Path) -> None:
