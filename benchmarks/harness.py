@@ -41,7 +41,7 @@ FOLDERS = ("lake", "flags", "scores", "evidence", "runs", "reports", "holds", "r
 NEXT_DAY, LATER = "2024-09-26", "2025-04-15"
 """Days of the insurer: the day after the last night; the day on which every flag's time is over."""
 RANDOM = {"key-check.json", "fingerprints.json", f"purge-{LATER}.txt", f"purge-{NEXT_DAY}-person.txt"}
-"""What differs anyway: hashes of random keys, hashes of a drop by its place on the disk, what the last purge counted."""
+"""What differs anyway: hashes of random keys, of a drop by its place on the disk, counts of the last purge."""
 UNEQUAL = {"AuditRecord", "Notice"}
 """A command that is run again leaves more records; a night that could not be imported gives a notice."""
 IMPORTED = {"payeewatch", "duckdb", "pyarrow", "pandas", "numpy", "mlflow", "django", "sqlalchemy", "alembic", "jinja2",

@@ -224,7 +224,8 @@ def test_what_was_written_in_the_database_is_neither_sealed_nor_listed_by_anothe
     with connection.cursor() as cursor:
         cursor.execute("UPDATE triage_user SET role = 'senior', seal = '' WHERE username = 'reviewer'")
         cursor.execute("UPDATE triage_auditrecord SET rows = NULL")
-    import_module("payeewatch.triage.migrations.0014_seals").seal_every_row(apps, None)  # as if it were not done yet
+    seal_every_row = import_module("payeewatch.triage.migrations.0014_seals").seal_every_row
+    seal_every_row(apps, SimpleNamespace(connection=connection))  # as if it were not done yet
     list_every_row()
     assert name_of(cast["reviewer"]) in [row.name for row in damage.every()]
     assert not User.objects.get(username="reviewer").is_genuine
