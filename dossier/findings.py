@@ -22,7 +22,7 @@ COUNTED_BEFORE = frozenset({
     "model.calibration", "model.precision", "model.warnings", "model.workload", "model.drift", "data.learned_from",
     "data.verdicts", "data.loads", "assessment.scale", "lists.lists", "lists.refused", "lists.coverage",
     "fairness.measured", "fairness.sample",
-    "incidents.warnings", "incidents.unscored", "rights.used",
+    "incidents.warnings", "rights.used",
     *(f"oversight.{name}" for name in ("log", "nights", "verdicts", "overruled", "seconds", "unopened", "approvals",
                                        "second_looks", "holds", "roles", "reveals")),
 })  # fmt: skip

@@ -183,6 +183,9 @@ def test_a_number_of_a_statement_named_in_a_text_is_the_one_meant(made: Dossier)
         "8.27": "security.holders", "9.7": "fairness.banks", "11.1": "changes.history",
         "11.2": "changes.versions",
         "11.7": "changes.settings", "11.8": "changes.since_training", "12.1": "assets.software",
+        "1.12": "model.precision", "3.13": "assessment.risk_hold", "5.4": "oversight.overruled",
+        "5.9": "oversight.holds", "5.13": "oversight.stop", "10.2": "incidents.missing",
+        "10.14": "incidents.accepted_rows", "13.7": "rights.human", "2.1": "data.learned_from",
         "1.16": "model.reproducible", "12.2": "assets.stores",
     }  # fmt: skip
     assert {number: by_number[number] for number in meant} == meant
